@@ -23,8 +23,8 @@
 #include "base/metric.h"
 #include "base/version.h"
 #include "config/lists/destinations.h"
-#include "relay/backlog.h"
-#include "relay/directory.h"
+#include "relay/operate/backlog.h"
+#include "relay/state/directory.h"
 #include "tsdb/tsdb.h"
 
 enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };

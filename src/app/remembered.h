@@ -4,7 +4,7 @@
 #define APP_REMEMBERED_H
 
 #include "app/relays.h"
-#include "relay/backlog.h"
+#include "relay/operate/backlog.h"
 
 struct remembered_print_options {
     struct env *env;

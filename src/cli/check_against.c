@@ -22,7 +22,7 @@
 #include "cli/rules/check_rules.h"
 #include "config/lists/destinations.h"
 #include "net/http_client.h"
-#include "relay/backlog.h"
+#include "relay/operate/backlog.h"
 
 enum { PATH_BYTES = 256, URL_BYTES = 1024, ANSWER_BYTES_MAX = 8 * 1024 * 1024 };
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)

@@ -6,38 +6,42 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "relay/dead_letters_ask.h"
 #include "relay/letters/letters_found.h"
+#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/reset.h"
 #include "relay/relay_private.h"
-#include "relay/reset.h"
+#include "relay/state/guard.h"
 
 /* Takes over a state. The writer's state of another destination type is dropped. */
 static void
 take_state(struct relay *r)
 {
+    const struct relay_context *c = &r->context;
     struct relay_state *s = &r->state;
-    if (s->destination_known && s->type != r->settings->type) s->writer = bytes_of(NULL, 0);
+    if (s->destination_known && s->type != c->settings->type) s->writer = bytes_of(NULL, 0);
     s->destination_known = true;
-    s->type = r->settings->type;
-    s->place = destination_place_hash(r->settings);
-    memcpy(s->name, r->settings->name, strlen(r->settings->name) + 1);
+    s->type = c->settings->type;
+    s->place = destination_place_hash(c->settings);
+    memcpy(s->name, c->settings->name, strlen(c->settings->name) + 1);
 }
 
 /* Where a destination without a state begins. */
 static void
 first_state(struct relay *r, enum destination_start start, int64_t start_ms)
 {
+    const struct relay_options *o = &r->context.options;
     struct relay_state *s = &r->state;
-    uint64_t store_pos = r->options.tsdb == NULL ? 0 : tsdb_store_pos(r->options.tsdb);
+    uint64_t store_pos = o->tsdb == NULL ? 0 : tsdb_store_pos(o->tsdb);
     s->cursor = (struct relay_cursor){.pos = 0}; /* the oldest of the log */
-    if (start == START_NOW) s->cursor.pos = guard_begin_pos(r->options.guard);
+    if (start == START_NOW) s->cursor.pos = guard_begin_pos(o->guard);
     if (start == START_TIME) {
         s->begin_ms = start_ms;
-        s->begin_pos = guard_begin_pos(r->options.guard);
+        s->begin_pos = guard_begin_pos(o->guard);
     }
     if (start == START_NOW || store_pos == 0) return;
-    s->fill = (struct relay_fill){
-        .active = true, .to_pos = catch_up_end(r, 0), .since_ms = env_realtime_ms(r->options.env)};
+    s->fill = (struct relay_fill){.active = true,
+                                  .to_pos = catch_up_end(&r->context, 0),
+                                  .since_ms = env_realtime_ms(o->env)};
     s->cursor.pos = fill_first_pos(++s->fill_count);
 }
 
@@ -50,9 +54,10 @@ first_state(struct relay *r, enum destination_start start, int64_t start_ms)
 static void
 begin_again(struct relay *r, const struct reset *reset, bool knows_previous)
 {
+    const struct relay_options *o = &r->context.options;
     struct relay_state *s = &r->state;
-    uint64_t end_pos = wal_end(r->options.wal);
-    if (!knows_previous) s->fill_count = (uint32_t)(env_realtime_ms(r->options.env) / 60000);
+    uint64_t end_pos = wal_end(o->wal);
+    if (!knows_previous) s->fill_count = (uint32_t)(env_realtime_ms(o->env) / 60000);
     s->fill_count++;
     if (reset->from == RESET_PREVIOUS) {
         if (s->begin_pos == 0) s->begin_ms = INT64_MIN;
@@ -107,14 +112,15 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
 static enum err
 count_letters(struct relay *r, const struct relay_state *was, enum reset_from from, struct why *why)
 {
+    const struct relay_context *c = &r->context;
     struct relay_state *s = &r->state;
     struct letters_before before = {relay_state_letters(s), relay_state_letters(was), {0}, {0}};
     uint64_t waits[ITEM_KIND_COUNT] = {0};
     /* The previous state may be older than the account was: the log has the missing items. */
     bool drops = s->drop_pos == 0 && (from == RESET_NOW || from == RESET_TIME);
-    bool known = was->log_count.known && !was->fill.active && destination_takes_all(r->settings);
+    bool known = was->log_count.known && !was->fill.active && destination_takes_all(c->settings);
     struct wal_stats log;
-    wal_stats(r->options.wal, &log);
+    wal_stats(c->options.wal, &log);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT && drops; kind++) {
         waits[kind] = waiting(was, kind);
         bool counted = known && kind < LEDGER_KIND_COUNT;
@@ -122,7 +128,7 @@ count_letters(struct relay *r, const struct relay_state *was, enum reset_from fr
         uint64_t more = log.totals[kind] - was->log_count.of[kind];
         if (more > waits[kind]) waits[kind] = more;
     }
-    enum err e = dead_letters_each(r->options.env, r->dir, r->options.memory, count_letter, &before,
+    enum err e = dead_letters_each(c->options.env, c->dir, c->options.memory, count_letter, &before,
                                    NULL, why);
     if (e && e != ERR_MISSING) return e;
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -140,20 +146,21 @@ count_letters(struct relay *r, const struct relay_state *was, enum reset_from fr
 static enum err
 reset_state(struct relay *r, enum err cause, struct why *why)
 {
-    struct env *env = r->options.env;
+    const struct relay_context *c = &r->context;
+    struct env *env = c->options.env;
     struct reset reset;
     struct why decision = {""};
-    enum err e = reset_read(env, r->dir, &reset, &decision);
+    enum err e = reset_read(env, c->dir, &reset, &decision);
     if (e == ERR_MISSING) {
         struct why reason = *why;
         return why_set(why, cause,
                        "%s; keeping the log from position %" PRIu64
                        " until you choose where to resume: firekeep destinations reset %s "
                        "--from=previous|oldest|now|TIME",
-                       reason.text, relay_guard_pos(r->options.guard), r->settings->name);
+                       reason.text, relay_guard_pos(c->options.guard), c->settings->name);
     }
     if (e) return why_set(why, e, "%s", decision.text);
-    e = relay_state_read_previous(env, r->dir, &r->saving.scratch, &r->state, &decision);
+    e = relay_state_read_previous(env, c->dir, &r->saving.scratch, &r->state, &decision);
     bool known = e == OK;
     struct relay_state before = r->state;
     if (!known && reset.from == RESET_PREVIOUS) {
@@ -162,15 +169,15 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     if (!known) r->state = before = (struct relay_state){.wish = RELAY_WISH_NONE};
     take_state(r);
     begin_again(r, &reset, known);
-    e = save_keep_texts(r);
+    e = saving_keep_texts(&r->saving, &r->state);
     if (e == OK) e = count_letters(r, &before, reset.from, why);
-    if (e == OK) e = relay_state_put_aside(env, r->dir, why);
-    memcpy(r->state.log_id, wal_log_id(r->options.wal), sizeof r->state.log_id);
+    if (e == OK) e = relay_state_put_aside(env, c->dir, why);
+    memcpy(r->state.log_id, wal_log_id(c->options.wal), sizeof r->state.log_id);
     if (known) shown_keep_taken(&r->state, &before);
-    if (e == OK) e = relay_state_put(r, &r->state, why);
-    if (e == OK) e = reset_remove(env, r->dir, why);
+    if (e == OK) e = saving_put(&r->saving, &r->state, why);
+    if (e == OK) e = reset_remove(env, c->dir, why);
     if (e) return e;
-    log_warn("relay: destination reset by the operator", KV("destination", r->settings->name),
+    log_warn("relay: destination reset by the operator", KV("destination", c->settings->name),
              KV("from", reset_word(reset.from)), KV("position", r->state.cursor.pos),
              KV("account_kept", known));
     return OK;
@@ -185,14 +192,15 @@ reset_state(struct relay *r, enum err cause, struct why *why)
 static bool
 fill_instead(struct relay *r, const struct wal_stats *log)
 {
+    const struct relay_options *o = &r->context.options;
     struct relay_state *s = &r->state;
-    if (r->options.tsdb == NULL || s->fill.active) return false;
-    if (tsdb_store_pos(r->options.tsdb) <= s->cursor.pos) return false;
-    uint64_t from_pos = s->cursor.pos, to_pos = catch_up_end(r, from_pos);
+    if (o->tsdb == NULL || s->fill.active) return false;
+    if (tsdb_store_pos(o->tsdb) <= s->cursor.pos) return false;
+    uint64_t from_pos = s->cursor.pos, to_pos = catch_up_end(&r->context, from_pos);
     s->fill = (struct relay_fill){.active = true,
                                   .from_pos = from_pos,
                                   .to_pos = to_pos,
-                                  .since_ms = env_realtime_ms(r->options.env)};
+                                  .since_ms = env_realtime_ms(o->env)};
     s->cursor = (struct relay_cursor){.pos = fill_first_pos(++s->fill_count)};
     s->expected = (struct relay_expected){
         .until_pos = to_pos > log->end_pos ? to_pos : log->end_pos,
@@ -212,13 +220,14 @@ fill_instead(struct relay *r, const struct wal_stats *log)
 static void
 fit_to_log(struct relay *r)
 {
+    const struct relay_options *o = &r->context.options;
     static const uint8_t none[WAL_LOG_ID_BYTES];
     struct relay_state *s = &r->state;
     struct wal_stats log;
-    wal_stats(r->options.wal, &log);
+    wal_stats(o->wal, &log);
     bool other = memcmp(s->log_id, none, sizeof none) != 0 &&
-                 memcmp(s->log_id, wal_log_id(r->options.wal), sizeof s->log_id) != 0;
-    memcpy(s->log_id, wal_log_id(r->options.wal), sizeof s->log_id);
+                 memcmp(s->log_id, wal_log_id(o->wal), sizeof s->log_id) != 0;
+    memcpy(s->log_id, wal_log_id(o->wal), sizeof s->log_id);
     bool less = !is_fill_pos(s->cursor.pos) && s->cursor.pos > log.end_pos;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++) {
         less |= log.totals[kind] < s->log_totals.of[kind];
@@ -240,37 +249,38 @@ fit_to_log(struct relay *r)
     if (s->counted_pos > log.end_pos) s->counted_pos = log.end_pos;
     log_warn("relay: the log does not match the position of this destination, probably because it "
              "was removed or restored from a copy",
-             KV("destination", r->settings->name), KV("position", pos), KV("log_end", log.end_pos),
-             KV("other_log", other), KV("reading_the_store", filled));
+             KV("destination", r->context.settings->name), KV("position", pos),
+             KV("log_end", log.end_pos), KV("other_log", other), KV("reading_the_store", filled));
 }
 
 enum err
 relay_load_state(struct relay *r, struct why *why)
 {
-    struct env *env = r->options.env;
+    const struct relay_context *c = &r->context;
+    struct env *env = c->options.env;
     enum err e = ERR_MISSING;
-    if (!r->settings->dry_run) {
-        e = relay_state_read_own(env, r->dir, r->settings, &r->saving.scratch, &r->state, why);
+    if (!c->settings->dry_run) {
+        e = relay_state_read_own(env, c->dir, c->settings, &r->saving.scratch, &r->state, why);
     }
     if (e == ERR_CORRUPT) return reset_state(r, e, why);
     if (e && e != ERR_MISSING) return e;
     bool is_new = e == ERR_MISSING;
     take_state(r);
     if (is_new) {
-        first_state(r, r->settings->start, r->settings->start_ms);
+        first_state(r, c->settings->start, c->settings->start_ms);
         struct relay_state *s = &r->state;
         struct wal_stats log;
-        wal_stats(r->options.wal, &log);
+        wal_stats(c->options.wal, &log);
         s->log_count.known = !s->fill.active && s->cursor.pos == log.end_pos;
         memcpy(s->log_count.of, log.totals, sizeof log.totals);
     }
     fit_to_log(r);
-    e = save_keep_texts(r);
-    if (e || r->settings->dry_run) return e;
+    e = saving_keep_texts(&r->saving, &r->state);
+    if (e || c->settings->dry_run) return e;
     if (is_new) {
-        return relay_state_make(env, r->options.dir, r->settings->name, &r->saving.scratch,
+        return relay_state_make(env, c->options.dir, c->settings->name, &r->saving.scratch,
                                 &r->state, why);
     }
-    err_ignore(reset_remove(env, r->dir, NULL), "a readable state needs no decision");
+    err_ignore(reset_remove(env, c->dir, NULL), "a readable state needs no decision");
     return OK;
 }

@@ -4,34 +4,34 @@
  * lost.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
 
-#include "relay/reset.h"
+#include "lib/relay_rig.h"
+#include "relay/operate/reset.h"
 
 /* Without a store: some samples are delivered, more of them wait, and the server is stopped. */
 static void
 begin(struct world *w, uint64_t seed)
 {
     world_init(w, seed);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->without_store = true;
     machine_close(&w->m);
     w->m.options.log_only = true;
     machine_must_open(&w->m);
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 300, 2);
-        turn_until_settled(w);
-        turn(w, 20);
+        world_log(w, 300, 2);
+        world_turn_until_settled(w);
+        world_turn(w, 20);
     }
     w->moods = (struct moods){.retry = 100};
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 300, 2);
-        turn(w, 10);
+        world_log(w, 300, 2);
+        world_turn(w, 10);
     }
     must(relay_close(w->relay, &w->m.why));
     w->relay = NULL;
-    world_unname(w);
+    world_remove(w);
     w->moods = (struct moods){0};
 }
 
@@ -52,7 +52,7 @@ check_held(struct world *w, uint64_t pos)
     assert_non_null(strstr(w->m.why.text, "firekeep destinations reset there"));
     assert_true(relay_guard_pos(w->guard) <= pos);
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 900, 2);
+        world_log(w, 900, 2);
         machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
@@ -82,36 +82,36 @@ UNIT_TEST(test_what_waits_is_held_and_goes_on_from_the_state_before)
     struct world *w = &the_world;
     for (unsigned damaged = 0; damaged < 2; damaged++) {
         begin(w, 1 + damaged);
-        struct relay_state last = state_on_disk(w);
+        struct relay_state last = world_state(w);
         if (damaged)
             must(env_write_whole(w->m.env, "relay/there", "state", text("FKRELAY"), &w->m.why));
         else
             must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
         must(env_syncdir(w->m.env, "relay/there", &w->m.why));
         check_held(w, last.cursor.pos);
-        crash_and_open_nothing(w);
+        world_crash_closed(w);
         check_held(w, last.cursor.pos);
         decide(w, RESET_PREVIOUS);
         w->may_repeat = true;
-        turn_until_settled(w);
+        world_turn_until_settled(w);
         for (uint32_t i = 0; i < w->count; i++) {
             w->sent[i].dead = false;
         }
-        check_account(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
 
 /* What waited is shown as taken before any of it was read again. */
-UNIT_TEST(test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before)
+UNIT_TEST(test_counters_never_decrease_after_a_reset_to_the_previous_state)
 {
     struct world *w = &the_world;
     begin(w, 6);
     must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
     assert_int_equal(open_spoilt(w), ERR_CORRUPT);
     decide(w, RESET_PREVIOUS);
-    check_shown(w);
-    assert_true(status_of(w).shown.fates.count[ITEM_FLOAT][FATE_OPEN] > 0);
+    world_check_shown(w);
+    assert_true(world_status(w).shown.fates.count[ITEM_FLOAT][FATE_OPEN] > 0);
     world_fini(w);
 }
 
@@ -119,15 +119,15 @@ UNIT_TEST(test_from_now_on_counts_what_waits_as_dropped)
 {
     struct world *w = &the_world;
     begin(w, 3);
-    struct relay_state last = state_on_disk(w);
+    struct relay_state last = world_state(w);
     must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
     check_held(w, last.cursor.pos);
     uint32_t before = w->count;
     w->drops = true;
     decide(w, RESET_NOW);
-    log_some(w, 500, 0);
-    turn_until_settled(w);
-    struct relay_status s = status_of(w);
+    world_log(w, 500, 0);
+    world_turn_until_settled(w);
+    struct relay_status s = world_status(w);
     const uint64_t *fates = s.fates.count[ITEM_FLOAT];
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
     assert_true(fates[FATE_DROPPED + DROP_BY_OPERATOR] >= before - 3000);
@@ -160,11 +160,11 @@ UNIT_TEST(test_from_a_time_on_counts_what_waits_as_dropped)
     check_held(w, last.cursor.pos);
     uint32_t before = w->count;
     w->drops = true;
-    decide_from(w, (struct reset){.from = RESET_TIME, .from_ms = sent_ms(before)});
-    log_some(w, 500, 0);
-    turn_until_settled(w);
+    decide_from(w, (struct reset){.from = RESET_TIME, .from_ms = world_sent_ms(before)});
+    world_log(w, 500, 0);
+    world_turn_until_settled(w);
     for (unsigned again = 0; again < 2; again++) {
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         const uint64_t *fates = s.fates.count[ITEM_FLOAT];
         uint64_t letters =
             fates[FATE_DEAD_LETTERED] - last.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
@@ -175,9 +175,9 @@ UNIT_TEST(test_from_a_time_on_counts_what_waits_as_dropped)
                          before - last.taken[ITEM_FLOAT] - letters);
         assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT),
                          fates[FATE_DROPPED + DROP_BY_OPERATOR]);
-        turn(w, 30);
-        crash(w);
-        turn_until_settled(w);
+        world_turn(w, 30);
+        world_crash(w);
+        world_turn_until_settled(w);
     }
     world_fini(w);
 }
@@ -187,19 +187,19 @@ UNIT_TEST(test_from_now_on_counts_what_the_store_was_to_give_as_dropped)
     struct world *w = &the_world;
     world_init(w, 9);
     w->settings.log_budget_bytes = 16 * 1024;
-    relay_must_open(w);
-    log_some(w, 300, 0);
-    turn_until_settled(w);
+    world_open(w);
+    world_log(w, 300, 0);
+    world_turn_until_settled(w);
     w->moods = (struct moods){.retry = 100};
     for (unsigned i = 0; i < 20; i++) {
-        log_some(w, 900, 0);
-        turn(w, 10);
+        world_log(w, 900, 0);
+        world_turn(w, 10);
         machine_flush(&w->m);
     }
-    turn(w, 200);
+    world_turn(w, 200);
     relay_wish(w->relay, true); /* is saved */
-    turn(w, 30);
-    world_unname(w);
+    world_turn(w, 30);
+    world_remove(w);
     must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
     assert_true(previous(w).fill.active);
     uint32_t before = w->count;
@@ -207,9 +207,9 @@ UNIT_TEST(test_from_now_on_counts_what_the_store_was_to_give_as_dropped)
     decide(w, RESET_NOW);
     w->moods = (struct moods){0};
     relay_wish(w->relay, false);
-    log_some(w, 500, 0);
-    turn_until_settled(w);
-    struct relay_status s = status_of(w);
+    world_log(w, 500, 0);
+    world_turn_until_settled(w);
+    struct relay_status s = world_status(w);
     const uint64_t *fates = s.fates.count[ITEM_FLOAT];
     uint64_t letters = fates[FATE_DEAD_LETTERED];
     assert_true(letters > 0 || !seeds_are_fixed());
@@ -231,11 +231,11 @@ UNIT_TEST(test_without_any_state_the_oldest_there_is_can_be_given)
     assert_int_equal(open_spoilt(w), ERR_MISSING);
     w->may_repeat = w->forgets_shown = true;
     decide(w, RESET_OLDEST);
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     for (uint32_t i = 0; i < w->count; i++) {
         assert_true(w->sent[i].delivered || w->sent[i].poison || i % 1000 == 999);
     }
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.taken[ITEM_FLOAT], fates_settled(&s.fates, ITEM_FLOAT));
     world_fini(w);
 }
@@ -245,12 +245,12 @@ UNIT_TEST(test_a_dry_run_leaves_what_waits)
 {
     struct world *w = &the_world;
     begin(w, 5);
-    uint64_t pos = state_on_disk(w).cursor.pos;
+    uint64_t pos = world_state(w).cursor.pos;
     w->settings.dry_run = true; /* it has an account of its own, and counters do not go down */
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 900, 2);
-        turn(w, 50);
+        world_log(w, 900, 2);
+        world_turn(w, 50);
         machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
@@ -262,9 +262,9 @@ UNIT_TEST(test_a_dry_run_leaves_what_waits)
     w->settings.dry_run = false;
     must(relay_guard_new(&w->options, before, &w->guard, &w->m.why));
     relay_guard_free(before);
-    relay_must_open(w);
-    turn_until_settled(w);
-    check_account(w);
+    world_open(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -273,10 +273,10 @@ UNIT_TEST(test_a_dry_run_leaves_what_waits)
 static void
 turn_until_counted(struct world *w)
 {
-    for (unsigned i = 0; i < 1000 && state_on_disk(w).counted[ITEM_FLOAT] < w->count; i++) {
-        turn(w, 1);
+    for (unsigned i = 0; i < 1000 && world_state(w).counted[ITEM_FLOAT] < w->count; i++) {
+        world_turn(w, 1);
     }
-    assert_int_equal(state_on_disk(w).counted[ITEM_FLOAT], w->count);
+    assert_int_equal(world_state(w).counted[ITEM_FLOAT], w->count);
 }
 
 /* Some are delivered, so many more wait, which was saved. */
@@ -284,13 +284,13 @@ static void
 begin_with_a_store(struct world *w, uint64_t seed, uint32_t waiting)
 {
     world_init(w, seed);
-    relay_must_open(w);
-    log_some(w, 300, 0);
-    turn_until_settled(w);
+    world_open(w);
+    world_log(w, 300, 0);
+    world_turn_until_settled(w);
     machine_flush(&w->m);
     relay_wish(w->relay, true);
-    turn(w, 2);
-    log_some(w, waiting, 0);
+    world_turn(w, 2);
+    world_log(w, waiting, 0);
     turn_until_counted(w);
     machine_flush(&w->m);
 }
@@ -299,28 +299,28 @@ begin_with_a_store(struct world *w, uint64_t seed, uint32_t waiting)
 static void
 lose_the_log(struct world *w)
 {
-    world_unname(w);
+    world_remove(w);
     machine_close(&w->m);
     must(env_remove_tree(w->m.env, STORE_DIR "/wal", NULL));
     machine_must_open(&w->m);
-    relay_must_open(w);
+    world_open(w);
     relay_wish(w->relay, false);
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     assert_int_equal(w->fills, 1);
 }
 
-UNIT_TEST(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost)
+UNIT_TEST(test_items_after_the_saved_state_count_as_taken_if_the_log_is_lost)
 {
     struct world *w = &the_world;
     begin_with_a_store(w, 10, 400);
-    log_some(w, 250, 0);
+    world_log(w, 250, 0);
     machine_flush(&w->m);
     lose_the_log(w);
-    check_account(w); /* and none of it is a repeat */
+    world_check_account(w); /* and none of it is a repeat */
     world_fini(w);
 }
 
-UNIT_TEST(test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for)
+UNIT_TEST(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store)
 {
     struct world *w = &the_world;
     struct selector selector;
@@ -334,19 +334,19 @@ UNIT_TEST(test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_l
     must(selector_parse(text("{name=~\"s[0-9]\"}"), &selector, &w->m.why));
     must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deletion,
                      &w->m.why));
-    log_some(w, 100, 0); /* of which the store has no part */
+    world_log(w, 100, 0); /* of which the store has no part */
     turn_until_counted(w);
     lose_the_log(w);
     for (unsigned again = 0; again < 2; again++) {
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         const uint64_t *fates = s.fates.count[ITEM_FLOAT];
         assert_int_equal(fates[FATE_DROPPED + DROP_DELETED], deleted);
         assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 100);
         assert_int_equal(fates[FATE_DELIVERED], w->count - 100 - deleted);
         assert_int_equal(s.taken[ITEM_FLOAT], w->count);
-        turn(w, 30);
-        crash(w);
-        turn(w, 30);
+        world_turn(w, 30);
+        world_crash(w);
+        world_turn(w, 30);
     }
     world_fini(w);
 }
@@ -356,15 +356,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_waits_is_held_and_goes_on_from_the_state_before),
-        cmocka_unit_test(test_counters_stay_where_they_were_when_it_goes_on_from_the_state_before),
+        cmocka_unit_test(test_counters_never_decrease_after_a_reset_to_the_previous_state),
         cmocka_unit_test(test_from_now_on_counts_what_waits_as_dropped),
         cmocka_unit_test(test_from_a_time_on_counts_what_waits_as_dropped),
         cmocka_unit_test(test_from_now_on_counts_what_the_store_was_to_give_as_dropped),
         cmocka_unit_test(test_without_any_state_the_oldest_there_is_can_be_given),
         cmocka_unit_test(test_a_dry_run_leaves_what_waits),
-        cmocka_unit_test(test_what_came_since_the_state_was_saved_is_taken_where_the_log_is_lost),
-        cmocka_unit_test(
-            test_what_waited_when_the_log_was_lost_is_dropped_for_what_the_store_lost_it_for),
+        cmocka_unit_test(test_items_after_the_saved_state_count_as_taken_if_the_log_is_lost),
+        cmocka_unit_test(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "relay/relay_private.h"
+#include "relay/state/guard.h"
 
 /* --- where it is ------------------------------------------------------------------------------ */
 
@@ -22,23 +23,25 @@
 static uint64_t
 log_pos(struct relay *r)
 {
-    return r->feed.fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
+    return feed_reads_store(&r->feed) ? r->state.fill.from_pos
+                                      : window_saved_cursor(r->window, NULL).pos;
 }
 
 bool
 catch_up_is_due(struct relay *r)
 {
-    return wal_bytes_from(r->options.wal, log_pos(r)) > r->settings->log_budget_bytes;
+    return wal_bytes_from(r->context.options.wal, log_pos(r)) >
+           r->context.settings->log_budget_bytes;
 }
 
 uint64_t
-catch_up_end(struct relay *r, uint64_t from_pos)
+catch_up_end(const struct relay_context *c, uint64_t from_pos)
 {
     uint64_t pos;
     do {
-        pos = tsdb_store_pos(r->options.tsdb);
-        guard_set_borders(r->options.guard, from_pos, pos);
-    } while (tsdb_store_pos(r->options.tsdb) != pos);
+        pos = tsdb_store_pos(c->options.tsdb);
+        guard_set_borders(c->options.guard, from_pos, pos);
+    } while (tsdb_store_pos(c->options.tsdb) != pos);
     return pos;
 }
 
@@ -59,7 +62,7 @@ begin_with(struct relay *r, const struct relay_state *state)
 {
     struct why why = {""};
     assert(relay_is_idle(r)); /* invariant 1 */
-    if (save_instead(r, state, &why) != OK) {
+    if (save_instead(&r->saving, &r->state, state, &why) != OK) {
         obstacle_failed(&r->obstacle, "save the state", "state", why.text);
     }
     relay_run_again(r);
@@ -67,25 +70,13 @@ begin_with(struct relay *r, const struct relay_state *state)
 
 /* --- to the store ----------------------------------------------------------------------------- */
 
-/* Revokes the letters of items after the cursor, which are read again under other positions. */
-static enum err
-take_letters_back(struct relay *r, struct why *why)
-{
-    dead_letters_free(r->letters);
-    r->letters = NULL;
-    enum err e = relay_open_letters(r, why);
-    if (e == OK) e = dead_letters_sync(r->letters, why);
-    if (e == OK) letters_taken_back(r, &r->state.letters);
-    return e;
-}
-
 static void
 leave_log(struct relay *r)
 {
     struct why why = {""};
-    assert(r->feed.fill == NULL);
+    assert(!feed_reads_store(&r->feed));
     enum err e = relay_save(r, &why);
-    if (e == OK) e = take_letters_back(r, &why);
+    if (e == OK) e = letters_take_back(&r->letters, &r->state, &why);
     if (e) {
         obstacle_failed(&r->obstacle, "switch from the log to the store", "state", why.text);
         relay_run_again(r);
@@ -93,22 +84,22 @@ leave_log(struct relay *r)
     }
     struct relay_state next = r->state;
     struct fates before;
-    relay_cursor(r, &before);
+    window_saved_cursor(r->window, &before);
     int64_t oldest_ms = window_oldest_ms(r->window);
     next.fill = (struct relay_fill){
         .active = true,
         .from_pos = next.cursor.pos,
-        .to_pos = catch_up_end(r, next.cursor.pos),
-        .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->options.env),
+        .to_pos = catch_up_end(&r->context, next.cursor.pos),
+        .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->context.options.env),
     };
     assert(next.fill.to_pos > next.fill.from_pos); /* invariant 2 */
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
-    account_leave(r, &before, &next);
+    account_leave(&r->account, &before, &next);
     next.left_out = (struct samples_left_out){0};
     next.log_count.known = false;
     log_warn("relay: destination is far behind, reading queued samples from the store before "
              "following the log again",
-             KV("destination", r->settings->name), KV("from", next.fill.from_pos),
+             KV("destination", r->context.settings->name), KV("from", next.fill.from_pos),
              KV("to", next.fill.to_pos), KV("log_is_gone", r->feed.state == FEED_GONE));
     begin_with(r, &next);
 }
@@ -120,10 +111,10 @@ give_again(struct relay *r)
 {
     struct why why = {""};
     enum err e = relay_save(r, &why);
-    uint64_t to_pos = catch_up_end(r, 0);
+    uint64_t to_pos = catch_up_end(&r->context, 0);
     /* If more was stored meanwhile, that is taken first. */
     if (e == OK && to_pos > r->state.cursor.pos) return;
-    if (e == OK) e = take_letters_back(r, &why);
+    if (e == OK) e = letters_take_back(&r->letters, &r->state, &why);
     struct relay_state next = r->state;
     next.begin_ms = r->watch.again_from_ms;
     next.begin_pos = next.cursor.pos;
@@ -131,13 +122,13 @@ give_again(struct relay *r)
     next.fill = (struct relay_fill){
         .active = true,
         .to_pos = to_pos,
-        .since_ms = env_realtime_ms(r->options.env),
+        .since_ms = env_realtime_ms(r->context.options.env),
     };
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
     /* Letters of items that are read again are counted again then. */
     uint64_t kept[ITEM_KIND_COUNT] = {0}, replaying[ITEM_KIND_COUNT] = {0};
     struct letters_known known = relay_state_letters(&next);
-    if (e == OK) e = dead_letters_count_again(r->letters, &known, kept, replaying, &why);
+    if (e == OK) e = dead_letters_count_again(r->letters.files, &known, kept, replaying, &why);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         next.fates.count[kind][FATE_DEAD_LETTERED] -= kept[kind];
         next.letters.replaying[kind] -= replaying[kind];
@@ -150,8 +141,8 @@ give_again(struct relay *r)
     }
     begin_with(r, &next);
     if (!r->state.fill.active) return; /* the state could not be saved: tried again later */
-    watch_given_again(r);
-    log_info("relay: sending stored samples again", KV("destination", r->settings->name),
+    watch_given_again(&r->watch);
+    log_info("relay: sending stored samples again", KV("destination", r->context.settings->name),
              KV("to", next.fill.to_pos));
 }
 
@@ -159,20 +150,22 @@ give_again(struct relay *r)
 static bool
 should_leave(struct relay *r)
 {
-    uint64_t store_pos = tsdb_store_pos(r->options.tsdb), pos = log_pos(r);
+    const struct relay_context *c = &r->context;
+    uint64_t store_pos = tsdb_store_pos(c->options.tsdb), pos = log_pos(r);
     const struct read_ahead *a = &r->account.ahead;
-    bool counted = a->blind || relay_read_pos(r) >= store_pos || a->pos >= store_pos;
+    bool counted = a->blind || feed_read_pos(&r->feed) >= store_pos || a->pos >= store_pos;
     bool gone = r->feed.state == FEED_GONE && store_pos <= pos;
     if (r->feed.hole_pos > store_pos || r->feed.reload_pos > store_pos || gone)
-        tsdb_want_parts(r->options.tsdb);
+        tsdb_want_parts(c->options.tsdb);
     if (gone) r->state.log_lost = true; /* the log is left only for what parts have */
     if (store_pos <= pos) return false;
     if (r->feed.reload_pos > 0) return counted && store_pos >= r->feed.reload_pos;
-    if (r->feed.hole_pos > 0) return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(r);
+    if (r->feed.hole_pos > 0)
+        return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(&r->lanes);
     if (r->feed.state == FEED_GONE) return counted || !a->lasting;
-    struct wal *wal = r->options.wal;
+    struct wal *wal = c->options.wal;
     uint64_t covered = wal_bytes_from(wal, pos) - wal_bytes_from(wal, store_pos);
-    return counted && covered >= r->settings->log_budget_bytes / 2;
+    return counted && covered >= c->settings->log_budget_bytes / 2;
 }
 
 /* --- and back --------------------------------------------------------------------------------- */
@@ -186,7 +179,7 @@ follow_log(struct relay *r)
     next.cursor = (struct relay_cursor){.pos = next.fill.to_pos};
     next.fill = (struct relay_fill){.active = false};
     log_info("relay: finished reading the store, following the log again",
-             KV("destination", r->settings->name), KV("from", next.cursor.pos));
+             KV("destination", r->context.settings->name), KV("from", next.cursor.pos));
     begin_with(r, &next);
 }
 
@@ -195,7 +188,8 @@ follow_log(struct relay *r)
 static void
 give_up_oldest(struct relay *r)
 {
-    uint64_t end_pos = wal_end(r->options.wal), budget = r->settings->log_budget_bytes;
+    const struct relay_context *c = &r->context;
+    uint64_t end_pos = wal_end(c->options.wal), budget = c->settings->log_budget_bytes;
     if (!is_saved(r)) return;
     struct relay_state next = r->state;
     if (r->feed.state == FEED_GONE) { /* the log's first record shows how much that is */
@@ -207,7 +201,7 @@ give_up_oldest(struct relay *r)
     next.drop_reason = DROP_LOG_BUDGET;
     log_error("relay: log budget of the destination is used up, dropping its oldest samples "
               "(reason log_budget)",
-              KV("destination", r->settings->name), KV("from", r->state.cursor.pos),
+              KV("destination", c->settings->name), KV("from", r->state.cursor.pos),
               KV("to", next.drop_pos));
     begin_with(r, &next);
 }
@@ -219,25 +213,27 @@ catch_up(struct relay *r)
 {
     const struct feed *f = &r->feed;
     const struct relay_fill *fill = &r->state.fill;
-    bool stored = r->options.tsdb != NULL, moved = f->state == FEED_STORE_MOVED;
+    bool stored = r->context.options.tsdb != NULL, moved = f->state == FEED_STORE_MOVED;
     bool may_leave = r->account.ahead.log != NULL || f->state == FEED_GONE;
     uint64_t log_border = may_leave ? log_pos(r) : 0;
-    guard_set_borders(r->options.guard, fill->active ? fill->from_pos : log_border,
+    guard_set_borders(r->context.options.guard, fill->active ? fill->from_pos : log_border,
                       fill->active ? fill->to_pos : 0);
-    if (f->fill != NULL && !moved) {
-        uint64_t behind = wal_bytes_from(r->options.wal, fill->to_pos);
-        if (behind > r->settings->log_budget_bytes) guard_let_go(r->options.guard);
+    if (feed_reads_store(f) && !moved) {
+        uint64_t behind = wal_bytes_from(r->context.options.wal, fill->to_pos);
+        if (behind > r->context.settings->log_budget_bytes) guard_let_go(r->context.options.guard);
         bool done = f->state == FEED_STORE_END && window_records(r->window) == 0;
-        r->phase = done ? RUN_LEAVING : RUN_ON;
+        relay_leave_run(r, done);
         if (done && relay_is_idle(r)) follow_log(r); /* replayed letters may be pending */
         return;
     }
     bool due = moved || f->state == FEED_GONE || f->hole_pos > 0 || f->reload_pos > 0;
-    if (!due && catch_up_is_due(r)) due = stored || r->settings->on_full == ON_FULL_DROP_OLDEST;
+    if (!due && catch_up_is_due(r))
+        due = stored || r->context.settings->on_full == ON_FULL_DROP_OLDEST;
     if (due && stored && !moved) due = should_leave(r);
-    bool again = stored && r->watch.gives_again && log_pos(r) >= tsdb_store_pos(r->options.tsdb);
+    bool again =
+        stored && r->watch.gives_again && log_pos(r) >= tsdb_store_pos(r->context.options.tsdb);
     due |= again;
-    r->phase = due ? RUN_LEAVING : RUN_ON;
+    relay_leave_run(r, due);
     if (!due || !relay_is_idle(r)) return; /* waits for pending responses (invariant 1) */
     if (moved)
         relay_run_again(r);

@@ -18,65 +18,72 @@
 
 #include "base/log.h"
 #include "base/time_text.h"
-#include "relay/directory.h"
 #include "relay/relay_private.h"
+#include "relay/state/directory.h"
+#include "relay/state/guard.h"
 
 enum {
     POLL_MS = 100, /* new samples are seen after at most this time */
     RUN_AGAIN_MS = 1000,
 };
 
-int64_t
-relay_now_ns(const struct relay *r)
-{
-    return env_monotonic_ns(r->options.env);
-}
-
-uint64_t
-relay_memory_limit(const struct relay *r)
-{
-    return atomic_load_explicit(&r->options.memory->limit_bytes, memory_order_relaxed);
-}
-
 /* --- runs ------------------------------------------------------------------------------------- */
 
 static enum err
 open_writer(struct relay *r, struct why *why)
 {
+    const struct relay_context *c = &r->context;
     struct writer_options options = {
-        .env = r->options.env,
-        .memory = r->options.memory,
-        .settings = r->settings,
-        .dir = r->dir,
-        .instance = r->options.instance,
+        .env = c->options.env,
+        .memory = c->options.memory,
+        .settings = c->settings,
+        .dir = c->dir,
+        .instance = c->options.instance,
         .saved = r->state.writer,
         .fills = r->state.fill_count,
         .again_pos = r->state.fill_count > 0 ? r->state.begin_pos : 0,
     };
-    enum err e = writer_new(r->class, &options, &r->writer, why);
+    enum err e = writer_new(c->class, &options, &r->writer, why);
     if (e) return e;
     r->limits = *writer_limits_of(r->writer);
-    r->bounds = call_bounds_of(&r->limits, r->settings);
-    call_bounds_fit(&r->bounds, relay_memory_limit(r));
-    return lanes_begin(r);
+    prepare_begin(&r->preparation, r->writer, &r->limits);
+    return lanes_begin(&r->lanes, r->writer, &r->limits);
+}
+
+static enum err
+open_feed(struct relay *r, struct why *why)
+{
+    const struct relay_state *s = &r->state;
+    struct feed_start start = {
+        .cursor = s->cursor,
+        .log_count = s->log_count,
+        .from_store = s->fill.active,
+        .stretch = {s->fill.from_pos, s->fill.to_pos},
+        .place = s->fill.place,
+        .begin_ms = s->begin_ms,
+        .begin_pos = s->begin_pos,
+    };
+    enum err e = feed_begin(&r->feed, &start, &r->limits, why);
+    if (e || r->feed.state != FEED_OLDEST) return e;
+    r->state.cursor = r->feed.from; /* the log knows its oldest record */
+    window_skip(r->window, r->feed.from);
+    return OK;
 }
 
 static void
 relay_end_run(struct relay *r)
 {
-    if (r->writer != NULL) {
-        lanes_end(r);
-        writer_free(r->class, r->writer);
-    }
-    letters_replay_end(r);
-    prepare_end(r);
+    lanes_end(&r->lanes);
+    prepare_end(&r->preparation);
+    if (r->writer != NULL) writer_free(r->context.class, r->writer);
+    settle_end(&r->settling);
+    letters_end(&r->letters);
     window_free(r->window);
-    account_end(r);
-    feed_end(r);
-    dead_letters_free(r->letters);
+    account_end(&r->account);
+    feed_left_out(&r->feed, &r->state.left_out);
+    feed_end(&r->feed);
     r->writer = NULL;
     r->window = NULL;
-    r->letters = NULL;
     r->phase = RUN_NONE;
 }
 
@@ -86,16 +93,24 @@ relay_begin_run(struct relay *r, struct why *why)
     assert(r->phase == RUN_NONE);
     assert(r->writer == NULL); /* invariant 1 */
     assert(r->window == NULL);
-    assert(r->letters == NULL);
-    guard_follow(r->options.guard, &r->state);
+    assert(r->letters.files == NULL);
+    guard_follow(r->context.options.guard, &r->state);
     r->phase = RUN_ON;
-    account_begin(r);
-    enum err e = relay_open_letters(r, why);
+    enum err e = window_new(r->context.options.memory, r->state.cursor, &r->window);
+    account_begin(&r->account, &r->state, r->window);
+    settle_begin(&r->settling, r->window);
+    if (e == OK) e = letters_begin(&r->letters, &r->state, r->window, why);
     if (e == OK) e = open_writer(r, why);
-    if (e == OK) e = feed_begin(r, why);
-    if (e == OK) e = window_new(r->options.memory, r->feed.from, &r->window);
+    if (e == OK) e = open_feed(r, why);
     if (e) relay_end_run(r);
     return e;
+}
+
+void
+relay_leave_run(struct relay *r, bool leaves)
+{
+    assert(r->phase != RUN_NONE);
+    r->phase = leaves ? RUN_LEAVING : RUN_ON;
 }
 
 void
@@ -104,6 +119,13 @@ relay_run_again(struct relay *r)
     assert(relay_is_idle(r)); /* invariant 2 */
     relay_end_run(r);
     r->run_again_ns = 0;
+}
+
+bool
+relay_is_paused(const struct relay *r)
+{
+    bool as_set = r->state.wish == RELAY_WISH_NONE;
+    return as_set ? r->context.settings->paused : r->state.wish == RELAY_WISH_PAUSE;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -116,13 +138,37 @@ note_new(const struct relay *r)
         [START_NOW] = "now", [START_BEGINNING] = "beginning", [START_TIME] = "time"};
     char text[TIME_TEXT_BYTES];
     const struct relay_state *s = &r->state;
-    bool at_time = r->settings->start == START_TIME;
-    log_info(
-        "relay: destination has no saved state, starting as a new one",
-        KV("destination", r->settings->name),
-        KV("begins", at_time ? time_print(r->settings->start_ms, text) : words[r->settings->start]),
-        KV("log_position", s->fill.active ? s->fill.to_pos : s->cursor.pos),
-        KV("from_store", s->fill.active));
+    bool at_time = r->context.settings->start == START_TIME;
+    log_info("relay: destination has no saved state, starting as a new one",
+             KV("destination", r->context.settings->name),
+             KV("begins", at_time ? time_print(r->context.settings->start_ms, text)
+                                  : words[r->context.settings->start]),
+             KV("log_position", s->fill.active ? s->fill.to_pos : s->cursor.pos),
+             KV("from_store", s->fill.active));
+}
+
+/* Gives each part what it uses of others. */
+static void
+join_parts(struct relay *r)
+{
+    const struct relay_context *c = &r->context;
+    saving_init(&r->saving, c);
+    watch_init(&r->watch);
+    rates_init(&r->rates, c->settings, relay_now_ns(c));
+    obstacle_init(&r->obstacle, c->options.env, c->settings->name);
+    feed_init(&r->feed, c);
+    account_init(&r->account, c, &r->feed, &r->saving);
+    letters_init(&r->letters, c, &r->account, &r->saving);
+    r->settling = (struct settling){
+        .context = c,
+        .feed = &r->feed,
+        .letters = &r->letters,
+        .saving = &r->saving,
+        .obstacle = &r->obstacle,
+        .sent = &r->sent,
+    };
+    prepare_init(&r->preparation, c, &r->obstacle, &r->lanes.throttle);
+    lanes_init(&r->lanes, &r->settling, &r->preparation, &r->rates);
 }
 
 enum err
@@ -130,25 +176,24 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
 {
     struct relay *r = mem_new(options->memory, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a destination");
-    r->options = *options;
+    struct relay_context *c = &r->context;
+    const struct destination_settings *settings = options->settings;
+    c->options = *options;
     if (options->epoch_ns == 0) {
-        r->options.epoch_ms = env_realtime_ms(options->env);
-        r->options.epoch_ns = env_monotonic_ns(options->env);
+        c->options.epoch_ms = env_realtime_ms(options->env);
+        c->options.epoch_ns = env_monotonic_ns(options->env);
     }
-    r->settings = options->settings;
-    r->class = options->writer;
-    lock_init(&r->watch.lock, LOCK_RANK_RELAY);
-    rates_init(&r->rates, r->settings, relay_now_ns(r));
-    obstacle_init(&r->obstacle, options->env, r->settings->name);
-    save_init(r);
-    enum err e = path_in(r->dir, sizeof r->dir, options->dir, r->settings->name, why);
-    bool is_new = e == OK && !r->settings->dry_run &&
-                  relay_directory_look(options->env, r->dir, NULL) == ERR_MISSING;
+    c->settings = settings;
+    c->class = options->writer;
+    join_parts(r);
+    enum err e = path_in(c->dir, sizeof c->dir, options->dir, settings->name, why);
+    bool is_new = e == OK && !settings->dry_run &&
+                  relay_directory_look(options->env, c->dir, NULL) == ERR_MISSING;
     if (e == OK) e = relay_load_state(r, why);
     if (e == OK && is_new) note_new(r);
-    if (e == OK) e = selection_new(r->settings, &r->selection, why);
+    if (e == OK) e = selection_new(settings, &c->selection, why);
     if (e == OK)
-        e = http_calls_new(options->env, options->memory, options->user_agent, &r->http, why);
+        e = http_calls_new(options->env, options->memory, options->user_agent, &c->http, why);
     if (e == OK) e = relay_begin_run(r, why);
     if (e) {
         relay_free(r);
@@ -163,12 +208,12 @@ void
 relay_free(struct relay *r)
 {
     if (r == NULL) return;
-    http_calls_free(r->http);
+    http_calls_free(r->context.http);
     if (r->phase != RUN_NONE) relay_end_run(r);
-    selection_free(r->selection);
-    save_fini(r);
-    lock_fini(&r->watch.lock);
-    mem_free(r->options.memory, r, sizeof *r);
+    selection_free(r->context.selection);
+    saving_fini(&r->saving);
+    watch_fini(&r->watch);
+    mem_free(r->context.options.memory, r, sizeof *r);
 }
 
 /* --- stepping --------------------------------------------------------------------------------- */
@@ -177,7 +222,7 @@ relay_free(struct relay *r)
 static bool
 run(struct relay *r)
 {
-    int64_t now_ns = relay_now_ns(r);
+    int64_t now_ns = relay_now_ns(&r->context);
     struct why why = {""};
     if (now_ns < r->run_again_ns) return false;
     if (relay_begin_run(r, &why) == OK) return true;
@@ -191,19 +236,20 @@ read_on(struct relay *r)
 {
     bool drops = r->state.drop_pos > r->state.cursor.pos; /* reads even while paused */
     bool may_read = (!relay_is_paused(r) || drops) && !r->stopping && r->phase == RUN_ON;
-    bool more = may_read && relay_feed(r);
-    if (may_read && !r->settings->dry_run) letters_replay_feed(r);
-    feed_rest(r);
-    account_close(r);
-    return (!r->stopping && account_read_ahead(r)) || more;
+    bool more = may_read && pump_items(r);
+    if (may_read && !r->context.settings->dry_run) pump_letters(r);
+    feed_rest(&r->feed);
+    account_close(&r->account, &r->state);
+    bool paused = relay_is_paused(r);
+    return (!r->stopping && account_read_ahead(&r->account, &r->state, paused)) || more;
 }
 
 /* The time until something is due, in milliseconds; new samples may come earlier. */
 static int
 idle_ms(struct relay *r)
 {
-    int64_t now_ns = relay_now_ns(r), next_ns = now_ns + POLL_MS * NS_PER_MS;
-    int64_t lanes_ns = lanes_next_ns(r);
+    int64_t now_ns = relay_now_ns(&r->context), next_ns = now_ns + POLL_MS * NS_PER_MS;
+    int64_t lanes_ns = lanes_next_ns(&r->lanes);
     if (lanes_ns < next_ns) next_ns = lanes_ns;
     return next_ns <= now_ns ? 0 : (int)((next_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
@@ -214,16 +260,17 @@ relay_step(struct relay *r)
     watch_take_wish(r);
     if (r->phase == RUN_NONE && !run(r)) return RUN_AGAIN_MS;
     struct http_call_answer answer;
-    while (http_calls_done(r->http, &answer)) {
-        if (answer.context == r)
-            prepare_answered(r, &answer);
+    prepare_hold(&r->preparation, relay_is_paused(r) || r->stopping || r->phase == RUN_LEAVING);
+    while (http_calls_done(r->context.http, &answer)) {
+        if (answer.context == &r->preparation)
+            prepare_answered(&r->preparation, &answer);
         else
-            lane_answered(r, answer.context, &answer);
+            lanes_answered(&r->lanes, answer.context, &answer);
     }
     bool more = read_on(r);
-    r->lanes.age_ms = r->draining && !more ? 0 : r->bounds.age_ms;
-    prepare_early(r);
-    lanes_send(r);
+    lanes_hurry(&r->lanes, r->draining && !more);
+    prepare_early(&r->preparation, lanes_busy(&r->lanes));
+    lanes_send(&r->lanes);
     save_if_due(r);
     watch_publish(r);
     int wait_ms = more || r->lanes.has_room ? 0 : idle_ms(r);
@@ -234,13 +281,13 @@ relay_step(struct relay *r)
 void
 relay_wait(struct relay *r, int wait_ms)
 {
-    http_calls_poll(r->http, wait_ms);
+    http_calls_poll(r->context.http, wait_ms);
 }
 
 void
 relay_wake(struct relay *r)
 {
-    http_calls_wake(r->http);
+    http_calls_wake(r->context.http);
 }
 
 void
@@ -258,22 +305,23 @@ relay_stop(struct relay *r)
 bool
 relay_is_idle(const struct relay *r)
 {
-    return http_calls_count(r->http) == 0;
+    return http_calls_count(r->context.http) == 0;
 }
 
 enum err
 relay_close(struct relay *r, struct why *why)
 {
     enum err e = OK, saved = OK;
-    if (r->settings->dry_run) {
+    if (r->context.settings->dry_run) {
         const struct sent *sent = &r->sent;
-        log_info("relay: dry run ended, it would have sent", KV("destination", r->settings->name),
-                 KV("samples", sent->dry.samples), KV("requests", sent->calls),
-                 KV("bytes", sent->bytes), KV("billed_units", sent->units),
-                 KV("mapped", sent->dry.mapped), KV("unrepresentable", sent->dry.unrepresentable));
+        log_info("relay: dry run ended, it would have sent",
+                 KV("destination", r->context.settings->name), KV("samples", sent->dry.samples),
+                 KV("requests", sent->calls), KV("bytes", sent->bytes),
+                 KV("billed_units", sent->units), KV("mapped", sent->dry.mapped),
+                 KV("unrepresentable", sent->dry.unrepresentable));
     }
     if (r->phase != RUN_NONE) {
-        e = r->class->tend == NULL ? OK : r->class->tend(r->writer, true, why);
+        e = r->context.class->tend == NULL ? OK : r->context.class->tend(r->writer, true, why);
         saved = relay_save(r, e == OK ? why : NULL);
         /* The first save settles delivered letters; the second makes that durable. */
         if (saved == OK && r->saving.need != SAVE_IF_MOVED)

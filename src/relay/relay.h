@@ -18,43 +18,11 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
-#include "backend/writer.h"
-#include "relay/fate.h"
-#include "relay/letters/dead_letters.h"
-#include "wal/wal.h"
+#include "relay/options.h"
+#include "relay/state/fate.h"
+#include "relay/state/guard.h"
 
 struct relay;
-
-struct relay_options {
-    struct env *env;
-    struct wal *wal;
-    struct tsdb *tsdb; /* the store, which has what the log no longer has; NULL if there is none */
-    const char *dir;   /* directory of all destinations, which exists */
-    struct budget *memory;
-    const struct destination_settings *settings; /* outlive the relay */
-    const struct writer_class *writer;
-    const char *instance; /* tsdb_name_id(): prefix of names that only this directory writes */
-    const char *user_agent;
-    struct relay_guard *guard; /* the destination's guard; outlives the relay */
-    /* Unix time and the monotonic clock at one moment, as early as possible in the process: ages
-     * are measured from there, whatever the clock does later. 0 for the time of relay_open(). */
-    int64_t epoch_ms;
-    int64_t epoch_ns;
-};
-
-/*
- * Keeps the log and the store's borders while a destination is configured: from the position of its
- * state, from the end of the log if it is new and begins now, else from the oldest record. `before`
- * is the guard of the same destination under its previous settings, or NULL. options->guard is not
- * used. ERR_NOMEM, ERR_LIMIT.
- */
-struct relay_guard;
-MUST_CHECK enum err relay_guard_new(const struct relay_options *options,
-                                    const struct relay_guard *before,
-                                    struct relay_guard **ret_guard, struct why *why);
-void relay_guard_free(struct relay_guard *guard);
-/* The position of the log from which on everything is kept. Any thread. */
-uint64_t relay_guard_pos(const struct relay_guard *guard);
 
 /*
  * Opens a destination. It begins where its state says or, if it is new, where its settings say,

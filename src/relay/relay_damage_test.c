@@ -3,26 +3,27 @@
  * and without a store it is counted.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
+
+#include "lib/relay_rig.h"
 
 /* Some samples are delivered, more wait, and some of these records are damaged. */
 static uint32_t
 begin(struct world *w, enum wal_type type, unsigned records)
 {
-    w->names_nobody = true;
-    relay_must_open(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
     for (unsigned i = 0; i < 5; i++) {
-        log_some(w, 300, 2);
-        turn_until_settled(w);
+        world_log(w, 300, 2);
+        world_turn_until_settled(w);
     }
-    turn(w, 20);
+    world_turn(w, 20);
     uint64_t pos = wal_end(tsdb_wal(w->m.db));
     w->moods = (struct moods){.retry = 100};
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 400, 0);
-        turn(w, 1);
+        world_log(w, 400, 0);
+        world_turn(w, 1);
     }
-    uint32_t lost = spoil_log(w, pos, type, records);
+    uint32_t lost = world_spoil_log(w, pos, type, records);
     assert_true(type != WAL_FLOATS || lost > 0);
     return lost;
 }
@@ -31,13 +32,13 @@ static void
 go_on(struct world *w)
 {
     w->moods = (struct moods){0};
-    for (unsigned i = 0; i < 3000 && (i < 100 || !all_settled(w)); i++) {
-        if (i == 20) log_some(w, 400, 0);
-        turn(w, 1);
+    for (unsigned i = 0; i < 3000 && (i < 100 || !world_is_settled(w)); i++) {
+        if (i == 20) world_log(w, 400, 0);
+        world_turn(w, 1);
         if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
     }
-    assert_true(all_settled(w));
-    turn(w, 30);
+    assert_true(world_is_settled(w));
+    world_turn(w, 30);
 }
 
 UNIT_TEST(test_without_a_store_what_cannot_be_read_is_counted)
@@ -50,17 +51,17 @@ UNIT_TEST(test_without_a_store_what_cannot_be_read_is_counted)
         w->m.options.log_only = true;
         machine_must_open(&w->m);
         uint32_t lost = begin(w, WAL_FLOATS, records);
-        crash(w);
+        world_crash(w);
         w->drops = true;
         go_on(w);
         for (unsigned again = 0; again < 2; again++) { /* and counted once */
-            struct relay_status s = status_of(w);
+            struct relay_status s = world_status(w);
             const uint64_t *fates = s.fates.count[ITEM_FLOAT];
             assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], lost);
             assert_int_equal(s.taken[ITEM_FLOAT], w->count);
             assert_int_equal(fates_settled(&s.fates, ITEM_FLOAT), w->count);
-            crash(w);
-            turn_until_settled(w);
+            world_crash(w);
+            world_turn_until_settled(w);
         }
         world_fini(w);
     }
@@ -73,29 +74,29 @@ UNIT_TEST(test_the_store_gives_what_the_log_has_no_more)
         world_init(w, seed);
         w->may_repeat = true;
         if (seed == 1) { /* reading was before it, and is not begun anew */
-            relay_must_open(w);
-            w->names_nobody = true;
-            log_some(w, 300, 2);
-            turn_until_settled(w);
+            world_open(w);
+            w->refusal |= REFUSAL_OF_CALL;
+            world_log(w, 300, 2);
+            world_turn_until_settled(w);
             w->settings.paused = true;
             must(relay_close(w->relay, &w->m.why));
             w->relay = NULL;
-            world_unname(w);
-            relay_must_open(w);
+            world_remove(w);
+            world_open(w);
             uint64_t pos = wal_end(tsdb_wal(w->m.db));
-            log_some(w, 900, 0);
-            log_some(w, 900, 0);
-            spoil_log(w, pos, WAL_FLOATS, 1);
+            world_log(w, 900, 0);
+            world_log(w, 900, 0);
+            world_spoil_log(w, pos, WAL_FLOATS, 1);
             relay_wish(w->relay, false);
         } else {
             begin(w, WAL_FLOATS, seed);
-            turn(w, 30); /* all that waits was counted before it was damaged */
+            world_turn(w, 30); /* all that waits was counted before it was damaged */
             machine_flush(&w->m);
-            crash(w);
+            world_crash(w);
         }
         go_on(w);
-        check_account(w);
-        assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 0);
+        world_check_account(w);
+        assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 0);
         world_fini(w);
     }
 }
@@ -105,28 +106,29 @@ UNIT_TEST(test_the_store_gives_what_was_refused_and_the_log_has_no_more)
     struct world *w = &the_world;
     for (unsigned seed = 0; seed < 6; seed++) {
         world_init(w, 20 + seed);
-        w->names_nobody = w->tells_of_all = w->may_repeat = true;
-        w->never_again = seed % 2 == 1;
+        w->refusal = REFUSAL_OF_CALL | REFUSAL_SAYS_ALL;
+        w->may_repeat = true;
+        if (seed % 2 == 1) w->refusal |= REFUSAL_FINAL;
         w->settings.batch.max_age_ms = 1;
         w->moods = (struct moods){.retry = 100};
-        relay_must_open(w);
-        turn(w, 20);
+        world_open(w);
+        world_turn(w, 20);
         uint64_t pos = wal_end(tsdb_wal(w->m.db));
-        log_some(w, 400, 100);
-        turn(w, 20);
-        spoil_log(w, pos, WAL_FLOATS, 1);
+        world_log(w, 400, 100);
+        world_turn(w, 20);
+        world_spoil_log(w, pos, WAL_FLOATS, 1);
         if (seed >= 4) { /* refused and not noted, before the store has it */
             w->moods = (struct moods){0};
-            turn(w, 5);
-            assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
+            world_turn(w, 5);
+            assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
         }
         for (uint32_t i = 0; i < w->count; i++) {
             w->sent[i].refused = false; /* it comes from the store, as other calls */
         }
-        w->never_again = false;
+        w->refusal &= ~(unsigned)REFUSAL_FINAL;
         go_on(w);
-        check_account(w);
-        assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 0);
+        world_check_account(w);
+        assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], 0);
         world_fini(w);
     }
 }
@@ -138,10 +140,10 @@ UNIT_TEST(test_what_neither_log_nor_store_has_is_counted)
     for (unsigned records = 1; records <= 4; records++) {
         world_init(w, 10 + records);
         uint32_t lost = begin(w, WAL_FLOATS, records);
-        crash(w);
+        world_crash(w);
         w->drops = true;
         go_on(w);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         const uint64_t *fates = s.fates.count[ITEM_FLOAT];
         assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], lost);
         assert_int_equal(s.taken[ITEM_FLOAT], w->count);

@@ -4,7 +4,8 @@
  * of each series is kept, and the account says what became of each sample.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
+
+#include "lib/relay_rig.h"
 
 enum { BUDGET_BYTES = 16 * 1024 };
 
@@ -15,8 +16,8 @@ stand_still(struct world *w, uint32_t requests, uint32_t samples)
     struct moods before = w->moods;
     w->moods = (struct moods){.retry = 100};
     for (uint32_t i = 0; i < requests; i++) {
-        log_some(w, samples, 1);
-        turn(w, 3);
+        world_log(w, samples, 1);
+        world_turn(w, 3);
         if (i % 3 == 2) machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
@@ -27,20 +28,20 @@ UNIT_TEST(test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log)
 {
     struct world *w = &the_world;
     world_init(w, 1);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->settings.start = START_BEGINNING;
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 700, 1);
+        world_log(w, 700, 1);
         machine_flush(&w->m);
     }
-    log_some(w, 500, 1); /* only in the log */
-    relay_must_open(w);
-    assert_int_equal(status_of(w).state, RELAY_FILLING); /* it says so before its first step */
-    log_some(w, 500, 1);
-    turn_until_settled(w);
-    check_account(w);
+    world_log(w, 500, 1); /* only in the log */
+    world_open(w);
+    assert_int_equal(world_status(w).state, RELAY_FILLING); /* it says so before its first step */
+    world_log(w, 500, 1);
+    world_turn_until_settled(w);
+    world_check_account(w);
     assert_int_equal(w->repeated, 0);
-    assert_int_equal(status_of(w).repeats_total, 0);
+    assert_int_equal(world_status(w).repeats_total, 0);
     world_fini(w);
 }
 
@@ -50,22 +51,22 @@ UNIT_TEST(test_what_is_too_old_for_the_destination_is_dropped_and_counted)
     for (uint64_t seed = 20; seed < 30; seed++) {
         world_init(w, seed);
         w->settings.start = START_BEGINNING;
-        w->names_nobody = seed % 2 == 0;
-        w->one_of_a_series = !w->names_nobody;
+        w->refusal = seed % 2 == 0 ? REFUSAL_OF_CALL : REFUSAL_BY_ENTRY;
+        w->limits.one_of_a_series = w->refusal == REFUSAL_BY_ENTRY;
         w->takes_from = (uint32_t)(300 * (seed - 20)); /* none of them, to almost all */
         for (unsigned i = 0; i < 3; i++) {
-            log_some(w, 1000, 1);
+            world_log(w, 1000, 1);
             machine_flush(&w->m);
         }
-        log_some(w, 500, 1); /* only in the log */
+        world_log(w, 500, 1); /* only in the log */
         w->moods = (struct moods){.retry = 20, .throttle = 5, .again = 5};
-        if (w->one_of_a_series) w->moods.mixed = 30;
-        relay_must_open(w);
-        turn(w, 30);
+        if (w->limits.one_of_a_series) w->moods.mixed = 30;
+        world_open(w);
+        world_turn(w, 30);
         w->has_learnt &= seed % 3 > 0; /* what it has learnt it may forget */
-        crash(w);
-        turn_until_settled(w);
-        check_account(w);
+        world_crash(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -86,24 +87,24 @@ UNIT_TEST(test_a_letter_that_is_too_old_after_a_crash_is_none_any_more)
     for (uint64_t seed = 40; seed < 50; seed++) {
         world_init(w, seed);
         w->settings.start = START_BEGINNING;
-        w->one_of_a_series = true;
-        log_some(w, 1000, 10);
-        log_some(w, 1000, 10);
+        w->limits.one_of_a_series = true;
+        world_log(w, 1000, 10);
+        world_log(w, 1000, 10);
         machine_flush(&w->m);
         w->moods = (struct moods){.retry = 70, .mixed = 30};
-        relay_must_open(w);
-        turn(w, 40);
-        uint64_t dead = status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters = 0;
+        world_open(w);
+        world_turn(w, 40);
+        uint64_t dead = world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters = 0;
         w->takes_from = w->count;
         w->has_learnt = true;
         w->moods = (struct moods){0};
-        crash(w);
-        turn_until_settled(w);
-        turn(w, 30);
+        world_crash(w);
+        world_turn_until_settled(w);
+        world_turn(w, 30);
         enum err e = dead_letters_each(w->m.env, "relay/there", NULL, count_letter, &letters, NULL,
                                        &w->m.why);
         assert_true(e == OK || e == ERR_MISSING);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters);
         assert_int_equal(s.taken[ITEM_FLOAT], w->count);
         assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
@@ -117,15 +118,15 @@ UNIT_TEST(test_calls_with_one_sample_of_a_series_are_made_of_many_series)
 {
     struct world *w = &the_world;
     world_init(w, 10);
-    w->one_of_a_series = true;
+    w->limits.one_of_a_series = true;
     w->settings.start = START_BEGINNING;
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 1000, 0);
+        world_log(w, 1000, 0);
         machine_flush(&w->m);
     }
-    relay_must_open(w);
-    turn_until_settled(w);
-    check_account(w);
+    world_open(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     assert_true(w->calls < w->count / 3); /* series by series it would be one for each */
     world_fini(w);
 }
@@ -137,22 +138,22 @@ UNIT_TEST(test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes)
     w->settings.start = START_BEGINNING;
     w->settings.fill_rate_samples = 500;
     for (unsigned i = 0; i < 20; i++) {
-        log_some(w, 900, 0);
+        world_log(w, 900, 0);
         machine_flush(&w->m);
     }
-    relay_must_open(w);
+    world_open(w);
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     int64_t took_s = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_S;
     assert_in_range(took_s, 32, 42); /* 18,000 of 500 a second */
     began_ns = env_monotonic_ns(w->m.env);
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 900, 0);
+        world_log(w, 900, 0);
     }
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     took_s = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_S;
     assert_in_range(took_s, 0, 8);
-    check_account(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -160,22 +161,22 @@ UNIT_TEST(test_who_begins_now_is_given_all_since_it_was_named)
 {
     struct world *w = &the_world;
     world_init(w, 9);
-    w->names_nobody = true;
-    log_some(w, 700, 1);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_log(w, 700, 1);
     w->from = w->count;
     world_options(w);
     must(relay_guard_new(&w->options, NULL, &w->guard, &w->m.why));
     for (unsigned i = 0; i < 10; i++) { /* it cannot be opened for long */
-        log_some(w, 700, 1);
+        world_log(w, 700, 1);
         machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
     struct relay_guard *before = w->guard; /* its settings were mended */
     must(relay_guard_new(&w->options, before, &w->guard, &w->m.why));
     relay_guard_free(before);
-    relay_must_open(w);
-    turn_until_settled(w);
-    check_account(w);
+    world_open(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -183,17 +184,17 @@ UNIT_TEST(test_who_begins_at_a_time_is_given_what_is_not_older)
 {
     struct world *w = &the_world;
     world_init(w, 2);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->settings.start = START_TIME;
-    w->settings.start_ms = sent_ms(30000);
+    w->settings.start_ms = world_sent_ms(30000);
     for (unsigned i = 0; i < 40; i++) {
-        log_some(w, 1000, 1);
+        world_log(w, 1000, 1);
         if (i % 4 == 3 && i < 30) machine_flush(&w->m);
     }
     w->from = 30000;
-    relay_must_open(w);
-    turn_until_settled(w);
-    check_account(w);
+    world_open(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     for (uint32_t i = 0; i < w->from; i++) {
         assert_false(w->sent[i].delivered);
     }
@@ -204,53 +205,53 @@ UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
 {
     struct world *w = &the_world;
     world_init(w, 3);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->may_repeat = true; /* the part that holds the last of them that arrived */
     w->settings.log_budget_bytes = BUDGET_BYTES;
     w->m.limits.wal_budget_bytes = 8 * WAL_SEGMENT_BYTES_MIN;
     tsdb_set_limits(w->m.db, &w->m.limits);
-    relay_must_open(w);
-    log_some(w, 300, 1);
-    turn_until_settled(w);
+    world_open(w);
+    world_log(w, 300, 1);
+    world_turn_until_settled(w);
     uint32_t delivered = w->count;
     stand_still(w, 60, 900);
-    turn(w, 100);
+    world_turn(w, 100);
     struct wal_stats log;
     wal_stats(tsdb_wal(w->m.db), &log);
     assert_true(log.begin_pos >= 2 * BUDGET_BYTES); /* it does not hold the log back */
     assert_int_equal(log.readers_behind, 0);
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count); /* it knows what waits, to the sample */
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_OPEN], w->count - delivered - 2000,
                     w->count - delivered);
-    turn_until_settled(w);
-    check_account(w);
-    assert_true(status_of(w).repeats_total <= delivered);
+    world_turn_until_settled(w);
+    world_check_account(w);
+    assert_true(world_status(w).repeats_total <= delivered);
     world_fini(w);
 }
 
 /* What waits cannot be counted where the log has no room for it; it arrives all the same. */
-UNIT_TEST(test_who_is_not_counted_for_because_the_log_went_away_is_given_everything)
+UNIT_TEST(test_everything_is_sent_if_the_log_is_gone_before_it_is_counted)
 {
     struct world *w = &the_world;
     for (uint64_t seed = 60; seed < 68; seed++) {
         world_init(w, seed);
-        w->names_nobody = true;
+        w->refusal |= REFUSAL_OF_CALL;
         w->settings.log_budget_bytes = BUDGET_BYTES;
         w->m.limits.wal_budget_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
         tsdb_set_limits(w->m.db, &w->m.limits);
-        relay_must_open(w);
+        world_open(w);
         stand_still(w, 20, 900);
         for (uint32_t i = 0; i < 60 * 3; i++) {
-            log_some(w, 100, 0); /* faster than it is counted */
+            world_log(w, 100, 0); /* faster than it is counted */
             machine_flush(&w->m);
             must(tsdb_maintain(w->m.db, &w->m.why));
         }
         struct wal_stats log;
         wal_stats(tsdb_wal(w->m.db), &log);
         assert_true(log.readers_behind > 0);
-        if (seed % 2 == 0) crash(w);
-        turn_until_settled(w);
+        if (seed % 2 == 0) world_crash(w);
+        world_turn_until_settled(w);
         for (uint32_t i = 0; i < w->count; i++) {
             bool refused = w->sent[i].poison || i % 1000 == 999;
             assert_true(refused || w->sent[i].delivered);
@@ -263,19 +264,19 @@ UNIT_TEST(test_repeats_that_were_not_delivered_do_not_lessen_what_was)
 {
     struct world *w = &the_world;
     world_init(w, 3);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->settings.log_budget_bytes = BUDGET_BYTES;
     w->m.limits.wal_budget_bytes = 8 * WAL_SEGMENT_BYTES_MIN;
     tsdb_set_limits(w->m.db, &w->m.limits);
-    relay_must_open(w);
-    log_some(w, 300, 100); /* all of them refused */
-    turn_until_settled(w);
+    world_open(w);
+    world_log(w, 300, 100); /* all of them refused */
+    world_turn_until_settled(w);
     stand_still(w, 60, 900);
     machine_flush(&w->m);
     w->takes_from = SAMPLES_MAX; /* the store has nothing that it takes */
-    turn_until_settled(w);
-    turn(w, 30);
-    struct relay_status s = status_of(w);
+    world_turn_until_settled(w);
+    world_turn(w, 30);
+    struct relay_status s = world_status(w);
     assert_true(s.repeats_total > 0);
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], 0, w->count);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
@@ -286,23 +287,23 @@ UNIT_TEST(test_it_waits_while_it_is_paused_too)
 {
     struct world *w = &the_world;
     world_init(w, 4);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->may_repeat = true; /* where it leaves the log once more, the last part of the store before */
     w->settings.log_budget_bytes = BUDGET_BYTES;
-    relay_must_open(w);
+    world_open(w);
     relay_wish(w->relay, true);
-    turn(w, 2);
+    world_turn(w, 2);
     stand_still(w, 60, 300);
-    turn(w, 50);
-    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    world_turn(w, 50);
+    assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
     assert_int_equal(w->calls, 0);
-    crash(w);
-    turn(w, 50);
+    world_crash(w);
+    world_turn(w, 50);
     assert_int_equal(w->calls, 0);
-    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
     relay_wish(w->relay, false);
-    turn_until_settled(w);
-    check_account(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -310,12 +311,12 @@ UNIT_TEST(test_what_was_deleted_meanwhile_is_dropped_and_counted)
 {
     struct world *w = &the_world;
     world_init(w, 5);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->settings.log_budget_bytes = BUDGET_BYTES;
-    relay_must_open(w);
+    world_open(w);
     stand_still(w, 60, 300);
     machine_flush(&w->m);
-    turn(w, 50);
+    world_turn(w, 50);
     struct selector selector;
     struct tsdb_deletion deleted;
     must(selector_parse(text("{name=\"s7\"}"), &selector, &w->m.why));
@@ -330,8 +331,8 @@ UNIT_TEST(test_what_was_deleted_meanwhile_is_dropped_and_counted)
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].dead |= w->sent[i].series == 7;
     }
-    turn_until_settled(w);
-    struct relay_status s = status_of(w);
+    world_turn_until_settled(w);
+    struct relay_status s = world_status(w);
     uint64_t there = 0, missing = 0, unfit = 0;
     for (uint32_t i = 0; i < w->count; i++) {
         there += w->sent[i].delivered;
@@ -350,41 +351,41 @@ UNIT_TEST(test_what_is_stored_is_given_again_from_a_time_on_when_told)
 {
     struct world *w = &the_world;
     world_init(w, 8);
-    w->names_nobody = true;
-    relay_must_open(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
     for (unsigned i = 0; i < 10; i++) {
-        log_some(w, 500, 0);
-        turn(w, 50);
+        world_log(w, 500, 0);
+        world_turn(w, 50);
         if (i < 8) machine_flush(&w->m);
     }
-    turn_until_settled(w);
-    turn(w, 20);
+    world_turn_until_settled(w);
+    world_turn(w, 20);
     assert_int_equal(w->fills, 0);
-    must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
-    turn(w, 5);
-    assert_int_equal(status_of(w).state, RELAY_FILLING);
+    must(relay_replay(w->relay, world_sent_ms(2000), &w->m.why));
+    world_turn(w, 5);
+    assert_int_equal(world_status(w).state, RELAY_FILLING);
     assert_int_equal(relay_replay(w->relay, 0, &w->m.why), ERR_AGAIN);
     assert_int_equal(w->fills, 1); /* the writer knows, also after a restart, */
-    crash(w);
+    world_crash(w);
     assert_int_equal(w->fills, 1);
-    log_some(w, 500, 0);
-    turn_until_settled(w);
+    world_log(w, 500, 0);
+    world_turn_until_settled(w);
     for (uint32_t i = 0; i < w->count; i++) {
         bool again = i >= 2000 && i < 5000, unfit = i % 1000 == 999;
         assert_true(unfit || (again ? w->sent[i].times >= 2 : w->sent[i].times == 1));
     }
     /* 4999 is a letter, and comes from the log once more: the same one. */
-    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count + 3000 - 1);
-    turn(w, 30);
+    assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count + 3000 - 1);
+    world_turn(w, 30);
     uint64_t letters = 0;
     must(dead_letters_each(w->m.env, "relay/there", NULL, count_letter, &letters, NULL, &w->m.why));
-    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters);
     assert_int_equal(w->fills, 1); /* and when it follows the log again */
     machine_flush(&w->m);
-    turn_until_settled(w);
-    turn(w, 20);
-    must(relay_replay(w->relay, sent_ms(2000), &w->m.why));
-    turn(w, 5);
+    world_turn_until_settled(w);
+    world_turn(w, 20);
+    must(relay_replay(w->relay, world_sent_ms(2000), &w->m.why));
+    world_turn(w, 5);
     assert_int_equal(w->fills, 2);
     world_fini(w);
 }
@@ -394,18 +395,18 @@ UNIT_TEST(test_a_replay_that_could_not_begin_begins_later)
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 40; nth++) {
         world_init(w, nth);
-        relay_must_open(w);
-        log_some(w, 300, 0);
-        turn_until_settled(w);
+        world_open(w);
+        world_log(w, 300, 0);
+        world_turn_until_settled(w);
         machine_flush(&w->m);
-        turn(w, 50);
-        must(relay_replay(w->relay, sent_ms(0), &w->m.why));
+        world_turn(w, 50);
+        must(relay_replay(w->relay, world_sent_ms(0), &w->m.why));
         mem_fail_nth(nth, true);
-        turn(w, 3);
+        world_turn(w, 3);
         mem_fail_nth(0, false);
-        turn(w, 50);
+        world_turn(w, 50);
         assert_int_equal(w->fills, 1);
-        turn_until_settled(w);
+        world_turn_until_settled(w);
         world_fini(w);
     }
 }
@@ -434,7 +435,7 @@ hanging_judge(struct writer *writer, struct writer_call *c, const struct http_ca
     (void)writer;
     (void)c;
     (void)answer;
-    say(step, VERDICT_RETRY, "unavailable");
+    fake_say(step, VERDICT_RETRY, "unavailable");
 }
 
 UNIT_TEST(test_the_log_is_followed_again_when_no_request_is_pending)
@@ -445,34 +446,34 @@ UNIT_TEST(test_the_log_is_followed_again_when_no_request_is_pending)
     hanging.begin = hanging_begin;
     hanging.judge = hanging_judge;
     world_init(w, 10);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->writer = &hanging;
-    relay_must_open(w);
-    log_some(w, HANGS_BELOW, 5);
-    turn_until_settled(w);
+    world_open(w);
+    world_log(w, HANGS_BELOW, 5);
+    world_turn_until_settled(w);
     for (unsigned i = 0; i < 5; i++) {
-        log_some(w, 500, 0);
-        turn_until_settled(w);
+        world_log(w, 500, 0);
+        world_turn_until_settled(w);
         machine_flush(&w->m);
     }
-    turn(w, 50);
+    world_turn(w, 50);
     must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
                               NULL, &w->m.why));
     sim_env_advance_ns(w->m.sim, 2 * NS_PER_S);
-    turn(w, 1); /* letters are in their lane, whose call has to become of age */
-    must(relay_replay(w->relay, sent_ms(HANGS_BELOW), &w->m.why));
+    world_turn(w, 1); /* letters are in their lane, whose call has to become of age */
+    must(relay_replay(w->relay, world_sent_ms(HANGS_BELOW), &w->m.why));
     hangs = true;
-    turn(w, 2000);
+    world_turn(w, 2000);
     assert_false(relay_is_idle(w->relay));
-    assert_int_equal(status_of(w).state, RELAY_FILLING);
+    assert_int_equal(world_status(w).state, RELAY_FILLING);
     hangs = false;
     for (unsigned i = 0; i < 1000 && !relay_is_idle(w->relay); i++) {
         relay_wait(w->relay, 10);
-        turn(w, 1);
+        world_turn(w, 1);
     }
-    turn(w, 50);
-    assert_true(status_of(w).state != RELAY_FILLING);
-    turn_until_settled(w);
+    world_turn(w, 50);
+    assert_true(world_status(w).state != RELAY_FILLING);
+    world_turn_until_settled(w);
     world_fini(w);
 }
 
@@ -480,7 +481,7 @@ static void
 flush_some(struct world *w)
 {
     w->on_saved = NULL;
-    log_some(w, 100, 0);
+    world_log(w, 100, 0);
     machine_flush(&w->m);
 }
 
@@ -488,17 +489,17 @@ UNIT_TEST(test_what_is_stored_while_a_replay_begins_arrives)
 {
     struct world *w = &the_world;
     world_init(w, 9);
-    relay_must_open(w);
-    log_some(w, 300, 0);
-    turn_until_settled(w);
+    world_open(w);
+    world_log(w, 300, 0);
+    world_turn_until_settled(w);
     machine_flush(&w->m);
-    turn(w, 50);
-    must(relay_replay(w->relay, sent_ms(SAMPLES_MAX), &w->m.why));
+    world_turn(w, 50);
+    must(relay_replay(w->relay, world_sent_ms(SAMPLES_MAX), &w->m.why));
     w->on_saved = flush_some;
-    turn(w, 5);
+    world_turn(w, 5);
     assert_null(w->on_saved);
-    turn_until_settled(w);
-    check_account(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -507,36 +508,36 @@ static void
 begin_without_store(struct world *w, uint64_t seed)
 {
     world_init(w, seed);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->without_store = true;
     w->settings.log_budget_bytes = BUDGET_BYTES;
     machine_close(&w->m);
     w->m.options.log_only = true;
     w->m.options.wal_budget_bytes = w->m.limits.wal_budget_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
     machine_must_open(&w->m);
-    relay_must_open(w);
+    world_open(w);
 }
 
-UNIT_TEST(test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait)
+UNIT_TEST(test_without_a_store_queued_samples_stay_and_writes_must_wait)
 {
     struct world *w = &the_world;
     begin_without_store(w, 6);
-    assert_false(status_of(w).full);
+    assert_false(world_status(w).full);
     stand_still(w, 20, 900);
-    turn(w, 50);
-    assert_true(status_of(w).full);
-    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
-    crash(w);
+    world_turn(w, 50);
+    assert_true(world_status(w).full);
+    assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
+    world_crash(w);
     must(tsdb_maintain(w->m.db, &w->m.why));
-    turn_until_settled(w);
-    turn(w, 2);
-    assert_false(status_of(w).full);
-    check_account(w);
+    world_turn_until_settled(w);
+    world_turn(w, 2);
+    assert_false(world_status(w).full);
+    world_check_account(w);
     machine_flush(&w->m);
     struct ledger ledger = machine_ledger(&w->m, "anonymous");
     assert_int_equal(ledger.count[LEDGER_FLOAT][LEDGER_PASSED_ON], w->count);
     assert_int_equal(ledger.pending[LEDGER_FLOAT], 0);
-    world_unname(w);
+    world_remove(w);
     machine_verified_restart(&w->m);
     world_fini(w);
 }
@@ -548,10 +549,10 @@ UNIT_TEST(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted)
     w->settings.on_full = ON_FULL_DROP_OLDEST;
     w->drops = true;
     stand_still(w, 60, 900);
-    turn(w, 50);
-    assert_false(status_of(w).full);
-    turn_until_settled(w);
-    struct relay_status s = status_of(w);
+    world_turn(w, 50);
+    assert_false(world_status(w).full);
+    world_turn_until_settled(w);
+    struct relay_status s = world_status(w);
     uint64_t there = 0;
     for (uint32_t i = 0; i < w->count; i++) {
         there += w->sent[i].delivered;
@@ -578,10 +579,10 @@ UNIT_TEST(test_without_a_store_who_is_paused_drops_the_oldest_too)
     w->settings.on_full = ON_FULL_DROP_OLDEST;
     w->drops = true;
     relay_wish(w->relay, true);
-    turn(w, 2);
+    world_turn(w, 2);
     stand_still(w, 60, 900);
-    turn(w, 50);
-    struct relay_status s = status_of(w);
+    world_turn(w, 50);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.state, RELAY_PAUSED);
     assert_false(s.full);
     assert_true(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_LOG_BUDGET] > w->count / 2);
@@ -591,8 +592,8 @@ UNIT_TEST(test_without_a_store_who_is_paused_drops_the_oldest_too)
     wal_stats(tsdb_wal(w->m.db), &log);
     assert_true(log.segment_count <= 4);
     relay_wish(w->relay, false);
-    turn_until_settled(w);
-    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    world_turn_until_settled(w);
+    assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
     world_fini(w);
 }
 
@@ -600,7 +601,8 @@ UNIT_TEST(test_without_a_store_who_is_paused_drops_the_oldest_too)
 static void
 merge_some(struct world *w)
 {
-    struct tsdb_merge_options merge = {.mode = happens(w, 30) ? TSDB_MERGE_FULL : TSDB_MERGE_DUE};
+    struct tsdb_merge_options merge = {.mode =
+                                           world_happens(w, 30) ? TSDB_MERGE_FULL : TSDB_MERGE_DUE};
     struct tsdb_merge_result merged;
     must(tsdb_merge(w->m.db, &merge, &merged, &w->m.why));
 }
@@ -615,24 +617,24 @@ UNIT_TEST(test_whatever_happens_while_the_store_is_read_everything_arrives)
         w->m.limits.wal_budget_bytes = 32 * WAL_SEGMENT_BYTES_MIN;
         tsdb_set_limits(w->m.db, &w->m.limits);
         w->may_repeat = true;
-        w->names_nobody = seed % 2 == 0;
-        w->one_of_a_series = !w->names_nobody;
+        w->refusal = seed % 2 == 0 ? REFUSAL_OF_CALL : REFUSAL_BY_ENTRY;
+        w->limits.one_of_a_series = w->refusal == REFUSAL_BY_ENTRY;
         w->settings.concurrency = (uint32_t)(1 + seed % 5);
-        relay_must_open(w);
+        world_open(w);
         for (unsigned i = 0; i < 120; i++) {
             bool dead = rng_below(&w->rng, 100) < 70;
             w->moods = (struct moods){.retry = dead ? 100 : 10, .throttle = 5, .again = 5};
-            if (w->one_of_a_series) w->moods.mixed = 30;
-            log_some(w, (uint32_t)rng_below(&w->rng, 500), 2);
-            turn(w, (uint32_t)rng_below(&w->rng, 20));
-            if (happens(w, 8)) crash(w);
-            if (happens(w, 30)) machine_flush(&w->m);
-            if (happens(w, 10)) merge_some(w);
+            if (w->limits.one_of_a_series) w->moods.mixed = 30;
+            world_log(w, (uint32_t)rng_below(&w->rng, 500), 2);
+            world_turn(w, (uint32_t)rng_below(&w->rng, 20));
+            if (world_happens(w, 8)) world_crash(w);
+            if (world_happens(w, 30)) machine_flush(&w->m);
+            if (world_happens(w, 10)) merge_some(w);
             must(tsdb_maintain(w->m.db, &w->m.why));
         }
         w->moods = (struct moods){0};
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -643,15 +645,15 @@ UNIT_TEST(test_every_allocation_may_fail_while_the_store_is_read)
     for (uint64_t nth = 1; nth < 600; nth += 1 + nth / 30) {
         world_init(w, nth);
         w->settings.start = START_BEGINNING;
-        w->names_nobody = true;
-        log_some(w, 900, 3);
+        w->refusal |= REFUSAL_OF_CALL;
+        world_log(w, 900, 3);
         machine_flush(&w->m);
-        relay_must_open(w);
+        world_open(w);
         mem_fail_nth(nth, false);
-        turn(w, 30);
+        world_turn(w, 30);
         mem_fail_nth(0, false);
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -674,8 +676,8 @@ main(void)
         cmocka_unit_test_teardown(test_who_begins_at_a_time_is_given_what_is_not_older, tell_seed),
         cmocka_unit_test_teardown(
             test_who_stood_still_for_too_long_is_given_the_rest_from_the_store, tell_seed),
-        cmocka_unit_test_teardown(
-            test_who_is_not_counted_for_because_the_log_went_away_is_given_everything, tell_seed),
+        cmocka_unit_test_teardown(test_everything_is_sent_if_the_log_is_gone_before_it_is_counted,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_repeats_that_were_not_delivered_do_not_lessen_what_was,
                                   tell_seed),
         cmocka_unit_test_teardown(test_it_waits_while_it_is_paused_too, tell_seed),
@@ -687,8 +689,8 @@ main(void)
         cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
         cmocka_unit_test_teardown(test_the_log_is_followed_again_when_no_request_is_pending,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_without_a_store_what_waits_stays_in_the_log_and_writes_have_to_wait, tell_seed),
+        cmocka_unit_test_teardown(test_without_a_store_queued_samples_stay_and_writes_must_wait,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted,
                                   tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_who_is_paused_drops_the_oldest_too,

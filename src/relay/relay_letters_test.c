@@ -2,10 +2,13 @@
  * relay_letters_test.c - a relay whose files of dead letters are damaged while it is away, or at
  * work: the account says what is lost, once, and everything else goes on.
  */
-#include "base/log.h"
 #include "lib/test.h"
-#include "relay/relay_testing.h"
-#include "relay/reset.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "lib/relay_rig.h"
+#include "relay/operate/reset.h"
 
 static const char FILE_PATH[] = "relay/there/dead-letters/00000001.letters";
 
@@ -32,7 +35,7 @@ letters_on_disk(struct world *w, struct dead_letters_report *ret_report)
 static uint64_t
 fate_of(struct world *w, unsigned fate)
 {
-    return status_of(w).fates.count[ITEM_FLOAT][fate];
+    return world_status(w).fates.count[ITEM_FLOAT][fate];
 }
 
 static uint64_t
@@ -51,7 +54,7 @@ close_relay(struct world *w)
 {
     relay_stop(w->relay);
     while (!relay_is_idle(w->relay)) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
     must(relay_close(w->relay, &w->m.why));
     w->relay = NULL;
@@ -62,14 +65,14 @@ static void
 make_letters(struct world *w, uint64_t seed)
 {
     world_init(w, seed);
-    w->names_nobody = true;
-    relay_must_open(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
     for (unsigned i = 0; i < 5; i++) {
-        log_some(w, 400, 5);
-        turn_until_settled(w);
-        turn(w, 30);
+        world_log(w, 400, 5);
+        world_turn_until_settled(w);
+        world_turn(w, 30);
     }
-    check_account(w);
+    world_check_account(w);
 }
 
 /* The account is what is on disk, and nothing that was taken is missing in it. */
@@ -77,8 +80,8 @@ static void
 check_letters(struct world *w, uint64_t dead, uint64_t lost)
 {
     struct dead_letters_report report;
-    turn(w, 60);
-    struct relay_status s = status_of(w);
+    world_turn(w, 60);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], dead - lost);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], lost);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
@@ -101,12 +104,12 @@ UNIT_TEST(test_letters_lost_while_it_was_away_are_counted_once)
         assert_int_equal(report.lost, lost);
         assert_true(lost > 0);
         uint64_t errors = log_count(LOG_ERROR);
-        relay_must_open(w);
+        world_open(w);
         assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead - lost);
         assert_true(log_count(LOG_ERROR) > errors);
         check_letters(w, dead, lost);
         errors = log_count(LOG_ERROR);
-        crash(w);
+        world_crash(w);
         check_letters(w, dead, lost);
         assert_int_equal(log_count(LOG_ERROR), errors);
         world_fini(w);
@@ -122,15 +125,15 @@ UNIT_TEST(test_letters_lost_are_counted_once_though_the_power_goes_at_once)
         uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
         close_relay(w);
         must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
-        relay_must_open(w);
-        turn(w, steps);
-        crash(w);
+        world_open(w);
+        world_turn(w, steps);
+        world_crash(w);
         check_letters(w, dead, 1);
         world_fini(w);
     }
 }
 
-UNIT_TEST(test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them)
+UNIT_TEST(test_letters_lost_in_operation_are_counted_when_they_are_asked_for)
 {
     struct world *w = &the_world;
     uint64_t asked;
@@ -147,21 +150,21 @@ UNIT_TEST(test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_
             w->sent[i].poison = false;
             w->sent[i].dead = w->sent[i].delivered = true;
         }
-        turn(w, 100);
-        turn_until_settled(w);
-        turn(w, 60);
+        world_turn(w, 100);
+        world_turn_until_settled(w);
+        world_turn(w, 60);
         assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 1);
         uint64_t away = fate_of(w, how ? FATE_DROPPED + DROP_BY_OPERATOR : FATE_DELIVERED);
         uint64_t before = how ? 0 : w->count - dead, kept = fate_of(w, FATE_DEAD_LETTERED);
         assert_int_equal(away, before + dead - 1 - kept);
         assert_in_range(kept, 0, 2); /* what has no form there has none now */
-        assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+        assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
         assert_true(log_count(LOG_ERROR) > errors);
-        crash(w);
-        turn(w, 60);
+        world_crash(w);
+        world_turn(w, 60);
         assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 1);
         assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), kept);
-        assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+        assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
         world_fini(w);
     }
 }
@@ -184,20 +187,20 @@ decide_and_fail(uint64_t nth, unsigned how)
     if (how == 2) {
         close_relay(w);
         w->settings.dead_letters_max_bytes = 0;
-        relay_must_open(w);
+        world_open(w);
     } else {
         must(dead_letters_request(w->m.env, "relay/there", NULL, wish, NULL, &asked, NULL,
                                   &w->m.why));
     }
     fault_env_arm(w->m.fe, (struct fault){FAULT_EIO, nth, true});
-    turn(w, 100);
+    world_turn(w, 100);
     bool fired = fault_env_fired(w->m.fe);
     fault_env_disarm(w->m.fe);
-    crash(w);
-    turn(w, 60);
-    turn_until_settled(w);
-    turn(w, 60);
-    struct relay_status s = status_of(w);
+    world_crash(w);
+    world_turn(w, 60);
+    world_turn_until_settled(w);
+    world_turn(w, 60);
+    struct relay_status s = world_status(w);
     const uint64_t *fates = s.fates.count[ITEM_FLOAT];
     assert_int_equal(s.difference[ITEM_FLOAT], 0);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
@@ -232,19 +235,19 @@ UNIT_TEST(test_letters_are_counted_after_a_reset)
         make_letters(w, 85 + i);
         uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
         relay_wish(w->relay, true);
-        turn(w, 30);
+        world_turn(w, 30);
         must(dead_letters_request(w->m.env, "relay/there", NULL,
                                   i % 2 == 0 ? DEAD_LETTERS_REPLAY : DEAD_LETTERS_DROP, "bad",
                                   &asked, NULL, &w->m.why));
-        turn(w, 40);
+        world_turn(w, 40);
         close_relay(w);
         struct reset reset = {.from = froms[i / 2]};
         must(sim_env_damage(w->m.sim, "relay/there/state", 40));
         must(reset_put(w->m.env, "relay/there", &reset, NULL));
-        relay_must_open(w);
+        world_open(w);
         relay_wish(w->relay, true);
-        turn(w, 40);
-        struct relay_status s = status_of(w);
+        world_turn(w, 40);
+        struct relay_status s = world_status(w);
         assert_int_equal(s.difference[ITEM_FLOAT], 0);
         uint64_t there = letters_on_disk(w, &report);
         assert_int_equal(report.lost + report.back + report.damaged, 0);
@@ -253,9 +256,9 @@ UNIT_TEST(test_letters_are_counted_after_a_reset)
             assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED],
                              i % 2 == 0 ? dead - asked : there);
         }
-        crash(w);
-        turn(w, 40);
-        assert_int_equal(status_of(w).difference[ITEM_FLOAT], 0);
+        world_crash(w);
+        world_turn(w, 40);
+        assert_int_equal(world_status(w).difference[ITEM_FLOAT], 0);
         world_fini(w);
     }
 }
@@ -269,7 +272,7 @@ UNIT_TEST(test_files_of_letters_that_are_gone_go)
     make_letters(w, 90);
     must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL, &asked, NULL,
                               &w->m.why));
-    turn(w, 100);
+    world_turn(w, 100);
     assert_int_equal(file_open(w->m.env, FILE_PATH, FILE_READ, &file, NULL), ERR_MISSING);
     world_fini(w);
 }
@@ -284,27 +287,27 @@ UNIT_TEST(test_the_account_begins_with_the_letters_there_are_when_it_is_reset)
         make_letters(w, 93);
         uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
         relay_wish(w->relay, true); /* is saved: then the state before has all of them */
-        turn(w, 60);
+        world_turn(w, 60);
         if (drop) {
             must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL,
                                       &asked, NULL, &w->m.why));
         }
         for (unsigned i = 0;
-             i < 100 && drop && state_on_disk(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] > 0;
+             i < 100 && drop && world_state(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] > 0;
              i++) {
-            turn(w, 1);
+            world_turn(w, 1);
         }
-        world_unname(w);
+        world_remove(w);
         w->forgets_shown = true;
         must(sim_env_damage(w->m.sim, "relay/there/state", 40));
         must(reset_put(w->m.env, "relay/there", &reset, NULL));
         uint64_t errors = log_count(LOG_ERROR);
-        relay_must_open(w);
-        turn(w, 40);
+        world_open(w);
+        world_turn(w, 40);
         assert_int_equal(log_count(LOG_ERROR), errors);
         assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), drop ? 0 : dead);
         assert_int_equal(fate_of(w, FATE_DROPPED + DROP_DAMAGED), 0);
-        assert_int_equal(status_of(w).shown.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], dead);
+        assert_int_equal(world_status(w).shown.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], dead);
         world_fini(w);
     }
 }
@@ -336,20 +339,20 @@ UNIT_TEST(test_letters_that_are_back_are_taken_once_more)
     must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL, &asked, NULL,
                               &w->m.why));
     assert_int_equal(asked, dead);
-    turn(w, 100);
+    world_turn(w, 100);
     close_relay(w);
     must(file_open(w->m.env, FILE_PATH, FILE_REPLACE, &file, NULL));
     must(file_write_at(&file, buf_bytes(&copy), 0, NULL));
     must(file_sync(&file, NULL));
     must(file_close(&file));
     must(env_syncdir(w->m.env, "relay/there/dead-letters", NULL));
-    relay_must_open(w);
+    world_open(w);
     for (unsigned again = 0; again < 2; again++) {
-        turn(w, 60);
+        world_turn(w, 60);
         assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead);
         assert_int_equal(fate_of(w, FATE_DROPPED + DROP_BY_OPERATOR), dead);
-        assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count + dead);
-        crash(w);
+        assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count + dead);
+        world_crash(w);
     }
     buf_fini(&copy);
     world_fini(w);
@@ -363,25 +366,25 @@ UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody)
     for (uint64_t seed = 100; seed < 110; seed++) {
         uint64_t before = 0;
         world_init(w, seed);
-        w->one_of_a_series = true;
+        w->limits.one_of_a_series = true;
         w->may_repeat = true;
         w->settings.log_budget_bytes = 16 * 1024;
         w->moods = (struct moods){.retry = 70, .mixed = 30};
-        relay_must_open(w);
+        world_open(w);
         for (unsigned i = 0; i < 2000 && w->fills == 0; i++) {
-            if (i % 20 == 0) log_some(w, 500, 10);
+            if (i % 20 == 0) world_log(w, 500, 10);
             if (i % 60 == 59) machine_flush(&w->m);
             before = fate_of(w, FATE_DEAD_LETTERED);
-            turn(w, 1);
+            world_turn(w, 1);
         }
         assert_int_equal(w->fills, 1);
         taken_back += before > fate_of(w, FATE_DEAD_LETTERED);
         uint64_t errors = log_count(LOG_ERROR);
-        crash(w);
+        world_crash(w);
         assert_int_equal(log_count(LOG_ERROR), errors);
         w->moods = (struct moods){0};
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
     assert_true(taken_back > 0);
@@ -394,13 +397,13 @@ UNIT_TEST(test_what_is_lost_is_durable_at_once)
     make_letters(w, 91);
     uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
     relay_wish(w->relay, true);
-    turn(w, 30);
+    world_turn(w, 30);
     close_relay(w);
     must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
-    relay_must_open(w);
-    turn(w, 3);
+    world_open(w);
+    world_turn(w, 3);
     uint64_t errors = log_count(LOG_ERROR);
-    crash(w);
+    world_crash(w);
     assert_int_equal(log_count(LOG_ERROR), errors);
     assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead - 1);
     world_fini(w);
@@ -423,23 +426,23 @@ UNIT_TEST(test_a_clock_that_jumps_ahead_makes_no_letter_old)
     w->settings.dead_letters_max_age_ms = day_ms;
     w->options.epoch_ms = env_realtime_ms(w->m.env);
     w->options.epoch_ns = env_monotonic_ns(w->m.env);
-    relay_must_open(w);
+    world_open(w);
     uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
     assert_true(dead > 0);
     sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) + 10 * day_ms);
-    turn(w, 3000);
+    world_turn(w, 3000);
     assert_int_equal(dropped_of(w), 0);
     close_relay(w);
-    relay_must_open(w);
-    turn(w, 3000);
+    world_open(w);
+    world_turn(w, 3000);
     assert_int_equal(dropped_of(w), 0);
     sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) - 20 * day_ms);
-    turn(w, 3000);
+    world_turn(w, 3000);
     assert_int_equal(dropped_of(w), 0);
     assert_int_equal(fate_of(w, FATE_DEAD_LETTERED), dead);
     sim_env_set_realtime_ms(w->m.sim, env_realtime_ms(w->m.env) + 10 * day_ms);
     sim_env_advance_ns(w->m.sim, 3 * day_ms * NS_PER_MS);
-    turn(w, 3000);
+    world_turn(w, 3000);
     assert_int_equal(dropped_of(w), dead);
     world_fini(w);
 }
@@ -449,7 +452,7 @@ UNIT_TEST(test_letters_stay_though_the_log_is_gone)
     struct world *w = &the_world;
     struct dead_letters_report report;
     world_init(w, 70);
-    w->names_nobody = true;
+    w->refusal |= REFUSAL_OF_CALL;
     w->without_store = true;
     w->drops = true;
     w->settings.on_full = ON_FULL_DROP_OLDEST;
@@ -457,22 +460,22 @@ UNIT_TEST(test_letters_stay_though_the_log_is_gone)
     w->m.options.log_only = true;
     w->m.options.wal_budget_bytes = w->m.limits.wal_budget_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
     machine_must_open(&w->m);
-    relay_must_open(w);
-    log_some(w, 900, 10);
-    turn_until_settled(w);
-    turn(w, 60);
+    world_open(w);
+    world_log(w, 900, 10);
+    world_turn_until_settled(w);
+    world_turn(w, 60);
     uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
     assert_true(dead > 50);
     close_relay(w);
-    world_unname(w); /* nobody keeps the log for it */
+    world_remove(w); /* nobody keeps the log for it */
     for (unsigned i = 0; i < 60; i++) {
-        log_some(w, 900, 0);
+        world_log(w, 900, 0);
         must(tsdb_maintain(w->m.db, &w->m.why));
         machine_flush(&w->m);
     }
-    relay_must_open(w);
-    turn_until_settled(w);
-    turn(w, 60);
+    world_open(w);
+    world_turn_until_settled(w);
+    world_turn(w, 60);
     assert_true(letters_on_disk(w, &report) >= dead);
     assert_int_equal(letters_on_disk(w, &report), fate_of(w, FATE_DEAD_LETTERED));
     world_fini(w);
@@ -486,7 +489,7 @@ run_for_seconds(struct world *w, int64_t seconds)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
     while (env_monotonic_ns(w->m.env) - began_ns < seconds * NS_PER_S) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
 }
 
@@ -494,8 +497,8 @@ run_for_seconds(struct world *w, int64_t seconds)
 static void
 check_shown_as_it_is(struct world *w)
 {
-    struct relay_status s = status_of(w);
-    struct relay_state saved = state_on_disk(w);
+    struct relay_status s = world_status(w);
+    struct relay_state saved = world_state(w);
     const uint64_t *shown = s.shown.fates.count[ITEM_FLOAT], *is = s.fates.count[ITEM_FLOAT];
     for (unsigned fate = FATE_DELIVERED; fate < FATE_COUNT; fate++) {
         uint64_t beside = saved.beside.count[ITEM_FLOAT][fate];
@@ -513,28 +516,28 @@ UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
     for (uint64_t seed = 0; seed < 20; seed++) {
         world_init(w, 700 + seed);
         w->holds_first = true;
-        w->names_nobody = seed % 2 == 0;
-        w->one_of_a_series = !w->names_nobody;
+        w->refusal = seed % 2 == 0 ? REFUSAL_OF_CALL : REFUSAL_BY_ENTRY;
+        w->limits.one_of_a_series = w->refusal == REFUSAL_BY_ENTRY;
         w->settings.batch.max_age_ms = 100;
         w->settings.retry.max_backoff_ms = 300;
-        relay_must_open(w);
-        log_some(w, 3000, 10);
+        world_open(w);
+        world_log(w, 3000, 10);
         w->sent[0].poison = false;
         run_for_seconds(w, 5);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         dead += s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
         delivered += s.fates.count[ITEM_FLOAT][FATE_DELIVERED];
         check_shown_as_it_is(w);
         for (unsigned i = 0; i < seed % 4; i++) {
-            crash(w); /* nothing goes down */
-            check_shown(w);
+            world_crash(w); /* nothing goes down */
+            world_check_shown(w);
             run_for_seconds(w, 1 + i);
         }
         run_for_seconds(w, 5);
         check_shown_as_it_is(w);
         w->holds_first = false;
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         check_shown_as_it_is(w);
         world_fini(w);
     }
@@ -549,41 +552,42 @@ UNIT_TEST(test_what_comes_while_it_is_paused_is_shown_within_a_second)
     for (uint32_t i = 0; i < 20; i++) {
         world_init(w, 760 + i);
         w->settings.paused = true;
-        relay_must_open(w);
-        turn(w, 10 + i); /* at some time of the second */
-        log_some(w, 100, 0);
+        world_open(w);
+        world_turn(w, 10 + i); /* at some time of the second */
+        world_log(w, 100, 0);
         run_for_seconds(w, 1);
-        turn(w, 2); /* it looks ten times a second */
-        assert_int_equal(status_of(w).shown.taken[ITEM_FLOAT], 100);
+        world_turn(w, 2); /* it looks ten times a second */
+        assert_int_equal(world_status(w).shown.taken[ITEM_FLOAT], 100);
         check_shown_as_it_is(w);
         world_fini(w);
     }
 }
 
-UNIT_TEST(test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown)
+UNIT_TEST(test_letters_removed_for_space_after_a_resting_cursor_are_shown)
 {
     struct world *w = &the_world;
     for (unsigned crashes = 0; crashes < 3; crashes++) {
         world_init(w, 730 + crashes);
-        w->holds_first = w->names_nobody = w->tells_of_all = true;
+        w->refusal = REFUSAL_OF_CALL | REFUSAL_SAYS_ALL;
+        w->holds_first = true;
         w->settings.batch.max_age_ms = 100;
         w->settings.retry.max_backoff_ms = 300;
         w->settings.dead_letters_max_bytes = 32 * 1024;
-        relay_must_open(w);
-        log_some(w, 3000, 40);
+        world_open(w);
+        world_log(w, 3000, 40);
         w->sent[0].poison = false;
         for (unsigned i = 0; i < crashes; i++) {
             run_for_seconds(w, 4);
-            crash(w);
-            check_shown(w);
+            world_crash(w);
+            world_check_shown(w);
         }
         run_for_seconds(w, 5);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         assert_true(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DEAD_LETTERS_FULL] > 100);
         assert_true(s.shown.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED] < 20000);
         check_shown_as_it_is(w);
         w->holds_first = false;
-        turn_until_settled(w);
+        world_turn_until_settled(w);
         run_for_seconds(w, 2);
         check_shown_as_it_is(w);
         world_fini(w);
@@ -598,13 +602,13 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_what_comes_while_it_is_paused_is_shown_within_a_second,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_letters_that_go_for_want_of_room_behind_a_cursor_that_stands_are_shown, tell_seed),
+        cmocka_unit_test_teardown(test_letters_removed_for_space_after_a_resting_cursor_are_shown,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_letters_lost_while_it_was_away_are_counted_once, tell_seed),
         cmocka_unit_test_teardown(test_letters_lost_are_counted_once_though_the_power_goes_at_once,
                                   tell_seed),
         cmocka_unit_test_teardown(
-            test_letters_lost_while_it_is_at_work_are_counted_when_somebody_wants_them, tell_seed),
+            test_letters_lost_in_operation_are_counted_when_they_are_asked_for, tell_seed),
         cmocka_unit_test_teardown(test_what_was_decided_is_counted_though_no_state_was_written,
                                   tell_seed),
         cmocka_unit_test_teardown(test_letters_are_counted_after_a_reset, tell_seed),

@@ -6,7 +6,8 @@
  * SEEDS=n runs that many.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
+
+#include "lib/relay_rig.h"
 
 enum { FILES_MAX = 16, NAME_BYTES = 40, REQUESTS_MAX = 90, TURNS_MAX = 30000, ZEROS = 4096 };
 
@@ -68,25 +69,25 @@ harm_log(struct world *w)
 static void
 live_until_crash(struct world *w)
 {
-    relay_must_open(w);
+    world_open(w);
     unsigned before = (unsigned)rng_below(&w->rng, 6);
     uint64_t flush[] = {rng_below(&w->rng, REQUESTS_MAX), rng_below(&w->rng, REQUESTS_MAX)};
     if (rng_below(&w->rng, 3) == 0) w->settings.log_budget_bytes = 100000;
     for (unsigned i = 0; i < before; i++) {
-        log_some(w, 600, 0);
-        turn_until_settled(w);
+        world_log(w, 600, 0);
+        world_turn_until_settled(w);
     }
     sim_env_advance_ns(w->m.sim, 2 * NS_PER_S); /* it is saved */
-    turn(w, 20);
+    world_turn(w, 20);
     w->fails_each = 1;
     unsigned requests = 2 + (unsigned)rng_below(&w->rng, REQUESTS_MAX);
     for (unsigned i = 0; i < requests; i++) {
-        log_some(w, 100 + (uint32_t)rng_below(&w->rng, 600), 0);
-        turn(w, (uint32_t)rng_below(&w->rng, 3));
+        world_log(w, 100 + (uint32_t)rng_below(&w->rng, 600), 0);
+        world_turn(w, (uint32_t)rng_below(&w->rng, 3));
         if (i == flush[0] || i == flush[1]) machine_flush(&w->m);
     }
-    turn(w, (uint32_t)rng_below(&w->rng, 2) * 40);
-    world_unname(w);
+    world_turn(w, (uint32_t)rng_below(&w->rng, 2) * 40);
+    world_remove(w);
     machine_close(&w->m);
     sim_env_kill(w->m.sim);
 }
@@ -121,21 +122,22 @@ static void
 go_on_until_settled(struct world *w)
 {
     w->fails_each = 0;
-    relay_must_open(w);
-    for (unsigned i = 0; i < TURNS_MAX && (i < 100 || !all_settled(w)); i++) {
-        if (i == 20) log_some(w, 400, 0);
-        turn(w, 1); /* and the equation holds each time */
+    world_open(w);
+    for (unsigned i = 0; i < TURNS_MAX && (i < 100 || !world_is_settled(w)); i++) {
+        if (i == 20) world_log(w, 400, 0);
+        world_turn(w, 1); /* and the equation holds each time */
         if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
     }
-    assert_true(all_settled(w));
-    turn(w, 30);
+    assert_true(world_is_settled(w));
+    world_turn(w, 30);
 }
 
 static void
 check_what_arrived(struct world *w, uint32_t count_before)
 {
     uint64_t lost = 0;
-    enum err e = dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why);
+    enum err e =
+        dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why);
     assert_true(e == OK || e == ERR_MISSING);
     for (uint32_t i = 0; i < w->count; i++) {
         bool there = w->sent[i].delivered || w->sent[i].dead;
@@ -144,7 +146,7 @@ check_what_arrived(struct world *w, uint32_t count_before)
             fail_msg("sample %u is in the store and did not arrive", i);
         }
     }
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     uint64_t dropped = fates_dropped(&s.fates, ITEM_FLOAT);
     if (dropped > lost) {
         fail_msg("%llu are dropped and %llu are lost", (unsigned long long)dropped,
@@ -176,7 +178,7 @@ pass_seconds(struct world *w, unsigned seconds)
 {
     for (unsigned i = 0; i < seconds; i++) {
         sim_env_advance_ns(w->m.sim, NS_PER_S);
-        turn(w, 30);
+        world_turn(w, 30);
     }
 }
 
@@ -188,22 +190,22 @@ UNIT_TEST(test_a_state_that_is_removed_meanwhile_is_written_again)
     struct world *w = &the_world;
     for (unsigned i = 0; i < 3; i++) {
         world_init(w, 700 + i);
-        relay_must_open(w);
-        log_some(w, 400, 0);
-        turn_until_settled(w);
+        world_open(w);
+        world_log(w, 400, 0);
+        world_turn_until_settled(w);
         w->fails_each = 1;
-        log_some(w, 400, 0);
+        world_log(w, 400, 0);
         pass_seconds(w, 3);
-        assert_false(all_settled(w));
+        assert_false(world_is_settled(w));
         if (i == 0) must(env_unlink(w->m.env, "relay/there/state.previous", NULL));
         if (i == 0) must(env_unlink(w->m.env, removed[i], NULL));
         if (i > 0) must(env_remove_tree(w->m.env, removed[i], NULL));
         pass_seconds(w, 3);
         w->fails_each = 0;
         w->may_repeat = true;
-        crash(w);
-        turn_until_settled(w);
-        check_account(w);
+        world_crash(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }

@@ -3,7 +3,8 @@
  * least once, in the order of its series, or is a dead letter, and the account is right.
  */
 #include "lib/test.h"
-#include "relay/relay_testing.h"
+
+#include "lib/relay_rig.h"
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
@@ -11,15 +12,15 @@ UNIT_TEST(test_what_is_logged_arrives_once_in_order)
 {
     struct world *w = &the_world;
     world_init(w, 1);
-    log_some(w, 100, 0);
+    world_log(w, 100, 0);
     w->from = 100;
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 50; i++) {
-        log_some(w, 300, 0);
-        turn(w, 3);
+        world_log(w, 300, 0);
+        world_turn(w, 3);
     }
-    turn_until_settled(w);
-    check_account(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     assert_int_equal(w->repeated, 0);
     for (uint32_t i = 0; i < 100; i++) {
         assert_false(w->sent[i].delivered);
@@ -31,11 +32,11 @@ UNIT_TEST(test_a_batch_is_sent_when_it_has_its_age)
 {
     struct world *w = &the_world;
     world_init(w, 2);
-    relay_must_open(w);
-    log_some(w, 1, 0);
-    turn(w, 1);
+    world_open(w);
+    world_log(w, 1, 0);
+    world_turn(w, 1);
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
     assert_in_range(took_ms, 4900, 6500);
     assert_int_equal(w->calls, 1);
@@ -46,10 +47,10 @@ UNIT_TEST(test_calls_that_need_no_network_are_not_waited_for)
 {
     struct world *w = &the_world;
     world_init(w, 6);
-    relay_must_open(w);
-    log_some(w, 30000, 0);
+    world_open(w);
+    world_log(w, 30000, 0);
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
     assert_true(w->calls > 100);
     assert_in_range(took_ms, 0, 6500); /* the last is sent when it has its age */
@@ -62,14 +63,14 @@ UNIT_TEST(test_when_nothing_more_will_come_the_last_call_does_not_wait)
     world_init(w, 45);
     w->settings.batch.max_age_ms = 3600 * 1000;
     w->settings.batch.max_samples = 1000;
-    relay_must_open(w);
-    log_some(w, 20500, 0);
+    world_open(w);
+    world_log(w, 20500, 0);
     relay_drain(w->relay);
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     assert_in_range((env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS, 0, 60000);
     assert_in_range(w->calls, 21, 35); /* and those before it are full */
-    check_account(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -79,10 +80,10 @@ UNIT_TEST(test_what_is_not_yet_sent_costs_nothing_of_a_rate)
     world_init(w, 44);
     w->saves_first = true;
     w->settings.max_rate_samples = 1000;
-    relay_must_open(w);
-    log_some(w, 20000, 0);
+    world_open(w);
+    world_log(w, 20000, 0);
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    turn_until_settled(w);
+    world_turn_until_settled(w);
     int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
     assert_in_range(took_ms, 18000, 30000); /* the last is sent when it has its age */
     world_fini(w);
@@ -92,14 +93,14 @@ UNIT_TEST(test_refused_ones_stand_alone_though_nobody_names_them)
 {
     struct world *w = &the_world;
     world_init(w, 3);
-    w->names_nobody = true;
-    relay_must_open(w);
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
     for (unsigned i = 0; i < 20; i++) {
-        log_some(w, 500, 1);
-        turn(w, 10);
+        world_log(w, 500, 1);
+        world_turn(w, 10);
     }
-    turn_until_settled(w);
-    check_account(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -108,13 +109,13 @@ UNIT_TEST(test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller)
     struct world *w = &the_world;
     world_init(w, 4);
     w->bytes_max = 2500;
-    relay_must_open(w);
-    log_some(w, 3000, 0);
-    turn_until_settled(w);
-    check_account(w);
+    world_open(w);
+    world_log(w, 3000, 0);
+    world_turn_until_settled(w);
+    world_check_account(w);
     uint32_t calls = w->calls;
-    log_some(w, 1000, 0);
-    turn_until_settled(w);
+    world_log(w, 1000, 0);
+    world_turn_until_settled(w);
     assert_true(w->calls - calls < 150); /* 25 a call at most: none of them in vain */
     world_fini(w);
 }
@@ -123,15 +124,15 @@ UNIT_TEST(test_a_call_holds_one_sample_of_a_series_where_records_fail_singly)
 {
     struct world *w = &the_world;
     world_init(w, 5);
-    w->one_of_a_series = true;
+    w->limits.one_of_a_series = true;
     w->moods = (struct moods){.mixed = 60};
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 20; i++) {
-        log_some(w, 200, 3);
-        turn(w, 5);
+        world_log(w, 200, 3);
+        world_turn(w, 5);
     }
-    turn_until_settled(w); /* arrive() looks at the order */
-    check_account(w);
+    world_turn_until_settled(w); /* world_arrive() looks at the order */
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -141,30 +142,30 @@ UNIT_TEST(test_whatever_happens_everything_arrives)
     for (uint64_t seed = 10; seed < 40; seed++) {
         world_init(w, seed);
         w->moods = (struct moods){.retry = 10, .throttle = 5, .again = 5, .blocked = 2};
-        w->names_nobody = seed % 2 == 0;
-        w->one_of_a_series = !w->names_nobody;
-        if (w->one_of_a_series) w->moods.mixed = 30;
+        w->refusal = seed % 2 == 0 ? REFUSAL_OF_CALL : REFUSAL_BY_ENTRY;
+        w->limits.one_of_a_series = w->refusal == REFUSAL_BY_ENTRY;
+        if (w->limits.one_of_a_series) w->moods.mixed = 30;
         w->settings.concurrency = (uint32_t)(1 + seed % 5);
-        relay_must_open(w);
+        world_open(w);
         for (unsigned i = 0; i < 60; i++) {
-            log_some(w, (uint32_t)rng_below(&w->rng, 300), 2);
-            turn(w, (uint32_t)rng_below(&w->rng, 20));
-            if (happens(w, 10)) crash(w);
+            world_log(w, (uint32_t)rng_below(&w->rng, 300), 2);
+            world_turn(w, (uint32_t)rng_below(&w->rng, 20));
+            if (world_happens(w, 10)) world_crash(w);
             must(tsdb_maintain(w->m.db, &w->m.why));
         }
         w->moods = (struct moods){0};
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         must(relay_close(w->relay, &w->m.why));
         w->relay = NULL;
-        relay_must_open(w); /* what was settled stays so */
+        world_open(w); /* what was settled stays so */
         uint32_t calls = w->calls;
-        turn(w, 100);
+        world_turn(w, 100);
         assert_int_equal(w->calls, calls);
         for (uint32_t i = 0; i < w->count; i++) {
             w->sent[i].dead = false;
         }
-        check_account(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -173,42 +174,42 @@ UNIT_TEST(test_a_paused_destination_takes_nothing_and_goes_on)
 {
     struct world *w = &the_world;
     world_init(w, 6);
-    relay_must_open(w);
+    world_open(w);
     relay_wish(w->relay, true);
-    turn(w, 2);
-    log_some(w, 1000, 0);
-    turn(w, 200);
+    world_turn(w, 2);
+    world_log(w, 1000, 0);
+    world_turn(w, 200);
     assert_int_equal(w->calls, 0);
-    assert_int_equal(status_of(w).state, RELAY_PAUSED);
-    turn(w, 20);
-    crash(w); /* remembered */
-    turn(w, 100);
+    assert_int_equal(world_status(w).state, RELAY_PAUSED);
+    world_turn(w, 20);
+    world_crash(w); /* remembered */
+    world_turn(w, 100);
     assert_int_equal(w->calls, 0);
     relay_wish(w->relay, false);
-    turn_until_settled(w);
-    check_account(w);
+    world_turn_until_settled(w);
+    world_check_account(w);
     world_fini(w);
 }
 
-UNIT_TEST(test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample)
+UNIT_TEST(test_a_blocked_destination_is_probed_with_single_samples)
 {
     struct world *w = &the_world;
     world_init(w, 7);
     w->moods.blocked = 100;
-    relay_must_open(w);
-    log_some(w, 2000, 0);
-    turn(w, 50);
-    assert_int_equal(status_of(w).state, RELAY_BLOCKED);
+    world_open(w);
+    world_log(w, 2000, 0);
+    world_turn(w, 50);
+    assert_int_equal(world_status(w).state, RELAY_BLOCKED);
     uint32_t calls = w->calls;
     int64_t began_ns = env_monotonic_ns(w->m.env);
     while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
     assert_in_range(w->calls - calls, 4, 7); /* each ten seconds, fifteen at most */
     w->moods.blocked = 0;
-    turn_until_settled(w);
-    assert_int_equal(status_of(w).state, RELAY_RUNNING);
-    check_account(w);
+    world_turn_until_settled(w);
+    assert_int_equal(world_status(w).state, RELAY_RUNNING);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -218,16 +219,16 @@ UNIT_TEST(test_credentials_that_are_refused_again_and_again_block)
     world_init(w, 45);
     w->settings.retry.give_up_after_ms = 30 * 1000;
     w->moods.unprepared = 100;
-    relay_must_open(w);
-    log_some(w, 900, 0);
+    world_open(w);
+    world_log(w, 900, 0);
     int64_t began_ns = env_monotonic_ns(w->m.env);
     while (env_monotonic_ns(w->m.env) - began_ns < 120 * NS_PER_S) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
-    assert_int_equal(status_of(w).state, RELAY_BLOCKED);
+    assert_int_equal(world_status(w).state, RELAY_BLOCKED);
     w->moods.unprepared = 0;
-    turn_until_settled(w);
-    check_account(w); /* none of them is a letter */
+    world_turn_until_settled(w);
+    world_check_account(w); /* none of them is a letter */
     world_fini(w);
 }
 
@@ -235,25 +236,25 @@ UNIT_TEST(test_a_destination_that_refuses_most_is_left_alone)
 {
     struct world *w = &the_world;
     world_init(w, 8);
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 20; i++) {
-        log_some(w, 1000, 100);
-        turn(w, 40);
+        world_log(w, 1000, 100);
+        world_turn(w, 40);
     }
-    turn(w, 200);
-    struct relay_status s = status_of(w);
+    world_turn(w, 200);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.state, RELAY_REFUSING);
     assert_string_equal(s.error, "bad: ");
     /* Up to what was under way when the half was reached. */
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 5000, 6500);
-    turn(w, 30);
-    must(dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why));
+    world_turn(w, 30);
+    must(dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why));
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = w->sent[i].dead; /* somebody mended it for the others */
     }
     relay_wish(w->relay, false);
-    turn_until_settled(w);
-    s = status_of(w);
+    world_turn_until_settled(w);
+    s = world_status(w);
     assert_int_equal(s.state, RELAY_RUNNING);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
     world_fini(w);
@@ -263,26 +264,26 @@ UNIT_TEST(test_who_refused_most_is_found_mended_though_some_are_refused_still)
 {
     struct world *w = &the_world;
     world_init(w, 42);
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 20; i++) {
-        log_some(w, 1000, 100);
-        turn(w, 40);
+        world_log(w, 1000, 100);
+        world_turn(w, 40);
     }
-    turn(w, 200);
-    assert_int_equal(status_of(w).state, RELAY_REFUSING);
+    world_turn(w, 200);
+    assert_int_equal(world_status(w).state, RELAY_REFUSING);
     w->drops = true; /* letters are those of samples it would take now */
     for (uint32_t i = 0; i < w->count; i++) {
         if (rng_below(&w->rng, 50) > 0) w->sent[i].poison = false;
     }
-    for (unsigned i = 0; i < 200 && status_of(w).state == RELAY_REFUSING; i++) {
+    for (unsigned i = 0; i < 200 && world_status(w).state == RELAY_REFUSING; i++) {
         int64_t began_ns = env_monotonic_ns(w->m.env);
         while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S) {
-            turn(w, 1);
+            world_turn(w, 1);
         }
     }
-    assert_int_equal(status_of(w).state, RELAY_RUNNING);
-    turn_until_settled(w);
-    assert_int_equal(status_of(w).taken[ITEM_FLOAT], w->count);
+    assert_int_equal(world_status(w).state, RELAY_RUNNING);
+    world_turn_until_settled(w);
+    assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
     world_fini(w);
 }
 
@@ -293,15 +294,15 @@ UNIT_TEST(test_less_than_half_refused_is_put_up_with_however_large_calls_are)
     w->settings.batch.max_samples = CALL_MAX;
     w->settings.concurrency = 1;
     w->drops = true; /* calls hold many of a series: no order is kept */
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 30; i++) {
-        log_some(w, 1000, 40);
+        world_log(w, 1000, 40);
     }
-    for (unsigned i = 0; i < 20000 && (i < 10 || !all_settled(w)); i++) {
-        turn(w, 1);
-        assert_int_not_equal(status_of(w).state, RELAY_REFUSING);
+    for (unsigned i = 0; i < 20000 && (i < 10 || !world_is_settled(w)); i++) {
+        world_turn(w, 1);
+        assert_int_not_equal(world_status(w).state, RELAY_REFUSING);
     }
-    check_account(w);
+    world_check_account(w);
     world_fini(w);
 }
 
@@ -310,12 +311,12 @@ UNIT_TEST(test_dead_letters_are_sent_again_when_told)
     struct world *w = &the_world;
     uint64_t letters;
     world_init(w, 9);
-    w->names_nobody = true;
-    relay_must_open(w);
-    log_some(w, 990, 5);
-    turn_until_settled(w);
-    check_account(w);
-    uint64_t dead = status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
+    w->refusal |= REFUSAL_OF_CALL;
+    world_open(w);
+    world_log(w, 990, 5);
+    world_turn_until_settled(w);
+    world_check_account(w);
+    uint64_t dead = world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
     assert_true(dead > 20);
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
@@ -323,12 +324,12 @@ UNIT_TEST(test_dead_letters_are_sent_again_when_told)
     must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
                               NULL, &w->m.why));
     assert_int_equal(letters, dead);
-    log_some(w, 9, 100); /* and what is refused now stays */
-    turn(w, 40);
-    crash(w); /* in the middle of it, or before, or after */
-    turn_until_settled(w);
-    turn(w, 200);
-    struct relay_status s = status_of(w);
+    world_log(w, 9, 100); /* and what is refused now stays */
+    world_turn(w, 40);
+    world_crash(w); /* in the middle of it, or before, or after */
+    world_turn_until_settled(w);
+    world_turn(w, 200);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DELIVERED], 990);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 9);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
@@ -338,8 +339,8 @@ UNIT_TEST(test_dead_letters_are_sent_again_when_told)
     must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, "bad", &letters,
                               NULL, &w->m.why));
     assert_int_equal(letters, 9);
-    turn(w, 40);
-    s = status_of(w);
+    world_turn(w, 40);
+    s = world_status(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_BY_OPERATOR], 9);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
@@ -371,14 +372,14 @@ check_letters(struct world *w)
     int64_t began_ns = env_monotonic_ns(w->m.env);
     relay_wish(w->relay, true); /* until all is written */
     while (env_monotonic_ns(w->m.env) - began_ns < 3 * NS_PER_S) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
     relay_wish(w->relay, false);
-    struct relay_status s = status_of(w);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters_on_disk(w));
     assert_in_range(s.taken[ITEM_FLOAT], 0, w->count);
     /* What is sent again is remembered with the letters only. */
-    assert_int_equal(state_on_disk(w).fates.count[ITEM_FLOAT][FATE_REPLAYING], 0);
+    assert_int_equal(world_state(w).fates.count[ITEM_FLOAT][FATE_REPLAYING], 0);
 }
 
 static void
@@ -391,28 +392,28 @@ ask_for(struct world *w, enum dead_letters_wish wish)
 }
 
 /* One lane cannot go on, the others do: there are letters the saved cursor is not behind. */
-UNIT_TEST(test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them)
+UNIT_TEST(test_letters_after_the_cursor_count_once_whatever_their_fate)
 {
     struct world *w = &the_world;
     for (uint64_t seed = 50; seed < 80; seed++) {
         world_init(w, seed);
-        w->names_nobody = true;
-        relay_must_open(w);
+        w->refusal |= REFUSAL_OF_CALL;
+        world_open(w);
         for (unsigned i = 0; i < 12; i++) {
-            log_some(w, 300, 10);
+            world_log(w, 300, 10);
             w->moods = (struct moods){.retry = (unsigned)rng_below(&w->rng, 80)};
-            turn(w, (uint32_t)rng_below(&w->rng, 60));
+            world_turn(w, (uint32_t)rng_below(&w->rng, 60));
             check_letters(w);
-            if (happens(w, 30)) ask_for(w, DEAD_LETTERS_DROP);
-            if (happens(w, 30)) ask_for(w, DEAD_LETTERS_REPLAY);
-            turn(w, (uint32_t)rng_below(&w->rng, 30));
-            if (happens(w, 30)) crash(w);
+            if (world_happens(w, 30)) ask_for(w, DEAD_LETTERS_DROP);
+            if (world_happens(w, 30)) ask_for(w, DEAD_LETTERS_REPLAY);
+            world_turn(w, (uint32_t)rng_below(&w->rng, 30));
+            if (world_happens(w, 30)) world_crash(w);
             check_letters(w);
         }
         w->moods = (struct moods){0};
-        turn_until_settled(w);
+        world_turn_until_settled(w);
         check_letters(w);
-        struct relay_status s = status_of(w);
+        struct relay_status s = world_status(w);
         assert_int_equal(s.taken[ITEM_FLOAT], w->count);
         world_fini(w);
     }
@@ -423,11 +424,11 @@ static uint64_t
 delivered_within(struct world *w, int64_t ns)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    uint64_t before = status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED];
+    uint64_t before = world_status(w).fates.count[ITEM_FLOAT][FATE_DELIVERED];
     while (env_monotonic_ns(w->m.env) - began_ns < ns) {
-        turn(w, 1);
+        world_turn(w, 1);
     }
-    return status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] - before;
+    return world_status(w).fates.count[ITEM_FLOAT][FATE_DELIVERED] - before;
 }
 
 UNIT_TEST(test_no_more_is_sent_in_a_second_than_wanted)
@@ -437,17 +438,17 @@ UNIT_TEST(test_no_more_is_sent_in_a_second_than_wanted)
         world_init(w, 30 + by_bytes);
         w->settings.max_rate_samples = by_bytes ? 0 : 1000;
         w->settings.max_rate_bytes = by_bytes ? 100 * 1000 : 0; /* a sample is 100 */
-        relay_must_open(w);
+        world_open(w);
         for (unsigned i = 0; i < 40; i++) {
-            log_some(w, 1000, 0);
+            world_log(w, 1000, 0);
         }
         delivered_within(w, 2 * NS_PER_S); /* what was saved up */
         uint64_t delivered = delivered_within(w, 20 * NS_PER_S);
         assert_in_range(delivered, 19000, 21000);
         w->settings.max_rate_samples = w->settings.max_rate_bytes = 0;
-        crash(w); /* with other settings */
-        turn_until_settled(w);
-        check_account(w);
+        world_crash(w); /* with other settings */
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -464,13 +465,13 @@ UNIT_TEST(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most)
         w->settings.concurrency = 1;
         w->moods.throttle = 100;
         w->asks_ms = cases[i].asks_ms;
-        relay_must_open(w);
-        log_some(w, 100, 0);
+        world_open(w);
+        world_log(w, 100, 0);
         delivered_within(w, 3600 * NS_PER_S);
         assert_in_range(w->calls, cases[i].least, cases[i].most);
         w->moods.throttle = 0;
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -482,25 +483,25 @@ UNIT_TEST(test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted)
     w->settings.retry.give_up_after_ms = 60 * 1000;
     w->settings.batch.max_samples = 20000;
     w->moods.throttle = 100; /* not stored, for sure */
-    relay_must_open(w);
-    log_some(w, 500, 0);
+    world_open(w);
+    world_log(w, 500, 0);
     delivered_within(w, 55 * NS_PER_S);
-    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
     delivered_within(w, 40 * NS_PER_S);
-    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 500);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 500);
     for (unsigned i = 0; i < 12; i++) { /* more than would be too many refusals */
-        log_some(w, 1000, 0);
+        world_log(w, 1000, 0);
     }
     delivered_within(w, 1800 * NS_PER_S);
-    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 12500);
-    assert_int_equal(status_of(w).state, RELAY_RETRYING);
-    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_OPEN], 0);
-    turn(w, 30);
-    must(dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why));
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 12500);
+    assert_int_equal(world_status(w).state, RELAY_RETRYING);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_OPEN], 0);
+    world_turn(w, 30);
+    must(dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why));
     w->moods.throttle = 0;
-    log_some(w, 400, 0); /* and it goes on */
-    turn_until_settled(w);
-    assert_int_equal(status_of(w).fates.count[ITEM_FLOAT][FATE_DELIVERED], 400);
+    world_log(w, 400, 0); /* and it goes on */
+    world_turn_until_settled(w);
+    assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DELIVERED], 400);
     world_fini(w);
 }
 
@@ -509,12 +510,12 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
     struct world *w = &the_world;
     uint64_t letters;
     world_init(w, 41);
-    w->one_lane = true;
+    w->limits.one_lane = true;
     w->drops = true; /* letters come in no order */
-    relay_must_open(w);
-    log_some(w, 990, 30);
-    turn_until_settled(w);
-    check_account(w);
+    world_open(w);
+    world_log(w, 990, 30);
+    world_turn_until_settled(w);
+    world_check_account(w);
     for (uint32_t i = 0; i < w->count; i++) {
         w->sent[i].poison = false;
     }
@@ -523,13 +524,13 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
     assert_true(letters > 200);
     w->moods.retry = 70;
     for (unsigned i = 0; i < 40; i++) { /* fake_begin() looks at who is begun */
-        log_some(w, 200, 0);
-        turn(w, 10);
+        world_log(w, 200, 0);
+        world_turn(w, 10);
     }
     w->moods.retry = 0;
-    turn_until_settled(w);
-    turn(w, 200);
-    struct relay_status s = status_of(w);
+    world_turn_until_settled(w);
+    world_turn(w, 200);
+    struct relay_status s = world_status(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_OPEN], 0);
     assert_int_equal(s.taken[ITEM_FLOAT], w->count);
     world_fini(w);
@@ -544,13 +545,13 @@ UNIT_TEST(test_what_was_tried_for_too_long_becomes_letters_however_much_it_is)
         world_init(w, seeds[k]);
         w->settings.retry.give_up_after_ms = 60 * 1000;
         w->moods.retry = 100;
-        w->names_nobody = true;
-        relay_must_open(w);
+        w->refusal |= REFUSAL_OF_CALL;
+        world_open(w);
         for (unsigned i = 0; i < 60; i++) {
-            log_some(w, 200, 100); /* so that a lost answer means nothing */
+            world_log(w, 200, 100); /* so that a lost answer means nothing */
         }
-        turn_until_settled(w);
-        struct relay_status s = status_of(w);
+        world_turn_until_settled(w);
+        struct relay_status s = world_status(w);
         assert_int_equal(s.state, RELAY_RETRYING);
         assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->count);
         /* 60 of 200 samples and more, each tried several times by lanes that probe in turn */
@@ -563,16 +564,16 @@ UNIT_TEST(test_a_call_of_which_parts_fail_is_one_failure)
 {
     struct world *w = &the_world;
     world_init(w, 43);
-    w->one_of_a_series = true;
+    w->limits.one_of_a_series = true;
     w->moods.mixed = 100;
     w->settings.concurrency = 1;
-    relay_must_open(w);
+    world_open(w);
     for (unsigned i = 0; i < 20; i++) {
-        log_some(w, 200, 0);
-        turn(w, 5);
+        world_log(w, 200, 0);
+        world_turn(w, 5);
     }
-    turn_until_settled(w);
-    struct relay_status s = status_of(w);
+    world_turn_until_settled(w);
+    struct relay_status s = world_status(w);
     assert_true(w->calls_mixed > 20);
     assert_int_equal(s.calls_failed_total, w->calls_mixed);
     world_fini(w);
@@ -583,16 +584,16 @@ UNIT_TEST(test_a_call_of_runs_survives_every_allocation_that_fails)
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 300; nth++) {
         world_init(w, nth);
-        w->one_lane = w->joins = true;
-        relay_must_open(w);
+        w->limits.one_lane = w->joins = true;
+        world_open(w);
         for (unsigned i = 0; i < 4; i++) { /* calls of 200 end in the middle of a record */
-            log_some(w, 330, 0);
+            world_log(w, 330, 0);
         }
         mem_fail_nth(nth, true);
-        turn(w, 6);
+        world_turn(w, 6);
         mem_fail_nth(0, false);
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -603,26 +604,27 @@ UNIT_TEST(test_letters_that_arrived_are_letters_until_that_is_saved)
     uint64_t letters;
     for (uint64_t nth = 1; nth < 100; nth++) {
         world_init(w, 9);
-        w->names_nobody = w->writes_files = true;
-        relay_must_open(w);
-        log_some(w, 990, 5);
-        turn_until_settled(w);
-        check_account(w);
+        w->refusal |= REFUSAL_OF_CALL;
+        w->writes_files = true;
+        world_open(w);
+        world_log(w, 990, 5);
+        world_turn_until_settled(w);
+        world_check_account(w);
         for (uint32_t i = 0; i < w->count; i++) {
             w->sent[i].poison = w->sent[i].dead = false;
         }
         must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL,
                                   &letters, NULL, &w->m.why));
         mem_fail_nth(nth, true); /* the state cannot be written, and then the power goes */
-        turn(w, 200);
+        world_turn(w, 200);
         mem_fail_nth(0, false);
-        crash(w);
-        turn(w, 300);
+        world_crash(w);
+        world_turn(w, 300);
         for (uint32_t i = 0; i < w->count; i++) {
             w->sent[i].dead = false;
         }
         enum err e =
-            dead_letters_each(w->m.env, "relay/there", NULL, note_dead, w, NULL, &w->m.why);
+            dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why);
         assert_true(e == OK || e == ERR_MISSING);
         for (uint32_t i = 0; i < w->count; i++) {
             if (!w->sent[i].delivered && !w->sent[i].dead)
@@ -637,14 +639,14 @@ UNIT_TEST(test_every_allocation_may_fail)
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 400; nth += 1 + nth / 40) {
         world_init(w, nth);
-        w->names_nobody = true;
-        relay_must_open(w);
-        log_some(w, 300, 3);
+        w->refusal |= REFUSAL_OF_CALL;
+        world_open(w);
+        world_log(w, 300, 3);
         mem_fail_nth(nth, false);
-        turn(w, 30);
+        world_turn(w, 30);
         mem_fail_nth(0, false);
-        turn_until_settled(w);
-        check_account(w);
+        world_turn_until_settled(w);
+        world_check_account(w);
         world_fini(w);
     }
 }
@@ -667,8 +669,8 @@ main(void)
             test_a_call_holds_one_sample_of_a_series_where_records_fail_singly, tell_seed),
         cmocka_unit_test_teardown(test_whatever_happens_everything_arrives, tell_seed),
         cmocka_unit_test_teardown(test_a_paused_destination_takes_nothing_and_goes_on, tell_seed),
-        cmocka_unit_test_teardown(
-            test_a_blocked_destination_keeps_everything_and_is_probed_with_one_sample, tell_seed),
+        cmocka_unit_test_teardown(test_a_blocked_destination_is_probed_with_single_samples,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_credentials_that_are_refused_again_and_again_block,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_destination_that_refuses_most_is_left_alone, tell_seed),
@@ -677,8 +679,8 @@ main(void)
         cmocka_unit_test_teardown(
             test_less_than_half_refused_is_put_up_with_however_large_calls_are, tell_seed),
         cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
-        cmocka_unit_test_teardown(
-            test_letters_ahead_of_the_cursor_are_counted_once_whatever_becomes_of_them, tell_seed),
+        cmocka_unit_test_teardown(test_letters_after_the_cursor_count_once_whatever_their_fate,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_no_more_is_sent_in_a_second_than_wanted, tell_seed),
         cmocka_unit_test_teardown(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most,
                                   tell_seed),

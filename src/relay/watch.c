@@ -22,6 +22,18 @@ relay_state_text(enum relay_state_word state)
     return words[state];
 }
 
+void
+watch_init(struct watch *w)
+{
+    lock_init(&w->lock, LOCK_RANK_RELAY);
+}
+
+void
+watch_fini(struct watch *w)
+{
+    lock_fini(&w->lock);
+}
+
 /* --- what is seen ----------------------------------------------------------------------------- */
 
 /* The number of samples that the store gave once more. */
@@ -48,22 +60,15 @@ shown_set(struct relay_shown *shown, const struct relay_state *durable)
     }
 }
 
-bool
-relay_is_paused(const struct relay *r)
-{
-    bool as_set = r->state.wish == RELAY_WISH_NONE;
-    return as_set ? r->settings->paused : r->state.wish == RELAY_WISH_PAUSE;
-}
-
 static enum relay_state_word
 state_word(const struct relay *r)
 {
     if (relay_is_paused(r)) return RELAY_PAUSED;
     if (r->obstacle.state == OBSTACLE_BLOCKED) return RELAY_BLOCKED;
     if (r->obstacle.state == OBSTACLE_REFUSING) return RELAY_REFUSING;
-    if (r->settings->dry_run) return RELAY_DRY_RUN;
+    if (r->context.settings->dry_run) return RELAY_DRY_RUN;
     if (r->obstacle.failing) return RELAY_RETRYING;
-    return r->feed.fill != NULL ? RELAY_FILLING : RELAY_RUNNING;
+    return feed_reads_store(&r->feed) ? RELAY_FILLING : RELAY_RUNNING;
 }
 
 static void
@@ -72,15 +77,16 @@ publish_account(const struct relay *r, struct relay_status *s)
     s->fates = r->account.base;
     fates_add(&s->fates, window_fates(r->window));
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
-        uint64_t open = account_queued(r, kind) + r->account.replaying[kind];
+        uint64_t open = account_queued(&r->account, kind) + r->account.replaying[kind];
         s->fates.count[kind][FATE_OPEN] = open;
         /* A dry run settles nothing. */
-        s->taken[kind] = r->settings->dry_run ? open : account_taken(r, kind);
-        s->difference[kind] = r->settings->dry_run ? 0 : account_difference(r, kind);
+        s->taken[kind] = r->context.settings->dry_run ? open : account_taken(&r->account, kind);
+        s->difference[kind] =
+            r->context.settings->dry_run ? 0 : account_difference(&r->account, kind);
     }
     shown_set(&s->shown, &r->state);
     s->repeats_total = repeats_of(&r->state);
-    if (!r->settings->dry_run) return;
+    if (!r->context.settings->dry_run) return;
     s->shown = r->watch.left;
     s->repeats_total = r->watch.left_repeats;
 }
@@ -88,6 +94,7 @@ publish_account(const struct relay *r, struct relay_status *s)
 void
 watch_publish(struct relay *r)
 {
+    const struct relay_context *c = &r->context;
     struct relay_status *s = &r->watch.now;
     s->state = state_word(r);
     memcpy(s->error, r->obstacle.error, sizeof s->error);
@@ -101,21 +108,23 @@ watch_publish(struct relay *r)
         r->watch.logged_difference[kind] = difference;
         if (difference == 0) continue;
         log_error("relay: the ledger does not balance: items are lost or miscounted",
-                  KV("destination", r->settings->name), KV("kind", item_kind_word(kind)),
+                  KV("destination", c->settings->name), KV("kind", item_kind_word(kind)),
                   KV("difference", difference), KV("taken", r->watch.now.taken[kind]),
                   KV("to_do", LEDGER_DIFFERENCE_TO_DO));
     }
-    int64_t oldest_ms = r->feed.fill != NULL ? r->state.fill.since_ms : window_oldest_ms(r->window);
-    s->cursor_pos = r->feed.fill != NULL ? r->state.fill.from_pos : relay_cursor(r, NULL).pos;
-    s->behind_bytes = wal_bytes_from(r->options.wal, s->cursor_pos);
-    int64_t now_ms = env_realtime_ms(r->options.env);
+    int64_t oldest_ms =
+        feed_reads_store(&r->feed) ? r->state.fill.since_ms : window_oldest_ms(r->window);
+    s->cursor_pos = feed_reads_store(&r->feed) ? r->state.fill.from_pos
+                                               : window_saved_cursor(r->window, NULL).pos;
+    s->behind_bytes = wal_bytes_from(c->options.wal, s->cursor_pos);
+    int64_t now_ms = env_realtime_ms(c->options.env);
     bool unread = oldest_ms == 0 && s->behind_bytes > 0; /* the age of unread records is unknown */
     if (!unread) r->watch.unread_ms = 0;
     if (unread && r->watch.unread_ms == 0) r->watch.unread_ms = now_ms;
     if (unread) oldest_ms = r->watch.unread_ms;
     s->behind_ms = oldest_ms == 0 ? 0 : now_ms - oldest_ms;
     s->full =
-        r->options.tsdb == NULL && r->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
+        c->options.tsdb == NULL && c->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
     int64_t since_ms = s->dry.since_ms;
     s->calls_total = r->sent.calls;
     s->calls_failed_total = r->obstacle.failed_total;
@@ -124,11 +133,11 @@ watch_publish(struct relay *r)
     s->units_total = r->sent.units;
     s->dry = r->sent.dry;
     s->dry.since_ms = since_ms;
-    if (since_ms != 0) s->dry.for_ms = env_realtime_ms(r->options.env) - since_ms;
+    if (since_ms != 0) s->dry.for_ms = env_realtime_ms(c->options.env) - since_ms;
     s->lanes = throttle_allows(&r->lanes.throttle);
-    s->lanes_busy = lanes_busy(r);
-    s->batch_bytes_max = r->bounds.bytes;
-    s->memory_bytes = budget_used(r->options.memory);
+    s->lanes_busy = lanes_busy(&r->lanes);
+    s->batch_bytes_max = r->lanes.bounds.bytes;
+    s->memory_bytes = budget_used(c->options.memory);
     lock_take(&r->watch.lock);
     r->watch.status = *s;
     lock_drop(&r->watch.lock);
@@ -137,13 +146,14 @@ watch_publish(struct relay *r)
 void
 watch_begin(struct relay *r)
 {
+    const struct relay_context *c = &r->context;
     struct relay_state left;
     struct watch *w = &r->watch;
-    if (r->settings->dry_run) {
-        w->now.dry.since_ms = env_realtime_ms(r->options.env);
+    if (c->settings->dry_run) {
+        w->now.dry.since_ms = env_realtime_ms(c->options.env);
         /* A dry run saves nothing, and has an account of its own. Counters stay at the values with
          * which the destination will continue. */
-        if (relay_state_read(r->options.env, r->dir, &r->saving.scratch, &left, NULL) == OK) {
+        if (relay_state_read(c->options.env, c->dir, &r->saving.scratch, &left, NULL) == OK) {
             shown_set(&w->left, &left);
             w->left_repeats = repeats_of(&left);
         }
@@ -158,7 +168,7 @@ relay_status(struct relay *r, struct relay_status *ret_status)
     *ret_status = r->watch.status;
     lock_drop(&r->watch.lock);
     /* Includes what was written since the last step: a lag of 0 means that nothing is queued. */
-    ret_status->behind_bytes = wal_bytes_from(r->options.wal, ret_status->cursor_pos);
+    ret_status->behind_bytes = wal_bytes_from(r->context.options.wal, ret_status->cursor_pos);
 }
 
 bool
@@ -181,13 +191,13 @@ relay_wish(struct relay *r, bool paused)
 enum err
 relay_replay(struct relay *r, int64_t from_ms, struct why *why)
 {
-    if (r->options.tsdb == NULL) {
+    if (r->context.options.tsdb == NULL) {
         return why_set(why, ERR_UNSUPPORTED,
                        "cannot replay stored samples: none are stored with storage.mode=none");
     }
     struct watch *w = &r->watch;
     lock_take(&w->lock);
-    bool behind = w->status.cursor_pos < tsdb_store_pos(r->options.tsdb);
+    bool behind = w->status.cursor_pos < tsdb_store_pos(r->context.options.tsdb);
     w->again_wanted |= !behind;
     w->wanted_from_ms = from_ms;
     lock_drop(&w->lock);
@@ -214,11 +224,11 @@ watch_take_wish(struct relay *r)
     if (wish == RELAY_WISH_NONE) return;
     r->state.wish = wish;
     if (wish == RELAY_WISH_RESUME) obstacle_mended(&r->obstacle);
-    save_want(r, SAVE_SOON);
+    save_want(&r->saving, SAVE_SOON);
 }
 
 void
-watch_given_again(struct relay *r)
+watch_given_again(struct watch *w)
 {
-    r->watch.gives_again = false;
+    w->gives_again = false;
 }

@@ -27,8 +27,8 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/slice_state.h"
 #include "cli/lib/target.h"
+#include "relay/feed/selection.h"
 #include "relay/relay.h"
-#include "relay/selection.h"
 #include "sys/env.h"
 
 #define DAY_NS           (86400 * NS_PER_S)

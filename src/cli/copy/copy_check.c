@@ -16,7 +16,7 @@
 #include "base/table.h"
 #include "model/histogram.h"
 #include "model/labels.h"
-#include "relay/selection.h"
+#include "relay/feed/selection.h"
 
 enum {
     SEED_OF_NAMES = 1,

@@ -16,9 +16,9 @@
 #include "cli/copy/copy_check.h"
 #include "cli/lib/import_batch.h"
 #include "lib/random.h"
+#include "lib/seeds.h"
 #include "lib/test.h"
-#include "relay/seed_testing.h"
-#include "relay/selection.h"
+#include "relay/feed/selection.h"
 #include "sys/env.h"
 
 enum { SERIES = 60, SAMPLES = 200, STEP_MS = 1000, SLICE_MS = SAMPLES * STEP_MS };

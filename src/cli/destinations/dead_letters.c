@@ -12,7 +12,7 @@
 #include "cli/commands.h"
 #include "cli/destinations/letter_print.h"
 #include "cli/lib/report.h"
-#include "relay/directory.h"
+#include "relay/state/directory.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
 

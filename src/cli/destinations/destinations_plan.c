@@ -7,7 +7,7 @@
 #include "cli/destinations/destinations_private.h"
 #include "cli/lib/progress.h"
 #include "cli/lib/target.h"
-#include "relay/plan.h"
+#include "relay/operate/plan.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"
 

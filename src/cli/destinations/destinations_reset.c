@@ -8,9 +8,9 @@
 
 #include "base/time_text.h"
 #include "cli/destinations/destinations_private.h"
-#include "relay/asking.h"
-#include "relay/reset.h"
-#include "relay/state.h"
+#include "relay/operate/asking.h"
+#include "relay/operate/reset.h"
+#include "relay/state/state.h"
 
 static enum err
 reset_parse_from(const char *word, struct reset *ret_reset, struct why *why)

@@ -7,7 +7,7 @@
 #include "base/version.h"
 #include "cli/destinations/destinations_private.h"
 #include "cli/lib/progress.h"
-#include "relay/trial.h"
+#include "relay/operate/trial.h"
 #include "sys/env.h"
 
 enum { DIR_BYTES = 128 };

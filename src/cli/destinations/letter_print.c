@@ -9,7 +9,7 @@
 #include "base/time_text.h"
 #include "base/utf8.h"
 #include "model/labels.h"
-#include "relay/fate.h"
+#include "relay/state/fate.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 

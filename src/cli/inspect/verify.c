@@ -9,7 +9,7 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/rules/verify_rules.h"
-#include "relay/examine.h"
+#include "relay/operate/examine.h"
 #include "tsdb/tsdb.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)2 << 30) /* the state of rules may have half of it */

@@ -4,8 +4,8 @@
  * twice by itself, and what a crash leaves is neither.
  */
 #include "lib/test.h"
-#include "relay/examine.h"
 #include "relay/letters/dead_letters_testing.h"
+#include "relay/operate/examine.h"
 
 enum { MANY = 1 << 20 };
 static const char FIRST[] = "/relay/east/dead-letters/00000001.letters";
@@ -723,7 +723,7 @@ course_check(struct course *l)
     assert_int_equal(letters + l->delivered + l->dropped + l->full, l->next);
 }
 
-/* As relay_open_letters() does it. */
+/* As letters_begin() does it. */
 static void
 course_open(struct course *l)
 {

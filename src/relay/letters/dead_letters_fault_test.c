@@ -409,7 +409,7 @@ UNIT_TEST(test_a_full_device_refuses_letters_until_there_is_room_again)
 }
 
 /* EIO is not damage: nothing may be given up because of it. */
-UNIT_TEST(test_opening_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can)
+UNIT_TEST(test_opening_fails_on_a_device_error_and_succeeds_afterwards)
 {
     static struct rig rig;
     uint64_t nth = 1;
@@ -442,7 +442,7 @@ main(void)
         claim(test_lives_with_power_losses_and_kills_keep_what_was_synced),
         claim(test_a_request_is_carried_out_once_whatever_fails),
         claim(test_a_full_device_refuses_letters_until_there_is_room_again),
-        claim(test_opening_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can),
+        claim(test_opening_fails_on_a_device_error_and_succeeds_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

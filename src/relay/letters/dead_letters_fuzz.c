@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
-#include "relay/dead_letters_ask.h"
 #include "relay/letters/letter_request.h"
+#include "relay/operate/dead_letters_ask.h"
 #include "sys/sim.h"
 
 enum { REPLAYS_MAX = 500, MEMORY_BYTES = 64 << 20 };

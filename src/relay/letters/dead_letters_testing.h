@@ -17,11 +17,11 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "lib/seeds.h"
 #include "model/labels.h"
-#include "relay/dead_letters_ask.h"
 #include "relay/letters/letters_found.h"
-#include "relay/seed_testing.h"
-#include "relay/state.h"
+#include "relay/operate/dead_letters_ask.h"
+#include "relay/state/state.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 

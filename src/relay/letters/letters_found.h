@@ -9,7 +9,7 @@
 #define RELAY_LETTERS_LETTERS_FOUND_H
 
 #include "relay/letters/letter_file.h"
-#include "relay/letters/letters_mark.h"
+#include "relay/state/letters_mark.h"
 
 enum letter_damage_kind {
     LETTERS_UNREADABLE, /* bytes from `offset` to `end` */

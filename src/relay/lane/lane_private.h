@@ -1,0 +1,48 @@
+/*
+ * lane_private.h - what lane.c and lane_verdict.c share.
+ */
+#ifndef RELAY_LANE_LANE_PRIVATE_H
+#define RELAY_LANE_LANE_PRIVATE_H
+
+#include <assert.h>
+
+#include "relay/lane/lane.h"
+
+/* The piece of an attempt that is not free. */
+static inline struct call_piece *
+piece_of(const struct attempt *a)
+{
+    struct call_piece *piece = isolate_taken(&a->lane->pieces, a->number);
+    assert(piece != NULL); /* invariant 2 of lane.c */
+    return piece;
+}
+
+/* --- lane.c ----------------------------------------------------------------------------------- */
+
+/* Frees an attempt, whose piece was settled or replaced. */
+void lane_end_attempt(struct lanes *lanes, struct attempt *a);
+/* Removes an attempt's piece, which is settled. `delivered`: all of it was, by the first response.
+ */
+void lane_piece_gone(struct lanes *lanes, struct attempt *a, bool delivered);
+
+/* --- lane_verdict.c --------------------------------------------------------------------------- */
+
+/* The number of samples in a piece. */
+uint32_t lane_piece_samples(const struct lane *lane, const struct call_piece *piece);
+/* Makes the lane pause (backoff.h); other lanes are not affected. */
+void lane_back_off(struct lanes *lanes, struct lane *lane, int64_t asked_ms);
+/* Splits a piece of which some items are refused, as `step` says, or, if `step` is NULL, as follows
+ * from the outcome of another piece. False if memory is refused. */
+bool lane_split(struct lanes *lanes, struct lane *lane, struct call_piece *piece,
+                const struct writer_step *step);
+/* Sets apart items of a piece of a refused call whose series others found refused meanwhile. False
+ * if it has none, or memory is refused. */
+bool lane_set_apart(struct lanes *lanes, struct lane *lane, struct call_piece *piece);
+/* True if the item's series or metric was refused lately. */
+bool lane_suspects(const struct lanes *lanes, const struct item *item);
+/* Tries again to write the letters of an attempt's dead piece. */
+void lane_bury_again(struct lanes *lanes, struct attempt *a);
+/* Acts on the verdict on an attempt. */
+void lane_judge(struct lanes *lanes, struct attempt *a, const struct writer_step *step);
+
+#endif

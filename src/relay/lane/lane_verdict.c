@@ -1,0 +1,539 @@
+/*
+ * lane_verdict.c - acts on the responses to a lane's requests: items are settled, become dead
+ * letters, or are sent again, as they were or in pieces.
+ *
+ * A response that judges the samples, whether it accepts or refuses them, ends a row of failures:
+ * the pause before the next one is the shortest again, and retry.give_up_after starts again. Only
+ * samples that were never judged are given up.
+ *
+ * A failure without a verdict on the samples makes the lane pause, as its call may be the reason,
+ * and all lanes (throttle.h): until a call is answered, one lane at a time tries. Refused contents
+ * (400) and entries that fail by themselves (VERDICT_MIXED) do not affect other lanes.
+ *
+ * Invariants (see also lane.c):
+ * 1. A piece that is judged has an item, and afterwards its attempt is not ATTEMPT_PENDING.
+ * 2. An item leaves its piece exactly when it is settled; on an error it is still open.
+ */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "model/labels.h"
+#include "relay/lane/lane_private.h"
+
+/* Seed that makes hashes of metric names differ from those of series. */
+static const uint64_t METRIC_SEED = 0x6d657472;
+
+/* --- pauses ----------------------------------------------------------------------------------- */
+
+uint32_t
+lane_piece_samples(const struct lane *lane, const struct call_piece *piece)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        sum += lane->sending.items[i].count;
+    }
+    return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+}
+
+static void
+end_failures(struct lane *lane)
+{
+    backoff_ended(&lane->pause);
+    lane->failing_since_ns = 0;
+}
+
+/* A response judged samples, so the destination works. */
+static void
+note_works(struct lanes *l, struct lane *lane)
+{
+    end_failures(lane);
+    throttle_works(&l->throttle);
+    l->unprepared = 0;
+}
+
+void
+lane_back_off(struct lanes *l, struct lane *lane, int64_t asked_ms)
+{
+    if (lane->failing_since_ns == 0) lane->failing_since_ns = relay_now_ns(l->context);
+    backoff_failed(&lane->pause, l->context->options.env, &l->context->settings->retry, asked_ms);
+}
+
+/* --- what is refused -------------------------------------------------------------------------- */
+
+static uint64_t
+metric_hash(const struct item *item)
+{
+    return hash_bytes(labels_get(item->labels, bytes_of_text("__name__")), METRIC_SEED);
+}
+
+bool
+lane_suspects(const struct lanes *l, const struct item *item)
+{
+    if (l->suspects.count == 0) return false;
+    return suspects_has(&l->suspects, item->series_hash) ||
+           suspects_has(&l->suspects, metric_hash(item));
+}
+
+static int
+compare_times(const void *first, const void *second)
+{
+    int64_t a = *(const int64_t *)first, b = *(const int64_t *)second;
+    return a < b ? -1 : a > b;
+}
+
+/* Blames the `refused` oldest items of a piece; `times` are the times of its items. */
+static void
+blame_oldest(struct lanes *l, struct isolate_key *keys, const int64_t *times, uint32_t count,
+             uint32_t refused)
+{
+    int64_t *sorted = mem_alloc(l->context->options.memory, count * sizeof *sorted);
+    if (sorted == NULL) return; /* only a hint: the search takes longer without it */
+    memcpy(sorted, times, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_times);
+    int64_t last_ms = sorted[(refused < count ? refused : count) - 1];
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i].blamed = times[i] <= last_ms;
+    }
+    mem_free(l->context->options.memory, sorted, count * sizeof *sorted);
+}
+
+/* Finds an item's metric and series, and whether the response names it. An item that is lost has no
+ * key. */
+static enum err
+learn_key(struct lanes *l, const struct call_item *at, bool named, struct isolate_key *key,
+          int64_t *ret_ms)
+{
+    struct item item;
+    struct why why = {""};
+    enum err e = settle_load(l->settling, at->record, at->index, &item, &why);
+    if (e == ERR_CORRUPT || e == ERR_MISSING) return OK;
+    if (e) return e;
+    *key = (struct isolate_key){metric_hash(&item), item.series_hash, .known = true};
+    if (named) key->blame = l->class->blames(l->writer, &item);
+    *ret_ms = item.t_ms;
+    return OK;
+}
+
+/*
+ * Decides which items of a piece are set apart, and remembers named ones. Either all items of a
+ * series are set apart or none, so suspects are changed only afterwards.
+ */
+static void
+take_blame(struct lanes *l, struct isolate_key *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i].blamed = keys[i].blame != BLAMES_NOT ||
+                         suspects_has(&l->suspects, keys[i].series) ||
+                         suspects_has(&l->suspects, keys[i].metric);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (keys[i].blame == BLAMES_NOT) continue;
+        bool metric = keys[i].blame == BLAMES_METRIC;
+        suspects_add(&l->suspects, l->context->options.memory,
+                     metric ? keys[i].metric : keys[i].series);
+    }
+}
+
+/* Finds the keys of all items of a piece. On an error they must not be used. */
+static enum err
+learn_keys(struct lanes *l, struct lane *lane, const struct call_piece *piece,
+           const struct writer_step *step)
+{
+    uint32_t count = piece->to - piece->from;
+    bool named = step != NULL && step->hint == HINT_NAMED && l->class->blames != NULL;
+    bool oldest = step != NULL && step->hint == HINT_OLDEST && step->refused > 0;
+    int64_t *times = mem_new(l->context->options.memory, count * sizeof *times);
+    enum err e = times == NULL ? ERR_NOMEM : OK;
+    if (e == OK) e = isolate_need_keys(&lane->pieces, lane->sending.count);
+    struct isolate_key *keys = e == OK ? &lane->pieces.keys[piece->from] : NULL;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        if (keys[i].known && !named && !oldest) continue;
+        e = learn_key(l, &lane->sending.items[piece->from + i], named, &keys[i], &times[i]);
+    }
+    if (e == OK) take_blame(l, keys, count);
+    if (e == OK && oldest) blame_oldest(l, keys, times, count, step->refused);
+    mem_free(l->context->options.memory, times, count * sizeof *times);
+    return e;
+}
+
+/* True if the response names the metrics of all items of a piece, though it refuses only some: then
+ * they are refused for another reason, as where a field has another type in an older shard. */
+static bool
+names_all(const struct isolate_key *keys, const struct call_piece *piece)
+{
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        if (keys[i].blame != BLAMES_METRIC) return false;
+    }
+    return true;
+}
+
+bool
+lane_split(struct lanes *l, struct lane *lane, struct call_piece *piece,
+           const struct writer_step *step)
+{
+    struct isolate_hint hint = {.refused = 0};
+    enum err e = OK;
+    /* Where there is one lane, pieces stay in the order of the log, and are halved. */
+    if (!l->limits->one_lane) e = learn_keys(l, lane, piece, step);
+    if (!l->limits->one_lane && e == OK && step != NULL) {
+        hint.refused = step->refused;
+        hint.tells_all = step->tells_all;
+        hint.by_time = step->hint == HINT_OLDEST && step->refused > 0;
+        hint.in_order =
+            step->refused > 0 && step->hint == HINT_NAMED && names_all(lane->pieces.keys, piece);
+    }
+    if (e == OK) e = isolate_split(&lane->pieces, piece, lane->sending.items, &hint);
+    return e == OK;
+}
+
+bool
+lane_set_apart(struct lanes *l, struct lane *lane, struct call_piece *piece)
+{
+    struct isolate_key *keys = lane->pieces.keys;
+    const struct isolate_hint unasked = {.unasked = true};
+    uint32_t count = piece->to - piece->from, blamed = 0;
+    if (keys == NULL || piece->depth == 0 || piece->suspect || piece->by_time) return false;
+    take_blame(l, &keys[piece->from], count);
+    for (uint32_t i = piece->from; i < piece->to; i++) {
+        blamed += keys[i].blamed;
+    }
+    if (blamed == 0 || blamed == count) return false;
+    return isolate_split(&lane->pieces, piece, lane->sending.items, &unasked) == OK;
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+/* Makes an item a dead letter. On an error it will be sent again, and refused again. */
+static enum err
+bury_one(struct lanes *l, const struct call_item *at, const char *reason, const char *answer)
+{
+    struct why why = {""};
+    struct item item;
+    struct settling *settling = l->settling;
+    if (at->record == REPLAY_RECORD)
+        return settle_bury(settling, at, NULL, BURY_REFUSED, reason, answer);
+    enum err e = settle_load(settling, at->record, at->index, &item, &why);
+    if (settle_is_lost(settling, at, e)) {
+        log_error("relay: cannot read a refused sample again from the log, counting it as dropped "
+                  "(damaged)",
+                  KV("destination", l->context->settings->name), KV("reason", reason),
+                  KV("error", &why));
+        return settle_item(settling, at, FATE_DROPPED + DROP_DAMAGED);
+    }
+    return e ? e : settle_bury(settling, at, &item, BURY_REFUSED, reason, answer);
+}
+
+/* Makes the items of a run dead letters, one by one; each leaves the run. */
+static enum err
+bury_run(struct lanes *l, struct call_item *run, const char *reason, const char *answer)
+{
+    while (run->count > 0) {
+        struct call_item one = *run;
+        one.count = 1;
+        enum err e = bury_one(l, &one, reason, answer);
+        if (e) return e;
+        run->index++;
+        run->count--;
+    }
+    return OK;
+}
+
+/* Makes all items of the piece dead letters. */
+static void
+bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
+{
+    struct call_piece *piece = piece_of(a);
+    /* Series that were found by a search become suspects, unless they were refused for the times of
+     * their samples, which later samples do not share. */
+    const struct isolate_key *keys = a->lane->pieces.keys;
+    bool found = keys != NULL && piece->depth > 0 && !piece->by_time;
+    for (uint32_t i = piece->from; i < piece->to && found; i++) {
+        if (!keys[i].known || suspects_has(&l->suspects, keys[i].metric)) continue;
+        suspects_add(&l->suspects, l->context->options.memory, keys[i].series);
+    }
+    isolate_settled(&a->lane->pieces, 0, piece->to - piece->from);
+    for (; piece->from < piece->to; piece->from++) {
+        if (bury_run(l, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
+        isolate_answered(&a->lane->pieces, piece);
+        a->phase = ATTEMPT_READY;
+        a->built = false;
+        lane_back_off(l, a->lane, 0);
+        return;
+    }
+    lane_piece_gone(l, a, false);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* True if a refused piece is kept: while most samples are refused, only probes become dead letters.
+ * Probes do, or one sample that is always refused would be the only one that is ever tried. */
+static bool
+keeps(const struct lanes *l, const struct attempt *a)
+{
+    return l->obstacle->state == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
+}
+
+/* All of the piece is refused permanently. */
+static void
+take_refused(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
+{
+    uint32_t samples = lane_piece_samples(a->lane, piece_of(a));
+    note_works(l, a->lane);
+    obstacle_judged(l->obstacle, samples, samples, reason, answer);
+    if (keeps(l, a))
+        a->phase = ATTEMPT_READY;
+    else
+        bury(l, a, reason, answer);
+}
+
+void
+lane_bury_again(struct lanes *l, struct attempt *a)
+{
+    bury(l, a, "refused", "");
+}
+
+static void
+take_delivered(struct lanes *l, struct attempt *a)
+{
+    struct lane *lane = a->lane;
+    struct call_piece *piece = piece_of(a);
+    if (!a->is_nothing) {
+        note_works(l, lane);
+        obstacle_judged(l->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
+        obstacle_taken(l->obstacle);
+    }
+    isolate_settled(&lane->pieces, piece->to - piece->from, 0);
+    bool cleared = piece->suspect && !piece->by_time; /* all suspects of it were accepted */
+    for (uint32_t i = piece->from; i < piece->to && cleared; i++) {
+        const struct call_item *at = &lane->sending.items[i];
+        struct item item;
+        struct why why = {""};
+        if (settle_load(l->settling, at->record, at->index, &item, &why) != OK) continue;
+        suspects_forget(&l->suspects, item.series_hash);
+        suspects_forget(&l->suspects, metric_hash(&item));
+    }
+    for (; piece->from < piece->to; piece->from++) {
+        if (settle_item(l->settling, &lane->sending.items[piece->from], FATE_DELIVERED) == OK)
+            continue;
+        a->built = false; /* memory was refused: the rest is sent again */
+        a->phase = ATTEMPT_READY;
+        lane_back_off(l, lane, 0);
+        return;
+    }
+    lane_piece_gone(l, a, true);
+}
+
+/* Some items of a piece are refused; the response does not say which. */
+static void
+take_some_dead(struct lanes *l, struct attempt *a, const struct writer_step *step)
+{
+    struct lane *lane = a->lane;
+    struct call_piece *piece = piece_of(a);
+    if (lane_piece_samples(lane, piece) == 1) {
+        take_refused(l, a, step->reason, step->answer);
+        return;
+    }
+    note_works(l, lane);
+    a->phase = ATTEMPT_READY;
+    a->built = false;
+    if (piece->to - piece->from == 1) return; /* a run, which build() replaces by single items */
+    if (lane_split(l, lane, piece, step))
+        lane_end_attempt(l, a);
+    else
+        lane_back_off(l, lane, 0);
+}
+
+static void
+take_too_large(struct lanes *l, struct attempt *a, const struct writer_call *body,
+               const struct writer_step *step)
+{
+    struct lane *lane = a->lane;
+    struct call_piece *piece = piece_of(a);
+    uint64_t bytes = l->class->bytes(l->writer, body);
+    if (piece->to - piece->from == 1) {
+        take_refused(l, a, step->reason, step->answer);
+        return;
+    }
+    note_works(l, lane);
+    if (bytes / 2 < l->bounds.bytes) {
+        l->bounds.bytes = bytes / 2 > 1 ? bytes / 2 : 1;
+        log_warn("relay: a request was too large, sending smaller requests from now on",
+                 KV("destination", l->context->settings->name), KV("bytes", bytes),
+                 KV("bytes_max", l->bounds.bytes), KV("answer", step->answer));
+    }
+    a->phase = ATTEMPT_READY;
+    a->built = false;
+    if (isolate_cut(&lane->pieces, piece, piece->from + (piece->to - piece->from) / 2) != OK) {
+        lane_back_off(l, lane, 0);
+    }
+}
+
+/* Tries the piece again later, or gives it up after retry.give_up_after; while most samples are
+ * refused nothing is given up. */
+static void
+again_later(struct lanes *l, struct attempt *a, int64_t wait_ms, const char *answer)
+{
+    int64_t give_up_ms = l->context->settings->retry.give_up_after_ms,
+            since_ns = a->lane->failing_since_ns;
+    bool may = give_up_ms > 0 && since_ns > 0 && l->obstacle->state != OBSTACLE_REFUSING;
+    a->phase = ATTEMPT_READY;
+    if (may && relay_now_ns(l->context) - since_ns >= give_up_ms * NS_PER_MS) {
+        end_failures(a->lane);
+        bury(l, a, "gave_up", answer);
+    } else {
+        lane_back_off(l, a->lane, wait_ms);
+    }
+}
+
+/* Acts on a verdict for each entry. Items of entries that are repeated stay in the piece, in their
+ * order. Returns the share of items that were throttled. */
+static double
+take_mixed(struct lanes *l, struct attempt *a, const struct writer_call *body,
+           const struct writer_step *step)
+{
+    struct lane *lane = a->lane;
+    struct call_piece *piece = piece_of(a);
+    struct call_item *items = lane->sending.items;
+    struct writer_entry entry, later = {.verdict = VERDICT_DELIVERED};
+    uint32_t judged = 0, refused = 0, throttled = 0, count = piece->to - piece->from;
+    struct writer_entry refusal = {.verdict = VERDICT_DEAD};
+    bool keep = keeps(l, a);
+    uint32_t kept = piece->to; /* kept items are moved to the end of the piece */
+    for (uint32_t i = piece->to; i-- > piece->from;) {
+        l->class->entry(l->writer, body, items[i].entry, &entry);
+        bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
+        throttled += entry.verdict == VERDICT_THROTTLED;
+        judged += judges || dead;
+        refused += dead;
+        if (dead) refusal = entry;
+        if (!judges && !dead) later = entry;
+        enum err settled = ERR_AGAIN;
+        if (entry.verdict == VERDICT_DELIVERED)
+            settled = settle_item(l->settling, &items[i], FATE_DELIVERED);
+        else if (dead && !keep)
+            settled = bury_one(l, &items[i], entry.reason, entry.answer);
+        if (settled == OK) continue;
+        items[--kept] = items[i];
+        if (lane->pieces.keys != NULL) lane->pieces.keys[kept] = lane->pieces.keys[i];
+    }
+    assert(refused <= judged);
+    assert(judged + throttled <= count);
+    if (later.verdict != VERDICT_DELIVERED)
+        obstacle_failed(l->obstacle, "deliver samples", later.reason, later.answer);
+    obstacle_judged(l->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
+                    refusal.answer);
+    if (judged > refused) obstacle_taken(l->obstacle);
+    if (judged > 0) note_works(l, lane);
+    assert(kept >= piece->from); /* invariant 2 */
+    piece->from = kept;
+    isolate_answered(&lane->pieces, piece);
+    a->built = false;
+    if (kept == piece->to)
+        lane_piece_gone(l, a, false);
+    else
+        again_later(l, a, step->wait_ms, later.answer);
+    return (double)throttled / count;
+}
+
+static void
+take_failed(struct lanes *l, struct attempt *a, const struct writer_step *step)
+{
+    a->ambiguous = true;
+    obstacle_failed(l->obstacle, "send a request", step->reason, step->answer);
+    /* Where parts of a destination are throttled separately, a throttled one shows that it works.
+     */
+    if (step->verdict == VERDICT_THROTTLED && l->limits->throttles_parts)
+        throttle_works(&l->throttle);
+    else
+        throttle_failed(&l->throttle, l->context->options.env, &l->context->settings->retry,
+                        step->wait_ms);
+    again_later(l, a, step->wait_ms, step->answer);
+}
+
+static void
+take_blocked(struct lanes *l, struct attempt *a, const struct writer_step *step)
+{
+    a->phase = ATTEMPT_READY;
+    throttle_doubt(&l->throttle); /* obstacle_may_probe() decides when to retry */
+    obstacle_blocked(l->obstacle, step->reason, step->answer);
+}
+
+/*
+ * Tries once more at once, because the writer has learnt something, at most AGAIN_MAX times in a
+ * row. Lanes share the tries with refused credentials, except for calls that were pending when
+ * these were refused first.
+ */
+static void
+take_again(struct lanes *l, struct attempt *a, const struct writer_step *step)
+{
+    bool unprepared = step->verdict == VERDICT_UNPREPARED;
+    uint32_t *tries = unprepared && a->probes ? &l->unprepared : &a->agains;
+    a->phase = ATTEMPT_READY;
+    if (unprepared) throttle_doubt(&l->throttle);
+    if (++*tries <= AGAIN_MAX) return;
+    *tries = 0;
+    if (unprepared) /* newly fetched credentials were refused too */
+        take_blocked(l, a, step);
+    else
+        take_failed(l, a, step);
+}
+
+void
+lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
+{
+    const struct writer_call *body = a->number == 1 ? a->lane->sending.body : a->body;
+    const struct call_piece *judged = piece_of(a);
+    assert(judged->from < judged->to); /* invariant 1 */
+    switch (step->verdict) {
+    case VERDICT_DELIVERED:
+        take_delivered(l, a);
+        break;
+    case VERDICT_MIXED:
+        throttle_answered(&l->throttle, relay_now_ns(l->context), take_mixed(l, a, body, step));
+        return;
+    case VERDICT_DEAD_CALL: {
+        /* Some of the piece are refused permanently, and nothing of it may be sent again. The
+         * number of refused items is unknown, so the refusal predicts little, unless calls are
+         * never accepted. */
+        struct call_piece *piece = piece_of(a);
+        uint32_t samples = lane_piece_samples(a->lane, piece);
+        note_works(l, a->lane);
+        piece->dead = true;
+        if (step->refused > 0 && step->refused < samples)
+            obstacle_part_taken(l->obstacle);
+        else
+            obstacle_call_refused(l->obstacle, samples, step->reason, step->answer);
+        bury(l, a, step->reason, step->answer);
+        break;
+    }
+    case VERDICT_DEAD:
+        take_refused(l, a, step->reason, step->answer);
+        break;
+    case VERDICT_SOME_DEAD:
+        take_some_dead(l, a, step);
+        break;
+    case VERDICT_TOO_LARGE:
+        take_too_large(l, a, body, step);
+        break;
+    case VERDICT_THROTTLED:
+        take_failed(l, a, step);
+        throttle_answered(&l->throttle, relay_now_ns(l->context), 1);
+        return;
+    case VERDICT_REBUILD:
+        a->built = false;
+        take_again(l, a, step);
+        return;
+    case VERDICT_AGAIN:
+    case VERDICT_UNPREPARED:
+        take_again(l, a, step);
+        return;
+    case VERDICT_BLOCKED:
+        take_blocked(l, a, step);
+        return;
+    default:
+        take_failed(l, a, step);
+        return;
+    }
+    throttle_answered(&l->throttle, relay_now_ns(l->context), 0);
+}

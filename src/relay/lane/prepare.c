@@ -1,0 +1,164 @@
+/*
+ * prepare.c - fetches what a writer needs before anything can be sent: credentials, a list of
+ * shards. One request at a time, begun when something is to be sent, and once early.
+ *
+ *     NONE -- prepare_is_ready(), take() --> FETCH -- prepare_answered() --> FETCH or NONE
+ *     NONE -- prepare_early(), take() ---> CHECK -- prepare_answered() --> CHECK or NONE
+ *
+ * Pauses grow while it fails; fetched credentials that are refused repeatedly block delivery.
+ *
+ * If nothing is to be fetched, as with a password, only a request shows whether credentials are
+ * accepted. So at the start, if there is nothing to be sent, the writer's check is made, which
+ * stores nothing. While it is pending nothing else is sent. Its failure holds up no samples: their
+ * responses say more than the check's, and replace its finding.
+ *
+ * Invariants:
+ * 1. At most one request is pending, and `pending` says which.
+ * 2. Calls are sent only while `pending` is PREPARE_NONE.
+ */
+#include "relay/lane/prepare.h"
+
+#include <assert.h>
+
+/* A request failed. `what` names it in the log; `blocked`: it will not succeed by itself. */
+static void
+failed(struct preparation *p, const char *what, bool blocked, const struct writer_step *step)
+{
+    p->has_failed = true;
+    backoff_failed(&p->pause, p->context->options.env, &p->context->settings->retry, step->wait_ms);
+    if (blocked) {
+        obstacle_blocked(p->obstacle, step->reason, step->answer);
+        p->pause.next_ns = relay_now_ns(p->context) + PROBE_MS * NS_PER_MS;
+    } else {
+        obstacle_failed(p->obstacle, what, step->reason, step->answer);
+    }
+}
+
+/* A preparation succeeded. A check that failed is not affected. */
+static void
+prepared(struct preparation *p)
+{
+    backoff_ended(&p->pause);
+    p->refused_count = 0;
+    if (p->check_agains > 0) return;
+    if (p->has_failed) obstacle_prepared(p->obstacle);
+    p->has_failed = false;
+}
+
+/* Starts a request. False if none was started: `step` has the verdict. */
+static bool
+take(struct preparation *p, struct writer_step *step, enum prepare_request request)
+{
+    assert(p->pending == PREPARE_NONE); /* invariant 1 */
+    if (step->next != WRITER_SEND) return false;
+    struct why why = {""};
+    step->http.context = p;
+    enum err e = http_calls_start(p->context->http, &step->http, &why);
+    if (e) {
+        *step = (struct writer_step){.verdict = VERDICT_RETRY, .reason = "no_memory"};
+        return false;
+    }
+    p->pending = request;
+    return true;
+}
+
+/* Makes a step of the check; `answer` is NULL for the first one. */
+static void
+check(struct preparation *p, const struct http_call_answer *answer)
+{
+    struct writer_step step = {.next = WRITER_DONE};
+    char what[WRITER_ANSWER_BYTES] = "";
+    bool is_there =
+        p->context->class->check(p->writer, p->limits->start_check - 1, answer, &step, what);
+    assert(is_there);
+    if (take(p, &step, PREPARE_CHECK)) return;
+    bool again = step.verdict == VERDICT_AGAIN || step.verdict == VERDICT_REBUILD;
+    bool unprepared = step.verdict == VERDICT_UNPREPARED;
+    if ((again || unprepared) && ++p->check_agains <= AGAIN_MAX) return;
+    bool blocked = unprepared || step.verdict == VERDICT_BLOCKED;
+    bool later = step.verdict == VERDICT_RETRY || step.verdict == VERDICT_THROTTLED;
+    if (blocked || later || again) {
+        failed(p, "check credentials", blocked, &step);
+        return;
+    }
+    /* The check was accepted, or refused for its content, which is empty. */
+    if (p->has_failed) obstacle_prepared(p->obstacle);
+    p->looked = true;
+    p->has_failed = false;
+    p->refused_count = p->check_agains = 0;
+    p->pause = (struct backoff){0};
+    throttle_works(p->throttle);
+}
+
+void
+prepare_answered(struct preparation *p, const struct http_call_answer *answer)
+{
+    bool is_check = p->pending == PREPARE_CHECK;
+    assert((answer != NULL) == (p->pending != PREPARE_NONE)); /* invariant 1 */
+    p->pending = PREPARE_NONE;
+    if (is_check) {
+        check(p, answer);
+        return;
+    }
+    struct writer_step step = {.next = WRITER_DONE};
+    p->context->class->prepare(p->writer, answer, &step);
+    if (take(p, &step, PREPARE_FETCH)) return;
+    if (step.verdict == VERDICT_DELIVERED) {
+        prepared(p);
+        return;
+    }
+    /* Fetched credentials were refused. */
+    bool refused = step.verdict == VERDICT_UNPREPARED && ++p->refused_count > AGAIN_MAX;
+    failed(p, "prepare", refused || step.verdict == VERDICT_BLOCKED, &step);
+}
+
+bool
+prepare_is_ready(struct preparation *p)
+{
+    if (p->is_held) return false;
+    if (p->pending != PREPARE_NONE) return false; /* invariant 2 */
+    if (p->context->settings->dry_run || p->context->class->need_prepare == NULL) return true;
+    if (!p->context->class->need_prepare(p->writer)) return true;
+    if (relay_now_ns(p->context) >= p->pause.next_ns) prepare_answered(p, NULL);
+    return p->pending == PREPARE_NONE && !p->context->class->need_prepare(p->writer);
+}
+
+void
+prepare_early(struct preparation *p, uint32_t lanes_busy)
+{
+    if (p->looked || p->context->settings->dry_run) return;
+    bool needs = p->context->class->need_prepare != NULL || p->limits->start_check > 0;
+    if (needs && !prepare_is_ready(p)) return;
+    if (p->limits->start_check == 0 || p->throttle->works) {
+        p->looked = true;
+        return;
+    }
+    bool waits = lanes_busy > 0 || relay_now_ns(p->context) < p->pause.next_ns;
+    if (!waits) check(p, NULL);
+}
+
+void
+prepare_init(struct preparation *p, const struct relay_context *context, struct obstacle *obstacle,
+             struct throttle *throttle)
+{
+    *p = (struct preparation){.context = context, .obstacle = obstacle, .throttle = throttle};
+}
+
+void
+prepare_begin(struct preparation *p, struct writer *writer, const struct writer_limits *limits)
+{
+    p->writer = writer;
+    p->limits = limits;
+}
+
+void
+prepare_end(struct preparation *p)
+{
+    prepare_init(p, p->context, p->obstacle, p->throttle);
+}
+
+void
+prepare_hold(struct preparation *p, bool is_held)
+{
+    p->is_held = is_held;
+}

@@ -1,0 +1,63 @@
+/*
+ * prepare.h - fetches what a writer needs before anything can be sent, and checks at the start
+ * whether credentials are accepted.
+ *
+ * Owner: the relay. Only prepare.c writes the fields.
+ *
+ * Threads: one.
+ */
+#ifndef RELAY_LANE_PREPARE_H
+#define RELAY_LANE_PREPARE_H
+
+#include "relay/context.h"
+#include "relay/lane/backoff.h"
+#include "relay/lane/obstacle.h"
+#include "relay/lane/throttle.h"
+
+enum { AGAIN_MAX = 4 }; /* times that something is sent again at once */
+
+/* The pending request of a preparation. */
+enum prepare_request {
+    PREPARE_NONE,
+    PREPARE_FETCH, /* fetches what the writer needs */
+    PREPARE_CHECK, /* checks credentials */
+};
+
+struct preparation {
+    const struct relay_context *context;
+    struct obstacle *obstacle;
+    struct throttle *throttle;
+
+    /* The run; cleared at its end from here on. */
+    struct writer *writer;
+    const struct writer_limits *limits;
+    bool is_held; /* nothing is sent: the relay is paused or ends */
+    enum prepare_request pending;
+    bool has_failed;        /* the last request failed */
+    bool looked;            /* it is known whether credentials are accepted */
+    struct backoff pause;   /* before the next request */
+    uint32_t refused_count; /* times in a row that fetched credentials were refused */
+    uint32_t check_agains;  /* times in a row that the check was repeated at once */
+};
+
+/* The arguments outlive it. */
+void prepare_init(struct preparation *preparation, const struct relay_context *context,
+                  struct obstacle *obstacle, struct throttle *throttle);
+/* Begins a run with this writer. */
+void prepare_begin(struct preparation *preparation, struct writer *writer,
+                   const struct writer_limits *limits);
+void prepare_end(struct preparation *preparation);
+/* From now on nothing may be sent, or something may. */
+void prepare_hold(struct preparation *preparation, bool is_held);
+/* True if calls may be sent: nothing holds them, and nothing must be prepared first. Begins a
+ * preparation that is due. */
+bool prepare_is_ready(struct preparation *preparation);
+/* Prepares once after the start, even if nothing is to be sent, so that wrong credentials are
+ * reported then and not with the first call. While no lane is busy, makes the check of
+ * writer_limits.start_check until it succeeds. */
+void prepare_early(struct preparation *preparation, uint32_t lanes_busy);
+/* Takes the response to the pending request, whose context is `preparation`; NULL begins a
+ * preparation. */
+void prepare_answered(struct preparation *preparation, const struct http_call_answer *answer);
+
+#endif

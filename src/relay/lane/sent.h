@@ -1,0 +1,18 @@
+/*
+ * sent.h - what a destination was sent. Owner: the relay; only lane/ writes it.
+ */
+#ifndef RELAY_LANE_SENT_H
+#define RELAY_LANE_SENT_H
+
+#include "relay/relay.h"
+
+/* Totals since the relay was opened. */
+struct sent {
+    uint64_t calls;
+    uint64_t bytes;
+    uint64_t units;
+    uint64_t resent_samples;
+    struct relay_dry dry; /* without since_ms and for_ms */
+};
+
+#endif

@@ -1,0 +1,99 @@
+/* settle.c - see settle.h. */
+#include "relay/lane/settle.h"
+
+#include "base/log.h"
+
+void
+settle_begin(struct settling *s, struct window *window)
+{
+    s->window = window;
+}
+
+void
+settle_end(struct settling *s)
+{
+    s->window = NULL;
+}
+
+enum err
+settle_load(struct settling *s, uint64_t record, uint32_t index, struct item *ret_item,
+            struct why *why)
+{
+    if (record == REPLAY_RECORD) return letters_replay_load(s->letters, index, ret_item, why);
+    return feed_load(s->feed, window_place(s->window, record).pos, index, ret_item, why);
+}
+
+bool
+settle_is_lost(struct settling *s, const struct call_item *at, enum err e)
+{
+    if (e != ERR_MISSING && e != ERR_CORRUPT) return false;
+    if (at->record == REPLAY_RECORD || feed_reads_store(s->feed)) return false;
+    return !feed_gets_again(s->feed, window_place(s->window, at->record).pos, e);
+}
+
+/* The position and index that identify an item of a call, which has the window's record number. */
+static void
+identity(const struct settling *s, uint64_t record, uint32_t index, uint64_t *ret_pos,
+         uint32_t *ret_index)
+{
+    *ret_pos = window_place(s->window, record).pos;
+    *ret_index = index;
+    if (!is_fill_pos(*ret_pos)) return;
+    *ret_pos += index;
+    *ret_index = 0;
+}
+
+enum err
+settle_item(struct settling *s, const struct call_item *at, uint8_t fate)
+{
+    if (at->record == REPLAY_RECORD) {
+        return letters_replay_settle(s->letters, at->index, at->count, fate == FATE_DELIVERED,
+                                     "damaged", "");
+    }
+    if (s->context->settings->dry_run) fate = FATE_NOT_TAKEN;
+    /* An item that is read again may have a letter, which is revoked if it was delivered now, or is
+     * too old by now. */
+    bool may_be_letter =
+        fate == FATE_DELIVERED || fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
+    enum err e = OK;
+    for (uint32_t i = 0; i < at->count && may_be_letter && e == OK; i++) {
+        uint64_t pos;
+        uint32_t index;
+        identity(s, at->record, at->index + i, &pos, &index);
+        e = dead_letters_revoke(s->letters->files, pos, index, NULL);
+    }
+    if (e == OK) e = window_settle(s->window, at->record, at->index, at->count, fate);
+    if (e == OK) save_want(s->saving, SAVE_SOON);
+    return e;
+}
+
+enum err
+settle_bury(struct settling *s, const struct call_item *at, const struct item *item,
+            enum bury_why why_buried, const char *reason, const char *answer)
+{
+    const struct destination_settings *settings = s->context->settings;
+    if (at->record == REPLAY_RECORD)
+        return letters_replay_settle(s->letters, at->index, at->count, false, reason, answer);
+    bool drop =
+        why_buried == BURY_UNREPRESENTABLE && settings->unrepresentable == UNREPRESENTABLE_DROP;
+    if (drop) return settle_item(s, at, FATE_DROPPED + DROP_UNREPRESENTABLE);
+    if (settings->dry_run) {
+        s->sent->dry.unrepresentable++;
+        return settle_item(s, at, FATE_NOT_TAKEN);
+    }
+    struct dead_letter letter = {
+        .item = *item,
+        .reason = bytes_of_text(reason),
+        .answer = bytes_of_text(answer),
+        .failed_ms = env_realtime_ms(s->context->options.env),
+    };
+    identity(s, at->record, at->index, &letter.pos, &letter.index);
+    struct why why = {""};
+    /* After the letter is written nothing may fail, or the item would become another one. */
+    enum err e = window_reserve(s->window, at->record);
+    if (e) why_set(&why, e, "not enough memory for a dead letter");
+    if (e == OK) e = dead_letters_add(s->letters->files, &letter, &why);
+    if (e == OK) e = settle_item(s, at, FATE_DEAD_LETTERED);
+    if (e) obstacle_failed(s->obstacle, "write a dead letter", "dead_letters", why.text);
+    return e;
+}

@@ -1,0 +1,273 @@
+/*
+ * backlog.c - see backlog.h.
+ *
+ * A directory has a state, and files of dead letters; the log has the items that the state has not
+ * settled. The state is read whole, letters up to a limit of bytes, and of the log the totals of
+ * its segments. A directory that is removed meanwhile is left out.
+ */
+#include "relay/operate/backlog.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "relay/feed/fill.h"
+#include "relay/letters/letter_file.h"
+#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/examine_log.h"
+#include "relay/state/directory.h"
+
+enum { TRIES_MAX = 5, LETTER_PATH_BYTES = RELAY_DIR_BYTES + 64 };
+
+struct backlog_listing {
+    const struct backlog_options *options;
+    struct examined_log *log;
+    struct why log_why; /* why it is NULL */
+};
+
+bool
+relay_backlog_is_none(const struct relay_backlog *b)
+{
+    return b->unreadable.text[0] == '\0' && b->letters_problem.text[0] == '\0' && b->queued_known &&
+           !b->filling && b->samples == 0 && b->exemplars == 0 && b->letters_known &&
+           b->letters == 0 && b->kept.objects == 0 && b->kept.files == 0;
+}
+
+/* --- one destination -------------------------------------------------------------------------- */
+
+static uint64_t
+letters_of(const struct relay_state *s)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        sum += s->letters.known ? s->letters.live[kind] : s->fates.count[kind][FATE_DEAD_LETTERED];
+    }
+    return sum;
+}
+
+static uint64_t
+expected_of(const struct relay_state *s, enum item_kind kind)
+{
+    return s->expected.until_pos > 0 && s->expected.count[kind] > 0
+               ? (uint64_t)s->expected.count[kind]
+               : 0;
+}
+
+/*
+ * After the position up to which items were counted, if they were, only the items that the log has
+ * accepted are known. While the store is read and nothing was counted, the position is the end of
+ * the range that is read.
+ */
+static enum err
+count_queued(struct backlog_listing *l, const struct relay_state *s, struct relay_backlog *b,
+             struct why *why)
+{
+    const struct log_count unknown = {.known = false};
+    uint64_t accepted[LEDGER_KIND_COUNT];
+    uint64_t begin = s->fill.active ? s->fill.to_pos : s->cursor.pos;
+    uint64_t pos = s->expected.until_pos > begin ? s->expected.until_pos : begin;
+    bool at_cursor = !s->fill.active && pos == begin;
+    b->filling = s->fill.active && s->expected.until_pos == 0;
+    b->log_bytes = examined_log_bytes_from(l->log, begin);
+    enum err e =
+        examined_log_accepted(l->log, pos, at_cursor ? &s->log_count : &unknown, accepted, why);
+    if (e) return e;
+    b->queued_known = true;
+    b->samples = accepted[LEDGER_FLOAT] + accepted[LEDGER_HISTOGRAM] + expected_of(s, ITEM_FLOAT) +
+                 expected_of(s, ITEM_HISTOGRAM);
+    b->exemplars = accepted[LEDGER_EXEMPLAR] + expected_of(s, ITEM_EXEMPLAR);
+    return OK;
+}
+
+static enum err
+look_at_queued(struct backlog_listing *l, const struct relay_state *s, struct relay_backlog *b)
+{
+    struct why why = {""};
+    if (l->log == NULL) {
+        b->unreadable = l->log_why;
+        return OK;
+    }
+    bool in_log = !s->fill.active && s->cursor.pos != 0;
+    b->gone = in_log && s->cursor.pos < examined_log_begin(l->log);
+    if (examined_log_end(l->log) == 0 && kinds_sum(s->taken) > 0) {
+        return why_set(&b->unreadable, OK, "no log in %s", l->options->log_dir);
+    }
+    enum err e = count_queued(l, s, b, &why);
+    if (e == ERR_NOMEM) return e;
+    if (e && e != ERR_MISSING) b->unreadable = why;
+    return OK;
+}
+
+/* Reads the backlog of one name. ERR_MISSING: it was removed meanwhile. */
+static enum err
+look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_backlog *b,
+        struct why *why)
+{
+    const struct backlog_options *o = l->options;
+    char dir[RELAY_DIR_BYTES];
+    struct buf memory;
+    struct relay_state state;
+    *b = (struct relay_backlog){.type = DESTINATION_TYPE_COUNT};
+    enum err e = path_in(dir, sizeof dir, o->dir, name, why);
+    if (e) return e;
+    if (is_file) {
+        b->blocked = b->file = true;
+        e = relay_directory_look(o->env, dir, &b->unreadable);
+        return e == OK ? ERR_MISSING : e == ERR_INPUT ? OK : e;
+    }
+    buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
+    e = relay_state_read(o->env, dir, &memory, &state, &b->unreadable);
+    bool readable = e == OK, gone = e == ERR_MISSING;
+    b->closed = e == ERR_CORRUPT;
+    b->blocked = e == ERR_IO || e == ERR_UNSUPPORTED;
+    struct kept_options kept = {.env = o->env, .memory = o->memory, .dir = dir};
+    if (readable) {
+        b->destination_known = state.destination_known;
+        if (state.destination_known) b->type = state.type;
+        b->place = state.place;
+        b->selection_known = state.expected.until_pos > 0;
+        b->selection = state.expected.selection;
+        b->letters_known = true;
+        b->letters = letters_of(&state);
+        kept.saved = state.writer;
+        kept.has_saved = true;
+        e = look_at_queued(l, &state, b);
+    } else if (e != ERR_NOMEM) {
+        e = OK; /* `unreadable` says so */
+    }
+    struct why kept_why = {""};
+    if (e == OK && kept_wait(&kept, b->type, &b->kept, &kept_why) != OK) b->unreadable = kept_why;
+    buf_fini(&memory);
+    return gone ? ERR_MISSING : e;
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+struct backlog_weighing {
+    struct env *env;
+    const char *dir;
+    uint64_t bytes;
+};
+
+static enum err
+weigh_file(void *context, const char *name, bool is_dir)
+{
+    struct backlog_weighing *x = context;
+    char path[LETTER_PATH_BYTES];
+    struct file file;
+    uint64_t size = 0;
+    uint32_t number;
+    if (is_dir || !letter_file_number(name, &number)) return OK;
+    enum err e = path_join(path, sizeof path, x->dir, name);
+    if (e == OK) e = file_open(x->env, path, FILE_READ, &file, NULL);
+    if (e) return OK; /* reading it reports the error */
+    if (file_size(&file, &size, NULL) == OK) x->bytes += size;
+    err_ignore(file_close(&file), "only looked at");
+    return OK;
+}
+
+static enum err
+count_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    (void)letter;
+    (void)state;
+    (*(uint64_t *)context)++;
+    return OK;
+}
+
+void
+relay_backlog_count_letters(const struct backlog_options *o, const char *name, uint64_t *bytes_left,
+                            struct relay_backlog *b)
+{
+    char dir[RELAY_DIR_BYTES], letters_dir[LETTER_PATH_BYTES];
+    struct backlog_weighing weighing = {.env = o->env, .dir = letters_dir};
+    struct why *problem = &b->letters_problem;
+    if (path_in(dir, sizeof dir, o->dir, name, problem) != OK) return;
+    if (path_in(letters_dir, sizeof letters_dir, dir, LETTER_FILES_DIR, problem) != OK) return;
+    err_ignore(env_listdir(o->env, letters_dir, weigh_file, &weighing, NULL), "read next");
+    if (weighing.bytes > *bytes_left) {
+        why_set(problem, ERR_LIMIT, "%" PRIu64 " bytes of dead letters are too many to read: %s",
+                weighing.bytes,
+                b->letters_known ? "using the number in the state of the destination"
+                                 : "their number is not known");
+        return;
+    }
+    *bytes_left -= weighing.bytes;
+    struct dead_letters_report report = {0};
+    struct why why = {""};
+    uint64_t count = 0;
+    enum err e = dead_letters_each(o->env, dir, o->memory, count_letter, &count, &report, &why);
+    b->letters_known = e == OK || e == ERR_MISSING;
+    b->letters = b->letters_known ? count : 0;
+    if (e && e != ERR_MISSING)
+        b->letters_problem = why;
+    else if (report.damaged > 0)
+        why_set(&b->letters_problem, ERR_CORRUPT, "%s", report.texts[0]);
+    else if (report.lost > 0)
+        why_set(&b->letters_problem, ERR_CORRUPT, "%" PRIu64 " dead letters are lost", report.lost);
+}
+
+/* --- all destinations ------------------------------------------------------------------------- */
+
+/* True if the name is not a directory. */
+static bool
+is_file(const struct backlog_listing *l, const char *name)
+{
+    char path[RELAY_DIR_BYTES];
+    struct file_facts facts;
+    return path_join(path, sizeof path, l->options->dir, name) == OK &&
+           env_facts(l->options->env, path, &facts, NULL) == OK && facts.kind != FILE_KIND_DIR;
+}
+
+/* Opens the log, several times if need be: a running server removes files meanwhile. */
+static enum err
+open_log(struct backlog_listing *l)
+{
+    enum err e = ERR_MISSING;
+    for (unsigned i = 0; i < TRIES_MAX && (e == ERR_MISSING || e == ERR_CORRUPT); i++) {
+        l->log_why.text[0] = '\0';
+        e = examined_log_open(l->options->env, l->options->log_dir, l->options->memory, &l->log,
+                              &l->log_why);
+    }
+    if (e && l->log_why.text[0] == '\0') e = why_set(&l->log_why, e, "%s", err_word(e));
+    return e == ERR_NOMEM ? e : OK;
+}
+
+enum err
+relay_backlogs(const struct backlog_options *o, struct why *why)
+{
+    struct backlog_listing l = {.options = o};
+    struct relay_backlog backlog;
+    struct relay_names names = {.env = o->env};
+    const struct relay_name *at;
+    enum err e = relay_directory_look(o->env, o->dir, why);
+    if (e == OK) e = relay_names_read(&names, o->env, o->dir, o->memory, why);
+    for (size_t i = 0; e == OK && (at = relay_name_at(&names, i)) != NULL; i++) {
+        const char *name = at->text; /* names of unfinished directories begin with a dot */
+        if (name[0] == '.' || strlen(name) > DESTINATION_NAME_BYTES_MAX) continue;
+        bool file = !at->is_dir && is_file(&l, name);
+        if (file && !o->files) continue;
+        if (o->wanted != NULL && !o->wanted(o->context, name)) continue;
+        if (l.log == NULL && l.log_why.text[0] == '\0') e = open_log(&l);
+        if (e)
+            why_set(why, e, "%s", l.log_why.text);
+        else
+            e = look_at(&l, name, file, &backlog, why);
+        if (e == OK)
+            e = o->each(o->context, name, &backlog);
+        else if (e == ERR_MISSING)
+            e = OK;
+    }
+    examined_log_free(l.log);
+    buf_fini(&names.all);
+    return e == ERR_MISSING ? OK : e;
+}
+
+const char *
+relay_backlog_fate(bool stored, bool gone)
+{
+    if (!stored && gone) {
+        return "some queued samples are lost for this destination: they were removed from the log";
+    }
+    return stored ? "a destination configured under this name continues from there"
+                  : "the log is no longer kept for it, queued samples are lost";
+}

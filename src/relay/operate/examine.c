@@ -1,0 +1,638 @@
+/*
+ * examine.c - see examine.h. Every name below relay/ belongs to the relay (states, an operator's
+ * decisions), to dead letters, or to the destination's type (kept.h). Other names are reported and
+ * left alone.
+ *
+ * The state of a destination is read first, since it says which dead letters there should be
+ * (letters_found.h), then all files of letters, then the other names. Then the position of the
+ * state is looked up in the log (examine_log.h). The account is checked last, as it needs all of
+ * these: the state, the letters that have moved since, and the items queued in the log.
+ *
+ * A finding is one line, and is counted; the check continues. An error of the device or of memory
+ * ends it; an error of the device in one destination's directory only skips the rest of that one.
+ */
+#include "relay/operate/examine.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/kept.h"
+#include "relay/feed/fill.h"
+#include "relay/letters/letter_index.h"
+#include "relay/letters/letter_request.h"
+#include "relay/operate/asking.h"
+#include "relay/operate/examine_log.h"
+#include "relay/operate/reset.h"
+#include "relay/state/directory.h"
+
+enum { PATH_BYTES = FILE_PATH_BYTES };
+
+static const char *const kind_words[ITEM_KIND_COUNT] = {"floats", "histograms", "exemplars",
+                                                        "metadata"};
+
+struct examining {
+    const struct examine_options *o;
+    struct examine_report *report;
+    struct examined_log *log; /* NULL if it cannot be read, which the check of the log reports */
+    const char *name;         /* the current destination */
+    char dir[PATH_BYTES];
+    struct buf state_bytes; /* the bytes that `state` has views of */
+    struct relay_state state;
+    bool has_state;
+    struct letters_found found;
+    struct letters_account account;
+    uint32_t unread; /* destinations that cannot be read */
+};
+
+static const struct destination_settings *
+find_settings(const struct examining *x)
+{
+    const struct destinations *all = x->o->destinations;
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        if (strcmp(all->items[i].name, x->name) == 0) return &all->items[i];
+    }
+    return NULL;
+}
+
+/* --- reporting -------------------------------------------------------------------------------- */
+
+PRINTF_LIKE(2, 0) static void report_list(struct examining *x, const char *format, va_list args)
+{
+    char line[1024];
+    int size = 0;
+    if (x->name != NULL) size = snprintf(line, sizeof line, "destination %.128s: ", x->name);
+    vsnprintf(line + size, sizeof line - (size_t)size, format, args);
+    x->o->say(x->o->context, line);
+}
+
+PRINTF_LIKE(2, 3) static void report_line(struct examining *x, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    report_list(x, format, args);
+    va_end(args);
+}
+
+/* Reports a finding that an operator has to act on. */
+PRINTF_LIKE(2, 3) static void report_wrong(struct examining *x, const char *format, ...)
+{
+    va_list args;
+    x->report->wrong++;
+    va_start(args, format);
+    report_list(x, format, args);
+    va_end(args);
+}
+
+/* Reports an error as a finding, unless it makes further checks impossible: then it is returned. */
+static enum err
+report_error(struct examining *x, enum err e, const struct why *why, const char *remedy,
+             struct why *ret)
+{
+    if (e == ERR_NOMEM || e == ERR_IO || e == ERR_LIMIT) return why_set(ret, e, "%s", why->text);
+    const char *text = why->text[0] != '\0' ? why->text : err_word(e);
+    if (e == ERR_UNSUPPORTED)
+        report_wrong(x, "%s", text); /* the text names the version that can read it */
+    else if (e)
+        report_wrong(x, "damaged: %s; %s", text, remedy);
+    return OK;
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+static bool
+ends_in(const char *name, const char *end)
+{
+    size_t size = strlen(name), end_size = strlen(end);
+    return size > end_size && strcmp(name + size - end_size, end) == 0;
+}
+
+static void
+report_stray(struct examining *x, const char *dir, const struct relay_name *name)
+{
+    const char *slash = name->is_dir ? "/" : "";
+    if (ends_in(name->text, ".tmp")) {
+        report_line(x, "%s/%s%s: unfinished file of an interrupted write, harmless", dir,
+                    name->text, slash);
+    } else {
+        report_line(x, "%s/%s%s: unknown, not written by Firekeep: left alone", dir, name->text,
+                    slash);
+    }
+}
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+static enum err
+examine_state(struct examining *x, struct why *why)
+{
+    struct why reason = {""};
+    struct env *env = x->o->env;
+    char remedy[256];
+    snprintf(remedy, sizeof remedy,
+             "choose where the destination resumes: firekeep destinations reset %s "
+             "--from=previous|oldest|now|TIME",
+             x->name);
+    enum err e = relay_state_read(env, x->dir, &x->state_bytes, &x->state, &reason);
+    x->has_state = e == OK;
+    if (e == ERR_MISSING) e = why_set(&reason, ERR_CORRUPT, "%s/state is missing", x->dir);
+    e = report_error(x, e, &reason, remedy, why);
+    if (e) return e;
+    struct buf memory;
+    struct relay_state previous;
+    buf_init(&memory, x->o->memory, RELAY_STATE_BYTES_MAX);
+    e = relay_state_read_previous(env, x->dir, &memory, &previous, &reason);
+    buf_fini(&memory);
+    if (e == ERR_MISSING) return OK;
+    return report_error(x, e, &reason, "remove it; the next state replaces it", why);
+}
+
+/* Checks the fields of a state that apply while the store is read. */
+static void
+examine_fill(struct examining *x)
+{
+    const struct relay_state *s = &x->state;
+    const struct relay_fill *fill = &s->fill;
+    const char *wrong = NULL;
+    bool filling = is_fill_pos(s->cursor.pos);
+    if (filling != fill->active)
+        wrong = "the position is in the store and in the log at the same time";
+    else if (filling && fill_number(s->cursor.pos) != (s->fill_count & 0xffff))
+        wrong = "the position does not belong to its last read of the store";
+    else if (filling && (fill->from_pos > fill->to_pos || s->cursor.index != 0))
+        wrong = "the range of the log that is read from the store ends before it begins";
+    else if (filling && !fill_place_is_one(fill->place))
+        wrong = "the place in the store is invalid";
+    else if (filling && s->expected.until_pos != 0 && s->expected.until_pos < fill->to_pos)
+        wrong = "the queue was counted up to a position before the end of that range";
+    if (wrong == NULL) return;
+    report_wrong(
+        x, "%s/state: %s; restore the state from a copy, or move the directory away to start again",
+        x->dir, wrong);
+}
+
+/* The position at which the destination continues in the log, now or after reading the store. */
+static struct relay_cursor
+log_cursor(const struct relay_state *s)
+{
+    if (s->fill.active) return (struct relay_cursor){.pos = s->fill.to_pos};
+    return s->cursor;
+}
+
+/*
+ * Reports how many samples the log had accepted between a position that it no longer has and its
+ * begin, as far as the state and the log have counted them. It is no finding for a destination that
+ * is not configured: that was logged when the destination was removed.
+ */
+static enum err
+examine_gone(struct examining *x, uint64_t pos, struct why *why)
+{
+    uint64_t all[LEDGER_KIND_COUNT], left[LEDGER_KIND_COUNT], lost = 0;
+    const struct log_count unknown = {.known = false};
+    const struct log_count *count = x->state.fill.active ? &unknown : &x->state.log_count;
+    char text[64] = "an unknown number of samples";
+    if (x->o->stored) {
+        report_line(
+            x,
+            "position %" PRIu64
+            " is no longer in the log: samples that it has not taken are read from the store",
+            pos);
+        return OK;
+    }
+    enum err e = examined_log_accepted(x->log, pos, count, all, why);
+    if (e == OK) {
+        e = examined_log_accepted(x->log, examined_log_begin(x->log), &unknown, left, why);
+        for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && e == OK; kind++) {
+            if (kind != LEDGER_FLOAT && kind != LEDGER_HISTOGRAM) continue;
+            lost += all[kind] > left[kind] ? all[kind] - left[kind] : 0;
+        }
+        if (e == OK) snprintf(text, sizeof text, "at most %" PRIu64 " samples", lost);
+        if (e == OK && lost == 0) return OK;
+    }
+    if (e == ERR_NOMEM || e == ERR_IO) return e;
+    if (x->o->destinations == NULL || find_settings(x) != NULL) x->report->wrong++;
+    report_line(x,
+                "position %" PRIu64
+                " is no longer in the log, and there is no store: %s that it has not "
+                "taken are lost for it; it resumes at the oldest record of the log",
+                pos, text);
+    return OK;
+}
+
+static enum err
+examine_place(struct examining *x, struct why *why)
+{
+    uint64_t pos = log_cursor(&x->state).pos;
+    enum log_place place;
+    if (examined_log_end(x->log) == 0) {
+        uint64_t taken = kinds_sum(x->state.taken);
+        if (taken == 0) return OK; /* a new destination has a position before anything is logged */
+        report_wrong(x,
+                     "%s/state: %" PRIu64
+                     " items were taken from a log that is missing; restore the "
+                     "state and the log from the same copy",
+                     x->dir, taken);
+        return OK;
+    }
+    enum err e = examined_log_find(x->log, pos, &place, why);
+    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED || e == ERR_MISSING)
+        return OK; /* a finding of the check of the log */
+    if (e) return e;
+    switch (place) {
+    case LOG_PLACE_THERE:
+        break;
+    case LOG_PLACE_GONE:
+        return examine_gone(x, pos, why);
+    case LOG_PLACE_AHEAD:
+        report_wrong(
+            x,
+            "%s/state: position %" PRIu64 " is after the end of the log, %" PRIu64
+            ": the log was restored from an older copy or has lost its end; the destination "
+            "resumes at the end of the log",
+            x->dir, pos, examined_log_end(x->log));
+        break;
+    case LOG_PLACE_NOWHERE:
+        report_wrong(
+            x,
+            "%s/state: no record of the log begins or ends at position %" PRIu64
+            ": the state belongs to another log; restore the state and the log from the same copy",
+            x->dir, pos);
+        break;
+    }
+    return OK;
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+static void
+report_letters(struct examining *x, const char *dir)
+{
+    const struct letters_found *found = &x->found;
+    uint64_t lost = kinds_sum(x->account.lost), back = kinds_sum(x->account.back);
+    for (uint32_t i = 0; i < found->first_count; i++) {
+        char text[DEAD_LETTERS_TEXT_BYTES];
+        letter_damage_print(&found->first[i], dir, text);
+        report_wrong(x, "damaged: %s", text);
+    }
+    if (found->damaged > found->first_count) {
+        report_wrong(x, "damaged: %s: %" PRIu64 " more damaged places", dir,
+                     found->damaged - found->first_count);
+    }
+    if (lost > 0) {
+        report_wrong(x,
+                     "%s: %" PRIu64 " dead letters are lost; they are counted as dropped "
+                     "(damaged) when the destination is opened",
+                     dir, lost);
+    }
+    if (back > 0) {
+        report_wrong(x,
+                     "%s: %" PRIu64
+                     " dead letters that had been removed are back; they may have been delivered: "
+                     "replay or drop them when the destination is open",
+                     dir, back);
+    }
+}
+
+static enum err
+examine_letters(struct examining *x, struct why *why)
+{
+    char dir[PATH_BYTES];
+    struct why reason = {""};
+    struct letter_index index;
+    enum err e = path_in(dir, sizeof dir, x->dir, LETTER_FILES_DIR, why);
+    if (e) return e;
+    letter_index_init(&index, x->o->memory);
+    struct letters_known known = relay_state_letters(&x->state);
+    e = letter_index_read(&index, x->o->env, dir, x->has_state ? &known : NULL, &reason);
+    if (e == ERR_MISSING) e = OK;
+    if (e == OK) {
+        x->found = index.found;
+        if (x->has_state) letters_compare(&known, &x->found, &x->account);
+        report_letters(x, dir);
+    }
+    letter_index_fini(&index);
+    e = report_error(x, e, &reason, "see docs/destinations/README.md", why);
+    if (e) return e;
+    struct relay_names names;
+    const struct relay_name *name;
+    e = relay_names_read(&names, x->o->env, dir, x->o->memory, why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
+        x->report->files += !name->is_dir;
+        uint32_t number;
+        if (!name->is_dir && letter_file_number(name->text, &number)) continue;
+        if (name->is_dir || !letter_request_is_name(name->text)) {
+            report_stray(x, dir, name);
+            continue;
+        }
+        struct letter_request request = {.offset = 0};
+        reason = (struct why){""};
+        e = letter_request_examine(x->o->env, dir, name->text, &request, &reason);
+        if (e == OK)
+            report_line(x, "%s/%s: a request that waits for the next start", dir, name->text);
+        e = report_error(x, e, &reason, "it is discarded at the next start: send the request again",
+                         why);
+    }
+    buf_fini(&names.all);
+    return e;
+}
+
+/* --- the account ------------------------------------------------------------------------------ */
+
+struct relay_equation
+relay_equation_of(const struct relay_state *s, const struct letters_found *f,
+                  const struct letters_account *a, enum item_kind kind)
+{
+    const uint64_t *fates = s->fates.count[kind];
+    struct relay_equation q = {
+        .taken = s->taken[kind] + a->taken[kind],
+        .delivered = fates[FATE_DELIVERED] + a->delivered[kind],
+        .dead_lettered = a->dead_lettered[kind],
+        .dropped = fates_dropped(&s->fates, kind) + a->dropped[kind] + a->dropped_full[kind] +
+                   a->lost[kind],
+        .replaying = a->replaying[kind],
+        .kept_counted = f->kept[kind],
+        .replaying_counted = f->replaying[kind],
+    };
+    q.holds = q.taken == q.delivered + q.dead_lettered + q.dropped + q.replaying &&
+              q.dead_lettered == q.kept_counted && q.replaying == q.replaying_counted;
+    return q;
+}
+
+/* Counts the items that are queued in the log; `ret_counted` is false if that is unknown. */
+static enum err
+count_waiting(struct examining *x, uint64_t waiting[ITEM_KIND_COUNT], bool *ret_counted,
+              struct why *why)
+{
+    const struct destination_settings *settings = find_settings(x);
+    struct why reason = {""};
+    *ret_counted = false;
+    if (settings == NULL || x->log == NULL) return OK;
+    enum err e =
+        examined_log_count(x->log, settings, &x->state, log_cursor(&x->state), waiting, &reason);
+    *ret_counted = e == OK;
+    if (e == ERR_MISSING) return OK; /* reported with its directory */
+    return report_error(x, e, &reason, "the queue in the log cannot be counted", why);
+}
+
+/* Reports items that were counted as queued and are not in the log. */
+static void
+report_missing(struct examining *x, enum item_kind kind, uint64_t found)
+{
+    const struct relay_state *s = &x->state;
+    bool same = s->selection == destination_selection_hash(find_settings(x));
+    bool known = s->counted_pos != 0 && !s->fill.active && s->expected.until_pos == 0;
+    if (!known || s->counted[kind] <= found) return;
+    if (!same) {
+        report_line(x, "%s: %" PRIu64 " queued items are no longer selected", kind_words[kind],
+                    s->counted[kind] - found);
+        return;
+    }
+    report_wrong(x,
+                 "%s: %" PRIu64
+                 " queued items are no longer in the log; those that are not in the store are "
+                 "counted as dropped at the next start",
+                 kind_words[kind], s->counted[kind] - found);
+}
+
+static enum err
+examine_account(struct examining *x, struct why *why)
+{
+    uint64_t waiting[ITEM_KIND_COUNT] = {0};
+    bool counted;
+    enum err e = count_waiting(x, waiting, &counted, why);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && e == OK; kind++) {
+        struct relay_equation q =
+            relay_equation_of(&x->state, &x->found, &x->account, (enum item_kind)kind);
+        char text[64] = "";
+        if (counted && kind != ITEM_METADATA) {
+            snprintf(text, sizeof text, "; %" PRIu64 " queued in the log", waiting[kind]);
+        }
+        if (q.taken == 0 && q.holds && waiting[kind] == 0 && x->state.counted[kind] == 0) continue;
+        if (!q.holds) x->report->wrong++;
+        if (counted && kind != ITEM_METADATA) {
+            report_missing(x, (enum item_kind)kind, q.taken + waiting[kind]);
+        }
+        report_line(x,
+                    "%s: taken %" PRIu64 " = delivered %" PRIu64 " + dead-lettered %" PRIu64
+                    " (counted %" PRIu64 ") + dropped %" PRIu64 " + sent again %" PRIu64
+                    " (counted %" PRIu64 "): %s%s",
+                    kind_words[kind], q.taken, q.delivered, q.dead_lettered, q.kept_counted,
+                    q.dropped, q.replaying, q.replaying_counted,
+                    q.holds ? "balanced" : "DOES NOT BALANCE", text);
+    }
+    return e;
+}
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+static void
+say_kept(void *context, enum kept_verdict verdict, const char *text)
+{
+    struct examining *x = context;
+    if (verdict == KEPT_DAMAGED)
+        report_wrong(x, "damaged: %s", text);
+    else
+        report_line(x, "%s", text);
+}
+
+/* Checks a file that belongs to the destination's type. */
+static enum err
+examine_kept(struct examining *x, const struct relay_name *name, struct why *why)
+{
+    uint64_t files = 0;
+    struct kept_options options = {
+        .env = x->o->env,
+        .memory = x->o->memory,
+        .dir = x->dir,
+        .saved = x->has_state ? x->state.writer : bytes_of(NULL, 0),
+        .has_saved = x->has_state,
+        .say = say_kept,
+        .context = x,
+    };
+    enum err e = kept_examine(&options, name->text, name->is_dir, &files, why);
+    x->report->files += files;
+    return e;
+}
+
+static enum err
+examine_names(struct examining *x, struct why *why)
+{
+    static const char *const others[] = {"state", "state.previous", LETTER_FILES_DIR};
+    struct relay_names names;
+    const struct relay_name *name;
+    enum err e = relay_names_read(&names, x->o->env, x->dir, x->o->memory, why);
+    if (e) return e;
+    for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
+        if (strcmp(name->text, ASKING_LOCK_NAME) == 0) continue; /* nothing is in it */
+        bool known = false;
+        for (unsigned k = 0; k < sizeof others / sizeof *others; k++) {
+            known |= strcmp(name->text, others[k]) == 0;
+        }
+        bool reset = strcmp(name->text, "reset") == 0;
+        bool aside = strcmp(name->text, "state.damaged") == 0;
+        bool tmp = ends_in(name->text, ".tmp");
+        if (known || reset || aside || tmp) x->report->files += !name->is_dir;
+        if (reset) {
+            struct reset decided;
+            struct why reason = {""};
+            e = reset_read(x->o->env, x->dir, &decided, &reason);
+            if (e == OK) {
+                report_line(x, "%s/reset: the destination resumes from %s when it is next opened",
+                            x->dir, reset_word(decided.from));
+            }
+            e = report_error(x, e, &reason, "the destination is kept closed until then", why);
+        } else if (aside) {
+            report_line(x, "%s/%s: set aside when an operator reset the destination", x->dir,
+                        name->text);
+        } else if (tmp) {
+            report_stray(x, x->dir, name);
+        } else if (!known) {
+            e = examine_kept(x, name, why);
+        }
+    }
+    buf_fini(&names.all);
+    return e;
+}
+
+static enum err
+examine_destination(struct examining *x, const char *name, struct why *why)
+{
+    struct buf *bytes = &x->state_bytes;
+    x->name = name;
+    x->report->destinations++;
+    memset(&x->found, 0, sizeof x->found);
+    memset(&x->account, 0, sizeof x->account);
+    buf_init(bytes, x->o->memory, RELAY_STATE_BYTES_MAX);
+    enum err e = examine_state(x, why);
+    if (e == OK) e = examine_letters(x, why);
+    if (e == OK) e = examine_names(x, why);
+    if (x->o->destinations != NULL && find_settings(x) == NULL) {
+        report_line(
+            x, "not in the configuration, so no log is kept for it; configure it again to resume "
+               "where it stopped, or remove its directory to forget it");
+    }
+    if (e == OK && x->has_state) {
+        examine_fill(x);
+        if (x->log != NULL) e = examine_place(x, why);
+        if (e == OK) e = examine_account(x, why);
+    }
+    buf_fini(bytes);
+    x->name = NULL;
+    return e;
+}
+
+/* Reports a destination that cannot be read; the others are still checked. */
+static enum err
+note_unread(struct examining *x, const char *name, enum err e, const struct why *reason,
+            struct why *why)
+{
+    if (e != ERR_IO) return why_set(why, e, "%s", reason->text);
+    x->name = name;
+    report_line(x, "cannot be read: %s; its other files were not checked", reason->text);
+    x->name = NULL;
+    if (x->unread++ == 0) why_set(why, e, "%s", reason->text);
+    return OK;
+}
+
+/* Reports something that is not a directory: an unknown file, or one in place of a destination. */
+static enum err
+examine_obstacle(struct examining *x, const struct relay_name *name, struct why *why)
+{
+    struct why reason = {""};
+    enum err e = relay_directory_look(x->o->env, x->dir, &reason);
+    x->name = name->text;
+    bool in_the_way = e == ERR_CORRUPT || (e == ERR_INPUT && find_settings(x) != NULL);
+    if (in_the_way) report_wrong(x, "%s", reason.text);
+    x->name = NULL;
+    if (e == ERR_INPUT && !in_the_way) report_stray(x, x->o->dir, name);
+    bool is_reported = e == OK || e == ERR_MISSING || e == ERR_INPUT || e == ERR_CORRUPT;
+    return is_reported ? OK : note_unread(x, name->text, e, &reason, why);
+}
+
+static enum err
+examine_all(struct examining *x, const struct relay_names *names, struct why *why)
+{
+    const char *relay_dir = x->o->dir;
+    const struct relay_name *name;
+    enum err e = OK;
+    for (size_t i = 0; (name = relay_name_at(names, i)) != NULL && e == OK; i++) {
+        struct why reason = {""};
+        x->report->files += !name->is_dir;
+        if (name->is_dir && name->text[0] == '.' && ends_in(name->text, ".new")) {
+            report_line(x, "%s/%s: a destination that was being created, harmless", relay_dir,
+                        name->text);
+            continue;
+        }
+        if (name->text[0] == '.' || (!name->is_dir && ends_in(name->text, ".tmp"))) {
+            report_stray(x, relay_dir, name);
+            continue;
+        }
+        e = path_in(x->dir, sizeof x->dir, relay_dir, name->text, why);
+        if (e) return e;
+        if (!name->is_dir) {
+            e = examine_obstacle(x, name, why);
+            continue;
+        }
+        e = examine_destination(x, name->text, &reason);
+        if (e) e = note_unread(x, name->text, e, &reason, why);
+    }
+    return e;
+}
+
+/* Reports configured destinations that have no state: they would begin as new ones. */
+static enum err
+examine_missing(struct examining *x, struct why *why)
+{
+    const struct destinations *all = x->o->destinations;
+    for (uint32_t i = 0; all != NULL && i < all->count; i++) {
+        const struct destination_settings *d = &all->items[i];
+        enum err e = path_in(x->dir, sizeof x->dir, x->o->dir, d->name, why);
+        if (e) return e;
+        if (d->dry_run || relay_directory_look(x->o->env, x->dir, NULL) != ERR_MISSING) continue;
+        x->name = d->name;
+        report_line(x,
+                    "%s is missing: it starts as a new destination; if it ran before, restore the "
+                    "directory before the next start",
+                    x->dir);
+        x->name = NULL;
+    }
+    return OK;
+}
+
+enum err
+relay_examine(const struct examine_options *options, struct examine_report *ret_report,
+              struct why *why)
+{
+    struct examining x = {.o = options, .report = ret_report};
+    struct relay_names names;
+    struct why reason = {""};
+    memset(ret_report, 0, sizeof *ret_report);
+    enum err e = relay_names_read(&names, options->env, options->dir, options->memory, &reason);
+    if (e == ERR_MISSING || e == ERR_IO) {
+        /* Something else is in place of the directory of destinations. */
+        struct why place = {""};
+        enum err other = relay_directory_look(options->env, options->dir, &place);
+        if (other == ERR_MISSING) {
+            other = examine_missing(&x, why);
+        } else if (other != ERR_INPUT && other != ERR_CORRUPT) {
+            return why_set(why, other, "%s", place.text);
+        } else {
+            report_wrong(&x, "%s", place.text);
+            other = OK;
+        }
+        return other || e == ERR_MISSING || ret_report->wrong > 0
+                   ? other
+                   : why_set(why, e, "%s", reason.text);
+    }
+    if (e) return why_set(why, e, "%s", reason.text);
+    e = examined_log_open(options->env, options->log_dir, options->memory, &x.log, &reason);
+    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED) e = OK; /* reported by the check of the log */
+    if (e) why_set(why, e, "%s", reason.text);
+    if (e == OK) e = examine_all(&x, &names, why);
+    if (e == OK) e = examine_missing(&x, why);
+    if (e == OK && x.unread > 0) e = ERR_IO;
+    examined_log_free(x.log);
+    buf_fini(&names.all);
+    return e;
+}

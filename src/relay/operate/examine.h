@@ -1,0 +1,61 @@
+/*
+ * examine.h - checks the files of destinations while no server runs: every file under relay/ and
+ * its checksum, positions in the log, and the account of each destination, recounted from its dead
+ * letters. Writes nothing. Format: docs/format/relay.md.
+ *
+ * Threads: any.
+ */
+#ifndef RELAY_OPERATE_EXAMINE_H
+#define RELAY_OPERATE_EXAMINE_H
+
+#include "backend/settings.h"
+#include "relay/letters/letters_found.h"
+#include "relay/state/state.h"
+
+/*
+ * The account of one kind of items before the cursor. It holds if taken = delivered + dead-lettered
+ * + dropped + replaying, and the letters in files are as many as dead_lettered and replaying say.
+ * Items after the cursor are queued in the log or the store.
+ */
+struct relay_equation {
+    uint64_t taken;
+    uint64_t delivered;
+    uint64_t dead_lettered;
+    uint64_t dropped;
+    uint64_t replaying;         /* dead letters that are sent again: queued */
+    uint64_t kept_counted;      /* letters in files, without those that are sent again */
+    uint64_t replaying_counted; /* letters in files that are sent again */
+    bool holds;
+};
+/* The account in a state, with the letters that have moved since. */
+struct relay_equation relay_equation_of(const struct relay_state *state,
+                                        const struct letters_found *found,
+                                        const struct letters_account *account, enum item_kind kind);
+
+struct examine_options {
+    struct env *env;
+    const char *dir;     /* directory of all destinations; no other process writes to it, */
+    const char *log_dir; /* nor to the directory of the log */
+    struct budget *memory;
+    /* Configured destinations, whose queued items are counted; NULL if unknown. */
+    const struct destinations *destinations;
+    bool stored; /* there is a store, which has items that the log no longer has */
+    /* Called with one line for each finding and each destination. */
+    void (*say)(void *context, const char *line);
+    void *context;
+};
+
+struct examine_report {
+    uint64_t destinations;
+    uint64_t files;
+    uint64_t wrong; /* findings that an operator has to act on */
+};
+
+/*
+ * Without the directory there are no destinations. Damage and accounts that do not balance are
+ * findings, not errors. ERR_IO, ERR_NOMEM, ERR_LIMIT.
+ */
+MUST_CHECK enum err relay_examine(const struct examine_options *options,
+                                  struct examine_report *ret_report, struct why *why);
+
+#endif

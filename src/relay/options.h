@@ -1,0 +1,28 @@
+/*
+ * options.h - what a destination is opened with.
+ */
+#ifndef RELAY_OPTIONS_H
+#define RELAY_OPTIONS_H
+
+#include "backend/writer.h"
+#include "tsdb/tsdb.h"
+#include "wal/wal.h"
+
+struct relay_options {
+    struct env *env;
+    struct wal *wal;
+    struct tsdb *tsdb; /* the store, which has what the log no longer has; NULL if there is none */
+    const char *dir;   /* directory of all destinations, which exists */
+    struct budget *memory;
+    const struct destination_settings *settings; /* outlive the relay */
+    const struct writer_class *writer;
+    const char *instance; /* tsdb_name_id(): prefix of names that only this directory writes */
+    const char *user_agent;
+    struct relay_guard *guard; /* the destination's guard; outlives the relay */
+    /* Unix time and the monotonic clock at one moment, as early as possible in the process: ages
+     * are measured from there, whatever the clock does later. 0 for the time of relay_open(). */
+    int64_t epoch_ms;
+    int64_t epoch_ns;
+};
+
+#endif

@@ -1,0 +1,195 @@
+/*
+ * pump.c - moves items from the feed, and dead letters that are sent again, into the lanes: record
+ * by record, item by item, until a lane has no room. The item that had no room is the first one of
+ * the next call, so that the order is kept.
+ *
+ * Invariants:
+ * 1. An item is passed in the feed exactly when it is in a call or settled in the window.
+ */
+#include <assert.h>
+
+#include "base/log.h"
+#include "relay/relay_private.h"
+
+enum {
+    ITEMS_AT_ONCE = 32 * 1024, /* items of one call, so that responses do not wait */
+    LETTERS_AT_ONCE = 4096,
+};
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+/* Counts the lost items of the log before the record that was read. False if that must be repeated.
+ */
+static bool
+count_lost(struct relay *r)
+{
+    const struct chunk *c = r->feed.chunk;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (c->lost[kind] == 0) continue;
+        if (account_lost(&r->account, c, kind) != OK) return false;
+        feed_hole_counted(&r->feed, kind);
+    }
+    return true;
+}
+
+/*
+ * Handles items of the log that are lost before the record that was read. The record is opened only
+ * after the store has given these (catch_up.c), or they were counted as lost. False if it has to
+ * wait.
+ */
+static bool
+pass_hole(struct relay *r)
+{
+    const struct chunk *c = r->feed.chunk;
+    uint64_t lost = 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        lost += c->lost[kind];
+    }
+    if (lost == 0) return true;
+    bool waits = r->feed.hole_pos > 0, stored = r->context.options.tsdb != NULL;
+    if (!stored || (!waits && !account_hole(&r->account, c, &r->state))) return count_lost(r);
+    if (!waits) feed_wait_at_hole(&r->feed, lost);
+    return false;
+}
+
+static void
+note_unread(struct relay *r, enum err e, const struct why *why)
+{
+    if (e == ERR_MISSING) return; /* catch_up() acts on it */
+    obstacle_failed(&r->obstacle, "read the next samples", "storage", why->text);
+}
+
+/* Opens the next chunk. False if there is none now, or it has to wait. */
+static bool
+next_chunk(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    struct why why = {""};
+    uint64_t record;
+    enum err e = feed_read(f, &why);
+    if (e == ERR_AGAIN) return false;
+    if (e == ERR_CORRUPT && !feed_reads_store(f)) { /* the next record shows what is lost */
+        log_error("relay: cannot read part of the log, skipping it",
+                  KV("destination", r->context.settings->name), KV("error", &why));
+        return true;
+    }
+    if (e) {
+        note_unread(r, e, &why);
+        return false;
+    }
+    if (!feed_reads_store(f) && !pass_hole(r)) return false;
+    if (window_push(r->window, f->chunk, &record) != OK) return false;
+    feed_open_chunk(f, record);
+    feed_note_untaken(f, account_chunk(&r->account));
+    return true;
+}
+
+/* --- items ------------------------------------------------------------------------------------ */
+
+/* Settles the next `count` items without handing them to a lane. */
+static enum err
+settle_next(struct relay *r, uint32_t count, unsigned fate)
+{
+    const struct feed *f = &r->feed;
+    assert(count <= f->count - f->next);
+    return window_settle(r->window, f->record, f->next, count, (uint8_t)fate);
+}
+
+/* The same, and passes them. */
+static bool
+pass_over(struct relay *r, uint32_t count, unsigned fate)
+{
+    if (settle_next(r, count, fate) != OK) return false;
+    feed_pass(&r->feed, count);
+    return true;
+}
+
+/* Hands on the next item. False if it has to wait. */
+static bool
+hand_on(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    struct why why = {""};
+    struct item item;
+    enum err e = feed_item(f, &item, &why);
+    if (e == ERR_CORRUPT)
+        return !feed_wait_at_damage(f, &why) && pass_over(r, 1, FATE_DROPPED + DROP_DAMAGED);
+    if (e) {
+        note_unread(r, e, &why);
+        return false;
+    }
+    struct call_item at = {.record = f->record, .index = f->next, .count = 1};
+    switch (lanes_offer(&r->lanes, &item, at, &why)) {
+    case LANE_TOOK:
+        break;
+    case LANE_UNFIT:
+        e = settle_bury(&r->settling, &at, &item, BURY_UNREPRESENTABLE, "unrepresentable",
+                        why.text);
+        break;
+    case LANE_TOO_OLD:
+        e = settle_item(&r->settling, &at, FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION);
+        break;
+    default:
+        return false;
+    }
+    if (e) return false;
+    feed_pass(f, 1); /* invariant 1 */
+    return true;
+}
+
+bool
+pump_items(struct relay *r)
+{
+    struct feed *f = &r->feed;
+    const struct relay_state *s = &r->state;
+    for (uint32_t items = 0; items < ITEMS_AT_ONCE && f->hole_pos == 0; items++) {
+        while (f->next == f->count) {
+            if (!next_chunk(r)) return false;
+        }
+        if (f->over > 0) {
+            if (!pass_over(r, f->over, FATE_PASSED)) return false;
+            continue;
+        }
+        uint32_t unwanted = feed_count_alike(f, false);
+        if (unwanted > 0) {
+            if (settle_next(r, unwanted, FATE_NOT_TAKEN) != OK) return false;
+            feed_pass_untaken(f, unwanted);
+            continue;
+        }
+        if (!feed_reads_store(f) && f->chunk->pos < s->drop_pos) {
+            uint32_t dropped = feed_count_alike(f, true);
+            if (!pass_over(r, dropped, FATE_DROPPED + s->drop_reason)) return false;
+            continue;
+        }
+        if (!hand_on(r)) return false;
+    }
+    return f->hole_pos == 0;
+}
+
+/* --- letters ---------------------------------------------------------------------------------- */
+
+void
+pump_letters(struct relay *r)
+{
+    struct letters *l = &r->letters;
+    if (lanes_replay_nothing(&r->lanes)) letters_replay_clear(l);
+    if (!letters_replay_has(l)) return;
+    for (unsigned i = 0; i < LETTERS_AT_ONCE; i++) {
+        struct dead_letter letter;
+        struct call_item at = {.record = REPLAY_RECORD, .count = 1};
+        struct why why = {""};
+        if (letters_replay_next(l, &letter, &at.index, &why) != OK) return;
+        enum lane_offer offer = lanes_offer(&r->lanes, &letter.item, at, &why);
+        assert(offer != LANE_TOO_OLD); /* only samples of the store may be */
+        if (offer == LANE_FULL) {
+            letters_replay_wait(l, at.index);
+            return;
+        }
+        enum err e = OK;
+        if (offer == LANE_UNFIT)
+            e = settle_bury(&r->settling, &at, &letter.item, BURY_UNREPRESENTABLE,
+                            "unrepresentable", why.text);
+        if (e) return;
+        letters_replay_handed_on(l);
+    }
+}

@@ -1,0 +1,642 @@
+/*
+ * account.c - counts what a destination has taken: all items of the log that it wants, whether they
+ * were read or not.
+ *
+ *     taken = delivered + dead-lettered + dropped{reason} + queued
+ *
+ * Each side is counted where it happens. `taken` grows when an item is read for the first time, by
+ * the reader or ahead of it; the fates grow when an item is settled (window.c); `queued` is what is
+ * open in the window, and what was counted ahead. So the equation can fail, and a difference is an
+ * alarm.
+ *
+ * The log's own totals (log_items.c) show whether it was read completely: items that they count and
+ * that could not be read are lost. The store may have them, if there is one.
+ *
+ * Items after the reading position are counted by a second reader of the log, which reads ahead. It
+ * starts when the relay has been behind for a moment, or is paused, and ends when the relay has
+ * caught up with it: then all that it counted was read.
+ *
+ * If the log is given up meanwhile and the rest is read from the store, the count outlives
+ * restarts. What is left of it when the log is reached again is what the store no longer had.
+ *
+ * The equation is no invariant to assert, because damage breaks it. Invariants:
+ * 1. A reader ahead exists only while the log can be counted: `blind` excludes it.
+ * 2. Reading a chunk takes at most what it wants: `news` is at most `wanted`, and what is counted
+ * in advance falls by the rest.
+ * 3. A lost item is either new or was counted in advance, never both.
+ * 4. `replaying` is at least the number of letters that the relay is sending again. Damage makes it
+ *    larger until letters_tend() counts what is lost.
+ */
+#include "relay/state/account.h"
+
+#include <assert.h>
+
+#include "base/log.h"
+
+enum { READ_AHEAD_AFTER_MS = 1000, READ_AHEAD_AT_ONCE_MS = 5, READ_AHEAD_CACHE_BYTES = 64 * 1024 };
+
+void
+account_init(struct account *account, const struct relay_context *context, struct feed *feed,
+             struct saving *saving)
+{
+    *account = (struct account){.context = context, .feed = feed, .saving = saving};
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Counts items that are taken for the first time, at `pos` of the log, or 0 for the store's. */
+static void
+take_news(struct account *account, unsigned kind, uint64_t count, uint64_t pos)
+{
+    account->taken[kind] += count;
+    if (pos >= account->known_pos) account->taken_since[kind] += count;
+}
+
+static uint64_t
+take_part(uint64_t *left, uint64_t most)
+{
+    uint64_t n = *left < most ? *left : most;
+    *left -= n;
+    return n;
+}
+
+uint32_t
+account_chunk(struct account *account)
+{
+    const struct feed *feed = account->feed;
+    const struct chunk *c = feed->chunk;
+    struct read_ahead *a = &account->ahead;
+    uint32_t from = feed->next + feed->over;
+    uint32_t wanted = feed_count_wanted(feed, c, from, NULL), news = wanted;
+    bool counted = c->filled ? a->lasting : c->pos < a->pos;
+    if (counted) {
+        int64_t known = a->count[c->kind] < 0 ? 0 : a->count[c->kind];
+        uint32_t more = known >= wanted ? 0 : wanted - (uint32_t)known;
+        a->count[c->kind] = known - (int64_t)(wanted - more);
+        assert(a->count[c->kind] >= 0); /* invariant 2 */
+        news = more;
+        /* Store and log are counted together, so repeats show only when the count is used up: they
+         * are what exceeds the margin. */
+        uint64_t *margin = &a->margin[c->kind];
+        if (a->lasting && *margin < more) news = (uint32_t)*margin;
+        if (a->lasting && *margin != UINT64_MAX) *margin -= news;
+        assert(news <= more);
+        assert(more <= wanted); /* invariant 2 */
+        window_note_taken(account->window, wanted, more - news);
+        account->fed[c->kind] += wanted - (more - news);
+    } else {
+        window_note_taken(account->window, wanted, 0);
+        account->fed[c->kind] += wanted;
+    }
+    take_news(account, c->kind, news, c->filled ? 0 : c->pos);
+    return c->count - from - wanted;
+}
+
+/* Adds the lost items before a chunk, which are in no count so far. */
+static void
+add_margin(struct account *account, const struct chunk *c)
+{
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (account->ahead.margin[kind] != UINT64_MAX) account->ahead.margin[kind] += c->lost[kind];
+    }
+}
+
+/* Marks losses of the store as known, so that they explain no other difference. */
+static void
+note_lost_in_store(struct relay_state *state, const uint64_t lost[LEDGER_KIND_COUNT])
+{
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (kind == LEDGER_EXEMPLAR)
+            state->gone_exemplars.damaged += lost[kind];
+        else
+            state->gone.damaged += lost[kind];
+    }
+}
+
+bool
+account_hole(struct account *account, const struct chunk *c, struct relay_state *state)
+{
+    struct read_ahead *a = &account->ahead;
+    struct tsdb *tsdb = account->context->options.tsdb;
+    /* The number of these that the store has lost too: at most what it counts and is unexplained.
+     */
+    uint64_t lost[LEDGER_KIND_COUNT];
+    struct tsdb_gone samples, exemplars;
+    tsdb_gone(tsdb, &samples, &exemplars);
+    uint64_t left[] = {samples.damaged - state->gone.damaged,
+                       exemplars.damaged - state->gone_exemplars.damaged};
+    bool stored = c->pos <= tsdb_replayed_pos(tsdb);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        lost[kind] = stored ? 0 : take_part(&left[kind == LEDGER_EXEMPLAR], c->lost[kind]);
+    }
+    bool may_have = stored || c->pos > tsdb_opened_pos(tsdb);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        may_have |= lost[kind] < c->lost[kind];
+    }
+    if (!may_have) {
+        note_lost_in_store(state, lost);
+        return false;
+    }
+    if (c->pos >= a->pos) add_margin(account, c);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (a->margin[kind] != UINT64_MAX) take_part(&a->margin[kind], lost[kind]);
+    }
+    memcpy(account->hole_lost, lost, sizeof account->hole_lost);
+    return true;
+}
+
+/*
+ * Without a store the items are gone; it is unknown whether the destination wanted all of them.
+ * Items that the reader ahead could not read either are in no count so far.
+ */
+enum err
+account_lost(struct account *account, const struct chunk *c, unsigned kind)
+{
+    struct read_ahead *a = &account->ahead;
+    /* Before the first record that is read, the log has removed its oldest ones. */
+    enum drop reason = account->feed->state == FEED_OLDEST ? DROP_LOG_BUDGET : DROP_DAMAGED;
+    uint64_t lost = c->lost[kind], news = lost;
+    enum err e = window_push_lost(account->window, c->pos, c->segment, kind, lost,
+                                  (uint8_t)(FATE_DROPPED + reason));
+    if (e) return e;
+    if (c->pos < a->pos) {
+        /* With an unlimited margin, items that come without having been counted are news then. */
+        bool endless = a->margin[kind] == UINT64_MAX;
+        news = endless ? 0 : take_part(&a->margin[kind], lost);
+    }
+    /* Repeats that the store gave may have used up the margin. */
+    uint64_t ahead = a->count[kind] > 0 ? (uint64_t)a->count[kind] : 0;
+    if (lost - news > ahead) news = lost - ahead;
+    assert(news <= lost);
+    assert(lost - news <= ahead); /* invariant 3 */
+    a->count[kind] -= (int64_t)(lost - news);
+    take_news(account, kind, news, 0);
+    account->fed[kind] += lost;
+    save_want(account->saving, SAVE_SOON);
+    log_error("relay: part of the log is damaged or missing, its samples are lost for this "
+              "destination",
+              KV("destination", account->context->settings->name),
+              KV("kind", ledger_kind_word(kind)), KV("items", lost), KV("before_position", c->pos),
+              KV("dropped_as", drop_word(reason)));
+    return OK;
+}
+
+/* Open items; below 0 by the number of repeats that became dead letters and were counted twice. */
+static int64_t
+queued(const struct account *account, enum item_kind kind)
+{
+    uint64_t open = window_open(account->window, kind);
+    /* A chunk that was handed on completely may be gone already. */
+    const struct feed *feed = account->feed;
+    bool begun = feed->chunk != NULL && feed->next < feed->count;
+    if (begun && feed->chunk->kind == kind) open -= feed->untaken;
+    int64_t ahead = account->ahead.count[kind] > 0 ? account->ahead.count[kind] : 0;
+    return (int64_t)(open - window_repeats_open(account->window, kind)) + ahead;
+}
+
+uint64_t
+account_queued(const struct account *account, enum item_kind kind)
+{
+    int64_t count = queued(account, kind);
+    return count > 0 ? (uint64_t)count : 0;
+}
+
+uint64_t
+account_taken(const struct account *account, enum item_kind kind)
+{
+    int64_t count = queued(account, kind);
+    return count < 0 ? account->taken[kind] + (uint64_t)-count : account->taken[kind];
+}
+
+int64_t
+account_difference(const struct account *account, enum item_kind kind)
+{
+    struct fates fates = account->base;
+    fates_add(&fates, window_fates(account->window));
+    uint64_t settled = fates_settled(&fates, kind) + account->replaying[kind];
+    return (int64_t)(account_taken(account, kind) - settled - account_queued(account, kind));
+}
+
+uint64_t
+account_taken_before(const struct account *account, enum item_kind kind)
+{
+    return account->base_taken[kind] + window_taken_before(account->window, kind);
+}
+
+/* --- reading ahead ---------------------------------------------------------------------------- */
+
+static void
+read_ahead_end(struct account *account)
+{
+    log_items_close(account->ahead.log);
+    account->ahead.log = NULL;
+}
+
+/* Forgets the count of items ahead. */
+static void
+forget(struct account *account)
+{
+    read_ahead_end(account);
+    account->ahead.pos = 0;
+    account->ahead.lasting = account->ahead.blind = false;
+    memset(account->ahead.count, 0, sizeof account->ahead.count);
+    memset(account->ahead.margin, 0, sizeof account->ahead.margin);
+}
+
+static enum err
+read_ahead_begin(struct account *account, const struct relay_state *state)
+{
+    struct read_ahead *a = &account->ahead;
+    const struct feed *feed = account->feed;
+    const struct relay_context *c = account->context;
+    assert(!a->blind); /* invariant 1 */
+    struct log_items_options options = {
+        .wal = c->options.wal,
+        .name = c->settings->name,
+        .selection = c->selection,
+        .memory = c->options.memory,
+        .cache_bytes = READ_AHEAD_CACHE_BYTES,
+    };
+    uint64_t pos = a->pos;
+    if (pos == 0) pos = feed_reads_store(feed) ? state->fill.to_pos : feed_read_pos(feed);
+    if (a->pos == 0 && !feed_reads_store(feed)) options.begin = feed_read_count(feed);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && feed->hole_pos == pos; kind++) {
+        options.begin.of[kind] += feed_hole(feed)[kind]; /* they are in the margin */
+    }
+    enum err e = log_items_open(&options, pos, &a->log, NULL);
+    if (e == OK) a->pos = pos;
+    return e;
+}
+
+void
+account_saved(struct account *account, const struct relay_state *state)
+{
+    struct read_ahead *a = &account->ahead;
+    if (a->log == NULL || !a->lasting) return;
+    log_items_pass(a->log, state->expected.until_pos, a->chunk.segment);
+}
+
+/* True if counting ahead begins now: the relay has been behind for a while, or is paused. */
+static bool
+should_begin(struct account *account, bool is_paused, int64_t now_ns)
+{
+    struct read_ahead *a = &account->ahead;
+    const struct feed *feed = account->feed;
+    bool more =
+        !feed_reads_log(feed) || wal_end(account->context->options.wal) > feed_log_pos(feed);
+    if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
+    return more && (is_paused || now_ns - a->behind_ns >= READ_AHEAD_AFTER_MS * NS_PER_MS);
+}
+
+bool
+account_read_ahead(struct account *account, const struct relay_state *state, bool is_paused)
+{
+    struct read_ahead *a = &account->ahead;
+    const struct feed *feed = account->feed;
+    int64_t now_ns = relay_now_ns(account->context);
+    int64_t end_ns = now_ns + READ_AHEAD_AT_ONCE_MS * NS_PER_MS;
+    if (feed->state == FEED_GONE && !a->lasting) return false; /* its begin is unknown */
+    if (a->blind) return false;
+    if (a->log == NULL && !should_begin(account, is_paused, now_ns)) return false;
+    enum err e = a->log == NULL ? read_ahead_begin(account, state) : OK;
+    while (e == OK || e == ERR_CORRUPT) {
+        e = log_items_next(a->log, &a->chunk, NULL);
+        if (e == OK) {
+            uint32_t from = feed_settled_before(feed, &a->chunk);
+            uint32_t wanted = feed_count_wanted(feed, &a->chunk, from, a->log);
+            add_margin(account, &a->chunk);
+            a->count[a->chunk.kind] += wanted;
+            take_news(account, a->chunk.kind, wanted, a->chunk.pos);
+            a->pos = a->chunk.end_pos;
+            if (a->lasting)
+                save_want(account->saving,
+                          SAVE_SOON); /* the log is held until the count is saved */
+            else
+                log_items_pass(a->log, a->chunk.pos, a->chunk.segment);
+        }
+        if (relay_now_ns(account->context) >= end_ns) break;
+    }
+    if (e == ERR_AGAIN) a->pos = log_items_pos(a->log);
+    if (e == ERR_MISSING) { /* the log was deleted meanwhile: what was counted is still queued */
+        read_ahead_end(account);
+        a->blind = true;
+        log_warn("relay: log segments were deleted before all of their samples were counted, the "
+                 "number of queued samples is too low until they are delivered",
+                 KV("destination", account->context->settings->name), KV("counted_until", a->pos));
+    }
+    return e == OK || e == ERR_CORRUPT;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/*
+ * The number of items that the store has lost since the log was followed last: items it counts as
+ * gone, and items that were found missing while it was read. This may be too many, never too few:
+ * items that it does not explain are lost for another reason, and stay a difference.
+ */
+static void
+lost_since(const struct account *account, const struct relay_state *state,
+           struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars)
+{
+    const struct samples_left_out *met = &state->left_out;
+    *ret_samples = *ret_exemplars = (struct tsdb_gone){0};
+    struct tsdb *tsdb = account->context->options.tsdb;
+    if (tsdb == NULL || !account->ahead.lasting) return;
+    const struct tsdb_gone *s = &state->gone, *x = &state->gone_exemplars;
+    tsdb_gone(tsdb, ret_samples, ret_exemplars);
+    ret_samples->deleted += met->deleted - s->deleted;
+    ret_samples->expired -= s->expired;
+    ret_samples->superseded += met->beaten - s->superseded;
+    ret_samples->damaged -= s->damaged;
+    ret_exemplars->deleted += met->exemplars_deleted - x->deleted;
+    ret_exemplars->expired -= x->expired;
+    ret_exemplars->superseded += met->exemplars_beaten - x->superseded;
+    ret_exemplars->damaged -= x->damaged;
+}
+
+static void
+account_missing(struct account *account, const struct relay_state *state, enum item_kind kind,
+                uint64_t missing, struct tsdb_gone *lost)
+{
+    uint64_t *fates = account->base.count[kind], before = missing;
+    uint64_t deleted = take_part(&missing, lost->deleted);
+    uint64_t expired = take_part(&missing, lost->expired);
+    uint64_t superseded = take_part(&missing, lost->superseded);
+    bool lost_more = account->met_damage || state->log_lost;
+    uint64_t damaged = take_part(&missing, lost_more ? missing : lost->damaged);
+    lost->deleted -= deleted;
+    lost->expired -= expired;
+    lost->superseded -= superseded;
+    take_part(&lost->damaged, damaged);
+    fates[FATE_DROPPED + DROP_DELETED] += deleted;
+    fates[FATE_DROPPED + DROP_EXPIRED] += expired;
+    fates[FATE_DROPPED + DROP_SUPERSEDED] += superseded;
+    fates[FATE_DROPPED + DROP_DAMAGED] += damaged;
+    account->base_taken[kind] += before;
+    log_at(damaged + missing > 0 ? LOG_ERROR : LOG_WARN,
+           "relay: queued samples are no longer in the store",
+           KV("destination", account->context->settings->name), KV("items", before),
+           KV("deleted", deleted), KV("expired", expired), KV("superseded", superseded),
+           KV("damaged", damaged), KV("unexplained", missing));
+}
+
+/* Accounts for items that could not be read from the log and did not come from the store either. */
+static void
+account_margin(struct account *account, enum item_kind kind)
+{
+    uint64_t lost = account->ahead.margin[kind];
+    if (lost == 0 || lost == UINT64_MAX) return;
+    bool all = destination_takes_all(
+        account->context->settings); /* otherwise it may have wanted none of them */
+    log_error("relay: part of the log is damaged, and its samples are not in the store either",
+              KV("destination", account->context->settings->name), KV("items_at_most", lost),
+              KV("counted_as_dropped", all));
+    if (!all) return;
+    account->taken[kind] += lost;
+    account->base_taken[kind] += lost;
+    account->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
+}
+
+void
+account_close(struct account *account, struct relay_state *state)
+{
+    struct read_ahead *a = &account->ahead;
+    if (a->pos == 0 || !feed_reads_log(account->feed) || account->feed->hole_pos > 0 ||
+        feed_read_pos(account->feed) < a->pos)
+        return;
+    struct tsdb_gone samples, exemplars;
+    lost_since(account, state, &samples, &exemplars);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        struct tsdb_gone *lost = kind == ITEM_EXEMPLAR ? &exemplars : &samples;
+        if (a->count[kind] > 0)
+            account_missing(account, state, kind, (uint64_t)a->count[kind], lost);
+        if (a->lasting) account_margin(account, kind);
+    }
+    if (a->lasting) save_want(account->saving, SAVE_SOON);
+    account->met_damage = state->log_lost = false;
+    state->left_out = (struct samples_left_out){0};
+    forget(account);
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+void
+account_count(struct account *account, enum item_kind kind, unsigned fate, uint64_t count)
+{
+    account->base.count[kind][fate] += count;
+}
+
+void
+account_uncount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count)
+{
+    account->base.count[kind][fate] -= count;
+}
+
+bool
+account_recount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count)
+{
+    uint64_t was = account->base.count[kind][fate];
+    account->base.count[kind][fate] = count;
+    return count != was;
+}
+
+void
+account_take_again(struct account *account, enum item_kind kind, uint64_t count)
+{
+    account->base_taken[kind] += count;
+    account->taken[kind] += count;
+}
+
+void
+account_set_replaying(struct account *account, enum item_kind kind, uint64_t count)
+{
+    account->replaying[kind] = count;
+}
+
+void
+account_replayed(struct account *account, enum item_kind kind, unsigned fate, bool in_window)
+{
+    assert(account->replaying[kind] > 0); /* invariant 4 */
+    if (!in_window) account->base.count[kind][fate]++;
+    account->replaying[kind]--;
+}
+
+/* --- restarts --------------------------------------------------------------------------------- */
+
+void
+account_expected(const struct account *account, const struct fates *before,
+                 struct relay_expected *ret_expected)
+{
+    const struct read_ahead *a = &account->ahead;
+    *ret_expected = (struct relay_expected){.until_pos = a->lasting ? a->pos : 0};
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && a->lasting; kind++) {
+        uint64_t settled = fates_settled(before, kind) + before->count[kind][FATE_REPLAYING];
+        uint64_t pending = account->fed[kind] - settled;
+        ret_expected->count[kind] = a->count[kind] + (int64_t)pending;
+        ret_expected->margin[kind] = a->margin[kind];
+    }
+    ret_expected->selection = destination_selection_hash(account->context->settings);
+}
+
+void
+account_leave(struct account *account, const struct fates *before, struct relay_state *next)
+{
+    struct read_ahead *a = &account->ahead;
+    uint64_t read_pos = feed_read_pos(account->feed), to_pos = next->fill.to_pos;
+    uint64_t counted_pos = a->pos > read_pos ? a->pos : read_pos;
+    bool whole = (account->feed->state != FEED_GONE || a->lasting) && !a->blind;
+    if (!whole || counted_pos < to_pos) { /* an unknown number may come in addition */
+        memset(a->margin, 0xff, sizeof a->margin);
+    }
+    a->lasting = true;
+    a->pos = counted_pos > to_pos ? counted_pos : to_pos;
+    account_expected(account, before, &next->expected);
+    note_lost_in_store(next, account->hole_lost);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        uint64_t lost = account->hole_lost[kind];
+        next->taken[kind] += lost;
+        /* The state's count may be higher; then it includes them. */
+        uint64_t counted = account_taken(account, kind) + lost;
+        if (lost > 0 && next->counted[kind] < counted) next->counted[kind] = counted;
+        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
+    }
+    /* Queued metadata is superseded: the store gives the newest of each family. */
+    uint64_t waits =
+        account_taken(account, ITEM_METADATA) - account_taken_before(account, ITEM_METADATA);
+    next->taken[ITEM_METADATA] += waits;
+    next->fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED] += waits;
+    next->expected.count[ITEM_METADATA] = 0;
+    next->expected.margin[ITEM_METADATA] = UINT64_MAX;
+}
+
+/* The position of the log up to which all items were read or counted. */
+static uint64_t
+known_pos(const struct account *account)
+{
+    uint64_t read_pos = !feed_reads_store(account->feed) ? feed_read_pos(account->feed) : 0;
+    return account->ahead.pos > read_pos ? account->ahead.pos : read_pos;
+}
+
+/*
+ * The log may have lost its last commits. With a store, the next record shows them as a hole that
+ * is then read from the store; without one there is nothing to wait for. True if the loss will be
+ * known later.
+ */
+static bool
+waits_for_end(struct account *account)
+{
+    struct read_ahead *a = &account->ahead;
+    struct wal_stats log;
+    if (!feed_reads_log(account->feed)) return false;
+    wal_stats(account->context->options.wal, &log);
+    bool ahead = a->log != NULL && a->pos > feed_read_pos(account->feed);
+    uint64_t pos = ahead ? a->pos : feed_read_pos(account->feed);
+    struct log_count count = ahead ? *log_items_count(a->log) : feed_read_count(account->feed);
+    bool missing = false;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
+        missing |= log.totals[kind] > count.of[kind];
+    if (!missing || !count.known || pos < log.end_pos) return false;
+    if (account->context->options.tsdb != NULL) return true;
+    if (feed_read_pos(account->feed) < log.end_pos)
+        return true; /* the rest of the log is read first */
+    feed_pass_lost(account->feed, log.totals);
+    if (a->log != NULL) log_items_pass_lost(a->log, log.totals);
+    return false;
+}
+
+/*
+ * Some items that the log cannot give may come from the store. Items that the state has counted and
+ * this run has not are no longer selected, if the settings have changed, or were lost with the log.
+ */
+void
+account_found(struct account *account, const struct relay_state *state)
+{
+    if (account->is_whole || known_pos(account) < account->whole_from_pos) return;
+    if (account->feed->hole_pos > 0 || waits_for_end(account)) return;
+    account->is_whole = true;
+    bool same = state->counted_pos == 0 ||
+                state->selection == destination_selection_hash(account->context->settings);
+    uint8_t fate = FATE_DROPPED + (same ? DROP_DAMAGED : DROP_BY_OPERATOR);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t found = account_taken(account, kind) - account->taken_since[kind];
+        if (account->ahead.margin[kind] != 0 || found >= account->known[kind]) continue;
+        uint64_t lost = account->known[kind] - found;
+        account->taken[kind] += lost;
+        account->base_taken[kind] += lost;
+        account->base.count[kind][fate] += lost;
+        save_want(account->saving, SAVE_SOON);
+        if (same) {
+            log_error("relay: queued samples are no longer in the log (removed, or restored "
+                      "from an older copy), counting them as dropped",
+                      KV("destination", account->context->settings->name),
+                      KV("kind", item_kind_word(kind)), KV("items", lost));
+        } else {
+            log_warn("relay: queued samples are no longer selected, counting them as dropped",
+                     KV("destination", account->context->settings->name),
+                     KV("kind", item_kind_word(kind)), KV("items", lost));
+        }
+    }
+}
+
+void
+account_counted(const struct account *account, const struct relay_state *state,
+                uint64_t ret_counted[ITEM_KIND_COUNT])
+{
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t taken = account_taken(account, kind), before = state->counted[kind];
+        bool is_whole = account->is_whole && account->ahead.margin[kind] == 0;
+        ret_counted[kind] = is_whole || taken > before ? taken : before;
+    }
+}
+
+void
+account_remember(const struct account *account, struct relay_state *next)
+{
+    struct wal_stats log;
+    wal_stats(account->context->options.wal, &log);
+    account_counted(account, next, next->counted);
+    next->log_totals.known = true;
+    memcpy(next->log_totals.of, log.totals, sizeof log.totals);
+    /* The state's count goes further than this run's, or less far. */
+    uint64_t pos = known_pos(account), before_pos = next->counted_pos;
+    if (account->is_whole || (before_pos != 0 && before_pos < pos)) next->counted_pos = pos;
+    if (account->is_whole) next->selection = destination_selection_hash(account->context->settings);
+}
+
+void
+account_begin(struct account *account, const struct relay_state *state, struct window *window)
+{
+    const struct relay_expected *expected = &state->expected;
+    account->window = window;
+    account->base = state->fates;
+    account->whole_from_pos = account->known_pos = wal_end(account->context->options.wal);
+    memcpy(account->known, state->counted, sizeof account->known);
+    if (state->counted_pos != 0 && state->counted_pos < account->known_pos) {
+        account->known_pos = state->counted_pos;
+    }
+    chunk_init(&account->ahead.chunk, account->context->options.memory);
+    memcpy(account->taken, state->taken, sizeof account->taken);
+    memcpy(account->base_taken, state->taken, sizeof account->base_taken);
+    if (expected->until_pos == 0) return;
+    /* The count was made for another selection. */
+    if (expected->selection != destination_selection_hash(account->context->settings)) return;
+    account->ahead.pos = expected->until_pos;
+    account->ahead.lasting = true;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        if (expected->count[kind] > 0) account->ahead.count[kind] = expected->count[kind];
+        account->taken[kind] += (uint64_t)account->ahead.count[kind];
+        account->ahead.margin[kind] = expected->margin[kind];
+    }
+    err_ignore(read_ahead_begin(account, state),
+               "tried again later; begun now so that it holds the log");
+}
+
+void
+account_end(struct account *account)
+{
+    bool met_damage = account->met_damage || feed_met_damage(account->feed);
+    forget(account);
+    chunk_fini(&account->ahead.chunk);
+    account_init(account, account->context, account->feed, account->saving);
+    account->met_damage = met_damage;
+}

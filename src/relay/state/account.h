@@ -1,0 +1,127 @@
+/*
+ * account.h - counts what a destination has taken: all items of the log that it wants, whether they
+ * were read or not. For each kind
+ *
+ *     taken = delivered + dead-lettered + dropped{reason} + queued
+ *
+ * Owner: the relay. Only account.c writes the fields; others read those of the first group.
+ *
+ * Threads: one.
+ */
+#ifndef RELAY_STATE_ACCOUNT_H
+#define RELAY_STATE_ACCOUNT_H
+
+#include "relay/context.h"
+#include "relay/feed/feed.h"
+#include "relay/state/saving.h"
+#include "relay/state/state.h"
+#include "relay/state/window.h"
+
+/* Items after the reading position that were counted in advance. */
+struct read_ahead {
+    struct log_items *log; /* a second reader that counts; NULL while nothing is counted */
+    struct chunk chunk;    /* the chunk it read last */
+    uint64_t pos;          /* position of the log up to which items are counted; 0 if none are */
+    int64_t count[ITEM_KIND_COUNT];
+    /* Items that could not be counted because they cannot be read: at most so many more may come,
+     * and count as taken then. UINT64_MAX if their number is unknown. */
+    uint64_t margin[ITEM_KIND_COUNT];
+    bool blind;        /* items after `pos` cannot be counted, as the log no longer has them */
+    bool lasting;      /* items of a lost part of the log are included: the count is saved */
+    int64_t behind_ns; /* monotonic time since which the log has more than was read; 0 if not */
+};
+
+struct account {
+    struct fates base; /* fates of all items before the window */
+    struct read_ahead ahead;
+    uint64_t replaying[ITEM_KIND_COUNT]; /* dead letters that are sent again */
+
+    const struct relay_context *context;
+    struct feed *feed;
+    struct saving *saving;
+    struct window *window;                 /* of the run */
+    uint64_t fed[ITEM_KIND_COUNT];         /* wanted items that were read, without repeats */
+    uint64_t taken[ITEM_KIND_COUNT];       /* items settled or queued, as counted by reading */
+    uint64_t base_taken[ITEM_KIND_COUNT];  /* items among these before the window */
+    uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items of a hole in the log that the store lost too */
+    bool met_damage; /* the store was damaged, since the log was followed last: outlives runs */
+
+    bool is_whole;                         /* all that the log had at the start is counted */
+    uint64_t whole_from_pos;               /* position at which it is */
+    uint64_t known[ITEM_KIND_COUNT];       /* items taken before `known_pos`, as the state says */
+    uint64_t known_pos;                    /* position of the log up to which the state counted */
+    uint64_t taken_since[ITEM_KIND_COUNT]; /* items of `taken` after it */
+};
+
+/* The arguments outlive the account. */
+void account_init(struct account *account, const struct relay_context *context, struct feed *feed,
+                  struct saving *saving);
+/* Begins a run with this state, before the feed does. `window` is the run's. */
+void account_begin(struct account *account, const struct relay_state *state, struct window *window);
+/* Ends a run, before the feed does. */
+void account_end(struct account *account);
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Counts the items of the feed's chunk, which was pushed into the window last and whose first
+ * feed.over items are skipped. Returns the number of unwanted items among the others. */
+uint32_t account_chunk(struct account *account);
+/*
+ * Items of the log before a chunk cannot be read. True if the store may have some; the number that
+ * it lost is remembered. False if it has none of them, which the state then says.
+ */
+bool account_hole(struct account *account, const struct chunk *chunk, struct relay_state *state);
+/* Counts the lost items of one kind before a chunk as dropped. ERR_NOMEM, ERR_AGAIN. */
+MUST_CHECK enum err account_lost(struct account *account, const struct chunk *chunk, unsigned kind);
+/* Counts items of the log after the reading position, once the relay has been behind for a while or
+ * is paused. True if there is more to be counted. */
+bool account_read_ahead(struct account *account, const struct relay_state *state, bool is_paused);
+/* Accounts for counted items that never came, once reading has reached the end of the count. The
+ * state then expects none. */
+void account_close(struct account *account, struct relay_state *state);
+
+/* Items taken from log and store, without repeats. */
+uint64_t account_taken(const struct account *account, enum item_kind kind);
+/* Items taken before the cursor. */
+uint64_t account_taken_before(const struct account *account, enum item_kind kind);
+/* Items taken that are not settled. */
+uint64_t account_queued(const struct account *account, enum item_kind kind);
+/* Items taken that are neither settled nor queued: 0 unless something was miscounted. */
+int64_t account_difference(const struct account *account, enum item_kind kind);
+
+/* --- dead letters, of items before the window ------------------------------------------------- */
+
+/* `count` more items are settled as `fate`. */
+void account_count(struct account *account, enum item_kind kind, unsigned fate, uint64_t count);
+/* `count` fewer. */
+void account_uncount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count);
+/* `count` items are settled as `fate`. True if it was another number. */
+bool account_recount(struct account *account, enum item_kind kind, unsigned fate, uint64_t count);
+/* Items that had left the account are back. */
+void account_take_again(struct account *account, enum item_kind kind, uint64_t count);
+/* `count` letters are sent again. */
+void account_set_replaying(struct account *account, enum item_kind kind, uint64_t count);
+/* A letter that was sent again is settled as `fate`; an item in the window is counted there. */
+void account_replayed(struct account *account, enum item_kind kind, unsigned fate, bool in_window);
+
+/* --- states ----------------------------------------------------------------------------------- */
+
+/* Once all that the log had at the begin of the run is counted, counts items as lost that the state
+ * has counted and the log no longer has. */
+void account_found(struct account *account, const struct relay_state *state);
+/* The items expected after the cursor, for the state; `before` has the fates before the cursor. */
+void account_expected(const struct account *account, const struct fates *before,
+                      struct relay_expected *ret_expected);
+/* Items taken; at least as many as the state says until account_found() is done, or while the store
+ * may have what the log lost. */
+void account_counted(const struct account *account, const struct relay_state *state,
+                     uint64_t ret_counted[ITEM_KIND_COUNT]);
+/* Writes the same, and the log's totals, into the next state, so far a copy of the last one. */
+void account_remember(const struct account *account, struct relay_state *next);
+/* The state with what is expected is durable. */
+void account_saved(struct account *account, const struct relay_state *state);
+/* Completes the state `next`, with which the relay leaves the log for the store: settles what the
+ * store cannot have, and sets the items expected. `before` has the fates before the cursor. */
+void account_leave(struct account *account, const struct fates *before, struct relay_state *next);
+
+#endif

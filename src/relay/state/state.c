@@ -1,0 +1,311 @@
+/*
+ * state.c - see state.h. Format: docs/format/relay.md.
+ *
+ * A state is one file with a checksum, written beside the current one and renamed over it, so that
+ * there is always a whole one; the previous one is kept under a second name. Fields are only ever
+ * appended: an older version's state ends earlier, and missing fields have a value that says so.
+ * The directory of a new destination appears with its first state in it: one without a state is
+ * damage.
+ *
+ * Invariants, which the writer asserts and the reader verifies: enumerations are in range, and the
+ * name ends within its array.
+ */
+#include "relay/state/state.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/framed.h"
+#include "relay/state/directory.h"
+
+static const char NAME[] = "state", PREVIOUS[] = "state.previous", DAMAGED[] = "state.damaged";
+static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
+
+enum { VERSION = 1 };
+
+_Static_assert(RELAY_WISH_RESUME == 2, "docs/format/relay.md: wishes are stored");
+_Static_assert(FATE_DROPPED == 16, "docs/format/relay.md: fates are stored");
+_Static_assert(ITEM_KIND_COUNT == 4, "docs/format/relay.md: fields have one value for each kind");
+
+struct letters_known
+relay_state_letters(const struct relay_state *s)
+{
+    struct letters_known known = {
+        .mark = s->letters,
+        .cursor_pos = s->cursor.pos,
+        .cursor_index = s->cursor.index,
+        .begin_pos = s->begin_pos,
+        .begin_ms = s->begin_ms,
+        .fill_to_pos = s->fill.to_pos,
+    };
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        known.dead_lettered[kind] = s->fates.count[kind][FATE_DEAD_LETTERED];
+    }
+    return known;
+}
+
+static void
+log_count_fields(const struct fields *f, struct log_count *count)
+{
+    field_bool(f, &count->known);
+    field_varints(f, count->of, LEDGER_KIND_COUNT);
+}
+
+static void
+fates_fields(const struct fields *f, struct fates *fates)
+{
+    if (f->to != NULL)
+        fates_put(f->to, fates);
+    else
+        fields_check(f, fates_get(f->from, fates) == OK);
+}
+
+/* Fields that were appended later; an older version's state does not have them. */
+static void
+added_fields(const struct fields *f, struct relay_state *s)
+{
+    uint8_t reason = (uint8_t)s->drop_reason;
+    uint64_t expired = 0; /* no longer used: expired samples are given as long as they exist */
+    if (!fields_follow(f)) return;
+    field_u8(f, &reason);
+    fields_check(f, reason < DROP_COUNT);
+    s->drop_reason = (enum drop)reason;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        field_varint(f, &s->taken[kind]);
+        field_varint(f, &s->expected.margin[kind]);
+    }
+    log_count_fields(f, &s->log_count);
+    field_varint(f, &s->gone.damaged);
+    field_varint(f, &s->gone_exemplars.damaged);
+    field_varint(f, &s->gone_exemplars.deleted);
+    field_varint(f, &s->gone_exemplars.expired);
+    field_varint(f, &s->gone_exemplars.superseded);
+    field_varint(f, &s->left_out.beaten);
+    field_varint(f, &s->left_out.deleted);
+    field_varint(f, &expired);
+    field_varint(f, &s->left_out.exemplars_beaten);
+    field_varint(f, &s->left_out.exemplars_deleted);
+    if (f->to == NULL) memcpy(s->counted, s->taken, sizeof s->counted);
+    if (!fields_follow(f)) return;
+    fates_fields(f, &s->beside);
+    field_varints(f, s->counted, ITEM_KIND_COUNT);
+    if (!fields_follow(f)) return;
+    field_bool(f, &s->destination_known);
+    if (s->destination_known) {
+        struct bytes type = {NULL, 0};
+        if (f->to != NULL) type = bytes_of_text(destination_type_word(s->type));
+        field_counted(f, &type);
+        s->type = destination_type_of(type);
+        field_le64(f, &s->place);
+    }
+    if (!fields_follow(f)) return;
+    fates_fields(f, &s->ahead);
+    if (!fields_follow(f)) return;
+    field_text(f, s->name, sizeof s->name);
+    field_varint(f, &s->counted_pos);
+    field_le64(f, &s->selection);
+    log_count_fields(f, &s->log_totals);
+    field_bool(f, &s->log_lost);
+}
+
+static void
+state_fields(const struct fields *f, struct relay_state *s)
+{
+    uint8_t wish = (uint8_t)s->wish;
+    field_fixed(f, s->log_id, sizeof s->log_id);
+    field_varint(f, &s->cursor.pos);
+    field_u32(f, &s->cursor.index);
+    fates_fields(f, &s->fates);
+    field_u8(f, &wish);
+    fields_check(f, wish <= RELAY_WISH_RESUME);
+    s->wish = (enum relay_wish)wish;
+    field_counted(f, &s->writer);
+    field_u32(f, &s->fill_count);
+    field_bool(f, &s->fill.active);
+    if (s->fill.active) {
+        field_varint(f, &s->fill.from_pos);
+        field_varint(f, &s->fill.to_pos);
+        field_zigzag(f, &s->fill.since_ms);
+        field_counted(f, &s->fill.place);
+    }
+    field_varint(f, &s->expected.until_pos);
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT && s->expected.until_pos > 0; kind++) {
+        field_zigzag(f, &s->expected.count[kind]);
+    }
+    if (s->expected.until_pos > 0) field_le64(f, &s->expected.selection);
+    field_varint(f, &s->gone.deleted);
+    field_varint(f, &s->gone.expired);
+    field_varint(f, &s->gone.superseded);
+    field_zigzag(f, &s->begin_ms);
+    field_varint(f, &s->begin_pos);
+    field_varint(f, &s->drop_pos);
+    field_varint(f, &s->repeats_total);
+    letters_mark_fields(f, &s->letters);
+    if (f->to == NULL) {
+        s->drop_reason = DROP_LOG_BUDGET;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
+        }
+    }
+    added_fields(f, s);
+}
+
+/* Gives the state that is replaced next a second name. */
+static void
+keep_previous(struct env *env, const char *dir)
+{
+    char state[256], previous[256];
+    enum err e = path_join(state, sizeof state, dir, NAME);
+    if (e == OK) e = path_join(previous, sizeof previous, dir, PREVIOUS);
+    if (e == OK) e = env_unlink(env, previous, NULL);
+    if (e == OK) e = env_link(env, state, previous, NULL);
+    err_ignore(e, "the new state matters more; some file systems have no links");
+}
+
+static enum err
+state_pack(const struct relay_state *state, const char *dir, struct buf *scratch, struct why *why)
+{
+    struct relay_state s = *state;
+    const struct fields fields = {.to = scratch};
+    assert(s.wish <= RELAY_WISH_RESUME);
+    assert(s.drop_reason < DROP_COUNT);
+    assert(memchr(s.name, '\0', sizeof s.name) != NULL);
+    buf_clear(scratch);
+    framed_begin(scratch);
+    state_fields(&fields, &s);
+    if (buf_error(scratch)) return why_set(why, buf_error(scratch), "%s/%s", dir, NAME);
+    framed_end(scratch, MAGIC, VERSION);
+    return OK;
+}
+
+bool
+relay_state_is_missing(struct env *env, const char *dir)
+{
+    char path[256];
+    struct file_facts facts;
+    if (path_join(path, sizeof path, dir, NAME) != OK) return false;
+    return env_facts(env, path, &facts, NULL) == ERR_MISSING;
+}
+
+enum err
+relay_state_write(struct env *env, const char *dir, struct buf *scratch,
+                  const struct relay_state *state, struct why *why)
+{
+    enum err e = state_pack(state, dir, scratch, why);
+    if (e) return e;
+    keep_previous(env, dir);
+    return env_write_whole(env, dir, NAME, buf_bytes(scratch), why);
+}
+
+enum err
+relay_state_make(struct env *env, const char *parent, const char *name, struct buf *scratch,
+                 const struct relay_state *state, struct why *why)
+{
+    char dir[256], making[256]; /* no destination's name begins with a dot */
+    enum err e = path_join(dir, sizeof dir, parent, name);
+    if (e == OK &&
+        snprintf(making, sizeof making, "%s/.%s.new", parent, name) >= (int)sizeof making) {
+        e = ERR_LIMIT;
+    }
+    if (e) return why_set(why, e, "%s/%s: path is too long", parent, name);
+    e = env_mkdir(env, making, why);
+    if (e == OK) e = state_pack(state, making, scratch, why);
+    if (e == OK) e = env_write_whole(env, making, NAME, buf_bytes(scratch), why);
+    if (e == OK) e = env_rename(env, making, dir, why);
+    if (e) return e;
+    e = env_syncdir(env, parent, why);
+    /* After a failed sync a later one proves nothing, unless something is renamed once more. */
+    if (e) err_ignore(env_rename(env, dir, making, NULL), "the next attempt makes it again");
+    return e;
+}
+
+enum err
+relay_state_put_aside(struct env *env, const char *dir, struct why *why)
+{
+    char state[256], aside[256];
+    enum err e = path_in(state, sizeof state, dir, NAME, why);
+    if (e == OK) e = path_in(aside, sizeof aside, dir, DAMAGED, why);
+    if (e) return e;
+    e = env_rename(env, state, aside, why);
+    return e == ERR_MISSING ? OK : e;
+}
+
+/* Reads the fields that this version knows; a newer version's later fields are ignored. */
+static enum err
+state_unpack(struct bytes payload, struct relay_state *ret_state)
+{
+    struct relay_state s = {.wish = RELAY_WISH_NONE};
+    struct cursor c = cursor_of(payload);
+    const struct fields fields = {.from = &c};
+    state_fields(&fields, &s);
+    if (c.bad) return ERR_CORRUPT;
+    *ret_state = s;
+    return OK;
+}
+
+static enum err
+read_file(struct env *env, const char *dir, const char *name, struct buf *memory,
+          struct relay_state *ret_state, struct why *why)
+{
+    char path[FILE_PATH_BYTES];
+    struct bytes payload;
+    enum err e = path_in(path, sizeof path, dir, name, why);
+    if (e) return e;
+    buf_clear(memory);
+    e = env_read_whole(env, path, memory, why);
+    if (e == ERR_LIMIT) {
+        return why_set(why, ERR_CORRUPT,
+                       "%s is not the state of a destination: the file is too large", path);
+    }
+    if (e) return e;
+    e = framed_open(buf_bytes(memory), MAGIC, VERSION, &payload, why);
+    if (e) return why_prefix(why, e, "%s", path);
+    e = state_unpack(payload, ret_state);
+    return e ? why_set(why, e, "%s: the file is damaged: its content is inconsistent", path) : OK;
+}
+
+enum err
+relay_state_read(struct env *env, const char *dir, struct buf *memory,
+                 struct relay_state *ret_state, struct why *why)
+{
+    enum err e = read_file(env, dir, NAME, memory, ret_state, why);
+    if (e != ERR_MISSING && e != ERR_IO) return e;
+    struct why place = {""};
+    enum err there = relay_directory_look(env, dir, &place);
+    if (there == ERR_INPUT || there == ERR_CORRUPT) return why_set(why, ERR_IO, "%s", place.text);
+    if (e == ERR_IO) return e;
+    return there
+               ? why_set(why, there, "%s", place.text)
+               : why_set(why, ERR_CORRUPT, "%s/%s is missing, but its directory exists", dir, NAME);
+}
+
+bool
+relay_state_is_foreign(const struct relay_state *s, const struct destination_settings *settings)
+{
+    bool other = s->name[0] != '\0' && strcmp(s->name, settings->name) != 0;
+    return other && (s->type != settings->type || s->place != destination_place_hash(settings));
+}
+
+enum err
+relay_state_read_own(struct env *env, const char *dir, const struct destination_settings *settings,
+                     struct buf *memory, struct relay_state *ret_state, struct why *why)
+{
+    struct relay_state s;
+    enum err e = relay_state_read(env, dir, memory, &s, why);
+    if (e) return e;
+    if (relay_state_is_foreign(&s, settings)) {
+        return why_set(why, ERR_CORRUPT,
+                       "%s/%s belongs to destination %s, which writes elsewhere: restore the state "
+                       "of this destination",
+                       dir, NAME, s.name);
+    }
+    *ret_state = s;
+    return OK;
+}
+
+enum err
+relay_state_read_previous(struct env *env, const char *dir, struct buf *memory,
+                          struct relay_state *ret_state, struct why *why)
+{
+    return read_file(env, dir, PREVIOUS, memory, ret_state, why);
+}

@@ -1,0 +1,461 @@
+/*
+ * window.c - see window.h. A ring of records, found by their consecutive numbers or, since
+ * positions ascend, by a binary search for a position. It grows and never shrinks.
+ *
+ *     window_push()                 window_settle(): all of it, with one fate
+ *          |---> [all are open] ------------------------------------> [all settled alike]
+ *                      |   window_settle(): some of it                   |
+ *                      +---> [a fate per item] <-- window_change() ------+
+ *
+ * Nearly every record is settled as a whole and then costs a few words; only `fates` has a byte per
+ * item. Settling part of a record fails where memory for that is refused, unless window_reserve()
+ * allocated it before. window_cursor() removes a record when it is the oldest and has no open
+ * items.
+ *
+ * Repeats are items that the store gives once more. The number in a record is known, but not which
+ * items they are: the first items settled with a fate that may count (not as dead letters) are
+ * settled as repeats. Repeats that exceed the record's open items become the debt of their kind,
+ * which later records pay.
+ *
+ * Invariants:
+ * 1. `open` of a record is the number of its items that are FATE_OPEN; w->open is the sum by kind.
+ * 2. `repeats` of a record is at most `open`; w->repeats_open is the sum by kind of `repeats`, plus
+ *    `debt`.
+ * 3. w->all is `before` plus the settled fates of all records in the ring.
+ * 4. w->held is the sum by kind of `count`.
+ * 5. Positions ascend, and the cursor is not after the oldest record.
+ */
+#include "relay/state/window.h"
+
+#include <assert.h>
+
+#include "base/search.h"
+#include "relay/feed/log_items.h"
+
+enum { RECORDS_MAX = 1 << 20 };
+
+struct window_record {
+    uint64_t pos;
+    uint64_t end_pos;
+    uint64_t segment;
+    int64_t realtime_ms;
+    uint32_t count;
+    uint32_t open;
+    uint32_t taken;    /* wanted items among `count` */
+    uint32_t repeats;  /* repeats among them that are not settled so far */
+    uint32_t repeated; /* items settled as FATE_REPEATED */
+    uint8_t kind;
+    uint8_t fate;   /* fate of all items if `fates` is NULL */
+    uint8_t *fates; /* fates of `count` items; NULL if they are all the same */
+};
+
+struct window {
+    struct budget *memory;
+    struct window_record *ring;
+    uint32_t capacity;          /* a power of two */
+    uint64_t first;             /* number of the oldest record */
+    uint64_t next;              /* number of the record that is pushed next */
+    struct relay_cursor cursor; /* after the records that were removed */
+    struct fates before;        /* fates of items in records that were removed */
+    struct fates all;           /* fates of all settled items since the window was made */
+    uint64_t open[ITEM_KIND_COUNT];
+    uint64_t taken_before[ITEM_KIND_COUNT]; /* items taken in records that were removed */
+    uint64_t held[ITEM_KIND_COUNT];         /* items in the ring */
+    uint64_t repeats_open[ITEM_KIND_COUNT]; /* repeats that are not settled so far */
+    uint64_t debt[ITEM_KIND_COUNT];         /* those of them that later records must pay */
+};
+
+static struct window_record *
+record_at(const struct window *w, uint64_t record)
+{
+    assert(record >= w->first);
+    assert(record < w->next);
+    return &w->ring[record & (w->capacity - 1)];
+}
+
+enum err
+window_new(struct budget *memory, struct relay_cursor cursor, struct window **ret_window)
+{
+    struct window *w = mem_new(memory, sizeof *w);
+    if (w == NULL) return ERR_NOMEM;
+    w->memory = memory;
+    w->cursor = cursor;
+    *ret_window = w;
+    return OK;
+}
+
+static void
+forget_fates(struct window *w, struct window_record *r)
+{
+    if (r->fates != NULL) mem_free(w->memory, r->fates, r->count);
+    r->fates = NULL;
+}
+
+void
+window_free(struct window *w)
+{
+    if (w == NULL) return;
+#ifdef LOCK_CHECK
+    window_validate(w);
+#endif
+    for (; w->first < w->next; w->first++) {
+        forget_fates(w, record_at(w, w->first));
+    }
+    mem_free(w->memory, w->ring, w->capacity * sizeof *w->ring);
+    mem_free(w->memory, w, sizeof *w);
+}
+
+static enum err
+ring_grow(struct window *w)
+{
+    if (w->next - w->first < w->capacity) return OK;
+    if (w->capacity == RECORDS_MAX) return ERR_AGAIN;
+    uint32_t capacity = w->capacity == 0 ? 64 : 2 * w->capacity;
+    struct window_record *ring = mem_new(w->memory, capacity * sizeof *ring);
+    if (ring == NULL) return ERR_NOMEM;
+    for (uint64_t i = w->first; i < w->next; i++) {
+        ring[i & (capacity - 1)] = *record_at(w, i);
+    }
+    mem_free(w->memory, w->ring, w->capacity * sizeof *w->ring);
+    w->ring = ring;
+    w->capacity = capacity;
+    return OK;
+}
+
+enum err
+window_push(struct window *w, const struct chunk *chunk, uint64_t *ret_record)
+{
+    enum err e = ring_grow(w);
+    if (e) return e;
+    bool follows = w->first == w->next || chunk->pos >= record_at(w, w->next - 1)->pos;
+    assert(follows); /* invariant 5 */
+    *ret_record = w->next++;
+    *record_at(w, *ret_record) = (struct window_record){
+        .pos = chunk->pos,
+        .end_pos = chunk->end_pos,
+        .segment = chunk->segment,
+        .realtime_ms = chunk->realtime_ms,
+        .count = chunk->count,
+        .open = chunk->count,
+        .kind = (uint8_t)chunk->kind,
+        .fate = FATE_OPEN,
+    };
+    w->open[chunk->kind] += chunk->count;
+    w->held[chunk->kind] += chunk->count;
+    return OK;
+}
+
+enum err
+window_push_lost(struct window *w, uint64_t pos, uint64_t segment, enum item_kind kind,
+                 uint64_t count, uint8_t fate)
+{
+    struct chunk lost = {.pos = pos, .end_pos = pos, .segment = segment, .kind = kind};
+    for (uint64_t left = count; left > 0; left -= lost.count) {
+        uint64_t record;
+        lost.count = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+        enum err e = window_push(w, &lost, &record);
+        if (e) return e;
+        window_note_taken(w, lost.count, 0);
+        e = window_settle(w, record, 0, lost.count, fate);
+        assert(e == OK); /* settling a whole record needs no memory */
+        (void)e;
+    }
+    return OK;
+}
+
+void
+window_note_taken(struct window *w, uint32_t taken, uint32_t repeats)
+{
+    struct window_record *r = record_at(w, w->next - 1);
+    assert(r->repeats == 0);
+    assert(repeats <= taken);
+    assert(taken <= r->open); /* so invariant 2 holds for `repeats` */
+    r->taken = taken;
+    r->repeats = repeats;
+    w->repeats_open[r->kind] += repeats;
+}
+
+static bool
+reserve_fates(struct window *w, struct window_record *r)
+{
+    if (r->fates == NULL) r->fates = mem_new(w->memory, r->count);
+    return r->fates != NULL;
+}
+
+enum err
+window_reserve(struct window *w, uint64_t record)
+{
+    struct window_record *r = record_at(w, record);
+    return r->count == 1 || reserve_fates(w, r) ? OK : ERR_NOMEM;
+}
+
+/* The number of `count` items, settled as `fate`, that are settled as repeats instead. */
+static uint32_t
+repeats_for(const struct window *w, const struct window_record *r, uint32_t count, uint8_t fate)
+{
+    bool may = fate == FATE_DELIVERED || fate >= FATE_DROPPED; /* a letter is there to be counted */
+    if (!may) return 0;
+    uint64_t repeats = r->repeats + w->debt[r->kind];
+    return repeats < count ? (uint32_t)repeats : count;
+}
+
+enum err
+window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count, uint8_t fate)
+{
+    struct window_record *r = record_at(w, record);
+    assert(fate != FATE_OPEN);
+    assert(fate < FATE_COUNT);
+    assert(count <= r->open); /* invariant 1 */
+    assert(first <= r->count);
+    assert(count <= r->count - first);
+    if (count == 0) return OK;
+    uint32_t repeated = repeats_for(w, r, count, fate);
+    if (count == r->count && r->fates == NULL && (repeated == 0 || repeated == count)) {
+        r->fate = repeated > 0 ? FATE_REPEATED : fate;
+    } else {
+        if (!reserve_fates(w, r)) return ERR_NOMEM;
+        memset(r->fates + first, FATE_REPEATED, repeated);
+        memset(r->fates + first + repeated, fate, count - repeated);
+    }
+    assert(count <= w->open[r->kind]); /* invariant 1 */
+    r->open -= count;
+    w->open[r->kind] -= count;
+    w->all.count[r->kind][FATE_REPEATED] += repeated;
+    w->all.count[r->kind][fate] += count - repeated;
+    uint32_t own = repeated < r->repeats ? repeated : r->repeats;
+    assert(repeated - own <= w->debt[r->kind]);
+    assert(repeated <= w->repeats_open[r->kind]); /* invariant 2 */
+    r->repeats -= own;
+    w->debt[r->kind] -= repeated - own;
+    r->repeated += repeated;
+    w->repeats_open[r->kind] -= repeated;
+    if (r->repeats > r->open) { /* later records pay them */
+        w->debt[r->kind] += r->repeats - r->open;
+        r->repeats = r->open;
+    }
+    return OK;
+}
+
+/* The record that has the item of this identity, NULL if none has. `ret_index` is its index. */
+static struct window_record *
+find_item(const struct window *w, uint64_t pos, uint32_t index, uint32_t *ret_index)
+{
+    uint64_t first = search_first(i, w->first, w->next, record_at(w, i)->pos > pos);
+    if (first == w->first) return NULL;
+    struct window_record *r = record_at(w, first - 1);
+    uint64_t number = is_fill_pos(pos) ? pos - r->pos : index;
+    if ((!is_fill_pos(pos) && r->pos != pos) || number >= r->count) return NULL;
+    *ret_index = (uint32_t)number;
+    return r;
+}
+
+enum err
+window_change(struct window *w, uint64_t pos, uint32_t index, uint8_t from, uint8_t to,
+              bool *ret_there)
+{
+    uint32_t number;
+    assert(from != FATE_OPEN && to != FATE_OPEN); /* invariant 1: only settling changes `open` */
+    struct window_record *r = find_item(w, pos, index, &number);
+    *ret_there = false;
+    if (r == NULL) return OK;
+    uint8_t fate = r->fates == NULL ? r->fate : r->fates[number];
+    *ret_there = fate == from || fate == to;
+    if (fate != from) return OK;
+    if (r->fates == NULL) {
+        r->fates = mem_new(w->memory, r->count);
+        if (r->fates == NULL) return ERR_NOMEM;
+        memset(r->fates, r->fate, r->count);
+    }
+    assert(w->all.count[r->kind][from] > 0); /* invariant 3 */
+    r->fates[number] = to;
+    w->all.count[r->kind][from]--;
+    w->all.count[r->kind][to]++;
+    return OK;
+}
+
+static uint32_t
+change_record(struct window_record *r, uint8_t from, uint8_t to)
+{
+    uint32_t changed = 0;
+    if (r->fates == NULL) {
+        if (r->fate != from) return 0;
+        r->fate = to;
+        return r->count;
+    }
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (r->fates[i] != from) continue;
+        r->fates[i] = to;
+        changed++;
+    }
+    return changed;
+}
+
+void
+window_change_all(struct window *w, uint8_t from, uint8_t to, uint64_t counts[ITEM_KIND_COUNT])
+{
+    assert(from != FATE_OPEN && to != FATE_OPEN); /* invariant 1 */
+    for (uint64_t record = w->first; record < w->next; record++) {
+        struct window_record *r = record_at(w, record);
+        uint32_t changed = change_record(r, from, to);
+        assert(changed <= w->all.count[r->kind][from]); /* invariant 3 */
+        w->all.count[r->kind][from] -= changed;
+        w->all.count[r->kind][to] += changed;
+        counts[r->kind] += changed;
+    }
+}
+
+struct window_place
+window_place(const struct window *w, uint64_t record)
+{
+    const struct window_record *r = record_at(w, record);
+    return (struct window_place){r->pos, r->segment, r->realtime_ms};
+}
+
+/* Counts the fates of a record's first items, up to the first open one. */
+static uint32_t
+count_settled(const struct window_record *r, struct fates *to)
+{
+    if (r->fates == NULL) {
+        if (r->fate == FATE_OPEN) return 0;
+        to->count[r->kind][r->fate] += r->count;
+        return r->count;
+    }
+    uint32_t i = 0;
+    for (; i < r->count && r->fates[i] != FATE_OPEN; i++) {
+        to->count[r->kind][r->fates[i]]++;
+    }
+    return i;
+}
+
+void
+window_skip(struct window *w, struct relay_cursor to)
+{
+    assert(to.pos >= w->cursor.pos); /* invariant 5 */
+    window_cursor(w, &w->cursor, NULL);
+    assert(w->first == w->next); /* an open item would keep its record in the ring */
+    w->cursor = to;
+}
+
+void
+window_cursor(struct window *w, struct relay_cursor *ret_cursor, struct fates *ret_before)
+{
+    for (; w->first < w->next && record_at(w, w->first)->open == 0; w->first++) {
+        struct window_record *r = record_at(w, w->first);
+        assert(r->repeats == 0);              /* invariant 2 */
+        assert(r->count <= w->held[r->kind]); /* invariant 4 */
+        assert(r->end_pos >= w->cursor.pos);  /* invariant 5 */
+        count_settled(r, &w->before);
+        w->taken_before[r->kind] += r->taken - r->repeated;
+        w->held[r->kind] -= r->count;
+        w->cursor = (struct relay_cursor){r->end_pos, 0};
+        forget_fates(w, r);
+    }
+    *ret_cursor = w->cursor;
+    struct fates prefix = {{{0}}};
+    if (w->first < w->next) {
+        const struct window_record *r = record_at(w, w->first);
+        *ret_cursor = (struct relay_cursor){r->pos, count_settled(r, &prefix)};
+    }
+    if (ret_before == NULL) return;
+    *ret_before = w->before;
+    fates_add(ret_before, &prefix);
+}
+
+/* In a record that is settled in part, every settled term of the account was taken. */
+struct relay_cursor
+window_saved_cursor(struct window *w, struct fates *ret_before)
+{
+    struct relay_cursor cursor;
+    window_cursor(w, &cursor, ret_before);
+    if (is_fill_pos(cursor.pos)) cursor = (struct relay_cursor){.pos = cursor.pos + cursor.index};
+    return cursor;
+}
+
+uint64_t
+window_taken_before(const struct window *w, enum item_kind kind)
+{
+    uint64_t taken = w->taken_before[kind];
+    if (w->first == w->next || record_at(w, w->first)->kind != kind) return taken;
+    struct fates prefix = {{{0}}};
+    count_settled(record_at(w, w->first), &prefix);
+    return taken + fates_settled(&prefix, kind) + prefix.count[kind][FATE_REPLAYING];
+}
+
+uint64_t
+window_held(const struct window *w, enum item_kind kind)
+{
+    return w->held[kind];
+}
+
+uint64_t
+window_repeats_open(const struct window *w, enum item_kind kind)
+{
+    return w->repeats_open[kind];
+}
+
+const struct fates *
+window_fates(const struct window *w)
+{
+    return &w->all;
+}
+
+uint64_t
+window_records(const struct window *w)
+{
+    return w->next - w->first;
+}
+
+uint64_t
+window_open(const struct window *w, enum item_kind kind)
+{
+    return w->open[kind];
+}
+
+uint64_t
+window_segment(const struct window *w)
+{
+    return w->first == w->next ? 0 : record_at(w, w->first)->segment;
+}
+
+int64_t
+window_oldest_ms(const struct window *w)
+{
+    return w->first == w->next ? 0 : record_at(w, w->first)->realtime_ms;
+}
+
+/* Counts a record's open items, and adds the others to `fates`. */
+static uint32_t
+count_fates(const struct window_record *r, struct fates *fates)
+{
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint8_t fate = r->fates == NULL ? r->fate : r->fates[i];
+        open += fate == FATE_OPEN;
+        if (fate != FATE_OPEN) fates->count[r->kind][fate]++;
+    }
+    return open;
+}
+
+void
+window_validate(const struct window *w)
+{
+    struct fates all = w->before;
+    uint64_t open[ITEM_KIND_COUNT] = {0}, held[ITEM_KIND_COUNT] = {0};
+    uint64_t repeats[ITEM_KIND_COUNT] = {0}, pos = w->cursor.pos;
+    for (uint64_t i = w->first; i < w->next; i++) {
+        const struct window_record *r = record_at(w, i);
+        assert(r->pos >= pos); /* invariant 5 */
+        pos = r->pos;
+        assert(count_fates(r, &all) == r->open); /* invariant 1 */
+        assert(r->repeats <= r->open);           /* invariant 2 */
+        open[r->kind] += r->open;
+        held[r->kind] += r->count;
+        repeats[r->kind] += r->repeats;
+    }
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        assert(open[kind] == w->open[kind]);                            /* invariant 1 */
+        assert(repeats[kind] + w->debt[kind] == w->repeats_open[kind]); /* invariant 2 */
+        assert(held[kind] == w->held[kind]);                            /* invariant 4 */
+    }
+    assert(memcmp(&all, &w->all, sizeof all) == 0); /* invariant 3 */
+}
