@@ -94,7 +94,7 @@ TEST_CFLAGS := $(subst $(OPTIMIZE),-O0 -ffp-contract=off $(if $(findstring clang
 
 # What all is compiled with. A compiler or package that came or went compiles it anew.
 FLAGS := $(BUILD)/flags
-FLAGS_NOW := $(strip $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(TEST_CFLAGS) $(CXXFLAGS))
+FLAGS_NOW := $(strip $(SYNTAX) $(CC) $(CXX) $(CPPFLAGS) $(CFLAGS) $(TEST_CFLAGS) $(CXXFLAGS))
 ifneq ($(FLAGS_NOW),$(strip $(file <$(FLAGS))))
 $(shell mkdir -p $(BUILD))
 $(file >$(FLAGS),$(FLAGS_NOW))
@@ -142,9 +142,10 @@ $(LIB): $(LIB_OBJECTS)
 
 # A compiler that is newer than those of ./check may warn of more, which must not stop a build: what does
 # not compile without warnings is compiled again, and shows them. WERROR=1, of ./check, ends there, also for
-# what was compiled so before: OBJECT.warned remembers.
-compile = $(1) -MMD -MP -c -o $@ $< $(if $(WERROR),,2>$@.warned) && rm -f $@.warned \
-	$(if $(WERROR),,|| $(filter-out -Werror,$(1)) -MMD -MP -c -o $@ $<)
+# what was compiled so before: OBJECT.warned remembers. SYNTAX=1 only checks the source; objects are empty.
+output = $(if $(SYNTAX),-fsyntax-only -MMD -MP -MF $(@:.o=.d) -MT $@ $< && touch $@,-MMD -MP -c -o $@ $<)
+compile = $(1) $(output) $(if $(WERROR),,2>$@.warned) && rm -f $@.warned \
+	$(if $(WERROR),,|| $(filter-out -Werror,$(1)) $(output))
 ifneq ($(WERROR),)
 $(patsubst %.warned,%,$(shell find $(BUILD) -name '*.o.warned' 2>/dev/null)): FORCE
 endif
@@ -252,9 +253,9 @@ $(PROMQLRUN): $(BUILD)/tests/tools/promqlrun.o $(PROTO_OBJECTS) $(LIB)
 .PHONY: test-tools
 test-tools: $(TOOLS) $(PROMQLRUN)
 
-# The program, and all that tests are linked from: whether a compiler accepts the source.
+# All that the program and the tests are linked from.
 .PHONY: objects
-objects: program $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(TOOL_ALL_OBJECTS) $(BUILD)/tests/tools/promqlrun.o
+objects: $(BUILD)/src/app/main.o $(LIB_OBJECTS) $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(TOOL_ALL_OBJECTS) $(BUILD)/tests/tools/promqlrun.o
 
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long
