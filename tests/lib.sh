@@ -13,6 +13,8 @@
 #   doze S                    a sleep without a process
 #   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
 #   skip NAME REASON
+#   together N FUNCTION ARGUMENT...  calls FUNCTION for each ARGUMENT, N at a time, each in a subshell with
+#                             processes and a directory, $work/ARGUMENT, of its own; prints what they print
 #   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
 #   now_ms                    Unix milliseconds
 
@@ -142,7 +144,7 @@ within() {
 free_ports() {
     local count=$1 port seen=' '
     while ((count > 0)); do
-        port=$((${PORTS_FROM:-20000} + RANDOM % 2500))
+        port=$((${PORTS_FROM:-20000} + RANDOM % 1750))
         [[ $seen == *" $port "* ]] && continue
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
         seen+="$port "
@@ -172,4 +174,29 @@ claim() {
 
 skip() {
     echo "skip $1 - $2"
+}
+
+together() {
+    local most=$1 function=$2 outer=$work argument pid
+    local -A running=()
+    shift 2
+    for argument; do
+        if ((${#running[@]} >= most)); then
+            wait -n -p pid "${!running[@]}"
+            unset "running[$pid]"
+        fi
+        (
+            trap stop_all EXIT
+            names=() pids=() failures=0
+            work=$outer/$argument
+            mkdir -p "$work" && "$function" "$argument"
+            exit $((failures > 0))
+        ) >"$outer/$argument.txt" 2>&1 &
+        running[$!]=$argument
+    done
+    wait "${!running[@]}"
+    for argument; do
+        cat "$outer/$argument.txt"
+        ! grep -q '^not ok' "$outer/$argument.txt" || failures=$((failures + 1))
+    done
 }

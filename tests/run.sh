@@ -5,14 +5,14 @@
 # if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
 # each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
 # source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
-# (as many as there are processors, 4 at most) run at a time, of scripts three more, 5 at most; in
+# (as many as there are processors, 4 at most) run at a time, of scripts five more, 7 at most; in
 # build/check/times.txt is how long each took: seconds, seconds of CPU in programs, seconds of CPU
 # in the kernel, name of its log.
 #
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
 # `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
 # build/firekeep. In its environment: BUILD (build/release), TOOLS ($BUILD/tools), PEERS
-# (build/peers), PORTS_FROM (2500 ports of its own), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
+# (build/peers), PORTS_FROM (1750 ports of its own), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
 # SAMPLES (a directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has
 # what such a script needs.
 
@@ -118,7 +118,7 @@ pool_run() {
     done
     slot=$(free_slot)
     # shellcheck disable=SC2016 # the inner shell's own arguments
-    PORTS_FROM=$((20000 + slot * 2500)) setsid timeout --kill-after=10 "$seconds" bash -c '
+    PORTS_FROM=$((20000 + slot * 1750)) setsid timeout --kill-after=10 "$seconds" bash -c '
         TIMEFORMAT="%R %U %S ${0##*/}"
         { time "${@:2}" >"$0" 2>&1; } 2>>"$1"' "$log" "$logs/times.txt" "$@" </dev/null &
     running[$!]=$slot
@@ -276,12 +276,24 @@ count_script() { # NAME LOG SCRATCH STATUS
     fi
 }
 
-# A script waits now and then, for a deadline, a retry, a disk: three more than there are processors, as
-# far as there are ports below those that the system gives away. The last ones end in pool_end.
+# Scripts that take more than a minute and a half are started first, so that none of them is left alone at the end.
+long_scripts=(rules_long rules_disks rules destinations_restored destinations_hour source_archive copy rules_replay)
+
+scripts_of() { # KIND
+    local name
+    for name in "${long_scripts[@]}"; do
+        compgen -G "tests/$1/$name.sh"
+    done
+    for name in tests/"$1"/*.sh; do
+        [[ ! -f $name || " ${long_scripts[*]} " == *" $(basename "$name" .sh) "* ]] || echo "$name"
+    done
+}
+
+# A script mostly waits, for a deadline, a retry, a disk: five more than there are processors, as far as there are ports
+# below those that the system gives away. The last ones end in pool_end.
 stage_scripts() { # KIND
-    local kind=$1 script name log scratch jobs=$((jobs < 2 ? jobs + 3 : 5))
-    for script in tests/"$kind"/*.sh; do
-        [[ -f $script ]] || continue
+    local kind=$1 script name log scratch jobs=$((jobs < 2 ? jobs + 5 : 7))
+    for script in $(scripts_of "$kind"); do
         name=$kind/$(basename "$script" .sh)
         log=$logs/${name//\//-}.log
         scratch=$PWD/$logs/scratch-${name//\//-}
@@ -329,7 +341,7 @@ for stage; do
     build-gcc) build build-gcc WERROR=1 CC=gcc CXX=g++ program tests test-tools || break ;;
     build-clang)
         build build-clang WERROR=1 CC="clang-${CLANG:-14}" CXX="clang++-${CLANG:-14}" BUILD=build/clang \
-            OPTIMIZE=-O0 objects
+            SYNTAX=1 objects
         ;;
     source) stage_source ;;
     unit) stage_unit ;;

@@ -42,29 +42,47 @@ put_back_in_part() {
 }
 put_back_hard_links() { rm -rf "$dir" && cp -al "$work/copy" "$dir"; }
 
+# --- the histories ----------------------------------------------------------------------------------
+
+# Each has a server and a bucket of its own.
+declare -A ports_of=()
+samples=$work
+
+round() { # CONDITIONAL-WAY
+    local test=$1 conditional=${1%%-*} way=${1#*-}
+    read -ra ports <<<"${ports_of[$1]}"
+    url=http://127.0.0.1:${ports[0]}
+    s3=http://127.0.0.1:${ports[1]}
+    dir=$work/data
+    ln -s "$samples"/?.rw "$work/"
+    claim "$test: begins" begin --conditional "$conditional" || return
+    claim "$test: two times 500 samples are delivered, and a copy is taken between" history_of_two || return
+    claim "$test: the copy is put back" "put_back_$way"
+    claim "$test: a server takes it" serve
+    claim "$test: other samples are delivered" delivers 3
+    claim "$test: no object took the place of another" nothing_was_overwritten
+    claim "$test: all that was ever delivered is in the bucket" holds bucket_content 1 2 3
+    claim "$test: and in the files" holds file_content 1 2 3
+    claim "$test: what came last has names under another id" are_of_ids 2
+    claim "$test: indexes list what is there" indexes_are_right
+    claim "$test: a restart keeps the new id" restart
+    claim "$test: more is delivered" delivers 4
+    claim "$test: the ids are two" are_of_ids 2
+    claim "$test: SIGTERM ends it with status 0" stop server
+    claim "$test: all is there in the end" all_is_there 1 2 3 4
+    [[ $way == with_volume ]] || claim "$test: the log says what it found" grep -q 'msg="the storage directory was copied or restored' "$work/server.log"
+}
+
+tests=()
 for conditional in enforce ignore refuse; do
     ways=(as_copy with_volume)
     [[ $conditional != enforce ]] || ways+=(over_it from_tar by_rsync by_rsync_in_place in_part hard_links)
-    for way in "${ways[@]}"; do
-        test=$conditional-$way
-        claim "$test: begins" begin --conditional "$conditional" || continue
-        claim "$test: two times 500 samples are delivered, and a copy is taken between" history_of_two || continue
-        claim "$test: the copy is put back" "put_back_$way"
-        claim "$test: a server takes it" serve
-        claim "$test: other samples are delivered" delivers 3
-        claim "$test: no object took the place of another" nothing_was_overwritten
-        claim "$test: all that was ever delivered is in the bucket" holds bucket_content 1 2 3
-        claim "$test: and in the files" holds file_content 1 2 3
-        claim "$test: what came last has names under another id" are_of_ids 2
-        claim "$test: indexes list what is there" indexes_are_right
-        claim "$test: a restart keeps the new id" restart
-        claim "$test: more is delivered" delivers 4
-        claim "$test: the ids are two" are_of_ids 2
-        claim "$test: SIGTERM ends it with status 0" stop server
-        claim "$test: all is there in the end" all_is_there 1 2 3 4
-        [[ $way == with_volume ]] || claim "$test: the log says what it found" grep -q 'msg="the storage directory was copied or restored' "$work/server.log"
-        : >"$work/server.log"
-    done
+    tests+=("${ways[@]/#/$conditional-}")
 done
+mapfile -t free < <(free_ports $((2 * ${#tests[@]})))
+for i in "${!tests[@]}"; do
+    ports_of[${tests[i]}]="${free[2 * i]} ${free[2 * i + 1]}"
+done
+together 4 round "${tests[@]}"
 
 ((failures == 0))
