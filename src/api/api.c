@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "model/tenant_name.h"
+#include "views/stack.h"
 #include "views/tenants.h"
 
 /* Conditions of a route. */
@@ -669,7 +670,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     struct api *api = mem_new(NULL, sizeof *api);
     if (api == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     api->options = *options;
-    if (options->tenancy && tenants_answerer_new(options->answerer, &api->of_tenants)) {
+    if (options->tenancy && view_stack_tenants(options->answerer, &api->of_tenants)) {
         mem_free(NULL, api, sizeof *api);
         return why_set(why, ERR_NOMEM, "not enough memory to start");
     }

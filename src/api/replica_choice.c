@@ -5,6 +5,7 @@
 #include "api/internal.h"
 #include "base/quote.h"
 #include "base/utf8.h"
+#include "views/stack.h"
 
 static int
 compare_names(const void *a, const void *b)
@@ -87,10 +88,7 @@ enum err
 replica_choice_open(const struct api *api, const struct replica_choice *c,
                     struct query_control *control, struct view **ret_view, struct why *why)
 {
-    struct view *view;
-    enum err e = view_open(api->options.answerer, control, &view, why);
-    if (e) return e;
-    return c->count == 0
-               ? (*ret_view = view, OK)
-               : replicas_view_new(view, c->names, c->count, control->budget, ret_view, why);
+    struct view_stack stack = {
+        .answerer = api->options.answerer, .replicas = c->names, .replica_count = c->count};
+    return view_stack_open(&stack, control, ret_view, why);
 }
