@@ -2,7 +2,7 @@
  * answer.c - answers that all families of routes share: errors as statuses, and JSON in Prometheus'
  * envelope.
  */
-#include "api/internal.h"
+#include "api/handler.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -7,12 +7,13 @@
  *                                |
  *                                +-> refused                     too many wait, or for too long
  *
- * The invariants of a queue are those of struct job_queue, in internal.h. Beside them:
+ * The invariants of a queue are those of struct job_queue, in handler.h. Beside them:
  *
  * 4. A query is in api->helps as long as it wants more threads; it leaves when it has as many as it
  *    asked for, or is dismissed. `running` counts the threads that help it.
  */
-#include "api/internal.h"
+#include "api/handler.h"
+#include "api/request/form.h"
 
 #include <assert.h>
 #include <stdio.h>

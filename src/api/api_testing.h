@@ -10,7 +10,7 @@
 
 #include <strings.h>
 
-#include "api/internal.h"
+#include "api/handler.h"
 #include "base/hex.h"
 #include "tsdb/tsdb_testing.h"
 #include "wire/snappy.h"
