@@ -3,13 +3,16 @@
  * in Prometheus' API: in its envelope, on a query thread. Small answers are sent as one, large ones
  * as they come.
  */
+#include "api/lookup/lookup.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
+#include "api/request/replica_choice.h"
 #include "base/quote.h"
 #include "base/utf8.h"
 #include "base/warnings.h"

@@ -14,15 +14,18 @@
  * 1. At most `limit` results are written, and at most `batch_size` of them to a line.
  * 2. The heap has at most one result more than `limit`, which shows that there are more.
  */
+#include "api/lookup/lookup.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/lookup/search_score.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
+#include "api/request/replica_choice.h"
 #include "base/array.h"
 #include "base/heap.h"
 #include "base/quote.h"

@@ -9,11 +9,13 @@
  * the lowest is served first.
  * 3. There are at most PAST_MAX past queries, one for each tenant and text.
  */
+#include "api/query/queries.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -87,15 +89,15 @@ queries_begin(struct api *api, struct active_query *query)
 {
     lock_take(&api->lock);
     assert(query->memory_turn == 0); /* invariant 2 */
-    query->id = ++api->query_count;
+    query->id = ++api->queries->count;
     query->before = NULL;
-    query->next = api->active;
-    if (api->active != NULL) {
-        assert(api->active->before == NULL);
-        assert(api->active->id < query->id); /* invariant 1 */
-        api->active->before = query;
+    query->next = api->queries->active;
+    if (api->queries->active != NULL) {
+        assert(api->queries->active->before == NULL);
+        assert(api->queries->active->id < query->id); /* invariant 1 */
+        api->queries->active->before = query;
     }
-    api->active = query;
+    api->queries->active = query;
     lock_drop(&api->lock);
 }
 
@@ -108,11 +110,12 @@ past_of_locked(struct api *api, const struct active_query *query)
     uint64_t hash = hash_bytes(text, hash_bytes(query->tenant, 0));
     struct past_query *oldest = NULL;
     assert(lock_is_mine(&api->lock));
-    assert(api->past_count <= PAST_MAX); /* invariant 3 */
-    if (api->past == NULL) api->past = mem_new(NULL, PAST_MAX * sizeof *api->past);
-    if (api->past == NULL) return NULL;
-    for (uint32_t i = 0; i < api->past_count; i++) {
-        struct past_query *p = &api->past[i];
+    assert(api->queries->past_count <= PAST_MAX); /* invariant 3 */
+    if (api->queries->past == NULL)
+        api->queries->past = mem_new(NULL, PAST_MAX * sizeof *api->queries->past);
+    if (api->queries->past == NULL) return NULL;
+    for (uint32_t i = 0; i < api->queries->past_count; i++) {
+        struct past_query *p = &api->queries->past[i];
         if (p->hash == hash && bytes_equal(buf_bytes(&p->text), text) &&
             bytes_equal(buf_bytes(&p->tenant), query->tenant)) {
             return p;
@@ -120,8 +123,8 @@ past_of_locked(struct api *api, const struct active_query *query)
         if (oldest == NULL || p->last_ns < oldest->last_ns) oldest = p;
     }
     struct past_query *p = oldest;
-    if (api->past_count < PAST_MAX) {
-        p = &api->past[api->past_count++];
+    if (api->queries->past_count < PAST_MAX) {
+        p = &api->queries->past[api->queries->past_count++];
     } else {
         buf_fini(&p->tenant);
         buf_fini(&p->text);
@@ -155,7 +158,8 @@ void
 queries_forget(struct api *api, struct active_query *query)
 {
     lock_take(&api->lock);
-    struct active_query **place = query->before == NULL ? &api->active : &query->before->next;
+    struct active_query **place =
+        query->before == NULL ? &api->queries->active : &query->before->next;
     assert(*place == query);         /* invariant 1 */
     assert(query->memory_turn == 0); /* invariant 2 */
     *place = query->next;
@@ -163,7 +167,7 @@ queries_forget(struct api *api, struct active_query *query)
         assert(query->next->before == query);
         query->next->before = query->before;
     }
-    cond_wake_all(&api->memory_cond);
+    cond_wake_all(&api->queries->memory_cond);
     lock_drop(&api->lock);
 }
 
@@ -182,10 +186,10 @@ may_begin_again_locked(const struct api *api, const struct active_query *query, 
 {
     uint64_t limit = atomic_load_explicit(&api->read_budget.limit_bytes, memory_order_relaxed);
     uint64_t taken = budget_used(&api->read_budget) + outstanding_bytes(query);
-    uint32_t others = api->queues[QUEUE_READS].running;
+    uint32_t others = queue_load_locked(api, QUEUE_READS).running;
     assert(lock_is_mine(&api->lock));
     assert(query->memory_turn != 0); /* invariant 2 */
-    for (const struct active_query *q = api->active; q != NULL; q = q->next) {
+    for (const struct active_query *q = api->queries->active; q != NULL; q = q->next) {
         if (q == query) continue;
         if (q->memory_turn != 0) {
             assert(q->memory_turn != query->memory_turn); /* invariant 2 */
@@ -210,10 +214,10 @@ queries_await_memory(struct api *api, struct active_query *query, uint64_t needs
     lock_take(&api->lock);
     assert(query->memory_turn == 0); /* invariant 2 */
     query->needs_bytes = needs_bytes;
-    query->memory_turn = ++api->memory_turns;
+    query->memory_turn = ++api->queries->memory_turns;
     while (!ended && !(may_begin = may_begin_again_locked(api, query, alone))) {
         int64_t look_ns = env_monotonic_ns(env) + MEMORY_LOOK_NS;
-        (void)cond_wait_until(&api->memory_cond, &api->lock,
+        (void)cond_wait_until(&api->queries->memory_cond, &api->lock,
                               look_ns < until_ns ? look_ns : until_ns);
         lock_drop(&api->lock); /* query_control_check() looks at the client's socket */
         ended = env_monotonic_ns(env) >= until_ns || query_control_check(query->control, &why);
@@ -251,14 +255,28 @@ queries_log_slow(const struct active_query *query, enum err e, int64_t took_ns, 
              KV("result", e == OK ? "ok" : err_word(e)), KV("plan", plan));
 }
 
+enum err
+queries_new(struct api *api)
+{
+    api->queries = mem_new(NULL, sizeof *api->queries);
+    if (api->queries == NULL) return ERR_NOMEM;
+    cond_init(&api->queries->memory_cond);
+    return OK;
+}
+
 void
 queries_free(struct api *api)
 {
-    for (uint32_t i = 0; i < api->past_count; i++) {
-        buf_fini(&api->past[i].tenant);
-        buf_fini(&api->past[i].text);
+    struct queries *all = api->queries;
+    if (all == NULL) return;
+    assert(all->active == NULL);
+    for (uint32_t i = 0; i < all->past_count; i++) {
+        buf_fini(&all->past[i].tenant);
+        buf_fini(&all->past[i].text);
     }
-    if (api->past != NULL) mem_free(NULL, api->past, PAST_MAX * sizeof *api->past);
+    if (all->past != NULL) mem_free(NULL, all->past, PAST_MAX * sizeof *all->past);
+    cond_fini(&all->memory_cond);
+    mem_free(NULL, all, sizeof *all);
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -330,7 +348,7 @@ active_queries_run(struct api *api, struct http_request *request)
     success_begin(&j, &text);
     json_array_open(&j);
     lock_take(&api->lock);
-    for (const struct active_query *q = api->active; q != NULL; q = q->next) {
+    for (const struct active_query *q = api->queries->active; q != NULL; q = q->next) {
         if (is_of(q->tenant, wanted)) put_active(&j, q, now_ns);
     }
     lock_drop(&api->lock);
@@ -350,7 +368,8 @@ query_cancel_run(struct api *api, struct http_request *request)
     bool found = false;
     if (!tenant_wanted(api, request, &wanted)) return;
     lock_take(&api->lock);
-    for (const struct active_query *q = api->active; q != NULL && *end == '\0'; q = q->next) {
+    for (const struct active_query *q = api->queries->active; q != NULL && *end == '\0';
+         q = q->next) {
         if (q->id != id || !is_of(q->tenant, wanted)) continue;
         /* Relaxed: no other data depends on it. */
         atomic_store_explicit(&q->control->canceled, reason, memory_order_relaxed);
@@ -404,9 +423,9 @@ put_top(struct api *api, struct json *j, enum rank by, uint64_t limit, struct by
     struct ranked_query list[PAST_MAX];
     uint32_t count = 0;
     lock_take(&api->lock);
-    assert(api->past_count <= PAST_MAX); /* invariant 3 */
-    for (uint32_t i = 0; i < api->past_count; i++) {
-        const struct past_query *p = &api->past[i];
+    assert(api->queries->past_count <= PAST_MAX); /* invariant 3 */
+    for (uint32_t i = 0; i < api->queries->past_count; i++) {
+        const struct past_query *p = &api->queries->past[i];
         if (!is_of(buf_bytes(&p->tenant), wanted)) continue;
         list[count++] = (struct ranked_query){by == RANK_TIME      ? (uint64_t)p->total_ns
                                               : by == RANK_SAMPLES ? p->samples

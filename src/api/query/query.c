@@ -23,14 +23,17 @@
  * 4. Nothing of the answer is sent before ANSWERING, and views of the request end with STREAMING.
  * 5. query_end() answers once.
  */
+#include "api/query/queries.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
+#include "api/request/replica_choice.h"
 #include "base/quote.h"
 #include "base/time_text.h"
 #include "promql/answer.h"

@@ -7,10 +7,13 @@
  * then each name is selected separately. Either way samples are written as they come, and sent in
  * pieces.
  */
-#include "api/handler.h"
+#include "api/read/read.h"
+
+#include "api/answer.h"
 #include "api/read/negotiate.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
+#include "api/request/replica_choice.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 
@@ -185,7 +188,7 @@ keep_name(void *context, struct bytes name)
     return names[f->name_count++].at == NULL ? no_memory(f) : OK;
 }
 
-/* The sets that were asked for, each with one matcher more, whose place is last. */
+/* Copies the requested sets, each with room for one more matcher at its end. */
 static enum err
 extend_sets(struct federation *f, struct matcher_set *sets)
 {

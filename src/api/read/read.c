@@ -9,12 +9,15 @@
  * first byte: until then an error gets a status of its own, afterwards the connection is cut, or a
  * last frame reports the error to clients that asked for notices.
  */
+#include "api/read/read.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
+#include "api/request/replica_choice.h"
 #include "base/log.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"

@@ -1,8 +1,9 @@
 /* replica_choice.c - chooses, for a request, the labels that name the replicas of a Prometheus. */
+#include "api/request/replica_choice.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
-#include "api/handler.h"
 #include "api/request/form.h"
 #include "base/quote.h"
 #include "base/utf8.h"

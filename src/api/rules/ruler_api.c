@@ -12,7 +12,9 @@
  *
  * A name may have slashes, which are escaped in the path.
  */
-#include "api/handler.h"
+#include "api/rules/rules.h"
+
+#include "api/answer.h"
 #include "base/hex.h"
 
 enum { ANSWER_BYTES_MAX = 256 << 20, REASONS_BYTES_MAX = 64 * 1024 };

@@ -2,10 +2,12 @@
  * rules.c - /api/v1/rules, /api/v1/alerts and /api/v1/alertmanagers: parameters and answers like
  * those of Prometheus; the owner of the rules writes groups and alerts.
  */
+#include "api/rules/rules.h"
+
 #include <ctype.h>
 #include <stdio.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
 #include "base/array.h"

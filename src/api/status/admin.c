@@ -2,11 +2,13 @@
  * admin.c - operations on the store at the request of an operator, with --web.enable-admin-api.
  * They run on a thread of their own, and are answered when they are done.
  */
+#include "api/status/status.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
 #include "base/log.h"
 #include "base/time_text.h"

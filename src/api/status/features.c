@@ -3,7 +3,8 @@
  * here. Names and categories are those of Prometheus 3.14; features of scraping (ways to find
  * targets) are left out, as in a Prometheus built without them.
  */
-#include "api/handler.h"
+#include "api/status/pages.h"
+
 #include "promql/promql.h"
 #include "template/template.h"
 

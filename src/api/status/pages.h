@@ -21,6 +21,10 @@ void page_time(int64_t t_ms, char to[PAGE_TIME_BYTES]);
 /* Reads an argument that is a whole number; if it is absent *ret stays as it is. ERR_INPUT. */
 MUST_CHECK enum err page_number(struct status_page *page, const char *name, int64_t *ret);
 
+/* Writes the value of the page about features. */
+void features_put(const struct api_options *options, const struct promql_features *chosen,
+                  struct json *j);
+
 /* status_store.c */
 enum err tsdb_page(struct status_page *page);
 enum err tsdb_blocks_page(struct status_page *page);

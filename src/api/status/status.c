@@ -3,6 +3,8 @@
  * that writes the value of "data", and a row in `pages`. It is sent when it is complete, so it may
  * fail at any point.
  */
+#include "api/status/status.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
 #include "api/status/pages.h"
 #include "base/time_text.h"

@@ -1,5 +1,7 @@
 /* store_metrics.c - metrics of ledger, log, head, parts, memory and HTTP. */
-#include "api/handler.h"
+#include "api/queues.h"
+#include "api/status/status.h"
+#include "api/write/write.h"
 
 #define COUNTER METRIC_KIND_COUNTER
 #define GAUGE   METRIC_KIND_GAUGE
@@ -299,9 +301,10 @@ store_metrics(struct metric_sink *sink, void *context)
         "firekeep_build_info", "Build information; always 1, with the version as a label.", GAUGE};
     struct metric_pair version = {"version", bytes_of_text(api->options.version)};
     metric_put_u64(sink, &build, &version, 1, 1);
+    uint64_t waiting = writes_committing(api);
     lock_take(&api->lock);
-    uint64_t waiting = api->committing_count;
-    struct job_queue reads = api->queues[QUEUE_READS], queries = api->queues[QUEUE_QUERIES];
+    struct queue_load reads = queue_load_locked(api, QUEUE_READS);
+    struct queue_load queries = queue_load_locked(api, QUEUE_QUERIES);
     lock_drop(&api->lock);
     put(sink, "firekeep_write_requests_waiting", GAUGE, "Write requests waiting for a commit.",
         waiting);

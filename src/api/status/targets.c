@@ -3,11 +3,13 @@
  * answers are well-formed and empty, as clients of the API expect them, and it refuses the same
  * parameters.
  */
+#include "api/status/status.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <strings.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
 #include "base/quote.h"

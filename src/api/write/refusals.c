@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/handler.h"
+#include "api/write/refusals.h"
 #include "base/log.h"
 
 #define SAID_NS (60 * NS_PER_S)

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "api/handler.h"
+#include "api/write/refusals.h"
 #include "base/log.h"
 
 /* Lines go to a pipe while a test runs; gates outlive it, so each has a day of its own. */

@@ -19,13 +19,17 @@
  * 4. `doubtful_count`, at most DOUBTFUL_MAX, is the number of DOUBTFUL writes, each with a job.
  * 5. A write is answered once, when the fate of its epoch is known.
  */
+#include "api/write/write.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 
-#include "api/handler.h"
+#include "api/answer.h"
+#include "api/write/refusals.h"
 #include "base/log.h"
+#include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 enum {
@@ -34,6 +38,49 @@ enum {
     WORKER_BODY_BYTES = 512 * 1024,
     /* Writes that keep their memory while parts are read for them, one after the other. */
     DOUBTFUL_MAX = 16,
+};
+
+/* The place of a pending write; the diagram above shows the changes. */
+enum write_place {
+    WRITE_SPARE,      /* in writes->spare, or new */
+    WRITE_JUDGED,     /* a thread judges or answers it */
+    WRITE_DOUBTFUL,   /* in writes->doubtful */
+    WRITE_COMMITTING, /* in the list of writes that wait for their commit */
+};
+
+/* A write that is judged, waits for its commit, or, before that, for samples in doubt to be
+ * compared with parts. */
+struct pending_write {
+    struct pending_write *next;
+    enum write_place place;
+    struct http_request *request;
+    uint64_t epoch;
+    enum tsdb_epoch state;
+    enum rw_version version;
+    enum err error; /* why the rest of the request was not taken */
+    struct why why;
+    struct ingest_result result;
+    struct write_memory *memory; /* kept while there are doubts */
+    struct tsdb_doubts *doubts;  /* NULL: no sample is in doubt */
+};
+
+/* Working memory of one write; kept for the next. */
+struct write_memory {
+    struct write_memory *next;
+    struct budget budget; /* of the two below */
+    struct buf message;
+    struct rw_request request;
+};
+
+/* Guarded by the lock of the api. */
+struct writes {
+    struct pending_write *committing_first;
+    struct pending_write *committing_last;
+    uint64_t committing_count;
+    struct pending_write *doubtful; /* each has a job in QUEUE_REPEATS */
+    uint32_t doubtful_count;
+    struct pending_write *spare;
+    struct write_memory *memories;
 };
 
 static struct metric_counter requests_v1 = {
@@ -193,8 +240,8 @@ pending_spare(struct api *api, struct pending_write *first, struct pending_write
         w->place = WRITE_SPARE;
     }
     lock_take(&api->lock);
-    last->next = api->spare_writes;
-    api->spare_writes = first;
+    last->next = api->writes->spare;
+    api->writes->spare = first;
     lock_drop(&api->lock);
 }
 
@@ -203,9 +250,10 @@ api_committed(struct api *api)
 {
     struct pending_write *taken = NULL, **tail = &taken, *last = NULL;
     lock_take(&api->lock);
-    assert((api->committing_first == NULL) == (api->committing_last == NULL)); /* invariant 2 */
+    assert((api->writes->committing_first == NULL) ==
+           (api->writes->committing_last == NULL)); /* invariant 2 */
     /* Takes writes whose fate is known off the list; they keep their order. */
-    for (struct pending_write **link = &api->committing_first, *w; (w = *link) != NULL;) {
+    for (struct pending_write **link = &api->writes->committing_first, *w; (w = *link) != NULL;) {
         assert(w->place == WRITE_COMMITTING); /* invariant 1 */
         w->state = tsdb_epoch(api->options.tsdb, w->epoch);
         if (w->state == TSDB_EPOCH_PENDING) {
@@ -218,11 +266,11 @@ api_committed(struct api *api)
         *tail = w;
         tail = &w->next;
         w->place = WRITE_JUDGED;
-        assert(api->committing_count > 0); /* invariant 2 */
-        api->committing_count--;
+        assert(api->writes->committing_count > 0); /* invariant 2 */
+        api->writes->committing_count--;
     }
-    api->committing_last = last;
-    assert((last == NULL) == (api->committing_count == 0)); /* invariant 2 */
+    api->writes->committing_last = last;
+    assert((last == NULL) == (api->writes->committing_count == 0)); /* invariant 2 */
     lock_drop(&api->lock);
     last = NULL;
     for (struct pending_write *w = taken; w != NULL; w = w->next) {
@@ -238,8 +286,8 @@ static struct write_memory *
 write_memory_take(struct api *api)
 {
     lock_take(&api->lock);
-    struct write_memory *w = api->write_memories;
-    if (w != NULL) api->write_memories = w->next;
+    struct write_memory *w = api->writes->memories;
+    if (w != NULL) api->writes->memories = w->next;
     lock_drop(&api->lock);
     if (w != NULL) return w;
     w = mem_new(&api->write_budget, sizeof *w);
@@ -260,24 +308,47 @@ write_memory_put(struct api *api, struct write_memory *w)
     rw_request_clear(&w->request);
     if (w->message.capacity > MESSAGE_KEEP_BYTES) buf_fini(&w->message);
     lock_take(&api->lock);
-    w->next = api->write_memories;
-    api->write_memories = w;
+    w->next = api->writes->memories;
+    api->writes->memories = w;
     lock_drop(&api->lock);
 }
 
-void
-write_memories_free(struct api *api)
+enum err
+writes_new(struct api *api)
 {
-    for (struct write_memory *w = api->write_memories, *next; w != NULL; w = next) {
+    api->writes = mem_new(NULL, sizeof *api->writes);
+    return api->writes == NULL ? ERR_NOMEM : OK;
+}
+
+void
+writes_free(struct api *api)
+{
+    struct writes *all = api->writes;
+    if (all == NULL) return;
+    assert(all->committing_first == NULL); /* all requests are answered, as api.h requires */
+    assert(all->committing_count == 0);
+    assert(all->doubtful == NULL);
+    assert(all->doubtful_count == 0);
+    for (struct write_memory *w = all->memories, *next; w != NULL; w = next) {
         next = w->next;
         rw_request_fini(&w->request);
         buf_fini(&w->message);
         mem_free(&api->write_budget, w, sizeof *w);
     }
-    for (struct pending_write *w = api->spare_writes, *next; w != NULL; w = next) {
+    for (struct pending_write *w = all->spare, *next; w != NULL; w = next) {
         next = w->next;
         mem_free(&api->write_budget, w, sizeof *w);
     }
+    mem_free(NULL, all, sizeof *all);
+}
+
+uint64_t
+writes_committing(struct api *api)
+{
+    lock_take(&api->lock);
+    uint64_t count = api->writes->committing_count;
+    lock_drop(&api->lock);
+    return count;
 }
 
 /*
@@ -355,13 +426,14 @@ write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
         wait->next = NULL;
         wait->place = WRITE_COMMITTING;
         lock_take(&api->lock);
-        assert((api->committing_last == NULL) == (api->committing_count == 0)); /* invariant 2 */
-        if (api->committing_last != NULL)
-            api->committing_last->next = wait;
+        assert((api->writes->committing_last == NULL) ==
+               (api->writes->committing_count == 0)); /* invariant 2 */
+        if (api->writes->committing_last != NULL)
+            api->writes->committing_last->next = wait;
         else
-            api->committing_first = wait;
-        api->committing_last = wait;
-        api->committing_count++;
+            api->writes->committing_first = wait;
+        api->writes->committing_last = wait;
+        api->writes->committing_count++;
         lock_drop(&api->lock);
         api->options.commit_wanted(api->options.context);
         return;
@@ -379,18 +451,18 @@ static struct pending_write *
 doubtful_take(struct api *api, const struct http_request *request)
 {
     lock_take(&api->lock);
-    struct pending_write **link = &api->doubtful;
+    struct pending_write **link = &api->writes->doubtful;
     while (*link != NULL && (*link)->request != request) {
         link = &(*link)->next;
     }
     struct pending_write *wait = *link;
-    assert(wait != NULL);                  /* invariant 4 */
-    assert(wait->place == WRITE_DOUBTFUL); /* invariant 1 */
-    assert(wait->doubts != NULL);          /* invariant 3 */
-    assert(api->doubtful_count > 0);       /* invariant 4 */
+    assert(wait != NULL);                    /* invariant 4 */
+    assert(wait->place == WRITE_DOUBTFUL);   /* invariant 1 */
+    assert(wait->doubts != NULL);            /* invariant 3 */
+    assert(api->writes->doubtful_count > 0); /* invariant 4 */
     *link = wait->next;
     wait->place = WRITE_JUDGED;
-    api->doubtful_count--;
+    api->writes->doubtful_count--;
     lock_drop(&api->lock);
     return wait;
 }
@@ -443,13 +515,13 @@ write_look_later(struct api *api, struct pending_write *wait)
     struct http_request *request = wait->request;
     assert(wait->doubts != NULL); /* invariant 3 */
     lock_take(&api->lock);
-    assert(api->doubtful_count <= DOUBTFUL_MAX); /* invariant 4 */
-    bool room = api->doubtful_count < DOUBTFUL_MAX;
+    assert(api->writes->doubtful_count <= DOUBTFUL_MAX); /* invariant 4 */
+    bool room = api->writes->doubtful_count < DOUBTFUL_MAX;
     if (room) {
         wait->place = WRITE_DOUBTFUL;
-        wait->next = api->doubtful;
-        api->doubtful = wait;
-        api->doubtful_count++;
+        wait->next = api->writes->doubtful;
+        api->writes->doubtful = wait;
+        api->writes->doubtful_count++;
     }
     lock_drop(&api->lock);
     struct why why;
@@ -514,9 +586,9 @@ write_judge(struct api *api, struct http_request *request)
     if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
     if (w != NULL && e == OK) {
         lock_take(&api->lock);
-        wait = api->spare_writes;
+        wait = api->writes->spare;
         assert(wait == NULL || wait->place == WRITE_SPARE); /* invariant 1 */
-        if (wait != NULL) api->spare_writes = wait->next;
+        if (wait != NULL) api->writes->spare = wait->next;
         lock_drop(&api->lock);
         if (wait == NULL) wait = mem_alloc(&api->write_budget, sizeof *wait);
     }
