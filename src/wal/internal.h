@@ -135,19 +135,6 @@ MUST_CHECK enum err wal_look_written(struct wal *wal, struct why *why);
 
 /* --- recover.c -------------------------------------------------------------------------------- */
 
-struct wal_outlook {
-    bool damage;       /* the place was durable once */
-    uint64_t next_pos; /* of the first commit record after it, or the limit */
-    uint64_t last_pos; /* after the last whole record found */
-};
-/*
- * Finds out whether `bad_pos` was ever durable: `durable` if the next segment's header says so;
- * otherwise a commit record after it has to say so.
- */
-MUST_CHECK enum err wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable,
-                                    uint64_t limit, struct wal_outlook *ret_outlook,
-                                    struct why *why);
-
 /*
  * Rewrites the bytes that the file holds at [from, to), and syncs it: for bytes that can be read
  * but may never have reached the device.
