@@ -213,36 +213,14 @@ segment_note(void *context, const struct wal_segment_info *info)
     r->segments = arena_push(&r->arena, r->segments, r->segment_count, sizeof *r->segments);
     if (r->segments == NULL) return ERR_NOMEM;
     r->segments[r->segment_count++] = *info;
+    if (info->state == WAL_SEGMENT_LIVE) { /* the newest is the last of these */
+        bool unused = info->end_pos == info->base_pos;
+        r->log_end_pos = unused ? info->prev_end_pos : info->end_pos;
+    }
     if (info->state == WAL_SEGMENT_DAMAGED) {
         return remark(&r->remarks, &r->arena, REMARK_DAMAGE,
                       "log segment %016" PRIx64 " has no readable header", info->number);
     }
-    return OK;
-}
-
-/* Only the newest has to be read to know where it ends. */
-static enum err
-log_find_end(struct dir_pass *x, const char *wal_dir)
-{
-    static const struct wal_inspector nobody = {0};
-    struct inspect_dir *r = x->result;
-    struct wal_segment_info *newest = NULL;
-    struct wal_inspection look;
-    struct why reason;
-    for (uint32_t i = 0; i < r->segment_count; i++) {
-        if (r->segments[i].state == WAL_SEGMENT_LIVE) newest = &r->segments[i];
-    }
-    if (newest == NULL) return OK;
-    enum err e = wal_inspect(x->options->env, wal_dir, newest->number, x->options->memory, &nobody,
-                             &look, &reason);
-    if (e == ERR_MISSING) {
-        x->missing = true;
-        return remark(&r->remarks, &r->arena, REMARK_NOTE, "the log changed during the inspection");
-    }
-    if (e) return why_set(x->why, e, "%s", reason.text);
-    bool unused = look.end_pos == look.segment.base_pos;
-    newest->end_pos = look.end_pos;
-    r->log_end_pos = unused ? look.segment.prev_end_pos : look.end_pos;
     return OK;
 }
 
@@ -255,10 +233,14 @@ log_look(struct dir_pass *x)
     if (e) return e;
     e = wal_segments(x->options->env, dir, x->options->memory, segment_note, x, &reason);
     if (e == ERR_MISSING && !x->result->has_log && x->result->segment_count == 0) return OK;
+    if (e == ERR_MISSING && x->result->segment_count > 0) {
+        x->missing = true;
+        return remark(&x->result->remarks, &x->result->arena, REMARK_NOTE,
+                      "the log changed during the inspection");
+    }
     if (e == ERR_MISSING) return part_missing(x, reason.text);
     if (e == ERR_CORRUPT) return damage(x, reason.text);
-    if (e) return why_set(x->why, e, "%s", why_text(&reason, e));
-    return log_find_end(x, dir);
+    return e ? why_set(x->why, e, "%s", why_text(&reason, e)) : OK;
 }
 
 /* --- names ------------------------------------------------------------------------------------ */

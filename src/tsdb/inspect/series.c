@@ -189,14 +189,6 @@ log_list_read(const struct inspect_options *options, const char *dir,
     } else if (e == OK && x.segment_count == 0 && manifest_has_log(manifest)) {
         e = remark(&result->remarks, &result->arena, REMARK_DAMAGE, "no log segments found");
     }
-    if (e == OK && x.segment_count > 0) {
-        /* Where the newest segment ends nobody says: but often parts have all of it. */
-        static const struct wal_inspector nobody = {0};
-        struct wal_inspection look;
-        struct wal_segment_info *newest = &x.segments[x.segment_count - 1];
-        e = wal_inspect(options->env, path, newest->number, budget, &nobody, &look, &reason);
-        if (e == OK) newest->end_pos = look.end_pos;
-    }
     if (e == OK) e = segments_walk(&x, options, path, &reason);
     x.labelling = true;
     if (e == OK && ret_list->count > 0) e = segments_walk(&x, options, path, &reason);
