@@ -1,7 +1,7 @@
 /*
- * part.c - one part: first its pages one after another, by their headers and checksums;
- * then what they say, tenant by tenant, in the order of the part. Both passes hold a page or two at
- * a time. A part whose root cannot be read still has its pages explained.
+ * part.c - describes one part: first its pages in file order, by their headers and checksums; then
+ * their content, tenant by tenant, in the order of the part. Both passes keep a page or two in
+ * memory. The pages of a part whose root cannot be read are still described.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -96,7 +96,7 @@ family_count(void *context, const struct metadata *metadata)
     return OK;
 }
 
-/* Figures that the root gives and the rows do not bear out, where nothing is damaged. */
+/* Remarks counts of the root that differ from the rows, unless damage explains them. */
 static enum err
 compare(struct inspect_part *r, const uint64_t *counted)
 {
