@@ -1,9 +1,9 @@
 /*
  * readers.c - see readers.h.
  *
- * A reader has users: the generations it is in, of which there is one at a time but for those that
- * a view is opened of, and the views and sets that read it. The last of them frees it, in whatever
- * thread, and with it its hold on the list that its settings came with.
+ * A reader is used by generations, which are lists of sources, and by views and sets that read it.
+ * One generation is in force; older ones last while a view is opened from them. The last user frees
+ * the reader, in any thread, and with it its reference to the settings.
  *
  * Invariants:
  *  1. `users` of a list, a reader, its counts and a generation is above 0 while any of them is
