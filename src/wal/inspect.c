@@ -30,8 +30,7 @@ info_fill(struct wal_segment_info *info, const struct segment *s, struct bytes h
     info->limit_pos = s->limit_pos;
     info->prev_number = s->prev_number;
     info->prev_end_pos = s->prev_end_pos;
-    info->end_known = s->end_pos != SEGMENT_POS_NONE;
-    info->end_pos = info->end_known ? s->end_pos : s->base_pos;
+    info->end_pos = s->end_pos != SEGMENT_POS_NONE ? s->end_pos : s->base_pos;
     memcpy(info->totals, s->totals, sizeof info->totals);
     size_t copy = segment_header_copy(header, info->number);
     if (copy == SIZE_MAX) return;

@@ -352,7 +352,6 @@ struct wal_segment_info {
     uint64_t prev_number;
     uint64_t prev_end_pos;
     uint64_t totals[LEDGER_KIND_COUNT];     /* accepted before it */
-    bool end_known;                         /* by the next segment's header */
     uint64_t end_pos;                       /* after its last commit */
     uint64_t end_totals[LEDGER_KIND_COUNT]; /* accepted before end_pos; only in wal_segments() */
 };
