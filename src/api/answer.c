@@ -1,8 +1,5 @@
-/*
- * answer.c - answers that all families of routes share: errors as statuses, and JSON in Prometheus'
- * envelope.
- */
-#include "api/internal.h"
+/* answer.c - see answer.h. */
+#include "api/answer.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "api/asked_testing.h"
+#include "api/query/queries.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_whoever_waits_too_long_is_told_to_come_back)
@@ -315,8 +316,8 @@ crowd_begin(struct crowd *c)
     while (!waits && !ended) {
         sched_yield();
         lock_take(&c->rig->api->lock);
-        waits = c->rig->api->active->memory_turn != 0;
-        ended = c->rig->api->query_count == 2 && c->rig->api->active == &c->other;
+        waits = c->rig->api->queries->active->memory_turn != 0;
+        ended = c->rig->api->queries->count == 2 && c->rig->api->queries->active == &c->other;
         lock_drop(&c->rig->api->lock);
     }
     assert_true(waits);
@@ -327,7 +328,7 @@ crowd_end(struct crowd *c)
 {
     assert_int_equal(pthread_join(c->thread, NULL), 0);
     budget_give(&c->budget, budget_used(&c->budget));
-    if (c->rig->api->active != NULL) queries_forget(c->rig->api, &c->other);
+    if (c->rig->api->queries->active != NULL) queries_forget(c->rig->api, &c->other);
     assert_int_equal(budget_used(&c->rig->api->read_budget), 0);
     buf_fini(&c->query.text);
     rig_free(c->rig);

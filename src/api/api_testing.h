@@ -10,7 +10,8 @@
 
 #include <strings.h>
 
-#include "api/internal.h"
+#include "api/handler.h"
+#include "api/queues_private.h"
 #include "base/hex.h"
 #include "tsdb/tsdb_testing.h"
 #include "wire/snappy.h"

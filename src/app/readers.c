@@ -1,9 +1,9 @@
 /*
  * readers.c - see readers.h.
  *
- * A reader has users: the generations it is in, of which there is one at a time but for those that
- * a view is opened of, and the views and sets that read it. The last of them frees it, in whatever
- * thread, and with it its hold on the list that its settings came with.
+ * A reader is used by generations, which are lists of sources, and by views and sets that read it.
+ * One generation is in force; older ones last while a view is opened from them. The last user frees
+ * the reader, in any thread, and with it its reference to the settings.
  *
  * Invariants:
  *  1. `users` of a list, a reader, its counts and a generation is above 0 while any of them is
@@ -22,6 +22,7 @@
 #include "config/lists/sources.h"
 #include "model/trouble.h"
 #include "views/merged.h"
+#include "views/stack.h"
 
 _Static_assert((int)MERGED_VIEWS_MAX > (int)SOURCES_MAX, "all of them, and what is stored");
 
@@ -318,47 +319,25 @@ times_of(const struct readers *all, const struct source_settings *x, int64_t *re
 }
 
 static enum err
-open_views(struct readers *all, const struct generation *g, struct query_control *control,
-           struct view **views, uint32_t *ret_count, struct why *why)
-{
-    enum err e = OK;
-    *ret_count = 0;
-    if (all->options.local != NULL) e = view_open(all->options.local, control, views, why);
-    if (e) return e;
-    if (all->options.local != NULL) (*ret_count)++;
-    for (uint32_t i = 0; g != NULL && i < g->count && e == OK; i++) {
-        int64_t min_ms, max_ms;
-        times_of(all, g->readers[i]->settings, &min_ms, &max_ms);
-        e = source_view_open(&g->readers[i]->source.options, min_ms, max_ms, control,
-                             &views[*ret_count], why);
-        if (e == OK) (*ret_count)++;
-    }
-    return e;
-}
-
-static enum err
 open_all(struct answerer *answerer, struct query_control *control, struct view **ret_view,
          struct why *why)
 {
     struct readers *all = (struct readers *)answerer;
-    struct view *views[MERGED_VIEWS_MAX];
-    uint32_t count;
+    struct view_stack_source sources[SOURCES_MAX];
+    struct view *store = NULL;
+    /* Before times_of(): sources are then asked for parts that expire in between, too. */
+    enum err e =
+        all->options.local == NULL ? OK : view_open(all->options.local, control, &store, why);
+    if (e) return e;
     struct generation *g = generation_now(all);
-    enum err e = open_views(all, g, control, views, &count, why);
-    assert(count <= MERGED_VIEWS_MAX);
+    uint32_t count = g == NULL ? 0 : g->count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct source_reader *r = g->readers[i];
+        sources[i].options = &r->source.options;
+        times_of(all, r->settings, &sources[i].min_ms, &sources[i].max_ms);
+    }
+    e = view_stack_merge(store, sources, count, control, ret_view, why);
     generation_drop(g);
-    if (e == OK && count == 0) {
-        e = why_set(why, ERR_UNSUPPORTED,
-                    "nothing is stored with storage.mode=none, and there "
-                    "are no sources");
-    }
-    if (e == OK) {
-        struct budget *budget = control == NULL ? NULL : control->budget;
-        return merged_view_new(views, count, budget, ret_view, why);
-    }
-    while (count-- > 0) {
-        view_free(views[count]);
-    }
     return e;
 }
 

@@ -1,11 +1,11 @@
 /*
- * readers.h - the sources of a server, and the answerer of all that can be read: what is stored
- * here, if anything is, and the sources, as one.
+ * readers.h - the configured sources of a server, and an answerer that reads the store, if there is
+ * one, and the sources as one.
  *
- * A view has the sources of the moment in which it was opened, whatever a reload makes of them.
+ * A view has the sources that were configured when it was opened; a reload does not change it.
  *
- * Threads: the answerer, readers_count(), readers_print() and readers_collect() from any; the
- * others from the one that owns the server or, one at a time, reloads it.
+ * Threads: the answerer, readers_count() and the functions that print from any; the others from the
+ * one that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_READERS_H
 #define APP_READERS_H
@@ -29,12 +29,10 @@ MUST_CHECK enum err readers_new(const struct readers_options *options, struct re
 /* Needs all views to be closed. */
 void readers_free(struct readers *readers);
 
-/*
- * Makes it these sources, in two steps: the first makes all that can fail, and changes nothing; the
- * second cannot fail. The list is taken, also on an error. Sources that are as they were go on as
- * they are, and all keep their counts by their names. ERR_NOMEM, ERR_INPUT, ERR_MISSING: one cannot
- * be made of its settings.
- */
+/* Changes the sources in two steps: the first does all that can fail, and changes nothing; the
+ * second cannot fail. The list is taken, also on an error. Sources with unchanged settings are
+ * kept, and all keep the counts of their names. ERR_NOMEM; ERR_INPUT, ERR_MISSING: a source cannot
+ * be made of its settings. */
 struct readers_change;
 MUST_CHECK enum err readers_prepare(struct readers *readers, struct sources *list,
                                     struct readers_change **ret_change, struct why *why);

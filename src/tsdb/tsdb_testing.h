@@ -399,7 +399,7 @@ machine_send(struct machine *m, const char *tenant, struct rq *rq)
     if (rq->version == RW_V2) buf_put_bytes(&message, buf_bytes(&rq->symbols));
     buf_put_bytes(&message, buf_bytes(&rq->out));
     must(buf_error(&message));
-    /* As the server does it: see api/write.c. */
+    /* As the server does it: see api/write/write.c. */
     m->request.keys = tsdb_fingerprint_keys(m->db);
     must(rw_decode_unchecked(&m->request, rq->version, buf_bytes(&message), tsdb_hash_seed(m->db),
                              &m->why));

@@ -1,6 +1,6 @@
 /*
- * answer_file.h - an answer with series and their samples as a file, written and read as a stream.
- * Format: docs/format/answer_file.md. Private to query.
+ * answer_file.h - private to views/: an answer with series and their samples as a file, written and
+ * read as a stream. Format: docs/format/answer_file.md.
  *
  * Memory: a block, and that of its compression. Threads: one.
  */

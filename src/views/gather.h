@@ -1,5 +1,5 @@
 /*
- * gather.h - private to query/: gathers names, values, sets of labels, exemplars and metadata of
+ * gather.h - private to views/: gathers names, values, sets of labels, exemplars and metadata of
  * several answerers, sorts them, and passes them on.
  *
  * Memory is charged to the budget. ERR_NOMEM comes without a `why`.
@@ -19,7 +19,7 @@ struct text_gathering {
     struct arena arena;
     struct budget *budget;
     bool of_labels; /* texts are sets of labels, which have an order of their own */
-    uint64_t limit; /* one more is kept, if there is; 0: unlimited */
+    uint64_t limit; /* one more is kept, if it exists; 0: unlimited */
     struct bytes *items;
     size_t count, capacity;
     size_t sorted_count; /* items of earlier answerers, sorted, each once */

@@ -1,7 +1,7 @@
 /*
- * merged_set.h - merges sets of series as they are read: the next series is the least of the next
- * series of the sets. A series that several sets have is one series, for which the first set's
- * samples win. Private to query.
+ * merged_set.h - private to views/: merges sets of series as they are read. The next series is the
+ * least of the next series of the sets. A series that several sets have is one series, for which
+ * the first set's samples win.
  *
  * Threads: one. Memory: a batch of each set.
  */

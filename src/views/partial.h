@@ -18,7 +18,8 @@ struct partial_view {
     struct budget *budget;
     bool partial;
     bool asks_as_is; /* requests are not changed: see warned_view_new() */
-    void (*warn)(void *context, const char *sentence); /* NULL but for warned_view_new() */
+    void (*warn)(void *context,
+                 const char *sentence); /* NULL except in views of warned_view_new() */
     void *context;
 
     struct lock lock; /* LOCK_RANK_LEAF; guards to the end */

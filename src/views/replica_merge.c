@@ -245,7 +245,7 @@ pass_until_last(struct replica_merge *m, struct replica *r, struct why *why)
 
 /* The best replica so far. */
 struct choice {
-    struct replica *replica; /* NULL: none so far */
+    struct replica *replica; /* NULL at first */
     int64_t t_ms;            /* time of its next sample */
 };
 

@@ -1,5 +1,5 @@
 /*
- * replica_merge.h - private to query/: merges the samples of one series, which each replica of a
+ * replica_merge.h - private to views/: merges the samples of one series, which each replica of a
  * Prometheus wrote for itself.
  *
  * One replica at a time is current, and only its samples are returned:

@@ -29,7 +29,7 @@
 /* One of the sets that are merged. */
 struct strand {
     struct series_set *set;
-    const struct combination *combination; /* NULL: it is one series */
+    const struct combination *combination; /* NULL for a strand of one series */
     uint32_t ascent;
     uint32_t next;     /* index among the combination's series, after its own */
     struct buf labels; /* of its series */

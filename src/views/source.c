@@ -282,7 +282,7 @@ struct source_set {
     struct series_set set; /* first: callers get it */
     struct source_view *view;
     struct query_control *control;
-    struct series_set *below; /* NULL: it has nothing, or failed and is excused */
+    struct series_set *below; /* NULL if it has no series, or failed and is excused */
     /* Copies of the question's sets, which may end before the answer does. */
     struct arena arena;
     struct sets asked;

@@ -16,7 +16,7 @@
 
 /* --- lists of names --------------------------------------------------------------------------- */
 
-/* Cuts off the first of `names`. False: none is left. */
+/* Cuts off the first of `names`. False after the last. */
 static bool
 take_name(struct bytes *names, struct bytes *ret_name)
 {
@@ -51,7 +51,7 @@ tenants_first(struct bytes names)
     return name;
 }
 
-/* True: all are the same. */
+/* Returns true if all names are the same. */
 static bool
 is_one_tenant(struct bytes names)
 {

@@ -1,13 +1,14 @@
 /*
  * inspect.c - describes one segment, or lists all, for people.
  *
- * Reads as recovery does, but one file at a time, and continues where recovery would refuse: if
- * other files of the log are missing, or this one does not belong to the log any more.
+ * Walks as recovery does (walk.h), but one file at a time, and continues where recovery would
+ * refuse: if other files of the log are missing, or this one does not belong to the log any more.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "wal/internal.h"
+#include "wal/walk.h"
 
 /* --- headers ---------------------------------------------------------------------------------- */
 
@@ -29,44 +30,13 @@ info_fill(struct wal_segment_info *info, const struct segment *s, struct bytes h
     info->limit_pos = s->limit_pos;
     info->prev_number = s->prev_number;
     info->prev_end_pos = s->prev_end_pos;
-    info->end_known = s->end_pos != SEGMENT_POS_NONE;
-    info->end_pos = info->end_known ? s->end_pos : s->base_pos;
+    info->end_pos = s->end_pos != SEGMENT_POS_NONE ? s->end_pos : s->base_pos;
     memcpy(info->totals, s->totals, sizeof info->totals);
     size_t copy = segment_header_copy(header, info->number);
     if (copy == SIZE_MAX) return;
     info->version = load_le16(header.at + copy + 8);
     info->min_reader = load_le16(header.at + copy + 10);
     info->made_ms = (int64_t)load_le64(header.at + copy + 64);
-}
-
-enum err
-wal_segments(struct env *env, const char *dir, struct budget *memory,
-             enum err (*each)(void *context, const struct wal_segment_info *segment), void *context,
-             struct why *why)
-{
-    struct segment_list list;
-    enum err e = segment_list_read(env, dir, memory, &list, why);
-    if (e) return e;
-    for (uint32_t i = 0; i < list.count && e == OK; i++) {
-        char path[256];
-        uint8_t bytes[SEGMENT_HEADER_BYTES];
-        struct bytes header;
-        uint64_t file_bytes;
-        struct wal_segment_info info = {.state = WAL_SEGMENT_LIVE};
-        e = segment_path(path, sizeof path, dir, list.items[i].number);
-        if (e == OK) e = segment_header_read(env, path, bytes, &header, &file_bytes, why);
-        if (e) break;
-        info_fill(&info, &list.items[i], header);
-        e = each(context, &info);
-    }
-    for (uint32_t i = 0; i < list.stray_count && e == OK; i++) {
-        const struct stray *s = &list.strays[i];
-        struct wal_segment_info info = {
-            .number = s->number, .file_bytes = s->file_bytes, .state = stray_states[s->kind]};
-        e = each(context, &info);
-    }
-    segment_list_fini(&list, memory);
-    return e;
 }
 
 /* --- one segment ------------------------------------------------------------------------------ */
@@ -79,51 +49,40 @@ struct log_looking {
     struct why *why;
 };
 
-static void
-tell_damage(struct log_looking *l, uint64_t from, uint64_t to, const char *reason)
+static enum err
+on_gap(void *context, uint64_t from, uint64_t to, const char *reason)
 {
+    struct log_looking *l = context;
     char text[400];
     l->result->damaged_bytes += to - from;
-    if (l->inspector->damage == NULL) return;
+    if (l->inspector->damage == NULL) return OK;
     snprintf(text, sizeof text, "%s at byte %" PRIu64 ": %.100s", l->reader.file.path,
              segment_offset(&l->segment, from), reason);
     l->inspector->damage(l->inspector->context, from, to - from, text);
+    return OK;
 }
 
-/* Gives a whole record to the inspector. */
 static enum err
-give(struct log_looking *l, const struct raw_record *raw, const struct commit *commit,
-     bool salvaged)
+on_record(void *context, const struct raw_record *raw, const struct commit *commit, bool salvaged)
 {
+    struct log_looking *l = context;
     if (l->inspector->record == NULL) return OK;
     struct wal_record_info info = {
-        .record =
-            {
-                .pos = raw->pos,
-                .commit_end_pos = commit == NULL ? raw->end_pos : commit->end_pos,
-                .segment = l->segment.number,
-                .epoch = commit == NULL ? 0 : commit->sequence,
-                .type = raw->type,
-                .version = raw->version,
-                .skippable = (raw->flags & FLAG_SKIPPABLE) != 0,
-                .salvaged = salvaged,
-            },
+        .record = segment_record(&l->reader, raw, commit, salvaged),
         .record_bytes = raw->end_pos - raw->pos,
         .payload_bytes = (uint32_t)raw->stored.size,
         .packed = (raw->flags & FLAG_ZSTD) != 0,
     };
     bool known = record_is_known(raw->type, raw->version, raw->flags);
     enum err e = known ? segment_unpack(&l->reader, raw, &info.record.payload, l->why) : OK;
-    if (e == ERR_CORRUPT) {
-        tell_damage(l, raw->pos, raw->end_pos, l->why->text);
-        return OK;
-    }
+    if (e == ERR_CORRUPT) return on_gap(l, raw->pos, raw->end_pos, l->why->text);
     return e ? e : l->inspector->record(l->inspector->context, &info);
 }
 
 static enum err
-give_commit(struct log_looking *l, uint64_t pos, const struct commit *commit)
+on_commit(void *context, uint64_t pos, const struct commit *commit)
 {
+    struct log_looking *l = context;
     struct wal_commit_info info = {
         .pos = pos,
         .bytes = commit->end_pos - pos,
@@ -131,52 +90,24 @@ give_commit(struct log_looking *l, uint64_t pos, const struct commit *commit)
         .record_count = commit->record_count,
     };
     memcpy(info.accepted, commit->accepted, sizeof info.accepted);
-    enum err e =
-        l->inspector->commit == NULL ? OK : l->inspector->commit(l->inspector->context, &info);
-    struct raw_record raw = {.end_pos = pos};
-    while (e == OK && raw.end_pos < commit->end_pos) {
-        e = segment_read(&l->reader, raw.end_pos, commit->end_pos, &raw, l->why);
-        if (e == OK) e = give(l, &raw, commit, false);
-    }
-    return e;
+    return l->inspector->commit == NULL ? OK : l->inspector->commit(l->inspector->context, &info);
 }
 
-/* Handles an invalid commit at `pos`. *ret_next is the next commit, SEGMENT_POS_NONE after the
- * last. */
+/* Describes the end of the segment, unless the commit was durable: then its gaps follow. */
 static enum err
-bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit, uint64_t *ret_next)
+on_broken(void *context, const struct broken_commit *b)
 {
-    struct wal_outlook o;
-    struct why reason = *l->why;
-    enum err e = wal_look_behind(&l->reader, bad_pos, l->segment.end_pos != SEGMENT_POS_NONE, limit,
-                                 &o, l->why);
-    if (e) return e;
-    if (o.damage) {
-        *ret_next = o.next_pos;
-        /* Between two commits, whole records are given; all other bytes are damage. */
-        while (pos < o.next_pos) {
-            struct raw_record raw;
-            e = segment_find(&l->reader, pos, o.next_pos, &raw, l->why);
-            if (e == ERR_MISSING) break;
-            if (e) return e;
-            if (raw.pos > pos) tell_damage(l, pos, raw.pos, reason.text);
-            e = give(l, &raw, NULL, true);
-            if (e) return e;
-            pos = raw.end_pos;
-        }
-        if (pos < o.next_pos) tell_damage(l, pos, o.next_pos, reason.text);
-        return OK;
-    }
-    *ret_next = SEGMENT_POS_NONE;
-    l->result->torn_bytes = (o.last_pos > bad_pos ? o.last_pos : bad_pos) - pos;
+    struct log_looking *l = context;
+    if (b->durable) return OK;
+    l->result->torn_bytes = (b->last_pos > b->bad_pos ? b->last_pos : b->bad_pos) - b->pos;
     uint8_t next[RECORD_HEADER_BYTES];
     size_t size;
-    if (bad_pos > pos || o.last_pos > pos) {
+    if (b->bad_pos > b->pos || b->last_pos > b->pos) {
         l->result->end = WAL_END_TORN;
         return OK;
     }
-    e = file_read_some(&l->reader.file, next, sizeof next, segment_offset(&l->segment, pos), &size,
-                       l->why);
+    enum err e = file_read_some(&l->reader.file, next, sizeof next,
+                                segment_offset(&l->segment, b->pos), &size, l->why);
     if (e) return e;
     bool zero = true;
     for (size_t i = 0; i < size; i++) {
@@ -187,34 +118,12 @@ bad_place(struct log_looking *l, uint64_t pos, uint64_t bad_pos, uint64_t limit,
 }
 
 static enum err
-walk(struct log_looking *l)
+look(struct log_looking *l)
 {
-    const struct segment *s = &l->segment;
-    bool known = s->end_pos != SEGMENT_POS_NONE;
-    uint64_t limit = known ? s->end_pos : segment_file_end(s), pos = s->base_pos;
+    const struct segment_visitor visitor = {on_commit, on_record, on_broken, on_gap, l};
+    bool known = l->segment.end_pos != SEGMENT_POS_NONE;
     l->result->end = known ? WAL_END_NEXT : WAL_END_FILE;
-    while (pos < limit) {
-        struct commit commit;
-        uint64_t bad_pos, next = SEGMENT_POS_NONE;
-        enum err e = segment_commit_whole(&l->reader, pos, limit, &commit, &bad_pos, l->why);
-        if (e == ERR_CORRUPT && !known) {
-            /* The newest segment may be growing: the window may have been read before the commit
-             * was written, so it is read again. */
-            buf_clear(&l->reader.window);
-            e = segment_commit_whole(&l->reader, pos, limit, &commit, &bad_pos, l->why);
-        }
-        if (e == OK) {
-            e = give_commit(l, pos, &commit);
-            next = commit.end_pos;
-        } else if (e == ERR_CORRUPT) {
-            e = bad_place(l, pos, bad_pos, limit, &next);
-        }
-        if (e) return e;
-        if (next == SEGMENT_POS_NONE) break;
-        pos = next;
-    }
-    l->result->end_pos = pos;
-    return OK;
+    return segment_walk(&l->reader, &visitor, &l->result->end_pos, l->why);
 }
 
 enum err
@@ -255,8 +164,72 @@ wal_inspect(struct env *env, const char *dir, uint64_t number, struct budget *me
     info_fill(&result.segment, &l.segment, header);
     segment_reader_init(&l.reader, env, memory);
     e = segment_reader_open(&l.reader, dir, &l.segment, l.why);
-    if (e == OK) e = walk(&l);
+    if (e == OK) e = look(&l);
     segment_reader_fini(&l.reader);
     if (e == OK) *ret_inspection = result;
+    return e;
+}
+
+/* --- all segments ----------------------------------------------------------------------------- */
+
+static enum err
+sum_commit(void *context, uint64_t pos, const struct commit *commit)
+{
+    struct wal_segment_info *info = context;
+    (void)pos;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        info->end_totals[k] += commit->accepted[k];
+    }
+    return OK;
+}
+
+/* Walks the newest segment. */
+static enum err
+find_end(struct env *env, const char *dir, struct budget *memory, const struct segment *newest,
+         struct wal_segment_info *info, struct why *why)
+{
+    const struct segment_visitor visitor = {.commit = sum_commit, .context = info};
+    struct segment_reader reader;
+    struct why local = {""};
+    if (why == NULL) why = &local;
+    memcpy(info->end_totals, info->totals, sizeof info->end_totals);
+    segment_reader_init(&reader, env, memory);
+    enum err e = segment_reader_open(&reader, dir, newest, why);
+    if (e == OK) e = segment_walk(&reader, &visitor, &info->end_pos, why);
+    segment_reader_fini(&reader);
+    return e;
+}
+
+enum err
+wal_segments(struct env *env, const char *dir, struct budget *memory,
+             enum err (*each)(void *context, const struct wal_segment_info *segment), void *context,
+             struct why *why)
+{
+    struct segment_list list;
+    enum err e = segment_list_read(env, dir, memory, &list, why);
+    if (e) return e;
+    for (uint32_t i = 0; i < list.count && e == OK; i++) {
+        char path[256];
+        uint8_t bytes[SEGMENT_HEADER_BYTES];
+        struct bytes header;
+        uint64_t file_bytes;
+        struct wal_segment_info info = {.state = WAL_SEGMENT_LIVE};
+        e = segment_path(path, sizeof path, dir, list.items[i].number);
+        if (e == OK) e = segment_header_read(env, path, bytes, &header, &file_bytes, why);
+        if (e) break;
+        info_fill(&info, &list.items[i], header);
+        if (i + 1 < list.count)
+            memcpy(info.end_totals, list.items[i + 1].totals, sizeof info.end_totals);
+        else
+            e = find_end(env, dir, memory, &list.items[i], &info, why);
+        if (e == OK) e = each(context, &info);
+    }
+    for (uint32_t i = 0; i < list.stray_count && e == OK; i++) {
+        const struct stray *s = &list.strays[i];
+        struct wal_segment_info info = {
+            .number = s->number, .file_bytes = s->file_bytes, .state = stray_states[s->kind]};
+        e = each(context, &info);
+    }
+    segment_list_fini(&list, memory);
     return e;
 }

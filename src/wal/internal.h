@@ -134,17 +134,6 @@ MUST_CHECK enum err wal_look_written(struct wal *wal, struct why *why);
 
 /* --- recover.c -------------------------------------------------------------------------------- */
 
-struct wal_outlook {
-    bool damage;       /* the place was durable once */
-    uint64_t next_pos; /* the first commit record after the place, or the limit */
-    uint64_t last_pos; /* end of the last valid record found */
-};
-/* Finds out whether `bad_pos` was ever durable: `durable` if the next segment's header says so;
- * otherwise only a commit record after it can say so. */
-MUST_CHECK enum err wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable,
-                                    uint64_t limit, struct wal_outlook *ret_outlook,
-                                    struct why *why);
-
 /*
  * Rewrites the bytes that the file holds at [from, to), and syncs it: for bytes that can be read
  * but may never have reached the device.

@@ -1,24 +1,17 @@
 /*
  * recover.c - reads the log from front to back: recovery, and verification.
  *
- * Both walk commit by commit. One function, wal_look_behind(), judges a place that cannot be read:
- * either it was durable once (damage: skipped and reported), or it never was (a torn tail: the log
- * ends there).
+ * Both walk each segment with segment_walk() (walk.h), give its records, and note losses. Damage
+ * is skipped and counted; a torn tail is the end of the log.
  *
- *      commit whole?  --yes-->  give its records, go on after it
- *            | no
- *      was it durable?  --no-->  torn: the end
- *            | yes
- *      give the records that are whole up to the next commit record, go on there
- *
- * Invariants: positions rise from commit to commit, also over damage. Totals never go back, except
- * to those of a header or commit that is read after damage.
+ * Invariant: totals never go back, except to those of a header or commit that is read after damage.
  */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "wal/internal.h"
+#include "wal/walk.h"
 
 enum { REWRITE_PIECE_BYTES = 1024 * 1024 };
 
@@ -121,25 +114,15 @@ note_lost_segments(struct log_walk *w, const struct segment_list *list)
 
 /* --- records ---------------------------------------------------------------------------------- */
 
-/* Gives a record to the caller. `commit` is NULL if the commit's record cannot be read. */
 static enum err
-give(struct log_walk *w, const struct raw_record *raw, const struct commit *commit, bool salvaged)
+on_record(void *context, const struct raw_record *raw, const struct commit *commit, bool salvaged)
 {
+    struct log_walk *w = context;
     bool wanted = raw->pos >= w->from_pos || raw->type == WAL_SERIES;
-    if (!wanted || raw->type == WAL_PADDING ||
+    if (!wanted || raw->type == WAL_COMMIT || raw->type == WAL_PADDING ||
         !record_is_known(raw->type, raw->version, raw->flags))
         return OK;
-    struct wal_record record = {
-        .pos = raw->pos,
-        .commit_end_pos = commit == NULL ? raw->end_pos : commit->end_pos,
-        .realtime_ms = commit == NULL ? 0 : commit->realtime_ms,
-        .segment = w->reader.segment.number,
-        .epoch = commit == NULL ? 0 : commit->sequence,
-        .type = raw->type,
-        .version = raw->version,
-        .skippable = (raw->flags & FLAG_SKIPPABLE) != 0,
-        .salvaged = salvaged,
-    };
+    struct wal_record record = segment_record(&w->reader, raw, commit, salvaged);
     enum err e = segment_unpack(&w->reader, raw, &record.payload, w->why);
     if (e == ERR_CORRUPT) {
         note_range(w, raw->pos, raw->end_pos, w->why->text);
@@ -150,75 +133,41 @@ give(struct log_walk *w, const struct raw_record *raw, const struct commit *comm
     return w->each == NULL ? OK : w->each(w->context, &record, w->why);
 }
 
-/* Gives the records that are whole between two places, without commit records. */
-static enum err
-salvage(struct log_walk *w, uint64_t from, uint64_t to, const struct commit *commit)
+/* --- commits ---------------------------------------------------------------------------------- */
+
+static void
+note_commit(struct log_walk *w, uint64_t pos, const struct commit *commit)
 {
-    uint64_t pos = from;
-    while (pos < to) {
-        struct raw_record raw;
-        enum err e = segment_find(&w->reader, pos, to, &raw, w->why);
-        if (e == ERR_MISSING) return OK;
-        if (e) return e;
-        pos = raw.end_pos;
-        if (raw.type == WAL_COMMIT) continue;
-        bool inside = commit != NULL && raw.end_pos <= commit->end_pos;
-        e = give(w, &raw, inside ? commit : NULL, true);
-        if (e) return e;
+    note_totals(w, commit->totals_before, pos);
+    if (w->durable_pos < commit->durable_pos) w->durable_pos = commit->durable_pos;
+    w->sequence = commit->sequence;
+}
+
+static enum err
+on_commit(void *context, uint64_t pos, const struct commit *commit)
+{
+    struct log_walk *w = context;
+    note_commit(w, pos, commit);
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        w->totals[k] += commit->accepted[k];
     }
+    w->totals_pos = commit->end_pos;
     return OK;
 }
 
-/* --- damage or torn tail ---------------------------------------------------------------------- */
-
-enum err
-wal_look_behind(struct segment_reader *reader, uint64_t bad_pos, bool durable, uint64_t limit,
-                struct wal_outlook *ret_outlook, struct why *why)
-{
-    struct wal_outlook o = {.damage = durable, .next_pos = limit, .last_pos = bad_pos};
-    bool found = false;
-    for (uint64_t pos = bad_pos + 8; pos < limit && !(o.damage && found);) {
-        struct raw_record raw;
-        struct commit commit;
-        enum err e = segment_find(reader, pos, limit, &raw, why);
-        if (e == ERR_MISSING) break;
-        if (e) return e;
-        pos = o.last_pos = raw.end_pos;
-        if (commit_unpack(&raw, &commit) != OK) continue;
-        if (!found) o.next_pos = raw.pos;
-        found = true;
-        if (commit.durable_pos > bad_pos) o.damage = true;
-    }
-    *ret_outlook = o;
-    return OK;
-}
-
-/* Handles an invalid commit at `pos`: `bad_pos` is the first place that cannot be read, `commit`
- * its own record if that can be read. `ret_next` is SEGMENT_POS_NONE at a torn tail. */
 static enum err
-walk_bad_place(struct log_walk *w, uint64_t pos, uint64_t bad_pos, const struct commit *commit,
-               uint64_t limit, bool durable, uint64_t *ret_next)
+on_broken(void *context, const struct broken_commit *b)
 {
-    struct why reason = *w->why;
-    struct wal_outlook o;
-    enum err e = wal_look_behind(&w->reader, bad_pos, durable, limit, &o, w->why);
-    if (e) return e;
-    if (commit != NULL) {
-        note_totals(w, commit->totals_before, pos);
-        if (w->durable_pos < commit->durable_pos) w->durable_pos = commit->durable_pos;
-        w->sequence = commit->sequence;
+    struct log_walk *w = context;
+    if (b->commit != NULL) note_commit(w, b->pos, b->commit);
+    if (b->durable) {
+        note_range(w, b->bad_pos, b->next_pos, b->reason);
+        w->unsure = true;
+    } else {
+        bool longer = b->commit != NULL && b->last_pos < b->commit->end_pos;
+        w->damage->torn_bytes += (longer ? b->commit->end_pos : b->last_pos) - b->pos;
     }
-    if (!o.damage) {
-        if (commit != NULL && o.last_pos < commit->end_pos) o.last_pos = commit->end_pos;
-        w->damage->torn_bytes += o.last_pos - pos;
-        *ret_next = SEGMENT_POS_NONE;
-        return OK;
-    }
-    assert(o.next_pos > pos);
-    note_range(w, bad_pos, o.next_pos, reason.text);
-    w->unsure = true;
-    *ret_next = o.next_pos;
-    return salvage(w, pos, o.next_pos, commit);
+    return OK;
 }
 
 /* --- whole segments --------------------------------------------------------------------------- */
@@ -226,44 +175,14 @@ walk_bad_place(struct log_walk *w, uint64_t pos, uint64_t bad_pos, const struct 
 static enum err
 walk_segment(struct log_walk *w, const struct segment *segment)
 {
+    const struct segment_visitor visitor = {
+        .commit = on_commit, .record = on_record, .broken = on_broken, .context = w};
     enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
     if (e) return e;
-    bool durable = segment->end_pos != SEGMENT_POS_NONE;
-    uint64_t limit = durable ? segment->end_pos : segment_file_end(segment);
-    uint64_t pos = segment->base_pos;
     note_missing_commits(w, segment);
-    note_totals(w, segment->totals, pos);
-    w->durable_pos = pos;
-    while (pos < limit) {
-        struct commit commit;
-        uint64_t bad_pos, next;
-        e = segment_commit_whole(&w->reader, pos, limit, &commit, &bad_pos, w->why);
-        if (e == ERR_CORRUPT) {
-            e = walk_bad_place(w, pos, bad_pos, bad_pos == pos ? NULL : &commit, limit, durable,
-                               &next);
-            if (e || next == SEGMENT_POS_NONE) break;
-            pos = next;
-            continue;
-        }
-        if (e) break;
-        note_totals(w, commit.totals_before, pos);
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            w->totals[k] += commit.accepted[k];
-        }
-        w->totals_pos = commit.end_pos;
-        if (w->durable_pos < commit.durable_pos) w->durable_pos = commit.durable_pos;
-        w->sequence = commit.sequence;
-        for (struct raw_record raw = {.end_pos = pos}; e == OK && raw.end_pos < commit.end_pos;) {
-            e = segment_read(&w->reader, raw.end_pos, commit.end_pos, &raw, w->why);
-            if (e == OK && raw.type != WAL_COMMIT) e = give(w, &raw, &commit, false);
-        }
-        if (e) break;
-        assert(commit.end_pos > pos);
-        pos = commit.end_pos;
-    }
-    assert(e || pos <= limit);
-    w->end_pos = pos;
-    return e;
+    note_totals(w, segment->totals, segment->base_pos);
+    w->durable_pos = segment->base_pos;
+    return segment_walk(&w->reader, &visitor, &w->end_pos, w->why);
 }
 
 /* Walks the segments from the one that holds `from_pos` on. The newest one's end becomes known. */

@@ -344,13 +344,14 @@ struct wal_segment_info {
     uint64_t limit_pos;
     uint64_t prev_number;
     uint64_t prev_end_pos;
-    uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before the segment */
-    bool end_known;                     /* the next segment's header names the end */
-    uint64_t end_pos;
+    uint64_t totals[LEDGER_KIND_COUNT];     /* accepted before the segment */
+    uint64_t end_pos;                       /* after its last commit */
+    uint64_t end_totals[LEDGER_KIND_COUNT]; /* accepted before end_pos; only in wal_segments() */
 };
 
 /*
- * Calls `each` for every segment file in `dir`, those of the log first, by number. Changes no file.
+ * Calls `each` for every segment file in `dir`, those of the log first, by number. Reads headers,
+ * and the newest segment, since no header says where that ends. Changes no file.
  * ERR_UNSUPPORTED, ERR_CORRUPT: see wal_open(). ERR_MISSING: a file was removed meanwhile, or `dir`
  * does not exist.
  */

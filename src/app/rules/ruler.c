@@ -22,8 +22,8 @@
 
 #include "app/rules/ruler_groups.h"
 #include "base/log.h"
-#include "views/partial.h"
 #include "views/replicas.h"
+#include "views/stack.h"
 
 #define LACK_SAID_NS (60 * NS_PER_S) /* between log lines about samples that rules cannot read */
 
@@ -484,16 +484,12 @@ static enum err
 open_view(void *context, struct query_control *control, struct view **ret_view, struct why *why)
 {
     const struct terms_in_force *t = context;
-    struct view *view, *below;
-    enum err e = view_open(t->ruler->options.answerer, control, &below, why);
-    if (e) return e;
-    e = warned_view_new(below, control->budget, log_lack, t->ruler, &view, why);
-    if (e) view_free(below);
-    if (e || t->replica_count == 0) {
-        if (e == OK) *ret_view = view;
-        return e;
-    }
-    return replicas_view_new(view, t->replicas, t->replica_count, control->budget, ret_view, why);
+    struct view_stack stack = {.answerer = t->ruler->options.answerer,
+                               .replicas = t->replicas,
+                               .replica_count = t->replica_count,
+                               .warn = log_lack,
+                               .warn_context = t->ruler};
+    return view_stack_open(&stack, control, ret_view, why);
 }
 
 /* NULL: no memory. */

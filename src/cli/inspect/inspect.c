@@ -1,4 +1,4 @@
-/* inspect.c - `firekeep inspect PATH [SELECTOR]`: what is on disk, and where the bytes go. */
+/* inspect.c - `firekeep inspect PATH [SELECTOR]`: describes files on disk and their sizes. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -80,7 +80,7 @@ show_progress(void *context, uint64_t done, uint64_t all)
     progress_show(&x->progress, bytes ? done >> MIB_SHIFT : done, done, all);
 }
 
-/* What is damaged was explained, and is the exit status. */
+/* Damage was printed already; here it decides the exit status. */
 static enum err
 verdict(const struct inspect_remarks *remarks, struct why *why)
 {
@@ -138,7 +138,7 @@ run(struct inspect *x, const char *path, struct why *why)
         e = inspect_segment(&x->options, &x->target, &segment, why);
     progress_clear(&x->progress);
     if (e) {
-        /* there is nothing to show */
+        /* nothing to print */
     } else if (x->has_selector) {
         inspect_print_series(r, &series);
         e = verdict(&series.remarks, why);
@@ -167,7 +167,7 @@ run_inspect(int argc, char **argv)
     struct inspect x = {.top = TOP, .start.ms = INT64_MIN, .end.ms = INT64_MAX};
     struct why why = {""};
     int count = 0;
-    signal(SIGPIPE, SIG_DFL); /* `| head` has seen enough: no word about it */
+    signal(SIGPIPE, SIG_DFL); /* a pipe to `head` ends the program without a message */
     budget_init(&x.memory, "inspect", MEMORY_BYTES_MAX, NULL);
     x.options = (struct inspect_options){.env = env_real(),
                                          .memory = &x.memory,

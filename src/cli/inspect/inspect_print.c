@@ -1,6 +1,6 @@
 /*
- * inspect_print.c - a part, and a segment of the log, for people. Each print_... is a section or a
- * table; those whose rows are bytes add up to the file, with a row for whatever else is in it.
+ * inspect_print.c - prints a part, or a segment of the log. Each print_...() makes a section or a
+ * table; tables whose rows are bytes add up to the file, with a row for everything else in it.
  */
 #include "cli/inspect/inspect_print.h"
 
@@ -78,7 +78,7 @@ print_facts(struct report *r, const struct inspect_part *p)
     report_section_end(r);
 }
 
-/* Whatever is no page is a row of its own, so that the rows add up to the file. */
+/* Bytes outside pages have rows of their own, so that the rows add up to the file. */
 static void
 print_pages(struct report *r, const struct inspect_part *p)
 {

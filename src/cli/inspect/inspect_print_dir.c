@@ -1,4 +1,4 @@
-/* inspect_print_dir.c - a storage directory, and where series of it lie, for people. */
+/* inspect_print_dir.c - prints a storage directory, or the places of series in it. */
 #include <inttypes.h>
 #include <stdio.h>
 

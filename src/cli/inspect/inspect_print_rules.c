@@ -1,4 +1,4 @@
-/* inspect_print_rules.c - the state of rules of a storage directory, for people. */
+/* inspect_print_rules.c - prints the state of rules of a storage directory. */
 #include "cli/inspect/inspect_print.h"
 #include "rules/schedule/checkpoint.h"
 
@@ -6,7 +6,7 @@ enum { ALERT_STATES = ALERT_FIRING + 1 };
 
 /* Numbers of groups and alerts of one tenant. */
 struct rules_sums {
-    struct bytes tenant; /* at NULL: no tenant */
+    struct bytes tenant; /* at == NULL: no tenant so far */
     int64_t sender_ms;
     uint64_t groups;  /* that are configured */
     uint64_t retired; /* groups that left the configuration */

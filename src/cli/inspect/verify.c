@@ -1,6 +1,6 @@
 /*
- * verify.c - `firekeep verify DIR`: walks every checksum, recounts the ledger and the account of
- * each destination, says what is wrong. Reads only.
+ * verify.c - `firekeep verify DIR`: checks every checksum, recounts the ledger and the account of
+ * each destination, and reports what is wrong. Reads only.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,7 +56,7 @@ verify_rule_files(struct verifying *v, struct why *why)
                    v->rules.wrong, plural(v->rules.wrong));
 }
 
-/* The store and the destinations, whatever is wrong with the first. */
+/* Verifies the destinations also if the store is damaged. */
 static enum err
 verify_samples(struct verifying *v, struct why *why)
 {
@@ -87,7 +87,7 @@ verify_samples(struct verifying *v, struct why *why)
                    v->relay.wrong, plural(v->relay.wrong));
 }
 
-/* Whatever is wrong with the first. */
+/* Verifies the rules also if samples are damaged. */
 static enum err
 verify_all(struct verifying *v, struct why *why)
 {
@@ -114,7 +114,7 @@ run_verify(int argc, char **argv)
     if (v.config_file != NULL) {
         e = check_file(v.config_file, &v.settings, &v.lists, &why);
     }
-    /* Held over both; who reads shares it. */
+    /* Held while all of it is read; other readers share it. */
     if (e == OK) e = tsdb_reading_lock_take(env_real(), v.dir, &lock, &why);
     if (e == OK) e = verify_all(&v, &why);
     tsdb_reading_lock_drop(&lock);

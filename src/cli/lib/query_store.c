@@ -6,6 +6,7 @@
 #include "promql/explained.h"
 #include "sys/env.h"
 #include "views/replicas.h"
+#include "views/stack.h"
 
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
 
@@ -202,10 +203,10 @@ static enum err
 query_open_view(const struct query_store *store, struct directory_query *q, struct view **ret_view)
 {
     struct bytes names[REPLICA_LABELS_MAX];
-    struct view *view;
-    uint32_t count = replica_labels_of(store->replica_labels, names);
-    enum err e = view_open(store->answerer, &q->control, &view, q->why);
-    return e ? e : replicas_view_new(view, names, count, &q->budget, ret_view, q->why);
+    struct view_stack stack = {.answerer = store->answerer,
+                               .replicas = names,
+                               .replica_count = replica_labels_of(store->replica_labels, names)};
+    return view_stack_open(&stack, &q->control, ret_view, q->why);
 }
 
 static enum err

@@ -15,7 +15,7 @@
 #include "config/store_options.h"
 #include "sys/machine_memory.h"
 #include "tsdb/tsdb.h"
-#include "views/tenants.h"
+#include "views/stack.h"
 
 enum { REQUESTS_PER_LOOK = 64, TRIES_MAX = 100 };
 
@@ -171,7 +171,7 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
         .bytes_max = s->query_max_bytes,
         .replica_labels = s->query_replica_labels,
     };
-    if (tenants_answerer_new(target->answerer, &store.answerer)) {
+    if (view_stack_tenants(target->answerer, &store.answerer)) {
         return why_set(why, ERR_NOMEM, "not enough memory");
     }
     enum err e = query_store(&store, asked, sink, failure, why);

@@ -21,6 +21,7 @@
 #include "rules/replay/replay.h"
 #include "sys/env.h"
 #include "views/replicas.h"
+#include "views/stack.h"
 #include "wire/number.h"
 
 #define WAKE_NS (NS_PER_S / 10)
@@ -111,11 +112,10 @@ replay_open_view(void *context, struct query_control *control, struct view **ret
 {
     const struct replay_worker *w = context;
     const struct replaying *r = w->of;
-    struct view *view;
-    enum err e = view_open(target_answerer(w->target), control, &view, why);
-    return e ? e
-             : replicas_view_new(view, r->replicas, r->replica_count, control->budget, ret_view,
-                                 why);
+    struct view_stack stack = {.answerer = target_answerer(w->target),
+                               .replicas = r->replicas,
+                               .replica_count = r->replica_count};
+    return view_stack_open(&stack, control, ret_view, why);
 }
 
 /* Prints a line about a rule at a time, up to SHOWN_MAX of each kind. */

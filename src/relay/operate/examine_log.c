@@ -22,7 +22,6 @@ struct log_extent {
     uint64_t number;
     uint64_t base_pos;
     uint64_t end_pos;
-    bool end_known;
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted before it */
 };
 
@@ -48,9 +47,10 @@ static enum err
 note_segment(void *context, const struct wal_segment_info *info)
 {
     struct examined_log *log = context;
-    struct log_extent extent = {info->number, info->base_pos, info->end_pos, info->end_known, {0}};
+    struct log_extent extent = {info->number, info->base_pos, info->end_pos, {0}};
     memcpy(extent.totals, info->totals, sizeof extent.totals);
     if (info->state != WAL_SEGMENT_LIVE) return OK;
+    memcpy(log->totals, info->end_totals, sizeof log->totals);
     buf_put(&log->extents, &extent, sizeof extent);
     return buf_error(&log->extents);
 }
@@ -72,26 +72,6 @@ sum_commit(void *context, const struct wal_commit_info *commit)
     return OK;
 }
 
-/* Only the next segment's header says where one ends: the newest has to be walked. */
-static enum err
-find_ends(struct examined_log *log, struct why *why)
-{
-    size_t count = log->extents.size / sizeof(struct log_extent);
-    struct log_extent *all = (struct log_extent *)(void *)log->extents.at;
-    for (size_t i = 0; i < count; i++) {
-        struct wal_inspection inspection;
-        if (all[i].end_known) continue;
-        memcpy(log->totals, all[i].totals, sizeof log->totals);
-        struct summing summing = {0, log->totals};
-        struct wal_inspector inspector = {.commit = sum_commit, .context = &summing};
-        enum err e = wal_inspect(log->env, log->dir, all[i].number, log->memory, &inspector,
-                                 &inspection, why);
-        if (e) return e;
-        all[i].end_pos = inspection.end_pos;
-    }
-    return OK;
-}
-
 enum err
 examined_log_open(struct env *env, const char *dir, struct budget *memory,
                   struct examined_log **ret_log, struct why *why)
@@ -105,8 +85,7 @@ examined_log_open(struct env *env, const char *dir, struct budget *memory,
     if (e) why_set(why, e, "%.200s...: path is too long", dir);
     if (e == OK) memcpy(log->dir, dir, strlen(dir) + 1);
     if (e == OK) e = wal_segments(env, log->dir, memory, note_segment, log, why);
-    if (e == ERR_MISSING) e = OK;
-    if (e == OK) e = find_ends(log, why);
+    if (e == ERR_MISSING && log->extents.size == 0) e = OK; /* else a file was removed meanwhile */
     if (e) {
         examined_log_free(log);
         return e;

@@ -1,9 +1,9 @@
 /*
- * dir.c - a storage directory as a whole: what MANIFEST names, by the roots of the parts
- * and the headers of the log, and what else lies there. Constant work for each part.
+ * dir.c - describes a storage directory: parts by their roots, the log by its headers, both as
+ * MANIFEST lists them, and all other files. Constant work for each part.
  *
- * Beside a server the MANIFEST read may be of yesterday when the parts it names are looked for.
- * Whatever is missing is a reason to read it again; only if it still says the same is it damage.
+ * Beside a server, the MANIFEST may be outdated when its parts are looked for. If anything is
+ * missing MANIFEST is read again, and only if it is unchanged this is damage.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ struct dir_pass {
     struct manifest manifest;
     struct page_cache *cache;
     char parts_dir[256];
-    bool missing; /* something that should be there was not */
+    bool missing; /* a part or the log was missing */
     struct why *why;
 };
 
@@ -180,7 +180,7 @@ manifest_look(struct dir_pass *x)
     e = manifest_read(x->options->env, x->dir, &r->arena, &x->manifest, &reason);
     if (e == ERR_CORRUPT || e == ERR_MISSING) return damage(x, reason.text);
     if (e) return why_set(x->why, e, "%s", reason.text);
-    /* Texts of the manifest lie in the result's arena as they are. */
+    /* Texts of the manifest are in the result's arena. */
     const struct manifest *m = &x->manifest;
     r->manifest_whole = true;
     r->has_log = manifest_has_log(m);
@@ -213,36 +213,14 @@ segment_note(void *context, const struct wal_segment_info *info)
     r->segments = arena_push(&r->arena, r->segments, r->segment_count, sizeof *r->segments);
     if (r->segments == NULL) return ERR_NOMEM;
     r->segments[r->segment_count++] = *info;
+    if (info->state == WAL_SEGMENT_LIVE) { /* the newest is the last of these */
+        bool unused = info->end_pos == info->base_pos;
+        r->log_end_pos = unused ? info->prev_end_pos : info->end_pos;
+    }
     if (info->state == WAL_SEGMENT_DAMAGED) {
         return remark(&r->remarks, &r->arena, REMARK_DAMAGE,
                       "log segment %016" PRIx64 " has no readable header", info->number);
     }
-    return OK;
-}
-
-/* Only the newest has to be read to know where it ends. */
-static enum err
-log_find_end(struct dir_pass *x, const char *wal_dir)
-{
-    static const struct wal_inspector nobody = {0};
-    struct inspect_dir *r = x->result;
-    struct wal_segment_info *newest = NULL;
-    struct wal_inspection look;
-    struct why reason;
-    for (uint32_t i = 0; i < r->segment_count; i++) {
-        if (r->segments[i].state == WAL_SEGMENT_LIVE) newest = &r->segments[i];
-    }
-    if (newest == NULL) return OK;
-    enum err e = wal_inspect(x->options->env, wal_dir, newest->number, x->options->memory, &nobody,
-                             &look, &reason);
-    if (e == ERR_MISSING) {
-        x->missing = true;
-        return remark(&r->remarks, &r->arena, REMARK_NOTE, "the log changed during the inspection");
-    }
-    if (e) return why_set(x->why, e, "%s", reason.text);
-    bool unused = look.end_pos == look.segment.base_pos;
-    newest->end_pos = look.end_pos;
-    r->log_end_pos = unused ? look.segment.prev_end_pos : look.end_pos;
     return OK;
 }
 
@@ -255,10 +233,14 @@ log_look(struct dir_pass *x)
     if (e) return e;
     e = wal_segments(x->options->env, dir, x->options->memory, segment_note, x, &reason);
     if (e == ERR_MISSING && !x->result->has_log && x->result->segment_count == 0) return OK;
+    if (e == ERR_MISSING && x->result->segment_count > 0) {
+        x->missing = true;
+        return remark(&x->result->remarks, &x->result->arena, REMARK_NOTE,
+                      "the log changed during the inspection");
+    }
     if (e == ERR_MISSING) return part_missing(x, reason.text);
     if (e == ERR_CORRUPT) return damage(x, reason.text);
-    if (e) return why_set(x->why, e, "%s", why_text(&reason, e));
-    return log_find_end(x, dir);
+    return e ? why_set(x->why, e, "%s", why_text(&reason, e)) : OK;
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -295,7 +277,7 @@ list(struct dir_pass *x, const char *below,
     struct listing_pass l = {.x = x, .below = below};
     bool deeper = below[0] != '\0';
     int n = snprintf(l.dir, sizeof l.dir, "%s%s%s", x->dir, deeper ? "/" : "", below);
-    if (n < 0 || (size_t)n >= sizeof l.dir) return OK; /* deeper than anything of ours */
+    if (n < 0 || (size_t)n >= sizeof l.dir) return OK; /* too deep to be ours */
     enum err e = env_listdir(x->options->env, l.dir, each, &l, x->why);
     if (ret_pass != NULL) *ret_pass = l;
     return e == ERR_MISSING ? OK : e;
@@ -315,7 +297,7 @@ note_other(struct listing_pass *l, const char *name, bool is_dir)
         if (e) return e;
         bytes = inner.bytes;
     } else if (inspect_file_bytes(l->x->options->env, l->dir, name, &bytes) != OK) {
-        return OK; /* gone meanwhile */
+        return OK; /* it was removed */
     }
     r->others = arena_push(&r->arena, r->others, r->other_count, sizeof *r->others);
     const char *copy = arena_text(&r->arena, path);
@@ -449,7 +431,7 @@ dir_look(struct dir_pass *x)
     if (e == OK) e = list(x, "rules", sum_each, &rules);
     if (e == OK) e = list(x, "snapshots", snapshots_each, NULL);
     r->rules_bytes = rules.bytes;
-    /* Directories are listed in any order. */
+    /* The order of a listing is not defined. */
     if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
     if (r->snapshot_count > 0) {
         qsort(r->snapshots, r->snapshot_count, sizeof *r->snapshots, by_name);

@@ -1,12 +1,11 @@
 /*
- * inspect.h - what lies on disk, and where its bytes go. Public, beside tsdb.h.
+ * inspect.h - describes files on disk, and where their bytes go. Public, like tsdb.h.
  *
- * Nothing is changed and nothing is locked: all of it works beside a server that flushes, merges
- * and recycles. What went away meanwhile is remarked, and so is damage; the rest is still
- * explained.
+ * Nothing is changed or locked, so it works beside a server that flushes, merges and recycles. A
+ * file that is removed meanwhile becomes a remark, and so does damage; the rest is still described.
  *
- * Memory is bounded by `top` and by the largest page: what is ranked is kept in heaps, what is
- * counted in tables with a ceiling. Everything given lies in the result until its _fini().
+ * Memory is bounded by `top` and by the largest page: rankings are heaps, counters are tables with
+ * a limit. All that a result points to lasts until its _fini().
  */
 #ifndef TSDB_INSPECT_INSPECT_H
 #define TSDB_INSPECT_INSPECT_H
@@ -21,12 +20,12 @@ enum { INSPECT_TOP_MAX = 10000, INSPECT_REMARKS_MAX = 100 };
 struct inspect_options {
     struct env *env;
     struct budget *memory; /* outlives the result */
-    uint32_t top;          /* entries of each ranking; 1..INSPECT_TOP_MAX */
+    uint32_t top;          /* entries of each ranking, 1 to INSPECT_TOP_MAX */
     int64_t now_ms;        /* decides which partitions are days */
-    /* May be NULL. Bytes looked at, and how many there will be. */
+    /* Reports the bytes that were read, and the bytes that will be. May be NULL. */
     void (*progress)(void *context, uint64_t done, uint64_t all);
     void *context;
-    uint32_t pairs_at_once; /* counted in one pass over a part; 0: as many as fit 64 MiB */
+    uint32_t pairs_at_once; /* per pass over a part; 0: as many as fit 64 MiB */
 };
 
 /* --- what a path means ------------------------------------------------------------------------ */
@@ -40,27 +39,25 @@ struct inspect_target {
     uint64_t number; /* of the part or segment */
 };
 
-/*
- * DIR, DIR/parts/NNNN, DIR/parts/NNNN/part or DIR/wal/NNNN.wal. ERR_INPUT: the name is that of
- * nothing we keep. ERR_MISSING.
- */
+/* Finds out what a path is: DIR, DIR/parts/NNNN, DIR/parts/NNNN/part or DIR/wal/NNNN.wal.
+ * ERR_MISSING: none of these, or not found. ERR_LIMIT: too long. */
 MUST_CHECK enum err inspect_path(struct env *env, const char *path,
                                  struct inspect_target *ret_target, struct why *why);
 
 /* --- remarks ---------------------------------------------------------------------------------- */
 
 struct inspect_remark {
-    bool damage; /* else something that went away, or a limit that was met */
+    bool damage; /* else a file that was removed meanwhile, or a limit that was reached */
     const char *text;
 };
 
-/* Each place once. */
+/* Each damaged place is remarked once. */
 struct inspect_remarks {
-    uint64_t damage_count; /* of all, also those left out */
+    uint64_t damage_count; /* includes those left out */
     uint64_t left_out;
     uint32_t count;
     struct inspect_remark items[INSPECT_REMARKS_MAX];
-    uint64_t recent[INSPECT_REMARKS_MAX]; /* hashes of damage that was counted last, in a ring */
+    uint64_t recent[INSPECT_REMARKS_MAX]; /* ring of hashes of the damaged places counted last */
 };
 
 /* --- rankings --------------------------------------------------------------------------------- */
@@ -73,10 +70,10 @@ struct inspect_item {
     uint64_t samples;
     uint64_t blocks;
     uint64_t bytes;
-    uint64_t kinds[LEDGER_KIND_COUNT]; /* of a tenant: samples, as the root says */
+    uint64_t kinds[LEDGER_KIND_COUNT]; /* samples of a tenant, as the root counts them */
 };
 
-/* The largest first; equal ones in the order of the part. */
+/* Sorted, the largest first; equal ones in the order of the part. */
 struct inspect_ranking {
     struct inspect_item *items;
     uint32_t count;
@@ -86,7 +83,7 @@ struct inspect_ranking {
 /* --- a part ----------------------------------------------------------------------------------- */
 
 enum { INSPECT_PAGE_KINDS = 11 };
-/* "times", "values", ...; NULL for a number that no kind has. */
+/* Returns "times", "values", ...; NULL for a number without a kind. */
 const char *inspect_page_word(unsigned kind);
 
 struct inspect_pages {
@@ -103,14 +100,14 @@ enum inspect_form {
     INSPECT_BITS,
     INSPECT_HISTOGRAM_INT,
     INSPECT_HISTOGRAM_FLOAT,
-    INSPECT_UNREADABLE, /* lies in a damaged page */
+    INSPECT_UNREADABLE, /* in a damaged page */
     INSPECT_FORM_COUNT,
 };
-/* "constant", ... */
+/* Returns "constant", ... */
 const char *inspect_form_word(enum inspect_form form);
 
 enum { INSPECT_EXPONENTS = 17, INSPECT_MODES = 4 };
-/* "plain", "delta", "delta of deltas", "line" */
+/* Returns "plain", "delta", "delta of deltas" or "line". */
 const char *inspect_mode_word(unsigned mode);
 
 struct inspect_blocks {
@@ -123,7 +120,7 @@ struct inspect_part_facts {
     uint64_t number;
     uint64_t from_pos;
     uint64_t to_pos;
-    struct time_range time; /* min above max: nothing is in it */
+    struct time_range time; /* min above max if the part is empty */
     uint64_t series;
     uint64_t pairs;
     uint64_t blocks;
@@ -136,12 +133,12 @@ struct inspect_part {
     struct arena arena;
     struct inspect_remarks remarks;
     uint64_t file_bytes;
-    uint64_t end_bytes; /* header and footer */
-    uint64_t
-        unreadable_bytes; /* in no page with a whole header; pages with them are all the file */
+    uint64_t end_bytes;        /* header and footer */
+    uint64_t unreadable_bytes; /* in no page with a whole header; these bytes, the pages and
+                                  end_bytes add up to the file */
     struct inspect_pages pages[INSPECT_PAGE_KINDS];
 
-    bool root_whole; /* else all below is zero */
+    bool root_whole; /* false: all fields below are zero */
     struct inspect_part_facts facts;
 
     uint64_t series;         /* whose rows could be read */
@@ -158,7 +155,7 @@ struct inspect_part {
         uint64_t samples;    /* times in distinct columns */
         uint64_t bytes;      /* encoded */
         uint64_t modes[INSPECT_MODES];
-        bool incomplete; /* there are more columns than are distinguished */
+        bool incomplete; /* there are more columns than can be distinguished */
     } times;
     struct inspect_blocks starts; /* columns of start times */
     uint64_t exemplars;
@@ -175,15 +172,13 @@ struct inspect_part {
     struct inspect_ranking metrics_by_bytes;
     /*
      * Bytes of a series: its encoded values and start times, and the columns of times that no
-     * series before it refers to. So they add up, over series as over metrics.
+     * earlier series uses. So they add up, over series and over metrics.
      */
     struct inspect_ranking by_series;
 };
 
-/*
- * ERR_MISSING: there is none, or it went away. ERR_UNSUPPORTED: of a newer version. ERR_NOMEM,
- * ERR_IO. Damage is no error: see the remarks.
- */
+/* Describes a part; damage becomes remarks. ERR_MISSING: not found, or removed meanwhile.
+ * ERR_UNSUPPORTED: written by a newer version. ERR_NOMEM, ERR_IO. */
 MUST_CHECK enum err inspect_part(const struct inspect_options *options,
                                  const struct inspect_target *target, struct inspect_part *ret_part,
                                  struct why *why);
@@ -193,7 +188,7 @@ void inspect_part_fini(struct inspect_part *part);
 
 const char *inspect_record_word(unsigned type);
 const char *inspect_segment_word(enum wal_segment_state state);
-/* What stands where it ends, in a few words. */
+/* Describes in a few words what follows the last record. */
 const char *inspect_end_word(enum wal_segment_end end);
 
 struct inspect_records {
@@ -201,7 +196,7 @@ struct inspect_records {
     uint64_t record_bytes;  /* with headers and padding */
     uint64_t payload_bytes; /* as stored */
     uint64_t raw_bytes;     /* unpacked */
-    uint64_t packed;        /* how many are */
+    uint64_t packed;        /* records that are compressed */
     uint64_t items;         /* samples, exemplars, series, families, increments */
 };
 
@@ -210,15 +205,15 @@ struct inspect_segment {
     struct inspect_remarks remarks;
     struct wal_inspection log;
     uint64_t header_bytes;
-    uint64_t rest_bytes; /* after the end; records, header, damage and rest are all the file */
-    struct inspect_records types[WAL_TYPE_LAST + 1]; /* 0: unknown ones that may be skipped */
+    uint64_t rest_bytes; /* after the end; records, header, damage and rest add up to the file */
+    struct inspect_records types[WAL_TYPE_LAST + 1]; /* [0]: unknown types, which may be skipped */
     uint64_t commits;
     uint64_t commit_bytes_p50; /* to within 3 % */
     uint64_t commit_bytes_max;
     uint64_t commit_records_max;
     int64_t first_commit_ms;
     int64_t last_commit_ms;
-    struct time_range samples; /* times of samples and exemplars; min above max: none */
+    struct time_range samples; /* times of samples and exemplars; min above max if there are none */
     uint64_t accepted[LEDGER_KIND_COUNT];
 };
 
@@ -238,7 +233,7 @@ struct inspect_live_part {
 
 struct inspect_partition {
     struct time_range time;
-    bool several; /* parts that lie in more than one partition, or hold nothing */
+    bool several; /* parts that span several partitions, or are empty */
     uint64_t parts;
     uint64_t samples[LEDGER_KIND_COUNT];
     uint64_t data_bytes;
@@ -263,12 +258,12 @@ struct inspect_snapshot {
     const char *name;
     bool finished;
     uint32_t parts;
-    uint64_t bytes; /* of its parts: links, which may take no room of their own */
+    uint64_t bytes; /* of its parts, which are hard links and may share their disk space */
 };
 
 struct inspect_file {
-    const char *path; /* below the directory */
-    uint64_t bytes;   /* of a directory: of the files right in it */
+    const char *path; /* relative to the directory */
+    uint64_t bytes;   /* of a directory: the sum of the files directly in it */
 };
 
 struct inspect_dir {
@@ -276,7 +271,7 @@ struct inspect_dir {
     struct inspect_remarks remarks;
     unsigned version; /* 0: FORMAT cannot be read */
     unsigned min_reader;
-    bool manifest_whole; /* else nothing is known of parts, tenants and tombstones */
+    bool manifest_whole; /* false: parts, tenants and tombstones are not known */
     bool has_log;
     uint64_t edit;
     uint64_t store_pos; /* parts cover the log up to here */
@@ -293,11 +288,11 @@ struct inspect_dir {
     uint32_t tombstone_count;
     struct wal_segment_info *segments; /* those of the log first */
     uint32_t segment_count;
-    uint64_t log_end_pos; /* of the newest segment, as far as it was committed */
+    uint64_t log_end_pos; /* after the last commit */
     struct inspect_snapshot *snapshots;
     uint32_t snapshot_count;
     struct inspect_file
-        *others; /* files that the manifest does not name: left over, set aside, or being written */
+        *others; /* files that the manifest does not list: left over, set aside, or being written */
     uint32_t other_count;
 
     uint64_t series; /* summed over parts */
@@ -311,7 +306,8 @@ struct inspect_dir {
     uint64_t other_bytes;
 };
 
-/* ERR_MISSING: no storage. ERR_UNSUPPORTED: of a newer version. */
+/* Describes a storage directory. ERR_MISSING: there is no storage. ERR_UNSUPPORTED: written by a
+ * newer version. */
 MUST_CHECK enum err inspect_dir(const struct inspect_options *options, const char *dir,
                                 struct inspect_dir *ret_dir, struct why *why);
 void inspect_dir_fini(struct inspect_dir *dir);
@@ -323,9 +319,9 @@ MUST_CHECK enum err inspect_dir_remark(struct inspect_dir *dir, bool is_damage, 
 struct inspect_place {
     uint64_t part; /* 0: the log, after what parts cover */
     uint64_t blocks;
-    uint64_t samples[LEDGER_KIND_COUNT]; /* of blocks: whole ones that meet the range */
-    uint64_t bytes;                      /* encoded values and start times; of the log: unknown */
-    uint64_t time_bytes;                 /* of the columns referred to, shared or not */
+    uint64_t samples[LEDGER_KIND_COUNT]; /* of blocks: counts whole blocks that overlap the range */
+    uint64_t bytes;      /* encoded values and start times; 0 for the log, where it is not known */
+    uint64_t time_bytes; /* of the columns of times that its blocks use, shared or not */
     struct time_range time;
     uint64_t forms[INSPECT_FORM_COUNT]; /* blocks */
 };
@@ -344,12 +340,12 @@ struct inspect_series {
     struct inspect_remarks remarks;
     struct inspect_series_item *items; /* in label order: the first `top` */
     uint32_t count;
-    uint64_t series; /* all that match and have something in the range */
+    uint64_t series; /* that match and have samples in the range */
     uint64_t samples[LEDGER_KIND_COUNT];
     uint64_t bytes;
-    uint64_t tombstones;      /* that concern the tenant and the range: what they hide is counted */
+    uint64_t tombstones;      /* of the tenant, overlapping the range; hidden samples are counted */
     uint64_t log_series;      /* that are in the log */
-    bool log_series_left_out; /* there are more: they are in no count */
+    bool log_series_left_out; /* the log has more series, which are not counted */
 };
 
 struct inspect_question {

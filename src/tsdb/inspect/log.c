@@ -1,15 +1,11 @@
-/*
- * log.c - one segment of the log: what wal_inspect() walks, with payloads counted.
- */
+/* log.c - describes one segment of the log: wal_inspect(), with its payloads counted. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "tsdb/inspect/private.h"
 
-/*
- * Sizes of commits, for a median without keeping them: 32 steps for each doubling, so that a step
- * is at most 3 % of what it holds.
- */
+/* Histogram of the sizes of commits, for their median: 32 steps for each doubling, so a step spans
+ * at most 3 % of its sizes. */
 enum { STEPS = 32, STEP_BITS = 5, DOUBLINGS = 40 };
 
 struct sizes {
@@ -26,8 +22,8 @@ sizes_add(struct sizes *s, uint64_t size)
     s->count++;
 }
 
-/* The least of the step that holds the middle one. Row r holds sizes of 2^(r + 5) and up; row 0
- * those below, too. */
+/* Returns the least size of the step that holds the median. Row r holds sizes from 2^(r + 5) on;
+ * row 0 also smaller ones. */
 static uint64_t
 sizes_median(const struct sizes *s)
 {
@@ -49,7 +45,7 @@ struct log_pass {
     struct sizes *sizes;
     struct arena scratch;
     enum err failed; /* of a remark */
-    uint64_t items;  /* of the record at hand */
+    uint64_t items;  /* of the current record */
     uint64_t done_bytes;
 };
 
@@ -106,7 +102,7 @@ note_record(void *context, const struct wal_record_info *info)
     struct inspect_records *to = &x->result->types[type];
     struct record_visitor visitor = {note_series, note_time, note_family, note_ledger, x};
     struct why why;
-    x->items = type < WAL_SERIES || type > WAL_LEDGER; /* the others are one thing */
+    x->items = type < WAL_SERIES || type > WAL_LEDGER; /* a record of another type is one item */
     enum err e = record_walk(record, &visitor, &x->scratch, &why);
     e = remark_if_damage(&x->result->remarks, &x->result->arena, e, &why);
     to->count++;
@@ -162,7 +158,7 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
                    "one of the two copies of its header is damaged");
     }
     if (e || r->remarks.damage_count == 0) return e;
-    /* A server may have given it up while it was read: then nothing is damaged. */
+    /* A server may have released the file while it was read, which is not damage. */
     e = wal_inspect(options->env, target->dir, target->number, options->memory, &nobody, &again,
                     why);
     if (e == ERR_MISSING || (e == OK && again.segment.state == WAL_SEGMENT_BLANK)) {
@@ -215,7 +211,7 @@ segment_try(const struct inspect_options *options, const struct inspect_target *
     return e;
 }
 
-/* What is damaged is looked at twice: commits that came while it was read can look like that. */
+/* A damaged segment is read twice, because a commit that is written meanwhile can look damaged. */
 enum err
 inspect_segment(const struct inspect_options *options, const struct inspect_target *target,
                 struct inspect_segment *ret_segment, struct why *why)

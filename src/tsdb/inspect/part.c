@@ -1,7 +1,7 @@
 /*
- * part.c - one part: first its pages one after another, by their headers and checksums;
- * then what they say, tenant by tenant, in the order of the part. Both passes hold a page or two at
- * a time. A part whose root cannot be read still has its pages explained.
+ * part.c - describes one part: first its pages in file order, by their headers and checksums; then
+ * their content, tenant by tenant, in the order of the part. Both passes keep a page or two in
+ * memory. The pages of a part whose root cannot be read are still described.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -15,52 +15,41 @@ struct page_pass {
     const struct inspect_options *options;
     struct inspect_part *result;
     struct page_source source;
+    enum err failed; /* of a remark */
 };
 
-static enum err
-page_count(struct page_pass *x, uint64_t at, uint64_t *ret_next, struct why *why)
+static void
+page_count(void *context, const struct page_facts *facts)
 {
-    struct page_facts facts;
-    enum page_kind kind;
-    enum err e = page_describe(&x->source, at, &facts, why);
-    if (e) return e;
-    assert((unsigned)facts.kind < INSPECT_PAGE_KINDS);
-    struct inspect_pages *p = &x->result->pages[facts.kind];
+    struct page_pass *x = context;
+    struct inspect_part *r = x->result;
+    uint64_t end = x->source.file_bytes - PART_END_BYTES;
+    assert((unsigned)facts->kind < INSPECT_PAGE_KINDS);
+    struct inspect_pages *p = &r->pages[facts->kind];
     p->count++;
-    p->header_bytes += facts.next - at - facts.stored_bytes;
-    p->stored_bytes += facts.stored_bytes;
-    p->raw_bytes += facts.raw_bytes;
-    *ret_next = facts.next;
-    return page_check(&x->source, at, ret_next, &kind, why);
+    p->header_bytes += PAGE_HEADER_BYTES;
+    p->stored_bytes += facts->stored_bytes;
+    p->raw_bytes += facts->raw_bytes;
+    if (facts->next > end) r->end_bytes -= facts->next - end; /* it reaches into the footer */
+    if (x->options->progress != NULL) {
+        x->options->progress(x->options->context, facts->next, 2 * x->source.file_bytes);
+    }
 }
 
-/* Behind bytes that are no page the next one is searched for. */
-static enum err
-pages_walk(struct page_pass *x, struct why *why)
+static void
+page_damaged(void *context, uint64_t offset, const struct why *why)
 {
-    struct inspect_part *r = x->result;
-    uint64_t at = PART_END_BYTES, end = x->source.file_bytes - PART_END_BYTES;
-    while (at < end) {
-        uint64_t next = at;
-        struct why reason = {""};
-        enum err e = page_count(x, at, &next, &reason);
-        if (e && e != ERR_CORRUPT) {
-            if (why != NULL) *why = reason;
-            return e;
-        }
-        if (e) e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "%s", reason.text);
-        if (e == OK && next == at) {
-            e = page_search(&x->source, at + 1, end, &next, why);
-            r->unreadable_bytes += next - at;
-        }
-        if (e) return e;
-        at = next;
-        if (x->options->progress != NULL) {
-            x->options->progress(x->options->context, at, 2 * x->source.file_bytes);
-        }
-    }
-    if (at > end) r->end_bytes -= at - end; /* a page reaches into what was the footer */
-    return OK;
+    struct page_pass *x = context;
+    (void)offset;
+    enum err e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", why->text);
+    x->failed = err_first(x->failed, e);
+}
+
+static void
+page_skipped(void *context, uint64_t bytes)
+{
+    struct page_pass *x = context;
+    x->result->unreadable_bytes += bytes;
 }
 
 /* --- what is in them -------------------------------------------------------------------------- */
@@ -107,7 +96,7 @@ family_count(void *context, const struct metadata *metadata)
     return OK;
 }
 
-/* Figures that the root gives and the rows do not bear out, where nothing is damaged. */
+/* Remarks counts of the root that differ from the rows, unless damage explains them. */
 static enum err
 compare(struct inspect_part *r, const uint64_t *counted)
 {
@@ -154,6 +143,7 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     if (e == OK) e = path_in(path, sizeof path, dir, "part", why);
     if (e) return e;
     struct page_pass x = {.options = options, .result = r};
+    const struct page_visitor visitor = {page_count, page_damaged, page_skipped, &x};
     x.source = (struct page_source){.cache = cache,
                                     .cache_id = page_cache_new_id(cache),
                                     .part_number = target->number,
@@ -163,7 +153,8 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     if (e == OK) {
         r->file_bytes = x.source.file_bytes;
         r->end_bytes = r->file_bytes < 2 * PART_END_BYTES ? r->file_bytes : 2 * PART_END_BYTES;
-        if (r->file_bytes > 2 * PART_END_BYTES) e = pages_walk(&x, why);
+        if (r->file_bytes > 2 * PART_END_BYTES) e = pages_walk(&x.source, &visitor, why);
+        if (e == OK) e = x.failed;
     }
     page_cache_forget(cache, x.source.cache_id);
     file_close(&x.source.file);

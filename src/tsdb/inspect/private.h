@@ -11,7 +11,7 @@
 
 enum { INSPECT_CACHE_BYTES = 16 * 1024 * 1024 };
 
-/* True if another edit has happened since the manifest was read. */
+/* Returns true if the manifest was edited since it was read. */
 bool inspect_is_edited(const struct inspect_options *options, const char *dir, uint64_t edit);
 
 /* --- remarks ---------------------------------------------------------------------------------- */
@@ -24,7 +24,7 @@ MUST_CHECK enum err remark(struct inspect_remarks *remarks, struct arena *arena,
 MUST_CHECK enum err remark_if_damage(struct inspect_remarks *remarks, struct arena *arena,
                                      enum err e, const struct why *why);
 
-/* A copy that ends with a NUL; NULL if memory is refused. */
+/* Returns a copy that ends with a NUL; NULL if memory is refused. */
 const char *arena_text(struct arena *arena, const char *text);
 
 /* --- rankings --------------------------------------------------------------------------------- */
@@ -36,7 +36,7 @@ struct top_entry {
     struct buf text;
 };
 
-/* The largest of many entries: a heap with the least of them on top. */
+/* Keeps the largest of many entries: a heap with the least of them on top. */
 struct top {
     struct budget *budget;
     struct top_entry *heap;
@@ -47,7 +47,8 @@ struct top {
 
 MUST_CHECK enum err top_init(struct top *top, struct budget *budget, uint32_t capacity);
 void top_fini(struct top *top);
-/* Counts an offer; true if it is among the largest so far: then call top_put(). */
+/* Counts an offer. Returns true if it is among the largest so far, so that the caller calls
+ * top_put(). */
 bool top_offer(struct top *top, uint64_t rank);
 /* Copies the text; tenant is a view that outlives the ranking. ERR_NOMEM, ERR_LIMIT. */
 MUST_CHECK enum err top_put(struct top *top, uint64_t rank, const struct inspect_item *item);
@@ -62,7 +63,7 @@ void inspect_facts(const struct part_info *info, struct inspect_part_facts *ret_
 MUST_CHECK enum err inspect_block(struct part *part, const struct block_ref *block,
                                   enum inspect_form *ret_form, struct codec_facts *ret_values,
                                   struct codec_facts *ret_times, struct why *why);
-/* The size of a file. ERR_MISSING. */
+/* Gets the size of a file. ERR_MISSING. */
 MUST_CHECK enum err inspect_file_bytes(struct env *env, const char *dir, const char *name,
                                        uint64_t *ret_bytes);
 /* Parses "NNNN" or "NNNN.damaged"; false for other names. */

@@ -16,7 +16,7 @@
 enum {
     PAIRS_AT_ONCE = 16 * 1024 * 1024,
     METRICS_MAX = 1024 * 1024,
-    COLUMNS_MAX = 4 * 1024 * 1024, /* 64 MiB, when each is its own */
+    COLUMNS_MAX = 4 * 1024 * 1024, /* 64 MiB if every column is distinct */
     ROWS_PER_LOOK = 1024,
 };
 
@@ -33,7 +33,7 @@ struct row_pass {
     struct part *part;
     struct why *why;
     uint64_t *counted;
-    struct table columns; /* columns of times met so far: 63 bits of a hash of their place */
+    struct table columns; /* columns of times seen so far: 63 bits of a hash of their place */
     struct top tenants, names, pairs, by_series, by_samples, by_bytes, series;
 
     /* The current tenant. */
@@ -45,7 +45,7 @@ struct row_pass {
     uint32_t *window;
     const struct part_name *metric_name; /* NULL if no series has a metric name */
     uint32_t metric_count;
-    struct metric_sum *metrics;   /* by pair */
+    struct metric_sum *metrics;   /* by the number of the pair of __name__ */
     struct metric_sum metricless; /* series without a metric name, and those beyond METRICS_MAX */
     uint64_t name_series;         /* series of the name whose pairs are being ranked */
 };
@@ -187,7 +187,7 @@ metric_of(struct row_pass *x)
     return &x->metricless;
 }
 
-/* The row is read once more, this time with its labels. */
+/* Reads the row again, with its labels, and ranks it. */
 static enum err
 rank_series(struct row_pass *x, uint32_t number, struct inspect_item *item)
 {
@@ -206,9 +206,9 @@ rank_series(struct row_pass *x, uint32_t number, struct inspect_item *item)
     return e ? e : top_put(&x->series, item->bytes, item);
 }
 
-/* UINT32_MAX: there is none that can be found. */
+/* Returns the first row after the page that has a row; UINT32_MAX if it cannot be found. */
 static uint32_t
-row_behind_page(struct row_pass *x, uint32_t number)
+row_after_page(struct row_pass *x, uint32_t number)
 {
     uint64_t offset;
     uint32_t first, next;
@@ -216,7 +216,7 @@ row_behind_page(struct row_pass *x, uint32_t number)
     return e == OK ? next : UINT32_MAX;
 }
 
-/* `ret_next`: the row to go on with; behind a damaged page that of the next one. */
+/* *ret_next is the next row; after a damaged page the first of the next page. */
 static enum err
 count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
 {
@@ -227,7 +227,7 @@ count_row(struct row_pass *x, uint32_t number, uint32_t *ret_next)
     enum err e = row_read(x->rows, number, NULL, &blocks, &count, &reason);
     *ret_next = number + 1;
     if (e == ERR_CORRUPT) {
-        *ret_next = row_behind_page(x, number);
+        *ret_next = row_after_page(x, number);
         return remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", reason.text);
     }
     if (e) return why_set(x->why, e, "%s", reason.text);
@@ -259,14 +259,14 @@ count_rows_again(struct row_pass *x, const struct part_tenant *t)
         enum err e = row_seek(x->rows, number, x->why);
         if (e && e != ERR_CORRUPT) return e;
         if (e == OK) count_pairs(x);
-        number = e == OK ? number + 1 : row_behind_page(x, number);
+        number = e == OK ? number + 1 : row_after_page(x, number);
     }
     return OK;
 }
 
 /* --- labels ----------------------------------------------------------------------------------- */
 
-/* The pairs of the window, in order; a name is ranked with its last. */
+/* Ranks the pairs of the window, in order; a name is ranked with its last pair. */
 static enum err
 rank_window(struct row_pass *x)
 {
@@ -288,7 +288,7 @@ rank_window(struct row_pass *x)
             if (e == OK) {
                 labels_put(&label, (struct label){name->name, buf_bytes(&walk.value)});
                 e = buf_error(&label);
-            } else { /* without its text, if it cannot be read */
+            } else { /* ranked without its text */
                 e = remark_if_damage(&x->result->remarks, &x->result->arena, e, &reason);
                 if (e) why_set(x->why, e, "%s", reason.text);
             }
@@ -309,7 +309,7 @@ rank_window(struct row_pass *x)
     return e;
 }
 
-/* In each of the three rankings; the name is read once. */
+/* Offers a metric to its three rankings; its name is read once. */
 static enum err
 rank_metric(struct row_pass *x, struct value_walk *walk, uint32_t pair, const struct metric_sum *m)
 {
@@ -422,7 +422,7 @@ tenant_inspect(struct row_pass *x, const struct part_tenant *t)
     x->why = &reason;
     arena_init(&arena, x->options->memory, 0, 0);
     enum err e = tenant_begin(x, t, &arena);
-    if (e == ERR_CORRUPT) { /* without its names nothing of the tenant can be reported */
+    if (e == ERR_CORRUPT) { /* nothing of the tenant can be described without its names */
         e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "%s", reason.text);
     } else if (e == OK) {
         e = tenant_count_all(x, t);

@@ -1,7 +1,7 @@
 /*
- * series.c - finds the series of a selector: in which parts they are, in which form, and what of
- * them is only in the log. Parts and log each give their series in label order; equal labels are
- * joined, as select() does, but only the times at the borders are read of the samples.
+ * series.c - finds the series of a selector: their parts, the forms of their blocks, and their
+ * samples that are only in the log. Parts and log each give their series in label order; equal
+ * labels are joined, as select() does. Of samples only times at the borders of the range are read.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 #include "model/labels.h"
 #include "tsdb/inspect/private.h"
 
-/* Label values are asked for in any order, of all parts at once. */
+/* Labels are read from all parts in turns, so the cache holds pages of all. */
 enum { TRIES = 5, SERIES_CACHE_BYTES = 32 * 1024 * 1024 };
-/* Upper limits of series in the log that are distinguished, and of references that are kept. */
+/* At most this many series of the log are distinguished, and references kept. */
 enum { LOG_SERIES_MAX = 100 * 1000, REFS_MAX = 4 * 1024 * 1024 };
 
 /* --- the log ---------------------------------------------------------------------------------- */
@@ -30,17 +30,15 @@ struct log_list {
     uint32_t capacity;
 };
 
-/*
- * The log defines every series before it uses it, also those of which parts hold all there is. So
- * it is walked twice: first a selected series is just a reference, until it has a sample; then
- * those that have get their labels.
- */
+/* The log defines every series before its samples, also series whose samples are all in parts. So
+ * it is walked twice: the first walk keeps references of selected series, and counts their samples;
+ * the second keeps the labels of those with samples. */
 struct series_log_pass {
     const struct inspect_question *question;
     uint64_t store_pos;
     struct inspect_series *result;
     struct log_list *list;
-    struct record_refs refs; /* those selected: 0, or 1 + the place in `list` */
+    struct record_refs refs; /* selected series: 0, or 1 + the index in `list` */
     bool labelling;          /* the second walk */
     struct arena scratch;
     struct arena arena;
@@ -116,7 +114,7 @@ static void
 note_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 {
     struct series_log_pass *x = context;
-    if (pos + bytes <= x->store_pos || x->labelling) return; /* parts have it, or it was reported */
+    if (pos + bytes <= x->store_pos || x->labelling) return; /* it is in parts, or was reported */
     enum err e = remark(&x->result->remarks, &x->result->arena, REMARK_DAMAGE, "%s", text);
     x->failed = err_first(x->failed, e);
 }
@@ -189,14 +187,6 @@ log_list_read(const struct inspect_options *options, const char *dir,
     } else if (e == OK && x.segment_count == 0 && manifest_has_log(manifest)) {
         e = remark(&result->remarks, &result->arena, REMARK_DAMAGE, "no log segments found");
     }
-    if (e == OK && x.segment_count > 0) {
-        /* Where the newest segment ends nobody says: but often parts have all of it. */
-        static const struct wal_inspector nobody = {0};
-        struct wal_inspection look;
-        struct wal_segment_info *newest = &x.segments[x.segment_count - 1];
-        e = wal_inspect(options->env, path, newest->number, budget, &nobody, &look, &reason);
-        if (e == OK) newest->end_pos = look.end_pos;
-    }
     if (e == OK) e = segments_walk(&x, options, path, &reason);
     x.labelling = true;
     if (e == OK && ret_list->count > 0) e = segments_walk(&x, options, path, &reason);
@@ -205,7 +195,7 @@ log_list_read(const struct inspect_options *options, const char *dir,
     arena_fini(&x.arena);
     record_refs_fini(&x.refs);
     if (e) return e;
-    /* A definition that was there for the first walk may be gone for the second. */
+    /* A definition may be removed between the two walks. */
     uint32_t kept = 0;
     for (uint32_t i = 0; i < ret_list->count; i++) {
         if (ret_list->items[i].labels.at != NULL) ret_list->items[kept++] = ret_list->items[i];
@@ -335,7 +325,7 @@ widen(struct time_range *to, int64_t min_ms, int64_t max_ms)
     if (max_ms > to->max_ms) to->max_ms = max_ms;
 }
 
-/* A block that begins before the range or ends behind it: which of its times lie within. */
+/* Counts the times of a block within the range, if the block begins before or ends after it. */
 static enum err
 block_cut(struct series_pass *x, struct part *part, const struct block_ref *b,
           struct inspect_place *to, uint32_t *ret_count)
@@ -436,7 +426,7 @@ static enum err
 series_walk(struct series_pass *x)
 {
     for (;;) {
-        /* The least labels of all; empty: all are at their end. */
+        /* The least labels of all sources; empty if all are at their end. */
         struct bytes labels = {NULL, 0};
         if (x->log_at < x->log.count) labels = x->log.items[x->log_at].labels;
         for (uint32_t i = 0; i < x->source_count; i++) {
@@ -513,7 +503,7 @@ series_try(const struct inspect_options *options, const char *dir,
     arena_init(&x.arena, options->memory, 0, 0);
     buf_init(&x.labels, options->memory, PAGE_BYTES_MAX);
     e = series_look(&x);
-    /* Damage to a log that has moved on, or to parts that were replaced, is none. */
+    /* Damage to released segments or replaced parts does not count. */
     *ret_again = (x.missing || r->remarks.damage_count > 0) && (e == OK || e == ERR_MISSING) &&
                  inspect_is_edited(options, dir, x.manifest.edit);
     for (uint32_t i = 0; i < x.source_count; i++) {
@@ -545,7 +535,7 @@ inspect_series(const struct inspect_options *options, const char *dir,
     for (int tries = 1; again; tries++) {
         memset(&r, 0, sizeof r);
         e = series_try(options, dir, question, cache, &r, &again, why);
-        /* Damage is looked at twice: commits that came meanwhile can look like that in the log. */
+        /* A damaged log is read twice: a commit that is being written can look damaged. */
         again = (again || (e == OK && tries == 1 && r.remarks.damage_count > 0)) && tries < TRIES;
         if (e || again) inspect_series_fini(&r);
     }

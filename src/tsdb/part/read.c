@@ -638,28 +638,36 @@ part_metadata(struct part *p, const struct part_tenant *t,
     return e;
 }
 
-/* After a page whose header is damaged the next page is searched for. */
 enum err
-part_verify(struct part *p, void (*each)(void *context, uint64_t offset, const struct why *why),
+pages_walk(struct page_source *source, const struct page_visitor *v, struct why *why)
+{
+    uint64_t at = PART_END_BYTES, end = source->file_bytes - PART_END_BYTES;
+    enum err e = OK;
+    while (at < end && e == OK) {
+        struct page_facts facts = {.next = at};
+        struct why reason = {""};
+        if (v->page != NULL) e = page_describe(source, at, &facts, &reason);
+        if (e == OK && v->page != NULL) v->page(v->context, &facts);
+        if (e == OK) e = page_check(source, at, &facts.next, &facts.kind, &reason);
+        if (e == ERR_CORRUPT) {
+            v->damaged(v->context, at, &reason);
+            e = OK;
+        } else if (e && why != NULL) {
+            *why = reason;
+        }
+        if (e == OK && facts.next == at) { /* the header is damaged: search for the next page */
+            e = page_search(source, at + 1, end, &facts.next, why);
+            if (e == OK && v->skipped != NULL) v->skipped(v->context, facts.next - at);
+        }
+        at = facts.next;
+    }
+    return e;
+}
+
+enum err
+part_verify(struct part *p, void (*damaged)(void *context, uint64_t offset, const struct why *why),
             void *context, struct why *why)
 {
-    uint64_t at = PART_END_BYTES, end = p->source.file_bytes - PART_END_BYTES;
-    while (at < end) {
-        uint64_t next = at;
-        enum page_kind kind;
-        struct why reason = {""};
-        enum err e = page_check(&p->source, at, &next, &kind, &reason);
-        if (e == ERR_CORRUPT) {
-            each(context, at, &reason);
-        } else if (e) {
-            if (why != NULL) *why = reason;
-            return e;
-        }
-        if (next == at) {
-            e = page_search(&p->source, at + 1, end, &next, why);
-            if (e) return e;
-        }
-        at = next;
-    }
-    return OK;
+    const struct page_visitor visitor = {.damaged = damaged, .context = context};
+    return pages_walk(&p->source, &visitor, why);
 }

@@ -86,6 +86,20 @@ MUST_CHECK enum err part_directory_search(struct part *part, struct directory *d
                                           uint32_t first, uint32_t end, struct bytes value,
                                           uint32_t *ret_number, struct why *why);
 
+/* Callbacks of a walk over the pages of a part, in the order of the file. */
+struct page_visitor {
+    /* For each page with a whole header. May be NULL. */
+    void (*page)(void *context, const struct page_facts *facts);
+    /* For each page that is not whole, after page() if its header is. */
+    void (*damaged)(void *context, uint64_t offset, const struct why *why);
+    /* For bytes after a damaged header, up to the next header. May be NULL. */
+    void (*skipped)(void *context, uint64_t bytes);
+    void *context;
+};
+/* Reads and checks every page. ERR_IO, ERR_NOMEM. */
+MUST_CHECK enum err pages_walk(struct page_source *source, const struct page_visitor *visitor,
+                               struct why *why);
+
 /* --- row_stats.c ------------------------------------------------------------------------------ */
 
 /* Reads the statistics of a block of floats, whose `count` is set, from the columns of its group.

@@ -1,28 +1,29 @@
 /*
  * identity.c - see identity.h.
  *
- * A witness is an empty file. IDENTITY holds the id and, of the witness, what no copy has: the
- * number of its inode and when it was born; the same of the directory, which hard links to all its
- * files do not have. Who copies, unpacks or synchronises a directory makes files that differ in at
- * least one of them; who moves it (rename), mounts it elsewhere or changes its owner does not.
- * (Where a file system knows no birth, the time of the last change stands for it, and a new owner
- * makes a new id.) While the log grows another witness takes turns with the first, so an older copy
- * that is written over the directory file by file finds neither its own witness nor, where files
- * that seem unchanged are left alone, an IDENTITY of its time.
+ * A witness is an empty file. IDENTITY holds the id and facts of the witness that no copy has: its
+ * inode number and its birth time; also those of the directory, which hard links to all its files
+ * do not share. Copying, unpacking or synchronising a directory makes files that differ in at least
+ * one of them; moving it (rename), mounting it elsewhere or changing its owner does not. (On a file
+ * system without birth times the time of the last change is used, and a new owner makes a new id.)
+ * While the log grows, two witnesses take turns. So if an older copy is written over the directory
+ * file by file, its IDENTITY names a witness that is gone; if files that seem unchanged are not
+ * written, the newer IDENTITY stays, which names a longer log.
  *
- *     make the other witness --> IDENTITY that names it, written beside and renamed
- *         --> remove the first
+ *     make the other witness --> IDENTITY that names it, written beside and renamed --> remove the
+ *                                                                                       first
  *
- * The rename is what counts: a crash before it leaves the witness that IDENTITY names untouched, so
- * there is no moment at which the directory would not be recognised. What a power loss takes of the
- * renewals, which are not all synced, at worst makes it unknown, and that costs a new id.
+ * The rename decides: a crash before it leaves the witness that IDENTITY names untouched, so the
+ * directory is recognised at any moment. Renewals are not all synced; a power loss that reverts one
+ * makes the directory unknown at worst, which costs a new id.
  *
- * Only what restores single files (the log without IDENTITY) is seen by none of this: so IDENTITY
+ * Witnesses do not detect that single files are restored (the log without IDENTITY): so IDENTITY
  * also has the position that the log had reached. A volume that is rolled back as a whole is not
- * seen at all: destinations have to refuse to overwrite.
+ * detected: destinations have to refuse to overwrite.
  *
  * Considered: a new id at each start, without any witness. Then a restored directory could not be
- * told from a restart, and files that grow elsewhere would be cut to what the copy knows of them.
+ * distinguished from a restart, and files that grow elsewhere would be cut to what the copy knows
+ * of them.
  */
 #include "tsdb/store/identity.h"
 
@@ -83,7 +84,7 @@ static enum err
 read_file(struct identity *x, struct why *why)
 {
     char path[PATH_BYTES];
-    uint8_t bytes[4 * SIZE_BYTES]; /* what a newer version appended is left alone */
+    uint8_t bytes[4 * SIZE_BYTES]; /* a newer version may append more */
     struct file file;
     size_t size = 0;
     enum err e = path_join(path, sizeof path, x->dir, NAME);
@@ -109,7 +110,7 @@ know_births(const struct file_facts *was, const struct file_facts *is)
     return was->born_ns != 0 && is->born_ns != 0;
 }
 
-/* True if witness and directory are the same as before. */
+/* Compares witness and directory with those of the last run. ERR_CORRUPT: they differ. */
 static enum err
 look_at_witness(const struct identity *x, struct why *why)
 {
@@ -138,7 +139,7 @@ remove_witness(struct identity *x, unsigned slot, struct why *why)
     return e ? e : env_unlink(x->env, path, why);
 }
 
-/* A witness that has never been one; in place of what a renewal left that failed. */
+/* Makes a new witness, replacing what a failed renewal left. */
 static enum err
 make_witness(struct identity *x, unsigned slot, bool synced, struct file_facts *ret_facts,
              struct why *why)
@@ -155,7 +156,7 @@ make_witness(struct identity *x, unsigned slot, bool synced, struct file_facts *
     return e ? e : env_facts(x->env, path, ret_facts, why);
 }
 
-/* As env_write_whole(), but the name may be durable later: what was there before is as good. */
+/* Like env_write_whole(), but without a sync of the directory: the older file is valid, too. */
 static enum err
 write_file(struct identity *x, struct bytes content, struct why *why)
 {
@@ -203,7 +204,7 @@ renew(struct identity *x, bool synced, struct why *why)
     e = synced ? env_write_whole(x->env, x->dir, NAME, content, why) : write_file(x, content, why);
     if (e) return e;
     *x = next;
-    /* Else an IDENTITY that is put back alone would find it. */
+    /* Otherwise an older IDENTITY that is restored alone would find it. */
     return remove_witness(x, x->slot ^ 1, why);
 }
 
@@ -218,7 +219,7 @@ note_log(struct identity *x, struct identity_log log)
     memcpy(x->totals, log.totals, sizeof x->totals);
 }
 
-/* True if the log is the same as before, and not shorter. */
+/* Compares the log with that of the last run. ERR_CORRUPT: it is another one, or shorter. */
 static enum err
 look_at_log(const struct identity *x, struct identity_log log, struct why *why)
 {
@@ -250,7 +251,7 @@ identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
 {
     static const uint8_t none[WAL_LOG_ID_BYTES];
     struct identity x = {.env = env, .dir = dir};
-    if (memcmp(damage->log_id, none, sizeof none) == 0) return; /* that is another matter */
+    if (memcmp(damage->log_id, none, sizeof none) == 0) return; /* no segments: judged elsewhere */
     bool same = read_file(&x, NULL) == OK && look_at_witness(&x, NULL) == OK &&
                 memcmp(x.log_id, damage->log_id, sizeof x.log_id) == 0;
     if (!same || x.end_pos < damage->end_pos) return;
@@ -287,7 +288,7 @@ finding_of(enum err e)
         return IDENTITY_FIRST;
     case ERR_CORRUPT:
         return IDENTITY_CHANGED;
-    default: /* it may be readable again, or by others: it is left alone */
+    default: /* the file may be readable later, so it is kept */
         return IDENTITY_UNKEPT;
     }
 }
@@ -303,9 +304,10 @@ identity_open(struct identity *x, struct env *env, const char *dir, struct ident
     x->finding = finding_of(recognise(x, log, ret_reason));
     if (x->finding != IDENTITY_SAME) memcpy(x->id, fresh, sizeof fresh);
     note_log(x, log);
-    x->renewed_ns = env_monotonic_ns(env) - IDENTITY_RENEW_MS * NS_PER_MS; /* soon */
+    x->renewed_ns =
+        env_monotonic_ns(env) - IDENTITY_RENEW_MS * NS_PER_MS; /* renewed by the next call */
     if (x->finding == IDENTITY_UNKEPT) return OK;
-    /* An id that an older copy of this directory could have, too, is not used. */
+    /* The id must be durable before it is used: otherwise an older copy could have the same id. */
     x->kept = renew(x, true, ret_reason) == OK;
     if (x->kept) return OK;
     x->finding = IDENTITY_UNKEPT;
@@ -322,6 +324,6 @@ identity_renew(struct identity *x, struct identity_log log, struct why *why)
     x->renewed_ns = now_ns;
     note_log(x, log);
     enum err e = renew(x, false, why);
-    if (e) x->end_pos = 0; /* once more, whether the log grows or not */
+    if (e) x->end_pos = 0; /* the next call writes it again, even if the log does not grow */
     return e;
 }

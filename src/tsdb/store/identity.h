@@ -1,10 +1,10 @@
 /*
- * identity.h - private to store/: the id under which a storage directory gives names to what
- * leaves it (objects in a bucket, files elsewhere), and whether the directory is still the one that
- * was last open under that id. Format: docs/format/manifest.md.
+ * identity.h - private to store/: the id of a storage directory, which is part of the names of
+ * objects in buckets and of files elsewhere, and whether the directory is the one that was last
+ * open under that id. Format: docs/format/manifest.md.
  *
- * A directory that was put back from an older copy goes on at an older position of its log. Were it
- * to use the id of before, names made of id and position would come again for other content.
+ * A directory that is restored from an older copy continues at an older position of its log. With
+ * the same id, names made of id and position would be used again, for other content.
  *
  * Threads: one at a time.
  */
@@ -19,7 +19,7 @@ enum { IDENTITY_BYTES = 16, IDENTITY_RENEW_MS = 5000 };
 enum identity_finding {
     IDENTITY_SAME,    /* it is the directory that was last open under this id */
     IDENTITY_FIRST,   /* it has had no id so far */
-    IDENTITY_CHANGED, /* it is another one, or that is not known: the id is new */
+    IDENTITY_CHANGED, /* it is another directory, or that is not known: the id is new */
     IDENTITY_UNKEPT,  /* the id could not be written: it is new, and of this run only */
 };
 
@@ -29,21 +29,21 @@ struct identity {
     uint8_t id[IDENTITY_BYTES];
     enum identity_finding finding;
     bool kept;
-    uint8_t log_id[WAL_LOG_ID_BYTES];   /* all zero: there was no log yet */
-    uint64_t end_pos;                   /* of the log, as told last */
-    uint64_t totals[LEDGER_KIND_COUNT]; /* what it had accepted up to there */
+    uint8_t log_id[WAL_LOG_ID_BYTES];   /* all zero if there was no log */
+    uint64_t end_pos;                   /* of the log, at the last renewal */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to there */
     bool totals_known;
     unsigned slot;             /* of the witness */
-    struct file_facts witness; /* as it was made */
+    struct file_facts witness; /* when it was made */
     struct file_facts place;   /* of the directory */
     int64_t renewed_ns;
 };
 
-/* Where the log is. */
+/* The position and totals of the log. */
 struct identity_log {
-    const uint8_t *id; /* WAL_LOG_ID_BYTES; NULL: there is none yet */
+    const uint8_t *id; /* WAL_LOG_ID_BYTES; NULL if there is no log so far */
     uint64_t end_pos;
-    uint64_t totals[LEDGER_KIND_COUNT]; /* what it accepted up to there */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to there */
 };
 
 /*
@@ -73,7 +73,7 @@ MUST_CHECK enum err identity_renew(struct identity *identity, struct identity_lo
 void identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
                             const uint64_t *from_totals, struct wal_damage *damage);
 
-/* Reads the file as verify does. ERR_MISSING; ERR_CORRUPT; ERR_UNSUPPORTED; ERR_IO. */
+/* Checks the file, for verify. ERR_MISSING, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IO. */
 MUST_CHECK enum err identity_check(struct env *env, const char *dir, struct why *why);
 
 #endif

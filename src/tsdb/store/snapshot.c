@@ -1,14 +1,15 @@
 /*
- * snapshot.c - a storage directory of its own out of hard links: the parts that live, a manifest
- * that names them, the files of rules, and no log. Nothing is copied, and nobody waits longer than
- * the links take.
+ * snapshot.c - makes a snapshot, a storage directory of hard links: the live parts, a manifest that
+ * lists them, the files of rules, and no log. Nothing is copied, and writers wait only while links
+ * are made.
  *
- * The state of rules says what has been recorded, so it is linked first, then the head is flushed:
- * all that the state says is in the parts. The state may be replaced meanwhile.
+ * The state of rules says which evaluations are recorded, so it is linked first, then the head is
+ * flushed: then the parts have all results that the state covers. The state may be replaced
+ * meanwhile.
  *
- * It is built beside (NAME.tmp) and renamed when all of it is durable. Parts never change, and
- * files of rules are replaced, never written to, so the links stay true; their bytes go from disk
- * when the last of their names does.
+ * A snapshot is built as NAME.tmp and renamed when all of it is durable. Parts never change, and
+ * files of rules are replaced, never written to, so the links stay valid; their disk space is freed
+ * with the last of their names.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 
 struct snapshot {
     struct tsdb *db;
-    char dir[300]; /* while it is built */
+    char dir[300]; /* NAME.tmp, where it is built */
     char parts[320];
     struct why *why;
 };
@@ -76,7 +77,8 @@ link_state(struct snapshot *x)
     return e == OK || e == ERR_MISSING ? OK : why_set(x->why, e, "%s", looking.text);
 }
 
-/* All files but the state and unfinished ones; one that is removed meanwhile is left out. */
+/* Links a file of rules, but not the state or an unfinished file; one removed meanwhile is skipped.
+ */
 static enum err
 link_rules_file(void *context, const char *name, bool is_dir)
 {
@@ -104,7 +106,7 @@ link_rules(struct snapshot *x)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-/* Parts, positions and totals of one moment. */
+/* Links the parts, and writes the positions and totals, of one moment. */
 static enum err
 link_parts(struct snapshot *x)
 {
@@ -144,7 +146,7 @@ build(struct snapshot *x, enum err (*flush)(void *context, struct why *why), voi
     return e ? e : env_syncdir(env, x->dir, x->why);
 }
 
-/* Time for people, and 64 bits for those who are quick. */
+/* The name has the time, for people, and 64 random bits, for snapshots of the same second. */
 static enum err
 make_name(struct tsdb *db, char *to)
 {

@@ -1,6 +1,6 @@
 /*
- * stats.c - what is shown of a store: numbers, accounts of tenants, budgets, what has most series.
- * Nothing is handed to a caller under a lock.
+ * stats.c - numbers of a store, ledgers of tenants, budgets, and rankings of names by series.
+ * Callers get nothing under a lock.
  */
 #include <stdlib.h>
 
@@ -100,7 +100,7 @@ tsdb_arrivals(struct tsdb *db, struct bytes tenant)
     return head_arrivals(&db->head, tenant);
 }
 
-/* Tenants never go, and keep their order: only the numbers must be copied under the lock. */
+/* Tenants are never removed, and keep their order, so only numbers are copied under the lock. */
 void
 tsdb_ledgers(struct tsdb *db,
              void (*each)(void *context, struct bytes tenant, const struct ledger *ledger),
@@ -114,11 +114,9 @@ tsdb_ledgers(struct tsdb *db,
         lock_take(&db->head.lock);
         for (count = 0; count < LEDGERS_AT_ONCE && done + count < db->head.tenant_count; count++) {
             copies[count].name = db->head.tenants[done + count]->name;
-            /*
-             * What a tenant's account is for good: without commits that may still be taken back, so
-             * that no count ever goes down; with what is stored and pending as it is there, and not
-             * as it should be.
-             */
+            /* The final account of a tenant: without commits that may still be undone, so that no
+             * count decreases; stored and pending samples as they are counted, not as they should
+             * be. */
             const struct tenant *t = db->head.tenants[done + count];
             struct ledger l = t->total;
             for (unsigned slot = 0; slot < 2; slot++) {
@@ -169,7 +167,7 @@ tsdb_parts(struct tsdb *db, void (*each)(void *context, const struct tsdb_part *
 
 /* --- what there is most of -------------------------------------------------------------------- */
 
-/* A heap of the biggest so far, the least of them first. */
+/* An entry of a heap of the largest so far, whose top is the least. */
 struct ranked {
     uint64_t count;
     uint32_t id; /* of a name or a pair */
@@ -214,7 +212,7 @@ rank_names(const struct registry *r, const struct registry_tenant *t, struct ran
     }
 }
 
-/* The text shown for a name or a pair; `at` is NULL if memory is refused. */
+/* Returns the text of a name or a pair; `at` is NULL if memory is refused. */
 static struct bytes
 shown_name(const struct registry *r, enum tsdb_ranking ranking, uint32_t id, struct arena *arena)
 {
@@ -239,7 +237,7 @@ compare_cardinality(const void *a, const void *b)
     return bytes_compare(x->name, y->name);
 }
 
-/* Only the chosen ones are copied under the lock. */
+/* Only the texts of the result are copied under the lock. */
 enum err
 tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_t max,
          struct tsdb_top *ret)

@@ -1,9 +1,9 @@
 /*
- * sweep.c - directories in parts/ that the manifest does not name. A crash leaves them behind:
- * parts that were being written, that were finished and not yet named, or that others have
- * replaced. All of those hold nothing that is not elsewhere, and go. A whole part of which that
- * cannot be shown was put there by somebody: it is renamed to NUMBER.unnamed, and left.
- * NUMBER.lost says that a part was given up: when the manifest has forgotten it, it goes.
+ * sweep.c - removes directories in parts/ that the manifest does not list. A crash leaves parts
+ * that were being written, that were finished and not listed so far, or that others replaced. Their
+ * samples are elsewhere, so they are removed. A whole part whose samples may not be elsewhere was
+ * put there by an operator: it is renamed to NUMBER.unnamed and kept. NUMBER.lost marks a part that
+ * was given up; it is removed when the manifest no longer mentions the part.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +18,9 @@ struct parts_sweep {
 };
 
 /*
- * Replaced: a live part covers its stretch of the log. An output that was not named: live parts
- * begin and end where it does. A flush that was not named: the log still has what it holds.
+ * Returns true if the samples of a part are elsewhere too: a live part covers its range of the log
+ * (it was replaced), live parts begin and end where it does (an output that was not listed), or the
+ * log still has its range (a flush that was not listed).
  */
 static bool
 is_elsewhere(const struct parts_sweep *s, const struct part_info *info)

@@ -1,18 +1,15 @@
 /*
- * verify.c - walks every checksum of a directory at rest, decodes every block, and recounts the
- * ledger: what is stored from the parts, what is pending from the log, the rest from the saved
- * totals.
+ * verify.c - checks every checksum of a directory at rest, decodes every block, and recounts the
+ * ledger: stored samples from the parts, pending ones from the log, the rest from the saved totals.
  *
- * Damage is told and counted, and the walk goes on with what is next: a page, a block, a row, a
- * tenant, a part, a record. Only what says nothing of the data ends it: an I/O error, no memory, a
- * newer version. The two halves do not trust each other: part_verify() reads pages in file order,
- * then rows are read as queries read them, so a page that is whole but makes no sense is found,
- * too.
+ * Damage is reported and counted, and the check continues with the next page, block, row, tenant,
+ * part or record. Only errors that are not about the data end it: I/O, memory, a newer version. Two
+ * passes check each part independently: part_verify() reads pages in file order; then rows are read
+ * as queries read them, which finds pages that are whole but make no sense.
  *
- * Memory is that of a block, of names of labels and tenants, and of one number for each reference
- * of the log. Rows are compared by the numbers of their pairs, which ascend with labels:
- * to make the labels of each row took 103 s instead of 4 for 5 million series with a label of their
- * own.
+ * Memory: a block, the names of labels and tenants, and one number for each reference of the log.
+ * Rows are compared by the numbers of their pairs, which ascend with labels: making the labels of
+ * each row took 103 s instead of 4 s for 5 million series with a label of their own.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,7 +23,7 @@ enum { CACHE_BYTES = 16 * 1024 * 1024 };
 
 struct recount {
     struct bytes name;
-    struct ledger totals; /* saved, and what the log adds */
+    struct ledger totals; /* saved totals, with changes from the log */
     uint64_t stored[LEDGER_KIND_COUNT];
     uint64_t pending[LEDGER_KIND_COUNT];
 };
@@ -46,7 +43,7 @@ struct verify {
     uint32_t tenant_count;
     uint32_t tenant_capacity;
     struct table tenant_table; /* by hash of the name */
-    struct record_refs owners; /* which tenant's series a reference of the log is */
+    struct record_refs owners; /* the tenant of each reference of the log */
     uint64_t orphans;
     struct why *why;
 };
@@ -68,7 +65,7 @@ report_damage(struct verify *v, const char *text)
     report_line(v, "damaged: %s", text);
 }
 
-/* The same of what lies in a part. */
+/* Reports damage, with its part and tenant. */
 static void
 report_damage_of(struct verify *v, struct part *part, const struct part_tenant *t, const char *text)
 {
@@ -257,7 +254,7 @@ verify_part(struct verify *v, const struct manifest_part *named)
     return e;
 }
 
-/* A part that was put aside is missing as long as it is. */
+/* Reports a part that was set aside: its samples are missing. */
 static enum err
 report_aside(void *context, const char *name, bool is_dir)
 {
@@ -353,7 +350,7 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
     const char *word = ledger_kind_word(k);
     uint64_t pending = ledger_should_pend(&t->totals, k);
     const char *verdict = "balanced";
-    /* A part that was put aside and has come back is counted when the store is opened. */
+    /* A part that was set aside and is readable again is counted when the store is opened. */
     uint64_t back = t->stored[k] > t->totals.stored[k] ? t->stored[k] - t->totals.stored[k] : 0;
     if (back > t->totals.count[k][LEDGER_DAMAGED]) back = 0;
     if (back > 0) verdict = "balanced, counting damaged samples that were recovered as stored";

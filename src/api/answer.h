@@ -1,0 +1,46 @@
+/*
+ * answer.h - answers that all families of routes share: errors as statuses, and JSON in Prometheus'
+ * envelope.
+ */
+#ifndef API_ANSWER_H
+#define API_ANSWER_H
+
+#include "api/queues.h"
+#include "base/json.h"
+
+#define RETRY_AFTER_S "2"
+
+/* The kind of request that failed; some errors have another status for some kinds. */
+enum purpose { FOR_ANYTHING, FOR_WRITE, FOR_QUERY };
+
+/* The status for an error, 204 for OK, and the errorType that Prometheus has for it. */
+unsigned status_of(enum purpose purpose, enum err e);
+const char *problem_type_of(enum purpose purpose, enum err e);
+/* Replies with a short plain text; 503 gets Retry-After. */
+void reply_error(struct http_request *request, enum purpose purpose, enum err e,
+                 const struct why *why);
+/* The same in Prometheus' envelope. */
+void reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
+                      const struct why *why);
+void reply_problem(struct http_request *request, unsigned status, const char *type,
+                   const char *text);
+/* Replies with a sentence made for this request, cut at SENTENCE_BYTES_MAX. */
+enum { SENTENCE_BYTES_MAX = 64 * 1024 };
+void reply_sentence(struct http_request *request, unsigned status, const char *type,
+                    struct bytes sentence);
+/* Replies with the error of read_asked() or of a later step; `error` may describe it. False: there
+ * was no error, and no reply. */
+bool reply_refusal(struct http_request *request, unsigned refused, enum err e,
+                   const struct buf *error, const struct why *why);
+void reply_json(struct http_request *request, unsigned status, const struct buf *text);
+/*
+ * Sends a piece of a long answer of status 200 and clears `text`, unless the query has to end. The
+ * first piece begins the stream and sets *begun: the caller then ends it.
+ */
+MUST_CHECK enum err reply_piece(struct api *api, enum queue_name queue,
+                                struct http_request *request, struct query_control *control,
+                                struct buf *text, bool *begun, struct why *why);
+/* Begins the document of a success; the caller writes the value of its "data" next. */
+void success_begin(struct json *j, struct buf *text);
+
+#endif

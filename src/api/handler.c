@@ -1,0 +1,119 @@
+/* handler.c - see handler.h. */
+#include "api/handler.h"
+
+#include "api/answer.h"
+#include "api/request/form.h"
+#include "model/tenant_name.h"
+#include "views/tenants.h"
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+static unsigned
+name_tenant(const struct api *api, struct http_request *request,
+            enum err (*check)(struct bytes name, struct why *why), struct bytes *ret_tenant,
+            struct why *why)
+{
+    if (!api->options.tenancy) {
+        *ret_tenant = bytes_of_text("anonymous");
+        return 0;
+    }
+    const char *name = http_header(request, "X-Scope-OrgID");
+    if (name == NULL || name[0] == '\0') {
+        why_set(why, ERR_INPUT, "missing header X-Scope-OrgID");
+        return 401;
+    }
+    if (http_header_count(request, "X-Scope-OrgID") > 1) {
+        /* If a proxy adds the header, the first is the client's own. */
+        why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
+        return 400;
+    }
+    enum err e = check(bytes_of_text(name), why);
+    if (e) {
+        why_prefix(why, e, "invalid X-Scope-OrgID");
+        return 400;
+    }
+    *ret_tenant = bytes_of_text(name);
+    return 0;
+}
+
+unsigned
+tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
+             struct why *why)
+{
+    return name_tenant(api, request, tenants_check, ret_tenant, why);
+}
+
+enum err
+read_asked(const struct api *api, struct http_request *request, struct budget *budget,
+           struct form *ret_form, struct bytes *ret_tenant, unsigned *ret_refused, struct why *why)
+{
+    *ret_form = (struct form){.request = request};
+    *ret_refused = tenant_named(api, request, ret_tenant, why);
+    if (*ret_refused != 0) return OK;
+    enum err e = form_read(request, budget, ret_form, why);
+    if (e) return e;
+    *ret_tenant = arena_copy(&ret_form->arena, *ret_tenant);
+    return ret_tenant->at == NULL ? why_set(why, ERR_NOMEM, "not enough memory for the query") : OK;
+}
+
+unsigned
+one_tenant_named(const struct api *api, struct http_request *request, struct bytes *ret_tenant,
+                 struct why *why)
+{
+    return name_tenant(api, request, tenant_name_check, ret_tenant, why);
+}
+
+static bool
+is_named(struct http_request *request, unsigned refused, const struct why *why)
+{
+    if (refused != 0) reply_problem(request, refused, "bad_data", why->text);
+    return refused == 0;
+}
+
+bool
+tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant)
+{
+    struct why why;
+    return is_named(request, tenant_named(api, request, ret_tenant, &why), &why);
+}
+
+bool
+one_tenant_of(const struct api *api, struct http_request *request, struct bytes *ret_tenant)
+{
+    struct why why;
+    return is_named(request, one_tenant_named(api, request, ret_tenant, &why), &why);
+}
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+struct api_limits
+api_limits_now(struct api *api)
+{
+    lock_take(&api->lock);
+    struct api_limits limits = api->limits;
+    lock_drop(&api->lock);
+    return limits;
+}
+
+static bool
+is_client_gone(void *request)
+{
+    return http_gone(request);
+}
+
+void
+query_control_begin(struct api *api, struct http_request *request, struct budget *budget,
+                    struct query_control *ret)
+{
+    struct env *env = api->options.env;
+    struct api_limits limits = api_limits_now(api);
+    ret->env = env;
+    ret->budget = budget;
+    ret->deadline_ns = env_monotonic_ns(env) + limits.read_timeout_ns;
+    ret->is_gone = is_client_gone;
+    ret->gone_context = request;
+    ret->all_canceled = &api->reads_canceled;
+    ret->series_max = limits.read_series_max;
+    ret->bytes_max = limits.read_bytes_max;
+    ret->names = &limits_of_reads;
+}

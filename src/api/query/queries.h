@@ -1,0 +1,50 @@
+/* queries.h - queries that run, and the costs of recent ones. Threads: any. */
+#ifndef API_QUERY_QUERIES_H
+#define API_QUERY_QUERIES_H
+
+#include "api/query/query.h"
+
+/* A query that runs. Its thread sets all fields but the first two before queries_begin(); memory
+ * that it views stays until queries_end(). */
+struct active_query {
+    struct active_query *next, *before; /* guarded by the lock of the api */
+    uint64_t id;                        /* the same */
+    struct bytes tenant;
+    struct bytes text;
+    int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
+    int64_t begun_ns;
+    struct query_control *control; /* and its budget */
+    uint64_t peak_bytes;           /* of memory; set by queries_end() */
+    uint64_t needs_bytes;          /* guarded: memory it needs at least; 0: it was never refused */
+    uint64_t memory_turn;          /* guarded: it waits for memory, after lower turns; 0: it runs */
+};
+
+/* Guarded by the lock of the api. */
+struct queries {
+    struct active_query *active; /* the newest first */
+    uint64_t count;              /* id of the newest query */
+    uint64_t memory_turns;       /* turn of the last query that began to wait for memory */
+    struct cond memory_cond;     /* a query has ended, and its memory is free */
+    struct past_query *past;     /* costs of recent queries, by text */
+    uint32_t past_count;
+};
+
+void queries_begin(struct api *api, struct active_query *query);
+/* Unlists a query without accounting it, if it has not run. */
+void queries_forget(struct api *api, struct active_query *query);
+/*
+ * Waits until other queries have left as much memory as this one needs at least, or no other runs,
+ * which sets *alone. Queries that wait have their turns. False: it took until `until_ns`
+ * (monotonic), or the query was ended, or it was alone before and is again. The caller has freed
+ * the memory of its last attempt.
+ */
+bool queries_await_memory(struct api *api, struct active_query *query, uint64_t needs_bytes,
+                          int64_t until_ns, bool *alone);
+/* Unlists a query that ended with `e`, and accounts its costs. Returns true if it was slow, so that
+ * the caller logs it. */
+bool queries_end(struct api *api, struct active_query *query, enum err e, int64_t took_ns);
+/* `plan` describes what it reads; empty if that is not known. */
+void queries_log_slow(const struct active_query *query, enum err e, int64_t took_ns,
+                      struct bytes plan);
+
+#endif

@@ -1,0 +1,315 @@
+/*
+ * federate.c - /federate: the latest sample of each selected series, for servers that scrape
+ * another server. Samples older than the look-back, and series that ended, are left out.
+ *
+ * Families come one after another, so series are needed in the order of their names. The store
+ * returns them in that order, unless a label sorts before "__name__", as labels with a capital do:
+ * then each name is selected separately. Either way samples are written as they come, and sent in
+ * pieces.
+ */
+#include "api/read/read.h"
+
+#include "api/answer.h"
+#include "api/read/negotiate.h"
+#include "api/request/form.h"
+#include "api/request/match.h"
+#include "api/request/replica_choice.h"
+
+enum { PIECE_BYTES = 256 * 1024 };
+
+struct federation {
+    struct api *api;
+    struct http_request *request;
+    struct form form;
+    struct budget budget;
+    struct query_control control;
+    struct match match;
+    struct query_request asked;
+    struct replica_choice replicas;
+    struct view *view;
+    struct negotiated form_of;
+    struct family_writer writer;
+    struct buf text;
+    bool begun; /* the answer is a stream */
+
+    /* The latest sample of the present series; a histogram is in the arena. */
+    struct buf labels;
+    enum sample_kind kind;
+    int64_t t_ms;
+    uint64_t bits;
+    struct histogram histogram;
+    struct arena arena;
+
+    bool looked;         /* `mixed` is known */
+    bool mixed;          /* series do not come in the order of their names */
+    struct bytes *names; /* the names to select, if it is mixed */
+    uint32_t name_count;
+
+    struct buf error; /* a sentence that may be longer than `why` */
+    struct why why;
+};
+
+static enum err
+no_memory(struct federation *f)
+{
+    return why_set(&f->why, ERR_NOMEM, "not enough memory for the query");
+}
+
+/* --- parameters ------------------------------------------------------------------------------- */
+
+/* Reads the selectors, which may select everything, unlike those of look-ups. */
+static enum err
+read_question(struct federation *f)
+{
+    struct form_walk walk = {0};
+    const char *match;
+    enum err e = form_check_query(&f->form, &f->why);
+    while (e == OK && (match = form_next(&f->form, "match[]", &walk)) != NULL) {
+        e = match_add(&f->match, match, promql_parse_selector, &f->form, &f->budget, &f->control,
+                      &f->error, &f->why);
+    }
+    if (e == OK) {
+        e = replica_choice_read(f->api, &f->form, &f->form.arena, &f->replicas, &f->error, &f->why);
+    }
+    f->asked.sets = f->match.sets;
+    f->asked.set_count = f->match.set_count;
+    f->asked.max_ms = env_realtime_ms(f->api->options.env);
+    f->asked.min_ms = f->asked.max_ms - api_limits_now(f->api).query.lookback_ms;
+    return e;
+}
+
+/* --- samples ---------------------------------------------------------------------------------- */
+
+static enum err
+send_piece(struct federation *f)
+{
+    enum err e = family_writer_error(&f->writer);
+    if (e) return why_set(&f->why, e, "not enough memory for the response");
+    if (!f->begun) {
+        struct http_answer answer = {.status = 200, .content_type = f->form_of.content_type};
+        e = http_stream_begin(f->request, &answer, UINT64_MAX, &f->why);
+        if (e) return e;
+        f->begun = true;
+        limit_stream(f->api, QUEUE_READS, f->request, &f->control);
+    }
+    e = http_stream_write(f->request, buf_bytes(&f->text), &f->why);
+    buf_clear(&f->text);
+    return e;
+}
+
+/* Finds the last sample of the series. *ret_any false: it has none, or the series ended. */
+static enum err
+find_latest(struct federation *f, struct series_set *set, bool *ret_any)
+{
+    *ret_any = false;
+    for (;;) {
+        struct sample_batch b;
+        enum err e = series_set_batch(set, &b, &f->why);
+        if (e || b.count == 0) return e;
+        uint32_t last = b.count - 1;
+        f->kind = b.kind;
+        f->t_ms = b.times_ms[last];
+        if (b.kind == SAMPLE_FLOAT) {
+            f->bits = b.value_bits[last];
+            *ret_any = f->bits != STALE_NAN_BITS;
+            continue;
+        }
+        arena_reset(&f->arena);
+        *ret_any = b.histograms[last].sum_bits != STALE_NAN_BITS;
+        if (histogram_copy(&b.histograms[last], &f->arena, &f->histogram)) return no_memory(f);
+    }
+}
+
+static enum err
+put_series(struct federation *f, struct series_set *set, struct bytes labels)
+{
+    bool any;
+    buf_clear(&f->labels); /* the view of the labels ends with the next call */
+    buf_put_bytes(&f->labels, labels);
+    if (buf_error(&f->labels)) return no_memory(f);
+    labels = buf_bytes(&f->labels);
+    if (labels_get(labels, bytes_of_text("__name__")).size == 0) return OK;
+    enum err e = find_latest(f, set, &any);
+    if (e || !any) return e;
+    if (f->kind == SAMPLE_FLOAT)
+        family_writer_float(&f->writer, labels, f->t_ms, f->bits);
+    else
+        family_writer_histogram(&f->writer, labels, f->t_ms, &f->histogram);
+    return f->text.size < PIECE_BYTES ? OK : send_piece(f);
+}
+
+static enum err
+put_selected(struct federation *f, const struct query_request *asked)
+{
+    struct series_set *set;
+    enum err e = view_select(f->view, asked, &set, &f->why);
+    if (e) return e;
+    struct bytes labels = bytes_of("", 0);
+    e = series_set_is_whole(set, &f->why); /* the text has no place for a warning */
+    while (e == OK && labels.at != NULL) {
+        e = series_set_next(set, &labels, &f->why);
+        if (e == OK && labels.at != NULL) e = put_series(f, set, labels);
+        if (e == OK) e = query_control_check(&f->control, &f->why);
+    }
+    if (e == OK) e = series_set_is_whole(set, &f->why);
+    series_set_free(set);
+    return e;
+}
+
+/* --- the order of names ----------------------------------------------------------------------- */
+
+/* Decides by the first name of a label whether the order is mixed. */
+static enum err
+look_at_first(void *context, struct bytes name)
+{
+    struct federation *f = context;
+    f->looked = true;
+    f->mixed = bytes_compare(name, bytes_of_text("__name__")) < 0;
+    return ERR_CANCELED;
+}
+
+static enum err
+find_order(struct federation *f)
+{
+    struct text_sink to = {.each = look_at_first, .context = f};
+    enum err e = view_label_names(f->view, &f->asked, &to, &f->why);
+    return e == ERR_CANCELED && f->looked ? OK : e;
+}
+
+static enum err
+keep_name(void *context, struct bytes name)
+{
+    struct federation *f = context;
+    struct arena *arena = &f->form.arena;
+    struct bytes *names = arena_push(arena, f->names, f->name_count, sizeof *names);
+    if (names == NULL) return no_memory(f);
+    f->names = names;
+    names[f->name_count] = arena_copy(arena, name);
+    return names[f->name_count++].at == NULL ? no_memory(f) : OK;
+}
+
+/* Copies the requested sets, each with room for one more matcher at its end. */
+static enum err
+extend_sets(struct federation *f, struct matcher_set *sets)
+{
+    for (uint32_t i = 0; i < f->asked.set_count; i++) {
+        const struct matcher_set *from = &f->match.sets[i];
+        struct matcher **matchers =
+            arena_alloc(&f->form.arena, (from->count + 1) * sizeof(struct matcher *));
+        if (matchers == NULL) return no_memory(f);
+        memcpy(matchers, from->matchers, from->count * sizeof(struct matcher *));
+        sets[i] = (struct matcher_set){matchers, from->count + 1};
+    }
+    return OK;
+}
+
+static enum err
+put_name(struct federation *f, struct bytes name, struct matcher_set *sets)
+{
+    struct matcher *matcher;
+    struct query_request asked = f->asked;
+    enum err e =
+        matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), name, &f->budget, &matcher, &f->why);
+    if (e) return e;
+    for (uint32_t i = 0; i < asked.set_count; i++) {
+        ((struct matcher **)(uintptr_t)sets[i].matchers)[sets[i].count - 1] = matcher;
+    }
+    asked.sets = sets;
+    e = put_selected(f, &asked);
+    matcher_free(matcher);
+    return e;
+}
+
+static enum err
+put_by_name(struct federation *f)
+{
+    struct text_sink to = {.each = keep_name, .context = f};
+    struct matcher_set *sets =
+        arena_alloc(&f->form.arena, f->asked.set_count * sizeof(struct matcher_set));
+    enum err e = sets == NULL ? no_memory(f) : extend_sets(f, sets);
+    if (e == OK) {
+        e = view_label_values(f->view, &f->asked, bytes_of_text("__name__"), &to, &f->why);
+    }
+    for (uint32_t i = 0; e == OK && i < f->name_count; i++) {
+        e = put_name(f, f->names[i], sets);
+    }
+    return e;
+}
+
+/* --- the request ------------------------------------------------------------------------------ */
+
+static enum err
+federate_answer(struct federation *f)
+{
+    enum err e = read_question(f);
+    if (e || f->asked.set_count == 0) return e; /* without sets, all series would be selected */
+    e = replica_choice_open(f->api, &f->replicas, &f->control, &f->view, &f->why);
+    if (e) return e;
+    e = find_order(f);
+    if (e == OK) e = f->mixed ? put_by_name(f) : put_selected(f, &f->asked);
+    if (e) return e;
+    family_writer_end(&f->writer);
+    e = family_writer_error(&f->writer);
+    if (e) return why_set(&f->why, e, "not enough memory for the response");
+    return f->begun ? send_piece(f) : OK;
+}
+
+static void
+federate_end(struct federation *f, enum err e)
+{
+    struct http_answer answer = {
+        .status = 200, .content_type = f->form_of.content_type, .body = buf_bytes(&f->text)};
+    if (f->begun) {
+        http_stream_end(f->request, e == OK);
+        return;
+    }
+    if (e == ERR_INPUT && f->error.size > 0) {
+        buf_put_u8(&f->error, '\n');
+        answer = (struct http_answer){.status = 400,
+                                      .content_type = "text/plain; charset=utf-8",
+                                      .body = buf_bytes(&f->error)};
+        e = OK;
+    }
+    if (e)
+        reply_error(f->request, FOR_QUERY, e, &f->why);
+    else
+        http_reply(f->request, &answer);
+}
+
+void
+federate_run(struct api *api, struct http_request *request)
+{
+    struct federation *f = mem_new(&api->read_budget, sizeof *f);
+    if (f == NULL) {
+        reply_error(request, FOR_QUERY, ERR_NOMEM,
+                    &(struct why){"not enough memory for the query"});
+        return;
+    }
+    f->api = api;
+    f->request = request;
+    f->form_of = negotiate(http_header(request, "Accept"));
+    budget_init(&f->budget, "query", 0, &api->read_budget);
+    buf_init(&f->text, &f->budget, (size_t)1 << 30);
+    buf_init(&f->labels, &f->budget, (size_t)1 << 26);
+    buf_init(&f->error, NULL, SENTENCE_BYTES_MAX);
+    arena_init(&f->arena, &f->budget, 0, 0);
+    family_writer_init(&f->writer, f->form_of.form, f->form_of.escaping, &f->budget, &f->text);
+    f->asked.control = &f->control;
+    query_control_begin(api, request, &f->budget, &f->control);
+    unsigned refused;
+    enum err e =
+        read_asked(api, request, &f->budget, &f->form, &f->asked.tenant, &refused, &f->why);
+    if (refused != 0)
+        http_reply_text(request, refused, "%s\n", f->why.text);
+    else
+        federate_end(f, e ? e : federate_answer(f));
+    view_free(f->view);
+    match_fini(&f->match);
+    form_fini(&f->form);
+    family_writer_fini(&f->writer);
+    arena_fini(&f->arena);
+    buf_fini(&f->error);
+    buf_fini(&f->labels);
+    buf_fini(&f->text);
+    mem_free(&api->read_budget, f, sizeof *f);
+}

@@ -1,0 +1,264 @@
+/*
+ * admin.c - operations on the store at the request of an operator, with --web.enable-admin-api.
+ * They run on a thread of their own, and are answered when they are done.
+ */
+#include "api/status/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "api/answer.h"
+#include "api/request/form.h"
+#include "base/log.h"
+#include "base/time_text.h"
+#include "model/selector.h"
+
+enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300 };
+
+struct alone {
+    struct json *json;
+    uint32_t count;
+};
+
+static void
+put_alone(void *context, uint64_t part, const char *reason)
+{
+    struct alone *a = context;
+    char text[ALONE_TEXT_BYTES];
+    if (a->count++ >= ALONE_NAMED_MAX) return;
+    json_object_open(a->json);
+    snprintf(text, sizeof text, "%016" PRIx64, part);
+    json_member_text(a->json, "part", text);
+    snprintf(text, sizeof text, "%.*s", ALONE_TEXT_BYTES - 1, reason);
+    json_member_text(a->json, "reason", text);
+    json_object_close(a->json);
+}
+
+/* Replies with statistics before and after an operation. `name` may be NULL. */
+static void
+reply_done(struct api *api, struct http_request *request, enum err e, const struct why *why,
+           const struct tsdb_stats *before, const char *name)
+{
+    struct tsdb_stats after;
+    const struct {
+        const char *key;
+        const struct tsdb_stats *stats;
+    } moments[] = {{"before", before}, {"after", &after}};
+    struct json j;
+    uint8_t room[16 * 1024];
+    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    if (e) {
+        reply_problem_of(request, FOR_ANYTHING, e, why);
+        return;
+    }
+    tsdb_stats(api->options.tsdb, &after);
+    success_begin(&j, &text);
+    json_object_open(&j);
+    if (name != NULL) json_member_text(&j, "name", name);
+    for (unsigned i = 0; i < 2; i++) {
+        json_member_object(&j, moments[i].key);
+        const struct tsdb_stats *s = moments[i].stats;
+        json_member_uint(&j, "headSamples", s->head_samples);
+        json_member_uint(&j, "headExemplars", s->head_exemplars);
+        json_member_uint(&j, "parts", s->parts);
+        json_member_uint(&j, "partBytes", s->part_bytes);
+        json_member_uint(&j, "partSamples", s->part_samples);
+        json_member_uint(&j, "partExemplars", s->part_exemplars);
+        json_object_close(&j);
+    }
+    if (after.parts_left_alone > 0) { /* merges skip damaged parts only */
+        struct alone alone = {.json = &j};
+        json_member_array(&j, "leftAlone");
+        tsdb_left_alone(api->options.tsdb, put_alone, &alone);
+        json_array_close(&j);
+    }
+    json_object_close(&j);
+    json_object_close(&j);
+    reply_json(request, 200, &text);
+}
+
+void
+flush_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct tsdb_stats before;
+    tsdb_stats(api->options.tsdb, &before);
+    enum err e = api->options.flush_now(api->options.context, &why);
+    reply_done(api, request, e, &why, &before, NULL);
+}
+
+void
+merge_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct tsdb_stats before;
+    struct form form;
+    enum err e = form_read(request, &api->page_budget, &form, &why);
+    const char *full = form_nth(&form, "full", 0);
+    enum tsdb_merge_mode mode =
+        full != NULL && strcasecmp(full, "true") == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_DUE;
+    form_fini(&form);
+    tsdb_stats(api->options.tsdb, &before);
+    if (e == OK) e = api->options.merge_now(api->options.context, mode, &why);
+    reply_done(api, request, e, &why, &before, NULL);
+}
+
+/* Takes a snapshot with all samples acknowledged before: flushes the head first. */
+void
+snapshot_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct tsdb_stats before;
+    char name[SNAPSHOT_NAME_BYTES] = "";
+    tsdb_stats(api->options.tsdb, &before);
+    enum err e =
+        tsdb_snapshot(api->options.tsdb, api->options.flush_now, api->options.context, name, &why);
+    if (e == OK) log_info("snapshot created", KV("name", name));
+    reply_done(api, request, e, &why, &before, name);
+}
+
+void
+clean_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct tsdb_stats before;
+    tsdb_stats(api->options.tsdb, &before);
+    enum err e = api->options.merge_now(api->options.context, TSDB_MERGE_CLEAN, &why);
+    reply_done(api, request, e, &why, &before, NULL);
+}
+
+/* --- deleting --------------------------------------------------------------------------------- */
+
+/* Deletes for each match[] in turn; samples that the first deletes are not counted by the second.
+ */
+static enum err
+delete_all(struct api *api, const struct form *form, struct bytes tenant, int64_t min_ms,
+           int64_t max_ms, struct tsdb_deletion *sum, struct why *why)
+{
+    const char *match;
+    struct form_walk walk = {0};
+    while ((match = form_next(form, "match[]", &walk)) != NULL) {
+        struct selector selector;
+        struct tsdb_deletion deletion;
+        enum err e = selector_parse(bytes_of_text(match), &selector, why);
+        if (e == OK) {
+            e = tsdb_delete(api->options.tsdb, tenant, &selector, min_ms, max_ms, &deletion, why);
+        }
+        if (e) return e;
+        sum->series += deletion.series;
+        sum->samples += deletion.samples;
+    }
+    return OK;
+}
+
+void
+delete_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct bytes tenant;
+    int64_t min_ms = INT64_MIN, max_ms = INT64_MAX;
+    struct buf error;
+    struct tsdb_deletion sum = {0, 0};
+    struct form form;
+    if (!one_tenant_of(api, request, &tenant)) return;
+    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
+    enum err e = form_read(request, &api->page_budget, &form, &why);
+    if (e == OK) e = form_check_query(&form, &why);
+    if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
+        e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
+    }
+    /* Checks all parameters before it deletes anything. */
+    const char *match;
+    struct form_walk walk = {0};
+    while (e == OK && (match = form_next(&form, "match[]", &walk)) != NULL) {
+        struct selector selector;
+        e = selector_parse(bytes_of_text(match), &selector, &why);
+        if (e == OK) selector_fini(&selector);
+    }
+    if (e == OK) e = form_time(&form, "start", &min_ms, &error);
+    if (e == OK) e = form_time(&form, "end", &max_ms, &error);
+    if (e == OK) e = api->options.flush_now(api->options.context, &why);
+    if (e == OK) e = delete_all(api, &form, tenant, min_ms, max_ms, &sum, &why);
+    form_fini(&form);
+    /* If a match[] fails, the deletions of those before it stay. */
+    if (e == OK || sum.series > 0) {
+        log_info("samples deleted on request", KV("tenant", tenant), KV("series", sum.series),
+                 KV("samples", sum.samples));
+    }
+    if (error.size > 0)
+        reply_sentence(request, 400, "bad_data", buf_bytes(&error));
+    else if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+    buf_fini(&error);
+    if (e) return;
+    struct json j;
+    uint8_t room[200];
+    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    success_begin(&j, &text);
+    json_object_open(&j);
+    json_member_uint(&j, "series", sum.series);
+    json_member_uint(&j, "samples", sum.samples);
+    json_object_close(&j);
+    json_object_close(&j);
+    reply_json(request, 200, &text);
+}
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+static const char *const verbs[] = {
+    [DESTINATION_PAUSE] = "pause",
+    [DESTINATION_RESUME] = "resume",
+    [DESTINATION_REPLAY] = "replay",
+};
+
+static enum err
+parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struct why *why)
+{
+    struct form form;
+    enum err e = form_read(request, &api->page_budget, &form, why);
+    const char *text = e == OK ? form_nth(&form, "from", 0) : NULL;
+    if (e == OK && text == NULL) {
+        e = why_set(why, ERR_INPUT,
+                    "missing parameter 'from': the time of the oldest sample to send again (RFC "
+                    "3339 or Unix seconds)");
+    }
+    if (e == OK) {
+        int64_t now_ms = env_realtime_ms(api->options.env);
+        e = time_parse(bytes_of_text(text), now_ms, ret_ms, why);
+        if (e) why_prefix(why, e, "from");
+    }
+    form_fini(&form);
+    return e;
+}
+
+void
+destination_run(struct api *api, struct http_request *request)
+{
+    const char *path = api_path(api, request) + strlen("/api/v1/admin/destinations/");
+    const char *slash = strrchr(path, '/');
+    struct destination_wish wish = {.from_ms = 0};
+    struct why why = {""};
+    unsigned verb = 0, verb_count = sizeof verbs / sizeof *verbs;
+    while (slash != NULL && verb < verb_count && strcmp(slash + 1, verbs[verb]) != 0) {
+        verb++;
+    }
+    if (slash == NULL || verb == verb_count) {
+        reply_problem(request, 404, "not_found",
+                      "unknown action: expected /api/v1/admin/destinations/NAME/pause, .../resume "
+                      "or .../replay");
+        return;
+    }
+    struct bytes name = bytes_of(path, (size_t)(slash - path));
+    wish.verb = (enum destination_verb)verb;
+    enum err e = OK;
+    if (wish.verb == DESTINATION_REPLAY) e = parse_from(api, request, &wish.from_ms, &why);
+    if (e == OK) e = api->options.tell_destination(api->options.context, name, &wish, &why);
+    if (e) {
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+        return;
+    }
+    log_info("relay: admin request accepted", KV("destination", name), KV("action", verbs[verb]));
+    struct http_answer answer = {.status = 204};
+    http_reply(request, &answer);
+}

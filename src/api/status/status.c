@@ -1,0 +1,541 @@
+/*
+ * status.c - health, metrics, and status pages in Prometheus' JSON envelope. A page is a function
+ * that writes the value of "data", and a row in `pages`. It is sent when it is complete, so it may
+ * fail at any point.
+ */
+#include "api/status/status.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/answer.h"
+#include "api/request/form.h"
+#include "api/status/pages.h"
+#include "base/time_text.h"
+#include "promql/promql.h"
+
+#define PROMETHEUS_VERSION "3.14.0" /* the version that the API follows */
+
+enum { PAGE_BYTES_MAX = 256 * 1024 * 1024, FAMILY_BYTES_MAX = 1 << 20 };
+
+/* --- health ----------------------------------------------------------------------------------- */
+
+void
+healthy_run(struct api *api, struct http_request *request)
+{
+    (void)api;
+    http_reply_text(request, 200, "Firekeep is healthy.\n");
+}
+
+/* Answers like VictoriaMetrics. */
+void
+health_run(struct api *api, struct http_request *request)
+{
+    (void)api;
+    http_reply_text(request, 200, "OK");
+}
+
+const char *
+api_refuses_writes(struct api *api)
+{
+    struct tsdb_stats s;
+    const char *held = api->options.holds_writes(api->options.context);
+    if (held != NULL) return held;
+    tsdb_stats(api->options.tsdb, &s);
+    if (s.dir != TSDB_DIR_OURS) return tsdb_dir_text(s.dir);
+    if (s.down) return "cannot write to the write-ahead log";
+    if (s.disk_low) return "the disk is nearly full";
+    if (s.wal.over_budget) return "the write-ahead log has reached wal.budget";
+    return NULL;
+}
+
+bool
+api_doubts_clock(struct api *api, struct why *why)
+{
+    struct tsdb_stats s;
+    char now[TIME_TEXT_BYTES], newest[TIME_TEXT_BYTES];
+    tsdb_stats(api->options.tsdb, &s);
+    if (s.clock == TSDB_CLOCK_GOOD) return false;
+    time_print(env_realtime_ms(api->options.env), now);
+    if (s.clock == TSDB_CLOCK_BEFORE_RELEASE) {
+        (void)why_set(why, ERR_AGAIN,
+                      "the system clock (%s) is earlier than this release of Firekeep: set the "
+                      "system clock",
+                      now);
+        return true;
+    }
+    (void)why_set(
+        why, ERR_AGAIN,
+        "the system clock (%s) is earlier than the newest sample of a sender (%s) by "
+        "more than write.max_future: set the system clock, or, if it is right, delete "
+        "the samples of the future in each tenant: POST %s/api/v1/admin/tsdb/delete_series"
+        "?match%%5B%%5D=%%7B__name__%%21%%3D%%22%%22%%7D&start=%" PRId64 /* curl globs [] and {} */
+        " (needs web.enable_admin_api)",
+        now, time_print(s.newest_ms, newest), api->options.route_prefix, s.future_ms / 1000 + 1);
+    return true;
+}
+
+/* Returns NULL if the server is ready; else a text, in `why` or a constant. */
+static const char *
+not_ready(struct api *api, struct why *why)
+{
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) return "shutting down";
+    const char *refuses = api_refuses_writes(api);
+    if (refuses != NULL) return refuses;
+    return api_doubts_clock(api, why) ? why->text : NULL;
+}
+
+void
+ready_run(struct api *api, struct http_request *request)
+{
+    struct why why;
+    const char *reason = not_ready(api, &why);
+    if (reason != NULL)
+        http_reply_text(request, 503, "Firekeep is not ready: %s.\n", reason);
+    else
+        http_reply_text(request, 200, "Firekeep is ready.\n");
+}
+
+void
+root_run(struct api *api, struct http_request *request)
+{
+    http_reply_text(request, 200,
+                    "Firekeep %s\n\n"
+                    "Below %s/:\n"
+                    "POST api/v1/write    remote write 1.0 and 2.0\n"
+                    "POST api/v1/read     remote read\n"
+                    "GET  api/v1/query    PromQL, and the other paths of the API of Prometheus\n"
+                    "GET  metrics\n"
+                    "GET  -/ready\n"
+                    "GET  api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
+                    "destinations|sources|remembered\n",
+                    api->options.version, api->options.route_prefix);
+}
+
+/* Redirects a request for a path above the prefix of all paths. */
+void
+redirect_run(struct api *api, struct http_request *request)
+{
+    char location[512];
+    snprintf(location, sizeof location, "%s/", api->options.route_prefix);
+    struct http_answer answer = {.status = 302, .headers = {{"Location", location}}};
+    http_reply(request, &answer);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+void
+metrics_run(struct api *api, struct http_request *request)
+{
+    struct buf text;
+    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
+    metric_collect(&text);
+    if (buf_error(&text)) {
+        struct why why;
+        why_set(&why, ERR_NOMEM, "not enough memory for the metrics");
+        reply_error(request, FOR_ANYTHING, ERR_NOMEM, &why);
+    } else {
+        struct http_answer answer = {
+            .status = 200, .content_type = METRIC_CONTENT_TYPE, .body = buf_bytes(&text)};
+        http_reply(request, &answer);
+    }
+    buf_fini(&text);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+static void
+reload_now(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    enum err e = api->options.reload(api->options.context, &why);
+    if (e)
+        reply_error(request, FOR_ANYTHING, e == ERR_MISSING ? ERR_INPUT : e, &why);
+    else
+        http_reply_text(request, 200, "reloaded\n");
+}
+
+void
+reload_run(struct api *api, struct http_request *request)
+{
+    if (api->options.lifecycle)
+        run_later(api, QUEUE_CHANGES, request, reload_now, NULL);
+    else
+        http_reply_text(request, 403,
+                        "the lifecycle API is disabled; start with --web.enable-lifecycle\n");
+}
+
+/* --- status pages ----------------------------------------------------------------------------- */
+
+void
+page_time(int64_t t_ms, char to[PAGE_TIME_BYTES])
+{
+    time_t seconds = (time_t)(t_ms / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(to, PAGE_TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+enum err
+page_number(struct status_page *p, const char *name, int64_t *ret)
+{
+    const char *text = http_argument(p->request, name);
+    if (text == NULL || text[0] == '\0' || form_whole(text, 64, ret) == NULL) return OK;
+    return why_set(&p->why, ERR_INPUT, "%s must be a number", name);
+}
+
+/* Reports the version of the Prometheus whose API this is: Grafana and others depend on it. */
+static enum err
+build_info(struct status_page *p)
+{
+    struct json *j = p->j;
+    json_object_open(j);
+    json_member_text(j, "version", PROMETHEUS_VERSION);
+    json_member_text(j, "revision", "");
+    json_member_text(j, "branch", "");
+    json_member_text(j, "buildUser", "");
+    json_member_text(j, "buildDate", "");
+    json_member_text(j, "goVersion", "");
+    json_member_text(j, "firekeepVersion", p->api->options.version);
+#ifdef __clang__
+    json_member_text(j, "compiler", "clang " __clang_version__);
+#else
+    json_member_text(j, "compiler", "gcc " __VERSION__);
+#endif
+    /* Only below the prefix: clients that look for it there take the server for a Mimir, and edit
+     * rules if they may. Elsewhere clients take it for a Prometheus. */
+    if (p->api->options.edit_rules != NULL && api_is_prefixed(p->api, p->request)) {
+        json_member_object(j, "features");
+        json_member_text(j, "ruler_config_api", "true");
+        json_object_close(j);
+    }
+    json_object_close(j);
+    return OK;
+}
+
+static enum err
+features_page(struct status_page *p)
+{
+    struct api_limits limits = api_limits_now(p->api);
+    features_put(&p->api->options, &limits.query.features, p->j);
+    return OK;
+}
+
+/* Describes the retention: "10y", "10y or 500GB". */
+struct retention {
+    char time[32];
+    char size[32];
+};
+
+static void
+note_retention(void *to, const char *name, const char *value)
+{
+    struct retention *r = to;
+    if (strcmp(name, "retention.time") == 0) snprintf(r->time, sizeof r->time, "%s", value);
+    if (strcmp(name, "retention.size") == 0) snprintf(r->size, sizeof r->size, "%s", value);
+}
+
+/* Writes Prometheus' members first; of those about Go's runtime only processors and memory have a
+ * meaning here. */
+static enum err
+runtime_info(struct status_page *p)
+{
+    char started[PAGE_TIME_BYTES], now[PAGE_TIME_BYTES], reloaded[PAGE_TIME_BYTES];
+    char directory[4096] = "", host[256] = "", kept[80];
+    struct api *api = p->api;
+    struct tsdb_stats s;
+    struct json *j = p->j;
+    struct retention retention = {"", "0"};
+    struct reload_state reload = api->options.reload_state(api->options.context);
+    tsdb_stats(api->options.tsdb, &s);
+    api->options.flags(api->options.context, note_retention, &retention);
+    bool sized = strcmp(retention.size, "0") != 0;
+    snprintf(kept, sizeof kept, "%s%s%s", retention.time, sized ? " or " : "",
+             sized ? retention.size : "");
+    page_time(api->options.started_ms, started);
+    page_time(env_realtime_ms(api->options.env), now);
+    page_time(reload.succeeded_ms, reloaded);
+    if (getcwd(directory, sizeof directory) == NULL) directory[0] = '\0';
+    if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+    struct why why;
+    const char *reason = not_ready(api, &why);
+    json_object_open(j);
+    json_member_text(j, "startTime", started);
+    json_member_text(j, "CWD", directory);
+    json_member_text(j, "hostname", host);
+    json_member_text(j, "serverTime", now);
+    json_member_bool(j, "reloadConfigSuccess", reload.succeeded);
+    json_member_text(j, "lastConfigTime", reloaded);
+    json_member_uint(j, "corruptionCount", s.pages_damaged + s.parts_set_aside);
+    json_member_uint(j, "goroutineCount", 0);
+    json_member_int(j, "GOMAXPROCS", sysconf(_SC_NPROCESSORS_ONLN));
+    json_member_uint(j, "GOMEMLIMIT",
+                     atomic_load_explicit(&api->options.memory->limit_bytes, memory_order_relaxed));
+    json_member_text(j, "GOGC", "");
+    json_member_text(j, "GODEBUG", "");
+    json_member_text(j, "storageRetention", kept);
+    json_member_bool(j, "ready", reason == NULL);
+    json_member_text(j, "notReadyReason", reason == NULL ? "" : reason);
+    json_member_uint(j, "timeSeriesCount", s.head_series);
+    json_member_uint(j, "tenants", s.tenants);
+    json_member_uint(j, "parts", s.parts);
+    json_member_uint(j, "partBytes", s.part_bytes);
+    json_member_uint(j, "walSegments", s.wal.segment_count);
+    json_member_uint(j, "walBytes", s.wal.segment_bytes);
+    json_object_close(j);
+    return OK;
+}
+
+/* Reports a complete replay: the log is replayed before the server answers. */
+static enum err
+wal_replay(struct status_page *p)
+{
+    json_put_raw(p->j, bytes_of_text("{\"min\":0,\"max\":0,\"current\":0}"));
+    return OK;
+}
+
+static bool
+is_wanted_metric(void *pattern, const char *name)
+{
+    return pattern == NULL || matcher_matches(pattern, bytes_of_text(name));
+}
+
+/* Writes the metrics of the process, like /metrics. */
+static enum err
+self_metrics(struct status_page *p)
+{
+    struct matcher *wanted = NULL;
+    const char *pattern = http_argument(p->request, "metric_name_pattern");
+    if (pattern != NULL && pattern[0] != '\0') {
+        enum err e = matcher_new(MATCH_REGEX, bytes_of_text("metric_name_pattern"),
+                                 bytes_of_text(pattern), &p->api->page_budget, &wanted, &p->why);
+        if (e)
+            return why_prefix(&p->why, e == ERR_LIMIT ? ERR_INPUT : e,
+                              "invalid parameter \"metric_name_pattern\"");
+    }
+    metric_collect_json(p->j, is_wanted_metric, wanted);
+    matcher_free(wanted);
+    return OK;
+}
+
+static void
+put_flag(void *to, const char *name, const char *value)
+{
+    json_member_text(to, name, value);
+}
+
+static enum err
+flags_page(struct status_page *p)
+{
+    json_object_open(p->j);
+    p->api->options.flags(p->api->options.context, put_flag, p->j);
+    json_object_close(p->j);
+    return OK;
+}
+
+static enum err
+config_page(struct status_page *p)
+{
+    struct buf yaml;
+    buf_init(&yaml, &p->api->page_budget, PAGE_BYTES_MAX);
+    p->api->options.config(p->api->options.context, &yaml);
+    json_object_open(p->j);
+    json_member_bytes(p->j, "yaml", buf_bytes(&yaml));
+    json_object_close(p->j);
+    enum err e = buf_error(&yaml);
+    if (e) why_set(&p->why, e, "not enough memory for the configuration");
+    buf_fini(&yaml);
+    return e;
+}
+
+static enum err
+destinations_page(struct status_page *p)
+{
+    p->api->options.destinations(p->api->options.context, p->j);
+    return OK;
+}
+
+static enum err
+sources_page(struct status_page *p)
+{
+    p->api->options.sources(p->api->options.context, p->j);
+    return OK;
+}
+
+static enum err
+remembered_page(struct status_page *p)
+{
+    struct api *api = p->api;
+    return api->options.remembered(api->options.context, &api->page_budget, p->j, &p->why);
+}
+
+/* --- metadata --------------------------------------------------------------------------------- */
+
+struct metadata_page {
+    struct json *j;
+    uint64_t left;           /* families */
+    uint64_t left_of_family; /* entries */
+    uint64_t per_family;
+    bool limited;
+    struct buf family; /* the family whose list is open */
+    bool is_open;
+    struct query_control *control;
+    struct why *why;
+};
+
+static void
+end_family(struct metadata_page *p)
+{
+    if (p->is_open) json_array_close(p->j);
+    p->is_open = false;
+    buf_clear(&p->family);
+}
+
+static enum err
+begin_family(struct metadata_page *p, struct bytes family)
+{
+    end_family(p);
+    assert(p->family.size == 0);
+    p->limited = p->left == 0;
+    if (p->limited) return ERR_CANCELED;
+    p->left--;
+    p->left_of_family = p->per_family;
+    buf_put_bytes(&p->family, family);
+    json_key_bytes(p->j, family);
+    json_array_open(p->j);
+    p->is_open = true;
+    return buf_error(&p->family);
+}
+
+/* Writes an entry. A tenant has one entry for each family; several tenants may differ. */
+static enum err
+put_metadata(void *context, const struct metadata *m)
+{
+    struct metadata_page *p = context;
+    bool same = p->is_open && bytes_equal(buf_bytes(&p->family), m->family);
+    enum err e = err_first(query_control_check(p->control, p->why), buf_error(p->j->to));
+    if (e == OK && !same) e = begin_family(p, m->family);
+    if (e || p->left_of_family == 0) return e;
+    p->left_of_family--;
+    json_object_open(p->j);
+    json_member_text(p->j, "type", metric_type_word(m->type));
+    json_member_bytes(p->j, "help", m->help);
+    json_member_bytes(p->j, "unit", m->unit);
+    json_object_close(p->j);
+    return OK;
+}
+
+static enum err
+ask_metadata(struct status_page *p, struct metadata_page *page)
+{
+    struct query_control control = {.budget = &p->api->page_budget};
+    struct query_request asked = {.tenant = p->tenant, .control = &control};
+    const char *metric = http_argument(p->request, "metric");
+    struct view *view = NULL;
+    query_control_begin(p->api, p->request, &p->api->page_budget, &control);
+    page->control = &control;
+    page->why = &p->why;
+    enum err e = view_open(p->api->options.answerer, &control, &view, &p->why);
+    if (e) return e;
+    e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata, page,
+                      &p->why);
+    view_free(view);
+    return e == ERR_CANCELED && page->limited ? OK : e;
+}
+
+static enum err
+metadata_page(struct status_page *p)
+{
+    struct metadata_page page = {.j = p->j, .left = UINT64_MAX, .per_family = UINT64_MAX};
+    int64_t limit = -1, per_metric = -1;
+    enum err e = page_number(p, "limit", &limit);
+    if (e == OK) e = page_number(p, "limit_per_metric", &per_metric);
+    if (e) return e;
+    if (limit >= 0) page.left = (uint64_t)limit;
+    if (per_metric > 0) page.per_family = (uint64_t)per_metric;
+    buf_init(&page.family, &p->api->page_budget, FAMILY_BYTES_MAX);
+    json_object_open(p->j);
+    e = ask_metadata(p, &page);
+    end_family(&page);
+    json_object_close(p->j);
+    buf_fini(&page.family);
+    return e;
+}
+
+/* --- the pages -------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *path;
+    enum err (*put)(struct status_page *page);
+    /* For pages about data; NULL for pages about the process. */
+    bool (*find_tenant)(const struct api *api, struct http_request *request,
+                        struct bytes *ret_tenant);
+} pages[] = {
+    {"/api/v1/metadata", metadata_page, tenant_of},
+    {"/api/v1/features", features_page},
+    {"/api/v1/status/buildinfo", build_info},
+    {"/api/v1/status/runtimeinfo", runtime_info},
+    {"/api/v1/status/flags", flags_page},
+    {"/api/v1/status/config", config_page},
+    {"/api/v1/status/tsdb", tsdb_page, one_tenant_of},
+    {"/api/v1/status/tsdb/blocks", tsdb_blocks_page},
+    {"/api/v1/status/walreplay", wal_replay},
+    {"/api/v1/status/self_metrics", self_metrics},
+    {"/api/v1/status/storage", storage_page},
+    {"/api/v1/status/destinations", destinations_page},
+    {"/api/v1/status/sources", sources_page},
+    {"/api/v1/status/remembered", remembered_page},
+};
+
+/* Answers with the members of /api/v1/status/buildinfo, without "status" and "data" around them. */
+void
+version_run(struct api *api, struct http_request *request)
+{
+    struct json j;
+    struct buf text;
+    struct status_page page = {.api = api, .request = request, .j = &j};
+    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
+    json_init(&j, &text);
+    enum err e = build_info(&page);
+    if (e == OK && buf_error(&text)) {
+        e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
+    }
+    if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &page.why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+}
+
+void
+page_run(struct api *api, struct http_request *request)
+{
+    unsigned i = 0;
+    while (strcmp(pages[i].path, api_path(api, request)) != 0) {
+        i++; /* the table of routes has no others */
+        assert(i < sizeof pages / sizeof *pages);
+    }
+    struct json j;
+    struct status_page page = {.api = api, .request = request, .j = &j};
+    if (pages[i].find_tenant != NULL && !pages[i].find_tenant(api, request, &page.tenant)) return;
+    struct buf text;
+    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
+    success_begin(&j, &text);
+    enum err e = pages[i].put(&page);
+    if (e == OK) json_object_close(&j); /* a page that failed may have left no value */
+    if (e == OK && buf_error(&text)) {
+        e = why_set(&page.why, buf_error(&text), "not enough memory for the page");
+    }
+    bool is_query = pages[i].find_tenant == tenant_of; /* other pages show data in memory */
+    if (e)
+        reply_problem_of(request, is_query ? FOR_QUERY : FOR_ANYTHING, e, &page.why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+}

@@ -1,0 +1,35 @@
+/*
+ * status.h - handlers for operators: health, status pages, metrics, reload, and the admin API; and
+ * the endpoints about scraping.
+ */
+#ifndef API_STATUS_STATUS_H
+#define API_STATUS_STATUS_H
+
+#include "api/handler.h"
+
+void page_run(struct api *api, struct http_request *request);
+void metrics_run(struct api *api, struct http_request *request);
+void healthy_run(struct api *api, struct http_request *request);
+void health_run(struct api *api, struct http_request *request);
+void version_run(struct api *api, struct http_request *request);
+void ready_run(struct api *api, struct http_request *request);
+void reload_run(struct api *api, struct http_request *request);
+void redirect_run(struct api *api, struct http_request *request);
+void root_run(struct api *api, struct http_request *request);
+
+/* admin.c */
+void flush_run(struct api *api, struct http_request *request);
+void merge_run(struct api *api, struct http_request *request);
+void snapshot_run(struct api *api, struct http_request *request);
+void clean_run(struct api *api, struct http_request *request);
+void delete_run(struct api *api, struct http_request *request);
+void destination_run(struct api *api, struct http_request *request);
+
+/* targets.c */
+void targets_run(struct api *api, struct http_request *request);
+void notifications_live_run(struct api *api, struct http_request *request);
+
+/* store_metrics.c: collects the metrics of an api, the context. */
+void store_metrics(struct metric_sink *sink, void *context);
+
+#endif

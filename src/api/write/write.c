@@ -1,0 +1,628 @@
+/*
+ * write.c - remote write 1.0 and 2.0: POST, judged at once, answered when durable.
+ *
+ *      body -> snappy -> decode -> tsdb_ingest_begin -> committing -> api_committed -> answer
+ *                                           |                ^
+ *                                           +- repeats thread: tsdb_ingest_end, if samples are in
+ *                                              doubt that parts may hold
+ *
+ *   SPARE --write_judge()--> JUDGED --write_look_later()--> DOUBTFUL --doubtful_take()--> JUDGED
+ *                            JUDGED --write_judged()--> COMMITTING --api_committed()--> JUDGED
+ *                            JUDGED --answered, pending_spare()--> SPARE
+ *
+ * Invariants:
+ *
+ * 1. A pending write is in the list that its place names; in JUDGED one thread has it.
+ * 2. The list of COMMITTING writes has `committing_count` of them, and `committing_last` is its
+ * end.
+ * 3. A DOUBTFUL write has doubts and keeps its memory; a COMMITTING write has neither.
+ * 4. `doubtful_count`, at most DOUBTFUL_MAX, is the number of DOUBTFUL writes, each with a job.
+ * 5. A write is answered once, when the fate of its epoch is known.
+ */
+#include "api/write/write.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "api/answer.h"
+#include "api/write/refusals.h"
+#include "base/log.h"
+#include "wire/remote/remote_write.h"
+#include "wire/snappy.h"
+
+enum {
+    MESSAGE_KEEP_BYTES = 4 * 1024 * 1024,
+    /* Larger bodies are judged on the thread of QUEUE_WRITES: a worker has other connections. */
+    WORKER_BODY_BYTES = 512 * 1024,
+    /* Writes that keep their memory while parts are read for them, one after the other. */
+    DOUBTFUL_MAX = 16,
+};
+
+/* The place of a pending write; the diagram above shows the changes. */
+enum write_place {
+    WRITE_SPARE,      /* in writes->spare, or new */
+    WRITE_JUDGED,     /* a thread judges or answers it */
+    WRITE_DOUBTFUL,   /* in writes->doubtful */
+    WRITE_COMMITTING, /* in the list of writes that wait for their commit */
+};
+
+/* A write that is judged, waits for its commit, or, before that, for samples in doubt to be
+ * compared with parts. */
+struct pending_write {
+    struct pending_write *next;
+    enum write_place place;
+    struct http_request *request;
+    uint64_t epoch;
+    enum tsdb_epoch state;
+    enum rw_version version;
+    enum err error; /* why the rest of the request was not taken */
+    struct why why;
+    struct ingest_result result;
+    struct write_memory *memory; /* kept while there are doubts */
+    struct tsdb_doubts *doubts;  /* NULL: no sample is in doubt */
+};
+
+/* Working memory of one write; kept for the next. */
+struct write_memory {
+    struct write_memory *next;
+    struct budget budget; /* of the two below */
+    struct buf message;
+    struct rw_request request;
+};
+
+/* Guarded by the lock of the api. */
+struct writes {
+    struct pending_write *committing_first;
+    struct pending_write *committing_last;
+    uint64_t committing_count;
+    struct pending_write *doubtful; /* each has a job in QUEUE_REPEATS */
+    uint32_t doubtful_count;
+    struct pending_write *spare;
+    struct write_memory *memories;
+};
+
+static struct metric_counter requests_v1 = {
+    .name = "firekeep_write_requests_total",
+    .help = "Remote write requests, by protocol version.",
+    .labels = {{"version", "1.0"}},
+};
+static struct metric_counter requests_v2 = {
+    .name = "firekeep_write_requests_total",
+    .help = "Remote write requests, by protocol version.",
+    .labels = {{"version", "2.0"}},
+};
+static struct metric_counter malformed = {
+    .name = "firekeep_write_malformed_requests_total",
+    .help = "Remote write requests that could not be decoded and were not stored.",
+};
+static struct metric_counter unavailable = {
+    .name = "firekeep_write_unavailable_total",
+    .help = "Remote write requests answered with 503, which senders retry.",
+};
+static struct metric_histogram latency = {
+    .name = "firekeep_write_request_duration_seconds",
+    .help = "Time from the first byte of a remote write request to its response, in seconds.",
+    METRIC_LATENCY,
+};
+
+void
+write_metrics_register(void)
+{
+    metric_register_counter(&requests_v1);
+    metric_register_counter(&requests_v2);
+    metric_register_counter(&malformed);
+    metric_register_counter(&unavailable);
+    metric_register_histogram(&latency);
+}
+
+/* --- the kind of message ---------------------------------------------------------------------- */
+
+static const char *
+skip_blanks(const char *p)
+{
+    while (*p == ' ' || *p == '\t') {
+        p++;
+    }
+    return p;
+}
+
+/* RFC 9110: names are case-insensitive, blanks around ';' are allowed, values may be quoted. */
+static bool
+parse_content_type(const char *text, enum rw_version *ret_version)
+{
+    static const char media[] = "application/x-protobuf";
+    *ret_version = RW_V1;
+    if (text == NULL) return true;
+    text = skip_blanks(text);
+    if (text[0] == '\0') return true;
+    if (strncasecmp(text, media, sizeof media - 1) != 0) return false;
+    for (const char *p = skip_blanks(text + sizeof media - 1); *p != '\0';) {
+        if (*p != ';') return false;
+        p = skip_blanks(p + 1);
+        size_t name = strcspn(p, "=; \t");
+        bool is_proto = name == 5 && strncasecmp(p, "proto", 5) == 0;
+        p = skip_blanks(p + name);
+        if (*p != '=') continue;
+        p = skip_blanks(p + 1);
+        bool quoted = *p == '"';
+        if (quoted) p++;
+        size_t size = strcspn(p, quoted ? "\"" : "; \t");
+        if (is_proto && size == 23 && strncmp(p, "prometheus.WriteRequest", 23) == 0) {
+            *ret_version = RW_V1;
+        } else if (is_proto && size == 30 &&
+                   strncmp(p, "io.prometheus.write.v2.Request", 30) == 0) {
+            *ret_version = RW_V2;
+        } else if (is_proto) {
+            return false;
+        }
+        p += size;
+        if (quoted && *p == '"') p++;
+        p = skip_blanks(p);
+    }
+    return true;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* Answers. Each answer to a 2.0 request says how many samples of it were written. */
+static void
+write_reply(struct api *api, struct http_request *request, enum rw_version version, unsigned status,
+            const struct why *why, const struct ingest_result *result)
+{
+    static const struct {
+        const char *header;
+        enum ledger_kind kind;
+    } counts[] = {{"X-Prometheus-Remote-Write-Samples-Written", LEDGER_FLOAT},
+                  {"X-Prometheus-Remote-Write-Histograms-Written", LEDGER_HISTOGRAM},
+                  {"X-Prometheus-Remote-Write-Exemplars-Written", LEDGER_EXEMPLAR}};
+    char text[sizeof result->text + sizeof why->text];
+    char written[3][24];
+    struct http_answer answer = {.status = status};
+    unsigned headers = 0;
+    int n = 0;
+    if (status != 204) {
+        n = snprintf(text, sizeof text, "%s\n", why->text);
+    } else if (!ingest_result_is_success(result)) {
+        answer.status = 400;
+        n = snprintf(text, sizeof text, "%s\n", result->text);
+    }
+    if (n > 0) {
+        answer.content_type = "text/plain; charset=utf-8";
+        answer.body = bytes_of(text, (size_t)n);
+    }
+    if (answer.status == 503) {
+        metric_inc(&unavailable);
+        answer.headers[headers++] = (struct http_answer_header){"Retry-After", RETRY_AFTER_S};
+    }
+    for (unsigned i = 0; version == RW_V2 && i < 3; i++) {
+        snprintf(written[i], sizeof written[i], "%" PRIu64, result->written[counts[i].kind]);
+        answer.headers[headers++] = (struct http_answer_header){counts[i].header, written[i]};
+    }
+    metric_record(&latency,
+                  (uint64_t)(env_monotonic_ns(api->options.env) - http_began_ns(request)));
+    http_reply(request, &answer);
+}
+
+static void
+reply_nothing_written(struct api *api, struct http_request *request, enum rw_version version,
+                      unsigned status, const struct why *why)
+{
+    struct ingest_result nothing = {0};
+    write_reply(api, request, version, status, why, &nothing);
+}
+
+/* --- waiting for the commit ------------------------------------------------------------------- */
+
+static void
+pending_answer(struct api *api, struct pending_write *w)
+{
+    struct why down;
+    assert(w->place == WRITE_JUDGED);
+    assert(w->state != TSDB_EPOCH_PENDING); /* invariant 5 */
+    assert(w->doubts == NULL);              /* invariant 3 */
+    if (w->state == TSDB_EPOCH_VOID) {
+        why_set(&down, ERR_AGAIN, "cannot write to the write-ahead log");
+        reply_nothing_written(api, w->request, w->version, 503, &down);
+        return;
+    }
+    write_reply(api, w->request, w->version, status_of(FOR_WRITE, w->error), &w->why, &w->result);
+}
+
+/* Makes answered writes, from first to last, spare. */
+static void
+pending_spare(struct api *api, struct pending_write *first, struct pending_write *last)
+{
+    assert(last->next == NULL);
+    for (struct pending_write *w = first; w != NULL; w = w->next) {
+        assert(w->place == WRITE_JUDGED); /* invariant 1 */
+        w->place = WRITE_SPARE;
+    }
+    lock_take(&api->lock);
+    last->next = api->writes->spare;
+    api->writes->spare = first;
+    lock_drop(&api->lock);
+}
+
+void
+api_committed(struct api *api)
+{
+    struct pending_write *taken = NULL, **tail = &taken, *last = NULL;
+    lock_take(&api->lock);
+    assert((api->writes->committing_first == NULL) ==
+           (api->writes->committing_last == NULL)); /* invariant 2 */
+    /* Takes writes whose fate is known off the list; they keep their order. */
+    for (struct pending_write **link = &api->writes->committing_first, *w; (w = *link) != NULL;) {
+        assert(w->place == WRITE_COMMITTING); /* invariant 1 */
+        w->state = tsdb_epoch(api->options.tsdb, w->epoch);
+        if (w->state == TSDB_EPOCH_PENDING) {
+            last = w;
+            link = &w->next;
+            continue;
+        }
+        *link = w->next;
+        w->next = NULL;
+        *tail = w;
+        tail = &w->next;
+        w->place = WRITE_JUDGED;
+        assert(api->writes->committing_count > 0); /* invariant 2 */
+        api->writes->committing_count--;
+    }
+    api->writes->committing_last = last;
+    assert((last == NULL) == (api->writes->committing_count == 0)); /* invariant 2 */
+    lock_drop(&api->lock);
+    last = NULL;
+    for (struct pending_write *w = taken; w != NULL; w = w->next) {
+        pending_answer(api, w);
+        last = w;
+    }
+    if (last != NULL) pending_spare(api, taken, last);
+}
+
+/* --- the request ------------------------------------------------------------------------------ */
+
+static struct write_memory *
+write_memory_take(struct api *api)
+{
+    lock_take(&api->lock);
+    struct write_memory *w = api->writes->memories;
+    if (w != NULL) api->writes->memories = w->next;
+    lock_drop(&api->lock);
+    if (w != NULL) return w;
+    w = mem_new(&api->write_budget, sizeof *w);
+    if (w == NULL) return NULL;
+    budget_init(&w->budget, "write", 0, &api->write_budget);
+    buf_init(&w->message, &w->budget, api->options.decoded_bytes_max + 64);
+    if (rw_request_init(&w->request, &w->budget) != OK) {
+        mem_free(&api->write_budget, w, sizeof *w);
+        return NULL;
+    }
+    w->request.keys = tsdb_fingerprint_keys(api->options.tsdb);
+    return w;
+}
+
+static void
+write_memory_put(struct api *api, struct write_memory *w)
+{
+    rw_request_clear(&w->request);
+    if (w->message.capacity > MESSAGE_KEEP_BYTES) buf_fini(&w->message);
+    lock_take(&api->lock);
+    w->next = api->writes->memories;
+    api->writes->memories = w;
+    lock_drop(&api->lock);
+}
+
+enum err
+writes_new(struct api *api)
+{
+    api->writes = mem_new(NULL, sizeof *api->writes);
+    return api->writes == NULL ? ERR_NOMEM : OK;
+}
+
+void
+writes_free(struct api *api)
+{
+    struct writes *all = api->writes;
+    if (all == NULL) return;
+    assert(all->committing_first == NULL); /* all requests are answered, as api.h requires */
+    assert(all->committing_count == 0);
+    assert(all->doubtful == NULL);
+    assert(all->doubtful_count == 0);
+    for (struct write_memory *w = all->memories, *next; w != NULL; w = next) {
+        next = w->next;
+        rw_request_fini(&w->request);
+        buf_fini(&w->message);
+        mem_free(&api->write_budget, w, sizeof *w);
+    }
+    for (struct pending_write *w = all->spare, *next; w != NULL; w = next) {
+        next = w->next;
+        mem_free(&api->write_budget, w, sizeof *w);
+    }
+    mem_free(NULL, all, sizeof *all);
+}
+
+uint64_t
+writes_committing(struct api *api)
+{
+    lock_take(&api->lock);
+    uint64_t count = api->writes->committing_count;
+    lock_drop(&api->lock);
+    return count;
+}
+
+/*
+ * Distinguishes a request that may succeed later from one that never fits. A request that had half
+ * of all memory when it wanted more does not fit into an empty server either: a message has less
+ * than a third of all (decoded_bytes_max), and the rest are arrays, which are copied to twice their
+ * size. Its sender would repeat it for ever.
+ */
+static enum err
+write_unfit(const struct api *api, const struct write_memory *w, struct why *why)
+{
+    const struct budget *memory = api->options.memory;
+    uint64_t all =
+        memory == NULL ? 0 : atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
+    uint64_t most = atomic_load_explicit(&w->budget.peak_bytes, memory_order_relaxed);
+    if (all == 0 || most < all / 2) {
+        return why_set(why, ERR_NOMEM, "not enough memory for the request");
+    }
+    return why_set(why, ERR_LIMIT,
+                   "a request of %zu bytes uncompressed needs more memory than memory.limit "
+                   "allows; send smaller requests",
+                   w->message.size);
+}
+
+static enum err
+write_decode(struct api *api, struct http_request *request, enum rw_version version,
+             struct write_memory *w, struct why *why)
+{
+    size_t size;
+    atomic_store_explicit(&w->budget.peak_bytes, 0, memory_order_relaxed); /* for write_unfit() */
+    enum err e = snappy_size(http_body(request), api->options.decoded_bytes_max, &size);
+    if (e == ERR_INPUT) return why_set(why, e, "the body is not a snappy block");
+    if (e == ERR_LIMIT) {
+        return why_set(why, e, "the message is larger than %" PRIu64 " bytes uncompressed",
+                       api->options.decoded_bytes_max);
+    }
+    e = snappy_unpack(http_body(request), &w->message, why);
+    if (e == ERR_NOMEM) return write_unfit(api, w, why);
+    if (e) return e;
+    http_body_release(request);
+    e = rw_decode_unchecked(&w->request, version, buf_bytes(&w->message),
+                            tsdb_hash_seed(api->options.tsdb), why);
+    return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
+}
+
+/* Ingests a message that was decoded without checks, which suffices for known series; otherwise
+ * decodes it again with all checks. */
+static enum err
+write_ingest(struct api *api, enum rw_version version, struct bytes tenant, struct write_memory *w,
+             struct pending_write *wait, struct why *why)
+{
+    struct tsdb *tsdb = api->options.tsdb;
+    struct ingest_result *result = &wait->result;
+    enum err e = tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->doubts, why);
+    if (e != ERR_INPUT) return e;
+    why->text[0] = '\0';
+    e = rw_decode(&w->request, version, buf_bytes(&w->message), tsdb_hash_seed(tsdb), why);
+    if (e == ERR_INPUT) metric_inc(&malformed);
+    return e ? e : tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->doubts, why);
+}
+
+/* Answers, or leaves the request waiting for its commit. */
+static void
+write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
+{
+    assert(wait->place == WRITE_JUDGED);
+    assert(wait->doubts == NULL); /* invariant 3 */
+    if (wait->result.rejected_total > 0) {
+        refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
+    }
+    if (wait->error == ERR_NOMEM) api->options.flush_wanted(api->options.context);
+    wait->epoch = wait->result.wait_epoch;
+    wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
+    if (wait->state == TSDB_EPOCH_PENDING) {
+        wait->next = NULL;
+        wait->place = WRITE_COMMITTING;
+        lock_take(&api->lock);
+        assert((api->writes->committing_last == NULL) ==
+               (api->writes->committing_count == 0)); /* invariant 2 */
+        if (api->writes->committing_last != NULL)
+            api->writes->committing_last->next = wait;
+        else
+            api->writes->committing_first = wait;
+        api->writes->committing_last = wait;
+        api->writes->committing_count++;
+        lock_drop(&api->lock);
+        api->options.commit_wanted(api->options.context);
+        return;
+    }
+    /* A write that is acknowledged from memory does not wake the committer itself. */
+    if (tsdb_commit_due(api->options.tsdb)) api->options.commit_wanted(api->options.context);
+    pending_answer(api, wait);
+    wait->next = NULL;
+    pending_spare(api, wait, wait);
+}
+
+/* --- samples in doubt ------------------------------------------------------------------------- */
+
+static struct pending_write *
+doubtful_take(struct api *api, const struct http_request *request)
+{
+    lock_take(&api->lock);
+    struct pending_write **link = &api->writes->doubtful;
+    while (*link != NULL && (*link)->request != request) {
+        link = &(*link)->next;
+    }
+    struct pending_write *wait = *link;
+    assert(wait != NULL);                    /* invariant 4 */
+    assert(wait->place == WRITE_DOUBTFUL);   /* invariant 1 */
+    assert(wait->doubts != NULL);            /* invariant 3 */
+    assert(api->writes->doubtful_count > 0); /* invariant 4 */
+    *link = wait->next;
+    wait->place = WRITE_JUDGED;
+    api->writes->doubtful_count--;
+    lock_drop(&api->lock);
+    return wait;
+}
+
+static void
+doubt_over(struct api *api, struct pending_write *wait)
+{
+    struct bytes tenant;
+    struct why why;
+    write_memory_put(api, wait->memory);
+    wait->doubts = NULL;
+    if (one_tenant_named(api, wait->request, &tenant, &why) != 0) tenant = (struct bytes){NULL, 0};
+    write_judged(api, tenant, wait);
+}
+
+/* Refuses the samples in doubt: the sender retries, and finds the rest already written. */
+static void
+doubt_refused(struct api *api, struct pending_write *wait, const struct why *why)
+{
+    tsdb_doubts_free(wait->doubts);
+    wait->error = ERR_AGAIN;
+    wait->why = *why;
+    doubt_over(api, wait);
+}
+
+static void
+write_look_refused(struct api *api, struct http_request *request, enum err e, const struct why *why)
+{
+    (void)e;
+    doubt_refused(api, doubtful_take(api, request), why);
+}
+
+static void
+write_look(struct api *api, struct http_request *request)
+{
+    struct pending_write *wait = doubtful_take(api, request);
+    struct why why;
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
+        doubt_refused(api, wait, (why_set(&why, ERR_AGAIN, "shutting down"), &why));
+        return;
+    }
+    int64_t until_ns = env_monotonic_ns(api->options.env) + TSDB_LOOK_NS_MAX;
+    wait->error = tsdb_ingest_end(wait->doubts, until_ns, &wait->result, &wait->why);
+    doubt_over(api, wait);
+}
+
+static void
+write_look_later(struct api *api, struct pending_write *wait)
+{
+    struct http_request *request = wait->request;
+    assert(wait->doubts != NULL); /* invariant 3 */
+    lock_take(&api->lock);
+    assert(api->writes->doubtful_count <= DOUBTFUL_MAX); /* invariant 4 */
+    bool room = api->writes->doubtful_count < DOUBTFUL_MAX;
+    if (room) {
+        wait->place = WRITE_DOUBTFUL;
+        wait->next = api->writes->doubtful;
+        api->writes->doubtful = wait;
+        api->writes->doubtful_count++;
+    }
+    lock_drop(&api->lock);
+    struct why why;
+    if (room)
+        run_later(api, QUEUE_REPEATS, request, write_look, write_look_refused);
+    else
+        doubt_refused(
+            api, wait,
+            (why_set(&why, ERR_AGAIN, "too many requests are waiting for parts to be read"), &why));
+}
+
+/* --- judging ---------------------------------------------------------------------------------- */
+
+/* Returns 0, or the status to refuse the request with before its body is read. */
+static unsigned
+write_refusal(struct api *api, struct http_request *request, enum rw_version version,
+              struct bytes *ret_tenant, struct why *why)
+{
+    const char *encoding = http_header(request, "Content-Encoding");
+    if (encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "snappy") != 0) {
+        why_set(why, ERR_INPUT, "unsupported content encoding: expected snappy");
+        return 415;
+    }
+    metric_inc(version == RW_V1 ? &requests_v1 : &requests_v2);
+    unsigned refused = one_tenant_named(api, request, ret_tenant, why);
+    if (refused != 0) return refused;
+    if (!api->options.takes_writes(api->options.context)) {
+        why_set(
+            why, ERR_UNSUPPORTED,
+            "cannot store or forward samples: storage.mode=none and no destination is configured");
+        return 501;
+    }
+    const char *held = api->options.holds_writes(api->options.context);
+    if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) held = "shutting down";
+    if (held == NULL) return 0;
+    why_set(why, ERR_AGAIN, "%s", held);
+    return 503;
+}
+
+/* Judges; either answers or leaves the request waiting. */
+static void
+write_judge(struct api *api, struct http_request *request)
+{
+    enum rw_version version;
+    struct bytes tenant;
+    struct why why = {""};
+    if (!parse_content_type(http_header(request, "Content-Type"), &version)) {
+        http_reply_text(request, 415,
+                        "unsupported content type: expected application/x-protobuf with "
+                        "proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request\n");
+        return;
+    }
+    unsigned refused = write_refusal(api, request, version, &tenant, &why);
+    if (refused != 0) {
+        reply_nothing_written(api, request, version, refused, &why);
+        return;
+    }
+    struct write_memory *w = write_memory_take(api);
+    struct pending_write *wait = NULL;
+    enum err e = OK;
+    if (w != NULL) e = write_decode(api, request, version, w, &why);
+    if (e == ERR_INPUT || e == ERR_LIMIT) metric_inc(&malformed);
+    if (w != NULL && e == OK) {
+        lock_take(&api->lock);
+        wait = api->writes->spare;
+        assert(wait == NULL || wait->place == WRITE_SPARE); /* invariant 1 */
+        if (wait != NULL) api->writes->spare = wait->next;
+        lock_drop(&api->lock);
+        if (wait == NULL) wait = mem_alloc(&api->write_budget, sizeof *wait);
+    }
+    if (e == OK && wait == NULL) e = why_set(&why, ERR_NOMEM, "not enough memory for the request");
+    if (e) {
+        if (w != NULL) write_memory_put(api, w);
+        reply_nothing_written(api, request, version, status_of(FOR_WRITE, e), &why);
+        return;
+    }
+    *wait = (struct pending_write){
+        .place = WRITE_JUDGED, .request = request, .version = version, .memory = w};
+    wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
+    if (wait->doubts != NULL) {
+        write_look_later(api, wait);
+        return;
+    }
+    write_memory_put(api, w);
+    write_judged(api, tenant, wait);
+}
+
+static void
+write_refuse(struct api *api, struct http_request *request, enum err e, const struct why *why)
+{
+    (void)e;
+    enum rw_version version = RW_V1;
+    (void)parse_content_type(http_header(request, "Content-Type"), &version);
+    reply_nothing_written(api, request, version, 503, why);
+}
+
+void
+write_run(struct api *api, struct http_request *request)
+{
+    if (http_body(request).size > WORKER_BODY_BYTES)
+        run_later(api, QUEUE_WRITES, request, write_judge, write_refuse);
+    else
+        write_judge(api, request);
+}
