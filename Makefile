@@ -254,7 +254,7 @@ objects: program $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.
 
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long
-check: tests
+check: tests $(PROMQLRUN)
 	@BUILD=$(BUILD) tests/run.sh source unit corpora
 
 check-asan:
