@@ -13,6 +13,9 @@
 #   doze S                    a sleep without a process
 #   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
 #   skip NAME REASON
+#   skip_all NAME REASON      skips the rest of the script, which ends here
+#   done_testing              the last command of each script: without its line run.sh takes a script
+#                             for one that ended early; false if a claim failed
 #   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
 #   now_ms                    Unix milliseconds
 
@@ -172,4 +175,15 @@ claim() {
 
 skip() {
     echo "skip $1 - $2"
+}
+
+done_testing() {
+    echo "all tests ran"
+    ((failures == 0))
+}
+
+skip_all() {
+    skip "$1" "$2"
+    done_testing
+    exit
 }

@@ -10,7 +10,8 @@
 # in the kernel, name of its log.
 #
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
-# `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
+# `skip NAME - reason` for each of its tests and `all tests ran` at its end (done_testing of
+# tests/lib.sh), runs in the project's directory, and finds there
 # build/firekeep. In its environment: BUILD (build/release), TOOLS ($BUILD/tools), PEERS
 # (build/peers), PORTS_FROM (2500 ports of its own), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
 # SAMPLES (a directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has
@@ -321,7 +322,7 @@ count_script() { # NAME LOG SCRATCH STATUS
             ;;
         esac
     done < <(grep -aE '^(ok|not ok|skip) ' "$log")
-    if ((told == 0)) || ((status != 0 && bad == 0)); then
+    if ((told == 0)) || { ((bad == 0)) && { ((status != 0)) || ! grep -qx 'all tests ran' "$log"; }; }; then
         bad=$((bad + 1))
         fail "$name" "$(ended_how "$status") after telling of $told tests"
     fi

@@ -67,4 +67,4 @@ for conditional in enforce ignore refuse; do
     done
 done
 
-((failures == 0))
+done_testing

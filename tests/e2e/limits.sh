@@ -276,4 +276,4 @@ claim "but not those of a dashboard" ordinary_regexes_do_not
 claim "what large answers took goes back to the machine" memory_goes_back
 claim "and nobody else suffers" streams_without_limit
 claim "SIGTERM ends it with status 0 after all that" stop memory
-((failures == 0))
+done_testing
