@@ -27,6 +27,7 @@ struct rig {
     struct buf answers[ANSWERS_MAX];
     unsigned count;
     char url[64];
+    int64_t min_ms, max_ms; /* of what is asked for; 0 and 0: of any time */
     struct why why;
 };
 
@@ -151,8 +152,8 @@ read_all(struct rig *rig, const char *selector, struct buf *to)
     struct matcher_set asked = {parsed.matchers, parsed.count};
     struct query_request r = {.sets = &asked,
                               .set_count = 1,
-                              .min_ms = 0,
-                              .max_ms = 4102444800000,
+                              .min_ms = rig->min_ms,
+                              .max_ms = rig->max_ms == 0 ? 4102444800000 : rig->max_ms,
                               .control = &rig->control};
     enum err e = view_select(rig->view, &r, &set, &rig->why);
     bool selected = e == OK;
@@ -334,6 +335,83 @@ UNIT_TEST(test_too_much_for_the_server_is_asked_for_in_parts)
                 "up{job=\"x\"} 1000:3ff8000000000000 2000:0\n"
                 "up{job=\"y\"} 1000:3ff8000000000000 2000:0\n");
     rig_stop(&rig);
+}
+
+/* --- what is sent ----------------------------------------------------------------------------- */
+
+/* Asks for series of which there are none, and looks for the words. */
+static void
+check_sent(const char *selector, const char *words, bool is_there)
+{
+    struct rig rig;
+    rig_init(&rig);
+    answer(&rig, FORM);
+    put_last_series(answer(&rig, ANSWER));
+    rig.min_ms = 1001;
+    rig.max_ms = 2002;
+    rig_start(&rig);
+    expect_read(&rig, selector, "");
+    if ((strstr(rig.player.seen, words) != NULL) != is_there) {
+        fail_msg("%s: '%s' is %sin: %s", selector, words, is_there ? "not " : "", rig.player.seen);
+    }
+    rig_stop(&rig);
+}
+
+UNIT_TEST(test_both_bounds_of_the_range_are_asked_for)
+{
+    check_sent("up", "`metric` = 'up'", true);
+    check_sent("up", "WHERE `time` >= 1001 AND `time` <= 2002 AND", true);
+}
+
+UNIT_TEST(test_matchers_that_admit_a_missing_label_are_not_sent)
+{
+#define OF_A "\"a\":"
+    check_sent("up{a=~\".+\"}", OF_A, true);
+    check_sent("up{a=~\"x.*\"}", OF_A "\"x", true);
+    check_sent("up{a=~\".*\"}", OF_A, false);
+    check_sent("up{a=~\"(x.*)?\"}", OF_A, false);
+    check_sent("up{a=~\"|x.*\"}", OF_A, false);
+    check_sent("up{a!~\".+\"}", OF_A, false);
+    check_sent("up{a!~\"x.*\"}", OF_A, false);
+}
+
+UNIT_TEST(test_a_series_without_the_label_is_read_if_the_matcher_admits_it)
+{
+    struct rig rig;
+    rig_init(&rig);
+    answer(&rig, FORM);
+    answer_series(&rig);
+    answer_samples(&rig);
+    rig_start(&rig);
+    expect_read(&rig, "up{a=~\".*\",b!=\"c\"}", "up{job=\"x\"} 1000:3ff8000000000000 2000:0\n");
+    rig_stop(&rig);
+}
+
+/* --- answers that are cut short --------------------------------------------------------------- */
+
+/* The connection ends as it does after a whole answer. */
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    for (unsigned step = 1; step <= 2; step++) {
+        size_t whole = SIZE_MAX;
+        for (size_t cut = sizeof ANSWER - 1; cut < whole; cut++) {
+            struct rig rig;
+            struct buf text;
+            rig_init(&rig);
+            buf_init(&text, NULL, ROOM);
+            answer(&rig, FORM);
+            answer_series(&rig);
+            if (step == 2) answer_samples(&rig);
+            whole = rig.answers[step].size;
+            rig.answers[step].size = cut;
+            rig_start(&rig);
+            enum err e = read_all(&rig, "up", &text);
+            if (e == OK) fail_msg("%zu of %zu bytes: %s", cut, whole, (char *)text.at);
+            assert_int_equal(e, ERR_CORRUPT);
+            buf_fini(&text);
+            rig_stop(&rig);
+        }
+    }
 }
 
 /* --- look-ups --------------------------------------------------------------------------------- */
@@ -564,6 +642,10 @@ main(void)
         cmocka_unit_test(test_series_that_are_not_selected_are_left_out),
         cmocka_unit_test(test_a_table_of_others_needs_but_four_columns),
         cmocka_unit_test(test_too_much_for_the_server_is_asked_for_in_parts),
+        cmocka_unit_test(test_both_bounds_of_the_range_are_asked_for),
+        cmocka_unit_test(test_matchers_that_admit_a_missing_label_are_not_sent),
+        cmocka_unit_test(test_a_series_without_the_label_is_read_if_the_matcher_admits_it),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_names_and_values_are_looked_up),
         cmocka_unit_test(test_what_is_said_instead_of_rows_is_an_error),
         cmocka_unit_test(test_an_error_after_good_rows_is_an_error),

@@ -7,6 +7,8 @@
 #include "model/selector.h"
 #include "net/http_player_testing.h"
 
+enum { NO_SECOND_TRY_MS = 50 }; /* a timeout that is less than the pause before a second try */
+
 #define OK_BEGIN "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 #define ANSWER   OK_BEGIN "\r\n"
 
@@ -20,6 +22,7 @@ struct rig {
     struct budget budget;
     struct query_control control;
     char url[64];
+    int64_t min_ms, max_ms; /* of what is asked for; 0 and 0: of any time */
     struct why why;
 };
 
@@ -69,8 +72,8 @@ read_all(struct rig *rig, const char *selector, struct buf *to)
     struct matcher_set asked = {parsed.matchers, parsed.count};
     struct query_request r = {.sets = &asked,
                               .set_count = 1,
-                              .min_ms = 0,
-                              .max_ms = 4102444800000,
+                              .min_ms = rig->min_ms,
+                              .max_ms = rig->max_ms == 0 ? 4102444800000 : rig->max_ms,
                               .control = &rig->control};
     enum err e = view_select(rig->view, &r, &set, &rig->why);
     while (e == OK) {
@@ -119,6 +122,7 @@ check_fails(enum influxdb_version version, unsigned count, const char *const *an
     struct rig rig;
     struct buf text;
     rig_start(&rig, version, INFLUXDB_PROMETHEUS, count, answers);
+    if (expected == ERR_AGAIN) rig.settings.timeout_ms = NO_SECOND_TRY_MS;
     buf_init(&text, NULL, 1 << 20);
     enum err e = read_all(&rig, "up", &text);
     if (strstr(rig.why.text, words) == NULL) assert_string_equal(rig.why.text, words);
@@ -306,6 +310,122 @@ UNIT_TEST(test_what_version_3_says_instead_of_rows_is_an_error)
     check_fails(INFLUXDB_3, 3, no_time, ERR_CORRUPT, "a row has no time");
 }
 
+/* --- bounds, and answers that are cut short --------------------------------------------------- */
+
+/* The last request of the first `count` answers. */
+static void
+check_asked(enum influxdb_version version, unsigned count, const char *const *answers,
+            const char *words)
+{
+    struct rig rig;
+    struct buf text;
+    rig_start(&rig, version, INFLUXDB_PROMETHEUS, count, answers);
+    rig.min_ms = 1000;
+    rig.max_ms = 2000;
+    buf_init(&text, NULL, 1 << 20);
+    assert_int_equal(read_all(&rig, "up", &text), OK);
+    if (strstr(rig.player.seen, words) == NULL)
+        fail_msg("'%s' is not in: %s", words, rig.player.seen);
+    buf_fini(&text);
+    rig_stop(&rig);
+}
+
+#define ROWS_ON_BOUNDS_3                          \
+    ANSWER "{\"k\":0,\"t\":1000000000,\"v\":1}\n" \
+           "{\"k\":0,\"t\":2000999999,\"v\":1}\n"
+
+/* A sample of a later nanosecond of the last millisecond is in the range. */
+UNIT_TEST(test_the_range_is_asked_for_to_its_last_nanosecond)
+{
+    static const char *const first[] = {KEYS_1, ROWS_1("[1000,1,null,null],[2000,1,null,null]")};
+    static const char *const second[] = {KEYS_2, ROWS_2("double", "value", "1")};
+    static const char *const third[] = {COLUMNS_3, KEYS_3, ROWS_ON_BOUNDS_3};
+    for (unsigned rows = 0; rows < 2; rows++) { /* series first, then their samples */
+        const char *const none[] = {
+            rows ? first[0] : ANSWER "{\"results\":[{\"statement_id\":0}]}\n", first[1]};
+        check_asked(INFLUXDB_1, 1 + rows, none, "1000000000");
+        check_asked(INFLUXDB_1, 1 + rows, none, "2000999999");
+    }
+    const char *const no_keys[] = {ANSWER "\r\n"};
+    check_asked(INFLUXDB_2, 1, no_keys,
+                "range(start: time(v: 1000000000), stop: time(v: 2001000000))");
+    check_asked(INFLUXDB_2, 2, second,
+                "range(start: time(v: 1000000000), stop: time(v: 2001000000))");
+    const char *const no_series[] = {COLUMNS_3, ANSWER};
+    check_asked(INFLUXDB_3, 2, no_series, "1000000000");
+    check_asked(INFLUXDB_3, 2, no_series, "2000999999");
+    check_asked(INFLUXDB_3, 3, third, "1000000000");
+    check_asked(INFLUXDB_3, 3, third, "2000999999");
+}
+
+UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
+{
+    static const char *const answers[3][3] = {
+        {KEYS_1, ROWS_1("[1000,1,null,null],[2000,1,null,null]")},
+        {KEYS_2,
+         ANSWER "#datatype,string,long,dateTime:RFC3339,double,string,string,string\r\n"
+                "#group,false,false,false,false,true,true,true\r\n#default,_result,,,,,,\r\n"
+                ",result,table,_time,_value,_field,_measurement,job\r\n"
+                ",,0,1970-01-01T00:00:01Z,1,value,up,x\r\n"
+                ",,0,1970-01-01T00:00:02.000999999Z,1,value,up,x\r\n\r\n"},
+        {COLUMNS_3, KEYS_3, ROWS_ON_BOUNDS_3}};
+    for (unsigned version = 0; version < 3; version++) {
+        struct rig rig;
+        struct buf text;
+        rig_start(&rig, (enum influxdb_version)(version + 1), INFLUXDB_PROMETHEUS,
+                  version == 2 ? 3 : 2, answers[version]);
+        rig.min_ms = 1000;
+        rig.max_ms = 2000;
+        buf_init(&text, NULL, 1 << 20);
+        assert_int_equal(read_all(&rig, "up", &text), OK);
+        assert_string_equal((const char *)text.at,
+                            "up{job=\"x\"} 1000:3ff0000000000000 2000:3ff0000000000000\n");
+        buf_fini(&text);
+        rig_stop(&rig);
+    }
+}
+
+/* Announces more than it has. */
+static const char *
+cut_short(const char *answer, size_t cut, struct buf *to)
+{
+    const char *body = strstr(answer, "\r\n\r\n") + 4;
+    buf_clear(to);
+    buf_printf(to, OK_BEGIN "Content-Length: %zu\r\n\r\n%.*s", strlen(body), (int)cut, body);
+    buf_put_u8(to, 0);
+    return (const char *)to->at;
+}
+
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    static const char *const whole[3][3] = {
+        {KEYS_1, ROWS_1("[1000,1.5,null,null]")},
+        {KEYS_2, ROWS_2("double", "value", "1.5")},
+        {COLUMNS_3, KEYS_3, ANSWER "{\"k\":0,\"t\":1000000000,\"v\":1.5}\n"}};
+    struct buf answer;
+    buf_init(&answer, NULL, 1 << 20);
+    for (unsigned version = 0; version < 3; version++) {
+        for (unsigned step = 0; step < 3 && whole[version][step] != NULL; step++) {
+            const char *answers[] = {whole[version][0], whole[version][1], whole[version][2]};
+            size_t size = strlen(strstr(answers[step], "\r\n\r\n") + 4);
+            for (size_t cut = 0; cut < size; cut++) {
+                answers[step] = cut_short(whole[version][step], cut, &answer);
+                struct rig rig;
+                struct buf text;
+                rig_start(&rig, (enum influxdb_version)(version + 1), INFLUXDB_PROMETHEUS, step + 1,
+                          answers);
+                rig.settings.timeout_ms = NO_SECOND_TRY_MS;
+                buf_init(&text, NULL, 1 << 20);
+                enum err e = read_all(&rig, "up", &text);
+                if (e == OK) fail_msg("version %u: %s", version + 1, answers[step]);
+                buf_fini(&text);
+                rig_stop(&rig);
+            }
+        }
+    }
+    buf_fini(&answer);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_failed_allocation_fails_the_question_and_nothing_leaks)
@@ -362,6 +482,9 @@ main(void)
         cmocka_unit_test(test_what_version_2_says_instead_of_rows_is_an_error),
         cmocka_unit_test(test_floats_and_bits_of_version_3_are_read),
         cmocka_unit_test(test_what_version_3_says_instead_of_rows_is_an_error),
+        cmocka_unit_test(test_the_range_is_asked_for_to_its_last_nanosecond),
+        cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_a_failed_allocation_fails_the_question_and_nothing_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

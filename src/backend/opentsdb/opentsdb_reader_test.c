@@ -116,6 +116,7 @@ check_fails(unsigned count, const char *const *answers, enum err expected, const
     struct rig rig;
     struct buf text;
     rig_start(&rig, count, answers);
+    if (expected == ERR_AGAIN) rig.settings.timeout_ms = 50; /* there is no time to try again */
     buf_init(&text, NULL, 1 << 20);
     enum err e = read_between(&rig, "up", 0, MAX_MS, &text);
     if (strstr(rig.why.text, words) == NULL) assert_string_equal(rig.why.text, words);
@@ -247,6 +248,37 @@ UNIT_TEST(test_what_is_no_answer_is_an_error)
     check_fails(2, twice, ERR_CORRUPT, "expected a string in double quotes");
 }
 
+UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
+{
+    static const char *const answers[] = {
+        ONE("\"0\":4"), ONE("\"9999999999\":1,\"10000000000\":2,\"10000000500\":3,"
+                            "\"10000000501\":4")};
+    struct rig rig;
+    struct buf text;
+    rig_start(&rig, 2, answers);
+    buf_init(&text, NULL, 1000);
+    assert_int_equal(read_between(&rig, "up", 10000000000, 10000000500, &text), OK);
+    assert_string_equal((const char *)text.at, "up{job=\"x\"} 10000000000:4000000000000000 "
+                                               "10000000500:4008000000000000\n");
+    buf_fini(&text);
+    rig_stop(&rig);
+}
+
+/* The connection ends as it does after a whole answer. */
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    static const char *const whole[] = {ONE("\"0\":1"), ONE("\"1000\":1,\"2000\":1.5")};
+    char cut[sizeof ONE("\"1000\":1,\"2000\":1.5")];
+    for (unsigned step = 0; step < 2; step++) {
+        for (size_t size = sizeof ANSWER - 1; size < strlen(whole[step]); size++) {
+            const char *answers[] = {whole[0], cut};
+            snprintf(cut, sizeof cut, "%.*s", (int)size, whole[step]);
+            answers[step] = cut;
+            check_fails(step + 1, answers, ERR_CORRUPT, "the response ends too early");
+        }
+    }
+}
+
 struct gathered {
     struct buf text;
 };
@@ -327,6 +359,8 @@ main(void)
         cmocka_unit_test(test_what_is_too_much_is_asked_for_in_halves_of_the_time),
         cmocka_unit_test(test_times_are_written_as_opentsdb_takes_them),
         cmocka_unit_test(test_what_is_no_answer_is_an_error),
+        cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_names_of_metrics_and_labels_are_those_of_suggest),
         cmocka_unit_test(test_a_failed_allocation_fails_the_question_and_nothing_leaks),
     };

@@ -35,6 +35,7 @@ struct rig {
     struct budget budget;
     struct query_control control;
     char url[64];
+    int64_t min_ms, max_ms; /* of what is asked for; 0 and 0: of any time */
     struct why why;
 };
 
@@ -109,8 +110,8 @@ read_all(struct rig *rig, const char *selector, struct buf *to)
     struct matcher_set asked = {parsed.matchers, parsed.count};
     struct query_request r = {.sets = &asked,
                               .set_count = 1,
-                              .min_ms = 0,
-                              .max_ms = 4102444800000,
+                              .min_ms = rig->min_ms,
+                              .max_ms = rig->max_ms == 0 ? 4102444800000 : rig->max_ms,
                               .control = &rig->control};
     enum err e = view_select(rig->view, &r, &set, &rig->why);
     assert_int_equal(e, OK);
@@ -160,6 +161,50 @@ UNIT_TEST(test_columns_then_series_then_samples_are_asked_for)
                  "AND time < from_milliseconds(1700000015001) AND measure_name = 'up' AND "
                  "\\\"job\\\" = 'x'\",\"MaxRows\":1000,\"ClientToken\":\"");
     rig_stop(&rig);
+}
+
+UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
+{
+    static const char *const no_series[] = {TABLE, PAGE("", "")};
+    static const char *const answers[] = {
+        TABLE, PAGE(SERIES("up", S("x"), "2"), ""),
+        PAGE(ROW(T("35") "," S("2.0") "," NONE) "," ROW(T("20") "," S("1.0") "," NONE), "")};
+    struct rig rig;
+    rig_start(&rig, 2, no_series);
+    rig.min_ms = 1700000000000;
+    rig.max_ms = 1700000015000;
+    expect_read(&rig, "up", "");
+    expect_asked(&rig, "time >= from_milliseconds(1700000000000) AND time < "
+                       "from_milliseconds(1700000015001)");
+    rig_stop(&rig);
+    rig_start(&rig, 3, answers);
+    rig.min_ms = 1700000000000;
+    rig.max_ms = 1700000015000;
+    expect_read(&rig, "up", "up{job=\"x\"} 0:3ff0000000000000 15000:4000000000000000\n");
+    rig_stop(&rig);
+}
+
+/* The connection ends as it does after a whole answer. */
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    static const char *const whole[] = {TABLE, PAGE(SERIES("up", S("x"), "1"), ""),
+                                        PAGE(ROW(T("20") "," S("1.0") "," NONE), "")};
+    char cut[2000];
+    for (unsigned step = 0; step < 3; step++) {
+        assert_true(strlen(whole[step]) < sizeof cut);
+        for (size_t size = sizeof ANSWER - 1; size < strlen(whole[step]); size++) {
+            const char *answers[] = {whole[0], whole[1], whole[2]};
+            struct rig rig;
+            struct buf text;
+            snprintf(cut, sizeof cut, "%.*s", (int)size, whole[step]);
+            answers[step] = cut;
+            rig_start(&rig, step + 1, answers);
+            buf_init(&text, NULL, 1 << 20);
+            if (read_all(&rig, "up", &text) == OK) fail_msg("%s", cut);
+            buf_fini(&text);
+            rig_stop(&rig);
+        }
+    }
 }
 
 UNIT_TEST(test_each_view_asks_for_the_columns_once)
@@ -473,6 +518,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns_then_series_then_samples_are_asked_for),
+        cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_each_view_asks_for_the_columns_once),
         cmocka_unit_test(test_texts_are_the_bits_of_floats_and_histograms),
         cmocka_unit_test(test_pages_go_on_until_there_is_no_token),
