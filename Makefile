@@ -160,9 +160,11 @@ $(BUILD)/%.o: %.cc $(FLAGS)
 	@echo '  CXX     $<'; $(call compile,$(CXX) $(CPPFLAGS) $(CXXFLAGS))
 
 # What encodes and decodes samples: a tenth faster so, both ways.
+FAST_SOURCES := $(patsubst %,src/tsdb/codec/%.c,float int unpack codec) \
+	$(patsubst %,src/promql/eval/%.c,select/window_floats select/range aggregate/aggregate)
+$(foreach source,$(FAST_SOURCES),$(if $(wildcard $(source)),,$(error $(source) is not there: see FAST_SOURCES)))
 ifeq ($(VARIANT),release)
-$(patsubst %,$(BUILD)/src/tsdb/codec/%.o,float int unpack codec): CFLAGS += -O3
-$(patsubst %,$(BUILD)/src/promql/eval/%.o,window_floats range aggregate): CFLAGS += -O3
+$(FAST_SOURCES:%.c=$(BUILD)/%.o): CFLAGS += -O3
 endif
 
 # Oracles: protobuf-c readers of the public message definitions, for tests only.
