@@ -343,8 +343,8 @@ UNIT_TEST(test_the_range_is_asked_for_to_its_last_nanosecond)
     for (unsigned rows = 0; rows < 2; rows++) { /* series first, then their samples */
         const char *const none[] = {
             rows ? first[0] : ANSWER "{\"results\":[{\"statement_id\":0}]}\n", first[1]};
-        check_asked(INFLUXDB_1, 1 + rows, none, "1000000000");
-        check_asked(INFLUXDB_1, 1 + rows, none, "2000999999");
+        check_asked(INFLUXDB_1, 1 + rows, none,
+                    "time%20%3E%3D%201000000000%20AND%20time%20%3C%3D%202000999999");
     }
     const char *const no_keys[] = {ANSWER "\r\n"};
     check_asked(INFLUXDB_2, 1, no_keys,
@@ -352,10 +352,10 @@ UNIT_TEST(test_the_range_is_asked_for_to_its_last_nanosecond)
     check_asked(INFLUXDB_2, 2, second,
                 "range(start: time(v: 1000000000), stop: time(v: 2001000000))");
     const char *const no_series[] = {COLUMNS_3, ANSWER};
-    check_asked(INFLUXDB_3, 2, no_series, "1000000000");
-    check_asked(INFLUXDB_3, 2, no_series, "2000999999");
-    check_asked(INFLUXDB_3, 3, third, "1000000000");
-    check_asked(INFLUXDB_3, 3, third, "2000999999");
+    const char *times = "time >= to_timestamp_nanos(1000000000) AND time <= "
+                        "to_timestamp_nanos(2000999999)";
+    check_asked(INFLUXDB_3, 2, no_series, times);
+    check_asked(INFLUXDB_3, 3, third, times);
 }
 
 UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)

@@ -113,8 +113,11 @@ UNIT_TEST(test_an_import_of_refused_samples_ends_with_1)
 UNIT_TEST(test_an_import_of_a_file_cut_short_ends_with_1)
 {
     write_text(file, "# TYPE up gauge\nup{a=\"b\"} 1 1700000000\n");
-    expect_status(RUN("import", "--format=openmetrics", file), EXIT_FAILED);
-    expect_said("missing # EOF");
+    for (unsigned again = 0; again < 2; again++) {
+        expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file),
+                      EXIT_FAILED);
+        expect_said("missing # EOF");
+    }
     expect_status(RUN("import", "--format=prometheus", other), EXIT_FAILED);
     expect_status(RUN("import", "--format=x", file), EXIT_USAGE);
 }
@@ -202,7 +205,28 @@ UNIT_TEST(test_an_import_continues_with_the_metadata_of_lines_read_before)
     }
 }
 
-/* The progress file may say less than what is stored, after each line. */
+/* Stores the first lines and leaves a progress file that says less. */
+static void
+leave_import_killed(const char *const *lines, unsigned stored, unsigned saved)
+{
+    char text[1000] = "";
+    for (unsigned i = 0; i < stored; i++) {
+        strcat(text, lines[i]);
+    }
+    write_text(file, text);
+    if (stored > 0) {
+        expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
+    }
+    for (unsigned i = stored; i < 3; i++) {
+        strcat(text, lines[i]);
+    }
+    write_text(file, text);
+    snprintf(text, sizeof text,
+             "firekeep import 2\nto %s\ntenant \nfile %u 0 part 0 0000000000000000 %s\n", store,
+             saved, file);
+    write_text(progress, text);
+}
+
 UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
 {
     static const char *const lines[] = {"up{a=\"b\"} 1 1700000000000\n",
@@ -210,35 +234,16 @@ UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
                                         "up{a=\"b\"} 3 1700000002000\n"};
     for (unsigned stored = 0; stored <= 3; stored++) {
         for (unsigned saved = 0; saved <= stored; saved++) {
-            char text[200] = "", before[1000], after[1000];
-            write_text(file, "");
-            expect_status(RUN("import", "--format=prometheus", "--resume", progress, file),
-                          EXIT_DONE);
-            for (unsigned i = 0; i < stored; i++) {
-                strcat(text, lines[i]);
-            }
-            write_text(file, text);
-            expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
-            for (unsigned i = stored; i < 3; i++) {
-                strcat(text, lines[i]);
-            }
-            write_text(file, text);
-            read_text(progress, before, sizeof before);
-            char *line = strstr(before, "\nfile ");
-            assert_non_null(line);
-            snprintf(after, sizeof after, "%.*s\nfile %u 0 part 0 0000000000000000 %s\n",
-                     (int)(line - before), before, saved, file);
-            write_text(progress, after);
-            expect_status(RUN("import", "--format=prometheus", "--resume", progress, file),
-                          EXIT_DONE);
             char imported[64];
+            leave_import_killed(lines, stored, saved);
+            expect_status(RUN("import", "--format=prometheus", "--resume", progress, file),
+                          EXIT_DONE);
             snprintf(imported, sizeof imported, "imported %u sample", 3 - saved);
             expect_said(imported);
             expect_stored(HEAD "up,\"{a=\"\"b\"\"}\",1700000000000,1\n"
                                "up,\"{a=\"\"b\"\"}\",1700000001000,2\n"
                                "up,\"{a=\"\"b\"\"}\",1700000002000,3\n");
             assert_int_equal(env_remove_tree(env_real(), store, NULL), OK);
-            assert_int_equal(unlink(progress), 0);
         }
     }
 }
