@@ -283,6 +283,10 @@ UNIT_TEST(test_a_copy_does_not_continue_another_one)
     expect_status(COPY("--no-verify", "old", "http://127.0.0.1:1"), EXIT_FAILED);
     expect_said("belongs to a run with other arguments");
     expect_status(COPY_TO_STORE("--no-verify"), EXIT_DONE);
+    give(FIRST_DAY JUNK, "");
+    expect_status(COPY_TO_STORE("--no-verify", "--to-tenant=b"), EXIT_FAILED);
+    expect_status(COPY_TO_STORE("--no-verify", "--to-tenant=b", "--tenant=c"), EXIT_FAILED);
+    expect_said("belongs to a run with other arguments");
 }
 
 int
