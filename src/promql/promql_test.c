@@ -507,6 +507,16 @@ UNIT_TEST(test_any_value_replaces_nan_among_extremes)
     expect("m NaN 3 1 NaN 2", "max_over_time(m[9m])", 0, 4, "{} NaN 3 3 3 3\n");
 }
 
+UNIT_TEST(test_smoothed_histograms_lie_between_those_that_are_stored)
+{
+    expect("h " H(4) " _ " H(8), "h smoothed", 0, 2, "h " H(4) " " H(6) " " H(8) "\n");
+    expect("h " H(8) " _ " H(2), "h smoothed", 0, 2, "h " H(8) " " H(1) " " H(2) "\n");
+    expect("h " H(4) " _ " H(8), "histogram_count(increase(h[1m] smoothed))", 1, 2, "{} 2 2\n");
+    expect("h " H(8) " _ " H(2), "histogram_count(increase(h[1m] smoothed))", 1, 2, "{} 1 1\n");
+    expect("m 4 _ 8", "m smoothed", 0, 2, "m 4 6 8\n");
+    expect("m_total 8 _ 2", "increase(m_total[1m] smoothed)", 1, 2, "{} 1 1\n");
+}
+
 UNIT_TEST(test_lines_are_fitted_by_least_squares)
 {
     expect("m 0 5 0 5 10", "round(deriv(m[5m]) * 60, 0.001)", 4, 4, "{} 2\n");
@@ -621,6 +631,7 @@ main(void)
         cmocka_unit_test(test_a_reset_at_the_second_sample_of_a_window_counts),
         cmocka_unit_test(test_changes_and_resets_leave_with_their_samples),
         cmocka_unit_test(test_any_value_replaces_nan_among_extremes),
+        cmocka_unit_test(test_smoothed_histograms_lie_between_those_that_are_stored),
         cmocka_unit_test(test_lines_are_fitted_by_least_squares),
         cmocka_unit_test(test_a_quantile_between_buckets_is_the_bound_of_the_lower_one),
         cmocka_unit_test(test_notes_of_all_shards_are_given),
