@@ -267,6 +267,30 @@ UNIT_TEST(test_a_range_may_end_where_it_begins)
     rig_free(rig);
 }
 
+UNIT_TEST(test_as_many_steps_as_the_maximum_are_allowed)
+{
+    static const struct {
+        uint64_t max;
+        const char *words;
+    } cases[] = {{7, "resolution of 7 points"},
+                 {999, "resolution of 999 points"},
+                 {1000, "resolution of 1,000 points"},
+                 {1234567, "resolution of 1,234,567 points"}};
+    struct api_rig *rig = query_rig_new();
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char target[200];
+        rig->limits.query.points_max = cases[i].max;
+        api_set_limits(rig->api, &rig->limits);
+        snprintf(target, sizeof target, "/api/v1/query_range?query=none&start=0&end=%llu&step=1",
+                 (unsigned long long)cases[i].max + 1);
+        expect_answer(rig, target, 400, cases[i].words);
+        snprintf(target, sizeof target, "/api/v1/query_range?query=none&start=0&end=%llu&step=1",
+                 (unsigned long long)cases[i].max);
+        expect_answer(rig, target, 200, "\"result\":[]");
+    }
+    rig_free(rig);
+}
+
 UNIT_TEST(test_a_limit_cuts_off_only_what_is_beyond_it)
 {
     struct api_rig *rig = query_rig_new();
@@ -299,6 +323,45 @@ UNIT_TEST(test_exactly_the_maximum_of_samples_is_allowed)
         expect_answer(rig, RANGE "&nocache=1", less ? 422 : 200,
                       less ? "more than 17 at a time (query.max_samples)" : ALL);
     }
+    rig_free(rig);
+}
+
+/* --- histograms ------------------------------------------------------------------------------- */
+
+/* h has 4 observations in two buckets that are not next to each other, and a zero bucket. */
+static void
+put_histogram(struct api_rig *rig)
+{
+    struct hist_span spans[] = {{0, 1}, {1, 1}};
+    int64_t deltas[] = {1, 1};
+    struct histogram h = {
+        .kind = SAMPLE_HISTOGRAM_INT,
+        .count = 4,
+        .sum_bits = double_bits(7.5),
+        .zero_threshold_bits = double_bits(0.25),
+        .zero_count = 1,
+        .positive = {.spans = spans, .span_count = 2, .deltas = deltas, .bucket_count = 2}};
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=h");
+    rq_histogram(&rq, SIM_BEGIN - 10000, &h, 0);
+    must(machine_send(&rig->m, "anonymous", &rq));
+    rq_fini(&rq);
+    machine_commit(&rig->m);
+}
+
+#define BUCKETS                                                                              \
+    "{\"count\":\"4\",\"sum\":\"7.5\",\"buckets\":[[3,\"-0.25\",\"0.25\",\"1\"],[0,\"0.5\"," \
+    "\"1\",\"1\"],[0,\"2\",\"4\",\"2\"]]}"
+
+UNIT_TEST(test_histograms_are_given_with_all_buckets_that_have_observations)
+{
+    struct api_rig *rig = query_rig_new();
+    put_histogram(rig);
+    expect_answer(rig, "/api/v1/query?query=h&time=1767225590", 200,
+                  "{\"metric\":{\"__name__\":\"h\"},\"histogram\":[1767225590," BUCKETS "]}");
+    expect_answer(rig, "/api/v1/query_range?query=h&start=1767225590&end=1767225591&step=1", 200,
+                  "\"histograms\":[[1767225590," BUCKETS "],[1767225591," BUCKETS "]]}");
     rig_free(rig);
 }
 
@@ -344,9 +407,11 @@ main(void)
         cmocka_unit_test(test_an_answer_without_a_source_is_not_that_of_later_queries),
         cmocka_unit_test(test_limits_do_not_shape_what_is_kept),
         cmocka_unit_test(test_a_range_may_end_where_it_begins),
+        cmocka_unit_test(test_as_many_steps_as_the_maximum_are_allowed),
         cmocka_unit_test(test_a_limit_cuts_off_only_what_is_beyond_it),
         cmocka_unit_test(test_the_lookback_of_a_request_is_that_of_its_query),
         cmocka_unit_test(test_exactly_the_maximum_of_samples_is_allowed),
+        cmocka_unit_test(test_histograms_are_given_with_all_buckets_that_have_observations),
         cmocka_unit_test(test_a_stale_histogram_is_not_federated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -562,6 +562,21 @@ UNIT_TEST(test_a_tenant_is_read_if_all_matchers_of_the_label_hold)
     rig_free(rig);
 }
 
+UNIT_TEST(test_series_before_given_labels_are_left_out)
+{
+    struct rig *rig = rig_new();
+    keep(rig, "a", "__name__=a", 1);
+    keep(rig, "a", "__name__=b", 2);
+    keep(rig, "b", "__name__=b", 3);
+    keep(rig, "a", "__name__=c", 4);
+    struct query_request r = request_of("a|b");
+    r.hints.from_labels = labels_of(&rig->kept.arena, "__name__=b __tenant_id__=b");
+    expect_series(rig, &r,
+                  "{__name__=\"b\", __tenant_id__=\"b\"} 3\n"
+                  "{__name__=\"c\", __tenant_id__=\"a\"} 4\n");
+    rig_free(rig);
+}
+
 UNIT_TEST(test_texts_are_in_one_order_and_each_once)
 {
     struct rig *rig = rig_new();
@@ -822,6 +837,7 @@ main(void)
         cmocka_unit_test(test_what_was_read_of_all_is_told),
         cmocka_unit_test(test_matchers_of_the_label_choose_tenants),
         cmocka_unit_test(test_a_tenant_is_read_if_all_matchers_of_the_label_hold),
+        cmocka_unit_test(test_series_before_given_labels_are_left_out),
         cmocka_unit_test(test_texts_are_in_one_order_and_each_once),
         cmocka_unit_test(test_a_limit_leaves_one_more_than_is_wanted),
         cmocka_unit_test(test_exemplars_and_metadata_are_in_one_order),
