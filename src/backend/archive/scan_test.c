@@ -175,6 +175,30 @@ UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
     assert_string_equal(scan(NULL, -60000, -1), "");
 }
 
+/* The object is named. */
+UNIT_TEST(test_a_damaged_object_is_an_error_or_a_warning)
+{
+    static const char words[] = "2023/11/14/22/a: the compressed data is cut short";
+    for (unsigned partial = 0; partial < 2; partial++) {
+        struct source_counts counts = {0};
+        static const struct named_texts no_texts = {NULL, 0};
+        struct archive_scan_options options = {.env = env,
+                                               .store = &object.store,
+                                               .counts = &counts,
+                                               .external = {.texts = &no_texts},
+                                               .layout = ARCHIVE_FLAT};
+        struct query_request r = {.min_ms = 0, .max_ms = NOON, .partial = partial};
+        struct archive_scan *s;
+        struct bytes labels;
+        struct why why;
+        object_init("\x1f\x8b\x08");
+        assert_int_equal(archive_scan_new(&options, &r, &s, &why), OK);
+        assert_int_equal(archive_scan_next(s, &labels, &why), partial ? OK : ERR_CORRUPT);
+        assert_string_equal(partial ? archive_scan_warning(s, 0) : why.text, words);
+        archive_scan_free(s);
+    }
+}
+
 /* An object of which only the times are known is read if one of them is on a bound. */
 UNIT_TEST(test_a_known_object_is_read_for_samples_on_a_bound)
 {
@@ -198,6 +222,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
+        cmocka_unit_test(test_a_damaged_object_is_an_error_or_a_warning),
         cmocka_unit_test(test_a_known_object_is_read_for_samples_on_a_bound),
     };
     if (sim_env_new(1, &sim) != OK) return 1;
