@@ -259,7 +259,7 @@ objects: $(BUILD)/src/app/main.o $(LIB_OBJECTS) $(TEST_SOURCES:%.c=$(BUILD)/%.o)
 
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long
-check: tests
+check: tests $(PROMQLRUN)
 	@BUILD=$(BUILD) tests/run.sh source unit corpora
 
 check-asan:
