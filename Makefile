@@ -113,6 +113,7 @@ LIB := $(BUILD)/libfirekeep.a
 TESTS := $(patsubst tests/%.c,$(BUILD)/test/%,$(TEST_SOURCES:src/%.c=$(BUILD)/test/%))
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
+PROMQLRUN := $(BUILD)/tools/promqlrun
 TOOL_SOURCES := tests/tools/oracle.c tests/tools/oracle_wire.c tests/tools/post.c tests/tools/oracle_stream.c
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.o)
 TOOLS := $(addprefix $(BUILD)/tools/,rrcompare rwreplay rwmake rwflood rwspan storedump get metrics notifyrun templaterun)
@@ -226,7 +227,7 @@ $(BUILD)/fuzz/%: $(BUILD)/src/%.o $(LIB)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 .PHONY: tests
-tests: $(TESTS) $(REPLAYERS)
+tests: $(TESTS) $(REPLAYERS) $(PROMQLRUN)
 
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
@@ -242,8 +243,7 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# Scripts of PromQL run over the simulated machine, as tests do.
-PROMQLRUN := $(BUILD)/tools/promqlrun
+# Scripts of PromQL run over the simulated machine, as tests do, and with the unit tests.
 $(BUILD)/tests/tools/promqlrun.o: CPPFLAGS += -I$(BUILD)/proto
 $(BUILD)/tests/tools/promqlrun.o: $(PROTO_OBJECTS)
 $(PROMQLRUN): $(BUILD)/tests/tools/promqlrun.o $(PROTO_OBJECTS) $(LIB)

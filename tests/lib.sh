@@ -15,6 +15,9 @@
 #   skip NAME REASON
 #   together N FUNCTION ARGUMENT...  calls FUNCTION for each ARGUMENT, N at a time, each in a subshell with
 #                             processes and a directory, $work/ARGUMENT, of its own; prints what they print
+#   skip_all NAME REASON      skips the rest of the script, which ends here
+#   done_testing              the last command of each script: without its line run.sh takes a script
+#                             for one that ended early; false if a claim failed
 #   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
 #   now_ms                    Unix milliseconds
 
@@ -199,4 +202,15 @@ together() {
         cat "$outer/$argument.txt"
         ! grep -q '^not ok' "$outer/$argument.txt" || failures=$((failures + 1))
     done
+}
+
+done_testing() {
+    echo "all tests ran"
+    ((failures == 0))
+}
+
+skip_all() {
+    skip "$1" "$2"
+    done_testing
+    exit
 }

@@ -10,7 +10,8 @@
 # in the kernel, name of its log.
 #
 # A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
-# `skip NAME - reason` for each of its tests, runs in the project's directory, and finds there
+# `skip NAME - reason` for each of its tests and `all tests ran` at its end (done_testing of
+# tests/lib.sh), runs in the project's directory, and finds there
 # build/firekeep. In its environment: BUILD (build/release), TOOLS ($BUILD/tools), PEERS
 # (build/peers), PORTS_FROM (1750 ports of its own), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
 # SAMPLES (a directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has
@@ -220,7 +221,63 @@ stage_unit() {
         log=$logs/unit-${name//\//-}.log
         pool_run "$unit_seconds" "$log" "count_tap $name $log" "$binary"
     done < <(find "$BUILD/test" -type f -name '*_test' | sort)
+    stage_promql
     pool_end
+}
+
+# Of promqlrun: a line for each script, and the sum.
+count_promql() { # NAME LOG STATUS
+    local name=$1 log=$2 status=$3 line bad=0
+    while IFS= read -r line; do
+        if [[ $line == *': '[1-9]*' passed, 0 failed' ]]; then
+            pass
+        else
+            bad=$((bad + 1))
+            fail "$name: $line"
+        fi
+    done < <(grep -aE '^[^ ]+[.]test: [0-9]+ passed, [0-9]+ failed$' "$log")
+    if ((bad == 0)) && { ((status != 0)) || ! tail -n 1 "$log" | grep -qE '^[1-9][0-9]* passed, 0 failed$'; }; then
+        bad=1
+        fail "$name" "$(ended_how "$status")"
+    fi
+    ((bad == 0)) || print_log "$log"
+}
+
+run_promql() { # NAME ARGUMENT...
+    local log=$logs/$1.log
+    pool_run "$unit_seconds" "$log" "count_promql $1 $log" "$TOOLS/promqlrun" "${@:2}"
+}
+
+# Scripts in Prometheus' language, with the product's settings and with those that Prometheus' own tests
+# have, over the head and over parts. Those in a folder are for the features that it names, and some of
+# the other project's scripts expect delayed-name-removal.
+stage_promql() {
+    local ours=(tests/promql/scripts/*.test) others=("${SAMPLES:-.}"/../promqltest/*.test) plain=()
+    local folder name features script
+    run_promql promql-ours --features '' "${ours[@]}"
+    run_promql promql-ours-parts --features '' --flush --shards 3 "${ours[@]}"
+    run_promql promql-ours-features "${ours[@]}"
+    run_promql promql-ours-features-parts --flush "${ours[@]}"
+    run_promql promql-ours-features-shards --shards 3 --measured "${ours[@]}"
+    for folder in tests/promql/scripts/*/; do
+        name=promql-$(basename "$folder")
+        features=${name#promql-}
+        [[ $features != plain ]] || features=
+        run_promql "$name" --features "$features" "$folder"*.test
+        run_promql "$name-parts" --features "$features" --flush --shards 3 "$folder"*.test
+    done
+    if [[ ! -f ${others[0]} ]]; then
+        skip "Prometheus' own scripts" "there are none beside the captures"
+        return
+    fi
+    for script in "${others[@]}"; do
+        [[ $script =~ /(name_label_dropping|histograms|native_histograms).test$ ]] || plain+=("$script")
+    done
+    run_promql promql-others-plain --features '' "${plain[@]}"
+    run_promql promql-others-names --features delayed-name-removal "${others[@]}"
+    run_promql promql-others "${others[@]}"
+    run_promql promql-others-parts --flush --measured "${others[@]}"
+    run_promql promql-others-shards --flush --shards 3 "${others[@]}"
 }
 
 count_corpus() { # NAME LOG STATUS
@@ -265,7 +322,7 @@ count_script() { # NAME LOG SCRATCH STATUS
             ;;
         esac
     done < <(grep -aE '^(ok|not ok|skip) ' "$log")
-    if ((told == 0)) || ((status != 0 && bad == 0)); then
+    if ((told == 0)) || { ((bad == 0)) && { ((status != 0)) || ! grep -qx 'all tests ran' "$log"; }; }; then
         bad=$((bad + 1))
         fail "$name" "$(ended_how "$status") after telling of $told tests"
     fi

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -17,7 +18,7 @@
 /* What the last run printed. */
 static char out[256 * 1024], err[65536];
 
-enum { RUN_WORDS_MAX = 12 };
+enum { RUN_WORDS_MAX = 16 };
 
 static int
 memory_file(void)
@@ -28,7 +29,7 @@ memory_file(void)
 }
 
 /* Moves a stream into a file; returns what it was. */
-static int
+static inline int
 divert(FILE *stream, int to)
 {
     fflush(stream);
@@ -38,7 +39,7 @@ divert(FILE *stream, int to)
     return saved;
 }
 
-static void
+static inline void
 restore(FILE *stream, int saved, int from, char *text, size_t size)
 {
     fflush(stream);
@@ -51,7 +52,7 @@ restore(FILE *stream, int saved, int from, char *text, size_t size)
 }
 
 /* Runs "firekeep" and the words up to NULL, with stdout in `out_fd`, which is closed. */
-static int
+static inline int
 run_into(int out_fd, const struct command *const *commands, const char *const *words)
 {
     char *argv[RUN_WORDS_MAX + 2] = {strdup("firekeep")}, *owned[RUN_WORDS_MAX + 2];
@@ -69,6 +70,58 @@ run_into(int out_fd, const struct command *const *commands, const char *const *w
         free(owned[i]);
     }
     return code;
+}
+
+enum { TEST_DIR_BYTES = 64 };
+
+/* Makes a directory, in memory if the machine has one there: stores sync often. False: it cannot.
+ */
+static inline bool
+make_test_dir(char dir[TEST_DIR_BYTES])
+{
+    strcpy(dir,
+           access("/dev/shm", W_OK) == 0 ? "/dev/shm/firekeep-XXXXXX" : "/tmp/firekeep-XXXXXX");
+    return mkdtemp(dir) != NULL;
+}
+
+static inline void
+read_printed(int from, char *text, size_t size)
+{
+    ssize_t got = pread(from, text, size - 1, 0);
+    text[got > 0 ? got : 0] = 0;
+    close(from);
+}
+
+/* The same in a process of its own, for commands that hold a lock until their process ends. */
+static inline int
+run_child(const struct command *const *commands, const char *const *words)
+{
+    char *argv[RUN_WORDS_MAX + 2] = {strdup("firekeep")}, *owned[RUN_WORDS_MAX + 2];
+    int argc = 1, status, out_fd = memory_file(), err_fd = memory_file();
+    for (; *words != NULL; words++) {
+        assert_in_range(argc, 1, RUN_WORDS_MAX);
+        argv[argc++] = strdup(*words);
+    }
+    memcpy(owned, argv, sizeof owned);
+    fflush(stdout);
+    fflush(stderr);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(out_fd, STDOUT_FILENO);
+        dup2(err_fd, STDERR_FILENO);
+        int code = cli_run(commands, argc, argv);
+        fflush(stdout);
+        fflush(stderr);
+        _exit(code);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    read_printed(out_fd, out, sizeof out);
+    read_printed(err_fd, err, sizeof err);
+    for (int i = 0; i < argc; i++) {
+        free(owned[i]);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 #endif

@@ -328,8 +328,11 @@ rig_start(struct rig *rig)
 static inline void
 rig_run(struct rig *rig, int64_t ms)
 {
+    enum { STEPS_MAX = 1000000 };
     int64_t until_ns = env_monotonic_ns(rig->env) + ms * NS_PER_MS;
+    unsigned steps = 0;
     for (int64_t left_ns; (left_ns = until_ns - env_monotonic_ns(rig->env)) > 0;) {
+        assert_in_range(++steps, 1, STEPS_MAX); /* else it never waits */
         notifier_step(rig->notifier, (int)(left_ns / NS_PER_MS));
     }
     for (int i = 0; i < 20; i++) {

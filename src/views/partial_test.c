@@ -120,6 +120,55 @@ UNIT_TEST(test_what_is_missing_is_kept_of_all_sets)
     partial_view_fini(&v);
 }
 
+static struct view_mark
+give_mark(const struct view *view)
+{
+    (void)view;
+    return (struct view_mark){7, 8};
+}
+
+static int64_t
+give_same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
+{
+    (void)view, (void)tenant;
+    return (int64_t)before->epoch;
+}
+
+/* Whether a result may be kept, for others to get it without the warning. */
+UNIT_TEST(test_a_view_from_which_data_is_missing_says_so)
+{
+    for (unsigned partial = 0; partial < 2; partial++) {
+        struct damaged d = {.view = {&damaged_ops}};
+        struct partial_view v;
+        partial_view_init(&v, &d.view, partial, NULL);
+        assert_false(view_lacks(&v.view));
+        ask(&v);
+        assert_true(view_lacks(&v.view));
+        partial_view_fini(&v);
+    }
+}
+
+UNIT_TEST(test_only_a_view_of_whole_data_has_the_mark_of_the_one_below)
+{
+    static const struct view_ops marked = {
+        .select = give_set, .mark = give_mark, .same_before = give_same_before};
+    struct damaged d = {.view = {&marked}}, unmarked = {.view = {&damaged_ops}};
+    struct partial_view v;
+    struct view_mark mark = {.epoch = 5};
+    partial_view_init(&v, &d.view, false, NULL);
+    assert_int_equal(view_same_before(&v.view, bytes_of_text("a"), &mark), 5);
+    assert_true(view_has_mark(&v.view, &mark));
+    assert_int_equal(mark.epoch, 7);
+    assert_int_equal(mark.edits, 8);
+    partial_view_fini(&v);
+    partial_view_init(&v, &d.view, true, NULL);
+    assert_false(view_has_mark(&v.view, &mark));
+    partial_view_fini(&v);
+    partial_view_init(&v, &unmarked.view, false, NULL);
+    assert_false(view_has_mark(&v.view, &mark));
+    partial_view_fini(&v);
+}
+
 UNIT_TEST(test_errors_and_failed_allocations_are_told)
 {
     struct query_request request = {.min_ms = 1};
@@ -187,6 +236,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_missing_is_kept_of_all_sets),
+        cmocka_unit_test(test_a_view_from_which_data_is_missing_says_so),
+        cmocka_unit_test(test_only_a_view_of_whole_data_has_the_mark_of_the_one_below),
         cmocka_unit_test(test_errors_and_failed_allocations_are_told),
         cmocka_unit_test(test_who_asks_without_looking_hears_what_was_missing_at_the_end),
     };

@@ -333,6 +333,73 @@ UNIT_TEST(test_another_store_s_answers_are_not_given)
     b->ops->free(b);
 }
 
+/* Asks, and gives up the answer after its first series. */
+static void
+ask_question(struct answerer *answerer, const char *tenant, struct matcher *const *matchers,
+             uint32_t count, int64_t now_ms)
+{
+    struct series_set *set;
+    struct bytes labels;
+    struct why why = {""};
+    struct matcher_set sets = {matchers, count};
+    struct query_request r = {.tenant = bytes_of_text(tenant),
+                              .sets = &sets,
+                              .set_count = 1,
+                              .min_ms = now_ms - 5 * DAY,
+                              .max_ms = now_ms - 2 * DAY};
+    assert_int_equal(answerer_select(answerer, &r, &set, &why), OK);
+    do {
+        assert_int_equal(series_set_next(set, &labels, &why), OK);
+    } while (labels.at != NULL);
+    series_set_free(set);
+}
+
+UNIT_TEST(test_a_kept_answer_is_for_the_same_question_only)
+{
+    static const struct {
+        const char *tenant;
+        struct {
+            enum matcher_type type;
+            const char *name, *pattern;
+        } matchers[2];
+        uint32_t count;
+    } questions[] = {
+        {"a", {{MATCH_EQUAL, "n", "v"}}, 1},
+        {"b", {{MATCH_EQUAL, "n", "v"}}, 1},
+        {"", {{MATCH_EQUAL, "n", "v"}}, 1},
+        {"a", {{MATCH_NOT_EQUAL, "n", "v"}}, 1},
+        {"a", {{MATCH_REGEX, "n", "v"}}, 1},
+        {"a", {{MATCH_NOT_REGEX, "n", "v"}}, 1},
+        {"a", {{MATCH_EQUAL, "m", "v"}}, 1},
+        {"a", {{MATCH_EQUAL, "n", "w"}}, 1},
+        {"a", {{MATCH_EQUAL, "nv", ""}}, 1},
+        {"an", {{MATCH_EQUAL, "v", "v"}}, 1},
+        {"a", {{MATCH_EQUAL, "n", "v"}, {MATCH_EQUAL, "o", "v"}}, 2},
+        {"a", {{MATCH_EQUAL, "n", "v"}, {MATCH_EQUAL, "n", "v"}}, 2},
+        {"a", {{MATCH_EQUAL, "n", "v"}}, 0},
+    };
+    struct rng random = {4};
+    int64_t now_ms = env_realtime_ms(env);
+    fill_store(&random, now_ms, 7);
+    struct answerer *a = open_remembered(1, DAY);
+    uint32_t count = sizeof questions / sizeof *questions;
+    for (uint32_t i = 0; i < 2 * count; i++) { /* each is asked again */
+        struct matcher *matchers[2] = {NULL, NULL};
+        for (uint32_t k = 0; k < questions[i % count].count; k++) {
+            assert_int_equal(matcher_new(questions[i % count].matchers[k].type,
+                                         bytes_of_text(questions[i % count].matchers[k].name),
+                                         bytes_of_text(questions[i % count].matchers[k].pattern),
+                                         NULL, &matchers[k], NULL),
+                             OK);
+        }
+        ask_question(a, questions[i % count].tenant, matchers, questions[i % count].count, now_ms);
+        assert_int_equal(store.questions, i < count ? i + 1 : count);
+        matcher_free(matchers[0]);
+        matcher_free(matchers[1]);
+    }
+    a->ops->free(a);
+}
+
 UNIT_TEST(test_what_the_store_lost_is_gone_after_max_age)
 {
     struct rng random = {5};
@@ -507,6 +574,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_second_question_asks_the_store_only_for_what_is_new),
         TEST(test_another_store_s_answers_are_not_given),
+        TEST(test_a_kept_answer_is_for_the_same_question_only),
         TEST(test_what_the_store_lost_is_gone_after_max_age),
         TEST(test_young_samples_are_believed_no_longer_than_they_were_old),
         TEST(test_an_answer_that_failed_or_lacks_something_is_not_kept),

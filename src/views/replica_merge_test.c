@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "views/replica_merge.h"
 #include "lib/random.h"
+#include "views/replica_merge.h"
 
 enum { REPLICAS_MAX = 4, SAMPLES_MAX = 400, BATCH_MAX = 30 };
 

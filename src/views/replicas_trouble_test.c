@@ -1,5 +1,6 @@
 /* What goes wrong while replicas are read as one: errors below, memory, limits, canceled queries,
  * damage, series that come meanwhile. */
+#include "lib/test.h"
 #include "views/replicas_testing.h"
 
 /* Drains all; how it ended. */
@@ -169,6 +170,26 @@ test_a_place_that_is_damaged_is_named_once(void **state)
     }
 }
 
+UNIT_TEST(test_damage_that_is_found_while_samples_are_read_is_named)
+{
+    static struct rig g;
+    struct series_set *set;
+    struct bytes labels;
+    struct why why;
+    rig_begin(&g, 1);
+    put_shops(&g, 40);
+    struct query_request r = request_for(&g);
+    assert_int_equal(view_select(g.view, &r, &set, &why), OK);
+    assert_null(series_set_warning(set, 0));
+    do {
+        assert_int_equal(series_set_next(set, &labels, &why), OK);
+        g.given.warning = "half of it is gone";
+    } while (labels.at != NULL);
+    assert_string_equal(series_set_warning(set, 0), "half of it is gone");
+    series_set_free(set);
+    rig_end(&g);
+}
+
 /* The view below is not of one moment. */
 static void
 test_series_that_come_while_others_are_read_are_left_out(void **state)
@@ -229,6 +250,7 @@ main(void)
         cmocka_unit_test(test_a_query_that_is_canceled_ends_and_says_why),
         cmocka_unit_test(test_each_series_and_sample_counts_once),
         cmocka_unit_test(test_a_place_that_is_damaged_is_named_once),
+        cmocka_unit_test(test_damage_that_is_found_while_samples_are_read_is_named),
         cmocka_unit_test(test_series_that_come_while_others_are_read_are_left_out),
         cmocka_unit_test(test_sets_go_on_when_the_view_is_given_back),
     };

@@ -598,6 +598,34 @@ UNIT_TEST(test_shards_are_parts_of_the_whole)
     }
 }
 
+/* Each series in turn is the first that is wanted. */
+UNIT_TEST(test_series_from_given_labels_on_are_those_of_the_whole)
+{
+    static struct rig g;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct why why;
+        rig_begin(&g, seed);
+        for (uint32_t from = 0; from < g.reader.count; from++) {
+            struct series_set *set;
+            struct bytes labels, wanted;
+            uint32_t at = 0;
+            g.request.hints.from_labels = g.reader.series[from].labels;
+            assert_int_equal(view_select(g.view, &g.request, &set, &why), OK);
+            do {
+                do {
+                    wanted = next_right(&g, &at);
+                } while (wanted.at != NULL &&
+                         labels_compare(wanted, g.request.hints.from_labels) < 0);
+                assert_int_equal(series_set_next(set, &labels, &why), OK);
+                assert_int_equal(labels.at == NULL, wanted.at == NULL);
+                if (wanted.at != NULL) assert_true(bytes_equal(labels, wanted));
+            } while (wanted.at != NULL);
+            series_set_free(set);
+        }
+        rig_end(&g);
+    }
+}
+
 /* A rig with all series, which fails as told. */
 static void
 rig_begin_failing(struct rig *g, enum err error, uint32_t after)
@@ -838,6 +866,7 @@ main(void)
         cmocka_unit_test(test_series_are_those_of_the_question_whatever_the_reader_filters),
         cmocka_unit_test(test_names_values_and_series_are_those_of_the_question),
         cmocka_unit_test(test_shards_are_parts_of_the_whole),
+        cmocka_unit_test(test_series_from_given_labels_on_are_those_of_the_whole),
         cmocka_unit_test(test_a_failure_is_named_and_fails_the_answer),
         cmocka_unit_test(test_where_it_may_fail_a_failure_is_a_warning_if_those_who_ask_tell_of_it),
         cmocka_unit_test(test_what_ends_a_question_is_never_excused),

@@ -530,6 +530,53 @@ UNIT_TEST(test_matchers_of_the_label_choose_tenants)
     rig_free(rig);
 }
 
+/* Both for tenants alone and beside matchers of other labels. */
+UNIT_TEST(test_a_tenant_is_read_if_all_matchers_of_the_label_hold)
+{
+    struct rig *rig = rig_new();
+    struct matcher *some, *not_t1, *is_p1;
+    struct bytes label = bytes_of_text(TENANT_LABEL);
+    keep(rig, "t1", "p=1", 1);
+    keep(rig, "t2", "p=1", 2);
+    keep(rig, "u", "p=1", 3);
+    assert_int_equal(matcher_new(MATCH_REGEX, label, bytes_of_text("t.*"), NULL, &some, NULL), OK);
+    assert_int_equal(matcher_new(MATCH_NOT_EQUAL, label, bytes_of_text("t1"), NULL, &not_t1, NULL),
+                     OK);
+    assert_int_equal(
+        matcher_new(MATCH_EQUAL, bytes_of_text("p"), bytes_of_text("1"), NULL, &is_p1, NULL), OK);
+    struct matcher *orders[][3] = {{some, not_t1, is_p1}, {not_t1, is_p1, some}};
+    struct query_request r = request_of("t1|t2|u");
+    struct text_sink to = sink_of(rig, say);
+    for (unsigned i = 0; i < 2; i++) {
+        struct matcher_set set = {orders[i], 3};
+        r.sets = &set;
+        r.set_count = 1;
+        expect_series(rig, &r, "{__tenant_id__=\"t2\", p=\"1\"} 2\n");
+        begin(rig);
+        assert_int_equal(view_label_values(rig->view, &r, label, &to, NULL), OK);
+        expect_said(rig, "t2\n");
+    }
+    matcher_free(some);
+    matcher_free(not_t1);
+    matcher_free(is_p1);
+    rig_free(rig);
+}
+
+UNIT_TEST(test_series_before_given_labels_are_left_out)
+{
+    struct rig *rig = rig_new();
+    keep(rig, "a", "__name__=a", 1);
+    keep(rig, "a", "__name__=b", 2);
+    keep(rig, "b", "__name__=b", 3);
+    keep(rig, "a", "__name__=c", 4);
+    struct query_request r = request_of("a|b");
+    r.hints.from_labels = labels_of(&rig->kept.arena, "__name__=b __tenant_id__=b");
+    expect_series(rig, &r,
+                  "{__name__=\"b\", __tenant_id__=\"b\"} 3\n"
+                  "{__name__=\"c\", __tenant_id__=\"a\"} 4\n");
+    rig_free(rig);
+}
+
 UNIT_TEST(test_texts_are_in_one_order_and_each_once)
 {
     struct rig *rig = rig_new();
@@ -789,6 +836,8 @@ main(void)
         cmocka_unit_test(test_series_that_are_the_beginning_of_others_come_in_their_place),
         cmocka_unit_test(test_what_was_read_of_all_is_told),
         cmocka_unit_test(test_matchers_of_the_label_choose_tenants),
+        cmocka_unit_test(test_a_tenant_is_read_if_all_matchers_of_the_label_hold),
+        cmocka_unit_test(test_series_before_given_labels_are_left_out),
         cmocka_unit_test(test_texts_are_in_one_order_and_each_once),
         cmocka_unit_test(test_a_limit_leaves_one_more_than_is_wanted),
         cmocka_unit_test(test_exemplars_and_metadata_are_in_one_order),

@@ -30,7 +30,7 @@ members=(one two three)
 declare -A web gossip
 RANDOM=$seed
 
-command -v prometheus-alertmanager >/dev/null || { skip "a cluster of Alertmanagers is told" "no prometheus-alertmanager"; exit 0; }
+command -v prometheus-alertmanager >/dev/null || skip_all "a cluster of Alertmanagers is told" "no prometheus-alertmanager"
 
 # --- networks ------------------------------------------------------------------------------------
 
@@ -284,4 +284,4 @@ claim "alerts fire, while members are killed, stopped, cut off and parted, and F
 claim "each alert is notified when it fires and when it is over, and twice only where the cluster was in trouble" is_well &&
     sed 's/^/  /' "$work/verdict.txt"
 claim "no alert was dropped" drops_none
-((failures == 0))
+done_testing

@@ -80,4 +80,4 @@ claim "warnings: and again" stops
 claim "warnings: without them WERROR=1 is content" makes gcc WERROR=1
 claim "warnings: and compiles nothing a second time" compiles_nothing gcc WERROR=1
 claim "warnings: nor does a build without it" compiles_nothing gcc
-((failures == 0))
+done_testing

@@ -142,4 +142,4 @@ claim "a sender as far ahead: it is ready after that and a start" serve_and_wait
 claim "a sender as far ahead: nothing is left of the future" eval '! has "{__name__!=\"\"}" "$years"'
 claim "a sender as far ahead: SIGTERM ends it, the last time" stop firekeep
 claim "the directory is intact" build/firekeep verify "$data"
-((failures == 0))
+done_testing

@@ -15,7 +15,7 @@ from=http://127.0.0.1:${port[from]}
 to=http://127.0.0.1:${port[to]}
 proxied=http://127.0.0.1:${port[proxied]}
 firekeep=build/firekeep
-[[ -n $SAMPLES && -f $SAMPLES/node15s.rw ]] || { skip copy "no captures beside the project"; exit 0; }
+[[ -n $SAMPLES && -f $SAMPLES/node15s.rw ]] || skip_all copy "no captures beside the project"
 # A sixth of the requests: all series, all of the time.
 capture=$work/sixth.rw
 /usr/bin/python3 - "$SAMPLES/node15s.rw" "$capture" <<'END'
@@ -361,3 +361,4 @@ claim "left out: export says so, too" exports_junk
 
 stop to
 stop from
+done_testing

@@ -249,4 +249,4 @@ if claim "replaying: letters are made" make_letters replaying; then
     stop server
 fi
 
-((failures == 0))
+done_testing

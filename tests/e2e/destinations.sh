@@ -322,4 +322,4 @@ END
     done
 fi
 
-((failures == 0))
+done_testing

@@ -409,4 +409,4 @@ rm "$work/local-damaged/relay"
 sed -i "s/mode: none/mode: local/" "$work/alone.yml"
 claim "a directory without destinations: all are new" tells "^destination lines: new, starts with samples received" 0 against alone.yml "$work/local-damaged"
 
-((failures == 0))
+done_testing

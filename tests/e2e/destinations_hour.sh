@@ -19,7 +19,7 @@ if [[ -z ${OWN_MOUNTS-} ]]; then
         # shellcheck disable=SC2086 # words
         unshare $how true 2>/dev/null && exec unshare $how env OWN_MOUNTS=1 bash "$0"
     done
-    echo "skip an hour - no disk can be mounted here"
+    printf '%s\n' "skip an hour - no disk can be mounted here" "all tests ran"
     exit 0
 fi
 work=${SCRATCH:?}
@@ -42,12 +42,10 @@ end_ms=$(now_ms)
 recorded=(influxdb opentsdb twin)
 
 if ! can_read_aws || ! has kinesis || ! has s3 || ! has moto || ! has influxd; then
-    skip "an hour" "kinesalite, s3rver, moto, boto3, zstd or influxd is not there"
-    exit 0
+    skip_all "an hour" "kinesalite, s3rver, moto, boto3, zstd or influxd is not there"
 fi
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
-    skip "an hour" "no captures beside the project"
-    exit 0
+    skip_all "an hour" "no captures beside the project"
 fi
 all=(ndjson packed kpl plain gz timestream influxdb opentsdb twin lines)
 routed=(ndjson packed kpl plain gz timestream influxdb opentsdb twin)
@@ -414,4 +412,4 @@ for name in gz lines; do
 done
 claim "nothing is damaged, and the ledger balances" build/firekeep verify "$disk/hour"
 
-((failures == 0))
+done_testing

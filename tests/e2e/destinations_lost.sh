@@ -252,4 +252,4 @@ for mode in none local; do
     claim "$it: the directory is sound" is_sound
 done
 
-((failures == 0))
+done_testing

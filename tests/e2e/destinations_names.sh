@@ -183,4 +183,4 @@ claim "renamed: names are of one id as before" are_of_ids 1
 claim "renamed: no object took the place of another" nothing_was_overwritten
 claim "renamed: indexes list what is there" indexes_are_right
 
-((failures == 0))
+done_testing

@@ -227,4 +227,4 @@ claim "changed: the log says how much was queued" logs changed "level=warn .*sel
 claim "changed: nothing of it is, as was said" within 20 has_waiting 0
 crash changed
 
-((failures == 0))
+done_testing

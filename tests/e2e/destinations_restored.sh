@@ -85,4 +85,4 @@ for i in "${!tests[@]}"; do
 done
 together 4 round "${tests[@]}"
 
-((failures == 0))
+done_testing

@@ -208,4 +208,4 @@ claim "lost: the account is right" balances twin
 crash lost
 stop twin
 
-((failures == 0))
+done_testing

@@ -102,4 +102,4 @@ is_labelled() {
 }
 claim "label: each line says whose it is" is_labelled
 
-((failures == 0))
+done_testing

@@ -340,4 +340,4 @@ claim "throttled: the account is right" balances throttled
 claim "throttled: SIGTERM ends it with status 0" stop throttled
 stop timestream
 
-((failures == 0))
+done_testing

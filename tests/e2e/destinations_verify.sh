@@ -127,4 +127,4 @@ fi
 claim "read-only media: all is well" tells "4 destinations)" 0 read_only "${with_config[@]}"
 chmod -R u+w "$work/stopped"
 
-((failures == 0))
+done_testing

@@ -181,3 +181,4 @@ claim "plans of its directory" plans directory --storage.path="$work/data"
 claim "are the same, but for limits" diff "$work/server.plans" "$work/directory.plans"
 claim "a run over the directory" says 'samples held at most' 0 "$firekeep" query --storage.path="$work/data" \
     --analyze --start=1700000000 --end=1700003600 "$quotient"
+done_testing

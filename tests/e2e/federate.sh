@@ -114,8 +114,7 @@ is_compressed() {
 claim "starts" start_firekeep firekeep "$work/data" "$port"
 claim "samples are made" make_samples 1
 if [[ ! -x $program ]]; then
-    skip "a Prometheus federates" "tests/peers/fetch gets it"
-    exit 0
+    skip_all "a Prometheus federates" "tests/peers/fetch gets it"
 fi
 claim "a Prometheus 3 starts" begin_peer
 claim "takes samples" takes "$work/samples-1.rw" "$url"
@@ -210,3 +209,4 @@ claim "they are federated in pieces" memory_stays 'text/plain'
 claim "each is there once" test "$(grep -c '^many_' "$work/many.txt")" == 100000
 claim "in protobuf, too" memory_stays "$protobuf"
 claim "SIGTERM ends it with status 0" stop firekeep
+done_testing

@@ -107,4 +107,4 @@ for kind in FORMAT MANIFEST parts wal; do
     check_newer "${kind%s}" "$path"
 done
 claim "there are golden directories" test "$found" -ge 2
-((failures == 0))
+done_testing

@@ -460,4 +460,4 @@ claim "connections are kept, also after refusals" same_connection
 claim "text is sent with gzip to those who take it" compressed
 claim "/metrics keeps the rules of its format" metrics_are_sound
 with_tenants
-((failures == 0))
+done_testing

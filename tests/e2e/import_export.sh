@@ -533,4 +533,4 @@ for name in node15s node1s v2hist; do
     fi
     rm -rf "${work:?}/$name"*
 done
-((failures == 0))
+done_testing

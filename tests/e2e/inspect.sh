@@ -246,4 +246,4 @@ claim "and is left as it is" changes_nothing
 claim "damage is told where it lies, and the rest is explained" damage_is_told "$(basename "$(first_part)")"
 claim "the state of rules is explained, and so is its damage" rules_are_explained
 claim "bad arguments are refused with a reason" bad_arguments
-((failures == 0))
+done_testing

@@ -106,4 +106,4 @@ claim "what is stored is what is there" \
 claim "the log says so" within 5 says_so
 stop changed
 claim "verify finds it, too" verify_finds_it
-((failures == 0))
+done_testing

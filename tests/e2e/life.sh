@@ -449,4 +449,4 @@ claim "a closed standard output is an error" closed_output
 unread_log
 claim "--log.format=json: every line is an object with ts, level, msg" json_log
 claim "logfmt: every line is pairs" logfmt_log
-((failures == 0))
+done_testing

@@ -273,7 +273,11 @@ claim "memory does not grow with an answer in chunks" memory_stays
 claim "a SAMPLES answer beyond memory gets 422" too_large_an_answer
 claim "so do regexes that take too much" regexes_have_the_limit
 claim "but not those of a dashboard" ordinary_regexes_do_not
-claim "what large answers took goes back to the machine" memory_goes_back
+if ldd build/firekeep | grep -q jemalloc; then
+    claim "what large answers took goes back to the machine" memory_goes_back
+else
+    skip "what large answers took goes back to the machine" "built without jemalloc"
+fi
 claim "and nobody else suffers" streams_without_limit
 claim "SIGTERM ends it with status 0 after all that" stop memory
-((failures == 0))
+done_testing

@@ -217,4 +217,4 @@ done
 on_request
 deletion
 retention
-((failures == 0))
+done_testing

@@ -14,7 +14,7 @@ work=${SCRATCH:?}
 name_ports firekeep control one two three proxied secure list prometheus
 prometheus3=$PEERS/prometheus/usr/bin/prometheus
 
-command -v prometheus-alertmanager >/dev/null || { skip "Alertmanagers are told" "no prometheus-alertmanager"; exit 0; }
+command -v prometheus-alertmanager >/dev/null || skip_all "Alertmanagers are told" "no prometheus-alertmanager"
 
 cat >"$work/alertmanager.yml" <<'END'
 route: {receiver: none}
@@ -377,4 +377,4 @@ claim "a notifier asks it" notifies --list="$(url_of list)/list.json" --refresh=
 lists_in_file three
 claim "it follows the list, and keeps what was good" follows_the_list
 ends
-((failures == 0))
+done_testing

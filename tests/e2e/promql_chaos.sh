@@ -248,3 +248,4 @@ configure 'query:' '  max_bytes: 1KiB'
 claim "starts with few bytes for a query" begin
 claim "queries that need more are refused, small ones answered, writes taken" refused_by_bytes
 claim "SIGTERM ends it with status 0, too" stop firekeep
+done_testing

@@ -70,3 +70,4 @@ claim "SIGTERM does not wait for a query" ends_with_it
 claim "starts with a shorter time limit" start_firekeep firekeep "$work/data" "$port" --query.timeout=1s
 claim "a query that takes longer is ended" answers_with 503 '"errorType":"timeout"' "$long"
 claim "SIGTERM ends it with status 0" stop firekeep
+done_testing

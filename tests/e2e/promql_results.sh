@@ -99,3 +99,4 @@ else
     claim "500 expressions are answered as Prometheus 3 does then, too" alike 500
     claim "SIGTERM ends it with status 0" stop firekeep
 fi
+done_testing

@@ -47,3 +47,4 @@ else
         tests/promql/compare_text.py "$url" "$peer_url" 4000
 fi
 claim "SIGTERM ends it with status 0" stop firekeep
+done_testing

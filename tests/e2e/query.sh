@@ -288,3 +288,4 @@ claim "other tenants have no such series" says "the result is empty" 0 \
     "$firekeep" query --storage.path="$work/data" --tenant=other --time=1700000300 load
 claim "a timeout ends a query of a directory" says "query timed out" 1 "$firekeep" query \
     --storage.path="$work/data" --timeout=1ms --time=1700003600 'sum_over_time(rate(load[1h])[1y:10s])'
+done_testing

@@ -465,4 +465,4 @@ groups
 version_1
 claim "SIGTERM ends it with status 0" stop firekeep
 claim "verify finds nothing wrong" build/firekeep verify "$work/data"
-((failures == 0))
+done_testing

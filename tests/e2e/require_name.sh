@@ -135,4 +135,4 @@ claim "verify finds nothing wrong" build/firekeep verify "$work/data"
 claim "a flag says it as well" begin flag --write.require-name=always
 claim "always: 1.0 is refused by the flag" refused_1
 stop flag
-((failures == 0))
+done_testing

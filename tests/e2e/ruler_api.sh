@@ -484,4 +484,4 @@ claim "storage.mode=none: starts again" start_firekeep server "$work/none" "$por
     --rules.api --storage.mode=none
 claim "storage.mode=none: it is there" answers 200 'vector(1)' "$url/config/v1/rules/n/a"
 claim "storage.mode=none: SIGTERM ends it" stop server
-((failures == 0))
+done_testing

@@ -316,4 +316,4 @@ else
     }
     claim "promtool reads standard input, too" of_promtool
 fi
-((failures == 0))
+done_testing

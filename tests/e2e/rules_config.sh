@@ -287,4 +287,4 @@ if [[ -x $promtool ]]; then
 else
     skip "promtool judges them so" "tests/peers/fetch gets promtool"
 fi
-((failures == 0))
+done_testing

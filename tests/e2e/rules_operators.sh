@@ -395,4 +395,4 @@ claim "edited and removed while the backlog is awaited: it waits, and goes live"
 claim "edited while the backlog is awaited: the gap is filled with the new text" goes_on_from_its_cursor
 claim "removed while the backlog is awaited: the gap is not filled" removed_has_ended
 claim "SIGTERM ends it after that" stop firekeep
-((failures == 0))
+done_testing

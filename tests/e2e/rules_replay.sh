@@ -426,4 +426,4 @@ claim "refused: a path that is not the server's is told so" fails 1 "; --url mus
 claim "refused: a tenant without rules is told so" fails 0 "$url evaluates no rules of tenant nobody" \
     "$firekeep" rules list --url="$url" --tenant=nobody
 claim "refused: the admin API is named, and nothing is to be continued" refused_overwrite
-exit $((failures > 0))
+done_testing

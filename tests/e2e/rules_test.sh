@@ -475,4 +475,4 @@ write_hostile || exit 1
 claim "large and empty files are tested" ends_well 0 ok SUCCESS
 claim "hostile files end with an error and its place" ends_well 1 bad 'bad-[a-z0-9]+\.yml:[0-9]+:[0-9]+: '
 claim "what is no file of tests is named" ends_well 1 long 'long-[a-z]+\.yml'
-((failures == 0))
+done_testing

@@ -192,7 +192,8 @@ random_round() {
 if [[ -z $SAMPLES ]]; then
     skip "old, cache, late" "no captures beside the project"
     random_round
-    exit $((failures > 0))
+    done_testing
+    exit
 fi
 
 # The capture, an hour's worth of it per minute, as the adapter and a delivery stream would have left
@@ -332,4 +333,4 @@ claim "and that is counted, and shown" missing_counted
 
 random_round
 
-exit $((failures > 0))
+done_testing

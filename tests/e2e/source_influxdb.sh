@@ -13,8 +13,8 @@ firekeep=build/firekeep
 . tests/counterparts_lib.sh
 name_ports firekeep control influxd influxd_meta double reader
 
-[[ -n $SAMPLES && -f $SAMPLES/v2hist.rw ]] || { skip influxdb "no captures beside the project"; exit 0; }
-has influxd || { skip influxdb "influxd is not there"; exit 0; }
+[[ -n $SAMPLES && -f $SAMPLES/v2hist.rw ]] || skip_all influxdb "no captures beside the project"
+has influxd || skip_all influxdb "influxd is not there"
 
 reader=http://127.0.0.1:${port[reader]}
 
@@ -217,4 +217,4 @@ for version in ${VERSIONS-2 3}; do
     [[ -n ${ONLY_RANDOM-} ]] || round $version histograms "$SAMPLES/v2hist.rw" --first 40
     stop double
 done
-((failures == 0))
+done_testing

@@ -27,4 +27,4 @@ else
     claim "4,000 templates become what Prometheus makes of them" \
         tests/rules/compare_templates.py "$tool" "$promtool" "$work" 4000 20240229
 fi
-((failures == 0))
+done_testing

@@ -262,4 +262,4 @@ reserved_arrived() {
 claim "reserved: the table has them, under names that say what they were" reserved_arrived
 claim "reserved: SIGTERM ends it with status 0" stop reserved
 
-((failures == 0))
+done_testing

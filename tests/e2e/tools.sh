@@ -158,4 +158,4 @@ with_peer prometheus-2 prometheus 1
 with_peer prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" 2
 with_samples prometheus-2 prometheus node15s.rw
 with_samples prometheus-3 "$PEERS/prometheus/usr/bin/prometheus" v2hist.rw --ignore-bounds
-((failures == 0))
+done_testing

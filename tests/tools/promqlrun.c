@@ -11,6 +11,8 @@
  * line is "N passed, N failed"; each failure is printed with file and line. Staleness markers, gaps
  * and the series notation: see the scripts' own documentation in Prometheus (promql/promqltest).
  *
+ * A line `# needs FEATURE` leaves out the next evaluation if the feature is off.
+ *
  * A line `SERIES@st ITEMS` gives the series of the next line start times, one for each of its
  * values: `_` or `_xN` for none, or durations that are added to the sample's time, `-1m`, `-1mxN`,
  * `-30s-1mxN`.
@@ -64,6 +66,7 @@ struct script {
     uint32_t shards;
     bool measured;
     struct promql_features features;
+    bool lacks_feature; /* that the next evaluation needs */
     unsigned passed;
     unsigned failed;
 };
@@ -93,6 +96,26 @@ trim(char *s)
     return s;
 }
 
+/* The feature of a name; NULL: there is none. */
+static bool *
+feature_of(struct promql_features *features, const char *name)
+{
+    if (strcmp(name, "delayed-name-removal") == 0) return &features->delayed_name_removal;
+    if (strcmp(name, "use-start-timestamps") == 0) return &features->start_timestamps;
+    if (strcmp(name, "type-and-unit-labels") == 0) return &features->type_and_unit_labels;
+    return NULL;
+}
+
+static void
+read_comment(struct script *s, const char *comment)
+{
+    static const char needs[] = "# needs ";
+    if (strncmp(comment, needs, sizeof needs - 1) != 0) return;
+    const bool *feature = feature_of(&s->features, comment + sizeof needs - 1);
+    if (feature == NULL) give_up("no such feature");
+    s->lacks_feature |= !*feature;
+}
+
 /* The next line that is not a comment; NULL at the end. */
 static char *
 next_line(struct script *s)
@@ -104,7 +127,10 @@ next_line(struct script *s)
     while (fgets(s->text, sizeof s->text, s->in) != NULL) {
         s->line++;
         char *t = trim(s->text);
-        if (*t == '#') continue;
+        if (*t == '#') {
+            read_comment(s, t);
+            continue;
+        }
         if (t != s->text && *t != '\0') { /* indented: it keeps its blank */
             memmove(s->text + 1, t, strlen(t) + 1);
             s->text[0] = ' ';
@@ -1309,6 +1335,8 @@ eval(struct script *s, char *line)
 {
     static struct eval x;
     unsigned at_line = s->line;
+    bool is_left_out = s->lacks_feature;
+    s->lacks_feature = false;
     memset(&x, 0, sizeof x);
     buf_init(&x.string, NULL, LINE_BYTES);
     char *p = strchr(line, ' ');
@@ -1334,15 +1362,15 @@ eval(struct script *s, char *line)
     read_expectations(s, &x);
     unsigned end_line = s->line;
     s->line = at_line;
-    bool ok = evaluate(s, &x, x.first_ms, x.last_ms, x.step_ms, 0);
+    bool ok = is_left_out || evaluate(s, &x, x.first_ms, x.last_ms, x.step_ms, 0);
     bool also_range = x.instant && !x.fails && !x.ordered && !x.is_matrix && !x.has_string &&
                       !is_of_one_time(x.query);
-    if (ok && also_range) {
+    if (ok && also_range && !is_left_out) {
         x.demand_count = 0; /* other times may have more to say */
         ok = evaluate(s, &x, x.first_ms - 60000, x.first_ms + 60000, 60000, 1);
     }
     s->line = end_line;
-    s->passed += ok;
+    s->passed += ok && !is_left_out;
     s->failed += !ok;
     for (uint32_t i = 0; i < x.count; i++) {
         buf_fini(&x.items[i].labels);
@@ -1386,14 +1414,9 @@ read_features(char *list, struct promql_features *ret)
 {
     *ret = (struct promql_features){false};
     for (char *at, *name = strtok_r(list, ", ", &at); name; name = strtok_r(NULL, ", ", &at)) {
-        if (strcmp(name, "delayed-name-removal") == 0)
-            ret->delayed_name_removal = true;
-        else if (strcmp(name, "use-start-timestamps") == 0)
-            ret->start_timestamps = true;
-        else if (strcmp(name, "type-and-unit-labels") == 0)
-            ret->type_and_unit_labels = true;
-        else
-            return false;
+        bool *feature = feature_of(ret, name);
+        if (feature == NULL) return false;
+        *feature = true;
     }
     return true;
 }

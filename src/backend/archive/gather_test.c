@@ -110,6 +110,50 @@ UNIT_TEST(test_series_come_in_order_and_each_time_once)
     check_in_passes(100 << 20, 1);
 }
 
+static void
+put_sample(struct archive_gathering *g, uint32_t number, int64_t t_ms, uint64_t bits)
+{
+    struct why why;
+    assert_int_equal(gathering_put(g, number, t_ms, bits, NULL, 0, &why), OK);
+}
+
+/* In order and in disorder. */
+UNIT_TEST(test_of_samples_of_one_time_the_first_to_come_counts)
+{
+    struct gathering_options options = {.bytes_max = 1 << 20};
+    struct archive_gathering *g;
+    struct sample_batch batch;
+    struct bytes labels;
+    struct buf of_series;
+    uint32_t number;
+    buf_init(&of_series, NULL, 1000);
+    assert_int_equal(gathering_new(&options, &g), OK);
+    for (unsigned series = 0; series < 2; series++) {
+        labels_of(&of_series, series);
+        assert_int_equal(gathering_add(g, buf_bytes(&of_series), &number), OK);
+        put_sample(g, number, 1000, 1);
+        put_sample(g, number, 1000, 9);
+        put_sample(g, number, 3000, 3);
+        if (series == 1) put_sample(g, number, 1000, 8); /* not after the one before */
+        if (series == 1) put_sample(g, number, 3000, 7);
+        put_sample(g, number, 4000, 4);
+        put_sample(g, number, 4000, 6);
+    }
+    for (unsigned series = 0; series < 2; series++) {
+        static const int64_t times_ms[] = {1000, 3000, 4000};
+        static const uint64_t bits[] = {1, 3, 4};
+        assert_int_equal(gathering_next(g, &labels, NULL), OK);
+        assert_int_equal(gathering_batch(g, &batch, NULL), OK);
+        assert_int_equal(batch.count, 3);
+        assert_memory_equal(batch.times_ms, times_ms, sizeof times_ms);
+        assert_memory_equal(batch.value_bits, bits, sizeof bits);
+        assert_int_equal(gathering_batch(g, &batch, NULL), OK);
+        assert_int_equal(batch.count, 0);
+    }
+    gathering_free(g);
+    buf_fini(&of_series);
+}
+
 UNIT_TEST(test_what_has_no_room_comes_with_another_pass)
 {
     check_in_passes(40 * 1024, 3);
@@ -152,6 +196,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_come_in_order_and_each_time_once),
+        cmocka_unit_test(test_of_samples_of_one_time_the_first_to_come_counts),
         cmocka_unit_test(test_what_has_no_room_comes_with_another_pass),
         cmocka_unit_test(test_one_series_that_is_too_large_is_an_error),
         cmocka_unit_test(test_each_failing_allocation_is_an_error),

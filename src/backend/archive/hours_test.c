@@ -37,6 +37,19 @@ UNIT_TEST(test_names_of_the_hours_around_count)
     assert_false(may_be_in(&h, "lost+found"));
 }
 
+/* They would lie between the first hour and the last one. */
+UNIT_TEST(test_names_that_do_not_begin_with_an_hour_do_not_count)
+{
+    struct hours h;
+    hours_between(1704061800000, 1704065400000, 7200000, &h);
+    assert_false(has(&h, "2023/12/31/2x/a"));
+    assert_false(has(&h, "2024/01/01-00/a"));
+    assert_false(has(&h, "2024/01/0a/00/a"));
+    assert_false(has(&h, "2023x12/31/23/a"));
+    assert_false(may_be_in(&h, "2023/12/31/2x"));
+    assert_false(may_be_in(&h, "2023x"));
+}
+
 UNIT_TEST(test_all_times_are_all_years)
 {
     struct hours h;
@@ -58,6 +71,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_of_the_hours_around_count),
+        cmocka_unit_test(test_names_that_do_not_begin_with_an_hour_do_not_count),
         cmocka_unit_test(test_all_times_are_all_years),
         cmocka_unit_test(test_any_name_counts_in_a_flat_archive),
     };

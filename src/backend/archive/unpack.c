@@ -214,12 +214,15 @@ archive_unpacker_take(struct archive_unpacker *u, struct bytes *ret_text, struct
 enum err
 archive_unpacker_end(struct archive_unpacker *u, struct why *why)
 {
+    if (u->packing == PACKING_UNKNOWN && u->head_size > 0) { /* very short */
+        enum err e = begin_packing(u, why); /* archive_unpacker_take() returns it if it is plain */
+        if (e) return e;
+    }
     bool packed = u->packing == PACKING_GZIP || u->packing == PACKING_ZSTD;
     if (packed && !u->between) {
         return why_set(why, ERR_CORRUPT, "the compressed data is cut short");
     }
-    if (u->packing != PACKING_UNKNOWN || u->head_size == 0) return OK;
-    return begin_packing(u, why); /* very short and plain: archive_unpacker_take() returns it */
+    return OK;
 }
 
 bool

@@ -182,6 +182,81 @@ UNIT_TEST(test_too_much_for_the_server_is_asked_for_in_parts)
     played_stop(&rig);
 }
 
+/* --- requests --------------------------------------------------------------------------------- */
+
+/* Asks for series, of which the server has none. The request contains the words, or it does not. */
+static void
+check_sent(const char *selector, const char *words, bool is_there)
+{
+    struct played_source rig;
+    begin(&rig, FORM);
+    put_last_series(played_answer(&rig, ANSWER));
+    rig.request.min_ms = 1001;
+    rig.request.max_ms = 2002;
+    played_start(&rig);
+    played_expect_read(&rig, selector, "");
+    if ((strstr(rig.player.seen, words) != NULL) != is_there) {
+        fail_msg("%s: '%s' is %sin: %s", selector, words, is_there ? "not " : "", rig.player.seen);
+    }
+    played_stop(&rig);
+}
+
+UNIT_TEST(test_both_bounds_of_the_range_are_asked_for)
+{
+    check_sent("up", "`metric` = 'up'", true);
+    check_sent("up", "WHERE `time` >= 1001 AND `time` <= 2002 AND", true);
+}
+
+UNIT_TEST(test_matchers_that_admit_a_missing_label_are_not_sent)
+{
+#define OF_A "\"a\":"
+    check_sent("up{a=~\".+\"}", OF_A, true);
+    check_sent("up{a=~\"x.*\"}", OF_A "\"x", true);
+    check_sent("up{a=~\".*\"}", OF_A, false);
+    check_sent("up{a=~\"(x.*)?\"}", OF_A, false);
+    check_sent("up{a=~\"|x.*\"}", OF_A, false);
+    check_sent("up{a!~\".+\"}", OF_A, false);
+    check_sent("up{a!~\"x.*\"}", OF_A, false);
+}
+
+UNIT_TEST(test_a_series_without_the_label_is_read_if_the_matcher_admits_it)
+{
+    struct played_source rig;
+    begin(&rig, FORM);
+    answer_series(&rig);
+    answer_samples(&rig);
+    played_start(&rig);
+    played_expect_read(&rig, "up{a=~\".*\",b!=\"c\"}",
+                       "up{job=\"x\"} 1000:3ff8000000000000 2000:0\n");
+    played_stop(&rig);
+}
+
+/* --- answers that are cut short --------------------------------------------------------------- */
+
+/* The connection ends as it does after a whole answer. */
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    for (unsigned step = 1; step <= 2; step++) {
+        size_t whole = SIZE_MAX;
+        for (size_t cut = sizeof ANSWER - 1; cut < whole; cut++) {
+            struct played_source rig;
+            struct buf text;
+            buf_init(&text, NULL, 1 << 20);
+            begin(&rig, FORM);
+            answer_series(&rig);
+            if (step == 2) answer_samples(&rig);
+            whole = rig.answers[step].size;
+            rig.answers[step].size = cut;
+            played_start(&rig);
+            enum err e = played_read(&rig, "up", &text);
+            if (e == OK) fail_msg("%zu of %zu bytes: %s", cut, whole, (char *)text.at);
+            assert_int_equal(e, ERR_CORRUPT);
+            buf_fini(&text);
+            played_stop(&rig);
+        }
+    }
+}
+
 /* --- look-ups --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_names_and_values_are_looked_up)
@@ -371,6 +446,10 @@ main(void)
         cmocka_unit_test(test_series_that_are_not_selected_are_left_out),
         cmocka_unit_test(test_a_foreign_table_needs_only_four_columns),
         cmocka_unit_test(test_too_much_for_the_server_is_asked_for_in_parts),
+        cmocka_unit_test(test_both_bounds_of_the_range_are_asked_for),
+        cmocka_unit_test(test_matchers_that_admit_a_missing_label_are_not_sent),
+        cmocka_unit_test(test_a_series_without_the_label_is_read_if_the_matcher_admits_it),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_names_and_values_are_looked_up),
         cmocka_unit_test(test_what_is_said_instead_of_rows_is_an_error),
         cmocka_unit_test(test_an_error_after_good_rows_is_an_error),

@@ -6,6 +6,8 @@
 
 #define ANSWER PLAYED_ANSWER
 
+enum { NO_SECOND_TRY_MS = 50 }; /* a timeout that is less than the pause before a second try */
+
 static void
 start(struct played_source *rig, enum influxdb_version version, enum influxdb_mapping mapping,
       unsigned count, const char *const *answers)
@@ -34,6 +36,7 @@ check_fails(enum influxdb_version version, unsigned count, const char *const *an
 {
     struct played_source rig;
     start(&rig, version, INFLUXDB_PROMETHEUS, count, answers);
+    if (expected == ERR_AGAIN) rig.settings.timeout_ms = NO_SECOND_TRY_MS;
     played_expect_failure(&rig, "up", expected, words);
     played_stop(&rig);
 }
@@ -217,17 +220,126 @@ UNIT_TEST(test_what_version_3_says_instead_of_rows_is_an_error)
     check_fails(INFLUXDB_3, 3, no_time, ERR_CORRUPT, "a row has no time");
 }
 
+/* --- bounds, and answers that are cut short --------------------------------------------------- */
+
+/* The last of `count` requests for one second contains the words. */
+static void
+check_asked(enum influxdb_version version, unsigned count, const char *const *answers,
+            const char *words)
+{
+    struct played_source rig;
+    struct buf text;
+    start(&rig, version, INFLUXDB_PROMETHEUS, count, answers);
+    rig.request.min_ms = 1000;
+    rig.request.max_ms = 2000;
+    buf_init(&text, NULL, 1 << 20);
+    assert_int_equal(played_read(&rig, "up", &text), OK);
+    played_expect_asked(&rig, words);
+    buf_fini(&text);
+    played_stop(&rig);
+}
+
+#define ROWS_ON_BOUNDS_3                          \
+    ANSWER "{\"k\":0,\"t\":1000000000,\"v\":1}\n" \
+           "{\"k\":0,\"t\":2000999999,\"v\":1}\n"
+
+/* A sample of a later nanosecond of the last millisecond is in the range. */
+UNIT_TEST(test_the_range_is_asked_for_to_its_last_nanosecond)
+{
+    static const char *const first[] = {KEYS_1, ROWS_1("[1000,1,null,null],[2000,1,null,null]")};
+    static const char *const second[] = {KEYS_2, ROWS_2("double", "value", "1")};
+    static const char *const third[] = {COLUMNS_3, KEYS_3, ROWS_ON_BOUNDS_3};
+    for (unsigned rows = 0; rows < 2; rows++) { /* series first, then their samples */
+        const char *const none[] = {
+            rows ? first[0] : ANSWER "{\"results\":[{\"statement_id\":0}]}\n", first[1]};
+        check_asked(INFLUXDB_1, 1 + rows, none,
+                    "time%20%3E%3D%201000000000%20AND%20time%20%3C%3D%202000999999");
+    }
+    const char *const no_keys[] = {ANSWER "\r\n"};
+    check_asked(INFLUXDB_2, 1, no_keys,
+                "range(start: time(v: 1000000000), stop: time(v: 2001000000))");
+    check_asked(INFLUXDB_2, 2, second,
+                "range(start: time(v: 1000000000), stop: time(v: 2001000000))");
+    const char *const no_series[] = {COLUMNS_3, ANSWER};
+    const char *times = "time >= to_timestamp_nanos(1000000000) AND time <= "
+                        "to_timestamp_nanos(2000999999)";
+    check_asked(INFLUXDB_3, 2, no_series, times);
+    check_asked(INFLUXDB_3, 3, third, times);
+}
+
+UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
+{
+    static const char *const answers[3][3] = {
+        {KEYS_1, ROWS_1("[1000,1,null,null],[2000,1,null,null]")},
+        {KEYS_2,
+         ANSWER "#datatype,string,long,dateTime:RFC3339,double,string,string,string\r\n"
+                "#group,false,false,false,false,true,true,true\r\n#default,_result,,,,,,\r\n"
+                ",result,table,_time,_value,_field,_measurement,job\r\n"
+                ",,0,1970-01-01T00:00:01Z,1,value,up,x\r\n"
+                ",,0,1970-01-01T00:00:02.000999999Z,1,value,up,x\r\n\r\n"},
+        {COLUMNS_3, KEYS_3, ROWS_ON_BOUNDS_3}};
+    for (unsigned version = 0; version < 3; version++) {
+        struct played_source rig;
+        start(&rig, (enum influxdb_version)(version + 1), INFLUXDB_PROMETHEUS, version == 2 ? 3 : 2,
+              answers[version]);
+        rig.request.min_ms = 1000;
+        rig.request.max_ms = 2000;
+        played_expect_read(&rig, "up",
+                           "up{job=\"x\"} 1000:3ff0000000000000 2000:3ff0000000000000\n");
+        played_stop(&rig);
+    }
+}
+
+static const char *const whole_answers[3][3] = {
+    {KEYS_1, ROWS_1("[1000,1.5,null,null]")},
+    {KEYS_2, ROWS_2("double", "value", "1.5")},
+    {COLUMNS_3, KEYS_3, ANSWER "{\"k\":0,\"t\":1000000000,\"v\":1.5}\n"}};
+
+/* Writes an answer that announces a whole body and has `cut` bytes of it. */
+static const char *
+cut_short(const char *answer, size_t cut, struct buf *to)
+{
+    const char *body = strstr(answer, "\r\n\r\n") + 4;
+    buf_clear(to);
+    buf_printf(to, PLAYED_OK "Content-Length: %zu\r\n\r\n%.*s", strlen(body), (int)cut, body);
+    buf_put_u8(to, 0);
+    return (const char *)to->at;
+}
+
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    struct buf answer;
+    buf_init(&answer, NULL, 1 << 20);
+    for (unsigned version = 0; version < 3; version++) {
+        for (unsigned step = 0; step < 3 && whole_answers[version][step] != NULL; step++) {
+            const char *const *whole = whole_answers[version];
+            const char *answers[] = {whole[0], whole[1], whole[2]};
+            size_t size = strlen(strstr(whole[step], "\r\n\r\n") + 4);
+            for (size_t cut = 0; cut < size; cut++) {
+                struct played_source rig;
+                struct buf text;
+                answers[step] = cut_short(whole[step], cut, &answer);
+                start(&rig, (enum influxdb_version)(version + 1), INFLUXDB_PROMETHEUS, step + 1,
+                      answers);
+                rig.settings.timeout_ms = NO_SECOND_TRY_MS;
+                buf_init(&text, NULL, 1 << 20);
+                enum err e = played_read(&rig, "up", &text);
+                if (e == OK) fail_msg("version %u: %s", version + 1, answers[step]);
+                buf_fini(&text);
+                played_stop(&rig);
+            }
+        }
+    }
+    buf_fini(&answer);
+}
+
 /* --- memory ----------------------------------------------------------------------------------- */
 
 static void
 start_version(struct played_source *rig, unsigned version)
 {
-    static const char *const answers[3][3] = {
-        {KEYS_1, ROWS_1("[1000,1.5,null,null]")},
-        {KEYS_2, ROWS_2("double", "value", "1.5")},
-        {COLUMNS_3, KEYS_3, ANSWER "{\"k\":0,\"t\":1000000000,\"v\":1.5}\n"}};
     start(rig, (enum influxdb_version)(version + 1), INFLUXDB_PROMETHEUS, version == 2 ? 3 : 2,
-          answers[version]);
+          whole_answers[version]);
 }
 
 UNIT_TEST(test_a_failed_allocation_fails_the_question_and_nothing_leaks)
@@ -252,6 +364,9 @@ main(void)
         cmocka_unit_test(test_what_version_2_says_instead_of_rows_is_an_error),
         cmocka_unit_test(test_floats_and_bits_of_version_3_are_read),
         cmocka_unit_test(test_what_version_3_says_instead_of_rows_is_an_error),
+        cmocka_unit_test(test_the_range_is_asked_for_to_its_last_nanosecond),
+        cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_a_failed_allocation_fails_the_question_and_nothing_leaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,7 @@ check_fails(unsigned count, const char *const *answers, enum err expected, const
 {
     struct played_source rig;
     start(&rig, count, answers);
+    if (expected == ERR_AGAIN) rig.settings.timeout_ms = 50; /* there is no time to try again */
     played_expect_failure(&rig, "up", expected, words);
     played_stop(&rig);
 }
@@ -153,6 +154,35 @@ UNIT_TEST(test_invalid_responses_are_errors)
     check_fails(2, twice, ERR_CORRUPT, "expected a string in double quotes");
 }
 
+UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
+{
+    static const char *const answers[] = {
+        ONE("\"0\":4"), ONE("\"9999999999\":1,\"10000000000\":2,\"10000000500\":3,"
+                            "\"10000000501\":4")};
+    struct played_source rig;
+    start(&rig, 2, answers);
+    rig.request.min_ms = 10000000000;
+    rig.request.max_ms = 10000000500;
+    played_expect_read(&rig, "up",
+                       "up{job=\"x\"} 10000000000:4000000000000000 10000000500:4008000000000000\n");
+    played_stop(&rig);
+}
+
+/* The connection ends as it does after a whole answer. */
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    static const char *const whole[] = {ONE("\"0\":1"), ONE("\"1000\":1,\"2000\":1.5")};
+    char cut[sizeof ONE("\"1000\":1,\"2000\":1.5")];
+    for (unsigned step = 0; step < 2; step++) {
+        for (size_t size = sizeof PLAYED_ANSWER - 1; size < strlen(whole[step]); size++) {
+            const char *answers[] = {whole[0], cut};
+            snprintf(cut, sizeof cut, "%.*s", (int)size, whole[step]);
+            answers[step] = cut;
+            check_fails(step + 1, answers, ERR_CORRUPT, "the response ends too early");
+        }
+    }
+}
+
 UNIT_TEST(test_names_of_metrics_and_labels_are_those_of_suggest)
 {
     static const char *const answers[] = {PLAYED_ANSWER "[\"node__load1\",\"sys.cpu\"]",
@@ -198,6 +228,8 @@ main(void)
         cmocka_unit_test(test_a_refused_time_is_read_in_halves),
         cmocka_unit_test(test_times_are_written_as_opentsdb_takes_them),
         cmocka_unit_test(test_invalid_responses_are_errors),
+        cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_names_of_metrics_and_labels_are_those_of_suggest),
         cmocka_unit_test(test_a_failed_allocation_fails_the_question_and_nothing_leaks),
     };

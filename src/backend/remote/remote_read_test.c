@@ -23,7 +23,7 @@ begin(struct played_source *rig)
 {
     static struct named_text external = {"dc", "one"};
     played_init(rig, SOURCE_REMOTE_READ);
-    rig->settings.timeout_ms = 3600 * 1000;
+    rig->settings.timeout_ms = 10 * 1000; /* more than any test takes */
     rig->settings.external_labels = (struct named_texts){&external, 1};
     rig->settings.u.remote_read.url = rig->url;
     rig->path = "/api/v1/read";
@@ -34,16 +34,23 @@ begin(struct played_source *rig)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
+/* Adds an answer that announces so many bytes of body, and returns it. */
+static struct buf *
+put_head(struct played_source *rig, const char *status, const char *type, size_t body)
+{
+    struct buf *to = played_answer(rig, "");
+    buf_printf(to, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", status, type,
+               body);
+    return to;
+}
+
 /* An answer of the server, so many times. */
 static void
 put_answers(struct played_source *rig, unsigned count, const char *status, const char *type,
             struct bytes body)
 {
     for (unsigned i = 0; i < count; i++) {
-        struct buf *to = played_answer(rig, "");
-        buf_printf(to, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", status,
-                   type, body.size);
-        buf_put_bytes(to, body);
+        buf_put_bytes(put_head(rig, status, type, body.size), body);
     }
 }
 
@@ -131,6 +138,21 @@ UNIT_TEST(test_both_forms_of_answers_are_read)
         put_bodies(&rig, 1, types[i], 0);
         played_start(&rig);
         played_expect_read(&rig, NULL, WHOLE);
+        played_stop(&rig);
+    }
+}
+
+UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
+{
+    static const char *const types[] = {STREAMED, SAMPLES};
+    for (int i = 0; i < 2; i++) {
+        struct played_source rig;
+        begin(&rig);
+        rig.request.min_ms = times[0];
+        rig.request.max_ms = times[1];
+        put_bodies(&rig, 1, types[i], 0);
+        played_start(&rig);
+        played_expect_read(&rig, NULL, WHOLE); /* two samples of each series */
         played_stop(&rig);
     }
 }
@@ -272,6 +294,34 @@ UNIT_TEST(test_what_is_cut_or_garbage_is_damage)
         played_expect_failure(&rig, NULL, ERR_CORRUPT, "/api/v1/read: ");
         played_expect_trouble(&rig, TROUBLE_DAMAGED);
         played_stop(&rig);
+    }
+}
+
+/* The connection ends before the announced bytes have come. */
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    static const char *const types[] = {STREAMED, SAMPLES};
+    for (int i = 0; i < 2; i++) {
+        struct buf body;
+        buf_init(&body, NULL, 1 << 20);
+        if (i == 0)
+            make_streamed(&body, 0);
+        else
+            make_samples(&body);
+        for (size_t size = 0; size < body.size; size++) {
+            struct played_source rig;
+            struct buf text;
+            begin(&rig);
+            rig.settings.timeout_ms = 50; /* less than the pause before a second try */
+            buf_put(put_head(&rig, "200 Fine", types[i], body.size), body.at, size);
+            played_start(&rig);
+            buf_init(&text, NULL, 1 << 20);
+            enum err e = played_read(&rig, NULL, &text);
+            if (e == OK) fail_msg("%s: %zu of %zu bytes", types[i], size, body.size);
+            buf_fini(&text);
+            played_stop(&rig);
+        }
+        buf_fini(&body);
     }
 }
 
@@ -498,11 +548,13 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_forms_of_answers_are_read),
+        cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
         cmocka_unit_test(test_a_request_says_what_is_wanted),
         cmocka_unit_test(test_a_request_has_as_many_matchers_as_a_server_accepts),
         cmocka_unit_test(test_answers_of_another_form_are_not_read),
         cmocka_unit_test(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error),
         cmocka_unit_test(test_what_is_cut_or_garbage_is_damage),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_a_server_that_refuses_is_quoted),
         cmocka_unit_test(test_a_server_that_says_nothing_is_asked_again_later),
         cmocka_unit_test(test_a_limited_response_of_m3_is_an_error),
@@ -514,5 +566,6 @@ main(void)
         cmocka_unit_test(test_a_hostile_list_is_damage),
         cmocka_unit_test(test_without_an_api_nothing_is_looked_up),
     };
+    alarm(60); /* broken code may wait forever */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

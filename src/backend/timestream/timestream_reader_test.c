@@ -57,6 +57,50 @@ UNIT_TEST(test_columns_then_series_then_samples_are_asked_for)
     played_stop(&rig);
 }
 
+UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
+{
+    static const char *const no_series[] = {TABLE, PAGE("", "")};
+    static const char *const answers[] = {
+        TABLE, PAGE(SERIES("up", S("x"), "2"), ""),
+        PAGE(ROW(T("35") "," S("2.0") "," NONE) "," ROW(T("20") "," S("1.0") "," NONE), "")};
+    struct played_source rig;
+    start(&rig, 2, no_series);
+    rig.request.min_ms = 1700000000000;
+    rig.request.max_ms = 1700000015000;
+    played_expect_read(&rig, "up", "");
+    played_expect_asked(&rig, "time >= from_milliseconds(1700000000000) AND time < "
+                              "from_milliseconds(1700000015001)");
+    played_stop(&rig);
+    start(&rig, 3, answers);
+    rig.request.min_ms = 1700000000000;
+    rig.request.max_ms = 1700000015000;
+    played_expect_read(&rig, "up", "up{job=\"x\"} 0:3ff0000000000000 15000:4000000000000000\n");
+    played_stop(&rig);
+}
+
+/* The connection ends as it does after a whole answer. */
+UNIT_TEST(test_an_answer_cut_short_at_any_byte_is_an_error)
+{
+    static const char *const whole[] = {TABLE, PAGE(SERIES("up", S("x"), "1"), ""),
+                                        PAGE(ROW(T("20") "," S("1.0") "," NONE), "")};
+    char cut[2000];
+    for (unsigned step = 0; step < 3; step++) {
+        assert_true(strlen(whole[step]) < sizeof cut);
+        for (size_t size = sizeof ANSWER - 1; size < strlen(whole[step]); size++) {
+            const char *answers[] = {whole[0], whole[1], whole[2]};
+            struct played_source rig;
+            struct buf text;
+            snprintf(cut, sizeof cut, "%.*s", (int)size, whole[step]);
+            answers[step] = cut;
+            start(&rig, step + 1, answers);
+            buf_init(&text, NULL, 1 << 20);
+            if (played_read(&rig, "up", &text) == OK) fail_msg("%s", cut);
+            buf_fini(&text);
+            played_stop(&rig);
+        }
+    }
+}
+
 UNIT_TEST(test_each_view_asks_for_the_columns_once)
 {
     static const char *const answers[] = {TABLE,
@@ -313,6 +357,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns_then_series_then_samples_are_asked_for),
+        cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
+        cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_each_view_asks_for_the_columns_once),
         cmocka_unit_test(test_texts_are_the_bits_of_floats_and_histograms),
         cmocka_unit_test(test_pages_go_on_until_there_is_no_token),

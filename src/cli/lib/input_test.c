@@ -178,6 +178,37 @@ UNIT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line)
     }
 }
 
+/* But where a piece ends, and where too little is left to tell that it was packed. */
+UNIT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged)
+{
+    enum { HEAD_BYTES = 4 };
+    for (int packing = OUTPUT_GZIP; packing <= OUTPUT_ZSTD; packing++) {
+        char whole[1000];
+        uint64_t first, bytes;
+        append_packed((enum output_packing)packing, "one\ntw", 0, &first);
+        append_packed((enum output_packing)packing, "o\nthree\n", first, &bytes);
+        FILE *f = fopen(path, "rb");
+        assert_non_null(f);
+        assert_int_equal(fread(whole, 1, sizeof whole, f), bytes);
+        fclose(f);
+        for (size_t cut = HEAD_BYTES; cut <= bytes; cut++) {
+            write_file(whole, cut);
+            struct input *in = open_input();
+            struct bytes line = bytes_of("", 0);
+            struct why why = {""};
+            enum err e = OK;
+            while (e == OK && line.at != NULL) {
+                e = input_line(in, 100, &line, &why);
+            }
+            bool is_whole = cut == first || cut == bytes;
+            if (e != (is_whole ? OK : ERR_CORRUPT)) {
+                fail_msg("%zu of %zu bytes: %s %s", cut, (size_t)bytes, err_word(e), why.text);
+            }
+            input_free(in);
+        }
+    }
+}
+
 UNIT_TEST(test_damaged_packed_files_are_told)
 {
     enum { SIZE = 100000 };
@@ -418,6 +449,7 @@ main(void)
         INPUT_TEST(test_packed_files_may_have_several_pieces),
         INPUT_TEST(test_what_came_after_a_place_can_be_taken_back),
         INPUT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line),
+        INPUT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged),
         INPUT_TEST(test_damaged_packed_files_are_told),
         INPUT_TEST(test_a_line_that_is_too_long_costs_only_itself),
         INPUT_TEST(test_objects_without_line_feeds_are_lines),

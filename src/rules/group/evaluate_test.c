@@ -1,0 +1,295 @@
+/* evaluate_test.c - one evaluation of a group: what is written, settled and sent, and what fails.
+ */
+#include "lib/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rules/group/group.h"
+#include "sys/env.h"
+
+#define AT_NS (INT64_C(1700000000) * NS_PER_S)
+
+/* A host that remembers the calls, and does as it is set. */
+struct fake_host {
+    uint64_t tickets; /* given */
+    uint64_t settled[8];
+    uint32_t settled_count;
+    enum err settle_errors[8]; /* of each call */
+    enum err write_error;      /* of the write that would get ticket `write_fails` */
+    uint64_t write_fails;
+    enum err open_error;
+    uint64_t rejected;
+    uint32_t calls, notices, most; /* of send() */
+};
+
+static struct fake_host fake;
+
+static enum err
+fake_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
+           struct why *why)
+{
+    (void)context;
+    assert_true(bytes_equal_text(tenant, "t"));
+    assert_true(message.size > 0);
+    uint64_t ticket = ++fake.tickets;
+    *ret = (struct rules_written){.ticket = ticket, .rejected = fake.rejected};
+    if (fake.rejected > 0) snprintf(ret->text, sizeof ret->text, "too_old");
+    return ticket == fake.write_fails ? why_set(why, fake.write_error, "the log is full") : OK;
+}
+
+static enum err
+fake_settle(void *context, uint64_t ticket, struct why *why)
+{
+    (void)context;
+    assert_in_range(fake.settled_count, 0, 7);
+    enum err e = fake.settle_errors[fake.settled_count];
+    fake.settled[fake.settled_count++] = ticket;
+    return e ? why_set(why, e, "the disk is broken") : OK;
+}
+
+static void
+fake_send(void *context, const struct alert_notice *notices, uint32_t count)
+{
+    (void)context, (void)notices;
+    assert_true(count > 0);
+    fake.calls++;
+    fake.notices += count;
+    if (count > fake.most) fake.most = count;
+}
+
+/* --- a view without series -------------------------------------------------------------------- */
+
+static enum err
+empty_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    (void)set, (void)why;
+    *ret_labels = bytes_of(NULL, 0);
+    return OK;
+}
+
+static const char *
+empty_warning(struct series_set *set, uint32_t index)
+{
+    (void)set, (void)index;
+    return NULL;
+}
+
+static void
+empty_free(struct series_set *set)
+{
+    (void)set;
+}
+
+static enum err
+empty_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
+             struct why *why)
+{
+    static const struct series_set_ops ops = {
+        .next = empty_next, .warning = empty_warning, .free = empty_free};
+    static struct series_set set = {&ops};
+    (void)view, (void)request, (void)why;
+    *ret_set = &set;
+    return OK;
+}
+
+static void
+empty_view_free(struct view *view)
+{
+    (void)view;
+}
+
+static enum err
+empty_open(void *context, struct query_control *control, struct view **ret_view, struct why *why)
+{
+    static const struct view_ops ops = {.select = empty_select, .free = empty_view_free};
+    static struct view view = {&ops};
+    (void)context, (void)control;
+    *ret_view = &view;
+    return fake.open_error ? why_set(why, fake.open_error, "no view") : OK;
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static struct rules_host host = {.write = fake_write, .settle = fake_settle, .send = fake_send};
+static const struct rules_terms terms = {
+    .open = empty_open, .lookback_ms = 300000, .resend_ns = 60 * NS_PER_S};
+
+static struct group *
+group_of(struct rule *rules, uint32_t count)
+{
+    static const struct group_defaults defaults = {60000, 0};
+    struct group *group;
+    struct why why = {""};
+    const struct rule_group text = {.file = "f", .name = "g", .rules = rules, .rule_count = count};
+    fake = (struct fake_host){.tickets = 0};
+    host.env = env_real();
+    if (group_new(&host, bytes_of_text("t"), &text, &defaults, &group, &why)) {
+        fail_msg("%s", why.text);
+    }
+    return group;
+}
+
+/* The first two are a batch; the third reads what the first wrote. */
+static struct group *
+two_batches(void)
+{
+    static struct rule rules[] = {
+        {.kind = RULE_RECORDING, .name = "a", .expression = "vector(1)"},
+        {.kind = RULE_RECORDING, .name = "b", .expression = "vector(2)"},
+        {.kind = RULE_RECORDING, .name = "c", .expression = "vector(3) unless a"},
+    };
+    return group_of(rules, 3);
+}
+
+static struct group_outcome
+evaluate(struct group *g, int64_t at_ns)
+{
+    struct group_evaluation how = {.at_ns = at_ns};
+    struct group_outcome outcome;
+    group_evaluate(g, &host, &terms, &how, &outcome);
+    return outcome;
+}
+
+static void
+expect_error(struct group *g, uint32_t rule, const char *words)
+{
+    char text[256];
+    struct bytes error = group_rule_error(g, rule);
+    snprintf(text, sizeof text, "%.*s", (int)error.size, (const char *)error.at);
+    if (strstr(text, words) == NULL || (words[0] == '\0' && text[0] != '\0')) {
+        fail_msg("rule %u: '%s' is not in '%s'", rule, words, text);
+    }
+}
+
+UNIT_TEST(test_each_batch_is_settled_before_the_next_one_begins)
+{
+    struct group *g = two_batches();
+    struct group_outcome outcome = evaluate(g, AT_NS);
+    assert_true(outcome.stored);
+    assert_int_equal(outcome.samples, 3);
+    assert_int_equal(outcome.failed, 0);
+    assert_int_equal(fake.settled_count, 2);
+    assert_int_equal(fake.settled[0], 2);
+    assert_int_equal(fake.settled[1], 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        expect_error(g, i, "");
+    }
+    group_free(g);
+}
+
+UNIT_TEST(test_rules_whose_results_do_not_become_durable_fail)
+{
+    for (unsigned batch = 0; batch < 2; batch++) {
+        struct group *g = two_batches();
+        fake.settle_errors[batch] = ERR_IO;
+        struct group_outcome outcome = evaluate(g, AT_NS);
+        assert_false(outcome.stored);
+        assert_int_equal(outcome.failed, batch == 0 ? 2 : 1);
+        assert_int_equal(fake.settled_count, 2); /* the other batch is evaluated */
+        expect_error(g, 0, batch == 0 ? "the disk is broken" : "");
+        expect_error(g, 1, batch == 0 ? "the disk is broken" : "");
+        expect_error(g, 2, batch == 1 ? "the disk is broken" : "");
+        group_free(g);
+    }
+}
+
+UNIT_TEST(test_a_rule_whose_results_cannot_be_written_fails_alone)
+{
+    struct group *g = two_batches();
+    fake.write_fails = 2;
+    fake.write_error = ERR_AGAIN;
+    struct group_outcome outcome = evaluate(g, AT_NS);
+    assert_false(outcome.stored);
+    assert_int_equal(outcome.failed, 1);
+    expect_error(g, 0, "");
+    expect_error(g, 1, "the log is full");
+    expect_error(g, 2, "");
+    assert_int_equal(fake.settled[0], 1);
+    assert_int_equal(fake.settled[1], 3);
+    group_free(g);
+}
+
+UNIT_TEST(test_a_rule_whose_results_are_refused_fails)
+{
+    struct group *g = two_batches();
+    fake.rejected = 1;
+    struct group_outcome outcome = evaluate(g, AT_NS);
+    assert_int_equal(outcome.failed, 3);
+    expect_error(g, 0, "too_old");
+    group_free(g);
+}
+
+UNIT_TEST(test_rules_fail_without_a_view)
+{
+    struct group *g = two_batches();
+    fake.open_error = ERR_NOMEM;
+    struct group_outcome outcome = evaluate(g, AT_NS);
+    assert_false(outcome.stored);
+    assert_int_equal(outcome.failed, 3);
+    assert_int_equal(fake.tickets, 0);
+    assert_int_equal(fake.settled_count, 0);
+    expect_error(g, 0, "no view");
+    group_free(g);
+}
+
+/* --- alerts ----------------------------------------------------------------------------------- */
+
+/* So many alerts of one rule. */
+static struct group *
+many_alerts(unsigned count)
+{
+    static char expression[32768];
+    struct rule rule = {.kind = RULE_ALERTING, .name = "A", .expression = expression};
+    size_t size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        size += (size_t)snprintf(expression + size, sizeof expression - size,
+                                 "%slabel_replace(vector(1), \"i\", \"%u\", \"\", \"\")",
+                                 i == 0 ? "" : " or ", i);
+        assert_true(size < sizeof expression);
+    }
+    return group_of(&rule, 1);
+}
+
+UNIT_TEST(test_all_alerts_are_sent_some_at_a_time)
+{
+    static const unsigned counts[] = {1, 63, 64, 65, 128, 129};
+    for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct group *g = many_alerts(counts[i]);
+        struct group_outcome outcome = evaluate(g, AT_NS);
+        assert_true(outcome.has_changed);
+        assert_int_equal(fake.notices, 0); /* a checkpoint is saved before */
+        group_send(g, &host, &terms, AT_NS);
+        assert_int_equal(fake.notices, counts[i]);
+        assert_int_equal(fake.calls, (counts[i] + 63) / 64);
+        assert_in_range(fake.most, 1, 64);
+        group_free(g);
+    }
+}
+
+UNIT_TEST(test_alerts_that_did_not_change_are_sent_again_when_it_is_time)
+{
+    struct group *g = many_alerts(2);
+    (void)evaluate(g, AT_NS);
+    group_send(g, &host, &terms, AT_NS);
+    assert_int_equal(fake.notices, 2);
+    struct group_outcome outcome = evaluate(g, AT_NS + 120 * NS_PER_S);
+    assert_false(outcome.has_changed);
+    assert_int_equal(fake.notices, 4);
+    group_free(g);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_batch_is_settled_before_the_next_one_begins),
+        cmocka_unit_test(test_rules_whose_results_do_not_become_durable_fail),
+        cmocka_unit_test(test_a_rule_whose_results_cannot_be_written_fails_alone),
+        cmocka_unit_test(test_a_rule_whose_results_are_refused_fails),
+        cmocka_unit_test(test_rules_fail_without_a_view),
+        cmocka_unit_test(test_all_alerts_are_sent_some_at_a_time),
+        cmocka_unit_test(test_alerts_that_did_not_change_are_sent_again_when_it_is_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
