@@ -419,8 +419,7 @@ send(struct lanes *l, struct attempt *a)
     }
     uint32_t size = lane_piece_samples(lane, piece);
     uint64_t bytes = l->class->bytes(l->writer, body_of(a));
-    if (!rates_allow(l->rates, feed_reads_store(l->settling->feed), relay_now_ns(l->context)))
-        return;
+    if (!rates_allow(l->rates, settle_reads_store(l->settling), relay_now_ns(l->context))) return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     a->probes = !l->throttle.works;
     if (!l->context->settings->dry_run) l->class->begin(l->writer, body_of(a), &step);
@@ -429,7 +428,7 @@ send(struct lanes *l, struct attempt *a)
     bool is_nothing = needs_no_network && bytes == 0; /* families, which are sent with series */
     a->is_nothing = is_nothing;
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
-        rates_note_sent(l->rates, feed_reads_store(l->settling->feed), size, bytes);
+        rates_note_sent(l->rates, settle_reads_store(l->settling), size, bytes);
         l->sent->calls++;
         if (l->class->units != NULL) l->sent->units += l->class->units(l->writer, body_of(a));
         if (a->ambiguous) l->sent->resent_samples += size;
