@@ -119,7 +119,7 @@ hand_on(struct relay *r)
         return false;
     }
     struct call_item at = {.record = f->record, .index = f->next, .count = 1};
-    switch (lanes_offer(&r->lanes, &item, at, &why)) {
+    switch (lanes_offer(&r->lanes, &item, &at, &why)) {
     case LANE_TOOK:
         break;
     case LANE_UNFIT:
@@ -179,7 +179,7 @@ pump_letters(struct relay *r)
         struct call_item at = {.record = REPLAY_RECORD, .count = 1};
         struct why why = {""};
         if (letters_replay_next(l, &letter, &at.index, &why) != OK) return;
-        enum lane_offer offer = lanes_offer(&r->lanes, &letter.item, at, &why);
+        enum lane_offer offer = lanes_offer(&r->lanes, &letter.item, &at, &why);
         assert(offer != LANE_TOO_OLD); /* only samples of the store may be */
         if (offer == LANE_FULL) {
             letters_replay_wait(l, at.index);

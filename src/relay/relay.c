@@ -269,7 +269,7 @@ relay_step(struct relay *r)
     }
     bool more = read_on(r);
     lanes_hurry(&r->lanes, r->draining && !more);
-    prepare_early(&r->preparation, lanes_busy(&r->lanes));
+    if (!r->preparation.looked) prepare_early(&r->preparation, lanes_busy(&r->lanes));
     lanes_send(&r->lanes);
     save_if_due(r);
     watch_publish(r);

@@ -326,14 +326,6 @@ feed_item(struct feed *f, struct item *ret_item, struct why *why)
 }
 
 void
-feed_pass(struct feed *f, uint32_t count)
-{
-    assert(count <= f->count - f->next); /* invariant 2 */
-    f->next += count;
-    f->over -= f->over < count ? f->over : count;
-}
-
-void
 feed_pass_untaken(struct feed *f, uint32_t count)
 {
     assert(count <= f->untaken);

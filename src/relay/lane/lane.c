@@ -71,7 +71,7 @@ static enum writer_add
 call_add(struct lanes *l, struct call *call, const struct item *item, uint32_t *ret_entry,
          struct why *why)
 {
-    bool one = l->limits->one_of_a_series;
+    bool one = l->limits.one_of_a_series;
     if (one && series_seen_has(&call->seen, item->series_hash)) return WRITER_FULL;
     if (one && !series_seen_reserve(&call->seen, l->context->options.memory))
         return WRITER_NO_MEMORY;
@@ -89,21 +89,21 @@ call_add(struct lanes *l, struct call *call, const struct item *item, uint32_t *
 /* Records the position of an item that was added: as an entry of its own, or as one more of the
  * last entry's. */
 static void
-call_push(struct lanes *l, struct call *call, const struct item *item, struct call_item at)
+call_push(struct lanes *l, struct call *call, const struct item *item, struct call_item *at)
 {
     struct call_item *last = call->count == 0 ? NULL : &call->items[call->count - 1];
     if (last == NULL) {
         call->first_ns = relay_now_ns(l->context);
         call->forgot_count = l->suspects.forgot_count;
     }
-    at.suspect = !l->limits->one_lane && lane_suspects(l, item);
-    call->suspects += at.suspect;
-    bool joins = l->limits->one_lane && last != NULL && last->record == at.record &&
-                 last->index + last->count == at.index && last->entry == at.entry;
+    at->suspect = !l->limits.one_lane && lane_suspects(l, item);
+    call->suspects += at->suspect;
+    bool joins = l->limits.one_lane && last != NULL && last->record == at->record &&
+                 last->index + last->count == at->index && last->entry == at->entry;
     if (joins)
         last->count++;
     else
-        call->items[call->count++] = at;
+        call->items[call->count++] = *at;
     call->samples++;
     call->sealed = call->samples >= l->bounds.samples || call->count >= RUNS_MAX ||
                    l->class->bytes(l->writer, call->body) >= l->bounds.bytes;
@@ -166,7 +166,7 @@ enqueue(struct lanes *l, struct lane *lane)
 {
     struct call *last = &lane->queue[lane->queued];
     uint64_t bytes = l->class->bytes(l->writer, lane->filling.body);
-    if (lane->queued == QUEUED_MAX || l->limits->one_lane) return false;
+    if (lane->queued == QUEUED_MAX || l->limits.one_lane) return false;
     if (l->queued_bytes + bytes > l->queued_bytes_max) return false;
     if (last->body == NULL && call_init(l, last) != OK) return false;
     assert(last->count == 0);
@@ -226,12 +226,13 @@ lane_piece_gone(struct lanes *l, struct attempt *a, bool delivered)
     if (l->begun == lane) l->begun = NULL;
 }
 
-static enum lane_offer
-offer(struct lanes *l, struct lane *lane, const struct item *item, struct call_item at,
-      struct why *why)
+enum lane_offer
+lanes_offer(struct lanes *l, const struct item *item, struct call_item *at, struct why *why)
 {
+    bool replayed = at->record == REPLAY_RECORD;
+    struct lane *lane = replayed ? &l->replay : &l->all[item->series_hash % l->count];
+    struct call *call = &lane->filling;
     for (;;) {
-        struct call *call = &lane->filling;
         if (call->sealed) {
             bool idle = lane_is_idle(lane);
             if (!idle && !enqueue(l, lane)) return LANE_FULL;
@@ -242,7 +243,7 @@ offer(struct lanes *l, struct lane *lane, const struct item *item, struct call_i
                            call->count + 1)) {
             return LANE_FULL;
         }
-        switch (call_add(l, call, item, &at.entry, why)) {
+        switch (call_add(l, call, item, &at->entry, why)) {
         case WRITER_ADDED:
             call_push(l, call, item, at);
             return LANE_TOOK;
@@ -258,13 +259,6 @@ offer(struct lanes *l, struct lane *lane, const struct item *item, struct call_i
             return LANE_FULL;
         }
     }
-}
-
-enum lane_offer
-lanes_offer(struct lanes *l, const struct item *item, struct call_item at, struct why *why)
-{
-    bool replayed = at.record == REPLAY_RECORD;
-    return offer(l, replayed ? &l->replay : &l->all[item->series_hash % l->count], item, at, why);
 }
 
 /* --- bodies ----------------------------------------------------------------------------------- */
@@ -425,8 +419,7 @@ send(struct lanes *l, struct attempt *a)
     }
     uint32_t size = lane_piece_samples(lane, piece);
     uint64_t bytes = l->class->bytes(l->writer, body_of(a));
-    if (!rates_allow(l->rates, feed_reads_store(l->settling->feed), relay_now_ns(l->context)))
-        return;
+    if (!rates_allow(l->rates, settle_reads_store(l->settling), relay_now_ns(l->context))) return;
     struct writer_step step = {.next = WRITER_DONE, .verdict = VERDICT_DELIVERED};
     a->probes = !l->throttle.works;
     if (!l->context->settings->dry_run) l->class->begin(l->writer, body_of(a), &step);
@@ -435,7 +428,7 @@ send(struct lanes *l, struct attempt *a)
     bool is_nothing = needs_no_network && bytes == 0; /* families, which are sent with series */
     a->is_nothing = is_nothing;
     if (step.next != WRITER_SAVE && !is_made_again && !is_nothing) {
-        rates_note_sent(l->rates, feed_reads_store(l->settling->feed), size, bytes);
+        rates_note_sent(l->rates, settle_reads_store(l->settling), size, bytes);
         l->sent->calls++;
         if (l->class->units != NULL) l->sent->units += l->class->units(l->writer, body_of(a));
         if (a->ambiguous) l->sent->resent_samples += size;
@@ -507,8 +500,8 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
     if (!prepare_is_ready(l->preparation)) return false;
     /* Where there is one lane, replayed letters take turns with it, call by call. */
-    if (l->limits->one_lane && l->begun == NULL) l->begun = lane;
-    if (l->limits->one_lane && l->begun != lane) return false;
+    if (l->limits.one_lane && l->begun == NULL) l->begun = lane;
+    if (l->limits.one_lane && l->begun != lane) return false;
     if (!throttle_admits(&l->throttle, l->pending, relay_now_ns(l->context))) return false;
     if (a == NULL) a = take_piece(l, lane);
     if (a == NULL) return false;
@@ -519,7 +512,7 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     /* While delivery is blocked or refused, single items are sent as probes. */
     if (!obstacle_may_probe(l->obstacle, relay_now_ns(l->context))) return false;
     struct call_piece *piece = piece_of(a);
-    bool whole = l->obstacle->state == OBSTACLE_NONE || l->limits->one_lane;
+    bool whole = l->obstacle->state == OBSTACLE_NONE || l->limits.one_lane;
     if (piece->to - piece->from > 1 && !whole) {
         a->built = false;
         if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
@@ -558,7 +551,7 @@ lanes_begin(struct lanes *l, struct writer *writer, const struct writer_limits *
     enum err e = OK;
     l->class = c->class;
     l->writer = writer;
-    l->limits = limits;
+    l->limits = *limits;
     l->bounds = call_bounds_of(limits, c->settings);
     call_bounds_fit(&l->bounds, limit);
     while (e == OK && l->count < l->bounds.lanes) {

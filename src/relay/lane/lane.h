@@ -85,7 +85,7 @@ struct lanes {
     /* The run; cleared at its end from here on. */
     const struct writer_class *class;
     struct writer *writer;
-    const struct writer_limits *limits;
+    struct writer_limits limits;
     struct call_bounds bounds; /* `bytes` is lowered when a call was too large */
     struct lane all[LANES_MAX];
     uint32_t count;
@@ -113,8 +113,9 @@ MUST_CHECK enum err lanes_begin(struct lanes *lanes, struct writer *writer,
 void lanes_end(struct lanes *lanes);
 
 enum lane_offer { LANE_TOOK, LANE_FULL, LANE_UNFIT, LANE_TOO_OLD };
-/* Adds an item to the call that its lane is filling; sets at.entry. `why` says why it is unfit. */
-enum lane_offer lanes_offer(struct lanes *lanes, const struct item *item, struct call_item at,
+/* Adds an item to the call that its lane is filling; sets at->entry and at->suspect. `why` says why
+ * it is unfit. */
+enum lane_offer lanes_offer(struct lanes *lanes, const struct item *item, struct call_item *at,
                             struct why *why);
 /* Calls are sent without waiting for their age, or again after waiting for it. */
 void lanes_hurry(struct lanes *lanes, bool hurry);

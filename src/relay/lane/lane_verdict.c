@@ -175,8 +175,8 @@ lane_split(struct lanes *l, struct lane *lane, struct call_piece *piece,
     struct isolate_hint hint = {.refused = 0};
     enum err e = OK;
     /* Where there is one lane, pieces stay in the order of the log, and are halved. */
-    if (!l->limits->one_lane) e = learn_keys(l, lane, piece, step);
-    if (!l->limits->one_lane && e == OK && step != NULL) {
+    if (!l->limits.one_lane) e = learn_keys(l, lane, piece, step);
+    if (!l->limits.one_lane && e == OK && step != NULL) {
         hint.refused = step->refused;
         hint.tells_all = step->tells_all;
         hint.by_time = step->hint == HINT_OLDEST && step->refused > 0;
@@ -443,7 +443,7 @@ take_failed(struct lanes *l, struct attempt *a, const struct writer_step *step)
     obstacle_failed(l->obstacle, "send a request", step->reason, step->answer);
     /* Where parts of a destination are throttled separately, a throttled one shows that it works.
      */
-    if (step->verdict == VERDICT_THROTTLED && l->limits->throttles_parts)
+    if (step->verdict == VERDICT_THROTTLED && l->limits.throttles_parts)
         throttle_works(&l->throttle);
     else
         throttle_failed(&l->throttle, l->context->options.env, &l->context->settings->retry,

@@ -126,7 +126,7 @@ prepare_is_ready(struct preparation *p)
 void
 prepare_early(struct preparation *p, uint32_t lanes_busy)
 {
-    if (p->looked || p->context->settings->dry_run) return;
+    if (p->context->settings->dry_run) return;
     bool needs = p->context->class->need_prepare != NULL || p->limits->start_check > 0;
     if (needs && !prepare_is_ready(p)) return;
     if (p->limits->start_check == 0 || p->throttle->works) {

@@ -54,7 +54,7 @@ void prepare_hold(struct preparation *preparation, bool is_held);
 bool prepare_is_ready(struct preparation *preparation);
 /* Prepares once after the start, even if nothing is to be sent, so that wrong credentials are
  * reported then and not with the first call. While no lane is busy, makes the check of
- * writer_limits.start_check until it succeeds. */
+ * writer_limits.start_check. Called until `looked`. */
 void prepare_early(struct preparation *preparation, uint32_t lanes_busy);
 /* Takes the response to the pending request, whose context is `preparation`; NULL begins a
  * preparation. */

@@ -1,6 +1,6 @@
 /*
  * settle.h - reads and settles the items of calls, wherever they come from: the log, the store, or
- * dead letters that are sent again. What lanes do with other parts, they do here.
+ * dead letters that are sent again. Lanes reach feed, window and letters only through it.
  *
  * Owner: the relay. Only settle.c writes the fields.
  *
@@ -32,6 +32,13 @@ struct settling {
 /* Begins and ends a run. */
 void settle_begin(struct settling *settling, struct window *window);
 void settle_end(struct settling *settling);
+
+/* True if items are read from the store, and not from the log. */
+static inline bool
+settle_reads_store(const struct settling *settling)
+{
+    return feed_reads_store(settling->feed);
+}
 
 /* Reads again item `index` of a record. ERR_MISSING: the log no longer has it, or the letter is
  * gone. Errors as feed_load(). */
