@@ -222,6 +222,54 @@ UNIT_TEST(test_times_are_written_as_opentsdb_takes_them)
     check_times(10000000000, 99999999999, "{\"start\":10000000000,\"end\":100000000000,");
 }
 
+/* A tag that a series lacks is "", thus what admits "" must not ask for the tag. */
+UNIT_TEST(test_matchers_are_sent_so_that_missing_tags_stay)
+{
+#define FILTER(type, filter) \
+    "[{\"type\":\"" type "\",\"tagk\":\"job\",\"filter\":\"" filter "\",\"groupBy\":false}]"
+    static const char *const answers[] = {ANSWER "[]"};
+    static const struct {
+        const char *selector, *filters; /* NULL: none */
+    } sent[] = {
+        {"up{job=\"x\"}", FILTER("literal_or", "x")},
+        {"up{job=~\"x|y\"}", FILTER("literal_or", "x|y")},
+        {"up{job=~\"x.*\"}", FILTER("regexp", "^(?:x.*)$")},
+        {"up{job=~\"x[1-9]+\"}", FILTER("wildcard", "x*")},
+        {"up{job=\"\"}", FILTER("not_key", "")},
+        {"up{job!=\"\"}", FILTER("wildcard", "*")},
+        {"up{job!=\"x\"}", NULL},
+        {"up{job!~\"x|y\"}", NULL},
+        {"up{job!~\"|x\"}", FILTER("wildcard", "*")},
+        {"up{job=~\"|x\"}", NULL},
+        {"up{job=~\"x*\"}", NULL},
+    };
+#undef FILTER
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+        struct rig rig;
+        struct buf text;
+        rig_start(&rig, 1, answers);
+        buf_init(&text, NULL, 1000);
+        assert_int_equal(read_between(&rig, sent[i].selector, 0, MAX_MS, &text), OK);
+        const char *filters = strstr(body_of(&rig), "\"filters\":"), *expected = sent[i].filters;
+        if (expected == NULL)
+            assert_null(filters);
+        else if (filters == NULL || strstr(filters, expected) == NULL)
+            fail_msg("%s: '%s' is not in: %s", sent[i].selector, expected, body_of(&rig));
+        buf_fini(&text);
+        rig_stop(&rig);
+    }
+}
+
+UNIT_TEST(test_names_that_are_not_admitted_are_not_asked_for)
+{
+    static const char *const answers[] = {ANSWER "[\"up\",\"down\"]", ONE("\"0\":1"),
+                                          ONE("\"1000\":1")};
+    check_read("{job=\"x\",__name__!=\"down\"}", 3, answers,
+               "up{job=\"x\"} 1000:3ff0000000000000\n");
+    check_read("{job=\"x\",__name__!~\"down|other\"}", 3, answers,
+               "up{job=\"x\"} 1000:3ff0000000000000\n");
+}
+
 UNIT_TEST(test_what_is_no_answer_is_an_error)
 {
     static const struct {
@@ -358,6 +406,8 @@ main(void)
         cmocka_unit_test(test_names_that_are_not_known_are_asked_for),
         cmocka_unit_test(test_what_is_too_much_is_asked_for_in_halves_of_the_time),
         cmocka_unit_test(test_times_are_written_as_opentsdb_takes_them),
+        cmocka_unit_test(test_matchers_are_sent_so_that_missing_tags_stay),
+        cmocka_unit_test(test_names_that_are_not_admitted_are_not_asked_for),
         cmocka_unit_test(test_what_is_no_answer_is_an_error),
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
