@@ -267,6 +267,70 @@ UNIT_TEST(test_the_range_is_asked_for_to_its_last_nanosecond)
     check_asked(INFLUXDB_3, 3, third, times);
 }
 
+/* The text of a request without the escapes of addresses and JSON, in place. */
+static void
+decode(char *text)
+{
+    char *to = text;
+    for (; *text != 0; text++) {
+        char digits[3] = {0};
+        if (*text == '\\') continue;
+        if (*text == '%' && text[1] != 0) {
+            memcpy(digits, text + 1, 2);
+            *to++ = (char)strtol(digits, NULL, 16);
+            text += 2;
+        } else {
+            *to++ = *text;
+        }
+    }
+    *to = 0;
+}
+
+/* A label that a series lacks is "", thus what admits "" must not ask for the label. */
+UNIT_TEST(test_matchers_are_sent_so_that_missing_labels_stay)
+{
+    static const struct {
+        enum influxdb_version version;
+        const char *selector, *words;
+    } sent[] = {
+        {INFLUXDB_1, "up{job=\"x\"}", " AND (\"job\"::tag = 'x')"},
+        {INFLUXDB_1, "up{job!=\"x\"}", " AND (\"job\"::tag != 'x')"},
+        {INFLUXDB_1, "up{job=~\"x|y\"}", " AND (\"job\"::tag = 'x' OR \"job\"::tag = 'y')"},
+        {INFLUXDB_1, "up{job!~\"x|y\"}", " AND (\"job\"::tag != 'x' AND \"job\"::tag != 'y')"},
+        {INFLUXDB_1, "up{job=\"\"}", " AND (\"job\"::tag = '')"},
+        {INFLUXDB_1, "up{job=~\"x.*\"}", " AND (\"job\"::tag =~ /"},
+        {INFLUXDB_1, "up{job!~\"x.*\"}", " AND (\"job\"::tag !~ /"},
+        {INFLUXDB_2, "up{job=\"x\"}", " r[\"job\"] == \"x\")"},
+        {INFLUXDB_2, "up{job!=\"x\"}",
+         " not exists r[\"job\"] or (exists r[\"job\"] and r[\"job\"] != \"x\")"},
+        {INFLUXDB_2, "up{job=~\".*\"}", "not exists r[\"job\"] or "},
+        {INFLUXDB_2, "up{job=\"\"}", "not exists r[\"job\"]"},
+        {INFLUXDB_3, "up{job=\"x\"}", "\"job\" IN ('x')"},
+        {INFLUXDB_3, "up{job!=\"x\"}", "(\"job\" IS NULL OR \"job\" NOT IN ('x'))"},
+        {INFLUXDB_3, "up{job=~\"x|y\"}", "\"job\" IN ('x', 'y')"},
+        {INFLUXDB_3, "up{job!~\"x|y\"}", "(\"job\" IS NULL OR \"job\" NOT IN ('x', 'y'))"},
+        {INFLUXDB_3, "up{job=\"\"}", "(\"job\" IS NULL OR \"job\" IN (''))"},
+    };
+    static const char *const none[3][2] = {
+        {ANSWER "{\"results\":[{\"statement_id\":0}]}\n"}, {ANSWER "\r\n"}, {COLUMNS_3, ANSWER}};
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+        struct rig rig;
+        struct buf text;
+        unsigned count = sent[i].version == INFLUXDB_3 ? 2 : 1;
+        rig_start(&rig, sent[i].version, INFLUXDB_PROMETHEUS, count, none[sent[i].version - 1]);
+        buf_init(&text, NULL, 1 << 20);
+        assert_int_equal(read_all(&rig, sent[i].selector, &text), OK);
+        assert_string_equal((const char *)text.at, "");
+        decode(rig.player.seen);
+        if (strstr(rig.player.seen, sent[i].words) == NULL) {
+            fail_msg("%s of version %d: '%s' is not in: %s", sent[i].selector, (int)sent[i].version,
+                     sent[i].words, rig.player.seen);
+        }
+        buf_fini(&text);
+        rig_stop(&rig);
+    }
+}
+
 UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
 {
     static const char *const answers[3][3] = {
@@ -365,6 +429,7 @@ main(void)
         cmocka_unit_test(test_floats_and_bits_of_version_3_are_read),
         cmocka_unit_test(test_what_version_3_says_instead_of_rows_is_an_error),
         cmocka_unit_test(test_the_range_is_asked_for_to_its_last_nanosecond),
+        cmocka_unit_test(test_matchers_are_sent_so_that_missing_labels_stay),
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_a_failed_allocation_fails_the_question_and_nothing_leaks),

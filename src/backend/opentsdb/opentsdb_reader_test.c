@@ -128,6 +128,53 @@ UNIT_TEST(test_times_are_written_as_opentsdb_takes_them)
     check_times(10000000000, 99999999999, "{\"start\":10000000000,\"end\":100000000000,");
 }
 
+/* A tag that a series lacks is "", so a matcher that admits "" must not ask for the tag. */
+UNIT_TEST(test_matchers_are_sent_so_that_missing_tags_stay)
+{
+#define FILTER(type, filter) \
+    "[{\"type\":\"" type "\",\"tagk\":\"job\",\"filter\":\"" filter "\",\"groupBy\":false}]"
+    static const char *const answers[] = {PLAYED_ANSWER "[]"};
+    static const struct {
+        const char *selector, *filters; /* NULL: none */
+    } sent[] = {
+        {"up{job=\"x\"}", FILTER("literal_or", "x")},
+        {"up{job=~\"x|y\"}", FILTER("literal_or", "x|y")},
+        {"up{job=~\"x.*\"}", FILTER("regexp", "^(?:x.*)$")},
+        {"up{job=~\"x[1-9]+\"}", FILTER("wildcard", "x*")},
+        {"up{job=\"\"}", FILTER("not_key", "")},
+        {"up{job!=\"\"}", FILTER("wildcard", "*")},
+        {"up{job!=\"x\"}", NULL},
+        {"up{job!~\"x|y\"}", NULL},
+        {"up{job!~\"|x\"}", FILTER("wildcard", "*")},
+        {"up{job=~\"|x\"}", NULL},
+        {"up{job=~\"x*\"}", NULL},
+    };
+#undef FILTER
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+        struct played_source rig;
+        start(&rig, 1, answers);
+        played_expect_read(&rig, sent[i].selector, "");
+        const char *body = strstr(rig.player.seen, "\r\n\r\n");
+        assert_non_null(body);
+        const char *filters = strstr(body, "\"filters\":"), *expected = sent[i].filters;
+        if (expected == NULL)
+            assert_null(filters);
+        else if (filters == NULL || strstr(filters, expected) == NULL)
+            fail_msg("%s: '%s' is not in: %s", sent[i].selector, expected, body);
+        played_stop(&rig);
+    }
+}
+
+UNIT_TEST(test_names_that_are_not_admitted_are_not_asked_for)
+{
+    static const char *const answers[] = {PLAYED_ANSWER "[\"up\",\"down\"]", ONE("\"0\":1"),
+                                          ONE("\"1000\":1")};
+    check_read("{job=\"x\",__name__!=\"down\"}", 3, answers,
+               "up{job=\"x\"} 1000:3ff0000000000000\n");
+    check_read("{job=\"x\",__name__!~\"down|other\"}", 3, answers,
+               "up{job=\"x\"} 1000:3ff0000000000000\n");
+}
+
 UNIT_TEST(test_invalid_responses_are_errors)
 {
     static const struct {
@@ -227,6 +274,8 @@ main(void)
         cmocka_unit_test(test_names_that_are_not_known_are_asked_for),
         cmocka_unit_test(test_a_refused_time_is_read_in_halves),
         cmocka_unit_test(test_times_are_written_as_opentsdb_takes_them),
+        cmocka_unit_test(test_matchers_are_sent_so_that_missing_tags_stay),
+        cmocka_unit_test(test_names_that_are_not_admitted_are_not_asked_for),
         cmocka_unit_test(test_invalid_responses_are_errors),
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),

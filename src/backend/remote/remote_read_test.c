@@ -334,6 +334,7 @@ UNIT_TEST(test_a_server_that_refuses_is_quoted)
     } cases[] = {
         {"400 No", "/api/v1/read: status 400: such words", 1, ERR_IO},
         {"404 No", "status 404: such words; check the path of url", 1, ERR_IO},
+        {"405 No", "status 405: such words; check the path of url", 1, ERR_IO},
         {"403 No", "/api/v1/read: status 403: such words", 1, ERR_IO},
         {"500 No", "/api/v1/read: status 500: such words", 3, ERR_AGAIN},
         {"500 No\r\nX-Firekeep-Error: damaged", "status 500: such words", 1, ERR_IO},

@@ -179,6 +179,22 @@ UNIT_TEST(test_a_copy_to_a_server_that_refuses_samples_ends_with_1)
     player_stop(&player);
 }
 
+UNIT_TEST(test_a_copy_from_a_server_that_refuses_is_not_tried_again)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 403 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad"};
+    struct player player;
+    char text[256];
+    player_start(&player, 1, answers);
+    snprintf(text, sizeof text, "sources: [{name: old, type: remote_read, url: '%s'}]\n",
+             player.url);
+    write_text(config, text);
+    expect_status(COPY_TO_STORE("--retry=2s"), EXIT_FAILED);
+    expect_said("status 403: bad");
+    if (strstr(err, "retrying") != NULL) fail_msg("%s", err);
+    player_stop(&player);
+}
+
 UNIT_TEST(test_a_copy_of_nothing_that_is_verified_ends_with_0)
 {
     give("", "");
@@ -301,6 +317,7 @@ main(void)
         IN_DIR(test_a_copy_to_a_destination_that_drops_samples_ends_with_1),
         IN_DIR(test_a_copy_that_leaves_dead_letters_ends_with_1),
         IN_DIR(test_a_copy_to_a_server_that_refuses_samples_ends_with_1),
+        IN_DIR(test_a_copy_from_a_server_that_refuses_is_not_tried_again),
         IN_DIR(test_a_copy_of_nothing_that_is_verified_ends_with_0),
         IN_DIR(test_a_copy_killed_in_any_phase_continues_to_the_end),
         IN_DIR(test_a_copy_killed_before_it_verified_copies_again_what_is_missing),

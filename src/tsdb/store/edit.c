@@ -65,7 +65,7 @@ is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
 
 #ifdef LOCK_CHECK
 static void
-version_validate(const struct version *v, uint64_t next_part)
+edit_validate(const struct version *v, uint64_t next_part)
 {
     for (uint32_t i = 0; i < v->part_count; i++) {
         assert(i == 0 || by_position(&v->parts[i - 1], &v->parts[i]) < 0); /* invariant 2 */
@@ -110,7 +110,7 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
     assert(v->part_count <= v->capacity);
     assert(v->tombstones->last_id >= old->tombstones->last_id); /* invariant 5 */
 #ifdef LOCK_CHECK
-    version_validate(v, atomic_load(&db->next_part));
+    edit_validate(v, atomic_load(&db->next_part));
 #endif
     *ret = v;
     return OK;
