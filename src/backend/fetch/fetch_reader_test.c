@@ -68,7 +68,7 @@ start(struct played_source *rig)
     played_start(rig);
 }
 
-UNIT_TEST(test_selected_series_come_in_label_order_and_their_samples_in_one_block)
+UNIT_TEST(test_selected_series_come_in_label_order_with_samples_in_one_block)
 {
     struct played_source rig;
     start(&rig);
@@ -126,7 +126,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_selected_series_come_in_label_order_and_their_samples_in_one_block),
+        cmocka_unit_test(test_selected_series_come_in_label_order_with_samples_in_one_block),
         cmocka_unit_test(test_look_ups_get_selected_series_and_names_once),
         cmocka_unit_test(test_nothing_is_called_for_times_that_the_system_cannot_store),
         cmocka_unit_test(test_series_that_are_too_much_at_once_are_a_limit),
