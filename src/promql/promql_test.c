@@ -434,6 +434,18 @@ UNIT_TEST(test_included_labels_that_the_one_side_lacks_are_removed)
 
 /* --- aggregations ----------------------------------------------------------------------------- */
 
+UNIT_TEST(test_results_are_in_label_order_unless_the_expression_sorts)
+{
+    const char *load = "x{a=\"1\",b=\"z\"} 1 1\nx{a=\"2\",b=\"y\"} 2 2\nx{a=\"3\",b=\"w\"} 3 3";
+    const char *sorted = "{b=\"w\"} 3\n{b=\"y\"} 2\n{b=\"z\"} 1\n";
+    expect(load, "sum by (b) (x)", 0, 0, sorted);
+    expect(load, "sort_desc(sum by (b) (x))", 0, 0, sorted);
+    expect(load, "sort(sum by (b) (x))", 0, 0, "{b=\"z\"} 1\n{b=\"y\"} 2\n{b=\"w\"} 3\n");
+    expect(load, "sort(sum by (b) (x))", 0, 1,
+           "{b=\"w\"} 3 3\n{b=\"y\"} 2 2\n{b=\"z\"} 1 1\nPromQL warning: sort is ineffective for "
+           "range queries since results are always ordered by labels (1:1)\n");
+}
+
 UNIT_TEST(test_limitk_keeps_the_wanted_number_at_each_step)
 {
     expect("m{a=\"1\"} 1 stale 1\nm{a=\"2\"} 2 2 stale\nm{a=\"3\"} 3 3 3", "limitk(1, m)", 0, 2,
@@ -624,6 +636,7 @@ main(void)
         cmocka_unit_test(test_results_with_equal_labels_may_have_steps_of_their_own),
         cmocka_unit_test(test_duplicates_matter_only_where_the_other_side_has_a_value),
         cmocka_unit_test(test_included_labels_that_the_one_side_lacks_are_removed),
+        cmocka_unit_test(test_results_are_in_label_order_unless_the_expression_sorts),
         cmocka_unit_test(test_limitk_keeps_the_wanted_number_at_each_step),
         cmocka_unit_test(test_aggregations_of_many_steps_are_those_of_each_step),
         cmocka_unit_test(test_a_window_begins_after_its_first_instant),

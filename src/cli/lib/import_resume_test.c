@@ -122,6 +122,26 @@ UNIT_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused)
     unlink(data);
 }
 
+/* Its beginning, which is all that is compared, is the same. */
+UNIT_TEST(test_a_long_file_cut_short_is_refused)
+{
+    static char text[100001];
+    struct why why = {""};
+    char data[160];
+    snprintf(data, sizeof data, "%s/data", dir);
+    memset(text, '\n', sizeof text - 1);
+    write_data(data, text);
+    struct resume_file files[] = {{.path = data}};
+    struct resume r = resume_of(files, 1);
+    assert_int_equal(resume_load(&r, &why), OK);
+    files[0].lines = 2;
+    assert_int_equal(resume_save(&r, true, &why), OK);
+    assert_int_equal(truncate(data, (off_t)sizeof text - 2), 0);
+    assert_int_equal(resume_load(&r, &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "is no longer the file"));
+    unlink(data);
+}
+
 UNIT_TEST(test_it_is_not_written_more_than_once_a_second)
 {
     struct why why = {""};
@@ -145,6 +165,7 @@ main(void)
         RESUME_TEST(test_no_file_is_a_beginning),
         RESUME_TEST(test_files_of_something_else_are_refused),
         RESUME_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused),
+        RESUME_TEST(test_a_long_file_cut_short_is_refused),
         RESUME_TEST(test_it_is_not_written_more_than_once_a_second),
         RESUME_TEST(test_one_run_at_a_time_has_it),
     };
