@@ -12,7 +12,7 @@
 
 #include "api/internal.h"
 #include "base/hex.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 #include "wire/snappy.h"
 
 enum { PAIRS_MAX = 80, PAIR_TEXT_BYTES = 4096, ANSWER_TEXT_BYTES = 1 << 20 };

@@ -6,7 +6,7 @@
 #include "lib/test.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 enum { SERIES = 6, STEP_MS = 30000, SCRAPE_MS = 15000, ROUNDS = 500, SEEDS = 12 };
 

@@ -8,7 +8,7 @@
 
 #include "lib/random.h"
 #include "promql/answer.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 enum { SAMPLES = 40, STEP_MS = 15000 };
 #define FIRST_MS (SIM_BEGIN - SAMPLES * STEP_MS)

@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 #include "model/labels.h"
 #include "model/selector.h"

@@ -5,7 +5,7 @@
 #ifndef TSDB_TSDB_CLAIM_TESTING_H
 #define TSDB_TSDB_CLAIM_TESTING_H
 
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 static struct machine m;
 
@@ -21,7 +21,7 @@ setup(void **state)
 static inline int
 teardown(void **state)
 {
-    if (seed_at_work >= 0) machine_fini(&m);
+    if (machine_seed >= 0) machine_fini(&m);
     return tell_seed(state);
 }
 

@@ -4,7 +4,7 @@
  */
 #include "base/hash.h"
 #include "lib/test.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 #define T0 (SIM_BEGIN - 60 * MINUTE_MS)
 

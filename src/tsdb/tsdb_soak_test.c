@@ -619,7 +619,7 @@ UNIT_TEST(test_days_of_everything_agree_with_the_model)
 static int
 tell_step(void **state)
 {
-    if (seed_at_work >= 0) print_error("failed in step %llu\n", (unsigned long long)l.x.step);
+    if (machine_seed >= 0) print_error("failed in step %llu\n", (unsigned long long)l.x.step);
     return tell_seed(state);
 }
 

@@ -16,8 +16,8 @@
 #define TSDB_TSDB_SOAK_TESTING_H
 
 #include "base/hash.h"
+#include "lib/tsdb_machine.h"
 #include "tsdb/store/store.h"
-#include "tsdb/tsdb_testing.h"
 
 #define HOUR_MS (60 * MINUTE_MS)
 
@@ -130,7 +130,7 @@ struct soak {
 
 #define soak_fail(x, ...)                                              \
     do {                                                               \
-        print_error("seed %lld, step %llu: ", (long long)seed_at_work, \
+        print_error("seed %lld, step %llu: ", (long long)machine_seed, \
                     (unsigned long long)(x)->step);                    \
         fail_msg(__VA_ARGS__);                                         \
     } while (0)

@@ -11,7 +11,7 @@ static struct machine m;
 static int
 teardown(void **state)
 {
-    if (seed_at_work >= 0) machine_fini(&m);
+    if (machine_seed >= 0) machine_fini(&m);
     return tell_seed(state);
 }
 

@@ -5,7 +5,7 @@
 #ifndef TSDB_TSDB_STREAMED_TESTING_H
 #define TSDB_TSDB_STREAMED_TESTING_H
 
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 #include "wire/remote/remote_read_client.h"
 
 /* The samples of an answer, one after the other, each as a few words that tell it from others. */

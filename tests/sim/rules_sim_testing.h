@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/scheduler_testing.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 enum {
     SIM_SERIES = 6,

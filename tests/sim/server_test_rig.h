@@ -18,7 +18,7 @@
 
 #include "app/server.h"
 #include "remote_read.pb-c.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 enum { SERIES_MAX = 256, SAMPLES_MAX = 4096, CROWD_MAX = 64 };
 

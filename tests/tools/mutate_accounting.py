@@ -31,7 +31,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WORK = os.path.join(ROOT, "build", "mutation")
 TREE = os.path.join(WORK, "tree")  # a copy of what is compiled
 IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
-COPIED = ("Makefile", "src", "docs", "tests/sys", "tests/proto", "tests/corpus", "tests/golden")
+COPIED = ("Makefile", "src", "docs", "tests/lib", "tests/sim", "tests/sys", "tests/proto", "tests/corpus", "tests/golden")
 MAKE = ["make", "-s", "VARIANT=mutation", "OPTIMIZE=-O1 -ffp-contract=off", "WARNINGS=-w", "CXXWARNINGS=-w"]
 
 # Files, and the folders whose tests are run until one fails.

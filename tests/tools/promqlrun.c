@@ -29,7 +29,7 @@
 #include "model/labels.h"
 #include "model/replacer.h"
 #include "promql/eval/run.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 #include "wire/number.h"
 
 #define NO_START INT64_MIN

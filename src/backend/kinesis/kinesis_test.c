@@ -5,7 +5,7 @@
 #include "backend/aws/stream_testing.h"
 #include "base/hash.h"
 #include "base/hex.h"
-#include "wire/point/kpl_testing.h"
+#include "lib/kpl_reader.h"
 
 #define MIDDLE "170141183460469231731687303715884105728"
 #define BELOW  "170141183460469231731687303715884105727"

@@ -9,7 +9,7 @@
 #include "backend/timestream/timestream.h"
 #include "lib/random_labels.h"
 #include "wire/number.h"
-#include "wire/point/timestream_record_testing.h"
+#include "lib/timestream_labels.h"
 
 static struct budget budget;
 static struct timestream_batch batch;

@@ -11,7 +11,7 @@
 #include "cli/lib/import_batch.h"
 #include "cli/lib/target_private.h"
 #include "lib/test.h"
-#include "wire/remote/remote_write_validate_testing.h"
+#include "lib/remote_write_validate.h"
 #include "wire/snappy.h"
 
 struct fake {

@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "lib/test.h"
 #include "tsdb/inspect/private.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 #define T0 SIM_BEGIN
 

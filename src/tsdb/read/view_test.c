@@ -8,7 +8,7 @@
  */
 #include "lib/test.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 enum { SERIES = 12, ROWS = 400, READERS = 5 };
 

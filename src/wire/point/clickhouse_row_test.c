@@ -11,7 +11,7 @@
 #include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/json/json_scan.h"
-#include "wire/point/clickhouse_row_testing.h"
+#include "lib/clickhouse_row_reader.h"
 
 enum { ROOM = 1 << 26 };
 

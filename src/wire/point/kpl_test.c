@@ -10,7 +10,7 @@
 
 #include "lib/random.h"
 #include "lib/test.h"
-#include "wire/point/kpl_testing.h"
+#include "lib/kpl_reader.h"
 
 static struct kpl_writer *
 writer_of(size_t bytes_max, uint32_t records_max)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "wire/json/json_scan.h"
-#include "wire/point/timestream_record_testing.h"
+#include "lib/timestream_labels.h"
 #include "lib/random_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -13,7 +13,7 @@
 #include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
-#include "wire/point/timestream_record_testing.h"
+#include "lib/timestream_labels.h"
 
 static void
 check_record(const struct timestream_record *record, const char *expected)

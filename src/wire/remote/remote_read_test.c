@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "remote_read.pb-c.h"
-#include "wire/proto_text_testing.h"
+#include "lib/proto_text.h"
 #include "lib/random.h"
 #include "wire/remote/remote_read.h"
 

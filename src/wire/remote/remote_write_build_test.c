@@ -12,7 +12,7 @@
 #include "wire/label_bytes.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"
-#include "wire/remote/remote_write_validate_testing.h"
+#include "lib/remote_write_validate.h"
 
 enum { SERIES = 200, SAMPLES = 30 };
 

@@ -25,7 +25,7 @@
 
 #include "wire/proto.h"
 #include "wire/remote/remote_write.h"
-#include "wire/remote/remote_write_validate_testing.h"
+#include "lib/remote_write_validate.h"
 #include "wire/snappy.h"
 
 enum { SEED = 99, MESSAGES = 2000, MUTATIONS = 12, MESSAGE_BYTES_MAX = 8 << 20 };

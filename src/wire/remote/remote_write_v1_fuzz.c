@@ -2,7 +2,7 @@
 #include <assert.h>
 
 #include "wire/remote/remote_write.h"
-#include "wire/remote/remote_write_validate_testing.h"
+#include "lib/remote_write_validate.h"
 #include "wire/snappy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,23 +1,10 @@
-/*
- * proto_text_testing.h - protobuf messages written down so that a person can check them; for tests.
- *
- *     0a          a byte in hex: mostly a tag
- *     { ... }     what stands inside, preceded by its length
- *     'text'      bytes as they are
- *     =-5         a varint (negative ones take ten bytes)      ~-5   the same, zigzag
- *     #1.5        eight bytes, a double                        space   nothing
- *
- * So "0a{ 0a{'job'} 12{'api'} }" is a label.
- */
-#ifndef WIRE_PROTO_TEXT_TESTING_H
-#define WIRE_PROTO_TEXT_TESTING_H
+/* proto_text.c - see proto_text.h. */
+#include "lib/proto_text.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
-
-static inline const char *
+static const char *
 proto_text_item(struct buf *to, const char *p)
 {
     char *end;
@@ -46,8 +33,7 @@ proto_text_item(struct buf *to, const char *p)
     return p + 2;
 }
 
-/* Appends the message to `to`. Stops at the end or at the brace that closes it; returns where. */
-static inline const char *
+const char *
 proto_text(struct buf *to, const char *p)
 {
     while (*p != '\0' && *p != '}') {
@@ -67,5 +53,3 @@ proto_text(struct buf *to, const char *p)
     }
     return p;
 }
-
-#endif

@@ -1,23 +1,8 @@
-/*
- * kpl_testing.h - takes aggregated records apart again, as consumers do. For tests.
- */
-#ifndef WIRE_POINT_KPL_TESTING_H
-#define WIRE_POINT_KPL_TESTING_H
-
-#include "base/md5.h"
-#include "wire/point/kpl.h"
-#include "wire/proto.h"
-
-enum { KPL_READ_KEYS_MAX = 1 << 16 };
-
-struct kpl_reader {
-    struct cursor message;
-    const struct bytes *keys; /* in the arena */
-    uint32_t key_count;
-};
+/* kpl_reader.c - see kpl_reader.h. */
+#include "lib/kpl_reader.h"
 
 /* Counts the keys or, if there is an array, fills it. False: the message is bad. */
-static inline bool
+static bool
 kpl_read_keys(struct bytes message, struct bytes *keys, uint64_t *ret_count)
 {
     struct cursor c = cursor_of(message);
@@ -42,12 +27,7 @@ kpl_read_keys(struct bytes message, struct bytes *keys, uint64_t *ret_count)
     return !c.bad;
 }
 
-/*
- * `record` is borrowed as long as it is read; the table of keys lies in `arena`.
- * ERR_INPUT   it is none, or damaged: `why` says how.
- * ERR_LIMIT   it has more than KPL_READ_KEYS_MAX keys, or the arena is full.
- */
-MUST_CHECK static inline enum err
+enum err
 kpl_reader_init(struct kpl_reader *reader, struct bytes record, struct arena *arena,
                 struct why *why)
 {
@@ -76,7 +56,7 @@ kpl_reader_init(struct kpl_reader *reader, struct bytes record, struct arena *ar
     return OK;
 }
 
-static inline bool
+static bool
 kpl_read_record(struct kpl_reader *reader, struct bytes message, struct bytes *ret_key,
                 struct bytes *ret_data)
 {
@@ -107,11 +87,7 @@ kpl_read_record(struct kpl_reader *reader, struct bytes message, struct bytes *r
     return true;
 }
 
-/*
- * The next record; views of the whole one. False: there is none, or what comes is no record: then
- * reader->message.bad.
- */
-static inline bool
+bool
 kpl_reader_next(struct kpl_reader *reader, struct bytes *ret_key, struct bytes *ret_data)
 {
     struct cursor *c = &reader->message;
@@ -125,5 +101,3 @@ kpl_reader_next(struct kpl_reader *reader, struct bytes *ret_key, struct bytes *
     }
     return false;
 }
-
-#endif

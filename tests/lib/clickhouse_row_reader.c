@@ -1,26 +1,7 @@
-/*
- * clickhouse_row_testing.h - takes rows of clickhouse_row.h apart. For tests and fuzz targets: they
- * prove that nothing is lost in them.
- */
-#ifndef WIRE_POINT_CLICKHOUSE_ROW_TESTING_H
-#define WIRE_POINT_CLICKHOUSE_ROW_TESTING_H
+/* clickhouse_row_reader.c - see clickhouse_row_reader.h. */
+#include "lib/clickhouse_row_reader.h"
 
-#include "base/hex.h"
-#include "wire/point/clickhouse_row.h"
-#include "lib/random_labels.h"
-
-struct clickhouse_row {
-    struct bytes metric;
-    struct bytes labels; /* the text */
-    int64_t t_ms;
-    uint64_t value_bits;
-    uint64_t bits;
-    struct bytes histogram;
-    int64_t start_ms;
-};
-
-/* False: there is none, or it is cut off. A length is as short as it can be. */
-static inline bool
+bool
 clickhouse_row_next(struct cursor *c, bool with_start, struct clickhouse_row *ret_row)
 {
     *ret_row = (struct clickhouse_row){.t_ms = 0};
@@ -36,7 +17,7 @@ clickhouse_row_next(struct cursor *c, bool with_start, struct clickhouse_row *re
 }
 
 /* A string from its opening quote on; the bytes it took, 0: it is none of ours. */
-static inline size_t
+static size_t
 clickhouse_string_read(struct bytes text, struct buf *to)
 {
     if (text.size < 2 || text.at[0] != '"') return 0;
@@ -63,8 +44,7 @@ clickhouse_string_read(struct bytes text, struct buf *to)
     return 0;
 }
 
-/* Appends canonical labels, the metric's name among them. False: the text is none of ours. */
-static inline bool
+bool
 clickhouse_labels_read(struct bytes metric, struct bytes text, struct buf *to)
 {
     enum { LABELS_MAX = 64 };
@@ -99,5 +79,3 @@ clickhouse_labels_read(struct bytes metric, struct bytes text, struct buf *to)
     buf_fini(&texts);
     return good;
 }
-
-#endif

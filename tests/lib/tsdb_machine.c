@@ -1,67 +1,21 @@
-/*
- * tsdb_testing.h - what the tests of the whole store share: a simulated machine with a store on it,
- * remote write requests built as bytes, and reading back. For tests only.
- */
-#ifndef TSDB_TSDB_TESTING_H
-#define TSDB_TSDB_TESTING_H
+/* tsdb_machine.c - see tsdb_machine.h. */
+#include "lib/tsdb_machine.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+int64_t machine_seed = -1; /* of the machine not yet done with */
 
-#include <cmocka.h>
-
-#include "sys/fault.h"
-#include "sys/sim.h"
-#include "tsdb/tsdb.h"
-#include "lib/random.h"
-#include "wire/remote/remote_write_validate_testing.h"
-
-#define MINUTE_MS   60000LL
-#define DAY_MS      (24 * 60 * MINUTE_MS)
-#define SIM_BEGIN   1767225600000LL /* the simulated machine's first moment */
-#define STORE_DIR   "store"
-#define must(call)  assert_int_equal((call), OK)
-#define text(chars) bytes_text(chars)
-
-static inline struct bytes
-bytes_text(const char *chars)
-{
-    return bytes_of(chars, strlen(chars));
-}
-
-static int64_t seed_at_work = -1; /* of the machine not yet done with */
-
-/* Runs after each test: only a failed one has left its machine behind. */
-static inline int
+int
 tell_seed(void **state)
 {
     (void)state;
     mem_fail_nth(0, false);
-    if (seed_at_work >= 0) print_error("failed with seed %lld\n", (long long)seed_at_work);
-    seed_at_work = -1;
+    if (machine_seed >= 0) print_error("failed with seed %lld\n", (long long)machine_seed);
+    machine_seed = -1;
     return 0;
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* A message being written; the series at hand is closed by the next one or by the end. */
-struct rq {
-    enum rw_version version;
-    struct buf out;
-    struct buf symbols; /* 2.0: the fields that come before all series */
-    struct buf item;
-    struct buf inner;
-    struct buf packed;
-    uint32_t symbol_count;
-    bool in_series;
-};
-
-static inline void
+void
 rq_init(struct rq *rq, enum rw_version version)
 {
     memset(rq, 0, sizeof *rq);
@@ -75,7 +29,7 @@ rq_init(struct rq *rq, enum rw_version version)
     rq->symbol_count = 1;
 }
 
-static inline void
+void
 rq_fini(struct rq *rq)
 {
     struct buf *all[] = {&rq->out, &rq->symbols, &rq->item, &rq->inner, &rq->packed};
@@ -84,35 +38,35 @@ rq_fini(struct rq *rq)
     }
 }
 
-static inline void
+void
 rq_field(struct buf *to, unsigned number, struct bytes content)
 {
     buf_put_varint(to, number << 3 | 2);
     buf_put_counted(to, content);
 }
 
-static inline void
+void
 rq_number(struct buf *to, unsigned number, uint64_t value)
 {
     buf_put_varint(to, number << 3);
     buf_put_varint(to, value);
 }
 
-static inline void
+static void
 rq_double(struct buf *to, unsigned number, uint64_t bits)
 {
     buf_put_varint(to, number << 3 | 1);
     buf_put_le64(to, bits);
 }
 
-static inline uint32_t
+static uint32_t
 rq_symbol(struct rq *rq, struct bytes content)
 {
     rq_field(&rq->symbols, 4, content);
     return rq->symbol_count++;
 }
 
-static inline void
+void
 rq_close(struct rq *rq)
 {
     if (!rq->in_series) return;
@@ -120,7 +74,7 @@ rq_close(struct rq *rq)
     rq_field(&rq->out, rq->version == RW_V1 ? 1 : 5, buf_bytes(&rq->item));
 }
 
-static inline void
+void
 rq_label_pair(struct rq *rq, struct bytes name, struct bytes value, struct buf *to)
 {
     if (rq->version == RW_V1) {
@@ -137,7 +91,7 @@ rq_label_pair(struct rq *rq, struct bytes name, struct bytes value, struct buf *
 }
 
 /* "name=value,name=value" in the order given. */
-static inline void
+static void
 rq_labels(struct rq *rq, const char *labels, struct buf *to)
 {
     buf_clear(&rq->packed);
@@ -149,7 +103,7 @@ rq_labels(struct rq *rq, const char *labels, struct buf *to)
     if (rq->version == RW_V2) rq_field(to, 1, buf_bytes(&rq->packed));
 }
 
-static inline void
+void
 rq_series(struct rq *rq, const char *labels)
 {
     rq_close(rq);
@@ -158,7 +112,7 @@ rq_series(struct rq *rq, const char *labels)
     rq_labels(rq, labels, &rq->item);
 }
 
-static inline void
+void
 rq_float(struct rq *rq, int64_t t_ms, uint64_t bits, int64_t start_ms)
 {
     buf_clear(&rq->inner);
@@ -168,7 +122,7 @@ rq_float(struct rq *rq, int64_t t_ms, uint64_t bits, int64_t start_ms)
     rq_field(&rq->item, 2, buf_bytes(&rq->inner));
 }
 
-static inline void
+static void
 rq_buckets(struct rq *rq, enum sample_kind kind, const struct hist_buckets *b, unsigned first)
 {
     for (uint32_t i = 0; i < b->span_count; i++) {
@@ -189,7 +143,7 @@ rq_buckets(struct rq *rq, enum sample_kind kind, const struct hist_buckets *b, u
     rq_field(&rq->inner, first + (kind == SAMPLE_HISTOGRAM_INT ? 1 : 2), buf_bytes(&rq->packed));
 }
 
-static inline void
+void
 rq_histogram(struct rq *rq, int64_t t_ms, const struct histogram *h, int64_t start_ms)
 {
     buf_clear(&rq->inner);
@@ -217,7 +171,7 @@ rq_histogram(struct rq *rq, int64_t t_ms, const struct histogram *h, int64_t sta
     rq_field(&rq->item, rq->version == RW_V1 ? 4 : 3, buf_bytes(&rq->inner));
 }
 
-static inline void
+void
 rq_exemplar(struct rq *rq, int64_t t_ms, uint64_t bits, const char *labels)
 {
     buf_clear(&rq->inner);
@@ -227,8 +181,7 @@ rq_exemplar(struct rq *rq, int64_t t_ms, uint64_t bits, const char *labels)
     rq_field(&rq->item, rq->version == RW_V1 ? 3 : 4, buf_bytes(&rq->inner));
 }
 
-/* 1.0: of any family; 2.0: of the series at hand, `family` is not used. */
-static inline void
+void
 rq_metadata(struct rq *rq, enum metric_type type, const char *family, const char *help,
             const char *unit)
 {
@@ -249,42 +202,13 @@ rq_metadata(struct rq *rq, enum metric_type type, const char *family, const char
 
 /* --- the machine ------------------------------------------------------------------------------ */
 
-struct machine {
-    /* Allocations of the store fail, those of the test do not: see step(). */
-    bool memory_fails;
-    bool memory_fails_forever;
-    bool memory_failed;
-    uint64_t memory_fails_in;
-    struct sim_env *sim;
-    struct fault_env *fe;
-    struct env *env;
-    struct budget memory;
-    struct tsdb_options options;
-    struct tsdb_limits limits;
-    struct tsdb *db; /* NULL: not open */
-    struct tsdb_opening opening;
-    struct rw_request request;
-    bool writes_itself;          /* requests are the server's own */
-    struct ingest_result result; /* of the last request */
-    struct why why;
-};
-
-/* A call into the store, with its allocations failing where that is armed. */
-#define step(m, call)               \
-    ({                              \
-        memory_resume(m);           \
-        enum err step_err = (call); \
-        memory_pause(m);            \
-        step_err;                   \
-    })
-
-static inline void
+void
 memory_resume(struct machine *m)
 {
     if (m->memory_fails) mem_fail_nth(m->memory_fails_in, m->memory_fails_forever);
 }
 
-static inline void
+void
 memory_pause(struct machine *m)
 {
     if (!m->memory_fails) return;
@@ -293,7 +217,7 @@ memory_pause(struct machine *m)
     mem_fail_nth(0, false);
 }
 
-static inline void
+void
 memory_arm(struct machine *m, uint64_t nth, bool forever)
 {
     m->memory_fails = nth != 0;
@@ -302,11 +226,11 @@ memory_arm(struct machine *m, uint64_t nth, bool forever)
     if (nth != 0) m->memory_failed = false;
 }
 
-static inline void
+void
 machine_init(struct machine *m, uint64_t seed)
 {
     memset(m, 0, sizeof *m);
-    seed_at_work = (int64_t)seed;
+    machine_seed = (int64_t)seed;
     must(sim_env_new(seed, &m->sim));
     must(fault_env_new(sim_env_env(m->sim), &m->fe));
     m->env = fault_env_env(m->fe);
@@ -335,7 +259,7 @@ machine_init(struct machine *m, uint64_t seed)
     };
 }
 
-static inline enum err
+enum err
 machine_open(struct machine *m)
 {
     memset(&m->why, 0, sizeof m->why);
@@ -348,7 +272,7 @@ machine_open(struct machine *m)
     return e;
 }
 
-static inline void
+void
 machine_must_open(struct machine *m)
 {
     enum err e = machine_open(m);
@@ -356,7 +280,7 @@ machine_must_open(struct machine *m)
     must(e);
 }
 
-static inline void
+void
 machine_close(struct machine *m)
 {
     tsdb_free(m->db);
@@ -364,24 +288,24 @@ machine_close(struct machine *m)
     assert_int_equal(budget_used(&m->memory), 0);
 }
 
-static inline void
+void
 machine_fini(struct machine *m)
 {
     machine_close(m);
     rw_request_fini(&m->request);
     fault_env_free(m->fe);
     sim_env_free(m->sim);
-    seed_at_work = -1;
+    machine_seed = -1;
 }
 
-static inline void
+void
 machine_restart(struct machine *m)
 {
     machine_close(m);
     machine_must_open(m);
 }
 
-static inline enum err
+static enum err
 machine_ingest(struct machine *m, const char *tenant)
 {
     m->why.text[0] = '\0';
@@ -389,8 +313,7 @@ machine_ingest(struct machine *m, const char *tenant)
                             : tsdb_ingest(m->db, text(tenant), &m->request, &m->result, &m->why);
 }
 
-/* Sends what is in `rq`; the verdict is in m->result. */
-static inline enum err
+enum err
 machine_send(struct machine *m, const char *tenant, struct rq *rq)
 {
     rq_close(rq);
@@ -414,7 +337,7 @@ machine_send(struct machine *m, const char *tenant, struct rq *rq)
     return e;
 }
 
-static inline void
+void
 machine_commit(struct machine *m)
 {
     enum err e = tsdb_commit(m->db, &m->why);
@@ -423,8 +346,7 @@ machine_commit(struct machine *m)
     assert_true(m->result.wait_epoch <= tsdb_durable_epoch(m->db));
 }
 
-/* Cuts and writes out. */
-static inline void
+void
 machine_flush(struct machine *m)
 {
     tsdb_want_cut(m->db);
@@ -435,8 +357,7 @@ machine_flush(struct machine *m)
     assert_false(tsdb_has_frozen(m->db));
 }
 
-/* What is wrong, without the rest. */
-static inline void
+void
 say_line(void *context, const char *line)
 {
     struct buf *to = context;
@@ -448,8 +369,7 @@ say_line(void *context, const char *line)
     buf_put_text(to, "\n");
 }
 
-/* With the store closed: everything on disk is whole and the ledger balances. */
-static inline enum err
+enum err
 machine_verify(struct machine *m, bool loud)
 {
     struct tsdb_report report;
@@ -464,8 +384,7 @@ machine_verify(struct machine *m, bool loud)
     return e;
 }
 
-/* Closes, verifies, opens again. */
-static inline void
+void
 machine_verified_restart(struct machine *m)
 {
     machine_close(m);
@@ -481,7 +400,7 @@ struct ledger_of {
     bool unbalanced;
 };
 
-static inline void
+static void
 note_ledger(void *context, struct bytes tenant, const struct ledger *ledger)
 {
     struct ledger_of *of = context;
@@ -492,8 +411,7 @@ note_ledger(void *context, struct bytes tenant, const struct ledger *ledger)
     if (of->tenant != NULL && bytes_equal(tenant, text(of->tenant))) of->found = *ledger;
 }
 
-/* The tenant's ledger; all tenants' balance. */
-static inline struct ledger
+struct ledger
 machine_ledger(struct machine *m, const char *tenant)
 {
     struct ledger_of of = {.tenant = tenant};
@@ -504,27 +422,9 @@ machine_ledger(struct machine *m, const char *tenant)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-struct matcher_text {
-    enum matcher_type type;
-    const char *name;
-    const char *pattern;
-};
+const struct matcher_text every_series[] = {{MATCH_NOT_EQUAL, "nobody-has-this", "x"}};
 
-static const struct matcher_text every_series[] = {{MATCH_NOT_EQUAL, "nobody-has-this", "x"}};
-
-struct question {
-    const char *tenant;
-    const struct matcher_text *matchers;
-    uint32_t matcher_count;
-    int64_t min_ms;
-    int64_t max_ms;
-    bool partial;
-    struct matcher *made[4];
-    struct matcher_set set;
-    struct query_request request;
-};
-
-static inline void
+void
 question_init(struct question *q, const char *tenant, const struct matcher_text *matchers,
               uint32_t count, int64_t min_ms, int64_t max_ms)
 {
@@ -542,7 +442,7 @@ question_init(struct question *q, const char *tenant, const struct matcher_text 
                                         .max_ms = max_ms};
 }
 
-static inline void
+void
 question_fini(struct question *q)
 {
     for (uint32_t i = 0; i < q->set.count; i++) {
@@ -550,13 +450,7 @@ question_fini(struct question *q)
     }
 }
 
-/*
- * Walks a set to its end: series in label order, times ascending strictly and within the question.
- * `each` is called for every sample; index is its place in the batch.
- */
-typedef void each_sample(void *context, struct bytes labels, const struct sample_batch *batch,
-                         uint32_t index);
-static inline enum err
+enum err
 set_walk(struct series_set *set, const struct query_request *request, each_sample *each,
          void *context, struct why *why)
 {
@@ -592,7 +486,7 @@ set_walk(struct series_set *set, const struct query_request *request, each_sampl
     return e;
 }
 
-static inline enum err
+enum err
 machine_select(struct machine *m, const struct question *q, each_sample *each, void *context)
 {
     struct series_set *set;
@@ -603,7 +497,7 @@ machine_select(struct machine *m, const struct question *q, each_sample *each, v
     return e;
 }
 
-static inline struct view *
+struct view *
 machine_view(struct machine *m)
 {
     struct view *view;
@@ -611,7 +505,7 @@ machine_view(struct machine *m)
     return view;
 }
 
-static inline enum err
+enum err
 machine_exemplars(struct machine *m, const struct query_request *request,
                   enum err (*each)(void *context, const struct exemplar *x), void *context)
 {
@@ -623,7 +517,7 @@ machine_exemplars(struct machine *m, const struct query_request *request,
     return e;
 }
 
-static inline enum err
+enum err
 machine_metadata(struct machine *m, const char *tenant, const char *family,
                  enum err (*each)(void *context, const struct metadata *x), void *context)
 {
@@ -635,8 +529,7 @@ machine_metadata(struct machine *m, const char *tenant, const char *family,
     return e;
 }
 
-/* Label names (`what` "*"), whole series (""), or the values of a label. */
-static inline enum err
+enum err
 machine_texts(struct machine *m, const struct query_request *request, const char *what,
               enum err (*each)(void *context, struct bytes text), void *context)
 {
@@ -654,7 +547,7 @@ machine_texts(struct machine *m, const struct query_request *request, const char
 }
 
 /* What a question yields, as lines `{labels} time value[ start]`, for small tests. */
-static inline void
+static void
 print_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
 {
     struct buf *to = context;
@@ -670,7 +563,7 @@ print_sample(void *context, struct bytes labels, const struct sample_batch *b, u
     buf_put_text(to, "\n");
 }
 
-static inline void
+void
 expect_lines(struct machine *m, const char *tenant, const struct matcher_text *matchers,
              uint32_t count, int64_t min_ms, int64_t max_ms, const char *expected)
 {
@@ -687,10 +580,8 @@ expect_lines(struct machine *m, const char *tenant, const struct matcher_text *m
     buf_fini(&lines);
 }
 
-static inline void
+void
 expect_all(struct machine *m, const char *tenant, const char *expected)
 {
     expect_lines(m, tenant, every_series, 1, INT64_MIN / 2, INT64_MAX / 2, expected);
 }
-
-#endif

@@ -1,16 +1,8 @@
-/*
- * timestream_record_testing.h - what dimensions and measures of timestream_record.h stand for. For
- * tests: they prove that nothing is lost in the names.
- */
-#ifndef WIRE_POINT_TIMESTREAM_RECORD_TESTING_H
-#define WIRE_POINT_TIMESTREAM_RECORD_TESTING_H
-
-#include "base/hex.h"
-#include "wire/escaped_name.h"
-#include "wire/point/timestream_record.h"
+/* timestream_labels.c - see timestream_labels.h. */
+#include "lib/timestream_labels.h"
 
 /* The digits of H__...__digits, or of a keeper; empty: it is none of these. */
-static inline struct bytes
+static struct bytes
 timestream_digits_of(struct bytes name, const char *prefix, size_t size_min)
 {
     struct bytes none = {NULL, 0};
@@ -20,13 +12,13 @@ timestream_digits_of(struct bytes name, const char *prefix, size_t size_min)
     return hex_parse_word(digits, &word) ? digits : none;
 }
 
-static inline struct bytes
+static struct bytes
 timestream_digits_of_shortened(struct bytes name)
 {
     return timestream_digits_of(name, "H__", 3 + 2 + HEX_WORD_BYTES);
 }
 
-static inline struct bytes
+static struct bytes
 timestream_digits_of_keeper(struct bytes name, const char *prefix)
 {
     if (name.size != 3 + HEX_WORD_BYTES) return (struct bytes){NULL, 0};
@@ -34,7 +26,7 @@ timestream_digits_of_keeper(struct bytes name, const char *prefix)
 }
 
 /* What the name that was shortened to `name` was; `name` itself if nobody kept it. */
-static inline struct bytes
+static struct bytes
 timestream_kept_name(const struct label *dimensions, uint32_t count, struct bytes name,
                      const char *prefix)
 {
@@ -47,7 +39,7 @@ timestream_kept_name(const struct label *dimensions, uint32_t count, struct byte
     return name;
 }
 
-static inline bool
+static bool
 timestream_is_used_keeper(const struct label *dimensions, uint32_t count, struct bytes name,
                           struct bytes measure_name)
 {
@@ -61,7 +53,7 @@ timestream_is_used_keeper(const struct label *dimensions, uint32_t count, struct
 }
 
 /* Out of its escapes, if it has any. */
-static inline enum err
+static enum err
 timestream_unescape(struct bytes *name, struct arena *arena)
 {
     if (!name_looks_escaped(*name)) return OK;
@@ -72,13 +64,7 @@ timestream_unescape(struct bytes *name, struct arena *arena)
     return OK;
 }
 
-/*
- * The labels of a series: `dimensions` are those that are not null in its rows, in any order.
- * ret_labels has room for one more than there are dimensions; __name__ comes last, if there is
- * one. Texts are views of what was given or of the arena. A name that is not ours stands for
- * itself. ERR_LIMIT: the arena is full.
- */
-MUST_CHECK static inline enum err
+enum err
 timestream_labels_get(const struct label *dimensions, uint32_t count, struct bytes measure_name,
                       struct arena *arena, struct label *ret_labels, uint32_t *ret_count)
 {
@@ -100,5 +86,3 @@ timestream_labels_get(const struct label *dimensions, uint32_t count, struct byt
     *ret_count = n;
     return OK;
 }
-
-#endif

@@ -1,12 +1,9 @@
-/* remote_write_validate_testing.h - what the decoder promises, asserted: for tests and fuzzers. */
-#ifndef WIRE_REMOTE_REMOTE_WRITE_VALIDATE_TESTING_H
-#define WIRE_REMOTE_REMOTE_WRITE_VALIDATE_TESTING_H
+/* remote_write_validate.c - see remote_write_validate.h. */
+#include "lib/remote_write_validate.h"
 
 #include <assert.h>
 
-#include "wire/remote/remote_write_memory.h"
-
-static inline void
+static void
 validate_range(struct rw_range range, uint32_t *next, uint32_t count)
 {
     assert(range.first == *next);
@@ -14,7 +11,7 @@ validate_range(struct rw_range range, uint32_t *next, uint32_t count)
     *next += range.count;
 }
 
-static inline void
+static void
 validate_histogram(const struct rw_histogram *rh)
 {
     const struct histogram *h = &rh->h;
@@ -37,7 +34,7 @@ validate_histogram(const struct rw_histogram *rh)
     }
 }
 
-static inline void
+static void
 validate_series(const struct rw_request *r, const struct rw_series *s)
 {
     assert(r->version == RW_V2 || (s->refs.count == 0 && !s->bad_reference && !s->has_metadata));
@@ -58,11 +55,7 @@ validate_series(const struct rw_request *r, const struct rw_series *s)
     assert(!walk.bytes.bad && walk.bytes.at == walk.bytes.end);
 }
 
-/*
- * Asserts what this header promises of a decoded request: ranges in bounds and in order, references
- * that exist, histograms that are of one kind. O(n), for tests and fuzzers.
- */
-static inline void
+void
 rw_request_validate(const struct rw_request *request)
 {
     uint32_t floats = 0, histograms = 0, exemplars = 0, refs = 0, labels = 0;
@@ -91,5 +84,3 @@ rw_request_validate(const struct rw_request *request)
         assert((unsigned)request->metadata[i].type < METRIC_TYPE_COUNT);
     }
 }
-
-#endif
