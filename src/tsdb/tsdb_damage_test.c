@@ -7,7 +7,7 @@
 #include "lib/test.h"
 #include "model/histogram.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_streamed_testing.h"
+#include "lib/tsdb_streamed.h"
 
 #define T0      (SIM_BEGIN - 60 * MINUTE_MS)
 #define PART    "0000000000000001"

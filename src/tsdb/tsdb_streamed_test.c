@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_streamed_testing.h"
+#include "lib/tsdb_streamed.h"
 
 static struct machine m;
 

@@ -1,16 +1,7 @@
-/*
- * tsdb_scenario_testing.h - a short life of a store, in which any call may fail: every kind of
- * write, commits, cuts, flushes, merges, restarts and reads. For tests only.
- */
-#ifndef TSDB_TSDB_SCENARIO_TESTING_H
-#define TSDB_TSDB_SCENARIO_TESTING_H
+/* tsdb_scenario.c - see tsdb_scenario.h. */
+#include "lib/tsdb_scenario.h"
 
-#include "tsdb/tsdb_model_testing.h"
-
-enum { VARIANTS = 3 };
-
-/* One of the values that a slot may be sent with. */
-static inline struct value
+struct value
 slot_value(uint32_t series, uint32_t slot, uint32_t variant, enum rw_version version)
 {
     struct rng rng = {(uint64_t)series << 40 | slot << 8 | variant};
@@ -22,13 +13,7 @@ slot_value(uint32_t series, uint32_t slot, uint32_t variant, enum rw_version ver
     return v;
 }
 
-struct items {
-    struct item at[ITEMS_MAX];
-    uint32_t count;
-    enum rw_version version;
-};
-
-static inline void
+void
 items_add(struct items *to, uint32_t tenant, uint32_t series, uint32_t first, uint32_t count,
           uint32_t variant)
 {
@@ -42,7 +27,7 @@ items_add(struct items *to, uint32_t tenant, uint32_t series, uint32_t first, ui
     }
 }
 
-static inline void
+void
 items_add_spark(struct items *to, uint32_t tenant, uint32_t series, uint32_t index)
 {
     if (to->count == ITEMS_MAX) return;
@@ -53,7 +38,7 @@ items_add_spark(struct items *to, uint32_t tenant, uint32_t series, uint32_t ind
 }
 
 /* Commits; on an error tries once to bring the log back. */
-static inline void
+static void
 scenario_commit(struct model *x)
 {
     if (model_commit(x) == OK) return;
@@ -61,7 +46,7 @@ scenario_commit(struct model *x)
     err_ignore(e, "the next commit, or the end, tries again");
 }
 
-static inline void
+static void
 scenario_send(struct model *x, const struct items *items)
 {
     enum err e = model_send(x, items->version, items->at, items->count);
@@ -70,7 +55,7 @@ scenario_send(struct model *x, const struct items *items)
     }
 }
 
-static inline void
+void
 scenario_write(struct model *x, uint32_t round)
 {
     uint32_t at = round * 30;
@@ -99,7 +84,7 @@ scenario_write(struct model *x, uint32_t round)
     scenario_commit(x);
 }
 
-static inline void
+static void
 ignore_sample(void *context, struct bytes labels, const struct sample_batch *batch, uint32_t index)
 {
     (void)context;
@@ -108,7 +93,7 @@ ignore_sample(void *context, struct bytes labels, const struct sample_batch *bat
     (void)index;
 }
 
-static inline enum err
+static enum err
 ignore_exemplar(void *context, const struct exemplar *x)
 {
     (void)context;
@@ -117,7 +102,7 @@ ignore_exemplar(void *context, const struct exemplar *x)
 }
 
 /* Whatever fails, fails politely. */
-static inline void
+static void
 scenario_read(struct model *x)
 {
     struct matcher_text matchers[] = {{MATCH_REGEX, "__name__", "m[01]"},
@@ -131,7 +116,7 @@ scenario_read(struct model *x)
     question_fini(&q);
 }
 
-static inline void
+void
 scenario_flush(struct model *x)
 {
     tsdb_want_cut(x->m->db);
@@ -146,8 +131,7 @@ scenario_flush(struct model *x)
     err_ignore(e, "the next flush tries again");
 }
 
-/* A time at which there is nothing, so that it does not matter whether it succeeds. */
-static inline void
+void
 scenario_delete(struct model *x)
 {
     struct selector selector;
@@ -162,7 +146,7 @@ scenario_delete(struct model *x)
 }
 
 /* False: it does not open. */
-static inline bool
+static bool
 scenario_restart(struct model *x)
 {
     machine_close(x->m);
@@ -172,7 +156,7 @@ scenario_restart(struct model *x)
     return true;
 }
 
-static inline void
+void
 scenario_run(struct model *x)
 {
     if (machine_open(x->m) != OK) return;
@@ -189,8 +173,7 @@ scenario_run(struct model *x)
     }
 }
 
-/* With everything in order again: bring it back, write on, and compare. */
-static inline void
+void
 scenario_end(struct model *x)
 {
     struct machine *m = x->m;
@@ -221,5 +204,3 @@ scenario_end(struct model *x)
     assert_int_equal(m->opening.parts_set_aside, 0);
     model_compare(x, true);
 }
-
-#endif

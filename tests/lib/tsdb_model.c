@@ -1,121 +1,54 @@
-/*
- * tsdb_model_testing.h - a store so simple that it can be believed, to compare the real one with.
- * For tests only.
- *
- * A cell is one time of one series. What may be read there:
- *
- *   won       an acknowledged value: it must be read, bit for bit, whatever happens
- *   pending   accepted, its commit is not done: must not be read (after a crash it may)
- *   may       values whose fate is not known (a request failed half-way, or a crash took the answer
- *             away): may be read; voided ones, of a failed commit, only after a crash that comes
- *             before the next commit that succeeds
- *
- * and, so that verdicts can be foretold, what the head holds there: nothing, a value, or nobody
- * knows.
- */
-#ifndef TSDB_TSDB_MODEL_TESTING_H
-#define TSDB_TSDB_MODEL_TESTING_H
+/* tsdb_model.c - see tsdb_model.h. */
+#include "lib/tsdb_model.h"
 
-#include "model/selector.h"
-#include "tsdb/tsdb_streamed_testing.h"
+const char *const model_tenants[TENANTS] = {"anonymous", "b"};
 
-enum { TENANTS = 2, SERIES = 10, SLOTS = 400, EXEMPLARS = 24, MAY = 8, SLOT_MS = 1000 };
-
-struct value {
-    enum sample_kind kind;
-    uint64_t bits; /* of a histogram: the seed it is made from */
-    int64_t start_ms;
-};
-
-enum in_head { HEAD_NO, HEAD_YES, HEAD_UNKNOWN };
-
-struct cell {
-    struct value won, pending, head, may[MAY];
-    uint64_t pending_epoch;
-    uint32_t head_gen;
-    uint32_t seen; /* the reading that saw it last */
-    uint8_t in_head;
-    uint8_t may_count;
-    uint8_t voided; /* bits: of may[] */
-    bool has_won;
-    bool has_pending;
-    bool must;  /* one of may[] has to be there */
-    bool ghost; /* won, and another value of a failed commit may come back into the head */
-};
-
-/* An exemplar has one value only. */
-enum fate { FATE_NONE, FATE_MAY, FATE_PENDING, FATE_WON };
-struct spark {
-    enum fate fate;
-    uint64_t epoch;
-    bool sure;
-    bool voided;
-    uint32_t seen;
-};
-
-struct model {
-    struct machine *m;
-    struct arena arena;
-    uint32_t reading;
-    uint32_t gen;
-    bool frozen; /* generation gen - 1 is frozen */
-    bool doubt;  /* its part may be live already: a flush failed */
-    uint64_t durable;
-    uint64_t samples_won;
-    struct cell cells[TENANTS * SERIES * SLOTS];
-    struct spark sparks[TENANTS * SERIES * EXEMPLARS];
-    struct buf labels[SERIES]; /* canonical */
-};
-
-static const char *const model_tenants[TENANTS] = {"anonymous", "b"};
-
-static inline struct cell *
+static struct cell *
 cell_at(struct model *x, uint32_t tenant, uint32_t series, uint64_t slot)
 {
     return &x->cells[(tenant * SERIES + series) * SLOTS + slot];
 }
 
-static inline struct spark *
+static struct spark *
 spark_at(struct model *x, uint32_t tenant, uint32_t series, uint32_t index)
 {
     return &x->sparks[(tenant * SERIES + series) * EXEMPLARS + index];
 }
 
-/* Half of them lie before midnight, so that parts are split. */
-static inline int64_t
+int64_t
 slot_time(uint32_t slot)
 {
     return SIM_BEGIN + ((int64_t)slot - SLOTS / 2) * SLOT_MS;
 }
 
 /* In another order than the canonical one. */
-static inline void
+static void
 series_text(uint32_t series, char *to, size_t size)
 {
     static const char *const jobs[] = {"node", "api", "", "\xc3\xa9t\xc3\xa9"};
     snprintf(to, size, "job=%s,i=%u,__name__=m%u", jobs[series % 4], series, series % 3);
 }
 
-static inline void
+static void
 spark_text(uint32_t index, char *to, size_t size)
 {
     to[0] = '\0';
     if (index % 3 != 0) snprintf(to, size, "trace_id=%u", index);
 }
 
-static inline uint64_t
+static uint64_t
 spark_bits(uint32_t index)
 {
     return double_bits(index * 0.5);
 }
 
-static inline int64_t
+static int64_t
 spark_time(uint32_t index)
 {
     return slot_time(index * (SLOTS / EXEMPLARS)) + 7;
 }
 
-static inline void
+void
 model_init(struct model *x, struct machine *m)
 {
     memset(x, 0, sizeof *x);
@@ -139,7 +72,7 @@ model_init(struct model *x, struct machine *m)
     }
 }
 
-static inline void
+void
 model_fini(struct model *x)
 {
     arena_fini(&x->arena);
@@ -148,7 +81,7 @@ model_fini(struct model *x)
     }
 }
 
-static inline struct histogram
+static struct histogram
 value_histogram(struct model *x, const struct value *v)
 {
     struct rng rng = {v->bits};
@@ -159,7 +92,7 @@ value_histogram(struct model *x, const struct value *v)
     }
 }
 
-static inline bool
+static bool
 value_equal(struct model *x, const struct value *a, const struct value *b)
 {
     if (a->kind != b->kind) return false;
@@ -171,14 +104,6 @@ value_equal(struct model *x, const struct value *a, const struct value *b)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-struct item {
-    uint8_t tenant; /* of all items of a request: that of the first */
-    uint8_t series;
-    bool is_spark;
-    uint16_t slot; /* or number of the exemplar */
-    struct value v;
-};
-
 /* WILL_REPEAT_PART: of what a part holds, and not the head. */
 enum verdict {
     WILL_ACCEPT,
@@ -189,7 +114,7 @@ enum verdict {
     WILL_WHAT
 };
 
-static inline void
+static void
 cell_may(struct model *x, struct cell *c, const struct value *v, bool voided)
 {
     if (c->has_won) return;
@@ -204,20 +129,20 @@ cell_may(struct model *x, struct cell *c, const struct value *v, bool voided)
     c->may_count++;
 }
 
-static inline bool
+static bool
 cell_is_sure(const struct cell *c)
 {
     return c->in_head != HEAD_UNKNOWN && (c->has_won || c->voided == (1u << c->may_count) - 1);
 }
 
-static inline enum verdict
+static enum verdict
 foretell_spark(struct model *x, const struct item *item)
 {
     int64_t latest = env_realtime_ms(x->m->env) + x->m->limits.max_future_ms;
     return spark_time(item->slot) > latest ? WILL_BE_TOO_NEW : WILL_ACCEPT;
 }
 
-static inline enum verdict
+static enum verdict
 foretell(struct model *x, struct cell *c, const struct item *item)
 {
     if (slot_time(item->slot) > env_realtime_ms(x->m->env) + x->m->limits.max_future_ms) {
@@ -237,7 +162,7 @@ foretell(struct model *x, struct cell *c, const struct item *item)
     return c->has_won && value_equal(x, &c->won, &item->v) ? WILL_REPEAT_PART : WILL_CONFLICT;
 }
 
-static inline void
+static void
 build_request(struct model *x, struct rq *rq, const struct item *items, uint32_t count)
 {
     char labels[100];
@@ -262,7 +187,7 @@ build_request(struct model *x, struct rq *rq, const struct item *items, uint32_t
 }
 
 /* `v` may have come into the head now. */
-static inline void
+static void
 cell_maybe(struct model *x, struct cell *c, const struct value *v)
 {
     c->in_head = HEAD_UNKNOWN;
@@ -271,7 +196,7 @@ cell_maybe(struct model *x, struct cell *c, const struct value *v)
 }
 
 /* The request failed: nobody knows how far it came. */
-static inline void
+static void
 send_failed(struct model *x, const struct item *items, const enum verdict *verdicts, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -294,7 +219,7 @@ send_failed(struct model *x, const struct item *items, const enum verdict *verdi
     }
 }
 
-static inline void
+static void
 spark_sent(struct model *x, struct spark *s)
 {
     uint64_t wait = x->m->result.wait_epoch;
@@ -305,7 +230,7 @@ spark_sent(struct model *x, struct spark *s)
 }
 
 /* `v` is in the head now, whether it was before or not. */
-static inline void
+static void
 cell_promised(struct model *x, struct cell *c, const struct value *v)
 {
     uint64_t wait = x->m->result.wait_epoch;
@@ -314,7 +239,7 @@ cell_promised(struct model *x, struct cell *c, const struct value *v)
 }
 
 /* With `failed` parts could not be read. */
-static inline void
+static void
 check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, bool failed,
              uint32_t *ret_unsure)
 {
@@ -345,10 +270,7 @@ check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, bool
     *ret_unsure = (uint32_t)(r->rejected_total - rejected);
 }
 
-enum { ITEMS_MAX = 64 };
-
-/* Items of one series stand together. */
-static inline enum err
+enum err
 model_send(struct model *x, enum rw_version version, const struct item *items, uint32_t count)
 {
     struct rq rq;
@@ -400,7 +322,7 @@ model_send(struct model *x, enum rw_version version, const struct item *items, u
 #define for_each_spark(x, s) \
     for (struct spark *s = (x)->sparks; s < (x)->sparks + TENANTS * SERIES * EXEMPLARS; s++)
 
-static inline void
+static void
 cell_win(struct model *x, struct cell *c, const struct value *v)
 {
     c->has_won = true;
@@ -411,7 +333,7 @@ cell_win(struct model *x, struct cell *c, const struct value *v)
     x->samples_won++;
 }
 
-static inline void
+static void
 cell_drop_voided(struct cell *c)
 {
     uint8_t kept = 0;
@@ -423,7 +345,7 @@ cell_drop_voided(struct cell *c)
     c->ghost = false;
 }
 
-static inline void
+static void
 model_committed(struct model *x)
 {
     uint64_t durable = tsdb_durable_epoch(x->m->db);
@@ -447,7 +369,7 @@ model_committed(struct model *x)
     }
 }
 
-static inline void
+void
 model_commit_failed(struct model *x)
 {
     uint64_t durable = tsdb_durable_epoch(x->m->db);
@@ -466,7 +388,7 @@ model_commit_failed(struct model *x)
     }
 }
 
-static inline enum err
+enum err
 model_commit(struct model *x)
 {
     enum err e = step(x->m, tsdb_commit(x->m->db, &x->m->why));
@@ -478,7 +400,7 @@ model_commit(struct model *x)
     return e;
 }
 
-static inline enum err
+enum err
 model_flush(struct model *x)
 {
     enum err e = step(x->m, tsdb_flush(x->m->db, &x->m->why));
@@ -496,8 +418,7 @@ model_flush(struct model *x)
     return e;
 }
 
-/* Merges change nothing that anybody sees. */
-static inline enum err
+enum err
 model_merge(struct model *x, enum tsdb_merge_mode mode)
 {
     struct tsdb_merge_options options = {.mode = mode};
@@ -511,8 +432,7 @@ model_merge(struct model *x, enum tsdb_merge_mode mode)
     return e;
 }
 
-/* One series of a tenant, from slot to slot, with what is in the head flushed before. */
-static inline void
+void
 model_delete(struct model *x, uint32_t tenant, uint32_t series, uint32_t first, uint32_t last)
 {
     struct selector selector = {.count = 1};
@@ -539,13 +459,7 @@ model_delete(struct model *x, uint32_t tenant, uint32_t series, uint32_t first, 
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
-struct reading {
-    struct model *x;
-    uint32_t tenant;
-    bool after_crash; /* what is seen is adopted */
-};
-
-static inline uint32_t
+uint32_t
 model_series(const struct model *x, struct bytes labels)
 {
     for (uint32_t s = 0; s < SERIES; s++) {
@@ -555,7 +469,7 @@ model_series(const struct model *x, struct bytes labels)
     return 0;
 }
 
-static inline bool
+bool
 reads_as(struct model *x, const struct value *v, const struct sample_batch *b, uint32_t i)
 {
     if (v->kind != b->kind) return false;
@@ -566,7 +480,7 @@ reads_as(struct model *x, const struct value *v, const struct sample_batch *b, u
     return same_histogram_bits(&h, &b->histograms[i]);
 }
 
-static inline void
+void
 model_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
 {
     struct reading *r = context;
@@ -605,7 +519,7 @@ model_saw(void *context, struct bytes labels, const struct sample_batch *b, uint
              (unsigned)(ahead / SLOT_MS));
 }
 
-static inline void
+static void
 check_unseen(struct model *x, bool after_crash)
 {
     for_each_cell(x, c)
@@ -622,7 +536,7 @@ check_unseen(struct model *x, bool after_crash)
     }
 }
 
-static inline enum err
+static enum err
 model_saw_spark(void *context, const struct exemplar *e)
 {
     struct reading *r = context;
@@ -650,7 +564,7 @@ model_saw_spark(void *context, const struct exemplar *e)
     return OK;
 }
 
-static inline void
+static void
 check_unseen_sparks(struct model *x, bool after_crash)
 {
     for_each_spark(x, s)
@@ -661,8 +575,7 @@ check_unseen_sparks(struct model *x, bool after_crash)
     }
 }
 
-/* Reads everything. After a crash, what was in doubt is then known. */
-static inline void
+void
 model_compare(struct model *x, bool after_crash)
 {
     struct machine *m = x->m;
@@ -683,11 +596,7 @@ model_compare(struct model *x, bool after_crash)
     machine_ledger(m, NULL);
 }
 
-/*
- * The process or the machine is gone (or it was closed). Call before the store is opened again,
- * and model_compare(x, true) after.
- */
-static inline void
+void
 model_crashed(struct model *x)
 {
     for_each_cell(x, c)
@@ -712,8 +621,7 @@ model_crashed(struct model *x)
     x->durable = 0; /* epochs begin anew */
 }
 
-/* After opening: where epochs begin now. If replay wrote parts the head is empty. */
-static inline void
+void
 model_opened(struct model *x)
 {
     x->durable = tsdb_durable_epoch(x->m->db);
@@ -723,5 +631,3 @@ model_opened(struct model *x)
         c->in_head = HEAD_NO;
     }
 }
-
-#endif

@@ -1,29 +1,14 @@
-/*
- * tsdb_streamed_testing.h - what is asked for as chunks must be what is given otherwise: both are
- * read, one through the frames of a streamed answer and the reader of such. For tests only.
- */
-#ifndef TSDB_TSDB_STREAMED_TESTING_H
-#define TSDB_TSDB_STREAMED_TESTING_H
+/* tsdb_streamed.c - see tsdb_streamed.h. */
+#include "lib/tsdb_streamed.h"
 
-#include "lib/tsdb_machine.h"
-#include "wire/remote/remote_read_client.h"
-
-/* The samples of an answer, one after the other, each as a few words that tell it from others. */
-struct streamed {
-    struct buf samples;
-    uint64_t labels_hash;
-    struct rr_client *client; /* of what is streamed */
-    struct rr_decoder *decoder;
-};
-
-static inline uint64_t
+static uint64_t
 mixed(uint64_t sum, uint64_t word)
 {
     sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
     return sum ^ sum >> 29;
 }
 
-static inline uint64_t
+static uint64_t
 mixed_side(uint64_t sum, const struct histogram *h, const struct hist_buckets *side)
 {
     struct bucket_steps steps = {.h = h, .side = side};
@@ -34,7 +19,7 @@ mixed_side(uint64_t sum, const struct histogram *h, const struct hist_buckets *s
     return mixed(sum, 1);
 }
 
-static inline uint64_t
+static uint64_t
 mixed_histogram(const struct histogram *h)
 {
     if (h->sum_bits == STALE_NAN_BITS) return h->kind;
@@ -48,7 +33,7 @@ mixed_histogram(const struct histogram *h)
     return mixed_side(mixed_side(sum, h, &h->positive), h, &h->negative);
 }
 
-static inline void
+static void
 streamed_add(struct streamed *x, int64_t t_ms, uint64_t what)
 {
     buf_put_le64(&x->samples, x->labels_hash);
@@ -56,7 +41,7 @@ streamed_add(struct streamed *x, int64_t t_ms, uint64_t what)
     buf_put_le64(&x->samples, what);
 }
 
-static inline uint64_t
+static uint64_t
 hash_of_labels(struct bytes labels)
 {
     uint64_t sum = 0;
@@ -68,7 +53,7 @@ hash_of_labels(struct bytes labels)
 
 /* --- as it is given --------------------------------------------------------------------------- */
 
-static inline void
+void
 streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
 {
     struct streamed *x = context;
@@ -80,7 +65,7 @@ streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, u
 /* --- through the frames ----------------------------------------------------------------------- */
 
 /* Nothing is cut here: what comes must lie in the time asked for. */
-static inline void
+static void
 streamed_piece(struct streamed *x, const struct rr_piece *p)
 {
     struct rr_decoded d = {.count = 0};
@@ -94,7 +79,7 @@ streamed_piece(struct streamed *x, const struct rr_piece *p)
     }
 }
 
-static inline enum err
+static enum err
 streamed_take(void *context, struct bytes given, struct why *why)
 {
     struct streamed *x = context;
@@ -112,7 +97,7 @@ streamed_take(void *context, struct bytes given, struct why *why)
     return e;
 }
 
-static inline enum err
+static enum err
 stream_batch(struct rr_stream *stream, const struct sample_batch *b, struct why *why)
 {
     if (b->kind == SAMPLE_FLOAT) {
@@ -125,7 +110,7 @@ stream_batch(struct rr_stream *stream, const struct sample_batch *b, struct why 
     return rr_stream_columns(stream, b->columns, b->first_row, b->count, b->times_ms, why);
 }
 
-static inline enum err
+static enum err
 stream_set(struct rr_stream *stream, struct series_set *set, struct why *why)
 {
     for (;;) {
@@ -141,7 +126,7 @@ stream_set(struct rr_stream *stream, struct series_set *set, struct why *why)
     }
 }
 
-static inline enum err
+enum err
 read_streamed(struct answerer *a, const struct query_request *request, struct streamed *x)
 {
     struct series_set *set;
@@ -166,8 +151,7 @@ read_streamed(struct answerer *a, const struct query_request *request, struct st
     return e;
 }
 
-/* Asks both ways, the streamed one twice: the second time from what the first left in memory. */
-static inline void
+void
 check_streamed(struct machine *m, const struct question *q)
 {
     struct answerer *a = tsdb_answerer(m->db);
@@ -190,5 +174,3 @@ check_streamed(struct machine *m, const struct question *q)
     buf_fini(&right.samples);
     buf_fini(&streamed.samples);
 }
-
-#endif

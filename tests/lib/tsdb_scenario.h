@@ -1,0 +1,38 @@
+/*
+ * tsdb_scenario.h - a short life of a store, in which any call may fail: every kind of
+ * write, commits, cuts, flushes, merges, restarts and reads. For tests only.
+ */
+#ifndef LIB_TSDB_SCENARIO_H
+#define LIB_TSDB_SCENARIO_H
+
+#include "lib/tsdb_model.h"
+
+enum { VARIANTS = 3 };
+
+/* One of the values that a slot may be sent with. */
+struct value slot_value(uint32_t series, uint32_t slot, uint32_t variant, enum rw_version version);
+
+struct items {
+    struct item at[ITEMS_MAX];
+    uint32_t count;
+    enum rw_version version;
+};
+
+void items_add(struct items *to, uint32_t tenant, uint32_t series, uint32_t first, uint32_t count,
+               uint32_t variant);
+
+void items_add_spark(struct items *to, uint32_t tenant, uint32_t series, uint32_t index);
+
+void scenario_write(struct model *x, uint32_t round);
+
+void scenario_flush(struct model *x);
+
+/* A time at which there is nothing, so that it does not matter whether it succeeds. */
+void scenario_delete(struct model *x);
+
+void scenario_run(struct model *x);
+
+/* With everything in order again: bring it back, write on, and compare. */
+void scenario_end(struct model *x);
+
+#endif
