@@ -6,7 +6,7 @@
 
 #include "sys/sim.h"
 #include "tsdb/inspect/private.h"
-#include "tsdb/part/random_test.h"
+#include "lib/random_part.h"
 
 enum { NUMBER = 0x77 };
 #define PART_DIR  "/parts/0000000000000077"

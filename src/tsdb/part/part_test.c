@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
-#include "tsdb/part/random_test.h"
+#include "lib/random_part.h"
 
 enum { NUMBER = 0x1234, CACHE_BYTES = 8 << 20 };
 

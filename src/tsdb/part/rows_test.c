@@ -4,7 +4,7 @@
 #include "base/hash.h"
 #include "model/labels.h"
 #include "sys/sim.h"
-#include "tsdb/part/random_test.h"
+#include "lib/random_part.h"
 #include "tsdb/part/walk.h"
 
 enum { NUMBER = 3, WHOLE_CACHE = 8 << 20 };

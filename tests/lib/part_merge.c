@@ -1,56 +1,9 @@
-/*
- * parts_testing.h - random parts that overlap in every way, a simple model of what merging
- * them gives, and a reader that compares. For tests only; include cmocka before.
- */
-#ifndef TSDB_MERGE_PARTS_TESTING_H
-#define TSDB_MERGE_PARTS_TESTING_H
-
-#include "model/histogram.h"
-#include "sys/fault.h"
-#include "sys/sim.h"
-#include "tsdb/merge/parts.h"
-#include "tsdb/part/random_test.h"
-
-enum {
-    INPUTS_MAX = 8,
-    DELETIONS_MAX = 3,
-    POOL = 4, /* histograms of each kind */
-    STEP_MS = 15000,
-    CACHE_BYTES = 8 << 20,
-    OUTPUT = 0x100, /* number of the part written; inputs are 1, 2, ... */
-};
-
-static const int64_t BASE_MS = 1700000000000;
-
-struct world_shape {
-    uint32_t inputs;
-    uint32_t tenants;
-    uint32_t series;  /* of a tenant, at most */
-    uint32_t samples; /* of a series in one input, at most */
-    bool plain;       /* floats and nothing else */
-};
-
-struct world {
-    uint64_t seed;
-    struct rng r;
-    struct sim_env *sim;
-    struct fault_env *fault;
-    struct env *env;
-    struct budget budget;
-    struct budget cache_budget;
-    struct page_cache *cache;
-    struct arena arena;
-    struct histogram pool[2][POOL];
-    struct world_shape shape;
-    struct content contents[INPUTS_MAX];
-    struct part *parts[INPUTS_MAX];
-    struct part_merge_input inputs[INPUTS_MAX];
-    struct part_deletion deletions[INPUTS_MAX][DELETIONS_MAX];
-};
+/* part_merge.c - see part_merge.h. */
+#include "lib/part_merge.h"
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-static void
+void
 world_machine(struct world *w, uint64_t seed)
 {
     *w = (struct world){.seed = seed, .r = {seed}};
@@ -72,7 +25,7 @@ world_machine(struct world *w, uint64_t seed)
     }
 }
 
-static void
+void
 world_fini(struct world *w)
 {
     for (unsigned i = 0; i < INPUTS_MAX; i++) {
@@ -238,7 +191,7 @@ world_content(struct world *w, struct content *c, uint32_t input)
     }
 }
 
-static void
+void
 world_write(struct world *w, uint32_t input)
 {
     struct part_info info;
@@ -253,7 +206,7 @@ world_write(struct world *w, uint32_t input)
     w->inputs[input] = (struct part_merge_input){.part = w->parts[input]};
 }
 
-static void
+void
 world_init(struct world *w, uint64_t seed, struct world_shape shape)
 {
     world_machine(w, seed);
@@ -264,14 +217,14 @@ world_init(struct world *w, uint64_t seed, struct world_shape shape)
     }
 }
 
-static int64_t
+int64_t
 world_time(struct world *w)
 {
     uint64_t span = (uint64_t)w->shape.samples * (w->shape.inputs + 3) / 2 + 2;
     return BASE_MS + (int64_t)rng_below(&w->r, span) * STEP_MS - (int64_t)rng_below(&w->r, 2);
 }
 
-static struct time_range
+struct time_range
 world_range(struct world *w)
 {
     int64_t a = world_time(w), b = world_time(w);
@@ -280,7 +233,7 @@ world_range(struct world *w)
     return a < b ? (struct time_range){a, b} : (struct time_range){b, a};
 }
 
-static void
+void
 world_delete(struct world *w)
 {
     for (uint32_t i = 0; i < w->shape.inputs; i++) {
@@ -298,7 +251,7 @@ world_delete(struct world *w)
     }
 }
 
-static struct part_merge_options
+struct part_merge_options
 world_options(struct world *w)
 {
     return (struct part_merge_options){
@@ -318,14 +271,6 @@ world_options(struct world *w)
 }
 
 /* --- the model -------------------------------------------------------------------------------- */
-
-struct model {
-    struct content want;
-    struct part_merge_counts *counts; /* as many as tenants, also those without any */
-    struct part_merge_counts *count;  /* of the tenant at hand */
-    const struct part_merge_options *options;
-    struct world *world;
-};
 
 /* A series of an input, or something of it. */
 struct origin {
@@ -358,7 +303,7 @@ by_origin_time(const void *a, const void *b)
 
 /* True: it stays. Counts it otherwise. */
 static bool
-model_keeps(struct model *m, const struct origin *o, enum ledger_kind kind)
+model_keeps(struct merge_model *m, const struct origin *o, enum ledger_kind kind)
 {
     const struct part_merge_options *options = m->options;
     const struct part_merge_input *input = &options->inputs[o->input];
@@ -384,7 +329,8 @@ same_value(const struct content_sample *a, const struct content_sample *b)
 }
 
 static void
-model_samples(struct model *m, const struct origin *from, uint32_t count, struct content_series *to)
+model_samples(struct merge_model *m, const struct origin *from, uint32_t count,
+              struct content_series *to)
 {
     uint32_t total = 0, kept = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -429,7 +375,7 @@ same_exemplar(const struct content_exemplar *a, const struct content_exemplar *b
 
 /* Appends those of a series to the tenant's, which has room. */
 static void
-model_exemplars(struct model *m, const struct origin *from, uint32_t count,
+model_exemplars(struct merge_model *m, const struct origin *from, uint32_t count,
                 struct content_tenant *to, uint32_t series)
 {
     uint32_t total = 0, kept = 0, first = to->exemplar_count;
@@ -464,7 +410,7 @@ model_exemplars(struct model *m, const struct origin *from, uint32_t count,
 
 /* All series of a tenant in all inputs, sorted. Metadata is that of the last that has any. */
 static uint32_t
-model_origins(struct model *m, struct bytes name, struct origin *to, uint32_t *ret_exemplars,
+model_origins(struct merge_model *m, struct bytes name, struct origin *to, uint32_t *ret_exemplars,
               struct content_tenant *tenant)
 {
     uint32_t count = 0;
@@ -490,7 +436,7 @@ model_origins(struct model *m, struct bytes name, struct origin *to, uint32_t *r
 }
 
 static bool
-model_tenant(struct model *m, struct bytes name, struct content_tenant *to)
+model_tenant(struct merge_model *m, struct bytes name, struct content_tenant *to)
 {
     static struct origin all[20000];
     uint32_t exemplars, count = model_origins(m, name, all, &exemplars, to);
@@ -511,11 +457,10 @@ model_tenant(struct model *m, struct bytes name, struct content_tenant *to)
     return to->series_count > 0 || to->metadata_count > 0;
 }
 
-/* What the merge should give. `want` uses memory of the world's contents. */
-static void
-model_init(struct model *m, struct world *w, const struct part_merge_options *options)
+void
+merge_model_init(struct merge_model *m, struct world *w, const struct part_merge_options *options)
 {
-    *m = (struct model){.options = options, .world = w};
+    *m = (struct merge_model){.options = options, .world = w};
     arena_init(&m->want.arena, NULL, 0, 0);
     m->want.tenants = arena_new(&m->want.arena, (w->shape.tenants + 1) * sizeof *m->want.tenants);
     m->counts = arena_new(&m->want.arena, (w->shape.tenants + 1) * sizeof *m->counts);
@@ -530,8 +475,8 @@ model_init(struct model *m, struct world *w, const struct part_merge_options *op
     }
 }
 
-static void
-model_fini(struct model *m)
+void
+merge_model_fini(struct merge_model *m)
 {
     content_free(&m->want);
 }
@@ -641,8 +586,7 @@ no_damage(void *context, uint64_t offset, const struct why *why)
     fail_msg("page at %llu: %s", (unsigned long long)offset, why->text);
 }
 
-/* The part is whole and holds what is wanted, to the bit. */
-static void
+void
 check_part(struct world *w, uint64_t number, const struct content *want)
 {
     struct check x = {0};
@@ -670,9 +614,8 @@ check_part(struct world *w, uint64_t number, const struct content *want)
     part_unref(x.part);
 }
 
-/* The same counts, for every tenant that has any. */
-static void
-check_counts(const struct model *m, const struct part_merge_counts *counts, uint32_t count)
+void
+check_counts(const struct merge_model *m, const struct part_merge_counts *counts, uint32_t count)
 {
     struct part_merge_counts none = {0};
     uint32_t at = 0;
@@ -691,4 +634,61 @@ check_counts(const struct model *m, const struct part_merge_counts *counts, uint
     assert_int_equal(at, count);
 }
 
-#endif
+/* --- merging ---------------------------------------------------------------------------------- */
+
+static uint64_t merged_seed;
+
+struct merge_outcome
+world_merge(const struct part_merge_options *options, uint64_t samples,
+            const struct merge_model *model)
+{
+    struct merge_outcome o = {.input = UINT32_MAX};
+    struct part_merge *m = NULL;
+    const struct part_merge_counts *counts;
+    uint32_t count;
+    bool done = false;
+    o.e = part_merge_new(options, &m, &o.why);
+    for (; o.e == OK && !done; o.steps++) {
+        o.e = part_merge_step(m, samples, &done, &o.input, &o.why);
+    }
+    if (o.e == OK) o.e = part_merge_finish(m, &o.info, &counts, &count, &o.why);
+    if (o.e == OK && model != NULL) check_counts(model, counts, count);
+    for (uint32_t i = 0; o.e == OK && i < count; i++) {
+        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+            const struct part_merge_counts *c = &counts[i];
+            o.counted[k] +=
+                c->written[k] + c->duplicate[k] + c->superseded[k] + c->deleted[k] + c->expired[k];
+        }
+    }
+    part_merge_free(m);
+    assert_int_equal(budget_used(options->budget), 0);
+    return o;
+}
+
+struct merge_outcome
+world_merge_and_check(struct world *w, const struct part_merge_options *options, uint64_t samples)
+{
+    struct merge_model m;
+    merged_seed = w->seed;
+    merge_model_init(&m, w, options);
+    struct merge_outcome o = world_merge(options, samples, &m);
+    if (o.e) fail_msg("seed %llu: %s", (unsigned long long)w->seed, o.why.text);
+    if (m.want.tenant_count == 0) {
+        assert_int_equal(o.info.number, 0);
+    } else {
+        assert_int_equal(o.info.number, options->number);
+        assert_int_equal(o.info.from_pos, options->from_pos);
+        assert_int_equal(o.info.to_pos, options->to_pos);
+        check_part(w, options->number, &m.want);
+    }
+    merge_model_fini(&m);
+    return o;
+}
+
+int
+world_tell_seed(void **state)
+{
+    (void)state;
+    print_message("last seed %llu\n", (unsigned long long)merged_seed);
+    return 0;
+}

@@ -1,68 +1,9 @@
-/*
- * random_test.h - random tenants with everything a part can hold, written and compared. For
- * tests and fuzz targets only.
- */
-#ifndef TSDB_PART_RANDOM_TEST_H
-#define TSDB_PART_RANDOM_TEST_H
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "model/labels.h"
-#include "tsdb/part/part.h"
-#include "lib/random.h"
-
-struct content_sample {
-    int64_t t_ms;
-    int64_t start_ms;
-    enum sample_kind kind;
-    uint64_t bits;
-    struct histogram histogram;
-};
-
-struct content_series {
-    struct bytes labels;
-    uint32_t *pairs;
-    uint32_t pair_count;
-    struct content_sample *samples;
-    uint32_t sample_count;
-};
-
-struct content_exemplar {
-    uint32_t series;
-    int64_t t_ms;
-    uint64_t bits;
-    struct bytes labels;
-};
-
-struct content_tenant {
-    struct bytes name;
-    struct label *pairs; /* sorted, unique */
-    uint32_t pair_count;
-    struct content_series *series; /* in label order */
-    uint32_t series_count;
-    struct content_exemplar *exemplars;
-    uint32_t exemplar_count;
-    struct metadata *metadata;
-    uint32_t metadata_count;
-};
-
-struct content {
-    struct arena arena;
-    struct content_tenant *tenants;
-    uint32_t tenant_count;
-};
-
-struct content_size {
-    uint32_t tenants;
-    uint32_t series;  /* of a tenant, at most */
-    uint32_t samples; /* of a series, at most */
-    uint32_t values;  /* of a label, at most */
-};
+/* random_part.c - see random_part.h. */
+#include "lib/random_part.h"
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-static inline struct bytes
+struct bytes
 content_text(struct content *c, struct rng *r, const char *stem, uint64_t number)
 {
     char text[64];
@@ -76,7 +17,7 @@ content_text(struct content *c, struct rng *r, const char *stem, uint64_t number
     return bytes_of(big, size + copy.size);
 }
 
-static inline struct bytes
+struct bytes
 content_labels(struct content *c, struct rng *r, uint32_t values)
 {
     static const char *const names[] = {"__name__", "a", "instance", "job", "le", "zone"};
@@ -96,14 +37,14 @@ content_labels(struct content *c, struct rng *r, uint32_t values)
     return labels;
 }
 
-static inline int
+int
 content_by_labels(const void *a, const void *b)
 {
     const struct content_series *x = a, *y = b;
     return labels_compare(x->labels, y->labels);
 }
 
-static inline int
+static int
 content_by_pair(const void *a, const void *b)
 {
     const struct label *x = a, *y = b;
@@ -111,7 +52,7 @@ content_by_pair(const void *a, const void *b)
     return order != 0 ? order : bytes_compare(x->value, y->value);
 }
 
-static inline void
+static void
 content_histogram(struct content *c, struct rng *r, struct content_sample *s,
                   const struct content_sample *before)
 {
@@ -122,7 +63,7 @@ content_histogram(struct content *c, struct rng *r, struct content_sample *s,
     } while (histogram_check(&s->histogram, NULL) != OK);
 }
 
-static inline void
+static void
 content_samples(struct content *c, struct rng *r, struct content_series *s, uint32_t most)
 {
     uint32_t count = (uint32_t)rng_below(r, 1 + rng_below(r, most + 1));
@@ -151,7 +92,7 @@ content_samples(struct content *c, struct rng *r, struct content_series *s, uint
     }
 }
 
-static inline uint32_t
+uint32_t
 content_unique(void *items, uint32_t count, size_t size, int (*compare)(const void *, const void *))
 {
     uint8_t *at = items;
@@ -164,7 +105,7 @@ content_unique(void *items, uint32_t count, size_t size, int (*compare)(const vo
     return kept;
 }
 
-static inline void
+void
 content_pairs(struct content *c, struct content_tenant *t)
 {
     uint32_t total = 0;
@@ -193,7 +134,7 @@ content_pairs(struct content *c, struct content_tenant *t)
     }
 }
 
-static inline void
+static void
 content_rest(struct content *c, struct rng *r, struct content_tenant *t)
 {
     uint32_t most = t->series_count == 0 ? 0 : (uint32_t)rng_below(r, 3 * t->series_count + 1);
@@ -218,7 +159,7 @@ content_rest(struct content *c, struct rng *r, struct content_tenant *t)
     }
 }
 
-static inline void
+void
 content_make(struct content *c, uint64_t seed, struct content_size size)
 {
     struct rng r = {seed};
@@ -245,7 +186,7 @@ content_make(struct content *c, uint64_t seed, struct content_size size)
     }
 }
 
-static inline void
+void
 content_free(struct content *c)
 {
     arena_fini(&c->arena);
@@ -253,7 +194,7 @@ content_free(struct content *c)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static inline enum err
+static enum err
 content_write_samples(const struct content_series *s, struct rng *r, struct part_writer *w,
                       struct why *why)
 {
@@ -284,7 +225,7 @@ content_write_samples(const struct content_series *s, struct rng *r, struct part
     return e;
 }
 
-static inline enum err
+static enum err
 content_write_tenant(const struct content_tenant *t, struct rng *r, struct part_writer *w,
                      struct why *why)
 {
@@ -307,7 +248,7 @@ content_write_tenant(const struct content_tenant *t, struct rng *r, struct part_
     return e;
 }
 
-static inline enum err
+enum err
 content_write(const struct content *c, struct env *env, struct budget *budget, const char *dir,
               uint64_t number, int level, struct part_info *ret_info, struct why *why)
 {
@@ -322,5 +263,3 @@ content_write(const struct content *c, struct env *env, struct budget *budget, c
     part_writer_free(w);
     return e;
 }
-
-#endif

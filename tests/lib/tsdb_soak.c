@@ -1,40 +1,9 @@
-/*
- * tsdb_soak_testing.h - what was sent to a store over days, and what may be read of it: wide enough
- * for thousands of series and millions of samples. For tests only.
- *
- * A mark is one time of one series. Values are not kept: they follow from series, time and a code,
- * one of eight with which the time may have been sent. Of a mark is known
- *
- *   may    codes of which one may be read; the first arrival wins, so it never changes once seen
- *   must   one of them has to be read: it was acknowledged
- *   sent   all codes ever sent; where a part is dropped, a later arrival may come to light
- *
- * A reading narrows `may` to what it saw. Marks that expired, or whose fate a crash has hidden,
- * lose their `must` until they are seen again; what is deleted is forgotten as if never sent.
- */
-#ifndef TSDB_TSDB_SOAK_TESTING_H
-#define TSDB_TSDB_SOAK_TESTING_H
+/* tsdb_soak.c - see tsdb_soak.h. */
+#include "lib/tsdb_soak.h"
 
-#include "base/hash.h"
-#include "lib/tsdb_machine.h"
-#include "tsdb/store/store.h"
+const char *const soak_tenants[SOAK_TENANTS] = {"small", "anonymous", "big"};
 
-#define HOUR_MS (60 * MINUTE_MS)
-
-/* Bits of a code. */
-enum { CODE_PLAIN = 0, CODE_OTHER = 1, CODE_OTHER_KIND = 2, CODE_STALE = 3, CODE_START = 4 };
-enum metric_class { CONSTANT, COUNTER, GAUGE, NOISE, HISTOGRAM_OF_INTS, HISTOGRAM_OF_FLOATS };
-enum what { SAMPLES, EXEMPLARS, WHAT_COUNT };
-
-enum { SOAK_TENANTS = 3, SOAK_BUCKETS = 6, SOAK_HELPS = 8 };
-static const char *const soak_tenants[SOAK_TENANTS] = {"small", "anonymous", "big"};
-
-struct soak_metric {
-    const char *name;
-    enum metric_class class;
-    const char *more; /* labels */
-};
-static const struct soak_metric soak_metrics[] = {
+const struct soak_metric soak_metrics[SOAK_METRICS] = {
     {"up", CONSTANT, ""},
     {"build_info", CONSTANT, ",version=1.2"},
     {"cpu_seconds_total", COUNTER, ",mode=user"},
@@ -53,89 +22,8 @@ static const struct soak_metric soak_metrics[] = {
     {"latency_seconds", HISTOGRAM_OF_INTS, ",path=/write"},
     {"size_bytes", HISTOGRAM_OF_FLOATS, ""},
 };
-enum { SOAK_METRICS = sizeof soak_metrics / sizeof soak_metrics[0] };
 
-struct mark {
-    int64_t t_ms;
-    uint32_t gen; /* the generation of the head that took it last */
-    uint8_t may;
-    uint8_t sent;
-    bool must;
-    bool pending;
-};
-
-struct marks {
-    struct mark *at;
-    uint32_t count;
-    uint32_t capacity;
-};
-
-struct soak_series {
-    uint32_t tenant;
-    enum metric_class class;
-    uint64_t seed;
-    uint64_t hash;
-    uint32_t reading; /* that met it last */
-    char text[200];   /* as requests give it */
-    struct bytes labels;
-    struct marks marks[WHAT_COUNT];
-};
-
-struct soak_item {
-    uint32_t series;
-    uint8_t what;
-    uint8_t code;
-    int64_t t_ms;
-};
-
-/* Of one tenant; items of one series stand together. */
-struct soak_request {
-    uint32_t tenant;
-    enum rw_version version;
-    struct soak_item *items;
-    uint32_t count;
-    uint32_t capacity;
-    uint32_t help; /* 1 + which metadata comes along; 0: none */
-};
-
-struct soak {
-    struct machine m;
-    struct rng rng;
-    uint64_t step; /* for messages */
-    struct soak_series *series;
-    uint32_t series_count;
-    uint32_t series_capacity;
-    uint32_t *table; /* of series, by hash; 0: none, else 1 + number */
-    uint32_t table_size;
-    struct buf names; /* canonical labels, of the series at hand */
-    struct arena arena;
-    struct soak_item *pending;
-    uint32_t pending_count;
-    uint32_t pending_capacity;
-    uint64_t wait_epoch; /* the highest that a pending item waits for */
-    uint32_t gen;
-    uint32_t reading;
-    uint64_t durable;
-    int64_t expired_ms; /* merges may have dropped what is older */
-    bool frozen;
-    bool doubt;   /* of samples, what is stored will show only after a commit or a restart */
-    bool limited; /* new series may be refused */
-    /* Metadata: help texts of each tenant's families that may be there; bits. */
-    uint8_t helps[SOAK_TENANTS][SOAK_METRICS];
-    uint8_t helps_sent[SOAK_TENANTS];
-    bool helps_must[SOAK_TENANTS];
-    uint8_t helps_pending[SOAK_TENANTS]; /* 1 + number */
-    uint64_t acked, narrowed, read, refused, no_memory;
-};
-
-#define soak_fail(x, ...)                                              \
-    do {                                                               \
-        print_error("seed %lld, step %llu: ", (long long)machine_seed, \
-                    (unsigned long long)(x)->step);                    \
-        fail_msg(__VA_ARGS__);                                         \
-    } while (0)
-
-static inline void
+void
 soak_must(struct soak *x, enum err e, const char *what)
 {
     if (e) soak_fail(x, "%s: %s: %s", what, err_word(e), x->m.why.text);
@@ -153,7 +41,7 @@ struct soak_value {
     uint64_t counts[SOAK_BUCKETS];
 };
 
-static inline uint64_t
+static uint64_t
 soak_float(const struct soak_series *s, int64_t t_ms)
 {
     struct rng r = {s->seed ^ (uint64_t)t_ms};
@@ -170,7 +58,7 @@ soak_float(const struct soak_series *s, int64_t t_ms)
     }
 }
 
-static inline void
+static void
 soak_histogram(const struct soak_series *s, int64_t t_ms, bool other, struct soak_value *v)
 {
     struct rng r = {s->seed ^ (uint64_t)t_ms};
@@ -201,7 +89,7 @@ soak_histogram(const struct soak_series *s, int64_t t_ms, bool other, struct soa
 }
 
 /* The value that a series has at a time when it is sent with this code. */
-static inline void
+static void
 soak_value(const struct soak_series *s, int64_t t_ms, uint8_t code, struct soak_value *v)
 {
     unsigned variant = code & 3u;
@@ -225,7 +113,7 @@ soak_value(const struct soak_series *s, int64_t t_ms, uint8_t code, struct soak_
     if (variant == CODE_STALE) v->bits = STALE_NAN_BITS;
 }
 
-static inline bool
+bool
 soak_reads_as(const struct soak_series *s, int64_t t_ms, uint8_t code, const struct sample_batch *b,
               uint32_t i)
 {
@@ -239,7 +127,7 @@ soak_reads_as(const struct soak_series *s, int64_t t_ms, uint8_t code, const str
 
 /* --- series and marks ------------------------------------------------------------------------- */
 
-static inline void *
+static void *
 soak_grow(void *at, uint32_t count, uint32_t *capacity, size_t each)
 {
     if (count < *capacity) return at;
@@ -249,7 +137,7 @@ soak_grow(void *at, uint32_t count, uint32_t *capacity, size_t each)
     return at;
 }
 
-static inline void
+void
 soak_init(struct soak *x, uint64_t seed)
 {
     memset(x, 0, sizeof *x);
@@ -264,7 +152,7 @@ soak_init(struct soak *x, uint64_t seed)
     buf_init(&x->names, NULL, 1 << 16);
 }
 
-static inline void
+void
 soak_fini(struct soak *x)
 {
     for (uint32_t i = 0; i < x->series_count; i++) {
@@ -280,7 +168,7 @@ soak_fini(struct soak *x)
     machine_fini(&x->m);
 }
 
-static inline uint32_t *
+uint32_t *
 soak_slot(struct soak *x, uint32_t tenant, struct bytes labels)
 {
     uint64_t hash = hash_bytes(labels, tenant);
@@ -292,7 +180,7 @@ soak_slot(struct soak *x, uint32_t tenant, struct bytes labels)
     }
 }
 
-static inline void
+static void
 soak_canonical(struct soak *x, const char *given)
 {
     struct label list[8];
@@ -308,8 +196,7 @@ soak_canonical(struct soak *x, const char *given)
     assert_int_equal(labels_build(list, count, &limits, &x->names), REJECT_NONE);
 }
 
-/* The number of the series with these labels; made if it is new. */
-static inline uint32_t
+uint32_t
 soak_series_of(struct soak *x, uint32_t tenant, const char *given, enum metric_class class)
 {
     soak_canonical(x, given);
@@ -329,8 +216,7 @@ soak_series_of(struct soak *x, uint32_t tenant, const char *given, enum metric_c
     return x->series_count - 1;
 }
 
-/* The first mark at or after a time. */
-static inline uint32_t
+uint32_t
 marks_from(const struct marks *m, int64_t t_ms)
 {
     uint32_t low = 0, high = m->count;
@@ -345,7 +231,7 @@ marks_from(const struct marks *m, int64_t t_ms)
     return low;
 }
 
-static inline struct mark *
+static struct mark *
 mark_find(struct soak *x, const struct soak_item *item)
 {
     struct marks *m = &x->series[item->series].marks[item->what];
@@ -353,7 +239,7 @@ mark_find(struct soak *x, const struct soak_item *item)
     return at < m->count && m->at[at].t_ms == item->t_ms ? &m->at[at] : NULL;
 }
 
-static inline struct mark *
+static struct mark *
 mark_make(struct soak *x, const struct soak_item *item)
 {
     struct marks *m = &x->series[item->series].marks[item->what];
@@ -368,13 +254,13 @@ mark_make(struct soak *x, const struct soak_item *item)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-static inline uint64_t
+uint64_t
 spark_value(int64_t t_ms)
 {
     return double_bits((double)(t_ms % 997) / 8);
 }
 
-static inline void
+void
 soak_add(struct soak_request *r, uint32_t series, enum what what, int64_t t_ms, uint8_t code)
 {
     r->items = soak_grow(r->items, r->count, &r->capacity, sizeof *r->items);
@@ -382,7 +268,7 @@ soak_add(struct soak_request *r, uint32_t series, enum what what, int64_t t_ms, 
         (struct soak_item){.series = series, .what = (uint8_t)what, .code = code, .t_ms = t_ms};
 }
 
-static inline void
+static void
 soak_build(struct soak *x, const struct soak_request *r, struct rq *rq)
 {
     for (uint32_t i = 0; i < r->count; i++) {
@@ -412,7 +298,7 @@ soak_build(struct soak *x, const struct soak_request *r, struct rq *rq)
 enum foretold { WILL_BE_WRITTEN, WILL_BE_REFUSED, WILL_SHOW };
 
 /* min_ms: oldest time that is taken, before and after the request. */
-static inline enum foretold
+static enum foretold
 soak_foretell(struct soak *x, const struct soak_item *item, const int64_t min_ms[2])
 {
     const struct mark *m = mark_find(x, item);
@@ -430,7 +316,7 @@ soak_foretell(struct soak *x, const struct soak_item *item, const int64_t min_ms
     return m->must && one && m->gen == x->gen && !m->pending ? WILL_BE_REFUSED : WILL_SHOW;
 }
 
-static inline void
+static void
 mark_ack(struct soak *x, const struct soak_item *item)
 {
     struct mark *m = mark_make(x, item);
@@ -442,7 +328,7 @@ mark_ack(struct soak *x, const struct soak_item *item)
 }
 
 /* It may have been stored. */
-static inline void
+static void
 mark_maybe(struct soak *x, const struct soak_item *item)
 {
     struct mark *m = mark_make(x, item);
@@ -452,7 +338,7 @@ mark_maybe(struct soak *x, const struct soak_item *item)
     x->doubt = true;
 }
 
-static inline void
+static void
 soak_taken(struct soak *x, const struct soak_item *item)
 {
     struct mark *m = mark_make(x, item);
@@ -468,7 +354,7 @@ soak_taken(struct soak *x, const struct soak_item *item)
     if (x->m.result.wait_epoch > x->wait_epoch) x->wait_epoch = x->m.result.wait_epoch;
 }
 
-static inline void
+static void
 soak_metadata_sent(struct soak *x, const struct soak_request *r, bool ok)
 {
     if (r->help == 0 || r->version != RW_V1) return;
@@ -480,7 +366,7 @@ soak_metadata_sent(struct soak *x, const struct soak_request *r, bool ok)
     x->helps_pending[r->tenant] = ok ? (uint8_t)r->help : 0;
 }
 
-static inline int64_t
+static int64_t
 soak_oldest_taken(struct soak *x)
 {
     struct tsdb_stats s;
@@ -490,7 +376,7 @@ soak_oldest_taken(struct soak *x)
     return none ? INT64_MIN : s.retention_now_ms - x->m.limits.retention_ms;
 }
 
-static inline void
+static void
 soak_judged(struct soak *x, const struct soak_request *r, const int64_t min_ms[2])
 {
     const struct ingest_result *result = &x->m.result;
@@ -524,7 +410,7 @@ soak_judged(struct soak *x, const struct soak_request *r, const int64_t min_ms[2
     free(foretold);
 }
 
-static inline enum err
+enum err
 soak_send(struct soak *x, const struct soak_request *r)
 {
     struct rq rq;
@@ -550,7 +436,7 @@ soak_send(struct soak *x, const struct soak_request *r)
 /* --- commits, flushes, deaths ----------------------------------------------------------------- */
 
 /* What was pending is in doubt now. */
-static inline void
+static void
 soak_voided(struct soak *x)
 {
     for (uint32_t i = 0; i < x->pending_count; i++) {
@@ -566,7 +452,7 @@ soak_voided(struct soak *x)
     memset(x->helps_pending, 0, sizeof x->helps_pending);
 }
 
-static inline void
+static void
 soak_committed(struct soak *x)
 {
     uint64_t durable = tsdb_durable_epoch(x->m.db);
@@ -589,7 +475,7 @@ soak_committed(struct soak *x)
     x->frozen = frozen;
 }
 
-static inline enum err
+enum err
 soak_try_commit(struct soak *x)
 {
     enum err e = step(&x->m, tsdb_commit(x->m.db, &x->m.why));
@@ -600,14 +486,13 @@ soak_try_commit(struct soak *x)
     return e;
 }
 
-static inline void
+void
 soak_commit(struct soak *x)
 {
     soak_must(x, soak_try_commit(x), "commit");
 }
 
-/* Nothing is left in the head. */
-static inline void
+void
 soak_flush(struct soak *x)
 {
     for (unsigned i = 0; i < 2; i++) { /* one that is frozen already goes first */
@@ -623,8 +508,7 @@ soak_flush(struct soak *x)
     if (tsdb_has_frozen(x->m.db)) soak_fail(x, "still frozen after a flush");
 }
 
-/* What lies in that time may be gone, or what came second may show. */
-static inline void
+void
 soak_forget(struct soak *x, int64_t min_ms, int64_t max_ms)
 {
     for (uint32_t i = 0; i < x->series_count; i++) {
@@ -639,8 +523,7 @@ soak_forget(struct soak *x, int64_t min_ms, int64_t max_ms)
     }
 }
 
-/* Call before anything that merges: what is beyond retention may go. */
-static inline void
+void
 soak_may_expire(struct soak *x)
 {
     int64_t oldest = soak_oldest_taken(x);
@@ -648,8 +531,7 @@ soak_may_expire(struct soak *x)
     if (oldest > INT64_MIN) soak_forget(x, INT64_MIN, oldest - 1);
 }
 
-/* The process is gone, and the store freed. */
-static inline void
+void
 soak_died(struct soak *x)
 {
     soak_voided(x);
@@ -657,4 +539,208 @@ soak_died(struct soak *x)
     x->frozen = false;
 }
 
-#endif
+/* --- reading ---------------------------------------------------------------------------------- */
+
+struct soak_reading {
+    struct soak *x;
+    uint32_t tenant;
+    enum what what;
+    bool adopt; /* what is not seen now never will be */
+    int64_t min_ms;
+    int64_t max_ms;
+    struct matcher *const *matchers;
+    uint32_t matcher_count;
+    struct soak_series *series; /* at hand; NULL: none yet */
+    uint32_t next;              /* mark of it */
+};
+
+bool
+soak_selects(const struct soak_series *s, struct matcher *const *matchers, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        /* Matchers have tests of their own. */
+        if (!matcher_matches(matchers[i], labels_get(s->labels, matcher_name(matchers[i])))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Marks of the series at hand before t_ms are not there. */
+static void
+soak_skip(struct soak_reading *r, int64_t t_ms, bool to_end)
+{
+    struct marks *m = &r->series->marks[r->what];
+    for (; r->next < m->count; r->next++) {
+        struct mark *k = &m->at[r->next];
+        if (k->t_ms > r->max_ms || (!to_end && k->t_ms >= t_ms)) return;
+        if (k->must) {
+            soak_fail(r->x, "tenant %s, {%s}: the acknowledged sample at %lld is lost",
+                      soak_tenants[r->tenant], r->series->text, (long long)k->t_ms);
+        }
+        if (r->adopt) k->may = 0;
+    }
+}
+
+static struct mark *
+soak_meet(struct soak_reading *r, struct bytes labels, int64_t t_ms)
+{
+    struct soak *x = r->x;
+    if (r->series == NULL || !bytes_equal(r->series->labels, labels)) {
+        if (r->series != NULL) soak_skip(r, 0, true);
+        uint32_t slot = *soak_slot(x, r->tenant, labels);
+        if (slot == 0) soak_fail(x, "a series that nobody sent");
+        r->series = &x->series[slot - 1];
+        r->series->reading = x->reading;
+        r->next = marks_from(&r->series->marks[r->what], r->min_ms);
+        if (!soak_selects(r->series, r->matchers, r->matcher_count)) {
+            soak_fail(x, "{%s} does not match", r->series->text);
+        }
+    }
+    soak_skip(r, t_ms, false);
+    const struct marks *m = &r->series->marks[r->what];
+    if (r->next == m->count || m->at[r->next].t_ms != t_ms) {
+        soak_fail(x, "tenant %s, {%s}: a sample at %lld that nobody sent", soak_tenants[r->tenant],
+                  r->series->text, (long long)t_ms);
+    }
+    x->read++;
+    return &m->at[r->next++];
+}
+
+static void
+soak_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
+{
+    struct soak_reading *r = context;
+    struct mark *k = soak_meet(r, labels, b->times_ms[i]);
+    for (uint8_t code = 0; code < 8; code++) {
+        if ((k->may >> code & 1) == 0) continue;
+        if (!soak_reads_as(r->series, k->t_ms, code, b, i)) continue;
+        r->x->narrowed += k->may != 1u << code;
+        k->may = (uint8_t)(1u << code);
+        k->must = true;
+        return;
+    }
+    unsigned read_as = 0;
+    for (uint8_t code = 0; code < 8; code++) {
+        if (soak_reads_as(r->series, k->t_ms, code, b, i)) read_as |= 1u << code;
+    }
+    soak_fail(r->x,
+              "tenant %s, {%s} at %lld: codes %x expected (sent: %x%s), found kind %d, bits %llx, "
+              "which are codes %x",
+              soak_tenants[r->tenant], r->series->text, (long long)k->t_ms, k->may, k->sent,
+              k->pending ? ", pending" : "", b->kind,
+              (unsigned long long)(b->kind == SAMPLE_FLOAT ? b->value_bits[i]
+                                                           : b->histograms[i].sum_bits),
+              read_as);
+}
+
+static enum err
+soak_saw_exemplar(void *context, const struct exemplar *e)
+{
+    struct soak_reading *r = context;
+    char id[20];
+    struct mark *k = soak_meet(r, e->series_labels, e->t_ms);
+    snprintf(id, sizeof id, "%llx", (long long)e->t_ms);
+    bool same = bytes_equal(labels_get(e->labels, text("trace_id")), text(id));
+    if (k->may == 0 || !same || e->value_bits != spark_value(e->t_ms)) {
+        soak_fail(r->x, "{%s}: a wrong exemplar at %lld", r->series->text, (long long)e->t_ms);
+    }
+    k->must = true;
+    return OK;
+}
+
+/* Series that were not met hold nothing that must be seen. */
+static void
+soak_end_reading(struct soak_reading *r)
+{
+    struct soak *x = r->x;
+    if (r->series != NULL) soak_skip(r, 0, true);
+    for (uint32_t i = 0; i < x->series_count; i++) {
+        struct soak_series *s = &x->series[i];
+        if (s->tenant != r->tenant || s->reading == x->reading) continue;
+        if (!soak_selects(s, r->matchers, r->matcher_count)) continue;
+        r->series = s;
+        r->next = marks_from(&s->marks[r->what], r->min_ms);
+        soak_skip(r, 0, true);
+    }
+}
+
+void
+soak_ask(struct soak *x, enum what what, uint32_t tenant, const struct matcher_text *matchers,
+         uint32_t count, int64_t min_ms, int64_t max_ms, bool adopt)
+{
+    struct question q;
+    question_init(&q, soak_tenants[tenant], matchers, count, min_ms, max_ms);
+    struct soak_reading r = {.x = x,
+                             .tenant = tenant,
+                             .what = what,
+                             .adopt = adopt,
+                             .min_ms = min_ms,
+                             .max_ms = max_ms,
+                             .matchers = q.made,
+                             .matcher_count = count};
+    x->reading++;
+    enum err e = what == SAMPLES ? machine_select(&x->m, &q, soak_saw, &r)
+                                 : machine_exemplars(&x->m, &q.request, soak_saw_exemplar, &r);
+    soak_must(x, e, "select");
+    soak_end_reading(&r);
+    question_fini(&q);
+}
+
+struct soak_families {
+    struct soak *x;
+    uint32_t tenant;
+    uint32_t count;
+};
+
+static enum err
+soak_saw_family(void *context, const struct metadata *m)
+{
+    struct soak_families *f = context;
+    for (uint32_t i = 0; i < SOAK_METRICS; i++) {
+        if (!bytes_equal_text(m->family, soak_metrics[i].name)) continue;
+        f->count++;
+        for (unsigned help = 0; help < SOAK_HELPS; help++) {
+            char words[20];
+            snprintf(words, sizeof words, "help %u", help);
+            if ((f->x->helps[f->tenant][i] >> help & 1) != 0 && bytes_equal_text(m->help, words)) {
+                return OK;
+            }
+        }
+        break;
+    }
+    soak_fail(f->x, "metadata that was not to be seen: %.*s: %.*s", (int)m->family.size,
+              (const char *)m->family.at, (int)m->help.size, (const char *)m->help.at);
+    return OK;
+}
+
+static void
+soak_look_at_metadata(struct soak *x, uint32_t tenant)
+{
+    uint32_t distinct = 0;
+    struct soak_families f = {x, tenant, 0};
+    soak_must(x, machine_metadata(&x->m, soak_tenants[tenant], "", soak_saw_family, &f),
+              "metadata");
+    for (uint32_t i = 0; i < SOAK_METRICS; i++) {
+        distinct += i == 0 || strcmp(soak_metrics[i].name, soak_metrics[i - 1].name) != 0;
+    }
+    if (x->helps_must[tenant] && f.count != distinct) {
+        soak_fail(x, "tenant %s has metadata of %u families, not of %u", soak_tenants[tenant],
+                  f.count, distinct);
+    }
+}
+
+void
+soak_look(struct soak *x, bool restarted)
+{
+    bool adopt = restarted || !x->doubt;
+    for (uint32_t t = 0; t < SOAK_TENANTS; t++) {
+        for (unsigned w = 0; w < WHAT_COUNT; w++) {
+            soak_ask(x, (enum what)w, t, every_series, 1, SIM_BEGIN - 400 * DAY_MS,
+                     SIM_BEGIN + 4000 * DAY_MS, adopt);
+        }
+        soak_look_at_metadata(x, t);
+    }
+    machine_ledger(&x->m, NULL);
+    if (restarted) x->doubt = false;
+}
