@@ -114,6 +114,8 @@ TEST_LIB_SOURCES := $(filter-out $(TEST_SOURCES),$(filter tests/%,$(SOURCES)))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o)
 LIB := $(BUILD)/libfirekeep.a
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(BUILD)/%.o)
+# Stands in for a part of net/, and is therefore linked to tests of api/ only.
+HTTP_DOUBLE := $(BUILD)/tests/lib/http_double.o
 TEST_LIB := $(BUILD)/libtests.a
 TESTS := $(patsubst tests/%.c,$(BUILD)/test/%,$(TEST_SOURCES:src/%.c=$(BUILD)/test/%))
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
@@ -184,17 +186,17 @@ endif
 $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(TEST_LIB_OBJECTS): CPPFLAGS += -I$(BUILD)/proto
 $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(TEST_LIB_OBJECTS): $(PROTO_OBJECTS)
 
-$(TEST_LIB): $(TEST_LIB_OBJECTS) $(PROTO_OBJECTS)
+$(TEST_LIB): $(filter-out $(HTTP_DOUBLE),$(TEST_LIB_OBJECTS)) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
 	@rm -f $@
 	@ar rcs $@ $^
 
-# TEST_LIB comes first: some of its modules stand in for modules of the program.
 TEST_LDLIBS := $(TEST_LIB) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
+$(filter $(BUILD)/test/api/%,$(TESTS)): $(HTTP_DOUBLE)
 $(BUILD)/test/%: $(BUILD)/src/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(TEST_LDLIBS)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LDLIBS)
 
 $(patsubst tests/%.c,$(BUILD)/test/%,$(filter tests/%,$(TEST_SOURCES))): $(BUILD)/test/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
@@ -261,7 +263,7 @@ test-tools: $(TOOLS) $(PROMQLRUN)
 
 # The program, and all that tests are linked from: whether a compiler accepts the source.
 .PHONY: objects
-objects: program $(TEST_LIB) $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(TOOL_ALL_OBJECTS) $(BUILD)/tests/tools/promqlrun.o
+objects: program $(TEST_LIB) $(HTTP_DOUBLE) $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(TOOL_ALL_OBJECTS) $(BUILD)/tests/tools/promqlrun.o
 
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long

@@ -12,7 +12,7 @@
 
 #include "base/lock.h"
 #include "net/http_calls.h"
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 
 static const struct http_calls_target target = {
     .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 10000};

@@ -10,7 +10,7 @@
 
 #include "lib/test.h"
 #include "net/http_client.h"
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 
 struct told {
     unsigned count;

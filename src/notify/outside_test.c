@@ -2,7 +2,7 @@
 #include "lib/test.h"
 #include "notify/notify_testing.h"
 /* After what it has macros for. */
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 #include "notify/outside.h"
 
 static const char *const ANSWERS[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",

@@ -9,7 +9,7 @@
 #ifndef SIM_SERVER_TEST_RIG_H
 #define SIM_SERVER_TEST_RIG_H
 
-#include "net/http_test_rig.h"
+#include "lib/http_rig.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 
 #include "app/server.h"
-#include "remote_read.pb-c.h"
 #include "lib/tsdb_machine.h"
+#include "remote_read.pb-c.h"
 
 enum { SERIES_MAX = 256, SAMPLES_MAX = 4096, CROWD_MAX = 64 };
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "backend/fetch/fetch.h"
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 
 #define TOKEN(text)                                                                      \
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"access_token\":\"" text \

@@ -5,7 +5,7 @@
 #include "backend/reader.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 
 #define OK_BEGIN "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 #define ANSWER   OK_BEGIN "\r\n"

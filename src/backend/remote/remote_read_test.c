@@ -4,7 +4,7 @@
 
 #include "backend/remote/remote_read.h"
 #include "lib/random_labels.h"
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 

@@ -5,7 +5,7 @@
 #include "backend/reader.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "net/http_player_testing.h"
+#include "lib/http_player.h"
 
 #define ANSWER "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 #define REFUSED(status, code, text)                  \

@@ -1,79 +1,23 @@
-/*
- * http_test_rig.h - for the tests of the HTTP server: a server with routes, and a client.
- *
- * The client is a socket and a buffer, so that tests can be as rude as they like. Waiting is for
- * events: an answer, the end of a connection, a request in the hands of a handler. What never comes
- * fails the test after WAIT_S.
- */
-#ifndef NET_HTTP_TEST_RIG_H
-#define NET_HTTP_TEST_RIG_H
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <zlib.h>
-
-#include "base/lock.h"
-#include "base/log.h"
-#include "net/http_server.h"
-
-enum { WAIT_S = 10, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 20 };
+/* http_rig.c - see http_rig.h. */
+#include "lib/http_rig.h"
 
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
 
-struct rig {
-    struct env *env; /* the real one, but for its clock: see rig_advance() */
-    struct env own_env;
-    struct env_ops ops;
-    struct budget budget;
-    struct http_server *server;
-
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    struct http_request *held[HELD_MAX];
-    unsigned held_count;
-    bool stopping;
-    bool released; /* for those who block */
-    enum err stream_error;
-    uint64_t stream_written;
-    bool stream_done;
-    bool stream_complete;
-
-    pthread_t echoer;
-    pthread_t streamer;
-    struct http_request *to_echo[HELD_MAX];
-    unsigned to_echo_count;
-    struct http_request *to_stream;
-};
-
-static inline unsigned
-number_argument(const struct http_request *request, const char *name)
+unsigned
+http_number_argument(const struct http_request *request, const char *name)
 {
     const char *text = http_argument(request, name);
     return text == NULL ? 0 : (unsigned)strtoul(text, NULL, 10);
 }
 
-static inline void
+static void
 handle_text(void *context, struct http_request *request)
 {
     (void)context;
     http_reply_text(request, 200, "hello");
 }
 
-static inline void
+static void
 reply_echo(struct http_request *request)
 {
     http_reply(request, &(struct http_answer){
@@ -83,14 +27,14 @@ reply_echo(struct http_request *request)
                         });
 }
 
-static inline void
+static void
 handle_echo(void *context, struct http_request *request)
 {
     (void)context;
     reply_echo(request);
 }
 
-static inline void
+static void
 handle_views(void *context, struct http_request *request)
 {
     (void)context;
@@ -109,7 +53,7 @@ handle_views(void *context, struct http_request *request)
                     wrong == NULL ? "-" : wrong);
 }
 
-static inline void
+static void
 handle_sent(void *context, struct http_request *request)
 {
     (void)context;
@@ -118,11 +62,11 @@ handle_sent(void *context, struct http_request *request)
 }
 
 /* "0123456789012..." of ?size bytes, as ?type or text. */
-static inline void
+static void
 handle_blob(void *context, struct http_request *request)
 {
     (void)context;
-    size_t size = number_argument(request, "size");
+    size_t size = http_number_argument(request, "size");
     const char *type = http_argument(request, "type");
     uint8_t *body = malloc(size + 1);
     for (size_t i = 0; i < size; i++) {
@@ -137,10 +81,10 @@ handle_blob(void *context, struct http_request *request)
     free(body);
 }
 
-static inline void
+static void
 handle_later(void *context, struct http_request *request)
 {
-    struct rig *rig = context;
+    struct http_rig *rig = context;
     pthread_mutex_lock(&rig->mutex);
     rig->held[rig->held_count++] = request;
     pthread_cond_broadcast(&rig->changed);
@@ -148,7 +92,7 @@ handle_later(void *context, struct http_request *request)
 }
 
 /* The method, with headers that any answer would have. */
-static inline void
+static void
 handle_also(void *context, struct http_request *request)
 {
     (void)context;
@@ -159,10 +103,10 @@ handle_also(void *context, struct http_request *request)
 }
 
 /* Holds its worker, which a handler must not do, until the test lets go. */
-static inline void
+static void
 handle_block(void *context, struct http_request *request)
 {
-    struct rig *rig = context;
+    struct http_rig *rig = context;
     handle_later(rig, request);
     pthread_mutex_lock(&rig->mutex);
     while (!rig->released) {
@@ -172,10 +116,10 @@ handle_block(void *context, struct http_request *request)
 }
 
 /* Answered by another thread before the handler returns. */
-static inline void
+static void
 handle_overtaken(void *context, struct http_request *request)
 {
-    struct rig *rig = context;
+    struct http_rig *rig = context;
     pthread_mutex_lock(&rig->mutex);
     rig->to_echo[rig->to_echo_count++] = request;
     pthread_cond_broadcast(&rig->changed);
@@ -185,20 +129,20 @@ handle_overtaken(void *context, struct http_request *request)
     pthread_mutex_unlock(&rig->mutex);
 }
 
-static inline void
+static void
 handle_elsewhere(void *context, struct http_request *request)
 {
-    struct rig *rig = context;
+    struct http_rig *rig = context;
     pthread_mutex_lock(&rig->mutex);
     rig->to_echo[rig->to_echo_count++] = request;
     pthread_cond_broadcast(&rig->changed);
     pthread_mutex_unlock(&rig->mutex);
 }
 
-static inline void *
+static void *
 run_echoer(void *context)
 {
-    struct rig *rig = context;
+    struct http_rig *rig = context;
     pthread_mutex_lock(&rig->mutex);
     while (!rig->stopping) {
         if (rig->to_echo_count == 0) {
@@ -221,10 +165,10 @@ run_echoer(void *context)
     return NULL;
 }
 
-static inline void
+static void
 handle_stream(void *context, struct http_request *request)
 {
-    struct rig *rig = context;
+    struct http_rig *rig = context;
     pthread_mutex_lock(&rig->mutex);
     assert_null(rig->to_stream);
     rig->to_stream = request;
@@ -233,11 +177,11 @@ handle_stream(void *context, struct http_request *request)
 }
 
 /* ?size bytes in pieces of ?piece; ?known announces the size; ?cut ends early. */
-static inline void
-stream_one(struct rig *rig, struct http_request *request)
+static void
+stream_one(struct http_rig *rig, struct http_request *request)
 {
-    uint64_t size = number_argument(request, "size");
-    size_t piece = number_argument(request, "piece");
+    uint64_t size = http_number_argument(request, "size");
+    size_t piece = http_number_argument(request, "piece");
     uint64_t length = http_argument(request, "known") == NULL ? UINT64_MAX : size;
     bool complete = http_argument(request, "cut") == NULL;
     const struct http_answer answer = {.status = 200, .content_type = "text/x-stream"};
@@ -266,10 +210,10 @@ stream_one(struct rig *rig, struct http_request *request)
     pthread_mutex_unlock(&rig->mutex);
 }
 
-static inline void *
+static void *
 run_streamer(void *context)
 {
-    struct rig *rig = context;
+    struct http_rig *rig = context;
     pthread_mutex_lock(&rig->mutex);
     while (!rig->stopping) {
         struct http_request *request = rig->to_stream;
@@ -286,7 +230,7 @@ run_streamer(void *context)
     return NULL;
 }
 
-static inline struct timespec
+static struct timespec
 wait_limit(void)
 {
     struct timespec at;
@@ -295,8 +239,8 @@ wait_limit(void)
     return at;
 }
 
-static inline enum err
-wait_stream_done(struct rig *rig)
+enum err
+http_rig_wait_stream(struct http_rig *rig)
 {
     struct timespec at = wait_limit();
     pthread_mutex_lock(&rig->mutex);
@@ -309,9 +253,8 @@ wait_stream_done(struct rig *rig)
     return e;
 }
 
-/* The next request that /later keeps, oldest first. */
-static inline struct http_request *
-take_held(struct rig *rig)
+struct http_request *
+http_rig_take_held(struct http_rig *rig)
 {
     struct timespec at = wait_limit();
     pthread_mutex_lock(&rig->mutex);
@@ -324,8 +267,8 @@ take_held(struct rig *rig)
     return request;
 }
 
-static inline struct http_options
-usual_options(void)
+struct http_options
+http_rig_options(void)
 {
     return (struct http_options){
         .host = "127.0.0.1",
@@ -341,8 +284,8 @@ usual_options(void)
     };
 }
 
-static inline enum err
-rig_start_server(struct rig *rig, struct http_options options)
+enum err
+http_rig_start_server(struct http_rig *rig, struct http_options options)
 {
     const struct http_route routes[] = {
         {.path = "/text", .methods = HTTP_GET | HTTP_PUT, .handler = handle_text},
@@ -375,29 +318,26 @@ rig_start_server(struct rig *rig, struct http_options options)
     return http_server_start(&options, &rig->server, NULL);
 }
 
-/* The monotonic clock stands still but for rig_advance(), where a test asks for that. */
-static _Atomic int64_t clock_ns;       /* 0: it is the real one */
+_Atomic int64_t http_rig_clock_ns;     /* 0: it is the real one */
 static _Atomic unsigned clock_watched; /* how often the watch thread looked at it */
 
-static inline int64_t
-rig_clock(struct env *env)
+static int64_t
+http_rig_clock(struct env *env)
 {
     char name[16] = "";
     (void)env;
-    if (clock_ns == 0) return env_monotonic_ns(env_real());
-    int64_t now = clock_ns;
+    if (http_rig_clock_ns == 0) return env_monotonic_ns(env_real());
+    int64_t now = http_rig_clock_ns;
     pthread_getname_np(pthread_self(), name, sizeof name);
     if (strcmp(name, "http-watch") == 0) clock_watched++;
     return now;
 }
 
-/* So much later, when the watch thread has seen that and done what is due: it looks at its clock
- * twice in each round, and has no rounds without connections. */
-static inline void
-rig_advance(struct rig *rig, int64_t by_ns)
+void
+http_rig_advance(struct http_rig *rig, int64_t by_ns)
 {
     struct http_stats stats = {.connections_now = 1};
-    clock_ns += by_ns;
+    http_rig_clock_ns += by_ns;
     unsigned seen = clock_watched;
     for (int ms = 0; clock_watched - seen < 5 && stats.connections_now > 0; ms++) {
         assert_true(ms < WAIT_S * 1000);
@@ -406,12 +346,12 @@ rig_advance(struct rig *rig, int64_t by_ns)
     }
 }
 
-static inline struct rig *
-rig_new(struct http_options options)
+struct http_rig *
+http_rig_new(struct http_options options)
 {
-    struct rig *rig = calloc(1, sizeof *rig);
+    struct http_rig *rig = calloc(1, sizeof *rig);
     rig->ops = *env_real()->ops;
-    rig->ops.monotonic_ns = rig_clock;
+    rig->ops.monotonic_ns = http_rig_clock;
     rig->own_env.ops = &rig->ops;
     rig->env = &rig->own_env;
     budget_init(&rig->budget, "http", 0, NULL);
@@ -419,12 +359,12 @@ rig_new(struct http_options options)
     pthread_cond_init(&rig->changed, NULL);
     assert_int_equal(pthread_create(&rig->echoer, NULL, run_echoer, rig), 0);
     assert_int_equal(pthread_create(&rig->streamer, NULL, run_streamer, rig), 0);
-    assert_int_equal(rig_start_server(rig, options), OK);
+    assert_int_equal(http_rig_start_server(rig, options), OK);
     return rig;
 }
 
-static inline void
-rig_wait_idle(struct rig *rig)
+void
+http_rig_wait_idle(struct http_rig *rig)
 {
     for (int ms = 0; http_server_busy(rig->server) > 0; ms++) {
         assert_true(ms < WAIT_S * 1000);
@@ -432,10 +372,10 @@ rig_wait_idle(struct rig *rig)
     }
 }
 
-static inline void
-rig_free(struct rig *rig)
+void
+http_rig_free(struct http_rig *rig)
 {
-    rig_wait_idle(rig);
+    http_rig_wait_idle(rig);
     http_server_free(rig->server);
     pthread_mutex_lock(&rig->mutex);
     rig->stopping = true;
@@ -447,32 +387,12 @@ rig_free(struct rig *rig)
     pthread_cond_destroy(&rig->changed);
     assert_int_equal(budget_used(&rig->budget), 0);
     free(rig);
-    clock_ns = 0;
+    http_rig_clock_ns = 0;
 }
 
 /* --- the client ------------------------------------------------------------------------------- */
 
-/* The end of a request line, with the header that HTTP/1.1 requires. */
-#define HTTP_11 " HTTP/1.1\r\nHost: x\r\n"
-
-struct client {
-    int fd;
-    char *bytes; /* read and not consumed yet */
-    size_t size;
-    bool ended;
-    bool reset; /* by an error, not an orderly end */
-};
-
-struct response {
-    int status;
-    char header[4096];
-    char *body;
-    size_t body_size;
-    bool whole; /* the body ended as announced */
-};
-
-/* `receive_bytes` 0: as the kernel likes. `fd` is -1 when nobody listens. */
-static inline struct client
+struct client
 client_connect_to(uint16_t port, int receive_bytes)
 {
     struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
@@ -499,21 +419,21 @@ client_connect_to(uint16_t port, int receive_bytes)
     return client;
 }
 
-static inline struct client
-client_connect_buffered(struct rig *rig, int receive_bytes)
+struct client
+client_connect_buffered(struct http_rig *rig, int receive_bytes)
 {
     return client_connect_to(http_server_port(rig->server), receive_bytes);
 }
 
-static inline struct client
-client_connect(struct rig *rig)
+struct client
+client_connect(struct http_rig *rig)
 {
     struct client client = client_connect_buffered(rig, 0);
     assert_true(client.fd >= 0);
     return client;
 }
 
-static inline void
+void
 client_close(struct client *client)
 {
     if (client->fd >= 0) close(client->fd);
@@ -521,8 +441,7 @@ client_close(struct client *client)
     *client = (struct client){.fd = -1};
 }
 
-/* False when the server has closed. */
-static inline bool
+bool
 client_send_bytes(struct client *client, const void *bytes, size_t size)
 {
     const char *at = bytes;
@@ -535,13 +454,13 @@ client_send_bytes(struct client *client, const void *bytes, size_t size)
     return true;
 }
 
-static inline bool
+bool
 client_send(struct client *client, const char *text)
 {
     return client_send_bytes(client, text, strlen(text));
 }
 
-static inline bool
+bool
 client_read_more(struct client *client)
 {
     assert_true(client->size < CLIENT_BYTES);
@@ -553,15 +472,14 @@ client_read_more(struct client *client)
     return got > 0;
 }
 
-static inline void
+static void
 client_consume(struct client *client, size_t size)
 {
     memmove(client->bytes, client->bytes + size, client->size - size);
     client->size -= size;
 }
 
-/* The value of a header, or NULL; valid until the next call. */
-static inline const char *
+const char *
 response_header(const struct response *response, const char *name)
 {
     static char value[512];
@@ -579,7 +497,7 @@ response_header(const struct response *response, const char *name)
     return NULL;
 }
 
-static inline void
+static void
 body_add(struct response *response, const char *bytes, size_t size)
 {
     response->body = realloc(response->body, response->body_size + size + 1);
@@ -588,7 +506,7 @@ body_add(struct response *response, const char *bytes, size_t size)
     response->body[response->body_size] = '\0';
 }
 
-static inline bool
+bool
 client_have(struct client *client, size_t size)
 {
     while (client->size < size) {
@@ -597,8 +515,7 @@ client_have(struct client *client, size_t size)
     return true;
 }
 
-/* The size of the next line with its end, 0 when there is none. */
-static inline size_t
+size_t
 client_line(struct client *client)
 {
     for (;;) {
@@ -608,7 +525,7 @@ client_line(struct client *client)
     }
 }
 
-static inline void
+static void
 read_chunks(struct client *client, struct response *response)
 {
     for (;;) {
@@ -626,7 +543,7 @@ read_chunks(struct client *client, struct response *response)
     }
 }
 
-static inline void
+static void
 read_counted(struct client *client, struct response *response, size_t size)
 {
     while (size > 0) {
@@ -639,8 +556,7 @@ read_counted(struct client *client, struct response *response, size_t size)
     response->whole = true;
 }
 
-/* `status` 0 when the connection ended before. `head`: no body follows. */
-static inline struct response
+struct response
 client_response(struct client *client, bool head)
 {
     struct response response = {0};
@@ -668,16 +584,15 @@ client_response(struct client *client, bool head)
     return response;
 }
 
-static inline void
+void
 response_free(struct response *response)
 {
     free(response->body);
     *response = (struct response){0};
 }
 
-/* Reads one answer and checks it. */
-static inline void
-expect(struct client *client, int status, const char *body)
+void
+client_expect(struct client *client, int status, const char *body)
 {
     struct response response = client_response(client, false);
     assert_int_equal(response.status, status);
@@ -685,35 +600,27 @@ expect(struct client *client, int status, const char *body)
     response_free(&response);
 }
 
-static inline void
-expect_end(struct client *client)
+void
+client_expect_end(struct client *client)
 {
     while (client_read_more(client)) {
     }
     assert_true(client->ended);
 }
 
-static inline void
-expect_works(struct rig *rig)
+void
+http_rig_expect_works(struct http_rig *rig)
 {
     struct client client = client_connect(rig);
     client_send(&client, "GET /text" HTTP_11 "\r\n");
-    expect(&client, 200, "hello");
+    client_expect(&client, 200, "hello");
     client_close(&client);
 }
 
-static inline struct http_stats
-stats_of(struct rig *rig)
+struct http_stats
+http_rig_stats(struct http_rig *rig)
 {
     struct http_stats stats;
     http_server_stats(rig->server, &stats);
     return stats;
 }
-
-static inline int64_t
-now_ns(struct rig *rig)
-{
-    return env_monotonic_ns(rig->env);
-}
-
-#endif

@@ -1,34 +1,5 @@
-/*
- * http_player_testing.h - a server that plays what it is told, one answer a connection. For tests
- * of clients.
- */
-#ifndef NET_HTTP_PLAYER_TESTING_H
-#define NET_HTTP_PLAYER_TESTING_H
-
-#include <arpa/inet.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-enum { ANSWERS_MAX = 8, SEEN_BYTES = 8192 };
-
-struct player {
-    int listener;
-    char url[64];
-    pthread_t thread;
-    const char *answers[ANSWERS_MAX]; /* NULL: closes at once; "": says nothing at all */
-    size_t sizes[ANSWERS_MAX];
-    unsigned count;
-    atomic_bool over;
-    atomic_bool holds;     /* connections stay open after an answer, until the client closes them */
-    char seen[SEEN_BYTES]; /* of the last request */
-};
+/* http_player.c - see http_player.h. */
+#include "lib/http_player.h"
 
 static bool
 wait_readable(const struct player *p, int fd)
@@ -80,8 +51,7 @@ play(void *context)
     return NULL;
 }
 
-/* `sizes`: of answers that hold NULs; NULL: they are texts. */
-static void
+void
 player_start_sized(struct player *p, unsigned count, const char *const *answers,
                    const size_t *sizes)
 {
@@ -102,18 +72,16 @@ player_start_sized(struct player *p, unsigned count, const char *const *answers,
     assert_int_equal(pthread_create(&p->thread, NULL, play, p), 0);
 }
 
-static inline void
+void
 player_start(struct player *p, unsigned count, const char *const *answers)
 {
     player_start_sized(p, count, answers, NULL);
 }
 
-static void
+void
 player_stop(struct player *p)
 {
     atomic_store(&p->over, true);
     pthread_join(p->thread, NULL);
     close(p->listener);
 }
-
-#endif

@@ -1,355 +1,47 @@
-/*
- * api_testing.h - for tests of the routes without sockets, threads or a process: the HTTP server's
- * side of a request in memory, an answerer and an owner that do as they are told, and the real
- * store on a simulated machine. Jobs run one after the other when the test says so. For tests only.
- *
- * It defines what net/http_server.h declares, so that of net/ nothing is linked.
- */
-#ifndef API_API_TESTING_H
-#define API_API_TESTING_H
-
-#include <strings.h>
-
-#include "api/internal.h"
-#include "base/hex.h"
-#include "lib/tsdb_machine.h"
-#include "wire/snappy.h"
-
-enum { PAIRS_MAX = 80, PAIR_TEXT_BYTES = 4096, ANSWER_TEXT_BYTES = 1 << 20 };
-
-/* --- requests and answers --------------------------------------------------------------------- */
-
-struct text_pair {
-    const char *name, *value;
-};
-
-struct http_request {
-    enum http_method method;
-    char path[PAIR_TEXT_BYTES], sent_path[PAIR_TEXT_BYTES], header_text[PAIR_TEXT_BYTES];
-    struct text_pair headers[PAIRS_MAX], arguments[PAIRS_MAX];
-    unsigned header_count, argument_count;
-    struct bytes body;
-    int64_t began_ns;
-    bool gone;
-    /* The answer. */
-    unsigned status; /* 0: none yet */
-    bool stream, ended, complete;
-    char content_type[128], answer_headers[1024]; /* "Name: value\n" each */
-    struct buf text;
-};
-
-/* Cuts `text` in place: name, `between`, value, one of `ends`, and so on. */
-static inline unsigned
-pairs_cut(char *text, const char *between, char end, struct text_pair *pairs)
-{
-    unsigned count = 0;
-    while (text != NULL && *text != '\0') {
-        char *next = strchr(text, end), *value = strstr(text, between);
-        if (next != NULL) *next++ = '\0';
-        assert_true(count < PAIRS_MAX);
-        if (value != NULL && next != NULL && value >= next) value = NULL;
-        if (value != NULL) *value = '\0';
-        pairs[count++] = (struct text_pair){text, value == NULL ? "" : value + strlen(between)};
-        text = next;
-    }
-    return count;
-}
-
-/* As the server: a path with escaped slashes is kept as it was sent. */
-static inline void
-path_unescape(struct http_request *r)
-{
-    if (strcasestr(r->path, "%2f") == NULL) return;
-    memcpy(r->sent_path, r->path, sizeof r->sent_path);
-    char *to = r->path;
-    for (const char *at = r->sent_path; *at != '\0';) {
-        uint8_t c;
-        at += percent_step((const uint8_t *)at, strlen(at), &c);
-        *to++ = (char)c;
-    }
-    *to = '\0';
-}
-
-/* `target` has its arguments decoded, and its path, unless slashes are escaped; `headers` is "Name:
- * value\nName: value". */
-static inline void
-request_init(struct http_request *r, enum http_method method, const char *target,
-             const char *headers, struct bytes body)
-{
-    memset(r, 0, sizeof *r);
-    r->method = method;
-    r->body = body;
-    snprintf(r->path, sizeof r->path, "%s", target);
-    snprintf(r->header_text, sizeof r->header_text, "%s", headers == NULL ? "" : headers);
-    r->header_count = pairs_cut(r->header_text, ": ", '\n', r->headers);
-    char *query = strchr(r->path, '?');
-    if (query != NULL) *query++ = '\0';
-    path_unescape(r);
-    r->argument_count = pairs_cut(query, "=", '&', r->arguments);
-    buf_init(&r->text, NULL, ANSWER_TEXT_BYTES);
-}
-
-/* A target has its arguments decoded: whoever wants one that is wrong says "%zz" in its place. */
-const char *
-http_query_wrong(const struct http_request *r)
-{
-    for (unsigned i = 0; i < r->argument_count; i++) {
-        const struct text_pair *argument = &r->arguments[i];
-        if (strstr(argument->name, "%zz") != NULL || strstr(argument->value, "%zz") != NULL) {
-            return "invalid URL escape \"%zz\"";
-        }
-    }
-    return NULL;
-}
-
-static inline const char *
-answer_text(struct http_request *r)
-{
-    buf_put_u8(&r->text, '\0');
-    must(buf_error(&r->text));
-    r->text.size--;
-    return (const char *)r->text.at;
-}
-
-enum http_method
-http_method(const struct http_request *request)
-{
-    return request->method;
-}
-
-const char *
-http_path(const struct http_request *request)
-{
-    return request->path;
-}
-
-const char *
-http_path_sent(const struct http_request *request)
-{
-    return request->sent_path[0] == '\0' ? NULL : request->sent_path;
-}
-
-unsigned
-http_header_count(const struct http_request *r, const char *name)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < r->header_count; i++) {
-        count += strcasecmp(r->headers[i].name, name) == 0;
-    }
-    return count;
-}
-
-const char *
-http_header(const struct http_request *r, const char *name)
-{
-    for (unsigned i = 0; i < r->header_count; i++) {
-        if (strcasecmp(r->headers[i].name, name) == 0) return r->headers[i].value;
-    }
-    return NULL;
-}
-
-const char *
-http_argument_next(const struct http_request *r, const char *name, uint32_t *at)
-{
-    while (*at < r->argument_count) {
-        uint32_t i = (*at)++;
-        if (strcmp(r->arguments[i].name, name) == 0) return r->arguments[i].value;
-    }
-    return NULL;
-}
-
-const char *
-http_argument(const struct http_request *request, const char *name)
-{
-    uint32_t at = 0;
-    return http_argument_next(request, name, &at);
-}
-
-struct bytes
-http_body(const struct http_request *request)
-{
-    return request->body;
-}
-
-void
-http_body_release(struct http_request *request)
-{
-    request->body = (struct bytes){NULL, 0};
-}
-
-int64_t
-http_began_ns(const struct http_request *request)
-{
-    return request->began_ns;
-}
-
-const char *
-http_peer(const struct http_request *request)
-{
-    (void)request;
-    return "192.0.2.1:5000";
-}
-
-bool
-http_gone(const struct http_request *request)
-{
-    return request->gone;
-}
-
-void
-http_answer_also(struct http_request *r, const char *name, const char *value)
-{
-    size_t used = strlen(r->answer_headers);
-    assert_int_equal(r->status, 0);
-    snprintf(r->answer_headers + used, sizeof r->answer_headers - used, "%s: %s\n", name, value);
-}
-
-static inline void
-answer_take(struct http_request *r, const struct http_answer *answer)
-{
-    assert_int_equal(r->status, 0); /* each is answered once */
-    r->status = answer->status;
-    if (answer->content_type != NULL) {
-        snprintf(r->content_type, sizeof r->content_type, "%s", answer->content_type);
-    }
-    for (unsigned i = 0; i < 8 && answer->headers[i].name != NULL; i++) {
-        size_t used = strlen(r->answer_headers);
-        snprintf(r->answer_headers + used, sizeof r->answer_headers - used, "%s: %s\n",
-                 answer->headers[i].name, answer->headers[i].value);
-    }
-}
-
-void
-http_reply(struct http_request *r, const struct http_answer *answer)
-{
-    answer_take(r, answer);
-    buf_put_bytes(&r->text, answer->body);
-}
-
-void
-http_reply_text(struct http_request *r, unsigned status, const char *format, ...)
-{
-    char text[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    struct http_answer answer = {
-        .status = status, .content_type = "text/plain; charset=utf-8", .body = bytes_of_text(text)};
-    http_reply(r, &answer);
-}
-
-enum err
-http_stream_begin(struct http_request *r, const struct http_answer *answer, uint64_t content_length,
-                  struct why *why)
-{
-    (void)content_length, (void)why;
-    answer_take(r, answer);
-    r->stream = true;
-    return OK;
-}
-
-enum err
-http_stream_write(struct http_request *r, struct bytes piece, struct why *why)
-{
-    assert_true(r->stream && !r->ended);
-    if (r->gone) return why_set(why, ERR_CANCELED, "the client closed the connection");
-    buf_put_bytes(&r->text, piece);
-    return OK;
-}
-
-void
-http_stream_end(struct http_request *r, bool complete)
-{
-    assert_true(r->stream && !r->ended);
-    r->ended = true;
-    r->complete = complete;
-}
-
-void
-http_stream_limit(struct http_request *request, int64_t deadline_ns,
-                  const _Atomic uint32_t *others_waiting)
-{
-    (void)request, (void)deadline_ns, (void)others_waiting;
-}
-
-void
-http_server_stats(struct http_server *server, struct http_stats *ret_stats)
-{
-    (void)server;
-    *ret_stats = (struct http_stats){.connections_now = 3, .requests_by_class = {[5] = 7}};
-}
+/* api_rig.c - see api_rig.h. */
+#include "lib/api_rig.h"
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-struct api_rig {
-    struct machine m;
-    struct env_ops ops;
-    struct api *api;
-    struct api_options options;
-    struct api_limits limits;
-    /* The double of the store's answerer: it has `names`, or fails. */
-    struct answerer answerer;
-    struct view view;
-    struct series_set set;
-    enum err open_error, ask_error, sample_error;
-    const char *warning;    /* of samples and of look-ups */
-    unsigned names;         /* "name000".. */
-    const char *metric;     /* the only one, instead of those */
-    unsigned series, given; /* of the set at hand */
-    struct query_request asked;
-    char asked_name[64];
-    /* The owner. */
-    enum err owner_error; /* of whatever it is asked */
-    const char *owner_why;
-    bool takes_nothing; /* no write */
-    bool has_sources;
-    const char *held; /* why writes wait */
-    struct destination_wish wish;
-    char wished[64];
-    enum tsdb_merge_mode merged;
-    unsigned flushes_wanted;
-};
-
-static inline struct api_rig *
-rig_of_answerer(struct answerer *answerer)
+struct api_rig *
+api_rig_of_answerer(struct answerer *answerer)
 {
     return (struct api_rig *)((char *)answerer - offsetof(struct api_rig, answerer));
 }
 
-static inline struct api_rig *
-rig_of_view(struct view *view)
+static struct api_rig *
+api_rig_of_view(struct view *view)
 {
     return (struct api_rig *)((char *)view - offsetof(struct api_rig, view));
 }
 
-static inline struct api_rig *
-rig_of_set(struct series_set *set)
+static struct api_rig *
+api_rig_of_set(struct series_set *set)
 {
     return (struct api_rig *)((char *)set - offsetof(struct api_rig, set));
 }
 
-static inline enum err
+static enum err
 double_result(enum err e, struct why *why)
 {
     return e ? why_set(why, e, "the double says %s", err_word(e)) : OK;
 }
 
-static inline enum err
+enum err
 double_open(struct answerer *answerer, struct query_control *control, struct view **ret,
             struct why *why)
 {
-    struct api_rig *rig = rig_of_answerer(answerer);
+    struct api_rig *rig = api_rig_of_answerer(answerer);
     (void)control;
     if (rig->open_error == OK) *ret = &rig->view;
     return double_result(rig->open_error, why);
 }
 
-static inline enum err
+static enum err
 double_texts(struct view *view, const struct query_request *request, const struct text_sink *to,
              struct why *why)
 {
-    struct api_rig *rig = rig_of_view(view);
+    struct api_rig *rig = api_rig_of_view(view);
     rig->asked = *request;
     for (unsigned i = 0; i < rig->names; i++) {
         char name[32];
@@ -365,18 +57,18 @@ double_texts(struct view *view, const struct query_request *request, const struc
     return double_result(rig->ask_error, why);
 }
 
-static inline enum err
+static enum err
 double_values(struct view *view, const struct query_request *request, struct bytes name,
               const struct text_sink *to, struct why *why)
 {
-    struct api_rig *rig = rig_of_view(view);
+    struct api_rig *rig = api_rig_of_view(view);
     snprintf(rig->asked_name, sizeof rig->asked_name, "%.*s", (int)name.size,
              (const char *)name.at);
     return double_texts(view, request, to, why);
 }
 
 /* Labels of one series: {__name__="up"}, as they are stored. */
-static inline struct bytes
+static struct bytes
 double_labels(struct buf *to)
 {
     buf_clear(to);
@@ -384,11 +76,11 @@ double_labels(struct buf *to)
     return buf_bytes(to);
 }
 
-static inline enum err
+static enum err
 double_series(struct view *view, const struct query_request *request, const struct text_sink *to,
               struct why *why)
 {
-    struct api_rig *rig = rig_of_view(view);
+    struct api_rig *rig = api_rig_of_view(view);
     uint8_t room[100];
     struct buf labels = {.at = room, .capacity = sizeof room, .limit = sizeof room};
     rig->asked = *request;
@@ -396,12 +88,12 @@ double_series(struct view *view, const struct query_request *request, const stru
     return e ? e : double_result(rig->ask_error, why);
 }
 
-static inline enum err
+static enum err
 double_metadata(struct view *view, const struct query_request *request, struct bytes family,
                 enum err (*each)(void *context, const struct metadata *metadata), void *context,
                 struct why *why)
 {
-    struct api_rig *rig = rig_of_view(view);
+    struct api_rig *rig = api_rig_of_view(view);
     static const char *const families[] = {"a_total", "b_total"};
     rig->asked = *request;
     for (unsigned i = 0; i < 2; i++) {
@@ -414,11 +106,11 @@ double_metadata(struct view *view, const struct query_request *request, struct b
 }
 
 /* Two of a series, one of another. */
-static inline enum err
+static enum err
 double_exemplars(struct view *view, const struct query_request *request,
                  const struct exemplar_sink *to, struct why *why)
 {
-    struct api_rig *rig = rig_of_view(view);
+    struct api_rig *rig = api_rig_of_view(view);
     rig->asked = *request;
     for (int i = 0; i < 3; i++) {
         uint8_t room[2][100];
@@ -437,24 +129,24 @@ double_exemplars(struct view *view, const struct query_request *request,
     return double_result(rig->ask_error, why);
 }
 
-static inline enum err
+static enum err
 double_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     static uint8_t room[100];
     struct buf labels = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    struct api_rig *rig = rig_of_set(set);
+    struct api_rig *rig = api_rig_of_set(set);
     (void)why;
     rig->given = 0;
     *ret_labels = rig->series++ == 0 ? double_labels(&labels) : (struct bytes){NULL, 0};
     return OK;
 }
 
-static inline enum err
+static enum err
 double_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
 {
     static const int64_t times[] = {1000, 2000};
     static const uint64_t bits[] = {0, 0x3ff0000000000000};
-    struct api_rig *rig = rig_of_set(set);
+    struct api_rig *rig = api_rig_of_set(set);
     *ret = (struct sample_batch){.kind = SAMPLE_FLOAT, .times_ms = times, .value_bits = bits};
     if (rig->given++ == 0)
         ret->count = 2;
@@ -463,31 +155,31 @@ double_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
     return OK;
 }
 
-static inline const char *
+static const char *
 double_warning(struct series_set *set, uint32_t index)
 {
-    const struct api_rig *rig = rig_of_set(set);
+    const struct api_rig *rig = api_rig_of_set(set);
     return index == 0 && rig->asked.partial ? rig->warning : NULL;
 }
 
-static inline void
+static void
 double_set_free(struct series_set *set)
 {
     (void)set;
 }
 
-static inline enum err
+static enum err
 double_select(struct view *view, const struct query_request *request, struct series_set **ret,
               struct why *why)
 {
-    struct api_rig *rig = rig_of_view(view);
+    struct api_rig *rig = api_rig_of_view(view);
     rig->asked = *request;
     rig->series = 0;
     *ret = &rig->set;
     return double_result(rig->ask_error, why);
 }
 
-static inline void
+static void
 double_view_free(struct view *view)
 {
     (void)view;
@@ -506,20 +198,20 @@ static const struct view_ops view_double = {
 static const struct series_set_ops set_double = {
     .next = double_next, .batch = double_batch, .warning = double_warning, .free = double_set_free};
 
-static inline enum err
+static enum err
 owner_result(struct api_rig *rig, struct why *why)
 {
     if (rig->owner_error == OK || rig->owner_why == NULL) return rig->owner_error;
     return why_set(why, rig->owner_error, "%s", rig->owner_why);
 }
 
-static inline enum err
+static enum err
 owner_flush_now(void *context, struct why *why)
 {
     return owner_result(context, why);
 }
 
-static inline enum err
+static enum err
 owner_merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
 {
     struct api_rig *rig = context;
@@ -527,13 +219,13 @@ owner_merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
     return owner_result(rig, why);
 }
 
-static inline struct reload_state
+static struct reload_state
 owner_reload_state(void *context)
 {
     return (struct reload_state){((struct api_rig *)context)->owner_error == OK, SIM_BEGIN};
 }
 
-static inline void
+static void
 owner_flags(void *context, void (*each)(void *to, const char *name, const char *value), void *to)
 {
     (void)context;
@@ -542,14 +234,14 @@ owner_flags(void *context, void (*each)(void *to, const char *name, const char *
     each(to, "retention.size", "500GB");
 }
 
-static inline void
+static void
 owner_config(void *context, struct buf *to)
 {
     (void)context;
     buf_put_text(to, "tenancy:\n  enabled: true\n");
 }
 
-static inline void
+static void
 owner_destinations(void *context, struct json *to)
 {
     (void)context;
@@ -558,7 +250,7 @@ owner_destinations(void *context, struct json *to)
     json_array_close(to);
 }
 
-static inline enum err
+static enum err
 owner_remembered(void *context, struct budget *memory, struct json *to, struct why *why)
 {
     (void)memory;
@@ -567,7 +259,7 @@ owner_remembered(void *context, struct budget *memory, struct json *to, struct w
     return e;
 }
 
-static inline enum err
+static enum err
 owner_tell(void *context, struct bytes name, const struct destination_wish *wish, struct why *why)
 {
     struct api_rig *rig = context;
@@ -576,25 +268,25 @@ owner_tell(void *context, struct bytes name, const struct destination_wish *wish
     return owner_result(rig, why);
 }
 
-static inline const char *
+static const char *
 owner_holds(void *context)
 {
     return ((struct api_rig *)context)->held;
 }
 
-static inline bool
+static bool
 owner_takes(void *context)
 {
     return !((struct api_rig *)context)->takes_nothing;
 }
 
-static inline bool
+static bool
 owner_reads(void *context)
 {
     return ((struct api_rig *)context)->has_sources;
 }
 
-static inline void
+static void
 owner_shows_sources(void *context, struct json *to)
 {
     (void)context;
@@ -602,19 +294,19 @@ owner_shows_sources(void *context, struct json *to)
     json_array_close(to);
 }
 
-static inline void
+static void
 owner_wants_flush(void *context)
 {
     ((struct api_rig *)context)->flushes_wanted++;
 }
 
-static inline void
+static void
 owner_wants_commit(void *context)
 {
     (void)context; /* rig_run() commits in any case */
 }
 
-static inline int
+static int
 no_thread_start(struct env *env, const char *name, void (*run)(void *argument), void *argument,
                 struct env_thread **ret_thread)
 {
@@ -623,15 +315,14 @@ no_thread_start(struct env *env, const char *name, void (*run)(void *argument), 
     return 0;
 }
 
-static inline void
+static void
 no_thread_join(struct env *env, struct env_thread *thread)
 {
     (void)env, (void)thread;
 }
 
-/* The store is open; rig_start() follows, when the options are as the test wants them. */
-static inline struct api_rig *
-rig_new(void)
+struct api_rig *
+api_rig_new(void)
 {
     struct api_rig *rig = calloc(1, sizeof *rig);
     assert_non_null(rig);
@@ -691,16 +382,16 @@ rig_new(void)
     return rig;
 }
 
-static inline struct api_rig *
-rig_start(struct api_rig *rig)
+struct api_rig *
+api_rig_start(struct api_rig *rig)
 {
     struct why why;
     must(api_new(&rig->options, &rig->limits, &rig->api, &why));
     return rig;
 }
 
-static inline void
-rig_free(struct api_rig *rig)
+void
+api_rig_free(struct api_rig *rig)
 {
     api_free(rig->api);
     machine_fini(&rig->m);
@@ -709,9 +400,8 @@ rig_free(struct api_rig *rig)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* Hands it to its route, as the server does; false: there is none, or not for this method. */
-static inline bool
-rig_hand(struct api_rig *rig, struct http_request *request)
+bool
+api_rig_hand(struct api_rig *rig, struct http_request *request)
 {
     size_t count;
     const struct http_route *routes = api_routes(rig->api, &count);
@@ -730,9 +420,8 @@ rig_hand(struct api_rig *rig, struct http_request *request)
     return false;
 }
 
-/* Until nothing is left to do: each queue's jobs, and commits. */
-static inline void
-rig_run(struct api_rig *rig)
+void
+api_rig_run(struct api_rig *rig)
 {
     bool busy = true;
     while (busy) {
@@ -748,21 +437,21 @@ rig_run(struct api_rig *rig)
     }
 }
 
-static inline void
-rig_ask(struct api_rig *rig, struct http_request *request, enum http_method method,
-        const char *target, const char *headers, struct bytes body)
+void
+api_rig_ask(struct api_rig *rig, struct http_request *request, enum http_method method,
+            const char *target, const char *headers, struct bytes body)
 {
-    request_init(request, method, target, headers, body);
-    assert_true(rig_hand(rig, request));
-    rig_run(rig);
+    http_double_init(request, method, target, headers, body);
+    assert_true(api_rig_hand(rig, request));
+    api_rig_run(rig);
     assert_int_not_equal(request->status, 0);
     assert_true(!request->stream || request->ended);
 }
 
 /* --- messages, packed; free() them ------------------------------------------------------------ */
 
-static inline struct bytes
-packed(const struct buf *message)
+struct bytes
+api_packed(const struct buf *message)
 {
     struct buf to;
     buf_init(&to, NULL, 1 << 26);
@@ -770,8 +459,7 @@ packed(const struct buf *message)
     return buf_bytes(&to);
 }
 
-/* A write of up{a="b"} with two samples and an exemplar with these labels. */
-static inline struct bytes
+struct bytes
 write_message_with(enum rw_version version, int64_t t_ms, double value, const char *exemplar_labels)
 {
     struct rq rq;
@@ -787,20 +475,19 @@ write_message_with(enum rw_version version, int64_t t_ms, double value, const ch
     buf_init(&message, NULL, 1 << 26);
     if (version == RW_V2) buf_put_bytes(&message, buf_bytes(&rq.symbols));
     buf_put_bytes(&message, buf_bytes(&rq.out));
-    struct bytes done = packed(&message);
+    struct bytes done = api_packed(&message);
     buf_fini(&message);
     rq_fini(&rq);
     return done;
 }
 
-static inline struct bytes
+struct bytes
 write_message(enum rw_version version, int64_t t_ms, double value)
 {
     return write_message_with(version, t_ms, value, "trace=1");
 }
 
-/* A remote read of one selector; `pattern` NULL: without matchers. */
-static inline struct bytes
+struct bytes
 read_message(bool streamed, unsigned matcher_type, const char *pattern)
 {
     struct buf matcher, query, message;
@@ -817,11 +504,9 @@ read_message(bool streamed, unsigned matcher_type, const char *pattern)
     }
     rq_field(&message, 1, buf_bytes(&query));
     if (streamed) rq_number(&message, 2, 1);
-    struct bytes done = packed(&message);
+    struct bytes done = api_packed(&message);
     buf_fini(&matcher);
     buf_fini(&query);
     buf_fini(&message);
     return done;
 }
-
-#endif
