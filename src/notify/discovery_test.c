@@ -1,7 +1,7 @@
 /* Members that files, servers and name servers list: they come and go, and stay when a look fails.
  */
+#include "lib/notify_script.h"
 #include "lib/test.h"
-#include "notify/notify_script_testing.h"
 
 #define FILE_A   "mkdir d | put d/a.yml - targets: [a:1]\n"
 #define READ_A   "am | files d/a.yml | start | run 0 => 0s members a:1\n"
@@ -17,7 +17,7 @@
 
 UNIT_TEST(test_members_beyond_their_number_are_left_out_and_logged_once)
 {
-    play("mkdir d");
+    script_play("mkdir d");
     for (int f = 0; f < 3; f++) {
         char path[16], *text = malloc(64 << 10);
         size_t size = (size_t)sprintf(text, "- targets: [");
@@ -26,12 +26,13 @@ UNIT_TEST(test_members_beyond_their_number_are_left_out_and_logged_once)
         }
         sprintf(text + size, "]\n");
         snprintf(path, sizeof path, "d/%d.yml", f);
-        put_file(path, text);
+        notify_put_file(path, text);
         free(text);
     }
-    play("log too many | am | files d/*.yml | start | run 0 => 0s warn 'too many "
-         "members of an Alertmanager, ignoring the rest' members=1000 left_out=200; members 1000");
-    play("run 120"); /* the files are read again */
+    script_play(
+        "log too many | am | files d/*.yml | start | run 0 => 0s warn 'too many "
+        "members of an Alertmanager, ignoring the rest' members=1000 left_out=200; members 1000");
+    script_play("run 120"); /* the files are read again */
 }
 
 static const struct CMUnitTest tests[] = {

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/mem_testing.h"
-#include "base/script_testing.h"
+#include "lib/failing_memory.h"
+#include "lib/script.h"
 #include "lib/test.h"
 #include "notify/dns.h"
 
@@ -155,8 +155,8 @@ start_server(void)
 
 /* --- questions -------------------------------------------------------------------------------- */
 
-static int
-setup(void **state)
+int
+script_setup(void **state)
 {
     (void)state;
     setenv("LOCALDOMAIN", "one.test two.test", 1);
@@ -167,14 +167,14 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
+int
+script_teardown(void **state)
 {
     (void)state;
     dns_free(dns);
     dns = NULL;
     assert_int_equal(budget_used(&budget), 0);
-    forget_texts();
+    script_forget();
     close(zone.udp);
     close(zone.tcp);
     return 0;
@@ -221,7 +221,7 @@ look_up(char *rest)
     static const char *const types[] = {"SRV", "A", "AAAA", "MX", "NS"};
     static char text[1 << 16];
     unsigned type = 0;
-    const char *wanted = word(&rest);
+    const char *wanted = script_word(&rest);
     while (strcmp(types[type], wanted) != 0) {
         type++;
     }
@@ -234,21 +234,21 @@ look_up(char *rest)
         at += sprintf(at, "%s%s:%u", i > 0 ? " " : "", answer.records[i].target,
                       answer.records[i].port);
     }
-    print_text(text);
+    script_print(text);
 }
 
-static void
-do_command(const char *name, char *rest)
+void
+script_command(const char *name, char *rest)
 {
-    if (is(name, "zone")) zone.knows = word(&rest);
-    if (is(name, "zone")) zone.records = rest;
-    if (is(name, "fails")) zone.fails = rest;
-    if (is(name, "truncates")) zone.truncates = true;
-    if (is(name, "closes")) close(zone.udp);
-    if (is(name, "closes")) zone.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (is(name, "ask")) look_up(rest);
-    if (is(name, "asked")) print_text(zone.asked);
-    if (is(name, "asked")) zone.asked[0] = '\0';
+    if (script_is(name, "zone")) zone.knows = script_word(&rest);
+    if (script_is(name, "zone")) zone.records = rest;
+    if (script_is(name, "fails")) zone.fails = rest;
+    if (script_is(name, "truncates")) zone.truncates = true;
+    if (script_is(name, "closes")) close(zone.udp);
+    if (script_is(name, "closes")) zone.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (script_is(name, "ask")) look_up(rest);
+    if (script_is(name, "asked")) script_print(zone.asked);
+    if (script_is(name, "asked")) zone.asked[0] = '\0';
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* When a member is asked, how much at a time, and what is given up. */
+#include "lib/notify_script.h"
 #include "lib/test.h"
-#include "notify/notify_script_testing.h"
 
 enum { ALERTS = 1000, BATCH = 256 };
 
@@ -11,7 +11,7 @@ static unsigned requests;
 
 /* Refuses requests with a bad alert. */
 static void
-refuse_bad(struct rig *r, struct fake_call *call)
+refuse_bad(struct notify_rig *r, struct fake_call *call)
 {
     static char text[1 << 16];
     (void)r;
@@ -26,18 +26,18 @@ refuse_bad(struct rig *r, struct fake_call *call)
 static const struct member *
 send_all(unsigned count)
 {
-    play("am | start | run 0 | am a | hash 2 | start");
+    script_play("am | start | run 0 | am a | hash 2 | start");
     requests = 0;
-    rig.serve = refuse_bad;
+    notify_rig.serve = refuse_bad;
     for (unsigned i = 0; i < count; i++) {
         char name[16];
         sprintf(name, "n%u", i);
-        rig_fire(&rig, name, 1, 0);
+        notify_rig_fire(&notify_rig, name, 1, 0);
     }
-    while (!notifier_is_idle(rig.notifier)) {
-        rig_run(&rig, 1000);
+    while (!notifier_is_idle(notify_rig.notifier)) {
+        notify_rig_run(&notify_rig, 1000);
     }
-    return rig.notifier->plan->items[0]->members.items[0];
+    return notify_rig.notifier->plan->items[0]->members.items[0];
 }
 
 UNIT_TEST(test_one_invalid_alert_is_found_and_dropped_alone)
@@ -54,11 +54,11 @@ UNIT_TEST(test_one_invalid_alert_is_found_and_dropped_alone)
 
 UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers)
 {
-    int64_t began_ns = env_monotonic_ns(rig.env);
+    int64_t began_ns = env_monotonic_ns(notify_rig.env);
     memset(is_bad, true, sizeof is_bad);
     assert_int_equal(send_all(ALERTS)->dropped, ALERTS);
     assert_true(requests < ALERTS + 20);
-    int64_t took_ns = env_monotonic_ns(rig.env) - began_ns;
+    int64_t took_ns = env_monotonic_ns(notify_rig.env) - began_ns;
     assert_true(took_ns > (ALERTS - 100) * MEMBER_REFUSED_PAUSE_MS * NS_PER_MS);
     for (int i = 0; i < ALERTS; i++) {
         is_bad[i] = i % 50 == 0;
@@ -69,13 +69,13 @@ UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the
 
 UNIT_TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others)
 {
-    play("am a | start | answer a 400");
+    script_play("am a | start | answer a 400");
     for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
-        playf("fire Bad:%u | run 0 => 0s a Bad:%u", i, i);
+        script_playf("fire Bad:%u | run 0 => 0s a Bad:%u", i, i);
     }
-    play("answer a 200 | fire Good:1 | run 0.1 => 0.1s a Good:1");
-    play("answer a 400 | fire Bad:1 | run 0 => 0.1s a Bad:1");
-    play("answer a 200 | fire Good:2 | run 0 => 0.1s a Good:2");
+    script_play("answer a 200 | fire Good:1 | run 0.1 => 0.1s a Good:1");
+    script_play("answer a 400 | fire Bad:1 | run 0 => 0.1s a Bad:1");
+    script_play("answer a 200 | fire Good:2 | run 0 => 0.1s a Good:2");
 }
 
 static const struct CMUnitTest tests[] = {

@@ -1,5 +1,5 @@
 /* A reload changes the configuration of a notifier and keeps its queues and pauses. */
-#include "notify/notify_script_testing.h"
+#include "lib/notify_script.h"
 
 #define FAILS \
     "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 error=''"
@@ -11,13 +11,13 @@ test_any_number_of_reloads_may_come_before_the_next_step_and_some_change_nothing
     enum { RELOADS = 40 };
     (void)state;
     for (unsigned i = 0; i <= RELOADS; i++) {
-        playf("am a | hash %u | start", 10 + i);
-        playf("am a | hash %u | start", 10 + i); /* nothing new */
+        script_playf("am a | hash %u | start", 10 + i);
+        script_playf("am a | hash %u | start", 10 + i); /* nothing new */
     }
-    assert_int_equal(rig.notifier->retired_count, RELOADS);
-    assert_in_range(rig.notifier->retired_capacity, RELOADS, UINT32_MAX);
-    play("run 0");
-    assert_int_equal(rig.notifier->retired_count, 0);
+    assert_int_equal(notify_rig.notifier->retired_count, RELOADS);
+    assert_in_range(notify_rig.notifier->retired_capacity, RELOADS, UINT32_MAX);
+    script_play("run 0");
+    assert_int_equal(notify_rig.notifier->retired_count, 0);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -1,6 +1,6 @@
 /* A notifier as a whole: requests to members, their answers, the API and the log. */
+#include "lib/notify_script.h"
 #include "lib/test.h"
-#include "notify/notify_script_testing.h"
 
 #define REFUSED(hash, status, answer, reason)                                               \
     "am a | hash " hash " | start | answer a " status " | " answer " | fire Down:1 | run 0" \
@@ -24,24 +24,24 @@ test_statuses_decide_whether_alerts_are_sent_again_or_dropped(void **state)
     static const unsigned again[] = {301, 401, 403, 404, 408, 425, 429, 500, 503};
     static const unsigned never[] = {400, 409, 413, 422};
     (void)state;
-    play("am a | start");
+    script_play("am a | start");
     for (unsigned i = 0; i < COUNT_OF(again); i++) {
-        playf("answer a %u | fire Down:1 | run 0 | idle => %us a Down:1; busy", again[i], i);
-        playf("answer a 200 | run 1 | idle => %us a Down:1; idle", i + 1);
+        script_playf("answer a %u | fire Down:1 | run 0 | idle => %us a Down:1; busy", again[i], i);
+        script_playf("answer a 200 | run 1 | idle => %us a Down:1; idle", i + 1);
     }
     for (unsigned i = 0; i < COUNT_OF(never); i++) {
-        playf("answer a %u | fire Down:1 | run 0 | idle => 9s a Down:1; idle", never[i]);
-        playf("metrics dropped_total{ => dropped_total{alertmanager='a'} %u", i + 1);
+        script_playf("answer a %u | fire Down:1 | run 0 | idle => 9s a Down:1; idle", never[i]);
+        script_playf("metrics dropped_total{ => dropped_total{alertmanager='a'} %u", i + 1);
     }
 }
 
 UNIT_TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log)
 {
-    play("am a | start");
+    script_play("am a | start");
     uint64_t warnings = log_count(LOG_WARN), back = log_count(LOG_INFO);
     for (unsigned i = 0; i < 40; i += 4) {
-        playf("answer a 500 | fire Down:1 | run 2 => %us a Down:1; %us a Down:1", i, i + 1);
-        playf("answer a 200 | run 2 | idle => %us a Down:1; idle", i + 3);
+        script_playf("answer a 500 | fire Down:1 | run 2 => %us a Down:1; %us a Down:1", i, i + 1);
+        script_playf("answer a 200 | run 2 | idle => %us a Down:1; idle", i + 3);
     }
     assert_in_range(log_count(LOG_WARN) - warnings, 3, 5);
     assert_int_equal(log_count(LOG_INFO) - back, log_count(LOG_WARN) - warnings);
@@ -51,14 +51,14 @@ UNIT_TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log)
 static bool
 live(void)
 {
-    if (rig_new(&rig)) return false;
-    do_line("am a b | relabel alerts replace alertname (.*) x $1 | external region eu");
-    do_line("relabel targets replace __address__ (.*) y $1 | files d/*.yml | names | list");
-    do_line("list_token | start");
-    if (rig.why.text[0] != '\0') return false;
-    do_line("fire Down:1 Up:1 | run 2");
+    if (notify_rig_new(&notify_rig)) return false;
+    script_do("am a b | relabel alerts replace alertname (.*) x $1 | external region eu");
+    script_do("relabel targets replace __address__ (.*) y $1 | files d/*.yml | names | list");
+    script_do("list_token | start");
+    if (notify_rig.why.text[0] != '\0') return false;
+    script_do("fire Down:1 Up:1 | run 2");
     bool is_sent = strstr(script.printed, " a Down:1 Up:1; b Down:1 Up:1") != NULL;
-    do_line("am a | hash 9 | files d/*.yml | names | list | list_token | start | run 2");
+    script_do("am a | hash 9 | files d/*.yml | names | list | list_token | start | run 2");
     return is_sent;
 }
 
@@ -66,22 +66,23 @@ live(void)
 UNIT_TEST(test_each_allocation_may_fail)
 {
     bool is_well = false;
-    play("type application/json | list_is [{\"targets\": [\"l:1\"]}] | zone 10.0.0.1 | mkdir d");
-    play("put d/a.yml - targets: [f:1]");
-    rig.has_fired = true;
-    for (uint64_t nth = 1; rig.has_fired; nth++) {
-        rig_end(&rig);
-        rig.has_fired = false;
-        rig_begin_settings(&rig);
+    script_play(
+        "type application/json | list_is [{\"targets\": [\"l:1\"]}] | zone 10.0.0.1 | mkdir d");
+    script_play("put d/a.yml - targets: [f:1]");
+    notify_rig.has_fired = true;
+    for (uint64_t nth = 1; notify_rig.has_fired; nth++) {
+        notify_rig_end(&notify_rig);
+        notify_rig.has_fired = false;
+        notify_rig_begin_settings(&notify_rig);
         mem_fail_nth(nth, false);
         is_well = live();
-        (void)rig_hold_failures(&rig);
-        if (rig.notifier == NULL) continue;
-        rig_run(&rig, 60 * 1000);
-        assert_true(notifier_is_idle(rig.notifier));
-        if (rig.why.text[0] != '\0') continue;
-        seen.hosts[0] = '\0';
-        do_line("run 0");
+        (void)notify_rig_hold_failures(&notify_rig);
+        if (notify_rig.notifier == NULL) continue;
+        notify_rig_run(&notify_rig, 60 * 1000);
+        assert_true(notifier_is_idle(notify_rig.notifier));
+        if (notify_rig.why.text[0] != '\0') continue;
+        notify_seen.hosts[0] = '\0';
+        script_do("run 0");
         assert_non_null(strstr(script.printed, "s members a 10.0.0.1:9093 f:1 l:1"));
     }
     assert_true(is_well);

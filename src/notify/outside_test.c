@@ -1,6 +1,6 @@
 /* The network, as a notifier asks it: requests and look-ups end in polls, and may be given up. */
+#include "lib/notify_alerts.h"
 #include "lib/test.h"
-#include "notify/notify_testing.h"
 /* After what it has macros for. */
 #include "lib/http_player.h"
 #include "notify/outside.h"

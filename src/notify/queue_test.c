@@ -1,6 +1,6 @@
 /* Queues of alerts: one entry for each, in order, bounded, and nothing lost when it is put back. */
+#include "lib/notify_alerts.h"
 #include "lib/test.h"
-#include "notify/notify_testing.h"
 #include "notify/queue.h"
 
 enum { NAMES = 40 };

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mem_testing.h"
+#include "lib/failing_memory.h"
 #include "lib/test.h"
 #include "promql/histogram/fhist.h"
 #include "template/template.h"

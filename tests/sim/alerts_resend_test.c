@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 
-#include "notify/notify_rig_testing.h"
+#include "lib/notify_rig.h"
 /* After what it has macros for. */
 #include "sim/rules_sim_testing.h"
 
@@ -14,7 +14,7 @@ enum { RESEND_S = 60, SENDS_MAX = 64, FIRES_S = 1200 };
 
 static struct world {
     struct rules_sim s;
-    struct rig rig;
+    struct notify_rig rig;
     bool is_away;
     unsigned firing_count;
     unsigned resolved_count;
@@ -23,7 +23,7 @@ static struct world {
 } w;
 
 static void
-serve(struct rig *rig, struct fake_call *call)
+serve(struct notify_rig *rig, struct fake_call *call)
 {
     int64_t now_ms = env_realtime_ms(w.s.m.env);
     json_t *list =
@@ -32,7 +32,7 @@ serve(struct rig *rig, struct fake_call *call)
     call->after_ms = 5;
     if (w.is_away) call->answer.status = 503;
     assert_int_equal(json_array_size(list), 1);
-    int64_t ends_ms = time_of(json_array_get(list, 0), "endsAt");
+    int64_t ends_ms = alert_time_of(json_array_get(list, 0), "endsAt");
     json_decref(list);
     if (w.is_away) return;
     if (ends_ms > now_ms) {
@@ -81,18 +81,18 @@ begin(unsigned interval_s)
     sim_init(&w.s, 1, yaml);
     w.s.notify = notify;
     w.s.wait = wait_for;
-    rig_init_on(&w.rig, w.s.m.sim, serve);
+    notify_rig_init_on(&w.rig, w.s.m.sim, serve);
     w.rig.limits = (struct notifier_limits){
         .queue_capacity = 10000, .batch_size = 256, .pause_max_ms = RESEND_S * 1000};
-    rig_add(&w.rig);
-    rig_target(&w.rig, "h:9093");
-    rig_start(&w.rig);
+    notify_rig_add(&w.rig);
+    notify_rig_target(&w.rig, "h:9093");
+    notify_rig_start(&w.rig);
 }
 
 static void
 end(void)
 {
-    rig_fini(&w.rig);
+    notify_rig_fini(&w.rig);
     sim_fini(&w.s);
 }
 

@@ -1,5 +1,5 @@
 #include "app/rules/ruler_groups.h"
-#include "base/mem_testing.h"
+#include "lib/failing_memory.h"
 #include "lib/test.h"
 
 #include <stdio.h>

@@ -11,7 +11,7 @@
 
 #include "backend/common/item_ndjson.h"
 #include "backend/writer.h"
-#include "base/base64_testing.h"
+#include "lib/base64_reader.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 

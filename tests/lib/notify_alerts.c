@@ -1,21 +1,7 @@
-/*
- * notify_testing.h - alerts made up for the purpose, and what bodies of requests say of them. For
- * tests.
- */
-#ifndef NOTIFY_NOTIFY_TESTING_H
-#define NOTIFY_NOTIFY_TESTING_H
+/* notify_alerts.c - see notify_alerts.h. */
+#include "lib/notify_alerts.h"
 
-#include "base/mem_testing.h"
-
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "base/time_text.h"
-#include "notify/encoded_alert.h"
-
-/* Canonical labels: alertname, and more as NAME, VALUE, ... up to NULL. */
-static inline void
+void
 put_alert_labels(struct buf *to, const char *name, const char *const *more)
 {
     static const struct labels_limits limits = {64, 1 << 16, 1 << 16};
@@ -28,7 +14,7 @@ put_alert_labels(struct buf *to, const char *name, const char *const *more)
     assert_int_equal(labels_build(labels, count, &limits, to), REJECT_NONE);
 }
 
-static inline struct encoded_alert *
+struct encoded_alert *
 made_alert(struct budget *memory, const char *name, int64_t starts_ms, int64_t ends_ms)
 {
     const struct alert_encoding encoding = {.memory = memory, .seed = 1, .external_url = ""};
@@ -46,9 +32,8 @@ made_alert(struct budget *memory, const char *name, int64_t starts_ms, int64_t e
     return alert;
 }
 
-/* A time of a request's body in milliseconds. */
-static inline int64_t
-time_of(const json_t *alert, const char *key)
+int64_t
+alert_time_of(const json_t *alert, const char *key)
 {
     int64_t ms;
     const char *text = json_string_value(json_object_get(alert, key));
@@ -57,14 +42,13 @@ time_of(const json_t *alert, const char *key)
     return ms;
 }
 
-static inline const char *
-name_of(const json_t *alert)
+const char *
+alert_name_of(const json_t *alert)
 {
     return json_string_value(json_object_get(json_object_get(alert, "labels"), "alertname"));
 }
 
-/* The alerts of a body as NAME:STARTS_MS, with blanks between them. */
-static inline void
+void
 alerts_text(struct bytes body, char *to, size_t size)
 {
     json_t *list = json_loadb((const char *)body.at, body.size, 0, NULL);
@@ -73,11 +57,9 @@ alerts_text(struct bytes body, char *to, size_t size)
     to[0] = '\0';
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *alert = json_array_get(list, i);
-        at += (size_t)snprintf(to + at, size - at, "%s%s:%lld", i > 0 ? " " : "", name_of(alert),
-                               (long long)time_of(alert, "startsAt"));
+        at += (size_t)snprintf(to + at, size - at, "%s%s:%lld", i > 0 ? " " : "",
+                               alert_name_of(alert), (long long)alert_time_of(alert, "startsAt"));
         assert_true(at < size);
     }
     json_decref(list);
 }
-
-#endif

@@ -1,87 +1,10 @@
-/*
- * notify_rig_testing.h - a notifier on a simulated machine. Other machines answer as the test says,
- * on the clock of a sim_env. For tests.
- */
-#ifndef NOTIFY_NOTIFY_RIG_TESTING_H
-#define NOTIFY_NOTIFY_RIG_TESTING_H
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "base/metric.h"
-#include "notify/notify_private.h"
-#include "notify/notify_testing.h"
-#include "sys/sim.h"
-
-enum { RIG_LIST_MAX = 8, RIG_TEXT_BYTES = 1 << 16, RIG_CALLS_MAX = 64 };
-
-/* --- the rig ---------------------------------------------------------------------------------- */
-
-/* A request or a look-up under way, and what it will be answered. */
-struct fake_call {
-    bool is_look_up;
-    struct http_call request;
-    struct http_call_answer answer;
-    struct dns_answer found;
-    int64_t after_ms; /* -1: it is never answered */
-    int64_t due_ns;
-};
-
-/* What the settings of an Alertmanager point to. */
-struct rig_alertmanager {
-    const char *targets[RIG_LIST_MAX], *pattern, *name;
-    struct named_text target_labels[RIG_LIST_MAX];
-    struct static_members members;
-    struct file_members files;
-    struct http_members http;
-    struct dns_members dns;
-    struct relabel_spec relabel[RIG_LIST_MAX], alert_relabel[RIG_LIST_MAX];
-};
-
-struct rig_settings {
-    struct alertmanager_settings items[RIG_LIST_MAX];
-    struct rig_alertmanager own[RIG_LIST_MAX];
-    struct relabel_spec relabel[RIG_LIST_MAX];
-    struct bytes sources[4 * RIG_LIST_MAX]; /* of any relabelling */
-    unsigned source_count;
-};
-
-struct rig {
-    struct outside outside; /* first */
-    struct env *env;
-    struct sim_env *sim;
-    struct budget memory;
-    struct notifier *notifier;
-    struct notifier_limits limits;
-    struct why why;
-    bool has_fired; /* an allocation that was to fail */
-
-    /* The other machines. */
-    void (*serve)(struct rig *rig, struct fake_call *call); /* answers a request */
-    void (*look)(struct rig *rig);         /* before time goes on; NULL: it is not called */
-    struct fake_call calls[RIG_CALLS_MAX]; /* under way */
-    unsigned call_count;
-    bool fails; /* nothing can be started */
-    bool is_woken;
-
-    /* Settings as they are made. */
-    struct alerting alerting;
-    struct rig_settings *made; /* what they point to */
-    struct rig_alertmanager *last;
-    struct named_text external[RIG_LIST_MAX];
-    struct named_texts external_labels;
-
-    enum dns_record zone_type;
-    struct dns_answer zone; /* what name servers answer */
-    struct dns_answer_record records[RIG_LIST_MAX];
-    int64_t zone_after_ms;
-    unsigned look_ups;
-};
+/* notify_rig.c - see notify_rig.h. */
+#include "lib/notify_rig.h"
 
 /* --- the other machines ----------------------------------------------------------------------- */
 
-static inline void
-fake_begin(struct rig *rig, const struct fake_call *call)
+static void
+fake_begin(struct notify_rig *rig, const struct fake_call *call)
 {
     int64_t now_ns = env_monotonic_ns(rig->env);
     assert_true(rig->call_count < RIG_CALLS_MAX);
@@ -90,10 +13,10 @@ fake_begin(struct rig *rig, const struct fake_call *call)
     c->due_ns = c->after_ms < 0 ? INT64_MAX : now_ns + c->after_ms * NS_PER_MS;
 }
 
-static inline enum err
+static enum err
 fake_start(struct outside *outside, const struct http_call *request, struct why *why)
 {
-    struct rig *rig = (struct rig *)outside;
+    struct notify_rig *rig = (struct notify_rig *)outside;
     struct fake_call call = {.request = *request};
     if (rig->fails) return why_set(why, ERR_NOMEM, "not enough memory for an HTTP request");
     call.answer = (struct http_call_answer){.context = request->context, .status = 200};
@@ -103,11 +26,11 @@ fake_start(struct outside *outside, const struct http_call *request, struct why 
     return OK;
 }
 
-static inline enum err
+static enum err
 fake_ask(struct outside *outside, const char *name, enum dns_record type, void *context,
          struct why *why)
 {
-    struct rig *rig = (struct rig *)outside;
+    struct notify_rig *rig = (struct notify_rig *)outside;
     struct fake_call call = {
         .is_look_up = true, .found = rig->zone, .after_ms = rig->zone_after_ms};
     if (rig->fails) return why_set(why, ERR_NOMEM, "not enough memory for a question");
@@ -119,16 +42,16 @@ fake_ask(struct outside *outside, const char *name, enum dns_record type, void *
     return OK;
 }
 
-static inline void
-fake_end(struct rig *rig, unsigned i)
+static void
+fake_end(struct notify_rig *rig, unsigned i)
 {
     rig->calls[i] = rig->calls[--rig->call_count];
 }
 
-static inline void
+static void
 fake_give_up(struct outside *outside, const void *context)
 {
-    struct rig *rig = (struct rig *)outside;
+    struct notify_rig *rig = (struct notify_rig *)outside;
     for (unsigned i = rig->call_count; i-- > 0;) {
         const struct fake_call *c = &rig->calls[i];
         if ((c->is_look_up ? c->found.context : c->answer.context) == context) fake_end(rig, i);
@@ -136,10 +59,10 @@ fake_give_up(struct outside *outside, const void *context)
 }
 
 /* Time goes on to the first that is due, or as far as it may. */
-static inline void
+static void
 fake_poll(struct outside *outside, int wait_ms)
 {
-    struct rig *rig = (struct rig *)outside;
+    struct notify_rig *rig = (struct notify_rig *)outside;
     int64_t now_ns = env_monotonic_ns(rig->env), until_ns = now_ns + wait_ms * NS_PER_MS;
     if (rig->look != NULL) rig->look(rig);
     for (unsigned i = 0; i < rig->call_count; i++) {
@@ -150,8 +73,8 @@ fake_poll(struct outside *outside, int wait_ms)
 }
 
 /* One that has ended. */
-static inline bool
-fake_ended(struct rig *rig, bool is_look_up, struct fake_call *ret)
+static bool
+fake_ended(struct notify_rig *rig, bool is_look_up, struct fake_call *ret)
 {
     for (unsigned i = 0; i < rig->call_count; i++) {
         const struct fake_call *c = &rig->calls[i];
@@ -163,35 +86,35 @@ fake_ended(struct rig *rig, bool is_look_up, struct fake_call *ret)
     return false;
 }
 
-static inline bool
+static bool
 fake_done(struct outside *outside, struct http_call_answer *ret)
 {
     struct fake_call ended;
-    bool is_ended = fake_ended((struct rig *)outside, false, &ended);
+    bool is_ended = fake_ended((struct notify_rig *)outside, false, &ended);
     if (is_ended) *ret = ended.answer;
     return is_ended;
 }
 
-static inline bool
+static bool
 fake_question_done(struct outside *outside, struct dns_answer *ret)
 {
     struct fake_call ended;
-    bool is_ended = fake_ended((struct rig *)outside, true, &ended);
+    bool is_ended = fake_ended((struct notify_rig *)outside, true, &ended);
     if (is_ended) *ret = ended.found;
     return is_ended;
 }
 
-static inline void
+static void
 fake_wake(struct outside *outside)
 {
-    ((struct rig *)outside)->is_woken = true;
+    ((struct notify_rig *)outside)->is_woken = true;
 }
 
 /* The test owns it: what is under way must have been given up. */
-static inline void
+static void
 fake_free(struct outside *outside)
 {
-    assert_int_equal(((struct rig *)outside)->call_count, 0);
+    assert_int_equal(((struct notify_rig *)outside)->call_count, 0);
 }
 
 static const struct outside_ops FAKE_OPS = {
@@ -201,9 +124,8 @@ static const struct outside_ops FAKE_OPS = {
 
 /* --- settings --------------------------------------------------------------------------------- */
 
-/* What a test itself allocates does not fail. Returns the argument of mem_fail_nth() after it. */
-static inline uint64_t
-rig_hold_failures(struct rig *rig)
+uint64_t
+notify_rig_hold_failures(struct notify_rig *rig)
 {
     uint64_t left = mem_fail_left();
     if (mem_fail_fired()) rig->has_fired = true;
@@ -211,11 +133,10 @@ rig_hold_failures(struct rig *rig)
     return left;
 }
 
-/* Settings without Alertmanagers. */
-static inline void
-rig_begin_settings(struct rig *rig)
+void
+notify_rig_begin_settings(struct notify_rig *rig)
 {
-    uint64_t left = rig_hold_failures(rig);
+    uint64_t left = notify_rig_hold_failures(rig);
     if (rig->alerting.arena != NULL) alerting_free(&rig->alerting);
     struct arena *arena = mem_new(NULL, sizeof *arena);
     arena_init(arena, NULL, 0, 0);
@@ -226,8 +147,8 @@ rig_begin_settings(struct rig *rig)
     rig->external_labels = (struct named_texts){rig->external, 0};
 }
 
-static inline void
-rig_target(struct rig *rig, const char *address)
+void
+notify_rig_target(struct notify_rig *rig, const char *address)
 {
     struct text_list *targets = &rig->last->members.targets;
     assert_true(targets->count < RIG_LIST_MAX);
@@ -235,9 +156,8 @@ rig_target(struct rig *rig, const char *address)
     rig->alerting.items[rig->alerting.count - 1].static_count = 1;
 }
 
-/* Another Alertmanager, without members. */
-static inline struct alertmanager_settings *
-rig_add(struct rig *rig)
+struct alertmanager_settings *
+notify_rig_add(struct notify_rig *rig)
 {
     struct rig_alertmanager *own = &rig->made->own[rig->alerting.count];
     struct alertmanager_settings *a = &rig->alerting.items[rig->alerting.count++];
@@ -264,8 +184,8 @@ rig_add(struct rig *rig)
 
 /* --- the notifier ----------------------------------------------------------------------------- */
 
-static inline enum err
-rig_new(struct rig *rig)
+enum err
+notify_rig_new(struct notify_rig *rig)
 {
     const struct notifier_options options = {rig->env, &rig->memory, "http://us:9201/",
                                              &rig->outside};
@@ -273,18 +193,17 @@ rig_new(struct rig *rig)
     return notifier_new(&options, &rig->notifier, &rig->why);
 }
 
-static inline void
-rig_end(struct rig *rig)
+void
+notify_rig_end(struct notify_rig *rig)
 {
     notifier_free(rig->notifier);
     rig->notifier = NULL;
     assert_int_equal(budget_used(&rig->memory), 0);
 }
 
-/* On a machine that the test owns. */
-static inline void
-rig_init_on(struct rig *rig, struct sim_env *sim,
-            void (*serve)(struct rig *rig, struct fake_call *call))
+void
+notify_rig_init_on(struct notify_rig *rig, struct sim_env *sim,
+                   void (*serve)(struct notify_rig *rig, struct fake_call *call))
 {
     memset(rig, 0, sizeof *rig);
     rig->env = sim_env_env(sim);
@@ -294,39 +213,38 @@ rig_init_on(struct rig *rig, struct sim_env *sim,
     rig->outside.ops = &FAKE_OPS;
     rig->serve = serve;
     rig->zone_type = DNS_A;
-    assert_int_equal(rig_new(rig), OK);
-    rig_begin_settings(rig);
+    assert_int_equal(notify_rig_new(rig), OK);
+    notify_rig_begin_settings(rig);
 }
 
-static inline void
-rig_fini(struct rig *rig)
+void
+notify_rig_fini(struct notify_rig *rig)
 {
-    rig_end(rig);
+    notify_rig_end(rig);
     alerting_free(&rig->alerting);
 }
 
-static inline enum err
-rig_prepare(struct rig *rig, struct notifier_change **ret_change)
+enum err
+notify_rig_prepare(struct notify_rig *rig, struct notifier_change **ret_change)
 {
     rig->why.text[0] = '\0';
     enum err e = notifier_prepare(rig->notifier, &rig->alerting, &rig->external_labels,
                                   &rig->limits, ret_change, &rig->why);
     assert_null(rig->alerting.arena);
-    rig_begin_settings(rig);
+    notify_rig_begin_settings(rig);
     return e;
 }
 
-static inline void
-rig_start(struct rig *rig)
+void
+notify_rig_start(struct notify_rig *rig)
 {
     struct notifier_change *change;
-    if (rig_prepare(rig, &change)) fail_msg("%s", rig->why.text);
+    if (notify_rig_prepare(rig, &change)) fail_msg("%s", rig->why.text);
     notifier_commit(change);
 }
 
-/* Time goes on by `ms`, and what is due just then happens, too. */
-static inline void
-rig_run(struct rig *rig, int64_t ms)
+void
+notify_rig_run(struct notify_rig *rig, int64_t ms)
 {
     int64_t until_ns = env_monotonic_ns(rig->env) + ms * NS_PER_MS;
     for (int64_t left_ns; (left_ns = until_ns - env_monotonic_ns(rig->env)) > 0;) {
@@ -337,13 +255,13 @@ rig_run(struct rig *rig, int64_t ms)
     }
 }
 
-/* An alert that began then, and ends in four minutes, with an annotation of so many bytes. */
-static inline void
-rig_fire(struct rig *rig, const char *name, int64_t starts_ms, size_t annotation_bytes)
+void
+notify_rig_fire(struct notify_rig *rig, const char *name, int64_t starts_ms,
+                size_t annotation_bytes)
 {
     struct buf labels;
     int64_t now_ms = env_realtime_ms(rig->env);
-    uint64_t left = rig_hold_failures(rig);
+    uint64_t left = notify_rig_hold_failures(rig);
     buf_init(&labels, NULL, 1 << 16);
     put_alert_labels(&labels, name, NULL);
     mem_fail_nth(left, false);
@@ -363,5 +281,3 @@ rig_fire(struct rig *rig, const char *name, int64_t starts_ms, size_t annotation
     free(text);
     buf_fini(&labels);
 }
-
-#endif
