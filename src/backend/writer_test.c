@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "backend/common/http_writer_testing.h"
+#include "lib/writer_rig.h"
 #include "backend/common/item_ndjson.h"
 #include "lib/test.h"
 

@@ -10,7 +10,7 @@
 
 #include "lib/test.h"
 #include "model/labels.h"
-#include "views/asked_testing.h"
+#include "lib/asked_matchers.h"
 #include "views/tenants_private.h"
 
 enum { SERIES_MAX = 200 };

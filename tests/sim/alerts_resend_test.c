@@ -6,7 +6,7 @@
 
 #include "lib/notify_rig.h"
 /* After what it has macros for. */
-#include "sim/rules_sim_testing.h"
+#include "sim/rules_sim.h"
 
 #define URL "http://h:9093/api/v2/alerts"
 

@@ -13,7 +13,7 @@
  *
  * SEEDS says how many lives, SEED which one is the first; a failure prints its seed.
  */
-#include "sim/rules_sim_testing.h"
+#include "sim/rules_sim.h"
 
 enum { TROUBLES = 8, CALM_S = 2700, ALERTS_MAX = 64 };
 

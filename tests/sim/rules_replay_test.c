@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 #include "rules/replay/replay.h"
-#include "sim/rules_story_testing.h"
+#include "sim/rules_story.h"
 
 static const char rules[] =
     "groups:\n"
@@ -85,13 +85,14 @@ ask(const char *yaml)
     struct rule_groups groups;
     struct why why = {""};
     forget_rules();
-    asked.replay = (struct replay){&run.s.host, &run.s.terms, note_failure, note_difference, NULL};
+    asked.replay =
+        (struct replay){&story_run.s.host, &story_run.s.terms, note_failure, note_difference, NULL};
     arena_init(&asked.arena, NULL, 16 << 20, 0);
     if (rule_file_parse("rules.yml", text(yaml), &options, &asked.arena, &groups, &why))
         fail_msg("%s", why.text);
     for (; asked.count < groups.count; asked.count++) {
         assert_true(asked.count < GROUPS_MAX);
-        must(group_new(&run.s.host, text("t"), &groups.items[asked.count], &defaults,
+        must(group_new(&story_run.s.host, text("t"), &groups.items[asked.count], &defaults,
                        &asked.groups[asked.count], &why));
     }
     must(replay_rounds(asked.groups, asked.count, asked.rounds, &asked.round_count));
@@ -119,7 +120,7 @@ replay_up_to(struct replay_from *items, int64_t max_ns)
 static uint64_t
 received(void)
 {
-    struct ledger ledger = machine_ledger(&run.s.m, "t");
+    struct ledger ledger = machine_ledger(&story_run.s.m, "t");
     uint64_t sum = 0;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         sum += ledger.count[kind][LEDGER_RECEIVED];
@@ -159,9 +160,9 @@ send_at(const char *labels, int64_t at_s, double value, const struct histogram *
     else
         rq_histogram(&rq, t_ms, h, 0);
     rq_close(&rq);
-    must(machine_send(&run.s.m, "t", &rq));
+    must(machine_send(&story_run.s.m, "t", &rq));
     rq_fini(&rq);
-    must(tsdb_commit(run.s.m.db, &run.s.m.why));
+    must(tsdb_commit(story_run.s.m.db, &story_run.s.m.why));
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -169,9 +170,9 @@ send_at(const char *labels, int64_t at_s, double value, const struct histogram *
 static void
 take_ask(void)
 {
-    run.whole_rules = story_take_number();
-    run.recent_s = 0;
-    ask(story_rules(run.whole_rules));
+    story_run.whole_rules = story_take_number();
+    story_run.recent_s = 0;
+    ask(story_rules(story_run.whole_rules));
 }
 
 static void
@@ -185,7 +186,7 @@ take_replay(void)
 static void
 take_put(void)
 {
-    char labels[sizeof run.word];
+    char labels[sizeof story_run.word];
     snprintf(labels, sizeof labels, "%s", story_word());
     int64_t at_s = story_take_number();
     send_at(labels, at_s, (double)story_take_number(), NULL);
@@ -206,7 +207,8 @@ take_more(void)
     if (story_is("ask")) return take_ask(), true;       /* for the rules with that index */
     if (story_is("replay")) return take_replay(), true; /* them: from, to, seconds at a time */
     if (story_is("put")) return take_put(), true;
-    if (story_is("read-at-most")) return run.s.terms.samples_read_max = story_take_number(), true;
+    if (story_is("read-at-most"))
+        return story_run.s.terms.samples_read_max = story_take_number(), true;
     /* Evaluations of groups, of rules that failed; results; samples that came to the store: */
     if (story_is("made")) return story_check((int64_t)c->made), true;
     if (story_is("failed")) return story_check((int64_t)c->failed), true;
@@ -347,8 +349,8 @@ static const struct story stories[] = {
 static void
 begin(uint64_t seed, const char *yaml, int64_t seconds)
 {
-    sim_init(&run.s, seed, NO_GROUPS);
-    sim_pass(&run.s, seconds);
+    sim_init(&story_run.s, seed, NO_GROUPS);
+    sim_pass(&story_run.s, seconds);
     ask(yaml);
 }
 
@@ -356,7 +358,7 @@ static void
 end(void)
 {
     forget_rules();
-    sim_fini(&run.s);
+    sim_fini(&story_run.s);
 }
 
 static void
@@ -434,8 +436,8 @@ UNIT_TEST(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts)
           GROUP("g", "{record: s, expr: 'sum(rate(requests_total[1m]))'}, "
                      "{record: l, expr: 'count_over_time(load[20m])'}"),
           3600);
-    run.s.terms.open = slow_open;
-    run.s.terms.timeout_ns = 60 * NS_PER_S;
+    story_run.s.terms.open = slow_open;
+    story_run.s.terms.timeout_ns = 60 * NS_PER_S;
     replay(600, 3600, 3600);
     assert_int_equal(asked.counts.made, 100);
     assert_int_equal(asked.counts.failed, 100); /* those that read twenty minutes */
@@ -463,7 +465,8 @@ test_after_refused_memory_a_replay_goes_on_where_each_group_was(void **state)
         assert_true(e == OK || e == ERR_NOMEM);
         refused += e != OK;
         must(replay_up_to(items, max_ns));
-        sim_assert_same(&whole, &run.s, "job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong",
+        sim_assert_same(&whole, &story_run.s,
+                        "job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong",
                         SIM_BEGIN + TOTAL_S * 1000);
         end();
     }
@@ -505,7 +508,7 @@ main(void)
         cmocka_unit_test(test_after_refused_memory_a_replay_goes_on_where_each_group_was),
     };
     put_wide();
-    run.more = take_more;
+    story_run.more = take_more;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return failed + story_run_all(stories, sizeof stories / sizeof *stories);
 }

@@ -3,7 +3,7 @@
  * and what an evaluation shows of itself and may take. rules_stories_test.c has the rest.
  */
 #include "lib/test.h"
-#include "sim/rules_sim_testing.h"
+#include "sim/rules_sim.h"
 
 #define ONE(name) "{alert: " name ", expr: vector(1)},"
 

@@ -2,7 +2,7 @@
  * rules_stories_test.c - what may happen to a server with rules, and what it records and sends
  * then.
  */
-#include "sim/rules_story_testing.h"
+#include "sim/rules_story.h"
 
 #define H(rules)    "- {name: h, interval: 30s, rules: [" rules "]}\n"
 #define ONE         "{record: one, expr: vector(1)}"

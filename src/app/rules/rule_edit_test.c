@@ -3,7 +3,7 @@
  * beside reloads, and change nothing when the disk refuses them.
  */
 #include "lib/test.h"
-#include "sim/server_test_rig.h"
+#include "sim/server_rig.h"
 
 static struct site *site;
 
@@ -19,7 +19,7 @@ request(const char *method, const char *path, const char *body, char *answer, si
     client_send(&c, text);
     struct response r = client_response(&c, false);
     int status = r.status;
-    check_refusal(&r);
+    site_check_refusal(&r);
     if (answer != NULL) snprintf(answer, answer_size, "%s", r.body == NULL ? "" : r.body);
     response_free(&r);
     client_close(&c);

@@ -11,7 +11,7 @@
 #include <zstd.h>
 
 #include "backend/clickhouse/testing.h"
-#include "backend/common/http_writer_testing.h"
+#include "lib/writer_rig.h"
 #include "lib/test.h"
 #include "lib/clickhouse_row_reader.h"
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <zlib.h>
 
-#include "backend/common/http_writer_testing.h"
+#include "lib/writer_rig.h"
 #include "lib/test.h"
 
 static struct writer_rig rig;

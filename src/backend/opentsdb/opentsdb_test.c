@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "backend/common/http_writer_testing.h"
+#include "lib/writer_rig.h"
 #include "lib/test.h"
 
 enum { BODY = 8000 };

@@ -1,6 +1,6 @@
 #include "lib/test.h"
 
-#include "config/lists/lists_testing.h"
+#include "lib/config_lists.h"
 #include "config/lists/rule_settings.h"
 #include "config/lists/rule_settings_keys.h"
 

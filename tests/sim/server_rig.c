@@ -1,47 +1,11 @@
-/*
- * server_test_rig.h - for the tests of the whole server: a server in this process, on a directory
- * of its own and a faulting env, clients that write and read over 127.0.0.1, and a model of what
- * was acknowledged. For tests only.
- *
- * Sample number i of series number n is at base_ms + i and has the value n * SAMPLES_MAX + i, so
- * that each says where it belongs. All waiting is for events and fails after WAIT_S.
- */
-#ifndef SIM_SERVER_TEST_RIG_H
-#define SIM_SERVER_TEST_RIG_H
-
-#include "lib/http_rig.h"
-
-#include <dirent.h>
-#include <ftw.h>
-#include <snappy-c.h>
-#include <sys/stat.h>
-
-#include "app/server.h"
-#include "lib/tsdb_machine.h"
-#include "remote_read.pb-c.h"
-
-enum { SERIES_MAX = 256, SAMPLES_MAX = 4096, CROWD_MAX = 64 };
-
-enum fate { NEVER_SENT, SENT, ACKNOWLEDGED };
-
-struct site {
-    char dir[128];   /* temporary */
-    char store[160]; /* in it */
-    struct fault_env *fe;
-    struct settings settings;
-    int flag_count; /* what a reload reads again */
-    char **flag_words;
-    struct server *server; /* NULL: not running */
-    int64_t base_ms;
-    uint8_t fates[SERIES_MAX][SAMPLES_MAX]; /* enum fate */
-    uint8_t found[SERIES_MAX][SAMPLES_MAX]; /* how often, when read back */
-};
+/* server_rig.c - see server_rig.h. */
+#include "sim/server_rig.h"
 
 static struct site *site_at_work; /* not yet done with */
 
 /* --- the site --------------------------------------------------------------------------------- */
 
-static inline struct site *
+struct site *
 site_new(void)
 {
     struct site *s = calloc(1, sizeof *s);
@@ -64,14 +28,14 @@ site_new(void)
     return s;
 }
 
-static inline int
+static int
 remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st, (void)type, (void)ftw;
     return remove(path);
 }
 
-static inline enum err
+enum err
 site_try_start(struct site *s, struct why *why)
 {
     struct config_lists none = {.destinations = {NULL}};
@@ -82,7 +46,7 @@ site_try_start(struct site *s, struct why *why)
     return e;
 }
 
-static inline void
+void
 site_start(struct site *s)
 {
     struct why why;
@@ -91,14 +55,14 @@ site_start(struct site *s)
     must(e);
 }
 
-static inline void
+void
 site_stop(struct site *s)
 {
     server_free(s->server);
     s->server = NULL;
 }
 
-static inline void
+void
 site_free(struct site *s)
 {
     site_stop(s);
@@ -108,8 +72,7 @@ site_free(struct site *s)
     free(s);
 }
 
-/* Runs after each test: only a failed one has left its site behind. */
-static inline int
+int
 site_clean_up(void **state)
 {
     (void)state;
@@ -121,7 +84,7 @@ site_clean_up(void **state)
     return 0;
 }
 
-static inline int
+int
 site_mute(void **state)
 {
     (void)state;
@@ -129,18 +92,7 @@ site_mute(void **state)
     return 0;
 }
 
-#define SERVER_TEST(name) cmocka_unit_test_teardown(name, site_clean_up)
-
-/* Every millisecond until it is true; the server is ticked as its owner would. */
-#define wait_for(s, condition)                                                               \
-    for (int waited_ms = 0; !(condition); waited_ms++) {                                     \
-        if (waited_ms == WAIT_S * 1000) fail_msg("not within %d s: %s", WAIT_S, #condition); \
-        server_tick((s)->server);                                                            \
-        poll(NULL, 0, 1);                                                                    \
-    }
-
-/* As `serve` stops, on SIGTERM. */
-static inline void
+void
 site_stop_in_order(struct site *s)
 {
     server_quiesce(s->server);
@@ -150,7 +102,7 @@ site_stop_in_order(struct site *s)
     site_stop(s);
 }
 
-static inline struct tsdb_stats
+struct tsdb_stats
 site_stats(const struct site *s)
 {
     struct tsdb_stats stats;
@@ -158,8 +110,8 @@ site_stats(const struct site *s)
     return stats;
 }
 
-static inline unsigned
-open_files(void)
+unsigned
+site_open_files(void)
 {
     unsigned count = 0;
     DIR *dir = opendir("/proc/self/fd");
@@ -173,12 +125,7 @@ open_files(void)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-struct body {
-    char *at;
-    size_t size;
-};
-
-static inline struct body
+static struct body
 body_pack(const void *message, size_t size)
 {
     struct body body = {.size = snappy_max_compressed_length(size)};
@@ -188,8 +135,8 @@ body_pack(const void *message, size_t size)
     return body;
 }
 
-static inline struct body
-body_of(struct rq *rq)
+struct body
+site_body(struct rq *rq)
 {
     struct buf message;
     rq_close(rq);
@@ -203,15 +150,15 @@ body_of(struct rq *rq)
     return body;
 }
 
-static inline double
-value_of(unsigned series, unsigned sample)
+double
+site_value(unsigned series, unsigned sample)
 {
     return (double)series * SAMPLES_MAX + sample;
 }
 
-/* A write of `count` samples of a series. */
-static inline struct body
-write_body(struct site *s, enum rw_version version, unsigned series, unsigned first, unsigned count)
+struct body
+site_write_request(struct site *s, enum rw_version version, unsigned series, unsigned first,
+                   unsigned count)
 {
     struct rq rq;
     char labels[64];
@@ -220,19 +167,19 @@ write_body(struct site *s, enum rw_version version, unsigned series, unsigned fi
     snprintf(labels, sizeof labels, "__name__=m,n=%u", series);
     rq_series(&rq, labels);
     for (unsigned i = first; i < first + count; i++) {
-        rq_float(&rq, s->base_ms + i, double_bits(value_of(series, i)), 0);
+        rq_float(&rq, s->base_ms + i, double_bits(site_value(series, i)), 0);
         if (s->fates[series][i] == NEVER_SENT) s->fates[series][i] = SENT;
     }
-    return body_of(&rq);
+    return site_body(&rq);
 }
 
-static inline void
-acknowledge(struct site *s, unsigned series, unsigned first, unsigned count)
+void
+site_acknowledge(struct site *s, unsigned series, unsigned first, unsigned count)
 {
     memset(&s->fates[series][first], ACKNOWLEDGED, count);
 }
 
-static inline bool
+bool
 send_post(struct client *c, const char *path, const char *proto, struct body body)
 {
     char header[512];
@@ -243,14 +190,14 @@ send_post(struct client *c, const char *path, const char *proto, struct body bod
     return client_send(c, header) && client_send_bytes(c, body.at, body.size);
 }
 
-static inline bool
+bool
 send_write(struct client *c, enum rw_version version, struct body body)
 {
     return send_post(c, "/api/v1/write", version == RW_V2 ? "io.prometheus.write.v2.Request" : "",
                      body);
 }
 
-static inline struct client
+struct client
 site_connect(const struct site *s)
 {
     struct client c = client_connect_to(server_port(s->server), 0);
@@ -258,40 +205,37 @@ site_connect(const struct site *s)
     return c;
 }
 
-/* 503 asks to come back, and says why. */
-static inline void
-check_refusal(const struct response *r)
+void
+site_check_refusal(const struct response *r)
 {
     if (r->status != 503) return;
     assert_non_null(response_header(r, "Retry-After"));
     assert_true(r->body_size > 1);
 }
 
-/* One write on a connection of its own; 0: the connection was closed without an answer. */
-static inline int
+int
 site_write_body(struct site *s, enum rw_version version, struct body body)
 {
     struct client c = site_connect(s);
     send_write(&c, version, body);
     struct response r = client_response(&c, false);
     int status = r.status;
-    check_refusal(&r);
+    site_check_refusal(&r);
     response_free(&r);
     client_close(&c);
     free(body.at);
     return status;
 }
 
-static inline int
+int
 site_write(struct site *s, unsigned series, unsigned first, unsigned count)
 {
-    int status = site_write_body(s, RW_V1, write_body(s, RW_V1, series, first, count));
-    if (status == 204) acknowledge(s, series, first, count);
+    int status = site_write_body(s, RW_V1, site_write_request(s, RW_V1, series, first, count));
+    if (status == 204) site_acknowledge(s, series, first, count);
     return status;
 }
 
-/* A GET; the answer is to be freed. */
-static inline struct response
+struct response
 site_get(const struct site *s, const char *path)
 {
     char header[256];
@@ -303,7 +247,7 @@ site_get(const struct site *s, const char *path)
     return r;
 }
 
-static inline int
+int
 site_status(const struct site *s, const char *path)
 {
     struct response r = site_get(s, path);
@@ -312,9 +256,8 @@ site_status(const struct site *s, const char *path)
     return status;
 }
 
-/* Whether /-/ready says no, for a reason that has these words in it. */
-static inline bool
-unready_because(const struct site *s, const char *words)
+bool
+site_unready_because(const struct site *s, const char *words)
 {
     struct response r = site_get(s, "/-/ready");
     bool so = r.status == 503 && strstr(r.body, words) != NULL;
@@ -322,14 +265,13 @@ unready_because(const struct site *s, const char *words)
     return so;
 }
 
-static inline bool
-is_ready(const struct site *s)
+bool
+site_is_ready(const struct site *s)
 {
     return site_status(s, "/-/ready") == 200;
 }
 
-/* Of /metrics: what follows `name` and a blank. */
-static inline double
+double
 site_metric(const struct site *s, const char *name)
 {
     struct response r = site_get(s, "/metrics");
@@ -345,11 +287,8 @@ site_metric(const struct site *s, const char *name)
 
 /* --- reading back ----------------------------------------------------------------------------- */
 
-enum { READ_QUERIES_MAX = 64 };
-
-/* Everything there is, `queries` times. */
-static inline struct body
-read_body(struct site *s, bool streamed, unsigned queries)
+struct body
+site_read_request(struct site *s, bool streamed, unsigned queries)
 {
     Rrtest__LabelMatcher matcher = RRTEST__LABEL_MATCHER__INIT;
     Rrtest__LabelMatcher *matchers[] = {&matcher};
@@ -381,7 +320,7 @@ read_body(struct site *s, bool streamed, unsigned queries)
     return body;
 }
 
-static inline void
+static void
 note_series(struct site *s, const Rrtest__TimeSeries *series)
 {
     assert_int_equal(series->n_labels, 2); /* __name__, n */
@@ -393,12 +332,12 @@ note_series(struct site *s, const Rrtest__TimeSeries *series)
     for (size_t i = 0; i < series->n_samples; i++) {
         int64_t at = series->samples[i]->timestamp - s->base_ms;
         assert_in_range(at, 0, SAMPLES_MAX - 1);
-        assert_true(series->samples[i]->value == value_of(n, (unsigned)at));
+        assert_true(series->samples[i]->value == site_value(n, (unsigned)at));
         s->found[n][at]++;
     }
 }
 
-static inline void
+static void
 note_answer(struct site *s, const struct response *r)
 {
     size_t size;
@@ -417,27 +356,25 @@ note_answer(struct site *s, const struct response *r)
     free(message);
 }
 
-/* Reads all there is into s->found; gives the status. */
-static inline int
+int
 site_read(struct site *s)
 {
-    struct body body = read_body(s, false, 1);
+    struct body body = site_read_request(s, false, 1);
     struct client c = site_connect(s);
     memset(s->found, 0, sizeof s->found);
     send_post(&c, "/api/v1/read", "", body);
     struct response r = client_response(&c, false);
     int status = r.status;
     if (status == 200 && r.whole) note_answer(s, &r);
-    check_refusal(&r);
+    site_check_refusal(&r);
     response_free(&r);
     client_close(&c);
     free(body.at);
     return status;
 }
 
-/* What was acknowledged is there once; what was never sent is not; nothing is there twice. */
-static inline void
-check_contents(struct site *s)
+void
+site_check_contents(struct site *s)
 {
     assert_int_equal(site_read(s), 200);
     for (unsigned n = 0; n < SERIES_MAX; n++) {
@@ -450,9 +387,8 @@ check_contents(struct site *s)
     }
 }
 
-/* The directory, with the server stopped, has no damage and its ledger balances. */
-static inline void
-check_directory(struct site *s)
+void
+site_check_directory(struct site *s)
 {
     struct why why = {""};
     struct tsdb_report report;
@@ -464,44 +400,28 @@ check_directory(struct site *s)
     buf_fini(&said);
 }
 
-/* Stops, looks, starts, looks. */
-static inline void
-check_restart(struct site *s)
+void
+site_check_restart(struct site *s)
 {
     site_stop(s);
-    check_directory(s);
+    site_check_directory(s);
     site_start(s);
-    check_contents(s);
+    site_check_contents(s);
 }
 
 /* --- a crowd of senders ----------------------------------------------------------------------- */
 
-/* Each connection writes one sample after another of its own series and repeats what got 503. */
-struct crowd {
-    struct site *site;
-    unsigned count;
-    struct client clients[CROWD_MAX];
-    unsigned series[CROWD_MAX];
-    unsigned next[CROWD_MAX]; /* sample */
-    bool waiting[CROWD_MAX];  /* for an answer */
-    bool resting[CROWD_MAX];  /* refused */
-    int64_t rested_ns;
-    uint64_t acknowledged;
-    uint64_t refused;
-};
-
-static inline void
+void
 crowd_send(struct crowd *w, unsigned i)
 {
-    struct body body = write_body(w->site, RW_V1, w->series[i], w->next[i], 1);
+    struct body body = site_write_request(w->site, RW_V1, w->series[i], w->next[i], 1);
     assert_true(send_write(&w->clients[i], RW_V1, body));
     free(body.at);
     w->waiting[i] = true;
     w->resting[i] = false;
 }
 
-/* Of series `first`, `first` + 1, ... */
-static inline void
+void
 crowd_open(struct crowd *w, struct site *s, unsigned first, unsigned count)
 {
     memset(w, 0, sizeof *w);
@@ -514,17 +434,17 @@ crowd_open(struct crowd *w, struct site *s, unsigned first, unsigned count)
     }
 }
 
-static inline void
+static void
 crowd_answer(struct crowd *w, unsigned i)
 {
     struct response r = client_response(&w->clients[i], false);
     w->waiting[i] = false;
     if (r.status == 204) {
-        acknowledge(w->site, w->series[i], w->next[i]++, 1);
+        site_acknowledge(w->site, w->series[i], w->next[i]++, 1);
         w->acknowledged++;
     } else {
         if (r.status != 503) fail_msg("a write was answered %d %s", r.status, r.body);
-        check_refusal(&r);
+        site_check_refusal(&r);
         w->refused++;
         w->resting[i] = true;
     }
@@ -532,7 +452,7 @@ crowd_answer(struct crowd *w, unsigned i)
 }
 
 /* Takes the answers that are there. True: somebody still waits for one. */
-static inline bool
+static bool
 crowd_take(struct crowd *w, int timeout_ms)
 {
     struct pollfd polled[CROWD_MAX];
@@ -548,8 +468,7 @@ crowd_take(struct crowd *w, int timeout_ms)
     return any;
 }
 
-/* Those refused come back after 20 ms; Prometheus would wait longer. */
-static inline void
+void
 crowd_turn(struct crowd *w)
 {
     crowd_take(w, 10);
@@ -561,16 +480,7 @@ crowd_turn(struct crowd *w)
     }
 }
 
-#define crowd_until(w, condition)                                          \
-    for (int64_t began_ns = env_monotonic_ns(env_real()); !(condition);) { \
-        if (env_monotonic_ns(env_real()) - began_ns > WAIT_S * NS_PER_S) { \
-            fail_msg("not within %d s: %s", WAIT_S, #condition);           \
-        }                                                                  \
-        crowd_turn(w);                                                     \
-    }
-
-/* Everybody gets the last answer. */
-static inline void
+void
 crowd_end(struct crowd *w)
 {
     for (int turns = 0; crowd_take(w, 100); turns++) {
@@ -578,7 +488,7 @@ crowd_end(struct crowd *w)
     }
 }
 
-static inline void
+void
 crowd_close(struct crowd *w)
 {
     crowd_end(w);
@@ -587,8 +497,7 @@ crowd_close(struct crowd *w)
     }
 }
 
-/* Those refused last are repeated until each was taken. */
-static inline void
+void
 crowd_finish(struct crowd *w)
 {
     crowd_end(w);
@@ -602,5 +511,3 @@ crowd_finish(struct crowd *w)
     }
     crowd_close(w);
 }
-
-#endif

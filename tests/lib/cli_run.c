@@ -1,26 +1,10 @@
-/*
- * run_testing.h - runs the program within a test, with what it prints in files in memory. For tests
- * only.
- */
-#ifndef CLI_RUN_TESTING_H
-#define CLI_RUN_TESTING_H
+/* cli_run.c - see cli_run.h. */
+#include "lib/cli_run.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+char cli_out[256 * 1024], cli_err[65536];
 
-#include "cli/cli.h"
-
-/* What the last run printed. */
-static char out[256 * 1024], err[65536];
-
-enum { RUN_WORDS_MAX = 12 };
-
-static int
-memory_file(void)
+int
+cli_memory_file(void)
 {
     int fd = memfd_create("printed", MFD_CLOEXEC);
     assert_true(fd >= 0);
@@ -50,12 +34,11 @@ restore(FILE *stream, int saved, int from, char *text, size_t size)
     close(from);
 }
 
-/* Runs "firekeep" and the words up to NULL, with stdout in `out_fd`, which is closed. */
-static int
-run_into(int out_fd, const struct command *const *commands, const char *const *words)
+int
+cli_run_into(int out_fd, const struct command *const *commands, const char *const *words)
 {
     char *argv[RUN_WORDS_MAX + 2] = {strdup("firekeep")}, *owned[RUN_WORDS_MAX + 2];
-    int argc = 1, err_fd = memory_file();
+    int argc = 1, err_fd = cli_memory_file();
     for (; *words != NULL; words++) {
         assert_in_range(argc, 1, RUN_WORDS_MAX);
         argv[argc++] = strdup(*words);
@@ -63,12 +46,10 @@ run_into(int out_fd, const struct command *const *commands, const char *const *w
     memcpy(owned, argv, sizeof owned); /* a command sorts its words */
     int saved_out = divert(stdout, out_fd), saved_err = divert(stderr, err_fd);
     int code = cli_run(commands, argc, argv);
-    restore(stdout, saved_out, out_fd, out, sizeof out);
-    restore(stderr, saved_err, err_fd, err, sizeof err);
+    restore(stdout, saved_out, out_fd, cli_out, sizeof cli_out);
+    restore(stderr, saved_err, err_fd, cli_err, sizeof cli_err);
     for (int i = 0; i < argc; i++) {
         free(owned[i]);
     }
     return code;
 }
-
-#endif

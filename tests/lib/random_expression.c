@@ -1,23 +1,7 @@
-/*
- * random_expression_testing.h - expressions of every kind, chosen by bytes. For tests and fuzz
- * targets only.
- *
- * Each choice takes a byte or two; where they end every choice is the first one, which is the
- * simplest. So near bytes give near expressions, and all of them end.
- */
-#ifndef PROMQL_EVAL_RANDOM_EXPRESSION_TESTING_H
-#define PROMQL_EVAL_RANDOM_EXPRESSION_TESTING_H
+/* random_expression.c - see random_expression.h. */
+#include "lib/random_expression.h"
 
-#include "base/buf.h"
-#include "promql/functions/functions.h"
-
-struct choices {
-    const uint8_t *at;
-    const uint8_t *end;
-};
-
-/* A number from 0 to count - 1. */
-static inline uint32_t
+uint32_t
 choose(struct choices *c, uint32_t count)
 {
     uint32_t v = c->at < c->end ? *c->at++ : 0;
@@ -25,43 +9,33 @@ choose(struct choices *c, uint32_t count)
     return v % count;
 }
 
-static inline uint64_t
-choose_word(struct choices *c)
-{
-    uint64_t v = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        v = v << 8 | choose(c, 256);
-    }
-    return v;
-}
-
-#define choose_text(c, list) ((list)[choose((c), sizeof(list) / sizeof *(list))])
-
 struct expression {
     struct choices *from;
     struct buf *to;
 };
 
-/* Names in the store, and "none" and "nosuch". */
-static const char *const metric_names[] = {"m",        "requests_total", "h",    "latency_bucket",
-                                           "size_sum", "target_info",    "none", "a.b"};
-static const char *const label_names[] = {"a",        "b",        "job",      "instance", "le",
-                                          "__name__", "__type__", "__unit__", "nosuch",   "c.d"};
-static const char *const label_values[] = {"x",       "y",         "1",  "0.5", "+Inf",
-                                           "counter", "histogram", "zz", "",    "1e1"};
+const char *const metric_names[METRIC_NAMES] = {"m",        "requests_total", "h",    "latency_bucket",
+                                    "size_sum", "target_info",    "none", "a.b"};
 
-static inline void put_vector(struct expression *x, unsigned depth);
-static inline void put_scalar(struct expression *x, unsigned depth);
+const char *const label_names[LABEL_NAMES] = {"a",        "b",        "job",      "instance", "le",
+                                   "__name__", "__type__", "__unit__", "nosuch",   "c.d"};
+
+const char *const label_values[LABEL_VALUES] = {"x",       "y",         "1",  "0.5", "+Inf",
+                                    "counter", "histogram", "zz", "",    "1e1"};
+
+static void put_vector(struct expression *x, unsigned depth);
+
+static void put_scalar(struct expression *x, unsigned depth);
 
 /* Puts one of the words, mostly one of the first. */
-static inline void
+static void
 put_mostly(struct expression *x, const char *const *list, uint32_t count, uint32_t usual)
 {
     bool is_usual = choose(x->from, 4) < 3;
     buf_put_text(x->to, list[choose(x->from, is_usual ? usual : count)]);
 }
 
-static inline void
+static void
 put_duration(struct expression *x)
 {
     static const char *const list[] = {
@@ -74,7 +48,7 @@ put_duration(struct expression *x)
     put_mostly(x, list, sizeof list / sizeof *list, 5);
 }
 
-static inline void
+static void
 put_shift(struct expression *x)
 {
     static const char *const list[] = {
@@ -97,7 +71,7 @@ put_shift(struct expression *x)
     put_mostly(x, list, sizeof list / sizeof *list, 1);
 }
 
-static inline void
+static void
 put_selector(struct expression *x)
 {
     static const char *const ops[] = {"=", "!=", "=~", "!~"};
@@ -118,21 +92,21 @@ put_selector(struct expression *x)
 }
 
 /* Few functions support extents, and subqueries do not. */
-static inline void
+static void
 put_extent(struct expression *x)
 {
     static const char *const list[] = {"", " anchored", " smoothed"};
     put_mostly(x, list, sizeof list / sizeof *list, 1);
 }
 
-static inline bool
+static bool
 takes_extent(enum function_id id)
 {
     return id == FUNCTION_RESETS || id == FUNCTION_CHANGES || id == FUNCTION_RATE ||
            id == FUNCTION_INCREASE || id == FUNCTION_DELTA;
 }
 
-static inline void
+static void
 put_matrix(struct expression *x, unsigned depth, bool may_extend)
 {
     bool is_subquery = depth > 0 && choose(x->from, 3) == 2;
@@ -154,7 +128,7 @@ put_matrix(struct expression *x, unsigned depth, bool may_extend)
     put_shift(x);
 }
 
-static inline void
+static void
 put_number(struct expression *x)
 {
     static const char *const list[] = {"1",    "0",    "-1",  "0.5",  "NaN",  "Inf",   "-Inf",
@@ -163,7 +137,7 @@ put_number(struct expression *x)
     buf_put_text(x->to, choose_text(x->from, list));
 }
 
-static inline void
+static void
 put_string(struct expression *x)
 {
     static const char *const list[] = {"$1",  "a",      "b",   "(.*)",  "__name__", "",  "le",
@@ -171,7 +145,7 @@ put_string(struct expression *x)
     buf_printf(x->to, "\"%s\"", choose_text(x->from, list));
 }
 
-static inline void
+static void
 put_argument(struct expression *x, enum value_type type, unsigned depth)
 {
     switch (type) {
@@ -187,7 +161,7 @@ put_argument(struct expression *x, enum value_type type, unsigned depth)
     }
 }
 
-static inline void
+static void
 put_call(struct expression *x, enum function_id id, unsigned depth)
 {
     const struct function *f = &functions[id];
@@ -210,7 +184,7 @@ put_call(struct expression *x, enum function_id id, unsigned depth)
     buf_put_text(x->to, ")");
 }
 
-static inline void
+static void
 put_names(struct expression *x)
 {
     buf_put_text(x->to, "(");
@@ -220,7 +194,7 @@ put_names(struct expression *x)
     buf_put_text(x->to, ")");
 }
 
-static inline void
+static void
 put_aggregation(struct expression *x, unsigned depth)
 {
     static const struct {
@@ -251,7 +225,7 @@ put_aggregation(struct expression *x, unsigned depth)
     buf_put_text(x->to, ")");
 }
 
-static inline void
+static void
 put_matching(struct expression *x, bool is_set)
 {
     static const char *const fills[] = {"",
@@ -275,7 +249,7 @@ put_matching(struct expression *x, bool is_set)
 }
 
 /* Puts a vector with few labels, so that it may match another one. */
-static inline void
+static void
 put_side(struct expression *x)
 {
     static const char *const open[] = {"",
@@ -304,7 +278,7 @@ put_side(struct expression *x)
 }
 
 /* Puts two vectors, or a set of two and another one. */
-static inline void
+static void
 put_sides(struct expression *x, bool again)
 {
     static const char *const ops[] = {"and", "unless", "or", "/", ">", "== bool", "*"};
@@ -326,7 +300,7 @@ put_sides(struct expression *x, bool again)
     buf_put_text(x->to, ")");
 }
 
-static inline void
+static void
 put_binary(struct expression *x, unsigned depth)
 {
     static const char *const ops[] = {"+",  "-", "*",  "/", "%",  "^",  "atan2", "==", "!=",
@@ -357,7 +331,7 @@ put_binary(struct expression *x, unsigned depth)
     buf_put_text(x->to, ")");
 }
 
-static inline void
+static void
 put_scalar(struct expression *x, unsigned depth)
 {
     static const enum function_id list[] = {FUNCTION_TIME,   FUNCTION_PI,     FUNCTION_START,
@@ -378,7 +352,7 @@ put_scalar(struct expression *x, unsigned depth)
     }
 }
 
-static inline void
+static void
 put_vector(struct expression *x, unsigned depth)
 {
     uint32_t kind = depth == 0 ? 0 : choose(x->from, 9);
@@ -403,8 +377,7 @@ put_vector(struct expression *x, unsigned depth)
     }
 }
 
-/* Puts an expression, mostly a vector. */
-static inline void
+void
 put_expression(struct choices *from, struct buf *to)
 {
     struct expression x = {from, to};
@@ -416,5 +389,3 @@ put_expression(struct choices *from, struct buf *to)
     else
         put_vector(&x, 1 + choose(from, 4));
 }
-
-#endif

@@ -1,39 +1,10 @@
-/*
- * stream_testing.h - a writer of type kinesis or firehose with credentials of its own, items to
- * give it, and what it sends taken apart. For tests.
- */
-#ifndef BACKEND_AWS_STREAM_TESTING_H
-#define BACKEND_AWS_STREAM_TESTING_H
-
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "backend/common/item_ndjson.h"
-#include "backend/writer.h"
-#include "lib/base64_reader.h"
-#include "model/labels.h"
-#include "sys/sim.h"
+/* stream_rig.c - see stream_rig.h. */
+#include "lib/stream_rig.h"
 
 enum { STREAM_TEXT_BYTES_MAX = 32 << 20 };
 
-struct stream_rig {
-    struct sim_env *sim;
-    struct budget memory;
-    struct destination_settings settings;
-    const struct writer_class *class;
-    struct writer *writer;
-    struct writer_call *call;
-    struct writer_step step;
-    struct buf labels; /* of the item made last */
-    struct buf saved;
-    json_t *body;    /* of the step sent last */
-    struct buf data; /* of the record decoded last */
-};
-
-/* The settings are to be completed; then rig_open(). */
-static inline void
-rig_init(struct stream_rig *rig, enum destination_type type)
+void
+stream_rig_init(struct stream_rig *rig, enum destination_type type)
 {
     *rig = (struct stream_rig){.class = writer_class_of(type)};
     budget_init(&rig->memory, "test", 0, NULL);
@@ -49,8 +20,8 @@ rig_init(struct stream_rig *rig, enum destination_type type)
     buf_init(&rig->data, NULL, STREAM_TEXT_BYTES_MAX);
 }
 
-static inline enum err
-rig_create(struct stream_rig *rig, struct why *why)
+enum err
+stream_rig_create(struct stream_rig *rig, struct why *why)
 {
     const struct writer_options options = {.env = sim_env_env(rig->sim),
                                            .memory = &rig->memory,
@@ -60,17 +31,17 @@ rig_create(struct stream_rig *rig, struct why *why)
     return writer_new(rig->class, &options, &rig->writer, why);
 }
 
-static inline void
-rig_open(struct stream_rig *rig)
+void
+stream_rig_open(struct stream_rig *rig)
 {
     struct why why = {""};
-    if (rig_create(rig, &why) != OK) fail_msg("%s", why.text);
+    if (stream_rig_create(rig, &why) != OK) fail_msg("%s", why.text);
     assert_int_equal(writer_call_new(rig->class, rig->writer, &rig->call), OK);
     rig->class->call_clear(rig->writer, rig->call);
 }
 
-static inline void
-rig_close(struct stream_rig *rig)
+void
+stream_rig_close(struct stream_rig *rig)
 {
     if (rig->writer == NULL) return;
     writer_call_free(rig->class, rig->writer, rig->call);
@@ -79,10 +50,10 @@ rig_close(struct stream_rig *rig)
     assert_int_equal(budget_used(&rig->memory), 0);
 }
 
-static inline void
-rig_fini(struct stream_rig *rig)
+void
+stream_rig_fini(struct stream_rig *rig)
 {
-    rig_close(rig);
+    stream_rig_close(rig);
     json_decref(rig->body);
     buf_fini(&rig->labels);
     buf_fini(&rig->saved);
@@ -92,9 +63,8 @@ rig_fini(struct stream_rig *rig)
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-/* A sample of the series `hash`; its label "l" has a value of so many bytes. */
-static inline struct item
-rig_item(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t label_bytes)
+struct item
+stream_rig_item(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t label_bytes)
 {
     char *value = malloc(label_bytes + 1);
     assert_non_null(value);
@@ -114,11 +84,10 @@ rig_item(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t label_bytes
                          .bits = double_bits(1)};
 }
 
-/* How long the line of such an item is. */
-static inline size_t
-rig_line_bytes(struct stream_rig *rig, int64_t t_ms, size_t label_bytes)
+size_t
+stream_rig_line_bytes(struct stream_rig *rig, int64_t t_ms, size_t label_bytes)
 {
-    struct item item = rig_item(rig, 0, t_ms, label_bytes);
+    struct item item = stream_rig_item(rig, 0, t_ms, label_bytes);
     struct buf line;
     buf_init(&line, NULL, STREAM_TEXT_BYTES_MAX);
     item_ndjson_put(&line, &item);
@@ -127,11 +96,11 @@ rig_line_bytes(struct stream_rig *rig, int64_t t_ms, size_t label_bytes)
     return size;
 }
 
-static inline enum writer_add
-rig_add(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t label_bytes,
-        uint32_t *ret_entry)
+enum writer_add
+stream_rig_add(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t label_bytes,
+               uint32_t *ret_entry)
 {
-    struct item item = rig_item(rig, hash, t_ms, label_bytes);
+    struct item item = stream_rig_item(rig, hash, t_ms, label_bytes);
     struct why why = {""};
     enum writer_add added = rig->class->add(rig->writer, rig->call, &item, ret_entry, &why);
     if (added == WRITER_UNFIT) {
@@ -142,8 +111,8 @@ rig_add(struct stream_rig *rig, uint64_t hash, int64_t t_ms, size_t label_bytes,
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-static inline void
-rig_keep_body(struct stream_rig *rig)
+static void
+stream_rig_keep_body(struct stream_rig *rig)
 {
     struct bytes body = rig->step.http.body;
     json_error_t error;
@@ -152,41 +121,40 @@ rig_keep_body(struct stream_rig *rig)
     if (rig->body == NULL) fail_msg("%.*s: %s", (int)body.size, (const char *)body.at, error.text);
 }
 
-static inline void
-rig_begin(struct stream_rig *rig)
+void
+stream_rig_begin(struct stream_rig *rig)
 {
     rig->step = (struct writer_step){.next = WRITER_DONE};
     rig->class->begin(rig->writer, rig->call, &rig->step);
-    if (rig->step.next == WRITER_SEND) rig_keep_body(rig);
+    if (rig->step.next == WRITER_SEND) stream_rig_keep_body(rig);
 }
 
-static inline struct http_call_answer
-rig_answer_of(unsigned status, const char *body)
+struct http_call_answer
+stream_rig_answer_of(unsigned status, const char *body)
 {
     return (struct http_call_answer){.status = status, .body = bytes_of_text(body)};
 }
 
-static inline void
-rig_answer(struct stream_rig *rig, unsigned status, const char *body)
+void
+stream_rig_answer(struct stream_rig *rig, unsigned status, const char *body)
 {
-    struct http_call_answer answer = rig_answer_of(status, body);
+    struct http_call_answer answer = stream_rig_answer_of(status, body);
     rig->step = (struct writer_step){.next = WRITER_DONE};
     rig->class->judge(rig->writer, rig->call, &answer, &rig->step);
     assert_int_equal(rig->step.next, WRITER_DONE);
 }
 
-/* `body` NULL: it begins. */
-static inline void
-rig_prepare(struct stream_rig *rig, const char *body)
+void
+stream_rig_prepare(struct stream_rig *rig, const char *body)
 {
-    struct http_call_answer answer = rig_answer_of(200, body == NULL ? "" : body);
+    struct http_call_answer answer = stream_rig_answer_of(200, body == NULL ? "" : body);
     rig->step = (struct writer_step){.next = WRITER_DONE};
     rig->class->prepare(rig->writer, body == NULL ? NULL : &answer, &rig->step);
-    if (rig->step.next == WRITER_SEND) rig_keep_body(rig);
+    if (rig->step.next == WRITER_SEND) stream_rig_keep_body(rig);
 }
 
-static inline const char *
-rig_header(const struct stream_rig *rig, const char *name)
+const char *
+stream_rig_header(const struct stream_rig *rig, const char *name)
 {
     size_t size = strlen(name);
     for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
@@ -195,8 +163,9 @@ rig_header(const struct stream_rig *rig, const char *name)
     return "";
 }
 
-static inline void
-rig_expect(const struct stream_rig *rig, enum writer_verdict verdict, const char *answer_part)
+void
+stream_rig_expect(const struct stream_rig *rig, enum writer_verdict verdict,
+                  const char *answer_part)
 {
     assert_int_equal(rig->step.next, WRITER_DONE);
     if (rig->step.verdict != verdict) {
@@ -209,15 +178,14 @@ rig_expect(const struct stream_rig *rig, enum writer_verdict verdict, const char
 
 /* --- what was sent ---------------------------------------------------------------------------- */
 
-static inline uint32_t
-rig_record_count(const struct stream_rig *rig)
+uint32_t
+stream_rig_record_count(const struct stream_rig *rig)
 {
     return (uint32_t)json_array_size(json_object_get(rig->body, "Records"));
 }
 
-/* A view until the next. */
-static inline struct bytes
-rig_record(struct stream_rig *rig, uint32_t i)
+struct bytes
+stream_rig_record(struct stream_rig *rig, uint32_t i)
 {
     json_t *record = json_array_get(json_object_get(rig->body, "Records"), i);
     const char *data = json_string_value(json_object_get(record, "Data"));
@@ -227,16 +195,15 @@ rig_record(struct stream_rig *rig, uint32_t i)
     return buf_bytes(&rig->data);
 }
 
-static inline const char *
-rig_record_key(const struct stream_rig *rig, uint32_t i)
+const char *
+stream_rig_record_key(const struct stream_rig *rig, uint32_t i)
 {
     json_t *record = json_array_get(json_object_get(rig->body, "Records"), i);
     return json_string_value(json_object_get(record, "PartitionKey"));
 }
 
-/* The time of the line that begins there, and where the next one does. */
-static inline int64_t
-rig_line_time(struct bytes *lines)
+int64_t
+stream_rig_line_time(struct bytes *lines)
 {
     const uint8_t *end = memchr(lines->at, '\n', lines->size);
     assert_non_null(end);
@@ -249,5 +216,3 @@ rig_line_time(struct bytes *lines)
     lines->at = end + 1;
     return strtoll(digits, NULL, 10);
 }
-
-#endif

@@ -1,32 +1,7 @@
-/*
- * http_writer_testing.h - a writer on a simulated machine, items to give it, and answers made up
- * for the purpose. For tests of one writer at a time.
- */
-#ifndef BACKEND_COMMON_HTTP_WRITER_TESTING_H
-#define BACKEND_COMMON_HTTP_WRITER_TESTING_H
+/* writer_rig.c - see writer_rig.h. */
+#include "lib/writer_rig.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
-#include "backend/common/http_common.h"
-#include "sys/sim.h"
-#include "lib/random_labels.h"
-
-static const int64_t RIG_T_MS = 1700000000000;
-
-struct writer_rig {
-    struct sim_env *sim;
-    const struct writer_class *class;
-    struct destination_settings settings;
-    struct budget memory;
-    struct buf labels; /* of the item made last */
-    struct buf saved;
-    struct writer *writer;
-    struct writer_call *call;
-    struct why why;
-};
-
-static inline void
+void
 rig_init(struct writer_rig *rig, const struct writer_class *class)
 {
     memset(rig, 0, sizeof *rig);
@@ -40,8 +15,7 @@ rig_init(struct writer_rig *rig, const struct writer_class *class)
     buf_init(&rig->saved, NULL, 1 << 16);
 }
 
-/* With what was saved last. */
-static inline void
+void
 rig_open(struct writer_rig *rig)
 {
     struct writer_options options = {
@@ -56,7 +30,7 @@ rig_open(struct writer_rig *rig)
     rig->class->call_clear(rig->writer, rig->call);
 }
 
-static inline void
+void
 rig_close(struct writer_rig *rig)
 {
     writer_call_free(rig->class, rig->writer, rig->call);
@@ -64,7 +38,7 @@ rig_close(struct writer_rig *rig)
     assert_int_equal(budget_used(&rig->memory), 0);
 }
 
-static inline void
+void
 rig_fini(struct writer_rig *rig)
 {
     rig_close(rig);
@@ -73,8 +47,7 @@ rig_fini(struct writer_rig *rig)
     sim_env_free(rig->sim);
 }
 
-/* Names and values in turn, sorted, NULL after the last. */
-static inline struct item
+struct item
 rig_item(struct writer_rig *rig, const char *name, ...)
 {
     va_list args;
@@ -92,7 +65,7 @@ rig_item(struct writer_rig *rig, const char *name, ...)
     };
 }
 
-static inline enum writer_add
+enum writer_add
 rig_add(struct writer_rig *rig, const struct item *item)
 {
     uint32_t entry = UINT32_MAX;
@@ -100,8 +73,7 @@ rig_add(struct writer_rig *rig, const struct item *item)
     return rig->class->add(rig->writer, rig->call, item, &entry, &rig->why);
 }
 
-/* The number of its entry. */
-static inline uint32_t
+uint32_t
 rig_must_add(struct writer_rig *rig, const struct item *item)
 {
     uint32_t entry = UINT32_MAX;
@@ -110,8 +82,7 @@ rig_must_add(struct writer_rig *rig, const struct item *item)
     return entry;
 }
 
-/* What is to be sent first for the call. */
-static inline struct writer_step
+struct writer_step
 rig_begin(struct writer_rig *rig)
 {
     struct writer_step step = {.next = WRITER_DONE};
@@ -119,7 +90,7 @@ rig_begin(struct writer_rig *rig)
     return step;
 }
 
-static inline struct writer_step
+struct writer_step
 rig_send(struct writer_rig *rig)
 {
     struct writer_step step = rig_begin(rig);
@@ -127,13 +98,13 @@ rig_send(struct writer_rig *rig)
     return step;
 }
 
-static inline struct http_call_answer
+struct http_call_answer
 answer_of(unsigned status, const char *body)
 {
     return (struct http_call_answer){.status = status, .body = bytes_of_text(body)};
 }
 
-static inline struct writer_step
+struct writer_step
 rig_judge(struct writer_rig *rig, const struct http_call_answer *answer)
 {
     struct writer_step step = {.next = WRITER_SEND};
@@ -142,14 +113,14 @@ rig_judge(struct writer_rig *rig, const struct http_call_answer *answer)
     return step;
 }
 
-static inline struct writer_step
+struct writer_step
 rig_answer(struct writer_rig *rig, unsigned status, const char *body)
 {
     struct http_call_answer answer = answer_of(status, body);
     return rig_judge(rig, &answer);
 }
 
-static inline struct writer_entry
+struct writer_entry
 rig_entry(struct writer_rig *rig, uint32_t number)
 {
     struct writer_entry entry;
@@ -157,8 +128,7 @@ rig_entry(struct writer_rig *rig, uint32_t number)
     return entry;
 }
 
-/* The value of a header, or NULL. */
-static inline const char *
+const char *
 header_of(const struct writer_step *step, const char *name)
 {
     size_t size = strlen(name);
@@ -169,10 +139,8 @@ header_of(const struct writer_step *step, const char *name)
     return NULL;
 }
 
-static inline void
+void
 expect_in(const char *text, const char *part)
 {
     if (strstr(text, part) == NULL) fail_msg("'%s' has no '%s'", text, part);
 }
-
-#endif

@@ -1,83 +1,14 @@
-/*
- * rules_sim_testing.h - rules on a simulated machine: a store, groups of rules, and a sender
- * whose backlog waits while the machine is down; and what may happen to it. One thread, one clock.
- * For tests only.
- */
-#ifndef SIM_RULES_SIM_TESTING_H
-#define SIM_RULES_SIM_TESTING_H
-
-#include "base/hash.h"
-#include "rules/load/rule_files.h"
-#include "rules/schedule/scheduler_testing.h"
-#include "lib/tsdb_machine.h"
-
-enum {
-    SIM_SERIES = 6,
-    SIM_SCRAPE_S = 15,
-    SIM_SENT_MAX = 4096,
-    SIM_GROUPS_MAX = 16,
-    SIM_FILES_MAX = 2
-};
+/* rules_sim.c - see rules_sim.h. */
+#include "sim/rules_sim.h"
 
 /* Each has series of its own, SIM_SERIES of them. */
 static const char *const sim_tenants[] = {"t", "u"};
-
-#define NO_GROUPS          "groups: []\n"
-#define GROUP(name, rules) "groups:\n- {name: " name ", interval: 30s, rules: [" rules "]}\n"
-#define FIRES              "{alert: Fires, expr: vector(1), for: 2m}"
-#define SENT               "{alert: Sent, expr: 'requests_total{n=\"0\"} > 0'}"
-#define ALWAYS             "{record: always, expr: vector(1)}"
-
-/* An alert as it was sent to Alertmanagers. */
-struct sim_sent {
-    char labels[160];
-    int64_t at_ns, starts_ns, ends_ns;
-};
-
-struct rules_sim {
-    struct machine m;
-    struct rules_host host;
-    struct rules_terms terms;
-    struct scheduler_limits limits;
-    struct scheduler *scheduler;
-    struct arena arena; /* of the rules */
-    struct rule_groups files[SIM_FILES_MAX];
-    struct scheduler_group list[SIM_GROUPS_MAX];
-
-    /* The sender: its samples depend on `reality` and the time alone. */
-    uint64_t reality;
-    int64_t sent_s;     /* Unix: all samples up to then are sent */
-    int64_t per_second; /* seconds of backlog that are sent in one; 0: all */
-    bool mute;          /* it is away */
-    bool has_own_clock; /* its clock is not set with that of the server */
-    int64_t ahead_s;    /* so far the server's clock is ahead of it */
-
-    unsigned first_tenant; /* those before it have no rules */
-    unsigned tenant_count; /* the others have the same rules */
-    uint64_t rejected;     /* samples of rules that the store refused */
-
-    int64_t lost_from_ns; /* at the next start the log is another one; 0: it is not */
-    bool write_fails, settle_fails, save_fails;
-    unsigned dies_in; /* before so many steps of the host more the power fails; 0: it does not */
-    bool is_dead;
-    bool settle_hangs; /* what was written is stored later */
-    bool memory_fails; /* an allocation of each job is refused, or several */
-    int64_t slow_ms;   /* for up to so long a query waits for its view */
-    /* Each may be NULL. Is called after each job of one group; */
-    void (*look)(struct rules_sim *s, const struct scheduler_job *job);
-    /* is called instead of adding the alerts to `sent`; */
-    void (*notify)(struct rules_sim *s, const struct alert_notice *notices, uint32_t count);
-    /* moves the clock on, instead of sim_env_advance_ns(). */
-    void (*wait)(struct rules_sim *s, int64_t ns);
-    struct sim_sent sent[SIM_SENT_MAX];
-    uint32_t sent_count;
-};
 
 /* --- the host --------------------------------------------------------------------------------- */
 
 /* The store has all memory while a job is without: what it does then is tested elsewhere. Ends with
  * mem_fail_nth() and what this returns. */
-static inline uint64_t
+static uint64_t
 sim_hold_failures(void)
 {
     uint64_t left = mem_fail_left();
@@ -86,14 +17,14 @@ sim_hold_failures(void)
 }
 
 /* A step of the host. True: the power has failed before it. */
-static inline bool
+static bool
 sim_is_dead(struct rules_sim *s)
 {
     if (s->dies_in > 0 && --s->dies_in == 0) s->is_dead = true;
     return s->is_dead;
 }
 
-static inline enum err
+static enum err
 sim_write(void *context, struct bytes tenant, struct bytes message, struct rules_written *ret,
           struct why *why)
 {
@@ -117,7 +48,7 @@ sim_write(void *context, struct bytes tenant, struct bytes message, struct rules
 }
 
 /* The disk fails; what was written since the last commit is taken back. */
-static inline void
+static void
 sim_fail_commit(struct rules_sim *s)
 {
     fault_env_arm(s->m.fe, (struct fault){FAULT_SYNC, 1, true});
@@ -126,7 +57,7 @@ sim_fail_commit(struct rules_sim *s)
     must(tsdb_reopen(s->m.db, &s->m.why));
 }
 
-static inline enum err
+static enum err
 sim_settle(void *context, uint64_t ticket, struct why *why)
 {
     struct rules_sim *s = context;
@@ -143,7 +74,7 @@ sim_settle(void *context, uint64_t ticket, struct why *why)
     return fails ? why_set(why, ERR_AGAIN, "the test says no") : OK;
 }
 
-static inline void
+static void
 sim_note_sent(struct rules_sim *s, const struct alert_notice *notices, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -160,7 +91,7 @@ sim_note_sent(struct rules_sim *s, const struct alert_notice *notices, uint32_t 
     }
 }
 
-static inline void
+static void
 sim_notify(void *context, const struct alert_notice *notices, uint32_t count)
 {
     struct rules_sim *s = context;
@@ -173,7 +104,7 @@ sim_notify(void *context, const struct alert_notice *notices, uint32_t count)
     mem_fail_nth(left, false);
 }
 
-static inline void
+static void
 sim_wait(struct rules_sim *s, int64_t ns)
 {
     if (s->wait != NULL)
@@ -182,7 +113,7 @@ sim_wait(struct rules_sim *s, int64_t ns)
         sim_env_advance_ns(s->m.sim, ns);
 }
 
-static inline enum err
+enum err
 sim_refuse_to_open(void *context, struct query_control *control, struct view **ret_view,
                    struct why *why)
 {
@@ -190,7 +121,7 @@ sim_refuse_to_open(void *context, struct query_control *control, struct view **r
     return why_set(why, ERR_NOMEM, "the test says no");
 }
 
-static inline enum err
+enum err
 sim_open(void *context, struct query_control *control, struct view **ret_view, struct why *why)
 {
     struct rules_sim *s = context;
@@ -202,14 +133,13 @@ sim_open(void *context, struct query_control *control, struct view **ret_view, s
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static inline int64_t
+static int64_t
 sim_now_s(const struct rules_sim *s)
 {
     return env_realtime_ms(s->m.env) / 1000;
 }
 
-/* The text of one file, or of several with "---" between them. */
-static inline void
+void
 sim_load(struct rules_sim *s, const char *yaml)
 {
     static const char *const names[SIM_FILES_MAX] = {"rules.yml", "more.yml"};
@@ -239,7 +169,7 @@ sim_load(struct rules_sim *s, const char *yaml)
     scheduler_commit(change, &s->limits, env_realtime_ms(s->m.env) * NS_PER_MS);
 }
 
-static inline enum err
+static enum err
 sim_save(void *context, struct bytes file, struct why *why)
 {
     struct rules_sim *s = context;
@@ -254,14 +184,14 @@ sim_save(void *context, struct bytes file, struct why *why)
     return e;
 }
 
-static inline const char *
+static const char *
 sim_refuses(void *context)
 {
     struct rules_sim *s = context;
     return s->write_fails ? "the test says no" : NULL;
 }
 
-static inline void
+static void
 sim_arrivals(void *context, struct bytes tenant, struct rules_arrivals *ret)
 {
     struct rules_sim *s = context;
@@ -269,14 +199,14 @@ sim_arrivals(void *context, struct bytes tenant, struct rules_arrivals *ret)
     *ret = (struct rules_arrivals){a.recent_ns, a.late_ns, a.sent_ms};
 }
 
-static inline void
+static void
 sim_watch(void *context, struct time_range late)
 {
     struct rules_sim *s = context;
     tsdb_watch_arrivals(s->m.db, late);
 }
 
-static inline void
+static void
 sim_begin_scheduler(struct rules_sim *s)
 {
     struct checkpoint_reader checkpoint;
@@ -287,7 +217,7 @@ sim_begin_scheduler(struct rules_sim *s)
     checkpoint_fini(&checkpoint);
 }
 
-static inline void
+void
 sim_start(struct rules_sim *s, const char *yaml)
 {
     machine_must_open(&s->m);
@@ -295,7 +225,7 @@ sim_start(struct rules_sim *s, const char *yaml)
     sim_load(s, yaml);
 }
 
-static inline void
+void
 sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
 {
     memset(s, 0, sizeof *s);
@@ -335,8 +265,7 @@ sim_init(struct rules_sim *s, uint64_t seed, const char *yaml)
     sim_start(s, yaml);
 }
 
-/* The power fails; the machine is down from now on. */
-static inline void
+void
 sim_crash(struct rules_sim *s)
 {
     scheduler_free(s->scheduler);
@@ -348,8 +277,7 @@ sim_crash(struct rules_sim *s)
     s->m.db = NULL;
 }
 
-/* The same with a clean end, after which all is in the store. */
-static inline void
+void
 sim_stop(struct rules_sim *s)
 {
     must(scheduler_save(s->scheduler, &s->m.why));
@@ -358,7 +286,7 @@ sim_stop(struct rules_sim *s)
     machine_close(&s->m);
 }
 
-static inline void
+void
 sim_fini(struct rules_sim *s)
 {
     scheduler_free(s->scheduler);
@@ -368,21 +296,21 @@ sim_fini(struct rules_sim *s)
 
 /* --- the sender ------------------------------------------------------------------------------- */
 
-static inline uint64_t
+uint64_t
 sim_mix(uint64_t a, uint64_t b)
 {
     return hash_mix(hash_mix(1, a), b);
 }
 
 /* Series come and go, for minutes at a time. */
-static inline bool
+static bool
 sim_is_there(const struct rules_sim *s, unsigned series, int64_t t_s)
 {
     if (series % SIM_SERIES < 2) return true;
     return sim_mix(s->reality + series, (uint64_t)(t_s / 420)) % 4 != 0;
 }
 
-static inline double
+static double
 sim_value(const struct rules_sim *s, unsigned series, int64_t t_s)
 {
     if (series % 2 == 0)
@@ -391,7 +319,7 @@ sim_value(const struct rules_sim *s, unsigned series, int64_t t_s)
 }
 
 /* As a Prometheus that scrapes: a series that is gone is marked stale. */
-static inline void
+static void
 sim_put_scrape(struct rules_sim *s, struct rq *rq, unsigned series, int64_t t_s)
 {
     char labels[80];
@@ -408,7 +336,7 @@ sim_put_scrape(struct rules_sim *s, struct rq *rq, unsigned series, int64_t t_s)
 }
 
 /* Sends the samples of a tenant's series in [from_s, to_s]. */
-static inline void
+static void
 sim_send_to(struct rules_sim *s, unsigned tenant, int64_t from_s, int64_t to_s)
 {
     struct rq rq;
@@ -424,7 +352,7 @@ sim_send_to(struct rules_sim *s, unsigned tenant, int64_t from_s, int64_t to_s)
 }
 
 /* Sends what there is up to now. */
-static inline void
+static void
 sim_send(struct rules_sim *s)
 {
     int64_t from_s = s->sent_s + 1, to_s = sim_now_s(s) - s->ahead_s;
@@ -440,7 +368,7 @@ sim_send(struct rules_sim *s)
 /* --- time ------------------------------------------------------------------------------------- */
 
 /* All that is due now; while queries are slow, there is always something. */
-static inline void
+static void
 sim_evaluate(struct rules_sim *s)
 {
     struct scheduler_job job;
@@ -461,7 +389,7 @@ sim_evaluate(struct rules_sim *s)
     fail_msg("jobs are due without end");
 }
 
-static inline void
+void
 sim_pass(struct rules_sim *s, int64_t seconds)
 {
     for (int64_t i = 0; i < seconds; i++) {
@@ -472,7 +400,7 @@ sim_pass(struct rules_sim *s, int64_t seconds)
     }
 }
 
-static inline void
+void
 sim_shift_clock(struct rules_sim *s, int64_t seconds)
 {
     sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + seconds * 1000);
@@ -482,7 +410,7 @@ sim_shift_clock(struct rules_sim *s, int64_t seconds)
 /* --- what there is ---------------------------------------------------------------------------- */
 
 /* Calls `each` for all samples of the series of a name, series by series. */
-static inline void
+static void
 sim_each_sample(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t max_ms,
                 void (*each)(void *context, struct bytes labels, int64_t t_ms, uint64_t bits),
                 void *context)
@@ -515,7 +443,7 @@ sim_each_sample(struct rules_sim *s, const char *name_regex, int64_t min_ms, int
     matcher_free(matcher);
 }
 
-static inline void
+static void
 sim_dump_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
 {
     struct buf *to = context;
@@ -530,7 +458,7 @@ sim_dump_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
 }
 
 /* Appends a line for each. */
-static inline void
+static void
 sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t max_ms,
          struct buf *to)
 {
@@ -538,9 +466,7 @@ sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t ma
     must(buf_error(to));
 }
 
-/* The next evaluation that is due, which runs until scheduler_done() says otherwise; other jobs are
- * run before it. */
-static inline struct scheduler_job
+struct scheduler_job
 sim_begin_evaluation(struct rules_sim *s)
 {
     struct scheduler_job job;
@@ -558,7 +484,7 @@ sim_begin_evaluation(struct rules_sim *s)
     }
 }
 
-static inline void
+void
 sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job)
 {
     scheduler_run(s->scheduler, job, &s->terms);
@@ -566,15 +492,7 @@ sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job)
     scheduler_done(s->scheduler, job, env_monotonic_ns(s->m.env));
 }
 
-struct sim_found {
-    unsigned samples; /* and markers */
-    unsigned stale;   /* staleness markers */
-    unsigned changes; /* samples that are not the first one */
-    int64_t stale_ms; /* of the last marker */
-    uint64_t first_bits;
-};
-
-static inline void
+static void
 sim_find_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
 {
     struct sim_found *f = context;
@@ -589,7 +507,7 @@ sim_find_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
     }
 }
 
-static inline struct sim_found
+struct sim_found
 sim_find(struct rules_sim *s, const char *name_regex, int64_t min_ms)
 {
     struct sim_found found = {0};
@@ -597,16 +515,14 @@ sim_find(struct rules_sim *s, const char *name_regex, int64_t min_ms)
     return found;
 }
 
-/* The environment may ask for more: SEEDS=1000. */
-static inline uint64_t
+uint64_t
 sim_seed_count(uint64_t usual)
 {
     const char *given = getenv("SEEDS");
     return given == NULL ? usual : strtoull(given, NULL, 10);
 }
 
-/* Both recorded the same up to a time. A failure says where they differ. */
-static inline void
+void
 sim_assert_same(struct rules_sim *whole, struct rules_sim *other, const char *name_regex,
                 int64_t to_ms)
 {
@@ -626,5 +542,3 @@ sim_assert_same(struct rules_sim *whole, struct rules_sim *other, const char *na
     buf_fini(&dumps[0]);
     buf_fini(&dumps[1]);
 }
-
-#endif

@@ -1,27 +1,7 @@
-/*
- * asked_testing.h - the matchers that a set was asked with: views of tests look at them for as long
- * as the set lives, as those of sources do.
- */
-#ifndef VIEWS_ASKED_TESTING_H
-#define VIEWS_ASKED_TESTING_H
+/* asked_matchers.c - see asked_matchers.h. */
+#include "lib/asked_matchers.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/hash.h"
-#include "model/select.h"
-
-struct asked_with {
-    const struct matcher *matchers[16]; /* the first ones */
-    uint32_t count;
-    uint64_t hash; /* of their names and patterns */
-};
-
-static inline uint64_t
+static uint64_t
 asked_with_hash(const struct asked_with *asked)
 {
     uint64_t hash = 0;
@@ -32,7 +12,7 @@ asked_with_hash(const struct asked_with *asked)
     return hash;
 }
 
-static inline void
+void
 asked_with_keep(struct asked_with *asked, const struct query_request *request)
 {
     *asked = (struct asked_with){.count = 0};
@@ -44,11 +24,8 @@ asked_with_keep(struct asked_with *asked, const struct query_request *request)
     asked->hash = asked_with_hash(asked);
 }
 
-/* They are still there. */
-static inline void
+void
 asked_with_check(const struct asked_with *asked)
 {
     assert_true(asked_with_hash(asked) == asked->hash);
 }
-
-#endif

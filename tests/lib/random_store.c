@@ -1,46 +1,11 @@
-/*
- * random_store_testing.h - a view of series of every kind, made from choices: gaps, staleness
- * markers, NaN and Inf, resets, start timestamps, histograms whose buckets change, times at both
- * ends of time. For tests and fuzz targets only.
- */
-#ifndef PROMQL_EVAL_RANDOM_STORE_TESTING_H
-#define PROMQL_EVAL_RANDOM_STORE_TESTING_H
+/* random_store.c - see random_store.h. */
+#include "lib/random_store.h"
 
-#include <stdlib.h>
-
-#include "lib/random.h"
-#include "model/histogram.h"
-#include "model/select.h"
-#include "promql/eval/random_expression_testing.h"
-
-enum { STORE_SERIES_MAX = 24, STORE_SAMPLES_MAX = 48 };
-#define STORE_BASE_MS 1600000000000
-
-/* The samples of one time; kinds may alternate. */
-struct stored_sample {
-    int64_t t_ms;
-    int64_t start_ms;
-    enum sample_kind kind;
-    uint64_t bits;
-    struct histogram histogram;
-};
-
-struct stored_series {
-    struct buf labels;
-    struct stored_sample *samples;
-    uint32_t count;
-};
-
-struct store {
-    struct view view; /* first */
-    struct arena arena;
-    struct stored_series series[STORE_SERIES_MAX]; /* in the order of labels */
-    uint32_t count;
-};
+#include <math.h>
 
 /* --- what is in it ---------------------------------------------------------------------------- */
 
-static inline int
+static int
 compare_stored(const void *a, const void *b)
 {
     const struct stored_series *x = a, *y = b;
@@ -48,8 +13,8 @@ compare_stored(const void *a, const void *b)
 }
 
 /* False: the labels are empty, or another series has them. */
-static inline bool
-store_labels(struct store *s, struct choices *c, struct buf *to)
+static bool
+store_labels(struct random_store *s, struct choices *c, struct buf *to)
 {
     static const struct labels_limits limits = {20, 100, 100};
     struct label list[6] = {
@@ -69,7 +34,7 @@ store_labels(struct store *s, struct choices *c, struct buf *to)
 }
 
 /* Makes a histogram that is valid, but that senders do not make. */
-static inline void
+static void
 make_odd(struct rng *r, struct arena *arena, struct histogram *h)
 {
     struct hist_buckets *b = &h->positive;
@@ -90,7 +55,7 @@ make_odd(struct rng *r, struct arena *arena, struct histogram *h)
     }
 }
 
-static inline struct histogram
+static struct histogram
 store_histogram(struct rng *r, struct arena *arena, const struct stored_sample *before, bool odd)
 {
     enum sample_kind kind = rng_below(r, 2) == 0 ? SAMPLE_HISTOGRAM_INT : SAMPLE_HISTOGRAM_FLOAT;
@@ -104,8 +69,8 @@ store_histogram(struct rng *r, struct arena *arena, const struct stored_sample *
 }
 
 /* The first choices are ordinary series. */
-static inline void
-store_samples(struct store *s, struct choices *c, struct stored_series *series)
+static void
+store_samples(struct random_store *s, struct choices *c, struct stored_series *series)
 {
     static const unsigned value_classes[] = {5, 6, 10, 8, 1, 2, 3, 4, 9, 7, 0};
     static const unsigned time_classes[] = {0, 1, 0, 0, 1, 2, 3, 0, 1, 4, 5, 0};
@@ -142,8 +107,8 @@ store_samples(struct store *s, struct choices *c, struct stored_series *series)
     }
 }
 
-static inline void
-store_init(struct store *s, struct choices *c, const struct view_ops *ops)
+void
+random_store_init(struct random_store *s, struct choices *c, const struct view_ops *ops)
 {
     memset(s, 0, sizeof *s);
     s->view.ops = ops;
@@ -161,8 +126,8 @@ store_init(struct store *s, struct choices *c, const struct view_ops *ops)
     qsort(s->series, s->count, sizeof *s->series, compare_stored);
 }
 
-static inline void
-store_fini(struct store *s)
+void
+random_store_fini(struct random_store *s)
 {
     for (uint32_t i = 0; i < s->count; i++) {
         buf_fini(&s->series[i].labels);
@@ -175,7 +140,7 @@ store_fini(struct store *s)
 /* Batches are copied to memory of exactly their size. */
 struct stored_set {
     struct series_set set; /* first */
-    const struct store *store;
+    const struct random_store *store;
     struct query_request request;
     bool selected[STORE_SERIES_MAX];
     uint32_t next_series;
@@ -187,7 +152,7 @@ struct stored_set {
     struct histogram *histograms;
 };
 
-static inline void
+static void
 batch_free(struct stored_set *s)
 {
     free(s->times_ms);
@@ -199,7 +164,7 @@ batch_free(struct stored_set *s)
     s->histograms = NULL;
 }
 
-static inline bool
+static bool
 is_selected(const struct query_request *request, struct bytes labels)
 {
     const struct query_hints *hints = &request->hints;
@@ -213,11 +178,11 @@ is_selected(const struct query_request *request, struct bytes labels)
     return true;
 }
 
-static inline enum err
+static enum err
 stored_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct stored_set *s = (struct stored_set *)set;
-    const struct store *store = s->store;
+    const struct random_store *store = s->store;
     while (s->next_series < store->count && !s->selected[s->next_series]) {
         s->next_series++;
     }
@@ -230,7 +195,7 @@ stored_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     return query_control_add_series(s->request.control, why);
 }
 
-static inline enum err
+static enum err
 stored_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
 {
     struct stored_set *s = (struct stored_set *)set;
@@ -267,7 +232,7 @@ stored_batch(struct series_set *set, struct sample_batch *ret_batch, struct why 
     return query_control_add_samples(s->request.control, n, why);
 }
 
-static inline const char *
+static const char *
 stored_warning(struct series_set *set, uint32_t index)
 {
     (void)set;
@@ -275,23 +240,23 @@ stored_warning(struct series_set *set, uint32_t index)
     return NULL;
 }
 
-static inline void
+static void
 stored_free(struct series_set *set)
 {
     batch_free((struct stored_set *)set);
     free(set);
 }
 
-static inline enum err
-store_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
-             struct why *why)
+enum err
+random_store_select(struct view *view, const struct query_request *request,
+                    struct series_set **ret_set, struct why *why)
 {
     static const struct series_set_ops ops = {stored_next, stored_batch, stored_warning,
                                               NULL,        NULL,         stored_free};
     struct stored_set *s = calloc(1, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "no memory for the set");
     s->set.ops = &ops;
-    s->store = (const struct store *)view;
+    s->store = (const struct random_store *)view;
     s->request = *request;
     for (uint32_t i = 0; i < s->store->count; i++) {
         s->selected[i] = is_selected(request, buf_bytes(&s->store->series[i].labels));
@@ -299,5 +264,3 @@ store_select(struct view *view, const struct query_request *request, struct seri
     *ret_set = &s->set;
     return OK;
 }
-
-#endif

@@ -1,51 +1,7 @@
-/*
- * replicas_testing.h - a view of random series in memory, and replicas of it read as one. For
- * tests.
- */
-#ifndef VIEWS_REPLICAS_TESTING_H
-#define VIEWS_REPLICAS_TESTING_H
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include "model/labels.h"
-#include "views/asked_testing.h"
-#include "views/replica_merge.h"
-#include "views/replicas_private.h"
-#include "lib/random.h"
-
-enum { SERIES_MAX = 400, LABELS_BYTES = 200, SAMPLES = 40, BATCH_MAX = 16 };
+/* replicas_rig.c - see replicas_rig.h. */
+#include "lib/replicas_rig.h"
 
 /* --- a view of what it was given -------------------------------------------------------------- */
-
-struct given_series {
-    uint8_t room[LABELS_BYTES];
-    struct bytes labels; /* in `room` */
-    struct bytes rest;   /* without those of the replica; in the rig's arena, as the next */
-    struct bytes dropped;
-    uint32_t count;
-    int64_t times_ms[SAMPLES];
-    uint64_t bits[SAMPLES];
-};
-
-struct given {
-    struct view view;                        /* first */
-    struct given_series *series[SERIES_MAX]; /* in label order */
-    unsigned count, sets, most_sets, selects;
-    struct rng rng;
-    const char *warning; /* of every answer; NULL: none */
-    enum err error;      /* of the answer number `fails`, counted from 0 */
-    unsigned fails;
-    bool has_late; /* a series is there only for questions after the first, */
-    unsigned late; /* this */
-    bool freed;
-};
 
 struct given_set {
     struct series_set set; /* first */
@@ -62,7 +18,7 @@ struct given_set {
     uint8_t labels[LABELS_BYTES];
 };
 
-static inline bool
+static bool
 is_selected(struct bytes labels, const struct query_request *r)
 {
     for (uint32_t i = 0; i < r->set_count; i++) {
@@ -77,14 +33,14 @@ is_selected(struct bytes labels, const struct query_request *r)
     return r->set_count == 0;
 }
 
-static inline bool
+static bool
 is_hinted_at(struct bytes labels, const struct query_hints *h)
 {
     return query_hints_want(h, labels) &&
            (h->from_labels.size == 0 || labels_compare(labels, h->from_labels) >= 0);
 }
 
-static inline enum err
+enum err
 given_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
 {
     struct given_set *s = (struct given_set *)set;
@@ -102,7 +58,7 @@ given_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     return query_control_add_series(s->control, why);
 }
 
-static inline enum err
+static enum err
 given_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
 {
     struct given_set *s = (struct given_set *)set;
@@ -125,13 +81,13 @@ given_warning(struct series_set *set, uint32_t index)
     return index == 0 ? ((struct given_set *)set)->of->warning : NULL;
 }
 
-static inline struct series_cost
+static struct series_cost
 given_spent(const struct series_set *set)
 {
     return ((const struct given_set *)set)->spent;
 }
 
-static inline void
+static void
 given_set_free(struct series_set *set)
 {
     asked_with_check(&((struct given_set *)set)->asked);
@@ -139,7 +95,7 @@ given_set_free(struct series_set *set)
     free(set);
 }
 
-static inline enum err
+static enum err
 given_select(struct view *view, const struct query_request *r, struct series_set **ret,
              struct why *why)
 {
@@ -172,7 +128,7 @@ given_select(struct view *view, const struct query_request *r, struct series_set
     return OK;
 }
 
-static inline enum err
+static enum err
 given_texts(struct view *view, const struct query_request *r, const struct text_sink *to,
             struct why *why)
 {
@@ -186,7 +142,7 @@ given_texts(struct view *view, const struct query_request *r, const struct text_
 }
 
 /* One letter each; at most so many. */
-static inline enum err
+static enum err
 given_names(struct view *view, const struct query_request *r, const struct text_sink *to,
             struct why *why)
 {
@@ -206,7 +162,7 @@ given_names(struct view *view, const struct query_request *r, const struct text_
     return e;
 }
 
-static inline enum err
+static enum err
 given_values(struct view *view, const struct query_request *r, struct bytes name,
              const struct text_sink *to, struct why *why)
 {
@@ -214,7 +170,7 @@ given_values(struct view *view, const struct query_request *r, struct bytes name
     return to->each(to->context, name); /* which was asked about */
 }
 
-static inline enum err
+static enum err
 given_exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,
                 struct why *why)
 {
@@ -227,7 +183,7 @@ given_exemplars(struct view *view, const struct query_request *r, const struct e
     return e;
 }
 
-static inline enum err
+static enum err
 given_metadata(struct view *view, const struct query_request *r, struct bytes family,
                enum err (*each)(void *context, const struct metadata *m), void *context,
                struct why *why)
@@ -237,21 +193,21 @@ given_metadata(struct view *view, const struct query_request *r, struct bytes fa
     return each(context, &m);
 }
 
-static inline struct view_mark
+static struct view_mark
 given_mark(const struct view *view)
 {
     (void)view;
     return (struct view_mark){3, 4};
 }
 
-static inline int64_t
+static int64_t
 given_same_before(const struct view *view, struct bytes tenant, const struct view_mark *mark)
 {
     (void)view, (void)tenant;
     return (int64_t)mark->epoch;
 }
 
-static inline enum err
+static enum err
 given_survey(struct view *view, const struct query_request *r, struct series_survey *ret,
              struct why *why)
 {
@@ -260,20 +216,20 @@ given_survey(struct view *view, const struct query_request *r, struct series_sur
     return OK;
 }
 
-static inline bool
+static bool
 given_concerns(const struct view *view, const struct query_request *r)
 {
     (void)view;
     return r->min_ms > 5;
 }
 
-static inline void
+static void
 given_free(struct view *view)
 {
     ((struct given *)view)->freed = true;
 }
 
-static const struct view_ops given_ops = {
+const struct view_ops given_ops = {
     .select = given_select,
     .exemplars = given_exemplars,
     .metadata = given_metadata,
@@ -283,7 +239,7 @@ static const struct view_ops given_ops = {
     .free = given_free,
 };
 
-static const struct view_ops ops_of_a_moment = {
+const struct view_ops ops_of_a_moment = {
     .select = given_select,
     .exemplars = given_exemplars,
     .metadata = given_metadata,
@@ -299,17 +255,7 @@ static const struct view_ops ops_of_a_moment = {
 
 /* --- the rig ---------------------------------------------------------------------------------- */
 
-struct rig {
-    struct given given;
-    struct given_series all[SERIES_MAX];
-    struct bytes names[4]; /* of the replica labels */
-    uint32_t name_count;
-    struct view *view;
-    struct arena arena;
-    struct budget budget;
-};
-
-static inline int
+static int
 compare_given(const void *a, const void *b)
 {
     return labels_compare((*(struct given_series *const *)a)->labels,
@@ -317,8 +263,8 @@ compare_given(const void *a, const void *b)
 }
 
 /* The plain way. */
-static inline struct bytes
-labels_with(struct rig *g, struct bytes labels, bool of_replica)
+static struct bytes
+labels_with(struct replicas_rig *g, struct bytes labels, bool of_replica)
 {
     struct buf to;
     struct cursor c = cursor_of(labels);
@@ -335,8 +281,8 @@ labels_with(struct rig *g, struct bytes labels, bool of_replica)
     return copy;
 }
 
-static inline void
-rig_begin(struct rig *g, uint64_t seed)
+void
+replicas_rig_begin(struct replicas_rig *g, uint64_t seed)
 {
     memset(g, 0, sizeof *g);
     g->given.view.ops = &given_ops;
@@ -346,8 +292,8 @@ rig_begin(struct rig *g, uint64_t seed)
 }
 
 /* False: the series is there already. */
-static inline bool
-rig_add(struct rig *g, struct bytes labels)
+static bool
+replicas_rig_add(struct replicas_rig *g, struct bytes labels)
 {
     struct given *of = &g->given;
     for (unsigned i = 0; i < of->count; i++) {
@@ -369,8 +315,8 @@ rig_add(struct rig *g, struct bytes labels)
     return true;
 }
 
-static inline void
-rig_open(struct rig *g)
+void
+replicas_rig_open(struct replicas_rig *g)
 {
     struct given *of = &g->given;
     if (of->count > 0) qsort(of->series, of->count, sizeof(void *), compare_given);
@@ -382,8 +328,8 @@ rig_open(struct rig *g)
         replicas_view_new(&of->view, g->names, g->name_count, &g->budget, &g->view, NULL), OK);
 }
 
-static inline void
-rig_end(struct rig *g)
+void
+replicas_rig_end(struct replicas_rig *g)
 {
     view_free(g->view);
     assert_true(g->given.freed);
@@ -392,12 +338,11 @@ rig_end(struct rig *g)
     arena_fini(&g->arena);
 }
 
-/* Few names and values, so that many are the beginning of others. */
-static inline void
-rig_random(struct rig *g, uint64_t seed, unsigned series, uint64_t values)
+void
+replicas_rig_random(struct replicas_rig *g, uint64_t seed, unsigned series, uint64_t values)
 {
     static const char *const names = "abcdefg";
-    rig_begin(g, seed);
+    replicas_rig_begin(g, seed);
     struct rng *rng = &g->given.rng;
     g->name_count = 1 + (uint32_t)rng_below(rng, 3);
     for (uint32_t i = 0; i < g->name_count; i++) { /* one may be there twice, or in no series */
@@ -412,20 +357,20 @@ rig_random(struct rig *g, uint64_t seed, unsigned series, uint64_t values)
             snprintf(value, sizeof value, "%u", (unsigned)rng_below(rng, values));
             labels_put(&labels, (struct label){bytes_of(&names[k], 1), bytes_of_text(value)});
         }
-        (void)rig_add(g, buf_bytes(&labels));
+        (void)replicas_rig_add(g, buf_bytes(&labels));
         buf_fini(&labels);
     }
-    rig_open(g);
+    replicas_rig_open(g);
 }
 
-static inline struct query_request
-request_for(struct rig *g)
+struct query_request
+replicas_request(struct replicas_rig *g)
 {
     return (struct query_request){
         .tenant = bytes_of_text("t"), .max_ms = 2000, .budget = &g->budget};
 }
 
-static inline struct matcher *
+struct matcher *
 random_matcher(struct rng *rng)
 {
     static const char *const patterns[] = {"", "0", "1", "0|1", ".+", "[01]?"};
@@ -437,21 +382,19 @@ random_matcher(struct rng *rng)
     return m;
 }
 
-static inline void
-put_series(struct rig *g, const char *const *pairs)
+void
+put_series(struct replicas_rig *g, const char *const *pairs)
 {
     struct buf labels;
     buf_init(&labels, NULL, LABELS_BYTES);
     for (; *pairs != NULL; pairs += 2) {
         labels_put(&labels, (struct label){bytes_of_text(pairs[0]), bytes_of_text(pairs[1])});
     }
-    assert_true(rig_add(g, buf_bytes(&labels)));
+    assert_true(replicas_rig_add(g, buf_bytes(&labels)));
     buf_fini(&labels);
 }
 
-#define PUT_SERIES(rig, ...) put_series(rig, (const char *const[]){__VA_ARGS__, NULL})
-
-static inline int
+static int
 compare_wanted(const void *a, const void *b)
 {
     const struct given_series *x = *(struct given_series *const *)a;
@@ -460,9 +403,9 @@ compare_wanted(const void *a, const void *b)
     return order != 0 ? order : labels_compare(x->dropped, y->dropped);
 }
 
-/* What is asked for, in the order of the answer. */
-static inline unsigned
-find_wanted(const struct rig *g, const struct query_request *r, struct given_series **wanted)
+unsigned
+find_wanted(const struct replicas_rig *g, const struct query_request *r,
+            struct given_series **wanted)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < g->given.count; i++) {
@@ -473,18 +416,16 @@ find_wanted(const struct rig *g, const struct query_request *r, struct given_ser
     return count;
 }
 
-static inline void
-put_shops(struct rig *g, unsigned replicas)
+void
+put_shops(struct replicas_rig *g, unsigned replicas)
 {
     g->names[g->name_count++] = bytes_of_text("replica");
     for (unsigned i = 0; i < replicas; i++) {
-        char replica[8], shop[8];
+        char replica[12], shop[12];
         snprintf(replica, sizeof replica, "%u", i);
         snprintf(shop, sizeof shop, "%u", i / 2);
         PUT_SERIES(g, "job", shop, "replica", replica);
         if (i % 4 == 0) PUT_SERIES(g, "job", shop, "of", "x", "replica", replica);
     }
-    rig_open(g);
+    replicas_rig_open(g);
 }
-
-#endif

@@ -1,17 +1,7 @@
-/*
- * lists_testing.h - for tests of the lists of the configuration file: their tables, the manual, and
- * texts that are put together. After cmocka.h.
- */
-#ifndef CONFIG_LISTS_LISTS_TESTING_H
-#define CONFIG_LISTS_LISTS_TESTING_H
+/* config_lists.c - see config_lists.h. */
+#include "lib/config_lists.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "config/schema/schema.h"
-#include "lib/texts.h"
-
-static inline struct settings
+struct settings
 settings_with_tenancy(bool on)
 {
     struct settings s;
@@ -20,11 +10,7 @@ settings_with_tenancy(bool on)
     return s;
 }
 
-/*
- * The list of that name out of the example file, as whoever copies it has it: its lines, to the
- * next empty one, without their '#'. The caller frees it.
- */
-static inline char *
+char *
 example_list(const char *name)
 {
     char mark[40];
@@ -46,7 +32,7 @@ example_list(const char *name)
 /* --- the manual ------------------------------------------------------------------------------- */
 
 /* The column "Value" of the manual. */
-static inline void
+static void
 allowed_values(const struct schema_key *k, char *to, size_t size)
 {
     static const char *const words[] = {
@@ -95,9 +81,7 @@ allowed_values(const struct schema_key *k, char *to, size_t size)
              high);
 }
 
-/* The page has a table for each mapping; types have theirs, too. Those of the outermost are in the
- * section, which ends with the page. Returns how many rows. */
-static inline unsigned
+unsigned
 check_manual(const char *section, const char *page, const struct schema *schema)
 {
     unsigned count = 0;
@@ -115,14 +99,8 @@ check_manual(const char *section, const char *page, const struct schema *schema)
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-/* A right text with lists in it, in which every key is given somewhere. */
-struct list_text {
-    const char *text;
-    bool tenancy;
-};
-
 /* Whether any of the texts gives the key. */
-static inline bool
+static bool
 is_given_somewhere(const char *key, const struct list_text *whole, size_t text_count)
 {
     char wanted[80];
@@ -135,7 +113,7 @@ is_given_somewhere(const char *key, const struct list_text *whole, size_t text_c
     return false;
 }
 
-static inline void
+void
 check_rows(const struct schema *schema, unsigned type_count, const struct list_text *whole,
            size_t text_count)
 {
@@ -167,5 +145,3 @@ check_rows(const struct schema *schema, unsigned type_count, const struct list_t
     }
     assert_in_range(seen, 1, SCHEMA_KEYS_MAX);
 }
-
-#endif
