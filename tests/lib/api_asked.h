@@ -1,23 +1,20 @@
-/*
- * api_asked.h - tables of requests and of what is answered, for tests of the routes. For tests
- * only.
- */
+/* api_asked.h - tables of requests and the answers that they must have. For tests of the routes. */
 #ifndef LIB_API_ASKED_H
 #define LIB_API_ASKED_H
 
 #include "lib/api_rig.h"
 
-/* Bodies that are no text. */
+/* Bodies that are not text. */
 enum message {
     NO_MESSAGE,
     WRITE_V1,
     WRITE_V2,
     WRITE_FUTURE,          /* 2.0 */
-    WRITE_V1_BAD_EXEMPLAR, /* beside samples that are stored */
+    WRITE_V1_BAD_EXEMPLAR, /* with valid samples */
     WRITE_V2_BAD_EXEMPLAR,
     WRITE_FUTURE_BAD_EXEMPLAR,
     WRITE_NO_SNAPPY,
-    WRITE_NO_MESSAGE, /* snappy, and then nothing that is known */
+    WRITE_NO_MESSAGE, /* a block of snappy without a message */
     WRITE_TOO_LARGE,
     READ_SAMPLES,
     READ_STREAMED,
@@ -25,6 +22,7 @@ enum message {
     READ_BAD_PATTERN,
 };
 
+/* Returns the body; free() it. */
 struct bytes asked_message(enum message message);
 
 struct asked {
@@ -35,9 +33,9 @@ struct asked {
     const char *text; /* the body; or: */
     enum message message;
     unsigned status;
-    const char *type;     /* how the answer's content type begins; NULL: none */
-    const char *fragment; /* of the answer; NULL: it is empty */
-    const char *header;   /* one it has; NULL: any */
+    const char *type;     /* the begin of the answer's content type; NULL: it has none */
+    const char *fragment; /* a part of the answer; NULL: it is empty */
+    const char *header;   /* a header of the answer; NULL: any */
 };
 
 #define TEXT  "text/plain"
@@ -50,6 +48,7 @@ struct asked {
 #define V2      "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
 #define WRITTEN "X-Prometheus-Remote-Write-"
 
+/* Sends the request and checks the answer; does so for all of an array. */
 void api_ask(struct api_rig *rig, const struct asked *c);
 
 #define api_ask_all(rig, cases)                                     \

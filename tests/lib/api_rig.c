@@ -1,4 +1,10 @@
-/* api_rig.c - see api_rig.h. */
+/*
+ * api_rig.c - see api_rig.h.
+ *
+ * The options of the API point to functions of an owner that keeps what it is asked in the rig, and
+ * fails if rig->owner_error says so. The double of the answerer does the same for queries. No
+ * thread is started: api_rig_run() takes the jobs that threads would take.
+ */
 #include "lib/api_rig.h"
 
 /* --- the whole ------------------------------------------------------------------------------- */

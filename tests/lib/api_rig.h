@@ -24,16 +24,16 @@ struct api_rig {
     struct view view;
     struct series_set set;
     enum err open_error, ask_error, sample_error;
-    const char *warning;    /* of samples and of look-ups */
-    unsigned names;         /* "name000".. */
-    const char *metric;     /* the only one, instead of those */
-    unsigned series, given; /* of the set at hand */
-    struct query_request asked;
+    const char *warning;        /* of samples and of look-ups */
+    unsigned names;             /* "name000".. */
+    const char *metric;         /* the only one, instead of those */
+    unsigned series, given;     /* of the current set */
+    struct query_request asked; /* the last request */
     char asked_name[64];
     /* The owner. */
-    enum err owner_error; /* of whatever it is asked */
+    enum err owner_error; /* the result of all its functions */
     const char *owner_why;
-    bool takes_nothing; /* no write */
+    bool takes_nothing; /* refuses writes */
     bool has_sources;
     const char *held; /* why writes wait */
     struct destination_wish wish;
@@ -42,40 +42,44 @@ struct api_rig {
     unsigned flushes_wanted;
 };
 
+/* Returns the rig whose answerer this is. */
 struct api_rig *api_rig_of_answerer(struct answerer *answerer);
 
+/* Opens the view of the double, for answerers of tests. */
 enum err double_open(struct answerer *answerer, struct query_control *control, struct view **ret,
                      struct why *why);
 
-/* The store is open; rig_start() follows, when the options are as the test wants them. */
+/* Makes a rig with an open store. The test may change its options and then calls api_rig_start().
+ */
 struct api_rig *api_rig_new(void);
-
-struct api_rig *api_rig_start(struct api_rig *rig);
-
+struct api_rig *api_rig_start(struct api_rig *rig); /* returns `rig` */
 void api_rig_free(struct api_rig *rig);
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* Hands it to its route, as the server does; false: there is none, or not for this method. */
+/* Hands the request to its route. False if there is none, or it does not have the method. */
 bool api_rig_hand(struct api_rig *rig, struct http_request *request);
 
-/* Until nothing is left to do: each queue's jobs, and commits. */
+/* Runs the jobs of all queues, and commits, until nothing is left to do. */
 void api_rig_run(struct api_rig *rig);
 
+/* Makes a request (see http_double_init()), hands it to its route and runs until it is answered. */
 void api_rig_ask(struct api_rig *rig, struct http_request *request, enum http_method method,
                  const char *target, const char *headers, struct bytes body);
 
-/* --- messages, packed; free() them ------------------------------------------------------------ */
+/* --- messages --------------------------------------------------------------------------------- */
+
+/* Each returns a message in snappy's block format; free() it. */
 
 struct bytes api_packed(const struct buf *message);
 
-/* A write of up{a="b"} with two samples and an exemplar with these labels. */
+/* Writes two samples of up{a="b"} and an exemplar with these labels. */
 struct bytes write_message_with(enum rw_version version, int64_t t_ms, double value,
                                 const char *exemplar_labels);
 
 struct bytes write_message(enum rw_version version, int64_t t_ms, double value);
 
-/* A remote read of one selector; `pattern` NULL: without matchers. */
+/* Reads series whose names match `pattern`; all series if it is NULL. */
 struct bytes read_message(bool streamed, unsigned matcher_type, const char *pattern);
 
 #endif

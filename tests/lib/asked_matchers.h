@@ -1,6 +1,6 @@
 /*
- * asked_matchers.h - the matchers that a set was asked with: views of tests look at them for as
- * long as the set lives, as those of sources do.
+ * asked_matchers.h - the matchers of a query, as a set of a test keeps them: checks that they live
+ * as long as the set, as sets of sources require. For tests.
  */
 #ifndef LIB_ASKED_MATCHERS_H
 #define LIB_ASKED_MATCHERS_H
@@ -16,9 +16,10 @@ struct asked_with {
     uint64_t hash; /* of their names and patterns */
 };
 
+/* Keeps the matchers of the request, which are borrowed. */
 void asked_with_keep(struct asked_with *asked, const struct query_request *request);
 
-/* They are still there. */
+/* Checks that the matchers are still there. */
 void asked_with_check(const struct asked_with *asked);
 
 #endif

@@ -1,15 +1,14 @@
-/*
- * base64_reader.h - base64 read back. For tests: nobody sends us any.
- */
+/* base64_reader.h - decodes base64, which the program only writes. For tests. */
 #ifndef LIB_BASE64_READER_H
 #define LIB_BASE64_READER_H
 
 #include "base/base64.h"
 
 /*
- * Appends what `text` stands for. Strict: no other characters, no line ends, all of the padding,
- * and no bits set that stand for nothing; so each sequence of bytes has one text only.
- * ERR_INPUT; else the error of the buffer. `to` is unchanged then.
+ * Appends the decoded bytes. Refuses characters outside the alphabet, line ends, missing padding,
+ * and unused bits that are set: so each sequence of bytes has exactly one text.
+ *
+ * ERR_INPUT   the text is not base64. `to` is unchanged, as after an error of the buffer.
  */
 MUST_CHECK enum err base64_get(struct bytes text, struct buf *to);
 

@@ -1,7 +1,4 @@
-/*
- * cli_run.h - runs the program within a test, with what it prints in files in memory. For tests
- * only.
- */
+/* cli_run.h - runs the program in the process of a test and keeps what it prints. For tests. */
 #ifndef LIB_CLI_RUN_H
 #define LIB_CLI_RUN_H
 
@@ -16,14 +13,15 @@
 
 #include "cli/cli.h"
 
-/* What the last run printed. */
+/* Output of the last run: stdout, and stderr. */
 extern char cli_out[256 * 1024], cli_err[65536];
 
 enum { RUN_WORDS_MAX = 12 };
 
+/* Opens an empty file in memory. */
 int cli_memory_file(void);
 
-/* Runs "firekeep" and the words up to NULL, with stdout in `out_fd`, which is closed. */
+/* Runs "firekeep" with the words up to NULL and returns its status. stdout is `out_fd`: taken. */
 int cli_run_into(int out_fd, const struct command *const *commands, const char *const *words);
 
 #endif

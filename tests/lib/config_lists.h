@@ -1,6 +1,6 @@
 /*
- * config_lists.h - for tests of the lists of the configuration file: their tables, the manual, and
- * texts that are put together. After cmocka.h.
+ * config_lists.h - checks that the tables of keys of the configuration file agree with the manual
+ * and with texts. For tests.
  */
 #ifndef LIB_CONFIG_LISTS_H
 #define LIB_CONFIG_LISTS_H
@@ -13,28 +13,28 @@
 #include "config/schema/schema.h"
 #include "lib/texts.h"
 
+/* Returns default settings, with tenancy or without. */
 struct settings settings_with_tenancy(bool on);
 
 /*
- * The list of that name out of the example file, as whoever copies it has it: its lines, to the
- * next empty one, without their '#'. The caller frees it.
+ * Returns the list `name` of docs/firekeep.example.yml without the '#' that begin its lines, up to
+ * the next empty line. The caller frees it.
  */
 char *example_list(const char *name);
 
-/* --- the manual ------------------------------------------------------------------------------- */
-
-/* The page has a table for each mapping; types have theirs, too. Those of the outermost are in the
- * section, which ends with the page. Returns how many rows. */
+/*
+ * Checks that docs/configuration.md has a row for each key: in `section`, which extends to the end
+ * of the page, and for keys of inner mappings anywhere in `page`. Returns the number of rows.
+ */
 unsigned check_manual(const char *section, const char *page, const struct schema *schema);
 
-/* --- tables ----------------------------------------------------------------------------------- */
-
-/* A right text with lists in it, in which every key is given somewhere. */
+/* A valid text with lists. */
 struct list_text {
     const char *text;
     bool tenancy;
 };
 
+/* Checks that the table is consistent, and that the texts together give each key. */
 void check_rows(const struct schema *schema, unsigned type_count, const struct list_text *whole,
                 size_t text_count);
 

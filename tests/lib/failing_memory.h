@@ -6,7 +6,10 @@
 
 #include "base/mem.h"
 
-/* Calls `act` while each allocation fails in turn, which is ERR_NOMEM, until none does. */
+/*
+ * Calls `act` again and again, with its first, second, ... allocation failing, until none fails. It
+ * must return ERR_NOMEM, and OK at last.
+ */
 void fail_each_allocation(enum err (*act)(void));
 
 #endif

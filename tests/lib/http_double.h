@@ -30,11 +30,15 @@ struct http_request {
     struct buf text;
 };
 
-/* `target` has its arguments decoded, and its path, unless slashes are escaped; `headers` is "Name:
- * value\nName: value". */
+/*
+ * Makes a request. Path and arguments of `target` are decoded, unless slashes of the path are
+ * escaped; an argument with "%zz" is one with an invalid escape. `headers` (may be NULL) is
+ * "Name: value\nName: value". The body is borrowed; buf_fini() frees r->text.
+ */
 void http_double_init(struct http_request *r, enum http_method method, const char *target,
                       const char *headers, struct bytes body);
 
+/* Returns the body of the answer, a view of r->text. */
 const char *http_double_text(struct http_request *r);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * http_player.h - a server that plays what it is told, one answer a connection. For tests
- * of clients.
+ * http_player.h - a server that sends scripted answers, one per connection, on a thread of its own.
+ * For tests of clients.
  */
 #ifndef LIB_HTTP_PLAYER_H
 #define LIB_HTTP_PLAYER_H
@@ -32,12 +32,13 @@ struct player {
     char seen[SEEN_BYTES]; /* of the last request */
 };
 
-/* `sizes`: of answers that hold NULs; NULL: they are texts. */
+/*
+ * Starts a server for up to ANSWERS_MAX connections; answers and sizes are borrowed until
+ * player_stop(). Without `sizes` the answers are texts.
+ */
 void player_start_sized(struct player *p, unsigned count, const char *const *answers,
                         const size_t *sizes);
-
 void player_start(struct player *p, unsigned count, const char *const *answers);
-
 void player_stop(struct player *p);
 
 #endif

@@ -1,4 +1,11 @@
-/* http_rig.c - see http_rig.h. */
+/*
+ * http_rig.c - see http_rig.h.
+ *
+ * Handlers either answer at once, or hand the request to the test (/later), to the echo thread
+ * (/elsewhere, /overtaken) or to the stream thread (/stream). The rig's mutex guards these hand-
+ * overs. The clock counts how often the server's watch thread looks at it, so that
+ * http_rig_advance() can wait until the thread has acted on the new time.
+ */
 #include "lib/http_rig.h"
 
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */

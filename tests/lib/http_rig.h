@@ -1,9 +1,8 @@
 /*
- * http_rig.h - for the tests of the HTTP server: a server with routes, and a client.
+ * http_rig.h - a real HTTP server with routes for tests, and a client. For tests.
  *
- * The client is a socket and a buffer, so that tests can be as rude as they like. Waiting is for
- * events: an answer, the end of a connection, a request in the hands of a handler. What never comes
- * fails the test after WAIT_S.
+ * The client is a socket and a buffer, so that it can send anything. All waiting is for events (an
+ * answer, the end of a connection, a request that a handler holds) and fails the test after WAIT_S.
  */
 #ifndef LIB_HTTP_RIG_H
 #define LIB_HTTP_RIG_H
@@ -30,7 +29,7 @@ enum { WAIT_S = 10, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 2
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
 
 struct http_rig {
-    struct env *env; /* the real one, but for its clock: see rig_advance() */
+    struct env *env; /* the real one, but for its clock: see http_rig_advance() */
     struct env own_env;
     struct env_ops ops;
     struct budget budget;
@@ -41,7 +40,7 @@ struct http_rig {
     struct http_request *held[HELD_MAX];
     unsigned held_count;
     bool stopping;
-    bool released; /* for those who block */
+    bool released; /* ends the requests of /block */
     enum err stream_error;
     uint64_t stream_written;
     bool stream_done;
@@ -54,28 +53,31 @@ struct http_rig {
     struct http_request *to_stream;
 };
 
+/* Returns an argument as a number, 0 if it is missing. */
 unsigned http_number_argument(const struct http_request *request, const char *name);
 
+/* Waits until the answer of /stream has ended; returns its error. */
 enum err http_rig_wait_stream(struct http_rig *rig);
 
-/* The next request that /later keeps, oldest first. */
+/* Waits for the oldest request that /later holds and returns it; the test answers it. */
 struct http_request *http_rig_take_held(struct http_rig *rig);
 
+/* Returns generous options, which a test changes. */
 struct http_options http_rig_options(void);
 
+/* Starts the server again, on a rig whose server the test has freed. */
 enum err http_rig_start_server(struct http_rig *rig, struct http_options options);
 
-/* The monotonic clock stands still but for rig_advance(), where a test asks for that. */
-extern _Atomic int64_t http_rig_clock_ns; /* 0: it is the real one */
+/* The monotonic clock. 0: it is the real one; else only http_rig_advance() moves it. */
+extern _Atomic int64_t http_rig_clock_ns;
 
-/* So much later, when the watch thread has seen that and done what is due: it looks at its clock
- * twice in each round, and has no rounds without connections. */
+/* Moves the clock on, and waits until the watch thread has done what is due if there are
+ * connections. */
 void http_rig_advance(struct http_rig *rig, int64_t by_ns);
 
+/* Starts a server with its routes; waits until no request is with a handler; stops it. */
 struct http_rig *http_rig_new(struct http_options options);
-
 void http_rig_wait_idle(struct http_rig *rig);
-
 void http_rig_free(struct http_rig *rig);
 
 /* --- the client ------------------------------------------------------------------------------- */
@@ -99,40 +101,38 @@ struct response {
     bool whole; /* the body ended as announced */
 };
 
-/* `receive_bytes` 0: as the kernel likes. `fd` is -1 when nobody listens. */
+/* Connects; `fd` is -1 if the port refuses. `receive_bytes` sets the socket's buffer unless it is
+ * 0. */
 struct client client_connect_to(uint16_t port, int receive_bytes);
 
 struct client client_connect_buffered(struct http_rig *rig, int receive_bytes);
-
 struct client client_connect(struct http_rig *rig);
-
 void client_close(struct client *client);
 
-/* False when the server has closed. */
+/* Send; read what has arrived into client->bytes. False if the server has closed. */
 bool client_send_bytes(struct client *client, const void *bytes, size_t size);
-
 bool client_send(struct client *client, const char *text);
-
 bool client_read_more(struct client *client);
 
-/* The value of a header, or NULL; valid until the next call. */
+/* Returns the value of a header, a view until the next call, or NULL. */
 const char *response_header(const struct response *response, const char *name);
 
+/* Reads until there are `size` bytes. False if the connection ends before. */
 bool client_have(struct client *client, size_t size);
 
-/* The size of the next line with its end, 0 when there is none. */
+/* Returns the size of the next line with its end; 0 if the connection ends before. */
 size_t client_line(struct client *client);
 
-/* `status` 0 when the connection ended before. `head`: no body follows. */
+/* Reads an answer; its status is 0 if the connection ended before. With `head` it has no body. */
 struct response client_response(struct client *client, bool head);
 
 void response_free(struct response *response);
 
-/* Reads one answer and checks it. */
+/* Read an answer and check it; read to the orderly end of the connection. */
 void client_expect(struct client *client, int status, const char *body);
-
 void client_expect_end(struct client *client);
 
+/* Checks that a new connection is served. */
 void http_rig_expect_works(struct http_rig *rig);
 
 struct http_stats http_rig_stats(struct http_rig *rig);

@@ -17,16 +17,17 @@ struct kpl_reader {
 };
 
 /*
- * `record` is borrowed as long as it is read; the table of keys lies in `arena`.
- * ERR_INPUT   it is none, or damaged: `why` says how.
+ * Begins a record, which is borrowed as long as it is read; the table of keys is in `arena`.
+ *
+ * ERR_INPUT   it is not an aggregated record, or it is damaged: `why` says how.
  * ERR_LIMIT   it has more than KPL_READ_KEYS_MAX keys, or the arena is full.
  */
 MUST_CHECK enum err kpl_reader_init(struct kpl_reader *reader, struct bytes record,
                                     struct arena *arena, struct why *why);
 
 /*
- * The next record; views of the whole one. False: there is none, or what comes is no record: then
- * reader->message.bad.
+ * Reads the next user record, views of the whole. False at the end, or if the rest is damaged: then
+ * reader->message.bad is set.
  */
 bool kpl_reader_next(struct kpl_reader *reader, struct bytes *ret_key, struct bytes *ret_data);
 

@@ -1,6 +1,6 @@
 /*
- * notify_rig.h - a notifier on a simulated machine. Other machines answer as the test says,
- * on the clock of a sim_env. For tests.
+ * notify_rig.h - a notifier on a simulated machine. Other machines answer as the test decides, on
+ * the simulated clock. For tests, on one thread.
  */
 #ifndef LIB_NOTIFY_RIG_H
 #define LIB_NOTIFY_RIG_H
@@ -17,7 +17,7 @@ enum { RIG_LIST_MAX = 8, RIG_TEXT_BYTES = 1 << 16, RIG_CALLS_MAX = 64 };
 
 /* --- the rig ---------------------------------------------------------------------------------- */
 
-/* A request or a look-up under way, and what it will be answered. */
+/* A pending request or look-up, and its answer. */
 struct fake_call {
     bool is_look_up;
     struct http_call request;
@@ -27,7 +27,7 @@ struct fake_call {
     int64_t due_ns;
 };
 
-/* What the settings of an Alertmanager point to. */
+/* The memory that the settings of an Alertmanager point to. */
 struct rig_alertmanager {
     const char *targets[RIG_LIST_MAX], *pattern, *name;
     struct named_text target_labels[RIG_LIST_MAX];
@@ -80,37 +80,36 @@ struct notify_rig {
 
 /* --- settings --------------------------------------------------------------------------------- */
 
-/* What a test itself allocates does not fail. Returns the argument of mem_fail_nth() after it. */
+/* Suspends failing allocations for the test itself; mem_fail_nth() with the result resumes them. */
 uint64_t notify_rig_hold_failures(struct notify_rig *rig);
 
-/* Settings without Alertmanagers. */
+/* Begins settings without Alertmanagers. */
 void notify_rig_begin_settings(struct notify_rig *rig);
 
-void notify_rig_target(struct notify_rig *rig, const char *address);
-
-/* Another Alertmanager, without members. */
+/* Adds an Alertmanager without members; a member to the last Alertmanager. */
 struct alertmanager_settings *notify_rig_add(struct notify_rig *rig);
+void notify_rig_target(struct notify_rig *rig, const char *address);
 
 /* --- the notifier ----------------------------------------------------------------------------- */
 
+/* Make and free rig->notifier. */
 enum err notify_rig_new(struct notify_rig *rig);
-
 void notify_rig_end(struct notify_rig *rig);
 
-/* On a machine that the test owns. */
+/* Makes a rig with a notifier on a machine that the test owns. */
 void notify_rig_init_on(struct notify_rig *rig, struct sim_env *sim,
                         void (*serve)(struct notify_rig *rig, struct fake_call *call));
 
 void notify_rig_fini(struct notify_rig *rig);
 
+/* Prepare the settings; prepare them and let them take effect. */
 enum err notify_rig_prepare(struct notify_rig *rig, struct notifier_change **ret_change);
-
 void notify_rig_start(struct notify_rig *rig);
 
-/* Time goes on by `ms`, and what is due just then happens, too. */
+/* Lets `ms` pass, with all that is due until the end of that time. */
 void notify_rig_run(struct notify_rig *rig, int64_t ms);
 
-/* An alert that began then, and ends in four minutes, with an annotation of so many bytes. */
+/* Sends an alert that ends four minutes from now, with an annotation of so many bytes. */
 void notify_rig_fire(struct notify_rig *rig, const char *name, int64_t starts_ms,
                      size_t annotation_bytes);
 

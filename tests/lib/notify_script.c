@@ -1,4 +1,10 @@
-/* notify_script.c - see notify_script.h. */
+/*
+ * notify_script.c - see notify_script.h.
+ *
+ * A command changes the settings of the next start, the world, or what is shown. The rig calls
+ * serve() for each request and look() before time passes; both print events, each with the time if
+ * it differs from that of the event before.
+ */
 #include "lib/notify_script.h"
 
 struct notify_rig notify_rig;

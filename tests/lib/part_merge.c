@@ -1,4 +1,10 @@
-/* part_merge.c - see part_merge.h. */
+/*
+ * part_merge.c - see part_merge.h.
+ *
+ * Values are mostly a function of series and time, so that inputs agree on the times they share.
+ * The model collects each series from all inputs, sorts by time and then by age of the part, and
+ * keeps the first of each time, sample by sample, where the merge works block by block.
+ */
 #include "lib/part_merge.h"
 
 /* --- making ----------------------------------------------------------------------------------- */

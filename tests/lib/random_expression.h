@@ -1,6 +1,5 @@
 /*
- * random_expression.h - expressions of every kind, chosen by bytes. For tests and fuzz
- * targets only.
+ * random_expression.h - PromQL expressions of every kind, chosen by bytes. For tests and fuzzers.
  *
  * Each choice takes a byte or two. After the last byte, every choice is the first one, which is the
  * simplest; so similar bytes give similar expressions, and all of them end.
@@ -21,7 +20,8 @@ uint32_t choose(struct choices *c, uint32_t count);
 
 #define choose_text(c, list) ((list)[choose((c), sizeof(list) / sizeof *(list))])
 
-/* Names and values of the series in random_store.h, and "none" and "nosuch", which no series has. */
+/* Names and values of the series in random_store.h, and "none" and "nosuch", which no series has.
+ */
 enum { METRIC_NAMES = 8, LABEL_NAMES = 10, LABEL_VALUES = 10 };
 extern const char *const metric_names[METRIC_NAMES];
 extern const char *const label_names[LABEL_NAMES];

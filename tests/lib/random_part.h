@@ -1,6 +1,6 @@
 /*
- * random_part.h - random tenants with everything a part can hold, written and compared. For
- * tests and fuzz targets only.
+ * random_part.h - random tenants with everything that a part can hold, from a seed, and parts
+ * written of them. For tests and fuzzers. All of a content lies in its arena.
  */
 #ifndef LIB_RANDOM_PART_H
 #define LIB_RANDOM_PART_H
@@ -62,23 +62,27 @@ struct content_size {
 
 /* --- making ----------------------------------------------------------------------------------- */
 
+/* Returns the text of stem and number, and rarely a very long one. */
 struct bytes content_text(struct content *c, struct rng *r, const char *stem, uint64_t number);
 
+/* Returns canonical labels with up to `values` values of a name. */
 struct bytes content_labels(struct content *c, struct rng *r, uint32_t values);
 
+/* Compares two struct content_series, for qsort(). */
 int content_by_labels(const void *a, const void *b);
 
+/* Sorts the items and removes those that are equal to another; returns how many are left. */
 uint32_t content_unique(void *items, uint32_t count, size_t size,
                         int (*compare)(const void *, const void *));
 
+/* Makes the pairs of a tenant whose series have their labels. */
 void content_pairs(struct content *c, struct content_tenant *t);
 
+/* Makes a random content; frees it. */
 void content_make(struct content *c, uint64_t seed, struct content_size size);
-
 void content_free(struct content *c);
 
-/* --- writing ---------------------------------------------------------------------------------- */
-
+/* Writes the content as part `number` into a directory. */
 enum err content_write(const struct content *c, struct env *env, struct budget *budget,
                        const char *dir, uint64_t number, int level, struct part_info *ret_info,
                        struct why *why);

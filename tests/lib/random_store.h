@@ -1,7 +1,7 @@
 /*
- * random_store.h - a view of series of every kind, made from choices: gaps, staleness
- * markers, NaN and Inf, resets, start timestamps, histograms whose buckets change, times at both
- * ends of time. For tests and fuzz targets only.
+ * random_store.h - a view of series of every kind, made from choices: gaps, staleness markers, NaN
+ * and Inf, resets, start timestamps, histograms whose buckets change, times at both ends of time.
+ * For tests and fuzzers.
  */
 #ifndef LIB_RANDOM_STORE_H
 #define LIB_RANDOM_STORE_H
@@ -16,7 +16,7 @@
 enum { STORE_SERIES_MAX = 24, STORE_SAMPLES_MAX = 48 };
 #define STORE_BASE_MS 1600000000000
 
-/* The samples of one time; kinds may alternate. */
+/* A sample; kinds may alternate within a series. */
 struct stored_sample {
     int64_t t_ms;
     int64_t start_ms;
@@ -38,14 +38,11 @@ struct random_store {
     uint32_t count;
 };
 
-/* --- what is in it ---------------------------------------------------------------------------- */
-
+/* Makes the series from the choices. `ops` has random_store_select(). */
 void random_store_init(struct random_store *s, struct choices *c, const struct view_ops *ops);
-
 void random_store_fini(struct random_store *s);
 
-/* --- asking it -------------------------------------------------------------------------------- */
-
+/* The select() of a view that is a struct random_store. */
 enum err random_store_select(struct view *view, const struct query_request *request,
                              struct series_set **ret_set, struct why *why);
 

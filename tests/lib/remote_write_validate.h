@@ -1,4 +1,5 @@
-/* remote_write_validate.h - asserts what the decoder of remote write promises. For tests and fuzzers. */
+/* remote_write_validate.h - asserts what the decoder of remote write promises. For tests and
+ * fuzzers. */
 #ifndef LIB_REMOTE_WRITE_VALIDATE_H
 #define LIB_REMOTE_WRITE_VALIDATE_H
 

@@ -1,4 +1,10 @@
-/* replicas_rig.c - see replicas_rig.h. */
+/*
+ * replicas_rig.c - see replicas_rig.h.
+ *
+ * The view below the replicas answers from an array sorted by labels. Its sets give batches of
+ * random size and check that the matchers of the query outlive them. find_wanted() computes the
+ * merged order the plain way: it splits labels into those of the replica and the rest, and sorts.
+ */
 #include "lib/replicas_rig.h"
 
 /* --- a view of what it was given -------------------------------------------------------------- */

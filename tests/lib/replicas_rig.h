@@ -1,7 +1,4 @@
-/*
- * replicas_rig.h - a view of random series in memory, and replicas of it read as one. For
- * tests.
- */
+/* replicas_rig.h - a view of random series in memory, and its replicas read as one. For tests. */
 #ifndef LIB_REPLICAS_RIG_H
 #define LIB_REPLICAS_RIG_H
 
@@ -38,16 +35,16 @@ struct given {
     const char *warning; /* of every answer; NULL: none */
     enum err error;      /* of the answer number `fails`, counted from 0 */
     unsigned fails;
-    bool has_late; /* a series is there only for questions after the first, */
-    unsigned late; /* this */
+    bool has_late; /* series number `late` appears after the first query */
+    unsigned late;
     bool freed;
 };
 
+/* Moves to the next series of a set; a view_ops of a test may use it. */
 enum err given_next(struct series_set *set, struct bytes *ret_labels, struct why *why);
 
 extern const struct view_ops given_ops;
-
-extern const struct view_ops ops_of_a_moment;
+extern const struct view_ops ops_of_a_moment; /* a view of one moment */
 
 /* --- the rig ---------------------------------------------------------------------------------- */
 
@@ -61,27 +58,31 @@ struct replicas_rig {
     struct budget budget;
 };
 
+/* Begins without series; opens the view of those that were put; frees it. */
 void replicas_rig_begin(struct replicas_rig *g, uint64_t seed);
-
 void replicas_rig_open(struct replicas_rig *g);
-
 void replicas_rig_end(struct replicas_rig *g);
 
-/* Few names and values, so that many are the beginning of others. */
+/* Opens a view of random series with few names and values, so that many labels share a beginning.
+ */
 void replicas_rig_random(struct replicas_rig *g, uint64_t seed, unsigned series, uint64_t values);
 
+/* Returns a request of all samples. */
 struct query_request replicas_request(struct replicas_rig *g);
 
+/* Returns a matcher, which is given: matcher_free(). */
 struct matcher *random_matcher(struct rng *rng);
 
+/* Adds a series with labels as NAME, VALUE, ... up to NULL. */
 void put_series(struct replicas_rig *g, const char *const *pairs);
 
 #define PUT_SERIES(rig, ...) put_series(rig, (const char *const[]){__VA_ARGS__, NULL})
 
-/* What is asked for, in the order of the answer. */
+/* Finds the series that the request selects, in the order of the answer; returns their number. */
 unsigned find_wanted(const struct replicas_rig *g, const struct query_request *r,
                      struct given_series **wanted);
 
+/* Adds series of "replica" 0 to replicas - 1, and opens the view. */
 void put_shops(struct replicas_rig *g, unsigned replicas);
 
 #endif

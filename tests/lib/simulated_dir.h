@@ -1,5 +1,7 @@
-/* simulated_dir.h - a simulated disk with a directory "d", whose calls can fail and whose power can
- * be lost. For tests of files; after cmocka.h. */
+/*
+ * simulated_dir.h - a simulated disk with the directory "d", whose calls can fail and whose power
+ * can be lost. For tests of files.
+ */
 #ifndef LIB_SIMULATED_DIR_H
 #define LIB_SIMULATED_DIR_H
 
@@ -23,7 +25,6 @@ struct simulated_dir {
 };
 
 void simulated_dir_init(struct simulated_dir *rig, uint64_t seed);
-
 void simulated_dir_fini(struct simulated_dir *rig);
 
 #endif

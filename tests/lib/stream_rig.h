@@ -1,6 +1,6 @@
 /*
- * stream_rig.h - a writer of type kinesis or firehose with credentials of its own, items to
- * give it, and what it sends taken apart. For tests.
+ * stream_rig.h - a writer of type kinesis or firehose with credentials, items for it, and its
+ * requests taken apart. For tests.
  */
 #ifndef LIB_STREAM_RIG_H
 #define LIB_STREAM_RIG_H
@@ -31,55 +31,57 @@ struct stream_rig {
     struct buf data; /* of the record decoded last */
 };
 
-/* The settings are to be completed; then rig_open(). */
+/* Makes settings, which the test completes before it opens the writer. */
 void stream_rig_init(struct stream_rig *rig, enum destination_type type);
 
+/* Create the writer, the second one with a call, which must succeed. */
 enum err stream_rig_create(struct stream_rig *rig, struct why *why);
-
 void stream_rig_open(struct stream_rig *rig);
-
 void stream_rig_close(struct stream_rig *rig);
-
 void stream_rig_fini(struct stream_rig *rig);
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-/* A sample of the series `hash`; its label "l" has a value of so many bytes. */
+/* Returns a sample of the series `hash`, whose label "l" has a value of so many bytes. */
 struct item stream_rig_item(struct stream_rig *rig, uint64_t hash, int64_t t_ms,
                             size_t label_bytes);
 
-/* How long the line of such an item is. */
+/* Returns the size of the line of such an item. */
 size_t stream_rig_line_bytes(struct stream_rig *rig, int64_t t_ms, size_t label_bytes);
 
+/* Adds such an item to the call. */
 enum writer_add stream_rig_add(struct stream_rig *rig, uint64_t hash, int64_t t_ms,
                                size_t label_bytes, uint32_t *ret_entry);
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
+/* Begins the call, which makes rig->step. */
 void stream_rig_begin(struct stream_rig *rig);
 
+/* Answers the request of the step, which makes the next one. */
 struct http_call_answer stream_rig_answer_of(unsigned status, const char *body);
-
 void stream_rig_answer(struct stream_rig *rig, unsigned status, const char *body);
 
-/* `body` NULL: it begins. */
+/* Begins the preparation, or answers its request if `body` is not NULL. */
 void stream_rig_prepare(struct stream_rig *rig, const char *body);
 
+/* Returns the value of a header of the request, or NULL. */
 const char *stream_rig_header(const struct stream_rig *rig, const char *name);
 
+/* Expects the verdict of the last entry, and a part of the answer as its reason. */
 void stream_rig_expect(const struct stream_rig *rig, enum writer_verdict verdict,
                        const char *answer_part);
 
-/* --- what was sent ---------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 uint32_t stream_rig_record_count(const struct stream_rig *rig);
 
-/* A view until the next. */
+/* Returns the data of a record, a view until the next call. */
 struct bytes stream_rig_record(struct stream_rig *rig, uint32_t i);
 
 const char *stream_rig_record_key(const struct stream_rig *rig, uint32_t i);
 
-/* The time of the line that begins there, and where the next one does. */
+/* Cuts the first line off and returns its time in milliseconds. */
 int64_t stream_rig_line_time(struct bytes *lines);
 
 #endif

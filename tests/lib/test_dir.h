@@ -1,4 +1,4 @@
-/* test_dir.h - a directory of its own for each test, and a file in it. For tests only. */
+/* test_dir.h - a real directory for each test, and the name of a file in it. For tests. */
 #ifndef LIB_TEST_DIR_H
 #define LIB_TEST_DIR_H
 
@@ -7,11 +7,10 @@
 #include <unistd.h>
 
 extern char test_dir[64];
+extern char test_path[128]; /* a file in test_dir, which the test makes */
 
-extern char test_path[128]; /* in it; there is no file yet */
-
+/* Setup and teardown of a test: make the directory, and remove it with the file. */
 int test_dir_make(void **state);
-
 int test_dir_remove(void **state);
 
 #endif

@@ -1,4 +1,10 @@
-/* tsdb_machine.c - see tsdb_machine.h. */
+/*
+ * tsdb_machine.c - see tsdb_machine.h.
+ *
+ * Allocations fail only within step(), so that the test itself never fails for lack of memory.
+ * Write requests are encoded by hand, not by the program's encoder, and pass the same decoders as
+ * in the server: unchecked first, checked if that finds a malformed series.
+ */
 #include "lib/tsdb_machine.h"
 
 int64_t machine_seed = -1; /* of the machine not yet done with */

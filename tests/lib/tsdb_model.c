@@ -1,4 +1,11 @@
-/* tsdb_model.c - see tsdb_model.h. */
+/*
+ * tsdb_model.c - see tsdb_model.h.
+ *
+ * Before a request is sent, foretell() predicts the verdict on each item from what the cell may
+ * hold and what the head holds; afterwards the prediction and the store's counts must agree. A
+ * request that fails leaves its values in `may`. A commit makes pending values `won`; a reading
+ * after a crash decides which of the values of `may` survived, and it must be one of them.
+ */
 #include "lib/tsdb_model.h"
 
 const char *const model_tenants[TENANTS] = {"anonymous", "b"};

@@ -1,8 +1,7 @@
 /*
- * tsdb_model.h - a store so simple that it can be believed, to compare the real one with.
- * For tests only.
+ * tsdb_model.h - a very simple model of a store, to compare the real one with. For tests.
  *
- * A cell is one time of one series. What may be read there:
+ * A cell is one time of one series. It has values of these kinds:
  *
  *   won       an acknowledged value: it must be read, bit for bit, whatever happens
  *   pending   accepted, its commit is not done: must not be read (after a crash it may)
@@ -10,8 +9,8 @@
  *             away): may be read; voided ones, of a failed commit, only after a crash that comes
  *             before the next commit that succeeds
  *
- * and, so that verdicts can be foretold, what the head holds there: nothing, a value, or nobody
- * knows.
+ * The model also predicts verdicts: `in_head` says whether the head has a value in the cell.
+ * A model is large: it is allocated, not on the stack.
  */
 #ifndef LIB_TSDB_MODEL_H
 #define LIB_TSDB_MODEL_H
@@ -36,7 +35,7 @@ struct cell {
     uint32_t seen; /* the reading that saw it last */
     uint8_t in_head;
     uint8_t may_count;
-    uint8_t voided; /* bits: of may[] */
+    uint8_t voided; /* bit i: may[i] */
     bool has_won;
     bool has_pending;
     bool must;  /* one of may[] has to be there */
@@ -70,41 +69,39 @@ struct model {
 
 extern const char *const model_tenants[TENANTS];
 
-/* Half of them lie before midnight, so that parts are split. */
+/* Returns the time of a slot. Half of the slots lie before midnight, so that parts are split. */
 int64_t slot_time(uint32_t slot);
 
 void model_init(struct model *x, struct machine *m);
-
 void model_fini(struct model *x);
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
 struct item {
-    uint8_t tenant; /* of all items of a request: that of the first */
+    uint8_t tenant; /* a request has the tenant of its first item */
     uint8_t series;
     bool is_spark;
-    uint16_t slot; /* or number of the exemplar */
+    uint16_t slot; /* or the number of the exemplar */
     struct value v;
 };
 
 enum { ITEMS_MAX = 64 };
 
-/* Items of one series stand together. */
+/* Sends a request and checks the verdict. Items of one series follow each other. */
 enum err model_send(struct model *x, enum rw_version version, const struct item *items,
                     uint32_t count);
 
 /* --- committing and flushing ------------------------------------------------------------------ */
 
+/* Marks all pending values as those of a failed commit; commits; flushes. */
 void model_commit_failed(struct model *x);
-
 enum err model_commit(struct model *x);
-
 enum err model_flush(struct model *x);
 
-/* Merges change nothing that anybody sees. */
+/* Merges, which changes no answer. */
 enum err model_merge(struct model *x, enum tsdb_merge_mode mode);
 
-/* One series of a tenant, from slot to slot, with what is in the head flushed before. */
+/* Flushes, and then deletes a series of a tenant from slot to slot. */
 void model_delete(struct model *x, uint32_t tenant, uint32_t series, uint32_t first, uint32_t last);
 
 /* --- comparing -------------------------------------------------------------------------------- */
@@ -112,25 +109,29 @@ void model_delete(struct model *x, uint32_t tenant, uint32_t series, uint32_t fi
 struct reading {
     struct model *x;
     uint32_t tenant;
-    bool after_crash; /* what is seen is adopted */
+    bool after_crash; /* the model adopts what is read */
 };
 
+/* Returns the number of a series. */
 uint32_t model_series(const struct model *x, struct bytes labels);
 
+/* Says whether a sample is the value. */
 bool reads_as(struct model *x, const struct value *v, const struct sample_batch *b, uint32_t i);
 
+/* Checks a sample that was read; an each_sample. `context` is a struct reading. */
 void model_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i);
 
-/* Reads everything. After a crash, what was in doubt is then known. */
+/* Reads everything and checks it. After a crash the model adopts what was in doubt. */
 void model_compare(struct model *x, bool after_crash);
 
 /*
- * The process or the machine is gone (or it was closed). Call before the store is opened again,
- * and model_compare(x, true) after.
+ * Notes that the store was closed, killed, or lost with the power. Called before it is opened
+ * again; model_compare(x, true) follows.
  */
 void model_crashed(struct model *x);
 
-/* After opening: where epochs begin now. If replay wrote parts the head is empty. */
+/* Notes that the store was opened: epochs begin again, and the head is empty if replay wrote parts.
+ */
 void model_opened(struct model *x);
 
 #endif

@@ -1,4 +1,10 @@
-/* tsdb_soak.c - see tsdb_soak.h. */
+/*
+ * tsdb_soak.c - see tsdb_soak.h.
+ *
+ * A reading walks the marks of a series and the samples of the answer together, both by time: a
+ * sample without a mark, or with a code that is not in `may`, fails, and so does a mark with `must`
+ * that is passed over. Series are found by a hash of their labels, in an open table.
+ */
 #include "lib/tsdb_soak.h"
 
 const char *const soak_tenants[SOAK_TENANTS] = {"small", "anonymous", "big"};

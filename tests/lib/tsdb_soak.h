@@ -1,9 +1,9 @@
 /*
- * tsdb_soak.h - what was sent to a store over days, and what may be read of it: wide enough
- * for thousands of series and millions of samples. For tests only.
+ * tsdb_soak.h - a model of a store over days, for thousands of series and millions of samples, and
+ * the comparison of its answers with the model. For tests.
  *
  * A mark is one time of one series. Values are not kept: they follow from series, time and a code,
- * one of eight with which the time may have been sent. Of a mark is known
+ * one of eight with which the time may have been sent. A mark has
  *
  *   may    codes of which one may be read; the first arrival wins, so it never changes once seen
  *   must   one of them has to be read: it was acknowledged
@@ -75,7 +75,7 @@ struct soak_item {
     int64_t t_ms;
 };
 
-/* Of one tenant; items of one series stand together. */
+/* A request of one tenant; items of one series follow each other. */
 struct soak_request {
     uint32_t tenant;
     enum rw_version version;
@@ -94,7 +94,7 @@ struct soak {
     uint32_t series_capacity;
     uint32_t *table; /* of series, by hash; 0: none, else 1 + number */
     uint32_t table_size;
-    struct buf names; /* canonical labels, of the series at hand */
+    struct buf names; /* canonical labels of a new series */
     struct arena arena;
     struct soak_item *pending;
     uint32_t pending_count;
@@ -122,63 +122,68 @@ struct soak {
         fail_msg(__VA_ARGS__);                                         \
     } while (0)
 
+/* Fails the test with seed and step, naming `what`, unless `e` is OK. */
 void soak_must(struct soak *x, enum err e, const char *what);
 
 /* --- values ----------------------------------------------------------------------------------- */
 
+/* Says whether a sample is the one that series, time and code stand for. */
 bool soak_reads_as(const struct soak_series *s, int64_t t_ms, uint8_t code,
                    const struct sample_batch *b, uint32_t i);
 
 /* --- series and marks ------------------------------------------------------------------------- */
 
 void soak_init(struct soak *x, uint64_t seed);
-
 void soak_fini(struct soak *x);
 
+/* Returns the place in x->table of the series with these labels, or the free place for it. */
 uint32_t *soak_slot(struct soak *x, uint32_t tenant, struct bytes labels);
 
-/* The number of the series with these labels; made if it is new. */
+/* Returns the number of the series with the labels "name=value,...", which is made if it is new. */
 uint32_t soak_series_of(struct soak *x, uint32_t tenant, const char *given,
                         enum metric_class class);
 
-/* The first mark at or after a time. */
+/* Returns the number of the first mark at or after a time. */
 uint32_t marks_from(const struct marks *m, int64_t t_ms);
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
+/* Returns the value of an exemplar. */
 uint64_t spark_value(int64_t t_ms);
 
+/* Adds an item to a request; sends the request, and checks the verdict. */
 void soak_add(struct soak_request *r, uint32_t series, enum what what, int64_t t_ms, uint8_t code);
-
 enum err soak_send(struct soak *x, const struct soak_request *r);
 
 /* --- commits, flushes, deaths ----------------------------------------------------------------- */
 
+/* Commits; the second must succeed. */
 enum err soak_try_commit(struct soak *x);
-
 void soak_commit(struct soak *x);
 
-/* Nothing is left in the head. */
+/* Flushes all of the head. */
 void soak_flush(struct soak *x);
 
-/* What lies in that time may be gone, or what came second may show. */
+/* Notes that samples of that time may be gone, or replaced by later ones. */
 void soak_forget(struct soak *x, int64_t min_ms, int64_t max_ms);
 
-/* Call before anything that merges: what is beyond retention may go. */
+/* Called before each merge: samples older than the retention may go. */
 void soak_may_expire(struct soak *x);
 
-/* The process is gone, and the store freed. */
+/* Notes that the process is gone, and the store freed. */
 void soak_died(struct soak *x);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* Says whether the matchers select a series. */
 bool soak_selects(const struct soak_series *s, struct matcher *const *matchers, uint32_t count);
 
-/* One question, compared. */
+/* Queries samples or exemplars and checks the answer. With `adopt`, what is missing is gone for
+ * good. */
 void soak_ask(struct soak *x, enum what what, uint32_t tenant, const struct matcher_text *matchers,
               uint32_t count, int64_t min_ms, int64_t max_ms, bool adopt);
 
-/* Everything there is. After a restart what is not there is gone for good. */
+/* Reads everything and checks it. After a restart, what is missing is gone for good. */
 void soak_look(struct soak *x, bool restarted);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * tsdb_streamed.h - what is asked for as chunks must be what is given otherwise: both are
- * read, one through the frames of a streamed answer and the reader of such. For tests only.
+ * tsdb_streamed.h - compares answers in chunks, read through the frames of a streamed remote read,
+ * with answers in samples. For tests.
  */
 #ifndef LIB_TSDB_STREAMED_H
 #define LIB_TSDB_STREAMED_H
@@ -8,7 +8,7 @@
 #include "lib/tsdb_machine.h"
 #include "wire/remote/remote_read_client.h"
 
-/* The samples of an answer, one after the other, each as a few words that tell it from others. */
+/* The samples of an answer, each as a few words that differ from those of other samples. */
 struct streamed {
     struct buf samples;
     uint64_t labels_hash;
@@ -16,15 +16,13 @@ struct streamed {
     struct rr_decoder *decoder;
 };
 
-/* --- as it is given --------------------------------------------------------------------------- */
-
+/* Adds a sample of an answer in samples; an each_sample. `context` is a struct streamed. */
 void streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i);
 
-/* --- through the frames ----------------------------------------------------------------------- */
-
+/* Reads the answer in chunks into `x`. */
 enum err read_streamed(struct answerer *a, const struct query_request *request, struct streamed *x);
 
-/* Asks both ways, the streamed one twice: the second time from what the first left in memory. */
+/* Checks that both answers are the same; the one in chunks also from the cache. */
 void check_streamed(struct machine *m, const struct question *q);
 
 #endif

@@ -1,4 +1,10 @@
-/* wal_rig.c - see wal_rig.h. */
+/*
+ * wal_rig.c - see wal_rig.h.
+ *
+ * Type, series, size and content of a record are functions of its id (id_mix()), so a reader needs
+ * no list of records: commits are ranges of ids, and check_findings() walks ids and findings
+ * together.
+ */
 #include "lib/wal_rig.h"
 
 static int64_t seed_at_work = -1; /* of the machine not yet done with */

@@ -1,7 +1,4 @@
-/*
- * writer_rig.h - a writer on a simulated machine, items to give it, and answers made up
- * for the purpose. For tests of one writer at a time.
- */
+/* writer_rig.h - a writer on a simulated machine, items for it, and answers. For tests. */
 #ifndef LIB_WRITER_RIG_H
 #define LIB_WRITER_RIG_H
 
@@ -28,39 +25,37 @@ struct writer_rig {
     struct why why;
 };
 
+/* Makes settings, which the test completes. */
 void rig_init(struct writer_rig *rig, const struct writer_class *class);
 
-/* With what was saved last. */
+/* Opens the writer with the state that was saved last. */
 void rig_open(struct writer_rig *rig);
-
 void rig_close(struct writer_rig *rig);
-
 void rig_fini(struct writer_rig *rig);
 
-/* Names and values in turn, sorted, NULL after the last. */
+/* Returns an item with labels as NAME, VALUE, ..., sorted, up to NULL. */
 struct item rig_item(struct writer_rig *rig, const char *name, ...);
 
 enum writer_add rig_add(struct writer_rig *rig, const struct item *item);
 
-/* The number of its entry. */
+/* Adds the item, which must succeed, and returns the number of its entry. */
 uint32_t rig_must_add(struct writer_rig *rig, const struct item *item);
 
-/* What is to be sent first for the call. */
+/* Begins the call; the second must result in a request. */
 struct writer_step rig_begin(struct writer_rig *rig);
-
 struct writer_step rig_send(struct writer_rig *rig);
 
+/* Answer the request and return the next step. */
 struct http_call_answer answer_of(unsigned status, const char *body);
-
 struct writer_step rig_judge(struct writer_rig *rig, const struct http_call_answer *answer);
-
 struct writer_step rig_answer(struct writer_rig *rig, unsigned status, const char *body);
 
 struct writer_entry rig_entry(struct writer_rig *rig, uint32_t number);
 
-/* The value of a header, or NULL. */
+/* Returns the value of a header of the request, or NULL. */
 const char *header_of(const struct writer_step *step, const char *name);
 
+/* Fails the test unless `text` contains `part`. */
 void expect_in(const char *text, const char *part);
 
 #endif

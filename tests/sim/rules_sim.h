@@ -1,7 +1,6 @@
 /*
- * rules_sim.h - rules on a simulated machine: a store, groups of rules, and a sender
- * whose backlog waits while the machine is down; and what may happen to it. One thread, one clock.
- * For tests only.
+ * rules_sim.h - rules on a simulated machine: a store, groups of rules, and a sender whose backlog
+ * waits while the machine is down. One thread, one clock. For tests.
  */
 #ifndef SIM_RULES_SIM_H
 #define SIM_RULES_SIM_H
@@ -72,45 +71,46 @@ struct rules_sim {
 
 /* --- the host --------------------------------------------------------------------------------- */
 
+/* Opens the view of the store for queries of rules; fails to. */
 enum err sim_refuse_to_open(void *context, struct query_control *control, struct view **ret_view,
                             struct why *why);
-
 enum err sim_open(void *context, struct query_control *control, struct view **ret_view,
                   struct why *why);
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* The text of one file, or of several with "---" between them. */
+/* Loads the rules of one file, or of several that "---" separates. */
 void sim_load(struct rules_sim *s, const char *yaml);
 
+/* Starts the server on the machine; makes the machine and starts it. */
 void sim_start(struct rules_sim *s, const char *yaml);
-
 void sim_init(struct rules_sim *s, uint64_t seed, const char *yaml);
 
-/* The power fails; the machine is down from now on. */
+/* The power fails, and the machine is down until sim_start(). */
 void sim_crash(struct rules_sim *s);
 
-/* The same with a clean end, after which all is in the store. */
+/* Stops the server in order, after which all samples are in the store. */
 void sim_stop(struct rules_sim *s);
 
 void sim_fini(struct rules_sim *s);
 
 /* --- the sender ------------------------------------------------------------------------------- */
 
+/* Returns a hash of two numbers. */
 uint64_t sim_mix(uint64_t a, uint64_t b);
 
 /* --- time ------------------------------------------------------------------------------------- */
 
+/* Lets time pass, with all that is due in it. */
 void sim_pass(struct rules_sim *s, int64_t seconds);
 
+/* Sets the wall clock forward or back. */
 void sim_shift_clock(struct rules_sim *s, int64_t seconds);
 
-/* --- what there is ---------------------------------------------------------------------------- */
+/* --- evaluations and samples ------------------------------------------------------------------ */
 
-/* The next evaluation that is due, which runs until scheduler_done() says otherwise; other jobs are
- * run before it. */
+/* Runs other jobs until an evaluation is due, and begins it; ends it. */
 struct scheduler_job sim_begin_evaluation(struct rules_sim *s);
-
 void sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job);
 
 struct sim_found {
@@ -121,12 +121,13 @@ struct sim_found {
     uint64_t first_bits;
 };
 
+/* Counts the samples of the series whose names match, from min_ms on. */
 struct sim_found sim_find(struct rules_sim *s, const char *name_regex, int64_t min_ms);
 
-/* The environment may ask for more: SEEDS=1000. */
+/* Returns the number of seeds to run: SEEDS of the environment, or `usual`. */
 uint64_t sim_seed_count(uint64_t usual);
 
-/* Both recorded the same up to a time. A failure says where they differ. */
+/* Checks that both recorded the same up to a time. A failure prints where they differ. */
 void sim_assert_same(struct rules_sim *whole, struct rules_sim *other, const char *name_regex,
                      int64_t to_ms);
 

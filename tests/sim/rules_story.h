@@ -1,6 +1,6 @@
 /*
- * rules_story.h - tests of a server with rules that are written as stories: a claim, the
- * rules, and a script of what happens and what is checked. For tests only.
+ * rules_story.h - tests of a server with rules that are written as stories: a claim, the rules, and
+ * a script of steps and checks. For tests.
  *
  * A script has steps: words and numbers between spaces. "120s" lets that much time pass; the others
  * are in story_settings, story_take_step() and story_take_check(). A number is made of terms from
@@ -42,14 +42,15 @@ extern struct story_run {
 
 /* --- words ------------------------------------------------------------------------------------ */
 
+/* Takes the next word of the script into story_run.word; compares it. */
 const char *story_word(void);
-
 bool story_is(const char *word);
 
+/* Take a number; take a number or range that `is` must be in. */
 int64_t story_take_number(void);
-
 void story_check(int64_t is);
 
+/* Returns the rules of the story with its value filled in, a view until the next call. */
 const char *story_rules(int64_t index);
 
 /* --- tables ----------------------------------------------------------------------------------- */

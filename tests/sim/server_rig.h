@@ -1,10 +1,9 @@
 /*
- * server_rig.h - for the tests of the whole server: a server in this process, on a directory
- * of its own and a faulting env, clients that write and read over 127.0.0.1, and a model of what
- * was acknowledged. For tests only.
+ * server_rig.h - a whole server in this process, on a temporary directory and a faulting env,
+ * clients that write and read over 127.0.0.1, and a model of what was acknowledged. For tests.
  *
- * Sample number i of series number n is at base_ms + i and has the value n * SAMPLES_MAX + i, so
- * that each says where it belongs. All waiting is for events and fails after WAIT_S.
+ * Sample number i of series number n is at base_ms + i and has the value n * SAMPLES_MAX + i. All
+ * waiting is for events and fails the test after WAIT_S.
  */
 #ifndef SIM_SERVER_RIG_H
 #define SIM_SERVER_RIG_H
@@ -39,24 +38,21 @@ struct site {
 
 /* --- the site --------------------------------------------------------------------------------- */
 
+/* Makes a site without a server; starts and stops the server; frees the site. */
 struct site *site_new(void);
-
 enum err site_try_start(struct site *s, struct why *why);
-
 void site_start(struct site *s);
-
 void site_stop(struct site *s);
-
 void site_free(struct site *s);
 
-/* Runs after each test: only a failed one has left its site behind. */
+/* Teardown of a test: removes the site that a failed test left. Setup of a program: logs nothing.
+ */
 int site_clean_up(void **state);
-
 int site_mute(void **state);
 
 #define SERVER_TEST(name) cmocka_unit_test_teardown(name, site_clean_up)
 
-/* Every millisecond until it is true; the server is ticked as its owner would. */
+/* Ticks the server each millisecond until the condition holds. */
 #define wait_for(s, condition)                                                               \
     for (int waited_ms = 0; !(condition); waited_ms++) {                                     \
         if (waited_ms == WAIT_S * 1000) fail_msg("not within %d s: %s", WAIT_S, #condition); \
@@ -64,11 +60,12 @@ int site_mute(void **state);
         poll(NULL, 0, 1);                                                                    \
     }
 
-/* As `serve` stops, on SIGTERM. */
+/* Stops the server as `serve` does on SIGTERM. */
 void site_stop_in_order(struct site *s);
 
 struct tsdb_stats site_stats(const struct site *s);
 
+/* Returns the number of open files of the process. */
 unsigned site_open_files(void);
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -78,65 +75,63 @@ struct body {
     size_t size;
 };
 
+/* Return a message in snappy's block format; free() body.at. The first ends `rq`. */
 struct body site_body(struct rq *rq);
 
-double site_value(unsigned series, unsigned sample);
-
-/* A write of `count` samples of a series. */
 struct body site_write_request(struct site *s, enum rw_version version, unsigned series,
                                unsigned first, unsigned count);
 
+double site_value(unsigned series, unsigned sample);
+
+/* Notes in s->fates that samples were acknowledged. */
 void site_acknowledge(struct site *s, unsigned series, unsigned first, unsigned count);
 
+/* Send a request without waiting for the answer. */
 bool send_post(struct client *c, const char *path, const char *proto, struct body body);
-
 bool send_write(struct client *c, enum rw_version version, struct body body);
 
 struct client site_connect(const struct site *s);
 
-/* 503 asks to come back, and says why. */
+/* Checks that an answer with 503 has Retry-After and a reason. */
 void site_check_refusal(const struct response *r);
 
-/* One write on a connection of its own; 0: the connection was closed without an answer. */
+/* Write on a new connection and return the status; 0 if it was closed without an answer. */
 int site_write_body(struct site *s, enum rw_version version, struct body body);
-
 int site_write(struct site *s, unsigned series, unsigned first, unsigned count);
 
-/* A GET; the answer is to be freed. */
+/* GET a path; response_free() the answer. */
 struct response site_get(const struct site *s, const char *path);
-
 int site_status(const struct site *s, const char *path);
 
-/* Whether /-/ready says no, for a reason that has these words in it. */
+/* Say whether /-/ready refuses with these words in its reason; whether it is ready. */
 bool site_unready_because(const struct site *s, const char *words);
-
 bool site_is_ready(const struct site *s);
 
-/* Of /metrics: what follows `name` and a blank. */
+/* Returns the value that follows `name` and a blank in /metrics. */
 double site_metric(const struct site *s, const char *name);
 
 /* --- reading back ----------------------------------------------------------------------------- */
 
 enum { READ_QUERIES_MAX = 64 };
 
-/* Everything there is, `queries` times. */
+/* Returns a remote read of everything, `queries` times. */
 struct body site_read_request(struct site *s, bool streamed, unsigned queries);
 
-/* Reads all there is into s->found; gives the status. */
+/* Reads everything into s->found and returns the status. */
 int site_read(struct site *s);
 
-/* What was acknowledged is there once; what was never sent is not; nothing is there twice. */
+/* Checks that acknowledged samples are there once, and no sample twice or without being sent. */
 void site_check_contents(struct site *s);
 
-/* The directory, with the server stopped, has no damage and its ledger balances. */
+/* Checks that the directory of the stopped server has no damage, and that its ledger balances. */
 void site_check_directory(struct site *s);
 
-/* Stops, looks, starts, looks. */
+/* Stops the server, checks the directory, starts it, checks the contents. */
 void site_check_restart(struct site *s);
 
 /* --- a crowd of senders ----------------------------------------------------------------------- */
 
-/* Each connection writes one sample after another of its own series and repeats what got 503. */
+/* Connections that each write a series, sample by sample, and repeat what is refused with 503. */
 struct crowd {
     struct site *site;
     unsigned count;
@@ -150,12 +145,13 @@ struct crowd {
     uint64_t refused;
 };
 
+/* Sends the next sample of a connection. */
 void crowd_send(struct crowd *w, unsigned i);
 
-/* Of series `first`, `first` + 1, ... */
+/* Opens connections for the series from `first` on. */
 void crowd_open(struct crowd *w, struct site *s, unsigned first, unsigned count);
 
-/* Those refused come back after 20 ms; Prometheus would wait longer. */
+/* Takes answers and sends on; refused samples are sent again after 20 ms. */
 void crowd_turn(struct crowd *w);
 
 #define crowd_until(w, condition)                                          \
@@ -166,12 +162,11 @@ void crowd_turn(struct crowd *w);
         crowd_turn(w);                                                     \
     }
 
-/* Everybody gets the last answer. */
+/* Waits for all answers; closes the connections. */
 void crowd_end(struct crowd *w);
-
 void crowd_close(struct crowd *w);
 
-/* Those refused last are repeated until each was taken. */
+/* Repeats the samples that were refused last until they are accepted. */
 void crowd_finish(struct crowd *w);
 
 #endif
