@@ -118,12 +118,12 @@ static const struct CMUnitTest tests[] = {
            "'annotations':{'summary':'\\'x\\'\\n','empty':''}," TIMES
            ",'generatorURL':'http://firekeep:9201/x/graph?g0.expr="
            "up%7Bjob%3D%22a+b%22%7D+%3D%3D+0+%2B+1+-+~.%2A_&g0.tab=1'}"),
-    SCRIPT("without an external URL, or with a path in its place, an alert has no generator",
+    SCRIPT("an alert has a generator only with a complete external URL",
            "expr up | json => " LABELS TIMES "}\n"
            "url /behind/a/proxy | json => " LABELS TIMES "}"),
     SCRIPT("bytes that are not text are replaced",
            "annotate a \xff | json => " LABELS "'annotations':{'a':'\xef\xbf\xbd'}," TIMES "}"),
-    SCRIPT("an alert expires 15 minutes after its end, or after it was encoded if that is later",
+    SCRIPT("an alert expires 15 minutes after its end or encoding",
            "now 1000 | ends 9000 | expires => 909000\n"
            "now 9000 | ends 1000 | expires => 909000\n"
            "now 900001 | ends 1 | expires => 1800001"),

@@ -52,7 +52,7 @@ UNIT_TEST(test_one_invalid_alert_is_found_and_dropped_alone)
     }
 }
 
-UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers)
+UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_with_pauses)
 {
     int64_t began_ns = env_monotonic_ns(notify_rig.env);
     memset(is_bad, true, sizeof is_bad);
@@ -67,7 +67,7 @@ UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the
     assert_true(requests < ALERTS / 50 * 24);
 }
 
-UNIT_TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others)
+UNIT_TEST(test_a_member_that_accepts_some_alerts_gets_the_others_at_once)
 {
     script_play("am a | start | answer a 400");
     for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
@@ -84,7 +84,7 @@ static const struct CMUnitTest tests[] = {
            "batch 2 | am a | start | fire X:1 Y:1 Z:1 | run 60 => 0s a X:1 Y:1; a Z:1\n"
            "metrics sent => sent_total{alertmanager='a'} 3\n"
            "metrics errors => errors_total{alertmanager='a'} 0"),
-    SCRIPT("pauses grow to half a minute and end with success; the first failure and it are logged",
+    SCRIPT("pauses grow to 30 s; the first failure and the success are logged",
            "am a | start | log alertmanager= | answer a 500 | fire X:1 | run 91"
            " => 0s a X:1; " FAILS "error=''; 1s a X:1; 3s a X:1; 7s a X:1; 15s a X:1; 31s a X:1; "
            "61s a X:1; 91s a X:1\n"
@@ -92,7 +92,7 @@ static const struct CMUnitTest tests[] = {
            "alertmanager=a failed_for_s=121\n"
            "metrics errors => errors_total{alertmanager='a'} 8\n"
            "answer a 500 | fire X:2 | run 1 => 121s a X:2; " FAILS "error=''; 122s a X:2"),
-    SCRIPT("pauses are as short as alerts are sent again, but for Retry-After half a minute",
+    SCRIPT("pauses end when alerts are sent again, or after Retry-After",
            "pause 5 | am a | start | answer a 503 | fire X:1 | run 17"
            " => 0s a X:1; 1s a X:1; 3s a X:1; 7s a X:1; 12s a X:1; 17s a X:1\n"
            "retry_after 40 | run 5 => 22s a X:1\n"
@@ -101,16 +101,16 @@ static const struct CMUnitTest tests[] = {
            "pause 0.2 | am a | start | answer a 503 | fire X:1 | run 2"
            " => 0s a X:1; 1s a X:1; 2s a X:1\n"
            "retry_after 40 | run 31 => 3s a X:1; 33s a X:1"),
-    SCRIPT("pauses are not longer than half a minute if more is wanted, but for Retry-After",
+    SCRIPT("only Retry-After makes pauses longer than half a minute",
            "pause 3600 | am a | start | answer a 503 | fire X:1 | run 61"
            " => 0s a X:1; 1s a X:1; 3s a X:1; 7s a X:1; 15s a X:1; 31s a X:1; 61s a X:1\n"
            "retry_after 40 | run 70 => 91s a X:1; 131s a X:1"),
-    SCRIPT("Retry-After is obeyed for ten minutes at most, and does not shorten a pause",
+    SCRIPT("Retry-After counts up to ten minutes and does not shorten a pause",
            "am a | start | answer a 503 | retry_after 7 | fire X:1 | run 6.999 => 0s a X:1\n"
            "retry_after 1.5 | run 1 => 7s a X:1\n"
            "retry_after 86400 | run 700 => 9s a X:1; 609s a X:1"),
     /* Or else the member would take for resolved what fires on. */
-    SCRIPT("Retry-After is obeyed for half of the time that an alert is valid at most",
+    SCRIPT("Retry-After counts up to half of the time an alert is valid",
            "pause 60 | am a | start | answer a 503 | retry_after 100 | fire X:1 | run 99"
            " => 0s a X:1\n"
            "retry_after 600 | run 121 => 100s a X:1; 220s a X:1"),
@@ -134,9 +134,9 @@ static const struct CMUnitTest tests[] = {
     SCRIPT("without memory for a request alerts wait a second",
            "am a | start | fire X:1 | memory full | run 0.5\n"
            "memory free | run 1 => 1s a X:1"),
-    TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others),
+    TEST(test_a_member_that_accepts_some_alerts_gets_the_others_at_once),
     TEST(test_one_invalid_alert_is_found_and_dropped_alone),
-    TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers),
+    TEST(test_many_invalid_alerts_cost_few_requests_each_with_pauses),
 };
 
 int

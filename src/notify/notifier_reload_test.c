@@ -6,7 +6,7 @@
 
 /* Only the thread that steps can end what they retire. */
 static void
-test_any_number_of_reloads_may_come_before_the_next_step_and_some_change_nothing(void **state)
+test_many_reloads_may_precede_a_step_and_some_change_nothing(void **state)
 {
     enum { RELOADS = 40 };
     (void)state;
@@ -34,7 +34,7 @@ static const struct CMUnitTest tests[] = {
            "am a | start | answer a 500 | fire Down:1 | run 0 => 0s a Down:1\n"
            "am a | start | run 1 => 1s a Down:1"),
     SCRIPT(
-        "a failure after a reload that changed the Alertmanager is logged at once",
+        "a failure after a changed Alertmanager is reloaded is logged at once",
         "am a | start | log alertmanager= | answer a 500 | fire Down:1 | run 1"
         " => 0s a Down:1; " FAILS "; 1s a Down:1\n"
         "am a | hash 11 | start | run 1 => 1s a Down:1; " FAILS "; 2s a Down:1\n"
@@ -68,7 +68,7 @@ static const struct CMUnitTest tests[] = {
            "relabel rule 1: invalid regex: missing ): (\n"
            "fire Down:1 | run 0 => 0s a Down:1"),
     SCRIPT("a prepared change may be abandoned", "am a | prepare | fire Down:1 | run 0"),
-    TEST(test_any_number_of_reloads_may_come_before_the_next_step_and_some_change_nothing),
+    TEST(test_many_reloads_may_precede_a_step_and_some_change_nothing),
 };
 
 int

@@ -134,8 +134,7 @@ static const struct CMUnitTest tests[] = {
            "fire Down:2 | answer a 200 | run 1 => 1s a Down:2\n"
            "metrics errors => errors_total{alertmanager='a'} 1\n"
            "metrics sent => sent_total{alertmanager='a'} 1"),
-    SCRIPT("a redirect or a web page names the settings of Alertmanagers, without secrets",
-           "log cannot\n" /* */
+    SCRIPT("redirects and web pages name the settings without their secrets", "log cannot\n" /* */
            REFUSED("1", "301", "location https://a/am/api/v2/alerts?token=secret",
                    "http_301 error='got a redirect to https://a/am/api/v2/alerts" REDIRECT)
                REFUSED("2", "308", "location https://us:pw@a/am?token=secret",
@@ -167,7 +166,7 @@ static const struct CMUnitTest tests[] = {
            "answer a 200 | date +3600 | fire Down:8 | run 3599 => 454s a Down:8; " CLOCK "3600\n"
            "date +3600 | fire Down:9 | run 1 => 4053s a Down:9\n"
            "date -61 | fire Down:10 | run 0 => 4054s a Down:10; " CLOCK "-61"),
-    SCRIPT("the log says at most every ten seconds what was dropped of which member and why",
+    SCRIPT("dropped alerts are logged by member and reason, every 10 s at most",
            "queue 1 | am a b | start | answer a 500 | log dropped | run 1\n"
            "fire X:1 | run 0 => 1s a X:1; b X:1\n"
            "fire Y:2 | run 0 => 1s b Y:2\n"
@@ -183,7 +182,7 @@ static const struct CMUnitTest tests[] = {
            "a queue_full=0 expired=0 not_enough_memory=0 too_large=1 more_held_back=0; " DROPPED
            "b queue_full=0 expired=0 not_enough_memory=0 too_large=1 more_held_back=0\n"),
     SCRIPT(
-        "of many members that lost alerts the log names those that lost most first",
+        "the log names members that lost the most alerts first",
         "queue 1 | outside fails | log dropped\n"
         "am a | relabel alerts keep alertname [12] | am b | relabel alerts keep alertname [1-3]\n"
         "am c | relabel alerts keep alertname [1-4] | am d | relabel alerts keep alertname [1-5]\n"
@@ -223,7 +222,7 @@ static const struct CMUnitTest tests[] = {
            "answer http://tokens/ 200 | run 4 => 7s http://tokens/; a Down:1\n"
            "answer a 401 | answer http://tokens/ 500 | fire Down:2 | run 1"
            " => 7s a Down:2; http://tokens/; 8s http://tokens/"),
-    SCRIPT("the log names the line of an Alertmanager without credentials, also when that moves",
+    SCRIPT("the log names the current line of an Alertmanager, no credentials",
            "am a | token | line 7 | start | am a | token | line 9 | start\n"
            "log credentials | answer http://tokens/ 500 | fire Down:1 | run 0 => 0s "
            "http://tokens/; " NO_TOKEN "9 error='token_url http://tokens/: HTTP status 500: "

@@ -106,7 +106,7 @@ UNIT_TEST(test_samples_of_a_sender_beside_those_of_the_server_are_evidence)
 
 /* --- for how long ----------------------------------------------------------------------------- */
 
-UNIT_TEST(test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted)
+UNIT_TEST(test_the_clock_is_trusted_after_future_samples_are_deleted)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_commit(&machine);
@@ -161,7 +161,7 @@ UNIT_TEST(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed)
 
 /* --- retention and deletions ------------------------------------------------------------------ */
 
-UNIT_TEST(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed)
+UNIT_TEST(test_own_samples_advance_retention_only_as_far_as_time_passed)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_flush(&machine);
@@ -179,7 +179,7 @@ UNIT_TEST(test_samples_of_the_server_itself_advance_retention_as_far_as_time_pas
 }
 
 /* As of a server with nothing but rules. */
-UNIT_TEST(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are)
+UNIT_TEST(test_without_other_samples_retention_counts_from_the_server_s_own)
 {
     write_own("a", SIM_BEGIN);
     assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
@@ -188,7 +188,7 @@ UNIT_TEST(test_retention_counts_from_samples_of_the_server_itself_where_no_other
     assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN - 900 * DAY_MS);
 }
 
-UNIT_TEST(test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from)
+UNIT_TEST(test_retention_ignores_a_clock_of_the_past_after_a_restart)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_flush(&machine);
@@ -220,12 +220,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_samples_of_the_server_itself_are_no_evidence_against_the_clock),
         claim(test_samples_of_a_sender_beside_those_of_the_server_are_evidence),
-        claim(test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted),
+        claim(test_the_clock_is_trusted_after_future_samples_are_deleted),
         claim(test_the_clock_is_believed_again_when_it_has_come_to_the_samples),
         claim(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed),
-        claim(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed),
-        claim(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are),
-        claim(test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from),
+        claim(test_own_samples_advance_retention_only_as_far_as_time_passed),
+        claim(test_without_other_samples_retention_counts_from_the_server_s_own),
+        claim(test_retention_ignores_a_clock_of_the_past_after_a_restart),
         claim(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

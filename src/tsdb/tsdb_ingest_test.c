@@ -120,7 +120,7 @@ send_nameless(enum rw_version version, bool refused)
     machine_commit(&machine);
 }
 
-UNIT_TEST(test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not)
+UNIT_TEST(test_a_required_name_is_required_of_known_series_too)
 {
     static const struct {
         enum name_rule rule;
@@ -733,7 +733,7 @@ put_look_alike(struct rq *rq, struct bytes before, int64_t t_ms)
     buf_fini(&item);
 }
 
-UNIT_TEST(test_a_malformed_series_is_found_before_anything_of_its_request_is_stored)
+UNIT_TEST(test_a_request_with_a_malformed_series_stores_nothing)
 {
     static const uint8_t cut[] = {0x0a, 6, 0x0a, 1, 'a', 0x12, 9, 'b'};
     const int64_t t = T0;
@@ -753,7 +753,7 @@ UNIT_TEST(test_a_malformed_series_is_found_before_anything_of_its_request_is_sto
     }
 }
 
-UNIT_TEST(test_a_series_that_only_looks_like_one_float_is_decoded_again_and_stored_whole)
+UNIT_TEST(test_a_series_mistaken_for_one_float_is_stored_whole)
 {
     /* Labels, then a float with a value, and one of zero before the last. */
     struct rq rq;
@@ -780,7 +780,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_each_reason_refuses_one_sample_and_says_so),
-        claim(test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not),
+        claim(test_a_required_name_is_required_of_known_series_too),
         claim(test_a_directory_becomes_newer_only_when_a_new_reason_was_counted),
         claim(test_limits_of_series_refuse_new_ones_and_never_known_ones),
         claim(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs),
@@ -800,8 +800,8 @@ main(void)
         claim(test_start_times_are_kept),
         claim(test_large_requests_in_any_order_are_taken_whole),
         claim(test_many_series_in_one_request),
-        claim(test_a_malformed_series_is_found_before_anything_of_its_request_is_stored),
-        claim(test_a_series_that_only_looks_like_one_float_is_decoded_again_and_stored_whole),
+        claim(test_a_request_with_a_malformed_series_stores_nothing),
+        claim(test_a_series_mistaken_for_one_float_is_stored_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ UNIT_TEST(test_what_comes_after_a_deletion_stays)
 }
 
 /* With what is flushed meanwhile it might never be done. */
-UNIT_TEST(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for)
+UNIT_TEST(test_a_full_merge_can_be_limited_to_the_parts_of_its_request)
 {
     struct tsdb_stats stats;
     for (int i = 0; i < 3; i++) {
@@ -266,7 +266,7 @@ UNIT_TEST(test_a_part_whose_file_is_removed_meanwhile_is_damaged)
                "{__name__=\"m\"} 1767222002000 2\n");
 }
 
-UNIT_TEST(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one)
+UNIT_TEST(test_nothing_is_written_to_a_directory_that_replaced_the_open_one)
 {
     struct tsdb_stats stats;
     struct file file;
@@ -692,7 +692,7 @@ remove_segment(void *context, const char *name, bool is_dir)
     return env_unlink(machine.env, path, NULL);
 }
 
-UNIT_TEST(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory)
+UNIT_TEST(test_removing_the_log_triggers_a_flush_of_all_memory)
 {
     struct rq rq;
     must_send_float("a", "__name__=m", T0, 1);
@@ -746,14 +746,14 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_what_is_deleted_is_gone_at_once_and_later_from_disk),
         claim(test_what_comes_after_a_deletion_stays),
-        claim(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for),
+        claim(test_a_full_merge_can_be_limited_to_the_parts_of_its_request),
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_a_manifest_that_is_removed_meanwhile_is_written_again),
         claim(test_a_manifest_that_cannot_be_written_again_is_tried_again),
         claim(test_a_part_whose_file_is_removed_meanwhile_is_damaged),
-        claim(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one),
-        claim(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory),
+        claim(test_nothing_is_written_to_a_directory_that_replaced_the_open_one),
+        claim(test_removing_the_log_triggers_a_flush_of_all_memory),
         claim(test_a_head_is_written_out_while_the_log_is_down_without_what_is_void),
         claim(test_log_that_is_gone_is_damage),
         claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),

@@ -35,7 +35,7 @@ expect_both(void)
     expect_all(&machine, "a", lines);
 }
 
-UNIT_TEST(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back)
+UNIT_TEST(test_a_store_with_a_missing_part_opens_only_when_it_is_back)
 {
     flush_one(1);
     flush_one(2);
@@ -143,7 +143,7 @@ test_a_directory_whose_name_is_no_number_of_a_part_is_left(void **state)
         assert_true(there(names[i]));
 }
 
-UNIT_TEST(test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not)
+UNIT_TEST(test_a_new_file_system_counts_as_empty_and_a_used_one_does_not)
 {
     machine_close(&machine);
     machine.options.dir = "volume";
@@ -161,12 +161,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back),
+        claim(test_a_store_with_a_missing_part_opens_only_when_it_is_back),
         claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
         claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
         claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
         claim(test_a_directory_whose_name_is_no_number_of_a_part_is_left),
-        claim(test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not),
+        claim(test_a_new_file_system_counts_as_empty_and_a_used_one_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

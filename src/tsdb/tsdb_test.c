@@ -262,7 +262,7 @@ UNIT_TEST(test_no_snapshot_is_made_when_its_flush_fails)
     assert_int_equal(found.whole + found.unfinished, 0);
 }
 
-UNIT_TEST(test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots)
+UNIT_TEST(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules)
 {
     char name[SNAPSHOT_NAME_BYTES];
     must(env_mkdir(machine.env, STORE_DIR "/rules", NULL));
@@ -592,7 +592,7 @@ main(void)
         claim(test_a_snapshot_is_whole_or_not_there),
         claim(test_a_snapshot_has_the_state_of_rules_from_before_its_flush),
         claim(test_no_snapshot_is_made_when_its_flush_fails),
-        claim(test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots),
+        claim(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules),
         claim(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),

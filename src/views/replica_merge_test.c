@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "views/replica_merge.h"
 #include "lib/random.h"
+#include "views/replica_merge.h"
 
 enum { REPLICAS_MAX = 4, SAMPLES_MAX = 400, BATCH_MAX = 30 };
 
@@ -474,7 +474,7 @@ test_the_first_replica_is_given_alone_while_it_is_alive(void **state)
 }
 
 static void
-test_other_replicas_are_not_read_while_the_first_is_there_from_the_beginning(void **state)
+test_other_replicas_are_not_read_if_the_first_has_samples_at_once(void **state)
 {
     static struct rig g;
     (void)state;
@@ -490,8 +490,7 @@ test_other_replicas_are_not_read_while_the_first_is_there_from_the_beginning(voi
 }
 
 static void
-test_silence_is_filled_by_another_with_newer_samples_only_and_the_first_does_not_come_back(
-    void **state)
+test_another_replica_fills_silence_and_the_first_stays_replaced(void **state)
 {
     static struct rig g;
     (void)state;
@@ -728,10 +727,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_rules_hold_however_samples_come_in_batches),
         cmocka_unit_test(test_the_first_replica_is_given_alone_while_it_is_alive),
-        cmocka_unit_test(
-            test_other_replicas_are_not_read_while_the_first_is_there_from_the_beginning),
-        cmocka_unit_test(
-            test_silence_is_filled_by_another_with_newer_samples_only_and_the_first_does_not_come_back),
+        cmocka_unit_test(test_other_replicas_are_not_read_if_the_first_has_samples_at_once),
+        cmocka_unit_test(test_another_replica_fills_silence_and_the_first_stays_replaced),
         cmocka_unit_test(test_the_end_of_the_time_is_a_silence_after_two_intervals),
         cmocka_unit_test(test_a_replica_with_one_sample_does_not_hide_another),
         cmocka_unit_test(test_a_series_ends_when_no_replica_sees_it_any_more),

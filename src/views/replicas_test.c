@@ -163,8 +163,7 @@ check_order(const struct given_series *a, const struct given_series *b)
 }
 
 static void
-test_the_order_of_a_combination_changes_only_where_one_series_is_the_beginning_of_another(
-    void **state)
+test_only_labels_that_begin_like_others_change_order_when_combined(void **state)
 {
     static struct replicas_rig g;
     (void)state;
@@ -475,8 +474,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_of_replicas_are_one_in_label_order),
-        cmocka_unit_test(
-            test_the_order_of_a_combination_changes_only_where_one_series_is_the_beginning_of_another),
+        cmocka_unit_test(test_only_labels_that_begin_like_others_change_order_when_combined),
         cmocka_unit_test(test_as_many_sets_are_read_as_there_are_replicas),
         cmocka_unit_test(test_what_has_no_replica_labels_is_asked_as_it_was),
         cmocka_unit_test(test_series_that_are_wanted_unmerged_have_all_their_labels),

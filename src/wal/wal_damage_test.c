@@ -280,7 +280,7 @@ UNIT_TEST(test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted)
 }
 
 /* Readers remember positions in the lost one: what comes must stand behind them. */
-UNIT_TEST(test_a_lost_newest_segment_is_reported_and_its_positions_are_not_given_again)
+UNIT_TEST(test_positions_of_a_lost_newest_segment_are_reported_and_not_reused)
 {
     for (unsigned life = 0; life < 2; life++) {
         struct wal_rig rig;
@@ -358,7 +358,7 @@ main(void)
         claim(test_damage_before_the_wanted_position_is_not_reported),
         claim(test_a_segment_without_header_is_put_aside_and_all_others_serve),
         claim(test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted),
-        claim(test_a_lost_newest_segment_is_reported_and_its_positions_are_not_given_again),
+        claim(test_positions_of_a_lost_newest_segment_are_reported_and_not_reused),
         claim(test_one_damaged_copy_of_the_newest_header_is_mended),
         claim(test_a_newest_segment_without_a_commit_ends_the_one_before),
     };

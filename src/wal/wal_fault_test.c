@@ -446,7 +446,7 @@ UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
 }
 
 /* EIO is not damage: nothing may be cut off because of it. */
-UNIT_TEST(test_recovery_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can)
+UNIT_TEST(test_recovery_fails_on_unreadable_devices_and_succeeds_later)
 {
     struct wal_rig rig;
     wal_rig_init(&rig, 463);
@@ -485,7 +485,7 @@ main(void)
         claim(test_a_full_device_stops_the_log_until_there_is_room_again),
         claim(test_preparing_on_a_full_device_leaves_nothing_behind),
         claim(test_a_segment_that_could_not_be_removed_is_removed_next_time),
-        claim(test_recovery_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can),
+        claim(test_recovery_fails_on_unreadable_devices_and_succeeds_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

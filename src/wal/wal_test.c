@@ -454,7 +454,7 @@ UNIT_TEST(test_written_commits_survive_a_kill_and_synced_ones_a_power_loss)
 }
 
 /* A reader may have seen them, and remembers how far it has come. */
-UNIT_TEST(test_positions_of_written_commits_that_a_power_loss_took_are_not_given_again)
+UNIT_TEST(test_positions_of_commits_lost_with_the_power_are_not_reused)
 {
     for (uint64_t seed = 0; seed < 20; seed++) {
         struct wal_rig rig;
@@ -517,7 +517,7 @@ UNIT_TEST(test_trim_gives_up_only_what_lies_before_the_store)
     wal_rig_fini(&rig);
 }
 
-UNIT_TEST(test_over_the_budget_nothing_more_is_taken_until_the_store_has_caught_up)
+UNIT_TEST(test_above_its_budget_the_log_refuses_until_the_store_catches_up)
 {
     struct wal_rig rig;
     wal_rig_init(&rig, 17);
@@ -623,10 +623,10 @@ main(void)
         claim(test_a_commit_is_two_looks_one_write_and_one_sync),
         claim(test_running_totals_go_on_across_restarts_trims_and_empty_segments),
         claim(test_written_commits_survive_a_kill_and_synced_ones_a_power_loss),
-        claim(test_positions_of_written_commits_that_a_power_loss_took_are_not_given_again),
+        claim(test_positions_of_commits_lost_with_the_power_are_not_reused),
         claim(test_rotation_syncs_what_was_only_written),
         claim(test_trim_gives_up_only_what_lies_before_the_store),
-        claim(test_over_the_budget_nothing_more_is_taken_until_the_store_has_caught_up),
+        claim(test_above_its_budget_the_log_refuses_until_the_store_catches_up),
         claim(test_the_budget_leaves_readers_behind_but_never_the_store),
         claim(test_options_that_cannot_be_are_refused),
     };

@@ -285,7 +285,7 @@ static const struct story stories[] = {
           NO_GROUPS, wide),
 
     /* --- staleness markers --- */
-    STORY("a series that ended before an evaluation that is stored is marked stale there",
+    STORY("a series that ended is marked stale at the next stored evaluation",
           "300s load 1 300s count early 0 ask 1 replay 0 600 600 count early 11 stale early 1",
           NO_GROUPS, G("{record: early, expr: 'vector(time() % 86400) < 300'}")),
     /* A Prometheus with external labels may evaluate the same rules. The replay begins at the next
@@ -302,12 +302,12 @@ static const struct story stories[] = {
     /* The store has nothing of the rule before. */
     STORY("a series that ends at the first evaluation is marked stale",
           "600s ask 1 replay 420 600 600 count ends 1 stale ends 1", NO_GROUPS, ENDS_AT_420),
-    STORY("a series that ends with a gap of evaluations is marked stale when these are made",
+    STORY("a series that ends in a gap is marked stale when the gap is filled",
           "600s ask 1 replay 0 300 600 ask 1 replay 420 600 600 ask 1 replay 0 600 600 "
           "count ends 15 stale ends 1",
           NO_GROUPS, ENDS_AT_420),
     /* Both would be refused, and reported as trouble. */
-    STORY("a series that another rule of the name has from then on is not marked stale",
+    STORY("a series that another rule of the name continues is not stale",
           "600s ask 1 replay 0 600 600 made 20 written 20 different 0 rejected 0", NO_GROUPS,
           G("{record: moves, expr: 'vector(time() >= bool 1767225900) > 0'}, {record: moves, expr: "
             "'vector(time() < bool 1767225900) > 0'}")),
@@ -327,11 +327,11 @@ static const struct story stories[] = {
           "{record: ping, expr: 'pong + 1 or vector(1)'}]}\n"
           "- {name: pong, interval: 30s, query_offset: 0s, rules: ["
           "{record: pong, expr: 'ping * 2 % 1000 or vector(2)'}, {record: pongs, expr: pong}]}\n"),
-    STORY("a reader with the same or a larger offset is replayed in a round of its own",
+    STORY("a reader with the same or a larger offset has its own round",
           "for 1,2: 3600s ask $ round 0 0 round 1 1 round 2 2 replay 0 3600 900 "
           "same slow|seen.*",
           NO_GROUPS, "groups:\n" WRITER("2m") READER("2m"), "groups:\n" WRITER("1m") READER("2m")),
-    STORY("groups that read what each other record are replayed together, and no others",
+    STORY("only groups that read each other are replayed together",
           "ask 1 round 0 0 round 1 1 round 2 0 round 3 0 round 4 0 round 5 -1 round 6 -1 "
           "round 7 -1 rounds 2",
           NO_GROUPS, rules),

@@ -500,7 +500,7 @@ UNIT_TEST(test_a_reload_changes_all_or_nothing_while_requests_run)
     site_free(s);
 }
 
-UNIT_TEST(test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination)
+UNIT_TEST(test_a_server_with_sources_only_takes_no_samples_without_destinations)
 {
     static const char reading[] = "sources: [{name: a, type: remote_read, url: 'http://h'}]\n";
     struct site *s = site_new();
@@ -792,7 +792,7 @@ main(void)
         SERVER_TEST(test_level_written_answers_without_a_sync),
         SERVER_TEST(test_level_memory_answers_without_a_sync),
         SERVER_TEST(test_a_reload_changes_all_or_nothing_while_requests_run),
-        SERVER_TEST(test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination),
+        SERVER_TEST(test_a_server_with_sources_only_takes_no_samples_without_destinations),
         SERVER_TEST(test_a_reload_without_a_thread_changes_nothing),
         SERVER_TEST(test_a_reload_on_a_failing_disk_changes_all_or_nothing),
         SERVER_TEST(test_a_reload_without_memory_changes_all_or_nothing),

@@ -586,7 +586,7 @@ static const struct CMUnitTest tests[] = {
            "metric unreadable | file store/rules/t.groups.damaged => unreadable_tenants 0; same\n"
            "power | groups | file store/rules/t.groups.damaged"
            " => s/n:a=1 s/n:b=4 t/n:b=5 u/n:a=3; same"),
-    SCRIPT("a directory in the place of a file is not taken for no groups, and is logged and shown",
+    SCRIPT("a directory in place of a file is logged and shown",
            "set s n a 1 | mkdir store/rules/t.groups | errors | reopen | errors => 0; 1\n"
            "metric unreadable => unreadable_tenants 1\n"
            "show t => io: cannot read the stored rules of tenant t: cannot open "

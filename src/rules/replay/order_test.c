@@ -91,7 +91,7 @@ test_groups_that_read_each_other_are_together_with_their_readers(void **state)
 }
 
 static void
-test_a_group_that_reads_what_it_records_waits_for_the_others_that_record_it(void **state)
+test_a_group_that_reads_its_own_output_waits_for_its_other_writers(void **state)
 {
     static const struct given one[] = {
         {"a", "a", 0, 2}, {"a", "b", 0, 1}, {"b", "up", 0, 0}, {"c", "a", 0, 3}};
@@ -105,7 +105,7 @@ test_a_group_that_reads_what_it_records_waits_for_the_others_that_record_it(void
 }
 
 static void
-test_a_reader_with_a_smaller_offset_is_together_with_the_group_it_reads(void **state)
+test_a_reader_with_a_smaller_offset_runs_with_the_group_it_reads(void **state)
 {
     static const struct given given[] = {
         {"in", "up", 0, 0},  {"w", "in", 90, ALL}, {"r", "w", 30, ALL}, {"w", "in", 30, 1},
@@ -154,7 +154,7 @@ test_selectors_distinguish_groups_that_record_one_name_by_labels(void **state)
 
 /* Comparing each selector with each group would be too much. */
 static void
-test_thousands_of_groups_that_record_one_name_are_distinguished_by_labels(void **state)
+test_labels_distinguish_thousands_of_groups_that_record_one_name(void **state)
 {
     enum { COUNT = 5000 };
     static struct given given[2 * COUNT];
@@ -220,12 +220,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers_come_after_all_that_record_what_they_read),
         cmocka_unit_test(test_groups_that_read_each_other_are_together_with_their_readers),
-        cmocka_unit_test(
-            test_a_group_that_reads_what_it_records_waits_for_the_others_that_record_it),
-        cmocka_unit_test(test_a_reader_with_a_smaller_offset_is_together_with_the_group_it_reads),
+        cmocka_unit_test(test_a_group_that_reads_its_own_output_waits_for_its_other_writers),
+        cmocka_unit_test(test_a_reader_with_a_smaller_offset_runs_with_the_group_it_reads),
         cmocka_unit_test(test_a_chain_of_many_groups_has_as_many_rounds),
         cmocka_unit_test(test_selectors_distinguish_groups_that_record_one_name_by_labels),
-        cmocka_unit_test(test_thousands_of_groups_that_record_one_name_are_distinguished_by_labels),
+        cmocka_unit_test(test_labels_distinguish_thousands_of_groups_that_record_one_name),
         cmocka_unit_test(test_groups_are_together_when_there_is_too_much_to_compare),
         cmocka_unit_test(test_refused_memory_is_an_error_and_nothing_else),
     };

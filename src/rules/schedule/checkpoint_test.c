@@ -325,7 +325,7 @@ replace_with_fault(struct fault fault, bool is_first, bool is_repeated)
     return fired;
 }
 
-UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost)
+UNIT_TEST(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new)
 {
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
@@ -430,8 +430,7 @@ main(void)
         cmocka_unit_test(test_what_no_version_writes_is_refused),
         cmocka_unit_test(test_texts_and_numbers_of_labels_have_limits),
         cmocka_unit_test(test_what_is_too_large_or_has_no_memory_is_not_written),
-        cmocka_unit_test(
-            test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost),
+        cmocka_unit_test(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new),
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test(test_why_a_file_cannot_be_read_is_said_with_its_path),
         cmocka_unit_test(test_a_file_that_is_put_aside_is_kept),

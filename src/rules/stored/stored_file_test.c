@@ -214,7 +214,7 @@ replace_with_fault(struct fault fault, bool removes)
     return fired;
 }
 
-UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost)
+UNIT_TEST(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new)
 {
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
@@ -279,7 +279,7 @@ UNIT_TEST(test_damaged_files_are_set_aside_and_none_is_lost)
 }
 
 /* Whatever fails, the file that was there is under one of its names. */
-UNIT_TEST(test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_lost)
+UNIT_TEST(test_setting_aside_keeps_the_file_through_failures_and_power_loss)
 {
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
@@ -397,11 +397,10 @@ main(void)
         cmocka_unit_test(test_what_no_version_writes_is_refused),
         cmocka_unit_test(test_a_file_of_a_newer_version_is_told_from_a_damaged_one),
         cmocka_unit_test(test_names_have_limits),
-        cmocka_unit_test(
-            test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost),
+        cmocka_unit_test(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new),
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test(test_damaged_files_are_set_aside_and_none_is_lost),
-        cmocka_unit_test(test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_lost),
+        cmocka_unit_test(test_setting_aside_keeps_the_file_through_failures_and_power_loss),
         cmocka_unit_test(test_tenants_are_those_whose_file_has_its_name),
         cmocka_unit_test(test_a_file_that_is_too_large_is_damaged),
         cmocka_unit_test(test_refused_allocations_are_reported),

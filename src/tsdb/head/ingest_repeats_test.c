@@ -23,7 +23,7 @@ part_and_head_differ(void)
     expect_result(1, 0);
 }
 
-UNIT_TEST(test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has)
+UNIT_TEST(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate)
 {
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"up\"} %lld 1\n", (long long)T0);
@@ -278,7 +278,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has),
+        claim(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate),
         claim(test_what_the_head_had_loses_when_parts_are_merged),
         claim(test_the_first_of_two_parts_says_what_is_a_repeat),
         claim(test_what_is_deleted_from_a_part_is_no_repeat),

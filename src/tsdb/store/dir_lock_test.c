@@ -76,7 +76,7 @@ expect_stopped(enum tsdb_dir state)
     assert_int_equal(tsdb_flush(machine.db, &machine.why), write);
 }
 
-UNIT_TEST(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more)
+UNIT_TEST(test_without_a_lock_the_second_server_is_refused_and_the_first_stops)
 {
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&machine);
@@ -90,7 +90,7 @@ UNIT_TEST(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowl
 }
 
 /* The log is gone with LOCK or FORMAT: what was acknowledged is in memory alone. */
-UNIT_TEST(test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part)
+UNIT_TEST(test_memory_is_written_to_a_part_while_lock_or_format_is_left)
 {
     for (unsigned way = 0; way < 2; way++) {
         const char *path = way == 0 ? FORMAT_PATH : LOCK_PATH;
@@ -151,7 +151,7 @@ UNIT_TEST(test_with_lock_and_format_replaced_nothing_is_written_for_good)
     expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-UNIT_TEST(test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good)
+UNIT_TEST(test_a_server_stops_for_good_if_its_lock_or_format_is_replaced)
 {
     for (unsigned way = 0; way < 4; way++) {
         const char *path = way % 2 ? FORMAT_PATH : LOCK_PATH;
@@ -240,7 +240,7 @@ set_boot(const char *boot)
     put_file("/proc/sys/kernel/random/boot_id", boot);
 }
 
-UNIT_TEST(test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed)
+UNIT_TEST(test_a_start_without_a_lock_is_refused_during_identity_renewal)
 {
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&machine);
@@ -281,14 +281,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more),
-        claim(test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part),
+        claim(test_without_a_lock_the_second_server_is_refused_and_the_first_stops),
+        claim(test_memory_is_written_to_a_part_while_lock_or_format_is_left),
         claim(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written),
         claim(test_with_lock_and_format_replaced_nothing_is_written_for_good),
-        claim(test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good),
+        claim(test_a_server_stops_for_good_if_its_lock_or_format_is_replaced),
         claim(test_a_server_stops_when_another_one_writes_its_name_into_lock),
         claim(test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone),
-        claim(test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed),
+        claim(test_a_start_without_a_lock_is_refused_during_identity_renewal),
         claim(test_only_a_lock_of_another_boot_that_was_not_released_is_watched),
         claim(test_a_new_directory_and_a_snapshot_are_not_watched),
     };
