@@ -1,15 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 #include <time.h>
 
 #include "base/time_text.h"
-#include "lib/test.h"
 
 static int64_t
 must_parse(const char *text)

@@ -254,11 +254,9 @@ script_command(const char *name, char *rest)
 /* --- tests ------------------------------------------------------------------------------------ */
 
 /* Answers that do not fit into a datagram are asked for over TCP. */
-static void
-test_only_the_first_of_too_many_records_are_used_and_this_is_said(void **state)
+UNIT_TEST(test_only_the_first_of_too_many_records_are_used_and_this_is_said)
 {
     static char text[(DNS_RECORDS_MAX + 1) * 11 + 1];
-    (void)state;
     zone.truncates = true;
     zone.knows = "am.example";
     zone.records = text;

@@ -5,11 +5,9 @@
     "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 error=''"
 
 /* Only the thread that steps can end what they retire. */
-static void
-test_many_reloads_may_precede_a_step_and_some_change_nothing(void **state)
+UNIT_TEST(test_many_reloads_may_precede_a_step_and_some_change_nothing)
 {
     enum { RELOADS = 40 };
-    (void)state;
     for (unsigned i = 0; i <= RELOADS; i++) {
         script_playf("am a | hash %u | start", 10 + i);
         script_playf("am a | hash %u | start", 10 + i); /* nothing new */

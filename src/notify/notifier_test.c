@@ -18,12 +18,10 @@
 #define NO_MORE  " expired=0 not_enough_memory=0 too_large=0 more_held_back="
 #define NO_TOKEN "warn 'cannot get credentials, retrying' for=Alertmanager line="
 
-static void
-test_statuses_decide_whether_alerts_are_sent_again_or_dropped(void **state)
+UNIT_TEST(test_statuses_decide_whether_alerts_are_sent_again_or_dropped)
 {
     static const unsigned again[] = {301, 401, 403, 404, 408, 425, 429, 500, 503};
     static const unsigned never[] = {400, 409, 413, 422};
-    (void)state;
     script_play("am a | start");
     for (unsigned i = 0; i < COUNT_OF(again); i++) {
         script_playf("answer a %u | fire Down:1 | run 0 | idle => %us a Down:1; busy", again[i], i);

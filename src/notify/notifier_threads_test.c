@@ -111,13 +111,11 @@ reload(int number)
         notifier_commit(change);
 }
 
-static void
-test_threads_send_show_and_reload_while_another_steps(void **state)
+UNIT_TEST(test_threads_send_show_and_reload_while_another_steps)
 {
     static char names[][8] = {"One", "Two"};
     void *(*const threads[])(void *context) = {run_sends, run_sends, serve, run_steps, run_shows};
     pthread_t started[5];
-    (void)state;
     budget_init(&rig.memory, "test", 0, NULL);
     rig.env = env_real();
     rig.limits = (struct notifier_limits){100, 20, 0};

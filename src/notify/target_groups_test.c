@@ -86,11 +86,9 @@ expect_too_long(const char *begin, const char *item, int count, const char *end,
     free(text);
 }
 
-static void
-test_targets_labels_and_bytes_have_limits(void **state)
+UNIT_TEST(test_targets_labels_and_bytes_have_limits)
 {
     static char shared[64 << 10];
-    (void)state;
     expect_too_long("[{\"targets\": [\"a\"", ", \"b\"", TARGETS_MAX, "]}]",
                     "more than 1000 targets");
     expect_too_long("[{\"targets\": [\"a\"]}", ", {\"targets\": [\"b\"]}", TARGETS_MAX, "]",

@@ -271,11 +271,9 @@ UNIT_TEST(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs)
     machine_verified_restart(&machine);
 }
 
-static void
-test_each_of_many_tenants_keeps_its_own(void **state)
+UNIT_TEST(test_each_of_many_tenants_keeps_its_own)
 {
     enum { TENANTS = 300 };
-    (void)state;
     char name[20], lines[100];
     machine.options.tenants_max = TENANTS;
     machine_restart(&machine);
@@ -300,11 +298,9 @@ find_flush_peak(void *context, const struct budget *budget)
 }
 
 /* Arrays as long as the generation must not be made anew for each tenant. */
-static void
-test_flush_of_many_tenants_takes_no_more_memory_than_of_one(void **state)
+UNIT_TEST(test_flush_of_many_tenants_takes_no_more_memory_than_of_one)
 {
     enum { TENANTS = 200, SERIES = 10000 };
-    (void)state;
     char text[40];
     struct rq rq;
     uint64_t peak = 0;

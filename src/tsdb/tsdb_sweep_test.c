@@ -127,13 +127,11 @@ UNIT_TEST(test_a_part_that_was_just_removed_is_not_taken_for_somebodys)
     expect_all(&machine, "a", "");
 }
 
-static void
-test_a_directory_whose_name_is_no_number_of_a_part_is_left(void **state)
+UNIT_TEST(test_a_directory_whose_name_is_no_number_of_a_part_is_left)
 {
     static const char *const names[] = {STORE_DIR "/parts/somebodys-backup",
                                         STORE_DIR "/parts/000000000000000A",
                                         STORE_DIR "/parts/somebodys-backup.lost"};
-    (void)state;
     flush_one(1);
     machine_close(&machine);
     for (unsigned i = 0; i < 3; i++)

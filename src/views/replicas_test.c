@@ -98,12 +98,10 @@ check_select(struct replicas_rig *g, const struct query_request *r)
 
 /* --- series with samples ---------------------------------------------------------------------- */
 
-static void
-test_series_of_replicas_are_one_in_label_order(void **state)
+UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
 {
     static struct replicas_rig g;
     struct bytes not_counted = bytes_of_text("f");
-    (void)state;
     for (uint64_t seed = 0; seed < 3000; seed++) {
         replicas_rig_random(&g, seed, (unsigned)(seed % 120), 1 + seed % 3);
         struct rng rng = {seed};
@@ -162,11 +160,9 @@ check_order(const struct given_series *a, const struct given_series *b)
     assert_true(bytes_compare(last.name, next.name) > 0);
 }
 
-static void
-test_only_labels_that_begin_like_others_change_order_when_combined(void **state)
+UNIT_TEST(test_only_labels_that_begin_like_others_change_order_when_combined)
 {
     static struct replicas_rig g;
-    (void)state;
     for (uint64_t seed = 0; seed < 300; seed++) {
         replicas_rig_random(&g, seed, 100, 1 + seed % 3);
         for (unsigned i = 0; i < g.given.count; i++) {
@@ -179,11 +175,9 @@ test_only_labels_that_begin_like_others_change_order_when_combined(void **state)
     }
 }
 
-static void
-test_as_many_sets_are_read_as_there_are_replicas(void **state)
+UNIT_TEST(test_as_many_sets_are_read_as_there_are_replicas)
 {
     static struct replicas_rig g;
-    (void)state;
     replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("__replica__");
     for (unsigned i = 0; i < 50; i++) {
@@ -200,11 +194,9 @@ test_as_many_sets_are_read_as_there_are_replicas(void **state)
     replicas_rig_end(&g);
 }
 
-static void
-test_what_has_no_replica_labels_is_asked_as_it_was(void **state)
+UNIT_TEST(test_what_has_no_replica_labels_is_asked_as_it_was)
 {
     static struct replicas_rig g;
-    (void)state;
     replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("replica");
     PUT_SERIES(&g, "job", "x");
@@ -228,13 +220,11 @@ test_what_has_no_replica_labels_is_asked_as_it_was(void **state)
     replicas_rig_end(&g);
 }
 
-static void
-test_series_that_are_wanted_unmerged_have_all_their_labels(void **state)
+UNIT_TEST(test_series_that_are_wanted_unmerged_have_all_their_labels)
 {
     static struct replicas_rig g;
     struct bytes labels;
     struct series_set *set;
-    (void)state;
     replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("replica");
     PUT_SERIES(&g, "job", "x", "replica", "a");
@@ -253,11 +243,9 @@ test_series_that_are_wanted_unmerged_have_all_their_labels(void **state)
 }
 
 /* With its replica label it comes after the place. */
-static void
-test_a_series_before_the_place_that_is_asked_for_is_left_out(void **state)
+UNIT_TEST(test_a_series_before_the_place_that_is_asked_for_is_left_out)
 {
     static struct replicas_rig g;
-    (void)state;
     replicas_rig_begin(&g, 1);
     g.given.view.ops = &ops_of_a_moment;
     g.names[g.name_count++] = bytes_of_text("r");
@@ -271,11 +259,9 @@ test_a_series_before_the_place_that_is_asked_for_is_left_out(void **state)
     replicas_rig_end(&g);
 }
 
-static void
-test_many_combinations_are_read_series_by_series(void **state)
+UNIT_TEST(test_many_combinations_are_read_series_by_series)
 {
     static struct replicas_rig g;
-    (void)state;
     for (uint64_t seed = 0; seed < 20; seed++) {
         replicas_rig_begin(&g, seed);
         g.names[g.name_count++] = bytes_of_text("b");
@@ -340,11 +326,9 @@ check_texts(const struct texts *got, struct given_series **wanted, unsigned coun
     assert_int_equal(at, got->count);
 }
 
-static void
-test_sets_of_labels_and_exemplars_come_once_in_order(void **state)
+UNIT_TEST(test_sets_of_labels_and_exemplars_come_once_in_order)
 {
     static struct replicas_rig g;
-    (void)state;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct given_series *wanted[SERIES_MAX];
         struct texts got = {.of = &g}, few = {.of = &g}, exemplars = {.of = &g};
@@ -369,13 +353,11 @@ test_sets_of_labels_and_exemplars_come_once_in_order(void **state)
     }
 }
 
-static void
-test_replica_labels_have_no_names_and_no_values(void **state)
+UNIT_TEST(test_replica_labels_have_no_names_and_no_values)
 {
     static struct replicas_rig g;
     struct texts got = {.of = &g};
     struct text_sink to = {keep_text, &got, count_warning};
-    (void)state;
     replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("b");
     g.names[g.name_count++] = bytes_of_text("a");
@@ -396,14 +378,12 @@ test_replica_labels_have_no_names_and_no_values(void **state)
     replicas_rig_end(&g);
 }
 
-static void
-test_what_the_view_below_can_tell_is_told(void **state)
+UNIT_TEST(test_what_the_view_below_can_tell_is_told)
 {
     static struct replicas_rig g;
     struct view_mark mark;
     struct series_survey s;
     bool known;
-    (void)state;
     replicas_rig_random(&g, 1, 10, 2);
     struct query_request r = replicas_request(&g);
     assert_false(view_has_mark(g.view, &mark));
@@ -430,11 +410,9 @@ test_what_the_view_below_can_tell_is_told(void **state)
     replicas_rig_end(&g);
 }
 
-static void
-test_names_are_between_commas(void **state)
+UNIT_TEST(test_names_are_between_commas)
 {
     struct bytes names[REPLICA_LABELS_MAX];
-    (void)state;
     assert_int_equal(replica_labels_of("", names), 0);
     assert_int_equal(replica_labels_of("one", names), 1);
     assert_true(bytes_equal_text(names[0], "one"));
@@ -444,14 +422,12 @@ test_names_are_between_commas(void **state)
                      REPLICA_LABELS_MAX);
 }
 
-static void
-test_a_view_without_memory_or_with_too_many_names_frees_the_one_below(void **state)
+UNIT_TEST(test_a_view_without_memory_or_with_too_many_names_frees_the_one_below)
 {
     static struct replicas_rig g;
     struct bytes names[REPLICA_LABELS_MAX + 1];
     char text[REPLICA_LABELS_MAX + 1];
     struct why why;
-    (void)state;
     for (uint32_t i = 0; i <= REPLICA_LABELS_MAX; i++) {
         text[i] = (char)('a' + i);
         names[i] = bytes_of(&text[i], 1);

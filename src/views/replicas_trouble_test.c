@@ -25,11 +25,9 @@ drain(struct replicas_rig *g, const struct query_request *r, unsigned *ret_serie
     return e;
 }
 
-static void
-test_what_finds_no_memory_is_an_error(void **state)
+UNIT_TEST(test_what_finds_no_memory_is_an_error)
 {
     static struct replicas_rig g;
-    (void)state;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) { /* of the second, many */
         for (uint64_t nth = 1;; nth++) {
             unsigned series;
@@ -51,11 +49,9 @@ test_what_finds_no_memory_is_an_error(void **state)
     }
 }
 
-static void
-test_an_error_below_is_that_of_the_answer(void **state)
+UNIT_TEST(test_an_error_below_is_that_of_the_answer)
 {
     static struct replicas_rig g;
-    (void)state;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
         for (unsigned fails = 0;; fails++) {
             unsigned series;
@@ -75,15 +71,13 @@ test_an_error_below_is_that_of_the_answer(void **state)
     }
 }
 
-static void
-test_a_query_that_is_canceled_ends_and_says_why(void **state)
+UNIT_TEST(test_a_query_that_is_canceled_ends_and_says_why)
 {
     static struct replicas_rig g;
     struct query_control control = {.names = &limits_of_queries};
     struct series_set *set;
     struct bytes labels;
     struct why why;
-    (void)state;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
         replicas_rig_begin(&g, 1);
         put_shops(&g, replicas);
@@ -102,13 +96,11 @@ test_a_query_that_is_canceled_ends_and_says_why(void **state)
     }
 }
 
-static void
-test_each_series_and_sample_counts_once(void **state)
+UNIT_TEST(test_each_series_and_sample_counts_once)
 {
     static struct replicas_rig g;
     unsigned series;
     struct why why;
-    (void)state;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
         struct query_control control = {.names = &limits_of_queries};
         struct series_set *set;
@@ -145,13 +137,11 @@ test_each_series_and_sample_counts_once(void **state)
     }
 }
 
-static void
-test_a_place_that_is_damaged_is_named_once(void **state)
+UNIT_TEST(test_a_place_that_is_damaged_is_named_once)
 {
     static struct replicas_rig g;
     struct bytes labels;
     struct why why;
-    (void)state;
     for (unsigned replicas = 0; replicas <= 80; replicas += 40) { /* no series, two ways */
         struct series_set *set;
         replicas_rig_begin(&g, 1);
@@ -170,11 +160,9 @@ test_a_place_that_is_damaged_is_named_once(void **state)
 }
 
 /* The view below is not of one moment. */
-static void
-test_series_that_come_while_others_are_read_are_left_out(void **state)
+UNIT_TEST(test_series_that_come_while_others_are_read_are_left_out)
 {
     static struct replicas_rig g;
-    (void)state;
     for (uint64_t seed = 0; seed < 1000; seed++) {
         struct given_series *late, *wanted[SERIES_MAX];
         unsigned series, want = 0;
@@ -199,13 +187,11 @@ test_series_that_come_while_others_are_read_are_left_out(void **state)
     }
 }
 
-static void
-test_sets_go_on_when_the_view_is_given_back(void **state)
+UNIT_TEST(test_sets_go_on_when_the_view_is_given_back)
 {
     static struct replicas_rig g;
     struct series_set *set;
     struct bytes labels;
-    (void)state;
     replicas_rig_begin(&g, 1);
     put_shops(&g, 80);
     struct query_request r = replicas_request(&g);

@@ -1,16 +1,11 @@
 /* source_test.c - another system as a source, over a reader that has random series and obeys, or
  * does not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "model/labels.h"
 #include "views/source.h"
 

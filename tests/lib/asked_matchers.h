@@ -5,9 +5,8 @@
 #ifndef LIB_ASKED_MATCHERS_H
 #define LIB_ASKED_MATCHERS_H
 
-#include "lib/test.h"
-
 #include "base/hash.h"
+#include "lib/test.h"
 #include "model/select.h"
 
 struct asked_with {

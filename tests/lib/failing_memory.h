@@ -2,9 +2,8 @@
 #ifndef LIB_FAILING_MEMORY_H
 #define LIB_FAILING_MEMORY_H
 
-#include "lib/test.h"
-
 #include "base/mem.h"
+#include "lib/test.h"
 
 /*
  * Calls `act` again and again, with its first, second, ... allocation failing, until none fails. It

@@ -8,9 +8,8 @@
 #ifndef LIB_PART_MERGE_H
 #define LIB_PART_MERGE_H
 
-#include "lib/test.h"
-
 #include "lib/random_part.h"
+#include "lib/test.h"
 #include "model/histogram.h"
 #include "sys/fault.h"
 #include "sys/sim.h"

@@ -14,14 +14,14 @@ struct expression {
     struct buf *to;
 };
 
-const char *const metric_names[METRIC_NAMES] = {"m",        "requests_total", "h",    "latency_bucket",
-                                    "size_sum", "target_info",    "none", "a.b"};
+const char *const metric_names[METRIC_NAMES] = {
+    "m", "requests_total", "h", "latency_bucket", "size_sum", "target_info", "none", "a.b"};
 
-const char *const label_names[LABEL_NAMES] = {"a",        "b",        "job",      "instance", "le",
-                                   "__name__", "__type__", "__unit__", "nosuch",   "c.d"};
+const char *const label_names[LABEL_NAMES] = {
+    "a", "b", "job", "instance", "le", "__name__", "__type__", "__unit__", "nosuch", "c.d"};
 
 const char *const label_values[LABEL_VALUES] = {"x",       "y",         "1",  "0.5", "+Inf",
-                                    "counter", "histogram", "zz", "",    "1e1"};
+                                                "counter", "histogram", "zz", "",    "1e1"};
 
 static void put_vector(struct expression *x, unsigned depth);
 

@@ -6,7 +6,6 @@
 #define LIB_SIMULATED_DIR_H
 
 #include "lib/test.h"
-
 #include "sys/fault.h"
 #include "sys/sim.h"
 

@@ -2,9 +2,8 @@
  * alerts_resend_test.c - the sends of a resolved alert, from the evaluation that resolves it to the
  * Alertmanager, at the intervals at which one falls on the last moment of the 15 minutes.
  */
-#include "lib/test.h"
-
 #include "lib/notify_rig.h"
+#include "lib/test.h"
 /* After what it has macros for. */
 #include "sim/rules_sim.h"
 
@@ -103,11 +102,9 @@ resend_s(unsigned interval_s)
     return (RESEND_S / interval_s + 1) * interval_s;
 }
 
-static void
-test_a_resolved_alert_is_sent_for_15_minutes_to_the_last_evaluation(void **state)
+UNIT_TEST(test_a_resolved_alert_is_sent_for_15_minutes_to_the_last_evaluation)
 {
     static const unsigned intervals_s[] = {15, 30, 180, 300};
-    (void)state;
     for (unsigned i = 0; i < sizeof intervals_s / sizeof *intervals_s; i++) {
         unsigned each_s = resend_s(intervals_s[i]);
         assert_int_equal(900 % each_s, 0); /* else none falls on the last moment */

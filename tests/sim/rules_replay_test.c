@@ -370,14 +370,12 @@ check_written(uint64_t samples, uint64_t stored_before)
     assert_int_equal(received() - asked.received, samples);
 }
 
-static void
-test_histograms_are_compared_with_what_is_stored(void **state)
+UNIT_TEST(test_histograms_are_compared_with_what_is_stored)
 {
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_FLOAT,
                           .count = double_bits(4),
                           .zero_count = double_bits(4),
                           .zero_threshold_bits = double_bits(0.5)};
-    (void)state;
     begin(1, GROUP("g", "{record: h:sum, expr: 'sum(h) * 2'}"), 600);
     for (int64_t s = 0; s < 600; s += 30) {
         h.sum_bits = double_bits((double)s);
@@ -445,14 +443,12 @@ UNIT_TEST(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts)
     end();
 }
 
-static void
-test_after_refused_memory_a_replay_goes_on_where_each_group_was(void **state)
+UNIT_TEST(test_after_refused_memory_a_replay_goes_on_where_each_group_was)
 {
     enum { TOTAL_S = 900 };
     const int64_t max_ns = (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1;
     static struct rules_sim whole;
     uint64_t refused = 0;
-    (void)state;
     sim_init(&whole, 1, rules);
     sim_pass(&whole, TOTAL_S);
     for (uint64_t i = 1; i <= sim_seed_count(20); i++) {

@@ -8,10 +8,8 @@
 #define ONE(name) "{alert: " name ", expr: vector(1)},"
 
 /* A queue that overflows keeps the last. Their endsAt is four resends away. */
-static void
-test_each_alert_is_among_the_last_sent_once_in_four_resends(void **state)
+UNIT_TEST(test_each_alert_is_among_the_last_sent_once_in_four_resends)
 {
-    (void)state;
     enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
     static struct rules_sim s;
     sim_init(&s, 1,

@@ -105,11 +105,9 @@ UNIT_TEST(test_an_edit_is_in_force_when_it_is_answered_and_stays)
     check("n:a=vector(5) 404", "n:b=vector(4)");
 }
 
-static void
-test_limits_are_those_of_the_settings(void **state)
+UNIT_TEST(test_limits_are_those_of_the_settings)
 {
     char answer[500], body[1100];
-    (void)state;
     site->settings.rules_api_max_groups = 1;
     site->settings.rules_api_max_bytes = 1024;
     site_start(site);
@@ -139,11 +137,9 @@ UNIT_TEST(test_an_edit_that_the_disk_refuses_changes_nothing)
     check("", "n:a=vector(3)");
 }
 
-static void
-test_each_refused_allocation_refuses_one_edit(void **state)
+UNIT_TEST(test_each_refused_allocation_refuses_one_edit)
 {
     unsigned refused = 0;
-    (void)state;
     site_start(site);
     for (unsigned nth = 1; nth < 400; nth++) {
         char what[40];

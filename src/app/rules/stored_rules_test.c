@@ -275,12 +275,10 @@ script_teardown(void **state)
 
 /* --- edits ------------------------------------------------------------------------------------ */
 
-static void
-test_memory_is_limited(void **state)
+UNIT_TEST(test_memory_is_limited)
 {
     unsigned count = 0;
     enum err e = OK;
-    (void)state;
     script_play("memory 262144 | reopen");
     for (; e == OK; count += e == OK) {
         char text[64];
@@ -358,8 +356,7 @@ UNIT_TEST(test_a_file_of_a_newer_version_is_not_replaced)
         "reads; use a newer Firekeep");
 }
 
-static void
-test_a_group_that_is_not_accepted_is_kept_and_shown(void **state)
+UNIT_TEST(test_a_group_that_is_not_accepted_is_kept_and_shown)
 {
     static const char *const texts[] = {
         "name: a~rules: [{record: b, expr: 'sum('}]~",
@@ -367,7 +364,6 @@ test_a_group_that_is_not_accepted_is_kept_and_shown(void **state)
         "",
         "\xff",
     };
-    (void)state;
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
         put_file(1, texts[i]);
         script_play("reopen | groups => t/o:b=9");
@@ -381,11 +377,9 @@ test_a_group_that_is_not_accepted_is_kept_and_shown(void **state)
     }
 }
 
-static void
-test_files_that_cannot_be_read_do_not_hinder_the_start(void **state)
+UNIT_TEST(test_files_that_cannot_be_read_do_not_hinder_the_start)
 {
     bool fired = true;
-    (void)state;
     script_play("set s n a 1 | set t n a 2");
     for (uint64_t nth = 1; fired; nth++) {
         rig_close();
@@ -468,8 +462,7 @@ UNIT_TEST(test_what_is_acknowledged_outlives_a_loss_of_power)
         fault_env_disarm(rig.fe);
         reopen(true);
         const char *now = evaluated(stored_rules_groups(rig.stored));
-        if (strcmp(now, after[n]) != 0 &&
-            (n == EDITS || strcmp(now, after[n + 1]) != 0)) {
+        if (strcmp(now, after[n]) != 0 && (n == EDITS || strcmp(now, after[n + 1]) != 0)) {
             fail_msg("call %u: after %u edits: %s", (unsigned)nth, n, now);
         }
         for (; n < EDITS; n++) { /* and goes on; a deletion may have happened */

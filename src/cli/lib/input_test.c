@@ -1,16 +1,11 @@
 /* Files of every packing come out as the lines that went in; output.h makes some of them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/input.h"
 #include "cli/lib/output.h"
-#include "lib/test.h"
 #include "lib/test_dir.h"
 
 static void

@@ -1,16 +1,11 @@
 /* Captures that are written hold whole requests; what has no sample leaves no trace in any form. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/input.h"
 #include "cli/lib/sample_sink.h"
-#include "lib/test.h"
 #include "lib/test_dir.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"

@@ -1,16 +1,11 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/import_resume.h"
 #include "cli/lib/slice_state.h"
-#include "lib/test.h"
 #include "lib/test_dir.h"
 
 static const char question[] = "firekeep copy 1\nfrom a\nto b\n";

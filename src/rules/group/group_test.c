@@ -1,12 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "rules/group/state.h"
 #include "sys/env.h"
 

@@ -1,13 +1,9 @@
 /* stale_test.c - what a part tells of blocks of histograms, and what it cannot. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "sys/sim.h"
 #include "tsdb/part/part.h"
 

@@ -113,11 +113,9 @@ UNIT_TEST(test_memory_is_written_to_a_part_while_lock_or_format_is_left)
 }
 
 /* All files are removed, but not the directories below: a start needs FORMAT, and is refused. */
-static void
-test_without_any_file_all_of_memory_and_the_list_of_parts_are_written(void **state)
+UNIT_TEST(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written)
 {
     static const char *const names[] = {"LOCK", "FORMAT", "IDENTITY", "MANIFEST"};
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&machine);
     must(env_rename(machine.env, FORMAT_PATH, "/format", NULL));
