@@ -4,9 +4,9 @@
  * flushes, merges, retention, a clock that jumps.
  */
 #include "lib/test.h"
+#include "lib/tsdb_machine.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
-#include "lib/tsdb_machine.h"
 
 enum { SERIES = 6, STEP_MS = 30000, SCRAPE_MS = 15000, ROUNDS = 500, SEEDS = 12 };
 

@@ -3,8 +3,8 @@
  * parts, both, what overlaps, what is deleted in part; and chunks are kept in the cache.
  */
 #include "lib/test.h"
-#include "model/selector.h"
 #include "lib/tsdb_streamed.h"
+#include "model/selector.h"
 
 static struct machine m;
 

@@ -5,9 +5,9 @@
 #include "backend/clickhouse/rows_testing.h"
 #include "backend/clickhouse/testing.h"
 #include "backend/reader.h"
+#include "lib/http_player.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "lib/http_player.h"
 
 #define ANSWER                "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 #define FORM                  ANSWER TESTING_OLD

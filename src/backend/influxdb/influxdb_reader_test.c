@@ -3,9 +3,9 @@
 #include "lib/test.h"
 
 #include "backend/reader.h"
+#include "lib/http_player.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "lib/http_player.h"
 
 #define OK_BEGIN "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 #define ANSWER   OK_BEGIN "\r\n"

@@ -3,8 +3,8 @@
 #include "lib/test.h"
 
 #include "backend/remote/remote_read.h"
-#include "lib/random_labels.h"
 #include "lib/http_player.h"
+#include "lib/random_labels.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 

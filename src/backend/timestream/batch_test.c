@@ -8,8 +8,8 @@
 
 #include "backend/timestream/timestream.h"
 #include "lib/random_labels.h"
-#include "wire/number.h"
 #include "lib/timestream_labels.h"
+#include "wire/number.h"
 
 static struct budget budget;
 static struct timestream_batch batch;

@@ -3,9 +3,9 @@
 #include "lib/test.h"
 
 #include "backend/reader.h"
+#include "lib/http_player.h"
 #include "model/labels.h"
 #include "model/selector.h"
-#include "lib/http_player.h"
 
 #define ANSWER "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 #define REFUSED(status, code, text)                  \

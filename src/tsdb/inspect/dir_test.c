@@ -5,8 +5,8 @@
  */
 #include "base/hash.h"
 #include "lib/test.h"
-#include "tsdb/inspect/private.h"
 #include "lib/tsdb_machine.h"
+#include "tsdb/inspect/private.h"
 
 #define T0 SIM_BEGIN
 
