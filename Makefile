@@ -100,16 +100,23 @@ $(shell mkdir -p $(BUILD))
 $(file >$(FLAGS),$(FLAGS_NOW))
 endif
 
-# tests/sys has the simulated machine, tests/lib what tests share, tests/sim whole servers and simulations.
-SOURCES := $(sort $(shell find src tests/sys tests/lib tests/sim -name "*.c"))
+# tests/sys has the simulated machine, tests/lib what tests share, tests/sim whole servers and simulations:
+# TEST_LIB holds them, which tests, fuzzers and measuring programs are linked with.
+TEST_FOLDERS := tests/sys tests/lib tests/sim
+SOURCES := $(sort $(shell find src $(TEST_FOLDERS) -name "*.c"))
 CXXSOURCES := $(sort $(shell find src -name "*.cc"))
 TEST_SOURCES := $(filter %_test.c,$(SOURCES))
 FUZZ_SOURCES := $(filter %_fuzz.c,$(SOURCES))
 MAIN_SOURCES := src/app/main.c
-LIB_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(MAIN_SOURCES),$(SOURCES))
+LIB_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(MAIN_SOURCES),$(filter src/%,$(SOURCES)))
+TEST_LIB_SOURCES := $(filter-out $(TEST_SOURCES),$(filter tests/%,$(SOURCES)))
 
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o)
 LIB := $(BUILD)/libfirekeep.a
+TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(BUILD)/%.o)
+# Stands in for a part of net/, and is therefore linked to tests of api/ only.
+HTTP_DOUBLE := $(BUILD)/tests/lib/http_double.o
+TEST_LIB := $(BUILD)/libtests.a
 TESTS := $(patsubst tests/%.c,$(BUILD)/test/%,$(TEST_SOURCES:src/%.c=$(BUILD)/test/%))
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)
 REPLAYERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/replay/%)
@@ -182,16 +189,24 @@ $(BUILD)/proto/%.pb-c.o: $(BUILD)/proto/%.pb-c.c
 ifeq ($(VARIANT),release)
 $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o): CFLAGS = $(TEST_CFLAGS)
 endif
-$(TEST_SOURCES:%.c=$(BUILD)/%.o): CPPFLAGS += -I$(BUILD)/proto
-$(TEST_SOURCES:%.c=$(BUILD)/%.o): $(PROTO_OBJECTS)
+$(TEST_SOURCES:%.c=$(BUILD)/%.o) $(TEST_LIB_OBJECTS): CPPFLAGS += -I$(BUILD)/proto
+$(TEST_SOURCES:%.c=$(BUILD)/%.o) $(TEST_LIB_OBJECTS): $(PROTO_OBJECTS)
 
-$(BUILD)/test/%: $(BUILD)/src/%.o $(LIB) $(PROTO_OBJECTS)
+$(TEST_LIB): $(filter-out $(HTTP_DOUBLE),$(TEST_LIB_OBJECTS)) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
+	@rm -f $@
+	@ar rcs $@ $^
 
-$(patsubst tests/%.c,$(BUILD)/test/%,$(filter tests/%,$(TEST_SOURCES))): $(BUILD)/test/%: $(BUILD)/tests/%.o $(LIB) $(PROTO_OBJECTS)
+TEST_LDLIBS := $(TEST_LIB) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
+
+$(filter $(BUILD)/test/api/%,$(TESTS)): $(HTTP_DOUBLE)
+$(BUILD)/test/%: $(BUILD)/src/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(PROTO_OBJECTS) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LDLIBS)
+
+$(patsubst tests/%.c,$(BUILD)/test/%,$(filter tests/%,$(TEST_SOURCES))): $(BUILD)/test/%: $(BUILD)/tests/%.o $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(TEST_LDLIBS)
 
 # What the whole-process tests use: compare by remote read, replay captures.
 TOOL_ALL_OBJECTS := $(TOOL_OBJECTS) $(BUILD)/tests/tools/plain_http.o $(TOOLS:$(BUILD)/tools/%=$(BUILD)/tests/tools/%.o)
@@ -218,13 +233,13 @@ $(BUILD)/tools/rwspan: $(BUILD)/tests/tools/rwspan.o $(BUILD)/bench/lib/fleet.o 
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/replay/%: $(BUILD)/src/%.o $(BUILD)/tests/replay_main.o $(LIB)
+$(BUILD)/replay/%: $(BUILD)/src/%.o $(BUILD)/tests/replay_main.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_LDLIBS)
 
-$(BUILD)/fuzz/%: $(BUILD)/src/%.o $(LIB)
+$(BUILD)/fuzz/%: $(BUILD)/src/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(TEST_LDLIBS)
 
 .PHONY: tests
 tests: $(TESTS) $(REPLAYERS) $(PROMQLRUN)
@@ -239,23 +254,21 @@ $(BENCHES:=.o) $(BENCH_LIB) $(BUILD)/tests/tools/rwspan.o: CPPFLAGS += -Ibench
 .PHONY: bench-tools
 bench-tools: $(BENCHES)
 
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(LIB)
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BENCH_LIB) $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Scripts of PromQL run over the simulated machine, as tests do, and with the unit tests.
-$(BUILD)/tests/tools/promqlrun.o: CPPFLAGS += -I$(BUILD)/proto
-$(BUILD)/tests/tools/promqlrun.o: $(PROTO_OBJECTS)
-$(PROMQLRUN): $(BUILD)/tests/tools/promqlrun.o $(PROTO_OBJECTS) $(LIB)
+$(PROMQLRUN): $(BUILD)/tests/tools/promqlrun.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka -lprotobuf-c
+	@echo '  LD      $@'; $(CC) $(LDFLAGS) -o $@ $< $(TEST_LDLIBS)
 
 .PHONY: test-tools
 test-tools: $(TOOLS) $(PROMQLRUN)
 
 # All that the program and the tests are linked from.
 .PHONY: objects
-objects: $(BUILD)/src/app/main.o $(LIB_OBJECTS) $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(TOOL_ALL_OBJECTS) $(BUILD)/tests/tools/promqlrun.o
+objects: $(BUILD)/src/app/main.o $(LIB_OBJECTS) $(TEST_LIB_OBJECTS) $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(TOOL_ALL_OBJECTS) $(BUILD)/tests/tools/promqlrun.o
 
 # Unit tests and fuzz corpora; ./check installs what is needed and runs everything.
 .PHONY: check check-asan check-tsan check-long

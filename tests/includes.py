@@ -26,7 +26,7 @@ import sys
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 TAG = re.compile(r"^(?:static |const |extern )*(?:struct|union|enum) (\w+)\s*\{", re.MULTILINE)
 PRIVATE = re.compile(r"(^|_)(private|internal)\.h$")
-FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$|(testing|_test|_test_rig)\.h$")
+FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$|(testing|_test)\.h$")
 
 
 class Folder:

@@ -1,5 +1,5 @@
 /* api_errors_test.c - what is refused, and what becomes of errors: the status, the body. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */
@@ -202,10 +202,10 @@ UNIT_TEST(test_what_can_never_succeed_is_refused_for_good)
         {"a replay from no time", HTTP_POST, "/api/v1/admin/destinations/s3/replay?from=x", NULL,
          NULL, 0, 400, JSON, "from"},
     };
-    struct api_rig *rig = rig_start(rig_new());
-    ask_all(rig, cases);
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    api_ask_all(rig, cases);
     assert_int_equal(machine_ledger(&rig->m, "anonymous").stored[LEDGER_FLOAT], 0);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_what_an_operator_did_not_allow_is_refused)
@@ -225,12 +225,12 @@ UNIT_TEST(test_what_an_operator_did_not_allow_is_refused)
         {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 403, TEXT,
          "start with --web.enable-lifecycle"},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.admin = rig->options.lifecycle = false;
-    rig_start(rig);
-    ask_all(rig, cases);
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
     assert_string_equal(rig->wished, "");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* And end where they are cut. */
@@ -241,7 +241,7 @@ UNIT_TEST(test_sentences_that_are_too_long_are_cut)
         {"/api/v1/query", "query=", "()"},
         {"/api/v1/format_query", "query=", "()"},
     };
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_request r;
         struct buf body;
@@ -251,14 +251,14 @@ UNIT_TEST(test_sentences_that_are_too_long_are_cut)
             buf_put_u8(&body, 'a');
         }
         buf_put_text(&body, cases[i][2]);
-        rig_ask(rig, &r, HTTP_POST, cases[i][0], FORM, buf_bytes(&body));
+        api_rig_ask(rig, &r, HTTP_POST, cases[i][0], FORM, buf_bytes(&body));
         assert_int_equal(r.status, 400);
         assert_in_range(r.text.size, 100, 66000);
-        assert_non_null(strstr(answer_text(&r), "\"error\":\"invalid parameter"));
+        assert_non_null(strstr(http_double_text(&r), "\"error\":\"invalid parameter"));
         buf_fini(&r.text);
         buf_fini(&body);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
@@ -279,11 +279,11 @@ UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
         {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.stored = false;
-    rig_start(rig);
-    ask_all(rig, cases);
-    rig_free(rig);
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_without_store_what_sources_have_is_answered)
@@ -294,12 +294,12 @@ UNIT_TEST(test_without_store_what_sources_have_is_answered)
         {"sources", HTTP_GET, "/api/v1/status/sources", NULL, NULL, 0, 200, JSON, "[]"},
         {"merge", HTTP_POST, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 501, JSON, "none"},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.stored = false;
     rig->has_sources = true;
-    rig_start(rig);
-    ask_all(rig, cases);
-    rig_free(rig);
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_without_store_and_destination_nothing_is_acknowledged)
@@ -308,12 +308,12 @@ UNIT_TEST(test_without_store_and_destination_nothing_is_acknowledged)
         {"write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 501, TEXT, "no destination"},
         {"readiness", HTTP_GET, "/-/ready", NULL, NULL, 0, 200, TEXT, "ready"},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.stored = false;
     rig->takes_nothing = true;
-    rig_start(rig);
-    ask_all(rig, cases);
-    rig_free(rig);
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_tenants_are_named_once_and_well_where_data_are_meant)
@@ -342,26 +342,26 @@ UNIT_TEST(test_tenants_are_named_once_and_well_where_data_are_meant)
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=x", NULL, NULL, 0, 200,
          JSON, NULL},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
-    rig_start(rig);
+    api_rig_start(rig);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         for (size_t k = 0; k < sizeof routes / sizeof *routes; k++) {
             struct http_request r;
-            struct bytes message = message_of(routes[k].message);
-            rig_ask(rig, &r, routes[k].method, routes[k].target, names[i].headers, message);
+            struct bytes message = asked_message(routes[k].message);
+            api_rig_ask(rig, &r, routes[k].method, routes[k].target, names[i].headers, message);
             bool refused = names[i].status != 0;
             assert_int_equal(r.status, refused ? names[i].status : routes[k].status);
-            assert_true(!refused || strstr(answer_text(&r), names[i].fragment) != NULL);
+            assert_true(!refused || strstr(http_double_text(&r), names[i].fragment) != NULL);
             assert_true(!refused || strncmp(r.content_type, routes[k].type, 10) == 0);
             buf_fini(&r.text);
             free((void *)(uintptr_t)message.at);
         }
     }
     assert_int_equal(machine_ledger(&rig->m, "team-1!_.*'()").count[0][LEDGER_RECEIVED], 2);
-    ask(rig, &(struct asked){"pages about the process need none", HTTP_GET,
-                             "/api/v1/status/storage", NULL, NULL, 0, 200, JSON, "log"});
-    rig_free(rig);
+    api_ask(rig, &(struct asked){"pages about the process need none", HTTP_GET,
+                                 "/api/v1/status/storage", NULL, NULL, 0, 200, JSON, "log"});
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_several_tenants_are_read_but_not_written)
@@ -390,34 +390,34 @@ UNIT_TEST(test_several_tenants_are_read_but_not_written)
         {"metadata", HTTP_GET, "/api/v1/metadata", "X-Scope-OrgID: a|b", NULL, 0, 200, JSON,
          "\"data\":{\"a_total\":[{"},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
-    rig_start(rig);
+    api_rig_start(rig);
     rig->metric = "a_total";
-    ask_all(rig, routes);
-    rig_free(rig);
+    api_ask_all(rig, routes);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_queries_say_what_is_missing_if_that_is_wanted)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->warning = "page 7 is damaged";
-    ask(rig, &(struct asked){"as it is", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200,
-                             JSON, "]}}"});
+    api_ask(rig, &(struct asked){"as it is", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 200,
+                                 JSON, "]}}"});
     assert_false(rig->asked.partial);
-    ask(rig,
-        &(struct asked){"without damage", HTTP_GET, "/api/v1/query?query=up&partial_response=true",
-                        NULL, NULL, 0, 200, JSON, "},\"warnings\":[\"page 7 is damaged\"]}"});
+    api_ask(rig, &(struct asked){"without damage", HTTP_GET,
+                                 "/api/v1/query?query=up&partial_response=true", NULL, NULL, 0, 200,
+                                 JSON, "},\"warnings\":[\"page 7 is damaged\"]}"});
     assert_true(rig->asked.partial);
-    ask(rig, &(struct asked){"of a range", HTTP_POST, "/api/v1/query_range", FORM,
-                             "query=up&start=1&end=2&step=1&partial_response=1", 0, 200, JSON,
-                             "},\"warnings\":[\"page 7 is damaged\"]}"});
-    ask(rig, &(struct asked){"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up", NULL, NULL,
-                             0, 200, JSON, "],\"warnings\":[\"page 7 is damaged\"]}"});
-    ask(rig,
-        &(struct asked){"no word for it", HTTP_GET, "/api/v1/query?query=up&partial_response=maybe",
-                        NULL, NULL, 0, 400, JSON, "invalid parameter \\\"partial_response\\\": "});
-    rig_free(rig);
+    api_ask(rig, &(struct asked){"of a range", HTTP_POST, "/api/v1/query_range", FORM,
+                                 "query=up&start=1&end=2&step=1&partial_response=1", 0, 200, JSON,
+                                 "},\"warnings\":[\"page 7 is damaged\"]}"});
+    api_ask(rig, &(struct asked){"exemplars", HTTP_GET, "/api/v1/query_exemplars?query=up", NULL,
+                                 NULL, 0, 200, JSON, "],\"warnings\":[\"page 7 is damaged\"]}"});
+    api_ask(rig, &(struct asked){"no word for it", HTTP_GET,
+                                 "/api/v1/query?query=up&partial_response=maybe", NULL, NULL, 0,
+                                 400, JSON, "invalid parameter \\\"partial_response\\\": "});
+    api_rig_free(rig);
 }
 
 /* --- errors of others ------------------------------------------------------------------------- */
@@ -455,7 +455,7 @@ UNIT_TEST(test_errors_of_a_query_become_statuses)
         {HTTP_GET, "/federate?match[]=up", 0},
     };
     enum { PLAIN = sizeof routes / sizeof *routes - 1 };
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (size_t k = 0; k < 2 * sizeof routes / sizeof *routes; k++) {
             struct http_request r;
@@ -463,20 +463,20 @@ UNIT_TEST(test_errors_of_a_query_become_statuses)
             rig->open_error = k % 2 == 0 ? cases[i].e : OK;
             rig->ask_error = k % 2 == 0 ? OK : cases[i].e;
             bool reads = routes[route].method == HTTP_POST, plain = reads || route == PLAIN;
-            struct bytes message = message_of(routes[route].message);
-            rig_ask(rig, &r, routes[route].method, routes[route].target, NULL, message);
+            struct bytes message = asked_message(routes[route].message);
+            api_rig_ask(rig, &r, routes[route].method, routes[route].target, NULL, message);
             assert_int_equal(r.status, reads ? cases[i].read : cases[i].status);
-            assert_non_null(strstr(answer_text(&r), "the double says"));
+            assert_non_null(strstr(http_double_text(&r), "the double says"));
             assert_string_equal(r.content_type, plain ? "text/plain; charset=utf-8" : JSON);
             if (plain)
                 assert_non_null(strstr(r.answer_headers, cases[i].header));
             else
-                assert_non_null(strstr(answer_text(&r), cases[i].type));
+                assert_non_null(strstr(http_double_text(&r), cases[i].type));
             buf_fini(&r.text);
             free((void *)(uintptr_t)message.at);
         }
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_errors_of_the_owner_become_statuses)
@@ -501,7 +501,7 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         "/api/v1/admin/tsdb/delete_series?match[]=up",
         "/api/v1/admin/destinations/s3/pause",
     };
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rig->owner_error = cases[i].e;
         rig->owner_why = i % 2 == 0 ? "so it is" : NULL; /* without words it is the error's own */
@@ -509,28 +509,28 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         for (size_t k = 0; k < sizeof wished / sizeof *wished; k++) {
             struct asked asked = {"wish", HTTP_POST,       wished[k], NULL, NULL,
                                   0,      cases[i].status, JSON,      text};
-            ask(rig, &asked);
+            api_ask(rig, &asked);
             asked.fragment = cases[i].type;
-            ask(rig, &asked);
+            api_ask(rig, &asked);
         }
-        ask(rig, &(struct asked){"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, cases[i].reload,
-                                 TEXT, text});
-        ask(rig, &(struct asked){"remembered", HTTP_GET, "/api/v1/status/remembered", NULL, NULL, 0,
-                                 cases[i].remembered, JSON, text});
+        api_ask(rig, &(struct asked){"reload", HTTP_POST, "/-/reload", NULL, NULL, 0,
+                                     cases[i].reload, TEXT, text});
+        api_ask(rig, &(struct asked){"remembered", HTTP_GET, "/api/v1/status/remembered", NULL,
+                                     NULL, 0, cases[i].remembered, JSON, text});
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_wishes_reach_their_owner_as_they_were_said)
 {
-    struct api_rig *rig = rig_start(rig_new());
-    ask(rig, &(struct asked){"replay", HTTP_POST, "/api/v1/admin/destinations/a/b/replay", FORM,
-                             "from=2026-01-01T00:00:01Z", 0, 204, NULL, NULL});
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    api_ask(rig, &(struct asked){"replay", HTTP_POST, "/api/v1/admin/destinations/a/b/replay", FORM,
+                                 "from=2026-01-01T00:00:01Z", 0, 204, NULL, NULL});
     assert_string_equal(rig->wished, "a/b");
     assert_int_equal(rig->wish.verb, DESTINATION_REPLAY);
     assert_int_equal(rig->wish.from_ms, SIM_BEGIN + 1000);
-    ask(rig, &(struct asked){"pause", HTTP_POST, "/api/v1/admin/destinations/a/pause", NULL, NULL,
-                             0, 204, NULL, NULL});
+    api_ask(rig, &(struct asked){"pause", HTTP_POST, "/api/v1/admin/destinations/a/pause", NULL,
+                                 NULL, 0, 204, NULL, NULL});
     assert_int_equal(rig->wish.verb, DESTINATION_PAUSE);
     static const struct {
         const char *target;
@@ -539,28 +539,28 @@ UNIT_TEST(test_wishes_reach_their_owner_as_they_were_said)
                   {"/api/v1/admin/tsdb/merge?full=no", TSDB_MERGE_DUE},
                   {"/api/v1/admin/tsdb/clean_tombstones", TSDB_MERGE_CLEAN}};
     for (unsigned i = 0; i < 3; i++) {
-        ask(rig, &(struct asked){"merge", HTTP_POST, merges[i].target, NULL, NULL, 0, 200, JSON,
-                                 "success"});
+        api_ask(rig, &(struct asked){"merge", HTTP_POST, merges[i].target, NULL, NULL, 0, 200, JSON,
+                                     "success"});
         assert_int_equal(rig->merged, merges[i].mode);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* With the stream's beginning the server may forget the request. */
 UNIT_TEST(test_a_read_holds_on_to_nothing_of_the_request)
 {
     struct http_request r;
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
-    rig_start(rig);
-    struct bytes body = message_of(READ_STREAMED);
-    rig_ask(rig, &r, HTTP_POST, "/api/v1/read", "X-Scope-OrgID: a", body);
+    api_rig_start(rig);
+    struct bytes body = asked_message(READ_STREAMED);
+    api_rig_ask(rig, &r, HTTP_POST, "/api/v1/read", "X-Scope-OrgID: a", body);
     assert_int_equal(r.status, 200);
     const char *tenant = (const char *)rig->asked.tenant.at;
     assert_false(tenant >= r.header_text && tenant < r.header_text + sizeof r.header_text);
     free((void *)(uintptr_t)body.at);
     buf_fini(&r.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_reads_are_told_that_the_server_shuts_down)
@@ -571,17 +571,17 @@ UNIT_TEST(test_reads_are_told_that_the_server_shuts_down)
         {"a search", HTTP_GET, "/api/v1/search/metric_names?search[]=a", NULL, NULL, 0, 503, JSON,
          "shutting down"},
     };
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     api_cancel_reads(rig->api);
-    ask_all(rig, cases);
-    rig_free(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 /* What runs can be asked, and ended, while all memory of queries is taken. */
 UNIT_TEST(test_pages_need_no_memory_of_queries)
 {
     struct http_request r;
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     static const struct asked cases[] = {
         {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
         {"queries", HTTP_GET, "/api/v1/status/active_queries", NULL, NULL, 0, 200, JSON, "[]"},
@@ -591,15 +591,15 @@ UNIT_TEST(test_pages_need_no_memory_of_queries)
     struct budget all;
     budget_init(&all, "all", 64 << 20, NULL);
     rig->options.memory = &all;
-    rig_start(rig);
+    api_rig_start(rig);
     must(budget_take(&rig->api->read_budget, 56 << 20)); /* that is all */
     assert_int_equal(budget_take(&rig->api->read_budget, 1), ERR_NOMEM);
-    ask_all(rig, cases);
-    rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
+    api_ask_all(rig, cases);
+    api_rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
     assert_int_equal(r.status, 404);
     buf_fini(&r.text);
     budget_give(&rig->api->read_budget, 56 << 20);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* How much it needs, how much there is, and what helps. */
@@ -619,16 +619,16 @@ UNIT_TEST(test_a_query_without_memory_is_told_whether_to_try_again)
          "time range or a longer step"},
     };
     struct budget all;
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     budget_init(&all, "all", 64 << 20, NULL);
     rig->options.memory = &all;
-    rig_start(rig);
-    ask_all(rig, large);
+    api_rig_start(rig);
+    api_ask_all(rig, large);
     uint64_t taken = (56 << 20) - (80 << 10);
     must(budget_take(&rig->api->read_budget, taken));
-    ask_all(rig, small);
+    api_ask_all(rig, small);
     budget_give(&rig->api->read_budget, taken);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 #define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)

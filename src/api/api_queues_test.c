@@ -2,49 +2,49 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "api/asked_testing.h"
 #include "api/query/queries.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_whoever_waits_too_long_is_told_to_come_back)
 {
     struct http_request read, page;
-    struct api_rig *rig = rig_start(rig_new());
-    request_init(&read, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
-    request_init(&page, HTTP_GET, "/metrics", NULL, bytes_of("", 0));
-    assert_true(rig_hand(rig, &read));
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    http_double_init(&read, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
+    http_double_init(&page, HTTP_GET, "/metrics", NULL, bytes_of("", 0));
+    assert_true(api_rig_hand(rig, &read));
     sim_env_advance_ns(rig->m.sim, 5 * NS_PER_S);
-    assert_true(rig_hand(rig, &page));
+    assert_true(api_rig_hand(rig, &page));
     sim_env_advance_ns(rig->m.sim, 5 * NS_PER_S - 1);
     api_tick(rig->api);
     assert_int_equal(read.status, 0);
     sim_env_advance_ns(rig->m.sim, 1);
     api_tick(rig->api);
     assert_int_equal(read.status, 503);
-    assert_non_null(strstr(answer_text(&read),
+    assert_non_null(strstr(http_double_text(&read),
                            "timed out waiting for other requests to finish (read.queue_timeout)"));
     assert_int_equal(page.status, 0);
-    rig_run(rig);
+    api_rig_run(rig);
     assert_int_equal(page.status, 200);
     buf_fini(&read.text);
     buf_fini(&page.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_a_query_that_waits_too_long_times_out)
 {
     struct http_request query;
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.query_queue_timeout_ns = NS_PER_S;
-    rig_start(rig);
-    request_init(&query, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
-    assert_true(rig_hand(rig, &query));
+    api_rig_start(rig);
+    http_double_init(&query, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
+    assert_true(api_rig_hand(rig, &query));
     sim_env_advance_ns(rig->m.sim, NS_PER_S);
     api_tick(rig->api);
     assert_int_equal(query.status, 503);
-    assert_non_null(strstr(answer_text(&query), "\"errorType\":\"timeout\""));
+    assert_non_null(strstr(http_double_text(&query), "\"errorType\":\"timeout\""));
     buf_fini(&query.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_tenants_take_turns)
@@ -53,15 +53,15 @@ UNIT_TEST(test_tenants_take_turns)
     static const unsigned turns[] = {0, 4, 6, 1, 5, 2, 3};
     enum { COUNT = sizeof tenants / sizeof *tenants };
     struct http_request all[COUNT];
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
-    rig_start(rig);
+    api_rig_start(rig);
     struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
     for (unsigned i = 0; i < COUNT; i++) {
         char header[32];
         snprintf(header, sizeof header, "X-Scope-OrgID: %s", tenants[i]);
-        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1", header, bytes_of("", 0));
-        assert_true(rig_hand(rig, &all[i]));
+        http_double_init(&all[i], HTTP_GET, "/api/v1/query?query=1", header, bytes_of("", 0));
+        assert_true(api_rig_hand(rig, &all[i]));
     }
     for (unsigned turn = 0; turn < COUNT; turn++) {
         lock_take(&rig->api->lock);
@@ -74,26 +74,26 @@ UNIT_TEST(test_tenants_take_turns)
     for (unsigned i = 0; i < COUNT; i++) {
         buf_fini(&all[i].text);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* Whoever asks again as soon as it is answered does not pass by those that wait. */
 UNIT_TEST(test_who_had_a_turn_waits_for_the_others)
 {
     struct http_request backlog[2], eager[2];
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
-    rig_start(rig);
+    api_rig_start(rig);
     struct job_queue *q = &rig->api->queues[QUEUE_QUERIES];
     for (unsigned i = 0; i < 2; i++) {
-        request_init(&backlog[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a",
-                     bytes_of("", 0));
-        assert_true(rig_hand(rig, &backlog[i]));
+        http_double_init(&backlog[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: a",
+                         bytes_of("", 0));
+        assert_true(api_rig_hand(rig, &backlog[i]));
     }
     for (unsigned i = 0; i < 2; i++) {
-        request_init(&eager[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: b",
-                     bytes_of("", 0));
-        assert_true(rig_hand(rig, &eager[i]));
+        http_double_init(&eager[i], HTTP_GET, "/api/v1/query?query=1", "X-Scope-OrgID: b",
+                         bytes_of("", 0));
+        assert_true(api_rig_hand(rig, &eager[i]));
         lock_take(&rig->api->lock);
         assert_true(queue_work_locked(q));
         lock_drop(&rig->api->lock);
@@ -106,7 +106,7 @@ UNIT_TEST(test_who_had_a_turn_waits_for_the_others)
         buf_fini(&backlog[i].text);
         buf_fini(&eager[i].text);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* As many requests with this header as one tenant may have waiting, one more, and one of another.
@@ -114,18 +114,18 @@ UNIT_TEST(test_who_had_a_turn_waits_for_the_others)
 static void
 fill_places(const char *header, unsigned status)
 {
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.tenancy = true;
-    rig_start(rig);
+    api_rig_start(rig);
     struct http_request *all = calloc(JOBS_OF_TENANT_MAX + 2, sizeof *all);
     for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
         bool other = i == JOBS_OF_TENANT_MAX + 1;
-        request_init(&all[i], HTTP_GET, "/api/v1/query?query=1",
-                     other ? "X-Scope-OrgID: b" : header, bytes_of("", 0));
-        assert_true(rig_hand(rig, &all[i]));
+        http_double_init(&all[i], HTTP_GET, "/api/v1/query?query=1",
+                         other ? "X-Scope-OrgID: b" : header, bytes_of("", 0));
+        assert_true(api_rig_hand(rig, &all[i]));
         assert_int_equal(all[i].status, i == JOBS_OF_TENANT_MAX ? 503 : 0);
     }
-    rig_run(rig);
+    api_rig_run(rig);
     for (unsigned i = 0; i < JOBS_OF_TENANT_MAX + 2; i++) {
         assert_int_equal(all[i].status, i < JOBS_OF_TENANT_MAX    ? status
                                         : i == JOBS_OF_TENANT_MAX ? 503
@@ -133,7 +133,7 @@ fill_places(const char *header, unsigned status)
         buf_fini(&all[i].text);
     }
     free(all);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_one_tenant_does_not_take_all_places)
@@ -151,16 +151,16 @@ UNIT_TEST(test_requests_without_a_tenant_take_no_more_places_than_one)
 UNIT_TEST(test_helpers_are_told_that_a_query_waits)
 {
     struct http_request r;
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     struct promql_helpers helpers = query_helpers(rig->api);
     assert_false(helpers.others_wait(helpers.context));
-    request_init(&r, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
-    assert_true(rig_hand(rig, &r));
+    http_double_init(&r, HTTP_GET, "/api/v1/query?query=1", NULL, bytes_of("", 0));
+    assert_true(api_rig_hand(rig, &r));
     assert_true(helpers.others_wait(helpers.context));
-    rig_run(rig);
+    api_rig_run(rig);
     assert_false(helpers.others_wait(helpers.context));
     buf_fini(&r.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_queries_are_remembered_by_what_they_cost)
@@ -168,62 +168,62 @@ UNIT_TEST(test_queries_are_remembered_by_what_they_cost)
     static const char *const asked[] = {"/api/v1/query?query=up", "/api/v1/query?query=up",
                                         "/api/v1/query?query=vector(1)"};
     struct http_request r;
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (unsigned i = 0; i < sizeof asked / sizeof *asked; i++) {
-        rig_ask(rig, &r, HTTP_GET, asked[i], NULL, bytes_of("", 0));
+        api_rig_ask(rig, &r, HTTP_GET, asked[i], NULL, bytes_of("", 0));
         assert_int_equal(r.status, 200);
         buf_fini(&r.text);
     }
-    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=samples&limit=1", NULL,
-            bytes_of("", 0));
-    assert_non_null(strstr(answer_text(&r), "\"data\":[{\"query\":\"up\""));
-    assert_non_null(strstr(answer_text(&r), "\"count\":2,\"failed\":0"));
-    assert_null(strstr(answer_text(&r), "vector"));
+    api_rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=samples&limit=1", NULL,
+                bytes_of("", 0));
+    assert_non_null(strstr(http_double_text(&r), "\"data\":[{\"query\":\"up\""));
+    assert_non_null(strstr(http_double_text(&r), "\"count\":2,\"failed\":0"));
+    assert_null(strstr(http_double_text(&r), "vector"));
     buf_fini(&r.text);
-    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=luck", NULL, bytes_of("", 0));
+    api_rig_ask(rig, &r, HTTP_GET, "/api/v1/status/top_queries?by=luck", NULL, bytes_of("", 0));
     assert_int_equal(r.status, 400);
     buf_fini(&r.text);
-    rig_ask(rig, &r, HTTP_GET, "/api/v1/status/active_queries", NULL, bytes_of("", 0));
-    assert_non_null(strstr(answer_text(&r), "\"data\":[]"));
+    api_rig_ask(rig, &r, HTTP_GET, "/api/v1/status/active_queries", NULL, bytes_of("", 0));
+    assert_non_null(strstr(http_double_text(&r), "\"data\":[]"));
     buf_fini(&r.text);
-    rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
+    api_rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
     assert_int_equal(r.status, 404);
     buf_fini(&r.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_nobody_works_for_a_client_that_is_gone)
 {
     struct http_request r;
-    struct api_rig *rig = rig_start(rig_new());
-    request_init(&r, HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, bytes_of("", 0));
-    assert_true(rig_hand(rig, &r));
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    http_double_init(&r, HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, bytes_of("", 0));
+    assert_true(api_rig_hand(rig, &r));
     r.gone = true;
-    rig_run(rig);
+    api_rig_run(rig);
     assert_int_equal(r.status, 499);
     assert_string_equal(rig->wished, "");
     buf_fini(&r.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_a_queue_has_an_end)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     struct http_request *all = calloc(JOBS_MAX + 1, sizeof *all);
     for (unsigned i = 0; i <= JOBS_MAX; i++) {
         all[i].method = HTTP_GET;
         strcpy(all[i].path, "/api/v1/status/flags");
         buf_init(&all[i].text, NULL, 4096);
-        assert_true(rig_hand(rig, &all[i]));
+        assert_true(api_rig_hand(rig, &all[i]));
         assert_int_equal(all[i].status, i < JOBS_MAX ? 0 : 503);
     }
-    rig_run(rig);
+    api_rig_run(rig);
     for (unsigned i = 0; i <= JOBS_MAX; i++) {
         assert_int_equal(all[i].status, i < JOBS_MAX ? 200 : 503);
         buf_fini(&all[i].text);
     }
     free(all);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads)
@@ -234,14 +234,14 @@ UNIT_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads)
         {"metrics", HTTP_GET, "/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
     };
     struct http_request r;
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     api_stop(rig->api);
-    ask_all(rig, cases);
-    rig_ask(rig, &r, HTTP_GET, "/-/ready", NULL, bytes_of("", 0));
+    api_ask_all(rig, cases);
+    api_rig_ask(rig, &r, HTTP_GET, "/-/ready", NULL, bytes_of("", 0));
     assert_int_equal(r.status, 503);
-    assert_string_equal(answer_text(&r), "Firekeep is not ready: shutting down.\n");
+    assert_string_equal(http_double_text(&r), "Firekeep is not ready: shutting down.\n");
     buf_fini(&r.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 static unsigned statuses[3], opened; /* of `slow`, whenever a view was opened */
@@ -253,7 +253,7 @@ open_and_look(struct answerer *answerer, struct query_control *control, struct v
 {
     if (opened < 3) statuses[opened] = slow.status;
     opened++;
-    sim_env_advance_ns(rig_of_answerer(answerer)->m.sim, NS_PER_MS);
+    sim_env_advance_ns(api_rig_of_answerer(answerer)->m.sim, NS_PER_MS);
     return double_open(answerer, control, ret, why_open);
 }
 
@@ -261,18 +261,18 @@ open_and_look(struct answerer *answerer, struct query_control *control, struct v
 UNIT_TEST(test_who_asked_slowly_is_answered_before_it_is_logged)
 {
     static const struct answerer_ops slow_ops = {.open = open_and_look};
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->answerer.ops = &slow_ops;
     rig->limits.query.slow_log_ns = NS_PER_MS;
-    rig_start(rig);
-    request_init(&slow, HTTP_GET, "/api/v1/query?query=up", NULL, bytes_of("", 0));
-    assert_true(rig_hand(rig, &slow));
-    rig_run(rig);
+    api_rig_start(rig);
+    http_double_init(&slow, HTTP_GET, "/api/v1/query?query=up", NULL, bytes_of("", 0));
+    assert_true(api_rig_hand(rig, &slow));
+    api_rig_run(rig);
     assert_int_equal(opened, 2);
     assert_int_equal(statuses[0], 0);
     assert_int_equal(statuses[1], 200);
     buf_fini(&slow.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- memory that other queries have ----------------------------------------------------------- */
@@ -291,7 +291,7 @@ struct crowd {
 static void *
 run_crowd(void *context)
 {
-    rig_run(context);
+    api_rig_run(context);
     return NULL;
 }
 
@@ -300,18 +300,18 @@ crowd_begin(struct crowd *c)
 {
     static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";
     bool waits = false, ended = false;
-    *c = (struct crowd){.rig = rig_new()};
+    *c = (struct crowd){.rig = api_rig_new()};
     budget_init(&c->all, "all", 64 << 20, NULL);
     c->rig->options.memory = &c->all;
-    rig_start(c->rig);
+    api_rig_start(c->rig);
     budget_init(&c->budget, "other", 0, &c->rig->api->read_budget);
     c->taken = (56 << 20) - (80 << 10);
     must(budget_take(&c->budget, c->taken));
     c->control.budget = &c->budget;
     c->other.control = &c->control;
     queries_begin(c->rig->api, &c->other);
-    request_init(&c->query, HTTP_GET, range, NULL, bytes_of("", 0));
-    assert_true(rig_hand(c->rig, &c->query));
+    http_double_init(&c->query, HTTP_GET, range, NULL, bytes_of("", 0));
+    assert_true(api_rig_hand(c->rig, &c->query));
     assert_int_equal(pthread_create(&c->thread, NULL, run_crowd, c->rig), 0);
     while (!waits && !ended) {
         sched_yield();
@@ -331,7 +331,7 @@ crowd_end(struct crowd *c)
     if (c->rig->api->queries->active != NULL) queries_forget(c->rig->api, &c->other);
     assert_int_equal(budget_used(&c->rig->api->read_budget), 0);
     buf_fini(&c->query.text);
-    rig_free(c->rig);
+    api_rig_free(c->rig);
 }
 
 UNIT_TEST(test_a_query_waits_for_memory_that_others_have)
@@ -366,14 +366,14 @@ UNIT_TEST(test_a_query_waits_for_memory_as_long_as_for_its_turn)
 /* What is known of one that begins again is kept for it. */
 UNIT_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other)
 {
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     struct budget all, small;
     struct query_control control = {.budget = &small, .env = rig->m.env};
     struct active_query first = {.control = &control}, second = first, third = first;
     bool alone = false;
     budget_init(&all, "all", 64 << 20, NULL);
     rig->options.memory = &all;
-    rig_start(rig);
+    api_rig_start(rig);
     budget_init(&small, "small", 0, &rig->api->read_budget);
     queries_begin(rig->api, &first);
     queries_begin(rig->api, &second);
@@ -396,7 +396,7 @@ UNIT_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other)
     alone = true;
     assert_false(queries_await_memory(rig->api, &second, 100 << 20, INT64_MAX, &alone));
     queries_forget(rig->api, &second);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 #define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)

@@ -1,5 +1,5 @@
 /* api_test.c - what each route answers: request in, answer out. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 #define FEDERATED "text/plain; version=0.0.4; charset=utf-8"
@@ -222,9 +222,9 @@ UNIT_TEST(test_each_route_answers)
         {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 200, TEXT, "reloaded\n"},
         {"the root", HTTP_GET, "/", NULL, NULL, 0, 200, TEXT, "Firekeep 1.2.3\n"},
     };
-    struct api_rig *rig = rig_start(rig_new());
-    ask_all(rig, cases);
-    rig_free(rig);
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_no_route_takes_another_method)
@@ -252,67 +252,69 @@ UNIT_TEST(test_no_route_takes_another_method)
         {"/api/v1/nothing", HTTP_OPTIONS},
         {"/nothing", 0},
     };
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (unsigned method = HTTP_GET; method <= HTTP_OPTIONS; method *= 2) {
             struct http_request r;
-            request_init(&r, (enum http_method)method, cases[i].path, NULL, bytes_of("", 0));
-            bool taken = rig_hand(rig, &r);
+            http_double_init(&r, (enum http_method)method, cases[i].path, NULL, bytes_of("", 0));
+            bool taken = api_rig_hand(rig, &r);
             if (taken != ((cases[i].methods & method) != 0)) fail_msg("%s", cases[i].path);
-            rig_run(rig);
+            api_rig_run(rig);
             buf_fini(&r.text);
         }
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- look-ups and reads ----------------------------------------------------------------------- */
 
 UNIT_TEST(test_lookups_ask_what_the_request_says)
 {
-    struct api_rig *rig = rig_start(rig_new());
-    ask(rig, &(struct asked){"a limit is told", HTTP_GET,
-                             "/api/v1/labels?limit=2&start=1&end=2.5&match[]=up&match[]=down", NULL,
-                             NULL, 0, 200, JSON,
-                             "[\"name000\",\"name001\"],"
-                             "\"warnings\":[\"results truncated due to limit\"]}"});
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    api_ask(rig, &(struct asked){"a limit is told", HTTP_GET,
+                                 "/api/v1/labels?limit=2&start=1&end=2.5&match[]=up&match[]=down",
+                                 NULL, NULL, 0, 200, JSON,
+                                 "[\"name000\",\"name001\"],"
+                                 "\"warnings\":[\"results truncated due to limit\"]}"});
     assert_int_equal(rig->asked.min_ms, 1000);
     assert_int_equal(rig->asked.max_ms, 2500);
     assert_int_equal(rig->asked.set_count, 2);
     assert_int_equal(rig->asked.hints.limit, 2);
-    ask(rig, &(struct asked){"a limit that is just enough is not", HTTP_GET,
-                             "/api/v1/labels?limit=3", NULL, NULL, 0, 200, JSON, "\"name002\"]}"});
-    ask(rig, &(struct asked){"an escaped name", HTTP_GET, "/api/v1/label/U__a_2e_b/values", NULL,
-                             NULL, 0, 200, JSON, "name000"});
+    api_ask(rig,
+            &(struct asked){"a limit that is just enough is not", HTTP_GET,
+                            "/api/v1/labels?limit=3", NULL, NULL, 0, 200, JSON, "\"name002\"]}"});
+    api_ask(rig, &(struct asked){"an escaped name", HTTP_GET, "/api/v1/label/U__a_2e_b/values",
+                                 NULL, NULL, 0, 200, JSON, "name000"});
     assert_string_equal(rig->asked_name, "a.b");
     static const char *const as_they_are[] = {"U__a_", "U__a_zz_", "U__a_d800_", "U__a_1100ff_"};
     for (unsigned i = 0; i < 4; i++) {
         char path[100];
         snprintf(path, sizeof path, "/api/v1/label/%s/values", as_they_are[i]);
-        ask(rig, &(struct asked){"a name that is not escaped", HTTP_GET, path, NULL, NULL, 0, 200,
-                                 JSON, "name000"});
+        api_ask(rig, &(struct asked){"a name that is not escaped", HTTP_GET, path, NULL, NULL, 0,
+                                     200, JSON, "name000"});
         assert_string_equal(rig->asked_name, as_they_are[i]);
     }
     assert_true(rig->asked.partial);
-    ask(rig, &(struct asked){"all or nothing", HTTP_GET, "/api/v1/labels?partial_response=false",
-                             NULL, NULL, 0, 200, JSON, "name000"});
+    api_ask(rig,
+            &(struct asked){"all or nothing", HTTP_GET, "/api/v1/labels?partial_response=false",
+                            NULL, NULL, 0, 200, JSON, "name000"});
     assert_false(rig->asked.partial);
-    ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL, NULL,
-                             0, 200, JSON, "\"data\":[]}"});
+    api_ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL,
+                                 NULL, 0, 200, JSON, "\"data\":[]}"});
     rig->warning = "page 7 is damaged";
-    ask(rig,
-        &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels?limit=1", NULL, NULL,
-                        0, 200, JSON, "\"warnings\":[\"results truncated due to limit\"]}"});
-    ask(rig, &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels", NULL, NULL, 0,
-                             200, JSON, "\"warnings\":[\"page 7 is damaged\"]}"});
+    api_ask(rig, &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels?limit=1",
+                                 NULL, NULL, 0, 200, JSON,
+                                 "\"warnings\":[\"results truncated due to limit\"]}"});
+    api_ask(rig, &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels", NULL, NULL,
+                                 0, 200, JSON, "\"warnings\":[\"page 7 is damaged\"]}"});
     char many[PAIR_TEXT_BYTES] = "/api/v1/labels?match[]=up";
     for (unsigned i = 0; i < 64; i++) {
         strcat(many, "&match[]=up");
     }
-    ask(rig,
-        &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON, "\"name000\""});
+    api_ask(rig, &(struct asked){"many selectors", HTTP_GET, many, NULL, NULL, 0, 200, JSON,
+                                 "\"name000\""});
     assert_int_equal(rig->asked.set_count, 65);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* Samples that lie so long before now; a staleness marker if the value is below 0. */
@@ -329,11 +331,11 @@ store_series(struct rq *rq, const char *labels, int64_t now_ms, int64_t first_ag
 static void
 federate_of_store(bool mixed, const char *expected)
 {
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     struct rq rq;
     struct http_request r;
     rig->options.answerer = tsdb_answerer(rig->m.db);
-    rig_start(rig);
+    api_rig_start(rig);
     int64_t now = env_realtime_ms(rig->m.env);
     assert_int_equal(now, 1767225600000);
     rq_init(&rq, RW_V1);
@@ -344,17 +346,18 @@ federate_of_store(bool mixed, const char *expected)
     store_series(&rq, "__name__=late,x=1", now, 2000, -1, 4); /* the last one is yet to come */
     if (mixed) store_series(&rq, "__name__=b,A=1", now, 2000, 1000, 5);
     if (mixed) store_series(&rq, "__name__=c,A=1", now, 2000, 1000, 6);
-    struct bytes message = packed(&rq.out);
-    rig_ask(rig, &r, HTTP_POST, "/api/v1/write", NULL, message);
+    struct bytes message = api_packed(&rq.out);
+    api_rig_ask(rig, &r, HTTP_POST, "/api/v1/write", NULL, message);
     assert_int_equal(r.status, 204);
     buf_fini(&r.text);
-    rig_ask(rig, &r, HTTP_GET, "/federate?match[]={x=\"1\"}&match[]={A=\"1\"}&match[]={x=\"2\"}",
-            NULL, bytes_of("", 0));
-    assert_string_equal(answer_text(&r), expected);
+    api_rig_ask(rig, &r, HTTP_GET,
+                "/federate?match[]={x=\"1\"}&match[]={A=\"1\"}&match[]={x=\"2\"}", NULL,
+                bytes_of("", 0));
+    assert_string_equal(http_double_text(&r), expected);
     buf_fini(&r.text);
     free((void *)(uintptr_t)message.at);
     rq_fini(&rq);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_federation_tells_latest_samples_by_name_then_labels)
@@ -379,17 +382,17 @@ UNIT_TEST(test_federation_tells_latest_samples_by_name_then_labels)
 UNIT_TEST(test_large_answers_are_streamed_and_cut_off_when_they_fail)
 {
     struct http_request r;
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->names = 20000;
-    rig_ask(rig, &r, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
+    api_rig_ask(rig, &r, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
     assert_true(r.status == 200 && r.stream && r.complete);
-    assert_non_null(strstr(answer_text(&r), "\"name19999\"]}"));
+    assert_non_null(strstr(http_double_text(&r), "\"name19999\"]}"));
     buf_fini(&r.text);
     rig->ask_error = ERR_CORRUPT;
-    rig_ask(rig, &r, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
+    api_rig_ask(rig, &r, HTTP_GET, "/api/v1/labels", NULL, bytes_of("", 0));
     assert_true(r.status == 200 && r.stream && !r.complete);
     buf_fini(&r.text);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
@@ -403,15 +406,15 @@ UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
         {"X-Firekeep-Notices: errors", "the double says", true},
         {"X-Firekeep-Notices: partial", "the double says", true},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.read_frame_bytes = 1; /* each series is sent as it comes */
-    rig_start(rig);
+    api_rig_start(rig);
     rig->sample_error = ERR_CORRUPT;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_request r;
-        struct bytes message = message_of(READ_STREAMED);
-        rig_ask(rig, &r, HTTP_POST, "/api/v1/read", cases[i].headers, message);
-        const char *got = answer_text(&r);
+        struct bytes message = asked_message(READ_STREAMED);
+        api_rig_ask(rig, &r, HTTP_POST, "/api/v1/read", cases[i].headers, message);
+        const char *got = http_double_text(&r);
         if (r.status == 200) {
             assert_int_equal(r.complete, cases[i].complete);
             if (cases[i].fragment != NULL) {
@@ -425,11 +428,11 @@ UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
     }
     rig->sample_error = OK;
     rig->warning = "page 7 is damaged";
-    ask(rig, &(struct asked){"what is left out is told", HTTP_POST, "/read",
-                             "X-Firekeep-Notices: partial", NULL, READ_STREAMED, 200,
-                             "application/x-streamed", "page 7 is damaged"});
+    api_ask(rig, &(struct asked){"what is left out is told", HTTP_POST, "/read",
+                                 "X-Firekeep-Notices: partial", NULL, READ_STREAMED, 200,
+                                 "application/x-streamed", "page 7 is damaged"});
     assert_true(rig->asked.partial);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- writes ----------------------------------------------------------------------------------- */
@@ -446,18 +449,18 @@ UNIT_TEST(test_writes_that_cannot_be_kept_now_are_to_be_repeated)
                                        TEXT,
                                        "\n",
                                        WRITTEN "Samples-Written: 0\n"};
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->held = "the log is full";
-    ask(rig, &write);
+    api_ask(rig, &write);
     struct http_request r;
-    rig_ask(rig, &r, HTTP_GET, "/-/ready", NULL, bytes_of("", 0));
+    api_rig_ask(rig, &r, HTTP_GET, "/-/ready", NULL, bytes_of("", 0));
     assert_int_equal(r.status, 503);
-    assert_string_equal(answer_text(&r), "Firekeep is not ready: the log is full.\n");
+    assert_string_equal(http_double_text(&r), "Firekeep is not ready: the log is full.\n");
     buf_fini(&r.text);
     rig->held = NULL;
     fault_env_arm(rig->m.fe, (struct fault){FAULT_SYNC, 1, false}); /* its commit fails */
-    ask(rig, &write);
-    rig_free(rig);
+    api_ask(rig, &write);
+    api_rig_free(rig);
 }
 
 /* Of series that do not compress: its body is larger than what a worker judges. */
@@ -480,7 +483,7 @@ large_message(void)
     }
     rq_close(&rq);
     buf_put_bytes(&rq.symbols, buf_bytes(&rq.out));
-    struct bytes done = packed(&rq.symbols);
+    struct bytes done = api_packed(&rq.symbols);
     rq_fini(&rq);
     return done;
 }
@@ -489,23 +492,23 @@ UNIT_TEST(test_large_writes_leave_their_worker)
 {
     struct http_request r;
     struct bytes message = large_message();
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (unsigned late = 0; late < 2; late++) {
-        request_init(&r, HTTP_POST, "/api/v1/write", V2, message);
-        assert_true(rig_hand(rig, &r));
+        http_double_init(&r, HTTP_POST, "/api/v1/write", V2, message);
+        assert_true(api_rig_hand(rig, &r));
         assert_int_equal(r.status, 0);
         if (late == 1) {
             sim_env_advance_ns(rig->m.sim, 10 * NS_PER_S);
             api_tick(rig->api);
         }
-        rig_run(rig);
+        api_rig_run(rig);
         assert_int_equal(r.status, late == 1 ? 503 : 204);
         assert_non_null(strstr(r.answer_headers, late == 1 ? WRITTEN "Samples-Written: 0\n"
                                                            : WRITTEN "Samples-Written: 4000\n"));
         buf_fini(&r.text);
     }
     free((void *)(uintptr_t)message.at);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -537,19 +540,19 @@ UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
         {HTTP_GET, "/metrics", NULL, 0, 200},
         {HTTP_POST, "/api/v1/admin/tsdb/delete_series", "match[]=down", 0, 200},
     };
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool fired = true;
         for (unsigned nth = 1; fired; nth++) {
             struct http_request r;
-            struct bytes message = message_of(cases[i].message);
+            struct bytes message = asked_message(cases[i].message);
             const char *text = cases[i].text;
-            request_init(&r, cases[i].method, cases[i].target, text == NULL ? NULL : FORM,
-                         text == NULL ? message : bytes_of_text(text));
+            http_double_init(&r, cases[i].method, cases[i].target, text == NULL ? NULL : FORM,
+                             text == NULL ? message : bytes_of_text(text));
             assert_true(buf_reserve(&r.text, ANSWER_TEXT_BYTES / 2)); /* the client's own */
             mem_fail_nth(nth, false);
-            assert_true(rig_hand(rig, &r));
-            rig_run(rig);
+            assert_true(api_rig_hand(rig, &r));
+            api_rig_run(rig);
             fired = mem_fail_fired();
             mem_fail_nth(0, false);
             bool again = r.status == 503 || r.status == 422;
@@ -561,7 +564,7 @@ UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
             free((void *)(uintptr_t)message.at);
         }
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 #define API_TEST(name) cmocka_unit_test_teardown(name, tell_seed)

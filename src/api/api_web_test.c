@@ -1,5 +1,5 @@
 /* api_web_test.c - where the routes are, and whose pages may read from them. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
@@ -21,17 +21,17 @@ UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
     };
     static const char *const unknown[] = {"/api/v1/labels", "/prometheus/api/v1/labels", "/metrics",
                                           "/keep/it/prometheus/metrics", "/-/ready"};
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.route_prefix = "/keep/it";
-    rig_start(rig);
-    ask_all(rig, cases);
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         struct http_request r;
-        request_init(&r, HTTP_GET, unknown[i], NULL, bytes_of("", 0));
-        if (rig_hand(rig, &r)) fail_msg("%s", unknown[i]);
+        http_double_init(&r, HTTP_GET, unknown[i], NULL, bytes_of("", 0));
+        if (api_rig_hand(rig, &r)) fail_msg("%s", unknown[i]);
         buf_fini(&r.text);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- pages of other origins ------------------------------------------------------------------- */
@@ -66,28 +66,29 @@ UNIT_TEST(test_pages_of_the_origins_that_are_set_may_read)
         {"/metrics", ORIGIN},
         {"/-/ready", ORIGIN},
     };
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.cors_origin = "https://(a|b).example";
-    rig_start(rig);
-    ask_all(rig, cases);
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
     for (size_t i = 0; i < sizeof not_allowed / sizeof *not_allowed; i++) {
         struct http_request r;
-        rig_ask(rig, &r, HTTP_GET, not_allowed[i].path, not_allowed[i].headers, bytes_of("", 0));
+        api_rig_ask(rig, &r, HTTP_GET, not_allowed[i].path, not_allowed[i].headers,
+                    bytes_of("", 0));
         assert_int_equal(r.status, 200);
         assert_null(strstr(r.answer_headers, "Allow-Origin"));
         buf_fini(&r.text);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_origins_that_are_no_expression_are_refused)
 {
     struct why why = {""};
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.cors_origin = "(";
     assert_int_equal(api_new(&rig->options, &rig->limits, &rig->api, &why), ERR_INPUT);
     assert_string_not_equal(why.text, "");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 int

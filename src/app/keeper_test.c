@@ -9,7 +9,7 @@
 #include "app/own_writes.h"
 #include "base/log.h"
 #include "lib/test.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 enum { WAIT_S = 60, SEEDS = 20, WRITES = 5 };
 
@@ -234,7 +234,7 @@ write_what_cannot_be_synced(void)
     assert_int_equal(e, ERR_AGAIN);
 }
 
-UNIT_TEST(test_after_a_sync_that_failed_the_next_one_makes_durable_what_was_written)
+UNIT_TEST(test_the_sync_after_a_failed_one_makes_all_writes_durable)
 {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         rig_open(seed, WRITTEN);
@@ -342,7 +342,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         KEEPER_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync),
         KEEPER_TEST(test_where_each_commit_is_synced_a_sync_returns_at_once),
-        KEEPER_TEST(test_after_a_sync_that_failed_the_next_one_makes_durable_what_was_written),
+        KEEPER_TEST(test_the_sync_after_a_failed_one_makes_all_writes_durable),
         KEEPER_TEST(test_what_the_log_has_lost_is_synced_when_it_is_in_a_part),
         KEEPER_TEST(test_a_commit_that_failed_before_a_sync_is_returned_by_it),
         KEEPER_TEST(test_no_sync_waits_for_a_log_that_is_down),

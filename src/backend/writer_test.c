@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "backend/common/http_writer_testing.h"
 #include "backend/common/item_ndjson.h"
 #include "lib/test.h"
+#include "lib/writer_rig.h"
 
 enum {
     METRIC = WRITER_MAPPED_METRIC,

@@ -1,7 +1,7 @@
 /* Any bytes as base64: what is read has that one text; any bytes become a text that is read. */
 #include <stdlib.h>
 
-#include "base/base64_testing.h"
+#include "lib/base64_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

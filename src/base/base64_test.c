@@ -1,7 +1,7 @@
 /* The examples of RFC 4648, all lengths there and back, and what a strict reader refuses. */
 #include "lib/test.h"
 
-#include "base/base64_testing.h"
+#include "lib/base64_reader.h"
 
 UNIT_TEST(test_the_examples_of_the_specification)
 {

@@ -1,16 +1,11 @@
 /* Digits of integers, decimal and hexadecimal, at the edges. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+#include "lib/test.h"
 
-#include <cmocka.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/decimal.h"
 #include "base/hex.h"
-#include "lib/test.h"
 
 static void
 check(uint64_t v)

@@ -1,19 +1,13 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include "lib/test.h"
 
+#include <jansson.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-#include <jansson.h>
-
 #include "base/json.h"
 #include "base/utf8.h"
-#include "lib/test.h"
 
 static void
 check_text(struct buf *buf, const char *expected)

@@ -108,7 +108,7 @@ log_many(void)
         log_info("a line of the length that lines of a server usually have", KV("n", n));
 }
 
-UNIT_TEST(test_a_pipe_that_nobody_reads_holds_up_no_caller_and_the_gap_is_reported)
+UNIT_TEST(test_a_full_pipe_blocks_no_caller_and_the_lost_lines_are_reported)
 {
     assert_int_equal(log_start(), OK);
     log_many(); /* returns, although the pipe has room for 64 KiB */
@@ -312,7 +312,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        piped(test_a_pipe_that_nobody_reads_holds_up_no_caller_and_the_gap_is_reported),
+        piped(test_a_full_pipe_blocks_no_caller_and_the_lost_lines_are_reported),
         piped(test_threads_lose_nothing_while_the_pipe_is_read),
         piped(test_lines_that_cannot_be_written_are_counted_and_reported_later),
         piped(test_a_stop_ends_although_nobody_reads_the_pipe),

@@ -29,8 +29,7 @@ check(struct bytes message, const uint8_t digest[MD5_BYTES])
     assert_memory_equal(digest, expected, MD5_BYTES);
 }
 
-static void
-test_the_published_vectors_come_out(void **state)
+UNIT_TEST(test_the_published_vectors_come_out)
 {
     static const struct {
         const char *message;
@@ -40,7 +39,6 @@ test_the_published_vectors_come_out(void **state)
         {"a", "\x0c\xc1\x75\xb9\xc0\xf1\xb6\xa8\x31\xc3\x99\xe2\x69\x77\x26\x61"},
         {"message digest", "\xf9\x6b\x69\x7d\x7c\xb7\x93\x8d\x52\x5a\x2f\x31\xaa\xf1\x61\xd0"},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         uint8_t digest[MD5_BYTES];
         md5(bytes_of_text(vectors[i].message), digest);
@@ -58,15 +56,13 @@ UNIT_TEST(test_messages_of_each_length_around_a_block_have_their_digest)
 }
 
 /* Sets of all sizes, so that lanes begin and end at all times, beside idle ones and alone. */
-static void
-test_many_at_once_have_the_digests_they_have_alone(void **state)
+UNIT_TEST(test_many_at_once_have_the_digests_they_have_alone)
 {
     static const size_t lengths[] = {0, 1, 55, 56, 63, 64, 65, 119, 128, 1000, 4096, 30001};
     enum { LENGTHS = sizeof lengths / sizeof *lengths };
     struct bytes messages[MESSAGES] = {{NULL, 0}};
     uint8_t digests[MESSAGES][MD5_BYTES];
     uint64_t random = 7;
-    (void)state;
     for (size_t count = 0; count < MESSAGES; count += count < 20 ? 1 : 40) {
         for (size_t i = 0; i < count; i++) {
             random = random * 6364136223846793005u + 1442695040888963407u;

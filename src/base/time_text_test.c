@@ -1,15 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 #include <time.h>
 
 #include "base/time_text.h"
-#include "lib/test.h"
 
 static int64_t
 must_parse(const char *text)
@@ -88,7 +83,7 @@ UNIT_TEST(test_dates_agree_with_the_c_library)
 }
 
 /* Expected values are answers of Prometheus 3. */
-UNIT_TEST(test_the_api_and_the_command_line_round_half_milliseconds_as_prometheus_does)
+UNIT_TEST(test_half_milliseconds_are_rounded_as_by_prometheus)
 {
     static const struct {
         const char *text;
@@ -240,8 +235,7 @@ main(void)
         cmocka_unit_test(test_seconds_are_exact_to_the_millisecond),
         cmocka_unit_test(test_printed_seconds_read_back),
         cmocka_unit_test(test_dates_agree_with_the_c_library),
-        cmocka_unit_test(
-            test_the_api_and_the_command_line_round_half_milliseconds_as_prometheus_does),
+        cmocka_unit_test(test_half_milliseconds_are_rounded_as_by_prometheus),
         cmocka_unit_test(test_the_api_takes_what_prometheus_takes_and_no_more),
         cmocka_unit_test(test_the_command_line_takes_dates_seconds_and_now),
         cmocka_unit_test(test_durations_are_printed_as_prometheus_does_and_read_back),

@@ -2,8 +2,8 @@
 
 #include "base/version.h"
 #include "cli/commands.h"
-#include "cli/run_testing.h"
 #include "config/config.h"
+#include "lib/cli_run.h"
 #include <fcntl.h>
 
 /* What the fake command was given by the last run. */
@@ -27,16 +27,16 @@ static int
 run_to(int out_fd, const char *const *words)
 {
     fake_argc = 0;
-    return run_into(out_fd, commands, words);
+    return cli_run_into(out_fd, commands, words);
 }
 
-#define RUN(...) run_to(memory_file(), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define RUN(...) run_to(cli_memory_file(), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 UNIT_TEST(test_no_command_prints_the_overview_and_is_wrong_usage)
 {
     assert_int_equal(RUN(), EXIT_USAGE);
-    assert_string_equal(out, "");
-    assert_non_null(strstr(err, "usage: firekeep CMD"));
+    assert_string_equal(cli_out, "");
+    assert_non_null(strstr(cli_err, "usage: firekeep CMD"));
 }
 
 UNIT_TEST(test_help_lists_every_command)
@@ -44,11 +44,11 @@ UNIT_TEST(test_help_lists_every_command)
     static const char *const words[] = {"--help", "-h", "help"};
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(RUN(words[i]), EXIT_DONE);
-        assert_string_equal(err, "");
+        assert_string_equal(cli_err, "");
         for (const struct command *const *c = commands; *c != NULL; c++) {
             char line[100];
             snprintf(line, sizeof line, "\n  %-10s  %s\n", (*c)->name, (*c)->help);
-            assert_non_null(strstr(out, line));
+            assert_non_null(strstr(cli_out, line));
         }
     }
     assert_int_equal(RUN("help", "help"), EXIT_DONE);
@@ -60,18 +60,19 @@ UNIT_TEST(test_help_of_a_command_comes_by_either_way_and_does_not_run_it)
 {
     static const char *const start = "usage: firekeep fake [flags]\n\ndo nothing\n\n";
     assert_int_equal(RUN("help", "fake"), EXIT_DONE);
-    assert_memory_equal(out, start, strlen(start));
-    assert_non_null(strstr(out, "--web.listen-address=HOST:PORT\n"));
-    static char first[sizeof out];
-    memcpy(first, out, sizeof out);
+    assert_memory_equal(cli_out, start, strlen(start));
+    assert_non_null(strstr(cli_out, "--web.listen-address=HOST:PORT\n"));
+    static char first[sizeof cli_out];
+    memcpy(first, cli_out, sizeof cli_out);
     assert_int_equal(RUN("fake", "--help"), EXIT_DONE);
-    assert_string_equal(out, first);
+    assert_string_equal(cli_out, first);
     assert_int_equal(RUN("fake", "--log.level=info", "-h"), EXIT_DONE);
-    assert_string_equal(out, first);
+    assert_string_equal(cli_out, first);
     assert_int_equal(fake_argc, 0);
     assert_int_equal(RUN("version", "--help"), EXIT_DONE);
     assert_string_equal(
-        out, "usage: firekeep version\n\nprint the versions of Firekeep and of its libraries\n");
+        cli_out,
+        "usage: firekeep version\n\nprint the versions of Firekeep and of its libraries\n");
 }
 
 UNIT_TEST(test_command_gets_its_words_and_gives_the_exit_code)
@@ -79,7 +80,7 @@ UNIT_TEST(test_command_gets_its_words_and_gives_the_exit_code)
     assert_int_equal(RUN("fake", "--a", "b"), 7);
     assert_int_equal(fake_argc, 3);
     assert_string_equal(fake_last_word, "b");
-    assert_string_equal(out, "fake ran\n");
+    assert_string_equal(cli_out, "fake ran\n");
     assert_int_equal(RUN("fake"), 7);
     assert_string_equal(fake_last_word, "fake");
 }
@@ -87,16 +88,16 @@ UNIT_TEST(test_command_gets_its_words_and_gives_the_exit_code)
 UNIT_TEST(test_unknown_command_is_wrong_usage_with_a_suggestion)
 {
     assert_int_equal(RUN("chekc"), EXIT_USAGE);
-    assert_string_equal(err, "firekeep: unknown command 'chekc'; did you mean 'check'?\n"
-                             "Try 'firekeep help'.\n");
+    assert_string_equal(cli_err, "firekeep: unknown command 'chekc'; did you mean 'check'?\n"
+                                 "Try 'firekeep help'.\n");
     assert_int_equal(RUN("help", "vresion"), EXIT_USAGE);
-    assert_string_equal(err, "firekeep: unknown command 'vresion'; did you mean 'version'?\n"
-                             "Try 'firekeep help'.\n");
+    assert_string_equal(cli_err, "firekeep: unknown command 'vresion'; did you mean 'version'?\n"
+                                 "Try 'firekeep help'.\n");
     assert_int_equal(RUN("--storage.path=x"), EXIT_USAGE);
-    assert_string_equal(err, "firekeep: unknown command '--storage.path=x'\n"
-                             "Try 'firekeep help'.\n");
+    assert_string_equal(cli_err, "firekeep: unknown command '--storage.path=x'\n"
+                                 "Try 'firekeep help'.\n");
     assert_int_equal(RUN(""), EXIT_USAGE);
-    assert_string_equal(out, "");
+    assert_string_equal(cli_out, "");
 }
 
 UNIT_TEST(test_version_names_itself_and_its_libraries)
@@ -105,15 +106,15 @@ UNIT_TEST(test_version_names_itself_and_its_libraries)
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(RUN(words[i]), EXIT_DONE);
         static const char start[] = "firekeep " FIREKEEP_VERSION " (";
-        assert_memory_equal(out, start, strlen(start));
-        assert_non_null(strstr(out, "gnutls "));
-        assert_non_null(strstr(out, "libyaml "));
-        assert_string_equal(out + strlen(out) - 2, ")\n");
-        assert_null(strstr(out, "(null)"));
+        assert_memory_equal(cli_out, start, strlen(start));
+        assert_non_null(strstr(cli_out, "gnutls "));
+        assert_non_null(strstr(cli_out, "libyaml "));
+        assert_string_equal(cli_out + strlen(cli_out) - 2, ")\n");
+        assert_null(strstr(cli_out, "(null)"));
     }
     assert_int_equal(RUN("version", "x"), EXIT_USAGE);
-    assert_string_equal(err, "firekeep version: unexpected argument 'x'\n"
-                             "Try 'firekeep help version'.\n");
+    assert_string_equal(cli_err, "firekeep version: unexpected argument 'x'\n"
+                                 "Try 'firekeep help version'.\n");
 }
 
 UNIT_TEST(test_output_that_cannot_be_written_is_a_failure)
@@ -121,7 +122,7 @@ UNIT_TEST(test_output_that_cannot_be_written_is_a_failure)
     int full = open("/dev/full", O_RDWR);
     if (full < 0) skip();
     assert_int_equal(run_to(full, (const char *const[]){"version", NULL}), EXIT_FAILED);
-    assert_string_equal(err,
+    assert_string_equal(cli_err,
                         "firekeep: cannot write to standard output: No space left on device\n");
 }
 
@@ -142,26 +143,26 @@ UNIT_TEST(test_check_tells_right_files_from_wrong_ones)
     write_text(path, "log:\n  level: debug\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok\n", path);
-    assert_string_equal(out, expected);
-    assert_string_equal(err, "");
+    assert_string_equal(cli_out, expected);
+    assert_string_equal(cli_err, "");
 
     write_text(path, "log:\n  levle: debug\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
              "%s:2:3: unknown key 'levle' in 'log'; did you mean 'level'?\n", path);
-    assert_string_equal(err, expected);
-    assert_string_equal(out, "");
+    assert_string_equal(cli_err, expected);
+    assert_string_equal(cli_out, "");
 
     write_text(path, "wal: {segment_bytes: 1GiB, budget: 1GiB}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
              "%s: wal.budget (1GiB) must be at least twice wal.segment-bytes (1GiB)\n", path);
-    assert_string_equal(err, expected);
+    assert_string_equal(cli_err, expected);
 
     write_text(path, "destinations:\n- {name: a, type: file, path: /a}\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok, 1 destination\n", path);
-    assert_string_equal(out, expected);
+    assert_string_equal(cli_out, expected);
 
     write_text(path, "destinations:\n"
                      "- {name: a, type: file, path: /a}\n"
@@ -169,14 +170,14 @@ UNIT_TEST(test_check_tells_right_files_from_wrong_ones)
                      "storage: {mode: none}\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok, 2 destinations\n", path);
-    assert_string_equal(out, expected);
+    assert_string_equal(cli_out, expected);
 
     write_text(path, "sources:\n"
                      "- {name: a, type: remote_read, url: 'http://h/api/v1/read'}\n"
                      "storage: {mode: none}\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok, 1 source\n", path);
-    assert_string_equal(out, expected);
+    assert_string_equal(cli_out, expected);
 
     write_text(path, "sources:\n"
                      "- {name: a, type: remote_read, url: 'http://localhost:9201/api/v1/read'}\n");
@@ -186,7 +187,7 @@ UNIT_TEST(test_check_tells_right_files_from_wrong_ones)
              "server cannot "
              "read from itself\n",
              path);
-    assert_string_equal(err, expected);
+    assert_string_equal(cli_err, expected);
 
     write_text(path, "destinations:\n- {name: a, type: file}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
@@ -194,12 +195,12 @@ UNIT_TEST(test_check_tells_right_files_from_wrong_ones)
              "%s:2:3: type file requires 'path', directory of the files; `${tenant}` stands for "
              "the tenant\n",
              path);
-    assert_string_equal(err, expected);
+    assert_string_equal(cli_err, expected);
 
     unlink(path);
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected, "cannot open %s: No such file or directory\n", path);
-    assert_string_equal(err, expected);
+    assert_string_equal(cli_err, expected);
     rmdir(dir);
 
     assert_int_equal(RUN("check"), EXIT_USAGE);
@@ -214,7 +215,7 @@ UNIT_TEST(test_help_without_memory_is_a_failure)
     mem_fail_nth(0, false);
     assert_true(fired);
     assert_int_equal(code, EXIT_FAILED);
-    assert_string_equal(err, "firekeep: cannot print help: out_of_memory\n");
+    assert_string_equal(cli_err, "firekeep: cannot print help: out_of_memory\n");
 }
 
 int

@@ -5,7 +5,8 @@
 #include <glob.h>
 
 #include "cli/commands.h"
-#include "cli/run_testing.h"
+#include "lib/cli_run.h"
+#include "lib/test_dir.h"
 #include "sys/env.h"
 
 static char dir[TEST_DIR_BYTES], store[96], file[96];
@@ -35,14 +36,14 @@ static const struct command *const commands[] = {&command_import,
                                                  &command_sources,
                                                  NULL};
 
-#define RUN(...) run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
 static void
 expect_status(int got, int expected, const char *words)
 {
-    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, err);
-    if (strstr(err, words) == NULL && strstr(out, words) == NULL) {
-        fail_msg("'%s' is not in: %s%s", words, out, err);
+    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, cli_err);
+    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
+        fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
     }
 }
 

@@ -1,10 +1,4 @@
 /* store_options_test.c - how memory is shared out. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
 #include "config/store_options.h"
 #include "lib/test.h"
 

@@ -275,7 +275,7 @@ UNIT_TEST(test_yaml_values_of_the_wrong_kind_name_what_is_expected)
     check_yaml_error("null\n", "f.yml:1:1: expected sections such as 'web:', got nothing");
 }
 
-UNIT_TEST(test_yaml_null_is_no_value_but_a_section_without_keys_and_quoted_it_is_text)
+UNIT_TEST(test_yaml_null_is_an_empty_section_and_text_only_if_quoted)
 {
     static const char *const nulls[] = {"", " ~", " null", " Null", " NULL"};
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
@@ -466,8 +466,7 @@ main(void)
         cmocka_unit_test(test_yaml_dotted_names_are_refused_in_favour_of_nested_ones),
         cmocka_unit_test(test_yaml_duplicates_name_the_first_line),
         cmocka_unit_test(test_yaml_values_of_the_wrong_kind_name_what_is_expected),
-        cmocka_unit_test(
-            test_yaml_null_is_no_value_but_a_section_without_keys_and_quoted_it_is_text),
+        cmocka_unit_test(test_yaml_null_is_an_empty_section_and_text_only_if_quoted),
         cmocka_unit_test(test_yaml_anchors_aliases_tags_and_documents_are_refused),
         cmocka_unit_test(test_yaml_syntax_errors_carry_libyamls_words_and_the_place),
         cmocka_unit_test(test_yaml_steps_over_lists),

@@ -1,13 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <math.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-#include <math.h>
-
-#include "lib/test.h"
 #include "model/histogram.h"
 
 /* clang-format off */

@@ -1,14 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "base/utf8.h"
-#include "lib/test.h"
 #include "model/labels.h"
 
 static const struct labels_limits generous = {1000, 100000, 100000};

@@ -1,14 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "base/buf.h"
-#include "lib/test.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/matcher_re2.h"

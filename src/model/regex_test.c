@@ -1,16 +1,11 @@
+#include "lib/test.h"
 #include <malloc.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/buf.h"
-#include "lib/test.h"
 #include "model/regex.h"
 
 /* --- what RE2 takes: the operators new and delete, as C++ names them for the linker ------------

@@ -35,8 +35,7 @@ UNIT_TEST(test_all_matches_are_replaced_as_go_does_it)
     check_replaced("x", "y", "", "");
 }
 
-static void
-test_a_match_may_be_anywhere_and_dot_matches_no_newline(void **state)
+UNIT_TEST(test_a_match_may_be_anywhere_and_dot_matches_no_newline)
 {
     static const struct {
         const char *regex, *text;
@@ -45,7 +44,6 @@ test_a_match_may_be_anywhere_and_dot_matches_no_newline(void **state)
                  {"b$", "ab\n", false},  {"", "", true},      {"(?s)a.b", "a\nb", true}};
     struct searcher *s;
     struct why why;
-    (void)state;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(searcher_new(bytes_of_text(cases[i].regex), NULL, &s, &why), OK);
         assert_int_equal(searcher_finds(s, bytes_of_text(cases[i].text)), cases[i].found);
@@ -53,8 +51,7 @@ test_a_match_may_be_anywhere_and_dot_matches_no_newline(void **state)
     }
 }
 
-static void
-test_sentences_are_those_of_go(void **state)
+UNIT_TEST(test_sentences_are_those_of_go)
 {
     static const char *const cases[][2] = {
         {"(", "missing closing ): `(`"},
@@ -70,7 +67,6 @@ test_sentences_are_those_of_go(void **state)
     };
     struct searcher *s;
     struct why why;
-    (void)state;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         char sentence[200];
         (void)snprintf(sentence, sizeof sentence, "error parsing regexp: %s", cases[i][1]);
@@ -79,15 +75,13 @@ test_sentences_are_those_of_go(void **state)
     }
 }
 
-static void
-test_replacing_ends_when_its_work_is_used_up(void **state)
+UNIT_TEST(test_replacing_ends_when_its_work_is_used_up)
 {
     static char text[10000];
     struct searcher *s;
     struct why why;
     struct buf to;
     uint64_t work = 1000000;
-    (void)state;
     memset(text, 'a', sizeof text - 1);
     buf_init(&to, NULL, 100000);
     assert_int_equal(searcher_new(bytes_of_text("a(.*z)?"), NULL, &s, &why), OK);
@@ -98,11 +92,9 @@ test_replacing_ends_when_its_work_is_used_up(void **state)
     buf_fini(&to);
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
     static const char *const regexes[] = {"(?<n>a+)b", "a**"};
-    (void)state;
     for (unsigned i = 0; i < 2; i++) {
         struct budget budget;
         budget_init(&budget, "test", 0, NULL);

@@ -2,7 +2,7 @@
 
 #include "model/trouble.h"
 
-UNIT_TEST(test_a_kind_that_was_said_stays_with_the_sentence_and_goes_with_the_next)
+UNIT_TEST(test_the_next_sentence_clears_the_kind_of_the_last_one)
 {
     struct why why = {""};
     enum err e = why_set(&why, ERR_AGAIN, "no connection");
@@ -29,7 +29,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_kind_that_was_said_stays_with_the_sentence_and_goes_with_the_next),
+        cmocka_unit_test(test_the_next_sentence_clears_the_kind_of_the_last_one),
         cmocka_unit_test(test_an_error_of_which_nothing_is_said_is_of_some_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,8 @@
 /* http_answer_test.c - what of an answer is masked, and what stays. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "net/http_answer.h"
 
 static void

@@ -178,7 +178,7 @@ let_names_wait(void)
     lock_drop(&names_lock);
 }
 
-UNIT_TEST(test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over)
+UNIT_TEST(test_a_slow_look_up_whose_time_is_over_does_not_block)
 {
     static const struct http_calls_target hasty = {
         .proxy_url = "", .connect_timeout_ms = 50, .timeout_ms = 50};
@@ -192,7 +192,7 @@ UNIT_TEST(test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_
     let_names_be_answered();
 }
 
-UNIT_TEST(test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up)
+UNIT_TEST(test_giving_up_a_slow_look_up_does_not_block)
 {
     struct http_calls *calls = calls_new();
     struct http_call call = post_to("http://slow.invalid/", calls);
@@ -660,10 +660,8 @@ main(void)
         cmocka_unit_test(test_an_answer_is_given_as_it_came),
         cmocka_unit_test(test_a_date_in_retry_after_is_one_of_the_clock_that_the_answer_shows),
         cmocka_unit_test(test_a_slow_answer_holds_up_no_other),
-        cmocka_unit_test(
-            test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_its_time_is_over),
-        cmocka_unit_test(
-            test_a_name_that_is_looked_up_for_long_holds_up_nothing_when_it_is_given_up),
+        cmocka_unit_test(test_a_slow_look_up_whose_time_is_over_does_not_block),
+        cmocka_unit_test(test_giving_up_a_slow_look_up_does_not_block),
         cmocka_unit_test(test_with_a_file_of_authorities_those_of_the_system_are_not_trusted),
         cmocka_unit_test(test_files_of_certificates_that_cannot_be_read_are_named),
         cmocka_unit_test(test_why_there_is_no_answer_is_told_apart),

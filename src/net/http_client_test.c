@@ -1,15 +1,10 @@
 /* The client against a server that plays what it is told, one answer a connection. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/http_player.h"
-#include "lib/test.h"
 #include "net/http_client.h"
 
 struct told {

@@ -2,8 +2,8 @@
  * http_conn_test.c - how connections end: every client gets its whole answer, and no more than one
  * for a request. What is asked and answered: http_server_test.c.
  */
+#include "lib/http_rig.h"
 #include "lib/test.h"
-#include "net/http_test_rig.h"
 
 UNIT_TEST(test_every_answer_before_the_end_says_that_the_connection_ends)
 {
@@ -23,7 +23,7 @@ UNIT_TEST(test_every_answer_before_the_end_says_that_the_connection_ends)
         {"GET /text HTTP/1.0\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n", 200},
         {"GET /text" HTTP_11 "Connection: close\r\n\r\n", 200},
     };
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct client client = client_connect(rig);
         client_send(&client, cases[i].request);
@@ -33,10 +33,10 @@ UNIT_TEST(test_every_answer_before_the_end_says_that_the_connection_ends)
             fail_msg("%s: %d, %s", cases[i].request, response.status, connection);
         assert_string_equal(connection, "close");
         response_free(&response);
-        expect_end(&client);
+        client_expect_end(&client);
         client_close(&client);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_no_answer_to_head_has_a_body)
@@ -55,7 +55,7 @@ UNIT_TEST(test_no_answer_to_head_has_a_body)
         {"HEAD /text" HTTP_11 "X: ", header, 431},
         {"HEAD /", header, 414},
     };
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct client client = client_connect(rig);
         client_send(&client, cases[i].begin);
@@ -65,21 +65,21 @@ UNIT_TEST(test_no_answer_to_head_has_a_body)
         if (response.status != cases[i].status) fail_msg("case %zu: %d", i, response.status);
         assert_int_not_equal(atoi(response_header(&response, "Content-Length")), 0);
         response_free(&response);
-        expect_end(&client);
+        client_expect_end(&client);
         if (client.size != 0) fail_msg("case %zu: %zu bytes of a body", i, client.size);
         client_close(&client);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* A socket that is closed with unread bytes is reset, and what was not sent is lost. */
 UNIT_TEST(test_bytes_after_the_last_request_do_not_cost_its_answer)
 {
     enum { SIZE = 900 * 1000 };
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /later" HTTP_11 "Connection: close\r\n\r\n");
-    struct http_request *request = take_held(rig);
+    struct http_request *request = http_rig_take_held(rig);
     client_send(&client, "\r\n");
     uint8_t *body = calloc(1, SIZE);
     http_reply(request, &(struct http_answer){.status = 200, .body = bytes_of(body, SIZE)});
@@ -88,10 +88,10 @@ UNIT_TEST(test_bytes_after_the_last_request_do_not_cost_its_answer)
     assert_int_equal(response.status, 200);
     assert_int_equal(response.body_size, SIZE);
     response_free(&response);
-    expect_end(&client);
+    client_expect_end(&client);
     assert_false(client.reset);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /*
@@ -100,15 +100,15 @@ UNIT_TEST(test_bytes_after_the_last_request_do_not_cost_its_answer)
  */
 UNIT_TEST(test_refused_client_that_goes_on_sending_has_time_to)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.send_timeout_ns = 80 * NS_PER_MS; /* the watch thread looks often */
-    clock_ns = 1000 * NS_PER_S;
-    struct rig *rig = rig_new(options);
+    http_rig_clock_ns = 1000 * NS_PER_S;
+    struct http_rig *rig = http_rig_new(options);
     char *junk = calloc(1, 4096);
     /* With this one the watch thread has something to look at. */
     struct client idle = client_connect(rig);
     client_send(&idle, "GET /text" HTTP_11 "\r\n");
-    expect(&idle, 200, "hello");
+    client_expect(&idle, 200, "hello");
     for (unsigned late = 0; late <= 1; late++) {
         struct client client = client_connect(rig);
         client_send(&client, "POST /echo" HTTP_11 "Content-Length: 99999999\r\n\r\n");
@@ -117,15 +117,15 @@ UNIT_TEST(test_refused_client_that_goes_on_sending_has_time_to)
         bool sent = true;
         for (unsigned i = 0; sent && i < (late ? 30 : 8); i++) {
             sent = client_send_bytes(&client, junk, 4096);
-            rig_advance(rig, 500 * NS_PER_MS);
+            http_rig_advance(rig, 500 * NS_PER_MS);
         }
         assert_int_equal(sent, !late);
-        if (!late) expect(&client, 413, NULL);
+        if (!late) client_expect(&client, 413, NULL);
         client_close(&client);
     }
     free(junk);
     client_close(&idle);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* --- answers with long headers ---------------------------------------------------------------- */
@@ -140,9 +140,9 @@ UNIT_TEST(test_redirects_and_origins_may_be_as_long_as_requests)
         {"GET //text?", "%22%22" HTTP_11 "\r\n", "HTTP/1.1 301 "},
         {"GET /also/one" HTTP_11 "Origin: ", "\r\n\r\n", "HTTP/1.1 200 "},
     };
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     char *middle = malloc(LONG + 1);
     memset(middle, 'x', LONG);
     middle[LONG] = '\0';
@@ -158,7 +158,7 @@ UNIT_TEST(test_redirects_and_origins_may_be_as_long_as_requests)
         client_close(&client);
     }
     free(middle);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* --- requests that are cut off ---------------------------------------------------------------- */
@@ -187,24 +187,24 @@ UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
         {"POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n3\r\nabc", "xxxx"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct http_options options = usual_options();
+        struct http_options options = http_rig_options();
         options.header_timeout_ns = options.body_timeout_ns = 100 * NS_PER_MS;
-        struct rig *rig = rig_new(options);
+        struct http_rig *rig = http_rig_new(options);
         rig->ops.shutdown = shutdown_later;
         pthread_mutex_lock(&cutting);
         struct client client = client_connect(rig);
         client_send(&client, cases[i].begin);
-        expect(&client, 503, NULL);
+        client_expect(&client, 503, NULL);
         client_send(&client, cases[i].end);
         /* What must not come is waited for a while. */
         struct pollfd look = {.fd = client.fd, .events = POLLIN};
         int more = poll(&look, 1, 200);
         pthread_mutex_unlock(&cutting);
         assert_int_equal(more, 0);
-        expect_end(&client);
+        client_expect_end(&client);
         assert_int_equal(client.size, 0);
         client_close(&client);
-        rig_free(rig);
+        http_rig_free(rig);
     }
 }
 

@@ -4,8 +4,8 @@
  */
 #include <sys/resource.h>
 
+#include "lib/http_rig.h"
 #include "lib/test.h"
-#include "net/http_test_rig.h"
 
 /* --- deadlines -------------------------------------------------------------------------------- */
 
@@ -15,13 +15,13 @@
  */
 enum { PHASE_MS = 80 };
 
-static struct rig *
+static struct http_rig *
 rig_with_clock(struct http_options *options)
 {
-    clock_ns = 1000 * NS_PER_S;
+    http_rig_clock_ns = 1000 * NS_PER_S;
     options->header_timeout_ns = options->body_timeout_ns = options->idle_timeout_ns =
         options->send_timeout_ns = PHASE_MS * NS_PER_MS;
-    return rig_new(*options);
+    return http_rig_new(*options);
 }
 
 static void
@@ -33,38 +33,38 @@ wait_for_answer(const struct client *client)
 
 /* Sends a byte in each tenth of the time a phase has; it is cut off at its end, and not before. */
 static void
-drip(struct rig *rig, struct client *client, const char *text)
+drip(struct http_rig *rig, struct client *client, const char *text)
 {
     struct pollfd look = {.fd = client->fd, .events = POLLIN};
     for (unsigned tenths = 0; poll(&look, 1, 0) == 0; tenths++) {
         assert_true(tenths < 30); /* a worker may see the first byte a little later than others */
         if (*text != '\0') assert_true(client_send_bytes(client, text++, 1));
-        rig_advance(rig, PHASE_MS / 10 * NS_PER_MS);
+        http_rig_advance(rig, PHASE_MS / 10 * NS_PER_MS);
         if (tenths < 8) assert_int_equal(poll(&look, 1, 0), 0);
     }
-    expect(client, 503, NULL);
-    expect_end(client);
+    client_expect(client, 503, NULL);
+    client_expect_end(client);
     client_close(client);
 }
 
 UNIT_TEST(test_dripped_header_meets_its_deadline)
 {
-    struct http_options options = usual_options();
-    struct rig *rig = rig_with_clock(&options);
+    struct http_options options = http_rig_options();
+    struct http_rig *rig = rig_with_clock(&options);
     struct client client = client_connect(rig);
     drip(rig, &client, "GET /text");
-    assert_int_equal(stats_of(rig).timeouts_header, 1);
+    assert_int_equal(http_rig_stats(rig).timeouts_header, 1);
 
     /* The same for a later request on a connection, counted from its first byte. */
     client = client_connect(rig);
     for (int i = 0; i < 2; i++) {
         client_send(&client, "GET /text" HTTP_11 "\r\n");
-        expect(&client, 200, "hello");
-        rig_wait_idle(rig);
-        rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
+        client_expect(&client, 200, "hello");
+        http_rig_wait_idle(rig);
+        http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
     }
     drip(rig, &client, "GET /text");
-    assert_int_equal(stats_of(rig).timeouts_header, 2);
+    assert_int_equal(http_rig_stats(rig).timeouts_header, 2);
 
     /* And for one who connects and says nothing, whom there is nothing to tell. A worker may take
      * the connection up later than the clock moves, which then has to move once more. */
@@ -72,19 +72,19 @@ UNIT_TEST(test_dripped_header_meets_its_deadline)
     struct pollfd look = {.fd = client.fd, .events = POLLIN};
     for (int ms = 0; poll(&look, 1, 1) == 0; ms++) {
         assert_true(ms < WAIT_S * 1000);
-        rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
+        http_rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
     }
-    expect_end(&client);
+    client_expect_end(&client);
     assert_int_equal(client.size, 0);
     client_close(&client);
-    assert_int_equal(stats_of(rig).timeouts_header, 3);
-    rig_free(rig);
+    assert_int_equal(http_rig_stats(rig).timeouts_header, 3);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_dripped_body_meets_its_deadline)
 {
-    struct http_options options = usual_options();
-    struct rig *rig = rig_with_clock(&options);
+    struct http_options options = http_rig_options();
+    struct http_rig *rig = rig_with_clock(&options);
     static const char *const starts[] = {
         "POST /echo" HTTP_11 "Content-Length: 50000\r\n\r\n",
         "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\nfff\r\n",
@@ -95,35 +95,35 @@ UNIT_TEST(test_dripped_body_meets_its_deadline)
         client_send(&client, starts[i]);
         drip(rig, &client, "xxxxxxxxx");
     }
-    assert_int_equal(stats_of(rig).timeouts_body, 3);
-    rig_free(rig);
+    assert_int_equal(http_rig_stats(rig).timeouts_body, 3);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_idle_connection_is_closed_and_a_waiting_request_is_not)
 {
-    struct http_options options = usual_options();
-    struct rig *rig = rig_with_clock(&options);
+    struct http_options options = http_rig_options();
+    struct http_rig *rig = rig_with_clock(&options);
     struct client idle = client_connect(rig), waiting = client_connect(rig);
     client_send(&waiting, "GET /later" HTTP_11 "\r\n");
-    struct http_request *request = take_held(rig);
+    struct http_request *request = http_rig_take_held(rig);
     client_send(&idle, "GET /text" HTTP_11 "\r\n");
-    expect(&idle, 200, "hello");
+    client_expect(&idle, 200, "hello");
     while (http_server_busy(rig->server) > 1) {
         poll(NULL, 0, 1);
     }
-    rig_advance(rig, 3 * PHASE_MS * NS_PER_MS);
-    expect_end(&idle);
-    assert_int_equal(stats_of(rig).timeouts_idle, 1);
+    http_rig_advance(rig, 3 * PHASE_MS * NS_PER_MS);
+    client_expect_end(&idle);
+    assert_int_equal(http_rig_stats(rig).timeouts_idle, 1);
     http_reply_text(request, 200, "patience");
-    expect(&waiting, 200, "patience");
+    client_expect(&waiting, 200, "patience");
     client_close(&idle);
     client_close(&waiting);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_slow_clients_hold_no_worker)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client slow[60];
     for (size_t i = 0; i < 60; i++) {
         slow[i] = i % 3 == 2 ? client_connect_buffered(rig, 4096) : client_connect(rig);
@@ -133,49 +133,50 @@ UNIT_TEST(test_slow_clients_hold_no_worker)
     }
     for (size_t i = 0; i < 60; i++) {
         client_send(&slow[i], "x");
-        expect_works(rig);
+        http_rig_expect_works(rig);
     }
     for (size_t i = 0; i < 60; i++) {
         client_close(&slow[i]);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_reader_that_takes_nothing_is_cut_off)
 {
-    struct http_options options = usual_options();
-    struct rig *rig = rig_with_clock(&options);
+    struct http_options options = http_rig_options();
+    struct http_rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /stream?size=100000000&piece=5000" HTTP_11 "\r\n");
     wait_for_answer(&client);
-    while (stats_of(rig).timeouts_send < 1) {
-        rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
+    while (http_rig_stats(rig).timeouts_send < 1) {
+        http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
     }
-    assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
+    assert_int_equal(http_rig_wait_stream(rig), ERR_CANCELED);
     client_close(&client);
 
     client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /blob?size=30000000" HTTP_11 "\r\n");
     wait_for_answer(&client);
-    while (stats_of(rig).timeouts_send < 2) {
-        rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
+    while (http_rig_stats(rig).timeouts_send < 2) {
+        http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS);
     }
     client_close(&client);
-    expect_works(rig);
-    rig_free(rig);
+    http_rig_expect_works(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_slow_but_steady_reader_and_slow_producer_are_not_cut_off)
 {
-    struct http_options options = usual_options();
-    struct rig *rig = rig_with_clock(&options);
+    struct http_options options = http_rig_options();
+    struct http_rig *rig = rig_with_clock(&options);
     struct client client = client_connect_buffered(rig, 16384);
     client_send(&client, "GET /blob?size=2000000" HTTP_11 "\r\n");
     size_t got = 0;
     char some[200000];
     wait_for_answer(&client);
     for (unsigned steps = 0; got < 2000000; steps++) {
-        if (steps < 10) rig_advance(rig, PHASE_MS / 2 * NS_PER_MS); /* five times what it has */
+        if (steps < 10)
+            http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS); /* five times what it has */
         ssize_t size = recv(client.fd, some, sizeof some, 0);
         assert_true(size > 0);
         got += (size_t)size;
@@ -184,47 +185,47 @@ UNIT_TEST(test_slow_but_steady_reader_and_slow_producer_are_not_cut_off)
 
     client = client_connect(rig);
     client_send(&client, "GET /later" HTTP_11 "\r\n");
-    struct http_request *request = take_held(rig);
+    struct http_request *request = http_rig_take_held(rig);
     const struct http_answer answer = {.status = 200};
     assert_int_equal(http_stream_begin(request, &answer, UINT64_MAX, NULL), OK);
     assert_int_equal(http_stream_write(request, bytes_of("one ", 4), NULL), OK);
-    rig_advance(rig, 3 * PHASE_MS * NS_PER_MS);
+    http_rig_advance(rig, 3 * PHASE_MS * NS_PER_MS);
     assert_false(http_gone(request));
     assert_int_equal(http_stream_write(request, bytes_of("two", 3), NULL), OK);
     http_stream_end(request, true);
-    expect(&client, 200, "one two");
+    client_expect(&client, 200, "one two");
     client_close(&client);
-    assert_int_equal(stats_of(rig).timeouts_send, 0);
-    rig_free(rig);
+    assert_int_equal(http_rig_stats(rig).timeouts_send, 0);
+    http_rig_free(rig);
 }
 
 /* --- limits of connections -------------------------------------------------------------------- */
 
 UNIT_TEST(test_hundreds_of_idle_connections_do_not_hinder_an_active_one)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     enum { IDLE = 600 };
     struct client *idle = calloc(IDLE, sizeof *idle);
     for (size_t i = 0; i < IDLE; i++) {
         idle[i] = client_connect(rig);
         if (i % 2 == 0) continue;
         client_send(&idle[i], "GET /text" HTTP_11 "\r\n");
-        expect(&idle[i], 200, "hello");
+        client_expect(&idle[i], 200, "hello");
     }
     struct client active = client_connect(rig);
     for (int i = 0; i < 200; i++) {
         client_send(&active, "GET /text" HTTP_11 "\r\nPOST /elsewhere" HTTP_11
                              "Content-Length: 2\r\n\r\nhi");
-        expect(&active, 200, "hello");
-        expect(&active, 200, "hi");
+        client_expect(&active, 200, "hello");
+        client_expect(&active, 200, "hi");
     }
-    assert_int_equal(stats_of(rig).connections_now, IDLE + 1);
+    assert_int_equal(http_rig_stats(rig).connections_now, IDLE + 1);
     client_close(&active);
     for (size_t i = 0; i < IDLE; i++) {
         client_close(&idle[i]);
     }
     free(idle);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* The worker, of two, that has a connection follows from its descriptor. */
@@ -247,7 +248,7 @@ worker_of(const struct client *client)
  * a connection take descriptors here, one more is taken with each that has the wrong worker: else
  * all could have it. */
 static void
-connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned count)
+connect_to_worker(struct http_rig *rig, int worker, struct client *clients, unsigned count)
 {
     struct client others[500];
     int spares[500];
@@ -255,7 +256,7 @@ connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned 
     for (unsigned i = 0; i < count;) {
         struct client client = client_connect(rig);
         client_send(&client, "GET /text" HTTP_11 "\r\n");
-        expect(&client, 200, "hello");
+        client_expect(&client, 200, "hello");
         if (worker_of(&client) == worker) {
             clients[i++] = client;
         } else {
@@ -277,12 +278,12 @@ connect_to_worker(struct rig *rig, int worker, struct client *clients, unsigned 
 UNIT_TEST(test_worker_does_not_forget_a_full_hand_of_ready_connections)
 {
     for (unsigned count = 127; count <= 129; count++) {
-        struct rig *rig = rig_new(usual_options());
+        struct http_rig *rig = http_rig_new(http_rig_options());
         struct client blocker, clients[129];
         connect_to_worker(rig, 1, &blocker, 1);
         connect_to_worker(rig, 1, clients, count);
         client_send(&blocker, "GET /block" HTTP_11 "\r\n");
-        struct http_request *request = take_held(rig);
+        struct http_request *request = http_rig_take_held(rig);
         for (unsigned i = 0; i < count; i++) {
             client_send(&clients[i], "GET /text" HTTP_11 "\r\n");
         }
@@ -291,26 +292,26 @@ UNIT_TEST(test_worker_does_not_forget_a_full_hand_of_ready_connections)
         pthread_cond_broadcast(&rig->changed);
         pthread_mutex_unlock(&rig->mutex);
         for (unsigned i = 0; i < count; i++) {
-            expect(&clients[i], 200, "hello");
+            client_expect(&clients[i], 200, "hello");
             client_close(&clients[i]);
         }
         http_reply_text(request, 200, "free");
-        expect(&blocker, 200, "free");
+        client_expect(&blocker, 200, "free");
         client_close(&blocker);
-        rig_free(rig);
+        http_rig_free(rig);
     }
 }
 
 UNIT_TEST(test_connections_beyond_the_limit_get_503)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.connections_max = 10;
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     struct client inside[10], outside[20];
     for (size_t i = 0; i < 10; i++) {
         inside[i] = client_connect(rig);
         client_send(&inside[i], "GET /text" HTTP_11 "\r\n");
-        expect(&inside[i], 200, "hello");
+        client_expect(&inside[i], 200, "hello");
     }
     for (size_t i = 0; i < 20; i++) {
         outside[i] = client_connect(rig);
@@ -323,34 +324,34 @@ UNIT_TEST(test_connections_beyond_the_limit_get_503)
         assert_string_equal(response_header(&response, "Connection"), "close");
         assert_string_equal(response.body, "too many connections, retry later\n");
         response_free(&response);
-        expect_end(&outside[i]);
+        client_expect_end(&outside[i]);
         client_close(&outside[i]);
     }
-    assert_int_equal(stats_of(rig).connections_refused, 20);
+    assert_int_equal(http_rig_stats(rig).connections_refused, 20);
     /* Who is inside stays, and who leaves makes room. */
     client_send(&inside[9], "GET /text" HTTP_11 "Connection: close\r\n\r\n");
-    expect(&inside[9], 200, "hello");
-    expect_end(&inside[9]);
-    while (stats_of(rig).connections_now == 10) {
+    client_expect(&inside[9], 200, "hello");
+    client_expect_end(&inside[9]);
+    while (http_rig_stats(rig).connections_now == 10) {
         poll(NULL, 0, 1);
     }
-    expect_works(rig);
+    http_rig_expect_works(rig);
     for (size_t i = 0; i < 10; i++) {
         client_close(&inside[i]);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_many_silent_connections_beyond_the_limit_are_turned_away)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.connections_max = 1;
     options.header_timeout_ns = PHASE_MS * NS_PER_MS; /* nor do they get more time than others */
-    clock_ns = 1000 * NS_PER_S;
-    struct rig *rig = rig_new(options);
+    http_rig_clock_ns = 1000 * NS_PER_S;
+    struct http_rig *rig = http_rig_new(options);
     struct client inside = client_connect(rig);
     client_send(&inside, "GET /text" HTTP_11 "\r\n");
-    expect(&inside, 200, "hello");
+    client_expect(&inside, 200, "hello");
     struct client outside[200];
     for (size_t i = 0; i < 200; i++) {
         outside[i] = client_connect(rig);
@@ -359,7 +360,7 @@ UNIT_TEST(test_many_silent_connections_beyond_the_limit_are_turned_away)
     for (size_t i = 0; i < 200; i++) {
         struct pollfd look = {.fd = outside[i].fd, .events = POLLIN};
         while (poll(&look, 1, 0) == 0) {
-            rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
+            http_rig_advance(rig, 2 * PHASE_MS * NS_PER_MS);
         }
         struct response response = client_response(&outside[i], false);
         told += response.status == 503;
@@ -368,17 +369,17 @@ UNIT_TEST(test_many_silent_connections_beyond_the_limit_are_turned_away)
     }
     assert_true(told >= 64);
     client_send(&inside, "GET /text" HTTP_11 "\r\n");
-    expect(&inside, 200, "hello");
+    client_expect(&inside, 200, "hello");
     client_close(&inside);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_want_of_descriptors_passes)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /text" HTTP_11 "\r\n");
-    expect(&client, 200, "hello");
+    client_expect(&client, 200, "hello");
     struct rlimit limit, none;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -391,16 +392,16 @@ UNIT_TEST(test_want_of_descriptors_passes)
     };
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     client_send(&client, "GET /text" HTTP_11 "\r\n");
-    expect(&client, 200, "hello");
+    client_expect(&client, 200, "hello");
     struct client late = {.fd = fd, .bytes = malloc(CLIENT_BYTES)};
     client_send(&late, "GET /text" HTTP_11 "\r\n");
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&wait, 1, 50), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    expect(&late, 200, "hello");
+    client_expect(&late, 200, "hello");
     client_close(&late);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* --- hostility -------------------------------------------------------------------------------- */
@@ -441,9 +442,9 @@ UNIT_TEST(test_garbage_does_no_harm)
         "PUT /echo" HTTP_11 "Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc"
         "GET /blob?size=2000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
     enum { ROUNDS = 8, CLIENTS = 50 };
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.header_timeout_ns = options.body_timeout_ns = 300 * NS_PER_MS;
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     uint64_t random = 20240501;
     for (int round = 0; round < ROUNDS; round++) {
         struct client clients[CLIENTS];
@@ -458,27 +459,27 @@ UNIT_TEST(test_garbage_does_no_harm)
             shutdown(clients[c].fd, SHUT_WR);
         }
         for (int c = 0; c < CLIENTS; c++) {
-            expect_end(&clients[c]);
+            client_expect_end(&clients[c]);
             client_close(&clients[c]);
         }
     }
-    expect_works(rig);
-    rig_free(rig);
+    http_rig_expect_works(rig);
+    http_rig_free(rig);
 }
 
 /* --- stopping --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client open = client_connect(rig), waiting = client_connect(rig),
                   begun = client_connect(rig);
     client_send(&open, "GET /text" HTTP_11 "\r\n");
-    expect(&open, 200, "hello");
+    client_expect(&open, 200, "hello");
     client_send(&waiting, "GET /later" HTTP_11 "\r\n");
-    struct http_request *request = take_held(rig);
+    struct http_request *request = http_rig_take_held(rig);
     client_send(&begun, "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
-    expect(&begun, 100, NULL);
+    client_expect(&begun, 100, NULL);
     while (http_server_busy(rig->server) > 1) {
         poll(NULL, 0, 1); /* the answer to `open` is here before its worker has noted that */
     }
@@ -494,37 +495,37 @@ UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
     assert_string_equal(response_header(&response, "Connection"), "close");
     assert_non_null(response_header(&response, "Retry-After"));
     response_free(&response);
-    expect_end(&open);
+    client_expect_end(&open);
     client_send(&begun, "abc");
-    expect(&begun, 200, "abc");
+    client_expect(&begun, 200, "abc");
     while (http_server_busy(rig->server) > 1) {
         poll(NULL, 0, 1); /* we have its answer before its worker has noted that it is sent */
     }
     http_reply_text(request, 200, "done");
-    expect(&waiting, 200, "done");
-    rig_wait_idle(rig);
+    client_expect(&waiting, 200, "done");
+    http_rig_wait_idle(rig);
     client_close(&open);
     client_close(&waiting);
     client_close(&begun);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* Without the answer of a thread that may not run yet this waits for ever. */
 UNIT_TEST(test_a_server_is_quiesced_as_soon_as_it_has_started)
 {
     for (int round = 0; round < 50; round++) {
-        struct rig *rig = rig_new(usual_options());
+        struct http_rig *rig = http_rig_new(http_rig_options());
         http_server_quiesce(rig->server);
         struct client late = client_connect_buffered(rig, 0);
         assert_int_equal(late.fd, -1);
-        rig_free(rig);
+        http_rig_free(rig);
     }
 }
 
 UNIT_TEST(test_server_ends_with_connections_in_every_state)
 {
     for (int round = 0; round < 20; round++) {
-        struct rig *rig = rig_new(usual_options());
+        struct http_rig *rig = http_rig_new(http_rig_options());
         struct client clients[6];
         static const char *const starts[] = {
             "",
@@ -540,39 +541,39 @@ UNIT_TEST(test_server_ends_with_connections_in_every_state)
         }
         struct client last = client_connect(rig);
         client_send(&last, "GET /later" HTTP_11 "\r\n");
-        http_reply_text(take_held(rig), 200, "last");
+        http_reply_text(http_rig_take_held(rig), 200, "last");
         /* Not waiting for busy to be 0: the blob can never be sent. */
         http_server_free(rig->server);
         assert_int_equal(budget_used(&rig->budget), 0);
-        assert_int_equal(rig_start_server(rig, usual_options()), OK);
+        assert_int_equal(http_rig_start_server(rig, http_rig_options()), OK);
         for (size_t i = 0; i < 6; i++) {
             client_close(&clients[i]);
         }
         client_close(&last);
-        rig_free(rig);
+        http_rig_free(rig);
     }
 }
 
 /* Nothing else ends a stream whose client reads nothing: no thread enforces deadlines any more. */
 UNIT_TEST(test_server_ends_while_a_stream_waits_for_its_client)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect_buffered(rig, 4096);
     client_send(&client, "GET /stream?size=100000000&piece=5000" HTTP_11 "\r\n");
     wait_for_answer(&client);
     http_server_free(rig->server);
-    assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
+    assert_int_equal(http_rig_wait_stream(rig), ERR_CANCELED);
     assert_int_equal(budget_used(&rig->budget), 0);
-    assert_int_equal(rig_start_server(rig, usual_options()), OK);
+    assert_int_equal(http_rig_start_server(rig, http_rig_options()), OK);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_body_without_budget_gets_503_and_gives_all_back)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     uint64_t used = budget_used(&rig->budget);
     atomic_store(&rig->budget.limit_bytes, used + 20000);
     char *body = calloc(1, 60000);
@@ -586,7 +587,7 @@ UNIT_TEST(test_body_without_budget_gets_503_and_gives_all_back)
         assert_int_equal(response.status, 503);
         assert_non_null(response_header(&response, "Retry-After"));
         response_free(&response);
-        expect_end(&client);
+        client_expect_end(&client);
         client_close(&client);
     }
     free(body);
@@ -596,34 +597,34 @@ UNIT_TEST(test_body_without_budget_gets_503_and_gives_all_back)
     size_t header_size = strlen(text);
     memset(text + header_size, 'x', 12000);
     client_send_bytes(&client, text, header_size + 12000);
-    expect(&client, 503, NULL);
+    client_expect(&client, 503, NULL);
     client_close(&client);
-    expect_works(rig);
-    rig_free(rig);
+    http_rig_expect_works(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_declared_length_takes_no_memory)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.body_bytes_max = UINT64_C(1) << 40;
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     uint64_t before = budget_used(&rig->budget);
     struct client client = client_connect(rig);
     client_send(&client, "POST /echo" HTTP_11 "Expect: 100-continue\r\n"
                          "Content-Length: 1000000000000\r\n\r\n");
-    expect(&client, 100, NULL);
+    client_expect(&client, 100, NULL);
     client_send(&client, "abc");
-    while (stats_of(rig).body_bytes < 3) {
+    while (http_rig_stats(rig).body_bytes < 3) {
         poll(NULL, 0, 1);
     }
     assert_true(budget_used(&rig->budget) < before + 16 * 1024);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* One request of every kind; each is answered as it should be, with 503, or not at all. */
 static void
-ask_everything(struct rig *rig)
+ask_everything(struct http_rig *rig)
 {
     static const char *const requests[] = {
         "GET /blob?size=3000" HTTP_11 "Accept-Encoding: gzip\r\nConnection: close\r\n\r\n",
@@ -646,10 +647,10 @@ ask_everything(struct rig *rig)
             assert_true(response.whole);
         }
         response_free(&response);
-        expect_end(&client);
+        client_expect_end(&client);
         client_close(&client);
     }
-    rig_wait_idle(rig);
+    http_rig_wait_idle(rig);
 }
 
 UNIT_TEST(test_any_allocation_may_fail)
@@ -657,13 +658,13 @@ UNIT_TEST(test_any_allocation_may_fail)
     for (int forever = 0; forever <= 1; forever++) {
         bool fired = true;
         for (uint64_t nth = 1; fired; nth++) {
-            struct rig *rig = rig_new(usual_options());
+            struct http_rig *rig = http_rig_new(http_rig_options());
             mem_fail_nth(nth, forever != 0);
             ask_everything(rig);
             fired = mem_fail_fired();
             mem_fail_nth(0, false);
-            expect_works(rig);
-            rig_free(rig);
+            http_rig_expect_works(rig);
+            http_rig_free(rig);
             assert_true(nth < 1000);
         }
     }
@@ -671,25 +672,25 @@ UNIT_TEST(test_any_allocation_may_fail)
 
 UNIT_TEST(test_start_that_fails_leaves_nothing)
 {
-    struct rig *rig = rig_new(usual_options());
-    struct http_options options = usual_options();
+    struct http_rig *rig = http_rig_new(http_rig_options());
+    struct http_options options = http_rig_options();
     struct http_server *first = rig->server;
     options.port = http_server_port(first);
     uint64_t used = budget_used(&rig->budget);
-    assert_int_equal(rig_start_server(rig, options), ERR_AGAIN);
-    options = usual_options();
+    assert_int_equal(http_rig_start_server(rig, options), ERR_AGAIN);
+    options = http_rig_options();
     options.host = "no host"; /* no name service is asked for that */
-    assert_int_equal(rig_start_server(rig, options), ERR_INPUT);
-    options = usual_options();
+    assert_int_equal(http_rig_start_server(rig, options), ERR_INPUT);
+    options = http_rig_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING + 1;
-    assert_int_equal(rig_start_server(rig, options), ERR_INPUT);
-    options = usual_options();
+    assert_int_equal(http_rig_start_server(rig, options), ERR_INPUT);
+    options = http_rig_options();
     options.body_timeout_ns = 0;
-    assert_int_equal(rig_start_server(rig, options), ERR_INPUT);
+    assert_int_equal(http_rig_start_server(rig, options), ERR_INPUT);
     enum err e = ERR_NOMEM;
     for (uint64_t nth = 1; e != OK; nth++) {
         mem_fail_nth(nth, true);
-        e = rig_start_server(rig, usual_options());
+        e = http_rig_start_server(rig, http_rig_options());
         mem_fail_nth(0, false);
         if (e != OK) assert_int_equal(e, ERR_NOMEM);
         if (e != OK) assert_int_equal(budget_used(&rig->budget), used);
@@ -697,8 +698,8 @@ UNIT_TEST(test_start_that_fails_leaves_nothing)
     }
     http_server_free(rig->server);
     rig->server = first;
-    expect_works(rig);
-    rig_free(rig);
+    http_rig_expect_works(rig);
+    http_rig_free(rig);
     http_server_free(NULL);
 }
 

@@ -2,46 +2,46 @@
  * http_server_test.c - what is asked and answered: methods, bodies, headers, refusals, streams.
  * Deadlines, limits and stopping: http_limits_test.c.
  */
+#include "lib/http_rig.h"
 #include "lib/test.h"
-#include "net/http_test_rig.h"
 
 /* --- what requests look like to handlers, and answers to clients ------------------------------ */
 
 UNIT_TEST(test_connection_is_kept_for_the_next_request)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     for (int i = 0; i < 20; i++) {
         client_send(&client, "GET /text" HTTP_11 "\r\n");
-        expect(&client, 200, "hello");
+        client_expect(&client, 200, "hello");
         client_send(&client, "POST /echo" HTTP_11 "Content-Length: 5\r\n\r\nabcde");
-        expect(&client, 200, "abcde");
+        client_expect(&client, 200, "abcde");
     }
     client_send(&client, "GET /text" HTTP_11 "Connection: close\r\n\r\n");
-    expect(&client, 200, "hello");
-    expect_end(&client);
-    struct http_stats stats = stats_of(rig);
+    client_expect(&client, 200, "hello");
+    client_expect_end(&client);
+    struct http_stats stats = http_rig_stats(rig);
     assert_int_equal(stats.requests_total, 41);
     assert_int_equal(stats.requests_by_class[2], 41);
     assert_int_equal(stats.connections_total, 1);
     assert_int_equal(stats.body_bytes, 100);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_handler_sees_path_arguments_headers_and_peer_decoded)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /views/a%20b%2Fc?match[]=%7Ba%3D%22b%22%7D&Match[]=no&match%5B%5D=x+y"
                          "&flag" HTTP_11 "X-Test: yes\r\n\r\n");
-    expect(&client, 200, "1|/views/a b/c|yes|{a=\"b\"}|x y|-||none|127.0.0.1|-");
+    client_expect(&client, 200, "1|/views/a b/c|yes|{a=\"b\"}|x y|-||none|127.0.0.1|-");
     client_send(&client, "DELETE http://some.host:99/views" HTTP_11 "\r\n");
-    expect(&client, 405, NULL); /* the exact route wins, and has only POST */
+    client_expect(&client, 405, NULL); /* the exact route wins, and has only POST */
     client_send(&client, "DELETE http://some.host:99/viewsX" HTTP_11 "\r\n");
-    expect(&client, 200, "8|/viewsX|-|-|-|-|-|none|127.0.0.1|-");
+    client_expect(&client, 200, "8|/viewsX|-|-|-|-|-|none|127.0.0.1|-");
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_handler_sees_which_slashes_of_the_path_were_escaped)
@@ -58,70 +58,70 @@ UNIT_TEST(test_handler_sees_which_slashes_of_the_path_were_escaped)
         {"http://h:1/sent%2Fa", "/sent/a|/sent%2Fa"},
         {"/sent", "/sent|-"},
     };
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct client client = client_connect(rig);
         char text[128];
         snprintf(text, sizeof text, "GET %s" HTTP_11 "\r\nGET /sent/x" HTTP_11 "\r\n",
                  cases[i].target);
         client_send(&client, text);
-        expect(&client, cases[i].expected == NULL ? 400 : 200, cases[i].expected);
-        if (cases[i].expected != NULL) expect(&client, 200, "/sent/x|-");
+        client_expect(&client, cases[i].expected == NULL ? 400 : 200, cases[i].expected);
+        if (cases[i].expected != NULL) client_expect(&client, 200, "/sent/x|-");
         client_close(&client);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_pipelined_requests_are_answered_in_order)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig), other = client_connect(rig);
     client_send(&client, "GET /later?n=1" HTTP_11 "\r\n"
                          "POST /later?n=2" HTTP_11 "Content-Length: 3\r\n\r\nabc"
                          "GET /later?n=3" HTTP_11 "\r\n");
-    struct http_request *first = take_held(rig);
+    struct http_request *first = http_rig_take_held(rig);
     client_send(&other, "GET /later?n=4" HTTP_11 "\r\n");
-    struct http_request *fourth = take_held(rig);
+    struct http_request *fourth = http_rig_take_held(rig);
     http_reply_text(fourth, 200, "four"); /* came last, is answered first */
-    expect(&other, 200, "four");
+    client_expect(&other, 200, "four");
     for (int n = 1; n <= 3; n++) {
-        struct http_request *request = n == 1 ? first : take_held(rig);
-        assert_int_equal(number_argument(request, "n"), n);
+        struct http_request *request = n == 1 ? first : http_rig_take_held(rig);
+        assert_int_equal(http_number_argument(request, "n"), n);
         assert_int_equal(http_body(request).size, n == 2 ? 3 : 0);
         http_body_release(request);
         assert_int_equal(http_body(request).size, 0);
         http_reply_text(request, 200 + (unsigned)n, "%d", n);
     }
-    expect(&client, 201, "1");
-    expect(&client, 202, "2");
-    expect(&client, 203, "3");
+    client_expect(&client, 201, "1");
+    client_expect(&client, 202, "2");
+    client_expect(&client, 203, "3");
     client_close(&client);
     client_close(&other);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_other_threads_may_answer_before_the_handler_returns_or_after)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     for (int i = 0; i < 200; i++) {
         client_send(&client, "POST /overtaken" HTTP_11 "Content-Length: 3\r\n\r\nabc"
                              "POST /elsewhere" HTTP_11 "Content-Length: 4\r\n\r\ndefg");
-        expect(&client, 200, "abc");
-        expect(&client, 200, "defg");
+        client_expect(&client, 200, "abc");
+        client_expect(&client, 200, "defg");
     }
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_chunked_body_is_put_together)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     client_send(&client, "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n"
                          "3\r\nabc\r\n1;x=y\r\nd\r\n");
     client_send(&client, "00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n");
-    expect(&client, 200, "abcd0123456789");
+    client_expect(&client, 200, "abcd0123456789");
     /* One chunk per byte, and the next request behind. */
     char *many = malloc(3000 * 6 + 100);
     size_t used = (size_t)sprintf(many, "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n");
@@ -135,26 +135,26 @@ UNIT_TEST(test_chunked_body_is_put_together)
     assert_int_equal(response.status, 200);
     assert_int_equal(response.body_size, 3000);
     response_free(&response);
-    expect(&client, 200, "hello");
+    client_expect(&client, 200, "hello");
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_expect_continue_is_answered_before_the_body)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     client_send(&client, "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
-    expect(&client, 100, "");
+    client_expect(&client, 100, "");
     client_send(&client, "abc");
-    expect(&client, 200, "abc");
+    client_expect(&client, 200, "abc");
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_refused_body_is_not_continued_and_the_connection_ends)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     const char *const requests[] = {
         "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n",
         "POST /echo" HTTP_11 "Content-Length: 99999999999\r\n\r\n",
@@ -167,21 +167,21 @@ UNIT_TEST(test_refused_body_is_not_continued_and_the_connection_ends)
         assert_int_equal(response.status, 413);
         assert_string_equal(response_header(&response, "Connection"), "close");
         response_free(&response);
-        expect_end(&client);
+        client_expect_end(&client);
         client_close(&client);
     }
     struct client client = client_connect(rig);
     client_send(&client, "POST /none" HTTP_11 "Expect: 100-continue\r\nContent-Length: 9\r\n\r\n");
-    expect(&client, 404, NULL);
-    expect_end(&client);
+    client_expect(&client, 404, NULL);
+    client_expect_end(&client);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* A client that sends on while it is refused still gets the answer. */
 UNIT_TEST(test_client_that_keeps_sending_a_refused_body_gets_the_answer)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     char *junk = calloc(1, 4 << 20);
     for (int chunked = 0; chunked <= 1; chunked++) {
         struct client client = client_connect(rig);
@@ -189,8 +189,8 @@ UNIT_TEST(test_client_that_keeps_sending_a_refused_body_gets_the_answer)
                                        "fffffff\r\n"
                                      : "POST /echo" HTTP_11 "Content-Length: 268435455\r\n\r\n");
         assert_true(client_send_bytes(&client, junk, 4 << 20));
-        expect(&client, 413, NULL);
-        expect_end(&client);
+        client_expect(&client, 413, NULL);
+        client_expect_end(&client);
         /* But nobody reads gigabytes. */
         size_t sent = 0;
         while (sent < 200 << 20 && client_send_bytes(&client, junk, 4 << 20)) {
@@ -200,12 +200,12 @@ UNIT_TEST(test_client_that_keeps_sending_a_refused_body_gets_the_answer)
         client_close(&client);
     }
     free(junk);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_refusals_without_much_body_keep_the_connection)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const struct {
         const char *request;
         int status;
@@ -236,14 +236,14 @@ UNIT_TEST(test_refusals_without_much_body_keep_the_connection)
         if (allow != NULL) assert_string_equal(allow, cases[i].allow);
         response_free(&response);
     }
-    assert_int_equal(stats_of(rig).connections_total, 1);
+    assert_int_equal(http_rig_stats(rig).connections_total, 1);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_ambiguous_or_malformed_requests_end_the_connection)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const struct {
         const char *request;
         int status;
@@ -268,17 +268,17 @@ UNIT_TEST(test_ambiguous_or_malformed_requests_end_the_connection)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct client client = client_connect(rig);
         client_send(&client, cases[i].request);
-        expect(&client, cases[i].status, NULL);
-        expect_end(&client);
+        client_expect(&client, cases[i].status, NULL);
+        client_expect_end(&client);
         client_close(&client);
     }
-    expect_works(rig);
-    rig_free(rig);
+    http_rig_expect_works(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_arguments_with_a_wrong_escape_are_not_there_and_told)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const struct {
         const char *query, *seen; /* of match[] */
         const char *wrong;
@@ -307,7 +307,7 @@ UNIT_TEST(test_arguments_with_a_wrong_escape_are_not_there_and_told)
         response_free(&response);
     }
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 static char *
@@ -324,29 +324,29 @@ header_of_size(size_t size)
 
 UNIT_TEST(test_header_limit_is_exact)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     for (size_t size = 8191; size <= 8193; size++) {
         struct client client = client_connect(rig);
         char *header = header_of_size(size);
         client_send(&client, header);
         free(header);
-        expect(&client, size <= 8192 ? 200 : 431, NULL);
-        if (size > 8192) expect_end(&client);
+        client_expect(&client, size <= 8192 ? 200 : 431, NULL);
+        if (size > 8192) client_expect_end(&client);
         client_close(&client);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_header_beyond_all_bounds_is_refused)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     char *header = header_of_size(HTTP_HEADER_BYTES_CEILING);
     struct client client = client_connect(rig);
     client_send(&client, header);
     free(header);
-    expect(&client, 200, "hello");
+    client_expect(&client, 200, "hello");
     client_close(&client);
 
     char *endless = malloc(1 << 20);
@@ -354,13 +354,13 @@ UNIT_TEST(test_header_beyond_all_bounds_is_refused)
     client = client_connect(rig);
     client_send(&client, "GET /text" HTTP_11 "Long: ");
     client_send_bytes(&client, endless, 1 << 20);
-    expect(&client, 431, NULL);
+    client_expect(&client, 431, NULL);
     client_close(&client);
 
     client = client_connect(rig);
     client_send(&client, "GET /text");
     client_send_bytes(&client, endless, 1 << 20);
-    expect(&client, 414, NULL);
+    client_expect(&client, 414, NULL);
     client_close(&client);
     free(endless);
 
@@ -372,10 +372,10 @@ UNIT_TEST(test_header_beyond_all_bounds_is_refused)
     used += (size_t)sprintf(many + used, "\r\n");
     client = client_connect(rig);
     client_send_bytes(&client, many, used);
-    expect(&client, 431, NULL);
+    client_expect(&client, 431, NULL);
     client_close(&client);
     free(many);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* A request for `path` whose query string has `count` arguments and `size` bytes in all. */
@@ -397,55 +397,55 @@ request_of_arguments(const char *path, unsigned count, size_t size)
 
 UNIT_TEST(test_ten_thousand_arguments_and_a_quarter_megabyte_are_taken)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     struct client client = client_connect(rig);
     for (unsigned count = 96; count <= 96000; count *= 10) {
         char *text = request_of_arguments("/views/x", count, 256 * 1024);
         client_send(&client, text);
         free(text);
-        expect(&client, 200, "1|/views/x|-|first|second one|-|-|none|127.0.0.1|-");
+        client_expect(&client, 200, "1|/views/x|-|first|second one|-|-|none|127.0.0.1|-");
     }
-    assert_int_equal(stats_of(rig).connections_total, 1);
+    assert_int_equal(http_rig_stats(rig).connections_total, 1);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_a_head_is_charged_to_the_budget_and_given_back)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING;
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     struct client client = client_connect(rig), waiting = client_connect(rig);
     client_send(&client, "GET /text" HTTP_11 "\r\n");
-    expect(&client, 200, "hello");
-    rig_wait_idle(rig);
+    client_expect(&client, 200, "hello");
+    http_rig_wait_idle(rig);
     uint64_t idle = budget_used(&rig->budget);
     char *text = request_of_arguments("/later", 10000, 300 * 1024);
     client_send(&waiting, text);
-    struct http_request *request = take_held(rig);
+    struct http_request *request = http_rig_take_held(rig);
     assert_true(budget_used(&rig->budget) > idle + 300 * 1024);
     http_reply_text(request, 200, "late");
-    expect(&waiting, 200, "late");
-    rig_wait_idle(rig);
+    client_expect(&waiting, 200, "late");
+    http_rig_wait_idle(rig);
     for (int ms = 0; budget_used(&rig->budget) > idle + 1024; ms++) {
         assert_true(ms < WAIT_S * 1000);
         poll(NULL, 0, 1);
     }
     atomic_store(&rig->budget.limit_bytes, idle + 100 * 1024);
     client_send(&client, text);
-    expect(&client, 503, NULL);
+    client_expect(&client, 503, NULL);
     client_close(&client);
     client_close(&waiting);
-    expect_works(rig);
+    http_rig_expect_works(rig);
     free(text);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_routes_that_tell_in_json_do_so_of_every_wrong_head)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.header_bytes_max = 4096;
     char *long_query = request_of_arguments("/json", 0, 5000);
     char *long_header = malloc(6000);
@@ -462,7 +462,7 @@ UNIT_TEST(test_routes_that_tell_in_json_do_so_of_every_wrong_head)
         {long_query, 414, "request target too long"},
         {long_header, 431, "request header too large"},
     };
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char body[200];
         struct client client = client_connect(rig);
@@ -470,13 +470,13 @@ UNIT_TEST(test_routes_that_tell_in_json_do_so_of_every_wrong_head)
                  "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"%s\"}",
                  cases[i].why);
         client_send(&client, cases[i].request);
-        expect(&client, cases[i].status, body);
-        expect_end(&client);
+        client_expect(&client, cases[i].status, body);
+        client_expect_end(&client);
         client_close(&client);
     }
     free(long_query);
     free(long_header);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* As a client sees them that does not follow: the status, and where it should go. */
@@ -501,7 +501,7 @@ UNIT_TEST(test_paths_that_are_not_clean_are_redirected)
         {"GET /sent/a%2F%2Fb" HTTP_11 "\r\n", 200, NULL},
         {"GET /sent/..a/b./..." HTTP_11 "\r\n", 200, NULL},
     };
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         client_send(&client, cases[i].request);
@@ -513,16 +513,16 @@ UNIT_TEST(test_paths_that_are_not_clean_are_redirected)
         if (location != NULL) assert_string_equal(location, cases[i].location);
         response_free(&response);
     }
-    assert_int_equal(stats_of(rig).connections_total, 1);
+    assert_int_equal(http_rig_stats(rig).connections_total, 1);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* Bytes of a second answer would be taken for that of a next request. */
 UNIT_TEST(test_a_wrong_length_gets_one_answer)
 {
     static const char *const lengths[] = {"abc", "-1", "+14", "", " 1 2", "0x1", "1,1"};
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         char text[200];
         struct client client = client_connect(rig);
@@ -531,17 +531,17 @@ UNIT_TEST(test_a_wrong_length_gets_one_answer)
                  "GET /text" HTTP_11 "\r\n",
                  lengths[i]);
         client_send(&client, text);
-        expect(&client, 400, "contradictory or malformed headers\n");
-        expect_end(&client);
+        client_expect(&client, 400, "contradictory or malformed headers\n");
+        client_expect_end(&client);
         assert_int_equal(client.size, 0);
         client_close(&client);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_head_is_served_like_get_without_a_body)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const char *const paths[] = {"/text", "/blob?size=4000",
                                         "/stream?size=100000&piece=5000&known", "/none",
                                         "/stream?size=100000&piece=5000"};
@@ -557,21 +557,21 @@ UNIT_TEST(test_head_is_served_like_get_without_a_body)
             snprintf(length[head], sizeof length[head], "%s", value == NULL ? "-" : value);
             status[head] = response.status;
             response_free(&response);
-            if (strstr(paths[i], "stream") != NULL) assert_int_equal(wait_stream_done(rig), OK);
+            if (strstr(paths[i], "stream") != NULL) assert_int_equal(http_rig_wait_stream(rig), OK);
         }
         assert_int_equal(status[0], status[1]);
         assert_string_equal(length[0], length[1]);
     }
     /* After HEAD of unknown length the connection ends: nothing may follow the header. */
-    expect_end(&client);
+    client_expect_end(&client);
     assert_int_equal(client.size, 0);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_head_of_a_stream_has_the_headers_of_get)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const char *const names[] = {"Content-Type", "Content-Encoding", "Vary"};
     for (int zipped = 0; zipped <= 1; zipped++) {
         char values[2][3][600];
@@ -587,7 +587,7 @@ UNIT_TEST(test_head_of_a_stream_has_the_headers_of_get)
                 snprintf(values[head][i], sizeof values[head][i], "%s", value ? value : "-");
             }
             response_free(&response);
-            assert_int_equal(wait_stream_done(rig), OK);
+            assert_int_equal(http_rig_wait_stream(rig), OK);
             client_close(&client);
         }
         assert_string_equal(values[0][1], zipped ? "gzip" : "-");
@@ -595,7 +595,7 @@ UNIT_TEST(test_head_of_a_stream_has_the_headers_of_get)
             assert_string_equal(values[0][i], values[1][i]);
         }
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 static void
@@ -619,7 +619,7 @@ check_unzipped(const struct response *response, size_t size)
 
 UNIT_TEST(test_text_is_compressed_for_those_who_take_it)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const struct {
         const char *query;
         const char *accept;
@@ -656,12 +656,12 @@ UNIT_TEST(test_text_is_compressed_for_those_who_take_it)
         response_free(&response);
     }
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_options_are_a_method_of_paths_that_need_not_exist)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const struct {
         const char *request;
         const char *method;
@@ -681,7 +681,7 @@ UNIT_TEST(test_options_are_a_method_of_paths_that_need_not_exist)
         response_free(&response);
     }
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* --- streams ---------------------------------------------------------------------------------- */
@@ -697,9 +697,9 @@ check_digits(const struct response *response, size_t size)
 
 UNIT_TEST(test_stream_arrives_whole_and_keeps_the_connection)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.stream_buffer_bytes = 7001; /* wraps oddly */
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     struct client client = client_connect(rig);
     static const unsigned sizes[] = {0, 1, 5000, 7001, 1000000};
     for (int known = 0; known <= 1; known++) {
@@ -715,19 +715,19 @@ UNIT_TEST(test_stream_arrives_whole_and_keeps_the_connection)
             assert_true(response.whole);
             check_digits(&response, sizes[i]);
             response_free(&response);
-            assert_int_equal(wait_stream_done(rig), OK);
+            assert_int_equal(http_rig_wait_stream(rig), OK);
         }
     }
-    assert_int_equal(stats_of(rig).connections_total, 1);
+    assert_int_equal(http_rig_stats(rig).connections_total, 1);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_stream_is_compressed_for_those_who_take_it)
 {
-    struct http_options options = usual_options();
+    struct http_options options = http_rig_options();
     options.stream_buffer_bytes = 701; /* smaller than what a piece becomes */
-    struct rig *rig = rig_new(options);
+    struct http_rig *rig = http_rig_new(options);
     struct client client = client_connect(rig);
     static const unsigned sizes[] = {0, 1, 5000, 1000000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -743,26 +743,26 @@ UNIT_TEST(test_stream_is_compressed_for_those_who_take_it)
         assert_true(response.whole);
         check_unzipped(&response, sizes[i]);
         response_free(&response);
-        assert_int_equal(wait_stream_done(rig), OK);
+        assert_int_equal(http_rig_wait_stream(rig), OK);
     }
     client_send(&client,
                 "GET /stream?size=5000&piece=97&known" HTTP_11 "Accept-Encoding: gzip\r\n\r\n");
     struct response response = client_response(&client, false);
     check_digits(&response, 5000); /* its length was announced */
     response_free(&response);
-    assert_int_equal(wait_stream_done(rig), OK);
-    assert_int_equal(stats_of(rig).connections_total, 1);
+    assert_int_equal(http_rig_wait_stream(rig), OK);
+    assert_int_equal(http_rig_stats(rig).connections_total, 1);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 /* Who waits for a line of a stream gets it before the next one is made. */
 UNIT_TEST(test_what_is_written_is_sent_also_when_it_is_compressed)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /later" HTTP_11 "Accept-Encoding: gzip\r\n\r\n");
-    struct http_request *request = take_held(rig);
+    struct http_request *request = http_rig_take_held(rig);
     struct http_answer answer = {.status = 200, .content_type = "application/x-ndjson"};
     assert_int_equal(http_stream_begin(request, &answer, UINT64_MAX, NULL), OK);
     assert_int_equal(http_stream_write(request, bytes_of("0123456789", 10), NULL), OK);
@@ -787,26 +787,26 @@ UNIT_TEST(test_what_is_written_is_sent_also_when_it_is_compressed)
     inflateEnd(&z);
     http_stream_end(request, true);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_stream_to_an_old_client_ends_with_the_connection)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /stream?size=300000&piece=5000 HTTP/1.0\r\n\r\n");
     struct response response = client_response(&client, false);
     assert_true(response.whole);
     check_digits(&response, 300000);
     response_free(&response);
-    assert_int_equal(wait_stream_done(rig), OK);
+    assert_int_equal(http_rig_wait_stream(rig), OK);
     client_close(&client);
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_stream_that_is_not_complete_cannot_be_taken_for_whole)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     static const char *const requests[] = {
         "GET /stream?size=300000&piece=5000&cut" HTTP_11 "\r\n",
         "GET /stream?size=300000&piece=5000&cut&known" HTTP_11 "\r\n",
@@ -819,30 +819,30 @@ UNIT_TEST(test_stream_that_is_not_complete_cannot_be_taken_for_whole)
         struct response response = client_response(&client, false);
         assert_false(response.whole);
         response_free(&response);
-        assert_int_equal(wait_stream_done(rig), OK);
+        assert_int_equal(http_rig_wait_stream(rig), OK);
         client_close(&client);
     }
-    rig_free(rig);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_producer_hears_that_its_client_is_gone)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
     client_send(&client, "GET /stream?size=4000000000&piece=5000" HTTP_11 "\r\n");
     assert_true(client_have(&client, 100000));
     client_close(&client);
-    assert_int_equal(wait_stream_done(rig), ERR_CANCELED);
-    rig_free(rig);
+    assert_int_equal(http_rig_wait_stream(rig), ERR_CANCELED);
+    http_rig_free(rig);
 }
 
 UNIT_TEST(test_client_gone_while_its_request_waits_shows)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     for (int half = 0; half <= 1; half++) {
         struct client client = client_connect(rig);
         client_send(&client, "GET /later" HTTP_11 "\r\n");
-        struct http_request *request = take_held(rig);
+        struct http_request *request = http_rig_take_held(rig);
         assert_false(http_gone(request));
         if (half) {
             shutdown(client.fd, SHUT_WR);
@@ -854,29 +854,29 @@ UNIT_TEST(test_client_gone_while_its_request_waits_shows)
             poll(NULL, 0, 1);
         }
         http_reply_text(request, 200, "late");
-        if (half) expect(&client, 200, "late"); /* gone, but polite */
+        if (half) client_expect(&client, 200, "late"); /* gone, but polite */
         client_close(&client);
     }
-    expect_works(rig);
-    rig_free(rig);
+    http_rig_expect_works(rig);
+    http_rig_free(rig);
 }
 
 /* The end comes together with the last request, or a little later. */
 UNIT_TEST(test_client_that_ends_its_side_with_the_request_is_let_go)
 {
-    struct rig *rig = rig_new(usual_options());
+    struct http_rig *rig = http_rig_new(http_rig_options());
     for (int i = 0; i < 20; i++) {
         struct client client = client_connect(rig);
         client_send(&client, i % 2 == 0 ? "GET /text" HTTP_11 "\r\n"
                                         : "POST /elsewhere" HTTP_11 "Content-Length: 5\r\n\r\n"
                                           "hello");
         shutdown(client.fd, SHUT_WR);
-        expect(&client, 200, "hello");
-        expect_end(&client);
+        client_expect(&client, 200, "hello");
+        client_expect_end(&client);
         client_close(&client);
     }
-    assert_int_equal(stats_of(rig).timeouts_idle, 0);
-    rig_free(rig);
+    assert_int_equal(http_rig_stats(rig).timeouts_idle, 0);
+    http_rig_free(rig);
 }
 
 int

@@ -1,7 +1,7 @@
 /* Members that files, servers and name servers list: they come and go, and stay when a look fails.
  */
+#include "lib/notify_script.h"
 #include "lib/test.h"
-#include "notify/notify_script_testing.h"
 
 #define FILE_A   "mkdir d | put d/a.yml - targets: [a:1]\n"
 #define READ_A   "am | files d/a.yml | start | run 0 => 0s members a:1\n"
@@ -17,7 +17,7 @@
 
 UNIT_TEST(test_members_beyond_their_number_are_left_out_and_logged_once)
 {
-    play("mkdir d");
+    script_play("mkdir d");
     for (int f = 0; f < 3; f++) {
         char path[16], *text = malloc(64 << 10);
         size_t size = (size_t)sprintf(text, "- targets: [");
@@ -26,12 +26,13 @@ UNIT_TEST(test_members_beyond_their_number_are_left_out_and_logged_once)
         }
         sprintf(text + size, "]\n");
         snprintf(path, sizeof path, "d/%d.yml", f);
-        put_file(path, text);
+        notify_put_file(path, text);
         free(text);
     }
-    play("log too many | am | files d/*.yml | start | run 0 => 0s warn 'too many "
-         "members of an Alertmanager, ignoring the rest' members=1000 left_out=200; members 1000");
-    play("run 120"); /* the files are read again */
+    script_play(
+        "log too many | am | files d/*.yml | start | run 0 => 0s warn 'too many "
+        "members of an Alertmanager, ignoring the rest' members=1000 left_out=200; members 1000");
+    script_play("run 120"); /* the files are read again */
 }
 
 static const struct CMUnitTest tests[] = {
@@ -46,7 +47,7 @@ static const struct CMUnitTest tests[] = {
            "am | files d/a.json | start | run 0.1 => 0s members a:1\n"
            "put d/a.json [{\"targets\": [\"b:1\"]}] | run 5 => 5s members b:1"),
     SCRIPT(
-        "a broken file keeps what it said before, and each breakage is logged once", FILE_A READ_A
+        "a broken file keeps its last members and is logged once", FILE_A READ_A
         "log d/a.yml | put d/a.yml - targets: [b:1 | run 180 => 5s " UNREAD
         "path=d/a.yml error='d/a.yml:2:1: while parsing a flow sequence did not find expected ',' "
         "or ']''\n"
@@ -62,7 +63,7 @@ static const struct CMUnitTest tests[] = {
                          "memory free | run 5 => 10s members b:1"),
     SCRIPT("a directory is not a file of targets",
            FILE_A "mkdir d/x.yml | am | files d/*.yml | start | run 0 => 0s members a:1"),
-    SCRIPT("a directory that cannot be listed keeps what its files said, and is logged once",
+    SCRIPT("an unreadable directory keeps its last members and is logged once",
            "mkdir d | mkdir d/x | put d/x/a.yml - targets: [a:1]\n"
            "am | files d/x/*.yml | start | run 0 => 0s members a:1\n"
            "log warn | mv d/x d/y | put d/x | run 60 => 5s warn 'cannot list files of targets, "
@@ -109,7 +110,7 @@ static const struct CMUnitTest tests[] = {
     SCRIPT("a server that does not answer delays nothing",
            "am a | list | answer http://list/ 0 -1 | start | run 0 => 0s http://list/; members a\n"
            "fire Down:1 | run 0 => 0s a Down:1"),
-    SCRIPT("a server may want a token, and a refused one is fetched again once for each look",
+    SCRIPT("a refused token is fetched again once for each look",
            JSON "[{\"targets\": [\"a:1\"]}] | am | list | list_token | start | run 0"
                 " => 0s http://tokens/; http://list/; members a:1\n"
                 "headers => GET; Accept: application/json; X-Prometheus-Refresh-Interval-Seconds: "
@@ -157,7 +158,7 @@ static const struct CMUnitTest tests[] = {
            "relabel targets drop __scheme__ http | start | run 0 | members => 0s http://list/; "
            "{'activeAlertmanagers':[],'droppedAlertmanagers':[{'url':'http://a'},"
            "{'url':'c:1'}]}"),
-    SCRIPT("an address with a user or a query is not a member, and its password is not shown",
+    SCRIPT("an address with a user or query is refused without its password",
            JSON "[{\"targets\": [\"us:pw@a:1\", \"b:1?x\", \"c:1#x\", \"d:1\\\\x\", \"e:1\\nx\", "
                 "\"f:1\"]}]\n"
                 "log ignored | am | list | start | run 0 => 0s http://list/; " INVALID
@@ -166,7 +167,7 @@ static const struct CMUnitTest tests[] = {
            "[{\"targets\": [\"us:pw@a:1\"]}] | am | list\n"
            "relabel targets drop __scheme__ http | start | run 0 | members => 0s http://list/; "
            "{'activeAlertmanagers':[],'droppedAlertmanagers':[{'url':'a:1'}]}"),
-    SCRIPT("targets without a valid address are logged when they change, not at each look",
+    SCRIPT("targets without a valid address are logged when they change",
            "log ignored | am | services | zone a/b:1 a/c:2 | start | run 300 => 0s " INVALID
            "2 address=a/b:1\n"
            "zone a/c:2 a/b:1 | run 300\n"
@@ -185,7 +186,7 @@ static const struct CMUnitTest tests[] = {
         "dropped_total{alertmanager='a:1'} 0; dropped_total 1\n"
         "answer a:1 200 | run 30 => 7s a:1 Down:1\n"
         "metrics sent => sent_total{alertmanager='c:1'} 0; sent_total{alertmanager='a:1'} 1"),
-    SCRIPT("alerts for an Alertmanager without members are one line, and their end another", FILE_A
+    SCRIPT("an Alertmanager without members is logged once, and its end once", FILE_A
            "log members | am | files d/a.yml | am other | start | run 0 => 0s members a:1 other\n"
            "put d/a.yml [] | run 60 => 5s members other\n" /* no alert is lost so far */
            "metrics alertmanagers_w => alertmanagers_without_members 1\n"

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/mem_testing.h"
-#include "base/script_testing.h"
+#include "lib/failing_memory.h"
+#include "lib/script.h"
 #include "lib/test.h"
 #include "notify/dns.h"
 
@@ -155,8 +155,8 @@ start_server(void)
 
 /* --- questions -------------------------------------------------------------------------------- */
 
-static int
-setup(void **state)
+int
+script_setup(void **state)
 {
     (void)state;
     setenv("LOCALDOMAIN", "one.test two.test", 1);
@@ -167,14 +167,14 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
+int
+script_teardown(void **state)
 {
     (void)state;
     dns_free(dns);
     dns = NULL;
     assert_int_equal(budget_used(&budget), 0);
-    forget_texts();
+    script_forget();
     close(zone.udp);
     close(zone.tcp);
     return 0;
@@ -221,7 +221,7 @@ look_up(char *rest)
     static const char *const types[] = {"SRV", "A", "AAAA", "MX", "NS"};
     static char text[1 << 16];
     unsigned type = 0;
-    const char *wanted = word(&rest);
+    const char *wanted = script_word(&rest);
     while (strcmp(types[type], wanted) != 0) {
         type++;
     }
@@ -234,31 +234,29 @@ look_up(char *rest)
         at += sprintf(at, "%s%s:%u", i > 0 ? " " : "", answer.records[i].target,
                       answer.records[i].port);
     }
-    print_text(text);
+    script_print(text);
 }
 
-static void
-do_command(const char *name, char *rest)
+void
+script_command(const char *name, char *rest)
 {
-    if (is(name, "zone")) zone.knows = word(&rest);
-    if (is(name, "zone")) zone.records = rest;
-    if (is(name, "fails")) zone.fails = rest;
-    if (is(name, "truncates")) zone.truncates = true;
-    if (is(name, "closes")) close(zone.udp);
-    if (is(name, "closes")) zone.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (is(name, "ask")) look_up(rest);
-    if (is(name, "asked")) print_text(zone.asked);
-    if (is(name, "asked")) zone.asked[0] = '\0';
+    if (script_is(name, "zone")) zone.knows = script_word(&rest);
+    if (script_is(name, "zone")) zone.records = rest;
+    if (script_is(name, "fails")) zone.fails = rest;
+    if (script_is(name, "truncates")) zone.truncates = true;
+    if (script_is(name, "closes")) close(zone.udp);
+    if (script_is(name, "closes")) zone.udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (script_is(name, "ask")) look_up(rest);
+    if (script_is(name, "asked")) script_print(zone.asked);
+    if (script_is(name, "asked")) zone.asked[0] = '\0';
 }
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
 /* Answers that do not fit into a datagram are asked for over TCP. */
-static void
-test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said(void **state)
+UNIT_TEST(test_only_the_first_of_too_many_records_are_used_and_this_is_said)
 {
     static char text[(DNS_RECORDS_MAX + 1) * 11 + 1];
-    (void)state;
     zone.truncates = true;
     zone.knows = "am.example";
     zone.records = text;
@@ -330,7 +328,7 @@ static const struct CMUnitTest tests[] = {
            "zone am.x.one.test " TWO " | ask A am.x | asked => " BOTH "; am.x am.x.one.test\n"
            "ask A am.x. | asked => am.x\n"
            "zone none | ask A am | asked => am.one.test am.two.test am"),
-    SCRIPT("a server that fails leaves open whether a name exists, unless another one does",
+    SCRIPT("a name is missing only if a server that works says so",
            "fails am.one.test | ask A am => " FAILURE "\n"
            "zone am.two.test " TWO " | ask A am => " BOTH),
     SCRIPT("without a server a look-up fails", "closes | ask A am.example. => " FAILURE),
@@ -338,7 +336,7 @@ static const struct CMUnitTest tests[] = {
            "truncates | zone am.example " TWO " | ask A am.example. => " BOTH),
     SCRIPT("an invalid name fails", "ask A a..b. => Misformatted domain name\n"
                                     "ask A " X64 X64 X64 X64 " => Misformatted domain name"),
-    TEST(test_of_too_many_records_the_first_are_given_and_that_there_are_more_is_said),
+    TEST(test_only_the_first_of_too_many_records_are_used_and_this_is_said),
     TEST(test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up),
     TEST(test_each_allocation_may_fail),
 };

@@ -6,9 +6,9 @@
  *     starts|ends MS: of the alert;
  *     json, expires (MS), hash (same or other than the last): print what is encoded.
  */
-#include "base/script_testing.h"
+#include "lib/notify_alerts.h"
+#include "lib/script.h"
 #include "lib/test.h"
-#include "notify/notify_testing.h"
 
 static struct buf labels;
 static struct label annotations[4];
@@ -16,8 +16,8 @@ static struct alert_notice notice;
 static struct alert_encoding encoding;
 static uint64_t last_hash;
 
-static int
-setup(void **state)
+int
+script_setup(void **state)
 {
     (void)state;
     buf_init(&labels, NULL, 1 << 10);
@@ -30,12 +30,12 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
+int
+script_teardown(void **state)
 {
     (void)state;
     buf_fini(&labels);
-    forget_texts();
+    script_forget();
     return 0;
 }
 
@@ -60,13 +60,13 @@ encode(const char *what)
     buf_init(&scratch, &budget, 4 << 20);
     encoding.memory = &budget;
     enum err e = encoded_alert_new(&encoding, buf_bytes(&labels), &notice, &scratch, &alert);
-    if (e && what != NULL) print_text(err_word(e));
+    if (e && what != NULL) script_print(err_word(e));
     if (e == OK && what != NULL) {
         struct bytes found = encoded_alert_json(alert);
         snprintf(json, sizeof json, "%.*s", (int)found.size, (const char *)found.at);
-        if (is(what, "json")) print_text(json);
-        if (is(what, "expires")) print_number((uint64_t)alert->expires_ms);
-        if (is(what, "hash")) print_text(alert->hash == last_hash ? "same" : "other");
+        if (script_is(what, "json")) script_print(json);
+        if (script_is(what, "expires")) script_print_number((uint64_t)alert->expires_ms);
+        if (script_is(what, "hash")) script_print(alert->hash == last_hash ? "same" : "other");
         last_hash = alert->hash;
         assert_true(bytes_equal(encoded_alert_labels(alert), buf_bytes(&labels)));
     }
@@ -76,23 +76,24 @@ encode(const char *what)
     return e;
 }
 
-static void
-do_command(const char *name, char *rest)
+void
+script_command(const char *name, char *rest)
 {
     static char large[ENCODED_ALERT_BYTES_MAX];
     memset(large, 'x', sizeof large - 1);
-    if (is(name, "url")) encoding.external_url = rest;
-    if (is(name, "seed")) encoding.seed = strtoull(rest, NULL, 10);
-    if (is(name, "now")) encoding.now_ms = atoll(rest);
-    if (is(name, "expr")) notice.expression = bytes_of_text(rest);
-    if (is(name, "annotate")) {
-        const char *label = word(&rest);
+    if (script_is(name, "url")) encoding.external_url = rest;
+    if (script_is(name, "seed")) encoding.seed = strtoull(rest, NULL, 10);
+    if (script_is(name, "now")) encoding.now_ms = atoll(rest);
+    if (script_is(name, "expr")) notice.expression = bytes_of_text(rest);
+    if (script_is(name, "annotate")) {
+        const char *label = script_word(&rest);
         annotate(label, rest);
     }
-    if (is(name, "large")) annotate("a", large);
-    if (is(name, "starts")) notice.starts_ns = atoll(rest) * NS_PER_MS;
-    if (is(name, "ends")) notice.ends_ns = atoll(rest) * NS_PER_MS;
-    if (is(name, "json") || is(name, "expires") || is(name, "hash")) (void)encode(name);
+    if (script_is(name, "large")) annotate("a", large);
+    if (script_is(name, "starts")) notice.starts_ns = atoll(rest) * NS_PER_MS;
+    if (script_is(name, "ends")) notice.ends_ns = atoll(rest) * NS_PER_MS;
+    if (script_is(name, "json") || script_is(name, "expires") || script_is(name, "hash"))
+        (void)encode(name);
 }
 
 static enum err
@@ -103,7 +104,7 @@ encode_silently(void)
 
 UNIT_TEST(test_each_allocation_may_fail)
 {
-    play("url http://firekeep:9201/x | expr up == 0");
+    script_play("url http://firekeep:9201/x | expr up == 0");
     fail_each_allocation(encode_silently);
 }
 
@@ -117,12 +118,12 @@ static const struct CMUnitTest tests[] = {
            "'annotations':{'summary':'\\'x\\'\\n','empty':''}," TIMES
            ",'generatorURL':'http://firekeep:9201/x/graph?g0.expr="
            "up%7Bjob%3D%22a+b%22%7D+%3D%3D+0+%2B+1+-+~.%2A_&g0.tab=1'}"),
-    SCRIPT("without an external URL, or with a path in its place, an alert has no generator",
+    SCRIPT("an alert has a generator only with a complete external URL",
            "expr up | json => " LABELS TIMES "}\n"
            "url /behind/a/proxy | json => " LABELS TIMES "}"),
     SCRIPT("bytes that are not text are replaced",
            "annotate a \xff | json => " LABELS "'annotations':{'a':'\xef\xbf\xbd'}," TIMES "}"),
-    SCRIPT("an alert expires 15 minutes after its end, or after it was encoded if that is later",
+    SCRIPT("an alert expires 15 minutes after its end or encoding",
            "now 1000 | ends 9000 | expires => 909000\n"
            "now 9000 | ends 1000 | expires => 909000\n"
            "now 900001 | ends 1 | expires => 1800001"),

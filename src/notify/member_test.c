@@ -1,6 +1,6 @@
 /* When a member is asked, how much at a time, and what is given up. */
+#include "lib/notify_script.h"
 #include "lib/test.h"
-#include "notify/notify_script_testing.h"
 
 enum { ALERTS = 1000, BATCH = 256 };
 
@@ -11,7 +11,7 @@ static unsigned requests;
 
 /* Refuses requests with a bad alert. */
 static void
-refuse_bad(struct rig *r, struct fake_call *call)
+refuse_bad(struct notify_rig *r, struct fake_call *call)
 {
     static char text[1 << 16];
     (void)r;
@@ -26,19 +26,19 @@ refuse_bad(struct rig *r, struct fake_call *call)
 static const struct member *
 send_all(unsigned count)
 {
-    play("am | start | run 0 | am a | hash 2 | start");
+    script_play("am | start | run 0 | am a | hash 2 | start");
     requests = 0;
-    rig.serve = refuse_bad;
+    notify_rig.serve = refuse_bad;
     for (unsigned i = 0; i < count; i++) {
         char name[16];
         sprintf(name, "n%u", i);
-        rig_fire(&rig, name, 1, 0);
+        notify_rig_fire(&notify_rig, name, 1, 0);
     }
-    for (unsigned seconds = 0; !notifier_is_idle(rig.notifier); seconds++) {
+    for (unsigned seconds = 0; !notifier_is_idle(notify_rig.notifier); seconds++) {
         assert_in_range(seconds, 0, 10 * ALERTS);
-        rig_run(&rig, 1000);
+        notify_rig_run(&notify_rig, 1000);
     }
-    return rig.notifier->plan->items[0]->members.items[0];
+    return notify_rig.notifier->plan->items[0]->members.items[0];
 }
 
 UNIT_TEST(test_one_invalid_alert_is_found_and_dropped_alone)
@@ -53,13 +53,13 @@ UNIT_TEST(test_one_invalid_alert_is_found_and_dropped_alone)
     }
 }
 
-UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers)
+UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_with_pauses)
 {
-    int64_t began_ns = env_monotonic_ns(rig.env);
+    int64_t began_ns = env_monotonic_ns(notify_rig.env);
     memset(is_bad, true, sizeof is_bad);
     assert_int_equal(send_all(ALERTS)->dropped, ALERTS);
     assert_true(requests < ALERTS + 20);
-    int64_t took_ns = env_monotonic_ns(rig.env) - began_ns;
+    int64_t took_ns = env_monotonic_ns(notify_rig.env) - began_ns;
     assert_true(took_ns > (ALERTS - 100) * MEMBER_REFUSED_PAUSE_MS * NS_PER_MS);
     for (int i = 0; i < ALERTS; i++) {
         is_bad[i] = i % 50 == 0;
@@ -68,15 +68,15 @@ UNIT_TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the
     assert_true(requests < ALERTS / 50 * 24);
 }
 
-UNIT_TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others)
+UNIT_TEST(test_a_member_that_accepts_some_alerts_gets_the_others_at_once)
 {
-    play("am a | start | answer a 400");
+    script_play("am a | start | answer a 400");
     for (unsigned i = 0; i <= MEMBER_REFUSED_AT_ONCE; i++) {
-        playf("fire Bad:%u | run 0 => 0s a Bad:%u", i, i);
+        script_playf("fire Bad:%u | run 0 => 0s a Bad:%u", i, i);
     }
-    play("answer a 200 | fire Good:1 | run 0.1 => 0.1s a Good:1");
-    play("answer a 400 | fire Bad:1 | run 0 => 0.1s a Bad:1");
-    play("answer a 200 | fire Good:2 | run 0 => 0.1s a Good:2");
+    script_play("answer a 200 | fire Good:1 | run 0.1 => 0.1s a Good:1");
+    script_play("answer a 400 | fire Bad:1 | run 0 => 0.1s a Bad:1");
+    script_play("answer a 200 | fire Good:2 | run 0 => 0.1s a Good:2");
 }
 
 static const struct CMUnitTest tests[] = {
@@ -85,7 +85,7 @@ static const struct CMUnitTest tests[] = {
            "batch 2 | am a | start | fire X:1 Y:1 Z:1 | run 60 => 0s a X:1 Y:1; a Z:1\n"
            "metrics sent => sent_total{alertmanager='a'} 3\n"
            "metrics errors => errors_total{alertmanager='a'} 0"),
-    SCRIPT("pauses grow to half a minute and end with success; the first failure and it are logged",
+    SCRIPT("pauses grow to 30 s; the first failure and the success are logged",
            "am a | start | log alertmanager= | answer a 500 | fire X:1 | run 91"
            " => 0s a X:1; " FAILS "error=''; 1s a X:1; 3s a X:1; 7s a X:1; 15s a X:1; 31s a X:1; "
            "61s a X:1; 91s a X:1\n"
@@ -93,7 +93,7 @@ static const struct CMUnitTest tests[] = {
            "alertmanager=a failed_for_s=121\n"
            "metrics errors => errors_total{alertmanager='a'} 8\n"
            "answer a 500 | fire X:2 | run 1 => 121s a X:2; " FAILS "error=''; 122s a X:2"),
-    SCRIPT("pauses are as short as alerts are sent again, but for Retry-After half a minute",
+    SCRIPT("pauses end when alerts are sent again, or after Retry-After",
            "pause 5 | am a | start | answer a 503 | fire X:1 | run 17"
            " => 0s a X:1; 1s a X:1; 3s a X:1; 7s a X:1; 12s a X:1; 17s a X:1\n"
            "retry_after 40 | run 5 => 22s a X:1\n"
@@ -102,16 +102,16 @@ static const struct CMUnitTest tests[] = {
            "pause 0.2 | am a | start | answer a 503 | fire X:1 | run 2"
            " => 0s a X:1; 1s a X:1; 2s a X:1\n"
            "retry_after 40 | run 31 => 3s a X:1; 33s a X:1"),
-    SCRIPT("pauses are not longer than half a minute if more is wanted, but for Retry-After",
+    SCRIPT("only Retry-After makes pauses longer than half a minute",
            "pause 3600 | am a | start | answer a 503 | fire X:1 | run 61"
            " => 0s a X:1; 1s a X:1; 3s a X:1; 7s a X:1; 15s a X:1; 31s a X:1; 61s a X:1\n"
            "retry_after 40 | run 70 => 91s a X:1; 131s a X:1"),
-    SCRIPT("Retry-After is obeyed for ten minutes at most, and does not shorten a pause",
+    SCRIPT("Retry-After counts up to ten minutes and does not shorten a pause",
            "am a | start | answer a 503 | retry_after 7 | fire X:1 | run 6.999 => 0s a X:1\n"
            "retry_after 1.5 | run 1 => 7s a X:1\n"
            "retry_after 86400 | run 700 => 9s a X:1; 609s a X:1"),
     /* Or else the member would take for resolved what fires on. */
-    SCRIPT("Retry-After is obeyed for half of the time that an alert is valid at most",
+    SCRIPT("Retry-After counts up to half of the time an alert is valid",
            "pause 60 | am a | start | answer a 503 | retry_after 100 | fire X:1 | run 99"
            " => 0s a X:1\n"
            "retry_after 600 | run 121 => 100s a X:1; 220s a X:1"),
@@ -135,9 +135,9 @@ static const struct CMUnitTest tests[] = {
     SCRIPT("without memory for a request alerts wait a second",
            "am a | start | fire X:1 | memory full | run 0.5\n"
            "memory free | run 1 => 1s a X:1"),
-    TEST(test_a_member_that_accepts_an_alert_is_asked_at_once_again_when_it_refuses_others),
+    TEST(test_a_member_that_accepts_some_alerts_gets_the_others_at_once),
     TEST(test_one_invalid_alert_is_found_and_dropped_alone),
-    TEST(test_many_invalid_alerts_cost_few_requests_each_but_not_as_fast_as_the_server_answers),
+    TEST(test_many_invalid_alerts_cost_few_requests_each_with_pauses),
 };
 
 int

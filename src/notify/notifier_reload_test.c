@@ -1,23 +1,21 @@
 /* A reload changes the configuration of a notifier and keeps its queues and pauses. */
-#include "notify/notify_script_testing.h"
+#include "lib/notify_script.h"
 
 #define FAILS \
     "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 error=''"
 
 /* Only the thread that steps can end what they retire. */
-static void
-test_any_number_of_reloads_may_come_before_the_next_step_and_some_change_nothing(void **state)
+UNIT_TEST(test_many_reloads_may_precede_a_step_and_some_change_nothing)
 {
     enum { RELOADS = 40 };
-    (void)state;
     for (unsigned i = 0; i <= RELOADS; i++) {
-        playf("am a | hash %u | start", 10 + i);
-        playf("am a | hash %u | start", 10 + i); /* nothing new */
+        script_playf("am a | hash %u | start", 10 + i);
+        script_playf("am a | hash %u | start", 10 + i); /* nothing new */
     }
-    assert_int_equal(rig.notifier->retired_count, RELOADS);
-    assert_in_range(rig.notifier->retired_capacity, RELOADS, UINT32_MAX);
-    play("run 0");
-    assert_int_equal(rig.notifier->retired_count, 0);
+    assert_int_equal(notify_rig.notifier->retired_count, RELOADS);
+    assert_in_range(notify_rig.notifier->retired_capacity, RELOADS, UINT32_MAX);
+    script_play("run 0");
+    assert_int_equal(notify_rig.notifier->retired_count, 0);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -34,7 +32,7 @@ static const struct CMUnitTest tests[] = {
            "am a | start | answer a 500 | fire Down:1 | run 0 => 0s a Down:1\n"
            "am a | start | run 1 => 1s a Down:1"),
     SCRIPT(
-        "a failure after a reload that changed the Alertmanager is logged at once",
+        "a failure after a changed Alertmanager is reloaded is logged at once",
         "am a | start | log alertmanager= | answer a 500 | fire Down:1 | run 1"
         " => 0s a Down:1; " FAILS "; 1s a Down:1\n"
         "am a | hash 11 | start | run 1 => 1s a Down:1; " FAILS "; 2s a Down:1\n"
@@ -68,7 +66,7 @@ static const struct CMUnitTest tests[] = {
            "relabel rule 1: invalid regex: missing ): (\n"
            "fire Down:1 | run 0 => 0s a Down:1"),
     SCRIPT("a prepared change may be abandoned", "am a | prepare | fire Down:1 | run 0"),
-    TEST(test_any_number_of_reloads_may_come_before_the_next_step_and_some_change_nothing),
+    TEST(test_many_reloads_may_precede_a_step_and_some_change_nothing),
 };
 
 int

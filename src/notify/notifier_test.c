@@ -1,6 +1,6 @@
 /* A notifier as a whole: requests to members, their answers, the API and the log. */
+#include "lib/notify_script.h"
 #include "lib/test.h"
-#include "notify/notify_script_testing.h"
 
 #define REFUSED(hash, status, answer, reason)                                               \
     "am a | hash " hash " | start | answer a " status " | " answer " | fire Down:1 | run 0" \
@@ -18,30 +18,28 @@
 #define NO_MORE  " expired=0 not_enough_memory=0 too_large=0 more_held_back="
 #define NO_TOKEN "warn 'cannot get credentials, retrying' for=Alertmanager line="
 
-static void
-test_statuses_decide_whether_alerts_are_sent_again_or_dropped(void **state)
+UNIT_TEST(test_statuses_decide_whether_alerts_are_sent_again_or_dropped)
 {
     static const unsigned again[] = {301, 401, 403, 404, 408, 425, 429, 500, 503};
     static const unsigned never[] = {400, 409, 413, 422};
-    (void)state;
-    play("am a | start");
+    script_play("am a | start");
     for (unsigned i = 0; i < COUNT_OF(again); i++) {
-        playf("answer a %u | fire Down:1 | run 0 | idle => %us a Down:1; busy", again[i], i);
-        playf("answer a 200 | run 1 | idle => %us a Down:1; idle", i + 1);
+        script_playf("answer a %u | fire Down:1 | run 0 | idle => %us a Down:1; busy", again[i], i);
+        script_playf("answer a 200 | run 1 | idle => %us a Down:1; idle", i + 1);
     }
     for (unsigned i = 0; i < COUNT_OF(never); i++) {
-        playf("answer a %u | fire Down:1 | run 0 | idle => 9s a Down:1; idle", never[i]);
-        playf("metrics dropped_total{ => dropped_total{alertmanager='a'} %u", i + 1);
+        script_playf("answer a %u | fire Down:1 | run 0 | idle => 9s a Down:1; idle", never[i]);
+        script_playf("metrics dropped_total{ => dropped_total{alertmanager='a'} %u", i + 1);
     }
 }
 
 UNIT_TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log)
 {
-    play("am a | start");
+    script_play("am a | start");
     uint64_t warnings = log_count(LOG_WARN), back = log_count(LOG_INFO);
     for (unsigned i = 0; i < 40; i += 4) {
-        playf("answer a 500 | fire Down:1 | run 2 => %us a Down:1; %us a Down:1", i, i + 1);
-        playf("answer a 200 | run 2 | idle => %us a Down:1; idle", i + 3);
+        script_playf("answer a 500 | fire Down:1 | run 2 => %us a Down:1; %us a Down:1", i, i + 1);
+        script_playf("answer a 200 | run 2 | idle => %us a Down:1; idle", i + 3);
     }
     assert_in_range(log_count(LOG_WARN) - warnings, 3, 5);
     assert_int_equal(log_count(LOG_INFO) - back, log_count(LOG_WARN) - warnings);
@@ -51,14 +49,14 @@ UNIT_TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log)
 static bool
 live(void)
 {
-    if (rig_new(&rig)) return false;
-    do_line("am a b | relabel alerts replace alertname (.*) x $1 | external region eu");
-    do_line("relabel targets replace __address__ (.*) y $1 | files d/*.yml | names | list");
-    do_line("list_token | start");
-    if (rig.why.text[0] != '\0') return false;
-    do_line("fire Down:1 Up:1 | run 2");
+    if (notify_rig_new(&notify_rig)) return false;
+    script_do("am a b | relabel alerts replace alertname (.*) x $1 | external region eu");
+    script_do("relabel targets replace __address__ (.*) y $1 | files d/*.yml | names | list");
+    script_do("list_token | start");
+    if (notify_rig.why.text[0] != '\0') return false;
+    script_do("fire Down:1 Up:1 | run 2");
     bool is_sent = strstr(script.printed, " a Down:1 Up:1; b Down:1 Up:1") != NULL;
-    do_line("am a | hash 9 | files d/*.yml | names | list | list_token | start | run 2");
+    script_do("am a | hash 9 | files d/*.yml | names | list | list_token | start | run 2");
     return is_sent;
 }
 
@@ -66,22 +64,23 @@ live(void)
 UNIT_TEST(test_each_allocation_may_fail)
 {
     bool is_well = false;
-    play("type application/json | list_is [{\"targets\": [\"l:1\"]}] | zone 10.0.0.1 | mkdir d");
-    play("put d/a.yml - targets: [f:1]");
-    rig.has_fired = true;
-    for (uint64_t nth = 1; rig.has_fired; nth++) {
-        rig_end(&rig);
-        rig.has_fired = false;
-        rig_begin_settings(&rig);
+    script_play(
+        "type application/json | list_is [{\"targets\": [\"l:1\"]}] | zone 10.0.0.1 | mkdir d");
+    script_play("put d/a.yml - targets: [f:1]");
+    notify_rig.has_fired = true;
+    for (uint64_t nth = 1; notify_rig.has_fired; nth++) {
+        notify_rig_end(&notify_rig);
+        notify_rig.has_fired = false;
+        notify_rig_begin_settings(&notify_rig);
         mem_fail_nth(nth, false);
         is_well = live();
-        (void)rig_hold_failures(&rig);
-        if (rig.notifier == NULL) continue;
-        rig_run(&rig, 60 * 1000);
-        assert_true(notifier_is_idle(rig.notifier));
-        if (rig.why.text[0] != '\0') continue;
-        seen.hosts[0] = '\0';
-        do_line("run 0");
+        (void)notify_rig_hold_failures(&notify_rig);
+        if (notify_rig.notifier == NULL) continue;
+        notify_rig_run(&notify_rig, 60 * 1000);
+        assert_true(notifier_is_idle(notify_rig.notifier));
+        if (notify_rig.why.text[0] != '\0') continue;
+        notify_seen.hosts[0] = '\0';
+        script_do("run 0");
         assert_non_null(strstr(script.printed, "s members a 10.0.0.1:9093 f:1 l:1"));
     }
     assert_true(is_well);
@@ -133,8 +132,7 @@ static const struct CMUnitTest tests[] = {
            "fire Down:2 | answer a 200 | run 1 => 1s a Down:2\n"
            "metrics errors => errors_total{alertmanager='a'} 1\n"
            "metrics sent => sent_total{alertmanager='a'} 1"),
-    SCRIPT("a redirect or a web page names the settings of Alertmanagers, without secrets",
-           "log cannot\n" /* */
+    SCRIPT("redirects and web pages name the settings without their secrets", "log cannot\n" /* */
            REFUSED("1", "301", "location https://a/am/api/v2/alerts?token=secret",
                    "http_301 error='got a redirect to https://a/am/api/v2/alerts" REDIRECT)
                REFUSED("2", "308", "location https://us:pw@a/am?token=secret",
@@ -166,7 +164,7 @@ static const struct CMUnitTest tests[] = {
            "answer a 200 | date +3600 | fire Down:8 | run 3599 => 454s a Down:8; " CLOCK "3600\n"
            "date +3600 | fire Down:9 | run 1 => 4053s a Down:9\n"
            "date -61 | fire Down:10 | run 0 => 4054s a Down:10; " CLOCK "-61"),
-    SCRIPT("the log says at most every ten seconds what was dropped of which member and why",
+    SCRIPT("dropped alerts are logged by member and reason, every 10 s at most",
            "queue 1 | am a b | start | answer a 500 | log dropped | run 1\n"
            "fire X:1 | run 0 => 1s a X:1; b X:1\n"
            "fire Y:2 | run 0 => 1s b Y:2\n"
@@ -182,7 +180,7 @@ static const struct CMUnitTest tests[] = {
            "a queue_full=0 expired=0 not_enough_memory=0 too_large=1 more_held_back=0; " DROPPED
            "b queue_full=0 expired=0 not_enough_memory=0 too_large=1 more_held_back=0\n"),
     SCRIPT(
-        "of many members that lost alerts the log names those that lost most first",
+        "the log names members that lost the most alerts first",
         "queue 1 | outside fails | log dropped\n"
         "am a | relabel alerts keep alertname [12] | am b | relabel alerts keep alertname [1-3]\n"
         "am c | relabel alerts keep alertname [1-4] | am d | relabel alerts keep alertname [1-5]\n"
@@ -222,7 +220,7 @@ static const struct CMUnitTest tests[] = {
            "answer http://tokens/ 200 | run 4 => 7s http://tokens/; a Down:1\n"
            "answer a 401 | answer http://tokens/ 500 | fire Down:2 | run 1"
            " => 7s a Down:2; http://tokens/; 8s http://tokens/"),
-    SCRIPT("the log names the line of an Alertmanager without credentials, also when that moves",
+    SCRIPT("the log names the current line of an Alertmanager, no credentials",
            "am a | token | line 7 | start | am a | token | line 9 | start\n"
            "log credentials | answer http://tokens/ 500 | fire Down:1 | run 0 => 0s "
            "http://tokens/; " NO_TOKEN "9 error='token_url http://tokens/: HTTP status 500: "

@@ -9,11 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "notify/notify_rig_testing.h"
+#include "lib/notify_rig.h"
 
 enum { ROUNDS = 300, RELOADS = 60 };
 
-static struct rig rig;
+static struct notify_rig rig;
 static atomic_bool is_over;
 static int listener;
 
@@ -62,7 +62,7 @@ run_sends(void *context)
     for (int i = 0; i < ROUNDS; i++) {
         char name[16];
         snprintf(name, sizeof name, "%s%d", (const char *)context, i % 50);
-        rig_fire(&rig, name, i, 0);
+        notify_rig_fire(&rig, name, i, 0);
     }
     return NULL;
 }
@@ -99,25 +99,23 @@ reload(int number)
     struct notifier_change *change;
     assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &size), 0);
     snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
-    struct alertmanager_settings *a = rig_add(&rig);
-    rig_target(&rig, address);
-    if (number % 3 > 0) rig_target(&rig, "127.0.0.1:1"); /* nothing listens there */
+    struct alertmanager_settings *a = notify_rig_add(&rig);
+    notify_rig_target(&rig, address);
+    if (number % 3 > 0) notify_rig_target(&rig, "127.0.0.1:1"); /* nothing listens there */
     a->http.proxy_url = "";
     a->hash = (uint64_t)number / 2;
-    assert_int_equal(rig_prepare(&rig, &change), OK);
+    assert_int_equal(notify_rig_prepare(&rig, &change), OK);
     if (number % 7 == 6)
         notifier_abandon(change);
     else
         notifier_commit(change);
 }
 
-static void
-test_threads_send_show_and_reload_while_another_steps(void **state)
+UNIT_TEST(test_threads_send_show_and_reload_while_another_steps)
 {
     static char names[][8] = {"One", "Two"};
     void *(*const threads[])(void *context) = {run_sends, run_sends, serve, run_steps, run_shows};
     pthread_t started[5];
-    (void)state;
     budget_init(&rig.memory, "test", 0, NULL);
     rig.env = env_real();
     rig.limits = (struct notifier_limits){100, 20, 0};
@@ -127,7 +125,7 @@ test_threads_send_show_and_reload_while_another_steps(void **state)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(listen(listener, 16), 0);
-    rig_begin_settings(&rig);
+    notify_rig_begin_settings(&rig);
     reload(0);
     for (unsigned i = 0; i < 5; i++) {
         assert_int_equal(pthread_create(&started[i], NULL, threads[i], names[i % 2]), 0);
@@ -147,7 +145,7 @@ test_threads_send_show_and_reload_while_another_steps(void **state)
         pthread_join(started[i], NULL);
     }
     assert_int_equal(rig.notifier->plan->items[0]->members.count, 1);
-    rig_fini(&rig);
+    notify_rig_fini(&rig);
     close(listener);
 }
 

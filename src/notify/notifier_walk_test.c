@@ -12,8 +12,8 @@
  *
  * SEED and STEPS choose another walk; a failure prints both.
  */
+#include "lib/notify_rig.h"
 #include "lib/test.h"
-#include "notify/notify_rig_testing.h"
 
 enum { HOSTS = 6, ALERTS = 60, SEEDS = 40, STEPS = 400 };
 
@@ -48,7 +48,7 @@ struct host {
     } as_member;               /* since it is one */
 };
 
-static struct rig rig;
+static struct notify_rig rig;
 static struct host hosts[HOSTS];
 static int64_t newest[ALERTS]; /* states are numbered */
 static int64_t states;
@@ -84,7 +84,7 @@ members(void)
 /* --- what happens ----------------------------------------------------------------------------- */
 
 static void
-serve(struct rig *r, struct fake_call *call)
+serve(struct notify_rig *r, struct fake_call *call)
 {
     struct host *h = host_of(call->request.url);
     const struct mood *mood = h->mood;
@@ -97,7 +97,7 @@ serve(struct rig *r, struct fake_call *call)
         expect(host_of(r->calls[i].request.url) != h, "a member has one request at a time");
     }
     for (size_t i = 0; i < count; i++) {
-        has_invalid |= atoi(name_of(json_array_get(list, i)) + 1) % 7 == 3;
+        has_invalid |= atoi(alert_name_of(json_array_get(list, i)) + 1) % 7 == 3;
     }
     call->after_ms = mood->after_ms + below(mood->at_most_more_ms);
     call->answer.failure = mood->failure;
@@ -107,9 +107,9 @@ serve(struct rig *r, struct fake_call *call)
     *(is_accepted ? &h->as_member.sent : &h->as_member.errors) += count;
     for (size_t i = 0; i < count && is_accepted; i++) {
         const json_t *alert = json_array_get(list, i);
-        int64_t *known = &h->as_member.known[atoi(name_of(alert) + 1)];
-        expect(time_of(alert, "startsAt") >= *known, "no older state follows a newer one");
-        *known = time_of(alert, "startsAt");
+        int64_t *known = &h->as_member.known[atoi(alert_name_of(alert) + 1)];
+        expect(alert_time_of(alert, "startsAt") >= *known, "no older state follows a newer one");
+        *known = alert_time_of(alert, "startsAt");
     }
     json_decref(list);
 }
@@ -123,7 +123,7 @@ send_alert(unsigned n)
     for (unsigned i = 0; i < HOSTS; i++) {
         if (hosts[i].is_member) hosts[i].as_member.due[n] = newest[n];
     }
-    rig_fire(&rig, name, newest[n], 0);
+    notify_rig_fire(&rig, name, newest[n], 0);
 }
 
 /* All that lasts is sent again, as the evaluation of rules does. */
@@ -139,18 +139,18 @@ send_all_again(void)
 static void
 reload(bool all)
 {
-    struct alertmanager_settings *a = rig_add(&rig);
+    struct alertmanager_settings *a = notify_rig_add(&rig);
     a->static_count = 1;
     a->hash = 1000 + below(3); /* of other settings than its members */
     for (unsigned i = 0; i < HOSTS; i++) {
         bool was_member = hosts[i].is_member;
         hosts[i].is_member = all || below(4) > 0;
-        if (hosts[i].is_member) rig_target(&rig, hosts[i].address);
+        if (hosts[i].is_member) notify_rig_target(&rig, hosts[i].address);
         if (hosts[i].is_member) a->hash = a->hash * 31 + i;
         if (was_member && hosts[i].is_member) continue;
         memset(&hosts[i].as_member, 0, sizeof hosts[i].as_member);
     }
-    rig_start(&rig);
+    notify_rig_start(&rig);
 }
 
 static void
@@ -171,7 +171,7 @@ one_step(void)
         int64_t by_ms = (int64_t)below(7200 * 1000) - 3600 * 1000;
         sim_env_set_realtime_ms(rig.sim, env_realtime_ms(rig.env) + by_ms);
     } else if (dice > 8) {
-        rig_run(&rig, below(4000));
+        notify_rig_run(&rig, below(4000));
     }
     for (uint32_t i = 0; i < members()->count; i++) {
         const struct queue *q = &members()->items[i]->queue;
@@ -207,7 +207,7 @@ walk(void)
 {
     struct sim_env *sim;
     assert_int_equal(sim_env_new(seed, &sim), OK);
-    rig_init_on(&rig, sim, serve);
+    notify_rig_init_on(&rig, sim, serve);
     rig.limits = (struct notifier_limits){20 + below(100), 1 + below(30), below(40) * 1000};
     memset(newest, 0, sizeof newest);
     states = 0;
@@ -225,12 +225,12 @@ walk(void)
     }
     rig.limits.queue_capacity = ALERTS;
     reload(true);
-    rig_run(&rig, 40 * 1000); /* the longest pause, and what was slow */
+    notify_rig_run(&rig, 40 * 1000); /* the longest pause, and what was slow */
     check_members(false);
     send_all_again();
-    rig_run(&rig, 1000);
+    notify_rig_run(&rig, 1000);
     check_members(true);
-    rig_fini(&rig);
+    notify_rig_fini(&rig);
     sim_env_free(sim);
 }
 

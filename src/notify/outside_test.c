@@ -1,6 +1,6 @@
 /* The network, as a notifier asks it: requests and look-ups end in polls, and may be given up. */
+#include "lib/notify_alerts.h"
 #include "lib/test.h"
-#include "notify/notify_testing.h"
 /* After what it has macros for. */
 #include "lib/http_player.h"
 #include "notify/outside.h"
@@ -84,7 +84,7 @@ wait_for(const struct asking *a)
     assert_false(a->question.is_pending);
 }
 
-UNIT_TEST(test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up)
+UNIT_TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up)
 {
     struct asking a, b, c, d;
     struct player p, q;
@@ -140,7 +140,7 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_requests_and_look_ups_are_answered_in_polls_unless_they_are_given_up),
+        TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up),
         TEST(test_a_poll_ends_when_it_is_woken),
         TEST(test_each_allocation_may_fail),
     };

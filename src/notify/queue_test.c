@@ -1,6 +1,6 @@
 /* Queues of alerts: one entry for each, in order, bounded, and nothing lost when it is put back. */
+#include "lib/notify_alerts.h"
 #include "lib/test.h"
-#include "notify/notify_testing.h"
 #include "notify/queue.h"
 
 enum { NAMES = 40 };
@@ -171,11 +171,9 @@ step(int number, unsigned dice)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void
-test_a_queue_does_what_a_list_does_also_without_memory(void **state)
+UNIT_TEST(test_a_queue_does_what_a_list_does_also_without_memory)
 {
     uint64_t random = 20240229;
-    (void)state;
     for (int i = 1; i < 20000; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         step(i, (unsigned)(random >> 33));

@@ -3,25 +3,25 @@
  * scripts: json TEXT, yaml TEXT, same TEXT (in both): print the targets, or the error. In a TEXT
  * "~" is a line feed and "'" in JSON a double quote.
  */
-#include "base/script_testing.h"
+#include "lib/notify_alerts.h"
+#include "lib/script.h"
 #include "lib/test.h"
-#include "notify/notify_testing.h"
 #include "notify/target_groups.h"
 
 enum format { JSON, YAML };
 
-static int
-setup(void **state)
+int
+script_setup(void **state)
 {
     (void)state;
     return 0;
 }
 
-static int
-teardown(void **state)
+int
+script_teardown(void **state)
 {
     (void)state;
-    forget_texts();
+    script_forget();
     return 0;
 }
 
@@ -44,26 +44,26 @@ read_as(enum format format, const char *text, bool prints)
         buf_clear(&shown);
         labels_print(&shown, targets.items[i]);
         buf_put_u8(&shown, 0);
-        print_text((const char *)shown.at);
+        script_print((const char *)shown.at);
     }
-    if (e && prints) print_text(err_word(e));
-    if (e && prints) print_text(why.text);
+    if (e && prints) script_print(err_word(e));
+    if (e && prints) script_print(why.text);
     buf_fini(&shown);
     targets_fini(&targets);
     assert_int_equal(budget_used(&budget), 0);
     return e;
 }
 
-static void
-do_command(const char *name, char *rest)
+void
+script_command(const char *name, char *rest)
 {
-    bool is_json = is(name, "json") || is(name, "same");
+    bool is_json = script_is(name, "json") || script_is(name, "same");
     for (char *c = rest; *c != '\0'; c++) {
         if (*c == '~') *c = '\n';
         if (*c == '\'' && is_json) *c = '"';
     }
     if (is_json) (void)read_as(JSON, rest, true);
-    if (is(name, "yaml") || is(name, "same")) (void)read_as(YAML, rest, true);
+    if (script_is(name, "yaml") || script_is(name, "same")) (void)read_as(YAML, rest, true);
 }
 
 /* `begin`, `count` items with their number for "#", and `end`. Both formats refuse it alike. */
@@ -86,11 +86,9 @@ expect_too_long(const char *begin, const char *item, int count, const char *end,
     free(text);
 }
 
-static void
-test_targets_labels_and_bytes_have_limits(void **state)
+UNIT_TEST(test_targets_labels_and_bytes_have_limits)
 {
     static char shared[64 << 10];
-    (void)state;
     expect_too_long("[{\"targets\": [\"a\"", ", \"b\"", TARGETS_MAX, "]}]",
                     "more than 1000 targets");
     expect_too_long("[{\"targets\": [\"a\"]}", ", {\"targets\": [\"b\"]}", TARGETS_MAX, "]",

@@ -356,7 +356,7 @@ UNIT_TEST(test_names_are_made_moved_listed_and_removed)
     assert_int_equal(env_rmdir(env, in_dir("d"), NULL), ERR_MISSING);
 }
 
-UNIT_TEST(test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed)
+UNIT_TEST(test_removing_a_tree_reaches_its_full_depth_and_follows_no_links)
 {
     struct env *env = env_real();
     struct file file;
@@ -537,7 +537,7 @@ main(void)
         in_own_dir(test_lock_excludes_other_descriptors_until_closed),
         in_own_dir(test_lock_is_shared_by_those_who_only_read),
         in_own_dir(test_names_are_made_moved_listed_and_removed),
-        in_own_dir(test_tree_is_removed_as_deep_as_we_make_them_and_links_are_not_followed),
+        in_own_dir(test_removing_a_tree_reaches_its_full_depth_and_follows_no_links),
         in_own_dir(test_whole_file_is_replaced_and_nothing_stays_beside_it),
         in_own_dir(test_space_is_told_for_a_directory_that_is_there),
         cmocka_unit_test(test_clocks_and_randomness_are_the_kernels),

@@ -1,17 +1,12 @@
 /* Limits of control groups, in trees made up for the purpose. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "sys/machine_memory.h"
 
 static char dir[64];

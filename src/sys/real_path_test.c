@@ -60,7 +60,7 @@ UNIT_TEST(test_a_path_that_is_too_long_is_an_error)
     assert_int_equal(real_path(path, real), ERR_LIMIT);
 }
 
-UNIT_TEST(test_a_directory_has_itself_and_what_is_below_but_no_name_that_begins_like_it)
+UNIT_TEST(test_a_directory_contains_itself_and_its_tree_but_not_its_siblings)
 {
     assert_true(real_path_is_within("/a/b", "/a/b"));
     assert_true(real_path_is_within("/a/b/c", "/a/b"));
@@ -75,8 +75,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_links_and_dots_are_resolved_as_far_as_a_path_is_there),
         cmocka_unit_test(test_a_path_that_is_too_long_is_an_error),
-        cmocka_unit_test(
-            test_a_directory_has_itself_and_what_is_below_but_no_name_that_begins_like_it),
+        cmocka_unit_test(test_a_directory_contains_itself_and_its_tree_but_not_its_siblings),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
 }

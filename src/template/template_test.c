@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mem_testing.h"
+#include "lib/failing_memory.h"
 #include "lib/test.h"
 #include "promql/histogram/fhist.h"
 #include "template/template.h"
@@ -115,8 +115,7 @@ check_all(const struct expected *cases, size_t count, enum err wanted, const cha
     check_all(cases, sizeof cases / sizeof *cases, ERR_INPUT, \
               "error executing template __alert_X: template: __alert_X:")
 
-static void
-test_infinite_values_have_a_sign_and_nan_has_none(void **state)
+UNIT_TEST(test_infinite_values_have_a_sign_and_nan_has_none)
 {
     static const struct {
         double value;
@@ -126,15 +125,13 @@ test_infinite_values_have_a_sign_and_nan_has_none(void **state)
                  {NAN, "NaN NaN |   NaN| NaN|NaN"}};
     static const char text[] =
         "{{ $value }} {{ printf \"%.2f |%6v|% v|%+v\" $value $value $value $value }}";
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         value = cases[i].value;
         check(text, OK, "", cases[i].becomes);
     }
 }
 
-static void
-test_text_and_data_of_the_alert_are_printed(void **state)
+UNIT_TEST(test_text_and_data_of_the_alert_are_printed)
 {
     static const struct expected cases[] = {
         {"", ""},
@@ -148,12 +145,10 @@ test_text_and_data_of_the_alert_are_printed(void **state)
         {"a {{- 1 -}} b {{/* c */}} {{- /* d */ -}} e", "a1b e"},
         {"{{ 1 -}}{ {{-2 -}} { {{ 3 -}}\n\t}} {{- 4}}", "1{ -2{ 3}}4"},
     };
-    (void)state;
     CHECK_EXPANDED(cases);
 }
 
-static void
-test_the_language_has_gos_control_structures(void **state)
+UNIT_TEST(test_the_language_has_gos_control_structures)
 {
     static const struct expected cases[] = {
         {"{{ if 0 }}a{{ else if 1 }}b{{ else }}c{{ end }}", "b"},
@@ -174,12 +169,10 @@ test_the_language_has_gos_control_structures(void **state)
         {"{{ and 0 1 }} {{ or 0 \"\" }} {{ or 1 (index nil 1) }} {{ not 1 }}", "0  1 false"},
         {"{{ \"abc\" | printf \"%s-%s\" \"x\" }} {{ 5 | eq 5 }}", "x-abc true"},
     };
-    (void)state;
     CHECK_EXPANDED(cases);
 }
 
-static void
-test_functions_do_what_those_of_prometheus_do(void **state)
+UNIT_TEST(test_functions_do_what_those_of_prometheus_do)
 {
     static const struct expected cases[] = {
         {"{{ humanize 1234567 }} {{ humanize 0.00012 }} {{ humanize1024 1048576 }}",
@@ -205,12 +198,10 @@ test_functions_do_what_those_of_prometheus_do(void **state)
         {"{{ args 1 \"a\" nil }} {{ (args 1 2).arg1 }} {{ (args).x }}",
          "map[arg0:1 arg1:a arg2:<nil>] 2 <no value>"},
     };
-    (void)state;
     CHECK_EXPANDED(cases);
 }
 
-static void
-test_queries_answer_samples(void **state)
+UNIT_TEST(test_queries_answer_samples)
 {
     static const struct expected cases[] = {
         {"{{ query \"up\" | first | value }} {{ query \"up\" | first | label \"n\" }}", "1 zzzzz"},
@@ -229,7 +220,6 @@ test_queries_answer_samples(void **state)
          "1:125: executing \"__alert_X\" at <nil>: wrong type for value; expected "
          "*template.sample; got <nil>"},
     };
-    (void)state;
     CHECK_EXPANDED(cases);
     CHECK_REFUSED(refused);
 }
@@ -240,8 +230,7 @@ UNIT_TEST(test_a_query_that_is_canceled_ends_all)
     check("{{ query \"up\" }}", ERR_CANCELED, "", "");
 }
 
-static void
-test_values_are_printed_as_go_prints_them(void **state)
+UNIT_TEST(test_values_are_printed_as_go_prints_them)
 {
     static const struct expected cases[] = {
         {"{{ 1000000.0 }} {{ 1e-5 }} {{ 0x1F }} {{ 017 }} {{ 'a' }} {{ 1_000 }}",
@@ -272,12 +261,10 @@ test_values_are_printed_as_go_prints_them(void **state)
         {"{{ (\"30m\" | parseDuration | toDuration | (now | toTime).Add).UnixMilli }}",
          "1435067384128"},
     };
-    (void)state;
     CHECK_EXPANDED(cases);
 }
 
-static void
-test_sentences_of_executions_are_those_of_prometheus(void **state)
+UNIT_TEST(test_sentences_of_executions_are_those_of_prometheus)
 {
     static const struct expected cases[] = {
         {"{{ .Foo }}", "1:115: executing \"__alert_X\" at <.Foo>: can't evaluate field Foo in type "
@@ -308,12 +295,10 @@ test_sentences_of_executions_are_those_of_prometheus(void **state)
         {"{{ 1 | call }}",
          "1:119: executing \"__alert_X\" at <call>: error calling call: non-function of type int"},
     };
-    (void)state;
     CHECK_REFUSED(cases);
 }
 
-static void
-test_formats_that_do_not_fit_their_arguments_are_errors_that_say_so(void **state)
+UNIT_TEST(test_formats_that_do_not_fit_their_arguments_are_errors_that_say_so)
 {
     static const struct expected cases[] = {
         {"{{ printf \"%d %d\" 1 }}", "%d has no argument"},
@@ -322,7 +307,6 @@ test_formats_that_do_not_fit_their_arguments_are_errors_that_say_so(void **state
         {"{{ printf \"100%\" }}", "% at the end of the format has no verb"},
         {"{{ printf \"\" 1 \"a\" }}", "the format has verbs for 0 of 2 arguments"},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char sentence[256];
         (void)snprintf(sentence, sizeof sentence,
@@ -333,8 +317,7 @@ test_formats_that_do_not_fit_their_arguments_are_errors_that_say_so(void **state
     }
 }
 
-static void
-test_sentences_of_the_parser_are_those_of_prometheus(void **state)
+UNIT_TEST(test_sentences_of_the_parser_are_those_of_prometheus)
 {
     static const struct expected cases[] = {
         {"{{ foo }}", "1: function \"foo\" not defined"},
@@ -349,24 +332,20 @@ test_sentences_of_the_parser_are_those_of_prometheus(void **state)
         {"{{ define \"x\" }}a{{ end }}{{ define \"x\" }}b{{ end }}",
          "1: template: multiple definition of template \"x\""},
     };
-    (void)state;
     check_all(cases, sizeof cases / sizeof *cases, ERR_INPUT,
               "error parsing template __alert_X: template: __alert_X:");
 }
 
-static void
-test_a_check_parses_and_does_not_execute(void **state)
+UNIT_TEST(test_a_check_parses_and_does_not_execute)
 {
     const struct template_options options = {.name = bytes_of_text("__alert_X")};
     struct why why;
-    (void)state;
     assert_int_equal(template_check(&options, bytes_of_text("{{ .Foo }}"), &why), OK);
     assert_int_equal(template_check(&options, bytes_of_text("{{ foo }}"), &why), ERR_INPUT);
     assert_string_equal(why.text, "template: __alert_X:1: function \"foo\" not defined");
 }
 
-static void
-test_hostile_templates_meet_limits(void **state)
+UNIT_TEST(test_hostile_templates_meet_limits)
 {
     static const struct expected cases[] = {
         {"{{ printf \"%1000000d\" 1 }}", "more than 65536 bytes of text"},
@@ -386,7 +365,6 @@ test_hostile_templates_meet_limits(void **state)
          "more than 16 MiB of memory"},
     };
     char deep[1004] = "{{ ";
-    (void)state;
     check_all(cases, sizeof cases / sizeof *cases, ERR_LIMIT, "template __alert_X is too large: ");
     memset(deep + 3, '(', 1000);
     check(deep, ERR_LIMIT,
@@ -395,8 +373,7 @@ test_hostile_templates_meet_limits(void **state)
 
 #define H "{count:8.5, sum:-0.5, [-2,-1):3, [-0.001,0.001]:2, (0.25,0.5]:1, (2,4]:2.5}"
 
-static void
-test_native_histograms_are_printed_and_have_fields(void **state)
+UNIT_TEST(test_native_histograms_are_printed_and_have_fields)
 {
     static const struct expected cases[] = {
         {"{{ $value }} {{ .Value }} {{ $value.String }}", H " " H " " H},
@@ -415,14 +392,12 @@ test_native_histograms_are_printed_and_have_fields(void **state)
         {"{{ gt $value 1.0 }}", "1:115: executing \"__alert_X\" at <gt $value 1.0>: error calling "
                                 "gt: invalid type for comparison"},
     };
-    (void)state;
     value_histogram = &histogram;
     CHECK_EXPANDED(cases);
     CHECK_REFUSED(wrong);
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
     static const char *const texts[] = {
         "{{ range $k, $v := $labels }}{{ $k | title }}{{ printf \"%q %x\" $v 1.5 }}{{ end }}{{ é "
@@ -447,7 +422,6 @@ test_each_allocation_may_fail(void **state)
         "{{ eq $labels . }}",
         "{{ query \"up\" }}{{ printf \"%q\" $value }}",
     };
-    (void)state;
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
         value_histogram = i + 1 == sizeof texts / sizeof *texts ? &histogram : NULL;
         struct budget budget;
@@ -471,25 +445,21 @@ test_each_allocation_may_fail(void **state)
     }
 }
 
-static void
-test_a_small_budget_is_no_limit_of_the_template(void **state)
+UNIT_TEST(test_a_small_budget_is_no_limit_of_the_template)
 {
     struct budget budget;
     struct buf to;
     struct why why;
-    (void)state;
     budget_init(&budget, "test", 1000, NULL);
     buf_init(&to, NULL, 100);
     assert_int_equal(expand("{{ 1 }}", &budget, &to, &why), ERR_NOMEM);
     buf_fini(&to);
 }
 
-static void
-test_functions_of_prometheus_are_named_in_order(void **state)
+UNIT_TEST(test_functions_of_prometheus_are_named_in_order)
 {
     const char *before = "", *word;
     uint32_t n = 0;
-    (void)state;
     for (; (word = template_function_word(n)) != NULL; n++, before = word) {
         char text[64];
         assert_true(strcmp(before, word) < 0);

@@ -3,39 +3,39 @@
  * the clock of now, for how long, and what becomes of retention and deletions meanwhile.
  */
 #include "lib/test.h"
+#include "lib/tsdb_claim.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_claim_testing.h"
 
 #define YEARS_MS ((int64_t)3 * 365 * DAY_MS)
 
 static void
 set_clock(int64_t t_ms)
 {
-    sim_env_set_realtime_ms(m.sim, t_ms);
-    must(tsdb_maintain(m.db, &m.why));
+    sim_env_set_realtime_ms(machine.sim, t_ms);
+    must(tsdb_maintain(machine.db, &machine.why));
 }
 
 static void
 write_own(const char *tenant, int64_t t_ms)
 {
-    m.writes_itself = true;
+    machine.writes_itself = true;
     must_send_float(tenant, "__name__=own", t_ms, 1);
-    m.writes_itself = false;
-    machine_commit(&m);
+    machine.writes_itself = false;
+    machine_commit(&machine);
 }
 
 static struct tsdb_stats
 stats_now(void)
 {
     struct tsdb_stats s;
-    tsdb_stats(m.db, &s);
+    tsdb_stats(machine.db, &s);
     return s;
 }
 
 static void
 expect_clock(enum tsdb_clock clock)
 {
-    must(tsdb_maintain(m.db, &m.why));
+    must(tsdb_maintain(machine.db, &machine.why));
     assert_int_equal(stats_now().clock, clock);
 }
 
@@ -44,11 +44,11 @@ static void
 expect_clock_at_every_stage(enum tsdb_clock clock)
 {
     expect_clock(clock);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_clock(clock);
-    machine_flush(&m);
+    machine_flush(&machine);
     expect_clock(clock);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_clock(clock);
 }
 
@@ -57,8 +57,8 @@ delete_after(const char *tenant, int64_t t_ms)
 {
     struct selector selector;
     struct tsdb_deletion d;
-    must(selector_parse(text("{__name__!=\"\"}"), &selector, &m.why));
-    must(tsdb_delete(m.db, text(tenant), &selector, t_ms, INT64_MAX, &d, &m.why));
+    must(selector_parse(text("{__name__!=\"\"}"), &selector, &machine.why));
+    must(tsdb_delete(machine.db, text(tenant), &selector, t_ms, INT64_MAX, &d, &machine.why));
     return d.samples;
 }
 
@@ -68,7 +68,7 @@ merge(enum tsdb_merge_mode mode)
     struct tsdb_merge_options options = {.mode = mode};
     struct tsdb_merge_result r;
     do {
-        must(tsdb_merge(m.db, &options, &r, &m.why));
+        must(tsdb_merge(machine.db, &options, &r, &machine.why));
     } while (r.input_count > 0);
 }
 
@@ -77,7 +77,7 @@ merge(enum tsdb_merge_mode mode)
 UNIT_TEST(test_samples_of_the_server_itself_are_no_evidence_against_the_clock)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     set_clock(SIM_BEGIN + YEARS_MS);
     write_own("a", SIM_BEGIN + YEARS_MS);
     write_own("b", SIM_BEGIN + YEARS_MS);
@@ -93,11 +93,11 @@ UNIT_TEST(test_samples_of_the_server_itself_are_no_evidence_against_the_clock)
 UNIT_TEST(test_samples_of_a_sender_beside_those_of_the_server_are_evidence)
 {
     set_clock(SIM_BEGIN + YEARS_MS);
-    m.writes_itself = true;
+    machine.writes_itself = true;
     must_send_float("a", "__name__=own", SIM_BEGIN + YEARS_MS, 1);
-    m.writes_itself = false;
+    machine.writes_itself = false;
     must_send_float("a", "__name__=sent", SIM_BEGIN + YEARS_MS - 1, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     set_clock(SIM_BEGIN);
     assert_int_equal(stats_now().newest_ms, SIM_BEGIN + YEARS_MS - 1);
     expect_clock_at_every_stage(TSDB_CLOCK_BEFORE_SAMPLES);
@@ -106,40 +106,40 @@ UNIT_TEST(test_samples_of_a_sender_beside_those_of_the_server_are_evidence)
 
 /* --- for how long ----------------------------------------------------------------------------- */
 
-UNIT_TEST(test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted)
+UNIT_TEST(test_the_clock_is_trusted_after_future_samples_are_deleted)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     set_clock(SIM_BEGIN + YEARS_MS);
     must_send_float("a", "__name__=sent", SIM_BEGIN + YEARS_MS, 1);
     must_send_float("b", "__name__=sent", SIM_BEGIN + YEARS_MS, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     set_clock(SIM_BEGIN);
     expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
-    machine_flush(&m);
+    machine_flush(&machine);
     assert_int_equal(delete_after("a", SIM_BEGIN + 1), 1);
     expect_clock_at_every_stage(TSDB_CLOCK_BEFORE_SAMPLES); /* the other tenant has one */
     assert_int_equal(delete_after("b", SIM_BEGIN + 1), 1);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
     merge(TSDB_MERGE_CLEAN);
     expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
     char line[100];
     snprintf(line, sizeof line, "{__name__=\"sent\"} %lld 1\n", SIM_BEGIN);
-    expect_all(&m, "a", line);
-    expect_all(&m, "b", "");
+    expect_all(&machine, "a", line);
+    expect_all(&machine, "b", "");
 }
 
 UNIT_TEST(test_the_clock_is_believed_again_when_it_has_come_to_the_samples)
 {
     set_clock(SIM_BEGIN + DAY_MS);
     must_send_float("a", "__name__=sent", SIM_BEGIN + DAY_MS, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     set_clock(SIM_BEGIN);
     expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
-    set_clock(SIM_BEGIN + DAY_MS - m.limits.max_future_ms - 1);
+    set_clock(SIM_BEGIN + DAY_MS - machine.limits.max_future_ms - 1);
     expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
-    set_clock(SIM_BEGIN + DAY_MS - m.limits.max_future_ms);
+    set_clock(SIM_BEGIN + DAY_MS - machine.limits.max_future_ms);
     expect_clock(TSDB_CLOCK_GOOD);
 }
 
@@ -150,7 +150,7 @@ UNIT_TEST(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed)
     must_send_float("a", "__name__=sent", SIM_BEGIN + YEARS_MS, 1);
     set_clock(SIM_BEGIN);
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
-    machine_flush(&m);
+    machine_flush(&machine);
     assert_int_equal(delete_after("a", SIM_BEGIN + 1), 1);
     expect_clock(TSDB_CLOCK_GOOD);
     set_clock(SIM_BEGIN - DAY_MS);
@@ -161,11 +161,11 @@ UNIT_TEST(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed)
 
 /* --- retention and deletions ------------------------------------------------------------------ */
 
-UNIT_TEST(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed)
+UNIT_TEST(test_own_samples_advance_retention_only_as_far_as_time_passed)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
-    machine_flush(&m);
-    machine_restart(&m);
+    machine_flush(&machine);
+    machine_restart(&machine);
     set_clock(SIM_BEGIN + YEARS_MS);
     write_own("a", SIM_BEGIN + YEARS_MS);
     int64_t now_ms = stats_now().retention_now_ms;
@@ -173,13 +173,13 @@ UNIT_TEST(test_samples_of_the_server_itself_advance_retention_as_far_as_time_pas
     must_send_float("a", "__name__=sent", SIM_BEGIN - 364 * DAY_MS, 1);
     expect_result(1, 0);
     set_clock(SIM_BEGIN);
-    sim_env_advance_ns(m.sim, 2 * DAY_MS * NS_PER_MS);
+    sim_env_advance_ns(machine.sim, 2 * DAY_MS * NS_PER_MS);
     write_own("a", SIM_BEGIN + 2 * DAY_MS);
     assert_true(stats_now().retention_now_ms >= SIM_BEGIN + 2 * DAY_MS);
 }
 
 /* As of a server with nothing but rules. */
-UNIT_TEST(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are)
+UNIT_TEST(test_without_other_samples_retention_counts_from_the_server_s_own)
 {
     write_own("a", SIM_BEGIN);
     assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN);
@@ -188,24 +188,24 @@ UNIT_TEST(test_retention_counts_from_samples_of_the_server_itself_where_no_other
     assert_int_equal(stats_now().retention_now_ms, SIM_BEGIN - 900 * DAY_MS);
 }
 
-UNIT_TEST(test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from)
+UNIT_TEST(test_retention_ignores_a_clock_of_the_past_after_a_restart)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
-    machine_flush(&m);
-    machine_restart(&m);
+    machine_flush(&machine);
+    machine_restart(&machine);
     set_clock(0);
     must_send_float("a", "__name__=sent", 0 + MINUTE_MS, 1);
     expect_result(1, 0);
-    machine_flush(&m);
+    machine_flush(&machine);
     set_clock(SIM_BEGIN);
-    machine_restart(&m);
+    machine_restart(&machine);
     assert_true(stats_now().retention_now_ms >= SIM_BEGIN);
 }
 
 UNIT_TEST(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
-    machine_flush(&m);
+    machine_flush(&machine);
     set_clock(SIM_BEGIN + YEARS_MS);
     assert_int_equal(delete_after("a", 0), 1);
     set_clock(SIM_BEGIN);
@@ -220,12 +220,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_samples_of_the_server_itself_are_no_evidence_against_the_clock),
         claim(test_samples_of_a_sender_beside_those_of_the_server_are_evidence),
-        claim(test_the_clock_is_believed_again_when_samples_of_the_future_are_deleted),
+        claim(test_the_clock_is_trusted_after_future_samples_are_deleted),
         claim(test_the_clock_is_believed_again_when_it_has_come_to_the_samples),
         claim(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed),
-        claim(test_samples_of_the_server_itself_advance_retention_as_far_as_time_passed),
-        claim(test_retention_counts_from_samples_of_the_server_itself_where_no_others_are),
-        claim(test_a_clock_of_the_past_is_not_where_the_next_process_counts_retention_from),
+        claim(test_own_samples_advance_retention_only_as_far_as_time_passed),
+        claim(test_without_other_samples_retention_counts_from_the_server_s_own),
+        claim(test_retention_ignores_a_clock_of_the_past_after_a_restart),
         claim(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,9 @@
  */
 #include "base/hash.h"
 #include "lib/test.h"
+#include "lib/tsdb_streamed.h"
 #include "model/histogram.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_streamed_testing.h"
 
 #define T0      (SIM_BEGIN - 60 * MINUTE_MS)
 #define PART    "0000000000000001"
@@ -502,7 +502,7 @@ part_samples(struct machine *m)
     return stats.part_samples;
 }
 
-UNIT_TEST(test_what_is_deleted_while_its_part_is_set_aside_is_gone_when_the_part_is_back)
+UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
 {
     struct machine m;
     struct selector all;
@@ -697,9 +697,8 @@ main(void)
         cmocka_unit_test_teardown(test_no_flipped_byte_of_a_part_gives_a_wrong_answer, tell_seed),
         cmocka_unit_test_teardown(test_a_part_that_was_put_aside_comes_back_under_its_name,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_is_deleted_while_its_part_is_set_aside_is_gone_when_the_part_is_back,
-            tell_seed),
+        cmocka_unit_test_teardown(test_deletions_apply_to_parts_that_were_set_aside_meanwhile,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_a_damaged_page_costs_what_is_in_it_and_no_more, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * is not.
  */
 #include "lib/test.h"
-#include "tsdb/tsdb_claim_testing.h"
+#include "lib/tsdb_claim.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
@@ -66,35 +66,36 @@ put_refused(struct rq *rq, enum reject reason)
 UNIT_TEST(test_each_reason_refuses_one_sample_and_says_so)
 {
     must(send_float("anonymous", "__name__=now", SIM_BEGIN, 1)); /* retention counts from here */
-    machine_commit(&m);
+    machine_commit(&machine);
     for (unsigned reason = 1; reason < REJECT_COUNT; reason++) {
         struct rq rq;
         char tenant[20], counted[60];
         snprintf(tenant, sizeof tenant, "t%u", reason);
-        m.options.tenants_max = 100;
-        m.limits.tenant_series_max = reason == REJECT_SERIES_LIMIT ? 1 : 0;
-        m.limits.require_name = reason == REJECT_MISSING_NAME ? NAME_ALWAYS : NAME_AUTO;
-        machine_restart(&m);
+        machine.options.tenants_max = 100;
+        machine.limits.tenant_series_max = reason == REJECT_SERIES_LIMIT ? 1 : 0;
+        machine.limits.require_name = reason == REJECT_MISSING_NAME ? NAME_ALWAYS : NAME_AUTO;
+        machine_restart(&machine);
         rq_init(&rq, reason == REJECT_BAD_REFERENCE ? RW_V2 : RW_V1);
         rq_series(&rq, "__name__=good");
         rq_float(&rq, T0, double_bits(1), 0);
         put_refused(&rq, (enum reject)reason);
-        must(machine_send(&m, tenant, &rq));
+        must(machine_send(&machine, tenant, &rq));
         rq_fini(&rq);
         expect_result(1, 1);
         unsigned kind = reason == REJECT_BAD_HISTOGRAM ? LEDGER_HISTOGRAM : LEDGER_FLOAT;
-        assert_int_equal(m.result.rejected[kind], 1);
+        assert_int_equal(machine.result.rejected[kind], 1);
         snprintf(counted, sizeof counted, "refused: 1 %s", reject_word((enum reject)reason));
-        if (strstr(m.result.text, counted) == NULL) fail_msg("%s: %s", counted, m.result.text);
-        machine_commit(&m);
-        struct ledger l = machine_ledger(&m, tenant);
+        if (strstr(machine.result.text, counted) == NULL)
+            fail_msg("%s: %s", counted, machine.result.text);
+        machine_commit(&machine);
+        struct ledger l = machine_ledger(&machine, tenant);
         assert_int_equal(l.count[kind][LEDGER_REJECTED + reason], 1);
         assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_ACCEPTED], 1);
         char lines[100];
         snprintf(lines, sizeof lines, "{__name__=\"good\"} %lld 1\n", (long long)T0);
-        expect_all(&m, tenant, lines);
+        expect_all(&machine, tenant, lines);
     }
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 /* A float, a histogram and an exemplar of a series without a name, beside one that has one. */
@@ -112,14 +113,14 @@ send_nameless(enum rw_version version, bool refused)
     rq_float(&rq, T0 + later_ms, double_bits(1), 0);
     rq_histogram(&rq, T0 + later_ms + 1, &h, 0);
     rq_exemplar(&rq, T0 + later_ms, double_bits(1), "trace_id=abc");
-    must(machine_send(&m, "a", &rq));
+    must(machine_send(&machine, "a", &rq));
     rq_fini(&rq);
     expect_result(refused ? 1 : 4, refused ? 3 : 0);
-    assert_int_equal(strstr(m.result.text, "refused: 3 missing_name;") != NULL, refused);
-    machine_commit(&m);
+    assert_int_equal(strstr(machine.result.text, "refused: 3 missing_name;") != NULL, refused);
+    machine_commit(&machine);
 }
 
-UNIT_TEST(test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not)
+UNIT_TEST(test_a_required_name_is_required_of_known_series_too)
 {
     static const struct {
         enum name_rule rule;
@@ -127,18 +128,18 @@ UNIT_TEST(test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_o
     } cases[] = {{NAME_AUTO, false, true}, {NAME_ALWAYS, true, true}, {NAME_NEVER, false, false}};
     for (unsigned i = 0; i < 2 * sizeof cases / sizeof *cases; i++) { /* new, then known */
         const unsigned at = i % (sizeof cases / sizeof *cases);
-        m.limits.require_name = cases[at].rule;
-        tsdb_set_limits(m.db, &m.limits);
+        machine.limits.require_name = cases[at].rule;
+        tsdb_set_limits(machine.db, &machine.limits);
         send_nameless(RW_V2, cases[at].refused_2);
         send_nameless(RW_V1, cases[at].refused_1);
         send_nameless(RW_V2, cases[at].refused_2);
-        if (i == 3) machine_flush(&m);
+        if (i == 3) machine_flush(&machine);
     }
-    struct ledger l = machine_ledger(&m, "a");
+    struct ledger l = machine_ledger(&machine, "a");
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         assert_int_equal(l.count[k][LEDGER_REJECTED + REJECT_MISSING_NAME], 10);
     }
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 /* What older programs need to know to read MANIFEST. */
@@ -147,7 +148,7 @@ manifest_min_reader(void)
 {
     uint8_t at[16];
     struct file file;
-    must(file_open(m.env, STORE_DIR "/MANIFEST", FILE_READ, &file, NULL));
+    must(file_open(machine.env, STORE_DIR "/MANIFEST", FILE_READ, &file, NULL));
     must(file_read_at(&file, at, sizeof at, 0, NULL));
     must(file_close(&file));
     return load_le16(at + 10);
@@ -167,7 +168,7 @@ log_newest_version(void)
 {
     unsigned newest = 0;
     struct wal_damage damage;
-    must(wal_verify(m.env, STORE_DIR "/wal", 0, false, note_version, &newest, &damage, NULL));
+    must(wal_verify(machine.env, STORE_DIR "/wal", 0, false, note_version, &newest, &damage, NULL));
     return newest;
 }
 
@@ -176,26 +177,26 @@ UNIT_TEST(test_a_directory_becomes_newer_only_when_a_new_reason_was_counted)
     for (unsigned reason = 1; reason <= REJECT_MISSING_NAME; reason++) {
         struct rq rq;
         bool newer = reason == REJECT_MISSING_NAME;
-        m.limits.require_name = newer ? NAME_ALWAYS : NAME_AUTO;
-        m.limits.tenant_series_max = reason == REJECT_SERIES_LIMIT ? 1 : 0;
-        m.options.tenants_max = 100;
-        machine_restart(&m);
+        machine.limits.require_name = newer ? NAME_ALWAYS : NAME_AUTO;
+        machine.limits.tenant_series_max = reason == REJECT_SERIES_LIMIT ? 1 : 0;
+        machine.options.tenants_max = 100;
+        machine_restart(&machine);
         char tenant[20];
         snprintf(tenant, sizeof tenant, "t%u", reason);
         rq_init(&rq, reason == REJECT_BAD_REFERENCE ? RW_V2 : RW_V1);
         rq_series(&rq, "__name__=good");
         rq_float(&rq, T0, double_bits(1), 0);
         put_refused(&rq, (enum reject)reason);
-        must(machine_send(&m, tenant, &rq));
+        must(machine_send(&machine, tenant, &rq));
         rq_fini(&rq);
-        machine_commit(&m);
+        machine_commit(&machine);
         assert_int_equal(log_newest_version(), newer ? 2 : 1);
         assert_int_equal(manifest_min_reader(), 2); /* the log tells who must not read it */
-        machine_flush(&m);
+        machine_flush(&machine);
         assert_int_equal(manifest_min_reader(), newer ? 4 : 2);
-        must(tsdb_maintain(m.db, &m.why)); /* gives up the log */
+        must(tsdb_maintain(machine.db, &machine.why)); /* gives up the log */
     }
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 static void
@@ -207,23 +208,23 @@ expect_series(const char *labels, bool taken)
         expect_result(1, 0);
     } else {
         expect_result(0, 1);
-        assert_non_null(strstr(m.result.text, "1 series_limit"));
+        assert_non_null(strstr(machine.result.text, "1 series_limit"));
         char limit[80];
-        bool tenant = strstr(m.result.text, "the tenant has") != NULL;
+        bool tenant = strstr(machine.result.text, "the tenant has") != NULL;
         snprintf(limit, sizeof limit,
                  tenant ? "the tenant has reached write.max-series (%u)"
                         : "the metric has reached write.max-series-per-metric (%u)",
-                 tenant ? m.limits.tenant_series_max : m.limits.metric_series_max);
-        assert_non_null(strstr(m.result.text, limit));
+                 tenant ? machine.limits.tenant_series_max : machine.limits.metric_series_max);
+        assert_non_null(strstr(machine.result.text, limit));
     }
-    machine_commit(&m);
+    machine_commit(&machine);
 }
 
 UNIT_TEST(test_limits_of_series_refuse_new_ones_and_never_known_ones)
 {
-    m.limits.tenant_series_max = 4;
-    m.limits.metric_series_max = 2;
-    machine_restart(&m);
+    machine.limits.tenant_series_max = 4;
+    machine.limits.metric_series_max = 2;
+    machine_restart(&machine);
     expect_series("__name__=m,i=1", true);
     expect_series("__name__=m,i=2", true);
     expect_series("__name__=m,i=3", false); /* the third of its metric */
@@ -233,62 +234,60 @@ UNIT_TEST(test_limits_of_series_refuse_new_ones_and_never_known_ones)
     expect_series("__name__=m,i=2", true);
     must(send_float("b", "__name__=o", T0, 1)); /* somebody else's */
     expect_result(1, 0);
-    machine_flush(&m);
+    machine_flush(&machine);
     expect_series("__name__=n,i=1", true);
     expect_series("__name__=o", false);
-    m.limits.tenant_series_max = 5;
-    tsdb_set_limits(m.db, &m.limits);
+    machine.limits.tenant_series_max = 5;
+    tsdb_set_limits(machine.db, &machine.limits);
     expect_series("__name__=o", true);
     expect_series("__name__=p", false);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_series("__name__=m,i=1", true); /* the log remembers who is known */
     expect_series("__name__=p", false);
 }
 
 UNIT_TEST(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs)
 {
-    m.limits.tenant_series_max = 3;
-    machine_restart(&m);
+    machine.limits.tenant_series_max = 3;
+    machine_restart(&machine);
     expect_series("__name__=dies", true);
     expect_series("__name__=lives", true);
     expect_series("__name__=too", true);
-    machine_flush(&m);
+    machine_flush(&machine);
     expect_series("__name__=lives", true);
     expect_series("__name__=too", true);
     expect_series("__name__=new", false);
-    assert_false(tsdb_flush_due(m.db));
-    sim_env_advance_ns(m.sim, 6 * MINUTE_MS * NS_PER_MS);
-    assert_true(tsdb_flush_due(m.db)); /* one of the three is dead: the next cut forgets it */
-    tsdb_want_cut(m.db);
-    machine_commit(&m);
-    assert_true(tsdb_has_frozen(m.db));
+    assert_false(tsdb_flush_due(machine.db));
+    sim_env_advance_ns(machine.sim, 6 * MINUTE_MS * NS_PER_MS);
+    assert_true(tsdb_flush_due(machine.db)); /* one of the three is dead: the next cut forgets it */
+    tsdb_want_cut(machine.db);
+    machine_commit(&machine);
+    assert_true(tsdb_has_frozen(machine.db));
     expect_series("__name__=lives", true);
-    must(tsdb_flush(m.db, &m.why));
+    must(tsdb_flush(machine.db, &machine.why));
     expect_series("__name__=new", true);
     expect_series("__name__=newer", false); /* the place of `too`, though it has not come yet */
     expect_series("__name__=too", true);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
-static void
-test_each_of_many_tenants_keeps_its_own(void **state)
+UNIT_TEST(test_each_of_many_tenants_keeps_its_own)
 {
     enum { TENANTS = 300 };
-    (void)state;
     char name[20], lines[100];
-    m.options.tenants_max = TENANTS;
-    machine_restart(&m);
+    machine.options.tenants_max = TENANTS;
+    machine_restart(&machine);
     for (int i = 0; i < TENANTS; i++) {
         snprintf(name, sizeof name, "t%d", i);
         must(send_float(name, "__name__=own", T0, i));
     }
-    machine_commit(&m);
+    machine_commit(&machine);
     assert_int_equal(send_float("one_too_many", "__name__=own", T0, 1), ERR_INPUT);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     for (int i = 0; i < TENANTS; i++) {
         snprintf(name, sizeof name, "t%d", i);
         snprintf(lines, sizeof lines, "{__name__=\"own\"} %lld %d\n", (long long)T0, i);
-        expect_all(&m, name, lines);
+        expect_all(&machine, name, lines);
     }
 }
 
@@ -299,16 +298,14 @@ find_flush_peak(void *context, const struct budget *budget)
 }
 
 /* Arrays as long as the generation must not be made anew for each tenant. */
-static void
-test_flush_of_many_tenants_takes_no_more_memory_than_of_one(void **state)
+UNIT_TEST(test_flush_of_many_tenants_takes_no_more_memory_than_of_one)
 {
     enum { TENANTS = 200, SERIES = 10000 };
-    (void)state;
     char text[40];
     struct rq rq;
     uint64_t peak = 0;
-    m.options.tenants_max = TENANTS + 1;
-    machine_restart(&m);
+    machine.options.tenants_max = TENANTS + 1;
+    machine_restart(&machine);
     rq_init(&rq, RW_V1);
     for (int i = 0; i < SERIES; i++) {
         snprintf(text, sizeof text, "__name__=large,x=%d", i);
@@ -316,17 +313,17 @@ test_flush_of_many_tenants_takes_no_more_memory_than_of_one(void **state)
         rq_float(&rq, T0, double_bits(i), 0);
         rq_exemplar(&rq, T0, double_bits(i), "");
     }
-    must(machine_send(&m, "large", &rq));
+    must(machine_send(&machine, "large", &rq));
     rq_fini(&rq);
     for (int i = 0; i < TENANTS; i++) {
         snprintf(text, sizeof text, "t%d", i);
         must(send_float(text, "__name__=small", T0, i));
     }
-    machine_commit(&m);
-    machine_flush(&m);
-    tsdb_budgets(m.db, find_flush_peak, &peak);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    tsdb_budgets(machine.db, find_flush_peak, &peak);
     assert_in_range(peak, 1, 4 * 1024 * 1024);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 UNIT_TEST(test_first_offenders_are_named_and_all_are_counted)
@@ -339,20 +336,20 @@ UNIT_TEST(test_first_offenders_are_named_and_all_are_counted)
         rq_series(&rq, labels);
         rq_float(&rq, i % 2 == 0 ? T0 : SIM_BEGIN + DAY_MS, 0, 0);
     }
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(0, 1000);
-    assert_int_equal(m.result.wait_epoch, 0);
-    assert_non_null(strstr(m.result.text, "__name__=\"bad0\""));
-    assert_non_null(strstr(m.result.text, "__name__=\"bad2\""));
-    assert_null(strstr(m.result.text, "__name__=\"bad3\""));
+    assert_int_equal(machine.result.wait_epoch, 0);
+    assert_non_null(strstr(machine.result.text, "__name__=\"bad0\""));
+    assert_non_null(strstr(machine.result.text, "__name__=\"bad2\""));
+    assert_null(strstr(machine.result.text, "__name__=\"bad3\""));
     assert_ptr_equal(
-        strstr(m.result.text, "refused: 500 bad_utf8, 500 too_far_in_future; bad_utf8 at "),
-        m.result.text);
-    machine_commit(&m); /* what was refused is in the ledger for good */
-    machine_verified_restart(&m);
+        strstr(machine.result.text, "refused: 500 bad_utf8, 500 too_far_in_future; bad_utf8 at "),
+        machine.result.text);
+    machine_commit(&machine); /* what was refused is in the ledger for good */
+    machine_verified_restart(&machine);
     assert_int_equal(ledger_rejected(&(struct ledger){0}, LEDGER_FLOAT), 0);
-    struct ledger l = machine_ledger(&m, "anonymous");
+    struct ledger l = machine_ledger(&machine, "anonymous");
     assert_int_equal(ledger_rejected(&l, LEDGER_FLOAT), 1000);
 }
 
@@ -373,21 +370,21 @@ UNIT_TEST(test_refused_exemplars_leave_the_text_to_refused_samples)
         rq_series(&rq, names[i]);
         rq_float(&rq, T0, double_bits(2), 0);
     }
-    must(machine_send(&m, "a", &rq));
+    must(machine_send(&machine, "a", &rq));
     rq_fini(&rq);
     expect_result(1, 8);
-    assert_int_equal(m.result.rejected[LEDGER_EXEMPLAR], 5);
+    assert_int_equal(machine.result.rejected[LEDGER_EXEMPLAR], 5);
     static const char *const in_order[] = {
         "refused: ",           "5 bad_utf8",
         "; bad_utf8 at ",      "{__name__=\"good\"}: exemplar; conflict at ",
         "{__name__=\"bad0\"}", "{__name__=\"bad1\"}",
         "{__name__=\"bad2\"}"};
-    const char *at = m.result.text;
+    const char *at = machine.result.text;
     for (unsigned i = 0; i < sizeof in_order / sizeof *in_order; i++) {
         at = strstr(at, in_order[i]);
-        if (at == NULL) fail_msg("%s: %s", in_order[i], m.result.text);
+        if (at == NULL) fail_msg("%s: %s", in_order[i], machine.result.text);
     }
-    machine_commit(&m);
+    machine_commit(&machine);
 }
 
 UNIT_TEST(test_series_of_which_nothing_is_stored_costs_nothing)
@@ -402,13 +399,13 @@ UNIT_TEST(test_series_of_which_nothing_is_stored_costs_nothing)
     rq_exemplar(&rq, SIM_BEGIN - 366 * DAY_MS, 0, "trace=1");
     rq_series(&rq, "__name__=new");
     rq_float(&rq, SIM_BEGIN + DAY_MS, 0, 0);
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(0, 3);
-    tsdb_stats(m.db, &stats);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.head_series, 1);
-    machine_commit(&m);
-    machine_verified_restart(&m);
+    machine_commit(&machine);
+    machine_verified_restart(&machine);
 }
 
 UNIT_TEST(test_what_is_said_of_the_refused_is_one_clean_line)
@@ -420,12 +417,12 @@ UNIT_TEST(test_what_is_said_of_the_refused_is_one_clean_line)
                        "0123456789012345678901234567890123456789012345678901234567890\xc3\xa4");
         rq_float(&rq, T0, 0, 0);
     }
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(0, 3);
-    const char *text = m.result.text;
+    const char *text = machine.result.text;
     assert_non_null(strstr(text, "{__name__=\"a\\n\\x1b[31m\\\"\\\\\xc3\xa4\\xff\", b=\"cut"));
-    assert_true(strlen(text) < sizeof m.result.text);
+    assert_true(strlen(text) < sizeof machine.result.text);
     for (const char *p = text; *p != '\0'; p++) {
         assert_true((uint8_t)*p >= 0x20);
     }
@@ -447,25 +444,25 @@ UNIT_TEST(test_first_arrival_stays_pending_durable_and_frozen)
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"up\", job=\"a\"} %lld 1\n", (long long)T0);
     must(send_float("anonymous", "__name__=up,job=a", T0, 1));
-    uint64_t epoch = m.result.wait_epoch;
-    assert_true(epoch > tsdb_durable_epoch(m.db));
+    uint64_t epoch = machine.result.wait_epoch;
+    assert_true(epoch > tsdb_durable_epoch(machine.db));
     expect_first_stays(); /* pending: these answers wait for that commit too */
-    assert_int_equal(m.result.wait_epoch, epoch);
-    machine_commit(&m);
+    assert_int_equal(machine.result.wait_epoch, epoch);
+    machine_commit(&machine);
     expect_first_stays();
-    assert_int_equal(m.result.wait_epoch, 0);
-    tsdb_want_cut(m.db);
-    machine_commit(&m);
-    assert_true(tsdb_has_frozen(m.db));
+    assert_int_equal(machine.result.wait_epoch, 0);
+    tsdb_want_cut(machine.db);
+    machine_commit(&machine);
+    assert_true(tsdb_has_frozen(machine.db));
     expect_first_stays();
-    assert_int_equal(m.result.wait_epoch, 0);
-    machine_commit(&m);
-    struct ledger l = machine_ledger(&m, "anonymous");
+    assert_int_equal(machine.result.wait_epoch, 0);
+    machine_commit(&machine);
+    struct ledger l = machine_ledger(&machine, "anonymous");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 7);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_ACCEPTED], 1);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DUPLICATE], 3);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_REJECTED + REJECT_CONFLICT], 3);
-    must(tsdb_flush(m.db, &m.why));
+    must(tsdb_flush(machine.db, &machine.why));
     expect_at_every_stage("anonymous", lines);
 }
 
@@ -476,9 +473,9 @@ UNIT_TEST(test_first_arrival_in_a_part_is_read)
     for (int i = 0; i < 3; i++) {
         must(send_float("anonymous", "__name__=up", T0, i == 1 ? 2 : 1));
         expect_result(1, 0);
-        machine_commit(&m);
-        expect_all(&m, "anonymous", lines);
-        machine_flush(&m);
+        machine_commit(&machine);
+        expect_all(&machine, "anonymous", lines);
+        machine_flush(&machine);
         expect_at_every_stage("anonymous", lines);
     }
 }
@@ -497,10 +494,10 @@ UNIT_TEST(test_repetitions_in_one_request_are_judged_in_order)
     rq_float(&rq, T0 + 5, double_bits(3), 0);
     rq_float(&rq, T0 + 2, double_bits(4), 0);
     rq_float(&rq, T0 + 2, double_bits(5), 0);
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(5, 2);
-    machine_commit(&m);
+    machine_commit(&machine);
     snprintf(lines, sizeof lines,
              "{__name__=\"up\"} %lld 1\n{__name__=\"up\"} %lld 4\n{__name__=\"up\"} %lld 3\n",
              (long long)T0, (long long)T0 + 2, (long long)T0 + 5);
@@ -519,11 +516,11 @@ UNIT_TEST(test_float_and_histogram_conflict_at_one_time)
     rq_histogram(&rq, T0 + 1, &h, 0);
     rq_histogram(&rq, T0 + 1, &h, 0);
     rq_histogram(&rq, T0 + 1, &other, 0);
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(3, 2);
-    assert_int_equal(m.result.rejected[LEDGER_HISTOGRAM], 2);
-    machine_commit(&m);
+    assert_int_equal(machine.result.rejected[LEDGER_HISTOGRAM], 2);
+    machine_commit(&machine);
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"x\"} %lld 1\n{__name__=\"x\"} %lld h7\n",
              (long long)T0, (long long)T0 + 1);
@@ -542,15 +539,15 @@ UNIT_TEST(test_labels_in_any_order_and_with_empty_values_are_one_series)
         rq_init(&rq, i < 3 ? RW_V1 : RW_V2);
         rq_series(&rq, forms[i % 3]);
         rq_float(&rq, T0 + i, double_bits(i), 0);
-        must(machine_send(&m, "anonymous", &rq));
+        must(machine_send(&machine, "anonymous", &rq));
         rq_fini(&rq);
         size_t used = strlen(lines);
         snprintf(lines + used, sizeof lines - used, "{__name__=\"m\", a=\"1\", b=\"2\"} %lld %d\n",
                  (long long)T0 + i, i);
     }
-    machine_commit(&m);
+    machine_commit(&machine);
     struct tsdb_stats stats;
-    tsdb_stats(m.db, &stats);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.head_series, 1);
     expect_at_every_stage("anonymous", lines);
 }
@@ -566,13 +563,13 @@ UNIT_TEST(test_tenants_never_see_each_other)
             snprintf(lines[i], sizeof lines[i], "{__name__=\"up\", job=\"x\"} %lld %d\n",
                      (long long)T0, i + 1);
         }
-        machine_commit(&m);
+        machine_commit(&machine);
         for (int i = 0; i < 3; i++) {
             expect_at_every_stage(names[i], lines[i]);
         }
-        expect_all(&m, "nobody", "");
+        expect_all(&machine, "nobody", "");
     }
-    assert_int_equal(machine_ledger(&m, "a").stored[LEDGER_FLOAT], 2);
+    assert_int_equal(machine_ledger(&machine, "a").stored[LEDGER_FLOAT], 2);
 }
 
 UNIT_TEST(test_too_many_tenants_are_refused)
@@ -583,14 +580,14 @@ UNIT_TEST(test_too_many_tenants_are_refused)
         must(send_float(name, "__name__=up", T0, 1));
     }
     assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
-    assert_non_null(strstr(m.why.text, "too many tenants"));
+    assert_non_null(strstr(machine.why.text, "too many tenants"));
     struct rq rq;
     rq_init(&rq, RW_V1); /* nothing was sent: nobody is made */
-    must(machine_send(&m, "t5", &rq));
+    must(machine_send(&machine, "t5", &rq));
     rq_fini(&rq);
     must(send_float("t3", "__name__=up", T0 + 1, 1));
-    machine_commit(&m);
-    machine_verified_restart(&m);
+    machine_commit(&machine);
+    machine_verified_restart(&machine);
     assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
 }
 
@@ -603,10 +600,10 @@ UNIT_TEST(test_start_times_are_kept)
     rq_float(&rq, T0 + 20, double_bits(2), 0);
     rq_float(&rq, T0 + 15, double_bits(3), T0 + 12);
     rq_float(&rq, T0 + 10, double_bits(1), T0 + 1); /* the same: a start time does not decide */
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(4, 0);
-    machine_commit(&m);
+    machine_commit(&machine);
     char lines[300];
     snprintf(lines, sizeof lines,
              "{__name__=\"c_total\"} %lld 1 since %lld\n{__name__=\"c_total\"} %lld 3 since %lld\n"
@@ -638,7 +635,7 @@ expect_order(uint32_t count)
     struct question q;
     struct expected_order x = {0, T0 - 5000000};
     question_init(&q, "anonymous", every_series, 1, 0, INT64_MAX);
-    must(machine_select(&m, &q, next_minute, &x));
+    must(machine_select(&machine, &q, next_minute, &x));
     assert_int_equal(x.count, count);
     question_fini(&q);
 }
@@ -661,20 +658,20 @@ UNIT_TEST(test_large_requests_in_any_order_are_taken_whole)
         if (t > SIM_BEGIN) continue;
         rq_float(&rq, t, double_bits((double)t), 0);
     }
-    must(machine_send(&m, "anonymous", &rq));
-    uint32_t count = (uint32_t)m.result.written[LEDGER_FLOAT];
+    must(machine_send(&machine, "anonymous", &rq));
+    uint32_t count = (uint32_t)machine.result.written[LEDGER_FLOAT];
     expect_result(count, 0);
     assert_true(count > 2 * 4096);
-    machine_commit(&m);
+    machine_commit(&machine);
     expect_order(count);
-    must(machine_send(&m, "anonymous", &rq)); /* all of it again */
+    must(machine_send(&machine, "anonymous", &rq)); /* all of it again */
     expect_result(count, 0);
-    assert_int_equal(m.result.wait_epoch, 0);
+    assert_int_equal(machine.result.wait_epoch, 0);
     rq_fini(&rq);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_order(count);
-    machine_flush(&m);
-    machine_verified_restart(&m);
+    machine_flush(&machine);
+    machine_verified_restart(&machine);
     expect_order(count);
 }
 
@@ -688,17 +685,17 @@ UNIT_TEST(test_many_series_in_one_request)
         rq_series(&rq, labels);
         rq_float(&rq, T0 + i / 2000, double_bits(i), 0);
     }
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(3000, 0);
-    machine_commit(&m);
+    machine_commit(&machine);
     struct tsdb_stats stats;
-    tsdb_stats(m.db, &stats);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.head_series, 2000);
     assert_int_equal(stats.head_samples, 3000);
-    machine_flush(&m);
-    machine_verified_restart(&m);
-    tsdb_stats(m.db, &stats);
+    machine_flush(&machine);
+    machine_verified_restart(&machine);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.part_series, 2000);
     assert_int_equal(stats.part_samples, 3000);
 }
@@ -710,10 +707,10 @@ static enum err
 ingest_unchecked(struct rq *rq)
 {
     rq_close(rq);
-    m.request.keys = tsdb_fingerprint_keys(m.db);
-    must(rw_decode_unchecked(&m.request, rq->version, buf_bytes(&rq->out), tsdb_hash_seed(m.db),
-                             &m.why));
-    return tsdb_ingest(m.db, text("a"), &m.request, &m.result, &m.why);
+    machine.request.keys = tsdb_fingerprint_keys(machine.db);
+    must(rw_decode_unchecked(&machine.request, rq->version, buf_bytes(&rq->out),
+                             tsdb_hash_seed(machine.db), &machine.why));
+    return tsdb_ingest(machine.db, text("a"), &machine.request, &machine.result, &machine.why);
 }
 
 /* A series that ends like one with one float, and has `before` where labels are looked for. */
@@ -732,7 +729,7 @@ put_look_alike(struct rq *rq, struct bytes before, int64_t t_ms)
     buf_fini(&item);
 }
 
-UNIT_TEST(test_a_malformed_series_is_found_before_anything_of_its_request_is_stored)
+UNIT_TEST(test_a_request_with_a_malformed_series_stores_nothing)
 {
     static const uint8_t cut[] = {0x0a, 6, 0x0a, 1, 'a', 0x12, 9, 'b'};
     const int64_t t = T0;
@@ -748,11 +745,11 @@ UNIT_TEST(test_a_malformed_series_is_found_before_anything_of_its_request_is_sto
         put_look_alike(&rq, bytes_of(cut, sizeof cut), t);
         assert_int_equal(ingest_unchecked(&rq), ERR_INPUT);
         rq_fini(&rq);
-        expect_all(&m, "a", "");
+        expect_all(&machine, "a", "");
     }
 }
 
-UNIT_TEST(test_a_series_that_only_looks_like_one_float_is_decoded_again_and_stored_whole)
+UNIT_TEST(test_a_series_mistaken_for_one_float_is_stored_whole)
 {
     /* Labels, then a float with a value, and one of zero before the last. */
     struct rq rq;
@@ -762,14 +759,14 @@ UNIT_TEST(test_a_series_that_only_looks_like_one_float_is_decoded_again_and_stor
     rq_float(&rq, T0 + 1, 0, 0);
     rq_float(&rq, T0 + 2, double_bits(3), 0);
     assert_int_equal(ingest_unchecked(&rq), ERR_INPUT);
-    expect_all(&m, "a", "");
+    expect_all(&machine, "a", "");
     rq_fini(&rq);
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=x");
     rq_float(&rq, T0, double_bits(2), 0);
     rq_float(&rq, T0 + 1, 0, 0);
     rq_float(&rq, T0 + 2, double_bits(3), 0);
-    assert_int_equal(machine_send(&m, "a", &rq), OK);
+    assert_int_equal(machine_send(&machine, "a", &rq), OK);
     rq_fini(&rq);
     expect_result(3, 0);
 }
@@ -779,7 +776,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_each_reason_refuses_one_sample_and_says_so),
-        claim(test_a_name_is_demanded_as_the_rule_says_whether_the_series_is_known_or_not),
+        claim(test_a_required_name_is_required_of_known_series_too),
         claim(test_a_directory_becomes_newer_only_when_a_new_reason_was_counted),
         claim(test_limits_of_series_refuse_new_ones_and_never_known_ones),
         claim(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs),
@@ -799,8 +796,8 @@ main(void)
         claim(test_start_times_are_kept),
         claim(test_large_requests_in_any_order_are_taken_whole),
         claim(test_many_series_in_one_request),
-        claim(test_a_malformed_series_is_found_before_anything_of_its_request_is_stored),
-        claim(test_a_series_that_only_looks_like_one_float_is_decoded_again_and_stored_whole),
+        claim(test_a_request_with_a_malformed_series_stores_nothing),
+        claim(test_a_series_mistaken_for_one_float_is_stored_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,9 @@
 #include <inttypes.h>
 
 #include "lib/test.h"
+#include "lib/tsdb_claim.h"
 #include "model/selector.h"
 #include "tsdb/store/store.h"
-#include "tsdb/tsdb_claim_testing.h"
 
 static void
 part_name(uint64_t number, char *to, size_t size)
@@ -20,8 +20,8 @@ static struct tsdb_deletion delete (const char *tenant, const char *selector_tex
 {
     struct selector selector;
     struct tsdb_deletion d;
-    must(selector_parse(text(selector_text), &selector, &m.why));
-    must(tsdb_delete(m.db, text(tenant), &selector, min_ms, max_ms, &d, &m.why));
+    must(selector_parse(text(selector_text), &selector, &machine.why));
+    must(tsdb_delete(machine.db, text(tenant), &selector, min_ms, max_ms, &d, &machine.why));
     return d;
 }
 
@@ -31,7 +31,7 @@ merge_all(enum tsdb_merge_mode mode)
     struct tsdb_merge_options options = {.mode = mode};
     struct tsdb_merge_result r;
     do {
-        must(tsdb_merge(m.db, &options, &r, &m.why));
+        must(tsdb_merge(machine.db, &options, &r, &machine.why));
     } while (r.input_count > 0);
 }
 
@@ -42,8 +42,8 @@ UNIT_TEST(test_what_is_deleted_is_gone_at_once_and_later_from_disk)
         must_send_float("a", "__name__=m,x=1", T0 + i * 1000, i);
         must_send_float("a", "__name__=m,x=2", T0 + i * 1000, i);
         must_send_float("b", "__name__=m,x=1", T0 + i * 1000, i);
-        machine_commit(&m);
-        machine_flush(&m);
+        machine_commit(&machine);
+        machine_flush(&machine);
     }
     struct tsdb_deletion d = delete ("a", "m{x='1'}", T0 + 1000, T0 + 2000);
     assert_int_equal(d.series, 1);
@@ -60,61 +60,61 @@ UNIT_TEST(test_what_is_deleted_is_gone_at_once_and_later_from_disk)
                                  "{__name__=\"m\", x=\"1\"} 1767222001000 1\n"
                                  "{__name__=\"m\", x=\"1\"} 1767222002000 2\n"
                                  "{__name__=\"m\", x=\"1\"} 1767222003000 3\n";
-    expect_all(&m, "a", left);
-    expect_all(&m, "b", others);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", left);
+    expect_all(&machine, "a", left);
+    expect_all(&machine, "b", others);
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a", left);
     merge_all(TSDB_MERGE_CLEAN);
-    expect_all(&m, "a", left);
-    struct ledger l = machine_ledger(&m, "a");
+    expect_all(&machine, "a", left);
+    struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DELETED], 3);
     assert_int_equal(l.stored[LEDGER_FLOAT], 5);
-    tsdb_stats(m.db, &stats);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.tombstones, 0);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", left);
-    expect_all(&m, "b", others);
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a", left);
+    expect_all(&machine, "b", others);
 }
 
 UNIT_TEST(test_what_comes_after_a_deletion_stays)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
     delete ("a", "m", INT64_MIN, INT64_MAX);
-    expect_all(&m, "a", "");
+    expect_all(&machine, "a", "");
     must_send_float("a", "__name__=m", T0, 2); /* another value: the first is no more */
-    machine_commit(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
-    machine_flush(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
+    machine_commit(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 2\n");
+    machine_flush(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 2\n");
     merge_all(TSDB_MERGE_FULL);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 2\n");
     delete ("nobody", "m", INT64_MIN, INT64_MAX);
     delete ("a", "other", INT64_MIN, INT64_MAX);
     delete ("a", "m", T0 + 1, T0);
     merge_all(TSDB_MERGE_CLEAN);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 2\n");
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 2\n");
 }
 
 /* With what is flushed meanwhile it might never be done. */
-UNIT_TEST(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for)
+UNIT_TEST(test_a_full_merge_can_be_limited_to_the_parts_of_its_request)
 {
     struct tsdb_stats stats;
     for (int i = 0; i < 3; i++) {
-        if (i == 2) tsdb_stats(m.db, &stats);
+        if (i == 2) tsdb_stats(machine.db, &stats);
         must_send_float("a", "__name__=m", T0 + i, i);
-        machine_commit(&m);
-        machine_flush(&m);
+        machine_commit(&machine);
+        machine_flush(&machine);
     }
     struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL, .up_to_pos = stats.store_pos};
     struct tsdb_merge_result r;
-    must(tsdb_merge(m.db, &options, &r, &m.why));
+    must(tsdb_merge(machine.db, &options, &r, &machine.why));
     assert_int_equal(r.input_count, 2);
-    must(tsdb_merge(m.db, &options, &r, &m.why));
+    must(tsdb_merge(machine.db, &options, &r, &machine.why));
     assert_int_equal(r.input_count, 0);
-    tsdb_stats(m.db, &stats);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.parts, 2);
 }
 
@@ -122,45 +122,45 @@ UNIT_TEST(test_part_without_its_root_is_put_aside_and_counted)
 {
     char path[100];
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
     must_send_float("b", "__name__=m", T0, 2);
     must_send_float("a", "__name__=m", T0 + 1, 3);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_close(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_close(&machine);
     part_name(1, path, sizeof path);
-    must(sim_env_damage(m.sim, path, 20)); /* the header */
-    machine_must_open(&m);
-    assert_int_equal(m.opening.parts_set_aside, 1);
-    assert_int_equal(m.opening.parts, 1);
-    assert_non_null(strstr(m.opening.first_damage, "0000000000000001"));
-    expect_all(&m, "b", "{__name__=\"m\"} 1767222000000 2\n");
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000001 3\n");
-    struct ledger l = machine_ledger(&m, "a");
+    must(sim_env_damage(machine.sim, path, 20)); /* the header */
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.parts_set_aside, 1);
+    assert_int_equal(machine.opening.parts, 1);
+    assert_non_null(strstr(machine.opening.first_damage, "0000000000000001"));
+    expect_all(&machine, "b", "{__name__=\"m\"} 1767222000000 2\n");
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000001 3\n");
+    struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
     assert_int_equal(l.stored[LEDGER_FLOAT], 1);
-    assert_int_equal(machine_ledger(&m, "b").count[LEDGER_FLOAT][LEDGER_DAMAGED], 0);
-    machine_restart(&m); /* told again, counted once */
-    l = machine_ledger(&m, "a");
+    assert_int_equal(machine_ledger(&machine, "b").count[LEDGER_FLOAT][LEDGER_DAMAGED], 0);
+    machine_restart(&machine); /* told again, counted once */
+    l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
     must_send_float("a", "__name__=m", T0 + 2, 4);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_close(&m);
-    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT); /* as long as it is aside */
-    machine_must_open(&m);
-    assert_int_equal(m.opening.parts_set_aside, 1);
-    machine_close(&m);
-    must(env_rename(m.env, STORE_DIR "/parts/0000000000000001.damaged",
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_close(&machine);
+    assert_int_equal(machine_verify(&machine, false), ERR_CORRUPT); /* as long as it is aside */
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.parts_set_aside, 1);
+    machine_close(&machine);
+    must(env_rename(machine.env, STORE_DIR "/parts/0000000000000001.damaged",
                     STORE_DIR "/parts/0000000000000001.lost", NULL));
-    machine_must_open(&m);
+    machine_must_open(&machine);
     must_send_float("a", "__name__=m", T0 + 3, 5);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_verified_restart(&m); /* the loss is in the books: all is well */
-    assert_int_equal(m.opening.parts_set_aside, 0);
-    l = machine_ledger(&m, "a");
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_verified_restart(&machine); /* the loss is in the books: all is well */
+    assert_int_equal(machine.opening.parts_set_aside, 0);
+    l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
 }
 
@@ -169,19 +169,19 @@ UNIT_TEST(test_store_without_its_manifest_is_refused_and_not_swept)
     char path[100];
     struct file file = FILE_CLOSED;
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_close(&m);
-    must(env_rename(m.env, STORE_DIR "/MANIFEST", STORE_DIR "/away", NULL));
-    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT);
-    assert_int_equal(machine_open(&m), ERR_CORRUPT);
-    assert_non_null(strstr(m.why.text, "MANIFEST is missing"));
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_close(&machine);
+    must(env_rename(machine.env, STORE_DIR "/MANIFEST", STORE_DIR "/away", NULL));
+    assert_int_equal(machine_verify(&machine, false), ERR_CORRUPT);
+    assert_int_equal(machine_open(&machine), ERR_CORRUPT);
+    assert_non_null(strstr(machine.why.text, "MANIFEST is missing"));
     part_name(1, path, sizeof path);
-    must(file_open(m.env, path, FILE_READ, &file, NULL));
+    must(file_open(machine.env, path, FILE_READ, &file, NULL));
     must(file_close(&file));
-    must(env_rename(m.env, STORE_DIR "/away", STORE_DIR "/MANIFEST", NULL));
-    machine_must_open(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    must(env_rename(machine.env, STORE_DIR "/away", STORE_DIR "/MANIFEST", NULL));
+    machine_must_open(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
 /* The manifest of before the flush takes its place, or nothing does. */
@@ -190,11 +190,11 @@ spoil_manifest(unsigned how)
 {
     struct file file;
     if (how == 0) {
-        must(env_unlink(m.env, STORE_DIR "/MANIFEST", NULL));
+        must(env_unlink(machine.env, STORE_DIR "/MANIFEST", NULL));
     } else if (how == 1) {
-        must(env_rename(m.env, STORE_DIR "/older", STORE_DIR "/MANIFEST", NULL));
+        must(env_rename(machine.env, STORE_DIR "/older", STORE_DIR "/MANIFEST", NULL));
     } else {
-        must(file_open(m.env, STORE_DIR "/MANIFEST", FILE_UPDATE, &file, NULL));
+        must(file_open(machine.env, STORE_DIR "/MANIFEST", FILE_UPDATE, &file, NULL));
         must(file_truncate(&file, 0, NULL));
         must(file_close(&file));
     }
@@ -204,41 +204,41 @@ UNIT_TEST(test_a_manifest_that_is_removed_meanwhile_is_written_again)
 {
     char expected[400] = "";
     for (unsigned how = 0; how < 3; how++) {
-        if (how == 1) must(env_link(m.env, STORE_DIR "/MANIFEST", STORE_DIR "/older", NULL));
+        if (how == 1) must(env_link(machine.env, STORE_DIR "/MANIFEST", STORE_DIR "/older", NULL));
         must_send_float("a", "__name__=m", T0 + how * 1000, how);
-        machine_commit(&m);
-        machine_flush(&m);
-        must(tsdb_look_at_manifest(m.db, &m.why));
+        machine_commit(&machine);
+        machine_flush(&machine);
+        must(tsdb_look_at_manifest(machine.db, &machine.why));
         spoil_manifest(how);
-        assert_int_equal(tsdb_look_at_manifest(m.db, &m.why), ERR_IO);
+        assert_int_equal(tsdb_look_at_manifest(machine.db, &machine.why), ERR_IO);
         static const char *const words[] = {"MANIFEST was removed", "MANIFEST was replaced",
                                             "MANIFEST was truncated"};
-        assert_non_null(strstr(m.why.text, words[how]));
-        assert_null(strstr(m.why.text, "cannot"));
-        must(tsdb_look_at_manifest(m.db, &m.why));
-        sim_env_kill(m.sim);
-        machine_verified_restart(&m);
+        assert_non_null(strstr(machine.why.text, words[how]));
+        assert_null(strstr(machine.why.text, "cannot"));
+        must(tsdb_look_at_manifest(machine.db, &machine.why));
+        sim_env_kill(machine.sim);
+        machine_verified_restart(&machine);
         size_t size = strlen(expected);
         snprintf(expected + size, sizeof expected - size, "{__name__=\"m\"} 176722200%u000 %u\n",
                  how, how);
-        expect_all(&m, "a", expected);
+        expect_all(&machine, "a", expected);
     }
 }
 
 UNIT_TEST(test_a_manifest_that_cannot_be_written_again_is_tried_again)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
-    must(env_unlink(m.env, STORE_DIR "/MANIFEST", NULL));
-    fault_env_arm(m.fe, (struct fault){FAULT_ENOSPC, 1, true});
-    assert_int_equal(tsdb_look_at_manifest(m.db, &m.why), ERR_IO);
-    fault_env_disarm(m.fe);
-    assert_non_null(strstr(m.why.text, "cannot be written again"));
-    assert_int_equal(tsdb_look_at_manifest(m.db, &m.why), ERR_IO);
-    must(tsdb_look_at_manifest(m.db, &m.why));
-    machine_verified_restart(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    machine_commit(&machine);
+    machine_flush(&machine);
+    must(env_unlink(machine.env, STORE_DIR "/MANIFEST", NULL));
+    fault_env_arm(machine.fe, (struct fault){FAULT_ENOSPC, 1, true});
+    assert_int_equal(tsdb_look_at_manifest(machine.db, &machine.why), ERR_IO);
+    fault_env_disarm(machine.fe);
+    assert_non_null(strstr(machine.why.text, "cannot be written again"));
+    assert_int_equal(tsdb_look_at_manifest(machine.db, &machine.why), ERR_IO);
+    must(tsdb_look_at_manifest(machine.db, &machine.why));
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
 UNIT_TEST(test_a_part_whose_file_is_removed_meanwhile_is_damaged)
@@ -249,55 +249,55 @@ UNIT_TEST(test_a_part_whose_file_is_removed_meanwhile_is_damaged)
     struct tsdb_stats stats;
     for (int i = 0; i < 3; i++) {
         must_send_float("a", "__name__=m", T0 + i * 1000, i);
-        machine_commit(&m);
-        machine_flush(&m);
+        machine_commit(&machine);
+        machine_flush(&machine);
     }
     part_name(2, path, sizeof path);
-    must(env_unlink(m.env, path, NULL));
-    assert_int_equal(tsdb_snapshot(m.db, NULL, NULL, name, &m.why), ERR_CORRUPT);
-    assert_int_equal(tsdb_merge(m.db, &options, &r, &m.why), ERR_CORRUPT);
-    assert_non_null(strstr(m.why.text, path));
-    tsdb_stats(m.db, &stats);
+    must(env_unlink(machine.env, path, NULL));
+    assert_int_equal(tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_merge(machine.db, &options, &r, &machine.why), ERR_CORRUPT);
+    assert_non_null(strstr(machine.why.text, path));
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.parts_left_alone, 1);
     merge_all(TSDB_MERGE_FULL); /* the others */
-    expect_all(&m, "a",
+    expect_all(&machine, "a",
                "{__name__=\"m\"} 1767222000000 0\n"
                "{__name__=\"m\"} 1767222001000 1\n"
                "{__name__=\"m\"} 1767222002000 2\n");
 }
 
-UNIT_TEST(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one)
+UNIT_TEST(test_nothing_is_written_to_a_directory_that_replaced_the_open_one)
 {
     struct tsdb_stats stats;
     struct file file;
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    must(env_rename(m.env, STORE_DIR, "/away", NULL));
+    machine_commit(&machine);
+    must(env_rename(machine.env, STORE_DIR, "/away", NULL));
     for (unsigned there = 0; there < 2; there++) {
-        if (there) must(env_mkdir(m.env, STORE_DIR, NULL));
-        err_ignore(tsdb_maintain(m.db, &m.why), "what it would write has no place");
-        tsdb_stats(m.db, &stats);
+        if (there) must(env_mkdir(machine.env, STORE_DIR, NULL));
+        err_ignore(tsdb_maintain(machine.db, &machine.why), "what it would write has no place");
+        tsdb_stats(machine.db, &stats);
         assert_true(stats.dir == TSDB_DIR_MOVED);
         struct rq rq;
         rq_init(&rq, RW_V1);
         rq_series(&rq, "__name__=m");
         rq_float(&rq, T0 + 1000, double_bits(2), 0);
-        assert_int_equal(machine_send(&m, "a", &rq), ERR_AGAIN);
+        assert_int_equal(machine_send(&machine, "a", &rq), ERR_AGAIN);
         rq_fini(&rq);
-        tsdb_want_cut(m.db);
-        machine_commit(&m);
-        assert_int_equal(tsdb_flush(m.db, &m.why), ERR_CORRUPT);
-        assert_int_equal(file_open(m.env, STORE_DIR "/MANIFEST", FILE_READ, &file, NULL),
+        tsdb_want_cut(machine.db);
+        machine_commit(&machine);
+        assert_int_equal(tsdb_flush(machine.db, &machine.why), ERR_CORRUPT);
+        assert_int_equal(file_open(machine.env, STORE_DIR "/MANIFEST", FILE_READ, &file, NULL),
                          ERR_MISSING);
     }
-    must(env_remove_tree(m.env, STORE_DIR, NULL));
-    must(env_rename(m.env, "/away", STORE_DIR, NULL));
-    must(tsdb_maintain(m.db, &m.why));
+    must(env_remove_tree(machine.env, STORE_DIR, NULL));
+    must(env_rename(machine.env, "/away", STORE_DIR, NULL));
+    must(tsdb_maintain(machine.db, &machine.why));
     must_send_float("a", "__name__=m", T0 + 1000, 2);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_verified_restart(&m);
-    expect_all(&m, "a",
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a",
                "{__name__=\"m\"} 1767222000000 1\n"
                "{__name__=\"m\"} 1767222001000 2\n");
 }
@@ -305,16 +305,16 @@ UNIT_TEST(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_op
 UNIT_TEST(test_log_that_is_gone_is_damage)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
     must_send_float("a", "__name__=m", T0 + 1, 1);
-    machine_commit(&m);
-    machine_close(&m);
-    must(env_remove_tree(m.env, STORE_DIR "/wal", NULL));
-    assert_int_equal(machine_verify(&m, false), ERR_CORRUPT);
-    machine_must_open(&m);
-    assert_int_equal(m.opening.damage.places, 1);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    machine_commit(&machine);
+    machine_close(&machine);
+    must(env_remove_tree(machine.env, STORE_DIR "/wal", NULL));
+    assert_int_equal(machine_verify(&machine, false), ERR_CORRUPT);
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.damage.places, 1);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
 static void
@@ -324,7 +324,7 @@ send_exemplar(const char *tenant, const char *labels, int64_t t_ms)
     rq_init(&rq, RW_V1);
     rq_series(&rq, labels);
     rq_exemplar(&rq, t_ms, double_bits(1), "trace_id=x");
-    must(machine_send(&m, tenant, &rq));
+    must(machine_send(&machine, tenant, &rq));
     rq_fini(&rq);
 }
 
@@ -332,20 +332,20 @@ send_exemplar(const char *tenant, const char *labels, int64_t t_ms)
 UNIT_TEST(test_an_exemplar_that_is_logged_twice_is_a_duplicate)
 {
     send_exemplar("a", "__name__=m", T0);
-    machine_commit(&m);
-    struct wal *wal = tsdb_wal(m.db);
+    machine_commit(&machine);
+    struct wal *wal = tsdb_wal(machine.db);
     struct wal_reader *reader;
     struct wal_record record;
-    must(wal_reader_open(wal, "again", 0, &reader, &m.why));
-    while (wal_reader_next(reader, &record, &m.why) == OK) {
-        must(wal_reserve(wal, wal_put_bytes(record.payload.size), &m.why));
+    must(wal_reader_open(wal, "again", 0, &reader, &machine.why));
+    while (wal_reader_next(reader, &record, &machine.why) == OK) {
+        must(wal_reserve(wal, wal_put_bytes(record.payload.size), &machine.why));
         must(wal_put(wal, record.type, record.payload, false));
     }
     wal_count(wal, LEDGER_EXEMPLAR, 1);
     wal_reader_close(reader);
-    machine_commit(&m);
-    machine_restart(&m);
-    struct ledger l = machine_ledger(&m, "a");
+    machine_commit(&machine);
+    machine_restart(&machine);
+    struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED], 2);
     assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_ACCEPTED], 1);
     assert_int_equal(l.count[LEDGER_EXEMPLAR][LEDGER_DUPLICATE], 1);
@@ -361,20 +361,20 @@ first_segment(char *to, size_t size)
 /* Its samples and its ledger record: nobody knows whose they were, but how many. */
 UNIT_TEST(test_what_nobody_knows_of_any_more_is_received_and_damaged)
 {
-    uint64_t base = wal_end(tsdb_wal(m.db)), ends[3];
+    uint64_t base = wal_end(tsdb_wal(machine.db)), ends[3];
     char path[100];
     for (int i = 0; i < 3; i++) {
         must_send_float("a", "__name__=m", T0 + i, i);
-        machine_commit(&m);
-        ends[i] = wal_end(tsdb_wal(m.db));
+        machine_commit(&machine);
+        ends[i] = wal_end(tsdb_wal(machine.db));
     }
-    machine_close(&m);
+    machine_close(&machine);
     first_segment(path, sizeof path);
     for (uint64_t pos = ends[0]; pos < ends[1]; pos += 4) {
-        must(sim_env_damage(m.sim, path, WAL_SEGMENT_HEADER_BYTES + pos - base));
+        must(sim_env_damage(machine.sim, path, WAL_SEGMENT_HEADER_BYTES + pos - base));
     }
-    machine_must_open(&m);
-    struct ledger l = machine_ledger(&m, "a");
+    machine_must_open(&machine);
+    struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_ACCEPTED], 3);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
@@ -385,13 +385,13 @@ UNIT_TEST(test_what_nobody_knows_of_any_more_is_received_and_damaged)
 UNIT_TEST(test_what_is_not_committed_is_in_no_count_that_is_shown)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     must_send_float("a", "__name__=m", T0 + 1, 2);
-    struct ledger l = machine_ledger(&m, "a");
+    struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 1);
     assert_int_equal(l.pending[LEDGER_FLOAT], 1);
-    machine_commit(&m);
-    l = machine_ledger(&m, "a");
+    machine_commit(&machine);
+    l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 2);
     assert_int_equal(l.pending[LEDGER_FLOAT], 2);
 }
@@ -402,55 +402,55 @@ damage_each_place_of_the_log(int flushed_before)
 {
     uint32_t damaged = 0, lost = 0;
     for (uint64_t offset = 0; offset < 4000; offset += 10) {
-        machine_fini(&m);
-        machine_init(&m, offset);
-        machine_must_open(&m);
+        machine_fini(&machine);
+        machine_init(&machine, offset);
+        machine_must_open(&machine);
         for (int i = 0; i < 6; i++) {
-            if (i == flushed_before) machine_flush(&m);
+            if (i == flushed_before) machine_flush(&machine);
             must_send_float(i % 2 == 0 ? "a" : "b", "__name__=m", T0 + i, i);
             must_send_float("c", "__name__=m", T0 + i, i);
             send_exemplar("b", "__name__=m", T0 + i);
-            machine_commit(&m);
+            machine_commit(&machine);
         }
         const uint32_t wanted = 12 - 2 * (uint32_t)flushed_before;
-        machine_close(&m);
+        machine_close(&machine);
         char path[100];
         first_segment(path, sizeof path);
-        enum err e = sim_env_damage(m.sim, path, WAL_SEGMENT_HEADER_BYTES + offset);
+        enum err e = sim_env_damage(machine.sim, path, WAL_SEGMENT_HEADER_BYTES + offset);
         if (e == ERR_INPUT) break;
         must(e);
-        machine_must_open(&m);
-        machine_ledger(&m, NULL);
-        damaged += m.opening.damage.places > 0;
-        lost += m.opening.replayed_samples < wanted;
-        if (m.opening.replayed_samples < wanted) { /* the last commit looks like a torn one */
-            assert_true(m.opening.damage.places > 0 || m.opening.damage.torn_bytes > 0);
+        machine_must_open(&machine);
+        machine_ledger(&machine, NULL);
+        damaged += machine.opening.damage.places > 0;
+        lost += machine.opening.replayed_samples < wanted;
+        if (machine.opening.replayed_samples < wanted) { /* the last commit looks like a torn one */
+            assert_true(machine.opening.damage.places > 0 || machine.opening.damage.torn_bytes > 0);
         }
         uint64_t received = 0, exemplars = 0, pending = 0;
         static const char *const names[] = {"a", "b", "c"};
         for (int i = 0; i < 3; i++) {
-            struct ledger l = machine_ledger(&m, names[i]);
+            struct ledger l = machine_ledger(&machine, names[i]);
             received += l.count[LEDGER_FLOAT][LEDGER_RECEIVED];
             exemplars += l.count[LEDGER_EXEMPLAR][LEDGER_RECEIVED];
         }
-        bool torn = m.opening.damage.torn_bytes > 0; /* the last commit */
+        bool torn = machine.opening.damage.torn_bytes > 0; /* the last commit */
         assert_in_range(received, torn ? 10 : 12, 12);
         assert_in_range(exemplars, torn ? 5 : 6, 6);
         must_send_float("a", "__name__=after", T0, 1);
-        machine_commit(&m);
-        machine_flush(&m);
+        machine_commit(&machine);
+        machine_flush(&machine);
         must_send_float("b", "__name__=after", T0, 1);
-        machine_commit(&m);
-        machine_flush(&m);
-        must(tsdb_maintain(m.db, &m.why));
+        machine_commit(&machine);
+        machine_flush(&machine);
+        must(tsdb_maintain(machine.db, &machine.why));
         for (int i = 0; i < 3; i++) {
-            struct ledger l = machine_ledger(&m, names[i]);
+            struct ledger l = machine_ledger(&machine, names[i]);
             pending += l.pending[LEDGER_FLOAT];
         }
         assert_int_equal(pending, 0);
-        machine_close(&m);
-        must(machine_verify(&m, true));
-        machine_must_open(&m);
+        machine_close(&machine);
+        must(machine_verify(&machine, true));
+        machine_must_open(&machine);
     }
     assert_true(damaged > 10);
     assert_true(lost > 10);
@@ -477,7 +477,7 @@ verify_must_say(const char *expected)
     struct tsdb_report report;
     struct buf said;
     buf_init(&said, NULL, 1 << 20);
-    enum err e = tsdb_verify(m.env, STORE_DIR, collect_line, &said, &report, &m.why);
+    enum err e = tsdb_verify(machine.env, STORE_DIR, collect_line, &said, &report, &machine.why);
     assert_int_equal(e, ERR_CORRUPT);
     assert_true(report.damaged_places > 0);
     buf_put_u8(&said, '\0');
@@ -497,20 +497,21 @@ note_position(void *context, const struct wal_record *record, struct why *why)
 static uint64_t
 put_nonsense_record(void)
 {
-    struct wal_options options = {.env = m.env,
+    struct wal_options options = {.env = machine.env,
                                   .dir = STORE_DIR "/wal",
                                   .segment_bytes = WAL_SEGMENT_BYTES_MIN,
                                   .batch_bytes_max = 256 * 1024};
     struct wal *wal;
     struct wal_damage damage;
-    must(wal_open(&options, &wal, &m.why));
-    must(wal_recover(wal, 0, NULL, NULL, &damage, &m.why));
+    must(wal_open(&options, &wal, &machine.why));
+    must(wal_recover(wal, 0, NULL, NULL, &damage, &machine.why));
     must(wal_put(wal, WAL_FLOATS, bytes_of_text("nonsense"), false));
     assert_true(wal_take(wal));
-    must(wal_commit(wal, &m.why));
+    must(wal_commit(wal, &machine.why));
     wal_free(wal);
     uint64_t pos = 0;
-    must(wal_verify(m.env, options.dir, 0, false, note_position, &pos, &damage, &m.why));
+    must(
+        wal_verify(machine.env, options.dir, 0, false, note_position, &pos, &damage, &machine.why));
     return pos;
 }
 
@@ -518,14 +519,14 @@ UNIT_TEST(test_a_record_that_cannot_be_decoded_is_named_by_its_position)
 {
     char expected[100];
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    machine_close(&m);
+    machine_commit(&machine);
+    machine_close(&machine);
     snprintf(expected, sizeof expected,
              "log record at position %" PRIu64 " has a valid checksum but cannot be decoded",
              put_nonsense_record());
     verify_must_say(expected);
-    assert_int_equal(machine_open(&m), ERR_CORRUPT);
-    assert_string_equal(m.why.text, expected);
+    assert_int_equal(machine_open(&machine), ERR_CORRUPT);
+    assert_string_equal(machine.why.text, expected);
 }
 
 /* One bit of the last byte of the log that is not 0. */
@@ -535,7 +536,7 @@ flip_end_of_log(void)
     static uint8_t bytes[WAL_SEGMENT_BYTES_MIN];
     struct file file;
     size_t size;
-    must(file_open(m.env, STORE_DIR "/wal/0000000000000001.wal", FILE_UPDATE, &file, NULL));
+    must(file_open(machine.env, STORE_DIR "/wal/0000000000000001.wal", FILE_UPDATE, &file, NULL));
     must(file_read_some(&file, bytes, sizeof bytes, 0, &size, NULL));
     while (size > 0 && bytes[size - 1] == 0) {
         size--;
@@ -550,26 +551,26 @@ UNIT_TEST(test_the_last_commits_of_the_log_do_not_vanish_unnoticed)
 {
     for (int i = 0; i < 3; i++) {
         must_send_float("a", "__name__=m", T0 + i * 1000, i);
-        machine_commit(&m);
+        machine_commit(&machine);
     }
-    sim_env_advance_ns(m.sim, 10 * NS_PER_S);
-    must(tsdb_maintain(m.db, &m.why)); /* it is known now how far the log has come */
-    machine_close(&m);
+    sim_env_advance_ns(machine.sim, 10 * NS_PER_S);
+    must(tsdb_maintain(machine.db, &machine.why)); /* it is known now how far the log has come */
+    machine_close(&machine);
     flip_end_of_log();
     verify_must_say("its last commits are missing");
-    machine_must_open(&m);
-    assert_int_equal(m.opening.damage.places, 1);
-    assert_int_equal(m.opening.damage.samples[LEDGER_FLOAT], 1);
-    assert_non_null(strstr(m.opening.damage.first, "its last commits are missing"));
-    expect_all(&m, "a",
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.damage.places, 1);
+    assert_int_equal(machine.opening.damage.samples[LEDGER_FLOAT], 1);
+    assert_non_null(strstr(machine.opening.damage.first, "its last commits are missing"));
+    expect_all(&machine, "a",
                "{__name__=\"m\"} 1767222000000 0\n"
                "{__name__=\"m\"} 1767222001000 1\n");
-    struct ledger l = machine_ledger(&m, "a");
+    struct ledger l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
-    machine_flush(&m);
-    machine_verified_restart(&m); /* and it has been counted once */
-    l = machine_ledger(&m, "a");
+    machine_flush(&machine);
+    machine_verified_restart(&machine); /* and it has been counted once */
+    l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
 }
 
@@ -592,20 +593,20 @@ swap_series_of_part_1(void)
     struct arena arena;
     char path[100];
     arena_init(&arena, NULL, 0, 0);
-    must(manifest_read(m.env, STORE_DIR, &arena, &manifest, &m.why));
+    must(manifest_read(machine.env, STORE_DIR, &arena, &manifest, &machine.why));
     assert_int_equal(manifest.part_count, 1);
     part_name(1, path, sizeof path);
-    must(env_unlink(m.env, path, &m.why));
-    must(part_writer_new(m.env, NULL, STORE_DIR "/parts", 1, manifest.parts[0].from_pos,
-                         manifest.parts[0].to_pos, &w, &m.why));
-    must(part_write_tenant(w, text("a"), &m.why));
+    must(env_unlink(machine.env, path, &machine.why));
+    must(part_writer_new(machine.env, NULL, STORE_DIR "/parts", 1, manifest.parts[0].from_pos,
+                         manifest.parts[0].to_pos, &w, &machine.why));
+    must(part_write_tenant(w, text("a"), &machine.why));
     for (int i = 0; i < 3; i++)
-        must(part_write_pair(w, labels[i], &m.why));
+        must(part_write_pair(w, labels[i], &machine.why));
     for (int i = 0; i < 2; i++) {
-        must(part_write_series(w, pairs[i], 2, &m.why));
-        must(part_write_samples(w, &batch, &m.why));
+        must(part_write_series(w, pairs[i], 2, &machine.why));
+        must(part_write_samples(w, &batch, &machine.why));
     }
-    must(part_writer_finish(w, &info, &m.why));
+    must(part_writer_finish(w, &info, &machine.why));
     part_writer_free(w);
     arena_fini(&arena);
 }
@@ -614,13 +615,13 @@ UNIT_TEST(test_series_out_of_order_are_named_by_their_part_and_tenant)
 {
     must_send_float("a", "__name__=m,x=1", T0, 1);
     must_send_float("a", "__name__=m,x=2", T0, 1);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_close(&m);
-    must(machine_verify(&m, true));
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_close(&machine);
+    must(machine_verify(&machine, true));
     swap_series_of_part_1();
     verify_must_say("damaged: part 0000000000000001, tenant a: series are not in label order\n");
-    machine_must_open(&m);
+    machine_must_open(&machine);
 }
 
 /* --- a disk that hangs ------------------------------------------------------------------------ */
@@ -634,8 +635,8 @@ static struct {
 static int
 watch_datasync(struct env *env, int file)
 {
-    bool is_free = pthread_mutex_trylock(&m.db->head.lock.mutex) == 0;
-    if (is_free) (void)pthread_mutex_unlock(&m.db->head.lock.mutex);
+    bool is_free = pthread_mutex_trylock(&machine.db->head.lock.mutex) == 0;
+    if (is_free) (void)pthread_mutex_unlock(&machine.db->head.lock.mutex);
     watched.under_lock += !is_free;
     if (watched.syncs++ == 0 && watched.sends && is_free) {
         must_send_float("a", "__name__=m", T0 + 1000, 2);
@@ -646,15 +647,15 @@ watch_datasync(struct env *env, int file)
 static void
 commit_with_cut(bool sends)
 {
-    struct env_ops ops = *m.env->ops;
-    watched = (typeof(watched)){.ops = m.env->ops, .sends = sends};
+    struct env_ops ops = *machine.env->ops;
+    watched = (typeof(watched)){.ops = machine.env->ops, .sends = sends};
     ops.datasync = watch_datasync;
     must_send_float("a", "__name__=m", T0, 1);
-    tsdb_want_cut(m.db);
-    m.env->ops = &ops;
-    machine_commit(&m);
-    m.env->ops = watched.ops;
-    assert_true(tsdb_has_frozen(m.db));
+    tsdb_want_cut(machine.db);
+    machine.env->ops = &ops;
+    machine_commit(&machine);
+    machine.env->ops = watched.ops;
+    assert_true(tsdb_has_frozen(machine.db));
 }
 
 /* Who looks at the head would wait as long as that disk. */
@@ -671,11 +672,11 @@ UNIT_TEST(test_what_comes_while_a_cut_is_committed_is_in_it)
     commit_with_cut(true);
     assert_int_equal(watched.syncs, 2);
     assert_int_equal(watched.under_lock, 1);
-    must(tsdb_flush(m.db, &m.why));
-    tsdb_stats(m.db, &stats);
+    must(tsdb_flush(machine.db, &machine.why));
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.part_samples, 2);
-    machine_verified_restart(&m);
-    expect_all(&m, "a",
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a",
                "{__name__=\"m\"} 1767222000000 1\n"
                "{__name__=\"m\"} 1767222001000 2\n");
 }
@@ -688,32 +689,33 @@ remove_segment(void *context, const char *name, bool is_dir)
     (void)context;
     if (is_dir || !wal_segment_name(name, &number)) return OK;
     must(path_join(path, sizeof path, STORE_DIR "/wal", name));
-    return env_unlink(m.env, path, NULL);
+    return env_unlink(machine.env, path, NULL);
 }
 
-UNIT_TEST(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory)
+UNIT_TEST(test_removing_the_log_triggers_a_flush_of_all_memory)
 {
     struct rq rq;
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    assert_false(tsdb_flush_due(m.db));
-    must(env_listdir(m.env, STORE_DIR "/wal", remove_segment, NULL, NULL));
+    machine_commit(&machine);
+    assert_false(tsdb_flush_due(machine.db));
+    must(env_listdir(machine.env, STORE_DIR "/wal", remove_segment, NULL, NULL));
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=m");
     rq_float(&rq, T0 + 1000, double_bits(2), 0);
-    must(machine_send(&m, "a", &rq));
-    assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO); /* 503: the sender repeats it */
-    assert_int_equal(tsdb_epoch(m.db, m.result.wait_epoch), TSDB_EPOCH_VOID);
-    assert_true(tsdb_flush_due(m.db));
-    must(tsdb_reopen(m.db, &m.why));
-    must(machine_send(&m, "a", &rq));
+    must(machine_send(&machine, "a", &rq));
+    assert_int_equal(tsdb_commit(machine.db, &machine.why),
+                     ERR_IO); /* 503: the sender repeats it */
+    assert_int_equal(tsdb_epoch(machine.db, machine.result.wait_epoch), TSDB_EPOCH_VOID);
+    assert_true(tsdb_flush_due(machine.db));
+    must(tsdb_reopen(machine.db, &machine.why));
+    must(machine_send(&machine, "a", &rq));
     rq_fini(&rq);
-    assert_true(tsdb_flush_due(m.db));
-    machine_flush(&m);
-    assert_false(tsdb_flush_due(m.db));
-    sim_env_kill(m.sim);
-    machine_verified_restart(&m);
-    expect_all(&m, "a",
+    assert_true(tsdb_flush_due(machine.db));
+    machine_flush(&machine);
+    assert_false(tsdb_flush_due(machine.db));
+    sim_env_kill(machine.sim);
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a",
                "{__name__=\"m\"} 1767222000000 1\n"
                "{__name__=\"m\"} 1767222001000 2\n");
 }
@@ -721,21 +723,21 @@ UNIT_TEST(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_
 UNIT_TEST(test_a_head_is_written_out_while_the_log_is_down_without_what_is_void)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     must_send_float("a", "__name__=m", T0 + 1000, 2);
-    fault_env_arm(m.fe, (struct fault){FAULT_EIO, 1, true});
-    assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
-    assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_IO);
-    fault_env_disarm(m.fe);
-    assert_true(tsdb_is_down(m.db));
-    assert_false(tsdb_is_flushed(m.db));
-    tsdb_want_cut(m.db);
-    assert_true(tsdb_has_frozen(m.db));
-    must(tsdb_flush(m.db, &m.why));
-    assert_true(tsdb_is_flushed(m.db));
-    machine_verified_restart(&m);
-    assert_int_equal(m.opening.replayed_samples, 0);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    fault_env_arm(machine.fe, (struct fault){FAULT_EIO, 1, true});
+    assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_IO);
+    assert_int_equal(tsdb_reopen(machine.db, &machine.why), ERR_IO);
+    fault_env_disarm(machine.fe);
+    assert_true(tsdb_is_down(machine.db));
+    assert_false(tsdb_is_flushed(machine.db));
+    tsdb_want_cut(machine.db);
+    assert_true(tsdb_has_frozen(machine.db));
+    must(tsdb_flush(machine.db, &machine.why));
+    assert_true(tsdb_is_flushed(machine.db));
+    machine_verified_restart(&machine);
+    assert_int_equal(machine.opening.replayed_samples, 0);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
 int
@@ -744,14 +746,14 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_what_is_deleted_is_gone_at_once_and_later_from_disk),
         claim(test_what_comes_after_a_deletion_stays),
-        claim(test_a_full_merge_can_be_bounded_by_what_there_was_when_it_was_asked_for),
+        claim(test_a_full_merge_can_be_limited_to_the_parts_of_its_request),
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
         claim(test_a_manifest_that_is_removed_meanwhile_is_written_again),
         claim(test_a_manifest_that_cannot_be_written_again_is_tried_again),
         claim(test_a_part_whose_file_is_removed_meanwhile_is_damaged),
-        claim(test_nothing_is_written_into_a_directory_that_took_the_place_of_the_open_one),
-        claim(test_a_log_that_is_removed_meanwhile_makes_a_flush_due_that_saves_all_of_memory),
+        claim(test_nothing_is_written_to_a_directory_that_replaced_the_open_one),
+        claim(test_removing_the_log_triggers_a_flush_of_all_memory),
         claim(test_a_head_is_written_out_while_the_log_is_down_without_what_is_void),
         claim(test_log_that_is_gone_is_damage),
         claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),

@@ -5,7 +5,7 @@
  * STEP=n tries every n-th allocation only.
  */
 #include "lib/test.h"
-#include "tsdb/tsdb_scenario_testing.h"
+#include "lib/tsdb_scenario.h"
 
 static struct model model;
 

@@ -4,7 +4,7 @@
  */
 #include "base/hash.h"
 #include "lib/test.h"
-#include "tsdb/tsdb_testing.h"
+#include "lib/tsdb_machine.h"
 
 #define T0 (SIM_BEGIN - 60 * MINUTE_MS)
 
@@ -180,7 +180,7 @@ UNIT_TEST(test_a_damaged_store_that_is_only_read_stays_as_it_is)
     machine_fini(&m);
 }
 
-UNIT_TEST(test_who_only_reads_is_refused_beside_a_server_and_where_there_is_no_store)
+UNIT_TEST(test_read_only_use_is_refused_beside_a_server_or_without_a_store)
 {
     struct machine m;
     struct tsdb *other;
@@ -203,8 +203,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_store_that_is_only_read_stays_as_it_is, tell_seed),
         cmocka_unit_test_teardown(test_a_damaged_store_that_is_only_read_stays_as_it_is, tell_seed),
-        cmocka_unit_test_teardown(
-            test_who_only_reads_is_refused_beside_a_server_and_where_there_is_no_store, tell_seed),
+        cmocka_unit_test_teardown(test_read_only_use_is_refused_beside_a_server_or_without_a_store,
+                                  tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 
 #include "lib/test.h"
+#include "lib/tsdb_claim.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_claim_testing.h"
 
 /* --- matchers --------------------------------------------------------------------------------- */
 
@@ -40,10 +40,10 @@ send_model_series(void)
         rq_series(&rq, labels);
         rq_float(&rq, T0, double_bits(i), 0);
     }
-    must(machine_send(&m, "anonymous", &rq));
-    must(machine_send(&m, "b", &rq)); /* a neighbour with all the same */
+    must(machine_send(&machine, "anonymous", &rq));
+    must(machine_send(&machine, "b", &rq)); /* a neighbour with all the same */
     rq_fini(&rq);
-    machine_commit(&m);
+    machine_commit(&machine);
 }
 
 static void
@@ -63,7 +63,7 @@ expect_matches(const struct matcher_text *matchers, uint32_t count)
     struct question q;
     bool found[MODEL_SERIES] = {false};
     question_init(&q, "anonymous", matchers, count, T0, T0);
-    must(machine_select(&m, &q, mark_series, found));
+    must(machine_select(&machine, &q, mark_series, found));
     for (uint32_t i = 0; i < MODEL_SERIES; i++) {
         bool expected = true;
         for (uint32_t k = 0; k < count; k++) {
@@ -102,14 +102,14 @@ UNIT_TEST(test_matchers_select_as_the_model_does_at_every_stage)
 {
     send_model_series();
     expect_all_matchers();
-    tsdb_want_cut(m.db);
-    machine_commit(&m);
+    tsdb_want_cut(machine.db);
+    machine_commit(&machine);
     expect_all_matchers();
-    must(tsdb_flush(m.db, &m.why));
+    must(tsdb_flush(machine.db, &machine.why));
     expect_all_matchers();
     send_model_series(); /* in a part and in the head */
     expect_all_matchers();
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_all_matchers();
 }
 
@@ -126,11 +126,11 @@ expect_bounds(void)
                 snprintf(lines + used, sizeof lines - used, "{__name__=\"m\"} %lld %d\n",
                          (long long)T0 + i, i);
             }
-            expect_lines(&m, "anonymous", every_series, 1, T0 + from, T0 + to, lines);
+            expect_lines(&machine, "anonymous", every_series, 1, T0 + from, T0 + to, lines);
         }
     }
-    expect_lines(&m, "anonymous", every_series, 1, T0 + 9, T0 + 10, "");
-    expect_lines(&m, "anonymous", every_series, 1, T0 + 3, T0 + 2, "");
+    expect_lines(&machine, "anonymous", every_series, 1, T0 + 9, T0 + 10, "");
+    expect_lines(&machine, "anonymous", every_series, 1, T0 + 3, T0 + 2, "");
 }
 
 UNIT_TEST(test_both_bounds_are_inclusive)
@@ -139,11 +139,11 @@ UNIT_TEST(test_both_bounds_are_inclusive)
     for (int i = 0; i < 5; i++) {
         must_send_float("anonymous", "__name__=m", T0 + order[i], order[i]);
     }
-    machine_commit(&m);
+    machine_commit(&machine);
     expect_bounds();
-    machine_flush(&m);
+    machine_flush(&machine);
     expect_bounds();
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_bounds();
 }
 
@@ -162,16 +162,16 @@ UNIT_TEST(test_set_stays_whole_while_its_generation_becomes_a_part)
     struct series_set *sets[SETS];
     struct question q;
     char labels[50];
-    struct answerer *a = tsdb_answerer(m.db);
+    struct answerer *a = tsdb_answerer(machine.db);
     for (int i = 0; i < SERIES_COUNT; i++) {
         snprintf(labels, sizeof labels, "__name__=m,i=%d", i);
         must_send_float("anonymous", labels, T0, i);
     }
-    machine_commit(&m);
+    machine_commit(&machine);
     question_init(&q, "anonymous", every_series, 1, T0, T0);
     must(answerer_select(a, &q.request, &sets[0], NULL));
-    tsdb_want_cut(m.db);
-    machine_commit(&m);
+    tsdb_want_cut(machine.db);
+    machine_commit(&machine);
     must(answerer_select(a, &q.request, &sets[1], NULL));
     for (int i = 0; i < 2; i++) { /* begun, and to be continued */
         struct bytes first;
@@ -180,12 +180,12 @@ UNIT_TEST(test_set_stays_whole_while_its_generation_becomes_a_part)
         must(series_set_batch(sets[i], &batch, NULL));
         assert_int_equal(batch.count, 1);
     }
-    must(tsdb_flush(m.db, &m.why));
+    must(tsdb_flush(machine.db, &machine.why));
     must(answerer_select(a, &q.request, &sets[2], NULL));
     must_send_float("anonymous", "__name__=z", T0, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     must(answerer_select(a, &q.request, &sets[3], NULL));
-    machine_flush(&m);
+    machine_flush(&machine);
     must(answerer_select(a, &q.request, &sets[4], NULL));
     for (int i = 0; i < SETS; i++) {
         uint32_t count = i < 2; /* one was taken already */
@@ -194,27 +194,27 @@ UNIT_TEST(test_set_stays_whole_while_its_generation_becomes_a_part)
         series_set_free(sets[i]);
     }
     question_fini(&q);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 UNIT_TEST(test_limits_of_a_query_end_it)
 {
     struct question q;
-    struct query_control control = {.env = m.env, .series_max = 10};
+    struct query_control control = {.env = machine.env, .series_max = 10};
     uint32_t count = 0;
     send_model_series();
     question_init(&q, "anonymous", every_series, 1, T0, T0);
     q.request.control = &control;
-    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_LIMIT);
+    assert_int_equal(machine_select(&machine, &q, count_sample, &count), ERR_LIMIT);
     assert_int_equal(count, 10);
-    control = (struct query_control){.env = m.env, .samples_max = 10};
-    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_LIMIT);
-    control = (struct query_control){.env = m.env, .deadline_ns = 1};
-    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_CANCELED);
+    control = (struct query_control){.env = machine.env, .samples_max = 10};
+    assert_int_equal(machine_select(&machine, &q, count_sample, &count), ERR_LIMIT);
+    control = (struct query_control){.env = machine.env, .deadline_ns = 1};
+    assert_int_equal(machine_select(&machine, &q, count_sample, &count), ERR_CANCELED);
     struct budget small;
     budget_init(&small, "small", 3000, NULL);
-    control = (struct query_control){.env = m.env, .budget = &small};
-    assert_int_equal(machine_select(&m, &q, count_sample, &count), ERR_NOMEM);
+    control = (struct query_control){.env = machine.env, .budget = &small};
+    assert_int_equal(machine_select(&machine, &q, count_sample, &count), ERR_NOMEM);
     assert_int_equal(budget_used(&small), 0);
     question_fini(&q);
 }
@@ -240,7 +240,7 @@ expect_exemplars(const char *tenant, int64_t min_ms, int64_t max_ms, const char 
     struct matcher_text matchers[] = {{MATCH_REGEX, "__name__", "m.*"}};
     buf_init(&lines, NULL, 1 << 20);
     question_init(&q, tenant, matchers, 1, min_ms, max_ms);
-    must(machine_exemplars(&m, &q.request, print_exemplar, &lines));
+    must(machine_exemplars(&machine, &q.request, print_exemplar, &lines));
     buf_put_u8(&lines, 0);
     assert_string_equal((const char *)lines.at, expected);
     buf_fini(&lines);
@@ -262,9 +262,9 @@ send_exemplars(const char *tenant)
     rq_exemplar(&rq, T0 + 1, double_bits(4), "trace_id=z"); /* the value counts before the labels */
     rq_series(&rq, "__name__=other");
     rq_exemplar(&rq, T0 + 1, double_bits(6), "");
-    must(machine_send(&m, tenant, &rq));
+    must(machine_send(&machine, tenant, &rq));
     rq_fini(&rq);
-    assert_int_equal(m.result.written[LEDGER_EXEMPLAR], 6);
+    assert_int_equal(machine.result.written[LEDGER_EXEMPLAR], 6);
 }
 
 static void
@@ -291,22 +291,22 @@ UNIT_TEST(test_exemplars_are_found_at_every_stage)
         send_exemplars(names[i]);
         expect_exemplars(names[i], INT64_MIN, INT64_MAX, "");
     }
-    machine_commit(&m);
+    machine_commit(&machine);
     for (int stage = 0; stage < 4; stage++) {
         for (int i = 0; i < 3; i++) {
             expect_all_exemplars(names[i]);
         }
         expect_exemplars("nobody", INT64_MIN, INT64_MAX, "");
-        if (stage == 0) machine_verified_restart(&m);
-        if (stage == 1) machine_flush(&m);
-        if (stage == 2) machine_verified_restart(&m);
+        if (stage == 0) machine_verified_restart(&machine);
+        if (stage == 1) machine_flush(&machine);
+        if (stage == 2) machine_verified_restart(&machine);
     }
     send_exemplars("a"); /* what is in a part and in the head is given once */
-    machine_commit(&m);
+    machine_commit(&machine);
     expect_all_exemplars("a");
-    machine_flush(&m);
+    machine_flush(&machine);
     expect_all_exemplars("a");
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
@@ -325,7 +325,7 @@ expect_metadata(const char *tenant, const char *family, const char *expected)
 {
     struct buf lines;
     buf_init(&lines, NULL, 1 << 20);
-    must(machine_metadata(&m, tenant, family, print_metadata, &lines));
+    must(machine_metadata(&machine, tenant, family, print_metadata, &lines));
     buf_put_u8(&lines, 0);
     assert_string_equal((const char *)lines.at, expected);
     buf_fini(&lines);
@@ -340,7 +340,7 @@ send_metadata(enum rw_version version, const char *help)
     if (version == RW_V2) rq_metadata(&rq, METRIC_GAUGE, "", help, "bool");
     rq_float(&rq, T0, double_bits(1), 0);
     if (version == RW_V1) rq_metadata(&rq, METRIC_GAUGE, "up", help, "bool");
-    enum err e = machine_send(&m, "anonymous", &rq);
+    enum err e = machine_send(&machine, "anonymous", &rq);
     rq_fini(&rq);
     return e;
 }
@@ -349,20 +349,20 @@ UNIT_TEST(test_last_metadata_is_kept_at_every_stage)
 {
     must(send_metadata(RW_V1, "first"));
     must(send_metadata(RW_V2, "second"));
-    machine_commit(&m);
+    machine_commit(&machine);
     for (int stage = 0; stage < 4; stage++) {
         expect_metadata("anonymous", "", "up gauge second bool\n");
         expect_metadata("anonymous", "up", "up gauge second bool\n");
         expect_metadata("anonymous", "down", "");
         expect_metadata("nobody", "", "");
-        if (stage == 0) machine_verified_restart(&m);
-        if (stage == 1) machine_flush(&m);
-        if (stage == 2) machine_verified_restart(&m);
+        if (stage == 0) machine_verified_restart(&machine);
+        if (stage == 1) machine_flush(&machine);
+        if (stage == 2) machine_verified_restart(&machine);
     }
     must(send_metadata(RW_V1, "third"));
-    machine_commit(&m);
-    machine_flush(&m); /* metadata alone makes a part */
-    machine_verified_restart(&m);
+    machine_commit(&machine);
+    machine_flush(&machine); /* metadata alone makes a part */
+    machine_verified_restart(&machine);
     expect_metadata("anonymous", "", "up gauge third bool\n");
 }
 
@@ -374,10 +374,10 @@ flush_one(int64_t t_ms)
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=up");
     rq_float(&rq, t_ms, double_bits(1), 0);
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
-    machine_commit(&m);
-    machine_flush(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
 }
 
 UNIT_TEST(test_the_newest_part_never_goes_for_its_size)
@@ -386,19 +386,19 @@ UNIT_TEST(test_the_newest_part_never_goes_for_its_size)
     struct tsdb_stats stats;
     flush_one(T0 + 1000);
     flush_one(T0);
-    m.limits.retention_bytes = 1;
-    tsdb_set_limits(m.db, &m.limits);
-    must(tsdb_expire(m.db, &result, &m.why));
+    machine.limits.retention_bytes = 1;
+    tsdb_set_limits(machine.db, &machine.limits);
+    must(tsdb_expire(machine.db, &result, &machine.why));
     assert_int_equal(result.input_count, 1);
     assert_int_equal(result.samples, 1);
-    tsdb_stats(m.db, &stats);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.parts, 1);
     assert_int_equal(stats.oldest_ms, T0 + 1000);
     assert_int_equal(result.bytes_too_many, stats.part_bytes - 1);
-    must(tsdb_expire(m.db, &result, &m.why));
+    must(tsdb_expire(machine.db, &result, &machine.why));
     assert_int_equal(result.input_count, 0);
     assert_true(result.bytes_too_many > 0);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 /* What the sender said once it does not say again: the part that holds it is not the only place. */
@@ -407,23 +407,23 @@ UNIT_TEST(test_metadata_outlives_the_part_that_expires)
     struct tsdb_merge_result result;
     flush_one(T0 + 1000);
     must(send_metadata(RW_V1, "kept"));
-    machine_commit(&m);
-    machine_flush(&m);
-    m.limits.retention_bytes = 1;
-    tsdb_set_limits(m.db, &m.limits);
-    must(tsdb_expire(m.db, &result, &m.why));
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine.limits.retention_bytes = 1;
+    tsdb_set_limits(machine.db, &machine.limits);
+    must(tsdb_expire(machine.db, &result, &machine.why));
     assert_int_equal(result.input_count, 0); /* nothing newer says what families are */
-    assert_true(tsdb_flush_due(m.db));
-    machine_restart(&m);
+    assert_true(tsdb_flush_due(machine.db));
+    machine_restart(&machine);
     expect_metadata("anonymous", "", "up gauge kept bool\n");
-    must(tsdb_expire(m.db, &result, &m.why));
-    machine_flush(&m);
-    must(tsdb_expire(m.db, &result, &m.why));
+    must(tsdb_expire(machine.db, &result, &machine.why));
+    machine_flush(&machine);
+    must(tsdb_expire(machine.db, &result, &machine.why));
     assert_int_equal(result.input_count, 1);
-    must(tsdb_expire(m.db, &result, &m.why));
+    must(tsdb_expire(machine.db, &result, &machine.why));
     assert_int_equal(result.input_count, 0);
-    assert_false(tsdb_flush_due(m.db));
-    machine_verified_restart(&m);
+    assert_false(tsdb_flush_due(machine.db));
+    machine_verified_restart(&machine);
     expect_metadata("anonymous", "", "up gauge kept bool\n");
 }
 
@@ -434,15 +434,15 @@ UNIT_TEST(test_metadata_of_a_failed_commit_comes_with_the_repetition)
         char help[20];
         snprintf(help, sizeof help, "help%d", (int)version);
         must(send_metadata(version, help));
-        fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
-        assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
-        must(tsdb_reopen(m.db, &m.why));
+        fault_env_arm(machine.fe, (struct fault){FAULT_SYNC, 1, false});
+        assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_IO);
+        must(tsdb_reopen(machine.db, &machine.why));
         expect_metadata("anonymous", "", expected); /* what it was before */
         snprintf(expected, sizeof expected, "up gauge %s bool\n", help);
         must(send_metadata(version, help));
-        must(tsdb_commit(m.db, &m.why));
+        must(tsdb_commit(machine.db, &machine.why));
         expect_metadata("anonymous", "", expected);
-        machine_verified_restart(&m);
+        machine_verified_restart(&machine);
         expect_metadata("anonymous", "", expected);
     }
 }
@@ -453,14 +453,14 @@ UNIT_TEST(test_metadata_of_a_refused_request_comes_with_the_repetition)
         char help[30], expected[60];
         snprintf(help, sizeof help, "help%d", (int)nth);
         snprintf(expected, sizeof expected, "up gauge %s bool\n", help);
-        memory_arm(&m, nth, false);
+        memory_arm(&machine, nth, false);
         enum err e = send_metadata(nth % 2 == 0 ? RW_V1 : RW_V2, help);
-        memory_arm(&m, 0, false);
-        if (!m.memory_failed) break;
+        memory_arm(&machine, 0, false);
+        if (!machine.memory_failed) break;
         if (e == ERR_NOMEM) e = send_metadata(nth % 2 == 0 ? RW_V1 : RW_V2, help);
         must(e);
-        machine_commit(&m);
-        machine_restart(&m);
+        machine_commit(&machine);
+        machine_restart(&machine);
         expect_metadata("anonymous", "", expected);
     }
 }
@@ -494,7 +494,7 @@ expect_labels(const char *tenant, const char *what, const char *selector, int64_
               int64_t max_ms, const char *expected)
 {
     struct selector s = {.count = 0};
-    if (selector != NULL) must(selector_parse(bytes_of_text(selector), &s, &m.why));
+    if (selector != NULL) must(selector_parse(bytes_of_text(selector), &s, &machine.why));
     struct matcher_set set = {s.matchers, s.count};
     struct query_request r = {.tenant = bytes_of_text(tenant),
                               .sets = &set,
@@ -503,7 +503,7 @@ expect_labels(const char *tenant, const char *what, const char *selector, int64_
                               .max_ms = max_ms};
     struct buf got;
     buf_init(&got, NULL, 1 << 16);
-    must(machine_texts(&m, &r, what, what[0] == '\0' ? put_labels : put_word, &got));
+    must(machine_texts(&machine, &r, what, what[0] == '\0' ? put_labels : put_word, &got));
     buf_put_u8(&got, '\0');
     assert_string_equal((const char *)got.at, expected);
     buf_fini(&got);
@@ -534,21 +534,21 @@ UNIT_TEST(test_labels_are_looked_up_at_every_stage)
     must_send_float("a", "__name__=m,i=2", T0 + 1, 1);
     must_send_float("a", "__name__=n,i=3,x=y", T0, 1);
     must_send_float("b", "__name__=m", T0, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     expect_labels_of_a();
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_labels_of_a();
-    tsdb_want_cut(m.db);
-    machine_commit(&m);
+    tsdb_want_cut(machine.db);
+    machine_commit(&machine);
     expect_labels_of_a();
     must_send_float("a", "__name__=m,i=2", T0 + 2, 1); /* in two generations of one registry */
-    machine_commit(&m);
+    machine_commit(&machine);
     expect_labels_of_a();
-    must(tsdb_flush(m.db, &m.why));
+    must(tsdb_flush(machine.db, &machine.why));
     expect_labels_of_a();
-    machine_flush(&m);
+    machine_flush(&machine);
     expect_labels_of_a();
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
     expect_labels_of_a();
 }
 
@@ -557,9 +557,9 @@ delete_of(const char *text, int64_t min_ms, int64_t max_ms)
 {
     struct selector s;
     struct tsdb_deletion deletion;
-    machine_flush(&m);
-    must(selector_parse(bytes_of_text(text), &s, &m.why));
-    must(tsdb_delete(m.db, bytes_of_text("a"), &s, min_ms, max_ms, &deletion, &m.why));
+    machine_flush(&machine);
+    must(selector_parse(bytes_of_text(text), &s, &machine.why));
+    must(tsdb_delete(machine.db, bytes_of_text("a"), &s, min_ms, max_ms, &deletion, &machine.why));
 }
 
 UNIT_TEST(test_labels_of_what_is_deleted_are_gone_at_once)
@@ -568,7 +568,7 @@ UNIT_TEST(test_labels_of_what_is_deleted_are_gone_at_once)
         must_send_float("a", "__name__=m,i=1", T0 + i, 1);
         must_send_float("a", "__name__=n,i=2", T0 + i, 1);
     }
-    machine_commit(&m);
+    machine_commit(&machine);
     delete_of("n", T0, T0 + 1);
     expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 ");
     delete_of("n", T0 + 2, T0 + 3); /* no deletion alone hides the block: both do */
@@ -576,7 +576,7 @@ UNIT_TEST(test_labels_of_what_is_deleted_are_gone_at_once)
     expect_labels("a", "__name__", NULL, INT64_MIN, INT64_MAX, "m ");
     expect_labels("a", "", "{i=~\".+\"}", INT64_MIN, INT64_MAX, "m,1, ");
     must_send_float("a", "__name__=n,i=2", T0 + 9, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 ");
 }
 
@@ -604,15 +604,15 @@ UNIT_TEST(test_what_there_is_most_of_is_found_for_a_tenant)
     }
     must_send_float("b", "__name__=other,i=9", T0, 1);
     arena_init(&arena, NULL, 0, 0);
-    must(tsdb_top(m.db, text("a"), &arena, 2, &top));
+    must(tsdb_top(machine.db, text("a"), &arena, 2, &top));
     assert_int_equal(top.pairs, 6);
     expect_top(&top, TSDB_METRICS_BY_SERIES, "m 3, n 1, ");
     expect_top(&top, TSDB_NAMES_BY_VALUES, "i 3, __name__ 2, ");
     expect_top(&top, TSDB_NAMES_BY_BYTES, "__name__ 4, i 4, ");
     expect_top(&top, TSDB_PAIRS_BY_SERIES, "__name__=m 3, i=2 2, ");
-    must(tsdb_top(m.db, text("a"), &arena, 10, &top));
+    must(tsdb_top(machine.db, text("a"), &arena, 10, &top));
     expect_top(&top, TSDB_NAMES_BY_BYTES, "__name__ 4, i 4, long 4, ");
-    must(tsdb_top(m.db, text("c"), &arena, 10, &top));
+    must(tsdb_top(machine.db, text("c"), &arena, 10, &top));
     assert_int_equal(top.pairs, 0);
     assert_int_equal(top.counts[TSDB_PAIRS_BY_SERIES], 0);
     arena_fini(&arena);
@@ -632,17 +632,17 @@ UNIT_TEST(test_parts_tell_what_they_hold)
 {
     uint64_t samples = 0;
     struct tsdb_stats stats;
-    tsdb_parts(m.db, count_part, &samples);
-    tsdb_stats(m.db, &stats);
+    tsdb_parts(machine.db, count_part, &samples);
+    tsdb_stats(machine.db, &stats);
     assert_true(stats.head_min_ms > stats.head_max_ms);
     must_send_float("a", "__name__=m", T0, 1);
     must_send_float("a", "__name__=n", T0 + 7, 1);
-    tsdb_stats(m.db, &stats);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.head_min_ms, T0);
     assert_int_equal(stats.head_max_ms, T0 + 7);
-    machine_commit(&m);
-    machine_flush(&m);
-    tsdb_parts(m.db, count_part, &samples);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    tsdb_parts(machine.db, count_part, &samples);
     assert_int_equal(samples, 2);
 }
 

@@ -3,15 +3,15 @@
  * parts, both, what overlaps, what is deleted in part; and chunks are kept in the cache.
  */
 #include "lib/test.h"
+#include "lib/tsdb_streamed.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_streamed_testing.h"
 
 static struct machine m;
 
 static int
 teardown(void **state)
 {
-    if (seed_at_work >= 0) machine_fini(&m);
+    if (machine_seed >= 0) machine_fini(&m);
     return tell_seed(state);
 }
 

@@ -3,8 +3,8 @@
  * somebody's data is removed.
  */
 #include "lib/test.h"
+#include "lib/tsdb_claim.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_claim_testing.h"
 
 #define PART_1 STORE_DIR "/parts/0000000000000001"
 #define PART_2 STORE_DIR "/parts/0000000000000002"
@@ -13,7 +13,7 @@ static bool
 there(const char *path)
 {
     struct file file;
-    enum err e = file_open(m.env, path, FILE_READ, &file, NULL);
+    enum err e = file_open(machine.env, path, FILE_READ, &file, NULL);
     if (e == OK) must(file_close(&file));
     return e != ERR_MISSING;
 }
@@ -22,8 +22,8 @@ static void
 flush_one(double value)
 {
     must(send_float("a", "__name__=m", T0 + (int64_t)value, value));
-    machine_commit(&m);
-    machine_flush(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
 }
 
 static void
@@ -32,23 +32,23 @@ expect_both(void)
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"m\"} %lld 1\n{__name__=\"m\"} %lld 2\n",
              (long long)T0 + 1, (long long)T0 + 2);
-    expect_all(&m, "a", lines);
+    expect_all(&machine, "a", lines);
 }
 
-UNIT_TEST(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back)
+UNIT_TEST(test_a_store_with_a_missing_part_opens_only_when_it_is_back)
 {
     flush_one(1);
     flush_one(2);
-    machine_close(&m);
-    must(env_rename(m.env, PART_1, STORE_DIR "/elsewhere", NULL));
+    machine_close(&machine);
+    must(env_rename(machine.env, PART_1, STORE_DIR "/elsewhere", NULL));
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(machine_open(&m), ERR_CORRUPT);
-        assert_non_null(strstr(m.why.text, PART_1));
+        assert_int_equal(machine_open(&machine), ERR_CORRUPT);
+        assert_non_null(strstr(machine.why.text, PART_1));
         assert_true(there(PART_2));
     }
-    must(env_rename(m.env, STORE_DIR "/elsewhere", PART_1, NULL));
-    machine_must_open(&m);
-    assert_int_equal(m.opening.parts_unnamed, 0);
+    must(env_rename(machine.env, STORE_DIR "/elsewhere", PART_1, NULL));
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.parts_unnamed, 0);
     expect_both();
 }
 
@@ -56,16 +56,16 @@ UNIT_TEST(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten)
 {
     flush_one(1);
     flush_one(2);
-    machine_close(&m);
-    must(env_remove_tree(m.env, PART_1, NULL));
-    must(env_mkdir(m.env, PART_1 ".lost", NULL));
-    machine_must_open(&m);
-    assert_int_equal(m.opening.parts_set_aside, 1);
-    assert_int_equal(machine_ledger(&m, "a").count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
-    machine_restart(&m);
+    machine_close(&machine);
+    must(env_remove_tree(machine.env, PART_1, NULL));
+    must(env_mkdir(machine.env, PART_1 ".lost", NULL));
+    machine_must_open(&machine);
+    assert_int_equal(machine.opening.parts_set_aside, 1);
+    assert_int_equal(machine_ledger(&machine, "a").count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    machine_restart(&machine);
     flush_one(3);
-    machine_verified_restart(&m);
-    assert_int_equal(m.opening.parts_set_aside, 0);
+    machine_verified_restart(&machine);
+    assert_int_equal(machine.opening.parts_set_aside, 0);
     assert_false(there(PART_1 ".lost"));
 }
 
@@ -78,26 +78,26 @@ delete_all(void)
     struct tsdb_merge_options clean = {.mode = TSDB_MERGE_CLEAN};
     struct tsdb_merge_result r = {.input_count = 1};
     must(selector_parse(text("{__name__=~\".+\"}"), &all, NULL));
-    must(tsdb_delete(m.db, text("a"), &all, INT64_MIN, INT64_MAX, &deletion, &m.why));
+    must(tsdb_delete(machine.db, text("a"), &all, INT64_MIN, INT64_MAX, &deletion, &machine.why));
     while (r.input_count > 0) {
-        must(tsdb_merge(m.db, &clean, &r, &m.why));
+        must(tsdb_merge(machine.db, &clean, &r, &machine.why));
     }
 }
 
 static void
 save_part_1(void)
 {
-    must(env_mkdir(m.env, STORE_DIR "/saved", NULL));
-    must(env_link(m.env, PART_1 "/part", STORE_DIR "/saved/part", NULL));
+    must(env_mkdir(machine.env, STORE_DIR "/saved", NULL));
+    must(env_link(machine.env, PART_1 "/part", STORE_DIR "/saved/part", NULL));
 }
 
 static void
 put_part_1_back_and_open(void)
 {
-    machine_close(&m);
+    machine_close(&machine);
     assert_false(there(PART_1));
-    must(env_rename(m.env, STORE_DIR "/saved", PART_1, NULL));
-    machine_must_open(&m);
+    must(env_rename(machine.env, STORE_DIR "/saved", PART_1, NULL));
+    machine_must_open(&machine);
 }
 
 /* A part of another time of this store, copied into parts/ by hand. */
@@ -109,8 +109,8 @@ UNIT_TEST(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed)
     delete_all();
     flush_one(3);
     put_part_1_back_and_open();
-    assert_int_equal(m.opening.parts_unnamed, 1);
-    assert_non_null(strstr(m.opening.first_unnamed, PART_1 ".unnamed"));
+    assert_int_equal(machine.opening.parts_unnamed, 1);
+    assert_non_null(strstr(machine.opening.first_unnamed, PART_1 ".unnamed"));
     assert_true(there(PART_1 ".unnamed/part"));
 }
 
@@ -121,52 +121,50 @@ UNIT_TEST(test_a_part_that_was_just_removed_is_not_taken_for_somebodys)
     save_part_1();
     delete_all();
     put_part_1_back_and_open();
-    assert_int_equal(m.opening.parts_unnamed, 0);
+    assert_int_equal(machine.opening.parts_unnamed, 0);
     assert_false(there(PART_1));
     assert_false(there(PART_1 ".unnamed"));
-    expect_all(&m, "a", "");
+    expect_all(&machine, "a", "");
 }
 
-static void
-test_a_directory_whose_name_is_no_number_of_a_part_is_left(void **state)
+UNIT_TEST(test_a_directory_whose_name_is_no_number_of_a_part_is_left)
 {
     static const char *const names[] = {STORE_DIR "/parts/somebodys-backup",
                                         STORE_DIR "/parts/000000000000000A",
                                         STORE_DIR "/parts/somebodys-backup.lost"};
-    (void)state;
     flush_one(1);
-    machine_close(&m);
+    machine_close(&machine);
     for (unsigned i = 0; i < 3; i++)
-        must(env_mkdir(m.env, names[i], NULL));
-    machine_must_open(&m);
+        must(env_mkdir(machine.env, names[i], NULL));
+    machine_must_open(&machine);
     for (unsigned i = 0; i < 3; i++)
         assert_true(there(names[i]));
 }
 
-UNIT_TEST(test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not)
+UNIT_TEST(test_a_new_file_system_counts_as_empty_and_a_used_one_does_not)
 {
-    machine_close(&m);
-    m.options.dir = "volume";
-    must(env_mkdir(m.env, "volume", NULL));
-    must(env_mkdir(m.env, "volume/somebodys", NULL));
-    assert_int_equal(machine_open(&m), ERR_INPUT);
-    must(env_rename(m.env, "volume/somebodys", "volume/lost+found", NULL));
-    machine_must_open(&m);
+    machine_close(&machine);
+    machine.options.dir = "volume";
+    must(env_mkdir(machine.env, "volume", NULL));
+    must(env_mkdir(machine.env, "volume/somebodys", NULL));
+    assert_int_equal(machine_open(&machine), ERR_INPUT);
+    must(env_rename(machine.env, "volume/somebodys", "volume/lost+found", NULL));
+    machine_must_open(&machine);
     flush_one(1);
     assert_true(there("volume/lost+found"));
-    machine_restart(&m);
+    machine_restart(&machine);
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_a_part_that_is_missing_keeps_the_store_from_opening_until_it_is_back),
+        claim(test_a_store_with_a_missing_part_opens_only_when_it_is_back),
         claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
         claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
         claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
         claim(test_a_directory_whose_name_is_no_number_of_a_part_is_left),
-        claim(test_a_file_system_of_its_own_is_a_new_directory_and_one_of_others_is_not),
+        claim(test_a_new_file_system_counts_as_empty_and_a_used_one_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

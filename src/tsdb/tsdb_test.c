@@ -2,7 +2,7 @@
  * tsdb_test.c - time, refusals for a while, and what is visible when.
  */
 #include "lib/test.h"
-#include "tsdb/tsdb_claim_testing.h"
+#include "lib/tsdb_claim.h"
 
 /* --- time ------------------------------------------------------------------------------------- */
 
@@ -19,42 +19,42 @@ UNIT_TEST(test_retention_counts_from_the_newest_sample)
     expect_result(1, 0);
     must(send_float("anonymous", "__name__=b", SIM_BEGIN + 10 * MINUTE_MS + 1, 1));
     expect_result(0, 1);
-    machine_commit(&m);
-    machine_verified_restart(&m);
+    machine_commit(&machine);
+    machine_verified_restart(&machine);
 }
 
 UNIT_TEST(test_suspect_clock_refuses_only_for_a_while)
 {
     must(send_float("anonymous", "__name__=a", SIM_BEGIN, 1));
-    machine_commit(&m);
-    sim_env_set_realtime_ms(m.sim, SIM_BEGIN - DAY_MS);
-    must(tsdb_maintain(m.db, &m.why));
+    machine_commit(&machine);
+    sim_env_set_realtime_ms(machine.sim, SIM_BEGIN - DAY_MS);
+    must(tsdb_maintain(machine.db, &machine.why));
     assert_int_equal(send_float("anonymous", "__name__=a", SIM_BEGIN + 1, 2), ERR_AGAIN);
-    assert_non_null(strstr(m.why.text, "clock"));
+    assert_non_null(strstr(machine.why.text, "clock"));
     must(send_float("anonymous", "__name__=a", SIM_BEGIN - 2 * DAY_MS, 3));
     expect_result(1, 0);
-    machine_commit(&m);
-    sim_env_set_realtime_ms(m.sim, SIM_BEGIN);
-    must(tsdb_maintain(m.db, &m.why));
+    machine_commit(&machine);
+    sim_env_set_realtime_ms(machine.sim, SIM_BEGIN);
+    must(tsdb_maintain(machine.db, &machine.why));
     must(send_float("anonymous", "__name__=a", SIM_BEGIN + 1, 2));
     expect_result(1, 0);
-    machine_commit(&m);
-    machine_verified_restart(&m);
+    machine_commit(&machine);
+    machine_verified_restart(&machine);
 }
 
 /* --- not now ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_nearly_full_disk_refuses_until_there_is_room)
 {
-    fault_env_set_free(m.fe, 1000);
-    must(tsdb_maintain(m.db, &m.why));
+    fault_env_set_free(machine.fe, 1000);
+    must(tsdb_maintain(machine.db, &machine.why));
     assert_int_equal(send_float("anonymous", "__name__=a", T0, 1), ERR_AGAIN);
-    assert_non_null(strstr(m.why.text, "nearly full"));
-    expect_all(&m, "anonymous", "");
-    fault_env_set_free(m.fe, UINT64_MAX);
-    must(tsdb_maintain(m.db, &m.why));
+    assert_non_null(strstr(machine.why.text, "nearly full"));
+    expect_all(&machine, "anonymous", "");
+    fault_env_set_free(machine.fe, UINT64_MAX);
+    must(tsdb_maintain(machine.db, &machine.why));
     must(send_float("anonymous", "__name__=a", T0, 1));
-    machine_commit(&m);
+    machine_commit(&machine);
 }
 
 static enum err
@@ -69,15 +69,15 @@ count_name(void *context, const char *name, bool is_dir)
 UNIT_TEST(test_a_reserve_of_the_disk_is_kept_if_none_is_said)
 {
     uint64_t free_bytes, total;
-    m.options.min_free_bytes = 0;
-    machine_restart(&m);
-    must(env_space(m.env, STORE_DIR, &free_bytes, &total, &m.why));
+    machine.options.min_free_bytes = 0;
+    machine_restart(&machine);
+    must(env_space(machine.env, STORE_DIR, &free_bytes, &total, &machine.why));
     uint64_t reserve = total / 20 < 1u << 30 ? total / 20 : 1u << 30;
-    fault_env_set_free(m.fe, reserve - 1);
-    must(tsdb_maintain(m.db, &m.why));
+    fault_env_set_free(machine.fe, reserve - 1);
+    must(tsdb_maintain(machine.db, &machine.why));
     assert_int_equal(send_float("a", "__name__=m", T0, 1), ERR_AGAIN);
-    fault_env_set_free(m.fe, reserve);
-    must(tsdb_maintain(m.db, &m.why));
+    fault_env_set_free(machine.fe, reserve);
+    must(tsdb_maintain(machine.db, &machine.why));
     must(send_float("a", "__name__=m", T0, 1));
 }
 
@@ -86,52 +86,53 @@ UNIT_TEST(test_a_flush_that_fails_leaves_nothing_that_takes_room)
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
         must(send_float("anonymous", "__name__=up", T0 + (int64_t)nth, 1));
-        machine_commit(&m);
-        tsdb_want_cut(m.db);
-        machine_commit(&m);
+        machine_commit(&machine);
+        tsdb_want_cut(machine.db);
+        machine_commit(&machine);
         enum err e = ERR_FULL;
         for (unsigned attempt = 0; e != OK; attempt++) {
             assert_true(attempt < 5);
-            if (attempt < 4) fault_env_arm(m.fe, (struct fault){FAULT_ENOSPC, nth, false});
-            e = tsdb_flush(m.db, &m.why);
-            if (attempt == 0) fired = fault_env_fired(m.fe);
-            fault_env_disarm(m.fe);
+            if (attempt < 4) fault_env_arm(machine.fe, (struct fault){FAULT_ENOSPC, nth, false});
+            e = tsdb_flush(machine.db, &machine.why);
+            if (attempt == 0) fired = fault_env_fired(machine.fe);
+            fault_env_disarm(machine.fe);
             unsigned dirs = 0;
-            must(env_listdir(m.env, STORE_DIR "/parts", count_name, &dirs, NULL));
+            must(env_listdir(machine.env, STORE_DIR "/parts", count_name, &dirs, NULL));
             assert_in_range(dirs, nth - 1, nth); /* one of each round, and one on its way */
         }
     }
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 /* A destination that is away holds the log back: that is no reason to write out again and again. */
 UNIT_TEST(test_a_log_kept_for_a_reader_is_not_written_out_twice)
 {
     struct wal_reader *reader;
-    m.limits.wal_budget_bytes = (uint64_t)1 << 20;
-    tsdb_set_limits(m.db, &m.limits);
-    must(wal_reader_open(tsdb_wal(m.db), "away", 0, &reader, &m.why));
+    machine.limits.wal_budget_bytes = (uint64_t)1 << 20;
+    tsdb_set_limits(machine.db, &machine.limits);
+    must(wal_reader_open(tsdb_wal(machine.db), "away", 0, &reader, &machine.why));
     struct wal_stats wal = {0};
     uint64_t begun = 0;
     int64_t t = T0;
-    while (wal.segment_bytes <= m.limits.wal_budget_bytes / 2) {
+    while (wal.segment_bytes <= machine.limits.wal_budget_bytes / 2) {
         must(send_float("anonymous", "__name__=up", t++, 1));
-        machine_commit(&m);
-        wal_stats(tsdb_wal(m.db), &wal);
-        bool due = wal_bytes_from(tsdb_wal(m.db), begun) > m.limits.wal_budget_bytes / 4;
-        assert_int_equal(tsdb_flush_due(m.db), due);
+        machine_commit(&machine);
+        wal_stats(tsdb_wal(machine.db), &wal);
+        bool due =
+            wal_bytes_from(tsdb_wal(machine.db), begun) > machine.limits.wal_budget_bytes / 4;
+        assert_int_equal(tsdb_flush_due(machine.db), due);
         if (!due) continue;
-        machine_flush(&m);
+        machine_flush(&machine);
         begun = wal.end_pos;
-        must(tsdb_maintain(m.db, &m.why));
-        assert_false(tsdb_flush_due(m.db));
+        must(tsdb_maintain(machine.db, &machine.why));
+        assert_false(tsdb_flush_due(machine.db));
     }
     assert_int_equal(wal.readers_behind, 0);
     must(send_float("anonymous", "__name__=up", t++, 1));
-    machine_commit(&m);
-    assert_false(tsdb_flush_due(m.db));
+    machine_commit(&machine);
+    assert_false(tsdb_flush_due(machine.db));
     wal_reader_close(reader);
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 struct snapshots {
@@ -159,15 +160,15 @@ look_at_snapshot(void *context, const char *name, bool is_dir)
     }
     found->whole++;
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
-    must(tsdb_verify(m.env, dir, ignore_line, NULL, &report, &m.why));
+    must(tsdb_verify(machine.env, dir, ignore_line, NULL, &report, &machine.why));
     assert_int_equal(report.parts, 2);
     struct file_facts facts;
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/one.groups", name);
-    must(env_facts(m.env, dir, &facts, &m.why));
+    must(env_facts(machine.env, dir, &facts, &machine.why));
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/state", name);
-    must(env_facts(m.env, dir, &facts, &m.why));
+    must(env_facts(machine.env, dir, &facts, &machine.why));
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/rules/two.groups.tmp", name);
-    assert_int_equal(env_facts(m.env, dir, &facts, &m.why), ERR_MISSING);
+    assert_int_equal(env_facts(machine.env, dir, &facts, &machine.why), ERR_MISSING);
     return OK;
 }
 
@@ -176,33 +177,34 @@ UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
     bool fired = true;
     for (int part = 0; part < 2; part++) {
         must(send_float("anonymous", "__name__=up", T0 + part, 1));
-        machine_commit(&m);
-        machine_flush(&m);
+        machine_commit(&machine);
+        machine_flush(&machine);
     }
     const char *rules = STORE_DIR "/rules";
-    must(env_mkdir(m.env, rules, &m.why));
-    must(env_syncdir(m.env, STORE_DIR, &m.why));
-    must(env_write_whole(m.env, rules, "one.groups", bytes_of_text("rules"), &m.why));
-    must(env_write_whole(m.env, rules, "two.groups.tmp", bytes_of_text("rul"), &m.why));
-    must(env_write_whole(m.env, rules, "state", bytes_of_text("state"), &m.why));
+    must(env_mkdir(machine.env, rules, &machine.why));
+    must(env_syncdir(machine.env, STORE_DIR, &machine.why));
+    must(env_write_whole(machine.env, rules, "one.groups", bytes_of_text("rules"), &machine.why));
+    must(env_write_whole(machine.env, rules, "two.groups.tmp", bytes_of_text("rul"), &machine.why));
+    must(env_write_whole(machine.env, rules, "state", bytes_of_text("state"), &machine.why));
     for (uint64_t nth = 1; fired; nth++) {
         char name[SNAPSHOT_NAME_BYTES];
         struct snapshots before = {0}, after = {0};
-        enum err e = env_listdir(m.env, STORE_DIR "/snapshots", look_at_snapshot, &before, NULL);
+        enum err e =
+            env_listdir(machine.env, STORE_DIR "/snapshots", look_at_snapshot, &before, NULL);
         assert_true(e == OK || e == ERR_MISSING);
-        fault_env_arm(m.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
-        e = tsdb_snapshot(m.db, NULL, NULL, name, &m.why);
-        fired = fault_env_fired(m.fe);
-        fault_env_disarm(m.fe);
-        if (nth % 3 == 0) sim_env_power_loss(m.sim);
-        machine_restart(&m);
+        fault_env_arm(machine.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
+        e = tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why);
+        fired = fault_env_fired(machine.fe);
+        fault_env_disarm(machine.fe);
+        if (nth % 3 == 0) sim_env_power_loss(machine.sim);
+        machine_restart(&machine);
         bool made = e == OK;
-        e = env_listdir(m.env, STORE_DIR "/snapshots", look_at_snapshot, &after, NULL);
+        e = env_listdir(machine.env, STORE_DIR "/snapshots", look_at_snapshot, &after, NULL);
         assert_true(e == OK || e == ERR_MISSING);
         assert_int_equal(after.unfinished, 0);
         assert_in_range(after.whole, before.whole + made, before.whole + 1);
     }
-    machine_verified_restart(&m);
+    machine_verified_restart(&machine);
 }
 
 static enum err
@@ -210,11 +212,11 @@ flush_and_replace_state(void *context, struct why *why)
 {
     const char *content = context;
     must(send_float("anonymous", "__name__=recorded", T0, 1));
-    machine_commit(&m);
-    machine_flush(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
     if (content == NULL) return why_set(why, ERR_FULL, "no space");
-    must(env_mkdir(m.env, STORE_DIR "/rules", NULL));
-    return env_write_whole(m.env, STORE_DIR "/rules", "state", bytes_of_text(content), why);
+    must(env_mkdir(machine.env, STORE_DIR "/rules", NULL));
+    return env_write_whole(machine.env, STORE_DIR "/rules", "state", bytes_of_text(content), why);
 }
 
 /* `expected` is "" if the snapshot has no such file. */
@@ -225,7 +227,7 @@ check_state(const char *snapshot, const char *expected)
     struct buf found;
     snprintf(path, sizeof path, STORE_DIR "/snapshots/%s/rules/state", snapshot);
     buf_init(&found, NULL, 100);
-    enum err e = env_read_whole(m.env, path, &found, NULL);
+    enum err e = env_read_whole(machine.env, path, &found, NULL);
     assert_int_equal(e, expected[0] == '\0' ? ERR_MISSING : OK);
     assert_true(bytes_equal_text(buf_bytes(&found), expected));
     buf_fini(&found);
@@ -236,35 +238,36 @@ UNIT_TEST(test_a_snapshot_has_the_state_of_rules_from_before_its_flush)
     static char first[] = "first", second[] = "second";
     char name[SNAPSHOT_NAME_BYTES], dir[200];
     struct tsdb_report report;
-    must(tsdb_snapshot(m.db, flush_and_replace_state, first, name, &m.why));
+    must(tsdb_snapshot(machine.db, flush_and_replace_state, first, name, &machine.why));
     check_state(name, ""); /* there was none */
-    must(tsdb_snapshot(m.db, flush_and_replace_state, second, name, &m.why));
+    must(tsdb_snapshot(machine.db, flush_and_replace_state, second, name, &machine.why));
     check_state(name, "first");
-    sim_env_power_loss(m.sim);
+    sim_env_power_loss(machine.sim);
     check_state(name, "first");
     /* What was flushed is in it. */
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
-    must(tsdb_verify(m.env, dir, ignore_line, NULL, &report, &m.why));
+    must(tsdb_verify(machine.env, dir, ignore_line, NULL, &report, &machine.why));
     assert_int_equal(report.parts, 2);
-    machine_restart(&m);
+    machine_restart(&machine);
 }
 
 UNIT_TEST(test_no_snapshot_is_made_when_its_flush_fails)
 {
     struct snapshots found = {0};
     char name[SNAPSHOT_NAME_BYTES];
-    assert_int_equal(tsdb_snapshot(m.db, flush_and_replace_state, NULL, name, &m.why), ERR_FULL);
-    assert_string_equal(m.why.text, "snapshot: no space");
-    must(env_listdir(m.env, STORE_DIR "/snapshots", look_at_snapshot, &found, NULL));
+    assert_int_equal(tsdb_snapshot(machine.db, flush_and_replace_state, NULL, name, &machine.why),
+                     ERR_FULL);
+    assert_string_equal(machine.why.text, "snapshot: no space");
+    must(env_listdir(machine.env, STORE_DIR "/snapshots", look_at_snapshot, &found, NULL));
     assert_int_equal(found.whole + found.unfinished, 0);
 }
 
-UNIT_TEST(test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots)
+UNIT_TEST(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules)
 {
     char name[SNAPSHOT_NAME_BYTES];
-    must(env_mkdir(m.env, STORE_DIR "/rules", NULL));
-    must(env_mkdir(m.env, STORE_DIR "/rules/state", NULL));
-    must(tsdb_snapshot(m.db, NULL, NULL, name, &m.why));
+    must(env_mkdir(machine.env, STORE_DIR "/rules", NULL));
+    must(env_mkdir(machine.env, STORE_DIR "/rules/state", NULL));
+    must(tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why));
     check_state(name, "");
 }
 
@@ -298,47 +301,48 @@ list_guarded(struct env *env, const char *path,
 UNIT_TEST(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them)
 {
     char name[SNAPSHOT_NAME_BYTES];
-    must(env_mkdir(m.env, STORE_DIR "/rules", &m.why));
-    must(env_write_whole(m.env, STORE_DIR "/rules", "a.groups", bytes_of_text("rules"), &m.why));
+    must(env_mkdir(machine.env, STORE_DIR "/rules", &machine.why));
+    must(env_write_whole(machine.env, STORE_DIR "/rules", "a.groups", bytes_of_text("rules"),
+                         &machine.why));
     lock_init(&rules_guard.replacing, LOCK_RANK_APP);
-    m.options.rules_lock = &rules_guard.replacing;
-    machine_restart(&m);
-    rules_guard.ops = m.env->ops;
-    rules_guard.guarded = *m.env->ops;
+    machine.options.rules_lock = &rules_guard.replacing;
+    machine_restart(&machine);
+    rules_guard.ops = machine.env->ops;
+    rules_guard.guarded = *machine.env->ops;
     rules_guard.guarded.listdir = list_guarded;
-    m.env->ops = &rules_guard.guarded;
-    must(tsdb_snapshot(m.db, NULL, NULL, name, &m.why));
-    m.env->ops = rules_guard.ops;
+    machine.env->ops = &rules_guard.guarded;
+    must(tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why));
+    machine.env->ops = rules_guard.ops;
     assert_int_equal(rules_guard.listed, 1);
     assert_int_equal(rules_guard.unguarded, 0);
     assert_false(is_held(&rules_guard.replacing));
-    m.options.rules_lock = NULL;
-    machine_restart(&m);
+    machine.options.rules_lock = NULL;
+    machine_restart(&machine);
     lock_fini(&rules_guard.replacing);
 }
 
 UNIT_TEST(test_failed_commit_takes_everything_back)
 {
     must(send_float("anonymous", "__name__=kept", T0, 1));
-    machine_commit(&m);
-    struct ledger before = machine_ledger(&m, "anonymous");
+    machine_commit(&machine);
+    struct ledger before = machine_ledger(&machine, "anonymous");
     must(send_float("anonymous", "__name__=kept", T0 + 1, 2));
     must(send_float("anonymous", "__name__=gone", T0, 3));
     must(send_float("anonymous", "__name__=gone", T0, 4));
-    fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
-    assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
-    assert_true(tsdb_is_down(m.db));
+    fault_env_arm(machine.fe, (struct fault){FAULT_SYNC, 1, false});
+    assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_IO);
+    assert_true(tsdb_is_down(machine.db));
     assert_int_equal(send_float("anonymous", "__name__=kept", T0 + 1, 2), ERR_AGAIN);
-    struct ledger after = machine_ledger(&m, "anonymous");
+    struct ledger after = machine_ledger(&machine, "anonymous");
     assert_memory_equal(&after, &before, sizeof after);
-    fault_env_disarm(m.fe);
-    must(tsdb_reopen(m.db, &m.why));
+    fault_env_disarm(machine.fe);
+    must(tsdb_reopen(machine.db, &machine.why));
     char lines[200];
     snprintf(lines, sizeof lines, "{__name__=\"kept\"} %lld 1\n", (long long)T0);
-    expect_all(&m, "anonymous", lines);
+    expect_all(&machine, "anonymous", lines);
     must(send_float("anonymous", "__name__=gone", T0, 4)); /* what was first is forgotten */
     expect_result(1, 0);
-    machine_commit(&m);
+    machine_commit(&machine);
     snprintf(lines, sizeof lines, "{__name__=\"gone\"} %lld 4\n{__name__=\"kept\"} %lld 1\n",
              (long long)T0, (long long)T0);
     expect_at_every_stage("anonymous", lines);
@@ -355,27 +359,27 @@ UNIT_TEST(test_commit_fails_without_memory_and_is_taken_back_later)
         rq_init(&rq, RW_V1);
         rq_series(&rq, "__name__=h");
         rq_histogram(&rq, T0 + i, &h, 0);
-        must(machine_send(&m, "anonymous", &rq));
+        must(machine_send(&machine, "anonymous", &rq));
         rq_fini(&rq);
-        if (i == 0) machine_commit(&m);
+        if (i == 0) machine_commit(&machine);
     }
-    fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
-    memory_arm(&m, 1, true);
-    assert_int_not_equal(step(&m, tsdb_commit(m.db, &m.why)), OK);
-    assert_int_equal(step(&m, tsdb_reopen(m.db, &m.why)), ERR_NOMEM);
-    memory_arm(&m, 0, false);
-    fault_env_disarm(m.fe);
+    fault_env_arm(machine.fe, (struct fault){FAULT_SYNC, 1, false});
+    memory_arm(&machine, 1, true);
+    assert_int_not_equal(step(&machine, tsdb_commit(machine.db, &machine.why)), OK);
+    assert_int_equal(step(&machine, tsdb_reopen(machine.db, &machine.why)), ERR_NOMEM);
+    memory_arm(&machine, 0, false);
+    fault_env_disarm(machine.fe);
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"h\"} %lld h%.17g\n", (long long)T0,
              bits_double(h.sum_bits));
-    expect_all(&m, "anonymous", lines);
-    must(tsdb_reopen(m.db, &m.why));
-    expect_all(&m, "anonymous", lines);
+    expect_all(&machine, "anonymous", lines);
+    must(tsdb_reopen(machine.db, &machine.why));
+    expect_all(&machine, "anonymous", lines);
     must(send_float("anonymous", "__name__=h", T0 + 1, 1));
     expect_result(1, 0);
-    machine_commit(&m);
-    machine_flush(&m);
-    machine_verified_restart(&m);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_verified_restart(&machine);
     arena_fini(&arena);
 }
 
@@ -383,12 +387,12 @@ UNIT_TEST(test_late_samples_after_failed_commits_are_all_there)
 {
     enum { COUNT = 3000 };
     must(send_float("anonymous", "__name__=late", T0 + COUNT, COUNT));
-    machine_commit(&m);
+    machine_commit(&machine);
     for (int i = 0; i < 3; i++) {
         must(send_float("anonymous", "__name__=late", T0 + COUNT + 1, 1));
-        fault_env_arm(m.fe, (struct fault){FAULT_SYNC, 1, false});
-        assert_int_equal(tsdb_commit(m.db, &m.why), ERR_IO);
-        must(tsdb_reopen(m.db, &m.why));
+        fault_env_arm(machine.fe, (struct fault){FAULT_SYNC, 1, false});
+        assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_IO);
+        must(tsdb_reopen(machine.db, &machine.why));
     }
     struct rq rq;
     rq_init(&rq, RW_V1);
@@ -396,10 +400,10 @@ UNIT_TEST(test_late_samples_after_failed_commits_are_all_there)
     for (int i = COUNT - 1; i >= 0; i--) {
         rq_float(&rq, T0 + i, double_bits(i), 0);
     }
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(COUNT, 0);
-    machine_commit(&m);
+    machine_commit(&machine);
     struct buf lines;
     buf_init(&lines, NULL, 1 << 24);
     for (int i = 0; i <= COUNT; i++) {
@@ -434,11 +438,11 @@ fill_head(uint64_t seed)
             if (rng_below(&rng, 4) == 0) rq_histogram(&rq, T0 + n, &h, 0);
             if (rng_below(&rng, 4) == 0) rq_exemplar(&rq, T0 + n, n, "trace_id=abc");
         }
-        enum err e = machine_send(&m, "anonymous", &rq);
+        enum err e = machine_send(&machine, "anonymous", &rq);
         rq_fini(&rq);
         if (e == ERR_NOMEM) break;
         must(e);
-        if (n % 3 == 0) machine_commit(&m);
+        if (n % 3 == 0) machine_commit(&machine);
         assert_true(n < 100000);
     }
     arena_fini(&arena);
@@ -447,20 +451,20 @@ fill_head(uint64_t seed)
 UNIT_TEST(test_exhausted_head_refuses_and_tears_nothing)
 {
     for (uint64_t seed = 1; seed <= 8; seed++) {
-        machine_fini(&m);
-        machine_init(&m, seed);
-        m.options.head_bytes_max = 3 << 20;
-        m.limits.max_future_ms = 1000 * DAY_MS;
-        machine_must_open(&m);
+        machine_fini(&machine);
+        machine_init(&machine, seed);
+        machine.options.head_bytes_max = 3 << 20;
+        machine.limits.max_future_ms = 1000 * DAY_MS;
+        machine_must_open(&machine);
         for (int round = 0; round < 2; round++) {
             fill_head(seed * 10 + (uint64_t)round);
-            assert_true(strlen(m.why.text) > 0);
-            must(tsdb_commit(m.db, &m.why));
-            machine_verified_restart(&m);
-            tsdb_want_cut(m.db);
-            must(tsdb_commit(m.db, &m.why));
-            must(tsdb_flush(m.db, &m.why));
-            machine_verified_restart(&m);
+            assert_true(strlen(machine.why.text) > 0);
+            must(tsdb_commit(machine.db, &machine.why));
+            machine_verified_restart(&machine);
+            tsdb_want_cut(machine.db);
+            must(tsdb_commit(machine.db, &machine.why));
+            must(tsdb_flush(machine.db, &machine.why));
+            machine_verified_restart(&machine);
             must(send_float("anonymous", "__name__=again", T0 + round, 1));
         }
     }
@@ -469,7 +473,7 @@ UNIT_TEST(test_exhausted_head_refuses_and_tears_nothing)
 static uint64_t
 floats_received(void)
 {
-    return machine_ledger(&m, "anonymous").count[LEDGER_FLOAT][LEDGER_RECEIVED];
+    return machine_ledger(&machine, "anonymous").count[LEDGER_FLOAT][LEDGER_RECEIVED];
 }
 
 static enum err
@@ -483,8 +487,8 @@ send_new_series(int n, int count)
         rq_series(&rq, labels);
         rq_float(&rq, T0, double_bits(i), 0);
     }
-    enum err e = machine_send(&m, "anonymous", &rq);
-    machine_commit(&m);
+    enum err e = machine_send(&machine, "anonymous", &rq);
+    machine_commit(&machine);
     rq_fini(&rq);
     return e;
 }
@@ -505,28 +509,28 @@ fill_by_large_requests(void)
 UNIT_TEST(test_a_large_request_is_not_begun_without_room_for_all_of_it)
 {
     for (uint64_t mib = 16; mib < 24; mib++) {
-        machine_fini(&m);
-        machine_init(&m, mib);
-        m.options.head_bytes_max = mib << 20;
-        machine_must_open(&m);
+        machine_fini(&machine);
+        machine_init(&machine, mib);
+        machine.options.head_bytes_max = mib << 20;
+        machine_must_open(&machine);
         fill_by_large_requests();
     }
 }
 
 UNIT_TEST(test_a_request_that_no_head_could_hold_is_not_to_be_repeated)
 {
-    machine_fini(&m);
-    machine_init(&m, 4);
-    m.options.head_bytes_max = 16 << 20;
-    machine_must_open(&m);
+    machine_fini(&machine);
+    machine_init(&machine, 4);
+    machine.options.head_bytes_max = 16 << 20;
+    machine_must_open(&machine);
     assert_int_equal(send_new_series(1, 100000), ERR_LIMIT);
-    assert_non_null(strstr(m.why.text, "send fewer series per request"));
-    tsdb_want_cut(m.db);
-    machine_commit(&m);
-    must(tsdb_flush(m.db, &m.why));
+    assert_non_null(strstr(machine.why.text, "send fewer series per request"));
+    tsdb_want_cut(machine.db);
+    machine_commit(&machine);
+    must(tsdb_flush(machine.db, &machine.why));
     must(send_float("b", "__name__=x", T0, 1)); /* others go on */
-    machine_commit(&m);
-    machine_verified_restart(&m);
+    machine_commit(&machine);
+    machine_verified_restart(&machine);
 }
 
 UNIT_TEST(test_nothing_is_seen_before_its_commit)
@@ -534,7 +538,7 @@ UNIT_TEST(test_nothing_is_seen_before_its_commit)
     struct rq rq;
     char lines[200];
     must(send_float("anonymous", "__name__=a", T0, 1));
-    machine_commit(&m);
+    machine_commit(&machine);
     snprintf(lines, sizeof lines, "{__name__=\"a\"} %lld 1\n", (long long)T0);
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=a");
@@ -542,12 +546,12 @@ UNIT_TEST(test_nothing_is_seen_before_its_commit)
     rq_float(&rq, T0 - 1, double_bits(3), 0);
     rq_series(&rq, "__name__=b");
     rq_float(&rq, T0, double_bits(4), 0);
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
-    assert_true(tsdb_commit_due(m.db));
-    expect_all(&m, "anonymous", lines);
-    machine_commit(&m);
-    assert_false(tsdb_commit_due(m.db));
+    assert_true(tsdb_commit_due(machine.db));
+    expect_all(&machine, "anonymous", lines);
+    machine_commit(&machine);
+    assert_false(tsdb_commit_due(machine.db));
     snprintf(lines, sizeof lines,
              "{__name__=\"a\"} %lld 3\n{__name__=\"a\"} %lld 1\n{__name__=\"a\"} %lld 2\n"
              "{__name__=\"b\"} %lld 4\n",
@@ -559,19 +563,19 @@ static void
 commit_now(void *context)
 {
     (void)context;
-    machine_commit(&m);
+    machine_commit(&machine);
 }
 
 UNIT_TEST(test_acknowledged_from_memory_is_seen_at_once)
 {
-    m.options.ack_memory = true;
-    m.options.commit_now = commit_now;
-    machine_restart(&m);
+    machine.options.ack_memory = true;
+    machine.options.commit_now = commit_now;
+    machine_restart(&machine);
     must(send_float("anonymous", "__name__=a", T0, 1));
-    assert_int_equal(m.result.wait_epoch, 0);
+    assert_int_equal(machine.result.wait_epoch, 0);
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"a\"} %lld 1\n", (long long)T0);
-    expect_all(&m, "anonymous", lines);
+    expect_all(&machine, "anonymous", lines);
     expect_at_every_stage("anonymous", lines);
 }
 
@@ -588,7 +592,7 @@ main(void)
         claim(test_a_snapshot_is_whole_or_not_there),
         claim(test_a_snapshot_has_the_state_of_rules_from_before_its_flush),
         claim(test_no_snapshot_is_made_when_its_flush_fails),
-        claim(test_a_directory_in_the_place_of_the_state_of_rules_is_left_out_of_snapshots),
+        claim(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules),
         claim(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them),
         claim(test_failed_commit_takes_everything_back),
         claim(test_commit_fails_without_memory_and_is_taken_back_later),

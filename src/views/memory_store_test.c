@@ -110,13 +110,11 @@ check_all(struct memory_store *store, const char *expected)
 
 /* --- adding ----------------------------------------------------------------------------------- */
 
-static void
-test_series_come_by_their_labels_and_samples_by_time(void **state)
+UNIT_TEST(test_series_come_by_their_labels_and_samples_by_time)
 {
     struct memory_store *store = store_new();
     struct histogram h = histogram_of(7);
     const struct memory_sample histogram = {.t_ms = 30, .histogram = &h};
-    (void)state;
     check_all(store, "");
     assert_int_equal(add_float(store, "b", NULL, 10, 1), MEMORY_TAKEN);
     assert_int_equal(add_float(store, "a", "2", 10, 2), MEMORY_TAKEN);
@@ -129,14 +127,12 @@ test_series_come_by_their_labels_and_samples_by_time(void **state)
     memory_store_free(store);
 }
 
-static void
-test_what_is_older_or_another_value_of_the_same_time_is_refused(void **state)
+UNIT_TEST(test_what_is_older_or_another_value_of_the_same_time_is_refused)
 {
     struct memory_store *store = store_new();
     struct memory_sample last = {.t_ms = 7};
     struct histogram h = histogram_of(7), other = histogram_of(8);
     struct memory_sample sample = {.t_ms = 10, .bits = double_bits(1)};
-    (void)state;
     assert_int_equal(add(store, "a", NULL, &sample, &last), MEMORY_TAKEN);
     assert_int_equal(add(store, "a", NULL, &sample, &last), MEMORY_TAKEN); /* the same again */
     assert_int_equal(last.bits, double_bits(1));
@@ -161,12 +157,10 @@ test_what_is_older_or_another_value_of_the_same_time_is_refused(void **state)
     memory_store_free(store);
 }
 
-static void
-test_nan_is_the_same_if_its_bits_are(void **state)
+UNIT_TEST(test_nan_is_the_same_if_its_bits_are)
 {
     struct memory_store *store = store_new();
     struct memory_sample sample = {.t_ms = 10, .bits = NORMAL_NAN_BITS};
-    (void)state;
     assert_int_equal(add(store, "a", NULL, &sample, NULL), MEMORY_TAKEN);
     assert_int_equal(add(store, "a", NULL, &sample, NULL), MEMORY_TAKEN);
     sample.bits = STALE_NAN_BITS;
@@ -176,13 +170,11 @@ test_nan_is_the_same_if_its_bits_are(void **state)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-static void
-test_a_question_selects_by_matchers_times_and_shards(void **state)
+UNIT_TEST(test_a_question_selects_by_matchers_times_and_shards)
 {
     struct memory_store *store = store_new();
     struct matcher *a, *j, *b;
     struct why why;
-    (void)state;
     assert_int_equal(
         matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), bytes_of_text("a"), NULL, &a, &why),
         OK);
@@ -228,8 +220,7 @@ test_a_question_selects_by_matchers_times_and_shards(void **state)
     memory_store_free(store);
 }
 
-static void
-test_long_series_come_in_several_batches(void **state)
+UNIT_TEST(test_long_series_come_in_several_batches)
 {
     struct memory_store *store = store_new();
     struct view *view;
@@ -240,7 +231,6 @@ test_long_series_come_in_several_batches(void **state)
     const struct query_request r = {.min_ms = 5, .max_ms = 4990};
     int64_t next = 5;
     unsigned batches = 0;
-    (void)state;
     for (int i = 0; i < 5000; i++) {
         add_float(store, "a", NULL, i, i);
     }
@@ -261,8 +251,7 @@ test_long_series_come_in_several_batches(void **state)
     memory_store_free(store);
 }
 
-static void
-test_the_limits_of_a_query_hold(void **state)
+UNIT_TEST(test_the_limits_of_a_query_hold)
 {
     struct memory_store *store = store_new();
     struct query_control control = {.series_max = 1, .samples_max = 2};
@@ -272,7 +261,6 @@ test_the_limits_of_a_query_hold(void **state)
     struct bytes labels;
     struct sample_batch batch;
     struct why why;
-    (void)state;
     for (int i = 0; i < 3; i++) {
         add_float(store, "a", NULL, i, i);
         add_float(store, "b", NULL, i, i);
@@ -293,11 +281,9 @@ test_the_limits_of_a_query_hold(void **state)
 
 enum { MODEL_SERIES = 5, MODEL_SAMPLES = 200 };
 
-static void
-test_random_samples_are_answered_as_they_were_added(void **state)
+UNIT_TEST(test_random_samples_are_answered_as_they_were_added)
 {
     static const char *const names[MODEL_SERIES] = {"a", "b", "c", "d", "e"};
-    (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct rng r = {seed};
         struct memory_store *store = store_new();

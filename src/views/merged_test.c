@@ -1,15 +1,10 @@
 /* merged_test.c - several views read as one, over random series in memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "model/labels.h"
 #include "views/merged.h"
 

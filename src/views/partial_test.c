@@ -1,13 +1,8 @@
 /* partial_test.c - what is missing is kept, from every set, and else nothing changes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "views/partial.h"
 
 /* A view whose sets have one series, and each warnings of its own. */

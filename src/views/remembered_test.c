@@ -1,15 +1,10 @@
 /* remembered_test.c - answers that are kept are those of the store, as it was not long ago. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 #include "views/remembered.h"

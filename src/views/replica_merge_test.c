@@ -1,12 +1,8 @@
 /* replica_merge_test.c - samples of replicas as one, against the rules put plainly. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "lib/random.h"
 #include "views/replica_merge.h"
@@ -428,12 +424,10 @@ check_all(const struct rig *g, const struct model *m, uint64_t seed)
     assert_int_equal(i, m->want_count);
 }
 
-static void
-test_all_rules_hold_however_samples_come_in_batches(void **state)
+UNIT_TEST(test_all_rules_hold_however_samples_come_in_batches)
 {
     static struct rig g;
     static struct model m;
-    (void)state;
     for (uint64_t seed = 0; seed < 20000; seed++) {
         struct rng rng = {seed};
         int64_t interval_ms = rng_below(&rng, 8) == 0
@@ -460,11 +454,9 @@ test_all_rules_hold_however_samples_come_in_batches(void **state)
 
 /* --- what they come to ------------------------------------------------------------------------ */
 
-static void
-test_the_first_replica_is_given_alone_while_it_is_alive(void **state)
+UNIT_TEST(test_the_first_replica_is_given_alone_while_it_is_alive)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 150; t += 15) {
         if (t != 60) add(&g, 0, 105 + t, 1); /* one scrape is missed */
@@ -473,11 +465,9 @@ test_the_first_replica_is_given_alone_while_it_is_alive(void **state)
     MUST_GIVE(&g, 105, 120, 135, 150, 180, 195, 210, 225, 240);
 }
 
-static void
-test_other_replicas_are_not_read_while_the_first_is_there_from_the_beginning(void **state)
+UNIT_TEST(test_other_replicas_are_not_read_if_the_first_has_samples_at_once)
 {
     static struct rig g;
-    (void)state;
     for (int64_t begin_ms = 85; begin_ms <= 110; begin_ms += 5) {
         g = (struct rig){.min_ms = begin_ms};
         for (int64_t t = 0; t < 150; t += 15) {
@@ -489,12 +479,9 @@ test_other_replicas_are_not_read_while_the_first_is_there_from_the_beginning(voi
     }
 }
 
-static void
-test_silence_is_filled_by_another_with_newer_samples_only_and_the_first_does_not_come_back(
-    void **state)
+UNIT_TEST(test_another_replica_fills_silence_and_the_first_stays_replaced)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 300; t += 15) {
         if (t < 60 || t > 120) add(&g, 0, 100 + t, 1);
@@ -504,11 +491,9 @@ test_silence_is_filled_by_another_with_newer_samples_only_and_the_first_does_not
               332, 347, 362, 377, 392);
 }
 
-static void
-test_the_end_of_the_time_is_a_silence_after_two_intervals(void **state)
+UNIT_TEST(test_the_end_of_the_time_is_a_silence_after_two_intervals)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 90; t += 15) {
         if (t < 60) add(&g, 0, 100 + t, 1);
@@ -520,11 +505,9 @@ test_the_end_of_the_time_is_a_silence_after_two_intervals(void **state)
     MUST_GIVE(&g, 100, 115, 130, 145, 152, 167, 182);
 }
 
-static void
-test_a_replica_with_one_sample_does_not_hide_another(void **state)
+UNIT_TEST(test_a_replica_with_one_sample_does_not_hide_another)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     add(&g, 0, 100, 1);
     for (int64_t t = 0; t < 60; t += 15) {
@@ -536,11 +519,9 @@ test_a_replica_with_one_sample_does_not_hide_another(void **state)
     MUST_GIVE(&g, 100, 116, 131, 146, 500, 515);
 }
 
-static void
-test_a_series_ends_when_no_replica_sees_it_any_more(void **state)
+UNIT_TEST(test_a_series_ends_when_no_replica_sees_it_any_more)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 60; t += 15) {
         add(&g, 0, 100 + t, 1);
@@ -555,11 +536,9 @@ test_a_series_ends_when_no_replica_sees_it_any_more(void **state)
     MUST_GIVE(&g, 100, 115, 130, 145, 152, 167, -182, 190, 205);
 }
 
-static void
-test_where_all_are_gone_the_first_marker_is_given(void **state)
+UNIT_TEST(test_where_all_are_gone_the_first_marker_is_given)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 60; t += 15) {
         add(&g, 0, 100 + t, 1);
@@ -603,11 +582,9 @@ scrape(struct rig *g, uint32_t replica, struct rng *rng, const int64_t *resets,
     }
 }
 
-static void
-test_a_counter_has_no_resets_but_its_own(void **state)
+UNIT_TEST(test_a_counter_has_no_resets_but_its_own)
 {
     static struct rig g;
-    (void)state;
     for (uint64_t seed = 0; seed < 2000; seed++) {
         struct rng rng = {seed};
         int64_t resets[3];
@@ -635,11 +612,9 @@ test_a_counter_has_no_resets_but_its_own(void **state)
     }
 }
 
-static void
-test_a_reset_at_a_change_is_seen_with_all_that_was_counted_since(void **state)
+UNIT_TEST(test_a_reset_at_a_change_is_seen_with_all_that_was_counted_since)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 150; t += 15) {
         if (t < 45) add(&g, 0, 100 + t, 1000 + (double)t);
@@ -650,11 +625,9 @@ test_a_reset_at_a_change_is_seen_with_all_that_was_counted_since(void **state)
     assert_true(increase(&g) == 30 + 115);
 }
 
-static void
-test_the_hint_of_a_histogram_after_a_change_is_not_the_other_replicas(void **state)
+UNIT_TEST(test_the_hint_of_a_histogram_after_a_change_is_not_the_other_replicas)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 150; t += 15) {
         if (t < 60) add(&g, 0, 100 + t, 5);
@@ -672,11 +645,9 @@ test_the_hint_of_a_histogram_after_a_change_is_not_the_other_replicas(void **sta
     }
 }
 
-static void
-test_times_may_be_any(void **state)
+UNIT_TEST(test_times_may_be_any)
 {
     static struct rig g;
-    (void)state;
     g = (struct rig){.count = 0};
     g.min_ms = INT64_MIN;
     g.max_ms = INT64_MAX;
@@ -694,12 +665,10 @@ test_times_may_be_any(void **state)
     assert_int_equal(g.got[0].t_ms, INT64_MIN);
 }
 
-static void
-test_what_finds_no_memory_is_an_error(void **state)
+UNIT_TEST(test_what_finds_no_memory_is_an_error)
 {
     static struct rig g;
     struct budget budget;
-    (void)state;
     g = (struct rig){.count = 0};
     for (int64_t t = 0; t < 40; t += 15) {
         add(&g, 0, 110 + t, 5);
@@ -728,10 +697,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_rules_hold_however_samples_come_in_batches),
         cmocka_unit_test(test_the_first_replica_is_given_alone_while_it_is_alive),
-        cmocka_unit_test(
-            test_other_replicas_are_not_read_while_the_first_is_there_from_the_beginning),
-        cmocka_unit_test(
-            test_silence_is_filled_by_another_with_newer_samples_only_and_the_first_does_not_come_back),
+        cmocka_unit_test(test_other_replicas_are_not_read_if_the_first_has_samples_at_once),
+        cmocka_unit_test(test_another_replica_fills_silence_and_the_first_stays_replaced),
         cmocka_unit_test(test_the_end_of_the_time_is_a_silence_after_two_intervals),
         cmocka_unit_test(test_a_replica_with_one_sample_does_not_hide_another),
         cmocka_unit_test(test_a_series_ends_when_no_replica_sees_it_any_more),

@@ -1,5 +1,5 @@
 /* Replicas read as one, over random series in memory. */
-#include "views/replicas_testing.h"
+#include "lib/replicas_rig.h"
 
 /* --- what is right ---------------------------------------------------------------------------- */
 
@@ -70,7 +70,7 @@ check_samples(struct series_set *set, struct given_series **replicas, unsigned c
 }
 
 static void
-check_select(struct rig *g, const struct query_request *r)
+check_select(struct replicas_rig *g, const struct query_request *r)
 {
     struct given_series *wanted[SERIES_MAX];
     struct series_set *set;
@@ -98,16 +98,14 @@ check_select(struct rig *g, const struct query_request *r)
 
 /* --- series with samples ---------------------------------------------------------------------- */
 
-static void
-test_series_of_replicas_are_one_in_label_order(void **state)
+UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct bytes not_counted = bytes_of_text("f");
-    (void)state;
     for (uint64_t seed = 0; seed < 3000; seed++) {
-        rig_random(&g, seed, (unsigned)(seed % 120), 1 + seed % 3);
+        replicas_rig_random(&g, seed, (unsigned)(seed % 120), 1 + seed % 3);
         struct rng rng = {seed};
-        struct query_request r = request_for(&g);
+        struct query_request r = replicas_request(&g);
         struct matcher *matchers[4];
         if (seed % 2 == 0) g.given.view.ops = &ops_of_a_moment;
         struct matcher_set sets[2];
@@ -135,7 +133,7 @@ test_series_of_replicas_are_one_in_label_order(void **state)
         for (unsigned i = 0; i < 4; i++) {
             matcher_free(matchers[i]);
         }
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
@@ -162,30 +160,25 @@ check_order(const struct given_series *a, const struct given_series *b)
     assert_true(bytes_compare(last.name, next.name) > 0);
 }
 
-static void
-test_the_order_of_a_combination_changes_only_where_one_series_is_the_beginning_of_another(
-    void **state)
+UNIT_TEST(test_only_labels_that_begin_like_others_change_order_when_combined)
 {
-    static struct rig g;
-    (void)state;
+    static struct replicas_rig g;
     for (uint64_t seed = 0; seed < 300; seed++) {
-        rig_random(&g, seed, 100, 1 + seed % 3);
+        replicas_rig_random(&g, seed, 100, 1 + seed % 3);
         for (unsigned i = 0; i < g.given.count; i++) {
             for (unsigned k = 0; k < g.given.count; k++) {
                 const struct given_series *a = g.given.series[i], *b = g.given.series[k];
                 if (i != k && bytes_equal(a->dropped, b->dropped)) check_order(a, b);
             }
         }
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
-static void
-test_as_many_sets_are_read_as_there_are_replicas(void **state)
+UNIT_TEST(test_as_many_sets_are_read_as_there_are_replicas)
 {
-    static struct rig g;
-    (void)state;
-    rig_begin(&g, 1);
+    static struct replicas_rig g;
+    replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("__replica__");
     for (unsigned i = 0; i < 50; i++) {
         char job[8];
@@ -193,25 +186,23 @@ test_as_many_sets_are_read_as_there_are_replicas(void **state)
         PUT_SERIES(&g, "__name__", "up", "__replica__", "a", "job", job);
         if (i % 7 != 0) PUT_SERIES(&g, "__name__", "up", "__replica__", "b", "job", job);
     }
-    rig_open(&g);
-    struct query_request r = request_for(&g);
+    replicas_rig_open(&g);
+    struct query_request r = replicas_request(&g);
     check_select(&g, &r);
     assert_int_equal(g.given.most_sets, 2);
     assert_int_equal(g.given.selects, 3); /* which there are, and each replica */
-    rig_end(&g);
+    replicas_rig_end(&g);
 }
 
-static void
-test_what_has_no_replica_labels_is_asked_as_it_was(void **state)
+UNIT_TEST(test_what_has_no_replica_labels_is_asked_as_it_was)
 {
-    static struct rig g;
-    (void)state;
-    rig_begin(&g, 1);
+    static struct replicas_rig g;
+    replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("replica");
     PUT_SERIES(&g, "job", "x");
     PUT_SERIES(&g, "job", "x", "to", "y");
-    rig_open(&g);
-    struct query_request r = request_for(&g);
+    replicas_rig_open(&g);
+    struct query_request r = replicas_request(&g);
     struct series_set *set;
     for (unsigned i = 0; i < 2; i++) {
         g.given.view.ops = i == 0 ? &given_ops : &ops_of_a_moment;
@@ -220,28 +211,26 @@ test_what_has_no_replica_labels_is_asked_as_it_was(void **state)
         series_set_free(set);
         check_select(&g, &r);
     }
-    rig_end(&g);
-    rig_begin(&g, 1);
+    replicas_rig_end(&g);
+    replicas_rig_begin(&g, 1);
     g.names[0] = bytes_of_text("");
     g.name_count = 1;
-    rig_open(&g);
+    replicas_rig_open(&g);
     assert_ptr_equal(g.view, &g.given.view); /* nothing is asked for */
-    rig_end(&g);
+    replicas_rig_end(&g);
 }
 
-static void
-test_series_that_are_wanted_unmerged_have_all_their_labels(void **state)
+UNIT_TEST(test_series_that_are_wanted_unmerged_have_all_their_labels)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct bytes labels;
     struct series_set *set;
-    (void)state;
-    rig_begin(&g, 1);
+    replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("replica");
     PUT_SERIES(&g, "job", "x", "replica", "a");
     PUT_SERIES(&g, "job", "x", "replica", "b");
-    rig_open(&g);
-    struct query_request r = request_for(&g);
+    replicas_rig_open(&g);
+    struct query_request r = replicas_request(&g);
     r.unmerged = true;
     assert_int_equal(view_select(g.view, &r, &set, NULL), OK);
     for (unsigned i = 0; i < 2; i++) {
@@ -250,35 +239,31 @@ test_series_that_are_wanted_unmerged_have_all_their_labels(void **state)
     }
     series_set_free(set);
     assert_int_equal(g.given.selects, 1);
-    rig_end(&g);
+    replicas_rig_end(&g);
 }
 
 /* With its replica label it comes after the place. */
-static void
-test_a_series_before_the_place_that_is_asked_for_is_left_out(void **state)
+UNIT_TEST(test_a_series_before_the_place_that_is_asked_for_is_left_out)
 {
-    static struct rig g;
-    (void)state;
-    rig_begin(&g, 1);
+    static struct replicas_rig g;
+    replicas_rig_begin(&g, 1);
     g.given.view.ops = &ops_of_a_moment;
     g.names[g.name_count++] = bytes_of_text("r");
     PUT_SERIES(&g, "a", "1", "r", "1");
     PUT_SERIES(&g, "a", "1", "c", "1");
-    rig_open(&g);
-    struct query_request r = request_for(&g);
+    replicas_rig_open(&g);
+    struct query_request r = replicas_request(&g);
     r.hints.from_labels = g.given.series[0]->rest;
     assert_true(labels_get(r.hints.from_labels, bytes_of_text("c")).size > 0);
     check_select(&g, &r);
-    rig_end(&g);
+    replicas_rig_end(&g);
 }
 
-static void
-test_many_combinations_are_read_series_by_series(void **state)
+UNIT_TEST(test_many_combinations_are_read_series_by_series)
 {
-    static struct rig g;
-    (void)state;
+    static struct replicas_rig g;
     for (uint64_t seed = 0; seed < 20; seed++) {
-        rig_begin(&g, seed);
+        replicas_rig_begin(&g, seed);
         g.names[g.name_count++] = bytes_of_text("b");
         g.names[g.name_count++] = bytes_of_text("q");
         for (unsigned i = 0; i < SERIES_MAX; i++) {
@@ -292,17 +277,17 @@ test_many_combinations_are_read_series_by_series(void **state)
             else if (i % 9 == 2)
                 PUT_SERIES(&g, "a", "y", "b", replica);
         }
-        rig_open(&g);
-        struct query_request r = request_for(&g);
+        replicas_rig_open(&g);
+        struct query_request r = replicas_request(&g);
         check_select(&g, &r);
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
 /* --- labels, exemplars, the rest -------------------------------------------------------------- */
 
 struct texts {
-    struct rig *of;
+    struct replicas_rig *of;
     unsigned count, warnings;
     struct bytes items[SERIES_MAX];
 };
@@ -341,19 +326,17 @@ check_texts(const struct texts *got, struct given_series **wanted, unsigned coun
     assert_int_equal(at, got->count);
 }
 
-static void
-test_sets_of_labels_and_exemplars_come_once_in_order(void **state)
+UNIT_TEST(test_sets_of_labels_and_exemplars_come_once_in_order)
 {
-    static struct rig g;
-    (void)state;
+    static struct replicas_rig g;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct given_series *wanted[SERIES_MAX];
         struct texts got = {.of = &g}, few = {.of = &g}, exemplars = {.of = &g};
         struct text_sink to = {keep_text, &got, count_warning};
         struct exemplar_sink exemplars_to = {keep_exemplar, &exemplars, count_warning};
-        rig_random(&g, seed, 60, 2);
+        replicas_rig_random(&g, seed, 60, 2);
         g.given.warning = "half of it is gone";
-        struct query_request r = request_for(&g);
+        struct query_request r = replicas_request(&g);
         unsigned count = find_wanted(&g, &r, wanted);
         assert_int_equal(view_series(g.view, &r, &to, NULL), OK);
         assert_int_equal(got.warnings, 1);
@@ -366,24 +349,22 @@ test_sets_of_labels_and_exemplars_come_once_in_order(void **state)
         assert_int_equal(view_series(g.view, &r, &to, NULL), OK);
         check_texts(&few, wanted, count);
         assert_int_equal(few.count, got.count < 4 ? got.count : 4);
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
-static void
-test_replica_labels_have_no_names_and_no_values(void **state)
+UNIT_TEST(test_replica_labels_have_no_names_and_no_values)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct texts got = {.of = &g};
     struct text_sink to = {keep_text, &got, count_warning};
-    (void)state;
-    rig_begin(&g, 1);
+    replicas_rig_begin(&g, 1);
     g.names[g.name_count++] = bytes_of_text("b");
     g.names[g.name_count++] = bytes_of_text("a");
     g.names[g.name_count++] = bytes_of_text("a");
     PUT_SERIES(&g, "a", "1", "b", "1", "c", "1", "d", "1");
-    rig_open(&g);
-    struct query_request r = request_for(&g);
+    replicas_rig_open(&g);
+    struct query_request r = replicas_request(&g);
     r.hints.limit = 1;
     assert_int_equal(view_label_names(g.view, &r, &to, NULL), OK);
     assert_int_equal(got.count, 2);
@@ -394,25 +375,23 @@ test_replica_labels_have_no_names_and_no_values(void **state)
     assert_int_equal(got.count, 0);
     assert_int_equal(view_label_values(g.view, &r, bytes_of_text("c"), &to, NULL), OK);
     assert_int_equal(got.count, 1);
-    rig_end(&g);
+    replicas_rig_end(&g);
 }
 
-static void
-test_what_the_view_below_can_tell_is_told(void **state)
+UNIT_TEST(test_what_the_view_below_can_tell_is_told)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct view_mark mark;
     struct series_survey s;
     bool known;
-    (void)state;
-    rig_random(&g, 1, 10, 2);
-    struct query_request r = request_for(&g);
+    replicas_rig_random(&g, 1, 10, 2);
+    struct query_request r = replicas_request(&g);
     assert_false(view_has_mark(g.view, &mark));
     assert_true(view_concerns(g.view, &r));
     assert_int_equal(view_survey(g.view, &r, &s, &known, NULL), OK);
     assert_false(known);
-    rig_end(&g);
-    rig_begin(&g, 1);
+    replicas_rig_end(&g);
+    replicas_rig_begin(&g, 1);
     g.given.view.ops = &ops_of_a_moment;
     put_shops(&g, 2);
     assert_true(view_has_mark(g.view, &mark));
@@ -428,14 +407,12 @@ test_what_the_view_below_can_tell_is_told(void **state)
     assert_true(known);
     assert_int_equal(s.cost.series, g.given.count);
     assert_false(s.exact);
-    rig_end(&g);
+    replicas_rig_end(&g);
 }
 
-static void
-test_names_are_between_commas(void **state)
+UNIT_TEST(test_names_are_between_commas)
 {
     struct bytes names[REPLICA_LABELS_MAX];
-    (void)state;
     assert_int_equal(replica_labels_of("", names), 0);
     assert_int_equal(replica_labels_of("one", names), 1);
     assert_true(bytes_equal_text(names[0], "one"));
@@ -445,20 +422,18 @@ test_names_are_between_commas(void **state)
                      REPLICA_LABELS_MAX);
 }
 
-static void
-test_a_view_without_memory_or_with_too_many_names_frees_the_one_below(void **state)
+UNIT_TEST(test_a_view_without_memory_or_with_too_many_names_frees_the_one_below)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct bytes names[REPLICA_LABELS_MAX + 1];
     char text[REPLICA_LABELS_MAX + 1];
     struct why why;
-    (void)state;
     for (uint32_t i = 0; i <= REPLICA_LABELS_MAX; i++) {
         text[i] = (char)('a' + i);
         names[i] = bytes_of(&text[i], 1);
     }
     for (uint64_t nth = 0; nth <= 2; nth++) {
-        rig_begin(&g, 1);
+        replicas_rig_begin(&g, 1);
         mem_fail_nth(nth, false);
         enum err e = replicas_view_new(&g.given.view, names, nth == 0 ? REPLICA_LABELS_MAX + 1 : 1,
                                        &g.budget, &g.view, &why);
@@ -475,8 +450,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_of_replicas_are_one_in_label_order),
-        cmocka_unit_test(
-            test_the_order_of_a_combination_changes_only_where_one_series_is_the_beginning_of_another),
+        cmocka_unit_test(test_only_labels_that_begin_like_others_change_order_when_combined),
         cmocka_unit_test(test_as_many_sets_are_read_as_there_are_replicas),
         cmocka_unit_test(test_what_has_no_replica_labels_is_asked_as_it_was),
         cmocka_unit_test(test_series_that_are_wanted_unmerged_have_all_their_labels),

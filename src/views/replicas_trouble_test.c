@@ -1,11 +1,10 @@
 /* What goes wrong while replicas are read as one: errors below, memory, limits, canceled queries,
  * damage, series that come meanwhile. */
-#include "lib/test.h"
-#include "views/replicas_testing.h"
+#include "lib/replicas_rig.h"
 
 /* Drains all; how it ended. */
 static enum err
-drain(struct rig *g, const struct query_request *r, unsigned *ret_series, struct why *why)
+drain(struct replicas_rig *g, const struct query_request *r, unsigned *ret_series, struct why *why)
 {
     struct series_set *set;
     struct bytes labels;
@@ -26,24 +25,22 @@ drain(struct rig *g, const struct query_request *r, unsigned *ret_series, struct
     return e;
 }
 
-static void
-test_what_finds_no_memory_is_an_error(void **state)
+UNIT_TEST(test_what_finds_no_memory_is_an_error)
 {
-    static struct rig g;
-    (void)state;
+    static struct replicas_rig g;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) { /* of the second, many */
         for (uint64_t nth = 1;; nth++) {
             unsigned series;
             struct why why;
-            rig_begin(&g, 1);
+            replicas_rig_begin(&g, 1);
             put_shops(&g, replicas);
-            struct query_request r = request_for(&g);
+            struct query_request r = replicas_request(&g);
             mem_fail_nth(nth, false);
             enum err e = drain(&g, &r, &series, &why);
             bool fired = mem_fail_fired();
             mem_fail_nth(0, false);
             assert_true(e == OK || e == ERR_NOMEM);
-            rig_end(&g);
+            replicas_rig_end(&g);
             if (fired) continue; /* a matcher that is not made may be done without */
             assert_int_equal(e, OK);
             assert_int_equal(series, replicas / 2 + replicas / 4);
@@ -52,23 +49,21 @@ test_what_finds_no_memory_is_an_error(void **state)
     }
 }
 
-static void
-test_an_error_below_is_that_of_the_answer(void **state)
+UNIT_TEST(test_an_error_below_is_that_of_the_answer)
 {
-    static struct rig g;
-    (void)state;
+    static struct replicas_rig g;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
         for (unsigned fails = 0;; fails++) {
             unsigned series;
             struct why why;
-            rig_begin(&g, 1);
+            replicas_rig_begin(&g, 1);
             g.given.error = ERR_CORRUPT;
             g.given.fails = fails;
             put_shops(&g, replicas);
-            struct query_request r = request_for(&g);
+            struct query_request r = replicas_request(&g);
             enum err e = drain(&g, &r, &series, &why);
             bool failed = g.given.selects > fails;
-            rig_end(&g);
+            replicas_rig_end(&g);
             assert_int_equal(e, failed ? ERR_CORRUPT : OK);
             if (!failed) break;
             assert_string_equal(why.text, "as told");
@@ -76,19 +71,17 @@ test_an_error_below_is_that_of_the_answer(void **state)
     }
 }
 
-static void
-test_a_query_that_is_canceled_ends_and_says_why(void **state)
+UNIT_TEST(test_a_query_that_is_canceled_ends_and_says_why)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct query_control control = {.names = &limits_of_queries};
     struct series_set *set;
     struct bytes labels;
     struct why why;
-    (void)state;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
-        rig_begin(&g, 1);
+        replicas_rig_begin(&g, 1);
         put_shops(&g, replicas);
-        struct query_request r = request_for(&g);
+        struct query_request r = replicas_request(&g);
         r.control = &control;
         control.canceled = NULL;
         assert_int_equal(view_select(g.view, &r, &set, &why), OK);
@@ -99,24 +92,22 @@ test_a_query_that_is_canceled_ends_and_says_why(void **state)
         series_set_free(set);
         assert_int_equal(view_select(g.view, &r, &set, &why), ERR_CANCELED);
         assert_string_equal(why.text, "the query was canceled");
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
-static void
-test_each_series_and_sample_counts_once(void **state)
+UNIT_TEST(test_each_series_and_sample_counts_once)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     unsigned series;
     struct why why;
-    (void)state;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) {
         struct query_control control = {.names = &limits_of_queries};
         struct series_set *set;
         struct series_cost spent;
-        rig_begin(&g, 1);
+        replicas_rig_begin(&g, 1);
         put_shops(&g, replicas);
-        struct query_request r = request_for(&g);
+        struct query_request r = replicas_request(&g);
         r.control = &control;
         control.series_max = g.given.count;
         assert_int_equal(drain(&g, &r, &series, &why), OK);
@@ -142,23 +133,21 @@ test_each_series_and_sample_counts_once(void **state)
         assert_true(series_set_spent(set, &spent));
         assert_int_equal(spent.series, g.given.count);
         series_set_free(set);
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
-static void
-test_a_place_that_is_damaged_is_named_once(void **state)
+UNIT_TEST(test_a_place_that_is_damaged_is_named_once)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct bytes labels;
     struct why why;
-    (void)state;
     for (unsigned replicas = 0; replicas <= 80; replicas += 40) { /* no series, two ways */
         struct series_set *set;
-        rig_begin(&g, 1);
+        replicas_rig_begin(&g, 1);
         g.given.warning = "half of it is gone";
         put_shops(&g, replicas);
-        struct query_request r = request_for(&g);
+        struct query_request r = replicas_request(&g);
         assert_int_equal(view_select(g.view, &r, &set, &why), OK);
         do {
             assert_int_equal(series_set_next(set, &labels, &why), OK);
@@ -166,19 +155,19 @@ test_a_place_that_is_damaged_is_named_once(void **state)
         assert_string_equal(series_set_warning(set, 0), "half of it is gone");
         assert_null(series_set_warning(set, 1));
         series_set_free(set);
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
 UNIT_TEST(test_damage_that_is_found_while_samples_are_read_is_named)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct series_set *set;
     struct bytes labels;
     struct why why;
-    rig_begin(&g, 1);
+    replicas_rig_begin(&g, 1);
     put_shops(&g, 40);
-    struct query_request r = request_for(&g);
+    struct query_request r = replicas_request(&g);
     assert_int_equal(view_select(g.view, &r, &set, &why), OK);
     assert_null(series_set_warning(set, 0));
     do {
@@ -187,23 +176,21 @@ UNIT_TEST(test_damage_that_is_found_while_samples_are_read_is_named)
     } while (labels.at != NULL);
     assert_string_equal(series_set_warning(set, 0), "half of it is gone");
     series_set_free(set);
-    rig_end(&g);
+    replicas_rig_end(&g);
 }
 
 /* The view below is not of one moment. */
-static void
-test_series_that_come_while_others_are_read_are_left_out(void **state)
+UNIT_TEST(test_series_that_come_while_others_are_read_are_left_out)
 {
-    static struct rig g;
-    (void)state;
+    static struct replicas_rig g;
     for (uint64_t seed = 0; seed < 1000; seed++) {
         struct given_series *late, *wanted[SERIES_MAX];
         unsigned series, want = 0;
         struct why why;
-        rig_random(&g, seed, 60, 2);
+        replicas_rig_random(&g, seed, 60, 2);
         g.given.has_late = true;
         g.given.late = (unsigned)seed % g.given.count;
-        struct query_request r = request_for(&g);
+        struct query_request r = replicas_request(&g);
         unsigned count = find_wanted(&g, &r, wanted);
         late = g.given.series[g.given.late];
         for (unsigned i = 0; i < count; i++) {
@@ -216,20 +203,18 @@ test_series_that_come_while_others_are_read_are_left_out(void **state)
         }
         assert_int_equal(drain(&g, &r, &series, &why), OK);
         assert_int_equal(series, want);
-        rig_end(&g);
+        replicas_rig_end(&g);
     }
 }
 
-static void
-test_sets_go_on_when_the_view_is_given_back(void **state)
+UNIT_TEST(test_sets_go_on_when_the_view_is_given_back)
 {
-    static struct rig g;
+    static struct replicas_rig g;
     struct series_set *set;
     struct bytes labels;
-    (void)state;
-    rig_begin(&g, 1);
+    replicas_rig_begin(&g, 1);
     put_shops(&g, 80);
-    struct query_request r = request_for(&g);
+    struct query_request r = replicas_request(&g);
     assert_int_equal(view_select(g.view, &r, &set, NULL), OK);
     view_free(g.view);
     assert_int_equal(series_set_next(set, &labels, NULL), OK);

@@ -1,16 +1,11 @@
 /* source_test.c - another system as a source, over a reader that has random series and obeys, or
  * does not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "model/labels.h"
 #include "views/source.h"
 
@@ -679,7 +674,7 @@ UNIT_TEST(test_a_failure_is_named_and_fails_the_answer)
     rig_end(&g);
 }
 
-UNIT_TEST(test_where_it_may_fail_a_failure_is_a_warning_if_those_who_ask_tell_of_it)
+UNIT_TEST(test_a_failing_optional_source_is_a_warning_if_callers_accept_warnings)
 {
     static const enum err excused[] = {ERR_AGAIN, ERR_IO, ERR_CORRUPT, ERR_UNSUPPORTED};
     static struct rig g;
@@ -868,7 +863,7 @@ main(void)
         cmocka_unit_test(test_shards_are_parts_of_the_whole),
         cmocka_unit_test(test_series_from_given_labels_on_are_those_of_the_whole),
         cmocka_unit_test(test_a_failure_is_named_and_fails_the_answer),
-        cmocka_unit_test(test_where_it_may_fail_a_failure_is_a_warning_if_those_who_ask_tell_of_it),
+        cmocka_unit_test(test_a_failing_optional_source_is_a_warning_if_callers_accept_warnings),
         cmocka_unit_test(test_what_ends_a_question_is_never_excused),
         cmocka_unit_test(test_a_view_gives_at_most_max_samples),
         cmocka_unit_test(test_a_source_that_a_question_does_not_concern_is_not_asked),

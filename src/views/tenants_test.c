@@ -1,16 +1,11 @@
 /* tenants_test.c - several tenants read as one, over series in memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
+#include "lib/asked_matchers.h"
 #include "model/labels.h"
-#include "views/asked_testing.h"
 #include "views/tenants_private.h"
 
 enum { SERIES_MAX = 200 };

@@ -3,7 +3,7 @@
  * where it ends is said rightly.
  */
 #include "lib/test.h"
-#include "wal/wal_testing.h"
+#include "lib/wal_rig.h"
 
 struct looked {
     struct wal_inspection result;
@@ -53,7 +53,7 @@ see_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
 
 /* Records and damage reach from the first position to the end, without gaps. */
 static struct looked
-look(struct rig *rig, uint64_t number)
+look(struct wal_rig *rig, uint64_t number)
 {
     struct looked l = {.commits = 0};
     struct wal_inspector inspector = {see_commit, see_record, see_damage, &l};
@@ -81,11 +81,11 @@ list_one(void *context, const struct wal_segment_info *info)
 
 UNIT_TEST(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed)
 {
-    struct rig rig;
+    struct wal_rig rig;
     struct segment newest;
     struct segment_list list = {0};
     uint64_t records = 0, floats = 0, commits = 0, model = 0;
-    make_long_log(&rig, 11, 4, &newest);
+    wal_rig_make_long_log(&rig, 11, 4, &newest);
     uint64_t before = dir_sum(&rig, NULL);
     must(wal_segments(rig.env, "/wal", NULL, list_one, &list, &rig.why));
     assert_int_equal(list.count, 5);
@@ -109,31 +109,31 @@ UNIT_TEST(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed
         model += rig.commits[i].count;
     }
     assert_int_equal(commits, rig.commit_count);
-    assert_int_equal(floats, rig_floats(&rig));
+    assert_int_equal(floats, wal_rig_floats(&rig));
     assert_true(records >= model); /* definitions of series besides */
     assert_true(before == dir_sum(&rig, NULL));
     segment_list_fini(&list, NULL);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 /* One commit; the file's size in `ret_size`, its number is 1. */
 static uint8_t *
-make_one_commit(struct rig *rig, size_t *ret_size)
+make_one_commit(struct wal_rig *rig, size_t *ret_size)
 {
-    rig_init(rig, 5);
-    must(rig_open(rig));
+    wal_rig_init(rig, 5);
+    must(wal_rig_open(rig));
     must(wal_prepare(rig->wal, NULL));
-    rig_put_many(rig, 3);
-    must(rig_commit(rig));
-    rig_put_many(rig, 3);
-    must(rig_commit(rig));
-    rig_close(rig);
-    return read_file(rig, segment_file(1), ret_size);
+    wal_rig_put_many(rig, 3);
+    must(wal_rig_commit(rig));
+    wal_rig_put_many(rig, 3);
+    must(wal_rig_commit(rig));
+    wal_rig_close(rig);
+    return wal_rig_read_file(rig, segment_file(1), ret_size);
 }
 
 UNIT_TEST(test_what_stands_at_the_end_is_told)
 {
-    struct rig rig;
+    struct wal_rig rig;
     size_t size;
     uint8_t *at = make_one_commit(&rig, &size);
     struct looked whole = look(&rig, 1);
@@ -141,34 +141,34 @@ UNIT_TEST(test_what_stands_at_the_end_is_told)
     assert_int_equal(whole.commits, 2);
     size_t end = (size_t)(whole.result.end_pos - whole.result.segment.base_pos) + 8192;
 
-    write_file(&rig, segment_file(1), at, end);
+    wal_rig_write_file(&rig, segment_file(1), at, end);
     assert_int_equal(look(&rig, 1).result.end, WAL_END_FILE);
 
-    write_file(&rig, segment_file(1), at, end - 8);
+    wal_rig_write_file(&rig, segment_file(1), at, end - 8);
     struct looked cut = look(&rig, 1);
     assert_int_equal(cut.result.end, WAL_END_TORN);
     assert_int_equal(cut.commits, 1);
     assert_true(cut.result.torn_bytes > 0);
 
-    write_file(&rig, segment_file(1), at, size);
-    patch_file(&rig, segment_file(1), "an older life of the file", 24, end);
+    wal_rig_write_file(&rig, segment_file(1), at, size);
+    wal_rig_patch_file(&rig, segment_file(1), "an older life of the file", 24, end);
     struct looked old = look(&rig, 1);
     assert_int_equal(old.result.end, WAL_END_OTHER);
     assert_int_equal(old.commits, 2);
     assert_int_equal(old.result.torn_bytes, 0);
     free(at);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_damage_is_told_where_it_lies_and_the_rest_is_still_there)
 {
-    struct rig rig;
+    struct wal_rig rig;
     struct segment segment;
-    make_long_log(&rig, 12, 1, &segment);
+    wal_rig_make_long_log(&rig, 12, 1, &segment);
     struct looked before = look(&rig, segment.number);
     uint64_t middle = (segment.end_pos - segment.base_pos) / 2;
-    patch_file(&rig, segment_file(segment.number), "\xff\xff\xff\xff\xff\xff\xff\xff", 8,
-               SEGMENT_HEADER_BYTES + middle);
+    wal_rig_patch_file(&rig, segment_file(segment.number), "\xff\xff\xff\xff\xff\xff\xff\xff", 8,
+                       SEGMENT_HEADER_BYTES + middle);
     struct looked l = look(&rig, segment.number);
     assert_true(l.damage_places >= 1);
     assert_non_null(strstr(l.first, segment_file(segment.number)));
@@ -177,51 +177,51 @@ UNIT_TEST(test_damage_is_told_where_it_lies_and_the_rest_is_still_there)
     assert_true(l.records + 2 >= before.records);
     assert_int_equal(l.result.end, WAL_END_NEXT);
     assert_int_equal(l.result.end_pos, segment.end_pos);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_any_byte_flipped_leaves_the_sums_right)
 {
-    struct rig rig;
+    struct wal_rig rig;
     size_t size;
     uint8_t *at = make_one_commit(&rig, &size);
     uint64_t used = look(&rig, 1).result.end_pos - look(&rig, 1).result.segment.base_pos;
     for (size_t i = SEGMENT_HEADER_BYTES; i < SEGMENT_HEADER_BYTES + used + 16; i++) {
-        uint8_t flipped = at[i] ^ (uint8_t)(1u << rig_random(&rig, 8));
-        patch_file(&rig, segment_file(1), &flipped, 1, i);
+        uint8_t flipped = at[i] ^ (uint8_t)(1u << wal_rig_random(&rig, 8));
+        wal_rig_patch_file(&rig, segment_file(1), &flipped, 1, i);
         struct looked l = look(&rig, 1);
         assert_true(l.commits <= 2);
-        patch_file(&rig, segment_file(1), &at[i], 1, i);
+        wal_rig_patch_file(&rig, segment_file(1), &at[i], 1, i);
     }
     free(at);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_file_that_is_no_segment_of_the_log_is_said_to_be_none)
 {
-    struct rig rig;
+    struct wal_rig rig;
     size_t size;
     uint8_t zeros[8192] = {0};
     struct wal_inspection result;
     uint8_t *at = make_one_commit(&rig, &size);
     static const struct wal_inspector nobody = {0};
-    write_file(&rig, segment_file(7), zeros, sizeof zeros);
+    wal_rig_write_file(&rig, segment_file(7), zeros, sizeof zeros);
     assert_int_equal(look(&rig, 7).result.segment.state, WAL_SEGMENT_BLANK);
-    write_file(&rig, segment_file(7), at, size); /* another number's header */
+    wal_rig_write_file(&rig, segment_file(7), at, size); /* another number's header */
     assert_int_equal(look(&rig, 7).result.segment.state, WAL_SEGMENT_BLANK);
-    write_file(&rig, segment_file(7), "nonsense", 8);
+    wal_rig_write_file(&rig, segment_file(7), "nonsense", 8);
     assert_int_equal(look(&rig, 7).result.segment.state, WAL_SEGMENT_DAMAGED);
     assert_int_equal(wal_inspect(rig.env, "/wal", 9, NULL, &nobody, &result, &rig.why),
                      ERR_MISSING);
     assert_true(strlen(rig.why.text) > 0);
     free(at);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed),
         claim(test_what_stands_at_the_end_is_told),

@@ -1,12 +1,12 @@
 /* missing_test.c - files of the log that lose their name or their content while it is open. */
 #include "lib/test.h"
-#include "wal/wal_testing.h"
+#include "lib/wal_rig.h"
 
 /* A way in which an operator, or a program of theirs, takes a file away. */
 enum taking { REMOVE, RENAME, REPLACE, EMPTY, TAKING_COUNT };
 
 static void
-take_away(struct rig *rig, const char *path, enum taking how)
+take_away(struct wal_rig *rig, const char *path, enum taking how)
 {
     struct env *env = sim_env_env(rig->sim);
     struct file file;
@@ -31,51 +31,51 @@ take_away(struct rig *rig, const char *path, enum taking how)
 }
 
 static uint64_t
-newest_number(struct rig *rig)
+newest_number(struct wal_rig *rig)
 {
     return rig->wal->list.items[rig->wal->list.count - 1].number;
 }
 
 /* The caller keeps all that was committed so far: the log need not have it any more. */
 static void
-store_all(struct rig *rig)
+store_all(struct wal_rig *rig)
 {
     rig->store_pos = wal_end(rig->wal);
 }
 
-UNIT_TEST(test_a_commit_fails_if_its_file_was_removed_renamed_replaced_or_emptied)
+UNIT_TEST(test_a_commit_fails_if_its_file_was_removed_replaced_or_emptied)
 {
     for (enum taking how = 0; how < TAKING_COUNT; how++) {
-        struct rig rig;
-        rig_init(&rig, 700 + how);
-        must(rig_open(&rig));
-        rig_fill(&rig, 5);
+        struct wal_rig rig;
+        wal_rig_init(&rig, 700 + how);
+        must(wal_rig_open(&rig));
+        wal_rig_fill(&rig, 5);
         uint64_t end = wal_end(rig.wal), number = newest_number(&rig);
         assert_int_equal(wal_lost_pos(rig.wal), 0);
         take_away(&rig, segment_file(number), how);
-        rig_put_many(&rig, 3);
-        assert_int_equal(rig_commit(&rig), ERR_IO);
+        wal_rig_put_many(&rig, 3);
+        assert_int_equal(wal_rig_commit(&rig), ERR_IO);
         assert_non_null(strstr(rig.why.text, segment_file(number)));
         assert_true(wal_is_down(rig.wal));
         assert_int_equal(wal_lost_pos(rig.wal), end);
         store_all(&rig);
-        must(rig_reopen(&rig));
+        must(wal_rig_reopen(&rig));
         assert_true(newest_number(&rig) > number);
-        rig_fill(&rig, 5);
+        wal_rig_fill(&rig, 5);
         assert_int_equal(wal_lost_pos(rig.wal), end);
-        rig_kill(&rig);
-        must(rig_open(&rig));
-        rig_fini(&rig);
+        wal_rig_kill(&rig);
+        must(wal_rig_open(&rig));
+        wal_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks)
 {
-    struct rig rig;
-    rig_init(&rig, 710);
-    must(rig_open(&rig));
+    struct wal_rig rig;
+    wal_rig_init(&rig, 710);
+    must(wal_rig_open(&rig));
     must(wal_look(rig.wal, &rig.why)); /* no file yet */
-    rig_fill(&rig, 2);
+    wal_rig_fill(&rig, 2);
     must(wal_look(rig.wal, &rig.why));
     take_away(&rig, segment_file(newest_number(&rig)), REMOVE);
     assert_int_equal(wal_look(rig.wal, &rig.why), ERR_IO);
@@ -83,44 +83,44 @@ UNIT_TEST(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks)
     assert_int_equal(wal_lost_pos(rig.wal), wal_end(rig.wal));
     must(wal_look(rig.wal, &rig.why)); /* that it is down is known */
     store_all(&rig);
-    must(rig_reopen(&rig));
+    must(wal_rig_reopen(&rig));
     must(wal_look(rig.wal, &rig.why));
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_directory_that_was_removed_is_made_again)
 {
-    struct rig rig;
+    struct wal_rig rig;
     struct file file;
-    rig_init(&rig, 711);
-    must(rig_open(&rig));
+    wal_rig_init(&rig, 711);
+    must(wal_rig_open(&rig));
     must(wal_prepare(rig.wal, NULL));
-    rig_fill(&rig, 5);
+    wal_rig_fill(&rig, 5);
     must(env_remove_tree(rig.env, "/wal", NULL));
     must(file_open(rig.env, "/wal", FILE_CREATE, &file, NULL));
     must(file_close(&file));
-    rig_put_many(&rig, 3);
-    assert_int_equal(rig_commit(&rig), ERR_IO);
-    assert_int_equal(rig_reopen(&rig), ERR_IO); /* a file is in its place */
+    wal_rig_put_many(&rig, 3);
+    assert_int_equal(wal_rig_commit(&rig), ERR_IO);
+    assert_int_equal(wal_rig_reopen(&rig), ERR_IO); /* a file is in its place */
     must(env_unlink(rig.env, "/wal", NULL));
     store_all(&rig);
-    must(rig_reopen(&rig));
+    must(wal_rig_reopen(&rig));
     while (rig.wal->list.count < 4) /* with the files that were prepared gone, too */
-        rig_fill(&rig, 1);
-    rig_power_loss(&rig);
-    must(rig_open(&rig));
-    rig_fini(&rig);
+        wal_rig_fill(&rig, 1);
+    wal_rig_power_loss(&rig);
+    must(wal_rig_open(&rig));
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_complete_segment_that_is_still_needed_is_missed)
 {
     for (enum taking how = 0; how < TAKING_COUNT; how++) {
         if (how == REPLACE) continue; /* by one of that size: nothing is known of its inode */
-        struct rig rig;
-        rig_init(&rig, 720 + how);
-        must(rig_open(&rig));
+        struct wal_rig rig;
+        wal_rig_init(&rig, 720 + how);
+        must(wal_rig_open(&rig));
         while (rig.wal->list.count < 4)
-            rig_fill(&rig, 1);
+            wal_rig_fill(&rig, 1);
         struct segment lost = rig.wal->list.items[1];
         must(wal_look_kept(rig.wal, 0, &rig.why));
         take_away(&rig, segment_file(lost.number), how);
@@ -131,39 +131,39 @@ UNIT_TEST(test_a_complete_segment_that_is_still_needed_is_missed)
         assert_int_equal(wal_lost_pos(rig.wal), lost.end_pos);
         must(wal_look_kept(rig.wal, 0, &rig.why)); /* once */
         assert_false(wal_is_down(rig.wal));
-        rig_fill(&rig, 3);
+        wal_rig_fill(&rig, 3);
         store_all(&rig);
         must(wal_trim(rig.wal, rig.store_pos, &rig.why));
         assert_int_equal(rig.wal->list.count, 1);
-        rig_restart(&rig);
-        rig_fini(&rig);
+        wal_rig_restart(&rig);
+        wal_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_a_file_that_cannot_be_looked_at_is_there)
 {
-    struct rig rig;
-    rig_init(&rig, 730);
-    must(rig_open(&rig));
+    struct wal_rig rig;
+    wal_rig_init(&rig, 730);
+    must(wal_rig_open(&rig));
     while (rig.wal->list.count < 3)
-        rig_fill(&rig, 1);
+        wal_rig_fill(&rig, 1);
     fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, false});
     must(wal_look(rig.wal, &rig.why));
     assert_true(fault_env_fired(rig.fe));
     fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, false});
     must(wal_look_kept(rig.wal, 0, &rig.why));
     assert_true(fault_env_fired(rig.fe));
-    rig_fill(&rig, 3);
-    rig_restart(&rig);
-    rig_fini(&rig);
+    wal_rig_fill(&rig, 3);
+    wal_rig_restart(&rig);
+    wal_rig_fini(&rig);
 }
 
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
     const struct CMUnitTest tests[] = {
-        claim(test_a_commit_fails_if_its_file_was_removed_renamed_replaced_or_emptied),
+        claim(test_a_commit_fails_if_its_file_was_removed_replaced_or_emptied),
         claim(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks),
         claim(test_a_directory_that_was_removed_is_made_again),
         claim(test_a_complete_segment_that_is_still_needed_is_missed),

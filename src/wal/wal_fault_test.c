@@ -3,31 +3,31 @@
  * stays, what was not is void, and the log comes back.
  */
 #include "lib/test.h"
-#include "wal/wal_testing.h"
+#include "lib/wal_rig.h"
 
 /*
  * A life with all that a log does. Whatever fails is tried again, as the program would, but for
  * what is fatal there: opening. Returns false if it gave up on that.
  */
 static bool
-live(struct rig *rig, unsigned steps)
+live(struct wal_rig *rig, unsigned steps)
 {
-    if (rig->wal == NULL && rig_open(rig) != OK) return false;
+    if (rig->wal == NULL && wal_rig_open(rig) != OK) return false;
     for (unsigned i = 0; i < steps; i++) {
         if (wal_is_down(rig->wal)) {
             assert_int_equal(wal_put(rig->wal, WAL_LEDGER, bytes_of("x", 1), false), ERR_AGAIN);
             assert_int_equal(wal_reserve(rig->wal, 8, NULL), ERR_AGAIN);
             assert_false(wal_take(rig->wal));
-            if (rig_reopen(rig) != OK) continue;
+            if (wal_rig_reopen(rig) != OK) continue;
         }
         enum err e = OK;
         for (unsigned k = 0; e == OK && k < 1 + i % 7; k++) {
-            e = rig_put(rig);
+            e = wal_rig_put(rig);
         }
         uint64_t durable = wal_durable_epoch(rig->wal), end = wal_end(rig->wal);
         uint64_t epoch = wal_place(rig->wal).epoch;
         bool something = rig->next_id > rig->batch_first_id;
-        e = rig_commit(rig);
+        e = wal_rig_commit(rig);
         assert_int_equal(wal_is_down(rig->wal), e != OK);
         if (e != OK) {
             assert_int_equal(wal_durable_epoch(rig->wal), durable);
@@ -48,13 +48,13 @@ live(struct rig *rig, unsigned steps)
 
 /* After whatever happened: power loss or kill, and a healthy life, in which nothing is missing. */
 static void
-end_well(struct rig *rig, bool power)
+end_well(struct wal_rig *rig, bool power)
 {
     if (power) sim_env_power_loss(rig->sim);
     if (!power) sim_env_kill(rig->sim);
-    rig_close(rig);
+    wal_rig_close(rig);
     fault_env_arm(rig->fe, (struct fault){FAULT_EIO, 0, false});
-    enum err e = rig_open(rig);
+    enum err e = wal_rig_open(rig);
     if (e) fail_msg("%s", rig->why.text);
     assert_true(live(rig, 12));
     uint32_t committed = 0;
@@ -62,15 +62,15 @@ end_well(struct rig *rig, bool power)
         committed += rig->commits[i].fate == FATE_COMMITTED;
     }
     assert_true(committed > 0);
-    rig_power_loss(rig);
-    must(rig_open(rig));
+    wal_rig_power_loss(rig);
+    must(wal_rig_open(rig));
 }
 
 static bool
 run_with_fault(uint64_t seed, struct fault fault, bool power)
 {
-    struct rig rig;
-    rig_init(&rig, seed);
+    struct wal_rig rig;
+    wal_rig_init(&rig, seed);
     fault_env_arm(rig.fe, fault);
     live(&rig, 50);
     bool fired = fault_env_fired(rig.fe);
@@ -81,7 +81,7 @@ run_with_fault(uint64_t seed, struct fault fault, bool power)
         }
     }
     end_well(&rig, power);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
     return fired;
 }
 
@@ -112,14 +112,14 @@ UNIT_TEST(test_any_allocation_may_fail)
 {
     for (unsigned forever = 0; forever < 2; forever++) {
         for (uint64_t nth = 1;; nth++) {
-            struct rig rig;
-            rig_init(&rig, 410);
+            struct wal_rig rig;
+            wal_rig_init(&rig, 410);
             mem_fail_nth(nth, forever);
             live(&rig, 40);
             bool fired = mem_fail_fired();
             mem_fail_nth(0, false);
             end_well(&rig, nth % 2);
-            rig_fini(&rig);
+            wal_rig_fini(&rig);
             if (!fired) break;
         }
     }
@@ -129,20 +129,20 @@ UNIT_TEST(test_memory_is_taken_from_the_budget_and_given_back)
 {
     struct budget budget;
     budget_init(&budget, "wal", 0, NULL);
-    struct rig rig;
-    rig_init(&rig, 411);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 411);
     rig.options.memory = &budget;
-    must(rig_open(&rig));
-    rig_fill(&rig, 100);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 100);
     assert_true(budget_used(&budget) > 0);
     assert_true(budget_used(&budget) < 1024 * 1024);
-    rig_restart(&rig);
-    rig_close(&rig);
+    wal_rig_restart(&rig);
+    wal_rig_close(&rig);
     assert_int_equal(budget_used(&budget), 0);
     atomic_store(&budget.limit_bytes, 50 * 1024);
-    assert_int_equal(rig_open(&rig), ERR_NOMEM);
+    assert_int_equal(wal_rig_open(&rig), ERR_NOMEM);
     assert_int_equal(budget_used(&budget), 0);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 /* --- what a failed sync means ----------------------------------------------------------------- */
@@ -150,40 +150,40 @@ UNIT_TEST(test_memory_is_taken_from_the_budget_and_given_back)
 UNIT_TEST(test_a_failed_commit_is_void_although_its_bytes_are_there)
 {
     for (unsigned end = 0; end < 3; end++) {
-        struct rig rig;
-        rig_init(&rig, 420 + end);
-        must(rig_open(&rig));
+        struct wal_rig rig;
+        wal_rig_init(&rig, 420 + end);
+        must(wal_rig_open(&rig));
         must(wal_prepare(rig.wal, NULL));
-        rig_fill(&rig, 4);
+        wal_rig_fill(&rig, 4);
         uint64_t number = wal_last_segment(rig.wal)->number;
-        rig_put_many(&rig, 8);
+        wal_rig_put_many(&rig, 8);
         fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
-        assert_int_equal(rig_commit(&rig), ERR_IO);
+        assert_int_equal(wal_rig_commit(&rig), ERR_IO);
         size_t size;
-        uint8_t *at = read_file(&rig, segment_file(number), &size);
+        uint8_t *at = wal_rig_read_file(&rig, segment_file(number), &size);
         uint64_t behind = segment_offset(wal_last_segment(rig.wal), wal_end(rig.wal));
         assert_int_not_equal(load_le64(at + behind), 0); /* it was written, and can be read */
         free(at);
-        must(rig_reopen(&rig));
+        must(wal_rig_reopen(&rig));
         assert_true(wal_place(rig.wal).segment > number);
-        if (end == 1) rig_fill(&rig, 3);
+        if (end == 1) wal_rig_fill(&rig, 3);
         if (end == 2) sim_env_power_loss(rig.sim);
-        rig_close(&rig);
-        must(rig_open(&rig)); /* check_findings(): it is void */
+        wal_rig_close(&rig);
+        must(wal_rig_open(&rig)); /* check_findings(): it is void */
         assert_int_equal(rig.commits[4].fate, FATE_VOID);
-        rig_fini(&rig);
+        wal_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_the_batch_filled_during_a_failed_commit_is_void_too)
 {
-    struct rig rig;
-    rig_init(&rig, 423);
-    must(rig_open(&rig));
-    rig_fill(&rig, 2);
-    rig_put_many(&rig, 2);
-    rig_take(&rig);
-    rig_put_many(&rig, 3);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 423);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 2);
+    wal_rig_put_many(&rig, 2);
+    wal_rig_take(&rig);
+    wal_rig_put_many(&rig, 3);
     must(wal_reserve(rig.wal, wal_put_bytes(100), NULL));
     fault_env_arm(rig.fe, (struct fault){FAULT_TORN, 1, false});
     assert_int_equal(wal_commit(rig.wal, NULL), ERR_IO);
@@ -195,30 +195,30 @@ UNIT_TEST(test_the_batch_filled_during_a_failed_commit_is_void_too)
     uint64_t epoch = wal_place(rig.wal).epoch;
     const struct wal_batch *filled = &rig.wal->batches[rig.wal->filling];
     uint64_t given = filled->start_pos + filled->bytes.size;
-    rig_forget_batch(&rig);
-    must(rig_reopen(&rig));
+    wal_rig_forget_batch(&rig);
+    must(wal_rig_reopen(&rig));
     assert_true(wal_place(rig.wal).epoch > epoch);
     assert_true(wal_last_segment(rig.wal)->base_pos >= given); /* positions of void records, too */
-    rig_fill(&rig, 2);
-    rig_restart(&rig);
-    rig_fini(&rig);
+    wal_rig_fill(&rig, 2);
+    wal_rig_restart(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_segments_begun_in_vain_do_not_break_the_chain)
 {
     for (uint32_t before = 0; before < 3; before++) {
-        struct rig rig;
-        rig_init(&rig, 425 + before);
-        must(rig_open(&rig));
-        rig_fill(&rig, before);
+        struct wal_rig rig;
+        wal_rig_init(&rig, 425 + before);
+        must(wal_rig_open(&rig));
+        wal_rig_fill(&rig, before);
         for (unsigned i = 0; i < 3; i++) {
-            rig_put_many(&rig, 2);
+            wal_rig_put_many(&rig, 2);
             if (i == 2) must(wal_prepare(rig.wal, NULL));
             fault_env_arm(rig.fe, (struct fault){FAULT_TORN, before == 0 && i == 0 ? 2 : 1, false});
-            assert_int_equal(rig_commit(&rig), ERR_IO);
-            must(rig_reopen(&rig));
+            assert_int_equal(wal_rig_commit(&rig), ERR_IO);
+            must(wal_rig_reopen(&rig));
         }
-        rig_fill(&rig, 2);
+        wal_rig_fill(&rig, 2);
         struct wal_reader *reader;
         struct wal_record record;
         enum err e = OK;
@@ -230,40 +230,40 @@ UNIT_TEST(test_segments_begun_in_vain_do_not_break_the_chain)
         assert_int_equal(e, ERR_AGAIN);
         assert_true(count > before);
         wal_reader_close(reader);
-        rig_restart(&rig);
-        rig_power_loss(&rig);
-        must(rig_open(&rig));
-        rig_fini(&rig);
+        wal_rig_restart(&rig);
+        wal_rig_power_loss(&rig);
+        must(wal_rig_open(&rig));
+        wal_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_reopening_may_fail_again_and_again_and_leaves_no_files)
 {
     for (uint64_t nth = 1; nth < 12; nth++) {
-        struct rig rig;
+        struct wal_rig rig;
         uint32_t before, after;
-        rig_init(&rig, 424);
-        must(rig_open(&rig));
-        rig_fill(&rig, 3);
+        wal_rig_init(&rig, 424);
+        must(wal_rig_open(&rig));
+        wal_rig_fill(&rig, 3);
         if (nth % 2) must(wal_prepare(rig.wal, NULL));
-        rig_put_many(&rig, 1);
+        wal_rig_put_many(&rig, 1);
         fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
-        assert_int_equal(rig_commit(&rig), ERR_IO);
+        assert_int_equal(wal_rig_commit(&rig), ERR_IO);
         dir_sum(&rig, &before);
         for (unsigned i = 0; i < 20; i++) {
             fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, false});
-            if (rig_reopen(&rig) == OK) break;
+            if (wal_rig_reopen(&rig) == OK) break;
             assert_true(wal_is_down(rig.wal));
         }
         fault_env_disarm(rig.fe);
         if (wal_is_down(rig.wal)) {
             dir_sum(&rig, &after);
             assert_true(after <= before);
-            must(rig_reopen(&rig));
+            must(wal_rig_reopen(&rig));
         }
-        rig_fill(&rig, 2);
-        rig_restart(&rig);
-        rig_fini(&rig);
+        wal_rig_fill(&rig, 2);
+        wal_rig_restart(&rig);
+        wal_rig_fini(&rig);
     }
 }
 
@@ -271,21 +271,21 @@ UNIT_TEST(test_reopening_may_fail_again_and_again_and_leaves_no_files)
 UNIT_TEST(test_written_commits_behind_a_failed_sync_are_written_again)
 {
     for (uint64_t seed = 430; seed < 450; seed++) {
-        struct rig rig;
-        rig_init(&rig, seed);
+        struct wal_rig rig;
+        wal_rig_init(&rig, seed);
         rig.options.sync = WAL_SYNC_WRITTEN;
-        must(rig_open(&rig));
-        rig_fill(&rig, 4);
+        must(wal_rig_open(&rig));
+        wal_rig_fill(&rig, 4);
         must(wal_sync(rig.wal, NULL));
-        rig_fill(&rig, 4);
+        wal_rig_fill(&rig, 4);
         fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
         assert_int_equal(wal_sync(rig.wal, &rig.why), ERR_IO);
         assert_true(wal_is_down(rig.wal));
         must(wal_sync(rig.wal, NULL)); /* of no use while it is down */
-        must(rig_reopen(&rig));
-        rig_power_loss(&rig);
-        must(rig_open(&rig)); /* all eight */
-        rig_fini(&rig);
+        must(wal_rig_reopen(&rig));
+        wal_rig_power_loss(&rig);
+        must(wal_rig_open(&rig)); /* all eight */
+        wal_rig_fini(&rig);
     }
 }
 
@@ -293,65 +293,65 @@ UNIT_TEST(test_written_commits_behind_a_failed_sync_are_written_again)
 UNIT_TEST(test_written_commits_are_written_again_after_attempts_that_failed)
 {
     for (uint64_t seed = 470; seed < 490; seed++) {
-        struct rig rig;
-        rig_init(&rig, seed);
+        struct wal_rig rig;
+        wal_rig_init(&rig, seed);
         rig.options.sync = WAL_SYNC_WRITTEN;
-        must(rig_open(&rig));
-        rig_fill(&rig, 4);
+        must(wal_rig_open(&rig));
+        wal_rig_fill(&rig, 4);
         must(wal_sync(rig.wal, NULL));
-        rig_fill(&rig, 4);
+        wal_rig_fill(&rig, 4);
         fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, true});
         assert_int_equal(wal_sync(rig.wal, &rig.why), ERR_IO);
         assert_int_equal(wal_reopen(rig.wal, &rig.why), ERR_IO);
         assert_int_equal(wal_reopen(rig.wal, &rig.why), ERR_IO);
         fault_env_disarm(rig.fe);
-        must(rig_reopen(&rig));
+        must(wal_rig_reopen(&rig));
         assert_int_equal(wal_lost_pos(rig.wal), 0);
-        rig_power_loss(&rig);
-        must(rig_open(&rig)); /* all eight */
-        rig_fini(&rig);
+        wal_rig_power_loss(&rig);
+        must(wal_rig_open(&rig)); /* all eight */
+        wal_rig_fini(&rig);
     }
 }
 
 /* The new segment lies where the device works: the caller has to write elsewhere what it lost. */
 UNIT_TEST(test_written_commits_that_the_device_refuses_again_are_lost_to_the_log)
 {
-    struct rig rig;
-    rig_init(&rig, 491);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 491);
     rig.options.sync = WAL_SYNC_WRITTEN;
-    must(rig_open(&rig));
-    rig_fill(&rig, 4);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 4);
     uint64_t end = wal_end(rig.wal);
     fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
     assert_int_equal(wal_sync(rig.wal, &rig.why), ERR_IO);
     fault_env_arm(rig.fe, (struct fault){FAULT_TORN, 1, false});
-    must(rig_reopen(&rig));
+    must(wal_rig_reopen(&rig));
     assert_true(fault_env_fired(rig.fe));
     assert_int_equal(wal_lost_pos(rig.wal), end);
-    rig_fill(&rig, 2);
+    wal_rig_fill(&rig, 2);
     assert_int_equal(wal_lost_pos(rig.wal), end);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_batch_taken_before_a_sync_failed_is_not_written)
 {
-    struct rig rig;
-    rig_init(&rig, 451);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 451);
     rig.options.sync = WAL_SYNC_WRITTEN;
-    must(rig_open(&rig));
-    rig_fill(&rig, 2);
-    rig_put_many(&rig, 2);
-    rig_take(&rig);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 2);
+    wal_rig_put_many(&rig, 2);
+    wal_rig_take(&rig);
     fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
     assert_int_equal(wal_sync(rig.wal, NULL), ERR_IO);
     uint64_t writes = fault_env_calls(rig.fe, FAULT_TORN);
     assert_int_equal(wal_commit(rig.wal, &rig.why), ERR_IO);
     assert_int_equal(fault_env_calls(rig.fe, FAULT_TORN), writes);
-    rig_forget_batch(&rig);
-    must(rig_reopen(&rig));
-    rig_fill(&rig, 2);
-    rig_restart(&rig);
-    rig_fini(&rig);
+    wal_rig_forget_batch(&rig);
+    must(wal_rig_reopen(&rig));
+    wal_rig_fill(&rig, 2);
+    wal_rig_restart(&rig);
+    wal_rig_fini(&rig);
 }
 
 /* --- a full device ---------------------------------------------------------------------------- */
@@ -359,43 +359,43 @@ UNIT_TEST(test_a_batch_taken_before_a_sync_failed_is_not_written)
 UNIT_TEST(test_a_full_device_stops_the_log_until_there_is_room_again)
 {
     for (unsigned prepared = 0; prepared < 2; prepared++) {
-        struct rig rig;
-        rig_init(&rig, 460);
-        must(rig_open(&rig));
+        struct wal_rig rig;
+        wal_rig_init(&rig, 460);
+        must(wal_rig_open(&rig));
         if (prepared) must(wal_prepare(rig.wal, NULL));
-        rig_fill(&rig, 1);
+        wal_rig_fill(&rig, 1);
         sim_env_set_capacity(rig.sim, sim_env_used_bytes(rig.sim) + 20 * 1024);
         enum err e = OK;
         while (e == OK) {
-            rig_put_many(&rig, 4);
-            e = rig_commit(&rig);
+            wal_rig_put_many(&rig, 4);
+            e = wal_rig_commit(&rig);
         }
         assert_int_equal(e, ERR_FULL);
         for (unsigned i = 0; i < 5; i++) {
-            e = wal_is_down(rig.wal) ? rig_reopen(&rig) : OK;
+            e = wal_is_down(rig.wal) ? wal_rig_reopen(&rig) : OK;
             if (e == OK) { /* the tail was cut off: there is room for a little more */
-                rig_put_many(&rig, 40);
-                e = rig_commit(&rig);
+                wal_rig_put_many(&rig, 40);
+                e = wal_rig_commit(&rig);
             }
             assert_int_equal(e, ERR_FULL);
             assert_int_equal(wal_prepare(rig.wal, NULL), OK); /* not while it is down */
         }
-        rig_close(&rig);
-        enum err opened = rig_open(&rig); /* a start needs no room */
+        wal_rig_close(&rig);
+        enum err opened = wal_rig_open(&rig); /* a start needs no room */
         assert_int_equal(opened, OK);
         sim_env_set_capacity(rig.sim, UINT64_C(1) << 30);
-        rig_fill(&rig, 30);
-        rig_restart(&rig);
-        rig_fini(&rig);
+        wal_rig_fill(&rig, 30);
+        wal_rig_restart(&rig);
+        wal_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_preparing_on_a_full_device_leaves_nothing_behind)
 {
-    struct rig rig;
-    rig_init(&rig, 461);
-    must(rig_open(&rig));
-    rig_fill(&rig, 3);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 461);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 3);
     uint64_t used = sim_env_used_bytes(rig.sim);
     sim_env_set_capacity(rig.sim, used + 30 * 1024);
     for (unsigned i = 0; i < 3; i++) {
@@ -404,19 +404,19 @@ UNIT_TEST(test_preparing_on_a_full_device_leaves_nothing_behind)
     }
     sim_env_set_capacity(rig.sim, UINT64_C(1) << 30);
     must(wal_prepare(rig.wal, NULL));
-    rig_fill(&rig, 50);
-    rig_restart(&rig);
-    rig_fini(&rig);
+    wal_rig_fill(&rig, 50);
+    wal_rig_restart(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
 {
     for (unsigned recycle = 0; recycle < 2; recycle++) {
-        struct rig rig;
+        struct wal_rig rig;
         struct wal_stats before, after;
-        rig_init(&rig, 462);
-        must(rig_open(&rig));
-        rig_fill(&rig, 120);
+        wal_rig_init(&rig, 462);
+        must(wal_rig_open(&rig));
+        wal_rig_fill(&rig, 120);
         if (!recycle) {
             must(wal_prepare(rig.wal, NULL));
             wal_set_budget(rig.wal, 1); /* then it is the last there is room for */
@@ -430,7 +430,7 @@ UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
             wal_stats(rig.wal, &after);
             assert_int_equal(after.segment_count, before.segment_count);
             assert_int_equal(after.segment_bytes, before.segment_bytes);
-            assert_true(file_exists(&rig, segment_file(oldest)));
+            assert_true(wal_rig_file_exists(&rig, segment_file(oldest)));
         }
         fault_env_disarm(rig.fe);
         must(env_unlink(rig.env, segment_file(oldest), NULL)); /* and if somebody else did it */
@@ -439,36 +439,36 @@ UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
         assert_int_equal(after.segment_count, 1);
         assert_int_equal(after.segments_recycled_total, recycle * PREPARED_MAX);
         wal_set_budget(rig.wal, 0);
-        rig_fill(&rig, 80);
-        rig_restart(&rig);
-        rig_fini(&rig);
+        wal_rig_fill(&rig, 80);
+        wal_rig_restart(&rig);
+        wal_rig_fini(&rig);
     }
 }
 
 /* EIO is not damage: nothing may be cut off because of it. */
-UNIT_TEST(test_recovery_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can)
+UNIT_TEST(test_recovery_fails_on_unreadable_devices_and_succeeds_later)
 {
-    struct rig rig;
-    rig_init(&rig, 463);
-    must(rig_open(&rig));
-    rig_fill(&rig, 60);
-    rig_close(&rig);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 463);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 60);
+    wal_rig_close(&rig);
     uint64_t nth = 1;
     for (;; nth++) {
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, false});
-        enum err e = rig_open(&rig);
+        enum err e = wal_rig_open(&rig);
         if (!fault_env_fired(rig.fe)) break;
-        if (e == OK) rig_close(&rig); /* what is swept may stay */
+        if (e == OK) wal_rig_close(&rig); /* what is swept may stay */
         if (e != OK) assert_int_equal(e, ERR_IO);
     }
     assert_true(nth > 15);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_any_one_call_may_fail_once_in_any_way),
         claim(test_any_call_may_fail_from_then_on_in_any_way),
@@ -485,7 +485,7 @@ main(void)
         claim(test_a_full_device_stops_the_log_until_there_is_room_again),
         claim(test_preparing_on_a_full_device_leaves_nothing_behind),
         claim(test_a_segment_that_could_not_be_removed_is_removed_next_time),
-        claim(test_recovery_fails_if_the_device_cannot_be_read_and_goes_well_when_it_can),
+        claim(test_recovery_fails_on_unreadable_devices_and_succeeds_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
  * in order, whatever happens to the segments.
  */
 #include "lib/test.h"
-#include "wal/wal_testing.h"
+#include "lib/wal_rig.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +22,7 @@ struct follower {
 
 /* As of a commit's end; UINT32_MAX: from the oldest there is. */
 static void
-follow(struct rig *rig, struct follower *f, uint32_t behind_commit)
+follow(struct wal_rig *rig, struct follower *f, uint32_t behind_commit)
 {
     uint64_t pos = behind_commit == UINT32_MAX ? 0 : rig->commits[behind_commit].end_pos;
     *f = (struct follower){.commit = behind_commit + 1};
@@ -31,7 +31,7 @@ follow(struct rig *rig, struct follower *f, uint32_t behind_commit)
 
 /* What was read last, and the series before it, can be had once more. */
 static void
-read_again(struct rig *rig, struct follower *f, const struct wal_record *record)
+read_again(struct wal_rig *rig, struct follower *f, const struct wal_record *record)
 {
     struct wal_record again;
     assert_true(record->realtime_ms > 0);
@@ -48,7 +48,7 @@ read_again(struct rig *rig, struct follower *f, const struct wal_record *record)
 
 /* Reads up to `count` records, each as the model says; false: there were not so many yet. */
 static bool
-follow_some(struct rig *rig, struct follower *f, uint32_t count)
+follow_some(struct wal_rig *rig, struct follower *f, uint32_t count)
 {
     while (count > 0) {
         struct wal_record record;
@@ -88,7 +88,7 @@ follow_some(struct rig *rig, struct follower *f, uint32_t count)
 
 /* All there is, and that is all. */
 static void
-follow_to_end(struct rig *rig, struct follower *f)
+follow_to_end(struct wal_rig *rig, struct follower *f)
 {
     assert_false(follow_some(rig, f, UINT32_MAX));
     while (f->commit < rig->commit_count && rig->commits[f->commit].fate != FATE_COMMITTED) {
@@ -100,9 +100,9 @@ follow_to_end(struct rig *rig, struct follower *f)
 
 UNIT_TEST(test_readers_see_every_committed_record_once_in_order)
 {
-    struct rig rig;
-    rig_init(&rig, 500);
-    must(rig_open(&rig));
+    struct wal_rig rig;
+    wal_rig_init(&rig, 500);
+    must(wal_rig_open(&rig));
     enum { FOLLOWERS = 7 };
     struct follower f[FOLLOWERS];
     struct wal_record record;
@@ -111,18 +111,18 @@ UNIT_TEST(test_readers_see_every_committed_record_once_in_order)
         assert_int_equal(wal_reader_next(f[i].reader, &record, NULL), ERR_AGAIN);
     }
     for (unsigned step = 0; step < 250; step++) {
-        rig_put_many(&rig, 1 + step % 5);
-        unsigned i = (unsigned)rig_random(&rig, FOLLOWERS);
-        follow_some(&rig, &f[i], (uint32_t)rig_random(&rig, 60)); /* what is put is not seen */
-        must(rig_commit(&rig));
+        wal_rig_put_many(&rig, 1 + step % 5);
+        unsigned i = (unsigned)wal_rig_random(&rig, FOLLOWERS);
+        follow_some(&rig, &f[i], (uint32_t)wal_rig_random(&rig, 60)); /* what is put is not seen */
+        must(wal_rig_commit(&rig));
         if (step == 0) must(wal_prepare(rig.wal, NULL));
         must(wal_trim(rig.wal, wal_end(rig.wal), NULL));
         if (step % 40 == 39) { /* the log breaks and comes back */
-            rig_put_many(&rig, 3);
+            wal_rig_put_many(&rig, 3);
             fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
-            assert_int_equal(rig_commit(&rig), ERR_IO);
+            assert_int_equal(wal_rig_commit(&rig), ERR_IO);
             follow_some(&rig, &f[i], 1000);
-            must(rig_reopen(&rig));
+            must(wal_rig_reopen(&rig));
         }
     }
     struct wal_stats s;
@@ -138,61 +138,61 @@ UNIT_TEST(test_readers_see_every_committed_record_once_in_order)
     wal_stats(rig.wal, &s);
     assert_int_equal(s.segment_count, 1); /* nobody holds them back any more */
     assert_true(s.segments_recycled_total > 0);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_reader_may_begin_behind_any_commit)
 {
-    struct rig rig;
-    rig_init(&rig, 501);
-    must(rig_open(&rig));
-    rig_fill(&rig, 120);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 501);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 120);
     assert_true(rig.wal->list.count >= 3);
     for (uint32_t i = 0; i <= rig.commit_count; i++) {
         struct follower f;
         follow(&rig, &f, i - 1);
         if (i > 0) assert_int_equal(wal_reader_pos(f.reader), rig.commits[i - 1].end_pos);
         follow_to_end(&rig, &f);
-        rig_put_many(&rig, i % 10 == 0);
-        must(rig_commit(&rig));
+        wal_rig_put_many(&rig, i % 10 == 0);
+        must(wal_rig_commit(&rig));
         follow_to_end(&rig, &f);
         wal_reader_close(f.reader);
     }
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_reader_goes_on_from_its_position_after_a_restart)
 {
-    struct rig rig;
-    rig_init(&rig, 502);
-    must(rig_open(&rig));
+    struct wal_rig rig;
+    wal_rig_init(&rig, 502);
+    must(wal_rig_open(&rig));
     struct follower f;
-    rig_fill(&rig, 1);
+    wal_rig_fill(&rig, 1);
     follow(&rig, &f, 0);
     for (unsigned life = 0; life < 20; life++) {
-        rig_fill(&rig, (uint32_t)rig_random(&rig, 20));
-        follow_some(&rig, &f, (uint32_t)rig_random(&rig, 50));
+        wal_rig_fill(&rig, (uint32_t)wal_rig_random(&rig, 20));
+        follow_some(&rig, &f, (uint32_t)wal_rig_random(&rig, 50));
         uint32_t commit = f.commit - 1; /* what is remembered: the last commit seen whole */
         wal_reader_close(f.reader);
         if (life % 2) {
-            rig_restart(&rig);
+            wal_rig_restart(&rig);
         } else {
-            rig_power_loss(&rig);
-            must(rig_open(&rig));
+            wal_rig_power_loss(&rig);
+            must(wal_rig_open(&rig));
         }
         follow(&rig, &f, commit);
     }
     follow_to_end(&rig, &f);
     wal_reader_close(f.reader);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_reader_holds_back_what_it_has_not_passed)
 {
-    struct rig rig;
-    rig_init(&rig, 503);
-    must(rig_open(&rig));
-    rig_fill(&rig, 150);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 503);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 150);
     struct follower f;
     follow(&rig, &f, UINT32_MAX);
     while (follow_some(&rig, &f, 20)) {
@@ -202,16 +202,16 @@ UNIT_TEST(test_a_reader_holds_back_what_it_has_not_passed)
         assert_true(f.commit == 0 || rig.wal->list.items[0].base_pos <= passed);
     }
     wal_reader_close(f.reader);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
 {
-    struct rig rig;
-    rig_init(&rig, 504);
-    must(rig_open(&rig));
+    struct wal_rig rig;
+    wal_rig_init(&rig, 504);
+    must(wal_rig_open(&rig));
     must(wal_prepare(rig.wal, NULL));
-    rig_fill(&rig, 150);
+    wal_rig_fill(&rig, 150);
     struct follower f;
     follow(&rig, &f, UINT32_MAX);
     assert_true(follow_some(&rig, &f, 10)); /* it has the file open, and some of it in memory */
@@ -232,7 +232,7 @@ UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
     must(wal_reader_open(rig.wal, "late", rig.commits[3].end_pos, &f.reader, NULL));
     assert_int_equal(wal_reader_next(f.reader, &record, NULL), ERR_MISSING);
     wal_reader_close(f.reader);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 /* The reader is not told that it is behind before the file is somebody else's. */
@@ -240,38 +240,38 @@ UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
 UNIT_TEST(test_a_segment_that_was_never_used_leaves_no_reader_behind)
 {
     for (unsigned restart = 0; restart < 2; restart++) {
-        struct rig rig;
-        rig_init(&rig, 509);
-        must(rig_open(&rig));
-        rig_fill(&rig, 4);
+        struct wal_rig rig;
+        wal_rig_init(&rig, 509);
+        must(wal_rig_open(&rig));
+        wal_rig_fill(&rig, 4);
         uint32_t last = rig.commit_count - 1;
         uint64_t end = wal_end(rig.wal);
         for (unsigned i = 0; i < 2; i++) { /* two segments are begun, the first one in vain */
-            rig_put_many(&rig, 1);
+            wal_rig_put_many(&rig, 1);
             fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
-            assert_int_equal(rig_commit(&rig), ERR_IO);
-            must(rig_reopen(&rig));
+            assert_int_equal(wal_rig_commit(&rig), ERR_IO);
+            must(wal_rig_reopen(&rig));
         }
-        if (restart) rig_restart(&rig);
+        if (restart) wal_rig_restart(&rig);
         assert_int_equal(wal_end(rig.wal), end);
         must(wal_trim(rig.wal, UINT64_MAX, NULL));
         assert_int_equal(rig.wal->list.count, 1);
         struct follower f;
         follow(&rig, &f, last);
         follow_to_end(&rig, &f);
-        rig_fill(&rig, 3);
+        wal_rig_fill(&rig, 3);
         follow_to_end(&rig, &f);
         wal_reader_close(f.reader);
-        rig_fini(&rig);
+        wal_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted)
 {
-    struct rig rig;
-    rig_init(&rig, 505);
-    must(rig_open(&rig));
-    rig_fill(&rig, 40);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 505);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 40);
     struct follower f;
     follow(&rig, &f, UINT32_MAX);
     assert_true(follow_some(&rig, &f, 3));
@@ -280,36 +280,36 @@ UNIT_TEST(test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted)
     uint8_t other[4096];
     memset(other, 0x77, sizeof other);
     for (unsigned i = 0; i < 16; i++) {
-        patch_file(&rig, segment_file(number), other, sizeof other, 4096 * i);
+        wal_rig_patch_file(&rig, segment_file(number), other, sizeof other, 4096 * i);
     }
     wal_set_budget(rig.wal, 1);
     must(wal_trim(rig.wal, UINT64_MAX, NULL));
     struct wal_record record;
     assert_int_equal(wal_reader_next(f.reader, &record, &rig.why), ERR_MISSING);
     wal_reader_close(f.reader);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_reader_skips_damage_once_and_gives_what_recovery_gives)
 {
-    struct rig rig;
-    rig_init(&rig, 506);
-    must(rig_open(&rig));
-    rig_fill(&rig, 80);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 506);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 80);
     struct findings all = {0};
     struct wal_damage none;
     must(wal_verify(rig.env, "/wal", 0, false, find_record, &all, &none, NULL));
     for (unsigned round = 0; round < 30; round++) {
-        const struct segment *s = &rig.wal->list.items[rig_random(&rig, rig.wal->list.count)];
+        const struct segment *s = &rig.wal->list.items[wal_rig_random(&rig, rig.wal->list.count)];
         uint64_t end =
             s->end_pos == SEGMENT_POS_NONE ? rig.commits[rig.commit_count - 2].end_pos : s->end_pos;
-        uint64_t offset = SEGMENT_HEADER_BYTES + rig_random(&rig, end - s->base_pos);
+        uint64_t offset = SEGMENT_HEADER_BYTES + wal_rig_random(&rig, end - s->base_pos);
         size_t size;
         char path[64];
         snprintf(path, sizeof path, "%s", segment_file(s->number));
-        uint8_t *at = read_file(&rig, path, &size);
+        uint8_t *at = wal_rig_read_file(&rig, path, &size);
         uint8_t flipped = at[offset] ^ 0x10;
-        patch_file(&rig, path, &flipped, 1, offset);
+        wal_rig_patch_file(&rig, path, &flipped, 1, offset);
 
         struct findings by_verify = {0}, by_reader = {0};
         struct wal_damage damage;
@@ -338,26 +338,26 @@ UNIT_TEST(test_a_reader_skips_damage_once_and_gives_what_recovery_gives)
         wal_reader_close(reader);
         findings_fini(&by_verify);
         findings_fini(&by_reader);
-        patch_file(&rig, path, &at[offset], 1, offset);
+        wal_rig_patch_file(&rig, path, &at[offset], 1, offset);
         free(at);
     }
     findings_fini(&all);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_reader_passes_over_a_segment_that_is_missing)
 {
-    struct rig rig;
-    rig_init(&rig, 507);
-    must(rig_open(&rig));
+    struct wal_rig rig;
+    wal_rig_init(&rig, 507);
+    must(wal_rig_open(&rig));
     while (rig.wal->list.count < 4) {
-        rig_fill(&rig, 1);
+        wal_rig_fill(&rig, 1);
     }
     struct segment lost = rig.wal->list.items[1];
-    rig_close(&rig);
+    wal_rig_close(&rig);
     must(env_unlink(rig.env, segment_file(lost.number), NULL));
     struct findings found;
-    must(rig_open_finding(&rig, &found));
+    must(wal_rig_open_finding(&rig, &found));
     findings_fini(&found);
     for (uint32_t i = 0; i < rig.commit_count; i++) {
         struct model_commit *c = &rig.commits[i];
@@ -378,15 +378,15 @@ UNIT_TEST(test_a_reader_passes_over_a_segment_that_is_missing)
     f.commit = next;
     follow_to_end(&rig, &f);
     wal_reader_close(f.reader);
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_reader_tries_again_what_the_machine_refused)
 {
-    struct rig rig;
-    rig_init(&rig, 508);
-    must(rig_open(&rig));
-    rig_fill(&rig, 60);
+    struct wal_rig rig;
+    wal_rig_init(&rig, 508);
+    must(wal_rig_open(&rig));
+    wal_rig_fill(&rig, 60);
     for (unsigned what = 0; what < 2; what++) {
         for (uint64_t nth = 1;; nth++) {
             uint32_t found = 0;
@@ -412,7 +412,7 @@ UNIT_TEST(test_a_reader_tries_again_what_the_machine_refused)
             if (!fired) break;
         }
     }
-    rig_fini(&rig);
+    wal_rig_fini(&rig);
 }
 
 /* --- threads ---------------------------------------------------------------------------------- */
@@ -487,13 +487,13 @@ UNIT_TEST(test_readers_follow_a_log_that_other_threads_write_and_recycle)
     assert_non_null(mkdtemp(parent));
     char dir[80];
     snprintf(dir, sizeof dir, "%s/wal", parent);
-    struct rig rig = {.next_id = 1, .batch_first_id = 1};
+    struct wal_rig rig = {.next_id = 1, .batch_first_id = 1};
     must(fault_env_new(env_real(), &rig.fe));
     rig.env = fault_env_env(rig.fe);
     rig.commits = calloc(COMMITS_MAX, sizeof *rig.commits);
     rig.options = (struct wal_options){
         .env = rig.env, .dir = dir, .segment_bytes = SMALL_SEGMENT, .batch_bytes_max = 256 * 1024};
-    must(rig_open(&rig));
+    must(wal_rig_open(&rig));
 
     struct shared shared = {.wal = rig.wal, .fe = rig.fe};
     struct threaded_reader readers[THREAD_READERS];
@@ -509,17 +509,17 @@ UNIT_TEST(test_readers_follow_a_log_that_other_threads_write_and_recycle)
     }
     assert_int_equal(pthread_create(&house, NULL, keep_house, &shared), 0);
     for (unsigned i = 0; i < THREAD_COMMITS; i++) {
-        rig_put_many(&rig, 1 + i % 9);
+        wal_rig_put_many(&rig, 1 + i % 9);
         if (i % 100 == 50) {
             uint64_t ids = rig.batch_first_id;
             fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
-            enum err e = rig_commit(&rig);
+            enum err e = wal_rig_commit(&rig);
             if (e != OK) { /* not the housekeeper's sync was hit */
-                must(rig_reopen(&rig));
+                must(wal_rig_reopen(&rig));
                 rig.next_id = rig.batch_first_id = ids; /* the same come again */
             }
         } else {
-            must(rig_commit(&rig));
+            must(wal_rig_commit(&rig));
         }
     }
     atomic_store(&shared.stop, true);
@@ -541,7 +541,7 @@ UNIT_TEST(test_readers_follow_a_log_that_other_threads_write_and_recycle)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_readers_see_every_committed_record_once_in_order),
         claim(test_a_reader_may_begin_behind_any_commit),

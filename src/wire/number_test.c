@@ -1,16 +1,11 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-#include <float.h>
-#include <math.h>
-
 #include "base/bytes.h"
-#include "lib/test.h"
 #include "wire/number.h"
 
 static void

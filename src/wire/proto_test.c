@@ -1,9 +1,10 @@
 #include "lib/test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "lib/proto_text.h"
 #include "wire/proto.h"
-#include "wire/proto_text_testing.h"
 
 /* One message at a time, in memory of exactly its size so that a sanitizer sees a read too far. */
 static struct buf text;

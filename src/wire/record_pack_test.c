@@ -1,14 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <snappy-c.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-#include <snappy-c.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "wire/record_pack.h"
 
 /* Packs `size` bytes, which `raw` holds with slack behind, and lets libsnappy unpack them. */

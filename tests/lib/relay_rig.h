@@ -5,9 +5,8 @@
 #ifndef LIB_RELAY_RIG_H
 #define LIB_RELAY_RIG_H
 
-#include "tsdb/tsdb_testing.h"
-
 #include "lib/seeds.h"
+#include "lib/tsdb_machine.h"
 #include "relay/letters/dead_letters.h"
 #include "relay/operate/dead_letters_ask.h"
 #include "relay/relay.h"

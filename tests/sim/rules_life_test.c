@@ -13,7 +13,7 @@
  *
  * SEEDS says how many lives, SEED which one is the first; a failure prints its seed.
  */
-#include "sim/rules_sim_testing.h"
+#include "sim/rules_sim.h"
 
 enum { TROUBLES = 8, CALM_S = 2700, ALERTS_MAX = 64 };
 
@@ -321,12 +321,10 @@ print_seed(void **state)
     return 0;
 }
 
-static void
-test_what_is_recorded_and_sent_is_what_it_is_without_trouble(void **state)
+UNIT_TEST(test_what_is_recorded_and_sent_is_what_it_is_without_trouble)
 {
     const char *given = getenv("SEED");
     uint64_t first = given == NULL ? 1 : strtoull(given, NULL, 10);
-    (void)state;
     for (seed = first; seed < first + sim_seed_count(4); seed++) {
         live();
     }

@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 #include "rules/replay/replay.h"
-#include "sim/rules_story_testing.h"
+#include "sim/rules_story.h"
 
 static const char rules[] =
     "groups:\n"
@@ -85,13 +85,14 @@ ask(const char *yaml)
     struct rule_groups groups;
     struct why why = {""};
     forget_rules();
-    asked.replay = (struct replay){&run.s.host, &run.s.terms, note_failure, note_difference, NULL};
+    asked.replay =
+        (struct replay){&story_run.s.host, &story_run.s.terms, note_failure, note_difference, NULL};
     arena_init(&asked.arena, NULL, 16 << 20, 0);
     if (rule_file_parse("rules.yml", text(yaml), &options, &asked.arena, &groups, &why))
         fail_msg("%s", why.text);
     for (; asked.count < groups.count; asked.count++) {
         assert_true(asked.count < GROUPS_MAX);
-        must(group_new(&run.s.host, text("t"), &groups.items[asked.count], &defaults,
+        must(group_new(&story_run.s.host, text("t"), &groups.items[asked.count], &defaults,
                        &asked.groups[asked.count], &why));
     }
     must(replay_rounds(asked.groups, asked.count, asked.rounds, &asked.round_count));
@@ -119,7 +120,7 @@ replay_up_to(struct replay_from *items, int64_t max_ns)
 static uint64_t
 received(void)
 {
-    struct ledger ledger = machine_ledger(&run.s.m, "t");
+    struct ledger ledger = machine_ledger(&story_run.s.m, "t");
     uint64_t sum = 0;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         sum += ledger.count[kind][LEDGER_RECEIVED];
@@ -159,9 +160,9 @@ send_at(const char *labels, int64_t at_s, double value, const struct histogram *
     else
         rq_histogram(&rq, t_ms, h, 0);
     rq_close(&rq);
-    must(machine_send(&run.s.m, "t", &rq));
+    must(machine_send(&story_run.s.m, "t", &rq));
     rq_fini(&rq);
-    must(tsdb_commit(run.s.m.db, &run.s.m.why));
+    must(tsdb_commit(story_run.s.m.db, &story_run.s.m.why));
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -169,9 +170,9 @@ send_at(const char *labels, int64_t at_s, double value, const struct histogram *
 static void
 take_ask(void)
 {
-    run.whole_rules = story_take_number();
-    run.recent_s = 0;
-    ask(story_rules(run.whole_rules));
+    story_run.whole_rules = story_take_number();
+    story_run.recent_s = 0;
+    ask(story_rules(story_run.whole_rules));
 }
 
 static void
@@ -185,7 +186,7 @@ take_replay(void)
 static void
 take_put(void)
 {
-    char labels[sizeof run.word];
+    char labels[sizeof story_run.word];
     snprintf(labels, sizeof labels, "%s", story_word());
     int64_t at_s = story_take_number();
     send_at(labels, at_s, (double)story_take_number(), NULL);
@@ -206,7 +207,8 @@ take_more(void)
     if (story_is("ask")) return take_ask(), true;       /* for the rules with that index */
     if (story_is("replay")) return take_replay(), true; /* them: from, to, seconds at a time */
     if (story_is("put")) return take_put(), true;
-    if (story_is("read-at-most")) return run.s.terms.samples_read_max = story_take_number(), true;
+    if (story_is("read-at-most"))
+        return story_run.s.terms.samples_read_max = story_take_number(), true;
     /* Evaluations of groups, of rules that failed; results; samples that came to the store: */
     if (story_is("made")) return story_check((int64_t)c->made), true;
     if (story_is("failed")) return story_check((int64_t)c->failed), true;
@@ -283,7 +285,7 @@ static const struct story stories[] = {
           NO_GROUPS, wide),
 
     /* --- staleness markers --- */
-    STORY("a series that ended before an evaluation that is stored is marked stale there",
+    STORY("a series that ended is marked stale at the next stored evaluation",
           "300s load 1 300s count early 0 ask 1 replay 0 600 600 count early 11 stale early 1",
           NO_GROUPS, G("{record: early, expr: 'vector(time() % 86400) < 300'}")),
     /* A Prometheus with external labels may evaluate the same rules. The replay begins at the next
@@ -300,12 +302,12 @@ static const struct story stories[] = {
     /* The store has nothing of the rule before. */
     STORY("a series that ends at the first evaluation is marked stale",
           "600s ask 1 replay 420 600 600 count ends 1 stale ends 1", NO_GROUPS, ENDS_AT_420),
-    STORY("a series that ends with a gap of evaluations is marked stale when these are made",
+    STORY("a series that ends in a gap is marked stale when the gap is filled",
           "600s ask 1 replay 0 300 600 ask 1 replay 420 600 600 ask 1 replay 0 600 600 "
           "count ends 15 stale ends 1",
           NO_GROUPS, ENDS_AT_420),
     /* Both would be refused, and reported as trouble. */
-    STORY("a series that another rule of the name has from then on is not marked stale",
+    STORY("a series that another rule of the name continues is not stale",
           "600s ask 1 replay 0 600 600 made 20 written 20 different 0 rejected 0", NO_GROUPS,
           G("{record: moves, expr: 'vector(time() >= bool 1767225900) > 0'}, {record: moves, expr: "
             "'vector(time() < bool 1767225900) > 0'}")),
@@ -325,11 +327,11 @@ static const struct story stories[] = {
           "{record: ping, expr: 'pong + 1 or vector(1)'}]}\n"
           "- {name: pong, interval: 30s, query_offset: 0s, rules: ["
           "{record: pong, expr: 'ping * 2 % 1000 or vector(2)'}, {record: pongs, expr: pong}]}\n"),
-    STORY("a reader with the same or a larger offset is replayed in a round of its own",
+    STORY("a reader with the same or a larger offset has its own round",
           "for 1,2: 3600s ask $ round 0 0 round 1 1 round 2 2 replay 0 3600 900 "
           "same slow|seen.*",
           NO_GROUPS, "groups:\n" WRITER("2m") READER("2m"), "groups:\n" WRITER("1m") READER("2m")),
-    STORY("groups that read what each other record are replayed together, and no others",
+    STORY("only groups that read each other are replayed together",
           "ask 1 round 0 0 round 1 1 round 2 0 round 3 0 round 4 0 round 5 -1 round 6 -1 "
           "round 7 -1 rounds 2",
           NO_GROUPS, rules),
@@ -347,8 +349,8 @@ static const struct story stories[] = {
 static void
 begin(uint64_t seed, const char *yaml, int64_t seconds)
 {
-    sim_init(&run.s, seed, NO_GROUPS);
-    sim_pass(&run.s, seconds);
+    sim_init(&story_run.s, seed, NO_GROUPS);
+    sim_pass(&story_run.s, seconds);
     ask(yaml);
 }
 
@@ -356,7 +358,7 @@ static void
 end(void)
 {
     forget_rules();
-    sim_fini(&run.s);
+    sim_fini(&story_run.s);
 }
 
 static void
@@ -368,14 +370,12 @@ check_written(uint64_t samples, uint64_t stored_before)
     assert_int_equal(received() - asked.received, samples);
 }
 
-static void
-test_histograms_are_compared_with_what_is_stored(void **state)
+UNIT_TEST(test_histograms_are_compared_with_what_is_stored)
 {
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_FLOAT,
                           .count = double_bits(4),
                           .zero_count = double_bits(4),
                           .zero_threshold_bits = double_bits(0.5)};
-    (void)state;
     begin(1, GROUP("g", "{record: h:sum, expr: 'sum(h) * 2'}"), 600);
     for (int64_t s = 0; s < 600; s += 30) {
         h.sum_bits = double_bits((double)s);
@@ -434,8 +434,8 @@ UNIT_TEST(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts)
           GROUP("g", "{record: s, expr: 'sum(rate(requests_total[1m]))'}, "
                      "{record: l, expr: 'count_over_time(load[20m])'}"),
           3600);
-    run.s.terms.open = slow_open;
-    run.s.terms.timeout_ns = 60 * NS_PER_S;
+    story_run.s.terms.open = slow_open;
+    story_run.s.terms.timeout_ns = 60 * NS_PER_S;
     replay(600, 3600, 3600);
     assert_int_equal(asked.counts.made, 100);
     assert_int_equal(asked.counts.failed, 100); /* those that read twenty minutes */
@@ -443,14 +443,12 @@ UNIT_TEST(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts)
     end();
 }
 
-static void
-test_after_refused_memory_a_replay_goes_on_where_each_group_was(void **state)
+UNIT_TEST(test_after_refused_memory_a_replay_goes_on_where_each_group_was)
 {
     enum { TOTAL_S = 900 };
     const int64_t max_ns = (SIM_BEGIN + TOTAL_S * 1000) * NS_PER_MS - 1;
     static struct rules_sim whole;
     uint64_t refused = 0;
-    (void)state;
     sim_init(&whole, 1, rules);
     sim_pass(&whole, TOTAL_S);
     for (uint64_t i = 1; i <= sim_seed_count(20); i++) {
@@ -463,7 +461,8 @@ test_after_refused_memory_a_replay_goes_on_where_each_group_was(void **state)
         assert_true(e == OK || e == ERR_NOMEM);
         refused += e != OK;
         must(replay_up_to(items, max_ns));
-        sim_assert_same(&whole, &run.s, "job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong",
+        sim_assert_same(&whole, &story_run.s,
+                        "job:.*|load:.*|scalar|shared|of:ends|steps|ping|pong",
                         SIM_BEGIN + TOTAL_S * 1000);
         end();
     }
@@ -505,7 +504,7 @@ main(void)
         cmocka_unit_test(test_after_refused_memory_a_replay_goes_on_where_each_group_was),
     };
     put_wide();
-    run.more = take_more;
+    story_run.more = take_more;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return failed + story_run_all(stories, sizeof stories / sizeof *stories);
 }

@@ -3,16 +3,13 @@
  * and what an evaluation shows of itself and may take. rules_stories_test.c has the rest.
  */
 #include "lib/test.h"
-#include "sim/rules_sim_testing.h"
+#include "sim/rules_sim.h"
 
 #define ONE(name) "{alert: " name ", expr: vector(1)},"
 
 /* A queue that overflows keeps the last. Their endsAt is four resends away. */
-static void
-test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_that_are_sent_once_in_four_resends(
-    void **state)
+UNIT_TEST(test_each_alert_is_among_the_last_sent_once_in_four_resends)
 {
-    (void)state;
     enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
     static struct rules_sim s;
     sim_init(&s, 1,
@@ -166,8 +163,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            test_alerts_that_do_not_fit_into_a_queue_are_among_the_last_that_are_sent_once_in_four_resends),
+        cmocka_unit_test(test_each_alert_is_among_the_last_sent_once_in_four_resends),
         cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_reload_ends_a_fill_of_groups_that_it_replaces),

@@ -2,7 +2,7 @@
  * rules_stories_test.c - what may happen to a server with rules, and what it records and sends
  * then.
  */
-#include "sim/rules_story_testing.h"
+#include "sim/rules_story.h"
 
 #define H(rules)    "- {name: h, interval: 30s, rules: [" rules "]}\n"
 #define ONE         "{record: one, expr: vector(1)}"
@@ -84,10 +84,10 @@ static const struct story stories[] = {
           G(ALWAYS)),
 
     /* --- gaps --- */
-    STORY("what was due in an outage shorter than the interval is recorded when its input is there",
+    STORY("an evaluation due in a short outage waits for its input",
           "for 0..54+6: 1200s $s crash 40s mute start 0 15s speak speed 20 4800s same rate",
           EACH("1m", "{record: rate, expr: 'rate(requests_total[1m])'}")),
-    STORY("what was due in a sleep shorter than the interval is recorded when its input is there",
+    STORY("an evaluation due in a short sleep waits for its input",
           "for 0..54+6: 1200s $s mute clock 40 15s speak speed 20 4800s same rate",
           EACH("1m", "{record: rate, expr: 'rate(requests_total[1m])'}")),
     STORY("alerts fire though the store refuses again and again",
@@ -98,81 +98,81 @@ static const struct story stories[] = {
     STORY("a group that is changed after an outage awaits its input still",
           "120s crash 600s mute start 0 60s load 1 forget 180s firing", G(SENT),
           G(SENT ", " ALWAYS)),
-    STORY("a group that is changed after an outage records nothing from half of its input",
+    STORY("a group changed after an outage records nothing from half its input",
           "300s crash 600s mute start 0 60s load 1 90s speak 450s count total 49..50 stale total 0",
           G(TOTAL), G(TOTAL ", " ALWAYS)),
     /* The group read recorded series only, so its input seemed to be complete. */
-    STORY("a group that gets other rules after an outage records nothing from half of its input",
+    STORY("a group with new rules after an outage waits for all of its input",
           "for 300..327+3: $s crash 600s mute start 0 60s load 1 90s speak 450s "
           "count more 39..41 stale more 0",
           G("{record: again, expr: total}") H(TOTAL),
           G("{record: more, expr: sum(requests_total)}") H(TOTAL)),
     /* With the last value, the first outage began longer ago than alerts are looked for. */
-    STORY("alerts await their input still after another crash, and fire since the same time",
+    STORY("after another crash alerts wait for input and fire since then",
           "for 70,1200,3300: 240s crash 600s mute start 0 90s crash $s start 0 60s load 0 "
           "forget 180s firing speak 120s firing still-firing",
           G(SENT)),
-    STORY("alerts await their input still after two more crashes, and fire since the same time",
+    STORY("after two more crashes alerts wait for input and fire since then",
           "for 70,1200,3300: 240s crash 600s mute start 0 90s crash $s start 0 60s crash $s "
           "start 0 60s load 0 forget 180s firing speak 120s firing still-firing",
           G(SENT)),
-    STORY("alerts await their input still after a crash, however long the machine slept before",
+    STORY("after a sleep of any length and a crash alerts wait for input",
           "240s mute clock 5*3600 60s crash start 0 forget 180s firing", G(SENT)),
     STORY("alerts of a renamed group await their input still",
           "240s crash 600s mute start 0 90s load 1 forget 180s firing speak 120s firing", G(SENT),
           GROUP("other", SENT)),
-    STORY("alerts of a group that is renamed after another crash await their input still",
+    STORY("after another crash alerts of a renamed group wait for input",
           "240s crash 600s mute start 0 90s crash 70s start 0 60s load 1 forget 180s firing "
           "speak 120s firing",
           G(SENT), GROUP("other", SENT)),
     /* The group that the rule left marks its series stale, and forgets its alerts. */
-    STORY("alerts of a rule that moved when the machine woke await their input still after a crash",
+    STORY("alerts of a rule moved at wake-up wait for input after a crash",
           "for 0..29: 300s mute clock 1800+$ load 1 60s crash start 1 forget 180s firing",
           G(ALWAYS ", " SENT), G(ALWAYS) H(SENT)),
     /* The machine fell asleep longer ago than alerts are looked for. */
-    STORY("alerts of a rule that moved when the machine woke late await their input after a crash",
+    STORY("alerts of a rule moved at a late wake-up wait after a crash",
           "for 0..29: 300s mute clock 3300+$ load 1 400s crash start 1 forget 180s firing",
           G(ALWAYS ", " SENT), G(ALWAYS) H(SENT)),
     STORY("input that does not come back is awaited for no longer than configured",
           "240s crash 600s mute start 0 570s firing 90s ended 0..90", G(SENT)),
-    STORY("a series that ends while the store refuses is stale if nothing is filled",
+    STORY("a series that ends while the store refuses is stale unless filled",
           "catch-up 0 load 1 295s refuse 40s accept stale early 0 60s stale early 1", G(ALWAYS),
           G(EARLY("300"))),
-    STORY("a series that is not written at the first evaluation of another interval is stale",
+    STORY("a series missing at the first evaluation of a new interval is stale",
           "for 1..4: 290s load $ 130s stale early 1", EACH("30s", EARLY("400")),
           EACH("15s", EARLY("0")), EACH("20s", EARLY("0")), EACH("1m", EARLY("0")),
           EACH("45s", EARLY("0"))),
-    STORY("a series that ends before a restart with another interval is stale once",
+    STORY("a series that ends before a restart at a new interval is stale once",
           "for 200..290+5: 280s crash start 1 100s stale early 1", EACH("1m", EARLY("$")),
           EACH("15s", EARLY("$"))),
-    STORY("a series that ends is stale once if the server dies after its interval changed",
+    STORY("a series is stale once if its interval changes before a crash",
           "for 200..290+5: 280s load 1 3s crash start 1 100s stale early 1", EACH("1m", EARLY("$")),
           EACH("15s", EARLY("$"))),
-    STORY("a series that ends is stale once if the interval changes twice around a restart",
-          "for 200..290+5: 280s crash 90s start 1 3s load 2 160s stale early 1", EACH("1m", EARLY("$")),
-          EACH("15s", EARLY("$")), EACH("20s", EARLY("$"))),
-    STORY("a group owes no evaluation from before its interval changed, also after a restart",
+    STORY("a series is stale once if its interval changes twice around a crash",
+          "for 200..290+5: 280s crash 90s start 1 3s load 2 160s stale early 1",
+          EACH("1m", EARLY("$")), EACH("15s", EARLY("$")), EACH("20s", EARLY("$"))),
+    STORY("a new interval owes no earlier evaluation, also after a restart",
           "280s load 1 25s crash start 1 60s count one 7..9", EACH("5m", ONE), EACH("13s", ONE)),
     /* After a refusal, senders are awaited for half a minute. */
-    STORY("a group owes no evaluation from before its interval changed if the first one is filled",
+    STORY("a new interval owes no earlier evaluation if the first is filled",
           "280s load 1 refuse 13s accept 12s crash start 1 60s count one 7..9", EACH("5m", ONE),
           EACH("13s", ONE)),
     /* The store refuses for longer than a query finds a sample: an evaluation at the moment in
      * which it takes results again would find nothing. */
-    STORY("readers of recorded series wait for them however long the store refuses",
+    STORY("readers wait for recorded series however long the store refuses",
           "for 300..314: $s forget refuse 60s load 0 " REFUSED_ON, READERS("")),
-    STORY("readers of recorded series wait for them if the server is restarted on a full disk",
+    STORY("readers wait for recorded series after a restart on a full disk",
           "for 300..314: $s forget refuse 60s crash start 0 " REFUSED_ON, READERS("")),
-    STORY("readers of recorded series wait for them if a restart on a full disk finds other rules",
+    STORY("readers wait if a restart on a full disk finds other rules",
           "for 300..314: $s forget refuse 60s crash start 1 " REFUSED_ON, READERS(""),
           READERS(", {record: more, expr: vector(2)}")),
-    STORY("readers of recorded series wait for them if rules are edited on a full disk",
+    STORY("readers wait for recorded series if rules change on a full disk",
           "for 300..314: $s forget refuse 60s load 1 " REFUSED_ON, READERS(""),
           READERS(", {record: more, expr: vector(2)}")),
-    STORY("what the store refused at another interval is filled also after one more reload",
+    STORY("evaluations refused at another interval are filled after a reload",
           "300s load 1 refuse 300s load 2 accept 60s count one 45..47", EACH("30s", ONE),
           EACH("10s", ONE), EACH("10s", ONE_CHANGED)),
-    STORY("alerts are held after a machine slept also if the interval changes when it wakes",
+    STORY("alerts are held after a sleep if the interval changes at wake-up",
           "290s mute clock 1800 load 1 forget 60s firing", EACH("30s", ANY), EACH("15s", ANY)),
     STORY("a clock that jumps forward and back around a reload leaves no hole",
           "own-clock 300s clock 340 45s clock -340 load 1 1s clock 170 60s clock -170 494s "
@@ -181,34 +181,34 @@ static const struct story stories[] = {
           G("{record: 'load:sum', expr: 1 * sum(load)}, " ANY)),
     /* The clock is ahead for longer than input is awaited, and nothing was sent with its times. The
      * last evaluation before the gap is made then. */
-    STORY("input is awaited also if a gap begins before what was recorded ahead of the clock",
+    STORY("input is awaited if a gap begins before samples ahead of the clock",
           "own-clock 300s clock 1200 700s begin clock -1200 end 60s sleep 1800 60s speak 60s "
           "missing 2230 total -1..0",
           G(TOTAL)),
-    STORY("input is awaited after an evaluation ahead of the clock that a reload interrupts",
+    STORY("a reload that interrupts an evaluation ahead still awaits input",
           "own-clock 300s clock 1200 700s begin load 1 clock -1200 end 60s sleep 1800 60s speak "
           "60s missing 2230 total -1..0",
           G(TOTAL), G(TOTAL ", " ALWAYS)),
-    STORY("input is awaited after an evaluation ahead of the clock if a reload comes after the gap",
+    STORY("a reload after a gap ahead of the clock still awaits input",
           "own-clock 300s clock 1200 700s begin clock -1200 end 60s sleep 1800 load 1 60s speak "
           "60s missing 2230 total -1..0",
           G(TOTAL), G(TOTAL ", " ALWAYS)),
     /* Nothing had been sent, so nothing was awaited at times up to an hour ahead. There is time to
      * fill ten minutes of the hour. */
-    STORY("input that was not awaited ahead of the clock is awaited after the clock was set right",
+    STORY("input ahead of the clock is awaited after the clock is corrected",
           "own-clock mute 300s slow 1 clock 3600 20s clock -3600 slow 0 speak 300s sleep 1800 "
           "60s speak 60s missing 1000 total -1..0",
           G(TOTAL)),
-    STORY("an hour that a machine slept is filled also if the interval changes when it wakes",
+    STORY("an hour of sleep is filled if the interval changes at wake-up",
           "290s clock 3600 load 1 60s count one 250..256", EACH("30s", ONE), EACH("15s", ONE)),
-    STORY("an hour that a machine slept after the first evaluation of another interval is filled",
+    STORY("an hour of sleep after the first evaluation of an interval is filled",
           "for 290,300,310: $s load 1 1s clock 3600 load 2 60s count one 250..256",
           EACH("30s", ONE), EACH("15s", ONE), EACH("15s", ONE_CHANGED)),
-    STORY("an hour that a machine slept before the first evaluation of another interval is filled",
+    STORY("an hour of sleep before the first evaluation is filled",
           "for 290,300,310: $s load 1 unreadable 1s readable clock 3600 60s count one 250..256",
           EACH("30s", ONE), EACH("15s", ONE)),
     /* The first evaluations at the new interval are missed, and all of them are filled. */
-    STORY("a series that ends while the first evaluations of another interval are filled is stale",
+    STORY("a series that ends while a new interval is filled is stale",
           "for 430..525+5: load 1 290s load 2 refuse 200s accept 90s marked early 290..313 "
           "marked late $..$+23",
           NO_GROUPS, EACH("30s", BOTH_END), EACH("23s", BOTH_END)),
@@ -222,7 +222,7 @@ static const struct story stories[] = {
           "60s load 1 240s commits-hang 30s commits-end 120s stale brief 1 stale ALERTS 1 "
           "stale ALERTS_FOR_STATE 1 rejected 0",
           NO_GROUPS, G("{record: brief, " BRIEF "}, {alert: Brief, " BRIEF "}")),
-    STORY("a series that was written while the disk hung is stale if nothing is filled",
+    STORY("a series written while the disk hung is stale unless it is filled",
           "60s catch-up 0 load 1 240s commits-hang 30s commits-end 120s count brief 2 "
           "stale brief 1 count ALERTS 2 stale ALERTS 1 count ALERTS_FOR_STATE 2 "
           "stale ALERTS_FOR_STATE 1 rejected 0",
@@ -271,10 +271,10 @@ static const struct story stories[] = {
     STORY("a group does not take an alert of another group after a restart",
           "300s crash start 0 300s firing stale ALERTS.* 1 rejected 0",
           TWINS("{of: a}", "{of: b}")),
-    STORY("an alert that two groups cannot tell apart is not resolved after a restart",
+    STORY("an alert that two groups share is not resolved after a restart",
           "300s crash start 0 300s firing stale ALERTS.* 1 rejected 0",
           TWINS("{of: '{{ 1 }}'}", "{}")),
-    STORY("an alert that two rules of a group cannot tell apart is not resolved after a restart",
+    STORY("an alert that two rules share is not resolved after a restart",
           "300s crash start 0 300s firing", G(FIRES ", {alert: Fires, expr: 'vector(1) > 2'}")),
     /* The group sends as often as if nothing had happened. */
     STORY("a group that is away for one reload goes on as it was",
@@ -288,7 +288,7 @@ static const struct story stories[] = {
           "count-evaluations 120s begin load 1 5s load 2 5s end 120s unrecorded always 0 "
           "stale always 0",
           G(ALWAYS), NO_GROUPS, G(ALWAYS ", {record: more, expr: vector(2)}")),
-    STORY("a renamed group keeps its alerts also if the store cannot be read for a while",
+    STORY("a renamed group keeps its alerts if the store fails for a while",
           "300s unreadable load 1 50s readable forget 60s firing", EACH("10s", FIRES),
           "groups: [{name: other, interval: 10s, rules: [" FIRES "]}]"),
     STORY("of rules that are alike each takes over the alerts of one",
@@ -305,7 +305,7 @@ static const struct story stories[] = {
           G(FIRES) H(SENT), G(ALWAYS) H(FIRES ", " SENT), G(ALWAYS ", " SENT) H(FIRES),
           G(ALWAYS ", " FIRES ", " SENT), G(FIRES) H(ALWAYS ", " SENT)),
     /* The alert is not known to be over. */
-    STORY("a rule that is taken out of its group and put back at once keeps its alerts",
+    STORY("a rule removed from its group and put back keeps its alerts",
           "300s load 1 1s load 0 100s firing stale ALERTS_FOR_STATE 0", G(ALWAYS ", " FIRES),
           G(ALWAYS)),
     /* Two of the rules have the same name and labels. */
@@ -340,12 +340,12 @@ static const struct story stories[] = {
               "h", "{record: deleted, expr: vector(3)}"),
           G(ALWAYS)),
     /* The group is known until its series are marked stale, but not for longer. */
-    STORY("series of a removed group are stale, except those that other groups record",
+    STORY("series of a removed group are stale unless others record them",
           "120s load 1 55s stale of 0 120s stale of 1 stale always 0",
           GROUP("a", ALWAYS ", " OF("a")) H(OF("b") ", " ALWAYS),
           "groups:\n" H(OF("b") ", " ALWAYS)),
     /* The other tenant records the same series, in its own store. */
-    STORY("series of a removed group of one tenant are stale whatever other tenants record",
+    STORY("other tenants do not keep the series of a removed group",
           "tenants 2 load 1 60s tenants 1 load 1 120s count always 3 stale always 1", NO_GROUPS,
           G(ALWAYS)),
     /* A marker at the time of a sample would be rejected. */
@@ -354,33 +354,33 @@ static const struct story stories[] = {
           G("{record: one, expr: vector(1), labels: {x: y}}, {record: two, expr: vector(1), "
             "labels: {x: y}}"),
           G("{record: two, expr: 'label_replace(vector(1), \"x\", \"y\", \"\", \"\")'}")),
-    STORY("a series that another rule of the same name writes from now on is not stale",
+    STORY("a series that another rule of its name goes on with is not stale",
           "600s count moves 19..20 stale moves 0 rejected 0",
           G("{record: moves, expr: 'vector(time() % 86400 >= bool 300) > 0'}, {record: moves, "
             "expr: 'vector(time() % 86400 < bool 300) > 0'}")),
-    STORY("what a rule recorded before it failed is marked stale when a reload mends it",
+    STORY("series of a failing rule are stale when a reload repairs it",
           "for 0..29: 240+$s load 1 120s stale r 1", GROWS("1", "1e10", "one"),
           GROWS("2", "1e10", "another")),
-    STORY("what a rule recorded before it failed is marked stale when its input mends it",
+    STORY("series of a failing rule are stale when its input repairs it",
           "for 0..29: 240+$s load 1 120s stale r 1", GROWS("1", "300", "one"),
           GROWS("1", "300", "another")),
     /* With the second value, the evaluation without the series is filled: the machine slept. */
-    STORY("a series that ends while its rule is taken out and put back is marked stale",
+    STORY("a series that ends while its rule is absent is marked stale",
           "for 0,300: 240s load 1 2s clock $ load 0 120s count r 9 marked r 257..647", G(TEAM("a")),
           G(TEAM("b"))),
 
     /* --- servers to which nothing happens record the same --- */
-    STORY("after an hour's outage what was recorded is that of a server that never stopped",
+    STORY("after an hour's outage the record is that without an outage",
           "for 0,60: speed $ 1200s crash 3600s start 0 30+?300s 1500s " SAME, RULES),
-    STORY("after outages whose backlog comes slowly it is that of a server that never stopped",
+    STORY("after outages with a slow backlog the record is that without them",
           "seeds 6: speed 8+?117 1200s " OUTAGE OUTAGE OUTAGE "1500s " SAME, RULES),
     /* Senders are refused like rules, and their backlog comes later, not at once. */
-    STORY("after a store that refused for long what was recorded is that of one that did not",
+    STORY("after a store refused for long the record is that without refusal",
           "1200s mute refuse 1800s accept 90s speak speed 20 1500s " SAME, RULES),
     /* Nothing that is sent has these times: an evaluation of them would have found nothing. */
     STORY("a clock that was wrong for minutes leaves no hole in what is recorded",
           "1200s mute clock 3600 300s clock -3600 speak 4500s " SAME, RULES),
-    STORY("after commits that failed what was recorded is that of a server where none failed",
+    STORY("after failed commits the record is that without failures",
           "seeds 3: 600s commits-fail ?300s commits-work 600s " SAME, RULES),
     STORY("alerts go on after refused memory",
           "seeds 5: 300s memory-fails ?300s memory-returns forget 180s firing rejected 0",

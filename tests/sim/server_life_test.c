@@ -3,7 +3,7 @@
  * levels of acknowledgement, reloads. What it does in between: server_test.c.
  */
 #include "lib/test.h"
-#include "sim/server_test_rig.h"
+#include "sim/server_rig.h"
 
 #include <fcntl.h>
 
@@ -29,7 +29,7 @@ site_with_data(void)
 static void
 check_attempt(struct site *s, uint64_t nth)
 {
-    unsigned files = open_files();
+    unsigned files = site_open_files();
     struct why why;
     enum err e = site_try_start(s, &why);
     fault_env_disarm(s->fe);
@@ -40,17 +40,17 @@ check_attempt(struct site *s, uint64_t nth)
         assert_int_equal(site_status(s, "/-/healthy"), 200);
         site_stop(s);
     }
-    if (open_files() != files) fail_msg("site %u: files stay open", (unsigned)nth);
+    if (site_open_files() != files) fail_msg("site %u: files stay open", (unsigned)nth);
 }
 
 static void
 check_unharmed(struct site *s)
 {
-    check_directory(s);
+    site_check_directory(s);
     site_start(s);
-    check_contents(s);
+    site_check_contents(s);
     assert_int_equal(site_write(s, 1, 0, 1), 204);
-    check_restart(s);
+    site_check_restart(s);
 }
 
 static void
@@ -62,7 +62,7 @@ check_start_with_faults(enum fault_kind kind, unsigned sites_min)
         fault_env_arm(s->fe, (struct fault){kind, nth, false});
         check_attempt(s, nth);
         fired = fault_env_fired(s->fe);
-        if (nth % 16 == 0) check_directory(s);
+        if (nth % 16 == 0) site_check_directory(s);
     }
     assert_true(nth > sites_min);
     check_unharmed(s);
@@ -86,14 +86,14 @@ UNIT_TEST(test_a_start_without_memory_fails_whole)
         uint64_t nth = 1;
         for (bool fired = true; fired; nth++) {
             mem_fail_nth(nth, forever);
-            unsigned files = open_files();
+            unsigned files = site_open_files();
             struct why why;
             enum err e = site_try_start(s, &why);
             fired = mem_fail_fired();
             mem_fail_nth(0, false);
             if (e == OK) site_stop(s);
             if (e && why.text[0] == '\0') fail_msg("allocation %u: no reason", (unsigned)nth);
-            if (open_files() != files) fail_msg("allocation %u: open files", (unsigned)nth);
+            if (site_open_files() != files) fail_msg("allocation %u: open files", (unsigned)nth);
         }
         assert_true(nth > 20);
         if (forever) break;
@@ -114,10 +114,10 @@ UNIT_TEST(test_a_start_on_a_port_in_use_fails_whole)
     assert_int_equal(getsockname(taken, (struct sockaddr *)&at, &size), 0);
     snprintf(s->settings.web_listen_address, sizeof s->settings.web_listen_address, "127.0.0.1:%u",
              ntohs(at.sin_port));
-    unsigned files = open_files();
+    unsigned files = site_open_files();
     assert_int_equal(site_try_start(s, &why), ERR_AGAIN);
     assert_non_null(strstr(why.text, s->settings.web_listen_address));
-    assert_int_equal(open_files(), files);
+    assert_int_equal(site_open_files(), files);
     close(taken);
     check_unharmed(s);
     site_free(s);
@@ -131,16 +131,16 @@ UNIT_TEST(test_a_directory_in_use_is_left_alone)
     struct server *first = s->server;
     assert_int_equal(site_try_start(s, &why), ERR_AGAIN);
     s->server = first;
-    check_contents(s);
+    site_check_contents(s);
     assert_int_equal(site_write(s, 0, 200, 10), 204);
-    check_restart(s);
+    site_check_restart(s);
     site_free(s);
 }
 
 UNIT_TEST(test_starting_and_stopping_leaves_nothing_behind)
 {
     struct site *s = site_with_data();
-    unsigned files = open_files();
+    unsigned files = site_open_files();
     for (unsigned round = 0; round < 20; round++) {
         site_start(s);
         assert_int_equal(site_write(s, 1 + round, 0, 10), 204);
@@ -148,7 +148,7 @@ UNIT_TEST(test_starting_and_stopping_leaves_nothing_behind)
             site_stop_in_order(s);
         else
             site_stop(s);
-        assert_int_equal(open_files(), files);
+        assert_int_equal(site_open_files(), files);
     }
     check_unharmed(s);
     site_free(s);
@@ -206,12 +206,12 @@ UNIT_TEST(test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay)
     server_flush_all(s->server);
     wait_for(s, server_is_flushed(s->server));
     site_stop(s);
-    check_directory(s);
+    site_check_directory(s);
     struct tsdb_opening found = look_into(s);
     assert_int_equal(found.parts, 1);
     assert_int_equal(found.replayed_samples, 0);
     site_start(s);
-    check_contents(s);
+    site_check_contents(s);
     site_free(s);
 }
 
@@ -221,7 +221,7 @@ take_last_answers(struct crowd *w)
 {
     for (unsigned i = 0; i < w->count; i++) {
         struct response r = client_response(&w->clients[i], false);
-        if (r.status == 204) acknowledge(w->site, w->series[i], w->next[i], 1);
+        if (r.status == 204) site_acknowledge(w->site, w->series[i], w->next[i], 1);
         if (r.status != 204 && r.status != 503 && r.status != 0) {
             fail_msg("the last answer was %d %s", r.status, r.body);
         }
@@ -244,9 +244,9 @@ UNIT_TEST(test_an_end_amid_requests_holds_what_was_promised)
         site_stop(s);
         take_last_answers(&crowd);
     }
-    check_directory(s);
+    site_check_directory(s);
     site_start(s);
-    check_contents(s);
+    site_check_contents(s);
     site_free(s);
 }
 
@@ -263,25 +263,25 @@ UNIT_TEST(test_an_end_waits_for_a_large_request_that_is_being_judged)
         snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
         rq_series(&rq, labels);
         for (unsigned i = 0; i < SAMPLES_MAX; i++) {
-            rq_float(&rq, s->base_ms + i, double_bits(value_of(n, i)), 0);
+            rq_float(&rq, s->base_ms + i, double_bits(site_value(n, i)), 0);
             s->fates[n][i] = SENT;
         }
     }
-    struct body body = body_of(&rq);
+    struct body body = site_body(&rq);
     struct client c = site_connect(s);
     assert_true(send_write(&c, RW_V1, body));
     wait_for(s, !server_is_idle(s->server));
     site_stop(s);
     struct response r = client_response(&c, false);
     for (unsigned n = 0; n < WIDTH && r.status == 204; n++) {
-        acknowledge(s, n, 0, SAMPLES_MAX);
+        site_acknowledge(s, n, 0, SAMPLES_MAX);
     }
     response_free(&r);
     client_close(&c);
     free(body.at);
-    check_directory(s);
+    site_check_directory(s);
     site_start(s);
-    check_contents(s);
+    site_check_contents(s);
     site_free(s);
 }
 
@@ -303,9 +303,9 @@ check_stop_while_failing(struct fault fault, bool in_order)
         site_stop(s);
     take_last_answers(&crowd);
     fault_env_disarm(s->fe);
-    check_directory(s);
+    site_check_directory(s);
     site_start(s);
-    check_contents(s);
+    site_check_contents(s);
     site_free(s);
 }
 
@@ -333,9 +333,9 @@ UNIT_TEST(test_a_stop_ends_while_the_log_is_down)
     assert_true(site_stats(s).down);
     site_stop_in_order(s);
     fault_env_disarm(s->fe);
-    check_directory(s);
+    site_check_directory(s);
     site_start(s);
-    check_contents(s);
+    site_check_contents(s);
     site_free(s);
 }
 
@@ -359,14 +359,14 @@ check_level(enum wal_ack_level level)
     struct client c = site_connect(s);
     uint64_t syncs = fault_env_calls(s->fe, FAULT_SYNC);
     for (unsigned i = 0; i < LEVEL_WRITES; i++) {
-        struct body body = write_body(s, RW_V2, 0, i, 1);
+        struct body body = site_write_request(s, RW_V2, 0, i, 1);
         assert_true(send_write(&c, RW_V2, body));
         struct response r = client_response(&c, false);
         assert_int_equal(r.status, 204);
         const char *written = response_header(&r, "X-Prometheus-Remote-Write-Samples-Written");
         assert_non_null(written);
         assert_string_equal(written, "1");
-        acknowledge(s, 0, i, 1);
+        site_acknowledge(s, 0, i, 1);
         response_free(&r);
         free(body.at);
     }
@@ -378,9 +378,9 @@ check_level(enum wal_ack_level level)
     /* A reader waits for the commit of what memory acknowledged, but not for as long as a disk may
      * need. */
     if (level == ACK_MEMORY) wait_for(s, is_seen(s));
-    check_contents(s);
+    site_check_contents(s);
     client_close(&c);
-    check_restart(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -425,7 +425,7 @@ write_labels(struct site *s, unsigned count)
     rq_init(&rq, RW_V1);
     rq_series(&rq, labels);
     rq_float(&rq, s->base_ms, 0, 0);
-    return site_write_body(s, RW_V1, body_of(&rq));
+    return site_write_body(s, RW_V1, site_body(&rq));
 }
 
 static int
@@ -496,11 +496,11 @@ UNIT_TEST(test_a_reload_changes_all_or_nothing_while_requests_run)
     check_reloads(s, path);
     crowd_finish(&crowd);
     assert_int_equal(crowd.refused, 0);
-    check_contents(s);
+    site_check_contents(s);
     site_free(s);
 }
 
-UNIT_TEST(test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination)
+UNIT_TEST(test_a_server_with_sources_only_takes_no_samples_without_destinations)
 {
     static const char reading[] = "sources: [{name: a, type: remote_read, url: 'http://h'}]\n";
     struct site *s = site_new();
@@ -792,7 +792,7 @@ main(void)
         SERVER_TEST(test_level_written_answers_without_a_sync),
         SERVER_TEST(test_level_memory_answers_without_a_sync),
         SERVER_TEST(test_a_reload_changes_all_or_nothing_while_requests_run),
-        SERVER_TEST(test_a_server_with_sources_alone_takes_no_samples_before_it_has_a_destination),
+        SERVER_TEST(test_a_server_with_sources_only_takes_no_samples_without_destinations),
         SERVER_TEST(test_a_reload_without_a_thread_changes_nothing),
         SERVER_TEST(test_a_reload_on_a_failing_disk_changes_all_or_nothing),
         SERVER_TEST(test_a_reload_without_memory_changes_all_or_nothing),

@@ -4,7 +4,7 @@
  * stopping and reloading: server_life_test.c.
  */
 #include "lib/test.h"
-#include "sim/server_test_rig.h"
+#include "sim/server_rig.h"
 
 static struct crowd crowd; /* of the test at work */
 
@@ -28,9 +28,9 @@ UNIT_TEST(test_one_sync_serves_all_who_wait)
     }
     crowd_finish(&crowd);
     assert_int_equal(crowd.refused, 0);
-    check_contents(s);
+    site_check_contents(s);
     fault_env_slow_sync(s->fe, 0);
-    check_restart(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -48,7 +48,7 @@ write_noise(struct site *s)
         for (unsigned i = 0; i < SAMPLES_MAX; i++) {
             rq_float(&rq, s->base_ms + i, rng_next(&r) >> 2, 0);
         }
-        assert_int_equal(site_write_body(s, RW_V1, body_of(&rq)), 204);
+        assert_int_equal(site_write_body(s, RW_V1, site_body(&rq)), 204);
     }
 }
 
@@ -61,7 +61,7 @@ UNIT_TEST(test_readers_that_take_nothing_are_cut_off_and_slow_no_write)
     s->settings.web_send_timeout_ms = 1500;
     site_start(s);
     write_noise(s);
-    struct body body = read_body(s, true, READ_QUERIES_MAX);
+    struct body body = site_read_request(s, true, READ_QUERIES_MAX);
     for (unsigned i = 0; i < READERS; i++) {
         readers[i] = client_connect_to(server_port(s->server), 4096);
         assert_true(readers[i].fd >= 0);
@@ -104,7 +104,7 @@ UNIT_TEST(test_readers_that_take_little_are_cut_off_when_the_query_times_out)
     write_noise(s);
     for (unsigned form = 0; form < 2; form++) {
         bool streamed = form == 0;
-        struct body body = read_body(s, streamed, READ_QUERIES_MAX);
+        struct body body = site_read_request(s, streamed, READ_QUERIES_MAX);
         struct client client = client_connect_to(server_port(s->server), 4096);
         assert_true(send_post(&client, "/api/v1/read", "", body));
         wait_for(s, site_metric(s, "firekeep_reads_running") == 1);
@@ -133,10 +133,10 @@ UNIT_TEST(test_a_sync_that_fails_once_loses_nothing_acknowledged)
         crowd_until(&crowd, crowd.acknowledged >= aim);
     }
     assert_true(crowd.refused > 0); /* some hit the log's next segment, which nobody needs yet */
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     crowd_finish(&crowd);
-    check_contents(s);
-    check_restart(s);
+    site_check_contents(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -152,11 +152,11 @@ large_body(struct site *s, unsigned first)
         snprintf(labels, sizeof labels, "__name__=m,n=%u", n);
         rq_series(&rq, labels);
         for (unsigned i = 0; i < LARGE_SAMPLES; i++) {
-            rq_float(&rq, s->base_ms + i, double_bits(value_of(n, i)), 0);
+            rq_float(&rq, s->base_ms + i, double_bits(site_value(n, i)), 0);
         }
         memset(s->fates[n], SENT, LARGE_SAMPLES);
     }
-    return body_of(&rq);
+    return site_body(&rq);
 }
 
 enum { LARGE_CLIENTS = 8, LARGE_ROUNDS = 4 };
@@ -173,7 +173,7 @@ send_large(struct client *clients, const struct body *bodies, bool *taken)
         if (taken[i]) continue;
         struct response r = client_response(&clients[i], false);
         if (r.status != 503) assert_int_equal(r.status, 204);
-        check_refusal(&r);
+        site_check_refusal(&r);
         taken[i] = r.status == 204;
         left += !taken[i];
         response_free(&r);
@@ -197,7 +197,7 @@ large_round(struct site *s, struct client *clients, unsigned first)
     }
     for (unsigned i = 0; i < LARGE_CLIENTS; i++) {
         for (unsigned n = 0; n < LARGE_SERIES; n++) {
-            acknowledge(s, first + i * LARGE_SERIES + n, 0, LARGE_SAMPLES);
+            site_acknowledge(s, first + i * LARGE_SERIES + n, 0, LARGE_SAMPLES);
         }
         free(bodies[i].at);
     }
@@ -219,8 +219,8 @@ UNIT_TEST(test_large_requests_amid_failures_are_taken_whole_or_refused)
         client_close(&clients[i]);
     }
     fault_env_disarm(s->fe);
-    check_contents(s);
-    check_restart(s);
+    site_check_contents(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -233,15 +233,15 @@ check_trouble(struct site *s, enum fault_kind kind)
     crowd_until(&crowd, crowd.refused - refused >= 100);
     crowd_end(&crowd);
     uint64_t acknowledged = crowd.acknowledged;
-    assert_true(unready_because(s, "log"));
+    assert_true(site_unready_because(s, "log"));
     assert_int_equal(site_metric(s, "firekeep_wal_down"), 1);
     assert_int_equal(site_status(s, "/-/healthy"), 200);
-    check_contents(s);
+    site_check_contents(s);
     crowd_until(&crowd, crowd.refused - refused >= 200);
     assert_int_equal(crowd.acknowledged, acknowledged);
     fault_env_disarm(s->fe);
     crowd_until(&crowd, crowd.acknowledged - acknowledged >= 200);
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     assert_int_equal(site_metric(s, "firekeep_wal_down"), 0);
 }
 
@@ -256,8 +256,8 @@ check_trouble_of_kind(enum fault_kind kind, unsigned rounds)
         check_trouble(s, kind);
     }
     crowd_finish(&crowd);
-    check_contents(s);
-    check_restart(s);
+    site_check_contents(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -293,7 +293,7 @@ UNIT_TEST(test_a_log_that_is_down_is_said_once_a_minute)
     assert_int_equal(log_count(LOG_ERROR) - errors, 2);
     assert_in_range(log_count(LOG_WARN) - warnings, 1, 2);
     fault_env_disarm(s->fe);
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     site_free(s);
 }
 
@@ -306,18 +306,18 @@ UNIT_TEST(test_what_was_refused_and_repeated_is_there_once)
     fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1, true});
     assert_int_equal(site_write(s, 0, 10, 10), 503);
     assert_int_equal(site_write(s, 1, 0, 10), 503);
-    check_contents(s);
+    site_check_contents(s);
     /* What was taken back is not to be seen. */
     for (unsigned i = 0; i < 10; i++) {
         assert_int_equal(s->found[0][10 + i] + s->found[1][i], 0);
     }
     fault_env_disarm(s->fe);
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     assert_int_equal(site_write(s, 0, 10, 10), 204);
     assert_int_equal(site_write(s, 1, 0, 10), 204);
     assert_int_equal(site_write(s, 1, 0, 10), 204);
-    check_contents(s);
-    check_restart(s);
+    site_check_contents(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -327,14 +327,14 @@ UNIT_TEST(test_writes_wait_for_free_space)
     site_start(s);
     assert_int_equal(site_write(s, 0, 0, 10), 204);
     fault_env_set_free(s->fe, s->settings.storage_min_free_bytes - 1);
-    wait_for(s, unready_because(s, "disk"));
+    wait_for(s, site_unready_because(s, "disk"));
     assert_int_equal(site_write(s, 0, 10, 10), 503);
     assert_int_equal(site_metric(s, "firekeep_disk_low"), 1);
-    check_contents(s);
+    site_check_contents(s);
     fault_env_set_free(s->fe, s->settings.storage_min_free_bytes);
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     assert_int_equal(site_write(s, 0, 10, 10), 204);
-    check_restart(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -347,13 +347,13 @@ UNIT_TEST(test_a_clock_in_the_past_drops_nobodys_samples)
     assert_int_equal(site_write(s, 0, 0, 10), 204);
     fault_env_shift_clock(s->fe, -1000 * DAY_MS);
     assert_int_equal(site_write(s, 0, 10, 10), 503); /* at once, not a second later */
-    wait_for(s, unready_because(s, "clock"));
+    wait_for(s, site_unready_because(s, "clock"));
     assert_int_equal(site_write(s, 0, 10, 10), 503);
-    check_contents(s);
+    site_check_contents(s);
     fault_env_shift_clock(s->fe, 0);
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     assert_int_equal(site_write(s, 0, 10, 10), 204);
-    check_restart(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -362,12 +362,12 @@ UNIT_TEST(test_a_start_with_the_clock_in_the_past_drops_nobodys_samples)
     struct site *s = site_new();
     fault_env_shift_clock(s->fe, -20000 * DAY_MS);
     site_start(s);
-    assert_true(unready_because(s, "clock"));
+    assert_true(site_unready_because(s, "clock"));
     assert_int_equal(site_write(s, 0, 0, 10), 503);
     fault_env_shift_clock(s->fe, 0);
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     assert_int_equal(site_write(s, 0, 0, 10), 204);
-    check_restart(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -381,9 +381,9 @@ UNIT_TEST(test_a_sender_from_the_future_is_refused_for_good)
     rq_init(&rq, RW_V1);
     rq_series(&rq, "__name__=m,n=1");
     rq_float(&rq, env_realtime_ms(env_real()) + 60 * MINUTE_MS, 0, 0);
-    assert_int_equal(site_write_body(s, RW_V1, body_of(&rq)), 400);
-    assert_true(is_ready(s));
-    check_contents(s);
+    assert_int_equal(site_write_body(s, RW_V1, site_body(&rq)), 400);
+    assert_true(site_is_ready(s));
+    site_check_contents(s);
     site_free(s);
 }
 
@@ -394,9 +394,9 @@ static void
 check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
 {
     struct body bodies[] = {
-        write_body(s, RW_V1, n % SERIES_MAX, n / SERIES_MAX, 1),
-        read_body(s, false, 1),
-        read_body(s, true, 2),
+        site_write_request(s, RW_V1, n % SERIES_MAX, n / SERIES_MAX, 1),
+        site_read_request(s, false, 1),
+        site_read_request(s, true, 2),
     };
     static const char *const pages[] = {"/metrics", "/api/v1/status/tsdb", "/api/v1/status/config",
                                         "/api/v1/metadata", "/api/v1/status/remembered"};
@@ -405,13 +405,13 @@ check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
         struct client c = site_connect(s);
         send_post(&c, i == 0 ? "/api/v1/write" : "/api/v1/read", "", bodies[i]);
         struct response r = client_response(&c, false);
-        if (i == 0 && r.status == 204) acknowledge(s, n % SERIES_MAX, n / SERIES_MAX, 1);
+        if (i == 0 && r.status == 204) site_acknowledge(s, n % SERIES_MAX, n / SERIES_MAX, 1);
         bool said = r.status == 503 || (i > 0 && r.status == 422);
         if (r.status / 100 != 2 && !said && r.status != 0) {
             fail_msg("allocation %u: request %u was answered %d %s", (unsigned)nth, i, r.status,
                      r.body);
         }
-        check_refusal(&r);
+        site_check_refusal(&r);
         response_free(&r);
         client_close(&c);
     }
@@ -437,13 +437,13 @@ check_memory_failures(uint64_t nth_max, bool forever)
     for (uint64_t nth = 1; nth <= nth_max; nth++, n++) {
         check_requests_survive(s, n, nth, forever);
     }
-    wait_for(s, is_ready(s));
+    wait_for(s, site_is_ready(s));
     for (unsigned i = 0; i < n; i++) {
         if (s->fates[i % SERIES_MAX][i / SERIES_MAX] == ACKNOWLEDGED) continue;
         assert_int_equal(site_write(s, i % SERIES_MAX, i / SERIES_MAX, 1), 204);
     }
-    check_contents(s);
-    check_restart(s);
+    site_check_contents(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -472,7 +472,7 @@ UNIT_TEST(test_a_request_that_no_empty_server_has_memory_for_gets_413)
             rq_series(&rq, labels);
             rq_float(&rq, s->base_ms, double_bits(n), 0);
         }
-        int status = site_write_body(s, RW_V1, body_of(&rq));
+        int status = site_write_body(s, RW_V1, site_body(&rq));
         /* In between a flush may make room while the request gives way to others. */
         bool stored = status == 204 && thousands < 400;
         bool refused = status == 413 && thousands > 25;
@@ -495,9 +495,9 @@ write_others(struct site *s, unsigned series, double by)
     snprintf(labels, sizeof labels, "__name__=m,n=%u", series);
     rq_series(&rq, labels);
     for (unsigned i = 0; i < DISPUTED_SAMPLES; i++) {
-        rq_float(&rq, s->base_ms + i, double_bits(value_of(series, i) + by), 0);
+        rq_float(&rq, s->base_ms + i, double_bits(site_value(series, i) + by), 0);
     }
-    return site_write_body(s, RW_V2, body_of(&rq));
+    return site_write_body(s, RW_V2, site_body(&rq));
 }
 
 /* A part has the samples of some series, and the head has others at their times. */
@@ -520,7 +520,7 @@ site_disputed(void)
 static struct body
 repeat_body(struct site *s, unsigned series)
 {
-    return write_body(s, series % 2 == 0 ? RW_V1 : RW_V2, series, 0, DISPUTED_SAMPLES);
+    return site_write_request(s, series % 2 == 0 ? RW_V1 : RW_V2, series, 0, DISPUTED_SAMPLES);
 }
 
 /* Senders that repeat all at once; some do not wait for the answer. */
@@ -548,7 +548,7 @@ UNIT_TEST(test_repeats_of_what_a_part_holds_are_taken_while_others_write)
             if (n % 7 == 6) continue;
             struct response r = client_response(&clients[n], false);
             int status = r.status;
-            check_refusal(&r); /* too many at once */
+            site_check_refusal(&r); /* too many at once */
             response_free(&r);
             client_close(&clients[n]);
             while (status == 503) {
@@ -562,8 +562,8 @@ UNIT_TEST(test_repeats_of_what_a_part_holds_are_taken_while_others_write)
     }
     crowd_finish(&crowd);
     assert_int_equal(crowd.refused, 0);
-    check_contents(s);
-    check_restart(s);
+    site_check_contents(s);
+    site_check_restart(s);
     site_free(s);
 }
 
@@ -579,7 +579,7 @@ UNIT_TEST(test_a_stop_amid_repeats_answers_them)
         for (unsigned n = 0; n < DISPUTED; n++) {
             if (n % 7 == 6) continue;
             struct response r = client_response(&clients[n], false);
-            check_refusal(&r);
+            site_check_refusal(&r);
             if (r.status != 0 && r.status != 204 && r.status != 503) {
                 fail_msg("a repeat amid a stop was answered %d", r.status);
             }
@@ -587,9 +587,9 @@ UNIT_TEST(test_a_stop_amid_repeats_answers_them)
             client_close(&clients[n]);
         }
         site_stop(s);
-        check_directory(s);
+        site_check_directory(s);
         site_start(s);
-        check_contents(s);
+        site_check_contents(s);
         site_free(s);
     }
 }

@@ -222,7 +222,7 @@ UNIT_TEST(test_failed_call_has_done_nothing_but_closing)
     rig_free(&rig);
 }
 
-UNIT_TEST(test_interruptions_and_short_transfers_are_not_seen_through_the_wrappers)
+UNIT_TEST(test_wrappers_hide_interruptions_and_short_transfers)
 {
     static const enum fault_kind kinds[] = {FAULT_EINTR, FAULT_SHORT};
     for (unsigned k = 0; k < 2; k++) {
@@ -579,7 +579,7 @@ main(void)
         seeded(test_nth_call_fails_once_or_for_ever_and_calls_are_counted),
         seeded(test_each_kind_hits_the_calls_it_is_for),
         seeded(test_failed_call_has_done_nothing_but_closing),
-        seeded(test_interruptions_and_short_transfers_are_not_seen_through_the_wrappers),
+        seeded(test_wrappers_hide_interruptions_and_short_transfers),
         seeded(test_what_a_failed_sync_lost_no_later_sync_makes_durable),
         seeded(test_what_a_failed_directory_sync_lost_needs_a_further_change),
         seeded(test_whole_file_is_old_or_new_after_power_loss_at_every_call),

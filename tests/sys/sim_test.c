@@ -197,7 +197,7 @@ facts_of(struct env *env, const char *path)
     return facts;
 }
 
-UNIT_TEST(test_facts_change_with_content_and_names_but_not_with_a_directory_that_moves)
+UNIT_TEST(test_facts_change_with_content_and_names_but_not_with_moved_parents)
 {
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
@@ -832,7 +832,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         seeded(test_file_reads_back_what_was_written_at_any_offset),
         seeded(test_calls_fail_as_the_kernel_would),
-        seeded(test_facts_change_with_content_and_names_but_not_with_a_directory_that_moves),
+        seeded(test_facts_change_with_content_and_names_but_not_with_moved_parents),
         seeded(test_synced_data_under_a_synced_name_survives_every_power_loss),
         seeded(test_unsynced_page_becomes_old_new_or_a_mixture_of_sectors),
         seeded(test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes),

@@ -17,21 +17,16 @@
  * values: `_` or `_xN` for none, or durations that are added to the sample's time, `-1m`, `-1mxN`,
  * `-30s-1mxN`.
  */
+#include "lib/test.h"
 #include <ctype.h>
 #include <math.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "base/quote.h"
+#include "lib/tsdb_machine.h"
 #include "model/labels.h"
 #include "model/replacer.h"
 #include "promql/eval/run.h"
-#include "tsdb/tsdb_testing.h"
 #include "wire/number.h"
 
 #define NO_START INT64_MIN

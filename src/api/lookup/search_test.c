@@ -1,5 +1,5 @@
 /* search_test.c - names that are searched for: what is asked, in which order and in which lines. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 #define NDJSON "application/x-ndjson; charset=utf-8"
@@ -11,8 +11,8 @@ static void
 expect(struct api_rig *rig, const char *target, const char *expected)
 {
     struct http_request r;
-    rig_ask(rig, &r, HTTP_GET, target, NULL, bytes_of("", 0));
-    const char *got = answer_text(&r);
+    api_rig_ask(rig, &r, HTTP_GET, target, NULL, bytes_of("", 0));
+    const char *got = http_double_text(&r);
     if (r.status != 200 || strcmp(got, expected) != 0) fail_msg("%s: %u %s", target, r.status, got);
     assert_string_equal(r.content_type, NDJSON);
     assert_true(r.stream && r.complete);
@@ -21,7 +21,7 @@ expect(struct api_rig *rig, const char *target, const char *expected)
 
 UNIT_TEST(test_names_come_in_batches_and_a_last_line)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     expect(rig, NAMES,
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},{\"name\":\"name002\"}]}"
            "\n" END);
@@ -42,12 +42,12 @@ UNIT_TEST(test_names_come_in_batches_and_a_last_line)
     expect(rig, NAMES "?start=2&end=2",
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},"
            "{\"name\":\"name002\"}]}\n" END);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_names_are_chosen_by_what_is_searched_for)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->names = 200;
     expect(rig, NAMES "?search[]=e117&search[]=name01&limit=3",
            "{\"results\":[{\"name\":\"name001\"},{\"name\":\"name010\"},{\"name\":\"name011\"}]}"
@@ -62,12 +62,12 @@ UNIT_TEST(test_names_are_chosen_by_what_is_searched_for)
            "{\"results\":[]}\n" END);
     expect(rig, NAMES "?search[]=nmae000&fuzz_alg=jarowinkler&fuzz_threshold=95&limit=1",
            "{\"results\":[{\"name\":\"name000\"}]}\n" END);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_order_is_by_name_or_by_score)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->names = 12;
     expect(rig, NAMES "?sort_by=alpha&sort_dir=dsc&limit=3",
            "{\"results\":[{\"name\":\"name011\"},{\"name\":\"name010\"},{\"name\":\"name009\"}]}"
@@ -81,12 +81,12 @@ UNIT_TEST(test_order_is_by_name_or_by_score)
            "{\"name\":\"name009\",\"score\":0.9}]}\n" END);
     expect(rig, NAMES "?sort_by=score&search[]=name&limit=2",
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n" MORE);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_search_asks_what_the_request_says)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->names = 1;
     expect(rig, "/api/v1/search/metric_names", "{\"results\":[{\"name\":\"name000\"}]}\n" END);
     assert_string_equal(rig->asked_name, "__name__");
@@ -102,9 +102,9 @@ UNIT_TEST(test_search_asks_what_the_request_says)
     expect(rig, "/api/v1/search/metric_names?include_metadata=1",
            "{\"results\":[{\"name\":\"a_total\",\"type\":\"counter\",\"help\":\"Help.\","
            "\"unit\":\"bytes\"}]}\n" END);
-    ask(rig, &(struct asked){"as a form", HTTP_POST, "/prometheus/api/v1/search/label_values", FORM,
-                             "label=job&limit=1", 0, 200, NDJSON, "\"a_total\""});
-    rig_free(rig);
+    api_ask(rig, &(struct asked){"as a form", HTTP_POST, "/prometheus/api/v1/search/label_values",
+                                 FORM, "label=job&limit=1", 0, 200, NDJSON, "\"a_total\""});
+    api_rig_free(rig);
 }
 
 #define BAD(text) "\"errorType\":\"bad_data\",\"error\":\"" text "\"}"
@@ -142,78 +142,79 @@ UNIT_TEST(test_wrong_searches_are_refused)
          BAD("invalid sort_by \\\"size\\\" for label_names: must be \\\"alpha\\\" or "
              "\\\"score\\\"")},
     };
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char target[200];
         snprintf(target, sizeof target, NAMES "?%s", cases[i].parameters);
-        ask(rig, &(struct asked){cases[i].parameters, HTTP_GET, target, NULL, NULL, 0, 400, JSON,
-                                 cases[i].error});
+        api_ask(rig, &(struct asked){cases[i].parameters, HTTP_GET, target, NULL, NULL, 0, 400,
+                                     JSON, cases[i].error});
     }
-    ask(rig,
-        &(struct asked){"no label", HTTP_GET, "/api/v1/search/label_values?sort_by=alpha", NULL,
-                        NULL, 0, 400, JSON, BAD("missing required parameter \\\"label\\\"")});
-    ask(rig, &(struct asked){"an order before the label", HTTP_GET,
-                             "/api/v1/search/label_values?sort_by=x", NULL, NULL, 0, 400, JSON,
-                             BAD("invalid sort_by \\\"x\\\" for label_values: must be "
-                                 "\\\"alpha\\\" or \\\"score\\\"")});
-    ask(rig,
-        &(struct asked){"no answer", HTTP_GET,
-                        "/api/v1/search/metric_names?include_metadata=x&sort_by=alpha", NULL, NULL,
-                        0, 400, JSON, BAD("invalid include_metadata \\\"x\\\": must be boolean")});
-    rig_free(rig);
+    api_ask(rig,
+            &(struct asked){"no label", HTTP_GET, "/api/v1/search/label_values?sort_by=alpha", NULL,
+                            NULL, 0, 400, JSON, BAD("missing required parameter \\\"label\\\"")});
+    api_ask(rig, &(struct asked){"an order before the label", HTTP_GET,
+                                 "/api/v1/search/label_values?sort_by=x", NULL, NULL, 0, 400, JSON,
+                                 BAD("invalid sort_by \\\"x\\\" for label_values: must be "
+                                     "\\\"alpha\\\" or \\\"score\\\"")});
+    api_ask(rig, &(struct asked){"no answer", HTTP_GET,
+                                 "/api/v1/search/metric_names?include_metadata=x&sort_by=alpha",
+                                 NULL, NULL, 0, 400, JSON,
+                                 BAD("invalid include_metadata \\\"x\\\": must be boolean")});
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_at_most_32_terms_are_searched_for)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     char target[512] = NAMES "?limit=1";
     for (unsigned i = 0; i < 32; i++) {
         strcat(target, "&search[]=n");
     }
     expect(rig, target, "{\"results\":[{\"name\":\"name000\"}]}\n" MORE);
     strcat(target, "&search[]=");
-    ask(rig, &(struct asked){"too many", HTTP_GET, target, NULL, NULL, 0, 400, JSON,
-                             BAD("too many search[] terms: got 33, maximum is 32")});
-    rig_free(rig);
+    api_ask(rig, &(struct asked){"too many", HTTP_GET, target, NULL, NULL, 0, 400, JSON,
+                                 BAD("too many search[] terms: got 33, maximum is 32")});
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_empty_terms_do_not_count)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     expect(rig, NAMES "?search[]=&search[]=2", "{\"results\":[{\"name\":\"name002\"}]}\n" END);
     expect(rig, NAMES "?search[]=&sort_by=score&include_score=1&limit=1",
            "{\"results\":[{\"name\":\"name000\",\"score\":1}]}\n" MORE);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_the_most_that_may_be_asked_for_is_configured)
 {
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->limits.search_results_max = 2;
-    rig_start(rig);
+    api_rig_start(rig);
     expect(rig, NAMES, "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n" MORE);
-    ask(rig, &(struct asked){"more", HTTP_GET, NAMES "?limit=3", NULL, NULL, 0, 400, JSON,
-                             BAD("limit 3 exceeds the configured maximum (2, see "
-                                 "--web.search-max-limit)")});
-    rig_free(rig);
-    rig = rig_new();
+    api_ask(rig, &(struct asked){"more", HTTP_GET, NAMES "?limit=3", NULL, NULL, 0, 400, JSON,
+                                 BAD("limit 3 exceeds the configured maximum (2, see "
+                                     "--web.search-max-limit)")});
+    api_rig_free(rig);
+    rig = api_rig_new();
     rig->limits.search_results_max = 0;
-    rig_start(rig);
+    api_rig_start(rig);
     expect(rig, NAMES "?limit=9223372036854775807",
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"},{\"name\":\"name002\"}]}"
            "\n" END);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_what_fails_is_told_before_the_stream_or_in_its_last_line)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->ask_error = ERR_CORRUPT;
-    ask(rig, &(struct asked){"before", HTTP_GET, NAMES, NULL, NULL, 0, 500, JSON,
-                             "\"errorType\":\"internal\",\"error\":\"the double says corrupt\"}"});
-    ask(rig, &(struct asked){"in order, the best come last", HTTP_GET,
-                             NAMES "?batch_size=1&sort_by=alpha&sort_dir=dsc", NULL, NULL, 0, 500,
-                             JSON, "the double says corrupt"});
+    api_ask(rig,
+            &(struct asked){"before", HTTP_GET, NAMES, NULL, NULL, 0, 500, JSON,
+                            "\"errorType\":\"internal\",\"error\":\"the double says corrupt\"}"});
+    api_ask(rig, &(struct asked){"in order, the best come last", HTTP_GET,
+                                 NAMES "?batch_size=1&sort_by=alpha&sort_dir=dsc", NULL, NULL, 0,
+                                 500, JSON, "the double says corrupt"});
     expect(rig, NAMES "?batch_size=2",
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
            "{\"status\":\"error\",\"errorType\":\"internal\",\"error\":\"the double says "
@@ -225,13 +226,14 @@ UNIT_TEST(test_what_fails_is_told_before_the_stream_or_in_its_last_line)
            "canceled\"}\n");
     rig->ask_error = OK;
     rig->open_error = ERR_AGAIN;
-    ask(rig, &(struct asked){"no view", HTTP_GET, NAMES, NULL, NULL, 0, 503, JSON, "unavailable"});
-    rig_free(rig);
+    api_ask(rig,
+            &(struct asked){"no view", HTTP_GET, NAMES, NULL, NULL, 0, 503, JSON, "unavailable"});
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_what_is_missing_is_a_warning)
 {
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     rig->names = 2;
     rig->warning = "page 7 is damaged";
     expect(rig, NAMES,
@@ -243,7 +245,7 @@ UNIT_TEST(test_what_is_missing_is_a_warning)
     expect(rig, NAMES "?partial_response=false&limit=1",
            "{\"results\":[{\"name\":\"name000\"}]}\n" MORE);
     assert_false(rig->asked.partial);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_a_search_survives_any_failing_allocation)
@@ -254,20 +256,20 @@ UNIT_TEST(test_a_search_survives_any_failing_allocation)
     for (unsigned i = 0; i < 2; i++) {
         bool fired = true;
         for (uint64_t nth = 1; fired; nth++) {
-            struct api_rig *rig = rig_start(rig_new());
+            struct api_rig *rig = api_rig_start(api_rig_new());
             struct http_request r;
             rig->names = 40;
-            request_init(&r, HTTP_GET, targets[i], NULL, bytes_of("", 0));
-            assert_true(rig_hand(rig, &r));
+            http_double_init(&r, HTTP_GET, targets[i], NULL, bytes_of("", 0));
+            assert_true(api_rig_hand(rig, &r));
             mem_fail_nth(nth, false);
-            rig_run(rig);
+            api_rig_run(rig);
             fired = mem_fail_fired();
             mem_fail_nth(0, false);
             assert_int_not_equal(r.status, 0);
             if (!fired) assert_int_equal(r.status, 200);
             assert_true(!r.stream || r.ended);
             buf_fini(&r.text);
-            rig_free(rig);
+            api_rig_free(rig);
         }
     }
 }

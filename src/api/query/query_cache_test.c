@@ -5,9 +5,9 @@
  * others asked with; and whatever was missing from the answers of others.
  */
 #include "lib/test.h"
+#include "lib/tsdb_machine.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
-#include "tsdb/tsdb_testing.h"
 #include "views/replicas.h"
 #include "views/tenants.h"
 

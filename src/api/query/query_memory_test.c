@@ -7,8 +7,8 @@
 #include <math.h>
 
 #include "lib/random.h"
+#include "lib/tsdb_machine.h"
 #include "promql/answer.h"
-#include "tsdb/tsdb_testing.h"
 
 enum { SAMPLES = 40, STEP_MS = 15000 };
 #define FIRST_MS (SIM_BEGIN - SAMPLES * STEP_MS)

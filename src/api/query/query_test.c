@@ -1,5 +1,5 @@
 /* query_test.c - parameters of queries: ranges, limits, the cache, and data that is missing. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 /* --- a store of which data may be missing ----------------------------------------------------- */
@@ -128,13 +128,13 @@ static struct holey_answerer holey;
 static struct api_rig *
 query_rig_new(void)
 {
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     holey = (struct holey_answerer){.answerer = *tsdb_answerer(rig->m.db),
                                     .below = tsdb_answerer(rig->m.db)};
     holey.answerer.ops = &holey_ops;
     rig->options.answerer = &holey.answerer;
     rig->limits.query.cache_bytes = 1 << 20;
-    rig_start(rig);
+    api_rig_start(rig);
     for (unsigned i = 0; i < 3; i++) {
         char labels[32];
         struct rq rq;
@@ -162,16 +162,16 @@ static void
 expect_answer(struct api_rig *rig, const char *target, unsigned status, const char *fragment)
 {
     struct asked c = {target, HTTP_GET, target, NULL, NULL, 0, status, JSON, fragment};
-    ask(rig, &c);
+    api_ask(rig, &c);
 }
 
 static void
 expect_no(struct api_rig *rig, const char *target, const char *fragment)
 {
     struct http_request r;
-    rig_ask(rig, &r, HTTP_GET, target, NULL, bytes_of("", 0));
+    api_rig_ask(rig, &r, HTTP_GET, target, NULL, bytes_of("", 0));
     assert_int_equal(r.status, 200);
-    const char *got = answer_text(&r);
+    const char *got = http_double_text(&r);
     if (strstr(got, fragment) != NULL) fail_msg("%s: %s", target, got);
     buf_fini(&r.text);
 }
@@ -198,7 +198,7 @@ UNIT_TEST(test_nocache_neither_reads_nor_writes_the_cache)
     expect_answer(rig, RANGE "&nocache=true", 200, ALL);
     expect_cached(rig, 2, 1, 1);
     expect_answer(rig, RANGE "&nocache=maybe", 400, "invalid parameter \\\"nocache\\\"");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_statistics_are_of_queries_without_the_cache)
@@ -208,7 +208,7 @@ UNIT_TEST(test_statistics_are_of_queries_without_the_cache)
     expect_answer(rig, RANGE "&stats=all", 200, "\"totalQueryableSamples\":18,");
     expect_answer(rig, RANGE "&stats=1", 200, "\"totalQueryableSamples\":18,");
     expect_cached(rig, 1, 0, 1);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_a_partial_answer_is_not_that_of_later_queries)
@@ -225,7 +225,7 @@ UNIT_TEST(test_a_partial_answer_is_not_that_of_later_queries)
     expect_no(rig, RANGE "&partial_response=true", "warnings");
     expect_answer(rig, RANGE, 200, ALL);
     expect_no(rig, RANGE, "warnings");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_an_answer_without_a_source_is_not_that_of_later_queries)
@@ -238,7 +238,7 @@ UNIT_TEST(test_an_answer_without_a_source_is_not_that_of_later_queries)
     holey.hole = HOLE_NONE;
     expect_answer(rig, RANGE, 200, ALL);
     expect_no(rig, RANGE, "warnings");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* A kept result of more series than the limit, or cut off at it, is no answer for others. */
@@ -251,7 +251,7 @@ UNIT_TEST(test_limits_do_not_shape_what_is_kept)
     expect_answer(rig, RANGE "&limit=1", 200, CUT);
     expect_no(rig, RANGE "&limit=1", "\"i\":\"1\"");
     expect_cached(rig, 5, 4, 1);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- ranges and limits ------------------------------------------------------------------------ */
@@ -264,7 +264,7 @@ UNIT_TEST(test_a_range_may_end_where_it_begins)
     expect_answer(rig, "/api/v1/query_range?query=1&start=5&end=4.999&step=1", 400,
                   "end timestamp must not be before start time");
     expect_answer(rig, "/api/v1/explain?query=1&start=5&end=5&step=1", 200, "\"success\"");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_as_many_steps_as_the_maximum_are_allowed)
@@ -288,7 +288,7 @@ UNIT_TEST(test_as_many_steps_as_the_maximum_are_allowed)
                  (unsigned long long)cases[i].max);
         expect_answer(rig, target, 200, "\"result\":[]");
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_a_limit_cuts_off_only_what_is_beyond_it)
@@ -302,7 +302,7 @@ UNIT_TEST(test_a_limit_cuts_off_only_what_is_beyond_it)
     expect_no(rig, RANGE "&limit=3", "warnings");
     expect_answer(rig, RANGE "&limit=2", 200, CUT);
     expect_no(rig, RANGE "&limit=2", "\"i\":\"2\"");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_the_lookback_of_a_request_is_that_of_its_query)
@@ -311,7 +311,7 @@ UNIT_TEST(test_the_lookback_of_a_request_is_that_of_its_query)
     expect_answer(rig, "/api/v1/query?query=up&time=1767225600", 200, ALL);
     expect_no(rig, "/api/v1/query?query=up&time=1767225600&lookback_delta=1s", "\"i\"");
     expect_answer(rig, "/api/v1/query?query=up&time=1767225600&lookback_delta=1.1", 200, ALL);
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_exactly_the_maximum_of_samples_is_allowed)
@@ -323,7 +323,7 @@ UNIT_TEST(test_exactly_the_maximum_of_samples_is_allowed)
         expect_answer(rig, RANGE "&nocache=1", less ? 422 : 200,
                       less ? "more than 17 at a time (query.max_samples)" : ALL);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- histograms ------------------------------------------------------------------------------- */
@@ -362,7 +362,7 @@ UNIT_TEST(test_histograms_are_given_with_all_buckets_that_have_observations)
                   "{\"metric\":{\"__name__\":\"h\"},\"histogram\":[1767225590," BUCKETS "]}");
     expect_answer(rig, "/api/v1/query_range?query=h&start=1767225590&end=1767225591&step=1", 200,
                   "\"histograms\":[[1767225590," BUCKETS "],[1767225591," BUCKETS "]]}");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- federation ------------------------------------------------------------------------------- */
@@ -386,15 +386,16 @@ UNIT_TEST(test_a_stale_histogram_is_not_federated)
         must(machine_send(&rig->m, "anonymous", &rq));
         rq_fini(&rq);
         machine_commit(&rig->m);
-        rig_ask(rig, &r, HTTP_GET, "/federate?match[]=h",
-                "Accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
-                "encoding=delimited",
-                bytes_of("", 0));
+        api_rig_ask(
+            rig, &r, HTTP_GET, "/federate?match[]=h",
+            "Accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+            "encoding=delimited",
+            bytes_of("", 0));
         assert_int_equal(r.status, 200);
         assert_int_equal(r.text.size == 0, is_stale);
         buf_fini(&r.text);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 int

@@ -1,6 +1,6 @@
 /* replica_choice_test.c - replicas of a Prometheus are read as one where a request or the setting
  * names their label. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 /* A counter that both replicas scrape each second, one a little later, with an exemplar. */
@@ -27,11 +27,11 @@ write_replicas(struct api_rig *rig)
 static struct api_rig *
 begin(const char *replica_labels)
 {
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     rig->options.answerer = tsdb_answerer(rig->m.db);
     snprintf(rig->limits.query.replica_labels, REPLICA_NAMES_BYTES, "%s", replica_labels);
     rig->limits.query.cache_bytes = 1 << 20;
-    rig_start(rig);
+    api_rig_start(rig);
     write_replicas(rig);
     return rig;
 }
@@ -60,8 +60,8 @@ UNIT_TEST(test_without_the_setting_nothing_is_deduplicated)
          200, JSON, OF_B},
     };
     struct api_rig *rig = begin("");
-    ask_all(rig, cases);
-    rig_free(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_all_that_reads_follows_the_setting_unless_the_request_says_other)
@@ -104,8 +104,8 @@ UNIT_TEST(test_all_that_reads_follows_the_setting_unless_the_request_says_other)
          "up{job=\"x\",replica=\"b\",instance=\"\"} 191 "},
     };
     struct api_rig *rig = begin("other,replica");
-    ask_all(rig, cases);
-    rig_free(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 /* Of `up`, until now. */
@@ -121,7 +121,7 @@ read_all_message(void)
     rq_field(&matcher, 3, text("up"));
     rq_field(&query, 3, buf_bytes(&matcher));
     rq_field(&message, 1, buf_bytes(&query));
-    struct bytes done = packed(&message);
+    struct bytes done = api_packed(&message);
     buf_fini(&matcher);
     buf_fini(&query);
     buf_fini(&message);
@@ -136,7 +136,7 @@ read_has(struct api_rig *rig, const char *target, const char *headers, const cha
     struct buf plain;
     struct why why;
     struct bytes message = read_all_message();
-    rig_ask(rig, &r, HTTP_POST, target, headers, message);
+    api_rig_ask(rig, &r, HTTP_POST, target, headers, message);
     assert_int_equal(r.status, 200);
     buf_init(&plain, NULL, 1 << 20);
     must(snappy_unpack(buf_bytes(&r.text), &plain, &why));
@@ -166,8 +166,8 @@ UNIT_TEST(test_remote_reads_follow_the_setting_but_copies_are_of_all)
         400,
         TEXT,
         "invalid parameter \"dedup\": strconv.ParseBool: parsing \"2\": invalid syntax\n"};
-    ask(rig, &refused);
-    rig_free(rig);
+    api_ask(rig, &refused);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_wrong_words_are_refused)
@@ -194,8 +194,8 @@ UNIT_TEST(test_wrong_words_are_refused)
          "invalid parameter \\\"replicaLabels[]\\\": at most 16 are allowed"},
     };
     struct api_rig *rig = begin("");
-    ask_all(rig, cases);
-    rig_free(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 #define RANGE "/api/v1/query_range?query=up&step=1&start=%lld&end=%lld"
@@ -212,8 +212,8 @@ UNIT_TEST(test_results_that_are_kept_are_of_the_same_replica_labels)
                            200,   JSON,     "\"result\":[{\"metric\":" OF_BOTH ",\"values\""};
     struct asked of_all = {"all", HTTP_GET, all, NULL, NULL, 0, 200, JSON, OF_B};
     for (unsigned i = 0; i < 3; i++) {
-        ask(rig, &of_one);
-        ask(rig, &of_all);
+        api_ask(rig, &of_one);
+        api_ask(rig, &of_all);
     }
     struct promql_cache_facts facts = promql_cache_look(rig->api->results);
     assert_int_equal(facts.queries, 6);
@@ -222,8 +222,8 @@ UNIT_TEST(test_results_that_are_kept_are_of_the_same_replica_labels)
     rig->limits.query.replica_labels[0] = '\0';
     api_set_limits(rig->api, &rig->limits);
     struct asked as_set = {"as it is set now", HTTP_GET, one, NULL, NULL, 0, 200, JSON, OF_B};
-    ask(rig, &as_set);
-    rig_free(rig);
+    api_ask(rig, &as_set);
+    api_rig_free(rig);
 }
 
 int

@@ -1,5 +1,5 @@
 /* ruler_api_test.c - the ruler API: which paths name what, and what is answered to whom. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 /* --- an owner of rules ------------------------------------------------------------------------ */
@@ -43,7 +43,7 @@ owner_edit_rules(void *context, const struct rules_edit *edit, struct buf *reaso
 static struct api_rig *
 ruler_rig(bool tenancy)
 {
-    struct api_rig *rig = rig_new();
+    struct api_rig *rig = api_rig_new();
     memset(&owner, 0, sizeof owner);
     rig->options.tenancy = tenancy;
     rig->options.stored_rules = owner_stored_rules;
@@ -77,16 +77,16 @@ UNIT_TEST(test_paths_name_what_clients_mean)
         {HTTP_DELETE, "/config/v1/rules/a", "delete all|anonymous|a|-|", 202},
         {HTTP_DELETE, "/prometheus/config/v1/rules/a%2Fb/c%2Fd", "delete|anonymous|a/b|c/d|", 202},
     };
-    struct api_rig *rig = rig_start(ruler_rig(false));
+    struct api_rig *rig = api_rig_start(ruler_rig(false));
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_request r;
-        rig_ask(rig, &r, cases[i].method, cases[i].target, NULL, bytes_of_text("body"));
+        api_rig_ask(rig, &r, cases[i].method, cases[i].target, NULL, bytes_of_text("body"));
         if (r.status != cases[i].status || strcmp(owner.asked, cases[i].asked) != 0) {
             fail_msg("%s: %u, %s", cases[i].target, r.status, owner.asked);
         }
         buf_fini(&r.text);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_other_paths_are_not_found)
@@ -107,10 +107,10 @@ UNIT_TEST(test_other_paths_are_not_found)
         {"no method for it", HTTP_POST, "/config/v1/rules/a/b", NULL, "x", 0, 405, TEXT,
          "method not allowed", "Allow: GET, HEAD, DELETE\n"},
     };
-    struct api_rig *rig = rig_start(ruler_rig(false));
-    ask_all(rig, cases);
+    struct api_rig *rig = api_rig_start(ruler_rig(false));
+    api_ask_all(rig, cases);
     assert_string_equal(owner.asked, "");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
@@ -124,24 +124,24 @@ UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
     };
     struct api_rig *rig = ruler_rig(false);
     rig->options.route_prefix = "/keep/it";
-    rig_start(rig);
-    ask_all(rig, cases);
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
     assert_string_equal(owner.asked, "get|anonymous|a/b|c|");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_without_the_setting_there_is_no_such_path)
 {
     static const char *const paths[] = {"/config/v1/rules", "/prometheus/config/v1/rules/a",
                                         "/api/prom/rules/a/b"};
-    struct api_rig *rig = rig_start(rig_new());
+    struct api_rig *rig = api_rig_start(api_rig_new());
     for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct http_request r;
-        request_init(&r, HTTP_GET, paths[i], NULL, bytes_of("", 0));
-        assert_false(rig_hand(rig, &r));
+        http_double_init(&r, HTTP_GET, paths[i], NULL, bytes_of("", 0));
+        assert_false(api_rig_hand(rig, &r));
         buf_fini(&r.text);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -219,14 +219,14 @@ UNIT_TEST(test_answers_are_those_of_mimir)
          {"plain", HTTP_POST, "/config/v1/rules/a", "Content-Encoding: identity", "x", 0, 202, JSON,
           ACCEPTED}},
     };
-    struct api_rig *rig = rig_start(ruler_rig(false));
+    struct api_rig *rig = api_rig_start(ruler_rig(false));
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         owner.error = cases[i].error;
         owner.why = cases[i].why;
         owner.reasons = cases[i].reasons;
-        ask(rig, &cases[i].asked);
+        api_ask(rig, &cases[i].asked);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_each_tenant_has_rules_of_its_own)
@@ -237,34 +237,34 @@ UNIT_TEST(test_each_tenant_has_rules_of_its_own)
         {"several", HTTP_POST, "/config/v1/rules/a", "X-Scope-OrgID: a|b", "x", 0, 400, TEXT,
          "invalid X-Scope-OrgID: "},
     };
-    struct api_rig *rig = rig_start(ruler_rig(true));
-    ask_all(rig, cases);
+    struct api_rig *rig = api_rig_start(ruler_rig(true));
+    api_ask_all(rig, cases);
     assert_string_equal(owner.asked, "");
     struct asked one = {
         "one", HTTP_DELETE, "/config/v1/rules/a", "X-Scope-OrgID: t-1", NULL, NO_MESSAGE, 202,
         JSON,  ACCEPTED};
-    ask(rig, &one);
+    api_ask(rig, &one);
     assert_string_equal(owner.asked, "delete all|t-1|a|-|");
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 UNIT_TEST(test_refused_allocations_are_answered)
 {
-    struct api_rig *rig = rig_start(ruler_rig(false));
+    struct api_rig *rig = api_rig_start(ruler_rig(false));
     bool fired = true;
     for (unsigned nth = 1; fired; nth++) {
         struct http_request r;
-        request_init(&r, HTTP_GET, "/config/v1/rules/a%2Fb/c", NULL, bytes_of("", 0));
+        http_double_init(&r, HTTP_GET, "/config/v1/rules/a%2Fb/c", NULL, bytes_of("", 0));
         mem_fail_nth(nth, false);
-        assert_true(rig_hand(rig, &r));
-        rig_run(rig);
+        assert_true(api_rig_hand(rig, &r));
+        api_rig_run(rig);
         fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_true(r.status == 200 || (fired && r.status == 503));
         buf_fini(&r.text);
         assert_true(nth < 100);
     }
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 /* --- what tells clients of it ----------------------------------------------------------------- */
@@ -273,9 +273,9 @@ static bool
 has_features(struct api_rig *rig, const char *path)
 {
     struct http_request r;
-    rig_ask(rig, &r, HTTP_GET, path, NULL, bytes_of("", 0));
+    api_rig_ask(rig, &r, HTTP_GET, path, NULL, bytes_of("", 0));
     assert_int_equal(r.status, 200);
-    const char *features = strstr(answer_text(&r), "\"features\"");
+    const char *features = strstr(http_double_text(&r), "\"features\"");
     bool is = features != NULL;
     if (is) assert_non_null(strstr(features, "{\"ruler_config_api\":\"true\"}"));
     buf_fini(&r.text);
@@ -284,13 +284,13 @@ has_features(struct api_rig *rig, const char *path)
 
 UNIT_TEST(test_only_the_build_information_of_mimir_tells_of_it)
 {
-    struct api_rig *rig = rig_start(ruler_rig(false));
+    struct api_rig *rig = api_rig_start(ruler_rig(false));
     assert_true(has_features(rig, "/prometheus/api/v1/status/buildinfo"));
     assert_false(has_features(rig, "/api/v1/status/buildinfo"));
-    rig_free(rig);
-    rig = rig_start(rig_new());
+    api_rig_free(rig);
+    rig = api_rig_start(api_rig_new());
     assert_false(has_features(rig, "/prometheus/api/v1/status/buildinfo"));
-    rig_free(rig);
+    api_rig_free(rig);
 }
 
 int

@@ -1,5 +1,5 @@
 /* targets_test.c - nothing is scraped here, and wrong questions about it are refused. */
-#include "api/asked_testing.h"
+#include "lib/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_there_are_no_targets_rules_and_alerts)
@@ -25,9 +25,9 @@ UNIT_TEST(test_there_are_no_targets_rules_and_alerts)
         {"a stream of them", HTTP_GET, "/api/v1/notifications/live", NULL, NULL, 0, 204, NULL,
          NULL},
     };
-    struct api_rig *rig = rig_start(rig_new());
-    ask_all(rig, cases);
-    rig_free(rig);
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 #define BAD(text) "\"errorType\":\"bad_data\",\"error\":\"" text "\"}"
@@ -71,9 +71,9 @@ UNIT_TEST(test_wrong_questions_about_them_are_refused)
          NULL, NULL, 0, 400, JSON,
          BAD("error retrieving scrape config: scrape pool \\\"a\\\" not found")},
     };
-    struct api_rig *rig = rig_start(rig_new());
-    ask_all(rig, cases);
-    rig_free(rig);
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
 }
 
 int

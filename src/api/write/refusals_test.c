@@ -69,7 +69,7 @@ UNIT_TEST(test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile)
     assert_null(strstr(lines, "conflict"));
 }
 
-UNIT_TEST(test_requests_of_which_only_exemplars_are_refused_have_lines_of_their_own)
+UNIT_TEST(test_refused_exemplars_of_accepted_requests_are_logged_separately)
 {
     struct ingest_result result = {.rejected_total = 2};
     result.rejected[LEDGER_EXEMPLAR] = 2;
@@ -100,8 +100,8 @@ main(void)
             test_each_reason_is_logged_once_a_minute_with_all_that_came_meanwhile, listen_to_log,
             stop_listening),
         cmocka_unit_test_setup_teardown(
-            test_requests_of_which_only_exemplars_are_refused_have_lines_of_their_own,
-            listen_to_log, stop_listening),
+            test_refused_exemplars_of_accepted_requests_are_logged_separately, listen_to_log,
+            stop_listening),
         cmocka_unit_test_setup_teardown(test_who_was_first_is_named_by_whatever_the_answer_names,
                                         listen_to_log, stop_listening),
     };

@@ -3,7 +3,7 @@
  * beside reloads, and change nothing when the disk refuses them.
  */
 #include "lib/test.h"
-#include "sim/server_test_rig.h"
+#include "sim/server_rig.h"
 
 static struct site *site;
 
@@ -19,7 +19,7 @@ request(const char *method, const char *path, const char *body, char *answer, si
     client_send(&c, text);
     struct response r = client_response(&c, false);
     int status = r.status;
-    check_refusal(&r);
+    site_check_refusal(&r);
     if (answer != NULL) snprintf(answer, answer_size, "%s", r.body == NULL ? "" : r.body);
     response_free(&r);
     client_close(&c);
@@ -105,11 +105,9 @@ UNIT_TEST(test_an_edit_is_in_force_when_it_is_answered_and_stays)
     check("n:a=vector(5) 404", "n:b=vector(4)");
 }
 
-static void
-test_limits_are_those_of_the_settings(void **state)
+UNIT_TEST(test_limits_are_those_of_the_settings)
 {
     char answer[500], body[1100];
-    (void)state;
     site->settings.rules_api_max_groups = 1;
     site->settings.rules_api_max_bytes = 1024;
     site_start(site);
@@ -139,11 +137,9 @@ UNIT_TEST(test_an_edit_that_the_disk_refuses_changes_nothing)
     check("", "n:a=vector(3)");
 }
 
-static void
-test_each_refused_allocation_refuses_one_edit(void **state)
+UNIT_TEST(test_each_refused_allocation_refuses_one_edit)
 {
     unsigned refused = 0;
-    (void)state;
     site_start(site);
     for (unsigned nth = 1; nth < 400; nth++) {
         char what[40];

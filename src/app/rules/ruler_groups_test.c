@@ -1,5 +1,5 @@
 #include "app/rules/ruler_groups.h"
-#include "base/mem_testing.h"
+#include "lib/failing_memory.h"
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -51,8 +51,7 @@ UNIT_TEST(test_groups_of_files_go_before_stored_ones_of_their_names_and_tenant)
     check_chosen((struct rule_set){NULL}, (struct stored_groups){NULL, 0}, "", 0);
 }
 
-static void
-test_a_group_of_a_file_is_found_by_tenant_file_and_name(void **state)
+UNIT_TEST(test_a_group_of_a_file_is_found_by_tenant_file_and_name)
 {
     static const struct {
         const char *tenant, *file, *name;
@@ -62,7 +61,6 @@ test_a_group_of_a_file_is_found_by_tenant_file_and_name(void **state)
                  {"anonymous", "a.yml", "x", false},
                  {"t", "a.yml", "a", false},
                  {"s", "a.yml", "x", false}};
-    (void)state;
     struct rule_set_tenant tenants[] = {{"t", of_files, 3}, {"", of_files, 1}};
     const struct rule_set set = {.tenants = tenants, .tenant_count = 2};
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/aws/caller.h"
-#include "backend/aws/stream_testing.h"
+#include "lib/stream_rig.h"
 
 static struct stream_rig rig;
 static struct aws_caller *caller;
@@ -14,7 +14,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig, DESTINATION_KINESIS);
+    stream_rig_init(&rig, DESTINATION_KINESIS);
     caller = NULL;
     return 0;
 }
@@ -25,7 +25,7 @@ teardown(void **state)
     (void)state;
     aws_caller_free(caller);
     assert_int_equal(budget_used(&rig.memory), 0);
-    rig_fini(&rig);
+    stream_rig_fini(&rig);
     return 0;
 }
 
@@ -44,7 +44,7 @@ prepare(void)
 {
     assert_true(aws_caller_is_due(caller));
     aws_caller_prepare(caller, NULL, &rig.step);
-    rig_expect(&rig, VERDICT_DELIVERED, "the settings");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "the settings");
     assert_false(aws_caller_is_due(caller));
 }
 
@@ -64,12 +64,12 @@ UNIT_TEST(test_a_call_is_signed_and_says_what_it_is)
     assert_int_equal(rig.step.next, WRITER_SEND);
     assert_string_equal(rig.step.http.method, "POST");
     assert_string_equal(rig.step.http.url, "https://kinesis.example/");
-    assert_string_equal(rig_header(&rig, "Host"), "kinesis.example");
-    assert_string_equal(rig_header(&rig, "Content-Type"), "application/x-amz-json-1.1");
-    assert_string_equal(rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.PutRecords");
-    assert_string_equal(rig_header(&rig, "X-Team"), "metrics");
-    assert_string_equal(rig_header(&rig, "X-Amz-Date"), "20260101T000000Z");
-    const char *authorization = rig_header(&rig, "Authorization");
+    assert_string_equal(stream_rig_header(&rig, "Host"), "kinesis.example");
+    assert_string_equal(stream_rig_header(&rig, "Content-Type"), "application/x-amz-json-1.1");
+    assert_string_equal(stream_rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.PutRecords");
+    assert_string_equal(stream_rig_header(&rig, "X-Team"), "metrics");
+    assert_string_equal(stream_rig_header(&rig, "X-Amz-Date"), "20260101T000000Z");
+    const char *authorization = stream_rig_header(&rig, "Authorization");
     assert_non_null(strstr(authorization, "Credential=AKID/20260101/eu-west-1/kinesis/"));
     assert_non_null(strstr(authorization, "SignedHeaders=content-type;host;x-amz-date;"
                                           "x-amz-target;x-team"));
@@ -81,18 +81,18 @@ UNIT_TEST(test_without_credentials_it_is_not_prepared)
 {
     assert_int_equal(new_caller("https://kinesis.example"), OK);
     call();
-    rig_expect(&rig, VERDICT_UNPREPARED, "credentials are not available");
+    stream_rig_expect(&rig, VERDICT_UNPREPARED, "credentials are not available");
 }
 
 UNIT_TEST(test_refused_keys_are_fetched_again)
 {
     struct http_call_answer answer =
-        rig_answer_of(400, "{\"__type\":\"ExpiredTokenException\",\"message\":\"m\"}");
+        stream_rig_answer_of(400, "{\"__type\":\"ExpiredTokenException\",\"message\":\"m\"}");
     assert_int_equal(new_caller("https://kinesis.example"), OK);
     prepare();
     call();
     aws_caller_judge(caller, keys, &answer, &rig.step);
-    rig_expect(&rig, VERDICT_UNPREPARED, "ExpiredTokenException");
+    stream_rig_expect(&rig, VERDICT_UNPREPARED, "ExpiredTokenException");
     assert_true(aws_caller_is_due(caller));
 }
 
@@ -103,7 +103,7 @@ UNIT_TEST(test_a_header_that_cannot_be_had_blocks)
     assert_int_equal(new_caller("https://kinesis.example"), OK);
     prepare();
     call();
-    rig_expect(&rig, VERDICT_BLOCKED, "X-Team");
+    stream_rig_expect(&rig, VERDICT_BLOCKED, "X-Team");
 }
 
 UNIT_TEST(test_what_is_no_place_is_refused_when_made)

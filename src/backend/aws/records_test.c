@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/aws/records.h"
-#include "backend/aws/stream_testing.h"
+#include "lib/stream_rig.h"
 
 static struct stream_rig rig; /* for its items */
 static struct aws_call the_call;
@@ -17,7 +17,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig, DESTINATION_FIREHOSE);
+    stream_rig_init(&rig, DESTINATION_FIREHOSE);
     limits = (struct aws_record_limits){
         .lines = UINT32_MAX,
         .record_bytes_max = 2000,
@@ -45,14 +45,14 @@ teardown(void **state)
     aws_call_fini(NULL, call);
     buf_fini(&body);
     assert_int_equal(budget_used(&rig.memory), 0);
-    rig_fini(&rig);
+    stream_rig_fini(&rig);
     return 0;
 }
 
 static enum writer_add
 add(uint64_t group, int64_t t_ms, size_t label_bytes, uint32_t *ret_record)
 {
-    struct item item = rig_item(&rig, group, t_ms, label_bytes);
+    struct item item = stream_rig_item(&rig, group, t_ms, label_bytes);
     return aws_records_add(records, group, &item, ret_record, &why);
 }
 
@@ -60,7 +60,7 @@ add(uint64_t group, int64_t t_ms, size_t label_bytes, uint32_t *ret_record)
 static size_t
 label_of_line(size_t bytes)
 {
-    return bytes - (rig_line_bytes(&rig, 1, 1) - 1);
+    return bytes - (stream_rig_line_bytes(&rig, 1, 1) - 1);
 }
 
 static void
@@ -94,7 +94,7 @@ UNIT_TEST(test_lines_of_a_group_are_one_record_in_their_order)
     for (uint32_t record = 0; record < 2; record++) {
         assert_int_equal(aws_records_data(records, record, &scratch, &data), OK);
         for (uint32_t i = 0; i < 6; i++) {
-            if (groups[i] == groups[record]) assert_int_equal(rig_line_time(&data), i);
+            if (groups[i] == groups[record]) assert_int_equal(stream_rig_line_time(&data), i);
         }
         assert_int_equal(data.size, 0);
     }
@@ -218,7 +218,7 @@ open_three(void)
 static enum err
 read_text(const char *text)
 {
-    struct http_call_answer answer = rig_answer_of(200, text);
+    struct http_call_answer answer = stream_rig_answer_of(200, text);
     return aws_records_read(records, "Records", &answer);
 }
 
@@ -320,7 +320,7 @@ UNIT_TEST(test_an_answer_on_other_records_says_nothing)
         if (read_text(bad[i]) != ERR_INPUT) fail_msg("%s", bad[i]);
     }
     struct http_call_answer answer =
-        rig_answer_of(200, "{\"Records\":[" STORED "," STORED "," STORED "]}");
+        stream_rig_answer_of(200, "{\"Records\":[" STORED "," STORED "," STORED "]}");
     answer.body_cut = true;
     assert_int_equal(aws_records_read(records, "Records", &answer), ERR_INPUT);
 }
@@ -355,7 +355,7 @@ UNIT_TEST(test_any_allocation_may_be_refused)
     limits.record_bytes_max = limits.record_bytes = 20000;
     limits.call_bytes_max = 100000;
     open_records();
-    (void)rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
+    (void)stream_rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
     for (uint64_t nth = 1;; nth++) {
         aws_call_fini(NULL, call);
         buf_fini(&body);

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 #include <zlib.h>
 
-#include "backend/common/http_writer_testing.h"
 #include "lib/test.h"
+#include "lib/writer_rig.h"
 
 static struct writer_rig rig;
 

@@ -2,7 +2,7 @@
 #include "lib/test.h"
 #include <zlib.h>
 
-#include "backend/aws/stream_testing.h"
+#include "lib/stream_rig.h"
 
 static struct stream_rig rig;
 
@@ -10,7 +10,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig, DESTINATION_FIREHOSE);
+    stream_rig_init(&rig, DESTINATION_FIREHOSE);
     rig.settings.u.firehose.delivery_stream = "metrics";
     rig.settings.u.firehose.endpoint = "https://firehose.example";
     return 0;
@@ -20,7 +20,7 @@ static int
 teardown(void **state)
 {
     (void)state;
-    rig_fini(&rig);
+    stream_rig_fini(&rig);
     return 0;
 }
 
@@ -29,17 +29,17 @@ open_with(enum compression compression, uint64_t max_bytes)
 {
     rig.settings.u.firehose.compression = compression;
     rig.settings.batch.max_bytes = max_bytes;
-    rig_open(&rig);
+    stream_rig_open(&rig);
     assert_true(rig.class->need_prepare(rig.writer));
-    rig_prepare(&rig, NULL);
-    rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_prepare(&rig, NULL);
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
     assert_false(rig.class->need_prepare(rig.writer));
 }
 
 static void
 begin(void)
 {
-    rig_begin(&rig);
+    stream_rig_begin(&rig);
     if (rig.step.next != WRITER_SEND) fail_msg("%s", rig.step.answer);
 }
 
@@ -47,7 +47,7 @@ static void
 add(uint64_t hash, int64_t t_ms)
 {
     uint32_t entry;
-    assert_int_equal(rig_add(&rig, hash, t_ms, 0, &entry), WRITER_ADDED);
+    assert_int_equal(stream_rig_add(&rig, hash, t_ms, 0, &entry), WRITER_ADDED);
 }
 
 /* Until there is no more room; returns how many there were. */
@@ -55,7 +55,7 @@ static uint32_t
 fill(size_t label_bytes)
 {
     uint32_t entry, count = 0;
-    while (rig_add(&rig, count, 1, label_bytes, &entry) == WRITER_ADDED) {
+    while (stream_rig_add(&rig, count, 1, label_bytes, &entry) == WRITER_ADDED) {
         count++;
     }
     return count;
@@ -79,19 +79,20 @@ UNIT_TEST(test_lines_are_one_record)
     assert_true(bytes_equal_text(rig.step.http.body, want));
     assert_int_equal(rig.class->bytes(rig.writer, rig.call), sizeof want - 1);
     assert_string_equal(rig.step.http.url, "https://firehose.example/");
-    assert_string_equal(rig_header(&rig, "X-Amz-Target"), "Firehose_20150804.PutRecordBatch");
-    assert_string_equal(rig_header(&rig, "Content-Type"), "application/x-amz-json-1.1");
+    assert_string_equal(stream_rig_header(&rig, "X-Amz-Target"),
+                        "Firehose_20150804.PutRecordBatch");
+    assert_string_equal(stream_rig_header(&rig, "Content-Type"), "application/x-amz-json-1.1");
 }
 
 UNIT_TEST(test_a_full_record_is_just_below_a_step_of_five_kilobytes)
 {
-    size_t line = rig_line_bytes(&rig, 1, 100);
+    size_t line = stream_rig_line_bytes(&rig, 1, 100);
     open_with(COMPRESSION_NONE, 0);
     uint32_t count = fill(100);
     uint64_t units = rig.class->units(rig.writer, rig.call);
     begin();
-    assert_int_equal(rig_record_count(&rig), 1);
-    struct bytes record = rig_record(&rig, 0);
+    assert_int_equal(stream_rig_record_count(&rig), 1);
+    struct bytes record = stream_rig_record(&rig, 0);
     assert_int_equal(record.size, count * line);
     assert_true(5120 - record.size % 5120 < line);
     assert_int_equal(units, record.size / 5120 + 1);
@@ -104,11 +105,11 @@ UNIT_TEST(test_larger_calls_have_a_record_for_each_bucket)
 {
     open_with(COMPRESSION_NONE, 100 << 20);
     uint32_t count = fill(100), seen = 0;
-    size_t line = rig_line_bytes(&rig, 1, 100);
+    size_t line = stream_rig_line_bytes(&rig, 1, 100);
     begin();
-    assert_int_equal(rig_record_count(&rig), 3);
+    assert_int_equal(stream_rig_record_count(&rig), 3);
     for (uint32_t i = 0; i < 3; i++) {
-        struct bytes record = rig_record(&rig, i);
+        struct bytes record = stream_rig_record(&rig, i);
         assert_true(record.size <= 1024000);
         assert_true(record.size > 1024000 - 2 * line);
         seen += (uint32_t)(record.size / line);
@@ -122,15 +123,15 @@ UNIT_TEST(test_lines_of_a_series_stay_in_one_record)
     open_with(COMPRESSION_NONE, 4 << 20);
     for (int64_t t = 0; t < 100; t++) {
         uint32_t entry;
-        assert_int_equal(rig_add(&rig, (uint64_t)t % 7, t, 0, &entry), WRITER_ADDED);
+        assert_int_equal(stream_rig_add(&rig, (uint64_t)t % 7, t, 0, &entry), WRITER_ADDED);
         assert_int_equal(entry, t % 7 % 3);
     }
     begin();
     for (uint32_t i = 0; i < 3; i++) {
-        struct bytes lines = rig_record(&rig, i);
+        struct bytes lines = stream_rig_record(&rig, i);
         int64_t last = -1;
         while (lines.size > 0) {
-            int64_t t = rig_line_time(&lines);
+            int64_t t = stream_rig_line_time(&lines);
             assert_true(t > last);
             assert_int_equal(t % 7 % 3, i);
             last = t;
@@ -145,7 +146,7 @@ UNIT_TEST(test_smaller_calls_have_smaller_records)
     begin();
     assert_true(rig.step.http.body.size <= 30000);
     assert_true(rig.step.http.body.size > 30000 - 8000);
-    rig_close(&rig);
+    stream_rig_close(&rig);
     open_with(COMPRESSION_NONE, 1);
     assert_true(fill(100) > 10); /* it is the relay that ends the call */
 }
@@ -153,16 +154,16 @@ UNIT_TEST(test_smaller_calls_have_smaller_records)
 UNIT_TEST(test_a_line_may_be_as_long_as_a_record)
 {
     uint32_t entry;
-    size_t frame = rig_line_bytes(&rig, 1, 1) - 1;
+    size_t frame = stream_rig_line_bytes(&rig, 1, 1) - 1;
     open_with(COMPRESSION_NONE, 1 << 20);
-    assert_int_equal(rig_add(&rig, 1, 1, 1024000 - frame + 1, &entry), WRITER_UNFIT);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, 1024000 - frame + 1, &entry), WRITER_UNFIT);
     assert_string_equal(rig.step.answer, "the line of 1024001 bytes is too long: a record of the "
                                          "delivery stream holds at most 1024000 bytes");
-    assert_int_equal(rig_add(&rig, 1, 1, 1024000 - frame, &entry), WRITER_ADDED);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, 1024000 - frame, &entry), WRITER_ADDED);
     assert_int_equal(rig.class->units(rig.writer, rig.call), 200);
-    assert_int_equal(rig_add(&rig, 1, 1, 0, &entry), WRITER_FULL);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, 0, &entry), WRITER_FULL);
     begin();
-    assert_int_equal(rig_record(&rig, 0).size, 1024000);
+    assert_int_equal(stream_rig_record(&rig, 0).size, 1024000);
 }
 
 /* --- gzip ------------------------------------------------------------------------------------- */
@@ -182,7 +183,7 @@ unpack(struct bytes packed)
     inflateEnd(&z);
     struct bytes lines = bytes_of(text, size);
     while (lines.size > 0) {
-        (void)rig_line_time(&lines);
+        (void)stream_rig_line_time(&lines);
     }
     return size;
 }
@@ -193,9 +194,9 @@ UNIT_TEST(test_with_gzip_a_record_is_a_member)
     uint32_t count = fill(100);
     uint64_t raw_units = rig.class->units(rig.writer, rig.call);
     begin();
-    assert_int_equal(rig_record_count(&rig), 1);
-    struct bytes record = rig_record(&rig, 0);
-    assert_int_equal(unpack(record), count * rig_line_bytes(&rig, 1, 100));
+    assert_int_equal(stream_rig_record_count(&rig), 1);
+    struct bytes record = stream_rig_record(&rig, 0);
+    assert_int_equal(unpack(record), count * stream_rig_line_bytes(&rig, 1, 100));
     assert_int_equal(rig.class->units(rig.writer, rig.call), (record.size + 5119) / 5120);
     assert_true(raw_units > 100);
     /* The next call is expected to become as small. */
@@ -228,14 +229,14 @@ UNIT_TEST(test_what_cannot_be_packed_still_fits)
     assert_int_equal(added, WRITER_FULL);
     begin();
     assert_true(rig.step.http.body.size <= 4 << 20);
-    for (uint32_t i = 0; i < rig_record_count(&rig); i++) {
-        assert_true(rig_record(&rig, i).size <= 1024000);
+    for (uint32_t i = 0; i < stream_rig_record_count(&rig); i++) {
+        assert_true(stream_rig_record(&rig, i).size <= 1024000);
     }
     buf_fini(&labels);
     rig.class->call_clear(rig.writer, rig.call);
     add(1, 1); /* a member may be larger than what it stands for */
     begin();
-    assert_true(unpack(rig_record(&rig, 0)) < rig_record(&rig, 0).size);
+    assert_true(unpack(stream_rig_record(&rig, 0)) < stream_rig_record(&rig, 0).size);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -247,21 +248,22 @@ UNIT_TEST(test_records_are_judged_one_by_one)
     add(0, 1);
     add(1, 1);
     begin();
-    rig_answer(&rig, 200,
-               "{\"FailedPutCount\":1,\"Encrypted\":false,\"RequestResponses\":[{\"ErrorCode\":"
-               "\"ServiceUnavailableException\",\"ErrorMessage\":\"Slow down.\"},"
-               "{\"RecordId\":\"r\"}]}");
-    rig_expect(&rig, VERDICT_MIXED, "ServiceUnavailableException: Slow down.");
+    stream_rig_answer(
+        &rig, 200,
+        "{\"FailedPutCount\":1,\"Encrypted\":false,\"RequestResponses\":[{\"ErrorCode\":"
+        "\"ServiceUnavailableException\",\"ErrorMessage\":\"Slow down.\"},"
+        "{\"RecordId\":\"r\"}]}");
+    stream_rig_expect(&rig, VERDICT_MIXED, "ServiceUnavailableException: Slow down.");
     rig.class->entry(rig.writer, rig.call, 0, &entry);
     assert_int_equal(entry.verdict, VERDICT_THROTTLED);
     rig.class->entry(rig.writer, rig.call, 1, &entry);
     assert_int_equal(entry.verdict, VERDICT_DELIVERED);
-    rig_answer(&rig, 200,
-               "{\"FailedPutCount\":0,\"RequestResponses\":[{\"RecordId\":\"r\"},"
-               "{\"RecordId\":\"s\"}]}");
-    rig_expect(&rig, VERDICT_DELIVERED, "");
-    rig_answer(&rig, 200, "{\"FailedPutCount\":0,\"RequestResponses\":[]}");
-    rig_expect(&rig, VERDICT_RETRY, "does not say which records were stored");
+    stream_rig_answer(&rig, 200,
+                      "{\"FailedPutCount\":0,\"RequestResponses\":[{\"RecordId\":\"r\"},"
+                      "{\"RecordId\":\"s\"}]}");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_answer(&rig, 200, "{\"FailedPutCount\":0,\"RequestResponses\":[]}");
+    stream_rig_expect(&rig, VERDICT_RETRY, "does not say which records were stored");
 }
 
 UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
@@ -291,8 +293,8 @@ UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
     add(1, 1);
     begin();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        rig_answer(&rig, cases[i].status, cases[i].body);
-        rig_expect(&rig, cases[i].verdict, cases[i].part);
+        stream_rig_answer(&rig, cases[i].status, cases[i].body);
+        stream_rig_expect(&rig, cases[i].verdict, cases[i].part);
     }
     assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
 }
@@ -305,7 +307,7 @@ UNIT_TEST(test_a_name_that_is_none_is_refused_when_made)
     struct why why;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rig.settings.u.firehose.delivery_stream = bad[i];
-        assert_int_equal(rig_create(&rig, &why), ERR_INPUT);
+        assert_int_equal(stream_rig_create(&rig, &why), ERR_INPUT);
         assert_non_null(strstr(why.text, "invalid delivery stream name"));
     }
 }
@@ -315,7 +317,7 @@ UNIT_TEST(test_a_name_that_is_none_is_refused_when_made)
 static bool
 check(uint32_t number, unsigned status, const char *body, char what[WRITER_ANSWER_BYTES])
 {
-    struct http_call_answer answer = rig_answer_of(status, body);
+    struct http_call_answer answer = stream_rig_answer_of(status, body);
     rig.step = (struct writer_step){.next = WRITER_DONE};
     if (!rig.class->check(rig.writer, number, NULL, &rig.step, what)) return false;
     if (rig.step.next == WRITER_SEND) {
@@ -332,23 +334,24 @@ check(uint32_t number, unsigned status, const char *body, char what[WRITER_ANSWE
 UNIT_TEST(test_checks_name_what_is_missing)
 {
     char what[WRITER_ANSWER_BYTES];
-    rig_open(&rig);
+    stream_rig_open(&rig);
     assert_true(check(0, 0, "", what));
-    rig_expect(&rig, VERDICT_DELIVERED, "the settings");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "the settings");
     assert_true(check(1, 200, DESCRIBED("ACTIVE", "DirectPut"), what));
-    rig_expect(&rig, VERDICT_DELIVERED, "the delivery stream is ACTIVE and of type DirectPut");
+    stream_rig_expect(&rig, VERDICT_DELIVERED,
+                      "the delivery stream is ACTIVE and of type DirectPut");
     assert_non_null(strstr(what, "firehose:DescribeDeliveryStream"));
     assert_true(check(1, 200, DESCRIBED("CREATING", "DirectPut"), what));
-    rig_expect(&rig, VERDICT_RETRY, "CREATING");
+    stream_rig_expect(&rig, VERDICT_RETRY, "CREATING");
     assert_true(check(1, 200, DESCRIBED("ACTIVE", "KinesisStreamAsSource"), what));
-    rig_expect(&rig, VERDICT_BLOCKED, "expected type DirectPut");
+    stream_rig_expect(&rig, VERDICT_BLOCKED, "expected type DirectPut");
     assert_true(check(2, 400,
                       "{\"__type\":\"AccessDeniedException\",\"message\":\"u is not authorized to "
                       "perform: firehose:PutRecordBatch on resource: r\"}",
                       what));
-    rig_expect(&rig, VERDICT_BLOCKED, "permission firehose:PutRecordBatch on r is missing");
+    stream_rig_expect(&rig, VERDICT_BLOCKED, "permission firehose:PutRecordBatch on r is missing");
     assert_true(check(2, 400, "{\"__type\":\"ValidationException\"}", what));
-    rig_expect(&rig, VERDICT_DELIVERED, "access allowed");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "access allowed");
     assert_false(check(3, 200, "", what));
 }
 
@@ -359,7 +362,7 @@ try_all(void)
 {
     uint32_t entry;
     struct why why;
-    if (rig_create(&rig, &why) != OK) {
+    if (stream_rig_create(&rig, &why) != OK) {
         rig.writer = NULL;
         return false;
     }
@@ -368,17 +371,17 @@ try_all(void)
         rig.writer = NULL;
         return false;
     }
-    rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, NULL);
     bool good = rig.step.verdict == VERDICT_DELIVERED;
     rig.class->call_clear(rig.writer, rig.call);
     for (uint64_t i = 0; i < 20; i++) {
-        enum writer_add added = rig_add(&rig, i, 1, 0, &entry);
+        enum writer_add added = stream_rig_add(&rig, i, 1, 0, &entry);
         assert_true(added == WRITER_ADDED || added == WRITER_NO_MEMORY);
         good &= added == WRITER_ADDED;
     }
-    rig_begin(&rig);
+    stream_rig_begin(&rig);
     good &= rig.step.next == WRITER_SEND;
-    rig_close(&rig);
+    stream_rig_close(&rig);
     return good;
 }
 
@@ -386,7 +389,7 @@ UNIT_TEST(test_any_allocation_may_be_refused)
 {
     rig.settings.u.firehose.compression = COMPRESSION_GZIP;
     rig.settings.batch.max_bytes = 4 << 20;
-    (void)rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
+    (void)stream_rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
     for (uint64_t nth = 1;; nth++) {
         mem_fail_nth(nth, false);
         bool good = try_all();

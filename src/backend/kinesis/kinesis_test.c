@@ -2,10 +2,10 @@
 #include "lib/test.h"
 
 #include "backend/aws/records.h"
-#include "backend/aws/stream_testing.h"
 #include "base/hash.h"
 #include "base/hex.h"
-#include "wire/point/kpl_testing.h"
+#include "lib/kpl_reader.h"
+#include "lib/stream_rig.h"
 
 #define MIDDLE "170141183460469231731687303715884105728"
 #define BELOW  "170141183460469231731687303715884105727"
@@ -23,7 +23,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig, DESTINATION_KINESIS);
+    stream_rig_init(&rig, DESTINATION_KINESIS);
     rig.settings.u.kinesis.stream = "metrics";
     rig.settings.u.kinesis.endpoint = "https://kinesis.example";
     return 0;
@@ -33,7 +33,7 @@ static int
 teardown(void **state)
 {
     (void)state;
-    rig_fini(&rig);
+    stream_rig_fini(&rig);
     return 0;
 }
 
@@ -42,14 +42,14 @@ static void
 open_with(enum kinesis_format format, const char *shards)
 {
     rig.settings.u.kinesis.format = format;
-    rig_open(&rig);
+    stream_rig_open(&rig);
     assert_true(rig.class->need_prepare(rig.writer));
-    rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, NULL);
     if (format != KINESIS_NDJSON) {
         assert_int_equal(rig.step.next, WRITER_SEND);
-        rig_prepare(&rig, shards);
+        stream_rig_prepare(&rig, shards);
     }
-    rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
     assert_false(rig.class->need_prepare(rig.writer));
 }
 
@@ -57,7 +57,7 @@ static void
 add(uint64_t hash, int64_t t_ms)
 {
     uint32_t entry;
-    assert_int_equal(rig_add(&rig, hash, t_ms, 0, &entry), WRITER_ADDED);
+    assert_int_equal(stream_rig_add(&rig, hash, t_ms, 0, &entry), WRITER_ADDED);
 }
 
 static void
@@ -69,7 +69,7 @@ clear(void)
 static void
 begin(void)
 {
-    rig_begin(&rig);
+    stream_rig_begin(&rig);
     if (rig.step.next != WRITER_SEND) fail_msg("%s", rig.step.answer);
 }
 
@@ -93,9 +93,9 @@ UNIT_TEST(test_ndjson_is_a_line_a_record_under_the_hash_of_its_series)
     uint32_t entry;
     open_with(KINESIS_NDJSON, NULL);
     assert_true(writer_limits_of(rig.writer)->one_of_a_series);
-    assert_int_equal(rig_add(&rig, 0xab, 1, 0, &entry), WRITER_ADDED);
+    assert_int_equal(stream_rig_add(&rig, 0xab, 1, 0, &entry), WRITER_ADDED);
     assert_int_equal(entry, 0);
-    assert_int_equal(rig_add(&rig, 0xfedcba9876543210, 2, 0, &entry), WRITER_ADDED);
+    assert_int_equal(stream_rig_add(&rig, 0xfedcba9876543210, 2, 0, &entry), WRITER_ADDED);
     assert_int_equal(entry, 1);
     assert_int_equal(rig.class->units(rig.writer, rig.call), 2);
     uint64_t most = rig.class->bytes(rig.writer, rig.call);
@@ -104,7 +104,7 @@ UNIT_TEST(test_ndjson_is_a_line_a_record_under_the_hash_of_its_series)
     assert_true(most >= sizeof want - 1);
     assert_int_equal(rig.class->bytes(rig.writer, rig.call), sizeof want - 1);
     assert_string_equal(rig.step.http.url, "https://kinesis.example/");
-    assert_string_equal(rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.PutRecords");
+    assert_string_equal(stream_rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.PutRecords");
     assert_int_equal(rig.step.http.answer_bytes_max, AWS_RECORDS_ANSWER_BYTES_MAX);
 }
 
@@ -114,11 +114,11 @@ UNIT_TEST(test_a_call_begun_again_is_the_same)
     add(1, 1);
     begin();
     size_t size = rig.step.http.body.size;
-    rig_answer(&rig, 500, "{\"__type\":\"InternalFailure\"}");
-    rig_expect(&rig, VERDICT_RETRY, "InternalFailure");
+    stream_rig_answer(&rig, 500, "{\"__type\":\"InternalFailure\"}");
+    stream_rig_expect(&rig, VERDICT_RETRY, "InternalFailure");
     begin();
     assert_int_equal(rig.step.http.body.size, size);
-    assert_int_equal(rig_record_count(&rig), 1);
+    assert_int_equal(stream_rig_record_count(&rig), 1);
 }
 
 UNIT_TEST(test_a_call_has_five_hundred_records_at_most)
@@ -128,9 +128,9 @@ UNIT_TEST(test_a_call_has_five_hundred_records_at_most)
     for (uint64_t i = 0; i < 500; i++) {
         add(i, 1);
     }
-    assert_int_equal(rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
+    assert_int_equal(stream_rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
     begin();
-    assert_int_equal(rig_record_count(&rig), 500);
+    assert_int_equal(stream_rig_record_count(&rig), 500);
     struct writer_limits limits = *writer_limits_of(rig.writer);
     assert_int_equal(limits.samples, 500);
     assert_int_equal(limits.samples_max, 500);
@@ -141,7 +141,7 @@ UNIT_TEST(test_a_second_sample_of_a_series_waits_for_the_next_call)
     uint32_t entry;
     open_with(KINESIS_NDJSON, NULL);
     add(1, 1);
-    assert_int_equal(rig_add(&rig, 1, 2, 0, &entry), WRITER_FULL);
+    assert_int_equal(stream_rig_add(&rig, 1, 2, 0, &entry), WRITER_FULL);
 }
 
 UNIT_TEST(test_an_arn_is_a_stream_and_other_things_are_none)
@@ -158,7 +158,7 @@ UNIT_TEST(test_an_arn_is_a_stream_and_other_things_are_none)
     struct why why;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         rig.settings.u.kinesis.stream = bad[i];
-        assert_int_equal(rig_create(&rig, &why), ERR_INPUT);
+        assert_int_equal(stream_rig_create(&rig, &why), ERR_INPUT);
         assert_non_null(strstr(why.text, "invalid stream name"));
     }
     assert_int_equal(budget_used(&rig.memory), 0);
@@ -176,15 +176,15 @@ UNIT_TEST(test_an_arn_is_a_stream_and_other_things_are_none)
 UNIT_TEST(test_a_record_has_a_mebibyte_with_its_key_at_most)
 {
     uint32_t entry;
-    size_t frame = rig_line_bytes(&rig, 1, 1) - 1, largest = (1 << 20) - 16;
+    size_t frame = stream_rig_line_bytes(&rig, 1, 1) - 1, largest = (1 << 20) - 16;
     open_with(KINESIS_NDJSON, NULL);
-    assert_int_equal(rig_add(&rig, 1, 1, largest - frame + 1, &entry), WRITER_UNFIT);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, largest - frame + 1, &entry), WRITER_UNFIT);
     assert_string_equal(rig.step.answer, "the line of 1048561 bytes is too long: a record of the "
                                          "stream holds at most 1048560 bytes");
-    assert_int_equal(rig_add(&rig, 1, 1, largest - frame, &entry), WRITER_ADDED);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, largest - frame, &entry), WRITER_ADDED);
     assert_int_equal(rig.class->units(rig.writer, rig.call), 41);
     begin();
-    assert_int_equal(rig_record(&rig, 0).size, largest);
+    assert_int_equal(stream_rig_record(&rig, 0).size, largest);
 }
 
 static size_t
@@ -193,7 +193,7 @@ largest_body(void)
     uint32_t entry;
     enum writer_add added = WRITER_ADDED;
     for (uint64_t i = 0; i < 500 && added == WRITER_ADDED; i++) {
-        added = rig_add(&rig, i, 1, 100000, &entry);
+        added = stream_rig_add(&rig, i, 1, 100000, &entry);
     }
     assert_int_equal(added, WRITER_FULL);
     begin();
@@ -208,13 +208,13 @@ UNIT_TEST(test_a_call_has_five_mebibytes_unless_more_is_asked_for)
     assert_true(size <= 5 << 20);
     assert_true(size > (5 << 20) - 135000);
     assert_int_equal(writer_limits_of(rig.writer)->bytes, 800 << 10);
-    rig_close(&rig);
+    stream_rig_close(&rig);
     rig.settings.batch.max_bytes = 7 << 20;
     open_with(KINESIS_NDJSON, NULL);
     size = largest_body();
     assert_true(size <= 7 << 20);
     assert_true(size > (7 << 20) - 135000);
-    rig_close(&rig);
+    stream_rig_close(&rig);
     rig.settings.batch.max_bytes = 100 << 20;
     open_with(KINESIS_NDJSON, NULL);
     size = largest_body();
@@ -230,20 +230,20 @@ UNIT_TEST(test_packed_has_a_record_for_each_bucket)
     open_with(KINESIS_PACKED, TWO_SHARDS);
     assert_false(writer_limits_of(rig.writer)->one_of_a_series);
     for (uint64_t i = 0; i < 100; i++) {
-        assert_int_equal(rig_add(&rig, 1000 + i % 16, (int64_t)i, 0, &entry), WRITER_ADDED);
+        assert_int_equal(stream_rig_add(&rig, 1000 + i % 16, (int64_t)i, 0, &entry), WRITER_ADDED);
         assert_int_equal(entry, i % 8);
     }
     assert_int_equal(rig.class->units(rig.writer, rig.call), 8);
     begin();
-    assert_int_equal(rig_record_count(&rig), 8);
+    assert_int_equal(stream_rig_record_count(&rig), 8);
     for (uint32_t i = 0; i < 8; i++) {
         char key[8];
-        struct bytes lines = rig_record(&rig, i);
+        struct bytes lines = stream_rig_record(&rig, i);
         int64_t next = i;
         snprintf(key, sizeof key, "%u", (1000 + i) % 8);
-        assert_string_equal(rig_record_key(&rig, i), key);
+        assert_string_equal(stream_rig_record_key(&rig, i), key);
         for (; lines.size > 0; next += 8) {
-            assert_int_equal(rig_line_time(&lines), next);
+            assert_int_equal(stream_rig_line_time(&lines), next);
         }
         assert_true(next >= 100);
     }
@@ -253,25 +253,25 @@ UNIT_TEST(test_the_number_of_buckets_is_remembered)
 {
     open_with(KINESIS_PACKED, TWO_SHARDS);
     rig.class->save(rig.writer, &rig.saved);
-    rig_close(&rig);
-    rig_open(&rig);
+    stream_rig_close(&rig);
+    stream_rig_open(&rig);
     add(7, 1);
     add(15, 2);
     add(3, 3);
-    rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, NULL);
     assert_int_equal(rig.step.next, WRITER_SEND); /* the shards again: there may be others now */
-    struct http_call_answer denied = rig_answer_of(
+    struct http_call_answer denied = stream_rig_answer_of(
         400, "{\"__type\":\"AccessDeniedException\",\"message\":\"User: u is not authorized to "
              "perform: kinesis:ListShards on resource: arn:x\"}");
     rig.class->prepare(rig.writer, &denied, &rig.step);
-    rig_expect(&rig, VERDICT_DELIVERED, "kinesis:ListShards"); /* but it goes without */
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "kinesis:ListShards"); /* but it goes without */
     assert_false(rig.class->need_prepare(rig.writer));
     sim_env_advance_ns(rig.sim, 60 * NS_PER_S);
     assert_true(rig.class->need_prepare(rig.writer));
     begin();
-    assert_int_equal(rig_record_count(&rig), 2);
-    assert_string_equal(rig_record_key(&rig, 0), "7");
-    assert_string_equal(rig_record_key(&rig, 1), "3");
+    assert_int_equal(stream_rig_record_count(&rig), 2);
+    assert_string_equal(stream_rig_record_key(&rig, 0), "7");
+    assert_string_equal(stream_rig_record_key(&rig, 1), "3");
 }
 
 UNIT_TEST(test_a_damaged_memory_is_learnt_again)
@@ -284,66 +284,67 @@ UNIT_TEST(test_a_damaged_memory_is_learnt_again)
         buf_clear(&rig.saved);
         buf_put(&rig.saved, bad[i].at, bad[i].size);
         rig.settings.u.kinesis.format = KINESIS_PACKED;
-        rig_open(&rig);
+        stream_rig_open(&rig);
         buf_clear(&rig.saved);
         rig.class->save(rig.writer, &rig.saved);
         assert_int_equal(rig.saved.size, 0);
-        rig_close(&rig);
+        stream_rig_close(&rig);
     }
 }
 
 UNIT_TEST(test_without_shards_nothing_is_sent_for_the_first_time)
 {
     rig.settings.u.kinesis.format = KINESIS_PACKED;
-    rig_open(&rig);
-    rig_prepare(&rig, NULL);
-    struct http_call_answer denied = rig_answer_of(
+    stream_rig_open(&rig);
+    stream_rig_prepare(&rig, NULL);
+    struct http_call_answer denied = stream_rig_answer_of(
         400, "{\"__type\":\"AccessDeniedException\",\"message\":\"User: u is not authorized to "
              "perform: kinesis:ListShards on resource: arn:x\"}");
     rig.class->prepare(rig.writer, &denied, &rig.step);
-    rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:ListShards on arn:x is missing");
+    stream_rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:ListShards on arn:x is missing");
     assert_true(rig.class->need_prepare(rig.writer));
-    rig_prepare(&rig, NULL);
-    rig_prepare(&rig, "{\"Shards\":[]}");
-    rig_expect(&rig, VERDICT_RETRY, "do not cover all hash keys");
-    rig_prepare(&rig, NULL);
-    rig_prepare(&rig, "{}");
-    rig_expect(&rig, VERDICT_RETRY, "cannot read the list of shards");
+    stream_rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, "{\"Shards\":[]}");
+    stream_rig_expect(&rig, VERDICT_RETRY, "do not cover all hash keys");
+    stream_rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, "{}");
+    stream_rig_expect(&rig, VERDICT_RETRY, "cannot read the list of shards");
 }
 
 UNIT_TEST(test_a_call_begun_before_the_shards_are_known_is_made_anew)
 {
     rig.settings.u.kinesis.format = KINESIS_PACKED;
-    rig_open(&rig);
+    stream_rig_open(&rig);
     add(1, 1);
     add(5, 1); /* of four buckets the same */
-    rig_prepare(&rig, NULL);
-    rig_prepare(&rig, TWO_SHARDS);
-    rig_expect(&rig, VERDICT_DELIVERED, "");
-    rig_begin(&rig);
-    rig_expect(&rig, VERDICT_REBUILD, "shards");
+    stream_rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, TWO_SHARDS);
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_begin(&rig);
+    stream_rig_expect(&rig, VERDICT_REBUILD, "shards");
     clear();
     add(1, 1);
     add(5, 1);
     begin();
-    assert_int_equal(rig_record_count(&rig), 2);
+    assert_int_equal(stream_rig_record_count(&rig), 2);
 }
 
 UNIT_TEST(test_shards_are_listed_page_by_page_and_again_later)
 {
     rig.settings.u.kinesis.format = KINESIS_PACKED;
-    rig_open(&rig);
-    rig_prepare(&rig, NULL);
-    assert_string_equal(rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.ListShards");
+    stream_rig_open(&rig);
+    stream_rig_prepare(&rig, NULL);
+    assert_string_equal(stream_rig_header(&rig, "X-Amz-Target"), "Kinesis_20131202.ListShards");
     assert_true(bytes_equal_text(
         rig.step.http.body, "{\"StreamName\":\"metrics\",\"ShardFilter\":{\"Type\":\"AT_LATEST\"},"
                             "\"MaxResults\":1000}"));
-    rig_prepare(&rig, "{\"NextToken\":\"a\\\"b\",\"Shards\":[" SHARD("s-1", "0", BELOW) "]}");
+    stream_rig_prepare(&rig,
+                       "{\"NextToken\":\"a\\\"b\",\"Shards\":[" SHARD("s-1", "0", BELOW) "]}");
     assert_int_equal(rig.step.next, WRITER_SEND);
     assert_true(
         bytes_equal_text(rig.step.http.body, "{\"NextToken\":\"a\\\"b\",\"MaxResults\":1000}"));
-    rig_prepare(&rig, "{\"Shards\":[" SHARD("s-2", MIDDLE, LAST) "]}");
-    rig_expect(&rig, VERDICT_DELIVERED, "2 shards");
+    stream_rig_prepare(&rig, "{\"Shards\":[" SHARD("s-2", MIDDLE, LAST) "]}");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "2 shards");
     sim_env_advance_ns(rig.sim, 299 * NS_PER_S);
     assert_false(rig.class->need_prepare(rig.writer));
     sim_env_advance_ns(rig.sim, NS_PER_S);
@@ -355,16 +356,16 @@ UNIT_TEST(test_a_call_keeps_the_buckets_that_it_began_with)
     open_with(KINESIS_PACKED, ONE_SHARD);
     add(7, 1);
     sim_env_advance_ns(rig.sim, 300 * NS_PER_S);
-    rig_prepare(&rig, NULL);
-    rig_prepare(&rig, TWO_SHARDS);
+    stream_rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, TWO_SHARDS);
     add(7, 2);
     begin();
-    assert_int_equal(rig_record_count(&rig), 1);
-    assert_string_equal(rig_record_key(&rig, 0), "3");
+    assert_int_equal(stream_rig_record_count(&rig), 1);
+    assert_string_equal(stream_rig_record_key(&rig, 0), "3");
     clear();
     add(7, 3);
     begin();
-    assert_string_equal(rig_record_key(&rig, 0), "7");
+    assert_string_equal(stream_rig_record_key(&rig, 0), "7");
 }
 
 /* --- kpl -------------------------------------------------------------------------------------- */
@@ -386,7 +387,7 @@ read_aggregate(struct bytes record, bool *ret_high)
         bool high = key.at[3] == '2' || key.at[3] == '4';
         if (count++ > 0) assert_int_equal(high, *ret_high);
         *ret_high = high;
-        (void)rig_line_time(&data);
+        (void)stream_rig_line_time(&data);
         assert_int_equal(data.size, 0);
     }
     assert_false(reader.message.bad);
@@ -402,11 +403,11 @@ UNIT_TEST(test_kpl_gathers_lines_by_the_shards_of_their_keys)
         add(1 + i % 4, (int64_t)i);
     }
     begin();
-    assert_int_equal(rig_record_count(&rig), 2);
-    assert_string_equal(rig_record_key(&rig, 0), "0001");
-    assert_string_equal(rig_record_key(&rig, 1), "0002");
-    assert_int_equal(read_aggregate(rig_record(&rig, 0), &high[0]), 20);
-    assert_int_equal(read_aggregate(rig_record(&rig, 1), &high[1]), 20);
+    assert_int_equal(stream_rig_record_count(&rig), 2);
+    assert_string_equal(stream_rig_record_key(&rig, 0), "0001");
+    assert_string_equal(stream_rig_record_key(&rig, 1), "0002");
+    assert_int_equal(read_aggregate(stream_rig_record(&rig, 0), &high[0]), 20);
+    assert_int_equal(read_aggregate(stream_rig_record(&rig, 1), &high[1]), 20);
     assert_false(high[0]);
     assert_true(high[1]);
 }
@@ -417,7 +418,7 @@ UNIT_TEST(test_kpl_frames_a_single_line_too)
     open_with(KINESIS_KPL, ONE_SHARD);
     add(1, 1);
     begin();
-    assert_int_equal(read_aggregate(rig_record(&rig, 0), &high), 1);
+    assert_int_equal(read_aggregate(stream_rig_record(&rig, 0), &high), 1);
 }
 
 UNIT_TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte)
@@ -427,43 +428,43 @@ UNIT_TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte)
     for (uint64_t i = 0; i < 500; i++) {
         add(i, 1);
     }
-    assert_int_equal(rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
+    assert_int_equal(stream_rig_add(&rig, 500, 1, 0, &entry), WRITER_FULL);
     clear();
-    size_t frame = rig_line_bytes(&rig, 1, 1) - 1;
+    size_t frame = stream_rig_line_bytes(&rig, 1, 1) - 1;
     size_t largest = (1 << 20) - 16 - 20 - 17;
-    assert_int_equal(rig_add(&rig, 1, 1, largest - frame + 1, &entry), WRITER_UNFIT);
-    assert_int_equal(rig_add(&rig, 1, 1, largest - frame, &entry), WRITER_ADDED);
-    assert_int_equal(rig_add(&rig, 1, 1, 0, &entry), WRITER_FULL);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, largest - frame + 1, &entry), WRITER_UNFIT);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, largest - frame, &entry), WRITER_ADDED);
+    assert_int_equal(stream_rig_add(&rig, 1, 1, 0, &entry), WRITER_FULL);
     begin();
-    assert_true(rig_record(&rig, 0).size <= (1 << 20) - 16);
+    assert_true(stream_rig_record(&rig, 0).size <= (1 << 20) - 16);
     clear();
     enum writer_add added = WRITER_ADDED; /* of many keys and lines */
     for (uint64_t i = 0; added == WRITER_ADDED; i++) {
-        added = rig_add(&rig, i, 1, 3000 + i, &entry);
+        added = stream_rig_add(&rig, i, 1, 3000 + i, &entry);
     }
     assert_int_equal(added, WRITER_FULL);
     begin();
-    assert_true(rig_record(&rig, 0).size <= (1 << 20) - 16);
-    assert_true(rig_record(&rig, 0).size > (1 << 20) - 16 - 8000);
+    assert_true(stream_rig_record(&rig, 0).size <= (1 << 20) - 16);
+    assert_true(stream_rig_record(&rig, 0).size > (1 << 20) - 16 - 8000);
 }
 
 UNIT_TEST(test_kpl_is_made_anew_when_the_shards_are_others)
 {
     uint32_t entry;
     rig.settings.u.kinesis.format = KINESIS_KPL;
-    rig_open(&rig);
+    stream_rig_open(&rig);
     add(1, 1); /* before any shard is known */
     add(2, 1);
-    rig_prepare(&rig, NULL);
-    rig_prepare(&rig, TWO_SHARDS);
-    assert_int_equal(rig_add(&rig, 3, 1, 0, &entry), WRITER_FULL);
-    rig_begin(&rig);
-    rig_expect(&rig, VERDICT_REBUILD, "shards");
+    stream_rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, TWO_SHARDS);
+    assert_int_equal(stream_rig_add(&rig, 3, 1, 0, &entry), WRITER_FULL);
+    stream_rig_begin(&rig);
+    stream_rig_expect(&rig, VERDICT_REBUILD, "shards");
     clear();
     add(1, 1);
     add(4, 1);
     begin();
-    assert_int_equal(rig_record_count(&rig), 2);
+    assert_int_equal(stream_rig_record_count(&rig), 2);
 }
 
 #define STORED(shard) "{\"SequenceNumber\":\"1\",\"ShardId\":\"" shard "\"}"
@@ -474,22 +475,22 @@ UNIT_TEST(test_kpl_in_a_new_shard_is_sent_again_by_the_new_list)
     add(1, 1);
     add(2, 1);
     begin();
-    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-0") "]}");
-    rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-0") "]}");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
     assert_false(rig.class->need_prepare(rig.writer));
     begin();
-    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-1") "]}");
-    rig_expect(&rig, VERDICT_RETRY, "shards have changed");
+    stream_rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-1") "]}");
+    stream_rig_expect(&rig, VERDICT_RETRY, "shards have changed");
     assert_int_equal(entry_verdict(0), VERDICT_RETRY);
     assert_true(rig.class->need_prepare(rig.writer));
-    rig_prepare(&rig, NULL);
-    struct http_call_answer failed = rig_answer_of(500, "{}"); /* now it cannot go without */
+    stream_rig_prepare(&rig, NULL);
+    struct http_call_answer failed = stream_rig_answer_of(500, "{}"); /* now it cannot go without */
     rig.class->prepare(rig.writer, &failed, &rig.step);
-    rig_expect(&rig, VERDICT_RETRY, "");
-    rig_prepare(&rig, NULL);
-    rig_prepare(&rig, TWO_SHARDS);
-    rig_begin(&rig);
-    rig_expect(&rig, VERDICT_REBUILD, "shards");
+    stream_rig_expect(&rig, VERDICT_RETRY, "");
+    stream_rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, TWO_SHARDS);
+    stream_rig_begin(&rig);
+    stream_rig_expect(&rig, VERDICT_REBUILD, "shards");
 }
 
 UNIT_TEST(test_kpl_of_one_line_is_in_the_right_shard_in_any_case)
@@ -497,8 +498,8 @@ UNIT_TEST(test_kpl_of_one_line_is_in_the_right_shard_in_any_case)
     open_with(KINESIS_KPL, ONE_SHARD);
     add(1, 1);
     begin();
-    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-1") "]}");
-    rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-1") "]}");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
     assert_true(rig.class->need_prepare(rig.writer)); /* but the list is old */
 }
 
@@ -508,10 +509,11 @@ UNIT_TEST(test_kpl_with_strange_answers_comes_to_an_end)
     add(1, 1);
     add(3, 1);
     begin();
-    rig_answer(&rig, 200, "{\"Records\":[" STORED("s-2") "]}"); /* known, and yet another one */
-    rig_expect(&rig, VERDICT_DELIVERED, "");
-    rig_answer(&rig, 200, "{\"Records\":[{\"SequenceNumber\":\"1\"}]}");
-    rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_answer(&rig, 200,
+                      "{\"Records\":[" STORED("s-2") "]}"); /* known, and yet another one */
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
+    stream_rig_answer(&rig, 200, "{\"Records\":[{\"SequenceNumber\":\"1\"}]}");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "");
     assert_false(rig.class->need_prepare(rig.writer));
 }
 
@@ -524,19 +526,19 @@ UNIT_TEST(test_records_are_judged_one_by_one)
     add(2, 1);
     add(3, 1);
     begin();
-    rig_answer(
+    stream_rig_answer(
         &rig, 200,
         "{\"FailedRecordCount\":2,\"Records\":[{\"ErrorCode\":\"InternalFailure\","
         "\"ErrorMessage\":\"Internal service failure.\"}," STORED(
             "s") ","
                  "{\"ErrorCode\":\"ProvisionedThroughputExceededException\",\"ErrorMessage\":"
                  "\"Rate exceeded for shard s in stream metrics under account 1.\"}]}");
-    rig_expect(&rig, VERDICT_MIXED, "InternalFailure: Internal service failure.");
+    stream_rig_expect(&rig, VERDICT_MIXED, "InternalFailure: Internal service failure.");
     assert_int_equal(entry_verdict(0), VERDICT_RETRY);
     assert_int_equal(entry_verdict(1), VERDICT_DELIVERED);
     assert_int_equal(entry_verdict(2), VERDICT_THROTTLED);
-    rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s") "]}");
-    rig_expect(&rig, VERDICT_RETRY, "does not say which records were stored");
+    stream_rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s") "]}");
+    stream_rig_expect(&rig, VERDICT_RETRY, "does not say which records were stored");
 }
 
 UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
@@ -568,13 +570,13 @@ UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
     add(1, 1);
     begin();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        rig_answer(&rig, cases[i].status, cases[i].body);
-        rig_expect(&rig, cases[i].verdict, cases[i].part);
+        stream_rig_answer(&rig, cases[i].status, cases[i].body);
+        stream_rig_expect(&rig, cases[i].verdict, cases[i].part);
     }
     assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
     struct http_call_answer silence = {.failure = HTTP_CALL_TIMEOUT, .error = "too slow"};
     rig.class->judge(rig.writer, rig.call, &silence, &rig.step);
-    rig_expect(&rig, VERDICT_RETRY, "too slow");
+    stream_rig_expect(&rig, VERDICT_RETRY, "too slow");
 }
 
 /* --- looking whether it works ----------------------------------------------------------------- */
@@ -582,7 +584,7 @@ UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
 static bool
 check(uint32_t number, unsigned status, const char *body, char what[WRITER_ANSWER_BYTES])
 {
-    struct http_call_answer answer = rig_answer_of(status, body);
+    struct http_call_answer answer = stream_rig_answer_of(status, body);
     rig.step = (struct writer_step){.next = WRITER_DONE};
     if (!rig.class->check(rig.writer, number, NULL, &rig.step, what)) return false;
     if (rig.step.next == WRITER_SEND) {
@@ -596,39 +598,39 @@ UNIT_TEST(test_checks_name_what_is_missing)
 {
     char what[WRITER_ANSWER_BYTES];
     rig.settings.u.kinesis.format = KINESIS_KPL;
-    rig_open(&rig);
+    stream_rig_open(&rig);
     assert_true(check(1, 200, "", what));
-    rig_expect(&rig, VERDICT_UNPREPARED, "credentials are not available");
+    stream_rig_expect(&rig, VERDICT_UNPREPARED, "credentials are not available");
     assert_true(check(0, 0, "", what));
-    rig_expect(&rig, VERDICT_DELIVERED, "the settings");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "the settings");
     assert_true(check(1, 200,
                       "{\"StreamDescriptionSummary\":{\"StreamStatus\":\"ACTIVE\","
                       "\"OpenShardCount\":2}}",
                       what));
-    rig_expect(&rig, VERDICT_DELIVERED, "the stream is ACTIVE and has 2 shards");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "the stream is ACTIVE and has 2 shards");
     assert_non_null(strstr(what, "kinesis:DescribeStreamSummary"));
     assert_true(
         check(1, 200, "{\"StreamDescriptionSummary\":{\"StreamStatus\":\"CREATING\"}}", what));
-    rig_expect(&rig, VERDICT_RETRY, "CREATING");
+    stream_rig_expect(&rig, VERDICT_RETRY, "CREATING");
     assert_true(check(1, 400, "{\"__type\":\"ResourceNotFoundException\"}", what));
-    rig_expect(&rig, VERDICT_BLOCKED, "ResourceNotFound");
+    stream_rig_expect(&rig, VERDICT_BLOCKED, "ResourceNotFound");
     assert_true(check(2, 200, TWO_SHARDS, what));
-    rig_expect(&rig, VERDICT_DELIVERED, "2 shards");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "2 shards");
     const char denied[] = "{\"__type\":\"AccessDeniedException\",\"message\":\"u is not authorized "
                           "to perform: kinesis:X on resource: r\"}";
     assert_true(check(2, 400, denied, what)); /* although shards are known */
-    rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:X on r is missing");
+    stream_rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:X on r is missing");
     assert_true(check(3, 400, denied, what));
-    rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:X on r is missing");
+    stream_rig_expect(&rig, VERDICT_BLOCKED, "permission kinesis:X on r is missing");
     assert_true(check(3, 400, "{\"__type\":\"ValidationException\"}", what));
-    rig_expect(&rig, VERDICT_DELIVERED, "access allowed");
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "access allowed");
     assert_non_null(strstr(what, "kinesis:PutRecords"));
     assert_true(check(3, 503, "", what));
-    rig_expect(&rig, VERDICT_RETRY, "503");
+    stream_rig_expect(&rig, VERDICT_RETRY, "503");
     assert_false(check(4, 200, "", what));
-    rig_close(&rig);
+    stream_rig_close(&rig);
     rig.settings.u.kinesis.format = KINESIS_NDJSON; /* needs no shards */
-    rig_open(&rig);
+    stream_rig_open(&rig);
     assert_true(check(2, 200, "", what));
     assert_non_null(strstr(what, "kinesis:PutRecords"));
     assert_false(check(3, 200, "", what));
@@ -641,7 +643,7 @@ try_all(void)
 {
     uint32_t entry;
     struct why why;
-    bool good = rig_create(&rig, &why) == OK;
+    bool good = stream_rig_create(&rig, &why) == OK;
     if (!good) {
         rig.writer = NULL;
         return false;
@@ -651,26 +653,26 @@ try_all(void)
         rig.writer = NULL;
         return false;
     }
-    rig_prepare(&rig, NULL);
+    stream_rig_prepare(&rig, NULL);
     good = rig.step.next == WRITER_SEND;
-    if (good) rig_prepare(&rig, TWO_SHARDS);
+    if (good) stream_rig_prepare(&rig, TWO_SHARDS);
     good &= rig.step.verdict == VERDICT_DELIVERED;
     rig.class->call_clear(rig.writer, rig.call);
     for (uint64_t i = 0; i < 20; i++) {
-        enum writer_add added = rig_add(&rig, i, 1, 0, &entry);
+        enum writer_add added = stream_rig_add(&rig, i, 1, 0, &entry);
         assert_true(added == WRITER_ADDED || added == WRITER_NO_MEMORY);
         good &= added == WRITER_ADDED;
     }
-    rig_begin(&rig);
+    stream_rig_begin(&rig);
     good &= rig.step.next == WRITER_SEND;
-    rig_close(&rig);
+    stream_rig_close(&rig);
     return good;
 }
 
 UNIT_TEST(test_any_allocation_may_be_refused)
 {
     rig.settings.u.kinesis.format = KINESIS_KPL;
-    (void)rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
+    (void)stream_rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
     for (uint64_t nth = 1;; nth++) {
         mem_fail_nth(nth, false);
         bool good = try_all();

@@ -8,8 +8,8 @@
 
 #include "backend/timestream/timestream.h"
 #include "lib/random_labels.h"
+#include "lib/timestream_labels.h"
 #include "wire/number.h"
-#include "wire/point/timestream_record_testing.h"
 
 static struct budget budget;
 static struct timestream_batch batch;

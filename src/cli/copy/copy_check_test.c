@@ -2,22 +2,17 @@
  * Two stores with random series, of which the second lacks some samples, has others, and more:
  * what is counted is compared with what was done to them.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 #include <unistd.h>
 
 #include "cli/copy/copy_check.h"
 #include "cli/lib/import_batch.h"
 #include "lib/random.h"
 #include "lib/seeds.h"
-#include "lib/test.h"
 #include "relay/feed/selection.h"
 #include "sys/env.h"
 

@@ -10,8 +10,9 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
-#include "cli/run_testing.h"
+#include "lib/cli_run.h"
 #include "lib/http_player.h"
+#include "lib/test_dir.h"
 #include "sys/env.h"
 
 static char dir[TEST_DIR_BYTES], from[96], store[96], config[96], work[96], progress[112];
@@ -67,7 +68,7 @@ give(const char *lines, const char *more)
 
 static const struct command *const commands[] = {&command_copy, &command_export, NULL};
 
-#define RUN(...) run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 #define COPY(...)                                                              \
     RUN("copy", "--config.file", config, "--work", work, "--start=1699920000", \
         "--end=1700092799.999", __VA_ARGS__)
@@ -76,13 +77,13 @@ static const struct command *const commands[] = {&command_copy, &command_export,
 static void
 expect_status(int got, int expected)
 {
-    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, err);
+    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, cli_err);
 }
 
 static void
 expect_said(const char *words)
 {
-    if (strstr(err, words) == NULL) fail_msg("'%s' is not in: %s", words, err);
+    if (strstr(cli_err, words) == NULL) fail_msg("'%s' is not in: %s", words, cli_err);
 }
 
 static void
@@ -191,7 +192,7 @@ UNIT_TEST(test_a_copy_from_a_server_that_refuses_is_not_tried_again)
     write_text(config, text);
     expect_status(COPY_TO_STORE("--retry=2s"), EXIT_FAILED);
     expect_said("status 403: bad");
-    if (strstr(err, "retrying") != NULL) fail_msg("%s", err);
+    if (strstr(cli_err, "retrying") != NULL) fail_msg("%s", cli_err);
     player_stop(&player);
 }
 

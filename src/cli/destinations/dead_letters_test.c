@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/run_testing.h"
+#include "lib/cli_run.h"
 
 static char storage[64];
 
@@ -75,7 +75,7 @@ run(bool with_storage, const char *const *words)
         assert_in_range(count, 1, RUN_WORDS_MAX - 1);
         all[count++] = *words;
     }
-    return run_into(memory_file(), commands, all);
+    return cli_run_into(cli_memory_file(), commands, all);
 }
 
 #define RUN(...) run(true, (const char *const[]){__VA_ARGS__, NULL})
@@ -85,8 +85,8 @@ static json_t *
 printed(void)
 {
     json_error_t error;
-    json_t *json = json_loads(out, 0, &error);
-    if (json == NULL) fail_msg("%s in: %s", error.text, out);
+    json_t *json = json_loads(cli_out, 0, &error);
+    if (json == NULL) fail_msg("%s in: %s", error.text, cli_out);
     return json;
 }
 
@@ -94,7 +94,7 @@ static const char *
 text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
-    if (text == NULL) fail_msg("no text '%s' in: %s", key, out);
+    if (text == NULL) fail_msg("no text '%s' in: %s", key, cli_out);
     return text;
 }
 
@@ -102,7 +102,7 @@ static json_int_t
 number_of(const json_t *object, const char *key)
 {
     const json_t *number = json_object_get(object, key);
-    if (!json_is_integer(number)) fail_msg("no number '%s' in: %s", key, out);
+    if (!json_is_integer(number)) fail_msg("no number '%s' in: %s", key, cli_out);
     return json_integer_value(number);
 }
 
@@ -111,7 +111,7 @@ number_of(const json_t *object, const char *key)
 UNIT_TEST(test_list_has_a_line_for_each_destination_and_reason)
 {
     assert_int_equal(RUN("list", "--format=json"), EXIT_DONE);
-    assert_string_equal(err, "");
+    assert_string_equal(cli_err, "");
     json_t *json = printed(), *rows = json_object_get(json, "letters");
     assert_int_equal(json_array_size(rows), 6);
     json_int_t all = 0;
@@ -133,9 +133,9 @@ UNIT_TEST(test_list_has_a_line_for_each_destination_and_reason)
     assert_string_equal(text_of(first, "answer"), "it said 15");
     json_decref(json);
     assert_int_equal(RUN("list"), EXIT_DONE);
-    assert_non_null(strstr(out, "Dead letters\n"));
-    assert_non_null(strstr(out, "it said 15\n"));
-    assert_non_null(strstr(out, "1970-01-01T00:16:40.015Z"));
+    assert_non_null(strstr(cli_out, "Dead letters\n"));
+    assert_non_null(strstr(cli_out, "it said 15\n"));
+    assert_non_null(strstr(cli_out, "1970-01-01T00:16:40.015Z"));
 }
 
 UNIT_TEST(test_list_takes_a_destination_and_a_reason)
@@ -147,9 +147,9 @@ UNIT_TEST(test_list_takes_a_destination_and_a_reason)
     assert_string_equal(text_of(json_array_get(rows, 0), "reason"), reasons[1]);
     json_decref(json);
     assert_int_equal(RUN("list", "--reason=unheard"), EXIT_DONE);
-    assert_string_equal(out, "no dead letters\n");
+    assert_string_equal(cli_out, "no dead letters\n");
     assert_int_equal(RUN("list", "--destination=silent"), EXIT_DONE);
-    assert_string_equal(out, "no dead letters\n");
+    assert_string_equal(cli_out, "no dead letters\n");
 }
 
 /* The line of a letter, as JSON; to be released. */
@@ -160,9 +160,9 @@ shown(uint32_t id)
     json_error_t error;
     snprintf(wanted, sizeof wanted, "\"id\":\"%u.%u\"", (unsigned)letter_pos(id),
              (unsigned)letter_index(id));
-    const char *at = strstr(out, wanted);
-    if (at == NULL) fail_msg("no letter %u in: %s", id, out);
-    while (at > out && at[-1] != '\n') {
+    const char *at = strstr(cli_out, wanted);
+    if (at == NULL) fail_msg("no letter %u in: %s", id, cli_out);
+    while (at > cli_out && at[-1] != '\n') {
         at--;
     }
     json_t *json = json_loadb(at, strcspn(at, "\n"), 0, &error);
@@ -174,7 +174,7 @@ UNIT_TEST(test_show_tells_a_float_bit_for_bit)
 {
     assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
     unsigned lines = 0;
-    for (const char *at = out; (at = strchr(at, '\n')) != NULL; at++) {
+    for (const char *at = cli_out; (at = strchr(at, '\n')) != NULL; at++) {
         lines++;
     }
     assert_int_equal(lines, 16);
@@ -230,13 +230,13 @@ UNIT_TEST(test_show_tells_histograms_exemplars_and_metadata)
     assert_null(json_object_get(json, "labels"));
     json_decref(json);
     assert_int_equal(RUN("show", "--destination=west"), EXIT_DONE);
-    assert_non_null(strstr(out, "1970-01-01T00:16:40.005Z west 108.1 kept reason=\"too_old\" "
-                                "answer=\"it said 5\" tenant=\"team0\" float "
-                                "{__name__=\"metric_5\", job=\"x\"} 1969-12-31T23:59:55.005Z "
-                                "0.625\n"));
-    assert_non_null(strstr(out, "stale\n"));
-    assert_non_null(strstr(out, "count=11 sum=20.4\n"));
-    assert_non_null(strstr(out, "family=\"requests\" type=counter help=\"how many\""));
+    assert_non_null(strstr(cli_out, "1970-01-01T00:16:40.005Z west 108.1 kept reason=\"too_old\" "
+                                    "answer=\"it said 5\" tenant=\"team0\" float "
+                                    "{__name__=\"metric_5\", job=\"x\"} 1969-12-31T23:59:55.005Z "
+                                    "0.625\n"));
+    assert_non_null(strstr(cli_out, "stale\n"));
+    assert_non_null(strstr(cli_out, "count=11 sum=20.4\n"));
+    assert_non_null(strstr(cli_out, "family=\"requests\" type=counter help=\"how many\""));
 }
 
 static json_int_t
@@ -258,16 +258,16 @@ UNIT_TEST(test_replay_and_drop_say_how_many_and_ask_once)
                      EXIT_DONE);
     assert_int_equal(asked_for("replay", 0), 0);
     assert_int_equal(RUN("show", "--reason", reasons[0], "--destination=west"), EXIT_DONE);
-    assert_non_null(strstr(out, " replaying reason="));
-    assert_null(strstr(out, " kept reason="));
+    assert_non_null(strstr(cli_out, " replaying reason="));
+    assert_null(strstr(cli_out, " kept reason="));
     assert_int_equal(RUN("drop", "--format=json"), EXIT_DONE); /* east, silent, west */
     assert_int_equal(asked_for("drop", 0), 3);
     assert_int_equal(asked_for("drop", 1), 0);
     assert_int_equal(asked_for("drop", 2), 10);
     assert_int_equal(RUN("drop"), EXIT_DONE);
-    assert_non_null(strstr(out, "dead letters to drop\n"));
+    assert_non_null(strstr(cli_out, "dead letters to drop\n"));
     assert_int_equal(RUN("list", "--destination=east"), EXIT_DONE);
-    assert_string_equal(out, "no dead letters\n");
+    assert_string_equal(cli_out, "no dead letters\n");
     add_letters("west", 40, 2);
     assert_int_equal(RUN("list", "--destination=west", "--format=json"), EXIT_DONE);
     json_t *json = printed();
@@ -290,25 +290,25 @@ UNIT_TEST(test_wrong_words_are_wrong_usage)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const char *const words[] = {wrong[i][0], wrong[i][1], NULL};
         assert_int_equal(run(true, words), EXIT_USAGE);
-        assert_non_null(strstr(err, "Try 'firekeep help dead-letters'"));
-        assert_string_equal(out, "");
+        assert_non_null(strstr(cli_err, "Try 'firekeep help dead-letters'"));
+        assert_string_equal(cli_out, "");
     }
     assert_int_equal(run(false, (const char *const[]){"list", NULL}), EXIT_USAGE);
-    assert_non_null(strstr(err, "--storage.path is required"));
+    assert_non_null(strstr(cli_err, "--storage.path is required"));
     assert_int_equal(RUN("list", "--help"), EXIT_DONE);
-    assert_non_null(strstr(out, "--destination=NAME"));
+    assert_non_null(strstr(cli_out, "--destination=NAME"));
 }
 
 UNIT_TEST(test_what_is_not_there_is_told)
 {
     char path[100];
     assert_int_equal(RUN("drop", "--destination=north"), EXIT_FAILED);
-    assert_non_null(strstr(err, "destination 'north' not found in"));
+    assert_non_null(strstr(cli_err, "destination 'north' not found in"));
     snprintf(path, sizeof path, "--storage.path=%s/nowhere", storage);
     assert_int_equal(run(false, (const char *const[]){"list", path, NULL}), EXIT_FAILED);
     snprintf(path, sizeof path, "--storage.path=%s/relay/silent", storage); /* no destinations */
     assert_int_equal(run(false, (const char *const[]){"list", path, NULL}), EXIT_DONE);
-    assert_string_equal(out, "no dead letters\n");
+    assert_string_equal(cli_out, "no dead letters\n");
 }
 
 UNIT_TEST(test_damage_is_told_and_the_rest_is_shown)
@@ -321,10 +321,10 @@ UNIT_TEST(test_damage_is_told_and_the_rest_is_shown)
     must(file_write_at(&file, bytes_of("?", 1), 60, NULL));
     must(file_close(&file));
     assert_int_equal(RUN("show", "--destination=east"), EXIT_FAILED);
-    assert_non_null(strstr(err, "1 place in dead letter files cannot be read"));
-    assert_null(strstr(out, "it said 16"));
-    assert_non_null(strstr(out, "it said 17"));
-    assert_non_null(strstr(out, "it said 31"));
+    assert_non_null(strstr(cli_err, "1 place in dead letter files cannot be read"));
+    assert_null(strstr(cli_out, "it said 16"));
+    assert_non_null(strstr(cli_out, "it said 17"));
+    assert_non_null(strstr(cli_out, "it said 31"));
 }
 
 int

@@ -1,20 +1,15 @@
 /* destinations_test.c - the command: what it takes, and what it says of what it does not. */
+#include "lib/test.h"
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "lib/test.h"
 
 enum { WORDS_MAX = 8 };
 

@@ -12,7 +12,8 @@
 #include "base/buf.h"
 #include "cli/commands.h"
 #include "cli/lib/target.h"
-#include "cli/run_testing.h"
+#include "lib/cli_run.h"
+#include "lib/test_dir.h"
 #include "model/select.h"
 #include "sys/env.h"
 
@@ -58,18 +59,18 @@ read_text(const char *path, char *text, size_t size)
 static const struct command *const commands[] = {&command_import, &command_export, NULL};
 
 #define RUN(...) \
-    run_child(commands, (const char *const[]){__VA_ARGS__, "--storage.path", store, NULL})
+    cli_run_child(commands, (const char *const[]){__VA_ARGS__, "--storage.path", store, NULL})
 
 static void
 expect_status(int got, int expected)
 {
-    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, err);
+    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, cli_err);
 }
 
 static void
 expect_said(const char *words)
 {
-    if (strstr(err, words) == NULL) fail_msg("'%s' is not in: %s", words, err);
+    if (strstr(cli_err, words) == NULL) fail_msg("'%s' is not in: %s", words, cli_err);
 }
 
 /* All samples of the directory in CSV. */
@@ -77,7 +78,7 @@ static void
 expect_stored(const char *csv)
 {
     expect_status(RUN("export", "--format=csv"), EXIT_DONE);
-    assert_string_equal(out, csv);
+    assert_string_equal(cli_out, csv);
 }
 
 #define HEAD "name,labels,time,value\n"
@@ -273,11 +274,11 @@ UNIT_TEST(test_samples_on_the_borders_of_slices_are_exported_once)
 {
     import_samples();
     expect_status(RUN(EXPORT), EXIT_DONE);
-    assert_string_equal(out, six);
+    assert_string_equal(cli_out, six);
     expect_said("exported 6 samples");
     expect_status(RUN("export", "--format=csv", "--start=1700002799.999", "--end=1700006400"),
                   EXIT_DONE);
-    assert_string_equal(out, HEAD "up,\"{}\",1700002799999,2\nup,\"{}\",1700006400000,3\n");
+    assert_string_equal(cli_out, HEAD "up,\"{}\",1700002799999,2\nup,\"{}\",1700006400000,3\n");
     expect_status(RUN("export", "--format=csv", "--start=1700002800", "--end=1700006399.999"),
                   EXIT_DONE);
     expect_said("exported 0 samples");

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "cli/inspect/inspect_print.h"
-#include "rules/schedule/checkpoint_testing.h"
+#include "lib/checkpoint_copy.h"
 
 #define AT(s) (1767225600000000000 + (s)*NS_PER_S)
 #define VIEW(t)                           \
@@ -37,8 +37,7 @@ UNIT_TEST(test_groups_and_alerts_are_counted_for_each_tenant)
     struct buf file;
     buf_init(&file, NULL, CHECKPOINT_BYTES_MAX);
     assert_int_equal(
-        checkpoint_testing_encode(&head, records, sizeof records / sizeof *records, &file, NULL),
-        OK);
+        checkpoint_of_records(&head, records, sizeof records / sizeof *records, &file, NULL), OK);
     assert_int_equal(checkpoint_open(&reader, buf_bytes(&file), NULL), OK);
     char *text;
     size_t size;

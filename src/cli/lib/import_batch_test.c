@@ -1,17 +1,12 @@
 /* Batches against a target that notes what it is given, and refuses or fails when told to. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/import_batch.h"
 #include "cli/lib/target_private.h"
-#include "lib/test.h"
-#include "wire/remote/remote_write_validate_testing.h"
+#include "lib/remote_write_validate.h"
 #include "wire/snappy.h"
 
 struct fake {

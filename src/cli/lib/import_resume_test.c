@@ -1,22 +1,17 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/import_resume.h"
-#include "cli/test_dir_testing.h"
-#include "lib/test.h"
+#include "lib/test_dir.h"
 
 static struct resume
 resume_of(struct resume_file *files, uint32_t count)
 {
     return (struct resume){
-        .path = path, .target = "http://x", .tenant = "", .files = files, .file_count = count};
+        .path = test_path, .target = "http://x", .tenant = "", .files = files, .file_count = count};
 }
 
 UNIT_TEST(test_what_was_saved_is_loaded)
@@ -52,11 +47,11 @@ UNIT_TEST(test_one_run_at_a_time_has_it)
 {
     struct why why = {""};
     assert_int_equal(resume_lock(NULL, &why), OK);
-    assert_int_equal(resume_lock(path, &why), OK);
-    assert_int_equal(resume_lock(path, &why), ERR_AGAIN);
+    assert_int_equal(resume_lock(test_path, &why), OK);
+    assert_int_equal(resume_lock(test_path, &why), ERR_AGAIN);
     assert_non_null(strstr(why.text, " is in use by another run"));
-    char lock[sizeof path + 8];
-    snprintf(lock, sizeof lock, "%s.lock", path);
+    char lock[sizeof test_path + 8];
+    snprintf(lock, sizeof lock, "%s.lock", test_path);
     assert_int_equal(unlink(lock), 0);
 }
 
@@ -66,7 +61,7 @@ refuse(const char *text)
     struct why why = {""};
     struct resume_file files[] = {{.path = "a"}};
     struct resume r = resume_of(files, 1);
-    FILE *f = fopen(path, "w");
+    FILE *f = fopen(test_path, "w");
     assert_non_null(f);
     fputs(text, f);
     fclose(f);
@@ -98,7 +93,7 @@ UNIT_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused)
 {
     struct why why = {""};
     char data[160];
-    snprintf(data, sizeof data, "%s/data", dir);
+    snprintf(data, sizeof data, "%s/data", test_dir);
     write_data(data, "one\ntwo\n");
     struct resume_file files[] = {{.path = data}};
     struct resume r = resume_of(files, 1);
@@ -155,7 +150,7 @@ UNIT_TEST(test_it_is_not_written_more_than_once_a_second)
     assert_int_equal(files[0].lines, 1);
 }
 
-#define RESUME_TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+#define RESUME_TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_make, test_dir_remove)
 
 int
 main(void)

@@ -1,22 +1,17 @@
 /* Files of every packing come out as the lines that went in; output.h makes some of them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/input.h"
 #include "cli/lib/output.h"
-#include "cli/test_dir_testing.h"
-#include "lib/test.h"
+#include "lib/test_dir.h"
 
 static void
 write_file(const void *at, size_t size)
 {
-    FILE *f = fopen(path, "wb");
+    FILE *f = fopen(test_path, "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(at, 1, size, f), size);
     fclose(f);
@@ -28,7 +23,7 @@ append_packed(enum output_packing packing, const char *text, uint64_t resume_byt
 {
     struct output *o;
     struct why why = {""};
-    enum err e = output_open(path, packing, resume_bytes, &o, &why);
+    enum err e = output_open(test_path, packing, resume_bytes, &o, &why);
     if (e) fail_msg("%s", why.text);
     assert_int_equal(output_write(o, bytes_of_text(text), &why), OK);
     assert_int_equal(output_place(o, ret_bytes, &why), OK);
@@ -40,7 +35,7 @@ open_input(void)
 {
     struct input *in;
     struct why why = {""};
-    enum err e = input_open(path, NULL, &in, &why);
+    enum err e = input_open(test_path, NULL, &in, &why);
     if (e) fail_msg("%s", why.text);
     return in;
 }
@@ -108,7 +103,7 @@ UNIT_TEST(test_what_came_after_a_place_can_be_taken_back)
         struct output *o;
         struct why why = {""};
         uint64_t place, end;
-        assert_int_equal(output_open(path, (enum output_packing)packing, 0, &o, &why), OK);
+        assert_int_equal(output_open(test_path, (enum output_packing)packing, 0, &o, &why), OK);
         assert_int_equal(output_write(o, bytes_of_text("kept\n"), &why), OK);
         assert_int_equal(output_place(o, &place, &why), OK);
         for (int i = 0; i < 100000; i++) {
@@ -125,7 +120,7 @@ UNIT_TEST(test_what_came_after_a_place_can_be_taken_back)
         expect_line(in, "new");
         expect_line(in, NULL);
         input_free(in);
-        assert_int_equal(output_open(path, OUTPUT_PLAIN, end + 1, &o, &why), ERR_INPUT);
+        assert_int_equal(output_open(test_path, OUTPUT_PLAIN, end + 1, &o, &why), ERR_INPUT);
     }
 }
 
@@ -155,7 +150,7 @@ UNIT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line)
         uint64_t cuts[] = {1, 7, 1000, 200000, bytes - 60};
         for (unsigned i = 0; i < sizeof cuts / sizeof *cuts; i++) {
             append_packed((enum output_packing)packing, text, 0, &bytes);
-            assert_int_equal(truncate(path, (off_t)(bytes - cuts[i])), 0);
+            assert_int_equal(truncate(test_path, (off_t)(bytes - cuts[i])), 0);
             struct input *in = open_input();
             struct bytes line;
             struct why why = {""};
@@ -187,7 +182,7 @@ UNIT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged)
         uint64_t first, bytes;
         append_packed((enum output_packing)packing, "one\ntw", 0, &first);
         append_packed((enum output_packing)packing, "o\nthree\n", first, &bytes);
-        FILE *f = fopen(path, "rb");
+        FILE *f = fopen(test_path, "rb");
         assert_non_null(f);
         assert_int_equal(fread(whole, 1, sizeof whole, f), bytes);
         fclose(f);
@@ -218,7 +213,7 @@ UNIT_TEST(test_damaged_packed_files_are_told)
     for (int packing = OUTPUT_GZIP; packing <= OUTPUT_ZSTD; packing++) {
         uint64_t bytes;
         append_packed((enum output_packing)packing, text, 0, &bytes);
-        FILE *f = fopen(path, "rb");
+        FILE *f = fopen(test_path, "rb");
         assert_non_null(f);
         assert_int_equal(fread(packed, 1, sizeof packed, f), bytes);
         fclose(f);
@@ -235,7 +230,7 @@ UNIT_TEST(test_damaged_packed_files_are_told)
     }
     uint64_t bytes;
     append_packed(OUTPUT_GZIP, "a\n", 0, &bytes);
-    FILE *f = fopen(path, "ab");
+    FILE *f = fopen(test_path, "ab");
     fputs("garbage", f);
     fclose(f);
     struct input *in = open_input();
@@ -412,10 +407,10 @@ UNIT_TEST(test_what_is_no_file_is_refused)
 {
     struct input *in;
     struct why why = {""};
-    assert_int_equal(input_open(dir, NULL, &in, &why), ERR_INPUT);
-    unlink(path);
-    assert_int_equal(input_open(path, NULL, &in, &why), ERR_MISSING);
-    assert_non_null(strstr(why.text, path));
+    assert_int_equal(input_open(test_dir, NULL, &in, &why), ERR_INPUT);
+    unlink(test_path);
+    assert_int_equal(input_open(test_path, NULL, &in, &why), ERR_MISSING);
+    assert_non_null(strstr(why.text, test_path));
 }
 
 UNIT_TEST(test_waiting_for_a_pipe_can_be_stopped)
@@ -439,7 +434,7 @@ UNIT_TEST(test_waiting_for_a_pipe_can_be_stopped)
     close(ends[1]);
 }
 
-#define INPUT_TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+#define INPUT_TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_make, test_dir_remove)
 
 int
 main(void)

@@ -1,15 +1,10 @@
 /* query_answer_test.c - answers are read the same in whatever pieces they come. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/query_answer.h"
-#include "lib/test.h"
 #include "model/labels.h"
 #include "wire/number.h"
 

@@ -1,17 +1,12 @@
 /* Captures that are written hold whole requests; what has no sample leaves no trace in any form. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/input.h"
 #include "cli/lib/sample_sink.h"
-#include "cli/test_dir_testing.h"
-#include "lib/test.h"
+#include "lib/test_dir.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
@@ -70,7 +65,7 @@ write_form(int format, const struct selector *skipped, uint32_t skipped_count)
     uint64_t bytes;
     progress_begin(&progress, "samples");
     progress.on_terminal = false;
-    assert_int_equal(output_open(path, OUTPUT_PLAIN, 0, &output, &why), OK);
+    assert_int_equal(output_open(test_path, OUTPUT_PLAIN, 0, &output, &why), OK);
     assert_int_equal(
         sample_sink_new(format, output, &progress, skipped, skipped_count, &sink, &why), OK);
     feed(sink);
@@ -91,7 +86,7 @@ UNIT_TEST(test_captures_hold_whole_requests)
     write_form(FORMAT_CAPTURE, NULL, 0);
     buf_init(&message, NULL, 1 << 20);
     assert_int_equal(rw_request_init(&request, NULL), OK);
-    assert_int_equal(input_open(path, NULL, &in, &why), OK);
+    assert_int_equal(input_open(test_path, NULL, &in, &why), OK);
     for (;;) {
         assert_int_equal(input_piece(in, 4, &piece, &why), OK);
         if (piece.at == NULL) break;
@@ -117,7 +112,7 @@ lines_with(const char *part)
     struct bytes line;
     struct why why = {""};
     unsigned count = 0;
-    assert_int_equal(input_open(path, NULL, &in, &why), OK);
+    assert_int_equal(input_open(test_path, NULL, &in, &why), OK);
     while (input_line(in, 1 << 24, &line, &why) == OK && line.at != NULL) {
         count += memmem(line.at, line.size, part, strlen(part)) != NULL;
     }
@@ -160,7 +155,7 @@ UNIT_TEST(test_forms_are_known_by_word_and_suffix)
     assert_int_equal(sample_format_of(NULL), FORMAT_UNKNOWN);
 }
 
-#define SINK_TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
+#define SINK_TEST(name) cmocka_unit_test_setup_teardown(name, test_dir_make, test_dir_remove)
 
 int
 main(void)

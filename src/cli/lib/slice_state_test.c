@@ -1,24 +1,19 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "cli/lib/import_resume.h"
 #include "cli/lib/slice_state.h"
-#include "cli/test_dir_testing.h"
-#include "lib/test.h"
+#include "lib/test_dir.h"
 
 static const char question[] = "firekeep copy 1\nfrom a\nto b\n";
 
 static struct slice_state
 state_of(int64_t min_ms, int64_t max_ms, int64_t slice_ms)
 {
-    return (struct slice_state){.path = path,
+    return (struct slice_state){.path = test_path,
                                 .question = bytes_of_text(question),
                                 .min_ms = min_ms,
                                 .max_ms = max_ms,
@@ -86,10 +81,10 @@ UNIT_TEST(test_no_file_is_taken_for_one_that_it_is_not)
     memcpy(s.slices, "cv.Cx", 5);
     assert_int_equal(slice_state_save(&s, true, &why), OK);
     buf_init(&whole, NULL, 4096);
-    assert_int_equal(resume_text_read(path, &whole, &why), OK);
+    assert_int_equal(resume_text_read(test_path, &whole, &why), OK);
     for (size_t cut = 0; cut < whole.size; cut++) {
         struct slice_state again = state_of(0, 49, 10);
-        assert_int_equal(resume_text_write(path, bytes_of(whole.at, cut), &why), OK);
+        assert_int_equal(resume_text_write(test_path, bytes_of(whole.at, cut), &why), OK);
         assert_int_equal(slice_state_load(&again, &why), ERR_INPUT);
         slice_state_fini(&again);
     }
@@ -97,7 +92,7 @@ UNIT_TEST(test_no_file_is_taken_for_one_that_it_is_not)
         for (unsigned bit = 0; bit < 8; bit++) {
             struct slice_state again = state_of(0, 49, 10);
             whole.at[i] ^= (uint8_t)(1u << bit);
-            assert_int_equal(resume_text_write(path, buf_bytes(&whole), &why), OK);
+            assert_int_equal(resume_text_write(test_path, buf_bytes(&whole), &why), OK);
             enum err e = slice_state_load(&again, &why);
             assert_true(e == ERR_INPUT || (e == OK && i >= sizeof question - 1));
             if (e == OK) assert_int_equal(strspn(again.slices, ".cvdCx"), again.count);
@@ -123,12 +118,15 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-            test_slices_begin_at_multiples_of_their_length_and_cover_all, make_dir, remove_dir),
+            test_slices_begin_at_multiples_of_their_length_and_cover_all, test_dir_make,
+            test_dir_remove),
         cmocka_unit_test_setup_teardown(
-            test_what_was_saved_is_loaded_with_the_range_of_the_first_run, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(test_no_file_is_taken_for_one_that_it_is_not, make_dir,
-                                        remove_dir),
-        cmocka_unit_test_setup_teardown(test_too_many_slices_are_refused, make_dir, remove_dir),
+            test_what_was_saved_is_loaded_with_the_range_of_the_first_run, test_dir_make,
+            test_dir_remove),
+        cmocka_unit_test_setup_teardown(test_no_file_is_taken_for_one_that_it_is_not, test_dir_make,
+                                        test_dir_remove),
+        cmocka_unit_test_setup_teardown(test_too_many_slices_are_refused, test_dir_make,
+                                        test_dir_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,8 +124,7 @@ UNIT_TEST(test_expressions_are_compared_with_what_is_expected)
         "inside braces\n");
 }
 
-static void
-test_nan_is_equal_to_nothing_and_fuzzy_values_to_their_neighbours(void **state)
+UNIT_TEST(test_nan_is_equal_to_nothing_and_fuzzy_values_to_their_neighbours)
 {
     struct unit_rig g;
     static const char test[] =
@@ -134,7 +133,6 @@ test_nan_is_equal_to_nothing_and_fuzzy_values_to_their_neighbours(void **state)
     static const char nan[] =
         "    expr: \"NaN\", time: 0s,\n        exp: {} NaN\n        got: {} NaN\n";
     char both[400];
-    (void)state;
     snprintf(both, sizeof both,
              "%s    expr: \"0.1 + 0.2\", time: 0s,\n        exp: {} 3E-01\n        got: {} "
              "3.0000000000000004E-01\n",
@@ -145,13 +143,11 @@ test_nan_is_equal_to_nothing_and_fuzzy_values_to_their_neighbours(void **state)
     check_told(&g, nan);
 }
 
-static void
-test_histograms_are_compared_as_texts(void **state)
+UNIT_TEST(test_histograms_are_compared_as_texts)
 {
     static const char series[] =
         "input_series: [{series: a, values: '{{count:3 buckets:[1 2]}}x4'}], promql_expr_test: ";
     char test[1000];
-    (void)state;
     snprintf(test, sizeof test,
              "%s[{expr: a, exp_samples: [{labels: a, histogram: '{{buckets:[1 2 0] count:3}}'}]}, "
              "{expr: a, eval_time: 1m, exp_samples: [{labels: a, histogram: '{{count:3 buckets:[1 "
@@ -223,12 +219,10 @@ UNIT_TEST(test_of_series_that_are_given_twice_the_last_counts)
           "");
 }
 
-static void
-test_series_after_an_empty_line_are_ignored_aloud(void **state)
+UNIT_TEST(test_series_after_an_empty_line_are_ignored_aloud)
 {
     static const char warning[] =
         "warning: input_series after an empty line or a comment are ignored\n";
-    (void)state;
     check("", "input_series: [{series: a, values: \"1\\n\"}, {series: b, values: 1}]", warning);
     check("", "input_series: [{series: '# a', values: 1}, {series: b, values: 1}]", warning);
     check("", "input_series: [{series: a, values: \"1\\n\"}]", "");
@@ -400,11 +394,9 @@ UNIT_TEST(test_a_test_must_not_last_too_long)
 #define END    "\033[0m"
 #define LINE   "            "
 
-static void
-test_differences_are_shown_in_colours(void **state)
+UNIT_TEST(test_differences_are_shown_in_colours)
 {
     struct unit_rig g;
-    (void)state;
     rig_init(&g, "{alert: A, expr: a, labels: {x: 1, y: 2}, annotations: {n: \"m\\n\"}}",
              "input_series: [{series: a, values: 5}], alert_rule_test: [{alertname: A, exp_alerts: "
              "[{exp_labels: {x: 1, z: 3}, exp_annotations: {n: k}}, {exp_labels: {zz: 4}}]}, "
@@ -433,11 +425,9 @@ test_differences_are_shown_in_colours(void **state)
                "\n" LINE "        }\n" LINE "    }\n" LINE "]\n");
 }
 
-static void
-test_all_series_are_dumped(void **state)
+UNIT_TEST(test_all_series_are_dumped)
 {
     struct unit_rig g;
-    (void)state;
     rig_init(&g, "{record: r, expr: a}",
              "interval: 30s, input_series: [{series: a, values: '9 1.5e20 0.0001 {{count:1}} stale "
              "-Inf'}], promql_expr_test: [{expr: x, eval_time: 150001ms}]");
@@ -451,8 +441,7 @@ test_all_series_are_dumped(void **state)
                    "0.0001 @[60000]\n");
 }
 
-static void
-test_numbers_and_durations_are_written_as_in_go(void **state)
+UNIT_TEST(test_numbers_and_durations_are_written_as_in_go)
 {
     static const struct {
         double value;
@@ -483,7 +472,6 @@ test_numbers_and_durations_are_written_as_in_go(void **state)
                      {31536000000, "1y", "8760h0m0s"},
                      {1001, "1s1ms", "1.001s"}};
     struct buf text;
-    (void)state;
     buf_init(&text, NULL, 1000);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         char expected[200];
@@ -510,11 +498,9 @@ test_numbers_and_durations_are_written_as_in_go(void **state)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
     struct unit_rig g;
-    (void)state;
     rig_init(
         &g, "{record: r, expr: sum(a)}, {alert: A, expr: a, annotations: {x: '{{ $value }}'}}",
         "input_series: [{series: a, values: 1 2}, {series: h, values: '{{count:1}}x1'}], "

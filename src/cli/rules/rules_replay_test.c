@@ -8,7 +8,8 @@
 #include "lib/test.h"
 
 #include "cli/commands.h"
-#include "cli/run_testing.h"
+#include "lib/cli_run.h"
+#include "lib/test_dir.h"
 #include "sys/env.h"
 
 static char dir[TEST_DIR_BYTES], store[96], file[96], rules[96], config[96], progress[96];
@@ -25,19 +26,19 @@ write_text(const char *path, const char *text)
 static const struct command *const commands[] = {&command_import, &command_export, &command_rules,
                                                  NULL};
 
-#define RUN(...) run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
+#define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
 static void
 expect_status(int got, int expected)
 {
-    if (got != expected) fail_msg("status %d, expected %d: %s%s", got, expected, out, err);
+    if (got != expected) fail_msg("status %d, expected %d: %s%s", got, expected, cli_out, cli_err);
 }
 
 static void
 expect_said(const char *words)
 {
-    if (strstr(err, words) == NULL && strstr(out, words) == NULL) {
-        fail_msg("'%s' is not in: %s%s", words, out, err);
+    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
+        fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
     }
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "config/lists/destinations_testing.h"
+#include "lib/config_destinations.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 #include "lib/test.h"
 
-#include "config/lists/lists_testing.h"
 #include "config/lists/rule_settings.h"
 #include "config/lists/rule_settings_keys.h"
+#include "lib/config_lists.h"
 
 /* The rules of a right text, for rule_settings_free(). */
 static struct rule_settings
@@ -94,7 +94,7 @@ check_label(const char *given, const char *expected, const char *unset)
     rule_settings_free(&rules);
 }
 
-UNIT_TEST(test_environment_variables_of_external_labels_are_expanded_as_by_prometheus)
+UNIT_TEST(test_variables_in_external_labels_are_expanded_as_by_prometheus)
 {
     setenv("ONE", "1 $TWO", true);
     setenv("TWO_b", "two", true);
@@ -355,8 +355,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_is_read),
-        cmocka_unit_test(
-            test_environment_variables_of_external_labels_are_expanded_as_by_prometheus),
+        cmocka_unit_test(test_variables_in_external_labels_are_expanded_as_by_prometheus),
         cmocka_unit_test(test_what_a_variable_holds_has_to_be_a_label),
         cmocka_unit_test(test_each_tenant_has_its_own_files),
         cmocka_unit_test(test_a_text_without_rules_has_none),

@@ -2,21 +2,16 @@
  * secrets_test.c - the ways of secrets, from the file to requests and answers: no memory that is
  * given back has one in it, and none is shown. All of them begin with "hush".
  */
+#include "lib/test.h"
 #include <malloc.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "backend/writer.h"
 #include "config/lists/alerting.h"
 #include "config/lists/destinations.h"
 #include "config/lists/sources.h"
-#include "lib/test.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 

@@ -1,6 +1,6 @@
 #include "lib/test.h"
 
-#include "config/lists/sources_testing.h"
+#include "lib/config_sources.h"
 
 /* The list as YAML; the caller frees it. */
 static char *
@@ -185,7 +185,7 @@ UNIT_TEST(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks)
     sources_free(&list);
 }
 
-UNIT_TEST(test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it)
+UNIT_TEST(test_a_key_of_a_source_replaces_related_keys_of_its_destination)
 {
     struct sources list = read_sources(used_text, false);
     const struct source_settings *s = list.items;
@@ -860,8 +860,7 @@ main(void)
         cmocka_unit_test(test_keys_of_opentsdb_are_read),
         cmocka_unit_test(test_a_source_uses_a_destination_of_type_opentsdb),
         cmocka_unit_test(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks),
-        cmocka_unit_test(
-            test_a_source_s_own_key_puts_away_those_of_its_destination_that_go_with_it),
+        cmocka_unit_test(test_a_key_of_a_source_replaces_related_keys_of_its_destination),
         cmocka_unit_test(test_what_tells_sources_apart_is_all_that_they_say),
         cmocka_unit_test(test_what_a_source_cannot_use_is_refused_where_it_says_so),
         cmocka_unit_test(test_keys_of_clickhouse_are_read),

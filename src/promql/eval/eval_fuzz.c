@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "lib/random_store.h"
 #include "promql/answer.h"
-#include "promql/eval/random_store_testing.h"
 #include "promql/parse/tree.h"
 #include "sys/env.h"
 
@@ -32,7 +32,7 @@ enum {
 #define FAR_MS (INT64_MAX / 2)
 
 struct asked {
-    struct store store;
+    struct random_store store;
     struct promql_options options;
     struct buf text;
     uint32_t step; /* a step of the range */
@@ -110,7 +110,7 @@ choose_times(struct choices *c, struct promql_options *o)
 static void
 asked_init(struct asked *a, const uint8_t *data, size_t size)
 {
-    static const struct view_ops ops = {.select = store_select};
+    static const struct view_ops ops = {.select = random_store_select};
     struct choices c = {data, data + size};
     memset(a, 0, sizeof *a);
     buf_init(&a->text, NULL, 1 << 20);
@@ -132,7 +132,7 @@ asked_init(struct asked *a, const uint8_t *data, size_t size)
         put_expression(&c, &a->text);
         c = stored;
     }
-    store_init(&a->store, &c, &ops);
+    random_store_init(&a->store, &c, &ops);
     if (getenv("SHOW") != NULL) printf("%.*s\n", (int)a->text.size, (const char *)a->text.at);
 }
 
@@ -140,7 +140,7 @@ static void
 asked_fini(struct asked *a)
 {
     buf_fini(&a->text);
-    store_fini(&a->store);
+    random_store_fini(&a->store);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */

@@ -1,9 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include <stdio.h>
 
@@ -116,8 +111,7 @@ check_refused(const struct read_case *cases, size_t count)
 
 /* --- metrics ---------------------------------------------------------------------------------- */
 
-static void
-test_metrics_are_read_in_all_their_forms(void **state)
+UNIT_TEST(test_metrics_are_read_in_all_their_forms)
 {
     static const struct read_case cases[] = {
         {"a", "__name__=a"},
@@ -137,12 +131,10 @@ test_metrics_are_read_in_all_their_forms(void **state)
         {"a{__name__=\"b\"} 1", "__name__=a 1"},
         {"{a=\"2\",a=\"1\"} 1", "a=1,a=2 1"},
     };
-    (void)state;
     CHECK(read, cases);
 }
 
-static void
-test_what_is_no_metric_is_told_with_its_place(void **state)
+UNIT_TEST(test_what_is_no_metric_is_told_with_its_place)
 {
     static const struct read_case cases[] = {
         {"a{ 1", "2:4: parse error: unexpected character inside braces: '1'"},
@@ -160,12 +152,10 @@ test_what_is_no_metric_is_told_with_its_place(void **state)
         {"a{b=\"\\q\"} 1", "2:5: parse error: unknown escape sequence U+0071 'q'"},
         {"\xc3\xa4 1", "2:1: parse error: unexpected character: '\xc3\xa4'"},
     };
-    (void)state;
     CHECK(refused, cases);
 }
 
-static void
-test_metrics_alone_end_with_the_text(void **state)
+UNIT_TEST(test_metrics_alone_end_with_the_text)
 {
     static const struct {
         const char *text, *becomes;
@@ -181,7 +171,6 @@ test_metrics_alone_end_with_the_text(void **state)
         {"\"up\"", "1:1: parse error: unexpected string \"\\\"up\\\"\"", ERR_INPUT},
         {"up{\n5}", "2:1: parse error: unexpected character inside braces: '5'", ERR_INPUT},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct reading_rig g;
         struct notation_metric metric = {.count = 0};
@@ -198,8 +187,7 @@ test_metrics_alone_end_with_the_text(void **state)
 
 /* --- floats ----------------------------------------------------------------------------------- */
 
-static void
-test_repetitions_and_steps_are_walked_through(void **state)
+UNIT_TEST(test_repetitions_and_steps_are_walked_through)
 {
     static const struct read_case cases[] = {
         {"a 1 2 3", "__name__=a 1 2 3"},
@@ -217,18 +205,15 @@ test_repetitions_and_steps_are_walked_through(void **state)
         {"a\t1 \t 2\r", "__name__=a 1 2"},
         {"a 0x2", "__name__=a 0 0 0"},
     };
-    (void)state;
     CHECK(read, cases);
 }
 
-static void
-test_a_huge_repetition_takes_no_memory(void **state)
+UNIT_TEST(test_a_huge_repetition_takes_no_memory)
 {
     struct reading_rig g;
     struct notation notation;
     struct notation_value value;
     bool more;
-    (void)state;
     rig_init(&g);
     assert_int_equal(notation_parse(bytes_of_text("a 1+1x18446744073709551614 _x9999999999999"), 1,
                                     &g.arena, &notation, &g.error),
@@ -248,8 +233,7 @@ test_a_huge_repetition_takes_no_memory(void **state)
     rig_fini(&g);
 }
 
-static void
-test_what_is_no_value_is_told_with_its_place(void **state)
+UNIT_TEST(test_what_is_no_value_is_told_with_its_place)
 {
     static const struct read_case cases[] = {
         {"a 1 x", "2:5: parse error: unexpected \"x\""},
@@ -278,14 +262,12 @@ test_what_is_no_value_is_told_with_its_place(void **state)
         {"a 1\n2 y", "3:3: parse error: unexpected identifier \"y\" in series values, expected "
                      "number or \"stale\""},
     };
-    (void)state;
     CHECK(refused, cases);
 }
 
 /* --- histograms ------------------------------------------------------------------------------- */
 
-static void
-test_histograms_are_read_and_written(void **state)
+UNIT_TEST(test_histograms_are_read_and_written)
 {
     static const struct read_case cases[] = {
         {"a {{}}", "__name__=a {{}}"},
@@ -315,12 +297,10 @@ test_histograms_are_read_and_written(void **state)
          "__name__=a {{count:5}} {{count:8 buckets:[1 2]}}"},
         {"a 1 {{count:1}} _ {{count:2}} stale", "__name__=a 1 {{count:1}} _ {{count:2}} stale"},
     };
-    (void)state;
     CHECK(read, cases);
 }
 
-static void
-test_empty_buckets_at_the_ends_are_not_written(void **state)
+UNIT_TEST(test_empty_buckets_at_the_ends_are_not_written)
 {
     static const struct read_case cases[] = {
         {"a {{buckets:[0 0 1 0]}}", "__name__=a {{offset:2 buckets:[1]}}"},
@@ -331,12 +311,10 @@ test_empty_buckets_at_the_ends_are_not_written(void **state)
         {"a {{buckets:[1]}}+{{offset:1000000 buckets:[2]}}x1",
          "__name__=a {{buckets:[1]}} {{buckets:[1 (999999 empty) 2]}}"},
     };
-    (void)state;
     CHECK(read, cases);
 }
 
-static void
-test_what_is_no_histogram_is_told_with_its_place(void **state)
+UNIT_TEST(test_what_is_no_histogram_is_told_with_its_place)
 {
     static const char key[] = ", expected histogram description key, e.g. buckets:[5 10 7]";
     static char with_key[4][200];
@@ -379,21 +357,18 @@ test_what_is_no_histogram_is_told_with_its_place(void **state)
         {"a {{offset:3000000000}}", "2:12: parse error: expected at most 2147483647"},
         {"a {{offset:2147483647 buckets:[1]}}", "2:36: parse error: offset is too large"},
     };
-    (void)state;
     CHECK(refused, cases);
 }
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static void
-test_a_text_that_is_too_long_is_refused(void **state)
+UNIT_TEST(test_a_text_that_is_too_long_is_refused)
 {
     struct reading_rig g;
     struct notation notation;
     struct notation_metric metric;
     char *text = test_calloc(NOTATION_BYTES_MAX + 1, 1);
     struct bytes bytes = bytes_of(text, NOTATION_BYTES_MAX + 1);
-    (void)state;
     rig_init(&g);
     assert_int_equal(notation_parse(bytes, 1, &g.arena, &notation, &g.error), ERR_LIMIT);
     assert_int_equal(notation_parse_metric(bytes, &g.arena, &metric, &g.error), ERR_LIMIT);
@@ -401,12 +376,10 @@ test_a_text_that_is_too_long_is_refused(void **state)
     rig_fini(&g);
 }
 
-static void
-test_each_allocation_may_fail(void **state)
+UNIT_TEST(test_each_allocation_may_fail)
 {
     static const char text[] = "a{b=\"c\",d=\"e\"} 1 2x3 {{count:1 buckets:[1 2]}}+{{buckets:[1] "
                                "schema:0 offset:9}}x3 1m";
-    (void)state;
     for (uint64_t nth = 1;; nth++) {
         struct arena arena;
         struct buf error;
@@ -427,13 +400,11 @@ test_each_allocation_may_fail(void **state)
     }
 }
 
-static void
-test_each_allocation_of_a_walk_may_fail(void **state)
+UNIT_TEST(test_each_allocation_of_a_walk_may_fail)
 {
     static const char text[] = "a {{buckets:[1 2]}}+{{buckets:[1] offset:9}}x3";
     struct reading_rig g;
     struct notation notation;
-    (void)state;
     rig_init(&g);
     assert_int_equal(notation_parse(bytes_of_text(text), 1, &g.arena, &notation, &g.error), OK);
     for (uint64_t nth = 1;; nth++) {

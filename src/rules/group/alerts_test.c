@@ -86,7 +86,7 @@ UNIT_TEST(test_a_pending_alert_that_is_not_found_is_forgotten)
     rig_fini(&r);
 }
 
-UNIT_TEST(test_a_resolved_alert_is_known_for_15_minutes_and_begins_anew_when_it_is_found)
+UNIT_TEST(test_a_resolved_alert_is_kept_15_minutes_and_may_fire_again)
 {
     struct rig r;
     rig_init(&r, 0, 0);
@@ -104,7 +104,7 @@ UNIT_TEST(test_a_resolved_alert_is_known_for_15_minutes_and_begins_anew_when_it_
     rig_fini(&r);
 }
 
-UNIT_TEST(test_an_alert_is_kept_firing_from_the_first_evaluation_that_does_not_find_it)
+UNIT_TEST(test_keep_firing_for_begins_when_an_evaluation_misses_the_alert)
 {
     struct rig r;
     rig_init(&r, 0, 120);
@@ -204,10 +204,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_alert_fires_when_it_was_pending_for_long_enough),
         cmocka_unit_test(test_a_pending_alert_that_is_not_found_is_forgotten),
-        cmocka_unit_test(
-            test_a_resolved_alert_is_known_for_15_minutes_and_begins_anew_when_it_is_found),
-        cmocka_unit_test(
-            test_an_alert_is_kept_firing_from_the_first_evaluation_that_does_not_find_it),
+        cmocka_unit_test(test_a_resolved_alert_is_kept_15_minutes_and_may_fire_again),
+        cmocka_unit_test(test_keep_firing_for_begins_when_an_evaluation_misses_the_alert),
         cmocka_unit_test(test_what_is_held_stays_as_it_is),
         cmocka_unit_test(test_more_alerts_than_the_limit_are_forgotten_together),
         cmocka_unit_test(test_what_is_due_to_be_sent),

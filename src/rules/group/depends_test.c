@@ -29,7 +29,7 @@ group_of(struct rule *rules, uint32_t count)
         .kind = RULE_ALERTING, .name = (name_), .expression = (expression_) \
     }
 
-UNIT_TEST(test_rules_run_together_until_one_reads_or_writes_what_another_one_writes)
+UNIT_TEST(test_rules_run_together_until_one_uses_the_output_of_another)
 {
     struct rule rules[] = {
         RECORD("a", "up"),
@@ -96,7 +96,7 @@ check_reads(struct rule *rule, uint32_t tries, bool reads, uint32_t left)
     group_free(g);
 }
 
-UNIT_TEST(test_selectors_are_taken_to_read_what_rules_record_when_there_is_too_much_to_compare)
+UNIT_TEST(test_with_too_much_to_compare_selectors_count_as_dependent)
 {
     struct rule named = RECORD("x", "r7 + r100");
     struct rule either = RECORD("x", "{__name__=~\"r.7\"} + {__name__=~\"q.*\"}");
@@ -140,11 +140,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules_run_together_until_one_reads_or_writes_what_another_one_writes),
+        cmocka_unit_test(test_rules_run_together_until_one_uses_the_output_of_another),
         cmocka_unit_test(test_texts_of_alerts_that_ask_may_read_what_any_rule_writes),
         cmocka_unit_test(test_rules_of_one_kind_with_one_name_are_known),
-        cmocka_unit_test(
-            test_selectors_are_taken_to_read_what_rules_record_when_there_is_too_much_to_compare),
+        cmocka_unit_test(test_with_too_much_to_compare_selectors_count_as_dependent),
         cmocka_unit_test(test_rules_that_read_what_they_or_later_ones_write_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

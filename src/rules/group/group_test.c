@@ -1,12 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "rules/group/state.h"
 #include "sys/env.h"
 
@@ -147,8 +142,7 @@ UNIT_TEST(test_alerts_go_to_rules_with_the_same_name_and_labels)
 }
 
 static void
-test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same(
-    void **state)
+test_values_of_alerts_have_an_exponent_and_the_fewest_exact_digits(void **state)
 {
     static const struct {
         double value;
@@ -195,8 +189,7 @@ main(void)
         cmocka_unit_test(test_a_group_is_another_one_if_anything_of_it_or_its_defaults_differs),
         cmocka_unit_test(test_a_group_that_takes_over_counts_on),
         cmocka_unit_test(test_alerts_go_to_rules_with_the_same_name_and_labels),
-        cmocka_unit_test(
-            test_the_value_of_an_alert_has_an_exponent_and_the_fewest_digits_that_read_back_the_same),
+        cmocka_unit_test(test_values_of_alerts_have_an_exponent_and_the_fewest_exact_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

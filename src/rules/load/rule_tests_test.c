@@ -100,11 +100,9 @@ static const char whole[] = "rule_files: [a.yml, \"b*.yml\"]\n"
                             "    - {histogram: \"{{}}\"}\n"
                             "-\n";
 
-static void
-test_all_keys_are_read(void **state)
+UNIT_TEST(test_all_keys_are_read)
 {
     struct arena arena;
-    (void)state;
     struct rule_tests t = read_tests(&arena, whole);
     assert_int_equal(t.rule_files.count, 2);
     assert_string_equal(t.rule_files.items[1], "b*.yml");
@@ -143,8 +141,7 @@ test_all_keys_are_read(void **state)
     arena_fini(&arena);
 }
 
-static void
-test_what_is_missing_or_null_has_defaults(void **state)
+UNIT_TEST(test_what_is_missing_or_null_has_defaults)
 {
     static const char *const nothing[] = {"",
                                           "# comment\n",
@@ -154,7 +151,6 @@ test_what_is_missing_or_null_has_defaults(void **state)
                                           "tests: ",
                                           "{tests: ~, rule_files: , fuzzy_compare: null}"};
     struct arena arena;
-    (void)state;
     for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
         struct rule_tests t = read_tests(&arena, nothing[i]);
         assert_int_equal(t.tests.count, 0);
@@ -176,8 +172,7 @@ test_what_is_missing_or_null_has_defaults(void **state)
     arena_fini(&arena);
 }
 
-static void
-test_scalars_are_read_as_in_go(void **state)
+UNIT_TEST(test_scalars_are_read_as_in_go)
 {
     static const struct {
         const char *text;
@@ -203,7 +198,6 @@ test_scalars_are_read_as_in_go(void **state)
     static const char *const no[] = {"n", "No", "OFF", "false", "~"};
     struct arena arena;
     char text[200];
-    (void)state;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         snprintf(text, sizeof text, "tests: [{promql_expr_test: [{exp_samples: [{value: %s}]}]}]",
                  numbers[i].text);
@@ -231,11 +225,9 @@ test_scalars_are_read_as_in_go(void **state)
     arena_fini(&arena);
 }
 
-static void
-test_anchors_and_merge_keys_repeat_what_is_there(void **state)
+UNIT_TEST(test_anchors_and_merge_keys_repeat_what_is_there)
 {
     struct arena arena;
-    (void)state;
     struct rule_tests t =
         read_tests(&arena, "tests:\n"
                            "- &a {name: a, interval: 1m, external_labels: &l {x: 1, y: 2}}\n"
@@ -302,12 +294,10 @@ UNIT_TEST(test_what_is_wrong_is_told_with_its_place)
                        "2021-01-01T00:00:00Z, from 1824 to 2116, got '1e10'");
 }
 
-static void
-test_what_is_no_number_is_refused(void **state)
+UNIT_TEST(test_what_is_no_number_is_refused)
 {
     static const char *const texts[] = {"true", "'5'", "1e",   "1e999", "0x",   "0xg", "1:30", ".",
                                         "+",    "_",   ".Nan", "inf",   "0x-5", "5 6", "[]"};
-    (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char text[200];
         struct rule_tests tests;
@@ -358,11 +348,9 @@ UNIT_TEST(test_merges_and_aliases_end)
 }
 
 /* As many as a file may hold: to load them first would take hours. */
-static void
-test_what_takes_long_to_load_is_refused_before(void **state)
+UNIT_TEST(test_what_takes_long_to_load_is_refused_before)
 {
     struct buf text;
-    (void)state;
     buf_init(&text, NULL, RULE_TESTS_BYTES_MAX);
     buf_put_text(&text, "tests: ");
     while (text.size < RULE_TESTS_BYTES_MAX - 1) {
@@ -384,14 +372,12 @@ test_what_takes_long_to_load_is_refused_before(void **state)
     buf_fini(&text);
 }
 
-static void
-test_limits_hold(void **state)
+UNIT_TEST(test_limits_hold)
 {
     struct buf text;
     struct rule_tests tests;
     struct why why = {""};
     struct arena arena;
-    (void)state;
     arena_init(&arena, NULL, 0, 0);
     char *large = test_calloc(RULE_TESTS_BYTES_MAX + 1, 1);
     memset(large, ' ', RULE_TESTS_BYTES_MAX + 1);
@@ -513,12 +499,10 @@ check_found(const char *dir, const char *const *patterns, uint32_t count, const 
     check_found(dir, (const char *const[]){__VA_ARGS__}, \
                 sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), expected)
 
-static void
-test_rule_files_are_found_by_patterns_in_any_element(void **state)
+UNIT_TEST(test_rule_files_are_found_by_patterns_in_any_element)
 {
     char dir[] = "/tmp/rule_tests_XXXXXX";
     struct why why;
-    (void)state;
     assert_non_null(mkdtemp(dir));
     make_file(dir, "b.yml");
     make_file(dir, "a.yml");
@@ -537,8 +521,7 @@ test_rule_files_are_found_by_patterns_in_any_element(void **state)
     assert_int_equal(env_remove_tree(env_real(), dir, &why), OK);
 }
 
-static void
-test_links_that_lead_in_circles_are_not_followed_for_long(void **state)
+UNIT_TEST(test_links_that_lead_in_circles_are_not_followed_for_long)
 {
     char dir[] = "/tmp/rule_tests_XXXXXX", file[300], link[300];
     const char *items[] = {"*/*/*/*/*/*/*/*/*/*/*/*.yml"};
@@ -547,7 +530,6 @@ test_links_that_lead_in_circles_are_not_followed_for_long(void **state)
     char told[1000] = "";
     struct why why = {""};
     struct arena arena;
-    (void)state;
     assert_non_null(mkdtemp(dir));
     for (char c = 'a'; c < 'k'; c++) {
         snprintf(link, sizeof link, "%s/%c", dir, c);
@@ -563,12 +545,10 @@ test_links_that_lead_in_circles_are_not_followed_for_long(void **state)
     assert_int_equal(env_remove_tree(env_real(), dir, &why), OK);
 }
 
-static void
-test_patterns_without_an_end_are_refused(void **state)
+UNIT_TEST(test_patterns_without_an_end_are_refused)
 {
     static const char *const patterns[] = {"[",    "a[b",  "[]",  "[]a]", "a\\",
                                            "[a-]", "[-a]", "[^]", "[\\"};
-    (void)state;
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
         const char *items[] = {patterns[i]};
         const struct text_list list = {items, 1};
@@ -589,12 +569,10 @@ test_patterns_without_an_end_are_refused(void **state)
     }
 }
 
-static void
-test_each_allocation_for_patterns_may_fail(void **state)
+UNIT_TEST(test_each_allocation_for_patterns_may_fail)
 {
     char dir[] = "/tmp/rule_tests_XXXXXX", file[300];
     struct why why;
-    (void)state;
     assert_non_null(mkdtemp(dir));
     make_dir(dir, "x");
     make_file(dir, "x/a.yml");

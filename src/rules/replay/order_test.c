@@ -1,12 +1,8 @@
 /* order_test.c - see order.c: which groups are replayed before which others, and which together. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "rules/group/state.h"
 #include "rules/replay/replay.h"
@@ -68,62 +64,52 @@ check(const struct given *given, uint32_t count, uint32_t round_count)
 
 #define CHECK(given, round_count) check(given, sizeof(given) / sizeof *(given), round_count)
 
-static void
-test_readers_come_after_all_that_record_what_they_read(void **state)
+UNIT_TEST(test_readers_come_after_all_that_record_what_they_read)
 {
     static const struct given given[] = {
         {"d", "a + b + c", 0, 2}, {"a", "up", 0, 0}, {"b", "a", 0, 1},
         {"c", "a", 0, 1},         {"c", "up", 0, 0}, {"e", "{__name__=~\"[a-d]\"}", 0, 3},
     };
-    (void)state;
     CHECK(given, 4);
 }
 
-static void
-test_groups_that_read_each_other_are_together_with_their_readers(void **state)
+UNIT_TEST(test_groups_that_read_each_other_are_together_with_their_readers)
 {
     static const struct given given[] = {
         {"a", "up", 0, 0},  {"b", "a + c", 0, ALL}, {"c", "b", 0, ALL},
         {"d", "c", 0, ALL}, {"e", "d", 0, ALL},     {"f", "a", 0, 1},
     };
-    (void)state;
     CHECK(given, 2);
 }
 
-static void
-test_a_group_that_reads_what_it_records_waits_for_the_others_that_record_it(void **state)
+UNIT_TEST(test_a_group_that_reads_its_own_output_waits_for_its_other_writers)
 {
     static const struct given one[] = {
         {"a", "a", 0, 2}, {"a", "b", 0, 1}, {"b", "up", 0, 0}, {"c", "a", 0, 3}};
     static const struct given two[] = {
         {"a", "a", 0, ALL}, {"a", "a", 0, ALL}, {"a", "up", 0, 0}, {"c", "a", 0, ALL}};
     static const struct given itself[] = {{"a", "a + a", 0, 0}, {"c", "a", 0, 1}};
-    (void)state;
     CHECK(one, 4);
     CHECK(two, 1);
     CHECK(itself, 2);
 }
 
-static void
-test_a_reader_with_a_smaller_offset_is_together_with_the_group_it_reads(void **state)
+UNIT_TEST(test_a_reader_with_a_smaller_offset_runs_with_the_group_it_reads)
 {
     static const struct given given[] = {
         {"in", "up", 0, 0},  {"w", "in", 90, ALL}, {"r", "w", 30, ALL}, {"w", "in", 30, 1},
         {"x", "r", 30, ALL}, {"y", "w", 120, ALL}, {"z", "in", 120, 1},
     };
     static const struct given larger[] = {{"r", "w", 90, 1}, {"w", "up", 30, 0}};
-    (void)state;
     CHECK(given, 2);
     CHECK(larger, 2);
 }
 
-static void
-test_a_chain_of_many_groups_has_as_many_rounds(void **state)
+UNIT_TEST(test_a_chain_of_many_groups_has_as_many_rounds)
 {
     enum { COUNT = 10000 };
     static struct given given[COUNT];
     static char names[COUNT + 1][8];
-    (void)state;
     snprintf(names[COUNT], sizeof names[COUNT], "r%d", COUNT);
     for (uint32_t i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "r%u", i);
@@ -133,8 +119,7 @@ test_a_chain_of_many_groups_has_as_many_rounds(void **state)
 }
 
 /* As generators of rules for service level objectives write them. */
-static void
-test_selectors_distinguish_groups_that_record_one_name_by_labels(void **state)
+UNIT_TEST(test_selectors_distinguish_groups_that_record_one_name_by_labels)
 {
     static const struct given given[] = {
         {"ratio", "up", 0, 0, "1", "5m"},
@@ -148,18 +133,15 @@ test_selectors_distinguish_groups_that_record_one_name_by_labels(void **state)
         {"long", "ratio{window=~\".*d\", id!=\"1\"}", 0, 2, NULL, NULL},
         {"short", "{__name__=~\"rat.*\", window=\"5m\"}", 0, 1, NULL, NULL},
     };
-    (void)state;
     CHECK(given, 3);
 }
 
 /* Comparing each selector with each group would be too much. */
-static void
-test_thousands_of_groups_that_record_one_name_are_distinguished_by_labels(void **state)
+UNIT_TEST(test_labels_distinguish_thousands_of_groups_that_record_one_name)
 {
     enum { COUNT = 5000 };
     static struct given given[2 * COUNT];
     static char ids[COUNT][8], expressions[COUNT][32];
-    (void)state;
     for (uint32_t i = 0; i < COUNT; i++) {
         snprintf(ids[i], sizeof ids[i], "%u", i);
         snprintf(expressions[i], sizeof expressions[i], "ratio{id=\"%u\"}", i);
@@ -170,13 +152,11 @@ test_thousands_of_groups_that_record_one_name_are_distinguished_by_labels(void *
 }
 
 /* 4000 sets are compared with each selector without a name, so that 1000 selectors may be. */
-static void
-test_groups_are_together_when_there_is_too_much_to_compare(void **state)
+UNIT_TEST(test_groups_are_together_when_there_is_too_much_to_compare)
 {
     enum { COUNT = 4000 };
     static struct given given[COUNT];
     static char names[COUNT][8];
-    (void)state;
     for (uint32_t i = 0; i < COUNT; i++) {
         bool is_compared = i <= 1000;
         snprintf(names[i], sizeof names[i], "r%u", i);
@@ -188,15 +168,13 @@ test_groups_are_together_when_there_is_too_much_to_compare(void **state)
     check(given, COUNT, 1);
 }
 
-static void
-test_refused_memory_is_an_error_and_nothing_else(void **state)
+UNIT_TEST(test_refused_memory_is_an_error_and_nothing_else)
 {
     static const struct given given[] = {{"a", "up", 0, 0}, {"b", "a", 0, 0}, {"a", "b", 0, 0}};
     struct group *groups[3];
     uint32_t rounds[3], count;
     uint64_t nth = 0;
     enum err e;
-    (void)state;
     for (uint32_t i = 0; i < 3; i++) {
         groups[i] = group_of(&given[i]);
     }
@@ -220,12 +198,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_readers_come_after_all_that_record_what_they_read),
         cmocka_unit_test(test_groups_that_read_each_other_are_together_with_their_readers),
-        cmocka_unit_test(
-            test_a_group_that_reads_what_it_records_waits_for_the_others_that_record_it),
-        cmocka_unit_test(test_a_reader_with_a_smaller_offset_is_together_with_the_group_it_reads),
+        cmocka_unit_test(test_a_group_that_reads_its_own_output_waits_for_its_other_writers),
+        cmocka_unit_test(test_a_reader_with_a_smaller_offset_runs_with_the_group_it_reads),
         cmocka_unit_test(test_a_chain_of_many_groups_has_as_many_rounds),
         cmocka_unit_test(test_selectors_distinguish_groups_that_record_one_name_by_labels),
-        cmocka_unit_test(test_thousands_of_groups_that_record_one_name_are_distinguished_by_labels),
+        cmocka_unit_test(test_labels_distinguish_thousands_of_groups_that_record_one_name),
         cmocka_unit_test(test_groups_are_together_when_there_is_too_much_to_compare),
         cmocka_unit_test(test_refused_memory_is_an_error_and_nothing_else),
     };

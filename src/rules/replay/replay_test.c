@@ -1,12 +1,8 @@
 /* replay_test.c - group_series_at(): which series rules have at an evaluation, found without
  * writing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include "lib/test.h"
 
-#include <cmocka.h>
+#include <stdlib.h>
 
 #include "rules/group/state.h"
 #include "sys/env.h"
@@ -155,8 +151,7 @@ group_of(struct rule *rules, uint32_t count, uint32_t limit)
     return group;
 }
 
-static void
-test_rules_have_the_series_that_their_expressions_give_at_the_slot(void **state)
+UNIT_TEST(test_rules_have_the_series_that_their_expressions_give_at_the_slot)
 {
     struct rule rules[] = {
         {.kind = RULE_RECORDING, .name = "r", .expression = "up + 1"},
@@ -166,7 +161,6 @@ test_rules_have_the_series_that_their_expressions_give_at_the_slot(void **state)
     struct group *g = group_of(rules, 3, 0);
     struct rules_past past = {&host, &terms, g, NULL};
     struct why why = {""};
-    (void)state;
     const struct kept_series *r = &g->rules[0].series, *t = &g->rules[2].series;
     assert_int_equal(group_series_at(&past, 30, &why), OK);
     assert_int_equal(g->series_slot, 30);
@@ -181,8 +175,7 @@ test_rules_have_the_series_that_their_expressions_give_at_the_slot(void **state)
     group_free(g);
 }
 
-static void
-test_rules_that_fail_have_no_series(void **state)
+UNIT_TEST(test_rules_that_fail_have_no_series)
 {
     struct rule rules[] = {
         {.kind = RULE_RECORDING, .name = "same", .expression = "up", .labels = {NULL, 0}},
@@ -196,7 +189,6 @@ test_rules_that_fail_have_no_series(void **state)
     struct group *g = group_of(rules, 5, 1);
     struct rules_past past = {&host, &terms, g, NULL};
     struct why why = {""};
-    (void)state;
     assert_int_equal(group_series_at(&past, 30, &why), OK);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(g->rules[i].series.count, i == 4);
@@ -204,8 +196,7 @@ test_rules_that_fail_have_no_series(void **state)
     group_free(g);
 }
 
-static void
-test_after_refused_memory_nothing_is_taken_to_be_known(void **state)
+UNIT_TEST(test_after_refused_memory_nothing_is_taken_to_be_known)
 {
     struct rule rule = {.kind = RULE_RECORDING, .name = "r", .expression = "up + 1"};
     struct group *g = group_of(&rule, 1, 0);
@@ -213,7 +204,6 @@ test_after_refused_memory_nothing_is_taken_to_be_known(void **state)
     struct why why = {""};
     enum err e;
     uint64_t nth = 0;
-    (void)state;
     assert_int_equal(group_series_at(&past, 30, &why), OK);
     do {
         mem_fail_nth(++nth, false);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/framed.h"
-#include "rules/schedule/checkpoint_testing.h"
+#include "lib/checkpoint_copy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,7 +15,7 @@ again(struct checkpoint_reader *reader)
 {
     struct buf to;
     buf_init(&to, NULL, CHECKPOINT_BYTES_MAX);
-    assert(checkpoint_testing_again(reader, &to) == OK);
+    assert(checkpoint_copy(reader, &to) == OK);
     return to;
 }
 

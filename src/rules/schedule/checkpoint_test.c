@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "base/framed.h"
-#include "rules/schedule/checkpoint_testing.h"
-#include "rules/stored/files_testing.h"
+#include "lib/checkpoint_copy.h"
+#include "lib/simulated_dir.h"
 
 #define COUNT(a) (uint32_t)(sizeof(a) / sizeof *(a))
 #define ALERT_A  "\n\16\n\11alertname\22\1A"
@@ -67,7 +67,7 @@ static void
 encode(size_t count, struct buf *to)
 {
     buf_init(to, NULL, CHECKPOINT_BYTES_MAX);
-    must(checkpoint_testing_encode(&head, records, count, to, NULL));
+    must(checkpoint_of_records(&head, records, count, to, NULL));
 }
 
 /* The reader gives the first records, from which they are written again; returns their number. */
@@ -81,7 +81,7 @@ check_read(struct checkpoint_reader *reader)
     }
     encode(count, &expected);
     buf_init(&again, NULL, CHECKPOINT_BYTES_MAX);
-    must(checkpoint_testing_again(reader, &again));
+    must(checkpoint_copy(reader, &again));
     assert_int_equal(again.size, expected.size);
     assert_memory_equal(again.at, expected.at, expected.size);
     buf_fini(&expected);
@@ -250,7 +250,7 @@ UNIT_TEST(test_what_is_too_large_or_has_no_memory_is_not_written)
         if (limit > 0) snprintf(sentence, sizeof sentence, TOO_LARGE, limit);
         buf_init(&file, NULL, limit > 0 ? limit : CHECKPOINT_BYTES_MAX);
         mem_fail_nth(limit == 0, false);
-        assert_int_equal(checkpoint_testing_encode(&head, records, COUNT(records), &file, &why),
+        assert_int_equal(checkpoint_of_records(&head, records, COUNT(records), &file, &why),
                          limit > 0 ? ERR_LIMIT : ERR_NOMEM);
         mem_fail_nth(0, false);
         assert_string_equal(why.text, sentence);
@@ -262,7 +262,7 @@ UNIT_TEST(test_what_is_too_large_or_has_no_memory_is_not_written)
 /* --- files ------------------------------------------------------------------------------------ */
 
 static enum err
-replace(struct rig *rig, size_t count, struct why *why)
+replace(struct simulated_dir *rig, size_t count, struct why *why)
 {
     struct buf file;
     encode(count, &file);
@@ -273,7 +273,7 @@ replace(struct rig *rig, size_t count, struct why *why)
 
 /* The number of records in the file; SIZE_MAX: there is no file. */
 static size_t
-count_of(struct rig *rig)
+count_of(struct simulated_dir *rig)
 {
     struct checkpoint_reader reader;
     enum err e = checkpoint_read(rig->env, "d", NULL, &reader, NULL);
@@ -285,7 +285,7 @@ count_of(struct rig *rig)
 }
 
 static void
-check_unreadable(struct rig *rig, enum err expected, const char *sentence)
+check_unreadable(struct simulated_dir *rig, enum err expected, const char *sentence)
 {
     struct checkpoint_reader reader;
     struct budget memory;
@@ -302,9 +302,9 @@ check_unreadable(struct rig *rig, enum err expected, const char *sentence)
 static bool
 replace_with_fault(struct fault fault, bool is_first, bool is_repeated)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct why why = {""};
-    rig_init(&rig, fault.nth);
+    simulated_dir_init(&rig, fault.nth);
     if (!is_first) must(replace(&rig, 1, NULL));
     fault_env_arm(rig.fe, fault);
     enum err e = replace(&rig, 2, &why);
@@ -321,11 +321,11 @@ replace_with_fault(struct fault fault, bool is_first, bool is_repeated)
     must(replace(&rig, 3, NULL));
     sim_env_power_loss(rig.sim);
     assert_int_equal(count_of(&rig), 3);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
     return fired;
 }
 
-UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost)
+UNIT_TEST(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new)
 {
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
@@ -340,9 +340,9 @@ UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_
 
 UNIT_TEST(test_a_full_disk_changes_nothing)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct why why = {""};
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     must(replace(&rig, 1, NULL));
     sim_env_set_capacity(rig.sim, sim_env_used_bytes(rig.sim));
     assert_int_equal(replace(&rig, 2, &why), ERR_FULL);
@@ -352,16 +352,16 @@ UNIT_TEST(test_a_full_disk_changes_nothing)
     sim_env_set_capacity(rig.sim, 1 << 20);
     must(replace(&rig, 2, &why));
     assert_int_equal(count_of(&rig), 2);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 /* A newer version is not called damaged. */
 UNIT_TEST(test_why_a_file_cannot_be_read_is_said_with_its_path)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct buf newer;
     struct file file;
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     check_unreadable(&rig, ERR_MISSING, "");
     must(replace(&rig, 1, NULL));
     must(sim_env_damage(rig.sim, "d/rules/state", 30));
@@ -380,14 +380,14 @@ UNIT_TEST(test_why_a_file_cannot_be_read_is_said_with_its_path)
     must(env_mkdir(rig.env, "d/rules/state", NULL));
     check_unreadable(&rig, ERR_IO, "");
     assert_int_equal(replace(&rig, 1, NULL), ERR_IO);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 UNIT_TEST(test_a_file_that_is_put_aside_is_kept)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct buf file;
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     must(checkpoint_put_aside(rig.env, "d", NULL)); /* not even the directory is there */
     must(replace(&rig, 1, NULL));
     must(env_write_whole(rig.env, "d/rules", "state", TEXT("damaged"), NULL));
@@ -401,14 +401,14 @@ UNIT_TEST(test_a_file_that_is_put_aside_is_kept)
     must(env_read_whole(rig.env, "d/rules/state.unreadable", &file, NULL));
     assert_true(bytes_equal_text(buf_bytes(&file), "damaged"));
     buf_fini(&file);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 UNIT_TEST(test_refused_memory_is_reported)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct checkpoint_reader reader;
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     must(replace(&rig, COUNT(records), NULL));
     mem_fail_nth(1, false);
     check_unreadable(&rig, ERR_NOMEM, "");
@@ -417,7 +417,7 @@ UNIT_TEST(test_refused_memory_is_reported)
     assert_false(mem_fail_fired());
     mem_fail_nth(0, false);
     checkpoint_fini(&reader);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 int
@@ -430,8 +430,7 @@ main(void)
         cmocka_unit_test(test_what_no_version_writes_is_refused),
         cmocka_unit_test(test_texts_and_numbers_of_labels_have_limits),
         cmocka_unit_test(test_what_is_too_large_or_has_no_memory_is_not_written),
-        cmocka_unit_test(
-            test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost),
+        cmocka_unit_test(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new),
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test(test_why_a_file_cannot_be_read_is_said_with_its_path),
         cmocka_unit_test(test_a_file_that_is_put_aside_is_kept),

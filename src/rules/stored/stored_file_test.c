@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/framed.h"
-#include "rules/stored/files_testing.h"
+#include "lib/simulated_dir.h"
 #include "rules/stored/stored_file.h"
 
 static const struct stored_text some[] = {
@@ -163,7 +163,7 @@ UNIT_TEST(test_names_have_limits)
 /* --- files ------------------------------------------------------------------------------------ */
 
 static enum err
-write_some(struct rig *rig, const char *tenant, uint32_t count, struct why *why)
+write_some(struct simulated_dir *rig, const char *tenant, uint32_t count, struct why *why)
 {
     struct buf file;
     encode(tenant, some, count, &file);
@@ -174,7 +174,7 @@ write_some(struct rig *rig, const char *tenant, uint32_t count, struct why *why)
 
 /* How many groups a tenant has; UINT32_MAX: there is no file. */
 static uint32_t
-count_of(struct rig *rig, const char *tenant)
+count_of(struct simulated_dir *rig, const char *tenant)
 {
     struct stored_texts found = {NULL};
     struct arena arena;
@@ -198,9 +198,9 @@ count_of(struct rig *rig, const char *tenant)
 static bool
 replace_with_fault(struct fault fault, bool removes)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct why why = {""};
-    rig_init(&rig, fault.nth);
+    simulated_dir_init(&rig, fault.nth);
     must(write_some(&rig, "t", 1, NULL));
     fault_env_arm(rig.fe, fault);
     enum err e = removes ? stored_remove(rig.env, "d", "t", &why) : write_some(&rig, "t", 2, &why);
@@ -210,11 +210,11 @@ replace_with_fault(struct fault fault, bool removes)
     sim_env_power_loss(rig.sim);
     uint32_t count = count_of(&rig, "t"), then = removes ? UINT32_MAX : 2;
     assert_true(count == then || (e != OK && count == 1));
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
     return fired;
 }
 
-UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost)
+UNIT_TEST(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new)
 {
     for (unsigned kind = 0; kind < FAULT_KIND_COUNT; kind++) {
         if (kind == FAULT_THREAD) continue;
@@ -230,9 +230,9 @@ UNIT_TEST(test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_
 
 UNIT_TEST(test_a_full_disk_changes_nothing)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct why why = {""};
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     must(write_some(&rig, "t", 1, NULL));
     sim_env_set_capacity(rig.sim, sim_env_used_bytes(rig.sim));
     assert_int_equal(write_some(&rig, "t", 2, &why), ERR_FULL);
@@ -242,14 +242,14 @@ UNIT_TEST(test_a_full_disk_changes_nothing)
     sim_env_set_capacity(rig.sim, 1 << 20);
     must(write_some(&rig, "t", 2, &why));
     assert_int_equal(count_of(&rig, "t"), 2);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 UNIT_TEST(test_damaged_files_are_set_aside_and_none_is_lost)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     char path[FILE_PATH_BYTES], again[FILE_PATH_BYTES];
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     must(env_write_whole(rig.env, "d", "t.groups", TEXT("damaged"), NULL));
     must(stored_set_aside(rig.env, "d", "t", path, NULL));
     assert_string_equal(path, "d/t.groups.damaged");
@@ -275,17 +275,17 @@ UNIT_TEST(test_damaged_files_are_set_aside_and_none_is_lost)
     assert_string_equal(why.text, "d/t.groups: 100 damaged files were set aside before");
     assert_int_equal(stored_set_aside(rig.env, "d", "none", again, &why), ERR_MISSING);
     buf_fini(&file);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 /* Whatever fails, the file that was there is under one of its names. */
-UNIT_TEST(test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_lost)
+UNIT_TEST(test_setting_aside_keeps_the_file_through_failures_and_power_loss)
 {
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
-        struct rig rig;
+        struct simulated_dir rig;
         char path[FILE_PATH_BYTES];
-        rig_init(&rig, nth);
+        simulated_dir_init(&rig, nth);
         must(env_write_whole(rig.env, "d", "t.groups", TEXT("damaged"), NULL));
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
         enum err e = stored_set_aside(rig.env, "d", "t", path, NULL);
@@ -305,7 +305,7 @@ UNIT_TEST(test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_l
         }
         assert_true(found > 0);
         if (e == OK) assert_int_equal(count_of(&rig, "t"), 1);
-        rig_fini(&rig);
+        simulated_dir_fini(&rig);
         assert_true(nth < 100);
     }
 }
@@ -324,9 +324,9 @@ UNIT_TEST(test_tenants_are_those_whose_file_has_its_name)
 {
     static const char *const others[] = {
         "t.groups.tmp", "t.groups.damaged", ".groups", "a b.groups", "...groups", "t", "t.group"};
-    struct rig rig;
+    struct simulated_dir rig;
     char list[500] = "";
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     must(stored_each(rig.env, "d", note_tenant, list, NULL));
     assert_string_equal(list, "");
     for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
@@ -349,21 +349,21 @@ UNIT_TEST(test_tenants_are_those_whose_file_has_its_name)
     must(write_some(&rig, "stop", 1, NULL));
     assert_int_equal(stored_each(rig.env, "d", note_tenant, list, NULL), ERR_CANCELED);
     assert_int_equal(stored_each(rig.env, "none", note_tenant, list, NULL), ERR_MISSING);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 UNIT_TEST(test_a_file_that_is_too_large_is_damaged)
 {
-    struct rig rig;
+    struct simulated_dir rig;
     struct buf to;
     struct why why = {""};
-    rig_init(&rig, 1);
+    simulated_dir_init(&rig, 1);
     must(env_write_whole(rig.env, "d", "t.groups", TEXT("123456"), NULL));
     buf_init(&to, NULL, 5);
     assert_int_equal(stored_read(rig.env, "d", "t", &to, &why), ERR_CORRUPT);
     assert_string_equal(why.text, "the file is damaged: it is larger than 64 MiB");
     buf_fini(&to);
-    rig_fini(&rig);
+    simulated_dir_fini(&rig);
 }
 
 UNIT_TEST(test_refused_allocations_are_reported)
@@ -397,11 +397,10 @@ main(void)
         cmocka_unit_test(test_what_no_version_writes_is_refused),
         cmocka_unit_test(test_a_file_of_a_newer_version_is_told_from_a_damaged_one),
         cmocka_unit_test(test_names_have_limits),
-        cmocka_unit_test(
-            test_a_file_is_the_old_or_the_new_one_whenever_a_call_fails_and_power_is_lost),
+        cmocka_unit_test(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new),
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test(test_damaged_files_are_set_aside_and_none_is_lost),
-        cmocka_unit_test(test_setting_aside_keeps_the_file_whenever_a_call_fails_and_power_is_lost),
+        cmocka_unit_test(test_setting_aside_keeps_the_file_through_failures_and_power_loss),
         cmocka_unit_test(test_tenants_are_those_whose_file_has_its_name),
         cmocka_unit_test(test_a_file_that_is_too_large_is_damaged),
         cmocka_unit_test(test_refused_allocations_are_reported),

@@ -2,17 +2,12 @@
  * Generations against a model: a table of what was accepted, with the epoch it came in. Whatever
  * order samples come in, epochs fail in, and memory runs out in, both must agree.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "tsdb/head/gen.h"
 #include "tsdb/read/interleave.h"
 
@@ -638,11 +633,9 @@ UNIT_TEST(test_a_small_generation_is_small)
 }
 
 /* With and without an index, after a failed commit, and repeated: the same is found. */
-static void
-test_what_came_in_random_order_is_found_again(void **state)
+UNIT_TEST(test_what_came_in_random_order_is_found_again)
 {
     enum { COUNT = 20000, FAILED = 4000 };
-    (void)state;
     for (unsigned no_memory = 0; no_memory < 2; no_memory++) {
         struct budget budget;
         struct one o;

@@ -3,13 +3,13 @@
  * else at its time.
  */
 #include "lib/test.h"
+#include "lib/tsdb_claim.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_claim_testing.h"
 
 static uint64_t
 counted(enum ledger_field field)
 {
-    struct ledger l = machine_ledger(&m, "anonymous");
+    struct ledger l = machine_ledger(&machine, "anonymous");
     return l.count[LEDGER_FLOAT][field] + l.count[LEDGER_HISTOGRAM][field];
 }
 
@@ -18,12 +18,12 @@ static void
 part_and_head_differ(void)
 {
     must(send_float("anonymous", "__name__=up", T0, 1));
-    machine_flush(&m);
+    machine_flush(&machine);
     must(send_float("anonymous", "__name__=up", T0, 2));
     expect_result(1, 0);
 }
 
-UNIT_TEST(test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has)
+UNIT_TEST(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate)
 {
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"up\"} %lld 1\n", (long long)T0);
@@ -35,12 +35,12 @@ UNIT_TEST(test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_ha
         expect_result(0, 1);
         must(send_float("anonymous", "__name__=up", T0, 2)); /* it was told that it is stored */
         expect_result(1, 0);
-        if (i == 1) tsdb_want_cut(m.db);
-        machine_commit(&m);
-        expect_all(&m, "anonymous", lines);
+        if (i == 1) tsdb_want_cut(machine.db);
+        machine_commit(&machine);
+        expect_all(&machine, "anonymous", lines);
     }
-    assert_true(tsdb_has_frozen(m.db));
-    must(tsdb_flush(m.db, &m.why));
+    assert_true(tsdb_has_frozen(machine.db));
+    must(tsdb_flush(machine.db, &machine.why));
     expect_at_every_stage("anonymous", lines);
     assert_int_equal(counted(LEDGER_RECEIVED), 11);
     assert_int_equal(counted(LEDGER_ACCEPTED), 2);
@@ -55,20 +55,20 @@ UNIT_TEST(test_what_the_head_had_loses_when_parts_are_merged)
     part_and_head_differ();
     must(send_float("anonymous", "__name__=up", T0, 1));
     expect_result(1, 0);
-    machine_flush(&m);
-    must(tsdb_merge(m.db, &options, &result, &m.why));
+    machine_flush(&machine);
+    must(tsdb_merge(machine.db, &options, &result, &machine.why));
     assert_int_equal(result.input_count, 2);
     assert_int_equal(counted(LEDGER_RECEIVED), 3);
     assert_int_equal(counted(LEDGER_DUPLICATE), 1);
     assert_int_equal(counted(LEDGER_SUPERSEDED), 1);
-    struct ledger l = machine_ledger(&m, "anonymous");
+    struct ledger l = machine_ledger(&machine, "anonymous");
     assert_int_equal(l.stored[LEDGER_FLOAT], 1);
 }
 
 UNIT_TEST(test_the_first_of_two_parts_says_what_is_a_repeat)
 {
     part_and_head_differ();
-    machine_flush(&m);
+    machine_flush(&machine);
     must(send_float("anonymous", "__name__=up", T0, 3));
     expect_result(1, 0);
     must(send_float("anonymous", "__name__=up", T0, 2)); /* it lost against 1 */
@@ -82,9 +82,9 @@ UNIT_TEST(test_what_is_deleted_from_a_part_is_no_repeat)
     struct selector selector = {.count = 1};
     struct tsdb_deletion deletion;
     must(send_float("anonymous", "__name__=up", T0, 1));
-    machine_flush(&m);
+    machine_flush(&machine);
     must(matcher_new(MATCH_EQUAL, text("__name__"), text("up"), NULL, &selector.matchers[0], NULL));
-    must(tsdb_delete(m.db, text("anonymous"), &selector, T0, T0, &deletion, &m.why));
+    must(tsdb_delete(machine.db, text("anonymous"), &selector, T0, T0, &deletion, &machine.why));
     must(send_float("anonymous", "__name__=up", T0, 2));
     expect_result(1, 0);
     must(send_float("anonymous", "__name__=up", T0, 1));
@@ -112,7 +112,7 @@ send_mixed(unsigned change)
                 rq_float(&rq, T0 + 1000 * k, double_bits(i + k + changed), 0);
         }
     }
-    must(machine_send(&m, "anonymous", &rq));
+    must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
 }
 
@@ -122,16 +122,17 @@ UNIT_TEST(test_repeats_among_conflicts_are_told_apart)
     expect_result(800, 0);
     send_mixed(0);
     expect_result(600, 200);
-    machine_flush(&m);
+    machine_flush(&machine);
     send_mixed(0);
     expect_result(800, 0); /* 200 of them are other values, and the head does not know that */
     send_mixed(1);
     expect_result(600, 200);
     send_mixed(4);
     expect_result(800, 0);
-    machine_commit(&m);
-    assert_non_null(strstr((send_mixed(1), m.result.text), "refused: 200 conflict; conflict at "));
-    machine_ledger(&m, "anonymous");
+    machine_commit(&machine);
+    assert_non_null(
+        strstr((send_mixed(1), machine.result.text), "refused: 200 conflict; conflict at "));
+    machine_ledger(&machine, "anonymous");
 }
 
 /* Damage may make a repeat look like a conflict, never the other way round. */
@@ -142,31 +143,31 @@ UNIT_TEST(test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat)
     uint64_t size;
     unsigned unknown = 0;
     part_and_head_differ();
-    machine_commit(&m);
-    must(file_open(m.env, path, FILE_READ, &file, NULL));
+    machine_commit(&machine);
+    must(file_open(machine.env, path, FILE_READ, &file, NULL));
     must(file_size(&file, &size, NULL));
     must(file_close(&file));
     for (uint64_t at = 0; at < size; at++) {
         uint8_t byte, wrong;
-        must(file_open(m.env, path, FILE_UPDATE, &file, NULL));
+        must(file_open(machine.env, path, FILE_UPDATE, &file, NULL));
         must(file_read_at(&file, &byte, 1, at, NULL));
         wrong = byte ^ (uint8_t)(1u << at % 8);
         must(file_write_at(&file, bytes_of(&wrong, 1), at, NULL));
-        machine_close(&m);
-        if (machine_open(&m) == OK && m.opening.parts_set_aside == 0) {
+        machine_close(&machine);
+        if (machine_open(&machine) == OK && machine.opening.parts_set_aside == 0) {
             must(send_float("anonymous", "__name__=up", T0, 1));
-            unknown += m.result.rejected_total > 0;
+            unknown += machine.result.rejected_total > 0;
             must(send_float("anonymous", "__name__=up", T0, 3));
             expect_result(0, 1);
         }
-        if (m.opening.parts_set_aside > 0) {
-            must(env_rename(m.env, STORE_DIR "/parts/0000000000000001.damaged",
+        if (machine.opening.parts_set_aside > 0) {
+            must(env_rename(machine.env, STORE_DIR "/parts/0000000000000001.damaged",
                             STORE_DIR "/parts/0000000000000001", NULL));
         }
         must(file_write_at(&file, bytes_of(&byte, 1), at, NULL));
         must(file_close(&file));
-        machine_restart(&m);
-        assert_int_equal(m.opening.parts_set_aside, 0);
+        machine_restart(&machine);
+        assert_int_equal(machine.opening.parts_set_aside, 0);
     }
     assert_true(unknown > 0);
     must(send_float("anonymous", "__name__=up", T0, 1));
@@ -187,24 +188,26 @@ begin_float(double value, struct tsdb_doubts **ret_doubts)
     rq_close(&rq);
     buf_put_bytes(&message, buf_bytes(&rq.out));
     rq_fini(&rq);
-    m.request.keys = tsdb_fingerprint_keys(m.db);
-    must(rw_decode(&m.request, RW_V1, buf_bytes(&message), tsdb_hash_seed(m.db), &m.why));
-    return tsdb_ingest_begin(m.db, text("anonymous"), &m.request, &m.result, ret_doubts, &m.why);
+    machine.request.keys = tsdb_fingerprint_keys(machine.db);
+    must(rw_decode(&machine.request, RW_V1, buf_bytes(&message), tsdb_hash_seed(machine.db),
+                   &machine.why));
+    return tsdb_ingest_begin(machine.db, text("anonymous"), &machine.request, &machine.result,
+                             ret_doubts, &machine.why);
 }
 
 UNIT_TEST(test_the_disk_is_read_only_in_the_second_step)
 {
     struct tsdb_doubts *doubts;
     part_and_head_differ();
-    machine_commit(&m);
-    machine_restart(&m); /* nothing is in the cache */
-    uint64_t calls = fault_env_calls(m.fe, FAULT_EIO);
+    machine_commit(&machine);
+    machine_restart(&machine); /* nothing is in the cache */
+    uint64_t calls = fault_env_calls(machine.fe, FAULT_EIO);
     must(begin_float(1, &doubts));
     assert_non_null(doubts);
     expect_result(0, 0);
-    assert_int_equal(fault_env_calls(m.fe, FAULT_EIO), calls);
-    must(tsdb_ingest_end(doubts, INT64_MAX, &m.result, &m.why));
-    assert_true(fault_env_calls(m.fe, FAULT_EIO) > calls);
+    assert_int_equal(fault_env_calls(machine.fe, FAULT_EIO), calls);
+    must(tsdb_ingest_end(doubts, INT64_MAX, &machine.result, &machine.why));
+    assert_true(fault_env_calls(machine.fe, FAULT_EIO) > calls);
     expect_result(1, 0);
 }
 
@@ -213,23 +216,23 @@ UNIT_TEST(test_a_repeat_that_there_is_no_time_to_find_is_a_conflict)
     struct tsdb_doubts *doubts;
     part_and_head_differ();
     must(begin_float(1, &doubts));
-    uint64_t calls = fault_env_calls(m.fe, FAULT_EIO);
-    must(tsdb_ingest_end(doubts, env_monotonic_ns(m.env), &m.result, &m.why));
-    assert_int_equal(fault_env_calls(m.fe, FAULT_EIO), calls);
+    uint64_t calls = fault_env_calls(machine.fe, FAULT_EIO);
+    must(tsdb_ingest_end(doubts, env_monotonic_ns(machine.env), &machine.result, &machine.why));
+    assert_int_equal(fault_env_calls(machine.fe, FAULT_EIO), calls);
     expect_result(0, 1);
-    assert_non_null(strstr(m.result.text, "refused: 1 conflict; conflict at "));
+    assert_non_null(strstr(machine.result.text, "refused: 1 conflict; conflict at "));
 }
 
 UNIT_TEST(test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict)
 {
     part_and_head_differ();
-    machine_commit(&m);
+    machine_commit(&machine);
     for (uint64_t nth = 1;; nth++) {
-        machine_restart(&m);
-        fault_env_arm(m.fe, (struct fault){FAULT_EIO, nth, true});
+        machine_restart(&machine);
+        fault_env_arm(machine.fe, (struct fault){FAULT_EIO, nth, true});
         must(send_float("anonymous", "__name__=up", T0, 1));
-        bool fired = fault_env_fired(m.fe);
-        fault_env_disarm(m.fe);
+        bool fired = fault_env_fired(machine.fe);
+        fault_env_disarm(machine.fe);
         expect_result(!fired, fired);
         if (!fired) break;
     }
@@ -239,14 +242,14 @@ UNIT_TEST(test_without_memory_a_repeat_is_told_later)
 {
     uint64_t nth = 1;
     part_and_head_differ();
-    machine_commit(&m);
+    machine_commit(&machine);
     for (;; nth++) {
-        machine_restart(&m);
-        memory_arm(&m, nth, false);
+        machine_restart(&machine);
+        memory_arm(&machine, nth, false);
         enum err e = send_float("anonymous", "__name__=up", T0, 1);
-        bool failed = m.memory_failed;
-        memory_arm(&m, 0, false);
-        machine_ledger(&m, NULL);
+        bool failed = machine.memory_failed;
+        memory_arm(&machine, 0, false);
+        machine_ledger(&machine, NULL);
         if (e != OK) assert_int_equal(e, ERR_NOMEM);
         if (!failed) break;
     }
@@ -262,10 +265,10 @@ UNIT_TEST(test_what_no_part_can_have_is_refused_at_once)
     must(begin_float(2, &doubts)); /* there are no parts */
     assert_null(doubts);
     expect_result(0, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     must(send_float("anonymous", "__name__=up", T0 - 1, 1));
     must(send_float("other", "__name__=up", T0, 2));
-    machine_flush(&m);
+    machine_flush(&machine);
     must(send_float("anonymous", "__name__=up", T0 + 1, 1));
     must(send_float("anonymous", "__name__=up", T0 + 1, 2)); /* nor of the time */
     expect_result(0, 1);
@@ -275,7 +278,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_a_repeat_of_what_a_part_holds_is_a_duplicate_whatever_the_head_has),
+        claim(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate),
         claim(test_what_the_head_had_loses_when_parts_are_merged),
         claim(test_the_first_of_two_parts_says_what_is_a_repeat),
         claim(test_what_is_deleted_from_a_part_is_no_repeat),

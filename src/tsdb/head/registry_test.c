@@ -1,14 +1,9 @@
 /* The head's registry: series, their labels, who has which; and the lists of ids it is made of. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "tsdb/head/registry.h"
 #include "tsdb/head/series_order.h"
 

@@ -1,11 +1,8 @@
 /* text_order_test.c - the order of texts is that of comparing them one with another. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "tsdb/head/text_order.h"
 

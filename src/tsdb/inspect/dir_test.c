@@ -5,8 +5,8 @@
  */
 #include "base/hash.h"
 #include "lib/test.h"
+#include "lib/tsdb_machine.h"
 #include "tsdb/inspect/private.h"
-#include "tsdb/tsdb_testing.h"
 
 #define T0 SIM_BEGIN
 

@@ -4,9 +4,9 @@
  */
 #include "lib/test.h"
 
+#include "lib/random_part.h"
 #include "sys/sim.h"
 #include "tsdb/inspect/private.h"
-#include "tsdb/part/random_test.h"
 
 enum { NUMBER = 0x77 };
 #define PART_DIR  "/parts/0000000000000077"

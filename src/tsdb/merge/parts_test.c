@@ -1,83 +1,10 @@
-/*
- * Merging parts: against a model, over windows, with deletions and expiry; damage, failing devices
- * and refused memory.
- */
-#include "lib/test.h"
+/* parts_test.c - merges give what a model gives, over windows, with deletions and expiry. */
+#include "lib/part_merge.h"
 
-#include "tsdb/merge/parts_testing.h"
-
-static uint64_t seed_now;
-
-static int
-tell_seed(void **state)
-{
-    (void)state;
-    print_message("last seed %llu\n", (unsigned long long)seed_now);
-    return 0;
-}
-
-/* What came of a merge; counts are added up over tenants. */
-struct outcome {
-    enum err e;
-    uint32_t input; /* with ERR_CORRUPT */
-    struct part_info info;
-    uint64_t counted[LEDGER_KIND_COUNT];
-    uint32_t steps;
-    struct why why;
-};
-
-/* Merges, `samples` a step; compares the counts with the model's if there is one. */
-static struct outcome
-run_merge(const struct part_merge_options *options, uint64_t samples, const struct model *model)
-{
-    struct outcome o = {.input = UINT32_MAX};
-    struct part_merge *m = NULL;
-    const struct part_merge_counts *counts;
-    uint32_t count;
-    bool done = false;
-    o.e = part_merge_new(options, &m, &o.why);
-    for (; o.e == OK && !done; o.steps++) {
-        o.e = part_merge_step(m, samples, &done, &o.input, &o.why);
-    }
-    if (o.e == OK) o.e = part_merge_finish(m, &o.info, &counts, &count, &o.why);
-    if (o.e == OK && model != NULL) check_counts(model, counts, count);
-    for (uint32_t i = 0; o.e == OK && i < count; i++) {
-        for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            const struct part_merge_counts *c = &counts[i];
-            o.counted[k] +=
-                c->written[k] + c->duplicate[k] + c->superseded[k] + c->deleted[k] + c->expired[k];
-        }
-    }
-    part_merge_free(m);
-    assert_int_equal(budget_used(options->budget), 0);
-    return o;
-}
-
-/* Merges, and the part is what the model says. */
-static struct outcome
-merge_and_check(struct world *w, const struct part_merge_options *options, uint64_t samples)
-{
-    struct model m;
-    seed_now = w->seed;
-    model_init(&m, w, options);
-    struct outcome o = run_merge(options, samples, &m);
-    if (o.e) fail_msg("seed %llu: %s", (unsigned long long)w->seed, o.why.text);
-    if (m.want.tenant_count == 0) {
-        assert_int_equal(o.info.number, 0);
-    } else {
-        assert_int_equal(o.info.number, options->number);
-        assert_int_equal(o.info.from_pos, options->from_pos);
-        assert_int_equal(o.info.to_pos, options->to_pos);
-        check_part(w, options->number, &m.want);
-    }
-    model_fini(&m);
-    return o;
-}
-
-static struct world_shape
+static struct merge_world_shape
 shape_of(uint64_t seed)
 {
-    static const struct world_shape shapes[] = {
+    static const struct merge_world_shape shapes[] = {
         {2, 2, 6, 60, false},  {3, 1, 20, 30, false}, {8, 3, 4, 20, false}, {2, 12, 3, 9, false},
         {4, 1, 3, 700, false}, {1, 4, 9, 40, false},  {5, 40, 2, 5, false}, {3, 1, 2, 9000, true},
     };
@@ -89,35 +16,36 @@ shape_of(uint64_t seed)
 UNIT_TEST(test_a_merge_gives_what_the_model_gives)
 {
     for (uint64_t seed = 0; seed < 160; seed++) {
-        struct world w;
-        world_init(&w, seed, shape_of(seed));
-        struct part_merge_options o = world_options(&w);
+        struct merge_world w;
+        merge_world_init(&w, seed, shape_of(seed));
+        struct part_merge_options o = merge_world_options(&w);
         o.with_metadata = rng_below(&w.r, 4) > 0;
         o.level = (int)rng_below(&w.r, 3);
-        merge_and_check(&w, &o, 1 + rng_below(&w.r, 100));
-        o.window = world_range(&w);
-        merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
+        merge_world_merge_and_check(&w, &o, 1 + rng_below(&w.r, 100));
+        o.window = merge_world_range(&w);
+        merge_world_merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
         if (rng_below(&w.r, 2) == 0) o.window = (struct time_range){INT64_MIN, INT64_MAX};
-        world_delete(&w);
+        merge_world_delete(&w);
         const struct part_deletion *first = &w.deletions[0][0];
         if (first->series != NULL && rng_below(&w.r, 2) == 0) { /* they touch */
             o.window = (struct time_range){first->range.max_ms, INT64_MAX};
         }
-        merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
-        o.expired_before_ms = world_time(&w);
-        merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
-        world_fini(&w);
+        merge_world_merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
+        o.expired_before_ms = merge_world_time(&w);
+        merge_world_merge_and_check(&w, &o, 1 + rng_below(&w.r, 10000));
+        merge_world_fini(&w);
     }
 }
 
 /* [MIN, cut), [cut, cut), ... [cut, MAX] */
 static uint32_t
-world_windows(struct world *w, struct time_range *windows, uint32_t most)
+merge_world_windows(struct merge_world *w, struct time_range *windows, uint32_t most)
 {
     uint32_t count = 0;
     int64_t from = INT64_MIN;
     while (count + 1 < most) {
-        int64_t cut = from == INT64_MIN ? world_time(w) : from + 1 + (world_time(w) - BASE_MS) / 3;
+        int64_t cut = from == INT64_MIN ? merge_world_time(w)
+                                        : from + 1 + (merge_world_time(w) - BASE_MS) / 3;
         windows[count++] = (struct time_range){from, cut - 1};
         from = cut;
     }
@@ -128,23 +56,23 @@ world_windows(struct world *w, struct time_range *windows, uint32_t most)
 UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
 {
     for (uint64_t seed = 1000; seed < 1048; seed++) {
-        struct world w;
-        struct model whole;
+        struct merge_world w;
+        struct merge_model whole;
         struct time_range windows[5];
         struct part *parts[5] = {NULL};
         struct part_merge_input inputs[5] = {0};
         uint64_t counted[LEDGER_KIND_COUNT] = {0}, given[LEDGER_KIND_COUNT] = {0};
         uint32_t made = 0;
-        world_init(&w, seed, shape_of(seed));
-        if (seed % 2 == 0) world_delete(&w);
-        struct part_merge_options o = world_options(&w);
-        if (seed % 4 == 0) o.expired_before_ms = world_time(&w);
-        uint32_t count = world_windows(&w, windows, 5);
-        model_init(&whole, &w, &o);
+        merge_world_init(&w, seed, shape_of(seed));
+        if (seed % 2 == 0) merge_world_delete(&w);
+        struct part_merge_options o = merge_world_options(&w);
+        if (seed % 4 == 0) o.expired_before_ms = merge_world_time(&w);
+        uint32_t count = merge_world_windows(&w, windows, 5);
+        merge_model_init(&whole, &w, &o);
         for (uint32_t i = 0; i < count; i++) {
             o.window = windows[i];
             o.number = OUTPUT + i;
-            struct outcome x = merge_and_check(&w, &o, 5000);
+            struct merge_outcome x = merge_world_merge_and_check(&w, &o, 5000);
             for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
                 counted[k] += x.counted[k];
             }
@@ -161,17 +89,17 @@ UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
             }
         }
         assert_memory_equal(counted, given, sizeof given);
-        o = world_options(&w);
+        o = merge_world_options(&w);
         o.inputs = inputs;
         o.input_count = made;
-        struct outcome x = run_merge(&o, 5000, NULL);
+        struct merge_outcome x = merge_world_merge(&o, 5000, NULL);
         assert_int_equal(x.e, OK);
         if (made > 0) check_part(&w, OUTPUT, &whole.want);
         for (uint32_t i = 0; i < made; i++) {
             part_unref(parts[i]);
         }
-        model_fini(&whole);
-        world_fini(&w);
+        merge_model_fini(&whole);
+        merge_world_fini(&w);
     }
 }
 
@@ -188,7 +116,7 @@ struct blocks {
 };
 
 static void
-blocks_open(struct world *w, struct blocks *b, uint64_t number, uint32_t tenant)
+blocks_open(struct merge_world *w, struct blocks *b, uint64_t number, uint32_t tenant)
 {
     arena_init(&b->arena, NULL, 0, 0);
     assert_int_equal(
@@ -229,15 +157,15 @@ assert_same_block(struct part *p, const struct block_ref *a, struct part *q,
 UNIT_TEST(test_a_part_merged_alone_stays_as_it_is)
 {
     for (uint64_t seed = 2000; seed < 2016; seed++) {
-        struct world w;
-        struct world_shape shape = shape_of(seed);
+        struct merge_world w;
+        struct merge_world_shape shape = shape_of(seed);
         struct blocks a, b;
         shape.inputs = 1;
-        world_init(&w, seed, shape);
-        struct part_merge_options o = world_options(&w);
-        struct outcome x = merge_and_check(&w, &o, 1000);
+        merge_world_init(&w, seed, shape);
+        struct part_merge_options o = merge_world_options(&w);
+        struct merge_outcome x = merge_world_merge_and_check(&w, &o, 1000);
         if (x.info.number == 0) { /* there was nothing in it */
-            world_fini(&w);
+            merge_world_fini(&w);
             continue;
         }
         const struct part_info *info = part_info(w.parts[0]);
@@ -262,7 +190,7 @@ UNIT_TEST(test_a_part_merged_alone_stays_as_it_is)
             blocks_close(&a);
             blocks_close(&b);
         }
-        world_fini(&w);
+        merge_world_fini(&w);
     }
 }
 
@@ -274,10 +202,11 @@ struct samples_of {
 };
 
 static void
-world_of_ranges(struct world *w, uint32_t inputs, uint32_t series, const struct samples_of *ranges)
+merge_world_of_ranges(struct merge_world *w, uint32_t inputs, uint32_t series,
+                      const struct samples_of *ranges)
 {
-    world_machine(w, 1);
-    w->shape = (struct world_shape){inputs, 1, series, 0, true};
+    merge_world_machine(w, 1);
+    w->shape = (struct merge_world_shape){inputs, 1, series, 0, true};
     for (uint32_t i = 0; i < inputs; i++) {
         struct content *c = &w->contents[i];
         arena_init(&c->arena, NULL, 0, 0);
@@ -303,7 +232,7 @@ world_of_ranges(struct world *w, uint32_t inputs, uint32_t series, const struct 
             }
         }
         content_pairs(c, t);
-        world_write(w, i);
+        merge_world_write(w, i);
     }
 }
 
@@ -316,12 +245,12 @@ UNIT_TEST(test_large_blocks_are_copied_and_small_ones_joined)
         {10000, 10040}, {0, 0},       {0, 0},    {0, 0},  {0, 0},
         {10040, 10080}, {0, 0},       {0, 0},    {5, 20}, {0, 0},
     };
-    struct world w;
+    struct merge_world w;
     struct blocks from, to;
     struct page_place times;
-    world_of_ranges(&w, 4, 5, ranges);
-    struct part_merge_options o = world_options(&w);
-    merge_and_check(&w, &o, 1000);
+    merge_world_of_ranges(&w, 4, 5, ranges);
+    struct part_merge_options o = merge_world_options(&w);
+    merge_world_merge_and_check(&w, &o, 1000);
     blocks_open(&w, &from, 1, 0);
     blocks_open(&w, &to, OUTPUT, 0);
     blocks_read(&from, 0);
@@ -346,24 +275,24 @@ UNIT_TEST(test_large_blocks_are_copied_and_small_ones_joined)
     assert_int_equal(to.at[1].count, 5000);
     blocks_close(&from);
     blocks_close(&to);
-    world_fini(&w);
+    merge_world_fini(&w);
 }
 
 static uint64_t
 peak_of_long_series(uint32_t samples)
 {
     const struct samples_of ranges[] = {{0, samples * 2 / 3}, {samples / 3, samples}};
-    struct world w;
-    world_of_ranges(&w, 2, 1, ranges);
-    struct part_merge_options o = world_options(&w);
+    struct merge_world w;
+    merge_world_of_ranges(&w, 2, 1, ranges);
+    struct part_merge_options o = merge_world_options(&w);
     atomic_store(&w.budget.peak_bytes, 0);
-    struct outcome x = run_merge(&o, 10000, NULL);
+    struct merge_outcome x = merge_world_merge(&o, 10000, NULL);
     assert_int_equal(x.e, OK);
     assert_int_equal(x.counted[LEDGER_FLOAT], samples / 3 * 4);
     assert_int_equal(x.info.sample_count[LEDGER_FLOAT], samples);
     assert_true(x.steps > samples / (10000 + CODEC_SAMPLES_MAX));
     uint64_t peak = atomic_load(&w.budget.peak_bytes);
-    world_fini(&w);
+    merge_world_fini(&w);
     return peak;
 }
 
@@ -375,222 +304,22 @@ UNIT_TEST(test_memory_and_steps_do_not_grow_with_the_samples)
 
 UNIT_TEST(test_many_tenants_cost_what_they_hold)
 {
-    struct world w;
-    world_init(&w, 77, (struct world_shape){3, 3000, 2, 3, true});
-    struct part_merge_options o = world_options(&w);
+    struct merge_world w;
+    merge_world_init(&w, 77, (struct merge_world_shape){3, 3000, 2, 3, true});
+    struct part_merge_options o = merge_world_options(&w);
     atomic_store(&w.budget.peak_bytes, 0);
-    merge_and_check(&w, &o, 1000);
+    merge_world_merge_and_check(&w, &o, 1000);
     o.window.min_ms = BASE_MS + STEP_MS;
-    merge_and_check(&w, &o, 1000);
+    merge_world_merge_and_check(&w, &o, 1000);
     assert_true(atomic_load(&w.budget.peak_bytes) < 4 << 20);
-    world_fini(&w);
-}
-
-/* --- what can go wrong ------------------------------------------------------------------------ */
-
-/* A small world in which all ways are taken. */
-static void
-small_world(struct world *w, struct part_merge_options *o, bool touched)
-{
-    for (uint64_t seed = 1;; seed++) {
-        world_init(w, seed, (struct world_shape){3, 3, 12, 25, false});
-        const uint64_t *have = part_info(w->parts[1])->sample_count;
-        if (have[LEDGER_FLOAT] > 9 && have[LEDGER_HISTOGRAM] > 9 && have[LEDGER_EXEMPLAR] > 2) {
-            break;
-        }
-        world_fini(w);
-    }
-    *o = world_options(w);
-    if (!touched) return;
-    world_delete(w);
-    o->window = (struct time_range){BASE_MS + 5 * STEP_MS, BASE_MS + 40 * STEP_MS};
-    o->expired_before_ms = BASE_MS + 9 * STEP_MS;
-}
-
-static enum err
-count_names(void *context, const char *name, bool is_dir)
-{
-    uint32_t *count = context;
-    (void)name;
-    assert_true(is_dir);
-    ++*count;
-    return OK;
-}
-
-UNIT_TEST(test_a_merge_given_up_at_any_step_leaves_only_a_directory)
-{
-    struct world w;
-    struct part_merge_options o;
-    small_world(&w, &o, false);
-    bool done = false;
-    uint32_t steps = 0;
-    for (; !done; steps++) {
-        struct part_merge *m;
-        uint32_t input, names = 0;
-        assert_int_equal(part_merge_new(&o, &m, NULL), OK);
-        for (uint32_t i = 0; i < steps && !done; i++) {
-            assert_int_equal(part_merge_step(m, 1, &done, &input, NULL), OK);
-        }
-        part_merge_free(m);
-        assert_int_equal(budget_used(&w.budget), 0);
-        assert_int_equal(env_listdir(w.env, "/parts", count_names, &names, NULL), OK);
-        assert_in_range(names, 3, 4);
-    }
-    assert_true(steps > 100);
-    merge_and_check(&w, &o, 1000);
-    world_fini(&w);
-}
-
-/* Forgets what is in the cache; the part is NULL if it cannot be opened. */
-static void
-reopen(struct world *w, uint32_t input)
-{
-    part_unref(w->parts[input]);
-    w->parts[input] = w->inputs[input].part = NULL;
-    if (part_open(w->env, &w->cache_budget, w->cache, "/parts", input + 1, &w->parts[input],
-                  NULL) == OK) {
-        w->inputs[input].part = w->parts[input];
-    }
-}
-
-static void
-flip(struct file *file, uint64_t at)
-{
-    uint8_t byte;
-    assert_int_equal(file_read_at(file, &byte, 1, at, NULL), OK);
-    byte ^= (uint8_t)(1u << at % 8);
-    assert_int_equal(file_write_at(file, bytes_of(&byte, 1), at, NULL), OK);
-}
-
-static void
-flip_every_byte(bool touched)
-{
-    struct world w;
-    struct part_merge_options o;
-    struct model m;
-    struct file file;
-    uint32_t opened = 0, noticed = 0;
-    small_world(&w, &o, touched);
-    model_init(&m, &w, &o);
-    assert_int_equal(file_open(w.env, "/parts/0000000000000002/part", FILE_UPDATE, &file, NULL),
-                     OK);
-    uint64_t size = part_info(w.parts[1])->file_bytes;
-    for (uint64_t at = 0; at < size; at++) {
-        flip(&file, at);
-        reopen(&w, 1);
-        if (w.parts[1] != NULL) {
-            struct outcome x = run_merge(&o, 1000, NULL);
-            opened++;
-            noticed += x.e == ERR_CORRUPT;
-            if (x.e == ERR_CORRUPT) {
-                assert_int_equal(x.input, 1);
-                assert_non_null(strstr(x.why.text, "0000000000000002"));
-            } else {
-                assert_int_equal(x.e, OK);
-                check_part(&w, OUTPUT, &m.want);
-            }
-        }
-        flip(&file, at);
-    }
-    assert_true(opened > size * 7 / 10);
-    assert_true(noticed > opened * (touched ? 5 : 8) / 10);
-    file_close(&file);
-    reopen(&w, 1);
-    merge_and_check(&w, &o, 1000);
-    model_fini(&m);
-    world_fini(&w);
-}
-
-UNIT_TEST(test_no_flipped_byte_makes_a_wrong_sample)
-{
-    flip_every_byte(false);
-    flip_every_byte(true);
-}
-
-/* True if the fault was reached. */
-static bool
-merge_with_fault(struct world *w, const struct part_merge_options *o, const struct model *m,
-                 struct fault fault, enum err want)
-{
-    for (uint32_t i = 0; i < w->shape.inputs; i++) {
-        reopen(w, i);
-    }
-    fault_env_arm(w->fault, fault);
-    struct outcome x = run_merge(o, 100, m);
-    bool fired = fault_env_fired(w->fault);
-    fault_env_disarm(w->fault);
-    if (x.e == OK) {
-        check_part(w, OUTPUT, &m->want);
-    } else {
-        assert_int_equal(x.e, want);
-        assert_string_not_equal(x.why.text, "");
-        assert_true(fired);
-    }
-    return fired;
-}
-
-UNIT_TEST(test_a_device_that_fails_is_told_of)
-{
-    static const struct {
-        enum fault_kind kind;
-        enum err want;
-    } faults[] = {{FAULT_EIO, ERR_IO},  {FAULT_ENOSPC, ERR_FULL}, {FAULT_TORN, ERR_IO},
-                  {FAULT_SYNC, ERR_IO}, {FAULT_EINTR, OK},        {FAULT_SHORT, OK}};
-    for (unsigned touched = 0; touched < 2; touched++) {
-        struct world w;
-        struct part_merge_options o;
-        struct model m;
-        small_world(&w, &o, touched);
-        model_init(&m, &w, &o);
-        for (unsigned f = 0; f < 12; f++) {
-            uint64_t nth = 1;
-            struct fault fault = {faults[f / 2].kind, nth, f % 2 == 1};
-            while (merge_with_fault(&w, &o, &m, fault, faults[f / 2].want)) {
-                fault.nth = ++nth;
-            }
-            assert_true(nth > 1);
-        }
-        merge_and_check(&w, &o, 1000);
-        model_fini(&m);
-        world_fini(&w);
-    }
-}
-
-UNIT_TEST(test_refused_memory_is_told_of)
-{
-    for (unsigned n = 0; n < 4; n++) {
-        struct world w;
-        struct part_merge_options o;
-        struct model m;
-        bool fired = true;
-        small_world(&w, &o, n % 2);
-        model_init(&m, &w, &o);
-        for (uint64_t nth = 1; fired; nth++) {
-            for (uint32_t i = 0; i < w.shape.inputs; i++) {
-                reopen(&w, i);
-            }
-            mem_fail_nth(nth, n >= 2);
-            struct outcome x = run_merge(&o, 100, NULL);
-            fired = mem_fail_fired();
-            mem_fail_nth(0, false);
-            if (x.e == OK) {
-                check_part(&w, OUTPUT, &m.want);
-            } else {
-                assert_int_equal(x.e, ERR_NOMEM);
-                assert_string_not_equal(x.why.text, "");
-                assert_true(fired);
-            }
-        }
-        model_fini(&m);
-        world_fini(&w);
-    }
+    merge_world_fini(&w);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
 /* What a merge of parts that exist takes, everything counted, in percent of what is promised. */
 static unsigned
-memory_percent(struct world *w, struct part_merge_options *o)
+memory_percent(struct merge_world *w, struct part_merge_options *o)
 {
     enum { WRITER_BYTES = 2 << 20 };
     struct part_merge_input inputs[INPUTS_MAX];
@@ -635,15 +364,15 @@ UNIT_TEST(test_random_merges_take_no_more_memory_than_is_promised)
 {
     unsigned most = 0;
     for (uint64_t seed = 7000; seed < 7080; seed++) {
-        struct world w;
-        world_init(&w, seed, shape_of(seed));
-        struct part_merge_options o = world_options(&w);
+        struct merge_world w;
+        merge_world_init(&w, seed, shape_of(seed));
+        struct part_merge_options o = merge_world_options(&w);
         o.level = (int)rng_below(&w.r, 4);
-        if (rng_below(&w.r, 2) == 0) o.window = world_range(&w);
-        if (rng_below(&w.r, 2) == 0) world_delete(&w);
+        if (rng_below(&w.r, 2) == 0) o.window = merge_world_range(&w);
+        if (rng_below(&w.r, 2) == 0) merge_world_delete(&w);
         unsigned percent = memory_percent(&w, &o);
         if (percent > most) most = percent;
-        world_fini(&w);
+        merge_world_fini(&w);
     }
     print_message("at most %u %%\n", most);
 }
@@ -653,7 +382,7 @@ UNIT_TEST(test_random_merges_take_no_more_memory_than_is_promised)
  * methods: the longest lists there can be.
  */
 static void
-write_ids(struct world *w, uint32_t input, uint32_t rows)
+write_ids(struct merge_world *w, uint32_t input, uint32_t rows)
 {
     static const char *const names[] = {"__name__", "id", "method"};
     struct part_writer *writer;
@@ -691,45 +420,41 @@ write_ids(struct world *w, uint32_t input, uint32_t rows)
 UNIT_TEST(test_merges_of_many_pairs_take_no_more_memory_than_is_promised)
 {
     for (uint32_t inputs = 1; inputs <= INPUTS_MAX; inputs *= 2) {
-        struct world w;
-        world_machine(&w, 8000 + inputs);
-        w.shape = (struct world_shape){.inputs = inputs, .samples = 1};
+        struct merge_world w;
+        merge_world_machine(&w, 8000 + inputs);
+        w.shape = (struct merge_world_shape){.inputs = inputs, .samples = 1};
         for (uint32_t i = 0; i < inputs; i++) {
             write_ids(&w, i, 1000 * 1000 / inputs);
         }
-        struct part_merge_options o = world_options(&w);
+        struct part_merge_options o = merge_world_options(&w);
         print_message("%u inputs: %u %%\n", inputs, memory_percent(&w, &o));
-        world_delete(&w); /* and one that must look at each series */
+        merge_world_delete(&w); /* and one that must look at each series */
         o.number++;
         print_message("%u inputs, half deleted: %u %%\n", inputs, memory_percent(&w, &o));
-        world_fini(&w);
+        merge_world_fini(&w);
     }
 }
 
 UNIT_TEST(test_merges_of_many_tenants_take_no_more_memory_than_is_promised)
 {
-    struct world w;
-    world_init(&w, 9000, (struct world_shape){4, 4000, 3, 2, true});
-    struct part_merge_options o = world_options(&w);
+    struct merge_world w;
+    merge_world_init(&w, 9000, (struct merge_world_shape){4, 4000, 3, 2, true});
+    struct part_merge_options o = merge_world_options(&w);
     print_message("%u %%\n", memory_percent(&w, &o));
-    world_fini(&w);
+    merge_world_fini(&w);
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_a_merge_gives_what_the_model_gives, tell_seed),
+        cmocka_unit_test_teardown(test_a_merge_gives_what_the_model_gives, merge_world_tell_seed),
         cmocka_unit_test_teardown(test_windows_share_out_every_sample_and_merge_to_the_whole,
-                                  tell_seed),
-        cmocka_unit_test_teardown(test_a_part_merged_alone_stays_as_it_is, tell_seed),
+                                  merge_world_tell_seed),
+        cmocka_unit_test_teardown(test_a_part_merged_alone_stays_as_it_is, merge_world_tell_seed),
         cmocka_unit_test(test_large_blocks_are_copied_and_small_ones_joined),
         cmocka_unit_test(test_memory_and_steps_do_not_grow_with_the_samples),
         cmocka_unit_test(test_many_tenants_cost_what_they_hold),
-        cmocka_unit_test(test_a_merge_given_up_at_any_step_leaves_only_a_directory),
-        cmocka_unit_test(test_no_flipped_byte_makes_a_wrong_sample),
-        cmocka_unit_test(test_a_device_that_fails_is_told_of),
-        cmocka_unit_test(test_refused_memory_is_told_of),
         cmocka_unit_test(test_random_merges_take_no_more_memory_than_is_promised),
         cmocka_unit_test(test_merges_of_many_pairs_take_no_more_memory_than_is_promised),
         cmocka_unit_test(test_merges_of_many_tenants_take_no_more_memory_than_is_promised),

@@ -1,14 +1,10 @@
 /* plan_test.c - plans carried out on parts that are only lists of times. */
+#include "lib/test.h"
+
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "base/hash.h"
-#include "lib/test.h"
 #include "tsdb/merge/plan.h"
 
 #define HOUR_MS  INT64_C(3600000)

@@ -3,15 +3,10 @@
  * runs, plain bits, windows, keys of pages, rows instead of lists. What they find is compared with
  * what a look at each series finds.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "sys/sim.h"
 #include "tsdb/part/walk.h"
 

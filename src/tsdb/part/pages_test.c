@@ -1,14 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <pthread.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-#include <pthread.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/part/pages.h"

@@ -5,9 +5,9 @@
 #include "lib/test.h"
 
 #include "base/hash.h"
+#include "lib/random_part.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
-#include "tsdb/part/random_test.h"
 
 enum { NUMBER = 0x1234, CACHE_BYTES = 8 << 20 };
 

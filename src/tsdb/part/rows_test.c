@@ -1,10 +1,9 @@
 /* Rows read one by one, in any order and as far as they are asked for, and by the batch. */
-#include "lib/test.h"
-
 #include "base/hash.h"
+#include "lib/random_part.h"
+#include "lib/test.h"
 #include "model/labels.h"
 #include "sys/sim.h"
-#include "tsdb/part/random_test.h"
 #include "tsdb/part/walk.h"
 
 enum { NUMBER = 3, WHOLE_CACHE = 8 << 20 };
@@ -353,11 +352,9 @@ check_scattered(uint32_t number, struct bytes labels)
     assert_false(labels_next(&c, &label));
 }
 
-static void
-test_labels_in_any_order_unpack_their_pages_once_a_batch(void **state)
+UNIT_TEST(test_labels_in_any_order_unpack_their_pages_once_a_batch)
 {
     enum { SMALL_CACHE = 64 * 1024, BATCHES_MAX = 9 };
-    (void)state;
     struct rig g;
     struct row_batch *batch;
     struct row_of_batch row;
@@ -506,11 +503,9 @@ flip_in_page(uint8_t *file, uint64_t offset, struct rng *r)
     store_le32(header + 12, (uint32_t)hash_bytes(payload, seed));
 }
 
-static void
-test_rows_that_make_no_sense_are_told_of(void **state)
+UNIT_TEST(test_rows_that_make_no_sense_are_told_of)
 {
     enum { TURNS = 400 };
-    (void)state;
     struct rig g;
     struct content c;
     struct part_info info;

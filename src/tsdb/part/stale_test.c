@@ -1,13 +1,9 @@
 /* stale_test.c - what a part tells of blocks of histograms, and what it cannot. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "sys/sim.h"
 #include "tsdb/part/part.h"
 
@@ -158,7 +154,7 @@ copy_part(struct part *part, uint64_t number, uint32_t unknown_of)
     return finish_part(w, number);
 }
 
-UNIT_TEST(test_parts_tell_how_many_histograms_are_staleness_markers_also_of_copied_blocks)
+UNIT_TEST(test_parts_count_stale_histograms_in_copied_blocks_as_well)
 {
     struct part_index index;
     struct part_writer *w = begin_part(1);
@@ -244,9 +240,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            test_parts_tell_how_many_histograms_are_staleness_markers_also_of_copied_blocks, setup,
-            teardown),
+        cmocka_unit_test_setup_teardown(test_parts_count_stale_histograms_in_copied_blocks_as_well,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_to_what_is_told_leaves_the_samples_readable,
                                         setup, teardown),
     };

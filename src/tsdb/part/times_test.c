@@ -1,13 +1,8 @@
 /* Decoded time columns that are kept are those that would be decoded again. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "sys/sim.h"
 #include "tsdb/part/times.h"
 

@@ -1,14 +1,10 @@
 /* write_test.c - parts with many series, written in little memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "base/hash.h"
-#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/part/part.h"

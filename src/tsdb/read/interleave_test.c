@@ -1,14 +1,9 @@
 /* Chunks and late samples interleaved, against a sorted list. Blocks of parts: part_test.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "tsdb/read/interleave.h"
 
 enum { ORDERS_MAX = 6, SAMPLES_MAX = 3000, KEPT_HISTOGRAMS = 5, HIDDEN_MAX = 3 };

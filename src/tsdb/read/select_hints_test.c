@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "lib/test.h"
+#include "lib/tsdb_machine.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_testing.h"
 
 enum { SERIES = 24, ROUNDS = 24, QUESTIONS = 60, SAMPLES_MAX = 200000, SHARDS = 3 };
 
@@ -26,7 +26,7 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    if (seed_at_work >= 0) machine_fini(&m);
+    if (machine_seed >= 0) machine_fini(&m);
     return tell_seed(state);
 }
 

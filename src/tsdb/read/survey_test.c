@@ -1,7 +1,7 @@
 /* survey_test.c - what a survey says a question reads is what it then reads. */
 #include "lib/test.h"
+#include "lib/tsdb_machine.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_testing.h"
 
 enum { FEW = 40, MANY = 5000, MANY_AT_ONCE = 500 };
 

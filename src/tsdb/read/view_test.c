@@ -7,8 +7,8 @@
  * question was asked are among them, and those that came later are not.
  */
 #include "lib/test.h"
+#include "lib/tsdb_machine.h"
 #include "model/selector.h"
-#include "tsdb/tsdb_testing.h"
 
 enum { SERIES = 12, ROWS = 400, READERS = 5 };
 

@@ -3,8 +3,8 @@
  * its files.
  */
 #include "lib/test.h"
+#include "lib/tsdb_claim.h"
 #include "tsdb/store/store.h"
-#include "tsdb/tsdb_claim_testing.h"
 
 static const char LOCK_PATH[] = STORE_DIR "/LOCK", FORMAT_PATH[] = STORE_DIR "/FORMAT";
 
@@ -12,7 +12,7 @@ static void
 put_file(const char *path, const char *content)
 {
     struct file file;
-    must(file_open(m.env, path, FILE_REPLACE, &file, NULL));
+    must(file_open(machine.env, path, FILE_REPLACE, &file, NULL));
     must(file_write_at(&file, text(content), 0, NULL));
     must(file_close(&file));
 }
@@ -23,27 +23,27 @@ replace_by_copy(const char *path)
 {
     char content[200];
     size_t size;
-    must(env_read_some(m.env, path, content, sizeof content - 1, &size, NULL));
+    must(env_read_some(machine.env, path, content, sizeof content - 1, &size, NULL));
     content[size] = '\0';
     put_file(STORE_DIR "/copy", content);
-    must(env_rename(m.env, STORE_DIR "/copy", path, NULL));
+    must(env_rename(machine.env, STORE_DIR "/copy", path, NULL));
 }
 
 static void
 pass_second(void)
 {
-    sim_env_advance_ns(m.sim, NS_PER_S);
+    sim_env_advance_ns(machine.sim, NS_PER_S);
 }
 
 /* A second server on the same directory, at the same time. */
 static enum err
 open_second(struct env *env)
 {
-    struct tsdb_options options = m.options;
+    struct tsdb_options options = machine.options;
     struct tsdb_opening opening;
     struct tsdb *second = NULL;
     options.env = env;
-    enum err e = tsdb_open(&options, &m.limits, &second, &opening, &m.why);
+    enum err e = tsdb_open(&options, &machine.limits, &second, &opening, &machine.why);
     tsdb_free(second);
     return e;
 }
@@ -54,132 +54,130 @@ expect_stopped(enum tsdb_dir state)
 {
     enum err write = state == TSDB_DIR_CLOSED ? OK : ERR_CORRUPT;
     struct tsdb_stats stats;
-    uint64_t epoch = tsdb_durable_epoch(m.db);
+    uint64_t epoch = tsdb_durable_epoch(machine.db);
     pass_second();
-    if (tsdb_commit_due(m.db)) {
-        assert_int_equal(tsdb_commit(m.db, &m.why), ERR_CORRUPT);
+    if (tsdb_commit_due(machine.db)) {
+        assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_CORRUPT);
     } else {
-        assert_int_equal(tsdb_look(m.db, &m.why), ERR_CORRUPT);
+        assert_int_equal(tsdb_look(machine.db, &machine.why), ERR_CORRUPT);
     }
-    assert_non_null(strstr(m.why.text, "was removed or replaced"));
-    assert_int_equal(tsdb_durable_epoch(m.db), epoch);
-    tsdb_stats(m.db, &stats);
+    assert_non_null(strstr(machine.why.text, "was removed or replaced"));
+    assert_int_equal(tsdb_durable_epoch(machine.db), epoch);
+    tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.dir, state);
     assert_true(stats.down);
-    assert_string_equal(tsdb_dir_trouble(m.db), tsdb_dir_text(state));
+    assert_string_equal(tsdb_dir_trouble(machine.db), tsdb_dir_text(state));
     assert_int_equal(send_float("a", "__name__=late", T0, 1), ERR_AGAIN);
-    assert_string_equal(m.why.text, tsdb_dir_text(state));
-    assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_CORRUPT);
-    assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
-    assert_true(!tsdb_flush_due(m.db) || write == OK);
-    tsdb_want_cut(m.db);
-    assert_int_equal(tsdb_flush(m.db, &m.why), write);
+    assert_string_equal(machine.why.text, tsdb_dir_text(state));
+    assert_int_equal(tsdb_reopen(machine.db, &machine.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_maintain(machine.db, &machine.why), ERR_CORRUPT);
+    assert_true(!tsdb_flush_due(machine.db) || write == OK);
+    tsdb_want_cut(machine.db);
+    assert_int_equal(tsdb_flush(machine.db, &machine.why), write);
 }
 
-UNIT_TEST(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more)
+UNIT_TEST(test_without_a_lock_the_second_server_is_refused_and_the_first_stops)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    must(env_unlink(m.env, LOCK_PATH, NULL));
-    assert_int_equal(open_second(m.env), ERR_AGAIN);
-    assert_non_null(strstr(m.why.text, "in use by another process"));
+    machine_commit(&machine);
+    must(env_unlink(machine.env, LOCK_PATH, NULL));
+    assert_int_equal(open_second(machine.env), ERR_AGAIN);
+    assert_non_null(strstr(machine.why.text, "in use by another process"));
     must_send_float("a", "__name__=m", T0 + 1000, 2);
     expect_stopped(TSDB_DIR_CLOSED);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
 /* The log is gone with LOCK or FORMAT: what was acknowledged is in memory alone. */
-UNIT_TEST(test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part)
+UNIT_TEST(test_memory_is_written_to_a_part_while_lock_or_format_is_left)
 {
     for (unsigned way = 0; way < 2; way++) {
         const char *path = way == 0 ? FORMAT_PATH : LOCK_PATH;
-        if (way > 0) assert_int_equal(setup(NULL), 0);
+        if (way > 0) assert_int_equal(claim_setup(NULL), 0);
         must_send_float("a", "__name__=m", T0, 1);
-        machine_commit(&m);
-        must(env_rename(m.env, path, "/away", NULL));
-        must(env_remove_tree(m.env, STORE_DIR "/wal", NULL));
-        must(env_mkdir(m.env, STORE_DIR "/wal", NULL));
+        machine_commit(&machine);
+        must(env_rename(machine.env, path, "/away", NULL));
+        must(env_remove_tree(machine.env, STORE_DIR "/wal", NULL));
+        must(env_mkdir(machine.env, STORE_DIR "/wal", NULL));
         pass_second();
-        assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
-        assert_true(tsdb_flush_due(m.db));
+        assert_int_equal(tsdb_maintain(machine.db, &machine.why), ERR_CORRUPT);
+        assert_true(tsdb_flush_due(machine.db));
         expect_stopped(TSDB_DIR_CLOSED);
-        assert_false(tsdb_flush_due(m.db));
-        must(env_rename(m.env, "/away", path, NULL));
-        machine_restart(&m);
-        expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
-        machine_fini(&m);
+        assert_false(tsdb_flush_due(machine.db));
+        must(env_rename(machine.env, "/away", path, NULL));
+        machine_restart(&machine);
+        expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
+        machine_fini(&machine);
     }
 }
 
 /* All files are removed, but not the directories below: a start needs FORMAT, and is refused. */
-static void
-test_without_any_file_all_of_memory_and_the_list_of_parts_are_written(void **state)
+UNIT_TEST(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written)
 {
     static const char *const names[] = {"LOCK", "FORMAT", "IDENTITY", "MANIFEST"};
-    (void)state;
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    must(env_rename(m.env, FORMAT_PATH, "/format", NULL));
+    machine_commit(&machine);
+    must(env_rename(machine.env, FORMAT_PATH, "/format", NULL));
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[64];
         must(path_join(path, sizeof path, STORE_DIR, names[i]));
-        enum err e = env_unlink(m.env, path, NULL);
+        enum err e = env_unlink(machine.env, path, NULL);
         assert_true(e == OK || e == ERR_MISSING);
     }
-    assert_true(open_second(m.env) != OK);
+    assert_true(open_second(machine.env) != OK);
     expect_stopped(TSDB_DIR_CLOSED);
-    must(env_rename(m.env, "/format", FORMAT_PATH, NULL));
-    machine_verified_restart(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    must(env_rename(machine.env, "/format", FORMAT_PATH, NULL));
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
 UNIT_TEST(test_with_lock_and_format_replaced_nothing_is_written_for_good)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    must(env_rename(m.env, LOCK_PATH, "/lock", NULL));
+    machine_commit(&machine);
+    must(env_rename(machine.env, LOCK_PATH, "/lock", NULL));
     pass_second();
-    assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
-    assert_true(tsdb_flush_due(m.db));
+    assert_int_equal(tsdb_maintain(machine.db, &machine.why), ERR_CORRUPT);
+    assert_true(tsdb_flush_due(machine.db));
     replace_by_copy(FORMAT_PATH);
     expect_stopped(TSDB_DIR_LOST);
-    must(env_rename(m.env, "/lock", LOCK_PATH, NULL));
-    assert_int_equal(tsdb_maintain(m.db, &m.why), ERR_CORRUPT);
-    assert_int_equal(tsdb_flush(m.db, &m.why), ERR_CORRUPT);
-    machine_verified_restart(&m);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    must(env_rename(machine.env, "/lock", LOCK_PATH, NULL));
+    assert_int_equal(tsdb_maintain(machine.db, &machine.why), ERR_CORRUPT);
+    assert_int_equal(tsdb_flush(machine.db, &machine.why), ERR_CORRUPT);
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-UNIT_TEST(test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good)
+UNIT_TEST(test_a_server_stops_for_good_if_its_lock_or_format_is_replaced)
 {
     for (unsigned way = 0; way < 4; way++) {
         const char *path = way % 2 ? FORMAT_PATH : LOCK_PATH;
-        if (way > 0) assert_int_equal(setup(NULL), 0);
+        if (way > 0) assert_int_equal(claim_setup(NULL), 0);
         must_send_float("a", "__name__=m", T0, 1);
-        machine_commit(&m);
+        machine_commit(&machine);
         if (way / 2 == 0) {
-            must(env_rename(m.env, path, "/away", NULL));
+            must(env_rename(machine.env, path, "/away", NULL));
         } else {
             replace_by_copy(path);
         }
         expect_stopped(TSDB_DIR_CLOSED);
-        if (way / 2 == 0) must(env_rename(m.env, "/away", path, NULL));
+        if (way / 2 == 0) must(env_rename(machine.env, "/away", path, NULL));
         pass_second(); /* another server may have come and gone meanwhile */
-        assert_int_equal(tsdb_reopen(m.db, &m.why), ERR_CORRUPT);
-        machine_verified_restart(&m);
-        expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
-        machine_fini(&m);
+        assert_int_equal(tsdb_reopen(machine.db, &machine.why), ERR_CORRUPT);
+        machine_verified_restart(&machine);
+        expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
+        machine_fini(&machine);
     }
 }
 
 UNIT_TEST(test_a_server_stops_when_another_one_writes_its_name_into_lock)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
+    machine_commit(&machine);
     put_file(LOCK_PATH, ""); /* an operator who empties it does no harm */
     pass_second();
-    must(tsdb_look(m.db, &m.why));
+    must(tsdb_look(machine.db, &machine.why));
     put_file(LOCK_PATH, "77 another-boot\n");
     expect_stopped(TSDB_DIR_LOST);
 }
@@ -187,14 +185,15 @@ UNIT_TEST(test_a_server_stops_when_another_one_writes_its_name_into_lock)
 UNIT_TEST(test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone)
 {
     struct tsdb_reading_lock lock;
-    must(env_unlink(m.env, LOCK_PATH, NULL));
-    assert_int_equal(tsdb_reading_lock_take(m.env, STORE_DIR, &lock, &m.why), ERR_AGAIN);
-    machine_close(&m);
-    must(tsdb_reading_lock_take(m.env, STORE_DIR, &lock, &m.why));
+    must(env_unlink(machine.env, LOCK_PATH, NULL));
+    assert_int_equal(tsdb_reading_lock_take(machine.env, STORE_DIR, &lock, &machine.why),
+                     ERR_AGAIN);
+    machine_close(&machine);
+    must(tsdb_reading_lock_take(machine.env, STORE_DIR, &lock, &machine.why));
     assert_true(lock.held);
-    assert_int_equal(machine_open(&m), ERR_AGAIN);
+    assert_int_equal(machine_open(&machine), ERR_AGAIN);
     tsdb_reading_lock_drop(&lock);
-    machine_must_open(&m);
+    machine_must_open(&machine);
 }
 
 /* --- machines that share a file system but no locks ------------------------------------------- */
@@ -206,7 +205,7 @@ static void
 sleep_beside_another(struct env *env, int64_t ns)
 {
     (void)env;
-    sim_env_advance_ns(m.sim, ns);
+    sim_env_advance_ns(machine.sim, ns);
     if (++sleeps == renews_at) replace_by_copy(STORE_DIR "/IDENTITY");
 }
 
@@ -214,18 +213,18 @@ sleep_beside_another(struct env *env, int64_t ns)
 static unsigned
 restart_and_count_sleeps(unsigned renewed_in, enum err expected)
 {
-    const struct env_ops *ops = m.env->ops;
+    const struct env_ops *ops = machine.env->ops;
     struct env_ops sleepy = *ops;
     sleepy.sleep = sleep_beside_another;
     sleeps = 0;
     renews_at = renewed_in;
-    if (m.db != NULL) {
-        sim_env_kill(m.sim);
-        machine_close(&m);
+    if (machine.db != NULL) {
+        sim_env_kill(machine.sim);
+        machine_close(&machine);
     }
-    m.env->ops = &sleepy;
-    assert_int_equal(machine_open(&m), expected);
-    m.env->ops = ops;
+    machine.env->ops = &sleepy;
+    assert_int_equal(machine_open(&machine), expected);
+    machine.env->ops = ops;
     return sleeps;
 }
 
@@ -235,22 +234,23 @@ set_boot(const char *boot)
     static const char *const dirs[] = {"/proc", "/proc/sys", "/proc/sys/kernel",
                                        "/proc/sys/kernel/random"};
     for (unsigned i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
-        must(env_mkdir(m.env, dirs[i], NULL));
+        must(env_mkdir(machine.env, dirs[i], NULL));
     put_file("/proc/sys/kernel/random/boot_id", boot);
 }
 
-UNIT_TEST(test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed)
+UNIT_TEST(test_a_start_without_a_lock_is_refused_during_identity_renewal)
 {
     must_send_float("a", "__name__=m", T0, 1);
-    machine_commit(&m);
-    must(env_unlink(m.env, LOCK_PATH, NULL));
+    machine_commit(&machine);
+    must(env_unlink(machine.env, LOCK_PATH, NULL));
     assert_int_equal(restart_and_count_sleeps(7, ERR_AGAIN), 7);
-    assert_non_null(strstr(m.why.text, "in use by another process, perhaps on another machine"));
-    must(env_unlink(m.env, LOCK_PATH, NULL));
-    int64_t began_ns = env_monotonic_ns(m.env);
+    assert_non_null(
+        strstr(machine.why.text, "in use by another process, perhaps on another machine"));
+    must(env_unlink(machine.env, LOCK_PATH, NULL));
+    int64_t began_ns = env_monotonic_ns(machine.env);
     assert_true(restart_and_count_sleeps(0, OK) > 7);
-    assert_true(env_monotonic_ns(m.env) - began_ns > IDENTITY_RENEW_MS * NS_PER_MS);
-    expect_all(&m, "a", "{__name__=\"m\"} 1767222000000 1\n");
+    assert_true(env_monotonic_ns(machine.env) - began_ns > IDENTITY_RENEW_MS * NS_PER_MS);
+    expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
 UNIT_TEST(test_only_a_lock_of_another_boot_that_was_not_released_is_watched)
@@ -261,17 +261,17 @@ UNIT_TEST(test_only_a_lock_of_another_boot_that_was_not_released_is_watched)
     set_boot("tuesday\n");
     assert_true(restart_and_count_sleeps(0, OK) > 0); /* killed, or at work on another machine */
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
-    machine_close(&m); /* in order */
+    machine_close(&machine); /* in order */
     set_boot("wednesday\n");
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
 }
 
 UNIT_TEST(test_a_new_directory_and_a_snapshot_are_not_watched)
 {
-    must(env_remove_tree(m.env, STORE_DIR, NULL));
+    must(env_remove_tree(machine.env, STORE_DIR, NULL));
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
-    must(env_unlink(m.env, LOCK_PATH, NULL));
-    must(env_unlink(m.env, STORE_DIR "/IDENTITY", NULL));
+    must(env_unlink(machine.env, LOCK_PATH, NULL));
+    must(env_unlink(machine.env, STORE_DIR "/IDENTITY", NULL));
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
 }
 
@@ -279,14 +279,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_without_lock_a_second_server_is_refused_and_the_first_one_acknowledges_no_more),
-        claim(test_with_one_of_lock_and_format_left_all_of_memory_is_written_to_a_part),
+        claim(test_without_a_lock_the_second_server_is_refused_and_the_first_stops),
+        claim(test_memory_is_written_to_a_part_while_lock_or_format_is_left),
         claim(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written),
         claim(test_with_lock_and_format_replaced_nothing_is_written_for_good),
-        claim(test_a_server_whose_lock_or_format_is_gone_or_another_file_stops_for_good),
+        claim(test_a_server_stops_for_good_if_its_lock_or_format_is_replaced),
         claim(test_a_server_stops_when_another_one_writes_its_name_into_lock),
         claim(test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone),
-        claim(test_a_start_that_finds_no_lock_is_refused_while_the_identity_is_renewed),
+        claim(test_a_start_without_a_lock_is_refused_during_identity_renewal),
         claim(test_only_a_lock_of_another_boot_that_was_not_released_is_watched),
         claim(test_a_new_directory_and_a_snapshot_are_not_watched),
     };

@@ -1,13 +1,8 @@
 /* identity_test.c - a directory keeps its id, and no copy of it has it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/store/identity.h"

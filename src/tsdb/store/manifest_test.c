@@ -1,15 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "base/hash.h"
 #include "lib/random.h"
-#include "lib/test.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "tsdb/store/manifest.h"

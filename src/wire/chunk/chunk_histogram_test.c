@@ -1,13 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "wire/chunk/chunk_histogram.h"
 #include "lib/random.h"
+#include "wire/chunk/chunk_histogram.h"
 
 enum { CHUNKS_MAX = 4096, BYTES_MAX = 1 << 20 };
 

@@ -1,13 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "wire/chunk/chunk_histogram.h"
 
 enum { SERIES_MAX = 500 };

@@ -1,14 +1,9 @@
 /* json_objects_test.c - objects are found however they are joined, cut and divided into pieces. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "base/buf.h"
-#include "lib/test.h"
 #include "wire/json/json_objects.h"
 
 /* The records of a text that comes in pieces, with a | before each. */

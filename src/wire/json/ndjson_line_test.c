@@ -1,14 +1,9 @@
 /* The form of a line, byte by byte; and that the reader of NDJSON gives back every bit of it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "lib/random_labels.h"
-#include "lib/test.h"
 #include "wire/json/ndjson_line.h"
 #include "wire/text/text_reader.h"
 

@@ -1,17 +1,12 @@
 /* Rows byte by byte; that what they hold comes back, whatever it is; and that the text of labels is
  * what a query can look for. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
+#include "lib/clickhouse_row_reader.h"
 #include "wire/json/histogram_json.h"
 #include "wire/json/json_scan.h"
-#include "wire/point/clickhouse_row_testing.h"
 
 enum { ROOM = 1 << 26 };
 

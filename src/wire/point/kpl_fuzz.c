@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/md5.h"
-#include "wire/point/kpl_testing.h"
+#include "lib/kpl_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

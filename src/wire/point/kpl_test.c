@@ -1,16 +1,11 @@
 /* One record byte by byte; what is put in comes out; limits are exact; damage is told. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <gnutls/crypto.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-#include <gnutls/crypto.h>
-
+#include "lib/kpl_reader.h"
 #include "lib/random.h"
-#include "lib/test.h"
-#include "wire/point/kpl_testing.h"
 
 static struct kpl_writer *
 writer_of(size_t bytes_max, uint32_t records_max)

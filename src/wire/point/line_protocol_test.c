@@ -1,15 +1,10 @@
 /* The lines, byte by byte; and that both ways in which InfluxDB has read backslashes give back the
  * labels. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "lib/random_labels.h"
-#include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/point/line_protocol.h"

@@ -1,15 +1,10 @@
 /* Points byte by byte, what is unfit, and that names, values and numbers come back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <jansson.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-#include <jansson.h>
-
 #include "lib/random_labels.h"
-#include "lib/test.h"
 #include "wire/number.h"
 #include "wire/point/opentsdb_point.h"
 

@@ -5,9 +5,9 @@
  */
 #include <stdlib.h>
 
-#include "wire/json/json_scan.h"
-#include "wire/point/timestream_record_testing.h"
 #include "lib/random_labels.h"
+#include "lib/timestream_labels.h"
+#include "wire/json/json_scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,19 +1,14 @@
 /* Records byte by byte, names that clash or are too long, sizes, and that all of it comes back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+#include "lib/test.h"
 
-#include <cmocka.h>
 #include <jansson.h>
+#include <stdio.h>
 
 #include "base/utf8.h"
 #include "lib/random_labels.h"
-#include "lib/test.h"
+#include "lib/timestream_labels.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
-#include "wire/point/timestream_record_testing.h"
 
 static void
 check_record(const struct timestream_record *record, const char *expected)

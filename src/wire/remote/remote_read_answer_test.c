@@ -1,20 +1,16 @@
 /*
  * Both forms of the answer, read back by protobuf-c and libsnappy and compared with what went in.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <snappy-c.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-#include <snappy-c.h>
-
 #include "base/crc32c.h"
+#include "lib/random.h"
 #include "remote_read.pb-c.h"
 #include "wire/chunk/chunk_histogram.h"
-#include "lib/random.h"
 #include "wire/remote/remote_read.h"
 
 /* --- what an answer says ---------------------------------------------------------------------- */

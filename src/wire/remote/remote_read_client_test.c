@@ -1,15 +1,10 @@
 /* What rr_stream_*() writes is received as it was, in pieces of any size; all else is refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
 #include "wire/remote/remote_read_client.h"
 
 enum { SERIES = 12, SAMPLES = 700, FRAME = 4096 };

@@ -1,15 +1,11 @@
 /* The request. The answers: remote_read_answer_test.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "remote_read.pb-c.h"
-#include "wire/proto_text_testing.h"
+#include "lib/proto_text.h"
 #include "lib/random.h"
+#include "remote_read.pb-c.h"
 #include "wire/remote/remote_read.h"
 
 struct fixture {

@@ -1,18 +1,13 @@
 /* What is built decodes as what was put in. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "lib/random.h"
-#include "lib/test.h"
+#include "lib/remote_write_validate.h"
 #include "wire/label_bytes.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"
-#include "wire/remote/remote_write_validate_testing.h"
 
 enum { SERIES = 200, SAMPLES = 30 };
 

@@ -1,15 +1,15 @@
+#include "lib/remote_write_text.h"
 #include "lib/test.h"
-#include "wire/remote/remote_write_testing.h"
 
 static const struct rw_histogram *
 decode_histogram(enum rw_version version, const char *fields)
 {
     char text[1000];
     snprintf(text, sizeof text, version == RW_V1 ? "0a{ 22{%s} }" : "2a{ 1a{%s} }", fields);
-    accept(version, text);
-    assert_int_equal(request.histogram_count, 1);
-    assert_int_equal(request.series[0].histograms.count, 1);
-    return &request.histograms[0];
+    rw_accept(version, text);
+    assert_int_equal(decoded.histogram_count, 1);
+    assert_int_equal(decoded.series[0].histograms.count, 1);
+    return &decoded.histograms[0];
 }
 
 static void
@@ -152,14 +152,14 @@ UNIT_TEST(test_malformed_histograms_refuse_the_request)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[200];
         snprintf(text, sizeof text, "2a{ 1a{ 08 01 %s } }", bad[i]);
-        refuse(RW_V2, text);
+        rw_refuse(RW_V2, text);
         snprintf(text, sizeof text, "0a{ 22{ 08 01 %s } }", bad[i]);
-        refuse(RW_V1, text);
+        rw_refuse(RW_V1, text);
     }
-    refuse(RW_V2, "2a{ 1a{ 89 01 #1 } }");
-    accept(RW_V1, "0a{ 22{ 89 01 #1 } }"); /* 1.0 does not know field 17 */
-    refuse(RW_V2, "2a{ 18 01 }");
-    refuse(RW_V1, "0a{ 20 01 }");
+    rw_refuse(RW_V2, "2a{ 1a{ 89 01 #1 } }");
+    rw_accept(RW_V1, "0a{ 22{ 89 01 #1 } }"); /* 1.0 does not know field 17 */
+    rw_refuse(RW_V2, "2a{ 18 01 }");
+    rw_refuse(RW_V1, "0a{ 20 01 }");
 }
 
 UNIT_TEST(test_too_many_buckets_mark_the_histogram_only)
@@ -181,11 +181,11 @@ UNIT_TEST(test_too_many_buckets_mark_the_histogram_only)
             buf_put_text(&text, forms[form].after);
             buf_put_text(&text, "} 1a{ 08 01 60 02 } }");
             buf_put_u8(&text, 0);
-            accept(RW_V2, (const char *)text.at);
-            assert_int_equal(request.histogram_count, 2);
-            assert_int_equal(request.histograms[0].malformed, more == 1);
-            assert_false(request.histograms[1].malformed);
-            assert_int_equal(request.histograms[1].h.positive.bucket_count, 1);
+            rw_accept(RW_V2, (const char *)text.at);
+            assert_int_equal(decoded.histogram_count, 2);
+            assert_int_equal(decoded.histograms[0].malformed, more == 1);
+            assert_false(decoded.histograms[1].malformed);
+            assert_int_equal(decoded.histograms[1].h.positive.bucket_count, 1);
         }
     }
     buf_fini(&text);

@@ -1,5 +1,5 @@
+#include "lib/remote_write_text.h"
 #include "lib/test.h"
-#include "wire/remote/remote_write_testing.h"
 
 /* A request of `count` ordinary series, as text. */
 static void
@@ -31,17 +31,17 @@ UNIT_TEST(test_steady_state_allocates_nothing)
         buf_clear(&text);
         put_series_text(&text, (enum rw_version)version, 3000);
         for (int round = 0; round < 4; round++) {
-            accept((enum rw_version)version, (const char *)text.at);
-            rw_request_clear(&request);
+            rw_accept((enum rw_version)version, (const char *)text.at);
+            rw_request_clear(&decoded);
         }
-        struct bytes m = bytes_of(message, message_size);
-        uint64_t held = budget_used(&budget);
+        struct bytes m = rw_message;
+        uint64_t held = budget_used(&rw_budget);
         mem_fail_nth(1, true);
-        enum err e = rw_decode(&request, (enum rw_version)version, m, SEED, NULL);
+        enum err e = rw_decode(&decoded, (enum rw_version)version, m, SEED, NULL);
         mem_fail_nth(0, false);
         assert_int_equal(e, OK);
-        assert_int_equal(request.series_count, 3000);
-        assert_int_equal(budget_used(&budget), held);
+        assert_int_equal(decoded.series_count, 3000);
+        assert_int_equal(budget_used(&rw_budget), held);
     }
     buf_fini(&text);
 }
@@ -51,12 +51,12 @@ UNIT_TEST(test_a_cleared_request_keeps_bounded_memory)
     struct buf text;
     buf_init(&text, NULL, 64 << 20);
     put_series_text(&text, RW_V2, 60000);
-    accept(RW_V2, (const char *)text.at);
-    assert_true(budget_used(&budget) > 2 * RW_KEEP_BYTES);
-    rw_request_clear(&request);
-    assert_true(budget_used(&budget) <= 2 * RW_KEEP_BYTES + 4096);
-    assert_int_equal(request.series_count, 0);
-    accept(RW_V2, SYMBOLS "2a{0a{01 02}}");
+    rw_accept(RW_V2, (const char *)text.at);
+    assert_true(budget_used(&rw_budget) > 2 * RW_KEEP_BYTES);
+    rw_request_clear(&decoded);
+    assert_true(budget_used(&rw_budget) <= 2 * RW_KEEP_BYTES + 4096);
+    assert_int_equal(decoded.series_count, 0);
+    rw_accept(RW_V2, SYMBOLS "2a{0a{01 02}}");
     buf_fini(&text);
 }
 
@@ -68,7 +68,7 @@ UNIT_TEST(test_every_allocation_may_fail)
         for (int forever = 0; forever < 2; forever++) {
             buf_clear(&text);
             put_series_text(&text, (enum rw_version)version, 600);
-            struct bytes m = message_of((const char *)text.at);
+            struct bytes m = rw_message_of((const char *)text.at);
             uint64_t nth = 0;
             for (bool fired = true; fired;) {
                 struct budget own;
@@ -99,7 +99,7 @@ UNIT_TEST(test_budget_is_a_ceiling)
     struct buf text;
     buf_init(&text, NULL, 4 << 20);
     put_series_text(&text, RW_V1, 3000);
-    struct bytes m = message_of((const char *)text.at);
+    struct bytes m = rw_message_of((const char *)text.at);
     struct budget small;
     budget_init(&small, "small", 200000, NULL);
     struct rw_request r;
@@ -160,20 +160,20 @@ UNIT_TEST(test_every_truncation_is_refused_or_ends_at_a_field)
     for (int version = RW_V1; version <= RW_V2; version++) {
         buf_clear(&text);
         put_series_text(&text, (enum rw_version)version, 3);
-        struct bytes whole = message_of((const char *)text.at);
+        struct bytes whole = rw_message_of((const char *)text.at);
         for (size_t size = 0; size < whole.size; size++) {
             uint8_t *cut = malloc(size == 0 ? 1 : size);
             assert_non_null(cut);
             memcpy(cut, whole.at, size);
             struct why why;
             enum err e =
-                rw_decode(&request, (enum rw_version)version, bytes_of(cut, size), SEED, &why);
+                rw_decode(&decoded, (enum rw_version)version, bytes_of(cut, size), SEED, &why);
             if (e == OK) {
-                rw_request_validate(&request);
+                rw_request_validate(&decoded);
             } else {
                 assert_int_equal(e, ERR_INPUT);
             }
-            rw_request_clear(&request);
+            rw_request_clear(&decoded);
             free(cut);
         }
     }

@@ -10,22 +10,17 @@
  * - A repeated Metadata merges; a zero sent in the later occurrence replaces the earlier value, as
  *   the specification says, while protobuf-c takes any zero for absent. Not compared then.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "lib/test.h"
 #include "remote_write_v1.pb-c.h"
 #include "remote_write_v2.pb-c.h"
 
+#include "lib/remote_write_validate.h"
 #include "wire/proto.h"
 #include "wire/remote/remote_write.h"
-#include "wire/remote/remote_write_validate_testing.h"
 #include "wire/snappy.h"
 
 enum { SEED = 99, MESSAGES = 2000, MUTATIONS = 12, MESSAGE_BYTES_MAX = 8 << 20 };

@@ -1,8 +1,8 @@
 /* Remote write 1.0, and the snappy block around it, from any bytes. */
 #include <assert.h>
 
+#include "lib/remote_write_validate.h"
 #include "wire/remote/remote_write.h"
-#include "wire/remote/remote_write_validate_testing.h"
 #include "wire/snappy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,15 +1,10 @@
 /* What each text form gives, and that what text_writer.h writes is read back bit for bit. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lib/test.h"
+
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-#include <inttypes.h>
-
-#include "lib/test.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/text/text_reader.h"

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""test_names.py - checks that names of tests have at most 70 characters; `make check` runs it.
+
+Names are functions that begin with test_, and claims of SCRIPT() and STORY(). Prints the others, a line
+each, and exits with 1.
+"""
+
+import os
+import re
+import sys
+
+LENGTH_MAX = 70
+FUNCTION = re.compile(r"^(?:UNIT_TEST\()?(test_\w+)\(?", re.MULTILINE)
+CLAIM = re.compile(r'\b(?:SCRIPT|STORY)\(\s*((?:"(?:\\.|[^"\\])*"\s*)+)')
+TEXT = re.compile(r'"((?:\\.|[^"\\])*)"')
+# Their long names are older than this check.
+LATER = ("src/relay/", "src/backend/")
+
+
+def names(source):
+    for match in FUNCTION.finditer(source):
+        yield match.start(), match.group(1)
+    for match in CLAIM.finditer(source):
+        yield match.start(), "".join(TEXT.findall(match.group(1)))
+
+
+def main():
+    bad = 0
+    for top in ("src", "tests"):
+        for folder, _, files in os.walk(top):
+            for file in sorted(files):
+                path = os.path.join(folder, file)
+                if not file.endswith((".c", ".h")) or path.startswith(LATER):
+                    continue
+                with open(path, encoding="utf-8") as opened:
+                    source = opened.read()
+                for at, name in names(source):
+                    if len(name) > LENGTH_MAX:
+                        line = source.count("\n", 0, at) + 1
+                        print(f"{path}:{line}: a name of {len(name)} characters: {name}")
+                        bad = 1
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main())
