@@ -123,7 +123,7 @@ UNIT_TEST(test_a_long_file_cut_short_is_refused)
     static char text[100001];
     struct why why = {""};
     char data[160];
-    snprintf(data, sizeof data, "%s/data", dir);
+    snprintf(data, sizeof data, "%s/data", test_dir);
     memset(text, '\n', sizeof text - 1);
     write_data(data, text);
     struct resume_file files[] = {{.path = data}};
