@@ -155,7 +155,7 @@ UNIT_TEST(test_each_changed_byte_of_an_object_is_found)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_objects_that_nobody_waits_for_are_harmless_if_they_are_not_damaged)
+UNIT_TEST(test_undamaged_objects_without_a_destination_are_harmless)
 {
     struct rig rig;
     char path[64];
@@ -241,7 +241,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_changed_byte_of_an_object_is_found),
-        cmocka_unit_test(test_objects_that_nobody_waits_for_are_harmless_if_they_are_not_damaged),
+        cmocka_unit_test(test_undamaged_objects_without_a_destination_are_harmless),
         cmocka_unit_test(test_each_changed_byte_of_an_index_is_found),
         cmocka_unit_test(test_what_is_of_no_type_is_nobodys),
     };

@@ -480,7 +480,7 @@ UNIT_TEST(test_blocks_that_are_too_large_are_halved)
     assert_true(large.fetches < 40);
 }
 
-UNIT_TEST(test_a_store_that_says_how_many_samples_it_has_is_asked_for_no_block_twice)
+UNIT_TEST(test_no_block_is_read_twice_if_its_samples_are_counted)
 {
     enum { HALF = SERIES_BLOCKS_SAMPLES / 2 };
     uint64_t samples;
@@ -554,8 +554,7 @@ main(void)
         cmocka_unit_test(test_what_is_read_is_what_the_store_has),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_blocks_that_are_too_large_are_halved),
-        cmocka_unit_test(
-            test_a_store_that_says_how_many_samples_it_has_is_asked_for_no_block_twice),
+        cmocka_unit_test(test_no_block_is_read_twice_if_its_samples_are_counted),
         cmocka_unit_test(test_histograms_of_a_block_are_bounded),
         cmocka_unit_test(test_more_at_one_time_than_a_block_can_have_is_an_error),
         cmocka_unit_test(test_more_keys_of_one_series_than_a_request_can_name_are_an_error),

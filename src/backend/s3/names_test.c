@@ -241,8 +241,7 @@ UNIT_TEST(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first)
 /* A random name that is taken: the store says so of every name, it seems. Another is looked for,
  * and nothing is overwritten, but not at once. */
 static void
-test_names_that_are_taken_one_after_the_other_are_waited_for_and_end_in_one_that_is_not(
-    void **state)
+test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **state)
 {
     (void)state;
     struct s3_rig rig;
@@ -514,8 +513,7 @@ main(void)
         cmocka_unit_test(test_where_the_store_refuses_names_are_not_looked_for),
         cmocka_unit_test(test_an_object_that_arrived_before_is_not_sent_again),
         cmocka_unit_test(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first),
-        cmocka_unit_test(
-            test_names_that_are_taken_one_after_the_other_are_waited_for_and_end_in_one_that_is_not),
+        cmocka_unit_test(test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one),
         cmocka_unit_test(test_an_answer_that_names_no_object_is_not_one_that_has_the_name),
         cmocka_unit_test(test_a_copy_of_the_directory_gives_other_names),
         cmocka_unit_test(test_what_a_copy_had_sealed_keeps_its_name),
