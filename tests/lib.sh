@@ -193,13 +193,14 @@ together() {
             names=() pids=() failures=0
             work=$outer/$argument
             mkdir -p "$work" && "$function" "$argument"
-            exit $((failures > 0))
+            : >"$outer/$argument.ended"
         ) >"$outer/$argument.txt" 2>&1 &
         running[$!]=$argument
     done
     wait "${!running[@]}"
     for argument; do
         cat "$outer/$argument.txt"
+        [[ -e $outer/$argument.ended ]] || echo "not ok $argument - it ended early" | tee -a "$outer/$argument.txt"
         ! grep -q '^not ok' "$outer/$argument.txt" || failures=$((failures + 1))
     done
 }
