@@ -33,7 +33,7 @@ UNIT_TEST(test_samples_are_given_up_once_they_failed_for_the_time_that_is_set)
     }
 }
 
-/* Who refuses most samples is broken, and so may be what else it says. */
+/* A destination that refuses most samples is broken, so its other responses are not trusted. */
 UNIT_TEST(test_nothing_is_given_up_while_most_samples_are_refused)
 {
     struct world *w = &the_world;

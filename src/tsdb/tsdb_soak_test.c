@@ -37,7 +37,7 @@ struct life {
     int64_t next_look_ms; /* when all is flushed, and memory and disk are measured */
     uint32_t limited_for; /* steps */
     bool only_kills;      /* acknowledged when written: power would take it away */
-    /* What happened, to be told at the end. */
+    /* Counts of events, printed at the end. */
     uint64_t queries, crashes, restarts, deletions, snapshots, merges, expired_parts, rests;
     uint64_t most_memory, most_disk;
 };

@@ -129,7 +129,7 @@ give_same_before(const struct view *view, struct bytes tenant, const struct view
     return (int64_t)before->epoch;
 }
 
-/* Whether a result may be kept, for others to get it without the warning. */
+/* Says whether a result may be cached: the next reader would not get the warning. */
 UNIT_TEST(test_a_view_from_which_data_is_missing_says_so)
 {
     for (unsigned partial = 0; partial < 2; partial++) {

@@ -11,7 +11,7 @@ struct notify_rig notify_rig;
 
 struct notify_seen notify_seen;
 
-/* What others answer, by URL, or host of a member. */
+/* Responses of other servers, by URL or by host of a member. */
 static struct {
     struct {
         const char *url;

@@ -2,8 +2,8 @@
  * copy_test.c - copy from an archive into a storage directory, and to destinations: what arrives,
  * how a copy continues after it was killed in any of its phases, and its exit status.
  *
- * What a killed copy leaves is its progress file and what it wrote: both are made as that copy
- * would have left them.
+ * A killed copy leaves its progress file and the samples that it wrote: tests make both as it would
+ * have left them.
  */
 #include "lib/test.h"
 

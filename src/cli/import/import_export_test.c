@@ -2,7 +2,7 @@
  * import_export_test.c - import into a storage directory and export out of it, as commands: what
  * they write, how they continue after they were killed, and their exit status.
  *
- * What a killed run leaves is its progress file and what it wrote: both are made as that run would
+ * A killed run leaves its progress file and the samples that it wrote: tests make both as it would
  * have left them.
  */
 #include "lib/test.h"

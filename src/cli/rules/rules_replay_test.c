@@ -2,7 +2,7 @@
  * rules_replay_test.c - rules replay on a storage directory, as a command: each evaluation once,
  * how a replay continues after it was killed, and its exit status.
  *
- * What a killed replay leaves is its progress file and what it wrote: both are made as that replay
+ * A killed replay leaves its progress file and the samples that it wrote: tests make both as it
  * would have left them.
  */
 #include "lib/test.h"
@@ -143,7 +143,7 @@ leave_killed(const char *states, const char *overwrite)
     fclose(f);
 }
 
-/* Of a slice that is done nothing is evaluated again. */
+/* A slice that is done is not evaluated again. */
 UNIT_TEST(test_a_replay_killed_in_any_slice_continues_after_it)
 {
     static const struct {
@@ -160,7 +160,7 @@ UNIT_TEST(test_a_replay_killed_in_any_slice_continues_after_it)
     }
 }
 
-/* What was recorded since is not deleted a second time. */
+/* A resumed run does not delete results that were recorded after its deletion. */
 UNIT_TEST(test_a_replay_killed_after_it_deleted_does_not_delete_again)
 {
     leave_killed("dd", "--overwrite");
