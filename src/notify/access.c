@@ -19,7 +19,7 @@ enum { POLL_MS = 20 }; /* for a program that prints keys */
 
 struct access {
     struct outside_call call; /* the pending fetch; first: access_answered() casts it */
-    struct discovery_options options;
+    struct outside_context options;
     const char *what;
     struct http_calls_target target;
     struct aws_identity *identity;
@@ -33,7 +33,7 @@ struct access {
 /* --- life ------------------------------------------------------------------------------------- */
 
 enum err
-access_new(const struct discovery_options *options, const struct access_options *settings,
+access_new(const struct outside_context *options, const struct access_options *settings,
            struct access **ret_access, struct why *why)
 {
     struct access *a = mem_new(options->memory, sizeof *a);

@@ -12,7 +12,7 @@
 #define NOTIFY_ACCESS_H
 
 #include "backend/common/http_common.h"
-#include "notify/discovery.h"
+#include "notify/outside.h"
 
 /* Settings are borrowed; NULL if this kind of server does not have them. */
 struct access_options {
@@ -27,7 +27,7 @@ struct access_options {
 
 struct access;
 /* Makes an access. ERR_NOMEM; errors of aws_region(). */
-MUST_CHECK enum err access_new(const struct discovery_options *options,
+MUST_CHECK enum err access_new(const struct outside_context *options,
                                const struct access_options *settings, struct access **ret_access,
                                struct why *why);
 /* Gives up a pending fetch. */

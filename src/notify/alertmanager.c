@@ -338,7 +338,7 @@ add_discovery(struct alertmanager *a, struct discovery *discovery)
 }
 
 static enum err
-make_discoveries(struct alertmanager *a, const struct discovery_options *options, struct why *why)
+make_discoveries(struct alertmanager *a, const struct outside_context *options, struct why *why)
 {
     const struct alertmanager_settings *s = a->settings;
     struct discovery *made = NULL;
@@ -364,7 +364,7 @@ make_discoveries(struct alertmanager *a, const struct discovery_options *options
 }
 
 static enum err
-make_all(struct alertmanager *a, const struct discovery_options *options, uint32_t queue_max,
+make_all(struct alertmanager *a, const struct outside_context *options, uint32_t queue_max,
          struct why *why)
 {
     const struct alertmanager_settings *s = a->settings;
@@ -391,7 +391,7 @@ make_all(struct alertmanager *a, const struct discovery_options *options, uint32
 }
 
 enum err
-alertmanager_new(const struct discovery_options *options, struct shared_alerting *shared,
+alertmanager_new(const struct outside_context *options, struct shared_alerting *shared,
                  const struct alertmanager_settings *settings, uint32_t queue_max,
                  struct alertmanager **ret_alertmanager, struct why *why)
 {
@@ -404,7 +404,7 @@ alertmanager_new(const struct discovery_options *options, struct shared_alerting
     a->settings = settings;
     a->line = settings->line;
     members_init(&a->members, options->memory);
-    struct discovery_options own = *options;
+    struct outside_context own = *options;
     own.line = &a->line;
     enum err e = make_all(a, &own, queue_max, why);
     if (e)

@@ -65,7 +65,7 @@ struct alertmanager {
  * Given, with one reference; has the members of its static_configs. `settings` is an item of
  * `shared`. ERR_NOMEM, ERR_INPUT.
  */
-MUST_CHECK enum err alertmanager_new(const struct discovery_options *options,
+MUST_CHECK enum err alertmanager_new(const struct outside_context *options,
                                      struct shared_alerting *shared,
                                      const struct alertmanager_settings *settings,
                                      uint32_t queue_max, struct alertmanager **ret_alertmanager,

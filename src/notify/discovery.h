@@ -35,13 +35,6 @@ void targets_fini(struct targets *targets);
 MUST_CHECK enum err targets_add(struct targets *targets, struct label *labels, uint32_t count,
                                 struct why *why);
 
-struct discovery_options {
-    struct env *env;
-    struct budget *memory;
-    struct outside *outside;
-    const uint32_t *line; /* the Alertmanager's in the configuration, for the log */
-};
-
 struct discovery;
 struct discovery_class {
     /* Looks in places that are due. NULL: it never looks again. */
@@ -57,22 +50,22 @@ struct discovery_class {
 /* The beginning of all kinds of discoveries. */
 struct discovery {
     const struct discovery_class *class;
-    struct discovery_options options;
+    struct outside_context options;
     bool has_changed; /* it has found other targets since this was set to false */
     int64_t due_ns;   /* when to step it, on the monotonic clock; 0: now */
 };
 
 /* The settings are borrowed. ERR_NOMEM; errors of targets_add() where there is a `why`. */
-MUST_CHECK enum err discovery_static_new(const struct discovery_options *options,
+MUST_CHECK enum err discovery_static_new(const struct outside_context *options,
                                          const struct static_members *settings,
                                          struct discovery **ret_discovery, struct why *why);
-MUST_CHECK enum err discovery_dns_new(const struct discovery_options *options,
+MUST_CHECK enum err discovery_dns_new(const struct outside_context *options,
                                       const struct dns_members *settings,
                                       struct discovery **ret_discovery);
-MUST_CHECK enum err discovery_file_new(const struct discovery_options *options,
+MUST_CHECK enum err discovery_file_new(const struct outside_context *options,
                                        const struct file_members *settings,
                                        struct discovery **ret_discovery);
-MUST_CHECK enum err discovery_http_new(const struct discovery_options *options,
+MUST_CHECK enum err discovery_http_new(const struct outside_context *options,
                                        const struct http_members *settings,
                                        struct discovery **ret_discovery, struct why *why);
 

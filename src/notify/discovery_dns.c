@@ -171,7 +171,7 @@ dns_step(struct discovery *discovery)
 }
 
 enum err
-discovery_dns_new(const struct discovery_options *options, const struct dns_members *settings,
+discovery_dns_new(const struct outside_context *options, const struct dns_members *settings,
                   struct discovery **ret_discovery)
 {
     static const struct discovery_class class = {

@@ -226,7 +226,7 @@ file_step(struct discovery *discovery)
 }
 
 enum err
-discovery_file_new(const struct discovery_options *options, const struct file_members *settings,
+discovery_file_new(const struct outside_context *options, const struct file_members *settings,
                    struct discovery **ret_discovery)
 {
     static const struct discovery_class class = {

@@ -207,7 +207,7 @@ http_step(struct discovery *discovery)
 }
 
 enum err
-discovery_http_new(const struct discovery_options *options, const struct http_members *settings,
+discovery_http_new(const struct outside_context *options, const struct http_members *settings,
                    struct discovery **ret_discovery, struct why *why)
 {
     static const struct discovery_class class = {

@@ -36,7 +36,7 @@ add_target(struct targets *to, const char *address, const struct named_texts *ow
 }
 
 enum err
-discovery_static_new(const struct discovery_options *options, const struct static_members *settings,
+discovery_static_new(const struct outside_context *options, const struct static_members *settings,
                      struct discovery **ret_discovery, struct why *why)
 {
     static const struct discovery_class class = {.free = static_free, .each = static_each};

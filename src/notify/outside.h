@@ -52,6 +52,14 @@ struct outside {
     const struct outside_ops *ops;
 };
 
+/* The environment of those who ask other machines for an Alertmanager. */
+struct outside_context {
+    struct env *env;
+    struct budget *memory;
+    struct outside *outside;
+    const uint32_t *line; /* the Alertmanager's in the configuration, for the log */
+};
+
 /* Makes the real network. `servers`: for dns_new(). ERR_NOMEM. */
 MUST_CHECK enum err outside_new(struct env *env, struct budget *memory, const char *servers,
                                 struct outside **ret_outside, struct why *why);

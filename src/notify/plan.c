@@ -102,7 +102,7 @@ make_items(struct notifier *n, struct notify_plan *plan, const struct notify_pla
            struct why *why)
 {
     const struct alerting *alerting = &plan->shared->alerting;
-    const struct discovery_options options = {
+    const struct outside_context options = {
         .env = n->env, .memory = n->memory, .outside = n->outside};
     if (alerting->count == 0) return OK;
     plan->items = mem_new(n->memory, alerting->count * sizeof(struct alertmanager *));
