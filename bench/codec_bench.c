@@ -16,7 +16,7 @@
 #include <time.h>
 
 #include "base/buf.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "tsdb/codec/codec.h"
 
 enum { SERIES_SAMPLES_MIN = 20, SLOTS = 1 << 16 };

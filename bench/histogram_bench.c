@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "tsdb/codec/histogram.h"
 #include "wire/chunk/chunk_histogram.h"
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "wal/wal.h"
 
 enum { LATENCIES_MAX = 1 << 20, SEGMENT_BYTES = 64 << 20 };

@@ -5,8 +5,8 @@ The table lists folders from the bottom up:
 
     FOLDER    PUBLIC HEADERS    may include FOLDERS
 
-A folder may include what is named in its line, all of which stands above it: so there is no cycle. From
-another folder only public headers may be included (* means all but those with a - before their name;
+A folder may include what is named in its line (FOLDER/ names the folders inside as well), all of which stands
+above it: so there is no cycle. From another folder only public headers may be included (* means all but those with a - before their name;
 private.h, internal.h and *_private.h never are). A folder within a folder may also include what the outer
 one may, and public headers of the outer one itself, unless these lead back to a header of the folder within.
 What lies in the outer one may include the public headers of those inside, and so show them to others. A
@@ -54,10 +54,13 @@ def read_table(path, problems):
                 problems.append(f"{path}:{number}: expected FOLDER | HEADERS | FOLDERS")
                 continue
             name = fields[0][0]
+            uses = set()
             for use in fields[2]:
-                if use not in folders:
+                named = [f for f in folders if f == use.rstrip("/") or use[-1] == "/" and f.startswith(use)]
+                if not named:
                     problems.append(f"{path}:{number}: {name} may not include {use}, which does not stand above it")
-            folders[name] = Folder(name, fields[1], set(fields[2]))
+                uses.update(named)
+            folders[name] = Folder(name, fields[1], uses)
     return folders
 
 
@@ -93,7 +96,7 @@ def problem_of(folders, includes, path, header):
         return None
     if FOR_TESTS.search(path) and FOR_TESTS.search(name) and may_use(folders, user, used.split("/")[0]):
         return None
-    inside = folders[used].outer == user
+    inside = used.startswith(f"{user}/")
     if not inside and not may_use(folders, user, used):
         return f"{user} may not include {used}"
     if not folders[used].shows(name):

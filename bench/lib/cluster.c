@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/tool.h"
 
 enum { AXES_MAX = 16, VALUES_MAX = 64, WITH_MAX = 16 };

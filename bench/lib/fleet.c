@@ -26,7 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/tool.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"

@@ -16,7 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/tool.h"
 #include "wire/snappy.h"
 

@@ -6,7 +6,7 @@
 #define API_ANSWER_H
 
 #include "api/queues.h"
-#include "base/json.h"
+#include "base/text/json.h"
 
 #define RETRY_AFTER_S "2"
 

@@ -9,8 +9,8 @@
 #ifndef API_API_H
 #define API_API_H
 
-#include "base/json.h"
 #include "base/metric.h"
+#include "base/text/json.h"
 #include "net/http_server.h"
 #include "promql/promql.h"
 #include "rules/group/group.h"

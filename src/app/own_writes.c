@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "wire/remote/remote_write.h"
 
 #define SETTLE_LOOK_NS (100 * NS_PER_MS) /* a commit may have failed without a word */

@@ -17,7 +17,7 @@
 
 #include "backend/source.h"
 #include "base/lock.h"
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "base/version.h"
 #include "config/lists/sources.h"
 #include "model/trouble.h"

@@ -11,8 +11,8 @@
 #define APP_READERS_H
 
 #include "backend/source_settings.h"
-#include "base/json.h"
 #include "base/metric.h"
+#include "base/text/json.h"
 #include "model/select.h"
 #include "sys/env.h"
 

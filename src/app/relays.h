@@ -8,8 +8,8 @@
 #define APP_RELAYS_H
 
 #include "backend/settings.h"
-#include "base/json.h"
 #include "base/metric.h"
+#include "base/text/json.h"
 #include "relay/relay.h"
 
 struct relays;

@@ -4,7 +4,7 @@
  */
 #include "app/relays.h"
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "model/ledger.h"
 
 /* Float samples and histograms are shown as one count, other kinds separately. */

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum { SECRET_BYTES_MAX = 64 * 1024, VARIABLE_BYTES_MAX = 256 };
 

@@ -11,7 +11,7 @@
 #define BACKEND_SETTINGS_H
 
 #include "base/buf.h"
-#include "base/texts.h"
+#include "base/text/texts.h"
 #include "model/relabel.h"
 #include "model/selector.h"
 

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "model/labels.h"
 
 const struct writer_class *

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 enum { BUF_FIRST_BYTES = 256 };
 

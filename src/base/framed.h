@@ -5,7 +5,7 @@
 #define BASE_FRAMED_H
 
 #include "base/buf.h"
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 
 enum { FRAMED_HEADER_BYTES = 24 };
 

@@ -10,7 +10,7 @@
 
 #include "base/log_writer.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 static _Atomic int min_level = LOG_INFO;
 static _Atomic int line_format = LOG_LOGFMT;

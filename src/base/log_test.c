@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 /* Lines go to a pipe while a test runs. */
 static int pipe_ends[2];

@@ -20,9 +20,9 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/decimal.h"
 #include "base/lock.h"
-#include "base/utf8.h"
+#include "base/text/decimal.h"
+#include "base/text/utf8.h"
 
 enum link_what { LINK_COUNTER, LINK_HISTOGRAM, LINK_COLLECTOR };
 

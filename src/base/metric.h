@@ -21,7 +21,7 @@
 
 #include <stdatomic.h>
 
-#include "base/json.h"
+#include "base/text/json.h"
 
 #define METRIC_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 

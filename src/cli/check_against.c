@@ -13,12 +13,12 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/time_text.h"
-#include "base/utf8.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "base/version.h"
 #include "cli/check.h"
 #include "cli/cli.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "cli/rules/check_rules.h"
 #include "config/lists/destinations.h"
 #include "net/http_client.h"

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 
 enum { HELP_BYTES_MAX = 256 * 1024 };
 

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 #include "config/lists/alerting.h"
 #include "config/lists/lists.h"
 #include "config/lists/rule_settings.h"

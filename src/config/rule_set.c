@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 #include "rules/load/rule_files.h"
 #include "sys/file_pattern.h"

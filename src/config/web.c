@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "base/shown.h"
+#include "base/text/shown.h"
 #include "config/config.h"
 #include "model/matcher.h"
 

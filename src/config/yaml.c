@@ -16,7 +16,7 @@
  */
 #include <stdio.h>
 
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 #include "config/schema/reader.h"
 
 /* Keys that are not settings. */

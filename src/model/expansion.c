@@ -1,7 +1,7 @@
 /* expansion.c - see expansion.h. */
 #include "model/expansion.h"
 
-#include "base/ascii.h"
+#include "base/text/ascii.h"
 
 /* Returns the group of a name; a group that does not exist matches nothing. */
 static uint32_t

@@ -11,7 +11,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 /* The first byte of the byte form. */
 enum {

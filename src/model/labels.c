@@ -12,9 +12,9 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/heap.h"
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "wire/escaped_name.h"
 
 enum {

@@ -17,8 +17,8 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/text/json.h"
+#include "base/text/utf8.h"
 #include "model/sample.h"
 #include "wire/label_bytes.h"
 

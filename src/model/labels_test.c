@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "model/labels.h"
 
 static const struct labels_limits generous = {1000, 100000, 100000};

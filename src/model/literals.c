@@ -9,8 +9,8 @@
  */
 #include "model/literals.h"
 
-#include "base/hash.h"
-#include "base/utf8.h"
+#include "base/hash/hash.h"
+#include "base/text/utf8.h"
 
 enum {
     LINEAR_MAX = 4, /* a set of so many is compared one by one */

@@ -14,7 +14,7 @@
  */
 #include "model/matcher.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "model/labels.h"
 #include "model/literals.h"
 #include "model/pattern.h"

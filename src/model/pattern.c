@@ -19,8 +19,8 @@
 
 #include <stdlib.h>
 
-#include "base/ascii.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 
 enum {
     DEPTH_MAX = 32,

@@ -18,10 +18,10 @@
 #include <stdlib.h>
 #include <wctype.h>
 
-#include "base/ascii.h"
 #include "base/buf.h"
-#include "base/md5.h"
-#include "base/utf8.h"
+#include "base/hash/md5.h"
+#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 #include "model/expansion.h"
 #include "model/labels.h"
 #include "model/literals.h"

@@ -1,7 +1,7 @@
 /* searcher.c - see searcher.h. */
 #include "model/searcher.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "model/expansion.h"
 #include "model/pattern.h"
 #include "model/regex.h"

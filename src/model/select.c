@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/labels.h"
 #include "sys/env.h"
 

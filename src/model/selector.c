@@ -1,10 +1,10 @@
 /* selector.c - a selector read from left to right; each matcher is made as soon as it is read. */
 #include "model/selector.h"
 
-#include "base/ascii.h"
 #include "base/buf.h"
-#include "base/hex.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/hex.h"
+#include "base/text/utf8.h"
 
 struct selector_parser {
     struct cursor c;

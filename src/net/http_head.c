@@ -19,8 +19,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/ascii.h"
-#include "base/hex.h"
+#include "base/text/ascii.h"
+#include "base/text/hex.h"
 
 void
 http_head_init(struct http_head *head, struct budget *budget, size_t limit_bytes)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 enum { SHA256_BYTES = 32, REQUEST_BYTES_MAX = 4 << 20 };
 

@@ -13,9 +13,9 @@
 #include <stdio.h>
 
 #include "base/array.h"
-#include "base/hash.h"
-#include "base/hex.h"
+#include "base/hash/hash.h"
 #include "base/log.h"
+#include "base/text/hex.h"
 #include "model/relabel.h"
 
 enum { URL_BYTES_MAX = 4096, DROPPED_BYTES_MAX = 1 << 20, SCRATCH_BYTES_MAX = 4 << 20 };

@@ -6,9 +6,9 @@
 #ifndef NOTIFY_ALERTMANAGER_H
 #define NOTIFY_ALERTMANAGER_H
 
-#include "notify/access.h"
-#include "notify/discovery.h"
+#include "notify/discovery/discovery.h"
 #include "notify/member.h"
+#include "notify/outside/access.h"
 
 enum { MEMBERS_MAX = 1000 }; /* per Alertmanager */
 

@@ -3,9 +3,9 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
-#include "base/hex.h"
-#include "base/time_text.h"
+#include "base/hash/hash.h"
+#include "base/text/hex.h"
+#include "base/text/time_text.h"
 
 /* Escapes like Go's url.QueryEscape: percent-encoding, but a blank becomes a plus. */
 static void

@@ -17,7 +17,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum err
 member_new(struct budget *memory, const char *url, uint32_t queue_max, struct member **ret_member)

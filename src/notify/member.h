@@ -19,7 +19,7 @@
 
 #include "base/log.h"
 #include "base/metric.h"
-#include "notify/pause.h"
+#include "notify/outside/pause.h"
 #include "notify/queue.h"
 
 enum {

@@ -18,8 +18,8 @@
 #ifndef NOTIFY_NOTIFY_H
 #define NOTIFY_NOTIFY_H
 
-#include "base/json.h"
 #include "base/metric.h"
+#include "base/text/json.h"
 #include "model/alert_notice.h"
 #include "notify/settings.h"
 #include "sys/env.h"

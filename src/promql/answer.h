@@ -5,7 +5,7 @@
 #ifndef PROMQL_ANSWER_H
 #define PROMQL_ANSWER_H
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "promql/promql.h"
 
 struct promql_answer {

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "wire/number.h"
 
 struct bound {

@@ -17,7 +17,7 @@
 #include <assert.h>
 
 #include "base/log.h"
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "relay/relay_private.h"
 #include "relay/state/directory.h"
 #include "relay/state/guard.h"

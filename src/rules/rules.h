@@ -7,7 +7,7 @@
 #define RULES_RULES_H
 
 #include "base/mem.h"
-#include "base/texts.h"
+#include "base/text/texts.h"
 
 enum rule_kind { RULE_RECORDING, RULE_ALERTING };
 

@@ -6,7 +6,7 @@
 #define RULES_SETTINGS_H
 
 #include "base/mem.h"
-#include "base/texts.h"
+#include "base/text/texts.h"
 
 /* Rules of one tenant. */
 struct tenant_rules {

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/lock.h"
 #include "base/log.h"
 

@@ -1,9 +1,9 @@
 /* escape.c - see escape.h. */
 #include "template/escape.h"
 
-#include "base/hex.h"
-#include "base/quote.h"
-#include "base/utf8.h"
+#include "base/text/hex.h"
+#include "base/text/quote.h"
+#include "base/text/utf8.h"
 
 void
 tmpl_escape_html(struct bytes text, struct buf *to)

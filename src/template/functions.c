@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "model/searcher.h"
 #include "template/escape.h"
 #include "template/run.h"

@@ -1,7 +1,7 @@
 /* humanize.c - numbers for people, and numbers as moments and durations: see run.h. */
 #include <math.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "template/moment.h"
 #include "template/run.h"
 #include "wire/number.h"

@@ -14,9 +14,9 @@
 
 #include <assert.h>
 
-#include "base/ascii.h"
-#include "base/quote.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/quote.h"
+#include "base/text/utf8.h"
 
 enum { DELIM_BYTES = 2, MARKER_BYTES = 2, END_OF_TEXT = -1 };
 

@@ -7,8 +7,8 @@
 
 #include <assert.h>
 
-#include "base/ascii.h"
-#include "base/decimal.h"
+#include "base/text/ascii.h"
+#include "base/text/decimal.h"
 
 enum { SECOND_NS = 1000000000, FRACTION_DIGITS = 9 };
 

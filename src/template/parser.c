@@ -20,8 +20,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/hex.h"
-#include "base/quote.h"
+#include "base/text/hex.h"
+#include "base/text/quote.h"
 #include "template/tree.h"
 #include "wire/number.h"
 

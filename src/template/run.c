@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "base/quote.h"
+#include "base/text/quote.h"
 
 enum {
     STEP_BYTES = 64, /* cost of text: one step for so many bytes */

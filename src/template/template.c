@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 #include "base/array.h"
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "template/run.h"
 
 static const char declarations[] = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}"

@@ -6,9 +6,9 @@
 
 #include <wctype.h>
 
-#include "base/ascii.h"
-#include "base/quote.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/quote.h"
+#include "base/text/utf8.h"
 
 static bool
 has_locale(struct tmpl_unicode *u)

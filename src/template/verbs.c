@@ -9,9 +9,9 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/ascii.h"
-#include "base/quote.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/quote.h"
+#include "base/text/utf8.h"
 #include "template/moment.h"
 #include "template/run.h"
 #include "wire/number.h"

@@ -3,7 +3,7 @@
  * is right, or says which part is damaged. Never a wrong sample, and never a later arrival in the
  * place of a damaged first one, unless the client asked for what can be had.
  */
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/test.h"
 #include "lib/tsdb_streamed.h"
 #include "model/histogram.h"

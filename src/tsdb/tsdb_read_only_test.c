@@ -2,7 +2,7 @@
  * tsdb_read_only_test.c - a store that is only read leaves its directory as it was, whatever state
  * that is in, and answers as one that is opened to be used.
  */
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/test.h"
 #include "lib/tsdb_machine.h"
 

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <zstd.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 static const uint8_t magic[8] = {'F', 'K', 'A', 'N', 'S', 'W', 'E', 'R'};
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 #include "views/answer_file.h"

@@ -25,7 +25,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/labels.h"
 #include "views/replicas_private.h"
 

@@ -16,8 +16,8 @@
 
 #include <zstd.h>
 
-#include "base/hash.h"
-#include "base/hex.h"
+#include "base/hash/hash.h"
+#include "base/text/hex.h"
 
 static const char MAGIC[8] = {'F', 'K', 'W', 'A', 'L', 'S', 'E', 'G'};
 

@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-#include "base/ascii.h"
-#include "base/hex.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/hex.h"
+#include "base/text/utf8.h"
 
 enum { NO_CHARACTER = 0x110000, DIGITS_MAX = 6 };
 

@@ -1,7 +1,7 @@
 /* Prometheus' own examples, and that any bytes come back. */
 #include "lib/test.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "lib/random_labels.h"
 #include "wire/escaped_name.h"
 

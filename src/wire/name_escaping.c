@@ -1,8 +1,8 @@
 /* name_escaping.c - see name_escaping.h. */
 #include "wire/name_escaping.h"
 
-#include "base/ascii.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 #include "wire/escaped_name.h"
 
 enum { REPLACEMENT = 0xfffd, ESCAPING_COUNT = ESCAPE_NOTHING + 1 };

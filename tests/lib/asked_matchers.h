@@ -5,7 +5,7 @@
 #ifndef LIB_ASKED_MATCHERS_H
 #define LIB_ASKED_MATCHERS_H
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/test.h"
 #include "model/select.h"
 

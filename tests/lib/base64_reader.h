@@ -2,7 +2,7 @@
 #ifndef LIB_BASE64_READER_H
 #define LIB_BASE64_READER_H
 
-#include "base/base64.h"
+#include "base/text/base64.h"
 
 /*
  * Appends the decoded bytes. Refuses characters outside the alphabet, line ends, missing padding,

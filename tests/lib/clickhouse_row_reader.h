@@ -5,7 +5,7 @@
 #ifndef LIB_CLICKHOUSE_ROW_READER_H
 #define LIB_CLICKHOUSE_ROW_READER_H
 
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "lib/random_labels.h"
 #include "wire/point/clickhouse_row.h"
 

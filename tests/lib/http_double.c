@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "lib/test.h"
 
 /* Cuts `text` in place: name, `between`, value, one of `ends`, and so on. */

@@ -4,7 +4,7 @@
 #ifndef LIB_KPL_READER_H
 #define LIB_KPL_READER_H
 
-#include "base/md5.h"
+#include "base/hash/md5.h"
 #include "wire/point/kpl.h"
 #include "wire/proto.h"
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "notify/encoded_alert.h"
 
 /* Appends canonical labels: alertname, and more as NAME, VALUE, ... up to NULL. */

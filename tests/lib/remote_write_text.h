@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/proto_text.h"
 #include "lib/remote_write_validate.h"
 #include "wire/remote/remote_write.h"

@@ -5,7 +5,7 @@
 #ifndef LIB_TIMESTREAM_LABELS_H
 #define LIB_TIMESTREAM_LABELS_H
 
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "wire/escaped_name.h"
 #include "wire/point/timestream_record.h"
 

@@ -15,7 +15,7 @@
 #ifndef LIB_TSDB_SOAK_H
 #define LIB_TSDB_SOAK_H
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/tsdb_machine.h"
 #include "tsdb/store/store.h"
 

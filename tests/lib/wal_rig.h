@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 #include "wal/internal.h"

@@ -5,7 +5,7 @@
 #ifndef SIM_RULES_SIM_H
 #define SIM_RULES_SIM_H
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/tsdb_machine.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/scheduler_private.h"

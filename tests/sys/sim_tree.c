@@ -18,7 +18,7 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/mem.h"
 
 enum { NAME_BYTES_MAX = 255 };

@@ -46,7 +46,7 @@ COUNTING = (
     ("src/model/ledger.c", "model tsdb relay"),
     ("src/wal/wal.c src/wal/reader.c src/wal/recover.c", "wal tsdb relay"),
     (
-        "src/tsdb/head/tenant.c src/tsdb/head/ingest*.c src/tsdb/store/edit.c src/tsdb/store/flush.c src/tsdb/read/interleave*.c src/tsdb/store/merging.c"
+        "src/tsdb/head/tenant.c src/tsdb/head/ingest/ingest*.c src/tsdb/store/edit.c src/tsdb/store/flush.c src/tsdb/read/interleave*.c src/tsdb/store/merging.c"
         " src/tsdb/merge/parts.c src/tsdb/merge/labels.c src/tsdb/merge/memory.c src/tsdb/merge/samples.c src/tsdb/merge/walk.c src/tsdb/store/replay.c src/tsdb/read/select.c src/tsdb/store/stretch.c src/tsdb/store/store.c src/tsdb/store/verify.c",
         "tsdb relay",
     ),
@@ -71,7 +71,7 @@ NOT_TERMS = (
     (".*", r"^note_(error|unread|range|new)|^letters_found_damage", "a text for people"),
     ("src/tsdb/store/merging.c", r"^count_kinds|^\*samples|^\*exemplars|^last->|^count\+\+|output_count", "tells of parts and merges"),
     ("src/relay/begin.c", r"fill_count", "the number of a fill"),
-    ("src/tsdb/head/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
+    ("src/tsdb/head/ingest/ingest.c", r"metadata_rejected", "metadata is in no ledger"),
     ("src/tsdb/store/verify.c", r"report->|orphans|ref_count", "findings, how much was looked at, the size of a table"),
     ("src/tsdb/read/select.c", r"_seen|^\*ret_", "what a query costs"),
     ("src/relay/feed/fill(_walk)?.c", r"w->|rest|^c->count", "a place"),

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 #include "cmp.pb-c.h"
 #include "model/histogram.h"
 #include "oracle_internal.h"

@@ -22,7 +22,7 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "lib/tsdb_machine.h"
 #include "model/labels.h"
 #include "model/replacer.h"

@@ -28,7 +28,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "config/config.h"
 #include "config/store_options.h"
 #include "tsdb/store/store.h"

@@ -28,8 +28,8 @@
 #include "api/request/replica_choice.h"
 #include "base/array.h"
 #include "base/heap.h"
-#include "base/quote.h"
-#include "base/time_text.h"
+#include "base/text/quote.h"
+#include "base/text/time_text.h"
 #include "base/warnings.h"
 #include "wire/number.h"
 

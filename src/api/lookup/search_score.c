@@ -7,7 +7,7 @@
  */
 #include "api/lookup/search_score.h"
 
-#include "base/quote.h"
+#include "base/text/quote.h"
 
 enum { TEXT_BYTES_MAX = 1 << 20, RUNES_BYTES_MAX = 4 * TEXT_BYTES_MAX };
 

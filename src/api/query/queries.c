@@ -17,10 +17,10 @@
 
 #include "api/answer.h"
 #include "api/request/form.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/log.h"
-#include "base/time_text.h"
-#include "base/utf8.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "model/tenant_name.h"
 #include "views/tenants.h"
 

@@ -7,10 +7,10 @@
 #include <strings.h>
 
 #include "api/request/multipart.h"
-#include "base/ascii.h"
-#include "base/hex.h"
-#include "base/quote.h"
-#include "base/time_text.h"
+#include "base/text/ascii.h"
+#include "base/text/hex.h"
+#include "base/text/quote.h"
+#include "base/text/time_text.h"
 
 /* Unescapes in place. ERR_INPUT: a % without two digits, or a NUL. */
 static enum err

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "api/request/form.h"
-#include "base/quote.h"
-#include "base/utf8.h"
+#include "base/text/quote.h"
+#include "base/text/utf8.h"
 #include "views/stack.h"
 
 static int

@@ -15,7 +15,7 @@
 #include "api/rules/rules.h"
 
 #include "api/answer.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 enum { ANSWER_BYTES_MAX = 256 << 20, REASONS_BYTES_MAX = 64 * 1024 };
 

@@ -11,7 +11,7 @@
 #include "api/request/form.h"
 #include "api/request/match.h"
 #include "base/array.h"
-#include "base/quote.h"
+#include "base/text/quote.h"
 
 enum { ANSWER_BYTES_MAX = 256 << 20 };
 

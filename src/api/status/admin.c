@@ -11,7 +11,7 @@
 #include "api/answer.h"
 #include "api/request/form.h"
 #include "base/log.h"
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "model/selector.h"
 
 enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300 };

@@ -17,7 +17,7 @@
 #include "api/answer.h"
 #include "api/request/form.h"
 #include "api/status/pages.h"
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "promql/promql.h"
 
 #define PROMETHEUS_VERSION "3.14.0" /* the version that the API follows */

@@ -12,7 +12,7 @@
 #include "api/answer.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
-#include "base/quote.h"
+#include "base/text/quote.h"
 
 struct targets_request {
     struct api *api;

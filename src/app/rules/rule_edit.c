@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "base/shown.h"
+#include "base/text/shown.h"
 
 static enum err
 check_names(const struct rule_editor *x, const struct rules_edit *edit,

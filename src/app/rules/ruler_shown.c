@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "app/rules/ruler.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 /* --- /api/v1/rules ---------------------------------------------------------------------------- */
 

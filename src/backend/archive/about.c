@@ -5,7 +5,7 @@
 
 #include "base/array.h"
 #include "base/framed.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum {
     VERSION = 2,

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "backend/archive/about.h"
-#include "base/crc32c.h"
 #include "base/framed.h"
+#include "base/hash/crc32c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -16,7 +16,7 @@
 #include "backend/fetch/fetch.h"
 #include "base/array.h"
 #include "base/buf.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 enum {
     URL_BYTES_MAX = 64 * 1024,

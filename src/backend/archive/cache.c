@@ -3,7 +3,7 @@
  */
 #include "backend/archive/cache.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "sys/file_cache.h"
 
 struct archive_cache {

@@ -20,7 +20,7 @@
 
 #include "base/array.h"
 #include "base/buf.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 #include "model/histogram.h"
 #include "model/labels.h"

@@ -1,7 +1,7 @@
 /* hours.c - see hours.h. Hours of this form are in the order of their texts. */
 #include "backend/archive/hours.h"
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 
 #define HOUR_MS      3600000
 #define TIME_MS_MIN  (-62167219200000) /* begin of the year 0 */

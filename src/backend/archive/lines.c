@@ -15,9 +15,9 @@
 
 #include "backend/common/final_labels.h"
 #include "base/buf.h"
-#include "base/hash.h"
-#include "base/hex.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
+#include "base/text/hex.h"
 #include "model/sample.h"
 #include "wire/json/json_objects.h"
 #include "wire/number.h"

@@ -9,7 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 enum { STEP_BYTES = 128 * 1024, WINDOW_LOG_MAX = 23, HEAD_BYTES = 4 };
 

@@ -25,8 +25,8 @@
 #include "backend/aws/key_sources.h"
 #include "backend/aws/process.h"
 #include "backend/common/http_common.h"
-#include "base/hex.h"
-#include "base/time_text.h"
+#include "base/text/hex.h"
+#include "base/text/time_text.h"
 
 enum {
     SESSION_NAME_BYTES = 65,

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "backend/aws/xml.h"
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "wire/json/json_scan.h"
 
 /* --- keys ------------------------------------------------------------------------------------- */

@@ -14,8 +14,8 @@
 #include "backend/common/http_common.h"
 #include "backend/common/item_ndjson.h"
 #include "base/array.h"
-#include "base/base64.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
+#include "base/text/base64.h"
 #include "wire/json/json_scan.h"
 
 enum {

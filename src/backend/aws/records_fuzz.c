@@ -6,7 +6,7 @@
 
 #include "backend/aws/caller.h"
 #include "backend/aws/records.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

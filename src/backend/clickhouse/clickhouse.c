@@ -29,7 +29,7 @@
 #include "backend/clickhouse/table.h"
 #include "backend/common/http_common.h"
 #include "backend/common/pack.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "wire/point/clickhouse_row.h"
 
 enum {

@@ -11,7 +11,7 @@
 #include "backend/clickhouse/clickhouse_reader.h"
 #include "backend/clickhouse/label_text.h"
 #include "backend/clickhouse/quoting.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/labels.h"
 #include "wire/json/histogram_json.h"
 

@@ -1,7 +1,7 @@
 /* label_text.c - see label_text.h. */
 #include "backend/clickhouse/label_text.h"
 
-#include "base/shown.h"
+#include "base/text/shown.h"
 #include "wire/json/json_scan.h"
 
 /* A value as text; empty for null. */

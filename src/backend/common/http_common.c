@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/base64.h"
-#include "base/hex.h"
+#include "base/text/base64.h"
+#include "base/text/hex.h"
 #include "model/labels.h"
 
 enum { HEADERS_BYTES_MAX = 256 * 1024, FALLBACK_VERSION = 1 };

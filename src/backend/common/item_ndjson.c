@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "wire/json/ndjson_line.h"
 
 void

@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 #include "backend/common/oauth2.h"
-#include "base/base64.h"
-#include "base/hex.h"
+#include "base/text/base64.h"
+#include "base/text/hex.h"
 #include "wire/json/json_scan.h"
 #include "wire/number.h"
 

@@ -26,8 +26,8 @@
 #include <time.h>
 
 #include "base/array.h"
-#include "base/crc32c.h"
 #include "base/fields.h"
+#include "base/hash/crc32c.h"
 #include "base/log.h"
 
 enum {

@@ -12,7 +12,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum { LABELS_BYTES_MAX = 64 << 20 };
 

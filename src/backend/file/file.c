@@ -15,7 +15,7 @@
 #include "backend/common/pack.h"
 #include "backend/common/spool.h"
 #include "backend/writer.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "wire/text/text_writer.h"
 
 enum {

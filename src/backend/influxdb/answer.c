@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/labels.h"
 #include "wire/point/line_protocol.h"
 

@@ -13,9 +13,9 @@
 #include "backend/influxdb/influxdb_reader.h"
 #include "backend/influxdb/quoting.h"
 #include "base/array.h"
-#include "base/json.h"
-#include "base/shown.h"
-#include "base/time_text.h"
+#include "base/text/json.h"
+#include "base/text/shown.h"
+#include "base/text/time_text.h"
 #include "model/labels.h"
 
 enum { QUERY_BYTES_MAX = 2 << 20, NAMES_MAX = 1000 };

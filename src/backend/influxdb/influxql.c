@@ -15,9 +15,9 @@
 #include "backend/influxdb/influxdb_reader.h"
 #include "backend/influxdb/influxql_answer.h"
 #include "backend/influxdb/quoting.h"
-#include "base/hex.h"
-#include "base/shown.h"
-#include "base/time_text.h"
+#include "base/text/hex.h"
+#include "base/text/shown.h"
+#include "base/text/time_text.h"
 #include "model/labels.h"
 
 enum {

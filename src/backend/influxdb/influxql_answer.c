@@ -1,7 +1,7 @@
 /* influxql_answer.c - see influxql_answer.h. */
 #include "backend/influxdb/influxql_answer.h"
 
-#include "base/ascii.h"
+#include "base/text/ascii.h"
 
 struct influxql_reading {
     struct scan scan;

@@ -5,8 +5,8 @@
 
 #include "backend/influxdb/quoting.h"
 #include "base/array.h"
-#include "base/hex.h"
-#include "base/shown.h"
+#include "base/text/hex.h"
+#include "base/text/shown.h"
 #include "model/labels.h"
 #include "wire/json/histogram_json.h"
 

@@ -1,7 +1,7 @@
 /* quoting.c - see quoting.h. */
 #include "backend/influxdb/quoting.h"
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 enum { PATTERN_BYTES_MAX = 4096 };
 

@@ -14,7 +14,7 @@
 #include "backend/influxdb/influxdb_reader.h"
 #include "backend/influxdb/quoting.h"
 #include "backend/influxdb/sql_answer.h"
-#include "base/json.h"
+#include "base/text/json.h"
 #include "model/labels.h"
 
 enum { QUERY_BYTES_MAX = 512 * 1024, COLUMNS_MAX = 2048, NAMES_MAX = 1000 };

@@ -1,7 +1,7 @@
 /* sql_answer.c - see sql_answer.h. */
 #include "backend/influxdb/sql_answer.h"
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 
 /* A text, or nothing if it is null. */
 static struct bytes

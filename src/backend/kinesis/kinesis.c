@@ -19,8 +19,8 @@
 #include "backend/common/item_ndjson.h"
 #include "backend/kinesis/shards.h"
 #include "backend/kinesis/stream.h"
-#include "base/hex.h"
-#include "base/json.h"
+#include "base/text/hex.h"
+#include "base/text/json.h"
 #include "wire/point/kpl.h"
 
 enum {

@@ -2,8 +2,8 @@
 #include "lib/test.h"
 
 #include "backend/aws/records.h"
-#include "base/hash.h"
-#include "base/hex.h"
+#include "base/hash/hash.h"
+#include "base/text/hex.h"
 #include "lib/kpl_reader.h"
 #include "lib/stream_rig.h"
 

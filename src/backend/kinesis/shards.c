@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/hash.h"
-#include "base/md5.h"
+#include "base/hash/hash.h"
+#include "base/hash/md5.h"
 #include "base/search.h"
 #include "wire/json/json_scan.h"
 

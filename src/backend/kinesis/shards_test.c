@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "backend/kinesis/shards.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 #define MIDDLE "170141183460469231731687303715884105728" /* 2 to the power of 127 */
 #define BELOW  "170141183460469231731687303715884105727"

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/json.h"
+#include "base/text/json.h"
 
 enum { ASKING_BYTES_MAX = 128 << 10 };
 

@@ -2,8 +2,8 @@
  * API. A point is given as soon as it is read: a response may have millions. */
 #include "backend/opentsdb/answer.h"
 
-#include "base/hex.h"
-#include "base/time_text.h"
+#include "base/text/hex.h"
+#include "base/text/time_text.h"
 #include "wire/json/json_scan.h"
 #include "wire/number.h"
 

@@ -3,7 +3,7 @@
 #include "backend/opentsdb/asking.h"
 
 #include "backend/common/http_common.h"
-#include "base/shown.h"
+#include "base/text/shown.h"
 
 enum {
     BODY_BYTES_MAX = 16 << 20,

@@ -15,8 +15,8 @@
  */
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "backend/opentsdb/stored_text.h"
-#include "base/ascii.h"
-#include "base/json.h"
+#include "base/text/ascii.h"
+#include "base/text/json.h"
 #include "wire/escaped_name.h"
 
 enum {

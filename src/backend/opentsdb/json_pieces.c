@@ -2,9 +2,9 @@
  */
 #include "backend/opentsdb/json_pieces.h"
 
-#include "base/ascii.h"
-#include "base/hex.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/hex.h"
+#include "base/text/utf8.h"
 
 void
 json_pieces_init(struct json_pieces *p, struct budget *budget)

@@ -17,7 +17,7 @@
 
 #include "backend/common/http_common.h"
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 #include "wire/json/json_scan.h"
 #include "wire/label_bytes.h"

@@ -19,8 +19,8 @@
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "backend/opentsdb/stored_text.h"
 #include "base/array.h"
-#include "base/hash.h"
-#include "base/json.h"
+#include "base/hash/hash.h"
+#include "base/text/json.h"
 #include "model/labels.h"
 
 enum {

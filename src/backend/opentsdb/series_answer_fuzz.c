@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "backend/opentsdb/answer.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "lib/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -3,7 +3,7 @@
  * it. */
 #include "backend/opentsdb/stored_text.h"
 
-#include "base/ascii.h"
+#include "base/text/ascii.h"
 #include "wire/point/opentsdb_point.h"
 
 enum { TEXT_BYTES_MAX = 1 << 20 };

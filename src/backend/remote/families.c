@@ -5,7 +5,7 @@
  */
 #include "backend/remote/remote_write.h"
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 
 enum { FAMILIES_MAX = 32 * 1024, TEXT_BYTES_MAX = 8 * 1024 * 1024 };

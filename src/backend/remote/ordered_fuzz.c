@@ -2,7 +2,7 @@
  * that says how it is read, then for each frame two bytes of length and what is in it. */
 #include "backend/remote/ordered.h"
 #include "backend/remote/series_fuzzing.h"
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

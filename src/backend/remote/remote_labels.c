@@ -7,7 +7,7 @@
 #include "backend/remote/api_list.h"
 #include "backend/remote/remote_pattern.h"
 #include "backend/remote/remote_read.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "model/selector.h"
 #include "wire/escaped_name.h"
 

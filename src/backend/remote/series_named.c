@@ -4,7 +4,7 @@
 
 #include <ctype.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/labels.h"
 
 enum { NAME_BYTES_MAX = 1024 };

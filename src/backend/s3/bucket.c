@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 
-#include "base/base64.h"
-#include "base/hash.h"
-#include "base/hex.h"
-#include "base/md5.h"
+#include "base/hash/hash.h"
+#include "base/hash/md5.h"
+#include "base/text/base64.h"
+#include "base/text/hex.h"
 
 enum {
     PATH_BYTES_MAX = 3 * (S3_KEY_BYTES_MAX + S3_BUCKET_NAME_BYTES_MAX) + 16,

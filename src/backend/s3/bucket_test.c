@@ -6,7 +6,7 @@
 
 #include "backend/s3/bucket.h"
 #include "backend/s3/testing.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 static void
 expect_encoded(const char *text, bool is_path, const char *want)

@@ -32,9 +32,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/hash.h"
-#include "base/hex.h"
+#include "base/hash/hash.h"
 #include "base/log.h"
+#include "base/text/hex.h"
 
 enum { RANDOM_ID_BYTES = 16 };
 static const int64_t INDEX_KEPT_MS = 2 * 3600 * 1000;

@@ -15,11 +15,11 @@
 
 #include "base/array.h"
 #include "base/framed.h"
-#include "base/hash.h"
-#include "base/json.h"
+#include "base/hash/hash.h"
 #include "base/log.h"
-#include "base/time_text.h"
-#include "base/utf8.h"
+#include "base/text/json.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "wire/json/json_scan.h"
 
 enum {

@@ -7,8 +7,8 @@
 
 #include "backend/s3/bucket.h"
 #include "backend/s3/testing.h"
+#include "base/hash/md5.h"
 #include "base/log.h"
-#include "base/md5.h"
 
 #define OTHER   "fedcba9876543210fedcba9876543210"
 #define MISSING "<Error><Code>NoSuchKey</Code></Error>"

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/crc32c.h"
 #include "base/fields.h"
-#include "base/hex.h"
+#include "base/hash/crc32c.h"
+#include "base/text/hex.h"
 
 enum {
     TAIL_BYTES = 36, /* at the end of a file, after the checksums of blocks */

@@ -17,7 +17,7 @@
 
 #include "backend/item.h"
 #include "backend/s3/bucket.h"
-#include "base/md5.h"
+#include "base/hash/md5.h"
 
 /* A place in the log: a record, and an item in it. No record is at 0. */
 struct s3_place {

@@ -1,7 +1,7 @@
 /* saved.c - see saved.h. */
 #include "backend/s3/saved.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum {
     VERSION_WITHOUT_DIGEST = 1,

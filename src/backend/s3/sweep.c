@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "backend/aws/xml.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 enum {
     FOUND_BYTES_MAX = S3_SWEEP_PAGE * (S3_KEY_BYTES_MAX + S3_SWEEP_ID_BYTES + 8),

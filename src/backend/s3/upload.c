@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #include "backend/aws/xml.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 enum {
     ETAG_BYTES_MAX = 128,

@@ -14,8 +14,8 @@
 
 #include "backend/timestream/reading.h"
 #include "backend/timestream/timestream.h"
-#include "base/hex.h"
-#include "base/json.h"
+#include "base/text/hex.h"
+#include "base/text/json.h"
 
 enum {
     MISDIRECTED = 421,

@@ -4,8 +4,8 @@
 
 #include <strings.h>
 
-#include "base/hex.h"
-#include "base/shown.h"
+#include "base/text/hex.h"
+#include "base/text/shown.h"
 #include "wire/escaped_name.h"
 #include "wire/point/timestream_record.h"
 

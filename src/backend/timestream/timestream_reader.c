@@ -9,9 +9,9 @@
  */
 #include "backend/timestream/reading.h"
 
-#include "base/hash.h"
-#include "base/hex.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
+#include "base/text/hex.h"
 #include "wire/json/histogram_json.h"
 
 enum {

@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/log.h"
-#include "base/suggest.h"
-#include "base/time_text.h"
+#include "base/text/json.h"
+#include "base/text/suggest.h"
+#include "base/text/time_text.h"
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/copy/copy_check.h"
@@ -26,7 +26,7 @@
 #include "cli/lib/import_resume.h"
 #include "cli/lib/progress.h"
 #include "cli/lib/slice_state.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "relay/feed/selection.h"
 #include "relay/relay.h"
 #include "sys/env.h"

@@ -11,9 +11,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/hash.h"
-#include "base/json.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
+#include "base/text/json.h"
 #include "model/histogram.h"
 #include "model/labels.h"
 #include "relay/feed/selection.h"

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/destinations/destinations_private.h"

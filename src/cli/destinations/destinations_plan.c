@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "backend/settings.h"
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "cli/destinations/destinations_private.h"
 #include "cli/lib/progress.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "relay/operate/plan.h"
 #include "sys/env.h"
 #include "tsdb/tsdb.h"

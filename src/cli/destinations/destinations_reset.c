@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "cli/destinations/destinations_private.h"
 #include "relay/operate/asking.h"
 #include "relay/operate/reset.h"

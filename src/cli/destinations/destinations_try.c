@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "base/version.h"
 #include "cli/destinations/destinations_private.h"
 #include "cli/lib/progress.h"

@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/hex.h"
-#include "base/json.h"
-#include "base/time_text.h"
-#include "base/utf8.h"
+#include "base/text/hex.h"
+#include "base/text/json.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "model/labels.h"
 #include "relay/state/fate.h"
 #include "wire/json/histogram_json.h"

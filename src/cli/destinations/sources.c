@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "backend/source.h"
-#include "base/suggest.h"
-#include "base/time_text.h"
+#include "base/text/suggest.h"
+#include "base/text/time_text.h"
 #include "base/version.h"
 #include "cli/check.h"
 #include "cli/commands.h"

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "cli/commands.h"
 #include "cli/lib/import_resume.h"
 #include "cli/lib/sample_sink.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "sys/env.h"
 
 enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, SHOWN_MAX = 20 };

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "cli/commands.h"
 #include "cli/lib/import_batch.h"
 #include "cli/lib/import_resume.h"

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "cli/commands.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"
 #include "model/select.h"

@@ -1,8 +1,8 @@
 /* caret.c - see caret.h. */
 #include "cli/lib/caret.h"
 
-#include "base/ascii.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/utf8.h"
 
 enum { INDENT = 2, WIDTH_MIN = 20, PLACE_MAX = 100 * 1000 * 1000 };
 

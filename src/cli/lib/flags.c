@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "base/suggest.h"
-#include "base/time_text.h"
+#include "base/text/suggest.h"
+#include "base/text/time_text.h"
 #include "sys/env.h"
 
 static enum err

@@ -5,7 +5,7 @@
 #ifndef CLI_LIB_IMPORT_BATCH_H
 #define CLI_LIB_IMPORT_BATCH_H
 
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "model/select.h"
 #include "wire/text/text_reader.h"
 

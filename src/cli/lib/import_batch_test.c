@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "cli/lib/import_batch.h"
-#include "cli/lib/target_private.h"
+#include "cli/lib/target/target_private.h"
 #include "lib/remote_write_validate.h"
 #include "wire/snappy.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "sys/env.h"
 
 enum { BEGIN_BYTES = 64 * 1024 };

@@ -1,8 +1,8 @@
 /* junit.c - see junit.h. Writes what promtool writes, in one line. */
 #include "cli/lib/junit.h"
 
-#include "base/time_text.h"
-#include "base/utf8.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 
 enum { JUNIT_BYTES_MAX = 512 << 20 };
 

@@ -11,7 +11,7 @@
  */
 #include "cli/lib/query_answer.h"
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "model/labels.h"
 #include "wire/json/json_scan.h"
 

@@ -2,9 +2,9 @@
  * arrives. */
 #include <stdio.h>
 
-#include "base/decimal.h"
-#include "base/hex.h"
-#include "base/time_text.h"
+#include "base/text/decimal.h"
+#include "base/text/hex.h"
+#include "base/text/time_text.h"
 #include "cli/lib/query_answer.h"
 #include "cli/lib/query_source.h"
 

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "backend/source.h"
-#include "base/json.h"
+#include "base/text/json.h"
 #include "base/version.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "config/lists/sources.h"
 #include "sys/env.h"
 

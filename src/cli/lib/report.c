@@ -9,9 +9,9 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/json.h"
-#include "base/shown.h"
-#include "base/time_text.h"
+#include "base/text/json.h"
+#include "base/text/shown.h"
+#include "base/text/time_text.h"
 #include "model/labels.h"
 #include "wire/number.h"
 

@@ -15,7 +15,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "cli/query/query_print.h"
 #include "model/labels.h"
 

@@ -4,8 +4,8 @@
  */
 #include "cli/query/plan_print.h"
 
-#include "base/shown.h"
-#include "base/utf8.h"
+#include "base/text/shown.h"
+#include "base/text/utf8.h"
 #include "cli/lib/report.h"
 #include "cli/query/query_print.h"
 #include "wire/json/json_scan.h"

@@ -14,11 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/shown.h"
+#include "base/text/shown.h"
 #include "cli/commands.h"
 #include "cli/lib/caret.h"
 #include "cli/lib/query_source.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "cli/query/chart.h"
 #include "cli/query/plan_print.h"
 #include "cli/query/query_print.h"

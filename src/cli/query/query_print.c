@@ -8,8 +8,8 @@
 
 #include <math.h>
 
-#include "base/shown.h"
-#include "base/time_text.h"
+#include "base/text/shown.h"
+#include "base/text/time_text.h"
 #include "cli/lib/report.h"
 #include "model/labels.h"
 #include "wire/number.h"

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/quote.h"
-#include "base/shown.h"
+#include "base/text/quote.h"
+#include "base/text/shown.h"
 #include "cli/cli.h"
 #include "cli/rules/check_rules.h"
 #include "rules/load/rule_files.h"

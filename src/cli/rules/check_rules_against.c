@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/shown.h"
+#include "base/text/shown.h"
 #include "cli/rules/check_rules.h"
 
 /* --- texts ------------------------------------------------------------------------------------ */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "cli/rules/rule_unit_private.h"
 #include "model/labels.h"
 

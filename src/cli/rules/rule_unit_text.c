@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
-#include "base/time_text.h"
+#include "base/text/json.h"
+#include "base/text/time_text.h"
 #include "cli/rules/rule_unit_private.h"
 #include "model/labels.h"
 #include "wire/number.h"

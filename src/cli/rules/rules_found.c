@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "cli/check.h"
 #include "cli/rules/rules_private.h"
 #include "model/select.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "cli/rules/rules_private.h"
 #include "sys/env.h"
 

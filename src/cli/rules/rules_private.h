@@ -6,7 +6,7 @@
 #include "cli/lib/flags.h"
 #include "cli/lib/progress.h"
 #include "cli/lib/report.h"
-#include "cli/lib/target.h"
+#include "cli/lib/target/target.h"
 #include "config/lists/lists.h"
 #include "config/rule_set.h"
 #include "rules/rules.h"

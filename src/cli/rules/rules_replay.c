@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "cli/cli.h"
 #include "cli/lib/import_resume.h"
 #include "cli/lib/slice_state.h"

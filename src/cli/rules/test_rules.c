@@ -7,7 +7,7 @@
 
 #include "base/array.h"
 #include "base/log.h"
-#include "base/shown.h"
+#include "base/text/shown.h"
 #include "cli/commands.h"
 #include "cli/lib/junit.h"
 #include "cli/rules/rule_unit.h"

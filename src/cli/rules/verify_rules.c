@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/shown.h"
+#include "base/text/shown.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/checkpoint.h"
 #include "rules/stored/stored_file.h"

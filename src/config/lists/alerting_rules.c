@@ -6,7 +6,7 @@
 
 #include <strings.h>
 
-#include "base/path_from.h"
+#include "base/text/path_from.h"
 #include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
 #include "notify/settings.h"

@@ -15,7 +15,7 @@
 
 #include <stdio.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "config/lists/destination_rules.h"
 #include "config/lists/shared_keys.h"
 

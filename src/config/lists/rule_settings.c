@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/path_from.h"
-#include "base/utf8.h"
+#include "base/text/path_from.h"
+#include "base/text/utf8.h"
 #include "config/lists/root_keys.h"
 #include "config/lists/rule_settings_keys.h"
 #include "config/lists/shared_keys.h"

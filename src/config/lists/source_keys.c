@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "config/lists/shared_keys.h"
 #include "config/lists/source_rules.h"
 

@@ -7,7 +7,7 @@
  */
 #include <stdio.h>
 
-#include "base/suggest.h"
+#include "base/text/suggest.h"
 #include "config/schema/schema_private.h"
 
 /* --- rows ------------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * schema_hash.c - hashes what schema_equal() compares. The hash is the same in all runs of the
  * program.
  */
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "config/schema/schema_private.h"
 
 enum { OWN_BYTES = 96 }; /* for the output of a row's print() */

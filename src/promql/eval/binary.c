@@ -19,8 +19,8 @@
 #include <math.h>
 
 #include "base/array.h"
-#include "base/hash.h"
-#include "base/quote.h"
+#include "base/hash/hash.h"
+#include "base/text/quote.h"
 #include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/eval.h"
 #include "wire/escaped_name.h"

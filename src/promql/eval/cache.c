@@ -16,7 +16,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/lock.h"
 
 enum { BUCKETS = 1024 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/search.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 static int
 label_edit_compare_names(const void *a, const void *b)

@@ -19,8 +19,8 @@
 #include <time.h>
 
 #include "base/array.h"
-#include "base/hash.h"
-#include "base/quote.h"
+#include "base/hash/hash.h"
+#include "base/text/quote.h"
 #include "wire/number.h"
 
 enum { NOTE_BYTES_MAX = 64 * 1024 };

@@ -18,7 +18,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/labels.h"
 #include "promql/eval/cache.h"
 #include "promql/eval/label_edit.h"

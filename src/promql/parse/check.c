@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "promql/parse/private.h"
 
 const char *

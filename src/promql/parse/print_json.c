@@ -5,8 +5,8 @@
  */
 #include <math.h>
 
-#include "base/decimal.h"
-#include "base/json.h"
+#include "base/text/decimal.h"
+#include "base/text/json.h"
 #include "promql/parse/tree.h"
 #include "wire/number.h"
 

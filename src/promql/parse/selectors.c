@@ -2,7 +2,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "model/regex.h"
 #include "promql/parse/private.h"
 

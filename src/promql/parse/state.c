@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "promql/parse/private.h"
 
 enum { TOKENS_BETWEEN_CHECKS = 4096 };

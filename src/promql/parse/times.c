@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/ascii.h"
-#include "base/quote.h"
+#include "base/text/ascii.h"
+#include "base/text/quote.h"
 #include "promql/parse/private.h"
 
 /* --- numbers ---------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "promql/testseries/notation_private.h"
 
 /* --- the metric ------------------------------------------------------------------------------- */

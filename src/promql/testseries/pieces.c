@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/ascii.h"
-#include "base/quote.h"
+#include "base/text/ascii.h"
+#include "base/text/quote.h"
 #include "promql/testseries/notation_private.h"
 
 /* --- errors ----------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* chunk.c - see chunk.h. */
 #include "relay/feed/chunk.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum { CHUNK_BYTES_MAX = 256 * 1024 * 1024, CHUNK_KEEP_BYTES = 256 * 1024 };
 

@@ -25,7 +25,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/search.h"
 #include "relay/feed/fill_walk.h"
 

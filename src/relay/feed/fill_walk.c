@@ -21,7 +21,7 @@
 #include <assert.h>
 
 #include "base/fields.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
 

@@ -18,7 +18,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "relay/feed/log_series.h"
 
 enum {

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/seeds.h"
 #include "lib/test.h"
 #include "relay/lane/isolate.h"

@@ -16,7 +16,7 @@
  */
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
 #include "relay/lane/lane_private.h"

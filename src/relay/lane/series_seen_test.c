@@ -1,7 +1,7 @@
 /* series_seen_test.c - what was added is there, and nothing else, until it is cleared. */
 #include "lib/test.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "relay/lane/series_seen.h"
 
 static struct budget memory;

@@ -1,7 +1,7 @@
 /* suspects_test.c - what was put in is there until it is forgotten, or many others came. */
 #include "lib/test.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "relay/lane/suspects.h"
 
 static struct budget memory;

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 #include "relay/letters/letter_request.h"
 #include "relay/operate/dead_letters_ask.h"
 #include "sys/sim.h"

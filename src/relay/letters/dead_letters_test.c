@@ -1,5 +1,5 @@
 /* dead_letters_test.c - letters come, are decided about, and go; the files stay within bounds. */
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 #include "lib/test.h"
 #include "relay/letters/dead_letters_testing.h"
 

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/seeds.h"
 #include "model/labels.h"
 #include "relay/letters/letters_found.h"

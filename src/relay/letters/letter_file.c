@@ -11,9 +11,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/crc32c.h"
 #include "base/fields.h"
-#include "base/hex.h"
+#include "base/hash/crc32c.h"
+#include "base/text/hex.h"
 #include "model/labels.h"
 
 static const uint8_t MAGIC[8] = {'F', 'K', 'L', 'E', 'T', 'T', 'E', 'R'};

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/search.h"
 
 enum { VOLUMES_MAX = 1 << 20, STATE_BITS = 2, AGAIN_MAX = 1 << 20 };

@@ -2,7 +2,7 @@
  * what was removed is not. What the index says of files is tested with dead_letters.c. */
 #include "lib/test.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "relay/letters/letter_index.h"
 
 enum { IDENTITIES = 700 };

@@ -8,7 +8,7 @@
 
 #include "base/fields.h"
 #include "base/framed.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 
 static const uint8_t MAGIC[8] = {'F', 'K', 'L', 'E', 'T', 'R', 'E', 'Q'};
 static const char SUFFIX[] = ".request";

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "relay/operate/backlog.h"
 
 enum { HASH_TEXT_BYTES = 17 };

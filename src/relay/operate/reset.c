@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 
 static const char NAME[] = "reset";
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'S', 'E', 'T', 0};

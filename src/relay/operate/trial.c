@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "model/labels.h"
 #include "net/http_calls.h"
 #include "relay/lane/advice.h"

@@ -19,7 +19,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum { SAVE_MS = 1000, WRITER_STATE_BYTES_MAX = 512 * 1024 };
 

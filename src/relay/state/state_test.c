@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 #include "lib/test.h"
 #include "relay/state/state.h"
 #include "sys/fault.h"

@@ -13,7 +13,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 const char *
 alert_state_word(enum alert_state state)

@@ -9,7 +9,7 @@
  */
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "rules/group/state.h"
 
 /* Templates of alerts may run any query. */

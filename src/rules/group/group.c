@@ -11,7 +11,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "rules/group/evaluate.h"
 #include "rules/group/relabelled.h"
 #include "sys/env.h"

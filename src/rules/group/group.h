@@ -16,7 +16,7 @@
 #ifndef RULES_GROUP_GROUP_H
 #define RULES_GROUP_GROUP_H
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "model/alert_notice.h"
 #include "promql/promql.h"
 #include "rules/group/alerts.h"

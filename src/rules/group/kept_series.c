@@ -10,7 +10,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 #define TEXT_BYTES_MAX ((size_t)4 << 30)
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "rules/group/state.h"
 #include "sys/env.h"
 #include "wire/number.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "promql/promql.h"
 #include "rules/load/rule_files_private.h"
 #include "template/template.h"

@@ -8,10 +8,10 @@
  */
 #include "rules/load/rule_files.h"
 
-#include "base/ascii.h"
-#include "base/suggest.h"
-#include "base/time_text.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/suggest.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 #include "rules/load/rule_files_private.h"
 #include "wire/yaml/yaml_tree.h"
 

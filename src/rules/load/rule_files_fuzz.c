@@ -3,7 +3,7 @@
  * read. */
 #include <assert.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_print.h"
 

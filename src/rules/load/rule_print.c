@@ -3,8 +3,8 @@
 
 #include <strings.h>
 
-#include "base/ascii.h"
-#include "base/time_text.h"
+#include "base/text/ascii.h"
+#include "base/text/time_text.h"
 #include "wire/yaml/yaml_values.h"
 
 /* Longer keys get the mark '? ': parsers limit keys without it. */

@@ -9,9 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/ascii.h"
-#include "base/suggest.h"
-#include "base/time_text.h"
+#include "base/text/ascii.h"
+#include "base/text/suggest.h"
+#include "base/text/time_text.h"
 #include "wire/number.h"
 #include "wire/shape.h"
 #include "wire/yaml/yaml_tree.h"

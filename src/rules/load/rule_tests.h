@@ -17,7 +17,7 @@
 #define RULES_LOAD_RULE_TESTS_H
 
 #include "base/mem.h"
-#include "base/texts.h"
+#include "base/text/texts.h"
 
 enum {
     RULE_TESTS_BYTES_MAX = 16 << 20,

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/path_from.h"
-#include "base/shown.h"
+#include "base/text/path_from.h"
+#include "base/text/shown.h"
 #include "rules/load/rule_tests.h"
 #include "sys/env.h"
 #include "sys/file_pattern.h"

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "rules/load/rule_tests.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

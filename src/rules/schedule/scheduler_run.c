@@ -2,7 +2,7 @@
  * scheduler_run.c - runs jobs, under no lock: see scheduler.h.
  */
 #include "base/log.h"
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "rules/replay/replay.h"
 #include "rules/schedule/scheduler_private.h"
 #include "sys/env.h"

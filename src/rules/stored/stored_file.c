@@ -5,8 +5,8 @@
 
 #include "base/fields.h"
 #include "base/framed.h"
-#include "base/shown.h"
-#include "base/utf8.h"
+#include "base/text/shown.h"
+#include "base/text/utf8.h"
 #include "model/tenant_name.h"
 #include "rules/rules.h"
 

@@ -1,5 +1,5 @@
 /*
- * record.c - the payloads of the log's records, read one by one; head/ingest_append.c writes them.
+ * record.c - the payloads of the log's records, read one by one; head/ingest/ingest_append.c writes them.
  * Format: docs/format/wal.md. Read bytes passed a checksum, and are checked all the same.
  */
 #include "tsdb/codec/record.h"
@@ -7,7 +7,7 @@
 #include <inttypes.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/tenant_name.h"
 #include "tsdb/codec/codec.h"
 

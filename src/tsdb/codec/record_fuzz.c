@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "model/tenant_name.h"
-#include "tsdb/head/ingest.h"
+#include "tsdb/head/ingest/ingest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/random.h"
-#include "tsdb/head/ingest.h"
+#include "tsdb/head/ingest/ingest.h"
 
 enum { MANY = SLICE_FLOATS };
 

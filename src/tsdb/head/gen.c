@@ -16,7 +16,7 @@
  */
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "tsdb/head/late_index.h"
 
 /* --- life ------------------------------------------------------------------------------------- */

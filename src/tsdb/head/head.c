@@ -1,5 +1,5 @@
 /*
- * head.c - generations, epochs and time of the head. Samples come in through ingest.c; tenants,
+ * head.c - generations, epochs and time of the head. Samples come in through ingest/; tenants,
  * ledgers and metadata are in tenant.c.
  *
  *      head_new_gen         head_cut_locked         the part is live (store/edit.c)
@@ -23,7 +23,7 @@
 
 #include <assert.h>
 
-#include "tsdb/head/ingest.h"
+#include "tsdb/head/ingest/ingest.h"
 
 /* A clock that is earlier was never set: this source was written then. */
 #define BUILD_TIME_MS 1763596800000LL

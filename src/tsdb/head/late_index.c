@@ -8,7 +8,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 
 struct late_index {

@@ -20,7 +20,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 /* Rows of pair ids never move and are never given back: they lie close together. */
 enum { ROWS_BYTES_FIRST = 1024, ROWS_BYTES = 64 * 1024 };

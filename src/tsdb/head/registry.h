@@ -14,7 +14,7 @@
 #ifndef TSDB_HEAD_REGISTRY_H
 #define TSDB_HEAD_REGISTRY_H
 
-#include "base/fingerprint.h"
+#include "base/hash/fingerprint.h"
 #include "model/labels.h"
 #include "tsdb/head/id_list.h"
 #include "tsdb/head/id_table.h"

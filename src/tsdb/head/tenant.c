@@ -12,7 +12,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/tenant_name.h"
 #include "tsdb/head/head.h"
 

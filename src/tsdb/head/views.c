@@ -12,7 +12,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 static bool
 is_before(uint32_t a, uint32_t b)

@@ -3,7 +3,7 @@
  * files, with the store's own, and with what select() finds; nothing is changed; what a server does
  * meanwhile is no damage.
  */
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/test.h"
 #include "lib/tsdb_machine.h"
 #include "tsdb/inspect/private.h"

@@ -15,9 +15,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/heap.h"
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "tsdb/inspect/private.h"
 
 /* --- words ------------------------------------------------------------------------------------ */

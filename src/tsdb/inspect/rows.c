@@ -9,7 +9,7 @@
 
 #include <inttypes.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 #include "model/labels.h"
 

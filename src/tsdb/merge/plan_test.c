@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "tsdb/merge/plan.h"
 
 #define HOUR_MS  INT64_C(3600000)

@@ -3,7 +3,7 @@
 #ifndef TSDB_PART_FORMAT_H
 #define TSDB_PART_FORMAT_H
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "tsdb/part/part.h"
 
 enum {

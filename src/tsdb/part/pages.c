@@ -34,7 +34,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum {
     WRITE_PIECE_BYTES = 256 * 1024,

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/histogram.h"
 #include "sys/sim.h"
 #include "tsdb/inspect/inspect.h"

@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/random_part.h"
 #include "sys/fault.h"
 #include "sys/sim.h"

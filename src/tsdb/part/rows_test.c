@@ -1,5 +1,5 @@
 /* Rows read one by one, in any order and as far as they are asked for, and by the batch. */
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/random_part.h"
 #include "lib/test.h"
 #include "model/labels.h"

@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum { ENTRIES = 1024 };
 

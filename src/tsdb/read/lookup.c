@@ -13,7 +13,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "tsdb/head/text_order.h"
 #include "tsdb/read/lookup_private.h"
 

@@ -31,7 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "tsdb/head/series_order.h"
 #include "tsdb/read/select_private.h"
 

@@ -31,7 +31,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 
 static const char NAME[] = "IDENTITY";
 static const char *const WITNESSES[] = {"WITNESS.0", "WITNESS.1"};

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "base/fields.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "model/tenant_name.h"
 
 enum {

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "sys/sim.h"
 #include "tsdb/store/manifest.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/random.h"
 #include "sys/fault.h"
 #include "sys/sim.h"

@@ -39,7 +39,7 @@
 #include <stdio.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 #include "tsdb/store/store.h"
 

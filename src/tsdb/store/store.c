@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hex.h"
+#include "base/text/hex.h"
 #include "tsdb/store/store.h"
 
 #define LOOK_NS NS_PER_S

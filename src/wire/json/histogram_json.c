@@ -8,9 +8,9 @@
  */
 #include "wire/json/histogram_json.h"
 
-#include "base/decimal.h"
-#include "base/hex.h"
-#include "base/time_text.h"
+#include "base/text/decimal.h"
+#include "base/text/hex.h"
+#include "base/text/time_text.h"
 #include "wire/number.h"
 
 /* --- writing ---------------------------------------------------------------------------------- */

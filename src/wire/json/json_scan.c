@@ -8,9 +8,9 @@
  */
 #include "wire/json/json_scan.h"
 
-#include "base/ascii.h"
-#include "base/hex.h"
-#include "base/utf8.h"
+#include "base/text/ascii.h"
+#include "base/text/hex.h"
+#include "base/text/utf8.h"
 
 struct scan
 scan_of(struct bytes text, struct arena *arena)

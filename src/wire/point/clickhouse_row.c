@@ -4,7 +4,7 @@
  */
 #include "wire/point/clickhouse_row.h"
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "wire/json/histogram_json.h"
 #include "wire/label_bytes.h"
 

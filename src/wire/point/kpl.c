@@ -6,8 +6,8 @@
  */
 #include "wire/point/kpl.h"
 
-#include "base/hash.h"
-#include "base/md5.h"
+#include "base/hash/hash.h"
+#include "base/hash/md5.h"
 #include "wire/proto.h"
 
 enum {

@@ -9,9 +9,9 @@
  */
 #include "wire/point/line_protocol.h"
 
-#include "base/decimal.h"
-#include "base/hex.h"
-#include "base/utf8.h"
+#include "base/text/decimal.h"
+#include "base/text/hex.h"
+#include "base/text/utf8.h"
 #include "wire/json/histogram_json.h"
 #include "wire/label_bytes.h"
 #include "wire/number.h"

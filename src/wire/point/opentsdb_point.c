@@ -2,8 +2,8 @@
  * no form for the point. */
 #include "wire/point/opentsdb_point.h"
 
-#include "base/decimal.h"
-#include "base/hex.h"
+#include "base/text/decimal.h"
+#include "base/text/hex.h"
 #include "wire/escaped_name.h"
 #include "wire/label_bytes.h"
 #include "wire/number.h"

@@ -11,11 +11,11 @@
  */
 #include "wire/point/timestream_record.h"
 
-#include "base/decimal.h"
-#include "base/hash.h"
-#include "base/hex.h"
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/hash/hash.h"
+#include "base/text/decimal.h"
+#include "base/text/hex.h"
+#include "base/text/json.h"
+#include "base/text/utf8.h"
 #include "wire/escaped_name.h"
 #include "wire/json/histogram_json.h"
 #include "wire/label_bytes.h"

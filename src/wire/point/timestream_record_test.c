@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "lib/random_labels.h"
 #include "lib/timestream_labels.h"
 #include "wire/json/histogram_json.h"

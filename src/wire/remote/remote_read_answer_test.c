@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 #include "lib/random.h"
 #include "remote_read.pb-c.h"
 #include "wire/chunk/chunk_histogram.h"

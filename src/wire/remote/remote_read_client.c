@@ -8,7 +8,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 #include "wire/proto.h"
 
 enum {

@@ -15,7 +15,7 @@
 
 #include <assert.h>
 
-#include "base/crc32c.h"
+#include "base/hash/crc32c.h"
 #include "wire/proto.h"
 
 /* ChunkedReadResponse, ChunkedSeries, Chunk: tags of their fields. */

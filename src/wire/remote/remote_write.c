@@ -22,7 +22,7 @@
  */
 #include "wire/remote/remote_write.h"
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "wire/proto.h"
 #include "wire/remote/remote_write_memory.h"
 

@@ -19,7 +19,7 @@
 #define WIRE_REMOTE_REMOTE_WRITE_H
 
 #include "base/buf.h"
-#include "base/fingerprint.h"
+#include "base/hash/fingerprint.h"
 #include "wire/shape.h"
 
 enum rw_version { RW_V1 = 1, RW_V2 = 2 };

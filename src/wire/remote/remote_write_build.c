@@ -6,7 +6,7 @@
 #include "wire/remote/remote_write_build.h"
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "base/table.h"
 #include "wire/label_bytes.h"
 #include "wire/proto.h"

@@ -2,7 +2,7 @@
  * Messages written by hand, each for one thing the specifications allow or forbid. What protobuf-c
  * makes of arbitrary messages is compared in remote_write_oracle_test.c.
  */
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "lib/remote_write_text.h"
 #include "lib/test.h"
 

@@ -5,7 +5,7 @@
  */
 #include "wire/text/family_writer.h"
 
-#include "base/decimal.h"
+#include "base/text/decimal.h"
 #include "wire/escaped_name.h"
 #include "wire/label_bytes.h"
 #include "wire/number.h"

@@ -8,7 +8,7 @@
  *     labels               {job="x",instance="y"}, braces optional
  *     any other            a label of that name; empty: the series does not have it
  */
-#include "base/time_text.h"
+#include "base/text/time_text.h"
 #include "wire/text/text_reader_private.h"
 
 enum csv_kind { CSV_NAME, CSV_VALUE, CSV_TIME, CSV_TIME_S, CSV_LABELS, CSV_LABEL };

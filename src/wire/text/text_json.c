@@ -8,8 +8,8 @@
  * a text: "Inf", "-Infinity", "NaN", "stale" and so on, see number_parse_exact(); in NDJSON "bits"
  * may accompany the null. So the forms carry every bit of a double although JSON itself does not.
  */
-#include "base/hex.h"
-#include "base/time_text.h"
+#include "base/text/hex.h"
+#include "base/text/time_text.h"
 #include "wire/json/histogram_json.h"
 #include "wire/text/text_reader_private.h"
 

@@ -11,9 +11,9 @@
 
 #include <assert.h>
 
-#include "base/decimal.h"
-#include "base/json.h"
-#include "base/time_text.h"
+#include "base/text/decimal.h"
+#include "base/text/json.h"
+#include "base/text/time_text.h"
 #include "wire/escaped_name.h"
 #include "wire/json/ndjson_line.h"
 #include "wire/label_bytes.h"

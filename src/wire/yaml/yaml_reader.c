@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 /* Nesting limit of skipped values, deeper than any table. */
 enum { SKIPPED_DEPTH_MAX = 16 };

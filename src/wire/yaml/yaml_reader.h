@@ -13,7 +13,7 @@
 #include <yaml.h>
 
 #include "base/err.h"
-#include "base/shown.h"
+#include "base/text/shown.h"
 
 /* The errors of a text, ordered by place, without duplicates. */
 enum { YAML_ERRORS_MAX = 20, YAML_ERRORS_SEEN_MAX = 1024 };

@@ -1,8 +1,8 @@
 /* yaml_values.c - see yaml_values.h. */
 #include "wire/yaml/yaml_values.h"
 
-#include "base/time_text.h"
-#include "base/utf8.h"
+#include "base/text/time_text.h"
+#include "base/text/utf8.h"
 
 enum err
 reader_text(struct config_reader *r, const char *name, struct arena *arena, const char **ret)

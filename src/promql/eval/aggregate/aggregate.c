@@ -16,7 +16,7 @@
 #include <math.h>
 
 #include "base/array.h"
-#include "base/quote.h"
+#include "base/text/quote.h"
 #include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/select/window.h"
 #include "promql/histogram/precise.h"

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/select/window.h"
 #include "wire/number.h"

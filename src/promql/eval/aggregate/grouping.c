@@ -15,7 +15,7 @@
 #include <math.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "promql/eval/eval.h"
 
 static enum err

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/ascii.h"
+#include "base/text/ascii.h"
 #include "model/labels.h"
 #include "promql/eval/eval.h"
 

@@ -18,7 +18,7 @@
 #include <math.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
 

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <math.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
 

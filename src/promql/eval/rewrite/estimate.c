@@ -17,8 +17,8 @@
 #include <stdlib.h>
 
 #include "base/array.h"
-#include "base/hash.h"
-#include "base/quote.h"
+#include "base/hash/hash.h"
+#include "base/text/quote.h"
 #include "promql/eval/label_edit.h"
 #include "promql/eval/select/window.h"
 #include "promql/histogram/classic.h"

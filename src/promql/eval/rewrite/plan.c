@@ -19,7 +19,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "promql/eval/rewrite/pushdown.h"
 #include "promql/eval/rewrite/share.h"
 #include "promql/eval/select/matrix.h"

@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#include "base/json.h"
-#include "base/utf8.h"
+#include "base/text/json.h"
+#include "base/text/utf8.h"
 #include "promql/eval/eval.h"
 
 enum { LINE_READS_MAX = 16, LINE_TEXT_BYTES = 256 };

@@ -23,7 +23,7 @@
 #include <inttypes.h>
 
 #include "base/array.h"
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum {
     KEPT_MAX = 1 << 20,    /* values that a share keeps */

@@ -14,7 +14,7 @@
 
 #include <assert.h>
 
-#include "base/hash.h"
+#include "base/hash/hash.h"
 
 enum { TIMES_MAX = 8192, BYTES_MAX = 1 << 20 };
 

@@ -1,0 +1,182 @@
+/* target.c - the code that servers and directories share. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/check.h"
+#include "cli/lib/sample_sink.h"
+#include "cli/lib/target/target_private.h"
+#include "model/select.h"
+#include "model/tenant_name.h"
+#include "sys/env.h"
+#include "views/tenants.h"
+
+const char *
+target_default_url(void)
+{
+    const char *url = getenv(TARGET_URL_VARIABLE);
+    return url == NULL || url[0] == '\0' ? "http://127.0.0.1:9201" : url;
+}
+
+void
+target_settle(struct target_options *options)
+{
+    if (options->url == NULL && options->storage == NULL) options->url = target_default_url();
+}
+
+void
+target_warn_unread(const struct target_options *options)
+{
+    const char *path = options->config_file;
+    struct settings settings;
+    struct config_lists lists;
+    struct why unwanted;
+    if (options->storage == NULL || path == NULL) return;
+    if (check_file(path, &settings, &lists, &unwanted) != OK) return;
+    if (lists.sources.count > 0) {
+        fprintf(stderr, "warning: %s has sources, which are not read with --storage.path\n", path);
+    }
+    config_lists_free(&lists);
+}
+
+enum err
+target_open(const struct target_options *options, struct target **ret_target, struct why *why)
+{
+    const char *tenant = options->tenant;
+    enum err e = tenant == NULL          ? OK
+                 : options->many_tenants ? tenants_check(bytes_of_text(tenant), why)
+                                         : tenant_name_check(bytes_of_text(tenant), why);
+    if (e) return why_prefix(why, e, "--tenant");
+    if ((options->url == NULL) == (options->storage == NULL)) {
+        return why_set(why, ERR_INPUT, "--url and --storage.path cannot be used together");
+    }
+    if (options->url != NULL && options->config_file != NULL) {
+        return why_set(why, ERR_INPUT, "--config.file requires --storage.path");
+    }
+    if (options->destination != NULL) return target_destination_open(options, ret_target, why);
+    return options->url != NULL ? target_server_open(options, ret_target, why)
+                                : target_directory_open(options, ret_target, why);
+}
+
+enum err
+target_finish(struct target *target, struct why *why)
+{
+    return target->ops->finish(target, why);
+}
+
+void
+target_free(struct target *target)
+{
+    if (target != NULL) target->ops->free(target);
+}
+
+struct tsdb *
+target_store(struct target *target)
+{
+    return target->store;
+}
+
+const char *
+target_name(const struct target *target)
+{
+    return target->name;
+}
+
+bool
+target_delivery(struct target *target, struct relay_status *ret_status)
+{
+    if (target->options.destination == NULL) return false;
+    target_destination_status(target, ret_status);
+    return true;
+}
+
+const char *
+target_damage(const struct target *target)
+{
+    return target->damage[0] == '\0' ? NULL : target->damage;
+}
+
+enum err
+target_write(struct target *target, enum rw_version version, struct bytes message,
+             struct bytes packed, const struct target_counts *counts,
+             struct target_result *ret_result, struct why *why)
+{
+    *ret_result = (struct target_result){0};
+    return target->ops->write(target, version, message, packed, counts, ret_result, why);
+}
+
+enum err
+target_delete(struct target *target, const struct bytes *selectors, uint32_t count, int64_t min_ms,
+              int64_t max_ms, uint64_t *ret_samples, struct why *why)
+{
+    *ret_samples = 0;
+    if (target->ops->delete == NULL) {
+        return why_set(why, ERR_UNSUPPORTED, "%s: nothing can be deleted", target->name);
+    }
+    return target->ops->delete (target, selectors, count, min_ms, max_ms, ret_samples, why);
+}
+
+enum err
+target_fetch(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
+             struct why *why)
+{
+    if (target->ops->fetch == NULL) {
+        return why_set(why, ERR_UNSUPPORTED, "%s is not a server", target->name);
+    }
+    return target->ops->fetch(target, path, to, ret_status, why);
+}
+
+struct answerer *
+target_answerer(struct target *target)
+{
+    return target->answerer;
+}
+
+struct bytes
+target_tenant(const struct target *target)
+{
+    const char *tenant = target->options.tenant;
+    return bytes_of_text(tenant == NULL ? "anonymous" : tenant);
+}
+
+enum err
+target_read(struct target *target, const struct selector *selector, int64_t min_ms, int64_t max_ms,
+            struct sample_sink *sink, struct why *why)
+{
+    const atomic_bool *stop = target->options.stop;
+    struct series_set *set = NULL;
+    struct query_control control = {.env = env_real(), .budget = target->read_memory};
+    struct matcher_set matching = {selector->matchers, selector->count};
+    struct query_request request = {.tenant = target_tenant(target),
+                                    .sets = &matching,
+                                    .set_count = 1,
+                                    .min_ms = min_ms,
+                                    .max_ms = max_ms,
+                                    .partial = target->options.partial,
+                                    .control = &control};
+    enum err e = answerer_select(target->answerer, &request, &set, why);
+    struct bytes labels = bytes_of("", 0);
+    while (e == OK && labels.at != NULL) {
+        e = series_set_next(set, &labels, why);
+        if (e == OK && labels.at != NULL) e = sample_sink_take(sink, labels, set, why);
+        if (e == OK && stop != NULL && atomic_load_explicit(stop, memory_order_relaxed)) {
+            e = why_set(why, ERR_CANCELED, "stopped");
+        }
+    }
+    /* Damage is reported after everything was read: a failed attempt is retried. */
+    const char *left_out;
+    for (uint32_t i = 0; e == OK && target->options.left_out != NULL &&
+                         (left_out = series_set_warning(set, i)) != NULL;
+         i++) {
+        target->options.left_out(target->options.context, left_out);
+    }
+    series_set_free(set);
+    if (e && why->text[0] == '\0') why_set(why, e, "%s", err_word(e));
+    return e;
+}
+
+enum err
+target_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
+             struct query_failure *failure, struct why *why)
+{
+    return target->ops->query(target, asked, sink, failure, why);
+}

@@ -1,0 +1,159 @@
+/*
+ * target.h - the place that import and copy write to, and that export and query read from: a
+ * running server, through remote write, remote read and its query API, or the storage directory of
+ * a stopped one; and, for writing only, a destination of a configuration.
+ */
+#ifndef CLI_LIB_TARGET_TARGET_H
+#define CLI_LIB_TARGET_TARGET_H
+
+#include <stdatomic.h>
+
+#include "model/ledger.h"
+#include "model/selector.h"
+#include "wire/remote/remote_write.h"
+
+struct progress;
+struct query_asked;
+struct query_failure;
+struct query_sink;
+
+struct destination_settings;
+struct target_options {
+    const char *url;     /* NULL, or the server's root, or one path of it */
+    const char *storage; /* NULL, or a directory */
+    /*
+     * NULL, or the destination that a relay of this process writes to: then `storage` is the
+     * directory of its log, which keeps what a run could not deliver for the next. Outlives the
+     * target.
+     */
+    const struct destination_settings *destination;
+    const char *config_file; /* NULL, or that of the directory's server, for its limits */
+    const char *tenant;      /* NULL: not given */
+    bool many_tenants;       /* `tenant` may name several, "a|b" */
+    int64_t retry_ns;        /* time to wait for an unavailable server */
+    bool writing;
+    bool existing; /* the directory must exist even for writing */
+    bool partial;  /* damaged pages are left out when reading, and reported */
+    /* Reports a page that was left out; with `partial`. */
+    void (*left_out)(void *context, const char *text);
+    const atomic_bool *stop;
+    void *context;
+    struct progress *progress; /* shows retries; NULL: nothing is shown */
+};
+
+/* The flags that name a target, for a table of struct flag: of the field `f` of struct `s`. */
+#define TARGET_FLAGS(s, f, config_help)                                                       \
+    {"url",     0,                                                                            \
+     FLAG_TEXT, offsetof(s, f.url),                                                           \
+     "URL",     "URL of a running server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"}, \
+        {"storage.path", 0,                                                                   \
+         FLAG_TEXT,      offsetof(s, f.storage),                                              \
+         "DIRECTORY",    "instead of a server: storage directory of a stopped server"},       \
+        {"config.file", 0, FLAG_TEXT, offsetof(s, f.config_file), "FILE", (config_help)},     \
+    {                                                                                         \
+        "tenant", 0, FLAG_TEXT, offsetof(s, f.tenant), "ID",                                  \
+            "tenant, sent in the header X-Scope-OrgID"                                        \
+    }
+#define TARGET_URL_VARIABLE "FIREKEEP_URL"
+/* Returns the default for --url: $FIREKEEP_URL, or the default address of `serve`. */
+const char *target_default_url(void);
+/* Sets that default if the flags name no target. */
+void target_settle(struct target_options *options);
+
+/* Warns on stderr if the configuration has sources, which a directory does not read. */
+void target_warn_unread(const struct target_options *options);
+
+struct answerer;
+struct sample_sink;
+struct target;
+struct tsdb;
+
+/* Opens a target. No request is sent. ERR_INPUT: neither or both of url and storage, an invalid
+ * tenant, not a storage directory; ERR_AGAIN: a server has the directory open. */
+MUST_CHECK enum err target_open(const struct target_options *options, struct target **ret_target,
+                                struct why *why);
+/* Flushes a directory's samples into a part. For a destination, waits until everything is
+ * delivered, or permanently refused. The data is durable even if this fails. */
+MUST_CHECK enum err target_finish(struct target *target, struct why *why);
+void target_free(struct target *target);
+
+/* Returns the store of a directory; NULL for a server. Only what tsdb_open() allows with
+ * `read_only` may be done with it. */
+struct tsdb *target_store(struct target *target);
+
+/* Checks the value of a flag for a server's address. ERR_INPUT: it is neither http:// nor
+ * https://, or has a user name or password, which would appear in messages and files. */
+MUST_CHECK enum err target_check_url(const char *flag, const char *url, struct why *why);
+
+/* Returns the name for messages and for files that hold a position. */
+const char *target_name(const struct target *target);
+
+struct relay_status;
+/* Returns the fates of what was written to a destination. False: another kind of target. */
+bool target_delivery(struct target *target, struct relay_status *ret_status);
+
+/* Returns a sentence about known damage in what can be read; NULL: no damage. */
+const char *target_damage(const struct target *target);
+
+/* Contents of a write request. */
+struct target_counts {
+    uint64_t of[LEDGER_KIND_COUNT];
+};
+
+struct target_result {
+    struct target_counts rejected;
+    char text[480]; /* the reason, if anything was rejected */
+    bool too_large; /* nothing was taken; smaller requests may be */
+};
+
+/*
+ * Writes one request, uncompressed. `packed`: the same as a snappy block, if the caller has it
+ * (otherwise `at` is NULL). `counts`: its contents. OK: everything but what `ret_result` names is
+ * durable. ERR_AGAIN: the server could not be reached or could not take it within `retry_ns`;
+ * ERR_INPUT: it refuses the whole request permanently; ERR_CANCELED: stopped; errors of the store.
+ */
+MUST_CHECK enum err target_write(struct target *target, enum rw_version version,
+                                 struct bytes message, struct bytes packed,
+                                 const struct target_counts *counts,
+                                 struct target_result *ret_result, struct why *why);
+
+/*
+ * Deletes the samples that the selectors select between two times, both inclusive; durable on
+ * return. *ret_samples: the number deleted. ERR_INPUT: a selector is invalid, or the server does
+ * not allow it; others as for target_write(), and ERR_UNSUPPORTED: a destination.
+ */
+MUST_CHECK enum err target_delete(struct target *target, const struct bytes *selectors,
+                                  uint32_t count, int64_t min_ms, int64_t max_ms,
+                                  uint64_t *ret_samples, struct why *why);
+
+/*
+ * Appends a server's answer to a GET of a path, with its query, if its status is 2xx; otherwise
+ * sets *ret_status, and `why` has a sentence about it. ERR_UNSUPPORTED: the target is not a server;
+ * errors of http_client_fetch().
+ */
+MUST_CHECK enum err target_fetch(struct target *target, const char *path, struct buf *to,
+                                 unsigned *ret_status, struct why *why);
+
+/* Returns an answerer for the tenant target_tenant(); lives as long as the target. */
+struct answerer *target_answerer(struct target *target);
+struct bytes target_tenant(const struct target *target);
+
+/*
+ * Reads the series that the selector selects between two times, both inclusive, into the sink.
+ * ERR_CORRUPT: the store is damaged, and a retry is useless; ERR_AGAIN, ERR_IO: it could not be
+ * read. After an error the sink may have a part.
+ */
+MUST_CHECK enum err target_read(struct target *target, const struct selector *selector,
+                                int64_t min_ms, int64_t max_ms, struct sample_sink *sink,
+                                struct why *why);
+
+/*
+ * Evaluates an expression into the sink, without calling its end(). ERR_INPUT: it has no result;
+ * ERR_UNSUPPORTED: the server's API is not that of Prometheus; errors of http_client_open(),
+ * promql_run() and the sink. After an error the sink may have a part.
+ */
+MUST_CHECK enum err target_query(struct target *target, const struct query_asked *asked,
+                                 struct query_sink *sink, struct query_failure *failure,
+                                 struct why *why);
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * target_directory.c - the storage directory of a stopped server, opened in this process. The steps
+ * that serve runs on threads are done in turn: ingest, commit, and from time to time flush. So when
+ * target_write() returns OK, the samples are in the log, on disk. Reading leaves no trace in the
+ * directory.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/lib/query_source.h"
+#include "cli/lib/target/target_private.h"
+#include "config/config.h"
+#include "config/store_options.h"
+#include "sys/machine_memory.h"
+#include "tsdb/tsdb.h"
+#include "views/stack.h"
+
+enum { REQUESTS_PER_LOOK = 64, TRIES_MAX = 100 };
+
+#define MEMORY_BYTES_MAX ((uint64_t)2 << 30)
+
+struct target_directory {
+    struct target target;
+    struct settings settings;
+    struct memory memory;
+    struct tsdb *tsdb;
+    struct rw_request request;
+    uint32_t writes;
+};
+
+static struct target_directory *
+directory_of(struct target *target)
+{
+    return (struct target_directory *)(void *)target; /* the first member */
+}
+
+static void
+directory_free(struct target *target)
+{
+    struct target_directory *d = directory_of(target);
+    rw_request_fini(&d->request);
+    tsdb_free(d->tsdb);
+    mem_free(NULL, d, sizeof *d);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static enum err
+directory_commit(struct target_directory *d, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && tsdb_commit_due(d->tsdb)) {
+        e = tsdb_commit(d->tsdb, why);
+    }
+    return e;
+}
+
+/* Flushes the head into a part. */
+static enum err
+flush(struct target_directory *d, struct why *why)
+{
+    if (!tsdb_has_frozen(d->tsdb)) tsdb_want_cut(d->tsdb);
+    enum err e = directory_commit(d, why);
+    if (e == OK) e = tsdb_flush(d->tsdb, why);
+    if (e == OK) e = tsdb_maintain(d->tsdb, why);
+    return e;
+}
+
+static enum err
+ingest(struct target_directory *d, struct target_result *result, struct why *why)
+{
+    struct ingest_result r;
+    enum err e = ERR_AGAIN;
+    for (int tries = 0; e == ERR_AGAIN || e == ERR_NOMEM; tries++) {
+        if (tries > 0) { /* the log or memory is full: make room */
+            struct why reason = *why;
+            struct tsdb_stats before, after;
+            tsdb_stats(d->tsdb, &before);
+            enum err flushed = flush(d, why);
+            if (flushed) return flushed;
+            tsdb_stats(d->tsdb, &after);
+            if (before.flushes_total == after.flushes_total || tries == TRIES_MAX) {
+                *why = reason;
+                return e;
+            }
+        }
+        why->text[0] = '\0';
+        r = (struct ingest_result){0};
+        e = tsdb_ingest(d->tsdb, target_tenant(&d->target), &d->request, &r, why);
+    }
+    if (e) return e;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        result->rejected.of[kind] = r.rejected[kind];
+    }
+    if (r.rejected_total > 0) {
+        snprintf(result->text, sizeof result->text, "%.*s", (int)sizeof result->text - 1, r.text);
+    }
+    e = directory_commit(d, why);
+    if (e == OK && tsdb_epoch(d->tsdb, r.wait_epoch) == TSDB_EPOCH_VOID) {
+        e = why_set(why, ERR_IO, "cannot write to the write-ahead log");
+    }
+    return e;
+}
+
+static enum err
+directory_write(struct target *target, enum rw_version version, struct bytes message,
+                struct bytes packed, const struct target_counts *counts,
+                struct target_result *result, struct why *why)
+{
+    struct target_directory *d = directory_of(target);
+    (void)packed;
+    (void)counts;
+    enum err e = rw_decode(&d->request, version, message, tsdb_hash_seed(d->tsdb), why);
+    if (e == OK) e = ingest(d, result, why);
+    rw_request_clear(&d->request);
+    bool look = ++d->writes % REQUESTS_PER_LOOK == 0; /* checks free space and the log's segments */
+    if (e == OK && look) e = tsdb_maintain(d->tsdb, why);
+    if (e || (!tsdb_flush_due(d->tsdb) && !tsdb_has_frozen(d->tsdb))) return e;
+    return flush(d, why);
+}
+
+static enum err
+directory_finish(struct target *target, struct why *why)
+{
+    struct target_directory *d = directory_of(target);
+    enum err e = OK;
+    for (int tries = 0; e == OK && !tsdb_is_flushed(d->tsdb) && tries < TRIES_MAX; tries++) {
+        e = flush(d, why);
+    }
+    return e;
+}
+
+static enum err
+directory_delete(struct target *target, const struct bytes *selectors, uint32_t count,
+                 int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why)
+{
+    struct target_directory *d = directory_of(target);
+    enum err e = directory_finish(target, why); /* deletion covers only parts */
+    for (uint32_t i = 0; e == OK && i < count; i++) {
+        struct selector selector;
+        struct tsdb_deletion deletion;
+        e = selector_parse(selectors[i], &selector, why);
+        if (e == OK) {
+            e = tsdb_delete(d->tsdb, target_tenant(target), &selector, min_ms, max_ms, &deletion,
+                            why);
+        }
+        if (e == OK) *ret_samples += deletion.samples;
+    }
+    return e;
+}
+
+/* --- a query ---------------------------------------------------------------------------------- */
+
+static enum err
+directory_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
+                struct query_failure *failure, struct why *why)
+{
+    const struct settings *s = &directory_of(target)->settings;
+    struct query_store store = {
+        .tenant = target_tenant(target),
+        .memory = target->read_memory,
+        .lookback_ms = s->query_lookback_delta_ms,
+        .subquery_step_ms = s->global_evaluation_interval_ms,
+        .features = promql_features_of(s->query_features),
+        .points_max = s->query_max_points,
+        .samples_max = s->query_max_samples,
+        .samples_read_max = s->query_max_samples_read,
+        .series_max = s->query_max_series,
+        .bytes_max = s->query_max_bytes,
+        .replica_labels = s->query_replica_labels,
+    };
+    if (view_stack_tenants(target->answerer, &store.answerer)) {
+        return why_set(why, ERR_NOMEM, "not enough memory");
+    }
+    enum err e = query_store(&store, asked, sink, failure, why);
+    store.answerer->ops->free(store.answerer);
+    return e;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+/* Sets the limits for the log of a destination, which takes everything until it is delivered. */
+static void
+settle_log(struct settings *s)
+{
+    s->storage_mode = STORAGE_NONE;
+    s->retention_time_ms = INT64_MAX;
+    s->write_max_future_ms = INT64_MAX / 2;
+    s->write_max_labels = UINT32_MAX;
+    s->write_max_name_bytes = s->write_max_value_bytes = UINT32_MAX;
+}
+
+static enum err
+read_settings(struct target_directory *d, struct why *why)
+{
+    struct settings *s = &d->settings;
+    const struct target_options *o = &d->target.options;
+    settings_default(s);
+    enum err e = o->config_file == NULL ? OK : settings_file(s, o->config_file, why);
+    if (e) return e;
+    if (strlen(o->storage) >= sizeof s->storage_path) {
+        return why_set(why, ERR_INPUT, "--storage.path: path is too long");
+    }
+    strcpy(s->storage_path, o->storage);
+    e = settings_validate(s, 1, 0, why); /* the actual destinations do not matter here */
+    if (e) return e;
+    if (o->destination != NULL) {
+        settle_log(s);
+    } else if (s->storage_mode == STORAGE_NONE) {
+        return why_set(why, ERR_INPUT, "%s: nothing is stored in %s with storage.mode=none",
+                       o->config_file, o->storage);
+    }
+    if (o->writing && !o->existing) return OK;
+    /* Reading, and commands that need samples, do not make a missing directory. */
+    char path[SETTING_TEXT_BYTES + 16];
+    snprintf(path, sizeof path, "%s/FORMAT", o->storage);
+    if (access(path, F_OK) == 0) return OK;
+    return why_set(why, ERR_INPUT, "%s is not a Firekeep storage directory", o->storage);
+}
+
+static enum err
+directory_open_store(struct target_directory *d, struct why *why)
+{
+    const struct settings *c = &d->settings;
+    uint64_t memory = c->memory_limit_bytes;
+    if (memory == 0) { /* half of the machine's, which other programs need, too */
+        memory = machine_memory_bytes() / 2;
+        if (memory > MEMORY_BYTES_MAX) memory = MEMORY_BYTES_MAX;
+    }
+    memory_init(&d->memory, memory);
+    struct tsdb_options options = store_options_of(c, env_real(), &d->memory);
+    struct tsdb_limits limits = store_limits_of(c);
+    options.wal_sync = WAL_SYNC_FSYNC; /* regardless of the configuration's wal.ack */
+    options.ack_memory = false;
+    /* NAME_AUTO depends on the sender; samples here have no sender. */
+    if (limits.require_name == NAME_AUTO) limits.require_name = NAME_NEVER;
+    options.read_only = !d->target.options.writing;
+    struct tsdb_opening opening;
+    enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
+    if (e == ERR_AGAIN && d->target.options.destination != NULL) {
+        return why_set(why, e, "another copy uses %s", c->storage_path);
+    }
+    if (e == ERR_AGAIN) {
+        return why_set(why, e, "a running server or command uses %s; stop it, or use --url",
+                       c->storage_path);
+    }
+    if (e) return e;
+    if (opening.unlocked) {
+        fprintf(stderr,
+                "warning: cannot lock %s/LOCK; make sure that no server uses the directory\n",
+                c->storage_path);
+    }
+    if (opening.damage.places == 0 && opening.parts_set_aside == 0) return OK;
+    snprintf(d->target.damage, sizeof d->target.damage, "%s is damaged (%s)", c->storage_path,
+             opening.parts_set_aside > 0 ? opening.first_damage : opening.damage.first);
+    fprintf(stderr, "warning: %s; using what can be read, see firekeep verify\n", d->target.damage);
+    return OK;
+}
+
+static const struct target_ops directory_ops = {
+    .write = directory_write,
+    .query = directory_query,
+    .delete = directory_delete,
+    .finish = directory_finish,
+    .free = directory_free,
+};
+
+enum err
+target_directory_open(const struct target_options *options, struct target **ret_target,
+                      struct why *why)
+{
+    struct target_directory *d = mem_new(NULL, sizeof *d);
+    if (d == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    d->target.ops = &directory_ops;
+    d->target.options = *options;
+    d->target.name = options->storage;
+    enum err e = read_settings(d, why);
+    if (e == OK) e = rw_request_init(&d->request, NULL);
+    if (e == OK) e = directory_open_store(d, why);
+    d->target.store = d->tsdb;
+    if (e == OK) d->target.answerer = tsdb_answerer(d->tsdb);
+    d->target.read_memory = &d->memory.foreground;
+    if (e == OK) d->request.keys = tsdb_fingerprint_keys(d->tsdb);
+    if (e) {
+        directory_free(&d->target);
+        return e;
+    }
+    *ret_target = &d->target;
+    return OK;
+}

@@ -1,0 +1,339 @@
+/* target_server.c - a running server as a target: remote write, remote read and the query API
+ * over HTTP. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/remote/answerer.h"
+#include "base/text/hex.h"
+#include "base/version.h"
+#include "cli/lib/progress.h"
+#include "cli/lib/query_answer.h"
+#include "cli/lib/query_source.h"
+#include "cli/lib/target/target_private.h"
+#include "net/http_client.h"
+#include "wire/snappy.h"
+
+enum {
+    URL_BYTES = 1024,
+    PACKED_BYTES_MAX = 160 << 20,
+    FORM_BYTES_MAX = 64 << 20,
+    WANTED_COUNT = LEDGER_KIND_COUNT
+};
+
+struct target_server {
+    struct target target;
+    struct http_client *client;
+    struct http_client_options http;
+    char base[URL_BYTES];
+    char url[URL_BYTES];
+    char *tenant_header; /* NULL: not sent */
+    char read_url[URL_BYTES];
+    const char *read_headers[2];
+    struct buf packed;
+};
+
+static struct target_server *
+server_of(struct target *target)
+{
+    return (struct target_server *)(void *)target; /* the first member */
+}
+
+static void
+server_free(struct target *target)
+{
+    struct target_server *s = server_of(target);
+    http_client_free(s->client);
+    buf_fini(&s->packed);
+    if (s->tenant_header != NULL) {
+        mem_free(NULL, s->tenant_header, strlen(s->tenant_header) + 1);
+    }
+    if (s->target.answerer != NULL) s->target.answerer->ops->free(s->target.answerer);
+    mem_free(NULL, s, sizeof *s);
+}
+
+/* Adds the usual path to a URL without one. */
+static enum err
+make_url(const struct target_server *s, const char *usual_path, char to[URL_BYTES], struct why *why)
+{
+    const char *scheme = strstr(s->base, "://");
+    const char *path = scheme == NULL ? NULL : strchr(scheme + 3, '/');
+    bool bare = path == NULL || path[1] == '\0';
+    int base_size = (int)(path == NULL ? strlen(s->base) : (size_t)(path - s->base));
+    int n = bare ? snprintf(to, URL_BYTES, "%.*s%s", base_size, s->base, usual_path)
+                 : snprintf(to, URL_BYTES, "%s", s->base);
+    return n < URL_BYTES ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
+}
+
+static const char *
+advice(const struct http_client_answer *answer)
+{
+    if (strstr(answer->text, "missing header X-Scope-OrgID") != NULL) return "; use --tenant";
+    bool elsewhere = answer->status == 404 || answer->status == 405;
+    return elsewhere ? "; --url must end with the server's web.route_prefix" : "";
+}
+
+/* Describes an error answer by its status, and its sentence without the JSON of the API. Returns
+ * `e`. */
+static enum err
+refused(const struct target_server *s, const struct http_client_answer *answer, enum err e,
+        struct why *why)
+{
+    struct buf sentence;
+    bool unwanted;
+    buf_init(&sentence, NULL, HTTP_CLIENT_TEXT_BYTES);
+    if (!query_answer_refusal(bytes_of_text(answer->text), &sentence, &unwanted)) {
+        buf_put_text(&sentence, answer->text);
+    }
+    why_set(why, e, "%s: status %u: %.*s%s", s->url, answer->status, (int)sentence.size,
+            (const char *)sentence.at, advice(answer));
+    buf_fini(&sentence);
+    return e;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static enum err
+judge_answer(struct target_server *s, enum rw_version version,
+             const struct http_client_answer *answer, const struct target_counts *counts,
+             struct target_result *result, struct why *why)
+{
+    bool stored = answer->status >= 200 && answer->status < 300, has_counts = false;
+    uint64_t sent = 0, rejected = 0;
+    if (!stored && answer->status != 400 && answer->status != 413) {
+        return refused(s, answer, ERR_INPUT, why);
+    }
+    /* Headers of an answer 400 may count the rejected samples. */
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        const char *text = answer->wanted[kind].value;
+        uint64_t written = strtoull(text, NULL, 10), of = counts->of[kind];
+        if (text[0] == '\0' && stored) written = of;
+        result->rejected.of[kind] = written < of ? of - written : 0;
+        rejected += result->rejected.of[kind];
+        sent += of;
+        has_counts |= text[0] != '\0';
+    }
+    /* A receiver of 1.0 mistakes a 2.0 request for an empty one, and returns success. */
+    if (stored && version == RW_V2 && sent > 0 && !has_counts) {
+        return why_set(why, ERR_INPUT, "%s does not support remote write 2.0; use --protocol=1",
+                       s->url);
+    }
+    result->too_large = answer->status == 413;
+    if (stored && rejected == 0) return OK;
+    if (stored && rejected == result->rejected.of[LEDGER_EXEMPLAR])
+        snprintf(result->text, sizeof result->text,
+                 "%" PRIu64 " exemplars; the server's log has the reasons", rejected);
+    else
+        snprintf(result->text, sizeof result->text, "%s",
+                 answer->text[0] != '\0' ? answer->text : "the server did not store all of it");
+    return OK;
+}
+
+static enum err
+server_write(struct target *target, enum rw_version version, struct bytes message,
+             struct bytes packed, const struct target_counts *counts, struct target_result *result,
+             struct why *why)
+{
+    struct target_server *s = server_of(target);
+    const char *headers[] = {
+        "Content-Encoding: snappy",
+        version == RW_V2
+            ? "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
+            : "Content-Type: application/x-protobuf",
+        version == RW_V2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
+                         : "X-Prometheus-Remote-Write-Version: 0.1.0",
+        s->tenant_header, NULL};
+    struct http_client_header wanted[WANTED_COUNT + 1] = {
+        {.name = "X-Prometheus-Remote-Write-Samples-Written"},
+        {.name = "X-Prometheus-Remote-Write-Histograms-Written"},
+        {.name = "X-Prometheus-Remote-Write-Exemplars-Written"}};
+    struct http_client_answer answer = {.wanted = wanted};
+    enum err e = OK;
+    if (packed.at == NULL) {
+        buf_clear(&s->packed);
+        e = snappy_pack(message, &s->packed);
+        if (e) return why_set(why, e, "not enough memory for a request");
+        packed = buf_bytes(&s->packed);
+    }
+    e = make_url(s, "/api/v1/write", s->url, why);
+    if (e) return e;
+    struct http_client_request request = {.url = s->url, .headers = headers, .body = packed};
+    e = http_client_send(s->client, &request, &answer, why);
+    return e ? e : judge_answer(s, version, &answer, counts, result, why);
+}
+
+/* --- the query API ---------------------------------------------------------------------------- */
+
+/* Appends the API's path to the URL, which may itself have a path. */
+static enum err
+make_api_url(struct target_server *s, const char *path, struct why *why)
+{
+    size_t size = strlen(s->base);
+    while (size > 0 && s->base[size - 1] == '/') {
+        size--;
+    }
+    int n = snprintf(s->url, sizeof s->url, "%.*s%s", (int)size, s->base, path);
+    return n < (int)sizeof s->url ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
+}
+
+static enum err
+server_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
+             struct query_failure *failure, struct why *why)
+{
+    struct target_server *s = server_of(target);
+    const char *headers[] = {s->tenant_header, NULL};
+    struct query_server server = {.base = s->url, .headers = headers, .http = s->http};
+    enum err e = make_api_url(s, "", why);
+    return e ? e : query_server(&server, asked, sink, failure, why);
+}
+
+static enum err
+server_fetch(struct target *target, const char *path, struct buf *to, unsigned *ret_status,
+             struct why *why)
+{
+    struct target_server *s = server_of(target);
+    const char *headers[] = {s->tenant_header, NULL};
+    struct http_client_answer answer = {.status = 0};
+    enum err e = make_api_url(s, path, why);
+    struct http_client_request request = {.url = s->url, .headers = headers};
+    if (e == OK) e = http_client_fetch(s->client, &request, to, &answer, why);
+    *ret_status = answer.status;
+    if (e == OK && answer.status / 100 != 2) {
+        err_ignore(refused(s, &answer, OK, why), "the caller judges the status");
+    }
+    return e;
+}
+
+/* Returns the number of samples in an answer, or 0. */
+static uint64_t
+deleted_samples(const char *answer)
+{
+    static const char key[] = "\"samples\":";
+    const char *at = strstr(answer, key);
+    return at == NULL ? 0 : strtoull(at + sizeof key - 1, NULL, 10);
+}
+
+static enum err
+server_delete(struct target *target, const struct bytes *selectors, uint32_t count, int64_t min_ms,
+              int64_t max_ms, uint64_t *ret_samples, struct why *why)
+{
+    struct target_server *s = server_of(target);
+    const char *headers[] = {"Content-Type: application/x-www-form-urlencoded", s->tenant_header,
+                             NULL};
+    struct http_client_answer answer = {.status = 0};
+    struct http_client_options once = s->http;
+    struct http_client *client = NULL;
+    struct buf form;
+    buf_init(&form, NULL, FORM_BYTES_MAX);
+    once.retry_ns = 0;
+    query_put_time(&form, "start=", min_ms);
+    query_put_time(&form, "&end=", max_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_put_text(&form, "&match[]=");
+        buf_put_percent(&form, selectors[i], "");
+    }
+    enum err e = buf_error(&form) ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
+    if (e == OK) e = make_api_url(s, "/api/v1/admin/tsdb/delete_series", why);
+    struct http_client_request request = {
+        .url = s->url, .headers = headers, .body = buf_bytes(&form)};
+    /* A server that does not allow this answers 503 or 500; it must not be retried. */
+    if (e == OK) e = http_client_new(&once, &client, why);
+    if (e == OK) e = http_client_send(client, &request, &answer, why);
+    bool is_refused = answer.status / 100 == 4 || strstr(answer.text, "admin API") != NULL;
+    if (e == ERR_AGAIN && !is_refused) e = http_client_send(s->client, &request, &answer, why);
+    http_client_free(client);
+    buf_fini(&form);
+    if (answer.status != 0 && answer.status / 100 != 2 && e != ERR_CANCELED) {
+        return refused(s, &answer, ERR_INPUT, why);
+    }
+    if (e) return e;
+    *ret_samples = deleted_samples(answer.text);
+    return OK;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static enum err
+server_finish(struct target *target, struct why *why)
+{
+    (void)target;
+    (void)why;
+    return OK;
+}
+
+static const struct target_ops server_ops = {
+    .write = server_write,
+    .query = server_query,
+    .delete = server_delete,
+    .fetch = server_fetch,
+    .finish = server_finish,
+    .free = server_free,
+};
+
+enum err
+target_check_url(const char *flag, const char *url, struct why *why)
+{
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        return why_set(why, ERR_INPUT, "%s: invalid URL '%.64s': expected http:// or https://",
+                       flag, url);
+    }
+    const char *at = strchr(url, '@'), *path = strchr(strstr(url, "://") + 3, '/');
+    if (at == NULL || (path != NULL && at > path)) return OK;
+    return why_set(why, ERR_INPUT, "%s must not contain a user name or password", flag);
+}
+
+static void
+retrying(void *progress, const char *reason, int64_t wait_ns)
+{
+    progress_say(progress, "%s; retrying in %.1f s", reason, (double)wait_ns / 1e9);
+}
+
+static enum err
+name_tenant(struct target_server *s, const char *tenant, struct why *why)
+{
+    static const char name[] = "X-Scope-OrgID: ";
+    if (tenant == NULL) return OK;
+    size_t size = sizeof name + strlen(tenant);
+    s->tenant_header = mem_alloc(NULL, size);
+    if (s->tenant_header == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    snprintf(s->tenant_header, size, "%s%s", name, tenant);
+    return OK;
+}
+
+enum err
+target_server_open(const struct target_options *options, struct target **ret_target,
+                   struct why *why)
+{
+    struct target_server *s = mem_new(NULL, sizeof *s);
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    s->target.ops = &server_ops;
+    s->target.options = *options;
+    s->target.name = s->base;
+    buf_init(&s->packed, NULL, PACKED_BYTES_MAX);
+    int n = snprintf(s->base, sizeof s->base, "%s", options->url);
+    enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
+    bool is_default = options->url == getenv(TARGET_URL_VARIABLE);
+    if (e == OK) e = target_check_url(is_default ? TARGET_URL_VARIABLE : "--url", s->base, why);
+    if (e == OK) e = name_tenant(s, options->tenant, why);
+    s->http = (struct http_client_options){.env = env_real(),
+                                           .user_agent = "firekeep/" FIREKEEP_VERSION,
+                                           .connect_timeout_ns = 10 * NS_PER_S,
+                                           .idle_timeout_ns = 120 * NS_PER_S,
+                                           .retry_ns = options->retry_ns,
+                                           .stop = options->stop,
+                                           .retrying = options->progress == NULL ? NULL : retrying,
+                                           .context = options->progress};
+    if (e == OK) e = http_client_new(&s->http, &s->client, why);
+    if (e == OK) e = make_url(s, "/api/v1/read", s->read_url, why);
+    s->read_headers[0] = s->tenant_header;
+    struct remote_answerer_options reading = {
+        .url = s->read_url, .headers = s->read_headers, .http = s->http};
+    if (e == OK) e = remote_answerer_new(&reading, &s->target.answerer, why);
+    if (e) {
+        server_free(&s->target);
+        return e;
+    }
+    *ret_target = &s->target;
+    return OK;
+}

@@ -1,0 +1,148 @@
+/* The network, as a notifier asks it: requests and look-ups end in polls, and may be given up. */
+#include "lib/notify_alerts.h"
+#include "lib/test.h"
+/* After what it has macros for. */
+#include "lib/http_player.h"
+#include "notify/outside/outside.h"
+
+static const char *const ANSWERS[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                                      "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"};
+
+static struct budget budget;
+static struct outside *outside;
+static struct why why;
+
+struct asking {
+    struct outside_call call;
+    struct outside_question question;
+    unsigned answers, status;
+    enum err e;
+};
+
+static void
+call_answered(struct outside_call *call, const struct http_call_answer *answer)
+{
+    struct asking *a = (struct asking *)call;
+    a->answers++;
+    a->status = answer->status;
+}
+
+static void
+question_answered(struct outside_question *question, const struct dns_answer *answer)
+{
+    uint8_t *a = (uint8_t *)question - offsetof(struct asking, question);
+    ((struct asking *)(void *)a)->answers++;
+    ((struct asking *)(void *)a)->e = answer->e;
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    budget_init(&budget, "test", 0, NULL);
+    /* Nothing listens there. */
+    assert_int_equal(outside_new(env_real(), &budget, "127.0.0.1:1", &outside, &why), OK);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    outside_free(outside);
+    assert_int_equal(budget_used(&budget), 0);
+    return 0;
+}
+
+static void
+start(struct asking *a, const char *url)
+{
+    static const struct http_calls_target target = {
+        .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 10000};
+    const struct http_call call = {
+        .target = &target, .method = "GET", .url = url, .answer_bytes_max = 100};
+    *a = (struct asking){.call = {.answered = call_answered}};
+    assert_int_equal(outside_start(outside, &call, &a->call, &why), OK);
+    assert_true(a->call.is_pending);
+}
+
+static void
+look_up(struct asking *a, const char *name)
+{
+    *a = (struct asking){.question = {.answered = question_answered}};
+    assert_int_equal(outside_ask(outside, name, DNS_A, &a->question, &why), OK);
+}
+
+static void
+wait_for(const struct asking *a)
+{
+    while (a->answers == 0) {
+        outside_poll(outside, 10000);
+    }
+    assert_int_equal(a->answers, 1);
+    assert_false(a->call.is_pending);
+    assert_false(a->question.is_pending);
+}
+
+UNIT_TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up)
+{
+    struct asking a, b, c, d;
+    struct player p, q;
+    player_start(&p, 1, (const char *const[]){""}); /* no answer */
+    player_start(&q, 2, ANSWERS);
+    start(&a, p.url);
+    look_up(&b, "y.example.");
+    outside_poll(outside, 0);
+    for (unsigned i = 0; i < 2; i++) { /* the second time it does nothing */
+        outside_give_up(outside, &a.call);
+        outside_give_up_question(outside, &b.question);
+        assert_false(a.call.is_pending || b.question.is_pending);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        start(&c, q.url);
+        wait_for(&c);
+        assert_int_equal(c.status, i == 0 ? 200 : 503);
+    }
+    look_up(&d, "x.example.");
+    wait_for(&d);
+    assert_int_equal(d.e, ERR_AGAIN); /* nothing listens */
+    assert_int_equal(a.answers + b.answers, 0);
+    assert_non_null(strstr(q.seen, "User-Agent: Firekeep/"));
+    start(&a, p.url); /* and is left */
+    player_stop(&p);
+    player_stop(&q);
+}
+
+UNIT_TEST(test_a_poll_ends_when_it_is_woken)
+{
+    int64_t before = env_monotonic_ns(env_real());
+    outside_wake(outside);
+    outside_poll(outside, 60000);
+    assert_true(env_monotonic_ns(env_real()) - before < 30 * NS_PER_S);
+}
+
+static enum err
+make_and_free(void)
+{
+    struct outside *other = NULL;
+    enum err e = outside_new(env_real(), &budget, "127.0.0.1:1", &other, &why);
+    outside_free(other);
+    return e;
+}
+
+UNIT_TEST(test_each_allocation_may_fail)
+{
+    fail_each_allocation(make_and_free);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up),
+        TEST(test_a_poll_ends_when_it_is_woken),
+        TEST(test_each_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

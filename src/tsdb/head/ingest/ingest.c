@@ -1,0 +1,588 @@
+/*
+ * ingest.c - a remote write request: judged, put into the head, and into the log's batch.
+ *
+ * A request is worked on in slices, each under the head lock:
+ *
+ *   1. resolve   labels to series of the active generation, made where needed
+ *   2. reserve   memory in the head and the batch for the worst case: below, nothing fails
+ *   3. append    each sample is judged: what is news goes into the head and the slice's columns
+ *   4. log       the columns become records of the batch
+ *
+ * A slice that fails in step 1 or 2 leaves only empty series. The samples of earlier slices stay:
+ * when the sender repeats the request they are duplicates. So a request of several slices is not
+ * begun unless the head has room for about all of it.
+ *
+ * Invariants of a slice, checked when its columns are logged:
+ *  1. It begins and ends within one generation, one log batch and one epoch: the head lock is held,
+ *     and a cut and wal_take() need it.
+ *  2. Each accepted item is in the generation and in the columns: the ledger's accepted, the growth
+ *     of gen->sample_count, and the lengths of the columns are equal.
+ *  3. The columns of floats hold at most slice_floats <= SLICE_FLOATS samples.
+ *  4. Series of the scratch's `series` record are in the slice's registry.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "model/tenant_name.h"
+#include "tsdb/head/ingest/ingest.h"
+
+enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 1024, SLICE_FLOATS_MIN = 16 };
+/* Memory of the head for a new series besides its labels, alone and with tables that double; and
+ * for a sample. */
+enum { NEW_SERIES_BYTES_MIN = 300, NEW_SERIES_BYTES_MAX = 640, NEW_SAMPLE_BYTES = 16 };
+#define SLICE_NS_MAX (2 * NS_PER_MS)
+
+/* --- refusals --------------------------------------------------------------------------------- */
+
+static void
+cut_to(struct bytes *text, size_t size)
+{
+    if (text->size > size) text->size = size;
+}
+
+static void
+note_refused(struct ingest *in, enum reject reason, uint64_t count)
+{
+    in->result->rejected_for[reason] += count;
+    in->result->rejected_total += count;
+}
+
+static bool
+name_next(struct ingest *in)
+{
+    return in->named++ < OFFENDERS_NAMED;
+}
+
+static void
+put_offender(struct ingest *in, const struct buf *words)
+{
+    size_t left = sizeof in->result->text - in->text_used;
+    int n = snprintf(in->result->text + in->text_used, left, "; %.*s", (int)words->size, words->at);
+    if (n > 0) in->text_used += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+void
+ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
+              enum reject reason, uint64_t count, int64_t t_ms, const char *detail)
+{
+    if (count == 0) return;
+    in->change.count[kind][LEDGER_RECEIVED] += count;
+    in->change.count[kind][LEDGER_REJECTED + reason] += count;
+    in->result->rejected[kind] += count;
+    note_refused(in, reason, count);
+    /* Only one exemplar is named, so that exemplars do not displace samples. */
+    bool is_first = in->result->rejected[kind] == count;
+    if (kind == LEDGER_EXEMPLAR ? !is_first : !name_next(in)) return;
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_printf(&words, "%s at %" PRId64 ": {", reject_word(reason), t_ms);
+    struct rw_label_walk walk = rw_labels(in->request, series);
+    struct label label;
+    size_t begin = words.size;
+    while (rw_label_next(&walk, &label) && words.size < begin + 200) {
+        if (words.size > begin) buf_put_text(&words, ", ");
+        cut_to(&label.name, 64);
+        cut_to(&label.value, 64);
+        label_print(&words, &label, "=");
+    }
+    buf_put_u8(&words, '}');
+    if (detail[0] != '\0') buf_printf(&words, ": %s", detail);
+    put_offender(in, &words);
+}
+
+void
+ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject reason)
+{
+    in->head->metadata_rejected[reason]++;
+    if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
+    note_refused(in, reason, 1);
+    if (!name_next(in)) return;
+    char room[OFFENDER_BYTES];
+    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    struct label family = {bytes_of_text("family"), m->family};
+    cut_to(&family.value, 128);
+    buf_printf(&words, "%s: metadata of ", reject_word(reason));
+    label_print(&words, &family, "=");
+    put_offender(in, &words);
+}
+
+/* --- memory and room for a slice -------------------------------------------------------------- */
+
+static size_t
+buckets_of(const struct histogram *h)
+{
+    return (size_t)h->positive.bucket_count + h->negative.bucket_count + h->custom_count +
+           h->positive.span_count + h->negative.span_count;
+}
+
+static size_t
+rw_histogram_bytes(const struct rw_histogram *h)
+{
+    return 256 + 32 * (size_t)(h->h.positive.span_count + h->h.negative.span_count) +
+           24 * (size_t)(h->h.positive.bucket_count + h->h.negative.bucket_count +
+                         h->h.custom_count);
+}
+
+static size_t
+exemplar_bytes(const struct ingest *in, const struct rw_exemplar *x)
+{
+    size_t bytes = 64;
+    for (uint32_t i = 0; i < x->label_count; i++) {
+        const struct label *l = &in->request->labels[x->label_first + i];
+        bytes += l->name.size + l->value.size + 24;
+    }
+    return bytes;
+}
+
+/* Takes as much of the series at `at` as the slice has room for, and moves `at` on. */
+static struct ingest_piece
+take_piece(struct ingest *in, struct ingest_cursor *at, struct ingest_need *need)
+{
+    const struct rw_series *from = &in->request->series[at->series];
+    struct ingest_piece p = {.from = from};
+    uint32_t floats_left = in->s->slice_floats - need->floats;
+    /* Most series have a few floats, all of which fit. */
+    if (from->histograms.count == 0 && from->exemplars.count == 0 && at->at_float == 0 &&
+        from->floats.count <= floats_left) {
+        p.floats = from->floats;
+        need->floats += p.floats.count;
+        at->series++;
+        return p;
+    }
+    p.floats.first = from->floats.first + at->at_float;
+    p.floats.count = from->floats.count - at->at_float;
+    if (p.floats.count > floats_left) p.floats.count = floats_left;
+    need->floats += p.floats.count;
+    at->at_float += p.floats.count;
+    p.histograms.first = from->histograms.first + at->at_histogram;
+    while (at->at_histogram < from->histograms.count && need->histogram_bytes < SLICE_BYTES) {
+        const struct rw_histogram *h =
+            &in->request->histograms[from->histograms.first + at->at_histogram++];
+        need->histogram_bytes += rw_histogram_bytes(h);
+        if (need->largest_histogram == NULL ||
+            buckets_of(&h->h) > buckets_of(need->largest_histogram)) {
+            need->largest_histogram = &h->h;
+        }
+        p.histograms.count++;
+    }
+    p.exemplars.first = from->exemplars.first + at->at_exemplar;
+    while (at->at_exemplar < from->exemplars.count && need->exemplar_bytes < SLICE_BYTES) {
+        need->exemplar_bytes +=
+            exemplar_bytes(in, &in->request->exemplars[from->exemplars.first + at->at_exemplar++]);
+        p.exemplars.count++;
+    }
+    if (at->at_float == from->floats.count && at->at_histogram == from->histograms.count &&
+        at->at_exemplar == from->exemplars.count) {
+        *at = (struct ingest_cursor){.series = at->series + 1};
+    }
+    return p;
+}
+
+/* Adds the needs of a piece whose series is known. */
+static void
+need_series(const struct ingest *in, const struct ingest_piece *p, struct ingest_need *need)
+{
+    if (p->series->defined_in != (uint32_t)in->log.segment) {
+        need->series_bytes +=
+            RECORD_SERIES_BYTES_MAX + series_labels_size(in->gen->registry, p->series);
+    }
+    /* A request may name a series twice, so the series' present state says nothing about later. */
+    struct sample_value v = {SAMPLE_FLOAT, 0, NULL};
+    need->head_bytes +=
+        gen_append_reserve(p->samples, &v, p->floats.count + p->histograms.count) +
+        p->floats.count * (size_t)(6 * HCHUNK_FLOAT_BYTES_MAX + sizeof(struct hchunk));
+    for (uint32_t i = 0; i < p->histograms.count; i++) {
+        const struct rw_histogram *h = &in->request->histograms[p->histograms.first + i];
+        need->head_bytes += 6 * rw_histogram_bytes(h) + 4096;
+    }
+}
+
+enum err
+ingest_reserve(struct ingest *in, const struct ingest_need *need)
+{
+    struct scratch *s = in->s;
+    struct head *head = in->head;
+    if (!buf_reserve(&s->histograms, need->histogram_bytes) ||
+        !buf_reserve(&s->exemplars, need->exemplar_bytes) ||
+        !buf_reserve(&s->series, need->series_bytes) ||
+        !buf_reserve(&s->payload, 4096 + need->floats * 41u + need->histogram_bytes +
+                                      need->exemplar_bytes + need->series_bytes +
+                                      s->metadata.size)) {
+        return why_set(in->why, ERR_NOMEM, "not enough memory for the request");
+    }
+    arena_reset(&s->arena);
+    size_t scratch = 8 + gen_presence_reserve(in->gen, need->largest_histogram);
+    if (arena_alloc(&s->arena, scratch) == NULL) {
+        return why_set(in->why, ERR_NOMEM, "not enough memory for the request");
+    }
+    enum err e = gmem_reserve(&in->gen->gmem, need->head_bytes);
+    if (e) return why_set(in->why, e, "the head has reached its memory budget");
+    size_t log_bytes =
+        wal_put_bytes(need->series_bytes + 256) + wal_put_bytes(need->floats * 41u + 64) +
+        wal_put_bytes(need->histogram_bytes + 16) + wal_put_bytes(need->exemplar_bytes + 16) +
+        wal_put_bytes(s->metadata.size + 256) + wal_put_bytes(4096) + wal_put_bytes(0);
+    return wal_reserve(head->wal, log_bytes, in->why);
+}
+
+/* --- slices ----------------------------------------------------------------------------------- */
+
+static void
+slice_clear(struct ingest *in)
+{
+    struct scratch *s = in->s;
+    s->float_count = s->series_count = s->histogram_count = s->exemplar_count = 0;
+    s->metadata_count = 0;
+    s->has_starts = false;
+    s->series_last = NULL;
+    memset(s->histogram_last, 0, sizeof s->histogram_last);
+    memset(s->exemplar_last, 0, sizeof s->exemplar_last);
+    buf_clear(&s->series);
+    buf_clear(&s->histograms);
+    buf_clear(&s->exemplars);
+    buf_clear(&s->metadata);
+    memset(&in->change, 0, sizeof in->change);
+    memcpy(in->gen_counts, in->gen->sample_count, sizeof in->gen_counts);
+}
+
+static void
+reject_piece(struct ingest *in, const struct ingest_piece *p, enum reject reason)
+{
+    int64_t t = p->floats.count > 0       ? in->request->floats[p->floats.first].t_ms
+                : p->histograms.count > 0 ? in->request->histograms[p->histograms.first].t_ms
+                : p->exemplars.count > 0  ? in->request->exemplars[p->exemplars.first].t_ms
+                                          : 0;
+    const char *detail = reason == REJECT_SERIES_LIMIT ? in->series_limit : "";
+    ingest_reject(in, p->from, LEDGER_FLOAT, reason, p->floats.count, t, detail);
+    ingest_reject(in, p->from, LEDGER_HISTOGRAM, reason, p->histograms.count, t, detail);
+    ingest_reject(in, p->from, LEDGER_EXEMPLAR, reason, p->exemplars.count, t, detail);
+}
+
+/* True if the time of any item of the piece is accepted. */
+static bool
+piece_is_in_time(const struct ingest *in, const struct ingest_piece *p)
+{
+    for (uint32_t i = p->floats.first; i < p->floats.first + p->floats.count; i++) {
+        if (ingest_time_verdict(in, in->request->floats[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->histograms.first; i < p->histograms.first + p->histograms.count; i++) {
+        if (ingest_time_verdict(in, in->request->histograms[i].t_ms) == REJECT_NONE) return true;
+    }
+    for (uint32_t i = p->exemplars.first; i < p->exemplars.first + p->exemplars.count; i++) {
+        if (ingest_time_verdict(in, in->request->exemplars[i].t_ms) == REJECT_NONE) return true;
+    }
+    return false;
+}
+
+/* Refuses a piece without any item in time; its series is not added. */
+static enum err
+refuse_out_of_time(struct ingest *in, const struct ingest_piece *p)
+{
+    enum reject reason = REJECT_BAD_REFERENCE;
+    if (!rw_series_check(p->from)) return ERR_INPUT;
+    enum err e = p->from->bad_reference ? OK : ingest_canonical(in, p->from, &reason);
+    if (e) return e;
+    if (reason != REJECT_NONE) {
+        reject_piece(in, p, reason);
+        return OK;
+    }
+    return ingest_append(in, p);
+}
+
+static enum err
+gather_failed(struct ingest *in, enum err e)
+{
+    return why_set(in->why, e,
+                   e == ERR_INPUT ? "cannot decode a series of the request"
+                                  : "the head has reached its memory budget");
+}
+
+/* Steps 1 and 2 for as many series as fit; their pieces are in the scratch. */
+static enum err
+slice_gather(struct ingest *in, struct ingest_cursor *at, uint32_t *ret_count)
+{
+    struct ingest_need need = {0};
+    uint32_t count = 0;
+    ingest_approach_first(in, at->series);
+    while (at->series < in->request->series_count && count < SLICE_PIECES) {
+        if (need.floats >= in->s->slice_floats || need.histogram_bytes >= SLICE_BYTES ||
+            need.exemplar_bytes >= SLICE_BYTES || need.series_bytes >= SLICE_BYTES ||
+            need.head_bytes >= 8 * (size_t)SLICE_BYTES) {
+            break;
+        }
+        ingest_approach_next(in, at->series);
+        struct ingest_piece p = take_piece(in, at, &need);
+        enum reject reason;
+        enum err e;
+        if (!p.from->has_metadata && !piece_is_in_time(in, &p)) {
+            e = refuse_out_of_time(in, &p);
+            if (e) return gather_failed(in, e);
+            continue;
+        }
+        e = ingest_resolve(in, p.from, &p.series, &reason);
+        if (e) return gather_failed(in, e);
+        if (reason == REJECT_NONE && in->require_name && p.series->nameless) {
+            reason = REJECT_MISSING_NAME; /* the series came by a protocol without this rule */
+        }
+        if (reason != REJECT_NONE) {
+            reject_piece(in, &p, reason);
+            continue;
+        }
+        e = gen_series_get(in->gen, p.series, &p.samples);
+        if (e) return gather_failed(in, e);
+        need_series(in, &p, &need);
+        e = ingest_series_metadata(in, p.from, p.series);
+        if (e) return why_set(in->why, e, "not enough memory for metadata");
+        in->s->pieces[count++] = p;
+    }
+    assert(need.floats <= in->s->slice_floats); /* invariant 3 */
+    *ret_count = count;
+    in->gathered = need.floats;
+    return ingest_reserve(in, &need);
+}
+
+void
+ingest_slice_begin(struct ingest *in)
+{
+    struct head *head = in->head;
+    in->gen = head->active;
+    in->log = wal_place(head->wal);
+    in->least_ms = INT64_MAX;
+    in->epoch = (uint32_t)in->log.epoch;
+    in->durable = (uint32_t)head->durable_epoch;
+    int64_t now = env_realtime_ms(head->env);
+    in->max_ms = now + head->limits.max_future_ms;
+    /* Before the first sample of a sender nothing is too old. */
+    int64_t kept = head->newest_ms == INT64_MIN ? INT64_MIN : retention_now_ms(head);
+    in->min_ms =
+        kept < INT64_MIN + head->limits.retention_ms ? INT64_MIN : kept - head->limits.retention_ms;
+    slice_clear(in);
+}
+
+/*
+ * A sample in order takes 50 ns; one that must be searched for in many overlapping chunks takes a
+ * thousand times as long. Other requests wait while a slice is judged, so slow slices make the next
+ * ones smaller.
+ */
+static void
+slice_measure(struct ingest *in, int64_t took_ns)
+{
+    uint32_t *floats = &in->s->slice_floats;
+    bool slow = took_ns > SLICE_NS_MAX;
+    /* After a single slow slice the size stays: the thread may have lost the processor. */
+    if (slow && in->s->slice_was_slow && *floats > SLICE_FLOATS_MIN) *floats /= 2;
+    in->s->slice_was_slow = slow;
+    bool full = in->gathered >= *floats; /* a small slice says nothing about larger ones */
+    if (took_ns < SLICE_NS_MAX / 4 && full && *floats < SLICE_FLOATS) *floats *= 2;
+    assert(*floats <= SLICE_FLOATS); /* invariant 3 */
+}
+
+static enum err
+slice(struct ingest *in, struct ingest_cursor *at)
+{
+    uint32_t count = 0;
+    struct ingest_cursor before = *at;
+    ingest_slice_begin(in);
+    enum err e = slice_gather(in, at, &count);
+    /* The first slice checks all later series, so that a malformed one leaves nothing stored. */
+    for (uint32_t i = at->series; i < in->request->series_count && e == OK && !in->checked; i++) {
+        if (!rw_series_check(&in->request->series[i])) e = gather_failed(in, ERR_INPUT);
+    }
+    if (e) {
+        if (in->s->metadata_count > 0) families_forget(in->head, in->tenant, in->log.epoch);
+        *at = before;
+        return e;
+    }
+    in->checked = true;
+    for (uint32_t i = 0; i < count && e == OK; i++)
+        e = ingest_append(in, &in->s->pieces[i]);
+    ingest_log(in);
+    return e ? why_set(in->why, e, "the head has reached its memory budget") : OK;
+}
+
+static enum err
+metadata_slice(struct ingest *in)
+{
+    struct ingest_need need = {0};
+    ingest_slice_begin(in);
+    for (uint32_t i = 0; i < in->request->metadata_count; i++) {
+        const struct rw_metadata *r = &in->request->metadata[i];
+        struct metadata m = {r->family, r->type, r->help, r->unit};
+        enum err e = ingest_metadata(in, &m);
+        if (e) return why_set(in->why, e, "not enough memory for metadata");
+        if (in->s->metadata.size < SLICE_BYTES && i + 1 < in->request->metadata_count) continue;
+        e = ingest_reserve(in, &need);
+        if (e == OK && !buf_reserve(&in->s->payload, in->s->metadata.size + 512)) e = ERR_NOMEM;
+        if (e) {
+            families_forget(in->head, in->tenant, in->log.epoch);
+            return e;
+        }
+        ingest_log(in);
+        slice_clear(in);
+    }
+    return OK;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+/*
+ * All in one line, and the counts first: senders log only the beginning of the first line.
+ */
+void
+ingest_put_counts(struct ingest *in)
+{
+    if (in->result->rejected_total == 0) return;
+    char room[INGEST_TEXT_BYTES];
+    struct buf counts = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
+    buf_put_text(&counts, "refused: ");
+    const char *separator = "";
+    for (unsigned r = 1; r < REJECT_COUNT; r++) {
+        if (in->result->rejected_for[r] == 0) continue;
+        buf_printf(&counts, "%s%" PRIu64 " %s", separator, in->result->rejected_for[r],
+                   reject_word((enum reject)r));
+        separator = ", ";
+    }
+    char *text = in->result->text;
+    size_t left = sizeof in->result->text - 1 - counts.size;
+    if (in->text_used > left) in->text_used = left;
+    memmove(text + counts.size, text, in->text_used);
+    memcpy(text, room, counts.size);
+    text[counts.size + in->text_used] = '\0';
+}
+
+static uint64_t
+bytes_if_new(const struct rw_request *r, uint32_t series_bytes)
+{
+    uint64_t bytes = (uint64_t)r->series_count * series_bytes;
+    bytes += ((uint64_t)r->float_count + r->histogram_count) * NEW_SAMPLE_BYTES;
+    for (uint32_t i = 0; i < r->series_count; i++) {
+        bytes += r->series[i].label_bytes.size;
+    }
+    return bytes;
+}
+
+/*
+ * Checks that the head has memory for a request of several slices, as if all of its series were
+ * new. At most half of the head is asked for, so that a large request can pass at some time.
+ */
+static enum err
+room_for_all(struct ingest *in)
+{
+    const struct rw_request *r = in->request;
+    struct budget *head = &in->head->budget;
+    if (r->float_count <= in->s->slice_floats && r->series_count <= SLICE_PIECES) return OK;
+    uint64_t bytes = bytes_if_new(r, NEW_SERIES_BYTES_MAX);
+    uint64_t most = in->head->options->head_bytes_max / 2;
+    if (most != 0 && bytes > most) bytes = most;
+    enum err e = budget_take(head, bytes);
+    if (e) return why_set(in->why, e, "not enough memory in the head for the whole request");
+    budget_give(head, bytes);
+    return OK;
+}
+
+/*
+ * True if a request that found no memory will never find enough: it is larger than the head, or did
+ * not fit when the head was nearly empty. The sender would repeat it for ever.
+ */
+static bool
+never_fits(const struct ingest *in, uint64_t used_before)
+{
+    uint64_t most = in->head->options->head_bytes_max;
+    uint64_t bytes = bytes_if_new(in->request, NEW_SERIES_BYTES_MIN);
+    if (most == 0) return false;
+    return bytes > most || (bytes > most / 2 && used_before < most / 8);
+}
+
+enum err
+head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenant,
+                  const struct rw_request *request, struct ingest_result *ret_result,
+                  struct tsdb_doubts **ret_doubts, struct why *why)
+{
+    *ret_doubts = NULL;
+    memset(ret_result, 0, sizeof *ret_result);
+    assert(request->series_count == 0 || request->seed == head->hash_seed);
+    assert(request->keys == NULL || request->keys == &head->print_keys);
+    struct ingest in = {.head = head,
+                        .request = request,
+                        .origin = origin,
+                        .result = ret_result,
+                        .s = head->scratch,
+                        .why = why};
+    struct ingest_cursor at = {0};
+    struct arrival arrival = head_arrival(head, request);
+    lock_take(&head->lock);
+    enum name_rule rule = head->limits.require_name;
+    in.require_name = rule == NAME_ALWAYS || (rule == NAME_AUTO && request->version == RW_V2);
+    uint32_t voids = head->void_count;
+    uint64_t used_before = budget_used(&head->budget);
+    enum err e = OK;
+    if (head->disk_low) e = why_set(why, ERR_AGAIN, "the disk is nearly full");
+    if (head->dir != TSDB_DIR_OURS) e = why_set(why, ERR_AGAIN, "%s", tsdb_dir_text(head->dir));
+    if (e == OK && wal_is_down(head->wal)) {
+        e = why_set(why, ERR_AGAIN, "cannot write to the write-ahead log, retry later");
+    }
+    /* The number of tenants is limited: an empty request does not make one. */
+    bool empty = request->series_count == 0 && request->metadata_count == 0;
+    if (e == OK && !empty) e = tenant_name_check(tenant, why);
+    if (e == OK && !empty) e = tenant_find_or_add(head, tenant, &in.tenant);
+    if (e == ERR_LIMIT)
+        e = why_set(why, ERR_INPUT, "too many tenants: tenancy.max-tenants is reached");
+    if (e == OK) e = room_for_all(&in);
+    while (e == OK && at.series < request->series_count) {
+        int64_t began = env_monotonic_ns(head->env);
+        e = slice(&in, &at);
+        slice_measure(&in, env_monotonic_ns(head->env) - began);
+        if (e != OK || at.series >= request->series_count) break;
+        lock_give_way(&head->lock); /* to other requests */
+        if (voids == head->void_count) continue;
+        /* The samples of earlier slices may have been taken back. */
+        e = why_set(why, ERR_AGAIN, "the write-ahead log failed while the request was stored");
+    }
+    if (e == ERR_NOMEM && never_fits(&in, used_before)) {
+        e = why_set(why, ERR_LIMIT,
+                    "not enough memory in the head for %u series: send fewer series per request",
+                    request->series_count);
+    }
+    if (e == OK && request->metadata_count > 0) e = metadata_slice(&in);
+    if (e == OK && ret_result->rejected_for[REJECT_TOO_FAR_IN_FUTURE] > 0) {
+        /* If our clock is before the newest stored sample, the fault is probably ours: the sender
+         * may retry. The clock may have jumped since housekeeping looked at it. */
+        look_at_clock(head);
+        if (head->clock == TSDB_CLOCK_BEFORE_SAMPLES) {
+            e = why_set(why, ERR_AGAIN,
+                        "samples are too far ahead of the system clock, which is earlier than "
+                        "stored samples: set the system clock, or delete those samples (/-/ready "
+                        "says how)");
+        } else if (head->clock == TSDB_CLOCK_BEFORE_RELEASE) {
+            e = why_set(why, ERR_AGAIN,
+                        "samples are too far ahead of the system clock, which is earlier than "
+                        "this release of Firekeep: set the system clock");
+        }
+    }
+    if (head->options->ack_memory) ret_result->wait_epoch = 0;
+    /* The times in a malformed message are not trusted. */
+    if (in.tenant != NULL && origin == TSDB_FROM_SENDER && e != ERR_INPUT) {
+        head_note_arrival(head, in.tenant, &arrival);
+    }
+    lock_drop(&head->lock);
+    if (e || in.doubts == NULL) {
+        tsdb_doubts_free(in.doubts);
+        ingest_put_counts(&in);
+        return e;
+    }
+    ingest_put_off(&in);
+    if (!ingest_doubts_are_real(in.doubts)) return tsdb_ingest_end(in.doubts, 0, ret_result, why);
+    *ret_doubts = in.doubts;
+    return OK;
+}
+
+enum err
+head_ingest(struct head *head, enum tsdb_origin origin, struct bytes tenant,
+            const struct rw_request *request, struct ingest_result *ret_result, struct why *why)
+{
+    struct tsdb_doubts *doubts;
+    enum err e = head_ingest_begin(head, origin, tenant, request, ret_result, &doubts, why);
+    if (e || doubts == NULL) return e;
+    int64_t until_ns = env_monotonic_ns(head->env) + TSDB_LOOK_NS_MAX;
+    return tsdb_ingest_end(doubts, until_ns, ret_result, why);
+}
