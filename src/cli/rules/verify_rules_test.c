@@ -134,11 +134,11 @@ UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
     assert_string_equal(rig.said, "state of rules: d/rules/state: the file is damaged: its header "
                                   "or its checksum is wrong\n");
     assert_int_equal(rig.report.wrong, 1);
-    put_state(&rig, 2);
+    put_state(&rig, 3);
     must(verify(&rig, &why));
     assert_string_equal(rig.said,
-                        "state of rules: d/rules/state: version 2 of the file is newer than "
-                        "version 1, which this program reads; use a newer Firekeep\n");
+                        "state of rules: d/rules/state: version 3 of the file is newer than "
+                        "version 2, which this program reads; use a newer Firekeep\n");
     assert_int_equal(rig.report.wrong, 1);
     sim_env_free(rig.sim);
 }

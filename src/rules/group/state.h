@@ -54,8 +54,7 @@ struct group {
     struct rule_at_work *rules;
     struct table index;  /* index of rules, by kind, name, labels and `nth` */
     int64_t series_slot; /* slot of the `series` of recording rules; -1: unknown */
-    /* Unix: with series_slot -1 the time of the last evaluation, if it was of another schedule;
-     * else 0. */
+    /* Unix: with series_slot -1 the time of the last evaluation; 0: the slot before the next. */
     int64_t before_ns;
 
     struct lock lock; /* LOCK_RANK_LEAF */

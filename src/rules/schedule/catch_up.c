@@ -176,7 +176,7 @@ skip_to(struct scheduled *e, int64_t slot, uint64_t *count)
     if (slot <= e->next_slot) return;
     *count += (uint64_t)(slot - e->next_slot);
     e->next_slot = slot;
-    e->group->before_ns = 0; /* series that ended in a skipped part stay as they are */
+    e->recorded_ns = e->group->before_ns = 0; /* series that ended in a skipped part stay */
     e->refused_ns = 0;
 }
 
@@ -332,7 +332,7 @@ give_up(struct scheduler *s, struct scheduled_tenant *t)
         bool is_due = s->seen_ns - scheduled_time_ns(e, slot) < scheduled_patience_ns(e);
         skip_to(e, is_due ? slot : slot + 1, &s->totals.skipped_too_slow);
         if (e->group->series_slot < 0) e->group->series_slot = e->next_slot - 1;
-        e->group->before_ns = 0;
+        e->recorded_ns = e->group->before_ns = 0;
     }
 }
 
@@ -385,7 +385,10 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
         assert(e->fills && job->fills[i].next_slot >= 0);
         e->fills = false;
         e->refused_ns = 0;
-        if (job->fills[i].next_slot > e->next_slot) e->next_slot = job->fills[i].next_slot;
+        if (job->fills[i].next_slot > e->next_slot) {
+            e->next_slot = job->fills[i].next_slot;
+            e->recorded_ns = scheduled_time_ns(e, e->next_slot - 1);
+        }
         if (job->error == OK) e->is_behind = false;
     }
     if (t->state != CATCH_UP_FILLS) return;

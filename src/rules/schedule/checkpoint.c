@@ -26,7 +26,7 @@
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'S', 'T', 'A', 'T', 'E'};
 static const char PATH[] = "rules/state", ASIDE[] = "rules/state.unreadable";
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 _Static_assert(CHECKPOINT_ALERT == 4, "docs/format/rules_state.md: kinds are 1 to 4");
 _Static_assert(CHECKPOINT_LABELS_MAX == 2 * RULE_TEXTS_MAX, "labels of a rule and its group");
 
@@ -112,7 +112,7 @@ record_fields(const struct fields *f, struct checkpoint_place *place, struct che
         order = bytes_compare(place->tenant, r->tenant.name);
         REQUIRE(f, tenant_name_fits(r->tenant.name)); /* invariant 3 */
         REQUIRE(f, place->kind == 0 || order < 0);    /* invariant 2 */
-        *place = (struct checkpoint_place){.tenant = r->tenant.name};
+        *place = (struct checkpoint_place){.version = place->version, .tenant = r->tenant.name};
         break;
     case CHECKPOINT_GROUP:
         text_field(f, &r->group.file);
@@ -121,6 +121,7 @@ record_fields(const struct fields *f, struct checkpoint_place *place, struct che
         field_zigzag(f, &r->group.next_ns);
         field_zigzag(f, &r->group.retired_ns);
         field_zigzag(f, &r->group.evaluated_at_ns);
+        if (place->version >= 2) field_zigzag(f, &r->group.recorded_at_ns);
         order = bytes_compare(place->file, r->group.file);
         if (order == 0) order = bytes_compare(place->name, r->group.name);
         REQUIRE(f, r->group.interval_ns > 0);                      /* invariant 3 */
@@ -149,7 +150,7 @@ checkpoint_begin(struct checkpoint_writer *w, const struct checkpoint_head *head
     struct checkpoint_head copy = *head;
     assert(to->size == 0);
     assert(to->limit <= CHECKPOINT_BYTES_MAX);
-    *w = (struct checkpoint_writer){.to = to};
+    *w = (struct checkpoint_writer){.to = to, .place.version = VERSION};
     framed_begin(to);
     head_fields(&f, &copy);
 }
@@ -200,6 +201,7 @@ checkpoint_open(struct checkpoint_reader *r, struct bytes file, struct why *why)
     enum err e = framed_open(file, MAGIC, VERSION, &piece, why);
     if (e) return e;
     r->from = cursor_of(piece);
+    r->place.version = load_le32(file.at + 8);
     head_fields(&f, &r->head);
     const struct cursor first = r->from;
     while (checkpoint_next(r, &record)) {
@@ -209,7 +211,7 @@ checkpoint_open(struct checkpoint_reader *r, struct bytes file, struct why *why)
         return why_set(why, ERR_CORRUPT, "the file is damaged: its content is inconsistent");
     }
     r->from = first;
-    r->place = (struct checkpoint_place){0};
+    r->place = (struct checkpoint_place){.version = r->place.version};
     r->is_checked = true;
     return OK;
 }

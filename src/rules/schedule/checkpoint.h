@@ -53,6 +53,9 @@ struct checkpoint_record {
             int64_t next_ns;     /* time of its next evaluation */
             int64_t retired_ns;  /* time at which it left the configuration; 0: it is configured */
             int64_t evaluated_at_ns; /* time of its last live evaluation */
+            /* Time of the last evaluation of its recording rules; 0: one interval before the next
+             * one. Files of version 1 do not have it. */
+            int64_t recorded_at_ns;
         } group;
         struct {
             struct bytes name; /* name of the alert */
@@ -71,7 +74,8 @@ struct checkpoint_record {
 
 /* The last record written or read, and the names that the next one has to follow. */
 struct checkpoint_place {
-    unsigned kind; /* 0: no record so far */
+    uint32_t version; /* of the format */
+    unsigned kind;    /* 0: no record so far */
     struct bytes tenant, file, name;
 };
 

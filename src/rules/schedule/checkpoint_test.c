@@ -14,7 +14,7 @@
 #define CHECKSUM "the file is damaged: its header or its checksum is wrong"
 #define NEWER(v) \
     "version " v \
-    " of the file is newer than version 1, which this program reads; use a newer Firekeep"
+    " of the file is newer than version 2, which this program reads; use a newer Firekeep"
 #define TOO_LARGE \
     "the state of rules is too large: it has at most %zu bytes; reduce the number of alerts"
 
@@ -36,31 +36,36 @@ static const struct checkpoint_head head = {"0123456789abcde", 1, 2};
 enum { DOCUMENTED = 7 };
 static const struct checkpoint_record records[] = {
     {CHECKPOINT_TENANT, .tenant = {VIEW("t"), -3}},
-    {CHECKPOINT_GROUP, .group = {VIEW("f"), VIEW("g"), 3, 64, 0, -2}},
+    {CHECKPOINT_GROUP, .group = {VIEW("f"), VIEW("g"), 3, 64, 0, -2, -1}},
     {CHECKPOINT_RULE, .rule = {VIEW("A"), &kv, 1, 2}},
     {CHECKPOINT_ALERT,
      .alert = {WAS(ALERT_FIRING, 1, 2, 0, 0, 3, 4), {VIEW(ALERT_A), &ok, 1, 0x0807060504030201}}},
     {CHECKPOINT_ALERT, .alert = {WAS(ALERT_INACTIVE, 1, 0, 0, 0, 0, 0), {VIEW(ALERT_A)}}},
     {CHECKPOINT_ALERT, .alert = {WAS(ALERT_PENDING, 1, 2, 3, 4, 5, 6), {VIEW(ALERT_A)}}},
     {CHECKPOINT_TENANT, .tenant = {VIEW("u"), INT64_MIN}},
-    {CHECKPOINT_GROUP, .group = {VIEW(""), VIEW(""), INT64_MAX, 1, 2, 3}},
-    {CHECKPOINT_GROUP, .group = {VIEW(""), VIEW("g "), 1, 0, INT64_MIN, 0}},
+    {CHECKPOINT_GROUP, .group = {VIEW(""), VIEW(""), INT64_MAX, 1, 2, 3, 4}},
+    {CHECKPOINT_GROUP, .group = {VIEW(""), VIEW("g "), 1, 0, INT64_MIN, 0, INT64_MIN}},
     {CHECKPOINT_RULE, .rule = {VIEW(""), odd, COUNT(odd), UINT32_MAX}},
     {CHECKPOINT_ALERT, .alert = {WAS(ALERT_PENDING, INT64_MIN, INT64_MAX, -1, 0, 0, 0),
                                  {VIEW(ALERT_A), odd, COUNT(odd), STALE_NAN_BITS}}},
     {CHECKPOINT_RULE, .rule = {VIEW(""), NULL, 0, 0}},
-    {CHECKPOINT_GROUP, .group = {VIEW("/r.yml"), VIEW(""), 1, 0, 0, 0}},
+    {CHECKPOINT_GROUP, .group = {VIEW("/r.yml"), VIEW(""), 1, 0, 0, 0, 0}},
 };
+#define LOG_AND_TENANT                                       \
+    "0123456789abcde\0\2\4"            /* written, latest */ \
+    "\1\1t\5"                          /* tenant t, -3 */
+#define GROUP_F "\2\1f\1g\6\x80\1\0\3" /* group, 3, 64, 0, -2 */
+#define REST                                                                              \
+    "\3\1A\1\1k\1v\2"                                            /* rule, a label, nth */ \
+    "\4\x10" ALERT_A "\1\1s\2ok\1\2\3\4\5\6\7\x8\2\2\4\0\0\6\x8" /* alert, firing */      \
+    "\4\x10" ALERT_A "\0\0\0\0\0\0\0\0\0\0\2\0\0\0\0\0"          /* alert, inactive */    \
+    "\4\x10" ALERT_A "\0\0\0\0\0\0\0\0\0\1\2\4\6\x8\xa\xc"       /* alert, pending */     \
+    "\1\1u\xff\xff\xff\xff\xff\xff\xff\xff\xff\1"                /* tenant u, never */
 static const char documented[] =
-    "FKRSTATE\1\0\0\0\1\0\0\0\xa1\0\0\0\xd0\x87\x35\1"
-    "0123456789abcde\0\2\4"                                      /* log, written, latest */
-    "\1\1t\5"                                                    /* tenant t, -3 */
-    "\2\1f\1g\6\x80\1\0\3"                                       /* group, 3, 64, 0, -2 */
-    "\3\1A\1\1k\1v\2"                                            /* rule, a label, nth */
-    "\4\x10" ALERT_A "\1\1s\2ok\1\2\3\4\5\6\7\x8\2\2\4\0\0\6\x8" /* alert, firing */
-    "\4\x10" ALERT_A "\0\0\0\0\0\0\0\0\0\0\2\0\0\0\0\0"          /* alert, inactive */
-    "\4\x10" ALERT_A "\0\0\0\0\0\0\0\0\0\1\2\4\6\x8\xa\xc"       /* alert, pending */
-    "\1\1u\xff\xff\xff\xff\xff\xff\xff\xff\xff\1";               /* tenant u, never */
+    "FKRSTATE\2\0\0\0\2\0\0\0\xa2\0\0\0\xba\x59\x82\xd2" LOG_AND_TENANT GROUP_F
+    "\1" /* recorded, -1 */ REST;
+static const char version_1[] =
+    "FKRSTATE\1\0\0\0\1\0\0\0\xa1\0\0\0\xd0\x87\x35\1" LOG_AND_TENANT GROUP_F REST;
 
 /* The first records. */
 static void
@@ -114,7 +119,6 @@ UNIT_TEST(test_all_that_was_put_comes_back)
     assert_memory_equal(reader.counts, counts, sizeof counts);
 }
 
-/* The documented bytes, which earlier versions have written. */
 UNIT_TEST(test_the_format_is_that_of_its_page)
 {
     struct checkpoint_reader reader;
@@ -125,6 +129,22 @@ UNIT_TEST(test_the_format_is_that_of_its_page)
     must(checkpoint_open(&reader, TEXT(documented), NULL));
     assert_int_equal(check_read(&reader), DOCUMENTED);
     buf_fini(&file);
+}
+
+UNIT_TEST(test_version_1_is_read_and_lacks_the_last_evaluation)
+{
+    struct checkpoint_reader reader;
+    struct checkpoint_record record;
+    must(checkpoint_open(&reader, TEXT(version_1), NULL));
+    for (uint32_t i = 0; i < DOCUMENTED; i++) {
+        assert_true(checkpoint_next(&reader, &record));
+        assert_int_equal(record.kind, records[i].kind);
+        if (record.kind == CHECKPOINT_GROUP) {
+            assert_int_equal(record.group.evaluated_at_ns, -2);
+            assert_int_equal(record.group.recorded_at_ns, 0);
+        }
+    }
+    assert_false(checkpoint_next(&reader, &record));
 }
 
 UNIT_TEST(test_any_damaged_bit_and_any_missing_byte_is_noticed)
@@ -426,6 +446,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_that_was_put_comes_back),
         cmocka_unit_test(test_the_format_is_that_of_its_page),
+        cmocka_unit_test(test_version_1_is_read_and_lacks_the_last_evaluation),
         cmocka_unit_test(test_any_damaged_bit_and_any_missing_byte_is_noticed),
         cmocka_unit_test(test_what_no_version_writes_is_refused),
         cmocka_unit_test(test_texts_and_numbers_of_labels_have_limits),

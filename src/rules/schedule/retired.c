@@ -107,9 +107,8 @@ take_cursors(struct scheduler *s, struct scheduled *e, struct scheduled *from)
     e->next_slot = slot_of(s, e, record_ns, same);
     e->alert_slot = slot_of(s, e, alert_ns, same);
     e->group->series_slot = !is_known ? -1 : same ? from->group->series_slot : e->next_slot - 1;
-    e->group->before_ns = is_known ? 0 : from->group->before_ns;
-    if (!is_known && !same && from->group->before_ns == 0)
-        e->group->before_ns = scheduled_time_ns(from, from->next_slot - 1);
+    e->recorded_ns = scheduled_recorded_ns(from);
+    e->group->before_ns = is_known ? 0 : e->recorded_ns;
     e->evaluated_ns = from->evaluated_ns;
     e->had_outage = from->had_outage;
     e->refused_ns = from->refused_ns;

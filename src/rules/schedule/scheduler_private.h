@@ -39,6 +39,7 @@ struct scheduled {
     bool had_outage;      /* its alerts have not been evaluated since a gap */
     int64_t next_slot;    /* the cursor; -1: unknown */
     int64_t alert_slot;   /* slot of the next evaluation of alerting rules */
+    int64_t recorded_ns;  /* Unix: time of the last evaluation of recording rules, if known; 0 */
     int64_t refused_ns;   /* Unix: the first evaluation whose results were not stored; 0: none was
                              refused */
     int64_t evaluated_ns; /* Unix: time of the last live evaluation of alerts; 0: never */
@@ -145,6 +146,8 @@ void scheduled_place(struct scheduler *s, struct scheduled *e);
 void scheduler_place_all(struct scheduler *s);
 /* Returns the cursor as Unix time; 0: unknown. */
 int64_t scheduled_cursor_ns(const struct scheduled *e);
+/* Returns the time of the last evaluation of recording rules before the cursor. */
+int64_t scheduled_recorded_ns(const struct scheduled *e);
 static inline int64_t
 scheduled_time_ns(const struct scheduled *e, int64_t slot)
 {

@@ -26,6 +26,7 @@ load_group(struct scheduler *s, struct scheduled_tenant *t, const struct checkpo
     e->last_slot = -1;
     e->mark_ns = NEVER_NS; /* its series are unknown */
     e->evaluated_ns = r->group.evaluated_at_ns;
+    e->recorded_ns = r->group.recorded_at_ns;
     e->left_ns = r->group.retired_ns != 0 ? r->group.retired_ns : head->written_ns;
     enum err error = group_of_state(s->host, t->name, r->group.file, r->group.name,
                                     r->group.interval_ns, &e->group);
@@ -108,6 +109,14 @@ saved_cursor_ns(const struct scheduled *e)
     return is_before ? t->gap_from_ns : cursor_ns;
 }
 
+static int64_t
+saved_recorded_ns(const struct scheduled *e)
+{
+    if (e->next_slot < 0) return 0;
+    int64_t recorded_ns = scheduled_recorded_ns(e);
+    return recorded_ns == scheduled_time_ns(e, e->next_slot - 1) ? 0 : recorded_ns;
+}
+
 static void
 put_group(struct checkpoint_writer *writer, const struct scheduled *e)
 {
@@ -119,6 +128,7 @@ put_group(struct checkpoint_writer *writer, const struct scheduled *e)
         .group.next_ns = saved_cursor_ns(e),
         .group.retired_ns = e->state == SCHEDULED_RETIRED ? e->left_ns : 0,
         .group.evaluated_at_ns = e->evaluated_ns,
+        .group.recorded_at_ns = saved_recorded_ns(e),
     };
     checkpoint_put(writer, &record);
 }

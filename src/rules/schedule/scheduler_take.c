@@ -38,6 +38,13 @@ scheduled_cursor_ns(const struct scheduled *e)
 }
 
 int64_t
+scheduled_recorded_ns(const struct scheduled *e)
+{
+    bool is_known = e->recorded_ns != 0 && e->recorded_ns < scheduled_time_ns(e, e->next_slot);
+    return is_known ? e->recorded_ns : scheduled_time_ns(e, e->next_slot - 1);
+}
+
+int64_t
 scheduled_patience_ns(const struct scheduled *e)
 {
     int64_t interval_ns = group_schedule(e->group)->interval_ns;
@@ -374,7 +381,10 @@ evaluated(struct scheduler *s, struct scheduler_job *job)
     if (records) {
         /* The cursor may have been set back in the meantime, or skipped by a fill. */
         if (job->outcome.stored && e->next_slot == job->slot) e->next_slot++; /* invariant 3 */
-        if (job->outcome.stored) e->group->series_slot = job->slot;
+        if (job->outcome.stored) {
+            e->group->series_slot = job->slot;
+            e->recorded_ns = scheduled_time_ns(e, job->slot);
+        }
     }
     if (job->how.part == GROUP_RECORDING) return;
     e->had_outage = false;
