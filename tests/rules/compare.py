@@ -8,9 +8,10 @@
 
 Of series: all samples of the selector between the times, staleness markers too as far as they show: a series that
 ended shows for no time after. `since`: values are times, as those of ALERTS_FOR_STATE, and values that are excepted times do
-not count, either. `within`: the second server may have more samples than the first one. `told`, of files as world.py gives
-them: which alerts began to fire when, with what, were resolved when, and were sent as firing again with the same start. What
-touches an excepted time does not count. Prints what differs, and exits with 1.
+not count, either. `within`: the second server may have more samples than the first one, and show one of these as the last
+of its series. `told`, of files as world.py gives them: which alerts began to fire when, with what, were resolved when, and
+were sent as firing again with the same start. What touches an excepted time does not count. Prints what differs, and exits
+with 1.
 """
 
 import calendar
@@ -89,10 +90,16 @@ def main():
         a, b = (told(path, start, end, ranges) for path in (one, other))
     else:
         a, b = (series(url, selector, int(start), int(end), ranges) for url in (one, other))
+    times = {}  # of the second server's samples
+    for labels, t in b if what == "within" else ():
+        times.setdefault("last of " + labels, []).append(t)
     differ = 0
     for key in sorted(set(a) | set(b), key=str):
         values = a.get(key), b.get(key)
         if values[0] == values[1] or EXCEPTED in values or (what == "within" and values[0] is None):
+            continue
+        last = max((t for t in times.get(key[0], ()) if t <= key[1]), default=None)
+        if last is not None and (key[0].removeprefix("last of "), last) not in a:
             continue
         if what == "since" and any(v is not None and excepted(float(v), ranges) for v in values):
             continue
