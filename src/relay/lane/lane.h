@@ -14,7 +14,7 @@
 #include "relay/lane/backoff.h"
 #include "relay/lane/bounds.h"
 #include "relay/lane/isolate.h"
-#include "relay/lane/obstacle.h"
+#include "relay/lane/breaker.h"
 #include "relay/lane/prepare.h"
 #include "relay/lane/rates.h"
 #include "relay/lane/sent.h"

@@ -11,7 +11,7 @@
 
 #include "relay/context.h"
 #include "relay/lane/backoff.h"
-#include "relay/lane/obstacle.h"
+#include "relay/lane/breaker.h"
 #include "relay/lane/throttle.h"
 
 enum { AGAIN_MAX = 4 }; /* times that something is sent again at once */

@@ -11,7 +11,7 @@
 
 #include "relay/feed/feed.h"
 #include "relay/lane/isolate.h"
-#include "relay/lane/obstacle.h"
+#include "relay/lane/breaker.h"
 #include "relay/lane/sent.h"
 #include "relay/letters/letters.h"
 #include "relay/state/window.h"

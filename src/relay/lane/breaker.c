@@ -20,7 +20,7 @@
  * 1. In each slot `refusals` is at most `judged`.
  * 2. The current slot is never full.
  */
-#include "relay/lane/obstacle.h"
+#include "relay/lane/breaker.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  *
  * Threads: one.
  */
-#ifndef RELAY_LANE_OBSTACLE_H
-#define RELAY_LANE_OBSTACLE_H
+#ifndef RELAY_LANE_BREAKER_H
+#define RELAY_LANE_BREAKER_H
 
 #include "relay/relay.h"
 
