@@ -1,5 +1,6 @@
 /*
- * obstacle.h - whether a destination is blocked or refusing, and the logging of its failures.
+ * breaker.h - the circuit breaker of a destination: counts refused samples and failures, logs them,
+ * and stops delivery, except for probes of one item, while the destination accepts nothing.
  *
  * Threads: one.
  */
@@ -14,17 +15,22 @@ enum {
     REFUSALS_SLOTS = 20,     /* slots that count the window */
     CALLS_REFUSED_MAX = 5,   /* calls refused as a whole, with REFUSALS_WINDOW samples in them */
     PROBE_MS = 10 * 1000,
-    GOOD_PROBES = 20, /* accepted probes that end OBSTACLE_REFUSING */
+    GOOD_PROBES = 20, /* accepted probes that end BREAKER_REFUSING */
 };
 
-enum obstacle_state { OBSTACLE_NONE, OBSTACLE_BLOCKED, OBSTACLE_REFUSING };
+/* Closed as in an electric circuit: calls are sent. The others are its open states. */
+enum breaker_state {
+    BREAKER_CLOSED,
+    BREAKER_BLOCKED,  /* calls fail until the destination, or its settings, are repaired */
+    BREAKER_REFUSING, /* most samples are refused permanently */
+};
 
-struct obstacle {
+struct breaker {
     struct env *env;
     const char *name; /* the destination's */
-    enum obstacle_state state;
+    enum breaker_state state;
     bool failing;     /* the last attempt failed */
-    int64_t probe_ns; /* monotonic time of the next probe; only used in another state than NONE */
+    int64_t probe_ns; /* monotonic time of the next probe; not used while closed */
 
     uint32_t good_probes;
     uint32_t refusals[REFUSALS_SLOTS];
@@ -41,31 +47,31 @@ struct obstacle {
 };
 
 /* `env` and `name` outlive it. */
-void obstacle_init(struct obstacle *obstacle, struct env *env, const char *name);
+void breaker_init(struct breaker *breaker, struct env *env, const char *name);
 
 /* An operation failed, or was refused. Logs at most one failure each minute. */
-void obstacle_failed(struct obstacle *obstacle, const char *what, const char *reason,
-                     const char *text);
-/* Nothing can be delivered: until that changes, single items are sent as probes. */
-void obstacle_blocked(struct obstacle *obstacle, const char *reason, const char *text);
+void breaker_failed(struct breaker *breaker, const char *what, const char *reason,
+                    const char *text);
+/* Nothing can be delivered: opens the breaker. */
+void breaker_blocked(struct breaker *breaker, const char *reason, const char *text);
 /* The destination judged samples. `reason` and `answer` are those of a refusal; NULL if it refused
  * none. */
-void obstacle_judged(struct obstacle *obstacle, uint32_t judged, uint32_t refused,
-                     const char *reason, const char *answer);
+void breaker_judged(struct breaker *breaker, uint32_t judged, uint32_t refused, const char *reason,
+                    const char *answer);
 /* A call of `samples` samples was refused as a whole and must not be sent again. */
-void obstacle_call_refused(struct obstacle *obstacle, uint32_t samples, const char *reason,
-                           const char *answer);
+void breaker_call_refused(struct breaker *breaker, uint32_t samples, const char *reason,
+                          const char *answer);
 /* Part of a call was accepted, and the call must not be sent again. */
-void obstacle_part_taken(struct obstacle *obstacle);
+void breaker_part_accepted(struct breaker *breaker);
 /* A call was accepted, or those of its samples that were not refused. */
-void obstacle_taken(struct obstacle *obstacle);
+void breaker_accepted(struct breaker *breaker);
 /* A preparation that had failed succeeded. */
-void obstacle_prepared(struct obstacle *obstacle);
-/* An operator resumed delivery: forgets the state and all refusals. */
-void obstacle_mended(struct obstacle *obstacle);
+void breaker_prepared(struct breaker *breaker);
+/* An operator resumed delivery: closes the breaker and forgets all refusals. */
+void breaker_reset(struct breaker *breaker);
 
-/* True if a request may be sent now. In another state than OBSTACLE_NONE it is a probe of one item,
- * and the next one is due PROBE_MS later. */
-bool obstacle_may_probe(struct obstacle *obstacle, int64_t now_ns);
+/* True if a request may be sent now. Unless the breaker is closed it is a probe of one item, and
+ * the next one is due PROBE_MS later. */
+bool breaker_may_send(struct breaker *breaker, int64_t now_ns);
 
 #endif

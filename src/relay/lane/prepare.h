@@ -25,7 +25,7 @@ enum prepare_request {
 
 struct preparation {
     const struct relay_context *context;
-    struct obstacle *obstacle;
+    struct breaker *breaker;
     struct throttle *throttle;
 
     /* The run; cleared at its end from here on. */
@@ -42,7 +42,7 @@ struct preparation {
 
 /* The arguments outlive it. */
 void prepare_init(struct preparation *preparation, const struct relay_context *context,
-                  struct obstacle *obstacle, struct throttle *throttle);
+                  struct breaker *breaker, struct throttle *throttle);
 /* Begins a run with this writer. */
 void prepare_begin(struct preparation *preparation, struct writer *writer,
                    const struct writer_limits *limits);

@@ -537,7 +537,7 @@ note_unread(struct examining *x, const char *name, enum err e, const struct why 
 
 /* Reports something that is not a directory: an unknown file, or one in place of a destination. */
 static enum err
-examine_obstacle(struct examining *x, const struct relay_name *name, struct why *why)
+examine_non_directory(struct examining *x, const struct relay_name *name, struct why *why)
 {
     struct why reason = {""};
     enum err e = relay_directory_look(x->o->env, x->dir, &reason);
@@ -571,7 +571,7 @@ examine_all(struct examining *x, const struct relay_names *names, struct why *wh
         e = path_in(x->dir, sizeof x->dir, relay_dir, name->text, why);
         if (e) return e;
         if (!name->is_dir) {
-            e = examine_obstacle(x, name, why);
+            e = examine_non_directory(x, name, why);
             continue;
         }
         e = examine_destination(x, name->text, &reason);
