@@ -18,7 +18,7 @@
 /* --- rates ------------------------------------------------------------------------------------ */
 
 bool
-window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms)
+window_starts_show_reset(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms)
 {
     if (start_ms == 0 || start_ms >= t_ms || start_ms < before_ms) return false;
     if (start_ms > before_ms) return true;
@@ -48,8 +48,8 @@ static bool
 was_reset(const struct sample_window *w, uint32_t i)
 {
     if (w->values[i] < w->values[i - 1]) return true;
-    return w->starts_ms != NULL && window_starts_anew(w->starts_ms[i - 1], w->times_ms[i - 1],
-                                                      w->starts_ms[i], w->times_ms[i]);
+    return w->starts_ms != NULL && window_starts_show_reset(w->starts_ms[i - 1], w->times_ms[i - 1],
+                                                            w->starts_ms[i], w->times_ms[i]);
 }
 
 /* The extrapolation of a difference to the range: see stretch_factor(). */
@@ -476,7 +476,7 @@ static bool
 was_reset_between(const struct either *a, const struct either *b)
 {
     if ((a->histogram == NULL) != (b->histogram == NULL)) return true;
-    if (window_starts_anew(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
+    if (window_starts_show_reset(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
     if (a->histogram != NULL) return fhist_was_reset(b->histogram, a->histogram);
     return b->value < a->value;
 }
