@@ -53,10 +53,11 @@ note_works(struct lanes *l, struct lane *lane)
 }
 
 void
-lane_back_off(struct lanes *l, struct lane *lane, int64_t asked_ms)
+lane_back_off(struct lanes *l, struct lane *lane, int64_t retry_after_ms)
 {
     if (lane->failing_since_ns == 0) lane->failing_since_ns = relay_now_ns(l->context);
-    backoff_failed(&lane->pause, l->context->options.env, &l->context->settings->retry, asked_ms);
+    backoff_failed(&lane->pause, l->context->options.env, &l->context->settings->retry,
+                   retry_after_ms);
 }
 
 /* --- what is refused -------------------------------------------------------------------------- */
