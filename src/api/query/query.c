@@ -745,7 +745,7 @@ query_handle(struct api *api, struct http_request *request, enum query_purpose p
     begin_control(q);
     unsigned refused;
     enum err e =
-        read_asked(api, request, &q->budget, &q->form, &q->options.tenant, &refused, &q->why);
+        read_arguments(api, request, &q->budget, &q->form, &q->options.tenant, &refused, &q->why);
     if (refused != 0) {
         reply_problem(request, refused, "bad_data", q->why.text);
     } else {

@@ -59,7 +59,7 @@ take_known(struct clickhouse_question *q)
     struct clickhouse_reader *of = reader_of(q);
     int64_t now_ns = env_monotonic_ns(of->base.options.env);
     lock_take(&of->base.lock);
-    bool known = of->is_asked && now_ns - of->asked_ns < FORM_AGE_NS;
+    bool known = of->is_described && now_ns - of->described_ns < FORM_AGE_NS;
     if (known) q->form = of->form;
     lock_drop(&of->base.lock);
     q->ask.cancels = known && q->form.table.knows[CLICKHOUSE_CANCEL] && !q->form.table.is_readonly;
@@ -73,7 +73,7 @@ forget_form(struct clickhouse_question *q)
     struct clickhouse_reader *of = reader_of(q);
     if (!q->ask.form_changed) return;
     lock_take(&of->base.lock);
-    of->is_asked = false;
+    of->is_described = false;
     lock_drop(&of->base.lock);
 }
 
@@ -140,8 +140,8 @@ learn(struct clickhouse_question *q, struct why *why)
     if (e) return e;
     lock_take(&of->base.lock);
     of->form = q->form;
-    of->is_asked = true;
-    of->asked_ns = env_monotonic_ns(of->base.options.env);
+    of->is_described = true;
+    of->described_ns = env_monotonic_ns(of->base.options.env);
     lock_drop(&of->base.lock);
     (void)take_known(q);
     return OK;

@@ -144,7 +144,7 @@ record(struct rule_work *w, struct promql_result *result)
     struct promql_point point;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
-        if (asked_point(result, &point)) e = record_series(w, metric, &point);
+        if (rule_answer_point(result, &point)) e = record_series(w, metric, &point);
     }
     if (e == OK && limit > 0 && w->written.count > limit) {
         e = exceeds(w, w->written.count, "series");
@@ -295,7 +295,7 @@ evaluate_rule(void *of, uint32_t i)
         e = fail_with_why(w, e);
     else
         e = records ? record(w, a.result) : alarm(w, a.result);
-    asked_end(&a);
+    rule_answer_end(&a);
     if (e == OK) {
         w->evaluated = true;
         put_stale(w);

@@ -240,8 +240,8 @@ take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     if (alarms) e->alert_slot = slot + 1;
     job->holds_if_refused = e->tenant->state == CATCH_UP_LIVE;
     job->asks_arrivals =
-        s->host->arrivals != NULL && monotonic_ns - e->tenant->asked_ns >= ARRIVALS_NS;
-    if (job->asks_arrivals) e->tenant->asked_ns = monotonic_ns;
+        s->host->arrivals != NULL && monotonic_ns - e->tenant->sent_read_ns >= ARRIVALS_NS;
+    if (job->asks_arrivals) e->tenant->sent_read_ns = monotonic_ns;
     return true;
 }
 

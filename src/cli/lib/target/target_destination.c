@@ -135,10 +135,10 @@ destination_write(struct target *target, enum rw_version version, struct bytes m
 }
 
 static enum err
-destination_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
-                  struct query_failure *failure, struct why *why)
+destination_query(struct target *target, const struct query_parameters *parameters,
+                  struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
-    (void)asked;
+    (void)parameters;
     (void)sink;
     (void)failure;
     return why_set(why, ERR_UNSUPPORTED, "%s is a destination: it can only be written",
