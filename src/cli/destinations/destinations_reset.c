@@ -8,7 +8,7 @@
 
 #include "base/text/time_text.h"
 #include "cli/destinations/destinations_private.h"
-#include "relay/operate/asking.h"
+#include "relay/operate/command_lock.h"
 #include "relay/operate/reset.h"
 #include "relay/state/state.h"
 

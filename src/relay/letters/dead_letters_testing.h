@@ -20,7 +20,7 @@
 #include "lib/seeds.h"
 #include "model/labels.h"
 #include "relay/letters/letters_found.h"
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 #include "relay/state/state.h"
 #include "sys/fault.h"
 #include "sys/sim.h"

@@ -22,7 +22,7 @@
 #include "relay/feed/fill.h"
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"
-#include "relay/operate/asking.h"
+#include "relay/operate/command_lock.h"
 #include "relay/operate/examine_log.h"
 #include "relay/operate/reset.h"
 #include "relay/state/directory.h"

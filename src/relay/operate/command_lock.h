@@ -1,11 +1,11 @@
 /*
- * asking.h - one operator at a time decides about a destination: what a command counts and says
+ * command_lock.h - one operator at a time decides about a destination: what a command counts and says
  * then holds until it is done. The server is not kept from anything.
  *
  * Threads: any.
  */
-#ifndef RELAY_OPERATE_ASKING_H
-#define RELAY_OPERATE_ASKING_H
+#ifndef RELAY_OPERATE_COMMAND_LOCK_H
+#define RELAY_OPERATE_COMMAND_LOCK_H
 
 #include "sys/env.h"
 

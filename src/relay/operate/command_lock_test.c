@@ -1,7 +1,7 @@
-/* asking_test.c - one at a time. */
+/* command_lock_test.c - the lock of an operator's command. */
 #include "lib/test.h"
 
-#include "relay/operate/asking.h"
+#include "relay/operate/command_lock.h"
 #include "sys/sim.h"
 
 UNIT_TEST(test_the_second_is_told_and_comes_when_the_first_is_done)

@@ -1,11 +1,11 @@
 /*
- * dead_letters_ask.h - the operator's half of dead letters: reads the files of a destination, and
+ * dead_letters_command.h - the operator's half of dead letters: reads the files of a destination, and
  * leaves requests to replay or drop letters. Works while a server runs and while none does.
  *
  * Threads: any.
  */
-#ifndef RELAY_OPERATE_DEAD_LETTERS_ASK_H
-#define RELAY_OPERATE_DEAD_LETTERS_ASK_H
+#ifndef RELAY_OPERATE_DEAD_LETTERS_COMMAND_H
+#define RELAY_OPERATE_DEAD_LETTERS_COMMAND_H
 
 #include "relay/letters/dead_letters.h"
 

@@ -1,5 +1,5 @@
-/* asking.c - see asking.h. */
-#include "relay/operate/asking.h"
+/* command_lock.c - see command_lock.h. */
+#include "relay/operate/command_lock.h"
 
 enum err
 asking_lock(struct env *env, const char *dir, struct file *ret_lock, struct why *why)

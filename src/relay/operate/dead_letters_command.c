@@ -1,16 +1,16 @@
 /*
- * dead_letters_ask.c - see dead_letters_ask.h. A relay may be writing the files meanwhile.
+ * dead_letters_command.c - see dead_letters_command.h. A relay may be writing the files meanwhile.
  *
  * Requests are listed before the files are read: one that the relay carries out meanwhile shows in
  * the files as well, and means nothing there any more. So is the state: files may go once two later
  * ones know that they are not needed, so if something seems to be lost, and there is a later state,
  * all is read again.
  */
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"
-#include "relay/operate/asking.h"
+#include "relay/operate/command_lock.h"
 #include "relay/state/state.h"
 
 enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
