@@ -24,7 +24,7 @@ backoff_failed(struct backoff *b, struct env *env, const struct retry_settings *
                int64_t retry_after_ms)
 {
     int64_t now_ns = env_monotonic_ns(env);
-    /* Several calls that were under way together fail once. */
+    /* Several calls that were pending together count as one failure. */
     bool waits = b->next_ns > now_ns && b->wait_ms > 0;
     if (!waits) {
         int64_t longer_ms = b->wait_ms == 0 ? retry->min_backoff_ms : (3 * b->wait_ms + 1) / 2;

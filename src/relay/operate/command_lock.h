@@ -1,6 +1,6 @@
 /*
- * command_lock.h - one operator at a time decides about a destination: what a command counts and says
- * then holds until it is done. The server is not kept from anything.
+ * command_lock.h - lets one operator command at a time change a destination, so that the facts it
+ * read stay true until it is done. The lock does not restrict the server.
  *
  * Threads: any.
  */
@@ -9,13 +9,13 @@
 
 #include "sys/env.h"
 
-#define ASKING_LOCK_NAME "asking.lock" /* stays, empty, in the destination's directory `dir` */
+#define COMMAND_LOCK_NAME "asking.lock" /* an empty file, not removed */
 
 /*
- * Held until file_close(). ERR_AGAIN: another command decides at this moment. ERR_MISSING: there is
- * no such directory. ERR_IO.
+ * Locks a destination by the file COMMAND_LOCK_NAME in its directory `dir`, until file_close().
+ * ERR_AGAIN: another command has the lock. ERR_MISSING: the directory does not exist. ERR_IO.
  */
-MUST_CHECK enum err asking_lock(struct env *env, const char *dir, struct file *ret_lock,
-                                struct why *why);
+MUST_CHECK enum err command_lock(struct env *env, const char *dir, struct file *ret_lock,
+                                 struct why *why);
 
 #endif

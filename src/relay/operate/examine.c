@@ -464,7 +464,7 @@ examine_names(struct examining *x, struct why *why)
     enum err e = relay_names_read(&names, x->o->env, x->dir, x->o->memory, why);
     if (e) return e;
     for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
-        if (strcmp(name->text, ASKING_LOCK_NAME) == 0) continue; /* nothing is in it */
+        if (strcmp(name->text, COMMAND_LOCK_NAME) == 0) continue; /* nothing is in it */
         bool known = false;
         for (unsigned k = 0; k < sizeof others / sizeof *others; k++) {
             known |= strcmp(name->text, others[k]) == 0;
