@@ -277,8 +277,8 @@ lookup_run(struct api *api, struct http_request *request, const struct lookup_ki
 {
     struct label_lookup *l = mem_new(&api->read_budget, sizeof *l);
     if (l == NULL) {
-        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
-                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the query");
+        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
+                         &(struct why){"not enough memory for the query"});
         return;
     }
     l->api = api;

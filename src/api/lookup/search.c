@@ -556,8 +556,8 @@ search_run(struct api *api, struct http_request *request, enum err (*read)(struc
 {
     struct name_search *s = mem_new(&api->read_budget, sizeof *s);
     if (s == NULL) {
-        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
-                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the search");
+        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
+                         &(struct why){"not enough memory for the search"});
         return;
     }
     s->api = api;
