@@ -169,14 +169,6 @@ look_at_first(void *context, struct bytes name)
 }
 
 static enum err
-find_order(struct federation *f)
-{
-    struct text_sink to = {.each = look_at_first, .context = f};
-    enum err e = view_label_names(f->view, &f->query, &to, &f->why);
-    return e == ERR_CANCELED && f->looked ? OK : e;
-}
-
-static enum err
 keep_name(void *context, struct bytes name)
 {
     struct federation *f = context;
@@ -245,7 +237,9 @@ federate_answer(struct federation *f)
     if (e || f->query.set_count == 0) return e; /* without sets, all series would be selected */
     e = replica_choice_open(f->api, &f->replicas, &f->control, &f->view, &f->why);
     if (e) return e;
-    e = find_order(f);
+    struct text_sink first = {.each = look_at_first, .context = f};
+    e = view_label_names(f->view, &f->query, &first, &f->why);
+    if (e == ERR_CANCELED && f->looked) e = OK;
     if (e == OK) e = f->mixed ? put_by_name(f) : put_selected(f, &f->query);
     if (e) return e;
     family_writer_end(&f->writer);

@@ -270,13 +270,6 @@ take_histogram(void *context, uint32_t number, int64_t t_ms, const struct histog
 
 /* --- reading ahead ---------------------------------------------------------------------------- */
 
-static enum err
-begin_listing(struct archive_scan *s, struct why *why)
-{
-    s->listed = s->has_object = s->describing = false;
-    return s->options.store->ops->list(s->options.store, &s->asking, &s->listing, why);
-}
-
 /* Finds the parts of a known object that have samples of the time. */
 static enum err
 find_spans(struct archive_scan *s, struct why *why)
@@ -487,7 +480,8 @@ pass_over(struct archive_scan *s, enum err e, struct why *why)
 static enum err
 read_pass(struct archive_scan *s, struct why *why)
 {
-    enum err e = begin_listing(s, why);
+    s->listed = s->has_object = s->describing = false;
+    enum err e = s->options.store->ops->list(s->options.store, &s->asking, &s->listing, why);
     while (e == OK) {
         while (e == OK && s->ahead_count < AHEAD_MAX && !(s->listed && !s->has_object)) {
             e = look_ahead(s, why);

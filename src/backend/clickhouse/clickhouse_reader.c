@@ -276,13 +276,6 @@ number_at(const struct clickhouse_question *q, int array, uint32_t i)
     return b->size == 0 ? 0 : load_le64(b->at + (size_t)i * 8);
 }
 
-static uint64_t
-bits_at(const struct clickhouse_question *q, uint32_t i)
-{
-    uint64_t bits = number_at(q, ARRAY_BITS, i);
-    return bits != 0 ? bits : number_at(q, ARRAY_VALUES, i);
-}
-
 static enum err
 put_histogram(struct clickhouse_question *q, uint32_t number, uint32_t i, struct bytes text,
               struct why *why)
@@ -315,12 +308,14 @@ put_samples(struct clickhouse_question *q, uint32_t number, uint32_t count, stru
     for (uint32_t i = 0; i < count && e == OK && rows->failed == OK; i++) {
         struct bytes text = histograms > 0 ? rows_text(rows) : bytes_of(NULL, 0);
         if (rows->failed || number == UINT32_MAX) continue;
-        if (text.size > 0)
+        if (text.size > 0) {
             e = put_histogram(q, number, i, text, why);
-        else
-            e = series_blocks_put_float(q->base.blocks, number,
-                                        (int64_t)number_at(q, ARRAY_TIMES, i), bits_at(q, i),
-                                        (int64_t)number_at(q, ARRAY_STARTS, i), why);
+            continue;
+        }
+        uint64_t bits = number_at(q, ARRAY_BITS, i);
+        if (bits == 0) bits = number_at(q, ARRAY_VALUES, i);
+        e = series_blocks_put_float(q->base.blocks, number, (int64_t)number_at(q, ARRAY_TIMES, i),
+                                    bits, (int64_t)number_at(q, ARRAY_STARTS, i), why);
     }
     return e;
 }

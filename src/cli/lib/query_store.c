@@ -201,16 +201,6 @@ read_question(const struct query_store *store, struct directory_query *q,
 }
 
 static enum err
-query_open_view(const struct query_store *store, struct directory_query *q, struct view **ret_view)
-{
-    struct bytes names[REPLICA_LABELS_MAX];
-    struct view_stack stack = {.answerer = store->answerer,
-                               .replicas = names,
-                               .replica_count = replica_labels_of(store->replica_labels, names)};
-    return view_stack_open(&stack, &q->control, ret_view, q->why);
-}
-
-static enum err
 query_store_run(const struct query_store *store, struct directory_query *q,
                 struct query_failure *failure)
 {
@@ -229,7 +219,11 @@ query_store_run(const struct query_store *store, struct directory_query *q,
     };
     struct view *view;
     struct buf *sentence = &failure->sentence;
-    enum err e = query_open_view(store, q, &view);
+    struct bytes names[REPLICA_LABELS_MAX];
+    struct view_stack stack = {.answerer = store->answerer,
+                               .replicas = names,
+                               .replica_count = replica_labels_of(store->replica_labels, names)};
+    enum err e = view_stack_open(&stack, &q->control, &view, q->why);
     if (e) return e;
     if (a->wish != QUERY_RESULT) {
         e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);

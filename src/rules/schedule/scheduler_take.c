@@ -143,20 +143,14 @@ scheduler_place_all(struct scheduler *s)
 
 /* --- taking: evaluations ---------------------------------------------------------------------- */
 
-/* Says whether nothing could run at that time: it is before the start, or in a pause of all
- * threads. */
-static bool
-could_not_run(const struct scheduler *s, int64_t at_ns)
-{
-    return at_ns <= s->started_ns || (at_ns > s->idle_from_ns && at_ns <= s->idle_to_ns);
-}
-
 static bool
 is_gap(const struct scheduler *s, const struct scheduled *e, int64_t slot, bool is_refused)
 {
     int64_t at_ns = scheduled_time_ns(e, slot);
     if (s->seen_ns - at_ns < scheduled_patience_ns(e)) return false;
-    return is_refused || could_not_run(s, at_ns);
+    bool was_down = at_ns <= s->started_ns;
+    bool was_paused = at_ns > s->idle_from_ns && at_ns <= s->idle_to_ns; /* no thread ran */
+    return is_refused || was_down || was_paused;
 }
 
 /* Skips evaluations for which there was no time, and notices gaps. */
