@@ -1,4 +1,4 @@
-/* crash_test.c - after a crash at any moment the same object goes out again, or is made anew. */
+/* crash_test.c - after a crash at any moment the same object is sent again, or another one. */
 #include "lib/test.h"
 
 #include "base/log.h"

@@ -248,7 +248,7 @@ test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **stat
     struct s3_rig rig;
     char ids[5][33];
     names_rig_init(&rig);
-    for (unsigned object = 0; object < 2; object++) { /* what is waited for begins anew with each */
+    for (unsigned object = 0; object < 2; object++) { /* the wait begins again with each */
         s3_rig_must_add(&rig, 100 + object, 0);
         s3_rig_seal_and_save(&rig);
         for (unsigned i = 0; i < 5; i++) {

@@ -410,7 +410,7 @@ UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
         s3_writer.call_clear(rig.writer, rig.call);
         s3_rig_save(&rig);
     }
-    s3_rig_make_item(&m, 200, 0, "up", 1); /* the next hour begins anew */
+    s3_rig_make_item(&m, 200, 0, "up", 1); /* the next hour has a new object */
     m.item.arrival_ms += 3600000;
     assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
     s3_rig_seal_and_save(&rig);

@@ -62,7 +62,8 @@ end(void **state)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* Runs "firekeep dead-letters", the words up to NULL, and, unless told not to, --storage.path. */
+/* Runs "firekeep dead-letters", with the words up to NULL and, unless a test leaves it out,
+ * --storage.path. */
 static int
 run(bool with_storage, const char *const *words)
 {

@@ -1,7 +1,7 @@
 /*
  * dead_letters_damage_test.c - files of dead letters beside a state that knows what they held:
- * wherever they are damaged it is told, what is lost and back is counted once, nothing is sent
- * twice by itself, and what a crash leaves is neither.
+ * damage is reported wherever it is, lost and returned letters are counted once, no letter is sent
+ * twice without a request, and the effects of a crash are not damage.
  */
 #include "lib/letters_rig.h"
 #include "lib/test.h"
@@ -638,7 +638,7 @@ UNIT_TEST(test_what_cannot_be_replayed_is_counted)
     letters_rig_fini(&rig);
 }
 
-/* Who is told takes all that are not met for lost, wherever they were. */
+/* The caller takes all letters that are not found for lost, wherever they were. */
 UNIT_TEST(test_where_one_is_lost_all_that_are_lost_are_told)
 {
     struct letters_rig rig;
