@@ -11,7 +11,7 @@ private.h, internal.h and *_private.h never are). A folder within a folder may a
 one may, and public headers of the outer one itself, unless these lead back to a header of the folder within.
 What lies in the outer one may include the public headers of those inside, and so show them to others. A
 public header that no other folder includes is not public. Tests may include every header of their outermost
-folder, and headers for tests of folders that they may include.
+folder.
 
     includes.py [--root DIR] [--lines]      --lines: prints the lines of each folder instead
 
@@ -26,7 +26,7 @@ import sys
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 TAG = re.compile(r"^(?:static |const |extern )*(?:struct|union|enum) (\w+)\s*\{", re.MULTILINE)
 PRIVATE = re.compile(r"(^|_)(private|internal)\.h$")
-FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$|(testing|_test)\.h$")
+FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$")
 
 
 class Folder:
@@ -93,8 +93,6 @@ def problem_of(folders, includes, path, header):
     if user == used:
         return None
     if FOR_TESTS.search(path) and user.split("/")[0] == used.split("/")[0]:
-        return None
-    if FOR_TESTS.search(path) and FOR_TESTS.search(name) and may_use(folders, user, used.split("/")[0]):
         return None
     inside = used.startswith(f"{user}/")
     if not inside and not may_use(folders, user, used):

@@ -28,8 +28,8 @@ void reply_problem(struct http_request *request, unsigned status, const char *ty
 enum { SENTENCE_BYTES_MAX = 64 * 1024 };
 void reply_sentence(struct http_request *request, unsigned status, const char *type,
                     struct bytes sentence);
-/* Replies with the error of read_asked() or of a later step; `error` may describe it. False: there
- * was no error, and no reply. */
+/* Replies with the error of read_arguments() or of a later step; `error` may describe it. False:
+ * there was no error, and no reply. */
 bool reply_refusal(struct http_request *request, unsigned refused, enum err e,
                    const struct buf *error, const struct why *why);
 void reply_json(struct http_request *request, unsigned status, const struct buf *text);

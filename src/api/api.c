@@ -276,22 +276,6 @@ memory_bytes(const struct budget *memory)
     return memory == NULL ? 0 : atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed);
 }
 
-/* Limits the cache of results where memory is small, to leave room for writes and queries. */
-static uint64_t
-cache_bytes_max(const struct budget *memory, const struct api_limits *limits)
-{
-    uint64_t share = memory_bytes(memory) / 16, wanted = limits->query.cache_bytes;
-    return share > 0 && share < wanted ? share : wanted;
-}
-
-/* Limits all queries, look-ups and remote reads together, to leave memory to writes and pages. 0:
- * unlimited. */
-static uint64_t
-reads_bytes_max(const struct budget *memory)
-{
-    return memory_bytes(memory) / 8 * 7;
-}
-
 enum err
 api_new(const struct api_options *options, const struct api_limits *limits, struct api **ret_api,
         struct why *why)
@@ -306,7 +290,9 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
     if (options->tenancy) api->options.answerer = api->of_tenants;
     lock_init(&api->lock, LOCK_RANK_API);
     budget_init(&api->write_budget, "write", 0, options->memory);
-    budget_init(&api->read_budget, "read", reads_bytes_max(options->memory), options->memory);
+    /* All queries, look-ups and remote reads together leave memory to writes and pages. */
+    uint64_t read_bytes_max = memory_bytes(options->memory) / 8 * 7; /* 0: unlimited */
+    budget_init(&api->read_budget, "read", read_bytes_max, options->memory);
     budget_init(&api->page_budget, "pages", 0, options->memory);
     arena_init(&api->route_memory, NULL, 0, 0);
     enum err e = promql_cache_new(options->memory, 0, &api->results);
@@ -359,7 +345,9 @@ api_set_limits(struct api *api, const struct api_limits *limits)
     lock_take(&api->lock);
     api->limits = *limits;
     lock_drop(&api->lock);
-    promql_cache_resize(api->results, cache_bytes_max(api->options.memory, limits));
+    /* Where memory is small, the cache of results leaves room for writes and queries. */
+    uint64_t share = memory_bytes(api->options.memory) / 16, wanted = limits->query.cache_bytes;
+    promql_cache_resize(api->results, share > 0 && share < wanted ? share : wanted);
 }
 
 const struct http_route *

@@ -141,7 +141,7 @@ UNIT_TEST(test_one_tenant_does_not_take_all_places)
     fill_places("X-Scope-OrgID: a", 200);
 }
 
-/* They are told that a tenant is missing only when they have their turn. */
+/* They get the response that a tenant is missing only when they have their turn. */
 UNIT_TEST(test_requests_without_a_tenant_take_no_more_places_than_one)
 {
     fill_places(NULL, 401);

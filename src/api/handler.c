@@ -44,8 +44,9 @@ tenant_named(const struct api *api, struct http_request *request, struct bytes *
 }
 
 enum err
-read_asked(const struct api *api, struct http_request *request, struct budget *budget,
-           struct form *ret_form, struct bytes *ret_tenant, unsigned *ret_refused, struct why *why)
+read_arguments(const struct api *api, struct http_request *request, struct budget *budget,
+               struct form *ret_form, struct bytes *ret_tenant, unsigned *ret_refused,
+               struct why *why)
 {
     *ret_form = (struct form){.request = request};
     *ret_refused = tenant_named(api, request, ret_tenant, why);

@@ -8,8 +8,8 @@
  *      flush    woken when something was cut or memory is short, else each second: housekeeping,
  *               the ledger, what was cut becomes a part; what fails is tried later and later
  *
- * Nothing is called under their locks: a disk that hangs stops its thread alone. Who would wait for
- * the commit thread then is told so by keeper_hangs().
+ * Nothing is called under their locks: a disk that hangs stops only its thread. keeper_hangs()
+ * says so to threads that would wait for the commit thread.
  *
  * Invariants:
  *  1. Commits are numbered as they begin: commits_synced <= commits_ended <= commits_begun, and

@@ -52,9 +52,9 @@ go_on(void *context)
     int64_t now = env_monotonic_ns(m->env), worked = now - m->worked_since_ns;
     if (m->hurry) worked = 0;
     int64_t until = now + (worked < REST_NS_MAX ? worked : REST_NS_MAX);
-    bool more = worker_rest(&m->worker, until, REST_UNTIL_ASKED);
+    bool more = worker_rest(&m->worker, until, REST_UNTIL_REQUEST);
     m->worked_since_ns = env_monotonic_ns(m->env);
-    return more && (m->hurry || !worker_is_asked(&m->worker));
+    return more && (m->hurry || !worker_has_request(&m->worker));
 }
 
 static void
@@ -142,7 +142,7 @@ merge_loop(void *context)
     int mode;
     for (;;) {
         int64_t until = env_monotonic_ns(m->env) + (m->pause_ns == 0 ? LOOK_NS : m->pause_ns);
-        enum worker_rest how = m->pause_ns == 0 ? REST_UNTIL_WOKEN : REST_UNTIL_ASKED;
+        enum worker_rest how = m->pause_ns == 0 ? REST_UNTIL_WOKEN : REST_UNTIL_REQUEST;
         if (!worker_rest(&m->worker, until, how)) return;
         if (worker_take(&m->worker, &mode)) {
             run_for_waiter(m, (enum tsdb_merge_mode)mode);

@@ -557,7 +557,9 @@ relays_commit(struct relays_change *c)
         runner_free(gone[i]);
     }
     for (uint32_t i = 0; i < all->count; i++) {
-        assert(find_runner(all, all->runners[i]->settings->name) == all->runners[i]); /* 1 */
+        const char *name = all->runners[i]->settings->name;
+        assert(strcmp(name, all->list->destinations.items[i].name) == 0); /* invariant 1 */
+        assert(find_runner(all, name) == all->runners[i]);                /* invariant 1 */
         if (c->is_new[i]) worker_wake(&all->runners[i]->worker);
     }
     if (first) note_all_left_over(all);

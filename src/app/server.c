@@ -643,6 +643,9 @@ start_http(struct server *s, struct why *why)
     enum err e = settings_listen_address(c->web_listen_address, host, &options.port, why);
     if (e) return e;
     options.routes = api_routes(s->api, &options.route_count);
+    assert(s->merger != NULL && s->ruler != NULL); /* invariant 2 */
+    assert(s->keeper.commit.thread != NULL);       /* invariant 2 */
+    assert(s->keeper.flush.thread != NULL);        /* invariant 2 */
     e = http_server_start(&options, &s->http, why);
     if (e) return why_prefix(why, e, "cannot listen on %s", c->web_listen_address);
     api_set_server(s->api, s->http);

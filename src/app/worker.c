@@ -2,7 +2,7 @@
  * worker.c - see worker.h.
  *
  * Invariants:
- *  1. Requests are numbered as they come: answered <= taken <= asked.
+ *  1. Requests are numbered as they come: answered <= taken <= requested.
  *  2. A request is answered once, after it was taken; those that were taken together are answered
  *     together.
  *  3. `waiters` counts those in worker_ask(); the worker ends after them.
@@ -69,7 +69,7 @@ enum err
 worker_ask(struct worker *w, int what, struct why *why)
 {
     lock_take(&w->lock);
-    uint64_t number = ++w->asked;
+    uint64_t number = ++w->requested;
     w->what = what;
     w->waiters++;
     cond_wake_all(&w->cond);
@@ -93,7 +93,7 @@ worker_rest(struct worker *w, int64_t until_ns, enum worker_rest how)
 {
     lock_take(&w->lock);
     while (!w->stop && !(how == REST_UNTIL_WOKEN && w->woken) &&
-           !(how != REST_UNTIL_STOPPED && w->asked > w->taken) &&
+           !(how != REST_UNTIL_STOPPED && w->requested > w->taken) &&
            env_monotonic_ns(w->env) < until_ns) {
         (void)cond_wait_until(&w->cond, &w->lock, until_ns);
     }
@@ -104,31 +104,31 @@ worker_rest(struct worker *w, int64_t until_ns, enum worker_rest how)
 }
 
 bool
-worker_is_asked(struct worker *w)
+worker_has_request(struct worker *w)
 {
     lock_take(&w->lock);
-    bool asked = w->asked > w->taken;
+    bool has_request = w->requested > w->taken;
     lock_drop(&w->lock);
-    return asked;
+    return has_request;
 }
 
 bool
 worker_take(struct worker *w, int *ret_what)
 {
     lock_take(&w->lock);
-    bool asked = w->asked > w->taken;
+    bool has_request = w->requested > w->taken;
     assert(w->answered == w->taken); /* invariant 2 */
-    w->taken = w->asked;
-    if (asked) *ret_what = w->what;
+    w->taken = w->requested;
+    if (has_request) *ret_what = w->what;
     lock_drop(&w->lock);
-    return asked;
+    return has_request;
 }
 
 void
 worker_answer(struct worker *w, enum err error, const struct why *why)
 {
     lock_take(&w->lock);
-    assert(w->answered < w->taken && w->taken <= w->asked); /* invariants 1 and 2 */
+    assert(w->answered < w->taken && w->taken <= w->requested); /* invariants 1 and 2 */
     w->error = error;
     w->why = *why;
     w->answered = w->taken;

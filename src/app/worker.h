@@ -19,7 +19,7 @@ struct worker {
     struct cond cond;
     bool stop;
     bool woken;
-    uint64_t asked, taken,
+    uint64_t requested, taken,
         answered;   /* numbers of the last request that was made, taken and answered */
     int what;       /* the request of the last one */
     enum err error; /* outcome of the last request that was answered */
@@ -41,13 +41,13 @@ void worker_wake(struct worker *worker);
 /* Makes a request and waits for its answer. Of requests that are taken together, the `what` of the
  * last one counts. ERR_CANCELED: the worker stops; other errors as answered. */
 MUST_CHECK enum err worker_ask(struct worker *worker, int what, struct why *why);
-bool worker_is_asked(struct worker *worker);
+bool worker_has_request(struct worker *worker);
 
 /* Rests until a monotonic time, the stop or, as `how` says, a request or a wake-up. False: the
  * worker stops. */
 enum worker_rest {
-    REST_UNTIL_WOKEN, /* or asked; forgets the wake-up */
-    REST_UNTIL_ASKED,
+    REST_UNTIL_WOKEN, /* or a request; forgets the wake-up */
+    REST_UNTIL_REQUEST,
     REST_UNTIL_STOPPED,
 };
 bool worker_rest(struct worker *worker, int64_t until_ns, enum worker_rest how);

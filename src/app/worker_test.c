@@ -33,7 +33,7 @@ work(void *context)
         rig->what[rig->runs++] = what;
         if (rig->runs == 1) {
             assert_int_equal(worker_start(&rig->asker, "asker", ask_for_two, rig), OK);
-            while (!worker_is_asked(&rig->worker)) {
+            while (!worker_has_request(&rig->worker)) {
                 sched_yield();
             }
         }
@@ -79,10 +79,10 @@ UNIT_TEST(test_a_stop_ends_those_who_wait_and_those_who_come_later)
     struct why why = {""};
     rig_init(&rig);
     assert_int_equal(worker_start(&rig.asker, "asker", ask_for_two, &rig), OK);
-    while (!worker_is_asked(&rig.worker)) { /* it waits: no thread answers */
+    while (!worker_has_request(&rig.worker)) { /* it waits: no thread answers */
         sched_yield();
     }
-    assert_true(worker_rest(&rig.worker, INT64_MAX, REST_UNTIL_ASKED)); /* at once */
+    assert_true(worker_rest(&rig.worker, INT64_MAX, REST_UNTIL_REQUEST)); /* at once */
     int64_t until_ns = env_monotonic_ns(env_real()) + NS_PER_MS;
     assert_true(worker_rest(&rig.worker, until_ns, REST_UNTIL_STOPPED));
     assert_true(env_monotonic_ns(env_real()) >= until_ns);
@@ -102,7 +102,7 @@ UNIT_TEST(test_a_wake_up_before_the_rest_counts_once)
     assert_true(worker_rest(&rig.worker, INT64_MAX, REST_UNTIL_WOKEN));
     assert_false(rig.worker.woken);
     worker_wake(&rig.worker);
-    assert_true(worker_rest(&rig.worker, 0, REST_UNTIL_ASKED));
+    assert_true(worker_rest(&rig.worker, 0, REST_UNTIL_REQUEST));
     assert_true(rig.worker.woken);
     rig_fini(&rig);
 }

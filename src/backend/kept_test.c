@@ -1,6 +1,6 @@
 /*
- * kept_test.c - what a destination of type `s3` keeps on disk: each byte of it that is changed is
- * found, and what is only begun or nobody's is told from that.
+ * kept_test.c - what a destination of type `s3` keeps on disk: each changed byte is
+ * found, and distinguished from files that were only begun or belong to no destination.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* writer_test.c - what each destination writes in another form; and that a call which is made
- * for a plan is as large as the one that is sent; and how an answer is told. */
+/* writer_test.c - each destination writes its own form; a call that is made for a plan is as large
+ * as the one that is sent; responses are quoted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -5,7 +5,7 @@
  * nothing else of such regexes), and the value is made simple first: one byte for each character,
  * in lower case if case does not matter. Then, for each place that the dots of items of its size
  * have ("10.0.0.1:9100" has bytes 2, 4 and 6), it is looked up with PATTERN_WILD at these bytes.
- * Lists of addresses whose dots nobody escaped have a few such places for each size.
+ * Lists of addresses with unescaped dots have a few such places for each size.
  */
 #include "model/literals.h"
 

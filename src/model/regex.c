@@ -122,12 +122,6 @@ tree_bytes(const struct regex_shape *s)
     return 2048 + 16 * s->letters + 96 * s->operators + 6 * 1024 * s->unicode;
 }
 
-static uint64_t
-least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Memory while it is compiled. `instructions` is 0 while it is not known. */
 static uint64_t
 compile_bytes(const struct regex_shape *s, uint64_t instructions, int64_t re2_bytes)
@@ -135,7 +129,8 @@ compile_bytes(const struct regex_shape *s, uint64_t instructions, int64_t re2_by
     uint64_t most = COMPILE_FACTOR * (uint64_t)re2_bytes;
     uint64_t guess = instructions > 0 ? instructions : 3 * s->letters + 24 * s->operators;
     bool known = instructions > 0 || !s->multiplies;
-    return parse_bytes(s) + (known ? least(guess * COMPILE_BYTES_OF_INSTRUCTION, most) : most);
+    uint64_t likely = guess * COMPILE_BYTES_OF_INSTRUCTION;
+    return parse_bytes(s) + (known && likely < most ? likely : most);
 }
 
 /* Memory of the program and of matching. */

@@ -5,7 +5,7 @@
  * The rules are Prometheus', and which action takes which fields is checked when they are read.
  * Lists of labels are short, so they are searched from the front; a removed label keeps its place
  * with an empty value. New values lie in the caller's arena. A series that no rule changes keeps
- * the bytes it came with: nothing is made anew. Rules are immutable, and may be applied by any
+ * its bytes: nothing is copied. Rules are immutable, and may be applied by any
  * number of threads.
  *
  * Upper and lower case are those of the C library's C.UTF-8, whatever the process' locale, as Go

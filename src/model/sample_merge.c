@@ -87,12 +87,6 @@ find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
     return OK;
 }
 
-static bool
-is_short(const struct merge_run *r)
-{
-    return r->of->batch.kind == SAMPLE_FLOAT && r->count < SHORT_RUN;
-}
-
 static void
 gather(struct sample_merge *m, const struct merge_run *r, uint32_t *count)
 {
@@ -115,7 +109,7 @@ sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why 
     do {
         enum err e = find_run(m, &run, why);
         if (e) return e;
-        if (run.of == NULL || !is_short(&run)) break;
+        if (run.of == NULL || run.of->batch.kind != SAMPLE_FLOAT || run.count >= SHORT_RUN) break;
         gather(m, &run, &gathered);
     } while (gathered + SHORT_RUN <= SAMPLE_MERGE_GATHERED);
     if (gathered > 0) {

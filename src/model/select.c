@@ -10,7 +10,7 @@
 #include "model/labels.h"
 #include "sys/env.h"
 
-#define GONE_ASKED_NS (5 * NS_PER_MS) /* a look at a socket costs as much as a batch of samples */
+#define GONE_CHECK_NS (5 * NS_PER_MS) /* a look at a socket costs as much as a batch of samples */
 static const char CLIENT_GONE[] = "query canceled: the client disconnected";
 
 static bool
@@ -18,10 +18,10 @@ is_gone(struct query_control *control, int64_t now_ns)
 {
     if (control->is_gone == NULL) return false;
     /* Relaxed: it only decides which thread asks. */
-    int64_t asked_ns = atomic_load_explicit(&control->gone_asked_ns, memory_order_relaxed);
-    if (now_ns - asked_ns < GONE_ASKED_NS) return false;
-    bool mine = atomic_compare_exchange_strong_explicit(&control->gone_asked_ns, &asked_ns, now_ns,
-                                                        memory_order_relaxed, memory_order_relaxed);
+    int64_t checked_ns = atomic_load_explicit(&control->gone_checked_ns, memory_order_relaxed);
+    if (now_ns - checked_ns < GONE_CHECK_NS) return false;
+    bool mine = atomic_compare_exchange_strong_explicit(
+        &control->gone_checked_ns, &checked_ns, now_ns, memory_order_relaxed, memory_order_relaxed);
     return mine && control->is_gone(control->gone_context);
 }
 

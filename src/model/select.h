@@ -47,7 +47,7 @@ struct query_control {
      * time. NULL: the client is assumed to be connected. */
     bool (*is_gone)(void *context);
     void *gone_context;
-    _Atomic int64_t gone_asked_ns;
+    _Atomic int64_t gone_checked_ns;
     struct budget *budget; /* the query's memory */
     uint64_t series_max;
     uint64_t samples_max;

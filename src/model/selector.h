@@ -19,8 +19,8 @@ struct selector {
 };
 
 /*
- * At least one matcher of the result does not pass the empty string, as Prometheus demands: so
- * nobody selects everything by mistake; {__name__=~".+"} says it aloud.
+ * At least one matcher of the result does not match the empty string, as in Prometheus, so
+ * that selecting everything is explicit: {__name__=~".+"}.
  * ERR_INPUT: `why` says what was expected and where; ERR_LIMIT, ERR_NOMEM; errors of matcher_new().
  * On error there is nothing to free.
  */

@@ -1,4 +1,4 @@
-/* Many calls at once against servers that play what they are told. */
+/* Many calls at once against servers that play scripts. */
 #include "lib/test.h"
 
 #include <dlfcn.h>
@@ -123,7 +123,7 @@ UNIT_TEST(test_a_slow_answer_holds_up_no_other)
     player_stop(&quick);
 }
 
-/* Name servers that do not answer for "slow.invalid" until they are told to, or a test takes too
+/* Name servers that do not answer for "slow.invalid" until a test allows it, or takes too
  * long. In place of that of libc, for all of this program. */
 static struct lock names_lock;
 static struct cond names_news;

@@ -29,9 +29,9 @@ enum {
     POLL_MS = 500, /* longest time between looks at `stop` and the idle timeout */
 };
 
-#define PAUSE_FIRST_NS (200 * NS_PER_MS)
-#define PAUSE_MAX_NS   (10 * NS_PER_S)
-#define ASKED_MAX_NS   (60 * NS_PER_S)
+#define PAUSE_FIRST_NS     (200 * NS_PER_MS)
+#define PAUSE_MAX_NS       (10 * NS_PER_S)
+#define RETRY_AFTER_MAX_NS (60 * NS_PER_S)
 
 struct http_client {
     struct http_client_options options;
@@ -52,7 +52,7 @@ struct http_client {
     bool given;       /* the piece was read */
     bool begun;       /* the first piece has come */
     size_t text_size; /* bytes in answer->text */
-    int64_t asked_ns; /* Retry-After */
+    int64_t retry_after_ns;
     int64_t moved_ns; /* time of the last byte in either direction */
     curl_off_t moved_bytes;
     bool idle;
@@ -99,7 +99,7 @@ on_header(char *line, size_t item, size_t count, void *context)
     char value[HEADER_BYTES_MAX];
     if (http_header_value(line, size, "Retry-After", value, sizeof value)) {
         int64_t ns = http_retry_after_ns(value, env_realtime_ms(c->options.env) / 1000);
-        c->asked_ns = ns < ASKED_MAX_NS ? ns : ASKED_MAX_NS;
+        c->retry_after_ns = ns < RETRY_AFTER_MAX_NS ? ns : RETRY_AFTER_MAX_NS;
     }
     for (struct http_client_header *h = c->answer->wanted; h != NULL && h->name != NULL; h++) {
         (void)http_header_value(line, size, h->name, h->value, sizeof h->value);
@@ -261,7 +261,7 @@ client_attempt(struct http_client *c, struct why *why)
     c->code = CURLE_OK;
     c->begun = false;
     c->text_size = 0;
-    c->asked_ns = 0;
+    c->retry_after_ns = 0;
     c->moved_bytes = 0;
     c->moved_ns = env_monotonic_ns(c->options.env);
     c->idle = false;
@@ -308,7 +308,7 @@ attempts(struct http_client *c, struct why *why)
     for (;;) {
         enum err e = client_attempt(c, why);
         if (e != ERR_AGAIN || c->options.retry_ns == 0) return e;
-        int64_t pause = c->asked_ns > wait ? c->asked_ns : wait;
+        int64_t pause = c->retry_after_ns > wait ? c->retry_after_ns : wait;
         if (env_monotonic_ns(c->options.env) + pause >= deadline) return e;
         if (c->options.retrying != NULL) {
             c->options.retrying(c->options.context, why->text, pause);

@@ -1,4 +1,4 @@
-/* The client against a server that plays what it is told, one answer a connection. */
+/* The client against a server that plays a script, with one response per connection. */
 #include "lib/test.h"
 
 #include <stdio.h>

@@ -550,16 +550,11 @@ feed_body(struct http_conn *conn, struct bytes *from)
     if (request->chunks.at == HTTP_CHUNK_DONE) on_complete(conn);
 }
 
-static bool
-is_reading(const struct http_conn *conn)
-{
-    return conn->step == HTTP_STEP_HEAD || conn->step == HTTP_STEP_BODY;
-}
-
 static void
 feed(struct http_conn *conn, struct bytes from)
 {
-    while (from.size > 0 && is_reading(conn) && !conn->ended) {
+    while (from.size > 0 && !conn->ended &&
+           (conn->step == HTTP_STEP_HEAD || conn->step == HTTP_STEP_BODY)) {
         if (conn->step == HTTP_STEP_HEAD)
             feed_head(conn, &from);
         else

@@ -300,14 +300,6 @@ note_progress(struct http_pull *p, size_t least_bytes)
     p->waited_ns = 0;
 }
 
-static enum err
-say_silence(const struct http_pull *p, const struct http_patience *patience, struct why *why)
-{
-    double seconds = (double)patience->silence_ms / 1000;
-    if (p->little_bytes == 0) return why_set(why, ERR_AGAIN, "no data for %.3g s", seconds);
-    return why_set(why, ERR_AGAIN, "only %zu bytes in %.3g s", p->little_bytes, seconds);
-}
-
 /* Returns with the lock. */
 static enum err
 wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
@@ -325,7 +317,9 @@ wait_for_news(struct http_pull *p, bool (*is_there)(const struct http_pull *p),
         note_progress(p, patience->least_bytes);
         if (e || is_there(p)) return e;
         if (patience->silence_ms > 0 && p->waited_ns >= patience->silence_ms * NS_PER_MS) {
-            return say_silence(p, patience, why);
+            double seconds = (double)patience->silence_ms / 1000;
+            if (p->little_bytes == 0) return why_set(why, ERR_AGAIN, "no data for %.3g s", seconds);
+            return why_set(why, ERR_AGAIN, "only %zu bytes in %.3g s", p->little_bytes, seconds);
         }
         (void)cond_wait_until(&p->news, &p->of->lock, now_ns + LOOK_MS * NS_PER_MS);
         if (patience->check == NULL || is_there(p)) continue;

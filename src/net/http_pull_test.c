@@ -1,4 +1,4 @@
-/* Bodies that are read as they are wanted, of servers that play what they are told. */
+/* Bodies that are read on demand, from servers that play scripts. */
 #include "lib/test.h"
 
 #include "lib/http_player.h"

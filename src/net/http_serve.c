@@ -131,19 +131,6 @@ refuse_method(struct http_request *request, unsigned methods)
     }
 }
 
-/*
- * Redirects a path with empty or dot segments to the clean path. Most clients repeat a POST that
- * gets 301 as a GET without its body: a sender's samples would be refused for good then (405).
- * 308 redirects, too, and keeps the method.
- */
-static void
-redirect(struct http_request *request)
-{
-    bool is_get = request->method == HTTP_GET;
-    http_refuse(request, is_get ? 301 : 308, false, "the path is redirected to its clean form");
-    request->refusal.json = false;
-}
-
 static void
 judge_route(struct http_request *request, unsigned methods)
 {
@@ -151,7 +138,12 @@ judge_route(struct http_request *request, unsigned methods)
     const char *encoding = h->encoding == NULL ? "" : h->encoding;
     bool plain = encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0;
     if (h->location.size > 0) {
-        redirect(request);
+        /* The path has empty or dot segments. Most clients repeat a POST that gets 301 as a GET
+         * without its body: a sender's samples would be refused for good then (405). 308 redirects,
+         * too, and keeps the method. */
+        http_refuse(request, request->method == HTTP_GET ? 301 : 308, false,
+                    "the path is redirected to its clean form");
+        request->refusal.json = false;
     } else if (methods == 0 || (request->route == NULL && methods == HTTP_OPTIONS)) {
         http_refuse(request, 404, false, "404 page not found"); /* clients look for these words */
     } else if (request->route == NULL) {

@@ -279,14 +279,6 @@ notifier_replace_members_locked(struct notifier *n, struct members *old, struct 
 }
 
 static void
-retire_locked(struct notifier *n, struct alertmanager *a)
-{
-    end_members_locked(n, &a->members);
-    assert(n->retired_count < n->retired_capacity); /* invariant 3 */
-    n->retired[n->retired_count++] = alertmanager_ref(a);
-}
-
-static void
 take_over_locked(struct notifier *n, struct notify_plan *old, struct notify_plan *now)
 {
     for (uint32_t i = 0; i < old->count; i++) {
@@ -296,7 +288,9 @@ take_over_locked(struct notifier *n, struct notify_plan *old, struct notify_plan
             if (has_item(old, now->items[k])) continue;
             pass_members_locked(n, &from->members, &now->items[k]->members);
         }
-        retire_locked(n, from);
+        end_members_locked(n, &from->members);
+        assert(n->retired_count < n->retired_capacity); /* invariant 3 */
+        n->retired[n->retired_count++] = alertmanager_ref(from);
     }
     for (uint32_t i = 0; i < now->count; i++) {
         const struct members *members = &now->items[i]->members;

@@ -122,16 +122,6 @@ clock_ahead_s(const struct request *r, int64_t date_s)
     return date_s > last_s ? date_s - last_s : date_s < first_s ? date_s - first_s : 0;
 }
 
-/* Logs a difference of clocks. Requests succeed nevertheless, but a member whose clock is five
- * minutes ahead takes firing alerts for resolved, and sends no notifications. */
-static void
-log_clock(const char *url, int64_t ahead_s)
-{
-    log_warn("notify: the clock of Alertmanager differs from ours, it takes alerts for resolved "
-             "too early or too late",
-             KV("alertmanager", url), KV("ahead_s", ahead_s));
-}
-
 /* Ends a request with its verdict. `ahead_s`: see clock_ahead_s(). */
 static void
 request_settle(struct request *r, const struct writer_step *step, int64_t ahead_s)
@@ -159,7 +149,14 @@ request_settle(struct request *r, const struct writer_step *step, int64_t ahead_
     }
     lock_drop(&n->lock);
     log_news(n, url, news, alert, failing_ns, step);
-    if (is_apart && url[0] != '\0') log_clock(url, ahead_s);
+    /* Requests succeed nevertheless, but a member whose clock is five minutes ahead takes firing
+     * alerts for resolved, and sends no notifications. */
+    if (is_apart && url[0] != '\0') {
+        log_warn(
+            "notify: the clock of Alertmanager differs from ours, it takes alerts for resolved "
+            "too early or too late",
+            KV("alertmanager", url), KV("ahead_s", ahead_s));
+    }
     request_free(r);
 }
 

@@ -22,14 +22,6 @@ put_url(struct json *to, const char *url)
 }
 
 static void
-put_active_locked(const struct members *members, struct json *to)
-{
-    for (uint32_t i = 0; i < members->count; i++) {
-        put_url(to, members->items[i]->url);
-    }
-}
-
-static void
 put_dropped_locked(const struct members *members, struct json *to)
 {
     const char *url = (const char *)members->dropped.at;
@@ -44,7 +36,10 @@ notifier_print(struct notifier *n, struct json *to)
     lock_take(&n->lock);
     json_member_array(to, "activeAlertmanagers");
     for (uint32_t i = 0; i < n->plan->count; i++) {
-        put_active_locked(&n->plan->items[i]->members, to);
+        const struct members *members = &n->plan->items[i]->members;
+        for (uint32_t k = 0; k < members->count; k++) {
+            put_url(to, members->items[k]->url);
+        }
     }
     json_array_close(to);
     json_member_array(to, "droppedAlertmanagers");

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "relay/letters/letters_found.h"
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 #include "relay/operate/reset.h"
 #include "relay/relay_private.h"
 #include "relay/state/guard.h"

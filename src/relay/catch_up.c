@@ -51,7 +51,7 @@ is_saved(struct relay *r)
 {
     struct why why = {""};
     enum err e = relay_save(r, &why);
-    if (e) obstacle_failed(&r->obstacle, "save the state", "state", why.text);
+    if (e) breaker_failed(&r->breaker, "save the state", "state", why.text);
     return e == OK;
 }
 
@@ -63,7 +63,7 @@ begin_with(struct relay *r, const struct relay_state *state)
     struct why why = {""};
     assert(relay_is_idle(r)); /* invariant 1 */
     if (save_instead(&r->saving, &r->state, state, &why) != OK) {
-        obstacle_failed(&r->obstacle, "save the state", "state", why.text);
+        breaker_failed(&r->breaker, "save the state", "state", why.text);
     }
     relay_run_again(r);
 }
@@ -78,7 +78,7 @@ leave_log(struct relay *r)
     enum err e = relay_save(r, &why);
     if (e == OK) e = letters_take_back(&r->letters, &r->state, &why);
     if (e) {
-        obstacle_failed(&r->obstacle, "switch from the log to the store", "state", why.text);
+        breaker_failed(&r->breaker, "switch from the log to the store", "state", why.text);
         relay_run_again(r);
         return;
     }
@@ -135,7 +135,7 @@ give_again(struct relay *r)
         next.taken[kind] -= kept[kind] + replaying[kind];
     }
     if (e) {
-        obstacle_failed(&r->obstacle, "begin a replay", "state", why.text);
+        breaker_failed(&r->breaker, "begin a replay", "state", why.text);
         relay_run_again(r);
         return;
     }

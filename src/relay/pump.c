@@ -56,7 +56,7 @@ static void
 note_unread(struct relay *r, enum err e, const struct why *why)
 {
     if (e == ERR_MISSING) return; /* catch_up() acts on it */
-    obstacle_failed(&r->obstacle, "read the next samples", "storage", why->text);
+    breaker_failed(&r->breaker, "read the next samples", "storage", why->text);
 }
 
 /* Opens the next chunk. False if there is none now, or it has to wait. */

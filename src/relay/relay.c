@@ -155,7 +155,7 @@ join_parts(struct relay *r)
     saving_init(&r->saving, c);
     watch_init(&r->watch);
     rates_init(&r->rates, c->settings, relay_now_ns(c));
-    obstacle_init(&r->obstacle, c->options.env, c->settings->name);
+    breaker_init(&r->breaker, c->options.env, c->settings->name);
     feed_init(&r->feed, c);
     account_init(&r->account, c, &r->feed, &r->saving);
     letters_init(&r->letters, c, &r->account, &r->saving);
@@ -164,10 +164,10 @@ join_parts(struct relay *r)
         .feed = &r->feed,
         .letters = &r->letters,
         .saving = &r->saving,
-        .obstacle = &r->obstacle,
+        .breaker = &r->breaker,
         .sent = &r->sent,
     };
-    prepare_init(&r->preparation, c, &r->obstacle, &r->lanes.throttle);
+    prepare_init(&r->preparation, c, &r->breaker, &r->lanes.throttle);
     lanes_init(&r->lanes, &r->settling, &r->preparation, &r->rates);
 }
 
@@ -226,7 +226,7 @@ run(struct relay *r)
     struct why why = {""};
     if (now_ns < r->run_again_ns) return false;
     if (relay_begin_run(r, &why) == OK) return true;
-    obstacle_failed(&r->obstacle, "resume", "state", why.text);
+    breaker_failed(&r->breaker, "resume", "state", why.text);
     r->run_again_ns = now_ns + RUN_AGAIN_MS * NS_PER_MS;
     return false;
 }

@@ -1,17 +1,17 @@
 /*
- * relay.h - hands the log on to one destination: at least once, in the order of the log for each
+ * relay.h - delivers the log to one destination: at least once, in the order of the log for each
  * series, and with an account of every sample.
  *
- *     log --> items --> [ lane: calls filled | call under way ] x lanes --> writer --> HTTP
+ *     log --> items --> [ lane: calls filled | call pending ] x lanes --> writer --> HTTP
  *                |                         |
  *              window <---- settled -------+----> dead letters
  *
- * A series belongs to a lane by its hash; a lane has one call under way, perhaps in pieces of
- * different series, and everything retryable of it is settled before the next begins. Nothing of
- * what is under way is kept but positions: should a call have to be made again from fewer of its
- * items, they are read again from the log.
+ * A series belongs to a lane by its hash. A lane has one pending call, possibly in pieces of
+ * different series, and settles everything retryable of it before the next begins. Only positions
+ * are kept of pending items: if a call has to be made again from fewer of its items, these are read
+ * again from the log.
  *
- * It starts no thread: relay_step() does what can be done at once and says when to come back.
+ * It starts no thread: relay_step() does what can be done at once and says when to call it again.
  *
  * Threads: one steps; relay_status(), relay_wish() and relay_wake() may be called from any.
  */

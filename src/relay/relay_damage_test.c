@@ -73,7 +73,7 @@ UNIT_TEST(test_the_store_gives_what_the_log_has_no_more)
     for (unsigned seed = 1; seed <= 6; seed++) {
         world_init(w, seed);
         w->may_repeat = true;
-        if (seed == 1) { /* reading was before it, and is not begun anew */
+        if (seed == 1) { /* reading began before it, and does not begin again */
             world_open(w);
             w->refusal |= REFUSAL_OF_CALL;
             world_log(w, 300, 2);

@@ -35,7 +35,7 @@ struct relay {
     struct saving saving;
     struct watch watch;
     struct rates rates;
-    struct obstacle obstacle;
+    struct breaker breaker;
     struct sent sent;
 
     /* The run, from relay_begin_run() to relay_end_run(). */

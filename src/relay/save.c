@@ -149,12 +149,12 @@ save_if_due(struct relay *r)
     skip_ahead(r);
     if (!saving_is_due(&r->saving)) return;
     enum err e = letters_tend(&r->letters, &letters_why);
-    if (e) obstacle_failed(&r->obstacle, "update dead letters", "dead_letters", letters_why.text);
+    if (e) breaker_failed(&r->breaker, "update dead letters", "dead_letters", letters_why.text);
     e = c->class->tend == NULL ? OK : c->class->tend(r->writer, false, &why);
     if (e == OK) e = saving_ask_writer(&r->saving, r->writer, &why);
     bool removed = !c->settings->dry_run && relay_state_is_missing(c->options.env, c->dir);
     if (e == OK && removed) e = make_dirs_again(r, &why);
     if (e == OK) account_found(&r->account, &r->state);
     if (e == OK && (removed || has_news(r))) e = relay_save(r, &why);
-    if (e) obstacle_failed(&r->obstacle, "save the state", "state", why.text);
+    if (e) breaker_failed(&r->breaker, "save the state", "state", why.text);
 }

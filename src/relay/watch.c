@@ -64,10 +64,10 @@ static enum relay_state_word
 state_word(const struct relay *r)
 {
     if (relay_is_paused(r)) return RELAY_PAUSED;
-    if (r->obstacle.state == OBSTACLE_BLOCKED) return RELAY_BLOCKED;
-    if (r->obstacle.state == OBSTACLE_REFUSING) return RELAY_REFUSING;
+    if (r->breaker.state == BREAKER_BLOCKED) return RELAY_BLOCKED;
+    if (r->breaker.state == BREAKER_REFUSING) return RELAY_REFUSING;
     if (r->context.settings->dry_run) return RELAY_DRY_RUN;
-    if (r->obstacle.failing) return RELAY_RETRYING;
+    if (r->breaker.failing) return RELAY_RETRYING;
     return feed_reads_store(&r->feed) ? RELAY_FILLING : RELAY_RUNNING;
 }
 
@@ -97,9 +97,9 @@ watch_publish(struct relay *r)
     const struct relay_context *c = &r->context;
     struct relay_status *s = &r->watch.now;
     s->state = state_word(r);
-    memcpy(s->error, r->obstacle.error, sizeof s->error);
-    s->error_ms = r->obstacle.error_ms;
-    s->delivered_ms = r->obstacle.delivered_ms;
+    memcpy(s->error, r->breaker.error, sizeof s->error);
+    s->error_ms = r->breaker.error_ms;
+    s->delivered_ms = r->breaker.delivered_ms;
     publish_account(r, s);
     /* A difference is an alarm; it is part of the saved state, and stays until it is explained. */
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -127,7 +127,7 @@ watch_publish(struct relay *r)
         c->options.tsdb == NULL && c->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
     int64_t since_ms = s->dry.since_ms;
     s->calls_total = r->sent.calls;
-    s->calls_failed_total = r->obstacle.failed_total;
+    s->calls_failed_total = r->breaker.failed_total;
     s->sent_bytes_total = r->sent.bytes;
     s->resent_samples_total = r->sent.resent_samples;
     s->units_total = r->sent.units;
@@ -223,7 +223,7 @@ watch_take_wish(struct relay *r)
     lock_drop(&w->lock);
     if (wish == RELAY_WISH_NONE) return;
     r->state.wish = wish;
-    if (wish == RELAY_WISH_RESUME) obstacle_mended(&r->obstacle);
+    if (wish == RELAY_WISH_RESUME) breaker_reset(&r->breaker);
     save_want(&r->saving, SAVE_SOON);
 }
 

@@ -3,7 +3,7 @@
  * interrupted calls, errors with a sentence, and the few operations made of several calls.
  *
  * Every raw call may return -EINTR, and is then made again; close() alone is not, because the
- * descriptor is gone either way and its number may already be somebody else's.
+ * descriptor is gone either way and another thread may already have its number.
  */
 #include "sys/env.h"
 

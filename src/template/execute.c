@@ -27,13 +27,6 @@ flow_of(bool ok)
 }
 
 static bool
-execute_put_text(struct tmpl_run *run, struct bytes text)
-{
-    buf_put_bytes(&run->out, text);
-    return run_spend(run, text.size) && run_settle(run, &run->out);
-}
-
-static bool
 action(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node *n)
 {
     struct tmpl_value value;
@@ -189,7 +182,8 @@ node(struct tmpl_run *run, const struct tmpl_value *dot, const struct tmpl_node 
     run->at = n;
     switch (n->kind) {
     case TMPL_NODE_TEXT:
-        return flow_of(execute_put_text(run, n->text));
+        buf_put_bytes(&run->out, n->text);
+        return flow_of(run_spend(run, n->text.size) && run_settle(run, &run->out));
     case TMPL_NODE_ACTION:
         return flow_of(action(run, dot, n));
     case TMPL_NODE_IF:

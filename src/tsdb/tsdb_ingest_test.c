@@ -297,7 +297,7 @@ find_flush_peak(void *context, const struct budget *budget)
     if (strcmp(budget->name, "flush") == 0) *(uint64_t *)context = budget->peak_bytes;
 }
 
-/* Arrays as long as the generation must not be made anew for each tenant. */
+/* Arrays as long as the generation must not be allocated again for each tenant. */
 UNIT_TEST(test_flush_of_many_tenants_takes_no_more_memory_than_of_one)
 {
     enum { TENANTS = 200, SERIES = 10000 };

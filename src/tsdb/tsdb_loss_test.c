@@ -141,7 +141,7 @@ UNIT_TEST(test_part_without_its_root_is_put_aside_and_counted)
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
     assert_int_equal(l.stored[LEDGER_FLOAT], 1);
     assert_int_equal(machine_ledger(&machine, "b").count[LEDGER_FLOAT][LEDGER_DAMAGED], 0);
-    machine_restart(&machine); /* told again, counted once */
+    machine_restart(&machine); /* reported again, counted once */
     l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
     must_send_float("a", "__name__=m", T0 + 2, 4);

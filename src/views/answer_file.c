@@ -140,7 +140,7 @@ answer_writer_new(struct file_cache *cache, struct file_key key, const struct an
     buf_put_le32(&w->packed, VERSION);
     buf_put_le64(&w->packed, (uint64_t)about->min_ms);
     buf_put_le64(&w->packed, (uint64_t)about->max_ms);
-    buf_put_le64(&w->packed, (uint64_t)about->asked_ms);
+    buf_put_le64(&w->packed, (uint64_t)about->as_of_ms);
     buf_put_bytes(&w->packed, about->question);
     write_block(w, 0);
     return w;
@@ -315,7 +315,7 @@ is_about(struct bytes first, const struct answer_about *about)
     bool ours = bytes_equal(name, bytes_of(magic, sizeof magic)) && cursor_le32(&c) <= VERSION;
     ours &= (int64_t)cursor_le64(&c) == about->min_ms;
     ours &= (int64_t)cursor_le64(&c) == about->max_ms;
-    ours &= (int64_t)cursor_le64(&c) == about->asked_ms;
+    ours &= (int64_t)cursor_le64(&c) == about->as_of_ms;
     struct bytes question = cursor_bytes(&c, cursor_left(&c));
     return ours && !c.bad && bytes_equal(question, about->question);
 }

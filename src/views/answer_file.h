@@ -17,7 +17,7 @@ struct answer_about {
     struct bytes question; /* all that determines the answer, but the times */
     int64_t min_ms;        /* both inclusive */
     int64_t max_ms;
-    int64_t asked_ms; /* Unix time at which the store was asked */
+    int64_t as_of_ms; /* Unix time at which the store was asked */
 };
 
 struct answer_writer;

@@ -84,7 +84,7 @@ put_file(struct buf *to, struct bytes records, size_t cut)
     buf_put_le32(&packed, 1);
     buf_put_le64(&packed, (uint64_t)about.min_ms);
     buf_put_le64(&packed, (uint64_t)about.max_ms);
-    buf_put_le64(&packed, (uint64_t)about.asked_ms);
+    buf_put_le64(&packed, (uint64_t)about.as_of_ms);
     buf_put_bytes(&packed, about.question);
     put_block(to, buf_bytes(&packed), number++, 0);
     for (unsigned i = 0; i < 2; i++) {

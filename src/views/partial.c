@@ -74,7 +74,7 @@ partial_set_free(struct series_set *set)
 /* --- the view --------------------------------------------------------------------------------- */
 
 static struct partial_view *
-asked(struct view *view, const struct query_request *request, struct query_request *ret)
+allow_failures(struct view *view, const struct query_request *request, struct query_request *ret)
 {
     struct partial_view *v = (struct partial_view *)view;
     *ret = *request;
@@ -95,7 +95,7 @@ select_series(struct view *view, const struct query_request *request, struct ser
         partial_set_next, partial_set_batch, partial_set_warning, partial_set_cost, NULL,
         partial_set_free};
     struct query_request r;
-    struct partial_view *v = asked(view, request, &r);
+    struct partial_view *v = allow_failures(view, request, &r);
     struct partial_set *s = mem_new(v->budget, sizeof *s);
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     s->set.ops = &ops;
@@ -116,7 +116,7 @@ exemplars(struct view *view, const struct query_request *request, const struct e
           struct why *why)
 {
     struct query_request r;
-    return view_exemplars(asked(view, request, &r)->below, &r, to, why);
+    return view_exemplars(allow_failures(view, request, &r)->below, &r, to, why);
 }
 
 static enum err
@@ -125,7 +125,7 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
          struct why *why)
 {
     struct query_request r;
-    return view_metadata(asked(view, request, &r)->below, &r, family, each, context, why);
+    return view_metadata(allow_failures(view, request, &r)->below, &r, family, each, context, why);
 }
 
 static enum err
@@ -133,7 +133,7 @@ label_names(struct view *view, const struct query_request *request, const struct
             struct why *why)
 {
     struct query_request r;
-    return view_label_names(asked(view, request, &r)->below, &r, to, why);
+    return view_label_names(allow_failures(view, request, &r)->below, &r, to, why);
 }
 
 static enum err
@@ -141,7 +141,7 @@ label_values(struct view *view, const struct query_request *request, struct byte
              const struct text_sink *to, struct why *why)
 {
     struct query_request r;
-    return view_label_values(asked(view, request, &r)->below, &r, name, to, why);
+    return view_label_values(allow_failures(view, request, &r)->below, &r, name, to, why);
 }
 
 static enum err
@@ -149,7 +149,7 @@ series(struct view *view, const struct query_request *request, const struct text
        struct why *why)
 {
     struct query_request r;
-    return view_series(asked(view, request, &r)->below, &r, to, why);
+    return view_series(allow_failures(view, request, &r)->below, &r, to, why);
 }
 
 static struct view_mark

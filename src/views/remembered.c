@@ -41,11 +41,11 @@ struct remembered_view {
     struct budget *budget;
 };
 
-/* A cached answer: for these times, both inclusive, as the store had it at asked_ms. */
+/* A cached answer: for these times, both inclusive, as the store had it at as_of_ms. */
 struct kept_run {
     int64_t min_ms;
     int64_t max_ms;
-    int64_t asked_ms;
+    int64_t as_of_ms;
 };
 
 struct kept_runs {
@@ -94,9 +94,9 @@ static bool
 is_fresh(const struct remembered *m, const struct kept_run *run, int64_t now_ms)
 {
     int64_t life_ms = m->options.max_age_ms;
-    if (run->min_ms > run->max_ms || run->max_ms >= run->asked_ms) return false;
-    if (run->max_ms >= run->asked_ms - life_ms) life_ms = run->asked_ms - run->max_ms;
-    return run->asked_ms <= now_ms + CLOCK_MS && now_ms - run->asked_ms <= life_ms;
+    if (run->min_ms > run->max_ms || run->max_ms >= run->as_of_ms) return false;
+    if (run->max_ms >= run->as_of_ms - life_ms) life_ms = run->as_of_ms - run->max_ms;
+    return run->as_of_ms <= now_ms + CLOCK_MS && now_ms - run->as_of_ms <= life_ms;
 }
 
 /* --- the list of a question ------------------------------------------------------------------- */
@@ -106,8 +106,8 @@ get_run(struct cursor *c, struct kept_run *run)
 {
     run->min_ms = cursor_zigzag(c);
     run->max_ms = cursor_zigzag(c);
-    run->asked_ms = cursor_zigzag(c);
-    return !c->bad && run->asked_ms > 0 && run->asked_ms < EVEN_MS_MAX;
+    run->as_of_ms = cursor_zigzag(c);
+    return !c->bad && run->as_of_ms > 0 && run->as_of_ms < EVEN_MS_MAX;
 }
 
 /* Reads the list: the runs that are valid. */
@@ -152,7 +152,7 @@ add_run(const struct remembered *m, struct bytes question, const struct kept_run
         if (x->min_ms >= run->min_ms && x->max_ms <= run->max_ms) remove_run(&runs, i);
     }
     for (uint32_t i = 1; i < runs.count; i++) {
-        if (runs.items[i].asked_ms < runs.items[oldest].asked_ms) oldest = i;
+        if (runs.items[i].as_of_ms < runs.items[oldest].as_of_ms) oldest = i;
     }
     if (runs.count == RUNS_MAX) remove_run(&runs, oldest);
     assert(runs.count < RUNS_MAX); /* invariant 1 */
@@ -163,7 +163,7 @@ add_run(const struct remembered *m, struct bytes question, const struct kept_run
     for (uint32_t i = 0; i < runs.count; i++) {
         buf_put_zigzag(&file, runs.items[i].min_ms);
         buf_put_zigzag(&file, runs.items[i].max_ms);
-        buf_put_zigzag(&file, runs.items[i].asked_ms);
+        buf_put_zigzag(&file, runs.items[i].as_of_ms);
     }
     framed_end(&file, list_magic, LIST_VERSION);
     if (buf_error(&file) == OK) {
@@ -419,7 +419,7 @@ ask_store(const struct remembered_view *v, const struct query_request *r,
     }
     if (s->run.min_ms < s->run.max_ms &&
         (uint64_t)s->run.max_ms - (uint64_t)s->run.min_ms >= (uint64_t)unit_ms - 1) {
-        struct answer_about about = {question, s->run.min_ms, s->run.max_ms, s->run.asked_ms};
+        struct answer_about about = {question, s->run.min_ms, s->run.max_ms, s->run.as_of_ms};
         s->writer = answer_writer_new(v->of->files, run_key(question, &s->run), &about, v->budget);
     }
     *ret_set = &s->set;
@@ -450,7 +450,7 @@ open_parts(const struct remembered_view *v, const struct reuse_plan *plan, struc
     *ret_bad = NULL;
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct reuse_part *p = &plan->parts[i];
-        struct answer_about about = {question, p->run.min_ms, p->run.max_ms, p->run.asked_ms};
+        struct answer_about about = {question, p->run.min_ms, p->run.max_ms, p->run.as_of_ms};
         struct file file;
         enum err e = file_cache_open(v->of->files, run_key(question, &p->run), &file)
                          ? answer_file_open(&file, &about, p->min_ms, p->max_ms, v->budget,

@@ -562,7 +562,7 @@ increase(const struct rig *g)
 }
 
 /*
- * A counter that rises by one each ms, and at times begins anew. A replica reads it some time after
+ * A counter that rises by one each ms, and is reset at times. A replica reads it some time after
  * the one it gives, at most an interval later. They die and come back.
  */
 static void
@@ -619,7 +619,7 @@ UNIT_TEST(test_a_reset_at_a_change_is_seen_with_all_that_was_counted_since)
     for (int64_t t = 0; t < 150; t += 15) {
         if (t < 45) add(&g, 0, 100 + t, 1000 + (double)t);
         if (t < 30) add(&g, 1, 101 + t, 1001 + (double)t);
-        if (t >= 30) add(&g, 1, 101 + t, (double)t - 20); /* anew from 30 on */
+        if (t >= 30) add(&g, 1, 101 + t, (double)t - 20); /* reset at 30 */
     }
     MUST_GIVE(&g, 100, 115, 130, 146, 161, 176, 191, 206, 221, 236);
     assert_true(increase(&g) == 30 + 115);

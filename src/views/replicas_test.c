@@ -396,7 +396,7 @@ UNIT_TEST(test_what_the_view_below_can_tell_is_told)
     put_shops(&g, 2);
     assert_true(view_has_mark(g.view, &mark));
     assert_int_equal(mark.edits, 4);
-    mark.epoch = 5 * REPLICA_AHEAD_MS; /* it is told as the time */
+    mark.epoch = 5 * REPLICA_AHEAD_MS; /* a test view uses it as the time */
     assert_int_equal(view_same_before(g.view, r.tenant, &mark), 4 * REPLICA_AHEAD_MS);
     mark.epoch = INT64_MAX;
     assert_int_equal(view_same_before(g.view, r.tenant, &mark), INT64_MAX);

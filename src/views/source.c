@@ -101,7 +101,7 @@ struct sets {
 };
 
 static struct sets
-asked_sets(const struct query_request *r)
+request_sets(const struct query_request *r)
 {
     return r->set_count == 0 ? (struct sets){&everything, 1} : (struct sets){r->sets, r->set_count};
 }
@@ -130,22 +130,22 @@ excludes(const struct matcher_set *one, const struct matcher_set *other)
     return false;
 }
 
-/* Says whether series of the source may match both. *ret_asked, *ret_own: the numbers of matchers
- * that are not about external labels. */
+/* Says whether series of the source may match both. *ret_requested, *ret_own: the numbers of
+ * matchers that are not about external labels. */
 static bool
-may_meet(const struct source_limits *x, const struct matcher_set *asked,
-         const struct matcher_set *own, uint32_t *ret_asked, uint32_t *ret_own)
+may_meet(const struct source_limits *x, const struct matcher_set *requested,
+         const struct matcher_set *own, uint32_t *ret_requested, uint32_t *ret_own)
 {
-    return external_match(x, asked, ret_asked) && external_match(x, own, ret_own) &&
-           !excludes(asked, own) && !excludes(own, asked);
+    return external_match(x, requested, ret_requested) && external_match(x, own, ret_own) &&
+           !excludes(requested, own) && !excludes(own, requested);
 }
 
 static bool
-any_may_meet(const struct source_limits *x, struct sets asked, struct sets own)
+any_may_meet(const struct source_limits *x, struct sets requested, struct sets own)
 {
     uint32_t a, b;
-    for (uint32_t i = 0; i < asked.count * own.count; i++) {
-        if (may_meet(x, &asked.items[i / own.count], &own.items[i % own.count], &a, &b))
+    for (uint32_t i = 0; i < requested.count * own.count; i++) {
+        if (may_meet(x, &requested.items[i / own.count], &own.items[i % own.count], &a, &b))
             return true;
     }
     return false;
@@ -166,7 +166,7 @@ concerns(const struct view *view, const struct query_request *r)
     const struct source_view *v = (const struct source_view *)view;
     const struct source_limits *x = &v->options->limits;
     return !r->stored && r->min_ms <= v->max_ms && r->max_ms >= v->min_ms &&
-           has_tenant(x, r->tenant) && any_may_meet(x, asked_sets(r), own_sets(x));
+           has_tenant(x, r->tenant) && any_may_meet(x, request_sets(r), own_sets(x));
 }
 
 /* A question to the reader, which is asked once for each of the sets. */
@@ -178,14 +178,14 @@ struct source_question {
 };
 
 static enum err
-add_set(const struct source_limits *x, const struct matcher_set *asked,
+add_set(const struct source_limits *x, const struct matcher_set *requested,
         const struct matcher_set *own, struct source_question *q, struct why *why)
 {
     uint32_t a, b;
-    if (!may_meet(x, asked, own, &a, &b)) return OK;
+    if (!may_meet(x, requested, own, &a, &b)) return OK;
     struct matcher **matchers = arena_new(&q->arena, ((size_t)a + b + 1) * sizeof *matchers);
     if (matchers == NULL) return no_memory(why);
-    uint32_t put = put_matchers(x, asked, matchers);
+    uint32_t put = put_matchers(x, requested, matchers);
     put += put_matchers(x, own, matchers + a);
     assert(put == a + b);
     q->sets[q->count++] = (struct matcher_set){matchers, a + b};
@@ -197,7 +197,7 @@ source_question_begin(struct source_view *v, const struct query_request *r,
                       struct source_question *q, struct why *why)
 {
     const struct source_limits *x = &v->options->limits;
-    struct sets asked = asked_sets(r), own = own_sets(x);
+    struct sets requested = request_sets(r), own = own_sets(x);
     q->request = *r;
     q->count = 0;
     if (q->request.min_ms < v->min_ms) q->request.min_ms = v->min_ms;
@@ -206,13 +206,13 @@ source_question_begin(struct source_view *v, const struct query_request *r,
     q->request.hints = (struct query_hints){.times_only = r->hints.times_only};
     arena_init(&q->arena, v->budget, 0, 0);
     if (!concerns(&v->view, r)) return OK;
-    q->sets = arena_new(&q->arena, (size_t)asked.count * own.count * sizeof *q->sets);
+    q->sets = arena_new(&q->arena, (size_t)requested.count * own.count * sizeof *q->sets);
     if (q->sets == NULL) return no_memory(why);
     enum err e = OK;
-    for (uint32_t i = 0; i < asked.count * own.count && e == OK; i++) {
-        e = add_set(x, &asked.items[i / own.count], &own.items[i % own.count], q, why);
+    for (uint32_t i = 0; i < requested.count * own.count && e == OK; i++) {
+        e = add_set(x, &requested.items[i / own.count], &own.items[i % own.count], q, why);
     }
-    assert(q->count <= (uint64_t)asked.count * own.count); /* invariant 2 */
+    assert(q->count <= (uint64_t)requested.count * own.count); /* invariant 2 */
     tally(&v->options->tally->questions, 1);
     return e;
 }
@@ -285,7 +285,7 @@ struct source_set {
     struct series_set *below; /* NULL if it has no series, or failed and is excused */
     /* Copies of the question's sets, which may end before the answer does. */
     struct arena arena;
-    struct sets asked;
+    struct sets requested;
     uint32_t shard, shard_count;
     struct buf from_labels;
     bool tells;
@@ -310,7 +310,7 @@ static bool
 is_wanted(const struct source_set *s, struct bytes labels)
 {
     const struct source_limits *x = &s->view->options->limits;
-    bool matches = any_matches(s->asked, labels) && any_matches(own_sets(x), labels);
+    bool matches = any_matches(s->requested, labels) && any_matches(own_sets(x), labels);
     if (!matches) tally(&s->view->options->tally->filtered, 1);
     return matches && (s->shard_count < 2 || shard_of_labels(labels, s->shard_count) == s->shard) &&
            (s->from_labels.size == 0 || labels_compare(labels, buf_bytes(&s->from_labels)) >= 0);
@@ -389,17 +389,17 @@ source_set_free(struct series_set *set)
 
 /* Copies the sets: matchers live as long as the set, but their arrays need not. */
 static enum err
-keep_asked(struct source_set *s, const struct query_request *r, struct why *why)
+keep_request_sets(struct source_set *s, const struct query_request *r, struct why *why)
 {
-    struct sets asked = asked_sets(r);
-    struct matcher_set *kept = arena_new(&s->arena, asked.count * sizeof *kept);
-    s->asked = (struct sets){kept, asked.count};
-    for (uint32_t i = 0; kept != NULL && i < asked.count; i++) {
-        uint32_t count = asked.items[i].count;
+    struct sets requested = request_sets(r);
+    struct matcher_set *kept = arena_new(&s->arena, requested.count * sizeof *kept);
+    s->requested = (struct sets){kept, requested.count};
+    for (uint32_t i = 0; kept != NULL && i < requested.count; i++) {
+        uint32_t count = requested.items[i].count;
         struct matcher **matchers = arena_new(&s->arena, (count + 1) * sizeof *matchers);
         if (matchers == NULL) return no_memory(why);
         for (uint32_t k = 0; k < count; k++) {
-            matchers[k] = asked.items[i].matchers[k];
+            matchers[k] = requested.items[i].matchers[k];
         }
         kept[i] = (struct matcher_set){matchers, count};
     }
@@ -449,7 +449,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
     arena_init(&s->arena, v->budget, 0, 0);
     buf_init(&s->from_labels, v->budget, GATHERED_LABEL_BYTES_MAX);
     warnings_init(&s->warnings, v->budget);
-    enum err e = keep_asked(s, r, why);
+    enum err e = keep_request_sets(s, r, why);
     if (e == OK) {
         e = source_question_begin(v, r, &q, why);
         if (e == OK) e = select_below(s, &q, why);
@@ -470,7 +470,7 @@ enum source_wanted { NAMES, VALUES, SERIES };
 /* A look-up, and the texts gathered for it. */
 struct source_texts {
     struct source_view *view;
-    const struct query_request *asked;
+    const struct query_request *request;
     enum source_wanted what;
     struct bytes name; /* for VALUES */
     const struct text_sink *to;
@@ -500,11 +500,11 @@ gather_series(void *context, struct bytes labels)
 {
     struct source_texts *x = context;
     const struct source_limits *limits = &x->view->options->limits;
-    if (!any_matches(asked_sets(x->asked), labels) || !any_matches(own_sets(limits), labels)) {
+    if (!any_matches(request_sets(x->request), labels) || !any_matches(own_sets(limits), labels)) {
         tally(&x->view->options->tally->filtered, 1);
         return OK;
     }
-    enum err e = query_control_check(x->asked->control, x->why);
+    enum err e = query_control_check(x->request->control, x->why);
     if (e) return e;
     if (x->what == SERIES) return gather_text(x, labels);
     if (x->what == VALUES) {
@@ -577,7 +577,7 @@ look_up(struct view *view, enum source_wanted what, const struct query_request *
     struct source_question q;
     struct why said = {""};
     struct source_texts x = {
-        .view = v, .asked = r, .what = what, .name = name, .to = to, .why = &said};
+        .view = v, .request = r, .what = what, .name = name, .to = to, .why = &said};
     text_gathering_begin(&x.all, what == SERIES, r->hints.limit, v->budget);
     enum err e = source_question_begin(v, r, &q, &said);
     for (uint32_t i = 0; e == OK && i < q.count; i++) {

@@ -35,7 +35,7 @@ struct reader {
     enum err error;
     uint32_t error_after; /* so many series */
     unsigned questions, views, sets, holds;
-    unsigned failures; /* that were told */
+    unsigned failures; /* failures reported */
     struct why failure;
 };
 
@@ -621,7 +621,7 @@ UNIT_TEST(test_series_from_given_labels_on_are_those_of_the_whole)
     }
 }
 
-/* A rig with all series, which fails as told. */
+/* Begins a rig with all series, which fails with `error` after so many. */
 static void
 rig_begin_failing(struct rig *g, enum err error, uint32_t after)
 {

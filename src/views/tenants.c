@@ -65,7 +65,7 @@ is_one_tenant(struct bytes names)
 static int
 compare_tenants(const void *a, const void *b)
 {
-    const struct asked_tenant *left = a, *right = b;
+    const struct tenant_request *left = a, *right = b;
     return bytes_compare(left->name, right->name);
 }
 
@@ -161,7 +161,7 @@ make_requests(struct tenants_question *q, const struct query_request *request,
     uint32_t meant = 0;
     assert(q->tenant_count <= TENANTS_AT_ONCE_MAX); /* invariant 1 */
     for (uint32_t i = 0; i < q->tenant_count; i++) {
-        struct asked_tenant t = {q->tenants[i].name, *request};
+        struct tenant_request t = {q->tenants[i].name, *request};
         struct matcher_set *of_tenant =
             arena_alloc(&q->arena, (request->set_count + 1) * sizeof *of_tenant);
         if (of_tenant == NULL) return tenants_no_memory(why);

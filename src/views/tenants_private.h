@@ -18,7 +18,7 @@ void tenants_view_unref(struct tenants_view *view);
 #define TENANT_LABEL   "__tenant_id__"
 #define ORIGINAL_LABEL "original___tenant_id__"
 
-struct asked_tenant {
+struct tenant_request {
     struct bytes name;
     struct query_request request; /* without hints about labels, which differ below */
 };
@@ -27,7 +27,7 @@ struct asked_tenant {
 struct tenants_question {
     struct arena arena;
     struct budget *budget;
-    struct asked_tenant *tenants; /* tenants that matchers select, by name */
+    struct tenant_request *tenants; /* tenants that matchers select, by name */
     uint32_t tenant_count;
     struct matcher **made;
     uint32_t made_count;

@@ -34,7 +34,7 @@ enum { LABEL_BYTES_MAX = 64 * 1024 * 1024 };
 
 /* The series of a tenant. */
 struct tenants_source {
-    const struct asked_tenant *tenant;
+    const struct tenant_request *tenant;
     struct series_set *set;
     struct buf labels; /* of its next series, as in the answer */
     bool names_known;

@@ -96,7 +96,7 @@ tenant_values(const struct tenants_view *view, const struct query_request *reque
     struct text_sink here = {.each = note_any, .context = &x, .warning = forward_warning};
     enum err e = texts_begin(&x, view, request, false, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
-        struct asked_tenant *t = &x.question.tenants[i];
+        struct tenant_request *t = &x.question.tenants[i];
         size_t before = x.all.count;
         x.tenant = t->name;
         t->request.hints.limit = 1;

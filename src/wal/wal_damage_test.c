@@ -1,6 +1,6 @@
 /*
- * wal_damage_test.c - what recovery makes of bytes, headers and files that are not what was
- * written: damage and torn tails told apart, all else still delivered.
+ * wal_damage_test.c - recovery from bytes, headers and files that differ from what was written:
+ * damage is distinguished from torn tails, and everything else is delivered.
  */
 #include "lib/test.h"
 #include "lib/wal_rig.h"

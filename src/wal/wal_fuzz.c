@@ -111,7 +111,7 @@ payload_of(uint64_t id, uint8_t shape)
     size_t size = 16 + (shape % 8 == 7 ? shape * 30u : shape);
     store_le64(at, id);
     store_le64(at + 8, shape);
-    for (size_t i = 16; i < size; i += 8) { /* up to 7 bytes too many, which nobody sees */
+    for (size_t i = 16; i < size; i += 8) { /* up to 7 bytes more than are used */
         store_le64(at + i, shape % 2 ? hash_mix(id, i) : UINT64_C(0x0403020100040302) >> i % 5);
     }
     return bytes_of(at, size);

@@ -235,8 +235,7 @@ UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
     wal_rig_fini(&rig);
 }
 
-/* The reader is not told that it is behind before the file is somebody else's. */
-/* What was given up holds nothing behind the reader's position. */
+/* A segment that was given up has nothing after the reader's position. */
 UNIT_TEST(test_a_segment_that_was_never_used_leaves_no_reader_behind)
 {
     for (unsigned restart = 0; restart < 2; restart++) {

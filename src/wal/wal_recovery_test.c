@@ -238,7 +238,7 @@ UNIT_TEST(test_a_newer_log_is_refused_and_not_touched)
     }
 }
 
-/* Seals the record of type 99 at the end of the log anew, with other flags. */
+/* Seals the record of type 99 at the end of the log again, with other flags. */
 static void
 reseal_last(struct wal_rig *rig, uint64_t number, uint64_t seed, uint64_t pos, uint64_t base,
             uint8_t flags)

@@ -8,7 +8,7 @@
 #include "lib/seeds.h"
 #include "lib/tsdb_machine.h"
 #include "relay/letters/dead_letters.h"
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 #include "relay/relay.h"
 #include "relay/state/state.h"
 

@@ -473,6 +473,12 @@ check_reloads(struct site *s, const char *path)
                      "destinations: [{name: a, type: file, path: /a, paused: true}]\n");
         crowd_turn(&crowd);
         assert_int_equal(post_reload(s), 200);
+        write_config(s, path,
+                     "write: {max_labels: 20}\n"
+                     "destinations: [{name: b, type: file, path: /b, paused: true},\n"
+                     "               {name: a, type: file, path: /a, paused: true}]\n");
+        crowd_turn(&crowd);
+        assert_int_equal(post_reload(s), 200);
     }
 }
 

@@ -30,7 +30,7 @@ struct label_lookup {
     struct query_control control;
     struct match match;
     struct bytes name; /* the label whose values are requested; in the form's arena */
-    struct query_request asked;
+    struct query_request query;
     struct replica_choice replicas;
     struct view *view;
     struct text_sink to;
@@ -50,27 +50,27 @@ struct label_lookup {
 static enum err
 read_times(struct label_lookup *l)
 {
-    enum err e = form_time(&l->form, "start", &l->asked.min_ms, &l->error);
-    return e ? e : form_time(&l->form, "end", &l->asked.max_ms, &l->error);
+    enum err e = form_time(&l->form, "start", &l->query.min_ms, &l->error);
+    return e ? e : form_time(&l->form, "end", &l->query.max_ms, &l->error);
 }
 
 /* Reads limit, times, and whether damaged data may be left out, which is the default. */
 static enum err
 read_common(struct label_lookup *l)
 {
-    l->asked.partial = true;
-    enum err e = form_limit(&l->form, &l->asked.hints.limit, &l->error);
+    l->query.partial = true;
+    enum err e = form_limit(&l->form, &l->query.hints.limit, &l->error);
     if (e == OK) e = read_times(l);
-    if (e == OK) e = form_bool(&l->form, "partial_response", &l->asked.partial, &l->error);
-    l->asked.tells = l->asked.partial;
+    if (e == OK) e = form_bool(&l->form, "partial_response", &l->query.partial, &l->error);
+    l->query.tells = l->query.partial;
     return e;
 }
 
 static void
 take_match(struct label_lookup *l)
 {
-    l->asked.sets = l->match.sets;
-    l->asked.set_count = l->match.set_count;
+    l->query.sets = l->match.sets;
+    l->query.set_count = l->match.set_count;
 }
 
 static enum err
@@ -130,11 +130,11 @@ static enum err
 read_exemplars_question(struct label_lookup *l)
 {
     enum err e = read_times(l);
-    l->asked.partial = true;
-    if (e == OK) e = form_bool(&l->form, "partial_response", &l->asked.partial, &l->error);
-    l->asked.tells = l->asked.partial;
+    l->query.partial = true;
+    if (e == OK) e = form_bool(&l->form, "partial_response", &l->query.partial, &l->error);
+    l->query.tells = l->query.partial;
     if (e) return e;
-    if (l->asked.max_ms < l->asked.min_ms) {
+    if (l->query.max_ms < l->query.min_ms) {
         buf_put_text(&l->error, "end timestamp must not be before start timestamp");
         return ERR_INPUT;
     }
@@ -157,7 +157,7 @@ send_piece(struct label_lookup *l)
 static enum err
 count_one(struct label_lookup *l)
 {
-    l->limited = l->asked.hints.limit != 0 && l->count == l->asked.hints.limit;
+    l->limited = l->query.hints.limit != 0 && l->count == l->query.hints.limit;
     if (l->limited) return ERR_CANCELED;
     l->count++;
     return l->text.size < PIECE_BYTES ? OK : send_piece(l);
@@ -259,7 +259,7 @@ lookup_answer(struct label_lookup *l, enum err (*ask)(struct label_lookup *l))
 {
     success_begin(&l->json, &l->text);
     json_array_open(&l->json);
-    bool nothing = l->asked.min_ms > l->asked.max_ms;
+    bool nothing = l->query.min_ms > l->query.max_ms;
     enum err e = replica_choice_open(l->api, &l->replicas, &l->control, &l->view, &l->why);
     if (e == OK && !nothing) e = ask(l);
     view_free(l->view);
@@ -277,31 +277,31 @@ lookup_run(struct api *api, struct http_request *request, const struct lookup_ki
 {
     struct label_lookup *l = mem_new(&api->read_budget, sizeof *l);
     if (l == NULL) {
-        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
-                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the query");
+        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
+                         &(struct why){"not enough memory for the query"});
         return;
     }
     l->api = api;
     l->request = request;
     l->to = (struct text_sink){.warning = keep_warning, .context = l};
-    l->asked.min_ms = INT64_MIN;
-    l->asked.max_ms = INT64_MAX;
+    l->query.min_ms = INT64_MIN;
+    l->query.max_ms = INT64_MAX;
     budget_init(&l->budget, "query", 0, &api->read_budget);
     buf_init(&l->text, &l->budget, (size_t)1 << 30);
     buf_init(&l->series, &l->budget, (size_t)1 << 26);
     buf_init(&l->error, NULL, SENTENCE_BYTES_MAX);
-    l->asked.control = &l->control;
+    l->query.control = &l->control;
     warnings_init(&l->warnings, &l->budget);
     query_control_begin(api, request, &l->budget, &l->control);
     unsigned refused;
     enum err e =
-        read_asked(api, request, &l->budget, &l->form, &l->asked.tenant, &refused, &l->why);
+        read_arguments(api, request, &l->budget, &l->form, &l->query.tenant, &refused, &l->why);
     if (e == OK && refused == 0) e = kind->read(l);
     if (e == OK && refused == 0) {
         e = replica_choice_read(api, &l->form, &l->form.arena, &l->replicas, &l->error, &l->why);
     }
     if (!reply_refusal(request, refused, e, &l->error, &l->why)) {
-        if (kind->of_selectors && l->asked.set_count == 0)
+        if (kind->of_selectors && l->query.set_count == 0)
             http_reply(request, &(struct http_answer){.status = 204});
         else
             lookup_answer(l, kind->ask);
@@ -319,28 +319,28 @@ static enum err
 ask_names(struct label_lookup *l)
 {
     l->to.each = put_text;
-    return view_label_names(l->view, &l->asked, &l->to, &l->why);
+    return view_label_names(l->view, &l->query, &l->to, &l->why);
 }
 
 static enum err
 ask_series(struct label_lookup *l)
 {
     l->to.each = put_series;
-    return view_series(l->view, &l->asked, &l->to, &l->why);
+    return view_series(l->view, &l->query, &l->to, &l->why);
 }
 
 static enum err
 ask_values(struct label_lookup *l)
 {
     l->to.each = put_text;
-    return view_label_values(l->view, &l->asked, l->name, &l->to, &l->why);
+    return view_label_values(l->view, &l->query, l->name, &l->to, &l->why);
 }
 
 static enum err
 ask_exemplars(struct label_lookup *l)
 {
     struct exemplar_sink to = {put_exemplar, l, keep_warning};
-    enum err e = view_exemplars(l->view, &l->asked, &to, &l->why);
+    enum err e = view_exemplars(l->view, &l->query, &to, &l->why);
     if (e == OK) end_series(l);
     return e;
 }

@@ -63,7 +63,7 @@ struct name_search {
     const char *key;    /* member of a result that has the name */
     uint64_t limit;
     uint64_t batch_size;
-    struct query_request asked;
+    struct query_request query;
     struct replica_choice replicas;
     struct view *view;
     struct search_result *best; /* a heap: invariant 2 */
@@ -230,11 +230,11 @@ check_sort_by(struct name_search *s, const char *what)
 static enum err
 read_times(struct name_search *s)
 {
-    s->asked.max_ms = env_realtime_ms(s->api->options.env);
-    s->asked.min_ms = s->asked.max_ms - 3600 * 1000;
-    enum err e = read_time(s, "start", &s->asked.min_ms);
-    if (e == OK) e = read_time(s, "end", &s->asked.max_ms);
-    if (e || s->asked.max_ms >= s->asked.min_ms) return e;
+    s->query.max_ms = env_realtime_ms(s->api->options.env);
+    s->query.min_ms = s->query.max_ms - 3600 * 1000;
+    enum err e = read_time(s, "start", &s->query.min_ms);
+    if (e == OK) e = read_time(s, "end", &s->query.max_ms);
+    if (e || s->query.max_ms >= s->query.min_ms) return e;
     buf_put_text(&s->error, "end timestamp must not be before start timestamp");
     return ERR_INPUT;
 }
@@ -246,7 +246,7 @@ static enum err
 read_common(struct name_search *s, const char *what)
 {
     s->batch_size = LIMIT;
-    s->asked.partial = true;
+    s->query.partial = true;
     s->key = "name";
     enum err e = read_times(s);
     if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->control, &s->error, &s->why);
@@ -257,16 +257,16 @@ read_common(struct name_search *s, const char *what)
     if (e == OK) e = read_limit(s);
     if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
     if (e == OK) e = check_sort_by(s, what);
-    if (e == OK) e = form_bool(&s->form, "partial_response", &s->asked.partial, &s->error);
-    s->asked.tells = s->asked.partial;
+    if (e == OK) e = form_bool(&s->form, "partial_response", &s->query.partial, &s->error);
+    s->query.tells = s->query.partial;
     if (e == OK) {
         e = replica_choice_read(s->api, &s->form, &s->form.arena, &s->replicas, &s->error, &s->why);
     }
-    s->asked.sets = s->match.sets;
-    s->asked.set_count = s->match.set_count;
+    s->query.sets = s->match.sets;
+    s->query.set_count = s->match.set_count;
     if (s->batch_size > BATCH_MAX) s->batch_size = BATCH_MAX;
     /* If all names are accepted in their order, the store need not return more. */
-    if (s->order == BY_NAME && s->filter.term_count == 0) s->asked.hints.limit = s->limit;
+    if (s->order == BY_NAME && s->filter.term_count == 0) s->query.hints.limit = s->limit;
     return e;
 }
 
@@ -392,9 +392,9 @@ put_result(struct name_search *s, struct bytes name, double score)
         json_put_raw(&s->json, bytes_of(digits, number_print_json(double_bits(score), digits)));
     }
     if (s->with_metadata) {
-        struct query_request asked = {.tenant = s->asked.tenant, .control = &s->control};
+        struct query_request query = {.tenant = s->query.tenant, .control = &s->control};
         s->described = false;
-        e = view_metadata(s->view, &asked, name, put_metadata, s, &s->why);
+        e = view_metadata(s->view, &query, name, put_metadata, s, &s->why);
     }
     if (e) return e;
     json_object_close(&s->json);
@@ -496,9 +496,9 @@ search_ask(struct name_search *s)
     enum err e = replica_choice_open(s->api, &s->replicas, &s->control, &s->view, &s->why);
     if (e) return e;
     if (s->label.size > 0)
-        e = view_label_values(s->view, &s->asked, s->label, &to, &s->why);
+        e = view_label_values(s->view, &s->query, s->label, &to, &s->why);
     else
-        e = view_label_names(s->view, &s->asked, &to, &s->why);
+        e = view_label_names(s->view, &s->query, &to, &s->why);
     if (e == ERR_CANCELED && s->has_more) e = OK;
     return e ? e : give_best(s);
 }
@@ -556,8 +556,8 @@ search_run(struct api *api, struct http_request *request, enum err (*read)(struc
 {
     struct name_search *s = mem_new(&api->read_budget, sizeof *s);
     if (s == NULL) {
-        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
-                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the search");
+        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
+                         &(struct why){"not enough memory for the search"});
         return;
     }
     s->api = api;
@@ -569,10 +569,10 @@ search_run(struct api *api, struct http_request *request, enum err (*read)(struc
     s->filter.control = &s->control;
     warnings_init(&s->warnings, &s->budget);
     query_control_begin(api, request, &s->budget, &s->control);
-    s->asked.control = &s->control;
+    s->query.control = &s->control;
     unsigned refused;
     enum err e =
-        read_asked(api, request, &s->budget, &s->form, &s->asked.tenant, &refused, &s->why);
+        read_arguments(api, request, &s->budget, &s->form, &s->query.tenant, &refused, &s->why);
     if (e == OK && refused == 0) e = read(s);
     if (!reply_refusal(request, refused, e, &s->error, &s->why)) search_end(s, search_ask(s));
     search_fini(s);

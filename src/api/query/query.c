@@ -730,8 +730,8 @@ query_handle(struct api *api, struct http_request *request, enum query_purpose p
 {
     struct api_query *q = mem_new(&api->read_budget, sizeof *q);
     if (q == NULL) {
-        reply_problem(request, status_of(FOR_QUERY, ERR_NOMEM),
-                      problem_type_of(FOR_QUERY, ERR_NOMEM), "not enough memory for the query");
+        reply_problem_of(request, FOR_QUERY, ERR_NOMEM,
+                         &(struct why){"not enough memory for the query"});
         return;
     }
     q->api = api;
@@ -745,7 +745,7 @@ query_handle(struct api *api, struct http_request *request, enum query_purpose p
     begin_control(q);
     unsigned refused;
     enum err e =
-        read_asked(api, request, &q->budget, &q->form, &q->options.tenant, &refused, &q->why);
+        read_arguments(api, request, &q->budget, &q->form, &q->options.tenant, &refused, &q->why);
     if (refused != 0) {
         reply_problem(request, refused, "bad_data", q->why.text);
     } else {

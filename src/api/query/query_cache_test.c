@@ -459,7 +459,8 @@ put_variants(struct world *w)
                 rq_float(&rq, t_ms, double_bits(minute + 1000 * tenant + 10000 * i), 0);
             }
             rq_series(&rq, "__name__=s_total");
-            rq_float(&rq, t_ms, double_bits(7), t_ms - MINUTE_MS); /* starts anew each time */
+            rq_float(&rq, t_ms, double_bits(7),
+                     t_ms - MINUTE_MS); /* each sample has a start time of its own */
             rq_series(&rq, "__name__=u,__type__=counter");
             rq_float(&rq, t_ms, double_bits(1), 0);
             must(machine_send(&w->m, tenants[tenant], &rq));

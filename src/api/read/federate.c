@@ -24,7 +24,7 @@ struct federation {
     struct budget budget;
     struct query_control control;
     struct match match;
-    struct query_request asked;
+    struct query_request query;
     struct replica_choice replicas;
     struct view *view;
     struct negotiated form_of;
@@ -71,10 +71,10 @@ read_question(struct federation *f)
     if (e == OK) {
         e = replica_choice_read(f->api, &f->form, &f->form.arena, &f->replicas, &f->error, &f->why);
     }
-    f->asked.sets = f->match.sets;
-    f->asked.set_count = f->match.set_count;
-    f->asked.max_ms = env_realtime_ms(f->api->options.env);
-    f->asked.min_ms = f->asked.max_ms - api_limits_now(f->api).query.lookback_ms;
+    f->query.sets = f->match.sets;
+    f->query.set_count = f->match.set_count;
+    f->query.max_ms = env_realtime_ms(f->api->options.env);
+    f->query.min_ms = f->query.max_ms - api_limits_now(f->api).query.lookback_ms;
     return e;
 }
 
@@ -139,10 +139,10 @@ put_series(struct federation *f, struct series_set *set, struct bytes labels)
 }
 
 static enum err
-put_selected(struct federation *f, const struct query_request *asked)
+put_selected(struct federation *f, const struct query_request *query)
 {
     struct series_set *set;
-    enum err e = view_select(f->view, asked, &set, &f->why);
+    enum err e = view_select(f->view, query, &set, &f->why);
     if (e) return e;
     struct bytes labels = bytes_of("", 0);
     e = series_set_is_whole(set, &f->why); /* the text has no place for a warning */
@@ -169,14 +169,6 @@ look_at_first(void *context, struct bytes name)
 }
 
 static enum err
-find_order(struct federation *f)
-{
-    struct text_sink to = {.each = look_at_first, .context = f};
-    enum err e = view_label_names(f->view, &f->asked, &to, &f->why);
-    return e == ERR_CANCELED && f->looked ? OK : e;
-}
-
-static enum err
 keep_name(void *context, struct bytes name)
 {
     struct federation *f = context;
@@ -192,7 +184,7 @@ keep_name(void *context, struct bytes name)
 static enum err
 extend_sets(struct federation *f, struct matcher_set *sets)
 {
-    for (uint32_t i = 0; i < f->asked.set_count; i++) {
+    for (uint32_t i = 0; i < f->query.set_count; i++) {
         const struct matcher_set *from = &f->match.sets[i];
         struct matcher **matchers =
             arena_alloc(&f->form.arena, (from->count + 1) * sizeof(struct matcher *));
@@ -207,15 +199,15 @@ static enum err
 put_name(struct federation *f, struct bytes name, struct matcher_set *sets)
 {
     struct matcher *matcher;
-    struct query_request asked = f->asked;
+    struct query_request query = f->query;
     enum err e =
         matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), name, &f->budget, &matcher, &f->why);
     if (e) return e;
-    for (uint32_t i = 0; i < asked.set_count; i++) {
+    for (uint32_t i = 0; i < query.set_count; i++) {
         ((struct matcher **)(uintptr_t)sets[i].matchers)[sets[i].count - 1] = matcher;
     }
-    asked.sets = sets;
-    e = put_selected(f, &asked);
+    query.sets = sets;
+    e = put_selected(f, &query);
     matcher_free(matcher);
     return e;
 }
@@ -225,10 +217,10 @@ put_by_name(struct federation *f)
 {
     struct text_sink to = {.each = keep_name, .context = f};
     struct matcher_set *sets =
-        arena_alloc(&f->form.arena, f->asked.set_count * sizeof(struct matcher_set));
+        arena_alloc(&f->form.arena, f->query.set_count * sizeof(struct matcher_set));
     enum err e = sets == NULL ? no_memory(f) : extend_sets(f, sets);
     if (e == OK) {
-        e = view_label_values(f->view, &f->asked, bytes_of_text("__name__"), &to, &f->why);
+        e = view_label_values(f->view, &f->query, bytes_of_text("__name__"), &to, &f->why);
     }
     for (uint32_t i = 0; e == OK && i < f->name_count; i++) {
         e = put_name(f, f->names[i], sets);
@@ -242,11 +234,13 @@ static enum err
 federate_answer(struct federation *f)
 {
     enum err e = read_question(f);
-    if (e || f->asked.set_count == 0) return e; /* without sets, all series would be selected */
+    if (e || f->query.set_count == 0) return e; /* without sets, all series would be selected */
     e = replica_choice_open(f->api, &f->replicas, &f->control, &f->view, &f->why);
     if (e) return e;
-    e = find_order(f);
-    if (e == OK) e = f->mixed ? put_by_name(f) : put_selected(f, &f->asked);
+    struct text_sink first = {.each = look_at_first, .context = f};
+    e = view_label_names(f->view, &f->query, &first, &f->why);
+    if (e == ERR_CANCELED && f->looked) e = OK;
+    if (e == OK) e = f->mixed ? put_by_name(f) : put_selected(f, &f->query);
     if (e) return e;
     family_writer_end(&f->writer);
     e = family_writer_error(&f->writer);
@@ -294,11 +288,11 @@ federate_run(struct api *api, struct http_request *request)
     buf_init(&f->error, NULL, SENTENCE_BYTES_MAX);
     arena_init(&f->arena, &f->budget, 0, 0);
     family_writer_init(&f->writer, f->form_of.form, f->form_of.escaping, &f->budget, &f->text);
-    f->asked.control = &f->control;
+    f->query.control = &f->control;
     query_control_begin(api, request, &f->budget, &f->control);
     unsigned refused;
     enum err e =
-        read_asked(api, request, &f->budget, &f->form, &f->asked.tenant, &refused, &f->why);
+        read_arguments(api, request, &f->budget, &f->form, &f->query.tenant, &refused, &f->why);
     if (refused != 0)
         http_reply_text(request, refused, "%s\n", f->why.text);
     else

@@ -88,28 +88,6 @@ read_path(const struct api *api, const struct http_request *request, struct name
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Replies with the reasons, one per line. */
-static void
-reply_reasons(struct http_request *request, const struct buf *reasons)
-{
-    struct http_answer answer = {
-        .status = 400, .content_type = "text/plain; charset=utf-8", .body = buf_bytes(reasons)};
-    http_reply(request, &answer);
-}
-
-static void
-reply_not_found(struct http_request *request)
-{
-    http_reply_text(request, 404, "404 page not found\n"); /* clients look for these words */
-}
-
-static void
-reply_not_allowed(struct http_request *request, const char *allowed)
-{
-    http_answer_also(request, "Allow", allowed);
-    http_reply_text(request, 405, "method not allowed\n");
-}
-
 /* Replies 202 like Mimir, which puts stored rules in force later. */
 static void
 reply_accepted(struct http_request *request)
@@ -149,12 +127,16 @@ change(struct api *api, struct http_request *request, const struct rules_edit *e
     struct why why = {""};
     buf_init(&reasons, &api->page_budget, REASONS_BYTES_MAX);
     enum err e = o->edit_rules(o->context, edit, &reasons, &why);
-    if (e == OK)
+    if (e == OK) {
         reply_accepted(request);
-    else if (e == ERR_INPUT && reasons.size > 0)
-        reply_reasons(request, &reasons);
-    else
+    } else if (e == ERR_INPUT && reasons.size > 0) {
+        struct http_answer answer = {.status = 400,
+                                     .content_type = "text/plain; charset=utf-8",
+                                     .body = buf_bytes(&reasons)};
+        http_reply(request, &answer);
+    } else {
         reply_error(request, e == ERR_LIMIT ? FOR_WRITE : FOR_ANYTHING, e, &why);
+    }
     buf_fini(&reasons);
 }
 
@@ -185,7 +167,8 @@ run_named(struct api *api, struct http_request *request, const struct named *nam
     } else if (method == HTTP_POST && named->group == NULL) {
         post(api, request, named, tenant);
     } else if (method == HTTP_POST) {
-        reply_not_allowed(request, "GET, HEAD, DELETE");
+        http_answer_also(request, "Allow", "GET, HEAD, DELETE");
+        http_reply_text(request, 405, "method not allowed\n");
     } else {
         struct rules_edit edit = {.verb =
                                       named->group == NULL ? RULES_DELETE_NAMESPACE : RULES_DELETE,
@@ -208,7 +191,7 @@ ruler_api_run(struct api *api, struct http_request *request)
     if (refused != 0)
         http_reply_text(request, refused, "%s\n", why.text);
     else if (e == ERR_MISSING)
-        reply_not_found(request);
+        http_reply_text(request, 404, "404 page not found\n"); /* clients look for these words */
     else if (e)
         reply_error(request, FOR_ANYTHING, e, &why);
     else

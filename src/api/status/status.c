@@ -435,7 +435,7 @@ static enum err
 ask_metadata(struct status_page *p, struct metadata_page *page)
 {
     struct query_control control = {.budget = &p->api->page_budget};
-    struct query_request asked = {.tenant = p->tenant, .control = &control};
+    struct query_request query = {.tenant = p->tenant, .control = &control};
     const char *metric = http_argument(p->request, "metric");
     struct view *view = NULL;
     query_control_begin(p->api, p->request, &p->api->page_budget, &control);
@@ -443,7 +443,7 @@ ask_metadata(struct status_page *p, struct metadata_page *page)
     page->why = &p->why;
     enum err e = view_open(p->api->options.answerer, &control, &view, &p->why);
     if (e) return e;
-    e = view_metadata(view, &asked, bytes_of_text(metric == NULL ? "" : metric), put_metadata, page,
+    e = view_metadata(view, &query, bytes_of_text(metric == NULL ? "" : metric), put_metadata, page,
                       &p->why);
     view_free(view);
     return e == ERR_CANCELED && page->limited ? OK : e;

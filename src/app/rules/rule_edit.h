@@ -1,9 +1,9 @@
 /*
- * rule_edit.h - an edit of the ruler API: a reload of what is stored. Rule files are not read, so
- * that one that is just being written hinders nobody; what is evaluated changes when the edit is
+ * rule_edit.h - an edit of the ruler API: a reload of the stored groups. Rule files are not read,
+ * so a half-written file does not make the edit fail; evaluated groups change when the edit is
  * durable.
  *
- * Threads: whoever may reload, one at a time.
+ * Threads: those that may reload, one at a time.
  */
 #ifndef APP_RULES_RULE_EDIT_H
 #define APP_RULES_RULE_EDIT_H

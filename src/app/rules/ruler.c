@@ -639,21 +639,15 @@ log_reading(const struct ruler_change *c)
     }
 }
 
-static void
-exchange_sets(struct ruler_change *c)
-{
-    struct rule_set before = c->ruler->set;
-    c->ruler->set = c->set;
-    c->set = before;
-}
-
 void
 ruler_commit(struct ruler_change *c)
 {
     struct ruler *r = c->ruler;
     if (c->has_set) {
         log_reading(c);
-        exchange_sets(c);
+        struct rule_set before = r->set;
+        r->set = c->set;
+        c->set = before;
     }
     r->limits = c->limits;
     lock_take(&r->lock);

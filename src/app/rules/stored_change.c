@@ -3,7 +3,7 @@
  *
  * A group never changes: an edit makes another one. A tenant is a list of groups, in their order;
  * an edit makes another list, which shares those groups that stay. So what is in force is untouched
- * until the commit, which only exchanges pointers.
+ * until the commit, which only exchanges pointers. Invariants: see stored_rules.c.
  */
 #include "app/rules/stored_rules_private.h"
 
@@ -123,6 +123,7 @@ make_next(struct stored_change *c, struct bytes name)
     for (uint32_t i = c->removed_at + c->removed_count; i < count; i++) {
         if (!kept_tenant_add(s, c->next, t->groups[i])) return false;
     }
+    assert(c->next->count + c->removed_count == count + (c->added != NULL)); /* invariant 4 */
     return true;
 }
 

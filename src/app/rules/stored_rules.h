@@ -7,8 +7,8 @@
  *                    |                                        | ERR_...
  *                    +-----------------> abandon <------------+
  *
- * A tenant whose file cannot be read has no groups, and says why to whoever asks for them. The file
- * stays until a group is stored for the tenant, and is set aside then. A group whose text this
+ * A tenant whose file cannot be read has no groups, and requests for them return the reason. The
+ * file stays until a group is stored for the tenant, and is set aside then. A group whose text this
  * version does not accept is kept, shown and not evaluated.
  *
  * Threads: one at a time, but for stored_rules_collect().

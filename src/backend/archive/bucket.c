@@ -20,7 +20,6 @@
 
 enum {
     URL_BYTES_MAX = 64 * 1024,
-    ENDPOINT_BYTES = AWS_ENDPOINT_BYTES + 256,
     NAMES_BYTES_MAX = 16 << 20, /* names of a page */
 };
 
@@ -34,7 +33,8 @@ struct bucket {
     struct source_counts *counts;
     const struct archive_settings *settings;
     const char *prefix;
-    char root[ENDPOINT_BYTES]; /* begin of all URLs, without a slash at the end */
+    char root[AWS_BUCKET_ENDPOINT_BYTES +
+              AWS_BUCKET_NAME_BYTES_MAX]; /* begin of all URLs, without a slash at the end */
 };
 
 /* An object of the current page; positions in `texts`. */
@@ -316,40 +316,19 @@ free_bucket(struct archive_store *store)
     mem_free(b->memory, b, sizeof *b);
 }
 
-/* True for an IP address, which has no names below it. */
-static bool
-is_address(struct bytes host)
-{
-    for (size_t i = 0; i < host.size; i++) {
-        uint8_t c = host.at[i];
-        if (c == ':') return true;
-        if (!((c >= '0' && c <= '9') || c == '.')) return false;
-    }
-    return true;
-}
-
-/* Finds the root as the destination does: the bucket is part of the host, otherwise of the path. */
 static enum err
 find_root(struct bucket *b, const struct reader_options *options, struct why *why)
 {
-    static const struct aws_service service = {.name = "s3", .host = "s3", .variable = "S3"};
     const struct archive_settings *x = b->settings;
+    const struct aws_bucket bucket = {x->bucket, x->endpoint, x->path_style};
     struct aws_setup setup = {options->env, options->memory, &x->aws, &aws_variables_real};
-    char region[AWS_REGION_BYTES], plain[AWS_ENDPOINT_BYTES];
-    struct aws_url url;
+    char region[AWS_REGION_BYTES], endpoint[AWS_BUCKET_ENDPOINT_BYTES];
+    bool in_path;
     enum err e = aws_region(&setup, region, why);
-    if (e == OK) e = aws_endpoint(&setup, &service, x->endpoint, region, plain, why);
+    if (e == OK) e = aws_bucket_endpoint(&setup, &bucket, region, endpoint, &in_path, why);
     if (e) return e;
-    if (!aws_url_split(plain, &url)) {
-        return why_set(why, ERR_INPUT,
-                       "invalid endpoint URL: expected http[s]://host[:port][/path]");
-    }
-    bool in_path =
-        x->path_style || is_address(url.host) || (url.tls && strchr(x->bucket, '.') != NULL);
-    snprintf(b->root, sizeof b->root, "%s://%s%s%.*s%.*s%s%s", url.tls ? "https" : "http",
-             in_path ? "" : x->bucket, in_path ? "" : ".", (int)url.authority.size,
-             (const char *)url.authority.at, (int)url.path.size, (const char *)url.path.at,
-             in_path ? "/" : "", in_path ? x->bucket : "");
+    snprintf(b->root, sizeof b->root, "%s%s%s", endpoint, in_path ? "/" : "",
+             in_path ? x->bucket : "");
     return OK;
 }
 

@@ -82,7 +82,7 @@ struct archive_gathering {
 
     bool sorted;
     uint32_t next;
-    struct gathered_object *at_hand;
+    struct gathered_object *current;
     struct gather_place place;
     struct gather_held *held; /* samples of a series in disorder */
     uint64_t held_count, held_capacity, held_at;
@@ -392,7 +392,7 @@ compare_held(const void *a, const void *b)
 static enum err
 put_in_order(struct archive_gathering *g, struct why *why)
 {
-    uint64_t count = g->at_hand->count, kept = 0;
+    uint64_t count = g->current->count, kept = 0;
     struct gather_held held;
     g->held_count = 0;
     if (count > UINT32_MAX || !array_reserve(g->options.budget, &g->held, &g->held_capacity, count))
@@ -419,20 +419,20 @@ gathering_next(struct archive_gathering *g, struct bytes *ret_labels, struct why
         qsort_r(g->series, g->count, sizeof *g->series, compare_series, g);
     }
     g->sorted = true;
-    if (g->at_hand != NULL) free_chunks(g, g->at_hand);
+    if (g->current != NULL) free_chunks(g, g->current);
     while (g->next < g->count && !g->series[g->next].is_there) {
         g->next++;
     }
     *ret_labels = bytes_of(NULL, 0);
-    g->at_hand = NULL;
+    g->current = NULL;
     g->has_waiting = false;
     g->held_count = 0;
     if (g->next == g->count) return OK;
-    g->at_hand = &g->series[g->next++];
-    g->place = (struct gather_place){.chunk = g->at_hand->first};
-    enum err e = g->at_hand->disordered ? put_in_order(g, why) : OK;
+    g->current = &g->series[g->next++];
+    g->place = (struct gather_place){.chunk = g->current->first};
+    enum err e = g->current->disordered ? put_in_order(g, why) : OK;
     if (e) return e;
-    *ret_labels = labels_of(g, g->at_hand);
+    *ret_labels = labels_of(g, g->current);
     if (ret_labels->size == 0) *ret_labels = bytes_of("", 0);
     return OK;
 }
@@ -445,7 +445,7 @@ next_held(struct archive_gathering *g, struct gather_held *ret)
         g->has_waiting = false;
         return true;
     }
-    if (!g->at_hand->disordered) return read_held(&g->place, ret);
+    if (!g->current->disordered) return read_held(&g->place, ret);
     if (g->held_at == g->held_count) return false;
     *ret = g->held[g->held_at++];
     return true;
@@ -489,7 +489,7 @@ gathering_batch(struct archive_gathering *g, struct sample_batch *ret, struct wh
     bool starts = false;
     uint32_t n = 0;
     *ret = (struct sample_batch){.count = 0};
-    if (g->at_hand == NULL || !next_held(g, &held)) return OK;
+    if (g->current == NULL || !next_held(g, &held)) return OK;
     if (held.histogram != NULL) return give_histograms(g, held, ret, why);
     bool more = true;
     for (; more && n < BATCH && held.histogram == NULL; more = next_held(g, &held)) {

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "backend/archive/lines_testing.h"
+#include "lib/noted_lines.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,12 +24,12 @@ read_text(struct archive_lines *l, struct bytes text, size_t piece, bool forgets
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct noted a, b;
+    struct noted_lines a, b;
     struct archive_lines *l, *m;
     struct bytes text = bytes_of(data, size);
-    noted_init(&a);
-    noted_init(&b);
-    struct archive_line_sink to_a = noted_sink(&a), to_b = noted_sink(&b);
+    noted_lines_init(&a);
+    noted_lines_init(&b);
+    struct archive_line_sink to_a = noted_lines_sink(&a), to_b = noted_lines_sink(&b);
     if (archive_lines_new(NULL, 7, &to_a, &l) != OK) abort();
     if (archive_lines_new(NULL, 7, &to_b, &m) != OK) abort();
     read_text(l, text, size + 1, false);
@@ -39,7 +39,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!bytes_equal(buf_bytes(&a.text), buf_bytes(&b.text)) || a.junk != b.junk) abort();
     archive_lines_free(l);
     archive_lines_free(m);
-    noted_fini(&a);
-    noted_fini(&b);
+    noted_lines_fini(&a);
+    noted_lines_fini(&b);
     return 0;
 }

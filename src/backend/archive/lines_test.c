@@ -8,17 +8,17 @@
 
 #include <cmocka.h>
 
-#include "backend/archive/lines_testing.h"
+#include "lib/noted_lines.h"
 #include "lib/test.h"
 
-static struct noted noted;
+static struct noted_lines noted;
 static struct archive_lines *lines;
 
 static void
 begin(void)
 {
-    noted_init(&noted);
-    struct archive_line_sink sink = noted_sink(&noted);
+    noted_lines_init(&noted);
+    struct archive_line_sink sink = noted_lines_sink(&noted);
     assert_int_equal(archive_lines_new(NULL, 1, &sink, &lines), OK);
 }
 
@@ -26,7 +26,7 @@ static void
 end(void)
 {
     archive_lines_free(lines);
-    noted_fini(&noted);
+    noted_lines_fini(&noted);
 }
 
 /* Notes of a text that is read in pieces. */
@@ -197,8 +197,8 @@ UNIT_TEST(test_lines_survive_each_failing_allocation)
     struct bytes all = bytes_of_text(text);
     for (uint64_t nth = 1;; nth++) {
         struct why why;
-        noted_init(&noted);
-        struct archive_line_sink sink = noted_sink(&noted);
+        noted_lines_init(&noted);
+        struct archive_line_sink sink = noted_lines_sink(&noted);
         lines = NULL;
         mem_fail_nth(nth, false);
         enum err e = archive_lines_new(NULL, 1, &sink, &lines);

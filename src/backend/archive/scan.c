@@ -10,7 +10,7 @@
  * If the cache knows an object, only its parts with samples of the time are read, or nothing, if
  * none of its series can match. An object that is read whole is indexed for the cache.
  *
- * Labels are judged once for each text of them (lines.h); the result is in `met`.
+ * Labels are judged once for each text of them (lines.h); the result is in `interned`.
  */
 #include "backend/archive/scan.h"
 
@@ -30,18 +30,18 @@ enum {
 };
 
 /* Labels of lines, by their number in lines.h. */
-struct met {
+struct interned_labels {
     uint32_t series;   /* number in the gathering; GATHERING_NONE if not needed */
     uint32_t seen;     /* the last object that has these labels */
-    uint32_t pairs_at; /* position of the labels in `met_pairs` */
+    uint32_t pairs_at; /* position of the labels in `pair_ids` */
     uint32_t pair_count;
 };
 
 /* A label, while objects are described. */
-struct met_pair {
+struct interned_pair {
     uint64_t pair;
     uint32_t seen;    /* the last object that has the label */
-    uint32_t name_at; /* position of a metric name in `met_names`, otherwise NO_NAME */
+    uint32_t name_at; /* position of a metric name in `metric_names`, otherwise NO_NAME */
 };
 #define NO_NAME UINT32_MAX
 
@@ -73,16 +73,16 @@ struct archive_scan {
     struct buf from;
     struct buf labels;
 
-    struct met *met;
-    uint32_t met_count, met_capacity;
-    uint32_t *met_pairs; /* positions in `pairs` */
-    uint32_t met_pair_count, met_pair_capacity;
-    struct met_pair *pairs;
+    struct interned_labels *interned;
+    uint32_t interned_count, interned_capacity;
+    uint32_t *pair_ids; /* positions in `pairs` */
+    uint32_t pair_id_count, pair_id_capacity;
+    struct interned_pair *pairs;
     uint32_t pair_count, pair_capacity;
     struct table pair_table;
-    struct buf met_names; /* each with its length */
-    struct about known;   /* index of the listed object */
-    struct about about;   /* index of the object that is read, while `describing` */
+    struct buf metric_names; /* each with its length */
+    struct about known;      /* index of the listed object */
+    struct about about;      /* index of the object that is read, while `describing` */
     bool describing;
     uint32_t object_number; /* of the object that is read */
 
@@ -95,7 +95,7 @@ struct archive_scan {
     struct scan_ahead ahead[AHEAD_MAX];
     uint32_t ahead_first, ahead_count;
 
-    const struct scan_ahead *at_hand;
+    const struct scan_ahead *current;
     struct warnings warnings;
     uint64_t junk;
     struct why first_junk;
@@ -110,7 +110,7 @@ tally(_Atomic uint64_t *what, uint64_t count)
 /* --- what lines say --------------------------------------------------------------------------- */
 
 static bool
-is_asked_for(const struct archive_scan *s, struct bytes labels)
+is_selected(const struct archive_scan *s, struct bytes labels)
 {
     if (s->request.set_count == 0) return true;
     const struct matcher_set *set = &s->request.sets[0];
@@ -123,86 +123,88 @@ is_asked_for(const struct archive_scan *s, struct bytes labels)
 
 /* Finds the position of a label in `pairs`. */
 static enum err
-find_pair(struct archive_scan *s, const struct label *label, uint32_t *ret_place)
+intern_pair(struct archive_scan *s, const struct label *label, uint32_t *ret_id)
 {
     uint64_t pair = about_pair(label->name, label->value);
     for (uint32_t at = TABLE_START, id; table_next(&s->pair_table, pair, &at, &id);) {
         if (s->pairs[id].pair != pair) continue;
-        *ret_place = id;
+        *ret_id = id;
         return OK;
     }
     if (!array_reserve(s->options.budget, &s->pairs, &s->pair_capacity, s->pair_count + 1) ||
         !table_reserve(&s->pair_table, s->options.budget, 1)) {
         return ERR_NOMEM;
     }
-    struct met_pair met = {pair, 0, NO_NAME};
+    struct interned_pair added = {pair, 0, NO_NAME};
     if (bytes_equal_text(label->name, "__name__")) {
-        met.name_at = (uint32_t)s->met_names.size;
-        buf_put_counted(&s->met_names, label->value);
-        if (buf_error(&s->met_names)) return ERR_NOMEM;
+        added.name_at = (uint32_t)s->metric_names.size;
+        buf_put_counted(&s->metric_names, label->value);
+        if (buf_error(&s->metric_names)) return ERR_NOMEM;
     }
     table_add(&s->pair_table, pair, s->pair_count);
-    *ret_place = s->pair_count;
-    s->pairs[s->pair_count++] = met;
+    *ret_id = s->pair_count;
+    s->pairs[s->pair_count++] = added;
     return OK;
 }
 
 /* Notes the labels as the archive has them. */
 static enum err
-meet_pairs(struct archive_scan *s, const struct label *labels, uint32_t count, struct met *met)
+intern_pairs(struct archive_scan *s, const struct label *labels, uint32_t count,
+             struct interned_labels *l)
 {
-    met->pairs_at = s->met_pair_count;
+    l->pairs_at = s->pair_id_count;
     if (s->options.cache == NULL) return OK;
-    if (!array_reserve(s->options.budget, &s->met_pairs, &s->met_pair_capacity,
-                       s->met_pair_count + count)) {
+    if (!array_reserve(s->options.budget, &s->pair_ids, &s->pair_id_capacity,
+                       s->pair_id_count + count)) {
         return ERR_NOMEM;
     }
     for (uint32_t i = 0; i < count; i++) {
         if (labels[i].value.size == 0) continue;
-        enum err e = find_pair(s, &labels[i], &s->met_pairs[s->met_pair_count]);
+        enum err e = intern_pair(s, &labels[i], &s->pair_ids[s->pair_id_count]);
         if (e) return e;
-        s->met_pair_count++;
-        met->pair_count++;
+        s->pair_id_count++;
+        l->pair_count++;
     }
     return OK;
 }
 
 /* Adds the labels to the index of the object. Without memory there will be no index. */
 static void
-describe_labels(struct archive_scan *s, struct met *met)
+describe_labels(struct archive_scan *s, struct interned_labels *l)
 {
-    met->seen = s->object_number;
-    for (uint32_t i = 0; i < met->pair_count && s->describing; i++) {
-        struct met_pair *p = &s->pairs[s->met_pairs[met->pairs_at + i]];
+    l->seen = s->object_number;
+    for (uint32_t i = 0; i < l->pair_count && s->describing; i++) {
+        struct interned_pair *p = &s->pairs[s->pair_ids[l->pairs_at + i]];
         if (p->seen == s->object_number) continue;
         p->seen = s->object_number;
         s->describing = about_add_pair(&s->about, p->pair) == OK;
         if (p->name_at == NO_NAME) continue;
         struct cursor c =
-            cursor_of(bytes_of(s->met_names.at + p->name_at, s->met_names.size - p->name_at));
+            cursor_of(bytes_of(s->metric_names.at + p->name_at, s->metric_names.size - p->name_at));
         about_add_name(&s->about, cursor_counted(&c));
     }
 }
 
 static enum err
-meet_labels(void *context, struct label *labels, uint32_t count, uint32_t *ret_number,
-            struct why *why)
+intern_labels(void *context, struct label *labels, uint32_t count, uint32_t *ret_number,
+              struct why *why)
 {
     struct archive_scan *s = context;
-    struct met met = {.series = GATHERING_NONE};
+    struct interned_labels l = {.series = GATHERING_NONE};
     buf_clear(&s->labels);
-    if (meet_pairs(s, labels, count, &met)) return fetch_no_memory(why);
+    if (intern_pairs(s, labels, count, &l)) return fetch_no_memory(why);
     enum err e = final_labels_build(&s->options.external, labels, count, &s->labels, why);
-    if (e == OK && is_asked_for(s, buf_bytes(&s->labels))) {
-        e = gathering_add(s->gathering, buf_bytes(&s->labels), &met.series);
+    if (e == OK && is_selected(s, buf_bytes(&s->labels))) {
+        e = gathering_add(s->gathering, buf_bytes(&s->labels), &l.series);
         if (e) return fetch_no_memory(why);
     }
     if (e) return e;
-    if (!array_reserve(s->options.budget, &s->met, &s->met_capacity, s->met_count + 1)) {
+    if (!array_reserve(s->options.budget, &s->interned, &s->interned_capacity,
+                       s->interned_count + 1)) {
         return fetch_no_memory(why);
     }
-    *ret_number = s->met_count;
-    s->met[s->met_count++] = met;
+    *ret_number = s->interned_count;
+    s->interned[s->interned_count++] = l;
     return OK;
 }
 
@@ -210,12 +212,12 @@ static bool
 wants_sample(void *context, uint32_t number, int64_t t_ms)
 {
     struct archive_scan *s = context;
-    struct met *met = &s->met[number];
+    struct interned_labels *l = &s->interned[number];
     if (s->describing) {
         about_add_time(&s->about, t_ms);
-        if (met->seen != s->object_number) describe_labels(s, met);
+        if (l->seen != s->object_number) describe_labels(s, l);
     }
-    return met->series != GATHERING_NONE && t_ms >= s->request.min_ms && t_ms <= s->request.max_ms;
+    return l->series != GATHERING_NONE && t_ms >= s->request.min_ms && t_ms <= s->request.max_ms;
 }
 
 static enum err
@@ -223,16 +225,16 @@ take_number(void *context, uint32_t number, int64_t t_ms, uint64_t bits, int64_t
             struct why *why)
 {
     struct archive_scan *s = context;
-    return gathering_put(s->gathering, s->met[number].series, t_ms, bits, NULL, start_ms, why);
+    return gathering_put(s->gathering, s->interned[number].series, t_ms, bits, NULL, start_ms, why);
 }
 
 static void
-forget_met(void *context)
+forget_interned(void *context)
 {
     struct archive_scan *s = context;
-    s->met_count = s->met_pair_count = s->pair_count = 0;
+    s->interned_count = s->pair_id_count = s->pair_count = 0;
     table_clear(&s->pair_table);
-    buf_clear(&s->met_names);
+    buf_clear(&s->metric_names);
 }
 
 /* Called when numbers of the gathering become invalid. */
@@ -240,7 +242,7 @@ static void
 forget_all(void *context)
 {
     struct archive_scan *s = context;
-    forget_met(s);
+    forget_interned(s);
     archive_lines_forget(s->lines);
 }
 
@@ -250,8 +252,8 @@ take_junk(void *context, uint64_t line, const struct why *why)
     struct archive_scan *s = context;
     tally(&s->options.counts->junk_lines, 1);
     if (s->junk++ > 0) return OK;
-    uint64_t before = s->at_hand->offset;
-    (void)why_set(&s->first_junk, ERR_CORRUPT, "%s: line %llu%s: %s", s->at_hand->object.key,
+    uint64_t before = s->current->offset;
+    (void)why_set(&s->first_junk, ERR_CORRUPT, "%s: line %llu%s: %s", s->current->object.key,
                   (unsigned long long)line, before == 0 ? "" : " of a later part", why->text);
     return OK;
 }
@@ -262,18 +264,11 @@ take_histogram(void *context, uint32_t number, int64_t t_ms, const struct histog
 {
     struct archive_scan *s = context;
     enum err e =
-        gathering_put(s->gathering, s->met[number].series, t_ms, 0, histogram, start_ms, why);
+        gathering_put(s->gathering, s->interned[number].series, t_ms, 0, histogram, start_ms, why);
     return e == ERR_INPUT ? take_junk(s, 0, why) : e;
 }
 
 /* --- reading ahead ---------------------------------------------------------------------------- */
-
-static enum err
-begin_listing(struct archive_scan *s, struct why *why)
-{
-    s->listed = s->has_object = s->describing = false;
-    return s->options.store->ops->list(s->options.store, &s->asking, &s->listing, why);
-}
 
 /* Finds the parts of a known object that have samples of the time. */
 static enum err
@@ -389,7 +384,7 @@ drop_ahead(struct archive_scan *s)
 static void
 describe_place(struct archive_scan *s, uint64_t at)
 {
-    if (s->describing && archive_lines_is_between(s->lines) && at < s->at_hand->object.size) {
+    if (s->describing && archive_lines_is_between(s->lines) && at < s->current->object.size) {
         s->describing = about_cut(&s->about, at) == OK;
     }
 }
@@ -428,7 +423,7 @@ begin_span(struct archive_scan *s)
 {
     archive_unpacker_begin(s->unpacker);
     archive_lines_begin(s->lines);
-    s->describing = s->at_hand->is_described && about_begin(&s->about) == OK;
+    s->describing = s->current->is_described && about_begin(&s->about) == OK;
     s->object_number++;
 }
 
@@ -441,7 +436,7 @@ end_span(struct archive_scan *s, struct why *why)
     if (e || !s->describing) return e;
     s->describing = false;
     if (about_end(&s->about) == OK) {
-        archive_cache_store(s->options.cache, &s->at_hand->object, s->options.budget, &s->about);
+        archive_cache_store(s->options.cache, &s->current->object, s->options.budget, &s->about);
     }
     return OK;
 }
@@ -449,7 +444,7 @@ end_span(struct archive_scan *s, struct why *why)
 static enum err
 read_range(struct archive_scan *s, struct why *why)
 {
-    const struct scan_ahead *a = s->at_hand;
+    const struct scan_ahead *a = s->current;
     if (a->begins) begin_span(s);
     for (;;) {
         struct bytes piece;
@@ -469,10 +464,10 @@ pass_over(struct archive_scan *s, enum err e, struct why *why)
     struct why said = {""};
     if (why == NULL) why = &said;
     if (e != ERR_CORRUPT) return e;
-    why_prefix(why, e, "%s", s->at_hand->object.key);
+    why_prefix(why, e, "%s", s->current->object.key);
     if (!s->request.partial) return e;
     s->describing = false;
-    bool ended = s->at_hand->is_last;
+    bool ended = s->current->is_last;
     while (!ended && s->ahead_count > 1) {
         drop_first(s);
         ended = s->ahead[s->ahead_first].is_last;
@@ -485,13 +480,14 @@ pass_over(struct archive_scan *s, enum err e, struct why *why)
 static enum err
 read_pass(struct archive_scan *s, struct why *why)
 {
-    enum err e = begin_listing(s, why);
+    s->listed = s->has_object = s->describing = false;
+    enum err e = s->options.store->ops->list(s->options.store, &s->asking, &s->listing, why);
     while (e == OK) {
         while (e == OK && s->ahead_count < AHEAD_MAX && !(s->listed && !s->has_object)) {
             e = look_ahead(s, why);
         }
         if (e || s->ahead_count == 0) break;
-        s->at_hand = &s->ahead[s->ahead_first];
+        s->current = &s->ahead[s->ahead_first];
         e = read_range(s, why);
         if (e) e = pass_over(s, e, why);
         if (e == OK) drop_first(s);
@@ -580,17 +576,17 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     warnings_init(&s->warnings, options->budget);
     about_init(&s->known, options->budget);
     about_init(&s->about, options->budget);
-    buf_init(&s->met_names, options->budget, NAMES_BYTES_MAX);
+    buf_init(&s->metric_names, options->budget, NAMES_BYTES_MAX);
     s->asking = (struct archive_asking){
         .budget = options->budget, .control = r->control, .hours.all = true};
     if (options->layout == ARCHIVE_HOURLY) {
         hours_between(r->min_ms, r->max_ms, options->late_ms, &s->asking.hours);
     }
-    struct archive_line_sink sink = {.labels = meet_labels,
+    struct archive_line_sink sink = {.labels = intern_labels,
                                      .wants = wants_sample,
                                      .number = take_number,
                                      .histogram = take_histogram,
-                                     .forget = forget_met,
+                                     .forget = forget_interned,
                                      .junk = take_junk,
                                      .context = s};
     enum err e = env_random(options->env, &seed, sizeof seed);
@@ -616,12 +612,12 @@ archive_scan_free(struct archive_scan *s)
     gathering_free(s->gathering);
     archive_lines_free(s->lines);
     archive_unpacker_free(s->unpacker);
-    array_free(s->options.budget, s->met, s->met_capacity);
-    array_free(s->options.budget, s->met_pairs, s->met_pair_capacity);
+    array_free(s->options.budget, s->interned, s->interned_capacity);
+    array_free(s->options.budget, s->pair_ids, s->pair_id_capacity);
     array_free(s->options.budget, s->pairs, s->pair_capacity);
     array_free(s->options.budget, s->spans, s->span_capacity);
     table_fini(&s->pair_table, s->options.budget);
-    buf_fini(&s->met_names);
+    buf_fini(&s->metric_names);
     about_fini(&s->known);
     about_fini(&s->about);
     buf_fini(&s->from);

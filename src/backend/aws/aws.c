@@ -169,6 +169,43 @@ aws_endpoint(const struct aws_setup *setup, const struct aws_service *service, c
     return OK;
 }
 
+/* True for an IP address, which has no subdomains. */
+static bool
+is_ip_address(struct bytes host)
+{
+    for (size_t i = 0; i < host.size; i++) {
+        uint8_t c = host.at[i];
+        if (c == ':') return true;
+        if (!((c >= '0' && c <= '9') || c == '.')) return false;
+    }
+    return true;
+}
+
+enum err
+aws_bucket_endpoint(const struct aws_setup *setup, const struct aws_bucket *bucket,
+                    const char *region, char ret_endpoint[AWS_BUCKET_ENDPOINT_BYTES],
+                    bool *ret_in_path, struct why *why)
+{
+    static const struct aws_service service = {.name = "s3", .host = "s3", .variable = "S3"};
+    char plain[AWS_ENDPOINT_BYTES];
+    struct aws_url url;
+    enum err e = aws_endpoint(setup, &service, bucket->endpoint, region, plain, why);
+    if (e) return e;
+    if (!aws_url_split(plain, &url)) {
+        return why_set(why, ERR_INPUT,
+                       "invalid endpoint URL: expected http[s]://host[:port][/path]");
+    }
+    /* Wildcard certificates cover one label, not a bucket with dots. */
+    bool has_no_certificate = url.tls && strchr(bucket->name, '.') != NULL;
+    bool in_path = bucket->path_style || is_ip_address(url.host) || has_no_certificate;
+    snprintf(ret_endpoint, AWS_BUCKET_ENDPOINT_BYTES, "%s://%s%s%.*s%.*s",
+             url.tls ? "https" : "http", in_path ? "" : bucket->name, in_path ? "" : ".",
+             (int)url.authority.size, (const char *)url.authority.at, (int)url.path.size,
+             (const char *)url.path.at);
+    *ret_in_path = in_path;
+    return OK;
+}
+
 /* --- the clock -------------------------------------------------------------------------------- */
 
 void

@@ -19,7 +19,12 @@
 #include "backend/aws/profile.h"
 #include "backend/writer.h"
 
-enum { AWS_REGION_BYTES = 40, AWS_ENDPOINT_BYTES = 512 };
+enum {
+    AWS_REGION_BYTES = 40,
+    AWS_ENDPOINT_BYTES = 512,
+    AWS_BUCKET_NAME_BYTES_MAX = 255,
+    AWS_BUCKET_ENDPOINT_BYTES = AWS_ENDPOINT_BYTES + AWS_BUCKET_NAME_BYTES_MAX + 1,
+};
 
 /* --- regions and endpoints -------------------------------------------------------------------- */
 
@@ -53,6 +58,20 @@ struct aws_url {
 };
 /* False: not a URL of http or https, or one with a user or invalid characters. */
 bool aws_url_split(const char *url, struct aws_url *ret_url);
+
+/* A bucket of S3, as settings name it. */
+struct aws_bucket {
+    const char *name;
+    const char *endpoint; /* or NULL */
+    bool path_style;
+};
+/* Finds the endpoint of a bucket, without a slash at the end: the bucket is part of the host name
+ * or, with *ret_in_path, of the path; then the endpoint does not include it. Errors of
+ * aws_endpoint(). */
+MUST_CHECK enum err aws_bucket_endpoint(const struct aws_setup *setup,
+                                        const struct aws_bucket *bucket, const char *region,
+                                        char ret_endpoint[AWS_BUCKET_ENDPOINT_BYTES],
+                                        bool *ret_in_path, struct why *why);
 
 /* --- the clock -------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* Regions, endpoints, and what a signed request looks like. */
 #include "lib/test.h"
 
-#include "backend/aws/testing.h"
+#include "lib/aws_rig.h"
 
 static struct aws_rig rig;
 
@@ -9,7 +9,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig);
+    aws_rig_init(&rig);
     return 0;
 }
 
@@ -17,7 +17,7 @@ static int
 teardown(void **state)
 {
     (void)state;
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
     return 0;
 }
 
@@ -38,14 +38,15 @@ UNIT_TEST(test_the_region_is_the_first_that_is_named)
     struct why why;
     assert_int_equal(aws_region(&rig.setup, region, &why), ERR_MISSING);
     expect_in(why.text, "missing region");
-    rig_set(&rig, "HOME", "/home");
-    rig_put(&rig, "/home/.aws/config", "[default]\nregion = eu-west-1\n[profile x]\nregion=x-1\n");
+    aws_rig_set(&rig, "HOME", "/home");
+    aws_rig_put(&rig, "/home/.aws/config",
+                "[default]\nregion = eu-west-1\n[profile x]\nregion=x-1\n");
     expect_region("eu-west-1");
-    rig_set(&rig, "AWS_PROFILE", "x");
+    aws_rig_set(&rig, "AWS_PROFILE", "x");
     expect_region("x-1");
-    rig_set(&rig, "AWS_DEFAULT_REGION", "eu-west-2");
+    aws_rig_set(&rig, "AWS_DEFAULT_REGION", "eu-west-2");
     expect_region("eu-west-2");
-    rig_set(&rig, "AWS_REGION", "eu-west-3");
+    aws_rig_set(&rig, "AWS_REGION", "eu-west-3");
     expect_region("eu-west-3");
     rig.settings.region = "us-gov-east-1";
     expect_region("us-gov-east-1");
@@ -82,10 +83,10 @@ UNIT_TEST(test_the_endpoint_is_the_first_that_is_named)
 {
     expect_endpoint(NULL, "eu-west-1", "https://ingest.timestream.eu-west-1.amazonaws.com");
     expect_endpoint(NULL, "cn-north-1", "https://ingest.timestream.cn-north-1.amazonaws.com.cn");
-    rig_set(&rig, "AWS_ENDPOINT_URL_S3", "http://s3");
-    rig_set(&rig, "AWS_ENDPOINT_URL", "http://all:4566/");
+    aws_rig_set(&rig, "AWS_ENDPOINT_URL_S3", "http://s3");
+    aws_rig_set(&rig, "AWS_ENDPOINT_URL", "http://all:4566/");
     expect_endpoint(NULL, "eu-west-1", "http://all:4566");
-    rig_set(&rig, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE", "http://write");
+    aws_rig_set(&rig, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE", "http://write");
     expect_endpoint(NULL, "eu-west-1", "http://write");
     expect_endpoint("https://own.example/base//", "eu-west-1", "https://own.example/base");
 }
@@ -106,7 +107,7 @@ UNIT_TEST(test_what_is_no_endpoint_is_refused_and_its_place_named)
     }
     memset(longer + 7, 'x', AWS_ENDPOINT_BYTES);
     assert_int_equal(aws_endpoint(&rig.setup, &ingest, longer, "r", endpoint, &why), ERR_LIMIT);
-    rig_set(&rig, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE", "http://");
+    aws_rig_set(&rig, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE", "http://");
     assert_int_equal(aws_endpoint(&rig.setup, &ingest, NULL, "r", endpoint, &why), ERR_INPUT);
     expect_in(why.text, "AWS_ENDPOINT_URL_TIMESTREAM_WRITE");
 }
@@ -164,7 +165,7 @@ parts_of(const char *method)
 static const int64_t VECTORS_S = 1440938160;
 
 static const char *
-header_of(const struct http_call *call, const char *name)
+call_header(const struct http_call *call, const char *name)
 {
     size_t size = strlen(name);
     for (const char *const *h = call->headers; *h != NULL; h++) {
@@ -188,11 +189,11 @@ UNIT_TEST(test_a_request_is_signed_as_the_published_vectors_say)
     assert_string_equal(call.method, "POST");
     assert_string_equal(call.url, "https://example.amazonaws.com/");
     assert_true(bytes_equal_text(call.body, "Param1=value1"));
-    assert_string_equal(header_of(&call, "Host"), "example.amazonaws.com");
-    assert_string_equal(header_of(&call, "Content-Type"), "application/x-www-form-urlencoded");
-    assert_string_equal(header_of(&call, "X-Amz-Date"), "20150830T123600Z");
-    assert_null(header_of(&call, "X-Amz-Security-Token"));
-    expect_in(header_of(&call, "Authorization"),
+    assert_string_equal(call_header(&call, "Host"), "example.amazonaws.com");
+    assert_string_equal(call_header(&call, "Content-Type"), "application/x-www-form-urlencoded");
+    assert_string_equal(call_header(&call, "X-Amz-Date"), "20150830T123600Z");
+    assert_null(call_header(&call, "X-Amz-Security-Token"));
+    expect_in(call_header(&call, "Authorization"),
               "Signature=ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a");
     assert_string_equal(call.wanted[AWS_WANTED_ERROR_TYPE], "x-amzn-ErrorType");
 
@@ -200,13 +201,13 @@ UNIT_TEST(test_a_request_is_signed_as_the_published_vectors_say)
     parts.query = "Param1=value1";
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), OK);
     assert_string_equal(call.url, "https://example.amazonaws.com/?Param1=value1");
-    expect_in(header_of(&call, "Authorization"),
+    expect_in(call_header(&call, "Authorization"),
               "Signature=a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb");
     parts = parts_of("GET"); /* the path of the endpoint is signed, too */
     parts.endpoint = "https://example.amazonaws.com/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     parts.path = "abcdefghijklmnopqrstuvwxyz";
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), OK);
-    expect_in(header_of(&call, "Authorization"),
+    expect_in(call_header(&call, "Authorization"),
               "Signature=07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f");
     aws_request_fini(&request);
 }
@@ -221,11 +222,11 @@ UNIT_TEST(test_a_session_token_and_the_hash_for_s3_are_sent_along)
     parts.endpoint = "http://[::1]:9000";
     parts.is_s3 = true;
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), OK);
-    assert_string_equal(header_of(&call, "Host"), "[::1]:9000");
-    assert_string_equal(header_of(&call, "X-Amz-Security-Token"), "TOKEN");
-    assert_string_equal(header_of(&call, "X-Amz-Content-Sha256"),
+    assert_string_equal(call_header(&call, "Host"), "[::1]:9000");
+    assert_string_equal(call_header(&call, "X-Amz-Security-Token"), "TOKEN");
+    assert_string_equal(call_header(&call, "X-Amz-Content-Sha256"),
                         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    expect_in(header_of(&call, "Authorization"),
+    expect_in(call_header(&call, "Authorization"),
               "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token");
     aws_request_fini(&request);
 }

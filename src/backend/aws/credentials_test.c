@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "backend/aws/credentials.h"
-#include "backend/aws/testing.h"
+#include "lib/aws_rig.h"
 
 static const struct http_calls_target target;
 
@@ -24,8 +24,8 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig);
-    rig_set(&rig, "HOME", "/home");
+    aws_rig_init(&rig);
+    aws_rig_set(&rig, "HOME", "/home");
     budget_init(&budget, "test", 0, NULL);
     rig.setup.memory = &budget;
     rig.settings.region = "eu-west-1";
@@ -41,7 +41,7 @@ teardown(void **state)
     (void)state;
     aws_credentials_free(credentials);
     assert_int_equal(budget_used(&budget), 0);
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
     return 0;
 }
 
@@ -147,8 +147,8 @@ advance(int64_t seconds)
 static void
 use_environment(void)
 {
-    rig_set(&rig, "AWS_ACCESS_KEY_ID", "AKIDENV");
-    rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRETenv");
+    aws_rig_set(&rig, "AWS_ACCESS_KEY_ID", "AKIDENV");
+    aws_rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRETenv");
 }
 
 /* --- sources ---------------------------------------------------------------------------------- */
@@ -158,7 +158,7 @@ UNIT_TEST(test_keys_of_the_settings_and_the_environment_are_there_at_once)
     assert_true(aws_credentials_due(credentials));
     assert_null(aws_credentials_keys(credentials));
     use_environment();
-    rig_set(&rig, "AWS_SESSION_TOKEN", "SECRETtoken");
+    aws_rig_set(&rig, "AWS_SESSION_TOKEN", "SECRETtoken");
     begin();
     expect_keys("AKIDENV", "SECRETtoken", "credentials from the environment");
     rig.settings.access_key.text = "AKIDOWN";
@@ -171,9 +171,9 @@ UNIT_TEST(test_keys_of_the_settings_and_the_environment_are_there_at_once)
 
 UNIT_TEST(test_web_identity_asks_sts_without_a_signature)
 {
-    rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token");
-    rig_set(&rig, "AWS_ROLE_ARN", "arn:aws:iam::1:role/r");
-    rig_put(&rig, "/var/token", "SECRET.jwt/+\n");
+    aws_rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token");
+    aws_rig_set(&rig, "AWS_ROLE_ARN", "arn:aws:iam::1:role/r");
+    aws_rig_put(&rig, "/var/token", "SECRET.jwt/+\n");
     begin();
     expect_call("POST", STS_URL);
     assert_ptr_equal(step.http.target, &target);
@@ -184,8 +184,8 @@ UNIT_TEST(test_web_identity_asks_sts_without_a_signature)
                 "&RoleSessionName=firekeep-my-metrics-1&WebIdentityToken=SECRET.jwt%2F%2B");
     answer(200, WEB("ASIAWEB", "2026-01-01T01:00:00Z"));
     expect_keys("ASIAWEB", "SECRETtokenASIAWEB", "web identity, valid until 2026-01-01T01:00:00");
-    rig_set(&rig, "AWS_ROLE_SESSION_NAME", "me");
-    rig_put(&rig, "/var/token", "SECRET2"); /* it is read each time */
+    aws_rig_set(&rig, "AWS_ROLE_SESSION_NAME", "me");
+    aws_rig_put(&rig, "/var/token", "SECRET2"); /* it is read each time */
     begin();
     expect_form("Action=AssumeRoleWithWebIdentity&Version=2011-06-15"
                 "&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr&RoleSessionName=me"
@@ -194,21 +194,21 @@ UNIT_TEST(test_web_identity_asks_sts_without_a_signature)
 
 UNIT_TEST(test_a_web_identity_that_fails_says_why)
 {
-    rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token");
-    rig_set(&rig, "AWS_ROLE_ARN", "arn:r");
+    aws_rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/var/token");
+    aws_rig_set(&rig, "AWS_ROLE_ARN", "arn:r");
     begin();
     expect_failed(VERDICT_BLOCKED, "web identity: cannot open /var/token");
-    rig_put(&rig, "/var/token", "SECRET\nSECRET");
+    aws_rig_put(&rig, "/var/token", "SECRET\nSECRET");
     begin();
     expect_failed(VERDICT_BLOCKED, "/var/token does not contain a token");
-    rig_put(&rig, "/var/token", " \n");
+    aws_rig_put(&rig, "/var/token", " \n");
     begin();
     expect_failed(VERDICT_BLOCKED, "/var/token does not contain a token");
     static uint8_t many[(64 << 10) + 1];
-    rig_put_bytes(&rig, "/var/token", bytes_of(many, sizeof many));
+    aws_rig_put_bytes(&rig, "/var/token", bytes_of(many, sizeof many));
     begin();
     expect_failed(VERDICT_BLOCKED, "larger than 65536 bytes");
-    rig_put(&rig, "/var/token", "SECRET");
+    aws_rig_put(&rig, "/var/token", "SECRET");
     begin();
     answer(403,
            STS_ERROR("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"));
@@ -226,27 +226,28 @@ UNIT_TEST(test_a_web_identity_that_fails_says_why)
 
 UNIT_TEST(test_a_profile_gives_keys_or_names_a_program)
 {
-    rig_put(&rig, "/home/.aws/credentials",
-            "[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = SECRET\n"
-            "[program]\ncredential_process = printf '{\"Version\":1,\"AccessKeyId\":\"AKIDRUN\","
-            "\"SecretAccessKey\":\"SECRET\",\"Expiration\":\"2026-01-01T02:00:00Z\"}'\n"
-            "[fails]\ncredential_process = sh -c 'echo SECRET; exit 7'\n"
-            "[odd]\ncredential_process = echo SECRET\n"
-            "[gone]\ncredential_process = /no/such/program SECRET\n");
+    aws_rig_put(
+        &rig, "/home/.aws/credentials",
+        "[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = SECRET\n"
+        "[program]\ncredential_process = printf '{\"Version\":1,\"AccessKeyId\":\"AKIDRUN\","
+        "\"SecretAccessKey\":\"SECRET\",\"Expiration\":\"2026-01-01T02:00:00Z\"}'\n"
+        "[fails]\ncredential_process = sh -c 'echo SECRET; exit 7'\n"
+        "[odd]\ncredential_process = echo SECRET\n"
+        "[gone]\ncredential_process = /no/such/program SECRET\n");
     begin();
     expect_keys("AKIDFILE", "", "credentials from profile 'default'");
-    rig_set(&rig, "AWS_PROFILE", "program");
+    aws_rig_set(&rig, "AWS_PROFILE", "program");
     begin();
     expect_keys("AKIDRUN", "", "profile 'program', valid until 2026-01-01T02:00:00");
     aws_credentials_refused(credentials, aws_credentials_generation(credentials));
-    rig_set(&rig, "AWS_PROFILE", "fails");
+    aws_rig_set(&rig, "AWS_PROFILE", "fails");
     begin();
     expect_failed(VERDICT_RETRY,
                   "profile 'fails': credential_process: the command exited with status 7");
-    rig_set(&rig, "AWS_PROFILE", "odd");
+    aws_rig_set(&rig, "AWS_PROFILE", "odd");
     begin();
     expect_failed(VERDICT_RETRY, "profile 'odd': the response is not a valid JSON object");
-    rig_set(&rig, "AWS_PROFILE", "gone");
+    aws_rig_set(&rig, "AWS_PROFILE", "gone");
     begin();
     expect_failed(VERDICT_BLOCKED, "cannot start /no/such/program");
 }
@@ -261,7 +262,7 @@ UNIT_TEST(test_a_program_that_runs_is_polled_where_somebody_does)
     snprintf(path, sizeof path, "%s/fifo", dir);
     assert_int_equal(mkfifo(path, 0600), 0);
     snprintf(profile, sizeof profile, "[default]\ncredential_process = cat %s\n", path);
-    rig_put(&rig, "/home/.aws/credentials", profile);
+    aws_rig_put(&rig, "/home/.aws/credentials", profile);
     aws_credentials_free(credentials);
     assert_int_equal(aws_credentials_new(&options, &credentials), OK);
     for (int i = 0; i < 3; i++) {
@@ -285,24 +286,24 @@ UNIT_TEST(test_a_program_that_runs_is_polled_where_somebody_does)
 
 UNIT_TEST(test_a_container_is_asked_where_its_variables_say)
 {
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x?y=z");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/x?y=z");
     begin();
     expect_call("GET", "http://169.254.170.2/v2/credentials/x?y=z");
     assert_string_equal(step.http.target->proxy_url, "");
     assert_string_equal(header("Authorization"), "");
     answer(200, SERVICE("ASIAECS", "2026-01-01T06:00:00Z"));
     expect_keys("ASIAECS", "SECRETtoken", "credentials from the container, valid until");
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL);
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials");
-    rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "SECRET one");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", NULL);
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials");
+    aws_rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "SECRET one");
     begin();
     expect_call("GET", "http://169.254.170.23/v1/credentials");
     assert_string_equal(header("Authorization"), "SECRET one");
-    rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/var/token");
-    rig_put(&rig, "/var/token", "SECRET two\n");
+    aws_rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/var/token");
+    aws_rig_put(&rig, "/var/token", "SECRET two\n");
     begin();
     assert_string_equal(header("Authorization"), "SECRET two");
-    rig_put(&rig, "/var/token", "SECRET three");
+    aws_rig_put(&rig, "/var/token", "SECRET three");
     begin();
     assert_string_equal(header("Authorization"), "SECRET three");
 }
@@ -333,23 +334,23 @@ UNIT_TEST(test_without_tls_only_near_hosts_get_the_containers_token)
         "http://127.0.0.1 /",
     };
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
-        rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", fine[i]);
+        aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", fine[i]);
         begin();
         if (step.next != WRITER_SEND) fail_msg("%s: %s", fine[i], step.answer);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", bad[i]);
+        aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", bad[i]);
         begin();
         expect_failed(VERDICT_BLOCKED, "the container: AWS_CONTAINER_CREDENTIALS_FULL_URI");
     }
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "@evil/");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "@evil/");
     begin();
     expect_failed(VERDICT_BLOCKED, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a valid URL");
 }
 
 UNIT_TEST(test_a_container_that_fails_is_told)
 {
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(500, "SECRET");
     expect_failed(VERDICT_RETRY, "the container: HTTP status 500");
@@ -363,7 +364,7 @@ UNIT_TEST(test_a_container_that_fails_is_told)
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "timed out");
     take(&silence);
     expect_failed(VERDICT_RETRY, "the container: no response: timed out");
-    rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "SECRET\r\nX: y");
+    aws_rig_set(&rig, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "SECRET\r\nX: y");
     begin();
     expect_failed(VERDICT_BLOCKED, "the container: invalid request header");
 }
@@ -383,7 +384,7 @@ UNIT_TEST(test_an_instance_is_asked_with_a_token)
     assert_string_equal(header("X-aws-ec2-metadata-token"), "SECRET==");
     answer(200, SERVICE("ASIAEC2", "2026-01-01T06:00:00Z"));
     expect_keys("ASIAEC2", "SECRETtoken", "the instance metadata");
-    rig_set(&rig, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
+    aws_rig_set(&rig, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
     begin();
     expect_call("PUT", "http://[fd00:ec2::254]/latest/api/token");
 }
@@ -420,10 +421,10 @@ UNIT_TEST(test_an_instance_that_fails_is_told)
     answer(200, "role");
     answer(200, "{\"Code\":\"AssumeRoleUnauthorizedAccess\",\"Message\":\"SECRET\"}");
     expect_failed(VERDICT_RETRY, "Code AssumeRoleUnauthorizedAccess");
-    rig_set(&rig, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "nonsense");
+    aws_rig_set(&rig, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "nonsense");
     begin();
     expect_failed(VERDICT_BLOCKED, "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a valid URL");
-    rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "true");
+    aws_rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "true");
     begin();
     expect_failed(VERDICT_BLOCKED, "no credentials: ");
 }
@@ -432,9 +433,9 @@ UNIT_TEST(test_an_instance_that_fails_is_told)
 
 UNIT_TEST(test_roles_are_assumed_one_with_the_keys_of_the_other)
 {
-    rig_put(&rig, "/home/.aws/config",
-            "[default]\nrole_arn = arn:one\nrole_session_name = s\nduration_seconds = 900\n"
-            "credential_source = Environment\n");
+    aws_rig_put(&rig, "/home/.aws/config",
+                "[default]\nrole_arn = arn:one\nrole_session_name = s\nduration_seconds = 900\n"
+                "credential_source = Environment\n");
     use_environment();
     rig.settings.profile = "default";
     rig.settings.role_arn = "arn:two";
@@ -484,7 +485,7 @@ UNIT_TEST(test_a_role_that_may_not_be_assumed_is_named)
     begin();
     expect_failed(VERDICT_BLOCKED, "missing region");
     rig.settings.region = "eu-west-1";
-    rig_set(&rig, "AWS_ENDPOINT_URL_STS", "http://sts:4566");
+    aws_rig_set(&rig, "AWS_ENDPOINT_URL_STS", "http://sts:4566");
     begin();
     expect_call("POST", "http://sts:4566/");
 }
@@ -511,7 +512,7 @@ UNIT_TEST(test_a_wrong_clock_is_corrected_and_the_role_asked_for_again)
 
 UNIT_TEST(test_keys_are_refreshed_before_they_expire)
 {
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T01:00:00Z"));
     expect_keys("ASIA1", "SECRETtoken", "");
@@ -530,7 +531,7 @@ UNIT_TEST(test_keys_are_refreshed_before_they_expire)
 
 UNIT_TEST(test_keys_that_live_shortly_are_not_fetched_all_the_time)
 {
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T00:02:00Z"));
     expect_keys("ASIA1", "SECRETtoken", "");
@@ -545,7 +546,7 @@ UNIT_TEST(test_keys_that_live_shortly_are_not_fetched_all_the_time)
 
 UNIT_TEST(test_keys_that_seem_to_have_expired_are_tried_and_fetched_again_soon)
 {
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2025-12-31T23:00:00Z"));
     expect_keys("ASIA1", "SECRETtoken", "valid until 2025-12-31T23:00:00");
@@ -557,7 +558,7 @@ UNIT_TEST(test_keys_that_seem_to_have_expired_are_tried_and_fetched_again_soon)
 
 UNIT_TEST(test_keys_that_still_work_are_kept_when_a_refresh_fails)
 {
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T01:00:00Z"));
     advance(3400);
@@ -580,11 +581,11 @@ UNIT_TEST(test_keys_that_still_work_are_kept_when_a_refresh_fails)
 UNIT_TEST(test_refused_keys_are_fetched_again_from_changed_files)
 {
     const char *path = "/home/.aws/credentials";
-    rig_put(&rig, path, "[default]\naws_access_key_id = ONE\naws_secret_access_key = SECRET\n");
+    aws_rig_put(&rig, path, "[default]\naws_access_key_id = ONE\naws_secret_access_key = SECRET\n");
     begin();
     expect_keys("ONE", "", "");
     uint32_t first = aws_credentials_generation(credentials);
-    rig_put(&rig, path, "[default]\naws_access_key_id = TWO\naws_secret_access_key = SECRET\n");
+    aws_rig_put(&rig, path, "[default]\naws_access_key_id = TWO\naws_secret_access_key = SECRET\n");
     aws_credentials_refused(credentials, first);
     assert_true(aws_credentials_due(credentials));
     assert_null(aws_credentials_keys(credentials));
@@ -607,9 +608,9 @@ UNIT_TEST(test_the_same_keys_again_make_the_relay_wait_once)
         begin();
         expect_keys("AKIDENV", "", "");
     }
-    rig_set(&rig, "AWS_ACCESS_KEY_ID", NULL);
-    rig_set(&rig, "AWS_SECRET_ACCESS_KEY", NULL);
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+    aws_rig_set(&rig, "AWS_ACCESS_KEY_ID", NULL);
+    aws_rig_set(&rig, "AWS_SECRET_ACCESS_KEY", NULL);
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
     answer(200, SERVICE("ASIA1", "2026-01-01T01:00:00Z"));
     aws_credentials_refused(credentials, aws_credentials_generation(credentials));
@@ -656,9 +657,9 @@ UNIT_TEST(test_a_session_is_named_so_that_sts_takes_it)
 
 UNIT_TEST(test_refused_memory_is_a_retry_and_leaks_nothing)
 {
-    rig_put(&rig, "/home/.aws/credentials",
-            "[default]\nrole_arn = r\nsource_profile = s\n"
-            "[s]\naws_access_key_id = A\naws_secret_access_key = SECRET\n");
+    aws_rig_put(&rig, "/home/.aws/credentials",
+                "[default]\nrole_arn = r\nsource_profile = s\n"
+                "[s]\naws_access_key_id = A\naws_secret_access_key = SECRET\n");
     for (uint64_t n = 1;; n++) {
         mem_fail_nth(n, false);
         begin();

@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/aws/identity.h"
-#include "backend/aws/testing.h"
+#include "lib/aws_rig.h"
 
 static const struct http_calls_target target;
 static const char *const WANTED[] = {"Date", NULL};

@@ -1,7 +1,7 @@
 /* Refusals as AWS words them, and what becomes of a call after each. */
 #include "lib/test.h"
 
-#include "backend/aws/testing.h"
+#include "lib/aws_rig.h"
 
 struct refusal {
     unsigned status;
@@ -130,7 +130,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig);
+    aws_rig_init(&rig);
     aws_clock_init(&clock_, rig.setup.env);
     return 0;
 }
@@ -139,7 +139,7 @@ static int
 teardown(void **state)
 {
     (void)state;
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
     return 0;
 }
 

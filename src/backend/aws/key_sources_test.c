@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/aws/key_sources.h"
-#include "backend/aws/testing.h"
+#include "lib/aws_rig.h"
 
 static struct aws_rig rig;
 static struct aws_key_source source;
@@ -12,8 +12,8 @@ static int
 setup(void **state)
 {
     (void)state;
-    rig_init(&rig);
-    rig_set(&rig, "HOME", "/home");
+    aws_rig_init(&rig);
+    aws_rig_set(&rig, "HOME", "/home");
     return 0;
 }
 
@@ -21,7 +21,7 @@ static int
 teardown(void **state)
 {
     (void)state;
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
     return 0;
 }
 
@@ -56,30 +56,30 @@ UNIT_TEST(test_each_source_gives_way_to_those_before_it)
 {
     expect_source(AWS_FROM_INSTANCE, NULL, 0);
     aws_key_source_fini(&source);
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     expect_source(AWS_FROM_CONTAINER, NULL, 0);
     aws_key_source_fini(&source);
-    rig_put(&rig, "/home/.aws/config", "[default]\nregion = r\n");
+    aws_rig_put(&rig, "/home/.aws/config", "[default]\nregion = r\n");
     expect_source(AWS_FROM_CONTAINER, NULL, 0);
     aws_key_source_fini(&source);
-    rig_put(&rig, "/home/.aws/config", "[default]\ncredential_process = /x y\n");
+    aws_rig_put(&rig, "/home/.aws/config", "[default]\ncredential_process = /x y\n");
     expect_source(AWS_FROM_PROCESS, NULL, 0);
     assert_true(bytes_equal_text(source.command, "/x y"));
     aws_key_source_fini(&source);
-    rig_put(&rig, "/home/.aws/credentials",
-            "[default]\naws_access_key_id = P\naws_secret_access_key = SECRET\n");
+    aws_rig_put(&rig, "/home/.aws/credentials",
+                "[default]\naws_access_key_id = P\naws_secret_access_key = SECRET\n");
     expect_source(AWS_FROM_PROFILE, "P", 0);
     assert_string_equal(source.label, "profile 'default'");
     aws_key_source_fini(&source);
-    rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
-    rig_set(&rig, "AWS_ROLE_ARN", "arn:role");
+    aws_rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
+    aws_rig_set(&rig, "AWS_ROLE_ARN", "arn:role");
     expect_source(AWS_FROM_WEB_IDENTITY, NULL, 0);
     assert_string_equal(source.token_file, "/token");
     assert_true(bytes_equal_text(source.web_role.arn, "arn:role"));
     aws_key_source_fini(&source);
-    rig_set(&rig, "AWS_ACCESS_KEY_ID", "E");
-    rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
-    rig_set(&rig, "AWS_SESSION_TOKEN", "SECRET2");
+    aws_rig_set(&rig, "AWS_ACCESS_KEY_ID", "E");
+    aws_rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
+    aws_rig_set(&rig, "AWS_SESSION_TOKEN", "SECRET2");
     expect_source(AWS_FROM_ENVIRONMENT, "E", 0);
     assert_true(bytes_equal_text(source.keys.views.session_token, "SECRET2"));
     aws_key_source_fini(&source);
@@ -95,13 +95,13 @@ UNIT_TEST(test_each_source_gives_way_to_those_before_it)
 
 UNIT_TEST(test_half_a_pair_of_keys_is_refused_and_not_passed_over)
 {
-    rig_put(&rig, "/home/.aws/credentials", "[default]\naws_access_key_id = P\n");
+    aws_rig_put(&rig, "/home/.aws/credentials", "[default]\naws_access_key_id = P\n");
     expect_refused(ERR_INPUT, "profile 'default': missing secret key");
-    rig_put(&rig, "/home/.aws/credentials", "[default]\naws_secret_access_key = SECRET\n");
+    aws_rig_put(&rig, "/home/.aws/credentials", "[default]\naws_secret_access_key = SECRET\n");
     expect_refused(ERR_INPUT, "profile 'default': missing access key");
-    rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
+    aws_rig_set(&rig, "AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
     expect_refused(ERR_INPUT, "requires AWS_ROLE_ARN");
-    rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
+    aws_rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
     expect_refused(ERR_INPUT, "the environment: missing access key");
     rig.settings.secret_key.text = "SECRET";
     expect_refused(ERR_INPUT, "the settings: access_key and secret_key must be set together");
@@ -113,9 +113,9 @@ UNIT_TEST(test_half_a_pair_of_keys_is_refused_and_not_passed_over)
 
 UNIT_TEST(test_a_profile_that_was_named_must_be_there)
 {
-    rig_set(&rig, "AWS_PROFILE", "nobody");
+    aws_rig_set(&rig, "AWS_PROFILE", "nobody");
     expect_refused(ERR_MISSING, "profile 'nobody': profile not found");
-    rig_put(&rig, "/home/.aws/config", "[profile nobody]\nregion = r\n");
+    aws_rig_put(&rig, "/home/.aws/config", "[profile nobody]\nregion = r\n");
     expect_source(AWS_FROM_INSTANCE, NULL, 0); /* it only says where */
     aws_key_source_fini(&source);
     rig.settings.profile = "other";
@@ -124,24 +124,24 @@ UNIT_TEST(test_a_profile_that_was_named_must_be_there)
 
 UNIT_TEST(test_the_instance_is_not_asked_where_that_is_forbidden)
 {
-    rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "false");
+    aws_rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "false");
     expect_source(AWS_FROM_INSTANCE, NULL, 0);
     aws_key_source_fini(&source);
-    rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "True");
+    aws_rig_set(&rig, "AWS_EC2_METADATA_DISABLED", "True");
     expect_refused(ERR_MISSING,
                    "no other source has credentials): disabled by AWS_EC2_METADATA_DISABLED");
 }
 
 UNIT_TEST(test_roles_are_assumed_from_profile_to_profile)
 {
-    rig_put(&rig, "/home/.aws/config",
-            "[profile a]\nrole_arn = arn:a\nsource_profile = b\nexternal_id = ext\n"
-            "role_session_name = me\nduration_seconds = 900\n"
-            "[profile b]\nrole_arn = arn:b\nsource_profile = c\n"
-            "[profile self]\nrole_arn = arn:self\nsource_profile = self\n"
-            "aws_access_key_id = K\naws_secret_access_key = SECRET\n");
-    rig_put(&rig, "/home/.aws/credentials",
-            "[c]\naws_access_key_id = C\naws_secret_access_key = SECRET\n");
+    aws_rig_put(&rig, "/home/.aws/config",
+                "[profile a]\nrole_arn = arn:a\nsource_profile = b\nexternal_id = ext\n"
+                "role_session_name = me\nduration_seconds = 900\n"
+                "[profile b]\nrole_arn = arn:b\nsource_profile = c\n"
+                "[profile self]\nrole_arn = arn:self\nsource_profile = self\n"
+                "aws_access_key_id = K\naws_secret_access_key = SECRET\n");
+    aws_rig_put(&rig, "/home/.aws/credentials",
+                "[c]\naws_access_key_id = C\naws_secret_access_key = SECRET\n");
     rig.settings.profile = "a";
     expect_source(AWS_FROM_PROFILE, "C", 2);
     assert_string_equal(source.label, "profile 'c'");
@@ -165,28 +165,29 @@ UNIT_TEST(test_roles_are_assumed_from_profile_to_profile)
 
 UNIT_TEST(test_a_role_of_a_profile_says_who_assumes_it)
 {
-    rig_put(&rig, "/home/.aws/config",
-            "[profile env]\nrole_arn = r\ncredential_source = Environment\n"
-            "[profile ecs]\nrole_arn = r\ncredential_source = EcsContainer\n"
-            "[profile ec2]\nrole_arn = r\ncredential_source = ec2instancemetadata\n"
-            "[profile web]\nrole_arn = r\nweb_identity_token_file = /t\nrole_session_name = n\n"
-            "[profile odd]\nrole_arn = r\ncredential_source = Odd\n"
-            "[profile two]\nrole_arn = r\ncredential_source = Environment\nsource_profile = env\n"
-            "[profile none]\nrole_arn = r\n"
-            "[profile mfa]\nrole_arn = r\nsource_profile = env\nmfa_serial = 1\n"
-            "[profile time]\nrole_arn = r\nsource_profile = env\nduration_seconds = 1h\n"
-            "[profile sso]\nsso_session = s\n"
-            "[profile empty]\nrole_arn = r\nsource_profile = region\n"
-            "[profile region]\nregion = r\n"
-            "[profile gone]\nrole_arn = r\nsource_profile = nowhere\n");
-    rig_set(&rig, "AWS_ACCESS_KEY_ID", "E");
-    rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
+    aws_rig_put(
+        &rig, "/home/.aws/config",
+        "[profile env]\nrole_arn = r\ncredential_source = Environment\n"
+        "[profile ecs]\nrole_arn = r\ncredential_source = EcsContainer\n"
+        "[profile ec2]\nrole_arn = r\ncredential_source = ec2instancemetadata\n"
+        "[profile web]\nrole_arn = r\nweb_identity_token_file = /t\nrole_session_name = n\n"
+        "[profile odd]\nrole_arn = r\ncredential_source = Odd\n"
+        "[profile two]\nrole_arn = r\ncredential_source = Environment\nsource_profile = env\n"
+        "[profile none]\nrole_arn = r\n"
+        "[profile mfa]\nrole_arn = r\nsource_profile = env\nmfa_serial = 1\n"
+        "[profile time]\nrole_arn = r\nsource_profile = env\nduration_seconds = 1h\n"
+        "[profile sso]\nsso_session = s\n"
+        "[profile empty]\nrole_arn = r\nsource_profile = region\n"
+        "[profile region]\nregion = r\n"
+        "[profile gone]\nrole_arn = r\nsource_profile = nowhere\n");
+    aws_rig_set(&rig, "AWS_ACCESS_KEY_ID", "E");
+    aws_rig_set(&rig, "AWS_SECRET_ACCESS_KEY", "SECRET");
     rig.settings.profile = "env";
     expect_source(AWS_FROM_ENVIRONMENT, "E", 1);
     aws_key_source_fini(&source);
     rig.settings.profile = "ecs";
     expect_refused(ERR_MISSING, "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://x");
+    aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://x");
     expect_source(AWS_FROM_CONTAINER, NULL, 1);
     aws_key_source_fini(&source);
     rig.settings.profile = "ec2";
@@ -220,11 +221,11 @@ UNIT_TEST(test_a_role_of_a_profile_says_who_assumes_it)
 
 UNIT_TEST(test_profiles_in_a_circle_or_in_a_long_row_are_refused)
 {
-    rig_put(&rig, "/home/.aws/config",
-            "[profile a]\nrole_arn = r\nsource_profile = b\n"
-            "[profile b]\nrole_arn = r\nsource_profile = c\n"
-            "[profile c]\nrole_arn = r\nsource_profile = b\n"
-            "[profile d]\nrole_arn = r\nsource_profile = d\n");
+    aws_rig_put(&rig, "/home/.aws/config",
+                "[profile a]\nrole_arn = r\nsource_profile = b\n"
+                "[profile b]\nrole_arn = r\nsource_profile = c\n"
+                "[profile c]\nrole_arn = r\nsource_profile = b\n"
+                "[profile d]\nrole_arn = r\nsource_profile = d\n");
     rig.settings.profile = "a";
     expect_refused(ERR_INPUT, "profile 'b': its source_profile refers back");
     rig.settings.profile = "d";
@@ -236,15 +237,15 @@ UNIT_TEST(test_profiles_in_a_circle_or_in_a_long_row_are_refused)
             (size_t)snprintf(text + used, sizeof text - used,
                              "[profile p%d]\nrole_arn = r%d\nsource_profile = p%d\n", i, i, i + 1);
     }
-    rig_put(&rig, "/home/.aws/config", text);
-    rig_put(&rig, "/home/.aws/credentials",
-            "[p7]\naws_access_key_id = A\naws_secret_access_key = S\n"
-            "[p6]\naws_access_key_id = B\naws_secret_access_key = S\n");
+    aws_rig_put(&rig, "/home/.aws/config", text);
+    aws_rig_put(&rig, "/home/.aws/credentials",
+                "[p7]\naws_access_key_id = A\naws_secret_access_key = S\n"
+                "[p6]\naws_access_key_id = B\naws_secret_access_key = S\n");
     rig.settings.profile = "p1";
     expect_source(AWS_FROM_PROFILE, "B", 5);
     aws_key_source_fini(&source);
-    rig_put(&rig, "/home/.aws/credentials",
-            "[p7]\naws_access_key_id = A\naws_secret_access_key = S\n");
+    aws_rig_put(&rig, "/home/.aws/credentials",
+                "[p7]\naws_access_key_id = A\naws_secret_access_key = S\n");
     expect_source(AWS_FROM_PROFILE, "A", 6);
     aws_key_source_fini(&source);
     rig.settings.role_arn = "own";
@@ -259,8 +260,8 @@ UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
     struct budget budget;
     budget_init(&budget, "test", 0, NULL);
     rig.setup.memory = &budget;
-    rig_put(&rig, "/home/.aws/credentials",
-            "[default]\naws_access_key_id = A\naws_secret_access_key = S\n");
+    aws_rig_put(&rig, "/home/.aws/credentials",
+                "[default]\naws_access_key_id = A\naws_secret_access_key = S\n");
     for (int from_settings = 0; from_settings < 2; from_settings++) {
         rig.settings.access_key.text = from_settings ? "A" : NULL;
         rig.settings.secret_key.text = from_settings ? "S" : NULL;

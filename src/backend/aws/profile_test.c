@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/aws/profile.h"
-#include "backend/aws/testing.h"
+#include "lib/aws_rig.h"
 
 static bool
 find(const char *text, enum aws_profile_file file, const char *name, struct aws_profile *ret)
@@ -84,13 +84,13 @@ UNIT_TEST(test_keys_of_one_file_are_not_mixed_with_those_of_the_other)
     struct aws_rig rig;
     struct aws_profiles files;
     struct aws_profile p;
-    rig_init(&rig);
-    rig_set(&rig, "HOME", "/home");
-    rig_put(&rig, "/home/.aws/config",
-            "[profile p]\naws_access_key_id = A\naws_secret_access_key = SECRET1\n"
-            "aws_session_token = SECRET2\nregion = r\n");
-    rig_put(&rig, "/home/.aws/credentials",
-            "[p]\naws_access_key_id = B\naws_secret_access_key = SECRET3\n");
+    aws_rig_init(&rig);
+    aws_rig_set(&rig, "HOME", "/home");
+    aws_rig_put(&rig, "/home/.aws/config",
+                "[profile p]\naws_access_key_id = A\naws_secret_access_key = SECRET1\n"
+                "aws_session_token = SECRET2\nregion = r\n");
+    aws_rig_put(&rig, "/home/.aws/credentials",
+                "[p]\naws_access_key_id = B\naws_secret_access_key = SECRET3\n");
     assert_int_equal(aws_profiles_read(&rig.setup, &files, NULL), OK);
     assert_true(aws_profiles_find(&files, bytes_of_text("p"), &p));
     expect_setting(&p, AWS_PROFILE_ACCESS_KEY, "B");
@@ -99,7 +99,7 @@ UNIT_TEST(test_keys_of_one_file_are_not_mixed_with_those_of_the_other)
     expect_setting(&p, AWS_PROFILE_REGION, "r");
     assert_false(aws_profiles_find(&files, bytes_of_text("q"), &p));
     aws_profiles_fini(&files);
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
 }
 
 UNIT_TEST(test_files_that_are_not_there_are_empty)
@@ -107,15 +107,15 @@ UNIT_TEST(test_files_that_are_not_there_are_empty)
     struct aws_rig rig;
     struct aws_profiles files;
     struct aws_profile p;
-    rig_init(&rig);
+    aws_rig_init(&rig);
     assert_int_equal(aws_profiles_read(&rig.setup, &files, NULL), OK);
     aws_profiles_fini(&files);
-    rig_set(&rig, "HOME", "/home");
-    rig_set(&rig, "AWS_CONFIG_FILE", "/none");
+    aws_rig_set(&rig, "HOME", "/home");
+    aws_rig_set(&rig, "AWS_CONFIG_FILE", "/none");
     assert_int_equal(aws_profiles_read(&rig.setup, &files, NULL), OK);
     assert_false(aws_profiles_find(&files, bytes_of_text("default"), &p));
     aws_profiles_fini(&files);
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
 }
 
 UNIT_TEST(test_a_file_that_is_too_long_is_refused)
@@ -124,47 +124,47 @@ UNIT_TEST(test_a_file_that_is_too_long_is_refused)
     struct aws_rig rig;
     struct aws_profiles files;
     struct why why = {""};
-    rig_init(&rig);
-    rig_set(&rig, "AWS_SHARED_CREDENTIALS_FILE", "/files/long");
-    rig_put_bytes(&rig, "/files/long", bytes_of(many, sizeof many));
+    aws_rig_init(&rig);
+    aws_rig_set(&rig, "AWS_SHARED_CREDENTIALS_FILE", "/files/long");
+    aws_rig_put_bytes(&rig, "/files/long", bytes_of(many, sizeof many));
     assert_int_equal(aws_profiles_read(&rig.setup, &files, &why), ERR_LIMIT);
     expect_in(why.text, "/files/long");
     aws_profiles_fini(&files);
-    rig_put_bytes(&rig, "/files/long", bytes_of(many, sizeof many - 1));
+    aws_rig_put_bytes(&rig, "/files/long", bytes_of(many, sizeof many - 1));
     assert_int_equal(aws_profiles_read(&rig.setup, &files, &why), OK);
     aws_profiles_fini(&files);
     char path[2000];
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = '\0';
-    rig_set(&rig, "AWS_SHARED_CREDENTIALS_FILE", path);
+    aws_rig_set(&rig, "AWS_SHARED_CREDENTIALS_FILE", path);
     assert_int_equal(aws_profiles_read(&rig.setup, &files, &why), ERR_LIMIT);
     aws_profiles_fini(&files);
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
 }
 
 UNIT_TEST(test_the_settings_name_the_profile_before_the_environment)
 {
     struct aws_rig rig;
     bool named;
-    rig_init(&rig);
+    aws_rig_init(&rig);
     assert_true(bytes_equal_text(aws_profile_name(&rig.setup, &named), "default"));
     assert_false(named);
-    rig_set(&rig, "AWS_PROFILE", "");
+    aws_rig_set(&rig, "AWS_PROFILE", "");
     assert_true(bytes_equal_text(aws_profile_name(&rig.setup, &named), "default"));
-    rig_set(&rig, "AWS_PROFILE", "a");
+    aws_rig_set(&rig, "AWS_PROFILE", "a");
     assert_true(bytes_equal_text(aws_profile_name(&rig.setup, &named), "a"));
     assert_true(named);
     rig.settings.profile = "b";
     assert_true(bytes_equal_text(aws_profile_name(&rig.setup, &named), "b"));
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
 }
 
 UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
 {
     struct aws_rig rig;
-    rig_init(&rig);
-    rig_set(&rig, "AWS_SHARED_CREDENTIALS_FILE", "/files/a");
-    rig_put(&rig, "/files/a", "[default]\nregion = x\n");
+    aws_rig_init(&rig);
+    aws_rig_set(&rig, "AWS_SHARED_CREDENTIALS_FILE", "/files/a");
+    aws_rig_put(&rig, "/files/a", "[default]\nregion = x\n");
     for (uint64_t n = 1;; n++) {
         struct aws_profiles files;
         mem_fail_nth(n, false);
@@ -175,7 +175,7 @@ UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
         assert_true(e == OK || e == ERR_NOMEM);
         if (!fired) break;
     }
-    rig_fini(&rig);
+    aws_rig_fini(&rig);
 }
 
 int

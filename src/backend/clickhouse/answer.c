@@ -168,13 +168,6 @@ clickhouse_late_exception(struct bytes body)
     return bytes_of("", 0);
 }
 
-static uint32_t
-last_exception(struct bytes body)
-{
-    struct bytes text = clickhouse_late_exception(body);
-    return text.size == 0 ? 0 : exception_at(text.at, text.at + text.size);
-}
-
 uint32_t
 clickhouse_answer_code(const struct http_call_answer *answer)
 {
@@ -189,7 +182,8 @@ clickhouse_answer_code(const struct http_call_answer *answer)
         }
         return body.size == 0 ? 0 : exception_at(body.at, body.at + body.size);
     }
-    return last_exception(body);
+    struct bytes late = clickhouse_late_exception(body);
+    return late.size == 0 ? 0 : exception_at(late.at, late.at + late.size);
 }
 
 /* --- verdicts --------------------------------------------------------------------------------- */

@@ -62,8 +62,8 @@ struct clickhouse_writer {
     struct buf ping_url;
     struct buf query; /* the statement of a preparation or check */
 
-    bool is_asked; /* `table` is as the server described it */
-    int64_t asked_ns;
+    bool is_described; /* `table` is as the server described it */
+    int64_t described_ns;
     enum clickhouse_stage stage;    /* of the preparation that is running */
     struct clickhouse_table server; /* the server's properties, before there is a table */
 
@@ -393,13 +393,13 @@ clickhouse_judge_call(struct writer *writer, struct writer_call *call,
     struct clickhouse_writer *w = (struct clickhouse_writer *)writer;
     (void)call;
     enum clickhouse_meaning meaning = clickhouse_judge(answer, step);
-    int64_t age_ns = env_monotonic_ns(w->base.options.env) - w->asked_ns;
+    int64_t age_ns = env_monotonic_ns(w->base.options.env) - w->described_ns;
     if (meaning == CLICKHOUSE_NO_ROWS) {
         step->verdict = VERDICT_RETRY; /* the request had rows */
     } else if (meaning == CLICKHOUSE_MISREAD && age_ns >= FRESH_NS) {
         step->verdict = VERDICT_UNPREPARED;
     }
-    if (step->verdict == VERDICT_UNPREPARED) w->is_asked = false;
+    if (step->verdict == VERDICT_UNPREPARED) w->is_described = false;
 }
 
 /* --- before ----------------------------------------------------------------------------------- */
@@ -409,7 +409,7 @@ clickhouse_need_prepare(struct writer *writer)
 {
     struct clickhouse_writer *w = (struct clickhouse_writer *)writer;
     int64_t now_ns = env_monotonic_ns(w->base.options.env);
-    return !w->is_asked || now_ns - w->asked_ns >= ASK_AGAIN_NS;
+    return !w->is_described || now_ns - w->described_ns >= ASK_AGAIN_NS;
 }
 
 static void
@@ -484,8 +484,8 @@ judge_table(struct clickhouse_writer *w, const struct clickhouse_table *table,
 }
 
 static void
-take_asked(struct clickhouse_writer *w, const struct http_call_answer *answer,
-           struct writer_step *step)
+take_description(struct clickhouse_writer *w, const struct http_call_answer *answer,
+                 struct writer_step *step)
 {
     struct clickhouse_table table;
     if (take_table(answer, &table, step) != OK) return;
@@ -500,8 +500,8 @@ take_asked(struct clickhouse_writer *w, const struct http_call_answer *answer,
         step_no_memory(step, "a table");
         return;
     }
-    w->is_asked = true;
-    w->asked_ns = env_monotonic_ns(w->base.options.env);
+    w->is_described = true;
+    w->described_ns = env_monotonic_ns(w->base.options.env);
 }
 
 /* No row can be the cause if CREATE is refused. */
@@ -536,7 +536,7 @@ clickhouse_prepare(struct writer *writer, const struct http_call_answer *answer,
     else if (w->stage == CREATE || w->stage == CREATE_DISTRIBUTED)
         take_created(w, answer, ret_step);
     else
-        take_asked(w, answer, ret_step);
+        take_description(w, answer, ret_step);
 }
 
 /* --- whether it would work -------------------------------------------------------------------- */

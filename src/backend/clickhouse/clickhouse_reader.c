@@ -59,7 +59,7 @@ take_known(struct clickhouse_question *q)
     struct clickhouse_reader *of = reader_of(q);
     int64_t now_ns = env_monotonic_ns(of->base.options.env);
     lock_take(&of->base.lock);
-    bool known = of->is_asked && now_ns - of->asked_ns < FORM_AGE_NS;
+    bool known = of->is_described && now_ns - of->described_ns < FORM_AGE_NS;
     if (known) q->form = of->form;
     lock_drop(&of->base.lock);
     q->ask.cancels = known && q->form.table.knows[CLICKHOUSE_CANCEL] && !q->form.table.is_readonly;
@@ -73,7 +73,7 @@ forget_form(struct clickhouse_question *q)
     struct clickhouse_reader *of = reader_of(q);
     if (!q->ask.form_changed) return;
     lock_take(&of->base.lock);
-    of->is_asked = false;
+    of->is_described = false;
     lock_drop(&of->base.lock);
 }
 
@@ -140,8 +140,8 @@ learn(struct clickhouse_question *q, struct why *why)
     if (e) return e;
     lock_take(&of->base.lock);
     of->form = q->form;
-    of->is_asked = true;
-    of->asked_ns = env_monotonic_ns(of->base.options.env);
+    of->is_described = true;
+    of->described_ns = env_monotonic_ns(of->base.options.env);
     lock_drop(&of->base.lock);
     (void)take_known(q);
     return OK;
@@ -276,13 +276,6 @@ number_at(const struct clickhouse_question *q, int array, uint32_t i)
     return b->size == 0 ? 0 : load_le64(b->at + (size_t)i * 8);
 }
 
-static uint64_t
-bits_at(const struct clickhouse_question *q, uint32_t i)
-{
-    uint64_t bits = number_at(q, ARRAY_BITS, i);
-    return bits != 0 ? bits : number_at(q, ARRAY_VALUES, i);
-}
-
 static enum err
 put_histogram(struct clickhouse_question *q, uint32_t number, uint32_t i, struct bytes text,
               struct why *why)
@@ -315,12 +308,14 @@ put_samples(struct clickhouse_question *q, uint32_t number, uint32_t count, stru
     for (uint32_t i = 0; i < count && e == OK && rows->failed == OK; i++) {
         struct bytes text = histograms > 0 ? rows_text(rows) : bytes_of(NULL, 0);
         if (rows->failed || number == UINT32_MAX) continue;
-        if (text.size > 0)
+        if (text.size > 0) {
             e = put_histogram(q, number, i, text, why);
-        else
-            e = series_blocks_put_float(q->base.blocks, number,
-                                        (int64_t)number_at(q, ARRAY_TIMES, i), bits_at(q, i),
-                                        (int64_t)number_at(q, ARRAY_STARTS, i), why);
+            continue;
+        }
+        uint64_t bits = number_at(q, ARRAY_BITS, i);
+        if (bits == 0) bits = number_at(q, ARRAY_VALUES, i);
+        e = series_blocks_put_float(q->base.blocks, number, (int64_t)number_at(q, ARRAY_TIMES, i),
+                                    bits, (int64_t)number_at(q, ARRAY_STARTS, i), why);
     }
     return e;
 }

@@ -36,8 +36,8 @@ struct clickhouse_reader {
     struct fetch_reader base; /* first; its lock guards the rest */
 
     struct clickhouse_form form; /* as it was read last */
-    bool is_asked;
-    int64_t asked_ns;
+    bool is_described;
+    int64_t described_ns;
 };
 
 /* Arrays of one series, in the order in which they arrive. */

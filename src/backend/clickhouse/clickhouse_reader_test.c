@@ -2,8 +2,8 @@
  * it sends, and what comes of good and invalid answers. */
 #include "lib/test.h"
 
-#include "backend/clickhouse/rows_testing.h"
-#include "backend/clickhouse/testing.h"
+#include "lib/clickhouse_answers.h"
+#include "lib/clickhouse_rows.h"
 #include "lib/played_source.h"
 
 #define ANSWER                PLAYED_ANSWER

@@ -10,7 +10,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "backend/clickhouse/testing.h"
+#include "lib/clickhouse_answers.h"
 #include "lib/clickhouse_row_reader.h"
 #include "lib/test.h"
 #include "lib/writer_rig.h"

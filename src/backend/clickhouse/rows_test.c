@@ -3,7 +3,7 @@
 #include "lib/test.h"
 
 #include "backend/clickhouse/rows.h"
-#include "backend/clickhouse/rows_testing.h"
+#include "lib/clickhouse_rows.h"
 #include "lib/pieces.h"
 
 enum { ROOM = 1 << 20 };

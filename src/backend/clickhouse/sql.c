@@ -81,12 +81,6 @@ put_value(struct buf *to, const struct clickhouse_form *f)
     if (!plain) buf_put_text(to, ")");
 }
 
-static bool
-is_named(const struct clickhouse_form *f, enum clickhouse_column column)
-{
-    return strcmp(f->names[column], clickhouse_column_names[column]) != 0;
-}
-
 enum err
 clickhouse_form_check(const struct clickhouse_form *f, const struct clickhouse_settings *s,
                       struct why *why)
@@ -110,7 +104,8 @@ clickhouse_form_check(const struct clickhouse_form *f, const struct clickhouse_s
     }
     for (int i = 0; i < CLICKHOUSE_COLUMNS; i++) {
         const char *type = f->table.columns[i].type;
-        bool needed = i <= COLUMN_VALUE || is_named(f, (enum clickhouse_column)i);
+        bool is_renamed = strcmp(f->names[i], clickhouse_column_names[i]) != 0;
+        bool needed = i <= COLUMN_VALUE || is_renamed;
         if (type[0] == '\0' && needed) {
             return why_set(why, ERR_INPUT,
                            "table %s has no column %s: name the column with columns.%s", name,

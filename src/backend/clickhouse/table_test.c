@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "backend/clickhouse/table.h"
-#include "backend/clickhouse/testing.h"
+#include "lib/clickhouse_answers.h"
 #include "lib/test.h"
 
 static struct clickhouse_settings settings;

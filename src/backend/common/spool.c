@@ -98,7 +98,7 @@ is_ours(const struct spool *s, const char *name)
 
 /* Gives a file a name that no other file there has, finished or not. */
 static enum err
-name_anew(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
+choose_name(struct spool *s, struct spool_file *f, int64_t now_ms, struct why *why)
 {
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm utc;
@@ -299,7 +299,7 @@ static enum err
 file_make(struct spool *s, struct spool_file *f, int64_t now_ms, char path[PATH_BYTES],
           struct why *why)
 {
-    enum err e = name_anew(s, f, now_ms, why);
+    enum err e = choose_name(s, f, now_ms, why);
     if (e == OK) e = file_path(f, SUFFIX_OPEN, path, why);
     return e ? e : file_open(s->options.env, path, FILE_CREATE, &f->file, why);
 }
@@ -397,7 +397,7 @@ file_rename(struct spool *s, struct spool_file *f, struct why *why)
     }
     struct spool_file named = *f;
     if (e == OK && taken == OK) {
-        e = name_anew(s, &named, env_realtime_ms(s->options.env), why);
+        e = choose_name(s, &named, env_realtime_ms(s->options.env), why);
         if (e == OK)
             log_warn("file: a file with this name exists, using another name",
                      KV("directory", f->dir), KV("name", f->name), KV("new_name", named.name));

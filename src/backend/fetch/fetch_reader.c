@@ -88,14 +88,6 @@ add_series(struct fetch_question *q, const struct fetch_series *s, struct why *w
     return OK;
 }
 
-static enum err
-give_series(struct fetch_question *q, const struct fetch_series *s, struct why *why)
-{
-    buf_clear(&q->labels);
-    enum err e = final_labels_build(&q->of->external, s->labels, s->count, &q->labels, why);
-    return e ? e : q->to->each(q->to->context, buf_bytes(&q->labels));
-}
-
 static bool
 is_external(const struct fetch_question *q, struct bytes name)
 {
@@ -135,7 +127,11 @@ fetch_question_take(struct fetch_question *q, const struct fetch_series *s, stru
     }
     if (q->purpose == FETCH_SAMPLES) return add_series(q, s, why);
     assert(q->to != NULL); /* invariant 2 */
-    if (q->purpose == FETCH_SERIES) return give_series(q, s, why);
+    if (q->purpose == FETCH_SERIES) {
+        buf_clear(&q->labels);
+        e = final_labels_build(&q->of->external, s->labels, s->count, &q->labels, why);
+        return e ? e : q->to->each(q->to->context, buf_bytes(&q->labels));
+    }
     for (uint32_t i = 0; i < s->count && e == OK; i++) {
         if (q->purpose == FETCH_NAMES)
             e = give_name(q, s->labels[i].name, why);

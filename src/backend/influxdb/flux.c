@@ -226,7 +226,7 @@ struct flux_answer {
     struct csv_reading *csv;
     enum err (*row)(struct flux_answer *a, bool is_new, struct why *why);
     uint32_t result, table, time, value, measurement, field; /* columns */
-    struct buf at_hand;                                      /* number of the current table */
+    struct buf current_table;                                /* number of the current table */
     uint32_t block; /* block of names of the current table */
     uint32_t metric;
     uint32_t number; /* of the key */
@@ -253,12 +253,12 @@ static enum err
 take_row(struct flux_answer *a, struct why *why)
 {
     struct bytes table = a->csv->cells[a->table];
-    bool is_new = a->block != a->csv->blocks || !bytes_equal(buf_bytes(&a->at_hand), table);
+    bool is_new = a->block != a->csv->blocks || !bytes_equal(buf_bytes(&a->current_table), table);
     if (is_new) {
         a->block = a->csv->blocks;
-        buf_clear(&a->at_hand);
-        buf_put_bytes(&a->at_hand, table);
-        if (buf_error(&a->at_hand)) return fetch_no_request_memory(why);
+        buf_clear(&a->current_table);
+        buf_put_bytes(&a->current_table, table);
+        if (buf_error(&a->current_table)) return fetch_no_request_memory(why);
     }
     return a->row(a, is_new, why);
 }
@@ -290,11 +290,11 @@ read_answer(struct flux_answer *a, struct why *why)
     a->csv = mem_new(a->q->base.budget, sizeof *a->csv);
     if (a->csv == NULL) return fetch_no_request_memory(why);
     csv_reading_init(a->csv, a->q->base.budget);
-    buf_init(&a->at_hand, a->q->base.budget, CSV_NAMES_BYTES_MAX);
+    buf_init(&a->current_table, a->q->base.budget, CSV_NAMES_BYTES_MAX);
     enum err e = read_records(a, why);
     csv_reading_fini(a->csv);
     mem_free(a->q->base.budget, a->csv, sizeof *a->csv);
-    buf_fini(&a->at_hand);
+    buf_fini(&a->current_table);
     influx_ask_end(&a->q->ask);
     return e;
 }

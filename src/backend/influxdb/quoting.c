@@ -6,12 +6,6 @@
 enum { PATTERN_BYTES_MAX = 4096 };
 
 static bool
-has(struct bytes text, const char *what)
-{
-    return text.size > 0 && memmem(text.at, text.size, what, strlen(what)) != NULL;
-}
-
-static bool
 has_byte(struct bytes text, uint8_t byte)
 {
     return text.size > 0 && memchr(text.at, byte, text.size) != NULL;
@@ -21,7 +15,9 @@ has_byte(struct bytes text, uint8_t byte)
 static bool
 is_whole(struct bytes text)
 {
-    return utf8_valid(text) && !has(text, "\xef\xbf\xbd");
+    static const char replacement[] = "\xef\xbf\xbd";
+    return utf8_valid(text) &&
+           (text.size == 0 || memmem(text.at, text.size, replacement, 3) == NULL);
 }
 
 /* --- InfluxQL --------------------------------------------------------------------------------- */

@@ -123,12 +123,6 @@ is_number(struct bytes type)
            begins(type, "Boolean");
 }
 
-static bool
-is_text(struct bytes type)
-{
-    return begins(type, "Utf8") || begins(type, "LargeUtf8");
-}
-
 static enum err
 take_column(struct influx_sql_answer *a, struct bytes name, struct bytes type, struct why *why)
 {
@@ -144,7 +138,8 @@ take_column(struct influx_sql_answer *a, struct bytes name, struct bytes type, s
     }
     if (is_number(type)) a->fields[a->field_count++] = copy;
     for (unsigned i = 0; i < COLUMN_COUNT; i++) {
-        bool fits = i == COLUMN_VALUE ? is_number(type) : is_text(type);
+        bool fits =
+            i == COLUMN_VALUE ? is_number(type) : begins(type, "Utf8") || begins(type, "LargeUtf8");
         if (fits && bytes_equal_text(name, influx_column_names[i])) a->table.columns |= 1u << i;
     }
     return OK;

@@ -27,11 +27,11 @@ enum {
     SAMPLES = 20000,
     CALL_BYTES = 800 << 10,
     LANES = 2,
-    CALL_BYTES_MAX = 5 << 20,        /* accepted everywhere in AWS */
-    CALL_BYTES_ASKED_MAX = 10 << 20, /* the limit with a larger batch.max_bytes */
-    RECORD_BYTES_MAX = 1 << 20,      /* including its key; the default limit of a stream */
-    KEY_BYTES = HEX_WORD_BYTES,      /* the longest partition key */
-    HEAD_BYTES = 512,                /* for the beginning and end of a body */
+    CALL_BYTES_MAX = 5 << 20,      /* accepted everywhere in AWS */
+    CALL_BYTES_SET_MAX = 10 << 20, /* the limit with a larger batch.max_bytes */
+    RECORD_BYTES_MAX = 1 << 20,    /* including its key; the default limit of a stream */
+    KEY_BYTES = HEX_WORD_BYTES,    /* the longest partition key */
+    HEAD_BYTES = 512,              /* for the beginning and end of a body */
     ENTRY_BYTES = sizeof ",{\"Data\":\"\",\"PartitionKey\":\"\"}" - 1 + KEY_BYTES,
     KPL_FRAME_BYTES = 20,
     KPL_KEYS = 1 << 16,
@@ -73,9 +73,9 @@ static struct aws_record_limits
 limits_of(const struct destination_settings *settings)
 {
     bool kpl = settings->u.kinesis.format == KINESIS_KPL;
-    bool asked = settings->batch.max_bytes > CALL_BYTES_MAX;
-    uint64_t asked_bytes = settings->batch.max_bytes;
-    if (asked_bytes > CALL_BYTES_ASKED_MAX) asked_bytes = CALL_BYTES_ASKED_MAX;
+    uint64_t call_bytes = settings->batch.max_bytes;
+    if (call_bytes < CALL_BYTES_MAX) call_bytes = CALL_BYTES_MAX;
+    if (call_bytes > CALL_BYTES_SET_MAX) call_bytes = CALL_BYTES_SET_MAX;
     return (struct aws_record_limits){
         .lines = settings->u.kinesis.format == KINESIS_NDJSON ? 1
                  : kpl                                        ? KPL_RECORDS_MAX
@@ -86,7 +86,7 @@ limits_of(const struct destination_settings *settings)
         .line_frame_bytes = kpl ? KPL_LINE_BYTES : 0,
         .head_bytes = HEAD_BYTES,
         .entry_bytes = ENTRY_BYTES,
-        .call_bytes_max = asked ? (size_t)asked_bytes : CALL_BYTES_MAX,
+        .call_bytes_max = (size_t)call_bytes,
         .what = "a record of the stream",
     };
 }
@@ -179,7 +179,7 @@ kinesis_init(struct writer *writer, struct why *why)
         .samples = ndjson ? AWS_RECORDS_MAX : SAMPLES,
         .bytes = CALL_BYTES,
         .samples_max = ndjson ? AWS_RECORDS_MAX : UINT32_MAX,
-        .bytes_max = CALL_BYTES_ASKED_MAX,
+        .bytes_max = CALL_BYTES_SET_MAX,
         .unit = "put_units",
     };
     w->stream.type = &type;

@@ -62,8 +62,8 @@ struct ordered {
     struct ordered_held *open; /* NULL if there is none */
     bool over;
 
-    struct ordered_held **at_hand; /* in the order of arrival */
-    uint32_t at_hand_count, at_hand_capacity;
+    struct ordered_held **current; /* in the order of arrival */
+    uint32_t current_count, current_capacity;
     struct buf given; /* their labels; kept to compare the next series */
     bool any;         /* there is a current series */
     struct ordered_lane *lanes[LANES_MAX];
@@ -184,13 +184,13 @@ take_least(struct ordered *o)
 }
 
 static void
-drop_at_hand(struct ordered *o)
+drop_current(struct ordered *o)
 {
-    for (uint32_t i = 0; i < o->at_hand_count; i++) {
-        o->held_bytes -= held_size(o->at_hand[i]);
-        held_free(o, o->at_hand[i]);
+    for (uint32_t i = 0; i < o->current_count; i++) {
+        o->held_bytes -= held_size(o->current[i]);
+        held_free(o, o->current[i]);
     }
-    o->at_hand_count = 0;
+    o->current_count = 0;
     for (uint32_t i = 0; i < o->lane_count; i++) {
         struct ordered_lane *lane = o->lanes[i];
         lane->count = lane->next = 0;
@@ -205,11 +205,11 @@ drop_at_hand(struct ordered *o)
 static enum err
 pass_open(struct ordered *o, struct why *why)
 {
-    bool is_at_hand = false;
-    for (uint32_t i = 0; i < o->at_hand_count; i++) {
-        is_at_hand |= o->at_hand[i] == o->open;
+    bool is_current = false;
+    for (uint32_t i = 0; i < o->current_count; i++) {
+        is_current |= o->current[i] == o->open;
     }
-    while (is_at_hand && o->open != NULL) {
+    while (is_current && o->open != NULL) {
         struct ordered_held *h = o->open;
         o->held_bytes -= held_size(h);
         buf_clear(&h->data);
@@ -217,7 +217,7 @@ pass_open(struct ordered *o, struct why *why)
         o->held_bytes += held_size(h);
         enum err e = take_piece(o, why);
         if (e) return e;
-        is_at_hand = o->open == h;
+        is_current = o->open == h;
     }
     return OK;
 }
@@ -228,7 +228,7 @@ ordered_next(struct ordered *o, struct bytes *ret_labels, struct why *why)
     *ret_labels = bytes_of(NULL, 0);
     enum err e = pass_open(o, why);
     if (e) return e;
-    drop_at_hand(o);
+    drop_current(o);
     while (!o->over && (o->held_count == 0 || o->held_bytes < o->options.window_bytes)) {
         e = take_piece(o, why);
         if (e) return e;
@@ -239,11 +239,11 @@ ordered_next(struct ordered *o, struct bytes *ret_labels, struct why *why)
     if (buf_error(&o->given)) return no_memory(why);
     o->any = true;
     while (o->held_count > 0 && bytes_equal(buf_bytes(&o->heap[0]->labels), buf_bytes(&o->given))) {
-        if (!array_reserve(o->options.budget, &o->at_hand, &o->at_hand_capacity,
-                           o->at_hand_count + 1)) {
+        if (!array_reserve(o->options.budget, &o->current, &o->current_capacity,
+                           o->current_count + 1)) {
             return no_memory(why);
         }
-        o->at_hand[o->at_hand_count++] = take_least(o);
+        o->current[o->current_count++] = take_least(o);
     }
     *ret_labels = buf_bytes(&o->given);
     if (ret_labels->size == 0) *ret_labels = bytes_of("", 0); /* a series without labels */
@@ -297,8 +297,8 @@ static enum err
 fill_lanes(struct ordered *o, struct why *why)
 {
     enum err e = OK;
-    for (uint32_t i = 0; i < o->at_hand_count && e == OK; i++) {
-        struct ordered_held *h = o->at_hand[i];
+    for (uint32_t i = 0; i < o->current_count && e == OK; i++) {
+        struct ordered_held *h = o->current[i];
         while (e == OK && h->in_lanes < h->count) {
             e = put_in_lane(o, h, h->in_lanes++, why);
         }
@@ -327,7 +327,7 @@ forget_given(struct ordered *o)
 static bool
 is_coming(const struct ordered *o)
 {
-    return o->open != NULL && o->at_hand_count > 0 && o->at_hand[o->at_hand_count - 1] == o->open;
+    return o->open != NULL && o->current_count > 0 && o->current[o->current_count - 1] == o->open;
 }
 
 static enum err
@@ -415,7 +415,7 @@ ordered_free(struct ordered *o)
 {
     if (o == NULL) return;
     struct budget *budget = o->options.budget;
-    drop_at_hand(o);
+    drop_current(o);
     while (o->held_count > 0) {
         held_free(o, take_least(o));
     }
@@ -425,7 +425,7 @@ ordered_free(struct ordered *o)
         mem_free(budget, o->lanes[i], sizeof *o->lanes[i]);
     }
     array_free(budget, o->heap, o->held_capacity);
-    array_free(budget, o->at_hand, o->at_hand_capacity);
+    array_free(budget, o->current, o->current_capacity);
     buf_fini(&o->given);
     sample_merge_fini(&o->samples);
     mem_free(budget, o, sizeof *o);

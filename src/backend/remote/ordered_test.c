@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "backend/remote/ordered.h"
-#include "backend/remote/series_testing.h"
+#include "lib/sent_series.h"
 #include "lib/test.h"
 
 enum { CHUNKS_MAX = SENT_RUNS_MAX * SENT_SAMPLES_MAX, PIECES_MAX = SENT_MAX * (CHUNKS_MAX + 1) };

@@ -3,7 +3,7 @@
 #include "lib/test.h"
 
 #include "backend/remote/sampled.h"
-#include "backend/remote/series_testing.h"
+#include "lib/sent_series.h"
 #include "wire/proto.h"
 #include "wire/remote/histogram_message.h"
 #include "wire/snappy.h"

@@ -2,8 +2,8 @@
  * checks. */
 #include "lib/test.h"
 
-#include "backend/s3/testing.h"
 #include "base/log.h"
+#include "lib/s3_rig.h"
 
 #define ERROR(code) \
     "<?xml version=\"1.0\"?>\n<Error><Code>" code "</Code><Message>m</Message></Error>"
@@ -36,25 +36,25 @@ UNIT_TEST(test_refusals_have_their_verdicts)
         for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
             struct s3_rig rig;
             s3_rig_init(&rig, 1);
-            rig_open(&rig);
-            prepare(&rig);
-            must_add(&rig, 1, 0);
-            seal_and_save(&rig);
-            if (at_index) answer(&rig, 200, "");
+            s3_rig_open(&rig);
+            s3_rig_prepare(&rig);
+            s3_rig_must_add(&rig, 1, 0);
+            s3_rig_seal_and_save(&rig);
+            if (at_index) s3_rig_answer(&rig, 200, "");
             char url[400];
             snprintf(url, sizeof url, "%s", rig.step.http.url);
-            answer(&rig, cases[i].status, cases[i].body);
-            expect_done(&rig, cases[i].verdict, cases[i].reason);
+            s3_rig_answer(&rig, cases[i].status, cases[i].body);
+            s3_rig_expect_done(&rig, cases[i].verdict, cases[i].reason);
             if (cases[i].verdict == VERDICT_UNPREPARED) {
                 assert_true(s3_writer.need_prepare(rig.writer));
                 s3_rig_fini(&rig);
                 continue;
             }
-            begin(&rig); /* the same again */
-            expect_call(&rig, "PUT", url);
-            answer(&rig, 200, "");
-            if (!at_index) answer(&rig, 200, "");
-            expect_done(&rig, VERDICT_DELIVERED, "");
+            s3_rig_begin(&rig); /* the same again */
+            s3_rig_expect_call(&rig, "PUT", url);
+            s3_rig_answer(&rig, 200, "");
+            if (!at_index) s3_rig_answer(&rig, 200, "");
+            s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
             s3_rig_fini(&rig);
         }
     }
@@ -64,12 +64,12 @@ UNIT_TEST(test_success_that_does_not_name_what_was_put_is_none)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    seal_and_save(&rig);
-    answer(&rig, 200, "<html>Welcome</html>"); /* without an ETag */
-    expect_done(&rig, VERDICT_RETRY, "odd_answer");
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 200, "<html>Welcome</html>"); /* without an ETag */
+    s3_rig_expect_done(&rig, VERDICT_RETRY, "odd_answer");
     s3_rig_fini(&rig);
 }
 
@@ -77,17 +77,17 @@ UNIT_TEST(test_silence_is_asked_again)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    seal_and_save(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_seal_and_save(&rig);
     struct http_call_answer a = silence_of(HTTP_CALL_TIMEOUT, "timed out");
-    take(&rig, &a);
-    expect_done(&rig, VERDICT_RETRY, "timeout");
-    begin(&rig);
+    s3_rig_take(&rig, &a);
+    s3_rig_expect_done(&rig, VERDICT_RETRY, "timeout");
+    s3_rig_begin(&rig);
     a = silence_of(HTTP_CALL_TLS, "no trust");
-    take(&rig, &a);
-    expect_done(&rig, VERDICT_BLOCKED, "tls");
+    s3_rig_take(&rig, &a);
+    s3_rig_expect_done(&rig, VERDICT_BLOCKED, "tls");
     s3_rig_fini(&rig);
 }
 
@@ -109,34 +109,34 @@ UNIT_TEST(test_the_right_region_is_learnt_and_remembered)
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct s3_rig rig;
         s3_rig_init(&rig, 1);
-        rig_open(&rig);
-        prepare(&rig);
-        must_add(&rig, 1, 0);
-        seal_and_save(&rig);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 1, 0);
+        s3_rig_seal_and_save(&rig);
         struct http_call_answer a = answer_of(cases[i].status, cases[i].body);
         snprintf(a.wanted[2], sizeof a.wanted[2], "%s", cases[i].region);
         snprintf(a.wanted[3], sizeof a.wanted[3], "%s", cases[i].location);
-        take(&rig, &a);
-        expect_done(&rig, VERDICT_AGAIN, "region");
-        begin(&rig);
+        s3_rig_take(&rig, &a);
+        s3_rig_expect_done(&rig, VERDICT_AGAIN, "region");
+        s3_rig_begin(&rig);
         assert_int_equal(
             strncmp(rig.step.http.url, "https://our-metrics.s3.us-west-2.amazonaws.com/", 47), 0);
-        expect_in(header(&rig, "Authorization"), "/us-west-2/s3/");
-        take(&rig, &a); /* the same once more teaches nothing */
+        expect_in(s3_rig_header(&rig, "Authorization"), "/us-west-2/s3/");
+        s3_rig_take(&rig, &a); /* the same once more teaches nothing */
         assert_int_equal(rig.step.verdict, VERDICT_BLOCKED);
-        rig_save(&rig);
-        rig_crash(&rig);
-        prepare(&rig);
-        must_add(&rig, 1, 0);
-        begin(&rig);
+        s3_rig_save(&rig);
+        s3_rig_crash(&rig);
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 1, 0);
+        s3_rig_begin(&rig);
         expect_in(rig.step.http.url, "us-west-2");
         /* Other settings, and it is forgotten. */
-        rig_close(&rig);
+        s3_rig_close(&rig);
         rig.settings.aws.region = "eu-north-1";
-        rig_open(&rig);
-        prepare(&rig);
-        must_add(&rig, 1, 0);
-        begin(&rig);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 1, 0);
+        s3_rig_begin(&rig);
         expect_in(rig.step.http.url, "eu-north-1");
         s3_rig_fini(&rig);
     }
@@ -148,15 +148,15 @@ UNIT_TEST(test_a_wrong_region_name_is_no_lesson)
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         struct s3_rig rig;
         s3_rig_init(&rig, 1);
-        rig_open(&rig);
-        prepare(&rig);
-        must_add(&rig, 1, 0);
-        seal_and_save(&rig);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 1, 0);
+        s3_rig_seal_and_save(&rig);
         struct http_call_answer a = answer_of(301, "");
         snprintf(a.wanted[2], sizeof a.wanted[2], "%s", names[i]);
-        take(&rig, &a);
-        expect_done(&rig, VERDICT_BLOCKED, "http_301");
-        begin(&rig);
+        s3_rig_take(&rig, &a);
+        s3_rig_expect_done(&rig, VERDICT_BLOCKED, "http_301");
+        s3_rig_begin(&rig);
         expect_in(rig.step.http.url, HOST);
         s3_rig_fini(&rig);
     }
@@ -168,13 +168,13 @@ UNIT_TEST(test_without_keys_nothing_is_sent)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 13);
-    rig_open(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials");
-    prepare(&rig);
-    begin(&rig);
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    s3_rig_open(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials");
+    s3_rig_prepare(&rig);
+    s3_rig_begin(&rig);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
     s3_rig_fini(&rig);
 }
 
@@ -197,7 +197,7 @@ UNIT_TEST(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct s3_rig rig;
         s3_rig_init(&rig, 30 + i);
-        rig_open(&rig);
+        s3_rig_open(&rig);
         assert_true(s3_writer.need_prepare(rig.writer));
         rig.step = (struct writer_step){.next = WRITER_DONE};
         s3_writer.prepare(rig.writer, NULL, &rig.step);
@@ -205,15 +205,15 @@ UNIT_TEST(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload
         struct http_call_answer a = answer_of(cases[i].status, cases[i].body);
         rig.step = (struct writer_step){.next = WRITER_DONE};
         s3_writer.prepare(rig.writer, &a, &rig.step);
-        expect_done(&rig, cases[i].verdict, cases[i].reason);
+        s3_rig_expect_done(&rig, cases[i].verdict, cases[i].reason);
         bool again = cases[i].verdict != VERDICT_DELIVERED;
         assert_int_equal(s3_writer.need_prepare(rig.writer), again);
         if (cases[i].verdict == VERDICT_UNPREPARED) { /* the same keys come again */
             rig.step = (struct writer_step){.next = WRITER_DONE};
             s3_writer.prepare(rig.writer, NULL, &rig.step);
-            expect_done(&rig, VERDICT_BLOCKED, "credentials");
+            s3_rig_expect_done(&rig, VERDICT_BLOCKED, "credentials");
         }
-        if (again) prepare(&rig); /* somebody has mended it */
+        if (again) s3_rig_prepare(&rig); /* somebody has mended it */
         s3_rig_fini(&rig);
     }
 }
@@ -235,12 +235,12 @@ UNIT_TEST(test_wrong_keys_are_found_where_that_list_is_not_known)
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct s3_rig rig;
         s3_rig_init(&rig, 40 + i);
-        rig_open(&rig);
+        s3_rig_open(&rig);
         rig.step = (struct writer_step){.next = WRITER_DONE};
         s3_writer.prepare(rig.writer, NULL, &rig.step);
         struct http_call_answer a = answer_of(501, ERROR("NotImplemented"));
         s3_writer.prepare(rig.writer, &a, &rig.step);
-        expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1");
+        s3_rig_expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1");
         a = answer_of(cases[i].status, cases[i].body);
         rig.step = (struct writer_step){.next = WRITER_DONE};
         s3_writer.prepare(rig.writer, &a, &rig.step);
@@ -267,13 +267,13 @@ UNIT_TEST(test_checks_say_what_is_there_and_what_is_needed)
     char what[WRITER_ANSWER_BYTES];
     s3_rig_init(&rig, 14);
     rig.settings.u.s3.sse = S3_SSE_KMS;
-    rig_open(&rig);
-    prepare(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_call_answer a = answer_of(cases[i].status, "");
         rig.step = (struct writer_step){.next = WRITER_DONE};
         assert_true(s3_writer.check(rig.writer, 1, NULL, &rig.step, what));
-        expect_call(&rig, "HEAD", HOST "/");
+        s3_rig_expect_call(&rig, "HEAD", HOST "/");
         expect_in(what, "our-metrics");
         assert_true(s3_writer.check(rig.writer, 1, &a, &rig.step, what));
         assert_int_equal(rig.step.next, WRITER_DONE);
@@ -284,9 +284,9 @@ UNIT_TEST(test_checks_say_what_is_there_and_what_is_needed)
     snprintf(moved.wanted[2], sizeof moved.wanted[2], "us-west-2");
     assert_true(s3_writer.check(rig.writer, 1, NULL, &rig.step, what));
     assert_true(s3_writer.check(rig.writer, 1, &moved, &rig.step, what));
-    expect_call(&rig, "HEAD", "https://our-metrics.s3.us-west-2.amazonaws.com/");
+    s3_rig_expect_call(&rig, "HEAD", "https://our-metrics.s3.us-west-2.amazonaws.com/");
     assert_true(s3_writer.check(rig.writer, 4, NULL, &rig.step, what));
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     expect_in(rig.step.answer, "s3:PutObject");
     expect_in(rig.step.answer, "arn:aws:s3:::our-metrics/m/*");
     expect_in(rig.step.answer, "kms:GenerateDataKey");
@@ -310,10 +310,10 @@ UNIT_TEST(test_checks_of_permissions_store_nothing)
     struct s3_rig rig;
     char what[WRITER_ANSWER_BYTES];
     s3_rig_init(&rig, 15);
-    rig_open(&rig);
+    s3_rig_open(&rig);
     rig.step = (struct writer_step){.next = WRITER_DONE};
     assert_true(s3_writer.check(rig.writer, 0, NULL, &rig.step, what));
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     expect_in(what, "credentials");
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct http_call_answer a = answer_of(404, none);
@@ -325,11 +325,11 @@ UNIT_TEST(test_checks_of_permissions_store_nothing)
         expect_in(rig.step.http.url, cases[i].query);
         expect_in(what, cases[i].action);
         assert_true(s3_writer.check(rig.writer, cases[i].number, &a, &rig.step, what));
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         a = answer_of(403, denied);
         rig.step = (struct writer_step){.next = WRITER_DONE};
         assert_true(s3_writer.check(rig.writer, cases[i].number, &a, &rig.step, what));
-        expect_done(&rig, VERDICT_BLOCKED, "access_denied");
+        s3_rig_expect_done(&rig, VERDICT_BLOCKED, "access_denied");
     }
     s3_rig_fini(&rig);
 }

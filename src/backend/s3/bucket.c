@@ -9,10 +9,8 @@
 #include "base/text/hex.h"
 
 enum {
-    PATH_BYTES_MAX = 3 * (S3_KEY_BYTES_MAX + S3_BUCKET_NAME_BYTES_MAX) + 16,
+    PATH_BYTES_MAX = 3 * (S3_KEY_BYTES_MAX + AWS_BUCKET_NAME_BYTES_MAX) + 16,
 };
-
-static const struct aws_service SERVICE = {.name = "s3", .host = "s3", .variable = "S3"};
 
 static const char DIGEST_HEADER[] = "x-amz-meta-firekeep-md5";
 static const char *const WANTED[] = {
@@ -29,36 +27,14 @@ is_region(const char *text)
     return size > 0 && size < AWS_REGION_BYTES && text[size] == 0 && text[0] != '-';
 }
 
-/* The host is an IP address, which has no subdomains. */
-static bool
-is_ip_address(struct bytes host)
-{
-    for (size_t i = 0; i < host.size; i++) {
-        uint8_t c = host.at[i];
-        if (c == ':') return true;
-        if (!((c >= '0' && c <= '9') || c == '.')) return false;
-    }
-    return true;
-}
-
 /* Sets the endpoint of a region; an error leaves the previous one. */
 static enum err
 find_endpoint(struct s3_bucket *b, const char *region, struct why *why)
 {
-    char plain[AWS_ENDPOINT_BYTES];
-    struct aws_url url;
-    enum err e = aws_endpoint(&b->setup, &SERVICE, b->s3->endpoint, region, plain, why);
-    if (e) return e;
-    if (!aws_url_split(plain, &url))
-        return why_set(why, ERR_INPUT,
-                       "invalid endpoint URL: expected http[s]://host[:port][/path]");
-    bool dotted = strchr(b->s3->bucket, '.') != NULL;
-    b->in_path = b->s3->path_style || is_ip_address(url.host) || (url.tls && dotted);
-    snprintf(b->endpoint, sizeof b->endpoint, "%s://%s%s%.*s%.*s", url.tls ? "https" : "http",
-             b->in_path ? "" : b->s3->bucket, b->in_path ? "" : ".", (int)url.authority.size,
-             (const char *)url.authority.at, (int)url.path.size, (const char *)url.path.at);
-    snprintf(b->region, sizeof b->region, "%s", region);
-    return OK;
+    const struct aws_bucket bucket = {b->s3->bucket, b->s3->endpoint, b->s3->path_style};
+    enum err e = aws_bucket_endpoint(&b->setup, &bucket, region, b->endpoint, &b->in_path, why);
+    if (e == OK) snprintf(b->region, sizeof b->region, "%s", region);
+    return e;
 }
 
 /* Hashes the settings that a learnt region depends on. */
@@ -176,7 +152,7 @@ s3_bucket_send(struct s3_bucket *b, const struct s3_request *r, struct writer_st
         .endpoint = b->endpoint,
         .query = r->query,
         .body = r->body,
-        .service = SERVICE.name,
+        .service = "s3",
         .region = b->region,
         .is_s3 = true,
     };

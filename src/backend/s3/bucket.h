@@ -15,8 +15,6 @@
 
 enum {
     S3_KEY_BYTES_MAX = 1024, /* limit of S3 */
-    S3_BUCKET_NAME_BYTES_MAX = 255,
-    S3_ENDPOINT_BYTES = AWS_ENDPOINT_BYTES + S3_BUCKET_NAME_BYTES_MAX + 1,
 };
 
 /* Headers that an answer is searched for: http_call_answer.wanted. */
@@ -48,10 +46,11 @@ struct s3_bucket {
     struct buf path;
     char configured_region[AWS_REGION_BYTES]; /* from the settings or the machine */
     char region[AWS_REGION_BYTES];            /* the region in use, perhaps learnt */
-    char endpoint[S3_ENDPOINT_BYTES]; /* includes the bucket if it is part of the host name */
-    bool in_path;                     /* the bucket is part of the path */
-    uint32_t generation;              /* number of the keys that signed the last request */
-    enum s3_conditional conditional;  /* set by the owner */
+    char endpoint[AWS_BUCKET_ENDPOINT_BYTES]; /* includes the bucket if it is part of the host name
+                                               */
+    bool in_path;                             /* the bucket is part of the path */
+    uint32_t generation;                      /* number of the keys that signed the last request */
+    enum s3_conditional conditional;          /* set by the owner */
 };
 
 /*

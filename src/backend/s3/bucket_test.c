@@ -5,8 +5,8 @@
 #include "lib/test.h"
 
 #include "backend/s3/bucket.h"
-#include "backend/s3/testing.h"
 #include "base/text/hex.h"
+#include "lib/s3_rig.h"
 
 static void
 expect_encoded(const char *text, bool is_path, const char *want)
@@ -33,11 +33,11 @@ UNIT_TEST(test_a_key_with_odd_characters_is_signed_as_it_is_sent)
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.prefix = "a b/\xc3\xa9+/";
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    seal_and_save(&rig);
-    expect_call(
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_call(
         &rig, "PUT",
         "https://our-metrics.s3.eu-west-1.amazonaws.com/a%20b/%C3%A9%2B/2026/01/01/05/" INSTANCE
         "-1-1.0.ndjson");
@@ -50,16 +50,16 @@ UNIT_TEST(test_headers_of_the_settings_go_along_and_are_signed)
     struct named_secret header_of_settings = {"X-Team", {.text = "metrics"}};
     s3_rig_init(&rig, 1);
     rig.settings.http.headers = (struct named_secrets){&header_of_settings, 1};
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    seal_and_save(&rig);
-    assert_string_equal(header(&rig, "X-Team"), "metrics");
-    expect_in(header(&rig, "Authorization"), "x-team");
-    begin(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_seal_and_save(&rig);
+    assert_string_equal(s3_rig_header(&rig, "X-Team"), "metrics");
+    expect_in(s3_rig_header(&rig, "Authorization"), "x-team");
+    s3_rig_begin(&rig);
     header_of_settings.value.text = "${NO_SUCH_VARIABLE_AT_ALL}";
-    begin(&rig);
-    expect_done(&rig, VERDICT_BLOCKED, "configuration");
+    s3_rig_begin(&rig);
+    s3_rig_expect_done(&rig, VERDICT_BLOCKED, "configuration");
     expect_in(rig.step.answer, "NO_SUCH_VARIABLE_AT_ALL");
     s3_rig_fini(&rig);
 }

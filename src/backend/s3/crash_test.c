@@ -1,8 +1,8 @@
-/* crash_test.c - after a crash at any moment the same object goes out again, or is made anew. */
+/* crash_test.c - after a crash at any moment the same object is sent again, or another one. */
 #include "lib/test.h"
 
-#include "backend/s3/testing.h"
 #include "base/log.h"
+#include "lib/s3_rig.h"
 
 static void
 keep_body(struct buf *to, const struct s3_rig *rig)
@@ -31,40 +31,40 @@ UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
         buf_init(&kept, NULL, 8 * MIB);
         s3_rig_init(&rig, seed);
         rig.settings.u.s3.compression = COMPRESSION_ZSTD;
-        rig_open(&rig);
-        prepare(&rig);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
         for (uint32_t i = 0; i < 50; i++) {
-            must_add(&rig, 100 + i / 10, i % 10);
+            s3_rig_must_add(&rig, 100 + i / 10, i % 10);
         }
-        seal_and_save(&rig);
+        s3_rig_seal_and_save(&rig);
         keep_body(&kept, &rig);
-        if (seed % 2 == 0) answer(&rig, 200, ""); /* it arrived, or nobody knows */
-        rig_crash(&rig);
-        prepare(&rig);
-        assert_int_equal(files_in(&rig, "d/objects"), 1);
+        if (seed % 2 == 0) s3_rig_answer(&rig, 200, ""); /* it arrived, or nobody knows */
+        s3_rig_crash(&rig);
+        s3_rig_prepare(&rig);
+        assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1);
         /* From somewhere in the middle, as far as it was settled. */
         for (uint32_t i = (uint32_t)seed; i < 50; i++) {
             assert_int_equal(s3_writer.bytes(rig.writer, rig.call), 0);
-            must_add(&rig, 100 + i / 10, i % 10);
+            s3_rig_must_add(&rig, 100 + i / 10, i % 10);
         }
         assert_true(s3_writer.bytes(rig.writer, rig.call) > 0);
-        assert_int_equal(add(&rig, 105, 0), WRITER_FULL);
+        assert_int_equal(s3_rig_add(&rig, 105, 0), WRITER_FULL);
         assert_int_equal(s3_writer.units(rig.writer, rig.call), 2);
-        begin(&rig);
+        s3_rig_begin(&rig);
         expect_same(&kept, &rig);
-        answer(&rig, 200, "");
-        expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
         struct bytes index = rig.step.http.body;
         assert_non_null(memmem(index.at, index.size, "\"metrics\":[\"up\"]", 16));
         assert_non_null(memmem(index.at, index.size, "\"all_metrics\":true", 18));
-        answer(&rig, 200, "");
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
-        rig_save(&rig);
-        assert_int_equal(files_in(&rig, "d/objects"), 0);
-        must_add(&rig, 105, 0); /* and then new ones */
-        seal_and_save(&rig);
-        expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-105-105.0.ndjson.zst");
+        s3_rig_save(&rig);
+        assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
+        s3_rig_must_add(&rig, 105, 0); /* and then new ones */
+        s3_rig_seal_and_save(&rig);
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-105-105.0.ndjson.zst");
         s3_rig_fini(&rig);
         buf_fini(&kept);
     }
@@ -76,44 +76,44 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     struct buf kept;
     buf_init(&kept, NULL, 8 * MIB);
     s3_rig_init(&rig, 3);
-    rig_open(&rig);
-    prepare(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
     for (uint32_t i = 0; i < 10; i++) {
-        must_add(&rig, 100 + i, 0);
+        s3_rig_must_add(&rig, 100 + i, 0);
     }
-    seal_and_save(&rig);
+    s3_rig_seal_and_save(&rig);
     keep_body(&kept, &rig);
-    rig_crash(&rig);
-    prepare(&rig);
+    s3_rig_crash(&rig);
+    s3_rig_prepare(&rig);
     for (uint32_t i = 0; i < 4; i++) {
-        must_add(&rig, 100 + i, 0);
+        s3_rig_must_add(&rig, 100 + i, 0);
     }
-    begin(&rig); /* its age, say */
+    s3_rig_begin(&rig); /* its age, say */
     expect_same(&kept, &rig);
-    answer(&rig, 200, "");
-    answer(&rig, 200, "");
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig.writer, rig.call);
-    rig_save(&rig);
-    rig_crash(&rig); /* those that are left are still of that object */
-    prepare(&rig);
+    s3_rig_save(&rig);
+    s3_rig_crash(&rig); /* those that are left are still of that object */
+    s3_rig_prepare(&rig);
     for (uint32_t i = 4; i < 7; i++) {
-        must_add(&rig, 100 + i, 0);
+        s3_rig_must_add(&rig, 100 + i, 0);
     }
-    begin(&rig);
+    s3_rig_begin(&rig);
     expect_same(&kept, &rig);
-    answer(&rig, 200, "");
-    answer(&rig, 200, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 200, "");
     s3_writer.call_clear(rig.writer, rig.call);
     for (uint32_t i = 7; i < 10; i++) {
-        must_add(&rig, 100 + i, 0);
+        s3_rig_must_add(&rig, 100 + i, 0);
     }
     assert_int_equal(s3_writer.units(rig.writer, rig.call), 0);
-    begin(&rig); /* it has arrived already */
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_begin(&rig); /* it has arrived already */
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig.writer, rig.call);
-    rig_save(&rig);
-    assert_int_equal(files_in(&rig, "d/objects"), 0);
+    s3_rig_save(&rig);
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
     s3_rig_fini(&rig);
     buf_fini(&kept);
 }
@@ -121,21 +121,21 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
 UNIT_TEST(test_what_was_unfit_is_unfit_within_an_adopted_object)
 {
     struct s3_rig rig;
-    struct made_item bad;
+    struct s3_item bad;
     s3_rig_init(&rig, 3);
     rig.settings.u.s3.prefix = "${tenant}/";
-    rig_open(&rig);
-    prepare(&rig);
-    make_item(&bad, 101, 0, "up", 1);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_make_item(&bad, 101, 0, "up", 1);
     bad.item.tenant = bytes_of_text("..");
     for (unsigned round = 0; round < 2; round++) {
-        must_add(&rig, 100, 0);
-        assert_int_equal(add_item(&rig, &bad.item), WRITER_UNFIT);
-        must_add(&rig, 102, 0);
-        begin(&rig);
-        if (rig.step.next == WRITER_SAVE) rig_save(&rig);
-        if (round == 0) rig_crash(&rig);
-        if (round == 0) prepare(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        assert_int_equal(s3_rig_add_item(&rig, &bad.item), WRITER_UNFIT);
+        s3_rig_must_add(&rig, 102, 0);
+        s3_rig_begin(&rig);
+        if (rig.step.next == WRITER_SAVE) s3_rig_save(&rig);
+        if (round == 0) s3_rig_crash(&rig);
+        if (round == 0) s3_rig_prepare(&rig);
     }
     expect_in(rig.step.http.url, "-100-102.0.ndjson");
     s3_rig_fini(&rig);
@@ -145,16 +145,16 @@ UNIT_TEST(test_an_adopted_object_whose_items_are_over_goes)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 4);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
-    rig_crash(&rig);
-    prepare(&rig);
-    must_add(&rig, 200, 0); /* the log was cut, as with on_full: drop_oldest */
-    seal_and_save(&rig);
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-200-200.0.ndjson");
-    assert_int_equal(files_in(&rig, "d/objects"), 1);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_crash(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 200, 0); /* the log was cut, as with on_full: drop_oldest */
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-200-200.0.ndjson");
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1);
     s3_rig_fini(&rig);
 }
 
@@ -162,29 +162,29 @@ UNIT_TEST(test_what_was_not_sealed_goes_with_a_crash)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 5);
-    rig_open(&rig);
-    rig_save(&rig);
+    s3_rig_open(&rig);
+    s3_rig_save(&rig);
     for (uint32_t i = 0; i < 30000; i++) {
-        must_add(&rig, 100 + i, 0);
+        s3_rig_must_add(&rig, 100 + i, 0);
     }
-    assert_int_equal(files_in(&rig, "d/objects"), 1);
-    rig_close(&rig);
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1);
+    s3_rig_close(&rig);
     sim_env_kill(rig.sim);
-    rig_open(&rig);
-    rig_save(&rig); /* as with the first step */
-    assert_int_equal(files_in(&rig, "d/objects"), 0);
+    s3_rig_open(&rig);
+    s3_rig_save(&rig); /* as with the first step */
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
     /* And so what was sealed, but never saved. */
-    must_add(&rig, 100, 0);
-    begin(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_begin(&rig);
     assert_int_equal(rig.step.next, WRITER_SAVE);
-    rig_crash(&rig);
-    prepare(&rig);
-    assert_int_equal(files_in(&rig, "d/objects"), 0);
-    must_add(&rig, 100, 0);
-    must_add(&rig, 101, 0);
-    seal_and_save(&rig);
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-101.0.ndjson");
-    answer(&rig, 200, "");
+    s3_rig_crash(&rig);
+    s3_rig_prepare(&rig);
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_must_add(&rig, 101, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-101.0.ndjson");
+    s3_rig_answer(&rig, 200, "");
     struct bytes index = rig.step.http.body;
     assert_null(memmem(index.at, index.size, "-100-100.0", 10));
     assert_non_null(memmem(index.at, index.size, "-100-101.0", 10));
@@ -195,21 +195,21 @@ UNIT_TEST(test_with_other_settings_an_object_is_made_again)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 6);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    must_add(&rig, 101, 0);
-    seal_and_save(&rig);
-    rig_close(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_must_add(&rig, 101, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_close(&rig);
     const char *select[] = {"{job=\"x\"}"};
     rig.settings.select = (struct text_list){select, 1};
-    rig_open(&rig);
-    prepare(&rig);
-    assert_int_equal(files_in(&rig, "d/objects"), 0);
-    must_add(&rig, 101, 0);
-    seal_and_save(&rig);
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-101-101.0.ndjson");
-    expect_body(&rig, LINE("1700000000101", "101"));
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
+    s3_rig_must_add(&rig, 101, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-101-101.0.ndjson");
+    s3_rig_expect_body(&rig, LINE("1700000000101", "101"));
     s3_rig_fini(&rig);
 }
 
@@ -219,11 +219,11 @@ UNIT_TEST(test_an_object_whose_file_is_gone_is_made_again)
         struct s3_rig rig;
         struct file file;
         s3_rig_init(&rig, 6);
-        rig_open(&rig);
-        prepare(&rig);
-        must_add(&rig, 100, 0);
-        seal_and_save(&rig);
-        rig_close(&rig);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_seal_and_save(&rig);
+        s3_rig_close(&rig);
         if (cut) {
             must(file_open(rig.options.env, "d/objects/0000000001", FILE_UPDATE, &file, NULL));
             must(file_truncate(&file, 10, NULL));
@@ -231,13 +231,13 @@ UNIT_TEST(test_an_object_whose_file_is_gone_is_made_again)
         } else {
             must(env_unlink(rig.options.env, "d/objects/0000000001", NULL));
         }
-        rig_open(&rig);
-        prepare(&rig);
-        must_add(&rig, 100, 0);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 100, 0);
         assert_int_equal(s3_writer.bytes(rig.writer, rig.call),
                          strlen(LINE("1700000000100", "100")));
-        seal_and_save(&rig);
-        expect_body(&rig, LINE("1700000000100", "100"));
+        s3_rig_seal_and_save(&rig);
+        s3_rig_expect_body(&rig, LINE("1700000000100", "100"));
         s3_rig_fini(&rig);
     }
 }
@@ -247,25 +247,25 @@ UNIT_TEST(test_saved_nonsense_is_as_nothing)
     struct s3_rig rig;
     struct buf whole;
     s3_rig_init(&rig, 7);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
-    rig_close(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_close(&rig);
     buf_init(&whole, NULL, SAVED_MAX);
     buf_put_bytes(&whole, buf_bytes(&rig.saved));
     for (size_t size = 0; size < whole.size; size++) { /* cut anywhere */
         rig.saved.size = size;
-        rig_open(&rig);
-        must_add(&rig, 100, 0);
-        rig_close(&rig);
+        s3_rig_open(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_close(&rig);
     }
     for (size_t i = 0; i < whole.size; i++) { /* or changed */
         memcpy(rig.saved.at, whole.at, whole.size);
         rig.saved.size = whole.size;
         rig.saved.at[i] ^= 0xff;
-        rig_open(&rig);
-        rig_close(&rig);
+        s3_rig_open(&rig);
+        s3_rig_close(&rig);
     }
     buf_fini(&whole);
     s3_rig_fini(&rig);

@@ -337,11 +337,12 @@ static void
 take_upload(struct s3_writer *w, struct s3_call *c, const struct http_call_answer *answer,
             struct writer_step *step)
 {
-    bool asked = w->upload.how.only_new;
+    bool was_conditional = w->upload.how.only_new;
     s3_bucket_judge(&w->bucket, answer, step);
     s3_upload_take(&w->upload, answer, step);
     if (w->upload.refused) learn_conditional(w, S3_CONDITIONAL_ENFORCED);
-    if (asked && !w->upload.how.only_new) learn_conditional(w, S3_CONDITIONAL_UNSUPPORTED);
+    if (was_conditional && !w->upload.how.only_new)
+        learn_conditional(w, S3_CONDITIONAL_UNSUPPORTED);
     w->sweep_due |= w->upload.leftover;
     if (step->verdict != VERDICT_DELIVERED) return;
     if (w->upload.phase == S3_UPLOAD_TAKEN) {

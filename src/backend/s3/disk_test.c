@@ -1,8 +1,8 @@
 /* disk_test.c - a full disk, one that fails, and no memory: each costs another attempt only. */
 #include "lib/test.h"
 
-#include "backend/s3/testing.h"
 #include "base/log.h"
+#include "lib/s3_rig.h"
 
 /* --- the disk --------------------------------------------------------------------------------- */
 
@@ -10,17 +10,17 @@ UNIT_TEST(test_a_full_disk_is_waited_for)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 9);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
     fault_env_arm(rig.fe, (struct fault){FAULT_ENOSPC, 1, true});
-    begin(&rig);
-    expect_done(&rig, VERDICT_RETRY, "disk_full");
-    begin(&rig);
-    expect_done(&rig, VERDICT_RETRY, "disk_full");
+    s3_rig_begin(&rig);
+    s3_rig_expect_done(&rig, VERDICT_RETRY, "disk_full");
+    s3_rig_begin(&rig);
+    s3_rig_expect_done(&rig, VERDICT_RETRY, "disk_full");
     fault_env_disarm(rig.fe);
-    seal_and_save(&rig);
-    expect_body(&rig, LINE("1700000000100", "100"));
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_body(&rig, LINE("1700000000100", "100"));
     s3_rig_fini(&rig);
 }
 
@@ -29,14 +29,14 @@ UNIT_TEST(test_a_call_that_the_disk_cannot_take_is_full)
     struct s3_rig rig;
     uint32_t i = 0;
     s3_rig_init(&rig, 9);
-    rig_open(&rig);
+    s3_rig_open(&rig);
     fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, true});
-    while (add(&rig, 100 + i, 0) == WRITER_ADDED) {
+    while (s3_rig_add(&rig, 100 + i, 0) == WRITER_ADDED) {
         assert_true(++i < 100000);
     }
-    assert_int_equal(add(&rig, 100 + i, 0), WRITER_FULL);
+    assert_int_equal(s3_rig_add(&rig, 100 + i, 0), WRITER_FULL);
     fault_env_disarm(rig.fe);
-    must_add(&rig, 100 + i, 0);
+    s3_rig_must_add(&rig, 100 + i, 0);
     s3_rig_fini(&rig);
 }
 
@@ -48,19 +48,19 @@ UNIT_TEST(test_any_failure_of_the_disk_costs_another_attempt_only)
         for (unsigned nth = 1;; nth++) {
             struct s3_rig rig;
             s3_rig_init(&rig, nth);
-            rig_open(&rig);
-            prepare(&rig);
+            s3_rig_open(&rig);
+            s3_rig_prepare(&rig);
             fault_env_arm(rig.fe, (struct fault){kinds[kind], nth, false});
             unsigned tries = 0;
-            must_add(&rig, 100, 0);
-            must_add(&rig, 101, 0);
-            begin(&rig);
+            s3_rig_must_add(&rig, 100, 0);
+            s3_rig_must_add(&rig, 101, 0);
+            s3_rig_begin(&rig);
             while (rig.step.next != WRITER_SEND) {
                 assert_true(++tries < 20);
                 if (rig.step.next == WRITER_DONE && rig.step.verdict == VERDICT_REBUILD) {
                     s3_writer.call_clear(rig.writer, rig.call);
-                    must_add(&rig, 100, 0);
-                    must_add(&rig, 101, 0);
+                    s3_rig_must_add(&rig, 100, 0);
+                    s3_rig_must_add(&rig, 101, 0);
                 } else if (rig.step.next == WRITER_DONE) {
                     assert_int_equal(rig.step.verdict, VERDICT_RETRY);
                 } else {
@@ -70,18 +70,18 @@ UNIT_TEST(test_any_failure_of_the_disk_costs_another_attempt_only)
                         must(s3_writer.saved(rig.writer, &rig.why));
                     }
                 }
-                begin(&rig);
+                s3_rig_begin(&rig);
             }
             bool fired = fault_env_fired(rig.fe);
             fault_env_disarm(rig.fe);
-            expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-101.0.ndjson");
-            expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "101"));
+            s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-101.0.ndjson");
+            s3_rig_expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "101"));
             /* And it is durable: a crash now, and the same goes out. */
-            rig_crash(&rig);
-            prepare(&rig);
-            must_add(&rig, 100, 0);
-            begin(&rig);
-            expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "101"));
+            s3_rig_crash(&rig);
+            s3_rig_prepare(&rig);
+            s3_rig_must_add(&rig, 100, 0);
+            s3_rig_begin(&rig);
+            s3_rig_expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "101"));
             s3_rig_fini(&rig);
             if (!fired) break;
         }
@@ -96,31 +96,31 @@ UNIT_TEST(test_any_refused_allocation_is_survived)
         struct s3_rig rig;
         s3_rig_init(&rig, 15);
         rig.settings.u.s3.compression = COMPRESSION_ZSTD;
-        rig_open(&rig);
-        prepare(&rig);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
         mem_fail_nth(nth, false);
         unsigned tries = 0;
         for (uint32_t i = 0; i < 3;) {
-            enum writer_add added = add(&rig, 100 + i, 0);
+            enum writer_add added = s3_rig_add(&rig, 100 + i, 0);
             i += added == WRITER_ADDED;
             assert_true(added == WRITER_ADDED || added == WRITER_NO_MEMORY);
             assert_true(++tries < 20);
         }
-        begin(&rig);
+        s3_rig_begin(&rig);
         while (rig.step.next != WRITER_SEND) {
             assert_true(++tries < 20);
             if (rig.step.next == WRITER_DONE) assert_int_equal(rig.step.verdict, VERDICT_RETRY);
-            begin(&rig);
+            s3_rig_begin(&rig);
         }
-        answer(&rig, 200, "");
+        s3_rig_answer(&rig, 200, "");
         while (rig.step.next != WRITER_SEND) {
             assert_true(++tries < 20);
-            begin(&rig);
+            s3_rig_begin(&rig);
         }
         bool fired = mem_fail_fired();
         mem_fail_nth(0, false);
-        answer(&rig, 200, "");
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_rig_fini(&rig);
         if (!fired) break;
     }

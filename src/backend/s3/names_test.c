@@ -6,9 +6,9 @@
 #include "lib/test.h"
 
 #include "backend/s3/bucket.h"
-#include "backend/s3/testing.h"
 #include "base/hash/md5.h"
 #include "base/log.h"
+#include "lib/s3_rig.h"
 
 #define OTHER   "fedcba9876543210fedcba9876543210"
 #define MISSING "<Error><Code>NoSuchKey</Code></Error>"
@@ -20,14 +20,14 @@ names_rig_init(struct s3_rig *rig)
 {
     s3_rig_init(rig, 1);
     rig->tells_looks = true;
-    rig_open(rig);
-    prepare(rig);
+    s3_rig_open(rig);
+    s3_rig_prepare(rig);
 }
 
 static void
 expect_look(struct s3_rig *rig, const char *url)
 {
-    expect_call(rig, "HEAD", url);
+    s3_rig_expect_call(rig, "HEAD", url);
 }
 
 /* What a HEAD finds. */
@@ -38,7 +38,7 @@ answer_found(struct s3_rig *rig, const char *length, const char *digest)
     snprintf(a.wanted[S3_WANTED_LENGTH], sizeof a.wanted[0], "%s", length);
     snprintf(a.wanted[S3_WANTED_DIGEST], sizeof a.wanted[0], "%s", digest);
     snprintf(a.wanted[S3_WANTED_ETAG], sizeof a.wanted[0], "\"of something\"");
-    take(rig, &a);
+    s3_rig_take(rig, &a);
 }
 
 static void
@@ -71,14 +71,14 @@ index_has(const struct s3_rig *rig, const char *text)
 static void
 deliver_new(struct s3_rig *rig)
 {
-    if (strcmp(rig->step.http.method, "HEAD") == 0) answer(rig, 404, "");
-    answer(rig, 200, "");
-    if (strcmp(rig->step.http.method, "GET") == 0) answer(rig, 404, MISSING);
-    if (header(rig, "If-None-Match")[0] != 0) answer(rig, 412, TAKEN);
-    answer(rig, 200, "");
-    expect_done(rig, VERDICT_DELIVERED, "");
+    if (strcmp(rig->step.http.method, "HEAD") == 0) s3_rig_answer(rig, 404, "");
+    s3_rig_answer(rig, 200, "");
+    if (strcmp(rig->step.http.method, "GET") == 0) s3_rig_answer(rig, 404, MISSING);
+    if (s3_rig_header(rig, "If-None-Match")[0] != 0) s3_rig_answer(rig, 412, TAKEN);
+    s3_rig_answer(rig, 200, "");
+    s3_rig_expect_done(rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig->writer, rig->call);
-    rig_save(rig);
+    s3_rig_save(rig);
 }
 
 /* --- the condition ---------------------------------------------------------------------------- */
@@ -88,21 +88,21 @@ UNIT_TEST(test_a_new_name_is_looked_for_and_put_only_if_it_is_new)
     struct s3_rig rig;
     char digest[33];
     names_rig_init(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
     expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
-    answer(&rig, 404, "");
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
-    assert_string_equal(header(&rig, "If-None-Match"), "*");
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "*");
     digest_of(rig.step.http.body, digest);
-    assert_string_equal(header(&rig, "x-amz-meta-firekeep-md5"), digest);
-    answer(&rig, 200, "");
-    expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
-    answer(&rig, 404, MISSING);
-    expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
-    assert_string_equal(header(&rig, "If-None-Match"), "");
-    answer(&rig, 200, "");
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    assert_string_equal(s3_rig_header(&rig, "x-amz-meta-firekeep-md5"), digest);
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+    s3_rig_answer(&rig, 404, MISSING);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_rig_fini(&rig);
 }
 
@@ -117,30 +117,31 @@ UNIT_TEST(test_where_the_store_refuses_names_are_not_looked_for)
     for (unsigned i = 0; i < 3; i++) {
         struct s3_rig rig;
         names_rig_init(&rig);
-        must_add(&rig, 100, 0);
-        seal_and_save(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_seal_and_save(&rig);
         deliver_new(&rig);
-        must_add(&rig, 200, 0);
-        seal_and_save(&rig);
-        answer(&rig, 404, "");
-        answer(&rig, 200, "");
-        expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json"); /* it was looked at before */
-        assert_string_equal(header(&rig, "If-None-Match"), "*");
-        answer(&rig, cases[i].status, "");
+        s3_rig_must_add(&rig, 200, 0);
+        s3_rig_seal_and_save(&rig);
+        s3_rig_answer(&rig, 404, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_call(&rig, "PUT",
+                           HOST "/" HOUR "_" INSTANCE ".json"); /* it was looked at before */
+        assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "*");
+        s3_rig_answer(&rig, cases[i].status, "");
         if (cases[i].status != 200) {
-            expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
-            assert_string_equal(header(&rig, "If-None-Match"), "");
+            s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+            assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "");
             assert_true(index_has(&rig, "-100-100.0.ndjson"));
             assert_true(index_has(&rig, "-200-200.0.ndjson"));
-            answer(&rig, 200, "");
+            s3_rig_answer(&rig, 200, "");
         }
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
-        must_add(&rig, 300, 0);
-        seal_and_save(&rig);
-        if (cases[i].looks) answer(&rig, 404, "");
-        expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-300-300.0.ndjson");
-        assert_string_equal(header(&rig, "If-None-Match"), cases[i].asks ? "*" : "");
+        s3_rig_must_add(&rig, 300, 0);
+        s3_rig_seal_and_save(&rig);
+        if (cases[i].looks) s3_rig_answer(&rig, 404, "");
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-300-300.0.ndjson");
+        assert_string_equal(s3_rig_header(&rig, "If-None-Match"), cases[i].asks ? "*" : "");
         s3_rig_fini(&rig);
     }
 }
@@ -151,27 +152,27 @@ UNIT_TEST(test_an_object_that_arrived_before_is_not_sent_again)
         struct s3_rig rig;
         char digest[33], length[24];
         names_rig_init(&rig);
-        must_add(&rig, 100, 0);
-        seal_and_save(&rig);
-        answer(&rig, 404, "");
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_seal_and_save(&rig);
+        s3_rig_answer(&rig, 404, "");
         digest_of(rig.step.http.body, digest);
         snprintf(length, sizeof length, "%zu", rig.step.http.body.size);
-        rig_crash(&rig); /* nobody knows what became of it */
-        prepare(&rig);
-        must_add(&rig, 100, 0);
-        begin(&rig);
+        s3_rig_crash(&rig); /* nobody knows what became of it */
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_begin(&rig);
         expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
         if (refused) { /* it came there just then */
-            answer(&rig, 404, "");
-            answer(&rig, 412, TAKEN);
+            s3_rig_answer(&rig, 404, "");
+            s3_rig_answer(&rig, 412, TAKEN);
             expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
         }
         answer_found(&rig, length, digest);
-        expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
-        answer(&rig, 404, MISSING);
+        s3_rig_expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+        s3_rig_answer(&rig, 404, MISSING);
         assert_true(index_has(&rig, "-100-100.0.ndjson"));
-        answer(&rig, 200, "");
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_rig_fini(&rig);
     }
 }
@@ -186,51 +187,51 @@ UNIT_TEST(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first)
         char id[33], again[33], url[256];
         buf_init(&body, NULL, MIB);
         names_rig_init(&rig);
-        must_add(&rig, 100, 0);
-        must_add(&rig, 200, 0);
-        seal_and_save(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_must_add(&rig, 200, 0);
+        s3_rig_seal_and_save(&rig);
         if (way > 0) {
-            answer(&rig, 404, "");
-            answer(&rig, 412, TAKEN);
+            s3_rig_answer(&rig, 404, "");
+            s3_rig_answer(&rig, 412, TAKEN);
         }
         if (way < 2)
             answer_found(&rig, "7", "");
         else
-            answer(&rig, 403, ""); /* it may not be looked at */
+            s3_rig_answer(&rig, 403, ""); /* it may not be looked at */
         assert_int_equal(rig.step.next, WRITER_SAVE);
-        rig_save(&rig);
+        s3_rig_save(&rig);
         if (way == 1) { /* a crash before anything of it goes out */
-            rig_crash(&rig);
-            prepare(&rig);
-            must_add(&rig, 100, 0);
-            must_add(&rig, 200, 0);
+            s3_rig_crash(&rig);
+            s3_rig_prepare(&rig);
+            s3_rig_must_add(&rig, 100, 0);
+            s3_rig_must_add(&rig, 200, 0);
         }
-        begin(&rig);
-        if (strcmp(rig.step.http.method, "HEAD") == 0) answer(&rig, 404, "");
+        s3_rig_begin(&rig);
+        if (strcmp(rig.step.http.method, "HEAD") == 0) s3_rig_answer(&rig, 404, "");
         take_id(&rig, id);
         assert_string_not_equal(id, INSTANCE);
         snprintf(url, sizeof url, HOST "/" HOUR "%s-100-200.0.ndjson", id);
-        expect_call(&rig, "PUT", url);
-        expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000200", "200"));
-        answer(&rig, 200, "");
+        s3_rig_expect_call(&rig, "PUT", url);
+        s3_rig_expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000200", "200"));
+        s3_rig_answer(&rig, 200, "");
         snprintf(url, sizeof url, HOST "/" HOUR "_%s.json", id);
-        expect_call(&rig, "GET", url);
-        answer(&rig, 404, MISSING);
-        expect_call(&rig, "PUT", url);
+        s3_rig_expect_call(&rig, "GET", url);
+        s3_rig_answer(&rig, 404, MISSING);
+        s3_rig_expect_call(&rig, "PUT", url);
         snprintf(url, sizeof url, "%s-100-200.0.ndjson", id);
         assert_true(index_has(&rig, url));
         assert_false(index_has(&rig, INSTANCE));
         assert_true(index_has(&rig, "\"all_objects\":true"));
         assert_true(index_has(&rig, "\"metrics\":[\"up\"]"));
-        answer(&rig, 200, "");
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
-        rig_save(&rig);
-        assert_int_equal(files_in(&rig, "d/objects"), 0);
-        rig_crash(&rig); /* and all that comes is named so */
-        prepare(&rig);
-        must_add(&rig, 300, 0);
-        seal_and_save(&rig);
+        s3_rig_save(&rig);
+        assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
+        s3_rig_crash(&rig); /* and all that comes is named so */
+        s3_rig_prepare(&rig);
+        s3_rig_must_add(&rig, 300, 0);
+        s3_rig_seal_and_save(&rig);
         take_id(&rig, again);
         assert_string_equal(again, id);
         buf_fini(&body);
@@ -247,9 +248,9 @@ test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **stat
     struct s3_rig rig;
     char ids[5][33];
     names_rig_init(&rig);
-    for (unsigned object = 0; object < 2; object++) { /* what is waited for begins anew with each */
-        must_add(&rig, 100 + object, 0);
-        seal_and_save(&rig);
+    for (unsigned object = 0; object < 2; object++) { /* the wait begins again with each */
+        s3_rig_must_add(&rig, 100 + object, 0);
+        s3_rig_seal_and_save(&rig);
         for (unsigned i = 0; i < 5; i++) {
             take_id(&rig, ids[i]);
             for (unsigned k = 0; k < i; k++) {
@@ -257,12 +258,12 @@ test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **stat
             }
             answer_found(&rig, "7", "");
             if (i >= 1) {
-                expect_done(&rig, VERDICT_RETRY, "name_taken");
-                begin(&rig);
+                s3_rig_expect_done(&rig, VERDICT_RETRY, "name_taken");
+                s3_rig_begin(&rig);
             }
             assert_int_equal(rig.step.next, WRITER_SAVE);
-            rig_save(&rig);
-            begin(&rig);
+            s3_rig_save(&rig);
+            s3_rig_begin(&rig);
         }
         deliver_new(&rig);
     }
@@ -274,15 +275,15 @@ UNIT_TEST(test_an_answer_that_names_no_object_is_not_one_that_has_the_name)
 {
     struct s3_rig rig;
     names_rig_init(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
     for (unsigned i = 0; i < 2; i++) {
         struct http_call_answer a = answer_of(200, "");
         a.wanted[S3_WANTED_ETAG][0] = 0;
         expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
-        take(&rig, &a);
-        expect_done(&rig, VERDICT_RETRY, "odd_answer");
-        begin(&rig);
+        s3_rig_take(&rig, &a);
+        s3_rig_expect_done(&rig, VERDICT_RETRY, "odd_answer");
+        s3_rig_begin(&rig);
     }
     deliver_new(&rig);
     s3_rig_fini(&rig);
@@ -294,20 +295,20 @@ UNIT_TEST(test_a_copy_of_the_directory_gives_other_names)
 {
     struct s3_rig rig;
     names_rig_init(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
     deliver_new(&rig);
-    rig_close(&rig);
+    s3_rig_close(&rig);
     rig.options.instance = OTHER;
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 200, 0);
-    seal_and_save(&rig);
-    answer(&rig, 404, "");
-    expect_call(&rig, "PUT", HOST "/" HOUR OTHER "-200-200.0.ndjson");
-    answer(&rig, 200, "");
-    answer(&rig, 404, MISSING);
-    expect_call(&rig, "PUT", HOST "/" HOUR "_" OTHER ".json");
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 200, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR OTHER "-200-200.0.ndjson");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 404, MISSING);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" OTHER ".json");
     assert_true(index_has(&rig, OTHER "-200-200.0.ndjson"));
     assert_false(index_has(&rig, INSTANCE)); /* the other index has that */
     s3_rig_fini(&rig);
@@ -318,33 +319,34 @@ UNIT_TEST(test_what_a_copy_had_sealed_keeps_its_name)
 {
     struct s3_rig rig;
     names_rig_init(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
-    rig_close(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_close(&rig);
     rig.options.instance = OTHER;
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    begin(&rig);
-    answer(&rig, 404, "");
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
-    expect_body(&rig, LINE("1700000000100", "100"));
-    answer(&rig, 200, "");
-    answer(&rig, 404, MISSING);
-    expect_call(&rig, "PUT", HOST "/" HOUR "_" OTHER ".json"); /* never that of the other id */
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_begin(&rig);
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    s3_rig_expect_body(&rig, LINE("1700000000100", "100"));
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 404, MISSING);
+    s3_rig_expect_call(&rig, "PUT",
+                       HOST "/" HOUR "_" OTHER ".json"); /* never that of the other id */
     assert_true(index_has(&rig, INSTANCE "-100-100.0.ndjson"));
-    answer(&rig, 200, "");
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     /* It is still listed when the next one comes, after a crash. */
     s3_writer.call_clear(rig.writer, rig.call);
-    rig_save(&rig);
-    rig_crash(&rig);
-    prepare(&rig);
-    must_add(&rig, 200, 0);
-    seal_and_save(&rig);
-    answer(&rig, 404, "");
-    answer(&rig, 200, "");
-    answer(&rig, 404, MISSING);
+    s3_rig_save(&rig);
+    s3_rig_crash(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 200, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_answer(&rig, 404, MISSING);
     assert_true(index_has(&rig, INSTANCE "-100-100.0.ndjson"));
     assert_true(index_has(&rig, OTHER "-200-200.0.ndjson"));
     s3_rig_fini(&rig);
@@ -364,22 +366,22 @@ UNIT_TEST(test_what_the_index_in_the_bucket_lists_is_kept)
 {
     struct s3_rig rig;
     names_rig_init(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
-    answer(&rig, 404, "");
-    answer(&rig, 200, "");
-    expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
-    answer(&rig, 503, "");
-    expect_done(&rig, VERDICT_RETRY, "http_503");
-    begin(&rig);
-    answer(&rig, 200, LISTED);
-    expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "GET", HOST "/" HOUR "_" INSTANCE ".json");
+    s3_rig_answer(&rig, 503, "");
+    s3_rig_expect_done(&rig, VERDICT_RETRY, "http_503");
+    s3_rig_begin(&rig);
+    s3_rig_answer(&rig, 200, LISTED);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
     assert_true(index_has(&rig, "-150-170.ndjson"));
     assert_true(index_has(&rig, "-100-100.0.ndjson"));
     assert_true(index_has(&rig, "\"metrics\":[\"up\",\"later\"]"));
     assert_true(index_has(&rig, "\"all_objects\":true"));
-    answer(&rig, 200, "");
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_rig_fini(&rig);
 }
 
@@ -388,22 +390,22 @@ UNIT_TEST(test_an_index_that_cannot_be_read_is_told_to_be_incomplete)
     for (unsigned there = 0; there < 2; there++) {
         struct s3_rig rig;
         names_rig_init(&rig);
-        must_add(&rig, 100, 0);
-        seal_and_save(&rig);
-        answer(&rig, 404, "");
-        answer(&rig, 200, "");
-        answer(&rig, 403, DENIED);
-        expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
-        assert_string_equal(header(&rig, "If-None-Match"), "*");
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_seal_and_save(&rig);
+        s3_rig_answer(&rig, 404, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_answer(&rig, 403, DENIED);
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+        assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "*");
         assert_true(index_has(&rig, "\"all_objects\":true"));
         if (there) {
-            answer(&rig, 412, TAKEN);
-            expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
-            assert_string_equal(header(&rig, "If-None-Match"), "");
+            s3_rig_answer(&rig, 412, TAKEN);
+            s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+            assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "");
             assert_true(index_has(&rig, "\"all_objects\":false"));
         }
-        answer(&rig, 200, "");
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_rig_fini(&rig);
     }
 }
@@ -422,33 +424,33 @@ UNIT_TEST(test_what_changed_on_the_disk_is_not_sent_but_made_again)
     for (unsigned crashes = 0; crashes < 2; crashes++) {
         struct s3_rig rig;
         names_rig_init(&rig);
-        must_add(&rig, 100, 0);
-        must_add(&rig, 200, 0);
-        seal_and_save(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_must_add(&rig, 200, 0);
+        s3_rig_seal_and_save(&rig);
         flip(&rig, sizeof whole / 2);
         if (crashes) {
-            rig_crash(&rig);
-            prepare(&rig);
-            must_add(&rig, 100, 0);
-            must_add(&rig, 200, 0);
-            begin(&rig);
+            s3_rig_crash(&rig);
+            s3_rig_prepare(&rig);
+            s3_rig_must_add(&rig, 100, 0);
+            s3_rig_must_add(&rig, 200, 0);
+            s3_rig_begin(&rig);
         }
-        answer(&rig, 404, "");
-        expect_done(&rig, VERDICT_REBUILD, "io");
+        s3_rig_answer(&rig, 404, "");
+        s3_rig_expect_done(&rig, VERDICT_REBUILD, "io");
         s3_writer.call_clear(rig.writer, rig.call);
-        must_add(&rig, 100, 0);
-        must_add(&rig, 200, 0);
-        seal_and_save(&rig);
+        s3_rig_must_add(&rig, 100, 0);
+        s3_rig_must_add(&rig, 200, 0);
+        s3_rig_seal_and_save(&rig);
         expect_look(&rig, HOST "/" HOUR INSTANCE "-100-200.0.ndjson");
-        answer(&rig, 404, "");
-        expect_body(&rig, whole);
-        answer(&rig, 200, "");
-        answer(&rig, 404, MISSING);
-        answer(&rig, 200, "");
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_answer(&rig, 404, "");
+        s3_rig_expect_body(&rig, whole);
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_answer(&rig, 404, MISSING);
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
-        rig_save(&rig);
-        assert_int_equal(files_in(&rig, "d/objects"), 0);
+        s3_rig_save(&rig);
+        assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
         s3_rig_fini(&rig);
     }
 }
@@ -457,11 +459,11 @@ UNIT_TEST(test_a_file_that_cannot_be_read_is_made_again)
 {
     struct s3_rig rig;
     names_rig_init(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
     fault_env_arm(rig.fe, (struct fault){FAULT_EIO, 1, true});
-    answer(&rig, 404, "");
-    expect_done(&rig, VERDICT_REBUILD, "io");
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_expect_done(&rig, VERDICT_REBUILD, "io");
     fault_env_disarm(rig.fe);
     s3_rig_fini(&rig);
 }
@@ -474,8 +476,8 @@ UNIT_TEST(test_an_object_that_an_earlier_version_sealed_is_sent)
         struct buf v2, v1;
     } s;
     names_rig_init(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
     buf_init(&s.v1, NULL, SAVED_MAX);
     struct cursor c = cursor_of(buf_bytes(&rig.saved));
     assert_int_equal(cursor_u8(&c), 2);
@@ -489,18 +491,18 @@ UNIT_TEST(test_an_object_that_an_earlier_version_sealed_is_sent)
     assert_false(c.bad);
     buf_clear(&rig.saved);
     buf_put_bytes(&rig.saved, buf_bytes(&s.v1));
-    rig_close(&rig);
+    s3_rig_close(&rig);
     struct file file;
     must(file_open(rig.options.env, "d/objects/0000000001", FILE_UPDATE, &file, NULL));
     must(file_truncate(&file, strlen(LINE("1700000000100", "100")), NULL));
     must(file_close(&file));
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    begin(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_begin(&rig);
     expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
-    answer(&rig, 404, "");
-    expect_body(&rig, LINE("1700000000100", "100"));
+    s3_rig_answer(&rig, 404, "");
+    s3_rig_expect_body(&rig, LINE("1700000000100", "100"));
     buf_fini(&s.v1);
     s3_rig_fini(&rig);
 }

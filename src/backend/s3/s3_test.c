@@ -6,8 +6,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "backend/s3/testing.h"
 #include "base/log.h"
+#include "lib/s3_rig.h"
 
 /* --- names and bytes -------------------------------------------------------------------------- */
 
@@ -15,27 +15,27 @@ UNIT_TEST(test_an_object_and_its_index_are_put)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    must_add(&rig, 100, 1);
-    must_add(&rig, 200, 0);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_must_add(&rig, 100, 1);
+    s3_rig_must_add(&rig, 200, 0);
     assert_int_equal(s3_writer.units(rig.writer, rig.call), 0);
-    seal_and_save(&rig);
+    s3_rig_seal_and_save(&rig);
     assert_int_equal(s3_writer.units(rig.writer, rig.call), 2);
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-200.0.ndjson");
-    expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "100")
-                          LINE("1700000000200", "200"));
-    assert_string_equal(header(&rig, "Content-Type"), "application/x-ndjson");
-    assert_int_equal(strlen(header(&rig, "Content-MD5")), 24);
-    assert_int_equal(strlen(header(&rig, "x-amz-content-sha256")), 64);
-    assert_string_equal(header(&rig, "x-amz-server-side-encryption"), "");
-    expect_in(header(&rig, "Authorization"), "/eu-west-1/s3/aws4_request");
-    expect_in(header(&rig, "Authorization"), "content-md5");
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-200.0.ndjson");
+    s3_rig_expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "100")
+                                 LINE("1700000000200", "200"));
+    assert_string_equal(s3_rig_header(&rig, "Content-Type"), "application/x-ndjson");
+    assert_int_equal(strlen(s3_rig_header(&rig, "Content-MD5")), 24);
+    assert_int_equal(strlen(s3_rig_header(&rig, "x-amz-content-sha256")), 64);
+    assert_string_equal(s3_rig_header(&rig, "x-amz-server-side-encryption"), "");
+    expect_in(s3_rig_header(&rig, "Authorization"), "/eu-west-1/s3/aws4_request");
+    expect_in(s3_rig_header(&rig, "Authorization"), "content-md5");
 
-    answer(&rig, 200, "");
-    expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
-    assert_string_equal(header(&rig, "Content-Type"), "application/json");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+    assert_string_equal(s3_rig_header(&rig, "Content-Type"), "application/json");
     json_t *index =
         json_loadb((const char *)rig.step.http.body.at, rig.step.http.body.size, 0, NULL);
     const char *prefix, *instance, *metric, *name, *first, *last, *hour;
@@ -64,12 +64,12 @@ UNIT_TEST(test_an_object_and_its_index_are_put)
     assert_int_equal(t_max, 1700000000200);
     json_decref(index);
 
-    answer(&rig, 200, "");
-    expect_done(&rig, VERDICT_DELIVERED, "");
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig.writer, rig.call);
-    assert_int_equal(files_in(&rig, "d/objects"), 1); /* until that is durable */
-    rig_save(&rig);
-    assert_int_equal(files_in(&rig, "d/objects"), 0);
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1); /* until that is durable */
+    s3_rig_save(&rig);
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
     s3_rig_fini(&rig);
 }
 
@@ -80,21 +80,21 @@ expect_name(uint64_t first_pos, uint32_t first_index, uint64_t last_pos, uint32_
     struct s3_rig rig;
     char url[400];
     s3_rig_init(&rig, 1);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, first_pos, first_index);
-    must_add(&rig, last_pos, last_index);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, first_pos, first_index);
+    s3_rig_must_add(&rig, last_pos, last_index);
     if (more) { /* the next record was offered to the call that is filled next */
         struct writer_call *sending = rig.call;
         must(writer_call_new(&s3_writer, rig.writer, &rig.call));
-        must_add(&rig, last_pos + 50, 0);
+        s3_rig_must_add(&rig, last_pos + 50, 0);
         s3_writer.call_clear(rig.writer, rig.call);
         writer_call_free(&s3_writer, rig.writer, rig.call);
         rig.call = sending;
     }
-    seal_and_save(&rig);
+    s3_rig_seal_and_save(&rig);
     snprintf(url, sizeof url, HOST "/" HOUR INSTANCE "-%s.ndjson", want);
-    expect_call(&rig, "PUT", url);
+    s3_rig_expect_call(&rig, "PUT", url);
     s3_rig_fini(&rig);
 }
 
@@ -110,22 +110,22 @@ UNIT_TEST(test_names_tell_first_and_last)
 static void
 add_letter(struct s3_rig *rig, double value)
 {
-    struct made_item m;
-    make_item(&m, 0, 0, "up", value);
+    struct s3_item m;
+    s3_rig_make_item(&m, 0, 0, "up", value);
     m.item.arrival_ms = 0;
-    assert_int_equal(add_item(rig, &m.item), WRITER_ADDED);
+    assert_int_equal(s3_rig_add_item(rig, &m.item), WRITER_ADDED);
 }
 
 UNIT_TEST(test_letters_sent_again_have_names_that_never_come_again)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
-    rig_open(&rig);
-    prepare(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
     char urls[3][200];
     for (unsigned i = 0; i < 3; i++) {
         add_letter(&rig, i);
-        seal_and_save(&rig);
+        s3_rig_seal_and_save(&rig);
         assert_int_equal(rig.step.next, WRITER_SEND);
         snprintf(urls[i], sizeof urls[i], "%s", rig.step.http.url);
         assert_non_null(strstr(urls[i], "/" INSTANCE "-replay"));
@@ -133,19 +133,19 @@ UNIT_TEST(test_letters_sent_again_have_names_that_never_come_again)
             assert_string_not_equal(urls[k], urls[i]);
         }
         if (i == 1) { /* it may have arrived */
-            rig_crash(&rig);
-            prepare(&rig);
-            assert_int_equal(files_in(&rig, "d/objects"), 0);
+            s3_rig_crash(&rig);
+            s3_rig_prepare(&rig);
+            assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
             continue;
         }
-        answer(&rig, 200, "");
+        s3_rig_answer(&rig, 200, "");
         struct bytes index = rig.step.http.body;
         const char *lost = strrchr(urls[1], '/');
         if (i == 2) assert_null(memmem(index.at, index.size, lost + 1, strlen(lost + 1)));
-        answer(&rig, 200, "");
-        expect_done(&rig, VERDICT_DELIVERED, "");
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
         s3_writer.call_clear(rig.writer, rig.call);
-        rig_save(&rig);
+        s3_rig_save(&rig);
     }
     s3_rig_fini(&rig);
 }
@@ -154,86 +154,86 @@ UNIT_TEST(test_letters_do_not_make_an_object_of_before_forgotten)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
-    rig_crash(&rig);
-    prepare(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_crash(&rig);
+    s3_rig_prepare(&rig);
     add_letter(&rig, 7);
-    seal_and_save(&rig);
-    expect_body(&rig, LINE("1700000000000", "7"));
-    rig_crash(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    begin(&rig);
-    expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_body(&rig, LINE("1700000000000", "7"));
+    s3_rig_crash(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_begin(&rig);
+    s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
     s3_rig_fini(&rig);
 }
 
 UNIT_TEST(test_histograms_and_exemplars_are_lines_of_their_own)
 {
     struct s3_rig rig;
-    struct made_item m;
+    struct s3_item m;
     s3_rig_init(&rig, 1);
-    rig_open(&rig);
-    prepare(&rig);
-    make_item(&m, 1, 0, "up", 0.5);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_make_item(&m, 1, 0, "up", 0.5);
     m.item.kind = ITEM_EXEMPLAR;
-    assert_int_equal(add_item(&rig, &m.item), WRITER_ADDED);
-    make_item(&m, 2, 0, "down", 1);
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    s3_rig_make_item(&m, 2, 0, "down", 1);
     m.item.bits = 0x7ff0000000000002;
     m.item.start_ms = 77;
-    assert_int_equal(add_item(&rig, &m.item), WRITER_ADDED);
-    seal_and_save(&rig);
-    expect_body(&rig,
-                "{\"name\":\"up\",\"time\":1700000000001,\"value\":null,\"exemplars\":[{\"labels\":"
-                "{},\"value\":0.5,\"time\":1700000000001}],\"labels\":{\"__name__\":\"up\",\"job\":"
-                "\"x\"}}\n"
-                "{\"name\":\"down\",\"time\":1700000000002,\"value\":null,\"bits\":"
-                "\"7ff0000000000002\",\"start_ms\":77,\"labels\":{\"__name__\":\"down\",\"job\":"
-                "\"x\"}}\n");
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_body(
+        &rig, "{\"name\":\"up\",\"time\":1700000000001,\"value\":null,\"exemplars\":[{\"labels\":"
+              "{},\"value\":0.5,\"time\":1700000000001}],\"labels\":{\"__name__\":\"up\",\"job\":"
+              "\"x\"}}\n"
+              "{\"name\":\"down\",\"time\":1700000000002,\"value\":null,\"bits\":"
+              "\"7ff0000000000002\",\"start_ms\":77,\"labels\":{\"__name__\":\"down\",\"job\":"
+              "\"x\"}}\n");
     s3_rig_fini(&rig);
 }
 
 UNIT_TEST(test_where_the_prefix_names_the_tenant_objects_are_of_one)
 {
     struct s3_rig rig;
-    struct made_item m;
+    struct s3_item m;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.prefix = "t/${tenant}/x ${tenant}/";
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    make_item(&m, 1, 1, "up", 1);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_make_item(&m, 1, 1, "up", 1);
     m.item.tenant = bytes_of_text("else");
-    assert_int_equal(add_item(&rig, &m.item), WRITER_FULL);
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_FULL);
     static const char *const bad[] = {"..", ".", "a/b", "", "a\nb"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         m.item.tenant = bytes_of_text(bad[i]);
-        assert_int_equal(add_item(&rig, &m.item), WRITER_UNFIT);
+        assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_UNFIT);
         expect_in(rig.why.text, "tenant");
     }
-    seal_and_save(&rig);
-    expect_call(&rig, "PUT",
-                HOST "/t/anonymous/x%20anonymous/2026/01/01/05/" INSTANCE "-1-1.0.ndjson");
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_call(&rig, "PUT",
+                       HOST "/t/anonymous/x%20anonymous/2026/01/01/05/" INSTANCE "-1-1.0.ndjson");
     s3_rig_fini(&rig);
 }
 
 UNIT_TEST(test_where_it_does_not_an_object_is_of_many)
 {
     struct s3_rig rig;
-    struct made_item m;
+    struct s3_item m;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.prefix = NULL;
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    make_item(&m, 1, 1, "up", 1);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_make_item(&m, 1, 1, "up", 1);
     m.item.tenant = bytes_of_text("else");
-    assert_int_equal(add_item(&rig, &m.item), WRITER_ADDED);
-    seal_and_save(&rig);
-    expect_call(&rig, "PUT", HOST "/2026/01/01/05/" INSTANCE "-1-1.1.ndjson");
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_expect_call(&rig, "PUT", HOST "/2026/01/01/05/" INSTANCE "-1-1.1.ndjson");
     s3_rig_fini(&rig);
 }
 
@@ -244,17 +244,18 @@ UNIT_TEST(test_encryption_and_class_are_asked_for)
     rig.settings.u.s3.sse = S3_SSE_KMS;
     rig.settings.u.s3.kms_key_id = "arn:aws:kms:eu-west-1:1:key/2";
     rig.settings.u.s3.storage_class = "STANDARD_IA";
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    seal_and_save(&rig);
-    assert_string_equal(header(&rig, "x-amz-server-side-encryption"), "aws:kms");
-    assert_string_equal(header(&rig, "x-amz-server-side-encryption-aws-kms-key-id"),
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_seal_and_save(&rig);
+    assert_string_equal(s3_rig_header(&rig, "x-amz-server-side-encryption"), "aws:kms");
+    assert_string_equal(s3_rig_header(&rig, "x-amz-server-side-encryption-aws-kms-key-id"),
                         "arn:aws:kms:eu-west-1:1:key/2");
-    assert_string_equal(header(&rig, "x-amz-storage-class"), "STANDARD_IA");
-    answer(&rig, 200, "");
-    assert_string_equal(header(&rig, "x-amz-server-side-encryption"), "aws:kms");
-    assert_string_equal(header(&rig, "x-amz-storage-class"), ""); /* the index is written often */
+    assert_string_equal(s3_rig_header(&rig, "x-amz-storage-class"), "STANDARD_IA");
+    s3_rig_answer(&rig, 200, "");
+    assert_string_equal(s3_rig_header(&rig, "x-amz-server-side-encryption"), "aws:kms");
+    assert_string_equal(s3_rig_header(&rig, "x-amz-storage-class"),
+                        ""); /* the index is written often */
     s3_rig_fini(&rig);
 }
 
@@ -283,13 +284,13 @@ UNIT_TEST(test_packed_objects_hold_the_same_lines)
         struct s3_rig rig;
         s3_rig_init(&rig, 1);
         rig.settings.u.s3.compression = how;
-        rig_open(&rig);
-        prepare(&rig);
+        s3_rig_open(&rig);
+        s3_rig_prepare(&rig);
         for (uint32_t i = 0; i < COUNT; i++) {
-            must_add(&rig, 1000 + i, 0);
+            s3_rig_must_add(&rig, 1000 + i, 0);
         }
         uint64_t guessed = s3_writer.bytes(rig.writer, rig.call);
-        seal_and_save(&rig);
+        s3_rig_seal_and_save(&rig);
         struct bytes body = rig.step.http.body;
         size_t url_size = strlen(rig.step.http.url), end_size = strlen(ends[how]);
         assert_string_equal(rig.step.http.url + url_size - end_size, ends[how]);
@@ -317,7 +318,7 @@ UNIT_TEST(test_an_object_is_complete_at_its_size_or_age)
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
     rig.settings.u.s3.roll_bytes = 5000;
-    rig_open(&rig);
+    s3_rig_open(&rig);
     struct writer_limits limits = *writer_limits_of(rig.writer);
     assert_true(limits.one_lane);
     assert_int_equal(limits.bytes, 5000);
@@ -326,9 +327,9 @@ UNIT_TEST(test_an_object_is_complete_at_its_size_or_age)
     assert_false(limits.takes_metadata);
     assert_string_equal(limits.unit, "put_requests");
     uint64_t line = strlen(LINE("1700000000001", "1"));
-    must_add(&rig, 1, 0);
+    s3_rig_must_add(&rig, 1, 0);
     assert_int_equal(s3_writer.bytes(rig.writer, rig.call), line);
-    must_add(&rig, 2, 0);
+    s3_rig_must_add(&rig, 2, 0);
     assert_int_equal(s3_writer.bytes(rig.writer, rig.call), 2 * line);
     s3_rig_fini(&rig);
 }
@@ -344,10 +345,10 @@ expect_url(const char *endpoint, const char *bucket, bool path_style, const char
     rig.settings.u.s3.bucket = bucket;
     rig.settings.u.s3.path_style = path_style;
     rig.settings.u.s3.prefix = NULL;
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 1, 0);
-    seal_and_save(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 1, 0);
+    s3_rig_seal_and_save(&rig);
     expect_in(rig.step.http.url, "/2026/01/01/05/");
     char url[300];
     snprintf(url, sizeof url, "%s/2026/01/01/05/", want);
@@ -391,39 +392,39 @@ objects_in_index(const struct s3_rig *rig)
 UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
 {
     struct s3_rig rig;
-    struct made_item m;
+    struct s3_item m;
     s3_rig_init(&rig, 8);
-    rig_open(&rig);
-    prepare(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
     for (uint32_t i = 0; i < 6; i++) {
         if (i == 3) { /* it goes on after a restart */
-            rig_crash(&rig);
-            prepare(&rig);
+            s3_rig_crash(&rig);
+            s3_rig_prepare(&rig);
         }
-        must_add(&rig, 100 + i, 0);
-        seal_and_save(&rig);
-        answer(&rig, 200, "");
-        expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
+        s3_rig_must_add(&rig, 100 + i, 0);
+        s3_rig_seal_and_save(&rig);
+        s3_rig_answer(&rig, 200, "");
+        s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" INSTANCE ".json");
         assert_int_equal(objects_in_index(&rig), i + 1);
-        answer(&rig, 200, "");
+        s3_rig_answer(&rig, 200, "");
         s3_writer.call_clear(rig.writer, rig.call);
-        rig_save(&rig);
+        s3_rig_save(&rig);
     }
-    make_item(&m, 200, 0, "up", 1); /* the next hour begins anew */
+    s3_rig_make_item(&m, 200, 0, "up", 1); /* the next hour has a new object */
     m.item.arrival_ms += 3600000;
-    assert_int_equal(add_item(&rig, &m.item), WRITER_ADDED);
-    seal_and_save(&rig);
-    answer(&rig, 200, "");
-    expect_call(&rig, "PUT", HOST "/m/2026/01/01/06/_" INSTANCE ".json");
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_answer(&rig, 200, "");
+    s3_rig_expect_call(&rig, "PUT", HOST "/m/2026/01/01/06/_" INSTANCE ".json");
     assert_int_equal(objects_in_index(&rig), 1);
-    answer(&rig, 200, "");
+    s3_rig_answer(&rig, 200, "");
     s3_writer.call_clear(rig.writer, rig.call);
-    assert_int_equal(files_in(&rig, "d/index"), 2);
-    make_item(&m, 300, 0, "up", 1); /* what is long past is forgotten here */
+    assert_int_equal(s3_rig_files_in(&rig, "d/index"), 2);
+    s3_rig_make_item(&m, 300, 0, "up", 1); /* what is long past is forgotten here */
     m.item.arrival_ms += 4 * 3600000;
-    assert_int_equal(add_item(&rig, &m.item), WRITER_ADDED);
-    seal_and_save(&rig);
-    assert_int_equal(files_in(&rig, "d/index"), 1);
+    assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
+    s3_rig_seal_and_save(&rig);
+    assert_int_equal(s3_rig_files_in(&rig, "d/index"), 1);
     s3_rig_fini(&rig);
 }
 
@@ -433,20 +434,20 @@ UNIT_TEST(test_a_dry_run_touches_nothing)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 10);
-    rig_open(&rig);
-    prepare(&rig);
-    must_add(&rig, 100, 0);
-    seal_and_save(&rig);
-    rig_close(&rig);
+    s3_rig_open(&rig);
+    s3_rig_prepare(&rig);
+    s3_rig_must_add(&rig, 100, 0);
+    s3_rig_seal_and_save(&rig);
+    s3_rig_close(&rig);
     rig.settings.dry_run = true;
-    rig_open(&rig);
+    s3_rig_open(&rig);
     for (uint32_t i = 0; i < 30000; i++) {
-        must_add(&rig, 500 + i, 0);
+        s3_rig_must_add(&rig, 500 + i, 0);
     }
     assert_int_equal(s3_writer.units(rig.writer, rig.call), 2);
     assert_true(s3_writer.bytes(rig.writer, rig.call) > 2 * MIB);
     s3_writer.call_clear(rig.writer, rig.call);
-    assert_int_equal(files_in(&rig, "d/objects"), 1);
+    assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1);
     s3_rig_fini(&rig);
 }
 

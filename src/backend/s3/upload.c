@@ -53,7 +53,7 @@ s3_upload_clear(struct s3_upload *u)
 
 /* Begins again, with nothing uploaded. */
 static void
-begin_anew(struct s3_upload *u)
+begin_again(struct s3_upload *u)
 {
     u->phase = u->size > S3_PART_BYTES ? S3_UPLOAD_CREATE : S3_UPLOAD_PUT;
     u->id[0] = 0;
@@ -69,7 +69,7 @@ s3_upload_begin(struct s3_upload *u, const struct s3_object *o, struct s3_upload
     u->size = o->size;
     u->refused = u->unseen = u->leftover = false;
     s3_object_print_digest(o, u->digest);
-    begin_anew(u);
+    begin_again(u);
     if (how.looks) u->phase = S3_UPLOAD_LOOK;
 }
 
@@ -259,10 +259,10 @@ take_look(struct s3_upload *u, const struct http_call_answer *answer, struct wri
     } else if (found) {
         lead_on(u, is_this_object(u, answer) ? S3_UPLOAD_DONE : S3_UPLOAD_TAKEN, judged);
     } else if (u->phase == S3_UPLOAD_LOOK) {
-        begin_anew(u);
+        begin_again(u);
         lead_on(u, u->phase, judged);
     } else if (answer->status == 404) { /* it was removed meanwhile */
-        begin_anew(u);
+        begin_again(u);
         step_done(judged, VERDICT_RETRY, "conflict", "an object of this name existed and is gone");
     } else {
         u->unseen = true;
@@ -304,7 +304,7 @@ take_condition(struct s3_upload *u, const struct http_call_answer *answer,
     /* S3's documentation: "re-initiate the multipart upload and re-upload each part" */
     if (!in_parts || !answer_says(answer, 409, "ConditionalRequestConflict")) return false;
     u->leftover = true;
-    begin_anew(u);
+    begin_again(u);
     step_done(judged, VERDICT_RETRY, "conflict", "another request for the same name is running");
     return true;
 }
@@ -321,7 +321,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
     }
     if (judged->verdict != VERDICT_DELIVERED) {
         if (take_condition(u, answer, judged) || !is_lost(u, answer)) return;
-        begin_anew(u);
+        begin_again(u);
         judged->verdict = VERDICT_AGAIN;
         snprintf(judged->reason, sizeof judged->reason, "upload_lost");
         return;
@@ -337,7 +337,7 @@ s3_upload_take(struct s3_upload *u, const struct http_call_answer *answer,
         }
         buf_put_counted(&u->etags, etag);
         if (buf_error(&u->etags)) {
-            begin_anew(u);
+            begin_again(u);
             step_no_memory(judged, "the parts of an object");
             return;
         }

@@ -290,7 +290,7 @@ UNIT_TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken)
     take(VERDICT_BLOCKED, 412, "", "");
     assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);
     assert_true(upload.leftover);
-    assert_string_equal(upload.id, ""); /* nobody is told to keep it */
+    assert_string_equal(upload.id, ""); /* it is not kept */
     looked(200, "8388609", "\"" DIGEST "-2\"", "");
     assert_int_equal(upload.phase, S3_UPLOAD_DONE);
     begin(S3_PART_BYTES + 1);

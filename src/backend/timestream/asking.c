@@ -262,9 +262,9 @@ cancel_query(struct timestream_asking *a)
 void
 asking_end(struct timestream_asking *a, bool cancel)
 {
-    bool is_under_way = a->base.fetch != NULL || a->page.token.size > 0;
+    bool is_pending = a->base.fetch != NULL || a->page.token.size > 0;
     fetch_ask_end(&a->base);
-    if (cancel && is_under_way && a->page.query.size > 0) cancel_query(a);
+    if (cancel && is_pending && a->page.query.size > 0) cancel_query(a);
     buf_clear(&a->page.token);
     buf_clear(&a->page.query);
 }

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "backend/timestream/reading_testing.h"
+#include "lib/timestream_example.h"
 #include "model/labels.h"
 #include "wire/json/json_scan.h"
 #include "wire/point/timestream_record.h"
@@ -133,13 +133,13 @@ expect_labels(const struct timestream_columns *columns, struct bytes measure,
 static void
 check_stored(struct stored *s)
 {
-    struct asked_table t;
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_FIREKEEP, s->names, "up"), OK);
+    struct timestream_example t;
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_FIREKEEP, s->names, "up"), OK);
     for (uint32_t i = 0; i < s->count; i++) {
         expect_labels(&t.q.columns, s->measure[i], s->values[i], &s->arena,
                       buf_bytes(&s->labels[i]));
     }
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 static const char *const hard_names[] = {"job",
@@ -212,12 +212,12 @@ UNIT_TEST(test_random_series_come_back)
 UNIT_TEST(test_a_table_of_the_connector_has_labels_as_they_are)
 {
     static const char *const names[] = {"job", "U__x", "N__0123456789abcdef", NULL};
-    struct asked_table t;
+    struct timestream_example t;
     struct label labels[FINAL_LABELS_MAX];
     struct bytes values[TIMESTREAM_COLUMNS_MAX] = {bytes_of_text("x"), bytes_of_text("y"),
                                                    bytes_of_text("z")};
     uint32_t count;
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_CONNECTOR, names, "up"), OK);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_CONNECTOR, names, "up"), OK);
     assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__up"), values, &t.q.base.arena,
                                     labels, &count, NULL),
                      OK);
@@ -227,17 +227,17 @@ UNIT_TEST(test_a_table_of_the_connector_has_labels_as_they_are)
         assert_true(bytes_equal_text(labels[i + 1].name, names[i]));
         assert_true(bytes_equal(labels[i + 1].value, values[i]));
     }
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 UNIT_TEST(test_a_label_with_two_columns_is_the_first_that_has_a_value)
 {
     static const char *const names[] = {"job", "H__j__0123456789abcdef", "N__0123456789abcdef",
                                         NULL};
-    struct asked_table t;
+    struct timestream_example t;
     struct label labels[FINAL_LABELS_MAX];
     uint32_t count;
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
     for (int first = 0; first < 2; first++) {
         struct bytes values[TIMESTREAM_COLUMNS_MAX] = {bytes_of(NULL, 0), bytes_of_text("second"),
                                                        bytes_of_text("job")};
@@ -249,21 +249,21 @@ UNIT_TEST(test_a_label_with_two_columns_is_the_first_that_has_a_value)
         assert_true(bytes_equal_text(labels[1].name, "job"));
         assert_true(bytes_equal_text(labels[1].value, first ? "first" : "second"));
     }
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 UNIT_TEST(test_what_the_destination_would_not_write_stands_for_itself)
 {
     static const char *const names[] = {"U__job", "U__a_2e_b", "U__a_3a_b", "U__", NULL};
     static const char *const labels_of[] = {"U__job", "U__a_2e_b", "a:b", "U__"};
-    struct asked_table t;
+    struct timestream_example t;
     struct label labels[FINAL_LABELS_MAX];
     struct bytes values[TIMESTREAM_COLUMNS_MAX];
     uint32_t count;
     for (int i = 0; i < 4; i++) {
         values[i] = bytes_of_text("x");
     }
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_AUTO, names, "up"), OK);
     assert_int_equal(columns_labels(&t.q.columns, bytes_of_text("U__x_2e_y"), values,
                                     &t.q.base.arena, labels, &count, NULL),
                      OK);
@@ -272,7 +272,7 @@ UNIT_TEST(test_what_the_destination_would_not_write_stands_for_itself)
     for (int i = 0; i < 4; i++) {
         assert_true(bytes_equal_text(labels[i + 1].name, labels_of[i]));
     }
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 UNIT_TEST(test_other_columns_are_an_error_in_a_table_that_is_ours)
@@ -281,10 +281,10 @@ UNIT_TEST(test_other_columns_are_an_error_in_a_table_that_is_ours)
     static const enum timestream_schema schemas[] = {TIMESTREAM_AUTO, TIMESTREAM_CONNECTOR,
                                                      TIMESTREAM_FIREKEEP};
     for (int i = 0; i < 3; i++) {
-        struct asked_table t;
+        struct timestream_example t;
         struct timestream_columns *columns = calloc(1, sizeof *columns);
         assert_non_null(columns);
-        assert_int_equal(asked_table_init(&t, schemas[i], none, "up"), OK);
+        assert_int_equal(timestream_example_init(&t, schemas[i], none, "up"), OK);
         columns_put(&t.kept,
                     (struct bytes[]){bytes_of_text("measure_value::bigint"),
                                      bytes_of_text("bigint"), bytes_of_text("MEASURE_VALUE")});
@@ -293,7 +293,7 @@ UNIT_TEST(test_other_columns_are_an_error_in_a_table_that_is_ours)
         assert_int_equal(e, schemas[i] == TIMESTREAM_FIREKEEP ? ERR_IO : OK);
         if (e) assert_non_null(strstr(t.why.text, "measure_value::bigint"));
         free(columns);
-        asked_table_fini(&t);
+        timestream_example_fini(&t);
     }
 }
 

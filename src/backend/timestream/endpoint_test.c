@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 
-#include "backend/timestream/testing.h"
+#include "lib/timestream_rig.h"
 
 #define SERVICE        "https://ingest.timestream.eu-west-1.amazonaws.com/"
 #define ENDPOINTS(...) "{\"Endpoints\":[{\"Address\":\"" __VA_ARGS__ "}]}"
@@ -73,9 +73,9 @@ static void
 discover(const char *answer)
 {
     prepare();
-    expect_call(&rig, SERVICE, "DescribeEndpoints", "{}");
+    timestream_rig_expect_call(&rig, SERVICE, "DescribeEndpoints", "{}");
     prepare_answer(200, answer);
-    expect_done(&rig, VERDICT_DELIVERED, "", "requests go to");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "requests go to");
 }
 
 UNIT_TEST(test_requests_go_to_the_cell_that_is_named)
@@ -83,42 +83,44 @@ UNIT_TEST(test_requests_go_to_the_cell_that_is_named)
     open_client();
     assert_true(timestream_client_due(client));
     begin();
-    expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "the endpoint address is not known");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "endpoint",
+                               "the endpoint address is not known");
     discover(CELL);
     assert_false(timestream_client_due(client));
     begin();
-    expect_call(&rig, "https://cell1.example/", "WriteRecords", "{x}");
-    assert_string_equal(rig_header(&rig, "Host"), "cell1.example");
+    timestream_rig_expect_call(&rig, "https://cell1.example/", "WriteRecords", "{x}");
+    assert_string_equal(timestream_rig_header(&rig, "Host"), "cell1.example");
     assert_int_equal(rig.step.http.target->timeout_ms, 30000);
     prepare(); /* nothing is due */
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
 
 UNIT_TEST(test_an_address_is_kept_for_its_time_and_asked_for_again)
 {
     open_client();
     discover(CELL);
-    rig_advance(&rig, 599);
+    timestream_rig_advance(&rig, 599);
     assert_false(timestream_client_due(client));
-    rig_advance(&rig, 1);
+    timestream_rig_advance(&rig, 1);
     assert_true(timestream_client_due(client));
     discover(OTHER_CELL);
     begin();
-    expect_call(&rig, "https://cell2.example/", "WriteRecords", "{x}");
+    timestream_rig_expect_call(&rig, "https://cell2.example/", "WriteRecords", "{x}");
 }
 
 UNIT_TEST(test_an_address_that_works_is_used_while_no_other_can_be_had)
 {
     open_client();
     discover(CELL);
-    rig_advance(&rig, 600);
+    timestream_rig_advance(&rig, 600);
     prepare();
     prepare_answer(500, "{\"__type\":\"InternalServerException\"}");
-    expect_done(&rig, VERDICT_DELIVERED, "", "using the current one: InternalServerException");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "",
+                               "using the current one: InternalServerException");
     assert_false(timestream_client_due(client));
     begin();
-    expect_call(&rig, "https://cell1.example/", "WriteRecords", "{x}");
-    rig_advance(&rig, 60);
+    timestream_rig_expect_call(&rig, "https://cell1.example/", "WriteRecords", "{x}");
+    timestream_rig_advance(&rig, 60);
     assert_true(timestream_client_due(client));
     discover(OTHER_CELL);
 }
@@ -129,17 +131,18 @@ UNIT_TEST(test_another_cell_is_asked_for_after_421)
     discover(CELL);
     begin();
     judge(421, "{\"__type\":\"InvalidEndpointException\",\"message\":\"not here\"}");
-    expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "not here");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "not here");
     assert_true(timestream_client_due(client));
     struct timestream_ticket old = ticket;
     prepare();
     prepare_answer(503, "");
-    expect_done(&rig, VERDICT_RETRY, "http_503", "503"); /* the old one is of no use */
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "http_503",
+                               "503"); /* the old one is of no use */
     assert_true(timestream_client_due(client));
     discover(OTHER_CELL);
     ticket = old; /* a call that went to the old one */
     judge(421, "");
-    expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "421");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "421");
     assert_false(timestream_client_due(client));
 }
 
@@ -150,14 +153,15 @@ UNIT_TEST(test_discovery_that_fails_says_why)
     prepare_answer(403,
                    "{\"__type\":\"AccessDeniedException\",\"Message\":\"User: u is not authorized "
                    "to perform: timestream:DescribeEndpoints\"}");
-    expect_done(&rig, VERDICT_BLOCKED, "access_denied", "timestream:DescribeEndpoints is missing");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "access_denied",
+                               "timestream:DescribeEndpoints is missing");
     prepare();
     prepare_answer(200, "{\"Endpoints\":[]}");
-    expect_done(&rig, VERDICT_RETRY, "endpoint", "has no address");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "endpoint", "has no address");
     prepare();
     struct http_call_answer silence = silence_of(HTTP_CALL_RESOLVE, "no such host");
     timestream_client_prepare(client, &silence, &rig.step);
-    expect_done(&rig, VERDICT_RETRY, "resolve", "no such host");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "resolve", "no such host");
     assert_true(timestream_client_due(client));
 }
 
@@ -169,10 +173,10 @@ UNIT_TEST(test_a_wrong_clock_is_set_right_during_discovery)
         answer_of(403, "{\"__type\":\"RequestTimeTooSkewed\",\"message\":\"x\"}");
     answer.date_s = RIG_START_S + 86400;
     timestream_client_prepare(client, &answer, &rig.step);
-    expect_call(&rig, SERVICE, "DescribeEndpoints", "{}");
-    expect_in(rig_header(&rig, "X-Amz-Date"), "20260102T");
+    timestream_rig_expect_call(&rig, SERVICE, "DescribeEndpoints", "{}");
+    expect_in(timestream_rig_header(&rig, "X-Amz-Date"), "20260102T");
     prepare_answer(200, CELL);
-    expect_done(&rig, VERDICT_DELIVERED, "", "cell1");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "cell1");
 }
 
 UNIT_TEST(test_keys_that_are_refused_are_fetched_again)
@@ -181,15 +185,16 @@ UNIT_TEST(test_keys_that_are_refused_are_fetched_again)
     discover(CELL);
     begin();
     judge(403, "{\"__type\":\"ExpiredTokenException\",\"message\":\"x\"}");
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "ExpiredToken");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials", "ExpiredToken");
     assert_true(timestream_client_due(client));
     begin();
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "credentials are not available");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials",
+                               "credentials are not available");
     prepare(); /* the settings still have the same */
-    expect_done(&rig, VERDICT_BLOCKED, "credentials",
-                "still returns the keys that the service refused");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "credentials",
+                               "still returns the keys that the service refused");
     prepare();
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_false(timestream_client_due(client));
 }
 
@@ -198,10 +203,10 @@ UNIT_TEST(test_keys_refused_by_discovery_are_fetched_again)
     open_client();
     prepare();
     prepare_answer(403, "{\"__type\":\"UnrecognizedClientException\",\"message\":\"x\"}");
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "UnrecognizedClient");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials", "UnrecognizedClient");
     prepare();
-    expect_done(&rig, VERDICT_BLOCKED, "credentials",
-                "still returns the keys that the service refused");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "credentials",
+                               "still returns the keys that the service refused");
     discover(CELL);
 }
 
@@ -221,15 +226,15 @@ expect_fixed(const char *url, const char *host)
     open_client();
     assert_true(timestream_client_due(client));
     prepare();
-    expect_done(&rig, VERDICT_DELIVERED, "", "credentials from the settings");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "credentials from the settings");
     assert_false(timestream_client_due(client));
     begin();
-    expect_call(&rig, url, "WriteRecords", "{x}");
-    assert_string_equal(rig_header(&rig, "Host"), host);
+    timestream_rig_expect_call(&rig, url, "WriteRecords", "{x}");
+    assert_string_equal(timestream_rig_header(&rig, "Host"), host);
     judge(421, "");
-    expect_done(&rig, VERDICT_RETRY, "endpoint", "421");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "endpoint", "421");
     assert_false(timestream_client_due(client));
-    rig_advance(&rig, 100LL * 86400);
+    timestream_rig_advance(&rig, 100LL * 86400);
     assert_false(timestream_client_due(client));
 }
 
@@ -252,11 +257,11 @@ UNIT_TEST(test_own_headers_are_sent_and_signed)
     open_client();
     discover(CELL);
     begin();
-    assert_string_equal(rig_header(&rig, "X-Team"), "a");
-    expect_in(rig_header(&rig, "Authorization"), "x-team");
+    assert_string_equal(timestream_rig_header(&rig, "X-Team"), "a");
+    expect_in(timestream_rig_header(&rig, "Authorization"), "x-team");
     headers[0].value = (struct secret){.file = "/nowhere/at/all"};
     begin();
-    expect_done(&rig, VERDICT_BLOCKED, "configuration", "X-Team");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "configuration", "X-Team");
 }
 
 UNIT_TEST(test_settings_that_cannot_be_are_refused)

@@ -18,13 +18,6 @@ page_fini(struct timestream_page *p)
     buf_fini(&p->query);
 }
 
-static enum err
-bad_page(const struct scan *s, struct why *why)
-{
-    if (s->error == ERR_NOMEM) return why_set(why, ERR_NOMEM, "not enough memory for a response");
-    return why_set(why, ERR_CORRUPT, "the response is not a page of rows: %s", s->bad);
-}
-
 static struct bytes
 read_scalar(struct scan *s)
 {
@@ -161,5 +154,7 @@ page_read(struct timestream_page *p, struct bytes body, uint32_t columns, struct
     if (e) return e;
     scan_end(&s);
     if (s.bad == NULL && !has_rows) scan_fail(&s, "it has no rows");
-    return s.bad == NULL ? OK : bad_page(&s, why);
+    if (s.bad == NULL) return OK;
+    if (s.error == ERR_NOMEM) return why_set(why, ERR_NOMEM, "not enough memory for a response");
+    return why_set(why, ERR_CORRUPT, "the response is not a page of rows: %s", s.bad);
 }

@@ -25,8 +25,8 @@ struct timestream_reader {
     /* Guarded by the lock of `base`. */
     char address[AWS_ENDPOINT_BYTES]; /* of the cell; "" if unknown */
     int64_t address_due_ns;
-    struct buf columns;       /* as columns_take() reads them; empty before the first query */
-    int64_t columns_asked_ns; /* when the query for them was sent */
+    struct buf columns;         /* as columns_take() reads them; empty before the first query */
+    int64_t columns_queried_ns; /* when the query for them was sent */
 };
 
 /* --- columns.c -------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* statement_test.c - what is asked of Timestream for which matchers. */
 #include "lib/test.h"
 
-#include "backend/timestream/reading_testing.h"
+#include "lib/timestream_example.h"
 
 static const char *const dimensions[] = {"job", "it\"s", "U__my_3a_label", "U__time", NULL};
 static const char *const twice[] = {"job", "a:b", "U__a_3a_b", NULL};
@@ -15,10 +15,10 @@ static void
 check_where(enum timestream_schema schema, const char *const *columns, const char *selector,
             const char *expected)
 {
-    struct asked_table t;
+    struct timestream_example t;
     struct buf text;
     buf_init(&text, NULL, 1 << 20);
-    assert_int_equal(asked_table_init(&t, schema, columns, selector), OK);
+    assert_int_equal(timestream_example_init(&t, schema, columns, selector), OK);
     assert_true(statement_may_select(&t.q));
     statement_series(&text, &t.q);
     buf_put_u8(&text, 0);
@@ -30,7 +30,7 @@ check_where(enum timestream_schema schema, const char *const *columns, const cha
     *end = '\0';
     assert_string_equal(where + strlen(TIMES), expected);
     buf_fini(&text);
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 static void
@@ -41,10 +41,10 @@ check(const char *selector, const char *expected)
 
 UNIT_TEST(test_series_are_counted_by_measure_and_dimensions)
 {
-    struct asked_table t;
+    struct timestream_example t;
     struct buf text;
     buf_init(&text, NULL, 1 << 20);
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, "{job=\"x\"}"), OK);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_AUTO, dimensions, "{job=\"x\"}"), OK);
     statement_series(&text, &t.q);
     buf_put_u8(&text, 0);
     assert_string_equal(
@@ -53,7 +53,7 @@ UNIT_TEST(test_series_are_counted_by_measure_and_dimensions)
         "COUNT(*), MIN(time), MAX(time)" FROM TIMES " AND \"job\" = 'x' GROUP BY "
         "measure_name, \"job\", \"it\"\"s\", \"U__my_3a_label\", \"U__time\"");
     buf_fini(&text);
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 UNIT_TEST(test_names_are_asked_for_in_each_form_in_which_they_may_be_stored)
@@ -128,7 +128,7 @@ UNIT_TEST(test_texts_with_a_nul_are_not_sent)
 
 UNIT_TEST(test_long_matchers_are_left_out_when_there_is_no_room)
 {
-    struct asked_table t;
+    struct timestream_example t;
     struct buf text, selector;
     buf_init(&text, NULL, 1 << 20);
     buf_init(&selector, NULL, 1 << 20);
@@ -138,15 +138,15 @@ UNIT_TEST(test_long_matchers_are_left_out_when_there_is_no_room)
     }
     buf_put_text(&selector, "x\",time=\"y\"}");
     buf_put_u8(&selector, 0);
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, (const char *)selector.at),
-                     OK);
+    assert_int_equal(
+        timestream_example_init(&t, TIMESTREAM_AUTO, dimensions, (const char *)selector.at), OK);
     statement_series(&text, &t.q);
     assert_in_range(text.size, 1, 2000);
     buf_put_u8(&text, 0);
     assert_non_null(strstr((const char *)text.at, " AND \"U__time\" = 'y'"));
     buf_fini(&text);
     buf_fini(&selector);
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 UNIT_TEST(test_a_label_that_the_table_lacks_selects_nothing)
@@ -162,25 +162,25 @@ UNIT_TEST(test_a_label_that_the_table_lacks_selects_nothing)
         {dimensions, "{job=\"x\"}", true}, {dimensions, "{__name__=\"a\"}", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct asked_table t;
-        assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, cases[i].columns, cases[i].selector),
-                         OK);
+        struct timestream_example t;
+        assert_int_equal(
+            timestream_example_init(&t, TIMESTREAM_AUTO, cases[i].columns, cases[i].selector), OK);
         assert_int_equal(statement_may_select(&t.q), cases[i].may);
         t.q.base.min_ms = t.q.base.max_ms + 1;
         assert_false(statement_may_select(&t.q));
-        asked_table_fini(&t);
+        timestream_example_fini(&t);
     }
 }
 
 static void
 check_samples(const struct timestream_varying *varying, const char *expected)
 {
-    struct asked_table t;
+    struct timestream_example t;
     struct buf text, selected;
     struct timestream_key one = {.measure = bytes_of_text("it's")};
     buf_init(&text, NULL, 1 << 20);
     buf_init(&selected, NULL, 1 << 20);
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, dimensions, "up"), OK);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_AUTO, dimensions, "up"), OK);
     one.values[0] = bytes_of_text("x'");
     one.values[1] = bytes_of("", 0);
     statement_selected_put(&selected, &t.q, &one, varying);
@@ -193,7 +193,7 @@ check_samples(const struct timestream_varying *varying, const char *expected)
     assert_string_equal((const char *)text.at, expected);
     buf_fini(&text);
     buf_fini(&selected);
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 UNIT_TEST(test_samples_come_with_what_varies)
@@ -214,18 +214,18 @@ static void
 check_values(const char *const *columns, const char *selector, const char *label,
              const char *expected)
 {
-    struct asked_table t;
+    struct timestream_example t;
     struct buf text;
     struct timestream_wanted wanted;
     buf_init(&text, NULL, 1 << 20);
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, columns, selector), OK);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_AUTO, columns, selector), OK);
     uint32_t count = statement_wanted(&t.q, bytes_of_text(label), &wanted);
     assert_int_equal(count > 0, expected != NULL);
     if (count > 0) statement_distinct(&text, &t.q, &wanted);
     buf_put_u8(&text, 0);
     if (count > 0) assert_string_equal((const char *)text.at, expected);
     buf_fini(&text);
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 UNIT_TEST(test_values_are_asked_for_with_what_matchers_need)
@@ -247,17 +247,17 @@ UNIT_TEST(test_values_are_asked_for_with_what_matchers_need)
 
 UNIT_TEST(test_names_are_asked_for_by_one_row)
 {
-    struct asked_table t;
+    struct timestream_example t;
     struct buf text;
     buf_init(&text, NULL, 1 << 20);
-    assert_int_equal(asked_table_init(&t, TIMESTREAM_AUTO, twice, "{job=\"x\"}"), OK);
+    assert_int_equal(timestream_example_init(&t, TIMESTREAM_AUTO, twice, "{job=\"x\"}"), OK);
     statement_filled(&text, &t.q);
     buf_put_u8(&text, 0);
     assert_string_equal((const char *)text.at,
                         "SELECT MIN(measure_name), MAX(measure_name), MAX(\"job\"), "
                         "MAX(\"a:b\"), MAX(\"U__a_3a_b\")" FROM TIMES);
     buf_fini(&text);
-    asked_table_fini(&t);
+    timestream_example_fini(&t);
 }
 
 int

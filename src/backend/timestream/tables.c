@@ -42,7 +42,7 @@ struct timestream_tables {
     bool was_warned;
 
     /* State of a running query. */
-    uint32_t asked;
+    uint32_t current; /* the table that is queried */
     struct timestream_ticket ticket;
     struct buf body;
 };
@@ -156,7 +156,7 @@ timestream_table_named(const char *database, const char *table, struct writer_st
 static void
 ask(struct timestream_tables *t, struct writer_step *step)
 {
-    const struct known_table *table = &t->tables[t->asked];
+    const struct known_table *table = &t->tables[t->current];
     buf_clear(&t->body);
     if (timestream_table_request_put(&t->body, table->database, table->name, "") != OK) {
         step_no_memory(step, "a request");
@@ -194,7 +194,7 @@ static void
 take_answer(struct timestream_tables *t, const struct http_call_answer *answer,
             struct writer_step *step)
 {
-    struct known_table *table = &t->tables[t->asked];
+    struct known_table *table = &t->tables[t->current];
     timestream_client_judge(t->client, answer, &t->ticket, step);
     if (step->verdict == VERDICT_AGAIN) { /* the next request is signed with the right time */
         ask(t, step);
@@ -240,8 +240,8 @@ timestream_tables_prepare(struct timestream_tables *t, const struct http_call_an
     if (answer == NULL) step_done(ret_step, VERDICT_DELIVERED, "", "");
     if (answer != NULL) take_answer(t, answer, ret_step);
     if (ret_step->next == WRITER_SEND || ret_step->verdict != VERDICT_DELIVERED) return;
-    for (t->asked = 0; t->asked < t->count; t->asked++) {
-        if (!t->tables[t->asked].is_wanted) continue;
+    for (t->current = 0; t->current < t->count; t->current++) {
+        if (!t->tables[t->current].is_wanted) continue;
         ask(t, ret_step);
         return;
     }

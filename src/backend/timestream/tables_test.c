@@ -3,8 +3,8 @@
  */
 #include "lib/test.h"
 
-#include "backend/timestream/testing.h"
 #include "base/log.h"
+#include "lib/timestream_rig.h"
 
 #define DESCRIBED(hours)                                                                          \
     "{\"Table\":{\"TableStatus\":\"ACTIVE\",\"RetentionProperties\":{"                            \
@@ -63,7 +63,7 @@ expect_question(const char *table)
 {
     char body[100];
     snprintf(body, sizeof body, "{\"DatabaseName\":\"d\",\"TableName\":\"%s\"}", table);
-    expect_call(&rig, URL, "DescribeTable", body);
+    timestream_rig_expect_call(&rig, URL, "DescribeTable", body);
 }
 
 static void
@@ -96,18 +96,18 @@ UNIT_TEST(test_a_table_is_asked_once_it_is_met_and_again_after_an_hour)
     assert_int_equal(oldest("d", "t"), INT64_MIN);
     assert_true(timestream_tables_due(tables));
     learn(200, DESCRIBED(6));
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_false(timestream_tables_due(tables));
     expect_hours("t", 6);
-    rig_advance(&rig, 3599);
+    timestream_rig_advance(&rig, 3599);
     expect_hours("t", 6); /* it moves with the time */
     assert_false(timestream_tables_due(tables));
-    rig_advance(&rig, 1);
+    timestream_rig_advance(&rig, 1);
     expect_hours("t", 6); /* as long as nothing else is known */
     assert_true(timestream_tables_due(tables));
     learn(200, DESCRIBED(12));
     expect_hours("t", 12);
-    rig_advance(&rig, 4000); /* one that is not met any more is not asked */
+    timestream_rig_advance(&rig, 4000); /* one that is not met any more is not asked */
     assert_false(timestream_tables_due(tables));
 }
 
@@ -131,7 +131,7 @@ UNIT_TEST(test_all_tables_that_were_met_are_asked_one_after_another)
         assert_true(timestream_tables_due(tables));
         take(answer_of(200, body));
     }
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_false(timestream_tables_due(tables));
     for (unsigned i = 20; i-- > 0;) {
         snprintf(name, sizeof name, "t%u", i);
@@ -145,14 +145,14 @@ UNIT_TEST(test_without_the_permission_everything_is_taken_and_that_is_said_once)
 {
     uint64_t warnings = log_count(LOG_WARN);
     learn(403, REFUSED("AccessDeniedException"));
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_int_equal(oldest("d", "t"), INT64_MIN);
     assert_false(timestream_tables_due(tables));
     assert_int_equal(log_count(LOG_WARN), warnings + 1);
-    rig_advance(&rig, 3600); /* somebody may have given it */
+    timestream_rig_advance(&rig, 3600); /* somebody may have given it */
     learn(403, REFUSED("AccessDeniedException"));
     assert_int_equal(log_count(LOG_WARN), warnings + 1);
-    rig_advance(&rig, 3600);
+    timestream_rig_advance(&rig, 3600);
     learn(200, DESCRIBED(6));
     expect_hours("t", 6);
 }
@@ -170,21 +170,21 @@ UNIT_TEST(test_who_knows_no_such_question_takes_everything)
     };
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         learn(answers[i].status, answers[i].body);
-        expect_done(&rig, VERDICT_DELIVERED, "", "");
+        timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
         assert_int_equal(oldest("d", "t"), INT64_MIN);
         assert_false(timestream_tables_due(tables));
-        rig_advance(&rig, 3600);
+        timestream_rig_advance(&rig, 3600);
     }
     learn(200, "{\"Table\":{}}"); /* or does not say how much it takes */
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_int_equal(oldest("d", "t"), INT64_MIN);
 }
 
 UNIT_TEST(test_a_table_that_is_missing_blocks_and_is_named)
 {
     learn(404, REFUSED("ResourceNotFoundException"));
-    expect_done(&rig, VERDICT_BLOCKED, "not_found", "table t of database d: ");
-    expect_done(&rig, VERDICT_BLOCKED, "not_found", "words");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "not_found", "table t of database d: ");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "not_found", "words");
     assert_true(timestream_tables_due(tables));
     learn(200, DESCRIBED(6));
     expect_hours("t", 6);
@@ -206,35 +206,35 @@ UNIT_TEST(test_what_will_pass_is_waited_for)
     };
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         learn(answers[i].status, answers[i].body);
-        expect_done(&rig, answers[i].verdict, answers[i].reason, "");
+        timestream_rig_expect_done(&rig, answers[i].verdict, answers[i].reason, "");
         assert_true(timestream_tables_due(tables));
     }
     ask();
     take(silence_of(HTTP_CALL_TIMEOUT, "too late"));
-    expect_done(&rig, VERDICT_RETRY, "timeout", "too late");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "timeout", "too late");
     ask();
     take(silence_of(HTTP_CALL_TLS, "whose is this"));
-    expect_done(&rig, VERDICT_BLOCKED, "tls", "whose is this");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "tls", "whose is this");
     struct http_call_answer cut = answer_of(200, DESCRIBED(6));
     cut.body_cut = true;
     ask();
     take(cut);
-    expect_done(&rig, VERDICT_RETRY, "answer", "");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "answer", "");
     assert_true(timestream_tables_due(tables));
     learn(403, REFUSED("ExpiredTokenException"));
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
     assert_true(timestream_client_due(client));
 }
 
 UNIT_TEST(test_what_is_known_is_used_while_it_cannot_be_asked_again)
 {
     learn(200, DESCRIBED(6));
-    rig_advance(&rig, 3600);
+    timestream_rig_advance(&rig, 3600);
     learn(500, REFUSED("InternalServerException"));
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     expect_hours("t", 6);
     assert_false(timestream_tables_due(tables));
-    rig_advance(&rig, 60);
+    timestream_rig_advance(&rig, 60);
     expect_hours("t", 6);
     assert_true(timestream_tables_due(tables));
 }

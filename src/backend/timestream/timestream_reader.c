@@ -48,7 +48,7 @@ describe(struct timestream_question *q, struct buf *to, struct why *why)
     struct timestream_asking a;
     asking_init(&a, q);
     statement_describe(&a.statement, &of->base.options.settings->u.timestream);
-    int64_t asked_ns = env_monotonic_ns(of->base.options.env);
+    int64_t queried_ns = env_monotonic_ns(of->base.options.env);
     enum err e = asking_all(&a, DESCRIBE_COLUMNS, &sink, why);
     asking_fini(&a);
     if (e) return e;
@@ -56,7 +56,7 @@ describe(struct timestream_question *q, struct buf *to, struct why *why)
     buf_clear(&of->columns);
     buf_put_bytes(&of->columns, buf_bytes(to));
     if (buf_error(&of->columns)) buf_clear(&of->columns);
-    of->columns_asked_ns = asked_ns;
+    of->columns_queried_ns = queried_ns;
     lock_drop(&of->base.lock);
     return OK;
 }
@@ -70,7 +70,7 @@ learn(struct timestream_question *q, struct why *why)
     struct buf kept;
     buf_init(&kept, q->base.budget, KEY_BYTES_MAX);
     lock_take(&of->base.lock);
-    bool known = of->columns.size > 0 && of->columns_asked_ns >= q->base.view->opened_ns;
+    bool known = of->columns.size > 0 && of->columns_queried_ns >= q->base.view->opened_ns;
     if (known) buf_put_bytes(&kept, buf_bytes(&of->columns));
     lock_drop(&of->base.lock);
     enum err e = buf_error(&kept) ? fetch_no_memory(why) : OK;

@@ -4,9 +4,9 @@
  */
 #include "lib/test.h"
 
-#include "backend/timestream/testing.h"
 #include "base/log.h"
 #include "lib/random_labels.h"
+#include "lib/timestream_rig.h"
 
 static const struct writer_class *const class = &timestream_writer;
 #define must(call) assert_int_equal((call), OK)
@@ -51,7 +51,7 @@ prepare(void)
 {
     rig.step = (struct writer_step){.next = WRITER_DONE};
     class->prepare(writer, NULL, &rig.step);
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_false(class->need_prepare(writer));
 }
 
@@ -142,26 +142,27 @@ send_three(void)
 UNIT_TEST(test_a_call_is_one_signed_request)
 {
     send_three();
-    expect_call(&rig, "http://here/", "WriteRecords",
-                BODY("metrics", "prom", "a", RECORD("1000") "," RECORD("1001") "," RECORD("1002")));
+    timestream_rig_expect_call(
+        &rig, "http://here/", "WriteRecords",
+        BODY("metrics", "prom", "a", RECORD("1000") "," RECORD("1001") "," RECORD("1002")));
     assert_int_equal(rig.step.http.answer_bytes_max, 256 << 10);
     assert_int_equal(class->bytes(writer, call), rig.step.http.body.size);
     assert_int_equal(class->units(writer, call), 1);
     answer(200, "{\"RecordsIngested\":{\"Total\":3,\"MemoryStore\":3,\"MagneticStore\":0}}");
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
 
 UNIT_TEST(test_status_200_without_a_valid_body_is_not_a_success)
 {
     send_three();
     answer(200, "");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
     answer(200, "<html>");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
     answer(200, "{\"RecordsIngested\":{\"Total\":3,");
-    expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "damaged", "without a Timestream response");
     answer(200, "{}");
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
 }
 
 UNIT_TEST(test_a_call_sent_again_has_the_same_body_and_another_signature)
@@ -169,13 +170,13 @@ UNIT_TEST(test_a_call_sent_again_has_the_same_body_and_another_signature)
     send_three();
     struct bytes first = rig.step.http.body;
     char date[40];
-    snprintf(date, sizeof date, "%s", rig_header(&rig, "X-Amz-Date"));
+    snprintf(date, sizeof date, "%s", timestream_rig_header(&rig, "X-Amz-Date"));
     answer(500, "{\"__type\":\"InternalServerException\"}");
-    rig_advance(&rig, 5);
+    timestream_rig_advance(&rig, 5);
     begin();
     assert_ptr_equal(rig.step.http.body.at, first.at);
     assert_int_equal(rig.step.http.body.size, first.size);
-    assert_string_not_equal(rig_header(&rig, "X-Amz-Date"), date);
+    assert_string_not_equal(timestream_rig_header(&rig, "X-Amz-Date"), date);
 }
 
 UNIT_TEST(test_a_call_that_was_cleared_is_another_one)
@@ -188,7 +189,8 @@ UNIT_TEST(test_a_call_that_was_cleared_is_another_one)
     assert_int_equal(add_item(&item, &entry), WRITER_ADDED);
     assert_int_equal(entry, 0);
     begin();
-    expect_call(&rig, "http://here/", "WriteRecords", BODY("metrics", "prom", "b", RECORD("5")));
+    timestream_rig_expect_call(&rig, "http://here/", "WriteRecords",
+                               BODY("metrics", "prom", "b", RECORD("5")));
 }
 
 UNIT_TEST(test_limits_are_those_of_the_service)
@@ -231,12 +233,13 @@ UNIT_TEST(test_a_call_is_of_one_table)
     item.tenant = bytes_of_text("team-b");
     assert_int_equal(add_item(&item, &entry), WRITER_FULL);
     begin();
-    expect_call(&rig, "http://here/", "WriteRecords",
-                BODY("team-a", "t_a.x", "a", RECORD("1000") "," RECORD("1000")));
+    timestream_rig_expect_call(&rig, "http://here/", "WriteRecords",
+                               BODY("team-a", "t_a.x", "a", RECORD("1000") "," RECORD("1000")));
     class->call_clear(writer, call);
     assert_int_equal(add("b", "x"), WRITER_ADDED);
     begin();
-    expect_call(&rig, "http://here/", "WriteRecords", BODY("team-a", "t_b.x", "b", RECORD("1000")));
+    timestream_rig_expect_call(&rig, "http://here/", "WriteRecords",
+                               BODY("team-a", "t_b.x", "b", RECORD("1000")));
 }
 
 UNIT_TEST(test_a_series_that_gives_no_table_is_unfit)
@@ -314,20 +317,20 @@ UNIT_TEST(test_of_the_store_only_what_the_table_takes_is_sent)
     assert_int_equal(add_filled("a", HOUR_MS), WRITER_ADDED);
     assert_true(class->need_prepare(writer));
     begin_prepare();
-    expect_call(&rig, "http://here/", "DescribeTable",
-                "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\"}");
+    timestream_rig_expect_call(&rig, "http://here/", "DescribeTable",
+                               "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\"}");
     prepare_answer(200, TAKES_AN_HOUR);
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_false(class->need_prepare(writer));
     begin();
-    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
+    timestream_rig_expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
     class->call_clear(writer, call);
     assert_int_equal(add_filled("a", HOUR_MS + 1), WRITER_TOO_OLD);
     assert_int_equal(class->bytes(writer, call), 0);
     assert_int_equal(add_filled("a", HOUR_MS), WRITER_ADDED);
-    rig_advance(&rig, 1); /* while it waited */
+    timestream_rig_advance(&rig, 1); /* while it waited */
     begin();
-    expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
+    timestream_rig_expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
 }
 
 UNIT_TEST(test_what_may_have_arrived_is_for_timestream_to_judge)
@@ -340,7 +343,7 @@ UNIT_TEST(test_what_may_have_arrived_is_for_timestream_to_judge)
     assert_int_equal(rig.step.next, WRITER_SEND);
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "too late");
     class->judge(writer, call, &silence, &rig.step);
-    rig_advance(&rig, 2);
+    timestream_rig_advance(&rig, 2);
     begin();
     assert_int_equal(rig.step.next, WRITER_SEND);
     class->call_clear(writer, call);
@@ -373,15 +376,15 @@ UNIT_TEST(test_each_table_of_a_template_is_asked)
     assert_int_equal(add_filled("a", 2 * HOUR_MS), WRITER_ADDED);
     assert_int_equal(add_filled("b", 2 * HOUR_MS), WRITER_FULL);
     begin_prepare();
-    expect_call(&rig, "http://here/", "DescribeTable",
-                "{\"DatabaseName\":\"metrics\",\"TableName\":\"t_a\"}");
+    timestream_rig_expect_call(&rig, "http://here/", "DescribeTable",
+                               "{\"DatabaseName\":\"metrics\",\"TableName\":\"t_a\"}");
     log_to_fd(-1);
     prepare_answer(403, "{\"__type\":\"AccessDeniedException\"}");
     log_to_fd(2);
-    expect_call(&rig, "http://here/", "DescribeTable",
-                "{\"DatabaseName\":\"metrics\",\"TableName\":\"t_b\"}");
+    timestream_rig_expect_call(&rig, "http://here/", "DescribeTable",
+                               "{\"DatabaseName\":\"metrics\",\"TableName\":\"t_b\"}");
     prepare_answer(200, TAKES_AN_HOUR);
-    expect_done(&rig, VERDICT_DELIVERED, "", "");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     begin();
     assert_int_equal(rig.step.next, WRITER_SEND);
     class->call_clear(writer, call);
@@ -397,7 +400,7 @@ UNIT_TEST(test_credentials_come_before_tables)
     assert_int_equal(add_filled("a", 5), WRITER_ADDED);
     begin_prepare();
     prepare_answer(403, "{\"__type\":\"ExpiredTokenException\"}");
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
     assert_true(class->need_prepare(writer));
     begin_prepare(); /* they are the same again: that is said, and no table asked */
     assert_int_equal(rig.step.next, WRITER_DONE);
@@ -424,13 +427,13 @@ UNIT_TEST(test_refused_records_are_dead_and_the_others_delivered)
 {
     send_three();
     answer(419, REJECTED("[{\"RecordIndex\":1,\"Reason\":\"other value\",\"ExistingVersion\":1}]"));
-    expect_done(&rig, VERDICT_MIXED, "rejected", "RejectedRecordsException");
+    timestream_rig_expect_done(&rig, VERDICT_MIXED, "rejected", "RejectedRecordsException");
     expect_entry(0, VERDICT_DELIVERED, "", "");
     expect_entry(1, VERDICT_DEAD, "conflict", "other value (existing version 1)");
     expect_entry(2, VERDICT_DELIVERED, "", "");
     begin(); /* the code counts whatever the status */
     answer(400, REJECTED("[{\"RecordIndex\":0,\"Reason\":\"the type of the measure\"}]"));
-    expect_done(&rig, VERDICT_MIXED, "rejected", "RejectedRecordsException");
+    timestream_rig_expect_done(&rig, VERDICT_MIXED, "rejected", "RejectedRecordsException");
     expect_entry(0, VERDICT_DEAD, "type", "the type of the measure");
     expect_entry(1, VERDICT_DELIVERED, "", "");
 }
@@ -439,17 +442,17 @@ UNIT_TEST(test_refusals_that_name_no_record_are_found_by_halving)
 {
     send_three();
     answer(419, REJECTED("[{\"RecordIndex\":3,\"Reason\":\"no such one\"}]"));
-    expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
+    timestream_rig_expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
     answer(419, "");
-    expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "419");
+    timestream_rig_expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "419");
     struct http_call_answer cut = answer_of(419, REJECTED("[{\"RecordIndex\":1}]"));
     cut.body_cut = true;
     class->judge(writer, call, &cut, &rig.step);
-    expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
+    timestream_rig_expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
     answer(400, "{\"__type\":\"ValidationException\",\"message\":\"a dimension is wrong\"}");
-    expect_done(&rig, VERDICT_SOME_DEAD, "validation", "a dimension is wrong");
+    timestream_rig_expect_done(&rig, VERDICT_SOME_DEAD, "validation", "a dimension is wrong");
     answer(418, "x"); /* not the service's words */
-    expect_done(&rig, VERDICT_BLOCKED, "http_418", "x");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "http_418", "x");
 }
 
 UNIT_TEST(test_without_memory_for_refusals_the_call_is_sent_again)
@@ -491,14 +494,15 @@ UNIT_TEST(test_every_other_answer_has_its_verdict)
         char body[200];
         snprintf(body, sizeof body, "{\"__type\":\"%s\",\"message\":\"words\"}", cases[i].type);
         answer(cases[i].status, body);
-        expect_done(&rig, cases[i].verdict, cases[i].reason, "");
+        timestream_rig_expect_done(&rig, cases[i].verdict, cases[i].reason, "");
     }
     assert_true(class->need_prepare(writer)); /* the last one is about our keys */
     answer(404, "{\"__type\":\"ResourceNotFoundException\",\"message\":\"words\"}");
-    expect_done(&rig, VERDICT_BLOCKED, "not_found", "table prom of database metrics: Resource");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "not_found",
+                               "table prom of database metrics: Resource");
     struct http_call_answer silence = silence_of(HTTP_CALL_TIMEOUT, "too late");
     class->judge(writer, call, &silence, &rig.step);
-    expect_done(&rig, VERDICT_RETRY, "timeout", "too late");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "timeout", "too late");
 }
 
 UNIT_TEST(test_a_call_waits_for_what_is_to_be_prepared)
@@ -506,7 +510,7 @@ UNIT_TEST(test_a_call_waits_for_what_is_to_be_prepared)
     send_three();
     answer(403, "{\"__type\":\"ExpiredTokenException\"}");
     begin();
-    expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
+    timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
 }
 
 UNIT_TEST(test_without_memory_for_a_body_the_call_is_sent_again)
@@ -516,9 +520,10 @@ UNIT_TEST(test_without_memory_for_a_body_the_call_is_sent_again)
     mem_fail_nth(1, false);
     begin();
     mem_fail_nth(0, false);
-    expect_done(&rig, VERDICT_RETRY, "no_memory", "not enough memory");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "no_memory", "not enough memory");
     begin();
-    expect_call(&rig, "http://here/", "WriteRecords", BODY("metrics", "prom", "a", RECORD("1000")));
+    timestream_rig_expect_call(&rig, "http://here/", "WriteRecords",
+                               BODY("metrics", "prom", "a", RECORD("1000")));
 }
 
 /* --- versions --------------------------------------------------------------------------------- */
@@ -547,7 +552,7 @@ UNIT_TEST(test_overwriting_sends_one_version_and_remembers_it)
     must(class->saved(writer, NULL));
     expect_version("\"Version\":1767225600000}");
     close_writer();
-    rig_advance(&rig, 1000);
+    timestream_rig_advance(&rig, 1000);
     rig.options.saved = buf_bytes(&saved);
     open_writer();
     expect_version("\"Version\":1767225600000}");
@@ -580,7 +585,7 @@ UNIT_TEST(test_each_fill_has_a_version_above_all_before_and_keeps_it)
         for (unsigned restarts = 0; restarts < 2; restarts++) {
             char want[60];
             snprintf(want, sizeof want, "\"Version\":%llu}", 1767225600000ULL + rig.options.fills);
-            rig_advance(&rig, 100);
+            timestream_rig_advance(&rig, 100);
             open_writer();
             expect_version(want);
             buf_clear(&saved);
@@ -629,20 +634,21 @@ UNIT_TEST(test_the_check_describes_the_table)
     char what[WRITER_ANSWER_BYTES];
     open_writer();
     check(NULL);
-    expect_call(&rig, "http://here/", "DescribeTable",
-                "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\"}");
+    timestream_rig_expect_call(&rig, "http://here/", "DescribeTable",
+                               "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\"}");
     check_answer(200, "{\"Table\":{\"TableStatus\":\"ACTIVE\"}}");
-    expect_done(&rig, VERDICT_DELIVERED, "", "ACTIVE; accepts samples of the last 0 hours");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "",
+                               "ACTIVE; accepts samples of the last 0 hours");
     check_answer(200, "{\"Table\":{\"TableStatus\":\"DELETING\"}}");
-    expect_done(&rig, VERDICT_BLOCKED, "not_active", "DELETING");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "not_active", "DELETING");
     check_answer(200, "{}");
-    expect_done(&rig, VERDICT_RETRY, "answer", "does not describe a table");
+    timestream_rig_expect_done(&rig, VERDICT_RETRY, "answer", "does not describe a table");
     check_answer(404, "{\"__type\":\"ResourceNotFoundException\",\"message\":\"no table\"}");
-    expect_done(&rig, VERDICT_BLOCKED, "not_found", "no table");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "not_found", "no table");
     check_answer(403, "{\"__type\":\"AccessDeniedException\",\"message\":\"not you\"}");
-    expect_done(&rig, VERDICT_DELIVERED, "",
-                "the optional permission timestream:DescribeTable is missing");
-    expect_done(&rig, VERDICT_DELIVERED, "", "not you");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "",
+                               "the optional permission timestream:DescribeTable is missing");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "not you");
     assert_false(class->check(writer, 2, NULL, &rig.step, what));
     close_writer();
     rig.settings.u.timestream.table = "${env}";
@@ -658,15 +664,16 @@ UNIT_TEST(test_a_check_asks_with_no_records_whether_writing_is_allowed)
     open_writer();
     rig.step = (struct writer_step){.next = WRITER_DONE};
     assert_true(class->check(writer, 1, NULL, &rig.step, what));
-    expect_call(&rig, "http://here/", "WriteRecords",
-                "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\",\"Records\":[]}");
+    timestream_rig_expect_call(
+        &rig, "http://here/", "WriteRecords",
+        "{\"DatabaseName\":\"metrics\",\"TableName\":\"prom\",\"Records\":[]}");
     assert_non_null(strstr(what, "(timestream:WriteRecords)"));
     struct http_call_answer a = answer_of(400, "{\"__type\":\"ValidationException\"}");
     assert_true(class->check(writer, 1, &a, &rig.step, what));
-    expect_done(&rig, VERDICT_DELIVERED, "", "access allowed");
+    timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "access allowed");
     a = answer_of(400, "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}");
     assert_true(class->check(writer, 1, &a, &rig.step, what));
-    expect_done(&rig, VERDICT_BLOCKED, "access_denied", "no");
+    timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "access_denied", "no");
     close_writer();
 }
 

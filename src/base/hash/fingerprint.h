@@ -1,7 +1,7 @@
 /*
  * fingerprint.h - 128 bits that stand for a text, under a secret key.
  *
- * Under a random key two different texts, chosen by whoever does not know it, have the same
+ * Under a random key two different texts, chosen without knowledge of it, have the same
  * fingerprint with a probability of at most 2^-63. That is a bound, not a hope: equal fingerprints
  * may be taken for equal texts without a second look. It is the sum of products NH: Black, Halevi,
  * Krawczyk, Krovetz, Rogaway, "UMAC: Fast and Secure Message Authentication" (1999), section 4,

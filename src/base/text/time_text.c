@@ -2,7 +2,7 @@
  * time_text.c - times are read as decimal digits and a power of ten, in integers: through a double
  * a moment of our days would be exact to a quarter of a microsecond, but one in the year 300,000
  * would not be to the millisecond, and both must come back as they were written. Only what lies
- * between two milliseconds goes through a double where Prometheus' rounding shows (asked_ms()).
+ * between two milliseconds goes through a double where Prometheus' rounding shows (rounded_ms()).
  *
  * Dates are counted in years that begin in March, so that the leap day is the last of them, and in
  * eras of 400 years, which all have the same number of days.
@@ -127,7 +127,7 @@ time_parse_seconds(struct bytes text, int64_t *ret_ms)
  * False: beyond int64.
  */
 static bool
-asked_ms(struct decimal d, int64_t *ret_ms)
+rounded_ms(struct decimal d, int64_t *ret_ms)
 {
     char text[48];
     if (d.exponent >= -3) return decimal_ms(d, ret_ms);
@@ -260,7 +260,7 @@ time_parse_api(struct bytes text, int64_t *ret_ms)
         return true;
     }
     if (parse_decimal(text, &d)) {
-        if (!asked_ms(d, ret_ms)) *ret_ms = d.negative ? INT64_MIN : INT64_MAX;
+        if (!rounded_ms(d, ret_ms)) *ret_ms = d.negative ? INT64_MIN : INT64_MAX;
         return true;
     }
     return text.size > 10 && text.at[10] == 'T' && text.at[text.size - 1] != 'z' &&
@@ -359,7 +359,7 @@ time_parse(struct bytes text, int64_t now_ms, int64_t *ret_ms, struct why *why)
 {
     int64_t ms;
     struct decimal d;
-    if (parse_relative(text, now_ms, &ms) || (parse_decimal(text, &d) && asked_ms(d, &ms)) ||
+    if (parse_relative(text, now_ms, &ms) || (parse_decimal(text, &d) && rounded_ms(d, &ms)) ||
         time_parse_rfc3339(text, &ms)) {
         *ret_ms = ms;
         return OK;

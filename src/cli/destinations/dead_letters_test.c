@@ -1,6 +1,6 @@
 /* dead_letters_test.c - the command, on a storage directory of the real machine. */
+#include "lib/letters_rig.h"
 #include "lib/test.h"
-#include "relay/letters/dead_letters_testing.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ add_letters(const char *destination, uint32_t first, uint32_t count)
     must(dead_letters_open(&options, &letters, NULL));
     for (uint32_t id = first; id < first + count; id++) {
         struct letter_memory m;
-        struct dead_letter letter = letter_make(id, id % REASONS, &m);
+        struct dead_letter letter = made_letter(id, id % REASONS, &m);
         must(dead_letters_add(letters, &letter, NULL));
     }
     must(dead_letters_tend(letters, 0, &moved, NULL)); /* carries out what was asked for */
@@ -62,7 +62,8 @@ end(void **state)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* Runs "firekeep dead-letters", the words up to NULL, and, unless told not to, --storage.path. */
+/* Runs "firekeep dead-letters", with the words up to NULL and, unless a test leaves it out,
+ * --storage.path. */
 static int
 run(bool with_storage, const char *const *words)
 {
@@ -124,12 +125,12 @@ UNIT_TEST(test_list_has_a_line_for_each_destination_and_reason)
     }
     assert_int_equal(all, 19);
     const json_t *first = json_array_get(rows, 3); /* of west: 0, 3, 6, 9, 12, 15 */
-    assert_string_equal(text_of(first, "reason"), reasons[0]);
+    assert_string_equal(text_of(first, "reason"), letter_reasons[0]);
     assert_int_equal(number_of(first, "floats"), 4);
     assert_int_equal(number_of(first, "metadata"), 1);
     assert_int_equal(number_of(first, "exemplars"), 1);
-    assert_int_equal(number_of(first, "firstFailedMs"), letter_failed_ms(0));
-    assert_int_equal(number_of(first, "lastFailedMs"), letter_failed_ms(15));
+    assert_int_equal(number_of(first, "firstFailedMs"), made_letter_failed_ms(0));
+    assert_int_equal(number_of(first, "lastFailedMs"), made_letter_failed_ms(15));
     assert_string_equal(text_of(first, "answer"), "it said 15");
     json_decref(json);
     assert_int_equal(RUN("list"), EXIT_DONE);
@@ -140,11 +141,12 @@ UNIT_TEST(test_list_has_a_line_for_each_destination_and_reason)
 
 UNIT_TEST(test_list_takes_a_destination_and_a_reason)
 {
-    assert_int_equal(RUN("list", "--destination=west", "--reason", reasons[1], "--format=json"),
-                     EXIT_DONE);
+    assert_int_equal(
+        RUN("list", "--destination=west", "--reason", letter_reasons[1], "--format=json"),
+        EXIT_DONE);
     json_t *json = printed(), *rows = json_object_get(json, "letters");
     assert_int_equal(json_array_size(rows), 1);
-    assert_string_equal(text_of(json_array_get(rows, 0), "reason"), reasons[1]);
+    assert_string_equal(text_of(json_array_get(rows, 0), "reason"), letter_reasons[1]);
     json_decref(json);
     assert_int_equal(RUN("list", "--reason=unheard"), EXIT_DONE);
     assert_string_equal(cli_out, "no dead letters\n");
@@ -158,8 +160,8 @@ shown(uint32_t id)
 {
     char wanted[64];
     json_error_t error;
-    snprintf(wanted, sizeof wanted, "\"id\":\"%u.%u\"", (unsigned)letter_pos(id),
-             (unsigned)letter_index(id));
+    snprintf(wanted, sizeof wanted, "\"id\":\"%u.%u\"", (unsigned)made_letter_pos(id),
+             (unsigned)made_letter_index(id));
     const char *at = strstr(cli_out, wanted);
     if (at == NULL) fail_msg("no letter %u in: %s", id, cli_out);
     while (at > cli_out && at[-1] != '\n') {
@@ -189,7 +191,7 @@ UNIT_TEST(test_show_tells_a_float_bit_for_bit)
     assert_int_equal(number_of(json, "time"), -4995);
     assert_int_equal(number_of(json, "start_ms"), 77);
     assert_true(json_real_value(json_object_get(json, "value")) == 0.625);
-    assert_string_equal(text_of(json, "reason"), reasons[2]);
+    assert_string_equal(text_of(json, "reason"), letter_reasons[2]);
     assert_string_equal(text_of(json, "answer"), "it said 5");
     assert_string_equal(text_of(json, "failed_at"), "1970-01-01T00:16:40.005Z");
     json_decref(json);
@@ -251,13 +253,15 @@ asked_for(const char *key, size_t row)
 
 UNIT_TEST(test_replay_and_drop_say_how_many_and_ask_once)
 {
-    assert_int_equal(RUN("replay", "--destination=west", "--reason", reasons[0], "--format=json"),
-                     EXIT_DONE);
+    assert_int_equal(
+        RUN("replay", "--destination=west", "--reason", letter_reasons[0], "--format=json"),
+        EXIT_DONE);
     assert_int_equal(asked_for("replay", 0), 6);
-    assert_int_equal(RUN("replay", "--destination=west", "--reason", reasons[0], "--format=json"),
-                     EXIT_DONE);
+    assert_int_equal(
+        RUN("replay", "--destination=west", "--reason", letter_reasons[0], "--format=json"),
+        EXIT_DONE);
     assert_int_equal(asked_for("replay", 0), 0);
-    assert_int_equal(RUN("show", "--reason", reasons[0], "--destination=west"), EXIT_DONE);
+    assert_int_equal(RUN("show", "--reason", letter_reasons[0], "--destination=west"), EXIT_DONE);
     assert_non_null(strstr(cli_out, " replaying reason="));
     assert_null(strstr(cli_out, " kept reason="));
     assert_int_equal(RUN("drop", "--format=json"), EXIT_DONE); /* east, silent, west */

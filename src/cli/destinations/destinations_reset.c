@@ -8,7 +8,7 @@
 
 #include "base/text/time_text.h"
 #include "cli/destinations/destinations_private.h"
-#include "relay/operate/asking.h"
+#include "relay/operate/command_lock.h"
 #include "relay/operate/reset.h"
 #include "relay/state/state.h"
 
@@ -77,7 +77,7 @@ destinations_reset(const struct destinations_asking *a, const char *name, struct
     }
     struct file lock = FILE_CLOSED;
     e = check_states(dir, name, &reset, why);
-    if (e == OK) e = asking_lock(env_real(), dir, &lock, why);
+    if (e == OK) e = command_lock(env_real(), dir, &lock, why);
     if (e == OK) e = reset_put(env_real(), dir, &reset, why);
     err_ignore(file_close(&lock), "nothing was written");
     if (e) return e;

@@ -12,7 +12,7 @@
 #ifndef CLI_DESTINATIONS_LETTER_PRINT_H
 #define CLI_DESTINATIONS_LETTER_PRINT_H
 
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 
 /* Appends a line for each, with its line feed. A lack of memory shows in buf_error(to). */
 void letter_print_text(struct buf *to, const char *destination, const struct dead_letter *letter,

@@ -21,7 +21,7 @@ enum { SLICE_TRIES_MAX = 5, RESUME_TEXT_BYTES = 64 * 1024, SHOWN_MAX = 20 };
 
 struct exporting {
     /* Command line. */
-    struct target_options asked;
+    struct target_options target_options;
     struct flag_texts match;
     struct flag_time start, end; /* by default from the oldest to the newest sample */
     const char *format_word;
@@ -54,7 +54,8 @@ static const char *const compressions[] = {"gzip", "zstd", "none", NULL};
 static const enum output_packing packings[] = {OUTPUT_GZIP, OUTPUT_ZSTD, OUTPUT_PLAIN};
 
 static const struct flag flags[] = {
-    TARGET_FLAGS(struct exporting, asked, "with --storage.path: configuration file of the server"),
+    TARGET_FLAGS(struct exporting, target_options,
+                 "with --storage.path: configuration file of the server"),
     {"match", 0, FLAG_TEXTS, offsetof(struct exporting, match), "SELECTOR",
      "series to export, as in PromQL; can be repeated (default {__name__=~\".+\"})"},
     {"start", 0, FLAG_TIME, offsetof(struct exporting, start), "TIME",
@@ -72,10 +73,10 @@ static const struct flag flags[] = {
      "read this much time per request, such as 1d; not for openmetrics and prometheus"},
     {"resume", 0, FLAG_TEXT, offsetof(struct exporting, resume_path), "FILE",
      "save the progress to this file after each slice, and continue from it"},
-    {"partial", 0, FLAG_SWITCH, offsetof(struct exporting, asked.partial), NULL,
+    {"partial", 0, FLAG_SWITCH, offsetof(struct exporting, target_options.partial), NULL,
      "leave out only damaged pages and sources that may fail, and name them, instead of the whole "
      "slice"},
-    {"retry", 0, FLAG_DURATION, offsetof(struct exporting, asked.retry_ns), "TIME",
+    {"retry", 0, FLAG_DURATION, offsetof(struct exporting, target_options.retry_ns), "TIME",
      "how long to retry when the server is not available (default 5m)"},
     {0},
 };
@@ -130,7 +131,8 @@ static void
 put_question(const struct exporting *x, struct buf *to)
 {
     buf_printf(to, "firekeep export 1\nfrom %s\ntenant %s\nformat %d %d\nasked %s %s %" PRId64 "\n",
-               target_name(x->target), x->asked.tenant == NULL ? "" : x->asked.tenant, x->format,
+               target_name(x->target),
+               x->target_options.tenant == NULL ? "" : x->target_options.tenant, x->format,
                x->packing, x->start.word, x->end.word, x->slice_ms);
     for (uint32_t i = 0; i < x->match.count; i++) {
         buf_printf(to, "match %s\n", x->match.at[i]);
@@ -283,7 +285,7 @@ export_slice(struct exporting *x, bool last, struct why *why)
         struct why back;
         if (e == ERR_CORRUPT && x->slice_ms != 0) return pass_slice(x, &counts, why);
         /* An answer broke off. Answers that did not begin were retried for the time of --retry. */
-        bool passing = x->asked.storage == NULL && e == ERR_IO;
+        bool passing = x->target_options.storage == NULL && e == ERR_IO;
         if (!passing || tries == SLICE_TRIES_MAX) return e;
         if (output_back(x->output, x->place_bytes, &back) != OK) return e;
         progress_say(&x->progress, "%s; retrying", why->text);
@@ -296,7 +298,7 @@ export_all(struct exporting *x, struct why *why)
     bool done = x->next_ms > x->end.ms;
     while (!done) {
         int64_t end = slice_end(x);
-        if (atomic_load_explicit(x->asked.stop, memory_order_relaxed)) {
+        if (atomic_load_explicit(x->target_options.stop, memory_order_relaxed)) {
             return why_set(why, ERR_CANCELED, "stopped");
         }
         enum err e = export_slice(x, end == x->end.ms, why);
@@ -354,7 +356,7 @@ export_finish(struct exporting *x, enum err e, const struct why *why)
 static int
 run_export(int argc, char **argv)
 {
-    struct exporting x = {.asked.retry_ns = 300 * NS_PER_S,
+    struct exporting x = {.target_options.retry_ns = 300 * NS_PER_S,
                           .start.ms = INT64_MIN,
                           .end.ms = INT64_MAX,
                           .compress = -1,
@@ -368,13 +370,13 @@ run_export(int argc, char **argv)
     }
     if (e == OK) e = export_check_flags(&x, &why);
     progress_begin(&x.progress, "samples");
-    target_settle(&x.asked);
-    x.asked.stop = interrupt_watch();
-    x.asked.left_out = left_out;
-    x.asked.context = &x;
-    x.asked.progress = &x.progress;
-    if (e == OK) e = target_open(&x.asked, &x.target, &why);
-    if (e == OK) target_warn_unread(&x.asked);
+    target_settle(&x.target_options);
+    x.target_options.stop = interrupt_watch();
+    x.target_options.left_out = left_out;
+    x.target_options.context = &x;
+    x.target_options.progress = &x.progress;
+    if (e == OK) e = target_open(&x.target_options, &x.target, &why);
+    if (e == OK) target_warn_unread(&x.target_options);
     x.next_ms = x.start.ms;
     if (e == OK) e = resume_lock(x.resume_path, &why);
     if (e == OK && x.resume_path != NULL) e = load_resume(&x, &why);

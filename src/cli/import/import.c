@@ -28,7 +28,7 @@ enum { BAD_SHOWN = 20, REJECTED_SHOWN = 10, RECORD_BYTES_MAX = 64 << 20 };
 
 struct importing {
     /* Command line. */
-    struct target_options asked;
+    struct target_options target_options;
     const char *format_word;
     struct flag_time time;
     const char *resume_path;
@@ -63,7 +63,7 @@ struct importing {
 
 static const struct flag flags[] = {
     TARGET_FLAGS(
-        struct importing, asked,
+        struct importing, target_options,
         "with --storage.path: configuration file of the server, for its limits and retention"),
     {"format", 0, FLAG_TEXT, offsetof(struct importing, format_word), "FORM",
      "openmetrics, prometheus, jsonl, ndjson, csv or rw (default: by name and contents)"},
@@ -76,7 +76,7 @@ static const struct flag flags[] = {
      "checked"},
     {"protocol", 0, FLAG_COUNT, offsetof(struct importing, protocol), "1|2",
      "version of remote write to send (default 2; captures keep theirs)"},
-    {"retry", 0, FLAG_DURATION, offsetof(struct importing, asked.retry_ns), "TIME",
+    {"retry", 0, FLAG_DURATION, offsetof(struct importing, target_options.retry_ns), "TIME",
      "how long to retry when the server is not available (default 5m)"},
     {"bad-lines", 0, FLAG_COUNT, offsetof(struct importing, bad_shown_max), "N",
      "maximum number of bad lines to print; all are counted (default 20)"},
@@ -231,7 +231,7 @@ import_send(struct importing *im, struct why *why)
 static bool
 import_is_stopped(const struct importing *im)
 {
-    return atomic_load_explicit(im->asked.stop, memory_order_relaxed);
+    return atomic_load_explicit(im->target_options.stop, memory_order_relaxed);
 }
 
 /* Returns the next line, record or object; `at` NULL at the end. */
@@ -366,7 +366,7 @@ import_file(struct importing *im, struct why *why)
     im->lines = 0;
     im->cut = im->early_said = false;
     im->bad_here = im->file->bad;
-    enum err e = input_open(im->file->path, im->asked.stop, &im->input, why);
+    enum err e = input_open(im->file->path, im->target_options.stop, &im->input, why);
     if (e) return e;
     e = settle_format(im, why);
     if (e == OK) e = im->format == FORMAT_CAPTURE ? read_capture(im, why) : import_text(im, why);
@@ -449,8 +449,9 @@ find_files(struct importing *im, uint32_t count, char *const *paths, struct why 
         im->resume.files[im->resume.file_count++].path = paths[i];
     }
     im->resume.path = im->dry_run ? NULL : im->resume_path;
-    im->resume.target = im->asked.url != NULL ? im->asked.url : im->asked.storage;
-    im->resume.tenant = im->asked.tenant == NULL ? "" : im->asked.tenant;
+    im->resume.target =
+        im->target_options.url != NULL ? im->target_options.url : im->target_options.storage;
+    im->resume.tenant = im->target_options.tenant == NULL ? "" : im->target_options.tenant;
     enum err e = resume_lock(im->resume.path, why);
     if (e == OK) e = resume_load(&im->resume, why);
     for (uint32_t i = 0; i < count; i++) {
@@ -504,7 +505,7 @@ static int
 run_import(int argc, char **argv)
 {
     struct importing im = {.protocol = 2,
-                           .asked.retry_ns = 300 * NS_PER_S,
+                           .target_options.retry_ns = 300 * NS_PER_S,
                            .bad_shown_max = BAD_SHOWN,
                            .format = FORMAT_UNKNOWN};
     struct why why = {""};
@@ -512,14 +513,14 @@ run_import(int argc, char **argv)
     enum err e = flags_parse(flags, &im, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = check_words(&im, count, argv + 1, &why);
     if (e) return cli_usage_error("import", "%s", why.text);
-    im.asked.stop = interrupt_watch();
-    im.asked.writing = true;
-    im.asked.progress = &im.progress;
+    im.target_options.stop = interrupt_watch();
+    im.target_options.writing = true;
+    im.target_options.progress = &im.progress;
     progress_begin(&im.progress, "samples");
-    target_settle(&im.asked);
+    target_settle(&im.target_options);
     e = find_files(&im, (uint32_t)count, argv + 1, &why);
     bool found = e == OK;
-    if (e == OK && !im.dry_run) e = target_open(&im.asked, &im.target, &why);
+    if (e == OK && !im.dry_run) e = target_open(&im.target_options, &im.target, &why);
     if (found && e == ERR_INPUT) {
         code = cli_usage_error("import", "%s", why.text);
     } else {

@@ -1,4 +1,5 @@
-/* Batches against a target that notes what it is given, and refuses or fails when told to. */
+/* Batches against a target that notes the samples it gets, and refuses or fails as the test says.
+ */
 #include "lib/test.h"
 
 #include <stdio.h>

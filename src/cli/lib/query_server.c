@@ -35,24 +35,24 @@ put_duration(struct buf *form, const char *name, int64_t ms)
 }
 
 static void
-put_form(struct buf *form, const struct query_asked *asked)
+put_form(struct buf *form, const struct query_parameters *parameters)
 {
     buf_put_text(form, "query=");
-    buf_put_percent(form, asked->expression, "");
-    if (asked->step_ms == 0) {
-        query_put_time(form, "&time=", asked->first_ms);
+    buf_put_percent(form, parameters->expression, "");
+    if (parameters->step_ms == 0) {
+        query_put_time(form, "&time=", parameters->first_ms);
     } else {
-        query_put_time(form, "&start=", asked->first_ms);
-        query_put_time(form, "&end=", asked->last_ms);
-        put_duration(form, "&step=", asked->step_ms);
+        query_put_time(form, "&start=", parameters->first_ms);
+        query_put_time(form, "&end=", parameters->last_ms);
+        put_duration(form, "&step=", parameters->step_ms);
     }
-    put_duration(form, "&lookback_delta=", asked->lookback_ms);
-    put_duration(form, "&timeout=", asked->timeout_ms);
-    if (asked->limit > 0) {
+    put_duration(form, "&lookback_delta=", parameters->lookback_ms);
+    put_duration(form, "&timeout=", parameters->timeout_ms);
+    if (parameters->limit > 0) {
         buf_put_text(form, "&limit=");
-        buf_put_uint(form, asked->limit);
+        buf_put_uint(form, parameters->limit);
     }
-    if (asked->wish == QUERY_ANALYZE) buf_put_text(form, "&analyze=true");
+    if (parameters->wish == QUERY_ANALYZE) buf_put_text(form, "&analyze=true");
 }
 
 static enum err
@@ -109,14 +109,14 @@ query_server_ask(const struct query_server *server, struct http_client *client, 
 }
 
 static const char *
-query_path(const struct query_asked *asked)
+query_path(const struct query_parameters *parameters)
 {
-    if (asked->wish != QUERY_RESULT) return "/api/v1/explain";
-    return asked->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range";
+    if (parameters->wish != QUERY_RESULT) return "/api/v1/explain";
+    return parameters->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range";
 }
 
 enum err
-query_server(const struct query_server *server, const struct query_asked *asked,
+query_server(const struct query_server *server, const struct query_parameters *parameters,
              struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
     struct http_client_options http = server->http;
@@ -124,16 +124,16 @@ query_server(const struct query_server *server, const struct query_asked *asked,
     struct buf form, refusal;
     /* A server sends nothing while it computes. */
     http.idle_timeout_ns =
-        asked->timeout_ms > 0 ? (asked->timeout_ms + PATIENCE_MS) * NS_PER_MS : DAY_NS;
+        parameters->timeout_ms > 0 ? (parameters->timeout_ms + PATIENCE_MS) * NS_PER_MS : DAY_NS;
     buf_init(&form, NULL, FORM_BYTES_MAX);
     buf_init(&refusal, NULL, REFUSAL_BYTES_MAX);
-    put_form(&form, asked);
+    put_form(&form, parameters);
     enum err e = buf_error(&form);
     if (e) why_set(why, e, "the expression is too long");
     if (e == OK) e = http_client_new(&http, &client, why);
     if (e == OK) {
-        e = query_server_ask(server, client, buf_bytes(&form), &refusal, query_path(asked), sink,
-                             failure, why);
+        e = query_server_ask(server, client, buf_bytes(&form), &refusal, query_path(parameters),
+                             sink, failure, why);
     }
     http_client_free(client);
     buf_fini(&refusal);

@@ -10,7 +10,7 @@
 
 enum query_wish { QUERY_RESULT, QUERY_EXPLAIN, QUERY_ANALYZE };
 
-struct query_asked {
+struct query_parameters {
     struct bytes expression;
     enum query_wish wish; /* a plan is passed to the sink's data() */
     int64_t first_ms;
@@ -33,9 +33,9 @@ struct query_server {
     struct http_client_options http;
 };
 /* Errors are those of target_query(). */
-MUST_CHECK enum err query_server(const struct query_server *server, const struct query_asked *asked,
-                                 struct query_sink *sink, struct query_failure *failure,
-                                 struct why *why);
+MUST_CHECK enum err query_server(const struct query_server *server,
+                                 const struct query_parameters *parameters, struct query_sink *sink,
+                                 struct query_failure *failure, struct why *why);
 
 /* Appends a time in seconds to a form; `name` is "start=" or "&start=", for example. */
 void query_put_time(struct buf *form, const char *name, int64_t t_ms);
@@ -54,8 +54,8 @@ struct query_store {
     uint64_t bytes_max;
     const char *replica_labels; /* "a,b" */
 };
-MUST_CHECK enum err query_store(const struct query_store *store, const struct query_asked *asked,
-                                struct query_sink *sink, struct query_failure *failure,
-                                struct why *why);
+MUST_CHECK enum err query_store(const struct query_store *store,
+                                const struct query_parameters *parameters, struct query_sink *sink,
+                                struct query_failure *failure, struct why *why);
 
 #endif

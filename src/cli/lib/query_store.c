@@ -11,7 +11,7 @@
 enum { TEXT_BYTES = 64 * 1024, TEXT_BYTES_MAX = 1 << 30 };
 
 struct directory_query {
-    const struct query_asked *asked;
+    const struct query_parameters *parameters;
     struct query_sink *sink;
     struct budget budget;
     struct query_control control;
@@ -48,8 +48,8 @@ give_json(struct directory_query *q)
 {
     struct json j;
     struct promql_answer answer = {.result = q->result,
-                                   .t_ms = q->asked->first_ms,
-                                   .limit = q->asked->limit,
+                                   .t_ms = q->parameters->first_ms,
+                                   .limit = q->parameters->limit,
                                    .to = &j,
                                    .piece = pass_if_large,
                                    .context = q};
@@ -104,7 +104,7 @@ give_series(struct directory_query *q)
     enum err e = OK;
     buf_init(&buckets, &q->budget, TEXT_BYTES_MAX);
     while (e == OK && !q->limited && promql_next_series(q->result, &labels)) {
-        q->limited = q->asked->limit != 0 && count++ == q->asked->limit;
+        q->limited = q->parameters->limit != 0 && count++ == q->parameters->limit;
         if (q->limited) break;
         e = q->sink->ops->series(q->sink, labels, q->why);
         if (e == OK) e = give_points(q, &buckets);
@@ -143,7 +143,8 @@ give_result(struct directory_query *q)
     } else {
         e = ops->begin(q->sink, type, q->why);
         if (e == OK && type == PROMQL_STRING) {
-            e = ops->string(q->sink, q->asked->first_ms, promql_result_string(q->result), q->why);
+            e = ops->string(q->sink, q->parameters->first_ms, promql_result_string(q->result),
+                            q->why);
         } else if (e == OK) {
             e = give_series(q);
         }
@@ -181,7 +182,7 @@ static enum err
 read_question(const struct query_store *store, struct directory_query *q,
               struct query_failure *failure)
 {
-    const struct query_asked *a = q->asked;
+    const struct query_parameters *a = q->parameters;
     struct buf *sentence = &failure->sentence;
     uint64_t steps = a->step_ms == 0 ? 0 : (uint64_t)((a->last_ms - a->first_ms) / a->step_ms);
     failure->bad_question = true;
@@ -200,20 +201,10 @@ read_question(const struct query_store *store, struct directory_query *q,
 }
 
 static enum err
-query_open_view(const struct query_store *store, struct directory_query *q, struct view **ret_view)
-{
-    struct bytes names[REPLICA_LABELS_MAX];
-    struct view_stack stack = {.answerer = store->answerer,
-                               .replicas = names,
-                               .replica_count = replica_labels_of(store->replica_labels, names)};
-    return view_stack_open(&stack, &q->control, ret_view, q->why);
-}
-
-static enum err
 query_store_run(const struct query_store *store, struct directory_query *q,
                 struct query_failure *failure)
 {
-    const struct query_asked *a = q->asked;
+    const struct query_parameters *a = q->parameters;
     struct promql_options options = {
         .tenant = store->tenant,
         .first_ms = a->first_ms,
@@ -228,7 +219,11 @@ query_store_run(const struct query_store *store, struct directory_query *q,
     };
     struct view *view;
     struct buf *sentence = &failure->sentence;
-    enum err e = query_open_view(store, q, &view);
+    struct bytes names[REPLICA_LABELS_MAX];
+    struct view_stack stack = {.answerer = store->answerer,
+                               .replicas = names,
+                               .replica_count = replica_labels_of(store->replica_labels, names)};
+    enum err e = view_stack_open(&stack, &q->control, &view, q->why);
     if (e) return e;
     if (a->wish != QUERY_RESULT) {
         e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);
@@ -244,10 +239,10 @@ query_store_run(const struct query_store *store, struct directory_query *q,
 }
 
 enum err
-query_store(const struct query_store *store, const struct query_asked *asked,
+query_store(const struct query_store *store, const struct query_parameters *parameters,
             struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
-    struct directory_query q = {.asked = asked, .sink = sink, .why = why};
+    struct directory_query q = {.parameters = parameters, .sink = sink, .why = why};
     struct env *env = env_real();
     budget_init(&q.budget, "query", 0, store->memory);
     buf_init(&q.text, &q.budget, TEXT_BYTES_MAX);
@@ -257,8 +252,8 @@ query_store(const struct query_store *store, const struct query_asked *asked,
     q.control.samples_max = store->samples_read_max;
     q.control.bytes_max = store->bytes_max;
     q.control.names = &limits_of_queries;
-    if (asked->timeout_ms > 0) {
-        q.control.deadline_ns = env_monotonic_ns(env) + asked->timeout_ms * NS_PER_MS;
+    if (parameters->timeout_ms > 0) {
+        q.control.deadline_ns = env_monotonic_ns(env) + parameters->timeout_ms * NS_PER_MS;
     }
     enum err e = read_question(store, &q, failure);
     if (e == OK) e = query_store_run(store, &q, failure);

@@ -39,7 +39,7 @@ struct querying {
     bool explain;
     bool analyze;
 
-    struct query_asked asked;
+    struct query_parameters parameters;
 };
 
 static const char *const forms[] = {"table", "csv", "json", "chart", NULL};
@@ -99,7 +99,7 @@ has_no_range(struct bytes expression)
 static enum err
 settle_range(struct querying *q, int64_t now_ms, struct why *why)
 {
-    struct query_asked *a = &q->asked;
+    struct query_parameters *a = &q->parameters;
     int64_t range_ms;
     a->last_ms = q->end.word == NULL ? now_ms : q->end.ms;
     a->first_ms = q->start.word == NULL ? a->last_ms - HOUR_MS : q->start.ms;
@@ -115,7 +115,7 @@ settle_range(struct querying *q, int64_t now_ms, struct why *why)
 static enum err
 query_check_flags(struct querying *q, int64_t now_ms, struct why *why)
 {
-    struct query_asked *a = &q->asked;
+    struct query_parameters *a = &q->parameters;
     bool range = q->start.word != NULL || q->end.word != NULL || q->step_ns >= 0;
     if (range && q->time.word != NULL) {
         return why_set(why, ERR_INPUT, "--time cannot be used with --start, --end and --step");
@@ -149,7 +149,7 @@ query_check_flags(struct querying *q, int64_t now_ms, struct why *why)
 static enum err
 make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *why)
 {
-    const struct query_asked *a = &q->asked;
+    const struct query_parameters *a = &q->parameters;
     if (a->wish != QUERY_RESULT && q->form == QUERY_TABLE) {
         return plan_printer_new(stdout, q->analyze, ret_sink, why);
     }
@@ -180,7 +180,7 @@ print_failure(const struct querying *q, const struct query_failure *failure)
     buf_put_u8(&text, '\n');
     chart_room(&width, &height);
     if (isatty(STDERR_FILENO)) {
-        caret_put(&text, q->asked.expression, buf_bytes(&failure->sentence), width);
+        caret_put(&text, q->parameters.expression, buf_bytes(&failure->sentence), width);
     }
     fflush(stdout);
     fprintf(stderr, "firekeep query: %.*s", (int)text.size, (const char *)text.at);
@@ -197,7 +197,7 @@ print(const struct querying *q, struct target *target)
     struct why why = {""}, later = {""};
     buf_init(&failure.sentence, NULL, SENTENCE_BYTES_MAX);
     enum err e = make_sink(q, &sink, &why);
-    if (e == OK) e = target_query(target, &q->asked, sink, &failure, &why);
+    if (e == OK) e = target_query(target, &q->parameters, sink, &failure, &why);
     bool refused = failure.sentence.size > 0;
     /* A partial result is shown before an error, but not as a chart, which would look complete. */
     if (sink != NULL && !refused && (e == OK || q->form != FORM_CHART)) {
@@ -230,7 +230,7 @@ run_query(int argc, char **argv)
     enum err e = flags_parse(flags, &q, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one EXPR");
     if (e == OK) {
-        q.asked.expression = bytes_of_text(argv[1]);
+        q.parameters.expression = bytes_of_text(argv[1]);
         e = query_check_flags(&q, env_realtime_ms(env_real()), &why);
     }
     if (e == OK) {

@@ -156,14 +156,14 @@ compare_alerts(struct testing *t, const struct rule_test_alerts *x)
 /* --- expressions ------------------------------------------------------------------------------ */
 
 /* A query and the memory it uses. */
-struct asked_query {
+struct unit_query {
     struct promql_tree *tree;
     struct view *view;
     struct promql_result *result;
 };
 
 static void
-query_end(struct asked_query *q)
+query_end(struct unit_query *q)
 {
     promql_result_free(q->result);
     promql_free(q->tree);
@@ -172,7 +172,7 @@ query_end(struct asked_query *q)
 
 /* Runs a query. ERR_INPUT: the failure's text is complete. query_end() is required in any case. */
 static enum err
-query(struct testing *t, struct bytes expression, int64_t at_ms, struct asked_query *q)
+query(struct testing *t, struct bytes expression, int64_t at_ms, struct unit_query *q)
 {
     struct buf error;
     struct promql_options options = {
@@ -183,7 +183,7 @@ query(struct testing *t, struct bytes expression, int64_t at_ms, struct asked_qu
         .features = t->options->features,
         .budget = t->memory,
     };
-    *q = (struct asked_query){.tree = NULL};
+    *q = (struct unit_query){.tree = NULL};
     buf_init(&error, t->memory, TEST_TEXT_BYTES_MAX);
     enum err e = promql_parse(expression, t->memory, NULL, &q->tree, &error);
     if (e == OK && !promql_has_durations(q->tree, &options, &error)) e = ERR_INPUT;
@@ -376,7 +376,7 @@ put_samples(struct buf *to, const struct compared_samples *samples)
 enum err
 compare_expression(struct testing *t, const struct rule_test_expression *x)
 {
-    struct asked_query q;
+    struct unit_query q;
     struct compared_samples got = {NULL}, wanted = {NULL};
     arena_reset(&t->scratch);
     buf_put_text(&t->text, "    expr: ");
@@ -424,7 +424,7 @@ put_points(struct buf *to, struct promql_result *result, bool histograms)
 enum err
 dump_series(struct testing *t, int64_t until_ms)
 {
-    struct asked_query q;
+    struct unit_query q;
     char expression[64];
     struct bytes labels;
     int64_t ms = until_ms / 1000 * 1000 + 1000; /* rounded up, so that all samples are included */

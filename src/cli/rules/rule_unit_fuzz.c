@@ -41,13 +41,13 @@ is_short(const struct rule_tests *tests, const struct rule_test *test)
 }
 
 static enum err
-run(struct rule_unit_options *options, const struct rule_test *test, struct buf *told)
+run(struct rule_unit_options *options, const struct rule_test *test, struct buf *failure_texts)
 {
     struct budget memory;
     struct why why = {""};
     budget_init(&memory, "fuzz", BYTES_MAX, NULL);
     options->memory = &memory;
-    options->context = told;
+    options->context = failure_texts;
     enum err e = rule_unit_run(options, test, &why);
     assert(e == OK || e == ERR_NOMEM || e == ERR_LIMIT);
     assert((e == OK) == (why.text[0] == '\0'));

@@ -269,14 +269,6 @@ give_arena(struct typed_entries *entries, const char *file_name, struct why *why
     return OK;
 }
 
-static void
-entries_free(struct typed_entries *entries)
-{
-    if (entries->arena == NULL) return;
-    arena_fini(entries->arena);
-    mem_free(NULL, entries->arena, sizeof *entries->arena);
-}
-
 /* The caller frees `entries`, also after an error. */
 static enum err
 typed_list_read(const struct typed_list *list, const char *file_name, struct bytes text,
@@ -301,10 +293,11 @@ typed_list_yaml(const struct typed_list *list, const char *file_name, struct byt
 {
     struct typed_entries entries = {NULL};
     enum err e = typed_list_read(list, file_name, text, settings, &entries, why);
-    if (e) {
-        entries_free(&entries);
-    } else {
+    if (e == OK) {
         *ret_entries = entries;
+    } else if (entries.arena != NULL) {
+        arena_fini(entries.arena);
+        mem_free(NULL, entries.arena, sizeof *entries.arena);
     }
     return e;
 }

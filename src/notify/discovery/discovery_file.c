@@ -67,19 +67,14 @@ file_each(const struct discovery *discovery,
 
 /* --- one file --------------------------------------------------------------------------------- */
 
-static bool
-is_json(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    return dot != NULL && strcasecmp(dot, ".json") == 0;
-}
-
 static enum err
 parse_file(const struct found_file *file, struct bytes text, struct targets *to, struct why *why)
 {
     const struct label meta = {bytes_of_text("__meta_filepath"), bytes_of_text(file->path)};
-    return is_json(file->path) ? target_groups_json(file->path, text, meta, to, why)
-                               : target_groups_yaml(file->path, text, meta, to, why);
+    const char *dot = strrchr(file->path, '.');
+    bool is_json = dot != NULL && strcasecmp(dot, ".json") == 0;
+    return is_json ? target_groups_json(file->path, text, meta, to, why)
+                   : target_groups_yaml(file->path, text, meta, to, why);
 }
 
 /* Reads the targets of a file. After an error it keeps those it has. */

@@ -8,7 +8,7 @@
 
 #include "sys/env.h"
 
-enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 30 * 1000, PAUSE_ASKED_MAX_MS = 10 * 60 * 1000 };
+enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 30 * 1000, RETRY_AFTER_MAX_MS = 10 * 60 * 1000 };
 
 /* Zeroed: no pause. */
 struct pause {
@@ -17,19 +17,19 @@ struct pause {
     int64_t until_ns; /* its end, on the monotonic clock; 0: no pause */
 };
 
-/* `asked_ms`: from Retry-After; 0 if it was absent. */
+/* `retry_after_ms`: from Retry-After; 0 if it was absent. */
 static inline void
-pause_begin(struct pause *p, int64_t asked_ms, int64_t now_ns)
+pause_begin(struct pause *p, int64_t retry_after_ms, int64_t now_ns)
 {
     int64_t max_ms = p->max_ms > 0 && p->max_ms < PAUSE_MAX_MS ? p->max_ms : PAUSE_MAX_MS;
     if (max_ms < PAUSE_MIN_MS) max_ms = PAUSE_MIN_MS;
     p->last_ms = p->last_ms == 0 ? PAUSE_MIN_MS : 2 * p->last_ms;
     if (p->last_ms > max_ms) p->last_ms = max_ms;
-    bool is_given = p->max_ms > 0 && p->max_ms < PAUSE_ASKED_MAX_MS / 2;
-    int64_t asked_max_ms = is_given ? 2 * p->max_ms : PAUSE_ASKED_MAX_MS;
-    if (asked_max_ms < PAUSE_MAX_MS) asked_max_ms = PAUSE_MAX_MS;
-    if (asked_ms > asked_max_ms) asked_ms = asked_max_ms;
-    p->until_ns = now_ns + (asked_ms < p->last_ms ? p->last_ms : asked_ms) * NS_PER_MS;
+    bool is_given = p->max_ms > 0 && p->max_ms < RETRY_AFTER_MAX_MS / 2;
+    int64_t retry_after_max_ms = is_given ? 2 * p->max_ms : RETRY_AFTER_MAX_MS;
+    if (retry_after_max_ms < PAUSE_MAX_MS) retry_after_max_ms = PAUSE_MAX_MS;
+    if (retry_after_ms > retry_after_max_ms) retry_after_ms = retry_after_max_ms;
+    p->until_ns = now_ns + (retry_after_ms < p->last_ms ? p->last_ms : retry_after_ms) * NS_PER_MS;
 }
 
 static inline void

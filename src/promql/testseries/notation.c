@@ -233,14 +233,6 @@ notation_read_times(struct notation_reading *r, bool must, uint64_t *ret)
 }
 
 static bool
-read_nothing(struct notation_reading *r, struct notation_item *item)
-{
-    piece_take(r);
-    item->count = 1;
-    return notation_read_times(r, false, &item->count);
-}
-
-static bool
 notation_read_value(struct notation_reading *r, struct notation_item *item)
 {
     struct notation_piece p = *piece_peek(r);
@@ -300,7 +292,9 @@ read_item(struct notation_reading *r, struct notation *to)
     r->context = "series values";
     switch (piece_peek(r)->mark) {
     case MARK_NONE:
-        read = read_nothing(r, &item);
+        piece_take(r);
+        item.count = 1;
+        read = notation_read_times(r, false, &item.count);
         break;
     case MARK_NUMBER:
     case MARK_ADD:

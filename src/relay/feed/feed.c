@@ -380,9 +380,9 @@ feed_pass_lost(struct feed *f, const uint64_t totals[LEDGER_KIND_COUNT])
 }
 
 bool
-feed_met_damage(const struct feed *f)
+feed_found_damage(const struct feed *f)
 {
-    return f->fill != NULL && fill_met_damage(f->fill);
+    return f->fill != NULL && fill_found_damage(f->fill);
 }
 
 void

@@ -166,7 +166,7 @@ uint64_t feed_given_pos(const struct feed *feed);
 /* Counts all that the log has accepted as read: the caller has accounted for what it has lost. */
 void feed_pass_lost(struct feed *feed, const uint64_t totals[LEDGER_KIND_COUNT]);
 /* True if the store was found damaged in this run. */
-bool feed_met_damage(const struct feed *feed);
+bool feed_found_damage(const struct feed *feed);
 /* Adds the stored samples that were read and not given in this run. */
 void feed_left_out(const struct feed *feed, struct samples_left_out *add_to);
 

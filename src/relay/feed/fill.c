@@ -51,7 +51,7 @@ struct fill {
     struct samples_left_out left_out; /* samples that `walk` read and did not give */
     struct chunk loaded;              /* a chunk that was read again */
     uint64_t loaded_pos;              /* its position; 0 if there is none */
-    bool met_damage;                  /* walks that read again met damage */
+    bool found_damage;                /* walks that read again found damage */
 };
 
 /* --- what was given --------------------------------------------------------------------------- */
@@ -231,7 +231,7 @@ read_again(struct fill *f, const struct fill_given *g, struct why *why)
     enum err e = fill_walk_go_to(&walk, bytes_of(g->place, g->place_size));
     if (e == OK) e = fill_walk_chunk(&walk, &f->loaded, g->count, why);
     fill_walk_fini(&walk);
-    f->met_damage |= walk.met_damage;
+    f->found_damage |= walk.found_damage;
     f->loaded.pos = g->pos;
     bool same = e == OK && f->loaded.count == g->count && hash_items(&f->loaded) == g->hash;
     if (e == ERR_MISSING || (e == OK && !same)) {
@@ -297,9 +297,9 @@ fill_left_out(struct fill *f, struct samples_left_out *add_to)
 }
 
 bool
-fill_met_damage(const struct fill *f)
+fill_found_damage(const struct fill *f)
 {
-    return f->met_damage || f->walk.met_damage;
+    return f->found_damage || f->walk.found_damage;
 }
 
 void

@@ -65,7 +65,7 @@ bool fill_place_is_one(struct bytes place);
 /* Adds the numbers of stored samples that were read and not given, since the fill was opened. */
 void fill_left_out(struct fill *fill, struct samples_left_out *add_to);
 /* True if something in the store could not be read, and was skipped. */
-bool fill_met_damage(const struct fill *fill);
+bool fill_found_damage(const struct fill *fill);
 /* Releases the parts that are being read, so that they may be removed; they are opened again when
  * needed. */
 void fill_rest(struct fill *fill);

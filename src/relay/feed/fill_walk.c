@@ -136,7 +136,7 @@ fill_walk_rest(struct fill_walk *w)
     const char *warning;
     while (w->set != NULL && (warning = series_set_warning(w->set, w->warnings)) != NULL) {
         w->warnings++;
-        w->met_damage = true;
+        w->found_damage = true;
         log_error("relay: part of the store is damaged, skipping it",
                   KV("destination", w->options->name), KV("error", warning));
     }
@@ -494,7 +494,7 @@ note_exemplars_damage(void *context, const char *sentence)
         log_error("relay: exemplars in the store are damaged, skipping them",
                   KV("destination", w->options->name), KV("error", sentence));
     }
-    w->exemplars_damaged = w->met_damage = true;
+    w->exemplars_damaged = w->found_damage = true;
     return OK;
 }
 

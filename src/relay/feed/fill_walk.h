@@ -30,7 +30,7 @@ struct fill_at {
 
 struct fill_walk {
     const struct fill_options *options;
-    bool met_damage;        /* something could not be read, and was skipped */
+    bool found_damage;      /* something could not be read, and was skipped */
     bool exemplars_damaged; /* damaged exemplars were logged */
     struct query_control control;
 

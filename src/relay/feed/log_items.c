@@ -142,15 +142,6 @@ fill_chunk(struct chunk *c, const struct wal_record *record, struct why *why)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-static void
-page_fini(struct label_page *p)
-{
-    buf_fini(&p->tenant);
-    buf_fini(&p->labels);
-    buf_fini(&p->ends);
-    buf_fini(&p->hashes);
-}
-
 static struct bytes
 page_labels(const struct label_page *p, uint32_t index)
 {
@@ -323,7 +314,11 @@ log_items_close(struct log_items *s)
         log_series_free(s->segments[--s->segment_count]);
     }
     while (s->page_count > 0) {
-        page_fini(&s->pages[--s->page_count]);
+        struct label_page *p = &s->pages[--s->page_count];
+        buf_fini(&p->tenant);
+        buf_fini(&p->labels);
+        buf_fini(&p->ends);
+        buf_fini(&p->hashes);
     }
     arena_fini(&s->scratch);
     mem_free(s->options.memory, s, sizeof *s);

@@ -124,15 +124,6 @@ add_external(const struct selection *s, struct arena *arena, struct bytes *label
     return e;
 }
 
-static enum err
-add_tenant(const struct selection *s, struct bytes tenant, struct arena *arena,
-           struct bytes *labels)
-{
-    if (s->settings->tenant_label == NULL) return OK;
-    struct label label = {bytes_of_text(s->settings->tenant_label), tenant};
-    return labels_impose(*labels, label, arena, labels);
-}
-
 enum err
 selection_apply(const struct selection *s, struct bytes tenant, struct bytes labels,
                 struct arena *arena, struct bytes *ret_labels)
@@ -146,7 +137,10 @@ selection_apply(const struct selection *s, struct bytes tenant, struct bytes lab
     if (!selected) return OK;
     enum err e = add_external(s, arena, &labels);
     if (e == OK && s->relabel != NULL) e = relabel_apply(s->relabel, labels, arena, &labels);
-    if (e == OK && labels.size > 0) e = add_tenant(s, tenant, arena, &labels);
+    if (e == OK && labels.size > 0 && s->settings->tenant_label != NULL) {
+        struct label label = {bytes_of_text(s->settings->tenant_label), tenant};
+        e = labels_impose(labels, label, arena, &labels);
+    }
     if (e == OK) *ret_labels = labels;
     return e;
 }

@@ -11,7 +11,7 @@
 #include "relay/lane/backoff.h"
 
 /* Longest pause that a destination may ask for: more is a mistake, or was misunderstood. */
-enum { ASKED_MS_MAX = 5 * 60 * 1000 };
+enum { RETRY_AFTER_MAX_MS = 5 * 60 * 1000 };
 
 static int64_t
 at_most(int64_t ms, int64_t most)
@@ -21,10 +21,10 @@ at_most(int64_t ms, int64_t most)
 
 void
 backoff_failed(struct backoff *b, struct env *env, const struct retry_settings *retry,
-               int64_t asked_ms)
+               int64_t retry_after_ms)
 {
     int64_t now_ns = env_monotonic_ns(env);
-    /* Several calls that were under way together fail once. */
+    /* Several calls that were pending together count as one failure. */
     bool waits = b->next_ns > now_ns && b->wait_ms > 0;
     if (!waits) {
         int64_t longer_ms = b->wait_ms == 0 ? retry->min_backoff_ms : (3 * b->wait_ms + 1) / 2;
@@ -34,8 +34,8 @@ backoff_failed(struct backoff *b, struct env *env, const struct retry_settings *
     if (env_random(env, &random, sizeof random) != OK) random = 0;
     int64_t wait_ms = b->wait_ms - (int64_t)(random % 256) * b->wait_ms / 1024;
     if (wait_ms < 1) wait_ms = 1;
-    asked_ms = at_most(asked_ms, ASKED_MS_MAX);
-    if (asked_ms > wait_ms) wait_ms = asked_ms;
+    retry_after_ms = at_most(retry_after_ms, RETRY_AFTER_MAX_MS);
+    if (retry_after_ms > wait_ms) wait_ms = retry_after_ms;
     int64_t next_ns = now_ns + wait_ms * NS_PER_MS;
     if (next_ns > b->next_ns) b->next_ns = next_ns;
 }

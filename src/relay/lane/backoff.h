@@ -18,11 +18,11 @@ struct backoff {
 
 /*
  * A try failed. The first pause is `min_backoff`, each later one half as long again up to
- * `max_backoff`, all of them up to a quarter shorter at random. The pause is at least `asked_ms`
- * (0: the destination asks for none), of which at most five minutes count.
+ * `max_backoff`, all of them up to a quarter shorter at random. The pause is at least
+ * `retry_after_ms` (0: the destination asks for none), of which at most five minutes count.
  */
 void backoff_failed(struct backoff *backoff, struct env *env, const struct retry_settings *retry,
-                    int64_t asked_ms);
+                    int64_t retry_after_ms);
 /* A try succeeded: the next pause is the shortest again. A pause that has begun still applies. */
 void backoff_ended(struct backoff *backoff);
 

@@ -32,10 +32,10 @@ end(void **state)
 
 /* Returns the pause that a failure now causes; afterwards it is over. */
 static int64_t
-fail_ms(int64_t asked_ms)
+fail_ms(int64_t retry_after_ms)
 {
     int64_t now_ns = env_monotonic_ns(t.env);
-    backoff_failed(&t.backoff, t.env, &RETRY, asked_ms);
+    backoff_failed(&t.backoff, t.env, &RETRY, retry_after_ms);
     int64_t wait_ns = t.backoff.next_ns - now_ns;
     sim_env_advance_ns(t.sim, wait_ns);
     return wait_ns / NS_PER_MS;

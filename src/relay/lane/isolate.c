@@ -1,5 +1,6 @@
 /*
- * isolate.c - see isolate.h: into which pieces a call is split, and when each may be tried.
+ * isolate.c - see isolate.h. This file decides into which pieces a call is split, and when each of
+ * them may be sent.
  *
  * How many pieces. Of n items of which d are refused, halving costs d * log2(n / d) calls and some:
  * as good as it gets when nothing else is known. Halves are tried one after the other, because if

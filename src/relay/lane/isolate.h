@@ -1,7 +1,7 @@
 /*
- * isolate.h - splits a refused call into pieces that are tried one by one, or several at a time,
- * until refused items are isolated. At first a call is one piece. After a response that refuses
- * some items and does not say which:
+ * isolate.h - finds the refused items of a call when the response does not say which they are:
+ * splits the call into pieces, which are sent one by one, or several at a time, until each refused
+ * item is alone. At first a call is one piece. After a response that refuses some items:
  *
  *     [ a b c d e f g h ]           refused
  *     [ a b c d ][ e f g h ]        in two, if nothing is known: the first may imply the second

@@ -366,7 +366,7 @@ build(struct lanes *l, struct attempt *a)
             if (isolate_cut(&lane->pieces, piece, i) != OK) return false;
             break;
         }
-        obstacle_failed(l->obstacle, "rebuild a request", "log", why.text);
+        breaker_failed(l->breaker, "rebuild a request", "log", why.text);
         return false;
     }
     a->built = true;
@@ -510,9 +510,9 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
         return false;
     }
     /* While delivery is blocked or refused, single items are sent as probes. */
-    if (!obstacle_may_probe(l->obstacle, relay_now_ns(l->context))) return false;
+    if (!breaker_may_send(l->breaker, relay_now_ns(l->context))) return false;
     struct call_piece *piece = piece_of(a);
-    bool whole = l->obstacle->state == OBSTACLE_NONE || l->limits.one_lane;
+    bool whole = l->breaker->state == BREAKER_CLOSED || l->limits.one_lane;
     if (piece->to - piece->from > 1 && !whole) {
         a->built = false;
         if (isolate_cut(&lane->pieces, piece, piece->from + 1) != OK) return false;
@@ -538,7 +538,7 @@ lanes_init(struct lanes *l, struct settling *settling, struct preparation *prepa
     l->settling = settling;
     l->preparation = preparation;
     l->saving = settling->saving;
-    l->obstacle = settling->obstacle;
+    l->breaker = settling->breaker;
     l->rates = rates;
     l->sent = settling->sent;
 }
@@ -694,7 +694,7 @@ lane_next_ns(const struct lanes *l, const struct lane *lane)
         ready |= lane->attempts[i].phase == ATTEMPT_READY;
     }
     if (!ready) return INT64_MAX;
-    return l->obstacle->state != OBSTACLE_NONE ? l->obstacle->probe_ns
+    return l->breaker->state != BREAKER_CLOSED ? l->breaker->probe_ns
                                                : now_ns + BUSY_MS * NS_PER_MS;
 }
 

@@ -13,8 +13,8 @@
 #include "relay/context.h"
 #include "relay/lane/backoff.h"
 #include "relay/lane/bounds.h"
+#include "relay/lane/breaker.h"
 #include "relay/lane/isolate.h"
-#include "relay/lane/obstacle.h"
 #include "relay/lane/prepare.h"
 #include "relay/lane/rates.h"
 #include "relay/lane/sent.h"
@@ -78,7 +78,7 @@ struct lanes {
     struct settling *settling;
     struct preparation *preparation;
     struct saving *saving;
-    struct obstacle *obstacle;
+    struct breaker *breaker;
     struct rates *rates;
     struct sent *sent;
 

@@ -30,7 +30,7 @@ void lane_piece_gone(struct lanes *lanes, struct attempt *a, bool delivered);
 /* The number of samples in a piece. */
 uint32_t lane_piece_samples(const struct lane *lane, const struct call_piece *piece);
 /* Makes the lane pause (backoff.h); other lanes are not affected. */
-void lane_back_off(struct lanes *lanes, struct lane *lane, int64_t asked_ms);
+void lane_back_off(struct lanes *lanes, struct lane *lane, int64_t retry_after_ms);
 /* Splits a piece of which some items are refused, as `step` says, or, if `step` is NULL, as follows
  * from the outcome of another piece. False if memory is refused. */
 bool lane_split(struct lanes *lanes, struct lane *lane, struct call_piece *piece,

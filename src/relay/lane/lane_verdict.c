@@ -53,10 +53,11 @@ note_works(struct lanes *l, struct lane *lane)
 }
 
 void
-lane_back_off(struct lanes *l, struct lane *lane, int64_t asked_ms)
+lane_back_off(struct lanes *l, struct lane *lane, int64_t retry_after_ms)
 {
     if (lane->failing_since_ns == 0) lane->failing_since_ns = relay_now_ns(l->context);
-    backoff_failed(&lane->pause, l->context->options.env, &l->context->settings->retry, asked_ms);
+    backoff_failed(&lane->pause, l->context->options.env, &l->context->settings->retry,
+                   retry_after_ms);
 }
 
 /* --- what is refused -------------------------------------------------------------------------- */
@@ -271,7 +272,7 @@ bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
 static bool
 keeps(const struct lanes *l, const struct attempt *a)
 {
-    return l->obstacle->state == OBSTACLE_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
+    return l->breaker->state == BREAKER_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
 }
 
 /* All of the piece is refused permanently. */
@@ -280,7 +281,7 @@ take_refused(struct lanes *l, struct attempt *a, const char *reason, const char 
 {
     uint32_t samples = lane_piece_samples(a->lane, piece_of(a));
     note_works(l, a->lane);
-    obstacle_judged(l->obstacle, samples, samples, reason, answer);
+    breaker_judged(l->breaker, samples, samples, reason, answer);
     if (keeps(l, a))
         a->phase = ATTEMPT_READY;
     else
@@ -300,8 +301,8 @@ take_delivered(struct lanes *l, struct attempt *a)
     struct call_piece *piece = piece_of(a);
     if (!a->is_nothing) {
         note_works(l, lane);
-        obstacle_judged(l->obstacle, lane_piece_samples(lane, piece), 0, NULL, NULL);
-        obstacle_taken(l->obstacle);
+        breaker_judged(l->breaker, lane_piece_samples(lane, piece), 0, NULL, NULL);
+        breaker_accepted(l->breaker);
     }
     isolate_settled(&lane->pieces, piece->to - piece->from, 0);
     bool cleared = piece->suspect && !piece->by_time; /* all suspects of it were accepted */
@@ -376,7 +377,7 @@ again_later(struct lanes *l, struct attempt *a, int64_t wait_ms, const char *ans
 {
     int64_t give_up_ms = l->context->settings->retry.give_up_after_ms,
             since_ns = a->lane->failing_since_ns;
-    bool may = give_up_ms > 0 && since_ns > 0 && l->obstacle->state != OBSTACLE_REFUSING;
+    bool may = give_up_ms > 0 && since_ns > 0 && l->breaker->state != BREAKER_REFUSING;
     a->phase = ATTEMPT_READY;
     if (may && relay_now_ns(l->context) - since_ns >= give_up_ms * NS_PER_MS) {
         end_failures(a->lane);
@@ -420,10 +421,10 @@ take_mixed(struct lanes *l, struct attempt *a, const struct writer_call *body,
     assert(refused <= judged);
     assert(judged + throttled <= count);
     if (later.verdict != VERDICT_DELIVERED)
-        obstacle_failed(l->obstacle, "deliver samples", later.reason, later.answer);
-    obstacle_judged(l->obstacle, judged, refused, refused > 0 ? refusal.reason : NULL,
-                    refusal.answer);
-    if (judged > refused) obstacle_taken(l->obstacle);
+        breaker_failed(l->breaker, "deliver samples", later.reason, later.answer);
+    breaker_judged(l->breaker, judged, refused, refused > 0 ? refusal.reason : NULL,
+                   refusal.answer);
+    if (judged > refused) breaker_accepted(l->breaker);
     if (judged > 0) note_works(l, lane);
     assert(kept >= piece->from); /* invariant 2 */
     piece->from = kept;
@@ -440,7 +441,7 @@ static void
 take_failed(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
-    obstacle_failed(l->obstacle, "send a request", step->reason, step->answer);
+    breaker_failed(l->breaker, "send a request", step->reason, step->answer);
     /* Where parts of a destination are throttled separately, a throttled one shows that it works.
      */
     if (step->verdict == VERDICT_THROTTLED && l->limits.throttles_parts)
@@ -455,8 +456,8 @@ static void
 take_blocked(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     a->phase = ATTEMPT_READY;
-    throttle_doubt(&l->throttle); /* obstacle_may_probe() decides when to retry */
-    obstacle_blocked(l->obstacle, step->reason, step->answer);
+    throttle_doubt(&l->throttle); /* breaker_may_send() decides when to retry */
+    breaker_blocked(l->breaker, step->reason, step->answer);
 }
 
 /*
@@ -501,9 +502,9 @@ lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
         note_works(l, a->lane);
         piece->dead = true;
         if (step->refused > 0 && step->refused < samples)
-            obstacle_part_taken(l->obstacle);
+            breaker_part_accepted(l->breaker);
         else
-            obstacle_call_refused(l->obstacle, samples, step->reason, step->answer);
+            breaker_call_refused(l->breaker, samples, step->reason, step->answer);
         bury(l, a, step->reason, step->answer);
         break;
     }

@@ -27,10 +27,10 @@ failed(struct preparation *p, const char *what, bool blocked, const struct write
     p->has_failed = true;
     backoff_failed(&p->pause, p->context->options.env, &p->context->settings->retry, step->wait_ms);
     if (blocked) {
-        obstacle_blocked(p->obstacle, step->reason, step->answer);
+        breaker_blocked(p->breaker, step->reason, step->answer);
         p->pause.next_ns = relay_now_ns(p->context) + PROBE_MS * NS_PER_MS;
     } else {
-        obstacle_failed(p->obstacle, what, step->reason, step->answer);
+        breaker_failed(p->breaker, what, step->reason, step->answer);
     }
 }
 
@@ -41,7 +41,7 @@ prepared(struct preparation *p)
     backoff_ended(&p->pause);
     p->refused_count = 0;
     if (p->check_agains > 0) return;
-    if (p->has_failed) obstacle_prepared(p->obstacle);
+    if (p->has_failed) breaker_prepared(p->breaker);
     p->has_failed = false;
 }
 
@@ -82,7 +82,7 @@ check(struct preparation *p, const struct http_call_answer *answer)
         return;
     }
     /* The check was accepted, or refused for its content, which is empty. */
-    if (p->has_failed) obstacle_prepared(p->obstacle);
+    if (p->has_failed) breaker_prepared(p->breaker);
     p->looked = true;
     p->has_failed = false;
     p->refused_count = p->check_agains = 0;
@@ -138,10 +138,10 @@ prepare_early(struct preparation *p, uint32_t lanes_busy)
 }
 
 void
-prepare_init(struct preparation *p, const struct relay_context *context, struct obstacle *obstacle,
+prepare_init(struct preparation *p, const struct relay_context *context, struct breaker *breaker,
              struct throttle *throttle)
 {
-    *p = (struct preparation){.context = context, .obstacle = obstacle, .throttle = throttle};
+    *p = (struct preparation){.context = context, .breaker = breaker, .throttle = throttle};
 }
 
 void
@@ -154,7 +154,7 @@ prepare_begin(struct preparation *p, struct writer *writer, const struct writer_
 void
 prepare_end(struct preparation *p)
 {
-    prepare_init(p, p->context, p->obstacle, p->throttle);
+    prepare_init(p, p->context, p->breaker, p->throttle);
 }
 
 void

@@ -11,7 +11,7 @@
 
 #include "relay/context.h"
 #include "relay/lane/backoff.h"
-#include "relay/lane/obstacle.h"
+#include "relay/lane/breaker.h"
 #include "relay/lane/throttle.h"
 
 enum { AGAIN_MAX = 4 }; /* times that something is sent again at once */
@@ -25,7 +25,7 @@ enum prepare_request {
 
 struct preparation {
     const struct relay_context *context;
-    struct obstacle *obstacle;
+    struct breaker *breaker;
     struct throttle *throttle;
 
     /* The run; cleared at its end from here on. */
@@ -42,7 +42,7 @@ struct preparation {
 
 /* The arguments outlive it. */
 void prepare_init(struct preparation *preparation, const struct relay_context *context,
-                  struct obstacle *obstacle, struct throttle *throttle);
+                  struct breaker *breaker, struct throttle *throttle);
 /* Begins a run with this writer. */
 void prepare_begin(struct preparation *preparation, struct writer *writer,
                    const struct writer_limits *limits);

@@ -94,6 +94,6 @@ settle_bury(struct settling *s, const struct call_item *at, const struct item *i
     if (e) why_set(&why, e, "not enough memory for a dead letter");
     if (e == OK) e = dead_letters_add(s->letters->files, &letter, &why);
     if (e == OK) e = settle_item(s, at, FATE_DEAD_LETTERED);
-    if (e) obstacle_failed(s->obstacle, "write a dead letter", "dead_letters", why.text);
+    if (e) breaker_failed(s->breaker, "write a dead letter", "dead_letters", why.text);
     return e;
 }

@@ -10,8 +10,8 @@
 #define RELAY_LANE_SETTLE_H
 
 #include "relay/feed/feed.h"
+#include "relay/lane/breaker.h"
 #include "relay/lane/isolate.h"
-#include "relay/lane/obstacle.h"
 #include "relay/lane/sent.h"
 #include "relay/letters/letters.h"
 #include "relay/state/window.h"
@@ -24,7 +24,7 @@ struct settling {
     struct feed *feed;
     struct letters *letters;
     struct saving *saving;
-    struct obstacle *obstacle;
+    struct breaker *breaker;
     struct sent *sent;
     struct window *window; /* of the run */
 };

@@ -56,10 +56,10 @@ throttle_admits(const struct throttle *t, uint32_t pending, int64_t now_ns)
 
 void
 throttle_failed(struct throttle *t, struct env *env, const struct retry_settings *retry,
-                int64_t asked_ms)
+                int64_t retry_after_ms)
 {
     t->works = false;
-    backoff_failed(&t->pause, env, retry, asked_ms);
+    backoff_failed(&t->pause, env, retry, retry_after_ms);
 }
 
 void

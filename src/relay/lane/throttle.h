@@ -49,9 +49,9 @@ struct throttle {
 void throttle_init(struct throttle *throttle, uint32_t most, int64_t now_ns);
 /* A call was answered; the share of it that was throttled is from 0 to 1. */
 void throttle_answered(struct throttle *throttle, int64_t now_ns, double share);
-/* A call failed without a verdict on its samples; `asked_ms` as for backoff_failed(). */
+/* A call failed without a verdict on its samples; `retry_after_ms` as for backoff_failed(). */
 void throttle_failed(struct throttle *throttle, struct env *env, const struct retry_settings *retry,
-                     int64_t asked_ms);
+                     int64_t retry_after_ms);
 /* A call was refused for a reason that all calls share; the caller decides when to retry. */
 void throttle_doubt(struct throttle *throttle);
 /* A call was answered with a verdict on its samples. */

@@ -1,6 +1,6 @@
 /*
- * dead_letters.c - the relay's half: one writer of a log of letters and marks. The diagram omits
- * the prefix dead_letters_ of the functions:
+ * dead_letters.c - see dead_letters.h. The relay appends letters, and marks about earlier letters,
+ * to the files. The diagram omits the prefix dead_letters_ of the functions:
  *
  *                 add() ---> KEPT --- a request: replay ---> REPLAYING --- next_replay() --> GIVEN
  *                             |  ^                                                             |

@@ -4,7 +4,7 @@
  *
  * They are in files of some megabytes under DIR/dead-letters. Only the relay writes these; an
  * operator's decisions come as files of requests in the same directory, which any process may write
- * (relay/operate/dead_letters_ask.h), whether a server runs or not.
+ * (relay/operate/dead_letters_command.h), whether a server runs or not.
  *
  * A letter is identified by the position of its record in the log and its index in it. Half a byte
  * of memory is kept for each letter; identities are kept only for letters of items that are read

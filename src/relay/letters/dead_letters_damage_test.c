@@ -1,10 +1,10 @@
 /*
  * dead_letters_damage_test.c - files of dead letters beside a state that knows what they held:
- * wherever they are damaged it is told, what is lost and back is counted once, nothing is sent
- * twice by itself, and what a crash leaves is neither.
+ * damage is reported wherever it is, lost and returned letters are counted once, no letter is sent
+ * twice without a request, and the effects of a crash are not damage.
  */
+#include "lib/letters_rig.h"
 #include "lib/test.h"
-#include "relay/letters/dead_letters_testing.h"
 #include "relay/operate/examine.h"
 
 enum { MANY = 1 << 20 };
@@ -14,20 +14,20 @@ static const char LETTERS[] = "/relay/east/dead-letters";
 
 /* All letters are before the cursor: the account has them. */
 static void
-open_behind(struct rig *rig)
+open_behind(struct letters_rig *rig)
 {
-    must(rig_open_at(rig, letter_pos(MANY), 0));
+    must(letters_rig_open_at(rig, made_letter_pos(MANY), 0));
 }
 
 static void
-reopen(struct rig *rig)
+reopen(struct letters_rig *rig)
 {
-    rig_close(rig);
+    letters_rig_close(rig);
     open_behind(rig);
 }
 
 static struct bytes
-load(const struct rig *rig, const char *path, struct buf *to)
+load(const struct letters_rig *rig, const char *path, struct buf *to)
 {
     struct file file;
     uint64_t size;
@@ -42,7 +42,7 @@ load(const struct rig *rig, const char *path, struct buf *to)
 }
 
 static void
-store(const struct rig *rig, const char *path, struct bytes content)
+store(const struct letters_rig *rig, const char *path, struct bytes content)
 {
     struct file file;
     must(file_open(sim_env_env(rig->sim), path, FILE_REPLACE, &file, NULL));
@@ -53,7 +53,7 @@ store(const struct rig *rig, const char *path, struct bytes content)
 }
 
 static uint64_t
-size_of(const struct rig *rig, const char *path)
+size_of(const struct letters_rig *rig, const char *path)
 {
     struct file file;
     uint64_t size;
@@ -65,10 +65,10 @@ size_of(const struct rig *rig, const char *path)
 
 /* What becomes of the account is what the files hold, whatever that is. */
 static void
-check_balance(const struct rig *rig)
+check_balance(const struct letters_rig *rig)
 {
     const struct letters_account *a = dead_letters_account(rig->letters);
-    struct dead_letters_counts counts = rig_counts(rig);
+    struct dead_letters_counts counts = letters_rig_counts(rig);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t before = rig->state.fates.count[kind][FATE_DEAD_LETTERED] +
                           rig->state.letters.replaying[kind] - a->delivered[kind] -
@@ -81,20 +81,20 @@ check_balance(const struct rig *rig)
 }
 
 static void
-check_account(const struct rig *rig, uint64_t lost, uint64_t back)
+check_account(const struct letters_rig *rig, uint64_t lost, uint64_t back)
 {
     const struct letters_account *a = dead_letters_account(rig->letters);
     check_balance(rig);
-    assert_int_equal(sum(a->lost), lost);
-    assert_int_equal(sum(a->back), back);
+    assert_int_equal(letters_sum(a->lost), lost);
+    assert_int_equal(letters_sum(a->back), back);
     assert_int_equal(a->differs, lost + back > 0);
 }
 
 /* An operator sees the same, and a look changes nothing. */
 static void
-check_report(struct rig *rig, const char *text, uint64_t lost, uint64_t back)
+check_report(struct letters_rig *rig, const char *text, uint64_t lost, uint64_t back)
 {
-    rig_look(rig);
+    letters_rig_look(rig);
     assert_int_equal(rig->report.lost, lost);
     assert_int_equal(rig->report.back, back);
     assert_true(rig->damaged > 0);
@@ -104,15 +104,15 @@ check_report(struct rig *rig, const char *text, uint64_t lost, uint64_t back)
 
 /* What was met is put right: the next start finds nothing new. */
 static void
-check_put_right(struct rig *rig)
+check_put_right(struct letters_rig *rig)
 {
     struct dead_letter letter;
     enum err e = dead_letters_next_replay(rig->letters, &letter, &rig->why);
     bool differs = dead_letters_account(rig->letters)->differs;
     if (differs) assert_int_equal(e, ERR_MISSING);
-    must(rig_tend(rig));
-    if (differs) assert_int_equal(sum(rig_counts(rig).replaying), 0);
-    must(rig_save(rig));
+    must(letters_rig_tend(rig));
+    if (differs) assert_int_equal(letters_sum(letters_rig_counts(rig).replaying), 0);
+    must(letters_rig_save(rig));
     reopen(rig);
     check_account(rig, 0, 0);
 }
@@ -122,7 +122,7 @@ check_put_right(struct rig *rig)
 enum { LIFE = 24, ENDS = LIFE + 3, REPLAYING_MARKS = LIFE, DELIVERED_MARKS, LAST_MARKS };
 
 struct life {
-    struct rig rig;
+    struct letters_rig rig;
     struct buf whole;         /* the file, */
     struct relay_state saved; /* and the state that knows it */
     uint64_t ends[ENDS];      /* of its batches */
@@ -135,31 +135,31 @@ struct life {
 static void
 life_begin(struct life *life, uint64_t seed)
 {
-    struct rig *rig = &life->rig;
+    struct letters_rig *rig = &life->rig;
     struct dead_letter letter;
     uint64_t count;
-    rig_init(rig, seed);
+    letters_rig_init(rig, seed);
     buf_init(&life->whole, NULL, 1 << 20);
     open_behind(rig);
     for (uint32_t id = 0; id < LIFE; id++) {
-        rig_add_many(rig, id, 1);
+        letters_rig_add_many(rig, id, 1);
         life->ends[id] = size_of(rig, FIRST);
     }
-    must(rig_request(rig, DEAD_LETTERS_REPLAY, reasons[0], &count));
-    must(rig_tend(rig));
+    must(letters_rig_request(rig, DEAD_LETTERS_REPLAY, letter_reasons[0], &count));
+    must(letters_rig_tend(rig));
     life->ends[REPLAYING_MARKS] = size_of(rig, FIRST);
     while (dead_letters_next_replay(rig->letters, &letter, &rig->why) == OK) {
-        must(rig_settle(rig, letter_check(&letter), true, 0));
+        must(letters_rig_settle(rig, made_letter_check(&letter), true, 0));
     }
     must(dead_letters_sync(rig->letters, &rig->why));
     life->ends[DELIVERED_MARKS] = size_of(rig, FIRST);
-    must(rig_request(rig, DEAD_LETTERS_REPLAY, reasons[1], &count));
-    must(rig_tend(rig));
+    must(letters_rig_request(rig, DEAD_LETTERS_REPLAY, letter_reasons[1], &count));
+    must(letters_rig_tend(rig));
     life->ends[LAST_MARKS] = size_of(rig, FIRST);
-    must(rig_save(rig));
-    assert_int_equal(sum(rig_counts(rig).letters), LIFE / REASONS);
-    assert_int_equal(sum(rig_counts(rig).replaying), LIFE / REASONS);
-    rig_close(rig);
+    must(letters_rig_save(rig));
+    assert_int_equal(letters_sum(letters_rig_counts(rig).letters), LIFE / REASONS);
+    assert_int_equal(letters_sum(letters_rig_counts(rig).replaying), LIFE / REASONS);
+    letters_rig_close(rig);
     load(rig, FIRST, &life->whole);
     assert_int_equal(life->whole.size, life->ends[LAST_MARKS]);
     life->saved = rig->state;
@@ -173,7 +173,7 @@ life_set(struct life *life, struct bytes content)
     life->rig.state = life->saved;
     must(env_remove_tree(env, LETTERS, NULL));
     must(env_mkdir(env, LETTERS, NULL));
-    must(env_syncdir(env, DIR, NULL));
+    must(env_syncdir(env, LETTERS_DIR, NULL));
     store(&life->rig, FIRST, content);
 }
 
@@ -181,17 +181,17 @@ static void
 life_end(struct life *life)
 {
     buf_fini(&life->whole);
-    rig_fini(&life->rig);
+    letters_rig_fini(&life->rig);
 }
 
 UNIT_TEST(test_each_changed_byte_is_told_and_costs_what_it_held)
 {
     static struct life life;
-    struct rig *rig = &life.rig;
+    struct letters_rig *rig = &life.rig;
     life_begin(&life, 1);
     uint32_t batch = 0;
     for (size_t at = 0; at < life.whole.size; at++) {
-        uint8_t bit = (uint8_t)(1u << rig_random(rig, 8));
+        uint8_t bit = (uint8_t)(1u << letters_rig_random(rig, 8));
         if (at == life.ends[batch]) batch++;
         bool header = at < LETTER_FILE_HEADER_BYTES;
         uint64_t lost = batch < LIFE && batch % REASONS != 0 && !header;
@@ -201,18 +201,18 @@ UNIT_TEST(test_each_changed_byte_is_told_and_costs_what_it_held)
         life.whole.at[at] ^= bit;
         check_report(rig, "/00000001.letters: ", lost, back);
         open_behind(rig);
-        assert_true(rig_counts(rig).damaged > 0);
+        assert_true(letters_rig_counts(rig).damaged > 0);
         check_balance(rig);
         const struct letters_account *a = dead_letters_account(rig->letters);
-        if (sum(a->lost) != lost || sum(a->back) != back) {
-            fail_msg("at %zu: %llu lost, %llu back", at, (unsigned long long)sum(a->lost),
-                     (unsigned long long)sum(a->back));
+        if (letters_sum(a->lost) != lost || letters_sum(a->back) != back) {
+            fail_msg("at %zu: %llu lost, %llu back", at, (unsigned long long)letters_sum(a->lost),
+                     (unsigned long long)letters_sum(a->back));
         }
         /* That letters were being replayed may be lost, too. */
         assert_int_equal(a->differs, lost + back > 0 || batch == LAST_MARKS);
         check_put_right(rig);
-        assert_true(rig_counts(rig).damaged > 0); /* as long as the file is there */
-        rig_close(rig);
+        assert_true(letters_rig_counts(rig).damaged > 0); /* as long as the file is there */
+        letters_rig_close(rig);
     }
     assert_int_equal(batch, LAST_MARKS);
     life_end(&life);
@@ -230,7 +230,7 @@ change_batch(struct life *life, uint32_t batch)
 UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
 {
     static struct life life;
-    struct rig *rig = &life.rig;
+    struct letters_rig *rig = &life.rig;
     static const struct {
         uint32_t letter;
         uint64_t lost;
@@ -243,25 +243,28 @@ UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
         open_behind(rig);
         check_balance(rig);
         const struct letters_account *a = dead_letters_account(rig->letters);
-        assert_int_equal(sum(a->lost), cases[i].lost);
-        assert_int_equal(sum(a->back), 1);
+        assert_int_equal(letters_sum(a->lost), cases[i].lost);
+        assert_int_equal(letters_sum(a->back), 1);
         /* What is lost is nothing that could be given up, or lost, once more. */
-        uint64_t alive = sum(rig_counts(rig).letters) + sum(rig_counts(rig).replaying);
-        must(rig_tend(rig));
-        must(rig_save(rig));
+        uint64_t alive = letters_sum(letters_rig_counts(rig).letters) +
+                         letters_sum(letters_rig_counts(rig).replaying);
+        must(letters_rig_tend(rig));
+        must(letters_rig_save(rig));
         const struct relay_state after = rig->state;
         reopen(rig);
         check_account(rig, 0, 0);
         assert_int_equal(dead_letters_found(rig->letters)->missing, 0);
-        rig_close(rig);
+        letters_rig_close(rig);
         rig->state = life.saved;
         rig->options.max_age_ms = 1;
         open_behind(rig);
         rig->state = after;
-        must(rig_tend_at(rig, INT64_MAX / 2));
-        assert_int_equal(sum(rig->moved.dropped_full), alive);
-        assert_int_equal(sum(rig->moved.lost), 0);
-        assert_int_equal(sum(rig_counts(rig).letters) + sum(rig_counts(rig).replaying), 0);
+        must(letters_rig_tend_at(rig, INT64_MAX / 2));
+        assert_int_equal(letters_sum(rig->moved.dropped_full), alive);
+        assert_int_equal(letters_sum(rig->moved.lost), 0);
+        assert_int_equal(letters_sum(letters_rig_counts(rig).letters) +
+                             letters_sum(letters_rig_counts(rig).replaying),
+                         0);
         life_end(&life);
     }
 }
@@ -269,7 +272,7 @@ UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
 UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
 {
     static struct life life;
-    struct rig *rig = &life.rig;
+    struct letters_rig *rig = &life.rig;
     life_begin(&life, 2);
     uint32_t batch = 0;
     for (size_t size = 0; size < life.whole.size; size++) {
@@ -282,7 +285,7 @@ UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
             if (there && delivered && batch < DELIVERED_MARKS) back++;
         }
         life_set(&life, bytes_of(life.whole.at, size));
-        rig_look(rig);
+        letters_rig_look(rig);
         assert_true(rig->damaged > 0);
         open_behind(rig);
         check_balance(rig);
@@ -290,12 +293,12 @@ UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
         assert_true(a->differs);
         if (batch != DELIVERED_MARKS) {
             /* Which of the letters behind the end were gone nobody knows: as many as can be. */
-            assert_int_equal(sum(a->lost) - sum(a->back), lost - back);
-            assert_true(sum(a->lost) >= lost);
-            if (batch >= LIFE) assert_int_equal(sum(a->lost), 0);
+            assert_int_equal(letters_sum(a->lost) - letters_sum(a->back), lost - back);
+            assert_true(letters_sum(a->lost) >= lost);
+            if (batch >= LIFE) assert_int_equal(letters_sum(a->lost), 0);
         }
         check_put_right(rig);
-        rig_close(rig);
+        letters_rig_close(rig);
     }
     life_end(&life);
 }
@@ -305,36 +308,36 @@ UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
 UNIT_TEST(test_what_is_torn_behind_the_state_is_no_damage)
 {
     static struct life life;
-    struct rig *rig = &life.rig;
+    struct letters_rig *rig = &life.rig;
     life_begin(&life, 3);
     open_behind(rig);
-    rig_add_many(rig, LIFE, 6);
-    rig_close(rig);
+    letters_rig_add_many(rig, LIFE, 6);
+    letters_rig_close(rig);
     struct buf longer;
     buf_init(&longer, NULL, 1 << 20);
     load(rig, FIRST, &longer);
     for (size_t size = life.whole.size; size <= longer.size; size++) {
         for (unsigned changed = 0; changed < 2; changed++) {
-            size_t at =
-                life.whole.size + rig_random(rig, (uint32_t)(longer.size - life.whole.size));
+            size_t at = life.whole.size +
+                        letters_rig_random(rig, (uint32_t)(longer.size - life.whole.size));
             if (changed) longer.at[at] ^= 4;
             life_set(&life, bytes_of(longer.at, size));
             if (changed) longer.at[at] ^= 4;
             open_behind(rig);
-            assert_int_equal(rig_counts(rig).damaged, 0);
+            assert_int_equal(letters_rig_counts(rig).damaged, 0);
             assert_false(dead_letters_account(rig->letters)->differs);
-            must(rig_save(rig));
+            must(letters_rig_save(rig));
             /* It is continued, and can be read from then on. */
-            rig_add_many(rig, LIFE + 10, 2);
-            assert_int_equal(rig_files(rig).count, 1);
-            must(rig_save(rig));
+            letters_rig_add_many(rig, LIFE + 10, 2);
+            assert_int_equal(letters_rig_files(rig).count, 1);
+            must(letters_rig_save(rig));
             reopen(rig);
             check_account(rig, 0, 0);
-            assert_int_equal(rig_counts(rig).damaged, 0);
-            rig_look(rig);
+            assert_int_equal(letters_rig_counts(rig).damaged, 0);
+            letters_rig_look(rig);
             assert_int_equal(rig->damaged, 0);
-            check_found(rig, LIFE + 10, 2, KEPT);
-            rig_close(rig);
+            letters_rig_check(rig, LIFE + 10, 2, KEPT);
+            letters_rig_close(rig);
         }
     }
     buf_fini(&longer);
@@ -345,21 +348,22 @@ UNIT_TEST(test_what_is_torn_behind_the_state_is_no_damage)
 UNIT_TEST(test_an_older_state_still_shows_what_is_lost)
 {
     static struct life life;
-    struct rig *rig = &life.rig;
+    struct letters_rig *rig = &life.rig;
     life_begin(&life, 4);
     life_set(&life, buf_bytes(&life.whole));
     rig->state.letters = (struct letters_mark){.known = false};
     open_behind(rig);
     assert_false(dead_letters_account(rig->letters)->differs);
-    assert_int_equal(sum(dead_letters_account(rig->letters)->dead_lettered), LIFE / REASONS);
-    rig_close(rig);
+    assert_int_equal(letters_sum(dead_letters_account(rig->letters)->dead_lettered),
+                     LIFE / REASONS);
+    letters_rig_close(rig);
     life_set(&life, bytes_of(life.whole.at, life.ends[9] - 1));
     rig->state.letters = (struct letters_mark){.known = false};
     open_behind(rig);
     const struct letters_account *a = dead_letters_account(rig->letters);
-    assert_int_equal(sum(a->dead_lettered), 9); /* those that were delivered, too */
-    assert_int_equal(sum(a->lost) - sum(a->back), LIFE / REASONS - 9 + 0ull);
-    rig_close(rig);
+    assert_int_equal(letters_sum(a->dead_lettered), 9); /* those that were delivered, too */
+    assert_int_equal(letters_sum(a->lost) - letters_sum(a->back), LIFE / REASONS - 9 + 0ull);
+    letters_rig_close(rig);
     life_end(&life);
 }
 
@@ -367,31 +371,31 @@ UNIT_TEST(test_an_older_state_still_shows_what_is_lost)
 
 /* Of some letters in each, all alive; the state knows. */
 static void
-make_files(struct rig *rig, uint64_t seed, uint32_t count)
+make_files(struct letters_rig *rig, uint64_t seed, uint32_t count)
 {
-    rig_init(rig, seed);
+    letters_rig_init(rig, seed);
     rig->options.max_bytes = 64 * 1024; /* files of 8 KiB */
     open_behind(rig);
-    rig_add_many(rig, 0, count);
-    must(rig_save(rig));
-    assert_true(rig_files(rig).count >= 3);
-    rig_close(rig);
+    letters_rig_add_many(rig, 0, count);
+    must(letters_rig_save(rig));
+    assert_true(letters_rig_files(rig).count >= 3);
+    letters_rig_close(rig);
 }
 
 static uint64_t
-found_in_files(struct rig *rig)
+found_in_files(struct letters_rig *rig)
 {
-    rig_look(rig);
+    letters_rig_look(rig);
     return rig->found_count;
 }
 
 UNIT_TEST(test_a_file_that_is_missing_is_named_and_its_letters_are_counted)
 {
-    struct rig rig;
+    struct letters_rig rig;
     char path[128], name[32];
     for (uint32_t file = 1; file <= 4; file++) {
         make_files(&rig, 10 + file, 200);
-        uint32_t last = rig_files(&rig).count;
+        uint32_t last = letters_rig_files(&rig).count;
         uint32_t number = file < 4 ? file : last;
         snprintf(name, sizeof name, "/%08x.letters: ", number);
         snprintf(path, sizeof path, "%s/%08x.letters", LETTERS, number);
@@ -401,40 +405,42 @@ UNIT_TEST(test_a_file_that_is_missing_is_named_and_its_letters_are_counted)
         check_report(&rig, name, lost, 0);
         open_behind(&rig);
         check_account(&rig, lost, 0);
-        rig_add_many(&rig, 200, 3); /* no number comes twice */
-        assert_true(strcmp(rig_files(&rig).last, path) >= (file == 4 ? 1 : 0));
+        letters_rig_add_many(&rig, 200, 3); /* no number comes twice */
+        assert_true(strcmp(letters_rig_files(&rig).last, path) >= (file == 4 ? 1 : 0));
         check_put_right(&rig);
-        rig_look(&rig);
+        letters_rig_look(&rig);
         assert_int_equal(rig.damaged, 0);
-        check_found(&rig, 200, 3, KEPT);
-        rig_fini(&rig);
+        letters_rig_check(&rig, 200, 3, KEPT);
+        letters_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_a_directory_that_is_missing_is_told_and_counted)
 {
-    struct rig rig;
+    struct letters_rig rig;
     make_files(&rig, 20, 200);
     must(env_remove_tree(sim_env_env(rig.sim), LETTERS, NULL));
     check_report(&rig, "/00000001.letters: the file is missing", 200, 0);
     uint64_t count;
     struct dead_letters_report report = {0};
-    assert_int_equal(dead_letters_request(rig.env, DIR, NULL, DEAD_LETTERS_REPLAY, NULL, &count,
-                                          &report, &rig.why),
+    assert_int_equal(dead_letters_request(rig.env, LETTERS_DIR, NULL, DEAD_LETTERS_REPLAY, NULL,
+                                          &count, &report, &rig.why),
                      ERR_MISSING);
     assert_int_equal(report.lost, 200);
     uint32_t last = 0;
     open_behind(&rig);
     check_account(&rig, 200, 0);
     check_put_right(&rig);
-    rig_show_state(&rig);
-    assert_int_equal(dead_letters_each(rig.env, DIR, NULL, note_letter, &rig, NULL, &rig.why),
-                     ERR_MISSING);
-    rig_add_many(&rig, 0, 1);
-    assert_int_equal(sscanf(rig_files(&rig).last, "/relay/east/dead-letters/%x.", &last), 1);
+    letters_rig_show_state(&rig);
+    assert_int_equal(
+        dead_letters_each(rig.env, LETTERS_DIR, NULL, letters_rig_note, &rig, NULL, &rig.why),
+        ERR_MISSING);
+    letters_rig_add_many(&rig, 0, 1);
+    assert_int_equal(sscanf(letters_rig_files(&rig).last, "/relay/east/dead-letters/%x.", &last),
+                     1);
     assert_true(last > 3); /* no number comes twice */
     check_put_right(&rig);
-    rig_fini(&rig);
+    letters_rig_fini(&rig);
 }
 
 /* That a file is over stands at its end. */
@@ -442,24 +448,24 @@ UNIT_TEST(test_a_directory_that_is_missing_is_told_and_counted)
  * that a crash has left. */
 UNIT_TEST(test_since_when_files_end_as_they_should_is_remembered)
 {
-    struct rig rig;
+    struct letters_rig rig;
     make_files(&rig, 25, 200);
     assert_int_equal(rig.state.letters.whole_from, 1);
     open_behind(&rig);
-    must(rig_save(&rig));
+    must(letters_rig_save(&rig));
     assert_int_equal(rig.state.letters.whole_from, 1);
-    rig_close(&rig);
+    letters_rig_close(&rig);
     rig.state.letters = (struct letters_mark){.known = false};
     open_behind(&rig);
-    must(rig_save(&rig));
-    assert_int_equal(rig.state.letters.whole_from, rig_files(&rig).count);
-    rig_fini(&rig);
+    must(letters_rig_save(&rig));
+    assert_int_equal(rig.state.letters.whole_from, letters_rig_files(&rig).count);
+    letters_rig_fini(&rig);
 }
 
 UNIT_TEST(test_an_end_that_is_missing_is_damage_though_no_letter_is)
 {
     for (unsigned how = 0; how < 3; how++) {
-        struct rig rig;
+        struct letters_rig rig;
         struct buf content;
         make_files(&rig, 30 + how, 200);
         buf_init(&content, NULL, 1 << 20);
@@ -471,10 +477,10 @@ UNIT_TEST(test_an_end_that_is_missing_is_damage_though_no_letter_is)
         check_report(&rig, "/00000001.letters: ", 0, 0);
         open_behind(&rig);
         check_account(&rig, 0, 0);
-        assert_true(rig_counts(&rig).damaged > 0);
+        assert_true(letters_rig_counts(&rig).damaged > 0);
         check_put_right(&rig);
         buf_fini(&content);
-        rig_fini(&rig);
+        letters_rig_fini(&rig);
     }
 }
 
@@ -487,45 +493,45 @@ UNIT_TEST(test_an_end_that_is_missing_is_damage_though_no_letter_is)
 static void
 bring_back_a_copy(uint64_t seed, uint32_t more)
 {
-    struct rig rig;
+    struct letters_rig rig;
     struct buf copy;
     struct dead_letter letter;
     uint64_t count;
-    rig_init(&rig, seed);
+    letters_rig_init(&rig, seed);
     buf_init(&copy, NULL, 1 << 20);
     open_behind(&rig);
-    rig_add_many(&rig, 0, 8);
-    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
-    must(rig_tend(&rig));
+    letters_rig_add_many(&rig, 0, 8);
+    must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    must(letters_rig_tend(&rig));
     load(&rig, FIRST, &copy);
     while (dead_letters_next_replay(rig.letters, &letter, &rig.why) == OK) {
-        must(rig_settle(&rig, letter_check(&letter), true, 0));
+        must(letters_rig_settle(&rig, made_letter_check(&letter), true, 0));
     }
-    rig_add_many(&rig, 8, more);
-    must(rig_save(&rig));
-    rig_close(&rig);
+    letters_rig_add_many(&rig, 8, more);
+    must(letters_rig_save(&rig));
+    letters_rig_close(&rig);
     store(&rig, FIRST, buf_bytes(&copy));
     check_report(&rig, "/00000001.letters: ends at offset", more, 8);
     open_behind(&rig);
     check_account(&rig, more, 8);
-    assert_int_equal(sum(rig_counts(&rig).replaying), 8);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 8);
     assert_int_equal(dead_letters_next_replay(rig.letters, &letter, &rig.why), ERR_MISSING);
-    must(rig_tend(&rig));
+    must(letters_rig_tend(&rig));
     assert_int_equal(rig.moved.called_off, 8);
-    assert_int_equal(sum(rig_counts(&rig).replaying), 0);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 0);
     assert_int_equal(dead_letters_next_replay(rig.letters, &letter, &rig.why), ERR_MISSING);
-    must(rig_save(&rig));
+    must(letters_rig_save(&rig));
     reopen(&rig);
     check_account(&rig, 0, 0);
-    rig_look(&rig);
-    check_found(&rig, 0, 8, KEPT);
-    check_found(&rig, 8, more, ABSENT);
-    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    letters_rig_look(&rig);
+    letters_rig_check(&rig, 0, 8, KEPT);
+    letters_rig_check(&rig, 8, more, ABSENT);
+    must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
     assert_int_equal(count, 8);
-    must(rig_tend(&rig));
+    must(letters_rig_tend(&rig));
     assert_int_equal(dead_letters_next_replay(rig.letters, &letter, &rig.why), OK);
     buf_fini(&copy);
-    rig_fini(&rig);
+    letters_rig_fini(&rig);
 }
 
 UNIT_TEST(test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it)
@@ -540,13 +546,13 @@ static bool
 call_off_with_fault(struct fault fault, bool power)
 {
     static struct life life;
-    struct rig *rig = &life.rig;
+    struct letters_rig *rig = &life.rig;
     life_begin(&life, 50 + fault.nth % 5);
     life_set(&life, bytes_of(life.whole.at, life.ends[DELIVERED_MARKS] - 2));
     open_behind(rig); /* one is back; those with the second reason are kept in this copy */
     check_account(rig, 0, 1);
     fault_env_arm(rig->fe, fault);
-    enum err e = rig_tend(rig);
+    enum err e = letters_rig_tend(rig);
     bool fired = fault_env_fired(rig->fe);
     assert_true(fired || e == OK);
     struct dead_letter letter;
@@ -558,7 +564,7 @@ call_off_with_fault(struct fault fault, bool power)
     assert_int_equal(dead_letters_next_replay(rig->letters, &letter, &rig->why), ERR_MISSING);
     check_account(rig, 0, 1);
     check_put_right(rig);
-    rig_look(rig);
+    letters_rig_look(rig);
     assert_int_equal(rig->found_count, 2 * LIFE / REASONS + 1);
     life_end(&life);
     return fired;
@@ -583,110 +589,113 @@ UNIT_TEST(test_replays_are_called_off_whatever_fails)
 UNIT_TEST(test_what_is_damaged_at_work_is_counted_once)
 {
     for (unsigned how = 0; how < 3; how++) {
-        struct rig rig;
+        struct letters_rig rig;
         uint64_t count;
         make_files(&rig, 60 + how, 200);
         open_behind(&rig);
-        uint64_t before = sum(rig_counts(&rig).letters);
+        uint64_t before = letters_sum(letters_rig_counts(&rig).letters);
         if (how == 0) must(sim_env_damage(rig.sim, FIRST, 300));
         if (how == 1) must(env_unlink(sim_env_env(rig.sim), FIRST, NULL));
         if (how == 2) must(sim_env_damage(rig.sim, FIRST, size_of(&rig, FIRST) - 40));
-        must(rig_request(&rig, how == 0 ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY, NULL, &count));
-        must(rig_tend(&rig));
-        uint64_t lost = sum(rig.moved.lost);
+        must(letters_rig_request(&rig, how == 0 ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY, NULL,
+                                 &count));
+        must(letters_rig_tend(&rig));
+        uint64_t lost = letters_sum(rig.moved.lost);
         if (how != 1) assert_int_equal(lost, 1);
         if (how == 1) assert_true(lost > 20);
         assert_non_null(strstr(rig.moved.lost_at, "/00000001.letters: "));
-        assert_int_equal(sum(rig.moved.dropped) + sum(rig.moved.replaying) + lost, before);
-        assert_int_equal(sum(rig_counts(&rig).letters), 0);
+        assert_int_equal(letters_sum(rig.moved.dropped) + letters_sum(rig.moved.replaying) + lost,
+                         before);
+        assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 0);
         memset(&rig.moved, 0, sizeof rig.moved);
-        must(rig_tend(&rig));
-        assert_int_equal(sum(rig.moved.lost), 0);
-        must(rig_save(&rig));
+        must(letters_rig_tend(&rig));
+        assert_int_equal(letters_sum(rig.moved.lost), 0);
+        must(letters_rig_save(&rig));
         reopen(&rig);
         check_account(&rig, 0, 0);
-        rig_fini(&rig);
+        letters_rig_fini(&rig);
     }
 }
 
 UNIT_TEST(test_what_cannot_be_replayed_is_counted)
 {
-    struct rig rig;
+    struct letters_rig rig;
     uint64_t count;
     struct dead_letter letter;
     uint32_t given = 0;
     make_files(&rig, 70, 200);
     open_behind(&rig);
-    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
-    must(rig_tend(&rig));
+    must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    must(letters_rig_tend(&rig));
     must(sim_env_damage(rig.sim, FIRST, size_of(&rig, FIRST) - 40));
     while (dead_letters_next_replay(rig.letters, &letter, &rig.why) == OK) {
         given++;
     }
     assert_int_equal(given, 199);
-    assert_int_equal(sum(rig_counts(&rig).replaying), 199);
-    must(rig_tend(&rig));
-    assert_int_equal(sum(rig.moved.lost), 1);
-    rig_fini(&rig);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 199);
+    must(letters_rig_tend(&rig));
+    assert_int_equal(letters_sum(rig.moved.lost), 1);
+    letters_rig_fini(&rig);
 }
 
-/* Who is told takes all that are not met for lost, wherever they were. */
+/* The caller takes all letters that are not found for lost, wherever they were. */
 UNIT_TEST(test_where_one_is_lost_all_that_are_lost_are_told)
 {
-    struct rig rig;
+    struct letters_rig rig;
     uint64_t count;
     struct dead_letter letter;
     make_files(&rig, 71, 200);
     open_behind(&rig);
-    must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
-    must(rig_tend(&rig));
+    must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
+    must(letters_rig_tend(&rig));
     must(sim_env_damage(rig.sim, FIRST, 300));
     must(sim_env_damage(rig.sim, SECOND, 300));
-    while (sum(rig_counts(&rig).replaying) == 200) { /* until the first file was read */
+    while (letters_sum(letters_rig_counts(&rig).replaying) ==
+           200) { /* until the first file was read */
         must(dead_letters_next_replay(rig.letters, &letter, &rig.why));
     }
-    assert_int_equal(sum(rig_counts(&rig).replaying), 199);
-    must(rig_tend(&rig));
-    assert_int_equal(sum(rig.moved.lost), 2);
-    assert_int_equal(sum(rig_counts(&rig).replaying), 198);
-    rig_fini(&rig);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 199);
+    must(letters_rig_tend(&rig));
+    assert_int_equal(letters_sum(rig.moved.lost), 2);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 198);
+    letters_rig_fini(&rig);
 }
 
 /* A file may go only when the state knows, and the state before it. */
 UNIT_TEST(test_a_file_that_went_is_not_missed_by_the_last_two_states)
 {
-    struct rig rig;
+    struct letters_rig rig;
     uint64_t count;
     make_files(&rig, 80, 200);
     open_behind(&rig);
-    must(rig_request(&rig, DEAD_LETTERS_DROP, NULL, &count));
+    must(letters_rig_request(&rig, DEAD_LETTERS_DROP, NULL, &count));
     const struct relay_state first = rig.state;
-    uint32_t files = rig_files(&rig).count;
+    uint32_t files = letters_rig_files(&rig).count;
     must(dead_letters_tend(rig.letters, 2000000, &rig.moved, &rig.why));
     assert_true(rig.moved.waits);
-    assert_true(rig_files(&rig).count >= files);
-    must(rig_save(&rig));
+    assert_true(letters_rig_files(&rig).count >= files);
+    must(letters_rig_save(&rig));
     const struct relay_state second = rig.state;
     must(dead_letters_tend(rig.letters, 2000000, &rig.moved, &rig.why));
     assert_true(rig.moved.waits);
-    assert_true(rig_files(&rig).count >= files);
-    rig_close(&rig);
+    assert_true(letters_rig_files(&rig).count >= files);
+    letters_rig_close(&rig);
     /* Either state can be gone back to. */
     rig.state = first;
     open_behind(&rig);
     assert_false(dead_letters_account(rig.letters)->differs);
-    assert_int_equal(sum(dead_letters_account(rig.letters)->dropped), 200);
-    assert_int_equal(sum(dead_letters_account(rig.letters)->dead_lettered), 0);
-    rig_close(&rig);
+    assert_int_equal(letters_sum(dead_letters_account(rig.letters)->dropped), 200);
+    assert_int_equal(letters_sum(dead_letters_account(rig.letters)->dead_lettered), 0);
+    letters_rig_close(&rig);
     rig.state = second;
     open_behind(&rig);
     check_account(&rig, 0, 0);
-    assert_int_equal(sum(dead_letters_account(rig.letters)->dropped), 0);
-    must(rig_tend(&rig));
-    assert_int_equal(rig_files(&rig).count, 1);
+    assert_int_equal(letters_sum(dead_letters_account(rig.letters)->dropped), 0);
+    must(letters_rig_tend(&rig));
+    assert_int_equal(letters_rig_files(&rig).count, 1);
     reopen(&rig);
     check_account(&rig, 0, 0);
-    rig_fini(&rig);
+    letters_rig_fini(&rig);
 }
 
 /* --- the account over crashes ----------------------------------------------------------------- */
@@ -696,7 +705,7 @@ UNIT_TEST(test_a_file_that_went_is_not_missed_by_the_last_two_states)
  * behind is a letter, delivered or dropped, and nothing else.
  */
 struct course {
-    struct rig rig;
+    struct letters_rig rig;
     uint32_t next;                     /* item */
     uint32_t saved_next;               /* of the state */
     uint64_t delivered, dropped, full; /* so far, */
@@ -706,8 +715,9 @@ struct course {
 static void
 course_save(struct course *l)
 {
-    l->rig.state.cursor = (struct relay_cursor){letter_pos(l->next), letter_index(l->next)};
-    if (rig_save(&l->rig) != OK) return;
+    l->rig.state.cursor =
+        (struct relay_cursor){made_letter_pos(l->next), made_letter_index(l->next)};
+    if (letters_rig_save(&l->rig) != OK) return;
     l->saved_next = l->next;
     l->saved_delivered = l->delivered;
     l->saved_dropped = l->dropped;
@@ -717,8 +727,8 @@ course_save(struct course *l)
 static void
 course_check(struct course *l)
 {
-    struct dead_letters_counts counts = rig_counts(&l->rig);
-    uint64_t letters = sum(counts.letters) + sum(counts.replaying);
+    struct dead_letters_counts counts = letters_rig_counts(&l->rig);
+    uint64_t letters = letters_sum(counts.letters) + letters_sum(counts.replaying);
     assert_int_equal(counts.damaged, 0);
     assert_int_equal(letters + l->delivered + l->dropped + l->full, l->next);
 }
@@ -727,57 +737,61 @@ course_check(struct course *l)
 static void
 course_open(struct course *l)
 {
-    struct rig *rig = &l->rig;
-    enum err e = rig_open_at(rig, letter_pos(l->saved_next), letter_index(l->saved_next));
+    struct letters_rig *rig = &l->rig;
+    enum err e =
+        letters_rig_open_at(rig, made_letter_pos(l->saved_next), made_letter_index(l->saved_next));
     if (e) fail_msg("%s", rig->why.text);
     const struct letters_account *a = dead_letters_account(rig->letters);
     assert_false(a->differs);
     l->next = l->saved_next;
-    l->delivered = l->saved_delivered + sum(a->delivered);
-    l->dropped = l->saved_dropped + sum(a->dropped);
-    l->full = l->saved_full + sum(a->dropped_full);
+    l->delivered = l->saved_delivered + letters_sum(a->delivered);
+    l->dropped = l->saved_dropped + letters_sum(a->dropped);
+    l->full = l->saved_full + letters_sum(a->dropped_full);
     must(dead_letters_revoke_known(rig->letters, &rig->why));
-    struct dead_letters_counts counts = rig_counts(rig);
-    assert_int_equal(sum(a->dead_lettered), sum(counts.letters));
-    assert_int_equal(sum(a->replaying), sum(counts.replaying));
+    struct dead_letters_counts counts = letters_rig_counts(rig);
+    assert_int_equal(letters_sum(a->dead_lettered), letters_sum(counts.letters));
+    assert_int_equal(letters_sum(a->replaying), letters_sum(counts.replaying));
     course_check(l);
 }
 
 static void
 course_step(struct course *l)
 {
-    struct rig *rig = &l->rig;
+    struct letters_rig *rig = &l->rig;
     struct dead_letter letter;
     uint64_t count;
-    switch (rig_random(rig, 10)) {
+    switch (letters_rig_random(rig, 10)) {
     case 0:
         course_save(l);
         break;
     case 1:
-        err_ignore(rig_request(rig, DEAD_LETTERS_REPLAY, reasons[rig_random(rig, REASONS)], &count),
+        err_ignore(letters_rig_request(rig, DEAD_LETTERS_REPLAY,
+                                       letter_reasons[letters_rig_random(rig, REASONS)], &count),
                    "there may be none");
         break;
     case 2:
-        if (rig_random(rig, 3) > 0) break;
-        err_ignore(rig_request(rig, DEAD_LETTERS_DROP, reasons[rig_random(rig, REASONS)], &count),
+        if (letters_rig_random(rig, 3) > 0) break;
+        err_ignore(letters_rig_request(rig, DEAD_LETTERS_DROP,
+                                       letter_reasons[letters_rig_random(rig, REASONS)], &count),
                    "there may be none");
         break;
     case 3:
         memset(&rig->moved, 0, sizeof rig->moved);
-        must(dead_letters_tend(rig->letters, letter_failed_ms(l->next), &rig->moved, &rig->why));
-        l->dropped += sum(rig->moved.dropped);
-        l->full += sum(rig->moved.dropped_full);
+        must(dead_letters_tend(rig->letters, made_letter_failed_ms(l->next), &rig->moved,
+                               &rig->why));
+        l->dropped += letters_sum(rig->moved.dropped);
+        l->full += letters_sum(rig->moved.dropped_full);
         break;
     case 4:
     case 5:
         if (dead_letters_next_replay(rig->letters, &letter, &rig->why) != OK) break;
-        bool arrives = rig_random(rig, 3) > 0;
-        must(rig_settle(rig, letter_check(&letter), arrives, 1));
+        bool arrives = letters_rig_random(rig, 3) > 0;
+        must(letters_rig_settle(rig, made_letter_check(&letter), arrives, 1));
         l->delivered += arrives;
         break;
     default:
         if (l->next == LETTERS_MAX - 8) break;
-        must(rig_add(rig, l->next, l->next % REASONS));
+        must(letters_rig_add(rig, l->next, l->next % REASONS));
         l->next++;
     }
     course_check(l);
@@ -789,24 +803,24 @@ UNIT_TEST(test_the_account_is_right_after_each_crash)
     uint64_t full = 0;
     for (uint64_t seed = 100; seed < 160; seed++) {
         memset(&l, 0, sizeof l);
-        rig_init(&l.rig, seed);
+        letters_rig_init(&l.rig, seed);
         l.rig.options.max_bytes = seed % 2 == 0 ? 8 * 1024 : 40 * 1024;
         if (seed % 3 == 0) l.rig.options.max_age_ms = 30;
         course_open(&l);
         course_save(&l);
         for (unsigned turn = 0; turn < 20; turn++) {
-            unsigned steps = rig_random(&l.rig, 60);
+            unsigned steps = letters_rig_random(&l.rig, 60);
             for (unsigned i = 0; i < steps; i++) {
                 course_step(&l);
             }
             if (turn % 3 == 0) course_save(&l);
             if (turn % 2 == 0) sim_env_power_loss(l.rig.sim);
             if (turn % 2 != 0) sim_env_kill(l.rig.sim);
-            rig_close(&l.rig);
+            letters_rig_close(&l.rig);
             course_open(&l);
         }
         full += l.full;
-        rig_fini(&l.rig);
+        letters_rig_fini(&l.rig);
     }
     assert_true(full > 100);
 }
@@ -873,7 +887,7 @@ UNIT_TEST(test_letters_that_an_older_state_took_from_others_are_taken)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, letters_rig_tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_each_changed_byte_is_told_and_costs_what_it_held),
         claim(test_lost_and_back_are_told_apart_where_numbers_are_missing),

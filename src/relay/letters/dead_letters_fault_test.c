@@ -6,18 +6,19 @@
  * Of each letter the model knows in which states it may be in memory and, after a crash, on disk.
  * What a request wants is possible from when it was made, and stays so until it was carried out.
  */
+#include "lib/letters_rig.h"
+#include "lib/seeds.h"
 #include "lib/test.h"
-#include "relay/letters/dead_letters_testing.h"
 
 enum { STEPS = 60, LIFE_LETTERS = 256 };
 
 #define BIT(state) (1u << (state))
 
 struct model {
-    unsigned now[LIFE_LETTERS]; /* bits of enum found */
+    unsigned now[LIFE_LETTERS]; /* bits of enum letters_found_state */
     unsigned disk[LIFE_LETTERS];
     unsigned asked[LIFE_LETTERS];
-    unsigned reasons[LIFE_LETTERS]; /* that it may have: bits of their numbers */
+    unsigned reasons[LIFE_LETTERS]; /* bits of the reasons that it may have */
     bool fresh[LIFE_LETTERS];       /* added since the last open */
     uint32_t given[LIFE_LETTERS];
     uint32_t given_count;
@@ -33,11 +34,11 @@ possible(const unsigned *states, const unsigned *asked, uint32_t id)
 
 /* A look at the files: every letter is in a state that it may have. */
 static void
-learn(struct rig *rig, struct model *m, const unsigned *states, bool settled)
+learn(struct letters_rig *rig, struct model *m, const unsigned *states, bool settled)
 {
-    rig_look(rig);
+    letters_rig_look(rig);
     for (uint32_t id = 0; id < m->next; id++) {
-        enum found found = rig->found[id].found;
+        enum letters_found_state found = rig->found[id].found;
         unsigned may = possible(states, m->asked, id);
         if ((may & BIT(found)) == 0) fail_msg("letter %u is %d, of %x", id, found, may);
         m->now[id] = m->disk[id] = settled ? BIT(found) : may;
@@ -47,26 +48,27 @@ learn(struct rig *rig, struct model *m, const unsigned *states, bool settled)
 }
 
 static void
-check_counts(const struct rig *rig, const struct model *m)
+check_counts(const struct letters_rig *rig, const struct model *m)
 {
-    struct dead_letters_counts counts = rig_counts(rig);
-    assert_int_equal(sum(counts.letters) + sum(counts.replaying), m->alive);
+    struct dead_letters_counts counts = letters_rig_counts(rig);
+    assert_int_equal(letters_sum(counts.letters) + letters_sum(counts.replaying), m->alive);
     assert_int_equal(counts.damaged, 0);
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
 static void
-step_add(struct rig *rig, struct model *m, uint32_t id)
+step_add(struct letters_rig *rig, struct model *m, uint32_t id)
 {
-    uint32_t reason = rig_random(rig, REASONS);
-    struct dead_letters_counts before = rig_counts(rig);
-    enum err e = rig_add(rig, id, reason);
+    uint32_t reason = letters_rig_random(rig, REASONS);
+    struct dead_letters_counts before = letters_rig_counts(rig);
+    enum err e = letters_rig_add(rig, id, reason);
     if (e) return;
-    struct dead_letters_counts after = rig_counts(rig);
-    m->alive += sum(after.letters) + sum(after.replaying);
-    m->alive -= sum(before.letters) + sum(before.replaying);
-    if (m->now[id] == BIT(ABSENT)) assert_int_equal(sum(after.letters), sum(before.letters) + 1);
+    struct dead_letters_counts after = letters_rig_counts(rig);
+    m->alive += letters_sum(after.letters) + letters_sum(after.replaying);
+    m->alive -= letters_sum(before.letters) + letters_sum(before.replaying);
+    if (m->now[id] == BIT(ABSENT))
+        assert_int_equal(letters_sum(after.letters), letters_sum(before.letters) + 1);
     m->now[id] = BIT(KEPT);
     m->disk[id] |= BIT(KEPT);
     m->reasons[id] |= BIT(reason);
@@ -74,21 +76,22 @@ step_add(struct rig *rig, struct model *m, uint32_t id)
 }
 
 static void
-step_revoke(struct rig *rig, struct model *m, uint32_t id)
+step_revoke(struct letters_rig *rig, struct model *m, uint32_t id)
 {
-    struct dead_letters_counts before = rig_counts(rig);
-    enum err e = dead_letters_revoke(rig->letters, letter_pos(id), letter_index(id), &rig->why);
+    struct dead_letters_counts before = letters_rig_counts(rig);
+    enum err e =
+        dead_letters_revoke(rig->letters, made_letter_pos(id), made_letter_index(id), &rig->why);
     if (e) return;
-    struct dead_letters_counts after = rig_counts(rig);
-    m->alive += sum(after.letters) + sum(after.replaying);
-    m->alive -= sum(before.letters) + sum(before.replaying);
+    struct dead_letters_counts after = letters_rig_counts(rig);
+    m->alive += letters_sum(after.letters) + letters_sum(after.replaying);
+    m->alive -= letters_sum(before.letters) + letters_sum(before.replaying);
     m->now[id] = BIT(ABSENT);
     m->disk[id] |= BIT(ABSENT);
     m->fresh[id] = true; /* its identity is forgotten */
 }
 
 static void
-step_sync(struct rig *rig, struct model *m)
+step_sync(struct letters_rig *rig, struct model *m)
 {
     enum err e = dead_letters_sync(rig->letters, &rig->why);
     for (uint32_t id = 0; id < m->next && e == OK; id++) {
@@ -97,21 +100,21 @@ step_sync(struct rig *rig, struct model *m)
 }
 
 static void
-step_save(struct rig *rig, struct model *m)
+step_save(struct letters_rig *rig, struct model *m)
 {
-    enum err e = rig_save(rig);
+    enum err e = letters_rig_save(rig);
     for (uint32_t id = 0; id < m->next && e == OK; id++) {
         m->disk[id] = m->now[id];
     }
 }
 
 static void
-step_tend(struct rig *rig, struct model *m, bool exact)
+step_tend(struct letters_rig *rig, struct model *m, bool exact)
 {
     struct dead_letters_moved moved = {{0}};
     enum err e = dead_letters_tend(rig->letters, 2000000, &moved, &rig->why);
-    m->alive -= sum(moved.dropped) + sum(moved.dropped_full);
-    assert_int_equal(sum(moved.dropped_full), 0);
+    m->alive -= letters_sum(moved.dropped) + letters_sum(moved.dropped_full);
+    assert_int_equal(letters_sum(moved.dropped_full), 0);
     for (uint32_t id = 0; id < m->next; id++) {
         m->now[id] = possible(m->now, m->asked, id);
         m->disk[id] |= m->now[id];
@@ -120,13 +123,13 @@ step_tend(struct rig *rig, struct model *m, bool exact)
 }
 
 static void
-step_request(struct rig *rig, struct model *m)
+step_request(struct letters_rig *rig, struct model *m)
 {
-    bool drop = rig_random(rig, 3) == 0;
-    uint32_t reason = rig_random(rig, REASONS);
+    bool drop = letters_rig_random(rig, 3) == 0;
+    uint32_t reason = letters_rig_random(rig, REASONS);
     uint64_t count;
-    enum err e =
-        rig_request(rig, drop ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY, reasons[reason], &count);
+    enum err e = letters_rig_request(rig, drop ? DEAD_LETTERS_DROP : DEAD_LETTERS_REPLAY,
+                                     letter_reasons[reason], &count);
     err_ignore(e, "it may have been made, or not");
     for (uint32_t id = 0; id < m->next; id++) {
         bool meant = (m->reasons[id] & BIT(reason)) && ((m->now[id] | m->disk[id]) & BIT(KEPT));
@@ -135,25 +138,26 @@ step_request(struct rig *rig, struct model *m)
 }
 
 static void
-step_replay(struct rig *rig, struct model *m)
+step_replay(struct letters_rig *rig, struct model *m)
 {
     struct dead_letter letter;
     if (dead_letters_next_replay(rig->letters, &letter, &rig->why) != OK) return;
-    uint32_t id = letter_check(&letter);
+    uint32_t id = made_letter_check(&letter);
     assert_true(m->now[id] & BIT(REPLAYING));
     m->now[id] = BIT(REPLAYING);
     m->given[m->given_count++] = id;
-    if (dead_letters_load(rig->letters, letter_pos(id), letter_index(id), &letter, &rig->why) == OK)
-        assert_int_equal(letter_check(&letter), id);
+    if (dead_letters_load(rig->letters, made_letter_pos(id), made_letter_index(id), &letter,
+                          &rig->why) == OK)
+        assert_int_equal(made_letter_check(&letter), id);
 }
 
 static void
-step_settle(struct rig *rig, struct model *m)
+step_settle(struct letters_rig *rig, struct model *m)
 {
-    uint32_t at = rig_random(rig, m->given_count), id = m->given[at];
-    uint32_t reason = rig_random(rig, REASONS);
-    bool delivered = rig_random(rig, 2) == 0;
-    enum err e = rig_settle(rig, id, delivered, reason);
+    uint32_t at = letters_rig_random(rig, m->given_count), id = m->given[at];
+    uint32_t reason = letters_rig_random(rig, REASONS);
+    bool delivered = letters_rig_random(rig, 2) == 0;
+    enum err e = letters_rig_settle(rig, id, delivered, reason);
     if (e && e != ERR_MISSING) return;
     m->given[at] = m->given[--m->given_count];
     if (e == ERR_MISSING) { /* it was revoked, or came again */
@@ -167,23 +171,25 @@ step_settle(struct rig *rig, struct model *m)
 }
 
 static bool
-step_open(struct rig *rig, struct model *m, bool exact)
+step_open(struct letters_rig *rig, struct model *m, bool exact)
 {
-    enum err e = rig_open(rig);
+    enum err e = letters_rig_open(rig);
     m->given_count = 0;
     memset(m->fresh, 0, sizeof m->fresh);
     if (e) return false;
     assert_false(dead_letters_account(rig->letters)->differs);
     if (exact) learn(rig, m, m->disk, false);
     if (!exact) memcpy(m->now, m->disk, sizeof m->now);
-    m->alive = sum(rig_counts(rig).letters) + sum(rig_counts(rig).replaying);
+    m->alive = letters_sum(letters_rig_counts(rig).letters) +
+               letters_sum(letters_rig_counts(rig).replaying);
     return true;
 }
 
 static void
-step(struct rig *rig, struct model *m, bool exact)
+step(struct letters_rig *rig, struct model *m, bool exact)
 {
-    uint32_t what = rig_random(rig, 100), old = m->next == 0 ? 0 : rig_random(rig, m->next);
+    uint32_t what = letters_rig_random(rig, 100),
+             old = m->next == 0 ? 0 : letters_rig_random(rig, m->next);
     if (what < 40 && m->next < LIFE_LETTERS) {
         m->now[m->next] = m->disk[m->next] = BIT(ABSENT);
         m->asked[m->next] = m->reasons[m->next] = 0;
@@ -206,14 +212,14 @@ step(struct rig *rig, struct model *m, bool exact)
     } else if (what < 97 && m->given_count > 0) {
         step_settle(rig, m);
     } else if (what >= 97) {
-        rig_close(rig);
+        letters_rig_close(rig);
         if (!step_open(rig, m, exact)) rig->letters = NULL;
     }
 }
 
 /* `exact`: the machine may be looked at meanwhile. */
 static void
-live(struct rig *rig, struct model *m, unsigned steps, bool exact)
+live(struct letters_rig *rig, struct model *m, unsigned steps, bool exact)
 {
     for (unsigned i = 0; i < steps; i++) {
         if (rig->letters == NULL && !step_open(rig, m, exact)) continue;
@@ -224,12 +230,12 @@ live(struct rig *rig, struct model *m, unsigned steps, bool exact)
 
 /* After whatever happened: power loss or kill, and a healthy life, in which nothing is missing. */
 static void
-end_well(struct rig *rig, struct model *m, bool power)
+end_well(struct letters_rig *rig, struct model *m, bool power)
 {
     if (power) sim_env_power_loss(rig->sim);
     if (!power) sim_env_kill(rig->sim);
     fault_env_disarm(rig->fe);
-    rig_close(rig);
+    letters_rig_close(rig);
     if (!step_open(rig, m, true)) fail_msg("%s", rig->why.text);
     check_counts(rig, m);
     step_tend(rig, m, true);
@@ -237,16 +243,16 @@ end_well(struct rig *rig, struct model *m, bool power)
     must(dead_letters_sync(rig->letters, &rig->why));
     memcpy(m->disk, m->now, sizeof m->disk);
     sim_env_power_loss(rig->sim);
-    rig_close(rig);
+    letters_rig_close(rig);
     assert_true(step_open(rig, m, true));
     step_tend(rig, m, true);
     check_counts(rig, m);
 }
 
 static void
-begin(struct rig *rig, struct model *m, uint64_t seed)
+begin(struct letters_rig *rig, struct model *m, uint64_t seed)
 {
-    rig_init(rig, seed);
+    letters_rig_init(rig, seed);
     rig->options.max_bytes = 1024 * 1024;
     *m = (struct model){.next = 0};
 }
@@ -254,7 +260,7 @@ begin(struct rig *rig, struct model *m, uint64_t seed)
 static bool
 run_with_fault(uint64_t seed, struct fault fault, bool power)
 {
-    static struct rig rig;
+    static struct letters_rig rig;
     static struct model m;
     begin(&rig, &m, seed);
     rig.options.max_bytes = 32 * 1024; /* files of 4 KiB */
@@ -262,7 +268,7 @@ run_with_fault(uint64_t seed, struct fault fault, bool power)
     live(&rig, &m, STEPS, true);
     bool fired = fault_env_fired(rig.fe);
     end_well(&rig, &m, power);
-    rig_fini(&rig);
+    letters_rig_fini(&rig);
     return fired;
 }
 
@@ -299,7 +305,7 @@ UNIT_TEST(test_a_letter_that_comes_again_is_there_once_whatever_is_torn)
 
 UNIT_TEST(test_any_allocation_may_fail)
 {
-    static struct rig rig;
+    static struct letters_rig rig;
     static struct model m;
     for (unsigned forever = 0; forever < 2; forever++) {
         for (uint64_t nth = 1;; nth++) {
@@ -309,7 +315,7 @@ UNIT_TEST(test_any_allocation_may_fail)
             bool fired = mem_fail_fired();
             mem_fail_nth(0, false);
             end_well(&rig, &m, nth % 2);
-            rig_fini(&rig);
+            letters_rig_fini(&rig);
             if (!fired) break;
         }
     }
@@ -317,55 +323,55 @@ UNIT_TEST(test_any_allocation_may_fail)
 
 UNIT_TEST(test_lives_with_power_losses_and_kills_keep_what_was_synced)
 {
-    static struct rig rig;
+    static struct letters_rig rig;
     static struct model m;
     for (uint64_t seed = 600; seed < 680; seed++) {
         begin(&rig, &m, seed);
         rig.options.max_bytes = 48 * 1024;
         for (unsigned turn = 0; turn < 6; turn++) {
-            live(&rig, &m, 20 + rig_random(&rig, 40), true);
+            live(&rig, &m, 20 + letters_rig_random(&rig, 40), true);
             if (turn % 2 == 0) sim_env_power_loss(rig.sim);
             if (turn % 2 != 0) sim_env_kill(rig.sim);
-            rig_close(&rig);
+            letters_rig_close(&rig);
         }
         end_well(&rig, &m, true);
-        rig_fini(&rig);
+        letters_rig_fini(&rig);
     }
 }
 
 static bool
 try_request(struct fault fault, bool power)
 {
-    static struct rig rig;
+    static struct letters_rig rig;
     uint64_t count;
-    rig_init(&rig, 690);
+    letters_rig_init(&rig, 690);
     rig.options.max_bytes = 32 * 1024;
-    must(rig_open(&rig));
-    rig_add_many(&rig, 0, 90);
-    must(rig_request(&rig, DEAD_LETTERS_REPLAY, reasons[1], &count));
-    must(rig_request(&rig, DEAD_LETTERS_DROP, reasons[2], &count));
+    must(letters_rig_open(&rig));
+    letters_rig_add_many(&rig, 0, 90);
+    must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, letter_reasons[1], &count));
+    must(letters_rig_request(&rig, DEAD_LETTERS_DROP, letter_reasons[2], &count));
     fault_env_arm(rig.fe, fault);
-    enum err e = rig_tend(&rig);
-    if (e == OK) assert_int_equal(sum(rig.moved.replaying), 30);
+    enum err e = letters_rig_tend(&rig);
+    if (e == OK) assert_int_equal(letters_sum(rig.moved.replaying), 30);
     bool fired = fault_env_fired(rig.fe);
     fault_env_disarm(rig.fe);
     if (power) sim_env_power_loss(rig.sim);
     if (!power) sim_env_kill(rig.sim);
-    rig_restart(&rig);
-    must(rig_tend(&rig));
-    assert_int_equal(rig_files(&rig).requests, 0);
-    assert_int_equal(sum(rig_counts(&rig).letters), 30);
-    assert_int_equal(sum(rig_counts(&rig).replaying), 30);
+    letters_rig_restart(&rig);
+    must(letters_rig_tend(&rig));
+    assert_int_equal(letters_rig_files(&rig).requests, 0);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 30);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 30);
     sim_env_power_loss(rig.sim);
-    rig_restart(&rig);
-    must(rig_tend(&rig)); /* should a request have come back, there is nothing left to do */
-    assert_int_equal(sum(rig.moved.replaying) + sum(rig.moved.dropped), 0);
-    rig_look(&rig);
+    letters_rig_restart(&rig);
+    must(letters_rig_tend(&rig)); /* should a request have come back, there is nothing left to do */
+    assert_int_equal(letters_sum(rig.moved.replaying) + letters_sum(rig.moved.dropped), 0);
+    letters_rig_look(&rig);
     for (uint32_t id = 0; id < 90; id++) {
-        static const enum found wanted[REASONS] = {KEPT, REPLAYING, ABSENT};
-        check_found(&rig, id, 1, wanted[id % REASONS]);
+        static const enum letters_found_state wanted[REASONS] = {KEPT, REPLAYING, ABSENT};
+        letters_rig_check(&rig, id, 1, wanted[id % REASONS]);
     }
-    rig_fini(&rig);
+    letters_rig_fini(&rig);
     return fired;
 }
 
@@ -385,55 +391,55 @@ UNIT_TEST(test_a_request_is_carried_out_once_whatever_fails)
 
 UNIT_TEST(test_a_full_device_refuses_letters_until_there_is_room_again)
 {
-    static struct rig rig;
-    rig_init(&rig, 700);
-    must(rig_open(&rig));
-    rig_add_many(&rig, 0, 10);
+    static struct letters_rig rig;
+    letters_rig_init(&rig, 700);
+    must(letters_rig_open(&rig));
+    letters_rig_add_many(&rig, 0, 10);
     sim_env_set_capacity(rig.sim, sim_env_used_bytes(rig.sim) + 8 * 1024);
     uint32_t next = 10;
     enum err e = OK;
     while (e == OK) {
-        must(rig_add(&rig, next++, 0)); /* they wait in memory */
+        must(letters_rig_add(&rig, next++, 0)); /* they wait in memory */
         e = dead_letters_sync(rig.letters, &rig.why);
     }
     assert_int_equal(e, ERR_FULL);
-    assert_int_equal(rig_tend(&rig), ERR_FULL);
+    assert_int_equal(letters_rig_tend(&rig), ERR_FULL);
     sim_env_set_capacity(rig.sim, UINT64_C(1) << 30);
     must(dead_letters_sync(rig.letters, &rig.why));
     sim_env_power_loss(rig.sim);
-    rig_restart(&rig);
-    rig_look(&rig);
-    check_found(&rig, 0, next, KEPT);
-    assert_int_equal(rig_counts(&rig).damaged, 0);
-    rig_fini(&rig);
+    letters_rig_restart(&rig);
+    letters_rig_look(&rig);
+    letters_rig_check(&rig, 0, next, KEPT);
+    assert_int_equal(letters_rig_counts(&rig).damaged, 0);
+    letters_rig_fini(&rig);
 }
 
 /* EIO is not damage: nothing may be given up because of it. */
 UNIT_TEST(test_opening_fails_on_a_device_error_and_succeeds_afterwards)
 {
-    static struct rig rig;
+    static struct letters_rig rig;
     uint64_t nth = 1;
-    rig_init(&rig, 701);
+    letters_rig_init(&rig, 701);
     rig.options.max_bytes = 32 * 1024;
-    must(rig_open(&rig));
-    rig_add_many(&rig, 0, 150);
-    rig_close(&rig);
+    must(letters_rig_open(&rig));
+    letters_rig_add_many(&rig, 0, 150);
+    letters_rig_close(&rig);
     for (;; nth++) {
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, false});
-        enum err e = rig_open(&rig);
+        enum err e = letters_rig_open(&rig);
         if (!fault_env_fired(rig.fe)) break;
-        if (e == OK) rig_close(&rig); /* a file that was only read may fail to close */
+        if (e == OK) letters_rig_close(&rig); /* a file that was only read may fail to close */
         if (e != OK) assert_int_equal(e, ERR_IO);
     }
     assert_true(nth > 12);
-    assert_int_equal(sum(rig_counts(&rig).letters), 150);
-    rig_fini(&rig);
+    assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 150);
+    letters_rig_fini(&rig);
 }
 
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, letters_rig_tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_any_one_call_may_fail_once_in_any_way),
         claim(test_any_call_may_fail_from_then_on_in_any_way),

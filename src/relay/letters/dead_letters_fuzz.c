@@ -6,7 +6,7 @@
 
 #include "base/hash/crc32c.h"
 #include "relay/letters/letter_request.h"
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 #include "sys/sim.h"
 
 enum { REPLAYS_MAX = 500, MEMORY_BYTES = 64 << 20 };

@@ -1,5 +1,5 @@
 /*
- * dead_letters_private.h - the relay's half, shared by its two files.
+ * dead_letters_private.h - the struct that dead_letters.c and dead_letters_tend.c share.
  */
 #ifndef RELAY_LETTERS_DEAD_LETTERS_PRIVATE_H
 #define RELAY_LETTERS_DEAD_LETTERS_PRIVATE_H
@@ -14,7 +14,7 @@ struct dead_letters {
 
     struct letter_scan reader;
     uint32_t reader_file; /* number of the file that it reads; 0 if it is closed */
-    uint32_t replay_file; /* where dead_letters_next_replay() continues */
+    uint32_t replay_file; /* position at which dead_letters_next_replay() continues */
     uint64_t replay_offset;
     uint32_t checked_file; /* the file that was checked last for replaying letters that are lost */
 
@@ -29,7 +29,7 @@ struct dead_letters {
 
     /* dead_letters_tend.c: letters that move now and that the window counts. */
     uint64_t counted[ITEM_KIND_COUNT];
-    uint64_t counted_again[ITEM_KIND_COUNT]; /* those of them that were being replayed */
+    uint64_t counted_again[ITEM_KIND_COUNT]; /* subset of these: letters that were being replayed */
 };
 
 /*
@@ -38,8 +38,8 @@ struct dead_letters {
  */
 MUST_CHECK enum err dead_letters_use_reader(struct dead_letters *dl, struct letter_volume *v,
                                             uint64_t offset, struct why *why);
-/* The next letter of that file that is not gone; a view until the next call. ERR_MISSING: there is
- * none. */
+/* Gives the next letter of that file that is not gone, as a view until the next call. ERR_MISSING:
+ * the file has no more. */
 MUST_CHECK enum err dead_letters_next(struct dead_letters *dl, const struct letter_volume *v,
                                       const struct letter_entry **ret_entry, struct why *why);
 void dead_letters_close_reader(struct dead_letters *dl);

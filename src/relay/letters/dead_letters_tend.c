@@ -72,7 +72,7 @@ carry_out(struct dead_letters *dl, const struct letter_request *r, struct dead_l
         enum err e = collect(dl, v, r, false, &all, why);
         if (e == OK && !all) e = dead_letters_check_volume(dl, v, why);
         bool any = !all || dl->runs.size > 0;
-        /* Nothing is told of what turns out to be lost: it would be counted as both. */
+        /* Letters that turn out to be lost are not counted as moved too. */
         if (e == OK && any) e = collect(dl, v, r, true, &all, why);
         if (e) return e;
         if (dl->runs.size == 0) continue;
@@ -353,8 +353,8 @@ dead_letters_tend(struct dead_letters *dl, int64_t now_ms, struct dead_letters_m
     enum err requests = tend_requests(dl, ret_moved, why);
     e = drop_oldest(dl, now_ms, ret_moved, &later);
     if (e == OK) e = remove_dead(dl, ret_moved, &later);
-    /* Where some letters are lost all are looked for: who is told tells them by those that are
-     * there. */
+    /* If some letters are lost, all files are checked: the caller reports the lost ones by
+     * comparing with those that are there. */
     bool any_lost = kinds_sum(dl->lost) > 0;
     for (uint32_t i = 0; i < dl->index->count && any_lost && e == OK; i++) {
         e = dead_letters_check_volume(dl, &dl->index->volumes[i], &later);

@@ -1,9 +1,9 @@
 /*
  * letter_file.c - see letter_file.h. Format: docs/format/relay.md.
  *
- * Whatever is whole counts, wherever it stands: its checksum says so. Behind a bad place every
- * offset is tried as the begin of an entry. Few pass the look at size and batch offset; those that
- * do are summed up, and so that no file can make that a matter of hours, only so many bytes are.
+ * A scan accepts every entry with a valid checksum, at any offset. After bad bytes it tries every
+ * offset as the begin of an entry. Few of them have a plausible size and batch offset; checksums of
+ * these are computed for a limited number of bytes, so that no file takes hours.
  */
 #include "relay/letters/letter_file.h"
 
@@ -58,7 +58,7 @@ letter_header_put(struct buf *to)
     buf_put(to, header, sizeof header);
 }
 
-/* But for the histogram, which stands at the end. */
+/* The fields of a letter, except for its histogram, which follows them. */
 FIELDS_INLINE void
 letter_fields(const struct fields *f, struct letter_place *replaces, struct dead_letter *letter)
 {
@@ -190,7 +190,8 @@ letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first, uin
 
 /* --- what an entry holds ---------------------------------------------------------------------- */
 
-/* A number is bounded by how many letters could stand before it, and above theirs. */
+/* A letter's number is above those of the letters before it, and at most the count that could be
+ * before it. */
 static enum err
 unpack_letter(struct letter_scan *s, struct cursor *c)
 {
@@ -283,7 +284,7 @@ window_get(struct letter_scan *s, uint64_t offset, size_t size, const uint8_t **
         enum err e = file_read_some(&s->file, s->window.at, wanted, offset, &got, why);
         if (e) return e;
         s->window.size = got;
-        if (got < wanted) s->end = offset + got; /* somebody has cut it */
+        if (got < wanted) s->end = offset + got; /* the file was truncated */
         if (got < size) return OK;
     }
     *ret_at = s->window.at + (offset - s->window_at);
@@ -334,7 +335,7 @@ condemn(struct letter_scan *s)
     s->suspects = 0;
 }
 
-/* What stands there is bad. Whether it was ever durable, a later batch has to say, unless it is
+/* Notes bad bytes. They are damage if they were durable, which a later batch shows, unless it is
  * known already. */
 static void
 suspect(struct letter_scan *s, uint64_t offset, uint64_t end)
@@ -352,7 +353,7 @@ letter_scan_trust(struct letter_scan *s, uint64_t durable_end)
     if (s->suspects > 0 && s->suspect_at < durable_end) condemn(s);
 }
 
-/* The first whole entry at or after an offset; `end` if there is none. */
+/* Finds the first whole entry at or after an offset; `end` if there is none. */
 static enum err
 find_whole(struct letter_scan *s, uint64_t from, uint64_t end, uint64_t *ret_at, struct why *why)
 {
@@ -416,7 +417,7 @@ letter_scan_seek(struct letter_scan *s, uint64_t offset, uint64_t end)
 {
     s->offset = offset;
     s->end = end < LETTER_FILE_READ_BYTES ? end : LETTER_FILE_READ_BYTES;
-    /* What stands after the end now may be written over before that is read. */
+    /* Bytes after the end may be overwritten before they are read. */
     if (s->window_at + s->window.size > s->end) buf_clear(&s->window);
     s->patience = PATIENCE_BYTES;
     s->next_number = 0;

@@ -103,7 +103,7 @@ void letter_runs_add(struct letter_runs *runs, uint32_t number);
 void letter_runs_end(struct letter_runs *runs);
 /*
  * Reads the next run; `from` is a cursor of all of them, `*behind` is 0 at first and kept between
- * calls. False if there is none, or, with from->bad, if the bytes are invalid.
+ * calls. False at the end, or, with from->bad, if the bytes are invalid.
  */
 bool letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first,
                       uint32_t *ret_count);

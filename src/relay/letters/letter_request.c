@@ -69,7 +69,7 @@ letter_request_write(struct env *env, const char *dir, const struct letter_reque
 {
     char name[LETTER_REQUEST_NAME_BYTES];
     uint64_t random, latest = 0, moment = (uint64_t)env_realtime_ms(env);
-    struct letter_request asked = *request;
+    struct letter_request copy = *request;
     struct buf content;
     enum err e = env_listdir(env, dir, note_moment, &latest, why);
     if (e) return e;
@@ -80,7 +80,7 @@ letter_request_write(struct env *env, const char *dir, const struct letter_reque
     snprintf(name, sizeof name, "%016" PRIx64 "%016" PRIx64 "%s", moment, random, SUFFIX);
     buf_init(&content, NULL, FILE_BYTES_MAX);
     framed_begin(&content);
-    request_fields(&(const struct fields){.to = &content}, &asked);
+    request_fields(&(const struct fields){.to = &content}, &copy);
     framed_end(&content, MAGIC, VERSION);
     e = buf_error(&content);
     if (e)

@@ -142,7 +142,7 @@ open_newest(struct letter_writer *w, struct letter_volume *v, struct why *why)
     }
     e = env_mkdir(w->env, w->path, why);
     if (e == OK) e = env_syncdir(w->env, w->dir, why);
-    if (e == OK) e = env_unlink(w->env, path, why); /* of an attempt that failed */
+    if (e == OK) e = env_unlink(w->env, path, why); /* left by a failed attempt */
     if (e == OK) e = file_open(w->env, path, FILE_CREATE, &w->file, why);
     if (e == OK) e = letter_writer_sync_names(w, why);
     v->made = e == OK;

@@ -33,12 +33,12 @@ struct replays {
 };
 
 struct letters {
-    struct dead_letters *files; /* of the run; NULL while none is open */
+    struct dead_letters *files; /* open during a run; otherwise NULL */
 
     const struct relay_context *context;
     struct account *account;
     struct saving *saving;
-    struct window *window; /* of the run */
+    struct window *window; /* the window of the run */
     struct replays replays;
 };
 
@@ -73,7 +73,7 @@ void letters_replayed(struct letters *letters, const struct replay_id *id, uint8
 bool letters_replay_has(const struct letters *letters);
 /*
  * Gives the next letter that is to be sent again, and its index; a view until the next call.
- * ERR_MISSING: there is none; ERR_NOMEM. It is given again until letters_replay_handed_on().
+ * ERR_MISSING: all were given; ERR_NOMEM. It is given again until letters_replay_handed_on().
  */
 MUST_CHECK enum err letters_replay_next(struct letters *letters, struct dead_letter *ret_letter,
                                         uint32_t *ret_index, struct why *why);

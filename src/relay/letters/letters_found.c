@@ -1,11 +1,11 @@
 /*
  * letters_found.c - see letters_found.h.
  *
- * Files of letters and the state are two things on a disk, and the second is written after the
- * first: so what the files say after the place that the state names has to be added to it. What
- * they say up to there has to be what the state says of them, letter by letter: a sum of hashes
- * tells. If it is not, some are lost or back, and how many of each is known only as far as numbers
- * of letters are missing in files; beyond that, one that is lost hides one that is back.
+ * The state is written after the files of letters, and has a position in them. Entries after that
+ * position are added to the state. Up to it the letters in the files must be those of the state,
+ * which a sum of hashes shows. If they differ, letters are lost or back; how many of each is known
+ * only from numbers of letters that are missing in files: otherwise a lost letter hides one that is
+ * back.
  */
 #include "relay/letters/letters_found.h"
 
@@ -54,7 +54,8 @@ is_before_cursor(const struct letters_known *k, const struct dead_letter *l)
     return l->pos < k->cursor_pos || (l->pos == k->cursor_pos && l->index < k->cursor_index);
 }
 
-/* Of what a replay gives again the account has only what is older than it wants. */
+/* Says whether the account counts a letter. Not counted are items that are read again: those after
+ * the cursor, and those that the present fill or replay covers. */
 bool
 letters_count_has(const struct letters_known *k, const struct dead_letter *l)
 {
@@ -92,8 +93,8 @@ is_as_it_was(const struct letters_known *k, const struct letters_found *f)
     return same;
 }
 
-/* As many letters are missing at least: those that seem to be there in their place are back. Of
- * which kind they are nobody knows. */
+/* At least `missing` letters are lost. Letters that seem to be there in their place are back; their
+ * kinds are unknown. */
 static void
 part_lost_and_back(struct letters_account *a, uint64_t missing,
                    const uint64_t expected[ITEM_KIND_COUNT])

@@ -12,7 +12,7 @@
 
 #include "relay/feed/fill.h"
 #include "relay/letters/letter_file.h"
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 #include "relay/operate/examine_log.h"
 #include "relay/state/directory.h"
 

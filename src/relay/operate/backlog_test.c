@@ -1,6 +1,6 @@
 /*
- * backlog_test.c - whatever destinations go through, what they have left to do is never told as
- * less than it is, and as nothing where nothing is.
+ * backlog_test.c - after any history of a destination, the reported backlog is never less than the
+ * real one, and is zero where that is zero.
  */
 #include "lib/test.h"
 

@@ -22,7 +22,7 @@
 #include "relay/feed/fill.h"
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"
-#include "relay/operate/asking.h"
+#include "relay/operate/command_lock.h"
 #include "relay/operate/examine_log.h"
 #include "relay/operate/reset.h"
 #include "relay/state/directory.h"
@@ -464,7 +464,7 @@ examine_names(struct examining *x, struct why *why)
     enum err e = relay_names_read(&names, x->o->env, x->dir, x->o->memory, why);
     if (e) return e;
     for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
-        if (strcmp(name->text, ASKING_LOCK_NAME) == 0) continue; /* nothing is in it */
+        if (strcmp(name->text, COMMAND_LOCK_NAME) == 0) continue; /* nothing is in it */
         bool known = false;
         for (unsigned k = 0; k < sizeof others / sizeof *others; k++) {
             known |= strcmp(name->text, others[k]) == 0;
@@ -537,7 +537,7 @@ note_unread(struct examining *x, const char *name, enum err e, const struct why 
 
 /* Reports something that is not a directory: an unknown file, or one in place of a destination. */
 static enum err
-examine_obstacle(struct examining *x, const struct relay_name *name, struct why *why)
+examine_non_directory(struct examining *x, const struct relay_name *name, struct why *why)
 {
     struct why reason = {""};
     enum err e = relay_directory_look(x->o->env, x->dir, &reason);
@@ -571,7 +571,7 @@ examine_all(struct examining *x, const struct relay_names *names, struct why *wh
         e = path_in(x->dir, sizeof x->dir, relay_dir, name->text, why);
         if (e) return e;
         if (!name->is_dir) {
-            e = examine_obstacle(x, name, why);
+            e = examine_non_directory(x, name, why);
             continue;
         }
         e = examine_destination(x, name->text, &reason);

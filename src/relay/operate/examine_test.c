@@ -801,7 +801,7 @@ expect_lost(struct world *w, uint64_t lost)
     snprintf(expected, sizeof expected,
              "at most %" PRIu64 " samples that it has not taken are lost", lost);
     expect_said(w, 1, expected);
-    w->settings.name = "elsewhere"; /* who is not configured was told of when it was removed */
+    w->settings.name = "elsewhere"; /* the removal of a destination was logged */
     expect_said(w, 0, expected);
     w->settings.name = "there";
 }

@@ -255,24 +255,6 @@ open_writer(struct planner *p, struct why *why)
     return OK;
 }
 
-static enum err
-open_gather(struct planner *p, struct why *why)
-{
-    const struct plan_gather_options options = {
-        .env = p->options.env,
-        .tsdb = p->options.tsdb,
-        .answerer = p->options.answerer,
-        .memory = p->options.memory,
-        .selection = p->selection,
-        .from_ms = p->options.from_ms,
-        .to_ms = p->options.to_ms,
-        .stop = p->options.stop,
-        .each = take,
-        .context = p,
-    };
-    return plan_gather_new(&options, &p->gather, why);
-}
-
 enum err
 plan_run(const struct plan_options *options, struct plan *ret_plan, struct why *why)
 {
@@ -287,7 +269,19 @@ plan_run(const struct plan_options *options, struct plan *ret_plan, struct why *
     *ret_plan = (struct plan){.first_ms = INT64_MAX, .last_ms = INT64_MIN};
     enum err e = selection_new(&p->settings, &p->selection, why);
     if (e == OK) e = open_writer(p, why);
-    if (e == OK) e = open_gather(p, why);
+    const struct plan_gather_options gather = {
+        .env = options->env,
+        .tsdb = options->tsdb,
+        .answerer = options->answerer,
+        .memory = options->memory,
+        .selection = p->selection,
+        .from_ms = options->from_ms,
+        .to_ms = options->to_ms,
+        .stop = options->stop,
+        .each = take,
+        .context = p,
+    };
+    if (e == OK) e = plan_gather_new(&gather, &p->gather, why);
     ret_plan->unit = p->limits.unit;
     ret_plan->bytes_are_exact = p->class->make != NULL;
     /* Metadata comes first, in calls of its own. */

@@ -206,14 +206,14 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
     for (bool again = true; again;) {
         struct writer_step step = {.next = WRITER_DONE};
         struct http_call_answer answer;
-        bool asked = false;
+        bool was_sent = false;
         *ret_there = t->class->check(t->writer, number, NULL, &step, what);
         if (!*ret_there) return OK;
         enum err e = OK;
         while (step.next == WRITER_SEND) {
             e = ask(t, &step, &answer, why);
             if (e) return e;
-            asked = true;
+            was_sent = true;
             step = (struct writer_step){.next = WRITER_DONE};
             t->class->check(t->writer, number, &answer, &step, what);
         }
@@ -221,7 +221,7 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
         if (e) return e;
         bool unprepared = step.verdict == VERDICT_UNPREPARED;
         /* A step that was skipped for lack of credentials is not reported. */
-        if (!again && (asked || !unprepared)) {
+        if (!again && (was_sent || !unprepared)) {
             report(t, what, step.verdict == VERDICT_DELIVERED, step.reason, step.answer);
         }
         t->unreachable |= !again && unprepared; /* nothing else will succeed either */

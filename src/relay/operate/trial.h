@@ -17,7 +17,7 @@ struct trial_finding {
     bool ok;
     const char *reason; /* one word; "" if it is ok */
     const char *said;   /* the response of the other side, in one line; may be "" */
-    const char *advice; /* what to do; "" if it is ok, or unknown */
+    const char *advice; /* an action for the operator; "" if it is ok, or unknown */
 };
 
 struct trial_options {

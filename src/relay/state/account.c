@@ -362,7 +362,7 @@ account_missing(struct account *account, const struct relay_state *state, enum i
     uint64_t deleted = take_part(&missing, lost->deleted);
     uint64_t expired = take_part(&missing, lost->expired);
     uint64_t superseded = take_part(&missing, lost->superseded);
-    bool lost_more = account->met_damage || state->log_lost;
+    bool lost_more = account->found_damage || state->log_lost;
     uint64_t damaged = take_part(&missing, lost_more ? missing : lost->damaged);
     lost->deleted -= deleted;
     lost->expired -= expired;
@@ -413,7 +413,7 @@ account_close(struct account *account, struct relay_state *state)
         if (a->lasting) account_margin(account, kind);
     }
     if (a->lasting) save_want(account->saving, SAVE_SOON);
-    account->met_damage = state->log_lost = false;
+    account->found_damage = state->log_lost = false;
     state->left_out = (struct samples_left_out){0};
     forget(account);
 }
@@ -634,9 +634,9 @@ account_begin(struct account *account, const struct relay_state *state, struct w
 void
 account_end(struct account *account)
 {
-    bool met_damage = account->met_damage || feed_met_damage(account->feed);
+    bool found_damage = account->found_damage || feed_found_damage(account->feed);
     forget(account);
     chunk_fini(&account->ahead.chunk);
     account_init(account, account->context, account->feed, account->saving);
-    account->met_damage = met_damage;
+    account->found_damage = found_damage;
 }

@@ -44,7 +44,7 @@ struct account {
     uint64_t taken[ITEM_KIND_COUNT];       /* items settled or queued, as counted by reading */
     uint64_t base_taken[ITEM_KIND_COUNT];  /* items among these before the window */
     uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items of a hole in the log that the store lost too */
-    bool met_damage; /* the store was damaged, since the log was followed last: outlives runs */
+    bool found_damage; /* the store was damaged, since the log was followed last: outlives runs */
 
     bool is_whole;                         /* all that the log had at the start is counted */
     uint64_t whole_from_pos;               /* position at which it is */

@@ -55,14 +55,6 @@ borders_new(struct tsdb *tsdb, struct borders *b)
     return e;
 }
 
-static void
-borders_free(struct borders *b)
-{
-    if (b->tsdb == NULL) return;
-    tsdb_border_free(b->tsdb, b->at[BORDER_FROM]);
-    tsdb_border_free(b->tsdb, b->at[BORDER_TO]);
-}
-
 void
 guard_set_borders(struct relay_guard *g, uint64_t from_pos, uint64_t to_pos)
 {
@@ -175,7 +167,10 @@ void
 relay_guard_free(struct relay_guard *g)
 {
     if (g == NULL) return;
-    borders_free(&g->borders);
+    if (g->borders.tsdb != NULL) {
+        tsdb_border_free(g->borders.tsdb, g->borders.at[BORDER_FROM]);
+        tsdb_border_free(g->borders.tsdb, g->borders.at[BORDER_TO]);
+    }
     wal_reader_close(g->hold);
     mem_free(g->memory, g, sizeof *g);
 }

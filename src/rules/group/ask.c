@@ -72,7 +72,7 @@ ask(const struct evaluating *ev, const struct promql_tree *tree, const struct as
 }
 
 void
-asked_end(struct rule_answer *a)
+rule_answer_end(struct rule_answer *a)
 {
     promql_result_free(a->result);
 }
@@ -88,7 +88,7 @@ ask_failed(const struct evaluating *ev, enum err e, const struct buf *error)
 
 /* Gives the one point of the current series. */
 bool
-asked_point(struct promql_result *result, struct promql_point *ret)
+rule_answer_point(struct promql_result *result, struct promql_point *ret)
 {
     return promql_next_point(result, false, ret) || promql_next_point(result, true, ret);
 }
@@ -103,7 +103,7 @@ give_samples(struct promql_result *result, enum err (*each)(void *, const struct
     struct promql_point point;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &sample.labels)) {
-        if (!asked_point(result, &point)) continue;
+        if (!rule_answer_point(result, &point)) continue;
         sample.value = double_bits(point.value);
         sample.histogram = point.histogram;
         e = each(to, &sample);
@@ -128,7 +128,7 @@ ask_for_template(const struct evaluating *ev, struct bytes expression,
         e = why_set(why, e == ERR_LIMIT ? ERR_INPUT : e, "%.*s", (int)error.size,
                     (const char *)error.at);
     }
-    asked_end(&a);
+    rule_answer_end(&a);
     promql_free(tree);
     buf_fini(&error);
     return e;

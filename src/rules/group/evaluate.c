@@ -144,7 +144,7 @@ record(struct rule_work *w, struct promql_result *result)
     struct promql_point point;
     enum err e = OK;
     while (e == OK && promql_next_series(result, &metric)) {
-        if (asked_point(result, &point)) e = record_series(w, metric, &point);
+        if (rule_answer_point(result, &point)) e = record_series(w, metric, &point);
     }
     if (e == OK && limit > 0 && w->written.count > limit) {
         e = exceeds(w, w->written.count, "series");
@@ -295,7 +295,7 @@ evaluate_rule(void *of, uint32_t i)
         e = fail_with_why(w, e);
     else
         e = records ? record(w, a.result) : alarm(w, a.result);
-    asked_end(&a);
+    rule_answer_end(&a);
     if (e == OK) {
         w->evaluated = true;
         put_stale(w);
@@ -361,13 +361,6 @@ log_failure(struct rule_work *w)
     }
 }
 
-/* Keeps series so that they are marked stale when they are not written again. */
-static void
-keep_also(struct kept_series *kept, const struct kept_series *more)
-{
-    err_ignore(kept_series_add_all(kept, more), "then some series end without a marker");
-}
-
 static void
 adopt(struct evaluating *ev, struct rule_work *w)
 {
@@ -382,7 +375,9 @@ adopt(struct evaluating *ev, struct rule_work *w)
         rule->series = w->written;
         w->written = before;
     } else if (w->evaluated && ev->is_in_doubt) {
-        keep_also(&rule->series, &w->written);
+        /* Series of both are marked stale when they are not written again. */
+        err_ignore(kept_series_add_all(&rule->series, &w->written),
+                   "then some series end without a marker");
     }
     ev->failed += w->error != OK;
     ev->has_changed |= w->has_changed;

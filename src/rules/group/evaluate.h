@@ -74,16 +74,16 @@ struct ask_times {
     int64_t step_ms; /* 0: only the first time */
 };
 /* Asks the view of `ev`. After ERR_INPUT `error` has the sentence, after other errors `why` has.
- * asked_end() is called in any case. */
+ * rule_answer_end() is called in any case. */
 MUST_CHECK enum err ask(const struct evaluating *ev, const struct promql_tree *tree,
                         const struct ask_times *times, struct rule_answer *ret, struct buf *error,
                         struct why *why);
-void asked_end(struct rule_answer *asked);
+void rule_answer_end(struct rule_answer *asked);
 /* Says whether an error of ask() concerns the evaluation itself: the expression and its result, a
  * limit, or the timeout. Other errors concern the view or memory, or end all evaluations. */
 bool ask_failed(const struct evaluating *ev, enum err e, const struct buf *error);
 /* Gives the one point of the current series. False: the series has no point. */
-bool asked_point(struct promql_result *result, struct promql_point *ret);
+bool rule_answer_point(struct promql_result *result, struct promql_point *ret);
 /* Runs a query of a template. */
 MUST_CHECK enum err ask_for_template(const struct evaluating *ev, struct bytes expression,
                                      enum err (*each)(void *to,

@@ -174,7 +174,7 @@ find_alerts(struct rule_work *w, struct promql_result *result, struct alert_foun
     enum err e = buf_error(&name) ? work_no_memory(w) : OK;
     while (e == OK && promql_next_series(result, &metric)) {
         bool is_new = false;
-        if (!asked_point(result, &point)) continue;
+        if (!rule_answer_point(result, &point)) continue;
         e = find_alert(&x, metric, &point, &found[count]);
         if (e == OK && kept_series_add(&seen, found[count].labels, &is_new)) e = work_no_memory(w);
         if (e == OK && !is_new) {

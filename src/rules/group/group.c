@@ -435,22 +435,6 @@ group_is(const struct group *g, struct bytes tenant, const struct rule_group *te
 
 /* --- taking over ------------------------------------------------------------------------------ */
 
-static void
-exchange_series(struct rule_at_work *rule, struct rule_at_work *was)
-{
-    struct kept_series series = rule->series;
-    rule->series = was->series;
-    was->series = series;
-}
-
-static void
-exchange_alerts(struct rule_at_work *rule, struct rule_at_work *was)
-{
-    struct alerts alerts = rule->alerts;
-    rule->alerts = was->alerts;
-    was->alerts = alerts;
-}
-
 void
 group_take_over(struct group *g, struct group *from)
 {
@@ -465,7 +449,10 @@ group_take_over(struct group *g, struct group *from)
     g->facts.missed = from->facts.missed;
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
         struct rule_at_work *rule = &g->rules[i], *was = find_rule(from, rule, rule->nth);
-        if (was != NULL) exchange_series(rule, was);
+        if (was == NULL) continue;
+        struct kept_series series = rule->series;
+        rule->series = was->series;
+        was->series = series;
     }
     lock_drop(&from->lock);
 }
@@ -475,7 +462,9 @@ take_alerts(struct rule_at_work *rule, struct rule_at_work *was)
 {
     assert(rule->text->kind == RULE_ALERTING && was->text->kind == RULE_ALERTING);
     assert(rule->alerts.count == 0); /* invariant 2 */
-    exchange_alerts(rule, was);
+    struct alerts none = rule->alerts;
+    rule->alerts = was->alerts;
+    was->alerts = none;
     rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took series over */
 }
 

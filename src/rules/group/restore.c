@@ -115,7 +115,7 @@ restore_rule(struct restoring *r, int64_t tolerance_ns)
 }
 
 static enum err
-find_cursor(struct restoring *r, int64_t owed_ns)
+find_cursor(struct restoring *r, int64_t catch_up_ns)
 {
     const struct group *g = r->past->group;
     buf_clear(&r->labels);
@@ -125,7 +125,7 @@ find_cursor(struct restoring *r, int64_t owed_ns)
         {bytes_of_text("__name__"), bytes_of_text("firekeep_rule_group_evaluated")},
         {bytes_of_text("rule_group"), buf_bytes(&r->labels)},
     };
-    return restore_look_for(r, labels, 2, owed_ns);
+    return restore_look_for(r, labels, 2, catch_up_ns);
 }
 
 enum err
@@ -149,7 +149,7 @@ restore_group(const struct rules_past *past, const struct restore_terms *terms,
     if (r.last_ms != INT64_MIN) *ret_down_ns = (r.last_ms + g->query_offset_ms) * NS_PER_MS;
     r.rule = NULL;
     r.last_ms = INT64_MIN;
-    if (e == OK && g->records && terms->owed_ns > 0) e = find_cursor(&r, terms->owed_ns);
+    if (e == OK && g->records && terms->catch_up_ns > 0) e = find_cursor(&r, terms->catch_up_ns);
     if (r.last_ms != INT64_MIN) *ret_next_ns = r.last_ms * NS_PER_MS + g->schedule.interval_ns;
     buf_fini(&r.labels);
     return e;

@@ -102,9 +102,9 @@ MUST_CHECK enum err group_series_at(const struct rules_past *past, int64_t slot,
 /* For a server without a checkpoint: restores alerts that were active at most `tolerance_ns` ago,
  * from ALERTS_FOR_STATE, as Prometheus does; *ret_down_ns: the last evaluation that found one, 0 if
  * none did. *ret_next_ns: the time after the last evaluation that an earlier version recorded in
- * the store, at most `owed_ns` ago; 0 without one. Errors of the view; ERR_NOMEM. */
+ * the store, at most `catch_up_ns` ago; 0 without one. Errors of the view; ERR_NOMEM. */
 struct restore_terms {
-    int64_t now_ns, tolerance_ns, owed_ns;
+    int64_t now_ns, tolerance_ns, catch_up_ns;
 };
 MUST_CHECK enum err restore_group(const struct rules_past *past, const struct restore_terms *terms,
                                   int64_t *ret_down_ns, int64_t *ret_next_ns, struct why *why);

@@ -80,8 +80,8 @@ check_printed(const struct rule_group *group)
 static void
 parse_group(struct bytes text)
 {
-    uint32_t told = 0;
-    const struct rule_file_options options = {false, count_sentence, &told};
+    uint32_t sentences = 0;
+    const struct rule_file_options options = {false, count_sentence, &sentences};
     struct rule_group group = {NULL};
     struct why why = {""};
     struct arena arena;
@@ -89,7 +89,7 @@ parse_group(struct bytes text)
     enum err e = rule_group_parse("fuzz.yml", text, &options, &arena, &group, &why);
     assert(e == OK || e == ERR_INPUT || e == ERR_NOMEM);
     assert(e == OK || why.text[0] != 0);
-    assert((e == ERR_INPUT) == (told > 0));
+    assert((e == ERR_INPUT) == (sentences > 0));
     if (e == OK) {
         check_group(&group);
         assert(group.rule_count > 0);
@@ -101,8 +101,8 @@ parse_group(struct bytes text)
 static void
 parse(struct bytes text, bool ignore_unknown_fields)
 {
-    uint32_t told = 0;
-    const struct rule_file_options options = {ignore_unknown_fields, count_sentence, &told};
+    uint32_t sentences = 0;
+    const struct rule_file_options options = {ignore_unknown_fields, count_sentence, &sentences};
     struct rule_groups groups = {NULL}, again = {NULL};
     struct why why = {""};
     struct arena arena;
@@ -110,8 +110,8 @@ parse(struct bytes text, bool ignore_unknown_fields)
     enum err e = rule_file_parse("fuzz.yml", text, &options, &arena, &groups, &why);
     assert(e == OK || e == ERR_INPUT || e == ERR_NOMEM);
     assert(e == OK || why.text[0] != 0);
-    assert(e != OK || told == 0);
-    assert(e != ERR_INPUT || told > 0);
+    assert(e != OK || sentences == 0);
+    assert(e != ERR_INPUT || sentences > 0);
     if (e == OK && rule_file_parse("fuzz.yml", text, &options, &arena, &again, &why) == OK) {
         assert(groups.count == again.count);
         for (uint32_t i = 0; i < groups.count; i++) {

@@ -320,7 +320,7 @@ ask_part(struct replay_part *t)
     if (e == ERR_CANCELED && ask_failed(&s->ev, e, &t->sentence))
         e = ERR_LIMIT; /* the timeout expired */
     if (e == OK) e = put_result(t, a.result);
-    asked_end(&a);
+    rule_answer_end(&a);
     return e;
 }
 

@@ -30,7 +30,7 @@ enum {
  * series are filtered here: so samples of a rule can be read regardless of the number of labels it
  * sets. */
 static bool
-is_asked(const struct past_look *look, uint32_t i)
+has_matcher(const struct past_look *look, uint32_t i)
 {
     struct bytes name = look->labels[i].name;
     size_t size = name.size + look->labels[i].value.size;
@@ -45,7 +45,7 @@ make_matchers(const struct past_look *look, struct budget *budget, struct matche
     enum err e = OK;
     for (uint32_t i = 0; e == OK && i < look->label_count; i++) {
         struct label label = look->labels[i];
-        if (!is_asked(look, i)) continue;
+        if (!has_matcher(look, i)) continue;
         e = matcher_new(MATCH_EQUAL, label.name, label.value, budget, &matchers[*count], why);
         *count += e == OK;
     }
@@ -57,7 +57,7 @@ has_others(const struct past_look *look, struct bytes series)
 {
     for (uint32_t i = 0; i < look->label_count; i++) {
         struct label label = look->labels[i];
-        if (is_asked(look, i)) continue;
+        if (has_matcher(look, i)) continue;
         if (!bytes_equal(labels_get(series, label.name), label.value)) return false;
     }
     return true;
@@ -68,18 +68,18 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
 {
     struct evaluating ev = {.g = past->group, .host = past->host, .terms = past->terms};
     struct matcher *matchers[MATCHERS_MAX];
-    struct matcher_set asked = {matchers, 0};
+    struct matcher_set matched = {matchers, 0};
     struct view *view = past->view, *own = NULL;
     struct series_set *set = NULL;
     struct budget budget;
     struct query_control control;
     struct bytes labels;
-    enum err e = make_matchers(look, ev.g->memory, matchers, &asked.count, why);
+    enum err e = make_matchers(look, ev.g->memory, matchers, &matched.count, why);
     budget_init(&budget, "rule", 0, ev.host->memory);
     look_control(&ev, &budget, &control);
     struct query_request request = {
         .tenant = ev.g->tenant,
-        .sets = &asked,
+        .sets = &matched,
         .set_count = 1,
         .min_ms = look->min_ms,
         .max_ms = look->max_ms,
@@ -97,7 +97,7 @@ past_look(const struct rules_past *past, const struct past_look *look, struct wh
     }
     series_set_free(set);
     view_free(own);
-    for (uint32_t i = 0; i < asked.count; i++) {
+    for (uint32_t i = 0; i < matched.count; i++) {
         matcher_free(matchers[i]);
     }
     return e;

@@ -65,7 +65,7 @@ struct scheduled_tenant {
     uint32_t first, end;           /* its range of scheduler.items */
     struct scheduled *retired;     /* by file and name; the latest first among equal ones */
     int64_t sent_ms;               /* Unix: a sender's last known write; INT64_MIN: never */
-    int64_t asked_ns;              /* monotonic: when sent_ms was updated */
+    int64_t sent_read_ns;          /* monotonic: when sent_ms was updated */
 
     enum catch_up state;
     int64_t look_ns;     /* monotonic: no job before */

@@ -150,20 +150,14 @@ scheduler_place_all(struct scheduler *s)
 
 /* --- taking: evaluations ---------------------------------------------------------------------- */
 
-/* Says whether nothing could run at that time: it is before the start, or in a pause of all
- * threads. */
-static bool
-could_not_run(const struct scheduler *s, int64_t at_ns)
-{
-    return at_ns <= s->started_ns || (at_ns > s->idle_from_ns && at_ns <= s->idle_to_ns);
-}
-
 static bool
 is_gap(const struct scheduler *s, const struct scheduled *e, int64_t slot, bool is_refused)
 {
     int64_t at_ns = scheduled_time_ns(e, slot);
     if (s->seen_ns - at_ns < scheduled_patience_ns(e)) return false;
-    return is_refused || could_not_run(s, at_ns);
+    bool was_down = at_ns <= s->started_ns;
+    bool was_paused = at_ns > s->idle_from_ns && at_ns <= s->idle_to_ns; /* no thread ran */
+    return is_refused || was_down || was_paused;
 }
 
 /* Skips evaluations for which there was no time, and notices gaps. */
@@ -247,8 +241,8 @@ take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     if (alarms) e->alert_slot = slot + 1;
     job->holds_if_refused = e->tenant->state == CATCH_UP_LIVE;
     job->asks_arrivals =
-        s->host->arrivals != NULL && monotonic_ns - e->tenant->asked_ns >= ARRIVALS_NS;
-    if (job->asks_arrivals) e->tenant->asked_ns = monotonic_ns;
+        s->host->arrivals != NULL && monotonic_ns - e->tenant->sent_read_ns >= ARRIVALS_NS;
+    if (job->asks_arrivals) e->tenant->sent_read_ns = monotonic_ns;
     return true;
 }
 

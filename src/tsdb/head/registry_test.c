@@ -184,7 +184,7 @@ UNIT_TEST(test_an_id_list_gives_back_what_was_put_at_any_moment)
     }
 }
 
-/* By all their labels; a query that ends meanwhile is told why. */
+/* Series are sorted by all their labels; a query that ends meanwhile returns the reason. */
 UNIT_TEST(test_series_are_put_in_label_order_unless_that_is_canceled)
 {
     enum { COUNT = 3000 };

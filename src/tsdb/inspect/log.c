@@ -148,7 +148,7 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
                       struct inspect_segment *r, struct why *why)
 {
     struct wal_inspection again;
-    static const struct wal_inspector nobody = {0};
+    static const struct wal_inspector no_inspector = {0};
     enum err e = OK;
     if (r->log.segment.state == WAL_SEGMENT_DAMAGED) {
         e = remark(&r->remarks, &r->arena, REMARK_DAMAGE, "both copies of its header are damaged");
@@ -159,8 +159,8 @@ segment_state_remarks(const struct inspect_options *options, const struct inspec
     }
     if (e || r->remarks.damage_count == 0) return e;
     /* A server may have released the file while it was read, which is not damage. */
-    e = wal_inspect(options->env, target->dir, target->number, options->memory, &nobody, &again,
-                    why);
+    e = wal_inspect(options->env, target->dir, target->number, options->memory, &no_inspector,
+                    &again, why);
     if (e == ERR_MISSING || (e == OK && again.segment.state == WAL_SEGMENT_BLANK)) {
         r->remarks.damage_count = 0;
         r->remarks.count = 0;

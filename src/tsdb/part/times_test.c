@@ -97,7 +97,7 @@ UNIT_TEST(test_times_from_memory_are_those_on_disk)
     each_block(check_same);
 }
 
-/* A row that lies about a column is not believed because another told the truth. */
+/* A row that is wrong about a column is refused although another row was right. */
 static void
 check_lies(struct times_cache *cache, struct block_ref b)
 {

@@ -120,7 +120,7 @@ struct got {
 struct answer {
     struct got *items;
     uint32_t count;
-    uint32_t at; /* of the answer with hints: what is there to be told next */
+    uint32_t at; /* position in the answer with hints */
     uint32_t summaries;
     uint32_t histogram_summaries;
 };

@@ -151,19 +151,19 @@ store_survey(struct view *view, const struct query_request *request, struct seri
 {
     struct store_view *of = (struct store_view *)view;
     struct query_control control = control_of(request->control);
-    struct query_request asked = *request;
+    struct query_request texts = *request;
     struct series_survey survey = {.exact = false};
     struct store_query *q;
-    asked.control = &control;
-    asked.hints = (struct query_hints){.limit = 0};
-    asked.partial = asked.chunks = false;
-    enum err e = query_open(of, &asked, QUERY_TEXTS, &q, why);
+    texts.control = &control;
+    texts.hints = (struct query_hints){.limit = 0};
+    texts.partial = texts.chunks = false;
+    enum err e = query_open(of, &texts, QUERY_TEXTS, &q, why);
     if (e) return e;
     survey.guess = query_guess(q);
-    bool few = asked.set_count == 0 || selected(q) <= SERIES_COUNTED_MAX;
+    bool few = texts.set_count == 0 || selected(q) <= SERIES_COUNTED_MAX;
     if (!few) e = count_some(q, &survey.cost, why);
     series_set_free(&q->set);
-    if (few) e = count_all(of, &asked, &survey, why);
+    if (few) e = count_all(of, &texts, &survey, why);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for the query");
     if (e == OK) *ret = survey;
     return e;

@@ -104,12 +104,6 @@ identity_check(struct env *env, const char *dir, struct why *why)
 
 /* --- the witness ------------------------------------------------------------------------------ */
 
-static bool
-know_births(const struct file_facts *was, const struct file_facts *is)
-{
-    return was->born_ns != 0 && is->born_ns != 0;
-}
-
 /* Compares witness and directory with those of the last run. ERR_CORRUPT: they differ. */
 static enum err
 look_at_witness(const struct identity *x, struct why *why)
@@ -120,8 +114,8 @@ look_at_witness(const struct identity *x, struct why *why)
     if (e == OK) e = env_facts(x->env, path, &is, why);
     if (e == OK) e = env_facts(x->env, x->dir, &place, why);
     if (e) return e;
-    bool same =
-        know_births(&was, &is) ? was.born_ns == is.born_ns : was.changed_ns == is.changed_ns;
+    bool born = was.born_ns != 0 && is.born_ns != 0; /* some file systems have no such time */
+    bool same = born ? was.born_ns == is.born_ns : was.changed_ns == is.changed_ns;
     if (!same || was.number != is.number) {
         return why_set(why, ERR_CORRUPT,
                        "%s is not the file that it was when the storage was last open", path);

@@ -65,15 +65,6 @@ report_damage(struct verify *v, const char *text)
     report_line(v, "damaged: %s", text);
 }
 
-/* Reports damage, with its part and tenant. */
-static void
-report_damage_of(struct verify *v, struct part *part, const struct part_tenant *t, const char *text)
-{
-    v->report->damaged_places++;
-    report_line(v, "damaged: part %016" PRIx64 ", tenant %.*s: %s", part_info(part)->number,
-                (int)t->name.size, (const char *)t->name.at, text);
-}
-
 /* Reports damage and missing files, and returns OK for them, as the rest can still be checked. */
 static enum err
 report_if_damage(struct verify *v, enum err e)
@@ -176,7 +167,11 @@ count_series(struct verify *v, struct part *part, const struct part_index *index
         if (e) break;
         row_pairs(rows, &pairs, &pair_count);
         if (i > 0 && !pairs_ascend(&last, pairs, pair_count)) {
-            report_damage_of(v, part, index->tenant, "series are not in label order");
+            const struct bytes name = index->tenant->name;
+            v->report->damaged_places++;
+            report_line(v,
+                        "damaged: part %016" PRIx64 ", tenant %.*s: series are not in label order",
+                        part_info(part)->number, (int)name.size, (const char *)name.at);
         }
         buf_clear(&last);
         buf_put(&last, pairs, pair_count * sizeof *pairs);

@@ -1,4 +1,4 @@
-/* One record byte by byte; what is put in comes out; limits are exact; damage is told. */
+/* One record is checked byte by byte; records are read back; limits are exact; damage is found. */
 #include "lib/test.h"
 
 #include <gnutls/crypto.h>

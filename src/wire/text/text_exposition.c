@@ -298,13 +298,6 @@ metric_type(struct bytes text, enum metric_type *ret_type, struct why *why)
     return why_set(why, ERR_INPUT, "'%.*s' is not a valid metric type", SHOWN(text));
 }
 
-static void
-put_unescaped(struct buf *to, struct bytes text)
-{
-    if (!buf_reserve(to, text.size + 1)) return;
-    to->size += unescape(to->at + to->size, text);
-}
-
 /* Called after "# HELP", "# TYPE" or "# UNIT". */
 static enum err
 metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct text_item *item,
@@ -338,7 +331,7 @@ metadata_line(struct text_reader *r, struct bytes what, struct cursor *c, struct
     }
     if (what.at[0] == 'H') {
         buf_clear(&r->help);
-        put_unescaped(&r->help, rest);
+        if (buf_reserve(&r->help, rest.size + 1)) r->help.size = unescape(r->help.at, rest);
     }
     return OK;
 }

@@ -1,7 +1,7 @@
 /*
- * Reads any bytes as one of the text forms: the first byte says which, the rest are lines. What is
- * read must hold together; what is refused must be told why; what is read is written again, and
- * read back the same.
+ * Reads any bytes as one of the text forms: the first byte says which, the rest are lines.
+ * Accepted lines must be consistent, and are the same after they are written and read again;
+ * refused ones must have a reason.
  */
 #include <stdlib.h>
 

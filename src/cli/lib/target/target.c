@@ -175,8 +175,8 @@ target_read(struct target *target, const struct selector *selector, int64_t min_
 }
 
 enum err
-target_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
-             struct query_failure *failure, struct why *why)
+target_query(struct target *target, const struct query_parameters *parameters,
+             struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
-    return target->ops->query(target, asked, sink, failure, why);
+    return target->ops->query(target, parameters, sink, failure, why);
 }

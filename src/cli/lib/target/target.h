@@ -13,7 +13,7 @@
 #include "wire/remote/remote_write.h"
 
 struct progress;
-struct query_asked;
+struct query_parameters;
 struct query_failure;
 struct query_sink;
 
@@ -152,7 +152,7 @@ MUST_CHECK enum err target_read(struct target *target, const struct selector *se
  * ERR_UNSUPPORTED: the server's API is not that of Prometheus; errors of http_client_open(),
  * promql_run() and the sink. After an error the sink may have a part.
  */
-MUST_CHECK enum err target_query(struct target *target, const struct query_asked *asked,
+MUST_CHECK enum err target_query(struct target *target, const struct query_parameters *parameters,
                                  struct query_sink *sink, struct query_failure *failure,
                                  struct why *why);
 

@@ -48,13 +48,6 @@ destination_of(struct target *target)
 
 /* --- delivery --------------------------------------------------------------------------------- */
 
-static bool
-destination_is_stopped(const struct target_destination *d)
-{
-    const atomic_bool *stop = d->target.options.stop;
-    return stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
-}
-
 /* Fails if nothing was settled for `retry_ns`. */
 static enum err
 check_going(struct target_destination *d, const struct relay_status *status, struct why *why)
@@ -87,11 +80,14 @@ check_going(struct target_destination *d, const struct relay_status *status, str
 static enum err
 deliver_until(struct target_destination *d, uint64_t behind_bytes, struct why *why)
 {
+    const atomic_bool *stop = d->target.options.stop;
     for (;;) {
         int wait_ms = relay_step(d->relay);
         relay_status(d->relay, &d->last);
         if (d->last.behind_bytes <= behind_bytes) return OK;
-        if (destination_is_stopped(d)) return why_set(why, ERR_CANCELED, "stopped");
+        if (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed)) {
+            return why_set(why, ERR_CANCELED, "stopped");
+        }
         enum err e = check_going(d, &d->last, why);
         if (e) return e;
         relay_wait(d->relay, wait_ms < STEP_MS ? wait_ms : STEP_MS);
@@ -135,10 +131,10 @@ destination_write(struct target *target, enum rw_version version, struct bytes m
 }
 
 static enum err
-destination_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
-                  struct query_failure *failure, struct why *why)
+destination_query(struct target *target, const struct query_parameters *parameters,
+                  struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
-    (void)asked;
+    (void)parameters;
     (void)sink;
     (void)failure;
     return why_set(why, ERR_UNSUPPORTED, "%s is a destination: it can only be written",

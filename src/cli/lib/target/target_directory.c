@@ -154,8 +154,8 @@ directory_delete(struct target *target, const struct bytes *selectors, uint32_t 
 /* --- a query ---------------------------------------------------------------------------------- */
 
 static enum err
-directory_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
-                struct query_failure *failure, struct why *why)
+directory_query(struct target *target, const struct query_parameters *parameters,
+                struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
     const struct settings *s = &directory_of(target)->settings;
     struct query_store store = {
@@ -174,7 +174,7 @@ directory_query(struct target *target, const struct query_asked *asked, struct q
     if (view_stack_tenants(target->answerer, &store.answerer)) {
         return why_set(why, ERR_NOMEM, "not enough memory");
     }
-    enum err e = query_store(&store, asked, sink, failure, why);
+    enum err e = query_store(&store, parameters, sink, failure, why);
     store.answerer->ops->free(store.answerer);
     return e;
 }

@@ -8,7 +8,7 @@ struct target_ops {
     enum err (*write)(struct target *target, enum rw_version version, struct bytes message,
                       struct bytes packed, const struct target_counts *counts,
                       struct target_result *result, struct why *why);
-    enum err (*query)(struct target *target, const struct query_asked *asked,
+    enum err (*query)(struct target *target, const struct query_parameters *parameters,
                       struct query_sink *sink, struct query_failure *failure, struct why *why);
     enum err (*delete)(struct target *target, const struct bytes *selectors, uint32_t count,
                        int64_t min_ms, int64_t max_ms, uint64_t *ret_samples, struct why *why);

@@ -178,14 +178,14 @@ make_api_url(struct target_server *s, const char *path, struct why *why)
 }
 
 static enum err
-server_query(struct target *target, const struct query_asked *asked, struct query_sink *sink,
-             struct query_failure *failure, struct why *why)
+server_query(struct target *target, const struct query_parameters *parameters,
+             struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
     struct target_server *s = server_of(target);
     const char *headers[] = {s->tenant_header, NULL};
     struct query_server server = {.base = s->url, .headers = headers, .http = s->http};
     enum err e = make_api_url(s, "", why);
-    return e ? e : query_server(&server, asked, sink, failure, why);
+    return e ? e : query_server(&server, parameters, sink, failure, why);
 }
 
 static enum err

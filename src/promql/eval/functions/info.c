@@ -364,7 +364,7 @@ add_info(struct info_vector *v, struct column *c)
 }
 
 static bool
-is_asked_for(const struct info_vector *v, struct bytes labels)
+is_selected(const struct info_vector *v, struct bytes labels)
 {
     for (uint32_t i = 0; i < IDENTITIES; i++) {
         struct bytes value = labels_get(labels, bytes_of_text(identity_names[i]));
@@ -384,7 +384,7 @@ read_infos(struct info_vector *v)
     if (e == OK) e = vector_selector_new(ev, &v->selector, &grid, PART_INFO_TIME, &infos);
     if (e) return e;
     while ((e = vector_next(infos, &c)) == OK && c != NULL) {
-        if (is_asked_for(v, c->labels)) e = add_info(v, c);
+        if (is_selected(v, c->labels)) e = add_info(v, c);
         if (e) break;
     }
     vector_free(infos);

@@ -58,13 +58,6 @@ add_sample(struct evaluation *ev, struct matrix *m, int64_t t_ms, double value,
 
 /* --- a selector ------------------------------------------------------------------------------- */
 
-static enum err
-refuse_histograms(struct evaluation *ev, enum extent extent)
-{
-    return eval_fail(ev, "%s modifier is not supported with histograms",
-                     extent == EXTENT_ANCHORED ? "anchored" : "smoothed");
-}
-
 /* Adds samples to the last series. `before` is the histogram before each one, NULL after other
  * samples. Samples before the range are dropped after they were `before`, unless the range is
  * extended. */
@@ -82,7 +75,10 @@ add_batch(struct evaluation *ev, struct matrix *m, const struct sample_batch *b,
             e = add_sample(ev, m, b->times_ms[i], bits_double(b->value_bits[i]), NULL);
             continue;
         }
-        if (extent != EXTENT_PLAIN) return refuse_histograms(ev, extent);
+        if (extent != EXTENT_PLAIN) {
+            return eval_fail(ev, "%s modifier is not supported with histograms",
+                             extent == EXTENT_ANCHORED ? "anchored" : "smoothed");
+        }
         const struct histogram *h = &b->histograms[i];
         if (h->sum_bits == STALE_NAN_BITS) {
             *before = NULL;

@@ -18,7 +18,7 @@
 /* --- rates ------------------------------------------------------------------------------------ */
 
 bool
-window_starts_anew(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms)
+window_starts_show_reset(int64_t start_before_ms, int64_t before_ms, int64_t start_ms, int64_t t_ms)
 {
     if (start_ms == 0 || start_ms >= t_ms || start_ms < before_ms) return false;
     if (start_ms > before_ms) return true;
@@ -48,8 +48,8 @@ static bool
 was_reset(const struct sample_window *w, uint32_t i)
 {
     if (w->values[i] < w->values[i - 1]) return true;
-    return w->starts_ms != NULL && window_starts_anew(w->starts_ms[i - 1], w->times_ms[i - 1],
-                                                      w->starts_ms[i], w->times_ms[i]);
+    return w->starts_ms != NULL && window_starts_show_reset(w->starts_ms[i - 1], w->times_ms[i - 1],
+                                                            w->starts_ms[i], w->times_ms[i]);
 }
 
 /* The extrapolation of a difference to the range: see stretch_factor(). */
@@ -412,19 +412,6 @@ stddev_over_time(struct sample_window *w, struct operand *ret)
     return true;
 }
 
-/* The number of floats up to the start of the window. */
-static uint32_t
-floats_until_start(const struct sample_window *w)
-{
-    return search_first(i, 0u, w->count, w->times_ms[i] > w->start_ms);
-}
-
-static uint32_t
-histograms_until_start(const struct sample_window *w)
-{
-    return search_first(i, 0u, w->histogram_count, w->histograms[i].t_ms > w->start_ms);
-}
-
 /* The first samples of both kinds; with `anchored` one of them is the last sample up to the start.
  * False: no sample is after the start. */
 static bool
@@ -432,7 +419,8 @@ first_of_both(const struct sample_window *w, uint32_t *ret_float, uint32_t *ret_
 {
     *ret_float = *ret_histogram = 0;
     if (w->extent != EXTENT_ANCHORED) return true;
-    uint32_t i = floats_until_start(w), k = histograms_until_start(w);
+    uint32_t i = search_first(n, 0u, w->count, w->times_ms[n] > w->start_ms);
+    uint32_t k = search_first(n, 0u, w->histogram_count, w->histograms[n].t_ms > w->start_ms);
     if (i == w->count && k == w->histogram_count) return false;
     bool is_float = i > 0 && (k == 0 || w->times_ms[i - 1] > w->histograms[k - 1].t_ms);
     *ret_float = i - is_float;
@@ -476,7 +464,7 @@ static bool
 was_reset_between(const struct either *a, const struct either *b)
 {
     if ((a->histogram == NULL) != (b->histogram == NULL)) return true;
-    if (window_starts_anew(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
+    if (window_starts_show_reset(a->start_ms, a->t_ms, b->start_ms, b->t_ms)) return true;
     if (a->histogram != NULL) return fhist_was_reset(b->histogram, a->histogram);
     return b->value < a->value;
 }

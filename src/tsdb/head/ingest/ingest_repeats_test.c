@@ -33,7 +33,8 @@ UNIT_TEST(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate)
         expect_result(1, 0);
         must(send_float("anonymous", "__name__=up", T0, 3));
         expect_result(0, 1);
-        must(send_float("anonymous", "__name__=up", T0, 2)); /* it was told that it is stored */
+        must(send_float("anonymous", "__name__=up", T0,
+                        2)); /* the sender got the answer that it is stored */
         expect_result(1, 0);
         if (i == 1) tsdb_want_cut(machine.db);
         machine_commit(&machine);

@@ -290,14 +290,6 @@ fits_block(const struct part_writer *w, enum sample_kind kind, const struct hist
                HISTOGRAM_WORDS_MAX;
 }
 
-static enum err
-histograms_room(struct part_writer *w)
-{
-    if (w->sample_histograms != NULL) return OK;
-    w->sample_histograms = mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
-    return w->sample_histograms == NULL ? ERR_NOMEM : OK;
-}
-
 /* Takes as many of batch[from..] as the block has room for: at least one. */
 static enum err
 take_floats(struct part_writer *w, const struct sample_batch *batch, uint32_t from,
@@ -316,8 +308,12 @@ take_floats(struct part_writer *w, const struct sample_batch *batch, uint32_t fr
 static enum err
 take_histogram(struct part_writer *w, const struct histogram *h, struct why *why)
 {
-    enum err e = histograms_room(w);
-    if (e == OK && !fits_block(w, h->kind, h)) e = part_blocks_out(w, why);
+    if (w->sample_histograms == NULL) {
+        w->sample_histograms =
+            mem_alloc(w->budget, CODEC_SAMPLES_MAX * sizeof *w->sample_histograms);
+        if (w->sample_histograms == NULL) return ERR_NOMEM;
+    }
+    enum err e = fits_block(w, h->kind, h) ? OK : part_blocks_out(w, why);
     if (e) return e;
     /* A full arena means that memory is short; ERR_LIMIT would say that an item is too large. */
     e = histogram_copy(h, &w->histogram_arena, &w->sample_histograms[w->sample_count]);

@@ -595,19 +595,13 @@ pass_run(struct part_writer *w, struct pass *p, struct why *why)
     return e;
 }
 
-/* Memory for a pass: a quarter for counts, the rest for runs. It grows with the rows, which would
- * be walked too often otherwise. */
-static uint64_t
-pass_bytes(const struct part_writer *w)
-{
-    uint64_t rows = w->row_pairs.row_count, least = w->memory_bytes / 2;
-    return rows > least ? rows : least;
-}
-
 enum err
 part_postings_out(struct part_writer *w, struct why *why)
 {
-    uint64_t bytes = pass_bytes(w), all = w->tenant.pair_count;
+    /* Memory for a pass: a quarter for counts, the rest for runs. It grows with the rows, which
+     * would be walked too often otherwise. */
+    uint64_t rows = w->row_pairs.row_count, least = w->memory_bytes / 2;
+    uint64_t bytes = rows > least ? rows : least, all = w->tenant.pair_count;
     uint64_t counted_max = bytes / 4 / sizeof(uint32_t);
     uint64_t run_max = bytes / 4 * 3 / sizeof(struct pair_run);
     enum err e = OK;

@@ -304,7 +304,7 @@ write_noise(struct part_writer *w, struct why *why)
     return e;
 }
 
-/* With something that fails armed: it is told of, and nothing stays. */
+/* Runs with an armed fault: the error is returned, and no file stays. */
 static void
 write_failing(struct bench *b, bool fired(const struct bench *b), enum err want)
 {

@@ -1,24 +1,7 @@
-/*
- * testing.h - a destination's settings on a machine in memory, and a step to look at.
- * For tests.
- */
-#ifndef BACKEND_TIMESTREAM_TESTING_H
-#define BACKEND_TIMESTREAM_TESTING_H
+/* timestream_rig.c - see timestream_rig.h. */
+#include "lib/timestream_rig.h"
 
-#include <stdlib.h>
-
-#include "backend/aws/testing.h"
-#include "backend/timestream/timestream.h"
-
-struct timestream_rig {
-    struct sim_env *sim;
-    struct budget memory;
-    struct destination_settings settings;
-    struct writer_options options;
-    struct writer_step step;
-};
-
-static inline void
+void
 timestream_rig_init(struct timestream_rig *rig)
 {
     memset(rig, 0, sizeof *rig);
@@ -40,21 +23,21 @@ timestream_rig_init(struct timestream_rig *rig)
         .env = sim_env_env(rig->sim), .memory = &rig->memory, .settings = s, .instance = "0"};
 }
 
-static inline void
+void
 timestream_rig_fini(struct timestream_rig *rig)
 {
     assert_int_equal(budget_used(&rig->memory), 0);
     sim_env_free(rig->sim);
 }
 
-static inline void
-rig_advance(struct timestream_rig *rig, int64_t seconds)
+void
+timestream_rig_advance(struct timestream_rig *rig, int64_t seconds)
 {
     sim_env_advance_ns(rig->sim, seconds * NS_PER_S);
 }
 
-static inline const char *
-rig_header(const struct timestream_rig *rig, const char *name)
+const char *
+timestream_rig_header(const struct timestream_rig *rig, const char *name)
 {
     size_t size = strlen(name);
     for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
@@ -63,9 +46,9 @@ rig_header(const struct timestream_rig *rig, const char *name)
     return "";
 }
 
-static inline void
-expect_call(const struct timestream_rig *rig, const char *url, const char *operation,
-            const char *body)
+void
+timestream_rig_expect_call(const struct timestream_rig *rig, const char *url, const char *operation,
+                           const char *body)
 {
     const struct http_call *call = &rig->step.http;
     char target[80];
@@ -73,18 +56,18 @@ expect_call(const struct timestream_rig *rig, const char *url, const char *opera
     assert_string_equal(call->method, "POST");
     assert_string_equal(call->url, url);
     snprintf(target, sizeof target, "Timestream_20181101.%s", operation);
-    assert_string_equal(rig_header(rig, "X-Amz-Target"), target);
-    assert_string_equal(rig_header(rig, "Content-Type"), "application/x-amz-json-1.0");
-    expect_in(rig_header(rig, "Authorization"), "/eu-west-1/timestream/aws4_request");
-    assert_string_equal(rig_header(rig, "X-Amz-Security-Token"), "SECRETtoken");
+    assert_string_equal(timestream_rig_header(rig, "X-Amz-Target"), target);
+    assert_string_equal(timestream_rig_header(rig, "Content-Type"), "application/x-amz-json-1.0");
+    expect_in(timestream_rig_header(rig, "Authorization"), "/eu-west-1/timestream/aws4_request");
+    assert_string_equal(timestream_rig_header(rig, "X-Amz-Security-Token"), "SECRETtoken");
     if (!bytes_equal_text(call->body, body)) {
         fail_msg("'%.*s' instead of '%s'", (int)call->body.size, (const char *)call->body.at, body);
     }
 }
 
-static inline void
-expect_done(const struct timestream_rig *rig, enum writer_verdict verdict, const char *reason,
-            const char *says)
+void
+timestream_rig_expect_done(const struct timestream_rig *rig, enum writer_verdict verdict,
+                           const char *reason, const char *says)
 {
     const struct writer_step *step = &rig->step;
     assert_int_equal(step->next, WRITER_DONE);
@@ -93,5 +76,3 @@ expect_done(const struct timestream_rig *rig, enum writer_verdict verdict, const
     expect_in(step->answer, says);
     expect_no_secret(step->answer);
 }
-
-#endif

@@ -1,12 +1,12 @@
-/* asking.c - see asking.h. */
-#include "relay/operate/asking.h"
+/* command_lock.c - see command_lock.h. */
+#include "relay/operate/command_lock.h"
 
 enum err
-asking_lock(struct env *env, const char *dir, struct file *ret_lock, struct why *why)
+command_lock(struct env *env, const char *dir, struct file *ret_lock, struct why *why)
 {
     char path[sizeof ret_lock->path];
     struct file lock;
-    enum err e = path_in(path, sizeof path, dir, ASKING_LOCK_NAME, why);
+    enum err e = path_in(path, sizeof path, dir, COMMAND_LOCK_NAME, why);
     if (e) return e;
     e = file_open(env, path, FILE_REPLACE, &lock, why);
     if (e) return e;

@@ -1,18 +1,13 @@
-/*
- * rows_testing.h - writes rows as ClickHouse answers them. For tests.
- */
-#ifndef BACKEND_CLICKHOUSE_ROWS_TESTING_H
-#define BACKEND_CLICKHOUSE_ROWS_TESTING_H
+/* clickhouse_rows.c - see clickhouse_rows.h. */
+#include "lib/clickhouse_rows.h"
 
-#include "base/buf.h"
-
-static inline void
+void
 put_row_text(struct buf *to, const char *text)
 {
     buf_put_counted(to, bytes_of_text(text));
 }
 
-static inline void
+void
 put_row_series(struct buf *to, const char *metric, const char *labels, uint64_t count,
                int64_t first_ms, int64_t last_ms)
 {
@@ -24,7 +19,7 @@ put_row_series(struct buf *to, const char *metric, const char *labels, uint64_t 
     buf_put_le64(to, (uint64_t)last_ms);
 }
 
-static inline void
+void
 put_row_numbers(struct buf *to, unsigned count, const uint64_t *numbers)
 {
     buf_put_varint(to, count);
@@ -33,8 +28,7 @@ put_row_numbers(struct buf *to, unsigned count, const uint64_t *numbers)
     }
 }
 
-/* The row that ends an answer about series, or of samples. */
-static inline void
+void
 put_last_series(struct buf *to)
 {
     size_t at = to->size;
@@ -42,11 +36,9 @@ put_last_series(struct buf *to)
     if (to->size > at) to->at[at] = 1;
 }
 
-static inline void
+void
 put_last_samples(struct buf *to)
 {
     static const uint8_t last[] = {1, 0, 0, 0, 0, 0, 0, 0};
     buf_put(to, last, sizeof last);
 }
-
-#endif

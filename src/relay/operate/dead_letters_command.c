@@ -1,16 +1,16 @@
 /*
- * dead_letters_ask.c - see dead_letters_ask.h. A relay may be writing the files meanwhile.
+ * dead_letters_command.c - see dead_letters_command.h. A relay may write the files meanwhile.
  *
- * Requests are listed before the files are read: one that the relay carries out meanwhile shows in
- * the files as well, and means nothing there any more. So is the state: files may go once two later
- * ones know that they are not needed, so if something seems to be lost, and there is a later state,
- * all is read again.
+ * Requests are listed before the files are read: if the relay executes one meanwhile, the files
+ * show its effect, and it selects no more letters. The state is read before the files too: the
+ * relay removes a file once two later states no longer need it, so if letters seem lost and there
+ * is a later state, everything is read again.
  */
-#include "relay/operate/dead_letters_ask.h"
+#include "relay/operate/dead_letters_command.h"
 
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"
-#include "relay/operate/asking.h"
+#include "relay/operate/command_lock.h"
 #include "relay/state/state.h"
 
 enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
@@ -34,7 +34,7 @@ letters_view_close(struct letters_view *view)
     letter_index_fini(&view->index);
 }
 
-/* Without a state that can be read nothing is known of what there should be. */
+/* Reads the letters that the state knows. *ret_is is false if the state cannot be read. */
 static enum err
 read_state(const struct letters_view *view, struct letters_known *ret_known, bool *ret_is,
            struct why *why)
@@ -49,7 +49,7 @@ read_state(const struct letters_view *view, struct letters_known *ret_known, boo
     return e == ERR_MISSING || e == ERR_CORRUPT || e == ERR_UNSUPPORTED ? OK : e;
 }
 
-/* Whether what seems to be lost went because a relay is at work. */
+/* ERR_AGAIN: letters seem lost because the relay removed files since the state was read. */
 static enum err
 check_again(const struct letters_view *view, struct why *why)
 {
@@ -195,7 +195,7 @@ dead_letters_each(struct env *env, const char *dir, struct budget *memory,
     return e;
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 struct counting {
     const struct letter_request *request;
@@ -213,8 +213,8 @@ count_meant(void *context, const struct letter_volume *v, const struct letter_en
 }
 
 /*
- * What the request means has to stay where it is: if the end of the file went with the power, other
- * letters would come to stand there.
+ * Makes the letters that the request selects durable: if a power loss removed the end of the file,
+ * the relay would write other letters to the same offsets.
  */
 static enum err
 make_durable(const struct letters_view *view, const struct letter_volume *v, struct why *why)
@@ -225,7 +225,7 @@ make_durable(const struct letters_view *view, const struct letter_volume *v, str
     enum err e = path_in(path, sizeof path, view->path, name, why);
     if (e) return e;
     e = file_open(view->env, path, FILE_READ, &file, why);
-    if (e) return e == ERR_MISSING ? OK : e; /* it was not the youngest for long */
+    if (e) return e == ERR_MISSING ? OK : e; /* a newer file was begun, and this one removed */
     e = file_datasync(&file, why);
     err_ignore(file_close(&file), "only read");
     return e;
@@ -244,7 +244,7 @@ dead_letters_request(struct env *env, const char *dir, struct budget *memory,
     }
     if (reason != NULL) memcpy(request.reason, reason, strlen(reason));
     struct file lock;
-    enum err e = asking_lock(env, dir, &lock, why);
+    enum err e = command_lock(env, dir, &lock, why);
     if (e) return e;
     e = letters_view_open(&view, env, dir, memory, why);
     if (e) {

@@ -1,14 +1,9 @@
-/*
- * reading_testing.h - a table of columns, and a question about it. For tests.
- */
-#ifndef BACKEND_TIMESTREAM_READING_TESTING_H
-#define BACKEND_TIMESTREAM_READING_TESTING_H
+/* timestream_example.c - see timestream_example.h. */
+#include "lib/timestream_example.h"
 
-#include "backend/timestream/reading.h"
-#include "model/selector.h"
-
-/* As DESCRIBE has them: dimensions, NULL after the last, and what every table of ours has. */
-static inline void
+/* Puts columns as DESCRIBE returns them: dimensions, up to NULL, and those of all tables that
+ * Firekeep creates. */
+static void
 put_columns(struct buf *to, const char *const *dimensions)
 {
     static const char *const others[][2] = {{"measure_name", "MEASURE_NAME"},
@@ -25,18 +20,9 @@ put_columns(struct buf *to, const char *const *dimensions)
     }
 }
 
-struct asked_table {
-    struct source_settings settings;
-    struct timestream_reader reader;
-    struct timestream_question q;
-    struct selector selector;
-    struct buf kept;
-    struct why why;
-};
-
-static inline enum err
-asked_table_init(struct asked_table *t, enum timestream_schema schema,
-                 const char *const *dimensions, const char *selector)
+enum err
+timestream_example_init(struct timestream_example *t, enum timestream_schema schema,
+                        const char *const *dimensions, const char *selector)
 {
     memset(t, 0, sizeof *t);
     t->settings.u.timestream = (struct timestream_read_settings){
@@ -55,12 +41,10 @@ asked_table_init(struct asked_table *t, enum timestream_schema schema,
                         &t->q.base.arena, &t->why);
 }
 
-static inline void
-asked_table_fini(struct asked_table *t)
+void
+timestream_example_fini(struct timestream_example *t)
 {
     arena_fini(&t->q.base.arena);
     selector_fini(&t->selector);
     buf_fini(&t->kept);
 }
-
-#endif

@@ -1,9 +1,9 @@
 /*
- * testing.h - what servers say of themselves and of a table, in the words of ClickHouse 18.16 and
- * 26.7 (blanks left out). For tests.
+ * clickhouse_answers.h - responses of ClickHouse 18.16 and 26.7 about the server and a table
+ * (without blanks). For tests.
  */
-#ifndef BACKEND_CLICKHOUSE_TESTING_H
-#define BACKEND_CLICKHOUSE_TESTING_H
+#ifndef LIB_CLICKHOUSE_ANSWERS_H
+#define LIB_CLICKHOUSE_ANSWERS_H
 
 #define TESTING_COLUMNS(metric)                    \
     ",[\"column\",\"metric\",\"" metric "\",\"\"]" \

@@ -1,52 +1,7 @@
-/* series_testing.h - random series as a server may send them (in any order, more than once, with
- * overlapping chunks), and a naive model of the result. For tests. */
-#ifndef BACKEND_REMOTE_SERIES_TESTING_H
-#define BACKEND_REMOTE_SERIES_TESTING_H
+/* sent_series.c - see sent_series.h. */
+#include "lib/sent_series.h"
 
-#include <stdio.h>
-
-#include "backend/common/final_labels.h"
-#include "lib/random_labels.h"
-#include "model/select.h"
-
-enum {
-    SENT_MAX = 24,         /* series that are sent */
-    SENT_LABELS_MAX = 4,   /* labels of a series */
-    SENT_RUNS_MAX = 6,     /* runs of samples in ascending time */
-    SENT_SAMPLES_MAX = 20, /* samples of a run */
-};
-
-struct sent_run {
-    int64_t times_ms[SENT_SAMPLES_MAX];
-    uint64_t bits[SENT_SAMPLES_MAX];
-    struct histogram *histograms; /* NULL for floats */
-    uint32_t count;
-};
-
-struct sent_series {
-    struct label labels[SENT_LABELS_MAX];
-    uint32_t label_count;
-    struct buf own;    /* canonical, as the server orders them */
-    struct buf fields; /* as they are sent */
-    struct buf final;  /* expected final labels */
-    struct sent_run runs[SENT_RUNS_MAX];
-    uint32_t run_count;
-};
-
-struct sent {
-    struct rng rng;
-    struct arena arena;
-    struct named_text added[2];
-    struct named_texts texts;
-    struct sent_series series[SENT_MAX];
-    uint32_t count;
-    int64_t min_ms, max_ms; /* times of the question */
-    bool once;              /* series differ and runs do not overlap */
-    bool may_refuse;        /* a wrong result is allowed if an error follows: */
-    bool is_wrong;
-};
-
-static inline bool
+static bool
 sent_is_added(const struct sent *s, struct bytes name)
 {
     for (uint32_t i = 0; i < s->texts.count; i++) {
@@ -56,7 +11,7 @@ sent_is_added(const struct sent *s, struct bytes name)
 }
 
 /* `number` determines the labels if series must differ. */
-static inline void
+static void
 sent_make_labels(struct sent *s, struct sent_series *x, uint32_t number)
 {
     static const char *const names[SENT_LABELS_MAX] = {"c", "__name__", "a", "b"};
@@ -87,7 +42,7 @@ sent_make_labels(struct sent *s, struct sent_series *x, uint32_t number)
     test_put_labels(&x->final, all, count);
 }
 
-static inline void
+void
 sent_make_run(struct sent *s, struct sent_run *run, int64_t *from_ms)
 {
     enum sample_kind kind =
@@ -106,8 +61,7 @@ sent_make_run(struct sent *s, struct sent_run *run, int64_t *from_ms)
     }
 }
 
-/* Times are small and positive, so that many are equal. */
-static inline void
+void
 sent_init(struct sent *s, uint64_t seed, bool once)
 {
     static const char *const added[][2] = {{"b", "x"}, {"d", "y"}, {"__name__", "z"}, {"0", "q"}};
@@ -140,7 +94,7 @@ sent_init(struct sent *s, uint64_t seed, bool once)
     s->max_ms = all ? INT64_MAX : s->min_ms + (int64_t)rng_below(&s->rng, 300);
 }
 
-static inline void
+void
 sent_fini(struct sent *s)
 {
     for (uint32_t i = 0; i < s->count; i++) {
@@ -154,7 +108,7 @@ sent_fini(struct sent *s)
 /* --- the model -------------------------------------------------------------------------------- */
 
 /* The least labels after `after`; `at` is NULL if there are none. */
-static inline struct bytes
+static struct bytes
 sent_next_labels(const struct sent *s, struct bytes after)
 {
     struct bytes best = {NULL, 0};
@@ -169,7 +123,7 @@ sent_next_labels(const struct sent *s, struct bytes after)
 }
 
 /* Finds the least time of a series from `from_ms` on; false if there is none. */
-static inline bool
+static bool
 sent_next_time(const struct sent *s, struct bytes labels, int64_t from_ms, int64_t *ret_ms)
 {
     bool any = false;
@@ -190,7 +144,7 @@ sent_next_time(const struct sent *s, struct bytes labels, int64_t from_ms, int64
 }
 
 /* True if a sample of the series at that time has this value. */
-static inline bool
+static bool
 sent_has(const struct sent *s, struct bytes labels, const struct sample_batch *b, uint32_t at)
 {
     bool found = false;
@@ -214,14 +168,7 @@ sent_has(const struct sent *s, struct bytes labels, const struct sample_batch *b
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* As struct series_set_ops has them. */
-struct sent_reader {
-    void *of;
-    enum err (*next)(void *of, struct bytes *ret_labels, struct why *why);
-    enum err (*batch)(void *of, struct sample_batch *ret_batch, struct why *why);
-};
-
-static inline enum err
+static enum err
 sent_check_samples(struct sent *s, const struct sent_reader *r, struct bytes labels,
                    uint64_t batches, struct why *why)
 {
@@ -248,8 +195,7 @@ sent_check_samples(struct sent *s, const struct sent_reader *r, struct bytes lab
     return OK;
 }
 
-/* Reads everything, or random parts of each series. */
-static inline enum err
+enum err
 sent_check(struct sent *s, const struct sent_reader *r, bool skips, struct why *why)
 {
     struct bytes labels, expected = {NULL, 0};
@@ -272,5 +218,3 @@ sent_check(struct sent *s, const struct sent_reader *r, bool skips, struct why *
         if (e) return e;
     }
 }
-
-#endif

@@ -1,52 +1,8 @@
-/*
- * testing.h - for tests: a writer of type s3 on a simulated machine, items for it, and handmade
- * answers.
- */
-#ifndef BACKEND_S3_TESTING_H
-#define BACKEND_S3_TESTING_H
+/* s3_rig.c - see s3_rig.h. */
+#include "lib/s3_rig.h"
 
-#include <stdlib.h>
-
-#include "backend/aws/testing.h"
-#include "backend/writer.h"
-#include "model/labels.h"
-#include "sys/fault.h"
-
-#define must(call) assert_int_equal((call), OK)
-
-#define INSTANCE "0123456789abcdef0123456789abcdef"
-#define NO_UPLOADS                                                 \
-    "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>" \
-    "</ListMultipartUploadsResult>"
-
-#define HOST "https://our-metrics.s3.eu-west-1.amazonaws.com"
-#define HOUR "m/2026/01/01/05/"
-#define LINE(time, value)                                 \
-    "{\"name\":\"up\",\"time\":" time ",\"value\":" value \
-    ",\"labels\":{\"__name__\":\"up\",\"job\":\"x\"}}\n"
-
-enum { SAVED_MAX = 64 * 1024, MIB = 1 << 20 };
-
-/* The hour in which all items arrive, unless a test says otherwise: 2026-01-01T05:00:00Z. */
-static const int64_t ARRIVAL_MS = 1767225600000 + 5 * 3600000 + 1234;
-
-struct s3_rig {
-    struct sim_env *sim;
-    struct fault_env *fe;
-    struct budget memory;
-    struct destination_settings settings;
-    struct writer_options options;
-    struct writer *writer; /* NULL: not open */
-    struct writer_call *call;
-    struct writer_step step;
-    struct buf saved; /* durable */
-    struct why why;
-    bool tells_looks; /* a test wants to see requests that look for existing objects; for others
-                         they are answered here */
-};
-
-static inline void
-rig_open(struct s3_rig *rig)
+void
+s3_rig_open(struct s3_rig *rig)
 {
     rig->options.saved = buf_bytes(&rig->saved);
     enum err e = writer_new(&s3_writer, &rig->options, &rig->writer, &rig->why);
@@ -55,8 +11,8 @@ rig_open(struct s3_rig *rig)
     s3_writer.call_clear(rig->writer, rig->call);
 }
 
-static inline void
-rig_close(struct s3_rig *rig)
+void
+s3_rig_close(struct s3_rig *rig)
 {
     if (rig->writer == NULL) return;
     writer_call_free(&s3_writer, rig->writer, rig->call);
@@ -64,8 +20,7 @@ rig_close(struct s3_rig *rig)
     rig->writer = NULL;
 }
 
-/* Does not open the writer: a test may change settings. */
-static inline void
+void
 s3_rig_init(struct s3_rig *rig, uint64_t seed)
 {
     memset(rig, 0, sizeof *rig);
@@ -99,19 +54,18 @@ s3_rig_init(struct s3_rig *rig, uint64_t seed)
     };
 }
 
-static inline void
+void
 s3_rig_fini(struct s3_rig *rig)
 {
-    rig_close(rig);
+    s3_rig_close(rig);
     assert_int_equal(budget_used(&rig->memory), 0);
     buf_fini(&rig->saved);
     fault_env_free(rig->fe);
     sim_env_free(rig->sim);
 }
 
-/* Does what the relay does: makes the result of save() durable, then calls saved(). */
-static inline void
-rig_save(struct s3_rig *rig)
+void
+s3_rig_save(struct s3_rig *rig)
 {
     buf_clear(&rig->saved);
     s3_writer.save(rig->writer, &rig->saved);
@@ -119,24 +73,18 @@ rig_save(struct s3_rig *rig)
     must(s3_writer.saved(rig->writer, &rig->why));
 }
 
-/* Loses power and restarts; the last saved state is there. */
-static inline void
-rig_crash(struct s3_rig *rig)
+void
+s3_rig_crash(struct s3_rig *rig)
 {
-    rig_close(rig);
+    s3_rig_close(rig);
     sim_env_power_loss(rig->sim);
-    rig_open(rig);
+    s3_rig_open(rig);
 }
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-struct made_item {
-    struct item item;
-    uint8_t labels[300];
-};
-
-static inline void
-make_item(struct made_item *m, uint64_t pos, uint32_t index, const char *name, double value)
+void
+s3_rig_make_item(struct s3_item *m, uint64_t pos, uint32_t index, const char *name, double value)
 {
     struct buf labels;
     buf_init(&labels, NULL, 4096);
@@ -158,8 +106,8 @@ make_item(struct made_item *m, uint64_t pos, uint32_t index, const char *name, d
     buf_fini(&labels);
 }
 
-static inline enum writer_add
-add_item(struct s3_rig *rig, const struct item *item)
+enum writer_add
+s3_rig_add_item(struct s3_rig *rig, const struct item *item)
 {
     uint32_t entry = 99;
     enum writer_add added = s3_writer.add(rig->writer, rig->call, item, &entry, &rig->why);
@@ -167,33 +115,33 @@ add_item(struct s3_rig *rig, const struct item *item)
     return added;
 }
 
-static inline enum writer_add
-add(struct s3_rig *rig, uint64_t pos, uint32_t index)
+enum writer_add
+s3_rig_add(struct s3_rig *rig, uint64_t pos, uint32_t index)
 {
-    struct made_item m;
-    make_item(&m, pos, index, "up", (double)pos);
-    return add_item(rig, &m.item);
+    struct s3_item m;
+    s3_rig_make_item(&m, pos, index, "up", (double)pos);
+    return s3_rig_add_item(rig, &m.item);
 }
 
-static inline void
-must_add(struct s3_rig *rig, uint64_t pos, uint32_t index)
+void
+s3_rig_must_add(struct s3_rig *rig, uint64_t pos, uint32_t index)
 {
-    assert_int_equal(add(rig, pos, index), WRITER_ADDED);
+    assert_int_equal(s3_rig_add(rig, pos, index), WRITER_ADDED);
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
 /* True if the current request looks for an existing object. */
-static inline bool
-is_look(const struct s3_rig *rig)
+static bool
+s3_rig_is_look(const struct s3_rig *rig)
 {
     const char *method = rig->step.http.method;
     return rig->step.next == WRITER_SEND &&
            (strcmp(method, "HEAD") == 0 || strcmp(method, "GET") == 0);
 }
 
-static inline void
-step_with(struct s3_rig *rig, const struct http_call_answer *answer)
+static void
+s3_rig_step_with(struct s3_rig *rig, const struct http_call_answer *answer)
 {
     struct http_call_answer nothing = answer_of(404, "");
     rig->step = (struct writer_step){.next = WRITER_DONE};
@@ -201,45 +149,44 @@ step_with(struct s3_rig *rig, const struct http_call_answer *answer)
         s3_writer.begin(rig->writer, rig->call, &rig->step);
     else
         s3_writer.judge(rig->writer, rig->call, answer, &rig->step);
-    while (is_look(rig) && !rig->tells_looks) {
+    while (s3_rig_is_look(rig) && !rig->tells_looks) {
         rig->step = (struct writer_step){.next = WRITER_DONE};
         s3_writer.judge(rig->writer, rig->call, &nothing, &rig->step);
     }
 }
 
-static inline void
-begin(struct s3_rig *rig)
+void
+s3_rig_begin(struct s3_rig *rig)
 {
-    step_with(rig, NULL);
+    s3_rig_step_with(rig, NULL);
 }
 
-static inline void
-take(struct s3_rig *rig, const struct http_call_answer *answer)
+void
+s3_rig_take(struct s3_rig *rig, const struct http_call_answer *answer)
 {
     assert_int_equal(rig->step.next, WRITER_SEND);
-    step_with(rig, answer);
+    s3_rig_step_with(rig, answer);
     if (rig->step.next == WRITER_DONE) expect_no_secret(rig->step.answer);
 }
 
-static inline void
-answer(struct s3_rig *rig, unsigned status, const char *body)
+void
+s3_rig_answer(struct s3_rig *rig, unsigned status, const char *body)
 {
     struct http_call_answer a = answer_of(status, body);
     if (status == 200 && body[0] == '\0') snprintf(a.wanted[1], sizeof a.wanted[1], "\"e\"");
-    take(rig, &a);
+    s3_rig_take(rig, &a);
 }
 
-/* For an object, or a part of one. */
-static inline void
-answer_etag(struct s3_rig *rig, const char *etag)
+void
+s3_rig_answer_etag(struct s3_rig *rig, const char *etag)
 {
     struct http_call_answer a = answer_of(200, "");
     snprintf(a.wanted[1], sizeof a.wanted[1], "%s", etag);
-    take(rig, &a);
+    s3_rig_take(rig, &a);
 }
 
-static inline void
-expect_call(struct s3_rig *rig, const char *method, const char *url)
+void
+s3_rig_expect_call(struct s3_rig *rig, const char *method, const char *url)
 {
     if (rig->step.next != WRITER_SEND) {
         fail_msg("next %d, verdict %d: %s: %s", rig->step.next, rig->step.verdict, rig->step.reason,
@@ -249,8 +196,8 @@ expect_call(struct s3_rig *rig, const char *method, const char *url)
     assert_string_equal(rig->step.http.url, url);
 }
 
-static inline const char *
-header(const struct s3_rig *rig, const char *name)
+const char *
+s3_rig_header(const struct s3_rig *rig, const char *name)
 {
     size_t size = strlen(name);
     for (const char *const *h = rig->step.http.headers; *h != NULL; h++) {
@@ -259,8 +206,8 @@ header(const struct s3_rig *rig, const char *name)
     return "";
 }
 
-static inline void
-expect_done(struct s3_rig *rig, enum writer_verdict verdict, const char *reason)
+void
+s3_rig_expect_done(struct s3_rig *rig, enum writer_verdict verdict, const char *reason)
 {
     if (rig->step.next != WRITER_DONE || rig->step.verdict != verdict) {
         fail_msg("next %d, verdict %d: %s: %s", rig->step.next, rig->step.verdict, rig->step.reason,
@@ -269,9 +216,8 @@ expect_done(struct s3_rig *rig, enum writer_verdict verdict, const char *reason)
     assert_string_equal(rig->step.reason, reason);
 }
 
-/* Provides keys, and finds no uploads to abort. */
-static inline void
-prepare(struct s3_rig *rig)
+void
+s3_rig_prepare(struct s3_rig *rig)
 {
     assert_true(s3_writer.need_prepare(rig->writer));
     rig->step = (struct writer_step){.next = WRITER_DONE};
@@ -280,27 +226,26 @@ prepare(struct s3_rig *rig)
     struct http_call_answer a = answer_of(200, NO_UPLOADS);
     rig->step = (struct writer_step){.next = WRITER_DONE};
     s3_writer.prepare(rig->writer, &a, &rig->step);
-    expect_done(rig, VERDICT_DELIVERED, "");
+    s3_rig_expect_done(rig, VERDICT_DELIVERED, "");
     assert_false(s3_writer.need_prepare(rig->writer));
 }
 
-/* Seals and saves; the upload is next. */
-static inline void
-seal_and_save(struct s3_rig *rig)
+void
+s3_rig_seal_and_save(struct s3_rig *rig)
 {
-    begin(rig);
+    s3_rig_begin(rig);
     if (rig->step.next != WRITER_SAVE) fail_msg("%s: %s", rig->step.reason, rig->step.answer);
-    rig_save(rig);
-    begin(rig);
+    s3_rig_save(rig);
+    s3_rig_begin(rig);
 }
 
-static inline void
-deliver(struct s3_rig *rig)
+void
+s3_rig_deliver(struct s3_rig *rig)
 {
-    seal_and_save(rig);
-    answer(rig, 200, "");
-    answer(rig, 200, "");
-    expect_done(rig, VERDICT_DELIVERED, "");
+    s3_rig_seal_and_save(rig);
+    s3_rig_answer(rig, 200, "");
+    s3_rig_answer(rig, 200, "");
+    s3_rig_expect_done(rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig->writer, rig->call);
 }
 
@@ -308,7 +253,7 @@ struct counted_files {
     unsigned count;
 };
 
-static inline enum err
+static enum err
 count_file(void *context, const char *name, bool is_dir)
 {
     struct counted_files *x = context;
@@ -318,21 +263,19 @@ count_file(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-static inline unsigned
-files_in(struct s3_rig *rig, const char *dir)
+unsigned
+s3_rig_files_in(struct s3_rig *rig, const char *dir)
 {
     struct counted_files x = {0};
     must(env_listdir(rig->options.env, dir, count_file, &x, NULL));
     return x.count;
 }
 
-static inline void
-expect_body(const struct s3_rig *rig, const char *want)
+void
+s3_rig_expect_body(const struct s3_rig *rig, const char *want)
 {
     if (!bytes_equal_text(rig->step.http.body, want)) {
         fail_msg("'%.*s' instead of '%s'", (int)rig->step.http.body.size,
                  (const char *)rig->step.http.body.at, want);
     }
 }
-
-#endif
