@@ -1,5 +1,5 @@
 /* api_errors_test.c - what is refused, and what becomes of errors: the status, the body. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */

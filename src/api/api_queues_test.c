@@ -3,7 +3,7 @@
 #include <sched.h>
 
 #include "api/query/queries.h"
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_whoever_waits_too_long_is_told_to_come_back)

@@ -1,5 +1,5 @@
 /* api_test.c - what each route answers: request in, answer out. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 #define FEDERATED "text/plain; version=0.0.4; charset=utf-8"

@@ -9,7 +9,7 @@
 #include "app/own_writes.h"
 #include "base/log.h"
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 
 enum { WAIT_S = 60, SEEDS = 20, WRITES = 5 };
 

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "backend/common/item_ndjson.h"
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
 
 enum {
     METRIC = WRITER_MAPPED_METRIC,

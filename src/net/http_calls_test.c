@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "net/http_calls.h"
 
 static const struct http_calls_target target = {

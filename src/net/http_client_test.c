@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "net/http_client.h"
 
 struct told {

@@ -2,7 +2,7 @@
  * http_conn_test.c - how connections end: every client gets its whole answer, and no more than one
  * for a request. What is asked and answered: http_server_test.c.
  */
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_every_answer_before_the_end_says_that_the_connection_ends)

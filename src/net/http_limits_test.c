@@ -4,7 +4,7 @@
  */
 #include <sys/resource.h>
 
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 #include "lib/test.h"
 
 /* --- deadlines -------------------------------------------------------------------------------- */

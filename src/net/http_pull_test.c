@@ -1,7 +1,7 @@
 /* Bodies that are read as they are wanted, of servers that play what they are told. */
 #include "lib/test.h"
 
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "net/http_pull.h"
 
 enum { LARGE = 8 << 20 };

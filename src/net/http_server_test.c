@@ -2,7 +2,7 @@
  * http_server_test.c - what is asked and answered: methods, bodies, headers, refusals, streams.
  * Deadlines, limits and stopping: http_limits_test.c.
  */
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 #include "lib/test.h"
 
 /* --- what requests look like to handlers, and answers to clients ------------------------------ */

@@ -6,7 +6,7 @@
  *     starts|ends MS: of the alert;
  *     json, expires (MS), hash (same or other than the last): print what is encoded.
  */
-#include "lib/notify_alerts.h"
+#include "lib/notify/notify_alerts.h"
 #include "lib/script.h"
 #include "lib/test.h"
 

@@ -1,5 +1,5 @@
 /* When a member is asked, how much at a time, and what is given up. */
-#include "lib/notify_script.h"
+#include "lib/notify/notify_script.h"
 #include "lib/test.h"
 
 enum { ALERTS = 1000, BATCH = 256 };

@@ -1,5 +1,5 @@
 /* A reload changes the configuration of a notifier and keeps its queues and pauses. */
-#include "lib/notify_script.h"
+#include "lib/notify/notify_script.h"
 
 #define FAILS \
     "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 error=''"

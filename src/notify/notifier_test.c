@@ -1,5 +1,5 @@
 /* A notifier as a whole: requests to members, their answers, the API and the log. */
-#include "lib/notify_script.h"
+#include "lib/notify/notify_script.h"
 #include "lib/test.h"
 
 #define REFUSED(hash, status, answer, reason)                                               \

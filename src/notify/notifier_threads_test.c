@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/notify_rig.h"
+#include "lib/notify/notify_rig.h"
 
 enum { ROUNDS = 300, RELOADS = 60 };
 

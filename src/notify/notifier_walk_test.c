@@ -12,7 +12,7 @@
  *
  * SEED and STEPS choose another walk; a failure prints both.
  */
-#include "lib/notify_rig.h"
+#include "lib/notify/notify_rig.h"
 #include "lib/test.h"
 
 enum { HOSTS = 6, ALERTS = 60, SEEDS = 40, STEPS = 400 };

@@ -1,5 +1,5 @@
 /* Queues of alerts: one entry for each, in order, bounded, and nothing lost when it is put back. */
-#include "lib/notify_alerts.h"
+#include "lib/notify/notify_alerts.h"
 #include "lib/test.h"
 #include "notify/queue.h"
 

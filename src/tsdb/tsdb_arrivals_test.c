@@ -3,7 +3,7 @@
  * recent, and which are late.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 
 #define GAP ((struct time_range){SIM_BEGIN - 20 * MINUTE_MS, SIM_BEGIN - 10 * MINUTE_MS})
 

@@ -3,7 +3,7 @@
  * the clock of now, for how long, and what becomes of retention and deletions meanwhile.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 
 #define YEARS_MS ((int64_t)3 * 365 * DAY_MS)

@@ -6,7 +6,7 @@
  * from several seeds.
  */
 #include "lib/test.h"
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 static struct model model;
 static uint64_t steps_run, crashes;

@@ -5,7 +5,7 @@
  */
 #include "base/hash/hash.h"
 #include "lib/test.h"
-#include "lib/tsdb_streamed.h"
+#include "lib/tsdb/tsdb_streamed.h"
 #include "model/histogram.h"
 #include "model/selector.h"
 

@@ -4,7 +4,7 @@
  *
  * STEP=n tries every n-th site only.
  */
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 static uint64_t sites_tried;
 

@@ -3,7 +3,7 @@
  * is not.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */
 

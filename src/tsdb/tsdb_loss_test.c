@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 #include "tsdb/store/store.h"
 

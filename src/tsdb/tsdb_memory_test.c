@@ -5,7 +5,7 @@
  * STEP=n tries every n-th allocation only.
  */
 #include "lib/test.h"
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 static struct model model;
 

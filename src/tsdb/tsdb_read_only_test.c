@@ -4,7 +4,7 @@
  */
 #include "base/hash/hash.h"
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 
 #define T0 (SIM_BEGIN - 60 * MINUTE_MS)
 

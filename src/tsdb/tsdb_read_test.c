@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 
 /* --- matchers --------------------------------------------------------------------------------- */

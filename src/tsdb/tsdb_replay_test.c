@@ -5,7 +5,7 @@
  * STEP=n tries every n-th site only.
  */
 #include "lib/test.h"
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 enum { ROUNDS = 5, SMALL_BYTES = 700 * 1024, LARGE_BYTES = 256 << 20 };
 

@@ -8,7 +8,7 @@
  * merged.
  */
 #include "lib/test.h"
-#include "lib/tsdb_soak.h"
+#include "lib/tsdb/tsdb_soak.h"
 #include "tsdb/part/part.h"
 
 /* --- the machine and the time ----------------------------------------------------------------- */

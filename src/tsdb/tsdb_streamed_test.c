@@ -3,7 +3,7 @@
  * parts, both, what overlaps, what is deleted in part; and chunks are kept in the cache.
  */
 #include "lib/test.h"
-#include "lib/tsdb_streamed.h"
+#include "lib/tsdb/tsdb_streamed.h"
 #include "model/selector.h"
 
 static struct machine m;

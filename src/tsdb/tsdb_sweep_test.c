@@ -3,7 +3,7 @@
  * somebody's data is removed.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 
 #define PART_1 STORE_DIR "/parts/0000000000000001"

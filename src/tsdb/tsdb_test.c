@@ -2,7 +2,7 @@
  * tsdb_test.c - time, refusals for a while, and what is visible when.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 
 /* --- time ------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* Replicas read as one, over random series in memory. */
-#include "lib/replicas_rig.h"
+#include "lib/views/replicas_rig.h"
 
 /* --- what is right ---------------------------------------------------------------------------- */
 

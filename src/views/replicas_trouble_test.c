@@ -1,6 +1,6 @@
 /* What goes wrong while replicas are read as one: errors below, memory, limits, canceled queries,
  * damage, series that come meanwhile. */
-#include "lib/replicas_rig.h"
+#include "lib/views/replicas_rig.h"
 
 /* Drains all; how it ended. */
 static enum err

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/asked_matchers.h"
+#include "lib/views/asked_matchers.h"
 #include "model/labels.h"
 #include "views/tenants_private.h"
 

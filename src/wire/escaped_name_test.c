@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "base/text/utf8.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/escaped_name.h"
 
 static void

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/proto_text.h"
+#include "lib/wire/proto_text.h"
 #include "wire/proto.h"
 
 /* One message at a time, in memory of exactly its size so that a sanitizer sees a read too far. */

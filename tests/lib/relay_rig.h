@@ -6,7 +6,7 @@
 #define LIB_RELAY_RIG_H
 
 #include "lib/seeds.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "relay/letters/dead_letters.h"
 #include "relay/operate/dead_letters_ask.h"
 #include "relay/relay.h"

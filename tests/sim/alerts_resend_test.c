@@ -2,7 +2,7 @@
  * alerts_resend_test.c - the sends of a resolved alert, from the evaluation that resolves it to the
  * Alertmanager, at the intervals at which one falls on the last moment of the 15 minutes.
  */
-#include "lib/notify_rig.h"
+#include "lib/notify/notify_rig.h"
 #include "lib/test.h"
 /* After what it has macros for. */
 #include "sim/rules_sim.h"

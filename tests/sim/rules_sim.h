@@ -6,7 +6,7 @@
 #define SIM_RULES_SIM_H
 
 #include "base/hash/hash.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/scheduler_private.h"
 

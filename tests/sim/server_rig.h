@@ -8,7 +8,7 @@
 #ifndef SIM_SERVER_RIG_H
 #define SIM_SERVER_RIG_H
 
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #include "app/server.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "remote_read.pb-c.h"
 
 enum { SERIES_MAX = 256, SAMPLES_MAX = 4096, CROWD_MAX = 64 };

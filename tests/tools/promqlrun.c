@@ -23,7 +23,7 @@
 #include <pthread.h>
 
 #include "base/text/quote.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/labels.h"
 #include "model/replacer.h"
 #include "promql/eval/run.h"

@@ -1,5 +1,5 @@
 /* search_test.c - names that are searched for: what is asked, in which order and in which lines. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 #define NDJSON "application/x-ndjson; charset=utf-8"

@@ -5,7 +5,7 @@
  * others asked with; and whatever was missing from the answers of others.
  */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
 #include "views/replicas.h"

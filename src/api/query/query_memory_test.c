@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "lib/random.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "promql/answer.h"
 
 enum { SAMPLES = 40, STEP_MS = 15000 };

@@ -1,5 +1,5 @@
 /* query_test.c - parameters of queries: ranges, limits, the cache, and data that is missing. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 /* --- a store of which data may be missing ----------------------------------------------------- */

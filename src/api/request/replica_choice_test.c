@@ -1,6 +1,6 @@
 /* replica_choice_test.c - replicas of a Prometheus are read as one where a request or the setting
  * names their label. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 /* A counter that both replicas scrape each second, one a little later, with an exemplar. */

@@ -1,5 +1,5 @@
 /* ruler_api_test.c - the ruler API: which paths name what, and what is answered to whom. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 /* --- an owner of rules ------------------------------------------------------------------------ */

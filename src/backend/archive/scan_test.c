@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "backend/archive/scan.h"
-#include "lib/fetch_rig.h"
+#include "lib/backend/fetch_rig.h"
 #include "sys/sim.h"
 
 /* One object, whose content does not change. */

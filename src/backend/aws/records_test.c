@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/aws/records.h"
-#include "lib/stream_rig.h"
+#include "lib/backend/stream_rig.h"
 
 static struct stream_rig rig; /* for its items */
 static struct aws_call the_call;

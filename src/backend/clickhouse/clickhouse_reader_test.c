@@ -4,7 +4,7 @@
 
 #include "backend/clickhouse/rows_testing.h"
 #include "backend/clickhouse/testing.h"
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 #define ANSWER                PLAYED_ANSWER
 #define FORM                  ANSWER TESTING_OLD

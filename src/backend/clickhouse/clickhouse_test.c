@@ -11,9 +11,9 @@
 #include <zstd.h>
 
 #include "backend/clickhouse/testing.h"
-#include "lib/clickhouse_row_reader.h"
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
+#include "lib/wire/clickhouse_row_reader.h"
 
 #define INSERT_COLUMNS "%20%28metric%2C%20labels%2C%20time%2C%20value%2C%20bits%2C%20histogram"
 #define INSERT                                                                               \

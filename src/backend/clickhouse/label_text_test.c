@@ -3,7 +3,7 @@
 #include "lib/test.h"
 
 #include "backend/clickhouse/label_text.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/point/clickhouse_row.h"
 
 enum { ROOM = 1 << 20, ROUNDS = 3000 };

@@ -4,7 +4,7 @@
 
 #include "backend/clickhouse/label_text.h"
 #include "backend/clickhouse/rows.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 
 #include "backend/clickhouse/rows.h"
 #include "backend/clickhouse/rows_testing.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 enum { ROOM = 1 << 20 };
 

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "backend/common/final_labels.h"
-#include "lib/random_labels.h"
 #include "lib/test.h"
+#include "lib/wire/random_labels.h"
 
 static struct named_text items[3];
 static const struct named_texts texts = {items, 3};

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "backend/common/series_blocks.h"
-#include "lib/random_labels.h"
 #include "lib/test.h"
+#include "lib/wire/random_labels.h"
 
 enum { KEYS_MAX = 40, SAMPLES_MAX = 60, LABELS_MAX = 4, ROUNDS = 1500 };
 

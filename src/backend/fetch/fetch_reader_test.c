@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/fetch/fetch_reader.h"
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 /* Results of the type's functions, and the number of their calls. */
 static enum err found;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/fetch_rig.h"
+#include "lib/backend/fetch_rig.h"
 
 /* --- a request -------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
  * fetched again, and signatures of AWS. */
 #include "lib/test.h"
 
-#include "lib/fetch_rig.h"
+#include "lib/backend/fetch_rig.h"
 
 #define UNKNOWN "HTTP/1.1 401 Who\r\nContent-Length: 4\r\n\r\nwho?"
 

@@ -2,7 +2,7 @@
  * answers, good and invalid ones. */
 #include "lib/test.h"
 
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 #define ANSWER PLAYED_ANSWER
 

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 #include <zlib.h>
 
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
 
 static struct writer_rig rig;
 

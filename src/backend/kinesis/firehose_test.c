@@ -2,7 +2,7 @@
 #include "lib/test.h"
 #include <zlib.h>
 
-#include "lib/stream_rig.h"
+#include "lib/backend/stream_rig.h"
 
 static struct stream_rig rig;
 

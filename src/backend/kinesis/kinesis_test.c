@@ -4,8 +4,8 @@
 #include "backend/aws/records.h"
 #include "base/hash/hash.h"
 #include "base/text/hex.h"
-#include "lib/kpl_reader.h"
-#include "lib/stream_rig.h"
+#include "lib/backend/stream_rig.h"
+#include "lib/wire/kpl_reader.h"
 
 #define MIDDLE "170141183460469231731687303715884105728"
 #define BELOW  "170141183460469231731687303715884105727"

@@ -3,7 +3,7 @@
 #include "lib/test.h"
 
 #include "backend/opentsdb/answer.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 struct told {
     struct buf text;

@@ -3,7 +3,7 @@
 
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "base/array.h"
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 #include "model/selector.h"
 
 /* A select that has sent nothing. */

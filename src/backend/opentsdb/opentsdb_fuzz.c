@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "backend/writer.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

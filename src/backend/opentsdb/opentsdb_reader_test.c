@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 #define REFUSAL(status, message)                          \
     "HTTP/1.1 " status " No\r\nConnection: close\r\n\r\n" \

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
 
 enum { BODY = 8000 };
 

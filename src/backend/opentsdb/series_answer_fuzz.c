@@ -4,7 +4,7 @@
 
 #include "backend/opentsdb/answer.h"
 #include "base/text/hex.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

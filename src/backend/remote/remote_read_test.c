@@ -2,8 +2,8 @@
  * and what comes of answers, the hostile ones above all. */
 #include "lib/test.h"
 
-#include "lib/played_source.h"
-#include "lib/random_labels.h"
+#include "lib/backend/played_source.h"
+#include "lib/wire/random_labels.h"
 #include "model/selector.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "backend/common/final_labels.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "model/select.h"
 
 enum {

@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 #include "backend/timestream/timestream.h"
-#include "lib/random_labels.h"
-#include "lib/timestream_labels.h"
+#include "lib/wire/random_labels.h"
+#include "lib/wire/timestream_labels.h"
 #include "wire/number.h"
 
 static struct budget budget;

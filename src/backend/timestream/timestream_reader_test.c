@@ -2,7 +2,7 @@
  * it sends, and what comes of good pages and of invalid answers. */
 #include "lib/test.h"
 
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 #define ANSWER PLAYED_ANSWER
 #define REFUSED(status, code, text)                  \

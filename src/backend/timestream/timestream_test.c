@@ -6,7 +6,7 @@
 
 #include "backend/timestream/testing.h"
 #include "base/log.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 
 static const struct writer_class *const class = &timestream_writer;
 #define must(call) assert_int_equal((call), OK)

@@ -11,7 +11,7 @@
 
 #include "cli/commands.h"
 #include "lib/cli_run.h"
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "lib/test_dir.h"
 #include "sys/env.h"
 

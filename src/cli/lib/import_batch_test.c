@@ -6,7 +6,7 @@
 
 #include "cli/lib/import_batch.h"
 #include "cli/lib/target/target_private.h"
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/snappy.h"
 
 struct fake {

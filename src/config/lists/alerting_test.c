@@ -2,7 +2,7 @@
 
 #include "config/lists/alerting.h"
 #include "config/lists/alerting_keys.h"
-#include "lib/config_lists.h"
+#include "lib/config/config_lists.h"
 
 /* One Alertmanager, to put lines behind; those begin on line 4. */
 #define ONE_4 "alerting:\n  alertmanagers:\n  - static_configs: [{targets: ['h:9093']}]\n"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "lib/config_destinations.h"
+#include "lib/config/config_destinations.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 
 #include "config/lists/rule_settings.h"
 #include "config/lists/rule_settings_keys.h"
-#include "lib/config_lists.h"
+#include "lib/config/config_lists.h"
 
 /* The rules of a right text, for rule_settings_free(). */
 static struct rule_settings

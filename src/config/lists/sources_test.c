@@ -1,6 +1,6 @@
 #include "lib/test.h"
 
-#include "lib/config_sources.h"
+#include "lib/config/config_sources.h"
 
 /* The list as YAML; the caller frees it. */
 static char *

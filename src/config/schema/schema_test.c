@@ -1,6 +1,6 @@
 #include "lib/test.h"
 
-#include "lib/config_destinations.h"
+#include "lib/config/config_destinations.h"
 
 UNIT_TEST(test_required_keys_are_named_with_the_type)
 {

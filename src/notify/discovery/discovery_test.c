@@ -1,6 +1,6 @@
 /* Members that files, servers and name servers list: they come and go, and stay when a look fails.
  */
-#include "lib/notify_script.h"
+#include "lib/notify/notify_script.h"
 #include "lib/test.h"
 
 #define FILE_A   "mkdir d | put d/a.yml - targets: [a:1]\n"

@@ -3,7 +3,7 @@
  * scripts: json TEXT, yaml TEXT, same TEXT (in both): print the targets, or the error. In a TEXT
  * "~" is a line feed and "'" in JSON a double quote.
  */
-#include "lib/notify_alerts.h"
+#include "lib/notify/notify_alerts.h"
 #include "lib/script.h"
 #include "lib/test.h"
 #include "notify/discovery/target_groups.h"

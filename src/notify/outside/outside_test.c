@@ -1,8 +1,8 @@
 /* The network, as a notifier asks it: requests and look-ups end in polls, and may be given up. */
-#include "lib/notify_alerts.h"
+#include "lib/notify/notify_alerts.h"
 #include "lib/test.h"
 /* After what it has macros for. */
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "notify/outside/outside.h"
 
 static const char *const ANSWERS[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",

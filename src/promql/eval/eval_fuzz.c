@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "lib/random_store.h"
+#include "lib/promql/random_store.h"
 #include "promql/answer.h"
 #include "promql/parse/tree.h"
 #include "sys/env.h"

@@ -3,7 +3,7 @@
  * is loaded again, and whatever segments, pages and memory are at hand.
  */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 
 #include "lib/seeds.h"
 #include "model/labels.h"

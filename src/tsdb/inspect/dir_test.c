@@ -5,7 +5,7 @@
  */
 #include "base/hash/hash.h"
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "tsdb/inspect/private.h"
 
 #define T0 SIM_BEGIN

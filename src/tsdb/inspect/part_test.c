@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 
-#include "lib/random_part.h"
+#include "lib/tsdb/random_part.h"
 #include "sys/sim.h"
 #include "tsdb/inspect/private.h"
 

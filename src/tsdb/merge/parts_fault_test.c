@@ -1,5 +1,5 @@
 /* parts_fault_test.c - merges that are given up, damaged inputs, devices that fail, no memory. */
-#include "lib/part_merge.h"
+#include "lib/tsdb/part_merge.h"
 
 /* A small world in which all ways are taken. */
 static void

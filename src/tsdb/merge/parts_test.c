@@ -1,5 +1,5 @@
 /* parts_test.c - merges give what a model gives, over windows, with deletions and expiry. */
-#include "lib/part_merge.h"
+#include "lib/tsdb/part_merge.h"
 
 static struct merge_world_shape
 shape_of(uint64_t seed)

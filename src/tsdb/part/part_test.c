@@ -5,7 +5,7 @@
 #include "lib/test.h"
 
 #include "base/hash/hash.h"
-#include "lib/random_part.h"
+#include "lib/tsdb/random_part.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 

@@ -1,7 +1,7 @@
 /* Rows read one by one, in any order and as far as they are asked for, and by the batch. */
 #include "base/hash/hash.h"
-#include "lib/random_part.h"
 #include "lib/test.h"
+#include "lib/tsdb/random_part.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 #include "tsdb/part/walk.h"

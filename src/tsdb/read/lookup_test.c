@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { SERIES = 6000, STAGES = 5 }; /* more than ROWS_FEW of lookup_part.c */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { SERIES = 24, ROUNDS = 24, QUESTIONS = 60, SAMPLES_MAX = 200000, SHARDS = 3 };

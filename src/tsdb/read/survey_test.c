@@ -1,6 +1,6 @@
 /* survey_test.c - what a survey says a question reads is what it then reads. */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { FEW = 40, MANY = 5000, MANY_AT_ONCE = 500 };

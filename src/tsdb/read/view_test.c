@@ -7,7 +7,7 @@
  * question was asked are among them, and those that came later are not.
  */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { SERIES = 12, ROWS = 400, READERS = 5 };

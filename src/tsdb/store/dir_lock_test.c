@@ -3,7 +3,7 @@
  * its files.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "tsdb/store/store.h"
 
 static const char LOCK_PATH[] = STORE_DIR "/LOCK", FORMAT_PATH[] = STORE_DIR "/FORMAT";

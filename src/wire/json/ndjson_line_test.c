@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/json/ndjson_line.h"
 #include "wire/text/text_reader.h"
 

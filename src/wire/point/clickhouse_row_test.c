@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "lib/clickhouse_row_reader.h"
+#include "lib/wire/clickhouse_row_reader.h"
 #include "wire/json/histogram_json.h"
 #include "wire/json/json_scan.h"
 

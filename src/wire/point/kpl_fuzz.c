@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/hash/md5.h"
-#include "lib/kpl_reader.h"
+#include "lib/wire/kpl_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,8 +4,8 @@
 #include <gnutls/crypto.h>
 #include <stdio.h>
 
-#include "lib/kpl_reader.h"
 #include "lib/random.h"
+#include "lib/wire/kpl_reader.h"
 
 static struct kpl_writer *
 writer_of(size_t bytes_max, uint32_t records_max)

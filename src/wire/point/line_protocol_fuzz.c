@@ -4,8 +4,8 @@
  */
 #include <stdlib.h>
 
+#include "lib/wire/random_labels.h"
 #include "wire/point/line_protocol.h"
-#include "lib/random_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/point/line_protocol.h"

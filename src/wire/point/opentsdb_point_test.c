@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/number.h"
 #include "wire/point/opentsdb_point.h"
 

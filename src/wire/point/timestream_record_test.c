@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "base/text/utf8.h"
-#include "lib/random_labels.h"
-#include "lib/timestream_labels.h"
+#include "lib/wire/random_labels.h"
+#include "lib/wire/timestream_labels.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "lib/proto_text.h"
 #include "lib/random.h"
+#include "lib/wire/proto_text.h"
 #include "remote_read.pb-c.h"
 #include "wire/remote/remote_read.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "lib/random.h"
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/label_bytes.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"

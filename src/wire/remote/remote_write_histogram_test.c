@@ -1,5 +1,5 @@
-#include "lib/remote_write_text.h"
 #include "lib/test.h"
+#include "lib/wire/remote_write_text.h"
 
 static const struct rw_histogram *
 decode_histogram(enum rw_version version, const char *fields)

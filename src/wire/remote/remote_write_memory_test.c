@@ -1,5 +1,5 @@
-#include "lib/remote_write_text.h"
 #include "lib/test.h"
+#include "lib/wire/remote_write_text.h"
 
 /* A request of `count` ordinary series, as text. */
 static void

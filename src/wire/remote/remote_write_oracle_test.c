@@ -18,7 +18,7 @@
 #include "remote_write_v1.pb-c.h"
 #include "remote_write_v2.pb-c.h"
 
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/proto.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"

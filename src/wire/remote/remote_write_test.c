@@ -3,8 +3,8 @@
  * makes of arbitrary messages is compared in remote_write_oracle_test.c.
  */
 #include "base/hash/hash.h"
-#include "lib/remote_write_text.h"
 #include "lib/test.h"
+#include "lib/wire/remote_write_text.h"
 
 /* The labels of a series as "name=value;name=value;". */
 static const char *

@@ -1,7 +1,7 @@
 /* Remote write 1.0, and the snappy block around it, from any bytes. */
 #include <assert.h>
 
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/text/utf8.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/json/ndjson_line.h"
 #include "wire/text/text_reader.h"
 #include "wire/text/text_writer.h"
