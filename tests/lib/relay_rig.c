@@ -8,7 +8,7 @@
 #include "tsdb/tsdb.h"
 
 struct world the_world;
-static struct world *world; /* the world of the writer that is made next */
+static struct world *world; /* the world that the next writer belongs to */
 
 /* --- the destination -------------------------------------------------------------------------- */
 
@@ -521,7 +521,7 @@ world_note_dead(void *context, const struct dead_letter *letter, enum dead_lette
     uint32_t number = (uint32_t)bits_double(letter->item.bits);
     assert_int_equal(state, DEAD_LETTER_KEPT);
     assert_true(number < w->count);
-    if (!w->may_repeat) assert_false(w->sent[number].dead); /* each once */
+    if (!w->may_repeat) assert_false(w->sent[number].dead); /* each dies once */
     w->sent[number].dead = true;
     w->letters++;
     return OK;

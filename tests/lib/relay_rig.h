@@ -31,14 +31,15 @@ struct moods {
     unsigned retry, throttle, mixed, too_large, again, blocked, unprepared;
 };
 
-/* How the destination refuses samples. The flags apply to REFUSAL_OF_CALL. */
+/* Ways in which the destination refuses samples. The flags apply to REFUSAL_OF_CALL. */
 enum refusal {
-    REFUSAL_BY_ENTRY = 0, /* with a verdict on each sample */
-    REFUSAL_OF_CALL = 1,  /* with one verdict, which says that some of the call are refused, */
-    REFUSAL_COUNTED = 2,  /* how many, */
-    REFUSAL_NAMED = 4,    /* the metric of the first one, */
-    REFUSAL_SAYS_ALL = 8, /* if it is all of them, */
-    REFUSAL_FINAL = 16,   /* and that nothing of the call must be sent again */
+    REFUSAL_BY_ENTRY = 0, /* gives a verdict on each sample */
+    /* gives one verdict, which says that some samples of the call are refused */
+    REFUSAL_OF_CALL = 1,
+    REFUSAL_COUNTED = 2,  /* says how many */
+    REFUSAL_NAMED = 4,    /* names the metric of the first one */
+    REFUSAL_SAYS_ALL = 8, /* says that it is all of them, if so */
+    REFUSAL_FINAL = 16,   /* says that the call must not be sent again */
 };
 
 struct world {
@@ -64,31 +65,32 @@ struct world {
     unsigned refusal;    /* enum refusal */
     uint32_t bytes_max;  /* a larger call is too large; 0 if unlimited */
     uint32_t fails_each; /* every so manieth call fails and is not stored; 0 for none */
-    int64_t asks_ms;     /* pause that it asks for when it throttles */
+    int64_t asks_ms;     /* pause that the destination asks for when it throttles */
     bool holds_first;    /* a call with the first sample of all fails: the cursor stays there */
     bool joins;          /* all items of a call are one entry */
     bool saves_first;    /* a call is sent once the state is saved */
     bool writes_files;   /* samples count as delivered when the state is saved */
-    uint32_t takes_from; /* stored samples before it are too old, */
-    bool has_learnt;     /* which the writer knows after the first refusal */
-    bool needs_keys;     /* it needs a preparation before any call, with this verdict */
+    uint32_t takes_from; /* stored samples before this number are too old */
+    bool has_learnt;     /* the writer knows takes_from after the first refusal */
+    bool needs_keys;     /* a preparation with this verdict is needed before any call */
     enum writer_verdict keys_verdict;
-    enum writer_verdict check_verdict; /* of the check at the start, with limits.start_check */
+    /* verdict of the check at the start, with limits.start_check */
+    enum writer_verdict check_verdict;
     void (*on_saved)(struct world *w); /* called when a state is durable; may be NULL */
 
-    /* What a test allows. */
+    /* Permissions of the test. */
     bool drops;         /* the relay may give up the oldest samples */
     bool may_repeat;    /* the store may repeat samples, as its parts exceed the range */
     bool forgets_shown; /* counters may decrease, as the state was lost */
 
-    /* Recorded. */
+    /* Records of the run. */
     const struct writer_call *begun; /* the call that was begun last */
     uint32_t named;                  /* the metric of the last refusal that is REFUSAL_NAMED */
     uint32_t fills;                  /* writer_options.fills when the writer was made last */
     uint32_t checks;
     uint32_t calls;
     uint32_t calls_failed; /* calls without a verdict on their samples */
-    uint32_t calls_mixed;  /* calls of which some samples are to be sent again */
+    uint32_t calls_mixed;  /* calls of which some samples must be sent again */
     uint64_t repeated;
     uint64_t letters;         /* letters on disk, after world_check_account() */
     struct relay_shown shown; /* the last counters */
@@ -108,7 +110,7 @@ struct writer_call {
     uint32_t count;
     enum writer_verdict verdicts[CALL_MAX];
     bool has_too_old;
-    bool saves; /* it has waited for the state */
+    bool saves; /* it has waited for the state to be saved */
 };
 
 /* Takes the world that was initialized last. */
@@ -121,7 +123,7 @@ void fake_begin(struct writer *writer, struct writer_call *c, struct writer_step
 void fake_say(struct writer_step *step, enum writer_verdict verdict, const char *reason);
 /* True with this chance. */
 bool world_happens(struct world *w, unsigned percent);
-/* A sample is delivered. Fails if an earlier sample of its series is still to come. */
+/* Notes a delivered sample. Fails if an earlier sample of its series is still missing. */
 void world_arrive(struct world *w, uint32_t number);
 
 /* --- the world -------------------------------------------------------------------------------- */
@@ -135,9 +137,9 @@ void world_open(struct world *w);
 /* Closes the destination, which is not configured any more. */
 void world_remove(struct world *w);
 
-/* The metric of a series. */
+/* Returns the metric of a series. */
 uint32_t world_metric_of(uint32_t series);
-/* The time of a sample: one each second, over several windows of the store. */
+/* Returns the time of a sample: one each second, over several windows of the store. */
 int64_t world_sent_ms(uint32_t number);
 /* Logs one request with one sample of each of some series. */
 void world_log(struct world *w, uint32_t samples, unsigned poison_percent);
@@ -150,14 +152,14 @@ void world_crash(struct world *w);
 void world_crash_closed(struct world *w);
 
 struct relay_status world_status(struct world *w);
-/* The state on disk, without its texts. */
+/* Returns the state on disk, without its texts. */
 struct relay_state world_state(struct world *w);
 /* Checks that the counters balance, and that none has decreased. */
 void world_check_shown(struct world *w);
-/* For dead_letters_each(): marks the sample of a letter as dead; `context` is the world. */
+/* Marks the sample of a letter as dead. For dead_letters_each(), with the world as `context`. */
 enum err world_note_dead(void *context, const struct dead_letter *letter,
                          enum dead_letter_state state);
-/* Checks that each sample is where it belongs, and that all are counted. */
+/* Checks that each sample is where it belongs, and that the counters agree. */
 void world_check_account(struct world *w);
 /* Damages the next records of this type from a position on. Returns the samples in them. */
 uint32_t world_spoil_log(struct world *w, uint64_t from_pos, enum wal_type type, unsigned records);

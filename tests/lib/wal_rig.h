@@ -48,11 +48,11 @@ struct wal_rig {
     struct model_commit *commits;
     uint32_t commit_count;
     uint64_t next_id;
-    uint64_t batch_first_id; /* of the records that are not part of a commit */
+    uint64_t batch_first_id; /* first id that is not part of a commit */
     uint64_t batch_floats;
-    uint64_t defined_in; /* the segment that `defined` is about */
-    uint32_t defined;    /* bit s: series s */
-    uint64_t store_pos;  /* a durable position of the store: replay begins there */
+    uint64_t defined_in; /* the segment that `defined` refers to */
+    uint32_t defined;    /* bit s: series s has a record in it */
+    uint64_t store_pos;  /* a durable position of the store, where replay begins */
     struct wal_damage damage;
     struct why why;
 };

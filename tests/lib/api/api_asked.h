@@ -4,7 +4,7 @@
 
 #include "lib/api/api_rig.h"
 
-/* Bodies that are not text. */
+/* These bodies are not text. */
 enum message {
     NO_MESSAGE,
     WRITE_V1,
@@ -33,9 +33,9 @@ struct asked {
     const char *text; /* the body; or: */
     enum message message;
     unsigned status;
-    const char *type;     /* the begin of the answer's content type; NULL: it has none */
-    const char *fragment; /* a part of the answer; NULL: it is empty */
-    const char *header;   /* a header of the answer; NULL: any */
+    const char *type;     /* the begin of the answer's content type; NULL if it has none */
+    const char *fragment; /* a part of the answer; NULL if it is empty */
+    const char *header;   /* a header of the answer; NULL: not checked */
 };
 
 #define TEXT  "text/plain"

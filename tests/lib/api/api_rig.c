@@ -73,7 +73,7 @@ double_values(struct view *view, const struct query_request *request, struct byt
     return double_texts(view, request, to, why);
 }
 
-/* Labels of one series: {__name__="up"}, as they are stored. */
+/* Returns the stored labels of one series: {__name__="up"}. */
 static struct bytes
 double_labels(struct buf *to)
 {
@@ -111,7 +111,7 @@ double_metadata(struct view *view, const struct query_request *request, struct b
     return double_result(rig->ask_error, why);
 }
 
-/* Two of a series, one of another. */
+/* Returns two samples of one series and one of another. */
 static enum err
 double_exemplars(struct view *view, const struct query_request *request,
                  const struct exemplar_sink *to, struct why *why)

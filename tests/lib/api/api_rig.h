@@ -1,7 +1,7 @@
 /*
  * api_rig.h - the routes of the API without sockets, threads or a process: requests in memory
- * (http_double.h), an answerer and an owner that do as they are told, and a real store on a
- * simulated machine. Jobs run one after the other, in api_rig_run(). For tests.
+ * (http_double.h), an answerer and an owner that the test controls, and a real store on a simulated
+ * machine. Jobs run one after the other, in api_rig_run(). For tests.
  */
 #ifndef LIB_API_API_RIG_H
 #define LIB_API_API_RIG_H
@@ -25,10 +25,10 @@ struct api_rig {
     struct view view;
     struct series_set set;
     enum err open_error, ask_error, sample_error;
-    const char *warning;        /* of samples and of look-ups */
+    const char *warning;        /* a warning with samples and look-ups */
     unsigned names;             /* "name000".. */
     const char *metric;         /* the only one, instead of those */
-    unsigned series, given;     /* of the current set */
+    unsigned series, given;     /* numbers of series: in all, and returned by the current set */
     struct query_request asked; /* the last request */
     char asked_name[64];
     /* The owner. */
@@ -58,7 +58,7 @@ void api_rig_free(struct api_rig *rig);
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* Hands the request to its route. False if there is none, or it does not have the method. */
+/* Hands the request to its route. Returns false if there is no route, or it lacks the method. */
 bool api_rig_hand(struct api_rig *rig, struct http_request *request);
 
 /* Runs the jobs of all queues, and commits, until nothing is left to do. */

@@ -24,7 +24,7 @@ pairs_cut(char *text, const char *between, char end, struct text_pair *pairs)
     return count;
 }
 
-/* As the server: a path with escaped slashes is kept as it was sent. */
+/* Keeps a path with escaped slashes as it was sent, as the server does. */
 static void
 path_unescape(struct http_request *r)
 {
@@ -56,7 +56,7 @@ http_double_init(struct http_request *r, enum http_method method, const char *ta
     buf_init(&r->text, NULL, ANSWER_TEXT_BYTES);
 }
 
-/* A target has its arguments decoded: whoever wants one that is wrong says "%zz" in its place. */
+/* Reports an argument with "%zz", which represents an invalid escape. */
 const char *
 http_query_wrong(const struct http_request *r)
 {

@@ -24,7 +24,7 @@ struct http_request {
     int64_t began_ns;
     bool gone;
     /* The answer. */
-    unsigned status; /* 0: none yet */
+    unsigned status; /* 0 if not answered */
     bool stream, ended, complete;
     char content_type[128], answer_headers[1024]; /* "Name: value\n" each */
     struct buf text;

@@ -28,11 +28,12 @@ struct fetch_rig {
     struct fetch_session *session;
     struct player player, tokens;
     struct why why;
-    atomic_uint looks;            /* how often `leaving` was asked */
-    struct query_control leaving; /* its client is gone the second time it is asked */
+    atomic_uint looks; /* counts calls of `leaving` */
+    /* reports that its client has left when it is called the second time */
+    struct query_control leaving;
 };
 
-/* Starts the servers, and makes nothing of fetch.h. */
+/* Starts the servers, and creates no fetcher. */
 void fetch_rig_init(struct fetch_rig *r, unsigned count, const char *const *answers);
 /* Requests get a token by OAuth2. */
 void fetch_rig_use_tokens(struct fetch_rig *r, unsigned count, const char *const *answers);
@@ -44,7 +45,7 @@ void fetch_rig_stop(struct fetch_rig *r);
 
 /* A fetch of the session by GET; `url` NULL: from the rig's server. */
 struct fetch *fetch_rig_get(struct fetch_rig *r, const char *url);
-/* The error of opening it. */
+/* Returns the error of opening the fetch. */
 MUST_CHECK enum err fetch_rig_try(struct fetch_rig *r, struct fetch_session *session,
                                   struct query_control *control, struct fetch **ret_fetch);
 /* Waits for the answer; returns its status, or 0 if `expected` is an error. */
@@ -57,16 +58,16 @@ void fetch_rig_expect_hello(struct fetch_rig *r, struct fetch *fetch);
 /* Reads all of a body into `room` bytes. */
 MUST_CHECK enum err fetch_rig_read_all(struct fetch_rig *r, struct fetch *fetch, size_t room);
 
-/* The last failure. */
+/* Expects the last failure to be of this kind. */
 void fetch_rig_expect_trouble(const struct fetch_rig *r, enum trouble trouble);
 void fetch_rig_expect_words(const struct fetch_rig *r, const char *words);
 
-/* A query of its own in a thread of its own, which reads one answer. */
+/* A query in a thread of its own, which reads one answer. */
 struct fetch_thread {
     struct fetch_rig *rig;
     const char *url;
     pthread_t thread;
-    atomic_uint looks; /* while it waited */
+    atomic_uint looks; /* calls of its control while it waited */
     atomic_bool had_turn;
     enum err result;
     struct why why;

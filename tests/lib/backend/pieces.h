@@ -7,11 +7,11 @@
 
 struct pieces {
     struct bytes left;
-    size_t size;  /* of a piece */
-    enum err end; /* instead of a regular end */
+    size_t size;  /* size of a piece */
+    enum err end; /* returned at the end instead of OK */
 };
 
-/* The next piece, as fetch_ask_more() gives it. `context` is a struct pieces. */
+/* Returns the next piece, as fetch_ask_more() does. `context` is a struct pieces. */
 enum err pieces_next(void *context, struct bytes *ret_piece, struct why *why);
 
 #endif

@@ -121,7 +121,7 @@ print_set(struct played_source *rig, struct series_set *set, struct buf *to)
     return OK;
 }
 
-/* A question with the matchers of a selector, if there is one. */
+/* A question with the matchers of a selector, if one is given. */
 struct parsed_question {
     struct selector selector;
     struct matcher_set set;

@@ -21,25 +21,25 @@
 #define PLAYED_MAX_MS 4102444800000
 
 struct played_source {
-    /* reader_new(), or that of a type which is not in the settings. */
+    /* reader_new(), or the constructor of a type that is not in the settings. */
     enum err (*make)(const struct reader_options *options, struct answerer **ret_answerer,
                      struct why *why);
     struct source_settings settings; /* a test may change them before played_start() */
-    const char *path;                /* of `url`; "" at first */
-    char url[64];                    /* of the server; filled in when it starts */
+    const char *path;                /* path of `url`; "" at first */
+    char url[64];                    /* URL of the server, which sets it when it starts */
     struct buf answers[ANSWERS_MAX];
     unsigned count;
     struct player player;
     struct http_puller *puller;
     struct answerer *reader;
     struct view *view;
-    struct budget memory, budget; /* of the reader; of questions */
+    struct budget memory, budget; /* budgets of the reader, and of questions */
     struct query_control control;
     struct source_counts counts;
-    struct query_request request; /* a question without matchers: 0..PLAYED_MAX_MS */
+    struct query_request request; /* a question without matchers, over 0..PLAYED_MAX_MS */
     int64_t shown_from_ms;        /* times are printed as milliseconds after it */
-    struct why why;               /* of the last question */
-    enum err error;               /* the same */
+    struct why why;               /* why the last question failed */
+    enum err error;               /* its error */
 };
 
 void played_init(struct played_source *rig, enum source_type type);
@@ -61,9 +61,9 @@ void played_expect_read(struct played_source *rig, const char *selector, const c
 /* Expects an error whose sentence contains `words`. */
 void played_expect_failure(struct played_source *rig, const char *selector, enum err expected,
                            const char *words);
-/* The trouble of the last question. */
+/* Expects this trouble of the last question. */
 void played_expect_trouble(const struct played_source *rig, enum trouble trouble);
-/* The last request contains `words`. */
+/* Expects the last request to contain `words`. */
 void played_expect_asked(const struct played_source *rig, const char *words);
 
 /*

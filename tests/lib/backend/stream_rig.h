@@ -25,10 +25,10 @@ struct stream_rig {
     struct writer *writer;
     struct writer_call *call;
     struct writer_step step;
-    struct buf labels; /* of the item made last */
+    struct buf labels; /* labels of the last item */
     struct buf saved;
-    json_t *body;    /* of the step sent last */
-    struct buf data; /* of the record decoded last */
+    json_t *body;    /* body of the last step */
+    struct buf data; /* data of the last decoded record */
 };
 
 /* Makes settings, which the test completes before it opens the writer. */
@@ -42,7 +42,7 @@ void stream_rig_fini(struct stream_rig *rig);
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-/* Returns a sample of the series `hash`, whose label "l" has a value of so many bytes. */
+/* Returns a sample of the series `hash`, whose label "l" has a value of `label_bytes`. */
 struct item stream_rig_item(struct stream_rig *rig, uint64_t hash, int64_t t_ms,
                             size_t label_bytes);
 

@@ -18,7 +18,7 @@ struct writer_rig {
     const struct writer_class *class;
     struct destination_settings settings;
     struct budget memory;
-    struct buf labels; /* of the item made last */
+    struct buf labels; /* labels of the last item */
     struct buf saved;
     struct writer *writer;
     struct writer_call *call;

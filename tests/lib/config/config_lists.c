@@ -20,7 +20,7 @@ example_list(const char *name)
     assert_non_null(from);
     for (const char *p = from + 1; *p != 0 && *p != '\n'; p++) {
         assert_int_equal(*p, '#');
-        size_t size = strcspn(p + 1, "\n") + 1; /* and its end */
+        size_t size = strcspn(p + 1, "\n") + 1; /* size of the line with its end */
         memmove(to, p + 1, size);
         to += size;
         p += size;
@@ -31,7 +31,7 @@ example_list(const char *name)
 
 /* --- the manual ------------------------------------------------------------------------------- */
 
-/* The column "Value" of the manual. */
+/* Writes the column "Value" of the manual. */
 static void
 allowed_values(const struct schema_key *k, char *to, size_t size)
 {
@@ -99,7 +99,7 @@ check_manual(const char *section, const char *page, const struct schema *schema)
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-/* Whether any of the texts gives the key. */
+/* Says whether any of the texts sets the key. */
 static bool
 is_given_somewhere(const char *key, const struct list_text *whole, size_t text_count)
 {
@@ -136,7 +136,7 @@ check_rows(const struct schema *schema, unsigned type_count, const struct list_t
         if (list) assert_true(k->max > 0);
         assert_int_equal(k->types & ~all, 0);
         if (k->inner != NULL) check_rows(k->inner, type_count, whole, text_count);
-        /* Of one type no key is there twice. */
+        /* A type has each key once. */
         for (const struct schema_key *other = schema->keys; other != k; other++) {
             if (strcmp(k->name, other->name) != 0) continue;
             assert_int_not_equal(k->types, 0);

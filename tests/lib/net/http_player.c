@@ -11,7 +11,7 @@ wait_readable(const struct player *p, int fd)
     return false;
 }
 
-/* Headers and a body of the length they tell. */
+/* Reads the headers and a body of the length that they announce. */
 static void
 read_request(struct player *p, int fd)
 {

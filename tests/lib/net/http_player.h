@@ -24,12 +24,12 @@ struct player {
     int listener;
     char url[64];
     pthread_t thread;
-    const char *answers[ANSWERS_MAX]; /* NULL: closes at once; "": says nothing at all */
+    const char *answers[ANSWERS_MAX]; /* NULL: closes at once; "": sends nothing */
     size_t sizes[ANSWERS_MAX];
     unsigned count;
     atomic_bool over;
     atomic_bool holds;     /* connections stay open after an answer, until the client closes them */
-    char seen[SEEN_BYTES]; /* of the last request */
+    char seen[SEEN_BYTES]; /* the last request */
 };
 
 /*

@@ -68,7 +68,7 @@ handle_sent(void *context, struct http_request *request)
     http_reply_text(request, 200, "%s|%s", http_path(request), sent == NULL ? "-" : sent);
 }
 
-/* "0123456789012..." of ?size bytes, as ?type or text. */
+/* Answers with "0123456789012..." of ?size bytes, of type ?type or text. */
 static void
 handle_blob(void *context, struct http_request *request)
 {
@@ -98,7 +98,7 @@ handle_later(void *context, struct http_request *request)
     pthread_mutex_unlock(&rig->mutex);
 }
 
-/* The method, with headers that any answer would have. */
+/* Answers with the method, and with headers that any answer would have. */
 static void
 handle_also(void *context, struct http_request *request)
 {
@@ -122,7 +122,7 @@ handle_block(void *context, struct http_request *request)
     pthread_mutex_unlock(&rig->mutex);
 }
 
-/* Answered by another thread before the handler returns. */
+/* Another thread answers the request before this handler returns. */
 static void
 handle_overtaken(void *context, struct http_request *request)
 {
@@ -160,7 +160,7 @@ run_echoer(void *context)
         pthread_mutex_unlock(&rig->mutex);
         reply_echo(request);
         pthread_mutex_lock(&rig->mutex);
-        /* Those that came meanwhile lie above it. */
+        /* Requests that came meanwhile lie above it. */
         unsigned at = 0;
         while (rig->to_echo[at] != request) {
             at++;
@@ -183,7 +183,7 @@ handle_stream(void *context, struct http_request *request)
     pthread_mutex_unlock(&rig->mutex);
 }
 
-/* ?size bytes in pieces of ?piece; ?known announces the size; ?cut ends early. */
+/* Sends ?size bytes in pieces of ?piece; ?known announces the size; ?cut ends early. */
 static void
 stream_one(struct http_rig *rig, struct http_request *request)
 {
@@ -325,8 +325,8 @@ http_rig_start_server(struct http_rig *rig, struct http_options options)
     return http_server_start(&options, &rig->server, NULL);
 }
 
-_Atomic int64_t http_rig_clock_ns;     /* 0: it is the real one */
-static _Atomic unsigned clock_watched; /* how often the watch thread looked at it */
+_Atomic int64_t http_rig_clock_ns;     /* 0: the real clock */
+static _Atomic unsigned clock_watched; /* counts reads of the clock by the watch thread */
 
 static int64_t
 http_rig_clock(struct env *env)

@@ -29,7 +29,7 @@ enum { WAIT_S = 10, HELD_MAX = 600, BODY_MAX = 100 * 1000, CLIENT_BYTES = 1 << 2
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
 
 struct http_rig {
-    struct env *env; /* the real one, but for its clock: see http_rig_advance() */
+    struct env *env; /* the real one, except for its clock: see http_rig_advance() */
     struct env own_env;
     struct env_ops ops;
     struct budget budget;
@@ -68,7 +68,7 @@ struct http_options http_rig_options(void);
 /* Starts the server again, on a rig whose server the test has freed. */
 enum err http_rig_start_server(struct http_rig *rig, struct http_options options);
 
-/* The monotonic clock. 0: it is the real one; else only http_rig_advance() moves it. */
+/* The monotonic clock. 0: the real one; else only http_rig_advance() moves it. */
 extern _Atomic int64_t http_rig_clock_ns;
 
 /* Moves the clock on, and waits until the watch thread has done what is due if there are
@@ -87,7 +87,7 @@ void http_rig_free(struct http_rig *rig);
 
 struct client {
     int fd;
-    char *bytes; /* read and not consumed yet */
+    char *bytes; /* received and not consumed */
     size_t size;
     bool ended;
     bool reset; /* by an error, not an orderly end */

@@ -58,7 +58,7 @@ fake_give_up(struct outside *outside, const void *context)
     }
 }
 
-/* Time goes on to the first that is due, or as far as it may. */
+/* Moves time on to the first event that is due, or by `wait_ms`. */
 static void
 fake_poll(struct outside *outside, int wait_ms)
 {
@@ -72,7 +72,7 @@ fake_poll(struct outside *outside, int wait_ms)
     rig->is_woken = false;
 }
 
-/* One that has ended. */
+/* Finds a call that has ended. */
 static bool
 fake_ended(struct notify_rig *rig, bool is_look_up, struct fake_call *ret)
 {
@@ -110,7 +110,7 @@ fake_wake(struct outside *outside)
     ((struct notify_rig *)outside)->is_woken = true;
 }
 
-/* The test owns it: what is under way must have been given up. */
+/* Checks that no call is pending; the test owns the memory. */
 static void
 fake_free(struct outside *outside)
 {
@@ -250,7 +250,7 @@ notify_rig_run(struct notify_rig *rig, int64_t ms)
     int64_t until_ns = env_monotonic_ns(rig->env) + ms * NS_PER_MS;
     unsigned steps = 0;
     for (int64_t left_ns; (left_ns = until_ns - env_monotonic_ns(rig->env)) > 0;) {
-        assert_in_range(++steps, 1, STEPS_MAX); /* else it never waits */
+        assert_in_range(++steps, 1, STEPS_MAX); /* without waits it would never end */
         notifier_step(rig->notifier, (int)(left_ns / NS_PER_MS));
     }
     for (int i = 0; i < 20; i++) {

@@ -23,7 +23,7 @@ struct fake_call {
     struct http_call request;
     struct http_call_answer answer;
     struct dns_answer found;
-    int64_t after_ms; /* -1: it is never answered */
+    int64_t after_ms; /* -1: never answered */
     int64_t due_ns;
 };
 
@@ -42,7 +42,7 @@ struct rig_settings {
     struct alertmanager_settings items[RIG_LIST_MAX];
     struct rig_alertmanager own[RIG_LIST_MAX];
     struct relabel_spec relabel[RIG_LIST_MAX];
-    struct bytes sources[4 * RIG_LIST_MAX]; /* of any relabelling */
+    struct bytes sources[4 * RIG_LIST_MAX]; /* source labels of all relabelling */
     unsigned source_count;
 };
 
@@ -54,25 +54,25 @@ struct notify_rig {
     struct notifier *notifier;
     struct notifier_limits limits;
     struct why why;
-    bool has_fired; /* an allocation that was to fail */
+    bool has_fired; /* the allocation that was to fail has failed */
 
     /* The other machines. */
     void (*serve)(struct notify_rig *rig, struct fake_call *call); /* answers a request */
-    void (*look)(struct notify_rig *rig);  /* before time goes on; NULL: it is not called */
-    struct fake_call calls[RIG_CALLS_MAX]; /* under way */
+    void (*look)(struct notify_rig *rig);  /* called before time goes on; may be NULL */
+    struct fake_call calls[RIG_CALLS_MAX]; /* pending */
     unsigned call_count;
-    bool fails; /* nothing can be started */
+    bool fails; /* starting a call fails */
     bool is_woken;
 
-    /* Settings as they are made. */
+    /* Settings as the test makes them. */
     struct alerting alerting;
-    struct rig_settings *made; /* what they point to */
+    struct rig_settings *made; /* the memory that the settings point to */
     struct rig_alertmanager *last;
     struct named_text external[RIG_LIST_MAX];
     struct named_texts external_labels;
 
     enum dns_record zone_type;
-    struct dns_answer zone; /* what name servers answer */
+    struct dns_answer zone; /* answers of the name servers */
     struct dns_answer_record records[RIG_LIST_MAX];
     int64_t zone_after_ms;
     unsigned look_ups;

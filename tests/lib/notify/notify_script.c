@@ -27,7 +27,7 @@ static struct {
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* "http://HOST/api/v2/alerts" becomes HOST in what is printed. */
+/* Replaces "http://HOST/api/v2/alerts" with HOST in the printed text. */
 static void
 shorten_printed(void)
 {
@@ -46,7 +46,7 @@ shorten_printed(void)
     *to = '\0';
 }
 
-/* With the seconds since the begin, if these are others than those of the event before. */
+/* Prints the event, with the seconds since the begin unless the event before has the same. */
 static void
 event(const char *text)
 {
@@ -79,7 +79,7 @@ look_at_log(void)
     }
 }
 
-/* Before time goes on. */
+/* Prints changes before time goes on. */
 static void
 look(struct notify_rig *r)
 {
@@ -209,7 +209,7 @@ change_settings(bool is_start)
         notifier_abandon(change);
 }
 
-/* Of the Alertmanager that was begun last, if there is one. */
+/* Changes the last Alertmanager, if there is one. */
 static void
 do_setting(const char *name, char *rest)
 {
@@ -263,7 +263,7 @@ notify_put_file(const char *path, const char *text)
     assert_int_equal(file_close(&file), OK);
 }
 
-/* Records are TARGET, of services TARGET:PORT. */
+/* Sets the records of the zone: TARGET, or TARGET:PORT for services. */
 static void
 set_zone(char *rest)
 {
@@ -286,7 +286,7 @@ set_zone(char *rest)
     }
 }
 
-/* URL STATUS [SECONDS]: from now on, after others. */
+/* Adds an answer, URL STATUS [SECONDS], that applies from now on. */
 static void
 add_answer(char *rest)
 {
@@ -309,7 +309,7 @@ fire_all(char *rest)
     }
 }
 
-/* With a path or a name first. */
+/* Runs a command whose first word is a path or a name. */
 static void
 do_with_name(const char *name, char *rest)
 {

@@ -35,16 +35,16 @@
 
 #define COUNT_OF(list) (sizeof(list) / sizeof *(list))
 
-extern struct notify_rig notify_rig; /* of the test that runs */
+extern struct notify_rig notify_rig; /* the rig of the running test */
 
-/* What the test that runs has seen. */
+/* Events of the running test. */
 extern struct notify_seen {
     int64_t began_ns;
-    int64_t now_ns;            /* of the last event */
-    char body[RIG_TEXT_BYTES]; /* of the last request */
+    int64_t now_ns;            /* time of the last event */
+    char body[RIG_TEXT_BYTES]; /* body of the last request */
     char headers[4096];
     int log_fd;
-    const char *log_text; /* log lines that have it are events; NULL: none */
+    const char *log_text; /* log lines that contain it are events; NULL if none are */
     bool has_hosts;       /* changes of members are events */
     char hosts[RIG_TEXT_BYTES];
 } notify_seen;

@@ -27,7 +27,7 @@ static void put_vector(struct expression *x, unsigned depth);
 
 static void put_scalar(struct expression *x, unsigned depth);
 
-/* Puts one of the words, mostly one of the first. */
+/* Appends one of the words, mostly one of the first. */
 static void
 put_mostly(struct expression *x, const char *const *list, uint32_t count, uint32_t usual)
 {
@@ -248,7 +248,7 @@ put_matching(struct expression *x, bool is_set)
     if (!is_set) buf_put_text(x->to, choose_text(x->from, fills));
 }
 
-/* Puts a vector with few labels, so that it may match another one. */
+/* Appends a vector with few labels, so that it may match another one. */
 static void
 put_side(struct expression *x)
 {
@@ -277,7 +277,7 @@ put_side(struct expression *x)
     buf_printf(x->to, "}%s%s", is_range ? "[5m]" : "", form >= 3 ? ")" : "");
 }
 
-/* Puts two vectors, or a set of two and another one. */
+/* Appends two vectors, or a set of two and another one. */
 static void
 put_sides(struct expression *x, bool again)
 {

@@ -20,8 +20,8 @@ uint32_t choose(struct choices *c, uint32_t count);
 
 #define choose_text(c, list) ((list)[choose((c), sizeof(list) / sizeof *(list))])
 
-/* Names and values of the series in random_store.h, and "none" and "nosuch", which no series has.
- */
+/* Names and values of the series in random_store.h, and "none" and "nosuch", which are in no
+ * series. */
 enum { METRIC_NAMES = 8, LABEL_NAMES = 10, LABEL_VALUES = 10 };
 extern const char *const metric_names[METRIC_NAMES];
 extern const char *const label_names[LABEL_NAMES];

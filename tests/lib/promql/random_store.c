@@ -12,7 +12,7 @@ compare_stored(const void *a, const void *b)
     return labels_compare(buf_bytes(&x->labels), buf_bytes(&y->labels));
 }
 
-/* False: the labels are empty, or another series has them. */
+/* Returns false if the labels are empty, or another series has them. */
 static bool
 store_labels(struct random_store *s, struct choices *c, struct buf *to)
 {
@@ -137,7 +137,7 @@ random_store_fini(struct random_store *s)
 
 /* --- asking it -------------------------------------------------------------------------------- */
 
-/* Batches are copied to memory of exactly their size. */
+/* A set that copies each batch to memory of exactly its size. */
 struct stored_set {
     struct series_set set; /* first */
     const struct random_store *store;

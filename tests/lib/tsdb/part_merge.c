@@ -50,7 +50,8 @@ merge_world_fini(struct merge_world *w)
     sim_env_free(w->sim);
 }
 
-/* Mostly a function of series and time, so that inputs agree; some disagree. */
+/* Returns a sample that mostly follows from series and time, so that inputs agree; some disagree.
+ */
 static struct content_sample
 merge_world_sample(struct merge_world *w, uint64_t series, int64_t t_ms)
 {
@@ -136,7 +137,7 @@ merge_world_metadata(struct merge_world *w, struct content *c, struct content_te
     }
 }
 
-/* Drops series that have nothing: nobody writes those. */
+/* Drops series without content, which are never written. */
 static void
 merge_world_drop_empty(struct content_tenant *t)
 {
@@ -278,7 +279,7 @@ merge_world_options(struct merge_world *w)
 
 /* --- the model -------------------------------------------------------------------------------- */
 
-/* A series of an input, or something of it. */
+/* A series of an input, or a part of its content. */
 struct origin {
     struct bytes labels;
     uint32_t input;
@@ -307,7 +308,7 @@ by_origin_time(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-/* True: it stays. Counts it otherwise. */
+/* Returns true if it stays; counts it otherwise. */
 static bool
 model_keeps(struct merge_model *m, const struct origin *o, enum ledger_kind kind)
 {
@@ -379,7 +380,7 @@ same_exemplar(const struct content_exemplar *a, const struct content_exemplar *b
            bytes_equal(a->labels, b->labels);
 }
 
-/* Appends those of a series to the tenant's, which has room. */
+/* Appends the exemplars of a series to the tenant's, which has room. */
 static void
 model_exemplars(struct merge_model *m, const struct origin *from, uint32_t count,
                 struct content_tenant *to, uint32_t series)
@@ -414,7 +415,8 @@ model_exemplars(struct merge_model *m, const struct origin *from, uint32_t count
     free(all);
 }
 
-/* All series of a tenant in all inputs, sorted. Metadata is that of the last that has any. */
+/* Collects all series of a tenant in all inputs, sorted. Metadata is from the last input that has
+ * any. */
 static uint32_t
 model_origins(struct merge_model *m, struct bytes name, struct origin *to, uint32_t *ret_exemplars,
               struct content_tenant *tenant)

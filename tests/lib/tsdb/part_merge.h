@@ -29,8 +29,8 @@ enum {
 struct merge_world_shape {
     uint32_t inputs;
     uint32_t tenants;
-    uint32_t series;  /* of a tenant, at most */
-    uint32_t samples; /* of a series in one input, at most */
+    uint32_t series;  /* limit per tenant */
+    uint32_t samples; /* limit per series in one input */
     bool plain;       /* floats and nothing else */
 };
 
@@ -76,8 +76,8 @@ struct part_merge_options merge_world_options(struct merge_world *w);
 
 struct merge_model {
     struct content want;
-    struct part_merge_counts *counts; /* as many as tenants, also those without any */
-    struct part_merge_counts *count;  /* of the tenant at hand */
+    struct part_merge_counts *counts; /* one per tenant, including tenants without any */
+    struct part_merge_counts *count;  /* counts of the current tenant */
     const struct part_merge_options *options;
     struct merge_world *world;
 };
@@ -102,7 +102,7 @@ void check_counts(const struct merge_model *m, const struct part_merge_counts *c
 /* The result of a merge; counts are sums over the tenants. */
 struct merge_outcome {
     enum err e;
-    uint32_t input; /* with ERR_CORRUPT */
+    uint32_t input; /* the damaged input, with ERR_CORRUPT */
     struct part_info info;
     uint64_t counted[LEDGER_KIND_COUNT];
     uint32_t steps;

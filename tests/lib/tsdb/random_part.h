@@ -55,9 +55,9 @@ struct content {
 
 struct content_size {
     uint32_t tenants;
-    uint32_t series;  /* of a tenant, at most */
-    uint32_t samples; /* of a series, at most */
-    uint32_t values;  /* of a label, at most */
+    uint32_t series;  /* limit per tenant */
+    uint32_t samples; /* limit per series */
+    uint32_t values;  /* limit per label */
 };
 
 /* --- making ----------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 
 #include "lib/tsdb/tsdb_machine.h"
 
-extern struct machine machine; /* of the test that runs */
+extern struct machine machine; /* the machine of the running test */
 
 int claim_setup(void **state);
 int claim_teardown(void **state);

@@ -7,7 +7,7 @@
  */
 #include "lib/tsdb/tsdb_machine.h"
 
-int64_t machine_seed = -1; /* of the machine not yet done with */
+int64_t machine_seed = -1; /* seed of the machine that is still in use */
 
 int
 tell_seed(void **state)
@@ -96,7 +96,7 @@ rq_label_pair(struct rq *rq, struct bytes name, struct bytes value, struct buf *
     }
 }
 
-/* "name=value,name=value" in the order given. */
+/* Writes "name=value,name=value" in the order given. */
 static void
 rq_labels(struct rq *rq, const char *labels, struct buf *to)
 {
@@ -269,7 +269,7 @@ enum err
 machine_open(struct machine *m)
 {
     memset(&m->why, 0, sizeof m->why);
-    memset(&m->result, 0, sizeof m->result); /* epochs begin anew */
+    memset(&m->result, 0, sizeof m->result); /* epochs start again */
     enum err e = step(m, tsdb_open(&m->options, &m->limits, &m->db, &m->opening, &m->why));
     if (e) {
         m->db = NULL;
@@ -328,7 +328,7 @@ machine_send(struct machine *m, const char *tenant, struct rq *rq)
     if (rq->version == RW_V2) buf_put_bytes(&message, buf_bytes(&rq->symbols));
     buf_put_bytes(&message, buf_bytes(&rq->out));
     must(buf_error(&message));
-    /* As the server does it: see api/write/write.c. */
+    /* Does as the server: see api/write/write.c. */
     m->request.keys = tsdb_fingerprint_keys(m->db);
     must(rw_decode_unchecked(&m->request, rq->version, buf_bytes(&message), tsdb_hash_seed(m->db),
                              &m->why));
@@ -413,7 +413,7 @@ note_ledger(void *context, struct bytes tenant, const struct ledger *ledger)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         of->unbalanced |= ledger_difference(ledger, (enum ledger_kind)k) != 0;
     }
-    of->unbalanced |= !ledger_balances(ledger); /* no failing here: a lock is held */
+    of->unbalanced |= !ledger_balances(ledger); /* a lock is held: the test cannot fail here */
     if (of->tenant != NULL && bytes_equal(tenant, text(of->tenant))) of->found = *ledger;
 }
 
@@ -552,7 +552,7 @@ machine_texts(struct machine *m, const struct query_request *request, const char
     return e;
 }
 
-/* What a question yields, as lines `{labels} time value[ start]`, for small tests. */
+/* Prints the samples of an answer as lines `{labels} time value[ start]`, for small tests. */
 static void
 print_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)
 {

@@ -33,7 +33,8 @@ bytes_text(const char *chars)
     return bytes_of(chars, strlen(chars));
 }
 
-extern int64_t machine_seed; /* of the machine that machine_init() made last; -1 after its end */
+/* seed of the machine that machine_init() made last; -1 after its end */
+extern int64_t machine_seed;
 
 /* A teardown of tests: prints the seed of the machine that a failed test left. */
 int tell_seed(void **state);
@@ -73,7 +74,7 @@ void rq_float(struct rq *rq, int64_t t_ms, uint64_t bits, int64_t start_ms);
 void rq_histogram(struct rq *rq, int64_t t_ms, const struct histogram *h, int64_t start_ms);
 void rq_exemplar(struct rq *rq, int64_t t_ms, uint64_t bits, const char *labels);
 
-/* Appends metadata: of `family` with version 1.0, of the current series with 2.0. */
+/* Appends metadata: for `family` with version 1.0, for the current series with 2.0. */
 void rq_metadata(struct rq *rq, enum metric_type type, const char *family, const char *help,
                  const char *unit);
 
@@ -91,11 +92,11 @@ struct machine {
     struct budget memory;
     struct tsdb_options options;
     struct tsdb_limits limits;
-    struct tsdb *db; /* NULL: not open */
+    struct tsdb *db; /* NULL: closed */
     struct tsdb_opening opening;
     struct rw_request request;
     bool writes_itself;          /* requests are the server's own */
-    struct ingest_result result; /* of the last request */
+    struct ingest_result result; /* result of the last request */
     struct why why;
 };
 
@@ -118,7 +119,7 @@ void memory_arm(struct machine *m, uint64_t nth, bool forever);
 void machine_init(struct machine *m, uint64_t seed);
 void machine_fini(struct machine *m);
 
-/* Opens the store. After an error, m->db is NULL and m->why says why. */
+/* Opens the store. After an error, m->db is NULL and m->why has the reason. */
 enum err machine_open(struct machine *m);
 void machine_must_open(struct machine *m);
 void machine_close(struct machine *m);
@@ -199,7 +200,7 @@ enum err machine_metadata(struct machine *m, const char *tenant, const char *fam
 enum err machine_texts(struct machine *m, const struct query_request *request, const char *what,
                        enum err (*each)(void *context, struct bytes text), void *context);
 
-/* Expects the lines "{labels} time value[ since start]\n" as the answer; of all series and times.
+/* Expects the lines "{labels} time value[ since start]\n" as the answer; for all series and times.
  */
 void expect_lines(struct machine *m, const char *tenant, const struct matcher_text *matchers,
                   uint32_t count, int64_t min_ms, int64_t max_ms, const char *expected);

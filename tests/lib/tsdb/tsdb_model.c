@@ -1,8 +1,8 @@
 /*
  * tsdb_model.c - see tsdb_model.h.
  *
- * Before a request is sent, foretell() predicts the verdict on each item from what the cell may
- * hold and what the head holds; afterwards the prediction and the store's counts must agree. A
+ * Before a request is sent, foretell() predicts the verdict on each item from the values that the
+ * cell may hold and the head holds; afterwards the prediction and the store's counts must agree. A
  * request that fails leaves its values in `may`. A commit makes pending values `won`; a reading
  * after a crash decides which of the values of `may` survived, and it must be one of them.
  */
@@ -28,7 +28,7 @@ slot_time(uint32_t slot)
     return SIM_BEGIN + ((int64_t)slot - SLOTS / 2) * SLOT_MS;
 }
 
-/* In another order than the canonical one. */
+/* Writes labels in another order than the canonical one. */
 static void
 series_text(uint32_t series, char *to, size_t size)
 {
@@ -111,7 +111,7 @@ value_equal(struct model *x, const struct value *a, const struct value *b)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* WILL_REPEAT_PART: of what a part holds, and not the head. */
+/* WILL_REPEAT_PART: a part holds the value, and the head does not. */
 enum verdict {
     WILL_ACCEPT,
     WILL_REPEAT,
@@ -193,7 +193,7 @@ build_request(struct model *x, struct rq *rq, const struct item *items, uint32_t
     }
 }
 
-/* `v` may have come into the head now. */
+/* Notes that `v` may be in the head now. */
 static void
 cell_maybe(struct model *x, struct cell *c, const struct value *v)
 {
@@ -202,7 +202,7 @@ cell_maybe(struct model *x, struct cell *c, const struct value *v)
     cell_may(x, c, v, false);
 }
 
-/* The request failed: nobody knows how far it came. */
+/* Notes that the request failed: an unknown part of it was applied. */
 static void
 send_failed(struct model *x, const struct item *items, const enum verdict *verdicts, uint32_t count)
 {
@@ -236,16 +236,16 @@ spark_sent(struct model *x, struct spark *s)
     if (wait <= x->durable) s->fate = FATE_WON;
 }
 
-/* `v` is in the head now, whether it was before or not. */
+/* Notes that `v` is in the head now, whether or not it was before. */
 static void
 cell_promised(struct model *x, struct cell *c, const struct value *v)
 {
     uint64_t wait = x->m->result.wait_epoch;
-    cell_maybe(x, c, v); /* with which start time, and in which generation, is not known */
+    cell_maybe(x, c, v); /* its start time and its generation are not known */
     if (wait <= x->durable) c->must = !c->has_won;
 }
 
-/* With `failed` parts could not be read. */
+/* Checks the counts; `failed`: reading parts failed. */
 static void
 check_counts(struct model *x, const enum verdict *verdicts, uint32_t count, bool failed,
              uint32_t *ret_unsure)
@@ -625,7 +625,7 @@ model_crashed(struct model *x)
         s->voided = false;
     }
     x->frozen = x->doubt = false;
-    x->durable = 0; /* epochs begin anew */
+    x->durable = 0; /* epochs start again */
 }
 
 void

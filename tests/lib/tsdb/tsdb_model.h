@@ -22,7 +22,7 @@ enum { TENANTS = 2, SERIES = 10, SLOTS = 400, EXEMPLARS = 24, MAY = 8, SLOT_MS =
 
 struct value {
     enum sample_kind kind;
-    uint64_t bits; /* of a histogram: the seed it is made from */
+    uint64_t bits; /* for a histogram, the seed that it is made from */
     int64_t start_ms;
 };
 
@@ -32,13 +32,13 @@ struct cell {
     struct value won, pending, head, may[MAY];
     uint64_t pending_epoch;
     uint32_t head_gen;
-    uint32_t seen; /* the reading that saw it last */
+    uint32_t seen; /* number of the last reading that saw it */
     uint8_t in_head;
     uint8_t may_count;
     uint8_t voided; /* bit i: may[i] */
     bool has_won;
     bool has_pending;
-    bool must;  /* one of may[] has to be there */
+    bool must;  /* one of may[] must be read */
     bool ghost; /* won, and another value of a failed commit may come back into the head */
 };
 

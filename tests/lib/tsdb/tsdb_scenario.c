@@ -37,7 +37,7 @@ items_add_spark(struct items *to, uint32_t tenant, uint32_t series, uint32_t ind
                                         .slot = (uint16_t)index};
 }
 
-/* Commits; on an error tries once to bring the log back. */
+/* Commits; after an error tries once to reopen the log. */
 static void
 scenario_commit(struct model *x)
 {
@@ -64,7 +64,7 @@ scenario_write(struct model *x, uint32_t round)
     items_add(&items, 0, 1, at, 4, 0);
     items_add_spark(&items, 0, 1, round);
     items_add(&items, 0, 2, at, 18, 0);
-    items_add(&items, 0, 0, at + 10, 5, 0); /* the same again, in the same request */
+    items_add(&items, 0, 0, at + 10, 5, 0); /* the same once more, in the same request */
     scenario_send(x, &items);
     scenario_commit(x);
     items = (struct items){.version = RW_V2};
@@ -79,7 +79,7 @@ scenario_write(struct model *x, uint32_t round)
     items_add(&items, 0, 9, at, 3, 1);
     scenario_send(x, &items);
     items = (struct items){.version = RW_V1};
-    items_add(&items, 0, 0, at > 5 ? at - 5 : 0, 10, 0); /* some are in a part already */
+    items_add(&items, 0, 0, at > 5 ? at - 5 : 0, 10, 0); /* some are already in a part */
     scenario_send(x, &items);
     scenario_commit(x);
 }
@@ -101,7 +101,7 @@ ignore_exemplar(void *context, const struct exemplar *x)
     return OK;
 }
 
-/* Whatever fails, fails politely. */
+/* Reads; any failure must be an ordinary error. */
 static void
 scenario_read(struct model *x)
 {
@@ -122,7 +122,7 @@ scenario_flush(struct model *x)
     tsdb_want_cut(x->m->db);
     scenario_commit(x);
     struct items items = {.version = RW_V2};
-    items_add(&items, 0, 0, 300 + 4 * x->gen, 4, 0); /* while one is frozen */
+    items_add(&items, 0, 0, 300 + 4 * x->gen, 4, 0); /* while a generation is frozen */
     items_add(&items, 0, 0, 0, 4, 1);
     scenario_send(x, &items);
     enum err e = model_flush(x);
@@ -145,7 +145,7 @@ scenario_delete(struct model *x)
     err_ignore(model_merge(x, TSDB_MERGE_CLEAN), "the next merge tries again");
 }
 
-/* False: it does not open. */
+/* Returns false if the store does not open. */
 static bool
 scenario_restart(struct model *x)
 {

@@ -31,7 +31,7 @@ void scenario_delete(struct model *x);
 /* Opens the store and runs all steps until it cannot be opened again. */
 void scenario_run(struct model *x);
 
-/* Recovers the store after the fault is gone, writes on, and compares it with the model. */
+/* Recovers the store without the fault, writes on, and compares it with the model. */
 void scenario_end(struct model *x);
 
 #endif

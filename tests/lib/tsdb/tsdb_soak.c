@@ -94,7 +94,7 @@ soak_histogram(const struct soak_series *s, int64_t t_ms, bool other, struct soa
         v->h.positive.counts = v->counts;
 }
 
-/* The value that a series has at a time when it is sent with this code. */
+/* Computes the value of a series at a time when it is sent with this code. */
 static void
 soak_value(const struct soak_series *s, int64_t t_ms, uint8_t code, struct soak_value *v)
 {
@@ -303,7 +303,7 @@ soak_build(struct soak *x, const struct soak_request *r, struct rq *rq)
 
 enum foretold { WILL_BE_WRITTEN, WILL_BE_REFUSED, WILL_SHOW };
 
-/* min_ms: oldest time that is taken, before and after the request. */
+/* min_ms: oldest time that is accepted, before and after the request. */
 static enum foretold
 soak_foretell(struct soak *x, const struct soak_item *item, const int64_t min_ms[2])
 {
@@ -314,7 +314,7 @@ soak_foretell(struct soak *x, const struct soak_item *item, const int64_t min_ms
     if (item->t_ms < min_ms[1] || x->limited) return WILL_SHOW;
     variants = m == NULL ? 0 : m->sent;
     if ((variants & ~variant) == 0) return WILL_BE_WRITTEN;
-    /* In the head for certain, and nothing but one other value. */
+    /* It is refused for certain only if the head holds one value, which is another one. */
     bool one = false;
     for (unsigned k = 0; k < 4; k++) {
         one |= (variants & ~(0x11u << k)) == 0;
@@ -333,7 +333,7 @@ mark_ack(struct soak *x, const struct soak_item *item)
     x->acked++;
 }
 
-/* It may have been stored. */
+/* Notes that the item may have been stored. */
 static void
 mark_maybe(struct soak *x, const struct soak_item *item)
 {
@@ -351,7 +351,7 @@ soak_taken(struct soak *x, const struct soak_item *item)
     m->sent |= (uint8_t)(1u << item->code);
     m->gen = x->gen;
     if (x->m.result.wait_epoch <= x->durable) {
-        if (!m->pending) mark_ack(x, item); /* else the one before it is first */
+        if (!m->pending) mark_ack(x, item); /* else the pending one comes first */
         return;
     }
     m->pending = true;
@@ -441,7 +441,7 @@ soak_send(struct soak *x, const struct soak_request *r)
 
 /* --- commits, flushes, deaths ----------------------------------------------------------------- */
 
-/* What was pending is in doubt now. */
+/* Notes that pending values are uncertain now. */
 static void
 soak_voided(struct soak *x)
 {
@@ -501,7 +501,7 @@ soak_commit(struct soak *x)
 void
 soak_flush(struct soak *x)
 {
-    for (unsigned i = 0; i < 2; i++) { /* one that is frozen already goes first */
+    for (unsigned i = 0; i < 2; i++) { /* a frozen generation goes first */
         soak_must(x, tsdb_flush(x->m.db, &x->m.why), "flush");
         x->frozen = false;
         tsdb_want_cut(x->m.db);
@@ -551,13 +551,13 @@ struct soak_reading {
     struct soak *x;
     uint32_t tenant;
     enum what what;
-    bool adopt; /* what is not seen now never will be */
+    bool adopt; /* a value that is missing now never appears again */
     int64_t min_ms;
     int64_t max_ms;
     struct matcher *const *matchers;
     uint32_t matcher_count;
-    struct soak_series *series; /* at hand; NULL: none yet */
-    uint32_t next;              /* mark of it */
+    struct soak_series *series; /* current series; NULL before the first */
+    uint32_t next;              /* its next mark */
 };
 
 bool
@@ -572,7 +572,7 @@ soak_selects(const struct soak_series *s, struct matcher *const *matchers, uint3
     return true;
 }
 
-/* Marks of the series at hand before t_ms are not there. */
+/* Passes over the current series' marks before t_ms, which the answer lacks. */
 static void
 soak_skip(struct soak_reading *r, int64_t t_ms, bool to_end)
 {
@@ -655,7 +655,7 @@ soak_saw_exemplar(void *context, const struct exemplar *e)
     return OK;
 }
 
-/* Series that were not met hold nothing that must be seen. */
+/* Checks that series that were not in the answer hold nothing that must be read. */
 static void
 soak_end_reading(struct soak_reading *r)
 {

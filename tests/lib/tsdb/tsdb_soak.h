@@ -62,8 +62,8 @@ struct soak_series {
     enum metric_class class;
     uint64_t seed;
     uint64_t hash;
-    uint32_t reading; /* that met it last */
-    char text[200];   /* as requests give it */
+    uint32_t reading; /* number of the last reading that saw it */
+    char text[200];   /* labels as in requests */
     struct bytes labels;
     struct marks marks[WHAT_COUNT];
 };
@@ -82,32 +82,32 @@ struct soak_request {
     struct soak_item *items;
     uint32_t count;
     uint32_t capacity;
-    uint32_t help; /* 1 + which metadata comes along; 0: none */
+    uint32_t help; /* 1 + number of its metadata; 0: none */
 };
 
 struct soak {
     struct machine m;
     struct rng rng;
-    uint64_t step; /* for messages */
+    uint64_t step; /* for messages of failures */
     struct soak_series *series;
     uint32_t series_count;
     uint32_t series_capacity;
-    uint32_t *table; /* of series, by hash; 0: none, else 1 + number */
+    uint32_t *table; /* open hash table of series: 0: free, else 1 + number */
     uint32_t table_size;
     struct buf names; /* canonical labels of a new series */
     struct arena arena;
     struct soak_item *pending;
     uint32_t pending_count;
     uint32_t pending_capacity;
-    uint64_t wait_epoch; /* the highest that a pending item waits for */
+    uint64_t wait_epoch; /* the highest epoch of a pending item */
     uint32_t gen;
     uint32_t reading;
     uint64_t durable;
-    int64_t expired_ms; /* merges may have dropped what is older */
+    int64_t expired_ms; /* merges may have dropped samples before it */
     bool frozen;
-    bool doubt;   /* of samples, what is stored will show only after a commit or a restart */
+    bool doubt;   /* stored samples may become visible only after a commit or a restart */
     bool limited; /* new series may be refused */
-    /* Metadata: help texts of each tenant's families that may be there; bits. */
+    /* Metadata: help texts that each tenant's families may have; bits. */
     uint8_t helps[SOAK_TENANTS][SOAK_METRICS];
     uint8_t helps_sent[SOAK_TENANTS];
     bool helps_must[SOAK_TENANTS];
@@ -127,7 +127,7 @@ void soak_must(struct soak *x, enum err e, const char *what);
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* Says whether a sample is the one that series, time and code stand for. */
+/* Says whether a sample is the one that follows from series, time and code. */
 bool soak_reads_as(const struct soak_series *s, int64_t t_ms, uint8_t code,
                    const struct sample_batch *b, uint32_t i);
 
@@ -136,7 +136,7 @@ bool soak_reads_as(const struct soak_series *s, int64_t t_ms, uint8_t code,
 void soak_init(struct soak *x, uint64_t seed);
 void soak_fini(struct soak *x);
 
-/* Returns the place in x->table of the series with these labels, or the free place for it. */
+/* Returns the slot in x->table of the series with these labels, or the free slot for it. */
 uint32_t *soak_slot(struct soak *x, uint32_t tenant, struct bytes labels);
 
 /* Returns the number of the series with the labels "name=value,...", which is made if it is new. */
@@ -164,13 +164,13 @@ void soak_commit(struct soak *x);
 /* Flushes all of the head. */
 void soak_flush(struct soak *x);
 
-/* Notes that samples of that time may be gone, or replaced by later ones. */
+/* Notes that samples of that time may have been dropped, or replaced by later ones. */
 void soak_forget(struct soak *x, int64_t min_ms, int64_t max_ms);
 
-/* Called before each merge: samples older than the retention may go. */
+/* Notes before each merge that samples older than the retention may be dropped. */
 void soak_may_expire(struct soak *x);
 
-/* Notes that the process is gone, and the store freed. */
+/* Notes that the process ended and the store is freed. */
 void soak_died(struct soak *x);
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -178,12 +178,12 @@ void soak_died(struct soak *x);
 /* Says whether the matchers select a series. */
 bool soak_selects(const struct soak_series *s, struct matcher *const *matchers, uint32_t count);
 
-/* Queries samples or exemplars and checks the answer. With `adopt`, what is missing is gone for
+/* Queries samples or exemplars and checks the answer. With `adopt`, missing values are gone for
  * good. */
 void soak_ask(struct soak *x, enum what what, uint32_t tenant, const struct matcher_text *matchers,
               uint32_t count, int64_t min_ms, int64_t max_ms, bool adopt);
 
-/* Reads everything and checks it. After a restart, what is missing is gone for good. */
+/* Reads everything and checks it. After a restart, missing values are gone for good. */
 void soak_look(struct soak *x, bool restarted);
 
 #endif

@@ -13,7 +13,7 @@ mixed_side(uint64_t sum, const struct histogram *h, const struct hist_buckets *s
 {
     struct bucket_steps steps = {.h = h, .side = side};
     while (bucket_steps_next(&steps)) {
-        if (steps.count == 0) continue; /* empty ones may be there or not */
+        if (steps.count == 0) continue; /* empty ones may be missing */
         sum = mixed(mixed(sum, (uint64_t)steps.index), steps.count);
     }
     return mixed(sum, 1);
@@ -64,7 +64,7 @@ streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, u
 
 /* --- through the frames ----------------------------------------------------------------------- */
 
-/* Nothing is cut here: what comes must lie in the time asked for. */
+/* Checks a piece: its samples lie in the requested range, as nothing is cut here. */
 static void
 streamed_piece(struct streamed *x, const struct rr_piece *p)
 {

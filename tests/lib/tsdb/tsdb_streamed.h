@@ -12,7 +12,7 @@
 struct streamed {
     struct buf samples;
     uint64_t labels_hash;
-    struct rr_client *client; /* of what is streamed */
+    struct rr_client *client; /* client of the streamed read */
     struct rr_decoder *decoder;
 };
 

@@ -1,6 +1,6 @@
 /*
- * asked_matchers.h - the matchers of a query, as a set of a test keeps them: checks that they live
- * as long as the set, as sets of sources require. For tests.
+ * asked_matchers.h - the matchers of a query that a set of a test keeps: checks that they live as
+ * long as the set, as sets of sources require. For tests.
  */
 #ifndef LIB_VIEWS_ASKED_MATCHERS_H
 #define LIB_VIEWS_ASKED_MATCHERS_H
@@ -12,7 +12,7 @@
 struct asked_with {
     const struct matcher *matchers[16]; /* the first ones */
     uint32_t count;
-    uint64_t hash; /* of their names and patterns */
+    uint64_t hash; /* hash of their names and patterns */
 };
 
 /* Keeps the matchers of the request, which are borrowed. */

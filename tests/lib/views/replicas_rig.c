@@ -57,7 +57,8 @@ given_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     s->sample = 0;
     if (s->next == s->count) return OK;
     const struct given_series *x = s->found[s->next++];
-    memset(s->labels, 0x55, sizeof s->labels); /* the view of them ends with the next call */
+    /* the caller's view of them ends with the next call */
+    memset(s->labels, 0x55, sizeof s->labels);
     memcpy(s->labels, x->labels.at, x->labels.size);
     *ret_labels = bytes_of(s->labels, x->labels.size);
     s->spent.series++;
@@ -147,7 +148,7 @@ given_texts(struct view *view, const struct query_request *r, const struct text_
     return e;
 }
 
-/* One letter each; at most so many. */
+/* Returns the names of labels, which are single letters, up to the limit of the request. */
 static enum err
 given_names(struct view *view, const struct query_request *r, const struct text_sink *to,
             struct why *why)
@@ -173,7 +174,7 @@ given_values(struct view *view, const struct query_request *r, struct bytes name
              const struct text_sink *to, struct why *why)
 {
     (void)view, (void)r, (void)why;
-    return to->each(to->context, name); /* which was asked about */
+    return to->each(to->context, name); /* the requested label */
 }
 
 static enum err
@@ -268,7 +269,7 @@ compare_given(const void *a, const void *b)
                           (*(struct given_series *const *)b)->labels);
 }
 
-/* The plain way. */
+/* Returns the labels, computed the simple way. */
 static struct bytes
 labels_with(struct replicas_rig *g, struct bytes labels, bool of_replica)
 {
@@ -297,7 +298,7 @@ replicas_rig_begin(struct replicas_rig *g, uint64_t seed)
     budget_init(&g->budget, "query", 0, NULL);
 }
 
-/* False: the series is there already. */
+/* Returns false if the series exists already. */
 static bool
 replicas_rig_add(struct replicas_rig *g, struct bytes labels)
 {
@@ -351,7 +352,7 @@ replicas_rig_random(struct replicas_rig *g, uint64_t seed, unsigned series, uint
     replicas_rig_begin(g, seed);
     struct rng *rng = &g->given.rng;
     g->name_count = 1 + (uint32_t)rng_below(rng, 3);
-    for (uint32_t i = 0; i < g->name_count; i++) { /* one may be there twice, or in no series */
+    for (uint32_t i = 0; i < g->name_count; i++) { /* a name may occur twice, or be in no series */
         g->names[i] = bytes_of(&"abcdefgz"[rng_below(rng, 8)], 1);
     }
     for (unsigned i = 0; i < series; i++) {

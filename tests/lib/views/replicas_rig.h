@@ -20,7 +20,7 @@ enum { SERIES_MAX = 400, LABELS_BYTES = 200, SAMPLES = 40, BATCH_MAX = 16 };
 struct given_series {
     uint8_t room[LABELS_BYTES];
     struct bytes labels; /* in `room` */
-    struct bytes rest;   /* without those of the replica; in the rig's arena, as the next */
+    struct bytes rest;   /* labels except the replica's; in the rig's arena */
     struct bytes dropped;
     uint32_t count;
     int64_t times_ms[SAMPLES];
@@ -32,8 +32,8 @@ struct given {
     struct given_series *series[SERIES_MAX]; /* in label order */
     unsigned count, sets, most_sets, selects;
     struct rng rng;
-    const char *warning; /* of every answer; NULL: none */
-    enum err error;      /* of the answer number `fails`, counted from 0 */
+    const char *warning; /* part of each answer; may be NULL */
+    enum err error;      /* error of the answer number `fails`, counted from 0 */
     unsigned fails;
     bool has_late; /* series number `late` appears after the first query */
     unsigned late;
@@ -51,14 +51,14 @@ extern const struct view_ops ops_of_a_moment; /* a view of one moment */
 struct replicas_rig {
     struct given given;
     struct given_series all[SERIES_MAX];
-    struct bytes names[4]; /* of the replica labels */
+    struct bytes names[4]; /* names of the replica labels */
     uint32_t name_count;
     struct view *view;
     struct arena arena;
     struct budget budget;
 };
 
-/* Begins without series; opens the view of those that were put; frees it. */
+/* Begins without series; opens the view of the series that were added; frees it. */
 void replicas_rig_begin(struct replicas_rig *g, uint64_t seed);
 void replicas_rig_open(struct replicas_rig *g);
 void replicas_rig_end(struct replicas_rig *g);

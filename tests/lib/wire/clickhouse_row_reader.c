@@ -16,7 +16,8 @@ clickhouse_row_next(struct cursor *c, bool with_start, struct clickhouse_row *re
     return !c->bad;
 }
 
-/* A string from its opening quote on; the bytes it took, 0: it is none of ours. */
+/* Reads a string from its opening quote on; returns the bytes it took, 0 if our writer did not
+ * write it. */
 static size_t
 clickhouse_string_read(struct bytes text, struct buf *to)
 {

@@ -19,12 +19,13 @@ struct clickhouse_row {
     int64_t start_ms;
 };
 
-/* Reads the next row, views of the message. False at its end, or if the row is cut off: c->bad. */
+/* Reads the next row, views of the message. Returns false at its end, or if the row is cut off:
+ * c->bad. */
 bool clickhouse_row_next(struct cursor *c, bool with_start, struct clickhouse_row *ret_row);
 
 /*
- * Appends the canonical labels that `text` and the metric's name are. False if the text is not one
- * that the encoder writes; `to` may have grown then.
+ * Appends the canonical labels that `text` and the metric's name are. Returns false if the text is
+ * not one that the encoder writes; `to` may have grown then.
  */
 bool clickhouse_labels_read(struct bytes metric, struct bytes text, struct buf *to);
 

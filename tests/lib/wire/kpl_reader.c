@@ -1,7 +1,7 @@
 /* kpl_reader.c - see kpl_reader.h. */
 #include "lib/wire/kpl_reader.h"
 
-/* Counts the keys or, if there is an array, fills it. False: the message is bad. */
+/* Counts the keys or, if there is an array, fills it. Returns false if the message is bad. */
 static bool
 kpl_read_keys(struct bytes message, struct bytes *keys, uint64_t *ret_count)
 {

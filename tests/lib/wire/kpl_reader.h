@@ -26,8 +26,8 @@ MUST_CHECK enum err kpl_reader_init(struct kpl_reader *reader, struct bytes reco
                                     struct arena *arena, struct why *why);
 
 /*
- * Reads the next user record, views of the whole. False at the end, or if the rest is damaged: then
- * reader->message.bad is set.
+ * Reads the next user record, views of the whole. Returns false at the end, or if the rest is
+ * damaged: then reader->message.bad is set.
  */
 bool kpl_reader_next(struct kpl_reader *reader, struct bytes *ret_key, struct bytes *ret_data);
 

@@ -13,10 +13,10 @@
 
 enum { RANDOM_LABELS_MAX = 12, RANDOM_TEXT_CHARACTERS = 40 };
 
-/* What names and values are made of. */
+/* Alphabets of names and values. */
 enum random_class {
     RANDOM_PLAIN,   /* legal names of Prometheus */
-    RANDOM_SPECIAL, /* what some form escapes */
+    RANDOM_SPECIAL, /* characters that some format escapes */
     RANDOM_UTF8,
     RANDOM_BYTES, /* anything, UTF-8 or not */
     RANDOM_CLASS_COUNT
@@ -34,10 +34,10 @@ void test_put_texts(struct buf *to, const char *name, const char *value);
 
 int test_label_order(const void *a, const void *b);
 
-/* The canonical bytes of labels in any order, none of which comes twice. */
+/* Writes the canonical bytes of labels that are given in any order, each name once. */
 void test_put_labels(struct buf *to, struct label *labels, uint32_t count);
 
-/* Appends; names are unique and in order. Most sets have a name of the metric. */
+/* Appends labels; names are unique and in order. Most sets have a metric name. */
 void random_labels(struct rng *r, enum random_class class, struct buf *to);
 
 #endif

@@ -17,7 +17,7 @@
 #include "lib/wire/remote_write_validate.h"
 #include "wire/remote/remote_write.h"
 
-enum { SEED = 12345 }; /* of the hashes of labels */
+enum { SEED = 12345 }; /* seed of label hashes */
 
 /* The symbols 0 to 6 of a request of version 2.0. */
 #define SYMBOLS "22{} 22{'__name__'} 22{'up'} 22{'job'} 22{'a'} 22{'Is it up?'} 22{'bool'} "

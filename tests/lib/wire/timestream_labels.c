@@ -1,7 +1,7 @@
 /* timestream_labels.c - see timestream_labels.h. */
 #include "lib/wire/timestream_labels.h"
 
-/* The digits of H__...__digits, or of a keeper; empty: it is none of these. */
+/* Returns the digits of H__...__digits, or of a keeper; empty for other names. */
 static struct bytes
 timestream_digits_of(struct bytes name, const char *prefix, size_t size_min)
 {
@@ -25,7 +25,7 @@ timestream_digits_of_keeper(struct bytes name, const char *prefix)
     return timestream_digits_of(name, prefix, 3 + HEX_WORD_BYTES);
 }
 
-/* What the name that was shortened to `name` was; `name` itself if nobody kept it. */
+/* Returns the full name that was shortened to `name`; `name` itself if no keeper has it. */
 static struct bytes
 timestream_kept_name(const struct label *dimensions, uint32_t count, struct bytes name,
                      const char *prefix)
@@ -52,7 +52,7 @@ timestream_is_used_keeper(const struct label *dimensions, uint32_t count, struct
     return false;
 }
 
-/* Out of its escapes, if it has any. */
+/* Removes the escapes from a name. */
 static enum err
 timestream_unescape(struct bytes *name, struct arena *arena)
 {

@@ -13,7 +13,7 @@
  * Computes the labels of a series. `dimensions` are those that are not null in its rows, in any
  * order. ret_labels has room for one more than there are dimensions; __name__ comes last, if there
  * is one. Texts are views of the arguments or of the arena. A name that the program does not write
- * is taken as it is. ERR_LIMIT: the arena is full.
+ * stays as it is. ERR_LIMIT: the arena is full.
  */
 MUST_CHECK enum err timestream_labels_get(const struct label *dimensions, uint32_t count,
                                           struct bytes measure_name, struct arena *arena,
