@@ -1,4 +1,5 @@
-/* dead_letters_test.c - letters come, are decided about, and go; the files stay within bounds. */
+/* dead_letters_test.c - letters are added, replayed, dropped and removed; the files stay
+ * within bounds. */
 #include "base/hash/crc32c.h"
 #include "lib/test.h"
 #include "relay/letters/dead_letters_testing.h"
@@ -69,7 +70,7 @@ UNIT_TEST(test_a_letter_is_durable_with_the_next_sync_only)
     rig_fini(&rig);
 }
 
-/* Enough for several batches without a sync, and for several files. */
+/* The letters need several batches without a sync, and several files. */
 UNIT_TEST(test_many_letters_go_to_several_files_and_memory_stays_flat)
 {
     struct rig rig;
@@ -85,7 +86,7 @@ UNIT_TEST(test_many_letters_go_to_several_files_and_memory_stays_flat)
     assert_int_equal(sum(rig_counts(&rig).letters), 20000);
     assert_true(budget_used(&rig.memory) < 700 * 1024);
     rig_close(&rig);
-    must(rig_open_at(&rig, letter_pos(20000), 0)); /* no identity has to be known */
+    must(rig_open_at(&rig, letter_pos(20000), 0)); /* identities are not needed */
     assert_int_equal(sum(rig_counts(&rig).letters), 20000);
     must(dead_letters_sync(rig.letters, &rig.why)); /* the last batch was read */
     assert_true(budget_used(&rig.memory) < 500 * 1024);
@@ -102,8 +103,7 @@ UNIT_TEST(test_what_is_added_again_after_a_restart_counts_once)
     must(rig_open_at(&rig, letter_pos(10), letter_index(10)));
     for (unsigned turn = 0; turn < 2; turn++) {
         for (uint32_t id = 10; id < 20; id++) {
-            must(rig_add(&rig, id,
-                         (id + 1) % REASONS)); /* the second time of the same session, too */
+            must(rig_add(&rig, id, (id + 1) % REASONS)); /* also the second time in a session */
         }
     }
     for (uint32_t id = 20; id < 30; id++) {
@@ -156,7 +156,7 @@ UNIT_TEST(test_a_letter_too_long_is_refused)
 
 /* --- decided ---------------------------------------------------------------------------------- */
 
-/* The next one to be replayed. */
+/* Returns the number of the next letter to be replayed. */
 static uint32_t
 next_id(struct rig *rig)
 {
@@ -218,7 +218,7 @@ UNIT_TEST(test_replayed_letters_come_oldest_first_and_go_or_stay)
     }
     must(rig_tend(&rig));
     assert_int_equal(sum(rig.moved.dropped_full), 0);
-    assert_true(rig_files(&rig).count < 3); /* what was wholly decided is gone */
+    assert_true(rig_files(&rig).count < 3); /* files whose letters are all decided are removed */
     rig_fini(&rig);
 }
 
@@ -250,7 +250,7 @@ UNIT_TEST(test_what_is_replaying_is_given_again_after_a_restart)
     rig_fini(&rig);
 }
 
-/* A letter may be known as behind the cursor, be replayed, and come by as an item again. */
+/* A letter may be known as before the cursor, be replayed, and be read as an item again. */
 UNIT_TEST(test_what_is_replaying_and_comes_again_is_a_letter_once)
 {
     struct rig rig;
@@ -265,7 +265,8 @@ UNIT_TEST(test_what_is_replaying_and_comes_again_is_a_letter_once)
         assert_int_equal(next_id(&rig), id);
     }
     must(rig_add(&rig, 0, 1));
-    assert_int_equal(rig_settle(&rig, 0, true, 0), ERR_MISSING); /* that was of another life */
+    /* that letter was from another life */
+    assert_int_equal(rig_settle(&rig, 0, true, 0), ERR_MISSING);
     must(rig_settle(&rig, 1, false, 2));
     must(rig_add(&rig, 1, 0));
     must(dead_letters_revoke(rig.letters, letter_pos(2), letter_index(2), &rig.why));
@@ -292,7 +293,7 @@ UNIT_TEST(test_a_request_means_the_letters_of_its_time_and_reason)
     must(rig_request(&rig, DEAD_LETTERS_DROP, reasons[1], &count));
     assert_int_equal(count, 10);
     must(rig_request(&rig, DEAD_LETTERS_DROP, reasons[1], &count));
-    assert_int_equal(count, 0); /* it is asked for already */
+    assert_int_equal(count, 0); /* it is requested already */
     must(rig_request(&rig, DEAD_LETTERS_REPLAY, "never heard of", &count));
     assert_int_equal(count, 0);
     assert_int_equal(rig_files(&rig).requests, 1);
@@ -301,7 +302,7 @@ UNIT_TEST(test_a_request_means_the_letters_of_its_time_and_reason)
     assert_int_equal(count, 10); /* the ones that came later */
     rig_look(&rig);
     assert_int_equal(rig.found_count, 50);
-    must(rig_add(&rig, 61, 1)); /* and one that nobody has seen yet */
+    must(rig_add(&rig, 61, 1)); /* a new letter */
     must(rig_tend(&rig));
     assert_int_equal(sum(rig.moved.dropped), 10);
     assert_int_equal(sum(rig.moved.replaying), 10);
@@ -312,7 +313,7 @@ UNIT_TEST(test_a_request_means_the_letters_of_its_time_and_reason)
     }
     check_found(&rig, 61, 1, KEPT);
     must(rig_request(&rig, DEAD_LETTERS_DROP, NULL, &count));
-    assert_int_equal(count, 41); /* nothing that is being replayed */
+    assert_int_equal(count, 41); /* except letters that are being replayed */
     must(rig_tend(&rig));
     assert_int_equal(sum(rig_counts(&rig).letters), 0);
     assert_int_equal(sum(rig_counts(&rig).replaying), 10);
@@ -361,7 +362,7 @@ UNIT_TEST(test_requests_wait_for_a_relay_that_is_not_at_work)
     rig_fini(&rig);
 }
 
-/* Somebody's scribbling, and a request of a version to come. */
+/* One file is random text, another a request of a later version. */
 UNIT_TEST(test_files_that_are_no_requests_do_no_harm)
 {
     struct rig rig;
@@ -434,7 +435,7 @@ UNIT_TEST(test_no_budget_keeps_nothing_and_no_number_of_a_file_comes_twice)
         assert_int_equal(files.count, 1);
         assert_true(strcmp(files.last, last) > 0);
         snprintf(last, sizeof last, "%s", files.last);
-        sim_env_power_loss(rig.sim); /* what has gone has gone for good */
+        sim_env_power_loss(rig.sim); /* deleted letters do not return */
         rig_restart(&rig);
         assert_int_equal(sum(rig_counts(&rig).letters), 0);
     }
@@ -447,14 +448,14 @@ UNIT_TEST(test_letters_go_with_the_youngest_of_their_file)
     rig_init(&rig, 22);
     rig.options.max_age_ms = 80;
     must(rig_open(&rig));
-    rig_add_many(&rig, 0, 100); /* one a millisecond */
+    rig_add_many(&rig, 0, 100); /* one per millisecond */
     int64_t first = letter_failed_ms(0);
     uint64_t before = 0;
     assert_true(rig_files(&rig).count >= 8);
     for (int64_t now = 0; now <= 200; now++) {
         must(rig_tend_at(&rig, first + now));
         uint64_t gone = sum(rig.moved.dropped_full);
-        int64_t all = now - 80 < 0 ? 0 : now - 80; /* so many are too old */
+        int64_t all = now - 80 < 0 ? 0 : now - 80; /* number of letters that are too old */
         assert_true(gone <= (uint64_t)all);
         assert_true(gone + 12 >= (uint64_t)(all < 100 ? all : 100));
         assert_true(gone >= before);
@@ -465,7 +466,7 @@ UNIT_TEST(test_letters_go_with_the_youngest_of_their_file)
     rig_fini(&rig);
 }
 
-/* Marks about older letters stand in files that go. */
+/* Marks about older letters are in files that are removed. */
 UNIT_TEST(test_files_without_a_letter_go_and_what_they_said_stays)
 {
     for (uint64_t seed = 30; seed < 40; seed++) {
@@ -474,7 +475,7 @@ UNIT_TEST(test_files_without_a_letter_go_and_what_they_said_stays)
         rig_init(&rig, seed);
         rig.options.max_bytes = 64 * 1024; /* files of 8 KiB */
         must(rig_open(&rig));
-        rig_add_many(&rig, 0, 90); /* two files; of each some stay */
+        rig_add_many(&rig, 0, 90); /* two files; some letters of each stay */
         must(rig_request(&rig, DEAD_LETTERS_DROP, reasons[0], &count));
         must(rig_request(&rig, DEAD_LETTERS_REPLAY, reasons[1], &count));
         must(rig_tend(&rig));
@@ -487,8 +488,8 @@ UNIT_TEST(test_files_without_a_letter_go_and_what_they_said_stays)
         }
         must(dead_letters_sync(rig.letters, &rig.why));
         uint32_t before = rig_files(&rig).count;
-        /* All that came later goes, file by file; so what stood in their files has to be said
-         * again. */
+        /* All later letters are removed, file by file, so the marks in their files must be
+         * written again. */
         must(rig_request(&rig, DEAD_LETTERS_REPLAY, reasons[2], &count));
         must(rig_tend(&rig));
         struct dead_letter letter;
@@ -576,7 +577,7 @@ UNIT_TEST(test_an_end_that_a_crash_left_is_no_damage)
     rig_fini(&rig);
 }
 
-/* Of what was written last, any sectors may have come to the disk. */
+/* Any sectors of the last write may have reached the disk. */
 UNIT_TEST(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter)
 {
     struct rig rig;
@@ -595,7 +596,7 @@ UNIT_TEST(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter)
     rig_fini(&rig);
 }
 
-/* Files are read a piece at a time: what a crash left behind the end is no part of it. */
+/* Files are read piece by piece: bytes that a crash left after the end do not belong to it. */
 UNIT_TEST(test_what_is_written_where_a_crash_left_something_is_read_as_written)
 {
     struct rig rig;
@@ -636,7 +637,8 @@ UNIT_TEST(test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends)
     rig_init(&rig, 47);
     must(rig_open(&rig));
     rig_add_many(&rig, 0, 10);
-    rig_add_many(&rig, 0, 1); /* of one identity: the second waits until the first is settled */
+    /* both have one identity: the second waits until the first is settled */
+    rig_add_many(&rig, 0, 1);
     must(rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
     must(rig_tend(&rig));
     for (uint32_t id = 0; id < 10; id++) {
@@ -695,7 +697,7 @@ UNIT_TEST(test_a_file_that_is_gone_takes_its_letters_along)
     must(rig_tend(&rig));
     rig_restart(&rig);
     assert_int_equal(sum(rig_counts(&rig).replaying), left);
-    must(env_unlink(rig.env, rig_files(&rig).last, NULL)); /* which is written to */
+    must(env_unlink(rig.env, rig_files(&rig).last, NULL)); /* the file that is being written */
     rig_add_many(&rig, 60, 3);
     rig_restart(&rig);
     assert_true(rig_counts(&rig).damaged > 0);
@@ -704,7 +706,7 @@ UNIT_TEST(test_a_file_that_is_gone_takes_its_letters_along)
     rig_fini(&rig);
 }
 
-/* What was read at the start cannot be read any more. */
+/* A letter that was read at the start cannot be read any more. */
 UNIT_TEST(test_a_letter_damaged_while_it_is_replayed_goes_and_is_counted)
 {
     struct rig rig;

@@ -1,6 +1,7 @@
 /*
- * dead_letters_testing.h - what the tests of dead letters share: a destination's directory on a
- * simulated machine, letters of which all follows from their number, and a list of what is there.
+ * dead_letters_testing.h - shared by tests of dead letters: a destination's directory on a
+ * simulated machine, letters whose content follows from their number, and a list of the letters
+ * found.
  */
 #ifndef RELAY_LETTERS_DEAD_LETTERS_TESTING_H
 #define RELAY_LETTERS_DEAD_LETTERS_TESTING_H
@@ -30,13 +31,13 @@ enum { LETTERS_MAX = 4096, REASONS = 3 };
 static const char DIR[] = "/relay/east";
 static const char *const reasons[REASONS] = {"conflict", "http_400", "too_old"};
 
-/* What a walk through the files found of a letter. */
+/* The state of a letter, as a walk through the files finds it. */
 enum found { ABSENT, KEPT, REPLAYING };
 
 struct finding {
     enum found found;
     uint32_t reason;
-    uint32_t order; /* among all */
+    uint32_t order; /* position among all letters */
 };
 
 struct rig {
@@ -47,19 +48,19 @@ struct rig {
     struct dead_letters_options options;
     struct dead_letters *letters;
     struct dead_letters_moved moved; /* since it was opened */
-    struct relay_state state;        /* as it is on disk */
-    struct letters_known known;      /* of it, when they were opened */
+    struct relay_state state;        /* the state on disk */
+    struct letters_known known;      /* the part of it that was known when they were opened */
     uint64_t random;
-    uint64_t damaged; /* by the last walk */
+    uint64_t damaged; /* found by the last walk */
     struct dead_letters_report report;
     struct finding found[LETTERS_MAX];
     uint32_t found_count;
     struct why why;
 };
 
-static int64_t seed_at_work = -1; /* of the machine not yet done with */
+static int64_t seed_at_work = -1; /* seed of the machine that is still in use */
 
-/* Runs after each test: only a failed one has left its machine behind. */
+/* Prints the seed of the machine that a failed test left. Runs after each test. */
 static inline int
 tell_seed(void **state)
 {
@@ -118,7 +119,7 @@ rig_open(struct rig *rig)
     return rig_open_at(rig, 0, 0);
 }
 
-/* A state is written. Its account has all letters, or none if all are behind the cursor. */
+/* Writes a state. Its account has all letters, or none if all are after the cursor. */
 static inline enum err
 rig_save(struct rig *rig)
 {
@@ -187,7 +188,7 @@ letter_failed_ms(uint32_t id)
     return 1000000 + (int64_t)id;
 }
 
-/* No allocation of a test's own may be the one that fails. */
+/* Memory of a letter, so that a failing allocation is never the test's own. */
 struct letter_memory {
     uint8_t label_bytes[128], exemplar_label_bytes[64];
     char answer[64], tenant[16];
@@ -202,7 +203,7 @@ put_label(struct buf *to, const char *name, const char *value)
     labels_put(to, (struct label){bytes_of_text(name), bytes_of_text(value)});
 }
 
-/* Views of `m`. */
+/* Returns a letter of views of `m`. */
 static inline struct dead_letter
 letter_make(uint32_t id, uint32_t reason, struct letter_memory *m)
 {
@@ -249,7 +250,7 @@ letter_make(uint32_t id, uint32_t reason, struct letter_memory *m)
                                 .failed_ms = letter_failed_ms(id)};
 }
 
-/* The number of a letter, which is exactly what its number says, but for reason and answer. */
+/* Returns the number of a letter, whose content must follow from it, except reason and answer. */
 static inline uint32_t
 letter_check(const struct dead_letter *letter)
 {
@@ -287,7 +288,7 @@ rig_add(struct rig *rig, uint32_t id, uint32_t reason)
     return e;
 }
 
-/* Letters first..first+count-1, each with the reason of its number, and durable. */
+/* Adds letters first..first+count-1, each with the reason of its number, and makes them durable. */
 static inline void
 rig_add_many(struct rig *rig, uint32_t first, uint32_t count)
 {
@@ -302,7 +303,7 @@ rig_tend_at(struct rig *rig, int64_t now_ms)
 {
     enum err e = dead_letters_tend(rig->letters, now_ms, &rig->moved, &rig->why);
     if (e || !rig->moved.waits) return e;
-    /* And files go, once states know. */
+    /* Files are removed when the states know that. */
     e = rig_save(rig);
     if (e == OK) e = rig_save(rig);
     rig->moved.waits = false;
@@ -320,7 +321,7 @@ rig_tend(struct rig *rig)
 static inline enum err
 rig_request(struct rig *rig, enum dead_letters_wish wish, const char *reason, uint64_t *ret_count)
 {
-    sim_env_advance_ns(rig->sim, NS_PER_S); /* requests are in the order of their time */
+    sim_env_advance_ns(rig->sim, NS_PER_S); /* requests are ordered by their time */
     return dead_letters_request(rig->env, DIR, NULL, wish, reason, ret_count, NULL, &rig->why);
 }
 
@@ -359,7 +360,7 @@ note_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
     uint32_t id = letter_check(letter);
     assert_true(id < LETTERS_MAX);
     struct finding *f = &rig->found[id];
-    assert_int_equal(f->found, ABSENT); /* none is there twice */
+    assert_int_equal(f->found, ABSENT); /* no letter is found twice */
     f->found = state == DEAD_LETTER_KEPT ? KEPT : REPLAYING;
     f->order = rig->found_count++;
     for (f->reason = 0; f->reason < REASONS; f->reason++) {
@@ -369,7 +370,7 @@ note_letter(void *context, const struct dead_letter *letter, enum dead_letter_st
     return OK;
 }
 
-/* Puts the state where others look for it. */
+/* Writes the state to where operators' commands read it. */
 static inline void
 rig_show_state(struct rig *rig)
 {
@@ -384,7 +385,7 @@ rig_show_state(struct rig *rig)
     buf_fini(&scratch);
 }
 
-/* As an operator would look, on a machine on which nothing fails. */
+/* Reads the letters as an operator's command does, without failures. */
 static inline void
 rig_look(struct rig *rig)
 {
@@ -401,7 +402,7 @@ rig_look(struct rig *rig)
     assert_int_equal(budget_used(&memory), 0);
 }
 
-/* The letters of a range are all in this state. */
+/* Checks that all letters of a range are in this state. */
 static inline void
 check_found(const struct rig *rig, uint32_t first, uint32_t count, enum found found)
 {
@@ -440,7 +441,7 @@ count_file(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* Those of letters, and how many requests wait. */
+/* Counts the files with letters, and the waiting requests. */
 static inline struct files
 rig_files(const struct rig *rig)
 {

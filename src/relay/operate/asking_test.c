@@ -1,4 +1,4 @@
-/* asking_test.c - one at a time. */
+/* asking_test.c - one operator's request at a time. */
 #include "lib/test.h"
 
 #include "relay/operate/asking.h"
