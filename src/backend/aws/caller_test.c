@@ -1,4 +1,4 @@
-/* What a call looks like, what it lacks, and what is read from answers. */
+/* caller_test.c - requests of calls, missing keys and headers, and reading of answers. */
 #include "lib/test.h"
 
 #include "backend/aws/caller.h"

@@ -1,4 +1,5 @@
-/* Who we are, in each way that settings know: what a request has of it, and what a refusal does. */
+/* identity_test.c - credentials of requests, in each form that settings allow, and the effect
+ * of a refusal. */
 #include "lib/test.h"
 
 #include "backend/aws/identity.h"
@@ -68,7 +69,7 @@ start(void)
     assert_int_equal(identity_new(&options, &identity, &why), OK);
 }
 
-/* A request as it would be sent. */
+/* Makes a request as it would be sent. */
 static enum err
 make(void)
 {

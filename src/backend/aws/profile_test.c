@@ -1,4 +1,4 @@
-/* Shared files as people write them, and as nobody should. */
+/* profile_test.c - shared files as people write them, and invalid ones. */
 #include "lib/test.h"
 
 #include "backend/aws/profile.h"

@@ -50,7 +50,7 @@ rig_fini(struct aws_rig *rig)
     sim_env_free(rig->sim);
 }
 
-/* NULL: unsets the variable. */
+/* Sets a variable; NULL unsets it. */
 static inline void
 rig_set(struct aws_rig *rig, const char *name, const char *value)
 {
@@ -64,7 +64,7 @@ rig_set(struct aws_rig *rig, const char *name, const char *value)
     rig->variables[i].value = value;
 }
 
-/* Makes missing directories. */
+/* Writes a file, and makes missing directories. */
 static inline void
 rig_put_bytes(struct aws_rig *rig, const char *path, struct bytes content)
 {

@@ -1,5 +1,5 @@
-/* Labels out of texts: what the destination wrote comes back, whatever it is; what others write is
- * read or refused. */
+/* label_text_test.c - labels from texts: those that the destination wrote are returned exactly;
+ * those of other writers are read or refused. */
 #include "lib/test.h"
 
 #include "backend/clickhouse/label_text.h"
@@ -24,7 +24,7 @@ read_back(struct bytes labels, struct bytes text, struct buf *to)
     arena_fini(&arena);
 }
 
-/* Any bytes. */
+/* Returns any bytes. */
 static struct bytes
 hostile_text(struct rng *rng, uint8_t *room, size_t max)
 {

@@ -33,7 +33,7 @@ put_row_numbers(struct buf *to, unsigned count, const uint64_t *numbers)
     }
 }
 
-/* The row that ends an answer about series, or of samples. */
+/* Appends the row that ends an answer about series, or about samples. */
 static inline void
 put_last_series(struct buf *to)
 {

@@ -1,6 +1,6 @@
 /*
- * testing.h - what servers say of themselves and of a table, in the words of ClickHouse 18.16 and
- * 26.7 (blanks left out). For tests.
+ * testing.h - descriptions of servers and of a table, in the words of ClickHouse 18.16 and 26.7
+ * (blanks left out). For tests.
  */
 #ifndef BACKEND_CLICKHOUSE_TESTING_H
 #define BACKEND_CLICKHOUSE_TESTING_H

@@ -1,4 +1,4 @@
-/* Labels of a source's series: its own, those that are added, those that are replaced. */
+/* final_labels_test.c - labels of a source's series: its own, added ones, and replaced ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ setup(void **state)
     return 0;
 }
 
-/* `labels` as PromQL writes them. */
+/* Compares with `labels`, written as in PromQL. */
 static void
 expect(const struct buf *to, const char *labels)
 {

@@ -26,8 +26,8 @@ struct sent_run {
 struct sent_series {
     struct label labels[SENT_LABELS_MAX];
     uint32_t label_count;
-    struct buf own;    /* canonical, as the server orders them */
-    struct buf fields; /* as they are sent */
+    struct buf own;    /* canonical, in the server's order */
+    struct buf fields; /* in the order that they are sent */
     struct buf final;  /* expected final labels */
     struct sent_run runs[SENT_RUNS_MAX];
     uint32_t run_count;
@@ -55,7 +55,7 @@ sent_is_added(const struct sent *s, struct bytes name)
     return false;
 }
 
-/* `number` determines the labels if series must differ. */
+/* Makes the labels, which `number` determines if series must differ. */
 static inline void
 sent_make_labels(struct sent *s, struct sent_series *x, uint32_t number)
 {
@@ -153,7 +153,7 @@ sent_fini(struct sent *s)
 
 /* --- the model -------------------------------------------------------------------------------- */
 
-/* The least labels after `after`; `at` is NULL if there are none. */
+/* Returns the least labels after `after`; `at` is NULL if there are none. */
 static inline struct bytes
 sent_next_labels(const struct sent *s, struct bytes after)
 {
@@ -189,7 +189,7 @@ sent_next_time(const struct sent *s, struct bytes labels, int64_t from_ms, int64
     return any;
 }
 
-/* True if a sample of the series at that time has this value. */
+/* Says whether a sample of the series at that time has this value. */
 static inline bool
 sent_has(const struct sent *s, struct bytes labels, const struct sample_batch *b, uint32_t at)
 {
@@ -214,7 +214,7 @@ sent_has(const struct sent *s, struct bytes labels, const struct sample_batch *b
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* As struct series_set_ops has them. */
+/* Reads a result with the functions of struct series_set_ops. */
 struct sent_reader {
     void *of;
     enum err (*next)(void *of, struct bytes *ret_labels, struct why *why);
@@ -226,7 +226,7 @@ sent_check_samples(struct sent *s, const struct sent_reader *r, struct bytes lab
                    uint64_t batches, struct why *why)
 {
     int64_t from_ms = INT64_MIN, t_ms = 0;
-    bool is_wrong = false; /* an error may follow, if all is read */
+    bool is_wrong = false; /* an error may follow if everything is read */
     for (; batches > 0; batches--) {
         struct sample_batch b;
         enum err e = r->batch(r->of, &b, why);

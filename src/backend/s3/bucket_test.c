@@ -1,6 +1,6 @@
 /*
- * bucket_test.c - keys as they are sent. Addresses, regions and verdicts are tried in s3_test.c,
- * by a whole writer.
+ * bucket_test.c - keys as they are sent. s3_test.c tests addresses, regions and verdicts with a
+ * whole writer.
  */
 #include "lib/test.h"
 

@@ -1,4 +1,4 @@
-/* crash_test.c - after a crash at any moment the same object goes out again, or is made anew. */
+/* crash_test.c - after a crash at any moment the same object is sent again, or it is made again. */
 #include "lib/test.h"
 
 #include "backend/s3/testing.h"
@@ -38,11 +38,11 @@ UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
         }
         seal_and_save(&rig);
         keep_body(&kept, &rig);
-        if (seed % 2 == 0) answer(&rig, 200, ""); /* it arrived, or nobody knows */
+        if (seed % 2 == 0) answer(&rig, 200, ""); /* it arrived, or its fate is unknown */
         rig_crash(&rig);
         prepare(&rig);
         assert_int_equal(files_in(&rig, "d/objects"), 1);
-        /* From somewhere in the middle, as far as it was settled. */
+        /* Items are repeated from somewhere in the middle, as far as they were settled. */
         for (uint32_t i = (uint32_t)seed; i < 50; i++) {
             assert_int_equal(s3_writer.bytes(rig.writer, rig.call), 0);
             must_add(&rig, 100 + i / 10, i % 10);
@@ -62,7 +62,7 @@ UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
         s3_writer.call_clear(rig.writer, rig.call);
         rig_save(&rig);
         assert_int_equal(files_in(&rig, "d/objects"), 0);
-        must_add(&rig, 105, 0); /* and then new ones */
+        must_add(&rig, 105, 0); /* then new ones */
         seal_and_save(&rig);
         expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-105-105.0.ndjson.zst");
         s3_rig_fini(&rig);
@@ -88,14 +88,14 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     for (uint32_t i = 0; i < 4; i++) {
         must_add(&rig, 100 + i, 0);
     }
-    begin(&rig); /* its age, say */
+    begin(&rig); /* because of its age, for example */
     expect_same(&kept, &rig);
     answer(&rig, 200, "");
     answer(&rig, 200, "");
     expect_done(&rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig.writer, rig.call);
     rig_save(&rig);
-    rig_crash(&rig); /* those that are left are still of that object */
+    rig_crash(&rig); /* the remaining items still belong to that object */
     prepare(&rig);
     for (uint32_t i = 4; i < 7; i++) {
         must_add(&rig, 100 + i, 0);
@@ -173,7 +173,7 @@ UNIT_TEST(test_what_was_not_sealed_goes_with_a_crash)
     rig_open(&rig);
     rig_save(&rig); /* as with the first step */
     assert_int_equal(files_in(&rig, "d/objects"), 0);
-    /* And so what was sealed, but never saved. */
+    /* An object that was sealed but never saved is made again as well. */
     must_add(&rig, 100, 0);
     begin(&rig);
     assert_int_equal(rig.step.next, WRITER_SAVE);

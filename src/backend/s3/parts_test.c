@@ -1,4 +1,5 @@
-/* parts_test.c - large objects go in parts, and what a crash left of such uploads is aborted. */
+/* parts_test.c - large objects are uploaded in parts, and uploads left over by a crash
+ * are aborted. */
 #include "lib/test.h"
 
 #include "backend/s3/testing.h"
@@ -17,7 +18,7 @@ answer_created(struct s3_rig *rig, int number)
     answer(rig, 200, body);
 }
 
-/* An object of two parts and a bit. */
+/* Adds an object of a little more than two parts. */
 static void
 add_large(struct s3_rig *rig)
 {
@@ -56,7 +57,7 @@ UNIT_TEST(test_a_large_object_goes_in_parts)
     assert_string_equal(header(&rig, "Content-Type"), "application/x-ndjson");
     assert_true(budget_used(&rig.memory) < 12 * MIB);
 
-    answer(&rig, 200, "<InitiateMultipartUploadResult/>"); /* says nothing of use */
+    answer(&rig, 200, "<InitiateMultipartUploadResult/>"); /* without an id */
     expect_done(&rig, VERDICT_RETRY, "odd_answer");
     begin(&rig);
     answer_created(&rig, 1);
@@ -64,7 +65,7 @@ UNIT_TEST(test_a_large_object_goes_in_parts)
     assert_true(budget_used(&rig.memory) < 12 * MIB);
     answer_etag(&rig, "\"e1\"");
     expect_part(&rig, 2, 1);
-    answer(&rig, 503, "<Error><Code>SlowDown</Code></Error>"); /* it goes on where it was */
+    answer(&rig, 503, "<Error><Code>SlowDown</Code></Error>"); /* it continues at the same part */
     expect_done(&rig, VERDICT_THROTTLED, "throttled");
     begin(&rig);
     expect_part(&rig, 2, 1);
@@ -185,11 +186,11 @@ UNIT_TEST(test_without_leave_to_look_for_uploads_all_goes_on)
     sim_env_advance_ns(rig.sim, 7200 * NS_PER_S);
     assert_false(s3_writer.need_prepare(rig.writer));
     rig_close(&rig);
-    rig_open(&rig); /* what passes is tried again */
+    rig_open(&rig); /* temporary errors are retried */
     rig.step = (struct writer_step){.next = WRITER_DONE};
     s3_writer.prepare(rig.writer, NULL, &rig.step);
     prepare_answer(&rig, 501, "<Error><Code>NotImplemented</Code></Error>");
-    expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1"); /* are our keys good? */
+    expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1"); /* checks the keys */
     prepare_answer(&rig, 200, "<ListBucketResult/>");
     expect_done(&rig, VERDICT_DELIVERED, "");
     assert_false(s3_writer.need_prepare(rig.writer));

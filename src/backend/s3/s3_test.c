@@ -1,5 +1,4 @@
-/* s3_test.c - what objects are called and what is in them, where they go, and the index beside
- * them. */
+/* s3_test.c - names and content of objects, their locations, and the index next to them. */
 #include "lib/test.h"
 
 #include <jansson.h>
@@ -106,7 +105,7 @@ UNIT_TEST(test_names_tell_first_and_last)
     expect_name(100, 5, 100, 6, false, "100.5-100.6");
 }
 
-/* As the relay gives a dead letter again. */
+/* Adds a dead letter, as the relay does when it is replayed. */
 static void
 add_letter(struct s3_rig *rig, double value)
 {
@@ -396,7 +395,7 @@ UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
     rig_open(&rig);
     prepare(&rig);
     for (uint32_t i = 0; i < 6; i++) {
-        if (i == 3) { /* it goes on after a restart */
+        if (i == 3) { /* it continues after a restart */
             rig_crash(&rig);
             prepare(&rig);
         }
@@ -409,7 +408,7 @@ UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
         s3_writer.call_clear(rig.writer, rig.call);
         rig_save(&rig);
     }
-    make_item(&m, 200, 0, "up", 1); /* the next hour begins anew */
+    make_item(&m, 200, 0, "up", 1); /* the next hour starts again */
     m.item.arrival_ms += 3600000;
     assert_int_equal(add_item(&rig, &m.item), WRITER_ADDED);
     seal_and_save(&rig);
@@ -419,7 +418,7 @@ UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
     answer(&rig, 200, "");
     s3_writer.call_clear(rig.writer, rig.call);
     assert_int_equal(files_in(&rig, "d/index"), 2);
-    make_item(&m, 300, 0, "up", 1); /* what is long past is forgotten here */
+    make_item(&m, 300, 0, "up", 1); /* hours long past are forgotten here */
     m.item.arrival_ms += 4 * 3600000;
     assert_int_equal(add_item(&rig, &m.item), WRITER_ADDED);
     seal_and_save(&rig);

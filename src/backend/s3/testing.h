@@ -1,6 +1,6 @@
 /*
- * testing.h - for tests: a writer of type s3 on a simulated machine, items for it, and handmade
- * answers.
+ * testing.h - a writer of type s3 on a simulated machine, items for it, and handmade answers. For
+ * tests.
  */
 #ifndef BACKEND_S3_TESTING_H
 #define BACKEND_S3_TESTING_H
@@ -36,13 +36,13 @@ struct s3_rig {
     struct budget memory;
     struct destination_settings settings;
     struct writer_options options;
-    struct writer *writer; /* NULL: not open */
+    struct writer *writer; /* NULL: closed */
     struct writer_call *call;
     struct writer_step step;
     struct buf saved; /* durable */
     struct why why;
-    bool tells_looks; /* a test wants to see requests that look for existing objects; for others
-                         they are answered here */
+    /* the test handles requests that look for existing objects; else they are answered here */
+    bool tells_looks;
 };
 
 static inline void
@@ -64,7 +64,7 @@ rig_close(struct s3_rig *rig)
     rig->writer = NULL;
 }
 
-/* Does not open the writer: a test may change settings. */
+/* Prepares a rig without opening the writer: a test may change settings. */
 static inline void
 s3_rig_init(struct s3_rig *rig, uint64_t seed)
 {
@@ -119,7 +119,7 @@ rig_save(struct s3_rig *rig)
     must(s3_writer.saved(rig->writer, &rig->why));
 }
 
-/* Loses power and restarts; the last saved state is there. */
+/* Loses power and restarts with the last saved state. */
 static inline void
 rig_crash(struct s3_rig *rig)
 {
@@ -183,7 +183,7 @@ must_add(struct s3_rig *rig, uint64_t pos, uint32_t index)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-/* True if the current request looks for an existing object. */
+/* Says whether the current request looks for an existing object. */
 static inline bool
 is_look(const struct s3_rig *rig)
 {
@@ -229,7 +229,7 @@ answer(struct s3_rig *rig, unsigned status, const char *body)
     take(rig, &a);
 }
 
-/* For an object, or a part of one. */
+/* Answers the upload of an object, or of a part. */
 static inline void
 answer_etag(struct s3_rig *rig, const char *etag)
 {

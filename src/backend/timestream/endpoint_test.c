@@ -1,6 +1,6 @@
 /*
- * endpoint_test.c - where requests go, with played answers: discovery, how long it is
- * kept, 421, and addresses that are given.
+ * endpoint_test.c - endpoints of requests, with played answers: discovery, its duration, 421, and
+ * configured addresses.
  */
 #include "lib/test.h"
 
@@ -134,10 +134,10 @@ UNIT_TEST(test_another_cell_is_asked_for_after_421)
     struct timestream_ticket old = ticket;
     prepare();
     prepare_answer(503, "");
-    expect_done(&rig, VERDICT_RETRY, "http_503", "503"); /* the old one is of no use */
+    expect_done(&rig, VERDICT_RETRY, "http_503", "503"); /* the old address is not usable */
     assert_true(timestream_client_due(client));
     discover(OTHER_CELL);
-    ticket = old; /* a call that went to the old one */
+    ticket = old; /* a call to the old address */
     judge(421, "");
     expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "421");
     assert_false(timestream_client_due(client));
@@ -185,7 +185,7 @@ UNIT_TEST(test_keys_that_are_refused_are_fetched_again)
     assert_true(timestream_client_due(client));
     begin();
     expect_done(&rig, VERDICT_UNPREPARED, "credentials", "credentials are not available");
-    prepare(); /* the settings still have the same */
+    prepare(); /* the settings are the same */
     expect_done(&rig, VERDICT_BLOCKED, "credentials",
                 "still returns the keys that the service refused");
     prepare();

@@ -7,7 +7,8 @@
 #include "backend/timestream/reading.h"
 #include "model/selector.h"
 
-/* As DESCRIBE has them: dimensions, NULL after the last, and what every table of ours has. */
+/* Writes the answer to DESCRIBE: dimensions, NULL after the last, and the columns of all
+ * our tables. */
 static inline void
 put_columns(struct buf *to, const char *const *dimensions)
 {

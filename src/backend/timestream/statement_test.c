@@ -1,4 +1,4 @@
-/* statement_test.c - what is asked of Timestream for which matchers. */
+/* statement_test.c - statements that matchers become for Timestream. */
 #include "lib/test.h"
 
 #include "backend/timestream/reading_testing.h"

@@ -1,7 +1,4 @@
-/*
- * testing.h - a destination's settings on a machine in memory, and a step to look at.
- * For tests.
- */
+/* testing.h - a destination's settings on a machine in memory, and the current step. For tests. */
 #ifndef BACKEND_TIMESTREAM_TESTING_H
 #define BACKEND_TIMESTREAM_TESTING_H
 
