@@ -1,4 +1,4 @@
-/* api_web_test.c - where the routes are, and whose pages may read from them. */
+/* api_web_test.c - paths of the routes, and origins whose pages may read from them. */
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
 

@@ -1,4 +1,4 @@
-/* targets_test.c - nothing is scraped here, and wrong questions about it are refused. */
+/* targets_test.c - no targets exist here, and invalid requests about them are refused. */
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
 
