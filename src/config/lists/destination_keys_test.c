@@ -1,3 +1,4 @@
+/* destination_keys_test.c - the manual and the example have all keys of destinations. */
 #include "lib/test.h"
 
 #include "lib/config/config_destinations.h"

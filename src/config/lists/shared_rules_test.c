@@ -1,3 +1,7 @@
+/*
+ * shared_rules_test.c - rules shared by destinations and sources: names, buckets, URLs, headers,
+ * tenants.
+ */
 #include "lib/test.h"
 
 #include "lib/config/config_destinations.h"

@@ -1,3 +1,4 @@
+/* source_keys_test.c - the manual and the example have all keys of sources. */
 #include "lib/test.h"
 
 #include "lib/config/config_sources.h"

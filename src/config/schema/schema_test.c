@@ -1,3 +1,4 @@
+/* schema_test.c - tables of keys: required, unknown, repeated and related keys. */
 #include "lib/test.h"
 
 #include "lib/config/config_destinations.h"
