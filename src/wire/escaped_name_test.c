@@ -1,4 +1,4 @@
-/* Prometheus' own examples, and that any bytes come back. */
+/* escaped_name_test.c - Prometheus' own examples of escaped names; and any bytes come back. */
 #include "lib/test.h"
 
 #include "base/text/utf8.h"

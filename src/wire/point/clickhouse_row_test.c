@@ -1,5 +1,5 @@
-/* Rows byte by byte; that what they hold comes back, whatever it is; and that the text of labels is
- * what a query can look for. */
+/* clickhouse_row_test.c - rows byte by byte; any content comes back; and a query can search for the
+ * text of labels. */
 #include "lib/test.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * Any bytes as an aggregated record, and as the message of one, with a checksum that is right. What
- * is read from it and fits is written again and read back the same.
+ * kpl_fuzz.c - reads any bytes as an aggregated record, and as the message of one, with a right
+ * checksum. The records read are written again, if they fit, and read back the same.
  */
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* Remote write 2.0 from any bytes. */
+/* remote_write_v2_fuzz.c - decodes any bytes as remote write 2.0. */
 #include <assert.h>
 
 #include "lib/wire/remote_write_validate.h"
