@@ -22,7 +22,7 @@
 enum { SERIES_SAMPLES_MIN = 20, SLOTS = 1 << 16 };
 
 struct series {
-    struct bytes labels; /* as in requests */
+    struct bytes labels; /* the fields of a request */
     uint64_t hash;
     uint64_t *values;
     int64_t *times;

@@ -31,8 +31,8 @@ in_class(const struct model *t, uint64_t bits)
 }
 
 /*
- * Returns the least period of the steps that fits in twice, found by their borders; 0 if there is
- * none. Equal steps have none: they are a straight line.
+ * Returns the least period of the steps that fits in twice, found by their borders; 0 if they have
+ * no period. Equal steps have none: they are a straight line.
  */
 static uint32_t
 period_of(const double *step, uint32_t count, uint32_t *border)

@@ -59,7 +59,7 @@ struct connection {
     pthread_barrier_t *together;
     uint64_t from, to; /* the scrapes of the window */
     uint64_t tenants, first_tenant;
-    double rate; /* of this connection; 0: no limit */
+    double rate; /* limit of this connection; 0: none */
 };
 
 struct totals {

@@ -68,7 +68,7 @@ struct turn {
     atomic_uint_fast64_t refused;
     double *took_s;  /* by number of request */
     uint64_t bytes;  /* size of the last answer */
-    unsigned status; /* of an answer other than 200; 0: all were 200 */
+    unsigned status; /* the last one other than 200, or 0 */
     char error[200];
     pthread_mutex_t lock; /* guards the three above */
 };

@@ -58,8 +58,7 @@ answer(struct http_request *request, unsigned status, struct bytes body, const c
 
 /* --- AWS -------------------------------------------------------------------------------------- */
 
-/* Finds the next text after `key` from `*at` on, without its quotes; returns false if
- * there is none. */
+/* Finds the next text after `key` from `*at` on, without its quotes; returns false at the end. */
 static bool
 next_text(struct bytes body, size_t *at, const char *key, struct bytes *ret_text)
 {

@@ -15,7 +15,7 @@ struct asker {
     struct buf request;
     unsigned status;
     uint64_t bytes;   /* size of the last body, */
-    struct buf *kept; /* which is stored here; NULL: it is dropped */
+    struct buf *kept; /* receives the body; NULL: it is dropped */
     char error[200];  /* the begin of a body that was not 200 */
 
     char piece[ASKER_PIECE_BYTES];

@@ -10,7 +10,7 @@
 struct digest {
     uint64_t series, points;
     uint64_t specials; /* points that are NaN or infinite */
-    double sum;        /* of the other points; of native histograms counts and sums */
+    double sum;        /* sum of the other points; counts and sums of native histograms */
     double magnitude;  /* the sum of their absolute values */
     double placed;     /* the sum of values weighted by series and time: 0.5 to 1.5 each */
 };

@@ -141,7 +141,8 @@ is_finite(uint64_t bits)
     return isfinite(bits_double(bits));
 }
 
-/* Finds the least exponent with which all values are decimals; returns false if there is none. */
+/* Finds the least exponent with which all values are decimals; returns false if no exponent does.
+ */
 static bool
 find_exponent(struct model *t)
 {

@@ -42,7 +42,7 @@ struct model {
     uint32_t alike;   /* index of the first of the series that draw the same steps */
     bool numbered;    /* # in its labels is replaced by the number of the copy */
     enum observing observing;
-    double bound_s, median_s; /* of observations */
+    double bound_s, median_s; /* bound and median of observations */
 };
 
 struct active {

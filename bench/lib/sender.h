@@ -13,7 +13,7 @@ enum { SENDER_STATUSES = 600, SENDER_SLOTS = 256 };
 
 struct sender {
     const struct address *to;
-    uint64_t version; /* of remote write */
+    uint64_t version; /* remote write 1 or 2 */
     char tenant[16];  /* sent as X-Scope-OrgID; "": no such header */
     int fd;           /* -1: closed */
 

@@ -427,7 +427,7 @@ UNIT_TEST(test_errors_of_a_query_become_statuses)
     static const struct {
         enum err e;
         unsigned status;
-        const char *type;   /* in Prometheus' words */
+        const char *type;   /* the word of Prometheus */
         unsigned read;      /* status of remote read */
         const char *header; /* header of plain refusals */
     } cases[] = {

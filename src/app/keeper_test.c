@@ -182,7 +182,7 @@ commits_undone(void)
     return stats.undone_epochs_total;
 }
 
-/* --- what own_sync() promises ----------------------------------------------------------------- */
+/* --- promises of own_sync() ------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync)
 {
@@ -208,7 +208,7 @@ UNIT_TEST(test_where_each_commit_is_synced_a_sync_returns_at_once)
     rig_close();
 }
 
-/* --- what fails ------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
 /* Waits for the log and syncs; the log returns after one second at most. */
 static void

@@ -798,7 +798,7 @@ UNIT_TEST(test_manual_has_a_true_row_for_every_setting)
     for (const char *p = page; (p = strstr(p, "\n| `--")) != NULL; p++) {
         count--;
     }
-    assert_int_equal(count, 0); /* and none for a removed setting */
+    assert_int_equal(count, 0); /* and none is for a removed setting */
     free(page);
 }
 

@@ -218,7 +218,7 @@ UNIT_TEST(test_without_patterns_there_are_no_rules)
     rule_set_free(NULL);
 }
 
-/* --- what is wrong ---------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 struct told {
     unsigned count;

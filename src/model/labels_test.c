@@ -436,7 +436,7 @@ UNIT_TEST(test_print_quotes_what_promql_would)
     check_print(LABELS(), "{}");
     check_print(LABELS("__name__", "up", "job", "x"), "{__name__=\"up\", job=\"x\"}");
     check_print(LABELS("a", "q\"b\\n\n\r\t\x01\x7f"), "{a=\"q\\\"b\\\\n\\n\\r\\t\\x01\\x7f\"}");
-    check_print(LABELS("a", "\a\v\xc2\xa0"), "{a=\"\\a\\v\\u00a0\"}"); /* as in Go */
+    check_print(LABELS("a", "\a\v\xc2\xa0"), "{a=\"\\a\\v\\u00a0\"}"); /* Go prints the same */
     check_print(LABELS("9a", "x", "http.status", "200"), "{\"9a\"=\"x\", \"http.status\"=\"200\"}");
     check_print(LABELS("hidden", "a\u202eb\u200b\u2010"), "{hidden=\"a\\u202eb\\u200b\u2010\"}");
     check_print(LABELS("u", "gr\xc3\xbc\xc3\x9f\xc2\x85\xff"),

@@ -5,7 +5,7 @@
 #include "lib/net/http_rig.h"
 #include "lib/test.h"
 
-/* --- what requests look like to handlers, and answers to clients ------------------------------ */
+/* --- requests as handlers see them, and answers as clients do --------------------------------- */
 
 UNIT_TEST(test_connection_is_kept_for_the_next_request)
 {

@@ -81,7 +81,7 @@ members(void)
     return &rig.notifier->plan->items[0]->members;
 }
 
-/* --- what happens ----------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void
 serve(struct notify_rig *r, struct fake_call *call)

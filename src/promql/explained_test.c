@@ -143,7 +143,7 @@ source_new(bool unknown)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* Asks for helpers, of which there are none. */
+/* Asks for a helper, and gets no thread. */
 static void
 ask_nobody(void *context, struct promql_help *help)
 {

@@ -376,7 +376,7 @@ UNIT_TEST(test_what_is_stored_is_given_again_from_a_time_on_when_told)
         bool again = i >= 2000 && i < 5000, unfit = i % 1000 == 999;
         assert_true(unfit || (again ? w->sent[i].times >= 2 : w->sent[i].times == 1));
     }
-    /* 4999 is a letter, and is read from the log once more as the same letter. */
+    /* 4999 is a letter, and is read from the log again as the same letter. */
     assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count + 3000 - 1);
     world_turn(w, 30);
     uint64_t letters = 0;

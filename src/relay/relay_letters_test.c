@@ -207,7 +207,7 @@ decide_and_fail(uint64_t nth, unsigned how)
     assert_int_equal(fates[FATE_DEAD_LETTERED], letters_on_disk(w, &report));
     assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 0);
     if (how == 0) assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR], dead);
-    if (how == 1) assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* those without a form */
+    if (how == 1) assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* items without a form */
     if (how == 2) assert_int_equal(fates[FATE_DROPPED + DROP_DEAD_LETTERS_FULL], dead);
     world_fini(w);
     return fired;
@@ -481,7 +481,7 @@ UNIT_TEST(test_letters_stay_though_the_log_is_gone)
     world_fini(w);
 }
 
-/* --- what is shown while the cursor stands ---------------------------------------------------- */
+/* --- counters while the cursor stays ---------------------------------------------------------- */
 
 /* Runs long enough for the state to be saved. */
 static void

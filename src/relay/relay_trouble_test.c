@@ -183,7 +183,7 @@ UNIT_TEST(test_what_fails_may_be_paused_restarted_and_mended)
     world_fini(w);
 }
 
-/* --- who is refused --------------------------------------------------------------------------- */
+/* --- refused samples -------------------------------------------------------------------------- */
 
 static uint32_t
 calls_for_one_bad(struct world *w, uint64_t seed)

@@ -113,7 +113,7 @@ UNIT_TEST(test_each_tenant_has_arrivals_of_its_own)
     assert_int_equal(tsdb_arrivals(machine.db, text("b")).late_ns, now_ns());
 }
 
-/* --- which requests count --------------------------------------------------------------------- */
+/* --- requests that count ---------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_request_counts_if_its_samples_are_stored_already_or_refused)
 {

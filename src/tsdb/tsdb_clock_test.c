@@ -72,7 +72,7 @@ merge(enum tsdb_merge_mode mode)
     } while (r.input_count > 0);
 }
 
-/* --- what is evidence ------------------------------------------------------------------------- */
+/* --- evidence --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_samples_of_the_server_itself_are_no_evidence_against_the_clock)
 {

@@ -60,7 +60,7 @@ answers_fini(struct answers *a)
     }
 }
 
-/* --- what is stored --------------------------------------------------------------------------- */
+/* --- stored samples --------------------------------------------------------------------------- */
 
 static void
 add_histogram(struct rq *rq, struct arena *arena, uint64_t seed, int64_t t_ms)
@@ -518,7 +518,7 @@ UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
     assert_int_equal(m.opening.parts_set_aside, 1);
     must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
     must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &d, &m.why));
-    assert_int_equal(d.samples, 0); /* as far as it can be read */
+    assert_int_equal(d.samples, 0); /* the part that can be read */
     machine_close(&m);
     must(env_rename(m.env, DAMAGED, STORE_DIR "/parts/" PART, NULL));
     flip(&m, at);
@@ -528,7 +528,7 @@ UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
     machine_fini(&m);
 }
 
-/* --- what a page costs ------------------------------------------------------------------------ */
+/* --- loss by a page --------------------------------------------------------------------------- */
 
 enum { MANY = 6000, EACH = 4 };
 

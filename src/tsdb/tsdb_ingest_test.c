@@ -266,7 +266,7 @@ UNIT_TEST(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs)
     expect_series("__name__=lives", true);
     must(tsdb_flush(machine.db, &machine.why));
     expect_series("__name__=new", true);
-    /* it takes the slot of `too`, which has not arrived yet */
+    /* it takes the slot of `too`, which is still to arrive */
     expect_series("__name__=newer", false);
     expect_series("__name__=too", true);
     machine_verified_restart(&machine);
@@ -528,7 +528,7 @@ UNIT_TEST(test_float_and_histogram_conflict_at_one_time)
     expect_at_every_stage("anonymous", lines);
 }
 
-/* --- what belongs together -------------------------------------------------------------------- */
+/* --- identity of series ----------------------------------------------------------------------- */
 
 UNIT_TEST(test_labels_in_any_order_and_with_empty_values_are_one_series)
 {

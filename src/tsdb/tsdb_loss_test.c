@@ -146,7 +146,7 @@ UNIT_TEST(test_part_without_its_root_is_put_aside_and_counted)
     machine_commit(&machine);
     machine_flush(&machine);
     machine_close(&machine);
-    /* as long as the part is set aside */
+    /* while the part is set aside */
     assert_int_equal(machine_verify(&machine, false), ERR_CORRUPT);
     machine_must_open(&machine);
     assert_int_equal(machine.opening.parts_set_aside, 1);
@@ -461,7 +461,7 @@ UNIT_TEST(test_damage_of_the_log_is_told_and_each_tenant_balances)
     damage_each_place_of_the_log(4);
 }
 
-/* --- what has valid checksums and makes no sense ---------------------------------------------- */
+/* --- invalid records with valid checksums ----------------------------------------------------- */
 
 static void
 collect_line(void *context, const char *line)

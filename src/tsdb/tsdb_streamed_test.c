@@ -151,7 +151,7 @@ UNIT_TEST(test_histograms_are_streamed_as_they_are_read)
     }
 }
 
-/* --- what is kept ----------------------------------------------------------------------------- */
+/* --- cached chunks ---------------------------------------------------------------------------- */
 
 static void
 send_steady(uint32_t count)
@@ -163,7 +163,7 @@ send_steady(uint32_t count)
     rq_init(&rq, RW_V2);
     rq_series(&rq, "__name__=latency");
     for (uint32_t i = 0; i < count; i++) {
-        deltas[0] += (int64_t)rng_below(&r, 4); /* of all buckets */
+        deltas[0] += (int64_t)rng_below(&r, 4); /* the sum of all buckets */
         struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT,
                               .schema = 2,
                               .count = 8 * (uint64_t)deltas[0],

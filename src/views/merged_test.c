@@ -218,7 +218,7 @@ given_concerns(const struct view *view, const struct query_request *request)
 static void
 given_free(struct view *view)
 {
-    ((struct given *)view)->view.ops = NULL; /* as if the view did not exist */
+    ((struct given *)view)->view.ops = NULL; /* the view seems not to exist */
 }
 
 static const struct view_ops given_ops = {
@@ -285,7 +285,7 @@ rig_free(struct rig *g)
     }
 }
 
-/* --- what is right ---------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
 /* Returns the sample of a time, from the first view that has one. */
 static const struct given_sample *
@@ -476,7 +476,7 @@ UNIT_TEST(test_exemplars_and_metadata_that_are_the_same_come_once)
     rig_free(&g);
 }
 
-/* --- who is asked, and what becomes of errors ------------------------------------------------- */
+/* --- views that are asked, and errors --------------------------------------------------------- */
 
 UNIT_TEST(test_one_that_is_concerned_alone_gets_all_hints)
 {

@@ -309,7 +309,7 @@ UNIT_TEST(test_a_second_question_asks_the_store_only_for_what_is_new)
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     assert_int_equal(store.questions, 2);
     a->ops->free(a);
-    a = open_remembered(1, DAY); /* of another process, later */
+    a = open_remembered(1, DAY); /* another process asks later */
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     assert_int_equal(store.questions, 2);
     a->ops->free(a);
@@ -466,7 +466,7 @@ UNIT_TEST(test_all_times_at_once_can_be_asked_for)
     a->ops->free(a);
 }
 
-/* --- what may happen to the directory --------------------------------------------------------- */
+/* --- changes of the directory ----------------------------------------------------------------- */
 
 struct finding {
     char path[FILE_PATH_BYTES];

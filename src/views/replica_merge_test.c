@@ -29,7 +29,7 @@ struct given {
     int64_t times_ms[BATCH_MAX], starts_ms[BATCH_MAX];
     uint64_t bits[BATCH_MAX];
     struct histogram histograms[BATCH_MAX];
-    int64_t deltas[BATCH_MAX]; /* of the single bucket */
+    int64_t deltas[BATCH_MAX]; /* counts of the single bucket */
 };
 
 static const struct hist_span one_bucket = {0, 1};
@@ -454,7 +454,7 @@ UNIT_TEST(test_all_rules_hold_however_samples_come_in_batches)
     }
 }
 
-/* --- what they come to ------------------------------------------------------------------------ */
+/* --- results ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_the_first_replica_is_given_alone_while_it_is_alive)
 {

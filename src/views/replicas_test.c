@@ -1,7 +1,7 @@
 /* replicas_test.c - replicas read as one, over random series in memory. */
 #include "lib/views/replicas_rig.h"
 
-/* --- what is right ---------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
 static enum err
 all_at_once(void *from, struct sample_batch *ret, struct why *why)
@@ -118,7 +118,7 @@ UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
         sets[1] = (struct matcher_set){matchers + 2, 1 + (uint32_t)rng_below(&rng, 2)};
         r.hints.shard_count = rng_below(&rng, 4) == 0 ? 3 : 0;
         r.hints.shard = (uint32_t)rng_below(&rng, 3);
-        if (rng_below(&rng, 4) == 0) { /* as if another view of this kind were above */
+        if (rng_below(&rng, 4) == 0) { /* another view of this kind may be above */
             r.hints.shard_without = &not_counted;
             r.hints.shard_without_count = 1;
         }

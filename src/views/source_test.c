@@ -108,7 +108,7 @@ reader_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     if (reader->error && s->given == reader->error_after) {
         return why_set(why, reader->error, "as told");
     }
-    /* Of series that external labels make the same, the first is returned. */
+    /* External labels make some series the same; the first is returned. */
     while (s->next < reader->count) {
         const struct series *at = &reader->series[s->next++];
         if (!is_given(reader, at, &s->request)) continue;
@@ -276,7 +276,7 @@ note_failure(void *owner, enum err e, const struct why *why)
     reader->failure = *why;
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 struct rig {
     struct rng rng;
@@ -410,7 +410,7 @@ rig_end(struct rig *g)
     }
 }
 
-/* --- what is right ---------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
 static bool
 any_set_matches(const struct matcher_set *sets, uint32_t count, struct bytes labels)

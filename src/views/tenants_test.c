@@ -654,7 +654,7 @@ UNIT_TEST(test_warnings_and_errors_of_each_are_told)
     expect_series(rig, &r,
                   "{__name__=\"up\", __replica__=\"r\", __tenant_id__=\"a\"} 2\n"
                   "{__name__=\"up\", __tenant_id__=\"a\"} 1\n"
-                  "page 7\n"); /* of a, of b, and of a once more */
+                  "page 7\n"); /* the pages of a, of b, and of a again */
     begin(rig);
     rig->kept.count = 0;
     assert_int_equal(view_series(rig->view, &r, &to, NULL), OK);

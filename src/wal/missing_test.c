@@ -74,7 +74,7 @@ UNIT_TEST(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks)
     struct wal_rig rig;
     wal_rig_init(&rig, 710);
     must(wal_rig_open(&rig));
-    must(wal_look(rig.wal, &rig.why)); /* no file yet */
+    must(wal_look(rig.wal, &rig.why)); /* the file is still missing */
     wal_rig_fill(&rig, 2);
     must(wal_look(rig.wal, &rig.why));
     take_away(&rig, segment_file(newest_number(&rig)), REMOVE);

@@ -145,7 +145,7 @@ UNIT_TEST(test_memory_is_taken_from_the_budget_and_given_back)
     wal_rig_fini(&rig);
 }
 
-/* --- what a failed sync means ----------------------------------------------------------------- */
+/* --- failed syncs ----------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_failed_commit_is_void_although_its_bytes_are_there)
 {
@@ -435,7 +435,7 @@ UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
             assert_true(wal_rig_file_exists(&rig, segment_file(oldest)));
         }
         fault_env_disarm(rig.fe);
-        /* as if another program had done it */
+        /* another program may do it */
         must(env_unlink(rig.env, segment_file(oldest), NULL));
         must(wal_trim(rig.wal, rig.store_pos, NULL));
         wal_stats(rig.wal, &after);

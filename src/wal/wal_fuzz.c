@@ -197,7 +197,7 @@ change_file(struct machine *m, struct cursor *c)
     assert(e == OK);
 }
 
-/* --- what is found ---------------------------------------------------------------------------- */
+/* --- records found ---------------------------------------------------------------------------- */
 
 struct finding {
     struct machine *m;

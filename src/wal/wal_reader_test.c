@@ -237,8 +237,8 @@ UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
     wal_rig_fini(&rig);
 }
 
-/* A segment that was given up has no records after the reader's position, so the reader is not
- * behind until another one reuses its file. */
+/* A segment that was given up has no records after the reader's position, so the reader loses
+ * nothing until its file is reused. */
 UNIT_TEST(test_a_segment_that_was_never_used_leaves_no_reader_behind)
 {
     for (unsigned restart = 0; restart < 2; restart++) {

@@ -143,7 +143,7 @@ uint32_t world_metric_of(uint32_t series);
 int64_t world_sent_ms(uint32_t number);
 /* Logs one request with one sample of each of some series. */
 void world_log(struct world *w, uint32_t samples, unsigned poison_percent);
-/* Steps so many times, and checks the account after each. */
+/* Makes this many steps, and checks the account after each. */
 void world_turn(struct world *w, uint32_t steps);
 void world_turn_until_settled(struct world *w);
 bool world_is_settled(struct world *w);

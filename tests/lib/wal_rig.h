@@ -34,7 +34,7 @@ struct model_commit {
     uint32_t count;
     enum fate fate;
     uint64_t end_pos;
-    uint64_t floats; /* as passed to wal_count() */
+    uint64_t floats; /* the argument of wal_count() */
 };
 
 struct wal_rig {

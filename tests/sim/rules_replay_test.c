@@ -346,7 +346,7 @@ static const struct story stories[] = {
           NO_GROUPS, G("{record: 'load:high', expr: load > 20}")),
 };
 
-/* --- what takes more than steps --------------------------------------------------------------- */
+/* --- tests that need more than steps ---------------------------------------------------------- */
 
 /* Begins as a story does. */
 static void

@@ -407,7 +407,7 @@ sim_shift_clock(struct rules_sim *s, int64_t seconds)
     if (s->has_own_clock) s->ahead_s += seconds;
 }
 
-/* --- what there is ---------------------------------------------------------------------------- */
+/* --- stored samples --------------------------------------------------------------------------- */
 
 /* Calls `each` for all samples of the series of a name, series by series. */
 static void

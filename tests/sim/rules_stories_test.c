@@ -71,7 +71,7 @@
 static char wide[2][32768];
 
 static const struct story stories[] = {
-    /* --- what is shown and logged; first, as the log has seen no other clock --- */
+    /* --- output and logs; first, as the log has seen no other clock ------------ */
     STORY("a rule that fails all the time is logged once a minute", "300s warnings 5..6",
           EACH("1s", "{record: r, " TWO_AS_ONE "}")),
     STORY("results that a recording rule makes the same are refused",

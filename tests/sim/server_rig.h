@@ -33,7 +33,7 @@ struct site {
     struct server *server; /* NULL: stopped */
     int64_t base_ms;
     uint8_t fates[SERIES_MAX][SAMPLES_MAX]; /* enum fate */
-    uint8_t found[SERIES_MAX][SAMPLES_MAX]; /* how often each was read back */
+    uint8_t found[SERIES_MAX][SAMPLES_MAX]; /* number of times that each was read */
 };
 
 /* --- the site --------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ enum fault_kind {
     FAULT_EIO,    /* any call on files, names, randomness or a listening socket */
     FAULT_ENOSPC, /* only calls that may need space: open for create, pwrite, truncate, mkdir, link,
                      rename, syncs */
-    FAULT_EINTR,  /* as FAULT_EIO; the caller must try again. `forever` hits every second call */
+    FAULT_EINTR,  /* like FAULT_EIO; the caller must try again. `forever` hits every second call */
     FAULT_SHORT,  /* pread and pwrite of two bytes or more move about half */
     FAULT_TORN,   /* pwrite writes about half, then fails with EIO */
     FAULT_SYNC,   /* only datasync, sync and syncdir fail, with EIO; what was not synced is lost */

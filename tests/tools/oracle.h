@@ -21,7 +21,7 @@ struct oracle_label {
 
 struct oracle_sample {
     int64_t t_ms;
-    uint64_t arrival; /* of samples at one time, the first arrival stays */
+    uint64_t arrival; /* the first arrival of samples at one time stays */
     uint64_t bits;
 };
 

@@ -21,9 +21,9 @@ enum { PLAIN_ERROR_SIZE = 160 };
 
 struct plain_request {
     const char *method;
-    const char *const *headers; /* beside Host, Accept, Connection, and the length of a body */
+    const char *const *headers; /* additional ones */
     size_t header_count;
-    const char *body; /* besides Host, Accept, Connection, and the length of a body */
+    const char *body; /* NULL if there is none */
     size_t body_length;
 };
 

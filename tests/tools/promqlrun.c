@@ -1090,7 +1090,7 @@ check_scalar(struct script *s, const struct eval *x, const struct query_run *run
     return ok;
 }
 
-/* --- what is said of an answer ---------------------------------------------------------------- */
+/* --- expectations ----------------------------------------------------------------------------- */
 
 static bool
 text_fits(const struct demand *d, struct bytes given)

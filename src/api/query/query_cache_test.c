@@ -64,7 +64,7 @@ world_view(struct world *w)
     return view;
 }
 
-/* --- what happens ----------------------------------------------------------------------------- */
+/* --- changes of the store --------------------------------------------------------------------- */
 
 static void
 put_histogram(struct world *w, struct rq *rq, int64_t t_ms)
@@ -170,7 +170,7 @@ something_happens(struct world *w)
     }
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static enum err
 no_piece(void *context)
@@ -407,7 +407,7 @@ UNIT_TEST(test_refused_memory_costs_the_query_or_what_is_kept)
     world_free(&w);
 }
 
-/* --- what shapes an answer -------------------------------------------------------------------- */
+/* --- parameters of answers -------------------------------------------------------------------- */
 
 /* A query. Settings that are 0 are those of of_minutes(). */
 struct variant {

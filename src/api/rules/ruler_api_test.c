@@ -267,7 +267,7 @@ UNIT_TEST(test_refused_allocations_are_answered)
     api_rig_free(rig);
 }
 
-/* --- what tells clients of it ----------------------------------------------------------------- */
+/* --- discovery of the API --------------------------------------------------------------------- */
 
 static bool
 has_features(struct api_rig *rig, const char *path)

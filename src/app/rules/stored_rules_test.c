@@ -35,7 +35,7 @@ static struct {
     bool tenancy;
     struct stored_limits limits;
     struct stored_rules *stored; /* NULL: closed */
-    struct why why;              /* of the last error */
+    struct why why;              /* reason of the last error */
     uint64_t errors;             /* log lines read so far */
     uint64_t file_number;        /* number of the last file shown */
 } rig;
@@ -456,7 +456,7 @@ UNIT_TEST(test_what_is_acknowledged_outlives_a_loss_of_power)
         unsigned n = 0;
         rig_init(nth * 7);
         must(try_open());
-        /* as if the process ended there */
+        /* the process seems to end there */
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true});
         while (n < EDITS && edit(edits[n]) == OK) {
             n++;

@@ -134,7 +134,7 @@ UNIT_TEST(test_an_answer_that_is_not_whole_is_refused)
     assert_string_equal(table.version, "18.16.1");
 }
 
-/* --- whether it will do ----------------------------------------------------------------------- */
+/* --- usable tables ---------------------------------------------------------------------------- */
 
 static void
 expect_unfit(const char *sentence)

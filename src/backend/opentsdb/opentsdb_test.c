@@ -201,7 +201,7 @@ UNIT_TEST(test_a_call_has_one_point_of_a_series)
     add_points(20);
     struct item item = rig_item(&rig, "__name__", "c", "in_stance", "h:1", "job", "x", NULL);
     item.t_ms = 1;
-    item.series_hash = 99; /* as if relabelling had made two series one */
+    item.series_hash = 99; /* relabelling may turn two series into one */
     assert_int_equal(rig_add(&rig, &item), WRITER_FULL);
     item = rig_item(&rig, "__name__", "c", "in_stance", "h:2", "job", "x", NULL);
     assert_int_equal(rig_must_add(&rig, &item), 20);

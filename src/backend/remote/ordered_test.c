@@ -18,7 +18,7 @@ enum { CHUNKS_MAX = SENT_RUNS_MAX * SENT_SAMPLES_MAX, PIECES_MAX = SENT_MAX * (C
 
 static struct why why;
 
-/* --- what a server sends ---------------------------------------------------------------------- */
+/* --- answers of a server ---------------------------------------------------------------------- */
 
 struct script {
     struct rng rng;

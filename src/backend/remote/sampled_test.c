@@ -10,7 +10,7 @@
 
 static struct why why;
 
-/* --- what a server sends ---------------------------------------------------------------------- */
+/* --- answers of a server ---------------------------------------------------------------------- */
 
 static void
 put_samples(struct buf *to, const struct sent_run *run)

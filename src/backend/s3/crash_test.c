@@ -171,7 +171,7 @@ UNIT_TEST(test_what_was_not_sealed_goes_with_a_crash)
     rig_close(&rig);
     sim_env_kill(rig.sim);
     rig_open(&rig);
-    rig_save(&rig); /* as with the first step */
+    rig_save(&rig); /* the same happens at the first step */
     assert_int_equal(files_in(&rig, "d/objects"), 0);
     /* An object that was sealed but never saved is made again as well. */
     must_add(&rig, 100, 0);

@@ -132,7 +132,7 @@ UNIT_TEST(test_a_lost_upload_is_begun_anew)
     }
 }
 
-/* --- what was left behind --------------------------------------------------------------------- */
+/* --- uploads left over ------------------------------------------------------------------------ */
 
 static void
 prepare_answer(struct s3_rig *rig, unsigned status, const char *body)

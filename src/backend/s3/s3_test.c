@@ -332,7 +332,7 @@ UNIT_TEST(test_an_object_is_complete_at_its_size_or_age)
     s3_rig_fini(&rig);
 }
 
-/* --- where ------------------------------------------------------------------------------------ */
+/* --- locations -------------------------------------------------------------------------------- */
 
 static void
 expect_url(const char *endpoint, const char *bucket, bool path_style, const char *want)

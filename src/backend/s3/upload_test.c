@@ -264,7 +264,7 @@ UNIT_TEST(test_a_store_that_does_not_know_the_condition_is_asked_without_it)
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
     assert_int_equal(upload.phase, S3_UPLOAD_PUT);
     assert_false(upload.how.only_new);
-    step = take(VERDICT_RETRY, 501, "", ""); /* that was not the reason */
+    step = take(VERDICT_RETRY, 501, "", ""); /* the answer has another reason */
     assert_int_equal(step.verdict, VERDICT_RETRY);
     begin(S3_PART_BYTES + 1);
     created("x");

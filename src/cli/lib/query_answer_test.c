@@ -96,7 +96,7 @@ note_note(struct query_sink *sink, enum promql_note kind, struct bytes sentence)
                (int)sentence.size, (const char *)sentence.at);
 }
 
-/* --- where it comes from ---------------------------------------------------------------------- */
+/* --- pieces of answers ------------------------------------------------------------------------ */
 
 struct pieces {
     const char *text;
@@ -196,7 +196,7 @@ check_refused(const char *text, enum err expected, const char *word)
         struct notebook n = {.refuses = OK};
         struct why why;
         enum err e = read_in(text, 7, json, &n, &why);
-        if (json == 0 || e) { /* as JSON it is passed on unread */
+        if (json == 0 || e) { /* JSON is passed on unread */
             assert_int_equal(e, expected);
             if (strstr(why.text, word) == NULL) fail_msg("%s: '%s'", text, why.text);
         }

@@ -387,7 +387,7 @@ UNIT_TEST(test_a_test_must_not_last_too_long)
         "t.yml:1:9: eval_time must be at most 10000000 times evaluation_interval (1m), got 20y\n");
 }
 
-/* --- what is shown ---------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 #define RED    "\033[0;31m"
 #define GREEN  "\033[0;32m"

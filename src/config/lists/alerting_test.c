@@ -269,7 +269,7 @@ UNIT_TEST(test_a_text_without_alertmanagers_has_none)
     alerting_free(NULL);
 }
 
-/* --- what is wrong ---------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_mistakes_name_their_place)
 {
@@ -457,7 +457,7 @@ UNIT_TEST(test_lists_are_bounded)
     free(text);
 }
 
-/* --- what was read ---------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 static void
 print_whole(const struct alerting *alerting, struct buf *to)

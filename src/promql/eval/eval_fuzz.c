@@ -65,7 +65,7 @@ look_at_clock(struct env *env)
     return ++now_ns;
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static int64_t
 saturated_add(int64_t a, int64_t b)
@@ -301,7 +301,7 @@ check_same_samples(const struct asked *a, const char *what, const struct answere
     if (!met_limit(x) && !met_limit(y) && x->samples != y->samples) fail(a, what, x, y);
 }
 
-/* --- what has to be the same ------------------------------------------------------------------ */
+/* --- comparisons ------------------------------------------------------------------------------ */
 
 static void
 check_in_shards(struct asked *a, const struct promql_tree *tree,

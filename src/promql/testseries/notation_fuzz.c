@@ -21,7 +21,7 @@ check_again(const struct fhist *h)
     buf_put_text(&text, "{} ");
     notation_put_histogram(h, &text);
     bool is_whole = buf_error(&text) == OK && memchr(text.at, '(', text.size) == NULL &&
-                    memchr(text.at, '+', text.size) == NULL; /* as in 1e+07 and +Inf */
+                    memchr(text.at, '+', text.size) == NULL; /* 1e+07 and +Inf have one */
     if (is_whole && notation_parse(buf_bytes(&text), 1, &arena, &notation, &error) == OK) {
         assert(notation.item_count == 1);
         assert(notation.items[0].count == 1);

@@ -211,7 +211,7 @@ UNIT_TEST(test_each_changed_byte_is_told_and_costs_what_it_held)
         /* Marks about replaying letters may be lost, too. */
         assert_int_equal(a->differs, lost + back > 0 || batch == LAST_MARKS);
         check_put_right(rig);
-        assert_true(rig_counts(rig).damaged > 0); /* as long as the file exists */
+        assert_true(rig_counts(rig).damaged > 0); /* while the file exists */
         rig_close(rig);
     }
     assert_int_equal(batch, LAST_MARKS);
@@ -531,7 +531,7 @@ bring_back_a_copy(uint64_t seed, uint32_t more)
 UNIT_TEST(test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it)
 {
     bring_back_a_copy(40, 0);
-    bring_back_a_copy(41, 8); /* as many letters are lost as are back */
+    bring_back_a_copy(41, 8); /* the numbers of lost and returned letters are equal */
     bring_back_a_copy(42, 3);
 }
 

@@ -265,7 +265,7 @@ UNIT_TEST(test_what_is_replaying_and_comes_again_is_a_letter_once)
         assert_int_equal(next_id(&rig), id);
     }
     must(rig_add(&rig, 0, 1));
-    /* that letter was from another life */
+    /* the letter was from another life */
     assert_int_equal(rig_settle(&rig, 0, true, 0), ERR_MISSING);
     must(rig_settle(&rig, 1, false, 2));
     must(rig_add(&rig, 1, 0));

@@ -351,7 +351,7 @@ rig_counts(const struct rig *rig)
     return counts;
 }
 
-/* --- what is there ---------------------------------------------------------------------------- */
+/* --- letters found ---------------------------------------------------------------------------- */
 
 static inline enum err
 note_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)

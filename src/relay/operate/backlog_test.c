@@ -174,7 +174,7 @@ UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
     must(env_unlink(w->m.env, "relay/there/state", NULL));
     b = look(w);
     assert_non_null(strstr(b.unreadable.text, "relay/there/state is missing"));
-    /* under construction: not a destination yet */
+    /* under construction: still not a destination */
     must(env_mkdir(w->m.env, "relay/.north.new", NULL));
     b = look(w);
     machine_must_open(&w->m);

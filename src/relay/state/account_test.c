@@ -66,7 +66,7 @@ begin(struct world *w, uint64_t seed)
     w->writer = &any_writer;
 }
 
-/* --- what is sent ----------------------------------------------------------------------------- */
+/* --- sent items ------------------------------------------------------------------------------- */
 
 /* Half of it expires with a retention of two days. */
 #define KEPT_MS (2 * DAY_MS)
@@ -307,7 +307,8 @@ UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-/* Damages the record of this many items of a kind; `behind` it everything can be read. */
+/* Damages the record of this many items of a kind; what follows the record of `behind` can be read.
+ */
 static void
 lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name,
           const char *behind)
@@ -559,7 +560,7 @@ UNIT_TEST(test_what_is_not_wanted_does_not_wait)
     world_fini(w);
 }
 
-/* --- what waited and is not there any more ---------------------------------------------------- */
+/* --- queued items that are lost --------------------------------------------------------------- */
 
 /* Lets calls of the first items fail; later items are counted ahead, and saved so. */
 static void

@@ -20,7 +20,7 @@ struct fake_host {
     uint64_t write_fails;
     enum err open_error;
     uint64_t rejected;
-    uint32_t calls, notices, most; /* of send() */
+    uint32_t calls, notices, most; /* counts of send() */
 };
 
 static struct fake_host fake;

@@ -218,7 +218,7 @@ UNIT_TEST(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else)
                 hash_of("groups: [{name: a, limit: 0, labels: {a: b, c: d}}]"));
 }
 
-/* --- what is refused -------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_all_that_is_wrong_is_told_at_its_place)
 {

@@ -70,7 +70,7 @@ check_texts(const struct named_texts *texts, const char *expected)
     assert_string_equal(text, expected);
 }
 
-/* --- what is read ----------------------------------------------------------------------------- */
+/* --- accepted files --------------------------------------------------------------------------- */
 
 static const char whole[] = "rule_files: [a.yml, \"b*.yml\"]\n"
                             "evaluation_interval: 30s\n"
@@ -247,7 +247,7 @@ UNIT_TEST(test_anchors_and_merge_keys_repeat_what_is_there)
     arena_fini(&arena);
 }
 
-/* --- what is refused -------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_what_is_wrong_is_told_with_its_place)
 {

@@ -444,7 +444,7 @@ UNIT_TEST(test_a_common_divisor_is_taken_out)
     assert_true(float_size(values, 1024) < 1024);
 }
 
-/* --- what is not an encoding ------------------------------------------------------------------ */
+/* --- invalid encodings ------------------------------------------------------------------------ */
 
 UNIT_TEST(test_every_cut_and_every_extra_byte_is_corrupt)
 {

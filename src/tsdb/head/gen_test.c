@@ -41,7 +41,7 @@ struct world {
     struct arena arena; /* histograms of the model */
     struct budget budget;
     struct registry *registry; /* the active generation's */
-    bool made[SERIES];         /* which series are in it */
+    bool made[SERIES];         /* says which series are in it */
     struct gen *gen;
     struct gen *frozen;
     struct model *now;

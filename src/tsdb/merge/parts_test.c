@@ -12,7 +12,7 @@ shape_of(uint64_t seed)
     return shapes[seed % (sizeof shapes / sizeof shapes[0])];
 }
 
-/* --- what comes out --------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_merge_gives_what_the_model_gives)
 {
@@ -104,7 +104,7 @@ UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
     }
 }
 
-/* --- how it gets there ------------------------------------------------------------------------ */
+/* --- steps and costs -------------------------------------------------------------------------- */
 
 /* Reads the blocks of a series. */
 struct blocks {

@@ -177,7 +177,7 @@ settle(void)
     }
 }
 
-/* --- what must hold --------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 UNIT_TEST(test_partitions_are_days_then_months_then_all_the_rest)
 {
@@ -319,7 +319,7 @@ UNIT_TEST(test_nothing_is_merged_across_a_border)
         }
         between += parts[i].part.from_pos >= 30 && parts[i].part.to_pos <= 70;
     }
-    assert_in_range(between, 1, 2); /* as much of two days as possible */
+    assert_in_range(between, 1, 2); /* two days, at the largest size */
     options.border_count = 0;
     settle();
     assert_in_range(part_count, 1, 2);
@@ -426,7 +426,7 @@ UNIT_TEST(test_what_memory_cannot_merge_becomes_few_parts)
     world_clear();
 }
 
-/* As long as two parts fit, they are merged before there are enough for a run. */
+/* If two parts fit, they are merged before there are enough for a run. */
 UNIT_TEST(test_parts_of_which_two_fill_memory_are_merged_by_two)
 {
     world_clear();

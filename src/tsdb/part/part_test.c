@@ -585,7 +585,7 @@ UNIT_TEST(test_a_part_of_nothing_is_a_part)
     rig_close(&g);
 }
 
-/* --- what can go wrong ------------------------------------------------------------------------ */
+/* --- failures --------------------------------------------------------------------------------- */
 
 static const struct content_size SMALL = {2, 5, 30, 4};
 static const char PATH[] = "/parts/0000000000001234/part";

@@ -461,7 +461,7 @@ UNIT_TEST(test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory)
     rig_close(&g);
 }
 
-/* --- damage behind checksums ------------------------------------------------------------------ */
+/* --- damage with valid checksums -------------------------------------------------------------- */
 
 /* Reads everything, in order and not; damage must be reported with a reason. */
 static bool

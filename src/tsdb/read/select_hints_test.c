@@ -30,7 +30,7 @@ teardown(void **state)
     return tell_seed(state);
 }
 
-/* --- what is stored --------------------------------------------------------------------------- */
+/* --- stored samples --------------------------------------------------------------------------- */
 
 /* Returns the next value; each series has its own pattern: counters, some with resets, zeros of
  * both signs, one value... */
@@ -116,7 +116,7 @@ bits_at(const struct sample_batch *b, uint32_t i)
 struct got {
     uint32_t series;
     int64_t t_ms;
-    uint64_t bits; /* of the sum, for a histogram */
+    uint64_t bits; /* bits of the sum, for a histogram */
     enum sample_kind kind;
 };
 

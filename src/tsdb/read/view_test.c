@@ -47,7 +47,7 @@ set_rows(enum row_state from, enum row_state to)
     }
 }
 
-/* --- what happens ----------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void
 put_row_sample(struct rq *rq, uint32_t series, uint32_t row)

@@ -18,7 +18,7 @@ struct fixture {
     enum chunk_layouts layouts;
     struct histogram_chunk chunks[CHUNKS_MAX]; /* `copies` has their data */
     uint32_t chunk_count;
-    uint64_t seed; /* of the current loop; printed if the test fails in it */
+    uint64_t seed; /* seed of the current loop; printed if the test fails in it */
 };
 
 static enum err
@@ -430,7 +430,7 @@ test_columns_are_the_same_bytes_as_histograms_one_by_one(void **state)
     f->seed = 0;
 }
 
-/* --- what shares a chunk ---------------------------------------------------------------------- */
+/* --- histograms that share a chunk ------------------------------------------------------------ */
 
 /* Returns the header of the second's chunk when it follows the first; -1 if they share a chunk. */
 static int

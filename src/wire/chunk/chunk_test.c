@@ -40,7 +40,7 @@ struct fixture {
     struct chunk_writer *writer;
     struct sink sink;
     struct bytes kept;
-    uint64_t seed; /* of the current loop; printed if the test fails in it */
+    uint64_t seed; /* seed of the current loop; printed if the test fails in it */
 };
 
 static int

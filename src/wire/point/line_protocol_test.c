@@ -161,7 +161,7 @@ UNIT_TEST(test_a_line_that_does_not_fit_leaves_nothing)
     buf_fini(&labels);
 }
 
-/* --- as InfluxDB reads it --------------------------------------------------------------------- */
+/* --- reading as InfluxDB does ----------------------------------------------------------------- */
 
 /* The two readings of a backslash: it hides any byte after it from the search for the end (the
  * older one), or only bytes that it can escape. */

@@ -14,7 +14,7 @@
 #include "wire/chunk/chunk_histogram.h"
 #include "wire/remote/remote_read.h"
 
-/* --- what an answer says ---------------------------------------------------------------------- */
+/* --- content of answers ----------------------------------------------------------------------- */
 
 struct item {
     int64_t t_ms;
@@ -266,7 +266,7 @@ struct fixture {
     struct receiver receiver;
     struct rr_sink sink;
     struct writer writer;
-    uint64_t seed; /* of the current loop; printed if the test fails in it */
+    uint64_t seed; /* seed of the current loop; printed if the test fails in it */
 };
 
 static int

@@ -349,7 +349,7 @@ UNIT_TEST(test_a_large_family_comes_in_several_messages)
         if (i == SERIES) family_writer_end(&w);
         if (to.size > largest) largest = to.size;
         families += print_messages(&text, buf_bytes(&to));
-        buf_clear(&to); /* as if it had been sent */
+        buf_clear(&to); /* its content has been sent */
     }
     for (size_t i = 0; i < text.size; i++) {
         lines += text.at[i] == '\n';

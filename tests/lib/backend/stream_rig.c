@@ -176,7 +176,7 @@ stream_rig_expect(const struct stream_rig *rig, enum writer_verdict verdict,
     }
 }
 
-/* --- what was sent ---------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 uint32_t
 stream_rig_record_count(const struct stream_rig *rig)

@@ -109,7 +109,7 @@ void notify_rig_start(struct notify_rig *rig);
 /* Lets `ms` pass, with all that is due until the end of that time. */
 void notify_rig_run(struct notify_rig *rig, int64_t ms);
 
-/* Sends an alert that ends four minutes from now, with an annotation of so many bytes. */
+/* Sends an alert that ends four minutes from now, with an annotation of this size. */
 void notify_rig_fire(struct notify_rig *rig, const char *name, int64_t starts_ms,
                      size_t annotation_bytes);
 

@@ -51,7 +51,7 @@ hash_of_labels(struct bytes labels)
     return sum;
 }
 
-/* --- as it is given --------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 void
 streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)

@@ -213,7 +213,7 @@ read_whole(struct bench *b, const char *path, uint64_t *ret_size)
     return bytes;
 }
 
-/* --- what must hold --------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 UNIT_TEST(test_postings_are_those_of_the_rows_in_the_least_memory)
 {
