@@ -1,10 +1,11 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# counterparts_lib.sh - sourced by tests of destinations, after destinations_lib.sh: who plays the other
-# side, doubles/fault_proxy.py before them, and what arrived there. A destination is named for what it
-# is: ndjson, packed, kpl (Kinesis: kinesalite); plain, gzipped (Firehose: moto); gz, zst, big (S3:
-# s3rver, big: moto); timestream (doubles/timestream.py); clickhouse (ClickHouse 18.16); influxdb,
-# opentsdb (InfluxDB 1.6 and its listener for OpenTSDB); twin (remote write: another Firekeep). The caller sets `work` and `region`,
-# and calls name_ports with `firekeep control` and with whatever it starts, destinations and counterparts.
+# counterparts_lib.sh - sourced by tests of destinations, after destinations_lib.sh: starts their
+# counterparts, with doubles/fault_proxy.py before them, and reads the data that arrived there. A
+# destination is named after its type: ndjson, packed, kpl (Kinesis: kinesalite); plain, gzipped
+# (Firehose: moto); gz, zst, big (S3: s3rver, big: moto); timestream (doubles/timestream.py);
+# clickhouse (ClickHouse 18.16); influxdb, opentsdb (InfluxDB 1.6 and its listener for OpenTSDB);
+# twin (remote write: another Firekeep). The caller sets `work` and `region`, and calls name_ports
+# with `firekeep control` and with the destinations and counterparts that it starts.
 
 npm=$PEERS/npm
 moto=$PEERS/python3-moto/usr/lib/python3/dist-packages
@@ -67,8 +68,8 @@ start_s3() {
     within 20 answers s3 "$(url_of s3)"
 }
 
-# It keeps everything in memory. With RECORDING, a file, it has after SIGKILL what it had, as long as nobody else asks it
-# meanwhile: it is asked the same once more.
+# It keeps everything in memory. With RECORDING, a file, the same requests are sent again after
+# SIGKILL, which restores its content if no other client used it.
 start_moto() { # [RECORDING]
     local recording=()
     if (($# > 0)); then
@@ -251,7 +252,7 @@ make_streams() { # CALLED DESTINATION...
 
 # --- what arrived -----------------------------------------------------------------------------------
 
-# As lines; of Timestream, as rows.
+# Prints the content as lines; rows for Timestream.
 content() { # DESTINATION CALLED
     case $1 in
     ndjson | packed) client "$(url_of kinesis)" stream "$2-$1" | cut -d ' ' -f 3 | base64 -d ;;
@@ -265,7 +266,7 @@ content() { # DESTINATION CALLED
     esac
 }
 
-# Into $work/NAME.rw; what is told of it into $work/NAME.txt.
+# Writes the content into $work/NAME.rw, and what the reader prints into $work/NAME.txt.
 take_content() { # DESTINATION CALLED [OPTION...]
     local options=("${@:3}")
     [[ $1 == timestream ]] && options+=(--rows)
@@ -276,12 +277,12 @@ take_content() { # DESTINATION CALLED [OPTION...]
     return "${PIPESTATUS[0]}"
 }
 
-# What arrived is what was sent: same samples, same bits, each series in order.
+# Checks that the content is what was sent: same samples, same bits, each series in order.
 arrived() { # DESTINATION CALLED CAPTURE FIRST [OPTION]
     take_content "$1" "$2" "${@:5}" && "$TOOLS/rrcompare" "$3" "$work/$1.rw" --first "$4" "${whole[@]}"
 }
 
-# How many of what there were in the content.
+# Prints the number of items of this kind in the content.
 found() { # WHAT DESTINATION
     sed -n "s/.*$1=\\([0-9]*\\).*/\\1/p" "$work/$2.txt"
 }

@@ -3,8 +3,8 @@
 #
 #   node exporter <-- Prometheus A --remote write--> Firekeep <--remote read-- Prometheus B
 #
-# A keeps its own copy, B has none: after a while both are asked for the same range and must give
-# the same series, times and bits. Everything lives below build/demo and dies with this script.
+# A keeps its own copy, B has none: after a while both are asked for the same range and must return
+# the same series, times and bits. Everything is below build/demo and ends with this script.
 
 set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# questions_lib.sh - sourced, after lib.sh, by tests that put the same PromQL questions to two
-# servers: the questions about the captures, and what must be the same. `at` has the URLs by name;
-# the caller sets start_s and end_s.
+# questions_lib.sh - sourced, after lib.sh, by tests that send the same PromQL queries to two
+# servers: the queries about the captures, and comparisons. `at` has the URLs by name; the caller
+# sets start_s and end_s.
 
 declare -A at
 # shellcheck disable=SC2154 # work, start_s, end_s are the caller's

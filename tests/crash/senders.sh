@@ -4,10 +4,10 @@
 #   node exporter, Firekeep, the senders themselves <--scrape-- three senders --remote write--> Firekeep
 #
 # Prometheus 2.42 with remote write 1.0, Prometheus 3 with 1.0 and with 2.0, the latter two with
-# native histograms, and vmagent, which begins with a protocol of its own until it gets 415. Each scrapes every second. For DURATION seconds (35, or 240 with LONG=1)
-# Firekeep is killed, sometimes stopped, every few seconds and started again. Then scraping ends,
-# the senders catch up, and Firekeep is held against what each sender has in its own storage (vmagent
-# has none: it is only counted).
+# native histograms, and vmagent, which begins with its own protocol until it gets 415. Each scrapes
+# every second. For DURATION seconds (35, or 240 with LONG=1) Firekeep is killed, sometimes stopped,
+# every few seconds and started again. Then scraping ends, the senders catch up, and Firekeep is
+# compared with each sender's own storage (vmagent has none: its samples are only counted).
 
 set -u
 work=${SCRATCH:?}
@@ -270,7 +270,7 @@ start_all() {
     if [[ -x $agent ]]; then
         add_agent "${ports[5]}" || return 1
     fi
-    # What was appended before the first request is not sent at all: the range begins after that.
+    # Samples appended before the first request are not sent at all: the range begins after that.
     local sender
     for sender in "${senders[@]}"; do
         within 30 has_sent "$sender" || {

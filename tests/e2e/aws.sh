@@ -1,12 +1,12 @@
 #!/bin/bash
-# aws.sh - what is written to one server comes to Kinesis, Firehose, S3 and Timestream, sample by
-# sample and in the order of each series, whatever they refuse meanwhile and whoever is killed; and
-# credentials, regions and certificates are what docs/destinations/aws.md says.
+# aws.sh - samples written to one server arrive in Kinesis, Firehose, S3 and Timestream, each one
+# and in the order of its series, whatever they refuse and whichever process is killed; and
+# credentials, regions and certificates work as docs/destinations/aws.md says.
 #
 # Kinesis is kinesalite, S3 is s3rver, which checks signatures; Firehose, STS and IAM, which checks
-# signatures and policies, are moto; Timestream is doubles/timestream.py, which checks signatures. Between them and
-# Firekeep stands doubles/fault_proxy.py. The content is read by clients of others (boto3,
-# aws-kinesis-agg) and compared with what was sent by tools that share no decoder with Firekeep.
+# signatures and policies, are moto; Timestream is doubles/timestream.py, which checks signatures.
+# doubles/fault_proxy.py is between them and Firekeep. Other clients (boto3, aws-kinesis-agg) read
+# the content, which tools without Firekeep's decoders compare with the sent samples.
 
 set -u
 work=${SCRATCH:?}
@@ -147,7 +147,7 @@ all_went_wrong() { # DESTINATION: each fault happened, and calls got through all
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
     skip "captures" "no captures beside the project"
 else
-    # What is sent with numbers alone has an hour of it in destinations_hour.sh.
+    # destinations_hour.sh sends an hour of samples with numbers only.
     captures=(v2hist:60)
     [[ -z ${LONG:-} ]] || captures=(node15s:12 v2hist:60)
     for capture in "${captures[@]}"; do
@@ -325,7 +325,7 @@ fi
 
 # --- where it is ------------------------------------------------------------------------------------
 
-# A bucket that is in another region, told in both ways; a certificate that nobody vouches for.
+# The bucket is in another region, reported in two ways; a certificate is not trusted.
 if [[ " ${all[*]} " == *" zst "* ]]; then
     region=us-east-2
     fault gz region '"region": "eu-west-1"'

@@ -1,6 +1,7 @@
 #!/bin/bash
-# clock.sh - a clock that jumps years ahead and back: the server is ready again as soon as the clock is right, unless a sender's
-# sample of the future is stored; then it says what to do, and is ready when that is done.
+# clock.sh - a clock that jumps years ahead and back: the server is ready again when the clock is
+# right, unless a sender's sample of the future is stored; then its message has the remedy, which
+# makes it ready.
 
 set -u
 work=${SCRATCH:?}

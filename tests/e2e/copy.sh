@@ -1,6 +1,6 @@
 #!/bin/bash
 # copy.sh - firekeep copy: from a server, a directory and sources into servers, directories and
-# destinations, all of it, and verified; interrupted in every way, it goes on where it was.
+# destinations: everything is copied and verified; a copy that was interrupted in any way continues.
 
 set -u
 work=${SCRATCH:?}
@@ -40,7 +40,7 @@ copy() { # ARGUMENT...: of all samples
     return $status
 }
 
-copies() { # ARGUMENT...: all of it, and leaves nothing behind
+copies() { # ARGUMENT...: copies everything, and leaves no file
     copy "$@" || return 1
     grep -q '^verified .*: 0 missing, 0 different' "$work/copy.out" || return 1
     [[ ! -e $work/copying ]]

@@ -1,6 +1,6 @@
 #!/bin/bash
-# damage.sh - damage costs its page and no more, is told, and whoever only reads a directory leaves
-# it as it was.
+# damage.sh - damage costs only its page and is reported, and programs that only read a directory do
+# not change it.
 
 set -u
 work=${SCRATCH:?}
@@ -212,7 +212,7 @@ if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
     claim "verify names part and page" says "0002/part: page at" 1 "$firekeep" verify "$work/served"
 fi
 
-# The answer is under way when damage is met: its last frame tells.
+# The answer has begun when damage is found: its last frame reports it.
 cp -a "$work/whole" "$work/late"
 flip "$work/late/parts/0000000000000002/part" 72000
 if claim "late: a server starts" start_firekeep l "$work/late" "${ports[0]}"; then

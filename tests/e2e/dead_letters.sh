@@ -1,7 +1,7 @@
 #!/bin/bash
-# dead_letters.sh - files of dead letters that are cut, changed, removed or copied back: whoever looks at
-# them tells it and fails, the server names what is lost and counts it once, and nothing is sent twice
-# without a word.
+# dead_letters.sh - files of dead letters that are cut, changed, removed or copied back: each reader
+# reports that and fails, the server names the losses and counts them once, and nothing is sent
+# twice without a report.
 
 set -u
 work=${SCRATCH:?}
@@ -75,7 +75,7 @@ counters_rise() {
         END { exit less }'
 }
 
-# What every sample is now.
+# Checks the current fates of all samples.
 account_is() { # TAKEN DELIVERED LETTERS DROPPED QUEUED
     local account
     sums_are east samples_delivered_total = "$2" samples_dropped_total = "$4" samples_queued = "$5" || return 1
@@ -102,7 +102,7 @@ is_damaged() { # COUNT
 meets_damage() { # CASE DIRECTORY NAMED [LOST]
     local case=$1 dir=$2 named=$3 lost
     lost=${4:-$((all - $(shown "$dir")))}
-    rm -f "$work/counters.${dir##*/}" # of a case before
+    rm -f "$work/counters.${dir##*/}" # from an earlier case
     tree "$dir" >"$work/before"
     claim "$case: list tells and fails" tells "$named" 1 "$firekeep" dead-letters list --storage.path="$dir"
     claim "$case: show tells and fails" tells "$named" 1 "$firekeep" dead-letters show --storage.path="$dir"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_against.sh - what becomes of what waits when the configuration removes a destination,
-# renames it, or makes it another type: `firekeep check FILE --against` says it before, and what it
-# says is true, by reload and by restart, with a store and without.
+# destinations_against.sh - queued samples when the configuration removes a destination, renames it,
+# or changes its type: `firekeep check FILE --against` predicts their fate, and is right, for a
+# reload and a restart, with a store and without.
 
 set -u
 work=${SCRATCH:?}
@@ -72,7 +72,8 @@ logs() { # NAME PATTERN: once the process writes it
     within 20 grep -q -e "$2" "$work/$1.log"
 }
 
-# Of `old` everything waits, of `table` what has no form there is a dead letter, `lines` has all.
+# All samples for `old` are queued, those without a form are dead letters of `table`, `lines` has
+# all.
 begin_config() {
     write_config <<END
 storage: {mode: $mode}
@@ -116,7 +117,7 @@ against() { # FILE DIR|URL
     "$firekeep" check "$work/$1" --against "$2"
 }
 
-# The server's address and its directory tell the same.
+# Checking against the server's address and against its directory gives the same.
 alike() { # FILE STATUS PATTERN
     local by_url by_dir
     against "$1" "$url" >"$work/by-url.txt" 2>&1
@@ -128,11 +129,11 @@ alike() { # FILE STATUS PATTERN
     diff "$work/by-url.txt" "$work/by-dir.txt" && ((by_url == $2 && by_dir == $2)) && grep -qe "$3" "$work/by-url.txt"
 }
 
-remembers() { # EXPRESSION: what the server tells of those that it does not have open
+remembers() { # EXPRESSION: what the server reports about states without a configuration
     quiet_curl "$url/api/v1/status/remembered" >"$work/remembered.json" && jq -e ".data | $1" "$work/remembered.json"
 }
 
-# What lies in relay/ of a server that has `lines` alone is changed, and put back.
+# Changes relay/ of a server that has only `lines`, and restores it.
 remembered() {
     local relay=$dir/relay closed='when configured again, it stays closed until firekeep destinations reset sets its position'
     local blocked='when configured again, it stays closed until this can be read'
@@ -193,7 +194,7 @@ closed() {
     mv "$work/old-copy" "$relay/old"
 }
 
-# No cut is waited for: the log goes when nobody holds it.
+# Does not wait for a cut: the log is removed when no destination holds it.
 log_is_gone() {
     quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null
     ! compgen -G "$dir/wal/$first_segment"
@@ -293,7 +294,7 @@ for mode in local none; do
     crash closed
     dir=$kept
 
-    # Renamed as it was told.
+    # The rename is the predicted one.
     cp "$work/renamed.yml" "$work/firekeep.yml"
     claim "$mode, renamed: the directory is" mv "$dir/relay/old" "$dir/relay/new"
     claim "$mode, renamed: then nothing is left behind" tells "no destination is added, removed or changed" 0 against renamed.yml "$dir"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_failing.sh - a destination that fails as a whole, now and then, or for its credentials: one request at a
-# time asks whether it works, refused samples are found meanwhile, and refused credentials show before there are samples.
+# destinations_failing.sh - a destination that fails completely, now and then, or for its
+# credentials: one request at a time checks whether it works, refused samples are found meanwhile,
+# and refused credentials are reported before there are samples.
 
 set -u
 work=${SCRATCH:?}

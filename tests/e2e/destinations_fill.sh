@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_fill.sh - a destination that begins in the past, or was dead for longer than the log
-# reaches back, is given the rest from the store and then the log, and its account is right; without a
-# store the log waits, and then the senders do.
+# destinations_fill.sh - a destination that begins in the past, or failed for longer than the log
+# reaches back, gets the missing samples from the store and then the log, and its account is right;
+# without a store the log waits, and then the senders do.
 
 set -u
 work=${SCRATCH:?}

@@ -1,6 +1,6 @@
 #!/bin/bash
-# destinations_hole.sh - a record of the log that cannot be read while a destination waits: with a store
-# the destination gets what stood there from the store, without one it is counted.
+# destinations_hole.sh - a record of the log that cannot be read while a destination waits: with a
+# store, the destination gets its samples from the store; without one they are counted.
 
 set -u
 work=${SCRATCH:?}

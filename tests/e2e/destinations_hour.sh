@@ -1,15 +1,17 @@
 #!/bin/bash
-# destinations_hour.sh - an hour of samples that go on as a real capture does comes to a destination of
-# each type, sample by sample, bit for bit and in the order of each series, while everything goes wrong:
-# SIGKILL of Firekeep and of all counterparts, throttling, calls that fail in part, slow, half-closed,
-# stored but the answer cut off, storms of 5xx, a full disk, sessions that are over. What a counterpart
-# refuses for good is a dead letter, and what arrived and the dead letters are together what was sent.
+# destinations_hour.sh - an hour of samples that continue a real capture arrives in a destination of
+# each type, each sample, bit for bit and in the order of its series, with all kinds of failures:
+# SIGKILL of Firekeep and of all counterparts, throttling, calls that fail in part, slow,
+# half-closed, stored but the answer cut off, storms of 5xx, a full disk, expired sessions. Samples
+# that a counterpart refuses for good are dead letters, and the arrived samples and the dead letters
+# together are what was sent.
 #
-# The hour is sent in rounds, one trouble a round; behind that single calls of all kinds go wrong all the time. With
-# LONG=1 it has twenty times as many series, and each trouble comes six times.
+# The hour is sent in rounds, with one kind of trouble per round; in addition, single calls of all
+# kinds fail all the time. With LONG=1 it has twenty times as many series, and each trouble happens
+# six times.
 #
-# Late samples, series that come and go and every kind of value are part of it. What arrived is read as in
-# aws.sh; the order in which InfluxDB and remote write got it is what the proxy before them recorded.
+# Late samples, series that come and go and every kind of value are part of it. The content is read
+# as in aws.sh; the proxy before InfluxDB and remote write records the order of arrival there.
 
 set -u
 # Firekeep gets a disk of its own, which can be full.
@@ -140,7 +142,7 @@ let_calls_be_refused() {
     done
 }
 
-# Those whose answer does not come have done what they were asked for.
+# Requests whose answers are lost have been carried out.
 let_answers_be_lost() {
     local name every
     for name in "${routed[@]}"; do
@@ -151,7 +153,7 @@ let_answers_be_lost() {
     done
 }
 
-# The proxy is killed, too, and counts anew.
+# The proxy is killed, too, and its counts start again.
 keep_stats() {
     quiet_curl "$control/stats" >>"$work/stats.json"
 }
@@ -168,7 +170,8 @@ all_went_wrong() { # DESTINATION
     [[ -z $(not_yet_wrong "$1") ]]
 }
 
-# How many calls there are depends on how fast this machine is: what nobody has met goes wrong with the next call.
+# The number of calls depends on the speed of the machine: failures that have not happened apply to
+# the next call.
 send_rest() {
     local i name kind parts=8 from=$for_rounds
     for ((i = 0; i < parts; i++)); do
@@ -259,7 +262,7 @@ send() { # FROM TO
     "$TOOLS/rwreplay" "$work/sent.rw" "$url" --skip "$1" --first "$2" --retry 300 --check >>"$work/replay.txt" 2>&1
 }
 
-before='' # what had gone wrong before this round
+before='' # failures before this round
 round=0
 rounds=$((5 * times + 1))
 send_round() { # TROUBLE [WHAT COMES BEFORE]: a round may be over at once, and then there is nothing to go wrong
@@ -381,7 +384,7 @@ claim "nothing goes wrong any more" mend
 for name in "${all[@]}"; do
     claim "$name: the account is right" balances "$name"
     claim "$name: nothing was dropped" [ "$(samples dropped_total "$name")" == 0 ]
-    # What SIGKILL made come again counts as taken once more, with its fate.
+    # Items that SIGKILL made come again count as taken again, with their fates.
     settled=$(($(samples delivered_total "$name") + $(samples dead_lettered_total "$name") - $(samples taken_again_total "$name")))
     claim "$name: everything is accounted for" [ "$settled" == "$count" ]
 done

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_names.sh - who is no copy of a storage directory, and who is; and names in a bucket that are taken, by large
-# objects, where nothing may be looked at, and where answers do not come.
+# destinations_names.sh - copies of a storage directory, and directories that are not copies; and
+# existing names in a bucket, for large objects, without the permission to look, and with lost
+# answers.
 
 set -u
 work=${SCRATCH:?}

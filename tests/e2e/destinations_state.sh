@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_state.sh - without a store, the log that a destination has not delivered is held
-# whatever an operator or a disk does: while destinations are reloaded, when a state is damaged or gone,
-# and until somebody decides where to go on.
+# destinations_state.sh - without a store, undelivered records of the log are kept whatever an
+# operator or a disk does: while destinations are reloaded, when a state is damaged or missing, and
+# until an operator decides where to continue.
 
 set -u
 work=${SCRATCH:?}
@@ -28,7 +28,7 @@ make_load() { # FILE FROM COUNT
     }' | "$TOOLS/rwmake" >"$1"
 }
 
-# No cut is waited for: the log goes when nobody holds it.
+# Does not wait for a cut: the log is removed when no destination holds it.
 give_up_log() {
     quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null
 }

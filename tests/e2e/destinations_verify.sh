@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_verify.sh - `firekeep verify` reads all that destinations remember: it is content with
-# what a stopped or a killed server leaves, finds each changed byte, names what is wrong, counts what
-# waits, and writes nothing.
+# destinations_verify.sh - `firekeep verify` reads the whole state of destinations: it finds no
+# fault after a stop or a kill, finds each changed byte, names the fault, counts queued samples, and
+# writes nothing.
 
 set -u
 work=${SCRATCH:?}

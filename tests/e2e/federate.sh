@@ -1,6 +1,7 @@
 #!/bin/bash
-# federate.sh - a real Prometheus federates from Firekeep, as text and as protobuf with native histograms,
-# and has the same samples; and what Firekeep answers is what a real Prometheus answers, byte by byte.
+# federate.sh - a real Prometheus federates from Firekeep, as text and as protobuf with native
+# histograms, and gets the same samples; and Firekeep's answers are those of a real Prometheus, byte
+# by byte.
 
 set -u
 work=${SCRATCH:?}
@@ -133,13 +134,13 @@ claim "text is sent with gzip to who takes it" is_compressed
 
 # --- a Prometheus that federates -----------------------------------------------------------------
 
-# Which samples there are, by labels and time; the scraper's own label is taken away.
+# Prints the samples by labels and time, without the scraper's own label.
 samples() { # URL SELECTOR FILE
     "$firekeep" query --url="$1" --format=csv "$2" >"$3.csv" 2>"$3.err" || return 1
     sed -E 's/,form=""(text|protobuf)""//' "$3.csv" | sort >"$3"
 }
 
-# `ended` and `old` are not told.
+# `ended` and `old` are not in the answer.
 has_the_same() { # FORM SELECTOR
     samples "$url" "{fed=\"2\"$2}[10m]" "$work/at-home" &&
         samples "$puller_url" "{fed=\"2\",form=\"$1\"$2}[10m]" "$work/pulled" &&

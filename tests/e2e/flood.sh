@@ -1,7 +1,7 @@
 #!/bin/bash
 # flood.sh - a sender whose series explode, under a memory limit that is too small for them: old
-# series go on, memory stays where it should, flushes and merges have what they need, and nothing
-# that was accepted is lost.
+# series go on, memory stays within its limits, flushes and merges have enough, and no accepted
+# sample is lost.
 
 set -u
 work=${SCRATCH:?}

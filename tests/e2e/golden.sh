@@ -1,6 +1,6 @@
 #!/bin/bash
-# golden.sh - directories that earlier versions wrote are read, sample by sample, as they were, and
-# go on living: a server takes them over, writes them anew, and nothing of them is lost.
+# golden.sh - directories that earlier versions wrote are read exactly, and continue to be used: a
+# server opens them and writes them in the new format, and nothing of them is lost.
 
 set -u
 work=${SCRATCH:?}
@@ -14,7 +14,7 @@ dump() { # DIRECTORY FILE
     "$TOOLS/storedump" "$1" >"$2"
 }
 
-# What clients get to see.
+# Prints the content that clients see.
 content() { # FILE
     grep -aE '^(tenant|series|f|h|exemplar|metadata) ' "$1"
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# http.sh - every path, what is answered to requests that are wrong in some way, and tenants.
+# http.sh - every path, answers to invalid requests, and tenants.
 
 set -u
 work=${SCRATCH:?}
@@ -94,7 +94,7 @@ page() { # PATH
     status_is 405 && header_is Allow "$(allowed "$1" 'GET, HEAD')"
 }
 
-# A limit that is none gets 400 in Prometheus' envelope, and the server is there afterwards.
+# An invalid limit gets 400 in Prometheus' envelope, and the server still runs.
 bad_limits() {
     local path status
     for path in 'metadata?limit=x' 'metadata?limit=5x' 'status/tsdb?limit=x' 'status/tsdb?limit=0'; do
@@ -157,7 +157,7 @@ all_paths() {
 
 # --- bodies ---
 
-# hostile HEX: as a body, not yet a snappy block; nothing of it may remain.
+# hostile HEX: as a body, before compression; nothing of it may remain.
 hostile() {
     leaves_no_trace hostile_now "$@"
 }
@@ -450,7 +450,8 @@ END
 # Never evaluated here: what is measured of groups has to be shown of one.
 echo 'groups: [{name: yearly, interval: 1y, rules: [{record: one, expr: vector(1)}]}]' >"$work/rules.yml"
 echo "rule_files: ['$work/rules.yml']" >>"$work/firekeep.yml"
-echo "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}" >>"$work/firekeep.yml" # told nothing
+# no alert is sent
+echo "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}" >>"$work/firekeep.yml"
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB --web.max-header-bytes=16KiB \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths

@@ -1,6 +1,6 @@
 #!/bin/bash
-# import_export.sh - what import brings in, export gives out, in every form, through a server and
-# through a directory at rest; interrupted work goes on where it ended.
+# import_export.sh - export returns what import stored, in every format, through a server and
+# through a stopped server's directory; interrupted work continues where it ended.
 
 set -u
 work=${SCRATCH:?}
@@ -105,7 +105,7 @@ fi
 
 # --- histograms that grow -------------------------------------------------------------------------
 
-# Which of "unknown" and "no reset" is told of a histogram that others precede is not what was sent.
+# A histogram with a predecessor may be reported as "unknown" or "no reset", whatever was sent.
 exported_grow() { # TARGET-FLAG FILE
     exported "$1" "$2" 2>/dev/null && sed -i 's/,"reset_hint":2//' "$2"
 }

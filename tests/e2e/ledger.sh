@@ -1,6 +1,7 @@
 #!/bin/bash
-# ledger.sh - the store's ledger can fail: samples that are gone and that nothing explains are a
-# difference in the metrics, an error in the log, and found by verify. Its counts never go down.
+# ledger.sh - the store's ledger can fail: samples that are lost without an explanation are a
+# difference in the metrics and an error in the log, and verify finds them. Its counts never
+# decrease.
 
 set -u
 work=${SCRATCH:?}

@@ -1,5 +1,5 @@
 #!/bin/bash
-# life.sh - start, reload, stop; who may use a directory; a disk that is nearly full; commands.
+# life.sh - start, reload, stop; users of a directory; a disk that is nearly full; commands.
 
 set -u
 work=${SCRATCH:?}
@@ -366,7 +366,7 @@ closed_output() {
     grep -q 'cannot write to standard output: Bad file descriptor' "$work/closed.txt"
 }
 
-# As fill_pipe left it, nothing more fits in: whoever writes waits.
+# After fill_pipe nothing more fits: writers wait.
 fill_pipe() {
     dd if=/dev/zero of="$work/pipe" oflag=nonblock bs=4096 count=100 2>&1 | grep 'Resource temporarily'
 }

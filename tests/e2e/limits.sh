@@ -1,6 +1,6 @@
 #!/bin/bash
-# limits.sh - readers that do not read, answers without measure: they cost neither writers nor
-# whoever watches, nor memory.
+# limits.sh - readers that do not read, answers of any size: they cost neither writers, nor
+# monitoring, nor memory.
 
 set -u
 work=${SCRATCH:?}
@@ -132,7 +132,7 @@ ordinary_regexes_do_not() {
 
 # --- stalled readers ---
 
-write_again() { # how long the load takes, all of it being there already
+write_again() { # duration of the load if everything is stored already
     local began
     began=$(now_ms)
     "$TOOLS/rwreplay" "$work/load.rw" "$url" --check || return 1
@@ -156,7 +156,8 @@ answers_within_a_second() { # PATH
     }
 }
 
-# Those who took nothing for two seconds make room; if it was less, there is none yet.
+# Connections that read nothing for two seconds are closed to make room; before that, others are
+# refused.
 another_read() {
     local began
     began=$(now_ms)
@@ -208,7 +209,7 @@ memory_stays() {
     local before after
     read_load 1
     before=$(status_kib VmRSS)
-    echo 5 >"/proc/${pids[$(_index_of memory)]}/clear_refs" # the peak is counted anew
+    echo 5 >"/proc/${pids[$(_index_of memory)]}/clear_refs" # resets the peak
     read_load 100
     after=$(status_kib VmHWM)
     echo "$bytes bytes streamed, $before KiB before, $after KiB at most"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# merge.sh - parts become fewer while the server runs, and nothing that was written changes by it;
-# parts beyond retention go.
+# merge.sh - parts become fewer while the server runs, which changes no answer; parts beyond
+# retention are removed.
 
 set -u
 work=${SCRATCH:?}

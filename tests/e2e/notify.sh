@@ -1,7 +1,8 @@
 #!/bin/bash
-# notify.sh - alerts reach real Alertmanagers: all members, while one is killed and another one is stopped; over TLS and
-# with a password; found by files and a server; with Retry-After, refusals, errors, slow and long answers of a proxy before
-# one of them. tools/notifyrun is a notifier by itself.
+# notify.sh - alerts reach real Alertmanagers: all members, while one is killed and another one is
+# stopped; over TLS and with a password; found by files and a server; with Retry-After, refusals,
+# errors, slow and long answers of a proxy before one of them. tools/notifyrun is a stand-alone
+# notifier.
 
 set -u
 work=${SCRATCH:?}
@@ -35,7 +36,7 @@ starts() { # NAME...
     done
 }
 
-# What it takes for firing.
+# Prints the alerts that it considers firing.
 alerts_of() { # NAME
     quiet_curl "$(url_of "$1")/api/v2/alerts"
 }
@@ -66,7 +67,7 @@ resume() { # NAME
 
 # --- the notifier -----------------------------------------------------------------------------------
 
-notifies() { # ARGUMENT...: to be told what to do by say()
+notifies() { # ARGUMENT...: say() sends it commands
     rm -f "$work/in" "$work/out"
     mkfifo "$work/in" "$work/out" || return 1
     # shellcheck disable=SC2016 # the inner shell's own arguments
@@ -122,7 +123,7 @@ lists_members() { # NAME...
 
 three=(--target="127.0.0.1:${port[one]}" --target="127.0.0.1:${port[two]}" --target="127.0.0.1:${port[three]}")
 
-# --- what is told -----------------------------------------------------------------------------------
+# --- sent alerts -----------------------------------------------------------------------------------
 
 is_told_as_it_is() {
     say 'alert alertname=Odd,x=y\z -60000 240000 up{job="a b"} == 0 or vector(1)' && is_idle 10 || return 1
@@ -199,7 +200,7 @@ crash one
 
 proxied=(--target="127.0.0.1:${port[proxied]}" --timeout=3000)
 
-begins() { # ARGUMENT...: a fresh Alertmanager behind the proxy
+begins() { # ARGUMENT...: a fresh Alertmanager after the proxy
     stop three
     starts three && notifies "${proxied[@]}" "$@"
 }
@@ -239,7 +240,7 @@ finds_the_refused_one() {
     ((calls < 40))
 }
 
-# Longer than anybody wants: it is no success, and the alert is told later.
+# An answer that is too long is not a success, and the alert is sent later.
 survives_long_answers() {
     fault proxied status '"status": 200, "times": 1, "bytes": 40000000' && say 'alert alertname=Long 0 240000' && is_idle 30 && knows three "$1"
 }

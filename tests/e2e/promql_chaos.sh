@@ -1,6 +1,6 @@
 #!/bin/bash
-# promql_chaos.sh - whatever happens to the store while queries run, those about the past have the right
-# answer, a clear error otherwise, and what was acknowledged meanwhile is there.
+# promql_chaos.sh - whatever happens to the store while queries run, queries about the past get the
+# right answer, or else a clear error, and samples acknowledged meanwhile are stored.
 
 set -u
 work=${SCRATCH:?}
@@ -19,7 +19,7 @@ heavy_value=$((200 * 7200))
 # 86,400 windows of 86,400 values each.
 long='count_over_time(sum_over_time(vector(1)[1d:1s])[1d:1s])'
 
-# What has a time of its own, so that it lies in a part of its own.
+# Each series has a time of its own, and therefore a part of its own.
 series() { # NAME{[LABEL=...,] FIRST_MS SERIES SAMPLES
     awk -v name="$1" -v first="$2" -v series="$3" -v samples="$4" 'BEGIN {
         for (i = 0; i < samples; i++) {
@@ -92,7 +92,7 @@ acknowledged_is_there() {
 
 # --- while queries run ---
 
-asking() { # how to ask for it
+asking() { # prefix of the query
     coproc ASKER { exec tests/promql/ask_meanwhile.py "$url" "$sum" "$sum_value" "$heavy" "$heavy_value" 2>"$work/asker.txt"; }
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# promql_results.sh - queries over the samples of captures are answered as a real Prometheus 3 answers them:
-# values, labels, warnings and errors; with optional behaviour of both switched on, too.
+# promql_results.sh - queries over the samples of captures get the answers of a real Prometheus 3:
+# values, labels, warnings and errors; also with optional features enabled in both.
 
 set -u
 work=${SCRATCH:?}

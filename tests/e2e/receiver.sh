@@ -1,7 +1,7 @@
 #!/bin/bash
-# receiver.sh - what the remote write 2.0 specification asks of a receiver (and 1.0, where it says
-# something 2.0 does not), one claim for each MUST and SHOULD. The messages are made here, byte by
-# byte; what they stored is compared by the tools, which decode with protobuf-c.
+# receiver.sh - the requirements of the remote write 2.0 specification on receivers (and those of
+# 1.0 that 2.0 lacks), one claim for each MUST and SHOULD. The messages are made here, byte by byte;
+# tools that decode with protobuf-c compare the stored samples.
 
 set -u
 work=${SCRATCH:?}
@@ -131,7 +131,7 @@ stores_the_rest() { # METRIC REASON BAD-HEX
     status_is 400 "$2" && written_is 1 0 0 && reads_back "$1" "$(names "$1")$good"
 }
 
-malformed() { # HEX: nothing is stored, nobody repeats it
+malformed() { # HEX: nothing is stored, and senders do not repeat it
     leaves_no_trace malformed_now "$1"
 }
 
@@ -377,7 +377,7 @@ group() {
     printf %s "9b06$(field_int 1 7)$(field_text 2 x)a306a4069c06"
 }
 
-# Nobody writes groups any more; an unknown one is skipped like any unknown field.
+# Encoders do not write groups any more; an unknown one is skipped like any unknown field.
 groups() {
     local plain with g
     g=$(group)

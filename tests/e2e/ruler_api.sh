@@ -1,6 +1,7 @@
 #!/bin/bash
-# ruler_api.sh - rules are changed through the ruler API of Mimir and Cortex with the requests of mimirtool, cortextool
-# and Grafana: at once in force, and still there after kill -9, restarts, reloads and damage.
+# ruler_api.sh - rules are changed through the ruler API of Mimir and Cortex with the requests of
+# mimirtool, cortextool and Grafana: they take effect at once, and remain after kill -9, restarts,
+# reloads and damage.
 
 set -u
 work=${SCRATCH:?}
@@ -59,13 +60,13 @@ metric_is() { # NAME VALUE
     }
 }
 
-# What is evaluated, a line each: FILE | GROUP | RULE | HEALTH.
+# Prints the evaluated rules, one per line: FILE | GROUP | RULE | HEALTH.
 evaluated() {
     curl -s "$@" "$url/prometheus/api/v1/rules" |
         jq -r '.data.groups[] | .file as $f | .name as $g | .rules[] | "\($f) | \($g) | \(.name) | \(.health)"'
 }
 
-# Of the group whose interval is a minute, whatever its health is.
+# Prints the group whose interval is a minute, without its health.
 slow_ones_without_health() {
     evaluated | sed '/^node | node /s/ | [a-z]*$//'
 }
@@ -218,7 +219,7 @@ killed_while_edited() {
         wait "$editor"
         serve || return 1
         is_as_acknowledged || return 1
-        # What had no answer is settled now.
+        # The request without an answer is decided now.
         read -r last _ <"$work/asked.txt"
         curl -s -o "$work/answer.txt" -X DELETE "$url/api/prom/rules/k/$last"
         echo "$last -" >>"$work/acknowledged.txt"
@@ -385,7 +386,7 @@ claim "tenants: verify finds all well" says 0 ': ok (' "$firekeep" verify "$work
 
 # --- a backup ---------------------------------------------------------------------------------------
 
-serve_copy() { # of the snapshot
+serve_copy() { # serves the snapshot
     stop server
     cp -a "$work/data/snapshots/$(jq -r .data.name "$work/snapshot.json")" "$work/copy" &&
         start_firekeep server "$work/copy" "$port" --config.file="$work/conf.yml" --rules.api

@@ -1,7 +1,7 @@
 #!/bin/bash
-# rules_config.sh - what a configuration file says of rules and Alertmanagers: checked with the rule
-# files that it names, shown by a server without secrets, compared with what a server has, and, where
-# Prometheus has the same keys, judged as its promtool does.
+# rules_config.sh - rules and Alertmanagers in a configuration file: checked with the rule files
+# that it names, shown by a server without secrets, compared with a running server, and, for keys
+# that Prometheus has, judged as by its promtool.
 
 set -u
 work=${SCRATCH:?}

@@ -1,7 +1,8 @@
 #!/bin/bash
-# rules_disks.sh - what happens to a server with rules beside its rule files: its directory is restored from an older copy, or
-# emptied; there are two of it; its clock jumps; the store refuses what rules record; its disk hangs, or is full. Alerts go on as far as
-# anything tells of them, what was missed is made up, and nothing is recorded twice.
+# rules_disks.sh - events in the life of a server with rules, except changes of rule files: its
+# directory is restored from an older copy, or emptied; two servers have copies of it; its clock
+# jumps; the store refuses recorded samples; its disk hangs, or is full. Alerts go on as far as
+# their state is known, missed evaluations are filled, and nothing is recorded twice.
 
 set -u
 work=${SCRATCH:?}
@@ -68,7 +69,7 @@ has_copy() {
     begin_world "$url/api/v1/write" && serve && within 20 fires High && within 20 is_told High firing && stop firekeep && cp -a "$data" "$work/copy"
 }
 
-# What happens after the copy was made.
+# Lets things happen after the copy was made.
 lives_on() {
     since=$(active_at High)
     serve && within 20 fires High && set_world c=90 && within 20 fires Late && within 20 is_told Late firing &&
@@ -90,7 +91,7 @@ claim "restored: each evaluation is there once" are_complete 1000
 claim "restored: the store took nothing twice" wrote_nothing_twice
 claim "restored: what is over is told so" eval 'set_world c= && within 20 is_told Late resolved'
 
-# What was resolved since then comes back as it was, until its input says that it is over.
+# An alert resolved since then is restored, until its input shows that it has ended.
 was_resolved_since() {
     set_world b=10 && within 20 is_told High resolved && stop firekeep && rm -rf "$data" && cp -a "$work/copy" "$data" &&
         serve && within 20 has_no_alert High && within 20 is_told High resolved
@@ -208,7 +209,7 @@ jumps() { # SECONDS
     within 30 metric_is_above firekeep_rule_group_iterations_total "$((iterations + 1))"
 }
 
-# As it was, and told again since.
+# The alert is unchanged, and was sent again since.
 is_as_before() {
     local count
     count=$(told_count Always)

@@ -1,6 +1,6 @@
 #!/bin/bash
-# rules_replay.sh - firekeep rules: recording rules evaluated over the past, through a server and on a
-# directory, interrupted in every way; and the list of what a server evaluates.
+# rules_replay.sh - firekeep rules: recording rules evaluated over the past, through a server and on
+# a directory, interrupted in every way; and the list of rules that a server evaluates.
 
 set -u
 work=${SCRATCH:?}
@@ -10,7 +10,7 @@ firekeep=$PWD/build/firekeep
 read -r port port2 < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 hours=5
-now=$((EPOCHSECONDS / 60 * 60 - 600)) # what comes later a server evaluates itself
+now=$((EPOCHSECONDS / 60 * 60 - 600)) # later times are evaluated by the server
 start=$((now - hours * 3600))
 
 # --- helpers ----------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ claim "server: the same of what reads another group" as_queried job:requests:rat
     'avg_over_time(job:requests:rate5m[1h])' 30
 claim "server: series that end are marked stale" grep -q 'instance:requests:rate5m.*[Nn]a[Nn]\|instance:requests:rate5m.*stale' "$work/first"
 claim "server: a rule that reads itself counts on" holds --url="$url" "steps:count == $((hours * 12))"
-fates() { # what became of all samples that came: duplicates, refusals
+fates() { # fates of all samples that came: duplicates, refusals
     curl -s "$url/metrics" | grep -E '^firekeep_samples_(received|duplicate|superseded|rejected)_total' | sort >"$1"
     [[ -s $1 ]]
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
-# rules_test.sh - `test rules` runs unit tests of rules as the promtool of a real Prometheus 3 does: the same tests fail,
-# with the same words and the same exit status. Hostile files end with an error that says where.
+# rules_test.sh - `test rules` runs unit tests of rules as the promtool of a real Prometheus 3 does:
+# the same tests fail, with the same words and the same exit status. Hostile files end with an error
+# that has a position.
 
 set -u
 work=${SCRATCH:?}
@@ -335,7 +336,7 @@ each_agrees() { # KIND [FLAG...]
     ((differ == 0))
 }
 
-# Whether the status of each file is as its kind says.
+# Says whether the status of each file is that of its kind.
 judges() { # TOOL STATUS KIND WORDS [FLAG...]: all have to say words like these
     local file said bad=0
     for file in "$3"[-.]*; do

@@ -1,9 +1,9 @@
 #!/bin/bash
-# source_archive.sh - what the destinations `s3` and `file` leave, and what the old Kinesis adapter
-# left, comes back through a source of type `archive`: bit for bit by remote read, and as the store
-# itself answers look-ups and PromQL.
+# source_archive.sh - samples written by the destinations `s3` and `file`, and by the old Kinesis
+# adapter, are read back through a source of type `archive`: bit for bit by remote read, and with
+# the answers of the store itself to look-ups and PromQL.
 #
-# S3 is s3rver, which checks signatures of what writes.
+# S3 is s3rver, which checks signatures of writers.
 
 set -u
 work=${SCRATCH:?}
@@ -310,7 +310,7 @@ claim "late: what arrived in time is found" all_paths $((middle - 7200)) "$middl
 mv "$late_dir/${late_file##*/}" "$late_file"
 read_old ", cache: {path: $work/cache}"
 
-# What is gone from the archive is gone from answers, whatever the cache has.
+# Samples removed from the archive are removed from answers, whatever the cache has.
 find "$work/old" -type f -delete
 gone() {
     quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" | tee "$work/answer.json"

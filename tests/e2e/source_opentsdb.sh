@@ -1,7 +1,8 @@
 #!/bin/bash
-# source_opentsdb.sh - what a destination of type opentsdb wrote into a double of OpenTSDB comes back
-# through a source of that type, bit for bit, and answers as the store that had it all along; what
-# others wrote is read, too; and what OpenTSDB refuses or spoils is a clear error.
+# source_opentsdb.sh - samples that a destination of type opentsdb wrote into a double of OpenTSDB
+# are read back through a source of that type, bit for bit, with the answers of a store that has
+# them all; data of other writers is read, too; and everything that OpenTSDB refuses or spoils is a
+# clear error.
 
 set -u
 work=${SCRATCH:?}
@@ -84,7 +85,7 @@ times_of() { # in whole seconds, of all there is
     quiet_curl "$url/api/v1/status/tsdb" | jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")'
 }
 
-# What OpenTSDB can hold of a capture: finite values, one to eight labels.
+# Selects the samples of a capture that OpenTSDB can store: finite values, one to eight labels.
 fit_of() { # CAPTURE ARGUMENT...
     rm -rf "$work/scratch"
     start_firekeep scratch "$work/scratch" "${port[scratch]}" || return 1

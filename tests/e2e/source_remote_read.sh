@@ -1,12 +1,12 @@
 #!/bin/bash
-# source_remote_read.sh - what other stores have is read back by remote read, exactly.
+# source_remote_read.sh - samples in other stores are read by remote read, exactly.
 #
 #   samples --remote write--> store: a Firekeep, a Prometheus 2.42, a Prometheus 3
 #   store <--remote read-- a Firekeep that stores nothing <--PromQL, remote read, look-ups-- us
 #                                                         <--remote read-- a Prometheus without data
 #
-# The Firekeep between must say what a Firekeep says that stores the samples itself. Then what
-# operators do: a source that is gone, external labels, times, tenants, a reload with queries under way.
+# The Firekeep between must give the answers of a Firekeep that stores the samples itself. Then
+# operations: a missing source, external labels, times, tenants, a reload while queries run.
 
 set -u
 work=${SCRATCH:?}

@@ -1,8 +1,9 @@
 #!/bin/bash
-# source_timestream.sh - what a destination of type timestream wrote comes back through a source of that
-# type, bit for bit, and answers as the store that had it all along; what the old connector wrote, too.
+# source_timestream.sh - samples that a destination of type timestream wrote are read back through a
+# source of that type, bit for bit, with the answers of a store that has them all; so are samples of
+# the old connector.
 #
-# Timestream is doubles/timestream.py, which also plays the proxy behind which all of AWS is.
+# Timestream is doubles/timestream.py, which also plays the proxy before all of AWS.
 
 set -u
 work=${SCRATCH:?}
@@ -216,7 +217,7 @@ for line in sys.stdin:
 has_old() { # a store with what the connector's table has
     start_firekeep writer "$work/writer-old" "${port[firekeep]}" && "$firekeep" import --url="$url" "$work/rounded.ndjson"
 }
-finds_raw() { # a name that is written like a coded one stands for itself
+finds_raw() { # a name that looks like a coded one is read as it is
     quiet_curl -G "$reader/api/v1/query" --data-urlencode 'query={__name__="U__time"}[1h]' -d time=1700000100 | jq -c '.data.result' | tee "$work/raw.json"
     jq -e '. == [{"metric": {"__name__": "U__time", "U__time": "1"}, "values": [[1700000001, "0.333333"]]}]' "$work/raw.json"
 }

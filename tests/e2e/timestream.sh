@@ -1,8 +1,9 @@
 #!/bin/bash
-# timestream.sh - what is Timestream's alone: its address is asked for and moves, its tables keep nothing old, and what
-# is there already is overwritten only when that is wanted. The rest is in aws.sh, as for its like.
+# timestream.sh - particular properties of Timestream: its address is discovered and changes, its
+# tables drop old records, and stored records are overwritten only with the option for that. aws.sh
+# has the rest.
 #
-# Timestream is doubles/timestream.py, which also plays the proxy behind which all of AWS is.
+# Timestream is doubles/timestream.py, which also plays the proxy before all of AWS.
 
 set -u
 work=${SCRATCH:?}
@@ -21,8 +22,9 @@ relay_to_all() { # NAME: Firekeep, with all destinations open
     start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-admin-api && within 20 all_open
 }
 
-# Its address is asked of the service, through a proxy that plays all of AWS, and asked again when it is told that it has
-# moved. Two series that relabelling makes one have two values for one time: one of them is refused, and nothing else.
+# Its address is discovered through a proxy that plays all of AWS, and discovered again when the
+# service says that it has changed. Two series that relabelling makes one have two values for one
+# time: one of them is refused, and nothing else.
 start_all_of_aws() {
     make_certificate aws aws "DNS:ingest.timestream.$region.amazonaws.com,DNS:cell1.timestream.$region.amazonaws.com" || return 1
     start services python3 tests/doubles/timestream.py --port "${port[cells]}" --proxy-port "${port[cells_proxy]}" --region "$region" \
