@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""compare.py - whether two servers recorded the same, and told the same.
+"""compare.py - compares the samples that two servers recorded, and the alerts that they sent.
 
     compare.py series URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
     compare.py since URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
     compare.py within URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
     compare.py told FILE FILE START END [EXCEPT_START EXCEPT_END]...
 
-Of series: all samples of the selector between the times, staleness markers too as far as they show: a series that
-ended shows for no time after. `since`: values are times, as those of ALERTS_FOR_STATE, and values that are excepted times do
-not count, either. `within`: the second server may have more samples than the first one. `told`, of files as world.py gives
-them: which alerts began to fire when, with what, were resolved when, and were sent as firing again with the same start. What
-touches an excepted time does not count. Prints what differs, and exits with 1.
+`series`: all samples of the selector between the times, and staleness markers, which end a series.
+`since`: values are times, as those of ALERTS_FOR_STATE, and values that are excepted times do not
+count either. `within`: the second server may have more samples than the first one. `told` compares
+files from world.py: alerts that began to fire, with their times and labels, that were resolved, and
+that were sent as firing again with the same start. Alerts at an excepted time do not count. Prints
+differences, and exits with 1.
 """
 
 import calendar
@@ -37,7 +38,7 @@ def series(url, selector, start, end, ranges):
             for t, value in one.get("values", []):
                 if not excepted(t, ranges):
                     samples[labels, t] = value
-    # How long each is there: once a second.
+    # Gets the times at which each series exists: once per second.
     query = urllib.parse.urlencode({"query": selector, "start": start, "end": end, "step": 1})
     with urllib.request.urlopen("%s/api/v1/query_range?%s" % (url, query)) as answer:
         for one in json.load(answer)["data"]["result"]:
@@ -53,7 +54,7 @@ def seconds_of(text):
 
 
 def resolved(alert):
-    """What is told as firing ends minutes later."""
+    """Says whether a notification ends an alert: firing ones end minutes later."""
     return alert["told"] >= seconds_of(alert["endsAt"])
 
 

@@ -19,7 +19,7 @@ enum fault_kind {
     FAULT_EINTR,  /* like FAULT_EIO; the caller must try again. `forever` hits every second call */
     FAULT_SHORT,  /* pread and pwrite of two bytes or more move about half */
     FAULT_TORN,   /* pwrite writes about half, then fails with EIO */
-    FAULT_SYNC,   /* only datasync, sync and syncdir fail, with EIO; what was not synced is lost */
+    FAULT_SYNC,   /* only datasync, sync and syncdir fail, with EIO; unsynced data is lost */
     FAULT_THREAD, /* only thread_start fails, with EAGAIN */
     FAULT_KIND_COUNT
 };

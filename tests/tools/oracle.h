@@ -82,7 +82,7 @@ struct oracle_set {
     uint64_t arrivals;
     uint64_t repeats; /* samples at a time that existed already; after oracle_finish() */
     uint64_t answers;
-    uint64_t faults;        /* breaches of the protocol in what was decoded */
+    uint64_t faults;        /* breaches of the protocol in messages */
     char first_fault[1024]; /* describes the first one */
 };
 

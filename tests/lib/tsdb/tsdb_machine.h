@@ -2,8 +2,8 @@
  * tsdb_machine.h - a store on a simulated machine, remote write requests built as bytes, and
  * reading back. For tests.
  *
- * A machine is used by one thread. What is not as a function expects fails the test. Times are in
- * milliseconds since 1970; the machine's clock begins at SIM_BEGIN.
+ * A machine is used by one thread. A result that a function does not expect fails the test. Times
+ * are in milliseconds since 1970; the machine's clock begins at SIM_BEGIN.
  */
 #ifndef LIB_TSDB_TSDB_MACHINE_H
 #define LIB_TSDB_TSDB_MACHINE_H

@@ -18,7 +18,7 @@ struct items {
     enum rw_version version;
 };
 
-/* Add `count` slots from `first` on; an exemplar. What exceeds ITEMS_MAX is left out. */
+/* Add `count` slots from `first` on; an exemplar. Items beyond ITEMS_MAX are left out. */
 void items_add(struct items *to, uint32_t tenant, uint32_t series, uint32_t first, uint32_t count,
                uint32_t variant);
 void items_add_spark(struct items *to, uint32_t tenant, uint32_t series, uint32_t index);
