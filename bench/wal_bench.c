@@ -61,7 +61,7 @@ by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Half of it repeats, as encoded samples do. */
+/* Fills a payload, half of which repeats, as in encoded samples. */
 static void
 fill_payload(uint8_t *at, size_t size)
 {

@@ -218,7 +218,7 @@ flush_and_replace_state(void *context, struct why *why)
     return env_write_whole(machine.env, STORE_DIR "/rules", "state", bytes_of_text(content), why);
 }
 
-/* `expected` is "" if the snapshot has no such file. */
+/* Checks the state of rules in a snapshot; `expected` is "" if it has none. */
 static void
 check_state(const char *snapshot, const char *expected)
 {

@@ -99,7 +99,7 @@ bool same_histogram_widened(const struct histogram *a, const struct histogram *b
 
 /* --- histograms as columns -------------------------------------------------------------------- */
 
-/* numbers[0..count): the value of a column in each row. */
+/* Returns a column with the numbers, one for each row. */
 struct hist_column column_of(struct arena *arena, const uint64_t *numbers, uint32_t count,
                              bool xored);
 

@@ -121,7 +121,7 @@ enum writer_add fake_add(struct writer *w, struct writer_call *c, const struct i
 void fake_begin(struct writer *writer, struct writer_call *c, struct writer_step *step);
 /* Makes this verdict the response to a call. */
 void fake_say(struct writer_step *step, enum writer_verdict verdict, const char *reason);
-/* True with this chance. */
+/* Returns true with this chance. */
 bool world_happens(struct world *w, unsigned percent);
 /* Notes a delivered sample. Fails if an earlier sample of its series is still missing. */
 void world_arrive(struct world *w, uint32_t number);

@@ -57,7 +57,7 @@ struct wal_rig {
     struct why why;
 };
 
-/* A teardown of tests: prints the seed of the rig that a failed test left. */
+/* Prints the seed of the rig that a failed test left; a teardown of tests. */
 int wal_tell_seed(void **state);
 
 /* Returns a random number below `below`. */

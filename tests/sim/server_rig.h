@@ -45,8 +45,7 @@ void site_start(struct site *s);
 void site_stop(struct site *s);
 void site_free(struct site *s);
 
-/* Teardown of a test: removes the site that a failed test left. Setup of a program: logs nothing.
- */
+/* Removes the site of a failed test, as teardown; turns logging off, as setup of a program. */
 int site_clean_up(void **state);
 int site_mute(void **state);
 

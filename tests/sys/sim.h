@@ -24,8 +24,8 @@
 #include "sys/env.h"
 
 struct sim_env;
-/* ERR_NOMEM. Its allocations are charged to no budget; refused ones make calls fail with -ENOMEM.
- */
+/* Makes a machine, whose allocations are charged to no budget; refused ones make calls fail with
+ * -ENOMEM. ERR_NOMEM. */
 MUST_CHECK enum err sim_env_new(uint64_t seed, struct sim_env **ret_env);
 void sim_env_free(struct sim_env *sim);
 struct env *sim_env_env(struct sim_env *sim);

@@ -1,3 +1,4 @@
+/* plain_http.c - see plain_http.h. */
 #include "plain_http.h"
 
 #include <arpa/inet.h>

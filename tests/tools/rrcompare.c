@@ -175,7 +175,7 @@ read_capture(struct oracle_set *set, const char *path, size_t first, struct why 
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
-/* One printed difference: "only in A: {labels} at 123: text". */
+/* Prints one difference: "only in A: {labels} at 123: text". */
 static void
 show(struct tally *tally, const char *what, const struct oracle_series *series, const int64_t *t_ms,
      struct bytes a, struct bytes b)

@@ -201,7 +201,7 @@ put_answer(struct answered *r, const struct promql_options *options)
     r->samples = promql_samples(r->result);
 }
 
-/* The caller ends the answer with answered_fini(), before it frees the tree. */
+/* Evaluates. The caller ends the answer with answered_fini(), before it frees the tree. */
 static void
 ask(struct asked *a, const struct promql_tree *tree, const struct promql_options *wanted,
     struct answered *ret)

@@ -341,8 +341,8 @@ expect_damaged(struct world *w, enum item_kind kind, uint64_t count)
     }
 }
 
-/* `apart`: readable items are between those that the store lost and those that only
- * the log lost. */
+/* Loses items in the log and in the store. `apart`: readable items are between those that the store
+ * lost and those that only the log lost. */
 static void
 lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
 {

@@ -130,7 +130,7 @@ group_of(struct rule *rules, uint32_t count)
     return group;
 }
 
-/* The first two rules are a batch; the third reads the first one's result. */
+/* Returns a group whose first two rules are a batch; the third reads the first one's result. */
 static struct group *
 two_batches(void)
 {

@@ -73,7 +73,7 @@ values_from(const uint8_t *data, size_t size, uint32_t count, uint64_t step)
     }
 }
 
-/* A decimal view equals the value, at the hint or at the least exponent. */
+/* Checks that a decimal view equals the value, at the hint or at the least exponent. */
 static void
 check_decimal(uint64_t bits, unsigned hint)
 {

@@ -30,7 +30,7 @@ rig_close(void)
     buf_fini(&g.out);
 }
 
-/* Decoding reads beyond the bytes. */
+/* Returns the encoding, with the room after it that decoding reads. */
 static struct bytes
 encoded(void)
 {

@@ -400,7 +400,7 @@ check_same_chunks(struct fixture *f, const struct histogram_chunk *others, uint3
     }
 }
 
-/* An exception are histograms that fall for lack of buckets: one at a time, they also
+/* Histograms that fall because they lack buckets are an exception: one at a time, they also
  * begin a layout. */
 static void
 test_columns_are_the_same_bytes_as_histograms_one_by_one(void **state)

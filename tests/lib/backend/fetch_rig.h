@@ -43,7 +43,7 @@ void fetch_rig_start(struct fetch_rig *r);
 /* Expects that no memory is left in use. */
 void fetch_rig_stop(struct fetch_rig *r);
 
-/* A fetch of the session by GET; `url` NULL: from the rig's server. */
+/* Returns a fetch of the session by GET; `url` NULL: from the rig's server. */
 struct fetch *fetch_rig_get(struct fetch_rig *r, const char *url);
 /* Returns the error of opening the fetch. */
 MUST_CHECK enum err fetch_rig_try(struct fetch_rig *r, struct fetch_session *session,

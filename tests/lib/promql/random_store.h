@@ -42,7 +42,7 @@ struct random_store {
 void random_store_init(struct random_store *s, struct choices *c, const struct view_ops *ops);
 void random_store_fini(struct random_store *s);
 
-/* The select() of a view that is a struct random_store. */
+/* Selects series, for the ops of a view that is a struct random_store. */
 enum err random_store_select(struct view *view, const struct query_request *request,
                              struct series_set **ret_set, struct why *why);
 

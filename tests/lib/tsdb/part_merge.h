@@ -118,7 +118,7 @@ struct merge_outcome merge_world_merge_and_check(struct merge_world *w,
                                                  const struct part_merge_options *options,
                                                  uint64_t samples);
 
-/* A teardown that prints the seed of the world that was merged last. */
+/* Prints the seed of the world that was merged last; a teardown. */
 int merge_world_tell_seed(void **state);
 
 #endif

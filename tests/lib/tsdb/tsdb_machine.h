@@ -36,7 +36,7 @@ bytes_text(const char *chars)
 /* seed of the machine that machine_init() made last; -1 after its end */
 extern int64_t machine_seed;
 
-/* A teardown of tests: prints the seed of the machine that a failed test left. */
+/* Prints the seed of the machine that a failed test left; a teardown of tests. */
 int tell_seed(void **state);
 
 /* --- requests --------------------------------------------------------------------------------- */

@@ -303,7 +303,7 @@ soak_build(struct soak *x, const struct soak_request *r, struct rq *rq)
 
 enum foretold { WILL_BE_WRITTEN, WILL_BE_REFUSED, WILL_SHOW };
 
-/* min_ms: oldest time that is accepted, before and after the request. */
+/* Predicts the verdict on an item. min_ms: oldest accepted times, before and after the request. */
 static enum foretold
 soak_foretell(struct soak *x, const struct soak_item *item, const int64_t min_ms[2])
 {
