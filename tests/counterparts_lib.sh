@@ -9,7 +9,7 @@
 
 npm=$PEERS/npm
 moto=$PEERS/python3-moto/usr/lib/python3/dist-packages
-# Nothing of the caller's environment says where AWS is, or who we are.
+# The caller's environment must name neither AWS services nor credentials.
 unset "${!AWS_@}" http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
 export AWS_EC2_METADATA_DISABLED=true HOME=$work
 
@@ -118,8 +118,8 @@ influx_query() { # QUERY [DATABASE]
     quiet_curl -X POST "$(url_of influxd)/query" --data-urlencode "q=$1" --data-urlencode "db=${2-}"
 }
 
-# With two shards on itself, the databases one and two, as the cluster `pair`. Who reads asks as the user `default`;
-# `firekeep` has the password `hush`, and `guest` may only read.
+# Starts ClickHouse with two shards on itself, the databases one and two, as the cluster `pair`.
+# Readers are the user `default`; `firekeep` has the password `hush`, and `guest` may only read.
 start_clickhouse() {
     mkdir -p "$work/clickhouse/tmp"
     local shards
@@ -208,7 +208,7 @@ client() { # URL WHAT ARGUMENT...
     AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER /usr/bin/python3 tests/tools/aws_client.py "$@"
 }
 
-# An entry of the configuration, for what is named after it in its service: stream, bucket, table.
+# Prints an entry of the configuration, for the stream, bucket or table named after it.
 entry() { # DESTINATION CALLED [LINE...]
     local name=$1 called=$2 kind endpoint=endpoint
     shift 2

@@ -89,7 +89,7 @@ END
 pause "$seconds"
 end_ms=$(now_ms)
 
-# The range is closed; what was scraped in it reaches Firekeep within the sender's 5 s deadline.
+# The range is closed; its samples reach Firekeep within the sender's 5 s deadline.
 echo "comparing A and B over what was scraped until now, once it has been sent (15 s)"
 pause 15
 "$TOOLS/rrcompare" "http://$writer" "http://$reader" \

@@ -23,7 +23,7 @@
 #   now_ms                    Unix milliseconds
 
 set -u
-# Debian's programs first, and one form of numbers and messages, whatever the caller is used to.
+# Debian's programs come first, and numbers and messages have one form, whatever the caller uses.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 names=()
 pids=()
@@ -37,7 +37,7 @@ doze() {
     read -rt "$1" -u "$nothing" _ || :
 }
 
-# Sets `found`, the index of what was last started under the name and not stopped.
+# Sets `found`, the index of the last process that was started under the name and not stopped.
 _find() { # NAME
     for ((found = ${#names[@]} - 1; found >= 0; found--)); do
         [[ ${names[found]} == "$1" && -n ${pids[found]} ]] && return 0
@@ -72,8 +72,9 @@ start_firekeep() {
     }
 }
 
-# Is it a child of this shell, not another process that got the number of one that ended? The shell
-# takes note of an end at once, and scripts beside this one start thousands of processes a minute.
+# Says whether it is a child of this shell, and not another process with the number of one that
+# ended. The shell notices an end at once, and scripts beside this one start thousands of processes
+# per minute.
 _lives() { # PID
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1

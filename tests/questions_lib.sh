@@ -71,7 +71,7 @@ is_sent() { # CAPTURE URL [ARGUMENT...]
 
 # --- answers ---
 
-# Sums are taken in the order in which series come, which differs: 12 digits must agree.
+# Sums depend on the order of series, which differs: 12 digits must agree.
 rounded() {
     jq -S 'def rounded: if test("^-?[0-9]") then tonumber as $v | if $v == 0 then 0 else
                ($v | fabs | log10 | floor) as $e | ($v / pow(10; $e) * 1e12 | round) as $m | [$m, $e] end
@@ -94,7 +94,8 @@ ask_both() { # QUESTION NAME NAME
     curl "${arguments[@]:1}"
 }
 
-# same_answers A B QUESTION: by range and at an instant; neither may be an error, one has to say something.
+# same_answers A B QUESTION: over a range and at an instant; neither may be an error, and one must
+# have a result.
 same_answers() {
     local how a b something=0
     ask_both "$3" "$1" "$2"

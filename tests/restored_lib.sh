@@ -33,7 +33,7 @@ keys() { # keys of objects, without the indexes
     all_keys | sed '/\/_/d'
 }
 
-objects() { # KEY...: what they hold
+objects() { # KEY...: prints their content
     (($# == 0)) || "$TOOLS/get" "${@/#/$s3/metrics/}"
 }
 
@@ -48,7 +48,7 @@ file_content() {
 }
 
 # Checks that every sample of these is in the content at least once.
-holds() { # CONTENT NAME...: what is written by `numbers`
+holds() { # CONTENT NAME...: as written by `numbers`
     "$1" >"$work/content"
     awk -v wanted="${*:2}" '
         {
@@ -82,7 +82,7 @@ are_of_ids() { # COUNT
     ((${#found[@]} == $1))
 }
 
-# Its own objects are listed by the index of its id, and no index names what is not there.
+# The index of its id lists its own objects, and no index names an object that does not exist.
 indexes_are_right() {
     local all indexes=() key
     mapfile -t all < <(all_keys)
@@ -93,7 +93,7 @@ indexes_are_right() {
         <(printf '%s\n' "${all[@]}" | sed '/\/_/d' | sort)
 }
 
-# An index that says that it lists all names every object of its id.
+# An index that claims to list all names every object of its id.
 indexes_do_not_lie() {
     local index id
     keys >"$work/keys"
@@ -124,7 +124,7 @@ serve() {
     start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml" && within 20 all_open
 }
 
-# 500 samples whose values begin with NUMBER; each number has times of its own.
+# Makes 500 samples whose values begin with NUMBER; each number has its own times.
 declare -A sizes=() # samples by number
 numbers() { # NUMBER
     awk -v number="$1" 'BEGIN {

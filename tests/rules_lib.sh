@@ -19,7 +19,7 @@ pid_of() { # NAME
     _find "$1" && echo "${pids[found]}"
 }
 
-ask() { # PATH ARGUMENT...: what is in `data`
+ask() { # PATH ARGUMENT...: prints `data` of the answer
     curl -sfG "$url/api/v1/$1" "${@:2}" | jq -c .data
 }
 

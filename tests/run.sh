@@ -26,13 +26,13 @@ export TOOLS=$BUILD/tools PEERS=build/peers
 logs=build/check
 long=${LONG:-0}
 export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 10)}
-# Captures are no part of the source: they may lie in a directory beside it.
+# Captures are not part of the source: they may be in a directory next to it.
 if [[ -z ${SAMPLES-} ]]; then
     SAMPLES=$(compgen -G '../*/data/*.rw' | head -n 1)
     SAMPLES=${SAMPLES%/*}
 fi
 export SAMPLES
-export PYTHONDONTWRITEBYTECODE=1 # nothing comes into the source tree
+export PYTHONDONTWRITEBYTECODE=1 # no file is written into the source tree
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
@@ -42,7 +42,7 @@ script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
 passed=0
 failed=0
 skipped=0
-jobs=${CHECK_JOBS:-$(nproc)} # so many at a time
+jobs=${CHECK_JOBS:-$(nproc)} # number of simultaneous jobs
 ((jobs <= 4)) || jobs=4
 
 pass() {
@@ -67,7 +67,7 @@ announce() { # WHAT BEGINS
 # What is begun runs beside others, and is counted in the order in which it was begun.
 
 declare -A running=() # number of the slot by process
-pids=()               # by number of what was begun
+pids=()               # by number of start
 statuses=()           # the same; empty: not ended
 counting=()           # the same: the function that counts it, and its arguments
 counted=0
@@ -83,7 +83,7 @@ trap stop_children EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# Waits until one has ended, ends what is left of its process group, counts all that can be.
+# Waits until one has ended, ends the rest of its process group, and counts all that can be counted.
 pool_turn() {
     local pid='' status i count
     wait -n -p pid "${!running[@]}" 2>/dev/null # else bash reports signals

@@ -151,7 +151,8 @@ send() {
             "$url$path")
 }
 
-# exchange METHOD FILE PATH [CURL-ARGUMENT...]: by what starts faster than curl; false: it cannot do that.
+# exchange METHOD FILE PATH [CURL-ARGUMENT...]: with a program that starts faster than curl; false
+# if that cannot send it.
 exchange() {
     local method=$1 file=$2 path=$3 headers=()
     shift 3

@@ -116,7 +116,7 @@ has_caught_up() { # SENDER
         [[ $(sent_in "$text") == $(sleep 0.3 && sent_in "$(page "$1")") ]]
 }
 
-# floats histograms exemplars: what was sent and answered; repeats are not counted twice.
+# floats histograms exemplars: the numbers sent and acknowledged, without repeats.
 sent_in() { # PAGE
     local kind
     for kind in samples histograms exemplars; do
@@ -201,8 +201,8 @@ nothing_given_up() { # SENDER
     return 1
 }
 
-# Some scrape intervals after its targets went a sender appends staleness markers: a comparison may
-# come between that and their being sent. What is lost stays lost.
+# A sender appends staleness markers some scrape intervals after its targets stopped: a comparison
+# may run before they are sent. Lost samples stay lost.
 reads_the_same() { # SENDER
     local output
     output=$("$TOOLS/rrcompare" "http://${at[$1]}" "http://$firekeep" \

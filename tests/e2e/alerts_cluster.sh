@@ -14,7 +14,7 @@
 set -u
 work=${SCRATCH:?}
 
-# In a network where nothing else is. It is gone with the last process in it.
+# Runs in a network of its own, which ends with the last process in it.
 if [[ -z ${ALERTS_NETWORK-} ]]; then
     for flags in --net '--map-root-user --net'; do
         # shellcheck disable=SC2086 # words

@@ -77,7 +77,7 @@ claim "bits: what looks like a label in a value is none" with_sql "match(labels,
 claim "bits: a label is extracted" with_sql "visitParamExtractString(labels, 'lines') = 'two\\nlines'" 1
 claim "bits: people leave out what is not a number" with_sql "bits = 0 AND isNaN(value)" 0
 
-# All of it once more: the same rows, and still each once.
+# Everything is sent again: the rows are the same, each once.
 again() {
     quiet_curl -X POST "$url/api/v1/admin/destinations/clickhouse/replay?from=1600000000"
 }

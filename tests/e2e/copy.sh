@@ -281,7 +281,7 @@ if [[ -x $newer ]] && claim "Prometheus: it starts" start_prometheus; then
 else
     skip "Prometheus" "a Prometheus 3 is not there"
 fi
-# An object is finished after an hour, or when nothing more comes: this script may not take so long.
+# An object is finished after an hour, or when no samples follow: this script cannot wait that long.
 if has s3 && claim "S3: s3rver starts" start_s3 && claim "S3: a bucket" client "$(url_of s3)" make-bucket metrics; then
     bucket="region: eu-west-1, endpoint: '$(url_of s3)', path_style: true, bucket: metrics, access_key: S3RVER, secret_key: S3RVER"
     store s3 "$bucket, prefix: a/, roll_age: 1h" "archive, $bucket, prefix: a/, late: 100y"

@@ -158,7 +158,8 @@ check_page() { # NAME TARGET-FLAG
         --time=2023-11-19 'load[4d]'
 }
 
-# At the end of each day, how often the values of it changed: each of 20 series with each sample but one.
+# Evaluates, at the end of each day, how often its values changed: each of 20 series at each sample
+# but one.
 evaluates() { # PATH STATUS FILTER [NAME=VALUE...]
     local args=(--data-urlencode "query=${expression:-sum(changes(load[1d]))}" -d step=86400 -d "start=$((base / 1000 + 59940))")
     local value got
@@ -304,7 +305,7 @@ answers_about_aside() {
     warns_of_aside "exemplars" query_exemplars "$in1" "$in3" 'query=load'
 }
 
-reads() { # DAY TEXT: what a Prometheus gets
+reads() { # DAY TEXT: the answer to a Prometheus
     python3 - "$url/api/v1/read" "$((base + $1 * day))" "$((base + $1 * day + 59940000))" <<'EOF' >"$work/read.txt"
 import sys, urllib.error
 sys.path.insert(0, "tests/tools")

@@ -64,7 +64,7 @@ send_batches() { # DIRECTORY FROM COUNT WANTED: each is counted, and so on disk,
     within 20 has_letters "$1" $(($4 + $3 * batch))
 }
 
-# The counters of a directory only rise, whatever becomes of letters.
+# The counters of a directory only rise, whatever happens to letters.
 counters_rise() {
     quiet_curl "$url/metrics" | awk -v file="$counters" '
         BEGIN { while ((getline line < file) > 0) if (split(line, part, " ") == 2) before[part[1]] = part[2]; close(file) }
@@ -98,7 +98,7 @@ is_damaged() { # COUNT
     "$TOOLS/metrics" "$url" "$within_seconds" are 'firekeep_destination_samples_dropped_total{destination="east",reason="damaged"' = "$1"
 }
 
-# A stopped directory with damage in it, of which so many letters of `all` can be read.
+# Checks a stopped directory with damage in it, of which LOST letters of `all` cannot be read.
 meets_damage() { # CASE DIRECTORY NAMED [LOST]
     local case=$1 dir=$2 named=$3 lost
     lost=${4:-$((all - $(shown "$dir")))}

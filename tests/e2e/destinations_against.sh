@@ -27,7 +27,7 @@ make_samples() { # FILE FIRST LAST
 
 # --- another type -------------------------------------------------------------------------------------
 
-# Takes 1.0 alone: what speaks 2.0 to it learns that, and remembers it.
+# Accepts only 1.0: a sender of 2.0 learns that, and remembers it.
 start older /usr/bin/python3 -c "
 import http.server
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -105,7 +105,7 @@ serve() {
         --wal.segment-bytes=1MiB --wal.budget=64MiB && within 20 all_open
 }
 
-# With a second for the states to be saved: what the directory says is then what is.
+# Waits a second for the states to be saved: then the directory is up to date.
 waits() { # DESTINATION SAMPLES
     within 20 sums_are "$1" samples_queued = "$2"
 }
@@ -308,7 +308,7 @@ for mode in local none; do
     claim "$mode, renamed: nothing waits, so it may go" tells "^destination new: not in the file: nothing is queued for it" 3 against alone.yml "$url"
     crash "$mode-there"
 
-    # Removed, and the log goes: what is promised holds.
+    # After the removal the log is dropped, as predicted.
     claim "$mode, given up: more is acknowledged" is_acknowledged "$work/load.rw" --retry 60
     claim "$mode, given up: all of it waits" waits new 150000
     claim "$mode, given up: another has it" within 20 has_delivered lines 150015
@@ -371,7 +371,7 @@ crash names
 
 # --- what cannot be asked -----------------------------------------------------------------------------
 
-# Answers as a web server that is no Firekeep, in several ways.
+# Answers like a web server other than Firekeep, in several ways.
 start stranger /usr/bin/python3 -c "
 import http.server, threading
 class Answer(http.server.BaseHTTPRequestHandler):

@@ -234,7 +234,7 @@ claim "index: a bit of it is flipped" flip "$(find "$dir/relay/bucket/index" -ty
 claim "index: it starts again" serve
 claim "index: 500 more are acknowledged" is_acknowledged "$work/more.rw"
 claim "index: they are delivered" settles 2500
-index_is_right() { # it lists all, or says that it does not
+index_is_right() { # it lists all, or states that it does not
     local key
     key=$(all_keys | grep '/_' | tail -n 1)
     quiet_curl "$s3/metrics/$key" >"$work/index.json"

@@ -34,7 +34,8 @@ if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
     skip_all "a dead day" "no captures beside the project"
 fi
 
-# In requests so small that they are not packed well: the log of the day is larger than all budgets. The last hour is what comes in while the dead one catches up.
+# Requests are so small that they compress badly: the log of the day exceeds all budgets. The last
+# hour arrives while the failing destination catches up.
 make_day() {
     "$TOOLS/rwspan" "$SAMPLES/node15s.rw" --series "$series" --scrapes $((25 * scrapes)) --churn 4 --batch "$batch" >"$sent"
 }
@@ -50,7 +51,7 @@ s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(1e6)' "${ports[2]}"
 }
 
-send() { # FROM TO: no answer but 2xx is taken
+send() { # FROM TO: only answers of 2xx are accepted
     "$TOOLS/rwreplay" "$sent" "$url" --skip "$1" --first "$2" --check >"$work/replay.txt" 2>&1 || {
         cat "$work/replay.txt"
         return 1
@@ -113,7 +114,7 @@ has_left_the_log() {
 
 # --- it comes back ----------------------------------------------------------------------------------
 
-has_a_part() { # PARTS of all: so much was delivered
+has_a_part() { # PARTS of all: this much was delivered
     local delivered
     delivered=$(samples delivered_total dead)
     ((delivered * live_slices >= day_count * $1))

@@ -147,7 +147,7 @@ stop twin
 
 # --- it was named, but wrongly ----------------------------------------------------------------------
 
-# Nothing says where the bucket is.
+# The environment must not name the bucket's service.
 unset "${!AWS_@}"
 export HOME=$work
 write_config <<END

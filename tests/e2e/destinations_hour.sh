@@ -16,7 +16,7 @@
 set -u
 # Firekeep gets a disk of its own, which can be full.
 if [[ -z ${OWN_MOUNTS-} ]]; then
-    # In a chroot there are no namespaces of users, and / cannot be made private.
+    # A chroot has no user namespaces, and / cannot be made private.
     for how in '-rm' '-m --propagation unchanged'; do
         # shellcheck disable=SC2086 # words
         unshare $how true 2>/dev/null && exec unshare $how env OWN_MOUNTS=1 bash "$0"
@@ -55,7 +55,8 @@ signed=(ndjson packed kpl plain gz timestream)
 
 # --- what is sent -----------------------------------------------------------------------------------
 
-# Every kind of value; series that InfluxDB has as integers, and some whose labels are too long for the other Firekeep.
+# Makes every kind of value; series that InfluxDB has as integers, and some whose labels are too
+# long for the other Firekeep.
 specials() {
     local i
     every_kind | grep -v '^@exemplar' | sed "s/1700000000000/$end_ms/"
@@ -287,7 +288,8 @@ settles() {
 
 # --- what arrived -----------------------------------------------------------------------------------
 
-# Into $work/NAME.rw; where the counterpart keeps no order, what was sent there goes into $work/NAME-sent.rw.
+# Writes into $work/NAME.rw; if the counterpart keeps no order, the requests go into
+# $work/NAME-sent.rw.
 take_all() { # DESTINATION
     case $1 in
     lines)
@@ -358,7 +360,7 @@ renew_session
 entries | write_config
 claim "it starts" relay_to_all || exit 1
 
-# Nothing comes twice but where an answer was lost, or Firekeep its memory.
+# Samples are repeated only if an answer was lost, or Firekeep lost its memory.
 claim "refused: calls are to be refused" let_calls_be_refused
 claim "refused: everything is acknowledged" send_round true
 claim "refused: everything arrives" settles
@@ -409,7 +411,7 @@ for name in "${all[@]}"; do
     echo "$name: $count samples sent, $(repeats_of "$name") came again"
 done
 echo "$letters"
-# Names of objects and lengths of files say what is there already.
+# Names of objects and lengths of files show what has arrived.
 for name in gz lines; do
     claim "$name: nothing came twice" [ "$(repeats_of "$name")" == 0 ]
 done

@@ -139,7 +139,7 @@ for mode in none local; do
     claim "$it: starts again" serve
     claim "$it: more is acknowledged" takes 1
     claim "$it: it waits" within 20 shows west taken_total=10000 queued=10000
-    # With a store that lies in a part already.
+    # The store has the samples in a part already.
     [[ $mode == none ]] || claim "$it: it is flushed" quiet_curl -X POST "$url/api/v1/admin/tsdb/flush"
     claim "$it: the last is acknowledged" takes 2
     claim "$it: it waits, too" within 20 shows west taken_total=15000 queued=15000

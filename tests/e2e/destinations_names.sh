@@ -19,7 +19,7 @@ tree() { # DIRECTORY
     (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
 }
 
-# Programs that only read leave a copy as it is, also one that they cannot write to.
+# Programs that only read do not change a copy, even one that they cannot write to.
 are_only_read() { # DIRECTORY
     tree "$1" >"$work/tree"
     chmod -R a-w "$1"
@@ -155,7 +155,7 @@ rename_both() {
         sed -i 's/name: bucket/name: cold/; s/name: files/name: lines/' "$work/firekeep.yml"
 }
 
-waits_as_object() { # until then the crash comes before there is one
+waits_as_object() { # until then a crash would come before the object exists
     compgen -G "$dir/relay/bucket/objects/*"
 }
 

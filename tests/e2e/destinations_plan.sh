@@ -14,7 +14,7 @@ influx=http://127.0.0.1:${ports[1]}
 timestream=http://127.0.0.1:${ports[2]}
 firekeep=build/firekeep
 config=$work/firekeep.yml
-# Nothing of the machine is to decide who we are.
+# The environment of the machine must not provide credentials.
 unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION
 export AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=$work/none AWS_SHARED_CREDENTIALS_FILE=$work/none
 mkdir -p "$work/tmp"

@@ -74,7 +74,7 @@ tried() { # STATUS PATTERN NAME
     [[ $got == "$1" ]] && grep -q -e "$2" "$work/tried-$3.txt"
 }
 
-failed() { # DESTINATION...: each says why
+failed() { # DESTINATION...: each has a reason
     local name
     for name; do
         [[ -n $(last_error "$name") ]] || {

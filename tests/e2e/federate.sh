@@ -96,7 +96,7 @@ is_answered_as_by_prometheus() { # ACCEPT QUERY
     [[ -s $work/ours.txt ]] && diff "$work/ours.txt" "$work/theirs.txt"
 }
 
-# Messages are compared by what their readers get; here only by what text is in them.
+# Messages are compared by what their readers get; here only the texts in them are checked.
 has_all_kinds() {
     fetch "$url" "$protobuf;escaping=allow-utf-8" "$work/ours.bin" 'match[]={fed="1"}'
     tail -n 1 "$work/ours.bin" | grep -a "200 ${protobuf//;/; }; escaping=allow-utf-8" &&

@@ -48,7 +48,7 @@ has_same_content() { # NAME
         head -n 20 "$work/difference"
         return 1
     }
-    ! grep -a '^tombstone ' "$work/$1.after" # it is gone, not only hidden
+    ! grep -a '^tombstone ' "$work/$1.after" # it is removed, not only hidden
 }
 
 check_directory() { # ARCHIVE NAME
@@ -72,7 +72,7 @@ tree() { # DIRECTORY
     (cd "$1" && find . -type f ! -name LOCK -print0 | sort -z | xargs -0 sha256sum)
 }
 
-# A server refuses it, names both versions, and leaves all as it was; so does who only reads.
+# A server refuses it, names both versions, and changes nothing; so do programs that only read.
 is_refused() { # DIRECTORY
     local status
     tree "$1" >"$work/tree"

@@ -14,7 +14,8 @@ program=$PEERS/prometheus/usr/bin/prometheus
 promtool=$PEERS/promtool/usr/bin/promtool
 first=1795156121 last=1795157431 # range of the captures
 
-# The captures are of another day: what a Prometheus takes as out of order, and keeps for so long.
+# The captures are of another day: a Prometheus must accept them as out of order, and keep them long
+# enough.
 begin_peer() {
     echo 'storage: {tsdb: {out_of_order_time_window: 3650d}}' >"$work/prometheus.yml"
     start peer "$program" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/peer" \

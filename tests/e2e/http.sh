@@ -107,7 +107,7 @@ bad_limits() {
     curl -fs --noproxy '*' "$url/api/v1/metadata?limit=-1" && curl -fs --noproxy '*' "$url/api/v1/status/tsdb?limit=1"
 }
 
-# An alert on a metric that does not exist never fires, and a panel of it stays empty.
+# An alert on a metric that does not exist never fires, and its panel stays empty.
 alerts_know_metrics() {
     local name page
     page=$'\n'$(metrics) || return
@@ -176,7 +176,7 @@ every_cut() {
     done
 }
 
-# One byte and then copies of it: 64 bytes of zeros from 3.
+# Makes one byte and then copies of it: 64 bytes of zeros from 3.
 bomb() { # COPIES
     from_hex "$(varint $(($1 * 64 + 1)))0000" >"$work/request"
     head -c $(($1 * 3)) < <(while :; do printf '\xfe\x01\x00\xfe\x01\x00\xfe\x01\x00\xfe\x01\x00'; done) \
@@ -242,7 +242,8 @@ long_url_is_refused() {
     status_is 414 'request target too long' && header_is Content-Type 'text/plain; charset=utf-8'
 }
 
-# The range of a setting is that of the server: what `check` accepts, `serve` starts with.
+# The range of a setting is that of the server: `serve` starts with exactly the values that `check`
+# accepts.
 check_and_serve_agree() {
     local dir=$work/header_limit error port
     mkdir -p "$dir"
@@ -447,7 +448,7 @@ sources: # asked for a time that no test asks for
     query_endpoint: http://127.0.0.1:1
     time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
 END
-# Never evaluated here: what is measured of groups has to be shown of one.
+# The group is never evaluated here: metrics of groups need one.
 echo 'groups: [{name: yearly, interval: 1y, rules: [{record: one, expr: vector(1)}]}]' >"$work/rules.yml"
 echo "rule_files: ['$work/rules.yml']" >>"$work/firekeep.yml"
 # no alert is sent

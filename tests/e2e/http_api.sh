@@ -120,7 +120,7 @@ many_arguments_are_taken() {
 unclean=('//api/v1/query?query=1' '/api/v1//query?query=1&x=//' '//-/ready' '//metrics' '/api/./v1/query?query=1' '/../metrics'
     '/api/x/../v1/query?query=1' '/%2e%2e/metrics' '/..' '//evil.example/..' '/.//evil.example' '/x//y/' '//')
 
-# Prints what a client that follows gets in the end, and where it is sent first.
+# Prints the final answer to a client that follows, and the first location.
 unclean_paths_are_redirected() { # [PEER-URL]
     local path got
     for path in "${unclean[@]}"; do

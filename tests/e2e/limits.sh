@@ -28,7 +28,7 @@ fill() {
     "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --concurrency 4
 }
 
-# read_load QUERIES [CURL-ARGUMENT...]: streamed; sets status and the number of bytes that came.
+# read_load QUERIES [CURL-ARGUMENT...]: streamed; sets status and the number of bytes received.
 read_load() {
     body "$(snappy "$(read_queries "$1" load)")"
     shift
@@ -180,7 +180,7 @@ cut_off() {
     within 5 metric_is firekeep_reads_running 0 >/dev/null || metric_is firekeep_queries_running 0
 }
 
-# All places are taken by readers that do not read: one that does gets its turn.
+# Readers that do not read use all places: one that reads gets its turn.
 makes_room() {
     stall_reads 4 400 load
     within 10 metric_is firekeep_reads_running 4 >/dev/null || return 1
@@ -193,7 +193,7 @@ makes_room() {
 slow_but_steady() {
     local began
     began=$(now_ms)
-    read_load 24 --limit-rate 6M # curl takes what a socket holds at once, and then rests: under 3 s
+    read_load 24 --limit-rate 6M # curl first reads what a socket holds, and then pauses: under 3 s
     echo "$bytes bytes in $(($(now_ms) - began)) ms"
     status_is 200 && ((bytes > 30000000)) && (($(now_ms) - began > 3500)) &&
         metric_is 'firekeep_http_timeouts_total.phase="send".' 3
@@ -226,7 +226,7 @@ is_small_again() { # KIB
     (($(status_kib VmRSS) < $1 + 16 * 1024))
 }
 
-# Each on whatever thread is free: none may keep what it had.
+# Each query runs on any free thread: none may keep its memory.
 memory_goes_back() {
     local before i
     before=$(status_kib VmRSS)

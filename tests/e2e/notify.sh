@@ -86,7 +86,7 @@ say() { # COMMAND: prints the answer
     return 1
 }
 
-ends() { # false if it ends with an error: some of its memory was not given back
+ends() { # false if it ends with an error: memory was leaked
     say end
     exec {to_notifier}>&- {from_notifier}<&-
     within 20 has_ended
@@ -150,7 +150,7 @@ is_told_when_it_is_back() {
     starts one && is_idle 60 && knows one 200 && has_number dropped_total one 0
 }
 
-# Its port takes connections and requests, and says nothing.
+# Its port accepts connections and requests, and does not answer.
 goes_on_without_the_stopped_one() {
     pause two || return 1
     say 'many 200 240000 alertname=Stopped' && within 10 knows three 401 && knows one 400 && [[ $(number sent_total two) -lt $(number sent_total three) ]]
@@ -230,7 +230,7 @@ finds_the_refused_one() {
     local calls
     calls=$(calls_of_proxy)
     fault proxied containing '"text": "Culprit", "status": 400, "bytes": 20' || return 1
-    # All at once: what waits while the server answers with errors.
+    # Alerts that wait while the server answers with errors are sent at once.
     fault proxied status '"status": 500, "times": 1' || return 1
     say 'alert alertname=First 0 240000' && within 10 has_number errors_total proxied "$1" || return 1
     say 'many 150 240000 alertname=Left' && say 'alert alertname=Culprit 0 240000' && say 'many 100 240000 alertname=Right' || return 1
@@ -324,7 +324,7 @@ is_told_securely() {
     [[ $(secure_curl /api/v2/alerts | jq -r '.[].labels.alertname') == Secret ]]
 }
 
-# The same with a wrong password: nothing is dropped, and what is wrong is said.
+# The same with a wrong password: nothing is dropped, and the problem is reported.
 is_refused() {
     say 'alert alertname=Lost 0 240000' && [[ $(say 'idle 2') == no ]] || return 1
     grep 'cannot send alerts' "$work/notifier.log" | tail -n 1 | tee "$work/refused.txt"

@@ -54,7 +54,7 @@ logged() { # NAME LEVEL PATTERN
     }
 }
 
-# All that was acknowledged is stored, and no more of it than was sent.
+# Checks that everything acknowledged is stored, and nothing that was not sent.
 all_is_there() { # [URL]
     local count
     count=$(build/firekeep query --url="${1-$url}" --time=$((t / 1000 + acked)) \

@@ -96,12 +96,13 @@ asking() { # prefix of the query
     coproc ASKER { exec tests/promql/ask_meanwhile.py "$url" "$sum" "$sum_value" "$heavy" "$heavy_value" 2>"$work/asker.txt"; }
 }
 
-tell() { # WORD: says it, and waits for the answer
+tell() { # WORD: sends it, and waits for the answer
     echo "$1" >&"${ASKER[1]}"
     read -r -t 120 said <&"${ASKER[0]}"
 }
 
-# meanwhile COMMAND...: queries that ran meanwhile have the right answer, and what was written is there.
+# meanwhile COMMAND...: queries that ran meanwhile have the right answer, and written samples are
+# stored.
 meanwhile() {
     tell begin && "$@" && write_more && tell end || {
         echo "$said"
@@ -215,7 +216,7 @@ ends_with_queries() {
     write_more || return 1
     stop firekeep || return 1
     wait "${clients[@]}"
-    for i in 1 2 3 4; do # an answer that says why, or none: never half of one
+    for i in 1 2 3 4; do # an answer with a reason, or none: never half an answer
         [[ ! -s $work/ended.$i ]] || grep -q '"status":"error"' "$work/ended.$i" || { cat "$work/ended.$i"; return 1; }
     done
 }

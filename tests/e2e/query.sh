@@ -229,9 +229,6 @@ claim "chart: one moment is none" says "use --start and --end" 1 \
     "$firekeep" query --url="$url" --format=chart --time=1700000300 load
 claim "on a terminal a caret shows the place" says '     ^' 2 on_terminal 80 24 'load{'
 
-# --- large results -------------------------------------------------------------------------------
-
-# What a command needs at most, in MiB, beside the same for one point.
 # --- results as CSV ------------------------------------------------------------------------------
 
 rows() { # EXPR

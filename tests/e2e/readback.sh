@@ -65,7 +65,8 @@ series_of() { # NAME
         -d "start=$start_s" -d "end=$end_s" | jq -cS '.data | sort_by(tostring)[]'
 }
 
-# same_series A B SAMPLES: of so many samples only the first of each series, as they are stored, are read.
+# same_series A B SAMPLES: reads only the first of so many samples of each series, as they are
+# stored.
 same_series() {
     local before after count
     before=$(metric firekeep_read_samples_total)

@@ -99,7 +99,7 @@ histogram_custom() { # T
 
 # --- what is claimed ---
 
-reads_back() { # METRIC HEX: Firekeep has of this metric what the message says, and no more
+reads_back() { # METRIC HEX: Firekeep has exactly the message's samples of this metric
     capture "$2" "$work/$1.rw"
     "$TOOLS/rrcompare" "$url" "$work/$1.rw" --start 0 --end 4102444800000 \
         --match "{__name__=\"$1\"}"
@@ -113,7 +113,7 @@ stores() {
     status_is 204 && written_is "$2" "$3" "$4" && [[ ! -s $work/answer ]] && reads_back "$1" "$message"
 }
 
-# refuses METRIC REASON HEX: all of it is refused and nothing is left; the sender must not repeat.
+# refuses METRIC REASON HEX: all of it is refused and has no effect; the sender must not repeat it.
 refuses_now() {
     send_2 "$(names "$1")$3"
     status_is 400 "$2" && written_is 0 0 0
@@ -123,7 +123,7 @@ refuses() {
     refuses_now "$@" && reads_back "$1" "$(names "$1")"
 }
 
-# A valid series beside the bad one is stored, and the answer says how much that was.
+# A valid series next to the bad one is stored, and the answer has the number of its samples.
 stores_the_rest() { # METRIC REASON BAD-HEX
     local good
     good=$(series "$labels" "$(sample 1 $t)")

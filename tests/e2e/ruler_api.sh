@@ -37,7 +37,7 @@ says_all() { # TEXT COMMAND...: exactly that
     [[ $said == "$1" ]]
 }
 
-answers() { # STATUS TEXT CURL-ARGUMENT...: the last line of what is shown is the status
+answers() { # STATUS TEXT CURL-ARGUMENT...: the last line of the output is the status
     local said
     said=$(curl -s -m 20 -w '\n%{http_code}' "${@:3}")
     echo "$said"
@@ -173,7 +173,8 @@ claim "and evaluated" within 10 says 0 "team/a b/100% ü | second | Always | ok"
 stop server
 claim "after a stop they are there" listed_after_start
 
-# Sets, replaces and deletes groups one after the other; notes what was acknowledged, and what was asked last.
+# Sets, replaces and deletes groups one after the other; notes acknowledged edits, and the last
+# request.
 edit_all_the_time() {
     local i=0 name status
     while :; do
@@ -193,7 +194,7 @@ edit_all_the_time() {
     done
 }
 
-# Each group is as it was acknowledged last; of the request that had no answer, either.
+# Each group is in its last acknowledged state; after a request without an answer, in either state.
 is_as_acknowledged() {
     local name is was asked number
     read -r asked number <"$work/asked.txt"

@@ -223,7 +223,7 @@ one() { # KEYS: of an Alertmanager
     echo "alerting: {alertmanagers: [{static_configs: [{targets: ['h:9093']}], $1}]}"
 }
 
-configurations() { # a line each; what both refuse begins with '-'
+configurations() { # one per line; '-' begins those that both refuse
     one "scheme: https, path_prefix: /am/, timeout: 5s, api_version: v2"
     one "path_prefix: ''"
     one "dns_sd_configs: [{names: [a, b], type: srv, refresh_interval: 1m}]"

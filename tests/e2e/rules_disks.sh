@@ -42,7 +42,7 @@ evaluations() {
         jq -r '.result[].values[] | .[0] * 1000 | round'
 }
 
-# None is missing between the first and the last, and none is there twice.
+# Checks that no sample is missing between the first and the last, and none is repeated.
 are_complete() { # INTERVAL_MS
     evaluations >"$work/evaluations.txt"
     wc -l <"$work/evaluations.txt"
@@ -121,7 +121,7 @@ claim "SIGTERM ends it" stop firekeep
 
 # --- two with the same rules ----------------------------------------------------------------------
 
-# ALERTS_FOR_STATE is left out: each says since when it has seen the alert, and they do not start at once.
+# ALERTS_FOR_STATE is left out: each server has its own time since when the alert is active.
 write_twins() {
     sed -i 's/^- name: g/&\n  query_offset: 2s/' "$work/rules.yml"
     write_config 'destinations:' "  - {name: third, type: remote_write, url: '$third/api/v1/write', select: ['{__name__=~\"ALERTS|load:sum|one|firekeep_rule.*\"}'], batch: {max_age: 100ms}}"
@@ -188,7 +188,7 @@ done
 
 # --- the clock ------------------------------------------------------------------------------------
 
-# Each five seconds: an hour has 720 of it.
+# The group is evaluated each five seconds: an hour has 720 evaluations.
 serve_with_clock() {
     "${CC:-cc}" -shared -fPIC -O1 -o "$work/clock.so" tests/doubles/clock.c || return 1
     echo 0 >"$work/ahead"
@@ -403,7 +403,7 @@ fill() { # LEAVING_MIB
     dd if=/dev/zero of="$disk/fill" bs=1M count=$((free - $1)) status=none
 }
 
-# A rule that comes while nothing can be stored fires, too.
+# A rule added while nothing can be stored fires, too.
 is_full() {
     fill 4 && within 20 rule_says load:sum err && within 20 metric_is 'firekeep_rule_catch_up{tenant="anonymous",state="waits"}' 1 || return 1
     write_rules '- {name: new, rules: [{alert: New, expr: vector(1)}]}'

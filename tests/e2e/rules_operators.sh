@@ -276,7 +276,7 @@ has_slow_group() {
     reloads && within 10 fires Slow High Waits && within 10 is_told Slow firing
 }
 
-# It is changed, replaced, removed, and comes back, as its evaluation lasts.
+# The rule file is changed, replaced, removed and restored during the evaluation.
 is_changed_while_it_runs() {
     local i
     set_world held=1 && within 10 is_held || return 1
@@ -285,7 +285,7 @@ is_changed_while_it_runs() {
     done
     rm "$rules/slow.yml"
     reloads || return 1
-    doze 4 # more than two intervals: what it wrote is marked stale, unless it runs
+    doze 4 # more than two intervals: its series get staleness markers, unless it runs
     set_world held=0 && within 10 value_is slow:sum "" && has_no_alert Slow && never_told_as_resolved Slow || return 1
     write_slow >"$rules/slow.yml"
     reloads && within 10 fires Slow && within 10 fires High
@@ -380,8 +380,9 @@ is_edited_while_it_waits() {
     hangup && catches_up waits && within 30 catches_up live && within 20 value_is edited 110
 }
 
-# One a second, those before the stop with the old text and the others with the new one. An evaluation that came due
-# while the server was stopping may have run, with the old text, or belong to the gap.
+# Checks for one sample each second, with the old text before the stop and the new one after it. An
+# evaluation that came due while the server was stopping may have run with the old text, or belong
+# to the gap.
 goes_on_from_its_cursor() {
     edited >"$work/edited.txt"
     echo "stopped from $stops to $stopped"

@@ -11,9 +11,9 @@ promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep
 compare=$PWD/tests/rules/compare_rule_tests.py
 
-# Files by name: rules (for rule_files), pass and fail (as in promtool), broken (nothing can be run; promtool has words
-# of its own), ours and ours_fail (with what promtool 3.5 does not know), order_pass and order_fail (promtool evaluates
-# these groups in any order).
+# Writes files with these names: rules (for rule_files), pass and fail (as in promtool), broken
+# (cannot run; promtool has other words), ours and ours_fail (with features that promtool 3.5
+# lacks), order_pass and order_fail (promtool evaluates these groups in any order).
 files() {
     cat <<'END'
 === rules/up.yml
@@ -337,7 +337,7 @@ each_agrees() { # KIND [FLAG...]
 }
 
 # Says whether the status of each file is that of its kind.
-judges() { # TOOL STATUS KIND WORDS [FLAG...]: all have to say words like these
+judges() { # TOOL STATUS KIND WORDS [FLAG...]: all must have such words
     local file said bad=0
     for file in "$3"[-.]*; do
         said=$(says "$1" "${@:5}" "$file")

@@ -23,7 +23,7 @@ has_s3=
 
 # --- helpers ----------------------------------------------------------------------------------------
 
-write_to_archives() { # NAME COMMAND...: what the command puts into a store, and archives of it
+write_to_archives() { # NAME COMMAND...: the output goes into a store, and into archives of it
     local prefix=$1 name
     shift
     {
@@ -70,7 +70,7 @@ writer_stops() {
     stop writer
 }
 
-same_answers() { # PATH...: of both, but for warnings
+same_answers() { # PATH...: from both, except warnings
     local path
     for path; do
         quiet_curl "$url$path" | jq -S 'del(.warnings, .infos)' >"$work/local.json" || return 1
@@ -196,8 +196,8 @@ if [[ -z $SAMPLES ]]; then
     exit
 fi
 
-# The capture, an hour's worth of it per minute, as the adapter and a delivery stream would have left
-# it; and as a store has it that imports the same lines.
+# Makes the capture, an hour of it per minute, as the adapter and a delivery stream write it; and a
+# store that imports the same lines.
 make_old_archive() {
     local from=("$work"/files/none/*.ndjson)
     cat "${from[@]}" | /usr/bin/python3 tests/tools/prk_archive.py "$work/old" "$work/old.ndjson" --stretch 60 --delay 600 --junk 7
@@ -318,7 +318,7 @@ gone() {
 }
 claim "what the archive lost is not answered" gone
 
-# An archive that is not there is no empty one.
+# A missing archive is not an empty one.
 rm -r "$work/old"
 no_directory() {
     quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" | tee "$work/answer.json"

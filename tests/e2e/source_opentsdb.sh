@@ -106,7 +106,7 @@ fault() { # JSON
     curl -fs --noproxy '*' -o "$work/fault.txt" -d "$1" "$double/fault"
 }
 
-# The value of a query at a time that all faults are tried with; what is asked is `asked`.
+# Prints the value of a query at one time, which all faults are tried with; `asked` is the query.
 instant() { # SELECTOR [PORT]
     curl -sgG --noproxy '*' --max-time 60 "$reader/api/v1/query" --data-urlencode "query=$1" -d time=1700000100
 }

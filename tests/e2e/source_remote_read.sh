@@ -133,7 +133,8 @@ own=(
     'requests_total @ end() - requests_total @ start()' 'sum_over_time((requests_total > 50)[20m:2m])' 'irate(requests_total{instance!~"i[0-2]"}[5m])'
     'bottomk(3, requests_total{path!=""})' 'group by (job) ({job=~"a|",__name__!=""})' 'resets(requests_total[30m]) + on (instance) group_left () count by (instance) (requests_total)'
 )
-# Prometheus 2.42 itself says something else: there a dot does not match a line feed, and \Q cannot be left open.
+# Prometheus 2.42 itself has another result: there a dot does not match a line feed, and \Q cannot
+# be left open.
 own_regexes=('count({line=~"1.2"})' '{line!~"1.*",__name__=~"strange|prefix"}' 'strange{line=~".*\\Q2"}' '{line=~".*",quote!=""}' 'strange{line=~"(?-s)1.2"}')
 own_histograms=('h' 'histogram_quantile(0.5, h)' 'rate(h[5m])' 'sum(h{kind!="gauge"})' 'histogram_count(increase(h[10m]))' 'resets(h[1h])')
 

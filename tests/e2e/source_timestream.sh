@@ -214,7 +214,7 @@ for line in sys.stdin:
     sample = json.loads(line)
     print(json.dumps(sample | {"value": float("%.6f" % sample["value"])}))' <"$work/old.ndjson" >"$work/rounded.ndjson"
 }
-has_old() { # a store with what the connector's table has
+has_old() { # a store with the samples of the connector's table
     start_firekeep writer "$work/writer-old" "${port[firekeep]}" && "$firekeep" import --url="$url" "$work/rounded.ndjson"
 }
 finds_raw() { # a name that looks like a coded one is read as it is

@@ -73,8 +73,9 @@ refused_for_conflict() {
 }
 claim "cells: the dead letter says that it was a conflict" refused_for_conflict
 
-# Tables that keep nothing old: what is given from the store is sent as far as they take it, the rest counted. Two series
-# for each of two tables, a sample for each hour of two days, half an hour off so that none grows too old meanwhile.
+# Tables accept only recent records: samples from the store are sent as far as they are accepted,
+# the rest is counted. Two series for each of two tables have a sample for each hour of two days,
+# half an hour off, so that none grows too old meanwhile.
 young=$(url_of tables)
 start_young() {
     start young python3 tests/doubles/timestream.py --port "${port[tables]}" --region "$region" --access-key TSKEY --secret-key TSSECRET \
@@ -151,7 +152,7 @@ claim "old: what arrived is what the tables take" taken_arrived
 claim "old: SIGTERM ends it with status 0" stop old
 claim "old: nothing is damaged, and the ledger balances" build/firekeep verify "$work/old"
 
-# Without the permission to ask, everything is sent, and refused is what is too old.
+# Without the permission to describe tables, everything is sent, and too old records are refused.
 went_wrong '{"kind": "denied", "operation": "DescribeTable", "times": 1000}'
 {
     echo 'destinations:'
@@ -182,8 +183,8 @@ claim "unasked: a test of the destination tells of the optional permission" tell
 claim "unasked: SIGTERM ends it with status 0" stop old
 ask_young clear -o "$work/cleared.txt" -d ''
 
-# A range that an old connector has rounded: another value is refused, and overwritten by a replay; the next one is taken,
-# too, and what comes after it from the log.
+# An old connector has rounded a range: another value is refused, and overwritten by a replay; the
+# next one is accepted, too, and so are later ones from the log.
 versions() { # the versions in the table, each once
     ask_young dump | jq -s -c 'map(.version) | unique'
 }
