@@ -250,7 +250,7 @@ make_streams() { # CALLED DESTINATION...
     done
 }
 
-# --- what arrived -----------------------------------------------------------------------------------
+# --- arrived data -----------------------------------------------------------------------------------
 
 # Prints the content as lines; rows for Timestream.
 content() { # DESTINATION CALLED

@@ -215,7 +215,7 @@ if [[ " ${all[*]} " == *" kpl "* ]]; then
     claim "split: kpl: something went astray" grep -q 'passed over [1-9]' "$work/passed-over.txt"
 fi
 
-# --- who we are -------------------------------------------------------------------------------------
+# --- credentials ------------------------------------------------------------------------------------
 
 reload() {
     quiet_curl -X POST "$url/-/reload"
@@ -323,7 +323,7 @@ else
     claim "parts: nothing came twice" [ "$(found repeats big)" == 0 ]
 fi
 
-# --- where it is ------------------------------------------------------------------------------------
+# --- locations --------------------------------------------------------------------------------------
 
 # The bucket is in another region, reported in two ways; a certificate is not trusted.
 if [[ " ${all[*]} " == *" zst "* ]]; then

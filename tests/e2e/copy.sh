@@ -74,7 +74,7 @@ fresh_to() { # ARGUMENT...
     start_firekeep to "$work/to" "${port[to]}" "$@"
 }
 
-# --- what is copied ---------------------------------------------------------------------------------
+# --- copied samples ---------------------------------------------------------------------------------
 
 claim "a server has a capture" start_firekeep from "$work/from" "${port[from]}" || exit 1
 claim "it takes it in" "$firekeep" import --url="$from" "$capture" || exit 1
@@ -144,7 +144,7 @@ claim "histograms: all is copied and verified" copies --start="$h_start" --end="
 claim "histograms: both have the same" "$TOOLS/rrcompare" "http://127.0.0.1:${port[firekeep]}" "$to" --start 0 --end 4102444800000
 stop histograms
 
-# --- what is missing or another ---------------------------------------------------------------------
+# --- missing and different samples ------------------------------------------------------------------
 
 claim "differences: a server starts anew" fresh_to
 claim "differences: it gets a part" copies --select='{__name__=~"go_.*"}' first "$to"
@@ -321,7 +321,7 @@ claim "tenants: into a directory it goes the same way" copies_theirs --storage.p
 claim "tenants: a server starts with the directory" start_firekeep to "$work/to" "${port[to]}" --config.file="$work/tenants.yml"
 claim "tenants: that tenant has it all" of_tenant_is_all one
 
-# --- a server that reads what is copied to it -------------------------------------------------------
+# --- a server that reads the copied samples ---------------------------------------------------------
 
 stop to
 rm -rf "$work/to"
@@ -335,7 +335,7 @@ claim "beside: all is copied" copies --url="$to" first local
 claim "beside: and stored" same_servers --header 'X-Firekeep-Sources: none'
 claim "beside: as a source, local is what is stored" eval 'rm -rf "$work/copying" && copies --url="$to" local "$from"'
 
-# --- what cannot be read of it ----------------------------------------------------------------------
+# --- unreadable parts -------------------------------------------------------------------------------
 
 mkdir -p "$work/junk/2023/11/14/22"
 {

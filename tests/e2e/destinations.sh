@@ -160,7 +160,7 @@ END
     done
 fi
 
-# --- who does not take it ---------------------------------------------------------------------------
+# --- counterparts that refuse -----------------------------------------------------------------------
 
 write_config <<END
 destinations:
@@ -248,7 +248,7 @@ END
     stop "$peer"
 done
 
-# --- InfluxDB, and those who speak like it ------------------------------------------------------------
+# --- InfluxDB, and programs with its protocol ---------------------------------------------------------
 
 # Prints the result of a query as CSV, without its header.
 influx_rows() { # QUERY

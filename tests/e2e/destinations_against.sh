@@ -66,7 +66,7 @@ claim "type: the account is right" balances west
 claim "type: SIGTERM ends it then" stop type
 claim "type: the file has what waited, and nothing of before" eval '[[ $(cat "$work"/west/*.ndjson | grep -o "\"value\":[0-9]*" | sort -u | wc -l) == 10 ]]'
 
-# --- what is said, and what comes true ----------------------------------------------------------------
+# --- predictions and results --------------------------------------------------------------------------
 
 logs() { # NAME PATTERN: once the process writes it
     within 20 grep -q -e "$2" "$work/$1.log"
@@ -369,7 +369,7 @@ claim "west.new: starts again" start_firekeep names "$work/names" "${ports[0]}" 
 claim "west.new: they still wait" waits west.new 10
 crash names
 
-# --- what cannot be asked -----------------------------------------------------------------------------
+# --- servers that cannot be asked ---------------------------------------------------------------------
 
 # Answers like a web server other than Firekeep, in several ways.
 start stranger /usr/bin/python3 -c "

@@ -120,7 +120,7 @@ claim "dead: SIGTERM ends it with status 0" stop dead
 claim "dead: nothing is damaged, and the ledger balances" "$firekeep" verify "$work/dead"
 stop twin
 
-# --- what it remembers cannot be read for a while ---------------------------------------------------
+# --- a state that cannot be read for a while --------------------------------------------------------
 
 claim "closed: starts, though nobody is there" start_firekeep closed "$work/closed" "${ports[0]}" "${small[@]}" --config.file="$work/firekeep.yml"
 claim "closed: half of it is acknowledged" is_acknowledged "$long" --retry 60 --first 900

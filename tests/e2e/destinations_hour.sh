@@ -53,7 +53,7 @@ all=(ndjson packed kpl plain gz timestream influxdb opentsdb twin lines)
 routed=(ndjson packed kpl plain gz timestream influxdb opentsdb twin)
 signed=(ndjson packed kpl plain gz timestream)
 
-# --- what is sent -----------------------------------------------------------------------------------
+# --- sent samples -----------------------------------------------------------------------------------
 
 # Makes every kind of value; series that InfluxDB has as integers, and some whose labels are too
 # long for the other Firekeep.
@@ -72,7 +72,7 @@ make_hour() {
         cat "$work/specials.rw" "$work/span.rw" >"$work/sent.rw"
 }
 
-# --- who takes it -----------------------------------------------------------------------------------
+# --- counterparts -----------------------------------------------------------------------------------
 
 start_services() {
     start_kinesis && start_s3 && start_moto "$work/moto.jsonl" && start_influxd &&
@@ -123,7 +123,7 @@ relay_to_all() {
         --wal.segment-bytes=1MiB --wal.budget=16MiB && within 30 all_open
 }
 
-# --- what goes wrong --------------------------------------------------------------------------------
+# --- failures ---------------------------------------------------------------------------------------
 
 has_few_calls() { # DESTINATION
     [[ $1 =~ ^(gz|packed|kpl|plain)$ ]]
@@ -286,7 +286,7 @@ settles() {
     }
 }
 
-# --- what arrived -----------------------------------------------------------------------------------
+# --- arrived samples --------------------------------------------------------------------------------
 
 # Writes into $work/NAME.rw; if the counterpart keeps no order, the requests go into
 # $work/NAME-sent.rw.

@@ -13,7 +13,7 @@ dir=$work/data
 # shellcheck source=tests/restored_lib.sh
 . tests/restored_lib.sh
 
-# --- what is no copy --------------------------------------------------------------------------------
+# --- directories that are not copies ----------------------------------------------------------------
 
 tree() { # DIRECTORY
     (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum)

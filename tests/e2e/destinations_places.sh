@@ -187,7 +187,7 @@ rm "$dir/relay/table/state"
 claim "two: a reset beside another is refused" prints "$again" 1 beside_another "$firekeep" destinations reset table --from=now --storage.path="$dir"
 claim "two: and done after it" "$firekeep" destinations reset table --from=now --storage.path="$dir"
 
-# --- what stays, and is not the same --------------------------------------------------------------
+# --- states that stay, and differ -----------------------------------------------------------------
 
 dir=$work/changed
 with "$work/firekeep.yml" "$away"

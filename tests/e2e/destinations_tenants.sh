@@ -15,7 +15,7 @@ there=http://127.0.0.1:${ports[1]}
 spare=${ports[2]}
 firekeep=build/firekeep
 
-# --- what would mix them ------------------------------------------------------------------------------
+# --- configurations that would mix them ---------------------------------------------------------------
 
 is_refused() { # LINES-OF-A-DESTINATION PATTERN
     printf 'tenancy: {enabled: true}\ndestinations:\n  - {name: a, %s}\n' "$1" >"$work/refused.yml"
@@ -30,7 +30,7 @@ claim "two of them into one table are refused" \
     is_refused "type: timestream, region: r, database: d, table: t, tenants: [a, b]" tenant
 claim "two of them at one store are refused" is_refused "type: remote_write, url: 'http://x/', tenants: [a, b]" tenant_header
 
-# --- each comes where it belongs ----------------------------------------------------------------------
+# --- samples of each tenant ---------------------------------------------------------------------------
 
 write_config <<END
 tenancy: {enabled: true}

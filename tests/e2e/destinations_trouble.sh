@@ -162,7 +162,7 @@ END
     stop prometheus
 fi
 
-# --- another Firekeep says how many it refuses ----------------------------------------------------------
+# --- another Firekeep, which states how many it refuses -------------------------------------------------
 
 # 20,000 samples of 100 series, 11 of which have a value that is too long.
 awk -v now="$now" 'BEGIN {

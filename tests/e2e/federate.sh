@@ -84,7 +84,7 @@ END
     wait_ready puller "$puller_url/-/ready"
 }
 
-# --- what is answered ----------------------------------------------------------------------------
+# --- answers -------------------------------------------------------------------------------------
 
 fetch() { # URL ACCEPT FILE QUERY
     curl -sg --noproxy '*' -H "Accept: $2" -w '%{http_code} %{content_type}\n' "$1/federate?$4" >"$3"

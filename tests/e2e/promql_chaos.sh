@@ -187,7 +187,7 @@ hangs_up_before_it_has_asked() {
     has_value "$sum" "$sum_value"
 }
 
-# --- what is refused ---
+# --- refusals ---
 
 refused_by_bytes() {
     local text i pids_of_curl=() bad=0

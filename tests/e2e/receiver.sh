@@ -97,7 +97,7 @@ histogram_custom() { # T
     )$(span 11 0 2)$(deltas 12 2 1)$(doubles 16 1 2)$(field_int 15 "$1")"
 }
 
-# --- what is claimed ---
+# --- claims ---
 
 reads_back() { # METRIC HEX: Firekeep has exactly the message's samples of this metric
     capture "$2" "$work/$1.rw"

@@ -331,7 +331,7 @@ claim "Grafana: sets another" says_all "" client grafana set d "$work/group.json
 claim "Grafana: deletes its namespace" says_all "" client grafana delete-namespace d
 claim "Grafana: shows none" says_all "" client grafana rules
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------
 
 claim "an invalid group: all reasons" post 400 "body:2:31: group 'a', rule 1 'r:a': invalid expression: 1:5: parse error" \
     n "$(group a 'sum(')"

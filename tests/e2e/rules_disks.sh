@@ -259,7 +259,7 @@ claim "a group of a day: it is evaluated once a day" knows_its_minute
 claim "a group of a day: it is evaluated after the start, if the server was down at its minute" is_evaluated_later 7200
 stop world
 
-# --- what the store refuses ---------------------------------------------------------------------
+# --- samples that the store refuses -------------------------------------------------------------
 
 long=$(printf 'x%.0s' {1..400})
 # shellcheck disable=SC2016 # PromQL's own

@@ -64,7 +64,7 @@ done_slices() { # COUNT FILE
     [[ $(sed -n 's/^slices //p' "$2" 2>/dev/null | tr -dc c | wc -c) -ge $1 ]]
 }
 
-# --- what there is ----------------------------------------------------------------------------------
+# --- stored samples ---------------------------------------------------------------------------------
 
 cat >"$work/rules.yml" <<'END'
 groups:
@@ -307,7 +307,7 @@ claim "subquery: a replay with an evaluation interval of 30s" "$firekeep" rules 
 claim "subquery: it is the step of one that gives none" holds --storage.path="$work/e" \
     "count_over_time(points[${hours}h]) == $((hours * 6)) and min_over_time(points[${hours}h]) == 20"
 
-# --- what is not kept -------------------------------------------------------------------------------
+# --- samples that are not kept ----------------------------------------------------------------------
 
 sed '1i retention: {time: 2h}' "$work/conf.yml" >"$work/conf4.yml"
 kept() { # ARGUMENT...

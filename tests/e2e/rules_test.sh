@@ -310,7 +310,7 @@ write_files() {
     files | awk '/^=== / { close(file); file = $2; printf "" >file; next } { print >file }'
 }
 
-# --- what tools say ------------------------------------------------------------------------------
+# --- results of the tools ------------------------------------------------------------------------
 
 # Status, output and errors of a tool, without how long tests took, and without the names of files, which promtool
 # does not print.

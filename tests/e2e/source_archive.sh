@@ -82,7 +82,7 @@ same_answers() { # PATH...: from both, except warnings
     done
 }
 
-# --- what our destinations wrote --------------------------------------------------------------------
+# --- archives of our destinations -------------------------------------------------------------------
 
 mkdir -p "$work/files" "$work/reader"
 if has s3 && claim "s3rver is there" start_s3 && claim "the bucket is made" client "$s3" make-bucket metrics; then
@@ -187,7 +187,7 @@ random_round() {
     claim "so is one of zstd" begins_wrong zstd
 }
 
-# --- what the old adapter left: hours, gzip, cut values, rows without samples -----------------------
+# --- archives of the old adapter: hours, gzip, cut values, rows without samples ---------------------
 
 if [[ -z $SAMPLES ]]; then
     skip "old, cache, late" "no captures beside the project"

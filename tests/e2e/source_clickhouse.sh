@@ -192,7 +192,7 @@ tables_round() {
     stop reader
 }
 
-# --- users, and what goes wrong ---------------------------------------------------------------------
+# --- users and failures -----------------------------------------------------------------------------
 
 tested() { # STATUS WORDS KEYS
     local status

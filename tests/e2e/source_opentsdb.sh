@@ -130,7 +130,7 @@ calls() { # PATH
     curl -fs --noproxy '*' "$double/stats" | jq ".calls[\"$1\"] // 0"
 }
 
-# --- what the destination wrote -----------------------------------------------------------------------
+# --- samples of the destination -----------------------------------------------------------------------
 
 seed=${SEED:-$RANDOM}
 python3 tests/tools/random_matchers.py finite "$seed" 150 >"$work/random.ndjson"
@@ -175,7 +175,7 @@ else
     skip capture "no captures beside the project"
 fi
 
-# --- what others wrote, and what is asked for ---------------------------------------------------------
+# --- samples of other writers, and requests -----------------------------------------------------------
 
 adapter='[{"metric":"up","timestamp":1700000100,"value":1,"tags":{"job":"a_.b","U__x":"_9tab"}},
  {"metric":"sys.cpu.user","timestamp":1700000100,"value":2,"tags":{"host":"web_front","cpu":"0"}},

@@ -148,7 +148,7 @@ same_questions() { # A B QUESTION...
     done | same_pages "$1" "$2"
 }
 
-# --- what is read is what was written ---
+# --- samples that were written ---
 
 make_samples() {
     start_s=$(($(date +%s) - 3600))
@@ -210,7 +210,7 @@ round_firekeep() {
     done
 }
 
-# --- what operators do ---
+# --- operations ---
 
 has() { # NAME PATTERN PATH [CURL-ARGUMENT...]
     local name=$1 pattern=$2

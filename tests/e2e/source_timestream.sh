@@ -124,7 +124,7 @@ round() { # NAME CAPTURE [ARGUMENT...]
     stop timestream
 }
 
-# --- what costs too much ----------------------------------------------------------------------------
+# --- queries that cost too much ---------------------------------------------------------------------
 
 fails_with() { # WORDS EXPRESSION [ARGUMENT...]
     curl -sG --noproxy '*' --max-time 60 "$reader/api/v1/query" --data-urlencode "query=$2" -d "time=${end_s:-1700000100}" "${@:3}" | tee "$work/failed.txt"
@@ -204,7 +204,7 @@ random_round() { # CASES
     stop writer
 }
 
-# --- what the old connector left --------------------------------------------------------------------
+# --- tables of the old connector --------------------------------------------------------------------
 
 # The same samples as it would have stored them: six decimals, finite values, and no label that Timestream reserves.
 rounds() {
@@ -245,7 +245,7 @@ connector_round() {
     stop timestream
 }
 
-# --- users, and what goes wrong ---------------------------------------------------------------------
+# --- users and failures -----------------------------------------------------------------------------
 
 tested() { # STATUS WORDS KEYS
     local status

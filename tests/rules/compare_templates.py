@@ -55,7 +55,7 @@ EXCUSED = [
     (r"values of type .* cannot be compared|incompatible types for comparison: struct", "equality of structs"),
 ]
 
-# --- what is made ---------------------------------------------------------------------------------
+# --- random templates -----------------------------------------------------------------------------
 
 CONSTANTS = """0 1 2 3 -1 42 1.5 -0.25 1e3 1e-7 0x1F 017 1_000 'a' '\\n' "" "a" "abc" "a b" "3.5" "x.y.z:80" `r\\n`
 "1h" "é€" true false nil "%d" "<a>&'" 9007199254740993 1e21 0.1 123456.789 1000000 "-inf" "NaN" "up" -0.0""".split(" ")
@@ -263,7 +263,7 @@ class Maker:
         return "".join(pieces)
 
 
-# --- who is asked ---------------------------------------------------------------------------------
+# --- programs -------------------------------------------------------------------------------------
 
 
 def label_text(name, labels):

@@ -126,7 +126,7 @@ class Data(threading.Thread):
         return True
 
 
-# --- what is notified ----------------------------------------------------------------------------
+# --- notifications -------------------------------------------------------------------------------
 
 wrong = []       # sentences
 again = []  # for each: the episode, the kind, since when that was known, when it came, from whom

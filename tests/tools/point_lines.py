@@ -69,7 +69,7 @@ def put_opentsdb(metric, tags, time, value):
     put_line(labels, time, "value", value)
 
 
-# --- what is stored -------------------------------------------------------------------------------
+# --- stored points --------------------------------------------------------------------------------
 
 
 def number(text):
@@ -104,7 +104,7 @@ def stored(kind, url, database):
                 put_opentsdb(name, tags, time, row[field])
 
 
-# --- what was sent --------------------------------------------------------------------------------
+# --- sent points ----------------------------------------------------------------------------------
 
 
 def records_of(path):
