@@ -115,7 +115,7 @@ LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o)
 LIB := $(BUILD)/libfirekeep.a
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(BUILD)/%.o)
 # Stands in for a part of net/, and is therefore linked to tests of api/ only.
-HTTP_DOUBLE := $(BUILD)/tests/lib/http_double.o
+HTTP_DOUBLE := $(BUILD)/tests/lib/api/http_double.o
 TEST_LIB := $(BUILD)/libtests.a
 TESTS := $(patsubst tests/%.c,$(BUILD)/test/%,$(TEST_SOURCES:src/%.c=$(BUILD)/test/%))
 FUZZERS := $(FUZZ_SOURCES:src/%.c=$(BUILD)/fuzz/%)

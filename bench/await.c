@@ -1,9 +1,9 @@
 /*
- * await.c - when a server answers: asks URL every millisecond until a 2xx comes.
+ * await.c - waits for a server: requests URL every millisecond until it answers with 2xx.
  *
  *     await http://HOST:PORT/PATH SECONDS
  *
- * Prints the Unix time of the answer in microseconds. Status 1: none came in that time.
+ * Prints the Unix time of the answer in microseconds. Status 1: no such answer in that time.
  */
 #include <stdio.h>
 #include <stdlib.h>

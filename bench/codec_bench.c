@@ -1,6 +1,6 @@
 /*
- * codec_bench.c - how small samples get, and how fast they come and go: the codec over a capture of
- * real scrapes (remote write 1.0 requests, each a little-endian length and a snappy block).
+ * codec_bench.c - size and speed of encoding and decoding samples: the codec over a capture of real
+ * scrapes (remote write 1.0 requests, each a little-endian length and a snappy block).
  *
  *     codec_bench [file.rw ...]
  *
@@ -22,7 +22,7 @@
 enum { SERIES_SAMPLES_MIN = 20, SLOTS = 1 << 16 };
 
 struct series {
-    struct bytes labels; /* as on the wire */
+    struct bytes labels; /* the fields of a request */
     uint64_t hash;
     uint64_t *values;
     int64_t *times;
@@ -35,7 +35,7 @@ struct capture {
     uint32_t slots[SLOTS]; /* index + 1 */
 };
 
-/* A block of one series, and where its encoding lies. */
+/* A block of one series, and the position of its encoding. */
 struct block {
     const struct series *series;
     uint32_t from, count;
@@ -116,7 +116,7 @@ read_sample(struct cursor c, struct series *s)
     series_append(s, time, value);
 }
 
-/* One time series: its labels (all fields 1, in order), then its samples. */
+/* Reads one time series: its labels (all fields 1, in order), then its samples. */
 static void
 read_series(struct cursor c, struct capture *capture)
 {
@@ -217,7 +217,7 @@ wanted(const struct block *b, int group)
     return group == GROUP_COUNT || b->group == group;
 }
 
-/* Keeps what is computed from being optimised away. */
+/* Keeps the compiler from removing computations. */
 static volatile double sink;
 
 static struct result
@@ -318,7 +318,7 @@ measure_times(struct codec_scratch *scratch, const struct block *blocks, uint32_
     buf_fini(&out);
 }
 
-/* The head's use: one value at a time, the hint from the value before. */
+/* Measures the head's use: one value at a time, with the hint from the value before. */
 static void
 measure_decimal(const struct block *blocks, uint32_t count, int group)
 {

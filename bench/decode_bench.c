@@ -1,11 +1,11 @@
 /*
- * decode_bench.c - how many samples (floats and histograms) of captured remote write requests one
- * core decodes in a second.
+ * decode_bench.c - the number of samples (floats and histograms) in captured remote write requests
+ * that one core decodes per second.
  *
  *     decode_bench v1|v2 FILE [SECONDS]
  *
  * FILE holds records of a little-endian uint32 length and a snappy block. Two figures: the decoder
- * alone over messages uncompressed beforehand, and snappy with it, as a request takes both. Process
+ * alone over messages uncompressed beforehand, and snappy with it, as a request needs both. Process
  * CPU time; the best of several rounds, as the others were disturbed.
  */
 #include <stdio.h>

@@ -1,12 +1,12 @@
 /*
- * fetch.c - one remote read, or any other answer, taken as fast as it comes.
+ * fetch.c - reads one remote read, or any other answer, as fast as it arrives.
  *
  *     fetch http://HOST:PORT --form xor|samples --start MS --end MS [--match NAME=REGEX]...
  *     fetch URL --form plain
  *
- * Of a streamed answer samples are counted as the chunks announce them; of a SAMPLES answer after
- * the clock has stopped, as it is one block. So this program takes little from the server it
- * measures. Prints one key=value a line. Status 1: no whole answer.
+ * Samples of a streamed answer are counted as the chunks announce them; samples of a SAMPLES
+ * answer, which is one block, after the clock has stopped. So this program needs little CPU beside
+ * the server it measures. Prints one key=value per line. Status 1: no whole answer.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -86,7 +86,7 @@ count_frame(struct answer *a, struct cursor c)
     if (c.bad) die("a frame that is none");
 }
 
-/* Counts the whole frames at the front and keeps what is behind them. */
+/* Counts the whole frames at the front and keeps the bytes after them. */
 static void
 take_frames(struct answer *a)
 {

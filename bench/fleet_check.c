@@ -1,12 +1,13 @@
 /*
- * fleet_check.c - whether the values of a load stay what they are over a long time.
+ * fleet_check.c - checks that the values of a load keep their properties over a long time.
  *
  *     fleet_check CAPTURE.rw [SERIES] [SCRAPES]
  *
- * Each class of series in a line: how many; whose values left the class (a constant that moved, an
- * integer with a fraction, digits more than the model has); gauges that left the model's range;
- * falls of counters; series whose steps repeat with a period; the share of steps that are zero, in
- * the models and here. Status 1: something left its class or range, or is periodic.
+ * Prints a line for each class of series: how many; how many whose values left the class (a
+ * constant that moved, an integer with a fraction, digits more than the model has); gauges that
+ * left the model's range; falls of counters; series whose steps repeat with a period; the share of
+ * steps that are zero, in the models and here. Status 1: something left its class or range, or is
+ * periodic.
  */
 #include <math.h>
 #include <stdio.h>
@@ -30,8 +31,8 @@ in_class(const struct model *t, uint64_t bits)
 }
 
 /*
- * The least period of the steps that fits in twice, by their borders; 0: there is none. Steps that
- * are all alike have none: that is a straight line.
+ * Returns the least period of the steps that fits in twice, found by their borders; 0 if they have
+ * no period. Equal steps have none: they are a straight line.
  */
 static uint32_t
 period_of(const double *step, uint32_t count, uint32_t *border)

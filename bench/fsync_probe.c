@@ -1,6 +1,6 @@
 /*
- * fsync_probe.c - what a durable write costs in a directory: 4 KiB of a file written before, then
- * fdatasync, as the log does it.
+ * fsync_probe.c - the cost of a durable write in a directory: 4 KiB of a file written before, then
+ * fdatasync, as in the log.
  *
  *     fsync_probe DIR
  */

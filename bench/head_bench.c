@@ -1,5 +1,5 @@
 /*
- * head_bench.c - what a sample costs in the head and in a part: a capture of real scrapes (remote
+ * head_bench.c - the cost of a sample in the head and in a part: a capture of real scrapes (remote
  * write 1.0 requests, each a little-endian length and a snappy block) goes into a generation in the
  * order it was sent, then into a part, and is read back; then in pieces into parts that are merged.
  *
@@ -82,7 +82,7 @@ find_series(struct bench *b, struct bytes labels)
     return s;
 }
 
-/* One time series: its labels (all fields 1, in order), then its samples. */
+/* Reads one time series: its labels (all fields 1, in order), then its samples. */
 static void
 read_series(struct bench *b, struct cursor c)
 {
@@ -248,7 +248,7 @@ bench_read_head(struct bench *b)
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
-/* A generation becomes part `number`. */
+/* Writes a generation as part `number`. */
 static void
 write_part(struct bench *b, struct gen *gen, uint64_t number, struct budget *budget,
            struct part_info *ret_info)
@@ -303,7 +303,7 @@ static const char *const kind_words[] = {
     "",      "times",     "values",   "rows",      "label values", "postings",
     "names", "exemplars", "metadata", "directory", "root"};
 
-/* Where the bytes are. */
+/* Prints the bytes of each kind. */
 static void
 bench_layout(struct bench *b, const struct part_info *info)
 {
@@ -375,7 +375,7 @@ bench_read(struct bench *b)
     part_unref(part);
 }
 
-/* What arrived in one stretch of the capture, as a part. */
+/* Writes the arrivals of one range of the capture as a part. */
 static struct part *
 make_piece(struct bench *b, uint64_t number, uint32_t from, uint32_t end)
 {
@@ -403,7 +403,7 @@ make_piece(struct bench *b, uint64_t number, uint32_t from, uint32_t end)
     return part;
 }
 
-/* The capture in pieces, and those merged: as good as written at once? */
+/* Writes the capture in pieces and merges them, to compare the result with writing it at once. */
 static void
 bench_merge(struct bench *b)
 {

@@ -1,5 +1,5 @@
 /*
- * histogram_bench.c - how small native histograms get, and how fast: the histogram codec over a
+ * histogram_bench.c - size and speed of encoding native histograms: the histogram codec over a
  * capture of remote write 2.0 requests (each a little-endian length and a snappy block).
  *
  *     histogram_bench [file.rw]
@@ -160,7 +160,7 @@ static void
 read_request(struct bytes request)
 {
     symbol_count = 0;
-    for (unsigned pass = 0; pass < 2; pass++) { /* symbols may stand behind the series */
+    for (unsigned pass = 0; pass < 2; pass++) { /* symbols may follow the series */
         struct cursor c = cursor_of(request);
         while (cursor_left(&c) > 0) {
             uint64_t tag = cursor_varint(&c);
@@ -258,7 +258,7 @@ count_chunk(void *context, const struct histogram_chunk *chunk, struct why *why)
     return OK;
 }
 
-/* From blocks to chunks, as a streamed read does it. */
+/* Encodes blocks as chunks, as a streamed read does. */
 static void
 stream_series(struct histogram_chunks *chunks, uint32_t block_count, int64_t *times_ms,
               struct arena *to)

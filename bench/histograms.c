@@ -1,10 +1,10 @@
 /*
- * histograms.c - sends the native histograms of a capture again and again, each time behind the
- * last, until there are as many as wanted: a load for measuring how histograms are read.
+ * histograms.c - sends the native histograms of a capture --times times, one after the other in
+ * time: a load for measuring reads of histograms.
  *
  *     histograms CAPTURE.rw URL --times 30
  *
- * Counters begin anew each time, as after a restart; layouts grow as they did in the capture. One
+ * Counters begin again each time, as after a restart; layouts grow as they did in the capture. One
  * connection, in the order of time, remote write 2.0. Prints one key=value a line.
  */
 #include <getopt.h>
@@ -25,7 +25,7 @@ static const char USAGE[] =
     "  --float           their counts as floats\n"
     "Prints one key=value a line. Status 1: something was refused permanently.\n";
 
-/* Behind the last histogram of a round comes the first of the next. */
+/* The first histogram of a round follows the last one of the round before after this pause. */
 enum { PAUSE_MS = 1000 };
 
 struct options {
@@ -38,7 +38,7 @@ struct options {
 
 struct load {
     const struct options *options;
-    struct buf *requests; /* of the capture, unpacked */
+    struct buf *requests; /* uncompressed requests of the capture */
     uint32_t request_count;
     int64_t first_ms, last_ms;
     uint64_t histograms;

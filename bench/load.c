@@ -3,12 +3,12 @@
  *
  *     load CAPTURE.rw URL --series 100000 --scrapes 40
  *
- * What the series look like and how they go on: lib/fleet.c, lib/cluster.c; when they are scraped
- * and what comes late: lib/share.c. Series are dealt out to connections in turn.
+ * lib/fleet.c and lib/cluster.c make the series; lib/share.c decides when they are scraped and
+ * which samples are late. Series are assigned to connections in turn.
  *
  * Requests are made and compressed in windows, before the clock runs: while the server is measured,
- * this program only sends. Between windows the clock stands still, but the server may go on: what
- * it does then costs it CPU that is counted by whoever measures it, and no time that is told here.
+ * this program only sends. Between windows the clock stops, but the server may go on: its work then
+ * is part of its measured CPU time, and not of the times printed here.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -59,7 +59,7 @@ struct connection {
     pthread_barrier_t *together;
     uint64_t from, to; /* the scrapes of the window */
     uint64_t tenants, first_tenant;
-    double rate; /* of this one; 0: no limit */
+    double rate; /* limit of this connection; 0: none */
 };
 
 struct totals {
@@ -85,7 +85,7 @@ send_to_tenants(struct connection *c, struct bytes body, uint32_t samples)
     if (c->tenants == 0) sender_send(&c->sender, body, samples);
 }
 
-/* Until `samples` after `began_s` are no more than the rate allows. */
+/* Waits until the `samples` sent after `began_s` are within the rate. */
 static void
 keep_rate(const struct connection *c, double began_s, uint64_t samples)
 {
@@ -97,7 +97,7 @@ keep_rate(const struct connection *c, double began_s, uint64_t samples)
     nanosleep(&t, NULL);
 }
 
-/* Simulated time is common to all: nobody gets far ahead of the others. */
+/* Simulated time is common to all connections: none gets far ahead of the others. */
 static void *
 send_window(void *context)
 {

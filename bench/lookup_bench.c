@@ -1,11 +1,11 @@
 /*
- * lookup_bench.c - what it costs to find series in a part of a million: label names, values of a
+ * lookup_bench.c - the cost of finding series in a part of a million: label names, values of a
  * label, matchers.
  *
  *     [LEVEL=3] lookup_bench [DIR]
  *
  * The part is written below DIR, or in memory: 500 metrics of 2000 instances in 20 jobs; 50 of the
- * metrics have a label of 100,000 values besides. LEVEL=1: as a flush writes it, in smaller pages.
+ * metrics also have a label of 100,000 values. LEVEL=1: as a flush writes it, in smaller pages.
  * "Cold": the part was just opened, and no page of it is in the cache (files may be in that of the
  * kernel); "warm": the same question again. CPU time of this thread, the median of several.
  *
@@ -63,7 +63,8 @@ put_pairs(struct part_writer *w, const char *name, const char *before, int digit
     }
 }
 
-/* Labels in order: __name__, id, instance, job; pairs are numbered so. */
+/* Writes series with the labels __name__, id, instance, job, in this order, by which pairs
+ * are numbered. */
 static void
 put_series(struct part_writer *w, unsigned metric, unsigned instance)
 {
@@ -119,7 +120,7 @@ reopen(struct bench *b)
 /* --- questions -------------------------------------------------------------------------------- */
 
 struct question {
-    const char *values_of; /* its values; "": label names */
+    const char *values_of; /* a label; "": label names */
     enum matcher_type types[2];
     const char *names[2];
     const char *patterns[2];
@@ -155,7 +156,7 @@ ask(struct bench *b, const struct question *q, struct matcher *const *matchers, 
     return found;
 }
 
-/* Labels and samples of one series, any one. */
+/* Reads labels and samples of one series. */
 static void
 read_one(struct bench *b, uint32_t number)
 {
@@ -210,7 +211,7 @@ measure_one(struct bench *b)
     print_line("labels and samples of one series, by its number", 1, cold, warm);
 }
 
-/* Every row of one instance: 500 among a million, 2000 apart. */
+/* Returns every row of one instance: 500 among a million, 2000 apart. */
 static roaring_bitmap_t *
 series_of_instance(unsigned instance)
 {

@@ -1,6 +1,6 @@
 /*
- * merge_bench.c - what a sample costs when parts are merged: flush parts of a few samples a series
- * into one, many such into a day, days into more, and parts whose series differ.
+ * merge_bench.c - the cost of a sample in merges: flush parts of a few samples per series into one,
+ * many such into a day, days into longer parts, and parts whose series differ.
  *
  *     [ROUNDS=3] merge_bench [DIR]
  *
@@ -94,7 +94,8 @@ put_pair(struct part_writer *w, const char *name, const char *stem, unsigned num
     must(part_write_pair(w, (struct label){bytes_of_text(name), bytes_of_text(value)}, NULL));
 }
 
-/* Samples first..first+count of every series; `churn`: the targets are others than before. */
+/* Makes a part of the samples first..first+count of every series; `churn`: with other targets
+ * than before. */
 static struct part *
 make_part(struct bench *b, uint32_t series, uint32_t first, uint32_t count, uint32_t churn)
 {

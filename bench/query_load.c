@@ -1,14 +1,14 @@
 /*
- * query_load.c - asks a server the queries of a benchmark and measures each: latency, and what the
- * server spends on it.
+ * query_load.c - sends the queries of a benchmark to a server and measures each: latency, CPU and
+ * memory of the server.
  *
  *     query_load URL bench/promql/queries.txt --set day --end-s T --pid PID --clients 8
  *     query_load URL bench/promql/queries.txt --set day --end-s T --digest
  *
- * Query after query: each client has one kept connection and asks the same one again and again
- * until --budget-s are over, but at least --least and at most --most times in all. Bodies are taken
- * and dropped, so that little is taken from the server. Prints NAME.FIGURE=VALUE a line; what was
- * refused has NAME.failed instead.
+ * Queries run one after the other: each client has one kept connection and repeats the same query
+ * until --budget-s are over, but at least --least and at most --most times in all. Bodies are read
+ * and dropped, so that the server keeps most of the CPU. Prints NAME.FIGURE=VALUE per line; a
+ * refused query has NAME.failed instead.
  *
  * CPU is that of the server's process, as precise as the kernel's scheduler knows it. Memory is
  * VmHWM above what was resident before: rss_kib is all of it, above_kib is without what became
@@ -64,13 +64,13 @@ struct turn {
     const struct options *options;
     const struct query *query;
     double began_s;
-    atomic_uint_fast64_t begun; /* relaxed: only counts, as the next */
+    atomic_uint_fast64_t begun; /* relaxed: it only counts, as does the next */
     atomic_uint_fast64_t refused;
-    double *took_s;  /* by the number of the request */
-    uint64_t bytes;  /* of the last answer */
-    unsigned status; /* of one that was not 200; 0: all were */
+    double *took_s;  /* by number of request */
+    uint64_t bytes;  /* size of the last answer */
+    unsigned status; /* the last one other than 200, or 0 */
     char error[200];
-    pthread_mutex_t lock; /* of the three */
+    pthread_mutex_t lock; /* guards the three above */
 };
 
 /* --- the server ------------------------------------------------------------------------------- */
@@ -110,7 +110,7 @@ server_memory(uint64_t pid)
     return m;
 }
 
-/* VmHWM begins anew at VmRSS. */
+/* Resets VmHWM to VmRSS. */
 static void
 forget_peak(uint64_t pid)
 {
@@ -128,7 +128,7 @@ above(uint64_t a, uint64_t b)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* The end of the nth request. */
+/* Returns the end of the nth request's range. */
 static int64_t
 end_of(const struct options *o, const struct query *q, uint64_t nth)
 {
@@ -189,7 +189,7 @@ by_size(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Numbers that nobody used for a request have no time. */
+/* Sorts the times, without those of numbers that no request used. */
 static uint64_t
 sort_times(double *took_s, uint64_t count)
 {
@@ -253,7 +253,7 @@ measure(const struct options *o, const struct query *q, struct client *clients)
     fflush(stdout);
 }
 
-/* One request of no query: connections are made before anything is measured. */
+/* Sends one request without a query, so that connections are open before measuring. */
 static void
 connect_all(const struct options *o, struct client *clients)
 {

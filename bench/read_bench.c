@@ -1,5 +1,5 @@
 /*
- * read_bench.c - what a sample costs on its way out: XOR encoding alone, the streamed answer, the
+ * read_bench.c - the cost of a sample in answers: XOR encoding alone, the streamed answer, the
  * SAMPLES answer. CPU time of this thread, best of several rounds.
  *
  *     make bench-tools && build/release/bench/read_bench
@@ -13,7 +13,7 @@
 
 enum { SERIES = 2000, SAMPLES = 1000, BATCH = 240, ROUNDS = 7 };
 
-/* Series take turns with so many sets of samples that no compressor sees one come again. */
+/* Series rotate through so many sets of samples that no compressor sees a set again. */
 enum { SETS = 32 };
 static int64_t set_times_ms[SETS][SAMPLES];
 static uint64_t set_bits[SETS][SAMPLES];

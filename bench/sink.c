@@ -1,6 +1,6 @@
 /*
- * sink.c - every system a destination writes to, as far as measuring needs it: takes all, keeps
- * nothing, counts. What it counts is counted here, from the bodies, not by the sender's word.
+ * sink.c - a stand-in for every system a destination writes to, for measuring: it accepts all,
+ * keeps nothing, and counts. It counts from the bodies, not from the sender's statements.
  *
  *     sink PORT
  *
@@ -58,7 +58,7 @@ answer(struct http_request *request, unsigned status, struct bytes body, const c
 
 /* --- AWS -------------------------------------------------------------------------------------- */
 
-/* The next text behind `key` from `*at` on, without its quotes; false: there is none. */
+/* Finds the next text after `key` from `*at` on, without its quotes; returns false at the end. */
 static bool
 next_text(struct bytes body, size_t *at, const char *key, struct bytes *ret_text)
 {
@@ -73,7 +73,7 @@ next_text(struct bytes body, size_t *at, const char *key, struct bytes *ret_text
     return true;
 }
 
-/* Units of `unit` bytes that its records are billed as, each for itself. */
+/* Returns the units of `unit` bytes that its records are billed as, each separately. */
 static uint64_t
 data_units(struct bytes body, uint64_t unit, uint64_t *ret_records)
 {
@@ -105,7 +105,7 @@ take_records(struct sink *s, struct http_request *request, uint64_t unit, const 
     buf_fini(&text);
 }
 
-/* Four, each with a quarter of 2^128. */
+/* Returns four, each with a quarter of 2^128. */
 static void
 list_shards(struct http_request *request)
 {
@@ -127,7 +127,7 @@ list_shards(struct http_request *request)
     answer(request, 200, bytes_of(text, (size_t)size), NULL);
 }
 
-/* What the same records would be billed as if each carried what is common to all. */
+/* Returns the bill for the same records if each had all common attributes itself. */
 static uint64_t
 without_common(struct bytes body, uint64_t records)
 {
@@ -214,7 +214,7 @@ take_remote_write(struct sink *s, struct http_request *request)
     answer(request, good ? 204 : 400, bytes_of(NULL, 0), said);
 }
 
-/* ClickHouse of 18.16, and below /modern/ of 21.3; with the table that Firekeep makes. */
+/* Acts as ClickHouse 18.16, below /modern/ as 21.3; with the table that Firekeep makes. */
 static void
 take_clickhouse(struct sink *s, struct http_request *request)
 {
@@ -235,7 +235,7 @@ take_clickhouse(struct sink *s, struct http_request *request)
                     is_modern ? "insert_deduplication_token" : "insert_deduplicate");
 }
 
-/* S3, whose uploads in parts all have one name and which lists nothing; InfluxDB. */
+/* Acts as S3, where all uploads in parts have one name and lists are empty; or as InfluxDB. */
 static void
 take_object(struct sink *s, struct http_request *request)
 {
@@ -243,7 +243,7 @@ take_object(struct sink *s, struct http_request *request)
     const char *said = "";
     bool lists =
         http_argument(request, "uploads") != NULL || http_argument(request, "list-type") != NULL;
-    if (method == HTTP_GET && !lists) { /* no object has a name that is asked for */
+    if (method == HTTP_GET && !lists) { /* the requested object does not exist */
         answer(request, 404, bytes_of_text(said), NULL);
         return;
     }

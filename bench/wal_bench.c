@@ -1,11 +1,11 @@
 /*
  * wal_bench.c - commits per second, latency and CPU per MiB of the write-ahead log on a real
- * directory, and how fast it is read back.
+ * directory, and the speed of reading it back.
  *
  *     wal_bench DIR [SECONDS]
  *
- * DIR/wal-bench is made and removed. Each line is one shape of load: how many records a commit
- * carries and how large they are. Once with a prepared segment at hand and once without.
+ * DIR/wal-bench is made and removed. Each line is one load, by the number of records in a commit
+ * and their size: once with a prepared segment and once without.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ enum { LATENCIES_MAX = 1 << 20, SEGMENT_BYTES = 64 << 20 };
 
 struct load {
     const char *name;
-    uint32_t records; /* of a commit */
+    uint32_t records; /* per commit */
     uint32_t record_bytes;
     bool compress;
     bool prepare;
@@ -61,7 +61,7 @@ by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Half of it repeats, as encoded samples do. */
+/* Fills a payload, half of which repeats, as in encoded samples. */
 static void
 fill_payload(uint8_t *at, size_t size)
 {
@@ -111,7 +111,7 @@ write_for(struct wal *wal, const struct load *load, double seconds, double *ret_
     uint32_t commits = 0;
     double wall = 0, cpu = 0;
     while (wall < seconds && commits < LATENCIES_MAX) {
-        /* In the program another thread prepares. */
+        /* In the program, another thread prepares segments. */
         if (load->prepare) must(wal_prepare(wal, &why), &why);
         double wall_before = seconds_of(CLOCK_MONOTONIC);
         double cpu_before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);

@@ -1,14 +1,15 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# counterparts_lib.sh - sourced by tests of destinations, after destinations_lib.sh: who plays the other
-# side, doubles/fault_proxy.py before them, and what arrived there. A destination is named for what it
-# is: ndjson, packed, kpl (Kinesis: kinesalite); plain, gzipped (Firehose: moto); gz, zst, big (S3:
-# s3rver, big: moto); timestream (doubles/timestream.py); clickhouse (ClickHouse 18.16); influxdb,
-# opentsdb (InfluxDB 1.6 and its listener for OpenTSDB); twin (remote write: another Firekeep). The caller sets `work` and `region`,
-# and calls name_ports with `firekeep control` and with whatever it starts, destinations and counterparts.
+# counterparts_lib.sh - sourced by tests of destinations, after destinations_lib.sh: starts their
+# counterparts, with doubles/fault_proxy.py before them, and reads the data that arrived there. A
+# destination is named after its type: ndjson, packed, kpl (Kinesis: kinesalite); plain, gzipped
+# (Firehose: moto); gz, zst, big (S3: s3rver, big: moto); timestream (doubles/timestream.py);
+# clickhouse (ClickHouse 18.16); influxdb, opentsdb (InfluxDB 1.6 and its listener for OpenTSDB);
+# twin (remote write: another Firekeep). The caller sets `work` and `region`, and calls name_ports
+# with `firekeep control` and with the destinations and counterparts that it starts.
 
 npm=$PEERS/npm
 moto=$PEERS/python3-moto/usr/lib/python3/dist-packages
-# Nothing of the caller's environment says where AWS is, or who we are.
+# The caller's environment must name neither AWS services nor credentials.
 unset "${!AWS_@}" http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
 export AWS_EC2_METADATA_DISABLED=true HOME=$work
 
@@ -67,8 +68,8 @@ start_s3() {
     within 20 answers s3 "$(url_of s3)"
 }
 
-# It keeps everything in memory. With RECORDING, a file, it has after SIGKILL what it had, as long as nobody else asks it
-# meanwhile: it is asked the same once more.
+# It keeps everything in memory. With RECORDING, a file, the same requests are sent again after
+# SIGKILL, which restores its content if no other client used it.
 start_moto() { # [RECORDING]
     local recording=()
     if (($# > 0)); then
@@ -117,8 +118,8 @@ influx_query() { # QUERY [DATABASE]
     quiet_curl -X POST "$(url_of influxd)/query" --data-urlencode "q=$1" --data-urlencode "db=${2-}"
 }
 
-# With two shards on itself, the databases one and two, as the cluster `pair`. Who reads asks as the user `default`;
-# `firekeep` has the password `hush`, and `guest` may only read.
+# Starts ClickHouse with two shards on itself, the databases one and two, as the cluster `pair`.
+# Readers are the user `default`; `firekeep` has the password `hush`, and `guest` may only read.
 start_clickhouse() {
     mkdir -p "$work/clickhouse/tmp"
     local shards
@@ -207,7 +208,7 @@ client() { # URL WHAT ARGUMENT...
     AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER /usr/bin/python3 tests/tools/aws_client.py "$@"
 }
 
-# An entry of the configuration, for what is named after it in its service: stream, bucket, table.
+# Prints an entry of the configuration, for the stream, bucket or table named after it.
 entry() { # DESTINATION CALLED [LINE...]
     local name=$1 called=$2 kind endpoint=endpoint
     shift 2
@@ -249,9 +250,9 @@ make_streams() { # CALLED DESTINATION...
     done
 }
 
-# --- what arrived -----------------------------------------------------------------------------------
+# --- arrived data -----------------------------------------------------------------------------------
 
-# As lines; of Timestream, as rows.
+# Prints the content as lines; rows for Timestream.
 content() { # DESTINATION CALLED
     case $1 in
     ndjson | packed) client "$(url_of kinesis)" stream "$2-$1" | cut -d ' ' -f 3 | base64 -d ;;
@@ -265,7 +266,7 @@ content() { # DESTINATION CALLED
     esac
 }
 
-# Into $work/NAME.rw; what is told of it into $work/NAME.txt.
+# Writes the content into $work/NAME.rw, and what the reader prints into $work/NAME.txt.
 take_content() { # DESTINATION CALLED [OPTION...]
     local options=("${@:3}")
     [[ $1 == timestream ]] && options+=(--rows)
@@ -276,12 +277,12 @@ take_content() { # DESTINATION CALLED [OPTION...]
     return "${PIPESTATUS[0]}"
 }
 
-# What arrived is what was sent: same samples, same bits, each series in order.
+# Checks that the content is what was sent: same samples, same bits, each series in order.
 arrived() { # DESTINATION CALLED CAPTURE FIRST [OPTION]
     take_content "$1" "$2" "${@:5}" && "$TOOLS/rrcompare" "$3" "$work/$1.rw" --first "$4" "${whole[@]}"
 }
 
-# How many of what there were in the content.
+# Prints the number of items of this kind in the content.
 found() { # WHAT DESTINATION
     sed -n "s/.*$1=\\([0-9]*\\).*/\\1/p" "$work/$2.txt"
 }

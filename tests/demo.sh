@@ -3,8 +3,8 @@
 #
 #   node exporter <-- Prometheus A --remote write--> Firekeep <--remote read-- Prometheus B
 #
-# A keeps its own copy, B has none: after a while both are asked for the same range and must give
-# the same series, times and bits. Everything lives below build/demo and dies with this script.
+# A keeps its own copy, B has none: after a while both are asked for the same range and must return
+# the same series, times and bits. Everything is below build/demo and ends with this script.
 
 set -u
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -89,7 +89,7 @@ END
 pause "$seconds"
 end_ms=$(now_ms)
 
-# The range is closed; what was scraped in it reaches Firekeep within the sender's 5 s deadline.
+# The range is closed; its samples reach Firekeep within the sender's 5 s deadline.
 echo "comparing A and B over what was scraped until now, once it has been sent (15 s)"
 pause 15
 "$TOOLS/rrcompare" "http://$writer" "http://$reader" \

@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2154
-# destinations_lib.sh - sourced by tests of destinations, after lib.sh: what the Firekeep at $url says
-# of a destination, and samples of every kind. The caller sets `url` and `work`,
-# and for imports_as `spare`, a free port, and `firekeep`.
+# destinations_lib.sh - sourced by tests of destinations, after lib.sh: reads the status of
+# destinations from the Firekeep at $url, and makes samples of every kind. The caller sets `url` and
+# `work`, and for imports_as `spare`, a free port, and `firekeep`.
 
 whole=(--start 0 --end 4102444800000)
 
-# As curl; a GET, or a POST of a text, is done by what starts in a tenth of its time.
+# Does the same as curl; a program that starts in a tenth of its time sends a GET, or a POST of a
+# text.
 quiet_curl() {
     local at='' form=() to=/dev/stdout seconds=10 i arguments=("$@")
     for ((i = 0; i < $#; i++)); do
@@ -51,7 +52,7 @@ all_open() {
     "$TOOLS/metrics" "$url" "$within_seconds" opened
 }
 
-# As long as it is not open, there is nothing to be read of it: no count of what is queued, too.
+# A destination that is not open has no metrics, not even its queue length.
 is_open() { # DESTINATION
     "$TOOLS/metrics" "$url" "$within_seconds" are "firekeep_destination_open{destination=\"$1\"}" = 1
 }
@@ -69,7 +70,8 @@ has_delivered() { # DESTINATION COUNT
     sums_are "$1" samples_delivered_total = "$2"
 }
 
-# Whether these metrics of a destination, each summed over its other labels, compare so, at the same time.
+# Says whether these metrics of a destination, each summed over its other labels, compare like this
+# at the same time.
 sums_are() { # DESTINATION {WHAT COMPARISON NUMBER}...
     local destination=$1 triples=()
     shift
@@ -102,7 +104,7 @@ equals() { # URL CAPTURE
     "$TOOLS/rrcompare" "$1" "$2" "${whole[@]}"
 }
 
-# What rwmake makes requests from: every class of float, labels that are hard to write, times that go
+# Prints the input of rwmake: every class of float, labels that are hard to write, times that go
 # back, histograms of both kinds, an exemplar. 15 samples and an exemplar.
 every_kind() {
     cat <<'END'

@@ -1,6 +1,7 @@
 #!/bin/bash
-# fuzz.sh - runs each built fuzzer for FUZZ_SECONDS (600) on a copy of its corpus. What it finds
-# stays in build/fuzz-corpus/NAME; inputs that break something are named crash-*, leak-*, timeout-*.
+# fuzz.sh - runs each built fuzzer for FUZZ_SECONDS (600) on a copy of its corpus. Inputs that it
+# finds stay in build/fuzz-corpus/NAME; those that break something are named crash-*, leak-*,
+# timeout-*.
 
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # lib.sh - sourced by tests of whole programs and by the demo: processes that never outlive the
-# script, ports, waiting, and telling results. Set `work` to a directory for logs before, and TOOLS to
-# that of the tools. To start a process costs more than most that it does: what is called often starts few.
+# script, ports, waiting, and reporting results. Set `work` to a directory for logs before, and
+# TOOLS to that of the tools. Starting a process costs more than most of its work, so functions that
+# are called often start few.
 #
 #   start_firekeep NAME DIR PORT [ARGUMENT...]   and waits until it is ready
 #   start NAME COMMAND...     in the background, output to $work/NAME.log (appended)
@@ -16,19 +17,19 @@
 #   together N FUNCTION ARGUMENT...  calls FUNCTION for each ARGUMENT, N at a time, each in a subshell with
 #                             processes and a directory, $work/ARGUMENT, of its own; prints what they print
 #   skip_all NAME REASON      skips the rest of the script, which ends here
-#   done_testing              the last command of each script: without its line run.sh takes a script
-#                             for one that ended early; false if a claim failed
-#   free_ports N              prints N ports of 127.0.0.1 on which nobody answers
+#   done_testing              the last command of each script: without its line run.sh reports that
+#                             the script ended early; false if a claim failed
+#   free_ports N              prints N ports of 127.0.0.1 without a listener
 #   now_ms                    Unix milliseconds
 
 set -u
-# Debian's programs first, and one form of numbers and messages, whatever the caller is used to.
+# Debian's programs come first, and numbers and messages have one form, whatever the caller uses.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 names=()
 pids=()
 failures=0
 
-# A pipe into which nobody writes.
+# Opens a pipe without a writer.
 exec {nothing}<> <(:)
 within_seconds=0
 
@@ -36,7 +37,7 @@ doze() {
     read -rt "$1" -u "$nothing" _ || :
 }
 
-# Sets `found`, the index of what was last started under the name and not stopped.
+# Sets `found`, the index of the last process that was started under the name and not stopped.
 _find() { # NAME
     for ((found = ${#names[@]} - 1; found >= 0; found--)); do
         [[ ${names[found]} == "$1" && -n ${pids[found]} ]] && return 0
@@ -71,12 +72,13 @@ start_firekeep() {
     }
 }
 
-# Is it a child of this shell, not another process that got the number of one that ended? The shell
-# takes note of an end at once, and scripts beside this one start thousands of processes a minute.
+# Says whether it is a child of this shell, and not another process with the number of one that
+# ended. The shell notices an end at once, and scripts beside this one start thousands of processes
+# per minute.
 _lives() { # PID
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-    read -r _ stat _ <<<"${stat##*) }" # behind the name: state, parent
+    read -r _ stat _ <<<"${stat##*) }" # after the name: state, parent
     [[ $stat == "$$" || $stat == "$BASHPID" ]]
 }
 
@@ -140,7 +142,7 @@ within() {
     shift
     until "$@"; do
         ((SECONDS < until)) || return 1
-        doze "${pauses[i++]:-0.3}" # what takes long is not asked for all the time
+        doze "${pauses[i++]:-0.3}" # waits longer the longer it takes
     done
 }
 

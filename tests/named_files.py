@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""named_files.py - whether the files exist that comments and documents name; `make check` runs it.
+"""named_files.py - checks that the files named by comments and documents exist; `make check` runs it.
 
-A name may leave out folders: it stands for every file of the tree that ends with it. Prints each that
-stands for none, a line each, and exits with 1.
+A name may leave out folders: it means every file of the tree that ends with it. Prints each name
+without a file, one per line, and exits with 1.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 
 NAME = re.compile(r"(?<![\w/.$*{}<>-])[a-z_0-9][a-z_0-9/]*\.(?:c|h|md|sh|py)\b(?![\w*(])")
 COMMENT = re.compile(r'/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.DOTALL)
-# Of other projects and of the system.
+# These are files of other projects and of the system.
 FOREIGN = {"cmocka.h", "linux/tcp.h", "tsdb/docs/format/chunks.md"}
 
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# questions_lib.sh - sourced, after lib.sh, by tests that put the same PromQL questions to two
-# servers: the questions about the captures, and what must be the same. `at` has the URLs by name;
-# the caller sets start_s and end_s.
+# questions_lib.sh - sourced, after lib.sh, by tests that send the same PromQL queries to two
+# servers: the queries about the captures, and comparisons. `at` has the URLs by name; the caller
+# sets start_s and end_s.
 
 declare -A at
 # shellcheck disable=SC2154 # work, start_s, end_s are the caller's
@@ -71,7 +71,7 @@ is_sent() { # CAPTURE URL [ARGUMENT...]
 
 # --- answers ---
 
-# Sums are taken in the order in which series come, which differs: 12 digits must agree.
+# Sums depend on the order of series, which differs: 12 digits must agree.
 rounded() {
     jq -S 'def rounded: if test("^-?[0-9]") then tonumber as $v | if $v == 0 then 0 else
                ($v | fabs | log10 | floor) as $e | ($v / pow(10; $e) * 1e12 | round) as $m | [$m, $e] end
@@ -94,7 +94,8 @@ ask_both() { # QUESTION NAME NAME
     curl "${arguments[@]:1}"
 }
 
-# same_answers A B QUESTION: by range and at an instant; neither may be an error, one has to say something.
+# same_answers A B QUESTION: over a range and at an instant; neither may be an error, and one must
+# have a result.
 same_answers() {
     local how a b something=0
     ask_both "$3" "$1" "$2"

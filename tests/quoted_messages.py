@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""quoted_messages.py - whether the texts exist that documents quote; `make check` runs it.
+"""quoted_messages.py - checks that the texts quoted by documents exist; `make check` runs it.
 
-A quote stands in backticks and has three plain words or more. Numbers, words in capitals, what is in
-quotes, and ... stand for anything; between them it must have the words of one line of
-tests/golden/messages.txt. Commands (`firekeep check FILE`) are no quotes, nor are the texts of other
-authors in FOREIGN. Prints each quote that no text has, a line each, and exits with 1.
+A quote is in backticks and has three plain words or more. Numbers, words in capitals, texts in
+quotes, and ... match anything; between them it must have the words of one line of
+tests/golden/messages.txt. Commands (`firekeep check FILE`) are not quotes, and neither are the
+texts of other authors in FOREIGN. Prints each quote without such a text, one per line, and exits
+with 1.
 """
 
 import os
@@ -28,7 +29,7 @@ FOREIGN = {
 
 
 def pieces(text):
-    """The words between what stands for anything, as texts without blanks at their ends."""
+    """The words between placeholders, as texts without blanks at their ends."""
     parts = (re.sub(r"\s+", " ", part).strip(" ,;:.()") for part in ANYTHING.split(text))
     return [part for part in parts if re.search(r"[A-Za-z]{2}", part)]
 

@@ -1,6 +1,6 @@
 /*
- * replay_main.c - runs a fuzz target over the files and folders named on the command line: so the
- * corpora are replayed as ordinary tests, by any compiler.
+ * replay_main.c - runs a fuzz target over the files and folders named on the command line, so that
+ * any compiler can replay the corpora as ordinary tests.
  */
 #include <dirent.h>
 #include <stdint.h>

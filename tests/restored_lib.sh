@@ -1,8 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# restored_lib.sh - sourced by tests of what a storage directory that is not what it was does to a bucket and to files,
-# after destinations_lib.sh: 500 samples after the other, what arrived of them, and under which ids. The bucket is
-# doubles/s3.py, which says when an object was overwritten with other content. The caller sets `work`, and `dir`, the
-# storage directory, which it may change.
+# restored_lib.sh - sourced, after destinations_lib.sh, by tests of restored storage directories,
+# and their effect on a bucket and on files: sends batches of 500 samples, and reads which of them
+# arrived, and under which ids. The bucket is doubles/s3.py, which reports objects that were
+# overwritten with other content. The caller sets `work`, and `dir`, the storage directory, which it
+# may change.
 
 mapfile -t ports < <(free_ports 2)
 url=http://127.0.0.1:${ports[0]}
@@ -28,11 +29,11 @@ all_keys() {
     quiet_curl "$s3/metrics?list-type=2" | awk -v RS='<Key>' 'NR > 1 { sub(/<.*/, ""); print }'
 }
 
-keys() { # of objects, without the indexes
+keys() { # keys of objects, without the indexes
     all_keys | sed '/\/_/d'
 }
 
-objects() { # KEY...: what they hold
+objects() { # KEY...: prints their content
     (($# == 0)) || "$TOOLS/get" "${@/#/$s3/metrics/}"
 }
 
@@ -46,8 +47,8 @@ file_content() {
     cat "$work/files"/*.ndjson "$work/files"/*.ndjson.tmp 2>"$work/answer"
 }
 
-# Every sample of these stands there at least once.
-holds() { # CONTENT NAME...: what is written by `numbers`
+# Checks that every sample of these is in the content at least once.
+holds() { # CONTENT NAME...: as written by `numbers`
     "$1" >"$work/content"
     awk -v wanted="${*:2}" '
         {
@@ -70,7 +71,7 @@ holds() { # CONTENT NAME...: what is written by `numbers`
         }' "$work/content"
 }
 
-ids() { # that objects' names begin with
+ids() { # ids at the begin of objects' names
     keys | sed 's/.*\///; s/-.*//' | sort -u
 }
 
@@ -81,7 +82,7 @@ are_of_ids() { # COUNT
     ((${#found[@]} == $1))
 }
 
-# Its own objects are listed by the index of its id, and no index names what is not there.
+# The index of its id lists its own objects, and no index names an object that does not exist.
 indexes_are_right() {
     local all indexes=() key
     mapfile -t all < <(all_keys)
@@ -92,7 +93,7 @@ indexes_are_right() {
         <(printf '%s\n' "${all[@]}" | sed '/\/_/d' | sort)
 }
 
-# An index that says that it lists all names every object of its id.
+# An index that claims to list all names every object of its id.
 indexes_do_not_lie() {
     local index id
     keys >"$work/keys"
@@ -123,7 +124,7 @@ serve() {
     start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml" && within 20 all_open
 }
 
-# 500 samples whose values begin with NUMBER; each number has times of its own.
+# Makes 500 samples whose values begin with NUMBER; each number has its own times.
 declare -A sizes=() # samples by number
 numbers() { # NUMBER
     awk -v number="$1" 'BEGIN {
@@ -157,7 +158,7 @@ begin() { # [ARGUMENT of the bucket...]
     start_bucket "$@" && configure && serve
 }
 
-# How far the log was is kept beside the id, from time to time.
+# The position of the log is saved with the id, from time to time.
 knows_its_log() {
     ! cmp "$dir/IDENTITY" "$work/identity"
 }
@@ -172,12 +173,12 @@ nothing_was_overwritten() {
     stats '[.overwritten[] | select(test("/_") | not)] == []'
 }
 
-all_is_there() { # of these
+all_is_there() { # checks that all of these are there
     holds bucket_content "$@" && holds file_content "$@"
 }
 
 put_back_as_copy() { rm -rf "$dir" && cp -a "$work/copy" "$dir"; }
-# All of the volume is as it was, down to the numbers of its files: nothing in it can tell.
+# All of the volume is restored, including the inode numbers: nothing in it can show that.
 put_back_with_volume() { put_back_as_copy && python3 tests/tools/forge_identity.py "$dir"; }
 
 for number in 1 2 3 4; do numbers "$number"; done

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154
-# rules_lib.sh - sourced by tests of rules on a running server, after lib.sh: rules/world.py, what the server at $url says
-# of its rules and alerts, and whom it told. The caller sets `work`, `url`, `world` and `world_port`.
+# rules_lib.sh - sourced by tests of rules on a running server, after lib.sh: rules/world.py, the
+# rules and alerts of the server at $url, and the alerts that it sent. The caller sets `work`,
+# `url`, `world` and `world_port`.
 
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 
@@ -18,11 +19,11 @@ pid_of() { # NAME
     _find "$1" && echo "${pids[found]}"
 }
 
-ask() { # PATH ARGUMENT...: what is in `data`
+ask() { # PATH ARGUMENT...: prints `data` of the answer
     curl -sfG "$url/api/v1/$1" "${@:2}" | jq -c .data
 }
 
-# The value of an instant query of one series; empty: there is none.
+# Prints the value of an instant query of one series; empty if there is none.
 value() { # EXPRESSION [TIME]
     ask query --data-urlencode "query=$1" ${2:+-d "time=$2"} | jq -r '.result[0].value[1] // empty'
 }
@@ -83,9 +84,9 @@ has_no_alert() { # NAME...
     return 0
 }
 
-# --- what was told ------------------------------------------------------------------------------
+# --- sent alerts ------------------------------------------------------------------------------
 
-# Of an alert, a line each: firing|resolved STARTS ENDS.
+# Prints the notifications about an alert, one per line: firing|resolved STARTS ENDS.
 told() { # NAME [WHO]
     curl -sf "$world/told?who=${2:-firekeep}" | jq -r "select(.labels.alertname == \"$1\")
         | \"\(if (.endsAt | sub(\"\\\\..*\"; \"\") | sub(\"Z\"; \"\") + \"Z\" | fromdate) <= .told then \"resolved\" else \"firing\" end) \(.startsAt) \(.endsAt)\""

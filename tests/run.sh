@@ -1,21 +1,21 @@
 #!/bin/bash
 # run.sh [STAGE...] - runs what is built and sums it up; called by ./check and make check.
 #
-# Stages: source build-gcc build-clang unit corpora crash e2e. The last line is "N passed, N failed" and,
-# if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in full,
-# each stage and script when it begins; everything else goes to build/check/*.log. Afterwards the
-# source tree must hold the same files as before: what runs writes below build/ only. CHECK_JOBS
-# (as many as there are processors, 4 at most) run at a time, of scripts five more, 7 at most; in
-# build/check/times.txt is how long each took: seconds, seconds of CPU in programs, seconds of CPU
+# Stages: source build-gcc build-clang unit corpora crash e2e. The last line is "N passed, N failed"
+# and, if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in
+# full, each stage and script when it begins; everything else goes to build/check/*.log. Afterwards
+# the source tree must have the same files as before: tests write only below build/. CHECK_JOBS (as
+# many as there are processors, 4 at most) run at a time, of scripts five more, 7 at most;
+# build/check/times.txt has the times of each: seconds, seconds of CPU in programs, seconds of CPU
 # in the kernel, name of its log.
 #
-# A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or
-# `skip NAME - reason` for each of its tests and `all tests ran` at its end (done_testing of
-# tests/lib.sh), runs in the project's directory, and finds there
-# build/firekeep. In its environment: BUILD (build/release), TOOLS ($BUILD/tools), PEERS
-# (build/peers), PORTS_FROM (1750 ports of its own), ROUNDS (how often a crash test repeats), SCRATCH (an empty directory of its own),
-# SAMPLES (a directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has
-# what such a script needs.
+# A script under tests/e2e or tests/crash prints `ok NAME`, `not ok NAME - reason` or `skip NAME -
+# reason` for each of its tests and `all tests ran` at its end (done_testing of tests/lib.sh), runs
+# in the project's directory, and finds there build/firekeep. In its environment: BUILD
+# (build/release), TOOLS ($BUILD/tools), PEERS (build/peers), PORTS_FROM (1750 ports of its own),
+# ROUNDS (repetitions of a crash test), SCRATCH (an empty directory of its own), SAMPLES (a
+# directory of captured write requests, *.rw; empty if there is none). tests/lib.sh has the
+# functions for it.
 
 set -u
 unset CDPATH
@@ -26,13 +26,13 @@ export TOOLS=$BUILD/tools PEERS=build/peers
 logs=build/check
 long=${LONG:-0}
 export ROUNDS=${ROUNDS:-$([[ $long == 1 ]] && echo 200 || echo 10)}
-# Captures are no part of the source: they may lie in a directory beside it.
+# Captures are not part of the source: they may be in a directory next to it.
 if [[ -z ${SAMPLES-} ]]; then
     SAMPLES=$(compgen -G '../*/data/*.rw' | head -n 1)
     SAMPLES=${SAMPLES%/*}
 fi
 export SAMPLES
-export PYTHONDONTWRITEBYTECODE=1 # nothing comes into the source tree
+export PYTHONDONTWRITEBYTECODE=1 # no file is written into the source tree
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-second_deadlock_stack=1}
@@ -42,7 +42,7 @@ script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
 passed=0
 failed=0
 skipped=0
-jobs=${CHECK_JOBS:-$(nproc)} # so many at a time
+jobs=${CHECK_JOBS:-$(nproc)} # number of simultaneous jobs
 ((jobs <= 4)) || jobs=4
 
 pass() {
@@ -67,7 +67,7 @@ announce() { # WHAT BEGINS
 # What is begun runs beside others, and is counted in the order in which it was begun.
 
 declare -A running=() # number of the slot by process
-pids=()               # by number of what was begun
+pids=()               # by number of start
 statuses=()           # the same; empty: not ended
 counting=()           # the same: the function that counts it, and its arguments
 counted=0
@@ -83,10 +83,10 @@ trap stop_children EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# Waits until one has ended, ends what is left of its process group, counts all that can be.
+# Waits until one has ended, ends the rest of its process group, and counts all that can be counted.
 pool_turn() {
     local pid='' status i count
-    wait -n -p pid "${!running[@]}" 2>/dev/null # bash would tell of signals
+    wait -n -p pid "${!running[@]}" 2>/dev/null # else bash reports signals
     status=$?
     [[ -n $pid ]] || return
     kill -KILL -- "-$pid" 2>/dev/null
@@ -109,8 +109,8 @@ free_slot() {
     echo "$slot"
 }
 
-# pool_run SECONDS LOG COUNT COMMAND...: COUNT, words for the shell, is called with the status behind
-# them: that of the command, 124 when the time was over. The command has ports of its own.
+# pool_run SECONDS LOG COUNT COMMAND...: COUNT, words for the shell, is called with the status as
+# the last word: that of the command, or 124 after a timeout. The command has ports of its own.
 pool_run() {
     local seconds=$1 log=$2 count=$3 slot
     shift 3
@@ -216,7 +216,7 @@ stage_source() {
 
 stage_unit() {
     local binary name log
-    local -x CMOCKA_MESSAGE_OUTPUT=TAP MALLOC_PERTURB_=165 # who reads what was freed reads this
+    local -x CMOCKA_MESSAGE_OUTPUT=TAP MALLOC_PERTURB_=165 # reads of freed memory return this
     while IFS= read -r binary; do
         name=${binary#"$BUILD"/test/}
         log=$logs/unit-${name//\//-}.log
@@ -226,7 +226,7 @@ stage_unit() {
     pool_end
 }
 
-# Of promqlrun: a line for each script, and the sum.
+# Counts the result of promqlrun: a line for each script, and the sum.
 count_promql() { # NAME LOG STATUS
     local name=$1 log=$2 status=$3 line bad=0
     while IFS= read -r line; do

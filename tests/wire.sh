@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154 # `work` and `url` are the caller's
-# wire.sh - sourced, after lib.sh, by tests that send what no sender would: protobuf and snappy made
-# of hex digits, requests by curl. `url` is the server's. Functions that make bytes print hex.
+# wire.sh - sourced, after lib.sh, by tests that send what no real sender does: protobuf and snappy
+# made of hex digits, requests by curl. `url` is the server's. Functions that make bytes print hex.
 #
 #   varint N    field_int FIELD N    field_double FIELD NUMBER    field FIELD HEX
 #   field_text FIELD TEXT    packed FIELD N...
@@ -11,12 +11,12 @@
 #   status_is STATUS [PATTERN]     of the last answer and, if given, of its body
 #   header NAME               of the last answer
 #   read_queries N METRIC     a streamed read of everything the metric has, N times over
-#   stall_reads N QUERIES METRIC   N connections that ask so and take nothing until stall_ends
+#   stall_reads N QUERIES METRIC   N connections that send this and read nothing until stall_ends
 #   metric PATTERN            the sum of the metrics whose names (and labels) match
-#   trace                     what a write request could have left behind
+#   trace                     effects that a write request could have had
 #   capture HEX FILE          the message as a capture, for rrcompare
 
-# Those that begin with _ leave what they make in `made`, as each $(...) is a process.
+# Functions that begin with _ return their result in `made`, as each $(...) is a process.
 
 _text_hex() {
     local LC_ALL=C i byte # by bytes
@@ -151,14 +151,15 @@ send() {
             "$url$path")
 }
 
-# exchange METHOD FILE PATH [CURL-ARGUMENT...]: by what starts faster than curl; false: it cannot do that.
+# exchange METHOD FILE PATH [CURL-ARGUMENT...]: with a program that starts faster than curl; false
+# if that cannot send it.
 exchange() {
     local method=$1 file=$2 path=$3 headers=()
     shift 3
     while (($# > 0)); do
         [[ $1 == -H && ! $2 =~ ^(Expect|Transfer-Encoding):. ]] || return 1
         case $2 in
-        *:) ;; # there is none to be left out
+        *:) ;; # there is nothing to leave out
         *\;) headers+=("${2%;}:") ;; # empty
         *) headers+=("$2") ;;
         esac

@@ -48,7 +48,7 @@ fill(struct asker *a)
     return n > 0;
 }
 
-/* Without its CR and LF. */
+/* Reads a line without its CR and LF. */
 static bool
 read_line(struct asker *a, char line[HEAD_LINE_BYTES])
 {

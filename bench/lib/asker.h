@@ -1,5 +1,5 @@
 /*
- * asker.h - one kept connection that posts forms and takes whole answers. An asker belongs to one
+ * asker.h - one kept connection that posts forms and reads whole answers. An asker belongs to one
  * thread.
  */
 #ifndef BENCH_LIB_ASKER_H
@@ -11,22 +11,22 @@ enum { ASKER_PIECE_BYTES = 256 * 1024 };
 
 struct asker {
     const struct address *to;
-    int fd; /* -1: not connected */
+    int fd; /* -1: closed */
     struct buf request;
     unsigned status;
-    uint64_t bytes;   /* of the last body, */
-    struct buf *kept; /* which is put here; NULL: it is dropped */
+    uint64_t bytes;   /* size of the last body, */
+    struct buf *kept; /* receives the body; NULL: it is dropped */
     char error[200];  /* the begin of a body that was not 200 */
 
     char piece[ASKER_PIECE_BYTES];
-    size_t at, end; /* what of it is not taken yet */
+    size_t at, end; /* the part of it that was not used */
 };
 
 /* `to` is borrowed. */
 void asker_init(struct asker *a, const struct address *to);
 void asker_fini(struct asker *a);
-/* False: no whole answer came; the connection is closed. A kept one that broke is made anew once.
- */
+/* Returns false if no whole answer came; the connection is closed then. A kept connection that
+ * broke is opened again once. */
 bool asker_post(struct asker *a, const char *path, struct bytes form);
 
 #endif

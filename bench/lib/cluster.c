@@ -12,7 +12,7 @@
 enum { AXES_MAX = 16, VALUES_MAX = 64, WITH_MAX = 16 };
 static const char BLANKS[] = " \t\n";
 
-/* A label and the values that it takes in turn. */
+/* A label and the values that it has in turn. */
 struct axis {
     const char *name;
     const char *values[VALUES_MAX];
@@ -32,9 +32,9 @@ struct reading {
     struct axes target;
     struct axes with[WITH_MAX];
     unsigned with_count;
-    bool with_used; /* by a series: the next line of `with` begins anew */
+    bool with_used; /* used by a series: the next line `with` starts again */
 
-    /* The series of the line at hand. */
+    /* The series of the current line. */
     const char *name, *like;
     double median_s;
     struct axes own;
@@ -56,7 +56,7 @@ add_value(struct reading *r, struct axis *axis, const char *value)
     axis->values[axis->count++] = must(strdup(value));
 }
 
-/* "a,b,c" or "0-7". */
+/* Adds the values of "a,b,c" or "0-7". */
 static void
 add_values(struct reading *r, struct axis *axis, char *text)
 {
@@ -75,7 +75,8 @@ add_values(struct reading *r, struct axis *axis, char *text)
         add_value(r, axis, value);
 }
 
-/* The words up to the end of the line, each LABEL=VALUES, but for what tells of the series. */
+/* Reads the words up to the end of the line, each LABEL=VALUES, except those that describe
+ * the series. */
 static void
 read_axes(struct reading *r, struct axes *to, char **save)
 {
@@ -108,7 +109,7 @@ has_label(const struct model *m, struct label wanted)
     return false;
 }
 
-/* The captured series of that metric with most of these labels; among equals, any one. */
+/* Returns a captured series of that metric with most of these labels. */
 static const struct model *
 model_like(const struct reading *r, const char *metric, const struct label *labels, unsigned count)
 {
@@ -184,7 +185,7 @@ add_observing(struct reading *r, const struct model *like, const char *suffix,
     m->median_s = r->median_s;
 }
 
-/* Buckets, sum and count; the last axis of its own has the bounds. */
+/* Adds buckets, sum and count; the last axis of its own has the bounds. */
 static void
 add_histogram(struct reading *r, struct label *labels, unsigned count)
 {
@@ -204,7 +205,7 @@ add_histogram(struct reading *r, struct label *labels, unsigned count)
         r->to->models[i].alike = first;
 }
 
-/* Every value of each axis with every value of the others; `with` may be NULL. */
+/* Adds every combination of the axes' values; `with` may be NULL. */
 static void
 add_products(struct reading *r, const struct axes *with, bool is_histogram)
 {

@@ -1,6 +1,6 @@
 /*
- * cluster.h - series that a file describes, as those of a rack of machines, with the behaviour of
- * captured ones. The form of the file: bench/promql/cluster.txt.
+ * cluster.h - series described by a file, such as those of a rack of machines, which behave like
+ * captured ones. bench/promql/cluster.txt explains the form of the file.
  */
 #ifndef BENCH_LIB_CLUSTER_H
 #define BENCH_LIB_CLUSTER_H

@@ -13,11 +13,11 @@
 struct scan {
     const char *at, *end;
     uint64_t series; /* hash of the labels */
-    uint64_t t;      /* ... of the text of the time at hand */
+    uint64_t t;      /* hash of the text of the current time */
     struct digest d;
 };
 
-/* Whether the text comes next; takes it if so. */
+/* Skips the text if it comes next; says whether it did. */
 static bool
 take(struct scan *s, const char *text)
 {
@@ -40,7 +40,7 @@ add(struct scan *s, double value)
     s->d.placed += value * weight;
 }
 
-/* Up to the brace that closes them. */
+/* Reads labels up to the brace that closes them. */
 static void
 take_labels(struct scan *s)
 {
@@ -74,7 +74,7 @@ take_number(struct scan *s)
     return value;
 }
 
-/* [T,"V"] or [T,{"count":"N","sum":"S",...}] */
+/* Reads [T,"V"] or [T,{"count":"N","sum":"S",...}]. */
 static void
 take_point(struct scan *s)
 {
@@ -94,7 +94,7 @@ take_points(struct scan *s)
     bool within = true;
     while (within && take(s, "[")) {
         take_point(s);
-        /* to the bracket that closes the point, buckets and all */
+        /* skips to the bracket that closes the point, buckets and all */
         for (int depth = 1; s->at < s->end && depth > 0; s->at++)
             depth += (*s->at == '[') - (*s->at == ']');
         within = take(s, ",");

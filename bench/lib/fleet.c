@@ -1,5 +1,5 @@
 /*
- * fleet.c - the series of a load: what a capture's look like, and how they go on.
+ * fleet.c - the series of a load, which look like those of a capture and continue them.
  *
  * Labels. Each series of the capture with enough samples is a model. Copies of the whole fleet
  * differ in `instance`, so as many series as wanted have real label sets, in the order in which a
@@ -8,10 +8,10 @@
  * Values. A copy does not repeat the capture, it continues it: each step is drawn from the steps
  * that its own model made (seeded, independently for each series), added to the value before.
  * Integers stay integers, decimals keep their digits, counters rise and reset as often as the model
- * did, gauges are held within the range seen. So what a server needs to store is that of real
- * series, and no compressor sees the same series twice. Steps are drawn independently: where real
- * ones come in bursts this is a little harder to compress, never easier. bench/fleet_check.c shows
- * that all this still holds after a day of scrapes.
+ * did, gauges are held within the range seen. So a server needs as many bytes as for real series,
+ * and no compressor sees the same series twice. Steps are drawn independently: if real ones come in
+ * bursts, this is a little harder to compress, never easier. bench/fleet_check.c shows that all
+ * this still holds after a day of scrapes.
  *
  * Histograms. The series of a classic histogram that lib/cluster.c describes draw the same
  * observations, as many as the model's count rose: buckets and sum belong together.
@@ -32,7 +32,7 @@
 #include "wire/snappy.h"
 
 enum { MODEL_SAMPLES_MIN = 20, EXPONENT_MAX = 11, RESTARTS_ONE_IN = 8, DRAWS_MAX = 24 };
-/* Up to here doubles hold every integer, and a decimal is told from its neighbours. */
+/* Up to this, doubles hold every integer, and each decimal differs from its neighbours. */
 static const double EXACT_MAX = 9e15;
 /* The exponent of the tail of observations. */
 static const double TAIL = 1.8;
@@ -122,7 +122,7 @@ read_capture(const char *path, struct fleet *f)
 
 /* --- behaviour -------------------------------------------------------------------------------- */
 
-/* k with value == k / 10^exponent, bit for bit. */
+/* Finds k with value == k / 10^exponent, bit for bit. */
 static bool
 decimal(uint64_t bits, unsigned exponent, double *ret_k)
 {
@@ -141,7 +141,8 @@ is_finite(uint64_t bits)
     return isfinite(bits_double(bits));
 }
 
-/* The least exponent with which all values are decimals; false: there is none. */
+/* Finds the least exponent with which all values are decimals; returns false if no exponent does.
+ */
 static bool
 find_exponent(struct model *t)
 {
@@ -156,7 +157,7 @@ find_exponent(struct model *t)
     return false;
 }
 
-/* The number that steps are taken in; NaN where there is none. */
+/* Returns the number that steps are added to; NaN if the value has none. */
 static double
 place_of(const struct model *t, uint64_t bits)
 {
@@ -204,8 +205,9 @@ value_bits(const struct model *t, double k)
 }
 
 /*
- * How observations are distributed: log-logistic, which has a long tail and a simple inverse. All
- * series of a histogram draw the same ones, as their states are the same: buckets never disagree.
+ * Returns an observation, distributed log-logistically, which has a long tail and a simple inverse.
+ * All series of a histogram draw the same ones, as their states are the same, so buckets never
+ * disagree.
  */
 static double
 observe(struct active *a, double count)
@@ -234,7 +236,7 @@ observing_next(struct active *a)
     return double_bits(a->now);
 }
 
-/* The next value: a step that the model made at some time. */
+/* Returns the next value: the model's step at some time is added. */
 uint64_t
 active_next(struct active *a)
 {
@@ -244,10 +246,10 @@ active_next(struct active *a)
     uint32_t j = 1 + (uint32_t)(random_next(&a->random) % (t->count - 1));
     double to = t->places[j], step = to - t->places[j - 1], next = a->now + step;
     if (isnan(to)) return t->bits[j];
-    if (isnan(step)) return value_bits(t, a->now); /* the model came back from no number */
+    if (isnan(step)) return value_bits(t, a->now); /* the model was not a number before */
     bool within = next >= t->low && next <= t->high;
     if (t->counter && step < 0) {
-        next = to; /* a reset */
+        next = to; /* it was reset */
     } else if (!t->counter && !within) {
         next = a->now - step;
         if (next < t->low || next > t->high) next = to;
@@ -258,7 +260,7 @@ active_next(struct active *a)
     return value_bits(t, next);
 }
 
-/* Counts Unix seconds: of these, new instances do not begin at zero. */
+/* Says whether it counts Unix seconds: such series of new instances do not begin at zero. */
 static bool
 is_clock(const struct model *t)
 {
@@ -311,7 +313,7 @@ label_put(struct buf *to, struct label l)
     buf_put_counted(to, l.value);
 }
 
-/* The model's labels with the number of the copy. */
+/* Writes the model's labels with the number of the copy. */
 static void
 number_labels(const struct active *a, struct buf *scratch)
 {
@@ -331,7 +333,7 @@ number_labels(const struct active *a, struct buf *scratch)
     }
 }
 
-/* The model's labels with another instance. */
+/* Writes the model's labels with another instance. */
 static void
 name_instance(const struct active *a, struct buf *scratch)
 {
@@ -370,7 +372,7 @@ by_target(const void *a, const void *b)
     return order != 0 ? order : bytes_compare(x->labels, y->labels);
 }
 
-/* Keeps what is long enough and belongs to a target. */
+/* Keeps series that are long enough and belong to a target. */
 static void
 choose_models(struct fleet *f)
 {

@@ -19,7 +19,7 @@ enum behaviour {
 };
 extern const char *const behaviour_names[BEHAVIOURS];
 
-/* A series of a classic histogram sees the same observations as the others of it. */
+/* Use of observations by a series of a classic histogram, which are the same for all its series. */
 enum observing {
     NO_OBSERVATIONS,
     OBSERVATIONS_BELOW, /* counts those up to a bound */
@@ -37,18 +37,18 @@ struct model {
     unsigned exponent; /* integers and decimals: value = k / 10^exponent */
     bool counter;
     double scale;     /* 10^exponent; 1 if real */
-    double *places;   /* of each value k, or the value if real; NaN: no finite one */
-    double low, high; /* of them */
-    uint32_t alike;   /* series that draw the same steps: the index of the first of them */
-    bool numbered;    /* # in its labels stands for the number of the copy */
+    double *places;   /* for each value k, or the value if real; NaN: not finite */
+    double low, high; /* bounds of the values */
+    uint32_t alike;   /* index of the first of the series that draw the same steps */
+    bool numbered;    /* # in its labels is replaced by the number of the copy */
     enum observing observing;
-    double bound_s, median_s; /* of observations */
+    double bound_s, median_s; /* bound and median of observations */
 };
 
 struct active {
     const struct model *like;
     uint32_t copy;
-    uint32_t generation; /* how often churn replaced it */
+    uint32_t generation; /* number of replacements by churn */
     uint64_t random;
     double now; /* k, or the value if real */
     uint64_t offset_ms;
@@ -56,7 +56,7 @@ struct active {
     struct bytes labels; /* live on when it is replaced: late samples have them */
 };
 
-/* Zeroed memory is an empty one. */
+/* Zeroed memory is an empty fleet. */
 struct fleet {
     struct model *models;
     uint32_t count;
@@ -67,14 +67,15 @@ struct fleet {
 
 /* Reads a capture of remote write 1.0 and keeps the series that are long enough, by target. */
 void fleet_read(struct fleet *f, const char *path);
-/* Puts one field of `labels`. */
+/* Appends one field of `labels`. */
 void label_put(struct buf *to, struct label l);
-/* So many active series, copies of the models in turn. Lives as long as the process. */
+/* Returns `series` active series, copies of the models in turn. They live as long as
+ * the process. */
 struct active *fleet_multiply(const struct fleet *f, uint64_t series, uint64_t seed,
                               uint64_t interval_ms);
-/* The bits of its next value. Never periodic: steps are drawn from 2^64 states. */
+/* Returns the bits of its next value. Never periodic: steps are drawn from 2^64 states. */
 uint64_t active_next(struct active *a);
-/* Churn: it comes back as another instance, or restarted. */
+/* Replaces it, as churn does: by another instance, or by a restarted one. */
 void active_replace(struct active *a, uint64_t seed, uint64_t number, struct buf *scratch);
 
 /* Steps through `labels` fields of remote write 1.0. */

@@ -40,7 +40,7 @@ read_duration(const struct reading *r, const char **text)
     return 0;
 }
 
-/* "24h/1m!" or "now". */
+/* Reads "24h/1m!" or "now". */
 static void
 read_times(const struct reading *r, const char *text, struct query *q)
 {
@@ -55,7 +55,7 @@ read_times(const struct reading *r, const char *text, struct query *q)
     if (text[q->heavy] != '\0') wrong(r, "RANGE/STEP or now expected");
 }
 
-/* The line with a name and sets. False: nobody asks it of this set. */
+/* Reads the line with a name and sets. Returns false if the set does not have it. */
 static bool
 read_head(const struct reading *r, char *line, const char *set, struct query *q)
 {
@@ -73,7 +73,7 @@ read_head(const struct reading *r, char *line, const char *set, struct query *q)
     return asked;
 }
 
-/* Grafana's variables become what they are at this step. */
+/* Replaces Grafana's variables with their values at this step. */
 static const char *
 read_text(const char *line, const struct query *q)
 {

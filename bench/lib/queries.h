@@ -1,5 +1,6 @@
 /*
- * queries.h - the queries of a benchmark, read from a file. Its form: bench/promql/queries.txt.
+ * queries.h - the queries of a benchmark, read from a file. bench/promql/queries.txt explains its
+ * form.
  */
 #ifndef BENCH_LIB_QUERIES_H
 #define BENCH_LIB_QUERIES_H
@@ -10,7 +11,7 @@ struct query {
     const char *name;
     const char *text; /* its $r and $i are those of its step */
     bool heavy;
-    int64_t range_s; /* of an instant query both are 0 */
+    int64_t range_s; /* both are 0 for an instant query */
     int64_t step_s;
 };
 
@@ -19,9 +20,10 @@ struct queries {
     unsigned count;
 };
 
-/* Those that are asked of the set. They live as long as the process. */
+/* Reads the queries of the set. They live as long as the process. */
 struct queries queries_read(const char *path, const char *set);
-/* The path and the form of one that ends at this time; ranges begin and end with a step. */
+/* Returns the path and the form of a query that ends at this time; ranges begin and
+ * end at a step. */
 const char *query_path(const struct query *q);
 void query_put_form(const struct query *q, int64_t end_s, bool nocache, struct buf *to);
 

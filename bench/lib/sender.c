@@ -48,12 +48,12 @@ struct answer {
     char text[8192];
     size_t size;
     unsigned status;
-    const char *body; /* NULL: the headers have not come */
+    const char *body; /* NULL: the headers are not complete */
     size_t body_size;
     bool chunked;
 };
 
-/* False: this is no answer. */
+/* Reads the headers. Returns false if it is not an answer. */
 static bool
 read_head(struct answer *a)
 {
@@ -77,7 +77,7 @@ is_whole(const struct answer *a)
     return a->size >= a->body_size + (size_t)(a->body - a->text);
 }
 
-/* Reads one answer to its end. 0: none came. */
+/* Reads one answer to its end; returns its status, 0 if there was none. */
 static unsigned
 read_answer(struct sender *s)
 {

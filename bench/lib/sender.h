@@ -13,25 +13,26 @@ enum { SENDER_STATUSES = 600, SENDER_SLOTS = 256 };
 
 struct sender {
     const struct address *to;
-    uint64_t version; /* of remote write */
+    uint64_t version; /* remote write 1 or 2 */
     char tenant[16];  /* sent as X-Scope-OrgID; "": no such header */
-    int fd;           /* -1: not connected */
+    int fd;           /* -1: closed */
 
     uint64_t samples, bytes, retries, refused;
     uint64_t statuses[SENDER_STATUSES]; /* 0: no answer */
-    uint64_t took[SENDER_SLOTS];        /* requests by the time until they were taken */
+    uint64_t took[SENDER_SLOTS];        /* requests by the time until they were accepted */
     double took_max_s;
-    double took_max_at_s; /* Unix time at its end */
-    char trouble[256];    /* the first answer that was none of 2xx */
+    double took_max_at_s; /* Unix time when it was accepted */
+    char trouble[256];    /* the first answer other than 2xx */
 };
 
 /* Both are borrowed until sender_close(). */
 void sender_init(struct sender *s, const struct address *to, uint64_t version);
-/* Repeats what is answered 429 or 5xx, or not at all; ends the program after 60 s of that. */
+/* Sends a request, and repeats it after 429, 5xx or no answer; ends the program after
+ * 60 s of that. */
 void sender_send(struct sender *s, struct bytes body, uint32_t samples);
 void sender_close(struct sender *s);
 
-/* Seconds within which this share (0..1) of `count` requests was taken, 3 % exactly. */
+/* Returns the seconds within which this share (0..1) of `count` requests was accepted, to 3 %. */
 double sender_quantile_s(const uint64_t took[SENDER_SLOTS], uint64_t count, double share);
 
 #endif

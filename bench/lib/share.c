@@ -1,14 +1,14 @@
 /*
  * share.c - write requests of one connection, made window by window.
  *
- * Times. A target is scraped every interval at a place of its own within it, and now and then up
- * to 180 ms late, as in the capture (one in eight).
+ * Times. A target is scraped every interval at its own offset, and now and then up to 180 ms late,
+ * as in the capture (one in eight).
  *
- * Late samples are those of their time, held back: they come 1..40 scrapes later (10 minutes at
- * 15 s), at the end of a request of their series' share. All are sent before the load ends, so that
- * the number of samples does not depend on how many are late.
+ * Late samples are held back: they are sent 1..40 scrapes later (10 minutes at 15 s), at the end of
+ * a request of their series' share. All are sent before the load ends, so that the number of
+ * samples does not depend on how many are late.
  *
- * Everything is drawn from hashes of series, scrape and seed, so a run that skips scrapes goes on
+ * Everything is drawn from hashes of series, scrape and seed, so a run that skips scrapes continues
  * where another one stopped.
  */
 #include "lib/share.h"
@@ -46,7 +46,8 @@ put_series_1(struct buf *to, const struct held *h)
     put_sample(to, 0x12, h->bits, h->t_ms);
 }
 
-/* The symbol's number in this request; new ones are put. Slots are emptied for each request. */
+/* Returns the symbol's number in this request; new ones are added. Slots are emptied for
+ * each request. */
 static uint32_t
 symbol(struct share *s, uint32_t *count, struct bytes text)
 {
@@ -92,7 +93,7 @@ due_ms(const struct shape *o, const struct active *a, uint64_t scrape)
     return dice % JITTER_ONE_IN == 0 ? t_ms + (int64_t)(dice / JITTER_ONE_IN % JITTER_MS) : t_ms;
 }
 
-/* How many scrapes later the sample comes; 0: in time. */
+/* Returns how many scrapes later the sample is sent; 0: in time. */
 static uint64_t
 delay_of(const struct shape *o, uint64_t number, uint64_t scrape)
 {
@@ -156,7 +157,8 @@ end_request(struct share *s, const struct making *m)
         (struct request){at, (uint32_t)(s->store.size - at), m->samples, m->scrape};
 }
 
-/* The samples of its own series from..to-1, and of the late ones an equal part. */
+/* Makes a request of the samples of its own series from..to-1, and an equal part of
+ * the late ones. */
 static void
 make_request(struct share *s, struct making *m, uint64_t from, uint64_t to)
 {
@@ -182,8 +184,8 @@ make_request(struct share *s, struct making *m, uint64_t from, uint64_t to)
 }
 
 /*
- * Targets are replaced whole: each once in the time that churn gives a series, at a place in it of
- * its own.
+ * Targets are replaced whole: each once in the time that churn gives a series, at an offset of its
+ * own.
  */
 static bool
 is_replaced(const struct shape *o, const struct active *a, uint64_t scrape)

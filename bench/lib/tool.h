@@ -1,5 +1,5 @@
 /*
- * tool.h - what every measuring program needs. Errors end the program: nothing here is a server.
+ * tool.h - functions of every measuring program. Errors end the program: nothing here is a server.
  */
 #ifndef BENCH_LIB_TOOL_H
 #define BENCH_LIB_TOOL_H
@@ -11,26 +11,26 @@
 
 /* Prints and ends the program with status 2. */
 void die(const char *format, ...) PRINTF_LIKE(1, 2);
-/* `memory`, unless it is NULL. */
+/* Returns `memory`, or ends the program if it is NULL. */
 void *must(void *memory);
-/* Prints `usage` and ends: to stdout with status 0 if it was asked for, else with status 2. */
+/* Prints `usage` and ends: on stdout with status 0 if it was requested, else with status 2. */
 void tell_usage(const char *usage, int asked);
-/* A number from the command line: all of the text, not negative. */
+/* Returns a number from the command line: all of the text, not negative. */
 double parse_number(const char *option, const char *text);
 
 double now_s(clockid_t clock);
 uint64_t random_next(uint64_t *state);
 
-/* Where a server listens. */
+/* The address of a server. */
 struct address {
     char host[128];
     char port[16];
     char path[1024];
 };
 
-/* Reads http://HOST:PORT[/PATH]; without a path it is `path`. */
+/* Reads http://HOST:PORT[/PATH]; `path` is the default path. */
 void address_parse(struct address *a, const char *url, const char *path);
-/* A connected socket; -1: nobody is there. */
+/* Returns a connected socket, or -1 if the server refuses. */
 int address_connect(const struct address *a);
 
 #endif

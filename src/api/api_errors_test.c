@@ -1,5 +1,5 @@
-/* api_errors_test.c - what is refused, and what becomes of errors: the status, the body. */
-#include "lib/api_asked.h"
+/* api_errors_test.c - refusals and errors of the API: their statuses and bodies. */
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */
@@ -233,7 +233,7 @@ UNIT_TEST(test_what_an_operator_did_not_allow_is_refused)
     api_rig_free(rig);
 }
 
-/* And end where they are cut. */
+/* They end at the cut. */
 UNIT_TEST(test_sentences_that_are_too_long_are_cut)
 {
     static const char *const cases[][3] = {
@@ -320,7 +320,7 @@ UNIT_TEST(test_tenants_are_named_once_and_well_where_data_are_meant)
 {
     static const struct {
         const char *headers;
-        unsigned status; /* 0: as without tenancy */
+        unsigned status; /* 0: the same as without tenancy */
         const char *fragment;
     } names[] = {
         {NULL, 401, "missing header X-Scope-OrgID"},
@@ -427,9 +427,9 @@ UNIT_TEST(test_errors_of_a_query_become_statuses)
     static const struct {
         enum err e;
         unsigned status;
-        const char *type;   /* Prometheus' word */
-        unsigned read;      /* remotely */
-        const char *header; /* of plain ones */
+        const char *type;   /* the word of Prometheus */
+        unsigned read;      /* status of remote read */
+        const char *header; /* header of plain refusals */
     } cases[] = {
         {ERR_INPUT, 400, "bad_data", 400, ""},
         {ERR_LIMIT, 422, "execution", 400, ""},
@@ -504,7 +504,8 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
     struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rig->owner_error = cases[i].e;
-        rig->owner_why = i % 2 == 0 ? "so it is" : NULL; /* without words it is the error's own */
+        /* without a reason, the error's own sentence is used */
+        rig->owner_why = i % 2 == 0 ? "so it is" : NULL;
         const char *text = i % 2 == 0 ? "so it is" : err_word(cases[i].e);
         for (size_t k = 0; k < sizeof wished / sizeof *wished; k++) {
             struct asked asked = {"wish", HTTP_POST,       wished[k], NULL, NULL,
@@ -546,7 +547,7 @@ UNIT_TEST(test_wishes_reach_their_owner_as_they_were_said)
     api_rig_free(rig);
 }
 
-/* With the stream's beginning the server may forget the request. */
+/* After the stream began, the server may free the request. */
 UNIT_TEST(test_a_read_holds_on_to_nothing_of_the_request)
 {
     struct http_request r;
@@ -577,7 +578,7 @@ UNIT_TEST(test_reads_are_told_that_the_server_shuts_down)
     api_rig_free(rig);
 }
 
-/* What runs can be asked, and ended, while all memory of queries is taken. */
+/* Running queries can be listed and ended while all memory of queries is used. */
 UNIT_TEST(test_pages_need_no_memory_of_queries)
 {
     struct http_request r;
@@ -592,7 +593,7 @@ UNIT_TEST(test_pages_need_no_memory_of_queries)
     budget_init(&all, "all", 64 << 20, NULL);
     rig->options.memory = &all;
     api_rig_start(rig);
-    must(budget_take(&rig->api->read_budget, 56 << 20)); /* that is all */
+    must(budget_take(&rig->api->read_budget, 56 << 20)); /* all of it is used */
     assert_int_equal(budget_take(&rig->api->read_budget, 1), ERR_NOMEM);
     api_ask_all(rig, cases);
     api_rig_ask(rig, &r, HTTP_DELETE, "/api/v1/status/active_queries/1", NULL, bytes_of("", 0));
@@ -602,7 +603,7 @@ UNIT_TEST(test_pages_need_no_memory_of_queries)
     api_rig_free(rig);
 }
 
-/* How much it needs, how much there is, and what helps. */
+/* The error has the memory needed, the memory free, and advice. */
 UNIT_TEST(test_a_query_without_memory_is_told_whether_to_try_again)
 {
     static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";

@@ -1,9 +1,10 @@
-/* api_queues_test.c - who waits for a thread or for memory, for how long, and in which order. */
+/* api_queues_test.c - requests that wait for a thread or for memory: for how long, and in
+ * which order. */
 #include <pthread.h>
 #include <sched.h>
 
 #include "api/query/queries.h"
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_whoever_waits_too_long_is_told_to_come_back)
@@ -77,7 +78,7 @@ UNIT_TEST(test_tenants_take_turns)
     api_rig_free(rig);
 }
 
-/* Whoever asks again as soon as it is answered does not pass by those that wait. */
+/* A client that asks again as soon as it is answered does not overtake those that wait. */
 UNIT_TEST(test_who_had_a_turn_waits_for_the_others)
 {
     struct http_request backlog[2], eager[2];
@@ -109,8 +110,8 @@ UNIT_TEST(test_who_had_a_turn_waits_for_the_others)
     api_rig_free(rig);
 }
 
-/* As many requests with this header as one tenant may have waiting, one more, and one of another.
- */
+/* Sends as many requests with this header as one tenant may have waiting, one more, and one of
+ * another tenant. */
 static void
 fill_places(const char *header, unsigned status)
 {
@@ -141,13 +142,13 @@ UNIT_TEST(test_one_tenant_does_not_take_all_places)
     fill_places("X-Scope-OrgID: a", 200);
 }
 
-/* They get the response that a tenant is missing only when they have their turn. */
+/* They get the error that the tenant is missing only when their turn comes. */
 UNIT_TEST(test_requests_without_a_tenant_take_no_more_places_than_one)
 {
     fill_places(NULL, 401);
 }
 
-/* Threads that help a large query come back when another one waits. */
+/* Threads that help a large query return when another one waits. */
 UNIT_TEST(test_helpers_are_told_that_a_query_waits)
 {
     struct http_request r;
@@ -244,7 +245,7 @@ UNIT_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads)
     api_rig_free(rig);
 }
 
-static unsigned statuses[3], opened; /* of `slow`, whenever a view was opened */
+static unsigned statuses[3], opened; /* statuses of `slow`, counted whenever a view was opened */
 static struct http_request slow;
 
 static enum err
@@ -257,7 +258,7 @@ open_and_look(struct answerer *answerer, struct query_control *control, struct v
     return double_open(answerer, control, ret, why_open);
 }
 
-/* What it read is looked up for the log in a view of its own. */
+/* The samples read are looked up for the log in a view of their own. */
 UNIT_TEST(test_who_asked_slowly_is_answered_before_it_is_logged)
 {
     static const struct answerer_ops slow_ops = {.open = open_and_look};
@@ -277,7 +278,7 @@ UNIT_TEST(test_who_asked_slowly_is_answered_before_it_is_logged)
 
 /* --- memory that other queries have ----------------------------------------------------------- */
 
-/* Another query, which has nearly all memory, and one that needs more than there is left. */
+/* Another query, which has nearly all memory, and one that needs more than the rest. */
 struct crowd {
     struct api_rig *rig;
     struct budget all, budget;
@@ -349,7 +350,7 @@ UNIT_TEST(test_a_query_begins_again_as_soon_as_there_is_enough_memory)
 {
     struct crowd c;
     crowd_begin(&c);
-    budget_give(&c.budget, 4 << 20); /* the other goes on */
+    budget_give(&c.budget, 4 << 20); /* the other query goes on */
     crowd_end(&c);
     assert_int_equal(c.query.status, 200);
 }
@@ -363,7 +364,7 @@ UNIT_TEST(test_a_query_waits_for_memory_as_long_as_for_its_turn)
     assert_int_equal(c.query.status, 503);
 }
 
-/* What is known of one that begins again is kept for it. */
+/* The needs of a query that begins again are known. */
 UNIT_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other)
 {
     struct api_rig *rig = api_rig_new();
@@ -389,7 +390,7 @@ UNIT_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other)
     queries_begin(rig->api, &second);
     assert_true(queries_await_memory(rig->api, &second, 100 << 20, INT64_MAX, &alone));
     assert_true(alone);
-    /* Others came meanwhile; then it is alone once more, and that was not enough. */
+    /* Others came meanwhile; then it is alone again, and that was not enough. */
     queries_begin(rig->api, &third);
     assert_true(queries_await_memory(rig->api, &second, 10 << 20, INT64_MAX, &alone));
     queries_forget(rig->api, &third);

@@ -1,5 +1,5 @@
-/* api_test.c - what each route answers: request in, answer out. */
-#include "lib/api_asked.h"
+/* api_test.c - requests to each route, and their answers. */
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 #define FEDERATED "text/plain; version=0.0.4; charset=utf-8"
@@ -317,7 +317,7 @@ UNIT_TEST(test_lookups_ask_what_the_request_says)
     api_rig_free(rig);
 }
 
-/* Samples that lie so long before now; a staleness marker if the value is below 0. */
+/* Adds samples at times before now; a staleness marker if the value is below 0. */
 static void
 store_series(struct rq *rq, const char *labels, int64_t now_ms, int64_t first_ago_ms,
              int64_t last_ago_ms, double value)
@@ -343,7 +343,7 @@ federate_of_store(bool mixed, const char *expected)
     store_series(&rq, "__name__=c,x=1", now, 400000, 300000, 2);
     store_series(&rq, "__name__=c,x=2", now, 400000, 300001, 3);
     store_series(&rq, "__name__=ended,x=1", now, 2000, 1000, -1);
-    store_series(&rq, "__name__=late,x=1", now, 2000, -1, 4); /* the last one is yet to come */
+    store_series(&rq, "__name__=late,x=1", now, 2000, -1, 4); /* the last one is in the future */
     if (mixed) store_series(&rq, "__name__=b,A=1", now, 2000, 1000, 5);
     if (mixed) store_series(&rq, "__name__=c,A=1", now, 2000, 1000, 6);
     struct bytes message = api_packed(&rq.out);
@@ -407,7 +407,7 @@ UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
         {"X-Firekeep-Notices: partial", "the double says", true},
     };
     struct api_rig *rig = api_rig_new();
-    rig->options.read_frame_bytes = 1; /* each series is sent as it comes */
+    rig->options.read_frame_bytes = 1; /* each series is sent immediately */
     api_rig_start(rig);
     rig->sample_error = ERR_CORRUPT;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -421,7 +421,7 @@ UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
                 assert_non_null(memmem(got, r.text.size, "the double says", 15));
             }
         } else {
-            assert_int_equal(r.status, 500); /* nothing was sent yet */
+            assert_int_equal(r.status, 500); /* nothing had been sent */
         }
         buf_fini(&r.text);
         free((void *)(uintptr_t)message.at);
@@ -463,7 +463,7 @@ UNIT_TEST(test_writes_that_cannot_be_kept_now_are_to_be_repeated)
     api_rig_free(rig);
 }
 
-/* Of series that do not compress: its body is larger than what a worker judges. */
+/* Returns series that do not compress: the body is larger than a worker handles. */
 static struct bytes
 large_message(void)
 {
@@ -549,7 +549,7 @@ UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
             const char *text = cases[i].text;
             http_double_init(&r, cases[i].method, cases[i].target, text == NULL ? NULL : FORM,
                              text == NULL ? message : bytes_of_text(text));
-            assert_true(buf_reserve(&r.text, ANSWER_TEXT_BYTES / 2)); /* the client's own */
+            assert_true(buf_reserve(&r.text, ANSWER_TEXT_BYTES / 2)); /* memory of the client */
             mem_fail_nth(nth, false);
             assert_true(api_rig_hand(rig, &r));
             api_rig_run(rig);

@@ -1,5 +1,5 @@
-/* api_web_test.c - where the routes are, and whose pages may read from them. */
-#include "lib/api_asked.h"
+/* api_web_test.c - paths of the routes, and origins whose pages may read from them. */
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)

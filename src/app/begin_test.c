@@ -1,3 +1,4 @@
+/* begin_test.c - the begin of the process: closed standard files, and blocked signals. */
 #include "lib/test.h"
 
 #include <errno.h>
@@ -9,8 +10,8 @@
 
 #include "app/begin.h"
 
-/* Calls it in a process of its own, where some of the files 0 to 2 are closed, and returns whether
- * they are open afterwards and SIGHUP alone is blocked. */
+/* Calls process_begin() in a process where some of the files 0 to 2 are closed. Says whether they
+ * are open afterwards, and only SIGHUP is blocked. */
 static bool
 begins_well(const char *command, unsigned closed, bool blocks)
 {

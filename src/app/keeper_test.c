@@ -1,6 +1,6 @@
 /*
- * keeper_test.c - the commit thread, a store on a simulated disk, and what the server writes
- * itself: when own_sync() has returned, a power failure takes nothing, whatever wal.ack is.
+ * keeper_test.c - the commit thread, a store on a simulated disk, and the server's own samples:
+ * after own_sync() returned, a power failure loses none, for any wal.ack.
  *
  * It defines what api/api.h and app/merger.h declare, so that neither is linked.
  */
@@ -9,7 +9,7 @@
 #include "app/own_writes.h"
 #include "base/log.h"
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 
 enum { WAIT_S = 60, SEEDS = 20, WRITES = 5 };
 
@@ -17,7 +17,7 @@ static struct machine m;
 static struct keeper keeper;
 static struct own_writes *writes;
 static bool is_running;
-static unsigned written; /* samples of own_write() */
+static unsigned written; /* samples of own_write() so far */
 
 void
 api_committed(struct api *api)
@@ -108,7 +108,7 @@ rig_close(void)
     machine_fini(&m);
 }
 
-/* Runs after each test: only a failed one has left its threads. */
+/* Ends the threads that a failed test left. Runs after each test. */
 static int
 rig_clean_up(void **state)
 {
@@ -119,7 +119,7 @@ rig_clean_up(void **state)
     return tell_seed(state);
 }
 
-/* The power fails now: what the threads still try does not reach the disk. */
+/* Fails the power: writes that the threads still try do not reach the disk. */
 static void
 rig_power_loss(void)
 {
@@ -136,7 +136,7 @@ rig_power_loss(void)
         poll(NULL, 0, 1);                                                                    \
     }
 
-/* A sample a millisecond after the last one, of the value that says which it is. */
+/* Writes a sample a millisecond after the last one, with its number as the value. */
 static enum err
 write_next(uint64_t *ret_ticket)
 {
@@ -182,7 +182,7 @@ commits_undone(void)
     return stats.undone_epochs_total;
 }
 
-/* --- what own_sync() promises ----------------------------------------------------------------- */
+/* --- promises of own_sync() ------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync)
 {
@@ -203,14 +203,14 @@ UNIT_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync)
 
 UNIT_TEST(test_where_each_commit_is_synced_a_sync_returns_at_once)
 {
-    rig_open(1, FSYNC); /* and no thread that could sync runs */
+    rig_open(1, FSYNC); /* no thread that could sync runs */
     must(own_sync(writes, &m.why));
     rig_close();
 }
 
-/* --- what fails ------------------------------------------------------------------------------- */
+/* --- failures --------------------------------------------------------------------------------- */
 
-/* The log is back a second later at the latest. */
+/* Waits for the log and syncs; the log returns after one second at most. */
 static void
 sync_when_the_log_is_back(void)
 {
@@ -219,8 +219,8 @@ sync_when_the_log_is_back(void)
     must(e);
 }
 
-/* Ends with samples that are committed, and a sync of them that failed; syncs go on failing. What
- * the sync of each second has taken already cannot fail: then another sample is written. */
+/* Ends with committed samples whose sync failed; syncs go on failing. A sample that the sync of
+ * each second has already taken cannot fail: then another one is written. */
 static void
 write_what_cannot_be_synced(void)
 {
@@ -248,7 +248,7 @@ UNIT_TEST(test_the_sync_after_a_failed_one_makes_all_writes_durable)
     }
 }
 
-/* The disk takes a new segment of the log, but not what it failed to sync in the last one. */
+/* The disk accepts a new segment of the log, but not the data it failed to sync in the last one. */
 UNIT_TEST(test_what_the_log_has_lost_is_synced_when_it_is_in_a_part)
 {
     rig_open(1, WRITTEN);
@@ -256,12 +256,13 @@ UNIT_TEST(test_what_the_log_has_lost_is_synced_when_it_is_in_a_part)
     keeper_stop_flushing(&keeper);
     uint64_t hits = fault_env_hits(m.fe);
     write_what_cannot_be_synced();
-    /* The sync, and both syncs of the first attempt to reopen: the next one is a second later. */
+    /* Three syncs fail: the first, and both of the first attempt to reopen; the next attempt is a
+     * second later. */
     wait_for(fault_env_hits(m.fe) >= hits + 3);
     fault_env_arm(m.fe, (struct fault){FAULT_TORN, 1, false});
     wait_for(tsdb_log_lost(m.db));
     wait_for(!tsdb_is_down(m.db));
-    write_and_settle(); /* the commit thread cuts what is to be flushed */
+    write_and_settle(); /* the commit thread cuts the head to flush */
     wait_for(tsdb_has_frozen(m.db));
     assert_int_equal(own_sync(writes, &m.why), ERR_AGAIN);
     assert_int_equal(own_sync(writes, &m.why), ERR_AGAIN);
@@ -272,7 +273,7 @@ UNIT_TEST(test_what_the_log_has_lost_is_synced_when_it_is_in_a_part)
     rig_close();
 }
 
-/* own_settle() does not wait where wal.ack is memory, so the writer has not learned of it. */
+/* own_settle() does not wait if wal.ack is memory, so the writer has not seen the failure. */
 UNIT_TEST(test_a_commit_that_failed_before_a_sync_is_returned_by_it)
 {
     rig_open(1, MEMORY);
@@ -309,7 +310,7 @@ UNIT_TEST(test_no_sync_waits_for_a_log_that_is_down)
 
 UNIT_TEST(test_no_sync_waits_for_a_disk_that_hangs)
 {
-    rig_open(1, WRITTEN); /* the commit thread does not run: it hangs since 11 s */
+    rig_open(1, WRITTEN); /* the commit thread is off: it has been hanging for 11 s */
     atomic_store(&keeper.commit_began_ns, env_monotonic_ns(env_real()) - 11 * NS_PER_S);
     assert_int_equal(own_sync(writes, &m.why), ERR_CANCELED);
     assert_string_equal(m.why.text, keeper_hangs(&keeper));

@@ -1,3 +1,4 @@
+/* process_metrics_test.c - the process' own metrics, read from /proc. */
 #include "lib/test.h"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ UNIT_TEST(test_stat_that_is_cut_or_strange_is_refused)
                        "1234567890 321";
     struct process_stat stat;
     assert_true(process_stat_parse(bytes_of_text(text), &stat));
-    /* Up to the first digit of the last field every shorter text lacks something. */
+    /* Every shorter text, up to the first digit of the last field, is incomplete. */
     for (size_t size = 0; size <= strlen(text) - 3; size++) {
         assert_false(process_stat_parse(bytes_of(text, size), &stat));
     }

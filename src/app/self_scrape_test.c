@@ -1,4 +1,4 @@
-/* self_scrape_test.c - what /metrics says becomes samples, each line one. */
+/* self_scrape_test.c - the lines of /metrics become samples. */
 #include "lib/test.h"
 
 #include "app/self_scrape.h"
@@ -11,7 +11,7 @@ text(const char *chars)
     return bytes_of_text(chars);
 }
 
-/* The labels and values of the message, a line each. */
+/* Writes the labels and values of the message, one line each. */
 static enum err
 scrape(const char *from, struct buf *to)
 {

@@ -1,4 +1,4 @@
-/* What `firekeep serve` makes of signals before there is a server. */
+/* serve_test.c - signals to `firekeep serve` before the server runs. */
 #include "lib/test.h"
 
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include "app/begin.h"
 #include "cli/commands.h"
 
-/* A start that ends once its settings were read, and a signal then. Returns how it ended. */
+/* Starts, raises a signal after the settings were read, and returns how the start ended. */
 static int
 start_and_raise(int signal_number)
 {
@@ -21,7 +21,7 @@ start_and_raise(int signal_number)
         int null = open("/dev/null", O_WRONLY);
         dup2(null, STDERR_FILENO);
         char program[] = "firekeep", *words[] = {program, name, file, NULL};
-        process_begin(3, words, NULL); /* runs before main() */
+        process_begin(3, words, NULL); /* runs before main() in the program */
         int status = command_serve.run(2, argv);
         raise(signal_number);
         _exit(status);

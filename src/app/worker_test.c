@@ -1,4 +1,4 @@
-/* worker_test.c - who asks a worker gets an answer to that request, or learns that it ends. */
+/* worker_test.c - a request to a worker gets its own answer, or the news that the worker ends. */
 #include "lib/test.h"
 
 #include <sched.h>
@@ -7,7 +7,7 @@
 
 struct rig {
     struct worker worker;
-    struct worker asker; /* its thread asks for 2 */
+    struct worker asker; /* its thread calls worker_ask() */
     enum err asker_got;
     int runs;
     int what[4];
@@ -21,7 +21,7 @@ ask_for_two(void *context)
     rig->asker_got = worker_ask(&rig->worker, 2, &why);
 }
 
-/* Fails the first request, while another one comes, and no other. */
+/* Fails only the first request, during which another one arrives. */
 static void
 work(void *context)
 {
@@ -65,7 +65,7 @@ UNIT_TEST(test_a_request_that_comes_during_a_run_gets_a_run_of_its_own)
     enum err first = worker_ask(&rig.worker, 1, &why);
     worker_join(&rig.asker);
     worker_join(&rig.worker);
-    assert_true(first == ERR_IO || first == OK); /* of its run, or already of the next */
+    assert_true(first == ERR_IO || first == OK); /* from its run, or from the next one */
     assert_int_equal(rig.asker_got, OK);
     assert_int_equal(rig.runs, 2);
     assert_int_equal(rig.what[0], 1);
@@ -79,7 +79,7 @@ UNIT_TEST(test_a_stop_ends_those_who_wait_and_those_who_come_later)
     struct why why = {""};
     rig_init(&rig);
     assert_int_equal(worker_start(&rig.asker, "asker", ask_for_two, &rig), OK);
-    while (!worker_has_request(&rig.worker)) { /* it waits: no thread answers */
+    while (!worker_has_request(&rig.worker)) { /* it waits, as no thread answers */
         sched_yield();
     }
     assert_true(worker_rest(&rig.worker, INT64_MAX, REST_UNTIL_REQUEST)); /* at once */

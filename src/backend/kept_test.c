@@ -25,7 +25,7 @@ struct rig {
     struct s3_store store;
     struct s3_object object;
     struct buf saved;
-    unsigned said[3]; /* by verdict */
+    unsigned said[3]; /* counts by verdict */
     char last[512];
     struct why why;
 };
@@ -38,7 +38,7 @@ note(void *context, enum kept_verdict verdict, const char *text)
     snprintf(rig->last, sizeof rig->last, "%s", text);
 }
 
-/* Looks at a directory; returns how many files it has. */
+/* Checks a directory; returns the number of its files. */
 static uint64_t
 look(struct rig *rig, const char *name)
 {
@@ -72,7 +72,7 @@ check_silent(const struct rig *rig)
     if (rig->last[0] != '\0') fail_msg("%s", rig->last);
 }
 
-/* A sealed object that waits for its upload. */
+/* Makes a sealed object that waits for its upload. */
 static void
 rig_init(struct rig *rig)
 {

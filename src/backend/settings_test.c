@@ -1,3 +1,4 @@
+/* settings_test.c - secrets in settings: variables, files, and limits. */
 #include "lib/test.h"
 
 #include <fcntl.h>
@@ -53,7 +54,7 @@ UNIT_TEST(test_variables_in_a_secret_stand_for_their_value)
     setenv("FIREKEEP_TEST_B", "", 1);
     unsetenv("FIREKEEP_TEST_C");
     check_text("plain", "plain");
-    check_text("${FIREKEEP_TEST_a1}", "one ${FIREKEEP_TEST_B}"); /* once, not again */
+    check_text("${FIREKEEP_TEST_a1}", "one ${FIREKEEP_TEST_B}"); /* replaced once, not again */
     check_text("<${FIREKEEP_TEST_a1}|${FIREKEEP_TEST_B}>", "<one ${FIREKEEP_TEST_B}|>");
     check_refused((struct secret){.text = "x${FIREKEEP_TEST_C}"}, ERR_MISSING,
                   "environment variable FIREKEEP_TEST_C is not set");
@@ -72,7 +73,7 @@ UNIT_TEST(test_what_is_no_variable_stays_as_it_is)
     check_text(name, name);
 }
 
-/* A file of `size` bytes 's', then `tail`. */
+/* Writes a file of `size` bytes 's', then `tail`. */
 static void
 write_file(const char *path, size_t size, const char *tail)
 {
@@ -85,7 +86,7 @@ write_file(const char *path, size_t size, const char *tail)
     assert_int_equal(fclose(f), 0);
 }
 
-/* Opening one would wait for a writer, without end. */
+/* Opening a pipe would wait for a writer, without end. */
 UNIT_TEST(test_a_pipe_is_no_secret_file)
 {
     char dir[] = "/tmp/firekeep-secret-XXXXXX", path[64], sentence[128];

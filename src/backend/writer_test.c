@@ -1,5 +1,5 @@
-/* writer_test.c - each destination writes its own form; a call that is made for a plan is as large
- * as the one that is sent; responses are quoted. */
+/* writer_test.c - items that each destination writes in another form, sizes of planned calls, which
+ * are those of sent ones, and messages about answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "backend/common/item_ndjson.h"
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
 
 enum {
     METRIC = WRITER_MAPPED_METRIC,
@@ -54,7 +54,7 @@ UNIT_TEST(test_names_are_mapped_where_the_destination_cannot_have_them)
 {
     static const struct {
         const char *metric, *name, *value;
-        unsigned influxdb, opentsdb, timestream; /* ClickHouse has all as they are */
+        unsigned influxdb, opentsdb, timestream; /* ClickHouse writes them all unchanged */
     } cases[] = {
         {"up", "job", "x", 0, 0, 0},
         {"a:b", "job", "x", 0, METRIC, METRIC},
@@ -165,7 +165,7 @@ UNIT_TEST(test_what_was_answered_is_one_line_of_whole_characters)
     }
     char text[WRITER_ANSWER_BYTES + 9];
     memset(text, 'x', sizeof text);
-    memcpy(text + WRITER_ANSWER_BYTES - 2, "\xc3\xa9", 2); /* the line ends in its middle */
+    memcpy(text + WRITER_ANSWER_BYTES - 2, "\xc3\xa9", 2); /* the line ends in the middle of it */
     step_answer(&step, bytes_of(text, sizeof text));
     assert_int_equal(strlen(step.answer), WRITER_ANSWER_BYTES - 2);
     assert_int_equal(step.answer[WRITER_ANSWER_BYTES - 3], 'x');

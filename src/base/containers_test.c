@@ -1,4 +1,5 @@
-/* array.h, arena_push(), heap.h, search.h, table.h against the plainest model of each. */
+/* containers_test.c - array.h, arena_push(), heap.h, search.h and table.h compared with
+ * simple models. */
 #include "lib/test.h"
 
 #include "base/array.h"
@@ -66,7 +67,7 @@ UNIT_TEST(test_a_search_finds_the_first_that_is_past_or_the_end)
     assert_true(search_first(i, (uint64_t)3, UINT64_MAX, i >= UINT64_MAX - 1) == UINT64_MAX - 1);
 }
 
-/* Which of 64 ids are in the table under one of 8 hashes: many share a slot's home. */
+/* Any of 64 ids are in the table under one of 8 hashes: many share a slot's home. */
 UNIT_TEST(test_a_table_has_what_was_added_and_not_removed_whatever_shares_a_hash)
 {
     struct budget budget;

@@ -1,3 +1,4 @@
+/* err_test.c - sentences of errors: prefixes and paths. */
 #include "lib/test.h"
 
 #include "base/err.h"

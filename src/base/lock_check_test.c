@@ -1,6 +1,6 @@
 /*
- * lock_check_test.c - the checks of LOCK_CHECK, in every build: this program has a lock.c of its
- * own, so that the library's is not linked.
+ * lock_check_test.c - the checks of LOCK_CHECK, in every build: this program has its own lock.c, so
+ * that the library's is not linked.
  */
 #include "lib/test.h"
 
@@ -19,7 +19,7 @@
 struct pair {
     struct lock low;
     struct lock high;
-    struct lock high_too; /* of the same rank as `high` */
+    struct lock high_too; /* same rank as `high` */
     struct cond cond;
 };
 
@@ -41,7 +41,8 @@ pair_fini(struct pair *pair)
     cond_fini(&pair->cond);
 }
 
-/* True if `deed` ends in a failed assertion. It runs in a child, silent and without a core file. */
+/* Says whether `deed` ends in a failed assertion. It runs in a child, silently and without
+ * a core file. */
 static bool
 aborts(void (*deed)(struct pair *pair))
 {
@@ -52,7 +53,7 @@ aborts(void (*deed)(struct pair *pair))
         const struct rlimit none = {0, 0};
         setrlimit(RLIMIT_CORE, &none);
         signal(SIGABRT, SIG_DFL);
-        alarm(10); /* a deadlock is no assertion */
+        alarm(10); /* a deadlock is not an assertion */
         if (freopen("/dev/null", "w", stderr) == NULL) _exit(1);
         struct pair pair;
         pair_init(&pair);

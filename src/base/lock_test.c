@@ -1,3 +1,4 @@
+/* lock_test.c - locks and waiting. */
 #include "lib/test.h"
 
 #include <pthread.h>
@@ -46,7 +47,7 @@ UNIT_TEST(test_lock_lets_in_one_thread_at_a_time)
     }
     assert_int_equal(counter.count, 4 * 20000);
     lock_fini(&counter.lock);
-    lock_fini(&counter.lock); /* of a lock that is gone, or never was: nothing */
+    lock_fini(&counter.lock); /* does nothing if the lock is freed, or never was initialized */
 }
 
 static void *

@@ -1,3 +1,4 @@
+/* log_test.c - log lines in logfmt and JSON: quoting, limits, levels. */
 #include "lib/test.h"
 
 #include <fcntl.h>
@@ -34,7 +35,7 @@ stop_listening(void **state)
     return 0;
 }
 
-/* All that was logged since, in a buffer of this function. */
+/* Returns all lines since the last call, in a buffer of this function. */
 static const char *
 logged(void)
 {
@@ -44,7 +45,7 @@ logged(void)
     return text;
 }
 
-/* What stands behind the time stamp, which is checked for its form. */
+/* Returns the text after the time stamp, whose form is checked. */
 static const char *
 logged_after_time(void)
 {
@@ -97,13 +98,13 @@ UNIT_TEST(test_nothing_from_outside_can_forge_a_line_or_a_field)
         size_t size = strlen(line);
         assert_true(size > 256);
         for (size_t i = 0; i + 1 < size; i++) {
-            assert_true(line[i] >= ' ' && line[i] < 0x7f); /* none of them is UTF-8 */
+            assert_true(line[i] >= ' ' && line[i] < 0x7f); /* not valid in UTF-8 */
         }
         assert_int_equal(line[size - 1], '\n');
     }
 }
 
-/* The value as a reader of JSON gets it. */
+/* Checks the value that a reader of JSON gets. */
 static void
 check_json_value(struct bytes given, const char *wanted)
 {
@@ -143,14 +144,14 @@ UNIT_TEST(test_bytes_that_are_no_utf8_are_replaced_one_by_one)
          "a\\ufffdb", "a" UTF8_REPLACEMENT "b"},
         {"\xc3", "\\ufffd", UTF8_REPLACEMENT}, /* cut off */
         {"\xc3\xa4\xa4", "\xc3\xa4\\ufffd", "\xc3\xa4" UTF8_REPLACEMENT},
-        {"\xc0\x80", "\\ufffd\\ufffd", UTF8_REPLACEMENT UTF8_REPLACEMENT}, /* too long for NUL */
+        {"\xc0\x80", "\\ufffd\\ufffd", UTF8_REPLACEMENT UTF8_REPLACEMENT}, /* overlong NUL */
         {"\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd",
          UTF8_REPLACEMENT UTF8_REPLACEMENT UTF8_REPLACEMENT}, /* a surrogate */
         {"\xc2\x9b"
          "31m",
          "\\u009b31m",
          "\xc2\x9b"
-         "31m"}, /* a terminal would obey */
+         "31m"}, /* a terminal would obey it */
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         char wanted[64];
@@ -215,7 +216,7 @@ UNIT_TEST(test_long_values_and_lines_are_cut_and_stay_well_formed)
         assert_true(strlen(json) <= LOG_LINE_BYTES_MAX);
         json_t *object = json_loads(json, 0, NULL);
         assert_non_null(object);
-        /* What does not fit is left out whole; what comes behind it and fits is there. */
+        /* A field that does not fit is left out whole; a later one that fits is included. */
         assert_int_equal(json_string_length(json_object_get(object, "a")), size);
         assert_int_equal(json_string_length(json_object_get(object, "b")), 3 * LOG_VALUE_BYTES_MAX);
         assert_null(json_object_get(object, "c"));
@@ -232,7 +233,7 @@ UNIT_TEST(test_long_values_and_lines_are_cut_and_stay_well_formed)
         assert_non_null(object);
         json_decref(object);
     }
-    assert_true(longest > LOG_LINE_BYTES_MAX - 24); /* the bound itself was met */
+    assert_true(longest > LOG_LINE_BYTES_MAX - 24); /* the limit itself was reached */
 }
 
 UNIT_TEST(test_levels_below_the_configured_one_cost_nothing_and_count_nothing)

@@ -1,3 +1,4 @@
+/* log_writer_test.c - the thread that writes log lines: full pipes, lost lines, stops. */
 #include "lib/test.h"
 
 #include <assert.h>
@@ -18,9 +19,9 @@
 
 enum { MANY = 30000, TEXT_BYTES = 8 * 1024 * 1024 };
 
-/* Lines go to a pipe, which is read only when a test says so. */
+/* Lines go to a pipe, which is read only when a test does so. */
 static int ends[2];
-static char text[TEXT_BYTES]; /* what was read of it, a string */
+static char text[TEXT_BYTES]; /* text read from the pipe, with a NUL */
 static size_t text_size;
 
 static int
@@ -72,13 +73,13 @@ lost_in_metrics(void)
 }
 
 struct lines {
-    uint64_t next;     /* number that the next line has if none is missing */
-    uint64_t reported; /* as lost */
+    uint64_t next;     /* number of the next line if none is missing */
+    uint64_t reported; /* lines reported as lost */
     unsigned reports;
 };
 
 /* Takes whole lines off `at`: each has the number after that of the line before, or after as many
- * as a report says are lost. */
+ * as a report counts as lost. */
 static const char *
 follow_lines(const char *at, struct lines *lines)
 {
@@ -111,7 +112,7 @@ log_many(void)
 UNIT_TEST(test_a_full_pipe_blocks_no_caller_and_the_lost_lines_are_reported)
 {
     assert_int_equal(log_start(), OK);
-    log_many(); /* returns, although the pipe has room for 64 KiB */
+    log_many(); /* it returns, although the pipe has room for only 64 KiB */
     uint64_t lost = lost_in_metrics();
     assert_in_range(lost, 1, MANY - 5000);
     struct lines lines = {0};
@@ -191,7 +192,7 @@ UNIT_TEST(test_lines_that_cannot_be_written_are_counted_and_reported_later)
 
 /* --- processes that end ----------------------------------------------------------------------- */
 
-/* Returns the status of a process that does this. */
+/* Returns the exit status of a process that runs this. */
 static int
 status_of(void (*does)(void))
 {
@@ -199,7 +200,7 @@ status_of(void (*does)(void))
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        signal(SIGABRT, SIG_DFL); /* cmocka has it */
+        signal(SIGABRT, SIG_DFL); /* replaces cmocka's handler */
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         if (log_start() != OK) _exit(1);
         does();
@@ -271,7 +272,7 @@ UNIT_TEST(test_a_crash_ends_the_process_although_nobody_reads_the_pipe)
 
 static char path[] = "/tmp/log_writer_test.XXXXXX";
 
-/* The second line fits only in part; the third comes when there is room again. */
+/* The second line fits only in part; the third is written when there is room again. */
 static void
 fill_a_file(void)
 {

@@ -1,3 +1,4 @@
+/* mem_test.c - budgets, arenas, buffers, and wiped memory. */
 #include "lib/test.h"
 
 #include "base/buf.h"
@@ -80,7 +81,7 @@ UNIT_TEST(test_buffer_append_beyond_limit_fails_whole_and_sticks)
     buf_fini(&buf);
 }
 
-/* What was given back with any of this in it. */
+/* Freed memory must not contain any of this. */
 static const char mark[] = "open sesame";
 static uint32_t marked_count;
 
@@ -114,7 +115,7 @@ marked_of_buffer(void (*init)(struct buf *buf, struct budget *budget, size_t lim
 
 UNIT_TEST(test_a_buffer_of_secrets_leaves_nothing_behind_when_it_grows_and_ends)
 {
-    assert_true(marked_of_buffer(buf_init) > 1); /* so it would be seen */
+    assert_true(marked_of_buffer(buf_init) > 1); /* the check would notice it */
     assert_int_equal(marked_of_buffer(buf_init_secret), 0);
 }
 
@@ -122,7 +123,7 @@ UNIT_TEST(test_a_buffer_that_is_wiped_holds_nothing)
 {
     struct buf buf;
     buf_init(&buf, NULL, 1000);
-    buf_wipe(&buf); /* without memory */
+    buf_wipe(&buf); /* the buffer has no memory */
     buf_put_text(&buf, mark);
     size_t capacity = buf.capacity;
     buf_wipe(&buf);

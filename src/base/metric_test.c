@@ -1,3 +1,4 @@
+/* metric_test.c - metrics, and their text in a scrape. */
 #include "lib/test.h"
 
 #include <math.h>
@@ -10,7 +11,7 @@
 
 enum { TEXT_MAX = 1 << 20 };
 
-/* What a scrape prints, NUL-terminated; good until the next one. */
+/* Returns the text of a scrape, NUL-terminated; valid until the next one. */
 static const char *
 scrape(void)
 {
@@ -183,7 +184,7 @@ UNIT_TEST(test_latencies_are_recorded_in_nanoseconds_and_shown_in_seconds)
 static const struct metric_family family_in = {"in_total", "In.", METRIC_KIND_COUNTER};
 static const struct metric_family family_out = {"out", "Out.", METRIC_KIND_GAUGE};
 
-/* Two families by turns, as a per-tenant ledger prints them. */
+/* Alternates between two families, as a per-tenant ledger does. */
 static void
 collect_tenants(struct metric_sink *sink, void *context)
 {
@@ -290,7 +291,7 @@ UNIT_TEST(test_doubles_are_printed_so_that_they_read_back)
     }
 }
 
-/* Enough different runs that the sink must grow. */
+/* These are enough different series for the sink to grow. */
 static struct metric_counter many[200];
 static char many_names[200][16];
 

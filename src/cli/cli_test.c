@@ -1,3 +1,4 @@
+/* cli_test.c - choice of commands, help, and wrong usage. */
 #include "lib/test.h"
 
 #include "base/version.h"
@@ -6,7 +7,7 @@
 #include "lib/cli_run.h"
 #include <fcntl.h>
 
-/* What the fake command was given by the last run. */
+/* Arguments of the fake command in the last run. */
 static int fake_argc;
 static char fake_last_word[64];
 

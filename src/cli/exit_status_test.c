@@ -1,5 +1,5 @@
-/* exit_status_test.c - the status with which commands end that read a storage directory: whole,
- * with damage, and missing. */
+/* exit_status_test.c - the exit status of commands that read a storage directory that is whole,
+ * damaged, or missing. */
 #include "lib/test.h"
 
 #include <glob.h>
@@ -66,7 +66,7 @@ make_store(void)
 
 enum { IN_HEADER = 16, IN_FIRST_PAGE = 64 + 16 };
 
-/* Changes a byte of the only part. */
+/* Changes one byte of the only part. */
 static void
 damage_part(long offset)
 {

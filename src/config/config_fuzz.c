@@ -1,6 +1,7 @@
 /*
- * config_fuzz.c - any text as a configuration file: refused with a reason and without a trace, or
- * accepted, and then what is printed reads back as the same. So with its lists.
+ * config_fuzz.c - reads any text as a configuration file: it is refused with a reason and without
+ * side effects, or accepted, and then its printed form has the same meaning. The same holds for its
+ * lists.
  */
 #include <assert.h>
 
@@ -38,7 +39,7 @@ check_settings(const struct settings *settings)
     buf_fini(&text);
 }
 
-/* Secrets are not printed: only what is printed must be the same again. */
+/* Secrets are not printed, so only the printed form must be the same again. */
 static void
 check_printed_destinations(const struct destinations *list, const struct settings *settings)
 {
@@ -49,7 +50,7 @@ check_printed_destinations(const struct destinations *list, const struct setting
     buf_init(&text_again, NULL, 64 << 20);
     destinations_print_yaml(list, &text);
     assert(buf_error(&text) == OK);
-    if (text.size <= CONFIG_BYTES_MAX) { /* defaults may make it longer than a file may be */
+    if (text.size <= CONFIG_BYTES_MAX) { /* defaults may make it longer than the limit of files */
         enum err e = destinations_yaml("printed.yml", buf_bytes(&text), settings, &again, &why);
         assert(e == OK);
         destinations_print_yaml(&again, &text_again);
@@ -125,7 +126,7 @@ check_sources(struct bytes text, const struct settings *settings)
     sources_free(&list);
 }
 
-/* Of rules, which stand between settings. */
+/* Checks the rules, which are between settings. */
 static void
 check_rules(struct bytes text, const struct settings *settings)
 {
@@ -207,7 +208,7 @@ read_whole(struct bytes text, struct why *why)
     return err_first(e, more);
 }
 
-/* With all errors collected, the one that ends the reading otherwise is among them. */
+/* Checks that the collected errors include the one that ends reading otherwise. */
 static void
 check_errors(struct bytes text)
 {

@@ -1,3 +1,4 @@
+/* config_test.c - settings from flags, the environment and files, and their messages. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -56,7 +57,7 @@ check_flag_error(const char *word, const char *expected)
     assert_memory_equal(&s, &before, sizeof s);
 }
 
-/* The value of a setting in memory of the test. */
+/* Returns the value of a setting, in memory of the test. */
 static const char *
 value(const struct settings *settings, const struct setting *setting)
 {
@@ -464,7 +465,7 @@ UNIT_TEST(test_external_url_is_the_host_name_and_port_if_it_is_not_set)
     check_external_url(":9201", "", "/keep/", "box", "http://box:9201/keep");
     check_external_url(":9201", "https://example.com/keep/", "/", "box",
                        "https://example.com/keep");
-    /* Not known. */
+    /* The host is not known. */
     check_external_url(":9201", "/keep/", "", "box", "/keep");
     check_external_url(":0", "", "", "box", "");
     check_external_url(":9201", "", "", "", "");
@@ -519,7 +520,7 @@ UNIT_TEST(test_origins_are_a_regular_expression)
                      "--web.cors-origin: expected a regular expression, got '('");
 }
 
-/* A value that differs from the default. */
+/* Returns a value that differs from the default. */
 static const char *
 other_value(const struct setting *t)
 {
@@ -736,7 +737,7 @@ UNIT_TEST(test_load_reports_each_refused_allocation)
 
 /* --- the manual ------------------------------------------------------------------------------- */
 
-/* A file of the source tree, NUL-terminated; tests run in its root. The caller frees it. */
+/* Reads a file of the source tree, NUL-terminated; tests run in its root. The caller frees it. */
 static char *
 read_source_file(const char *path)
 {
@@ -750,7 +751,7 @@ read_source_file(const char *path)
     return text;
 }
 
-/* The column "Value" of the manual. */
+/* Writes the column "Value" of the manual. */
 static void
 allowed_values(const struct setting *t, char *to, size_t size)
 {
@@ -797,7 +798,7 @@ UNIT_TEST(test_manual_has_a_true_row_for_every_setting)
     for (const char *p = page; (p = strstr(p, "\n| `--")) != NULL; p++) {
         count--;
     }
-    assert_int_equal(count, 0); /* and none for a setting that is gone */
+    assert_int_equal(count, 0); /* and none is for a removed setting */
     free(page);
 }
 
@@ -805,7 +806,7 @@ UNIT_TEST(test_example_file_names_every_setting_with_its_default)
 {
     char *text = read_source_file("docs/firekeep.example.yml");
     struct settings s, expected = defaults();
-    /* Start from something else: only what the file names gets its default back. */
+    /* Settings start with other values: only those in the file get their defaults back. */
     s = expected;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         if (t->flag_only) continue;

@@ -1,3 +1,4 @@
+/* rule_set_test.c - sets of rule files. */
 #include "lib/test.h"
 
 #include <ftw.h>
@@ -37,7 +38,7 @@ end(void **state)
     return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* In memory of the test, which the next four calls leave alone. */
+/* Returns a path in memory of the test, which stays valid for four more calls. */
 static const char *
 in_dir(const char *name)
 {
@@ -57,7 +58,7 @@ put_file(const char *name, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* A file with a group for each letter, of one rule each. */
+/* Writes a file with a group for each letter, of one rule each. */
 static void
 put_groups(const char *name, const char *letters)
 {
@@ -92,7 +93,7 @@ read_set_of(const char *yaml, bool tenancy, const struct rule_set_options *optio
 {
     struct rule_settings rules = settings_of(yaml, tenancy);
     enum err e = rule_set_read(&rules, options, ret_set, why);
-    rule_settings_free(&rules); /* the set needs nothing of them */
+    rule_settings_free(&rules); /* the set does not need them */
     return e;
 }
 
@@ -121,7 +122,7 @@ check_failure(const char *yaml, enum err expected_err, const char *expected)
     assert_int_equal(read_set_of(yaml, false, &options, &set, NULL), expected_err);
 }
 
-/* "a.yml:x a.yml:y b.yml:z" */
+/* Checks the groups, "a.yml:x a.yml:y b.yml:z". */
 static void
 check_groups(const struct rule_set_tenant *tenant, const char *expected)
 {
@@ -217,7 +218,7 @@ UNIT_TEST(test_without_patterns_there_are_no_rules)
     rule_set_free(NULL);
 }
 
-/* --- what is wrong ---------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 struct told {
     unsigned count;
@@ -311,7 +312,7 @@ UNIT_TEST(test_too_long_files_and_paths_are_refused)
     snprintf(expected, sizeof expected, "%s: must be at most 16384 KiB", in_dir("a.yml"));
     check_failure("rule_files: [a.yml]\n", ERR_LIMIT, expected);
     memset(name, 'x', sizeof name);
-    name[255 - strlen(dir)] = '\0'; /* one too long, with the '/' */
+    name[255 - strlen(dir)] = '\0'; /* one byte too long, with the '/' */
     snprintf(yaml, sizeof yaml, "rule_files: [%s]\n", name);
     snprintf(expected, sizeof expected, "cannot open %s/%s: path is longer than 255 bytes", dir,
              name);
@@ -341,7 +342,7 @@ UNIT_TEST(test_limits_are_met_one_beyond_them)
     check_failure("rule_files: ['*.yml', last]\n", ERR_LIMIT,
                   "at most 10000 rule files are allowed");
     check_failure("rule_files: ['*']\n", ERR_LIMIT, "at most 10000 rule files are allowed");
-    /* Each has as many groups as a file can have. */
+    /* Each file has as many groups as possible. */
     struct buf groups;
     buf_init(&groups, NULL, 1 << 20);
     buf_put_text(&groups, "groups:\n");
@@ -405,7 +406,7 @@ UNIT_TEST(test_each_failure_is_reported_and_leaves_nothing)
         assert_int_equal(budget_used(&budget), 0);
         if (!fired) break;
     }
-    assert_int_equal(survived, 2); /* closing a file that was read */
+    assert_int_equal(survived, 2); /* the one that closes a file after reading */
     fault_env_free(fe);
     rule_settings_free(&rules);
 }

@@ -1,4 +1,4 @@
-/* store_options_test.c - how memory is shared out. */
+/* store_options_test.c - the distribution of memory. */
 #include "config/store_options.h"
 #include "lib/test.h"
 
@@ -29,7 +29,7 @@ UNIT_TEST(test_shares_add_up_to_what_there_is)
     }
 }
 
-/* From what can be set on. */
+/* The rule applies from the least memory that can be set. */
 UNIT_TEST(test_a_flush_and_a_merge_of_small_parts_have_their_least)
 {
     for (uint64_t bytes = 64 * MIB; bytes < UINT64_C(1) << 50; bytes += bytes / 9) {

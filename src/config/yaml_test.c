@@ -1,3 +1,4 @@
+/* yaml_test.c - settings in YAML, and messages about errors. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -47,7 +48,7 @@ check_yaml_error(const char *text, const char *expected)
     check_yaml_bytes_error(bytes_of_text(text), expected);
 }
 
-/* The value of a setting in memory of the test. */
+/* Returns the value of a setting, in memory of the test. */
 static const char *
 value(const struct settings *settings, const struct setting *setting)
 {
@@ -173,7 +174,7 @@ UNIT_TEST(test_yaml_without_settings_changes_nothing)
     assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(NULL, 0), NULL), OK);
 }
 
-/* As editors of Windows write them. */
+/* Editors of Windows write such files. */
 UNIT_TEST(test_yaml_with_a_byte_order_mark_and_crlf_is_read_like_any_other)
 {
     check_yaml_ok("\xef\xbb\xbflog:\n  level: warn\nweb:\n  enable_admin_api: true\n");
@@ -393,7 +394,7 @@ UNIT_TEST(test_yaml_names_what_others_have_and_we_have_not)
                                      "check rules FILE', and name it in 'rule_files'");
     check_yaml_error("route: {receiver: a}\n", "f.yml:1:1: 'route' is a setting of Alertmanager: "
                                                "run one, and name it in 'alerting'");
-    /* Elsewhere they are as unknown as any. */
+    /* Elsewhere, these keys are unknown. */
     check_yaml_error("web: {scrape_interval: 15s}\n",
                      "f.yml:1:7: unknown key 'scrape_interval' in 'web'");
 }
@@ -419,7 +420,7 @@ UNIT_TEST(test_yaml_one_byte_over_the_limit_is_refused)
     free(text);
 }
 
-/* Before the rest is looked at: nesting and sheer length cost neither stack nor time. */
+/* They are refused before the rest is read: nesting and length cost neither stack nor time. */
 UNIT_TEST(test_yaml_hostile_texts_are_refused_where_they_begin)
 {
     static const char *const fills[] = {"[",  "{", "- ", "? ", "a: ", "'",

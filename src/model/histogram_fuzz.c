@@ -1,4 +1,5 @@
-/* Any bytes as a stored histogram: what is accepted is valid, and written again reads the same. */
+/* histogram_fuzz.c - reads any bytes as a stored histogram: an accepted one is valid, and reads the
+ * same after being written again. */
 #include <assert.h>
 #include <stdint.h>
 
@@ -15,7 +16,8 @@ check_again(const struct histogram *h, struct arena *arena, size_t size)
     enum err e = histogram_copy(h, arena, &copy);
     assert(e == OK);
 
-    /* An absent negative side takes fewer bytes than an empty one: never more than were read. */
+    /* An absent negative side takes fewer bytes than an empty one, so never more are written
+     * than were read. */
     struct buf buf;
     buf_init(&buf, NULL, size + VARINT_SIZE_MAX);
     histogram_put(&buf, &copy);
@@ -38,7 +40,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cursor c = cursor_of(bytes_of(data, size));
     struct histogram h;
     enum err e = histogram_get(&c, &arena, &h);
-    /* Memory in proportion to the bytes: 8 for each, and the blocks of the arena. */
+    /* The memory is in proportion to the bytes: 8 for each, and the blocks of the arena. */
     assert(arena.used_bytes <= 8 * size + 64 * 1024);
     assert(e == OK || e == ERR_CORRUPT);
     if (e == OK) check_again(&h, &arena, size - cursor_left(&c));

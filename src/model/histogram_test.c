@@ -1,3 +1,4 @@
+/* histogram_test.c - validity, equality and byte form of histograms. */
 #include "lib/test.h"
 
 #include <math.h>
@@ -37,8 +38,8 @@ check_refused(const struct histogram *h, const char *what, const char *sentence)
 #define REFUSED(h, sentence) check_refused(&(h), #h, sentence)
 
 /*
- * A valid one of each class, as a declaration of `name` in the caller's block, where the arrays
- * live: {0:2, 1:3, 4:1} positive, {-2:1, -1:1} negative, 2 in the zero bucket.
+ * Declares `name` as a valid histogram of each class in the caller's block, where the arrays live:
+ * {0:2, 1:3, 4:1} positive, {-2:1, -1:1} negative, 2 in the zero bucket.
  */
 #define INTEGER_HISTOGRAM(name)                                \
     struct histogram name = {                                  \
@@ -172,7 +173,7 @@ UNIT_TEST(test_check_keeps_bucket_indexes_in_int32)
     REFUSED(h, "beyond bucket 2147483647");
     h.positive = (struct hist_buckets){SPANS({2, 1}, {INT32_MAX, 1}), DELTAS(3, 0)};
     REFUSED(h, "span 2 ends beyond");
-    /* From one end to the other: just within, then one too far. */
+    /* Indexes reach from one end to the other: just within, then one too far. */
     h.positive = (struct hist_buckets){SPANS({INT32_MIN, 1}, {INT32_MAX, 1}, {INT32_MAX - 1, 1}),
                                        DELTAS(2, 0, 0)};
     ACCEPTED(h);
@@ -238,7 +239,7 @@ UNIT_TEST(test_check_survives_counts_at_the_ends_of_their_types)
     h.positive = (struct hist_buckets){SPANS({0, 2}), DELTAS(0, INT64_MIN)};
     REFUSED(h, "negative count");
 
-    /* INT64_MAX twice and 1 in the zero bucket is UINT64_MAX; then one too many. */
+    /* INT64_MAX twice and 1 in the zero bucket is UINT64_MAX; then one more is too many. */
     h.positive = (struct hist_buckets){SPANS({0, 2}), DELTAS(INT64_MAX, 0)};
     h.zero_count = 1;
     h.count = UINT64_MAX;
@@ -385,7 +386,8 @@ UNIT_TEST(test_equal_however_spans_are_cut)
     struct histogram b = a;
     b.reset_hint = RESET_YES;
     EQUAL(a, b);
-    /* {0:2, 1:3, 4:1} with spans of length 0, with split spans, with empty buckets within. */
+    /* The same {0:2, 1:3, 4:1} with spans of length 0, with split spans, with empty
+     * buckets inside. */
     b.positive = (struct hist_buckets){SPANS({-3, 0}, {3, 1}, {0, 1}, {1, 0}, {1, 1}, {7, 0}),
                                        DELTAS(2, 1, -2)};
     ACCEPTED(b);
@@ -515,7 +517,7 @@ check_identical(const struct histogram *a, const struct histogram *b)
     }
 }
 
-/* Put, get, copy; and every shorter piece of the bytes must be refused. */
+/* Writes, reads and copies it; every shorter piece of the bytes must be refused. */
 static void
 check_round_trip(const struct histogram *h)
 {
@@ -525,7 +527,7 @@ check_round_trip(const struct histogram *h)
     histogram_put(&buf, h);
     assert_int_equal(buf_error(&buf), OK);
     size_t size = buf.size;
-    buf_put_u8(&buf, 0xee); /* belongs to somebody else */
+    buf_put_u8(&buf, 0xee); /* a byte after it */
 
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);

@@ -1,4 +1,5 @@
-/* Any bytes as stored labels, and the same bytes cut into labels as a sender might send them. */
+/* labels_fuzz.c - reads any bytes as stored labels, and the same bytes cut into labels as a sender
+ * might send them. */
 #include <assert.h>
 #include <stdint.h>
 

@@ -1,3 +1,4 @@
+/* labels_test.c - byte form, validity, order and text of labels. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@ label_of(const char *name, const char *value)
     return (struct label){bytes_of_text(name), bytes_of_text(value)};
 }
 
-/* Canonical labels of "name", "value", ... in the order given; freed with buf_fini(). */
+/* Returns canonical labels of "name", "value", ... in the order given; freed with buf_fini(). */
 static struct buf
 canonical(const char *const *pairs)
 {
@@ -86,11 +87,11 @@ UNIT_TEST(test_only_whole_well_formed_labels_are_valid)
 {
     CHECK_VALID("", true);
     CHECK_VALID("\x0a\x06\x0a\x01x\x12\x01y", true);
-    /* Wrong tags: label, name, value. */
+    /* The tags of label, name and value are wrong in turn. */
     CHECK_VALID("\x12\x06\x0a\x01x\x12\x01y", false);
     CHECK_VALID("\x0a\x06\x12\x01x\x12\x01y", false);
     CHECK_VALID("\x0a\x06\x0a\x01x\x0a\x01y", false);
-    /* Lengths that do not fit, something left over, something missing. */
+    /* Lengths do not fit, bytes are left over, bytes are missing. */
     CHECK_VALID("\x0a\x05\x0a\x01x\x12\x01y", false);
     CHECK_VALID("\x0a\x07\x0a\x01x\x12\x01y", false);
     CHECK_VALID("\x0a\x07\x0a\x01x\x12\x01yz", false);
@@ -104,11 +105,11 @@ UNIT_TEST(test_only_whole_well_formed_labels_are_valid)
 
 UNIT_TEST(test_only_ordered_labels_in_minimal_form_are_valid)
 {
-    /* Varints longer than they need be: outer, name, value. */
+    /* Varints are longer than needed: of the label, the name, the value. */
     CHECK_VALID("\x0a\x86\x00\x0a\x01x\x12\x01y", false);
     CHECK_VALID("\x0a\x07\x0a\x81\x00x\x12\x01y", false);
     CHECK_VALID("\x0a\x07\x0a\x01x\x12\x81\x00y", false);
-    /* In order, out of order, twice. */
+    /* Labels are in order, out of order, repeated. */
     CHECK_VALID("\x0a\x06\x0a\x01x\x12\x01y\x0a\x06\x0a\x01y\x12\x01x", true);
     CHECK_VALID("\x0a\x06\x0a\x01y\x12\x01y\x0a\x06\x0a\x01x\x12\x01x", false);
     CHECK_VALID("\x0a\x06\x0a\x01x\x12\x01x\x0a\x06\x0a\x01x\x12\x01y", false);
@@ -136,7 +137,7 @@ sign(int v)
     return (v > 0) - (v < 0);
 }
 
-/* The definition, label by label. */
+/* Compares by definition, label by label. */
 static int
 compare_plainly(struct bytes a, struct bytes b)
 {
@@ -153,7 +154,8 @@ compare_plainly(struct bytes a, struct bytes b)
 
 UNIT_TEST(test_order_is_by_name_then_value_and_prefix_first)
 {
-    /* Ascending. The third and fourth show that it is not the order of the encoded bytes. */
+    /* The sets ascend. The third and fourth show that the order is not that of the
+     * encoded bytes. */
     struct buf sets[] = {
         LABELS(),
         LABELS("a", "1"),
@@ -358,7 +360,8 @@ UNIT_TEST(test_build_without_memory_leaves_the_buffer_alone)
 static void
 check_utf8(const char *text, bool expected)
 {
-    /* Alone, and behind enough ASCII to be met by the fast loop and by its end. */
+    /* Each is checked alone, and after enough ASCII for both the fast loop and its end
+     * to reach it. */
     for (size_t pad = 0; pad < 20; pad++) {
         char padded[64];
         memset(padded, 'x', pad);
@@ -384,7 +387,7 @@ UNIT_TEST(test_utf8_is_that_of_rfc_3629)
     check_utf8("\xf4\x8f\xbf\xbf", true);
     check_utf8("\x80", false);
     check_utf8("\xbf", false);
-    check_utf8("\xc0\x80", false); /* too long */
+    check_utf8("\xc0\x80", false); /* overlong */
     check_utf8("\xc1\xbf", false);
     check_utf8("\xe0\x9f\xbf", false);
     check_utf8("\xf0\x8f\xbf\xbf", false);
@@ -400,7 +403,7 @@ UNIT_TEST(test_utf8_is_that_of_rfc_3629)
     check_utf8("\xf0\x9f\x28\xa5", false);
 }
 
-/* Every scalar value is valid, every surrogate is not, by the arithmetic of the encoding. */
+/* By the arithmetic of the encoding, every scalar value is valid and every surrogate is not. */
 UNIT_TEST(test_utf8_takes_every_scalar_value_and_no_surrogate)
 {
     for (uint32_t u = 0x80; u < 0x110000; u++) {
@@ -433,7 +436,7 @@ UNIT_TEST(test_print_quotes_what_promql_would)
     check_print(LABELS(), "{}");
     check_print(LABELS("__name__", "up", "job", "x"), "{__name__=\"up\", job=\"x\"}");
     check_print(LABELS("a", "q\"b\\n\n\r\t\x01\x7f"), "{a=\"q\\\"b\\\\n\\n\\r\\t\\x01\\x7f\"}");
-    check_print(LABELS("a", "\a\v\xc2\xa0"), "{a=\"\\a\\v\\u00a0\"}"); /* as Go does */
+    check_print(LABELS("a", "\a\v\xc2\xa0"), "{a=\"\\a\\v\\u00a0\"}"); /* Go prints the same */
     check_print(LABELS("9a", "x", "http.status", "200"), "{\"9a\"=\"x\", \"http.status\"=\"200\"}");
     check_print(LABELS("hidden", "a\u202eb\u200b\u2010"), "{hidden=\"a\\u202eb\\u200b\u2010\"}");
     check_print(LABELS("u", "gr\xc3\xbc\xc3\x9f\xc2\x85\xff"),

@@ -1,10 +1,11 @@
+/* ledger_test.c - arithmetic and byte form of ledgers. */
 #include "lib/test.h"
 
 #include <stdlib.h>
 
 #include "model/ledger.h"
 
-/* Each number once, so that none can stand for another. */
+/* Returns a ledger with a different number in each field, so that mixed-up fields are noticed. */
 static struct ledger
 all_different(void)
 {
@@ -20,7 +21,8 @@ all_different(void)
     return l;
 }
 
-/* Of one kind: all terms but pending are their number, and received is the sum. */
+/* Returns a ledger that balances for one kind: each term but pending has its number, and received
+ * is the sum. */
 static struct ledger
 balanced(enum ledger_kind kind)
 {
@@ -69,7 +71,7 @@ UNIT_TEST(test_ledger_reads_what_it_wrote)
     memset(l.pending, 0, sizeof l.pending); /* never written */
     assert_memory_equal(&got, &l, sizeof l);
     from = cursor_of(buf_bytes(&to));
-    assert_int_equal(ledger_get(&from, &got), OK); /* it adds */
+    assert_int_equal(ledger_get(&from, &got), OK); /* ledger_get() adds */
     ledger_subtract(&got, &l);
     assert_memory_equal(&got, &l, sizeof l);
     buf_fini(&to);

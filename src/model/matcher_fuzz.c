@@ -1,6 +1,6 @@
 /*
- * Any bytes as a pattern and a value: byte 0 is the type, byte 1 the pattern's length. On UTF-8
- * our reading of the pattern must agree with RE2's.
+ * matcher_fuzz.c - reads any bytes as a pattern and a value: byte 0 is the type, byte 1 the
+ * pattern's length. On UTF-8, our reading of the pattern must agree with RE2's.
  */
 #include <assert.h>
 #include <stdint.h>

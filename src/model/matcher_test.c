@@ -1,3 +1,7 @@
+/*
+ * matcher_test.c - matchers: anchored regular expressions, the literals and prefixes found in them,
+ * and agreement with RE2.
+ */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -141,7 +145,7 @@ UNIT_TEST(test_missing_label_is_the_empty_string_for_all_four)
     }
 }
 
-/* Literals joined by spaces, "-" if not known; empty ones are written as "''". */
+/* Checks the literals, joined by spaces, "-" if not known; empty ones are written as "''". */
 static void
 check_literals(const char *pattern, const char *expected, const char *prefix)
 {
@@ -205,7 +209,7 @@ UNIT_TEST(test_literals_and_prefix_are_found)
     check_literals(".*", "-", "");
     check_literals("a.*|b", "-", "");
 
-    /* Not understood, or not to be trusted: nothing is said. */
+    /* Patterns that are not understood, or are ambiguous, have no known literals. */
     check_literals("(?i)abc", "-", "");
     check_literals("ab(?i:c)", "-", "");
     check_literals("ab(?i)c", "-", "");
@@ -220,7 +224,8 @@ UNIT_TEST(test_literals_and_prefix_are_found)
     check_literals("[[:alpha:]]a", "-", "");
 }
 
-/* Every escape of one ASCII byte: what is taken for a literal must be RE2's literal too. */
+/* Covers every escape of one ASCII byte: one that is read as a literal must be RE2's
+ * literal, too. */
 UNIT_TEST(test_escapes_mean_what_re2_says)
 {
     unsigned literal = 0;
@@ -262,7 +267,7 @@ UNIT_TEST(test_literals_of_equal_are_its_value)
     }
 }
 
-/* A thousand names, as a dashboard's variable makes them. */
+/* The pattern has a thousand names, like a dashboard's variable. */
 UNIT_TEST(test_long_alternations_are_looked_up)
 {
     struct buf pattern;
@@ -288,7 +293,8 @@ UNIT_TEST(test_long_alternations_are_looked_up)
     buf_fini(&pattern);
 }
 
-/* An alternation of `count` names in one of the ways that people and dashboards write it. */
+/* Appends an alternation of `count` names in one of the ways that people and
+ * dashboards write it. */
 static void
 names_pattern(struct buf *to, const char *before, const char *name, const char *after,
               unsigned count)
@@ -303,12 +309,12 @@ names_pattern(struct buf *to, const char *before, const char *name, const char *
     buf_put_text(to, after);
 }
 
-/* RE2 may use 8 MiB, which is less than its program for them. */
+/* RE2 may use 8 MiB, which is less than its program for these names. */
 UNIT_TEST(test_twenty_thousand_names_need_no_program)
 {
     static const struct {
         const char *before, *name, *after;
-        const char *like; /* a value is written so; # is a number */
+        const char *like; /* template of a value; # is a number */
         const char *unlike;
     } cases[] = {
         {"", "host-#:9100", "", "host-#:9100", "host-#:910"},
@@ -392,7 +398,7 @@ UNIT_TEST(test_large_products_are_left_to_re2)
     assert_false(matcher_matches(m, bytes_of_text("ababcbab")));
     matcher_free(m);
 
-    /* Quadratic in the length if it were followed to the end. */
+    /* Following the pattern to its end would take quadratic time. */
     buf_clear(&pattern);
     buf_put_text(&pattern, "(a|b|c|d|e|f|g|h)");
     while (pattern.size < 60000) {
@@ -432,7 +438,7 @@ UNIT_TEST(test_byte_escape_is_refused_wherever_it_stands)
     }
     check_matches(MATCH_REGEX, "a\\\\C", "a\\C", true);
     check_matches(MATCH_REGEX, "\\Q\\C\\E", "\\C", true);
-    /* RE2 itself refuses a quote within a class, so it cannot hide one behind it. */
+    /* RE2 itself refuses a quote in a class, so a quote cannot hide a class. */
     assert_int_equal(try_new("[\\Q]\\C", NULL), ERR_INPUT);
 }
 
@@ -593,7 +599,7 @@ random_alternation(uint64_t *seed, struct buf *to, unsigned depth)
     }
 }
 
-/* A literal between dots, which chance alone makes too seldom. */
+/* Appends a literal between dots, which chance alone makes too rarely. */
 static void
 random_inner(uint64_t *seed, struct buf *to)
 {
@@ -604,7 +610,7 @@ random_inner(uint64_t *seed, struct buf *to)
     buf_put_text(to, RANDOM_OF(seed, "", "", "$"));
 }
 
-/* Names with dots, in one of the ways that become a set. */
+/* Appends names with dots, in one of the ways that become a set. */
 static void
 random_names(uint64_t *seed, struct buf *to)
 {
@@ -652,7 +658,7 @@ check_value(const struct matcher *m, const struct re2_program *plain, struct byt
     }
 }
 
-/* Literals, what is near them, and random values. Returns whether literals were known. */
+/* Checks literals, similar values, and random values. Returns whether literals were known. */
 static bool
 check_pattern(const struct matcher *m, const struct re2_program *plain, uint64_t *seed)
 {
@@ -674,7 +680,7 @@ check_pattern(const struct matcher *m, const struct re2_program *plain, uint64_t
     }
     for (int i = 0; i < 40; i++) {
         random_value(seed, &value);
-        if (i % 2 == 1) { /* begin as the pattern does, or more values would never match */
+        if (i % 2 == 1) { /* begins like the pattern, else too few values match */
             struct buf longer;
             buf_init(&longer, NULL, 8192);
             buf_put_bytes(&longer, matcher_prefix(m));
@@ -708,7 +714,7 @@ UNIT_TEST(test_random_patterns_mean_what_re2_says)
         enum err e =
             matcher_new(MATCH_REGEX, bytes_of_text("a"), buf_bytes(&pattern), NULL, &m, NULL);
 
-        /* As Prometheus writes it, and only if the pattern is valid alone. */
+        /* The pattern is anchored as in Prometheus, and only if it is valid alone. */
         buf_clear(&anchored);
         buf_put_text(&anchored, "^(?s:");
         buf_put_bytes(&anchored, buf_bytes(&pattern));

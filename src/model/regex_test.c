@@ -1,3 +1,7 @@
+/*
+ * regex_test.c - costs of regular expressions: memory that is charged, and patterns that are
+ * refused.
+ */
 #include "lib/test.h"
 #include <malloc.h>
 
@@ -8,7 +12,7 @@
 #include "base/buf.h"
 #include "model/regex.h"
 
-/* --- what RE2 takes: the operators new and delete, as C++ names them for the linker ------------
+/* --- memory of RE2: the operators new and delete, as C++ names them for the linker -------------
  */
 
 static size_t live_bytes, peak_bytes;
@@ -43,7 +47,7 @@ _ZdlPvm(void *memory, size_t size)
 
 /* --- patterns --------------------------------------------------------------------------------- */
 
-/* `begin`, `part` until there are so many bytes, `end`. */
+/* Returns `begin`, `part` until there are so many bytes, and `end`. */
 static struct buf
 pattern_of(const char *begin, const char *part, size_t size, const char *end)
 {
@@ -113,7 +117,7 @@ match_many(const struct regex *r)
     }
 }
 
-/* True if it compiled. */
+/* Returns true if it compiled. */
 static bool
 check_charge(struct bytes pattern, enum re2_captures captures)
 {
@@ -146,7 +150,8 @@ check_charge(struct bytes pattern, enum re2_captures captures)
 UNIT_TEST(test_re2_takes_no_more_than_is_charged)
 {
     unsigned compiled = 0;
-    check_charge(bytes_of_text("a"), RE2_NO_CAPTURES); /* what RE2 makes once stays */
+    /* the first regex allocates what RE2 keeps for all */
+    check_charge(bytes_of_text("a"), RE2_NO_CAPTURES);
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
         for (size_t size = 32; size <= 8192; size *= 16) {
             struct buf b = pattern_of(".*", parts[i], size, "x");
@@ -177,7 +182,7 @@ UNIT_TEST(test_what_takes_long_to_compile_is_refused)
     }
 }
 
-/* The alternatives are names whose dots are not escaped: RE2 has to be asked. */
+/* The alternatives are names whose dots are not escaped, so RE2 is needed. */
 UNIT_TEST(test_too_many_alternatives_are_called_that)
 {
     struct regex r;

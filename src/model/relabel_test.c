@@ -1,3 +1,4 @@
+/* relabel_test.c - relabelling rules: their actions, limits and errors. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -6,7 +7,7 @@
 #include "model/labels.h"
 #include "model/relabel.h"
 
-/* "a=1 b=2": labels in their order. */
+/* Returns labels from "a=1 b=2", in this order. */
 static struct bytes
 labels_of(const char *text, struct arena *arena)
 {
@@ -73,7 +74,7 @@ compile(const struct rule_text *rules, uint32_t count, struct relabel **ret, str
     return relabel_new(specs, count, ret, why);
 }
 
-/* `want` "": dropped. */
+/* Applies the rules; `want` is "" if the series is dropped. */
 static void
 expect(const char *from, const struct rule_text *rules, uint32_t count, const char *want)
 {
@@ -123,7 +124,7 @@ UNIT_TEST(test_replace_sets_what_the_template_makes_of_the_groups)
     EXPECT("a=1", "a=1 b=1", {.sources = "a", .target = "b", .replacement = "$0"});
 }
 
-/* They become sets; what their groups capture is as before. */
+/* The alternations become sets; their groups capture the same as before. */
 UNIT_TEST(test_alternations_of_literals_act_as_other_regexes)
 {
     static const char *const forms[] = {"foo|bar",       "(foo|bar)",      "^(?:foo|bar)$",
@@ -168,10 +169,13 @@ UNIT_TEST(test_an_empty_replacement_removes_and_no_match_changes_nothing)
     EXPECT("a=1 b=2", "b=2", {.sources = "a", .target = "a", .replacement = ""});
     EXPECT("a=1 b=2", "a=1 b=2", {.sources = "a", .regex = "2", .target = "a", .replacement = "x"});
     EXPECT("a=1", "a=1", {.sources = "missing", .target = "b"});
-    EXPECT("a=1", "", {.sources = "a", .target = "a", .replacement = ""});   /* none is left */
-    EXPECT("a=one", "a=one", {.sources = "a", .regex = "n", .target = "b"}); /* anchored */
-    EXPECT("a=1\n2", "a=1\n2 b=1\n2", {.sources = "a", .target = "b"});      /* dot is any byte */
-    EXPECT("a=1", "a=1", {.sources = "a", .target = "$2", .replacement = "x"}); /* no name */
+    EXPECT("a=1", "", {.sources = "a", .target = "a", .replacement = ""}); /* no label is left */
+    /* regexes are anchored */
+    EXPECT("a=one", "a=one", {.sources = "a", .regex = "n", .target = "b"});
+    /* a dot matches any byte */
+    EXPECT("a=1\n2", "a=1\n2 b=1\n2", {.sources = "a", .target = "b"});
+    /* the target is not a label name */
+    EXPECT("a=1", "a=1", {.sources = "a", .target = "$2", .replacement = "x"});
 }
 
 UNIT_TEST(test_keep_and_drop_decide_over_the_series)
@@ -191,7 +195,7 @@ UNIT_TEST(test_keep_and_drop_decide_over_the_series)
 
 UNIT_TEST(test_hashmod_takes_the_last_eight_bytes_of_md5)
 {
-    /* Numbers by another program: of "foo;bar", "", and "foo\nbar". */
+    /* Another program computed the hashes, of "foo;bar", "", and "foo\nbar". */
     EXPECT("a=foo b=bar", "a=foo b=bar d=750",
            {.action = RELABEL_HASHMOD, .sources = "a,b", .target = "d", .modulus = 1000});
     EXPECT("a=foo b=bar", "a=foo b=bar d=958",

@@ -1,5 +1,5 @@
-/* replacer_test.c - what becomes of a text, whether RE2 or a set of literals says that it matches.
- */
+/* replacer_test.c - replacements in a text are the same whether RE2 or a set of literals
+ * finds the match. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "model/replacer.h"
 
-/* NULL: it does not match. */
+/* Returns NULL if the regex does not match. */
 static const char *
 replaced(struct bytes regex, const char *replacement, const char *text)
 {
@@ -30,7 +30,7 @@ replaced(struct bytes regex, const char *replacement, const char *text)
 
 UNIT_TEST(test_groups_of_literals_are_those_of_re2)
 {
-    /* The second of each needs RE2. */
+    /* The second regex of each pair needs RE2. */
     static const char *const regexes[][2] = {
         {"ab|b.", "(?:ab|b.){1}"},
         {"(ab|b.)", "(ab|b.){1}"},

@@ -1,3 +1,4 @@
+/* searcher_test.c - searching and replacing with regular expressions, as Go does. */
 #include "lib/test.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* select_test.c - limits of queries, windows of samples, and shards. */
 #include "lib/test.h"
 #include <math.h>
 
@@ -90,7 +91,7 @@ UNIT_TEST(test_limits_hold_for_all_that_work_for_a_query)
     assert_int_equal(query_control_add_bytes(NULL, 1, &why), OK);
 }
 
-/* As the definition says it, one window after another. */
+/* Computes the result by definition, one window after another. */
 static bool
 each_has_all_or_none(const struct query_windows *w, int64_t min_ms, int64_t max_ms)
 {
@@ -181,7 +182,7 @@ UNIT_TEST(test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there)
     }
     buf_fini(&with);
     buf_fini(&without);
-    hints.shard_count = 1; /* all are wanted, whatever the shard is */
+    hints.shard_count = 1; /* one shard has all of them, whatever its number */
     assert_true(query_hints_want(&hints, bytes_of_text("")));
 }
 

@@ -1,4 +1,5 @@
-/* Reads any bytes as a selector; what is refused says why, what is accepted can be asked. */
+/* selector_fuzz.c - reads any bytes as a selector: a refusal has a reason, an accepted selector can
+ * be queried. */
 #include <stdlib.h>
 
 #include "model/selector.h"

@@ -1,3 +1,4 @@
+/* selector_test.c - selectors are parsed as in PromQL; wrong ones are refused with a reason. */
 #include "lib/test.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Which names a tenant can have, and what is said of the others. */
+/* tenant_name_test.c - valid names of tenants, and the messages about invalid ones. */
 #include "lib/test.h"
 
 #include "model/tenant_name.h"

@@ -1,3 +1,4 @@
+/* trouble_test.c - the kind of the last error is kept until the next one. */
 #include "lib/test.h"
 
 #include "model/trouble.h"

@@ -1,4 +1,4 @@
-/* http_answer_test.c - what of an answer is masked, and what stays. */
+/* http_answer_test.c - masked parts of answers. */
 #include "lib/test.h"
 
 #include <string.h>

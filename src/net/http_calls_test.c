@@ -1,4 +1,4 @@
-/* Many calls at once against servers that play scripts. */
+/* http_calls_test.c - many calls at once, against servers with scripted answers. */
 #include "lib/test.h"
 
 #include <dlfcn.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "net/http_calls.h"
 
 static const struct http_calls_target target = {
@@ -81,7 +81,7 @@ UNIT_TEST(test_an_answer_is_given_as_it_came)
     player_stop(&p);
 }
 
-/* A proxy's answer that is an hour ahead of us would be obeyed for an hour, else. */
+/* A proxy's answer dated an hour ahead of our clock would otherwise stop requests for an hour. */
 UNIT_TEST(test_a_date_in_retry_after_is_one_of_the_clock_that_the_answer_shows)
 {
     static const char *const answers[] = {
@@ -118,13 +118,13 @@ UNIT_TEST(test_a_slow_answer_holds_up_no_other)
     assert_ptr_equal(a.context, &quick);
     assert_int_equal(a.status, 204);
     assert_int_equal(http_calls_count(calls), 1);
-    http_calls_free(calls); /* gives the other one up */
+    http_calls_free(calls); /* gives up the other one */
     player_stop(&slow);
     player_stop(&quick);
 }
 
-/* Name servers that do not answer for "slow.invalid" until a test allows it, or takes too
- * long. In place of that of libc, for all of this program. */
+/* Name servers that do not answer for "slow.invalid" until a test lets them, or takes too long.
+ * They replace the function of libc in all of this program. */
 static struct lock names_lock;
 static struct cond names_news;
 static bool is_looking_up, may_answer, was_told;
@@ -205,8 +205,8 @@ UNIT_TEST(test_giving_up_a_slow_look_up_does_not_block)
     let_names_be_answered();
 }
 
-/* In place of those of GnuTLS, which libcurl calls: what it trusts. "/gone.pem" cannot be read;
- * a file that is there is opened, so that a pipe would be waited for. */
+/* They replace the functions of GnuTLS that libcurl calls for trusted certificates. "/gone.pem"
+ * cannot be read; an existing file is opened, so that opening a pipe would wait. */
 static unsigned trusted_files, trusted_directories;
 
 int
@@ -511,7 +511,7 @@ UNIT_TEST(test_a_refusal_that_repeats_our_credentials_is_masked)
 
 /* --- proxies ---------------------------------------------------------------------------------- */
 
-/* The player is the proxy; the password is "p@ss:word". */
+/* Returns the player as a proxy; the password is "p@ss:word". */
 static struct http_calls_target
 through(const struct player *p, char url[100])
 {
@@ -533,7 +533,7 @@ ask_through(const struct http_calls_target *through_it, const char *url)
     call.headers = headers;
     assert_int_equal(http_calls_start(calls, &call, NULL), OK);
     struct http_call_answer answer = wait_for_one(calls);
-    answer.body = bytes_of(NULL, 0); /* its memory goes with the calls */
+    answer.body = bytes_of(NULL, 0); /* the calls free its memory */
     http_calls_free(calls);
     return answer;
 }

@@ -1,10 +1,10 @@
-/* The client against a server that plays a script, with one response per connection. */
+/* http_client_test.c - the client, against a server with scripted answers, one per connection. */
 #include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "net/http_client.h"
 
 struct told {
@@ -39,7 +39,7 @@ client_of(int64_t retry_ns, struct told *told, const atomic_bool *stop)
     return client;
 }
 
-/* One request that posts "body". */
+/* Sends one request that posts "body". */
 static enum err
 send_one(struct http_client *client, const char *url, struct http_client_answer *answer,
          struct why *why)
@@ -123,7 +123,7 @@ UNIT_TEST(test_what_may_pass_is_repeated)
     assert_int_equal(answer.status, 204);
     assert_int_equal(answer.attempts, 4);
     assert_int_equal(told.count, 3);
-    assert_true(told.longest_ns >= NS_PER_S); /* the server asked for that */
+    assert_true(told.longest_ns >= NS_PER_S); /* the server requested that */
     player_stop(&p);
     http_client_free(client);
 }
@@ -190,7 +190,7 @@ UNIT_TEST(test_nobody_there_is_told)
     struct why why;
     struct http_client_answer answer = {0};
     player_start(&p, 0, NULL);
-    player_stop(&p); /* a port that was free a moment ago */
+    player_stop(&p); /* its port is closed now */
     struct http_client *client = client_of(0, NULL, NULL);
     assert_int_equal(send_one(client, p.url, &answer, &why), ERR_AGAIN);
     assert_int_equal(answer.status, 0);
@@ -230,7 +230,7 @@ UNIT_TEST(test_stopping_ends_the_repeating)
     http_client_free(client);
 }
 
-/* What is read of one answer, until it ends or the room does. */
+/* Reads one answer until it ends or the text is full. */
 static enum err
 read_one(struct http_client *client, const char *url, char text[64],
          struct http_client_answer *answer, struct why *why)
@@ -266,7 +266,7 @@ UNIT_TEST(test_a_body_is_read_once)
     player_start(&p, 4, answers);
     struct http_client *client = client_of(60 * NS_PER_S, NULL, NULL);
     assert_int_equal(read_one(client, p.url, text, &answer, &why), OK);
-    assert_string_equal(text, "abcde"); /* what the 500 said is not in it */
+    assert_string_equal(text, "abcde"); /* the text has nothing of the 500 */
     assert_int_equal(answer.attempts, 2);
     assert_int_equal(read_one(client, p.url, text, &answer, &why), ERR_IO);
     assert_string_equal(text, "abc");

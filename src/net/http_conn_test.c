@@ -1,8 +1,8 @@
 /*
- * http_conn_test.c - how connections end: every client gets its whole answer, and no more than one
- * for a request. What is asked and answered: http_server_test.c.
+ * http_conn_test.c - ends of connections: every client gets its whole answer, and only one for each
+ * request. http_server_test.c tests requests and answers.
  */
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_every_answer_before_the_end_says_that_the_connection_ends)
@@ -72,7 +72,7 @@ UNIT_TEST(test_no_answer_to_head_has_a_body)
     http_rig_free(rig);
 }
 
-/* A socket that is closed with unread bytes is reset, and what was not sent is lost. */
+/* Closing a socket with unread bytes resets it, and loses unsent data. */
 UNIT_TEST(test_bytes_after_the_last_request_do_not_cost_its_answer)
 {
     enum { SIZE = 900 * 1000 };
@@ -95,17 +95,17 @@ UNIT_TEST(test_bytes_after_the_last_request_do_not_cost_its_answer)
 }
 
 /*
- * A client may read only when it has sent all. It sends for longer than a second here, which is the
- * patience with those who send nothing, and is cut off after the time that a header may take.
+ * A client may read only after it sent everything. It sends for longer than a second here, which is
+ * the limit for clients that send nothing, and is cut off after the time that a header may take.
  */
 UNIT_TEST(test_refused_client_that_goes_on_sending_has_time_to)
 {
     struct http_options options = http_rig_options();
-    options.send_timeout_ns = 80 * NS_PER_MS; /* the watch thread looks often */
+    options.send_timeout_ns = 80 * NS_PER_MS; /* the watch thread checks often */
     http_rig_clock_ns = 1000 * NS_PER_S;
     struct http_rig *rig = http_rig_new(options);
     char *junk = calloc(1, 4096);
-    /* With this one the watch thread has something to look at. */
+    /* The watch thread has this connection to check. */
     struct client idle = client_connect(rig);
     client_send(&idle, "GET /text" HTTP_11 "\r\n");
     client_expect(&idle, 200, "hello");
@@ -174,7 +174,7 @@ shutdown_later(struct env *env, int socket)
     return env_real()->ops->shutdown(env_real(), socket);
 }
 
-/* The watch thread has sent 503, and has not shut the socket down, when the rest arrives. */
+/* The watch thread has sent 503, and has not shut down the socket, when the rest arrives. */
 UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
 {
     static char header[9000];
@@ -196,7 +196,7 @@ UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
         client_send(&client, cases[i].begin);
         client_expect(&client, 503, NULL);
         client_send(&client, cases[i].end);
-        /* What must not come is waited for a while. */
+        /* The test waits a while for an answer that must not come. */
         struct pollfd look = {.fd = client.fd, .events = POLLIN};
         int more = poll(&look, 1, 200);
         pthread_mutex_unlock(&cutting);

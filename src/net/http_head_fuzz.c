@@ -1,7 +1,7 @@
 /*
- * Any bytes as what a client sends: a head, wherever it is cut, and a body in chunks after it. A
- * path that was made clean is clean, and begins with one slash; pieces of a body are of the bytes
- * that were given.
+ * http_head_fuzz.c - reads any bytes as a client's request: a head, cut anywhere, and a body in
+ * chunks. A cleaned path is clean, and begins with one slash; pieces of a body are within the given
+ * bytes.
  */
 #include <assert.h>
 #include <stdint.h>

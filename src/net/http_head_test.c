@@ -87,11 +87,11 @@ UNIT_TEST(test_what_is_no_head_is_refused)
     http_head_fini(&head);
 }
 
-/* RFC 9112, 3.2: a proxy and a server that go by different hosts would serve different things. */
+/* RFC 9112, 3.2: a proxy and a server that use different hosts would serve different things. */
 UNIT_TEST(test_http_1_1_has_exactly_one_valid_host)
 {
     static const struct {
-        const char *text, *why; /* NULL: it is taken */
+        const char *text, *why; /* NULL: accepted */
     } cases[] = {
         {"GET / HTTP/1.1\r\nA: b\r\n\r\n", "missing required Host header"},
         {"GET http://x/ HTTP/1.1\r\n\r\n", "missing required Host header"},
@@ -189,7 +189,7 @@ UNIT_TEST(test_the_framing_of_a_body_is_read)
         parse(&head, "GET / HTTP/1.0\nConnection: close\nConnection: keep-alive\n\n", &why), 0);
     assert_false(head.keeps);
     http_head_fini(&head);
-    /* Old proxies know no chunks, and pass what follows as another request. */
+    /* Old proxies do not know chunks, and forward the rest as another request. */
     assert_int_equal(parse(&head, "POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n", &why), 0);
     assert_true(head.bad);
     http_head_fini(&head);
@@ -198,7 +198,7 @@ UNIT_TEST(test_the_framing_of_a_body_is_read)
 UNIT_TEST(test_paths_become_clean)
 {
     static const struct {
-        const char *path, *clean; /* NULL: it is clean */
+        const char *path, *clean; /* NULL: the path is clean */
     } cases[] = {
         {"/", NULL},
         {"/a/b", NULL},
@@ -278,7 +278,8 @@ UNIT_TEST(test_targets_have_a_path_and_arguments)
     }
 }
 
-/* All of a body, fed in steps of so many bytes; NULL: these are no chunks, or they do not end. */
+/* Returns a whole body, fed in steps of `step` bytes; NULL if these are not chunks, or
+ * do not end. */
 static const char *
 body_of(const char *text, size_t step, size_t *ret_left)
 {

@@ -1,17 +1,17 @@
 /*
- * http_limits_test.c - deadlines, limits, stopping, and running out of memory.
- * What is asked and answered: http_server_test.c.
+ * http_limits_test.c - deadlines, limits, stops, and lack of memory. http_server_test.c tests
+ * requests and answers.
  */
 #include <sys/resource.h>
 
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 #include "lib/test.h"
 
 /* --- deadlines -------------------------------------------------------------------------------- */
 
 /*
- * Time is the rig's own here: it moves when the test says so. A phase may take 80 ms, so that the
- * watch thread, whose pauses are real, looks often.
+ * The rig's clock moves only when the test moves it. A phase may take 80 ms, so that the watch
+ * thread, whose pauses are real, checks often.
  */
 enum { PHASE_MS = 80 };
 
@@ -31,13 +31,15 @@ wait_for_answer(const struct client *client)
     assert_int_equal(poll(&look, 1, WAIT_S * 1000), 1);
 }
 
-/* Sends a byte in each tenth of the time a phase has; it is cut off at its end, and not before. */
+/* Sends a byte in each tenth of a phase's time; the connection is cut off at its end, and
+ * not before. */
 static void
 drip(struct http_rig *rig, struct client *client, const char *text)
 {
     struct pollfd look = {.fd = client->fd, .events = POLLIN};
     for (unsigned tenths = 0; poll(&look, 1, 0) == 0; tenths++) {
-        assert_true(tenths < 30); /* a worker may see the first byte a little later than others */
+        /* a worker may see the first byte a little later than the others */
+        assert_true(tenths < 30);
         if (*text != '\0') assert_true(client_send_bytes(client, text++, 1));
         http_rig_advance(rig, PHASE_MS / 10 * NS_PER_MS);
         if (tenths < 8) assert_int_equal(poll(&look, 1, 0), 0);
@@ -55,7 +57,7 @@ UNIT_TEST(test_dripped_header_meets_its_deadline)
     drip(rig, &client, "GET /text");
     assert_int_equal(http_rig_stats(rig).timeouts_header, 1);
 
-    /* The same for a later request on a connection, counted from its first byte. */
+    /* The same holds for a later request on a connection, counted from its first byte. */
     client = client_connect(rig);
     for (int i = 0; i < 2; i++) {
         client_send(&client, "GET /text" HTTP_11 "\r\n");
@@ -66,8 +68,8 @@ UNIT_TEST(test_dripped_header_meets_its_deadline)
     drip(rig, &client, "GET /text");
     assert_int_equal(http_rig_stats(rig).timeouts_header, 2);
 
-    /* And for one who connects and says nothing, whom there is nothing to tell. A worker may take
-     * the connection up later than the clock moves, which then has to move once more. */
+    /* A client that connects and sends nothing gets no message. A worker may accept the connection
+     * after the clock moved; then it has to move once more. */
     client = client_connect(rig);
     struct pollfd look = {.fd = client.fd, .events = POLLIN};
     for (int ms = 0; poll(&look, 1, 1) == 0; ms++) {
@@ -175,8 +177,7 @@ UNIT_TEST(test_slow_but_steady_reader_and_slow_producer_are_not_cut_off)
     char some[200000];
     wait_for_answer(&client);
     for (unsigned steps = 0; got < 2000000; steps++) {
-        if (steps < 10)
-            http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS); /* five times what it has */
+        if (steps < 10) http_rig_advance(rig, PHASE_MS / 2 * NS_PER_MS); /* five times its time */
         ssize_t size = recv(client.fd, some, sizeof some, 0);
         assert_true(size > 0);
         got += (size_t)size;
@@ -228,7 +229,7 @@ UNIT_TEST(test_hundreds_of_idle_connections_do_not_hinder_an_active_one)
     http_rig_free(rig);
 }
 
-/* The worker, of two, that has a connection follows from its descriptor. */
+/* Returns the worker, of two, of a connection, which follows from its descriptor. */
 static int
 worker_of(const struct client *client)
 {
@@ -244,9 +245,9 @@ worker_of(const struct client *client)
     return 0;
 }
 
-/* Connections that all have the same worker. The others that came about are closed. As both ends of
- * a connection take descriptors here, one more is taken with each that has the wrong worker: else
- * all could have it. */
+/* Opens connections that all have the same worker, and closes the others. As both ends of a
+ * connection have descriptors here, one more descriptor is used with each that has the wrong
+ * worker: otherwise all could have it. */
 static void
 connect_to_worker(struct http_rig *rig, int worker, struct client *clients, unsigned count)
 {
@@ -272,8 +273,8 @@ connect_to_worker(struct http_rig *rig, int worker, struct client *clients, unsi
 }
 
 /*
- * As many connections are ready as a worker looks at in one go (128), one less and one more, and
- * nothing else happens.
+ * The number of ready connections is the one that a worker handles at once (128), or one less or
+ * more, and nothing else happens.
  */
 UNIT_TEST(test_worker_does_not_forget_a_full_hand_of_ready_connections)
 {
@@ -328,7 +329,7 @@ UNIT_TEST(test_connections_beyond_the_limit_get_503)
         client_close(&outside[i]);
     }
     assert_int_equal(http_rig_stats(rig).connections_refused, 20);
-    /* Who is inside stays, and who leaves makes room. */
+    /* Open connections stay, and each one that closes makes room. */
     client_send(&inside[9], "GET /text" HTTP_11 "Connection: close\r\n\r\n");
     client_expect(&inside[9], 200, "hello");
     client_expect_end(&inside[9]);
@@ -346,7 +347,7 @@ UNIT_TEST(test_many_silent_connections_beyond_the_limit_are_turned_away)
 {
     struct http_options options = http_rig_options();
     options.connections_max = 1;
-    options.header_timeout_ns = PHASE_MS * NS_PER_MS; /* nor do they get more time than others */
+    options.header_timeout_ns = PHASE_MS * NS_PER_MS; /* they get the same time as others */
     http_rig_clock_ns = 1000 * NS_PER_S;
     struct http_rig *rig = http_rig_new(options);
     struct client inside = client_connect(rig);
@@ -433,7 +434,7 @@ spoil(uint64_t *random, const char *pattern, char *text)
     return size;
 }
 
-/* A fixed seed; whatever comes back, every connection ends and the server lives. */
+/* The seed is fixed; whatever is answered, every connection ends and the server lives. */
 UNIT_TEST(test_garbage_does_no_harm)
 {
     static const char pattern[] =
@@ -453,7 +454,7 @@ UNIT_TEST(test_garbage_does_no_harm)
             size_t size = spoil(&random, pattern, text);
             size_t first = next_random(&random) % size;
             clients[c] = client_connect(rig);
-            /* Cut off as early as it may be. */
+            /* It is cut off at the earliest possible byte. */
             if (!client_send_bytes(&clients[c], text, first)) continue;
             if (!client_send_bytes(&clients[c], text + first, size - first)) continue;
             shutdown(clients[c].fd, SHUT_WR);
@@ -481,7 +482,7 @@ UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
     client_send(&begun, "POST /echo" HTTP_11 "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
     client_expect(&begun, 100, NULL);
     while (http_server_busy(rig->server) > 1) {
-        poll(NULL, 0, 1); /* the answer to `open` is here before its worker has noted that */
+        poll(NULL, 0, 1); /* the answer to `open` arrives before its worker has noted that */
     }
     assert_int_equal(http_server_busy(rig->server), 1);
 
@@ -499,7 +500,7 @@ UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
     client_send(&begun, "abc");
     client_expect(&begun, 200, "abc");
     while (http_server_busy(rig->server) > 1) {
-        poll(NULL, 0, 1); /* we have its answer before its worker has noted that it is sent */
+        poll(NULL, 0, 1); /* the answer arrives before its worker has noted that it is sent */
     }
     http_reply_text(request, 200, "done");
     client_expect(&waiting, 200, "done");
@@ -510,7 +511,7 @@ UNIT_TEST(test_quiesced_server_finishes_what_has_begun)
     http_rig_free(rig);
 }
 
-/* Without the answer of a thread that may not run yet this waits for ever. */
+/* If the server waited for the answer of a thread that may not run, this would never end. */
 UNIT_TEST(test_a_server_is_quiesced_as_soon_as_it_has_started)
 {
     for (int round = 0; round < 50; round++) {
@@ -542,7 +543,7 @@ UNIT_TEST(test_server_ends_with_connections_in_every_state)
         struct client last = client_connect(rig);
         client_send(&last, "GET /later" HTTP_11 "\r\n");
         http_reply_text(http_rig_take_held(rig), 200, "last");
-        /* Not waiting for busy to be 0: the blob can never be sent. */
+        /* The test does not wait for busy to be 0: the blob can never be sent. */
         http_server_free(rig->server);
         assert_int_equal(budget_used(&rig->budget), 0);
         assert_int_equal(http_rig_start_server(rig, http_rig_options()), OK);
@@ -554,7 +555,7 @@ UNIT_TEST(test_server_ends_with_connections_in_every_state)
     }
 }
 
-/* Nothing else ends a stream whose client reads nothing: no thread enforces deadlines any more. */
+/* Only this ends a stream whose client reads nothing: no thread enforces deadlines after it. */
 UNIT_TEST(test_server_ends_while_a_stream_waits_for_its_client)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());
@@ -591,7 +592,7 @@ UNIT_TEST(test_body_without_budget_gets_503_and_gives_all_back)
         client_close(&client);
     }
     free(body);
-    /* A body that fits, but not together with its copy in the answer. */
+    /* The body fits, but not together with its copy in the answer. */
     struct client client = client_connect(rig);
     char text[12100] = "POST /echo" HTTP_11 "Content-Length: 12000\r\n\r\n";
     size_t header_size = strlen(text);
@@ -622,7 +623,7 @@ UNIT_TEST(test_declared_length_takes_no_memory)
     http_rig_free(rig);
 }
 
-/* One request of every kind; each is answered as it should be, with 503, or not at all. */
+/* Sends one request of every kind; each gets its answer, or 503, or none. */
 static void
 ask_everything(struct http_rig *rig)
 {
@@ -679,7 +680,7 @@ UNIT_TEST(test_start_that_fails_leaves_nothing)
     uint64_t used = budget_used(&rig->budget);
     assert_int_equal(http_rig_start_server(rig, options), ERR_AGAIN);
     options = http_rig_options();
-    options.host = "no host"; /* no name service is asked for that */
+    options.host = "no host"; /* not asked of any name service */
     assert_int_equal(http_rig_start_server(rig, options), ERR_INPUT);
     options = http_rig_options();
     options.header_bytes_max = HTTP_HEADER_BYTES_CEILING + 1;
@@ -706,7 +707,7 @@ UNIT_TEST(test_start_that_fails_leaves_nothing)
 int
 main(void)
 {
-    /* Both ends of hundreds of connections are more than the usual 1024. */
+    /* Both ends of hundreds of connections exceed the usual 1024. */
     enum { DESCRIPTORS = 4096 };
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS) {

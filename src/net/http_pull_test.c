@@ -1,7 +1,7 @@
-/* Bodies that are read on demand, from servers that play scripts. */
+/* http_pull_test.c - bodies that are read on demand, from servers with scripted answers. */
 #include "lib/test.h"
 
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "net/http_pull.h"
 
 enum { LARGE = 8 << 20 };
@@ -34,7 +34,7 @@ answer_of(struct http_pull *pull)
     return answer;
 }
 
-/* An answer with a body in which each byte tells where it stands. */
+/* Returns an answer with a body in which each byte follows from its position. */
 static char *
 large_answer(void)
 {
@@ -48,7 +48,7 @@ large_answer(void)
     return text;
 }
 
-/* True: it came to its end in order. */
+/* Reads all; returns OK if it ended properly. */
 static enum err
 read_all(struct http_pull *pull, const struct http_patience *patience, size_t *ret_size)
 {
@@ -110,7 +110,7 @@ UNIT_TEST(test_a_body_that_is_wanted_whole_comes_in_large_pieces)
     } while (piece.size > 0);
     assert_in_range(pieces, LARGE / (5 * HTTP_PULL_WINDOW_BYTES),
                     2 * LARGE / HTTP_PULL_WINDOW_BYTES + 2);
-    assert_in_range(small, 1, 2); /* the last one, and none */
+    assert_in_range(small, 1, 2); /* the last one, and an empty one */
     http_pull_close(pull);
     http_puller_free(puller);
     player_stop(&p);
@@ -247,7 +247,7 @@ UNIT_TEST(test_a_failure_is_an_answer_and_a_broken_body_an_error)
     player_stop(&p);
 }
 
-/* At each moment: not begun yet, under way, with its body half read. */
+/* Pulls are given up before they begin, while pending, and with half of the body read. */
 UNIT_TEST(test_a_pull_can_be_given_up_at_any_time)
 {
     char *text = large_answer();
@@ -279,7 +279,7 @@ UNIT_TEST(test_a_pull_can_be_given_up_at_any_time)
     free(text);
 }
 
-/* What is given up may have ended a moment before, and its reader know it. */
+/* A pull that is given up may have ended a moment before, and its reader may know. */
 UNIT_TEST(test_a_pull_may_end_while_it_is_given_up)
 {
     struct budget budget;

@@ -1,11 +1,11 @@
 /*
- * http_server_test.c - what is asked and answered: methods, bodies, headers, refusals, streams.
- * Deadlines, limits and stopping: http_limits_test.c.
+ * http_server_test.c - requests and answers: methods, bodies, headers, refusals, streams.
+ * http_limits_test.c tests deadlines, limits and stops.
  */
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 #include "lib/test.h"
 
-/* --- what requests look like to handlers, and answers to clients ------------------------------ */
+/* --- requests as handlers see them, and answers as clients do --------------------------------- */
 
 UNIT_TEST(test_connection_is_kept_for_the_next_request)
 {
@@ -37,7 +37,7 @@ UNIT_TEST(test_handler_sees_path_arguments_headers_and_peer_decoded)
                          "&flag" HTTP_11 "X-Test: yes\r\n\r\n");
     client_expect(&client, 200, "1|/views/a b/c|yes|{a=\"b\"}|x y|-||none|127.0.0.1|-");
     client_send(&client, "DELETE http://some.host:99/views" HTTP_11 "\r\n");
-    client_expect(&client, 405, NULL); /* the exact route wins, and has only POST */
+    client_expect(&client, 405, NULL); /* the exact route has precedence, and only POST */
     client_send(&client, "DELETE http://some.host:99/viewsX" HTTP_11 "\r\n");
     client_expect(&client, 200, "8|/viewsX|-|-|-|-|-|none|127.0.0.1|-");
     client_close(&client);
@@ -82,7 +82,7 @@ UNIT_TEST(test_pipelined_requests_are_answered_in_order)
     struct http_request *first = http_rig_take_held(rig);
     client_send(&other, "GET /later?n=4" HTTP_11 "\r\n");
     struct http_request *fourth = http_rig_take_held(rig);
-    http_reply_text(fourth, 200, "four"); /* came last, is answered first */
+    http_reply_text(fourth, 200, "four"); /* last to arrive, first answered */
     client_expect(&other, 200, "four");
     for (int n = 1; n <= 3; n++) {
         struct http_request *request = n == 1 ? first : http_rig_take_held(rig);
@@ -122,7 +122,7 @@ UNIT_TEST(test_chunked_body_is_put_together)
                          "3\r\nabc\r\n1;x=y\r\nd\r\n");
     client_send(&client, "00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n");
     client_expect(&client, 200, "abcd0123456789");
-    /* One chunk per byte, and the next request behind. */
+    /* One chunk per byte, and the next request after them. */
     char *many = malloc(3000 * 6 + 100);
     size_t used = (size_t)sprintf(many, "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 3000; i++) {
@@ -178,7 +178,7 @@ UNIT_TEST(test_refused_body_is_not_continued_and_the_connection_ends)
     http_rig_free(rig);
 }
 
-/* A client that sends on while it is refused still gets the answer. */
+/* A client that goes on sending while it is refused still gets the answer. */
 UNIT_TEST(test_client_that_keeps_sending_a_refused_body_gets_the_answer)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());
@@ -191,7 +191,7 @@ UNIT_TEST(test_client_that_keeps_sending_a_refused_body_gets_the_answer)
         assert_true(client_send_bytes(&client, junk, 4 << 20));
         client_expect(&client, 413, NULL);
         client_expect_end(&client);
-        /* But nobody reads gigabytes. */
+        /* The server does not read gigabytes, though. */
         size_t sent = 0;
         while (sent < 200 << 20 && client_send_bytes(&client, junk, 4 << 20)) {
             sent += 4 << 20;
@@ -218,7 +218,7 @@ UNIT_TEST(test_refusals_without_much_body_keep_the_connection)
         {"PATCH /echo" HTTP_11 "\r\n", 405, "POST, PUT"},
         {"OPTIONS /text" HTTP_11 "\r\n", 405, "GET, HEAD, PUT"},
         {"PUT /also/one" HTTP_11 "Content-Length: 0\r\n\r\n", 405, "GET, HEAD, OPTIONS"},
-        {"GET /also/two" HTTP_11 "\r\n", 404, NULL}, /* it is there for OPTIONS alone */
+        {"GET /also/two" HTTP_11 "\r\n", 404, NULL}, /* only OPTIONS has it */
         {"POST /echo" HTTP_11 "Content-Encoding: snappy\r\nContent-Length: 1\r\n\r\nx", 415, NULL},
         {"POST /snappy" HTTP_11 "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 415, NULL},
         {"POST /snappy" HTTP_11 "Content-Encoding: Snappy\r\nContent-Length: 1\r\n\r\nx", 200,
@@ -280,7 +280,7 @@ UNIT_TEST(test_arguments_with_a_wrong_escape_are_not_there_and_told)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());
     static const struct {
-        const char *query, *seen; /* of match[] */
+        const char *query, *seen; /* values of match[] */
         const char *wrong;
     } cases[] = {
         {"match[]=%31%zz&match[]=b", "|b|-|-|", "|invalid URL escape \"%zz\""},
@@ -378,7 +378,7 @@ UNIT_TEST(test_header_beyond_all_bounds_is_refused)
     http_rig_free(rig);
 }
 
-/* A request for `path` whose query string has `count` arguments and `size` bytes in all. */
+/* Returns a request for `path` whose query string has `count` arguments and `size` bytes in all. */
 static char *
 request_of_arguments(const char *path, unsigned count, size_t size)
 {
@@ -479,7 +479,7 @@ UNIT_TEST(test_routes_that_tell_in_json_do_so_of_every_wrong_head)
     http_rig_free(rig);
 }
 
-/* As a client sees them that does not follow: the status, and where it should go. */
+/* The client does not follow: it sees the status, and the new location. */
 UNIT_TEST(test_paths_that_are_not_clean_are_redirected)
 {
     static const struct {
@@ -518,7 +518,7 @@ UNIT_TEST(test_paths_that_are_not_clean_are_redirected)
     http_rig_free(rig);
 }
 
-/* Bytes of a second answer would be taken for that of a next request. */
+/* The bytes of a second answer would be read as the answer to the next request. */
 UNIT_TEST(test_a_wrong_length_gets_one_answer)
 {
     static const char *const lengths[] = {"abc", "-1", "+14", "", " 1 2", "0x1", "1,1"};
@@ -698,7 +698,7 @@ check_digits(const struct response *response, size_t size)
 UNIT_TEST(test_stream_arrives_whole_and_keeps_the_connection)
 {
     struct http_options options = http_rig_options();
-    options.stream_buffer_bytes = 7001; /* wraps oddly */
+    options.stream_buffer_bytes = 7001; /* wraps at odd positions */
     struct http_rig *rig = http_rig_new(options);
     struct client client = client_connect(rig);
     static const unsigned sizes[] = {0, 1, 5000, 7001, 1000000};
@@ -726,7 +726,7 @@ UNIT_TEST(test_stream_arrives_whole_and_keeps_the_connection)
 UNIT_TEST(test_stream_is_compressed_for_those_who_take_it)
 {
     struct http_options options = http_rig_options();
-    options.stream_buffer_bytes = 701; /* smaller than what a piece becomes */
+    options.stream_buffer_bytes = 701; /* smaller than an encoded piece */
     struct http_rig *rig = http_rig_new(options);
     struct client client = client_connect(rig);
     static const unsigned sizes[] = {0, 1, 5000, 1000000};
@@ -756,7 +756,7 @@ UNIT_TEST(test_stream_is_compressed_for_those_who_take_it)
     http_rig_free(rig);
 }
 
-/* Who waits for a line of a stream gets it before the next one is made. */
+/* A client that waits for a line of a stream gets it before the next line is made. */
 UNIT_TEST(test_what_is_written_is_sent_also_when_it_is_compressed)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());
@@ -854,14 +854,14 @@ UNIT_TEST(test_client_gone_while_its_request_waits_shows)
             poll(NULL, 0, 1);
         }
         http_reply_text(request, 200, "late");
-        if (half) client_expect(&client, 200, "late"); /* gone, but polite */
+        if (half) client_expect(&client, 200, "late"); /* closed properly */
         client_close(&client);
     }
     http_rig_expect_works(rig);
     http_rig_free(rig);
 }
 
-/* The end comes together with the last request, or a little later. */
+/* The end arrives together with the last request, or a little later. */
 UNIT_TEST(test_client_that_ends_its_side_with_the_request_is_let_go)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());

@@ -1,5 +1,6 @@
 /*
- * sigv4_test.c - AWS' published test suite for Signature Version 4, and its examples for S3.
+ * sigv4_test.c - the test suite that AWS published for Signature Version 4, and its examples for
+ * S3.
  */
 #include "lib/test.h"
 

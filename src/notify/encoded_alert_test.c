@@ -1,12 +1,12 @@
 /*
- * Alerts as JSON, as Alertmanager's API v2 takes them and Prometheus writes them. Commands of
- * scripts:
+ * encoded_alert_test.c - alerts as JSON, as Prometheus writes them for Alertmanager's API v2.
+ * Commands of scripts:
  *     url URL, seed N, now MS: of the encoding;
  *     expr TEXT, annotate NAME [TEXT, in which "~" is a line feed], large (an annotation),
  *     starts|ends MS: of the alert;
- *     json, expires (MS), hash (same or other than the last): print what is encoded.
+ *     json, expires (MS), hash (same or other than the last): print a part of the encoded alert.
  */
-#include "lib/notify_alerts.h"
+#include "lib/notify/notify_alerts.h"
 #include "lib/script.h"
 #include "lib/test.h"
 
@@ -48,7 +48,7 @@ annotate(const char *name, char *text)
         (struct label){bytes_of_text(name), bytes_of_text(text)};
 }
 
-/* Encodes, and prints `what` of that; NULL: nothing. */
+/* Encodes the alert, and prints the part `what`; NULL: nothing. */
 static enum err
 encode(const char *what)
 {

@@ -1,5 +1,5 @@
-/* When a member is asked, how much at a time, and what is given up. */
-#include "lib/notify_script.h"
+/* member_test.c - requests to a member: when, of which size, and which alerts are given up. */
+#include "lib/notify/notify_script.h"
 #include "lib/test.h"
 
 enum { ALERTS = 1000, BATCH = 256 };
@@ -22,7 +22,7 @@ refuse_bad(struct notify_rig *r, struct fake_call *call)
     }
 }
 
-/* Sends so many alerts to a new member. Returns it after all were answered. */
+/* Sends `count` alerts to a new member. Returns it after all were answered. */
 static const struct member *
 send_all(unsigned count)
 {
@@ -110,7 +110,7 @@ static const struct CMUnitTest tests[] = {
            "am a | start | answer a 503 | retry_after 7 | fire X:1 | run 6.999 => 0s a X:1\n"
            "retry_after 1.5 | run 1 => 7s a X:1\n"
            "retry_after 86400 | run 700 => 9s a X:1; 609s a X:1"),
-    /* Or else the member would take for resolved what fires on. */
+    /* Otherwise the member would consider an alert resolved that is still firing. */
     SCRIPT("Retry-After counts up to half of the time an alert is valid",
            "pause 60 | am a | start | answer a 503 | retry_after 100 | fire X:1 | run 99"
            " => 0s a X:1\n"
@@ -121,7 +121,7 @@ static const struct CMUnitTest tests[] = {
     SCRIPT(
         "a queue that overflows drops the oldest and counts them",
         "queue 3 | am a | start | answer a 500 1 | fire 0:1 1:1 2:1 | run 0 => 0s a 0:1 1:1 2:1\n"
-        /* A request under way is not in the queue. */
+        /* The alert of a pending request is not in the queue. */
         "fire 3:1 4:1 5:1 | metrics dropped_total{ => dropped_total{alertmanager='a'} 0\n"
         "run 1 | metrics dropped_total{ => dropped_total{alertmanager='a'} 3\n"
         "queue 1 | am a | start | metrics dropped_total{ => dropped_total{alertmanager='a'} 5\n"

@@ -1,16 +1,17 @@
-/* A reload changes the configuration of a notifier and keeps its queues and pauses. */
-#include "lib/notify_script.h"
+/* notifier_reload_test.c - a reload changes the configuration of a notifier and keeps its queues
+ * and pauses. */
+#include "lib/notify/notify_script.h"
 
 #define FAILS \
     "warn 'cannot send alerts to Alertmanager, retrying' alertmanager=a reason=http_500 error=''"
 
-/* Only the thread that steps can end what they retire. */
+/* Only the thread that steps can end the members that reloads remove. */
 UNIT_TEST(test_many_reloads_may_precede_a_step_and_some_change_nothing)
 {
     enum { RELOADS = 40 };
     for (unsigned i = 0; i <= RELOADS; i++) {
         script_playf("am a | hash %u | start", 10 + i);
-        script_playf("am a | hash %u | start", 10 + i); /* nothing new */
+        script_playf("am a | hash %u | start", 10 + i); /* nothing changes */
     }
     assert_int_equal(notify_rig.notifier->retired_count, RELOADS);
     assert_in_range(notify_rig.notifier->retired_capacity, RELOADS, UINT32_MAX);
@@ -43,7 +44,7 @@ static const struct CMUnitTest tests[] = {
            " => 0s a Down:1; a Down:1\n"
            "fire Up:1 | am a | hash 3 | start | run 1 | idle => 0.5s a Up:1; idle\n"
            "metrics sent => sent_total{alertmanager='a'} 2\n"
-           /* By the one that ended: its request and its queue. */
+           /* The member that ended had a request and a queue. */
            "metrics dropped => dropped_total{alertmanager='a'} 0; dropped_total 2"),
     SCRIPT("what members dropped that are gone is counted",
            "queue 1 | am a | start | answer a 500 | fire X:1 | run 0 => 0s a X:1\n"

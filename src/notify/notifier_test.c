@@ -1,5 +1,5 @@
-/* A notifier as a whole: requests to members, their answers, the API and the log. */
-#include "lib/notify_script.h"
+/* notifier_test.c - a whole notifier: requests to members, their answers, the API and the log. */
+#include "lib/notify/notify_script.h"
 #include "lib/test.h"
 
 #define REFUSED(hash, status, answer, reason)                                               \
@@ -45,7 +45,7 @@ UNIT_TEST(test_a_member_that_fails_now_and_then_does_not_flood_the_log)
     assert_int_equal(log_count(LOG_INFO) - back, log_count(LOG_WARN) - warnings);
 }
 
-/* A life with a reload in it. Returns whether all went well. */
+/* Runs a life with a reload in it. Says whether all went well. */
 static bool
 live(void)
 {
@@ -60,7 +60,7 @@ live(void)
     return is_sent;
 }
 
-/* A token or address that is not available is asked for again later. */
+/* An unavailable token or address is requested again later. */
 UNIT_TEST(test_each_allocation_may_fail)
 {
     bool is_well = false;
@@ -154,7 +154,8 @@ static const struct CMUnitTest tests[] = {
            "am a | start | log clock | date none | fire Down:0 | run 0 => 0s a Down:0\n"
            "date -60 | fire Down:1 | run 0 => 0s a Down:1\n"
            "date +60 | fire Down:2 | run 0 => 0s a Down:2\n"
-           /* A slow answer that was dated when the request came is not behind. */
+           /* A slow answer dated when its request arrived does not mean that the member's
+            * clock is slow. */
            "answer a 200 90 | date +0 | fire Down:3 | run 90 => 0s a Down:3\n"
            /* Our clock is set, or the machine sleeps, before an answer comes. */
            "date +0 | fire Down:4 | run 1 | clock -7200 | run 90 => 90s a Down:4\n"

@@ -1,6 +1,6 @@
 /*
- * A notifier as a server has it: a thread that steps, others that send, show and reload meanwhile.
- * Members are the network's: one that accepts everything, and one where nothing listens.
+ * notifier_threads_test.c - a notifier as in a server: one thread steps, others send, show and
+ * reload meanwhile. Members are real: one that accepts everything, and one where nothing listens.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/notify_rig.h"
+#include "lib/notify/notify_rig.h"
 
 enum { ROUNDS = 300, RELOADS = 60 };
 
@@ -17,7 +17,7 @@ static struct notify_rig rig;
 static atomic_bool is_over;
 static int listener;
 
-/* Answers one request for each connection, and looks only for its end. */
+/* Answers one request for each connection, and looks only for the request's end. */
 static void *
 serve(void *context)
 {
@@ -101,7 +101,7 @@ reload(int number)
     snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
     struct alertmanager_settings *a = notify_rig_add(&rig);
     notify_rig_target(&rig, address);
-    if (number % 3 > 0) notify_rig_target(&rig, "127.0.0.1:1"); /* nothing listens there */
+    if (number % 3 > 0) notify_rig_target(&rig, "127.0.0.1:1"); /* a port without a listener */
     a->http.proxy_url = "";
     a->hash = (uint64_t)number / 2;
     assert_int_equal(notify_rig_prepare(&rig, &change), OK);
@@ -132,7 +132,7 @@ UNIT_TEST(test_threads_send_show_and_reload_while_another_steps)
     }
     for (int i = 1; i < RELOADS; i++) {
         reload(i);
-        poll(NULL, 0, 2); /* the others have a turn */
+        poll(NULL, 0, 2); /* lets the others run */
     }
     pthread_join(started[0], NULL);
     pthread_join(started[1], NULL);

@@ -1,18 +1,18 @@
 /*
- * A notifier's life at random, from a seed: alerts that fire, change and resolve, members that
- * fail, do not answer, refuse or ask to be left alone, come and go, reloads, a clock that jumps.
- * Whatever happens:
+ * notifier_walk_test.c - a random life of a notifier, from a seed: alerts that fire, change and
+ * resolve, members that fail, do not answer, refuse, request pauses, are added and removed,
+ * reloads, a clock that jumps. At any time:
  *
- *   1. a member has one request under way at most;
+ *   1. a member has at most one pending request;
  *   2. the states of an alert that it was sent never grow older;
  *   3. a queue is not longer than its capacity;
- *   4. what members count is what they were sent;
+ *   4. members count exactly what they were sent;
  *   5. once all members are well again, each that has dropped nothing knows the newest state of
- * each alert that was sent since it is a member; and when alerts are sent again, all know all.
+ *      each alert sent since it became a member; after alerts are sent again, all members do.
  *
  * SEED and STEPS choose another walk; a failure prints both.
  */
-#include "lib/notify_rig.h"
+#include "lib/notify/notify_rig.h"
 #include "lib/test.h"
 
 enum { HOSTS = 6, ALERTS = 60, SEEDS = 40, STEPS = 400 };
@@ -36,25 +36,25 @@ static const struct mood {
 };
 enum { MOODS = sizeof moods / sizeof *moods };
 
-/* A server, which may be a member or not. */
+/* A server, which may be a member. */
 struct host {
     char address[16];
     const struct mood *mood;
     bool is_member;
     struct {
         uint64_t sent, errors;
-        int64_t known[ALERTS]; /* the newest state that it accepted; 0: none */
-        int64_t due[ALERTS];   /* the newest that was sent */
-    } as_member;               /* since it is one */
+        int64_t known[ALERTS]; /* the newest accepted state; 0: none */
+        int64_t due[ALERTS];   /* the newest state sent */
+    } as_member;               /* since it became a member */
 };
 
 static struct notify_rig rig;
 static struct host hosts[HOSTS];
-static int64_t newest[ALERTS]; /* states are numbered */
+static int64_t newest[ALERTS]; /* numbers of states */
 static int64_t states;
 static uint64_t seed;
 static unsigned step_count;
-static unsigned complete; /* members that had dropped nothing in the end */
+static unsigned complete; /* members that had dropped nothing at the end */
 
 static unsigned
 below(unsigned n)
@@ -81,7 +81,7 @@ members(void)
     return &rig.notifier->plan->items[0]->members;
 }
 
-/* --- what happens ----------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void
 serve(struct notify_rig *r, struct fake_call *call)
@@ -126,7 +126,7 @@ send_alert(unsigned n)
     notify_rig_fire(&rig, name, newest[n], 0);
 }
 
-/* All that lasts is sent again, as the evaluation of rules does. */
+/* Sends all alerts that last again, as the evaluation of rules does. */
 static void
 send_all_again(void)
 {
@@ -135,13 +135,13 @@ send_all_again(void)
     }
 }
 
-/* Another set of members, or the same with other settings. */
+/* Reloads another set of members, or the same with other settings. */
 static void
 reload(bool all)
 {
     struct alertmanager_settings *a = notify_rig_add(&rig);
     a->static_count = 1;
-    a->hash = 1000 + below(3); /* of other settings than its members */
+    a->hash = 1000 + below(3); /* only the settings of its members are the same */
     for (unsigned i = 0; i < HOSTS; i++) {
         bool was_member = hosts[i].is_member;
         hosts[i].is_member = all || below(4) > 0;
@@ -167,7 +167,7 @@ one_step(void)
         hosts[below(HOSTS)].mood = &moods[below(MOODS)];
     } else if (dice == 7) {
         if (below(4) == 0) reload(false);
-    } else if (dice == 8 && below(8) == 0) { /* an hour back or forth */
+    } else if (dice == 8 && below(8) == 0) { /* an hour forward or back */
         int64_t by_ms = (int64_t)below(7200 * 1000) - 3600 * 1000;
         sim_env_set_realtime_ms(rig.sim, env_realtime_ms(rig.env) + by_ms);
     } else if (dice > 8) {
@@ -182,7 +182,8 @@ one_step(void)
 
 /* --- in the end ------------------------------------------------------------------------------- */
 
-/* `all`: those that have dropped alerts, too, as all was sent again and is answered. */
+/* Checks the members; `all`: also those that have dropped alerts, as all were sent again
+ * and answered. */
 static void
 check_members(bool all)
 {
@@ -219,13 +220,13 @@ walk(void)
     for (unsigned i = 0; i < step_count; i++) {
         one_step();
     }
-    /* All are well, and alerts are sent again as they always are. */
+    /* All members are well, and alerts are sent again as usual. */
     for (unsigned i = 0; i < HOSTS; i++) {
         hosts[i].mood = moods;
     }
     rig.limits.queue_capacity = ALERTS;
     reload(true);
-    notify_rig_run(&rig, 40 * 1000); /* the longest pause, and what was slow */
+    notify_rig_run(&rig, 40 * 1000); /* the longest pause, and the slowest answers */
     check_members(false);
     send_all_again();
     notify_rig_run(&rig, 1000);
@@ -244,7 +245,7 @@ UNIT_TEST(test_whatever_happens_members_know_the_newest_states_in_the_end)
         seed = one != NULL ? strtoull(one, NULL, 10) : 20240229 + i;
         walk();
     }
-    if (one == NULL) assert_true(complete > count); /* else little was looked at */
+    if (one == NULL) assert_true(complete > count); /* else the walk has proved little */
 }
 
 int

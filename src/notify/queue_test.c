@@ -1,5 +1,6 @@
-/* Queues of alerts: one entry for each, in order, bounded, and nothing lost when it is put back. */
-#include "lib/notify_alerts.h"
+/* queue_test.c - queues of alerts: one entry for each, in order, bounded, and complete after alerts
+ * are put back. */
+#include "lib/notify/notify_alerts.h"
 #include "lib/test.h"
 #include "notify/queue.h"
 
@@ -9,7 +10,7 @@ static struct budget budget;
 static struct queue queue;
 static struct buf body;
 
-/* What the queue should have, in order. */
+/* The expected content of the queue, in order. */
 struct entry {
     int name, state, ends_ms;
 };
@@ -64,7 +65,7 @@ take(uint32_t count, size_t bytes_max)
 
 /* --- the model -------------------------------------------------------------------------------- */
 
-/* Where a name waits; the count: nowhere. */
+/* Returns the position of a name; the count if it is absent. */
 static int
 model_find(int name)
 {
@@ -75,7 +76,7 @@ model_find(int name)
     return i;
 }
 
-/* A newer state takes the place of the older, with its own end. */
+/* Adds a state; it replaces an older one, and has its own end. */
 static void
 model_put(struct entry entry)
 {
@@ -84,7 +85,7 @@ model_put(struct entry entry)
     model.waiting[at] = entry;
 }
 
-/* The oldest are taken, or given up. */
+/* Takes the oldest, or gives them up. */
 static void
 model_take(int count, struct entry *to)
 {
@@ -93,7 +94,7 @@ model_take(int count, struct entry *to)
     memmove(model.waiting, model.waiting + count, (size_t)model.count * sizeof *to);
 }
 
-/* What is put back comes first, but for what waits in a newer state. */
+/* Puts the taken alerts back at the front, except those with a newer state. */
 static void
 model_put_back(void)
 {
@@ -109,7 +110,8 @@ static void
 check_order(void)
 {
     char want[4096] = "", got[4096] = "";
-    if (model.count == 0 || model.taken_count > 0) return; /* it has to be taken for it */
+    /* taking the whole queue shows its order, so no alert may be taken already */
+    if (model.count == 0 || model.taken_count > 0) return;
     for (int i = 0; i < model.count; i++) {
         sprintf(want + strlen(want), "%sn%d:%d", i > 0 ? " " : "", model.waiting[i].name,
                 model.waiting[i].state);
@@ -120,7 +122,7 @@ check_order(void)
     queue_put_back(&queue);
 }
 
-/* A step that `dice` chooses. */
+/* Makes a step chosen by `dice`. */
 static void
 step(int number, unsigned dice)
 {
@@ -144,7 +146,7 @@ step(int number, unsigned dice)
         break;
     case 3:
         number -= (int)(dice / 16 % 100);
-        for (int i = some = 0; i < model.count; i++) { /* what ended long ago is given up */
+        for (int i = some = 0; i < model.count; i++) { /* alerts that ended long ago are given up */
             if (model.waiting[i].ends_ms > number) model.waiting[some++] = model.waiting[i];
         }
         assert_int_equal(queue_expire(&queue, number + ENCODED_ALERT_KEPT_MS), model.count - some);

@@ -1,6 +1,4 @@
-/*
- * explained_test.c - explain before and after a run: operators, and what they read.
- */
+/* explained_test.c - explain before and after a run: operators, and the samples they read. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -145,7 +143,7 @@ source_new(bool unknown)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* Helpers without an idle thread. */
+/* Asks for a helper, and gets no thread. */
 static void
 ask_nobody(void *context, struct promql_help *help)
 {
@@ -330,7 +328,7 @@ UNIT_TEST(test_matchers_of_others_stand_by_the_selector_that_gets_them)
         "  aggregation | count by (a, s) (m_total{a=~\\\"b|c\\\",s=\\\"1\\\"}); folds each series "
         "into its group | 10 10 400 1000\n"
         "    selector | m_total{a=~\\\"b|c\\\",s=\\\"1\\\"} | 10 10 400 1000\n");
-    /* It would note what it finds in the other series. */
+    /* Evaluating it would add a note about the other series. */
     expect(&x, "m_total{s=\"1\"} and rate(m_total[5m])",
            "set operator | m_total{s=\\\"1\\\"} and rate(m_total[5m]); holds where the right has "
            "something | 10 20 800 2000\n"

@@ -1,6 +1,6 @@
 /*
- * promql_test.c - what expressions give over series in the notation of promql/testseries/, a value
- * each minute from 0 on; a staleness marker after a histogram is one of a histogram.
+ * promql_test.c - results of expressions over series in the notation of promql/testseries/, with a
+ * value each minute from 0 on; a staleness marker after a histogram is that of a histogram.
  *
  * Each expression is evaluated with the product's settings and with those of Prometheus' own tests,
  * over batches of few and of many samples, at once and in shards: the text of the result is the
@@ -47,8 +47,8 @@ struct given_set {
     struct query_request request;
     struct matcher *matchers[16];
     uint32_t matcher_count;
-    uint32_t next;  /* series */
-    uint32_t place; /* of the next value */
+    uint32_t next;  /* next series */
+    uint32_t place; /* position of the next value */
     int64_t times_ms[VALUES_MAX];
     uint64_t bits[VALUES_MAX];
     struct histogram histograms[VALUES_MAX];
@@ -198,7 +198,7 @@ compare_given(const void *a, const void *b)
     return labels_compare(buf_bytes(&x->labels), buf_bytes(&y->labels));
 }
 
-/* Lines of series. */
+/* Parses lines of series. */
 static struct given *
 given_new(const char *load)
 {
@@ -242,7 +242,7 @@ put_point(struct buf *to, const struct promql_point *p)
         buf_put(to, number, number_print(double_bits(p->value), number));
 }
 
-/* Puts one value for each minute of the query, and `_` where there is none. Samples of a range
+/* Appends one value for each minute of the query, and `_` for missing ones. Samples of a range
  * selector begin at 0. */
 static void
 put_points(struct buf *to, const struct asked_expression *x, struct promql_result *result)
@@ -289,7 +289,7 @@ put_result(struct buf *to, const struct asked_expression *x, struct promql_resul
     }
 }
 
-/* The result, or the error; given, ends in NUL. */
+/* Returns the result, or the error; given, ends in NUL. */
 static struct buf
 evaluate(struct given *g, const struct asked_expression *x)
 {

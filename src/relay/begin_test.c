@@ -1,14 +1,15 @@
 /*
- * begin_test.c - a destination whose state cannot be read is not opened and holds the log, until an
- * operator decides where it goes on; then its account goes on, too. So it does where the log is
+ * begin_test.c - a destination whose state cannot be read stays closed and holds the log until an
+ * operator decides where it continues; its counters then continue, too, also after the log was
  * lost.
  */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 #include "relay/operate/reset.h"
 
-/* Without a store: some samples are delivered, more of them wait, and the server is stopped. */
+/* Begins without a store: some samples are delivered, more are queued, and the server
+ * is stopped. */
 static void
 begin(struct world *w, uint64_t seed)
 {
@@ -44,7 +45,7 @@ open_spoilt(struct world *w)
     return relay_open(&w->options, &w->relay, &w->m.why);
 }
 
-/* Nothing of the log goes that is wanted, whatever comes and is passed on. */
+/* Checks that the log keeps the records from `pos` on, whatever arrives and is delivered. */
 static void
 check_held(struct world *w, uint64_t pos)
 {
@@ -102,7 +103,7 @@ UNIT_TEST(test_what_waits_is_held_and_goes_on_from_the_state_before)
     }
 }
 
-/* What waited is shown as taken before any of it was read again. */
+/* Queued samples count as taken before any of them is read again. */
 UNIT_TEST(test_counters_never_decrease_after_a_reset_to_the_previous_state)
 {
     struct world *w = &the_world;
@@ -137,7 +138,7 @@ UNIT_TEST(test_from_now_on_counts_what_waits_as_dropped)
     world_fini(w);
 }
 
-/* Without the texts in it. */
+/* Returns the previous state, without its texts. */
 static struct relay_state
 previous(struct world *w)
 {
@@ -149,8 +150,8 @@ previous(struct world *w)
     return state;
 }
 
-/* What the state before had settled stays; all that the log has accepted since is dropped, but what
- * is a letter already. */
+/* Samples that the previous state had settled stay settled; all that the log accepted since are
+ * dropped, except those that are letters already. */
 UNIT_TEST(test_from_a_time_on_counts_what_waits_as_dropped)
 {
     struct world *w = &the_world;
@@ -169,7 +170,7 @@ UNIT_TEST(test_from_a_time_on_counts_what_waits_as_dropped)
         uint64_t letters =
             fates[FATE_DEAD_LETTERED] - last.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
         assert_true(letters > 0 ||
-                    !seeds_are_fixed()); /* of items without a form, behind the cursor */
+                    !seeds_are_fixed()); /* samples without a form, after the cursor */
         assert_int_equal(s.taken[ITEM_FLOAT], w->count);
         assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR],
                          before - last.taken[ITEM_FLOAT] - letters);
@@ -197,7 +198,7 @@ UNIT_TEST(test_from_now_on_counts_what_the_store_was_to_give_as_dropped)
         machine_flush(&w->m);
     }
     world_turn(w, 200);
-    relay_wish(w->relay, true); /* is saved */
+    relay_wish(w->relay, true); /* saves it */
     world_turn(w, 30);
     world_remove(w);
     must(env_unlink(w->m.env, "relay/there/state", &w->m.why));
@@ -240,13 +241,13 @@ UNIT_TEST(test_without_any_state_the_oldest_there_is_can_be_given)
     world_fini(w);
 }
 
-/* A destination that is tried out keeps its place for the time after it. */
+/* A dry run keeps the destination's position for the time after it. */
 UNIT_TEST(test_a_dry_run_leaves_what_waits)
 {
     struct world *w = &the_world;
     begin(w, 5);
     uint64_t pos = world_state(w).cursor.pos;
-    w->settings.dry_run = true; /* it has an account of its own, and counters do not go down */
+    w->settings.dry_run = true; /* it has its own account, and counters do not decrease */
     world_open(w);
     for (unsigned i = 0; i < 10; i++) {
         world_log(w, 900, 2);
@@ -279,7 +280,7 @@ turn_until_counted(struct world *w)
     assert_int_equal(world_state(w).counted[ITEM_FLOAT], w->count);
 }
 
-/* Some are delivered, so many more wait, which was saved. */
+/* Delivers some samples; `waiting` more are queued, and the state is saved. */
 static void
 begin_with_a_store(struct world *w, uint64_t seed, uint32_t waiting)
 {
@@ -295,7 +296,7 @@ begin_with_a_store(struct world *w, uint64_t seed, uint32_t waiting)
     machine_flush(&w->m);
 }
 
-/* The log is removed while nobody is at work; then all goes on. */
+/* Removes the log while the server is down; then all goes on. */
 static void
 lose_the_log(struct world *w)
 {
@@ -316,7 +317,7 @@ UNIT_TEST(test_items_after_the_saved_state_count_as_taken_if_the_log_is_lost)
     world_log(w, 250, 0);
     machine_flush(&w->m);
     lose_the_log(w);
-    world_check_account(w); /* and none of it is a repeat */
+    world_check_account(w); /* none of it is a repeat */
     world_fini(w);
 }
 
@@ -334,7 +335,7 @@ UNIT_TEST(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store)
     must(selector_parse(text("{name=~\"s[0-9]\"}"), &selector, &w->m.why));
     must(tsdb_delete(w->m.db, text("anonymous"), &selector, INT64_MIN, INT64_MAX, &deletion,
                      &w->m.why));
-    world_log(w, 100, 0); /* of which the store has no part */
+    world_log(w, 100, 0); /* no part of the store has them */
     turn_until_counted(w);
     lose_the_log(w);
     for (unsigned again = 0; again < 2; again++) {

@@ -1,12 +1,12 @@
 /*
- * relay_damage_test.c - a record of the log that cannot be read: the store gives what stood there,
- * and without a store it is counted.
+ * relay_damage_test.c - damaged records of the log: the store has their samples, and without a
+ * store they are counted.
  */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 
-/* Some samples are delivered, more wait, and some of these records are damaged. */
+/* Delivers some samples, queues more, and damages some of their records. */
 static uint32_t
 begin(struct world *w, enum wal_type type, unsigned records)
 {
@@ -54,7 +54,7 @@ UNIT_TEST(test_without_a_store_what_cannot_be_read_is_counted)
         world_crash(w);
         w->drops = true;
         go_on(w);
-        for (unsigned again = 0; again < 2; again++) { /* and counted once */
+        for (unsigned again = 0; again < 2; again++) { /* counted once */
             struct relay_status s = world_status(w);
             const uint64_t *fates = s.fates.count[ITEM_FLOAT];
             assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], lost);
@@ -73,7 +73,7 @@ UNIT_TEST(test_the_store_gives_what_the_log_has_no_more)
     for (unsigned seed = 1; seed <= 6; seed++) {
         world_init(w, seed);
         w->may_repeat = true;
-        if (seed == 1) { /* reading began before it, and does not begin again */
+        if (seed == 1) { /* reading was before it, and does not begin again */
             world_open(w);
             w->refusal |= REFUSAL_OF_CALL;
             world_log(w, 300, 2);
@@ -90,7 +90,7 @@ UNIT_TEST(test_the_store_gives_what_the_log_has_no_more)
             relay_wish(w->relay, false);
         } else {
             begin(w, WAL_FLOATS, seed);
-            world_turn(w, 30); /* all that waits was counted before it was damaged */
+            world_turn(w, 30); /* all queued samples were counted before the damage */
             machine_flush(&w->m);
             world_crash(w);
         }
@@ -123,7 +123,7 @@ UNIT_TEST(test_the_store_gives_what_was_refused_and_the_log_has_no_more)
             assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
         }
         for (uint32_t i = 0; i < w->count; i++) {
-            w->sent[i].refused = false; /* it comes from the store, as other calls */
+            w->sent[i].refused = false; /* it comes from the store, in other calls */
         }
         w->refusal &= ~(unsigned)REFUSAL_FINAL;
         go_on(w);
@@ -133,7 +133,7 @@ UNIT_TEST(test_the_store_gives_what_was_refused_and_the_log_has_no_more)
     }
 }
 
-/* After a restart the head has not what the log has lost. */
+/* After a restart, the head lacks the samples that the log lost. */
 UNIT_TEST(test_what_neither_log_nor_store_has_is_counted)
 {
     struct world *w = &the_world;

@@ -1,15 +1,15 @@
 /*
- * relay_fill_test.c - a destination that begins in the past, or stood still for too long, is given
- * from the store what the log has no more, and then follows the log: nothing is missing, the order
- * of each series is kept, and the account says what became of each sample.
+ * relay_fill_test.c - a destination that begins in the past, or was stopped for too long, reads the
+ * samples that the log no longer has from the store and then follows the log: no sample is missing,
+ * each series stays in order, and the account has the fate of each sample.
  */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 
 enum { BUDGET_BYTES = 16 * 1024 };
 
-/* Nothing gets through, but time goes on. */
+/* Lets time pass while no call succeeds. */
 static void
 stand_still(struct world *w, uint32_t requests, uint32_t samples)
 {
@@ -36,7 +36,8 @@ UNIT_TEST(test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log)
     }
     world_log(w, 500, 1); /* only in the log */
     world_open(w);
-    assert_int_equal(world_status(w).state, RELAY_FILLING); /* it says so before its first step */
+    /* it shows this before its first step */
+    assert_int_equal(world_status(w).state, RELAY_FILLING);
     world_log(w, 500, 1);
     world_turn_until_settled(w);
     world_check_account(w);
@@ -53,7 +54,7 @@ UNIT_TEST(test_what_is_too_old_for_the_destination_is_dropped_and_counted)
         w->settings.start = START_BEGINNING;
         w->refusal = seed % 2 == 0 ? REFUSAL_OF_CALL : REFUSAL_BY_ENTRY;
         w->limits.one_of_a_series = w->refusal == REFUSAL_BY_ENTRY;
-        w->takes_from = (uint32_t)(300 * (seed - 20)); /* none of them, to almost all */
+        w->takes_from = (uint32_t)(300 * (seed - 20)); /* from none of them to almost all */
         for (unsigned i = 0; i < 3; i++) {
             world_log(w, 1000, 1);
             machine_flush(&w->m);
@@ -63,7 +64,7 @@ UNIT_TEST(test_what_is_too_old_for_the_destination_is_dropped_and_counted)
         if (w->limits.one_of_a_series) w->moods.mixed = 30;
         world_open(w);
         world_turn(w, 30);
-        w->has_learnt &= seed % 3 > 0; /* what it has learnt it may forget */
+        w->has_learnt &= seed % 3 > 0; /* it may forget what it learnt */
         world_crash(w);
         world_turn_until_settled(w);
         world_check_account(w);
@@ -127,7 +128,7 @@ UNIT_TEST(test_calls_with_one_sample_of_a_series_are_made_of_many_series)
     world_open(w);
     world_turn_until_settled(w);
     world_check_account(w);
-    assert_true(w->calls < w->count / 3); /* series by series it would be one for each */
+    assert_true(w->calls < w->count / 3); /* series by series it would need one for each */
     world_fini(w);
 }
 
@@ -145,7 +146,7 @@ UNIT_TEST(test_the_store_is_given_no_faster_than_wanted_and_the_log_as_it_comes)
     int64_t began_ns = env_monotonic_ns(w->m.env);
     world_turn_until_settled(w);
     int64_t took_s = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_S;
-    assert_in_range(took_s, 32, 42); /* 18,000 of 500 a second */
+    assert_in_range(took_s, 32, 42); /* 18,000 samples at 500 per second */
     began_ns = env_monotonic_ns(w->m.env);
     for (unsigned i = 0; i < 10; i++) {
         world_log(w, 900, 0);
@@ -166,12 +167,12 @@ UNIT_TEST(test_who_begins_now_is_given_all_since_it_was_named)
     w->from = w->count;
     world_options(w);
     must(relay_guard_new(&w->options, NULL, &w->guard, &w->m.why));
-    for (unsigned i = 0; i < 10; i++) { /* it cannot be opened for long */
+    for (unsigned i = 0; i < 10; i++) { /* the directory cannot be opened for a while */
         world_log(w, 700, 1);
         machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
     }
-    struct relay_guard *before = w->guard; /* its settings were mended */
+    struct relay_guard *before = w->guard; /* its settings were corrected */
     must(relay_guard_new(&w->options, before, &w->guard, &w->m.why));
     relay_guard_free(before);
     world_open(w);
@@ -206,7 +207,7 @@ UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
     struct world *w = &the_world;
     world_init(w, 3);
     w->refusal |= REFUSAL_OF_CALL;
-    w->may_repeat = true; /* the part that holds the last of them that arrived */
+    w->may_repeat = true; /* the part with the last arrived sample */
     w->settings.log_budget_bytes = BUDGET_BYTES;
     w->m.limits.wal_budget_bytes = 8 * WAL_SEGMENT_BYTES_MIN;
     tsdb_set_limits(w->m.db, &w->m.limits);
@@ -221,7 +222,8 @@ UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
     assert_true(log.begin_pos >= 2 * BUDGET_BYTES); /* it does not hold the log back */
     assert_int_equal(log.readers_behind, 0);
     struct relay_status s = world_status(w);
-    assert_int_equal(s.taken[ITEM_FLOAT], w->count); /* it knows what waits, to the sample */
+    /* it knows the exact number of queued samples */
+    assert_int_equal(s.taken[ITEM_FLOAT], w->count);
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_OPEN], w->count - delivered - 2000,
                     w->count - delivered);
     world_turn_until_settled(w);
@@ -230,7 +232,7 @@ UNIT_TEST(test_who_stood_still_for_too_long_is_given_the_rest_from_the_store)
     world_fini(w);
 }
 
-/* What waits cannot be counted where the log has no room for it; it arrives all the same. */
+/* Queued samples cannot be counted if the log has no room for them; they arrive all the same. */
 UNIT_TEST(test_everything_is_sent_if_the_log_is_gone_before_it_is_counted)
 {
     struct world *w = &the_world;
@@ -243,7 +245,7 @@ UNIT_TEST(test_everything_is_sent_if_the_log_is_gone_before_it_is_counted)
         world_open(w);
         stand_still(w, 20, 900);
         for (uint32_t i = 0; i < 60 * 3; i++) {
-            world_log(w, 100, 0); /* faster than it is counted */
+            world_log(w, 100, 0); /* faster than they are counted */
             machine_flush(&w->m);
             must(tsdb_maintain(w->m.db, &w->m.why));
         }
@@ -273,7 +275,7 @@ UNIT_TEST(test_repeats_that_were_not_delivered_do_not_lessen_what_was)
     world_turn_until_settled(w);
     stand_still(w, 60, 900);
     machine_flush(&w->m);
-    w->takes_from = SAMPLES_MAX; /* the store has nothing that it takes */
+    w->takes_from = SAMPLES_MAX; /* it accepts no sample of the store */
     world_turn_until_settled(w);
     world_turn(w, 30);
     struct relay_status s = world_status(w);
@@ -288,7 +290,7 @@ UNIT_TEST(test_it_waits_while_it_is_paused_too)
     struct world *w = &the_world;
     world_init(w, 4);
     w->refusal |= REFUSAL_OF_CALL;
-    w->may_repeat = true; /* where it leaves the log once more, the last part of the store before */
+    w->may_repeat = true; /* the last part, when it leaves the log again */
     w->settings.log_budget_bytes = BUDGET_BYTES;
     world_open(w);
     relay_wish(w->relay, true);
@@ -374,7 +376,7 @@ UNIT_TEST(test_what_is_stored_is_given_again_from_a_time_on_when_told)
         bool again = i >= 2000 && i < 5000, unfit = i % 1000 == 999;
         assert_true(unfit || (again ? w->sent[i].times >= 2 : w->sent[i].times == 1));
     }
-    /* 4999 is a letter, and comes from the log once more: the same one. */
+    /* 4999 is a letter, and is read from the log again as the same letter. */
     assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count + 3000 - 1);
     world_turn(w, 30);
     uint64_t letters = 0;
@@ -411,7 +413,7 @@ UNIT_TEST(test_a_replay_that_could_not_begin_begins_later)
     }
 }
 
-/* A destination that does not answer requests of the first samples, as long as nothing polls. */
+/* A call with one of the first samples hangs until something polls. */
 enum { HANGS_BELOW = 500 };
 static bool hangs;
 
@@ -460,7 +462,7 @@ UNIT_TEST(test_the_log_is_followed_again_when_no_request_is_pending)
     must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
                               NULL, &w->m.why));
     sim_env_advance_ns(w->m.sim, 2 * NS_PER_S);
-    world_turn(w, 1); /* letters are in their lane, whose call has to become of age */
+    world_turn(w, 1); /* letters are in their lane, whose call must become old enough */
     must(relay_replay(w->relay, world_sent_ms(HANGS_BELOW), &w->m.why));
     hangs = true;
     world_turn(w, 2000);
@@ -503,7 +505,7 @@ UNIT_TEST(test_what_is_stored_while_a_replay_begins_arrives)
     world_fini(w);
 }
 
-/* A machine that keeps the log only. */
+/* Begins on a machine that keeps only the log. */
 static void
 begin_without_store(struct world *w, uint64_t seed)
 {
@@ -559,7 +561,7 @@ UNIT_TEST(test_without_a_store_the_oldest_are_dropped_if_that_is_wanted)
     }
     const uint64_t *fates = s.fates.count[ITEM_FLOAT];
     assert_true(fates[FATE_DROPPED + DROP_LOG_BUDGET] > w->count / 2);
-    /* Some arrived, and the answer that said so did not. */
+    /* Some arrived, but the answer was lost. */
     assert_in_range(fates[FATE_DELIVERED], there / 2, there);
     assert_int_equal(fates[FATE_DELIVERED] + fates[FATE_DEAD_LETTERED] +
                          fates[FATE_DROPPED + DROP_LOG_BUDGET],
@@ -597,7 +599,7 @@ UNIT_TEST(test_without_a_store_who_is_paused_drops_the_oldest_too)
     world_fini(w);
 }
 
-/* Merges now and then what there is, so that parts reach beyond what is missing. */
+/* Merges parts now and then, so that they extend beyond the missing samples. */
 static void
 merge_some(struct world *w)
 {

@@ -1,8 +1,8 @@
-/* relay_give_up_test.c - retry.give_up_after: when samples are given up, and when they never are.
- */
+/* relay_give_up_test.c - retry.give_up_after: samples that are given up, and those
+ * that never are. */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 
 static uint64_t
 dead_letters_of(struct world *w)
@@ -10,7 +10,7 @@ dead_letters_of(struct world *w)
     return world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
 }
 
-/* A destination that wants to be left alone for ten seconds after each call. */
+/* The destination requests a pause of ten seconds after each call. */
 UNIT_TEST(test_samples_are_given_up_once_they_failed_for_the_time_that_is_set)
 {
     enum { PAUSE_MS = 10 * 1000 };
@@ -28,12 +28,13 @@ UNIT_TEST(test_samples_are_given_up_once_they_failed_for_the_time_that_is_set)
             world_turn(w, 1);
         }
         assert_int_equal(dead_letters_of(w), 100);
-        assert_int_equal(w->calls, pauses + 1); /* the last one when the time is over */
+        assert_int_equal(w->calls, pauses + 1); /* the last one at the end of the time */
         world_fini(w);
     }
 }
 
-/* A destination that refuses most samples is broken, so its other responses are not trusted. */
+/* The destination refuses most samples, so it is broken, and its other responses are
+ * not trusted. */
 UNIT_TEST(test_nothing_is_given_up_while_most_samples_are_refused)
 {
     struct world *w = &the_world;

@@ -1,13 +1,13 @@
 /*
- * relay_letters_test.c - a relay whose files of dead letters are damaged while it is away, or at
- * work: the account says what is lost, once, and everything else goes on.
+ * relay_letters_test.c - relays whose files of dead letters are damaged while they are stopped or
+ * running: the account counts lost letters once, and everything else goes on.
  */
 #include "lib/test.h"
 
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 #include "relay/operate/reset.h"
 
 static const char FILE_PATH[] = "relay/there/dead-letters/00000001.letters";
@@ -60,7 +60,7 @@ close_relay(struct world *w)
     w->relay = NULL;
 }
 
-/* Some letters, in some batches. */
+/* Makes letters in several batches. */
 static void
 make_letters(struct world *w, uint64_t seed)
 {
@@ -75,7 +75,7 @@ make_letters(struct world *w, uint64_t seed)
     world_check_account(w);
 }
 
-/* The account is what is on disk, and nothing that was taken is missing in it. */
+/* Checks that the account agrees with the disk, and that it includes all samples taken. */
 static void
 check_letters(struct world *w, uint64_t dead, uint64_t lost)
 {
@@ -116,7 +116,7 @@ UNIT_TEST(test_letters_lost_while_it_was_away_are_counted_once)
     }
 }
 
-/* What was found before a crash, and not yet saved, is found again. */
+/* Losses found before a crash and not saved are found again. */
 UNIT_TEST(test_letters_lost_are_counted_once_though_the_power_goes_at_once)
 {
     struct world *w = &the_world;
@@ -146,7 +146,7 @@ UNIT_TEST(test_letters_lost_in_operation_are_counted_when_they_are_asked_for)
         assert_int_equal(asked, dead);
         must(sim_env_damage(w->m.sim, FILE_PATH, file_bytes(w) / 2));
         uint64_t errors = log_count(LOG_ERROR);
-        for (uint32_t i = 0; i < w->count; i++) { /* somebody mended it */
+        for (uint32_t i = 0; i < w->count; i++) { /* the destination accepts them now */
             w->sent[i].poison = false;
             w->sent[i].dead = w->sent[i].delivered = true;
         }
@@ -157,7 +157,7 @@ UNIT_TEST(test_letters_lost_in_operation_are_counted_when_they_are_asked_for)
         uint64_t away = fate_of(w, how ? FATE_DROPPED + DROP_BY_OPERATOR : FATE_DELIVERED);
         uint64_t before = how ? 0 : w->count - dead, kept = fate_of(w, FATE_DEAD_LETTERED);
         assert_int_equal(away, before + dead - 1 - kept);
-        assert_in_range(kept, 0, 2); /* what has no form there has none now */
+        assert_in_range(kept, 0, 2); /* items without a form still have none */
         assert_int_equal(world_status(w).taken[ITEM_FLOAT], w->count);
         assert_true(log_count(LOG_ERROR) > errors);
         world_crash(w);
@@ -169,8 +169,8 @@ UNIT_TEST(test_letters_lost_in_operation_are_counted_when_they_are_asked_for)
     }
 }
 
-/* What was decided about letters, or arrived, is in their files before it is in the state: whatever
- * fails between, and then the power, it is counted. */
+/* Decisions about letters, and deliveries, are in their files before they are in the state: they
+ * are counted whatever fails between, and after a power loss. */
 static bool
 decide_and_fail(uint64_t nth, unsigned how)
 {
@@ -207,7 +207,7 @@ decide_and_fail(uint64_t nth, unsigned how)
     assert_int_equal(fates[FATE_DEAD_LETTERED], letters_on_disk(w, &report));
     assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 0);
     if (how == 0) assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR], dead);
-    if (how == 1) assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* those without a form */
+    if (how == 1) assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* items without a form */
     if (how == 2) assert_int_equal(fates[FATE_DROPPED + DROP_DEAD_LETTERS_FULL], dead);
     world_fini(w);
     return fired;
@@ -224,7 +224,7 @@ UNIT_TEST(test_what_was_decided_is_counted_though_no_state_was_written)
     }
 }
 
-/* Where an operator decides where to go on, letters are those that there are. */
+/* After an operator's reset, letters are those in the files. */
 UNIT_TEST(test_letters_are_counted_after_a_reset)
 {
     struct world *w = &the_world;
@@ -251,7 +251,7 @@ UNIT_TEST(test_letters_are_counted_after_a_reset)
         assert_int_equal(s.difference[ITEM_FLOAT], 0);
         uint64_t there = letters_on_disk(w, &report);
         assert_int_equal(report.lost + report.back + report.damaged, 0);
-        if (froms[i / 2] != RESET_OLDEST) { /* there they come by again */
+        if (froms[i / 2] != RESET_OLDEST) { /* its items are read again */
             assert_int_equal(there, i % 2 == 0 ? dead : dead - asked);
             assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED],
                              i % 2 == 0 ? dead - asked : there);
@@ -263,7 +263,7 @@ UNIT_TEST(test_letters_are_counted_after_a_reset)
     }
 }
 
-/* Files in which every letter is gone go in the end, though nothing else happens. */
+/* Files in which every letter is gone are removed, without any other event. */
 UNIT_TEST(test_files_of_letters_that_are_gone_go)
 {
     struct world *w = &the_world;
@@ -277,7 +277,7 @@ UNIT_TEST(test_files_of_letters_that_are_gone_go)
     world_fini(w);
 }
 
-/* Whatever the state before says: then they are neither lost nor back. */
+/* The previous state does not matter: letters are neither lost nor back. */
 UNIT_TEST(test_the_account_begins_with_the_letters_there_are_when_it_is_reset)
 {
     struct world *w = &the_world;
@@ -286,7 +286,7 @@ UNIT_TEST(test_the_account_begins_with_the_letters_there_are_when_it_is_reset)
         uint64_t asked;
         make_letters(w, 93);
         uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
-        relay_wish(w->relay, true); /* is saved: then the state before has all of them */
+        relay_wish(w->relay, true); /* saves it: then the previous state has all of them */
         world_turn(w, 60);
         if (drop) {
             must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_DROP, NULL,
@@ -358,7 +358,7 @@ UNIT_TEST(test_letters_that_are_back_are_taken_once_more)
     world_fini(w);
 }
 
-/* Letters of items behind the cursor are none any more once the store gives these items. */
+/* Letters of items after the cursor stop being letters once the store sends these items. */
 UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody)
 {
     struct world *w = &the_world;
@@ -390,7 +390,7 @@ UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody)
     assert_true(taken_back > 0);
 }
 
-/* What is lost is in the next state, though nothing else happens. */
+/* Losses are in the next state, without any other event. */
 UNIT_TEST(test_what_is_lost_is_durable_at_once)
 {
     struct world *w = &the_world;
@@ -409,14 +409,14 @@ UNIT_TEST(test_what_is_lost_is_durable_at_once)
     world_fini(w);
 }
 
-/* The destination begins with the oldest of the log there is: that is none of its letters. */
+/* Returns the number of letters that were dropped because their files were full. */
 static uint64_t
 dropped_of(struct world *w)
 {
     return fate_of(w, FATE_DROPPED + DROP_DEAD_LETTERS_FULL);
 }
 
-/* Ahead for a while, across a start with other settings, and back. */
+/* The clock is ahead for a while, across a start with other settings, and then right again. */
 UNIT_TEST(test_a_clock_that_jumps_ahead_makes_no_letter_old)
 {
     struct world *w = &the_world;
@@ -467,7 +467,7 @@ UNIT_TEST(test_letters_stay_though_the_log_is_gone)
     uint64_t dead = fate_of(w, FATE_DEAD_LETTERED);
     assert_true(dead > 50);
     close_relay(w);
-    world_remove(w); /* nobody keeps the log for it */
+    world_remove(w); /* no destination keeps the log */
     for (unsigned i = 0; i < 60; i++) {
         world_log(w, 900, 0);
         must(tsdb_maintain(w->m.db, &w->m.why));
@@ -481,9 +481,9 @@ UNIT_TEST(test_letters_stay_though_the_log_is_gone)
     world_fini(w);
 }
 
-/* --- what is shown while the cursor stands ---------------------------------------------------- */
+/* --- counters while the cursor stays ---------------------------------------------------------- */
 
-/* So long that it is saved. */
+/* Runs long enough for the state to be saved. */
 static void
 run_for_seconds(struct world *w, int64_t seconds)
 {
@@ -493,7 +493,7 @@ run_for_seconds(struct world *w, int64_t seconds)
     }
 }
 
-/* Beside what left a term, which counts as taken once more. */
+/* Checks the shown counters; items that left a term count as taken once more. */
 static void
 check_shown_as_it_is(struct world *w)
 {
@@ -529,7 +529,7 @@ UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
         delivered += s.fates.count[ITEM_FLOAT][FATE_DELIVERED];
         check_shown_as_it_is(w);
         for (unsigned i = 0; i < seed % 4; i++) {
-            world_crash(w); /* nothing goes down */
+            world_crash(w); /* no counter decreases */
             world_check_shown(w);
             run_for_seconds(w, 1 + i);
         }
@@ -541,7 +541,7 @@ UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
         check_shown_as_it_is(w);
         world_fini(w);
     }
-    /* Of each world alone it is few or none where a call has one sample of a series. */
+    /* A single world has few or none if a call has one sample of a series. */
     assert_true(dead > 100);
     assert_true(delivered > 1000);
 }
@@ -553,10 +553,10 @@ UNIT_TEST(test_what_comes_while_it_is_paused_is_shown_within_a_second)
         world_init(w, 760 + i);
         w->settings.paused = true;
         world_open(w);
-        world_turn(w, 10 + i); /* at some time of the second */
+        world_turn(w, 10 + i); /* at some time within the second */
         world_log(w, 100, 0);
         run_for_seconds(w, 1);
-        world_turn(w, 2); /* it looks ten times a second */
+        world_turn(w, 2); /* it checks ten times a second */
         assert_int_equal(world_status(w).shown.taken[ITEM_FLOAT], 100);
         check_shown_as_it_is(w);
         world_fini(w);

@@ -1,13 +1,13 @@
 /*
  * relay_lost_test.c - files of the log that are emptied, cut, removed or partly zeroed after a
- * crash, under a destination with a backlog. What the store has arrives; only what neither has is
- * dropped, and the store's own account says the same.
+ * crash, under a destination with a backlog. Samples in the store arrive; only samples that neither
+ * has are dropped, and the store's own account agrees.
  *
- * SEEDS=n runs that many.
+ * SEEDS=n runs that many seeds.
  */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 
 enum { FILES_MAX = 16, NAME_BYTES = 40, REQUESTS_MAX = 90, TURNS_MAX = 30000, ZEROS = 4096 };
 
@@ -51,7 +51,7 @@ harm_file(struct world *w, const char *name, enum harm harm)
     must(file_close(&file));
 }
 
-/* One to three files of the log, one after the other. */
+/* Harms one to three files of the log, one after the other. */
 static void
 harm_log(struct world *w)
 {
@@ -65,7 +65,7 @@ harm_log(struct world *w)
     }
 }
 
-/* Some is delivered, and then the destination is down; here and there the head becomes a part. */
+/* Delivers some samples, then the destination fails; now and then the head becomes a part. */
 static void
 live_until_crash(struct world *w)
 {
@@ -77,7 +77,7 @@ live_until_crash(struct world *w)
         world_log(w, 600, 0);
         world_turn_until_settled(w);
     }
-    sim_env_advance_ns(w->m.sim, 2 * NS_PER_S); /* it is saved */
+    sim_env_advance_ns(w->m.sim, 2 * NS_PER_S); /* the state is saved */
     world_turn(w, 20);
     w->fails_each = 1;
     unsigned requests = 2 + (unsigned)rng_below(&w->rng, REQUESTS_MAX);
@@ -125,7 +125,7 @@ go_on_until_settled(struct world *w)
     world_open(w);
     for (unsigned i = 0; i < TURNS_MAX && (i < 100 || !world_is_settled(w)); i++) {
         if (i == 20) world_log(w, 400, 0);
-        world_turn(w, 1); /* and the equation holds each time */
+        world_turn(w, 1); /* the equation is checked each time */
         if (tsdb_flush_due(w->m.db)) machine_flush(&w->m);
     }
     assert_true(world_is_settled(w));
@@ -182,8 +182,7 @@ pass_seconds(struct world *w, unsigned seconds)
     }
 }
 
-/* Its own state is removed while it runs: the directory of the destination, or of all, or a file.
- */
+/* A running destination loses its state: its directory, the directory of all, or a file. */
 UNIT_TEST(test_a_state_that_is_removed_meanwhile_is_written_again)
 {
     static const char *const removed[] = {"relay/there/state", "relay/there", "relay"};

@@ -1,10 +1,10 @@
 /*
- * relay_test.c - whatever a destination says, and whenever the power goes, each sample arrives at
- * least once, in the order of its series, or is a dead letter, and the account is right.
+ * relay_test.c - whatever a destination answers, and whenever the power fails, each sample arrives
+ * at least once, in the order of its series, or is a dead letter, and the account is right.
  */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
@@ -53,7 +53,7 @@ UNIT_TEST(test_calls_that_need_no_network_are_not_waited_for)
     world_turn_until_settled(w);
     int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
     assert_true(w->calls > 100);
-    assert_in_range(took_ms, 0, 6500); /* the last is sent when it has its age */
+    assert_in_range(took_ms, 0, 6500); /* the last call is sent when it is old enough */
     world_fini(w);
 }
 
@@ -69,7 +69,7 @@ UNIT_TEST(test_when_nothing_more_will_come_the_last_call_does_not_wait)
     int64_t began_ns = env_monotonic_ns(w->m.env);
     world_turn_until_settled(w);
     assert_in_range((env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS, 0, 60000);
-    assert_in_range(w->calls, 21, 35); /* and those before it are full */
+    assert_in_range(w->calls, 21, 35); /* the calls before it are full */
     world_check_account(w);
     world_fini(w);
 }
@@ -85,7 +85,7 @@ UNIT_TEST(test_what_is_not_yet_sent_costs_nothing_of_a_rate)
     int64_t began_ns = env_monotonic_ns(w->m.env);
     world_turn_until_settled(w);
     int64_t took_ms = (env_monotonic_ns(w->m.env) - began_ns) / NS_PER_MS;
-    assert_in_range(took_ms, 18000, 30000); /* the last is sent when it has its age */
+    assert_in_range(took_ms, 18000, 30000); /* the last call is sent when it is old enough */
     world_fini(w);
 }
 
@@ -116,7 +116,7 @@ UNIT_TEST(test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller)
     uint32_t calls = w->calls;
     world_log(w, 1000, 0);
     world_turn_until_settled(w);
-    assert_true(w->calls - calls < 150); /* 25 a call at most: none of them in vain */
+    assert_true(w->calls - calls < 150); /* at most 25 per call: none of them useless */
     world_fini(w);
 }
 
@@ -131,7 +131,7 @@ UNIT_TEST(test_a_call_holds_one_sample_of_a_series_where_records_fail_singly)
         world_log(w, 200, 3);
         world_turn(w, 5);
     }
-    world_turn_until_settled(w); /* world_arrive() looks at the order */
+    world_turn_until_settled(w); /* world_arrive() checks the order */
     world_check_account(w);
     world_fini(w);
 }
@@ -158,7 +158,7 @@ UNIT_TEST(test_whatever_happens_everything_arrives)
         world_check_account(w);
         must(relay_close(w->relay, &w->m.why));
         w->relay = NULL;
-        world_open(w); /* what was settled stays so */
+        world_open(w); /* settled items stay settled */
         uint32_t calls = w->calls;
         world_turn(w, 100);
         assert_int_equal(w->calls, calls);
@@ -205,7 +205,7 @@ UNIT_TEST(test_a_blocked_destination_is_probed_with_single_samples)
     while (env_monotonic_ns(w->m.env) - began_ns < 60 * NS_PER_S) {
         world_turn(w, 1);
     }
-    assert_in_range(w->calls - calls, 4, 7); /* each ten seconds, fifteen at most */
+    assert_in_range(w->calls - calls, 4, 7); /* every ten seconds, fifteen at most */
     w->moods.blocked = 0;
     world_turn_until_settled(w);
     assert_int_equal(world_status(w).state, RELAY_RUNNING);
@@ -245,12 +245,12 @@ UNIT_TEST(test_a_destination_that_refuses_most_is_left_alone)
     struct relay_status s = world_status(w);
     assert_int_equal(s.state, RELAY_REFUSING);
     assert_string_equal(s.error, "bad: ");
-    /* Up to what was under way when the half was reached. */
+    /* Items that were pending when half of them had become letters are included. */
     assert_in_range(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 5000, 6500);
     world_turn(w, 30);
     must(dead_letters_each(w->m.env, "relay/there", NULL, world_note_dead, w, NULL, &w->m.why));
     for (uint32_t i = 0; i < w->count; i++) {
-        w->sent[i].poison = w->sent[i].dead; /* somebody mended it for the others */
+        w->sent[i].poison = w->sent[i].dead; /* the destination accepts the others now */
     }
     relay_wish(w->relay, false);
     world_turn_until_settled(w);
@@ -271,7 +271,7 @@ UNIT_TEST(test_who_refused_most_is_found_mended_though_some_are_refused_still)
     }
     world_turn(w, 200);
     assert_int_equal(world_status(w).state, RELAY_REFUSING);
-    w->drops = true; /* letters are those of samples it would take now */
+    w->drops = true; /* letters are samples that it would accept now */
     for (uint32_t i = 0; i < w->count; i++) {
         if (rng_below(&w->rng, 50) > 0) w->sent[i].poison = false;
     }
@@ -293,7 +293,7 @@ UNIT_TEST(test_less_than_half_refused_is_put_up_with_however_large_calls_are)
     world_init(w, 46);
     w->settings.batch.max_samples = CALL_MAX;
     w->settings.concurrency = 1;
-    w->drops = true; /* calls hold many of a series: no order is kept */
+    w->drops = true; /* calls have many samples of a series, without an order */
     world_open(w);
     for (unsigned i = 0; i < 30; i++) {
         world_log(w, 1000, 40);
@@ -324,9 +324,9 @@ UNIT_TEST(test_dead_letters_are_sent_again_when_told)
     must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL, &letters,
                               NULL, &w->m.why));
     assert_int_equal(letters, dead);
-    world_log(w, 9, 100); /* and what is refused now stays */
+    world_log(w, 9, 100); /* newly refused items stay letters */
     world_turn(w, 40);
-    world_crash(w); /* in the middle of it, or before, or after */
+    world_crash(w); /* during it, before it, or after it */
     world_turn_until_settled(w);
     world_turn(w, 200);
     struct relay_status s = world_status(w);
@@ -365,12 +365,12 @@ letters_on_disk(struct world *w)
     return letters;
 }
 
-/* The account says what is there. */
+/* Checks that the account agrees with the files. */
 static void
 check_letters(struct world *w)
 {
     int64_t began_ns = env_monotonic_ns(w->m.env);
-    relay_wish(w->relay, true); /* until all is written */
+    relay_wish(w->relay, true); /* until everything is written */
     while (env_monotonic_ns(w->m.env) - began_ns < 3 * NS_PER_S) {
         world_turn(w, 1);
     }
@@ -378,7 +378,7 @@ check_letters(struct world *w)
     struct relay_status s = world_status(w);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], letters_on_disk(w));
     assert_in_range(s.taken[ITEM_FLOAT], 0, w->count);
-    /* What is sent again is remembered with the letters only. */
+    /* Items that are sent again are only in the files of letters. */
     assert_int_equal(world_state(w).fates.count[ITEM_FLOAT][FATE_REPLAYING], 0);
 }
 
@@ -391,7 +391,7 @@ ask_for(struct world *w, enum dead_letters_wish wish)
     assert_true(e == OK || e == ERR_MISSING);
 }
 
-/* One lane cannot go on, the others do: there are letters the saved cursor is not behind. */
+/* One lane is blocked and the others go on: letters exist after the saved cursor. */
 UNIT_TEST(test_letters_after_the_cursor_count_once_whatever_their_fate)
 {
     struct world *w = &the_world;
@@ -419,7 +419,7 @@ UNIT_TEST(test_letters_after_the_cursor_count_once_whatever_their_fate)
     }
 }
 
-/* What was delivered from now on until so much time has gone by. */
+/* Returns the number of samples delivered within this time. */
 static uint64_t
 delivered_within(struct world *w, int64_t ns)
 {
@@ -437,12 +437,12 @@ UNIT_TEST(test_no_more_is_sent_in_a_second_than_wanted)
     for (unsigned by_bytes = 0; by_bytes < 2; by_bytes++) {
         world_init(w, 30 + by_bytes);
         w->settings.max_rate_samples = by_bytes ? 0 : 1000;
-        w->settings.max_rate_bytes = by_bytes ? 100 * 1000 : 0; /* a sample is 100 */
+        w->settings.max_rate_bytes = by_bytes ? 100 * 1000 : 0; /* a sample counts 100 */
         world_open(w);
         for (unsigned i = 0; i < 40; i++) {
             world_log(w, 1000, 0);
         }
-        delivered_within(w, 2 * NS_PER_S); /* what was saved up */
+        delivered_within(w, 2 * NS_PER_S); /* the saved allowance */
         uint64_t delivered = delivered_within(w, 20 * NS_PER_S);
         assert_in_range(delivered, 19000, 21000);
         w->settings.max_rate_samples = w->settings.max_rate_bytes = 0;
@@ -482,14 +482,14 @@ UNIT_TEST(test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted)
     world_init(w, 32);
     w->settings.retry.give_up_after_ms = 60 * 1000;
     w->settings.batch.max_samples = 20000;
-    w->moods.throttle = 100; /* not stored, for sure */
+    w->moods.throttle = 100; /* not stored, for certain */
     world_open(w);
     world_log(w, 500, 0);
     delivered_within(w, 55 * NS_PER_S);
     assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 0);
     delivered_within(w, 40 * NS_PER_S);
     assert_int_equal(world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 500);
-    for (unsigned i = 0; i < 12; i++) { /* more than would be too many refusals */
+    for (unsigned i = 0; i < 12; i++) { /* more than would count as too many refusals */
         world_log(w, 1000, 0);
     }
     delivered_within(w, 1800 * NS_PER_S);
@@ -511,7 +511,7 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
     uint64_t letters;
     world_init(w, 41);
     w->limits.one_lane = true;
-    w->drops = true; /* letters come in no order */
+    w->drops = true; /* letters have no order */
     world_open(w);
     world_log(w, 990, 30);
     world_turn_until_settled(w);
@@ -523,7 +523,7 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
                               NULL, &w->m.why));
     assert_true(letters > 200);
     w->moods.retry = 70;
-    for (unsigned i = 0; i < 40; i++) { /* fake_begin() looks at who is begun */
+    for (unsigned i = 0; i < 40; i++) { /* fake_begin() checks whose calls run */
         world_log(w, 200, 0);
         world_turn(w, 10);
     }
@@ -539,7 +539,8 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
 UNIT_TEST(test_what_was_tried_for_too_long_becomes_letters_however_much_it_is)
 {
     struct world *w = &the_world;
-    /* Of the last two, calls became ever smaller: of one or two samples, for a minute each. */
+    /* With the last two seeds, calls became ever smaller: of one or two samples, for a
+     * minute each. */
     static const uint64_t seeds[] = {42, 500042, 600042};
     for (unsigned k = 0; k < sizeof seeds / sizeof *seeds; k++) {
         world_init(w, seeds[k]);
@@ -548,13 +549,13 @@ UNIT_TEST(test_what_was_tried_for_too_long_becomes_letters_however_much_it_is)
         w->refusal |= REFUSAL_OF_CALL;
         world_open(w);
         for (unsigned i = 0; i < 60; i++) {
-            world_log(w, 200, 100); /* so that a lost answer means nothing */
+            world_log(w, 200, 100); /* so that a lost answer has no effect */
         }
         world_turn_until_settled(w);
         struct relay_status s = world_status(w);
         assert_int_equal(s.state, RELAY_RETRYING);
         assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], w->count);
-        /* 60 of 200 samples and more, each tried several times by lanes that probe in turn */
+        /* 60 of 200 or more samples, each tried several times by lanes that probe in turn */
         assert_in_range(w->calls, 180, 1200);
         world_fini(w);
     }
@@ -586,7 +587,7 @@ UNIT_TEST(test_a_call_of_runs_survives_every_allocation_that_fails)
         world_init(w, nth);
         w->limits.one_lane = w->joins = true;
         world_open(w);
-        for (unsigned i = 0; i < 4; i++) { /* calls of 200 end in the middle of a record */
+        for (unsigned i = 0; i < 4; i++) { /* calls of 200 end inside a record */
             world_log(w, 330, 0);
         }
         mem_fail_nth(nth, true);
@@ -615,7 +616,7 @@ UNIT_TEST(test_letters_that_arrived_are_letters_until_that_is_saved)
         }
         must(dead_letters_request(w->m.env, "relay/there", NULL, DEAD_LETTERS_REPLAY, NULL,
                                   &letters, NULL, &w->m.why));
-        mem_fail_nth(nth, true); /* the state cannot be written, and then the power goes */
+        mem_fail_nth(nth, true); /* the state cannot be written, and then the power fails */
         world_turn(w, 200);
         mem_fail_nth(0, false);
         world_crash(w);

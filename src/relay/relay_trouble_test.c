@@ -1,12 +1,12 @@
 /*
- * relay_trouble_test.c - how fast a destination is served that throttles, fails or refuses some of
- * what it is given, in simulated time and in calls; and that what is refused is found exactly.
+ * relay_trouble_test.c - speed and number of calls to a destination that throttles, fails or
+ * refuses some samples, in simulated time; refused samples are found exactly.
  */
 #include "lib/test.h"
 
 #include <inttypes.h>
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 
 static int64_t
 ms_until_settled(struct world *w)
@@ -25,7 +25,7 @@ run_for(struct world *w, int64_t seconds)
     }
 }
 
-/* One call of so many samples, the first of which is refused. */
+/* Logs one call of this many samples, the first of which is refused. */
 static void
 log_one_bad(struct world *w, uint32_t samples)
 {
@@ -55,7 +55,7 @@ UNIT_TEST(test_a_refusal_ends_a_row_of_failures)
     }
     print_message("one of 500 is found within %.1f s while each second call fails\n",
                   (double)most_ms / 1000);
-    assert_in_range(most_ms, 1, 3000); /* a tenth of a second for each call, and no more */
+    assert_in_range(most_ms, 1, 3000); /* at most a tenth of a second for each call */
 }
 
 UNIT_TEST(test_what_is_judged_now_and_then_is_not_given_up)
@@ -74,7 +74,7 @@ UNIT_TEST(test_what_is_judged_now_and_then_is_not_given_up)
 
 /* --- one lane probes for all ------------------------------------------------------------------ */
 
-/* Eight lanes, each of which has a call to send. */
+/* Fills eight lanes, each of which has a call to send. */
 static void
 fill_eight_lanes(struct world *w, uint64_t seed)
 {
@@ -93,7 +93,7 @@ UNIT_TEST(test_while_a_destination_fails_one_lane_probes_for_all)
     } cases[] = {
         {{.retry = 100}, 18},      /* 13 until the pause is ten seconds, and 4 more */
         {{.throttle = 100}, 18},   /* 429 */
-        {{.blocked = 100}, 7},     /* 401: one each ten seconds */
+        {{.blocked = 100}, 7},     /* 401: one every ten seconds */
         {{.unprepared = 100}, 12}, /* the same, after five at once */
     };
     struct world *w = &the_world;
@@ -118,7 +118,7 @@ UNIT_TEST(test_a_lane_whose_call_fails_for_good_does_not_hold_up_others)
     w->holds_first = true;
     run_for(w, 5);
     uint64_t open = world_status(w).fates.count[ITEM_FLOAT][FATE_OPEN];
-    assert_in_range(open, 1, 600 / 4); /* those of its lane */
+    assert_in_range(open, 1, 600 / 4); /* the calls of its lane */
     w->holds_first = false;
     world_turn_until_settled(w);
     world_check_account(w);
@@ -151,7 +151,7 @@ UNIT_TEST(test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other
     w->moods.throttle = 100;
     w->asks_ms = 30 * 1000;
     run_for(w, 29);
-    assert_in_range(w->calls, 7, 8); /* one of each lane that has series */
+    assert_in_range(w->calls, 7, 8); /* one call of each lane that has series */
     w->moods.throttle = 0;
     world_turn_until_settled(w);
     world_check_account(w);
@@ -175,7 +175,7 @@ UNIT_TEST(test_what_fails_may_be_paused_restarted_and_mended)
     world_crash(w);
     calls = w->calls;
     run_for(w, 1);
-    assert_in_range(w->calls - calls, 1, 6); /* one lane also where nothing is known */
+    assert_in_range(w->calls - calls, 1, 6); /* one lane also if nothing is known */
     w->moods.retry = 0;
     run_for(w, 11);
     assert_true(world_is_settled(w));
@@ -183,7 +183,7 @@ UNIT_TEST(test_what_fails_may_be_paused_restarted_and_mended)
     world_fini(w);
 }
 
-/* --- who is refused --------------------------------------------------------------------------- */
+/* --- refused samples -------------------------------------------------------------------------- */
 
 static uint32_t
 calls_for_one_bad(struct world *w, uint64_t seed)
@@ -209,7 +209,7 @@ UNIT_TEST(test_one_of_six_hundred_takes_two_calls_a_halving_at_most)
     print_message("%.1f calls to find one of 600\n", sum / 10.0);
 }
 
-/* One call of 4096 samples, of which these are refused. */
+/* Isolates the refused samples in one call of 4096. */
 static void
 isolate_some(struct world *w, uint64_t seed, bool names, unsigned fails_percent, uint32_t first,
              uint32_t each)
@@ -279,18 +279,18 @@ UNIT_TEST(test_a_series_that_was_refused_lately_is_sent_apart)
         uint32_t from = w->count;
         world_log(w, 900, 0);
         poison_series(w, from, 11);
-        if (i == 1) w->calls = 0; /* by now it is known */
+        if (i == 1) w->calls = 0; /* it is known by now */
         world_turn_until_settled(w);
     }
     print_message("%u calls of a known bad series, of 900 samples each\n", w->calls);
     assert_in_range(w->calls, 19 * 4,
-                    19 * 10); /* three lanes: a call or two each, and of one two */
-    world_log(w, 900, 0);     /* it was mended */
+                    19 * 10); /* three lanes: a call or two each, and two of one */
+    world_log(w, 900, 0);     /* the destination accepts them now */
     world_turn_until_settled(w);
     world_log(w, 900, 0);
     uint32_t calls = w->calls;
     world_turn_until_settled(w);
-    assert_in_range(w->calls - calls, 1, 9); /* and is not sent apart any more */
+    assert_in_range(w->calls - calls, 1, 9); /* and it is not sent separately any more */
     world_check_account(w);
     world_fini(w);
 }
@@ -334,7 +334,8 @@ UNIT_TEST(test_series_that_are_refused_are_found_by_their_count)
     world_turn_until_settled(w);
     uint64_t refused = world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
     print_message("%u calls, %" PRIu64 " of 20000 samples are refused\n", w->calls, refused);
-    assert_in_range(w->calls, 70, 115); /* 34 of what is taken, 34 of what is known to be bad */
+    /* 34 of accepted samples, 34 of samples known to be refused */
+    assert_in_range(w->calls, 70, 115);
     world_check_account(w);
     world_fini(w);
 }
@@ -396,7 +397,7 @@ dead_of(struct world *w)
     return world_status(w).fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED];
 }
 
-/* So many samples, in requests of a thousand. */
+/* Logs this many samples, in requests of a thousand. */
 static void
 log_many(struct world *w, uint32_t samples, unsigned poison_percent)
 {
@@ -416,7 +417,7 @@ UNIT_TEST(test_all_other_samples_arrive_if_refused_calls_are_taken_in_part)
         world_turn(w, 1);
         assert_int_not_equal(world_status(w).state, RELAY_REFUSING);
     } while (!world_is_settled(w));
-    assert_in_range(w->calls, 200, 210); /* of 200 samples each, once each */
+    assert_in_range(w->calls, 200, 210); /* 200 samples each, once each */
     assert_true(dead_of(w) > 39000);
     world_check_account(w);
     world_fini(w);
@@ -434,9 +435,9 @@ UNIT_TEST(test_a_destination_that_refuses_every_call_keeps_what_was_not_sent)
     assert_in_range(dead_of(w), 10000, 11000);
     uint64_t dead = dead_of(w);
     run_for(w, 60);
-    assert_in_range(dead_of(w), dead + 4, dead + 8); /* one sample each ten seconds */
+    assert_in_range(dead_of(w), dead + 4, dead + 8); /* one sample every ten seconds */
     for (uint32_t i = 0; i < w->count; i++) {
-        w->sent[i].poison &= w->sent[i].refused; /* it was mended */
+        w->sent[i].poison &= w->sent[i].refused; /* the destination accepts it now */
     }
     run_for(w, 11);
     assert_int_equal(world_status(w).state, RELAY_RUNNING);
@@ -484,7 +485,7 @@ UNIT_TEST(test_wrong_credentials_block_before_there_is_anything_to_send)
         assert_string_equal(world_status(w).error, "keys: it said keys");
         w->keys_verdict = VERDICT_DELIVERED;
         run_for(w, 11);
-        assert_int_equal(world_status(w).state, RELAY_RUNNING); /* though nothing was sent */
+        assert_int_equal(world_status(w).state, RELAY_RUNNING); /* although nothing was sent */
         assert_string_equal(world_status(w).error, "");
         assert_int_equal(w->calls, 0);
         world_log(w, 100, 0);
@@ -506,7 +507,7 @@ UNIT_TEST(test_refused_credentials_block_at_the_start_though_nothing_is_queued)
         run_for(w, 61);
         assert_int_equal(world_status(w).state, RELAY_BLOCKED);
         assert_string_equal(world_status(w).error, "http_401: it said http_401");
-        assert_in_range(w->checks, 6, 12); /* one each ten seconds, and five at once */
+        assert_in_range(w->checks, 6, 12); /* one every ten seconds, and five at once */
         w->check_verdict = VERDICT_DELIVERED;
         run_for(w, 11);
         assert_int_equal(world_status(w).state, RELAY_RUNNING);
@@ -539,7 +540,7 @@ UNIT_TEST(test_a_check_that_fails_holds_up_no_samples)
         assert_int_equal(world_status(w).state, RELAY_RUNNING);
         uint32_t checks = w->checks;
         run_for(w, 60);
-        assert_int_equal(w->checks, checks); /* the samples have said more */
+        assert_int_equal(w->checks, checks); /* the samples' responses say more */
         world_check_account(w);
         world_fini(w);
     }

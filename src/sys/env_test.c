@@ -1,6 +1,4 @@
-/*
- * env_test.c - the wrappers of env.h over the real kernel, in a directory of their own.
- */
+/* env_test.c - the wrappers of env.h with the real kernel, in a directory of their own. */
 #include "lib/test.h"
 
 #include <arpa/inet.h>
@@ -41,7 +39,7 @@ remove_dir(void **state)
     return env_remove_tree(env_real(), dir, NULL) == OK ? 0 : -1;
 }
 
-/* A path in `dir`, in a buffer of this function, good for two of them at a time. */
+/* Returns a path in `dir`, in a buffer of this function, valid for two of them at a time. */
 static const char *
 in_dir(const char *name)
 {
@@ -70,7 +68,7 @@ UNIT_TEST(test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one)
     must(file_write_at(&file, bytes_of(sectors, sizeof sectors), 0, NULL));
     struct file reader = opened("direct", FILE_READ);
     must(file_read_at(&reader, got, sizeof got, 0, NULL)); /* now the kernel has a copy */
-    bool made = file_make_direct(&file);                   /* not everywhere */
+    bool made = file_make_direct(&file);                   /* some file systems cannot */
     assert_int_equal(made, file.direct);
     memset(sectors, 2, sizeof sectors);
     must(file_write_at(&file, bytes_of(sectors, FILE_DIRECT_BYTES), FILE_DIRECT_BYTES, NULL));
@@ -263,7 +261,7 @@ UNIT_TEST(test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory)
     after = facts_of("e/one");
     assert_int_equal(after.number, before.number);
     assert_int_equal(after.born_ns, before.born_ns);
-    assert_true(after.changed_ns >= before.changed_ns); /* a clock that ticks now and then */
+    assert_true(after.changed_ns >= before.changed_ns); /* its clock has a coarse resolution */
 }
 
 UNIT_TEST(test_lock_excludes_other_descriptors_until_closed)
@@ -324,7 +322,8 @@ UNIT_TEST(test_names_are_made_moved_listed_and_removed)
     must(file_close(&file));
     must(env_mkdir(env, in_dir("d"), NULL));
     must(env_mkdir(env, in_dir("d"), NULL));
-    assert_int_equal(env_mkdir(env, in_dir("f"), &why), ERR_IO); /* there, but no directory */
+    /* it exists, and is not a directory */
+    assert_int_equal(env_mkdir(env, in_dir("f"), &why), ERR_IO);
     assert_non_null(strstr(why.text, "Not a directory"));
     assert_int_equal(symlink("nowhere", in_dir("dangling")), 0);
     assert_int_equal(env_mkdir(env, in_dir("dangling"), &why), ERR_IO);
@@ -387,7 +386,7 @@ UNIT_TEST(test_removing_a_tree_reaches_its_full_depth_and_follows_no_links)
     }
     file = opened("t/1/2/3/4/5/6/f", FILE_CREATE);
     must(file_close(&file));
-    assert_int_equal(env_remove_tree(env, in_dir("t"), NULL), ERR_IO); /* deeper than we make */
+    assert_int_equal(env_remove_tree(env, in_dir("t"), NULL), ERR_IO); /* deeper than the limit */
     must(env_remove_tree(env, in_dir("t/1"), NULL));
 }
 

@@ -1,3 +1,4 @@
+/* file_pattern_test.c - file names that match patterns. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -39,7 +40,7 @@ note(void *context, const char *path)
     return found->stop_with;
 }
 
-/* In whatever order: each of the words, and no more. */
+/* Checks that exactly these words are found, in any order. */
 static void
 check_found(struct env *env, const char *pattern, const char *expected)
 {
@@ -68,7 +69,8 @@ UNIT_TEST(test_wildcards_match_names_of_one_directory)
     check_found(env, "/d/z*", "");
     check_found(env, "/none/*", "");
     check_found(env, "/d/a.yml", "/d/a.yml");
-    check_found(env, "/d/none.yml", "/d/none.yml"); /* nobody looks */
+    /* without wildcards, the file system is not read */
+    check_found(env, "/d/none.yml", "/d/none.yml");
     sim_env_free(sim);
 }
 

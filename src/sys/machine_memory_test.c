@@ -1,4 +1,4 @@
-/* Limits of control groups, in trees made up for the purpose. */
+/* machine_memory_test.c - memory limits of control groups, in trees made for the test. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -28,7 +28,7 @@ teardown(void **state)
     return system(command);
 }
 
-/* Makes the directories on the way. */
+/* Writes a file, and makes missing directories. */
 static void
 put(const char *name, const char *text)
 {

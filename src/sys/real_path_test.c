@@ -1,4 +1,4 @@
-/* real_path_test.c - where paths lead, in a directory of its own. */
+/* real_path_test.c - resolved paths, in a directory of its own. */
 #include "lib/test.h"
 
 #include <stdio.h>

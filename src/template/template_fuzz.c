@@ -1,5 +1,5 @@
-/* Arbitrary text as a template, with a query that finds two samples, of floats and of histograms.
- * It ends within its limits, and each error has a sentence. */
+/* template_fuzz.c - expands arbitrary text as a template, with a query that returns two samples, of
+ * floats and of histograms. It ends within its limits, and each error has a sentence. */
 #include <assert.h>
 
 #include "promql/histogram/fhist.h"

@@ -1,4 +1,4 @@
-/* Templates of alerts: what they become, and the sentences of their errors. */
+/* template_test.c - templates of alerts: their results, and the sentences of their errors. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ setup(void **state)
     return 0;
 }
 
-/* "up" has two samples, "none" none; anything else is an error. */
+/* Answers queries: "up" has two samples, "none" has none; others fail. */
 static enum err
 query(void *context, struct bytes expression,
       enum err (*each)(void *to, const struct template_sample *sample), void *to, struct why *why)

@@ -1,9 +1,9 @@
 /*
- * tsdb_arrivals_test.c - when requests of senders came: which of them count, which samples are
- * recent, and which are late.
+ * tsdb_arrivals_test.c - arrival times of senders' requests: which requests count, which samples
+ * are recent, and which are late.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 
 #define GAP ((struct time_range){SIM_BEGIN - 20 * MINUTE_MS, SIM_BEGIN - 10 * MINUTE_MS})
 
@@ -13,7 +13,7 @@ now_ns(void)
     return env_monotonic_ns(machine.env);
 }
 
-/* Each moment is another one, so that it says which request was noted. */
+/* Sends a sample at a unique time, which identifies the request. */
 static void
 send_at(const char *tenant, int64_t t_ms)
 {
@@ -45,7 +45,7 @@ expect_no_arrivals(const char *tenant)
     assert_int_equal(arrivals.sent_ms, 0);
 }
 
-/* Sends what is in `rq`; it has a sample of now, and one that is late. */
+/* Sends `rq`, which has a recent sample and a late one. */
 static void
 expect_arrival(struct rq *rq, bool is_one)
 {
@@ -63,7 +63,8 @@ expect_arrival(struct rq *rq, bool is_one)
 UNIT_TEST(test_a_sample_at_most_a_minute_old_or_ahead_of_the_clock_is_recent)
 {
     assert_true(is_recent(env_realtime_ms(machine.env)));
-    assert_true(is_recent(env_realtime_ms(machine.env) + 1 - MINUTE_MS)); /* a millisecond passes */
+    /* one millisecond passes */
+    assert_true(is_recent(env_realtime_ms(machine.env) + 1 - MINUTE_MS));
     assert_false(is_recent(env_realtime_ms(machine.env) - MINUTE_MS));
     assert_true(is_recent(env_realtime_ms(machine.env) + MINUTE_MS));
     assert_true(is_recent(env_realtime_ms(machine.env) + DAY_MS));
@@ -86,7 +87,7 @@ UNIT_TEST(test_a_sample_in_the_range_that_is_watched_is_late)
     assert_int_equal(tsdb_arrivals(machine.db, text("a")).late_ns, late_ns);
 }
 
-/* Series that always come late do not hide that the others have arrived. */
+/* Series that are always late do not hide the arrival of others. */
 UNIT_TEST(test_a_request_with_samples_on_both_sides_of_the_range_is_not_late)
 {
     struct rq rq;
@@ -112,7 +113,7 @@ UNIT_TEST(test_each_tenant_has_arrivals_of_its_own)
     assert_int_equal(tsdb_arrivals(machine.db, text("b")).late_ns, now_ns());
 }
 
-/* --- which requests count --------------------------------------------------------------------- */
+/* --- requests that count ---------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_request_counts_if_its_samples_are_stored_already_or_refused)
 {
@@ -184,7 +185,7 @@ UNIT_TEST(test_what_the_server_writes_itself_does_not_count)
     expect_no_arrivals("a");
 }
 
-/* Its labels are not looked at when it is decoded, see rw_decode_unchecked(). */
+/* Decoding does not check its labels, see rw_decode_unchecked(). */
 UNIT_TEST(test_a_malformed_message_does_not_count)
 {
     static const uint8_t cut[] = {0x0a, 6, 0x0a, 1, 'a', 0x12, 9, 'b'}; /* a label */
@@ -210,7 +211,7 @@ UNIT_TEST(test_a_malformed_message_does_not_count)
     rq_fini(&rq);
 }
 
-/* A checkpoint of rules may be older than that. */
+/* A checkpoint of rules may be older than the log. */
 UNIT_TEST(test_after_a_crash_the_log_says_when_a_sender_last_wrote)
 {
     send_at("a", SIM_BEGIN);

@@ -1,9 +1,9 @@
 /*
- * tsdb_clock_test.c - a clock that was years ahead for a moment: which samples are evidence against
- * the clock of now, for how long, and what becomes of retention and deletions meanwhile.
+ * tsdb_clock_test.c - clocks that were years ahead for a moment: the samples that prove the current
+ * clock wrong, for how long, and the effect on retention and deletions.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 
 #define YEARS_MS ((int64_t)3 * 365 * DAY_MS)
@@ -39,7 +39,7 @@ expect_clock(enum tsdb_clock clock)
     assert_int_equal(stats_now().clock, clock);
 }
 
-/* After all that may happen to what is stored. */
+/* Checks the clock's state in the head, in a part and after restarts. */
 static void
 expect_clock_at_every_stage(enum tsdb_clock clock)
 {
@@ -72,7 +72,7 @@ merge(enum tsdb_merge_mode mode)
     } while (r.input_count > 0);
 }
 
-/* --- what is evidence ------------------------------------------------------------------------- */
+/* --- evidence --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_samples_of_the_server_itself_are_no_evidence_against_the_clock)
 {
@@ -89,7 +89,7 @@ UNIT_TEST(test_samples_of_the_server_itself_are_no_evidence_against_the_clock)
     assert_int_equal(stats_now().newest_ms, SIM_BEGIN);
 }
 
-/* Both in one commit, so that the log has them side by side. */
+/* Both are in one commit, and adjacent in the log. */
 UNIT_TEST(test_samples_of_a_sender_beside_those_of_the_server_are_evidence)
 {
     set_clock(SIM_BEGIN + YEARS_MS);
@@ -118,7 +118,7 @@ UNIT_TEST(test_the_clock_is_trusted_after_future_samples_are_deleted)
     expect_clock(TSDB_CLOCK_BEFORE_SAMPLES);
     machine_flush(&machine);
     assert_int_equal(delete_after("a", SIM_BEGIN + 1), 1);
-    expect_clock_at_every_stage(TSDB_CLOCK_BEFORE_SAMPLES); /* the other tenant has one */
+    expect_clock_at_every_stage(TSDB_CLOCK_BEFORE_SAMPLES); /* the other tenant has such a sample */
     assert_int_equal(delete_after("b", SIM_BEGIN + 1), 1);
     machine_verified_restart(&machine);
     expect_clock_at_every_stage(TSDB_CLOCK_GOOD);
@@ -143,7 +143,7 @@ UNIT_TEST(test_the_clock_is_believed_again_when_it_has_come_to_the_samples)
     expect_clock(TSDB_CLOCK_GOOD);
 }
 
-/* The clock goes on to be compared with what is left. */
+/* The clock is still compared with the remaining samples. */
 UNIT_TEST(test_a_clock_that_is_set_back_after_a_deletion_is_not_believed)
 {
     set_clock(SIM_BEGIN + YEARS_MS);
@@ -178,7 +178,7 @@ UNIT_TEST(test_own_samples_advance_retention_only_as_far_as_time_passed)
     assert_true(stats_now().retention_now_ms >= SIM_BEGIN + 2 * DAY_MS);
 }
 
-/* As of a server with nothing but rules. */
+/* The server has only rules. */
 UNIT_TEST(test_without_other_samples_retention_counts_from_the_server_s_own)
 {
     write_own("a", SIM_BEGIN);

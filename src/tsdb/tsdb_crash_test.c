@@ -1,12 +1,12 @@
 /*
- * tsdb_crash_test.c - whenever power is lost or the process killed, everything acknowledged is
- * there afterwards, and nothing is there that was not sent.
+ * tsdb_crash_test.c - after a power loss or a kill at any time, everything acknowledged is stored,
+ * and nothing that was not sent.
  *
  * SEED=n runs the random steps from another seed; STEPS=n runs that many; LONG=1 runs very many,
  * from several seeds.
  */
 #include "lib/test.h"
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 static struct model model;
 static uint64_t steps_run, crashes;
@@ -38,8 +38,8 @@ crash_now(struct machine *m, enum crash crash)
 }
 
 /*
- * From its n-th call on nothing reaches the machine, as if it stopped there; then it does. False:
- * there are not so many calls.
+ * Stops all calls from the n-th on from reaching the machine, then crashes it. Returns false if
+ * there are fewer calls.
  */
 static bool
 crash_at_call(enum crash crash, enum fault_kind kind, uint64_t nth)
@@ -48,7 +48,7 @@ crash_at_call(enum crash crash, enum fault_kind kind, uint64_t nth)
     machine_init(&m, nth * 2 + crash);
     model_init(&model, &m);
     if (crash == CRASH_KILL) {
-        /* The directory is there: its parent, whose sync failed, is not changed a second time. */
+        /* The directory exists: its parent, whose sync failed, does not change again. */
         machine_must_open(&m);
         machine_close(&m);
     }
@@ -57,7 +57,8 @@ crash_at_call(enum crash crash, enum fault_kind kind, uint64_t nth)
     bool fired = fault_env_fired(m.fe);
     fault_env_disarm(m.fe);
     crash_now(&m, crash);
-    /* What a kill leaves behind need not be durable, but what is built upon it has to be. */
+    /* Data that a kill leaves need not be durable, but it must be before anything is
+     * built upon it. */
     scenario_write(&model, 6);
     scenario_write(&model, 2);
     crash_now(&m, CRASH_POWER_LOSS);
@@ -94,7 +95,7 @@ struct walk {
     struct rng rng;
     uint32_t steps;
     bool clock_lies;
-    bool only_kills; /* power may take away what was acknowledged */
+    bool only_kills; /* a power loss may lose acknowledged samples */
     bool small_head; /* memory may run out */
 };
 
@@ -126,7 +127,7 @@ walk_disarm(struct walk *w)
     memory_arm(&w->m, 0, false);
 }
 
-/* Mostly new samples, some old ones again, with the same value or another. */
+/* Adds mostly new samples, and some repeats, with the same value or another. */
 static void
 walk_items(struct walk *w, struct items *items)
 {
@@ -165,7 +166,7 @@ walk_commit(struct walk *w)
     must(e);
 }
 
-/* Where `written` is enough: what it fails to make durable is still known. */
+/* Syncs for modes in which `written` is enough: the samples it fails to sync are still known. */
 static void
 walk_sync(struct walk *w)
 {
@@ -279,7 +280,7 @@ walk_step(struct walk *w)
     }
 }
 
-/* Ends a walk: what is in parts is damaged in one place. */
+/* Ends a walk: one place in the parts is damaged. */
 struct damage_reading {
     struct reading reading;
     uint64_t count;
@@ -295,7 +296,7 @@ saw_beside_damage(void *context, struct bytes labels, const struct sample_batch 
         model_saw(&r->reading, labels, b, i);
         return;
     }
-    /* Where the first arrival is damaged, a later one is seen: still one that was sent. */
+    /* If the first arrival is damaged, a later one is read: still one that was sent. */
     uint32_t series = model_series(&model, labels);
     uint32_t slot = (uint32_t)((b->times_ms[i] - slot_time(0)) / SLOT_MS);
     for (uint32_t variant = 0; variant < VARIANTS; variant++) {
@@ -364,7 +365,7 @@ walk_end_with_damage(struct walk *w)
     tsdb_want_cut(m->db);
     walk_commit(w);
     must(model_flush(&model));
-    machine_restart(m); /* what failed flushes left behind is swept */
+    machine_restart(m); /* files of failed flushes are removed */
     machine_close(m);
     model_crashed(&model);
     must(env_listdir(m->env, STORE_DIR "/parts", list_part, &l, NULL));

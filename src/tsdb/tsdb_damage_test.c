@@ -1,11 +1,11 @@
 /*
- * tsdb_damage_test.c - every byte of a part flipped in turn, and the store asked: it answers what
- * is right, or says which part is damaged. Never a wrong sample, and never a later arrival in the
- * place of a damaged first one, unless the client asked for what can be had.
+ * tsdb_damage_test.c - flips every byte of a part in turn and queries the store: it gives the right
+ * answer or names the damaged part. It never returns a wrong sample, and never a later arrival
+ * instead of a damaged first one, unless the client requested partial answers.
  */
 #include "base/hash/hash.h"
 #include "lib/test.h"
-#include "lib/tsdb_streamed.h"
+#include "lib/tsdb/tsdb_streamed.h"
 #include "model/histogram.h"
 #include "model/selector.h"
 
@@ -60,7 +60,7 @@ answers_fini(struct answers *a)
     }
 }
 
-/* --- what is stored --------------------------------------------------------------------------- */
+/* --- stored samples --------------------------------------------------------------------------- */
 
 static void
 add_histogram(struct rq *rq, struct arena *arena, uint64_t seed, int64_t t_ms)
@@ -73,7 +73,7 @@ add_histogram(struct rq *rq, struct arena *arena, uint64_t seed, int64_t t_ms)
     rq_histogram(rq, t_ms, &h, t_ms - 5000);
 }
 
-/* The same times of the same series with each variant, and a time of its own. */
+/* Sends the same times of the same series with each variant, and a time of its own. */
 static void
 send(struct machine *m, uint32_t variant)
 {
@@ -127,7 +127,7 @@ put_sample(void *context, struct bytes labels, const struct sample_batch *b, uin
     buf_fini(&bytes);
 }
 
-/* A series that ends in an error is cut short; what came before it is in `to`. */
+/* Asks; a series that ends in an error is cut short, and `to` has the lines before it. */
 static enum err
 ask(struct machine *m, uint32_t tenant, uint32_t question, bool partial, bool *ret_warned,
     struct buf *to)
@@ -251,7 +251,7 @@ has_line(const struct buf *lines, const char *line, size_t size)
     return size == 0 || (lines->size >= size && memmem(lines->at, lines->size, line, size) != NULL);
 }
 
-/* Each line is one that was there before the damage, or of what came second. */
+/* Checks that each line is one from before the damage, or from the second arrival. */
 static void
 check_lines(const struct buf *lines, const struct buf *right, const struct buf *later)
 {
@@ -268,10 +268,10 @@ check_lines(const struct buf *lines, const struct buf *right, const struct buf *
 struct tally {
     uint64_t aside;   /* flips that put the part aside */
     uint64_t refused; /* flips that some question noticed */
-    uint64_t silent;  /* where only metadata lies, and what no question needs */
+    uint64_t silent;  /* flips in metadata, or in bytes that no query reads */
 };
 
-/* True: an error, that names the part. Otherwise the answer is the right one. */
+/* Returns true if the error names the part; otherwise the answer must be the right one. */
 static bool
 is_refused(struct machine *m, enum err e, const struct buf *found, const struct buf *right)
 {
@@ -284,7 +284,7 @@ is_refused(struct machine *m, enum err e, const struct buf *found, const struct 
     return true;
 }
 
-/* Samples of a part that is set aside are missing only with a warning. */
+/* Checks that samples of a part that was set aside are missing only with a warning. */
 static void
 check_warning(bool aside, bool warned, const struct buf *found, const struct buf *right)
 {
@@ -332,7 +332,7 @@ ask_beside_damage(struct machine *m, const struct answers *right, const struct a
         must(ask_exemplars(m, t, true, &warned, &found));
         check_lines(&found, &right->exemplars[t], &later->exemplars[t]);
         if (!aside) assert_int_equal(warned, lost);
-        must(ask_metadata(m, t, &found)); /* a courtesy that senders repeat */
+        must(ask_metadata(m, t, &found)); /* senders repeat metadata, so its loss is harmless */
         assert_true(found.size == 0 || same_lines(&found, &right->metadata[t]));
     }
     tally->aside += aside;
@@ -366,7 +366,7 @@ part_size(struct machine *m)
     return size;
 }
 
-/* A store of two parts and a head; or as it is without its first part. */
+/* Makes a store of two parts and a head; without `first`, as if the first part were missing. */
 static void
 fill(struct machine *m, bool first)
 {
@@ -409,7 +409,7 @@ UNIT_TEST(test_no_flipped_byte_of_a_part_gives_a_wrong_answer)
                   (unsigned long long)size, (unsigned long long)tally.aside,
                   (unsigned long long)tally.refused, (unsigned long long)tally.silent);
     assert_true(tally.refused + tally.aside > size / 10 * 9);
-    machine_must_open(&m); /* all is well again */
+    machine_must_open(&m); /* the store is whole again */
     bool warned;
     struct buf found;
     buf_init(&found, NULL, 1 << 20);
@@ -462,7 +462,7 @@ UNIT_TEST(test_a_part_that_was_put_aside_comes_back_under_its_name)
     machine_close(&m);
     uint64_t at = part_size(&m) - 1;
     flip(&m, at);
-    for (unsigned i = 0; i < 2; i++) { /* it stays aside, and manifests are written */
+    for (unsigned i = 0; i < 2; i++) { /* it stays aside while manifests are written */
         machine_must_open(&m);
         assert_int_equal(m.opening.parts_set_aside, 1);
         assert_true(damaged_samples(&m) > 0);
@@ -518,7 +518,7 @@ UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
     assert_int_equal(m.opening.parts_set_aside, 1);
     must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
     must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &d, &m.why));
-    assert_int_equal(d.samples, 0); /* as far as can be read now */
+    assert_int_equal(d.samples, 0); /* the part that can be read */
     machine_close(&m);
     must(env_rename(m.env, DAMAGED, STORE_DIR "/parts/" PART, NULL));
     flip(&m, at);
@@ -528,11 +528,11 @@ UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
     machine_fini(&m);
 }
 
-/* --- what a page costs ------------------------------------------------------------------------ */
+/* --- loss by a page --------------------------------------------------------------------------- */
 
 enum { MANY = 6000, EACH = 4 };
 
-/* Of `*ret_series` so many samples, in partial answers to the question for all. */
+/* Counts the samples of a partial answer to a query for everything, and its warnings. */
 static uint64_t
 count_partial(struct machine *m, uint32_t *ret_warnings)
 {
@@ -583,7 +583,7 @@ count_warning(void *context, const char *sentence)
     return OK;
 }
 
-/* Names, values, or series, of all or of those that a matcher selects, which are all. */
+/* Looks up names, values or series, of all series or with a matcher that selects all. */
 static enum err
 look_up(struct machine *m, unsigned what, bool partial, struct looked_up *ret)
 {
@@ -605,7 +605,7 @@ look_up(struct machine *m, unsigned what, bool partial, struct looked_up *ret)
     return e;
 }
 
-/* Either all is there, or it is said what is not: as an error, or as warnings. */
+/* Checks that the result is whole, or that an error or warnings name the missing part. */
 static void
 check_lookups(struct machine *m, uint32_t *ret_partial)
 {
@@ -624,7 +624,7 @@ check_lookups(struct machine *m, uint32_t *ret_partial)
     }
 }
 
-/* The same of exemplars. *ret_least: so many there were at least beside warnings. */
+/* Checks exemplars in the same way. *ret_least: the least number found with warnings. */
 static void
 check_exemplars(struct machine *m, uint64_t *ret_least)
 {

@@ -1,10 +1,10 @@
 /*
- * tsdb_fault_test.c - whatever call fails, once or for good, nothing acknowledged is lost, nothing
- * is made up, and the ledger balances.
+ * tsdb_fault_test.c - if any call fails, once or for good, nothing acknowledged is lost, nothing is
+ * invented, and the ledger balances.
  *
  * STEP=n tries every n-th site only.
  */
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 static uint64_t sites_tried;
 
@@ -17,7 +17,7 @@ stride(void)
 
 static struct model model;
 
-/* Runs the scenario with one fault. False: it was not reached. */
+/* Runs the scenario with one fault. Returns false if it was not reached. */
 static bool
 run_with_fault(struct fault fault)
 {

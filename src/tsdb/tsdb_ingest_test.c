@@ -1,9 +1,6 @@
-/*
- * tsdb_ingest_test.c - what happens to what is sent: verdicts, counts, what is one series and what
- * is not.
- */
+/* tsdb_ingest_test.c - verdicts and counts of samples that are sent, and the identity of series. */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
@@ -30,7 +27,7 @@ put_reference(struct rq *rq)
     rq_field(&rq->item, 1, buf_bytes(&rq->packed));
 }
 
-/* A series and a sample that must be refused for this reason. */
+/* Adds a series and a sample that must be refused for this reason. */
 static void
 put_refused(struct rq *rq, enum reject reason)
 {
@@ -98,7 +95,8 @@ UNIT_TEST(test_each_reason_refuses_one_sample_and_says_so)
     machine_verified_restart(&machine);
 }
 
-/* A float, a histogram and an exemplar of a series without a name, beside one that has one. */
+/* Sends a float, a histogram and an exemplar of a series without a name, next to one
+ * with a name. */
 static void
 send_nameless(enum rw_version version, bool refused)
 {
@@ -142,7 +140,7 @@ UNIT_TEST(test_a_required_name_is_required_of_known_series_too)
     machine_verified_restart(&machine);
 }
 
-/* What older programs need to know to read MANIFEST. */
+/* Returns the version that a program needs to read MANIFEST. */
 static unsigned
 manifest_min_reader(void)
 {
@@ -191,10 +189,11 @@ UNIT_TEST(test_a_directory_becomes_newer_only_when_a_new_reason_was_counted)
         rq_fini(&rq);
         machine_commit(&machine);
         assert_int_equal(log_newest_version(), newer ? 2 : 1);
-        assert_int_equal(manifest_min_reader(), 2); /* the log tells who must not read it */
+        /* the log keeps older programs from reading it */
+        assert_int_equal(manifest_min_reader(), 2);
         machine_flush(&machine);
         assert_int_equal(manifest_min_reader(), newer ? 4 : 2);
-        must(tsdb_maintain(machine.db, &machine.why)); /* gives up the log */
+        must(tsdb_maintain(machine.db, &machine.why)); /* ends the log */
     }
     machine_verified_restart(&machine);
 }
@@ -232,7 +231,7 @@ UNIT_TEST(test_limits_of_series_refuse_new_ones_and_never_known_ones)
     expect_series("unnamed=1", true);
     expect_series("__name__=o", false); /* the fifth of all */
     expect_series("__name__=m,i=2", true);
-    must(send_float("b", "__name__=o", T0, 1)); /* somebody else's */
+    must(send_float("b", "__name__=o", T0, 1)); /* another tenant's */
     expect_result(1, 0);
     machine_flush(&machine);
     expect_series("__name__=n,i=1", true);
@@ -242,7 +241,7 @@ UNIT_TEST(test_limits_of_series_refuse_new_ones_and_never_known_ones)
     expect_series("__name__=o", true);
     expect_series("__name__=p", false);
     machine_verified_restart(&machine);
-    expect_series("__name__=m,i=1", true); /* the log remembers who is known */
+    expect_series("__name__=m,i=1", true); /* the log has the known series */
     expect_series("__name__=p", false);
 }
 
@@ -259,14 +258,16 @@ UNIT_TEST(test_dead_series_leave_room_under_a_limit_and_living_ones_keep_theirs)
     expect_series("__name__=new", false);
     assert_false(tsdb_flush_due(machine.db));
     sim_env_advance_ns(machine.sim, 6 * MINUTE_MS * NS_PER_MS);
-    assert_true(tsdb_flush_due(machine.db)); /* one of the three is dead: the next cut forgets it */
+    /* one of the three is unused: the next cut removes it */
+    assert_true(tsdb_flush_due(machine.db));
     tsdb_want_cut(machine.db);
     machine_commit(&machine);
     assert_true(tsdb_has_frozen(machine.db));
     expect_series("__name__=lives", true);
     must(tsdb_flush(machine.db, &machine.why));
     expect_series("__name__=new", true);
-    expect_series("__name__=newer", false); /* the place of `too`, though it has not come yet */
+    /* it takes the slot of `too`, which is still to arrive */
+    expect_series("__name__=newer", false);
     expect_series("__name__=too", true);
     machine_verified_restart(&machine);
 }
@@ -297,7 +298,7 @@ find_flush_peak(void *context, const struct budget *budget)
     if (strcmp(budget->name, "flush") == 0) *(uint64_t *)context = budget->peak_bytes;
 }
 
-/* Arrays as long as the generation must not be allocated again for each tenant. */
+/* Arrays as long as the generation are allocated once, not for each tenant. */
 UNIT_TEST(test_flush_of_many_tenants_takes_no_more_memory_than_of_one)
 {
     enum { TENANTS = 200, SERIES = 10000 };
@@ -346,7 +347,7 @@ UNIT_TEST(test_first_offenders_are_named_and_all_are_counted)
     assert_ptr_equal(
         strstr(machine.result.text, "refused: 500 bad_utf8, 500 too_far_in_future; bad_utf8 at "),
         machine.result.text);
-    machine_commit(&machine); /* what was refused is in the ledger for good */
+    machine_commit(&machine); /* refused samples are in the durable ledger */
     machine_verified_restart(&machine);
     assert_int_equal(ledger_rejected(&(struct ledger){0}, LEDGER_FLOAT), 0);
     struct ledger l = machine_ledger(&machine, "anonymous");
@@ -446,7 +447,7 @@ UNIT_TEST(test_first_arrival_stays_pending_durable_and_frozen)
     must(send_float("anonymous", "__name__=up,job=a", T0, 1));
     uint64_t epoch = machine.result.wait_epoch;
     assert_true(epoch > tsdb_durable_epoch(machine.db));
-    expect_first_stays(); /* pending: these answers wait for that commit too */
+    expect_first_stays(); /* pending: these answers wait for that commit as well */
     assert_int_equal(machine.result.wait_epoch, epoch);
     machine_commit(&machine);
     expect_first_stays();
@@ -527,7 +528,7 @@ UNIT_TEST(test_float_and_histogram_conflict_at_one_time)
     expect_at_every_stage("anonymous", lines);
 }
 
-/* --- what belongs together -------------------------------------------------------------------- */
+/* --- identity of series ----------------------------------------------------------------------- */
 
 UNIT_TEST(test_labels_in_any_order_and_with_empty_values_are_one_series)
 {
@@ -582,7 +583,7 @@ UNIT_TEST(test_too_many_tenants_are_refused)
     assert_int_equal(send_float("t4", "__name__=up", T0, 1), ERR_INPUT);
     assert_non_null(strstr(machine.why.text, "too many tenants"));
     struct rq rq;
-    rq_init(&rq, RW_V1); /* nothing was sent: nobody is made */
+    rq_init(&rq, RW_V1); /* an empty request makes no tenant */
     must(machine_send(&machine, "t5", &rq));
     rq_fini(&rq);
     must(send_float("t3", "__name__=up", T0 + 1, 1));
@@ -599,7 +600,7 @@ UNIT_TEST(test_start_times_are_kept)
     rq_float(&rq, T0 + 10, double_bits(1), T0);
     rq_float(&rq, T0 + 20, double_bits(2), 0);
     rq_float(&rq, T0 + 15, double_bits(3), T0 + 12);
-    rq_float(&rq, T0 + 10, double_bits(1), T0 + 1); /* the same: a start time does not decide */
+    rq_float(&rq, T0 + 10, double_bits(1), T0 + 1); /* a repeat: start times do not matter */
     must(machine_send(&machine, "anonymous", &rq));
     rq_fini(&rq);
     expect_result(4, 0);
@@ -702,7 +703,7 @@ UNIT_TEST(test_many_series_in_one_request)
 
 /* --- not looked at before --------------------------------------------------------------------- */
 
-/* As machine_send(), but it ends at the first verdict. */
+/* Does the same as machine_send(), but ends at the first verdict. */
 static enum err
 ingest_unchecked(struct rq *rq)
 {
@@ -713,7 +714,7 @@ ingest_unchecked(struct rq *rq)
     return tsdb_ingest(machine.db, text("a"), &machine.request, &machine.result, &machine.why);
 }
 
-/* A series that ends like one with one float, and has `before` where labels are looked for. */
+/* Adds a series that ends like one with one float, and has `before` where labels are expected. */
 static void
 put_look_alike(struct rq *rq, struct bytes before, int64_t t_ms)
 {

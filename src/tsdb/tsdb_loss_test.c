@@ -1,11 +1,8 @@
-/*
- * tsdb_loss_test.c - what deletions, damage and failed commits do to what was there: it is gone,
- * and counted.
- */
+/* tsdb_loss_test.c - samples lost by deletions, damage and failed commits are gone, and counted. */
 #include <inttypes.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 #include "tsdb/store/store.h"
 
@@ -48,7 +45,8 @@ UNIT_TEST(test_what_is_deleted_is_gone_at_once_and_later_from_disk)
     struct tsdb_deletion d = delete ("a", "m{x='1'}", T0 + 1000, T0 + 2000);
     assert_int_equal(d.series, 1);
     assert_int_equal(d.samples, 2);
-    d = delete ("a", "{x=~'1|2'}", T0 + 2000, T0 + 2999); /* what is gone is not counted again */
+    /* deleted samples are not counted again */
+    d = delete ("a", "{x=~'1|2'}", T0 + 2000, T0 + 2999);
     assert_int_equal(d.series, 1);
     assert_int_equal(d.samples, 1);
     static const char left[] = "{__name__=\"m\", x=\"1\"} 1767222000000 0\n"
@@ -83,7 +81,7 @@ UNIT_TEST(test_what_comes_after_a_deletion_stays)
     machine_flush(&machine);
     delete ("a", "m", INT64_MIN, INT64_MAX);
     expect_all(&machine, "a", "");
-    must_send_float("a", "__name__=m", T0, 2); /* another value: the first is no more */
+    must_send_float("a", "__name__=m", T0, 2); /* another value: the first one is deleted */
     machine_commit(&machine);
     expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 2\n");
     machine_flush(&machine);
@@ -98,7 +96,7 @@ UNIT_TEST(test_what_comes_after_a_deletion_stays)
     expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 2\n");
 }
 
-/* With what is flushed meanwhile it might never be done. */
+/* With the parts that are flushed meanwhile it might never end. */
 UNIT_TEST(test_a_full_merge_can_be_limited_to_the_parts_of_its_request)
 {
     struct tsdb_stats stats;
@@ -148,7 +146,8 @@ UNIT_TEST(test_part_without_its_root_is_put_aside_and_counted)
     machine_commit(&machine);
     machine_flush(&machine);
     machine_close(&machine);
-    assert_int_equal(machine_verify(&machine, false), ERR_CORRUPT); /* as long as it is aside */
+    /* while the part is set aside */
+    assert_int_equal(machine_verify(&machine, false), ERR_CORRUPT);
     machine_must_open(&machine);
     assert_int_equal(machine.opening.parts_set_aside, 1);
     machine_close(&machine);
@@ -158,7 +157,7 @@ UNIT_TEST(test_part_without_its_root_is_put_aside_and_counted)
     must_send_float("a", "__name__=m", T0 + 3, 5);
     machine_commit(&machine);
     machine_flush(&machine);
-    machine_verified_restart(&machine); /* the loss is in the books: all is well */
+    machine_verified_restart(&machine); /* the loss is in the ledger */
     assert_int_equal(machine.opening.parts_set_aside, 0);
     l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
@@ -184,7 +183,7 @@ UNIT_TEST(test_store_without_its_manifest_is_refused_and_not_swept)
     expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-/* The manifest of before the flush takes its place, or nothing does. */
+/* Replaces the manifest with the one before the flush, or removes it. */
 static void
 spoil_manifest(unsigned how)
 {
@@ -259,7 +258,7 @@ UNIT_TEST(test_a_part_whose_file_is_removed_meanwhile_is_damaged)
     assert_non_null(strstr(machine.why.text, path));
     tsdb_stats(machine.db, &stats);
     assert_int_equal(stats.parts_left_alone, 1);
-    merge_all(TSDB_MERGE_FULL); /* the others */
+    merge_all(TSDB_MERGE_FULL); /* the other parts */
     expect_all(&machine, "a",
                "{__name__=\"m\"} 1767222000000 0\n"
                "{__name__=\"m\"} 1767222001000 1\n"
@@ -328,7 +327,7 @@ send_exemplar(const char *tenant, const char *labels, int64_t t_ms)
     rq_fini(&rq);
 }
 
-/* Ingestion logs none twice; whatever stands in a log is counted. */
+/* Ingestion never logs one twice, but every logged exemplar counts. */
 UNIT_TEST(test_an_exemplar_that_is_logged_twice_is_a_duplicate)
 {
     send_exemplar("a", "__name__=m", T0);
@@ -358,7 +357,7 @@ first_segment(char *to, size_t size)
     snprintf(to, size, STORE_DIR "/wal/%016d.wal", 1);
 }
 
-/* Its samples and its ledger record: nobody knows whose they were, but how many. */
+/* The samples and their ledger record are damaged: their tenant is unknown, their number is not. */
 UNIT_TEST(test_what_nobody_knows_of_any_more_is_received_and_damaged)
 {
     uint64_t base = wal_end(tsdb_wal(machine.db)), ends[3];
@@ -381,7 +380,7 @@ UNIT_TEST(test_what_nobody_knows_of_any_more_is_received_and_damaged)
     assert_int_equal(l.pending[LEDGER_FLOAT], 2);
 }
 
-/* A commit may fail yet, and no count goes down. */
+/* A commit may still fail, and counts never decrease. */
 UNIT_TEST(test_what_is_not_committed_is_in_no_count_that_is_shown)
 {
     must_send_float("a", "__name__=m", T0, 1);
@@ -396,7 +395,7 @@ UNIT_TEST(test_what_is_not_committed_is_in_no_count_that_is_shown)
     assert_int_equal(l.pending[LEDGER_FLOAT], 2);
 }
 
-/* With a flush among the commits, labels that were logged before it serve samples behind it. */
+/* Damages the log. With a flush between commits, labels logged before it serve samples after it. */
 static void
 damage_each_place_of_the_log(int flushed_before)
 {
@@ -462,7 +461,7 @@ UNIT_TEST(test_damage_of_the_log_is_told_and_each_tenant_balances)
     damage_each_place_of_the_log(4);
 }
 
-/* --- what has valid checksums and makes no sense ---------------------------------------------- */
+/* --- invalid records with valid checksums ----------------------------------------------------- */
 
 static void
 collect_line(void *context, const char *line)
@@ -470,7 +469,7 @@ collect_line(void *context, const char *line)
     buf_printf(context, "%s\n", line);
 }
 
-/* With the store closed: tsdb_verify() fails and says so. */
+/* Closes the store; checks that tsdb_verify() fails with this line. */
 static void
 verify_must_say(const char *expected)
 {
@@ -493,7 +492,7 @@ note_position(void *context, const struct wal_record *record, struct why *why)
     return OK;
 }
 
-/* Returns where it stands in the log. */
+/* Returns its position in the log. */
 static uint64_t
 put_nonsense_record(void)
 {
@@ -529,7 +528,7 @@ UNIT_TEST(test_a_record_that_cannot_be_decoded_is_named_by_its_position)
     assert_string_equal(machine.why.text, expected);
 }
 
-/* One bit of the last byte of the log that is not 0. */
+/* Flips one bit of the last byte of the log that is not 0. */
 static void
 flip_end_of_log(void)
 {
@@ -554,7 +553,7 @@ UNIT_TEST(test_the_last_commits_of_the_log_do_not_vanish_unnoticed)
         machine_commit(&machine);
     }
     sim_env_advance_ns(machine.sim, 10 * NS_PER_S);
-    must(tsdb_maintain(machine.db, &machine.why)); /* it is known now how far the log has come */
+    must(tsdb_maintain(machine.db, &machine.why)); /* the end of the log is known now */
     machine_close(&machine);
     flip_end_of_log();
     verify_must_say("its last commits are missing");
@@ -569,12 +568,12 @@ UNIT_TEST(test_the_last_commits_of_the_log_do_not_vanish_unnoticed)
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
     machine_flush(&machine);
-    machine_verified_restart(&machine); /* and it has been counted once */
+    machine_verified_restart(&machine); /* it has been counted once */
     l = machine_ledger(&machine, "a");
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
 }
 
-/* The same part with m{x="2"} before m{x="1"}. */
+/* Writes the same part with m{x="2"} before m{x="1"}. */
 static void
 swap_series_of_part_1(void)
 {
@@ -629,7 +628,7 @@ UNIT_TEST(test_series_out_of_order_are_named_by_their_part_and_tenant)
 static struct {
     const struct env_ops *ops;
     unsigned syncs, under_lock;
-    bool sends; /* a write comes during the first one */
+    bool sends; /* a write arrives during the first sync */
 } watched;
 
 static int
@@ -658,7 +657,7 @@ commit_with_cut(bool sends)
     assert_true(tsdb_has_frozen(machine.db));
 }
 
-/* Who looks at the head would wait as long as that disk. */
+/* Readers of the head would wait as long as the disk. */
 UNIT_TEST(test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head)
 {
     commit_with_cut(false);

@@ -1,11 +1,11 @@
 /*
- * tsdb_memory_test.c - whatever allocation fails, once or for good, nothing acknowledged is lost,
- * nothing is made up, and the ledger balances.
+ * tsdb_memory_test.c - if any allocation fails, once or for good, nothing acknowledged is lost,
+ * nothing is invented, and the ledger balances.
  *
  * STEP=n tries every n-th allocation only.
  */
 #include "lib/test.h"
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 static struct model model;
 

@@ -1,10 +1,10 @@
 /*
- * tsdb_read_only_test.c - a store that is only read leaves its directory as it was, whatever state
- * that is in, and answers as one that is opened to be used.
+ * tsdb_read_only_test.c - a store opened only for reading leaves its directory as it was, in any
+ * state, and answers like one that is opened for writing.
  */
 #include "base/hash/hash.h"
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 
 #define T0 (SIM_BEGIN - 60 * MINUTE_MS)
 
@@ -88,7 +88,7 @@ send(struct machine *m, unsigned nth)
     rq_fini(&rq);
 }
 
-/* Two parts, and more in the log. */
+/* Writes two parts, and more samples to the log. */
 static void
 fill(struct machine *m)
 {
@@ -126,7 +126,7 @@ samples(struct machine *m)
     return count;
 }
 
-/* Reading only: nothing changes, and what is there is as many samples. */
+/* Checks that reading changes nothing and finds `wanted` samples. */
 static void
 check_reading(struct machine *m, uint64_t wanted)
 {
@@ -148,7 +148,7 @@ UNIT_TEST(test_a_store_that_is_only_read_stays_as_it_is)
     struct machine m;
     fill(&m);
     check_reading(&m, 240);
-    must(env_mkdir(m.env, STORE_DIR "/parts/00000000000000ff", NULL)); /* what a server sweeps */
+    must(env_mkdir(m.env, STORE_DIR "/parts/00000000000000ff", NULL)); /* a server removes it */
     must(env_mkdir(m.env, STORE_DIR "/snapshots", NULL));
     must(env_mkdir(m.env, STORE_DIR "/snapshots/x.tmp", NULL));
     put_file(&m, STORE_DIR "/parts/00000000000000ff/part", "half of a part");

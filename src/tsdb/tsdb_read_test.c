@@ -1,10 +1,11 @@
 /*
- * tsdb_read_test.c - what is found again: matchers, bounds, snapshots, exemplars, metadata, labels.
+ * tsdb_read_test.c - queries of stored data: matchers, bounds, snapshots, exemplars, metadata,
+ * labels.
  */
 #include <inttypes.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 
 /* --- matchers --------------------------------------------------------------------------------- */
@@ -14,7 +15,7 @@ enum { MODEL_SERIES = 60 };
 static const char *const model_jobs[] = {"", "node", "api", "api2", "no\nde"};
 static const char *const model_zones[] = {"", "eu-1", "eu-2", "us"};
 
-/* The value of a label of series i; empty: it does not have it. */
+/* Returns the value of a label of series i; empty if it has none. */
 static const char *
 model_value(uint32_t i, const char *name)
 {
@@ -41,7 +42,7 @@ send_model_series(void)
         rq_float(&rq, T0, double_bits(i), 0);
     }
     must(machine_send(&machine, "anonymous", &rq));
-    must(machine_send(&machine, "b", &rq)); /* a neighbour with all the same */
+    must(machine_send(&machine, "b", &rq)); /* another tenant with the same samples */
     rq_fini(&rq);
     machine_commit(&machine);
 }
@@ -173,7 +174,7 @@ UNIT_TEST(test_set_stays_whole_while_its_generation_becomes_a_part)
     tsdb_want_cut(machine.db);
     machine_commit(&machine);
     must(answerer_select(a, &q.request, &sets[1], NULL));
-    for (int i = 0; i < 2; i++) { /* begun, and to be continued */
+    for (int i = 0; i < 2; i++) { /* queries that are begun and continued later */
         struct bytes first;
         struct sample_batch batch;
         must(series_set_next(sets[i], &first, NULL));
@@ -188,7 +189,7 @@ UNIT_TEST(test_set_stays_whole_while_its_generation_becomes_a_part)
     machine_flush(&machine);
     must(answerer_select(a, &q.request, &sets[4], NULL));
     for (int i = 0; i < SETS; i++) {
-        uint32_t count = i < 2; /* one was taken already */
+        uint32_t count = i < 2; /* one was read already */
         must(set_walk(sets[i], &q.request, count_sample, &count, NULL));
         assert_int_equal(count, SERIES_COUNT + (i >= 3));
         series_set_free(sets[i]);
@@ -257,9 +258,9 @@ send_exemplars(const char *tenant)
     rq_exemplar(&rq, T0 + 9000, double_bits(2), "trace_id=b");
     rq_exemplar(&rq, T0 - 9000, double_bits(3), "trace_id=a,span=x");
     rq_exemplar(&rq, T0 - 9000, double_bits(3), "span=x,trace_id=a");
-    rq_series(&rq, "__name__=m2"); /* has nothing else */
+    rq_series(&rq, "__name__=m2"); /* it has only exemplars */
     rq_exemplar(&rq, T0 + 1, double_bits(5), "");
-    rq_exemplar(&rq, T0 + 1, double_bits(4), "trace_id=z"); /* the value counts before the labels */
+    rq_exemplar(&rq, T0 + 1, double_bits(4), "trace_id=z"); /* values are compared before labels */
     rq_series(&rq, "__name__=other");
     rq_exemplar(&rq, T0 + 1, double_bits(6), "");
     must(machine_send(&machine, tenant, &rq));
@@ -301,7 +302,7 @@ UNIT_TEST(test_exemplars_are_found_at_every_stage)
         if (stage == 1) machine_flush(&machine);
         if (stage == 2) machine_verified_restart(&machine);
     }
-    send_exemplars("a"); /* what is in a part and in the head is given once */
+    send_exemplars("a"); /* an exemplar in both a part and the head is returned once */
     machine_commit(&machine);
     expect_all_exemplars("a");
     machine_flush(&machine);
@@ -366,7 +367,7 @@ UNIT_TEST(test_last_metadata_is_kept_at_every_stage)
     expect_metadata("anonymous", "", "up gauge third bool\n");
 }
 
-/* A part of its own with one sample of `up`. */
+/* Flushes a part with one sample of `up`. */
 static void
 flush_one(int64_t t_ms)
 {
@@ -401,7 +402,7 @@ UNIT_TEST(test_the_newest_part_never_goes_for_its_size)
     machine_verified_restart(&machine);
 }
 
-/* What the sender said once it does not say again: the part that holds it is not the only place. */
+/* Senders send metadata once, so it must not be only in the part that expires. */
 UNIT_TEST(test_metadata_outlives_the_part_that_expires)
 {
     struct tsdb_merge_result result;
@@ -412,7 +413,7 @@ UNIT_TEST(test_metadata_outlives_the_part_that_expires)
     machine.limits.retention_bytes = 1;
     tsdb_set_limits(machine.db, &machine.limits);
     must(tsdb_expire(machine.db, &result, &machine.why));
-    assert_int_equal(result.input_count, 0); /* nothing newer says what families are */
+    assert_int_equal(result.input_count, 0); /* no newer part has the metadata */
     assert_true(tsdb_flush_due(machine.db));
     machine_restart(&machine);
     expect_metadata("anonymous", "", "up gauge kept bool\n");
@@ -437,7 +438,7 @@ UNIT_TEST(test_metadata_of_a_failed_commit_comes_with_the_repetition)
         fault_env_arm(machine.fe, (struct fault){FAULT_SYNC, 1, false});
         assert_int_equal(tsdb_commit(machine.db, &machine.why), ERR_IO);
         must(tsdb_reopen(machine.db, &machine.why));
-        expect_metadata("anonymous", "", expected); /* what it was before */
+        expect_metadata("anonymous", "", expected); /* unchanged */
         snprintf(expected, sizeof expected, "up gauge %s bool\n", help);
         must(send_metadata(version, help));
         must(tsdb_commit(machine.db, &machine.why));
@@ -488,7 +489,8 @@ put_labels(void *context, struct bytes labels)
     return OK;
 }
 
-/* `what`: a label whose values are wanted, "*" for names, "" for series. `selector` NULL: all. */
+/* Checks a look-up. `what`: a label whose values are wanted, "*" for names, "" for series.
+ * `selector` NULL: all. */
 static void
 expect_labels(const char *tenant, const char *what, const char *selector, int64_t min_ms,
               int64_t max_ms, const char *expected)
@@ -530,7 +532,7 @@ expect_labels_of_a(void)
 UNIT_TEST(test_labels_are_looked_up_at_every_stage)
 {
     must_send_float("a", "__name__=m,i=1", T0, 1);
-    expect_labels("a", "*", NULL, INT64_MIN, INT64_MAX, ""); /* nothing is durable yet */
+    expect_labels("a", "*", NULL, INT64_MIN, INT64_MAX, ""); /* no commit is durable */
     must_send_float("a", "__name__=m,i=2", T0 + 1, 1);
     must_send_float("a", "__name__=n,i=3,x=y", T0, 1);
     must_send_float("b", "__name__=m", T0, 1);
@@ -571,7 +573,7 @@ UNIT_TEST(test_labels_of_what_is_deleted_are_gone_at_once)
     machine_commit(&machine);
     delete_of("n", T0, T0 + 1);
     expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 ");
-    delete_of("n", T0 + 2, T0 + 3); /* no deletion alone hides the block: both do */
+    delete_of("n", T0 + 2, T0 + 3); /* only both deletions together hide the whole block */
     expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 ");
     expect_labels("a", "__name__", NULL, INT64_MIN, INT64_MAX, "m ");
     expect_labels("a", "", "{i=~\".+\"}", INT64_MIN, INT64_MAX, "m,1, ");

@@ -1,11 +1,11 @@
 /*
- * tsdb_replay_test.c - a log that is too much for the head: replay writes parts as it goes.
- * Whatever fails meanwhile, nothing is lost, nothing comes twice, and the ledger balances.
+ * tsdb_replay_test.c - logs that are too large for the head: replay writes parts on its way. With
+ * any failure, nothing is lost, nothing is stored twice, and the ledger balances.
  *
  * STEP=n tries every n-th site only.
  */
 #include "lib/test.h"
-#include "lib/tsdb_scenario.h"
+#include "lib/tsdb/tsdb_scenario.h"
 
 enum { ROUNDS = 5, SMALL_BYTES = 700 * 1024, LARGE_BYTES = 256 << 20 };
 
@@ -23,7 +23,7 @@ stride(void)
 enum { BULK_A_ROUND = 600 };
 static const char bulk_tenant[] = "bulk";
 
-/* Half of the series came in the round before, too. */
+/* Sends samples; half of the series were in the round before. */
 static void
 send_bulk(struct machine *m, uint32_t round)
 {
@@ -66,7 +66,7 @@ check_bulk(struct machine *m)
 
 /* --- a log ------------------------------------------------------------------------------------ */
 
-/* A part, something deleted from it, and then some commits that are in the log only. */
+/* Writes a part, deletes from it, and makes commits that are only in the log. */
 static void
 fill(struct machine *m)
 {
@@ -116,7 +116,7 @@ check_rest(struct machine *m)
     check_bulk(m);
 }
 
-/* Whatever the head may be, all is there, and the next start has nothing to replay. */
+/* With any head size everything is stored, and the next start has nothing to replay. */
 UNIT_TEST(test_replay_writes_parts_where_the_head_is_too_small)
 {
     uint64_t parts_most = 0;
@@ -261,7 +261,8 @@ UNIT_TEST(test_damage_is_counted_the_same_whether_replay_writes_parts_or_not)
 
 /* --- other ways to open ----------------------------------------------------------------------- */
 
-/* A start with as much memory as before needs no disk space: reads go on while the disk is full. */
+/* A start with the same memory as before needs no disk space, so that reads go on while the
+ * disk is full. */
 UNIT_TEST(test_on_a_full_disk_the_head_takes_what_memory_allows)
 {
     struct machine m;
@@ -277,7 +278,7 @@ UNIT_TEST(test_on_a_full_disk_the_head_takes_what_memory_allows)
     model_crashed(&model);
     fault_env_set_free(m.fe, UINT64_MAX);
     machine_must_open(&m);
-    assert_true(m.opening.replayed_parts > 0); /* it was more than a part is made of */
+    assert_true(m.opening.replayed_parts > 0); /* it exceeded the size of a part */
     model_opened(&model);
     end_after(&m);
 }

@@ -1,14 +1,14 @@
 /*
  * tsdb_soak_test.c - days in the life of a store: scrapes, targets that come and go, late samples,
  * backfill, repetitions, deletions, retention, merges, snapshots, memory that runs out, crashes.
- * Whatever is asked at any time, it answers what was sent.
+ * Every answer at any time consists of what was sent.
  *
  * SEED=n runs the random steps from another seed; STEPS=n runs that many; LONG=1 runs very many,
- * from several seeds; TELL=1 says what memory and disk hold whenever everything is flushed and
+ * from several seeds; TELL=1 prints the use of memory and disk whenever everything is flushed and
  * merged.
  */
 #include "lib/test.h"
-#include "lib/tsdb_soak.h"
+#include "lib/tsdb/tsdb_soak.h"
 #include "tsdb/part/part.h"
 
 /* --- the machine and the time ----------------------------------------------------------------- */
@@ -30,13 +30,13 @@ struct target {
 struct life {
     struct soak x;
     struct target targets[TARGETS];
-    struct soak_request last[REMEMBERED]; /* requests sent, to be sent again */
+    struct soak_request last[REMEMBERED]; /* sent requests, to be repeated */
     uint32_t last_next;
     char patterns[PATTERNS][80];
     struct matcher_text matchers[PATTERNS];
-    int64_t next_look_ms; /* when all is flushed, and memory and disk are measured */
+    int64_t next_look_ms; /* time to flush everything and measure memory and disk */
     uint32_t limited_for; /* steps */
-    bool only_kills;      /* acknowledged when written: power would take it away */
+    bool only_kills;      /* acknowledged when written: a power loss would lose it */
     /* Counts of events, printed at the end. */
     uint64_t queries, crashes, restarts, deletions, snapshots, merges, expired_parts, rests;
     uint64_t most_memory, most_disk;
@@ -75,7 +75,7 @@ wait_ms(struct life *l, int64_t ms)
 
 /* --- targets ---------------------------------------------------------------------------------- */
 
-/* Half of them come back with the labels they had. */
+/* Starts a target; half of them return with their old labels. */
 static void
 target_rise(struct life *l, uint32_t number)
 {
@@ -93,7 +93,7 @@ target_rise(struct life *l, uint32_t number)
     }
 }
 
-/* One that has been there; alive or not. */
+/* Returns a target, alive or not. */
 static struct target *
 some_target(struct life *l)
 {
@@ -117,7 +117,7 @@ request_begin(struct life *l, uint32_t tenant)
     return r;
 }
 
-/* Without memory the head is written out, and the sender tries again. */
+/* Sends a request; without memory, writes the head out and sends it again. */
 static void
 request_send(struct life *l, const struct soak_request *r)
 {
@@ -199,7 +199,7 @@ step_late(struct life *l)
     request_send(l, r);
 }
 
-/* Whole hours of days and months ago; some are older than what is kept. */
+/* Sends whole hours from days and months ago; some are older than the retention. */
 static void
 step_backfill(struct life *l)
 {
@@ -207,7 +207,7 @@ step_backfill(struct life *l)
     struct soak_request *r = request_begin(l, t->tenant);
     int64_t hours_ago = 1 + below(l, one_in(l, 2) ? 48 : 24 * 70);
     int64_t begin = (now_ms(l) / HOUR_MS - hours_ago) * HOUR_MS;
-    if (one_in(l, 3)) { /* where retention ends, now or soon */
+    if (one_in(l, 3)) { /* the end of retention, now or soon */
         begin = now_ms(l) - l->x.m.limits.retention_ms + below(l, 4 * HOUR_MS) - HOUR_MS;
     }
     for (uint32_t i = 0; i < SOAK_METRICS; i++) {
@@ -226,7 +226,7 @@ step_repeat(struct life *l)
     if (one_in(l, 2)) request_send(l, r);
 }
 
-/* Other values for times that have one, of any age. */
+/* Sends other values at times that have one, of any age. */
 static void
 step_conflict(struct life *l)
 {
@@ -298,7 +298,7 @@ pick_range(struct life *l, int64_t *ret_min, int64_t *ret_max)
 {
     int64_t now = now_ms(l);
     switch (below(l, 4)) {
-    case 0: /* lately */
+    case 0: /* a recent time */
         *ret_min = now - below(l, 20 * MINUTE_MS);
         *ret_max = now + (one_in(l, 2) ? HOUR_MS : 0);
         break;
@@ -306,7 +306,7 @@ pick_range(struct life *l, int64_t *ret_min, int64_t *ret_max)
         *ret_min = now - below(l, 2 * DAY_MS);
         *ret_max = *ret_min + below(l, DAY_MS);
         break;
-    case 2: /* at any time */
+    case 2: /* any time */
         *ret_min = now - (int64_t)below(l, 80 * 24 * 60) * MINUTE_MS - 7;
         *ret_max = *ret_min + below(l, 3 * DAY_MS);
         break;
@@ -361,8 +361,8 @@ list_has(const struct part_list *list, uint64_t number)
 }
 
 /*
- * Whether the size of all parts tells to drop this one: with it, and those that are no older and
- * went too, they were too many bytes, and none that stays is older.
+ * Says whether the size of all parts requires dropping this one: with it and the dropped parts that
+ * are not older, they would be too large, and no remaining part is older.
  */
 static bool
 is_too_much(const struct part_list *before, const struct part_list *after,
@@ -381,7 +381,7 @@ is_too_much(const struct part_list *before, const struct part_list *after,
     return bytes_max != 0 && bytes > bytes_max;
 }
 
-/* Parts that went, and no others than retention tells to. */
+/* Notes dropped parts, and checks that retention requires each. */
 static void
 note_dropped(struct life *l, const struct part_list *before)
 {
@@ -392,7 +392,7 @@ note_dropped(struct life *l, const struct part_list *before)
         const struct part_info *p = &before->at[i];
         if (list_has(&after, p->number)) continue;
         l->expired_parts++;
-        if (p->min_ms > p->max_ms) continue; /* metadata alone */
+        if (p->min_ms > p->max_ms) continue; /* metadata only */
         if (p->max_ms >= x->expired_ms &&
             !is_too_much(before, &after, p, x->m.limits.retention_bytes)) {
             soak_fail(x, "a part was dropped that was to stay");
@@ -437,7 +437,8 @@ step_expire(struct life *l)
         struct tsdb_stats s;
         tsdb_stats(x->m.db, &s);
         bool too_much = s.part_bytes > x->m.limits.retention_bytes;
-        /* The part with the families' metadata waits for a newer one; the newest never goes. */
+        /* The part with the families' metadata waits for a newer one; the newest is
+         * never dropped. */
         if (s.part_samples > 0 && too_much && result.bytes_too_many == 0 &&
             !tsdb_flush_due(x->m.db)) {
             soak_fail(x, "%llu bytes of parts are kept", (unsigned long long)s.part_bytes);
@@ -446,7 +447,7 @@ step_expire(struct life *l)
     if (tsdb_flush_due(x->m.db) && one_in(l, 2)) soak_flush(x);
 }
 
-/* What an operator changes and reloads. */
+/* Changes the settings that a reload can change. */
 static void
 step_reload(struct life *l)
 {
@@ -509,7 +510,7 @@ deletion_init(struct life *l, struct deletion *d)
     }
 }
 
-/* What a deletion hides: counted, and forgotten, or taken for uncertain. */
+/* The effect of a deletion on the model: counted; forgotten; or uncertain. */
 enum hiding { HIDE_COUNT, HIDE_SURELY, HIDE_MAYBE };
 static void
 deletion_apply(struct life *l, const struct deletion *d, enum hiding how, uint64_t *ret_must,
@@ -542,7 +543,7 @@ step_delete(struct life *l)
     struct tsdb_deletion deletion;
     uint64_t must_go, may_go;
     soak_flush(x);
-    if (x->doubt) return; /* what a failed commit left could come back */
+    if (x->doubt) return; /* samples of a failed commit may appear again */
     deletion_init(l, &d);
     soak_must(x,
               tsdb_delete(x->m.db, text(soak_tenants[d.tenant]), &d.selector, d.min_ms, d.max_ms,
@@ -560,7 +561,7 @@ step_delete(struct life *l)
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
-/* A snapshot opens as a store that holds what was in the parts. */
+/* Makes a snapshot, and opens it as a store with the content of the parts. */
 static void
 step_snapshot(struct life *l)
 {
@@ -574,7 +575,7 @@ step_snapshot(struct life *l)
     soak_flush(x);
     if (x->doubt) return;
     soak_must(x, tsdb_snapshot(live, NULL, NULL, name, &x->m.why), "snapshot");
-    if (one_in(l, 2)) step_scrape(l); /* the store goes on */
+    if (one_in(l, 2)) step_scrape(l); /* the store is used meanwhile */
     soak_flush(x);
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
     buf_init(&said, NULL, 1 << 20);
@@ -639,7 +640,7 @@ try_flush(struct life *l)
     if (e == OK) e = step(&x->m, tsdb_flush(x->m.db, &x->m.why));
     if (e == OK && one_in(l, 2)) e = step(&x->m, tsdb_maintain(x->m.db, &x->m.why));
     x->frozen = tsdb_has_frozen(x->m.db);
-    x->gen++; /* what came of it shows later */
+    x->gen++; /* its result is seen later */
     err_ignore(e, "it is tried again");
 }
 
@@ -658,7 +659,7 @@ disarm(struct life *l)
     memory_arm(&l->x.m, 0, false);
 }
 
-/* Some calls, or allocations, fail; the process lives. */
+/* Lets some calls or allocations fail while the process lives. */
 static void
 step_failing(struct life *l)
 {
@@ -703,7 +704,7 @@ die(struct life *l)
     soak_died(x);
 }
 
-/* A deletion in whose midst power goes has happened or has not. */
+/* Cuts the power during a deletion, which either has happened or has not. */
 static void
 step_crash_deleting(struct life *l)
 {
@@ -716,7 +717,7 @@ step_crash_deleting(struct life *l)
     arm(l, 15);
     try_delete(l, &d);
     die(l);
-    deletion_apply(l, &d, HIDE_COUNT, &before, &may); /* without what expired */
+    deletion_apply(l, &d, HIDE_COUNT, &before, &may); /* except expired samples */
     deletion_apply(l, &d, HIDE_MAYBE, &may, &may);
     come_back(l, one_in(l, 2));
     soak_look(&l->x, true);
@@ -774,7 +775,7 @@ note_budget(void *context, const struct budget *b)
     if (strcmp(b->name, "merge") == 0) u->merge = used;
 }
 
-/* All flushed and merged: memory is what it was, and the disk holds parts and little else. */
+/* Flushes and merges everything: memory use is as before, and the disk has little besides parts. */
 static void
 rest(struct life *l)
 {
@@ -782,7 +783,7 @@ rest(struct life *l)
     struct usage u = {0};
     struct tsdb_stats s;
     soak_flush(x);
-    soak_flush(x); /* what the head knows goes with the last generation that does */
+    soak_flush(x); /* labels in the head are freed with the last generation that uses them */
     step_merge(l, TSDB_MERGE_FULL);
     step_expire(l);
     soak_must(x, tsdb_maintain(x->m.db, &x->m.why), "maintain");

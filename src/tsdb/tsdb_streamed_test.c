@@ -1,9 +1,9 @@
 /*
- * tsdb_streamed_test.c - histograms asked for as chunks are those given otherwise: out of the head,
- * parts, both, what overlaps, what is deleted in part; and chunks are kept in the cache.
+ * tsdb_streamed_test.c - histograms read as chunks equal those read as samples: from the head,
+ * parts, both, overlapping, partly deleted; and chunks are cached.
  */
 #include "lib/test.h"
-#include "lib/tsdb_streamed.h"
+#include "lib/tsdb/tsdb_streamed.h"
 #include "model/selector.h"
 
 static struct machine m;
@@ -19,7 +19,7 @@ teardown(void **state)
 
 enum { SERIES = 4, STEP_MS = 15000 };
 
-/* A series being made. */
+/* A series under construction. */
 struct source {
     struct arena arena;
     struct histogram last;
@@ -61,7 +61,8 @@ next_histogram(struct rng *r, struct source *s, enum sample_kind kind)
     }
 }
 
-/* So many samples of each series: histograms, at times floats; some come again, some are late. */
+/* Sends this many samples of each series: histograms, sometimes floats; some are
+ * repeated, some late. */
 static void
 send_some(struct rng *r, struct source *sources, uint32_t count)
 {
@@ -118,7 +119,7 @@ live(uint64_t seed)
     struct rng r = {seed};
     struct source sources[SERIES];
     machine_init(&m, seed);
-    if (seed % 3 == 0) m.options.cache_bytes = 16 << 10; /* hardly anything stays */
+    if (seed % 3 == 0) m.options.cache_bytes = 16 << 10; /* hardly anything stays cached */
     machine_must_open(&m);
     for (uint32_t x = 0; x < SERIES; x++) {
         sources[x] = (struct source){.t_ms = T0};
@@ -150,7 +151,7 @@ UNIT_TEST(test_histograms_are_streamed_as_they_are_read)
     }
 }
 
-/* --- what is kept ----------------------------------------------------------------------------- */
+/* --- cached chunks ---------------------------------------------------------------------------- */
 
 static void
 send_steady(uint32_t count)
@@ -162,7 +163,7 @@ send_steady(uint32_t count)
     rq_init(&rq, RW_V2);
     rq_series(&rq, "__name__=latency");
     for (uint32_t i = 0; i < count; i++) {
-        deltas[0] += (int64_t)rng_below(&r, 4); /* of all buckets */
+        deltas[0] += (int64_t)rng_below(&r, 4); /* the sum of all buckets */
         struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT,
                               .schema = 2,
                               .count = 8 * (uint64_t)deltas[0],
@@ -200,7 +201,7 @@ UNIT_TEST(test_chunks_made_once_are_kept_in_the_cache)
     assert_true(with_chunks > pages_bytes + 3000);
     must(read_streamed(tsdb_answerer(m.db), &q.request, &x));
     assert_int_equal(cached_bytes(), with_chunks);
-    q.request.min_ms++; /* not all of the bundle: it is of no use here, and nothing else is kept */
+    q.request.min_ms++; /* a part of the bundle: it cannot be used, and nothing else is cached */
     must(read_streamed(tsdb_answerer(m.db), &q.request, &x));
     assert_int_equal(cached_bytes(), with_chunks);
     question_fini(&q);
@@ -208,7 +209,7 @@ UNIT_TEST(test_chunks_made_once_are_kept_in_the_cache)
     machine_fini(&m);
 }
 
-/* Chunks span blocks: a bucket that comes does not cost the answer a chunk. */
+/* Chunks span blocks: an additional bucket does not need another chunk. */
 UNIT_TEST(test_a_growing_series_of_a_part_is_few_chunks)
 {
     enum { COUNT = 200 };
@@ -285,7 +286,7 @@ UNIT_TEST(test_any_failed_allocation_is_an_error_and_leaks_nothing)
         mem_fail_nth(0, false);
         series_set_free(set);
         assert_int_equal(budget_used(&budget), 0);
-        /* Chunks that cannot be made are not the only way. */
+        /* The answer has samples where chunks cannot be made. */
         assert_true(e == ERR_NOMEM || (e == OK && seen == 500));
         refused += e != OK;
     }

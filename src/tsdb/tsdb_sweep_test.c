@@ -1,9 +1,9 @@
 /*
- * tsdb_sweep_test.c - parts that are missing and directories that nobody names: nothing that may be
- * somebody's data is removed.
+ * tsdb_sweep_test.c - missing parts, and directories that no manifest names: data that may belong
+ * to another store is never removed.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 
 #define PART_1 STORE_DIR "/parts/0000000000000001"
@@ -69,7 +69,7 @@ UNIT_TEST(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten)
     assert_false(there(PART_1 ".lost"));
 }
 
-/* All parts go, and nothing is written instead. */
+/* Deletes all parts, without writing others. */
 static void
 delete_all(void)
 {
@@ -100,7 +100,7 @@ put_part_1_back_and_open(void)
     machine_must_open(&machine);
 }
 
-/* A part of another time of this store, copied into parts/ by hand. */
+/* The part is from another time of this store, copied into parts/ by hand. */
 UNIT_TEST(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed)
 {
     flush_one(1);
@@ -114,7 +114,8 @@ UNIT_TEST(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed)
     assert_true(there(PART_1 ".unnamed/part"));
 }
 
-/* As after a crash between the manifest that says so and the removal of the directory. */
+/* The state is that after a crash between the manifest's change and the removal of
+ * the directory. */
 UNIT_TEST(test_a_part_that_was_just_removed_is_not_taken_for_somebodys)
 {
     flush_one(1);

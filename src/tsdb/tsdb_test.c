@@ -1,8 +1,6 @@
-/*
- * tsdb_test.c - time, refusals for a while, and what is visible when.
- */
+/* tsdb_test.c - time, temporary refusals, and visibility of samples. */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 
 /* --- time ------------------------------------------------------------------------------------- */
 
@@ -98,13 +96,14 @@ UNIT_TEST(test_a_flush_that_fails_leaves_nothing_that_takes_room)
             fault_env_disarm(machine.fe);
             unsigned dirs = 0;
             must(env_listdir(machine.env, STORE_DIR "/parts", count_name, &dirs, NULL));
-            assert_in_range(dirs, nth - 1, nth); /* one of each round, and one on its way */
+            assert_in_range(dirs, nth - 1, nth); /* one of each round, and one in progress */
         }
     }
     machine_verified_restart(&machine);
 }
 
-/* A destination that is away holds the log back: that is no reason to write out again and again. */
+/* An unreachable destination holds the log back, which is no reason to write the head out
+ * repeatedly. */
 UNIT_TEST(test_a_log_kept_for_a_reader_is_not_written_out_twice)
 {
     struct wal_reader *reader;
@@ -219,7 +218,7 @@ flush_and_replace_state(void *context, struct why *why)
     return env_write_whole(machine.env, STORE_DIR "/rules", "state", bytes_of_text(content), why);
 }
 
-/* `expected` is "" if the snapshot has no such file. */
+/* Checks the state of rules in a snapshot; `expected` is "" if it has none. */
 static void
 check_state(const char *snapshot, const char *expected)
 {
@@ -239,12 +238,12 @@ UNIT_TEST(test_a_snapshot_has_the_state_of_rules_from_before_its_flush)
     char name[SNAPSHOT_NAME_BYTES], dir[200];
     struct tsdb_report report;
     must(tsdb_snapshot(machine.db, flush_and_replace_state, first, name, &machine.why));
-    check_state(name, ""); /* there was none */
+    check_state(name, ""); /* the file is missing */
     must(tsdb_snapshot(machine.db, flush_and_replace_state, second, name, &machine.why));
     check_state(name, "first");
     sim_env_power_loss(machine.sim);
     check_state(name, "first");
-    /* What was flushed is in it. */
+    /* It has the flushed samples. */
     snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
     must(tsdb_verify(machine.env, dir, ignore_line, NULL, &report, &machine.why));
     assert_int_equal(report.parts, 2);
@@ -271,7 +270,7 @@ UNIT_TEST(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules)
     check_state(name, "");
 }
 
-/* The machine, while somebody looks at whether a lock is held as files of rules are listed. */
+/* The machine, for a check of held locks while files of rules are listed. */
 static struct {
     const struct env_ops *ops;
     struct env_ops guarded;
@@ -279,7 +278,7 @@ static struct {
     unsigned listed, unguarded;
 } rules_guard;
 
-/* As lock_is_mine(), which only debug builds know. */
+/* Does the same as lock_is_mine(), which only debug builds have. */
 static bool
 is_held(struct lock *lock)
 {
@@ -340,7 +339,7 @@ UNIT_TEST(test_failed_commit_takes_everything_back)
     char lines[200];
     snprintf(lines, sizeof lines, "{__name__=\"kept\"} %lld 1\n", (long long)T0);
     expect_all(&machine, "anonymous", lines);
-    must(send_float("anonymous", "__name__=gone", T0, 4)); /* what was first is forgotten */
+    must(send_float("anonymous", "__name__=gone", T0, 4)); /* the first value is deleted */
     expect_result(1, 0);
     machine_commit(&machine);
     snprintf(lines, sizeof lines, "{__name__=\"gone\"} %lld 4\n{__name__=\"kept\"} %lld 1\n",
@@ -414,7 +413,7 @@ UNIT_TEST(test_late_samples_after_failed_commits_are_all_there)
     buf_fini(&lines);
 }
 
-/* Random requests until there is no more memory; then what was taken is whole. */
+/* Sends random requests until memory runs out; then checks that accepted samples are complete. */
 static void
 fill_head(uint64_t seed)
 {
@@ -493,7 +492,7 @@ send_new_series(int n, int count)
     return e;
 }
 
-/* Requests of 5000 new series, all or nothing, until there is no room. */
+/* Sends requests of 5000 new series, all or nothing, until memory runs out. */
 static void
 fill_by_large_requests(void)
 {
@@ -528,7 +527,7 @@ UNIT_TEST(test_a_request_that_no_head_could_hold_is_not_to_be_repeated)
     tsdb_want_cut(machine.db);
     machine_commit(&machine);
     must(tsdb_flush(machine.db, &machine.why));
-    must(send_float("b", "__name__=x", T0, 1)); /* others go on */
+    must(send_float("b", "__name__=x", T0, 1)); /* other tenants go on */
     machine_commit(&machine);
     machine_verified_restart(&machine);
 }

@@ -1,5 +1,5 @@
-/* Any bytes as the records of a kept answer: refused, or series in label order with samples in time
- * order, between the times that were asked for. */
+/* answer_file_fuzz.c - reads any bytes as the records of a cached answer: they are refused, or give
+ * series in label order with samples in time order, within the requested times. */
 #include <stdlib.h>
 #include <zstd.h>
 
@@ -69,7 +69,7 @@ put_block(struct buf *to, struct bytes payload, uint64_t number, uint32_t unpack
     buf_put_bytes(to, payload);
 }
 
-/* The records as a file that is whole, in two blocks if `cut` is within them. */
+/* Writes the records as a valid file, in two blocks if `cut` is within them. */
 static void
 put_file(struct buf *to, struct bytes records, size_t cut)
 {

@@ -1,3 +1,7 @@
+/*
+ * memory_store_test.c - a store in memory returns the samples that were added, by labels and time,
+ * within the limits of a query.
+ */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -8,7 +12,7 @@
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 
-/* Canonical labels: __name__, and j if it is not NULL. */
+/* Returns canonical labels: __name__, and j if it is not NULL. */
 static struct bytes
 labels_in(struct buf *to, const char *name, const char *j)
 {
@@ -54,7 +58,7 @@ store_new(void)
     return store;
 }
 
-/* What a question answers: "a{j="1"} 1@10 h2@20; ..." */
+/* Appends the answer to a question: "a{j="1"} 1@10 h2@20; ..." */
 static void
 put_answer(struct memory_store *store, const struct query_request *request, struct buf *to)
 {
@@ -195,7 +199,7 @@ UNIT_TEST(test_a_question_selects_by_matchers_times_and_shards)
     check_answer(store, &r, "a 1@10 2@20");
     r.set_count = 2;
     check_answer(store, &r, "a 1@10 2@20; b 1@10 2@20");
-    r.sets = &sets[2]; /* a, with j: it has nothing until then */
+    r.sets = &sets[2]; /* a, with j: it is empty until then */
     r.set_count = 1;
     check_answer(store, &r, "a 1@10 2@20");
     r.min_ms = 31;

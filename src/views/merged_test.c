@@ -14,7 +14,7 @@ enum { VIEWS_MAX = 4, SERIES_MAX = 6, SAMPLES_MAX = 120, BATCH_MAX = 40 };
 
 struct given_sample {
     int64_t t_ms;
-    uint64_t bits; /* a float's, or which histogram it is */
+    uint64_t bits; /* bits of a float, or number of a histogram */
     bool is_histogram;
 };
 
@@ -27,10 +27,10 @@ struct given_series {
 struct given {
     struct view view; /* first */
     struct given_series series[SERIES_MAX];
-    struct rng rng; /* of the sizes of batches */
+    struct rng rng; /* draws the sizes of batches */
     bool concerns;
     bool has_starts;
-    const char *warning; /* NULL: none */
+    const char *warning; /* may be NULL */
     enum err error;
     unsigned questions, sets;
     struct query_request last;
@@ -51,7 +51,7 @@ labels_of(unsigned series, uint8_t *room)
 struct given_set {
     struct series_set set; /* first */
     struct given *of;
-    unsigned next; /* series */
+    unsigned next; /* next series */
     const struct given_series *at;
     uint32_t sample;
     uint8_t room[64];
@@ -218,7 +218,7 @@ given_concerns(const struct view *view, const struct query_request *request)
 static void
 given_free(struct view *view)
 {
-    ((struct given *)view)->view.ops = NULL; /* as if it were gone */
+    ((struct given *)view)->view.ops = NULL; /* the view seems not to exist */
 }
 
 static const struct view_ops given_ops = {
@@ -232,7 +232,7 @@ static const struct view_ops given_ops = {
     .free = given_free,
 };
 
-/* Times are dense, so that many are the same; histograms and floats change now and then. */
+/* Makes dense times, so that many are the same; histograms and floats alternate now and then. */
 static void
 fill_series(struct given_series *s, struct rng *rng)
 {
@@ -285,9 +285,9 @@ rig_free(struct rig *g)
     }
 }
 
-/* --- what is right ---------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
-/* The sample of a time, of whoever is listed first. */
+/* Returns the sample of a time, from the first view that has one. */
 static const struct given_sample *
 sample_at(const struct rig *g, unsigned series, int64_t t_ms, uint32_t *ret_view)
 {
@@ -309,7 +309,7 @@ anyone_has(const struct rig *g, unsigned series)
     return false;
 }
 
-/* Of the sample at hand in a batch, and all times between the one before and it. */
+/* Checks the current sample of a batch, and all times between the one before and it. */
 static void
 check_sample(const struct rig *g, unsigned series, const struct sample_batch *b, uint32_t i,
              int64_t *next_ms)
@@ -421,7 +421,7 @@ UNIT_TEST(test_texts_of_all_come_once_in_order)
         got.count = 0;
         request.hints.limit = 1;
         assert_int_equal(view_series(g.merged, &request, &to, NULL), OK);
-        assert_int_equal(got.count, 2); /* and one more, which tells that there are more */
+        assert_int_equal(got.count, 2); /* the second one shows that there are more */
         rig_free(&g);
     }
 }
@@ -476,7 +476,7 @@ UNIT_TEST(test_exemplars_and_metadata_that_are_the_same_come_once)
     rig_free(&g);
 }
 
-/* --- who is asked, and what becomes of errors ------------------------------------------------- */
+/* --- views that are asked, and errors --------------------------------------------------------- */
 
 UNIT_TEST(test_one_that_is_concerned_alone_gets_all_hints)
 {
@@ -503,7 +503,7 @@ UNIT_TEST(test_one_that_is_concerned_alone_gets_all_hints)
     g.given[0].concerns = g.given[1].concerns = false;
     assert_int_equal(view_select(g.merged, &request, &set, NULL), OK);
     series_set_free(set);
-    assert_int_equal(g.given[0].questions, 2); /* somebody has to say that there is nothing */
+    assert_int_equal(g.given[0].questions, 2); /* one of them must be asked to find nothing */
     assert_int_equal(g.given[2].questions, 0);
     rig_free(&g);
 }

@@ -1,15 +1,16 @@
-/* partial_test.c - what is missing is kept, from every set, and else nothing changes. */
+/* partial_test.c - warnings about missing data are kept, from every set; otherwise
+ * nothing changes. */
 #include "lib/test.h"
 
 #include <stdio.h>
 
 #include "views/partial.h"
 
-/* A view whose sets have one series, and each warnings of its own. */
+/* A view whose sets have one series, and warnings of their own. */
 struct damaged {
     struct view view; /* first */
     struct series_set set;
-    unsigned sets, given; /* series */
+    unsigned sets, given; /* counts of series */
     char sentence[64];
     bool was_partial;
 };
@@ -111,7 +112,7 @@ UNIT_TEST(test_what_is_missing_is_kept_of_all_sets)
     while (partial_view_warning(&v, count) != NULL) {
         count++;
     }
-    assert_int_equal(count, WARNINGS_MAX + 1); /* bounded, and it says so */
+    assert_int_equal(count, WARNINGS_MAX + 1); /* bounded, and the last one says so */
     partial_view_fini(&v);
 }
 
@@ -129,7 +130,7 @@ give_same_before(const struct view *view, struct bytes tenant, const struct view
     return (int64_t)before->epoch;
 }
 
-/* Says whether a result may be cached: the next reader would not get the warning. */
+/* A result without all data must not be cached, as the next reader would not get the warning. */
 UNIT_TEST(test_a_view_from_which_data_is_missing_says_so)
 {
     for (unsigned partial = 0; partial < 2; partial++) {
@@ -216,7 +217,7 @@ UNIT_TEST(test_who_asks_without_looking_hears_what_was_missing_at_the_end)
     assert_int_equal(warned_view_new(&d.view, NULL, keep_sentence, &told, &v, NULL), OK);
     assert_false(view_lacks(v));
     ask((struct partial_view *)v);
-    assert_false(d.was_partial); /* it is asked as it was */
+    assert_false(d.was_partial); /* the request is passed on unchanged */
     assert_true(view_lacks(v));
     assert_int_equal(told.size, 0);
     view_free(v);

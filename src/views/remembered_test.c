@@ -1,4 +1,4 @@
-/* remembered_test.c - answers that are kept are those of the store, as it was not long ago. */
+/* remembered_test.c - cached answers are those of the store, as it was a short time ago. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -33,7 +33,7 @@ static struct store {
     bool is_histogram[SERIES];
     unsigned questions;
     int64_t asked_min_ms, asked_max_ms;
-    uint32_t fail_after; /* series; UINT32_MAX: does not */
+    uint32_t fail_after; /* number of series; UINT32_MAX: never */
     bool warns;
 } store;
 
@@ -164,7 +164,7 @@ store_free(struct answerer *answerer)
     (void)answerer;
 }
 
-/* Samples up to now, every few minutes, of the last `days`. */
+/* Stores samples of the last `days`, every few minutes. */
 static void
 fill_store(struct rng *random, int64_t now_ms, int64_t days)
 {
@@ -234,7 +234,7 @@ check_row(const struct sample_batch *b, uint32_t row, const struct sample *x, bo
     assert_true(start_ms == (starts ? x->start_ms : 0));
 }
 
-/* Reads all of it and compares it with what the store has; of some series only the beginning. */
+/* Reads all of it, of some series only the beginning, and compares it with the store. */
 static void
 check_answer(struct answerer *answerer, int64_t min_ms, int64_t max_ms, struct rng *random)
 {
@@ -309,7 +309,7 @@ UNIT_TEST(test_a_second_question_asks_the_store_only_for_what_is_new)
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     assert_int_equal(store.questions, 2);
     a->ops->free(a);
-    a = open_remembered(1, DAY); /* of another process, later */
+    a = open_remembered(1, DAY); /* another process asks later */
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     assert_int_equal(store.questions, 2);
     a->ops->free(a);
@@ -328,7 +328,7 @@ UNIT_TEST(test_another_store_s_answers_are_not_given)
     b->ops->free(b);
 }
 
-/* Asks, and gives up the answer after its first series. */
+/* Asks, and abandons the answer after its first series. */
 static void
 ask_question(struct answerer *answerer, const char *tenant, struct matcher *const *matchers,
              uint32_t count, int64_t now_ms)
@@ -437,7 +437,7 @@ UNIT_TEST(test_an_answer_that_failed_or_lacks_something_is_not_kept)
         assert_int_equal(ask(a, now_ms - 5 * DAY, now_ms - 2 * DAY, &set), OK);
         enum err e = OK;
         for (unsigned i = 0; e == OK && (i == 0 || labels.at != NULL); i++) {
-            if (round == 2 && i == 2) break; /* who asked went away */
+            if (round == 2 && i == 2) break; /* the client left */
             e = series_set_next(set, &labels, &why);
         }
         assert_int_equal(e, round == 0 ? ERR_AGAIN : OK);
@@ -466,7 +466,7 @@ UNIT_TEST(test_all_times_at_once_can_be_asked_for)
     a->ops->free(a);
 }
 
-/* --- what may happen to the directory --------------------------------------------------------- */
+/* --- changes of the directory ----------------------------------------------------------------- */
 
 struct finding {
     char path[FILE_PATH_BYTES];
@@ -484,7 +484,7 @@ visit(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* Any file of the directory; false: there is none. */
+/* Finds any file of the directory; returns false if there is none. */
 static bool
 find_file(struct rng *random, struct finding *f)
 {
@@ -553,7 +553,8 @@ UNIT_TEST(test_an_older_copy_of_the_directory_is_believed_no_longer)
     struct answerer *a = open_remembered(1, 3 * HOUR);
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     fill_store(&random, now_ms, 7);
-    /* The same files as after the question, but later; and of a clock that went back. */
+    /* The files are those after the question, at a later time; and with a clock that
+     * was set back. */
     sim_env_set_realtime_ms(sim, now_ms + 4 * HOUR);
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     fill_store(&random, now_ms, 7);

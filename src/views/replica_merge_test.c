@@ -1,4 +1,5 @@
-/* replica_merge_test.c - samples of replicas as one, against the rules put plainly. */
+/* replica_merge_test.c - merges samples of replicas into one series, and compares the result with a
+ * simple model of the rules. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@ enum { REPLICAS_MAX = 4, SAMPLES_MAX = 400, BATCH_MAX = 30 };
 
 struct written {
     int64_t t_ms;
-    double value; /* a histogram's count */
+    double value; /* count, for a histogram */
     bool is_histogram;
     bool is_marker;
     enum reset_hint hint;
@@ -22,13 +23,13 @@ struct written {
 struct given {
     uint32_t count;
     struct written samples[SAMPLES_MAX];
-    /* As a set of series gives them. */
+    /* State of a set of series. */
     uint32_t next, batch_max, asked;
     struct rng rng;
     int64_t times_ms[BATCH_MAX], starts_ms[BATCH_MAX];
     uint64_t bits[BATCH_MAX];
     struct histogram histograms[BATCH_MAX];
-    int64_t deltas[BATCH_MAX]; /* of their one bucket */
+    int64_t deltas[BATCH_MAX]; /* counts of the single bucket */
 };
 
 static const struct hist_span one_bucket = {0, 1};
@@ -57,7 +58,7 @@ give_batch(void *from, struct sample_batch *ret, struct why *why)
     g->asked++;
     uint32_t n = 0, most = 1 + (uint32_t)rng_below(&g->rng, g->batch_max);
     (void)why;
-    memset(g->bits, 0x55, sizeof g->bits); /* views end with the next call */
+    memset(g->bits, 0x55, sizeof g->bits); /* views are valid until the next call */
     memset(g->times_ms, 0x55, sizeof g->times_ms);
     memset(g->histograms, 0x55, sizeof g->histograms);
     memset(g->deltas, 0x55, sizeof g->deltas);
@@ -83,7 +84,7 @@ struct rig {
     struct given replicas[REPLICAS_MAX];
     uint32_t count;
     int64_t min_ms, max_ms;
-    struct written got[REPLICAS_MAX * SAMPLES_MAX]; /* what came */
+    struct written got[REPLICAS_MAX * SAMPLES_MAX]; /* the result */
     uint32_t got_count;
 };
 
@@ -135,7 +136,8 @@ run(struct rig *g, uint64_t seed, uint32_t batch_max, bool times_only, struct bu
     g->got_count = 0;
     replica_merge_init(&m, give_batch, &request, budget);
     enum err e = OK;
-    for (unsigned again = 0; again < 2 && e == OK; again++) { /* as if it were the next series */
+    /* the second time as if it were the next series */
+    for (unsigned again = 0; again < 2 && e == OK; again++) {
         replica_merge_clear(&m);
         g->got_count = 0;
         for (uint32_t i = 0; i < g->count && e == OK; i++) {
@@ -167,17 +169,17 @@ must_give(struct rig *g, uint32_t count, const int64_t *times_ms)
         assert_int_equal(g->got_count, count);
     }
 }
-/* Of markers the time is negative. */
+/* Checks the times of the result; those of markers are negative. */
 #define MUST_GIVE(rig, ...)                                            \
     must_give(rig, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), \
               (const int64_t[]){__VA_ARGS__})
 
 /* --- the rules -------------------------------------------------------------------------------- */
 
-/* What the header says, with all samples in sight. */
+/* The rules of the header, with all samples known. */
 struct model {
     const struct rig *of;
-    uint32_t at[REPLICAS_MAX]; /* the sample that comes next of each */
+    uint32_t at[REPLICAS_MAX]; /* the next sample of each replica */
     int current, last;         /* -1: none */
     int64_t last_ms;
     bool ended, chosen, changed;
@@ -203,7 +205,7 @@ compare_gaps(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* 0: not known. */
+/* Returns the interval; 0: not known. */
 static uint64_t
 interval(const struct model *m, int r)
 {
@@ -371,7 +373,7 @@ run_model(struct model *m, const struct rig *of, bool times_only)
     }
 }
 
-/* A Prometheus that scrapes with some trouble. */
+/* Fills it like a Prometheus that scrapes with some trouble. */
 static void
 fill(struct given *g, struct rng *rng, int64_t interval_ms)
 {
@@ -452,7 +454,7 @@ UNIT_TEST(test_all_rules_hold_however_samples_come_in_batches)
     }
 }
 
-/* --- what they come to ------------------------------------------------------------------------ */
+/* --- results ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_the_first_replica_is_given_alone_while_it_is_alive)
 {
@@ -513,7 +515,7 @@ UNIT_TEST(test_a_replica_with_one_sample_does_not_hide_another)
     for (int64_t t = 0; t < 60; t += 15) {
         add(&g, 1, 101 + t, 1);
     }
-    MUST_GIVE(&g, 100, 116, 131, 146); /* of one value it is not known whether it is a new one */
+    MUST_GIVE(&g, 100, 116, 131, 146); /* for a single value it is unknown whether it is new */
     add(&g, 0, 500, 1);
     add(&g, 0, 515, 1);
     MUST_GIVE(&g, 100, 116, 131, 146, 500, 515);
@@ -528,9 +530,9 @@ UNIT_TEST(test_a_series_ends_when_no_replica_sees_it_any_more)
         add(&g, 1, 107 + t, 1);
     }
     add_marker(&g, 0, 160);
-    add(&g, 1, 167, 1); /* it still sees it, */
+    add(&g, 1, 167, 1); /* it still has the series */
     add_marker(&g, 1, 182);
-    add(&g, 0, 190, 1); /* and it comes back */
+    add(&g, 0, 190, 1); /* and it returns */
     add(&g, 1, 197, 1);
     add(&g, 0, 205, 1);
     MUST_GIVE(&g, 100, 115, 130, 145, 152, 167, -182, 190, 205);
@@ -549,7 +551,7 @@ UNIT_TEST(test_where_all_are_gone_the_first_marker_is_given)
     MUST_GIVE(&g, 100, 115, 130, 145, -160);
 }
 
-/* What rate() takes for the increase. */
+/* Returns the increase that rate() computes. */
 static double
 increase(const struct rig *g)
 {
@@ -603,7 +605,8 @@ UNIT_TEST(test_a_counter_has_no_resets_but_its_own)
             falls += g.got[i].value < g.got[i - 1].value;
         }
         assert_true(falls <= reset_count);
-        /* Never more than it was; what is missing is what rose while nobody looked. */
+        /* The result is never more than the real increase; only increases between scrapes
+         * are missing. */
         double most = 200000 + 1000 - g.got[0].value;
         assert_true(increase(&g) <= most);
         if (reset_count == 0) {
@@ -657,7 +660,8 @@ UNIT_TEST(test_times_may_be_any)
     add(&g, 1, INT64_MIN, 1);
     add(&g, 1, 0, 1);
     add(&g, 1, INT64_MAX - 1, 1);
-    /* The second is silent until 0, and its next sample too far to be judged by one gap. */
+    /* The second replica is silent until 0, and its next sample too far away to be judged
+     * by one gap. */
     assert_int_equal(run(&g, 1, 1, false, NULL), OK);
     for (uint32_t i = 1; i < g.got_count; i++) {
         assert_true(g.got[i - 1].t_ms < g.got[i].t_ms);

@@ -1,7 +1,7 @@
-/* Replicas read as one, over random series in memory. */
-#include "lib/replicas_rig.h"
+/* replicas_test.c - replicas read as one, over random series in memory. */
+#include "lib/views/replicas_rig.h"
 
-/* --- what is right ---------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
 static enum err
 all_at_once(void *from, struct sample_batch *ret, struct why *why)
@@ -31,7 +31,7 @@ add_batch(struct samples *to, const struct sample_batch *b)
     to->count += b->count;
 }
 
-/* replica_merge_test.c has the rules. */
+/* Merges by the rules that replica_merge_test.c tests. */
 static void
 merge_plainly(struct given_series **replicas, unsigned count, const struct query_request *r,
               struct samples *ret)
@@ -118,13 +118,13 @@ UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
         sets[1] = (struct matcher_set){matchers + 2, 1 + (uint32_t)rng_below(&rng, 2)};
         r.hints.shard_count = rng_below(&rng, 4) == 0 ? 3 : 0;
         r.hints.shard = (uint32_t)rng_below(&rng, 3);
-        if (rng_below(&rng, 4) == 0) { /* as of another view of this kind above */
+        if (rng_below(&rng, 4) == 0) { /* another view of this kind may be above */
             r.hints.shard_without = &not_counted;
             r.hints.shard_without_count = 1;
         }
         r.hints.labels_only = rng_below(&rng, 8) == 0;
         r.hints.times_only = rng_below(&rng, 8) == 0;
-        r.hints.summaries = SUMMARY_COUNT; /* none come here */
+        r.hints.summaries = SUMMARY_COUNT; /* hints of this kind are not used */
         r.chunks = true;
         if (g.given.count > 0 && rng_below(&rng, 4) == 0) {
             r.hints.from_labels = g.given.series[rng_below(&rng, g.given.count)]->rest;
@@ -137,7 +137,7 @@ UNIT_TEST(test_series_of_replicas_are_one_in_label_order)
     }
 }
 
-/* Of the labels of two series, with those of the replica and without. */
+/* Checks the order of two series, with their replica labels and without. */
 static void
 check_order(const struct given_series *a, const struct given_series *b)
 {
@@ -190,7 +190,7 @@ UNIT_TEST(test_as_many_sets_are_read_as_there_are_replicas)
     struct query_request r = replicas_request(&g);
     check_select(&g, &r);
     assert_int_equal(g.given.most_sets, 2);
-    assert_int_equal(g.given.selects, 3); /* which there are, and each replica */
+    assert_int_equal(g.given.selects, 3); /* one for the list, and one for each replica */
     replicas_rig_end(&g);
 }
 
@@ -216,7 +216,7 @@ UNIT_TEST(test_what_has_no_replica_labels_is_asked_as_it_was)
     g.names[0] = bytes_of_text("");
     g.name_count = 1;
     replicas_rig_open(&g);
-    assert_ptr_equal(g.view, &g.given.view); /* nothing is asked for */
+    assert_ptr_equal(g.view, &g.given.view); /* without any request */
     replicas_rig_end(&g);
 }
 
@@ -242,7 +242,7 @@ UNIT_TEST(test_series_that_are_wanted_unmerged_have_all_their_labels)
     replicas_rig_end(&g);
 }
 
-/* With its replica label it comes after the place. */
+/* Its replica label sorts it after the position. */
 UNIT_TEST(test_a_series_before_the_place_that_is_asked_for_is_left_out)
 {
     static struct replicas_rig g;
@@ -396,7 +396,7 @@ UNIT_TEST(test_what_the_view_below_can_tell_is_told)
     put_shops(&g, 2);
     assert_true(view_has_mark(g.view, &mark));
     assert_int_equal(mark.edits, 4);
-    mark.epoch = 5 * REPLICA_AHEAD_MS; /* a test view uses it as the time */
+    mark.epoch = 5 * REPLICA_AHEAD_MS; /* the epoch is reported as the time */
     assert_int_equal(view_same_before(g.view, r.tenant, &mark), 4 * REPLICA_AHEAD_MS);
     mark.epoch = INT64_MAX;
     assert_int_equal(view_same_before(g.view, r.tenant, &mark), INT64_MAX);

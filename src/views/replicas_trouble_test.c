@@ -1,8 +1,8 @@
-/* What goes wrong while replicas are read as one: errors below, memory, limits, canceled queries,
- * damage, series that come meanwhile. */
-#include "lib/replicas_rig.h"
+/* replicas_trouble_test.c - failures while replicas are read as one: errors of the view below,
+ * memory, limits, canceled queries, damage, series added meanwhile. */
+#include "lib/views/replicas_rig.h"
 
-/* Drains all; how it ended. */
+/* Reads everything; returns the error at the end. */
 static enum err
 drain(struct replicas_rig *g, const struct query_request *r, unsigned *ret_series, struct why *why)
 {
@@ -28,7 +28,7 @@ drain(struct replicas_rig *g, const struct query_request *r, unsigned *ret_serie
 UNIT_TEST(test_what_finds_no_memory_is_an_error)
 {
     static struct replicas_rig g;
-    for (unsigned replicas = 4; replicas <= 80; replicas += 76) { /* of the second, many */
+    for (unsigned replicas = 4; replicas <= 80; replicas += 76) { /* the second number is many */
         for (uint64_t nth = 1;; nth++) {
             unsigned series;
             struct why why;
@@ -41,7 +41,7 @@ UNIT_TEST(test_what_finds_no_memory_is_an_error)
             mem_fail_nth(0, false);
             assert_true(e == OK || e == ERR_NOMEM);
             replicas_rig_end(&g);
-            if (fired) continue; /* a matcher that is not made may be done without */
+            if (fired) continue; /* some matchers are optional */
             assert_int_equal(e, OK);
             assert_int_equal(series, replicas / 2 + replicas / 4);
             break;
@@ -142,7 +142,7 @@ UNIT_TEST(test_a_place_that_is_damaged_is_named_once)
     static struct replicas_rig g;
     struct bytes labels;
     struct why why;
-    for (unsigned replicas = 0; replicas <= 80; replicas += 40) { /* no series, two ways */
+    for (unsigned replicas = 0; replicas <= 80; replicas += 40) { /* no series, in two ways */
         struct series_set *set;
         replicas_rig_begin(&g, 1);
         g.given.warning = "half of it is gone";
@@ -179,7 +179,7 @@ UNIT_TEST(test_damage_that_is_found_while_samples_are_read_is_named)
     replicas_rig_end(&g);
 }
 
-/* The view below is not of one moment. */
+/* The view below is not a snapshot of one moment. */
 UNIT_TEST(test_series_that_come_while_others_are_read_are_left_out)
 {
     static struct replicas_rig g;

@@ -1,5 +1,5 @@
-/* source_test.c - another system as a source, over a reader that has random series and obeys, or
- * does not. */
+/* source_test.c - another system as a source, over a reader of random series that obeys the
+ * request, or does not. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -18,24 +18,24 @@ static const char *const patterns[] = {"", "u", "v|w", ".*", ".+", "u?", "[^v]*"
 /* --- a reader --------------------------------------------------------------------------------- */
 
 struct series {
-    const char *values[NAMES]; /* as the other system has them */
-    uint8_t room[256];         /* with external labels */
+    const char *values[NAMES]; /* in the other system */
+    uint8_t room[256];         /* labels with external ones */
     struct bytes labels;
-    int64_t t_ms; /* of its sample */
+    int64_t t_ms; /* time of its sample */
 };
 
 struct reader {
     struct answerer answerer; /* first */
     struct series series[SERIES_MAX];
     uint32_t count;
-    bool obeys;    /* filters itself */
-    bool looks_up; /* has names, values and series */
+    bool obeys;    /* it filters itself */
+    bool looks_up; /* it has names, values and series */
     const struct source_options *options;
-    int64_t min_ms, max_ms; /* what it may be asked of */
+    int64_t min_ms, max_ms; /* the range that it may be asked for */
     enum err error;
-    uint32_t error_after; /* so many series */
+    uint32_t error_after; /* number of series before the error */
     unsigned questions, views, sets, holds;
-    unsigned failures; /* failures reported */
+    unsigned failures; /* reported failures */
     struct why failure;
 };
 
@@ -73,7 +73,7 @@ own_labels_match(const struct series *s, const struct query_request *r)
     return r->set_count == 0;
 }
 
-/* What a reader may rely on. */
+/* Checks the requests that readers rely on. */
 static void
 check_question(struct reader *reader, const struct query_request *r)
 {
@@ -108,7 +108,7 @@ reader_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     if (reader->error && s->given == reader->error_after) {
         return why_set(why, reader->error, "as told");
     }
-    /* Of those with the same labels, as external ones make them, the first. */
+    /* External labels make some series the same; the first is returned. */
     while (s->next < reader->count) {
         const struct series *at = &reader->series[s->next++];
         if (!is_given(reader, at, &s->request)) continue;
@@ -166,7 +166,7 @@ reader_select(struct view *view, const struct query_request *r, struct series_se
     s->set.ops = &ops;
     s->of = reader;
     s->request = *r;
-    /* What it is asked ends with the call; matchers live on. */
+    /* The request ends with the call, but its matchers live on. */
     static struct matcher *kept[SERIES_MAX][MATCHERS_MAX * 2];
     static struct matcher_set sets[SERIES_MAX];
     static unsigned turn;
@@ -276,7 +276,7 @@ note_failure(void *owner, enum err e, const struct why *why)
     reader->failure = *why;
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 struct rig {
     struct rng rng;
@@ -339,7 +339,7 @@ finish_labels(struct rig *g, struct series *s)
 static int
 compare_series(const void *a, const void *b)
 {
-    /* Their labels lie in them, and move with them. */
+    /* Their labels are inside them, and move with them. */
     const struct series *x = a, *y = b;
     return labels_compare(bytes_of(x->room, x->labels.size), bytes_of(y->room, y->labels.size));
 }
@@ -410,7 +410,7 @@ rig_end(struct rig *g)
     }
 }
 
-/* --- what is right ---------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
 static bool
 any_set_matches(const struct matcher_set *sets, uint32_t count, struct bytes labels)
@@ -434,7 +434,7 @@ is_right(const struct rig *g, const struct series *s)
            any_set_matches(x->select, x->select_count, s->labels);
 }
 
-/* The labels of the next series that is right; `at` NULL: there are no more. */
+/* Returns the labels of the next matching series; `at` NULL: there are no more. */
 static struct bytes
 next_right(const struct rig *g, uint32_t *at)
 {
@@ -460,7 +460,7 @@ UNIT_TEST(test_series_are_those_of_the_question_whatever_the_reader_filters)
         uint32_t at = 0;
         rig_begin(&g, seed);
         assert_int_equal(view_select(g.view, &g.request, &set, &why), OK);
-        view_free(g.view); /* a set goes on without it */
+        view_free(g.view); /* a set goes on without the view */
         for (;;) {
             struct bytes labels, wanted = next_right(&g, &at);
             struct sample_batch batch;
@@ -593,7 +593,7 @@ UNIT_TEST(test_shards_are_parts_of_the_whole)
     }
 }
 
-/* Each series in turn is the first that is wanted. */
+/* Each series in turn is the first of the requested ones. */
 UNIT_TEST(test_series_from_given_labels_on_are_those_of_the_whole)
 {
     static struct rig g;
@@ -621,7 +621,7 @@ UNIT_TEST(test_series_from_given_labels_on_are_those_of_the_whole)
     }
 }
 
-/* Begins a rig with all series, which fails with `error` after so many. */
+/* Begins a rig with all series, which fails with `error` after `after` series. */
 static void
 rig_begin_failing(struct rig *g, enum err error, uint32_t after)
 {
@@ -765,7 +765,7 @@ UNIT_TEST(test_a_source_that_a_question_does_not_concern_is_not_asked)
     wrong.sets = &set_of_other, wrong.set_count = 1;
     stored.stored = true;
     assert_true(view_concerns(g.view, &g.request));
-    assert_true(view_concerns(g.view, &wrong)); /* "e" is any label yet */
+    assert_true(view_concerns(g.view, &wrong)); /* "e" may still be any label */
     g.options.limits.external_count = 1;
     const struct query_request *others[] = {&late, &early, &wrong, &stored};
     for (unsigned i = 0; i < 4; i++) {

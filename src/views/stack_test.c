@@ -1,11 +1,11 @@
-/* stack_test.c - the layers that view_stack_open() and view_stack_merge() put on each other. */
+/* stack_test.c - the layers that view_stack_open() and view_stack_merge() put above each other. */
 #include "lib/test.h"
 
 #include <stdlib.h>
 
 #include "views/stack.h"
 
-/* A store whose views have no series, and sets of which one place is missing. */
+/* A store whose views have no series, and sets with a warning about one missing range. */
 struct store {
     struct answerer answerer; /* first */
     unsigned views, sets;     /* open ones */

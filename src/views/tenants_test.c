@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/asked_matchers.h"
+#include "lib/views/asked_matchers.h"
 #include "model/labels.h"
 #include "views/tenants_private.h"
 
@@ -14,7 +14,7 @@ enum { SERIES_MAX = 200 };
 
 struct kept_series {
     struct bytes tenant, labels;
-    int64_t t_ms; /* of its sample and its exemplar */
+    int64_t t_ms; /* time of its sample and its exemplar */
 };
 
 struct kept {
@@ -22,8 +22,8 @@ struct kept {
     struct arena arena;
     struct kept_series series[SERIES_MAX]; /* sorted for each question */
     unsigned count, selects, views, sets;
-    const char *warning; /* of every answer; NULL: none */
-    enum err error;      /* of every question; OK: none */
+    const char *warning; /* returned with every answer; may be NULL */
+    enum err error;      /* returned for every question */
 };
 
 struct kept_view {
@@ -151,7 +151,7 @@ kept_series(struct view *view, const struct query_request *r, const struct text_
     return e;
 }
 
-/* Each name, or each value of `name`, in order. */
+/* Returns each name, or each value of `name`, in order. */
 static enum err
 give_texts(struct kept *k, const struct query_request *r, const struct bytes *name,
            const struct text_sink *to)
@@ -208,7 +208,7 @@ kept_exemplars(struct view *view, const struct query_request *r, const struct ex
     return e;
 }
 
-/* All call "up" the same; what "down" is they do not agree about. */
+/* Tenants agree about the metadata of "up", and differ about "down". */
 static enum err
 kept_metadata(struct view *view, const struct query_request *r, struct bytes family,
               enum err (*each)(void *context, const struct metadata *m), void *context,
@@ -258,7 +258,7 @@ struct rig {
     struct kept kept;
     struct answerer *answerer;
     struct view *view;
-    struct buf said; /* a line each */
+    struct buf said; /* one line each */
 };
 
 static struct rig *
@@ -286,7 +286,7 @@ rig_free(struct rig *rig)
     mem_free(NULL, rig, sizeof *rig);
 }
 
-/* `text`: "a=1 b=2", in order. */
+/* Returns labels from "a=1 b=2", in this order. */
 static struct bytes
 labels_of(struct arena *arena, const char *text)
 {
@@ -356,7 +356,7 @@ say_metadata(void *context, const struct metadata *m)
     return say(rig, m->help);
 }
 
-/* Series with the times of their samples, and then the warnings. */
+/* Prints series with the times of their samples, and then the warnings. */
 static enum err
 say_set(struct rig *rig, struct series_set *set, struct why *why)
 {
@@ -470,7 +470,7 @@ UNIT_TEST(test_series_that_are_the_beginning_of_others_come_in_their_place)
                   "{__name__=\"up\", __replica__=\"r\", __tenant_id__=\"a\"} 2\n"
                   "{__name__=\"up\", __tenant_id__=\"a\"} 1\n"
                   "{__name__=\"up\", __tenant_id__=\"b\"} 3\n");
-    assert_int_equal(rig->kept.selects, 3); /* only that of a had to wait */
+    assert_int_equal(rig->kept.selects, 3); /* only the set of tenant a had to wait */
     rig_free(rig);
 }
 
@@ -525,7 +525,7 @@ UNIT_TEST(test_matchers_of_the_label_choose_tenants)
     rig_free(rig);
 }
 
-/* Both for tenants alone and beside matchers of other labels. */
+/* Covers tenants alone, and tenants besides matchers of other labels. */
 UNIT_TEST(test_a_tenant_is_read_if_all_matchers_of_the_label_hold)
 {
     struct rig *rig = rig_new();
@@ -654,7 +654,7 @@ UNIT_TEST(test_warnings_and_errors_of_each_are_told)
     expect_series(rig, &r,
                   "{__name__=\"up\", __replica__=\"r\", __tenant_id__=\"a\"} 2\n"
                   "{__name__=\"up\", __tenant_id__=\"a\"} 1\n"
-                  "page 7\n"); /* of a, of b, and of a once more */
+                  "page 7\n"); /* the pages of a, of b, and of a again */
     begin(rig);
     rig->kept.count = 0;
     assert_int_equal(view_series(rig->view, &r, &to, NULL), OK);
@@ -693,7 +693,7 @@ random_below(uint64_t *seed, unsigned below)
     return (unsigned)(*seed >> 33) % below;
 }
 
-/* Names on both sides of the label's, and itself. */
+/* Adds series with names on both sides of the label's, and with the label itself. */
 static void
 keep_random(struct rig *rig, uint64_t *seed, const char *tenant, int64_t t_ms)
 {
@@ -775,7 +775,7 @@ UNIT_TEST(test_any_series_come_in_label_order_with_their_own_samples)
     }
 }
 
-/* Asks for everything; the first error. */
+/* Asks for everything; returns the first error. */
 static enum err
 ask_all(struct rig *rig, struct query_request *r)
 {

@@ -1,6 +1,6 @@
 /*
- * inspect_test.c - one segment explained: every byte of it is accounted for, whatever it holds, and
- * where it ends is said rightly.
+ * inspect_test.c - descriptions of single segments account for every byte, whatever the segment
+ * holds, and give the right end.
  */
 #include "lib/test.h"
 #include "lib/wal_rig.h"
@@ -9,7 +9,7 @@ struct looked {
     struct wal_inspection result;
     uint64_t commits;
     uint64_t commit_bytes;
-    uint64_t records; /* the commits' own left out */
+    uint64_t records; /* except commit records */
     uint64_t record_bytes;
     uint64_t floats;
     uint64_t damage_bytes;
@@ -51,7 +51,8 @@ see_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
     l->damage_bytes += bytes;
 }
 
-/* Records and damage reach from the first position to the end, without gaps. */
+/* Describes a segment: records and damage cover it from the first position to the end,
+ * without gaps. */
 static struct looked
 look(struct wal_rig *rig, uint64_t number)
 {
@@ -110,13 +111,13 @@ UNIT_TEST(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed
     }
     assert_int_equal(commits, rig.commit_count);
     assert_int_equal(floats, wal_rig_floats(&rig));
-    assert_true(records >= model); /* definitions of series besides */
+    assert_true(records >= model); /* with definitions of series */
     assert_true(before == dir_sum(&rig, NULL));
     segment_list_fini(&list, NULL);
     wal_rig_fini(&rig);
 }
 
-/* One commit; the file's size in `ret_size`, its number is 1. */
+/* Makes one commit in segment 1; returns the file, and its size in `ret_size`. */
 static uint8_t *
 make_one_commit(struct wal_rig *rig, size_t *ret_size)
 {

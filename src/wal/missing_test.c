@@ -2,7 +2,7 @@
 #include "lib/test.h"
 #include "lib/wal_rig.h"
 
-/* A way in which an operator, or a program of theirs, takes a file away. */
+/* Ways in which an operator, or an operator's program, removes a file. */
 enum taking { REMOVE, RENAME, REPLACE, EMPTY, TAKING_COUNT };
 
 static void
@@ -10,7 +10,7 @@ take_away(struct wal_rig *rig, const char *path, enum taking how)
 {
     struct env *env = sim_env_env(rig->sim);
     struct file file;
-    if (how == RENAME) sim_env_advance_ns(rig->sim, NS_PER_S); /* a path is looked at each second */
+    if (how == RENAME) sim_env_advance_ns(rig->sim, NS_PER_S); /* paths are checked each second */
     switch (how) {
     case REMOVE:
         must(env_unlink(env, path, NULL));
@@ -36,7 +36,7 @@ newest_number(struct wal_rig *rig)
     return rig->wal->list.items[rig->wal->list.count - 1].number;
 }
 
-/* The caller keeps all that was committed so far: the log need not have it any more. */
+/* Keeps all commits so far elsewhere: the log need not have them any more. */
 static void
 store_all(struct wal_rig *rig)
 {
@@ -74,14 +74,14 @@ UNIT_TEST(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks)
     struct wal_rig rig;
     wal_rig_init(&rig, 710);
     must(wal_rig_open(&rig));
-    must(wal_look(rig.wal, &rig.why)); /* no file yet */
+    must(wal_look(rig.wal, &rig.why)); /* the file is still missing */
     wal_rig_fill(&rig, 2);
     must(wal_look(rig.wal, &rig.why));
     take_away(&rig, segment_file(newest_number(&rig)), REMOVE);
     assert_int_equal(wal_look(rig.wal, &rig.why), ERR_IO);
     assert_true(wal_is_down(rig.wal));
     assert_int_equal(wal_lost_pos(rig.wal), wal_end(rig.wal));
-    must(wal_look(rig.wal, &rig.why)); /* that it is down is known */
+    must(wal_look(rig.wal, &rig.why)); /* the log is known to be down */
     store_all(&rig);
     must(wal_rig_reopen(&rig));
     must(wal_look(rig.wal, &rig.why));
@@ -105,7 +105,7 @@ UNIT_TEST(test_a_directory_that_was_removed_is_made_again)
     must(env_unlink(rig.env, "/wal", NULL));
     store_all(&rig);
     must(wal_rig_reopen(&rig));
-    while (rig.wal->list.count < 4) /* with the files that were prepared gone, too */
+    while (rig.wal->list.count < 4) /* prepared files are lost as well */
         wal_rig_fill(&rig, 1);
     wal_rig_power_loss(&rig);
     must(wal_rig_open(&rig));
@@ -115,7 +115,8 @@ UNIT_TEST(test_a_directory_that_was_removed_is_made_again)
 UNIT_TEST(test_a_complete_segment_that_is_still_needed_is_missed)
 {
     for (enum taking how = 0; how < TAKING_COUNT; how++) {
-        if (how == REPLACE) continue; /* by one of that size: nothing is known of its inode */
+        /* replaced by a file of that size: nothing is known of its inode */
+        if (how == REPLACE) continue;
         struct wal_rig rig;
         wal_rig_init(&rig, 720 + how);
         must(wal_rig_open(&rig));

@@ -7,7 +7,7 @@
 
 /* --- damage: every byte ----------------------------------------------------------------------- */
 
-/* A small log of three segments, each of a life of its own, so that they are short. */
+/* Makes a small log of three segments, each from its own life, so that they are short. */
 static void
 make_small_log(struct wal_rig *rig, uint64_t seed)
 {
@@ -22,7 +22,7 @@ make_small_log(struct wal_rig *rig, uint64_t seed)
     }
 }
 
-/* All is there but what belongs to commit `hit`, of which at most one record is missing. */
+/* Checks that everything was found except commit `hit`, of which at most one record is missing. */
 static void
 check_all_but(struct wal_rig *rig, const struct findings *f, uint32_t hit)
 {
@@ -52,7 +52,7 @@ check_flip(struct wal_rig *rig, const struct segment *segment, uint64_t offset)
     while (hit < rig->commit_count && rig->commits[hit].end_pos <= pos) {
         hit++;
     }
-    if (offset < SEGMENT_HEADER_BYTES) { /* the other copy serves */
+    if (offset < SEGMENT_HEADER_BYTES) { /* the other copy is used */
         assert_int_equal(s.damage.places, 1);
         check_all_but(rig, &s.f, UINT32_MAX);
         assert_int_equal(s.f.undefined_count, 0);
@@ -63,7 +63,7 @@ check_flip(struct wal_rig *rig, const struct segment *segment, uint64_t offset)
         assert_non_null(strstr(s.damage.first, segment_file(segment->number)));
         assert_int_equal(s.damage.samples[LEDGER_FLOAT], rig->commits[hit].floats);
         check_all_but(rig, &s.f, hit);
-    } else { /* nothing says that the last commit ever was durable */
+    } else { /* nothing shows that the last commit was ever durable */
         assert_int_equal(s.damage.places, 0);
         assert_int_equal(s.damage.samples[LEDGER_FLOAT], 0);
         check_all_but(rig, &s.f, hit);
@@ -83,7 +83,7 @@ UNIT_TEST(test_any_byte_flipped_costs_its_record_and_is_reported)
         size_t size;
         uint8_t *at = wal_rig_read_file(&rig, segment_file(list.items[i].number), &size);
         for (size_t offset = 0; offset < size; offset++) {
-            /* Nothing stands between the copies of the header. */
+            /* The space between the copies of the header is empty. */
             if (offset < SEGMENT_HEADER_BYTES && offset % SEGMENT_COPY_OFFSET >= SEGMENT_COPY_BYTES)
                 continue;
             uint8_t flipped = at[offset] ^ (uint8_t)(1u << wal_rig_random(&rig, 8));
@@ -96,7 +96,7 @@ UNIT_TEST(test_any_byte_flipped_costs_its_record_and_is_reported)
     }
     assert_true(flips > 4000);
     segment_list_fini(&list, NULL);
-    must(wal_rig_open(&rig)); /* as it was */
+    must(wal_rig_open(&rig)); /* restored */
     wal_rig_fini(&rig);
 }
 
@@ -150,7 +150,7 @@ UNIT_TEST(test_bytes_behind_the_end_do_not_matter)
     wal_rig_fini(&rig);
 }
 
-/* The end of such a log is behind the damage, or the next start would not know of it. */
+/* The end of such a log is after the damage; else the next start would not know of it. */
 UNIT_TEST(test_damage_before_a_torn_tail_is_still_known_at_the_next_start)
 {
     struct wal_rig rig;
@@ -179,7 +179,7 @@ UNIT_TEST(test_damage_before_a_torn_tail_is_still_known_at_the_next_start)
     wal_rig_fini(&rig);
 }
 
-/* The store has it already. */
+/* The store has these samples already. */
 UNIT_TEST(test_damage_before_the_wanted_position_is_not_reported)
 {
     struct wal_rig rig;
@@ -213,7 +213,7 @@ floats_between(const struct wal_rig *rig, uint64_t from, uint64_t to)
     return sum;
 }
 
-/* The commits that end in (from, to] are gone, all others are there. */
+/* Checks that the commits that end in (from, to] are missing, and no others. */
 static void
 check_all_but_range(struct wal_rig *rig, struct findings *f, uint64_t from, uint64_t to)
 {
@@ -279,7 +279,7 @@ UNIT_TEST(test_a_lost_oldest_segment_is_damage_only_if_it_was_wanted)
     wal_rig_fini(&rig);
 }
 
-/* Readers remember positions in the lost one: what comes must stand behind them. */
+/* Readers remember positions in the lost segment: new records need higher ones. */
 UNIT_TEST(test_positions_of_a_lost_newest_segment_are_reported_and_not_reused)
 {
     for (unsigned life = 0; life < 2; life++) {
@@ -289,7 +289,7 @@ UNIT_TEST(test_positions_of_a_lost_newest_segment_are_reported_and_not_reused)
         uint64_t end = rig.commits[rig.commit_count - 1].end_pos;
         damage_headers(&rig, lost.number);
         struct findings f;
-        for (unsigned i = 0; i <= life; i++) { /* perhaps nothing is written in the first life */
+        for (unsigned i = 0; i <= life; i++) { /* the first life may write nothing */
             must(wal_rig_open_finding(&rig, &f));
             assert_int_equal(rig.damage.places, 1);
             check_all_but_range(&rig, &f, lost.base_pos, end);
@@ -300,7 +300,7 @@ UNIT_TEST(test_positions_of_a_lost_newest_segment_are_reported_and_not_reused)
         wal_rig_fill(&rig, 1);
         assert_true(wal_last_segment(rig.wal)->base_pos >= end);
         wal_rig_close(&rig);
-        must(wal_rig_open(&rig)); /* from now on it is as if it never was */
+        must(wal_rig_open(&rig)); /* from now on the lost segment has no effect */
         wal_rig_fini(&rig);
     }
 }
@@ -318,7 +318,7 @@ UNIT_TEST(test_one_damaged_copy_of_the_newest_header_is_mended)
         assert_non_null(strstr(rig.damage.first, "header"));
         check_findings(&rig, &f);
         findings_fini(&f);
-        wal_rig_restart(&rig); /* nothing is damaged any more */
+        wal_rig_restart(&rig); /* no damage is left */
         wal_rig_fini(&rig);
     }
 }
@@ -329,7 +329,7 @@ UNIT_TEST(test_a_newest_segment_without_a_commit_ends_the_one_before)
     wal_rig_init(&rig, 317);
     must(wal_rig_open(&rig));
     wal_rig_fill(&rig, 3);
-    /* The commit's bytes come to the device, its sync says they did not. */
+    /* The commit's bytes reach the device, but its sync fails. */
     fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
     wal_rig_put_many(&rig, 3);
     assert_int_equal(wal_rig_commit(&rig), ERR_IO);

@@ -1,13 +1,13 @@
 /*
- * wal_fault_test.c - every call of the machine and every allocation may fail: what was acknowledged
- * stays, what was not is void, and the log comes back.
+ * wal_fault_test.c - every call of the machine and every allocation may fail: acknowledged records
+ * stay, others are void, and the log recovers.
  */
 #include "lib/test.h"
 #include "lib/wal_rig.h"
 
 /*
- * A life with all that a log does. Whatever fails is tried again, as the program would, but for
- * what is fatal there: opening. Returns false if it gave up on that.
+ * Uses all of a log's functions. Failed calls are repeated, as the program does, except opening,
+ * which is fatal there. Returns false if it failed.
  */
 static bool
 live(struct wal_rig *rig, unsigned steps)
@@ -46,7 +46,7 @@ live(struct wal_rig *rig, unsigned steps)
     return true;
 }
 
-/* After whatever happened: power loss or kill, and a healthy life, in which nothing is missing. */
+/* Cuts the power or kills; then a healthy life must find everything. */
 static void
 end_well(struct wal_rig *rig, bool power)
 {
@@ -74,7 +74,7 @@ run_with_fault(uint64_t seed, struct fault fault, bool power)
     fault_env_arm(rig.fe, fault);
     live(&rig, 50);
     bool fired = fault_env_fired(rig.fe);
-    /* Those that only make calls try again hurt nobody. */
+    /* Faults that only make calls repeat have no effect. */
     if (fault.kind == FAULT_EINTR || fault.kind == FAULT_SHORT) {
         for (uint32_t i = 0; i < rig.commit_count; i++) {
             assert_int_equal(rig.commits[i].fate, FATE_COMMITTED);
@@ -145,7 +145,7 @@ UNIT_TEST(test_memory_is_taken_from_the_budget_and_given_back)
     wal_rig_fini(&rig);
 }
 
-/* --- what a failed sync means ----------------------------------------------------------------- */
+/* --- failed syncs ----------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_failed_commit_is_void_although_its_bytes_are_there)
 {
@@ -187,7 +187,7 @@ UNIT_TEST(test_the_batch_filled_during_a_failed_commit_is_void_too)
     must(wal_reserve(rig.wal, wal_put_bytes(100), NULL));
     fault_env_arm(rig.fe, (struct fault){FAULT_TORN, 1, false});
     assert_int_equal(wal_commit(rig.wal, NULL), ERR_IO);
-    /* What was reserved before can still be put: nobody has to undo half a request. */
+    /* Reserved records can still be added, so that no request must be undone half-way. */
     uint8_t payload[100] = {0};
     must(wal_put(rig.wal, WAL_LEDGER, bytes_of(payload, sizeof payload), false));
     assert_int_equal(wal_put(rig.wal, WAL_LEDGER, bytes_of(payload, 100), false), ERR_AGAIN);
@@ -267,7 +267,8 @@ UNIT_TEST(test_reopening_may_fail_again_and_again_and_leaves_no_files)
     }
 }
 
-/* Acknowledged when written: a failed sync leaves those commits to the kernel; they are rescued. */
+/* Acknowledged when written: a failed sync leaves these commits to the kernel, and they are
+ * written again. */
 UNIT_TEST(test_written_commits_behind_a_failed_sync_are_written_again)
 {
     for (uint64_t seed = 430; seed < 450; seed++) {
@@ -281,7 +282,7 @@ UNIT_TEST(test_written_commits_behind_a_failed_sync_are_written_again)
         fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
         assert_int_equal(wal_sync(rig.wal, &rig.why), ERR_IO);
         assert_true(wal_is_down(rig.wal));
-        must(wal_sync(rig.wal, NULL)); /* of no use while it is down */
+        must(wal_sync(rig.wal, NULL)); /* fails while the log is down */
         must(wal_rig_reopen(&rig));
         wal_rig_power_loss(&rig);
         must(wal_rig_open(&rig)); /* all eight */
@@ -289,7 +290,7 @@ UNIT_TEST(test_written_commits_behind_a_failed_sync_are_written_again)
     }
 }
 
-/* A device that fails for longer than one call: they are written again when it is back. */
+/* The device fails for longer than one call: the commits are written again when it works. */
 UNIT_TEST(test_written_commits_are_written_again_after_attempts_that_failed)
 {
     for (uint64_t seed = 470; seed < 490; seed++) {
@@ -313,7 +314,7 @@ UNIT_TEST(test_written_commits_are_written_again_after_attempts_that_failed)
     }
 }
 
-/* The new segment lies where the device works: the caller has to write elsewhere what it lost. */
+/* The new segment is where the device works: the caller must store the lost commits elsewhere. */
 UNIT_TEST(test_written_commits_that_the_device_refuses_again_are_lost_to_the_log)
 {
     struct wal_rig rig;
@@ -373,15 +374,16 @@ UNIT_TEST(test_a_full_device_stops_the_log_until_there_is_room_again)
         assert_int_equal(e, ERR_FULL);
         for (unsigned i = 0; i < 5; i++) {
             e = wal_is_down(rig.wal) ? wal_rig_reopen(&rig) : OK;
-            if (e == OK) { /* the tail was cut off: there is room for a little more */
+            if (e == OK) { /* the tail was cut off: a little more fits */
                 wal_rig_put_many(&rig, 40);
                 e = wal_rig_commit(&rig);
             }
             assert_int_equal(e, ERR_FULL);
-            assert_int_equal(wal_prepare(rig.wal, NULL), OK); /* not while it is down */
+            /* does nothing while the log is down */
+            assert_int_equal(wal_prepare(rig.wal, NULL), OK);
         }
         wal_rig_close(&rig);
-        enum err opened = wal_rig_open(&rig); /* a start needs no room */
+        enum err opened = wal_rig_open(&rig); /* opening needs no space */
         assert_int_equal(opened, OK);
         sim_env_set_capacity(rig.sim, UINT64_C(1) << 30);
         wal_rig_fill(&rig, 30);
@@ -419,7 +421,7 @@ UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
         wal_rig_fill(&rig, 120);
         if (!recycle) {
             must(wal_prepare(rig.wal, NULL));
-            wal_set_budget(rig.wal, 1); /* then it is the last there is room for */
+            wal_set_budget(rig.wal, 1); /* then it is the last one that fits */
         }
         rig.store_pos = wal_end(rig.wal);
         wal_stats(rig.wal, &before);
@@ -433,7 +435,8 @@ UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
             assert_true(wal_rig_file_exists(&rig, segment_file(oldest)));
         }
         fault_env_disarm(rig.fe);
-        must(env_unlink(rig.env, segment_file(oldest), NULL)); /* and if somebody else did it */
+        /* another program may do it */
+        must(env_unlink(rig.env, segment_file(oldest), NULL));
         must(wal_trim(rig.wal, rig.store_pos, NULL));
         wal_stats(rig.wal, &after);
         assert_int_equal(after.segment_count, 1);
@@ -458,7 +461,7 @@ UNIT_TEST(test_recovery_fails_on_unreadable_devices_and_succeeds_later)
         fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, false});
         enum err e = wal_rig_open(&rig);
         if (!fault_env_fired(rig.fe)) break;
-        if (e == OK) wal_rig_close(&rig); /* what is swept may stay */
+        if (e == OK) wal_rig_close(&rig); /* files to remove may remain */
         if (e != OK) assert_int_equal(e, ERR_IO);
     }
     assert_true(nth > 15);

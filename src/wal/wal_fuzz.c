@@ -1,14 +1,13 @@
 /*
- * wal_fuzz.c - any files in a log's directory: recovery ends, gives only records that stand there,
- * gives the same again after a power loss, and the log can be used.
+ * wal_fuzz.c - any files in a log's directory: recovery ends, returns only records that are in
+ * them, returns the same after a power loss, and the log can be used.
  *
- * The first byte's lowest bit chooses what the rest means:
+ * The lowest bit of the first byte selects the meaning of the rest:
  *
  *   0  files: each a byte for its name, a byte of flags, three bytes of size, its contents. Flags:
- *      1 makes the checksums of the headers right, 2 those of the records, so that what stands in
- *      them is not hidden behind a hash.
- *   1  a log that is really written: bytes say what is put, committed, broken and restarted. Then
- *      four bytes each change its files; nothing may be there that was not put.
+ *      1 makes the checksums of the headers right, 2 those of the records, so that their content is
+ * read despite the hashes. 1  a log that is written: bytes select what is added, committed, broken
+ * and restarted. Then four bytes each change its files; no record may be found that was not added.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -62,7 +61,7 @@ mend_header(uint8_t *at, size_t size)
     }
 }
 
-/* Walks the records by their sizes and makes each one's checks right; version bytes become 1. */
+/* Walks the records by their sizes and corrects each one's checks; version bytes become 1. */
 static void
 mend_records(uint8_t *at, size_t size)
 {
@@ -111,7 +110,7 @@ payload_of(uint64_t id, uint8_t shape)
     size_t size = 16 + (shape % 8 == 7 ? shape * 30u : shape);
     store_le64(at, id);
     store_le64(at + 8, shape);
-    for (size_t i = 16; i < size; i += 8) { /* up to 7 bytes more than are used */
+    for (size_t i = 16; i < size; i += 8) { /* up to 7 bytes too many, which are not read */
         store_le64(at + i, shape % 2 ? hash_mix(id, i) : UINT64_C(0x0403020100040302) >> i % 5);
     }
     return bytes_of(at, size);
@@ -163,7 +162,7 @@ write_log(struct machine *m, struct cursor *c)
     wal_free(wal);
 }
 
-/* One change: which file, what, where. */
+/* Makes one change: file, kind and position. */
 static void
 change_file(struct machine *m, struct cursor *c)
 {
@@ -198,18 +197,18 @@ change_file(struct machine *m, struct cursor *c)
     assert(e == OK);
 }
 
-/* --- what is found ---------------------------------------------------------------------------- */
+/* --- records found ---------------------------------------------------------------------------- */
 
 struct finding {
     struct machine *m;
-    bool by_put;       /* only what payload_of() makes */
-    uint64_t last_pos; /* of the record before */
+    bool by_put;       /* only records that payload_of() makes */
+    uint64_t last_pos; /* position of the record before */
     uint64_t last_id;
-    uint64_t sum; /* of all records in order */
+    uint64_t sum; /* sum of all records, in order */
     uint64_t count;
 };
 
-/* The record stands in its file at its position, with the checks it should have. */
+/* Checks that the record is in its file at its position, with the right checks. */
 static void
 check_stands_there(struct machine *m, const struct wal_record *record)
 {
@@ -285,7 +284,7 @@ read_log(struct machine *m, bool by_put, struct finding *ret_found)
     return NULL;
 }
 
-/* A reader comes to the end, too. */
+/* Checks that a reader reaches the end as well. */
 static void
 follow(struct machine *m, struct wal *wal)
 {
@@ -326,7 +325,7 @@ explain_damage(void *context, uint64_t pos, uint64_t bytes, const char *text)
     x->damaged += bytes;
 }
 
-/* Each file alone: records and damage are all from its first position to its end. */
+/* Describes each file alone: records and damage cover it from its first position to its end. */
 static void
 explain(struct machine *m)
 {
@@ -395,7 +394,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (by_put && cursor_left(&c) >= 4) {
         change_file(&m, &c);
     }
-    /* What a failed sync left in memory could be read again if the header that voids it went. */
+    /* Data that a failed sync left in memory could be read again if the header that voids
+     * it vanished. */
     sim_env_power_loss(m.sim);
     use_log(&m, by_put);
     fault_env_free(m.fe);

@@ -9,18 +9,18 @@
 #include <sched.h>
 #include <unistd.h>
 
-/* A reader and what it should see next. */
+/* A reader, and the next record that it should see. */
 struct follower {
     struct wal_reader *reader;
     uint32_t commit; /* index into the model */
     uint32_t within;
     uint64_t segment;
     uint32_t defined;
-    uint64_t defined_pos; /* of the series record read last */
+    uint64_t defined_pos; /* position of the last series record */
     uint64_t count;
 };
 
-/* As of a commit's end; UINT32_MAX: from the oldest there is. */
+/* Opens a reader at the end of a commit; UINT32_MAX: at the oldest record. */
 static void
 follow(struct wal_rig *rig, struct follower *f, uint32_t behind_commit)
 {
@@ -29,7 +29,7 @@ follow(struct wal_rig *rig, struct follower *f, uint32_t behind_commit)
     must(wal_reader_open(rig->wal, "follower", pos, &f->reader, &rig->why));
 }
 
-/* What was read last, and the series before it, can be had once more. */
+/* Checks that the last record, and its series record, can be read again. */
 static void
 read_again(struct wal_rig *rig, struct follower *f, const struct wal_record *record)
 {
@@ -46,7 +46,8 @@ read_again(struct wal_rig *rig, struct follower *f, const struct wal_record *rec
     assert_int_equal(wal_reader_again(f->reader, 1, &again, NULL), ERR_MISSING);
 }
 
-/* Reads up to `count` records, each as the model says; false: there were not so many yet. */
+/* Reads up to `count` records and compares each with the model; returns false at the end
+ * of the log. */
 static bool
 follow_some(struct wal_rig *rig, struct follower *f, uint32_t count)
 {
@@ -86,7 +87,7 @@ follow_some(struct wal_rig *rig, struct follower *f, uint32_t count)
     return true;
 }
 
-/* All there is, and that is all. */
+/* Reads all records, and checks that these are all commits. */
 static void
 follow_to_end(struct wal_rig *rig, struct follower *f)
 {
@@ -113,11 +114,12 @@ UNIT_TEST(test_readers_see_every_committed_record_once_in_order)
     for (unsigned step = 0; step < 250; step++) {
         wal_rig_put_many(&rig, 1 + step % 5);
         unsigned i = (unsigned)wal_rig_random(&rig, FOLLOWERS);
-        follow_some(&rig, &f[i], (uint32_t)wal_rig_random(&rig, 60)); /* what is put is not seen */
+        /* uncommitted records are not read */
+        follow_some(&rig, &f[i], (uint32_t)wal_rig_random(&rig, 60));
         must(wal_rig_commit(&rig));
         if (step == 0) must(wal_prepare(rig.wal, NULL));
         must(wal_trim(rig.wal, wal_end(rig.wal), NULL));
-        if (step % 40 == 39) { /* the log breaks and comes back */
+        if (step % 40 == 39) { /* the log fails and recovers */
             wal_rig_put_many(&rig, 3);
             fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
             assert_int_equal(wal_rig_commit(&rig), ERR_IO);
@@ -136,7 +138,7 @@ UNIT_TEST(test_readers_see_every_committed_record_once_in_order)
     }
     must(wal_trim(rig.wal, wal_end(rig.wal), NULL));
     wal_stats(rig.wal, &s);
-    assert_int_equal(s.segment_count, 1); /* nobody holds them back any more */
+    assert_int_equal(s.segment_count, 1); /* no reader holds segments back */
     assert_true(s.segments_recycled_total > 0);
     wal_rig_fini(&rig);
 }
@@ -172,7 +174,7 @@ UNIT_TEST(test_a_reader_goes_on_from_its_position_after_a_restart)
     for (unsigned life = 0; life < 20; life++) {
         wal_rig_fill(&rig, (uint32_t)wal_rig_random(&rig, 20));
         follow_some(&rig, &f, (uint32_t)wal_rig_random(&rig, 50));
-        uint32_t commit = f.commit - 1; /* what is remembered: the last commit seen whole */
+        uint32_t commit = f.commit - 1; /* the position to resume at: the last commit read whole */
         wal_reader_close(f.reader);
         if (life % 2) {
             wal_rig_restart(&rig);
@@ -228,14 +230,15 @@ UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
     assert_int_equal(s.readers_behind, 1);
     wal_reader_close(f.reader);
 
-    /* One that comes back with a position that is gone. */
+    /* This reader returns with a position that is gone. */
     must(wal_reader_open(rig.wal, "late", rig.commits[3].end_pos, &f.reader, NULL));
     assert_int_equal(wal_reader_next(f.reader, &record, NULL), ERR_MISSING);
     wal_reader_close(f.reader);
     wal_rig_fini(&rig);
 }
 
-/* A segment that was given up has nothing after the reader's position. */
+/* A segment that was given up has no records after the reader's position, so the reader loses
+ * nothing until its file is reused. */
 UNIT_TEST(test_a_segment_that_was_never_used_leaves_no_reader_behind)
 {
     for (unsigned restart = 0; restart < 2; restart++) {
@@ -245,7 +248,7 @@ UNIT_TEST(test_a_segment_that_was_never_used_leaves_no_reader_behind)
         wal_rig_fill(&rig, 4);
         uint32_t last = rig.commit_count - 1;
         uint64_t end = wal_end(rig.wal);
-        for (unsigned i = 0; i < 2; i++) { /* two segments are begun, the first one in vain */
+        for (unsigned i = 0; i < 2; i++) { /* two segments are begun, the first one for nothing */
             wal_rig_put_many(&rig, 1);
             fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
             assert_int_equal(wal_rig_commit(&rig), ERR_IO);
@@ -275,7 +278,7 @@ UNIT_TEST(test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted)
     follow(&rig, &f, UINT32_MAX);
     assert_true(follow_some(&rig, &f, 3));
     uint64_t number = rig.wal->list.items[0].number;
-    buf_clear(&f.reader->reader.window); /* what is wanted next is not in memory */
+    buf_clear(&f.reader->reader.window); /* the next records are not in memory */
     uint8_t other[4096];
     memset(other, 0x77, sizeof other);
     for (unsigned i = 0; i < 16; i++) {
@@ -326,7 +329,7 @@ UNIT_TEST(test_a_reader_skips_damage_once_and_gives_what_recovery_gives)
             if (e == OK) must(find_record(&by_reader, &record, NULL));
             if (e != OK) assert_int_equal(e, ERR_CORRUPT);
         }
-        /* Padding carries nothing: who reads records does not look at it. */
+        /* Padding is empty: readers skip it. */
         if (told == 0) assert_int_equal(by_reader.count, all.count);
         assert_in_range(told, 0, 1);
         assert_int_equal(by_reader.count, by_verify.count);
@@ -513,9 +516,9 @@ UNIT_TEST(test_readers_follow_a_log_that_other_threads_write_and_recycle)
             uint64_t ids = rig.batch_first_id;
             fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
             enum err e = wal_rig_commit(&rig);
-            if (e != OK) { /* not the housekeeper's sync was hit */
+            if (e != OK) { /* unless the fault hit the housekeeper's sync */
                 must(wal_rig_reopen(&rig));
-                rig.next_id = rig.batch_first_id = ids; /* the same come again */
+                rig.next_id = rig.batch_first_id = ids; /* the same records are added again */
             }
         } else {
             must(wal_rig_commit(&rig));

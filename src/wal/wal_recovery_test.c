@@ -1,13 +1,13 @@
 /*
- * wal_recovery_test.c - what recovery finds after power losses and kills at every moment, what it
- * refuses, and what it costs.
+ * wal_recovery_test.c - results and costs of recovery after power losses and kills at every moment,
+ * and its refusals.
  */
 #include "lib/test.h"
 #include "lib/wal_rig.h"
 
 /* --- losing power ----------------------------------------------------------------------------- */
 
-/* Some records, committed; a log that went down is reopened as the caller of a real one would. */
+/* Commits some records; a log that is down is reopened as the program does. */
 static enum err
 step_commit(struct wal_rig *rig)
 {
@@ -33,7 +33,7 @@ step_trim(struct wal_rig *rig)
     return wal_trim(rig->wal, pos, &rig->why);
 }
 
-/* A commit fails alone, and the log comes back. */
+/* Lets one commit fail, and reopens the log. */
 static enum err
 step_fail(struct wal_rig *rig)
 {
@@ -41,7 +41,8 @@ step_fail(struct wal_rig *rig)
     if (fault_env_fired(rig->fe)) return ERR_IO;
     struct fault_env *inner;
     must(fault_env_new(rig->env, &inner));
-    /* The machine under the log fails through one more layer, so that the outer one counts on. */
+    /* The machine under the log fails through a second layer, so that the outer one goes
+     * on counting. */
     fault_env_arm(inner, (struct fault){kinds[wal_rig_random(rig, 3)], 1, false});
     rig->wal->env = rig->wal->file.env = fault_env_env(inner);
     enum err e = step_commit(rig);
@@ -98,7 +99,7 @@ live_on(struct wal_rig *rig)
     must(wal_rig_open(rig));
 }
 
-/* The call's number is its only difference from a run that goes through. */
+/* Runs until a call; its number is the only difference from a complete run. */
 static bool
 run_until_call(uint64_t seed, uint64_t nth, unsigned steps, bool kill)
 {
@@ -138,7 +139,7 @@ UNIT_TEST(test_kill_at_any_call_loses_and_invents_nothing)
     }
 }
 
-/* What was read back after a kill is answered to queries: the next power loss must not take it. */
+/* Records found after a kill are returned to queries: the next power loss must not lose them. */
 UNIT_TEST(test_what_recovery_found_survives_the_next_power_loss)
 {
     unsigned kept = 0;
@@ -149,7 +150,7 @@ UNIT_TEST(test_what_recovery_found_survives_the_next_power_loss)
         if (seed % 2) must(wal_prepare(rig.wal, NULL));
         wal_rig_fill(&rig, (uint32_t)(seed % 5));
         wal_rig_put_many(&rig, 20);
-        /* The sync of a commit fails, or that of a new segment, or of its name. */
+        /* The sync of a commit fails, or of a new segment, or of its name. */
         fault_env_arm(rig.fe, (struct fault){FAULT_SYNC, 1, false});
         assert_int_equal(wal_rig_commit(&rig), ERR_IO);
         wal_rig_kill(&rig);
@@ -164,7 +165,7 @@ UNIT_TEST(test_what_recovery_found_survives_the_next_power_loss)
     assert_true(kept > 50);
 }
 
-/* The file's older life stands behind the first commits of the new one, whole. */
+/* Records of the file's previous use follow the first commits of the new one, undamaged. */
 UNIT_TEST(test_records_of_a_files_older_life_are_never_taken_for_new_ones)
 {
     for (uint64_t seed = 0; seed < 60; seed++) {
@@ -178,7 +179,7 @@ UNIT_TEST(test_records_of_a_files_older_life_are_never_taken_for_new_ones)
             must(wal_trim(rig.wal, rig.store_pos, NULL));
         }
         while (rig.wal->prepared.count > 0) {
-            wal_rig_fill(&rig, 1); /* until the recycled file is in use */
+            wal_rig_fill(&rig, 1); /* until the recycled file is used */
         }
         wal_rig_fill(&rig, (uint32_t)wal_rig_random(&rig, 4));
         size_t size;
@@ -219,7 +220,7 @@ UNIT_TEST(test_a_newer_log_is_refused_and_not_touched)
             uint8_t *header = at + copy * SEGMENT_COPY_OFFSET;
             store_le16(header + 8, 7);
             store_le16(header + 10, 3);
-            memset(header + 100, 0x5a, 50); /* what it means by that is not ours to judge */
+            memset(header + 100, 0x5a, 50); /* its meaning is unknown here */
             store_le64(header + 504, hash_bytes(bytes_of(header, 504), newer.number));
             wal_rig_write_file(&rig, segment_file(newer.number), at, size);
             free(at);
@@ -238,7 +239,7 @@ UNIT_TEST(test_a_newer_log_is_refused_and_not_touched)
     }
 }
 
-/* Seals the record of type 99 at the end of the log again, with other flags. */
+/* Corrects the checks of the record of type 99 at the end of the log, with other flags. */
 static void
 reseal_last(struct wal_rig *rig, uint64_t number, uint64_t seed, uint64_t pos, uint64_t base,
             uint8_t flags)
@@ -348,7 +349,8 @@ UNIT_TEST(test_segments_of_two_logs_are_not_mixed)
     wal_rig_make_long_log(&rig, 332, 2, &a);
     wal_rig_write_file(&rig, segment_file(b.number + 5), at, size);
     free(at);
-    must(wal_open(&rig.options, &rig.wal, NULL)); /* a header of another number: an older life */
+    /* a header of another number: from a previous use */
+    must(wal_open(&rig.options, &rig.wal, NULL));
     wal_rig_close(&rig);
     at = wal_rig_read_file(&rig, segment_file(a.number), &size);
     at[48] ^= 1; /* the log's id */
@@ -432,17 +434,18 @@ UNIT_TEST(test_segments_before_the_wanted_position_are_not_read)
     uint64_t reads = fault_env_calls(rig.fe, FAULT_SHORT);
     must(wal_rig_open(&rig));
     reads = fault_env_calls(rig.fe, FAULT_SHORT) - reads;
-    assert_true(reads < 30 + 10); /* the header of each, and the newest as a whole */
+    assert_true(reads < 30 + 10); /* the header of each, and the whole newest one */
     wal_rig_fini(&rig);
 }
 
 /*
- * Payloads that look like headers of large records at every place cannot make the search slow. Such
- * a record is read as a whole before its checksum is computed: so the calls tell the work.
+ * Payloads that look like headers of large records at every position do not make the search slow.
+ * Such a record is read whole before its checksum is computed, so the number of calls measures the
+ * work.
  */
 UNIT_TEST(test_the_search_behind_a_bad_place_reads_little_whatever_stands_there)
 {
-    enum { FILE_BYTES = 64 * 1024 * 1024, CALLS_MAX = 1500 }; /* for 8 million places */
+    enum { FILE_BYTES = 64 * 1024 * 1024, CALLS_MAX = 1500 }; /* for 8 million positions */
     struct wal_rig rig;
     wal_rig_init(&rig, 343);
     rig.options.segment_bytes = FILE_BYTES - SEGMENT_HEADER_BYTES;

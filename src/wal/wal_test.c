@@ -1,6 +1,6 @@
 /*
- * wal_test.c - what is committed is there again, in segments that decode alone; segments come and
- * go within the budget; a commit is one write and one sync.
+ * wal_test.c - committed records are found again, in segments that decode alone; segments are made
+ * and removed within the budget; a commit is one write and one sync.
  */
 #include "lib/test.h"
 #include "lib/wal_rig.h"
@@ -20,7 +20,7 @@ UNIT_TEST(test_records_of_every_type_and_size_come_back_as_they_were)
     struct wal_rig rig;
     wal_rig_init(&rig, 1);
     must(wal_rig_open(&rig));
-    bool seen[WAL_TYPE_LAST + 1][2][2] = {0}; /* type, asked to compress, large */
+    bool seen[WAL_TYPE_LAST + 1][2][2] = {0}; /* indexes: type, compression requested, large */
     for (unsigned i = 0; i < 2000; i++) {
         uint64_t id = rig.next_id;
         seen[id_type(id)][id_compress(id)][id_size(id) >= 256] = true;
@@ -115,7 +115,7 @@ UNIT_TEST(test_a_batch_without_records_is_not_committed)
     assert_false(wal_take(rig.wal));
     assert_int_equal(stats_of(&rig).segment_count, 0);
     wal_rig_put_many(&rig, 3);
-    wal_rig_restart(&rig); /* what was only put is gone */
+    wal_rig_restart(&rig); /* uncommitted records are lost */
     assert_int_equal(rig.commit_count, 0);
     wal_rig_fini(&rig);
 }
@@ -145,7 +145,7 @@ UNIT_TEST(test_the_batch_is_filled_while_another_one_is_on_its_way)
 
 /* --- segments --------------------------------------------------------------------------------- */
 
-/* Whatever commit's end reading begins at: find_record() saw each series in the same segment. */
+/* Reading may begin at any commit's end: find_record() saw each series in the same segment. */
 UNIT_TEST(test_every_segment_decodes_alone_from_any_commit_on)
 {
     struct wal_rig rig;
@@ -263,7 +263,7 @@ UNIT_TEST(test_files_of_busy_times_are_kept_for_the_next)
         while (stats_of(&rig).segment_count < 4) {
             must(wal_prepare(rig.wal, NULL));
             wal_rig_fill(&rig, 1);
-            /* No file more; commits for which there is no room left let one grow. */
+            /* The log has no more files; commits that do not fit let one grow. */
             if (cycle > 0) assert_true(stats_of(&rig).segment_bytes - files < SMALL_SEGMENT);
         }
         rig.store_pos = wal_end(rig.wal);
@@ -301,7 +301,7 @@ UNIT_TEST(test_where_room_is_short_spare_files_go_first)
     wal_rig_fini(&rig);
 }
 
-/* Zeros would be a second write of all that the log writes. */
+/* Zeros would be a second write of everything that the log writes. */
 UNIT_TEST(test_segments_given_up_are_recycled_without_zeroing)
 {
     struct wal_rig rig;
@@ -314,12 +314,12 @@ UNIT_TEST(test_segments_given_up_are_recycled_without_zeroing)
         rig.store_pos = wal_end(rig.wal);
         uint64_t calls = fault_env_calls(rig.fe, FAULT_SHORT);
         must(wal_trim(rig.wal, rig.store_pos, NULL));
-        assert_int_equal(fault_env_calls(rig.fe, FAULT_SHORT), calls); /* no byte was moved */
+        assert_int_equal(fault_env_calls(rig.fe, FAULT_SHORT), calls); /* no byte was written */
         if (stats_of(&rig).segments_recycled_total > 2) old_life++;
         if (i % 10 == 9) {
             struct wal *wal = rig.wal;
             rig.wal = NULL;
-            must(wal_rig_open(&rig)); /* a second look at the files: nothing old is in them */
+            must(wal_rig_open(&rig)); /* the files are read again: nothing old is in them */
             wal_rig_close(&rig);
             rig.wal = wal;
             rig.defined_in = 0;
@@ -367,7 +367,7 @@ UNIT_TEST(test_a_full_batch_takes_no_more_until_it_is_taken)
     assert_int_equal(wal_reserve(rig.wal, SIZE_MAX / 2, NULL), ERR_LIMIT);
     assert_true(wal_take(rig.wal));
     must(wal_commit(rig.wal, NULL));
-    must(wal_reserve(rig.wal, 100 * 1024, NULL)); /* alone, a batch may be larger */
+    must(wal_reserve(rig.wal, 100 * 1024, NULL)); /* a batch alone may be larger */
     wal_rig_fini(&rig);
 }
 
@@ -437,7 +437,7 @@ UNIT_TEST(test_written_commits_survive_a_kill_and_synced_ones_a_power_loss)
         uint32_t synced = rig.commit_count;
         wal_rig_fill(&rig, 8);
         wal_rig_power_loss(&rig);
-        /* Of those behind the sync a part, in order, may be there. */
+        /* A part of the commits after the sync, from the first on, may be found. */
         for (uint32_t i = synced; i < rig.commit_count; i++) {
             rig.commits[i].fate = FATE_UNCERTAIN;
         }
@@ -453,7 +453,7 @@ UNIT_TEST(test_written_commits_survive_a_kill_and_synced_ones_a_power_loss)
     }
 }
 
-/* A reader may have seen them, and remembers how far it has come. */
+/* A reader may have seen them, and remembers their position. */
 UNIT_TEST(test_positions_of_commits_lost_with_the_power_are_not_reused)
 {
     for (uint64_t seed = 0; seed < 20; seed++) {
@@ -465,7 +465,7 @@ UNIT_TEST(test_positions_of_commits_lost_with_the_power_are_not_reused)
         wal_rig_fill(&rig, 1 + (uint32_t)seed);
         uint64_t seen = wal_end(rig.wal);
         wal_rig_power_loss(&rig);
-        rig.commit_count = 0; /* none was promised */
+        rig.commit_count = 0; /* none was acknowledged */
         struct findings f;
         must(wal_rig_open_finding(&rig, &f));
         findings_fini(&f);
@@ -539,7 +539,7 @@ UNIT_TEST(test_above_its_budget_the_log_refuses_until_the_store_catches_up)
     must(wal_trim(rig.wal, rig.store_pos, NULL));
     assert_false(stats_of(&rig).over_budget);
     wal_rig_fill(&rig, 3);
-    wal_set_budget(rig.wal, 1); /* smaller than can be: the newest segment is always allowed */
+    wal_set_budget(rig.wal, 1); /* below the minimum: the newest segment is always allowed */
     assert_int_equal(wal_rig_put(&rig), ERR_AGAIN);
     rig.store_pos = wal_end(rig.wal);
     must(wal_trim(rig.wal, rig.store_pos, NULL));

@@ -1,8 +1,8 @@
-/* Prometheus' own examples, and that any bytes come back. */
+/* escaped_name_test.c - Prometheus' own examples of escaped names; and any bytes come back. */
 #include "lib/test.h"
 
 #include "base/text/utf8.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/escaped_name.h"
 
 static void

@@ -1,4 +1,4 @@
-/* name_escaping_test.c - names as Prometheus 3.5.3 escapes them. */
+/* name_escaping_test.c - names escaped as by Prometheus 3.5.3. */
 #include "lib/test.h"
 
 #include "wire/name_escaping.h"

@@ -1,3 +1,4 @@
+/* number_test.c - numbers as text: special values, shortest digits, reading back. */
 #include "lib/test.h"
 
 #include <float.h>
@@ -113,7 +114,7 @@ random_next(uint64_t *state)
     return *state * 0x2545f4914f6cdd1du;
 }
 
-/* Reads back as the same double, and one digit fewer would not. */
+/* Checks that the text reads back as the same double, and would not with one digit fewer. */
 static void
 check_shortest(uint64_t bits)
 {

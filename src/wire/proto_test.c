@@ -1,12 +1,14 @@
+/* proto_test.c - reading fields of protobuf. */
 #include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/proto_text.h"
+#include "lib/wire/proto_text.h"
 #include "wire/proto.h"
 
-/* One message at a time, in memory of exactly its size so that a sanitizer sees a read too far. */
+/* One message at a time, in memory of exactly its size, so that a sanitizer sees reads
+ * after its end. */
 static struct buf text;
 static uint8_t *message;
 
@@ -53,7 +55,7 @@ UNIT_TEST(test_bad_tags_are_refused)
 UNIT_TEST(test_lengths_beyond_the_end_are_refused)
 {
     static const char *const bad[] = {
-        "01",                            /* one byte of none */
+        "01",                            /* one byte, which is missing */
         "ff ff ff ff 0f 'abc'",          /* 4 GiB */
         "ff ff ff ff ff ff ff ff ff 01", /* 2^64 - 1 */
         "ff ff ff ff 1f 'abc'",          /* beyond 32 bits */
@@ -101,7 +103,7 @@ UNIT_TEST(test_unknown_fields_are_skipped_whatever_their_type)
     assert_int_equal(cursor_varint(&c), 7);
 }
 
-/* Behind the field stands 28 07, unless it is bad. */
+/* Says whether the field is skipped, after which 28 07 follows. */
 static bool
 is_skipped(const char *field)
 {
@@ -120,11 +122,11 @@ UNIT_TEST(test_groups_are_skipped_with_what_is_in_them)
     static const char *const good[] = {
         "0b 0c",
         "0b 08 =-1 11 #1.5 1a{'abc'} 25 01 02 03 04 0c",
-        "0b 28 07 0c",             /* what is known outside is not known in it */
+        "0b 28 07 0c",             /* fields known outside are not known in it */
         "0b 0b 0c 0c",             /* one in the other, of one field */
-        "0b 13 1b 1c 14 0c",       /* of three */
+        "0b 13 1b 1c 14 0c",       /* three in each other */
         "83 7d 9b 7d 9c 7d 84 7d", /* field numbers of two bytes */
-        "0b 1a{0c} 0c",            /* an end within bytes is none */
+        "0b 1a{0c} 0c",            /* an end inside of bytes does not count */
         "0b 13 14 13 14 0a{'x'} 1b 1c 0c",
     };
     static const char *const bad[] = {
@@ -132,7 +134,7 @@ UNIT_TEST(test_groups_are_skipped_with_what_is_in_them)
         "0b 13 0c 14", /* crossed */
         "0b 14",       /* another field's end */
         "0b 13 14",    /* the outer one has none */
-        "0c",          /* an end alone */
+        "0c",          /* only an end */
         "0b 00 0c",    /* field number 0 */
         "0b 04",       /* the end of field 0 */
         "0b 1a 03 61", /* cut short */

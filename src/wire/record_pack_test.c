@@ -1,3 +1,4 @@
+/* record_pack_test.c - blocks of snappy that record_pack() writes. */
 #include "lib/test.h"
 
 #include <snappy-c.h>
@@ -6,11 +7,11 @@
 #include "lib/random.h"
 #include "wire/record_pack.h"
 
-/* Packs `size` bytes, which `raw` holds with slack behind, and lets libsnappy unpack them. */
+/* Packs `size` bytes of `raw`, which has slack after them, and lets libsnappy unpack the result. */
 static size_t
 check_pack(const uint8_t *raw, size_t size, size_t record_bytes)
 {
-    /* Exactly the room that is promised, so that a sanitizer sees more. */
+    /* It has exactly the promised size, so that a sanitizer sees writes after it. */
     uint8_t *packed = malloc(VARINT_SIZE_MAX + size + RECORD_PACK_OVERHEAD);
     uint8_t *copy = malloc(size + RECORD_PACK_SLACK);
     char *unpacked = malloc(size + 1);

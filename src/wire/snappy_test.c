@@ -1,3 +1,4 @@
+/* snappy_test.c - snappy blocks: round trips, limits, damage. */
 #include "lib/test.h"
 
 #include "wire/snappy.h"

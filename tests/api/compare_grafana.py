@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Sends what the Prometheus data source of Grafana sends to two servers and prints where their answers differ.
+"""compare_grafana.py - sends the requests of Grafana's Prometheus data source to two servers and prints differences.
 
 usage: compare_grafana.py URL PEER_URL START END
 
-URL may have a path, and both hold the same samples, from START to END (Unix seconds). The paths, methods,
-headers and forms of parameters are those of the data source of Grafana 11 and 12: its server part asks queries
-and the health check, its pages ask for names, values, series, metadata and rules through it. Compared are the
-status, the type of the content and the JSON, times digit by digit; sums may be made in another order (1e-9).
-Exit status: 0 all the same, 1 differences, 2 an error.
+URL may have a path, and both have the same samples, from START to END (Unix seconds). The paths,
+methods, headers and forms of parameters are those of the data source of Grafana 11 and 12: its
+server part asks queries and the health check, its pages request names, values, series, metadata and
+rules through it. The status, the type of the content and the JSON are compared, times digit by
+digit; sums may be made in another order (1e-9). Exit status: 0 all the same, 1 differences, 2 an
+error.
 """
 
 import gzip
@@ -29,11 +30,12 @@ HEADERS = {
     "X-Query-Group-Id": "a0b1c2d3-0000-4000-8000-000000000000",
     "X-Grafana-From-Expr": "false",
 }
-CACHE = {"X-Grafana-Cache": "private, max-age=60"}  # what its pages ask of Grafana; a proxy may pass it on
+# its pages send this to Grafana; a proxy may pass it on
+CACHE = {"X-Grafana-Cache": "private, max-age=60"}
 SERIES_LIMIT = "40000"
 LONG_AT_LEAST = 200  # answers, or there were no samples
 
-# As dashboards have them; what Grafana replaces is in Panel.
+# Queries as in dashboards; Panel has the variables that Grafana replaces.
 PANELS = [
     "up",
     "rate(node_cpu_seconds_total[$__rate_interval])",
@@ -106,7 +108,7 @@ def number(value):
 
 
 def javascript(parameters):
-    """As encodeURIComponent has them."""
+    """Parameters encoded as by encodeURIComponent."""
     return "&".join(f"{urllib.parse.quote(k, safe=ESCAPED_NOT)}={urllib.parse.quote(v, safe=ESCAPED_NOT)}"
                     for k, v in parameters)
 
@@ -137,9 +139,9 @@ def health_check():
 
 
 def first_look(start, end):
-    """What is asked when a data source is opened, in this order."""
+    """Requests when a data source is opened, in this order."""
     yield from resource("/api/v1/rules", [])
-    # Whether there are exemplars; its milliseconds are taken for seconds.
+    # This asks whether there are exemplars; its milliseconds are read as seconds.
     yield from resource("/api/v1/query_exemplars", [("query", "test"), ("start", f"{start * 1000:.0f}"),
                                                     ("end", f"{end * 1000:.0f}")])
     snapped = [("start", str(math.floor(start / 60) * 60)), ("end", str(math.ceil(end / 60) * 60))]
@@ -181,12 +183,12 @@ def panels(end):
 
 
 def alerts():
-    """Of rules that a data source evaluates itself."""
+    """Requests about rules that a data source evaluates itself."""
     for path in ("/api/v1/rules", "/api/v1/alerts", "/api/v1/alertmanagers"):
         yield from resource(path, [])
     yield from resource("/api/v1/rules", [("group_limit", "40")])
     yield from resource("/api/v1/rules", [("exclude_alerts", "true"), ("type", "alert")])
-    yield "GET", "/rules", HEADERS, None  # whether it is a ruler that can be written to
+    yield "GET", "/rules", HEADERS, None  # this asks whether the ruler can be written to
 
 
 def requests(start, end):
@@ -229,7 +231,7 @@ def in_order(answer):
         data["result"].sort(key=key_of)
     for kind in ("warnings", "infos"):
         answer.get(kind, []).sort()
-    if "error" in answer:  # that names two series of several
+    if "error" in answer:  # it names two of several series
         answer["error"] = re.sub(r"(hand-side of the operation: )\[.*\];many", r"\1[];many", answer["error"])
     return answer
 
@@ -254,7 +256,7 @@ def same(a, b):
 
 
 def different_facts(ours, theirs):
-    """What depends on the program and on its scrapes is compared in its form only."""
+    """Compares only the form of facts that depend on the program and on its scrapes."""
     headers = {**HEADERS, **CACHE}
     build, peer_build = (s.ask("GET", "/api/v1/status/buildinfo", headers, None) for s in (ours, theirs))
     if build["status"] != 200 or not peer_build["body"]["data"].keys() <= build["body"]["data"].keys():

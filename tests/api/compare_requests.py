@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Sends the same requests to two servers and prints where their answers differ.
+"""compare_requests.py - sends the same requests to two servers and prints differences between their answers.
 
 usage: compare_requests.py URL PEER_URL
 
-Compared are the status, the type of the content, what is said to pages of other origins, and the
-JSON: lists whose order is not promised are sorted. What a version of Prometheus answers otherwise
-than the one before is not asked. Exit status: 0 all the same, 1 differences, 2 an error.
+The status, the type of the content, the headers for pages of other origins, and the JSON are
+compared; lists without a promised order are sorted. Requests whose answers changed between versions
+of Prometheus are left out. Exit status: 0 all the same, 1 differences, 2 an error.
 """
 
 import http.client
@@ -39,7 +39,7 @@ def lookups():
             yield path, base + [("end", time)]
         for limit in LIMITS + WRONG_LIMITS:
             if path == "series" and limit in ["1", "+1"]:
-                continue # of the two, Prometheus gives either
+                continue # Prometheus returns either of the two
             yield path, base + [("limit", limit)]
         for selector in SELECTORS + WRONG_SELECTORS:
             yield path, [("match[]", selector)]

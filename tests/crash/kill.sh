@@ -1,9 +1,9 @@
 #!/bin/bash
 # kill.sh - SIGKILL at any moment loses nothing that was acknowledged.
 #
-# A sender that repeats only what was not acknowledged goes through several crashes, ROUNDS times over. Each time
-# Firekeep must hold exactly what was sent: what is missing was acknowledged and lost. SEED repeats
-# the moments of a run as far as the machine lets them be repeated.
+# A sender that repeats only what was not acknowledged goes through several crashes, ROUNDS times
+# over. Each time Firekeep must have exactly what was sent: a missing sample was acknowledged and
+# lost. SEED repeats the moments of a run as far as the machine lets them be repeated.
 
 set -u
 work=${SCRATCH:?}
@@ -75,8 +75,8 @@ all_rounds() {
     done
 }
 
-# A refused sample makes a series that the log never hears of: after each crash the series that
-# are left are counted anew, while the log still has the old count.
+# A refused sample makes a series that is not in the log: after each crash the remaining series are
+# counted again, while the log still has the old count.
 series_survive_two_crashes() {
     local dir=$work/twice step
     printf 'a 1 1700000000000\nb 2 4102444800000\nc 3 1700000000000\nd 4 1700000000000\n' |

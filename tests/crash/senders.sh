@@ -4,10 +4,10 @@
 #   node exporter, Firekeep, the senders themselves <--scrape-- three senders --remote write--> Firekeep
 #
 # Prometheus 2.42 with remote write 1.0, Prometheus 3 with 1.0 and with 2.0, the latter two with
-# native histograms, and vmagent, which begins with a protocol of its own until it gets 415. Each scrapes every second. For DURATION seconds (35, or 240 with LONG=1)
-# Firekeep is killed, sometimes stopped, every few seconds and started again. Then scraping ends,
-# the senders catch up, and Firekeep is held against what each sender has in its own storage (vmagent
-# has none: it is only counted).
+# native histograms, and vmagent, which begins with its own protocol until it gets 415. Each scrapes
+# every second. For DURATION seconds (35, or 240 with LONG=1) Firekeep is killed, sometimes stopped,
+# every few seconds and started again. Then scraping ends, the senders catch up, and Firekeep is
+# compared with each sender's own storage (vmagent has none: its samples are only counted).
 
 set -u
 work=${SCRATCH:?}
@@ -116,7 +116,7 @@ has_caught_up() { # SENDER
         [[ $(sent_in "$text") == $(sleep 0.3 && sent_in "$(page "$1")") ]]
 }
 
-# floats histograms exemplars: what was sent and answered; repeats are not counted twice.
+# floats histograms exemplars: the numbers sent and acknowledged, without repeats.
 sent_in() { # PAGE
     local kind
     for kind in samples histograms exemplars; do
@@ -201,8 +201,8 @@ nothing_given_up() { # SENDER
     return 1
 }
 
-# Some scrape intervals after its targets went a sender appends staleness markers: a comparison may
-# come between that and their being sent. What is lost stays lost.
+# A sender appends staleness markers some scrape intervals after its targets stopped: a comparison
+# may run before they are sent. Lost samples stay lost.
 reads_the_same() { # SENDER
     local output
     output=$("$TOOLS/rrcompare" "http://${at[$1]}" "http://$firekeep" \
@@ -270,7 +270,7 @@ start_all() {
     if [[ -x $agent ]]; then
         add_agent "${ports[5]}" || return 1
     fi
-    # What was appended before the first request is not sent at all: the range begins after that.
+    # Samples appended before the first request are not sent at all: the range begins after that.
     local sender
     for sender in "${senders[@]}"; do
         within 30 has_sent "$sender" || {

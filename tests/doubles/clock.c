@@ -1,7 +1,7 @@
 /*
- * clock.c - preloaded into a program (LD_PRELOAD), a clock that can be set: the time of day is so
- * many seconds ahead as the file CLOCK_AHEAD says, whose content is a number. Monotonic clocks go
- * on, as when a real clock is set.
+ * clock.c - a clock that can be set, preloaded into a program (LD_PRELOAD): the time of day is
+ * ahead by the number of seconds in the file CLOCK_AHEAD. Monotonic clocks go on, as when a real
+ * clock is set.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

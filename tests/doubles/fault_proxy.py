@@ -1,41 +1,43 @@
 #!/usr/bin/python3
-"""fault_proxy.py - stands between Firekeep and services of AWS, or those who play them, and lets things go wrong.
+"""fault_proxy.py - is between Firekeep and services of AWS, or programs that simulate them, and makes calls fail.
 
     fault_proxy.py --port 9000 --route stream=kinesis:9001:4567 --route archive=s3:9002:4568 [--tls archive
                    --tls-cert cert.pem --tls-key key.pem [--tls-client-ca ca.pem] [--tls-least 1.3]]
 
-A route is NAME=SERVICE:PORT:UPSTREAM: what comes in on 127.0.0.1:PORT goes on to 127.0.0.1:UPSTREAM as it is, Host and
-all, so that signatures stay right, and the answer comes back as it is. SERVICE (kinesis, firehose, s3, sts, timestream,
-clickhouse, influxdb, opentsdb, remote_write, alertmanager) says how errors look. Routes named by --tls speak HTTPS with that certificate, with --tls-client-ca only to clients that one of its authorities knows. With
---record NAME=FILE the bodies of those calls that the other side answered with 2xx are appended to FILE, in that order, each
-behind its length in four bytes, the lowest first.
+A route is NAME=SERVICE:PORT:UPSTREAM: requests to 127.0.0.1:PORT are forwarded to
+127.0.0.1:UPSTREAM unchanged, with Host, so that signatures stay right, and answers are returned
+unchanged. SERVICE (kinesis, firehose, s3, sts, timestream, clickhouse, influxdb, opentsdb,
+remote_write, alertmanager) decides the form of errors. Routes named by --tls speak HTTPS with that
+certificate, with --tls-client-ca only to clients that one of its authorities knows. With
+--record NAME=FILE the bodies of those calls that the other side answered with 2xx are appended to
+FILE, in that order, each after its length in four bytes, the lowest first.
 
 --port is for control:
 
-    POST /fault  {"route": NAME, "kind": KIND, "every": N} or {..., "times": N}: each Nth call, or the next N calls, go
-                 wrong; several faults of a route take turns. {..., "share": P, "seed": N}: each call with probability P,
-                 in an order that the seed fixes, before anything else is looked at. KIND is one of
+    POST /fault  {"route": NAME, "kind": KIND, "every": N} or {..., "times": N}: each Nth call, or the next N calls,
+                 fail; several faults of a route take turns. {..., "share": P, "seed": N}: each call with probability P,
+                 in an order that the seed fixes, before any other fault. KIND is one of
                  throttle    the service's own answer for too many requests
-                 error       its own answer for trouble of its own, 500 or 503
+                 error       its own answer for internal errors, 500 or 503
                  slow        passed on, answered after "seconds"
                  cut_before  the connection is reset half way through the request; nothing is passed on
                  cut         passed on, then the connection is closed within the answer's first lines
                  half_closed passed on, then this side of the connection is closed without an answer, and nothing else
-                 late        clickhouse: nothing is passed on, and what went wrong is told after the status 200
+                 late        clickhouse: nothing is passed on, and the error is sent after the status 200
                  partial     kinesis, firehose, opentsdb: each third record ("third": 3) is refused in the way of
                              the service, the others are passed on; signatures are broken by that
                  expired     calls signed by "access_key", or with the session "token", are answered as if the session were
                              over
-                 region      s3: calls not signed for "region" are told which it is; with "status" 301 in the way of
-                             redirections, else as 400 AuthorizationHeaderMalformed
+                 region      s3: calls not signed for "region" get an error that names it; with "status" 301 in the way
+                             of redirections, else as 400 AuthorizationHeaderMalformed
                  status      nothing is passed on, and "status" is answered after "seconds" (0), with Retry-After if there
                              is "retry_after", and so many "bytes" of blanks
-                 denied      nobody may do that
+                 denied      access is denied
                  containing  calls whose body has "text" in it are answered as by status, and the others passed on
                  expired, region, denied and containing stay until they are cleared and need no count.
     POST /clear  {"route": NAME}: forgets its faults; {}: those of all
     GET /stats   {NAME: {"calls", "passed", "faults": {KIND: N}, "keys": [...], "regions": [...], "targets": {...}, "most"}}:
-                 most: how many calls were under way at the same time, at most since the last /clear
+                 most: the highest number of simultaneous calls since the last /clear
 
 It prints "listening" when it is ready. Python's standard library is all it needs.
 """
@@ -56,7 +58,7 @@ LASTING = ("expired", "region", "denied", "containing")
 PASSING = ("throttle", "error", "late", "slow", "cut_before", "cut", "half_closed", "partial", "status")
 HOP_BY_HOP = ("connection", "keep-alive", "expect", "transfer-encoding", "content-length")
 JSON_KINDS = {"kinesis": "application/x-amz-json-1.1", "firehose": "application/x-amz-json-1.1", "timestream": "application/x-amz-json-1.0"}
-# As 18.16 says it.
+# ClickHouse 18.16 has these messages.
 CLICKHOUSE = "Code: %d, e.displayText() = DB::Exception: %s, e.what() = DB::Exception\n"
 ERRORS = {
     ("kinesis", "throttle"): (400, "ProvisionedThroughputExceededException", "Rate exceeded for shard shardId-000000000000."),
@@ -122,7 +124,7 @@ class Route:
             }
 
     def next_fault(self, key, region, target, token):
-        """Counts a call, and says what is to go wrong with it."""
+        """Counts a call, and returns the fault that applies to it."""
         with self.lock:
             self.calls += 1
             self.targets[target] = self.targets.get(target, 0) + 1
@@ -148,7 +150,8 @@ class Route:
         if not due:
             return None
         fault = due[0]
-        # To the end of the queue: others of the same number have their turn, too.
+        # It goes to the end of the queue, so that other faults with the same number have their
+        # turn, too.
         self.faults.remove(fault)
         if "times" in fault:
             fault["times"] -= 1
@@ -173,7 +176,7 @@ class Route:
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """One connection of a client, with one of its own to the service."""
+    """A connection of a client, with its own connection to the service."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -232,16 +235,16 @@ class Proxy(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_call
 
     def who(self):
-        """Key, region and operation of a call, as its signature and headers have them."""
+        """Key, region and operation of a call, from its signature and headers."""
         found = re.search(r"Credential=([^/,]*)/[^/]*/([^/]*)/", self.headers.get("Authorization", ""))
         target = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or self.command
         token = self.headers.get("X-Amz-Security-Token")
         return (found.group(1), found.group(2), target, token) if found else (None, "", target, token)
 
-    # --- what is passed on ----------------------------------------------------------------------
+    # --- forwarded calls ----------------------------------------------------------------------
 
     def ask(self, body):
-        """The service's answer; None, with the connection reset, if there is none."""
+        """Returns the service's answer; None, with the connection reset, if there is none."""
         for attempt in (1, 2):  # a connection that was idle may have been closed
             try:
                 self.upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -271,7 +274,8 @@ class Proxy(BaseHTTPRequestHandler):
         if fault.get("kind") == "slow":
             time.sleep(float(fault.get("seconds", 1)))
         if fault.get("kind") == "cut":
-            # With nothing at all clients send again by themselves, on a connection that was used before.
+            # After an empty answer, clients send again by themselves on a connection that was used
+            # before.
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-")
             self.close_connection = True
             return
@@ -325,7 +329,7 @@ class Proxy(BaseHTTPRequestHandler):
         text = json.dumps({"success": len(others), "failed": len(refused), "errors": errors}).encode()
         self.answer(400, [("Content-Type", "application/json")], text)
 
-    # --- what is not ----------------------------------------------------------------------------
+    # --- failed calls ---------------------------------------------------------------------------
 
     def answer(self, status, headers, body, size=None):
         self.send_response_only(status)
@@ -359,7 +363,7 @@ class Proxy(BaseHTTPRequestHandler):
             headers.append(("Retry-After", str(fault["retry_after"])))
         try:
             self.answer(fault["status"], headers, b" " * fault.get("bytes", 0))
-        except OSError:  # it was more than the client wants
+        except OSError:  # the client has enough
             self.close_connection = True
 
     def tell_region(self, fault):
@@ -426,11 +430,11 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request, client_address):
-        pass  # clients that are killed, handshakes that are refused: the everyday life of this program
+        pass  # killed clients and refused handshakes are normal here
 
 
 def cut_torn(path):
-    """A record that was being written when this program was killed is no record."""
+    """Removes a record that was being written when this program was killed."""
     with open(path, "a+b") as file:
         file.seek(0)
         whole = 0

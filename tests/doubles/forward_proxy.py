@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""forward_proxy.py - a proxy of the kind that stands between a company and the internet, with a user and a password.
+"""forward_proxy.py - a proxy like those between a company and the internet, with a user and a password.
 
     forward_proxy.py --port 3128 --user keeper --password word
 
-It passes on requests with a whole URL (http) and connections that are asked for with CONNECT (https), to whoever says
-"Proxy-Authorization: Basic" rightly; others get 407. What came is printed, a line each: the method and the target, and
-whether it was let through; of headers nothing but "saw NAME" for each of them that has no business before a proxy.
-It prints "listening" when it is ready. Python's standard library is all it needs.
+It passes on requests with a whole URL (http) and connections requested with CONNECT (https), for
+clients with a right "Proxy-Authorization: Basic"; others get 407. It prints a line for each
+request: the method and the target, and whether it was permitted; and "saw NAME" for each header
+that a proxy should not get. It prints "listening" when it is ready. Python's standard library is
+all it needs.
 """
 
 import argparse

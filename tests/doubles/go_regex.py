@@ -1,8 +1,8 @@
-"""go_regex.py - a regex of Go (RE2) in the words of Python's `re`. For doubles of programs in Go.
+"""go_regex.py - translates a regex of Go (RE2) for Python's `re`. For doubles of programs in Go.
 
-What differs (https://github.com/google/re2/wiki/Syntax): POSIX classes and \\p{L}; \\d, \\w, \\s, \\b and what is
-none of them are ASCII alone; \\Q...\\E quotes; \\x{...}; `$` in Python also ends before a last line feed; flags in the
-middle hold until the end of their group, and so they do here at the start.
+Differences (https://github.com/google/re2/wiki/Syntax): POSIX classes and \\p{L}; \\d, \\w, \\s,
+\\b and their complements are only ASCII; \\Q...\\E quotes; \\x{...}; `$` in Python also ends before
+a last line feed; flags in the middle apply until the end of their group, here also at the start.
 """
 import re
 

@@ -1,5 +1,5 @@
 /*
- * hang.c - preloaded into a program (LD_PRELOAD), a disk that hangs: syncs do not end as long as
+ * hang.c - a disk that hangs, preloaded into a program (LD_PRELOAD): syncs do not end as long as
  * the file DISK_HANGS exists.
  */
 #define _GNU_SOURCE

@@ -10,7 +10,7 @@ From the public documents of InfluxDB:
                    writes them with 'f' and the fewest digits, times as RFC 3339. A column that a table
                    lacks is null; range() has an exclusive stop; drop() merges tables whose group keys
                    become equal, and fails if types of a column then differ. Line feeds in texts become
-                   CRLF and carriage returns vanish, as the reference says of its CSV.
+                   CRLF and carriage returns vanish, as in the reference of its CSV.
   /api/v3/query_sql  SQL in {"db", "q", "format"}: jsonl. A table has columns of tags, Dictionary(Int32,
                    Utf8), and of fields; one that it lacks is an error of planning. A tag that a row
                    lacks is NULL, with three-valued logic. NULLs are left out of JSON.
@@ -18,9 +18,9 @@ From the public documents of InfluxDB:
   errors           401 without the token, 404 for another bucket or database, 400 for what cannot be
                    parsed.
 
-Both languages are parsed and evaluated, as far as they go here: Flux from() |> range() |> filter() |>
-first() |> drop(); SQL SELECT [DISTINCT] ... FROM ... WHERE ... [ORDER BY ...]. What is beyond that is
-refused with 400, as a mistake is.
+Both languages are parsed and evaluated, in this subset: Flux from() |> range() |> filter() |>
+first() |> drop(); SQL SELECT [DISTINCT] ... FROM ... WHERE ... [ORDER BY ...]. Anything else is
+refused with 400, as errors are.
 
   GET /stats       {"queries": N, "last": the last query}
 """
@@ -57,7 +57,7 @@ class Store:
         self.series = {}  # measurement -> {tags: {time: {field: value}}}
         self.types = {}   # (measurement, field) -> type
         self.rows = {}    # measurement -> rows and columns of its table, since it was last written
-        self.keys = None  # of all tables of Flux in their order, since something was last written
+        self.keys = None  # keys of all Flux tables, sorted; None after a write
 
     def write(self, body, factor):
         for line in body.split(b"\n"):
@@ -101,7 +101,7 @@ class Store:
         return self.rows[name]
 
     def tables(self):
-        """(group key, types, points, field) of each series and field."""
+        """Yields (group key, types, points, field) of each series and field."""
         if self.keys is None:
             self.keys = []
             for name, series in sorted(self.series.items()):
@@ -302,7 +302,7 @@ def flux_tokens(text):
 
 
 class Flux:
-    """Expressions become functions of a row."""
+    """Compiles expressions to functions of a row."""
 
     def __init__(self, text):
         self.t = flux_tokens(text)
@@ -433,7 +433,7 @@ def rows_of(rows):
     return rows() if callable(rows) else rows
 
 
-# What is filtered here are group keys: rows are made of what is left.
+# Group keys are filtered here: rows are made from the rest.
 def flux_range(store, start, stop):
     if start > stop:
         raise bad("cannot query an empty range")

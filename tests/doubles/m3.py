@@ -5,11 +5,11 @@ From the public documents of M3 (API of the coordinator; "Resource Limits and Pr
 Reads/Writes") and of Prometheus' protocols:
   /api/v1/prom/remote/write  remote write 1.0; floats only: native histograms are not stored. Of two values of
                              a series at one time the last counts. 200.
-  /api/v1/prom/remote/read   answers with SAMPLES whatever form is accepted; series in no order.
+  /api/v1/prom/remote/read   always answers with SAMPLES; series in no order.
   /api/v1/labels, /api/v1/label/NAME/values, /api/v1/series
                              as in Prometheus, by start, end and match[]; names without their matchers.
   limits                     above --series-limit series the rest is left out, and the header
-                             M3-Results-Limited says max_fetch_series_limit_applied; a request with
+                             M3-Results-Limited is max_fetch_series_limit_applied; a request with
                              M3-Limit-Require-Exhaustive: true is refused with 400 instead, unless --old.
   errors                     400 and a JSON object for what cannot be read.
 
@@ -59,7 +59,7 @@ class Store:
                     self.series.setdefault(tuple(sorted(labels)), {}).update(samples)
 
     def find(self, matchers, first, last):
-        """(labels, times) of those with a sample between both, in a random but fixed order."""
+        """(labels, times) of series with a sample between both, in a random but fixed order."""
         tests = [matcher(*m) for m in matchers]
         found = []
         with self.lock:
@@ -131,7 +131,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def limited(self, found):
-        """What is left of it, and headers that say so."""
+        """The part of it within the limit, and headers that report the limit."""
         double = self.server.double
         limit = double.series_limit
         if limit == 0 or len(found) <= limit:

@@ -17,7 +17,7 @@ From OpenTSDB 2.4's documents ("HTTP API", "Query Filters", "Writing Data", "Dat
                   filters, and the values of literal_or and not_literal_or up to the expansion limit (4096) must be
                   known: 400 "No such name for 'tagv': 'x'" for all of the request. `arrays` as a parameter: points as
                   pairs. Without msResolution times are seconds, and of several points in one the last is left.
-                  Equal start and end are refused. Milliseconds below 2^32 are taken for seconds.
+                  Equal start and end are refused. Milliseconds below 2^32 are read as seconds.
                   --limit-points (tsd.query.limits.data_points): a sub-query that reads more, in whole hours as rows
                   are stored, is refused with 413.
   /api/suggest    GET or POST: type metrics, tagk or tagv, q a prefix, max (25).
@@ -25,17 +25,17 @@ From OpenTSDB 2.4's documents ("HTTP API", "Query Filters", "Writing Data", "Dat
                   nothing. limit (25).
   /api/version, /api/config, /api/config/filters, /api/aggregators
 
-For tests, besides:
+In addition, for tests:
 
-    GET /dump    what is stored, one JSON object a line, in the order of its arrival
+    GET /dump    the stored points, one JSON object per line, in the order of arrival
     GET /stats   {"calls": {path: N}, "bodies": [the last 50 bodies of queries], "largest": bytes of the largest}
-    POST /fault  {"kind": ..., "times": N, "path": "/api/query", ...}: the next N calls of the path go wrong:
+    POST /fault  {"kind": ..., "times": N, "path": "/api/query", ...}: the next N calls of the path fail:
                  throttle   429                    error      500                     unavailable  503
                  too_much   413, as above          timeout    400 "Sorry, your query timed out"
-                 slow       answers after "seconds": 1.5, otherwise as ever
+                 slow       answers after "seconds": 1.5, otherwise normally
                  cut        ends the connection in the middle of the answer
                  short      the first half of the answer, and an orderly end
-                 garbage    200 with something that is no JSON
+                 garbage    200 with something that is not JSON
                  endless    200 and points without end
                  answer     "status" and "body" as given
 
@@ -389,7 +389,7 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(bad(f"Unable to parse the given JSON: {e}"))
 
     def go_wrong(self, fault):
-        """True: the call is handled all the same."""
+        """Makes a call fail. True: the call is handled all the same."""
         kind = fault["kind"]
         if kind == "slow":
             time.sleep(fault.get("seconds", 1.5))

@@ -1,28 +1,30 @@
 #!/usr/bin/python3
-"""s3.py - a double of the object store Amazon S3, for tests of what happens where names meet.
+"""s3.py - a double of the object store Amazon S3, for tests of colliding names.
 
     s3.py --port 8087 [--conditional enforce|ignore|refuse] [--deny GetObject ...] [--opaque-etags]
 
-Buckets in the path, made by the first object in them; everything is kept in memory. It takes PutObject, GetObject,
-HeadObject, DeleteObject, ListObjectsV2, CreateMultipartUpload, UploadPart, CompleteMultipartUpload,
-AbortMultipartUpload and ListMultipartUploads as the service does, and enforces what the service enforces:
+Buckets in the path, made by the first object in them; everything is kept in memory. It takes
+PutObject, GetObject, HeadObject, DeleteObject, ListObjectsV2, CreateMultipartUpload, UploadPart,
+CompleteMultipartUpload, AbortMultipartUpload and ListMultipartUploads as the service does, with its
+rules:
 
 - Content-MD5 (400 BadDigest, 400 InvalidDigest) and X-Amz-Content-Sha256 (400 XAmzContentSHA256Mismatch).
 - `If-None-Match: *` and `If-Match: ETAG` of PutObject and CompleteMultipartUpload, as --conditional says: enforce
   (412 PreconditionFailed; 404 NoSuchKey for If-Match), ignore (as stores did before 2024), refuse (501 NotImplemented).
 - ETags are the MD5 of the content, of uploads in parts that of the parts' MD5s and "-N"; with --opaque-etags they are
-  nobody's checksum, as with encryption by a key of KMS. x-amz-meta-* comes back with HEAD and GET.
+  not a checksum, as with encryption by a key of KMS. x-amz-meta-* comes back with HEAD and GET.
 - Parts are named by number and ETag when an upload is completed (400 InvalidPart, InvalidPartOrder), and all but the last
   are at least 5 MiB (400 EntityTooSmall).
-- What --deny names is 403 AccessDenied. Without s3:ListBucket (--deny ListObjectsV2) what is not there is 403, too.
+- Operations named by --deny get 403 AccessDenied. Without s3:ListBucket (--deny ListObjectsV2) missing objects are 403,
+  too.
 
-Signatures are not looked at: s3rver and moto do that.
+Signatures are not checked: s3rver and moto do that.
 
-For tests, besides:
+In addition, for tests:
 
     GET /-/stats    {"calls": {OPERATION: N}, "answers": {"OPERATION STATUS": N},
-                     "overwritten": [keys of which there was other content before], "headers": [...]};
-                    headers: of each PutObject and CompleteMultipartUpload, key and the conditions it carried
+                     "overwritten": [keys that had other content before], "headers": [...]};
+                    headers: of each PutObject and CompleteMultipartUpload, its key and conditions
     POST /-/clear   forgets counts and faults; objects stay
     POST /-/mode    {"conditional": "ignore", "deny": ["GetObject"]}: from now on
     POST /-/fault   {"operation": "PutObject", "kind": KIND, "times": N, "index": false}: the next N calls (default 1) of
@@ -53,7 +55,7 @@ BODY_BYTES_MAX = 64 << 20
 
 
 class Refusal(Exception):
-    """An answer that is an error."""
+    """An answer with an error."""
 
     def __init__(self, status, code, message=""):
         super().__init__(message or code)
@@ -61,7 +63,7 @@ class Refusal(Exception):
 
 
 class Cut(Exception):
-    """The connection ends here."""
+    """Ends the connection."""
 
 
 class Store:
@@ -129,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
-    # --- what is asked -----------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------
 
     def read_body(self):
         size = int(self.headers.get("Content-Length", 0))
@@ -227,7 +229,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_DELETE(self):
         self.handle_call("DELETE")
 
-    # --- operations, under the lock; each gives what is to be done to answer ------------------------
+    # --- operations, under the lock; each returns the action that answers ----------------------------
 
     def do_HeadBucket(self, bucket, key, query, body):
         return lambda: self.answer(200, b"", {"x-amz-bucket-region": "eu-west-1"}, True)

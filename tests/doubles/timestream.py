@@ -3,47 +3,51 @@
 
     timestream.py --port 8086 --table metrics.prometheus [--access-key AKID --secret-key SECRET]
 
-It takes WriteRecords, DescribeTable, CreateTable, CreateDatabase, Query, CancelQuery and DescribeEndpoints as the
-service does (AWS JSON 1.0, POST /), keeps what it stored in memory, and enforces what the service enforces. The limits
-are those of "Quotas" in the Timestream Developer Guide and of the API reference:
+It takes WriteRecords, DescribeTable, CreateTable, CreateDatabase, Query, CancelQuery and
+DescribeEndpoints as the service does (AWS JSON 1.0, POST /), keeps records in memory, and enforces
+the rules of the service. The limits are those of "Quotas" in the Timestream Developer Guide and of
+the API reference:
 
 - 1 to 100 records, at most 128 dimensions a record, names of 60 (dimension) and 256 bytes, 2048 bytes of
   dimensions, of a measure's value and of a record, names that are reserved, the types of values, finite numbers, a
   dimension not both in CommonAttributes and in a record. A call that breaks these: 400 ValidationException.
 - 8192 measures and 128 dimensions a table, times beyond the table's retention or more than 15 minutes ahead, another
-  value for what is there without a higher version. Such records: 419 RejectedRecordsException, which names them;
+  value for an existing record without a higher version. Such records: 419 RejectedRecordsException, which names them;
   the others of the call are stored.
-- A signature: the region, the service, a date within five minutes. With --access-key and --secret-key it is
-  computed again from what came in, and must be the same; --session-token must come along if it is given.
+- A signature: the region, the service, a date within five minutes. With --access-key and --secret-key it is computed
+  again from the request, and must be the same; --session-token is required if it is given.
 
-What was written can be queried at once: timestream_sql.py parses statements, checks and executes them, and
-timestream_query.py makes pages of the rows; both say which document each behaviour comes from. Rows come in no order
-unless there is an ORDER BY, pages may be empty (--empty-pages), the first one of a large result always is. With
---query-throttle so many percent of the calls of Query are answered with 429. --seed makes all of it again.
+Records can be queried at once: timestream_sql.py parses statements, checks and executes them, and
+timestream_query.py makes pages of the rows; both name the document for each behaviour. Rows come in
+no order unless there is an ORDER BY, pages may be empty (--empty-pages), the first one of a large
+result always is. With --query-throttle this percentage of the calls of Query is answered with 429.
+--seed repeats all of it.
 
-With --tls-cert and --tls-key it speaks HTTPS, and answers CONNECT to any host by becoming that host: named as a
-destination's `proxy_url` it stands for the real address of the service, discovery and all. (DescribeEndpoints names
---address, or the Host that was asked; with --strict-address any other host is answered with 421.) The proxy itself is then spoken to in plain HTTP, on --proxy-port.
+With --tls-cert and --tls-key it speaks HTTPS, and answers CONNECT to any host by becoming that
+host: named as a destination's `proxy_url` it acts as the real address of the service, with
+discovery. (DescribeEndpoints names --address, or the requested Host; with --strict-address any
+other host is answered with 421.) The proxy itself then uses plain HTTP, on --proxy-port.
 
-With --latency every WriteRecords is answered after so many seconds at least, and with --throttle so many percent of them, as
-a fixed sequence of random numbers has it, are answered with 429 and store nothing.
+With --latency every WriteRecords is answered after at least this many seconds, and with --throttle
+this percentage of them, by a fixed sequence of random numbers, is answered with 429 and stores
+nothing.
 
-With --journal it writes what it stores into that file before it answers, and begins with what is there: killed and
-started again, it has what it had.
+With --journal it writes records into that file before it answers, and begins with its content:
+after a kill and a start it has the same records.
 
-For tests, besides:
+In addition, for tests:
 
-    GET /dump    what is stored, one JSON object a line, in the order of its arrival
-    GET /stats   how often which operation was called, and what was answered; how many records were there already;
-                 how many queries began, pages, empty pages, rows, cancelled queries and scanned bytes there were
-    GET /queries the last 200 statements, one JSON text a line
+    GET /dump    the stored records, one JSON object per line, in the order of arrival
+    GET /stats   numbers of calls and answers of each operation; of records that existed already; of queries, pages,
+                 empty pages, rows, cancelled queries and scanned bytes
+    GET /queries the last 200 statements, one JSON text per line
     POST /clear  forgets records, counts and faults; tables stay
-    POST /connector?table=DATABASE.TABLE  NDJSON: stored as the old connector for Prometheus would have, rounded
+    POST /connector?table=DATABASE.TABLE  NDJSON: stored as by the old connector for Prometheus, rounded
     POST /mend   forgets faults
     POST /expire all tokens of further pages have expired
     POST /move   {"address": ...}: from now on the address is another one
     POST /fault  {"kind": ..., "times": N, "operation": "WriteRecords", ...}: the next N calls (default 1) of the
-                 operation go wrong; with "match": those whose body has that text, with "message": with that one:
+                 operation fail; with "match": those whose body has that text; "message" replaces the message:
                  throttle   429 ThrottlingException
                  error      500 InternalServerException
                  endpoint   421 InvalidEndpointException
@@ -51,12 +55,12 @@ For tests, besides:
                  denied     403 AccessDeniedException
                  validation 400 ValidationException
                  reject     the records "indexes": [0, 2] are refused with "reason": "...", and "existing_version";
-                            "for_good": true: whenever they come, until the double ends
-                 slow       answers after "seconds": 1.5, otherwise as ever
+                            "for_good": true: each time, until the double ends
+                 slow       answers after "seconds": 1.5, otherwise normally
                  cut        stores, then ends the connection within the answer's first lines
                  cut_before the same, and nothing is stored
                  garbage    status 200 and a page of HTML, or "body"
-                 truncated  the first half of the answer, as if that were all
+                 truncated  the first half of the answer, as a complete one
                  endless    an answer that does not end; with "seconds" between its parts
 
 It prints "listening on PORT" when it is ready. Python's standard library is all it needs.
@@ -99,11 +103,11 @@ UNITS_PER_MS = {"NANOSECONDS": 1e6, "MICROSECONDS": 1e3, "MILLISECONDS": 1, "SEC
 
 
 class Cut(Exception):
-    """Only the begin of an answer."""
+    """Sends only the begin of an answer."""
 
 
 def as_json(answer):
-    """Without blanks, as services of AWS write it."""
+    """JSON without blanks, as services of AWS write it."""
     return json.dumps(answer, separators=(",", ":")).encode()
 
 
@@ -120,9 +124,9 @@ class Table:
         self.days = days
         self.magnetic_writes = magnetic_writes
         self.dimensions = set()
-        self.types = {}  # of measures, as they came first
+        self.types = {}  # types of measures, in the order of arrival
         self.rows = {}  # (dimensions, measure, time in ns) -> row
-        self.refused = {}  # the same -> how it is refused whenever it comes
+        self.refused = {}  # the same keys -> the refusal for each arrival
         self.stored = StoredTable()  # the same rows, for queries
 
     def describe(self, database, name):
@@ -192,7 +196,7 @@ class Store:
         self.queries.clear()
 
     def take_connector(self, name, lines):
-        """Rows as the old connector for Prometheus left them, however old they are."""
+        """Stores rows as the old connector for Prometheus left them, whatever their age."""
         database, _, table = name.partition(".")
         found = self.databases.get(database, {}).get(table)
         if found is None:
@@ -300,7 +304,7 @@ class Store:
         return {"RecordsIngested": {"Total": stored, "MemoryStore": stored, "MagneticStore": 0}}
 
     def store(self, table, body, record):
-        """Stores a record, or says why not."""
+        """Stores a record, or returns the reason of its refusal."""
         now_ms = time.time() * 1000
         time_ms = record["time_ns"] / 1e6
         hours = max(table.hours, table.days * 24) if table.magnetic_writes else table.hours
@@ -339,7 +343,7 @@ class Store:
         return None
 
     def take_row(self, table, row, time_ns):
-        """Stores a row, or has it in the place of what was there."""
+        """Stores a row, in place of an existing one."""
         key = key_of(row | {"measure": row["measure_name"], "time_ns": time_ns})
         before = table.rows.get(key)
         table.stored.put(key[0], row["measure_name"], time_ns, row["type"], row["measure_value"])
@@ -361,7 +365,7 @@ def key_of(record):
 
 
 def is_reserved(name):
-    """Of a dimension."""
+    """Says whether the name of a dimension is reserved."""
     return name in ("time", "measure_name") or name.startswith(("ts_", "measure_value")) or ":" in name
 
 
@@ -397,7 +401,7 @@ def check_value(kind, value, index):
 
 
 def merge(common, record, index):
-    """A record and what it has in common with the others, checked."""
+    """A record with the attributes it has in common with the others, checked."""
     ours, theirs = dimensions_of(record, index), dimensions_of(common, index)
     twice = ours.keys() & theirs.keys()
     if twice:
@@ -487,7 +491,7 @@ ERRORS = {
     "validation": (400, "ValidationException", "The request is not valid."),
 }
 OTHER_FAULTS = ("reject", "slow", "cut", "cut_before", "garbage", "truncated", "endless")
-ACTIONS = {"Query": "Select"}  # what a policy allows, where it is not named as the operation
+ACTIONS = {"Query": "Select"}  # the action in a policy, if its name is not the operation's
 ENDLESS_BYTES_MAX = 1 << 30
 
 
@@ -514,7 +518,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(size)
 
     def do_CONNECT(self):
-        """From here on this connection is one to the host that was asked for."""
+        """Turns this connection into one to the requested host."""
         if self.tls is None:
             self.answer(405, b"")
             return
@@ -569,7 +573,8 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self.serve(body)
         except Cut:
-            # With nothing at all clients send again by themselves, on a connection that was used before.
+            # After an empty answer, clients send again by themselves on a connection that was used
+            # before.
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-")
             self.close_connection = True
 
@@ -595,7 +600,7 @@ class Handler(BaseHTTPRequestHandler):
         return match.group(1) if match else None
 
     def answer_endlessly(self, fault):
-        """Rows without an end, in chunks; with "seconds" as long from one to the next."""
+        """Sends rows without an end, in chunks; "seconds" is the pause between them."""
         row = json.dumps({"Data": [{"ScalarValue": "x" * 100}]}).encode() + b","
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")

@@ -1,23 +1,23 @@
 """timestream_query.py - queries as Amazon Timestream for LiveAnalytics answers them: pages, tokens, cancellation, and
-tables as its old connector for Prometheus has left them. Part of timestream.py, whose description says how to use it;
-statements are executed by timestream_sql.py.
+tables as its old connector for Prometheus left them. It is a part of timestream.py, which describes its use;
+timestream_sql.py executes statements.
 
 From "Query" of the API reference (Amazon Timestream Query), and the model of that API in AWS' SDKs:
 
 - QueryString has 1 to 262144 characters, MaxRows is 1 to 1000, ClientToken has 32 to 128 characters.
 - With MaxRows the first answer has rows only if there are fewer than MaxRows and they fit into 1 MB. Otherwise it has
-  nothing but NextToken. Any page may be empty while a query runs; --empty-pages says how many are.
+  nothing but NextToken. Any page may be empty while a query runs; --empty-pages is their percentage.
 - A page has 1 MB at most, or MaxRows rows. A row of more than 1 MB: "Query aborted as max page response size has been
   exceeded by the output result row".
 - NextToken is for the same statement and the same principal, else "Invalid pagination token". It can be used again.
 - The same ClientToken with the same parameters, and no NextToken, is the same query; with others it is refused.
-- CancelQuery may come twice. What was cancelled gives no further page.
+- CancelQuery may be repeated. A cancelled query has no further page.
 - QueryStatus: ProgressPercentage, CumulativeBytesScanned and CumulativeBytesMetered, which grow from page to page;
-  metered are 10 MB at least ("Pricing"). A scanned row counts 256 bytes here, which no page says.
+  metered are 10 MB at least ("Pricing"). A scanned row counts 256 bytes here, which is not documented.
 
-From the source of the connector (awslabs/amazon-timestream-connector-prometheus): the metric's name is the measure's,
-other labels are dimensions, values have six decimals; what is not finite, and series whose labels are too long, it
-does not write.
+From the source of the connector (awslabs/amazon-timestream-connector-prometheus): the metric's name
+is the measure's, other labels are dimensions, values have six decimals; values that are not finite,
+and series with too long labels, are not written.
 """
 
 import base64
@@ -39,7 +39,7 @@ RUNS_MAX, KEPT_ROWS_MAX = 1000, 3000000
 
 
 class Refusal(Exception):
-    """An answer that is an error."""
+    """An answer with an error."""
 
     def __init__(self, status, code, message, **more):
         super().__init__(message)
@@ -56,7 +56,7 @@ def constraint(value, member, what):
 
 
 class Run:
-    """A query that was begun, and its result."""
+    """A query that has begun, and its result."""
 
     def __init__(self, number, statement, principal, max_rows, result, seed):
         self.random = random.Random(f"{seed} {statement}")
@@ -75,7 +75,7 @@ class Queries:
 
     def clear(self):
         self.runs = {}  # id -> Run, the oldest first
-        self.kept_rows = 0  # of all of them
+        self.kept_rows = 0  # number of rows of all runs
         self.tokens = {}  # NextToken -> (Run, offset, number of empty pages before)
         self.client_tokens = {}  # ClientToken -> Run
         self.count = 0
@@ -204,7 +204,7 @@ class Queries:
         return answer
 
     def make_token(self, run, offset, empty):
-        text = f"{run.id}/{offset}/{empty}/" + "x" * 100  # the service's are long, too
+        text = f"{run.id}/{offset}/{empty}/" + "x" * 100  # the tokens of the service are long, too
         token = base64.b64encode(text.encode()).decode()
         self.tokens[token] = (run, offset, empty)
         return token
@@ -214,8 +214,8 @@ class Queries:
 
 
 def connector_rows(lines):
-    """(labels without the name, measure, time in ms, value as text) of lines of NDJSON, as `firekeep export` writes
-    them: {"time": ms, "value": 1.5, "labels": {"__name__": "up", ...}}"""
+    """Yields (labels without the name, measure, time in ms, value as text) of lines of NDJSON, as `firekeep export`
+    writes them: {"time": ms, "value": 1.5, "labels": {"__name__": "up", ...}}"""
     for line in lines:
         if not line.strip():
             continue

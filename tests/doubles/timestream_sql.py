@@ -1,15 +1,15 @@
 #!/usr/bin/python3
-"""timestream_sql.py - the query language of Amazon Timestream for LiveAnalytics, as far as readers of metrics
-use it: parsed, checked, translated to SQLite and executed there. timestream.py serves it.
+"""timestream_sql.py - the part of the query language of Amazon Timestream for LiveAnalytics that readers of metrics
+use: parsed, checked, translated to SQLite and executed there. timestream.py serves it.
 
-    timestream_sql.py --self-test     checks the parser and the executor; prints how many statements it ran
+    timestream_sql.py --self-test     checks the parser and the executor; prints the number of statements
 
-What it takes, and from which page of the Timestream Developer Guide ("Query language reference") or of the
+The subset, with the pages of the Timestream Developer Guide ("Query language reference") or of the
 documentation of Trino, which that reference names as its origin:
 
   SELECT          "SELECT": [DISTINCT] expressions [AS name], *, FROM "database"."table" [[AS] alias], WHERE, GROUP
                   BY (expressions and positions), HAVING, ORDER BY (with ASC, DESC, NULLS FIRST, NULLS LAST; the
-                  default is NULLS LAST), LIMIT. What else the page has (WITH, JOIN, UNION, windows, subqueries) is
+                  default is NULLS LAST), LIMIT. The rest of the page (WITH, JOIN, UNION, windows, subqueries) is
                   refused.
   DESCRIBE, SHOW  "DESCRIBE statements", "SHOW statements". The columns of DESCRIBE's answer are those that the
                   console shows: Column, Type, Timestream attribute type.
@@ -19,24 +19,25 @@ documentation of Trino, which that reference names as its origin:
   names           "Quotas", section "Reserved keywords", and Trino's "Language": a reserved word must be quoted; in
                   "..." a quote is written twice, in '...' as well; there are no escapes with a backslash, and a
                   backquote is an error. Letters' case does not matter, unless two columns differ by nothing else:
-                  then a quoted name is taken as it is. (Of that the pages say nothing.)
+                  then a quoted name must match exactly. (The pages do not say this.)
   columns         "Data modeling": a dimension is a varchar, and is there when a record has had it;
                   measure_value::double and its like the same. An unknown column is "line 1:8: Column 'x' does not
                   exist", a missing database "Requested database 'd' not found for identifier 'd.t' at line 1:15":
                   both are quoted in public reports (aws/aws-iot-fleetwise-edge issue 54, aws/aws-sdk-pandas issue
-                  1036). That of a missing table is made after the second one, nobody quotes it.
+                  1036). That of a missing table is modelled on the second one, as no report quotes it.
   time            "Date / time functions": now, ago, bin, from_milliseconds, from_nanoseconds, to_milliseconds,
                   to_nanoseconds; intervals as 1h, 50ns. "Timestream does not support negative time values. Any
                   operation resulting in negative time results in error": so from_milliseconds(-1) is one, though
                   "Supported data types" has a range that begins in 1677. Printed with nine digits.
   REGEXP_LIKE     "Regular expression functions": Java's patterns, found anywhere in the text. As java.util.regex
                   documents them, `$` also matches before a line terminator at the end, `.` does not match any of
-                  the five, \\d and (?i) are ASCII. What cannot be translated to Python without doubt is refused as
-                  a pattern that is wrong would be.
+                  the five, \\d and (?i) are ASCII. A pattern that cannot be translated exactly to Python is
+                  refused like an invalid one.
   numbers         A double is printed as Java's Double.toString() does: 1.0E10, 4.9E-324.
 
-Any other statement is a ValidationException, which begins with the place of what is wrong, `line 1:15: `, as Trino's
-messages do. Literals become bound parameters of SQLite; no text of the statement becomes part of SQLite's.
+Any other statement is a ValidationException, which begins with the position of the error, `line
+1:15: `, as Trino's messages do. Literals become bound parameters of SQLite; no text of the
+statement becomes part of SQLite's.
 
 A row of SQLite is one time of one series: `series` has the measure's name and a column for each dimension, `points`
 the values.
@@ -66,7 +67,7 @@ VALUE_TYPES = ("double", "bigint", "varchar", "boolean", "timestamp")
 
 
 class QueryError(Exception):
-    """What ValidationException says."""
+    """The message of a ValidationException."""
 
 
 def wrong(at, message):
@@ -140,7 +141,7 @@ def tokens_of(statement):
 
 
 class Node:
-    """kind, place, and what the kind has."""
+    """Has a kind, a position, and the fields of the kind."""
 
     __slots__ = ("kind", "at", "parts")
 
@@ -471,7 +472,7 @@ class JavaPattern:
         self.pattern, self.at = pattern, 0
         self.flags = [frozenset()]
         self.made = []
-        self.open_rest = [0]  # of each group: how many groups of flags are open in it
+        self.open_rest = [0]  # for each group: the number of groups of flags open in it
 
     def bad(self, why):
         return QueryError(f"Invalid regular expression: {why} near index {self.at}")
@@ -569,7 +570,7 @@ class JavaPattern:
         if match.group(3) == ":":
             self.flags.append(flags)
             return self.flag_group(flags)
-        # For the rest of this group: as a group around that.
+        # The flags apply to the rest of this group: a group around that has them.
         self.flags[-1] = flags
         self.open_rest[-1] += 1
         return self.flag_group(flags)
@@ -662,7 +663,7 @@ def like(text, pattern, escape):
 
 
 def java_double(value):
-    """As Double.toString() has it."""
+    """A number as Double.toString() prints it."""
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
@@ -675,14 +676,15 @@ def java_double(value):
     fraction = "" if fraction == "0" else fraction
     shift = int(exponent.partition("e")[0] or 0)
     mantissa = (whole + fraction).lstrip("0")
-    place = len(whole) + shift - (len(whole + fraction) - len(mantissa))  # of the point, in the mantissa
+    # position of the point in the mantissa
+    place = len(whole) + shift - (len(whole + fraction) - len(mantissa))
     mantissa = mantissa.rstrip("0") or "0"
     if 1e-3 <= abs(value) < 1e7:
         if place <= 0:
             return f"{sign}0.{'0' * -place}{mantissa}"
         whole, fraction = mantissa[:place].ljust(place, "0"), mantissa[place:]
         return f"{sign}{whole}.{fraction or '0'}"
-    if len(mantissa) == 1:  # two digits at least, and of these the nearest
+    if len(mantissa) == 1:  # it has at least two digits, the nearest ones
         two = f"{abs(value):.1e}"
         if float(two) == abs(value):
             mantissa = two[0] + two[2]
@@ -720,7 +722,7 @@ SCALAR_TYPES = {"interval": "INTERVAL_DAY_TO_SECOND"}
 
 
 class StoredTable:
-    """The rows of a table in SQLite. What is put is there when something is asked."""
+    """The rows of a table in SQLite, where they are written when a query needs them."""
 
     def __init__(self):
         self.connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
@@ -740,7 +742,7 @@ class StoredTable:
         self.clear()
 
     def guarded(self, function):
-        """SQLite tells no more than that a function has failed."""
+        """Keeps the error of a function, as SQLite only reports that one has failed."""
 
         def call(*arguments):
             try:
@@ -766,16 +768,16 @@ class StoredTable:
         run("DROP TABLE IF EXISTS points")
         run("CREATE TABLE series (id INTEGER PRIMARY KEY, measure_name TEXT)")
         run("CREATE INDEX measures ON series (measure_name)")
-        # Columns of values have no type: then -0.0 stays what it is.
+        # Columns of values have no type, so that -0.0 stays.
         run("CREATE TABLE points (sid INTEGER, time INTEGER, v_double, v_bigint, v_varchar, v_boolean, v_timestamp, "
             "PRIMARY KEY (sid, time)) WITHOUT ROWID")
         self.ids = {}  # (dimensions, measure) -> id
-        self.dimensions = {}  # name -> column, in the order of their coming
-        self.types = []  # of measure_value, the same
+        self.dimensions = {}  # name -> column, in the order of arrival
+        self.types = []  # types of measure_value, in the order of arrival
         self.waiting = {}
 
     def put(self, dimensions, measure, time_ns, kind, text):
-        """`dimensions`: pairs in the order of names."""
+        """Adds a value; `dimensions` are pairs in the order of names."""
         self.waiting[dimensions, measure, time_ns] = kind.lower(), text
 
     def id_of(self, dimensions, measure):
@@ -816,7 +818,7 @@ class StoredTable:
         self.waiting = {}
 
     def columns(self):
-        """(name, type, attribute type, in SQLite), as DESCRIBE lists them."""
+        """Yields (name, type, attribute type, in SQLite), as DESCRIBE lists them."""
         found = [(name, "varchar", "DIMENSION", f"s.{column}") for name, column in self.dimensions.items()]
         found.append(("measure_name", "varchar", "MEASURE_NAME", "s.measure_name"))
         found.append(("time", "timestamp", "TIMESTAMP", "p.time"))
@@ -868,7 +870,7 @@ def common_type(a, b):
 
 
 def balanced(word, parts):
-    """SQLite limits the depth of expressions, not their number."""
+    """Joins parts in a balanced tree, as SQLite limits the depth of expressions."""
     while len(parts) > 1:
         pairs = [f"({a} {word} {b})" for a, b in zip(parts[::2], parts[1::2])]
         parts = pairs + parts[len(parts) // 2 * 2 :]
@@ -883,8 +885,8 @@ class Translation:
         for column in self.columns:
             self.named.setdefault(column[0].lower(), []).append(column)
         self.parameters, self.numbers = [], {}
-        self.groups = None  # SQL of what is grouped by; None: nothing is
-        self.inside = False  # of an aggregate
+        self.groups = None  # SQL of the groups; None: not grouped
+        self.inside = False  # says whether it is inside of an aggregate
 
     def bind(self, value):
         key = type(value), struct.pack(">d", value) if isinstance(value, float) else value
@@ -907,7 +909,7 @@ class Translation:
     def expression(self, node):
         visit = getattr(self, "on_" + node.kind.replace(" ", "_"))
         if self.groups is not None and not self.inside and not has_aggregate(node):
-            # What is grouped by stands for itself, whatever it is made of.
+            # An expression of the groups represents itself, whatever it is made of.
             groups, self.groups = self.groups, None
             made = visit(node, *node.parts)
             self.groups = groups
@@ -915,7 +917,7 @@ class Translation:
                 return made
         return visit(node, *node.parts)
 
-    # --- columns, and what is grouped ---------------------------------------------------------
+    # --- columns, and groups --------------------------------------------------------------------
 
     def find(self, node, qualifier, name, quoted):
         if qualifier is not None and qualifier.lower() not in (q.lower() for q in self.names):
@@ -1141,7 +1143,7 @@ class Translation:
 
 
 class Result:
-    """names, types, rows of values; how many rows of the table were read for it."""
+    """Names, types and rows of values; the number of table rows read for it."""
 
     def __init__(self, names, types, rows, scanned):
         self.names, self.types, self.rows, self.scanned = names, types, rows, scanned
@@ -1165,7 +1167,8 @@ def has_aggregate(node):
 
 
 class Executor:
-    """`databases`: name -> {table's name -> what has `stored`, a StoredTable}"""
+    """Executes statements. `databases`: name -> {table's name -> object with `stored`, a
+    StoredTable}"""
 
     def __init__(self, databases, now_ns=None):
         self.databases = databases
@@ -1244,7 +1247,8 @@ class Executor:
         if where:
             sql += f" WHERE {where}"
         if groups:
-            # A series is all of its dimensions and its measure: so it is grouped without comparing texts.
+            # A series has all of its dimensions and its measure, so it is grouped without comparing
+            # texts.
             keys = {c[3] for c in t.columns if c[3].startswith("s.")}
             sql += " GROUP BY " + ("s.id" if keys == set(groups) else ", ".join(groups))
         if having:
@@ -1283,7 +1287,7 @@ class Executor:
 
     @staticmethod
     def position(node, items, clause):
-        """1 is the first of the selected ones."""
+        """Position 1 is the first of the selected expressions."""
         if node.kind != "constant" or node.parts[1] != "bigint":
             return None
         if not 1 <= node.parts[0] <= len(items):
@@ -1313,7 +1317,7 @@ class Executor:
         return " ORDER BY " + ", ".join(found) if found else ""
 
 
-# --- itself -------------------------------------------------------------------------------------------------------
+# --- self-test ----------------------------------------------------------------------------------------------------
 
 
 class _Table:

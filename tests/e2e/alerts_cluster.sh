@@ -1,18 +1,20 @@
 #!/bin/bash
-# alerts_cluster.sh - alerts of Firekeep reach a pager by way of three real Alertmanagers, while members of their cluster
-# are killed, stopped, cut off and parted, and Firekeep is killed: each alert is notified as firing and as resolved, none
-# while it is not so, and none twice but where the cluster has been in trouble (tests/rules/pager.py judges that).
+# alerts_cluster.sh - alerts of Firekeep reach a pager by way of three real Alertmanagers, while
+# members of their cluster are killed, stopped, cut off and partitioned, and Firekeep is killed:
+# each alert is notified as firing and as resolved, never wrongly, and only twice if the cluster had
+# trouble (tests/rules/pager.py checks that).
 #
 #   pager --remote write--> Firekeep --alerts--> one, two, three --notifications--> pager
 #                                                 <--gossip-->
 #
-# Each member has a network of its own, if the kernel lets us make them, and can be cut off from some of the others.
-# EPISODES is how often each alert fires, some 75 s each; SEED decides when, and what happens.
+# Each member has a network of its own, if the kernel permits making them, and can be cut off from
+# some of the others. EPISODES is the number of times each alert fires, about 75 s each; SEED
+# decides when, and the events.
 
 set -u
 work=${SCRATCH:?}
 
-# In a network where nothing else is. It is gone with the last process in it.
+# Runs in a network of its own, which ends with the last process in it.
 if [[ -z ${ALERTS_NETWORK-} ]]; then
     for flags in --net '--map-root-user --net'; do
         # shellcheck disable=SC2086 # words
@@ -55,7 +57,7 @@ add_network() { # MEMBER ADDRESS
         within_network "$1" ip link set lan up
 }
 
-# Firekeep is at .1, the pager at .2, and the members are behind a switch of their own.
+# Firekeep is at .1, the pager at .2, and the members have a switch of their own.
 make_networks() {
     [[ ${ALERTS_NETWORK-} == own ]] && ip link set lo up && ip link add name lan type bridge &&
         ip addr add 10.77.0.1/24 dev lan && ip addr add 10.77.0.2/24 dev lan && ip link set lan up &&
@@ -83,8 +85,8 @@ url=http://127.0.0.1:$port
 pager=http://$pager_address:$pager_port
 wait=2 # seconds of the third member, before it notifies; shorter than group_interval, so that it seldom is too late
 
-# An alert is valid for four intervals of its group after Alertmanagers were told of it, 20 s: trouble has to be shorter,
-# or else they take it for resolved.
+# An alert is valid for four intervals of its group after it was sent to Alertmanagers, 20 s:
+# trouble must be shorter, or else they consider it resolved.
 write_configs() {
     local member
     cat >"$work/rules.yml" <<END
@@ -212,7 +214,7 @@ Firekeep_is_killed_while_one_is_stopped() {
     signal "$first" STOP && Firekeep_is_killed && signal "$first" CONT
 }
 
-# What one sends to the other is lost.
+# Drops packets from one to the other.
 lose() { # add|del MEMBER ADDRESS
     within_network "$2" ip route "$1" blackhole "$3/32"
 }
@@ -265,7 +267,7 @@ all_of_them() {
     done
 }
 
-# What went wrong stands before the figures.
+# Prints failures before the figures.
 is_well() {
     curl -s --noproxy '*' "$pager/log" >"$work/log.jsonl"
     curl -s --noproxy '*' "$pager/verdict" >"$work/verdict.txt"

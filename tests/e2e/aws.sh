@@ -1,12 +1,12 @@
 #!/bin/bash
-# aws.sh - what is written to one server comes to Kinesis, Firehose, S3 and Timestream, sample by
-# sample and in the order of each series, whatever they refuse meanwhile and whoever is killed; and
-# credentials, regions and certificates are what docs/destinations/aws.md says.
+# aws.sh - samples written to one server arrive in Kinesis, Firehose, S3 and Timestream, each one
+# and in the order of its series, whatever they refuse and whichever process is killed; and
+# credentials, regions and certificates work as docs/destinations/aws.md says.
 #
 # Kinesis is kinesalite, S3 is s3rver, which checks signatures; Firehose, STS and IAM, which checks
-# signatures and policies, are moto; Timestream is doubles/timestream.py, which checks signatures. Between them and
-# Firekeep stands doubles/fault_proxy.py. The content is read by clients of others (boto3,
-# aws-kinesis-agg) and compared with what was sent by tools that share no decoder with Firekeep.
+# signatures and policies, are moto; Timestream is doubles/timestream.py, which checks signatures.
+# doubles/fault_proxy.py is between them and Firekeep. Other clients (boto3, aws-kinesis-agg) read
+# the content, which tools without Firekeep's decoders compare with the sent samples.
 
 set -u
 work=${SCRATCH:?}
@@ -101,8 +101,8 @@ done
 
 # --- everything goes wrong, everybody is killed -----------------------------------------------------
 
-# Numbers that have no common divisor: faults meet in many orders. The one that lets a call pass comes last: all of them
-# happen, even to a destination that would need a single call.
+# The numbers have no common divisor, so faults coincide in many orders. The fault that lets a call
+# pass comes last, so that all of them happen, even to a destination that needs only one call.
 let_all_go_wrong() {
     local name
     for name in "${all[@]}"; do
@@ -147,7 +147,7 @@ all_went_wrong() { # DESTINATION: each fault happened, and calls got through all
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
     skip "captures" "no captures beside the project"
 else
-    # What is sent with numbers alone has an hour of it in destinations_hour.sh.
+    # destinations_hour.sh sends an hour of samples with numbers only.
     captures=(v2hist:60)
     [[ -z ${LONG:-} ]] || captures=(node15s:12 v2hist:60)
     for capture in "${captures[@]}"; do
@@ -178,8 +178,8 @@ fi
 
 # --- other shards -----------------------------------------------------------------------------------
 
-# A shard is split while samples come. What consumers of aggregates then find with a key of another shard they pass over:
-# those lines are sent again, by the new list.
+# A shard is split while samples arrive. Consumers of aggregates skip lines with a key of another
+# shard: those lines are sent again, by the new list.
 if [[ " ${all[*]} " == *" kpl "* ]]; then
     for half in 0 1; do
         for ((i = 0; i < 400; i++)); do
@@ -215,7 +215,7 @@ if [[ " ${all[*]} " == *" kpl "* ]]; then
     claim "split: kpl: something went astray" grep -q 'passed over [1-9]' "$work/passed-over.txt"
 fi
 
-# --- who we are -------------------------------------------------------------------------------------
+# --- credentials ------------------------------------------------------------------------------------
 
 reload() {
     quiet_curl -X POST "$url/-/reload"
@@ -257,13 +257,13 @@ if [[ " ${all[*]} " == *" ndjson "* ]]; then
     mend ndjson
 fi
 
-# A user who may only take on a role, and a role with the policy of docs/destinations/firehose.md, before a service that
+# A user may only assume a role, which has the policy of docs/destinations/firehose.md; the service
 # checks signatures and policies.
 if [[ " ${all[*]} " == *" plain "* ]]; then
     make_streams role plain
     statement="{\"Effect\": \"Allow\", \"Action\": \"firehose:PutRecordBatch\", \"Resource\": \"*\"}"
     claim "role: a user and a role are made" client "$aws" make-role relay "$work/role-key" "$work/role-secret" "$statement"
-    check_signatures() { # after so many calls; inf: not at all
+    check_signatures() { # after N calls; inf: never
         quiet_curl -X POST "$aws/moto-api/reset-auth" -H 'Content-Type: text/plain' -d "$1"
     }
     claim "role: signatures and policies are checked from here" check_signatures 0
@@ -293,8 +293,8 @@ fi
 
 # --- an object in parts -------------------------------------------------------------------------------
 
-# After those who want to know of moto what Firehose delivered: it does not say any more once there were parts.
-# Killed when some of its parts are there, it goes on; the upload that was begun before is given up.
+# This comes after readers of Firehose's content, which moto does not return after uploads in parts.
+# Killed between parts, the destination continues; the upload begun before is aborted.
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw || " ${all[*]} " != *" plain "* ]]; then
     skip "parts" "no captures beside the project, or no moto"
 else
@@ -323,9 +323,9 @@ else
     claim "parts: nothing came twice" [ "$(found repeats big)" == 0 ]
 fi
 
-# --- where it is ------------------------------------------------------------------------------------
+# --- locations --------------------------------------------------------------------------------------
 
-# A bucket that is in another region, told in both ways; a certificate that nobody vouches for.
+# The bucket is in another region, reported in two ways; a certificate is not trusted.
 if [[ " ${all[*]} " == *" zst "* ]]; then
     region=us-east-2
     fault gz region '"region": "eu-west-1"'

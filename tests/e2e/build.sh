@@ -1,5 +1,5 @@
 #!/bin/bash
-# build.sh - a build shows how far it is, and goes on where a compiler warns, unless it is told not to.
+# build.sh - a build shows its progress, and goes on after a compiler's warning unless it must not.
 
 set -u
 work=${SCRATCH:?}
@@ -10,7 +10,7 @@ work=${SCRATCH:?}
 
 # --- steps ----------------------------------------------------------------------------------------
 
-make_says() { # what make prints: 40 steps, and an error at the 13th
+make_says() { # make's output: 40 steps, and an error at the 13th
     local n
     for ((n = 1; n <= 40; n++)); do
         echo "  CC      src/file$n.c"

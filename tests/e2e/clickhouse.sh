@@ -1,9 +1,10 @@
 #!/bin/bash
-# clickhouse.sh - what is written to Firekeep is in a table of ClickHouse, bit for bit and once, whatever goes wrong
-# between them and whoever is killed; tables are made, or found unfit and named; and clusters.
+# clickhouse.sh - samples written to Firekeep arrive in a table of ClickHouse, bit for bit and once,
+# with any failure between them and whichever process is killed; tables are made, or reported as
+# unfit; and clusters.
 #
-# ClickHouse is Debian's, 18.16. Between it and Firekeep stands doubles/fault_proxy.py. Tables are read with SQL and
-# taken apart by tools/clickhouse_rows.py, which shares no decoder with Firekeep.
+# ClickHouse is Debian's, 18.16. doubles/fault_proxy.py is between it and Firekeep. Tables are read
+# with SQL and decoded by tools/clickhouse_rows.py, which does not use Firekeep's decoder.
 
 set -u
 work=${SCRATCH:?}
@@ -68,7 +69,7 @@ exemplar_is_letter() {
 }
 claim "bits: the exemplar is a dead letter" exemplar_is_letter
 claim "bits: what arrived is what was sent" arrived clickhouse bits "$work/bits.rw" 1 --any-order
-with_sql() { # WHERE COUNT: as a reader asks
+with_sql() { # WHERE COUNT: the query of a reader
     counts "bits FINAL WHERE $1" "$2"
 }
 claim "bits: a label is found by its value" with_sql "match(labels, '[{,]\"sign\":\"minus\"[,}]')" 2
@@ -76,7 +77,7 @@ claim "bits: what looks like a label in a value is none" with_sql "match(labels,
 claim "bits: a label is extracted" with_sql "visitParamExtractString(labels, 'lines') = 'two\\nlines'" 1
 claim "bits: people leave out what is not a number" with_sql "bits = 0 AND isNaN(value)" 0
 
-# All of it once more: the same rows, and still each once.
+# Everything is sent again: the rows are the same, each once.
 again() {
     quiet_curl -X POST "$url/api/v1/admin/destinations/clickhouse/replay?from=1600000000"
 }

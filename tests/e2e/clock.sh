@@ -1,6 +1,7 @@
 #!/bin/bash
-# clock.sh - a clock that jumps years ahead and back: the server is ready again as soon as the clock is right, unless a sender's
-# sample of the future is stored; then it says what to do, and is ready when that is done.
+# clock.sh - a clock that jumps years ahead and back: the server is ready again when the clock is
+# right, unless a sender's sample of the future is stored; then its message has the remedy, which
+# makes it ready.
 
 set -u
 work=${SCRATCH:?}
@@ -85,7 +86,7 @@ delete_as_shown() {
     [[ $answer == *" 200" ]]
 }
 
-# --- what the server wrote itself -----------------------------------------------------------------
+# --- samples of the server ------------------------------------------------------------------------
 
 jumps_ahead() {
     set_clock "$years" && within 20 has 'up{job="firekeep"}' "$years" && within 20 has one "$years"
@@ -118,7 +119,7 @@ claim "back again: a snapshot is taken" admin snapshot
 claim "back again: SIGTERM ends it" stop firekeep
 claim "back again: it is ready after a merge and a start" serve_and_wait
 
-# --- what a sender wrote --------------------------------------------------------------------------
+# --- samples of a sender --------------------------------------------------------------------------
 
 set_clock "$years"
 claim "a sender as far ahead: it is served" import_at "$years"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # copy.sh - firekeep copy: from a server, a directory and sources into servers, directories and
-# destinations, all of it, and verified; interrupted in every way, it goes on where it was.
+# destinations: everything is copied and verified; a copy that was interrupted in any way continues.
 
 set -u
 work=${SCRATCH:?}
@@ -40,7 +40,7 @@ copy() { # ARGUMENT...: of all samples
     return $status
 }
 
-copies() { # ARGUMENT...: all of it, and leaves nothing behind
+copies() { # ARGUMENT...: copies everything, and leaves no file
     copy "$@" || return 1
     grep -q '^verified .*: 0 missing, 0 different' "$work/copy.out" || return 1
     [[ ! -e $work/copying ]]
@@ -74,7 +74,7 @@ fresh_to() { # ARGUMENT...
     start_firekeep to "$work/to" "${port[to]}" "$@"
 }
 
-# --- what is copied ---------------------------------------------------------------------------------
+# --- copied samples ---------------------------------------------------------------------------------
 
 claim "a server has a capture" start_firekeep from "$work/from" "${port[from]}" || exit 1
 claim "it takes it in" "$firekeep" import --url="$from" "$capture" || exit 1
@@ -144,7 +144,7 @@ claim "histograms: all is copied and verified" copies --start="$h_start" --end="
 claim "histograms: both have the same" "$TOOLS/rrcompare" "http://127.0.0.1:${port[firekeep]}" "$to" --start 0 --end 4102444800000
 stop histograms
 
-# --- what is missing or another ---------------------------------------------------------------------
+# --- missing and different samples ------------------------------------------------------------------
 
 claim "differences: a server starts anew" fresh_to
 claim "differences: it gets a part" copies --select='{__name__=~"go_.*"}' first "$to"
@@ -281,7 +281,7 @@ if [[ -x $newer ]] && claim "Prometheus: it starts" start_prometheus; then
 else
     skip "Prometheus" "a Prometheus 3 is not there"
 fi
-# An object is finished after an hour, or when nothing more comes: this script may not take so long.
+# An object is finished after an hour, or when no samples follow: this script cannot wait that long.
 if has s3 && claim "S3: s3rver starts" start_s3 && claim "S3: a bucket" client "$(url_of s3)" make-bucket metrics; then
     bucket="region: eu-west-1, endpoint: '$(url_of s3)', path_style: true, bucket: metrics, access_key: S3RVER, secret_key: S3RVER"
     store s3 "$bucket, prefix: a/, roll_age: 1h" "archive, $bucket, prefix: a/, late: 100y"
@@ -321,7 +321,7 @@ claim "tenants: into a directory it goes the same way" copies_theirs --storage.p
 claim "tenants: a server starts with the directory" start_firekeep to "$work/to" "${port[to]}" --config.file="$work/tenants.yml"
 claim "tenants: that tenant has it all" of_tenant_is_all one
 
-# --- a server that reads what is copied to it -------------------------------------------------------
+# --- a server that reads the copied samples ---------------------------------------------------------
 
 stop to
 rm -rf "$work/to"
@@ -335,7 +335,7 @@ claim "beside: all is copied" copies --url="$to" first local
 claim "beside: and stored" same_servers --header 'X-Firekeep-Sources: none'
 claim "beside: as a source, local is what is stored" eval 'rm -rf "$work/copying" && copies --url="$to" local "$from"'
 
-# --- what cannot be read of it ----------------------------------------------------------------------
+# --- unreadable parts -------------------------------------------------------------------------------
 
 mkdir -p "$work/junk/2023/11/14/22"
 {

@@ -1,6 +1,6 @@
 #!/bin/bash
-# damage.sh - damage costs its page and no more, is told, and whoever only reads a directory leaves
-# it as it was.
+# damage.sh - damage costs only its page and is reported, and programs that only read a directory do
+# not change it.
 
 set -u
 work=${SCRATCH:?}
@@ -158,7 +158,8 @@ check_page() { # NAME TARGET-FLAG
         --time=2023-11-19 'load[4d]'
 }
 
-# At the end of each day, how often the values of it changed: each of 20 series with each sample but one.
+# Evaluates, at the end of each day, how often its values changed: each of 20 series at each sample
+# but one.
 evaluates() { # PATH STATUS FILTER [NAME=VALUE...]
     local args=(--data-urlencode "query=${expression:-sum(changes(load[1d]))}" -d step=86400 -d "start=$((base / 1000 + 59940))")
     local value got
@@ -212,7 +213,7 @@ if claim "a server starts" start_firekeep d "$work/served" "${ports[0]}" \
     claim "verify names part and page" says "0002/part: page at" 1 "$firekeep" verify "$work/served"
 fi
 
-# The answer is under way when damage is met: its last frame tells.
+# The answer has begun when damage is found: its last frame reports it.
 cp -a "$work/whole" "$work/late"
 flip "$work/late/parts/0000000000000002/part" 72000
 if claim "late: a server starts" start_firekeep l "$work/late" "${ports[0]}"; then
@@ -304,7 +305,7 @@ answers_about_aside() {
     warns_of_aside "exemplars" query_exemplars "$in1" "$in3" 'query=load'
 }
 
-reads() { # DAY TEXT: what a Prometheus gets
+reads() { # DAY TEXT: the answer to a Prometheus
     python3 - "$url/api/v1/read" "$((base + $1 * day))" "$((base + $1 * day + 59940000))" <<'EOF' >"$work/read.txt"
 import sys, urllib.error
 sys.path.insert(0, "tests/tools")

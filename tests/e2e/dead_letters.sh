@@ -1,7 +1,7 @@
 #!/bin/bash
-# dead_letters.sh - files of dead letters that are cut, changed, removed or copied back: whoever looks at
-# them tells it and fails, the server names what is lost and counts it once, and nothing is sent twice
-# without a word.
+# dead_letters.sh - files of dead letters that are cut, changed, removed or copied back: each reader
+# reports that and fails, the server names the losses and counts them once, and nothing is sent
+# twice without a report.
 
 set -u
 work=${SCRATCH:?}
@@ -64,7 +64,7 @@ send_batches() { # DIRECTORY FROM COUNT WANTED: each is counted, and so on disk,
     within 20 has_letters "$1" $(($4 + $3 * batch))
 }
 
-# The counters of a directory only rise, whatever becomes of letters.
+# The counters of a directory only rise, whatever happens to letters.
 counters_rise() {
     quiet_curl "$url/metrics" | awk -v file="$counters" '
         BEGIN { while ((getline line < file) > 0) if (split(line, part, " ") == 2) before[part[1]] = part[2]; close(file) }
@@ -75,7 +75,7 @@ counters_rise() {
         END { exit less }'
 }
 
-# What every sample is now.
+# Checks the current fates of all samples.
 account_is() { # TAKEN DELIVERED LETTERS DROPPED QUEUED
     local account
     sums_are east samples_delivered_total = "$2" samples_dropped_total = "$4" samples_queued = "$5" || return 1
@@ -98,11 +98,11 @@ is_damaged() { # COUNT
     "$TOOLS/metrics" "$url" "$within_seconds" are 'firekeep_destination_samples_dropped_total{destination="east",reason="damaged"' = "$1"
 }
 
-# A stopped directory with damage in it, of which so many letters of `all` can be read.
+# Checks a stopped directory with damage in it, of which LOST letters of `all` cannot be read.
 meets_damage() { # CASE DIRECTORY NAMED [LOST]
     local case=$1 dir=$2 named=$3 lost
     lost=${4:-$((all - $(shown "$dir")))}
-    rm -f "$work/counters.${dir##*/}" # of a case before
+    rm -f "$work/counters.${dir##*/}" # from an earlier case
     tree "$dir" >"$work/before"
     claim "$case: list tells and fails" tells "$named" 1 "$firekeep" dead-letters list --storage.path="$dir"
     claim "$case: show tells and fails" tells "$named" 1 "$firekeep" dead-letters show --storage.path="$dir"

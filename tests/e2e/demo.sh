@@ -1,5 +1,6 @@
 #!/bin/bash
-# demo.sh - the demo, short: an empty Prometheus reads through Firekeep what another one scraped.
+# demo.sh - the demo, short: an empty Prometheus reads through Firekeep the samples that another one
+# scraped.
 
 set -u
 work=${SCRATCH:?}

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations.sh - what is written to one server comes to another, to stores of others and into
-# files, sample by sample, whoever is killed meanwhile; and the account of each destination is right.
+# destinations.sh - samples written to one server arrive in another one, in other stores and in
+# files, each one, whichever process is killed meanwhile; and the account of each destination is
+# right.
 
 set -u
 work=${SCRATCH:?}
@@ -159,7 +160,7 @@ END
     done
 fi
 
-# --- who does not take it ---------------------------------------------------------------------------
+# --- counterparts that refuse -----------------------------------------------------------------------
 
 write_config <<END
 destinations:
@@ -247,9 +248,9 @@ END
     stop "$peer"
 done
 
-# --- InfluxDB, and those who speak like it ------------------------------------------------------------
+# --- InfluxDB, and programs with its protocol ---------------------------------------------------------
 
-# What a query gives as CSV, without its header.
+# Prints the result of a query as CSV, without its header.
 influx_rows() { # QUERY
     quiet_curl -G "http://127.0.0.1:${ports[3]}/query" -H 'Accept: application/csv' --data-urlencode db=metrics \
         --data-urlencode epoch=ms --data-urlencode "q=$1" | tail -n +2

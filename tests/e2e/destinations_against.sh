@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_against.sh - what becomes of what waits when the configuration removes a destination,
-# renames it, or makes it another type: `firekeep check FILE --against` says it before, and what it
-# says is true, by reload and by restart, with a store and without.
+# destinations_against.sh - queued samples when the configuration removes a destination, renames it,
+# or changes its type: `firekeep check FILE --against` predicts their fate, and is right, for a
+# reload and a restart, with a store and without.
 
 set -u
 work=${SCRATCH:?}
@@ -27,7 +27,7 @@ make_samples() { # FILE FIRST LAST
 
 # --- another type -------------------------------------------------------------------------------------
 
-# Takes 1.0 alone: what speaks 2.0 to it learns that, and remembers it.
+# Accepts only 1.0: a sender of 2.0 learns that, and remembers it.
 start older /usr/bin/python3 -c "
 import http.server
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -66,13 +66,14 @@ claim "type: the account is right" balances west
 claim "type: SIGTERM ends it then" stop type
 claim "type: the file has what waited, and nothing of before" eval '[[ $(cat "$work"/west/*.ndjson | grep -o "\"value\":[0-9]*" | sort -u | wc -l) == 10 ]]'
 
-# --- what is said, and what comes true ----------------------------------------------------------------
+# --- predictions and results --------------------------------------------------------------------------
 
 logs() { # NAME PATTERN: once the process writes it
     within 20 grep -q -e "$2" "$work/$1.log"
 }
 
-# Of `old` everything waits, of `table` what has no form there is a dead letter, `lines` has all.
+# All samples for `old` are queued, those without a form are dead letters of `table`, `lines` has
+# all.
 begin_config() {
     write_config <<END
 storage: {mode: $mode}
@@ -104,7 +105,7 @@ serve() {
         --wal.segment-bytes=1MiB --wal.budget=64MiB && within 20 all_open
 }
 
-# With a second for the states to be saved: what the directory says is then what is.
+# Waits a second for the states to be saved: then the directory is up to date.
 waits() { # DESTINATION SAMPLES
     within 20 sums_are "$1" samples_queued = "$2"
 }
@@ -116,7 +117,7 @@ against() { # FILE DIR|URL
     "$firekeep" check "$work/$1" --against "$2"
 }
 
-# The server's address and its directory tell the same.
+# Checking against the server's address and against its directory gives the same.
 alike() { # FILE STATUS PATTERN
     local by_url by_dir
     against "$1" "$url" >"$work/by-url.txt" 2>&1
@@ -128,11 +129,11 @@ alike() { # FILE STATUS PATTERN
     diff "$work/by-url.txt" "$work/by-dir.txt" && ((by_url == $2 && by_dir == $2)) && grep -qe "$3" "$work/by-url.txt"
 }
 
-remembers() { # EXPRESSION: what the server tells of those that it does not have open
+remembers() { # EXPRESSION: what the server reports about states without a configuration
     quiet_curl "$url/api/v1/status/remembered" >"$work/remembered.json" && jq -e ".data | $1" "$work/remembered.json"
 }
 
-# What lies in relay/ of a server that has `lines` alone is changed, and put back.
+# Changes relay/ of a server that has only `lines`, and restores it.
 remembered() {
     local relay=$dir/relay closed='when configured again, it stays closed until firekeep destinations reset sets its position'
     local blocked='when configured again, it stays closed until this can be read'
@@ -193,7 +194,7 @@ closed() {
     mv "$work/old-copy" "$relay/old"
 }
 
-# No cut is waited for: the log goes when nobody holds it.
+# Does not wait for a cut: the log is removed when no destination holds it.
 log_is_gone() {
     quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null
     ! compgen -G "$dir/wal/$first_segment"
@@ -293,7 +294,7 @@ for mode in local none; do
     crash closed
     dir=$kept
 
-    # Renamed as it was told.
+    # The rename is the predicted one.
     cp "$work/renamed.yml" "$work/firekeep.yml"
     claim "$mode, renamed: the directory is" mv "$dir/relay/old" "$dir/relay/new"
     claim "$mode, renamed: then nothing is left behind" tells "no destination is added, removed or changed" 0 against renamed.yml "$dir"
@@ -307,7 +308,7 @@ for mode in local none; do
     claim "$mode, renamed: nothing waits, so it may go" tells "^destination new: not in the file: nothing is queued for it" 3 against alone.yml "$url"
     crash "$mode-there"
 
-    # Removed, and the log goes: what is promised holds.
+    # After the removal the log is dropped, as predicted.
     claim "$mode, given up: more is acknowledged" is_acknowledged "$work/load.rw" --retry 60
     claim "$mode, given up: all of it waits" waits new 150000
     claim "$mode, given up: another has it" within 20 has_delivered lines 150015
@@ -368,9 +369,9 @@ claim "west.new: starts again" start_firekeep names "$work/names" "${ports[0]}" 
 claim "west.new: they still wait" waits west.new 10
 crash names
 
-# --- what cannot be asked -----------------------------------------------------------------------------
+# --- servers that cannot be asked ---------------------------------------------------------------------
 
-# Answers as a web server that is no Firekeep, in several ways.
+# Answers like a web server other than Firekeep, in several ways.
 start stranger /usr/bin/python3 -c "
 import http.server, threading
 class Answer(http.server.BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_damaged.sh - bytes that change on the disk, or on the way, between the making of an object and its arrival in
-# a bucket: nothing damaged arrives, and no sample is lost as long as the log or the store has it; otherwise it is counted.
+# destinations_damaged.sh - bytes that change on the disk, or on the way, between the making of an
+# object and its arrival in a bucket: no damaged object arrives, and no sample is lost if the log or
+# the store has it; otherwise it is counted.
 #
 # The bucket is doubles/s3.py, which checks Content-MD5 as the service does.
 
@@ -46,7 +47,7 @@ serve() { # [ARGUMENT...]
     start_firekeep server "$dir" "${ports[0]}" --config.file="$work/firekeep.yml" "$@" && within 20 all_open
 }
 
-begin() { # COMPRESSION [ARGUMENT...]: nobody answers at the bucket's address yet
+begin() { # COMPRESSION [ARGUMENT...]: the bucket's address does not answer
     ! is_running server || crash server
     ! is_running bucket || crash bucket
     rm -rf "$dir"
@@ -72,7 +73,7 @@ flip_object() { # OFFSET
     flip "$(find "$objects" -type f)" "$1"
 }
 
-# In the last record of the log: behind it there are zeros.
+# Changes the last record of the log, after which there are zeros.
 flip_log() {
     python3 - "$dir"/wal/*.wal <<'END'
 import sys
@@ -135,7 +136,7 @@ has_zstd=$(command -v zstd)
 
 for compression in none gzip zstd; do
     [[ $compression != zstd || -n $has_zstd ]] || { skip "$compression" "no zstd"; continue; }
-    for where in 100 -50 -30; do # the object; the checksum of a block; what is behind it
+    for where in 100 -50 -30; do # the object; the checksum of a block; the bytes after it
         test=$compression-$where
         : >"$work/server.log"
         claim "$test: starts without a bucket" begin "$compression"
@@ -233,7 +234,7 @@ claim "index: a bit of it is flipped" flip "$(find "$dir/relay/bucket/index" -ty
 claim "index: it starts again" serve
 claim "index: 500 more are acknowledged" is_acknowledged "$work/more.rw"
 claim "index: they are delivered" settles 2500
-index_is_right() { # it lists all, or says that it does not
+index_is_right() { # it lists all, or states that it does not
     local key
     key=$(all_keys | grep '/_' | tail -n 1)
     quiet_curl "$s3/metrics/$key" >"$work/index.json"

@@ -1,12 +1,12 @@
 #!/bin/bash
-# destinations_dead_day.sh - a destination is dead for a day of samples, with a healthy one beside it: no
-# write is refused, memory stays flat, the log within its budget, and the healthy one has everything. Then
-# it comes back, and gets the day from the store and the log while live samples come in; in the end it
-# has what was sent, bit for bit, and its account is right.
+# destinations_dead_day.sh - a destination fails for a day of samples, and another one works: no
+# write is refused, memory use stays constant, the log within its budget, and the working one gets
+# everything. Then the first works again, and gets the day from the store and the log while live
+# samples arrive; in the end it has all that was sent, bit for bit, and its account is right.
 #
-# The day is simulated: samples 15 s apart, an hour of them as fast as they are taken, and the next
-# hour when the healthy one has it and what waits for the dead one is counted: both have an hour for
-# that otherwise. With LONG=1 it has 1000 series, else 200.
+# The day is simulated: samples 15 s apart, an hour of them as fast as they are accepted, and the
+# next hour when the working destination has it and the queue of the other one is counted: in
+# reality both have an hour for that. With LONG=1 it has 1000 series, else 200.
 
 set -u
 work=${SCRATCH:?}
@@ -34,7 +34,8 @@ if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
     skip_all "a dead day" "no captures beside the project"
 fi
 
-# In requests so small that they are not packed well: the log of the day is larger than all budgets. The last hour is what comes in while the dead one catches up.
+# Requests are so small that they compress badly: the log of the day exceeds all budgets. The last
+# hour arrives while the failing destination catches up.
 make_day() {
     "$TOOLS/rwspan" "$SAMPLES/node15s.rw" --series "$series" --scrapes $((25 * scrapes)) --churn 4 --batch "$batch" >"$sent"
 }
@@ -50,7 +51,7 @@ s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(1e6)' "${ports[2]}"
 }
 
-send() { # FROM TO: no answer but 2xx is taken
+send() { # FROM TO: only answers of 2xx are accepted
     "$TOOLS/rwreplay" "$sent" "$url" --skip "$1" --first "$2" --check >"$work/replay.txt" 2>&1 || {
         cat "$work/replay.txt"
         return 1
@@ -75,7 +76,7 @@ most() { # NUMBER...
 send_day() {
     local i
     for ((i = 0; i < 24; i++)); do
-        ((i != 12)) || hang # until then nobody was there at all
+        ((i != 12)) || hang # until then it did not answer at all
         send $((i * hour)) $(((i + 1) * hour)) || return 1
         within 60 has_delivered healthy $(((i + 1) * hour * batch)) || return 1
         within 60 is_known_to_wait $(((i + 1) * hour * batch)) || return 1
@@ -90,7 +91,7 @@ log_is_within_budget() {
     ((bytes <= limit && $(own_metric firekeep_wal_commit_bytes_total) > limit))
 }
 
-# What a day costs beyond its first hours is not counted in days.
+# The memory that a day costs after its first hours is small.
 memory_is_flat() {
     local first last
     first=$(most "${rss[@]:0:6}")
@@ -113,7 +114,7 @@ has_left_the_log() {
 
 # --- it comes back ----------------------------------------------------------------------------------
 
-has_a_part() { # PARTS of all: so much was delivered
+has_a_part() { # PARTS of all: this much was delivered
     local delivered
     delivered=$(samples delivered_total dead)
     ((delivered * live_slices >= day_count * $1))

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_failing.sh - a destination that fails as a whole, now and then, or for its credentials: one request at a
-# time asks whether it works, refused samples are found meanwhile, and refused credentials show before there are samples.
+# destinations_failing.sh - a destination that fails completely, now and then, or for its
+# credentials: one request at a time checks whether it works, refused samples are found meanwhile,
+# and refused credentials are reported before there are samples.
 
 set -u
 work=${SCRATCH:?}
@@ -74,7 +75,7 @@ claim "credentials: SIGTERM ends it with status 0" stop credentials
 
 # --- one sample of 4096 -----------------------------------------------------------------------------------
 
-# The store refuses requests that hold one sample, and says neither which nor how many.
+# The store refuses requests that have one such sample, and names neither it nor their number.
 twin_config 'concurrency: 1' 'batch: {max_age: 1s, max_samples: 4096}'
 # Its value is eight bytes of ASCII: zqxjkvbw.
 one_of() { # PLACE TIME METRIC SERIES: 4096 samples of so many series
@@ -106,7 +107,7 @@ isolates() { # NAME PLACE SHARE METRIC SERIES
 for share in 0 0.5; do
     for place in 0 2048 4095; do
         isolates "many series" "$place" "$share" "many_${place}_${share/./_}" 4096
-        # The next times it is one that was refused lately.
+        # The next times, the sample is one that was refused lately.
         isolates "one series" "$place" "$share" one 1
         isolates "four series" "$place" "$share" four 4
     done

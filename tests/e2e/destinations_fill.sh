@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_fill.sh - a destination that begins in the past, or was dead for longer than the log
-# reaches back, is given the rest from the store and then the log, and its account is right; without a
-# store the log waits, and then the senders do.
+# destinations_fill.sh - a destination that begins in the past, or failed for longer than the log
+# reaches back, gets the missing samples from the store and then the log, and its account is right;
+# without a store the log waits, and then the senders do.
 
 set -u
 work=${SCRATCH:?}
@@ -120,7 +120,7 @@ claim "dead: SIGTERM ends it with status 0" stop dead
 claim "dead: nothing is damaged, and the ledger balances" "$firekeep" verify "$work/dead"
 stop twin
 
-# --- what it remembers cannot be read for a while ---------------------------------------------------
+# --- a state that cannot be read for a while --------------------------------------------------------
 
 claim "closed: starts, though nobody is there" start_firekeep closed "$work/closed" "${ports[0]}" "${small[@]}" --config.file="$work/firekeep.yml"
 claim "closed: half of it is acknowledged" is_acknowledged "$long" --retry 60 --first 900
@@ -147,7 +147,7 @@ stop twin
 
 # --- it was named, but wrongly ----------------------------------------------------------------------
 
-# Nothing says where the bucket is.
+# The environment must not name the bucket's service.
 unset "${!AWS_@}"
 export HOME=$work
 write_config <<END

@@ -1,6 +1,6 @@
 #!/bin/bash
-# destinations_hole.sh - a record of the log that cannot be read while a destination waits: with a store
-# the destination gets what stood there from the store, without one it is counted.
+# destinations_hole.sh - a record of the log that cannot be read while a destination waits: with a
+# store, the destination gets its samples from the store; without one they are counted.
 
 set -u
 work=${SCRATCH:?}
@@ -92,7 +92,7 @@ claim "none: and they were counted once" within 30 is_accounted 4000 100
 claim "none: SIGTERM ends it with status 0" stop none
 stop twin
 
-# --- with a store that has what stood there ----------------------------------------------------------
+# --- with a store that has the samples ---------------------------------------------------------------
 
 claim "local: starts" serve local --web.enable-admin-api
 claim "local: nothing is read of the log" within 20 quiet_curl -X POST "$url/api/v1/admin/destinations/twin/pause"
@@ -123,7 +123,7 @@ claim "both: SIGTERM ends it with status 0" stop both
 claim "both: the ledger balances, and says what is damaged" "$firekeep" verify "$work/both"
 stop twin
 
-# --- the newest file of the log is lost, and the store has what stood there --------------------------
+# --- the newest file of the log is lost, and the store has its samples -------------------------------
 
 many_values() { # enough for two segments
     awk 'BEGIN {

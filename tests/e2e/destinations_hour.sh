@@ -1,20 +1,22 @@
 #!/bin/bash
-# destinations_hour.sh - an hour of samples that go on as a real capture does comes to a destination of
-# each type, sample by sample, bit for bit and in the order of each series, while everything goes wrong:
-# SIGKILL of Firekeep and of all counterparts, throttling, calls that fail in part, slow, half-closed,
-# stored but the answer cut off, storms of 5xx, a full disk, sessions that are over. What a counterpart
-# refuses for good is a dead letter, and what arrived and the dead letters are together what was sent.
+# destinations_hour.sh - an hour of samples that continue a real capture arrives in a destination of
+# each type, each sample, bit for bit and in the order of its series, with all kinds of failures:
+# SIGKILL of Firekeep and of all counterparts, throttling, calls that fail in part, slow,
+# half-closed, stored but the answer cut off, storms of 5xx, a full disk, expired sessions. Samples
+# that a counterpart refuses for good are dead letters, and the arrived samples and the dead letters
+# together are what was sent.
 #
-# The hour is sent in rounds, one trouble a round; behind that single calls of all kinds go wrong all the time. With
-# LONG=1 it has twenty times as many series, and each trouble comes six times.
+# The hour is sent in rounds, with one kind of trouble per round; in addition, single calls of all
+# kinds fail all the time. With LONG=1 it has twenty times as many series, and each trouble happens
+# six times.
 #
-# Late samples, series that come and go and every kind of value are part of it. What arrived is read as in
-# aws.sh; the order in which InfluxDB and remote write got it is what the proxy before them recorded.
+# Late samples, series that come and go and every kind of value are part of it. The content is read
+# as in aws.sh; the proxy before InfluxDB and remote write records the order of arrival there.
 
 set -u
 # Firekeep gets a disk of its own, which can be full.
 if [[ -z ${OWN_MOUNTS-} ]]; then
-    # In a chroot there are no namespaces of users, and / cannot be made private.
+    # A chroot has no user namespaces, and / cannot be made private.
     for how in '-rm' '-m --propagation unchanged'; do
         # shellcheck disable=SC2086 # words
         unshare $how true 2>/dev/null && exec unshare $how env OWN_MOUNTS=1 bash "$0"
@@ -51,9 +53,10 @@ all=(ndjson packed kpl plain gz timestream influxdb opentsdb twin lines)
 routed=(ndjson packed kpl plain gz timestream influxdb opentsdb twin)
 signed=(ndjson packed kpl plain gz timestream)
 
-# --- what is sent -----------------------------------------------------------------------------------
+# --- sent samples -----------------------------------------------------------------------------------
 
-# Every kind of value; series that InfluxDB has as integers, and some whose labels are too long for the other Firekeep.
+# Makes every kind of value; series that InfluxDB has as integers, and some whose labels are too
+# long for the other Firekeep.
 specials() {
     local i
     every_kind | grep -v '^@exemplar' | sed "s/1700000000000/$end_ms/"
@@ -69,7 +72,7 @@ make_hour() {
         cat "$work/specials.rw" "$work/span.rw" >"$work/sent.rw"
 }
 
-# --- who takes it -----------------------------------------------------------------------------------
+# --- counterparts -----------------------------------------------------------------------------------
 
 start_services() {
     start_kinesis && start_s3 && start_moto "$work/moto.jsonl" && start_influxd &&
@@ -120,7 +123,7 @@ relay_to_all() {
         --wal.segment-bytes=1MiB --wal.budget=16MiB && within 30 all_open
 }
 
-# --- what goes wrong --------------------------------------------------------------------------------
+# --- failures ---------------------------------------------------------------------------------------
 
 has_few_calls() { # DESTINATION
     [[ $1 =~ ^(gz|packed|kpl|plain)$ ]]
@@ -140,7 +143,7 @@ let_calls_be_refused() {
     done
 }
 
-# Those whose answer does not come have done what they were asked for.
+# Requests whose answers are lost have been carried out.
 let_answers_be_lost() {
     local name every
     for name in "${routed[@]}"; do
@@ -151,7 +154,7 @@ let_answers_be_lost() {
     done
 }
 
-# The proxy is killed, too, and counts anew.
+# The proxy is killed, too, and its counts start again.
 keep_stats() {
     quiet_curl "$control/stats" >>"$work/stats.json"
 }
@@ -168,7 +171,8 @@ all_went_wrong() { # DESTINATION
     [[ -z $(not_yet_wrong "$1") ]]
 }
 
-# How many calls there are depends on how fast this machine is: what nobody has met goes wrong with the next call.
+# The number of calls depends on the speed of the machine: failures that have not happened apply to
+# the next call.
 send_rest() {
     local i name kind parts=8 from=$for_rounds
     for ((i = 0; i < parts; i++)); do
@@ -259,7 +263,7 @@ send() { # FROM TO
     "$TOOLS/rwreplay" "$work/sent.rw" "$url" --skip "$1" --first "$2" --retry 300 --check >>"$work/replay.txt" 2>&1
 }
 
-before='' # what had gone wrong before this round
+before='' # failures before this round
 round=0
 rounds=$((5 * times + 1))
 send_round() { # TROUBLE [WHAT COMES BEFORE]: a round may be over at once, and then there is nothing to go wrong
@@ -282,9 +286,10 @@ settles() {
     }
 }
 
-# --- what arrived -----------------------------------------------------------------------------------
+# --- arrived samples --------------------------------------------------------------------------------
 
-# Into $work/NAME.rw; where the counterpart keeps no order, what was sent there goes into $work/NAME-sent.rw.
+# Writes into $work/NAME.rw; if the counterpart keeps no order, the requests go into
+# $work/NAME-sent.rw.
 take_all() { # DESTINATION
     case $1 in
     lines)
@@ -355,7 +360,7 @@ renew_session
 entries | write_config
 claim "it starts" relay_to_all || exit 1
 
-# Nothing comes twice but where an answer was lost, or Firekeep its memory.
+# Samples are repeated only if an answer was lost, or Firekeep lost its memory.
 claim "refused: calls are to be refused" let_calls_be_refused
 claim "refused: everything is acknowledged" send_round true
 claim "refused: everything arrives" settles
@@ -381,7 +386,7 @@ claim "nothing goes wrong any more" mend
 for name in "${all[@]}"; do
     claim "$name: the account is right" balances "$name"
     claim "$name: nothing was dropped" [ "$(samples dropped_total "$name")" == 0 ]
-    # What SIGKILL made come again counts as taken once more, with its fate.
+    # Items that SIGKILL made come again count as taken again, with their fates.
     settled=$(($(samples delivered_total "$name") + $(samples dead_lettered_total "$name") - $(samples taken_again_total "$name")))
     claim "$name: everything is accounted for" [ "$settled" == "$count" ]
 done
@@ -406,7 +411,7 @@ for name in "${all[@]}"; do
     echo "$name: $count samples sent, $(repeats_of "$name") came again"
 done
 echo "$letters"
-# Names of objects and lengths of files say what is there already.
+# Names of objects and lengths of files show what has arrived.
 for name in gz lines; do
     claim "$name: nothing came twice" [ "$(repeats_of "$name")" == 0 ]
 done

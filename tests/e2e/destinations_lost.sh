@@ -1,8 +1,9 @@
 #!/bin/bash
-# destinations_lost.sh - what a destination has taken is delivered or counted as dropped, whatever was
-# done to the log or to its directory while the server stood still: the log given up while it was not
-# configured, put back to an older state, removed; its directory a link to what is not mounted, or that
-# of another destination; a decision of the operator to begin elsewhere. In both modes, over SIGKILL.
+# destinations_lost.sh - samples that a destination has taken are delivered or counted as dropped,
+# whatever was done to the log or to its directory while the server was stopped: the log was given
+# up while the destination was not configured, restored from an older state, removed; the directory
+# is a link to something that is not mounted, or that of another destination; an operator decided to
+# begin elsewhere. In both modes, with SIGKILL.
 
 set -u
 work=${SCRATCH:?}
@@ -30,7 +31,7 @@ destination() { # NAME [MORE]: a file
     [[ -z ${2-} ]] || printf '    %s\n' "${@:2}"
 }
 
-elsewhere() { # NAME: where nobody listens
+elsewhere() { # NAME: at an address without a listener
     printf -- '  - name: %s\n    type: remote_write\n    url: %s/api/v1/write\n    batch: {max_age: 100ms}\n' "$1" "$nobody"
 }
 
@@ -83,7 +84,7 @@ logged() { # TEXT
     }
 }
 
-no_difference() { # of the store or of a destination, each of which says so
+no_difference() { # checks the store's or a destination's account, which report differences
     quiet_curl "$url/metrics" | grep '^firekeep_ledger_difference' >"$work/differences.txt" &&
         grep -q 'destination="west"' "$work/differences.txt" && ! grep -v ' 0$' "$work/differences.txt"
 }
@@ -138,7 +139,7 @@ for mode in none local; do
     claim "$it: starts again" serve
     claim "$it: more is acknowledged" takes 1
     claim "$it: it waits" within 20 shows west taken_total=10000 queued=10000
-    # With a store that lies in a part already.
+    # The store has the samples in a part already.
     [[ $mode == none ]] || claim "$it: it is flushed" quiet_curl -X POST "$url/api/v1/admin/tsdb/flush"
     claim "$it: the last is acknowledged" takes 2
     claim "$it: it waits, too" within 20 shows west taken_total=15000 queued=15000
@@ -241,7 +242,7 @@ for mode in none local; do
     claim "$it: it arrives" within 20 shows west taken_total=10000 delivered_total=5000 queued=0
     claim "$it: the directory is sound" is_sound
 
-    # Who selects less drops what waits and is not selected any more.
+    # A destination that selects less drops queued samples that are not selected any more.
     begin narrowed "$mode" "destination west 'paused: true'"
     claim "$it: samples are acknowledged" takes 0
     claim "$it: they wait" within 20 shows west taken_total=5000 queued=5000

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_names.sh - who is no copy of a storage directory, and who is; and names in a bucket that are taken, by large
-# objects, where nothing may be looked at, and where answers do not come.
+# destinations_names.sh - copies of a storage directory, and directories that are not copies; and
+# existing names in a bucket, for large objects, without the permission to look, and with lost
+# answers.
 
 set -u
 work=${SCRATCH:?}
@@ -12,13 +13,13 @@ dir=$work/data
 # shellcheck source=tests/restored_lib.sh
 . tests/restored_lib.sh
 
-# --- what is no copy --------------------------------------------------------------------------------
+# --- directories that are not copies ----------------------------------------------------------------
 
 tree() { # DIRECTORY
     (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
 }
 
-# Programs that only read leave a copy as it is, also one that they cannot write to.
+# Programs that only read do not change a copy, even one that they cannot write to.
 are_only_read() { # DIRECTORY
     tree "$1" >"$work/tree"
     chmod -R a-w "$1"
@@ -154,7 +155,7 @@ rename_both() {
         sed -i 's/name: bucket/name: cold/; s/name: files/name: lines/' "$work/firekeep.yml"
 }
 
-waits_as_object() { # until then the crash comes before there is one
+waits_as_object() { # until then a crash would come before the object exists
     compgen -G "$dir/relay/bucket/objects/*"
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_places.sh - where destinations write and where they are remembered: no destination
-# writes into the storage directory, and what lies at relay/NAME (a link, a file, nothing, what
-# nobody may read) is told alike by the server and by every tool.
+# destinations_places.sh - the places where destinations write and keep their state: no destination
+# writes into the storage directory, and the server and every tool report the same about the content
+# of relay/NAME (a link, a file, nothing, an unreadable directory).
 
 set -u
 work=${SCRATCH:?}
@@ -149,7 +149,7 @@ rm "$dir/relay"
 mkdir "$dir/relay"
 cp -a "$work/elsewhere" "$dir/relay/away"
 
-# What cannot be read of one does not keep others from being looked at.
+# An unreadable state does not keep others from being read.
 ln -s early "$dir/relay/early"
 cp -a "$dir/relay/away" "$dir/relay/first"
 ln -sfn state "$dir/relay/first/state"
@@ -187,7 +187,7 @@ rm "$dir/relay/table/state"
 claim "two: a reset beside another is refused" prints "$again" 1 beside_another "$firekeep" destinations reset table --from=now --storage.path="$dir"
 claim "two: and done after it" "$firekeep" destinations reset table --from=now --storage.path="$dir"
 
-# --- what stays, and is not the same --------------------------------------------------------------
+# --- states that stay, and differ -----------------------------------------------------------------
 
 dir=$work/changed
 with "$work/firekeep.yml" "$away"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# destinations_plan.sh - `firekeep destinations test` tells what does not work and stores nothing;
-# `firekeep destinations plan` says what would be given and cost, and changes nothing.
+# destinations_plan.sh - `firekeep destinations test` reports what fails and stores nothing;
+# `firekeep destinations plan` predicts samples and costs, and changes nothing.
 
 set -u
 work=${SCRATCH:?}
@@ -14,7 +14,7 @@ influx=http://127.0.0.1:${ports[1]}
 timestream=http://127.0.0.1:${ports[2]}
 firekeep=build/firekeep
 config=$work/firekeep.yml
-# Nothing of the machine is to decide who we are.
+# The environment of the machine must not provide credentials.
 unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION
 export AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=$work/none AWS_SHARED_CREDENTIALS_FILE=$work/none
 mkdir -p "$work/tmp"
@@ -24,7 +24,7 @@ quiet_curl() {
     curl -fsg --noproxy '*' --max-time 10 "$@"
 }
 
-# Whether a test ends with this status, and says this.
+# Says whether a test ends with this status and output.
 tried() { # STATUS PATTERN NAME FLAG...
     local status=$1 pattern=$2
     shift 2
@@ -38,7 +38,7 @@ plan() { # NAME DIR FLAG...
     "$firekeep" destinations plan "$1" --config.file="$config" --storage.path="$2" --format=json "${@:3}"
 }
 
-# Whether a plan is as a filter of jq wants it.
+# Says whether a plan matches a filter of jq.
 planned() { # FILTER NAME DIR FLAG...
     plan "${@:2}" | tee "$work/plan.json"
     jq -e "$1" "$work/plan.json"
@@ -226,7 +226,7 @@ END
     real_bytes() {
         cat "$work"/out/lines/* | wc -c
     }
-    has_all() { # what the status says may be a moment older than the last write
+    has_all() { # the status may be a moment older than the last write
         local here
         here=$(quiet_curl "$url/metrics" | awk '/^firekeep_samples_(stored|pending)[{].*kind="float"/ { n += $2 } END { printf "%d", n }')
         quiet_curl "$url/api/v1/status/destinations" >"$work/status.json"

@@ -1,9 +1,11 @@
 #!/bin/bash
-# destinations_restored.sh - a storage directory that was put back from an older copy, or rolled back with its volume: what
-# it sends afterwards never takes the place of what was sent before, in a bucket or in a directory of files.
+# destinations_restored.sh - a storage directory that was restored from an older copy, or rolled
+# back with its volume: objects and files that it sends afterwards never replace earlier ones, in a
+# bucket or in a directory of files.
 #
-# Each history is the same: 500 samples are delivered, a copy is taken, 500 more are delivered, the copy is put back in one
-# way or another, and 500 others come, which lie at the same positions of the log as those that the copy does not know.
+# Each history is the same: 500 samples are delivered, a copy is taken, 500 more are delivered, the
+# copy is restored in some way, and 500 others arrive, which have the same positions in the log as
+# those that the copy lacks.
 
 set -u
 work=${SCRATCH:?}
@@ -19,7 +21,7 @@ dir=$work/data
 
 put_back_over_it() { cp -a "$work/copy/." "$dir/"; }
 put_back_from_tar() { tar -C "$work/copy" -cf "$work/copy.tar" . && rm -rf "$dir" && mkdir "$dir" && tar -C "$dir" -xf "$work/copy.tar"; }
-# As rsync does it: files of another size or time are replaced, others are left.
+# Copies like rsync: files of another size or time are replaced, others are not.
 synchronize() { # COMMAND...: given the file of the copy, and that of the directory
     local name
     files_of "$work/copy" >"$work/wanted" && files_of "$dir" >"$work/had"
@@ -33,7 +35,7 @@ files_of() { (cd "$1" && find . -type f -printf '%p %s %T@\n' | sort); } # with 
 replace() { cp -p "$1" "$2.new" && mv "$2.new" "$2"; }
 put_back_by_rsync() { synchronize replace; }
 put_back_by_rsync_in_place() { synchronize cp -p; }
-# What names the directory, and is not in an older backup, or was left out of it, stays as it is.
+# Files that identify the directory, and are not in an older backup or were left out of it, stay.
 put_back_in_part() {
     local name
     for name in MANIFEST wal parts relay; do

@@ -1,6 +1,6 @@
 #!/bin/bash
-# destinations_secrets.sh - a proxy that wants a user and a password is gone through, for http and for
-# https; and no secret of a configuration is to be found in logs, pages, metrics, commands or files.
+# destinations_secrets.sh - a proxy that needs a user and a password is used for http and for https;
+# and no secret of a configuration is in logs, pages, metrics, output of commands or files.
 
 set -u
 work=${SCRATCH:?}
@@ -66,7 +66,7 @@ unseen_by_proxy() { # PATTERN
     ! seen_by_proxy "$1"
 }
 
-# Whether a test ends with this status, and says this.
+# Says whether a test ends with this status and output.
 tried() { # STATUS PATTERN NAME
     "$firekeep" destinations test "$3" --config.file="$config" >"$work/tried-$3.txt" 2>&1
     local got=$?
@@ -74,7 +74,7 @@ tried() { # STATUS PATTERN NAME
     [[ $got == "$1" ]] && grep -q -e "$2" "$work/tried-$3.txt"
 }
 
-failed() { # DESTINATION...: each says why
+failed() { # DESTINATION...: each has a reason
     local name
     for name; do
         [[ -n $(last_error "$name") ]] || {
@@ -111,7 +111,7 @@ claim "test: a proxy that refuses is told" tried 1 'FAILED .*through the proxy: 
 claim "test: and what to do" grep -q 'check the user and password of proxy_url' "$work/tried-strangers-table.txt"
 claim "test: a proxy that is not there is told" tried 1 'FAILED .*connection: connect' gone
 
-# --- nothing is told --------------------------------------------------------------------------------
+# --- secrets in output -----------------------------------------------------------------------------
 
 claim "the others have failed, each in its way" within 30 failed stranger strangers-table gone unknown refused oauth2 sigv4 influx click stream hose bucket missing
 sed -i 's/hush-refused/hush-refused-again/; s/hush-influx/hush-influx-again/' "$config"
@@ -147,7 +147,7 @@ shows_secrets_as_words() {
 }
 claim "the configuration is shown with <secret>" shows_secrets_as_words
 
-# Also as HTTP Basic writes them. The name of a file with a secret is none.
+# Includes the form of HTTP Basic. The name of a file with a secret is not a secret.
 tells_nothing() { # FILE OR DIRECTORY...
     local found
     found=$(grep -rn --binary-files=text -o -e 'hush.\{0,30\}' -e 'dTpodXNo.\{0,20\}' -e "$(printf 'keeper:hush' | base64 | cut -c1-14)" "$@" | grep -v 'hush-file')

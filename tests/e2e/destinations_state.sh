@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_state.sh - without a store, the log that a destination has not delivered is held
-# whatever an operator or a disk does: while destinations are reloaded, when a state is damaged or gone,
-# and until somebody decides where to go on.
+# destinations_state.sh - without a store, undelivered records of the log are kept whatever an
+# operator or a disk does: while destinations are reloaded, when a state is damaged or missing, and
+# until an operator decides where to continue.
 
 set -u
 work=${SCRATCH:?}
@@ -28,7 +28,7 @@ make_load() { # FILE FROM COUNT
     }' | "$TOOLS/rwmake" >"$1"
 }
 
-# No cut is waited for: the log goes when nobody holds it.
+# Does not wait for a cut: the log is removed when no destination holds it.
 give_up_log() {
     quiet_curl --max-time 60 -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null
 }
@@ -63,7 +63,7 @@ cat "$work/first.rw" "$work/second.rw" >"$work/all.rw"
 
 # --- a reload changes a destination with a backlog, beside one that is slow to end ---------------------
 
-# Takes everything, and once the file `hang` is there answers no more.
+# Accepts everything, and stops answering when the file `hang` exists.
 start slow /usr/bin/python3 -c "
 import http.server, os, threading
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -137,7 +137,7 @@ refuses_to_reset() { # DIR
     ! reset_to "$1" now 2>"$work/refused.txt" && grep -q 'is readable' "$work/refused.txt"
 }
 
-# The twin is at the first half; then its state is spoilt by COMMAND, and the second half comes.
+# The twin has the first half; then COMMAND spoils its state, and the second half arrives.
 spoil() { # NAME COMMAND...
     local name=$1
     shift
@@ -147,7 +147,7 @@ spoil() { # NAME COMMAND...
     claim "$name: the destination is open" within 20 all_open
     claim "$name: half of it is acknowledged" is_acknowledged "$work/first.rw" --retry 60
     claim "$name: half of it arrives" within 60 has_delivered twin 30000
-    sleep 1.5 # the state is saved each second; there is no other sign of the one before
+    sleep 1.5 # the state is saved each second; nothing shows which one is saved
     claim "$name: a readable state is not reset" refuses_to_reset "$work/$name"
     stop twin
     claim "$name: SIGTERM ends it with status 0" stop "$name"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_tenants.sh - with tenants, each destination gets the samples of those that it names, and whose
-# they are stays visible there: in a header, a label or a path. A configuration that would mix them is refused.
+# destinations_tenants.sh - with tenants, each destination gets the samples of the tenants that it
+# names, which stay visible there: in a header, a label or a path. A configuration that would mix
+# them is refused.
 
 set -u
 work=${SCRATCH:?}
@@ -14,7 +15,7 @@ there=http://127.0.0.1:${ports[1]}
 spare=${ports[2]}
 firekeep=build/firekeep
 
-# --- what would mix them ------------------------------------------------------------------------------
+# --- configurations that would mix them ---------------------------------------------------------------
 
 is_refused() { # LINES-OF-A-DESTINATION PATTERN
     printf 'tenancy: {enabled: true}\ndestinations:\n  - {name: a, %s}\n' "$1" >"$work/refused.yml"
@@ -29,7 +30,7 @@ claim "two of them into one table are refused" \
     is_refused "type: timestream, region: r, database: d, table: t, tenants: [a, b]" tenant
 claim "two of them at one store are refused" is_refused "type: remote_write, url: 'http://x/', tenants: [a, b]" tenant_header
 
-# --- each comes where it belongs ----------------------------------------------------------------------
+# --- samples of each tenant ---------------------------------------------------------------------------
 
 write_config <<END
 tenancy: {enabled: true}
@@ -93,7 +94,7 @@ for tenant in red blue; do
 done
 claim "nobody else has a path" [ "$(cd "$work/paths" && echo *)" == "blue red" ]
 claim "one: it has what is blue's" imports_as "$work/one" "$work/blue.rw"
-teams_of() { # how many lines of each
+teams_of() { # number of lines of each
     cat "$work/label"/* | jq -r .labels.team | sort | uniq -c | awk '{ print $2 ":" $1 }' | paste -sd ' '
 }
 is_labelled() {

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_tls.sh - https is what `tls_config` says: who is trusted and under which name, the certificate that we
-# show, and the versions. Who is not trusted gets nothing; what was kept meanwhile comes once that is mended.
+# destinations_tls.sh - https follows `tls_config`: trusted servers and names, the client's
+# certificate, and versions. A server that is not trusted gets nothing; queued samples are sent
+# after the problem is solved.
 
 set -u
 work=${SCRATCH:?}
@@ -64,7 +65,7 @@ for name in stranger other_name old; do
     claim "$name: TLS is what stands in the way" within 20 is_stopped_by_tls "$name"
 done
 claim "stranger: that its issuer is unknown is said" says stranger 'not trusted: its issuer is not among'
-# In TLS 1.3 a client is refused after its handshake is over: it may see no more than that nobody is there.
+# In TLS 1.3 a client is refused after its handshake: it may see only a closed connection.
 is_stopped() { # DESTINATION
     [[ $(state_of "$1") =~ ^(blocked|retrying)$ ]]
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
-# destinations_trouble.sh - destinations that refuse some samples, all that comes with wrong keys, or some calls:
-# what is refused becomes dead letters and nothing else does, in few calls; and what there is to be said is said at once.
+# destinations_trouble.sh - destinations that refuse some samples, all requests with wrong keys, or
+# some calls: exactly the refused samples become dead letters, in few calls; and problems are
+# reported at once.
 #
 # InfluxDB is a real one, S3 is s3rver, which checks signatures, Timestream is doubles/timestream.py.
 
@@ -161,7 +162,7 @@ END
     stop prometheus
 fi
 
-# --- another Firekeep says how many it refuses ----------------------------------------------------------
+# --- another Firekeep, which states how many it refuses -------------------------------------------------
 
 # 20,000 samples of 100 series, 11 of which have a value that is too long.
 awk -v now="$now" 'BEGIN {

@@ -1,7 +1,7 @@
 #!/bin/bash
-# destinations_verify.sh - `firekeep verify` reads all that destinations remember: it is content with
-# what a stopped or a killed server leaves, finds each changed byte, names what is wrong, counts what
-# waits, and writes nothing.
+# destinations_verify.sh - `firekeep verify` reads the whole state of destinations: it finds no
+# fault after a stop or a kill, finds each changed byte, names the fault, counts queued samples, and
+# writes nothing.
 
 set -u
 work=${SCRATCH:?}
@@ -33,7 +33,7 @@ claim "samples are acknowledged" is_acknowledged "$work/bits.rw"
 claim "lines: all are confirmed" within 20 has_delivered lines 15
 claim "table: what has a form is confirmed" within 20 has_delivered table 13
 claim "away: it is known what waits" within 20 sums_are away samples_queued = 15
-is_saved() { # until then what was settled is not in the state
+is_saved() { # until then settled items are not in the state
     cp -a "$work/store" "$work/look"
     tells 'destination table: histograms: taken 2 = delivered 0 + dead-lettered 2 ' 0 "$firekeep" verify "$work/look"
     local status=$?
@@ -100,7 +100,7 @@ claim "so is a directory" tells "relay/.north.new: a destination that was being 
 rm "$work/strays/relay/lines/state"
 claim "a state that is missing is found" tells "damaged: .*relay/lines/state is missing" 1 "$firekeep" verify "$work/strays"
 
-# The log of another server: positions are not of it.
+# The log is another server's: positions do not belong to it.
 claim "other: starts" start_firekeep other "$work/other" "${ports[0]}"
 cp -a "$work/other" "$work/empty"
 cp -a "$work/stopped/relay" "$work/empty/relay"

@@ -1,13 +1,13 @@
 #!/bin/bash
-# documents.sh - what documents tell people to type is what the program understands, and leaves nothing
-# in the directory where it is typed; and nothing of that kind lies in the source tree.
+# documents.sh - commands in documents are valid, and leave nothing in the directory where they run;
+# and no such files are in the source tree.
 
 set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
 firekeep=build/firekeep
-# docs/format tells of bytes.
+# docs/format describes bytes, not commands.
 mapfile -t documents < <(find . \( -path ./build -o -path ./data -o -path ./.git -o -path ./docs/format \) -prune -o -name '*.md' -print | sort)
 
 # Lines of code, and code within lines, which call the program: FILE COMMAND FLAG...
@@ -50,7 +50,7 @@ are_understood() {
     return "$unknown"
 }
 
-# A word for a directory, typed as it stands, would become one.
+# A word for a directory, typed as it is, would become one.
 name_directories() {
     ! grep -E -e '--storage\.path=([^/.]|$)' "$work/commands.txt"
 }
@@ -62,8 +62,9 @@ holds_no_store() {
     [[ -z $found ]]
 }
 
-# Rows of tables of which each has as many cells as the head, below which a row of dashes stands. A `|` within code ends
-# a cell, too, unless it is escaped. Lines of code are indented by four blanks or stand between fences.
+# Checks that each row of a table has as many cells as the head, which a row of dashes follows. A
+# `|` within code ends a cell, too, unless it is escaped. Lines of code are indented by four blanks
+# or between fences.
 tables_are_whole() {
     awk '
         function is_dashes(row) { return row ~ /^(\|[ ]*:?-+:?[ ]*)+\|$/ }

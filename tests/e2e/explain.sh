@@ -1,6 +1,6 @@
 #!/bin/bash
-# explain.sh - what a query will read is told before it runs, and is what it then reads; over HTTP, on
-# the command line, and in the directory of a stopped server.
+# explain.sh - the reads of a query are predicted before it runs, and the prediction is right; over
+# HTTP, on the command line, and in the directory of a stopped server.
 
 set -u
 work=${SCRATCH:?}
@@ -48,7 +48,8 @@ def figures(n): return [n[k] for k in ('series', 'blocks', 'samples', 'bytes')]
 sys.exit(not ($1))" "$text"
 }
 
-# What is told before is what a run has read; samples in blocks that reach out of the time are shared out.
+# Checks that a run reads what was predicted; samples in blocks that extend beyond the range are
+# estimated in proportion.
 comes_true() { # PARAMETER...
     local before after
     before=$(explain "$@")

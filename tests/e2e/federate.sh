@@ -1,6 +1,7 @@
 #!/bin/bash
-# federate.sh - a real Prometheus federates from Firekeep, as text and as protobuf with native histograms,
-# and has the same samples; and what Firekeep answers is what a real Prometheus answers, byte by byte.
+# federate.sh - a real Prometheus federates from Firekeep, as text and as protobuf with native
+# histograms, and gets the same samples; and Firekeep's answers are those of a real Prometheus, byte
+# by byte.
 
 set -u
 work=${SCRATCH:?}
@@ -83,7 +84,7 @@ END
     wait_ready puller "$puller_url/-/ready"
 }
 
-# --- what is answered ----------------------------------------------------------------------------
+# --- answers -------------------------------------------------------------------------------------
 
 fetch() { # URL ACCEPT FILE QUERY
     curl -sg --noproxy '*' -H "Accept: $2" -w '%{http_code} %{content_type}\n' "$1/federate?$4" >"$3"
@@ -95,7 +96,7 @@ is_answered_as_by_prometheus() { # ACCEPT QUERY
     [[ -s $work/ours.txt ]] && diff "$work/ours.txt" "$work/theirs.txt"
 }
 
-# Messages are compared by what their readers get; here only by what text is in them.
+# Messages are compared by what their readers get; here only the texts in them are checked.
 has_all_kinds() {
     fetch "$url" "$protobuf;escaping=allow-utf-8" "$work/ours.bin" 'match[]={fed="1"}'
     tail -n 1 "$work/ours.bin" | grep -a "200 ${protobuf//;/; }; escaping=allow-utf-8" &&
@@ -133,13 +134,13 @@ claim "text is sent with gzip to who takes it" is_compressed
 
 # --- a Prometheus that federates -----------------------------------------------------------------
 
-# Which samples there are, by labels and time; the scraper's own label is taken away.
+# Prints the samples by labels and time, without the scraper's own label.
 samples() { # URL SELECTOR FILE
     "$firekeep" query --url="$1" --format=csv "$2" >"$3.csv" 2>"$3.err" || return 1
     sed -E 's/,form=""(text|protobuf)""//' "$3.csv" | sort >"$3"
 }
 
-# `ended` and `old` are not told.
+# `ended` and `old` are not in the answer.
 has_the_same() { # FORM SELECTOR
     samples "$url" "{fed=\"2\"$2}[10m]" "$work/at-home" &&
         samples "$puller_url" "{fed=\"2\",form=\"$1\"$2}[10m]" "$work/pulled" &&

@@ -1,7 +1,7 @@
 #!/bin/bash
 # flood.sh - a sender whose series explode, under a memory limit that is too small for them: old
-# series go on, memory stays where it should, flushes and merges have what they need, and nothing
-# that was accepted is lost.
+# series go on, memory stays within its limits, flushes and merges have enough, and no accepted
+# sample is lost.
 
 set -u
 work=${SCRATCH:?}
@@ -32,7 +32,8 @@ waits_are_short() {
     awk -F= '$1 == "longest_wait_seconds" { print $2 " s"; good = $2 < 30 } END { exit !good }' "$work/flood"
 }
 
-# Two thirds above the limit are for what no budget sees: code, stacks, what the allocator keeps.
+# Two thirds above the limit are for memory without a budget: code, stacks, and the allocator's
+# reserve.
 memory_stays() {
     local kib
     kib=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/${pids[$(_index_of flood)]}/status")
@@ -50,7 +51,7 @@ never_short_of_memory() {
         ! grep -iE "(no|not enough) memory" "$work/flood.log"
 }
 
-# All lies in one day or two, but one merge has no memory for all of it.
+# All samples are in one day or two, but one merge lacks the memory for all of them.
 few_parts() {
     local parts
     parts=$(metric firekeep_parts)

@@ -1,6 +1,6 @@
 #!/bin/bash
-# golden.sh - directories that earlier versions wrote are read, sample by sample, as they were, and
-# go on living: a server takes them over, writes them anew, and nothing of them is lost.
+# golden.sh - directories that earlier versions wrote are read exactly, and continue to be used: a
+# server opens them and writes them in the new format, and nothing of them is lost.
 
 set -u
 work=${SCRATCH:?}
@@ -14,7 +14,7 @@ dump() { # DIRECTORY FILE
     "$TOOLS/storedump" "$1" >"$2"
 }
 
-# What clients get to see.
+# Prints the content that clients see.
 content() { # FILE
     grep -aE '^(tenant|series|f|h|exemplar|metadata) ' "$1"
 }
@@ -48,7 +48,7 @@ has_same_content() { # NAME
         head -n 20 "$work/difference"
         return 1
     }
-    ! grep -a '^tombstone ' "$work/$1.after" # it is gone, not only hidden
+    ! grep -a '^tombstone ' "$work/$1.after" # it is removed, not only hidden
 }
 
 check_directory() { # ARCHIVE NAME
@@ -72,7 +72,7 @@ tree() { # DIRECTORY
     (cd "$1" && find . -type f ! -name LOCK -print0 | sort -z | xargs -0 sha256sum)
 }
 
-# A server refuses it, names both versions, and leaves all as it was; so does who only reads.
+# A server refuses it, names both versions, and changes nothing; so do programs that only read.
 is_refused() { # DIRECTORY
     local status
     tree "$1" >"$work/tree"

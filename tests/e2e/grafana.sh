@@ -1,7 +1,7 @@
 #!/bin/bash
-# grafana.sh - what Grafana's Prometheus data source and promtool ask is answered as a real Prometheus 3 with the
-# same samples answers it; and the data source of docs/grafana.md: below a path, and of tenants.
-# A Prometheus that federates is in federate.sh.
+# grafana.sh - requests of Grafana's Prometheus data source and of promtool get the answers of a
+# real Prometheus 3 with the same samples; and the data source of docs/grafana.md: below a path, and
+# with tenants. federate.sh has a Prometheus that federates.
 
 set -u
 work=${SCRATCH:?}
@@ -12,9 +12,10 @@ url=http://127.0.0.1:$port
 peer_url=http://127.0.0.1:$peer_port
 program=$PEERS/prometheus/usr/bin/prometheus
 promtool=$PEERS/promtool/usr/bin/promtool
-first=1795156121 last=1795157431 # of the captures
+first=1795156121 last=1795157431 # range of the captures
 
-# The captures are of another day: what a Prometheus takes as out of order, and keeps for so long.
+# The captures are of another day: a Prometheus must accept them as out of order, and keep them long
+# enough.
 begin_peer() {
     echo 'storage: {tsdb: {out_of_order_time_window: 3650d}}' >"$work/prometheus.yml"
     start peer "$program" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/peer" \
@@ -114,7 +115,7 @@ reads_tenants() {
     [[ $got == '[null,"a"] ["a","a","b","b"] 401' ]]
 }
 
-# What a page of that origin asks before it sends the header, and what it may read then.
+# Checks the request that a page of that origin sends before the header, and what it may read then.
 lets_pages_read() {
     ask -X OPTIONS -D - -H 'Origin: https://a.example' "$url/api/v1/query" >"$work/header"
     cat "$work/header"

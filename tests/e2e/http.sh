@@ -1,5 +1,5 @@
 #!/bin/bash
-# http.sh - every path, what is answered to requests that are wrong in some way, and tenants.
+# http.sh - every path, answers to invalid requests, and tenants.
 
 set -u
 work=${SCRATCH:?}
@@ -94,7 +94,7 @@ page() { # PATH
     status_is 405 && header_is Allow "$(allowed "$1" 'GET, HEAD')"
 }
 
-# A limit that is none gets 400 in Prometheus' envelope, and the server is there afterwards.
+# An invalid limit gets 400 in Prometheus' envelope, and the server still runs.
 bad_limits() {
     local path status
     for path in 'metadata?limit=x' 'metadata?limit=5x' 'status/tsdb?limit=x' 'status/tsdb?limit=0'; do
@@ -107,7 +107,7 @@ bad_limits() {
     curl -fs --noproxy '*' "$url/api/v1/metadata?limit=-1" && curl -fs --noproxy '*' "$url/api/v1/status/tsdb?limit=1"
 }
 
-# An alert on a metric that does not exist never fires, and a panel of it stays empty.
+# An alert on a metric that does not exist never fires, and its panel stays empty.
 alerts_know_metrics() {
     local name page
     page=$'\n'$(metrics) || return
@@ -157,7 +157,7 @@ all_paths() {
 
 # --- bodies ---
 
-# hostile HEX: as a body, not yet a snappy block; nothing of it may remain.
+# hostile HEX: as a body, before compression; nothing of it may remain.
 hostile() {
     leaves_no_trace hostile_now "$@"
 }
@@ -176,7 +176,7 @@ every_cut() {
     done
 }
 
-# One byte and then copies of it: 64 bytes of zeros from 3.
+# Makes one byte and then copies of it: 64 bytes of zeros from 3.
 bomb() { # COPIES
     from_hex "$(varint $(($1 * 64 + 1)))0000" >"$work/request"
     head -c $(($1 * 3)) < <(while :; do printf '\xfe\x01\x00\xfe\x01\x00\xfe\x01\x00\xfe\x01\x00'; done) \
@@ -242,7 +242,8 @@ long_url_is_refused() {
     status_is 414 'request target too long' && header_is Content-Type 'text/plain; charset=utf-8'
 }
 
-# The range of a setting is that of the server: what `check` accepts, `serve` starts with.
+# The range of a setting is that of the server: `serve` starts with exactly the values that `check`
+# accepts.
 check_and_serve_agree() {
     local dir=$work/header_limit error port
     mkdir -p "$dir"
@@ -447,10 +448,11 @@ sources: # asked for a time that no test asks for
     query_endpoint: http://127.0.0.1:1
     time: {from: 1960-01-01T00:00:00Z, to: 1960-01-02T00:00:00Z}
 END
-# Never evaluated here: what is measured of groups has to be shown of one.
+# The group is never evaluated here: metrics of groups need one.
 echo 'groups: [{name: yearly, interval: 1y, rules: [{record: one, expr: vector(1)}]}]' >"$work/rules.yml"
 echo "rule_files: ['$work/rules.yml']" >>"$work/firekeep.yml"
-echo "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}" >>"$work/firekeep.yml" # told nothing
+# no alert is sent
+echo "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}" >>"$work/firekeep.yml"
 claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB --web.max-header-bytes=16KiB \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths

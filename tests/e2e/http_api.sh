@@ -1,6 +1,6 @@
 #!/bin/bash
-# http_api.sh - the HTTP API beside that of a real Prometheus: parameters, their errors, what pages of
-# other origins may read; and what only real sockets show: prefixes and encodings.
+# http_api.sh - the HTTP API compared with that of a real Prometheus: parameters, their errors,
+# access of pages from other origins; and tests that need real sockets: prefixes and encodings.
 
 set -u
 work=${SCRATCH:?}
@@ -19,7 +19,7 @@ begin_peer() {
     wait_ready peer "$peer_url/-/ready"
 }
 
-# Of now, which a Prometheus takes in any order.
+# Makes current samples, which a Prometheus accepts in any order.
 make_samples() {
     local t_ms
     t_ms=$(now_ms)
@@ -75,7 +75,7 @@ searches() {
 {"status":"success","has_more":true}' ]]
 }
 
-# A wrong escape leaves the argument away; what no URL may have is told in the API's way.
+# An invalid escape removes the argument; invalid URLs get an error in the API's form.
 bad_urls() {
     [[ $(get '/api/v1/query?query=%31%ZZ') == *'"errorType":"bad_data"'*'no expression found'* ]] &&
         [[ $(get '/api/v1/query?query=up%00') == '{"status":"error","errorType":"bad_data",'* ]] &&
@@ -120,7 +120,7 @@ many_arguments_are_taken() {
 unclean=('//api/v1/query?query=1' '/api/v1//query?query=1&x=//' '//-/ready' '//metrics' '/api/./v1/query?query=1' '/../metrics'
     '/api/x/../v1/query?query=1' '/%2e%2e/metrics' '/..' '//evil.example/..' '/.//evil.example' '/x//y/' '//')
 
-# Prints what a client that follows gets in the end, and where it is sent first.
+# Prints the final answer to a client that follows, and the first location.
 unclean_paths_are_redirected() { # [PEER-URL]
     local path got
     for path in "${unclean[@]}"; do

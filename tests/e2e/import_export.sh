@@ -1,6 +1,6 @@
 #!/bin/bash
-# import_export.sh - what import brings in, export gives out, in every form, through a server and
-# through a directory at rest; interrupted work goes on where it ended.
+# import_export.sh - export returns what import stored, in every format, through a server and
+# through a stopped server's directory; interrupted work continues where it ended.
 
 set -u
 work=${SCRATCH:?}
@@ -105,7 +105,7 @@ fi
 
 # --- histograms that grow -------------------------------------------------------------------------
 
-# Which of "unknown" and "no reset" is told of a histogram that others precede is not what was sent.
+# A histogram with a predecessor may be reported as "unknown" or "no reset", whatever was sent.
 exported_grow() { # TARGET-FLAG FILE
     exported "$1" "$2" 2>/dev/null && sed -i 's/,"reset_hint":2//' "$2"
 }
@@ -219,7 +219,7 @@ for file in "$work"/left*.*; do
 done
 claim "cut: nothing of any is stored" test "$("$firekeep" query --url="$url" --format=csv \
     --time=2023-11-15 'left[60y]' | wc -l)" == 2
-grows() { # NAME MORE...: the end of the line comes later
+grows() { # NAME MORE...: the rest of the line arrives later
     local resume=$work/grows-$1 target=--storage.path=$work/grows-$1.d
     says "; 1 bad line" 1 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
         says "continuing after line" 1 "$firekeep" import --resume="$resume" "$target" "$work/left.$1" &&
@@ -322,7 +322,7 @@ fi
 
 # --- interrupted work goes on --------------------------------------------------------------------
 
-# A day of 200 series, and enough of it that a kill comes in between.
+# A day of 200 series is enough for a kill in the middle of it.
 awk 'BEGIN { for (t = 0; t < 1500; t++) for (s = 0; s < 200; s++)
     printf "{\"name\":\"load\",\"time\":%.0f,\"value\":%d.5,\"labels\":{\"s\":\"%d\"}}\n",
         1700000000000 + t * 60000, s * t, s }' >"$work/load.ndjson"
@@ -374,7 +374,7 @@ for kind in server directory; do
     crash "import-$resume"
     kill "$feeder" 2>/dev/null
     wait "$feeder" 2>/dev/null
-    # The same data under the name that was given.
+    # This is the same data under the name that was given.
     rm "$work/slow-$resume"
     ln -s load.ndjson "$work/slow-$resume"
     claim "resume $kind: goes on where it ended" goes_on "$work/$resume" "$target"
@@ -387,7 +387,7 @@ for kind in server directory; do
 done
 
 if is_running r; then
-    # The server dies under the importer and comes back.
+    # The server dies during the import and is started again.
     awk 'BEGIN { for (t = 0; t < 60000; t++)
         printf "crash{s=\"%d\"} %d %.0f\n", t % 50, t, 1700000000000 + t * 1000 }' >"$work/crash.prom"
     start importing "$firekeep" import --url="$url" --retry=60s "$work/crash.prom"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# inspect.sh - what lies in a real server's directory is explained, while it runs and at rest; the
-# figures add up to the files, and to what was sent; damage is told and costs what it hits.
+# inspect.sh - the content of a real server's directory is described, while it runs and when it is
+# stopped; the figures add up to the files, and to the sent samples; damage is reported and costs
+# only the damaged pages.
 
 set -u
 work=${SCRATCH:?}

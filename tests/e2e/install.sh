@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh - what `make install` makes: files that everybody can read, a configuration that is valid where it lies, and a
-# unit that systemd accepts.
+# install.sh - the result of `make install`: files that every user can read, a configuration that is
+# valid at its location, and a unit that systemd accepts.
 
 set -u
 work=${SCRATCH:?}
@@ -8,7 +8,7 @@ work=${SCRATCH:?}
 . tests/lib.sh
 stage=$work/stage
 
-# As root is set up where others must not read what it makes.
+# Installs with the umask of a root whose files others cannot read.
 installs() {
     (umask 077 && make -s --no-print-directory install PREFIX=/usr DESTDIR="$stage")
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
-# ledger.sh - the store's ledger can fail: samples that are gone and that nothing explains are a
-# difference in the metrics, an error in the log, and found by verify. Its counts never go down.
+# ledger.sh - the store's ledger can fail: samples that are lost without an explanation are a
+# difference in the metrics and an error in the log, and verify finds them. Its counts never
+# decrease.
 
 set -u
 work=${SCRATCH:?}
@@ -36,7 +37,7 @@ taken() { # VALUE...
     status_is 204
 }
 
-# Two new ones, a repeat, and another value for a time that is taken.
+# Sends two new samples, a repeat, and another value for a time that has one.
 mixed() {
     send_1 "$(series_1 1 2 7 4 5)"
     status_is 400
@@ -50,7 +51,7 @@ counts() {
     metrics | grep -E '^firekeep_samples_[a-z_]*_total[{]' | sort
 }
 
-# Each count there was is there, and not less.
+# Checks that each earlier count exists, and has not decreased.
 none_less() { # FILE
     counts >"$work/now"
     join "$1" "$work/now" | awk '$3 < $2 { print; bad = 1 } END { exit bad }' || return 1

@@ -1,5 +1,5 @@
 #!/bin/bash
-# life.sh - start, reload, stop; who may use a directory; a disk that is nearly full; commands.
+# life.sh - start, reload, stop; users of a directory; a disk that is nearly full; commands.
 
 set -u
 work=${SCRATCH:?}
@@ -109,7 +109,7 @@ two_of_them() {
 
 # --- reload ---
 
-hangup() { # NAME PATTERN-IN-LOG: a SIGHUP, and what came of it
+hangup() { # NAME PATTERN-IN-LOG: a SIGHUP, and its effect
     local pid lines
     lines=$(wc -l <"$work/$1.log")
     pid=${pids[$(_index_of "$1")]}
@@ -201,7 +201,7 @@ full_took_nothing() {
 
 # --- stopping ---
 
-# So many requests that the end comes in the middle of them.
+# Makes so many requests that the end comes in the middle of them.
 make_load() {
     awk 'BEGIN {
         for (r = 0; r < 12000; r++) {
@@ -212,9 +212,9 @@ make_load() {
     }' | "$TOOLS/rwmake" >"$work/load.rw"
 }
 
-# stop_under_load NAME READER [ARGUMENT...]: SIGTERM in the middle of a load. The sender repeats what
-# is not acknowledged, until the next start. If READER is 1 a reader that takes nothing would be
-# waited for, and a second SIGTERM says not to.
+# stop_under_load NAME READER [ARGUMENT...]: SIGTERM in the middle of a load. The sender repeats
+# unacknowledged requests until the next start. If READER is 1, the server waits for a reader that
+# reads nothing, until a second SIGTERM.
 stop_under_load() {
     local name=$1 reader=$2 dir=$work/$1 pid sender began
     shift 2
@@ -366,7 +366,7 @@ closed_output() {
     grep -q 'cannot write to standard output: Bad file descriptor' "$work/closed.txt"
 }
 
-# As fill_pipe left it, nothing more fits in: whoever writes waits.
+# After fill_pipe nothing more fits: writers wait.
 fill_pipe() {
     dd if=/dev/zero of="$work/pipe" oflag=nonblock bs=4096 count=100 2>&1 | grep 'Resource temporarily'
 }

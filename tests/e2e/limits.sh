@@ -1,6 +1,6 @@
 #!/bin/bash
-# limits.sh - readers that do not read, answers without measure: they cost neither writers nor
-# whoever watches, nor memory.
+# limits.sh - readers that do not read, answers of any size: they cost neither writers, nor
+# monitoring, nor memory.
 
 set -u
 work=${SCRATCH:?}
@@ -28,7 +28,7 @@ fill() {
     "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --concurrency 4
 }
 
-# read_load QUERIES [CURL-ARGUMENT...]: streamed; sets status and the number of bytes that came.
+# read_load QUERIES [CURL-ARGUMENT...]: streamed; sets status and the number of bytes received.
 read_load() {
     body "$(snappy "$(read_queries "$1" load)")"
     shift
@@ -132,7 +132,7 @@ ordinary_regexes_do_not() {
 
 # --- stalled readers ---
 
-write_again() { # how long the load takes, all of it being there already
+write_again() { # duration of the load if everything is stored already
     local began
     began=$(now_ms)
     "$TOOLS/rwreplay" "$work/load.rw" "$url" --check || return 1
@@ -156,7 +156,8 @@ answers_within_a_second() { # PATH
     }
 }
 
-# Those who took nothing for two seconds make room; if it was less, there is none yet.
+# Connections that read nothing for two seconds are closed to make room; before that, others are
+# refused.
 another_read() {
     local began
     began=$(now_ms)
@@ -179,7 +180,7 @@ cut_off() {
     within 5 metric_is firekeep_reads_running 0 >/dev/null || metric_is firekeep_queries_running 0
 }
 
-# All places are taken by readers that do not read: one that does gets its turn.
+# Readers that do not read use all places: one that reads gets its turn.
 makes_room() {
     stall_reads 4 400 load
     within 10 metric_is firekeep_reads_running 4 >/dev/null || return 1
@@ -192,7 +193,7 @@ makes_room() {
 slow_but_steady() {
     local began
     began=$(now_ms)
-    read_load 24 --limit-rate 6M # curl takes what a socket holds at once, and then rests: under 3 s
+    read_load 24 --limit-rate 6M # curl first reads what a socket holds, and then pauses: under 3 s
     echo "$bytes bytes in $(($(now_ms) - began)) ms"
     status_is 200 && ((bytes > 30000000)) && (($(now_ms) - began > 3500)) &&
         metric_is 'firekeep_http_timeouts_total.phase="send".' 3
@@ -208,7 +209,7 @@ memory_stays() {
     local before after
     read_load 1
     before=$(status_kib VmRSS)
-    echo 5 >"/proc/${pids[$(_index_of memory)]}/clear_refs" # the peak is counted anew
+    echo 5 >"/proc/${pids[$(_index_of memory)]}/clear_refs" # resets the peak
     read_load 100
     after=$(status_kib VmHWM)
     echo "$bytes bytes streamed, $before KiB before, $after KiB at most"
@@ -225,7 +226,7 @@ is_small_again() { # KIB
     (($(status_kib VmRSS) < $1 + 16 * 1024))
 }
 
-# Each on whatever thread is free: none may keep what it had.
+# Each query runs on any free thread: none may keep its memory.
 memory_goes_back() {
     local before i
     before=$(status_kib VmRSS)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# lookup.sh - label names, label values and series: the same answers as Prometheus gives of the same
+# lookup.sh - label names, label values and series: the same answers as Prometheus with the same
 # samples, from the head and from parts, by GET and as a form.
 
 set -u

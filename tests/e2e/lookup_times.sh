@@ -1,6 +1,6 @@
 #!/bin/bash
-# lookup_times.sh - which times label names, label values and series are asked with: those that
-# Prometheus takes, its own limits and infinities included, and no others.
+# lookup_times.sh - times in requests for label names, label values and series: those that
+# Prometheus accepts, its own limits and infinities included, and no others.
 
 set -u
 work=${SCRATCH:?}
@@ -54,7 +54,7 @@ is_refused() { # TIME
     done
 }
 
-# What Prometheus says of it.
+# Compares with the answer of Prometheus.
 as_the_peer() { # STATUS TIME
     [[ $(ask "$peer_url" /api/v1/labels "start=$2") == "$1" ]] || { cat "$work/answer"; return 1; }
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# merge.sh - parts become fewer while the server runs, and nothing that was written changes by it;
-# parts beyond retention go.
+# merge.sh - parts become fewer while the server runs, which changes no answer; parts beyond
+# retention are removed.
 
 set -u
 work=${SCRATCH:?}
@@ -80,7 +80,7 @@ merges_now() {
         jq -e '.data.after.parts == 1 and .data.after.partSamples == .data.before.partSamples' "$work/answer"
 }
 
-# Samples that came after it are not in it; it is a store like any other.
+# A snapshot lacks later samples, and is an ordinary store.
 snapshot_serves() {
     local name dir=$work/request
     admin snapshot || return 1

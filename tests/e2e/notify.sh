@@ -1,7 +1,8 @@
 #!/bin/bash
-# notify.sh - alerts reach real Alertmanagers: all members, while one is killed and another one is stopped; over TLS and
-# with a password; found by files and a server; with Retry-After, refusals, errors, slow and long answers of a proxy before
-# one of them. tools/notifyrun is a notifier by itself.
+# notify.sh - alerts reach real Alertmanagers: all members, while one is killed and another one is
+# stopped; over TLS and with a password; found by files and a server; with Retry-After, refusals,
+# errors, slow and long answers of a proxy before one of them. tools/notifyrun is a stand-alone
+# notifier.
 
 set -u
 work=${SCRATCH:?}
@@ -35,7 +36,7 @@ starts() { # NAME...
     done
 }
 
-# What it takes for firing.
+# Prints the alerts that it considers firing.
 alerts_of() { # NAME
     quiet_curl "$(url_of "$1")/api/v2/alerts"
 }
@@ -66,7 +67,7 @@ resume() { # NAME
 
 # --- the notifier -----------------------------------------------------------------------------------
 
-notifies() { # ARGUMENT...: to be told what to do by say()
+notifies() { # ARGUMENT...: say() sends it commands
     rm -f "$work/in" "$work/out"
     mkfifo "$work/in" "$work/out" || return 1
     # shellcheck disable=SC2016 # the inner shell's own arguments
@@ -85,7 +86,7 @@ say() { # COMMAND: prints the answer
     return 1
 }
 
-ends() { # false if it ends with an error: some of its memory was not given back
+ends() { # false if it ends with an error: memory was leaked
     say end
     exec {to_notifier}>&- {from_notifier}<&-
     within 20 has_ended
@@ -122,7 +123,7 @@ lists_members() { # NAME...
 
 three=(--target="127.0.0.1:${port[one]}" --target="127.0.0.1:${port[two]}" --target="127.0.0.1:${port[three]}")
 
-# --- what is told -----------------------------------------------------------------------------------
+# --- sent alerts -----------------------------------------------------------------------------------
 
 is_told_as_it_is() {
     say 'alert alertname=Odd,x=y\z -60000 240000 up{job="a b"} == 0 or vector(1)' && is_idle 10 || return 1
@@ -149,7 +150,7 @@ is_told_when_it_is_back() {
     starts one && is_idle 60 && knows one 200 && has_number dropped_total one 0
 }
 
-# Its port takes connections and requests, and says nothing.
+# Its port accepts connections and requests, and does not answer.
 goes_on_without_the_stopped_one() {
     pause two || return 1
     say 'many 200 240000 alertname=Stopped' && within 10 knows three 401 && knows one 400 && [[ $(number sent_total two) -lt $(number sent_total three) ]]
@@ -199,7 +200,7 @@ crash one
 
 proxied=(--target="127.0.0.1:${port[proxied]}" --timeout=3000)
 
-begins() { # ARGUMENT...: a fresh Alertmanager behind the proxy
+begins() { # ARGUMENT...: a fresh Alertmanager after the proxy
     stop three
     starts three && notifies "${proxied[@]}" "$@"
 }
@@ -229,7 +230,7 @@ finds_the_refused_one() {
     local calls
     calls=$(calls_of_proxy)
     fault proxied containing '"text": "Culprit", "status": 400, "bytes": 20' || return 1
-    # All at once: what waits while the server answers with errors.
+    # Alerts that wait while the server answers with errors are sent at once.
     fault proxied status '"status": 500, "times": 1' || return 1
     say 'alert alertname=First 0 240000' && within 10 has_number errors_total proxied "$1" || return 1
     say 'many 150 240000 alertname=Left' && say 'alert alertname=Culprit 0 240000' && say 'many 100 240000 alertname=Right' || return 1
@@ -239,7 +240,7 @@ finds_the_refused_one() {
     ((calls < 40))
 }
 
-# Longer than anybody wants: it is no success, and the alert is told later.
+# An answer that is too long is not a success, and the alert is sent later.
 survives_long_answers() {
     fault proxied status '"status": 200, "times": 1, "bytes": 40000000' && say 'alert alertname=Long 0 240000' && is_idle 30 && knows three "$1"
 }
@@ -323,7 +324,7 @@ is_told_securely() {
     [[ $(secure_curl /api/v2/alerts | jq -r '.[].labels.alertname') == Secret ]]
 }
 
-# The same with a wrong password: nothing is dropped, and what is wrong is said.
+# The same with a wrong password: nothing is dropped, and the problem is reported.
 is_refused() {
     say 'alert alertname=Lost 0 240000' && [[ $(say 'idle 2') == no ]] || return 1
     grep 'cannot send alerts' "$work/notifier.log" | tail -n 1 | tee "$work/refused.txt"

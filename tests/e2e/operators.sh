@@ -54,7 +54,7 @@ logged() { # NAME LEVEL PATTERN
     }
 }
 
-# All that was acknowledged is stored, and no more of it than was sent.
+# Checks that everything acknowledged is stored, and nothing that was not sent.
 all_is_there() { # [URL]
     local count
     count=$(build/firekeep query --url="${1-$url}" --time=$((t / 1000 + acked)) \
@@ -103,7 +103,7 @@ refuses_to_start() { # DIR
     ((status == 1)) && grep -q 'in use by another process' "$work/second.txt"
 }
 
-# What is in memory only is written out at once, and the next start has it.
+# Samples that are only in memory are written out at once, and the next start has them.
 lock_and_log_removed() {
     acked=0
     claim "LOCK and log removed: the server starts" serve alone alone || return

@@ -1,6 +1,6 @@
 #!/bin/bash
-# promql_chaos.sh - whatever happens to the store while queries run, those about the past have the right
-# answer, a clear error otherwise, and what was acknowledged meanwhile is there.
+# promql_chaos.sh - whatever happens to the store while queries run, queries about the past get the
+# right answer, or else a clear error, and samples acknowledged meanwhile are stored.
 
 set -u
 work=${SCRATCH:?}
@@ -19,7 +19,7 @@ heavy_value=$((200 * 7200))
 # 86,400 windows of 86,400 values each.
 long='count_over_time(sum_over_time(vector(1)[1d:1s])[1d:1s])'
 
-# What has a time of its own, so that it lies in a part of its own.
+# Each series has a time of its own, and therefore a part of its own.
 series() { # NAME{[LABEL=...,] FIRST_MS SERIES SAMPLES
     awk -v name="$1" -v first="$2" -v series="$3" -v samples="$4" 'BEGIN {
         for (i = 0; i < samples; i++) {
@@ -92,16 +92,17 @@ acknowledged_is_there() {
 
 # --- while queries run ---
 
-asking() { # how to ask for it
+asking() { # prefix of the query
     coproc ASKER { exec tests/promql/ask_meanwhile.py "$url" "$sum" "$sum_value" "$heavy" "$heavy_value" 2>"$work/asker.txt"; }
 }
 
-tell() { # WORD: says it, and waits for the answer
+tell() { # WORD: sends it, and waits for the answer
     echo "$1" >&"${ASKER[1]}"
     read -r -t 120 said <&"${ASKER[0]}"
 }
 
-# meanwhile COMMAND...: queries that ran meanwhile have the right answer, and what was written is there.
+# meanwhile COMMAND...: queries that ran meanwhile have the right answer, and written samples are
+# stored.
 meanwhile() {
     tell begin && "$@" && write_more && tell end || {
         echo "$said"
@@ -186,7 +187,7 @@ hangs_up_before_it_has_asked() {
     has_value "$sum" "$sum_value"
 }
 
-# --- what is refused ---
+# --- refusals ---
 
 refused_by_bytes() {
     local text i pids_of_curl=() bad=0
@@ -215,7 +216,7 @@ ends_with_queries() {
     write_more || return 1
     stop firekeep || return 1
     wait "${clients[@]}"
-    for i in 1 2 3 4; do # an answer that says why, or none: never half of one
+    for i in 1 2 3 4; do # an answer with a reason, or none: never half an answer
         [[ ! -s $work/ended.$i ]] || grep -q '"status":"error"' "$work/ended.$i" || { cat "$work/ended.$i"; return 1; }
     done
 }

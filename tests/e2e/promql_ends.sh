@@ -1,6 +1,6 @@
 #!/bin/bash
-# promql_ends.sh - an expression that takes too long, or whose client is gone, ends; one that needs too much
-# is refused; others are answered meanwhile.
+# promql_ends.sh - an expression that takes too long, or whose client has left, ends; one that needs
+# too much is refused; others are answered meanwhile.
 
 set -u
 work=${SCRATCH:?}

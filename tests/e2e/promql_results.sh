@@ -1,6 +1,6 @@
 #!/bin/bash
-# promql_results.sh - queries over the samples of captures are answered as a real Prometheus 3 answers them:
-# values, labels, warnings and errors; with optional behaviour of both switched on, too.
+# promql_results.sh - queries over the samples of captures get the answers of a real Prometheus 3:
+# values, labels, warnings and errors; also with optional features enabled in both.
 
 set -u
 work=${SCRATCH:?}
@@ -19,7 +19,7 @@ begin_peer() { # [FEATURE...]
     wait_ready peer "$peer_url/-/ready"
 }
 
-# Metrics whose types are among their labels: what their names say is another thing.
+# Makes metrics whose types are among their labels, and differ from those that their names suggest.
 make_typed() { # FIRST_MS LAST_MS
     awk -v first="$1" -v last="$2" 'BEGIN {
         for (t = first; t <= last; t += 15000) {
@@ -82,7 +82,8 @@ if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
 elif [[ ! -x $program ]]; then
     skip "queries are answered as Prometheus 3 answers them" "tests/peers/fetch gets it"
 else
-    # The captures are of another day: what a Prometheus takes as out of order, and keeps for so long.
+    # The captures are of another day: a Prometheus must accept them as out of order, and keep them
+    # long enough.
     printf 'storage:\n  tsdb:\n    out_of_order_time_window: 3650d\n' >"$work/prometheus.yml"
     configure
     claim "starts" start_firekeep firekeep "$work/data" "$port" --config.file="$work/firekeep.yml" --web.enable-lifecycle

@@ -1,6 +1,6 @@
 #!/bin/bash
-# promql_text.sh - PromQL is read, formatted and refused as a real Prometheus 3 does it, words and
-# positions of errors included.
+# promql_text.sh - PromQL is parsed, formatted and refused as by a real Prometheus 3, including
+# words and positions of errors.
 
 set -u
 work=${SCRATCH:?}

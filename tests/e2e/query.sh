@@ -1,6 +1,6 @@
 #!/bin/bash
-# query.sh - `firekeep query` gives the same over a server and from its directory, in all formats; over
-# a real Prometheus, too; and its charts fit where they are shown.
+# query.sh - `firekeep query` prints the same over a server and from its directory, in all formats;
+# and over a real Prometheus; and its charts fit into the terminal.
 
 set -u
 work=${SCRATCH:?}
@@ -69,7 +69,7 @@ END
     wait_ready peer "$peer_url/-/ready"
 }
 
-# --- the same whoever answers --------------------------------------------------------------------
+# --- the same from each source --------------------------------------------------------------------
 
 instant=('load' 'load[2m]' 'odd' '1 + 1' '"a string with \"quotes\""' 'latency' 'gauge[1m]'
     'sum(load)' 'count_values("of.utf8", load{job="a"})' 'nothing_of_this_name' 'rate(latency[5m])'
@@ -204,7 +204,7 @@ fits() { # WIDTH HEIGHT COMMAND...
     awk -v width="$width" -v height="$height" '{ sub(/\r$/, ""); if (length($0) > width) bad = 1 }
         END { exit bad || NR < height / 2 || NR >= height }' "$work/chart.txt"
 }
-# As on a terminal of that size.
+# Runs it on a terminal of that size.
 on_terminal() { # WIDTH HEIGHT ARGUMENT...
     local width=$1 height=$2
     shift 2
@@ -229,9 +229,6 @@ claim "chart: one moment is none" says "use --start and --end" 1 \
     "$firekeep" query --url="$url" --format=chart --time=1700000300 load
 claim "on a terminal a caret shows the place" says '     ^' 2 on_terminal 80 24 'load{'
 
-# --- large results -------------------------------------------------------------------------------
-
-# What a command needs at most, in MiB, beside the same for one point.
 # --- results as CSV ------------------------------------------------------------------------------
 
 rows() { # EXPR

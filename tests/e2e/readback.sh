@@ -1,13 +1,13 @@
 #!/bin/bash
-# readback.sh - PromQL over Firekeep says what it says over Prometheus' own storage.
+# readback.sh - PromQL over Firekeep has the same results as over Prometheus' own storage.
 #
 #   capture --remote write--> Firekeep <--remote read-- a Prometheus without data
 #           --remote write--> a Prometheus with data
 #
-# Both answer the same questions. Half of the capture lies in a part, half in the head, so every
+# Both answer the same questions. Half of the capture is in a part, half in the head, so every
 # answer is merged from both. Prometheus 2.42 asks for SAMPLES (and does not read histograms from
-# them), Prometheus 3 for chunks. Histograms whose layouts change all lie in a part, where chunks are
-# made of many blocks and kept.
+# them), Prometheus 3 for chunks. Histograms with changing layouts are all in a part, where chunks
+# are made of many blocks and cached.
 
 set -u
 work=${SCRATCH:?}
@@ -65,7 +65,8 @@ series_of() { # NAME
         -d "start=$start_s" -d "end=$end_s" | jq -cS '.data | sort_by(tostring)[]'
 }
 
-# same_series A B SAMPLES: of so many samples only the first of each series, as they are stored, are read.
+# same_series A B SAMPLES: reads only the first of so many samples of each series, as they are
+# stored.
 same_series() {
     local before after count
     before=$(metric firekeep_read_samples_total)
@@ -82,7 +83,7 @@ form_was() { # FORM
 }
 
 # layouts_text BEGIN-MS: 300 histograms of each series, one every 15 s. Counters get buckets between
-# and behind others, begin again, change their zero threshold or custom bounds, and go stale. The
+# and after others, begin again, change their zero threshold or custom bounds, and go stale. The
 # buckets of a gauge come and go, and its counts fall. One series changes its kind.
 layouts_text() {
     awk -v begin="$1" '
@@ -143,7 +144,7 @@ layouts_text() {
 
 # --- rounds ---
 
-need() { # WHAT: false, and told, if something is missing
+need() { # WHAT: false, with a message, if something is missing
     [[ -n $SAMPLES && -f $SAMPLES/$2 ]] || {
         skip "$1" "no captures beside the project"
         return 1

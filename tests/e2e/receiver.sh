@@ -1,7 +1,7 @@
 #!/bin/bash
-# receiver.sh - what the remote write 2.0 specification asks of a receiver (and 1.0, where it says
-# something 2.0 does not), one claim for each MUST and SHOULD. The messages are made here, byte by
-# byte; what they stored is compared by the tools, which decode with protobuf-c.
+# receiver.sh - the requirements of the remote write 2.0 specification on receivers (and those of
+# 1.0 that 2.0 lacks), one claim for each MUST and SHOULD. The messages are made here, byte by byte;
+# tools that decode with protobuf-c compare the stored samples.
 
 set -u
 work=${SCRATCH:?}
@@ -97,9 +97,9 @@ histogram_custom() { # T
     )$(span 11 0 2)$(deltas 12 2 1)$(doubles 16 1 2)$(field_int 15 "$1")"
 }
 
-# --- what is claimed ---
+# --- claims ---
 
-reads_back() { # METRIC HEX: Firekeep has of this metric what the message says, and no more
+reads_back() { # METRIC HEX: Firekeep has exactly the message's samples of this metric
     capture "$2" "$work/$1.rw"
     "$TOOLS/rrcompare" "$url" "$work/$1.rw" --start 0 --end 4102444800000 \
         --match "{__name__=\"$1\"}"
@@ -113,7 +113,7 @@ stores() {
     status_is 204 && written_is "$2" "$3" "$4" && [[ ! -s $work/answer ]] && reads_back "$1" "$message"
 }
 
-# refuses METRIC REASON HEX: all of it is refused and nothing is left; the sender must not repeat.
+# refuses METRIC REASON HEX: all of it is refused and has no effect; the sender must not repeat it.
 refuses_now() {
     send_2 "$(names "$1")$3"
     status_is 400 "$2" && written_is 0 0 0
@@ -123,7 +123,7 @@ refuses() {
     refuses_now "$@" && reads_back "$1" "$(names "$1")"
 }
 
-# A valid series beside the bad one is stored, and the answer says how much that was.
+# A valid series next to the bad one is stored, and the answer has the number of its samples.
 stores_the_rest() { # METRIC REASON BAD-HEX
     local good
     good=$(series "$labels" "$(sample 1 $t)")
@@ -131,7 +131,7 @@ stores_the_rest() { # METRIC REASON BAD-HEX
     status_is 400 "$2" && written_is 1 0 0 && reads_back "$1" "$(names "$1")$good"
 }
 
-malformed() { # HEX: nothing is stored, nobody repeats it
+malformed() { # HEX: nothing is stored, and senders do not repeat it
     leaves_no_trace malformed_now "$1"
 }
 
@@ -377,7 +377,7 @@ group() {
     printf %s "9b06$(field_int 1 7)$(field_text 2 x)a306a4069c06"
 }
 
-# Nobody writes groups any more; an unknown one is skipped like any unknown field.
+# Encoders do not write groups any more; an unknown one is skipped like any unknown field.
 groups() {
     local plain with g
     g=$(group)

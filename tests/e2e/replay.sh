@@ -1,6 +1,6 @@
 #!/bin/bash
-# replay.sh - what was written comes back, bit for bit, before and after a restart. By many senders at
-# once it is, unless LONG=1, a quarter of each capture.
+# replay.sh - written samples are read back, bit for bit, before and after a restart. With many
+# senders at once, unless LONG=1, it uses a quarter of each capture.
 
 set -u
 work=${SCRATCH:?}
@@ -9,7 +9,7 @@ work=${SCRATCH:?}
 port=$(free_ports 1)
 url=http://127.0.0.1:$port
 range=(--start 0 --end 4102444800000)
-part=() # of a capture
+part=() # for a capture
 
 # Both forms of answer.
 reads_back() { # CAPTURE
@@ -21,7 +21,7 @@ is_acknowledged() { # CAPTURE ARGUMENT...
     "$TOOLS/rwreplay" "$1" "$url" --check "${part[@]}" "${@:2}"
 }
 
-# As many as this were refused for another value.
+# Checks that this many samples were refused for another value.
 counts_conflicts() { # NUMBER
     local count
     count=$(curl -s --noproxy '*' "$url/metrics" |
@@ -70,7 +70,7 @@ for version in 1 2; do
     round_trip "bits-$version" "$work/bits-$version.rw"
 done
 
-# What is in the head is compared at once; what lies in parts stays the first, too.
+# Samples in the head are compared at once; the first value in a part stays, too.
 sed -n 's/^old 2 /old 7 /p' "$work/bits.txt" | "$TOOLS/rwmake" >"$work/conflict.rw"
 sed -n 's/^old 2 /old 8 /p' "$work/bits.txt" | "$TOOLS/rwmake" >"$work/third.rw"
 if claim "conflict: starts" start_firekeep conflict "$work/conflict" "$port"; then

@@ -1,6 +1,7 @@
 #!/bin/bash
-# replicas.sh - two real Prometheus servers scrape the same target and write to Firekeep, which reads them as
-# one. They are killed in turns, and the target begins anew: rates have neither gaps nor spikes.
+# replicas.sh - two real Prometheus servers scrape the same target and write to Firekeep, which
+# reads them as one. They are killed in turns, and the target is restarted: rates have neither gaps
+# nor spikes.
 #
 #   target <--scrape-- Prometheus a --remote write--> Firekeep <--remote read-- Prometheus c
 #          <--scrape-- Prometheus b --remote write-->
@@ -64,7 +65,7 @@ now_s() {
     date +%s.%3N
 }
 
-# As long as it waits, the merge has a rate: each answer is noted.
+# While it waits, it checks each answer: the merged series must have a rate.
 has_samples_since() { # a|b SECONDS
     number 'min(rate(requests_total{code="200",path=""}[3s]))' >>"$work/live.txt"
     [[ $(number "min(timestamp(requests_total{replica=\"$1\"})) > bool $2" -d dedup=false) == 1 ]]
@@ -161,7 +162,7 @@ claim "look-ups have each series once" is_found_once
 claim "a Prometheus that reads starts" begin_reader
 claim "it reads rates without gaps and spikes" is_steady "http://127.0.0.1:$c_port" 'rate(requests_total[2s])' 70 130
 
-# --- the target begins anew ----------------------------------------------------------------------
+# --- the target is restarted ---------------------------------------------------------------------
 
 again=$(jq -n "$(now_s) - 1")
 crash target

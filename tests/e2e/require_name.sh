@@ -1,7 +1,7 @@
 #!/bin/bash
-# require_name.sh - series without __name__: refused in remote write 2.0 and taken in 1.0 if nothing
-# else is said, or always, or never; what was refused is counted, and only then does a directory need
-# a program that knows the reason.
+# require_name.sh - series without __name__: refused in remote write 2.0 and accepted in 1.0 by
+# default, or always, or never; refused ones are counted, and only then does a directory need a
+# program that knows the reason.
 
 set -u
 work=${SCRATCH:?}
@@ -34,7 +34,7 @@ label_1() { # NAME VALUE
     field 1 "$(field_text 1 "$1")$(field_text 2 "$2")"
 }
 
-# Of 1.0: one series with a name, one without.
+# Makes a 1.0 message: one series with a name, one without.
 message_1() { # T
     printf %s "$(field 1 "$(label_1 __name__ up)$(label_1 job a)$(sample_1 1 "$1")")"
     printf %s "$(field 1 "$(label_1 job a)$(label_1 zone b)$(sample_1 2 "$1")")"
@@ -44,8 +44,8 @@ histogram() { # T: count 5, sum 12
     field 3 "$(field_int 1 5)$(field_double 3 12)$(field_int 6 5)$(field_int 15 "$1")"
 }
 
-# Of 2.0: a series with a name; one without, and one whose name is empty, with a sample, a histogram
-# and an exemplar.
+# Makes a 2.0 message: a series with a name; one without, and one whose name is empty, with a
+# sample, a histogram and an exemplar.
 message_2() { # T
     local text
     for text in '' __name__ up job a zone b; do
@@ -81,7 +81,7 @@ refused_2() {
     status_is 400 'refused: 3 missing_name; missing_name at ' && written_is 1 0 0
 }
 
-# How many series have a sample at the last time.
+# Checks the number of series with a sample at the last time.
 reads() { # COUNT
     local got
     got=$(curl -s --noproxy '*' -G "$url/api/v1/series" -d 'match[]={job="a"}' -d 'match[]={zone="b"}' \

@@ -1,6 +1,7 @@
 #!/bin/bash
-# ruler_api.sh - rules are changed through the ruler API of Mimir and Cortex with the requests of mimirtool, cortextool
-# and Grafana: at once in force, and still there after kill -9, restarts, reloads and damage.
+# ruler_api.sh - rules are changed through the ruler API of Mimir and Cortex with the requests of
+# mimirtool, cortextool and Grafana: they take effect at once, and remain after kill -9, restarts,
+# reloads and damage.
 
 set -u
 work=${SCRATCH:?}
@@ -36,7 +37,7 @@ says_all() { # TEXT COMMAND...: exactly that
     [[ $said == "$1" ]]
 }
 
-answers() { # STATUS TEXT CURL-ARGUMENT...: the last line of what is shown is the status
+answers() { # STATUS TEXT CURL-ARGUMENT...: the last line of the output is the status
     local said
     said=$(curl -s -m 20 -w '\n%{http_code}' "${@:3}")
     echo "$said"
@@ -59,13 +60,13 @@ metric_is() { # NAME VALUE
     }
 }
 
-# What is evaluated, a line each: FILE | GROUP | RULE | HEALTH.
+# Prints the evaluated rules, one per line: FILE | GROUP | RULE | HEALTH.
 evaluated() {
     curl -s "$@" "$url/prometheus/api/v1/rules" |
         jq -r '.data.groups[] | .file as $f | .name as $g | .rules[] | "\($f) | \($g) | \(.name) | \(.health)"'
 }
 
-# Of the group whose interval is a minute, whatever its health is.
+# Prints the group whose interval is a minute, without its health.
 slow_ones_without_health() {
     evaluated | sed '/^node | node /s/ | [a-z]*$//'
 }
@@ -172,7 +173,8 @@ claim "and evaluated" within 10 says 0 "team/a b/100% ü | second | Always | ok"
 stop server
 claim "after a stop they are there" listed_after_start
 
-# Sets, replaces and deletes groups one after the other; notes what was acknowledged, and what was asked last.
+# Sets, replaces and deletes groups one after the other; notes acknowledged edits, and the last
+# request.
 edit_all_the_time() {
     local i=0 name status
     while :; do
@@ -192,7 +194,7 @@ edit_all_the_time() {
     done
 }
 
-# Each group is as it was acknowledged last; of the request that had no answer, either.
+# Each group is in its last acknowledged state; after a request without an answer, in either state.
 is_as_acknowledged() {
     local name is was asked number
     read -r asked number <"$work/asked.txt"
@@ -218,7 +220,7 @@ killed_while_edited() {
         wait "$editor"
         serve || return 1
         is_as_acknowledged || return 1
-        # What had no answer is settled now.
+        # The request without an answer is decided now.
         read -r last _ <"$work/asked.txt"
         curl -s -o "$work/answer.txt" -X DELETE "$url/api/prom/rules/k/$last"
         echo "$last -" >>"$work/acknowledged.txt"
@@ -329,7 +331,7 @@ claim "Grafana: sets another" says_all "" client grafana set d "$work/group.json
 claim "Grafana: deletes its namespace" says_all "" client grafana delete-namespace d
 claim "Grafana: shows none" says_all "" client grafana rules
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------
 
 claim "an invalid group: all reasons" post 400 "body:2:31: group 'a', rule 1 'r:a': invalid expression: 1:5: parse error" \
     n "$(group a 'sum(')"
@@ -385,7 +387,7 @@ claim "tenants: verify finds all well" says 0 ': ok (' "$firekeep" verify "$work
 
 # --- a backup ---------------------------------------------------------------------------------------
 
-serve_copy() { # of the snapshot
+serve_copy() { # serves the snapshot
     stop server
     cp -a "$work/data/snapshots/$(jq -r .data.name "$work/snapshot.json")" "$work/copy" &&
         start_firekeep server "$work/copy" "$port" --config.file="$work/conf.yml" --rules.api

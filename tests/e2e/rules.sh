@@ -1,12 +1,12 @@
 #!/bin/bash
-# rules.sh - a real Prometheus and Firekeep evaluate the same rules over the same data, and tell what they find: through
-# values that change, series that come and go, a target that is down, a reload, and an outage of Firekeep, to which
-# Prometheus then sends what it had to keep.
+# rules.sh - a real Prometheus and Firekeep evaluate the same rules over the same data, and send the
+# same alerts: through values that change, series that come and go, a target that is down, a reload,
+# and an outage of Firekeep, to which Prometheus then sends its backlog.
 #
 #   world <--scrape-- Prometheus --remote write--> Firekeep
-#         <---------------tell----------------------/
+#         <---------------alerts--------------------/
 #
-# Both evaluate three seconds late (query_offset; LATE), when what was scraped has reached both.
+# Both evaluate three seconds late (query_offset; LATE), when the scraped samples have reached both.
 
 set -u
 work=${SCRATCH:?}
@@ -115,7 +115,7 @@ pid_of() { # NAME
     _find "$1" && echo "${pids[found]}"
 }
 
-# --- what happens --------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------------
 
 everybody_is_there() {
     write_rules BEFORE
@@ -168,7 +168,7 @@ nothing_is_missing() {
 
 ended() {
     within "$((90 + outage / 4))" nothing_is_missing || return 1
-    finished=$(($(seconds) - 2 - 2 * late)) # what is evaluated last has twice the offset
+    finished=$(($(seconds) - 2 - 2 * late)) # the last evaluation has twice the offset
 }
 
 same_series() { # SELECTOR [EXCEPT_START EXCEPT_END]...
@@ -188,7 +188,8 @@ claim "a reload changes thresholds and adds a rule" a_reload_changes_rules
 claim "Firekeep is killed, and Prometheus keeps what it cannot send" an_outage
 claim "all that was missed has been made up" ended
 claim "what was recorded is the same, through all of it" same_series '{__name__=~"load:.+|work:.+"}'
-# What fired before the outage, and has been over since, is held until the backlog is there, and then kept firing.
+# An alert that fired before the outage, and has ended since, is held until the backlog has arrived,
+# and then kept firing.
 claim "ALERTS are the same, but for the outage" same_series 'ALERTS' "$((crashed - 2 - late))" "$((restarted + 40 + late))"
 # Since when an alert is pending, that began in the outage, Firekeep cannot know.
 claim "ALERTS_FOR_STATE are the same before the outage" same_series 'ALERTS_FOR_STATE' "$((crashed - 2 - late))" "$finished"

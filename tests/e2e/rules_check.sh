@@ -1,6 +1,6 @@
 #!/bin/bash
-# rules_check.sh - `check rules` finds in rule files what the promtool of a real Prometheus 3 finds:
-# the same exit status, the same numbers of rules, of errors and of duplicate rules.
+# rules_check.sh - `check rules` finds the same in rule files as the promtool of a real Prometheus
+# 3: the same exit status, the same numbers of rules, of errors and of duplicate rules.
 
 set -u
 work=${SCRATCH:?}
@@ -9,8 +9,8 @@ work=${SCRATCH:?}
 promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep
 
-# Files by name: good, twice (rules that are there twice), wrong (right as YAML, all errors are
-# told), form (the first error ends it), strict (only Firekeep refuses it).
+# Writes files with these names: good, twice (with duplicate rules), wrong (valid YAML, all errors
+# are reported), form (the first error ends reading), strict (only Firekeep refuses it).
 files() {
     cat <<'END'
 === good-nothing
@@ -195,7 +195,8 @@ rules_of() { # DIRECTORY
         { print >file }'
 }
 
-# What a tool says of a file in numbers: its status, rules, duplicates, errors (of wrong-* only).
+# Prints a tool's result for a file in numbers: its status, rules, duplicates, errors (only for
+# wrong-*).
 numbers() { # TOOL FILE FLAG...
     local tool=$1 file=$2 said status
     shift 2
@@ -206,7 +207,7 @@ numbers() { # TOOL FILE FLAG...
     [[ $file != wrong-* ]] || echo "errors $(grep -cE "^ *$file:" <<<"$said")"
 }
 
-# Whether both say the same of all files of some kinds.
+# Says whether both tools report the same for all files of some kinds.
 agree() { # KINDS FLAG...
     local kinds=$1 file ours theirs count=0 differ=0
     shift
@@ -222,7 +223,7 @@ agree() { # KINDS FLAG...
     ((count > 0 && differ == 0))
 }
 
-# Whether the status is as the kind of the file says.
+# Says whether the status is that of the file's kind.
 judges() { # TOOL STATUS KINDS
     local file status bad=0
     for file in *.yml; do

@@ -1,7 +1,7 @@
 #!/bin/bash
-# rules_config.sh - what a configuration file says of rules and Alertmanagers: checked with the rule
-# files that it names, shown by a server without secrets, compared with what a server has, and, where
-# Prometheus has the same keys, judged as its promtool does.
+# rules_config.sh - rules and Alertmanagers in a configuration file: checked with the rule files
+# that it names, shown by a server without secrets, compared with a running server, and, for keys
+# that Prometheus has, judged as by its promtool.
 
 set -u
 work=${SCRATCH:?}
@@ -223,7 +223,7 @@ one() { # KEYS: of an Alertmanager
     echo "alerting: {alertmanagers: [{static_configs: [{targets: ['h:9093']}], $1}]}"
 }
 
-configurations() { # a line each; what both refuse begins with '-'
+configurations() { # one per line; '-' begins those that both refuse
     one "scheme: https, path_prefix: /am/, timeout: 5s, api_version: v2"
     one "path_prefix: ''"
     one "dns_sd_configs: [{names: [a, b], type: srv, refresh_interval: 1m}]"

@@ -1,7 +1,8 @@
 #!/bin/bash
-# rules_disks.sh - what happens to a server with rules beside its rule files: its directory is restored from an older copy, or
-# emptied; there are two of it; its clock jumps; the store refuses what rules record; its disk hangs, or is full. Alerts go on as far as
-# anything tells of them, what was missed is made up, and nothing is recorded twice.
+# rules_disks.sh - events in the life of a server with rules, except changes of rule files: its
+# directory is restored from an older copy, or emptied; two servers have copies of it; its clock
+# jumps; the store refuses recorded samples; its disk hangs, or is full. Alerts go on as far as
+# their state is known, missed evaluations are filled, and nothing is recorded twice.
 
 set -u
 work=${SCRATCH:?}
@@ -41,7 +42,7 @@ evaluations() {
         jq -r '.result[].values[] | .[0] * 1000 | round'
 }
 
-# None is missing between the first and the last, and none is there twice.
+# Checks that no sample is missing between the first and the last, and none is repeated.
 are_complete() { # INTERVAL_MS
     evaluations >"$work/evaluations.txt"
     wc -l <"$work/evaluations.txt"
@@ -68,7 +69,7 @@ has_copy() {
     begin_world "$url/api/v1/write" && serve && within 20 fires High && within 20 is_told High firing && stop firekeep && cp -a "$data" "$work/copy"
 }
 
-# What happens after the copy was made.
+# Lets things happen after the copy was made.
 lives_on() {
     since=$(active_at High)
     serve && within 20 fires High && set_world c=90 && within 20 fires Late && within 20 is_told Late firing &&
@@ -90,7 +91,7 @@ claim "restored: each evaluation is there once" are_complete 1000
 claim "restored: the store took nothing twice" wrote_nothing_twice
 claim "restored: what is over is told so" eval 'set_world c= && within 20 is_told Late resolved'
 
-# What was resolved since then comes back as it was, until its input says that it is over.
+# An alert resolved since then is restored, until its input shows that it has ended.
 was_resolved_since() {
     set_world b=10 && within 20 is_told High resolved && stop firekeep && rm -rf "$data" && cp -a "$work/copy" "$data" &&
         serve && within 20 has_no_alert High && within 20 is_told High resolved
@@ -120,7 +121,7 @@ claim "SIGTERM ends it" stop firekeep
 
 # --- two with the same rules ----------------------------------------------------------------------
 
-# ALERTS_FOR_STATE is left out: each says since when it has seen the alert, and they do not start at once.
+# ALERTS_FOR_STATE is left out: each server has its own time since when the alert is active.
 write_twins() {
     sed -i 's/^- name: g/&\n  query_offset: 2s/' "$work/rules.yml"
     write_config 'destinations:' "  - {name: third, type: remote_write, url: '$third/api/v1/write', select: ['{__name__=~\"ALERTS|load:sum|one|firekeep_rule.*\"}'], batch: {max_age: 100ms}}"
@@ -187,7 +188,7 @@ done
 
 # --- the clock ------------------------------------------------------------------------------------
 
-# Each five seconds: an hour has 720 of it.
+# The group is evaluated each five seconds: an hour has 720 evaluations.
 serve_with_clock() {
     "${CC:-cc}" -shared -fPIC -O1 -o "$work/clock.so" tests/doubles/clock.c || return 1
     echo 0 >"$work/ahead"
@@ -208,7 +209,7 @@ jumps() { # SECONDS
     within 30 metric_is_above firekeep_rule_group_iterations_total "$((iterations + 1))"
 }
 
-# As it was, and told again since.
+# The alert is unchanged, and was sent again since.
 is_as_before() {
     local count
     count=$(told_count Always)
@@ -258,7 +259,7 @@ claim "a group of a day: it is evaluated once a day" knows_its_minute
 claim "a group of a day: it is evaluated after the start, if the server was down at its minute" is_evaluated_later 7200
 stop world
 
-# --- what the store refuses ---------------------------------------------------------------------
+# --- samples that the store refuses -------------------------------------------------------------
 
 long=$(printf 'x%.0s' {1..400})
 # shellcheck disable=SC2016 # PromQL's own
@@ -402,7 +403,7 @@ fill() { # LEAVING_MIB
     dd if=/dev/zero of="$disk/fill" bs=1M count=$((free - $1)) status=none
 }
 
-# A rule that comes while nothing can be stored fires, too.
+# A rule added while nothing can be stored fires, too.
 is_full() {
     fill 4 && within 20 rule_says load:sum err && within 20 metric_is 'firekeep_rule_catch_up{tenant="anonymous",state="waits"}' 1 || return 1
     write_rules '- {name: new, rules: [{alert: New, expr: vector(1)}]}'

@@ -1,14 +1,15 @@
 #!/bin/bash
-# rules_long.sh - a real Prometheus and Firekeep evaluate the same rules for half an hour, while values, series and targets come
-# and go, rules are edited, added, removed and get other intervals, and Firekeep is killed, stopped, suspended, and away for up
-# to three minutes. At the end both have recorded the same samples and sent the same alerts, except for what docs/rules.md
-# says.
+# rules_long.sh - a real Prometheus and Firekeep evaluate the same rules for half an hour, while
+# values, series and targets come and go, rules are edited, added, removed and get other intervals,
+# and Firekeep is killed, stopped, suspended, and away for up to three minutes. At the end both have
+# recorded the same samples and sent the same alerts, with the exceptions in docs/rules.md.
 #
 #   weather --> world <--scrape-- Prometheus --remote write--> Firekeep
 #                     <---------------alerts--------------------/
 #
-# The troubles go on for MINUTES, 30 with LONG=1; without both, a few of them take three minutes. SEED decides what happens.
-# events.txt lists what happened when, and except.WHAT.txt the times that are not compared.
+# The troubles go on for MINUTES, 30 with LONG=1; without both, a few of them take three minutes.
+# SEED decides the events. events.txt lists them with their times, and except.WHAT.txt the times
+# that are not compared.
 
 set -u
 work=${SCRATCH:?}
@@ -33,10 +34,10 @@ fi
 
 # --- the actors ----------------------------------------------------------------------------------
 
-threshold=50     # of the rules that are edited
-gap_threshold=50 # of the rule that is edited while Firekeep has a gap
+threshold=50     # in the rules that are edited
+gap_threshold=50 # in the rule that is edited while Firekeep has a gap
 edits=0
-interval=2 # of the group whose interval changes
+interval=2 # of the group with a changing interval
 pages=warn
 
 write_rules() {
@@ -305,7 +306,7 @@ suspend() { # SECONDS
     outage_ends
 }
 
-# --- what happens --------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------------
 
 everybody_is_there() {
     write_rules
@@ -372,7 +373,7 @@ all_of_them() {
     finished=$(($(date +%s) - 2 * late - 6))
 }
 
-# --- what is compared ----------------------------------------------------------------------------
+# --- comparisons ---------------------------------------------------------------------------------
 
 excepted() { # WHAT
     [[ -f $work/except.$1.txt ]] && tr '\n' ' ' <"$work/except.$1.txt"

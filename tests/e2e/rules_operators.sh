@@ -1,10 +1,10 @@
 #!/bin/bash
-# rules_operators.sh - what operators do to the rule files of a running server: they edit, rename, empty and delete them, put
-# what cannot be read in their place, and replace them while their groups run. Alerts go on as they were, or end with their
-# rules, and nothing is recorded twice.
+# rules_operators.sh - operators change the rule files of a running server: they edit, rename, empty
+# and delete them, replace them by unreadable ones, and replace them while their groups run. Alerts
+# stay as they are, or end with their rules, and nothing is recorded twice.
 #
 #   world --remote write--> Firekeep --alerts--> world
-#         <---a source that answers when it is told to---
+#         <----------a source that answers on command----
 
 set -u
 work=${SCRATCH:?}
@@ -67,7 +67,7 @@ starts() {
 
 # --- edited, renamed, removed --------------------------------------------------------------------
 
-# NAME...: fires since then, and nobody was told otherwise.
+# NAME...: fires since then, and no other state was sent.
 goes_on() { # SINCE NAME...
     local name now
     for name in "${@:2}"; do
@@ -160,7 +160,7 @@ is_deleted() {
     reloads && within 10 fires High Waits Single && never_told_as_resolved High Waits Single
 }
 
-# Of rules and of queries.
+# Checks rules and queries.
 has_points() { # COUNT: a subquery of ten seconds that gives no step
     within 20 value_is points "$1" && value_is 'count_over_time(vector(1)[10s:])' "$1"
 }
@@ -256,7 +256,7 @@ fi
 
 # --- while a group runs -------------------------------------------------------------------------
 
-# A source that answers when it is told to: `slow` is asked of it, and all the others.
+# Adds a source that answers on command: it has `slow`, and the store has the rest.
 write_slow() { # MORE
     printf '%s\n' 'groups:' '- name: slow' '  rules:' '  - {record: "slow:sum", expr: "sum(slow) or vector(1)"}' \
         '  - {alert: Slow, expr: "vector(1) unless slow"}' "${1-}"
@@ -276,7 +276,7 @@ has_slow_group() {
     reloads && within 10 fires Slow High Waits && within 10 is_told Slow firing
 }
 
-# It is changed, replaced, removed, and comes back, as its evaluation lasts.
+# The rule file is changed, replaced, removed and restored during the evaluation.
 is_changed_while_it_runs() {
     local i
     set_world held=1 && within 10 is_held || return 1
@@ -285,7 +285,7 @@ is_changed_while_it_runs() {
     done
     rm "$rules/slow.yml"
     reloads || return 1
-    doze 4 # more than two intervals: what it wrote is marked stale, unless it runs
+    doze 4 # more than two intervals: its series get staleness markers, unless it runs
     set_world held=0 && within 10 value_is slow:sum "" && has_no_alert Slow && never_told_as_resolved Slow || return 1
     write_slow >"$rules/slow.yml"
     reloads && within 10 fires Slow && within 10 fires High
@@ -314,7 +314,7 @@ is_reloaded_often() {
     ! grep -L 200 "$work"/reload.* | grep . && reloads && is_evaluated_on "$rules/a.yml;a" && goes_on "$since" High Waits Slow
 }
 
-# What is stored is not written again with another value; the same value does no harm.
+# Stored samples are not written again with another value; the same value does no harm.
 wrote_nothing_twice() {
     "$TOOLS/metrics" "$url" 0 are firekeep_samples_superseded_total = 0 firekeep_samples_rejected_total = 0
 }
@@ -380,8 +380,9 @@ is_edited_while_it_waits() {
     hangup && catches_up waits && within 30 catches_up live && within 20 value_is edited 110
 }
 
-# One a second, those before the stop with the old text and the others with the new one. An evaluation that came due
-# while the server was stopping may have run, with the old text, or belong to the gap.
+# Checks for one sample each second, with the old text before the stop and the new one after it. An
+# evaluation that came due while the server was stopping may have run with the old text, or belong
+# to the gap.
 goes_on_from_its_cursor() {
     edited >"$work/edited.txt"
     echo "stopped from $stops to $stopped"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# rules_replay.sh - firekeep rules: recording rules evaluated over the past, through a server and on a
-# directory, interrupted in every way; and the list of what a server evaluates.
+# rules_replay.sh - firekeep rules: recording rules evaluated over the past, through a server and on
+# a directory, interrupted in every way; and the list of rules that a server evaluates.
 
 set -u
 work=${SCRATCH:?}
@@ -10,7 +10,7 @@ firekeep=$PWD/build/firekeep
 read -r port port2 < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 hours=5
-now=$((EPOCHSECONDS / 60 * 60 - 600)) # what comes later a server evaluates itself
+now=$((EPOCHSECONDS / 60 * 60 - 600)) # later times are evaluated by the server
 start=$((now - hours * 3600))
 
 # --- helpers ----------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ holds() { # TARGET EXPRESSION: it has a result
     [[ -s $work/holds.out ]]
 }
 
-recorded() { # TARGET FILE [SELECTOR]: what there is of rules, as sorted lines
+recorded() { # TARGET FILE [SELECTOR]: recorded samples, as sorted lines
     local selector=${3:-'{__name__=~".*:.*|st"}'}
     "$firekeep" export "$1" --start="$start" --end="$now" --match="$selector" --format=csv -o "$2.tmp" 2>"$work/export.out" ||
         return 1
@@ -64,7 +64,7 @@ done_slices() { # COUNT FILE
     [[ $(sed -n 's/^slices //p' "$2" 2>/dev/null | tr -dc c | wc -c) -ge $1 ]]
 }
 
-# --- what there is ----------------------------------------------------------------------------------
+# --- stored samples ---------------------------------------------------------------------------------
 
 cat >"$work/rules.yml" <<'END'
 groups:
@@ -115,7 +115,7 @@ claim "server: as many evaluations as there are times" grep -Eq \
     "^$((hours * 60 + hours * 30 + hours * 12)) evaluations of 3 groups, [0-9]{4,} samples" "$work/replay.out"
 claim "server: what was recorded is there" recorded --url="$url" "$work/first"
 
-# Each result is what a query gives at its time, and nothing else is recorded then.
+# Checks that each result is that of a query at its time, and that no other is recorded then.
 as_queried() { # NAME EXPRESSION OFFSET-S
     /usr/bin/python3 - "$url" "$@" "$start" "$now" <<'END'
 import json
@@ -153,7 +153,7 @@ claim "server: the same of what reads another group" as_queried job:requests:rat
     'avg_over_time(job:requests:rate5m[1h])' 30
 claim "server: series that end are marked stale" grep -q 'instance:requests:rate5m.*[Nn]a[Nn]\|instance:requests:rate5m.*stale' "$work/first"
 claim "server: a rule that reads itself counts on" holds --url="$url" "steps:count == $((hours * 12))"
-fates() { # what became of all samples that came: duplicates, refusals
+fates() { # fates of all samples that arrived: duplicates, refusals
     curl -s "$url/metrics" | grep -E '^firekeep_samples_(received|duplicate|superseded|rejected)_total' | sort >"$1"
     [[ -s $1 ]]
 }
@@ -236,7 +236,7 @@ claim "group: it can be named with its file" on "$work/b" --group="$work/rules.y
 
 # --- overwrite --------------------------------------------------------------------------------------
 
-# Samples of a series that came late.
+# These samples of a series are late.
 /usr/bin/python3 - "$work/late.om" "$start" "$now" <<'END'
 import sys
 path, start, now = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -307,7 +307,7 @@ claim "subquery: a replay with an evaluation interval of 30s" "$firekeep" rules 
 claim "subquery: it is the step of one that gives none" holds --storage.path="$work/e" \
     "count_over_time(points[${hours}h]) == $((hours * 6)) and min_over_time(points[${hours}h]) == 20"
 
-# --- what is not kept -------------------------------------------------------------------------------
+# --- samples that are not kept ----------------------------------------------------------------------
 
 sed '1i retention: {time: 2h}' "$work/conf.yml" >"$work/conf4.yml"
 kept() { # ARGUMENT...

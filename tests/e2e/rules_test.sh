@@ -1,6 +1,7 @@
 #!/bin/bash
-# rules_test.sh - `test rules` runs unit tests of rules as the promtool of a real Prometheus 3 does: the same tests fail,
-# with the same words and the same exit status. Hostile files end with an error that says where.
+# rules_test.sh - `test rules` runs unit tests of rules as the promtool of a real Prometheus 3 does:
+# the same tests fail, with the same words and the same exit status. Hostile files end with an error
+# that has a position.
 
 set -u
 work=${SCRATCH:?}
@@ -10,9 +11,9 @@ promtool=$(realpath -m "$PEERS/promtool/usr/bin/promtool")
 firekeep=$PWD/build/firekeep
 compare=$PWD/tests/rules/compare_rule_tests.py
 
-# Files by name: rules (for rule_files), pass and fail (as in promtool), broken (nothing can be run; promtool has words
-# of its own), ours and ours_fail (with what promtool 3.5 does not know), order_pass and order_fail (promtool evaluates
-# these groups in any order).
+# Writes files with these names: rules (for rule_files), pass and fail (as in promtool), broken
+# (cannot run; promtool has other words), ours and ours_fail (with features that promtool 3.5
+# lacks), order_pass and order_fail (promtool evaluates these groups in any order).
 files() {
     cat <<'END'
 === rules/up.yml
@@ -309,7 +310,7 @@ write_files() {
     files | awk '/^=== / { close(file); file = $2; printf "" >file; next } { print >file }'
 }
 
-# --- what tools say ------------------------------------------------------------------------------
+# --- results of the tools ------------------------------------------------------------------------
 
 # Status, output and errors of a tool, without how long tests took, and without the names of files, which promtool
 # does not print.
@@ -335,8 +336,8 @@ each_agrees() { # KIND [FLAG...]
     ((differ == 0))
 }
 
-# Whether the status of each file is as its kind says.
-judges() { # TOOL STATUS KIND WORDS [FLAG...]: all have to say words like these
+# Says whether the status of each file is that of its kind.
+judges() { # TOOL STATUS KIND WORDS [FLAG...]: all must have such words
     local file said bad=0
     for file in "$3"[-.]*; do
         said=$(says "$1" "${@:5}" "$file")

@@ -1,9 +1,9 @@
 #!/bin/bash
-# source_archive.sh - what the destinations `s3` and `file` leave, and what the old Kinesis adapter
-# left, comes back through a source of type `archive`: bit for bit by remote read, and as the store
-# itself answers look-ups and PromQL.
+# source_archive.sh - samples written by the destinations `s3` and `file`, and by the old Kinesis
+# adapter, are read back through a source of type `archive`: bit for bit by remote read, and with
+# the answers of the store itself to look-ups and PromQL.
 #
-# S3 is s3rver, which checks signatures of what writes.
+# S3 is s3rver, which checks signatures of writers.
 
 set -u
 work=${SCRATCH:?}
@@ -23,7 +23,7 @@ has_s3=
 
 # --- helpers ----------------------------------------------------------------------------------------
 
-write_to_archives() { # NAME COMMAND...: what the command puts into a store, and archives of it
+write_to_archives() { # NAME COMMAND...: the output goes into a store, and into archives of it
     local prefix=$1 name
     shift
     {
@@ -70,7 +70,7 @@ writer_stops() {
     stop writer
 }
 
-same_answers() { # PATH...: of both, but for warnings
+same_answers() { # PATH...: from both, except warnings
     local path
     for path; do
         quiet_curl "$url$path" | jq -S 'del(.warnings, .infos)' >"$work/local.json" || return 1
@@ -82,7 +82,7 @@ same_answers() { # PATH...: of both, but for warnings
     done
 }
 
-# --- what our destinations wrote --------------------------------------------------------------------
+# --- archives of our destinations -------------------------------------------------------------------
 
 mkdir -p "$work/files" "$work/reader"
 if has s3 && claim "s3rver is there" start_s3 && claim "the bucket is made" client "$s3" make-bucket metrics; then
@@ -187,7 +187,7 @@ random_round() {
     claim "so is one of zstd" begins_wrong zstd
 }
 
-# --- what the old adapter left: hours, gzip, cut values, rows without samples -----------------------
+# --- archives of the old adapter: hours, gzip, cut values, rows without samples ---------------------
 
 if [[ -z $SAMPLES ]]; then
     skip "old, cache, late" "no captures beside the project"
@@ -196,8 +196,8 @@ if [[ -z $SAMPLES ]]; then
     exit
 fi
 
-# The capture, an hour's worth of it per minute, as the adapter and a delivery stream would have left
-# it; and as a store has it that imports the same lines.
+# Makes the capture, an hour of it per minute, as the adapter and a delivery stream write it; and a
+# store that imports the same lines.
 make_old_archive() {
     local from=("$work"/files/none/*.ndjson)
     cat "${from[@]}" | /usr/bin/python3 tests/tools/prk_archive.py "$work/old" "$work/old.ndjson" --stretch 60 --delay 600 --junk 7
@@ -310,7 +310,7 @@ claim "late: what arrived in time is found" all_paths $((middle - 7200)) "$middl
 mv "$late_dir/${late_file##*/}" "$late_file"
 read_old ", cache: {path: $work/cache}"
 
-# What is gone from the archive is gone from answers, whatever the cache has.
+# Samples removed from the archive are removed from answers, whatever the cache has.
 find "$work/old" -type f -delete
 gone() {
     quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" | tee "$work/answer.json"
@@ -318,7 +318,7 @@ gone() {
 }
 claim "what the archive lost is not answered" gone
 
-# An archive that is not there is no empty one.
+# A missing archive is not an empty one.
 rm -r "$work/old"
 no_directory() {
     quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=3600" | tee "$work/answer.json"

@@ -1,9 +1,9 @@
 #!/bin/bash
-# source_cache.sh - what a source answered is kept, whatever becomes of the directory and the store.
+# source_cache.sh - answers of a source are cached, whatever happens to the directory and the store.
 #
 #   samples --> store, a Firekeep <--remote read-- a Firekeep that stores nothing, with a cache <-- us
 #
-# It must answer as the store does, and ask it only for what it does not have.
+# It must give the answers of the store, and request only what it does not have.
 
 set -u
 work=${SCRATCH:?}
@@ -83,7 +83,7 @@ counted() { # METRIC
     curl -s --noproxy '*' "$cached/metrics" | awk -v name="firekeep_source_$1{source=\"peer\"}" '$1 == name { print $2 }'
 }
 
-# Whether the command asks the store, or does not.
+# Says whether the command sends requests to the store.
 asks() {
     local before
     before=$(counted requests_total)

@@ -1,6 +1,7 @@
 #!/bin/bash
-# source_clickhouse.sh - what a destination of type clickhouse wrote into a real ClickHouse comes back
-# through a source of that type, bit for bit, and answers as the store that had it all along.
+# source_clickhouse.sh - samples that a destination of type clickhouse wrote into a real ClickHouse
+# are read back through a source of that type, bit for bit, with the answers of a store that has
+# them all.
 
 set -u
 work=${SCRATCH:?}
@@ -191,7 +192,7 @@ tables_round() {
     stop reader
 }
 
-# --- users, and what goes wrong ---------------------------------------------------------------------
+# --- users and failures -----------------------------------------------------------------------------
 
 tested() { # STATUS WORDS KEYS
     local status

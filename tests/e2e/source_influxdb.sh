@@ -1,6 +1,7 @@
 #!/bin/bash
-# source_influxdb.sh - what a destination of type influxdb wrote into a real InfluxDB 1 comes back
-# through a source of that type, bit for bit, and answers as the store that had it all along.
+# source_influxdb.sh - samples that a destination of type influxdb wrote into a real InfluxDB 1 are
+# read back through a source of that type, bit for bit, with the answers of a store that has them
+# all.
 
 set -u
 work=${SCRATCH:?}
@@ -18,7 +19,7 @@ has influxd || skip_all influxdb "influxd is not there"
 
 reader=http://127.0.0.1:${port[reader]}
 
-# What destination and source have in common, as YAML of a flow mapping. Version 1 is real.
+# Prints the keys that destination and source share, as YAML of a flow mapping. Version 1 is real.
 place() { # VERSION DATABASE
     case $1 in
     1) echo "type: influxdb, version: 1, url: '$(url_of influxd)', database: $2" ;;
@@ -137,9 +138,9 @@ random_round() { # VERSION CASES
     stop writer
 }
 
-# What InfluxDB 1 has by its own endpoints for Prometheus, by a source of type remote_read. It keeps finite floats only, and
-# panics when it reads names or values that its line protocol has to escape, or is asked for what a label is not without
-# the name of a metric: then the query fails.
+# Reads InfluxDB 1's own endpoints for Prometheus by a source of type remote_read. It has only
+# finite floats, and panics when it reads names or values that its line protocol escapes, or gets a
+# negative matcher without the name of a metric: then the query fails.
 prometheus_endpoint_has() {
     influx_query "CREATE DATABASE prom" || return 1
     cat >"$work/writer.yml" <<END
@@ -184,7 +185,7 @@ prometheus_endpoint_round() {
     stop writer
 }
 
-# A database that is not there is told of, whatever is asked.
+# A missing database is reported for any request.
 names_no_database() {
     local query
     for query in up '{__name__=~".+"}' '{job="node"}'; do

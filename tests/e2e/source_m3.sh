@@ -1,6 +1,7 @@
 #!/bin/bash
-# source_m3.sh - what a destination of type remote_write sent to a double of M3 comes back through a
-# source of type remote_read, as the store has it; and what M3's limits leave out is an error.
+# source_m3.sh - samples that a destination of type remote_write sent to a double of M3 are read
+# back through a source of type remote_read, as the store has them; and what M3's limits leave out
+# is an error.
 
 set -u
 work=${SCRATCH:?}

@@ -1,7 +1,8 @@
 #!/bin/bash
-# source_opentsdb.sh - what a destination of type opentsdb wrote into a double of OpenTSDB comes back
-# through a source of that type, bit for bit, and answers as the store that had it all along; what
-# others wrote is read, too; and what OpenTSDB refuses or spoils is a clear error.
+# source_opentsdb.sh - samples that a destination of type opentsdb wrote into a double of OpenTSDB
+# are read back through a source of that type, bit for bit, with the answers of a store that has
+# them all; data of other writers is read, too; and everything that OpenTSDB refuses or spoils is a
+# clear error.
 
 set -u
 work=${SCRATCH:?}
@@ -84,7 +85,7 @@ times_of() { # in whole seconds, of all there is
     quiet_curl "$url/api/v1/status/tsdb" | jq -r '[.data.headStats.minTime, .data.headStats.maxTime] | map(. / 1000 | floor) | join(" ")'
 }
 
-# What OpenTSDB can hold of a capture: finite values, one to eight labels.
+# Selects the samples of a capture that OpenTSDB can store: finite values, one to eight labels.
 fit_of() { # CAPTURE ARGUMENT...
     rm -rf "$work/scratch"
     start_firekeep scratch "$work/scratch" "${port[scratch]}" || return 1
@@ -105,7 +106,7 @@ fault() { # JSON
     curl -fs --noproxy '*' -o "$work/fault.txt" -d "$1" "$double/fault"
 }
 
-# The value of a query at a time that all faults are tried with; what is asked is `asked`.
+# Prints the value of a query at one time, which all faults are tried with; `asked` is the query.
 instant() { # SELECTOR [PORT]
     curl -sgG --noproxy '*' --max-time 60 "$reader/api/v1/query" --data-urlencode "query=$1" -d time=1700000100
 }
@@ -129,7 +130,7 @@ calls() { # PATH
     curl -fs --noproxy '*' "$double/stats" | jq ".calls[\"$1\"] // 0"
 }
 
-# --- what the destination wrote -----------------------------------------------------------------------
+# --- samples of the destination -----------------------------------------------------------------------
 
 seed=${SEED:-$RANDOM}
 python3 tests/tools/random_matchers.py finite "$seed" 150 >"$work/random.ndjson"
@@ -174,7 +175,7 @@ else
     skip capture "no captures beside the project"
 fi
 
-# --- what others wrote, and what is asked for ---------------------------------------------------------
+# --- samples of other writers, and requests -----------------------------------------------------------
 
 adapter='[{"metric":"up","timestamp":1700000100,"value":1,"tags":{"job":"a_.b","U__x":"_9tab"}},
  {"metric":"sys.cpu.user","timestamp":1700000100,"value":2,"tags":{"host":"web_front","cpu":"0"}},

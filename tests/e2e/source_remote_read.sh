@@ -1,12 +1,12 @@
 #!/bin/bash
-# source_remote_read.sh - what other stores have is read back by remote read, exactly.
+# source_remote_read.sh - samples in other stores are read by remote read, exactly.
 #
 #   samples --remote write--> store: a Firekeep, a Prometheus 2.42, a Prometheus 3
 #   store <--remote read-- a Firekeep that stores nothing <--PromQL, remote read, look-ups-- us
 #                                                         <--remote read-- a Prometheus without data
 #
-# The Firekeep between must say what a Firekeep says that stores the samples itself. Then what
-# operators do: a source that is gone, external labels, times, tenants, a reload with queries under way.
+# The Firekeep between must give the answers of a Firekeep that stores the samples itself. Then
+# operations: a missing source, external labels, times, tenants, a reload while queries run.
 
 set -u
 work=${SCRATCH:?}
@@ -133,7 +133,8 @@ own=(
     'requests_total @ end() - requests_total @ start()' 'sum_over_time((requests_total > 50)[20m:2m])' 'irate(requests_total{instance!~"i[0-2]"}[5m])'
     'bottomk(3, requests_total{path!=""})' 'group by (job) ({job=~"a|",__name__!=""})' 'resets(requests_total[30m]) + on (instance) group_left () count by (instance) (requests_total)'
 )
-# Prometheus 2.42 itself says something else: there a dot does not match a line feed, and \Q cannot be left open.
+# Prometheus 2.42 itself has another result: there a dot does not match a line feed, and \Q cannot
+# be left open.
 own_regexes=('count({line=~"1.2"})' '{line!~"1.*",__name__=~"strange|prefix"}' 'strange{line=~".*\\Q2"}' '{line=~".*",quote!=""}' 'strange{line=~"(?-s)1.2"}')
 own_histograms=('h' 'histogram_quantile(0.5, h)' 'rate(h[5m])' 'sum(h{kind!="gauge"})' 'histogram_count(increase(h[10m]))' 'resets(h[1h])')
 
@@ -147,7 +148,7 @@ same_questions() { # A B QUESTION...
     done | same_pages "$1" "$2"
 }
 
-# --- what is read is what was written ---
+# --- samples that were written ---
 
 make_samples() {
     start_s=$(($(date +%s) - 3600))
@@ -209,7 +210,7 @@ round_firekeep() {
     done
 }
 
-# --- what operators do ---
+# --- operations ---
 
 has() { # NAME PATTERN PATH [CURL-ARGUMENT...]
     local name=$1 pattern=$2

@@ -1,8 +1,9 @@
 #!/bin/bash
-# source_timestream.sh - what a destination of type timestream wrote comes back through a source of that
-# type, bit for bit, and answers as the store that had it all along; what the old connector wrote, too.
+# source_timestream.sh - samples that a destination of type timestream wrote are read back through a
+# source of that type, bit for bit, with the answers of a store that has them all; so are samples of
+# the old connector.
 #
-# Timestream is doubles/timestream.py, which also plays the proxy behind which all of AWS is.
+# Timestream is doubles/timestream.py, which also plays the proxy before all of AWS.
 
 set -u
 work=${SCRATCH:?}
@@ -123,7 +124,7 @@ round() { # NAME CAPTURE [ARGUMENT...]
     stop timestream
 }
 
-# --- what costs too much ----------------------------------------------------------------------------
+# --- queries that cost too much ---------------------------------------------------------------------
 
 fails_with() { # WORDS EXPRESSION [ARGUMENT...]
     curl -sG --noproxy '*' --max-time 60 "$reader/api/v1/query" --data-urlencode "query=$2" -d "time=${end_s:-1700000100}" "${@:3}" | tee "$work/failed.txt"
@@ -203,7 +204,7 @@ random_round() { # CASES
     stop writer
 }
 
-# --- what the old connector left --------------------------------------------------------------------
+# --- tables of the old connector --------------------------------------------------------------------
 
 # The same samples as it would have stored them: six decimals, finite values, and no label that Timestream reserves.
 rounds() {
@@ -213,10 +214,10 @@ for line in sys.stdin:
     sample = json.loads(line)
     print(json.dumps(sample | {"value": float("%.6f" % sample["value"])}))' <"$work/old.ndjson" >"$work/rounded.ndjson"
 }
-has_old() { # a store with what the connector's table has
+has_old() { # a store with the samples of the connector's table
     start_firekeep writer "$work/writer-old" "${port[firekeep]}" && "$firekeep" import --url="$url" "$work/rounded.ndjson"
 }
-finds_raw() { # a name that is written like a coded one stands for itself
+finds_raw() { # a name that looks like a coded one is read as it is
     quiet_curl -G "$reader/api/v1/query" --data-urlencode 'query={__name__="U__time"}[1h]' -d time=1700000100 | jq -c '.data.result' | tee "$work/raw.json"
     jq -e '. == [{"metric": {"__name__": "U__time", "U__time": "1"}, "values": [[1700000001, "0.333333"]]}]' "$work/raw.json"
 }
@@ -244,7 +245,7 @@ connector_round() {
     stop timestream
 }
 
-# --- users, and what goes wrong ---------------------------------------------------------------------
+# --- users and failures -----------------------------------------------------------------------------
 
 tested() { # STATUS WORDS KEYS
     local status

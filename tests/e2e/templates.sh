@@ -1,6 +1,6 @@
 #!/bin/bash
-# templates.sh - templates of alerts become what the promtool of a real Prometheus 3 makes of them, and
-# have their errors in the same lines.
+# templates.sh - templates of alerts have the results of the promtool of a real Prometheus 3, and
+# their errors are in the same lines.
 
 set -u
 work=${SCRATCH:?}

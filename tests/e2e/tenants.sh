@@ -9,7 +9,8 @@ read -r port < <(free_ports 1)
 url=http://127.0.0.1:$port
 firekeep=build/firekeep
 
-# Of the second tenant, one that has the label itself, and one that is the beginning of another.
+# Writes series of the second tenant, one that has the label itself, and one that is the begin of
+# another.
 make_samples() {
     t_ms=$(now_ms)
     "$TOOLS/rwmake" >"$work/a.rw" <<EOF
@@ -71,7 +72,7 @@ queries_work() {
             --data-urlencode 'query=sum by (__tenant_id__) (up)' -d "start=$((t_ms / 1000))&end=$((t_ms / 1000 + 60))&step=15"
 }
 
-# What a run has read of both is told as of one.
+# The reads of both tenants are reported as those of one.
 explained() { # WHICH
     get 'a|b' "/api/v1/explain?query=up$1" | jq -c '.data | [.blocks, .samples, .bytes, .series]'
 }

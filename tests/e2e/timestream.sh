@@ -1,8 +1,9 @@
 #!/bin/bash
-# timestream.sh - what is Timestream's alone: its address is asked for and moves, its tables keep nothing old, and what
-# is there already is overwritten only when that is wanted. The rest is in aws.sh, as for its like.
+# timestream.sh - particular properties of Timestream: its address is discovered and changes, its
+# tables drop old records, and stored records are overwritten only with the option for that. aws.sh
+# has the rest.
 #
-# Timestream is doubles/timestream.py, which also plays the proxy behind which all of AWS is.
+# Timestream is doubles/timestream.py, which also plays the proxy before all of AWS.
 
 set -u
 work=${SCRATCH:?}
@@ -21,8 +22,9 @@ relay_to_all() { # NAME: Firekeep, with all destinations open
     start_firekeep "$1" "$work/$1" "${port[firekeep]}" --config.file="$work/firekeep.yml" --web.enable-admin-api && within 20 all_open
 }
 
-# Its address is asked of the service, through a proxy that plays all of AWS, and asked again when it is told that it has
-# moved. Two series that relabelling makes one have two values for one time: one of them is refused, and nothing else.
+# Its address is discovered through a proxy that plays all of AWS, and discovered again when the
+# service says that it has changed. Two series that relabelling makes one have two values for one
+# time: one of them is refused, and nothing else.
 start_all_of_aws() {
     make_certificate aws aws "DNS:ingest.timestream.$region.amazonaws.com,DNS:cell1.timestream.$region.amazonaws.com" || return 1
     start services python3 tests/doubles/timestream.py --port "${port[cells]}" --proxy-port "${port[cells_proxy]}" --region "$region" \
@@ -71,8 +73,9 @@ refused_for_conflict() {
 }
 claim "cells: the dead letter says that it was a conflict" refused_for_conflict
 
-# Tables that keep nothing old: what is given from the store is sent as far as they take it, the rest counted. Two series
-# for each of two tables, a sample for each hour of two days, half an hour off so that none grows too old meanwhile.
+# Tables accept only recent records: samples from the store are sent as far as they are accepted,
+# the rest is counted. Two series for each of two tables have a sample for each hour of two days,
+# half an hour off, so that none grows too old meanwhile.
 young=$(url_of tables)
 start_young() {
     start young python3 tests/doubles/timestream.py --port "${port[tables]}" --region "$region" --access-key TSKEY --secret-key TSSECRET \
@@ -149,7 +152,7 @@ claim "old: what arrived is what the tables take" taken_arrived
 claim "old: SIGTERM ends it with status 0" stop old
 claim "old: nothing is damaged, and the ledger balances" build/firekeep verify "$work/old"
 
-# Without the permission to ask, everything is sent, and refused is what is too old.
+# Without the permission to describe tables, everything is sent, and too old records are refused.
 went_wrong '{"kind": "denied", "operation": "DescribeTable", "times": 1000}'
 {
     echo 'destinations:'
@@ -180,8 +183,8 @@ claim "unasked: a test of the destination tells of the optional permission" tell
 claim "unasked: SIGTERM ends it with status 0" stop old
 ask_young clear -o "$work/cleared.txt" -d ''
 
-# A range that an old connector has rounded: another value is refused, and overwritten by a replay; the next one is taken,
-# too, and what comes after it from the log.
+# An old connector has rounded a range: another value is refused, and overwritten by a replay; the
+# next one is accepted, too, and so are later ones from the log.
 versions() { # the versions in the table, each once
     ask_young dump | jq -s -c 'map(.version) | unique'
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# tools.sh - the tools that other tests lean on: do they find what is different, and only that?
-# Held against Prometheus, which wrote none of our code.
+# tools.sh - the tools that other tests rely on find all differences, and only those. They are
+# compared with Prometheus, which has none of our code.
 
 set -u
 work=${SCRATCH:?}
@@ -105,7 +105,7 @@ same() {
     "$compare" "$1" "$2" "${range[@]}" "${@:3}"
 }
 
-# What Prometheus gives back of -0 in SAMPLES form is 0: that is its doing, not ours.
+# Prometheus returns -0 as 0 in SAMPLES form, which is its own doing.
 with_peer() { # NAME PROGRAM VERSION
     local name=$1 program=$2 url
     if ! command -v "$program" >/dev/null; then

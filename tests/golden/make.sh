@@ -1,7 +1,6 @@
 #!/bin/bash
-# make.sh - makes the golden directories of the formats as they are now: tests/golden/make.sh VERSION
-# writes tests/golden/VERSION/{clean,killed}.{tar,txt}.gz. What is there already is never made again:
-# README.md.
+# make.sh - makes the golden directories of the current formats: tests/golden/make.sh VERSION writes
+# tests/golden/VERSION/{clean,killed}.{tar,txt}.gz. Existing ones are never made again: README.md.
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -53,7 +52,7 @@ fill() { # DIRECTORY: the steps of both
     admin anonymous flush
     put anonymous again
     admin anonymous flush
-    admin anonymous 'merge?full=true' # what came again is superseded
+    admin anonymous 'merge?full=true' # repeated samples are superseded
     admin anonymous 'delete_series?match[]=bits{kind="doubles"}&match[]=hist{hint="3"}'
     admin team-a 'delete_series?match[]={__name__="special"}&start=1700000000&end=1700259300'
     admin anonymous clean_tombstones # done: gone from the parts
@@ -68,7 +67,7 @@ fill() { # DIRECTORY: the steps of both
     put zeta histograms               # too little to be merged at once
     admin anonymous flush
     admin anonymous 'delete_series?match[]=decimal{mode="line"}&start=1700001000&end=1700002000'
-    admin team-a 'delete_series?match[]={__name__=~"hist|mixed",kind!="custom"}' # both not yet done
+    admin team-a 'delete_series?match[]={__name__=~"hist|mixed",kind!="custom"}' # both are pending
 }
 
 pack() { # DIRECTORY

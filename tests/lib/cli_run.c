@@ -11,7 +11,7 @@ cli_memory_file(void)
     return fd;
 }
 
-/* Moves a stream into a file; returns what it was. */
+/* Redirects a stream into a file; returns a duplicate of its old descriptor. */
 static inline int
 divert(FILE *stream, int to)
 {
@@ -43,7 +43,7 @@ cli_run_into(int out_fd, const struct command *const *commands, const char *cons
         assert_in_range(argc, 1, RUN_WORDS_MAX);
         argv[argc++] = strdup(*words);
     }
-    memcpy(owned, argv, sizeof owned); /* a command sorts its words */
+    memcpy(owned, argv, sizeof owned); /* a command reorders its arguments */
     int saved_out = divert(stdout, out_fd), saved_err = divert(stderr, err_fd);
     int code = cli_run(commands, argc, argv);
     restore(stdout, saved_out, out_fd, cli_out, sizeof cli_out);

@@ -29,16 +29,16 @@ rng_below(struct rng *r, uint64_t limit)
 
 enum { RANDOM_VALUE_CLASSES = 11, RANDOM_TIME_CLASSES = 6 };
 
-/* `before` is the value before, for those that go on from it. */
+/* Returns a value of the class. `before` is the previous value, which some classes continue. */
 uint64_t random_value(struct rng *r, unsigned class, uint64_t before);
 
-/* The first time of a series. */
+/* Returns the first time of a series. */
 int64_t random_first_time(struct rng *r, unsigned class);
 
-/* A time after `before`; false where time ends. */
+/* Moves t_ms to a later time; returns false at the end of time. */
 bool random_next_time(struct rng *r, unsigned class, int64_t *t_ms);
 
-/* Fills both arrays; returns how many there was time for. */
+/* Fills both arrays; returns how many samples fitted before the end of time. */
 uint32_t random_series(struct rng *r, uint32_t count, int64_t *times_ms, uint64_t *bits);
 
 /* --- histograms ------------------------------------------------------------------------------- */
@@ -48,18 +48,19 @@ void random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bo
 uint64_t random_counts(struct rng *r, struct arena *arena, enum sample_kind kind,
                        struct hist_buckets *b);
 
-/* A histogram as senders make them; arrays in `arena`. */
+/* Returns a histogram as senders make them; arrays are in `arena`. */
 struct histogram random_histogram(struct rng *r, struct arena *arena, enum sample_kind kind);
 
-/* The same layout, counts grown (or not). */
+/* Returns a histogram with the same layout, whose counts have grown (or not). */
 struct histogram random_grown(struct rng *r, struct arena *arena, const struct histogram *from);
 
-/* The same histogram with one bucket more, or with another one instead of its last. */
+/* Returns the same histogram with one more bucket, or with another one instead of its last. */
 struct histogram random_regrown(struct rng *r, struct arena *arena, const struct histogram *from);
 
 struct histogram stale_histogram(enum sample_kind kind);
 
-/* What comes after `from` in a series: mostly growth, sometimes a marker, a reset, a new layout. */
+/* Returns the successor of `from` in a series: mostly growth, sometimes a marker, a reset, a new
+ * layout. */
 struct histogram random_next_histogram(struct rng *r, struct arena *arena,
                                        const struct histogram *from);
 
@@ -73,10 +74,10 @@ bool same_words(const void *a, const void *b, uint32_t count);
 
 bool same_counts(enum sample_kind kind, const struct hist_buckets *a, const struct hist_buckets *b);
 
-/* Bit for bit but for the hint. */
+/* Compares all but the hint, bit for bit. */
 bool same_histogram_all(const struct histogram *a, const struct histogram *b);
 
-/* The same, but of a staleness marker only the fact counts. */
+/* Does the same, except that staleness markers are all equal. */
 bool same_histogram_bits(const struct histogram *a, const struct histogram *b);
 
 /* Steps through buckets: their indexes, and their counts (of integers absolute). */
@@ -93,19 +94,20 @@ bool bucket_steps_next(struct bucket_steps *w);
 bool same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets *of_a,
                                  const struct histogram *b, const struct hist_buckets *of_b);
 
-/* As same_histogram_bits(), but `b` may have further buckets, which are empty. */
+/* Compares as same_histogram_bits(), but `b` may have further buckets, which are empty. */
 bool same_histogram_widened(const struct histogram *a, const struct histogram *b);
 
 /* --- histograms as columns -------------------------------------------------------------------- */
 
-/* numbers[0..count): what a column has in each row. */
+/* Returns a column with the numbers, one for each row. */
 struct hist_column column_of(struct arena *arena, const uint64_t *numbers, uint32_t count,
                              bool xored);
 
 void columns_of_side(struct arena *arena, const struct histogram *h, uint32_t count, bool negative,
                      uint64_t *totals, struct hist_column *to);
 
-/* Of h[0..count), which have one layout. Arrays in `arena`, but for those of the layout. */
+/* Returns the columns of h[0..count), which have one layout. Arrays, except the layout's, are in
+ * `arena`. */
 struct hist_columns columns_of(struct arena *arena, const struct histogram *h, uint32_t count);
 
 #endif

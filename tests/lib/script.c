@@ -3,7 +3,7 @@
 
 struct script script;
 
-static char *texts[8192]; /* of commands */
+static char *texts[8192]; /* arguments of commands */
 static unsigned text_count;
 
 bool

@@ -19,7 +19,7 @@
 
 #include "base/metric.h"
 
-/* The line that runs. */
+/* The running line. */
 extern struct script {
     char printed[1 << 16]; /* by its commands so far */
     bool is_known;         /* a call of script_is() named the command */

@@ -16,7 +16,8 @@ shifted_seed(uint64_t seed)
     return seed + (shift == NULL ? 0 : strtoull(shift, NULL, 10));
 }
 
-/* True if seeds are not shifted. A case that a seed was chosen for need not occur with others. */
+/* Returns true if seeds are not shifted. A case that a seed was chosen for need not occur
+ * with others. */
 static inline bool
 seeds_are_fixed(void)
 {

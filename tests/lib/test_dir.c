@@ -5,7 +5,7 @@
 
 char test_dir[64];
 
-char test_path[128]; /* in it; there is no file yet */
+char test_path[128]; /* in test_dir; no file exists at first */
 
 int
 test_dir_make(void **state)

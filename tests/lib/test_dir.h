@@ -10,7 +10,7 @@
 extern char test_dir[64];
 extern char test_path[128]; /* a file in test_dir, which the test makes */
 
-/* Setup and teardown of a test: make the directory, and remove it with the file. */
+/* Make the directory and remove it with the file: setup and teardown of a test. */
 int test_dir_make(void **state);
 int test_dir_remove(void **state);
 

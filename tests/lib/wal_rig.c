@@ -7,7 +7,7 @@
  */
 #include "lib/wal_rig.h"
 
-static int64_t seed_at_work = -1; /* of the machine not yet done with */
+static int64_t seed_at_work = -1; /* seed of the machine that is still in use */
 
 int
 wal_tell_seed(void **state)
@@ -143,7 +143,7 @@ wal_rig_put(struct wal_rig *rig)
     if (e) return e;
     must(wal_rig_define(rig, id_series(id)));
     must(wal_put(rig->wal, id_type(id), id_payload(id), id_compress(id)));
-    wal_count(rig->wal, LEDGER_FLOAT, 1 + id % 10); /* of whatever type it is */
+    wal_count(rig->wal, LEDGER_FLOAT, 1 + id % 10); /* for records of any type */
     rig->batch_floats += 1 + id % 10;
     rig->next_id++;
     return OK;
@@ -444,7 +444,7 @@ dir_sum_add(void *context, const char *name, bool is_dir)
     uint8_t *at = is_dir ? NULL : wal_rig_read_file(d->rig, path, &size);
     uint64_t one =
         hash_mix(hash_bytes(bytes_of(name, strlen(name)), 1), hash_bytes(bytes_of(at, size), 2));
-    d->sum += hash_mix(one, size); /* whatever the order */
+    d->sum += hash_mix(one, size); /* a sum does not depend on the order */
     d->count++;
     free(at);
     return OK;

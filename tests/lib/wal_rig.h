@@ -34,7 +34,7 @@ struct model_commit {
     uint32_t count;
     enum fate fate;
     uint64_t end_pos;
-    uint64_t floats; /* as passed to wal_count() */
+    uint64_t floats; /* the argument of wal_count() */
 };
 
 struct wal_rig {
@@ -48,16 +48,16 @@ struct wal_rig {
     struct model_commit *commits;
     uint32_t commit_count;
     uint64_t next_id;
-    uint64_t batch_first_id; /* of the records that are not part of a commit */
+    uint64_t batch_first_id; /* first id that is not part of a commit */
     uint64_t batch_floats;
-    uint64_t defined_in; /* the segment that `defined` is about */
-    uint32_t defined;    /* bit s: series s */
-    uint64_t store_pos;  /* a durable position of the store: replay begins there */
+    uint64_t defined_in; /* the segment that `defined` refers to */
+    uint32_t defined;    /* bit s: series s has a record in it */
+    uint64_t store_pos;  /* a durable position of the store, where replay begins */
     struct wal_damage damage;
     struct why why;
 };
 
-/* A teardown of tests: prints the seed of the rig that a failed test left. */
+/* Prints the seed of the rig that a failed test left; a teardown of tests. */
 int wal_tell_seed(void **state);
 
 /* Returns a random number below `below`. */

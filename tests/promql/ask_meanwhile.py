@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""ask_meanwhile.py - asks a server for what it knows, again and again, while something happens to it.
+"""ask_meanwhile.py - sends queries to a server again and again, while something happens to it.
 
     ask_meanwhile.py URL SMALL SMALL_VALUE HEAVY HEAVY_VALUE
 
-Three threads ask for the expression SMALL, one asks for HEAVY; each has to have the one value given. A line
-"begin" on standard input is answered when a heavy query is being answered, "end" when queries that began after
-the "begin", a heavy one and twenty small ones, have been: with "small=N heavy=N" and, if any, the first wrong
+Three threads send the expression SMALL, one sends HEAVY; each must return the given value. A line
+"begin" on standard input is answered while a heavy query runs, "end" after queries that began after
+the "begin", a heavy one and twenty small ones: with "small=N heavy=N" and, if any, the first wrong
 answer since. The end of the input ends it.
 """
 
@@ -17,7 +17,7 @@ import time
 import urllib.parse
 
 SMALL_THREADS, SMALL_ANSWERS = 3, 20
-SMALL_PAUSE_S = 0.1  # of each thread: the heavy one is to have most of the processor
+SMALL_PAUSE_S = 0.1  # per thread: the heavy query should get most of the processor
 
 
 class Asker:
@@ -28,7 +28,7 @@ class Asker:
         self.begun = {"small": 0, "heavy": 0}
         self.answered = {"small": 0, "heavy": 0}
         self.round = 0  # queries that began before it do not count
-        self.running = False  # a heavy one that belongs to the round
+        self.running = False  # says whether a heavy query of the round runs
         self.wrong = None
         self.stopping = False
 

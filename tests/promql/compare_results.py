@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""compare_results.py - whether two servers that hold the same samples answer PromQL alike.
+"""compare_results.py - compares the answers of two servers with the same samples to PromQL.
 
     compare_results.py OURS THEIRS COUNT [SEED]      OURS, THEIRS: http://HOST:PORT
 
-Makes COUNT expressions from a grammar over what THEIRS, a Prometheus 3.5, holds in its head, and asks both for
-each, at one time or over a range. Values may differ by 1e-12 of the greater one, where sums may be made in
-another order by 1e-9. Warnings, infos and errors are compared, too, but for what DIFFERENCES names. A
-difference is shrunk to the smallest part that shows it. The last line has their number; status 1 if there are any.
+Makes COUNT expressions from a grammar over the samples in the head of THEIRS, a Prometheus 3.5, and
+sends each to both, at one time or over a range. Values may differ by 1e-12 of the greater one, or
+by 1e-9 if sums may be made in another order. Warnings, infos and errors are compared, too, except
+those in DIFFERENCES. A difference is reduced to the smallest part that shows it. The last line has
+their number; status 1 if there are any.
 """
 
 import http.client
@@ -18,7 +19,7 @@ import re
 import sys
 import urllib.parse
 
-# Texts of 3.5 that were worded otherwise since, or came later; of theirs, of ours, and what changed.
+# Texts of 3.5 that were changed or added since: a pattern of theirs, of ours, and the change.
 DIFFERENCES = [
     (r"multiple matches for labels.*theirs success", "comparisons that drop all matches count among the matches"),
     (r"mad_over_time\(.*NaN", "with a NaN among the samples it is NaN since"),
@@ -31,14 +32,15 @@ DIFFERENCES = [
     (r"(rate|delta|deriv)\(.* atan2 .* / .*e-\d", "the last digit of atan2 where nothing but that is left"),
 ]
 REWORDED = [
-    # Names are gone already, so these are one, at the place of the last.
+    # Names are removed already, so these are one, at the position of the last.
     (r'(bucket label .*? has a malformed value of "[^"]*")( for metric name "[^"]*")? \(.*\)', r"\1"),
     (r"hand-side of the operation: \[.*\];many", "hand-side of the operation: [];many"),  # the two are sorted
-    (r"(between 0 and 1, got) \d\.\d+e\+09", r"\1 a time"),  # of several, the first of a range, not the greatest
+    # the first of a range, not the greatest
+    (r"(between 0 and 1, got) \d\.\d+e\+09", r"\1 a time"),
     (r'set to "counter"( or "histogram")?, got', 'set to "counter", got'),
 ]
 ADDED = "sort is ineffective for range queries"
-GONE = 'set to "counter", got "histogram"'  # which is a type of counters, too, since
+GONE = 'set to "counter", got "histogram"'  # it is also a type of counters, since
 
 
 class Server:
@@ -116,7 +118,7 @@ class Grammar:
         return self.pick("0", "1", "2", "-1", "0.5", "1e3", "NaN", "Inf", "time()", "0.9", "100", "pi()")
 
     def vector(self, depth):
-        """Sometimes one that stands in the query already."""
+        """A vector, sometimes one that the query has already."""
         if self.earlier and self.rng.random() < 0.12:
             return self.rng.choice(self.earlier)
         vector = self.new_vector(depth)
@@ -163,7 +165,7 @@ class Grammar:
         if op == "quantile":
             inner = "%s, %s" % (self.scalar(0), inner)
         elif op in ("topk", "bottomk", "limitk"):
-            if op == "limitk":  # of what they give in any order it takes the first
+            if op == "limitk":  # it takes the first in any order
                 inner = self.selector()
             inner = "%s, %s" % (self.pick("1", "3", "10"), inner)
         elif op == "limit_ratio":
@@ -260,7 +262,7 @@ def near(a, b, tolerance):
 
 
 def counted(histogram):
-    """Its buckets; those of NaN were empty, and how many such there are depends on the chunk they lay in."""
+    """Its buckets; those of NaN were empty, and their number depends on the chunk that has them."""
     return [b for b in histogram.get("buckets", []) if b[3] != "NaN"]
 
 
@@ -309,12 +311,12 @@ def reworded(text):
 
 
 def by_value(series):
-    """The order of a sorted vector: among equal values it is any."""
+    """The key of a sorted vector: equal values may have any order."""
     return (series["value"][1], key_of(series)) if "value" in series else ("", key_of(series))
 
 
 def difference(ours, theirs, query):
-    """What is different, in a few words; None: nothing is."""
+    """The difference, in a few words; None: the results are equal."""
     if ours["status"] != theirs["status"]:
         return "status: %s, theirs %s" % (ours.get("error", "success"), theirs.get("error", "success"))
     if ours["status"] != "success":
@@ -369,7 +371,7 @@ def shown(p, q):
 
 
 class Asked:
-    """A query at a time or over a range."""
+    """A query at one time or over a range."""
 
     def __init__(self, rng):
         self.path = "query"
@@ -388,7 +390,7 @@ class Asked:
 
 
 def parts_of(query):
-    """Smaller expressions within: what stands in parentheses."""
+    """Smaller expressions inside: those in parentheses."""
     stack, parts = [], []
     for i, c in enumerate(query):
         if c == "(":

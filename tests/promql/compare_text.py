@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""compare_text.py - whether two servers read, format and refuse PromQL alike.
+"""compare_text.py - compares how two servers parse, format and refuse PromQL.
 
     compare_text.py OURS THEIRS COUNT [SEED]      OURS, THEIRS: http://HOST:PORT
 
-Asks format_query and parse_query of both about each line of expressions.txt, and about COUNT more that are
-made of these by changes at random places. THEIRS is a Prometheus 3.5; what it does not know yet, or words
-differently since, is told apart by DIFFERENCES. Prints each other difference, and a last line with their
-number; status 1 if there are any.
+Sends each line of expressions.txt, and COUNT more that are made of these by random changes, to
+format_query and parse_query of both. THEIRS is a Prometheus 3.5; DIFFERENCES has the features that
+it lacks, and texts that have changed since. Prints each other difference, and a last line with
+their number; status 1 if there are any.
 """
 
 import http.client
@@ -20,7 +20,7 @@ import urllib.parse
 PIECES = """( ) { } [ ] , " = =~ != 5m : offset @ by (a) on(a) bool + - ^ * 1 0x1f 1_000 foo sum rate and start()
 end() step() #x ` ' \\ \u00e9 / % atan2 group_left min_of(1m,2m) without(b) a:b __name__ NaN Inf $ ! ~ ; .""".split()
 
-# What Prometheus 3.5 answers, what we answer, and why that is right.
+# Pairs of an answer of Prometheus 3.5 and ours, with the reason.
 DIFFERENCES = [
     (r"unknown function with name", r"", "functions that came later"),
     (r"parse error", r"unexpected character: '\w', expected ':'", "a letter within brackets"),
@@ -50,7 +50,7 @@ class Server:
 
 
 def without_newer(value):
-    """The tree without members that 3.5 has not."""
+    """The tree without members that 3.5 lacks."""
     if isinstance(value, dict):
         hidden = ("anchored", "smoothed", "fillValues", "offsetExpr", "rangeExpr", "stepExpr")
         return {k: without_newer(v) for k, v in value.items() if k not in hidden}

@@ -1,5 +1,4 @@
-"""actor.py - what those have in common that play a part in tests of rules: they write samples, answer in plain text, and
-serve many at once.
+"""actor.py - shared by the actors of tests of rules: they write samples, answer in plain text, and serve many at once.
 """
 
 import http.server

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""compare.py - whether two servers recorded the same, and told the same.
+"""compare.py - compares the samples that two servers recorded, and the alerts that they sent.
 
     compare.py series URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
     compare.py since URL URL SELECTOR START END [EXCEPT_START EXCEPT_END]...
@@ -38,7 +38,7 @@ def series(url, selector, start, end, ranges):
             for t, value in one.get("values", []):
                 if not excepted(t, ranges):
                     samples[labels, t] = value
-    # How long each is there: once a second.
+    # Gets the times at which each series exists: once per second.
     query = urllib.parse.urlencode({"query": selector, "start": start, "end": end, "step": 1})
     with urllib.request.urlopen("%s/api/v1/query_range?%s" % (url, query)) as answer:
         for one in json.load(answer)["data"]["result"]:
@@ -54,7 +54,7 @@ def seconds_of(text):
 
 
 def resolved(alert):
-    """What is told as firing ends minutes later."""
+    """Says whether a notification ends an alert: firing ones end minutes later."""
     return alert["told"] >= seconds_of(alert["endsAt"])
 
 

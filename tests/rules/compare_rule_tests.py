@@ -1,13 +1,13 @@
 #!/usr/bin/python3
-"""compare_rule_tests.py - whether unit tests of rules have the verdicts of a real promtool.
+"""compare_rule_tests.py - compares the verdicts on unit tests of rules with those of a real promtool.
 
     compare_rule_tests.py FIREKEEP PROMTOOL DIRECTORY COUNT [SEED]
 
-Makes COUNT test files at random, each with rules of its own, in DIRECTORY. First nothing is expected, so that
-promtool says what there is; then some of it is expected, as it is or changed at random. Both times the verdicts
-and the texts of failures have to be the same, but for what excused() knows. Prints each difference, and a last
-line with their number and the shares of files that passed; status 1 if there are differences, or if next to all
-files passed or failed.
+Makes COUNT test files at random, each with rules of its own, in DIRECTORY. First nothing is
+expected, so that promtool prints all results; then some of them are expected, unchanged or changed
+at random. Both times the verdicts and the texts of failures must be the same, except as in
+excused(). Prints each difference, and a last line with their number and the shares of files that
+passed; status 1 if there are differences, or if next to all files passed or failed.
 """
 
 import json
@@ -27,7 +27,7 @@ def number(r):
 
 
 def layout(r, custom):
-    """What all histograms of a series have in common: other changes within one are rare."""
+    """The properties that all histograms of a series share: others rarely change in one."""
     if custom:
         return ["schema:-53", "custom_values:[1 2 5]"]
     said = ["schema:%d" % r.choice([0, 0, 1, 3, -1])]
@@ -188,7 +188,7 @@ def make(r, index):
             "fuzzy_compare": r.random() < 0.5, "group_eval_order": order, "tests": [test]}, {"groups": made}
 
 
-# What promtool says there is.
+# Parses the results that promtool prints.
 LABEL = re.compile(r'("(?:[^"\\]|\\.)*"|\w+)=("(?:[^"\\]|\\.)*")')
 SAMPLE = re.compile(r'(\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}) (\{\{.*?\}\}|[^ ,]+)')
 
@@ -310,7 +310,7 @@ def excused(ours, theirs):
     conflict = "overrides not allowed: existing "
     if conflict in ours and ours.split(conflict)[0] == theirs.split(conflict)[0]:
         return True
-    # Which histograms are gauges after a subtraction is told as newer versions tell it.
+    # Newer versions report other histograms as gauges after a subtraction.
     if HINT.search(ours + theirs) and HINT.sub("", ours) == HINT.sub("", theirs):
         return True
     # Ours say which series it is, promtool's in which line of all series together.
@@ -325,7 +325,7 @@ def excused(ours, theirs):
 
 
 def compare(index, what, ours, theirs, directory):
-    """Whether both say the same of a file; prints what differs."""
+    """Says whether both report the same about a file; prints differences."""
     a, b = ([x for x in failures_of(said[1:]) if not is_about_hint(x)] for said in (ours, theirs))
     if any(MISTAKE in failure for failure in b):
         return True

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
-"""compare_templates.py - whether templates of alerts become what a real Prometheus makes of them.
+"""compare_templates.py - compares expanded templates of alerts with those of a real Prometheus.
 
     compare_templates.py TEMPLATERUN PROMTOOL DIRECTORY COUNT [SEED]
 
-Expands each line of templates.txt and COUNT more: programs made at random, and lines that are changed at
-random places; half of them for an alert whose value is a native histogram. TEMPLATERUN is our tool. PROMTOOL is that of Prometheus 3: an alert has a template in each
-annotation, `check rules` says which ones cannot be parsed, and `test rules` what the others become, since
-nothing is expected of them. DIRECTORY is for its files. Texts have to be the same, and errors
-have to be in the same line, except for what EXCUSED names. Prints each difference, and a last line with their
+Expands each line of templates.txt and COUNT more: programs made at random, and lines that are
+changed at random places; half of them for an alert whose value is a native histogram. TEMPLATERUN
+is our tool. PROMTOOL is that of Prometheus 3: an alert has a template in each annotation, `check
+rules` reports those that cannot be parsed, and `test rules` prints the results of the others, since
+it expects nothing. DIRECTORY is for its files. Texts must be the same, and errors must be in the
+same line, with the exceptions in EXCUSED. Prints each difference, and a last line with their
 number; status 1 if there are any.
 """
 
@@ -54,7 +55,7 @@ EXCUSED = [
     (r"values of type .* cannot be compared|incompatible types for comparison: struct", "equality of structs"),
 ]
 
-# --- what is made ---------------------------------------------------------------------------------
+# --- random templates -----------------------------------------------------------------------------
 
 CONSTANTS = """0 1 2 3 -1 42 1.5 -0.25 1e3 1e-7 0x1F 017 1_000 'a' '\\n' "" "a" "abc" "a b" "3.5" "x.y.z:80" `r\\n`
 "1h" "é€" true false nil "%d" "<a>&'" 9007199254740993 1e21 0.1 123456.789 1000000 "-inf" "NaN" "up" -0.0""".split(" ")
@@ -262,7 +263,7 @@ class Maker:
         return "".join(pieces)
 
 
-# --- who is asked ---------------------------------------------------------------------------------
+# --- programs -------------------------------------------------------------------------------------
 
 
 def label_text(name, labels):
@@ -290,7 +291,8 @@ def ask_ours(tool, texts, histogram):
 
 
 def limit_memory():
-    """What calls itself in ways that RECURSIVE does not see ends without taking the machine along."""
+    """Limits memory, so that a template that calls itself in ways unknown to RECURSIVE does no
+    harm."""
     resource.setrlimit(resource.RLIMIT_DATA, (4 << 30, 4 << 30))
 
 
@@ -343,7 +345,7 @@ def ask_theirs(promtool, directory, texts, histogram):
 
 
 def place_of(answer):
-    """Of a sentence, what failed and in which line."""
+    """The cause of a failure, and its line, from a sentence."""
     match = re.match(r"input error (parsing|executing) template __alert_X: template: __alert_X:(\d+):", answer)
     return match and match.groups()
 
@@ -371,7 +373,8 @@ def main():
     for histogram, batch in batches:
         batch = [t for t in batch if "\0" not in t and t]
         ours = ask_ours(tool, batch, histogram)
-        # What meets our limits may have the other one run for very long, and take all memory.
+        # A template that exceeds our limits may make the other program run for very long, and use
+        # all memory.
         limited += sum(a.startswith("limit ") for a in ours)
         batch = [t for t, a in zip(batch, ours) if not a.startswith("limit ")]
         ours = [a for a in ours if not a.startswith("limit ")]

@@ -1,24 +1,26 @@
 #!/usr/bin/env python3
-"""pager.py - both ends of alerts: sends the series that they are about to a server, by remote write, and takes the
-notifications of Alertmanagers. As it knows when each alert holds, it judges what it is notified of.
+"""pager.py - both ends of alerts: sends the series of the alerts to a server, by remote write, and receives the
+notifications of Alertmanagers. As it knows when each alert is true, it can check its notifications.
 
     pager.py ADDRESS PORT WRITE_URL SEED EPISODES WAIT_S
 
-Each of ALERTS series is EPISODES times above 50, for HIGH_S seconds, and below for LOW_S in between; the first ones begin
-within FIRST_S. Such an episode is to be notified as firing and then as resolved, each at least once, with the times of the
-evaluations that had to see it. More than once needs an explanation, and what the sender of alerts went through is none. The
-cluster promises no more than to notify at least once:
+Each of ALERTS series is EPISODES times above 50, for HIGH_S seconds, and below for LOW_S in
+between; the first ones begin within FIRST_S. Such an episode must be notified as firing and then as
+resolved, each at least once, with the times of the evaluations that had to see it. Repeated
+notifications need an explanation, and troubles of the sender of alerts are not one. The cluster
+only promises to notify at least once:
 
-  - What its members went through explains notifications that come twice, until TROUBLED_S after.
-  - A member decides what to notify, and then waits, for up to WAIT_S, whether another one does. It may hear of that too late;
-    and what it notifies as firing may have been resolved meanwhile, and is then notified as resolved again.
+  - Troubles of its members explain repeated notifications until TROUBLED_S later.
+  - A member decides what to notify, and then waits, for up to WAIT_S, whether another one does. It may learn
+    that too late; and an alert that it notifies as firing may have been resolved meanwhile, and is then notified as
+    resolved again.
 
     POST /MEMBER                    a notification by this Alertmanager
-    GET  /trouble?what=W&of=cluster something happens to members; of=sender: to who tells them; of=both
+    GET  /trouble?what=W&of=cluster something happens to members; of=sender: to the sender of alerts; of=both
     GET  /healed                    it is over
-    GET  /open                      episodes that have not begun, are not over, or not yet notified so
-    GET  /verdict                   figures; status 409, and what is wrong, if anything is
-    GET  /log                       all that happened, a line of JSON each
+    GET  /open                      episodes that have not begun, have not ended, or lack a notification
+    GET  /verdict                   figures; status 409 and the errors, if there are any
+    GET  /log                       all events, one line of JSON each
 """
 
 import calendar
@@ -81,7 +83,7 @@ class Episode:
     def __init__(self, series, now):
         self.series = series
         self.begins, self.ends = now, None
-        self.status = None  # as notified last
+        self.status = None  # the last notified status
         self.notified = {"firing": [], "resolved": []}  # when
         self.starts = set()  # startsAt of notifications
         self.ended = None    # endsAt, of the first
@@ -124,17 +126,17 @@ class Data(threading.Thread):
         return True
 
 
-# --- what is notified ----------------------------------------------------------------------------
+# --- notifications -------------------------------------------------------------------------------
 
 wrong = []       # sentences
-again = []  # of each: the episode, how it came, since when that was known, when it came, by whom
+again = []  # for each: the episode, the kind, since when that was known, when it came, from whom
 notifications = 0
 members = collections.Counter()
 troubles = []    # [what, of, from, until]
 
 
 def seconds_of(text):
-    """Of a time with a fraction and Z, or with hours of a zone that are 0."""
+    """Seconds of a time with a fraction and Z, or with a zone of 0 hours."""
     text = text.replace("+00:00", "").rstrip("Z")
     return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + (text[19:] or ".0"))
 
@@ -204,7 +206,7 @@ def explained_by(how, known, came):
 
 
 def is_late(at, expected, within):
-    """Whether an evaluation took more than 1 s longer than it may to see what was to be seen."""
+    """Says whether an evaluation took more than 1 s longer than permitted to see the change."""
     disturbed = sum(of != "cluster" and begins <= at and (ends is None or expected <= ends + within)
                     for _, of, begins, ends in troubles)
     return at > expected + within + 1 + SENDER_S * disturbed

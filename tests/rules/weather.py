@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""weather.py - changes at random what world.py serves and which targets Prometheus scrapes, until it is killed.
+"""weather.py - changes the metrics of world.py and the targets of Prometheus at random, until it is killed.
 
     weather.py WORLD_URL TARGETS_FILE SEED
 
-Numbers change, begin and end; targets are added to TARGETS_FILE (for file_sd_configs) and removed; sometimes all of them are
-down for some seconds. SEED decides what happens; the times depend on the clock.
+Numbers change, begin and end; targets are added to TARGETS_FILE (for file_sd_configs) and removed;
+sometimes all of them are down for some seconds. SEED decides the events; their times depend on the
+clock.
 """
 
 import json

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""world.py - what servers with rules look at, and whom they tell: a target to scrape whose numbers are set from outside,
-and an Alertmanager for each of them, which only remembers.
+"""world.py - the surroundings of servers with rules: a target to scrape whose numbers are set from
+outside, and an Alertmanager for each server, which only keeps the alerts.
 
     world.py PORT [WRITE_URL...]
 
-To each WRITE_URL it sends what a scrape each second would have found, and keeps what is not taken.
+To each WRITE_URL it sends the samples of a scrape each second, and keeps those that are not
+accepted.
 
-    GET  /set?NAME=VALUE&...     load{n="NAME"} is VALUE from now on; an empty one: it is gone
-    GET  /metrics                what is scraped; 503 while `down` is set to 1
-    POST /WHO/api/v2/alerts      remembered, as alerts WHO has told; or what an Alertmanager sends to a webhook
+    GET  /set?NAME=VALUE&...     load{n="NAME"} is VALUE from now on; an empty value removes it
+    GET  /metrics                the metrics; 503 while `down` is set to 1
+    POST /WHO/api/v2/alerts      keeps them as alerts sent by WHO; also accepts webhooks of an Alertmanager
     POST /read                   a source without any series; it answers only while `held` is not 1
-    GET  /held                   questions that wait for that
-    GET  /told?who=WHO           all of them, a line of JSON each, in the order in which they came
+    GET  /held                   number of requests that wait for that
+    GET  /told?who=WHO           its alerts, one line of JSON each, in the order of arrival
 """
 
 import collections

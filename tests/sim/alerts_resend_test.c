@@ -2,9 +2,9 @@
  * alerts_resend_test.c - the sends of a resolved alert, from the evaluation that resolves it to the
  * Alertmanager, at the intervals at which one falls on the last moment of the 15 minutes.
  */
-#include "lib/notify_rig.h"
+#include "lib/notify/notify_rig.h"
 #include "lib/test.h"
-/* After what it has macros for. */
+/* It needs the macros of the headers above. */
 #include "sim/rules_sim.h"
 
 #define URL "http://h:9093/api/v2/alerts"
@@ -17,7 +17,7 @@ static struct world {
     bool is_away;
     unsigned firing_count;
     unsigned resolved_count;
-    int64_t resolved_at_ms[SENDS_MAX]; /* the request's time */
+    int64_t resolved_at_ms[SENDS_MAX]; /* times of the requests */
     int64_t ends_ms[SENDS_MAX];
 } w;
 
@@ -67,7 +67,7 @@ member(void)
     return members->items[0];
 }
 
-/* A server whose only alert fires for FIRES_S, and its Alertmanager. */
+/* Starts a server whose only alert fires for FIRES_S, and its Alertmanager. */
 static void
 begin(unsigned interval_s)
 {
@@ -95,7 +95,7 @@ end(void)
     sim_fini(&w.s);
 }
 
-/* The first evaluation more than RESEND_S after the one that sent sends again. */
+/* Returns the time between two sends: until the first evaluation more than RESEND_S later. */
 static unsigned
 resend_s(unsigned interval_s)
 {
@@ -107,7 +107,7 @@ UNIT_TEST(test_a_resolved_alert_is_sent_for_15_minutes_to_the_last_evaluation)
     static const unsigned intervals_s[] = {15, 30, 180, 300};
     for (unsigned i = 0; i < sizeof intervals_s / sizeof *intervals_s; i++) {
         unsigned each_s = resend_s(intervals_s[i]);
-        assert_int_equal(900 % each_s, 0); /* else none falls on the last moment */
+        assert_int_equal(900 % each_s, 0); /* else no send falls on the last moment */
         begin(intervals_s[i]);
         sim_pass(&w.s, FIRES_S + 300 + 900 + 600);
         assert_int_equal(w.resolved_count, 900 / each_s + 1);

@@ -4,14 +4,14 @@
  * send; its store refuses; its clock is an hour ahead for a while; backlogs come late; rules are
  * edited.
  *
- *   a. What it recorded in the end is what the other one recorded: the same series, samples and
+ *   a. In the end it has recorded the same as the other one: the same series, samples and
  *      staleness markers, none missing and none added.
  *   b. It sends that an alert is resolved only when the other one does not have the alert.
  *   c. An alert that it sent as resolved does not fire again since the same time.
- *   d. In the end the same alerts are active on both, but for those that are kept firing, and each
+ *   d. In the end the same alerts are active on both, except those that are kept firing, and each
  *      that fires was sent within the last two minutes.
  *
- * SEEDS says how many lives, SEED which one is the first; a failure prints its seed.
+ * SEEDS is the number of lives, SEED the number of the first; a failure prints its seed.
  */
 #include "sim/rules_sim.h"
 
@@ -58,8 +58,8 @@ static const char names[] = "job:.*|load:.*|always.*";
 
 struct notice {
     char labels[160];
-    int64_t resolved_starts_ns; /* of the episode that was sent as resolved last */
-    int64_t sent_ns;            /* Unix: last as firing */
+    int64_t resolved_starts_ns; /* begin of the episode that was last sent as resolved */
+    int64_t sent_ns;            /* Unix: when it was last sent as firing */
 };
 
 struct life {
@@ -132,7 +132,8 @@ look_at_notices(struct rules_sim *s, const struct alert_notice *notices, uint32_
             n->sent_ns = now_ns;
         } else {
             n->resolved_starts_ns = notices[i].starts_ns;
-            bool is_new = now_ns - notices[i].ends_ns < 40 * NS_PER_S; /* it is sent for longer */
+            bool is_new =
+                now_ns - notices[i].ends_ns < 40 * NS_PER_S; /* an ended alert is sent for longer */
             struct found f = find_alert(&life.whole, notices[i].labels);
             bool is_there = f.is_active && !f.is_kept; /* an outage counts for keep_firing_for */
             if (is_new && is_there && life.compares)   /* b */
@@ -189,7 +190,7 @@ start_again(const char *yaml)
     if (s->m.db == NULL) sim_start(s, yaml);
 }
 
-/* Both live on, second by second. A server that died starts again after a while. */
+/* Lets both servers live on, second by second. A server that died starts again after a while. */
 static void
 pass(int64_t seconds)
 {
@@ -220,10 +221,10 @@ static void
 refuse(int64_t seconds)
 {
     struct rules_sim *s = &life.broken;
-    s->mute = s->write_fails = true; /* senders are refused, too */
+    s->mute = s->write_fails = true; /* senders are refused as well */
     pass(seconds);
     s->write_fails = false;
-    pass(20); /* and come back later */
+    pass(20); /* they come back later */
     s->mute = false;
 }
 
@@ -269,7 +270,7 @@ meet_trouble(void)
         be_down(1 + (int64_t)below(100));
         break;
     case 2:
-        refuse(130 + (int64_t)below(400)); /* so that each group notices it */
+        refuse(130 + (int64_t)below(400)); /* long enough for each group to notice it */
         break;
     case 3:
         be_ahead();
@@ -277,7 +278,7 @@ meet_trouble(void)
     case 4:
         edit();
         break;
-    default: /* between any two steps, several times */
+    default: /* dies between any two steps, several times */
         for (int i = 0; i < 4; i++) {
             s->dies_in = 1 + (unsigned)below(30);
             pass(30 + (int64_t)below(400));
@@ -294,7 +295,7 @@ live(void)
     memset(&life, 0, sizeof life);
     sim_init(&life.whole, seed, rules);
     sim_init(s, seed, rules);
-    s->limits.catch_up_wait_ns = 7200 * NS_PER_S; /* then alerts are held no longer */
+    s->limits.catch_up_wait_ns = 7200 * NS_PER_S; /* alerts are held for no longer than this */
     sim_load(s, rules);
     life.compares = true;
     life.whole.notify = ignore_notices;

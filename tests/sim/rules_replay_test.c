@@ -1,6 +1,6 @@
 /*
- * rules_replay_test.c - rules that are evaluated over the past, on a simulated machine, write what
- * a server had written that evaluated them all the time. The stories begin without the rules.
+ * rules_replay_test.c - rules that are replayed over the past, on a simulated machine, write the
+ * same samples as a server that evaluated them all the time. The stories begin without the rules.
  */
 #include "lib/test.h"
 #include "rules/replay/replay.h"
@@ -41,9 +41,9 @@ static struct {
     uint32_t rounds[GROUPS_MAX];
     uint32_t count, round_count;
     struct replay replay;
-    struct replay_counts counts, before; /* of the last call of replay(), and of the last but one */
+    struct replay_counts counts, before; /* counts of the last two calls of replay() */
     uint64_t differences;
-    uint64_t received; /* samples that the store had before it */
+    uint64_t received; /* samples in the store before the last call */
 } asked;
 
 static void
@@ -128,7 +128,7 @@ received(void)
     return sum;
 }
 
-/* From one second of the simulation to before another. */
+/* Replays from one second of the simulation to before another. */
 static void
 replay(int64_t from_s, int64_t to_s, int64_t slice_s)
 {
@@ -145,7 +145,8 @@ replay(int64_t from_s, int64_t to_s, int64_t slice_s)
     }
 }
 
-/* At the last evaluation of the first group up to a second of the simulation; NULL: a float. */
+/* Sends a sample, a float if `histogram` is NULL, at the first group's last evaluation up to a
+ * second. */
 static void
 send_at(const char *labels, int64_t at_s, double value, const struct histogram *h)
 {
@@ -182,7 +183,7 @@ take_replay(void)
     replay(from_s, to_s, story_take_number());
 }
 
-/* A float at the last evaluation up to a second. */
+/* Sends a float at the last evaluation up to a second. */
 static void
 take_put(void)
 {
@@ -192,7 +193,7 @@ take_put(void)
     send_at(labels, at_s, (double)story_take_number(), NULL);
 }
 
-/* The round of a group; -1: it is replayed together with others. */
+/* Returns the round of a group; -1: it is replayed together with others. */
 static int64_t
 take_round(void)
 {
@@ -204,12 +205,13 @@ static bool
 take_more(void)
 {
     const struct replay_counts *c = &asked.counts, *before = &asked.before;
-    if (story_is("ask")) return take_ask(), true;       /* for the rules with that index */
-    if (story_is("replay")) return take_replay(), true; /* them: from, to, seconds at a time */
+    if (story_is("ask")) return take_ask(), true; /* selects the rules with that index */
+    /* replays them: from, to, seconds per slice */
+    if (story_is("replay")) return take_replay(), true;
     if (story_is("put")) return take_put(), true;
     if (story_is("read-at-most"))
         return story_run.s.terms.samples_read_max = story_take_number(), true;
-    /* Evaluations of groups, of rules that failed; results; samples that came to the store: */
+    /* These check evaluations of groups and failed rules, results, samples that were stored. */
     if (story_is("made")) return story_check((int64_t)c->made), true;
     if (story_is("failed")) return story_check((int64_t)c->failed), true;
     if (story_is("written")) return story_check((int64_t)c->samples), true;
@@ -252,14 +254,14 @@ static const struct story stories[] = {
           "different 1..9999 rejected 0 same job:.*|load:.*|scalar|shared|fails:often|"
           "twice:often|of:ends|text|few|steps|ping|pongs?",
           NO_GROUPS, rules),
-    /* The server was away and fills nothing. Results of rules that read series which were missing
-     * then stay: see group_series_at(). */
+    /* The server was away and fills nothing. Results of rules that read missing series then stay:
+     * see group_series_at(). */
     STORY("evaluations that a server missed are made",
           "seeds 3: catch-up 0 600+?600s crash 20+?1800s start 0 900s ask 0 replay 0 T 1000 "
           "same job:rate2m|scalar made 1..9999 stored-before 101..9999",
           rules),
-    /* Differences are those of rules that record the same series. Rules that read what they record
-     * find no more than the first time. */
+    /* Only rules that record the same series differ. Rules that read their own results find the
+     * same as the first time. */
     STORY("what is stored as it is computed is not written again",
           "seeds 3: 2000s ask 1 replay 0 2000 700 ask 1 replay 0 2000 450 "
           "written 0 received 0 more-made 0 more-failed 0 more-different 0 more-found 1..9999",
@@ -270,15 +272,16 @@ static const struct story stories[] = {
         "put __name__=one,a=b,c=d 300 9 put __name__=one,a=c 300 9 replay 0 600 600 made 20 "
         "written 18 stored-before 1 different 1 reported 1 received 18 count one 22 changes one 3",
         NO_GROUPS, G("{record: one, expr: 'vector(1)', labels: {a: b}}")),
-    /* A series that is there at every other evaluation, as its rule reads what it recorded: if it
-     * is evaluated again, it finds the result of its own time, too. */
+    /* The series has a sample at every other evaluation, as its rule reads its own results: a
+     * second evaluation finds the result of its own time, too. */
     STORY("a rule that reads back is replayed again without differences",
           "600s ask 1 replay 0 600 600 written 10+20 ask 1 replay 330 600 600 written 0 "
           "different 0 stored-before 9..18 received 0",
           NO_GROUPS,
           G("{record: flips, expr: 'vector(1) unless last_over_time(flips[45s])'}, {record: steps, "
             "expr: 'steps + 1 or vector(1)'}")),
-    /* More labels than a view is asked for, one of them longer than it is asked for. */
+    /* The results have more labels than a view asks for, and one label is longer than it asks for.
+     */
     STORY("results with many and long labels are compared with what is stored",
           "600s ask 1 replay 0 600 600 written 40 stored-before 0 different 0 replay 0 600 600 "
           "written 0 stored-before 40 different 0",
@@ -299,22 +302,22 @@ static const struct story stories[] = {
           "600s ask 1 put __name__=ends 449 5 replay 0 600 600 count ends 15 stale ends 0 "
           "different 0 received 14",
           NO_GROUPS, ENDS_AT_420),
-    /* The store has nothing of the rule before. */
+    /* The store has no earlier sample of the rule. */
     STORY("a series that ends at the first evaluation is marked stale",
           "600s ask 1 replay 420 600 600 count ends 1 stale ends 1", NO_GROUPS, ENDS_AT_420),
     STORY("a series that ends in a gap is marked stale when the gap is filled",
           "600s ask 1 replay 0 300 600 ask 1 replay 420 600 600 ask 1 replay 0 600 600 "
           "count ends 15 stale ends 1",
           NO_GROUPS, ENDS_AT_420),
-    /* Both would be refused, and reported as trouble. */
+    /* Both markers would be refused, and reported as trouble. */
     STORY("a series that another rule of the name continues is not stale",
           "600s ask 1 replay 0 600 600 made 20 written 20 different 0 rejected 0", NO_GROUPS,
           G("{record: moves, expr: 'vector(time() >= bool 1767225900) > 0'}, {record: moves, expr: "
             "'vector(time() < bool 1767225900) > 0'}")),
 
     /* --- rounds --- */
-    /* Results of the writer lie two minutes before it is evaluated. When it is replayed again,
-     * later results are there: those of the first two minutes give some that were not. */
+    /* Results of the writer are two minutes older than its evaluation. A second replay finds later
+     * results: the results of the first two minutes cause new ones. */
     STORY("results are not visible before they were evaluated",
           "seeds 3: 3600s ask 1 round 0 -1 round 1 -1 round 2 -1 replay 0 3600 900 "
           "same slow|seen.* ask 1 replay 0 3600 1000 written 0..15 different 0",
@@ -343,9 +346,9 @@ static const struct story stories[] = {
           NO_GROUPS, G("{record: 'load:high', expr: load > 20}")),
 };
 
-/* --- what takes more than steps --------------------------------------------------------------- */
+/* --- tests that need more than steps ---------------------------------------------------------- */
 
-/* Begins like a story. */
+/* Begins as a story does. */
 static void
 begin(uint64_t seed, const char *yaml, int64_t seconds)
 {
@@ -391,7 +394,7 @@ UNIT_TEST(test_histograms_are_compared_with_what_is_stored)
     end();
 }
 
-/* A view whose answers of more than ten minutes take longer than a query may. */
+/* A view whose answers over more than ten minutes take longer than a query may. */
 struct slow_view {
     struct view view;
     struct view *inner;
@@ -438,7 +441,7 @@ UNIT_TEST(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts)
     story_run.s.terms.timeout_ns = 60 * NS_PER_S;
     replay(600, 3600, 3600);
     assert_int_equal(asked.counts.made, 100);
-    assert_int_equal(asked.counts.failed, 100); /* those that read twenty minutes */
+    assert_int_equal(asked.counts.failed, 100); /* evaluations that read twenty minutes */
     assert_int_equal(asked.counts.samples, 100);
     end();
 }
@@ -470,11 +473,11 @@ UNIT_TEST(test_after_refused_memory_a_replay_goes_on_where_each_group_was)
     sim_fini(&whole);
 }
 
-/* Two rules that differ in the last label alone. */
+/* Stores results of two rules that differ only in the last label. */
 static void
 put_wide(void)
 {
-    enum { LABELS = 120 }; /* of the group, and of each rule */
+    enum { LABELS = 120 }; /* labels of the group, and of each rule */
     struct buf yaml;
     buf_init(&yaml, NULL, sizeof wide);
     buf_put_text(&yaml, "groups: [{name: g, interval: 30s, labels: {g: g");

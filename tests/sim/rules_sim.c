@@ -1,13 +1,13 @@
 /* rules_sim.c - see rules_sim.h. */
 #include "sim/rules_sim.h"
 
-/* Each has series of its own, SIM_SERIES of them. */
+/* Each tenant has its own SIM_SERIES series. */
 static const char *const sim_tenants[] = {"t", "u"};
 
 /* --- the host --------------------------------------------------------------------------------- */
 
-/* The store has all memory while a job is without: what it does then is tested elsewhere. Ends with
- * mem_fail_nth() and what this returns. */
+/* Gives the store all memory while a job has none, as other tests cover the store. mem_fail_nth()
+ * with the result ends this. */
 static uint64_t
 sim_hold_failures(void)
 {
@@ -16,7 +16,7 @@ sim_hold_failures(void)
     return left;
 }
 
-/* A step of the host. True: the power has failed before it. */
+/* Counts a step of the host. Returns true if the power failed before it. */
 static bool
 sim_is_dead(struct rules_sim *s)
 {
@@ -47,7 +47,7 @@ sim_write(void *context, struct bytes tenant, struct bytes message, struct rules
     return OK;
 }
 
-/* The disk fails; what was written since the last commit is taken back. */
+/* Fails the disk; writes since the last commit are undone. */
 static void
 sim_fail_commit(struct rules_sim *s)
 {
@@ -302,7 +302,7 @@ sim_mix(uint64_t a, uint64_t b)
     return hash_mix(hash_mix(1, a), b);
 }
 
-/* Series come and go, for minutes at a time. */
+/* Says whether a series exists: series come and go, for minutes at a time. */
 static bool
 sim_is_there(const struct rules_sim *s, unsigned series, int64_t t_s)
 {
@@ -314,11 +314,11 @@ static double
 sim_value(const struct rules_sim *s, unsigned series, int64_t t_s)
 {
     if (series % 2 == 0)
-        return (double)(t_s - SIM_BEGIN / 1000 + 100000) * (series + 1); /* counter */
+        return (double)(t_s - SIM_BEGIN / 1000 + 100000) * (series + 1); /* a counter */
     return (double)(sim_mix(s->reality ^ series, (uint64_t)(t_s / 180)) % 100);
 }
 
-/* As a Prometheus that scrapes: a series that is gone is marked stale. */
+/* Sends a scrape as Prometheus does: a series that has disappeared gets a staleness marker. */
 static void
 sim_put_scrape(struct rules_sim *s, struct rq *rq, unsigned series, int64_t t_s)
 {
@@ -351,7 +351,7 @@ sim_send_to(struct rules_sim *s, unsigned tenant, int64_t from_s, int64_t to_s)
     rq_fini(&rq);
 }
 
-/* Sends what there is up to now. */
+/* Sends all samples up to now. */
 static void
 sim_send(struct rules_sim *s)
 {
@@ -367,7 +367,7 @@ sim_send(struct rules_sim *s)
 
 /* --- time ------------------------------------------------------------------------------------- */
 
-/* All that is due now; while queries are slow, there is always something. */
+/* Runs all jobs that are due; while queries are slow, a job is always due. */
 static void
 sim_evaluate(struct rules_sim *s)
 {
@@ -407,7 +407,7 @@ sim_shift_clock(struct rules_sim *s, int64_t seconds)
     if (s->has_own_clock) s->ahead_s += seconds;
 }
 
-/* --- what there is ---------------------------------------------------------------------------- */
+/* --- stored samples --------------------------------------------------------------------------- */
 
 /* Calls `each` for all samples of the series of a name, series by series. */
 static void
@@ -457,7 +457,7 @@ sim_dump_sample(void *context, struct bytes labels, int64_t t_ms, uint64_t bits)
         buf_printf(to, "%.17g\n", value);
 }
 
-/* Appends a line for each. */
+/* Appends a line for each sample. */
 static void
 sim_dump(struct rules_sim *s, const char *name_regex, int64_t min_ms, int64_t max_ms,
          struct buf *to)

@@ -6,7 +6,7 @@
 #define SIM_RULES_SIM_H
 
 #include "base/hash/hash.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/scheduler_private.h"
 
@@ -36,7 +36,7 @@ struct rules_sim {
     struct rules_terms terms;
     struct scheduler_limits limits;
     struct scheduler *scheduler;
-    struct arena arena; /* of the rules */
+    struct arena arena; /* memory of the rules */
     struct rule_groups files[SIM_FILES_MAX];
     struct scheduler_group list[SIM_GROUPS_MAX];
 
@@ -44,26 +44,27 @@ struct rules_sim {
     uint64_t reality;
     int64_t sent_s;     /* Unix: all samples up to then are sent */
     int64_t per_second; /* seconds of backlog that are sent in one; 0: all */
-    bool mute;          /* it is away */
+    bool mute;          /* the sender is away */
     bool has_own_clock; /* its clock is not set with that of the server */
-    int64_t ahead_s;    /* so far the server's clock is ahead of it */
+    int64_t ahead_s;    /* seconds by which the server's clock is ahead of the sender's */
 
-    unsigned first_tenant; /* those before it have no rules */
+    unsigned first_tenant; /* tenants before it have no rules */
     unsigned tenant_count; /* the others have the same rules */
     uint64_t rejected;     /* samples of rules that the store refused */
 
-    int64_t lost_from_ns; /* at the next start the log is another one; 0: it is not */
+    /* the next start has a log that lost what follows this time; 0: a whole log */
+    int64_t lost_from_ns;
     bool write_fails, settle_fails, save_fails;
-    unsigned dies_in; /* before so many steps of the host more the power fails; 0: it does not */
+    unsigned dies_in; /* the power fails before the host's step of this number; 0: never */
     bool is_dead;
-    bool settle_hangs; /* what was written is stored later */
-    bool memory_fails; /* an allocation of each job is refused, or several */
-    int64_t slow_ms;   /* for up to so long a query waits for its view */
-    /* Each may be NULL. Is called after each job of one group; */
+    bool settle_hangs; /* written samples are stored later */
+    bool memory_fails; /* one or more allocations of each job are refused */
+    int64_t slow_ms;   /* limit of the time that a query waits for its view */
+    /* The next three may be NULL. Called after each job of one group; */
     void (*look)(struct rules_sim *s, const struct scheduler_job *job);
-    /* is called instead of adding the alerts to `sent`; */
+    /* called instead of adding the alerts to `sent`; */
     void (*notify)(struct rules_sim *s, const struct alert_notice *notices, uint32_t count);
-    /* moves the clock on, instead of sim_env_advance_ns(). */
+    /* called to move the clock on, instead of sim_env_advance_ns(). */
     void (*wait)(struct rules_sim *s, int64_t ns);
     struct sim_sent sent[SIM_SENT_MAX];
     uint32_t sent_count;
@@ -86,7 +87,7 @@ void sim_load(struct rules_sim *s, const char *yaml);
 void sim_start(struct rules_sim *s, const char *yaml);
 void sim_init(struct rules_sim *s, uint64_t seed, const char *yaml);
 
-/* The power fails, and the machine is down until sim_start(). */
+/* Cuts the power; the machine is down until sim_start(). */
 void sim_crash(struct rules_sim *s);
 
 /* Stops the server in order, after which all samples are in the store. */
@@ -101,7 +102,7 @@ uint64_t sim_mix(uint64_t a, uint64_t b);
 
 /* --- time ------------------------------------------------------------------------------------- */
 
-/* Lets time pass, with all that is due in it. */
+/* Lets time pass, and runs all that is due in it. */
 void sim_pass(struct rules_sim *s, int64_t seconds);
 
 /* Sets the wall clock forward or back. */
@@ -114,10 +115,10 @@ struct scheduler_job sim_begin_evaluation(struct rules_sim *s);
 void sim_end_evaluation(struct rules_sim *s, struct scheduler_job *job);
 
 struct sim_found {
-    unsigned samples; /* and markers */
+    unsigned samples; /* with markers */
     unsigned stale;   /* staleness markers */
     unsigned changes; /* samples that are not the first one */
-    int64_t stale_ms; /* of the last marker */
+    int64_t stale_ms; /* time of the last marker */
     uint64_t first_bits;
 };
 

@@ -1,13 +1,13 @@
 /*
  * rules_sim_test.c - groups of rules on a simulated machine: the order in which alerts are sent,
- * and what an evaluation shows of itself and may take. rules_stories_test.c has the rest.
+ * the data that an evaluation exposes, and its limits. rules_stories_test.c has the rest.
  */
 #include "lib/test.h"
 #include "sim/rules_sim.h"
 
 #define ONE(name) "{alert: " name ", expr: vector(1)},"
 
-/* A queue that overflows keeps the last. Their endsAt is four resends away. */
+/* A queue that overflows keeps the last alerts. Their endsAt is four resends away. */
 UNIT_TEST(test_each_alert_is_among_the_last_sent_once_in_four_resends)
 {
     enum { ALERTS = 12, KEPT = 5, RESENDS = 20, EACH = 4 };
@@ -32,7 +32,7 @@ UNIT_TEST(test_each_alert_is_among_the_last_sent_once_in_four_resends)
     sim_fini(&s);
 }
 
-static int64_t asked; /* how often for the time */
+static int64_t asked; /* counts reads of the clock */
 
 static int64_t
 second_for_each_question(struct env *env)
@@ -41,7 +41,7 @@ second_for_each_question(struct env *env)
     return ++asked * NS_PER_S;
 }
 
-/* Evaluates at a clock that goes on by a second whenever it is read. */
+/* Evaluates with a clock that advances by a second whenever it is read. */
 static void
 evaluate_by_questions(struct rules_sim *s, struct scheduler_job *job)
 {
@@ -129,7 +129,7 @@ UNIT_TEST(test_texts_of_alerts_have_the_time_of_a_query)
 static struct rules_sim reloaded;
 static unsigned reloads;
 
-/* The fill that opens the view goes on only until then. */
+/* Opens the view; the first one of a fill reloads the rules, which cancels the fill. */
 static enum err
 reload_in_fill(void *context, struct query_control *control, struct view **ret_view,
                struct why *why)

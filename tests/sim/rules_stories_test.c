@@ -1,6 +1,6 @@
 /*
- * rules_stories_test.c - what may happen to a server with rules, and what it records and sends
- * then.
+ * rules_stories_test.c - events in the life of a server with rules, and its records and alerts
+ * after them.
  */
 #include "sim/rules_story.h"
 
@@ -35,9 +35,9 @@
 #define OF(group)  "{record: of, expr: vector(1), labels: {group: " group "}}"
 #define TEAM(name) "{record: r, labels: {team: " name "}, expr: vector(time() % 86400) <= 240}"
 
-/* The rule gives the series d for two minutes, then a, and b up to a time: two are one too many for
- * a limit of one. Another rule of the group reads a group that is new after a reload, so that the
- * evaluations are made in a fill until that group has begun. */
+/* The rule returns the series d for two minutes, then a, and b up to a time: two series exceed the
+ * limit of one. Another rule of the group reads a group that is new after a reload, so that a fill
+ * makes the evaluations until that group has begun. */
 #define SERIES(n)      "(label_replace(vector(1), \"n\", \"" n "\", \"\", \"\") "
 #define SINCE(seconds) "on() (vector(time() % 86400) >= " seconds ")"
 #define D_THEN_A       SERIES("d") "unless " SINCE("120") ") or " SERIES("a") "and " SINCE("120")
@@ -48,7 +48,7 @@
                           "- {name: other, interval: 1m, rules: [{record: " other                \
                           ", expr: vector(1)}]}\n"
 
-/* Some of the rules read what others record, or series that are never sent. */
+/* Some of the rules read results of others, or series that are never sent. */
 #define RULES                                                                           \
     "groups:\n"                                                                         \
     "- {name: first, interval: 30s, rules: ["                                           \
@@ -71,7 +71,7 @@
 static char wide[2][32768];
 
 static const struct story stories[] = {
-    /* --- what is shown and logged; first, as the log has seen no other clock --- */
+    /* --- output and logs; first, as the log has seen no other clock ------------ */
     STORY("a rule that fails all the time is logged once a minute", "300s warnings 5..6",
           EACH("1s", "{record: r, " TWO_AS_ONE "}")),
     STORY("results that a recording rule makes the same are refused",
@@ -107,7 +107,8 @@ static const struct story stories[] = {
           "count more 39..41 stale more 0",
           G("{record: again, expr: total}") H(TOTAL),
           G("{record: more, expr: sum(requests_total)}") H(TOTAL)),
-    /* With the last value, the first outage began longer ago than alerts are looked for. */
+    /* With the last value, the first outage began before the range in which alerts are looked for.
+     */
     STORY("after another crash alerts wait for input and fire since then",
           "for 70,1200,3300: 240s crash 600s mute start 0 90s crash $s start 0 60s load 0 "
           "forget 180s firing speak 120s firing still-firing",
@@ -129,7 +130,7 @@ static const struct story stories[] = {
     STORY("alerts of a rule moved at wake-up wait for input after a crash",
           "for 0..29: 300s mute clock 1800+$ load 1 60s crash start 1 forget 180s firing",
           G(ALWAYS ", " SENT), G(ALWAYS) H(SENT)),
-    /* The machine fell asleep longer ago than alerts are looked for. */
+    /* The machine fell asleep before the range in which alerts are looked for. */
     STORY("alerts of a rule moved at a late wake-up wait after a crash",
           "for 0..29: 300s mute clock 3300+$ load 1 400s crash start 1 forget 180s firing",
           G(ALWAYS ", " SENT), G(ALWAYS) H(SENT)),
@@ -160,8 +161,8 @@ static const struct story stories[] = {
     STORY("a new interval owes no earlier evaluation if the first is filled",
           "280s load 1 refuse 13s accept 12s crash start 1 60s count one 7..9", EACH("5m", ONE),
           EACH("13s", ONE)),
-    /* The store refuses for longer than a query finds a sample: an evaluation at the moment in
-     * which it takes results again would find nothing. */
+    /* The store refuses for longer than a query looks back: an evaluation at the first moment after
+     * that finds nothing. */
     STORY("readers wait for recorded series however long the store refuses",
           "for 300..314: $s forget refuse 60s load 0 " REFUSED_ON, READERS("")),
     STORY("readers wait for recorded series after a restart on a full disk",
@@ -182,8 +183,8 @@ static const struct story stories[] = {
           "count load:sum 29..30",
           G("{record: 'load:sum', expr: sum(load)}, " ANY),
           G("{record: 'load:sum', expr: 1 * sum(load)}, " ANY)),
-    /* The clock is ahead for longer than input is awaited, and nothing was sent with its times. The
-     * last evaluation before the gap is made then. */
+    /* The clock is ahead for longer than input is awaited, and no sample has its times. The last
+     * evaluation before the gap is filled then. */
     STORY("input is awaited if a gap begins before samples ahead of the clock",
           "own-clock 300s clock 1200 700s begin clock -1200 end 60s sleep 1800 60s speak 60s "
           "missing 2230 total -1..0",
@@ -196,7 +197,7 @@ static const struct story stories[] = {
           "own-clock 300s clock 1200 700s begin clock -1200 end 60s sleep 1800 load 1 60s speak "
           "60s missing 2230 total -1..0",
           G(TOTAL), G(TOTAL ", " ALWAYS)),
-    /* Nothing had been sent, so nothing was awaited at times up to an hour ahead. There is time to
+    /* Nothing had been sent, so no input was awaited at times up to an hour ahead. There is time to
      * fill ten minutes of the hour. */
     STORY("input ahead of the clock is awaited after the clock is corrected",
           "own-clock mute 300s slow 1 clock 3600 20s clock -3600 slow 0 speak 300s sleep 1800 "
@@ -219,8 +220,8 @@ static const struct story stories[] = {
     STORY("an alert that can no longer be evaluated does not hold up its group",
           "300s crash forget start 1 100s sent 2..99", G(FIRES ", " SENT),
           G(FIRES ", {alert: Sent, expr: 'load * on() load'}")),
-    /* One evaluation in five minutes finds both. With nothing filled, only that evaluation itself
-     * can have left a series that gets a marker. */
+    /* One evaluation in five minutes finds both series. With nothing filled, only that evaluation
+     * itself can have left a series that gets a marker. */
     STORY("a series that was written while the disk hung is stale when it ends",
           "60s load 1 240s commits-hang 30s commits-end 120s stale brief 1 stale ALERTS 1 "
           "stale ALERTS_FOR_STATE 1 rejected 0",
@@ -253,7 +254,7 @@ static const struct story stories[] = {
     STORY("alerts of an old checkpoint begin again, and recording rules go on",
           "300s crash 3700s forget start 0 60s sent 0 count always 133..136 180s firing",
           G(ALWAYS ", " FIRES)),
-    /* Samples of that time may be lost with the log. Here they are not, and are found. */
+    /* Samples of that time may be lost with the log. In this story they are not, and are found. */
     STORY("cursors go back to where a lost log began",
           "600s stop lose-log-from 300 start 0 60s filled 10..13 rejected 0", G(ALWAYS)),
     STORY("alerts are sent also while no checkpoint can be written", "checkpoints-fail 300s firing",
@@ -279,7 +280,7 @@ static const struct story stories[] = {
           TWINS("{of: '{{ 1 }}'}", "{}")),
     STORY("an alert that two rules share is not resolved after a restart",
           "300s crash start 0 300s firing", G(FIRES ", {alert: Fires, expr: 'vector(1) > 2'}")),
-    /* The group sends as often as if nothing had happened. */
+    /* The group sends as often as without the interruption. */
     STORY("a group that is away for one reload goes on as it was",
           "300s firing sent 1..4 forget load 1 20s load 0 180s firing sent 1..3 "
           "stale ALERTS_FOR_STATE 0",
@@ -307,7 +308,7 @@ static const struct story stories[] = {
           "sent 2..99 forget clock $ load 4 100s still-firing sent 2..99",
           G(FIRES) H(SENT), G(ALWAYS) H(FIRES ", " SENT), G(ALWAYS ", " SENT) H(FIRES),
           G(ALWAYS ", " FIRES ", " SENT), G(FIRES) H(ALWAYS ", " SENT)),
-    /* The alert is not known to be over. */
+    /* The alert is not known to have ended. */
     STORY("a rule removed from its group and put back keeps its alerts",
           "300s load 1 1s load 0 100s firing stale ALERTS_FOR_STATE 0", G(ALWAYS ", " FIRES),
           G(ALWAYS)),
@@ -317,7 +318,7 @@ static const struct story stories[] = {
           "sent 3..99 forget load 1 100s still-firing sent 3..99 forget load 0 100s "
           "still-firing sent 3..99 stale ALERTS_FOR_STATE 0",
           G(FIRES ", " SENT ", " FIRES), G(ALWAYS ", " FIRES ", " FIRES ", " SENT)),
-    /* Input of the group does not come any more. */
+    /* Input of the group has ended. */
     STORY("a changed group goes on at its times",
           "150s mute load 1 count always 5 150s count always 10 filled 0",
           G(ALWAYS ", {record: sent, expr: requests_total}"),
@@ -334,8 +335,8 @@ static const struct story stories[] = {
           "600s crash 600s start 0 900s same load:wide rejected 0", wide[1]),
 
     /* --- staleness markers --- */
-    /* After the outage, the series that the rules wrote last are not known before the backlog is
-     * there. */
+    /* After the outage, the last series of the rules are not known until the backlog has arrived.
+     */
     STORY("series of rules that are removed during a gap are marked stale",
           "300s crash 60s speed 20 start 0 1s load 1 180s stale removed 1 stale deleted 1 "
           "stale always 0",
@@ -367,7 +368,7 @@ static const struct story stories[] = {
     STORY("series of a failing rule are stale when its input repairs it",
           "for 0..29: 240+$s load 1 120s stale r 1", GROWS("1", "300", "one"),
           GROWS("1", "300", "another")),
-    /* With the second value, the evaluation without the series is filled: the machine slept. */
+    /* With the second value, the machine slept, and the evaluation without the series is filled. */
     STORY("a series that ends while its rule is absent is marked stale",
           "for 0,300: 240s load 1 2s clock $ load 0 120s count r 9 marked r 257..647", G(TEAM("a")),
           G(TEAM("b"))),
@@ -377,10 +378,10 @@ static const struct story stories[] = {
           "for 0,60: speed $ 1200s crash 3600s start 0 30+?300s 1500s " SAME, RULES),
     STORY("after outages with a slow backlog the record is that without them",
           "seeds 6: speed 8+?117 1200s " OUTAGE OUTAGE OUTAGE "1500s " SAME, RULES),
-    /* Senders are refused like rules, and their backlog comes later, not at once. */
+    /* Senders are refused as well, and their backlog comes later and gradually. */
     STORY("after a store refused for long the record is that without refusal",
           "1200s mute refuse 1800s accept 90s speak speed 20 1500s " SAME, RULES),
-    /* Nothing that is sent has these times: an evaluation of them would have found nothing. */
+    /* No sample has these times: an evaluation of them would have found nothing. */
     STORY("a clock that was wrong for minutes leaves no hole in what is recorded",
           "1200s mute clock 3600 300s clock -3600 speak 4500s " SAME, RULES),
     STORY("after failed commits the record is that without failures",
@@ -390,7 +391,7 @@ static const struct story stories[] = {
           G(ALWAYS ", " FIRES)),
 };
 
-/* Puts so many labels, in YAML. */
+/* Appends `count` labels, in YAML. */
 static void
 put_labels(struct buf *to, const char *prefix, unsigned count)
 {
@@ -399,8 +400,8 @@ put_labels(struct buf *to, const char *prefix, unsigned count)
     }
 }
 
-/* Puts two groups that record series of one name, which differ in the last byte of the last label.
- */
+/* Writes two groups that record series of one name, which differ in the last byte of the last
+ * label. */
 static void
 put_wide(char *ret, size_t size, int equal)
 {

@@ -100,7 +100,7 @@ story_last_sent(void)
     return &story_run.s.sent[story_run.s.sent_count - 1];
 }
 
-/* If the alert was sent as firing before, the time since which it fires is the same. */
+/* Checks that an alert that was sent as firing before fires since the same time. */
 static void
 story_check_since(const struct sim_sent *alert)
 {
@@ -113,7 +113,7 @@ story_check_since(const struct sim_sent *alert)
     }
 }
 
-/* All alerts that were sent fire: since one time, or each since the same time as before. */
+/* Checks that all sent alerts fire: since one time, or each since the same time as before. */
 static void
 story_check_firing(bool since_one_time)
 {
@@ -137,7 +137,7 @@ story_filled(void)
     return totals.filled;
 }
 
-/* Counts half minutes, from a second on, less the samples of a series. */
+/* Counts half minutes from a second on, minus the samples of a series. */
 static int64_t
 story_missing(void)
 {
@@ -146,7 +146,7 @@ story_missing(void)
     return (env_realtime_ms(story_run.s.m.env) - from_ms) / 30000 - (found.samples - found.stale);
 }
 
-/* True: the group that was evaluated by "begin" and "end" shows a text; "_" in it is a space. */
+/* Says whether the group evaluated by "begin" and "end" shows a text; "_" in it is a space. */
 static bool
 story_shows(void)
 {
@@ -195,21 +195,23 @@ story_take_check(void)
     if (story_is("same")) return story_check_same(story_word());
     if (story_is("shows")) return assert_true(story_shows());
     if (story_is("hides")) return assert_false(story_shows());
-    /* Alerts that were sent, seconds from the end of the last one to when it was sent: */
+    /* These check alerts that were sent, and the seconds from the end of the last one to its
+     * sending.
+     */
     if (story_is("sent")) return story_check(story_run.s.sent_count - story_run.forgotten);
     if (story_is("ended"))
         return story_check((story_last_sent()->at_ns - story_last_sent()->ends_ns) / NS_PER_S);
-    /* samples that were rejected, evaluations that were filled, warnings: */
+    /* These check rejected samples, filled evaluations, warnings. */
     if (story_is("rejected")) return story_check((int64_t)story_run.s.rejected);
     if (story_is("filled")) return story_check((int64_t)story_filled());
     if (story_is("warnings"))
         return story_check((int64_t)(log_count(LOG_WARN) - story_run.warnings));
-    /* samples and staleness markers of series, markers alone, the second of the last marker: */
+    /* These check samples and markers of series, markers alone, the second of the last marker. */
     if (story_is("count")) return story_check(sim_find(&story_run.s, story_word(), 0).samples);
     if (story_is("stale")) return story_check(sim_find(&story_run.s, story_word(), 0).stale);
     if (story_is("marked"))
         return story_check((sim_find(&story_run.s, story_word(), 0).stale_ms - SIM_BEGIN) / 1000);
-    /* samples that are not the first one, evaluations without a sample, missing samples. */
+    /* These check changed samples, evaluations without a sample, missing samples. */
     if (story_is("changes")) return story_check(sim_find(&story_run.s, story_word(), 0).changes);
     if (story_is("unrecorded"))
         return story_check(story_run.evaluations - sim_find(&story_run.s, story_word(), 0).samples);
@@ -221,12 +223,12 @@ story_take_check(void)
 
 static const struct {
     const char *word;
-    bool *flag;             /* is set to `value`, */
-    int64_t value, *number; /* or the number in the script times `value` */
+    bool *flag;             /* is set to `value`; */
+    int64_t value, *number; /* is set to the number in the script times `value` */
 } story_settings[] = {
     {"mute", &story_run.s.mute, true, NULL}, /* the sender is away */
     {"speak", &story_run.s.mute, false, NULL},
-    {"speed", NULL, 1, &story_run.s.per_second}, /* seconds of backlog that are sent in one */
+    {"speed", NULL, 1, &story_run.s.per_second},           /* seconds of backlog sent each second */
     {"own-clock", &story_run.s.has_own_clock, true, NULL}, /* "clock" does not set the sender's */
     {"refuse", &story_run.s.write_fails, true, NULL},      /* the store refuses writes of rules */
     {"accept", &story_run.s.write_fails, false, NULL},
@@ -237,9 +239,10 @@ static const struct {
     {"checkpoints-fail", &story_run.s.save_fails, true, NULL},
     {"memory-fails", &story_run.s.memory_fails, true, NULL},
     {"memory-returns", &story_run.s.memory_fails, false, NULL},
-    {"slow", NULL, 1, &story_run.s.slow_ms}, /* queries, for up to so many ms */
+    {"slow", NULL, 1, &story_run.s.slow_ms}, /* delays queries by up to this many ms */
     {"resend", NULL, NS_PER_S, &story_run.s.terms.resend_ns},
-    {"catch-up", NULL, NS_PER_S, &story_run.s.limits.catch_up_ns}, /* from the next load on */
+    /* applies from the next load on */
+    {"catch-up", NULL, NS_PER_S, &story_run.s.limits.catch_up_ns},
 };
 
 static bool
@@ -263,7 +266,7 @@ story_pass(int64_t seconds)
     story_run.passed_s += seconds;
 }
 
-/* At all times, endsAt of the alert that was sent last is later. */
+/* Checks that endsAt of the last sent alert is always in the future. */
 static void
 story_pass_known(int64_t seconds)
 {
@@ -280,7 +283,7 @@ story_count_evaluation(struct rules_sim *sim, const struct scheduler_job *job)
     story_run.evaluations += job->work == WORK_EVALUATE;
 }
 
-/* Versions without a checkpoint wrote this after each evaluation. */
+/* Writes the sample that versions without a checkpoint wrote after each evaluation. */
 static void
 story_write_evaluation(struct rules_sim *sim, const struct scheduler_job *job)
 {
@@ -322,9 +325,9 @@ story_take_step(void)
     if (story_is("end")) return sim_end_evaluation(&story_run.s, &story_run.job);
     if (story_is("begin"))
         story_run.job = sim_begin_evaluation(&story_run.s);
-    else if (story_is("tenants")) /* the last ones that have rules */
+    else if (story_is("tenants")) /* number of tenants that have rules, the last ones */
         story_run.s.tenant_count = 2, story_run.s.first_tenant = 2 - (unsigned)story_take_number();
-    else if (story_is("lose-log-from")) /* this second on */
+    else if (story_is("lose-log-from")) /* the log loses what follows this second */
         story_run.s.lost_from_ns = SIM_BEGIN * NS_PER_MS + story_take_number() * NS_PER_S;
     else if (story_is("no-checkpoint"))
         must(env_unlink(story_run.s.m.env, STORE_DIR "/rules/state", NULL));

@@ -2,14 +2,14 @@
  * rules_story.h - tests of a server with rules that are written as stories: a claim, the rules, and
  * a script of steps and checks. For tests.
  *
- * A script has steps: words and numbers between spaces. "120s" lets that much time pass; the others
- * are in story_settings, story_take_step() and story_take_check(). A number is made of terms from
- * left to right, as in $+900/15. $ is the value of the story: each of those at the begin of the
- * script in turn ("for 1,2,5:", "for 0..29:", "for 300..327+3:"); after "seeds 5:" it is the seed
- * of the simulation, and the environment may ask for more of them (SEEDS=1000). T is the time that
- * passed, in seconds, ?60 a random number below 60. A check has a number or a range: 45..47. In
- * rules, too, $ is the value, and # is the name of a group that is evaluated in the same
- * millisecond as "a".
+ * A script is a list of steps, words and numbers, separated by spaces. "120s" lets that much time
+ * pass; the others are in story_settings, story_take_step() and story_take_check(). A number is
+ * made of terms from left to right, as in $+900/15. $ is the value of the story: each of the values
+ * at the begin of the script in turn ("for 1,2,5:", "for 0..29:", "for 300..327+3:"); after "seeds
+ * 5:" it is the seed of the simulation, and the environment may ask for more of them (SEEDS=1000).
+ * T is the time that passed, in seconds, ?60 a random number below 60. A check has a number or a
+ * range: 45..47. In rules, too, $ is the value, and # is the name of a group that is evaluated in
+ * the same millisecond as "a".
  */
 #ifndef SIM_RULES_STORY_H
 #define SIM_RULES_STORY_H
@@ -33,10 +33,10 @@ extern struct story_run {
     char rules[32768];
     uint32_t forgotten; /* alerts that were sent before "forget" */
     unsigned evaluations;
-    bool (*more)(void);       /* NULL, or takes other steps; false: it does not know the word */
+    bool (*more)(void);       /* takes other steps, may be NULL; false: it does not know the word */
     int64_t whole_rules;      /* index of the rules of the server that "same" compares with */
-    int64_t recent_s;         /* "same" leaves out so many seconds before the end */
-    uint64_t warnings;        /* that were logged before the story */
+    int64_t recent_s;         /* "same" ignores the last seconds before the end */
+    uint64_t warnings;        /* logged before the story */
     struct scheduler_job job; /* between "begin" and "end" */
 } story_run;
 

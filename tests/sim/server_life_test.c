@@ -1,17 +1,17 @@
 /*
- * The whole server's life: starts that fail at every step, stops under load and on a failing disk,
- * levels of acknowledgement, reloads. What it does in between: server_test.c.
+ * server_life_test.c - the life of a whole server: starts that fail at every step, stops under load
+ * and on a failing disk, levels of acknowledgement, reloads. server_test.c tests it in between.
  */
 #include "lib/test.h"
 #include "sim/server_rig.h"
 
 #include <fcntl.h>
 
-static struct crowd crowd; /* of the test at work */
+static struct crowd crowd; /* connections of the running test */
 
 /* --- starting --------------------------------------------------------------------------------- */
 
-/* A directory with something in log and part. */
+/* Makes a directory with samples in the log and in a part. */
 static struct site *
 site_with_data(void)
 {
@@ -25,7 +25,7 @@ site_with_data(void)
     return s;
 }
 
-/* It starts or it does not; either way nothing is lost and nothing stays behind. */
+/* Starts once. Whether it starts or not, nothing is lost and nothing is left over. */
 static void
 check_attempt(struct site *s, uint64_t nth)
 {
@@ -156,7 +156,7 @@ UNIT_TEST(test_starting_and_stopping_leaves_nothing_behind)
 
 /* --- stopping --------------------------------------------------------------------------------- */
 
-/* What the next start will find. */
+/* Reads the state of the store that the next start will find. */
 static struct tsdb_opening
 look_into(struct site *s)
 {
@@ -215,7 +215,7 @@ UNIT_TEST(test_a_stop_answers_those_who_wait_and_leaves_nothing_to_replay)
     site_free(s);
 }
 
-/* Whatever a client was told before its connection ended holds. */
+/* Takes the last answers: acknowledgements before the end of a connection hold. */
 static void
 take_last_answers(struct crowd *w)
 {
@@ -250,7 +250,7 @@ UNIT_TEST(test_an_end_amid_requests_holds_what_was_promised)
     site_free(s);
 }
 
-/* Commits go on for those who are judged while everything ends. */
+/* Commits go on for requests that are judged while the server ends. */
 UNIT_TEST(test_an_end_waits_for_a_large_request_that_is_being_judged)
 {
     enum { WIDTH = 64 };
@@ -316,13 +316,13 @@ UNIT_TEST(test_a_stop_ends_while_the_disk_fails)
         check_stop_while_failing((struct fault){kinds[i], 1, true}, true);
         check_stop_while_failing((struct fault){kinds[i], 1, true}, false);
     }
-    /* The commit works, writing the head out does not. */
+    /* The commit succeeds, and writing the head out fails. */
     for (uint64_t nth = 2; nth < 8; nth++) {
         check_stop_while_failing((struct fault){FAULT_ENOSPC, nth, true}, true);
     }
 }
 
-/* A log that is down already, with nobody waiting. */
+/* The log is down already, and no request waits for it. */
 UNIT_TEST(test_a_stop_ends_while_the_log_is_down)
 {
     struct site *s = site_new();
@@ -375,8 +375,8 @@ check_level(enum wal_ack_level level)
         assert_true(syncs >= LEVEL_WRITES);
     else
         assert_true(syncs < LEVEL_WRITES / 4); /* by time only */
-    /* A reader waits for the commit of what memory acknowledged, but not for as long as a disk may
-     * need. */
+    /* A reader waits for the commit of samples that memory acknowledged, but not for as long as a
+     * disk may need. */
     if (level == ACK_MEMORY) wait_for(s, is_seen(s));
     site_check_contents(s);
     client_close(&c);
@@ -410,12 +410,12 @@ write_config(const struct site *s, const char *path, const char *yaml)
     assert_int_equal(fclose(f), 0);
 }
 
-/* A write of a series with this many labels. */
+/* Writes a series with this many labels. */
 static int
 write_labels(struct site *s, unsigned count)
 {
     struct rq rq;
-    static unsigned number; /* what is stored already is not measured again */
+    static unsigned number; /* stored samples are not measured again */
     char labels[512];
     snprintf(labels, sizeof labels, "__name__=wide%u", number++);
     for (unsigned i = 1; i < count; i++) {
@@ -453,7 +453,7 @@ check_reloads(struct site *s, const char *path)
         crowd_turn(&crowd);
         assert_int_equal(post_reload(s), 200);
         assert_int_equal(write_labels(s, 6), 204);
-        /* One setting of the file cannot change: none does. */
+        /* One setting of the file cannot be changed, so none is. */
         write_config(s, path, "write:\n  max_labels: 5\nhead:\n  max_samples: 77777\n");
         assert_int_equal(server_reload(s->server, &why), ERR_INPUT);
         assert_non_null(strstr(why.text, "head.max_samples"));
@@ -463,7 +463,7 @@ check_reloads(struct site *s, const char *path)
         crowd_turn(&crowd);
         assert_int_equal(post_reload(s), 400);
         assert_int_equal(write_labels(s, 6), 204);
-        /* Neither does a wrong destination among right settings. */
+        /* A wrong destination among right settings changes none of them either. */
         write_config(s, path, "write: {max_labels: 5}\ndestinations: [{name: a, type: file}]\n");
         crowd_turn(&crowd);
         assert_int_equal(post_reload(s), 400);
@@ -537,14 +537,14 @@ UNIT_TEST(test_a_server_with_sources_only_takes_no_samples_without_destinations)
 
 /* --- a reload that fails ---------------------------------------------------------------------- */
 
-/* A server with a destination, and a file that says how it shall be. */
+/* A server with a destination, and a file with its new settings. */
 struct reloading {
     struct site *s;
     char path[160];
     char log_path[160];
     char flag[200];
     char *words[3];
-    char *shown; /* the configuration in force */
+    char *shown; /* the configuration in effect */
     int log;
     unsigned round;
 };
@@ -563,7 +563,8 @@ write_before(struct reloading *r)
     write_config(r->s, r->path, yaml);
 }
 
-/* Limits, settings, a destination that is there, one that is new in each round, and a source. */
+/* Writes limits, settings, a destination that exists, one that is new in each round, and a source.
+ */
 static void
 write_after(struct reloading *r)
 {
@@ -580,7 +581,7 @@ write_after(struct reloading *r)
     write_config(r->s, r->path, yaml);
 }
 
-/* Open or not: a fault may have come to that, too, and then it takes ten seconds. */
+/* Says whether the destination exists, open or not: after a fault, opening takes ten seconds. */
 static bool
 has_destination(const struct site *s, const char *name)
 {
@@ -651,7 +652,7 @@ check_logged(const struct reloading *r, const char *step)
     if (!said) fail_msg("%s: what is logged:\n%s", step, text);
 }
 
-/* As if nobody had asked; and what is logged says so. */
+/* Checks that the state is the same as before the reload, and that the log says so. */
 static void
 check_nothing_changed(struct reloading *r, const char *step)
 {
@@ -668,7 +669,7 @@ check_nothing_changed(struct reloading *r, const char *step)
     if (access(path, F_OK) == 0) fail_msg("%s: there is something of a new destination", step);
 }
 
-/* Everything changed; then back to how it was. */
+/* Checks that everything changed; then changes it back. */
 static void
 check_all_changed(struct reloading *r)
 {
@@ -688,7 +689,7 @@ check_all_changed(struct reloading *r)
     assert_true(has_destination(s, "a") && !has_destination(s, name));
 }
 
-/* Reloads with a fault armed. True: it was met. */
+/* Reloads with a fault armed. Returns true if the fault was hit. */
 static bool
 check_reload(struct reloading *r, const char *step)
 {
@@ -706,7 +707,7 @@ check_reload(struct reloading *r, const char *step)
     return met;
 }
 
-/* Each call that a fault of the kind may hit, in turn. */
+/* Reloads with each call failing in turn that a fault of the kind may hit. */
 static void
 check_reload_with_faults(struct fault fault, unsigned sites_min)
 {
@@ -760,10 +761,10 @@ UNIT_TEST(test_a_reload_of_what_cannot_be_changes_nothing)
 {
     static const char *const wrong[] = {
         "write: {max_lables: 5}\n",                             /* unknown */
-        "write: {max_labels: 5}\nhead: {max_samples: 77777}\n", /* fixed while it runs */
+        "write: {max_labels: 5}\nhead: {max_samples: 77777}\n", /* fixed while the server runs */
         "write: {max_labels: 5}\ndestinations: [{name: a, type: file}]\n",
         "write: {max_labels: 5}\nsources: [{name: a, type: remote_read}]\n",
-        /* one place for two */
+        /* one path for two destinations */
         "destinations: [{name: b1, type: file, path: /b}, {name: b2, type: file, path: /b/}]\n",
     };
     struct reloading r;

@@ -1,7 +1,7 @@
 /* server_rig.c - see server_rig.h. */
 #include "sim/server_rig.h"
 
-static struct site *site_at_work; /* not yet done with */
+static struct site *site_at_work; /* the site of the running test */
 
 /* --- the site --------------------------------------------------------------------------------- */
 
@@ -451,7 +451,7 @@ crowd_answer(struct crowd *w, unsigned i)
     response_free(&r);
 }
 
-/* Takes the answers that are there. True: somebody still waits for one. */
+/* Takes the answers that have arrived. Returns true if a connection is still waiting for one. */
 static bool
 crowd_take(struct crowd *w, int timeout_ms)
 {

@@ -8,7 +8,7 @@
 #ifndef SIM_SERVER_RIG_H
 #define SIM_SERVER_RIG_H
 
-#include "lib/http_rig.h"
+#include "lib/net/http_rig.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #include "app/server.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "remote_read.pb-c.h"
 
 enum { SERIES_MAX = 256, SAMPLES_MAX = 4096, CROWD_MAX = 64 };
@@ -25,15 +25,15 @@ enum fate { NEVER_SENT, SENT, ACKNOWLEDGED };
 
 struct site {
     char dir[128];   /* temporary */
-    char store[160]; /* in it */
+    char store[160]; /* a directory in `dir` */
     struct fault_env *fe;
     struct settings settings;
-    int flag_count; /* what a reload reads again */
+    int flag_count; /* flags that a reload reads again */
     char **flag_words;
-    struct server *server; /* NULL: not running */
+    struct server *server; /* NULL: stopped */
     int64_t base_ms;
     uint8_t fates[SERIES_MAX][SAMPLES_MAX]; /* enum fate */
-    uint8_t found[SERIES_MAX][SAMPLES_MAX]; /* how often, when read back */
+    uint8_t found[SERIES_MAX][SAMPLES_MAX]; /* number of times that each was read */
 };
 
 /* --- the site --------------------------------------------------------------------------------- */
@@ -45,8 +45,7 @@ void site_start(struct site *s);
 void site_stop(struct site *s);
 void site_free(struct site *s);
 
-/* Teardown of a test: removes the site that a failed test left. Setup of a program: logs nothing.
- */
+/* Removes the site of a failed test, as teardown; turns logging off, as setup of a program. */
 int site_clean_up(void **state);
 int site_mute(void **state);
 
@@ -120,7 +119,7 @@ struct body site_read_request(struct site *s, bool streamed, unsigned queries);
 /* Reads everything into s->found and returns the status. */
 int site_read(struct site *s);
 
-/* Checks that acknowledged samples are there once, and no sample twice or without being sent. */
+/* Checks that each acknowledged sample is read once, and no sample twice or without being sent. */
 void site_check_contents(struct site *s);
 
 /* Checks that the directory of the stopped server has no damage, and that its ledger balances. */
@@ -131,14 +130,14 @@ void site_check_restart(struct site *s);
 
 /* --- a crowd of senders ----------------------------------------------------------------------- */
 
-/* Connections that each write a series, sample by sample, and repeat what is refused with 503. */
+/* Connections that each write a series, sample by sample, and repeat requests refused with 503. */
 struct crowd {
     struct site *site;
     unsigned count;
     struct client clients[CROWD_MAX];
     unsigned series[CROWD_MAX];
     unsigned next[CROWD_MAX]; /* sample */
-    bool waiting[CROWD_MAX];  /* for an answer */
+    bool waiting[CROWD_MAX];  /* for its answer */
     bool resting[CROWD_MAX];  /* refused */
     int64_t rested_ns;
     uint64_t acknowledged;
@@ -151,7 +150,7 @@ void crowd_send(struct crowd *w, unsigned i);
 /* Opens connections for the series from `first` on. */
 void crowd_open(struct crowd *w, struct site *s, unsigned first, unsigned count);
 
-/* Takes answers and sends on; refused samples are sent again after 20 ms. */
+/* Takes answers and sends the next samples; refused samples are sent again after 20 ms. */
 void crowd_turn(struct crowd *w);
 
 #define crowd_until(w, condition)                                          \

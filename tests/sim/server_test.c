@@ -1,12 +1,12 @@
 /*
- * The whole server under load and on a failing machine: what is acknowledged stays, what cannot be
- * taken is refused in a way that makes senders come back, and it comes back by itself. Starting,
- * stopping and reloading: server_life_test.c.
+ * server_test.c - a whole server under load and on a failing machine: acknowledged samples stay,
+ * requests that cannot be served are refused in a way that makes senders come back, and the server
+ * recovers by itself. server_life_test.c tests start, stop and reload.
  */
 #include "lib/test.h"
 #include "sim/server_rig.h"
 
-static struct crowd crowd; /* of the test at work */
+static struct crowd crowd; /* connections of the running test */
 
 /* --- load ------------------------------------------------------------------------------------- */
 
@@ -34,7 +34,7 @@ UNIT_TEST(test_one_sync_serves_all_who_wait)
     site_free(s);
 }
 
-/* Series of noise, so that their chunks are as large as the samples. */
+/* Writes series of noise, so that their chunks are as large as the samples. */
 static void
 write_noise(struct site *s)
 {
@@ -68,7 +68,7 @@ UNIT_TEST(test_readers_that_take_nothing_are_cut_off_and_slow_no_write)
         assert_true(send_post(&readers[i], "/api/v1/read", "", body));
     }
     wait_for(s, site_metric(s, "firekeep_reads_running") == READERS);
-    /* Far more than one round for each: nobody waits until the readers are gone. */
+    /* Each client needs far more than one round, so that none waits until the readers have left. */
     crowd_open(&crowd, s, 100, 16);
     crowd_until(&crowd, crowd.acknowledged >= 16 * 20);
     assert_int_equal(site_metric(s, "firekeep_reads_running"), READERS);
@@ -87,7 +87,7 @@ UNIT_TEST(test_readers_that_take_nothing_are_cut_off_and_slow_no_write)
     site_free(s);
 }
 
-/* What is left of the queries while their client takes a little all along. */
+/* Reads a little of the answer; returns the number of running queries. */
 static double
 running_while_taken(const struct site *s, const struct client *client)
 {
@@ -108,7 +108,7 @@ UNIT_TEST(test_readers_that_take_little_are_cut_off_when_the_query_times_out)
         struct client client = client_connect_to(server_port(s->server), 4096);
         assert_true(send_post(&client, "/api/v1/read", "", body));
         wait_for(s, site_metric(s, "firekeep_reads_running") == 1);
-        /* What is complete needs no view; what is not ends with the query. */
+        /* A complete answer needs no view; an incomplete one ends with the query. */
         if (!streamed) wait_for(s, site_metric(s, "firekeep_views") == 0);
         wait_for(s, running_while_taken(s, &client) == 0);
         assert_int_equal(site_metric(s, "firekeep_views"), 0);
@@ -132,7 +132,7 @@ UNIT_TEST(test_a_sync_that_fails_once_loses_nothing_acknowledged)
         crowd_until(&crowd, fault_env_fired(s->fe));
         crowd_until(&crowd, crowd.acknowledged >= aim);
     }
-    assert_true(crowd.refused > 0); /* some hit the log's next segment, which nobody needs yet */
+    assert_true(crowd.refused > 0); /* some hit the log's next segment, which no request needs */
     wait_for(s, site_is_ready(s));
     crowd_finish(&crowd);
     site_check_contents(s);
@@ -140,7 +140,7 @@ UNIT_TEST(test_a_sync_that_fails_once_loses_nothing_acknowledged)
     site_free(s);
 }
 
-enum { LARGE_SERIES = 6, LARGE_SAMPLES = 1500 }; /* more than is judged in one go */
+enum { LARGE_SERIES = 6, LARGE_SAMPLES = 1500 }; /* more than is judged at once */
 
 static struct body
 large_body(struct site *s, unsigned first)
@@ -161,7 +161,7 @@ large_body(struct site *s, unsigned first)
 
 enum { LARGE_CLIENTS = 8, LARGE_ROUNDS = 4 };
 
-/* Sends those not taken yet; gives how many still are not. */
+/* Sends the requests that were not accepted; returns how many remain. */
 static unsigned
 send_large(struct client *clients, const struct body *bodies, bool *taken)
 {
@@ -203,7 +203,7 @@ large_round(struct site *s, struct client *clients, unsigned first)
     }
 }
 
-/* Part of a request may be committed and another part taken back: then all of it is refused. */
+/* One part of a request may be committed and another one undone: then all of it is refused. */
 UNIT_TEST(test_large_requests_amid_failures_are_taken_whole_or_refused)
 {
     struct site *s = site_new();
@@ -224,7 +224,7 @@ UNIT_TEST(test_large_requests_amid_failures_are_taken_whole_or_refused)
     site_free(s);
 }
 
-/* What every kind of trouble looks like from outside, and that it ends by itself. */
+/* Checks how every kind of trouble looks to clients, and that it ends by itself. */
 static void
 check_trouble(struct site *s, enum fault_kind kind)
 {
@@ -277,8 +277,8 @@ UNIT_TEST(test_an_io_error_on_every_write_refuses_writes_until_it_ends)
 }
 
 /*
- * Attempts are a second apart. That writes are refused is said beside it, and housekeeping, which
- * fails as well, has a line of its own.
+ * Attempts are one second apart. Refused writes have a log line of their own, and so does
+ * housekeeping, which fails as well.
  */
 UNIT_TEST(test_a_log_that_is_down_is_said_once_a_minute)
 {
@@ -288,8 +288,8 @@ UNIT_TEST(test_a_log_that_is_down_is_said_once_a_minute)
     fault_env_arm(s->fe, (struct fault){FAULT_SYNC, 1, true});
     assert_int_equal(site_write(s, 0, 0, 1), 503);
     uint64_t hits = fault_env_hits(s->fe);
-    wait_for(s, log_count(LOG_ERROR) - errors >= 2); /* the log's, and that writes are refused */
-    wait_for(s, fault_env_hits(s->fe) >= hits + 3);  /* each attempt to bring it back is one */
+    wait_for(s, log_count(LOG_ERROR) - errors >= 2); /* one for the log, one for refused writes */
+    wait_for(s, fault_env_hits(s->fe) >= hits + 3);  /* each attempt to reopen it hits once */
     assert_int_equal(log_count(LOG_ERROR) - errors, 2);
     assert_in_range(log_count(LOG_WARN) - warnings, 1, 2);
     fault_env_disarm(s->fe);
@@ -297,7 +297,7 @@ UNIT_TEST(test_a_log_that_is_down_is_said_once_a_minute)
     site_free(s);
 }
 
-/* Whoever was refused, not knowing, sends it again: it is there once. */
+/* Refused senders do not know what was stored and repeat it: it is stored once. */
 UNIT_TEST(test_what_was_refused_and_repeated_is_there_once)
 {
     struct site *s = site_new();
@@ -307,7 +307,7 @@ UNIT_TEST(test_what_was_refused_and_repeated_is_there_once)
     assert_int_equal(site_write(s, 0, 10, 10), 503);
     assert_int_equal(site_write(s, 1, 0, 10), 503);
     site_check_contents(s);
-    /* What was taken back is not to be seen. */
+    /* Undone samples are not visible. */
     for (unsigned i = 0; i < 10; i++) {
         assert_int_equal(s->found[0][10 + i] + s->found[1][i], 0);
     }
@@ -346,7 +346,7 @@ UNIT_TEST(test_a_clock_in_the_past_drops_nobodys_samples)
     site_start(s);
     assert_int_equal(site_write(s, 0, 0, 10), 204);
     fault_env_shift_clock(s->fe, -1000 * DAY_MS);
-    assert_int_equal(site_write(s, 0, 10, 10), 503); /* at once, not a second later */
+    assert_int_equal(site_write(s, 0, 10, 10), 503); /* at once, not after a second */
     wait_for(s, site_unready_because(s, "clock"));
     assert_int_equal(site_write(s, 0, 10, 10), 503);
     site_check_contents(s);
@@ -371,7 +371,6 @@ UNIT_TEST(test_a_start_with_the_clock_in_the_past_drops_nobodys_samples)
     site_free(s);
 }
 
-/* A second behind is no reason to doubt it: what lies too far ahead is refused for good. */
 UNIT_TEST(test_a_sender_from_the_future_is_refused_for_good)
 {
     struct site *s = site_new();
@@ -389,7 +388,8 @@ UNIT_TEST(test_a_sender_from_the_future_is_refused_for_good)
 
 /* --- memory runs out -------------------------------------------------------------------------- */
 
-/* One of everything; a sender never hears that its good samples are bad. */
+/* Sends one request of each kind; a sender never receives the verdict that its good samples are
+ * bad. */
 static void
 check_requests_survive(struct site *s, unsigned n, uint64_t nth, bool forever)
 {
@@ -457,7 +457,7 @@ UNIT_TEST(test_all_allocations_may_fail_while_requests_run)
     check_memory_failures(100, true);
 }
 
-/* What would be refused for ever as "later" is refused for its size, at once. */
+/* A request that "later" would refuse for ever is refused at once for its size. */
 UNIT_TEST(test_a_request_that_no_empty_server_has_memory_for_gets_413)
 {
     for (unsigned thousands = 25; thousands <= 400; thousands *= 2) {
@@ -473,7 +473,7 @@ UNIT_TEST(test_a_request_that_no_empty_server_has_memory_for_gets_413)
             rq_float(&rq, s->base_ms, double_bits(n), 0);
         }
         int status = site_write_body(s, RW_V1, site_body(&rq));
-        /* In between a flush may make room while the request gives way to others. */
+        /* A flush in between may make room while the request gives way to others. */
         bool stored = status == 204 && thousands < 400;
         bool refused = status == 413 && thousands > 25;
         if (!stored && !refused) fail_msg("%u: %d", thousands, status);
@@ -485,7 +485,7 @@ UNIT_TEST(test_a_request_that_no_empty_server_has_memory_for_gets_413)
 
 enum { DISPUTED = 40, DISPUTED_SAMPLES = 50 };
 
-/* Other values at the times of samples that there are. */
+/* Writes other values at the times of existing samples. */
 static int
 write_others(struct site *s, unsigned series, double by)
 {
@@ -500,7 +500,7 @@ write_others(struct site *s, unsigned series, double by)
     return site_write_body(s, RW_V2, site_body(&rq));
 }
 
-/* A part has the samples of some series, and the head has others at their times. */
+/* Makes a site where a part has samples of some series, and the head has others at their times. */
 static struct site *
 site_disputed(void)
 {
@@ -523,7 +523,7 @@ repeat_body(struct site *s, unsigned series)
     return site_write_request(s, series % 2 == 0 ? RW_V1 : RW_V2, series, 0, DISPUTED_SAMPLES);
 }
 
-/* Senders that repeat all at once; some do not wait for the answer. */
+/* Sends repeats from all senders at once; some do not wait for the answer. */
 static void
 send_repeats(struct site *s, struct client *clients)
 {

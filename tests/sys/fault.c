@@ -1,6 +1,6 @@
 /*
- * fault.c - see fault.h. Each call says which kinds of fault could hit it; one function counts and
- * decides; what is not hit goes to the env inside.
+ * fault.c - see fault.h. Each call states which kinds of fault could hit it; one function counts
+ * and decides; calls that are not hit go to the env inside.
  */
 #include "sys/fault.h"
 
@@ -12,7 +12,6 @@
 #include "base/lock.h"
 #include "base/mem.h"
 
-/* Sets of kinds. */
 #define SET(kind)  (1u << (kind))
 #define ANY_CALL   (SET(FAULT_EIO) | SET(FAULT_EINTR))
 #define SPACE_CALL (ANY_CALL | SET(FAULT_ENOSPC))
@@ -22,7 +21,7 @@ struct fault_env {
     struct env env;
     struct env *inner; /* immutable */
 
-    /* Relaxed: set at any time, they order nothing. */
+    /* Relaxed: they may be set at any time, and order nothing. */
     _Atomic int64_t sync_delay_ns;
     _Atomic int64_t clock_shift_ms;
     _Atomic uint64_t free_bytes;
@@ -30,7 +29,7 @@ struct fault_env {
     _Atomic uint64_t calls[FAULT_KIND_COUNT];
     _Atomic uint64_t hits; /* relaxed */
 
-    struct lock lock; /* LOCK_RANK_LEAF; guards the one field that follows */
+    struct lock lock; /* LOCK_RANK_LEAF; guards the next field */
     struct fault armed;
 };
 
@@ -40,7 +39,8 @@ fault_of(struct env *env)
     return (struct fault_env *)((char *)env - offsetof(struct fault_env, env));
 }
 
-/* Counts a call that the kinds of `set` apply to. True: the armed fault, of `ret_kind`, hits it. */
+/* Counts a call that the kinds of `set` apply to. Returns true if the armed fault, of `ret_kind`,
+ * hits it. */
 static bool
 is_hit(struct fault_env *fe, unsigned set, enum fault_kind *ret_kind)
 {
@@ -55,14 +55,14 @@ is_hit(struct fault_env *fe, unsigned set, enum fault_kind *ret_kind)
         atomic_store_explicit(&fe->fired, true, memory_order_relaxed);
         atomic_fetch_add_explicit(&fe->hits, 1, memory_order_relaxed);
         *ret_kind = fe->armed.kind;
-        /* An interrupted call is made again: that one must get through. */
+        /* An interrupted call is repeated: the repetition must succeed. */
         if (fe->armed.forever) fe->armed.nth = fe->armed.kind == FAULT_EINTR ? 2 : 1;
     }
     lock_drop(&fe->lock);
     return hit;
 }
 
-/* For the calls that fail as a whole: 0, or the negative errno value to return. */
+/* Handles calls that fail as a whole: returns 0, or the negative errno value to return. */
 static int
 trip(struct fault_env *fe, unsigned set)
 {
@@ -91,7 +91,7 @@ fault_open(struct env *env, const char *path, enum file_mode mode)
     return failed ? failed : fe->inner->ops->open(fe->inner, path, mode);
 }
 
-/* As in the kernel, a descriptor is gone whatever close() says. */
+/* Closes the descriptor whatever close() returns, as the kernel does. */
 static int
 fault_close(struct env *env, int file)
 {
@@ -113,7 +113,7 @@ fault_pread(struct env *env, int file, void *to, size_t size, uint64_t offset)
     return fe->inner->ops->pread(fe->inner, file, to, size, offset);
 }
 
-/* Of whole sectors whole sectors. */
+/* Returns half of a size, in whole sectors if the size has whole sectors. */
 static size_t
 half_of(size_t size)
 {
@@ -133,7 +133,8 @@ fault_pwrite(struct env *env, int file, const void *from, size_t size, uint64_t 
     case FAULT_SHORT:
         return inner->pwrite(fe->inner, file, from, half_of(size), offset);
     case FAULT_TORN:
-        (void)inner->pwrite(fe->inner, file, from, half_of(size), offset); /* it fails either way */
+        /* the call fails either way */
+        (void)inner->pwrite(fe->inner, file, from, half_of(size), offset);
         return -EIO;
     case FAULT_ENOSPC:
         return -ENOSPC;
@@ -154,7 +155,7 @@ delay_sync(struct fault_env *fe)
     }
 }
 
-/* Both kinds of sync of a file. */
+/* Handles both kinds of sync of a file. */
 static int
 sync_file(struct fault_env *fe, int file, int (*sync)(struct env *env, int file))
 {
@@ -365,7 +366,7 @@ fault_shutdown(struct env *env, int socket)
     return fe->inner->ops->shutdown(fe->inner, socket);
 }
 
-/* So that one may wrap another. */
+/* Forwards the call, so that one fault env may wrap another. */
 static void
 fault_forget_file(struct env *env, int file)
 {

@@ -1,8 +1,8 @@
 /*
  * fault.h - an env that wraps another one and makes calls fail, one by one or for good.
  *
- * A test arms it, runs a scenario, and looks whether the fault fired; when a whole run ends without
- * firing, every site has been tried.
+ * A test arms it, runs a scenario, and checks whether the fault fired; when a whole run ends
+ * without firing, every site has been tried.
  *
  * Threads: any, for all functions but fault_env_free(). It never holds a lock while it calls the
  * env inside.
@@ -16,44 +16,45 @@ enum fault_kind {
     FAULT_EIO,    /* any call on files, names, randomness or a listening socket */
     FAULT_ENOSPC, /* only calls that may need space: open for create, pwrite, truncate, mkdir, link,
                      rename, syncs */
-    FAULT_EINTR,  /* as FAULT_EIO; the caller must try again. `forever` is every second call */
+    FAULT_EINTR,  /* like FAULT_EIO; the caller must try again. `forever` hits every second call */
     FAULT_SHORT,  /* pread and pwrite of two bytes or more move about half */
     FAULT_TORN,   /* pwrite writes about half, then fails with EIO */
-    FAULT_SYNC,   /* only datasync, sync and syncdir fail, with EIO; what was not synced is lost */
+    FAULT_SYNC,   /* only datasync, sync and syncdir fail, with EIO; unsynced data is lost */
     FAULT_THREAD, /* only thread_start fails, with EAGAIN */
     FAULT_KIND_COUNT
 };
 
 /*
- * A call made to fail has done nothing, but for close(), which has closed, and a torn pwrite(). A
- * sync made to fail, by whatever kind but EINTR, loses what it should have made durable: a later
- * sync that succeeds says nothing about it (see env_ops.forget_file).
+ * A call made to fail has done nothing, except close(), which has closed, and a torn pwrite(). A
+ * sync made to fail, by any kind but EINTR, loses what it should have made durable: a later sync
+ * that succeeds says nothing about it (see env_ops.forget_file).
  */
 struct fault {
     enum fault_kind kind;
     uint64_t nth; /* 1 = the next call that this kind applies to; 0 = disarmed */
-    bool forever; /* that one and all that follow, until disarmed */
+    bool forever; /* this call and all later ones, until disarmed */
 };
 
 struct fault_env; /* its struct env is fault_env_env() */
-/* `inner` outlives it. ERR_NOMEM. */
+/* `inner` must outlive it. ERR_NOMEM. */
 MUST_CHECK enum err fault_env_new(struct env *inner, struct fault_env **ret_env);
 void fault_env_free(struct fault_env *fe);
 struct env *fault_env_env(struct fault_env *fe);
 
 void fault_env_arm(struct fault_env *fe, struct fault fault);
 void fault_env_disarm(struct fault_env *fe);
-/* Since it was armed last; stays true when disarmed. */
+/* Says whether it fired since it was last armed; stays true when disarmed. */
 bool fault_env_fired(const struct fault_env *fe);
-/* Calls so far that were made to fail. */
+/* Returns the number of calls that were made to fail. */
 uint64_t fault_env_hits(const struct fault_env *fe);
-/* Calls so far that a fault of this kind could have hit. A stopping point for a test to draw. */
+/* Returns the number of calls that a fault of this kind could have hit, from which a test draws
+ * one. */
 uint64_t fault_env_calls(const struct fault_env *fe, enum fault_kind kind);
-/* Every datasync and sync takes this long (real time), to test batching. */
+/* Lets every datasync and sync take this long (real time), to test batching. */
 void fault_env_slow_sync(struct fault_env *fe, int64_t delay_ns);
-/* Added to what realtime_ms() gives. */
+/* Adds this to the results of realtime_ms(). */
 void fault_env_shift_clock(struct fault_env *fe, int64_t shift_ms);
-/* What space() reports as free; UINT64_MAX: the truth. */
+/* Sets the free space that space() reports; UINT64_MAX: the real one. */
 void fault_env_set_free(struct fault_env *fe, uint64_t free_bytes);
 
 #endif

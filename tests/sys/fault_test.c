@@ -13,14 +13,14 @@
 
 #define must(call) assert_int_equal((call), OK)
 
-/* A simulated machine and what makes it fail. */
+/* A simulated machine and the env that makes it fail. */
 struct rig {
     struct sim_env *sim;
     struct fault_env *fe;
     struct env *env;
 };
 
-static int64_t seed_at_work = -1; /* of the machine not yet done with */
+static int64_t seed_at_work = -1; /* seed of the machine that is still in use */
 
 static struct rig
 rig_make(uint64_t seed)
@@ -41,7 +41,7 @@ rig_free(struct rig *rig)
     seed_at_work = -1;
 }
 
-/* Runs after each test: only a failed one has left its machine behind. */
+/* Frees the machine that a failed test left. Runs after each test. */
 static int
 tell_seed(void **state)
 {
@@ -57,7 +57,7 @@ arm(struct rig *rig, enum fault_kind kind, uint64_t nth, bool forever)
     fault_env_arm(rig->fe, (struct fault){kind, nth, forever});
 }
 
-/* The contents as text in a buffer of this function; NULL: no such file. */
+/* Returns the contents as text in a buffer of this function; NULL if the file is missing. */
 static const char *
 content(struct env *env, const char *path)
 {
@@ -103,7 +103,7 @@ no_name(void *context, const char *name, bool is_dir)
     return 0;
 }
 
-/* Makes each raw call once, on a file and a directory that are there; 0 <= which < CALL_COUNT. */
+/* Makes each raw call once, on an existing file and directory; 0 <= which < CALL_COUNT. */
 enum { CALL_COUNT = 23 };
 
 static int64_t
@@ -166,8 +166,8 @@ make_call(struct env *env, unsigned which, int *file)
 
 UNIT_TEST(test_each_kind_hits_the_calls_it_is_for)
 {
-    /* For each call, in the order of make_call(): E(IO), N(OSPC), I(NTR), S(HORT), T(ORN), Y(SYNC),
-     * H for THREAD. */
+    /* The faults that hit each call, in the order of make_call(): E(IO), N(OSPC), I(NTR), S(HORT),
+     * T(ORN), Y(SYNC), H for THREAD. */
     static const char *const hit_by[CALL_COUNT] = {
         "EI",  "ENI", "EI", "EIS", "EI", "ENIST", "ENIT", "ENIY", "ENIY", "ENI", "EI", "EI",
         "ENI", "ENI", "EI", "ENI", "EI", "ENIY",  "EI",   "EI",   "EI",   "EI",  "H",
@@ -315,7 +315,7 @@ UNIT_TEST(test_what_a_failed_directory_sync_lost_needs_a_further_change)
 
 /* --- the promise of env_write_whole(), at every point where it can stop ----------------------- */
 
-/* Longer than two pages, so that pages can be lost one by one. */
+/* Makes a text longer than two pages, so that pages can be lost one by one. */
 static void
 fill_text(char *text, size_t size, char c)
 {
@@ -323,7 +323,7 @@ fill_text(char *text, size_t size, char c)
     text[size - 1] = '\0';
 }
 
-/* What a writer without the care of env_write_whole() would do. */
+/* Replaces the file like a writer without the care of env_write_whole(). */
 static enum err
 write_in_place(struct env *env, const char *dir, const char *name, struct bytes content_now,
                struct why *why)
@@ -361,8 +361,8 @@ struct crash {
     uint64_t seed;
 };
 
-/* Lets `write` fail at the n-th call, then cuts the power. Returns whether what is found then is
- * all of the old or all of the new content; `ret_fired` is false if n was beyond the end. */
+/* Lets `write` fail at the n-th call, then cuts the power. Says whether the file then has all of
+ * the old or all of the new content; `ret_fired` is false if n was beyond the end. */
 static bool
 survives(writer *write, struct crash crash, uint64_t nth, bool *ret_fired)
 {
@@ -373,7 +373,7 @@ survives(writer *write, struct crash crash, uint64_t nth, bool *ret_fired)
     if (crash.had_old) {
         must(env_write_whole(rig.env, "/", "f", bytes_of_text(old_text), NULL));
     }
-    if (crash.seed % 3 == 0) { /* what an earlier crash has left behind */
+    if (crash.seed % 3 == 0) { /* left over by an earlier crash */
         must(env_write_whole(rig.env, "/", "f.tmp", bytes_of_text("remains"), NULL));
     }
     arm(&rig, crash.kind, nth, crash.forever);
@@ -394,7 +394,7 @@ survives(writer *write, struct crash crash, uint64_t nth, bool *ret_fired)
     return good;
 }
 
-/* The number of runs that ended badly; with `tell`, which they were. */
+/* Returns the number of runs that ended badly; prints them with `tell`. */
 static unsigned
 count_failures(writer *write, uint64_t seed_count, bool tell, uint64_t *ret_point_count)
 {

@@ -3,7 +3,7 @@
  * (sim_tree.c) of files made of pages (sim_pages.c).
  *
  * A handle is a slot of a table and the slot's generation, so that the number of a closed handle,
- * or of one from before a power loss, is not soon somebody else's.
+ * or of one from before a power loss, is not soon the number of another one.
  */
 #include "sys/sim.h"
 
@@ -39,9 +39,9 @@ struct sim_env {
 
     /* Read without the lock, because every env_ clock may be; relaxed, they order nothing. */
     _Atomic int64_t monotonic_ns;
-    _Atomic int64_t realtime_offset_ms; /* wraps: what realtime is ahead of monotonic */
+    _Atomic int64_t realtime_offset_ms; /* wraps: how far realtime is ahead of monotonic */
 
-    struct lock lock; /* LOCK_RANK_ENV; guards all that follows */
+    struct lock lock; /* LOCK_RANK_ENV; guards everything below */
     struct sim_random random;
     struct sim_device device;
     struct sim_tree tree;
@@ -58,7 +58,7 @@ sim_of(struct env *env)
 
 /* --- handles ---------------------------------------------------------------------------------- */
 
-/* Makes sure that slots[first_free] exists. */
+/* Ensures that slots[first_free] exists. */
 static int
 slot_reserve(struct sim_env *sim)
 {
@@ -107,7 +107,7 @@ slot_close(struct sim_env *sim, int index)
     sim_node_unuse(&sim->tree, node);
 }
 
-/* The open file behind a handle, NULL: -EBADF. */
+/* Returns the open file of a handle; NULL: -EBADF. */
 static struct slot *
 slot_of(struct sim_env *sim, int handle)
 {
@@ -122,7 +122,7 @@ slot_of(struct sim_env *sim, int handle)
 
 static int64_t sim_realtime_ms(struct env *env);
 
-/* Its content is another one now. */
+/* Notes that its content has changed. */
 static void
 note_change(struct sim_env *sim, struct sim_node *node)
 {
@@ -260,7 +260,7 @@ sim_size(struct env *env, int file)
     return result;
 }
 
-/* The uses of a file are its names and the handles on it. */
+/* Returns the uses of a file: its names and the handles on it. */
 static int64_t
 sim_links(struct env *env, int file)
 {
@@ -387,13 +387,13 @@ sim_forget_dir(struct env *env, const char *path)
     lock_drop(&sim->lock);
 }
 
-/* A copy of a directory's names: each is a byte that is 1 for a directory, then text and NUL. */
+/* A copy of a directory's names: each is a byte that is 1 for a directory, then text and a NUL. */
 struct name_list {
     char *at;
     size_t size;
 };
 
-/* Begins anywhere, as kernels do: nobody shall count on an order. */
+/* Begins anywhere, as kernels do, so that no caller relies on an order. */
 static int
 copy_names_locked(struct sim_env *sim, const char *path, struct name_list *ret_list)
 {
@@ -421,7 +421,7 @@ copy_names_locked(struct sim_env *sim, const char *path, struct name_list *ret_l
     return 0;
 }
 
-/* `each` may change what it is told about: it sees the names of the moment of the call. */
+/* Calls `each` for the names at the moment of the call, which it may change. */
 static int
 sim_listdir(struct env *env, const char *path,
             int (*each)(void *context, const char *name, bool is_dir), void *context)
@@ -464,7 +464,7 @@ sim_monotonic_ns(struct env *env)
     return atomic_load_explicit(&sim_of(env)->monotonic_ns, memory_order_relaxed);
 }
 
-/* Nothing else runs meanwhile: the clock moves on. */
+/* Moves the clock on, as nothing else runs meanwhile. */
 static void
 sim_sleep(struct env *env, int64_t ns)
 {

@@ -28,7 +28,7 @@
 enum page_state { PAGE_CLEAN, PAGE_DIRTY, PAGE_LOST };
 enum { CHUNK_PAGES = 32, SECTORS = SIM_PAGE_BYTES / SIM_SECTOR_BYTES };
 
-/* Far beyond every test; bounds the table of chunks. */
+/* Far beyond every test; limits the table of chunks. */
 static const uint64_t FILE_BYTES_MAX = UINT64_C(1) << 40;
 
 struct sim_page {
@@ -44,7 +44,7 @@ struct sim_chunk {
     struct sim_page pages[CHUNK_PAGES];
 };
 
-/* splitmix64: every seed is as good as any other. */
+/* splitmix64, for which all seeds are equally good. */
 uint64_t
 sim_random_next(struct sim_random *random)
 {
@@ -81,7 +81,7 @@ page_link(struct sim_pages *pages, struct sim_page *page)
     pages->unsynced = page;
 }
 
-/* To CLEAN: what `now` holds is durable. */
+/* Makes a page CLEAN: the content of `now` is durable. */
 static void
 page_settle(struct sim_page *page)
 {
@@ -93,7 +93,7 @@ page_settle(struct sim_page *page)
     if (page->next != NULL) page->next->link = page->link;
 }
 
-/* To DIRTY; from CLEAN, `now` becomes the old image and the caller sets a new one. */
+/* Makes a page DIRTY; from CLEAN, `now` becomes the old image and the caller sets a new one. */
 static void
 page_soil(struct sim_pages *pages, struct sim_page *page)
 {
@@ -127,7 +127,7 @@ sim_pages_set_counted(struct sim_pages *pages, bool is_counted)
     }
 }
 
-/* The page of that index, NULL if it lies in a hole. */
+/* Returns the page of that index, NULL if it lies in a hole. */
 static struct sim_page *
 page_find(const struct sim_pages *pages, uint64_t index)
 {
@@ -136,7 +136,7 @@ page_find(const struct sim_pages *pages, uint64_t index)
     return &pages->chunks[chunk]->pages[index % CHUNK_PAGES];
 }
 
-/* The page of that index, made if need be; NULL: no memory. */
+/* Returns the page of that index, which is made if needed; NULL: not enough memory. */
 static struct sim_page *
 page_make(struct sim_pages *pages, uint64_t index)
 {
@@ -212,7 +212,7 @@ page_write(struct sim_pages *pages, struct sim_page *page, size_t start, const u
         if (device->used_bytes + SIM_PAGE_BYTES > device->capacity_bytes) return -ENOSPC;
         page_use_space(pages, page, true);
     }
-    /* Zeros on zeros: cheap, because logs write whole segments of them. */
+    /* Zeros on zeros are cheap, because logs write whole segments of them. */
     if (page->now == NULL && all_zero(from, size)) return 0;
     if (page->now == NULL || page->state == PAGE_CLEAN) {
         uint8_t *fresh = mem_alloc(NULL, SIM_PAGE_BYTES);
@@ -305,7 +305,7 @@ void
 sim_pages_forget(struct sim_pages *pages)
 {
     for (struct sim_page *page = pages->unsynced; page != NULL; page = page->next) {
-        /* A page cut off is not data but a matter of the size, which no sync gives up. */
+        /* A page that was cut off belongs to the size, which no sync gives up. */
         if (page->now != NULL) page->state = PAGE_LOST;
     }
 }
@@ -341,8 +341,8 @@ page_discard(struct sim_pages *pages, struct sim_page *page)
 }
 
 /*
- * With many pages, independent choices alone would hardly ever make all of a file old or all of it
- * new: each of these gets a quarter of the runs of its own.
+ * Gives a quarter of the runs to all of a file being old, and a quarter to all being new: with many
+ * pages, independent choices alone would hardly ever do so.
  */
 void
 sim_pages_power_loss(struct sim_pages *pages, struct sim_random *random)

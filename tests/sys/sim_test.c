@@ -1,6 +1,6 @@
 /*
- * sim_test.c - the simulated machine keeps what its model says is durable, loses the rest sooner or
- * later, and otherwise behaves like a kernel.
+ * sim_test.c - the simulated machine keeps all that its model calls durable, loses the rest sooner
+ * or later, and otherwise behaves like a kernel.
  */
 #include "lib/test.h"
 
@@ -15,7 +15,7 @@ enum { PAGE = 4096, SECTOR = 512 };
 
 #define must(call) assert_int_equal((call), OK)
 
-static int64_t seed_at_work = -1; /* of the machine not yet done with */
+static int64_t seed_at_work = -1; /* seed of the machine that is still in use */
 
 static struct sim_env *
 sim_make(uint64_t seed)
@@ -33,7 +33,7 @@ sim_done(struct sim_env *sim)
     seed_at_work = -1;
 }
 
-/* Runs after each test: only a failed one has left its machine behind. */
+/* Frees the machine that a failed test left. Runs after each test. */
 static int
 tell_seed(void **state)
 {
@@ -68,7 +68,8 @@ put_file(struct env *env, const char *path, const char *text, bool synced)
     must(file_close(&file));
 }
 
-/* The contents as text in a buffer of this function; "(missing)" if there is no such file. */
+/* Returns the contents as text in a buffer of this function; "(missing)" if the file does not
+ * exist. */
 static const char *
 content(struct env *env, const char *path)
 {
@@ -307,7 +308,7 @@ UNIT_TEST(test_unsynced_size_becomes_old_or_new_and_never_shows_other_bytes)
         sizes[stated == 5 ? 0 : grows ? 1 : 2]++;
         assert_memory_equal(text, "1234567", size);
         assert_true(size >= 2);
-        /* What lies beyond the end is zero when the file grows again. */
+        /* Bytes beyond the end are zero when the file grows again. */
         uint8_t beyond[16], zeros[16] = {0};
         must(file_truncate(&file, stated + sizeof beyond, NULL));
         must(file_read_at(&file, beyond, sizeof beyond, stated, NULL));
@@ -491,9 +492,9 @@ UNIT_TEST(test_full_device_refuses_new_pages_but_takes_old_ones)
     assert_int_equal(free_bytes, 0);
     assert_int_equal(total_bytes, 3 * PAGE);
     must(file_size(&file, &size, NULL));
-    assert_int_equal(size, 3 * PAGE); /* what fitted was written */
+    assert_int_equal(size, 3 * PAGE); /* the part that fitted was written */
     put(&file, "over zeros", PAGE);
-    must(file_truncate(&file, 100 * PAGE, NULL)); /* a hole needs nothing */
+    must(file_truncate(&file, 100 * PAGE, NULL)); /* a hole needs no space */
     assert_int_equal(file_write_at(&file, bytes_of_text("x"), 50 * PAGE, NULL), ERR_FULL);
     must(file_truncate(&file, PAGE, NULL));
     must(file_write_at(&file, bytes_of_text("x"), 50 * PAGE, NULL));
@@ -656,7 +657,7 @@ change_some_file(struct life *life)
     }
 }
 
-/* One random life of a small tree; returns a hash of everything seen. */
+/* Runs one random life of a small tree; returns a hash of everything seen. */
 static uint64_t
 random_life(uint64_t seed)
 {
@@ -688,7 +689,7 @@ UNIT_TEST(test_same_seed_lives_the_same_life)
     assert_int_not_equal(random_life(1), random_life(2));
 }
 
-/* Returns false when no allocation was left to refuse. */
+/* Returns false when all allocations have been refused once. */
 static bool
 live_with_nth_allocation_refused(uint64_t nth)
 {

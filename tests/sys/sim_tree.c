@@ -1,16 +1,16 @@
 /*
  * sim_tree.c - see sim_tree.h.
  *
- * A directory holds its names as they are seen, and behind them a journal of the changes that are
- * not durable: "this name meant `before` and now means `after`". A sync forgets the journal; a
- * power loss undoes its end, newest first. What one call changes has one group number and is kept
- * or undone as a whole: a rename is two changes, perhaps in two directories, which are then peers.
+ * A directory holds its names as they are seen, and a journal of the changes that are not durable:
+ * "this name meant `before` and now means `after`". A sync forgets the journal; a power loss undoes
+ * its end, newest first. What one call changes has one group number and is kept or undone as a
+ * whole: a rename is two changes, perhaps in two directories, which are then peers.
  *
  * Invariants:
  *  1. Undoing needs no memory: the room of `entries` never shrinks, and after each undone change
  *     the directory has as many names as it once had.
- *  2. The group numbers of a journal never fall. A group with a peer stands in both journals, or in
- *     none.
+ *  2. The group numbers of a journal never fall. A group with a peer is in both journals or in
+ * neither.
  *  3. Directories form a tree: a rename into itself is refused.
  */
 #include "sys/sim_tree.h"
@@ -34,7 +34,7 @@ struct sim_name {
 struct sim_change {
     uint64_t group;
     struct sim_name *name;
-    struct sim_node *before; /* NULL: there was no such name */
+    struct sim_node *before; /* NULL: the name did not exist */
     struct sim_node *after;
     struct sim_node *peer; /* the other directory of a rename between two */
 };
@@ -117,7 +117,7 @@ node_free(struct sim_tree *tree, struct sim_node *node)
     mem_free(NULL, node, sizeof *node);
 }
 
-/* Recursion ends with the depth of the tree: invariant 3. */
+/* The recursion ends with the depth of the tree: invariant 3. */
 static void
 node_unref(struct sim_tree *tree, struct sim_node *node)
 {
@@ -161,8 +161,8 @@ sim_tree_init(struct sim_tree *tree, struct sim_device *device)
     return tree->root == NULL ? -ENOMEM : 0;
 }
 
-/* Two removed directories may be peers and so keep each other alive; here all nodes go, whoever
- * refers to them. */
+/* Frees all nodes. Two removed directories may be peers and keep each other alive, so reference
+ * counts are ignored. */
 void
 sim_tree_fini(struct sim_tree *tree)
 {
@@ -181,7 +181,7 @@ sim_tree_fini(struct sim_tree *tree)
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-/* Index of a name in a directory; entry_count: not there. */
+/* Returns the index of a name in a directory; entry_count if it is missing. */
 static size_t
 entry_index(const struct sim_node *dir, const char *text, size_t size)
 {
@@ -195,13 +195,13 @@ entry_index(const struct sim_node *dir, const char *text, size_t size)
     return i;
 }
 
-/* Where a path leads: the entry, or the place where it could be. */
+/* The end of a path: the entry, or the position where it could be. */
 struct place {
     struct sim_node *dir; /* NULL: the path is the root */
     const char *text;     /* a view into the path */
     size_t size;
-    struct sim_name *name; /* the entry's; NULL: no such entry */
-    struct sim_node *node; /* what it names; NULL: nothing */
+    struct sim_name *name; /* the entry's name; NULL: the entry does not exist */
+    struct sim_node *node; /* the node of the entry; NULL if there is none */
 };
 
 /* Walks to the last part of the path. -EINVAL if it has a ".." or leads through `forbidden`. */
@@ -260,7 +260,7 @@ sim_tree_find_dir(const struct sim_tree *tree, const char *path, struct sim_node
 
 /* --- changing --------------------------------------------------------------------------------- */
 
-/* Makes room for `more` items behind `used`. */
+/* Makes room for `more` items after `used`. */
 static bool
 grow(void **items, size_t *capacity, size_t used, size_t more, size_t each)
 {
@@ -274,7 +274,7 @@ grow(void **items, size_t *capacity, size_t used, size_t more, size_t each)
     return true;
 }
 
-/* Room for one more name and for `changes` more changes, so that dir_change() cannot fail. */
+/* Makes room for one more name and for `changes` more changes, so that dir_change() cannot fail. */
 static bool
 dir_reserve(struct sim_node *dir, size_t changes)
 {
@@ -287,7 +287,7 @@ dir_reserve(struct sim_node *dir, size_t changes)
     return fits;
 }
 
-/* Lets `name` mean `node` (NULL: nothing), without a trace in the journal. */
+/* Lets `name` refer to `node` (NULL: removes it), without a trace in the journal. */
 static void
 dir_set(struct sim_tree *tree, struct sim_node *dir, struct sim_name *name, struct sim_node *node)
 {
@@ -327,7 +327,7 @@ dir_change(struct sim_tree *tree, struct sim_node *dir, struct sim_change change
     dir_set(tree, dir, change.name, change.after);
 }
 
-/* Lets a place that is free mean `node`. */
+/* Lets a free position refer to `node`. */
 static int
 add_name(struct sim_tree *tree, const struct place *place, struct sim_node *node)
 {
@@ -379,7 +379,7 @@ sim_tree_link(struct sim_tree *tree, const char *from, const char *to)
     return add_name(tree, &target, source.node);
 }
 
-/* Whether `target` may be replaced by `source`. */
+/* Returns whether `source` may replace `target`: 0, or a negative errno value. */
 static int
 may_replace(const struct sim_node *source, const struct sim_node *target)
 {
@@ -455,8 +455,8 @@ sim_tree_rmdir(struct sim_tree *tree, const char *path)
 /* --- durability ------------------------------------------------------------------------------- */
 
 /*
- * Makes the changes up to a group durable, and with a rename from or to another directory what
- * happened there before it. The recursion takes a change out first, so it ends.
+ * Makes the changes up to a group durable and, if one is a rename from or to another directory, the
+ * changes before it there. The recursion takes a change out first, so it ends.
  */
 static void
 commit_up_to(struct sim_tree *tree, struct sim_node *dir, uint64_t group)
@@ -483,7 +483,7 @@ sim_tree_forget(struct sim_node *dir)
     dir->changed_since_forgotten = false;
 }
 
-/* Each directory keeps a prefix of its journal... */
+/* Draws the prefix of its journal that each directory keeps... */
 static void
 draw_prefixes(struct sim_tree *tree, struct sim_random *random)
 {
@@ -495,7 +495,8 @@ draw_prefixes(struct sim_tree *tree, struct sim_random *random)
     }
 }
 
-/* ... shortened until no rename between two directories is kept in one and undone in the other. */
+/* ... and shortens them until no rename between two directories is kept in one and undone in the
+ * other. */
 static void
 agree_on_prefixes(struct sim_tree *tree)
 {
@@ -534,8 +535,8 @@ sim_tree_power_loss(struct sim_tree *tree, struct sim_random *random)
 {
     draw_prefixes(tree, random);
     agree_on_prefixes(tree);
-    /* Held, so that no node vanishes while the list is walked; the walk that lets go may free the
-     * node it stands on and such before it, never the next. */
+    /* References keep nodes from vanishing while the list is walked; the walk that releases them
+     * may free the current node and earlier ones, never the next. */
     for (struct sim_node *node = tree->oldest; node != NULL; node = node->next) {
         node_ref(node);
     }

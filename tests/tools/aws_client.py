@@ -1,18 +1,19 @@
 #!/usr/bin/python3
-"""aws_client.py - makes and reads what tests need in services of AWS, or in those who play them, with boto3.
+"""aws_client.py - makes and reads resources for tests in services of AWS, or in programs that simulate
+them, with boto3.
 
     aws_client.py URL WHAT ARGUMENT...
 
-    make-stream NAME SHARDS          and waits until it is there
+    make-stream NAME SHARDS          and waits until it exists
     split NAME                       halves the first shard of a stream, and waits until that is done
     stream NAME                      prints the records, shard after shard: on each line the first and the last hash of its
                                      shard, and the data in base64
     make-bucket NAME
-    bucket NAME [PREFIX]             prints what its objects hold, unpacked, in the order in which they were made;
-                                     fails if the indexes beside them say something else than what is there
+    bucket NAME [PREFIX]             prints the unpacked content of its objects, in the order in which they were made; fails
+                                     if the indexes next to them do not agree with it
     uploads NAME                     prints the keys of uploads in parts that were neither completed nor aborted
     make-delivery NAME BUCKET        a delivery stream of Firehose into that bucket, below NAME/
-    delivered NAME BUCKET            prints what it delivered, unpacked, in the order in which it came (of moto)
+    delivered NAME BUCKET            prints the delivered content, unpacked, in the order of arrival (with moto)
     make-role ROLE KEYFILE SECRETFILE STATEMENT...
                                      a user who may only take on that role, whose key goes into these files, and a role with
                                      a policy of these statements (JSON)
@@ -43,7 +44,7 @@ def client(url, service):
 def unpacked(name, body):
     if name.endswith(".zst"):
         return subprocess.run(["zstd", "-dc"], input=body, stdout=subprocess.PIPE, check=True).stdout
-    # Firehose's objects have no name that tells.
+    # Names of Firehose's objects do not show the compression.
     return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
 
 
@@ -144,7 +145,7 @@ def make_delivery(url, name, to):
 
 
 def models(url, service, name):
-    """What moto shows of itself, in the order in which it was made."""
+    """Objects in moto's own API, in the order in which they were made."""
     with urllib.request.urlopen(url + "/moto-api/data.json") as answer:
         return json.load(answer).get(service, {}).get(name, [])
 

@@ -1,15 +1,16 @@
 #!/usr/bin/python3
-"""aws_content.py - what arrived in a service, as a capture of write requests that rrcompare can read.
+"""aws_content.py - converts the content of a service to a capture of write requests that rrcompare can read.
 
     aws_content.py [--rows | --letters] [--any-order] CAPTURE.rw < LINES
 
-LINES are NDJSON as docs/destinations/codings.md has it, in the order of each series; with --rows they are rows of
-doubles/timestream.py, with --letters what `firekeep dead-letters show --format json` prints. Each is decoded by the rules of that page alone. The capture has one request of remote write 1.0,
-each series once, each sample once.
+LINES are NDJSON as in docs/destinations/codings.md, in the order of each series; with --rows they
+are rows of doubles/timestream.py, with --letters the output of `firekeep dead-letters show --format
+json`. Each is decoded only by the rules of that page. The capture has one request of remote write
+1.0, each series once, each sample once.
 
-Fails if a line is none, a sample came again with other bits, or (without --any-order) the times of a series do
-not rise, what came again left out: then the order was not kept. Prints how many samples, repeats and exemplars there
-were. Python's standard library is all it needs.
+Fails if a line is invalid, a sample is repeated with other bits, or (without --any-order) the times
+of a series do not rise, repeats left out: then the order was not kept. Prints the numbers of
+samples, repeats and exemplars. Python's standard library is all it needs.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def plain_word_undone(name):
 
 
 def name_of_row(name, mark, dimensions):
-    """A name that was too long stands in a dimension of its own."""
+    """The name of a row; a name that was too long is in a dimension of its own."""
     if name.startswith("H__"):
         name = dimensions[mark + name[-16:]]
     return plain_word_undone(name)

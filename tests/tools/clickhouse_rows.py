@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """clickhouse_rows.py - rows of a table in ClickHouse as lines of NDJSON, for aws_content.py, by docs/destinations/codings.md.
 
-    clickhouse_rows.py URL DATABASE TABLE            each sample once, as the table's engine makes one of those that are equal
+    clickhouse_rows.py URL DATABASE TABLE            each sample once, as the table's engine merges equal ones
     clickhouse_rows.py --all URL DATABASE TABLE      every row, in the order of the key
 
-Reads RowBinary. Fails if `bits` is not what the page says of `value`, or the text of labels is not canonical.
-Python's standard library is all it needs.
+Reads RowBinary. Fails if `bits` and `value` do not agree as in that document, or the text of labels
+is not canonical. Python's standard library is all it needs.
 """
 
 import json

@@ -3,8 +3,9 @@
 
     counting_target.py PORT FIRST [SLOW_MS]
 
-Each response takes up to SLOW_MS (80), and values are read at its end: two servers that scrape it may see an
-older value at a newer timestamp. Counters begin with FIRST, so that a reset that is none would show.
+Each response takes up to SLOW_MS (80), and values are read at its end: two servers that scrape it
+may see an older value at a newer timestamp. Counters begin with FIRST, so that a wrongly detected
+reset is noticed.
 """
 
 import http.server

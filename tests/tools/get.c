@@ -2,12 +2,12 @@
  * get.c - a plain HTTP request; started thousands of times by scripts, as it starts in a tenth of
  * curl's time.
  *
- *   get URL... [SECONDS]          the bodies, on standard output, one behind the other
+ *   get URL... [SECONDS]          the bodies, on standard output, one after the other
  *   get -d FORM URL [SECONDS]     POST of FORM
  *   get --wait PID URL SECONDS    asks until the answer is below 400; nothing is written
  *   get --parts METHOD BODY HEAD ANSWER URL [HEADER...]
- *                                 the body is the file BODY, if it is not empty; head and body of
- * the answer go into files, and its status, of whatever kind, is printed
+ *                                 sends the file BODY unless it is empty; writes the head and
+ *                                 the body of the answer into files, and prints its status
  *
  * The URL is http://HOST:PORT/PATH with an IPv4 address; the path is sent as it is. Status 22: the
  * answer is 400 or above; 28: it took longer than SECONDS (10); 1: no answer, or not a whole one,

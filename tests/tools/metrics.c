@@ -1,18 +1,16 @@
 /*
- * metrics.c - metrics URL SECONDS QUESTION...: what the metrics of a server say; the server is at
- * URL.
+ * metrics.c - metrics URL SECONDS QUESTION...: questions about the metrics of the server at URL.
  *
- *   sum START...                      of the lines that begin so; a line for each START
- *   are {START COMPARISON NUMBER}...  whether those sums compare so: = != < <= > >=
+ *   sum START...                      sums of the lines that begin with each START
+ *   are {START COMPARISON NUMBER}...  whether those sums compare like this: = != < <= > >=
  *   opened                            whether no destination is closed
  *   state DESTINATION [STATE]         prints it, or whether it is that
  *   settled DESTINATION...            open, nothing queued, and nothing in the log ahead of them
- *   balances DESTINATION              open, and taken = delivered + dead-lettered + dropped +
- * queued
+ *   balances DESTINATION              open; taken = delivered + dead-lettered + dropped + queued
  *
- * All that a question needs is of one page, as it may move. What is not so yet may become so within
- * SECONDS; then, and if 0 at once, why it is not is written and the status is 1. There is one
- * process for all looks, as scripts wait all the time.
+ * A question is answered from one page, as the metrics change. It is repeated until the answer is
+ * yes, for at most SECONDS (0: once); then the reason is written and the status is 1. One process
+ * does all of this, because scripts wait all the time.
  */
 #include "plain_http.h"
 
@@ -26,8 +24,8 @@
 
 enum { LOOK_SECONDS = 10, PAUSE_MS = 10, PAUSE_MS_MAX = 160 };
 
-static const char *page; /* of this look */
-static char why[512];    /* the answer is no */
+static const char *page; /* the current page */
+static char why[512];    /* the reason why the answer is no */
 
 __attribute__((format(printf, 1, 2))) static bool
 no(const char *format, ...)
@@ -114,7 +112,7 @@ opened(void)
     return true;
 }
 
-/* Copied to `to`, empty: none, as when it is closed. */
+/* Copies the state to `to`; it is empty if the destination is closed or missing. */
 static void
 find_state(const char *destination, char to[64])
 {

@@ -7,16 +7,17 @@
 Three lists of changes:
 
   * Statements that count (COUNTING) are removed in turn. A statement counts if it increments or decrements something,
-    also if it calls one of CALLS; NOT_TERMS lists those that are not a term of an account, with the reason. So whoever
-    writes a new counter in these files writes its test, or says why it needs none.
+    also if it calls one of CALLS; NOT_TERMS lists those that are not a term of an account, with the reason. So a new
+    counter in these files needs a test, or a reason why not.
   * Statements of tests/tools/invariants.txt are replaced, and an assertion of the program must stop a test. --invariants
     tries only these.
   * With --sample, N statements drawn from ROOMS are removed. The seed decides which.
 
-The copy is build/mutation, so the tree is never touched, and the run may be ended at any time. The next run continues:
-a change that a test noticed is not tried again while its file is the same; survivors are tried again once any source
-has changed, or with --again. A test that hangs has noticed, too. --list only prints the changes. The status is 1 if a
-change survived, 2 if a test fails without any change.
+The copy is build/mutation, so the tree is never touched, and the run may be ended at any time. The
+next run continues: a change that a test noticed is not tried again while its file is the same;
+survivors are tried again once any source has changed, or with --again. A test that hangs has
+noticed the change, too. --list only prints the changes. The status is 1 if a change survived, 2 if
+a test fails without any change.
 """
 
 import argparse
@@ -280,7 +281,7 @@ def build(options, targets):
 
 
 def failed_name(output):
-    """Which of a program's tests failed: cmocka names it, or, if the program died, the one that ran."""
+    """The failed test of a program: cmocka names it, or, if the program died, the one that ran."""
     failed = re.search(r"\[  FAILED  \] (test_\w+)", output)
     ran = re.findall(r"\[ RUN      \] (\w+)", output)
     return failed[1] if failed else ran[-1] if ran else "?"
@@ -293,7 +294,7 @@ def tests_of(folder):
 
 
 class Results:
-    """What is known, and how long each test takes without any change."""
+    """Known results, and the time of each test without any change."""
 
     def __init__(self, everything):
         self.path = os.path.join(WORK, "results.json")
@@ -446,7 +447,7 @@ def end(*_):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, end)  # what it started ends with it
+    signal.signal(signal.SIGTERM, end)  # its children end with it
     signal.signal(signal.SIGINT, end)
     try:
         sys.exit(main())

@@ -1,5 +1,5 @@
 /*
- * notifyrun.c - a notifier by itself, for tests that tell real Alertmanagers about alerts.
+ * notifyrun.c - a notifier by itself, for tests that send alerts to real Alertmanagers.
  *
  *     notifyrun [OPTION...] < COMMANDS
  *
@@ -14,20 +14,20 @@
  *     --refresh=MS                 of all of these
  *     --prefix=PATH --scheme=WORD --timeout=MS
  *     --username=NAME --password=SECRET --bearer=SECRET --header=NAME=SECRET --ca-file=PATH
- *     --relabel=SPEC               of targets; SPEC: ACTION;SOURCE,...;REGEX;TARGET;REPLACEMENT,
- * any of which may be empty
+ *     --relabel=SPEC               of targets; SPEC: ACTION;SOURCE,...;REGEX;TARGET;REPLACEMENT
  *     --alert-relabel=SPEC
  *
  *     --relabel-all=SPEC           of alerts to any Alertmanager
  *     --external=NAME=VALUE --external-url=URL --queue=N --batch=N
  *
- * Commands, a line each; each is answered by lines, the last of which is a dot:
+ * Each command is a line; the answer is lines, the last of which is a dot:
  *
- *     alert NAME=VALUE,... STARTS_MS ENDS_MS [EXPRESSION]   the alert is sent; times from now on
- *     many COUNT ENDS_MS NAME=VALUE,...     so many, with a label n beside, which began a minute
- * ago idle SECONDS                  waits until nothing is queued: "yes" or "no" members JSON, as
- * the API prints it metrics                       as /metrics end                           also at
- * the end of the input
+ *     alert NAME=VALUE,... STARTS_MS ENDS_MS [EXPRESSION]   sends an alert; times from now on
+ *     many COUNT ENDS_MS NAME=VALUE,...   sends COUNT alerts that began a minute ago, labelled n
+ *     idle SECONDS                        waits until nothing is queued: "yes" or "no"
+ *     members                             prints JSON, as the API does
+ *     metrics                             prints them as /metrics does
+ *     end                                 ends it, as does the end of the input
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ give_up(const char *what)
 
 /* --- options ---------------------------------------------------------------------------------- */
 
-/* NAME=VALUE; cuts the text. */
+/* Reads NAME=VALUE; cuts the text. */
 static struct named_text
 pair_of(char *text)
 {
@@ -143,7 +143,7 @@ begin_alertmanager(struct run *run)
     lists->dns_members.names.items = lists->names;
 }
 
-/* TYPE:NAME:PORT; cuts the text. */
+/* Reads TYPE:NAME:PORT; cuts the text. */
 static void
 read_dns(struct lists *lists, char *text)
 {
@@ -157,7 +157,7 @@ read_dns(struct lists *lists, char *text)
     lists->names[dns->names.count++] = name;
 }
 
-/* False: it is no option of a discovery. */
+/* Returns false if it is not an option of a discovery. */
 static bool
 read_discovery(struct lists *lists, const char *name, char *text)
 {
@@ -177,7 +177,7 @@ read_discovery(struct lists *lists, const char *name, char *text)
     return true;
 }
 
-/* False: it is no option of an Alertmanager. */
+/* Returns false if it is not an option of an Alertmanager. */
 static bool
 read_own_option(struct alertmanager_settings *a, struct lists *lists, const char *name, char *text)
 {
@@ -249,7 +249,7 @@ read_option(struct run *run, char *option)
 
 /* --- commands --------------------------------------------------------------------------------- */
 
-/* Canonical labels of NAME=VALUE,... and, if it is one, a number. */
+/* Writes the canonical labels of NAME=VALUE,... and, if it is not NULL, a number. */
 static void
 put_labels(char *text, const char *number, struct buf *to)
 {
@@ -404,7 +404,7 @@ start(struct run *run)
 {
     struct why why = {""};
     struct notifier_change *change;
-    for (uint32_t i = 0; i < run->alerting.count; i++) { /* what options gave */
+    for (uint32_t i = 0; i < run->alerting.count; i++) { /* settings from the options */
         struct alertmanager_settings *a = &run->items[i];
         const struct lists *lists = &run->lists[i];
         a->static_count = lists->static_members.targets.count > 0;

@@ -204,7 +204,7 @@ oracle_find_series(struct oracle_set *set, struct oracle_label *labels, size_t c
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* The array, with room for one more item. */
+/* Returns the array, with room for one more item. */
 static void *
 grown(void *items, size_t count, size_t *capacity, size_t item_size)
 {
@@ -254,7 +254,7 @@ histogram_compare_any(const void *left, const void *right)
     return order_of(a->t_ms, a->arrival, b->t_ms, b->arrival);
 }
 
-/* Sorts, and keeps the first arrival at each time: a float and a histogram contend too. */
+/* Sorts the samples and keeps the first arrival at each time, of floats and histograms together. */
 static void
 series_settle(struct oracle_series *series)
 {
@@ -339,7 +339,7 @@ skip_spaces(const char *at)
     return at + strspn(at, " \t\n");
 }
 
-/* A quoted value from `at`, which is at its quote. NULL: not well-formed. */
+/* Reads a quoted value from `at`, which is at its quote. NULL: not well-formed. */
 static const char *
 parse_value(const char *at, struct arena *arena, struct bytes *ret_value)
 {
@@ -359,7 +359,7 @@ parse_value(const char *at, struct arena *arena, struct bytes *ret_value)
     return at + 1;
 }
 
-/* One matcher; NULL: not well-formed. */
+/* Reads one matcher; NULL: not well-formed. */
 static const char *
 parse_matcher(const char *at, struct arena *arena, struct oracle_matcher *ret_matcher)
 {

@@ -19,8 +19,8 @@ struct gathering {
     Cmp__TimeSeries series;
     size_t sample_capacity;
     size_t histogram_capacity;
-    int64_t min_ms, max_ms; /* of the chunk at hand */
-    bool outside;           /* a sample lies outside what its chunk says */
+    int64_t min_ms, max_ms; /* range of the current chunk */
+    bool outside;           /* a sample lies outside the range of its chunk */
 };
 
 static void *
@@ -50,7 +50,7 @@ spans_of(struct gathering *g, const struct hist_buckets *b)
     return list;
 }
 
-/* A copy of the words of a side, as whatever 64-bit type is wanted. */
+/* Copies the words of a side, as the requested 64-bit type. */
 static void *
 words_of(struct gathering *g, const void *from, uint32_t count)
 {
@@ -127,7 +127,7 @@ take_sample(void *context, int64_t t_ms, uint64_t bits, const struct histogram *
     return OK;
 }
 
-/* What has been gathered counts as a series of the answer. */
+/* Adds the gathered samples as a series of the answer. */
 static void
 series_done(struct gathering *g)
 {

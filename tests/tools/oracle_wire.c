@@ -3,8 +3,8 @@
  *
  * A native histogram becomes a text in which two equal histograms look the same however their
  * buckets were laid out: counts are absolute, buckets carry their absolute index, empty ones are
- * left out, and the counter reset hint, which is advice, is not looked at. A stale histogram is
- * only that: nothing of it but the marker is defined.
+ * left out, and the counter reset hint, which is advice, is ignored. Only the marker of a stale
+ * histogram is defined.
  */
 #include "oracle_internal.h"
 
@@ -82,7 +82,8 @@ oracle_guess_version(struct bytes message)
 
 /* --- histograms ------------------------------------------------------------------------------- */
 
-/* Lists the buckets that are not empty as "index:count". False: spans and counts do not agree. */
+/* Lists the buckets that are not empty as "index:count". Returns false if spans and counts do not
+ * agree. */
 static bool
 put_buckets(struct buf *to, const char *name, bool is_float, size_t span_count,
             Cmp__BucketSpan **spans, size_t count, const int64_t *deltas, const double *counts)
@@ -156,7 +157,7 @@ put_histogram_parts(const struct oracle_options *options, struct buf *to, const 
                        h->positive_counts);
 }
 
-/* False: the histogram is malformed; the text says so. */
+/* Returns false if the histogram is malformed; the text says so. */
 static bool
 put_histogram(const struct oracle_options *options, struct buf *to, const Cmp__Histogram *h)
 {
@@ -178,7 +179,7 @@ in_range(struct oracle_range range, int64_t t_ms)
     return t_ms >= range.start_ms && t_ms <= range.end_ms;
 }
 
-/* Adds what lies in the range of the set; the series is only made if something does. */
+/* Adds the samples in the range of the set; makes the series only if there are any. */
 static void
 add_values(struct oracle_set *set, struct oracle_label *labels, size_t label_count,
            size_t sample_count, Cmp__Sample **samples, size_t histogram_count,
@@ -236,7 +237,7 @@ add_write_1(struct oracle_set *set, struct bytes message, struct oracle_counts *
     return e;
 }
 
-/* NULL: a reference beyond the symbols, or one without its partner. */
+/* Returns NULL for a reference beyond the symbols, or one without its partner. */
 static struct oracle_label *
 labels_of_refs(const Cmp__RequestV2 *request, const Cmp__TimeSeriesV2 *ts)
 {

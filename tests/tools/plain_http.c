@@ -1,3 +1,4 @@
+/* plain_http.c - see plain_http.h. */
 #include "plain_http.h"
 
 #include <arpa/inet.h>
@@ -44,7 +45,8 @@ connect_to(const struct plain_url *url, int seconds)
     return -1;
 }
 
-/* Who answers before all of it is sent may close then: that it was not sent is no error yet. */
+/* Sends the request. A server that answers before all of it was sent may close: that is not an
+ * error here. */
 static bool
 send_request(int fd, const struct plain_url *url, const struct plain_request *request)
 {
@@ -69,7 +71,7 @@ send_request(int fd, const struct plain_url *url, const struct plain_request *re
     return true;
 }
 
-/* All until the other side closes, with a 0 behind it; NULL: errno says why. */
+/* Reads all until the other side closes, and adds a 0; NULL: errno has the reason. */
 static char *
 receive_all(int fd, size_t *ret_length)
 {
@@ -97,7 +99,7 @@ receive_all(int fd, size_t *ret_length)
     return NULL;
 }
 
-/* Chunks, without what is between them; false: the last one is not there. */
+/* Joins the chunks; returns false if the last one is missing. */
 static bool
 join_chunks(char *body, size_t *length)
 {
@@ -121,7 +123,7 @@ join_chunks(char *body, size_t *length)
     return true;
 }
 
-/* Head and body, which follow each other in `all`; false: it is no whole answer. */
+/* Splits `all` into head and body; returns false if the answer is not whole. */
 static bool
 take_apart(char *all, size_t size, bool has_body, struct plain_answer *answer)
 {

@@ -14,30 +14,30 @@ struct plain_url {
     const char *path; /* sent as it is */
 };
 
-/* http://HOST:PORT/PATH; `text` is borrowed. */
+/* Parses http://HOST:PORT/PATH; `text` is borrowed. */
 bool plain_url_parse(const char *text, struct plain_url *ret_url);
 
 enum { PLAIN_ERROR_SIZE = 160 };
 
 struct plain_request {
     const char *method;
-    const char *const *headers; /* beside Host, Accept, Connection, and the length of a body */
+    const char *const *headers; /* additional ones */
     size_t header_count;
-    const char *body; /* NULL: none */
+    const char *body; /* NULL if there is none */
     size_t body_length;
 };
 
 struct plain_answer {
     int status;
-    char *head; /* with the line of the status; of the heap, and the body with it */
+    char *head; /* with the status line; allocated, together with the body */
     size_t head_length;
-    char *body; /* with a 0 behind it */
+    char *body; /* followed by a 0 */
     size_t length;
 };
 
 /*
- * False, and why in `error`: there is no answer, or not a whole one; each wait for the other side
- * ends after `seconds`.
+ * Returns false, with the reason in `error`, if there is no whole answer. Each wait for the other
+ * side ends after `seconds`.
  */
 bool plain_http(const struct plain_url *url, const struct plain_request *request, int seconds,
                 struct plain_answer *ret_answer, char error[PLAIN_ERROR_SIZE]);

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """point_lines.py - points of InfluxDB and OpenTSDB as lines of NDJSON, for aws_content.py, by docs/destinations/codings.md.
 
-    point_lines.py stored influxdb URL DATABASE   what an InfluxDB 1 has, written by a destination of type influxdb
+    point_lines.py stored influxdb URL DATABASE   points in an InfluxDB 1, written by a destination of type influxdb
     point_lines.py stored opentsdb URL DATABASE   ... or by one of type opentsdb, through its listener for that
-    point_lines.py sent influxdb FILE             what was sent, as doubles/fault_proxy.py recorded it: bodies of
+    point_lines.py sent influxdb FILE             requests recorded by doubles/fault_proxy.py: bodies of
     point_lines.py sent opentsdb FILE             line protocol, or of /api/put
 
 Python's standard library is all it needs.
@@ -69,7 +69,7 @@ def put_opentsdb(metric, tags, time, value):
     put_line(labels, time, "value", value)
 
 
-# --- what is stored -------------------------------------------------------------------------------
+# --- stored points --------------------------------------------------------------------------------
 
 
 def number(text):
@@ -104,7 +104,7 @@ def stored(kind, url, database):
                 put_opentsdb(name, tags, time, row[field])
 
 
-# --- what was sent --------------------------------------------------------------------------------
+# --- sent points ----------------------------------------------------------------------------------
 
 
 def records_of(path):

@@ -42,7 +42,7 @@ take_body(char *from, size_t item_size, size_t count, void *context)
     return buf_error(&post->answer.body) ? 0 : item_size * count;
 }
 
-/* The value if `line` is the header `name`, else false. */
+/* Returns the value if `line` is the header `name`, else false. */
 static bool
 header_value(const char *line, size_t size, const char *name, char *to, size_t to_size)
 {
@@ -120,7 +120,7 @@ add_headers(struct post *post, const struct post_options *options)
     }
 }
 
-/* The URL with the usual path if it has none. */
+/* Returns the URL, with the usual path if it has none. */
 static char *
 full_url(const struct post_options *options)
 {
@@ -208,7 +208,7 @@ post_put_body(const struct post_answer *answer, char *to, size_t to_size)
 
 /* --- captures --------------------------------------------------------------------------------- */
 
-/* Nothing of it is read yet: who skips most of a capture does not pay for it. */
+/* Maps the file without reading it, so that skipping most of a capture is cheap. */
 static enum err
 map_whole(const char *path, struct capture *capture, struct why *why)
 {

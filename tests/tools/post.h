@@ -22,7 +22,7 @@ struct post_options {
     long timeout_s;
 };
 
-/* A header that was not in the answer is -1. */
+/* A header that is missing in the answer is -1. */
 struct post_answer {
     long status;
     int64_t samples_written;
@@ -34,7 +34,7 @@ struct post_answer {
 };
 
 void post_global_init(void);
-/* Ends the program when it cannot be made. `options` is borrowed until post_free(). */
+/* Ends the program if it cannot be made. `options` is borrowed until post_free(). */
 struct post *post_new(const struct post_options *options);
 void post_free(struct post *post);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes an archive as prometheus_remote_kinesis and a delivery stream into S3 leave it.
+"""prk_archive.py - makes an archive like that of prometheus_remote_kinesis and a delivery stream into S3.
 
     prk_archive.py DIR FLAT [--stretch N] [--delay SECONDS] [--junk N] < our.ndjson
 
@@ -9,9 +9,9 @@ are missing. A series without float samples (native histograms) becomes a row wi
 null. The delivery stream puts records of some minutes into one gzip object, named for the hour in UTC
 in which they arrived: YYYY/MM/DD/HH/stream-1-<time>-<number>.gz. Objects have several members.
 
-FLAT gets the same lines as one file, for an import. --stretch makes the time between samples N times
-longer, --delay lets records arrive so much later, --junk adds a row without a sample after each N
-thousand lines.
+FLAT gets the same lines as one file, for an import. --stretch makes the time between samples N
+times longer, --delay lets records arrive later by SECONDS, --junk adds a row without a sample after
+each N thousand lines.
 """
 import argparse
 import collections

@@ -3,17 +3,17 @@
  *
  *     run [--flush] [--shards N] [--measured] [--features LIST] FILE...
  *
- * --flush: what a script loads is written into parts before it is asked for. --shards: series are
- * read in so many shards, each by whichever thread comes first. --measured: each evaluation is
- * explained, and then measured. Instant evaluations are also made as range queries around their
- * time. --features: those of query.features that are on, separated by commas or spaces; by default
+ * --flush: the samples that a script loads are written into parts before queries. --shards: series
+ * are read in N shards, each by the first free thread. --measured: each evaluation is explained,
+ * and then measured. Instant evaluations are also made as range queries around their time.
+ * --features: the query.features that are on, separated by commas or spaces; by default
  * delayed-name-removal and use-start-timestamps, as where Prometheus runs its scripts. The last
  * line is "N passed, N failed"; each failure is printed with file and line. Staleness markers, gaps
  * and the series notation: see the scripts' own documentation in Prometheus (promql/promqltest).
  *
  * A line `# needs FEATURE` leaves out the next evaluation if the feature is off.
  *
- * A line `SERIES@st ITEMS` gives the series of the next line start times, one for each of its
+ * A line `SERIES@st ITEMS` sets the start times of the series in the next line, one for each of its
  * values: `_` or `_xN` for none, or durations that are added to the sample's time, `-1m`, `-1mxN`,
  * `-30s-1mxN`.
  */
@@ -23,7 +23,7 @@
 #include <pthread.h>
 
 #include "base/text/quote.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/labels.h"
 #include "model/replacer.h"
 #include "promql/eval/run.h"
@@ -33,7 +33,7 @@
 
 enum { LINE_BYTES = 1 << 16, VALUES_MAX = 1 << 16, LOOKBACK_MS = 5 * 60 * 1000 };
 
-/* One of VALUES. */
+/* One item of VALUES. */
 struct value {
     bool is_there;
     double number;
@@ -46,7 +46,7 @@ struct series {
     struct value *values;
     uint32_t count;
     const int64_t
-        *starts_ms; /* relative to the samples' times, or NO_START; NULL: there are none */
+        *starts_ms; /* relative to the samples' times, or NO_START; NULL if there are none */
 };
 
 struct script {
@@ -54,22 +54,22 @@ struct script {
     unsigned line;
     FILE *in;
     char text[LINE_BYTES];
-    bool has_text; /* it was read and put back */
+    bool has_text; /* it was read and written back */
     struct machine m;
-    struct arena arena; /* of values, as long as a command */
+    struct arena arena; /* memory of values, freed after each command */
     bool flush;
     uint32_t shards;
     bool measured;
     struct promql_features features;
-    bool lacks_feature; /* that the next evaluation needs */
+    bool lacks_feature; /* the next evaluation needs a missing feature */
     unsigned passed;
     unsigned failed;
 };
 
-static struct script script; /* the one at hand */
+static struct script script; /* the current script */
 static jmp_buf given_up;
 
-/* The script's line cannot be read: what is left of it counts as one that failed. */
+/* Reports a line that cannot be read: the rest of the script counts as one failure. */
 static _Noreturn void
 give_up(const char *what)
 {
@@ -91,7 +91,7 @@ trim(char *s)
     return s;
 }
 
-/* The feature of a name; NULL: there is none. */
+/* Returns the feature with a name, or NULL. */
 static bool *
 feature_of(struct promql_features *features, const char *name)
 {
@@ -111,7 +111,7 @@ read_comment(struct script *s, const char *comment)
     s->lacks_feature |= !*feature;
 }
 
-/* The next line that is not a comment; NULL at the end. */
+/* Returns the next line that is not a comment; NULL at the end. */
 static char *
 next_line(struct script *s)
 {
@@ -177,7 +177,7 @@ duration_ms(const char *text)
     return sum;
 }
 
-/* name{a="b",...} at `*at`: canonical labels. */
+/* Reads name{a="b",...} at `*at` as canonical labels. */
 static void
 take_labels(const char **at, struct buf *to)
 {
@@ -254,7 +254,7 @@ take_number(const char **at)
     return bits_double(bits);
 }
 
-/* xN */
+/* Reads xN. */
 static unsigned long
 take_times(const char **at)
 {
@@ -266,7 +266,7 @@ take_times(const char **at)
 
 /* --- histograms ------------------------------------------------------------------------------- */
 
-/* What {{...}} says. */
+/* The content of {{...}}. */
 struct notation {
     double schema, sum, count, zero_count, zero_threshold, offset, negative_offset;
     double positive[512], negative[512], custom[512];
@@ -382,7 +382,7 @@ histogram_of(struct script *s, const struct notation *n)
     return h;
 }
 
-/* The buckets of a sum, with those between them. */
+/* Returns the buckets of a sum, with those between them. */
 static struct hist_buckets
 filled_buckets(struct script *s, const struct fhist_side *side)
 {
@@ -397,7 +397,7 @@ filled_buckets(struct script *s, const struct fhist_side *side)
     return buckets_of(s, first, counts, count);
 }
 
-/* With the hint that stands there. */
+/* Returns the histogram with the given hint. */
 static struct fhist *
 as_written(struct script *s, const struct histogram *written)
 {
@@ -505,7 +505,7 @@ take_values(struct script *s, const char *p, uint32_t *ret_count)
 
 /* --- start times ------------------------------------------------------------------------------ */
 
-/* A duration with or without a sign. */
+/* Reads a duration with or without a sign. */
 static int64_t
 take_offset(const char **at)
 {
@@ -555,7 +555,7 @@ struct load {
     bool has_starts;
 };
 
-/* Of two series with the same labels the last one counts, as in Prometheus. */
+/* Returns the series; of two with the same labels the last one counts, as in Prometheus. */
 static struct series *
 add_series(struct load *l, struct buf labels)
 {
@@ -573,7 +573,7 @@ add_series(struct load *l, struct buf labels)
 static void
 read_load(struct script *s, struct load *l)
 {
-    const int64_t *starts_ms = NULL; /* of the line before */
+    const int64_t *starts_ms = NULL; /* from the previous line */
     uint32_t start_count = 0;
     struct buf starts_of = {0};
     for (char *line; (line = next_line(s)) != NULL;) {
@@ -615,7 +615,8 @@ struct bound_series {
     const struct series *series;
 };
 
-/* The labels of a classic histogram's series, as one of the native one; false: it is none. */
+/* Turns the labels of a classic histogram's series into those of the native one; false if it is not
+ * one. */
 static bool
 native_labels(struct bytes labels, const char *suffix, struct buf *to)
 {
@@ -692,7 +693,7 @@ compare_bounds(const void *a, const void *b)
     return x->bound < y->bound ? -1 : x->bound > y->bound;
 }
 
-/* Each classic histogram a second time. */
+/* Adds each classic histogram again as a native one. */
 static void
 add_natives(struct script *s, struct load *l)
 {
@@ -739,7 +740,7 @@ add_natives(struct script *s, struct load *l)
     }
 }
 
-/* Canonical labels are what a message of remote write 1.0 has. */
+/* Adds canonical labels, as a message of remote write 1.0 has them. */
 static void
 rq_series_labels(struct rq *rq, struct bytes labels)
 {
@@ -808,7 +809,7 @@ help(void *task)
     return NULL;
 }
 
-/* As many as find room; the query does without the others. */
+/* Adds as many helpers as there is room for; the query does without the others. */
 static void
 ask_helper(void *context, struct promql_help *task)
 {
@@ -818,7 +819,7 @@ ask_helper(void *context, struct promql_help *task)
     h->count++;
 }
 
-/* Of all queries: what one of them has asked for is done soon. */
+/* Dismisses the helpers of all queries: their tasks end soon. */
 static void
 dismiss_helper(void *context, struct promql_help *task)
 {
@@ -829,7 +830,7 @@ dismiss_helper(void *context, struct promql_help *task)
     }
 }
 
-/* Now and then: a thread leaves, and another is asked for. */
+/* Says now and then that a thread must leave, so that another one is asked for. */
 static bool
 others_wait(void *context)
 {
@@ -839,7 +840,7 @@ others_wait(void *context)
 
 /* --- evaluating ------------------------------------------------------------------------------- */
 
-/* "expect warn msg: TEXT" and its like. */
+/* A line such as "expect warn msg: TEXT". */
 struct demand {
     char what[16]; /* fail, warn, info, no_warn, no_info */
     char text[4096];
@@ -967,7 +968,7 @@ differs(struct script *s, const struct eval *x, struct bytes labels, uint32_t at
     return true;
 }
 
-/* The expected series with these labels; NULL: none. */
+/* Returns the expected series with these labels, or NULL. */
 static const struct series *
 expected_of(const struct eval *x, struct bytes labels, uint32_t *ret_place)
 {
@@ -1004,7 +1005,7 @@ all_found(struct script *s, const struct eval *x, uint32_t found)
     return false;
 }
 
-/* Of an instant query, or of one step of a range query. */
+/* Compares the result of an instant query, or of one step of a range query. */
 static bool
 check_series(struct script *s, const struct eval *x, const struct query_run *run,
              uint32_t only_step)
@@ -1089,7 +1090,7 @@ check_scalar(struct script *s, const struct eval *x, const struct query_run *run
     return ok;
 }
 
-/* --- what is said of an answer ---------------------------------------------------------------- */
+/* --- expectations ----------------------------------------------------------------------------- */
 
 static bool
 text_fits(const struct demand *d, struct bytes given)
@@ -1136,7 +1137,7 @@ check_demand(struct script *s, const struct eval *x, const struct demand *d,
     return found != none;
 }
 
-/* Of an error: is it one that is wanted? */
+/* Says whether an error is an expected one. */
 static bool
 check_failure(struct script *s, const struct eval *x, struct bytes error)
 {
@@ -1168,7 +1169,7 @@ check_answer(struct script *s, const struct eval *x, const struct query_run *run
     return false;
 }
 
-/* False: the plan of an expression that is evaluated could not be made. */
+/* Returns false if the plan of an evaluated expression could not be made. */
 static bool
 run_measured(struct query_run *run, const struct promql_tree *tree, struct view *view,
              const struct promql_options *options, enum err *ret_error)
@@ -1314,7 +1315,7 @@ read_expectations(struct script *s, struct eval *x)
     }
 }
 
-/* Not the same for a range. */
+/* Says whether the query is different as a range query. */
 static bool
 is_of_one_time(const char *query)
 {
@@ -1361,7 +1362,7 @@ eval(struct script *s, char *line)
     bool also_range = x.instant && !x.fails && !x.ordered && !x.is_matrix && !x.has_string &&
                       !is_of_one_time(x.query);
     if (ok && also_range && !is_left_out) {
-        x.demand_count = 0; /* other times may have more to say */
+        x.demand_count = 0; /* other times may have more annotations */
         ok = evaluate(s, &x, x.first_ms - 60000, x.first_ms + 60000, 60000, 1);
     }
     s->line = end_line;

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""random_matchers.py - random series with labels that are hard to write, and random questions about them.
+"""random_matchers.py - random series with labels that are hard to write, and random queries about them.
 
   series SEED COUNT              NDJSON for `firekeep import`
-  finite SEED COUNT              the same, without what is not finite and without series of a name alone
-  compare SEED CASES A B         asks both servers the same, and prints where they differ
-  hostile A B                    the same, of texts that would end a literal or a statement, if one let them, each as a
+  finite SEED COUNT              the same, without values that are not finite and series that have only a name
+  compare SEED CASES A B         sends both servers the same, and prints differences
+  hostile A B                    the same, with texts that could end a literal or a statement, each as a
                                  value, a regex, and the name of a metric and of a label
 
-Questions are selectors of up to four matchers of all types, with bounds, by /api/v1/series, as samples
-by /api/v1/query, as values over time by /api/v1/query_range, and by remote read, of which each bit and
-the order are compared. Exit status 1: an answer differs; the seed makes it again.
+Queries are selectors of up to four matchers of all types, with bounds, by /api/v1/series, as
+samples by /api/v1/query, as values over time by /api/v1/query_range, and by remote read, of which
+each bit and the order are compared. Exit status 1: an answer differs; the seed makes it again.
 """
 import json
 import random
@@ -148,7 +148,7 @@ def compare(seed, cases, a, b):
             else:
                 ours, theirs = read(a, matchers, first, last), read(b, matchers, first, last)
             something += len(ours) > 0
-            # Series are those that may have a sample in the time: the store may tell more.
+            # The series may be those with a sample in the range: the store may return more.
             if ours == theirs or (path.endswith("series") and set(theirs) <= set(ours)):
                 continue
             different += 1

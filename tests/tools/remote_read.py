@@ -1,4 +1,4 @@
-"""remote_read.py - Prometheus' remote read in SAMPLES form, for tests: asks, and takes answers apart.
+"""remote_read.py - Prometheus' remote read in SAMPLES form, for tests: sends requests, and decodes answers.
 
     ask(url, selector_matchers, start_ms, end_ms) -> [(labels, [sample, ...]), ...]
 

@@ -1,7 +1,7 @@
 /*
  * rrcompare.c - reads the same range from two servers by remote read and compares everything:
  * series, times, the bits of every value, native histograms. A side may also be a capture of write
- * requests (a file): then the server is held against what was sent.
+ * requests (a file): then the server is compared with the requests.
  *
  * Exit status: 0 equal, 1 different, 2 nothing could be compared.
  */
@@ -38,12 +38,12 @@ static const char USAGE[] =
 
 struct arguments {
     const char *sides[2];
-    struct arena arena; /* what the options point to */
+    struct arena arena; /* memory of the options */
     struct oracle_options options;
     struct post_options post;
     int64_t split_ms; /* 0: one request */
     uint64_t show_max;
-    size_t capture_first; /* so many requests of a capture are looked at */
+    size_t capture_first; /* number of the capture's requests to read */
     bool streamed;
     bool in_order;
     bool common;
@@ -51,7 +51,7 @@ struct arguments {
     bool has_end;
 };
 
-/* What the comparison found. */
+/* The result of the comparison. */
 struct tally {
     uint64_t series_only[2];
     uint64_t series_different;
@@ -60,8 +60,8 @@ struct tally {
     uint64_t series_in_other_order;
     uint64_t shown;
     uint64_t show_max;
-    bool in_order; /* looked at, too */
-    bool common;   /* nothing else is looked at */
+    bool in_order; /* compares the order as well */
+    bool common;   /* compares only common series */
 };
 
 static int64_t
@@ -175,7 +175,7 @@ read_capture(struct oracle_set *set, const char *path, size_t first, struct why 
 
 /* --- comparing -------------------------------------------------------------------------------- */
 
-/* One printed difference: "only in A: {labels} at 123: text". */
+/* Prints one difference: "only in A: {labels} at 123: text". */
 static void
 show(struct tally *tally, const char *what, const struct oracle_series *series, const int64_t *t_ms,
      struct bytes a, struct bytes b)
@@ -193,7 +193,7 @@ show(struct tally *tally, const char *what, const struct oracle_series *series, 
     buf_fini(&labels);
 }
 
-/* One thing at a time of a series: a float or a normalised histogram. */
+/* One sample of a series: a float or a normalised histogram. */
 struct item {
     int64_t t_ms;
     uint64_t arrival;
@@ -249,7 +249,7 @@ item_equal(const struct item *a, const struct item *b)
     return a->is_float ? a->bits == b->bits : bytes_equal(a->text, b->text);
 }
 
-/* When the same sample came on either side. */
+/* The arrival of the same sample on each side. */
 struct arrivals {
     uint64_t at[2];
     int64_t t_ms;
@@ -262,7 +262,7 @@ by_first_arrival(const void *left, const void *right)
     return (a->at[0] > b->at[0]) - (a->at[0] < b->at[0]);
 }
 
-/* What both sides have of a series. */
+/* The samples of a series that both sides have. */
 struct pairs {
     struct arrivals *at;
     size_t count, capacity;
@@ -278,7 +278,7 @@ take_pair(struct pairs *p, const struct item *a, const struct item *b)
     p->at[p->count++] = (struct arrivals){{a->arrival, b->arrival}, a->t_ms};
 }
 
-/* What came later in A came later in B. */
+/* Checks that samples that came later in A came later in B. */
 static void
 compare_order(struct tally *tally, const struct oracle_series *series, struct pairs *p)
 {

@@ -10,11 +10,12 @@ their order, with their paths, escapes and headers, and reads the answers as str
                              set NAMESPACE FILE   move NAMESPACE GROUP NAMESPACE GROUP
                              delete NAMESPACE GROUP    delete-namespace NAMESPACE
 
-mimirtool asks below /prometheus/config/v1/rules, cortextool (with --use-legacy-routes) below /api/prom/rules.
-Grafana's URL is that of a data source, http://HOST:PORT/prometheus. A FILE is one of rules; its namespace is
-what its key `namespace` says, else its name without the ending. `set` takes one group.
+mimirtool asks below /prometheus/config/v1/rules, cortextool (with --use-legacy-routes) below
+/api/prom/rules. Grafana's URL is that of a data source, http://HOST:PORT/prometheus. A FILE is one
+of rules; its namespace is its key `namespace`, else its name without the ending. `set` takes one
+group.
 
-Prints what the client would; exits with 1 where it would fail, and says why.
+Prints the output of the client; exits with 1 and a reason if the client fails.
 """
 
 import argparse
@@ -250,7 +251,7 @@ class Grafana:
         return json.loads(self.request("GET", path, None, "json"))
 
     def discover(self):
-        """What its pages take the data source for, and whether rules can be edited there."""
+        """The kind of data source that its pages detect, and whether rules can be edited there."""
         info = self.json("/api/v1/status/buildinfo")["data"]
         features = info.get("features")
         if features is None:
@@ -258,7 +259,7 @@ class Grafana:
         return "Mimir", features.get("ruler_config_api") == "true"
 
     def discover_cortex(self):
-        """What it asks where there is no build information."""
+        """Its requests without build information."""
         try:
             self.request("GET", "/rules/test/test", None, "yaml")
         except NotFound as error:
@@ -297,7 +298,7 @@ def run_grafana(grafana, command, arguments):
     elif command == "discover-cortex":
         print("ruler" if grafana.discover_cortex() else "no ruler")
     elif command == "rules":
-        # What is configured, and beside it what is evaluated; pages join them by namespace, group and rule.
+        # Joins configured and evaluated rules by namespace, group and rule, as its pages do.
         states = {(g["file"], g["name"]): g["rules"] for g in grafana.json("/api/v1/rules")["data"]["groups"]}
         for namespace, groups in grafana.configured().items():
             for group in groups:

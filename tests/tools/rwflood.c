@@ -1,7 +1,7 @@
 /*
  * rwflood.c - a sender whose series explode: each request mixes samples of old series with samples
- * of series that were never seen before and never come again. What is refused for a while is
- * repeated, as Prometheus does, and how long a request had to wait is what old series suffer.
+ * of series that were never seen before and never come again. Requests refused for a while are
+ * repeated, as by Prometheus; the longest wait of a request shows how much old series suffer.
  *
  * Prints key=value lines: requests, repeats, series (new ones), seconds, and longest_wait_seconds,
  * the time from a request's first attempt to its acceptance, of the one that waited longest.
@@ -61,7 +61,7 @@ put_label(struct buf *to, const char *name, const char *value)
     labels_put(to, (struct label){bytes_of_text(name), bytes_of_text(value)});
 }
 
-/* Labels as an instrumented service in a cluster has them. */
+/* Adds a sample, with labels as an instrumented service in a cluster has them. */
 static void
 put_sample(struct flood *f, bool old, uint64_t number, int64_t t_ms, uint64_t value)
 {
@@ -102,7 +102,7 @@ make_request(struct flood *f)
     must(snappy_pack(message, &f->packed), "snappy");
 }
 
-/* False: refused for good, or for too long. */
+/* Returns false if the request was refused for good, or for too long. */
 static bool
 deliver(struct flood *f)
 {

@@ -29,7 +29,7 @@ static const char USAGE[] =
 
 enum { SERIES_MAX = 10000, LIST_MAX = 1024 };
 
-/* Everything made from the text: it all lives until the end. */
+/* Memory of everything made from the text, until the end. */
 static struct arena arena;
 
 struct labels {
@@ -43,8 +43,8 @@ struct line {
     uint64_t bits;
     int64_t t_ms;
     int64_t start_ms;
-    Cmp__Histogram *histogram;     /* NULL: none */
-    Cmp__MetricMetadata *metadata; /* NULL: none */
+    Cmp__Histogram *histogram;     /* NULL if it has none */
+    Cmp__MetricMetadata *metadata; /* NULL if it has none */
     bool is_exemplar;
 };
 
@@ -91,7 +91,7 @@ parse_number(const char *text, int64_t *ret)
     return *text != '\0' && *end == '\0';
 }
 
-/* The next word of `*at`, ended by `ends`, which is cut off; NULL: there is none. */
+/* Cuts the next word, which one of `ends` ends, off `*at`; NULL if there is none. */
 static char *
 next_word(char **at, const char *ends)
 {
@@ -103,7 +103,7 @@ next_word(char **at, const char *ends)
     return word;
 }
 
-/* Behind the brace that ends what begins at `at`; NULL: nothing does. */
+/* Returns the position after the brace that ends the group at `at`, or NULL. */
 static char *
 braces_end(char *at)
 {
@@ -120,7 +120,7 @@ braces_end(char *at)
     return NULL;
 }
 
-/* NAME{...}, either of which may be missing, off the front of `*at`. */
+/* Cuts NAME{...}, either of which may be missing, off the front of `*at`. */
 static enum err
 take_labels(char **at, struct labels *ret, struct why *why)
 {
@@ -158,7 +158,7 @@ take_labels(char **at, struct labels *ret, struct why *why)
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-/* VALUE T_MS, and START_MS if there is one. */
+/* Reads VALUE T_MS, and START_MS if there is one. */
 static enum err
 take_value(char *at, struct line *line, struct why *why)
 {
@@ -175,7 +175,7 @@ take_value(char *at, struct line *line, struct why *why)
     return OK;
 }
 
-/* The numbers of a list as bits of doubles. */
+/* Reads the numbers of a list as bits of doubles. */
 static size_t
 take_list(char *text, uint64_t *to)
 {
@@ -186,7 +186,7 @@ take_list(char *text, uint64_t *to)
     return count;
 }
 
-/* O:L,O:L,.../C,C,... One sign's buckets of a histogram, in both forms. */
+/* The buckets of one sign, O:L,O:L,.../C,C,..., in both forms. */
 struct side {
     Cmp__BucketSpan **spans;
     size_t span_count;
@@ -272,7 +272,8 @@ take_key(const char *key, char *value, struct histogram_text *text, Cmp__Histogr
     return true;
 }
 
-/* Counts are integers or doubles, as the kind says, which may stand anywhere in the line. */
+/* Sets integer or double counts, once the kind is known: it may be anywhere in the line.
+ */
 static void
 settle_counts(const struct histogram_text *text, Cmp__Histogram *h)
 {
@@ -339,7 +340,7 @@ take_metadata(char *at, struct line *line, struct why *why)
     return OK;
 }
 
-/* `text`, which is in the arena, is cut up; labels are views into it. */
+/* Reads a line. `text`, which is in the arena, is cut up; labels are views into it. */
 static enum err
 parse_line(char *text, struct line *ret_line, struct why *why)
 {
@@ -443,7 +444,7 @@ put_request_1(const struct line *lines, size_t count, struct buf *to)
     to->size += cmp__write_request__pack(&request, to->at + to->size);
 }
 
-/* The reference of a symbol, added if it is new. */
+/* Returns the reference of a symbol, added if it is new. */
 static uint32_t
 symbol_of(Cmp__RequestV2 *request, struct bytes text)
 {

@@ -3,10 +3,9 @@
  *
  * Workers take requests from one counter, so with --concurrency 1 the order is that of the file.
  * With --retry a request that met no server, or 429 or 5xx, is repeated as Prometheus would: after
- * a crash and a restart everything has been acknowledged exactly once, whatever was lost on the
- * way.
+ * a crash and a restart everything has been acknowledged exactly once.
  *
- * Exit status: 0 all were answered (with --check: and stored), 1 --check failed, 2 error.
+ * Exit status: 0 all requests were answered (and stored, with --check), 1 --check failed, 2 error.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -52,10 +51,10 @@ struct replay {
     const struct capture *capture;
     size_t end;
 
-    _Atomic size_t next;  /* relaxed: hands out numbers, orders nothing */
-    _Atomic bool stopped; /* relaxed: a hint; a request met no server at all */
+    _Atomic size_t next;  /* relaxed: it gives out numbers and orders nothing */
+    _Atomic bool stopped; /* relaxed: a hint that a request found no server */
 
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_mutex_t lock; /* guards all that follows */
     uint64_t status_counts[STATUS_MAX];
     uint64_t answers_with_written;
     uint64_t repeats;
@@ -103,7 +102,7 @@ send_request(struct replay *replay, struct post *post, struct bytes body,
     }
 }
 
-/* Prints the first few things that went wrong. */
+/* Prints the first few failures. */
 static void
 trouble_locked(struct replay *replay, size_t index, const char *text)
 {
@@ -314,7 +313,7 @@ parse_arguments(struct arguments *args, int argc, char **argv)
     args->post.url = argv[optind + 1];
 }
 
-/* The version that the first request looks like, unless one was asked for. */
+/* Returns the version that the first request looks like, unless one was chosen. */
 static enum err
 settle_version(struct arguments *args, const struct capture *capture, struct why *why)
 {

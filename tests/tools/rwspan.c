@@ -1,12 +1,12 @@
 /*
- * rwspan.c - a capture of as long a time as wanted: series with the labels of a real capture, whose
- * values go on as its do.
+ * rwspan.c - a capture of any length: series with the labels of a real capture, whose values
+ * continue as in that capture.
  *
  *     rwspan CAPTURE.rw --series 200 --scrapes 240 --end-ms T > HOUR.rw
  *
- * What the series look like and how they go on: bench/lib/fleet.c; when they are scraped and what
- * comes late: bench/lib/share.c. If fewer series are wanted than the capture has, they are taken
- * from all over it.
+ * bench/lib/fleet.c makes the series and continues them; bench/lib/share.c decides when they are
+ * scraped and which samples come late. If fewer series are wanted than the capture has, they are
+ * taken from all over it.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static const char USAGE[] =
 
 enum { SCRAPES_AT_A_TIME = 240 };
 
-/* So many models, as far from each other as they can be. */
+/* Selects this many models, as far from each other as possible. */
 static void
 spread(struct fleet *f, uint64_t series)
 {

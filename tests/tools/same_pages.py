@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""same_pages.py - asks two servers for the same pages of /api/v1, and compares the answers, byte for byte.
+"""same_pages.py - requests the same pages of /api/v1 from two servers, and compares the answers, byte for byte.
 
     same_pages.py URL_A URL_B <PAGES
 
-A line is a page: its path below /api/v1 and its parameters, NAME=VALUE, each behind a tab. The first page of which
-A's answer is no success, or B's is another one, is printed, with how both begin; the status is 1 then.
+A line is a page: its path below /api/v1 and its parameters, NAME=VALUE, each after a tab. The first
+page for which A's answer is not a success, or B's differs, is printed with the begin of both; the
+status is 1 then.
 """
 
 import http.client

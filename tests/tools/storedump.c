@@ -1,9 +1,10 @@
 /*
- * storedump.c - everything that a storage directory holds, as text that can be compared. The
- * directory is only read, and no server may be at work on it.
+ * storedump.c - prints the content of a storage directory as text that can be compared. The
+ * directory is only read, and no server may use it.
  *
- * Lines come in a fixed order: tenants, series, labels and families by name, samples by time. What
- * tombstones hide is left out; what stands only in the log is there. Each line begins with a word:
+ * Lines come in a fixed order: tenants, series, labels and families by name, samples by time.
+ * Samples hidden by tombstones are left out; those that are only in the log are included. Each line
+ * begins with a word:
  *
  *     tenant    "name"
  *     series    {"name"="value",...}
@@ -20,7 +21,7 @@
  * version can read: version and min_reader are NEWER, checksums are right.
  *
  * Values, sums, thresholds, bounds and counts of float histograms are bits in hex. In quotes,
- * everything but printable ASCII without " and \ stands as \xHH.
+ * everything but printable ASCII without " and \ is written as \xHH.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ struct dump {
     uint64_t records[256];
 };
 
-/* Too large for the stack, and there is one. */
+/* There is one, which is too large for the stack. */
 static struct dump dump;
 
 static void
@@ -151,7 +152,7 @@ print_batch(const struct sample_batch *b)
     }
 }
 
-/* A series without a sample that is left is not there. */
+/* Prints a series, unless it has no sample left. */
 static enum err
 print_series(struct series_set *set, struct bytes labels, struct why *why)
 {
@@ -367,7 +368,7 @@ print_all(const char *dir, struct why *why)
 
 /* --- files of a later version ----------------------------------------------------------------- */
 
-/* A header of `size` bytes, its checksum included. */
+/* Writes a header of `size` bytes, its checksum included. */
 static void
 make_newer(uint8_t *at, size_t size, uint64_t seed)
 {

@@ -3,8 +3,8 @@
  *
  *     templaterun [OPTION...] < TEMPLATES
  *
- * Templates end in a NUL byte. Each answer is a line "WORD SIZE" and so many bytes, with a line
- * feed after them: of the text, if WORD is ok, else of the sentence, WORD being input, limit, ....
+ * Templates end in a NUL byte. Each answer is a line "WORD SIZE" and SIZE bytes with a line feed
+ * after them: the text, if WORD is ok, else the error's sentence; WORD is input, limit, ....
  *
  *     --name=NAME           in sentences; default: __alert_X
  *     --label=NAME=VALUE    one of $labels
@@ -13,9 +13,8 @@
  *     --value=NUMBER        $value; default: 0
  *     --histogram=TEXT      $value instead, and a sample of the query h, as `test rules` takes it:
  *                           {{schema:0 count:1 ...}}
- *     --time=MS             what `now` is; default: 0
- *     --sample=LABELS=NUMBER  what a query has, LABELS being NAME,NAME=VALUE,...: the first is the
- *                           metric's, by which `query` finds it
+ *     --time=MS             the value of `now`; default: 0
+ *     --sample=LABELS=NUMBER  a sample; LABELS is NAME,NAME=VALUE,..., with the metric's name first
  *     --check               parses only
  */
 #include <stdarg.h>
@@ -41,7 +40,7 @@ struct setting {
     struct label labels[LIST_MAX], external[LIST_MAX];
     struct sample samples[LIST_MAX];
     unsigned sample_count;
-    struct arena arena; /* of the histogram */
+    struct arena arena; /* memory of the histogram */
     bool check;
 };
 
@@ -52,7 +51,7 @@ give_up(const char *what)
     exit(2);
 }
 
-/* NAME=VALUE */
+/* Reads NAME=VALUE. */
 static struct label
 label_of(struct bytes text)
 {
@@ -100,7 +99,7 @@ add_sample(struct setting *s, const char *text)
     if (labels_build(list, count, &limits, &sample->labels) != REJECT_NONE) give_up("bad labels");
 }
 
-/* TEXT */
+/* Sets the histogram from TEXT. */
 static void
 set_histogram(struct setting *s, const char *text)
 {
@@ -112,7 +111,7 @@ set_histogram(struct setting *s, const char *text)
     if (notation_parse(buf_bytes(&all), 1, &s->arena, &series, &error) || series.item_count != 1) {
         give_up("expected one histogram");
     }
-    /* As one that others before it were equal to. */
+    /* Keeps the histogram as one that followed equal ones. */
     struct fhist *h = fhist_keep(&s->arena, series.items[0].histogram);
     if (h == NULL) give_up("not enough memory");
     if (h->hint != RESET_GAUGE) h->hint = RESET_NO;

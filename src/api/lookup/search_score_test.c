@@ -1,11 +1,11 @@
-/* search_score_test.c - what matches, and how well: values worked out from the definitions. */
+/* search_score_test.c - scores of matches, computed by hand from the definitions. */
 #include "lib/test.h"
 
 #include "api/lookup/search_score.h"
 
 struct scored {
     const char *term, *name;
-    double score; /* below 0: it is not accepted */
+    double score; /* below 0: not accepted */
 };
 
 static void
@@ -42,19 +42,19 @@ UNIT_TEST(test_subsequence_rewards_runs_and_counts_gaps)
 {
     static const struct scored cases[] = {
         {"up", "up", 1},
-        {"up", "uptime", 1}, /* a prefix is as good as can be */
+        {"up", "uptime", 1}, /* a prefix has the highest score */
         {"", "anything", 1},
         {"", "", 1},
         {"a", "", -1},
         {"abc", "xabc", (9 - 1.0 / 4) / 9},
         {"ac", "abc", (2 - 1.0 / 3) / 4},
         {"ac", "abcd", (2 - 1.0 / 4 - 1.0 / 8) / 4},
-        {"ab", "a_ab", (4 - 2.0 / 4) / 4}, /* the best of two ways */
+        {"ab", "a_ab", (4 - 2.0 / 4) / 4}, /* the better of two ways */
         {"ab", "axxxb_ab", (4 - 6.0 / 8) / 4},
         {"ca", "abc", -1},
         {"abc", "ab", -1},
         {"Up", "xup", -1},
-        {"\xc3\xa9t", "x\xc3\xa9t", (4 - 1.0 / 3) / 4}, /* characters, not bytes */
+        {"\xc3\xa9t", "x\xc3\xa9t", (4 - 1.0 / 3) / 4}, /* characters count, not bytes */
         {"t", "\xc3\xa9t", (1 - 1.0 / 2) / 1},
     };
     check_all(cases, SEARCH_SUBSEQUENCE, 0, false);
@@ -143,7 +143,7 @@ check_ends(enum search_algorithm algorithm, char in_term, char in_name)
     bool accepted;
     memset(term, in_term, sizeof term);
     memset(name, in_name, sizeof name);
-    term[TERM_BYTES - 1] = '.'; /* it is neither a prefix nor a part */
+    term[TERM_BYTES - 1] = '.'; /* it is neither a prefix nor contained */
     name[NAME_BYTES - 2] = '.';
     search_filter_init(&f, NULL);
     f.algorithm = algorithm;

@@ -1,5 +1,6 @@
-/* search_test.c - names that are searched for: what is asked, in which order and in which lines. */
-#include "lib/api_asked.h"
+/* search_test.c - searches for names: the questions to the store, and the order and lines of
+ * the answers. */
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 #define NDJSON "application/x-ndjson; charset=utf-8"
@@ -219,7 +220,7 @@ UNIT_TEST(test_what_fails_is_told_before_the_stream_or_in_its_last_line)
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
            "{\"status\":\"error\",\"errorType\":\"internal\",\"error\":\"the double says "
            "corrupt\"}\n");
-    rig->ask_error = ERR_CANCELED; /* the deadline is over, also for the rest of the answer */
+    rig->ask_error = ERR_CANCELED; /* the time is over, also for the rest of the answer */
     expect(rig, NAMES "?batch_size=2",
            "{\"results\":[{\"name\":\"name000\"},{\"name\":\"name001\"}]}\n"
            "{\"status\":\"error\",\"errorType\":\"timeout\",\"error\":\"the double says "

@@ -1,11 +1,11 @@
 /*
- * Range queries that use what earlier ones found give the same answers as those that read
- * everything, whatever happens to the store in between: samples in time and late, deletions,
- * flushes, merges, retention, a clock that jumps; whatever tenants, replica labels and settings
- * others asked with; and whatever was missing from the answers of others.
+ * query_cache_test.c - range queries that use cached results give the same answers as those that
+ * read everything, whatever happens to the store in between: samples in time and late, deletions,
+ * flushes, merges, retention, a clock that jumps; for any tenants, replica labels and settings of
+ * other queries; and whatever was missing in their answers.
  */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "promql/answer.h"
 #include "promql/promql.h"
 #include "views/replicas.h"
@@ -18,7 +18,7 @@ static const char *const expressions[] = {
     "topk(2, m)", "m @ 1767225900", "sum by (job) (m @ 1767231600)", "h",
     "histogram_quantile(0.5, sum(rate(h[2m])))", "absent(m{i=\"3\"})", "timestamp(m) - time()",
     "-{__name__=~\"m|n\"}",
-    /* These are never kept. */
+    /* These are never cached. */
     "m @ end()", "m offset -1m", "m smoothed", "m + range()", "sum(max_over_time(m[1m] @ start()))",
     "max_over_time({__name__=~\"m|n\"}[15s])", /* fails if any two steps have both */
 };
@@ -29,12 +29,12 @@ static const char *const tenants[] = {"a", "b", "a|b"};
 struct world {
     struct machine m;
     struct rng rng;
-    struct answerer *tenants; /* of all */
+    struct answerer *tenants; /* reads all tenants */
     struct promql_cache *cache;
     int64_t now_ms;
 };
 
-/* The time is an hour and a half after the machine's begin. Some seeds have a short retention. */
+/* Makes a world an hour and a half after the machine's begin. Some seeds have a short retention. */
 static void
 world_init(struct world *w, uint64_t seed, uint64_t cache_bytes)
 {
@@ -64,7 +64,7 @@ world_view(struct world *w)
     return view;
 }
 
-/* --- what happens ----------------------------------------------------------------------------- */
+/* --- changes of the store --------------------------------------------------------------------- */
 
 static void
 put_histogram(struct world *w, struct rq *rq, int64_t t_ms)
@@ -83,7 +83,7 @@ put_histogram(struct world *w, struct rq *rq, int64_t t_ms)
     (void)w;
 }
 
-/* Samples of one time; some series have none. */
+/* Adds samples of one time; some series have none. */
 static void
 put_scrape(struct world *w, int64_t t_ms)
 {
@@ -100,7 +100,7 @@ put_scrape(struct world *w, int64_t t_ms)
     }
     put_histogram(w, &rq, t_ms);
     enum err e = machine_send(&w->m, rng_below(&w->rng, 4) == 0 ? "b" : "a", &rq);
-    assert_true(e == OK || e == ERR_AGAIN); /* too far ahead of the clock */
+    assert_true(e == OK || e == ERR_AGAIN); /* ERR_AGAIN: too far ahead of the clock */
     rq_fini(&rq);
     if (rng_below(&w->rng, 4) != 0) machine_commit(&w->m);
 }
@@ -132,7 +132,7 @@ merge(struct world *w)
     must(tsdb_merge(w->m.db, &options, &result, &w->m.why));
 }
 
-/* The clock of the machine, mostly back to what samples have; retention goes by it. */
+/* Changes the machine's clock, mostly back to the time of samples; retention follows it. */
 static void
 jump(struct world *w)
 {
@@ -170,7 +170,7 @@ something_happens(struct world *w)
     }
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static enum err
 no_piece(void *context)
@@ -205,7 +205,7 @@ put_answer(struct world *w, struct view *view, const struct promql_tree *tree,
     buf_fini(&error);
 }
 
-/* One view, asked with the cache and without. */
+/* Asks one view, with the cache and without. */
 static void
 check_with(struct world *w, const char *expression, struct promql_options options)
 {
@@ -232,7 +232,7 @@ check_with(struct world *w, const char *expression, struct promql_options option
     buf_fini(&without);
 }
 
-/* The same about so many minutes. */
+/* Checks the same over this many minutes. */
 static void
 check(struct world *w, const char *expression, const char *tenant, int64_t minutes)
 {
@@ -279,7 +279,7 @@ UNIT_TEST(test_answers_are_those_without_the_cache)
         all.steps += facts.steps;
         all.steps_kept += facts.steps_kept;
     }
-    assert_in_range(all.hits, all.queries / 5, all.queries); /* it is of use */
+    assert_in_range(all.hits, all.queries / 5, all.queries); /* the cache is useful */
     assert_in_range(all.steps_kept, all.steps / 8, all.steps);
 }
 
@@ -308,7 +308,7 @@ of_minutes(const struct world *w, int64_t minutes)
     };
 }
 
-/* Two panels of a dashboard with the same expression. */
+/* Two panels of a dashboard have the same expression. */
 UNIT_TEST(test_a_short_range_leaves_a_long_one_what_it_has)
 {
     enum { LONG_MINUTES = 60, SHORT_MINUTES = 5, REFRESHES = 4 };
@@ -334,7 +334,7 @@ UNIT_TEST(test_a_short_range_leaves_a_long_one_what_it_has)
     world_free(&w);
 }
 
-/* The n-th allocation is refused: the query fails, or its answer is right; nothing is left over. */
+/* Refuses the n-th allocation: the query fails, or its answer is right; no memory is left over. */
 static bool
 ask_with_a_refusal(struct world *w, struct view *view, const struct promql_tree *tree,
                    struct promql_options *options, uint64_t nth, struct bytes right)
@@ -392,7 +392,8 @@ UNIT_TEST(test_refused_memory_costs_the_query_or_what_is_kept)
         promql_cache_free(w.cache);
         must(promql_cache_new(NULL, 16 << 20, &w.cache));
         options.cache = w.cache;
-        for (unsigned again = 0; again < 2; again++) { /* with nothing kept, and with all */
+        /* with an empty cache, then with a full one */
+        for (unsigned again = 0; again < 2; again++) {
             answered += ask_with_a_refusal(&w, view, tree, &options, nth, buf_bytes(&right));
         }
         promql_cache_resize(w.cache, 0);
@@ -406,9 +407,9 @@ UNIT_TEST(test_refused_memory_costs_the_query_or_what_is_kept)
     world_free(&w);
 }
 
-/* --- what shapes an answer -------------------------------------------------------------------- */
+/* --- parameters of answers -------------------------------------------------------------------- */
 
-/* A question. Settings that are 0 are those of of_minutes(). */
+/* A query. Settings that are 0 are those of of_minutes(). */
 struct variant {
     const char *expression, *tenant;
     const char *replica_labels;
@@ -439,11 +440,12 @@ static const struct variant variants[] = {
     {"increase(s_total[10m])", "a", ""},
     {"increase(s_total[10m])", "a", "", .features.start_timestamps = true},
     {"rate(u[10m])", "a", "", .features = {true, false, true}},
-    {"rate(u[10m])", "a", "", .features = {true, false, false}}, /* with a note: it is not kept */
+    /* its note keeps it out of the cache */
+    {"rate(u[10m])", "a", "", .features = {true, false, false}},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants, NOTED = 1 };
 
-/* Samples each two minutes, by which tenants, series and times differ. */
+/* Stores samples every two minutes, which differ by tenant, series and time. */
 static void
 put_variants(struct world *w)
 {
@@ -459,8 +461,7 @@ put_variants(struct world *w)
                 rq_float(&rq, t_ms, double_bits(minute + 1000 * tenant + 10000 * i), 0);
             }
             rq_series(&rq, "__name__=s_total");
-            rq_float(&rq, t_ms, double_bits(7),
-                     t_ms - MINUTE_MS); /* each sample has a start time of its own */
+            rq_float(&rq, t_ms, double_bits(7), t_ms - MINUTE_MS); /* starts again each time */
             rq_series(&rq, "__name__=u,__type__=counter");
             rq_float(&rq, t_ms, double_bits(1), 0);
             must(machine_send(&w->m, tenants[tenant], &rq));
@@ -499,8 +500,8 @@ answer_variant(struct world *w, const struct variant *v, struct promql_cache *ca
     view_free(view);
 }
 
-/* The same expression has another answer in each question, so a result of another one would show.
- */
+/* The same expression has another answer in each query, so a result of another one would
+ * be noticed. */
 UNIT_TEST(test_a_kept_result_is_for_the_same_question_only)
 {
     struct world w;

@@ -1,13 +1,13 @@
 /*
- * query_memory_test.c - whatever allocation of a query fails, it ends with an error that says so,
- * gives back all it has, and the next one is answered as before. The store has head and parts;
- * there are queries of each kind of operator, one by one and in shards.
+ * query_memory_test.c - if any allocation of a query fails, it ends with an error that says so,
+ * frees all its memory, and the next one is answered as before. The store has a head and parts;
+ * there are queries with each kind of operator, read in turn and in shards.
  */
 #include "lib/test.h"
 #include <math.h>
 
 #include "lib/random.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "promql/answer.h"
 
 enum { SAMPLES = 40, STEP_MS = 15000 };
@@ -180,7 +180,7 @@ put_answer(struct asked *a, struct promql_result *result, struct buf *to)
     return buf_error(to) ? why_set(&a->why, ERR_NOMEM, "not enough memory for the answer") : OK;
 }
 
-/* As the server does it: api/query/query.c. */
+/* Evaluates as the server does: api/query/query.c. */
 static enum err
 ask(struct asked *a, struct buf *to)
 {
@@ -218,7 +218,7 @@ ask(struct asked *a, struct buf *to)
     return e;
 }
 
-/* With the n-th allocation failing; 0: with none. False: there are not so many. */
+/* Asks with the n-th allocation failing; 0: none. Returns false if there are fewer. */
 static bool
 ask_without_memory(struct asked *a, uint64_t nth, const struct buf *expected)
 {
@@ -228,7 +228,7 @@ ask_without_memory(struct asked *a, uint64_t nth, const struct buf *expected)
     enum err e = ask(a, &answer);
     bool fired = mem_fail_fired();
     mem_fail_nth(0, false);
-    /* What can do without memory gives the same answer. */
+    /* A query that can do without the memory gives the same answer. */
     if (e == OK && !bytes_equal(buf_bytes(&answer), buf_bytes(expected))) {
         fail_msg("%s: allocation %llu fails: %.*s", a->query, (unsigned long long)nth,
                  (int)answer.size, answer.at);

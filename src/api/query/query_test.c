@@ -1,5 +1,5 @@
-/* query_test.c - parameters of queries: ranges, limits, the cache, and data that is missing. */
-#include "lib/api_asked.h"
+/* query_test.c - parameters of queries: ranges, limits, the cache, and missing data. */
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 /* --- a store of which data may be missing ----------------------------------------------------- */
@@ -10,7 +10,8 @@ enum hole {
     HOLE_SOURCE, /* a warning: a source that may fail has failed */
 };
 
-/* Both are over the store; a view has the hole that the answerer had when it was opened. */
+/* An answerer and a view over the store; a view has the hole that the answerer had when it
+ * was opened. */
 struct holey_answerer {
     struct answerer answerer; /* first */
     struct answerer *below;
@@ -124,7 +125,7 @@ holey_open(struct answerer *answerer, struct query_control *control, struct view
 static const struct answerer_ops holey_ops = {.open = holey_open};
 static struct holey_answerer holey;
 
-/* up{i="0"} to up{i="2"}, a sample each second of the last twenty. */
+/* Stores up{i="0"} to up{i="2"}, with a sample in each of the last twenty seconds. */
 static struct api_rig *
 query_rig_new(void)
 {
@@ -241,7 +242,8 @@ UNIT_TEST(test_an_answer_without_a_source_is_not_that_of_later_queries)
     api_rig_free(rig);
 }
 
-/* A kept result of more series than the limit, or cut off at it, is no answer for others. */
+/* A cached result of more series than the limit, or one cut at the limit, is not used
+ * for others. */
 UNIT_TEST(test_limits_do_not_shape_what_is_kept)
 {
     struct api_rig *rig = query_rig_new();
@@ -328,7 +330,7 @@ UNIT_TEST(test_exactly_the_maximum_of_samples_is_allowed)
 
 /* --- histograms ------------------------------------------------------------------------------- */
 
-/* h has 4 observations in two buckets that are not next to each other, and a zero bucket. */
+/* Stores h, with 4 observations in two buckets that are not adjacent, and a zero bucket. */
 static void
 put_histogram(struct api_rig *rig)
 {

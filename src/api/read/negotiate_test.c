@@ -1,4 +1,4 @@
-/* negotiate_test.c - what Prometheus 3.5.3 chose for the same headers. */
+/* negotiate_test.c - Prometheus 3.5.3 chose the same for these headers. */
 #include "lib/test.h"
 
 #include <string.h>

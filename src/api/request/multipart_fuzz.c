@@ -1,6 +1,6 @@
 /*
- * Any bytes as a multipart form: the first line is the Content-Type's parameters. Fields are views
- * of the body, in its order; reading ends.
+ * multipart_fuzz.c - reads any bytes as a multipart form: the first line has the parameters of the
+ * Content-Type. Fields are views of the body, in its order; reading ends.
  */
 #include <assert.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* multipart_test.c - what is read from forms in parts, as real Prometheus servers read them. */
+/* multipart_test.c - multipart forms, as real Prometheus servers read them. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 #include "api/request/multipart.h"
 
-/* "name=value|..." of a form; "!" before what is said of a refusal. */
+/* Returns "name=value|..." of a form, or the refusal with "!" before it. */
 static const char *
 fields_of(const char *type, struct bytes body)
 {

@@ -1,9 +1,9 @@
-/* replica_choice_test.c - replicas of a Prometheus are read as one where a request or the setting
+/* replica_choice_test.c - replicas of a Prometheus are read as one if a request or the setting
  * names their label. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
-/* A counter that both replicas scrape each second, one a little later, with an exemplar. */
+/* Writes a counter that both replicas scrape each second, one a little later, with an exemplar. */
 static void
 write_replicas(struct api_rig *rig)
 {
@@ -108,7 +108,7 @@ UNIT_TEST(test_all_that_reads_follows_the_setting_unless_the_request_says_other)
     api_rig_free(rig);
 }
 
-/* Of `up`, until now. */
+/* Returns a request for all of `up`, until now. */
 static struct bytes
 read_all_message(void)
 {
@@ -128,7 +128,7 @@ read_all_message(void)
     return done;
 }
 
-/* Is `wanted` somewhere in the answer, once it is unpacked? */
+/* Says whether `wanted` is in the unpacked answer. */
 static bool
 read_has(struct api_rig *rig, const char *target, const char *headers, const char *wanted)
 {

@@ -1,5 +1,5 @@
-/* ruler_api_test.c - the ruler API: which paths name what, and what is answered to whom. */
-#include "lib/api_asked.h"
+/* ruler_api_test.c - the ruler API: the meaning of paths, and answers to clients. */
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 /* --- an owner of rules ------------------------------------------------------------------------ */
@@ -7,7 +7,7 @@
 static struct {
     enum err error;
     const char *why, *reasons;
-    char asked[512]; /* "VERB TENANT NAMESPACE GROUP BODY", "-" for what is not named */
+    char asked[512]; /* "VERB TENANT NAMESPACE GROUP BODY", "-" if not named */
 } owner;
 
 static void
@@ -69,7 +69,7 @@ UNIT_TEST(test_paths_name_what_clients_mean)
         {HTTP_GET, "/prometheus/config/v1/rules/a/b", "get|anonymous|a|b|", 200},
         {HTTP_GET, "/prometheus/config/v1/rules/a%2Fb/c", "get|anonymous|a/b|c|", 200},
         {HTTP_GET, "/api/prom/rules/a%2fb%20%25/%2F", "get|anonymous|a/b %|/|", 200},
-        {HTTP_GET, "/api/prom/rules/%252F", "get|anonymous|%252F|-|", 200}, /* decoded by the rig */
+        {HTTP_GET, "/api/prom/rules/%252F", "get|anonymous|%252F|-|", 200}, /* the rig decodes it */
         {HTTP_GET, "/api/prom/rules/%252F%2F", "get|anonymous|%2F/|-|", 200},
         {HTTP_GET, "/config/v1/rules/..", "get|anonymous|..|-|", 200},
         {HTTP_POST, "/config/v1/rules/a", "set|anonymous|a|-|body", 202},
@@ -267,7 +267,7 @@ UNIT_TEST(test_refused_allocations_are_answered)
     api_rig_free(rig);
 }
 
-/* --- what tells clients of it ----------------------------------------------------------------- */
+/* --- discovery of the API --------------------------------------------------------------------- */
 
 static bool
 has_features(struct api_rig *rig, const char *path)

@@ -1,5 +1,5 @@
 /* status_store_test.c - parts are shown as blocks. */
-#include "lib/api_asked.h"
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_parts_are_shown_as_blocks)

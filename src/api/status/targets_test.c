@@ -1,5 +1,5 @@
-/* targets_test.c - nothing is scraped here, and wrong questions about it are refused. */
-#include "lib/api_asked.h"
+/* targets_test.c - no targets exist here, and invalid requests about them are refused. */
+#include "lib/api/api_asked.h"
 #include "lib/test.h"
 
 UNIT_TEST(test_there_are_no_targets_rules_and_alerts)

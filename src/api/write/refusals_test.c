@@ -1,3 +1,4 @@
+/* refusals_test.c - log lines about refused samples: their limits and content. */
 #include "lib/test.h"
 
 #include <fcntl.h>
@@ -7,7 +8,8 @@
 #include "api/write/refusals.h"
 #include "base/log.h"
 
-/* Lines go to a pipe while a test runs; gates outlive it, so each has a day of its own. */
+/* Lines go to a pipe while a test runs; gates live longer than a test, so each test has
+ * another day. */
 static int pipe_ends[2];
 static int64_t now_ns;
 
@@ -88,7 +90,7 @@ UNIT_TEST(test_who_was_first_is_named_by_whatever_the_answer_names)
 {
     refuse("a", 0, 1, "");
     assert_non_null(strstr(logged(), "reason=conflict count=1 tenant=a first=\"\""));
-    refuse("a", 1, 0, "; conflict at 6: {y=\"2\"}"); /* there was no room for the other */
+    refuse("a", 1, 0, "; conflict at 6: {y=\"2\"}"); /* there was no room for the other one */
     assert_non_null(strstr(logged(), "reason=too_old count=1 tenant=a first=\"conflict at 6: "));
 }
 

@@ -1,6 +1,6 @@
 /*
- * rule_edit_test.c - edits of rules on a whole server: they are in force when they are answered, go
- * beside reloads, and change nothing when the disk refuses them.
+ * rule_edit_test.c - edits of rules on a whole server: they take effect before they are answered,
+ * coexist with reloads, and change nothing if the disk refuses them.
  */
 #include "lib/test.h"
 #include "sim/server_rig.h"
@@ -26,7 +26,8 @@ request(const char *method, const char *path, const char *body, char *answer, si
     return status;
 }
 
-/* "NAMESPACE:NAME=EXPRESSION" sets a group of one rule, another path is deleted. The status. */
+/* Sets a group of one rule with "NAMESPACE:NAME=EXPRESSION"; deletes another path. Returns
+ * the status. */
 static int
 edit(const char *what)
 {
@@ -65,7 +66,7 @@ in_force(void)
     return text;
 }
 
-/* Makes edits, "WHAT STATUS" with blanks between, and looks at what is in force then. */
+/* Makes edits, "WHAT STATUS" with blanks between, and checks the rules in effect after each. */
 static void
 check(const char *edits, const char *want)
 {
@@ -93,14 +94,14 @@ UNIT_TEST(test_an_edit_is_in_force_when_it_is_answered_and_stays)
     check("n:b=vector(1) 202", "n:b=vector(1)");
     check("n:a=vector(2) 202 m:a=vector(3) 202 n:b=vector(4) 202 n:c=vector( 400 n/c 404",
           "m:a=vector(3) n:a=vector(2) n:b=vector(4)");
-    site_stop(site); /* as if it were killed: nothing is written at the end */
+    site_stop(site); /* stops as if killed: nothing is written at the end */
     site_start(site);
     check("", "m:a=vector(3) n:a=vector(2) n:b=vector(4)");
     check("n/a 202", "m:a=vector(3) n:b=vector(4)");
     check("m 202", "n:b=vector(4)");
     assert_int_equal(edits_that("done"), 2);
     site_stop(site);
-    site->settings.rules_api = false; /* they are evaluated, and cannot be changed */
+    site->settings.rules_api = false; /* stored rules are evaluated, and cannot be changed */
     site_start(site);
     check("n:a=vector(5) 404", "n:b=vector(4)");
 }
@@ -144,11 +145,11 @@ UNIT_TEST(test_each_refused_allocation_refuses_one_edit)
     for (unsigned nth = 1; nth < 400; nth++) {
         char what[40];
         snprintf(what, sizeof what, "n:a=vector(%u)", nth);
-        mem_fail_nth(nth, false); /* perhaps another thread's */
+        mem_fail_nth(nth, false); /* possibly one of another thread */
         int status = edit(what);
         mem_fail_nth(0, false);
         bool is_set = strcmp(in_force(), what) == 0;
-        /* For lack of memory for the answer, what was done may be answered 503. */
+        /* If memory for the answer is missing, an edit that was made may be answered 503. */
         if (status == 202) assert_true(is_set);
         refused += status == 503;
     }
@@ -157,8 +158,7 @@ UNIT_TEST(test_each_refused_allocation_refuses_one_edit)
 
 /* --- beside reloads --------------------------------------------------------------------------- */
 
-/* Edits in rounds; the last round ends with a deletion. The context is the number of edits that
- * failed. */
+/* Makes edits in rounds; the last round ends with a deletion. The context counts failed edits. */
 static void
 edit_often(void *failed)
 {
@@ -221,7 +221,7 @@ UNIT_TEST(test_edits_and_reloads_go_side_by_side)
     assert_int_equal(failed, 0);
     snprintf(text, sizeof text, "%s:f=vector(39) n:last=vector(0)", rules);
     check("", text);
-    /* A rule file that cannot be read hinders a reload, and no edit. */
+    /* A rule file that cannot be read prevents a reload, but not an edit. */
     write_file(rules, "groups: [");
     assert_int_equal(server_reload(s->server, &why), ERR_INPUT);
     snprintf(text, sizeof text, "%s:f=vector(39)", rules);

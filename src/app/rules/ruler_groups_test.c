@@ -1,3 +1,4 @@
+/* ruler_groups_test.c - the groups that are evaluated, from files and from the store. */
 #include "app/rules/ruler_groups.h"
 #include "lib/failing_memory.h"
 #include "lib/test.h"
@@ -12,7 +13,7 @@ static struct rule_group of_store[] = {{.file = "a.yml", .name = "y"},
                                        {.file = "a.yml", .name = "x"}};
 
 /* Chooses among groups of files and of the store. `want`: "TENANT/FILE:NAME" with blanks between,
- * and a star for those of files. */
+ * and a star for groups of files. */
 static void
 check_chosen(struct rule_set set, struct stored_groups stored, const char *want, uint32_t hidden)
 {

@@ -1,6 +1,6 @@
 /*
- * stored_rules_test.c - edits of stored rules on a simulated machine: what is committed is there
- * after a loss of power, what failed changed nothing, and damage stays with its tenant.
+ * stored_rules_test.c - edits of stored rules on a simulated machine: committed edits survive a
+ * power loss, failed ones change nothing, and damage affects only its tenant.
  *
  * Commands of scripts:
  *     set TENANT NAMESPACE NAME EXPRESSION, text TENANT NAMESPACE YAML, del TENANT NAMESPACE
@@ -35,9 +35,9 @@ static struct {
     bool tenancy;
     struct stored_limits limits;
     struct stored_rules *stored; /* NULL: closed */
-    struct why why;              /* of the last error */
-    uint64_t errors;             /* log lines that were looked at */
-    uint64_t file_number;        /* of the last file that was looked at */
+    struct why why;              /* reason of the last error */
+    uint64_t errors;             /* log lines read so far */
+    uint64_t file_number;        /* number of the last file shown */
 } rig;
 
 static void
@@ -48,7 +48,7 @@ rig_init(uint64_t seed)
     rig.limits = (struct stored_limits){.groups_max = 100, .bytes_max = 1 << 20};
     rig.errors = log_count(LOG_ERROR);
     rig.file_number = 1;
-    metric_reset_all(); /* of a test that failed */
+    metric_reset_all(); /* removes those of a failed test */
     must(sim_env_new(seed, &rig.sim));
     must(fault_env_new(sim_env_env(rig.sim), &rig.fe));
     rig.env = fault_env_env(rig.fe);
@@ -96,7 +96,7 @@ rig_fini(void)
     sim_env_free(rig.sim);
 }
 
-/* What the server does, but for the groups that are evaluated. */
+/* Applies an edit as the server does, without changing the evaluated groups. */
 static enum err
 apply(const struct rules_edit *edit)
 {
@@ -136,7 +136,7 @@ name_of(char **rest)
     return strcmp(at, "NONE") == 0 ? "" : at[0] == '\0' ? NULL : at;
 }
 
-/* set, text or del. */
+/* Runs set, text or del. */
 static enum err
 edit(const char *command)
 {
@@ -289,7 +289,7 @@ UNIT_TEST(test_memory_is_limited)
     assert_int_equal(e, ERR_NOMEM);
     assert_true(count > 20);
     script_playf("metric groups => groups %u", count);
-    script_play("memory 1024 | reopen"); /* what was stored has room, and can be deleted */
+    script_play("memory 1024 | reopen"); /* stored rules fit, and can be deleted */
     script_playf("metric groups => groups %u", count);
     assert_int_equal(edit("set s n more 1"), ERR_NOMEM);
     script_play("del s n g0 | del t n");
@@ -321,7 +321,8 @@ UNIT_TEST(test_a_change_shows_only_when_it_is_committed)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* A file of the tenant t with a group n/a of this text, in which "~" is a line feed, and o/b. */
+/* Writes a file of the tenant t with a group n/a of this text, in which "~" is a line
+ * feed, and o/b. */
 static void
 put_file(uint32_t version, const char *shown)
 {
@@ -402,7 +403,7 @@ UNIT_TEST(test_files_that_cannot_be_read_do_not_hinder_the_start)
 
 /* --- failures --------------------------------------------------------------------------------- */
 
-/* The edits of a story, and what is evaluated after them. */
+/* The edits of a story, and the groups evaluated after each. */
 enum { EDITS = 6 };
 static const char *const edits[EDITS] = {"set t n a 1", "set t n b 2", "set s m c 3",
                                          "set t n a 4", "del t n",     "del s m c"};
@@ -411,7 +412,8 @@ static const char *const after[EDITS + 1] = {
     "s/m:c=3", "",
 };
 
-/* An edit that fails changes nothing, and can be made again. False: the fault did not fire. */
+/* Edits with a fault: a failed edit changes nothing, and can be repeated. Returns false if the
+ * fault did not fire. */
 static bool
 live_with_fault(struct fault fault)
 {
@@ -446,7 +448,7 @@ UNIT_TEST(test_an_edit_that_fails_changes_nothing)
     }
 }
 
-/* What was acknowledged is there after a loss of power; of the edit that failed, nothing or all. */
+/* Acknowledged edits survive a power loss; of a failed one, nothing or all does. */
 UNIT_TEST(test_what_is_acknowledged_outlives_a_loss_of_power)
 {
     bool fired = true;
@@ -454,7 +456,8 @@ UNIT_TEST(test_what_is_acknowledged_outlives_a_loss_of_power)
         unsigned n = 0;
         rig_init(nth * 7);
         must(try_open());
-        fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true}); /* as if it ended there */
+        /* the process seems to end there */
+        fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true});
         while (n < EDITS && edit(edits[n]) == OK) {
             n++;
         }
@@ -465,7 +468,7 @@ UNIT_TEST(test_what_is_acknowledged_outlives_a_loss_of_power)
         if (strcmp(now, after[n]) != 0 && (n == EDITS || strcmp(now, after[n + 1]) != 0)) {
             fail_msg("call %u: after %u edits: %s", (unsigned)nth, n, now);
         }
-        for (; n < EDITS; n++) { /* and goes on; a deletion may have happened */
+        for (; n < EDITS; n++) { /* goes on; a deletion may have happened */
             enum err e = edit(edits[n]);
             assert_true(e == OK || e == ERR_MISSING);
             check_evaluated(after[n + 1]);
@@ -525,7 +528,7 @@ static const struct CMUnitTest tests[] = {
            "del t n b | groups => s/n:a=4 t/m/x y:c=3 t/n:a=5\n"
            "set t n z 6 | del t n | groups => s/n:a=4 t/m/x y:c=3\n"
            "del t m/x+y c | del s n | groups | metric groups => groups 0\n"
-           "file store/rules/t.groups => missing\n" /* of a tenant without groups */
+           "file store/rules/t.groups => missing\n" /* the tenant has no groups */
            "reopen | groups"),
     SCRIPT("what does not exist cannot be deleted",
            "del t n b => missing: group does not exist\n"
@@ -557,7 +560,7 @@ static const struct CMUnitTest tests[] = {
     SCRIPT("number and size are limited",
            "most 2 45 | set t n a 1 | set t m a 1 | set t n b c"
            " => input: at most 2 groups of a tenant can be stored (rules.api_max_groups)\n"
-           "set t n a 2 | set s n b 1\n" /* in the place of one, and of another tenant */
+           "set t n a 2 | set s n b 1\n" /* one replaces another, one is of another tenant */
            "set t n a 100000 => limit: a group of rules must have at most 45 bytes "
            "(rules.api_max_bytes)\n"
            "groups => s/n:b=1 t/m:a=1 t/n:a=2"),
@@ -571,7 +574,7 @@ static const struct CMUnitTest tests[] = {
            "show t => " DAMAGED "\n"
            "show t n a => " DAMAGED "\n"
            "del t n a => " DAMAGED "\n"
-           "set s n b 4\n" /* others are served, and the file stays */
+           "set s n b 4\n" /* other tenants are served, and the file stays */
            "set t n b ( => input: body:1:39: group 'b', rule 1 'r': invalid expression: 1:2: parse "
            "error: unclosed left parenthesis~\n"
            "file store/rules/t.groups => same\n"
@@ -590,7 +593,7 @@ static const struct CMUnitTest tests[] = {
            "set s n a 1 | set t n a 2 | rmtree store/rules | set t n b 3\n"
            "rmtree store/rules | del s n a | set t n c 4\n"
            "power | groups => t/n:a=2 t/n:b=3 t/n:c=4\n"
-           /* Not "missing", which blames the client. */
+           /* The error is not "missing", which would blame the client. */
            "rmtree store | set t n b 5 => io: cannot create directory store/rules: No such file or "
            "directory\n"
            "groups => t/n:a=2 t/n:b=3 t/n:c=4"),

@@ -1,4 +1,5 @@
-/* Any bytes as a file of the index: refused, or parts that lie in the object. */
+/* about_fuzz.c - reads any bytes as a file of the index: they are refused, or give parts that lie
+ * in the object. */
 #include <stdlib.h>
 
 #include "backend/archive/about.h"

@@ -1,4 +1,4 @@
-/* about_test.c - what is known of an object never hides what it has, and damage is found. */
+/* about_test.c - the index of an object never hides samples, and damage to it is found. */
 #include "lib/test.h"
 
 #include <stdio.h>

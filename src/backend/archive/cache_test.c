@@ -1,4 +1,4 @@
-/* cache_test.c - the cache gives what was stored of this content, or nothing. */
+/* cache_test.c - the cache returns the stored data of this content, or nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

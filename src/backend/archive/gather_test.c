@@ -1,4 +1,5 @@
-/* gather_test.c - what is gathered comes in order, each time once, however often it takes. */
+/* gather_test.c - gathered samples are returned in order, each time once, in any
+ * number of passes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@ labels_of(struct buf *to, unsigned series)
     labels_put(to, (struct label){bytes_of_text("a"), bytes_of_text(value)});
 }
 
-/* Puts all samples, of times that go back and come twice. False: memory failed. */
+/* Adds all samples, at times that go back or repeat. Returns false if memory failed. */
 static bool
 put_all(struct archive_gathering *g)
 {
@@ -50,7 +51,7 @@ put_all(struct archive_gathering *g)
     return fine;
 }
 
-/* Reads a pass and gives the number of the series after its last. */
+/* Reads a pass; returns the number of the series after its last. */
 static unsigned
 check_pass(struct archive_gathering *g, unsigned first)
 {
@@ -117,7 +118,7 @@ put_sample(struct archive_gathering *g, uint32_t number, int64_t t_ms, uint64_t 
     assert_int_equal(gathering_put(g, number, t_ms, bits, NULL, 0, &why), OK);
 }
 
-/* In order and in disorder. */
+/* Samples come in order, or not. */
 UNIT_TEST(test_of_samples_of_one_time_the_first_to_come_counts)
 {
     struct gathering_options options = {.bytes_max = 1 << 20};
@@ -134,7 +135,7 @@ UNIT_TEST(test_of_samples_of_one_time_the_first_to_come_counts)
         put_sample(g, number, 1000, 1);
         put_sample(g, number, 1000, 9);
         put_sample(g, number, 3000, 3);
-        if (series == 1) put_sample(g, number, 1000, 8); /* not after the one before */
+        if (series == 1) put_sample(g, number, 1000, 8); /* its time is not after the one before */
         if (series == 1) put_sample(g, number, 3000, 7);
         put_sample(g, number, 4000, 4);
         put_sample(g, number, 4000, 6);

@@ -1,4 +1,4 @@
-/* hours_test.c - the hours of a time, and names in them. */
+/* hours_test.c - hours of a range of time, and their names. */
 #include "lib/test.h"
 
 #include "backend/archive/hours.h"
@@ -37,7 +37,7 @@ UNIT_TEST(test_names_of_the_hours_around_count)
     assert_false(may_be_in(&h, "lost+found"));
 }
 
-/* They would lie between the first hour and the last one. */
+/* These names sort between the first hour and the last one. */
 UNIT_TEST(test_names_that_do_not_begin_with_an_hour_do_not_count)
 {
     struct hours h;

@@ -1,10 +1,11 @@
 /*
- * Any bytes as the text of an object, whole and in pieces, and twice over: the second time, when
- * labels are known, it says the same; and the same as a reader that remembers nothing.
+ * lines_fuzz.c - reads any bytes as the text of an object, whole and in pieces, and twice: the
+ * second time, with known labels, the result is the same, and a reader without a memory has it,
+ * too.
  */
 #include <stdlib.h>
 
-#include "lib/noted_lines.h"
+#include "lib/backend/noted_lines.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

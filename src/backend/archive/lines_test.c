@@ -1,4 +1,5 @@
-/* lines_test.c - lines say the same whether their labels are known or not; junk is counted. */
+/* lines_test.c - lines are read the same with known labels and with unknown ones; invalid lines
+ * are counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lib/noted_lines.h"
+#include "lib/backend/noted_lines.h"
 #include "lib/test.h"
 
 static struct noted_lines noted;
@@ -29,7 +30,7 @@ end(void)
     noted_lines_fini(&noted);
 }
 
-/* Notes of a text that is read in pieces. */
+/* Returns the notes about a text that is read in pieces. */
 static const char *
 read_in(const char *text, size_t piece)
 {
@@ -102,7 +103,7 @@ UNIT_TEST(test_junk_is_counted_and_changes_nothing_else)
 {
     static const char *const junk[] = {
         "x",
-        "{\"name\":\"up\",\"time\":0,\"value\":null," LABELS, /* of series without samples */
+        "{\"name\":\"up\",\"time\":0,\"value\":null," LABELS, /* a series without samples */
         "{\"name\":\"up\",\"time\":01,\"value\":1," LABELS,
         "{\"name\":\"up\",\"time\":1,\"value\":1.," LABELS,
         "{\"name\":\"up\",\"time\":1,\"value\":1e999," LABELS,
@@ -146,7 +147,7 @@ UNIT_TEST(test_objects_without_line_feeds_are_read)
 {
     static const char text[] = UP("1") UP("2") " \t" UP("3") "\n" UP("4") UP("5") "\r\n" UP("6");
     begin();
-    for (size_t piece = 1; piece <= sizeof text; piece++) { /* also once labels are known */
+    for (size_t piece = 1; piece <= sizeof text; piece++) { /* also with known labels */
         assert_string_equal(read_in(text, piece),
                             ROW("1") ROW("2") ROW("3") ROW("4") ROW("5") ROW("6"));
         if (piece % 2 == 0) archive_lines_forget(lines);

@@ -1,4 +1,4 @@
-/* Any bytes as a page of a bucket's listing: what is found in it is bounded. */
+/* listing_fuzz.c - reads any bytes as a page of a bucket's listing: its content is bounded. */
 #include <stdlib.h>
 
 #include "backend/archive/listing.h"

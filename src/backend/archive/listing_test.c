@@ -1,4 +1,4 @@
-/* listing_test.c - pages of a bucket's listing are read as they are, or refused. */
+/* listing_test.c - pages of a bucket's listing are read exactly, or refused. */
 #include "lib/test.h"
 
 #include <stdio.h>

@@ -1,11 +1,11 @@
-/* scan_test.c - of an archive that is one object in memory: the samples of a range are given, those
- * on its bounds too, and no others. */
+/* scan_test.c - scans an archive that is one object in memory: exactly the samples of a range are
+ * returned, including those on its bounds. */
 #include "lib/test.h"
 
 #include <stdio.h>
 
 #include "backend/archive/scan.h"
-#include "lib/fetch_rig.h"
+#include "lib/backend/fetch_rig.h"
 #include "sys/sim.h"
 
 /* One object, whose content does not change. */
@@ -98,7 +98,7 @@ static const struct archive_store_ops one_ops = {
 
 #define NOON 1700000000000
 
-/* Times of all samples in the range, as text, relative to NOON. */
+/* Returns the times of all samples in the range, as text, relative to NOON. */
 static const char *
 scan(struct archive_cache *cache, int64_t min_ms, int64_t max_ms)
 {
@@ -159,7 +159,7 @@ UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
     assert_string_equal(scan(NULL, -60000, -1), "");
 }
 
-/* The object is named. */
+/* The error names the object. */
 UNIT_TEST(test_a_damaged_object_is_an_error_or_a_warning)
 {
     static const char words[] = "2023/11/14/22/a: the compressed data is cut short";
@@ -184,7 +184,7 @@ UNIT_TEST(test_a_damaged_object_is_an_error_or_a_warning)
     }
 }
 
-/* An object of which only the times are known is read if one of them is on a bound. */
+/* The object, of which only the times are known, is read if one of them is on a bound. */
 UNIT_TEST(test_a_known_object_is_read_for_samples_on_a_bound)
 {
     static struct source_cache_settings settings = {"/cache", 1 << 20};
@@ -192,7 +192,7 @@ UNIT_TEST(test_a_known_object_is_read_for_samples_on_a_bound)
     struct archive_cache *cache;
     assert_int_equal(archive_cache_new(&options, &cache), OK);
     object_init(THREE);
-    assert_string_equal(scan(cache, 1, 1), "1 "); /* now it is known */
+    assert_string_equal(scan(cache, 1, 1), "1 "); /* it is known now */
     assert_string_equal(scan(cache, 5, 60000), "5 ");
     assert_string_equal(scan(cache, -60000, 0), "0 ");
     assert_int_equal(object.opened, 3);

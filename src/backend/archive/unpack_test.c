@@ -1,4 +1,4 @@
-/* unpack_test.c - objects are unpacked whole, whatever they are packed in, or are damaged. */
+/* unpack_test.c - compressed objects are unpacked whole, or reported as damaged. */
 #include "lib/test.h"
 
 #include <zlib.h>
@@ -66,7 +66,8 @@ unpack(struct bytes packed, size_t piece, struct buf *to, struct why *why)
     return e;
 }
 
-/* At the end of the first member or frame nothing shows that another one followed. */
+/* A cut after the first member or frame is not noticed, as nothing shows that another
+ * one followed. */
 static void
 check_cuts(enum packed_in packing)
 {
@@ -81,7 +82,7 @@ check_cuts(enum packed_in packing)
             struct why why = {""};
             enum err e = unpack(bytes_of(packed.at, cut), piece, &text, &why);
             bool is_whole = cut == 0 || cut == first || cut == packed.size;
-            bool is_text = packing == IN_ZSTD && cut == 1; /* a line "(", which is no sample */
+            bool is_text = packing == IN_ZSTD && cut == 1; /* a line "(", which is not a sample */
             if (e != (is_whole || is_text ? OK : ERR_CORRUPT)) {
                 fail_msg("%zu of %zu bytes, %zu at a time: %s %s", cut, packed.size, piece,
                          err_word(e), why.text);

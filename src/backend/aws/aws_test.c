@@ -1,7 +1,7 @@
-/* Regions, endpoints, and what a signed request looks like. */
+/* aws_test.c - regions, endpoints, and signed requests. */
 #include "lib/test.h"
 
-#include "lib/aws_rig.h"
+#include "lib/backend/aws_rig.h"
 
 static struct aws_rig rig;
 
@@ -21,7 +21,7 @@ teardown(void **state)
     return 0;
 }
 
-/* --- where ------------------------------------------------------------------------------------ */
+/* --- regions and endpoints -------------------------------------------------------------------- */
 
 static void
 expect_region(const char *want)
@@ -151,7 +151,8 @@ keys_of(const char *token)
                                       bytes_of_text(token)};
 }
 
-/* As in the published vectors: service "service" in us-east-1, 2015-08-30 12:36:00. */
+/* Returns the parts in the published vectors: service "service" in us-east-1,
+ * 2015-08-30 12:36:00. */
 static struct aws_parts
 parts_of(const char *method)
 {
@@ -262,7 +263,7 @@ UNIT_TEST(test_what_would_be_another_request_is_refused)
         headers[i] = "A: b";
     }
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), ERR_LIMIT);
-    headers[HTTP_CALLS_HEADERS_MAX - 1] = NULL; /* but two more are made when it is signed */
+    headers[HTTP_CALLS_HEADERS_MAX - 1] = NULL; /* signing adds two more */
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), ERR_LIMIT);
     headers[HTTP_CALLS_HEADERS_MAX - 3] = NULL;
     assert_int_equal(aws_sign(&parts, &keys, VECTORS_S, &request, &call, NULL), OK);

@@ -1,8 +1,8 @@
-/* What a call looks like, what it lacks, and what is read from answers. */
+/* caller_test.c - requests of calls, missing keys and headers, and reading of answers. */
 #include "lib/test.h"
 
 #include "backend/aws/caller.h"
-#include "lib/stream_rig.h"
+#include "lib/backend/stream_rig.h"
 
 static struct stream_rig rig;
 static struct aws_caller *caller;

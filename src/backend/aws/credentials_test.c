@@ -1,6 +1,6 @@
 /*
- * credentials_test.c - every source once with played answers, roles, refreshing, refusal. Keys
- * and tokens have SECRET in them, and no text may have that.
+ * credentials_test.c - every source of credentials with played answers, roles, refreshing, refusal.
+ * Keys and tokens contain SECRET, which no message may have.
  */
 #include "lib/test.h"
 
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "backend/aws/credentials.h"
-#include "lib/aws_rig.h"
+#include "lib/backend/aws_rig.h"
 
 static const struct http_calls_target target;
 
@@ -185,7 +185,7 @@ UNIT_TEST(test_web_identity_asks_sts_without_a_signature)
     answer(200, WEB("ASIAWEB", "2026-01-01T01:00:00Z"));
     expect_keys("ASIAWEB", "SECRETtokenASIAWEB", "web identity, valid until 2026-01-01T01:00:00");
     aws_rig_set(&rig, "AWS_ROLE_SESSION_NAME", "me");
-    aws_rig_put(&rig, "/var/token", "SECRET2"); /* it is read each time */
+    aws_rig_put(&rig, "/var/token", "SECRET2"); /* the file is read each time */
     begin();
     expect_form("Action=AssumeRoleWithWebIdentity&Version=2011-06-15"
                 "&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr&RoleSessionName=me"
@@ -278,7 +278,7 @@ UNIT_TEST(test_a_program_that_runs_is_polled_where_somebody_does)
     }
     expect_keys("AKIDRUN", "", "credentials from profile 'default'");
     aws_credentials_refused(credentials, aws_credentials_generation(credentials));
-    begin(); /* and is left running */
+    begin(); /* left running */
     assert_int_equal(step.next, WRITER_WAIT);
     unlink(path);
     rmdir(dir);
@@ -521,7 +521,7 @@ UNIT_TEST(test_keys_are_refreshed_before_they_expire)
     assert_false(aws_credentials_due(credentials));
     advance(1);
     assert_true(aws_credentials_due(credentials));
-    assert_non_null(aws_credentials_keys(credentials)); /* good until others are there */
+    assert_non_null(aws_credentials_keys(credentials)); /* valid until others arrive */
     begin();
     assert_non_null(aws_credentials_keys(credentials));
     answer(200, SERVICE("ASIA2", "2026-01-01T02:00:00Z"));
@@ -571,7 +571,7 @@ UNIT_TEST(test_keys_that_still_work_are_kept_when_a_refresh_fails)
     assert_false(aws_credentials_due(credentials));
     advance(1);
     assert_true(aws_credentials_due(credentials));
-    advance(135); /* five seconds are left */
+    advance(135); /* five seconds before the end */
     begin();
     answer(500, "");
     assert_int_equal(step.verdict, VERDICT_RETRY);
@@ -591,7 +591,7 @@ UNIT_TEST(test_refused_keys_are_fetched_again_from_changed_files)
     assert_null(aws_credentials_keys(credentials));
     begin();
     expect_keys("TWO", "", "");
-    aws_credentials_refused(credentials, first); /* the answer to an older call */
+    aws_credentials_refused(credentials, first); /* the answer belongs to an older call */
     assert_false(aws_credentials_due(credentials));
 }
 

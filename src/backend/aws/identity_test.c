@@ -1,8 +1,9 @@
-/* Who we are, in each way that settings know: what a request has of it, and what a refusal does. */
+/* identity_test.c - credentials of requests, in each form that settings allow, and the effect
+ * of a refusal. */
 #include "lib/test.h"
 
 #include "backend/aws/identity.h"
-#include "lib/aws_rig.h"
+#include "lib/backend/aws_rig.h"
 
 static const struct http_calls_target target;
 static const char *const WANTED[] = {"Date", NULL};
@@ -68,7 +69,7 @@ start(void)
     assert_int_equal(identity_new(&options, &identity, &why), OK);
 }
 
-/* A request as it would be sent. */
+/* Makes a request as it would be sent. */
 static enum err
 make(void)
 {

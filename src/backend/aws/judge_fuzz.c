@@ -1,4 +1,5 @@
-/* Any bytes as the body of an answer: some verdict, and texts that can be printed. */
+/* judge_fuzz.c - judges any bytes as the body of an answer: there is a verdict, and
+ * printable texts. */
 #include <stdlib.h>
 
 #include "backend/aws/aws.h"

@@ -1,7 +1,7 @@
-/* Refusals as AWS words them, and what becomes of a call after each. */
+/* judge_test.c - refusals in the words of AWS, and the verdict on each. */
 #include "lib/test.h"
 
-#include "lib/aws_rig.h"
+#include "lib/backend/aws_rig.h"
 
 struct refusal {
     unsigned status;
@@ -255,14 +255,14 @@ UNIT_TEST(test_a_clock_that_is_wrong_is_corrected_by_the_answers_date)
         assert_int_equal(step.verdict, VERDICT_AGAIN);
         assert_string_equal(step.reason, "clock");
         assert_int_equal(aws_clock_now_s(&clock_), answer.date_s);
-        /* It is right now: that was not it. */
+        /* The clock is right now, so it is not the reason. */
         aws_json_judge(&clock_, &answer, &step);
         assert_int_equal(step.verdict, VERDICT_RETRY);
     }
     struct http_call_answer answer = answer_of(403, S3("RequestTimeTooSkewed", ""));
     struct writer_step step;
     aws_clock_init(&clock_, rig.setup.env);
-    aws_xml_judge(&clock_, &answer, &step); /* no date */
+    aws_xml_judge(&clock_, &answer, &step); /* without a date */
     assert_int_equal(step.verdict, VERDICT_RETRY);
     assert_int_equal(aws_clock_now_s(&clock_), RIG_START_S);
 }

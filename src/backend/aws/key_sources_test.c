@@ -1,8 +1,8 @@
-/* Which source is taken, which roles follow, and what is refused. */
+/* key_sources_test.c - the choice of a source of keys, the roles to assume, and refusals. */
 #include "lib/test.h"
 
 #include "backend/aws/key_sources.h"
-#include "lib/aws_rig.h"
+#include "lib/backend/aws_rig.h"
 
 static struct aws_rig rig;
 static struct aws_key_source source;
@@ -32,7 +32,7 @@ make(void)
     return aws_key_source_find(&rig.setup, &source, &why);
 }
 
-/* `access_key` NULL: the source has no keys of its own. */
+/* Expects this source; `access_key` NULL: it has no keys of its own. */
 static void
 expect_source(enum aws_key_source_kind kind, const char *access_key, uint32_t role_count)
 {
@@ -83,7 +83,7 @@ UNIT_TEST(test_each_source_gives_way_to_those_before_it)
     expect_source(AWS_FROM_ENVIRONMENT, "E", 0);
     assert_true(bytes_equal_text(source.keys.views.session_token, "SECRET2"));
     aws_key_source_fini(&source);
-    rig.settings.profile = "default"; /* an own setting */
+    rig.settings.profile = "default"; /* set by the destination */
     expect_source(AWS_FROM_PROFILE, "P", 0);
     aws_key_source_fini(&source);
     rig.settings.access_key.text = "S";
@@ -116,7 +116,7 @@ UNIT_TEST(test_a_profile_that_was_named_must_be_there)
     aws_rig_set(&rig, "AWS_PROFILE", "nobody");
     expect_refused(ERR_MISSING, "profile 'nobody': profile not found");
     aws_rig_put(&rig, "/home/.aws/config", "[profile nobody]\nregion = r\n");
-    expect_source(AWS_FROM_INSTANCE, NULL, 0); /* it only says where */
+    expect_source(AWS_FROM_INSTANCE, NULL, 0); /* it only names the service */
     aws_key_source_fini(&source);
     rig.settings.profile = "other";
     expect_refused(ERR_MISSING, "profile 'other': profile not found");

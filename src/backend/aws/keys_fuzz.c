@@ -1,4 +1,5 @@
-/* Any bytes as an answer with keys, in each form. Keys that are accepted can stand in a request. */
+/* keys_fuzz.c - reads any bytes as an answer with keys, in each form. Accepted keys are valid
+ * in a request. */
 #include <stdlib.h>
 
 #include "backend/aws/keys.h"

@@ -1,4 +1,5 @@
-/* Keys as containers, instances, programs and STS give them; and as nobody may. */
+/* keys_test.c - keys in the forms of containers, instances, programs and STS, and in
+ * invalid ones. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -54,7 +55,7 @@ UNIT_TEST(test_keys_of_a_program_need_their_version)
     assert_int_equal(from_json("{\"Version\":2,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\"}",
                                AWS_KEYS_OF_PROCESS, &keys, &why),
                      ERR_INPUT);
-    expect_keys(&keys, "A", "S", ""); /* as they were */
+    expect_keys(&keys, "A", "S", ""); /* unchanged */
     assert_int_equal(from_json("{\"AccessKeyId\": \"B\", \"SecretAccessKey\": \"S\"}",
                                AWS_KEYS_OF_SERVICE, &keys, NULL),
                      OK);

@@ -1,4 +1,4 @@
-/* Real programs: what they say, how they end, and that they do. */
+/* process_test.c - runs real programs: their output, their ends, and that they end. */
 #include "lib/test.h"
 
 #include <fcntl.h>
@@ -140,7 +140,7 @@ UNIT_TEST(test_a_program_that_still_runs_is_not_waited_for)
         assert_int_equal(aws_process_poll(p, 0, &output, &has_ended, &why), OK);
         assert_false(has_ended);
     }
-    int fd = open(path, O_WRONLY | O_CLOEXEC); /* when it reads */
+    int fd = open(path, O_WRONLY | O_CLOEXEC); /* opens when the program reads */
     assert_int_equal(write(fd, "said", 4), 4);
     while (output.size < 4) {
         assert_int_equal(aws_process_poll(p, 1, &output, &has_ended, &why), OK);
@@ -165,7 +165,7 @@ UNIT_TEST(test_a_program_that_is_given_up_is_ended)
     assert_int_equal(aws_process_poll(p, 0, &output, &has_ended, &why), OK);
     assert_false(has_ended);
     aws_process_free(p);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* it was no child that is left */
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
 int

@@ -1,4 +1,5 @@
-/* Any text as a shared file: what is found lies within it, and has no blanks around it. */
+/* profile_fuzz.c - reads any text as a shared file: values lie in it, and have no blanks
+ * around them. */
 #include <stdlib.h>
 
 #include "backend/aws/profile.h"

@@ -1,8 +1,8 @@
-/* Shared files as people write them, and as nobody should. */
+/* profile_test.c - shared files as people write them, and invalid ones. */
 #include "lib/test.h"
 
 #include "backend/aws/profile.h"
-#include "lib/aws_rig.h"
+#include "lib/backend/aws_rig.h"
 
 static bool
 find(const char *text, enum aws_profile_file file, const char *name, struct aws_profile *ret)

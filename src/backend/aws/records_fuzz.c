@@ -1,6 +1,7 @@
 /*
- * Any bytes as the answer to a call of three records: each has a verdict, all together have one,
- * and what is said can be shown. What the stream says of itself is read from the same bytes.
+ * records_fuzz.c - reads any bytes as the answer to a call of three records: each record has a
+ * verdict, so has the call, and messages can be printed. The description of a stream is read from
+ * the same bytes.
  */
 #include <stdlib.h>
 

@@ -1,13 +1,14 @@
-/* Lines into records, records into a body, answers into verdicts; every limit at its edge. */
+/* records_test.c - lines to records, records to a body, answers to verdicts; every limit
+ * at its edge. */
 #include "lib/test.h"
 
 #include "backend/aws/records.h"
-#include "lib/stream_rig.h"
+#include "lib/backend/stream_rig.h"
 
-static struct stream_rig rig; /* for its items */
+static struct stream_rig rig; /* makes the items */
 static struct aws_call the_call;
 static struct writer_call *call = (struct writer_call *)&the_call;
-static struct aws_records *records; /* its own */
+static struct aws_records *records; /* the records under test */
 static struct buf body;
 static struct aws_record_limits limits;
 static struct writer_step step;
@@ -56,7 +57,7 @@ add(uint64_t group, int64_t t_ms, size_t label_bytes, uint32_t *ret_record)
     return aws_records_add(records, group, &item, ret_record, &why);
 }
 
-/* The label with which a line has so many bytes. */
+/* Returns the size of the label with which a line has this many bytes. */
 static size_t
 label_of_line(size_t bytes)
 {
@@ -133,7 +134,7 @@ UNIT_TEST(test_a_record_is_full_at_its_limit)
     assert_int_equal(add(5, 1, label_of_line(476), &number), WRITER_ADDED);
     assert_int_equal(records->records[0].bytes, 1000);
     assert_int_equal(add(5, 1, 0, &number), WRITER_FULL);
-    assert_int_equal(add(6, 1, 0, &number), WRITER_ADDED); /* another one has room */
+    assert_int_equal(add(6, 1, 0, &number), WRITER_ADDED); /* another record has room */
 }
 
 UNIT_TEST(test_a_line_may_be_as_long_as_the_longest_record)
@@ -149,9 +150,10 @@ UNIT_TEST(test_a_line_may_be_as_long_as_the_longest_record)
     assert_int_equal(records->count, 0);
     assert_int_equal(add(5, 1, label_of_line(1980), &number), WRITER_ADDED);
     assert_int_equal(add(5, 1, 0, &number), WRITER_FULL);
-    assert_int_equal(add(6, 1, label_of_line(1981), &number), WRITER_FULL); /* alone it is unfit */
+    /* it does not fit into any record */
+    assert_int_equal(add(6, 1, label_of_line(1981), &number), WRITER_FULL);
     aws_call_clear(NULL, call);
-    assert_int_equal(add(5, 1, 1 << 20, &number), WRITER_UNFIT); /* longer than all there can be */
+    assert_int_equal(add(5, 1, 1 << 20, &number), WRITER_UNFIT); /* longer than any record */
     assert_int_equal(add(5, 1, 0, &number), WRITER_ADDED);
     assert_int_equal(add(6, 1, 1 << 20, &number), WRITER_FULL);
 }
@@ -179,7 +181,7 @@ UNIT_TEST(test_a_call_takes_so_many_records)
         assert_int_equal(number, i);
     }
     assert_int_equal(add(1, 1, 0, &number), WRITER_FULL);
-    assert_int_equal(add(64, 2, 0, &number), WRITER_ADDED); /* into one that is there */
+    assert_int_equal(add(64, 2, 0, &number), WRITER_ADDED); /* into an existing record */
     assert_int_equal(number, 1);
     make_body();
     assert_true(aws_records_body(records).size <= limits.call_bytes_max);
@@ -231,7 +233,7 @@ verdict_of(char letter)
                            : VERDICT_RETRY;
 }
 
-/* `want`: the first letters of the verdict on the whole, and on each record. */
+/* Checks verdicts; `want` has the first letters of the verdict on the call, and on each record. */
 static void
 expect_verdicts(const char *text, const char *want)
 {
@@ -266,7 +268,7 @@ UNIT_TEST(test_each_record_has_its_verdict)
     assert_string_equal(step.answer, "ProvisionedThroughputExceededException: slow");
     expect_verdicts("{\"Records\":[" FAILED "," STORED "," STORED "]}", "MRDD");
     assert_string_equal(step.reason, "unavailable");
-    /* None was stored: the body stays, and its failure is that of the whole. */
+    /* None was stored: the body stays, and the verdict on the call is that of the failures. */
     expect_verdicts("{\"Records\":[" FAILED "," THROTTLED "," FAILED "]}", "TRTR");
     expect_verdicts("{\"Records\":[" FAILED "," FAILED "," FAILED "]}", "RRRR");
     assert_string_equal(step.answer, "InternalFailure: broken");
@@ -346,7 +348,7 @@ try_all(void)
     }
     if (e == OK) e = aws_records_end(records, &body);
     buf_fini(&scratch);
-    if (e) assert_int_equal(records->line_count, lines); /* it may be begun again */
+    if (e) assert_int_equal(records->line_count, lines); /* it can be begun again */
     return good && e == OK;
 }
 
@@ -355,7 +357,7 @@ UNIT_TEST(test_any_allocation_may_be_refused)
     limits.record_bytes_max = limits.record_bytes = 20000;
     limits.call_bytes_max = 100000;
     open_records();
-    (void)stream_rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
+    (void)stream_rig_item(&rig, 0, 1, 100); /* the test's own memory is allocated */
     for (uint64_t nth = 1;; nth++) {
         aws_call_fini(NULL, call);
         buf_fini(&body);

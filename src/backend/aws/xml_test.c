@@ -1,4 +1,4 @@
-/* Texts out of XML, and what is no XML that a service would send. */
+/* xml_test.c - texts of elements, and refusals of invalid XML. */
 #include "lib/test.h"
 
 #include <stdio.h>

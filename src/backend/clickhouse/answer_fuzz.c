@@ -1,5 +1,6 @@
-/* Any bytes as an answer of ClickHouse's: to an INSERT, and to the query for server and table. Each
- * text fits its field, and a response with a text is not judged as delivered. */
+/* answer_fuzz.c - reads any bytes as an answer of ClickHouse to an INSERT, and to the query for
+ * server and table. Each text fits its field, and a response with a text is not judged as
+ * delivered. */
 #include <ctype.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* answer_test.c - what ClickHouse 18.16 was seen to say, and newer versions are documented to. */
+/* answer_test.c - observed answers of ClickHouse 18.16, and documented ones of newer versions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

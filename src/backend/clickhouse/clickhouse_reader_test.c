@@ -1,10 +1,10 @@
-/* clickhouse_reader_test.c - a source of type clickhouse, whose server gives scripted answers: what
- * it sends, and what comes of good and invalid answers. */
+/* clickhouse_reader_test.c - a source of type clickhouse, whose server gives scripted answers: its
+ * requests, and the results of good and invalid answers. */
 #include "lib/test.h"
 
-#include "lib/clickhouse_answers.h"
-#include "lib/clickhouse_rows.h"
-#include "lib/played_source.h"
+#include "lib/backend/clickhouse_answers.h"
+#include "lib/backend/clickhouse_rows.h"
+#include "lib/backend/played_source.h"
 
 #define ANSWER                PLAYED_ANSWER
 #define FORM                  ANSWER TESTING_OLD
@@ -12,7 +12,7 @@
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* With the first answers. */
+/* Starts a source and its server, which has the first answers. */
 static void
 begin(struct played_source *rig, const char *form)
 {
@@ -22,7 +22,7 @@ begin(struct played_source *rig, const char *form)
     played_answer(rig, form);
 }
 
-/* One series of two samples. */
+/* Adds an answer with one series of two samples. */
 static void
 answer_series(struct played_source *rig)
 {
@@ -184,7 +184,8 @@ UNIT_TEST(test_too_much_for_the_server_is_asked_for_in_parts)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* Asks for series, of which the server has none. The request contains the words, or it does not. */
+/* Asks for series, of which the server has none, and checks that the request contains the words,
+ * or does not. */
 static void
 check_sent(const char *selector, const char *words, bool is_there)
 {
@@ -340,7 +341,7 @@ UNIT_TEST(test_an_error_after_good_rows_is_an_error)
         answer_series(&rig);
         struct buf *to = played_answer(&rig, ANSWER);
         put_samples(to, "up", "{\"job\":\"x\"}");
-        to->size -= cut * 9; /* also within a row */
+        to->size -= cut * 9; /* also cuts inside a row */
         buf_put_text(to, "Code: 159, e.displayText() = DB::Exception: Timeout exceeded, e.what()");
         played_start(&rig);
         played_expect_failure(&rig, "up", ERR_AGAIN, "Timeout exceeded");

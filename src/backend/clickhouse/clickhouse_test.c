@@ -1,5 +1,5 @@
-/* Requests byte by byte, what each answer leads to, how server and table are learnt, and limits at
- * their edges. */
+/* clickhouse_test.c - requests byte by byte, verdicts on answers, learning of server and table, and
+ * limits at their edges. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,10 +10,10 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "lib/clickhouse_answers.h"
-#include "lib/clickhouse_row_reader.h"
+#include "lib/backend/clickhouse_answers.h"
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
+#include "lib/wire/clickhouse_row_reader.h"
 
 #define INSERT_COLUMNS "%20%28metric%2C%20labels%2C%20time%2C%20value%2C%20bits%2C%20histogram"
 #define INSERT                                                                               \
@@ -44,7 +44,7 @@ teardown(void **state)
     return 0;
 }
 
-/* A step of a preparation: begun, or gone on with after an answer. */
+/* Begins a preparation, or continues it with an answer. */
 static struct writer_step
 prepare(const struct http_call_answer *answer)
 {
@@ -69,7 +69,7 @@ expect_body(const struct writer_step *step, const char *begin)
         fail_msg("'%.*s' does not begin with '%s'", (int)body.size, (const char *)body.at, begin);
 }
 
-/* As if the server had said this of itself. */
+/* Answers the query about the server with this body. */
 static void
 learn(const char *body)
 {
@@ -94,7 +94,7 @@ add_up(void)
     assert_int_equal(rig_must_add(&rig, &item), 0);
 }
 
-/* The decompressed body; the caller frees it. */
+/* Returns the decompressed body; the caller frees it. */
 static struct bytes
 unpacked(const struct writer_step *step)
 {
@@ -206,7 +206,7 @@ UNIT_TEST(test_a_newer_server_gets_a_head_a_token_and_zstd)
     free((void *)(uintptr_t)rows.at);
 }
 
-/* Its token; the caller frees it. */
+/* Returns its token; the caller frees it. */
 static char *
 token_of(const struct writer_step *step)
 {
@@ -226,7 +226,7 @@ UNIT_TEST(test_a_token_is_that_of_the_call_and_of_no_other)
         {7, 1, 1},
         {7, 0, 2},
         {FILL_BIT | 1, 0, 1},
-        {FILL_BIT | 1ULL << FILL_NUMBER_SHIFT | 1, 0, 1}, /* the same of the next fill */
+        {FILL_BIT | 1ULL << FILL_NUMBER_SHIFT | 1, 0, 1}, /* the same in the next fill */
     };
     open_as(TESTING_NEW);
     struct item item = rig_item(&rig, "__name__", "up", NULL);
@@ -241,7 +241,7 @@ UNIT_TEST(test_a_token_is_that_of_the_call_and_of_no_other)
     assert_string_equal(again, token);
     free(again);
     rig.class->call_clear(rig.writer, rig.call);
-    rig_must_add(&rig, &item); /* as it is made again */
+    rig_must_add(&rig, &item); /* it is made again */
     step = rig_send(&rig);
     again = token_of(&step);
     assert_string_equal(again, token);
@@ -358,7 +358,7 @@ UNIT_TEST(test_a_missing_table_is_created)
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
     expect_in(step.answer, "ClickHouse 18.16.1, engine ReplacingMergeTree");
     assert_false(rig.class->need_prepare(rig.writer));
-    /* Once: what is still not there then is not made again and again. */
+    /* It is asked once: a table that is still missing then is not made again and again. */
     prepare(NULL);
     prepare_answered(200, TESTING_NO_TABLE);
     prepare_answered(200, "");
@@ -475,10 +475,10 @@ UNIT_TEST(test_what_was_made_for_another_table_is_made_again)
     for (unsigned i = 0; i < sizeof forms / sizeof *forms; i++) {
         rig.class->call_clear(rig.writer, rig.call);
         add_up();
-        rig_send(&rig); /* so it is compressed, too */
+        rig_send(&rig); /* it is compressed, too */
         learn(forms[i]);
         struct item item = rig_item(&rig, "__name__", "up", NULL);
-        assert_int_equal(rig_add(&rig, &item), WRITER_FULL); /* rows of one form */
+        assert_int_equal(rig_add(&rig, &item), WRITER_FULL); /* rows have one form */
         struct writer_step step = rig_begin(&rig);
         assert_int_equal(step.next, WRITER_DONE);
         assert_int_equal(step.verdict, VERDICT_REBUILD);
@@ -574,7 +574,7 @@ UNIT_TEST(test_what_the_table_cannot_hold_is_unfit)
     assert_non_null(large);
     memset(large, 'x', LONG - 1);
     item = rig_item(&rig, "__name__", "up", "p", large, NULL);
-    assert_int_equal(rig_add(&rig, &item), WRITER_UNFIT); /* alone beyond what a call can hold */
+    assert_int_equal(rig_add(&rig, &item), WRITER_UNFIT); /* larger than any call */
     expect_in(rig.why.text, "too long");
     large[16 * 1024 * 1024] = 0;
     item = rig_item(&rig, "__name__", "up", "p", large, NULL);
@@ -644,7 +644,7 @@ UNIT_TEST(test_nothing_is_lost_when_memory_is_short)
     unsigned refused = 0, added = 0;
     while (added < 100) {
         struct item item = rig_item(&rig, "__name__", "up", "job", "x", NULL);
-        mem_fail_nth(1, false); /* whatever needs memory has none */
+        mem_fail_nth(1, false); /* the first allocation fails */
         enum writer_add what = rig_add(&rig, &item);
         mem_fail_nth(0, false);
         if (what == WRITER_NO_MEMORY) {
@@ -671,7 +671,7 @@ UNIT_TEST(test_nothing_is_lost_when_memory_is_short)
     }
 }
 
-/* Whichever allocation fails: the next preparation goes through, and what is sent is whole. */
+/* Any allocation may fail: the next preparation succeeds, and the request is whole. */
 UNIT_TEST(test_a_preparation_without_memory_is_tried_again)
 {
     bool all_tried = false;

@@ -1,9 +1,9 @@
-/* Labels out of texts: what the destination wrote comes back, whatever it is; what others write is
- * read or refused. */
+/* label_text_test.c - labels from texts: those that the destination wrote are returned exactly;
+ * those of other writers are read or refused. */
 #include "lib/test.h"
 
 #include "backend/clickhouse/label_text.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/point/clickhouse_row.h"
 
 enum { ROOM = 1 << 20, ROUNDS = 3000 };
@@ -24,7 +24,7 @@ read_back(struct bytes labels, struct bytes text, struct buf *to)
     arena_fini(&arena);
 }
 
-/* Any bytes. */
+/* Returns any bytes. */
 static struct bytes
 hostile_text(struct rng *rng, uint8_t *room, size_t max)
 {

@@ -1,4 +1,4 @@
-/* Literals and names: whatever stands in them, they end where they should. */
+/* quoting_test.c - literals and names end where they should, whatever text they contain. */
 #include "lib/test.h"
 
 #include "backend/clickhouse/quoting.h"
@@ -6,14 +6,14 @@
 
 enum { ROOM = 1 << 16, ROUNDS = 5000 };
 
-/* Reads a literal as ClickHouse does, from its opening quote on; the bytes it took, 0: it does not
- * end. */
+/* Reads a literal like ClickHouse, from its opening quote on; returns the bytes it took, 0 if it
+ * does not end. */
 static size_t
 unquote(struct bytes text, char quote, struct buf *to)
 {
     for (size_t i = 1; i < text.size; i++) {
         uint8_t c = text.at[i];
-        if (c == 0) return 0; /* some versions stop there */
+        if (c == 0) return 0; /* some versions stop at it */
         if (c == (uint8_t)quote) return i + 1;
         if (c == '\\') {
             if (++i == text.size) return 0;

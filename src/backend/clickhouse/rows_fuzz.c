@@ -1,10 +1,10 @@
-/* Any bytes as an answer, in pieces of a size that the first byte gives: rows of samples are read,
- * or refused with a sentence, and their labels and histograms with them. */
+/* rows_fuzz.c - reads any bytes as an answer, in pieces whose size is in the first byte: rows of
+ * samples are read or refused with a sentence, and so are their labels and histograms. */
 #include <stdlib.h>
 
 #include "backend/clickhouse/label_text.h"
 #include "backend/clickhouse/rows.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

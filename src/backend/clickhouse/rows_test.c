@@ -1,10 +1,9 @@
-/* Rows in pieces of any size; answers that end where they should not; and what stands at their
- * end. */
+/* rows_test.c - rows in pieces of any size, answers that end early, and the last row. */
 #include "lib/test.h"
 
 #include "backend/clickhouse/rows.h"
-#include "lib/clickhouse_rows.h"
-#include "lib/pieces.h"
+#include "lib/backend/clickhouse_rows.h"
+#include "lib/backend/pieces.h"
 
 enum { ROOM = 1 << 20 };
 
@@ -32,7 +31,7 @@ teardown(void **state)
     return 0;
 }
 
-/* Two rows of a text, a number, an array and texts, and the last one. */
+/* Makes two rows of a text, a number, an array and texts, and the last one. */
 static void
 make_answer(void)
 {
@@ -58,7 +57,7 @@ begin(struct bytes body, size_t piece, enum err end)
     rows_begin(&rows, "tnNT", pieces_next, &feed);
 }
 
-/* How many rows there were. */
+/* Returns the number of rows. */
 static unsigned
 read_rows(void)
 {
@@ -127,8 +126,8 @@ UNIT_TEST(test_lengths_are_limited_before_anything_is_allocated)
         size_t size;
         enum err expected;
     } cases[] = {
-        {"\0\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 10, ERR_CORRUPT},     /* a text */
-        {"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11, ERR_CORRUPT}, /* no length */
+        {"\0\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 10, ERR_CORRUPT},     /* length of a text */
+        {"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11, ERR_CORRUPT}, /* not a valid length */
         {"\0\0"
          "12345678\4",
          11, ERR_FULL},
@@ -141,7 +140,7 @@ UNIT_TEST(test_lengths_are_limited_before_anything_is_allocated)
         {"Code: 1", 7, ERR_CORRUPT},
         {"\1\0"
          "12345678\1\0",
-         12, ERR_CORRUPT}, /* a last row with something in it */
+         12, ERR_CORRUPT}, /* a last row with content */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         begin(bytes_of(cases[i].text, cases[i].size), 100, OK);

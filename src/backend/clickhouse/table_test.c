@@ -1,4 +1,4 @@
-/* table_test.c - statements word by word, and which tables will do. The answers are those of
+/* table_test.c - statements word by word, and tables that can be used. The answers are those of
  * ClickHouse 18.16 and 26.7. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "backend/clickhouse/table.h"
-#include "lib/clickhouse_answers.h"
+#include "lib/backend/clickhouse_answers.h"
 #include "lib/test.h"
 
 static struct clickhouse_settings settings;
@@ -117,7 +117,7 @@ UNIT_TEST(test_an_answer_that_is_not_whole_is_refused)
         "",
         "Ok.\n",
         "[]",
-        "{\"data\":[],\"rows\":0}", /* no version */
+        "{\"data\":[],\"rows\":0}", /* without a version */
         "{\"data\":[[\"version\",\"18.16.1\",\"\",\"\"]]}",
         "{\"data\":[[\"version\",\"18.16.1\",\"\",\"\"]],\"rows\":2}",
         "{\"data\":[[\"version\",\"18.16.1\",\"\",\"\"]],\"rows\":1,"
@@ -134,7 +134,7 @@ UNIT_TEST(test_an_answer_that_is_not_whole_is_refused)
     assert_string_equal(table.version, "18.16.1");
 }
 
-/* --- whether it will do ----------------------------------------------------------------------- */
+/* --- usable tables ---------------------------------------------------------------------------- */
 
 static void
 expect_unfit(const char *sentence)

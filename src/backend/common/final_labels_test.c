@@ -1,4 +1,4 @@
-/* Labels of a source's series: its own, those that are added, those that are replaced. */
+/* final_labels_test.c - labels of a source's series: its own, added ones, and replaced ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "backend/common/final_labels.h"
-#include "lib/random_labels.h"
 #include "lib/test.h"
+#include "lib/wire/random_labels.h"
 
 static struct named_text items[3];
 static const struct named_texts texts = {items, 3};
@@ -27,7 +27,7 @@ setup(void **state)
     return 0;
 }
 
-/* `labels` as PromQL writes them. */
+/* Compares with `labels`, written as in PromQL. */
 static void
 expect(const struct buf *to, const char *labels)
 {

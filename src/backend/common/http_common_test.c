@@ -1,4 +1,4 @@
-/* http_common_test.c - headers, URLs, and what it means that there is no answer. */
+/* http_common_test.c - headers, URLs, and verdicts on calls without an answer. */
 #include "lib/test.h"
 
 #include "backend/common/http_common.h"

@@ -1,4 +1,4 @@
-/* Each kind of item is the line that it should be; and half a line is not an item. */
+/* item_ndjson_test.c - lines of each kind of item; a line that does not fit leaves nothing. */
 #include "lib/test.h"
 
 #include "backend/common/item_ndjson.h"

@@ -1,4 +1,4 @@
-/* pack_test.c - what pack() makes is read by the libraries that all others use. */
+/* pack_test.c - the libraries that consumers use can read the output of pack(). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,9 +58,9 @@ check(enum compression compression, size_t size, unsigned kinds)
     buf_init(&again, NULL, 2 * LARGE);
     assert_int_equal(packer_new(compression, &packer), OK);
     assert_int_equal(pack(packer, bytes_of(text, size), &packed), OK);
-    /* Whatever it had to do before. */
+    /* The result does not depend on earlier calls. */
     assert_int_equal(pack(packer, bytes_of_text("something else"), &again), OK);
-    buf_fini(&again); /* so that its room is what is asked for */
+    buf_fini(&again); /* its room is allocated for the next one */
     buf_init(&again, NULL, 2 * LARGE);
     assert_int_equal(pack(packer, bytes_of(text, size), &again), OK);
     assert_true(bytes_equal(buf_bytes(&packed), buf_bytes(&again)));
@@ -88,7 +88,7 @@ test_what_is_packed_is_read_by_its_own_library_and_the_same_each_time(void **sta
             check(COMPRESSION_ZSTD, sizes[i], kinds[k]);
         }
     }
-    for (size_t size = 0; size <= 600; size++) { /* what grows by it */
+    for (size_t size = 0; size <= 600; size++) { /* sizes around those where it grows */
         check(COMPRESSION_GZIP, size, 256);
         check(COMPRESSION_ZSTD, size, 256);
     }

@@ -1,6 +1,6 @@
 /*
- * Series that are read by blocks, against a naive model: what comes is what the store has, once, in
- * order, however the store refuses, mixes and repeats.
+ * series_blocks_test.c - series that are read in blocks, compared with a simple model: the result
+ * is the content of the store, once, in order, for any store that refuses, mixes and repeats.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,21 +11,21 @@
 #include <cmocka.h>
 
 #include "backend/common/series_blocks.h"
-#include "lib/random_labels.h"
 #include "lib/test.h"
+#include "lib/wire/random_labels.h"
 
 enum { KEYS_MAX = 40, SAMPLES_MAX = 60, LABELS_MAX = 4, ROUNDS = 1500 };
 
 struct sample {
     int64_t t_ms, start_ms;
     uint64_t bits;
-    const struct histogram *histogram; /* NULL: a float */
+    const struct histogram *histogram; /* NULL for a float */
 };
 
 struct key {
     struct label labels[LABELS_MAX];
     uint32_t label_count;
-    struct buf final; /* as the model has them */
+    struct buf final; /* labels in the model */
     struct sample samples[SAMPLES_MAX];
     uint32_t count;
 };
@@ -40,10 +40,10 @@ struct store {
     uint32_t count;
     int64_t min_ms, max_ms;
     uint32_t keys_max;
-    uint64_t refuses_from; /* samples of one answer */
-    bool gives_more;       /* than it was asked for */
-    bool tells_counts;     /* of samples, which need not be true */
-    bool tells_times;      /* of the first and the last */
+    uint64_t refuses_from; /* samples in one answer */
+    bool gives_more;       /* answers exceed the request */
+    bool tells_counts;     /* it states the number of samples, which may be wrong */
+    bool tells_times;      /* it states the times of the first and last sample */
     uint64_t fetches;
 };
 
@@ -92,7 +92,7 @@ make_final(const struct store *s, struct key *key)
     test_put_labels(&key->final, labels, count);
 }
 
-/* Near one another, so that many are equal, or anywhere. */
+/* Returns a time near others, so that many are equal, or any time. */
 static int64_t
 random_time(struct store *s, unsigned class)
 {
@@ -104,7 +104,7 @@ random_time(struct store *s, unsigned class)
         return INT64_MAX - (int64_t)near;
     case 2:
         return (int64_t)rng_next(&s->rng);
-    case 3: /* both ends, and between */
+    case 3: /* both ends of time, and times between */
         return near < 10 ? INT64_MIN : near < 20 ? INT64_MAX : (int64_t)near;
     default:
         return 1000 + (int64_t)near;
@@ -195,7 +195,7 @@ key_of(const struct series_blocks *blocks, uint32_t number)
     return i;
 }
 
-/* Keys in turns as chance has it, samples of each as they lie there. */
+/* Answers with keys in a random order of turns, and the samples of each as they are stored. */
 static enum err
 fetch(void *context, struct series_blocks *blocks, const struct series_block *block, struct why *w)
 {
@@ -238,7 +238,8 @@ fetch(void *context, struct series_blocks *blocks, const struct series_block *bl
 
 /* --- the model -------------------------------------------------------------------------------- */
 
-/* The first of a time, of the keys with these labels; NULL: there is none after `after`. */
+/* Returns the first sample of the next time, of the keys with these labels; NULL if there is none
+ * after `after`. */
 static const struct sample *
 next_sample(const struct store *s, struct bytes labels, const struct sample *after)
 {
@@ -256,7 +257,7 @@ next_sample(const struct store *s, struct bytes labels, const struct sample *aft
     return best;
 }
 
-/* The least labels after others; `at` NULL: none. */
+/* Returns the least labels after others; `at` is NULL if there are none. */
 static struct bytes
 next_labels(const struct store *s, struct bytes after)
 {
@@ -293,7 +294,7 @@ check_batch(const struct store *s, struct bytes labels, const struct sample_batc
     }
 }
 
-/* `batches`: so many at most. */
+/* Reads at most `batches` batches. */
 static enum err
 read_samples(const struct store *s, struct series_blocks *blocks, struct bytes labels,
              uint64_t batches)
@@ -402,11 +403,11 @@ UNIT_TEST(test_each_allocation_may_fail)
 
 struct dense {
     uint32_t keys;
-    int64_t per_key; /* samples, at 0, 1, ... */
-    int64_t at_once; /* so many at each time */
+    int64_t per_key; /* samples of a key, at 0, 1, ... */
+    int64_t at_once; /* samples at each time */
     const struct histogram *histogram;
-    bool gives_all; /* whatever times it was asked for */
-    bool tells;     /* how many samples there are, and when */
+    bool gives_all; /* ignores the requested times */
+    bool tells;     /* states the number of samples, and their times */
     uint64_t fetches;
 };
 
@@ -420,7 +421,8 @@ fetch_dense(void *context, struct series_blocks *blocks, const struct series_blo
         for (int64_t k = 0; k < d->per_key; k++) {
             int64_t t = k / d->at_once;
             if (t < block->min_ms || t > block->max_ms) {
-                if (!d->gives_all && k % 1000 != 0) continue; /* some of other times, too */
+                /* returns some samples of other times, too */
+                if (!d->gives_all && k % 1000 != 0) continue;
             }
             enum err e =
                 d->histogram == NULL
@@ -511,7 +513,7 @@ UNIT_TEST(test_histograms_of_a_block_are_bounded)
     struct dense d = {.keys = 40, .per_key = 1000, .at_once = 1, .histogram = &h};
     assert_int_equal(read_dense(&d, 1 << 20, &samples), OK);
     assert_int_equal(samples, 40 * 1000);
-    assert_true(d.fetches < 16); /* of 2 kB each; no block is asked for twice, but the first */
+    assert_true(d.fetches < 16); /* 2 kB each; no block but the first is requested twice */
     struct dense all = {
         .keys = 1, .per_key = 20000, .at_once = 1, .histogram = &h, .gives_all = true};
     assert_int_equal(read_dense(&all, 1 << 20, &samples), OK);

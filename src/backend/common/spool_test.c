@@ -1,6 +1,6 @@
 /*
- * spool_test.c - files hold what was confirmed and nothing else, whenever the power goes; a file
- * with its final name is whole.
+ * spool_test.c - after a power loss at any moment, files contain exactly the confirmed lines; a
+ * file with its final name is complete.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@
 
 enum { TEXT_MAX = 1 << 20 };
 
-/* Lines "N\n", counted up; what is saved says how many are confirmed. */
+/* Lines "N\n", counted up; the saved state has the number of confirmed lines. */
 struct rig {
     struct sim_env *sim;
     struct fault_env *fe;
@@ -30,7 +30,7 @@ struct rig {
     struct spool *spool;
     struct spool_options options;
     struct buf saved;
-    uint32_t lines; /* appended */
+    uint32_t lines; /* appended so far */
     uint32_t saved_lines;
     int64_t now_ms;
     struct why why;
@@ -86,7 +86,7 @@ append(struct rig *rig)
     return e;
 }
 
-/* What the relay does: what save() gives becomes durable, then saved(). */
+/* Does what the relay does: makes the result of save() durable, then calls saved(). */
 static enum err
 save(struct rig *rig)
 {
@@ -119,7 +119,7 @@ compare_names(const void *a, const void *b)
 
 static struct listing listing;
 
-/* Reads all files in order of their names, without heads and tails: lines 0, 1, 2, ... */
+/* Reads all files in the order of their names, without heads and tails: lines 0, 1, 2, ... */
 static uint32_t
 read_lines(struct rig *rig, uint32_t *ret_open)
 {
@@ -146,7 +146,7 @@ read_lines(struct rig *rig, uint32_t *ret_open)
             next++;
             assert_int_equal(*at++, '\n');
         }
-        /* A finished one keeps its old name until that is saved. */
+        /* A finished file keeps its old name until that is saved. */
         if (!open || *at != 0) assert_string_equal(at, "tail\n");
     }
     return next;
@@ -172,7 +172,8 @@ UNIT_TEST(test_files_roll_by_size_and_age_and_get_their_names)
     assert_int_equal(open, 0);
     uint32_t files = listing.count;
     rig.now_ms += 600000;
-    must(spool_tend(rig.spool, rig.now_ms, true, &rig.why)); /* nothing is open: none is made */
+    /* without an open file none is finished */
+    must(spool_tend(rig.spool, rig.now_ms, true, &rig.why));
     must(save(&rig));
     read_lines(&rig, &open);
     assert_int_equal(listing.count, files);
@@ -194,7 +195,7 @@ UNIT_TEST(test_after_a_crash_files_hold_what_was_confirmed)
             spool_free(rig.spool);
             sim_env_power_loss(rig.sim);
             rig_open(&rig);
-            /* What was begun after the last save() goes with the next file. */
+            /* Lines after the last save() belong to the next file. */
             must(append(&rig));
             assert_int_equal(read_lines(&rig, &open), rig.lines);
         }
@@ -217,7 +218,7 @@ UNIT_TEST(test_what_cannot_be_written_is_taken_back)
             fault_env_arm(rig.fe, (struct fault){kinds[kind], nth, false});
             for (unsigned i = 0; i < 60; i++) {
                 if (append(&rig) == OK) continue;
-                must(append(&rig)); /* the same once more */
+                must(append(&rig)); /* the same line once more */
             }
             must(save(&rig));
             assert_int_equal(read_lines(&rig, &open), rig.lines);
@@ -243,7 +244,7 @@ UNIT_TEST(test_files_of_others_are_left_alone)
 
 /* --- a state that is older than the files ----------------------------------------------------- */
 
-/* What each file in the directory holds, to be found again. */
+/* The content of each file in the directory, to be compared later. */
 struct contents {
     char names[64][128];
     char texts[64][2048];
@@ -282,8 +283,8 @@ take_contents(struct rig *rig, struct contents *ret)
     must(env_listdir(rig->env, "out/x", note_content, &x, NULL));
 }
 
-/* Everything that was there is there, under its name or, if that ended in ".tmp", under the final
- * one, and has all the bytes that it had. */
+/* Checks that every file still exists, under its name or, if that ended in ".tmp", under the final
+ * one, with all its bytes. */
 static void
 expect_kept(const struct contents *before, const struct contents *after)
 {
@@ -319,7 +320,7 @@ some_file_ends(const struct contents *c, const char *text)
     return false;
 }
 
-/* The storage directory is put back to what it was some lines and some files ago. */
+/* The storage directory is reset to its state some lines and some files ago. */
 UNIT_TEST(test_what_an_older_state_does_not_know_is_kept)
 {
     static struct contents before, after;
@@ -343,7 +344,7 @@ UNIT_TEST(test_what_an_older_state_does_not_know_is_kept)
             if (new_id) rig.options.instance = "fedcba98765432100123";
             rig.saved_lines = known;
             rig_open(&rig);
-            /* Other lines come in the place of those that it does not know. */
+            /* Other lines follow in place of those that the old state does not have. */
             rig.lines = 5000;
             for (unsigned i = 0; i < 30; i++) {
                 must(append(&rig));
@@ -361,7 +362,8 @@ UNIT_TEST(test_what_an_older_state_does_not_know_is_kept)
     }
 }
 
-/* What was confirmed of a file that stays as it is goes on in a new one, from its begin. */
+/* The confirmed lines of a file that stays unchanged are continued in a new file,
+ * from its begin. */
 UNIT_TEST(test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own)
 {
     static struct contents c;

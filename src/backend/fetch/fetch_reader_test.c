@@ -2,7 +2,7 @@
 #include "lib/test.h"
 
 #include "backend/fetch/fetch_reader.h"
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 /* Results of the type's functions, and the number of their calls. */
 static enum err found;
@@ -33,7 +33,7 @@ static enum err
 samples(struct fetch_question *q, const struct series_block *block, struct why *why)
 {
     blocks++;
-    assert_int_equal(block->min_ms, 1000); /* narrowed to those of the series */
+    assert_int_equal(block->min_ms, 1000); /* narrowed to the times of the series */
     assert_int_equal(block->max_ms, 1002);
     for (uint32_t i = block->first; i < block->first + block->count; i++) {
         int64_t t_ms = 1000 + series_blocks_key(q->blocks, i).at[0];

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/fetch_rig.h"
+#include "lib/backend/fetch_rig.h"
 
 /* --- a request -------------------------------------------------------------------------------- */
 
@@ -31,7 +31,7 @@ UNIT_TEST(test_a_request_is_sent_as_it_is_and_its_answer_read_to_the_end)
     assert_int_equal(fetch_await(fetch, &a, &r.why), OK);
     assert_string_equal(a->wanted[0], "");
     assert_string_equal(a->wanted[1], "high");
-    fetch_rig_expect_hello(&r, fetch); /* waiting once more changes nothing */
+    fetch_rig_expect_hello(&r, fetch); /* waiting again changes nothing */
     static const char *const seen[] = {"POST /path HTTP",    "\r\nX-One: 1 and 2\r\n",
                                        "\r\nX-Two: two\r\n", "\r\nX-Three: 3\r\n",
                                        "Bearer secret\r\n",  "\r\n\r\nquestion"};
@@ -52,7 +52,7 @@ UNIT_TEST(test_a_header_that_cannot_be_sent_is_an_error_with_words)
     fetch_rig_init(&r, 0, NULL);
     r.settings.http.headers = (struct named_secrets){configured, 1};
     fetch_rig_start(&r);
-    memset(&r.why, 'x', sizeof r.why); /* of something else */
+    memset(&r.why, 'x', sizeof r.why); /* remains of another error */
     assert_int_equal(fetch_rig_try(&r, r.session, NULL, &fetch), ERR_IO);
     assert_string_equal(r.why.text, "cannot send a request with these headers");
     configured[0].value = (struct secret){.file = "/does/not/exist"};
@@ -148,7 +148,7 @@ UNIT_TEST(test_a_query_that_waits_for_its_turn_can_be_canceled)
     assert_int_equal(fetch_session_open(r.fetcher, NULL, &other, &r.why), OK);
     assert_int_equal(fetch_rig_try(&r, other, &r.leaving, &fetch), ERR_CANCELED);
     fetch_close(first);
-    assert_int_equal(fetch_rig_try(&r, other, NULL, &fetch), OK); /* no place is lost */
+    assert_int_equal(fetch_rig_try(&r, other, NULL, &fetch), OK); /* no turn is lost */
     fetch_close(fetch);
     fetch_session_close(other);
     fetch_rig_stop(&r);
@@ -340,7 +340,7 @@ UNIT_TEST(test_a_query_reads_no_more_than_it_may)
     fetch_rig_start(&r);
     struct fetch *fetch = fetch_rig_get(&r, NULL);
     fetch_rig_expect_hello(&r, fetch);
-    fetch = fetch_rig_get(&r, NULL); /* it is the query's limit, whatever it asks */
+    fetch = fetch_rig_get(&r, NULL); /* the limit is the query's, for all its requests */
     assert_int_equal(fetch_rig_await(&r, fetch, OK), 200);
     assert_int_equal(fetch_rig_read_all(&r, fetch, 100), ERR_LIMIT);
     fetch_rig_expect_words(&r, "more than 9 bytes (max_bytes)");
@@ -364,7 +364,7 @@ UNIT_TEST(test_a_body_that_does_not_fit_is_refused)
     fetch_rig_stop(&r);
 }
 
-/* Before the answer, and within it. */
+/* The server is silent before the answer, and within it. */
 UNIT_TEST(test_a_server_that_falls_silent_is_given_up)
 {
     const char *answers[] = {SILENT, "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa"};
@@ -379,7 +379,7 @@ UNIT_TEST(test_a_server_that_falls_silent_is_given_up)
     fetch_close(fetch);
     fetch_rig_expect_trouble(&r, TROUBLE_TIMEOUT);
     fetch = fetch_rig_get(&r, NULL);
-    r.settings.timeout_ms = HOUR_MS; /* of the next wait */
+    r.settings.timeout_ms = HOUR_MS; /* for the next wait */
     assert_int_equal(fetch_rig_await(&r, fetch, OK), 200);
     r.settings.timeout_ms = SILENT_MS;
     assert_int_equal(fetch_rig_read_all(&r, fetch, 1000), ERR_AGAIN);
@@ -389,7 +389,7 @@ UNIT_TEST(test_a_server_that_falls_silent_is_given_up)
     fetch_rig_stop(&r);
 }
 
-/* An answer of `size` bytes, which says that it has `length`. */
+/* Returns an answer of `size` bytes, which announces `length`. */
 static char *
 large_answer(size_t size, size_t length)
 {
@@ -403,7 +403,7 @@ large_answer(size_t size, size_t length)
 
 UNIT_TEST(test_a_body_that_breaks_off_may_come_whole_later)
 {
-    /* More than a pull holds: it cannot have broken off before the answer is looked at. */
+    /* More than a pull holds: the answer is read before its end can be missed. */
     enum { SIZE = 4 * HTTP_PULL_WINDOW_BYTES };
     char *large = large_answer(SIZE, SIZE + 1);
     const char *answer = large;
@@ -420,7 +420,8 @@ UNIT_TEST(test_a_body_that_breaks_off_may_come_whole_later)
     free(large);
 }
 
-/* Before it is answered, and with more to come; fetch_rig_stop() looks for what is left. */
+/* Fetches are closed before the answer, and in the middle of it; fetch_rig_stop()
+ * checks for leaks. */
 UNIT_TEST(test_what_is_closed_in_the_middle_leaves_nothing)
 {
     enum { SIZE = 4 << 20 };

@@ -2,7 +2,7 @@
  * fetched again, and signatures of AWS. */
 #include "lib/test.h"
 
-#include "lib/fetch_rig.h"
+#include "lib/backend/fetch_rig.h"
 
 #define UNKNOWN "HTTP/1.1 401 Who\r\nContent-Length: 4\r\n\r\nwho?"
 
@@ -29,7 +29,7 @@ UNIT_TEST(test_a_refused_token_is_fetched_again_once)
 
 UNIT_TEST(test_a_refusal_of_an_old_token_costs_no_new_one)
 {
-    const char *tokens[] = {TOKEN("one"), TOKEN("two")}; /* who asks for a third waits for ever */
+    const char *tokens[] = {TOKEN("one"), TOKEN("two")}; /* a third request would wait for ever */
     const char *answers[] = {UNKNOWN, FINE};
     struct player players[2];
     struct fetch *fetches[2];
@@ -73,7 +73,7 @@ UNIT_TEST(test_threads_that_find_a_token_due_fetch_it_once)
     fetch_rig_stop(&r);
 }
 
-/* One of them refused, one fetching, at any time. */
+/* At any time one thread may be refused while another one fetches. */
 UNIT_TEST(test_threads_may_be_refused_while_others_fetch_a_token)
 {
     const char *tokens[] = {TOKEN("1"), TOKEN("2"), TOKEN("3"), TOKEN("4"),

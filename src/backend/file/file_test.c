@@ -1,4 +1,4 @@
-/* file_test.c - what `file` says of its directory, before anything is in it. */
+/* file_test.c - messages of type `file` about its directory, before anything is written. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

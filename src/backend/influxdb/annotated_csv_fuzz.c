@@ -1,5 +1,5 @@
-/* Any bytes as annotated CSV: each record is read or refused, and rows have the columns of their
- * table. */
+/* annotated_csv_fuzz.c - reads any bytes as annotated CSV: each record is read or refused, and rows
+ * have the columns of their table. */
 #include <stdlib.h>
 
 #include "backend/influxdb/annotated_csv.h"

@@ -1,4 +1,5 @@
-/* Any bytes as a refusal of InfluxDB's: nothing is refusal, or what fits. */
+/* answer_fuzz.c - reads any bytes as a refusal of InfluxDB: there is no refusal, or
+ * one that fits. */
 #include <stdlib.h>
 
 #include "backend/influxdb/answer.h"

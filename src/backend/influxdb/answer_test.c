@@ -1,4 +1,4 @@
-/* answer_test.c - what InfluxDB 1.6 was seen to say, and others are documented to. */
+/* answer_test.c - observed answers of InfluxDB 1.6, and documented ones of others. */
 #include "lib/test.h"
 
 #include "backend/influxdb/answer.h"

@@ -2,7 +2,7 @@
  * answers, good and invalid ones. */
 #include "lib/test.h"
 
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 #define ANSWER PLAYED_ANSWER
 
@@ -222,7 +222,7 @@ UNIT_TEST(test_what_version_3_says_instead_of_rows_is_an_error)
 
 /* --- bounds, and answers that are cut short --------------------------------------------------- */
 
-/* The last of `count` requests for one second contains the words. */
+/* Checks that the last of `count` requests for one second contains the words. */
 static void
 check_asked(enum influxdb_version version, unsigned count, const char *const *answers,
             const char *words)
@@ -267,7 +267,7 @@ UNIT_TEST(test_the_range_is_asked_for_to_its_last_nanosecond)
     check_asked(INFLUXDB_3, 3, third, times);
 }
 
-/* The text of a request without the escapes of addresses and JSON, in place. */
+/* Removes the escapes of addresses and JSON from a request, in place. */
 static void
 decode(char *text)
 {
@@ -286,7 +286,7 @@ decode(char *text)
     *to = 0;
 }
 
-/* A label that a series lacks is "", thus what admits "" must not ask for the label. */
+/* A missing label is "", so a matcher that admits "" must not be sent. */
 UNIT_TEST(test_matchers_are_sent_so_that_missing_labels_stay)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* Requests byte by byte, what each answer leads to, and limits at their edges. */
+/* influxdb_test.c - requests byte by byte, verdicts on answers, and limits at their edges. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +8,8 @@
 #include <cmocka.h>
 #include <zlib.h>
 
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
 
 static struct writer_rig rig;
 
@@ -47,7 +47,7 @@ add_up(void)
     assert_int_equal(rig_must_add(&rig, &item), 0);
 }
 
-/* What a body holds; the caller frees it. */
+/* Returns the decompressed body; the caller frees it. */
 static char *
 unpacked(struct bytes body)
 {
@@ -234,7 +234,7 @@ UNIT_TEST(test_each_answer_leads_somewhere)
          "{\"code\":\"unprocessable entity\",\"message\":\"failure writing points to database: "
          "partial write: points beyond retention policy dropped=2\"}",
          VERDICT_DEAD, "http_422"},
-        /* Not at the end, or not the last one, or no number at all. */
+        /* The count is not at the end, or not the last one, or not a number. */
         {400, "{\"error\":\"partial write: m dropped=2 for database: d\"}", VERDICT_SOME_DEAD,
          NULL},
         {400, "{\"error\":\"partial write: tag value=\\\"dropped=2\\\" dropped=1\"}",
@@ -335,7 +335,7 @@ UNIT_TEST(test_version_3_goes_by_the_older_path_where_its_own_is_refused)
         struct writer_step step = rig_answer(&rig, refusals[i].status, refusals[i].body);
         assert_int_equal(step.verdict, VERDICT_AGAIN);
         expect_next_url(COMPAT);
-        /* The same there is what it seems to be. */
+        /* Without it, the same answer has its usual meaning. */
         step = rig_answer(&rig, refusals[i].status, refusals[i].body);
         assert_int_equal(step.verdict,
                          refusals[i].status == 400 ? VERDICT_SOME_DEAD : VERDICT_BLOCKED);
@@ -374,7 +374,7 @@ UNIT_TEST(test_the_older_path_is_remembered_for_a_day)
     rig_answer(&rig, 404, "");
     rig.class->save(rig.writer, &rig.saved);
     rig_close(&rig);
-    /* Another version has nothing to remember; nor is anything read out of what is damaged. */
+    /* Another version saves nothing; and nothing is read from a damaged state. */
     rig.settings.u.influxdb.version = INFLUXDB_1;
     rig_open(&rig);
     add_up();
@@ -431,7 +431,7 @@ UNIT_TEST(test_what_influxdb_cannot_hold_is_unfit)
     memset(large, '\n', LONG - 1);
     large[LONG - 1] = 0;
     item = rig_item(&rig, "__name__", "up", "p", large, NULL);
-    assert_int_equal(rig_add(&rig, &item), WRITER_UNFIT); /* alone beyond what a call can hold */
+    assert_int_equal(rig_add(&rig, &item), WRITER_UNFIT); /* larger than any call */
     expect_in(rig.why.text, "too long");
     large[70000] = 0;
     item = rig_item(&rig, "__name__", "up", "p", large, NULL);
@@ -464,7 +464,7 @@ UNIT_TEST(test_a_call_takes_no_more_than_its_bytes)
     assert_int_equal(rig_add(&rig, &item), WRITER_FULL);
     uint64_t line = size - before;
     assert_true(size + line > limits.bytes_max);
-    /* One that just goes in. */
+    /* One that just fits. */
     size_t short_by = (size_t)(line - (limits.bytes_max - size));
     assert_true(short_by < sizeof value - 1);
     value[sizeof value - 1 - short_by] = 0;
@@ -487,7 +487,7 @@ UNIT_TEST(test_nothing_is_lost_when_memory_is_short)
     unsigned refused = 0, added = 0;
     while (added < 100) {
         struct item item = rig_item(&rig, "__name__", "up", "job", "x", NULL);
-        mem_fail_nth(1, false); /* whatever needs memory has none */
+        mem_fail_nth(1, false); /* the first allocation fails */
         enum writer_add what = rig_add(&rig, &item);
         mem_fail_nth(0, false);
         if (what == WRITER_NO_MEMORY) {

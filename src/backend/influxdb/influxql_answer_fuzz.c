@@ -1,5 +1,5 @@
-/* Any bytes as a line of InfluxDB 1's answers: it is read, or refused, and rows have as many cells
- * as there are columns. */
+/* influxql_answer_fuzz.c - reads any bytes as a line of InfluxDB 1's answers: it is read or
+ * refused, and rows have as many cells as there are columns. */
 #include <stdlib.h>
 
 #include "backend/influxdb/influxql_answer.h"

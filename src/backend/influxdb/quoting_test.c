@@ -1,5 +1,5 @@
-/* quoting_test.c - hostile names, values and regexes as literals of three languages: each reads
- * back by the rules of its language as what it was, and ends where it should. */
+/* quoting_test.c - hostile names, values and regexes as literals of three languages: each has its
+ * original value by the rules of its language, and ends where it should. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +54,8 @@ empty(void)
     return to;
 }
 
-/* A literal of InfluxQL, by its scanner: \n, \\, \" and \' are escapes, others an error. */
+/* Checks a literal of InfluxQL as its scanner does: \n, \\, \" and \' are escapes,
+ * others an error. */
 static void
 check_influxql(struct bytes literal, char quote, const char *expected)
 {
@@ -72,7 +73,7 @@ check_influxql(struct bytes literal, char quote, const char *expected)
         text[n++] = (char)c;
     }
     text[n] = '\0';
-    assert_int_equal(i, literal.size - 1); /* nothing after it */
+    assert_int_equal(i, literal.size - 1); /* the quote is the last byte */
     assert_string_equal(text, expected);
 }
 
@@ -210,14 +211,14 @@ UNIT_TEST(test_every_text_that_stands_for_a_name_is_asked_for)
             unsigned count;
             bool found = false;
             if (text.size == 0) continue;
-            assert_int_equal(stored_name_decode(text, roles[r], &back), OK); /* as it is stored */
+            assert_int_equal(stored_name_decode(text, roles[r], &back), OK); /* the stored form */
             struct buf room = empty();
             assert_int_equal(stored_names_of(buf_bytes(&back), roles[r], &room, texts, &count), OK);
             for (unsigned k = 0; k < count; k++) {
                 found |= bytes_equal(texts[k], text);
             }
             assert_true(found || line_text_is_coded(text, roles[r]));
-            for (unsigned k = 0; k < count; k++) { /* and each of them stands for it */
+            for (unsigned k = 0; k < count; k++) { /* each of them is a form of it */
                 struct buf again = empty();
                 assert_int_equal(stored_name_decode(texts[k], roles[r], &again), OK);
                 assert_true(bytes_equal(buf_bytes(&again), buf_bytes(&back)));

@@ -1,4 +1,4 @@
-/* Any bytes as a row of InfluxDB 3's, of each of the three kinds. */
+/* sql_answer_fuzz.c - reads any bytes as a row of InfluxDB 3, of each of the three kinds. */
 #include <stdlib.h>
 
 #include "backend/influxdb/sql_answer.h"

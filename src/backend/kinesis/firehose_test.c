@@ -1,8 +1,9 @@
-/* Items in, exact requests out: full records, gzip members, verdicts, limits at their edges. */
+/* firehose_test.c - items in, exact requests out: full records, gzip members, verdicts, limits at
+ * their edges. */
 #include "lib/test.h"
 #include <zlib.h>
 
-#include "lib/stream_rig.h"
+#include "lib/backend/stream_rig.h"
 
 static struct stream_rig rig;
 
@@ -50,7 +51,7 @@ add(uint64_t hash, int64_t t_ms)
     assert_int_equal(stream_rig_add(&rig, hash, t_ms, 0, &entry), WRITER_ADDED);
 }
 
-/* Until there is no more room; returns how many there were. */
+/* Adds items until the call is full; returns their number. */
 static uint32_t
 fill(size_t label_bytes)
 {
@@ -148,7 +149,7 @@ UNIT_TEST(test_smaller_calls_have_smaller_records)
     assert_true(rig.step.http.body.size > 30000 - 8000);
     stream_rig_close(&rig);
     open_with(COMPRESSION_NONE, 1);
-    assert_true(fill(100) > 10); /* it is the relay that ends the call */
+    assert_true(fill(100) > 10); /* the relay ends the call */
 }
 
 UNIT_TEST(test_a_line_may_be_as_long_as_a_record)
@@ -168,7 +169,7 @@ UNIT_TEST(test_a_line_may_be_as_long_as_a_record)
 
 /* --- gzip ------------------------------------------------------------------------------------- */
 
-/* One member and nothing behind it. Returns the bytes it stands for. */
+/* Unpacks one member, which must be all. Returns the size of its content. */
 static size_t
 unpack(struct bytes packed)
 {
@@ -199,7 +200,7 @@ UNIT_TEST(test_with_gzip_a_record_is_a_member)
     assert_int_equal(unpack(record), count * stream_rig_line_bytes(&rig, 1, 100));
     assert_int_equal(rig.class->units(rig.writer, rig.call), (record.size + 5119) / 5120);
     assert_true(raw_units > 100);
-    /* The next call is expected to become as small. */
+    /* The next call is expected to be as small. */
     uint64_t bytes = rig.class->bytes(rig.writer, rig.call);
     rig.class->call_clear(rig.writer, rig.call);
     assert_int_equal(fill(100), count);
@@ -215,10 +216,11 @@ UNIT_TEST(test_what_cannot_be_packed_still_fits)
     struct buf labels;
     buf_init(&labels, NULL, 1 << 20);
     enum writer_add added = WRITER_ADDED;
-    for (uint64_t i = 0; added == WRITER_ADDED; i++) { /* text, but as random as that can be */
+    for (uint64_t i = 0; added == WRITER_ADDED; i++) { /* text, as random as possible */
         char value[3001];
         for (unsigned k = 0; k < sizeof value - 1; k++) {
-            value[k] = (char)(' ' + 3 + sim_env_random(rig.sim) % 57); /* no quote, no backslash */
+            /* neither quotes nor backslashes */
+            value[k] = (char)(' ' + 3 + sim_env_random(rig.sim) % 57);
         }
         value[sizeof value - 1] = '\0';
         buf_clear(&labels);
@@ -234,7 +236,7 @@ UNIT_TEST(test_what_cannot_be_packed_still_fits)
     }
     buf_fini(&labels);
     rig.class->call_clear(rig.writer, rig.call);
-    add(1, 1); /* a member may be larger than what it stands for */
+    add(1, 1); /* a member may be larger than its content */
     begin();
     assert_true(unpack(stream_rig_record(&rig, 0)) < stream_rig_record(&rig, 0).size);
 }
@@ -389,7 +391,7 @@ UNIT_TEST(test_any_allocation_may_be_refused)
 {
     rig.settings.u.firehose.compression = COMPRESSION_GZIP;
     rig.settings.batch.max_bytes = 4 << 20;
-    (void)stream_rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
+    (void)stream_rig_item(&rig, 0, 1, 100); /* the test's own memory is allocated */
     for (uint64_t nth = 1;; nth++) {
         mem_fail_nth(nth, false);
         bool good = try_all();

@@ -1,11 +1,12 @@
-/* Items in, exact requests out, every verdict from played answers, shards listed and changed. */
+/* kinesis_test.c - items in, exact requests out, every verdict from played answers, shards listed
+ * and changed. */
 #include "lib/test.h"
 
 #include "backend/aws/records.h"
 #include "base/hash/hash.h"
 #include "base/text/hex.h"
-#include "lib/kpl_reader.h"
-#include "lib/stream_rig.h"
+#include "lib/backend/stream_rig.h"
+#include "lib/wire/kpl_reader.h"
 
 #define MIDDLE "170141183460469231731687303715884105728"
 #define BELOW  "170141183460469231731687303715884105727"
@@ -37,7 +38,7 @@ teardown(void **state)
     return 0;
 }
 
-/* With credentials and, where they are needed, shards. */
+/* Opens the writer with credentials and, if they are needed, shards. */
 static void
 open_with(enum kinesis_format format, const char *shards)
 {
@@ -259,12 +260,14 @@ UNIT_TEST(test_the_number_of_buckets_is_remembered)
     add(15, 2);
     add(3, 3);
     stream_rig_prepare(&rig, NULL);
-    assert_int_equal(rig.step.next, WRITER_SEND); /* the shards again: there may be others now */
+    /* the shards are listed again: they may have changed */
+    assert_int_equal(rig.step.next, WRITER_SEND);
     struct http_call_answer denied = stream_rig_answer_of(
         400, "{\"__type\":\"AccessDeniedException\",\"message\":\"User: u is not authorized to "
              "perform: kinesis:ListShards on resource: arn:x\"}");
     rig.class->prepare(rig.writer, &denied, &rig.step);
-    stream_rig_expect(&rig, VERDICT_DELIVERED, "kinesis:ListShards"); /* but it goes without */
+    /* delivery does not need the list */
+    stream_rig_expect(&rig, VERDICT_DELIVERED, "kinesis:ListShards");
     assert_false(rig.class->need_prepare(rig.writer));
     sim_env_advance_ns(rig.sim, 60 * NS_PER_S);
     assert_true(rig.class->need_prepare(rig.writer));
@@ -316,7 +319,7 @@ UNIT_TEST(test_a_call_begun_before_the_shards_are_known_is_made_anew)
     rig.settings.u.kinesis.format = KINESIS_PACKED;
     stream_rig_open(&rig);
     add(1, 1);
-    add(5, 1); /* of four buckets the same */
+    add(5, 1); /* four buckets of the same */
     stream_rig_prepare(&rig, NULL);
     stream_rig_prepare(&rig, TWO_SHARDS);
     stream_rig_expect(&rig, VERDICT_DELIVERED, "");
@@ -370,7 +373,7 @@ UNIT_TEST(test_a_call_keeps_the_buckets_that_it_began_with)
 
 /* --- kpl -------------------------------------------------------------------------------------- */
 
-/* Reads an aggregate; each of its keys is on one side of the middle. Returns the lines. */
+/* Reads an aggregate whose keys are all on one side of the middle. Returns its lines. */
 static uint32_t
 read_aggregate(struct bytes record, bool *ret_high)
 {
@@ -382,7 +385,8 @@ read_aggregate(struct bytes record, bool *ret_high)
     arena_init(&arena, NULL, 1 << 20, 0);
     assert_int_equal(kpl_reader_init(&reader, record, &arena, &why), OK);
     while (kpl_reader_next(&reader, &key, &data)) {
-        /* MD5: of 0001 25bb..., of 0002 fcd0..., of 0003 7cd8..., of 0004 95b0... */
+        /* These MD5 begin with: of 0001 25bb..., of 0002 fcd0..., of 0003 7cd8..., of
+         * 0004 95b0... */
         assert_int_equal(key.size, 4);
         bool high = key.at[3] == '2' || key.at[3] == '4';
         if (count++ > 0) assert_int_equal(high, *ret_high);
@@ -438,7 +442,7 @@ UNIT_TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte)
     begin();
     assert_true(stream_rig_record(&rig, 0).size <= (1 << 20) - 16);
     clear();
-    enum writer_add added = WRITER_ADDED; /* of many keys and lines */
+    enum writer_add added = WRITER_ADDED; /* many keys and lines */
     for (uint64_t i = 0; added == WRITER_ADDED; i++) {
         added = stream_rig_add(&rig, i, 1, 3000 + i, &entry);
     }
@@ -453,7 +457,7 @@ UNIT_TEST(test_kpl_is_made_anew_when_the_shards_are_others)
     uint32_t entry;
     rig.settings.u.kinesis.format = KINESIS_KPL;
     stream_rig_open(&rig);
-    add(1, 1); /* before any shard is known */
+    add(1, 1); /* shards are not known */
     add(2, 1);
     stream_rig_prepare(&rig, NULL);
     stream_rig_prepare(&rig, TWO_SHARDS);
@@ -484,7 +488,8 @@ UNIT_TEST(test_kpl_in_a_new_shard_is_sent_again_by_the_new_list)
     assert_int_equal(entry_verdict(0), VERDICT_RETRY);
     assert_true(rig.class->need_prepare(rig.writer));
     stream_rig_prepare(&rig, NULL);
-    struct http_call_answer failed = stream_rig_answer_of(500, "{}"); /* now it cannot go without */
+    /* this time delivery needs the list */
+    struct http_call_answer failed = stream_rig_answer_of(500, "{}");
     rig.class->prepare(rig.writer, &failed, &rig.step);
     stream_rig_expect(&rig, VERDICT_RETRY, "");
     stream_rig_prepare(&rig, NULL);
@@ -500,7 +505,7 @@ UNIT_TEST(test_kpl_of_one_line_is_in_the_right_shard_in_any_case)
     begin();
     stream_rig_answer(&rig, 200, "{\"FailedRecordCount\":0,\"Records\":[" STORED("s-1") "]}");
     stream_rig_expect(&rig, VERDICT_DELIVERED, "");
-    assert_true(rig.class->need_prepare(rig.writer)); /* but the list is old */
+    assert_true(rig.class->need_prepare(rig.writer)); /* the list is old */
 }
 
 UNIT_TEST(test_kpl_with_strange_answers_comes_to_an_end)
@@ -510,7 +515,7 @@ UNIT_TEST(test_kpl_with_strange_answers_comes_to_an_end)
     add(3, 1);
     begin();
     stream_rig_answer(&rig, 200,
-                      "{\"Records\":[" STORED("s-2") "]}"); /* known, and yet another one */
+                      "{\"Records\":[" STORED("s-2") "]}"); /* a known shard, and another new one */
     stream_rig_expect(&rig, VERDICT_DELIVERED, "");
     stream_rig_answer(&rig, 200, "{\"Records\":[{\"SequenceNumber\":\"1\"}]}");
     stream_rig_expect(&rig, VERDICT_DELIVERED, "");
@@ -629,7 +634,7 @@ UNIT_TEST(test_checks_name_what_is_missing)
     stream_rig_expect(&rig, VERDICT_RETRY, "503");
     assert_false(check(4, 200, "", what));
     stream_rig_close(&rig);
-    rig.settings.u.kinesis.format = KINESIS_NDJSON; /* needs no shards */
+    rig.settings.u.kinesis.format = KINESIS_NDJSON; /* does not need shards */
     stream_rig_open(&rig);
     assert_true(check(2, 200, "", what));
     assert_non_null(strstr(what, "kinesis:PutRecords"));
@@ -672,7 +677,7 @@ try_all(void)
 UNIT_TEST(test_any_allocation_may_be_refused)
 {
     rig.settings.u.kinesis.format = KINESIS_KPL;
-    (void)stream_rig_item(&rig, 0, 1, 100); /* the tests' own memory is there */
+    (void)stream_rig_item(&rig, 0, 1, 100); /* the test's own memory is allocated */
     for (uint64_t nth = 1;; nth++) {
         mem_fail_nth(nth, false);
         bool good = try_all();

@@ -1,4 +1,5 @@
-/* Any bytes as a page of ListShards; shards that share all keys have each of them in one place. */
+/* shards_fuzz.c - reads any bytes as a page of ListShards; shards that cover all keys have
+ * each key once. */
 #include <stdlib.h>
 
 #include "backend/kinesis/shards.h"

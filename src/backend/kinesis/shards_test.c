@@ -1,4 +1,4 @@
-/* Lists of shards in pages, keys and their shards, and lists that are none. */
+/* shards_test.c - lists of shards in pages, the shards of keys, and invalid lists. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -71,7 +71,7 @@ expect_shard(const char *key, const char *id)
 
 UNIT_TEST(test_a_key_belongs_to_the_shard_with_its_md5)
 {
-    /* MD5: of "a" 0cc175b9..., of "" d41d8cd9..., of "b" 92eb5ffe..., of "c" 4a8a08f0... */
+    /* The MD5 of "a" is 0cc175b9..., of "" d41d8cd9..., of "b" 92eb5ffe..., of "c" 4a8a08f0... */
     list("{\"Shards\":[" SHARD("high", MIDDLE, LAST) "," SHARD("low", "0", BELOW) "]}");
     assert_int_equal(kinesis_shards_count(shards), 2);
     expect_shard("a", "low");
@@ -84,7 +84,7 @@ UNIT_TEST(test_a_key_belongs_to_the_shard_with_its_md5)
 
 UNIT_TEST(test_a_key_at_the_edge_belongs_to_the_shard_that_begins_there)
 {
-    /* MD5 of "a" is 0cc175b9c0f1b6a831c399e269772661. */
+    /* The MD5 of "a" is 0cc175b9c0f1b6a831c399e269772661. */
 #define EXACT  "16955237001963240173058271559858726497"
 #define BEFORE "16955237001963240173058271559858726496"
 #define BEHIND "16955237001963240173058271559858726498"
@@ -111,7 +111,7 @@ UNIT_TEST(test_pages_are_one_list_and_closed_shards_are_passed_over)
     assert_int_equal(
         read_text("{\"NextToken\":\"t\\/1\",\"Shards\":[" SHARD("low", "0", BELOW) "]}"), OK);
     assert_true(bytes_equal_text(buf_bytes(&token), "t/1"));
-    assert_int_equal(kinesis_shards_count(shards), 0); /* not before its end */
+    assert_int_equal(kinesis_shards_count(shards), 0); /* only at its end */
     assert_int_equal(
         read_text("{\"NextToken\":null,\"Shards\":[{\"ShardId\":\"old\",\"ParentShardId\":null,"
                   "\"HashKeyRange\":{\"StartingHashKey\":\"0\",\"EndingHashKey\":\"" LAST "\"},"

@@ -1,13 +1,13 @@
-/* answer_test.c - answers of OpenTSDB, in pieces of every size: what is read of good ones, and what
- * is said of others. */
+/* answer_test.c - answers of OpenTSDB, in pieces of every size: the content of good ones, and the
+ * errors of others. */
 #include "lib/test.h"
 
 #include "backend/opentsdb/answer.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 struct told {
     struct buf text;
-    enum err of_point; /* what a point answers */
+    enum err of_point; /* returned for each point */
 };
 
 static enum err
@@ -45,7 +45,7 @@ tell_name(void *context, struct bytes name, struct why *why)
     return OK;
 }
 
-/* Of each size of pieces the same. */
+/* Checks that pieces of every size give the same result. */
 static void
 check(const char *answer, bool is_names, enum err of_point, enum err expected, const char *text,
       const char *words)

@@ -1,9 +1,9 @@
-/* filters_test.c - matchers as filters of OpenTSDB: what is sent selects the same, or more. */
+/* filters_test.c - matchers as filters of OpenTSDB, which select the same series, or more. */
 #include "lib/test.h"
 
 #include "backend/opentsdb/opentsdb_reader.h"
 #include "base/array.h"
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 #include "model/selector.h"
 
 /* A select that has sent nothing. */
@@ -46,7 +46,7 @@ rig_forget(struct filter_rig *rig, enum opentsdb_refusal what, const char *text)
     q->unknown_values += what == REFUSED_UNKNOWN_VALUE;
 }
 
-/* `expected` NULL: nothing can be selected. */
+/* Checks the filters; `expected` NULL: no series can match. */
 static void
 check_rig(struct filter_rig *rig, const char *expected)
 {

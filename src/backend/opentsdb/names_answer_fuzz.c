@@ -1,10 +1,10 @@
-/* Any bytes as an answer with names, in pieces of a size that the first byte says, and as a
- * refusal: both are read, or not; what a name means can be looked for. */
+/* names_answer_fuzz.c - reads any bytes as an answer with names, in pieces whose size is in the
+ * first byte, and as a refusal; both are read or refused, and names can be looked up. */
 #include <stdlib.h>
 
 #include "backend/opentsdb/answer.h"
 #include "backend/opentsdb/stored_text.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,8 +1,9 @@
-/* Any bytes as the answer to a request: some verdict, and for each point one that is allowed. */
+/* opentsdb_fuzz.c - judges any bytes as the answer to a request: there is a verdict, and an allowed
+ * one for each point. */
 #include <stdlib.h>
 
 #include "backend/writer.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 #define REFUSAL(status, message)                          \
     "HTTP/1.1 " status " No\r\nConnection: close\r\n\r\n" \
@@ -34,7 +34,7 @@ check_fails(unsigned count, const char *const *answers, enum err expected, const
 {
     struct played_source rig;
     start(&rig, count, answers);
-    if (expected == ERR_AGAIN) rig.settings.timeout_ms = 50; /* there is no time to try again */
+    if (expected == ERR_AGAIN) rig.settings.timeout_ms = 50; /* too short for a second attempt */
     played_expect_failure(&rig, "up", expected, words);
     played_stop(&rig);
 }
@@ -128,14 +128,14 @@ UNIT_TEST(test_times_are_written_as_opentsdb_takes_them)
     check_times(10000000000, 99999999999, "{\"start\":10000000000,\"end\":100000000000,");
 }
 
-/* A tag that a series lacks is "", so a matcher that admits "" must not ask for the tag. */
+/* A missing tag is "", so a matcher that admits "" must not be sent. */
 UNIT_TEST(test_matchers_are_sent_so_that_missing_tags_stay)
 {
 #define FILTER(type, filter) \
     "[{\"type\":\"" type "\",\"tagk\":\"job\",\"filter\":\"" filter "\",\"groupBy\":false}]"
     static const char *const answers[] = {PLAYED_ANSWER "[]"};
     static const struct {
-        const char *selector, *filters; /* NULL: none */
+        const char *selector, *filters; /* NULL if there are none */
     } sent[] = {
         {"up{job=\"x\"}", FILTER("literal_or", "x")},
         {"up{job=~\"x|y\"}", FILTER("literal_or", "x|y")},

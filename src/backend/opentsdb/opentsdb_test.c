@@ -1,4 +1,5 @@
-/* Requests byte by byte, whom each error of an answer means, and limits at their edges. */
+/* opentsdb_test.c - requests byte by byte, the points that each error refers to, and limits at
+ * their edges. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +9,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "lib/backend/writer_rig.h"
 #include "lib/test.h"
-#include "lib/writer_rig.h"
 
 enum { BODY = 8000 };
 
@@ -36,7 +37,7 @@ teardown(void **state)
     return 0;
 }
 
-/* Points a, b, c ... with the labels `job` and `in_stance`; a second apart. */
+/* Adds points a, b, c ... with the labels `job` and `in_stance`, a second apart. */
 static void
 add_points(unsigned count)
 {
@@ -154,19 +155,20 @@ UNIT_TEST(test_a_body_is_never_larger_than_allowed)
     memset(value, 'v', sizeof value - 1);
     size_t others = strlen("[{\"metric\":\"a\",\"timestamp\":1700000000000,\"value\":1,"
                            "\"tags\":{\"p\":\"\"}}]");
-    /* Alone, one byte too many. */
+    /* Alone, it is one byte too long. */
     value[BODY - others + 1] = 0;
     struct item item = rig_item(&rig, "__name__", "a", "p", value, NULL);
     assert_int_equal(rig_add(&rig, &item), WRITER_UNFIT);
     expect_in(rig.why.text, "max_body, 8000 bytes");
-    /* Just so. */
+    /* It just fits. */
     value[BODY - others] = 0;
     item = rig_item(&rig, "__name__", "a", "p", value, NULL);
     rig_must_add(&rig, &item);
     struct writer_step step = rig_send(&rig);
     assert_int_equal(step.http.body.size, BODY);
 
-    /* Beside another: one byte too many, then just so. The comma takes the bracket's place. */
+    /* With another one, it is one byte too long, then it just fits. The comma replaces
+     * the bracket. */
     rig.class->call_clear(rig.writer, rig.call);
     item = rig_item(&rig, "__name__", "b", "p", "", NULL);
     rig_must_add(&rig, &item);
@@ -199,7 +201,7 @@ UNIT_TEST(test_a_call_has_one_point_of_a_series)
     add_points(20);
     struct item item = rig_item(&rig, "__name__", "c", "in_stance", "h:1", "job", "x", NULL);
     item.t_ms = 1;
-    item.series_hash = 99; /* as where relabelling made two series one */
+    item.series_hash = 99; /* relabelling may turn two series into one */
     assert_int_equal(rig_add(&rig, &item), WRITER_FULL);
     item = rig_item(&rig, "__name__", "c", "in_stance", "h:2", "job", "x", NULL);
     assert_int_equal(rig_must_add(&rig, &item), 20);
@@ -269,7 +271,7 @@ UNIT_TEST(test_nothing_is_lost_when_memory_is_short)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* As the server repeats a point: tags in its own order, the value as text. */
+/* A point as the server repeats it: tags in its own order, the value as text. */
 #define POINT(name, time)                          \
     "{\"metric\":\"" name "\",\"timestamp\":" time \
     ",\"value\":\"1\",\"tags\":{\"job\":\"x\",\"in_stance\":\"h_.1\"},\"tsuid\":null}"
@@ -309,7 +311,7 @@ UNIT_TEST(test_refused_points_are_found_and_the_others_delivered)
     expect_delivered(3);
     expect_entry(4, VERDICT_DEAD, "unknown_metric", "Unknown metric");
     expect_entry(5, VERDICT_RETRY, "timeout", "Write timedout");
-    /* The next answer counts alone. */
+    /* Only the next answer counts. */
     step = rig_answer(&rig, 400, TOLD("5", "1", ERROR("d", "1700000003000", "x")));
     assert_int_equal(step.verdict, VERDICT_MIXED);
     expect_delivered(0);
@@ -324,7 +326,7 @@ UNIT_TEST(test_names_are_found_however_they_were_coded)
 {
     struct item item = rig_item(&rig, "U__x", "1", "__name__", "job:a_b", "l.x", "h\xc3\xa9 \n",
                                 "time", "\xff", NULL);
-    item.t_ms = 5000; /* goes in seconds */
+    item.t_ms = 5000; /* sent in seconds */
     rig_must_add(&rig, &item);
     item = rig_item(&rig, "__name__", "other", "p", "q", NULL);
     rig_must_add(&rig, &item);
@@ -355,7 +357,7 @@ UNIT_TEST(test_a_refusal_that_names_no_point_halves_the_call)
              "{\"datapoint\":{\"metric\":\"a\",\"tags\":{\"job\":\"x\",\"in_stance\":1}},"
              "\"error\":\"no\"}"),
         TOLD("2", "1", "{}"),
-        TOLD("2", "1", ""), /* as without details */
+        TOLD("2", "1", ""), /* without details */
         TOLD("1", "2", ERROR("a", "1700000000000", "Unknown metric")),
         "{\"success\":2,\"failed\":1}",
         "{\"success\":2,\"failed\":1,\"errors\":[{\"datapoint\":" /* cut */,
@@ -415,7 +417,7 @@ UNIT_TEST(test_unlisted_timeouts_and_throttling_repeat_the_unlisted_points)
             expect_entry(1, VERDICT_DEAD, "unknown_metric", "Unknown metric");
         expect_entry(2, VERDICT_RETRY, "untold", "the response does not say which");
     }
-    /* Timeouts that the response names are not doubted. */
+    /* Timeouts named by the response count. */
     static const char told[] =
         "{\"success\":2,\"failed\":0,\"timeouts\":1,\"errors\":[" C_LATE "]}";
     struct writer_step step = rig_answer(&rig, 400, told);

@@ -1,10 +1,10 @@
-/* Any bytes as an answer with series, in pieces of a size that the first byte says: they are read,
- * or refused with a sentence, and a point belongs to a series. */
+/* series_answer_fuzz.c - reads any bytes as an answer with series, in pieces whose size is in the
+ * first byte: they are read, or refused with a sentence, and each point belongs to a series. */
 #include <stdlib.h>
 
 #include "backend/opentsdb/answer.h"
 #include "base/text/hex.h"
-#include "lib/pieces.h"
+#include "lib/backend/pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,4 +1,4 @@
-/* stored_text_test.c - what stands in OpenTSDB, and in which forms a text may stand there. */
+/* stored_text_test.c - texts stored in OpenTSDB, and the forms that a text may have there. */
 #include "lib/test.h"
 
 #include "backend/opentsdb/stored_text.h"

@@ -1,4 +1,5 @@
-/* Any bytes as an answer to look-ups: what is given is well-formed, or the answer is refused. */
+/* api_list_fuzz.c - reads any bytes as an answer to look-ups: the result is well-formed, or the
+ * answer is refused. */
 #include <stdlib.h>
 
 #include "backend/remote/api_list.h"

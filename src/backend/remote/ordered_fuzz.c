@@ -1,5 +1,6 @@
-/* Any bytes as the frames of a streamed answer, whose lengths and checksums are put right: a byte
- * that says how it is read, then for each frame two bytes of length and what is in it. */
+/* ordered_fuzz.c - reads any bytes as the frames of a streamed answer, whose lengths and checksums
+ * are corrected: a byte that says how to read it, then for each frame two bytes of length and its
+ * content. */
 #include "backend/remote/ordered.h"
 #include "backend/remote/series_fuzzing.h"
 #include "base/hash/crc32c.h"
@@ -45,7 +46,7 @@ pull(void *context, struct rr_piece *ret_piece, struct why *why)
     }
 }
 
-/* `batches`: so many of each series at most. */
+/* Reads at most `batches` batches of each series. */
 static enum err
 read_all(struct ordered *ordered, unsigned batches, struct why *why)
 {

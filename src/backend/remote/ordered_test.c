@@ -1,6 +1,6 @@
 /*
- * A streamed answer: its series in order, each once, each time once. What cannot be put in order is
- * refused; nothing wrong is ever given.
+ * ordered_test.c - a streamed answer gives its series in order, each once, each time once; an
+ * answer that cannot be put in order is refused, and never gives a wrong result.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,21 +11,21 @@
 #include <cmocka.h>
 
 #include "backend/remote/ordered.h"
-#include "lib/sent_series.h"
+#include "lib/backend/sent_series.h"
 #include "lib/test.h"
 
 enum { CHUNKS_MAX = SENT_RUNS_MAX * SENT_SAMPLES_MAX, PIECES_MAX = SENT_MAX * (CHUNKS_MAX + 1) };
 
 static struct why why;
 
-/* --- what a server sends ---------------------------------------------------------------------- */
+/* --- answers of a server ---------------------------------------------------------------------- */
 
 struct script {
     struct rng rng;
     struct rr_piece pieces[PIECES_MAX]; /* their bytes are in the arena */
     uint32_t count, next;
-    uint32_t fails_at; /* the pull that is an error */
-    void *shown;       /* the copy that ends with the next call */
+    uint32_t fails_at; /* number of the pull that fails */
+    void *shown;       /* a copy that is freed by the next call */
     struct arena arena;
 };
 
@@ -37,7 +37,7 @@ write_piece(void *context, struct bytes piece, struct why *w)
     return OK;
 }
 
-/* A run as the chunks that a server makes of it: histograms may take several. */
+/* Adds a run as the chunks that a server makes of it: histograms may need several. */
 static void
 add_run(struct script *script, const struct sent_run *run)
 {
@@ -111,7 +111,7 @@ script_fini(struct script *script)
     arena_fini(&script->arena);
 }
 
-/* Shows a copy that ends with the next call, so that a sanitizer sees who keeps a view of it. */
+/* Returns a copy that the next call frees, so that a sanitizer notices views that are kept. */
 static enum err
 pull(void *context, struct rr_piece *ret_piece, struct why *w)
 {
@@ -121,7 +121,7 @@ pull(void *context, struct rr_piece *ret_piece, struct why *w)
     assert_true(script->next <= script->count);
     if (script->next == script->fails_at) return why_set(w, ERR_AGAIN, "it broke off");
     if (script->next == script->count) {
-        script->next++; /* it is not asked again */
+        script->next++; /* it is not called again */
         *ret_piece = (struct rr_piece){.kind = RR_PIECE_NONE};
         return OK;
     }
@@ -195,7 +195,7 @@ UNIT_TEST(test_an_answer_in_order_needs_no_window)
     }
 }
 
-/* Some of these can be read, by luck or since only external labels moved them. */
+/* Some of these can be read, by luck or because only external labels moved them. */
 UNIT_TEST(test_what_the_window_does_not_even_out_is_refused)
 {
     static struct script script;
@@ -217,8 +217,8 @@ UNIT_TEST(test_what_the_window_does_not_even_out_is_refused)
     assert_true(refused > 100);
 }
 
-/* Of two series one of which is the other with a label more, the shorter comes first; a label that
- * is added to both and stands last puts it last. */
+/* If the labels of one series begin with those of another, the shorter ones come first; a label
+ * that is added to both at the end changes that. */
 UNIT_TEST(test_labels_that_are_added_may_move_series)
 {
     static struct script script;
@@ -326,12 +326,13 @@ UNIT_TEST(test_each_allocation_may_fail)
 
 struct endless {
     struct rr_piece chunk;
-    uint32_t series, chunks; /* that are left */
+    uint32_t series, chunks; /* the remaining ones */
     uint32_t chunks_each;
     uint8_t fields[10];
 };
 
-/* The same chunk, each time at another: the time of its first sample is a varint in it. */
+/* Returns the same chunk at a new time each time: a varint in it has the time of its
+ * first sample. */
 static enum err
 pull_endless(void *context, struct rr_piece *ret_piece, struct why *w)
 {
@@ -348,7 +349,7 @@ pull_endless(void *context, struct rr_piece *ret_piece, struct why *w)
         *ret_piece =
             (struct rr_piece){.kind = RR_PIECE_SERIES, .labels = bytes_of(x->fields, sizeof made)};
     } else {
-        /* One sample of value 0, then bytes that a reader does not look at. */
+        /* One sample of value 0, then bytes that readers ignore. */
         uint64_t t = zigzag((int64_t)(x->chunks_each - x->chunks));
         memset(data, 0, sizeof data);
         data[1] = 1;
@@ -367,7 +368,7 @@ UNIT_TEST(test_a_series_larger_than_the_window_takes_little_more_than_that)
 {
     static const struct named_texts none = {NULL, 0};
     enum { WINDOW = 1 << 20, SERIES = 4, CHUNKS = 400 };
-    for (int reads = 0; reads < 3; reads++) { /* none of it, a part, all */
+    for (int reads = 0; reads < 3; reads++) { /* reads none of it, a part, all */
         struct budget budget;
         struct ordered *ordered;
         struct bytes labels;

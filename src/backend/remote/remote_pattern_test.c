@@ -1,3 +1,4 @@
+/* remote_pattern_test.c - regular expressions as other systems must receive them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +41,7 @@ UNIT_TEST(test_a_quote_that_is_left_open_is_closed)
     check(MATCH_REGEX, "\\Q\\", "(?s:\\Q\\\\E)");
     check(MATCH_NOT_REGEX, "\\Qa", "(?s:\\Qa\\E)");
     check(MATCH_REGEX, "\\Qa\\E", "\\Qa\\E");
-    check(MATCH_REGEX, "\\\\Qa", "\\\\Qa"); /* a backslash, and a Q */
+    check(MATCH_REGEX, "\\\\Qa", "\\\\Qa"); /* a backslash and a Q */
 }
 
 UNIT_TEST(test_whatever_means_the_same_everywhere_stays)

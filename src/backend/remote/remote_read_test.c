@@ -1,9 +1,9 @@
-/* remote_read_test.c - a source by remote read, whose server gives scripted answers: what it sends,
- * and what comes of answers, the hostile ones above all. */
+/* remote_read_test.c - a source by remote read, whose server gives scripted answers: its requests,
+ * and the results of answers, hostile ones above all. */
 #include "lib/test.h"
 
-#include "lib/played_source.h"
-#include "lib/random_labels.h"
+#include "lib/backend/played_source.h"
+#include "lib/wire/random_labels.h"
 #include "model/selector.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
@@ -23,7 +23,7 @@ begin(struct played_source *rig)
 {
     static struct named_text external = {"dc", "one"};
     played_init(rig, SOURCE_REMOTE_READ);
-    rig->settings.timeout_ms = 10 * 1000; /* more than any test takes */
+    rig->settings.timeout_ms = 10 * 1000; /* longer than any test takes */
     rig->settings.external_labels = (struct named_texts){&external, 1};
     rig->settings.u.remote_read.url = rig->url;
     rig->path = "/api/v1/read";
@@ -34,7 +34,7 @@ begin(struct played_source *rig)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-/* Adds an answer that announces so many bytes of body, and returns it. */
+/* Adds an answer that announces `length` bytes of body, and returns it. */
 static struct buf *
 put_head(struct played_source *rig, const char *status, const char *type, size_t body)
 {
@@ -44,7 +44,7 @@ put_head(struct played_source *rig, const char *status, const char *type, size_t
     return to;
 }
 
-/* An answer of the server, so many times. */
+/* Adds `count` such answers of the server. */
 static void
 put_answers(struct played_source *rig, unsigned count, const char *status, const char *type,
             struct bytes body)
@@ -68,7 +68,7 @@ write_piece(void *context, struct bytes piece, struct why *why)
     return OK;
 }
 
-/* {a="1"} and {a="2"}, each with three samples. */
+/* Makes {a="1"} and {a="2"}, each with three samples. */
 static void
 make_streamed(struct buf *to, enum rr_notice notice)
 {
@@ -113,7 +113,7 @@ make_samples(struct buf *to)
     rr_samples_free(samples);
 }
 
-/* An answer with both series, without so many bytes at its end; `count` times. */
+/* Adds `count` answers with both series, each without its last bytes. */
 static void
 put_bodies(struct played_source *rig, unsigned count, const char *type, size_t cut)
 {
@@ -157,7 +157,7 @@ UNIT_TEST(test_samples_on_both_bounds_of_the_range_are_given)
     }
 }
 
-/* The message in a request that was seen. */
+/* Checks the message of the last request. */
 static void
 check_request(struct played_source *rig, struct arena *arena, struct rr_request *ret_request,
               struct buf *to)
@@ -205,7 +205,7 @@ UNIT_TEST(test_a_request_says_what_is_wanted)
     }
 }
 
-/* The others are left to who asked: see views/source.c. */
+/* The reader leaves the other matchers to its caller: see views/source.c. */
 UNIT_TEST(test_a_request_has_as_many_matchers_as_a_server_accepts)
 {
     enum { MORE = RR_MATCHERS_MAX + 44 };
@@ -420,7 +420,7 @@ UNIT_TEST(test_each_allocation_may_fail)
 
 /* --- names, values and series ----------------------------------------------------------------- */
 
-/* Look-ups of names, of the values of the label job, and of series. */
+/* The kinds of look-ups: names, values of the label job, series. */
 enum what { NAMES, VALUES, SERIES };
 static const char *const lookups[] = {NULL, "job", ""};
 static const char *const selectors[] = {NULL, NULL, "{a=\"\\\"1\"}"};
@@ -434,7 +434,7 @@ start_list(struct played_source *rig, const char *status, const char *body)
     played_start(rig);
 }
 
-/* A look-up that is to fail. */
+/* Expects a look-up to fail. */
 static void
 expect_failed_lookup(struct played_source *rig, enum what what, enum err expected)
 {
@@ -526,7 +526,7 @@ UNIT_TEST(test_a_hostile_list_is_damage)
     }
 }
 
-/* Without a server. */
+/* The source has no server. */
 UNIT_TEST(test_without_an_api_nothing_is_looked_up)
 {
     static const char *const urls[] = {"http://127.0.0.1:1/read", "http://127.0.0.1:1/api/v1/read2",

@@ -1,6 +1,4 @@
-/*
- * remote_write_test.c - what is sent for items, and what each answer of a store means.
- */
+/* remote_write_test.c - requests for items, and the meaning of each answer of a store. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,7 +121,7 @@ add_family(struct rig *rig, const char *name, const char *help)
     assert_int_equal(class->add(rig->writer, rig->call, &item, &entry, &rig->why), WRITER_ADDED);
 }
 
-/* The request's body, decoded. */
+/* Returns the request's body, decoded. */
 static void
 send(struct rig *rig, enum rw_version version)
 {
@@ -216,7 +214,7 @@ UNIT_TEST(test_a_call_weighs_the_same_before_and_after_it_is_packed)
         uint64_t bytes = class->bytes(rig.writer, rig.call);
         send(&rig, v1 ? RW_V1 : RW_V2);
         assert_true(rig.step.http.body.size < bytes / 2);
-        /* The relay halves this, and compares it with that of calls being filled. */
+        /* The relay halves this size, and compares it with those of calls being filled. */
         assert_int_equal(class->bytes(rig.writer, rig.call), bytes);
         rig_fini(&rig);
     }
@@ -387,7 +385,7 @@ UNIT_TEST(test_a_refusal_may_say_how_many_and_which)
     assert_int_equal(rig.step.hint, HINT_NAMED);
     assert_true(blames(&rig, "up", "b"));
     assert_false(blames(&rig, "up", "a"));
-    /* With none or all written, the refused samples are unknown. */
+    /* If none or all were written, the refused samples are unknown. */
     answered(&rig, 400, "0", "no");
     assert_int_equal(rig.step.refused, 0);
     assert_int_equal(rig.step.hint, HINT_NONE);
@@ -398,7 +396,7 @@ UNIT_TEST(test_a_refusal_may_say_how_many_and_which)
     rig_fini(&rig);
 }
 
-/* Firekeep's response to a request of 2.0, or of 1.0 (`written` NULL). */
+/* Answers as Firekeep does to a request of 2.0, or of 1.0 (`written` NULL). */
 static void
 firekeep_refuses(struct rig *rig, const char *written, const char *body)
 {
@@ -463,14 +461,14 @@ UNIT_TEST(test_metadata_among_the_refused_stands_for_no_sample)
     add_float(&rig, "up", "a", 1, 1);
     add_float(&rig, "up", "a", 2, 1);
     send(&rig, RW_V2);
-    firekeep_refuses(&rig, "1", "refused: 1 too_old, 1 bad_utf8\n"); /* one of them of a family */
+    firekeep_refuses(&rig, "1", "refused: 1 too_old, 1 bad_utf8\n"); /* one of them is a family */
     assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
     assert_int_equal(rig.step.refused, 1);
     firekeep_refuses(&rig, "0", "refused: 2 too_old, 1 bad_utf8\n");
     assert_int_equal(rig.step.verdict, VERDICT_DEAD);
-    firekeep_refuses(&rig, NULL, "refused: 2 too_old\n"); /* without saying what is written */
+    firekeep_refuses(&rig, NULL, "refused: 2 too_old\n"); /* without the number written */
     assert_int_equal(rig.step.verdict, VERDICT_SOME_DEAD);
-    for (unsigned v1 = 0; v1 < 2; v1++) { /* a family of the call itself, which nobody refused */
+    for (unsigned v1 = 0; v1 < 2; v1++) { /* a family of the call itself, which was not refused */
         rig_close(&rig);
         if (v1) rig.settings.u.remote_write.protobuf_message = REMOTE_WRITE_V1;
         rig_open(&rig, bytes_of(NULL, 0));
@@ -497,7 +495,7 @@ UNIT_TEST(test_families_alone_are_no_request_of_2_0)
     assert_int_equal(rig.step.verdict, VERDICT_DELIVERED);
     assert_int_equal(class->bytes(rig.writer, rig.call), 0);
     class->call_clear(rig.writer, rig.call);
-    add_float(&rig, "requests_total", "a", 1000, 1); /* they go with what comes */
+    add_float(&rig, "requests_total", "a", 1000, 1); /* it goes with the next items */
     send(&rig, RW_V2);
     assert_true(rig.request.series[0].has_metadata);
     rig_close(&rig);
@@ -531,7 +529,7 @@ UNIT_TEST(test_secrets_become_headers)
     rig_open(&rig, bytes_of(NULL, 0));
     add_float(&rig, "up", "a", 1, 1);
     memset(&rig.step, 0, sizeof rig.step);
-    class->begin(rig.writer, rig.call, &rig.step); /* no header can hold that */
+    class->begin(rig.writer, rig.call, &rig.step); /* no header can contain it */
     assert_int_equal(rig.step.next, WRITER_DONE);
     assert_int_equal(rig.step.verdict, VERDICT_BLOCKED);
     rig_fini(&rig);
@@ -663,11 +661,11 @@ UNIT_TEST(test_a_check_is_a_write_of_nothing)
         must(snappy_unpack(rig.step.http.body, &rig.message, &rig.why));
         assert_true(rig.message.size <= 2); /* 2.0 has the empty text among its symbols */
         assert_int_equal(judge_check(&rig, 204), VERDICT_DELIVERED);
-        assert_int_equal(judge_check(&rig, 400), VERDICT_DELIVERED); /* as it lacks series */
+        assert_int_equal(judge_check(&rig, 400), VERDICT_DELIVERED); /* because it lacks series */
         assert_int_equal(judge_check(&rig, 401), VERDICT_BLOCKED);
         assert_int_equal(judge_check(&rig, 404), VERDICT_BLOCKED);
         assert_int_equal(judge_check(&rig, 503), VERDICT_RETRY);
-        /* The second time it is one of 1.0. */
+        /* The second check is a request of 1.0. */
         enum writer_verdict verdict = judge_check(&rig, 415);
         assert_int_equal(verdict, version == 2 ? VERDICT_REBUILD : VERDICT_BLOCKED);
     }

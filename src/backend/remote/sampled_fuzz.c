@@ -1,4 +1,5 @@
-/* Any bytes as an answer in samples, as it comes and as what is packed in it. */
+/* sampled_fuzz.c - reads any bytes as an answer in samples, as they are and as its
+ * uncompressed content. */
 #include "backend/remote/sampled.h"
 #include "backend/remote/series_fuzzing.h"
 #include "wire/snappy.h"

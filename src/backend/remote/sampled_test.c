@@ -1,16 +1,16 @@
-/* An answer in samples: its series in order, each once, each time once, whatever the server does.
- */
+/* sampled_test.c - an answer in samples gives its series in order, each once, each time once,
+ * whatever the server does. */
 #include "lib/test.h"
 
 #include "backend/remote/sampled.h"
-#include "lib/sent_series.h"
+#include "lib/backend/sent_series.h"
 #include "wire/proto.h"
 #include "wire/remote/histogram_message.h"
 #include "wire/snappy.h"
 
 static struct why why;
 
-/* --- what a server sends ---------------------------------------------------------------------- */
+/* --- answers of a server ---------------------------------------------------------------------- */
 
 static void
 put_samples(struct buf *to, const struct sent_run *run)
@@ -30,7 +30,7 @@ put_samples(struct buf *to, const struct sent_run *run)
     }
 }
 
-/* Runs may stand in any order, and the labels anywhere among them. */
+/* Encodes a series; its runs may be in any order, and its labels anywhere among them. */
 static void
 put_series(struct sent *s, struct buf *to, const struct sent_series *x)
 {
@@ -141,7 +141,7 @@ UNIT_TEST(test_each_allocation_may_fail)
     }
 }
 
-/* It may read as other samples; it must not break anything. */
+/* It may be read as other samples, and must do no harm. */
 UNIT_TEST(test_a_damaged_answer_is_read_or_refused)
 {
     for (uint64_t seed = 1; seed <= 400; seed++) {
@@ -195,7 +195,7 @@ UNIT_TEST(test_an_answer_has_one_result)
     }
 }
 
-/* Each would take room for a batch. */
+/* Each series would need memory for a batch. */
 UNIT_TEST(test_a_series_that_comes_too_often_is_refused)
 {
     static const struct named_texts none = {NULL, 0};

@@ -1,5 +1,5 @@
-/* Any bytes as a text that names series: as many are found as there is room for, and those printed
- * as we print them. */
+/* series_named_fuzz.c - reads any bytes as a text that names series: as many are found as there is
+ * room for, and among them those in our notation. */
 #include <stdlib.h>
 
 #include "backend/remote/series_named.h"

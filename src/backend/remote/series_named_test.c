@@ -1,5 +1,5 @@
-/* series_named_test.c - series are found in what stores say, however they are written, and no
- * others. */
+/* series_named_test.c - finds the series, and no others, that messages of stores name in
+ * any notation. */
 #include "lib/test.h"
 
 #include "backend/remote/series_named.h"

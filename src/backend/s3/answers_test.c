@@ -1,9 +1,8 @@
-/* answers_test.c - what the bucket answers and what that means; what is asked before, and by
- * checks. */
+/* answers_test.c - verdicts on answers of the bucket, and requests before uploads and by checks. */
 #include "lib/test.h"
 
 #include "base/log.h"
-#include "lib/s3_rig.h"
+#include "lib/backend/s3_rig.h"
 
 #define ERROR(code) \
     "<?xml version=\"1.0\"?>\n<Error><Code>" code "</Code><Message>m</Message></Error>"
@@ -32,7 +31,7 @@ UNIT_TEST(test_refusals_have_their_verdicts)
         {429, "", VERDICT_THROTTLED, "http_429"},
         {502, "<html>", VERDICT_RETRY, "http_502"},
     };
-    for (unsigned at_index = 0; at_index < 2; at_index++) { /* to the object, and to its index */
+    for (unsigned at_index = 0; at_index < 2; at_index++) { /* for the object, and for its index */
         for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
             struct s3_rig rig;
             s3_rig_init(&rig, 1);
@@ -122,7 +121,7 @@ UNIT_TEST(test_the_right_region_is_learnt_and_remembered)
         assert_int_equal(
             strncmp(rig.step.http.url, "https://our-metrics.s3.us-west-2.amazonaws.com/", 47), 0);
         expect_in(s3_rig_header(&rig, "Authorization"), "/us-west-2/s3/");
-        s3_rig_take(&rig, &a); /* the same once more teaches nothing */
+        s3_rig_take(&rig, &a); /* the same answer teaches nothing new */
         assert_int_equal(rig.step.verdict, VERDICT_BLOCKED);
         s3_rig_save(&rig);
         s3_rig_crash(&rig);
@@ -130,7 +129,7 @@ UNIT_TEST(test_the_right_region_is_learnt_and_remembered)
         s3_rig_must_add(&rig, 1, 0);
         s3_rig_begin(&rig);
         expect_in(rig.step.http.url, "us-west-2");
-        /* Other settings, and it is forgotten. */
+        /* With other settings, it is forgotten. */
         s3_rig_close(&rig);
         rig.settings.aws.region = "eu-north-1";
         s3_rig_open(&rig);
@@ -178,7 +177,7 @@ UNIT_TEST(test_without_keys_nothing_is_sent)
     s3_rig_fini(&rig);
 }
 
-/* The first thing that is asked is for uploads that a crash left behind. */
+/* The first request asks for uploads that a crash left over. */
 UNIT_TEST(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload)
 {
     static const struct {
@@ -191,7 +190,7 @@ UNIT_TEST(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload
         {403, ERROR("SignatureDoesNotMatch"), VERDICT_UNPREPARED, "credentials"},
         {404, ERROR("NoSuchBucket"), VERDICT_BLOCKED, "not_found"},
         {400, ERROR("InvalidBucketName"), VERDICT_BLOCKED, "configuration"},
-        /* It is not for us to know, or nobody does. */
+        /* Our keys may not list uploads, or the store does not support it. */
         {403, ERROR("AccessDenied"), VERDICT_DELIVERED, ""},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -208,17 +207,17 @@ UNIT_TEST(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload
         s3_rig_expect_done(&rig, cases[i].verdict, cases[i].reason);
         bool again = cases[i].verdict != VERDICT_DELIVERED;
         assert_int_equal(s3_writer.need_prepare(rig.writer), again);
-        if (cases[i].verdict == VERDICT_UNPREPARED) { /* the same keys come again */
+        if (cases[i].verdict == VERDICT_UNPREPARED) { /* the same keys are returned */
             rig.step = (struct writer_step){.next = WRITER_DONE};
             s3_writer.prepare(rig.writer, NULL, &rig.step);
             s3_rig_expect_done(&rig, VERDICT_BLOCKED, "credentials");
         }
-        if (again) s3_rig_prepare(&rig); /* somebody has mended it */
+        if (again) s3_rig_prepare(&rig); /* the problem is solved meanwhile */
         s3_rig_fini(&rig);
     }
 }
 
-/* There are stores that do not know that list: they are asked for the bucket's objects. */
+/* Some stores do not support that list: they are asked for the bucket's objects. */
 UNIT_TEST(test_wrong_keys_are_found_where_that_list_is_not_known)
 {
     static const struct {
@@ -280,7 +279,8 @@ UNIT_TEST(test_checks_say_what_is_there_and_what_is_needed)
         assert_int_equal(rig.step.verdict, cases[i].verdict);
         expect_in(rig.step.answer, cases[i].says);
     }
-    struct http_call_answer moved = answer_of(301, ""); /* to another region: asked there at once */
+    /* to another region, which is asked at once */
+    struct http_call_answer moved = answer_of(301, "");
     snprintf(moved.wanted[2], sizeof moved.wanted[2], "us-west-2");
     assert_true(s3_writer.check(rig.writer, 1, NULL, &rig.step, what));
     assert_true(s3_writer.check(rig.writer, 1, &moved, &rig.step, what));
@@ -294,8 +294,8 @@ UNIT_TEST(test_checks_say_what_is_there_and_what_is_needed)
     s3_rig_fini(&rig);
 }
 
-/* An upload that is not there is asked for: nothing is stored, and a permission that is missing is
- * named. */
+/* The check asks for an upload that does not exist: nothing is stored, and a missing
+ * permission is named. */
 UNIT_TEST(test_checks_of_permissions_store_nothing)
 {
     static const char none[] = "<Error><Code>NoSuchUpload</Code><Message>m</Message></Error>";

@@ -1,12 +1,12 @@
 /*
- * bucket_test.c - keys as they are sent. Addresses, regions and verdicts are tried in s3_test.c,
- * by a whole writer.
+ * bucket_test.c - keys as they are sent. s3_test.c tests addresses, regions and verdicts with a
+ * whole writer.
  */
 #include "lib/test.h"
 
 #include "backend/s3/bucket.h"
 #include "base/text/hex.h"
-#include "lib/s3_rig.h"
+#include "lib/backend/s3_rig.h"
 
 static void
 expect_encoded(const char *text, bool is_path, const char *want)

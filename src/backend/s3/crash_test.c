@@ -1,8 +1,8 @@
-/* crash_test.c - after a crash at any moment the same object is sent again, or another one. */
+/* crash_test.c - after a crash at any moment the same object is sent again, or it is made again. */
 #include "lib/test.h"
 
 #include "base/log.h"
-#include "lib/s3_rig.h"
+#include "lib/backend/s3_rig.h"
 
 static void
 keep_body(struct buf *to, const struct s3_rig *rig)
@@ -38,11 +38,11 @@ UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
         }
         s3_rig_seal_and_save(&rig);
         keep_body(&kept, &rig);
-        if (seed % 2 == 0) s3_rig_answer(&rig, 200, ""); /* it arrived, or nobody knows */
+        if (seed % 2 == 0) s3_rig_answer(&rig, 200, ""); /* it arrived, or its fate is unknown */
         s3_rig_crash(&rig);
         s3_rig_prepare(&rig);
         assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 1);
-        /* From somewhere in the middle, as far as it was settled. */
+        /* Items are repeated from somewhere in the middle, as far as they were settled. */
         for (uint32_t i = (uint32_t)seed; i < 50; i++) {
             assert_int_equal(s3_writer.bytes(rig.writer, rig.call), 0);
             s3_rig_must_add(&rig, 100 + i / 10, i % 10);
@@ -62,7 +62,7 @@ UNIT_TEST(test_after_a_crash_the_same_goes_out_again)
         s3_writer.call_clear(rig.writer, rig.call);
         s3_rig_save(&rig);
         assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
-        s3_rig_must_add(&rig, 105, 0); /* and then new ones */
+        s3_rig_must_add(&rig, 105, 0); /* then new ones */
         s3_rig_seal_and_save(&rig);
         s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-105-105.0.ndjson.zst");
         s3_rig_fini(&rig);
@@ -88,14 +88,14 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     for (uint32_t i = 0; i < 4; i++) {
         s3_rig_must_add(&rig, 100 + i, 0);
     }
-    s3_rig_begin(&rig); /* its age, say */
+    s3_rig_begin(&rig); /* because of its age, for example */
     expect_same(&kept, &rig);
     s3_rig_answer(&rig, 200, "");
     s3_rig_answer(&rig, 200, "");
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     s3_writer.call_clear(rig.writer, rig.call);
     s3_rig_save(&rig);
-    s3_rig_crash(&rig); /* those that are left are still of that object */
+    s3_rig_crash(&rig); /* the remaining items still belong to that object */
     s3_rig_prepare(&rig);
     for (uint32_t i = 4; i < 7; i++) {
         s3_rig_must_add(&rig, 100 + i, 0);
@@ -171,9 +171,9 @@ UNIT_TEST(test_what_was_not_sealed_goes_with_a_crash)
     s3_rig_close(&rig);
     sim_env_kill(rig.sim);
     s3_rig_open(&rig);
-    s3_rig_save(&rig); /* as with the first step */
+    s3_rig_save(&rig); /* the same happens at the first step */
     assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
-    /* And so what was sealed, but never saved. */
+    /* An object that was sealed but never saved is made again as well. */
     s3_rig_must_add(&rig, 100, 0);
     s3_rig_begin(&rig);
     assert_int_equal(rig.step.next, WRITER_SAVE);

@@ -1,8 +1,9 @@
-/* disk_test.c - a full disk, one that fails, and no memory: each costs another attempt only. */
+/* disk_test.c - a full disk, a failing disk, and a lack of memory each cost only
+ * another attempt. */
 #include "lib/test.h"
 
 #include "base/log.h"
-#include "lib/s3_rig.h"
+#include "lib/backend/s3_rig.h"
 
 /* --- the disk --------------------------------------------------------------------------------- */
 
@@ -40,7 +41,7 @@ UNIT_TEST(test_a_call_that_the_disk_cannot_take_is_full)
     s3_rig_fini(&rig);
 }
 
-/* Every call that can fail, once: the object arrives whole in the end. */
+/* Each call fails once in turn: the object arrives whole in the end. */
 UNIT_TEST(test_any_failure_of_the_disk_costs_another_attempt_only)
 {
     static const enum fault_kind kinds[] = {FAULT_EIO, FAULT_TORN, FAULT_SYNC, FAULT_SHORT};
@@ -76,7 +77,7 @@ UNIT_TEST(test_any_failure_of_the_disk_costs_another_attempt_only)
             fault_env_disarm(rig.fe);
             s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR INSTANCE "-100-101.0.ndjson");
             s3_rig_expect_body(&rig, LINE("1700000000100", "100") LINE("1700000000101", "101"));
-            /* And it is durable: a crash now, and the same goes out. */
+            /* It is durable: after a crash now, the same object is sent. */
             s3_rig_crash(&rig);
             s3_rig_prepare(&rig);
             s3_rig_must_add(&rig, 100, 0);

@@ -1,4 +1,5 @@
-/* Any bytes as an index: it is refused, or what was read is written and read again the same. */
+/* index_fuzz.c - reads any bytes as an index: it is refused, or comes back after it was
+ * written again. */
 #include <stdlib.h>
 
 #include "backend/s3/index.h"

@@ -1,5 +1,5 @@
 /*
- * index_test.c - what is written is read back the same; limits cut, and say so.
+ * index_test.c - an index that was written is read back the same; limits cut it, which it states.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -186,7 +186,7 @@ UNIT_TEST(test_too_many_names_are_cut)
     }
     assert_false(names.cut);
     assert_int_equal(names.places.count, S3_NAMES_MAX);
-    s3_names_add(&names, bytes_of_text("m7")); /* is there */
+    s3_names_add(&names, bytes_of_text("m7")); /* it exists */
     assert_false(names.cut);
     s3_names_add(&names, bytes_of_text("more"));
     assert_true(names.cut);
@@ -200,7 +200,7 @@ UNIT_TEST(test_too_many_names_are_cut)
     s3_names_add(&names, bytes_of_text("")); /* a series without a name */
     assert_int_equal(names.places.count, 1);
     s3_names_clear(&names);
-    s3_names_add(&names, bytes_of_text("\xff")); /* what JSON cannot say */
+    s3_names_add(&names, bytes_of_text("\xff")); /* JSON cannot express it */
     assert_true(names.cut);
     assert_int_equal(names.places.count, 0);
 }
@@ -250,7 +250,7 @@ UNIT_TEST(test_local_files_are_per_directory_and_go_with_their_hour)
     s3_index_forget(env, "i", HOUR_MS);
     must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 1);
-    /* What makes no sense is as if it were not there, and that is said. */
+    /* An invalid index counts as missing, with a message. */
     must(s3_index_store(&one, env, "i", bytes_of_text("{"), NULL));
     must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 0);
@@ -296,7 +296,7 @@ UNIT_TEST(test_a_flipped_bit_in_a_local_file_is_found)
     for (uint64_t at = 0; at < 24 + text.size; at++) {
         flip(env, local_path, at);
         must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
-        if (at < 8 || at >= 12) { /* the version that wrote it says nothing */
+        if (at < 8 || at >= 12) { /* the version that wrote it does not matter */
             assert_int_equal(one.count, 0);
             assert_true(one.cut);
             assert_true(one.names.cut);
@@ -306,14 +306,14 @@ UNIT_TEST(test_a_flipped_bit_in_a_local_file_is_found)
     must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 1);
     assert_false(one.cut);
-    /* What an earlier version wrote is the text alone. */
+    /* An earlier version wrote only the text. */
     must(env_write_whole(env, "i", local_path + 2, buf_bytes(&text), NULL));
     must(s3_index_load(&one, env, "i", "a", "p/2026/01/01/05/", HOUR_MS, NULL));
     assert_int_equal(one.count, 1);
     sim_env_free(sim);
 }
 
-/* The objects of before are listed by the index of before; their metrics may be in what comes. */
+/* The previous index lists the earlier objects; their metrics may be in later ones. */
 UNIT_TEST(test_under_another_instance_only_metric_names_are_taken)
 {
     struct sim_env *sim;
@@ -352,7 +352,7 @@ UNIT_TEST(test_what_another_life_listed_in_the_bucket_is_kept)
     assert_false(other.cut);
     s3_index_remove_name(&other, "a-7.ndjson");
     assert_int_equal(other.count, 2);
-    /* Of another hour, or no index at all: what it may list is not there. */
+    /* The index is of another hour, or invalid: its objects do not count. */
     must(s3_index_merge(&other, bytes_of_text("{\"version\":1,\"prefix\":\"q/\"}"), &seal));
     assert_true(other.cut);
     assert_true(other.names.cut);

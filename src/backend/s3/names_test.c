@@ -1,14 +1,14 @@
 /*
- * names_test.c - nothing takes the place of what is in the bucket: names that are taken, a
- * storage directory that was copied or rolled back, stores that do not refuse to overwrite; and
- * nothing damaged is uploaded.
+ * names_test.c - objects in the bucket are never overwritten: names that exist, a storage directory
+ * that was copied or rolled back, stores that do not refuse to overwrite; and no damaged object is
+ * uploaded.
  */
 #include "lib/test.h"
 
 #include "backend/s3/bucket.h"
 #include "base/hash/md5.h"
 #include "base/log.h"
-#include "lib/s3_rig.h"
+#include "lib/backend/s3_rig.h"
 
 #define OTHER   "fedcba9876543210fedcba9876543210"
 #define MISSING "<Error><Code>NoSuchKey</Code></Error>"
@@ -30,7 +30,7 @@ expect_look(struct s3_rig *rig, const char *url)
     s3_rig_expect_call(rig, "HEAD", url);
 }
 
-/* What a HEAD finds. */
+/* Answers a HEAD. */
 static void
 answer_found(struct s3_rig *rig, const char *length, const char *digest)
 {
@@ -51,7 +51,7 @@ digest_of(struct bytes body, char to[33])
     }
 }
 
-/* The id that the name in the URL of the request at hand begins with. */
+/* Copies the id at the begin of the name in the current request's URL. */
 static void
 take_id(const struct s3_rig *rig, char to[33])
 {
@@ -67,7 +67,7 @@ index_has(const struct s3_rig *rig, const char *text)
     return memmem(rig->step.http.body.at, rig->step.http.body.size, text, strlen(text)) != NULL;
 }
 
-/* From an object that waits for its upload to its end, where nothing is in the way. */
+/* Delivers an object that waits for its upload, without obstacles. */
 static void
 deliver_new(struct s3_rig *rig)
 {
@@ -106,12 +106,12 @@ UNIT_TEST(test_a_new_name_is_looked_for_and_put_only_if_it_is_new)
     s3_rig_fini(&rig);
 }
 
-/* Whether it refuses shows with the index, which is there. */
+/* The upload of an existing index shows whether the store refuses. */
 UNIT_TEST(test_where_the_store_refuses_names_are_not_looked_for)
 {
     static const struct {
-        unsigned status; /* to an index that is there */
-        bool looks;      /* afterwards */
+        unsigned status; /* answer to the existing index */
+        bool looks;      /* looks for names afterwards */
         bool asks;
     } cases[] = {{412, false, true}, {200, true, true}, {501, true, false}};
     for (unsigned i = 0; i < 3; i++) {
@@ -125,7 +125,7 @@ UNIT_TEST(test_where_the_store_refuses_names_are_not_looked_for)
         s3_rig_answer(&rig, 404, "");
         s3_rig_answer(&rig, 200, "");
         s3_rig_expect_call(&rig, "PUT",
-                           HOST "/" HOUR "_" INSTANCE ".json"); /* it was looked at before */
+                           HOST "/" HOUR "_" INSTANCE ".json"); /* it was looked for before */
         assert_string_equal(s3_rig_header(&rig, "If-None-Match"), "*");
         s3_rig_answer(&rig, cases[i].status, "");
         if (cases[i].status != 200) {
@@ -157,12 +157,12 @@ UNIT_TEST(test_an_object_that_arrived_before_is_not_sent_again)
         s3_rig_answer(&rig, 404, "");
         digest_of(rig.step.http.body, digest);
         snprintf(length, sizeof length, "%zu", rig.step.http.body.size);
-        s3_rig_crash(&rig); /* nobody knows what became of it */
+        s3_rig_crash(&rig); /* its fate is unknown */
         s3_rig_prepare(&rig);
         s3_rig_must_add(&rig, 100, 0);
         s3_rig_begin(&rig);
         expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
-        if (refused) { /* it came there just then */
+        if (refused) { /* another object got the name just now */
             s3_rig_answer(&rig, 404, "");
             s3_rig_answer(&rig, 412, TAKEN);
             expect_look(&rig, HOST "/" HOUR INSTANCE "-100-100.0.ndjson");
@@ -197,10 +197,10 @@ UNIT_TEST(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first)
         if (way < 2)
             answer_found(&rig, "7", "");
         else
-            s3_rig_answer(&rig, 403, ""); /* it may not be looked at */
+            s3_rig_answer(&rig, 403, ""); /* the keys do not allow this request */
         assert_int_equal(rig.step.next, WRITER_SAVE);
         s3_rig_save(&rig);
-        if (way == 1) { /* a crash before anything of it goes out */
+        if (way == 1) { /* a crash before the upload begins */
             s3_rig_crash(&rig);
             s3_rig_prepare(&rig);
             s3_rig_must_add(&rig, 100, 0);
@@ -228,7 +228,7 @@ UNIT_TEST(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first)
         s3_writer.call_clear(rig.writer, rig.call);
         s3_rig_save(&rig);
         assert_int_equal(s3_rig_files_in(&rig, "d/objects"), 0);
-        s3_rig_crash(&rig); /* and all that comes is named so */
+        s3_rig_crash(&rig); /* later objects have such names */
         s3_rig_prepare(&rig);
         s3_rig_must_add(&rig, 300, 0);
         s3_rig_seal_and_save(&rig);
@@ -239,8 +239,8 @@ UNIT_TEST(test_an_object_whose_name_is_taken_gets_another_that_is_saved_first)
     }
 }
 
-/* A random name that is taken: the store says so of every name, it seems. Another is looked for,
- * and nothing is overwritten, but not at once. */
+/* A random name exists: it seems that the store claims this of every name. The writer takes another
+ * name after a pause, and overwrites nothing. */
 static void
 test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **state)
 {
@@ -248,7 +248,7 @@ test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **stat
     struct s3_rig rig;
     char ids[5][33];
     names_rig_init(&rig);
-    for (unsigned object = 0; object < 2; object++) { /* the wait begins again with each */
+    for (unsigned object = 0; object < 2; object++) { /* the pauses begin again with each object */
         s3_rig_must_add(&rig, 100 + object, 0);
         s3_rig_seal_and_save(&rig);
         for (unsigned i = 0; i < 5; i++) {
@@ -270,7 +270,7 @@ test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one(void **stat
     s3_rig_fini(&rig);
 }
 
-/* A page that welcomes us, whatever is asked. */
+/* The answer is a welcome page for any request. */
 UNIT_TEST(test_an_answer_that_names_no_object_is_not_one_that_has_the_name)
 {
     struct s3_rig rig;
@@ -310,11 +310,11 @@ UNIT_TEST(test_a_copy_of_the_directory_gives_other_names)
     s3_rig_answer(&rig, 404, MISSING);
     s3_rig_expect_call(&rig, "PUT", HOST "/" HOUR "_" OTHER ".json");
     assert_true(index_has(&rig, OTHER "-200-200.0.ndjson"));
-    assert_false(index_has(&rig, INSTANCE)); /* the other index has that */
+    assert_false(index_has(&rig, INSTANCE)); /* the other index has it */
     s3_rig_fini(&rig);
 }
 
-/* What was about to be sent when the copy was taken has its name and its bytes: it is the same. */
+/* The object that was sealed when the copy was made has the same name and bytes. */
 UNIT_TEST(test_what_a_copy_had_sealed_keeps_its_name)
 {
     struct s3_rig rig;
@@ -333,11 +333,11 @@ UNIT_TEST(test_what_a_copy_had_sealed_keeps_its_name)
     s3_rig_answer(&rig, 200, "");
     s3_rig_answer(&rig, 404, MISSING);
     s3_rig_expect_call(&rig, "PUT",
-                       HOST "/" HOUR "_" OTHER ".json"); /* never that of the other id */
+                       HOST "/" HOUR "_" OTHER ".json"); /* never the name with the other id */
     assert_true(index_has(&rig, INSTANCE "-100-100.0.ndjson"));
     s3_rig_answer(&rig, 200, "");
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
-    /* It is still listed when the next one comes, after a crash. */
+    /* It is still listed when the next object comes, after a crash. */
     s3_writer.call_clear(rig.writer, rig.call);
     s3_rig_save(&rig);
     s3_rig_crash(&rig);
@@ -361,7 +361,8 @@ UNIT_TEST(test_what_a_copy_had_sealed_keeps_its_name)
     "-150-170.ndjson\",\"bytes\":5,\"samples\":1,\"first\":\"150.0\",\"last\":\"170.0\"," \
     "\"min_time\":1,\"max_time\":2,\"number\":9}]}"
 
-/* Objects do not meet, their index does: a volume that was rolled back makes other objects. */
+/* Objects do not collide, but their index does: a volume that was rolled back makes
+ * other objects. */
 UNIT_TEST(test_what_the_index_in_the_bucket_lists_is_kept)
 {
     struct s3_rig rig;
@@ -468,7 +469,7 @@ UNIT_TEST(test_a_file_that_cannot_be_read_is_made_again)
     s3_rig_fini(&rig);
 }
 
-/* What the first version saved: no ids, and no checksums in the file. */
+/* The first version saved neither ids nor checksums. */
 UNIT_TEST(test_an_object_that_an_earlier_version_sealed_is_sent)
 {
     struct s3_rig rig;

@@ -1,6 +1,6 @@
 /*
- * object_test.c - where objects stand and what they are called, and files that go neither too
- * early nor never. What a crash makes of them is tried in s3_test.c.
+ * object_test.c - locations and names of objects, and the removal of files at the right time.
+ * s3_test.c tests them with crashes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ UNIT_TEST(test_a_directory_is_the_hour_of_arrival)
     assert_int_equal(object.hour_ms, 1767243600000);
     assert_true(place(NULL, "t", 0));
     assert_string_equal(object.dir, "1970/01/01/00/");
-    assert_true(place("", "t", -1)); /* a clock that is wrong */
+    assert_true(place("", "t", -1)); /* the clock is wrong */
     assert_string_equal(object.dir, "1969/12/31/23/");
 }
 
@@ -46,7 +46,7 @@ UNIT_TEST(test_a_tenant_is_one_level)
     static const char *const bad[] = {"", ".", "..", "a/b", "/", "a\x7f", "a\n"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_false(place("a/${tenant}/", bad[i], 0));
-        assert_true(place("a/", bad[i], 0)); /* where it is not part of the name */
+        assert_true(place("a/", bad[i], 0)); /* it is not part of the name there */
     }
 }
 
@@ -142,7 +142,7 @@ UNIT_TEST(test_files_go_when_that_is_durable)
     make(&store);
     must(s3_object_seal(&store, &object, NULL));
     s3_store_let_go(&store, &object, false);
-    must(s3_store_saved(&store, NULL)); /* not yet true when it was saved */
+    must(s3_store_saved(&store, NULL)); /* it was not true when it was saved */
     assert_int_equal(count_files(env), 1);
     s3_store_save(&store);
     make(&store);
@@ -173,7 +173,7 @@ struct rig {
     struct env *env;
     struct s3_store store;
     struct buf part;
-    uint8_t *bytes; /* what the object is made of */
+    uint8_t *bytes; /* content of the object */
     size_t size;
 };
 
@@ -202,7 +202,7 @@ rig_fini(struct rig *rig)
     sim_env_free(rig->sim);
 }
 
-/* In pieces that do not end where blocks do. */
+/* Writes the content in pieces that do not end where blocks do. */
 static void
 make_sealed(struct rig *rig)
 {
@@ -216,7 +216,7 @@ make_sealed(struct rig *rig)
     must(s3_object_seal(&rig->store, &object, NULL));
 }
 
-/* What is remembered of it. */
+/* Returns the object as it is saved. */
 static struct s3_object
 remembered(void)
 {
@@ -268,7 +268,7 @@ UNIT_TEST(test_blocks_come_back_with_the_checksums_they_were_made_with)
         for (uint32_t block = 0; block < blocks; block++) {
             must(read_block(&rig, block));
         }
-        /* At rest, and after a restart, too. */
+        /* The same holds at rest, and after a restart. */
         struct s3_object want = remembered();
         must(s3_object_examine(rig.env, NULL, object.file.path, &want, NULL));
         must(s3_object_examine(rig.env, NULL, object.file.path, NULL, NULL));
@@ -293,7 +293,7 @@ UNIT_TEST(test_a_flipped_bit_anywhere_is_found_before_it_is_used)
         must(s3_store_open(&rig.store, rig.env, NULL, "d", 0, false, NULL));
         make_sealed(&rig);
         must(sim_env_damage(rig.sim, object.file.path, at));
-        /* While it is open, and after a restart. */
+        /* It is found while the object is open, and after a restart. */
         bool found = read_block(&rig, 0) == ERR_CORRUPT;
         struct s3_object want = remembered();
         assert_int_equal(s3_object_examine(rig.env, NULL, object.file.path, &want, NULL),
@@ -322,7 +322,7 @@ UNIT_TEST(test_damage_in_one_block_of_many_is_found_in_that)
     rig_fini(&rig);
 }
 
-/* Restored in part, say: it is whole, and not the one that is meant. */
+/* The file is whole, but it is not the saved object: for example, from a partial restore. */
 UNIT_TEST(test_a_file_of_another_object_is_not_taken_for_it)
 {
     struct rig rig;
@@ -355,7 +355,7 @@ UNIT_TEST(test_a_file_of_before_there_were_checksums_gets_them)
     must(file_open(rig.env, path, FILE_UPDATE, &file, NULL));
     must(file_truncate(&file, LARGE_BYTES, NULL));
     must(file_close(&file));
-    for (unsigned i = 0; i < 2; i++) { /* once more, if that was not remembered */
+    for (unsigned i = 0; i < 2; i++) { /* again, if that was not saved */
         object = old;
         must(s3_store_adopt(&rig.store, &object, false, NULL));
         for (uint32_t block = 0; block < 3; block++) {

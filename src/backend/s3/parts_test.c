@@ -1,8 +1,9 @@
-/* parts_test.c - large objects go in parts, and what a crash left of such uploads is aborted. */
+/* parts_test.c - large objects are uploaded in parts, and uploads left over by a crash
+ * are aborted. */
 #include "lib/test.h"
 
 #include "base/log.h"
-#include "lib/s3_rig.h"
+#include "lib/backend/s3_rig.h"
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
@@ -17,7 +18,7 @@ answer_created(struct s3_rig *rig, int number)
     s3_rig_answer(rig, 200, body);
 }
 
-/* An object of two parts and a bit. */
+/* Adds an object of a little more than two parts. */
 static void
 add_large(struct s3_rig *rig)
 {
@@ -56,7 +57,7 @@ UNIT_TEST(test_a_large_object_goes_in_parts)
     assert_string_equal(s3_rig_header(&rig, "Content-Type"), "application/x-ndjson");
     assert_true(budget_used(&rig.memory) < 12 * MIB);
 
-    s3_rig_answer(&rig, 200, "<InitiateMultipartUploadResult/>"); /* says nothing of use */
+    s3_rig_answer(&rig, 200, "<InitiateMultipartUploadResult/>"); /* without an id */
     s3_rig_expect_done(&rig, VERDICT_RETRY, "odd_answer");
     s3_rig_begin(&rig);
     answer_created(&rig, 1);
@@ -64,7 +65,8 @@ UNIT_TEST(test_a_large_object_goes_in_parts)
     assert_true(budget_used(&rig.memory) < 12 * MIB);
     s3_rig_answer_etag(&rig, "\"e1\"");
     expect_part(&rig, 2, 1);
-    s3_rig_answer(&rig, 503, "<Error><Code>SlowDown</Code></Error>"); /* it goes on where it was */
+    s3_rig_answer(&rig, 503,
+                  "<Error><Code>SlowDown</Code></Error>"); /* it continues at the same part */
     s3_rig_expect_done(&rig, VERDICT_THROTTLED, "throttled");
     s3_rig_begin(&rig);
     expect_part(&rig, 2, 1);
@@ -132,7 +134,7 @@ UNIT_TEST(test_a_lost_upload_is_begun_anew)
     }
 }
 
-/* --- what was left behind --------------------------------------------------------------------- */
+/* --- uploads left over ------------------------------------------------------------------------ */
 
 static void
 prepare_answer(struct s3_rig *rig, unsigned status, const char *body)
@@ -188,11 +190,11 @@ UNIT_TEST(test_without_leave_to_look_for_uploads_all_goes_on)
     sim_env_advance_ns(rig.sim, 7200 * NS_PER_S);
     assert_false(s3_writer.need_prepare(rig.writer));
     s3_rig_close(&rig);
-    s3_rig_open(&rig); /* what passes is tried again */
+    s3_rig_open(&rig); /* temporary errors are retried */
     rig.step = (struct writer_step){.next = WRITER_DONE};
     s3_writer.prepare(rig.writer, NULL, &rig.step);
     prepare_answer(&rig, 501, "<Error><Code>NotImplemented</Code></Error>");
-    s3_rig_expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1"); /* are our keys good? */
+    s3_rig_expect_call(&rig, "GET", HOST "/?list-type=2&max-keys=1"); /* checks the keys */
     prepare_answer(&rig, 200, "<ListBucketResult/>");
     s3_rig_expect_done(&rig, VERDICT_DELIVERED, "");
     assert_false(s3_writer.need_prepare(rig.writer));

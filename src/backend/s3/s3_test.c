@@ -1,5 +1,4 @@
-/* s3_test.c - what objects are called and what is in them, where they go, and the index beside
- * them. */
+/* s3_test.c - names and content of objects, their locations, and the index next to them. */
 #include "lib/test.h"
 
 #include <jansson.h>
@@ -7,7 +6,7 @@
 #include <zstd.h>
 
 #include "base/log.h"
-#include "lib/s3_rig.h"
+#include "lib/backend/s3_rig.h"
 
 /* --- names and bytes -------------------------------------------------------------------------- */
 
@@ -106,7 +105,7 @@ UNIT_TEST(test_names_tell_first_and_last)
     expect_name(100, 5, 100, 6, false, "100.5-100.6");
 }
 
-/* As the relay gives a dead letter again. */
+/* Adds a dead letter, as the relay does when it is replayed. */
 static void
 add_letter(struct s3_rig *rig, double value)
 {
@@ -334,7 +333,7 @@ UNIT_TEST(test_an_object_is_complete_at_its_size_or_age)
     s3_rig_fini(&rig);
 }
 
-/* --- where ------------------------------------------------------------------------------------ */
+/* --- locations -------------------------------------------------------------------------------- */
 
 static void
 expect_url(const char *endpoint, const char *bucket, bool path_style, const char *want)
@@ -397,7 +396,7 @@ UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
     s3_rig_open(&rig);
     s3_rig_prepare(&rig);
     for (uint32_t i = 0; i < 6; i++) {
-        if (i == 3) { /* it goes on after a restart */
+        if (i == 3) { /* it continues after a restart */
             s3_rig_crash(&rig);
             s3_rig_prepare(&rig);
         }
@@ -410,7 +409,7 @@ UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
         s3_writer.call_clear(rig.writer, rig.call);
         s3_rig_save(&rig);
     }
-    s3_rig_make_item(&m, 200, 0, "up", 1); /* the next hour has a new object */
+    s3_rig_make_item(&m, 200, 0, "up", 1); /* the next hour starts again */
     m.item.arrival_ms += 3600000;
     assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
     s3_rig_seal_and_save(&rig);
@@ -420,7 +419,7 @@ UNIT_TEST(test_the_index_gathers_the_objects_of_an_hour)
     s3_rig_answer(&rig, 200, "");
     s3_writer.call_clear(rig.writer, rig.call);
     assert_int_equal(s3_rig_files_in(&rig, "d/index"), 2);
-    s3_rig_make_item(&m, 300, 0, "up", 1); /* what is long past is forgotten here */
+    s3_rig_make_item(&m, 300, 0, "up", 1); /* hours long past are forgotten here */
     m.item.arrival_ms += 4 * 3600000;
     assert_int_equal(s3_rig_add_item(&rig, &m.item), WRITER_ADDED);
     s3_rig_seal_and_save(&rig);

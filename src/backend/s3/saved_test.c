@@ -1,4 +1,4 @@
-/* saved_test.c - whatever shapes an object shapes the hash, and nothing else does. */
+/* saved_test.c - the hash depends on everything that determines an object, and on nothing else. */
 #include "lib/test.h"
 
 #include "backend/s3/saved.h"

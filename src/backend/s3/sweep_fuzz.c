@@ -1,4 +1,5 @@
-/* Any bytes as a page of uploads: it is refused, or all texts of it are whole. */
+/* sweep_fuzz.c - reads any bytes as a page of uploads: it is refused, or all its texts
+ * are complete. */
 #include <stdlib.h>
 
 #include "backend/s3/sweep.h"

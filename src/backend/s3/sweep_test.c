@@ -1,7 +1,4 @@
-/*
- * sweep_test.c - pages of uploads are read as they are, or refused; what becomes of them is
- * tried in s3_test.c.
- */
+/* sweep_test.c - pages of uploads are read exactly, or refused. s3_test.c tests what follows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,7 +80,7 @@ UNIT_TEST(test_what_is_no_page_is_refused)
                   "</ListMultipartUploadsResult>",
                   &seen, &page),
         ERR_LIMIT);
-    /* A name that is too long would be another one if it were cut. */
+    /* A name that is too long would be a different one if it were cut. */
     static char text[4096], long_id[S3_SWEEP_ID_BYTES + 1];
     memset(long_id, 'i', S3_SWEEP_ID_BYTES);
     snprintf(text, sizeof text,

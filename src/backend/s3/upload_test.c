@@ -1,6 +1,6 @@
 /*
- * upload_test.c - which requests an object takes, at the edges of its size; and which answers
- * lead on. The way through a whole upload is tried in s3_test.c.
+ * upload_test.c - requests that uploads need at the edges of sizes, and answers that let them
+ * continue. s3_test.c tests whole uploads.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -169,7 +169,7 @@ UNIT_TEST(test_refusals_lead_nowhere_but_where_the_upload_is_gone)
     step = take(VERDICT_BLOCKED, 404, "<Error><Code>NoSuchUpload</Code></Error>", "");
     assert_int_equal(step.verdict, VERDICT_AGAIN);
     assert_int_equal(upload.phase, S3_UPLOAD_CREATE);
-    begin(10); /* of a whole object it says nothing */
+    begin(10); /* it has no meaning for a whole object */
     step = take(VERDICT_BLOCKED, 404, "<Error><Code>NoSuchUpload</Code></Error>", "");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
 }
@@ -178,7 +178,7 @@ UNIT_TEST(test_refusals_lead_nowhere_but_where_the_upload_is_gone)
 
 #define DIGEST "abcd0000000000000000000000000000"
 
-/* Of a HEAD. */
+/* Answers a HEAD. */
 static struct writer_step
 looked(unsigned status, const char *length, const char *etag, const char *digest)
 {
@@ -212,7 +212,7 @@ UNIT_TEST(test_what_is_there_is_this_object_if_size_and_checksum_are)
         {"10", "\"opaque\"", "", S3_UPLOAD_TAKEN},
         {"10", "\"" DIGEST "-2\"", "", S3_UPLOAD_TAKEN},
         {"10", "\"abcd\"", "", S3_UPLOAD_TAKEN},
-        {"10", "", "", S3_UPLOAD_TAKEN}, /* unless no other answer says that there is one */
+        {"10", "", "", S3_UPLOAD_TAKEN}, /* unless another answer shows that it exists */
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool named = cases[i].etag[0] != 0 || cases[i].digest[0] != 0;
@@ -242,7 +242,7 @@ UNIT_TEST(test_where_nothing_can_be_seen_nothing_is_overwritten)
         assert_true(upload.how.only_new);
         take(VERDICT_BLOCKED, 412, "", "");
         struct writer_step step = looked(status, "", "", "");
-        if (status == 404) { /* it was there a moment ago */
+        if (status == 404) { /* it existed a moment ago */
             assert_int_equal(step.verdict, VERDICT_RETRY);
             assert_int_equal(upload.phase, S3_UPLOAD_PUT);
         } else {
@@ -264,7 +264,7 @@ UNIT_TEST(test_a_store_that_does_not_know_the_condition_is_asked_without_it)
     assert_int_equal(step.verdict, VERDICT_DELIVERED);
     assert_int_equal(upload.phase, S3_UPLOAD_PUT);
     assert_false(upload.how.only_new);
-    step = take(VERDICT_RETRY, 501, "", ""); /* it was not that */
+    step = take(VERDICT_RETRY, 501, "", ""); /* the answer has another reason */
     assert_int_equal(step.verdict, VERDICT_RETRY);
     begin(S3_PART_BYTES + 1);
     created("x");
@@ -290,7 +290,7 @@ UNIT_TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken)
     take(VERDICT_BLOCKED, 412, "", "");
     assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);
     assert_true(upload.leftover);
-    assert_string_equal(upload.id, ""); /* it is not kept */
+    assert_string_equal(upload.id, ""); /* no upload has to be kept */
     looked(200, "8388609", "\"" DIGEST "-2\"", "");
     assert_int_equal(upload.phase, S3_UPLOAD_DONE);
     begin(S3_PART_BYTES + 1);
@@ -302,7 +302,7 @@ UNIT_TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken)
     assert_string_equal(step.reason, "conflict");
     assert_int_equal(upload.phase, S3_UPLOAD_CREATE);
     assert_true(upload.leftover);
-    /* The status was sent before anybody looked. */
+    /* The server sent the status before it knew the result. */
     created("x");
     take(VERDICT_DELIVERED, 200, "", "\"e\"");
     take(VERDICT_DELIVERED, 200, "", "\"e\"");

@@ -1,4 +1,4 @@
-/* Any bytes as each answer of Timestream that is read: what comes out is bounded. */
+/* answer_fuzz.c - reads any bytes as each answer of Timestream: the results are bounded. */
 #include <stdlib.h>
 
 #include "backend/timestream/timestream.h"

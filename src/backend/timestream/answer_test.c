@@ -1,4 +1,5 @@
-/* Refused records, addresses and tables, as Timestream says it and as it should not. */
+/* answer_test.c - refused records, addresses and tables, in answers as Timestream sends them and in
+ * invalid ones. */
 #include "lib/test.h"
 #include <stdio.h>
 
@@ -45,7 +46,7 @@ UNIT_TEST(test_refused_records_are_those_that_are_named)
     assert_null(rejections.of[1].reason);
     assert_null(rejections.of[3].reason);
     assert_int_equal(read_list("[{\"RecordIndex\":1,\"Reason\":\"x\"}]", 5), OK);
-    assert_null(rejections.of[0].reason); /* of the answer before */
+    assert_null(rejections.of[0].reason); /* left from the answer before */
     expect_rejection(1, "rejected", "x");
     timestream_rejections_fini(&rejections);
 }

@@ -1,14 +1,14 @@
 /*
- * batch_test.c - bodies byte by byte, and by a JSON reader that is not ours: whatever is
- * common to whom, each record is that of its sample. Limits, costs, and memory that runs out.
+ * batch_test.c - bodies byte by byte, and read by a JSON library: each record has the values of its
+ * sample, whichever attributes are common. Limits, costs, and memory that runs out.
  */
 #include "lib/test.h"
 #include <jansson.h>
 #include <stdio.h>
 
 #include "backend/timestream/timestream.h"
-#include "lib/random_labels.h"
-#include "lib/timestream_labels.h"
+#include "lib/wire/random_labels.h"
+#include "lib/wire/timestream_labels.h"
 #include "wire/number.h"
 
 static struct budget budget;
@@ -46,7 +46,7 @@ teardown(void **state)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* "job=x host=1", sorted. A view until the next one. */
+/* Returns the labels in "job=x host=1", sorted. A view until the next call. */
 static struct bytes
 labels_of(const char *text)
 {
@@ -251,7 +251,7 @@ check_body(uint32_t count)
     arena_fini(&arena);
 }
 
-/* Labels of a few targets, so that much is common, or any. */
+/* Makes labels of a few targets, so that many are common, or random ones. */
 static void
 make_labels(struct rng *r, unsigned round, struct buf *to)
 {
@@ -310,7 +310,7 @@ UNIT_TEST(test_a_hundred_records_are_all)
     assert_int_equal(add("__name__=up job=x"), WRITER_ADDED);
 }
 
-/* A value of so many bytes. */
+/* Returns labels with a value of this many bytes. */
 static struct bytes
 labels_with(const char *name, size_t size)
 {
@@ -368,7 +368,7 @@ UNIT_TEST(test_dimensions_are_counted_wherever_they_stand)
     assert_non_null(strstr(why.text, "128"));
 }
 
-/* Says whether a record that makes `host` leave after so many others begins another call. */
+/* Says whether a record that removes `host` after `count` others begins another call. */
 static enum writer_add
 add_other_host(unsigned count, const char *host)
 {

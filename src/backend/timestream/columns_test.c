@@ -1,10 +1,10 @@
-/* columns_test.c - columns are the labels that the destination made them of, or that another writer
- * did. */
+/* columns_test.c - columns give the labels from which the destination, or another
+ * writer, made them. */
 #include "lib/test.h"
 
 #include <stdlib.h>
 
-#include "lib/timestream_example.h"
+#include "lib/backend/timestream_example.h"
 #include "model/labels.h"
 #include "wire/json/json_scan.h"
 #include "wire/point/timestream_record.h"
@@ -14,7 +14,7 @@
 
 enum { SERIES_MAX = 200, ROOM = 1 << 20 };
 
-/* Series as the destination writes them, and what a query of their table gives. */
+/* Series as the destination writes them, and the columns that a query of their table returns. */
 struct stored {
     struct buf labels[SERIES_MAX]; /* canonical */
     struct bytes measure[SERIES_MAX];
@@ -58,7 +58,7 @@ read_dimensions(struct stored *s, struct scan *scan)
     }
 }
 
-/* False: Timestream cannot have it. */
+/* Returns false if Timestream cannot store it. */
 static bool
 store(struct stored *s, struct label *labels, uint32_t count, bool keep_colons)
 {
@@ -129,7 +129,7 @@ expect_labels(const struct timestream_columns *columns, struct bytes measure,
     buf_fini(&found);
 }
 
-/* All of it, from one table. */
+/* Checks all series, from one table. */
 static void
 check_stored(struct stored *s)
 {

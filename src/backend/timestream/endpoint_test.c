@@ -1,10 +1,10 @@
 /*
- * endpoint_test.c - where requests go, with played answers: discovery, how long it is
- * kept, 421, and addresses that are given.
+ * endpoint_test.c - endpoints of requests, with played answers: discovery, its duration, 421, and
+ * configured addresses.
  */
 #include "lib/test.h"
 
-#include "lib/timestream_rig.h"
+#include "lib/backend/timestream_rig.h"
 
 #define SERVICE        "https://ingest.timestream.eu-west-1.amazonaws.com/"
 #define ENDPOINTS(...) "{\"Endpoints\":[{\"Address\":\"" __VA_ARGS__ "}]}"
@@ -137,10 +137,10 @@ UNIT_TEST(test_another_cell_is_asked_for_after_421)
     prepare();
     prepare_answer(503, "");
     timestream_rig_expect_done(&rig, VERDICT_RETRY, "http_503",
-                               "503"); /* the old one is of no use */
+                               "503"); /* the old address is not usable */
     assert_true(timestream_client_due(client));
     discover(OTHER_CELL);
-    ticket = old; /* a call that went to the old one */
+    ticket = old; /* a call to the old address */
     judge(421, "");
     timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "endpoint", "421");
     assert_false(timestream_client_due(client));
@@ -190,7 +190,7 @@ UNIT_TEST(test_keys_that_are_refused_are_fetched_again)
     begin();
     timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials",
                                "credentials are not available");
-    prepare(); /* the settings still have the same */
+    prepare(); /* the settings are the same */
     timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "credentials",
                                "still returns the keys that the service refused");
     prepare();

@@ -1,5 +1,5 @@
-/* Any bytes as a page of an answer to a query: rows have as many cells as there are columns, and
- * what cannot be read says why. The first byte says how many. */
+/* page_fuzz.c - reads any bytes as a page of an answer to a query: rows have as many cells as there
+ * are columns, and errors have a reason. The first byte is the number of columns. */
 #include <stdlib.h>
 
 #include "backend/timestream/reading.h"

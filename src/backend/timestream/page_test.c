@@ -1,4 +1,4 @@
-/* page_test.c - values of rows: as services write them, and as JSON may be written. */
+/* page_test.c - values of rows, as services write them, and in other valid JSON. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ take_row(void *context, const struct bytes *cells, struct why *why)
     return OK;
 }
 
-/* A page of one row, the second value of which is "z". */
+/* Reads a page of one row, whose second value is "z". */
 static enum err
 read_value(const char *value, struct taken *taken)
 {

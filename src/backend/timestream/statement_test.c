@@ -1,7 +1,7 @@
-/* statement_test.c - what is asked of Timestream for which matchers. */
+/* statement_test.c - statements that matchers become for Timestream. */
 #include "lib/test.h"
 
-#include "lib/timestream_example.h"
+#include "lib/backend/timestream_example.h"
 
 static const char *const dimensions[] = {"job", "it\"s", "U__my_3a_label", "U__time", NULL};
 static const char *const twice[] = {"job", "a:b", "U__a_3a_b", NULL};

@@ -1,10 +1,8 @@
-/*
- * tables_test.c - which tables are asked, when, and what is made of each answer.
- */
+/* tables_test.c - tables that are described, when, and the effect of each answer. */
 #include "lib/test.h"
 
 #include "base/log.h"
-#include "lib/timestream_rig.h"
+#include "lib/backend/timestream_rig.h"
 
 #define DESCRIBED(hours)                                                                          \
     "{\"Table\":{\"TableStatus\":\"ACTIVE\",\"RetentionProperties\":{"                            \
@@ -80,7 +78,7 @@ take(struct http_call_answer answer)
     timestream_tables_prepare(tables, &answer, &rig.step);
 }
 
-/* State of the table `t` after an answer. */
+/* Learns the state of the table `t` from an answer. */
 static void
 learn(unsigned status, const char *body)
 {
@@ -100,14 +98,14 @@ UNIT_TEST(test_a_table_is_asked_once_it_is_met_and_again_after_an_hour)
     assert_false(timestream_tables_due(tables));
     expect_hours("t", 6);
     timestream_rig_advance(&rig, 3599);
-    expect_hours("t", 6); /* it moves with the time */
+    expect_hours("t", 6); /* the bound moves with time */
     assert_false(timestream_tables_due(tables));
     timestream_rig_advance(&rig, 1);
-    expect_hours("t", 6); /* as long as nothing else is known */
+    expect_hours("t", 6); /* until more is known */
     assert_true(timestream_tables_due(tables));
     learn(200, DESCRIBED(12));
     expect_hours("t", 12);
-    timestream_rig_advance(&rig, 4000); /* one that is not met any more is not asked */
+    timestream_rig_advance(&rig, 4000); /* an unused table is not asked about */
     assert_false(timestream_tables_due(tables));
 }
 
@@ -149,7 +147,7 @@ UNIT_TEST(test_without_the_permission_everything_is_taken_and_that_is_said_once)
     assert_int_equal(oldest("d", "t"), INT64_MIN);
     assert_false(timestream_tables_due(tables));
     assert_int_equal(log_count(LOG_WARN), warnings + 1);
-    timestream_rig_advance(&rig, 3600); /* somebody may have given it */
+    timestream_rig_advance(&rig, 3600); /* the permission may have been granted */
     learn(403, REFUSED("AccessDeniedException"));
     assert_int_equal(log_count(LOG_WARN), warnings + 1);
     timestream_rig_advance(&rig, 3600);
@@ -175,7 +173,7 @@ UNIT_TEST(test_who_knows_no_such_question_takes_everything)
         assert_false(timestream_tables_due(tables));
         timestream_rig_advance(&rig, 3600);
     }
-    learn(200, "{\"Table\":{}}"); /* or does not say how much it takes */
+    learn(200, "{\"Table\":{}}"); /* or does not state its retention */
     timestream_rig_expect_done(&rig, VERDICT_DELIVERED, "", "");
     assert_int_equal(oldest("d", "t"), INT64_MIN);
 }

@@ -1,8 +1,8 @@
-/* timestream_reader_test.c - a source of type timestream, whose server gives scripted answers: what
- * it sends, and what comes of good pages and of invalid answers. */
+/* timestream_reader_test.c - a source of type timestream, whose server gives scripted answers: its
+ * requests, and the results of good pages and invalid answers. */
 #include "lib/test.h"
 
-#include "lib/played_source.h"
+#include "lib/backend/played_source.h"
 
 #define ANSWER PLAYED_ANSWER
 #define REFUSED(status, code, text)                  \
@@ -185,7 +185,7 @@ UNIT_TEST(test_series_come_in_label_order_whatever_their_rows_order)
     played_expect_asked(&rig,
                         "SELECT time, measure_value::double, measure_value::varchar, measure_name, "
                         "\\\"job\\\" FROM");
-    assert_null(strstr(rig.player.seen, " OR ")); /* they are all that are selected */
+    assert_null(strstr(rig.player.seen, " OR ")); /* the series are all that is selected */
     played_stop(&rig);
 }
 

@@ -1,12 +1,12 @@
 /*
- * timestream_test.c - the writer: items in, requests out, and each answer's verdict, with played
- * answers. What the records look like is batch_test.c's.
+ * timestream_test.c - the writer: items in, requests out, and the verdict on each answer, with
+ * played answers. batch_test.c tests the records.
  */
 #include "lib/test.h"
 
 #include "base/log.h"
-#include "lib/random_labels.h"
-#include "lib/timestream_rig.h"
+#include "lib/backend/timestream_rig.h"
+#include "lib/wire/random_labels.h"
 
 static const struct writer_class *const class = &timestream_writer;
 #define must(call) assert_int_equal((call), OK)
@@ -68,7 +68,7 @@ open_writer(void)
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-/* With the labels env and job. */
+/* Returns an item with the labels env and job. */
 static struct item
 item_of(const char *env, const char *job, int64_t t_ms)
 {
@@ -113,7 +113,7 @@ answer(unsigned status, const char *body)
     class->judge(writer, call, &a, &rig.step);
 }
 
-/* A call of three records is under way. */
+/* Sends a call of three records. */
 static void
 send_three(void)
 {
@@ -313,7 +313,7 @@ static const int64_t HOUR_MS = 3600 * 1000;
 UNIT_TEST(test_of_the_store_only_what_the_table_takes_is_sent)
 {
     open_writer();
-    assert_int_equal(add_filled("a", HOUR_MS + 1), WRITER_ADDED); /* it is not known yet */
+    assert_int_equal(add_filled("a", HOUR_MS + 1), WRITER_ADDED); /* the bound is not known */
     assert_int_equal(add_filled("a", HOUR_MS), WRITER_ADDED);
     assert_true(class->need_prepare(writer));
     begin_prepare();
@@ -390,7 +390,7 @@ UNIT_TEST(test_each_table_of_a_template_is_asked)
     class->call_clear(writer, call);
     assert_int_equal(add_filled("b", 2 * HOUR_MS), WRITER_TOO_OLD);
     assert_int_equal(add_filled("a", 2 * HOUR_MS), WRITER_ADDED);
-    assert_int_equal(add_filled("b", 2 * HOUR_MS), WRITER_TOO_OLD); /* whatever the call is of */
+    assert_int_equal(add_filled("b", 2 * HOUR_MS), WRITER_TOO_OLD); /* whatever the call contains */
     assert_int_equal(add_filled("b", 0), WRITER_FULL);
 }
 
@@ -402,7 +402,7 @@ UNIT_TEST(test_credentials_come_before_tables)
     prepare_answer(403, "{\"__type\":\"ExpiredTokenException\"}");
     timestream_rig_expect_done(&rig, VERDICT_UNPREPARED, "credentials", "");
     assert_true(class->need_prepare(writer));
-    begin_prepare(); /* they are the same again: that is said, and no table asked */
+    begin_prepare(); /* the tables are the same: that is reported, and none is asked about */
     assert_int_equal(rig.step.next, WRITER_DONE);
     assert_int_not_equal(rig.step.verdict, VERDICT_DELIVERED);
 }
@@ -431,7 +431,7 @@ UNIT_TEST(test_refused_records_are_dead_and_the_others_delivered)
     expect_entry(0, VERDICT_DELIVERED, "", "");
     expect_entry(1, VERDICT_DEAD, "conflict", "other value (existing version 1)");
     expect_entry(2, VERDICT_DELIVERED, "", "");
-    begin(); /* the code counts whatever the status */
+    begin(); /* the code counts, whatever the status */
     answer(400, REJECTED("[{\"RecordIndex\":0,\"Reason\":\"the type of the measure\"}]"));
     timestream_rig_expect_done(&rig, VERDICT_MIXED, "rejected", "RejectedRecordsException");
     expect_entry(0, VERDICT_DEAD, "type", "the type of the measure");
@@ -451,7 +451,7 @@ UNIT_TEST(test_refusals_that_name_no_record_are_found_by_halving)
     timestream_rig_expect_done(&rig, VERDICT_SOME_DEAD, "rejected", "");
     answer(400, "{\"__type\":\"ValidationException\",\"message\":\"a dimension is wrong\"}");
     timestream_rig_expect_done(&rig, VERDICT_SOME_DEAD, "validation", "a dimension is wrong");
-    answer(418, "x"); /* not the service's words */
+    answer(418, "x"); /* not a message of the service */
     timestream_rig_expect_done(&rig, VERDICT_BLOCKED, "http_418", "x");
 }
 
@@ -459,7 +459,7 @@ UNIT_TEST(test_without_memory_for_refusals_the_call_is_sent_again)
 {
     send_three();
     mem_fail_nth(1, true);
-    for (uint64_t nth = 1; nth < 20; nth++) { /* whatever the first ones are for */
+    for (uint64_t nth = 1; nth < 20; nth++) { /* whatever the first allocations are for */
         mem_fail_nth(nth, true);
         answer(419, REJECTED("[{\"RecordIndex\":1,\"Reason\":\"x\"}]"));
         mem_fail_nth(0, false);

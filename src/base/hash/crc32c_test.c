@@ -1,10 +1,11 @@
+/* crc32c_test.c - CRC-32C, with and without the processor's instructions. */
 #include "lib/test.h"
 
 #include "base/hash/crc32c.h"
 
 typedef uint32_t crc_function(uint32_t crc, struct bytes b);
 
-/* "123456789" is the check value of every CRC catalogue; the others are of RFC 3720, B.4. */
+/* "123456789" is the check value in every CRC catalogue; the others are from RFC 3720, B.4. */
 static void
 check_vectors(crc_function *crc)
 {

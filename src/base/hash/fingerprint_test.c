@@ -1,3 +1,4 @@
+/* fingerprint_test.c - fingerprints of texts depend on every bit, the order, and the key. */
 #include "lib/test.h"
 
 #include "base/hash/fingerprint.h"

@@ -1,4 +1,4 @@
-/* md5_test.c - MD5 as RFC 1321 has it, and as GnuTLS computes it. */
+/* md5_test.c - MD5 as in RFC 1321, and as GnuTLS computes it. */
 #include "lib/test.h"
 
 #include <gnutls/crypto.h>
@@ -55,7 +55,7 @@ UNIT_TEST(test_messages_of_each_length_around_a_block_have_their_digest)
     }
 }
 
-/* Sets of all sizes, so that lanes begin and end at all times, beside idle ones and alone. */
+/* Sets have all sizes, so that lanes begin and end at all times, next to idle ones and alone. */
 UNIT_TEST(test_many_at_once_have_the_digests_they_have_alone)
 {
     static const size_t lengths[] = {0, 1, 55, 56, 63, 64, 65, 119, 128, 1000, 4096, 30001};
@@ -75,7 +75,7 @@ UNIT_TEST(test_many_at_once_have_the_digests_they_have_alone)
     }
 }
 
-/* However it is cut; a copy in between has the digest of what came so far. */
+/* The message is cut anywhere; a copy made in between has the digest of the bytes so far. */
 UNIT_TEST(test_a_message_in_pieces_has_the_digest_of_the_whole)
 {
     uint64_t random = 11;

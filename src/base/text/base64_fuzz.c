@@ -1,4 +1,5 @@
-/* Any bytes as base64: what is read has that one text; any bytes become a text that is read. */
+/* base64_fuzz.c - decodes any bytes as base64, which has exactly one text for the result; encodes
+ * any bytes, and decodes the text. */
 #include <stdlib.h>
 
 #include "lib/base64_reader.h"

@@ -1,4 +1,5 @@
-/* The examples of RFC 4648, all lengths there and back, and what a strict reader refuses. */
+/* base64_test.c - the examples of RFC 4648, all lengths in both directions, and refusals of a
+ * strict decoder. */
 #include "lib/test.h"
 
 #include "lib/base64_reader.h"
@@ -67,7 +68,7 @@ UNIT_TEST(test_this_machine_writes_what_every_machine_does)
     for (unsigned size = 0; size <= BYTES; size += size < 200 ? 1 : 97) {
         buf_clear(&here);
         buf_clear(&anywhere);
-        base64_put(&here, bytes_of(from + BYTES - size, size)); /* nothing is read behind it */
+        base64_put(&here, bytes_of(from + BYTES - size, size)); /* bytes after it are not read */
         base64_put_portably(&anywhere, bytes_of(from + BYTES - size, size));
         assert_true(bytes_equal(buf_bytes(&here), buf_bytes(&anywhere)));
     }

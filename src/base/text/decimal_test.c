@@ -1,4 +1,4 @@
-/* Digits of integers, decimal and hexadecimal, at the edges. */
+/* decimal_test.c - digits of integers, decimal and hexadecimal, at the edges. */
 #include "lib/test.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* json_test.c - the JSON writer: separators, numbers, escaped strings. */
 #include "lib/test.h"
 
 #include <jansson.h>
@@ -114,7 +115,7 @@ UNIT_TEST(test_bytes_that_are_no_utf8_can_be_kept)
     buf_fini(&buf);
 }
 
-/* Text of `size` bytes, one of which is special, comes back from another reader. */
+/* Checks that another JSON reader returns a text of `size` bytes with one special byte. */
 static void
 check_special(unsigned special, size_t place, size_t size)
 {
@@ -138,7 +139,7 @@ check_special(unsigned special, size_t place, size_t size)
     buf_fini(&buf);
 }
 
-/* The fast steps, of eight bytes or four, must not run over one. */
+/* Steps of eight or four bytes must not skip a special byte. */
 UNIT_TEST(test_special_bytes_are_found_at_any_place)
 {
     for (unsigned special = 1; special < 256; special++) {

@@ -1,3 +1,4 @@
+/* path_from_test.c - relative paths in files. */
 #include "lib/test.h"
 
 #include "base/text/path_from.h"

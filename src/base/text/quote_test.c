@@ -1,4 +1,4 @@
-/* quote_test.c - text in quotes as Go's strconv.Quote writes it, and read back. */
+/* quote_test.c - quoted text as Go's strconv.Quote writes it, and reading it. */
 #include "lib/test.h"
 
 #include "base/text/quote.h"

@@ -1,4 +1,4 @@
-/* What foreign text looks like in a message. */
+/* shown_test.c - foreign text in messages. */
 #include "lib/test.h"
 
 #include "base/text/shown.h"
@@ -13,13 +13,13 @@ UNIT_TEST(test_foreign_text_in_messages_is_bounded_and_whole)
     size_t size = strlen(s.text);
     assert_in_range(size, 50, sizeof s.text - 1);
     assert_string_equal(s.text + size - 4, "...'");
-    assert_int_equal((size - 5) % 2, 0); /* no half character before the dots */
+    assert_int_equal((size - 5) % 2, 0); /* the cut is between characters */
     memset(text, 0x80, sizeof text - 1);
     s = shown_of(bytes_of(text, sizeof text - 1));
     assert_string_equal(s.text + strlen(s.text) - 4, "...'");
     assert_string_equal(shown_of(bytes_of("a\0b\n", 4)).text, "'a\\x00b\\x0a'");
     assert_string_equal(shown_of(bytes_of(NULL, 0)).text, "''");
-    /* C1 controls, as in U+009B "31m", and what is no UTF-8. */
+    /* These are C1 controls, as in U+009B "31m", and invalid UTF-8. */
     assert_string_equal(shown_of(bytes_of_text("\xc2\x9b"
                                                "31m"))
                             .text,
@@ -37,7 +37,7 @@ UNIT_TEST(test_all_of_a_text_is_shown_without_harm)
     buf_fini(&text);
 }
 
-/* What turns a text around, and what has no width. */
+/* These characters reverse a text, or have no width. */
 UNIT_TEST(test_hidden_characters_are_shown)
 {
     struct buf text;

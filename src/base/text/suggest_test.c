@@ -1,3 +1,4 @@
+/* suggest_test.c - suggestions for misspelled words. */
 #include "lib/test.h"
 #include <stdio.h>
 
@@ -20,7 +21,7 @@ UNIT_TEST(test_distance_counts_edits_and_swaps_of_neighbours)
     assert_int_equal(distance("retension", "retention"), 1);
     assert_int_equal(distance("retnetion", "retention"), 1);
     assert_int_equal(distance("ab", "ba"), 1);
-    assert_int_equal(distance("ca", "abc"), 3); /* no piece is edited twice */
+    assert_int_equal(distance("ca", "abc"), 3); /* a character is edited only once */
     assert_int_equal(distance("kitten", "sitting"), 3);
     assert_int_equal(distance("Max_Labels", "max-labels"), 0);
 }
@@ -34,7 +35,7 @@ UNIT_TEST(test_distance_to_a_very_long_word_is_infinite)
     assert_int_equal(distance(longest, "x"), UINT_MAX);
 }
 
-/* `nearest` NULL: nothing is suggested. */
+/* Checks the suggestion; `nearest` NULL: none is expected. */
 static void
 check_hint(const char *word, const char *nearest)
 {

@@ -1,3 +1,4 @@
+/* time_text_test.c - times and durations as text. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -82,7 +83,7 @@ UNIT_TEST(test_dates_agree_with_the_c_library)
     }
 }
 
-/* Expected values are answers of Prometheus 3. */
+/* Prometheus 3 gave the expected values. */
 UNIT_TEST(test_half_milliseconds_are_rounded_as_by_prometheus)
 {
     static const struct {

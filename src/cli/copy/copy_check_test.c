@@ -1,6 +1,6 @@
 /*
- * Two stores with random series, of which the second lacks some samples, has others, and more:
- * what is counted is compared with what was done to them.
+ * copy_check_test.c - two stores with random series, the second of which lacks samples, has other
+ * ones, and more: the counts must agree with the differences made.
  */
 #include "lib/test.h"
 
@@ -42,7 +42,7 @@ no_refusal(void *context, const char *text)
     fail_msg("%s", text);
 }
 
-/* A place to write to, and to read. */
+/* A store to write to, and to read. */
 struct store {
     struct target *target;
     struct import_batch *batch;
@@ -158,7 +158,7 @@ UNIT_TEST(test_each_missing_and_each_other_sample_is_counted)
     buf_init(&labels, NULL, 4096);
     for (unsigned i = 0; i < SERIES; i++) {
         bool whole = i % 3 == 0, histograms = i % 5 == 0, differs = false;
-        bool beside = i % 7 == 6; /* only the second place has it */
+        bool beside = i % 7 == 6; /* only the second store has it */
         label_series(&labels, NULL, i);
         for (unsigned k = 0; k < SAMPLES; k++) {
             uint64_t value = rng_below(&rng, 1000000), other = value;
@@ -193,8 +193,8 @@ UNIT_TEST(test_each_missing_and_each_other_sample_is_counted)
     store_close(&to);
 }
 
-/* Two series of the first place are one in the second, which has a label more, and some are not
- * wanted there. */
+/* Two series of the first store are one in the second, which adds a label, and some are not
+ * selected there. */
 UNIT_TEST(test_series_are_looked_for_under_the_labels_that_they_got)
 {
     struct store from, to;

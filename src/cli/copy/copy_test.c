@@ -1,6 +1,6 @@
 /*
- * copy_test.c - copy from an archive into a storage directory, and to destinations: what arrives,
- * how a copy continues after it was killed in any of its phases, and its exit status.
+ * copy_test.c - copies from an archive into a storage directory, and to destinations: the samples
+ * that arrive, the continuation of a copy killed in any of its phases, and the exit status.
  *
  * A killed copy leaves its progress file and the samples that it wrote: tests make both as it would
  * have left them.
@@ -11,7 +11,7 @@
 
 #include "cli/commands.h"
 #include "lib/cli_run.h"
-#include "lib/http_player.h"
+#include "lib/net/http_player.h"
 #include "lib/test_dir.h"
 #include "sys/env.h"
 
@@ -26,7 +26,7 @@ write_text(const char *path, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-/* Two slices of a day, a sample at the first and at the last millisecond of each. */
+/* Two slices of one day each, with samples at the first and at the last millisecond of each. */
 #define LINE(time, value) \
     "{\"name\":\"up\",\"time\":" time ",\"value\":" value ",\"labels\":{\"__name__\":\"up\"}}\n"
 #define FIRST_DAY  LINE("1699920000000", "1") LINE("1700006399999", "2")
@@ -54,7 +54,7 @@ remove_dir(void **state)
     return env_remove_tree(env_real(), dir, NULL) == OK ? 0 : -1;
 }
 
-/* The archive has one object. `more` are further lines of the configuration. */
+/* Sets up an archive with one object. `more` are further lines of the configuration. */
 static void
 give(const char *lines, const char *more)
 {
@@ -116,7 +116,7 @@ UNIT_TEST(test_a_copy_of_an_archive_that_is_not_read_whole_ends_with_1)
     expect_status(COPY_TO_STORE(), EXIT_FAILED);
     expect_said("left out of old: 1 lines are not samples");
     expect_said("old was not read whole");
-    expect_status(COPY_TO_STORE(), EXIT_FAILED); /* also where nothing is left to do */
+    expect_status(COPY_TO_STORE(), EXIT_FAILED); /* also if nothing is left to do */
     expect_status(COPY_TO_STORE("--verify-only"), EXIT_FAILED);
     expect_said("old was not read whole");
     assert_int_equal(env_remove_tree(env_real(), work, NULL), OK);
@@ -145,7 +145,7 @@ UNIT_TEST(test_a_copy_beside_other_values_ends_with_1)
     expect_said("0 missing, 1 different");
 }
 
-/* OpenTSDB has no NaN; there is no server, because nothing is sent to it. */
+/* OpenTSDB cannot store NaN; no server is needed, because nothing is sent to it. */
 #define OPENTSDB "destinations: [{name: tsd, type: opentsdb, url: 'http://127.0.0.1:1'"
 #define NAN_LINE \
     "{\"name\":\"up\",\"time\":1700050000000,\"value\":null,\"labels\":{\"__name__\":\"up\"}}\n"
@@ -205,13 +205,13 @@ UNIT_TEST(test_a_copy_of_nothing_that_is_verified_ends_with_0)
 
 /* --- continuing ------------------------------------------------------------------------------- */
 
-/* Leaves a work directory with slices in these states (slice_state.h), as of a copy of the archive
- * that was killed. */
+/* Leaves a work directory with slices in these states (slice_state.h), as after a killed copy of
+ * the archive. */
 static void
 leave_killed(const char *states)
 {
     char text[4096] = {0};
-    if (access(progress, F_OK) != 0) { /* an archive with junk makes one */
+    if (access(progress, F_OK) != 0) { /* an archive with invalid lines creates it */
         give(FIRST_DAY JUNK, "");
         expect_status(COPY_TO_STORE("--no-verify"), EXIT_FAILED);
     }
@@ -235,7 +235,8 @@ UNIT_TEST(test_a_copy_killed_in_any_phase_continues_to_the_end)
     for (unsigned i = 0; i < sizeof states / sizeof *states; i++) {
         leave_killed(states[i]);
         give(FIRST_DAY SECOND_DAY, "");
-        expect_status(COPY_TO_STORE(), EXIT_DONE); /* of slices not read yet it writes nothing */
+        /* it writes nothing of slices that were not read */
+        expect_status(COPY_TO_STORE(), EXIT_DONE);
         expect_said("verified 2 of 2 slices");
         assert_int_not_equal(access(work, F_OK), 0);
         expect_stored(4);
@@ -271,7 +272,7 @@ UNIT_TEST(test_a_copy_killed_before_it_verified_again_reports_what_is_missing)
         expect_status(COPY_TO_STORE(), EXIT_FAILED);
         expect_said("1 missing, 0 different");
         assert_int_equal(access(work, F_OK), 0);
-        expect_status(COPY_TO_STORE(), EXIT_FAILED); /* it is known */
+        expect_status(COPY_TO_STORE(), EXIT_FAILED); /* the object is known by now */
         assert_int_equal(env_remove_tree(env_real(), work, NULL), OK);
         assert_int_equal(env_remove_tree(env_real(), store, NULL), OK);
     }

@@ -1,5 +1,5 @@
-/* dead_letters_test.c - the command, on a storage directory of the real machine. */
-#include "lib/letters_rig.h"
+/* dead_letters_test.c - the command dead-letters, on a storage directory of the real machine. */
+#include "lib/relay/letters_rig.h"
 #include "lib/test.h"
 
 #include <jansson.h>
@@ -15,7 +15,7 @@ static const struct command *const commands[] = {&command_dead_letters, NULL};
 
 /* --- the directory ---------------------------------------------------------------------------- */
 
-/* Letters first..first+count-1 of a destination, with the reasons of their numbers. */
+/* Adds letters first..first+count-1 of a destination, with the reasons of their numbers. */
 static void
 add_letters(const char *destination, uint32_t first, uint32_t count)
 {
@@ -32,7 +32,7 @@ add_letters(const char *destination, uint32_t first, uint32_t count)
         struct dead_letter letter = made_letter(id, id % REASONS, &m);
         must(dead_letters_add(letters, &letter, NULL));
     }
-    must(dead_letters_tend(letters, 0, &moved, NULL)); /* carries out what was asked for */
+    must(dead_letters_tend(letters, 0, &moved, NULL)); /* carries out the request */
     must(dead_letters_sync(letters, NULL));
     dead_letters_free(letters);
 }
@@ -62,7 +62,7 @@ end(void **state)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* Runs "firekeep dead-letters", with the words up to NULL and, unless a test leaves it out,
+/* Runs "firekeep dead-letters" with the words up to NULL and, with `with_storage`,
  * --storage.path. */
 static int
 run(bool with_storage, const char *const *words)
@@ -81,7 +81,7 @@ run(bool with_storage, const char *const *words)
 
 #define RUN(...) run(true, (const char *const[]){__VA_ARGS__, NULL})
 
-/* What was printed, as JSON; to be released. */
+/* Returns the printed JSON; the caller releases it. */
 static json_t *
 printed(void)
 {
@@ -124,7 +124,7 @@ UNIT_TEST(test_list_has_a_line_for_each_destination_and_reason)
         assert_int_equal(number_of(row, "replaying"), 0);
     }
     assert_int_equal(all, 19);
-    const json_t *first = json_array_get(rows, 3); /* of west: 0, 3, 6, 9, 12, 15 */
+    const json_t *first = json_array_get(rows, 3); /* west has 0, 3, 6, 9, 12, 15 */
     assert_string_equal(text_of(first, "reason"), letter_reasons[0]);
     assert_int_equal(number_of(first, "floats"), 4);
     assert_int_equal(number_of(first, "metadata"), 1);
@@ -154,7 +154,7 @@ UNIT_TEST(test_list_takes_a_destination_and_a_reason)
     assert_string_equal(cli_out, "no dead letters\n");
 }
 
-/* The line of a letter, as JSON; to be released. */
+/* Returns the line of a letter as JSON; the caller releases it. */
 static json_t *
 shown(uint32_t id)
 {
@@ -310,7 +310,8 @@ UNIT_TEST(test_what_is_not_there_is_told)
     assert_non_null(strstr(cli_err, "destination 'north' not found in"));
     snprintf(path, sizeof path, "--storage.path=%s/nowhere", storage);
     assert_int_equal(run(false, (const char *const[]){"list", path, NULL}), EXIT_FAILED);
-    snprintf(path, sizeof path, "--storage.path=%s/relay/silent", storage); /* no destinations */
+    /* it has no destinations */
+    snprintf(path, sizeof path, "--storage.path=%s/relay/silent", storage);
     assert_int_equal(run(false, (const char *const[]){"list", path, NULL}), EXIT_DONE);
     assert_string_equal(cli_out, "no dead letters\n");
 }
@@ -319,7 +320,7 @@ UNIT_TEST(test_damage_is_told_and_the_rest_is_shown)
 {
     struct file file;
     char path[128];
-    add_letters("east", 30, 2); /* so that there is a batch behind */
+    add_letters("east", 30, 2); /* for a batch after it */
     snprintf(path, sizeof path, "%s/relay/east/dead-letters/00000001.letters", storage);
     must(file_open(env_real(), path, FILE_UPDATE, &file, NULL));
     must(file_write_at(&file, bytes_of("?", 1), 60, NULL));

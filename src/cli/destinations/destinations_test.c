@@ -1,4 +1,4 @@
-/* destinations_test.c - the command: what it takes, and what it says of what it does not. */
+/* destinations_test.c - the command destinations: its arguments, and errors about them. */
 #include "lib/test.h"
 #include <fcntl.h>
 
@@ -14,7 +14,7 @@
 enum { WORDS_MAX = 8 };
 
 static char config[64];
-static char said[4096]; /* on both streams */
+static char said[4096]; /* output on both streams */
 
 static int
 begin(void **state)
@@ -35,7 +35,7 @@ end(void **state)
     return unlink(config);
 }
 
-/* Runs the words up to NULL; "CONFIG" stands for the flag with the file. */
+/* Runs the words up to NULL; "CONFIG" is replaced by the flag with the file. */
 static int
 run(const char *const *words)
 {
@@ -47,7 +47,7 @@ run(const char *const *words)
     for (; *words != NULL; words++) {
         argv[argc++] = strdup(strcmp(*words, "CONFIG") == 0 ? flag : *words);
     }
-    memcpy(owned, argv, sizeof owned); /* the command sorts its words */
+    memcpy(owned, argv, sizeof owned); /* the command reorders its arguments */
     fflush(stdout);
     fflush(stderr);
     int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);

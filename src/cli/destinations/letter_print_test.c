@@ -1,4 +1,4 @@
-/* letter_print_test.c - a dead letter as a line of JSON loses nothing. */
+/* letter_print_test.c - a dead letter as a line of JSON is complete. */
 #include "lib/test.h"
 
 #include "cli/destinations/letter_print.h"

@@ -1,6 +1,6 @@
 /*
- * import_export_test.c - import into a storage directory and export out of it, as commands: what
- * they write, how they continue after they were killed, and their exit status.
+ * import_export_test.c - the commands import, into a storage directory, and export, out of it:
+ * their output, their continuation after they were killed, and their exit status.
  *
  * A killed run leaves its progress file and the samples that it wrote: tests make both as it would
  * have left them.
@@ -73,7 +73,7 @@ expect_said(const char *words)
     if (strstr(cli_err, words) == NULL) fail_msg("'%s' is not in: %s", words, cli_err);
 }
 
-/* All samples of the directory in CSV. */
+/* Expects the samples of the directory in CSV. */
 static void
 expect_stored(const char *csv)
 {
@@ -179,7 +179,7 @@ expect_metadata(const char *expected)
     buf_fini(&text);
 }
 
-/* A file that grows, cut after each of its lines. */
+/* A growing file is cut after each of its lines. */
 UNIT_TEST(test_an_import_continues_with_the_metadata_of_lines_read_before)
 {
     static const char *const lines[] = {"# HELP a_bytes Some help.\n", "# TYPE a_bytes gauge\n",
@@ -206,7 +206,7 @@ UNIT_TEST(test_an_import_continues_with_the_metadata_of_lines_read_before)
     }
 }
 
-/* Stores the first lines and leaves a progress file that says less. */
+/* Stores the first lines and leaves a progress file with fewer. */
 static void
 leave_import_killed(const char *const *lines, unsigned stored, unsigned saved)
 {
@@ -251,8 +251,8 @@ UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
 
 /* --- export ----------------------------------------------------------------------------------- */
 
-/* Four slices of an hour; the second is empty. Samples lie on the first and the last millisecond.
- */
+/* Four slices of one hour each; the second is empty. Samples are at the first and the last
+ * millisecond. */
 #define SAMPLES                                                                        \
     "up 1 1699999200000\nup 2 1700002799999\nup 3 1700006400000\nup 4 1700009999999\n" \
     "up 5 1700010000000\nup 6 1700013599999\n"
@@ -284,8 +284,8 @@ UNIT_TEST(test_samples_on_the_borders_of_slices_are_exported_once)
     expect_said("exported 0 samples");
 }
 
-/* Writes the progress file as a run that was killed before the slice `next` has left it, and the
- * output with more than the progress file says. */
+/* Writes the progress file as a run that was killed before the slice `next` leaves it, and more
+ * output than the progress file says. */
 static void
 leave_killed(const char *last_progress, unsigned next, size_t bytes)
 {
@@ -303,7 +303,7 @@ leave_killed(const char *last_progress, unsigned next, size_t bytes)
 
 UNIT_TEST(test_an_export_killed_after_any_slice_continues_to_the_same_file)
 {
-    static const unsigned lines_before[] = {1, 3, 3, 5, 7}; /* with the head, by slice */
+    static const unsigned lines_before[] = {1, 3, 3, 5, 7}; /* with the head, per slice */
     char last_progress[2000], text[2000];
     import_samples();
     expect_status(RUN(EXPORT, "--resume", progress, "-o", other), EXIT_DONE);

@@ -1,4 +1,4 @@
-/* caret_test.c - the caret stands below the place that the sentence names. */
+/* caret_test.c - the caret is below the position that the sentence names. */
 #include "lib/test.h"
 
 #include "cli/lib/caret.h"

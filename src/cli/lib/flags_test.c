@@ -1,3 +1,4 @@
+/* flags_test.c - flags and words of command lines. */
 #include "lib/test.h"
 #include <stdio.h>
 
@@ -81,7 +82,7 @@ UNIT_TEST(test_wrong_flags_are_refused_with_a_reason)
 UNIT_TEST(test_times_and_choices_are_told_apart_from_what_is_none)
 {
     static const struct {
-        const char *word, *why; /* NULL: it is right */
+        const char *word, *why; /* NULL: valid */
     } cases[] = {
         {"--start=2026-01-01T00:00:01Z", NULL},
         {"--format=csv", NULL},

@@ -1,5 +1,5 @@
-/* Batches against a target that notes the samples it gets, and refuses or fails as the test says.
- */
+/* import_batch_test.c - batches sent to a target that records them, and refuses or fails
+ * on request. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "cli/lib/import_batch.h"
 #include "cli/lib/target/target_private.h"
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/snappy.h"
 
 struct fake {
@@ -17,11 +17,11 @@ struct fake {
     uint32_t families;
     uint64_t floats;
     uint64_t histograms;
-    int64_t start_ms; /* of the last sample */
+    int64_t start_ms; /* start of the last sample */
     uint64_t exemplars;
-    uint64_t largest; /* request, in samples */
-    uint64_t sum;     /* of the values' bits */
-    uint64_t refuse;  /* of the floats of each request */
+    uint64_t largest; /* samples in the largest request */
+    uint64_t sum;     /* sum of the values' bits */
+    uint64_t refuse;  /* floats to refuse in each request */
     enum err fail_with;
     uint32_t told;
 };
@@ -126,7 +126,7 @@ UNIT_TEST(test_a_line_of_many_samples_becomes_several_requests)
     batch_done(&f, batch);
 }
 
-/* One sample of one series. */
+/* Puts one sample of one series. */
 static enum err
 put_one(struct import_batch *batch, const char *name, struct why *why)
 {
@@ -205,13 +205,13 @@ UNIT_TEST(test_histograms_exemplars_and_start_times_travel)
                              .exemplars = exemplars,
                              .exemplar_count = 2};
     assert_int_equal(batch_item(batch, &item, &why), OK);
-    h.count = 4; /* more than there are in buckets */
+    h.count = 4; /* more than in the buckets */
     assert_int_equal(batch_item(batch, &item, &why), ERR_INPUT);
     h.count = 3;
     exemplars[1].labels = broken;
     exemplars[1].label_count = 1;
     assert_int_equal(batch_item(batch, &item, &why), ERR_INPUT);
-    item.histogram = NULL; /* exemplars alone */
+    item.histogram = NULL; /* only exemplars */
     item.exemplar_count = 1;
     assert_int_equal(batch_item(batch, &item, &why), OK);
     assert_int_equal(batch_send(batch, &why), OK);
@@ -228,7 +228,7 @@ UNIT_TEST(test_an_error_of_the_target_is_not_of_the_line)
     struct why why = {""};
     struct import_batch *batch = batch_to(&f);
     assert_int_equal(put_one(batch, "a", &why), OK);
-    f.fail_with = ERR_INPUT; /* the worst: a bad line has the same */
+    f.fail_with = ERR_INPUT; /* the worst error, as a bad line has the same */
     assert_int_equal(batch_send(batch, &why), ERR_INPUT);
     assert_true(batch_failed(batch));
     batch_done(&f, batch);

@@ -1,3 +1,4 @@
+/* import_resume_test.c - progress files of imports. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -117,7 +118,7 @@ UNIT_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused)
     unlink(data);
 }
 
-/* Its beginning, which is all that is compared, is the same. */
+/* Only the begin is compared, and it is the same. */
 UNIT_TEST(test_a_long_file_cut_short_is_refused)
 {
     static char text[100001];

@@ -1,4 +1,5 @@
-/* Files of every packing come out as the lines that went in; output.h makes some of them. */
+/* input_test.c - files with every compression give the lines that were written; output.h makes
+ * some of them. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -124,7 +125,7 @@ UNIT_TEST(test_what_came_after_a_place_can_be_taken_back)
     }
 }
 
-/* Some hundred KiB that do not compress well, in lines. */
+/* Makes some hundred KiB of lines that do not compress well. */
 static size_t
 make_text(char *text, size_t size)
 {
@@ -167,13 +168,14 @@ UNIT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line)
             }
             assert_int_equal(e, ERR_CORRUPT);
             assert_non_null(strstr(why.text, "cut short"));
-            assert_int_equal(input_line(in, 100, &line, &why), ERR_CORRUPT); /* it stays so */
+            assert_int_equal(input_line(in, 100, &line, &why), ERR_CORRUPT); /* the error stays */
             input_free(in);
         }
     }
 }
 
-/* But where a piece ends, and where too little is left to tell that it was packed. */
+/* Exceptions are cuts at the end of a member, and those that leave too little to recognize the
+ * compression. */
 UNIT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged)
 {
     enum { HEAD_BYTES = 4 };
@@ -266,7 +268,7 @@ UNIT_TEST(test_a_line_that_is_too_long_costs_only_itself)
     assert_int_equal(input_line(in, LONG, &line, &why), OK);
     assert_int_equal(line.size, LONG);
     input_free(in);
-    write_file(text, 6 + LONG); /* without an end */
+    write_file(text, 6 + LONG); /* without a line feed at the end */
     in = open_input();
     expect_line(in, "first");
     assert_false(input_line_is_last(in));
@@ -379,7 +381,7 @@ UNIT_TEST(test_a_lost_quote_costs_one_line)
     }
     expect_record(in, NULL, 0);
     input_free(in);
-    write_file("a\n\"b\nc\n", 7); /* also near the end */
+    write_file("a\n\"b\nc\n", 7); /* also close to the end */
     in = open_input();
     expect_record(in, "a", 1);
     assert_int_equal(input_record(in, 100, &record, &why), ERR_LIMIT);

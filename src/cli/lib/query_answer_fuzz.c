@@ -1,6 +1,6 @@
 /*
- * query_answer_fuzz.c - any bytes as the answer of a query API, in pieces whose size is the first
- * byte: what is handed on is well formed, and what is refused says why.
+ * query_answer_fuzz.c - reads any bytes as the answer of a query API, in pieces whose size is the
+ * first byte: results are well-formed, and refusals have a reason.
  */
 #include <stdlib.h>
 
@@ -58,7 +58,7 @@ take_point(struct query_sink *sink, const struct query_point *point, struct why 
     for (uint32_t i = 0; h != NULL && i < h->bucket_count; i++) {
         sum += h->buckets[i].count;
     }
-    return sum == 12345 ? ERR_FULL : OK; /* all of it was read */
+    return sum == 12345 ? ERR_FULL : OK; /* makes use of every value */
 }
 
 static enum err

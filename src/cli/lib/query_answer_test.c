@@ -1,4 +1,4 @@
-/* query_answer_test.c - answers are read the same in whatever pieces they come. */
+/* query_answer_test.c - answers are read the same in pieces of any size. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -8,11 +8,11 @@
 #include "model/labels.h"
 #include "wire/number.h"
 
-/* Writes down what comes. */
+/* Records the results. */
 struct notebook {
     struct query_sink sink; /* first */
     struct buf text;
-    enum err refuses; /* points */
+    enum err refuses; /* points it refuses */
 };
 
 static struct buf *
@@ -96,12 +96,12 @@ note_note(struct query_sink *sink, enum promql_note kind, struct bytes sentence)
                (int)sentence.size, (const char *)sentence.at);
 }
 
-/* --- where it comes from ---------------------------------------------------------------------- */
+/* --- pieces of answers ------------------------------------------------------------------------ */
 
 struct pieces {
     const char *text;
     size_t left;
-    size_t size; /* of a piece */
+    size_t size; /* size of a piece */
     enum err ends;
 };
 
@@ -196,7 +196,7 @@ check_refused(const char *text, enum err expected, const char *word)
         struct notebook n = {.refuses = OK};
         struct why why;
         enum err e = read_in(text, 7, json, &n, &why);
-        if (json == 0 || e) { /* as JSON it is passed without a look at what it says */
+        if (json == 0 || e) { /* JSON is passed on unread */
             assert_int_equal(e, expected);
             if (strstr(why.text, word) == NULL) fail_msg("%s: '%s'", text, why.text);
         }
@@ -276,7 +276,7 @@ UNIT_TEST(test_a_value_beyond_the_limit_is_refused)
     free(text);
 }
 
-/* The notebook has memory of its own, which is not what is tested. */
+/* The notebook has memory of its own, which is not under test. */
 UNIT_TEST(test_no_memory_is_told_wherever_it_is_missing)
 {
     for (uint64_t nth = 1;; nth++) {
@@ -307,7 +307,7 @@ UNIT_TEST(test_a_refusal_gives_its_sentence)
 {
     static const struct {
         const char *body;
-        const char *sentence; /* NULL: it is none */
+        const char *sentence; /* NULL if there is none */
         bool bad_data;
     } cases[] = {
         {"{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"1:1: \\\"x\\\"\"}",

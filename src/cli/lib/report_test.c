@@ -1,4 +1,5 @@
-/* report_test.c - the same calls as text and as JSON; nothing foreign reaches the terminal. */
+/* report_test.c - reports as text and as JSON; control characters of foreign text do not reach
+ * the terminal. */
 #include "lib/test.h"
 
 #include <stdlib.h>

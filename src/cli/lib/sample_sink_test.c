@@ -1,4 +1,5 @@
-/* Captures that are written hold whole requests; what has no sample leaves no trace in any form. */
+/* sample_sink_test.c - captures contain whole requests; a series without samples leaves nothing in
+ * any format. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -12,8 +13,7 @@
 
 enum { SAMPLES = 5000 };
 
-/* Three series: of the second nothing is within the range; the third has two samples. */
-/* A set of which one batch is left. */
+/* A set that returns one batch. */
 struct one_batch {
     struct series_set set; /* first */
     struct sample_batch batch;
@@ -29,6 +29,7 @@ give_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *w
     return OK;
 }
 
+/* Feeds three series: the second has no sample, the third has two. */
 static void
 feed(struct sample_sink *sink)
 {

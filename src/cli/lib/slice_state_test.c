@@ -1,3 +1,4 @@
+/* slice_state_test.c - progress files of slices. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -70,8 +71,8 @@ UNIT_TEST(test_what_was_saved_is_loaded_with_the_range_of_the_first_run)
     slice_state_fini(&again);
 }
 
-/* Each byte of a file cut off or changed: another copy, or numbers that are another's; never a
- * crash, and never slices that are not there. */
+/* Each byte of a file is cut off or changed: the result is another copy's, or other numbers; never
+ * a crash, and never slices that do not exist. */
 UNIT_TEST(test_no_file_is_taken_for_one_that_it_is_not)
 {
     struct why why = {""};

@@ -1,4 +1,4 @@
-/* chart_test.c - what a chart shows, and that it stays within its room whatever comes. */
+/* chart_test.c - content of charts, which stay within their area for any result. */
 #include "lib/test.h"
 
 #include <float.h>
@@ -61,7 +61,7 @@ check(struct drawing *d, const char *expected)
     free(d->text);
 }
 
-/* A range of ten minutes, one step a minute. */
+/* Ten minutes, one step per minute. */
 static const struct chart_options ten_minutes = {.width = 40,
                                                  .height = 13,
                                                  .is_range = true,
@@ -185,10 +185,10 @@ check_room(const struct drawing *d, uint32_t width, uint32_t height)
         }
         assert_true(characters <= width);
     }
-    assert_true(lines < height); /* there is one for the prompt */
+    assert_true(lines < height); /* one line is for the prompt */
 }
 
-/* Numbers of every size, times of every distance. */
+/* The results have numbers of every size and times of every distance. */
 UNIT_TEST(test_whatever_comes_stays_within_its_room)
 {
     static const double values[] = {0,    -0.0, 1,        DBL_MAX, -DBL_MAX, DBL_MIN,  0x1p-1074,

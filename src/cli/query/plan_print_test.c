@@ -1,5 +1,4 @@
-/* plan_print_test.c - a plan in JSON becomes rows, however its pieces come; other JSON is an
- * error. */
+/* plan_print_test.c - plans in JSON become rows, in pieces of any size; other JSON is an error. */
 #include "lib/test.h"
 
 #include <stdlib.h>

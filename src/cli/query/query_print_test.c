@@ -1,4 +1,4 @@
-/* query_print_test.c - results as tables and as CSV; JSON is what it is given. */
+/* query_print_test.c - results as tables and as CSV; JSON is passed on. */
 #include "lib/test.h"
 
 #include <math.h>
@@ -44,7 +44,7 @@ put_histogram(struct query_sink *sink, int64_t t_ms)
     assert_int_equal(sink->ops->point(sink, &p, &why), OK);
 }
 
-/* What is printed of what `put` puts. */
+/* Compares the output for the results that `put` makes. */
 static void
 check(enum query_form form, enum promql_type type, void (*put)(struct query_sink *sink),
       const char *expected)

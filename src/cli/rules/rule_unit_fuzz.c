@@ -1,6 +1,7 @@
 /*
- * Any text as a file of rules and one of tests, of a few steps, with a line of "---" between them:
- * each test ends with its failures, its memory is given back, and it comes to the same again.
+ * rule_unit_fuzz.c - reads any text as a file of rules and a file of tests, of a few steps, with a
+ * line of "---" between them: each test ends with its failures, frees its memory, and gives the
+ * same result again.
  */
 #include <assert.h>
 #include <string.h>

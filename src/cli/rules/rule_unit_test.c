@@ -1,3 +1,4 @@
+/* rule_unit_test.c - unit tests of rules: comparisons, series, alerts, and messages. */
 #include "lib/test.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@ struct unit_rig {
     struct rule_groups groups;
     const struct rule_group *order[16];
     struct rule_tests tests;
-    struct buf told; /* failures, a line feed after each; then what was dumped */
+    struct buf told; /* failures, a line feed after each; then the dump */
     struct rule_unit_options options;
 };
 
@@ -34,8 +35,8 @@ note_warning(void *context, const char *text)
     buf_printf(&g->told, "warning: %s\n", text);
 }
 
-/* `rules` are those of one group "g", or whole groups if it begins with "groups:"; `test` is the
- * inside of one test. */
+/* Prepares a test. `rules` are those of one group "g", or whole groups if it begins with "groups:";
+ * `test` is the content of one test. */
 static void
 rig_init(struct unit_rig *g, const char *rules, const char *test)
 {
@@ -284,7 +285,7 @@ UNIT_TEST(test_series_that_vanish_are_marked_stale)
           "input_series: [{series: a, values: 1 stale}], promql_expr_test: [{expr: r, exp_samples: "
           "[{labels: r, value: 1}]}, {expr: r, eval_time: 1m}]",
           "");
-    /* Others may have written meanwhile. */
+    /* Others may have written the series meanwhile. */
     check("{record: r, expr: b}, {record: r, expr: a}",
           "input_series: [{series: a, values: 1 stale}, {series: b, values: _ 2}], "
           "promql_expr_test: [{expr: r, eval_time: 1m, exp_samples: [{labels: r, value: 2}]}]",
@@ -386,7 +387,7 @@ UNIT_TEST(test_a_test_must_not_last_too_long)
         "t.yml:1:9: eval_time must be at most 10000000 times evaluation_interval (1m), got 20y\n");
 }
 
-/* --- what is shown ---------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 #define RED    "\033[0;31m"
 #define GREEN  "\033[0;32m"

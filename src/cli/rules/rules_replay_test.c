@@ -1,6 +1,6 @@
 /*
- * rules_replay_test.c - rules replay on a storage directory, as a command: each evaluation once,
- * how a replay continues after it was killed, and its exit status.
+ * rules_replay_test.c - rules replay on a storage directory, as a command: each evaluation is made
+ * once, also after it was killed; its exit status.
  *
  * A killed replay leaves its progress file and the samples that it wrote: tests make both as it
  * would have left them.
@@ -45,7 +45,7 @@ expect_said(const char *words)
 #define GROUP(expression) \
     "groups: [{name: g, interval: 1m, rules: [{record: r, expr: '" expression "'}]}]\n"
 
-/* Two slices of ten minutes, with a sample each minute, and some before. */
+/* Makes two slices of ten minutes, with a sample each minute, and some before. */
 static int
 begin(void **state)
 {
@@ -143,12 +143,12 @@ leave_killed(const char *states, const char *overwrite)
     fclose(f);
 }
 
-/* A slice that is done is not evaluated again. */
+/* A finished slice is not evaluated again. */
 UNIT_TEST(test_a_replay_killed_in_any_slice_continues_after_it)
 {
     static const struct {
         const char *states;
-        unsigned samples; /* that are written where nothing is stored */
+        unsigned samples; /* samples written if none are stored */
     } cases[] = {{"..", 20}, {"c.", 10}, {".c", 10}, {"cc", 0}};
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         leave_killed(cases[i].states, NULL);

@@ -1,3 +1,4 @@
+/* verify_rules_test.c - verification of stored rules and checkpoints. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@
 struct rig {
     struct sim_env *sim;
     struct env *env;
-    char said[2000]; /* a line each */
+    char said[2000]; /* one line each */
     struct verify_rules_report report;
 };
 
@@ -62,7 +63,7 @@ UNIT_TEST(test_groups_that_are_well_are_counted)
     struct rig rig;
     struct why why = {""};
     rig_init(&rig);
-    must(verify(&rig, &why)); /* nothing was stored */
+    must(verify(&rig, &why)); /* nothing has been stored */
     assert_int_equal(rig.report.tenants, 0);
     put_group(&rig, "s", "a", "name: a\nrules: [{record: b, expr: c}]\n");
     put_group(&rig, "t", "a", "name: a\nrules: [{record: b, expr: c}]\n");
@@ -128,7 +129,7 @@ UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
     must(verify(&rig, &why));
     assert_string_equal(rig.said, "");
     assert_int_equal(rig.report.wrong, 0);
-    assert_int_equal(rig.report.tenants, 0); /* that have stored rules */
+    assert_int_equal(rig.report.tenants, 0); /* tenants with stored rules */
     must(sim_env_damage(rig.sim, "d/rules/state", 30));
     must(verify(&rig, &why));
     assert_string_equal(rig.said, "state of rules: d/rules/state: the file is damaged: its header "

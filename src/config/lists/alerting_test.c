@@ -1,10 +1,11 @@
+/* alerting_test.c - the section alerting. */
 #include "lib/test.h"
 
 #include "config/lists/alerting.h"
 #include "config/lists/alerting_keys.h"
-#include "lib/config_lists.h"
+#include "lib/config/config_lists.h"
 
-/* One Alertmanager, to put lines behind; those begin on line 4. */
+/* One Alertmanager, after which a test adds lines; those begin with line 4. */
 #define ONE_4 "alerting:\n  alertmanagers:\n  - static_configs: [{targets: ['h:9093']}]\n"
 
 static struct alerting
@@ -268,7 +269,7 @@ UNIT_TEST(test_a_text_without_alertmanagers_has_none)
     alerting_free(NULL);
 }
 
-/* --- what is wrong ---------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_mistakes_name_their_place)
 {
@@ -456,7 +457,7 @@ UNIT_TEST(test_lists_are_bounded)
     free(text);
 }
 
-/* --- what was read ---------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 static void
 print_whole(const struct alerting *alerting, struct buf *to)
@@ -631,7 +632,7 @@ UNIT_TEST(test_the_example_can_be_used)
     char *text = read_source_file("docs/firekeep.example.yml");
     char *from = strstr(text, "\nalerting:\n");
     assert_non_null(from);
-    /* As whoever uses it has it: without the '#' of the keys that are no settings. */
+    /* A user removes the '#' of the keys that are not settings. */
     char *end = strstr(from + 1, "\n\n"), *to = from;
     for (char *p = from; p < end; p++) {
         bool is_key = p[0] == '\n' && (p[6] != ' ' || strncmp(p + 6, "    ", 4) == 0);

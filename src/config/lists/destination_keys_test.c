@@ -1,6 +1,7 @@
+/* destination_keys_test.c - the manual and the example have all keys of destinations. */
 #include "lib/test.h"
 
-#include "lib/config_destinations.h"
+#include "lib/config/config_destinations.h"
 
 UNIT_TEST(test_manual_has_a_true_row_for_every_key)
 {

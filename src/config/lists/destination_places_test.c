@@ -1,4 +1,4 @@
-/* destination_places_test.c - which destinations may stand beside each other. */
+/* destination_places_test.c - destinations that may coexist. */
 #include "lib/test.h"
 
 #include "config/lists/destinations.h"

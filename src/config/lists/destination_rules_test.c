@@ -1,6 +1,7 @@
+/* destination_rules_test.c - rules that the values of destinations must follow. */
 #include "lib/test.h"
 
-#include "lib/config_destinations.h"
+#include "lib/config/config_destinations.h"
 
 UNIT_TEST(test_selectors_and_rules_are_tried)
 {

@@ -1,14 +1,15 @@
+/* destinations_test.c - lists of destinations: keys, errors, secrets, comparisons. */
 #include "lib/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "lib/config_destinations.h"
+#include "lib/config/config_destinations.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 
-/* The list as YAML; the caller frees it. */
+/* Returns the list as YAML; the caller frees it. */
 static char *
 printed(const struct destinations *list)
 {
@@ -25,7 +26,8 @@ printed(const struct destinations *list)
 
 /* --- every key -------------------------------------------------------------------------------- */
 
-/* Every key of each type, all that exclude others in a second entry; secrets are hushN. */
+/* These texts have every key of each type, keys that exclude others in a second entry;
+ * secrets are hushN. */
 static const char s3_text[] =
     "destinations:\n"
     "- name: cold.store-1_A\n"
@@ -446,7 +448,7 @@ UNIT_TEST(test_tables_are_well_formed_and_all_their_keys_are_tested)
 {
     check_rows(&destination_schema, DESTINATION_TYPE_COUNT, whole, sizeof whole / sizeof *whole);
     for (unsigned t = 0; t < DESTINATION_TYPE_COUNT; t++) {
-        /* Words and enum have the same order. */
+        /* The words and the enum have the same order. */
         const struct schema_key *key = schema_find(&destination_schema, bytes_of_text("type"), t);
         struct setting shape = schema_number(key);
         char word[48];
@@ -594,7 +596,8 @@ UNIT_TEST(test_one_byte_over_the_limit_is_refused)
     free(text);
 }
 
-/* Long before their end, but for one long word: nesting and length cost neither stack nor time. */
+/* They are refused long before their end, except one long word: nesting and length cost neither
+ * stack nor time. */
 UNIT_TEST(test_hostile_texts_are_refused_where_they_begin)
 {
     static const struct {
@@ -660,7 +663,7 @@ UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
         assert_string_equal(first, second);
         assert_null(strstr(first, "hush"));
         assert_int_equal(list.count, again.count);
-        /* Those that have no secret are equal, the others are not. */
+        /* Entries without a secret are equal, the others are not. */
         for (uint32_t j = 0; j < list.count; j++) {
             char mark[100];
             snprintf(mark, sizeof mark, "- name: \"%s\"\n", list.items[j].name);
@@ -781,7 +784,7 @@ UNIT_TEST(test_two_that_say_the_same_are_equal_wherever_they_stand)
     }
 }
 
-/* A change of one value in a text makes the destination another. */
+/* Checks that a change of one value in a text makes the destination another one. */
 static void
 check_change(const char *text, bool tenancy, const char *from, const char *to)
 {

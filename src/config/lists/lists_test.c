@@ -8,7 +8,7 @@
 
 static struct yaml_errors errors;
 
-/* The error of a file as a server reports it, or its errors as they are collected. */
+/* Returns the error of a file as a server reports it, or collects its errors. */
 static enum err
 read_all(struct bytes text, struct yaml_errors *collected, struct why *why)
 {
@@ -30,7 +30,7 @@ read_all(struct bytes text, struct yaml_errors *collected, struct why *why)
     return e;
 }
 
-/* `expected` are the sentences, each with a newline after it. */
+/* Checks the errors; `expected` has the sentences, each with a newline after it. */
 static void
 check_errors(const char *text, const char *expected)
 {
@@ -91,7 +91,8 @@ UNIT_TEST(test_all_errors_are_found_in_the_order_of_their_places)
 
 UNIT_TEST(test_what_depends_on_a_wrong_value_is_not_an_error_too)
 {
-    /* The name is given, the type is unknown, the source's destination has an error of its own. */
+    /* The name is used already, the type is unknown, the source's destination has an error
+     * of its own. */
     check_errors("destinations:\n"
                  "  - {name: '', type: file, path: /x}\n"
                  "  - {name: b, type: [file], paths: /y}\n"
@@ -126,14 +127,14 @@ UNIT_TEST(test_the_first_twenty_errors_are_kept_and_all_are_counted)
     assert_int_equal(read_all(bytes_of_text(text), &errors, &why), ERR_INPUT);
     assert_int_equal(errors.count, 51);
     reader_collect(&errors);
-    reader_note("f", &why); /* the one that the reading returned is among them */
+    reader_note("f", &why); /* the returned error is among them */
     reader_collect(NULL);
     assert_int_equal(errors.count, 51);
     for (uint32_t i = 0; i < YAML_ERRORS_MAX; i++)
         assert_int_equal(errors.items[i].line, i + 1);
 }
 
-/* The file with a line left out, or cut, or with another character in it. */
+/* Checks the file with a line left out, or cut, or with another character in it. */
 static void
 check_variant(struct bytes text)
 {

@@ -1,10 +1,11 @@
+/* rule_settings_test.c - the section rules, and external labels. */
 #include "lib/test.h"
 
 #include "config/lists/rule_settings.h"
 #include "config/lists/rule_settings_keys.h"
-#include "lib/config_lists.h"
+#include "lib/config/config_lists.h"
 
-/* The rules of a right text, for rule_settings_free(). */
+/* Returns the rules of a valid text; free them with rule_settings_free(). */
 static struct rule_settings
 read_rules_of(const char *file_name, const char *text, bool tenancy)
 {
@@ -101,7 +102,7 @@ UNIT_TEST(test_variables_in_external_labels_are_expanded_as_by_prometheus)
     setenv("EMPTY", "", true);
     setenv("é", "accent", true);
     unsetenv("NONE");
-    check_label("a${ONE}b", "a1 $TWOb", ""); /* once */
+    check_label("a${ONE}b", "a1 $TWOb", ""); /* expanded once */
     check_label("$TWO_b-x", "two-x", "");
     check_label("$TWO_b$ONE", "two1 $TWO", "");
     check_label("${é}", "accent", "");
@@ -344,7 +345,8 @@ UNIT_TEST(test_tables_are_well_formed_and_the_manual_has_all_keys)
     struct schema_key rows[8] = {{NULL}};
     size_t count = 0;
     for (const struct schema_key *k = rules_root_schema.keys; k->name != NULL; k++) {
-        if (strcmp(k->name, "global") != 0) rows[count++] = *k; /* is a section of settings */
+        /* "global" is a section of settings */
+        if (strcmp(k->name, "global") != 0) rows[count++] = *k;
     }
     check_manual(section, section, &(struct schema){rows, 0});
     free(page);

@@ -1,6 +1,6 @@
 /*
- * secrets_test.c - the ways of secrets, from the file to requests and answers: no memory that is
- * given back has one in it, and none is shown. All of them begin with "hush".
+ * secrets_test.c - the paths of secrets, from the file to requests and answers: freed memory never
+ * contains one, and none is shown. All of them begin with "hush".
  */
 #include "lib/test.h"
 #include <malloc.h>
@@ -71,7 +71,7 @@ static const char alerting_config[] =
     "    - {url: 'http://h', basic_auth: {username: u, password: hush-password}}\n"
     "    - {url: 'http://h', http_headers: {X-One: {secrets: [hush-header]}}}\n";
 
-/* What an issuer of tokens answers, with an escape in the middle; and what STS does. */
+/* Answers of an issuer of tokens, with an escape in the middle, and of STS. */
 static const char token_answer[] =
     "{\"token_type\":\"Bearer\",\"access_token\":\"hush-\\u0061nswer\",\"expires_in\":3600}";
 static const char role_answer[] =
@@ -82,7 +82,7 @@ static const char role_answer[] =
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-/* As it is, and as "u:hush" is sent by HTTP Basic. */
+/* The secret itself, and "u:hush" as HTTP Basic sends it. */
 static const char *const marks[] = {"hush-", "dTpodXNo"};
 static uint32_t found;
 static char found_at[64];
@@ -136,7 +136,7 @@ answer_to(const struct http_call *call)
         .failure = HTTP_CALL_ANSWERED, .status = 200, .body = bytes_of_text(body)};
 }
 
-/* Whether a request that goes out has a secret: only then is there something to be hidden. */
+/* Says whether an outgoing request has a secret. */
 static bool
 tells(const struct http_call *call)
 {
@@ -212,7 +212,8 @@ use(struct env *env, const struct destination_settings *d)
 UNIT_TEST(test_no_memory_that_is_given_back_has_a_secret_in_it)
 {
     struct sim_env *sim;
-    /* What libraries gave back is not to be found in memory of ours that was never written. */
+    /* Memory that libraries freed is overwritten, so that it is not found in memory of ours that
+     * was never written. */
     mallopt(M_PERTURB, 0x55);
     assert_int_equal(sim_env_new(1, &sim), OK);
     found = 0;

@@ -1,6 +1,10 @@
+/*
+ * shared_rules_test.c - rules shared by destinations and sources: names, buckets, URLs, headers,
+ * tenants.
+ */
 #include "lib/test.h"
 
-#include "lib/config_destinations.h"
+#include "lib/config/config_destinations.h"
 
 UNIT_TEST(test_names_are_plain_and_short)
 {

@@ -1,6 +1,7 @@
+/* source_keys_test.c - the manual and the example have all keys of sources. */
 #include "lib/test.h"
 
-#include "lib/config_sources.h"
+#include "lib/config/config_sources.h"
 
 UNIT_TEST(test_manual_has_a_true_row_for_every_key)
 {

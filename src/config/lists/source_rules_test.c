@@ -1,6 +1,7 @@
+/* source_rules_test.c - rules that the values of sources must follow. */
 #include "lib/test.h"
 
-#include "lib/config_sources.h"
+#include "lib/config/config_sources.h"
 
 UNIT_TEST(test_names_selectors_and_urls_are_checked)
 {

@@ -1,8 +1,12 @@
+/*
+ * sources_test.c - lists of sources: keys, errors, secrets, comparisons, and settings taken from
+ * destinations.
+ */
 #include "lib/test.h"
 
-#include "lib/config_sources.h"
+#include "lib/config/config_sources.h"
 
-/* The list as YAML; the caller frees it. */
+/* Returns the list as YAML; the caller frees it. */
 static char *
 printed(const struct sources *list)
 {
@@ -19,7 +23,7 @@ printed(const struct sources *list)
 
 /* --- every key -------------------------------------------------------------------------------- */
 
-/* Every key, all that exclude others in further entries; secrets are hushN. */
+/* These texts have every key, keys that exclude others in further entries; secrets are hushN. */
 static const char remote_read_text[] =
     "sources:\n"
     "- name: old.store-1_A\n"
@@ -138,7 +142,7 @@ static const char timestream_text[] =
     "- {name: two, type: timestream, database: d, table: t, access_key_file: /ak,\n"
     "   secret_key_file: /sk, session_token_file: /st, cache: {path: /c}}\n";
 
-/* Destinations and sources that share what they say. */
+/* Destinations, and sources that use their settings. */
 #define SHARED                                                                                   \
     "destinations:\n"                                                                            \
     "- {name: ch, type: clickhouse, url: 'http://h:8123', table: t, timeout: 3s,\n"              \
@@ -177,7 +181,7 @@ UNIT_TEST(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks)
     assert_string_equal(s[0].basic_auth.password.text, "hush2");
     assert_int_equal(s[0].http.headers.count, 1);
     assert_string_equal(s[0].http.headers.items[0].name, "X-One");
-    assert_int_equal(s[0].timeout_ms, 30000); /* what a destination waits for is another matter */
+    assert_int_equal(s[0].timeout_ms, 30000); /* the destination's timeout is not inherited */
 
     assert_string_equal(s[1].name, "other");
     assert_string_equal(s[1].u.influxdb.server.org, "o");
@@ -465,7 +469,7 @@ UNIT_TEST(test_tables_are_well_formed_and_all_their_keys_are_tested)
 {
     check_rows(&source_schema, SOURCE_TYPE_COUNT, whole, sizeof whole / sizeof *whole);
     for (unsigned t = 0; t < SOURCE_TYPE_COUNT; t++) {
-        /* Words and enum have the same order. */
+        /* The words and the enum have the same order. */
         struct setting shape = schema_number(schema_find(&source_schema, bytes_of_text("type"), t));
         char word[48];
         setting_number_text(&shape, t, word, sizeof word);
@@ -550,7 +554,7 @@ UNIT_TEST(test_time_is_a_word_or_a_range)
     assert_true(s.to.given && s.to.before_now && s.to.ms == 0);
     s = times_of("{from: 1d, to: 1d}");
     assert_int_equal(s.from.ms, s.to.ms);
-    /* One of each kind: which is first depends on when one looks. */
+    /* One bound is absolute and one is relative: their order depends on the current time. */
     s = times_of("{from: 9999-12-31T23:59:59.999Z, to: 1d}");
     assert_true(s.from.ms == 253402300799999);
     assert_int_equal(times_of("{from: 1d, to: 0000-01-01T00:00:00Z}").times, TIMES_BETWEEN);
@@ -693,7 +697,7 @@ UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
     assert_null(strstr(first, "hush"));
     assert_int_equal(list.count, again.count);
     for (uint32_t i = 0; i < list.count; i++) {
-        /* Those that have no secret are equal, the others are not. */
+        /* Entries without a secret are equal, the others are not. */
         bool hidden = strchr("olbdf", list.items[i].name[0]) != NULL;
         assert_int_equal(source_settings_equal(&list.items[i], &again.items[i]), !hidden);
     }
@@ -786,7 +790,7 @@ UNIT_TEST(test_archives_are_in_a_bucket_or_a_directory)
                        "instead of a bucket");
 }
 
-/* A change of one value in the text makes one source another. */
+/* Checks that a change of one value in the text makes one source another. */
 static void
 check_change(const char *from, const char *to)
 {
@@ -840,7 +844,7 @@ UNIT_TEST(test_each_difference_counts)
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         check_change(changes[i][0], changes[i][1]);
     }
-    /* All of them say what they said, one line lower. */
+    /* All errors are the same, one line lower. */
     char *moved = repeated("# moved\n", remote_read_text, 1, "");
     struct sources a = read_sources(remote_read_text, true), b = read_sources(moved, true);
     for (uint32_t i = 0; i < a.count; i++) {

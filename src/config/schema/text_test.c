@@ -1,3 +1,4 @@
+/* text_test.c - values of settings as text. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ find(const char *name)
     return s;
 }
 
-/* The value of a setting in memory of the test. */
+/* Returns the value of a setting, in memory of the test. */
 static const char *
 value(const struct settings *settings, const struct setting *setting)
 {
@@ -56,7 +57,7 @@ check_refused(const char *name, const char *text)
     assert_memory_equal(&s, &before, sizeof s);
 }
 
-/* Each of the words between bars. */
+/* Checks that each of the words between bars is refused. */
 static void
 check_each_refused(const char *name, const char *words)
 {
@@ -113,7 +114,7 @@ UNIT_TEST(test_sizes_know_powers_of_1000_and_of_1024)
     check_number(name, "1PiB", 1ull << 50);
     check_each_refused(name, "|KiB|-1|1.5GiB|1 GiB|1kb|1K|1G|1Gi|1GiBs|1EiB|0x10|1e6|1_000|"
                              "18446744073709551616|18446744073709551615KiB|1GiB1MiB");
-    check_refused("write.max-name-bytes", "4GiB"); /* must not wrap in 32 bits */
+    check_refused("write.max-name-bytes", "4GiB"); /* must not overflow 32 bits */
     check_refused("write.max-name-bytes", "4294968320");
     check_number("write.max-name-bytes", "2KiB", 2048);
 }
@@ -131,7 +132,7 @@ UNIT_TEST(test_counts_are_whole_numbers)
         check_refused("web.max-connections", bad[i]);
     }
     check_refused("web.max-connections", "1k");
-    check_refused("web.max-connections", "4294967297"); /* 1, if it wrapped */
+    check_refused("web.max-connections", "4294967297"); /* 1 if it overflowed */
 }
 
 UNIT_TEST(test_numbers_are_printed_in_their_shortest_exact_form)

@@ -1,6 +1,6 @@
-/* Members that files, servers and name servers list: they come and go, and stay when a look fails.
- */
-#include "lib/notify_script.h"
+/* discovery_test.c - members that files, servers and name servers list: they are added and removed,
+ * and stay when a look-up fails. */
+#include "lib/notify/notify_script.h"
 #include "lib/test.h"
 
 #define FILE_A   "mkdir d | put d/a.yml - targets: [a:1]\n"
@@ -188,7 +188,7 @@ static const struct CMUnitTest tests[] = {
         "metrics sent => sent_total{alertmanager='c:1'} 0; sent_total{alertmanager='a:1'} 1"),
     SCRIPT("an Alertmanager without members is logged once, and its end once", FILE_A
            "log members | am | files d/a.yml | am other | start | run 0 => 0s members a:1 other\n"
-           "put d/a.yml [] | run 60 => 5s members other\n" /* no alert is lost so far */
+           "put d/a.yml [] | run 60 => 5s members other\n" /* no alert has been lost */
            "metrics alertmanagers_w => alertmanagers_without_members 1\n"
            "fire Down:1 Up:1 | run 10 => 60s other Down:1 Up:1; 70s " EMPTY
            "2 dropped_targets=0 members_of_others=1\n"

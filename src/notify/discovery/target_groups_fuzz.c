@@ -1,5 +1,5 @@
-/* Any text as a list of targets, in JSON or, if its first byte is odd, in YAML: refused with a
- * sentence, or kept as targets whose labels are canonical. */
+/* target_groups_fuzz.c - reads any text as a list of targets, in JSON or, if its first byte is odd,
+ * in YAML: it is refused with a sentence, or gives targets whose labels are canonical. */
 #include <assert.h>
 
 #include "base/text/utf8.h"

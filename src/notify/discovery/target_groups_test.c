@@ -1,9 +1,9 @@
 /*
- * Lists of targets in JSON and YAML: what is taken of them, and what is refused. Commands of
- * scripts: json TEXT, yaml TEXT, same TEXT (in both): print the targets, or the error. In a TEXT
- * "~" is a line feed and "'" in JSON a double quote.
+ * target_groups_test.c - lists of targets in JSON and YAML. Commands of scripts: json TEXT, yaml
+ * TEXT, same TEXT (in both): print the targets, or the error. In a TEXT "~" is a line feed and "'"
+ * in JSON a double quote.
  */
-#include "lib/notify_alerts.h"
+#include "lib/notify/notify_alerts.h"
 #include "lib/script.h"
 #include "lib/test.h"
 #include "notify/discovery/target_groups.h"
@@ -25,7 +25,7 @@ script_teardown(void **state)
     return 0;
 }
 
-/* `prints`: the targets, or the error. */
+/* Reads a list; `prints`: and prints the targets or the error. */
 static enum err
 read_as(enum format format, const char *text, bool prints)
 {
@@ -66,7 +66,8 @@ script_command(const char *name, char *rest)
     if (script_is(name, "yaml") || script_is(name, "same")) (void)read_as(YAML, rest, true);
 }
 
-/* `begin`, `count` items with their number for "#", and `end`. Both formats refuse it alike. */
+/* Checks that both formats refuse `begin`, `count` items with their number for "#", and `end`, with
+ * the same error. */
 static void
 expect_too_long(const char *begin, const char *item, int count, const char *end, const char *says)
 {
@@ -96,7 +97,7 @@ UNIT_TEST(test_targets_labels_and_bytes_have_limits)
     expect_too_long("[{\"labels\": {\"x\": \"x\"", ", \"l#\": \"x\"", TARGETS_LABELS_MAX, "}}]",
                     "more than 128 labels");
     expect_too_long("[]", " ", TARGETS_TEXT_BYTES_MAX, "", "limit; f: must be at most 4 MiB");
-    /* Labels that targets share count for each. */
+    /* Labels that targets share count for each target. */
     memset(shared, 'x', sizeof shared - 1);
     sprintf(shared + sizeof shared - 8, "\"}}]");
     memcpy(shared, "], \"labels\": {\"x\": \"", 20);

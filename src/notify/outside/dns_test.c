@@ -1,9 +1,9 @@
 /*
- * Look-ups through c-ares, with a name server in the test: what it says becomes records, or
- * nothing, or a failure. Commands of scripts: zone NAME [NUMBER_OF_TYPE=TARGET[=PORT]...]: what the
- * server has; fails NAME: what it fails at; truncates: over UDP; closes: it is gone; ask
- * A|AAAA|SRV|MX|NS NAME: prints TARGET:PORT of each record, or the reason of failure; asked: prints
- * the names it was asked for.
+ * dns_test.c - look-ups through c-ares, with a name server in the test: its answers become records,
+ * an empty result, or a failure. Commands of scripts: zone NAME [NUMBER_OF_TYPE=TARGET[=PORT]...]:
+ * sets the server's records; fails NAME: the server fails for it; truncates: over UDP; closes: the
+ * server ends; ask A|AAAA|SRV|MX|NS NAME: prints TARGET:PORT of each record, or the reason of
+ * failure; asked: prints the requested names.
  */
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -25,7 +25,7 @@ static struct why why;
 /* The name server. */
 static struct {
     int udp, tcp;
-    int connection; /* of TCP; -1: none */
+    int connection; /* TCP connection; -1: none */
     char address[32];
     char asked[ASKED_BYTES];
     const char *knows, *records, *fails;
@@ -56,7 +56,7 @@ put_name(const char *name)
     zone.message[zone.size++] = 0;
 }
 
-/* Records of the name that was asked for. Returns how many. */
+/* Appends records of the requested name. Returns how many. */
 static unsigned
 put_records(const char *at)
 {
@@ -121,7 +121,7 @@ serve_udp(void)
         zone.size);
 }
 
-/* One question for each connection; it comes in one piece. */
+/* Answers one question for each connection; it arrives in one piece. */
 static void
 serve_tcp(void)
 {
@@ -180,7 +180,7 @@ script_teardown(void **state)
     return 0;
 }
 
-/* A turn of the loop that polls. */
+/* Runs one turn of the loop that polls. */
 static void
 turn(int wait_ms)
 {
@@ -253,7 +253,7 @@ script_command(const char *name, char *rest)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-/* Answers that do not fit into a datagram are asked for over TCP. */
+/* Answers that do not fit into a datagram are requested over TCP. */
 UNIT_TEST(test_only_the_first_of_too_many_records_are_used_and_this_is_said)
 {
     static char text[(DNS_RECORDS_MAX + 1) * 11 + 1];
@@ -284,7 +284,7 @@ UNIT_TEST(test_several_questions_are_under_way_at_a_time_and_one_may_be_given_up
         assert_ptr_equal(answer.context, &b);
         assert_int_equal(answer.count, 2);
     }
-    start_question("am.example.", DNS_A, &a); /* and is left under way */
+    start_question("am.example.", DNS_A, &a); /* and stays pending */
 }
 
 static enum err

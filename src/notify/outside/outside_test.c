@@ -1,8 +1,9 @@
-/* The network, as a notifier asks it: requests and look-ups end in polls, and may be given up. */
-#include "lib/notify_alerts.h"
+/* outside_test.c - the network as a notifier uses it: requests and look-ups end in polls, and may
+ * be given up. */
+#include "lib/notify/notify_alerts.h"
 #include "lib/test.h"
-/* After what it has macros for. */
-#include "lib/http_player.h"
+/* It needs the macros of the headers above. */
+#include "lib/net/http_player.h"
 #include "notify/outside/outside.h"
 
 static const char *const ANSWERS[] = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -40,7 +41,7 @@ setup(void **state)
 {
     (void)state;
     budget_init(&budget, "test", 0, NULL);
-    /* Nothing listens there. */
+    /* This port has no listener. */
     assert_int_equal(outside_new(env_real(), &budget, "127.0.0.1:1", &outside, &why), OK);
     return 0;
 }
@@ -105,10 +106,10 @@ UNIT_TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up)
     }
     look_up(&d, "x.example.");
     wait_for(&d);
-    assert_int_equal(d.e, ERR_AGAIN); /* nothing listens */
+    assert_int_equal(d.e, ERR_AGAIN); /* the port has no listener */
     assert_int_equal(a.answers + b.answers, 0);
     assert_non_null(strstr(q.seen, "User-Agent: Firekeep/"));
-    start(&a, p.url); /* and is left */
+    start(&a, p.url); /* stays pending */
     player_stop(&p);
     player_stop(&q);
 }

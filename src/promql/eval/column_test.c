@@ -1,11 +1,11 @@
-/* column_test.c - kept columns: their values, and the memory that they use. */
+/* column_test.c - cached columns: their values, and the memory that they use. */
 #include "lib/test.h"
 
 #include "promql/eval/column.h"
 
 enum { STEPS = 10000, ROUNDS = 300 };
 
-/* A column with `count` values from a step on; each value is its step. */
+/* Fills a column with `count` values from a step on; each value is its step. */
 static void
 fill(struct column *c, uint32_t first, uint32_t count)
 {
@@ -61,7 +61,7 @@ UNIT_TEST(test_a_short_series_takes_little_room_whenever_it_was)
     column_fini(&c, NULL, STEPS);
 }
 
-/* Joins columns on both sides, in leaps and step by step, with and without histograms. */
+/* Columns are joined on both sides, in leaps and step by step, with and without histograms. */
 UNIT_TEST(test_what_is_joined_is_all_there_and_seldom_moves)
 {
     static uint8_t wanted[STEPS];

@@ -1,10 +1,10 @@
 /*
- * Random expressions over random series: some of each are chosen by the input, or the expression is
- * its first line. Whatever it is, it ends, and its memory is given back. What has an answer has the
+ * eval_fuzz.c - random expressions over random series: the input chooses both, or its first line is
+ * the expression. Every evaluation ends, and frees its memory. An expression with an answer has the
  * same one
  * - when series are read in three shards;
  * - when no selector gets the matchers of others;
- * - when the expression is printed and read again, but for positions;
+ * - when the expression is printed and read again, except positions;
  * - over a range, at any step, as at that time alone.
  *
  * SHOW=1 prints the expressions.
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "lib/random_store.h"
+#include "lib/promql/random_store.h"
 #include "promql/answer.h"
 #include "promql/parse/tree.h"
 #include "sys/env.h"
@@ -25,7 +25,7 @@ enum {
     BYTES_MAX = 64 << 20, /* memory of a query */
     HELD_MAX = 1 << 17,
     SAMPLES_MAX = 1 << 18,
-    CHECKS_MAX = 16, /* the query ends after so many looks at the clock */
+    CHECKS_MAX = 16, /* the query ends after reading the clock this often */
     STEPS_MAX = 24,
 };
 
@@ -48,7 +48,7 @@ struct answered {
     uint64_t samples;
 };
 
-enum { NOTES_MAX = 11 }; /* of each kind, with the sentence that counts the others */
+enum { NOTES_MAX = 11 }; /* limit for each kind, with the sentence that counts the others */
 struct notes_found {
     struct buf items[NOTES_MAX];
     uint32_t count;
@@ -65,7 +65,7 @@ look_at_clock(struct env *env)
     return ++now_ns;
 }
 
-/* --- what is asked ---------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static int64_t
 saturated_add(int64_t a, int64_t b)
@@ -169,7 +169,7 @@ compare_notes(const void *a, const void *b)
     return bytes_compare(buf_bytes(a), buf_bytes(b));
 }
 
-/* Notes are in any order, which shards may change. */
+/* Appends the notes in a fixed order, as shards may change theirs. */
 static void
 put_notes(struct answered *r, enum promql_note kind)
 {
@@ -201,7 +201,7 @@ put_answer(struct answered *r, const struct promql_options *options)
     r->samples = promql_samples(r->result);
 }
 
-/* The caller ends the answer with answered_fini(), before it frees the tree. */
+/* Evaluates. The caller ends the answer with answered_fini(), before it frees the tree. */
 static void
 ask(struct asked *a, const struct promql_tree *tree, const struct promql_options *wanted,
     struct answered *ret)
@@ -236,7 +236,7 @@ ask(struct asked *a, const struct promql_tree *tree, const struct promql_options
     buf_fini(&error);
 }
 
-/* The same with the answer as text, which the result no longer has. */
+/* Evaluates the same with the answer as text, which the result no longer has. */
 static void
 ask_for_text(struct asked *a, const struct promql_tree *tree, const struct promql_options *options,
              struct answered *ret)
@@ -260,7 +260,7 @@ contains(const struct buf *text, const char *what)
     return text->size > 0 && memmem(text->at, text->size, what, strlen(what)) != NULL;
 }
 
-/* True if the error depends on the run and not on the expression. */
+/* Says whether the error depends on the run and not on the expression. */
 static bool
 met_limit(const struct answered *r)
 {
@@ -301,7 +301,7 @@ check_same_samples(const struct asked *a, const char *what, const struct answere
     if (!met_limit(x) && !met_limit(y) && x->samples != y->samples) fail(a, what, x, y);
 }
 
-/* --- what has to be the same ------------------------------------------------------------------ */
+/* --- comparisons ------------------------------------------------------------------------------ */
 
 static void
 check_in_shards(struct asked *a, const struct promql_tree *tree,
@@ -349,8 +349,7 @@ check_printed(struct asked *a, const struct promql_tree *tree, const struct prom
     buf_fini(&error);
 }
 
-/* True if the expression chooses by the order of series, and has one that orders them at
- * one time. */
+/* Says whether the expression chooses by the order of series, which it sorts at one time. */
 static bool
 is_of_order(const struct asked *a)
 {
@@ -366,7 +365,7 @@ is_of_order(const struct asked *a)
     return count > 1;
 }
 
-/* True if the value depends on the beginning or the end of the range. */
+/* Says whether the value depends on the begin or the end of the range. */
 static bool
 is_of_range(const struct asked *a)
 {
@@ -381,7 +380,7 @@ is_of_range(const struct asked *a)
     return false;
 }
 
-/* Sums are made in another order where a window slides. */
+/* Compares with a tolerance: a sliding window adds in another order. */
 static bool
 nearly(double a, double b)
 {
@@ -417,7 +416,7 @@ same_points(const struct promql_point *a, const struct promql_point *b)
            nearly(a->histogram->sum, b->histogram->sum) && same_sides(a->histogram, b->histogram);
 }
 
-/* The point at a time of the series that was given last. */
+/* Finds the point at a time of the last returned series. */
 static bool
 point_at(struct promql_result *result, int64_t t_ms, struct promql_point *ret)
 {
@@ -441,7 +440,7 @@ compare_shown(const void *a, const void *b)
     return labels_compare(x->labels, y->labels);
 }
 
-/* All points at a time, in the order of labels; the caller calls free(). */
+/* Returns all points at a time, in the order of labels; the caller calls free(). */
 static struct shown_point *
 points_at(struct promql_result *result, int64_t t_ms, uint32_t *ret_count)
 {

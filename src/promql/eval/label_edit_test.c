@@ -1,9 +1,9 @@
-/* label_edit_test.c - labels that are kept, dropped and set, in order whatever they were. */
+/* label_edit_test.c - labels that are kept, dropped and set, whose result is sorted. */
 #include "lib/test.h"
 
 #include "promql/eval/label_edit.h"
 
-/* "a=1,b=2" as canonical labels. */
+/* Writes "a=1,b=2" as canonical labels. */
 static void
 make(struct buf *to, const char *text)
 {

@@ -1,4 +1,4 @@
-/* functions_test.c - each function is found by its name, and nothing else is. */
+/* functions_test.c - each function is found by its name, and no other name is. */
 #include "lib/test.h"
 
 #include "promql/functions/functions.h"

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "promql/histogram/fhist.h"
 
-/* A histogram of `schema` with buckets from `first` on, and its memory. */
+/* Makes a histogram of `schema` with buckets from `first` on, and its memory. */
 static struct fhist *
 make(struct arena *arena, int32_t schema, int32_t first, const int64_t *counts, uint32_t count)
 {

@@ -1,5 +1,5 @@
-/* Arbitrary text as an expression. What is one is printed, on one line and in several; what was
- * printed is an expression, too, and printed the same. */
+/* parser_fuzz.c - parses arbitrary text. A valid expression is printed, on one line and in several;
+ * the printed text is valid, too, and printed the same. */
 #include <assert.h>
 
 #include "promql/parse/tree.h"

@@ -1,7 +1,7 @@
 /*
- * parser_test.c - expressions are read, checked and printed as Prometheus does it. Where the
- * program of 3.5.3 knows what is asked for, all of this is what it answers
- * (tests/e2e/promql_text.sh asks it about thousands more).
+ * parser_test.c - expressions are read, checked and printed as by Prometheus. Prometheus 3.5.3
+ * gives these answers, as far as it has the function (tests/e2e/promql_text.sh compares thousands
+ * more).
  */
 #include "lib/test.h"
 
@@ -463,7 +463,7 @@ UNIT_TEST(test_what_is_wrong_is_said_as_prometheus_says_it)
     }
 }
 
-/* Puts `count` times `open`, the inside, and as many times `close`. */
+/* Appends `count` times `open`, the inside, and as many times `close`. */
 static void
 nest(struct buf *to, unsigned count, const char *open, const char *inside, const char *close)
 {

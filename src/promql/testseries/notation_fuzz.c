@@ -1,5 +1,5 @@
-/* Any text as a series: refused with a sentence that names a place, or read as what can be walked
- * through. A histogram that is written and read again is the same one. */
+/* notation_fuzz.c - parses any text as a series: it is refused with a sentence that names a place,
+ * or its values can be walked through. A histogram that is written and read again is the same. */
 #include <assert.h>
 
 #include "promql/testseries/notation.h"
@@ -21,7 +21,7 @@ check_again(const struct fhist *h)
     buf_put_text(&text, "{} ");
     notation_put_histogram(h, &text);
     bool is_whole = buf_error(&text) == OK && memchr(text.at, '(', text.size) == NULL &&
-                    memchr(text.at, '+', text.size) == NULL; /* of 1e+07 and +Inf */
+                    memchr(text.at, '+', text.size) == NULL; /* 1e+07 and +Inf have one */
     if (is_whole && notation_parse(buf_bytes(&text), 1, &arena, &notation, &error) == OK) {
         assert(notation.item_count == 1);
         assert(notation.items[0].count == 1);

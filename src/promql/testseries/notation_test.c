@@ -1,3 +1,4 @@
+/* notation_test.c - the notation of series and values in tests. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -53,7 +54,7 @@ put_value(struct buf *to, const struct notation_value *value)
         buf_put(to, number, number_print_exact(value->bits, number));
 }
 
-/* The values of "a=b,c=d 1 2 _", as a walk gives them. */
+/* Returns the values of "a=b,c=d 1 2 _" from a walk. */
 static const char *
 walk(struct reading_rig *g, const struct notation *notation)
 {

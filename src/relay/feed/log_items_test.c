@@ -1,9 +1,9 @@
 /*
- * log_items_test.c - every item of the log is given with its labels, in order, also when its record
- * is loaded again, and whatever segments, pages and memory are at hand.
+ * log_items_test.c - every item of the log is read with its labels, in order, also when its record
+ * is loaded again, with any segments, pages and memory.
  */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 
 #include "lib/seeds.h"
 #include "model/labels.h"
@@ -64,7 +64,7 @@ check_item(const struct item *item, uint32_t number)
     assert_true(bytes_equal_text(labels_get(item->labels, text("name")), name));
 }
 
-/* Samples `from` to `to`, each of the series of its number. */
+/* Logs samples `from` to `to`, each of the series of its number. */
 static void
 log_samples(struct rig *rig, uint32_t from, uint32_t to)
 {
@@ -124,7 +124,7 @@ UNIT_TEST(test_items_come_with_their_labels_and_come_again)
                 }
             }
             assert_int_equal(read, logged);
-            /* One of the last twenty once more. */
+            /* One of the last twenty records is read again. */
             uint32_t back = (uint32_t)rng_below(&rng, seen.records < 20 ? seen.records : 20);
             uint32_t at = seen.records - 1 - back;
             must(log_items_load(rig.log, seen.pos[at], &rig.again, &rig.m.why));

@@ -1,4 +1,4 @@
-/* log_series_test.c - every series of a segment is found in its record, whatever the order. */
+/* log_series_test.c - every series of a segment is found in its record, in any order. */
 #include "lib/test.h"
 
 #include "base/bytes.h"
@@ -10,9 +10,9 @@
 
 enum { REFS_MAX = 20000, RECORDS_MAX = 40, RECORD_MAX = 400 };
 
-/* What the segment names, one by one. */
+/* The series that the segment defines. */
 struct model {
-    uint32_t record[REFS_MAX]; /* that named it first: number + 1; 0: not named */
+    uint32_t record[REFS_MAX]; /* record that defined it first: number + 1; 0: not defined */
     uint32_t refs[RECORDS_MAX][RECORD_MAX];
     uint64_t pos[RECORDS_MAX];
     uint32_t records;

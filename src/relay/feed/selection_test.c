@@ -1,4 +1,4 @@
-/* selection_test.c - which series go on, and under which labels. */
+/* selection_test.c - the series that a destination selects, and their labels there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 #define must(call) assert_int_equal((call), OK)
 
-/* "a=1 b=2": labels in their order. */
+/* Returns labels from "a=1 b=2", in this order. */
 static struct bytes
 labels_of(const char *text, struct arena *arena)
 {
@@ -31,7 +31,7 @@ labels_of(const char *text, struct arena *arena)
     return labels;
 }
 
-/* What becomes of labels; "" if the series does not go on. */
+/* Checks the labels after the selection; "" if the series is not selected. */
 static void
 check(const struct destination_settings *settings, const char *tenant, const char *labels,
       const char *expected)

@@ -1,4 +1,5 @@
-/* backoff_test.c - pauses grow to their limit, and what the destination asks for is kept. */
+/* backoff_test.c - pauses grow to their limit, and pauses that the destination
+ * requests are kept. */
 #include "lib/test.h"
 
 #include "relay/lane/backoff.h"
@@ -30,7 +31,7 @@ end(void **state)
     return 0;
 }
 
-/* Returns the pause that a failure now causes; afterwards it is over. */
+/* Returns the pause after one more failure, and waits until it is over. */
 static int64_t
 fail_ms(int64_t retry_after_ms)
 {
@@ -76,7 +77,7 @@ UNIT_TEST(test_a_pause_is_as_long_as_asked_but_five_minutes_at_most)
     assert_int_equal(fail_ms(7000), 7000);
     assert_int_equal(fail_ms(24LL * 3600 * 1000), 5 * 60 * 1000);
     backoff_failed(&t.backoff, t.env, &RETRY, 7000);
-    backoff_failed(&t.backoff, t.env, &RETRY, 0); /* shortens nothing */
+    backoff_failed(&t.backoff, t.env, &RETRY, 0); /* does not shorten a pause */
     backoff_ended(&t.backoff);
     int64_t left_ns = t.backoff.next_ns - env_monotonic_ns(t.env);
     assert_int_equal(left_ns, 7000 * NS_PER_MS);

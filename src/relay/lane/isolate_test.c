@@ -1,6 +1,6 @@
 /*
- * isolate_test.c - whoever is refused is found, with few calls, and no series is ever tried out of
- * its order; whatever an answer says, and in whichever order answers come.
+ * isolate_test.c - the refused items of a call are found with few further calls, and no series is
+ * ever tried out of order, whatever the answers say and in any order of answers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@ enum tells {
     NOTHING,
     HOW_MANY,
     A_METRIC,
-    THE_OLDEST, /* and how many; wrong unless the oldest are refused */
+    THE_OLDEST, /* names the oldest, and how many; wrong unless the oldest are refused */
     ONLY_A_METRIC,
     A_WRONG_METRIC,
     TELLS_COUNT
@@ -31,17 +31,17 @@ static struct {
     struct budget memory;
     struct isolate is;
     struct call_item items[ITEMS_MAX];
-    uint64_t metric[ITEMS_MAX], series[ITEMS_MAX]; /* by number, which is `index` */
+    uint64_t metric[ITEMS_MAX], series[ITEMS_MAX]; /* by the number of an item, which is `index` */
     bool bad[ITEMS_MAX], settled[ITEMS_MAX];
     uint32_t count;
     enum tells tells;
-    bool tells_of_all; /* an answer that all are refused is known from one that some are */
-    bool in_order;     /* all of the metrics are named, and none of the series */
+    bool tells_of_all; /* "all are refused" differs from "some are refused" */
+    bool in_order;     /* an answer names all of the metrics, and none of the series */
     bool whole;        /* no call is too large */
-    bool unordered;    /* the order is not checked, which takes n^2 */
+    bool unordered;    /* the order is not checked, as that takes n^2 */
     uint64_t random;
     uint32_t calls;
-    uint64_t sent; /* items, in all calls */
+    uint64_t sent; /* items in all calls */
     uint64_t suspected[64];
     uint32_t suspected_count;
 } t;
@@ -80,7 +80,8 @@ end(void)
     assert_int_equal(budget_used(&t.memory), 0);
 }
 
-/* Nothing of the same series that comes before is left elsewhere, and the piece keeps its order. */
+/* Checks that earlier items of the same series are not elsewhere, and that the piece
+ * keeps its order. */
 static void
 check_order(const struct call_piece *p)
 {
@@ -116,7 +117,7 @@ is_suspected(uint64_t metric)
     return false;
 }
 
-/* What an answer lets be known of a piece, of which `bad` are refused. */
+/* Returns the hint in an answer about a piece, of which `bad` items are refused. */
 static struct isolate_hint
 learn(const struct call_piece *p, uint32_t bad)
 {
@@ -166,7 +167,7 @@ answer(struct call_piece *p)
     }
 }
 
-/* Tries pieces until nothing is left, AT_ONCE at a time, whose answers come in any order. */
+/* Tries pieces until none is left, AT_ONCE at a time, with answers in any order. */
 static void
 run(void)
 {
@@ -216,12 +217,13 @@ UNIT_TEST(test_one_of_many_is_found_by_halving)
         t.random = shifted_seed(at);
         t.bad[at] = true;
         run();
-        assert_in_range(t.calls, 2, 30); /* 2 log2(n) at most, and those that are too large */
+        assert_in_range(t.calls, 2, 30); /* at most 2 log2(n), and the calls that are too large */
         end();
     }
 }
 
-/* Calls for these refused ones of 4096, of so many metrics with so many series each. */
+/* Returns the calls needed for these refused items of 4096, with `metrics` metrics of
+ * `each` series. */
 static uint32_t
 calls_for(enum tells tells, uint32_t metrics, uint32_t each, const uint32_t *bad, uint32_t count)
 {
@@ -310,7 +312,7 @@ UNIT_TEST(test_what_follows_from_other_answers_is_not_asked)
         calls += t.calls;
         end();
     }
-    /* Where series fall is up to their hashes: 3 calls a level would be 30. */
+    /* The positions of series follow from their hashes: 3 calls per level would be 30. */
     assert_in_range(calls, 20 * 10, 20 * 28);
 }
 
@@ -434,7 +436,7 @@ UNIT_TEST(test_what_was_refused_lately_is_set_apart_from_the_beginning)
     assert_false(p->suspect);
     check_order(p);
     p->taken = 1;
-    assert_null(isolate_next(&t.is)); /* it waits: more may be found */
+    assert_null(isolate_next(&t.is)); /* it waits, as more may be found */
     answer(p);
     p = isolate_next(&t.is);
     assert_int_equal(p->to - p->from, 100);

@@ -1,4 +1,4 @@
-/* series_seen_test.c - what was added is there, and nothing else, until it is cleared. */
+/* series_seen_test.c - a set of series has the added ones, and no others, until it is cleared. */
 #include "lib/test.h"
 
 #include "base/hash/hash.h"

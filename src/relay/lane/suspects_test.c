@@ -1,4 +1,4 @@
-/* suspects_test.c - what was put in is there until it is forgotten, or many others came. */
+/* suspects_test.c - suspects are found until they are forgotten, or many others were added. */
 #include "lib/test.h"
 
 #include "base/hash/hash.h"

@@ -1,4 +1,4 @@
-/* throttle_test.c - how many calls are allowed follows the share of them that is throttled. */
+/* throttle_test.c - the number of allowed calls follows the share of calls that are throttled. */
 #include "lib/test.h"
 
 #include "relay/lane/throttle.h"
@@ -13,7 +13,7 @@ begin(struct throttle *t, uint32_t most)
     throttle_works(t);
 }
 
-/* So many calls each second, evenly, of which each `nth` is throttled (0: none). */
+/* Makes this many calls each second, evenly, of which each `nth` is throttled (0: none). */
 static void
 answer(struct throttle *t, unsigned seconds, unsigned calls, unsigned nth)
 {
@@ -137,7 +137,7 @@ UNIT_TEST(test_a_pause_that_was_asked_for_lasts_though_another_call_succeeds)
     struct throttle t;
     throttle_init(&t, 4, env_monotonic_ns(env));
     throttle_failed(&t, env, &retry, 7000);
-    throttle_works(&t); /* it was under way */
+    throttle_works(&t); /* the call was pending */
     sim_env_advance_ns(sim, 6999 * NS_PER_MS);
     assert_false(throttle_admits(&t, 0, env_monotonic_ns(env)));
     sim_env_advance_ns(sim, NS_PER_MS);

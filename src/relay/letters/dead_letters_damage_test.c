@@ -3,7 +3,7 @@
  * damage is reported wherever it is, lost and returned letters are counted once, no letter is sent
  * twice without a request, and the effects of a crash are not damage.
  */
-#include "lib/letters_rig.h"
+#include "lib/relay/letters_rig.h"
 #include "lib/test.h"
 #include "relay/operate/examine.h"
 
@@ -12,7 +12,7 @@ static const char FIRST[] = "/relay/east/dead-letters/00000001.letters";
 static const char SECOND[] = "/relay/east/dead-letters/00000002.letters";
 static const char LETTERS[] = "/relay/east/dead-letters";
 
-/* All letters are before the cursor: the account has them. */
+/* Opens with all letters before the cursor, so that the account includes them. */
 static void
 open_behind(struct letters_rig *rig)
 {
@@ -63,7 +63,7 @@ size_of(const struct letters_rig *rig, const char *path)
     return size;
 }
 
-/* What becomes of the account is what the files hold, whatever that is. */
+/* Checks that the account agrees with the content of the files. */
 static void
 check_balance(const struct letters_rig *rig)
 {
@@ -90,7 +90,7 @@ check_account(const struct letters_rig *rig, uint64_t lost, uint64_t back)
     assert_int_equal(a->differs, lost + back > 0);
 }
 
-/* An operator sees the same, and a look changes nothing. */
+/* Checks that an operator's report says the same, and changes nothing. */
 static void
 check_report(struct letters_rig *rig, const char *text, uint64_t lost, uint64_t back)
 {
@@ -102,7 +102,7 @@ check_report(struct letters_rig *rig, const char *text, uint64_t lost, uint64_t 
     if (strstr(rig->report.texts[0], text) == NULL) fail_msg("%s", rig->report.texts[0]);
 }
 
-/* What was met is put right: the next start finds nothing new. */
+/* Checks that the account is corrected: the next start finds nothing new. */
 static void
 check_put_right(struct letters_rig *rig)
 {
@@ -123,14 +123,14 @@ enum { LIFE = 24, ENDS = LIFE + 3, REPLAYING_MARKS = LIFE, DELIVERED_MARKS, LAST
 
 struct life {
     struct letters_rig rig;
-    struct buf whole;         /* the file, */
-    struct relay_state saved; /* and the state that knows it */
-    uint64_t ends[ENDS];      /* of its batches */
+    struct buf whole;         /* content of the file */
+    struct relay_state saved; /* the state that knows it */
+    uint64_t ends[ENDS];      /* ends of its batches */
 };
 
 /*
- * Letters, each in a batch of its own; then marks: those with the first reason are replayed and
- * delivered, those with the second are being replayed.
+ * Adds letters, each in a batch of its own, then marks: letters with the first reason are replayed
+ * and delivered, those with the second are being replayed.
  */
 static void
 life_begin(struct life *life, uint64_t seed)
@@ -165,7 +165,7 @@ life_begin(struct life *life, uint64_t seed)
     life->saved = rig->state;
 }
 
-/* Everything as it was, but with another file. */
+/* Restores everything, with another file. */
 static void
 life_set(struct life *life, struct bytes content)
 {
@@ -208,25 +208,25 @@ UNIT_TEST(test_each_changed_byte_is_told_and_costs_what_it_held)
             fail_msg("at %zu: %llu lost, %llu back", at, (unsigned long long)letters_sum(a->lost),
                      (unsigned long long)letters_sum(a->back));
         }
-        /* That letters were being replayed may be lost, too. */
+        /* Marks about replaying letters may be lost, too. */
         assert_int_equal(a->differs, lost + back > 0 || batch == LAST_MARKS);
         check_put_right(rig);
-        assert_true(letters_rig_counts(rig).damaged > 0); /* as long as the file is there */
+        assert_true(letters_rig_counts(rig).damaged > 0); /* while the file exists */
         letters_rig_close(rig);
     }
     assert_int_equal(batch, LAST_MARKS);
     life_end(&life);
 }
 
-/* Where batches begin: the first byte of the letter's or the mark's entry. */
+/* Changes the begin of a batch: the first byte of the letter's or the mark's entry. */
 static void
 change_batch(struct life *life, uint32_t batch)
 {
     life->whole.at[life->ends[batch - 1] + LETTER_ENTRY_HEADER_BYTES + 2] ^= 1;
 }
 
-/* A letter that is lost does not hide one that is back, as its number is missing; nor is one lost
- * that was gone before. */
+/* A lost letter does not hide one that is back, as its number is missing; a letter that was gone
+ * before is not lost. */
 UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
 {
     static struct life life;
@@ -238,14 +238,14 @@ UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
     for (unsigned i = 0; i < 2; i++) {
         life_begin(&life, 5 + i);
         change_batch(&life, cases[i].letter);
-        change_batch(&life, DELIVERED_MARKS); /* of the first letter */
+        change_batch(&life, DELIVERED_MARKS); /* the mark of the first letter */
         life_set(&life, buf_bytes(&life.whole));
         open_behind(rig);
         check_balance(rig);
         const struct letters_account *a = dead_letters_account(rig->letters);
         assert_int_equal(letters_sum(a->lost), cases[i].lost);
         assert_int_equal(letters_sum(a->back), 1);
-        /* What is lost is nothing that could be given up, or lost, once more. */
+        /* Lost letters cannot be given up, or lost, again. */
         uint64_t alive = letters_sum(letters_rig_counts(rig).letters) +
                          letters_sum(letters_rig_counts(rig).replaying);
         must(letters_rig_tend(rig));
@@ -292,7 +292,8 @@ UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
         const struct letters_account *a = dead_letters_account(rig->letters);
         assert_true(a->differs);
         if (batch != DELIVERED_MARKS) {
-            /* Which of the letters behind the end were gone nobody knows: as many as can be. */
+            /* It is unknown which letters after the end were gone: as many as possible
+             * are assumed. */
             assert_int_equal(letters_sum(a->lost) - letters_sum(a->back), lost - back);
             assert_true(letters_sum(a->lost) >= lost);
             if (batch >= LIFE) assert_int_equal(letters_sum(a->lost), 0);
@@ -303,8 +304,8 @@ UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
     life_end(&life);
 }
 
-/* Behind what the state knows nothing is damage: letters there are those of items that come by
- * again. */
+/* Damage after the end that the state knows does not count: letters there belong to items that are
+ * read again. */
 UNIT_TEST(test_what_is_torn_behind_the_state_is_no_damage)
 {
     static struct life life;
@@ -327,7 +328,7 @@ UNIT_TEST(test_what_is_torn_behind_the_state_is_no_damage)
             assert_int_equal(letters_rig_counts(rig).damaged, 0);
             assert_false(dead_letters_account(rig->letters)->differs);
             must(letters_rig_save(rig));
-            /* It is continued, and can be read from then on. */
+            /* The file is continued, and can be read from then on. */
             letters_rig_add_many(rig, LIFE + 10, 2);
             assert_int_equal(letters_rig_files(rig).count, 1);
             must(letters_rig_save(rig));
@@ -344,7 +345,7 @@ UNIT_TEST(test_what_is_torn_behind_the_state_is_no_damage)
     life_end(&life);
 }
 
-/* A state of an older version says how many letters there are, and nothing else. */
+/* A state of an older version has only the number of letters. */
 UNIT_TEST(test_an_older_state_still_shows_what_is_lost)
 {
     static struct life life;
@@ -361,7 +362,7 @@ UNIT_TEST(test_an_older_state_still_shows_what_is_lost)
     rig->state.letters = (struct letters_mark){.known = false};
     open_behind(rig);
     const struct letters_account *a = dead_letters_account(rig->letters);
-    assert_int_equal(letters_sum(a->dead_lettered), 9); /* those that were delivered, too */
+    assert_int_equal(letters_sum(a->dead_lettered), 9); /* with those that were delivered */
     assert_int_equal(letters_sum(a->lost) - letters_sum(a->back), LIFE / REASONS - 9 + 0ull);
     letters_rig_close(rig);
     life_end(&life);
@@ -369,7 +370,7 @@ UNIT_TEST(test_an_older_state_still_shows_what_is_lost)
 
 /* --- several files ---------------------------------------------------------------------------- */
 
-/* Of some letters in each, all alive; the state knows. */
+/* Makes files with some letters each, all alive, and saves the state. */
 static void
 make_files(struct letters_rig *rig, uint64_t seed, uint32_t count)
 {
@@ -405,7 +406,7 @@ UNIT_TEST(test_a_file_that_is_missing_is_named_and_its_letters_are_counted)
         check_report(&rig, name, lost, 0);
         open_behind(&rig);
         check_account(&rig, lost, 0);
-        letters_rig_add_many(&rig, 200, 3); /* no number comes twice */
+        letters_rig_add_many(&rig, 200, 3); /* a number is not used again */
         assert_true(strcmp(letters_rig_files(&rig).last, path) >= (file == 4 ? 1 : 0));
         check_put_right(&rig);
         letters_rig_look(&rig);
@@ -438,14 +439,13 @@ UNIT_TEST(test_a_directory_that_is_missing_is_told_and_counted)
     letters_rig_add_many(&rig, 0, 1);
     assert_int_equal(sscanf(letters_rig_files(&rig).last, "/relay/east/dead-letters/%x.", &last),
                      1);
-    assert_true(last > 3); /* no number comes twice */
+    assert_true(last > 3); /* a number is not used again */
     check_put_right(&rig);
     letters_rig_fini(&rig);
 }
 
-/* That a file is over stands at its end. */
-/* Since when files end as they should is remembered: no later start takes an earlier end as one
- * that a crash has left. */
+/* The state has the file since which files end properly: no later start takes an earlier end as the
+ * remains of a crash. */
 UNIT_TEST(test_since_when_files_end_as_they_should_is_remembered)
 {
     struct letters_rig rig;
@@ -487,8 +487,8 @@ UNIT_TEST(test_an_end_that_is_missing_is_damage_though_no_letter_is)
 /* --- copies ----------------------------------------------------------------------------------- */
 
 /*
- * All letters are being replayed in the copy, and were delivered since. With `more` as many others
- * came since, so that there are as many as there were.
+ * Restores a copy in which all letters are being replayed, although they were delivered since. With
+ * `more`, as many others came since, so that the number is the same.
  */
 static void
 bring_back_a_copy(uint64_t seed, uint32_t more)
@@ -537,11 +537,11 @@ bring_back_a_copy(uint64_t seed, uint32_t more)
 UNIT_TEST(test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it)
 {
     bring_back_a_copy(40, 0);
-    bring_back_a_copy(41, 8); /* as many are lost as are back */
+    bring_back_a_copy(41, 8); /* the numbers of lost and returned letters are equal */
     bring_back_a_copy(42, 3);
 }
 
-/* Whatever fails while replays are called off, and whenever the power goes. */
+/* Cancels replays with any fault, and possibly a power loss. */
 static bool
 call_off_with_fault(struct fault fault, bool power)
 {
@@ -549,7 +549,7 @@ call_off_with_fault(struct fault fault, bool power)
     struct letters_rig *rig = &life.rig;
     life_begin(&life, 50 + fault.nth % 5);
     life_set(&life, bytes_of(life.whole.at, life.ends[DELIVERED_MARKS] - 2));
-    open_behind(rig); /* one is back; those with the second reason are kept in this copy */
+    open_behind(rig); /* one letter is back; those with the second reason are kept in this copy */
     check_account(rig, 0, 1);
     fault_env_arm(rig->fe, fault);
     enum err e = letters_rig_tend(rig);
@@ -638,7 +638,7 @@ UNIT_TEST(test_what_cannot_be_replayed_is_counted)
     letters_rig_fini(&rig);
 }
 
-/* The caller takes all letters that are not found for lost, wherever they were. */
+/* An account with one loss counts all letters that are not found as lost, wherever they were. */
 UNIT_TEST(test_where_one_is_lost_all_that_are_lost_are_told)
 {
     struct letters_rig rig;
@@ -661,7 +661,7 @@ UNIT_TEST(test_where_one_is_lost_all_that_are_lost_are_told)
     letters_rig_fini(&rig);
 }
 
-/* A file may go only when the state knows, and the state before it. */
+/* A file may be removed only when the current state and the one before it know that. */
 UNIT_TEST(test_a_file_that_went_is_not_missed_by_the_last_two_states)
 {
     struct letters_rig rig;
@@ -680,7 +680,7 @@ UNIT_TEST(test_a_file_that_went_is_not_missed_by_the_last_two_states)
     assert_true(rig.moved.waits);
     assert_true(letters_rig_files(&rig).count >= files);
     letters_rig_close(&rig);
-    /* Either state can be gone back to. */
+    /* The destination may return to either state. */
     rig.state = first;
     open_behind(&rig);
     assert_false(dead_letters_account(rig.letters)->differs);
@@ -701,14 +701,14 @@ UNIT_TEST(test_a_file_that_went_is_not_missed_by_the_last_two_states)
 /* --- the account over crashes ----------------------------------------------------------------- */
 
 /*
- * A destination whose items are all refused, one after the other: each that the state's cursor is
- * behind is a letter, delivered or dropped, and nothing else.
+ * A destination that refuses all items, one after another: each item before the state's cursor is a
+ * letter, delivered or dropped, and nothing else.
  */
 struct course {
     struct letters_rig rig;
-    uint32_t next;                     /* item */
-    uint32_t saved_next;               /* of the state */
-    uint64_t delivered, dropped, full; /* so far, */
+    uint32_t next;                     /* next item */
+    uint32_t saved_next;               /* next item when the state was saved */
+    uint64_t delivered, dropped, full; /* results so far, */
     uint64_t saved_delivered, saved_dropped, saved_full;
 };
 
@@ -733,7 +733,7 @@ course_check(struct course *l)
     assert_int_equal(letters + l->delivered + l->dropped + l->full, l->next);
 }
 
-/* As letters_begin() does it. */
+/* Opens the letters as letters_begin() does. */
 static void
 course_open(struct course *l)
 {
@@ -825,8 +825,8 @@ UNIT_TEST(test_the_account_is_right_after_each_crash)
     assert_true(full > 100);
 }
 
-/* As many letters as there should be, but others: of which kind those are that are missing nobody
- * knows. */
+/* The number of letters is right, but some are others: the kinds of the missing ones
+ * are unknown. */
 UNIT_TEST(test_as_many_are_lost_and_back_as_numbers_are_missing)
 {
     struct letters_known k = {.mark = {.known = true, .print = 1}};
@@ -848,7 +848,7 @@ UNIT_TEST(test_as_many_are_lost_and_back_as_numbers_are_missing)
     }
 }
 
-/* Those that were sent again were in no count of it. */
+/* Letters that were sent again were not in any of its counts. */
 UNIT_TEST(test_letters_that_an_older_state_left_out_are_taken)
 {
     struct letters_known k = {.mark = {.known = false}};
@@ -862,7 +862,8 @@ UNIT_TEST(test_letters_that_an_older_state_left_out_are_taken)
     assert_int_equal(a.taken[ITEM_FLOAT], 7 + 5 - 10);
 }
 
-/* It took them from those before the cursor, which were fewer: below 0 is no count of letters. */
+/* The older state took them from the fewer letters before the cursor: a count of letters is
+ * never below 0. */
 UNIT_TEST(test_letters_that_an_older_state_took_from_others_are_taken)
 {
     for (unsigned differs = 0; differs < 2; differs++) {

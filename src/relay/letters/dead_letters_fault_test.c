@@ -1,12 +1,11 @@
 /*
  * dead_letters_fault_test.c - every call of the machine and every allocation may fail, and the
- * power at every moment: what was synced is there, nothing is there twice, and what is counted is
- * what happened.
+ * power at every moment: synced letters are found, none is found twice, and the counts are right.
  *
- * Of each letter the model knows in which states it may be in memory and, after a crash, on disk.
- * What a request wants is possible from when it was made, and stays so until it was carried out.
+ * The model has the possible states of each letter, in memory and, after a crash, on disk. The
+ * effect of a request is possible from its creation until it was carried out.
  */
-#include "lib/letters_rig.h"
+#include "lib/relay/letters_rig.h"
 #include "lib/seeds.h"
 #include "lib/test.h"
 
@@ -18,12 +17,12 @@ struct model {
     unsigned now[LIFE_LETTERS]; /* bits of enum letters_found_state */
     unsigned disk[LIFE_LETTERS];
     unsigned asked[LIFE_LETTERS];
-    unsigned reasons[LIFE_LETTERS]; /* bits of the reasons that it may have */
+    unsigned reasons[LIFE_LETTERS]; /* reasons it may have: bits of their numbers */
     bool fresh[LIFE_LETTERS];       /* added since the last open */
     uint32_t given[LIFE_LETTERS];
     uint32_t given_count;
     uint32_t next;
-    uint64_t alive; /* kept and replaying, by what was counted */
+    uint64_t alive; /* kept and replaying letters, as counted */
 };
 
 static unsigned
@@ -32,7 +31,7 @@ possible(const unsigned *states, const unsigned *asked, uint32_t id)
     return states[id] | (states[id] & BIT(KEPT) ? asked[id] : 0);
 }
 
-/* A look at the files: every letter is in a state that it may have. */
+/* Reads the files: every letter is in one of its possible states. */
 static void
 learn(struct letters_rig *rig, struct model *m, const unsigned *states, bool settled)
 {
@@ -160,7 +159,7 @@ step_settle(struct letters_rig *rig, struct model *m)
     enum err e = letters_rig_settle(rig, id, delivered, reason);
     if (e && e != ERR_MISSING) return;
     m->given[at] = m->given[--m->given_count];
-    if (e == ERR_MISSING) { /* it was revoked, or came again */
+    if (e == ERR_MISSING) { /* it was revoked, or added again */
         assert_true(m->fresh[id]);
         return;
     }
@@ -217,7 +216,7 @@ step(struct letters_rig *rig, struct model *m, bool exact)
     }
 }
 
-/* `exact`: the machine may be looked at meanwhile. */
+/* Runs random steps. `exact`: the state can be checked meanwhile. */
 static void
 live(struct letters_rig *rig, struct model *m, unsigned steps, bool exact)
 {
@@ -228,7 +227,7 @@ live(struct letters_rig *rig, struct model *m, unsigned steps, bool exact)
     }
 }
 
-/* After whatever happened: power loss or kill, and a healthy life, in which nothing is missing. */
+/* Cuts the power or kills; then a healthy life must find everything. */
 static void
 end_well(struct letters_rig *rig, struct model *m, bool power)
 {
@@ -295,8 +294,8 @@ UNIT_TEST(test_any_call_may_fail_from_then_on_in_any_way)
     try_all_sites(true);
 }
 
-/* With this seed a letter arrives and comes again while no sync succeeds; of the two a power loss
- * keeps only the second. */
+/* With this seed a letter is added and added again while no sync succeeds; a power loss keeps only
+ * the second. */
 UNIT_TEST(test_a_letter_that_comes_again_is_there_once_whatever_is_torn)
 {
     bool fired = run_with_fault(40190639, (struct fault){FAULT_SYNC, 13, true}, true);
@@ -364,7 +363,7 @@ try_request(struct fault fault, bool power)
     assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 30);
     sim_env_power_loss(rig.sim);
     letters_rig_restart(&rig);
-    must(letters_rig_tend(&rig)); /* should a request have come back, there is nothing left to do */
+    must(letters_rig_tend(&rig)); /* if a request is back, nothing is left to do */
     assert_int_equal(letters_sum(rig.moved.replaying) + letters_sum(rig.moved.dropped), 0);
     letters_rig_look(&rig);
     for (uint32_t id = 0; id < 90; id++) {
@@ -399,7 +398,7 @@ UNIT_TEST(test_a_full_device_refuses_letters_until_there_is_room_again)
     uint32_t next = 10;
     enum err e = OK;
     while (e == OK) {
-        must(letters_rig_add(&rig, next++, 0)); /* they wait in memory */
+        must(letters_rig_add(&rig, next++, 0)); /* letters wait in memory */
         e = dead_letters_sync(rig.letters, &rig.why);
     }
     assert_int_equal(e, ERR_FULL);

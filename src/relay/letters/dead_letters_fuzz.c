@@ -1,6 +1,6 @@
-/* Arbitrary bytes as a file of dead letters and as a request: as they are, and with the checksums
- * made right, so that what is behind them is reached. What is read can be decided about, and is the
- * same after a restart. */
+/* dead_letters_fuzz.c - reads arbitrary bytes as a file of dead letters and as a request, unchanged
+ * and with corrected checksums, which let the content be reached. Letters that are read can be
+ * replayed or dropped, and are the same after a restart. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -37,7 +37,7 @@ count_alive(const struct dead_letters *letters)
     return sum;
 }
 
-/* Replays some, of which half are refused again. */
+/* Replays some letters, half of which are refused again. */
 static void
 decide(struct env *env, struct dead_letters *letters)
 {
@@ -110,7 +110,7 @@ try_request(struct env *env, struct bytes content)
     letter_requests_fini(&requests);
 }
 
-/* One of the two mends every entry from where the last one ends. */
+/* Corrects the checks of every entry, each from the end of the one before. */
 static void
 mend_letters(uint8_t *content, size_t size)
 {

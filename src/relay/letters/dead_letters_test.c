@@ -1,6 +1,7 @@
-/* dead_letters_test.c - letters come, are decided about, and go; the files stay within bounds. */
+/* dead_letters_test.c - letters are added, replayed, dropped and removed; the files stay
+ * within bounds. */
 #include "base/hash/crc32c.h"
-#include "lib/letters_rig.h"
+#include "lib/relay/letters_rig.h"
 #include "lib/test.h"
 
 /* --- kept ------------------------------------------------------------------------------------- */
@@ -70,7 +71,7 @@ UNIT_TEST(test_a_letter_is_durable_with_the_next_sync_only)
     letters_rig_fini(&rig);
 }
 
-/* Enough for several batches without a sync, and for several files. */
+/* The letters need several batches without a sync, and several files. */
 UNIT_TEST(test_many_letters_go_to_several_files_and_memory_stays_flat)
 {
     struct letters_rig rig;
@@ -86,7 +87,7 @@ UNIT_TEST(test_many_letters_go_to_several_files_and_memory_stays_flat)
     assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 20000);
     assert_true(budget_used(&rig.memory) < 700 * 1024);
     letters_rig_close(&rig);
-    must(letters_rig_open_at(&rig, made_letter_pos(20000), 0)); /* no identity has to be known */
+    must(letters_rig_open_at(&rig, made_letter_pos(20000), 0)); /* identities are not needed */
     assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 20000);
     must(dead_letters_sync(rig.letters, &rig.why)); /* the last batch was read */
     assert_true(budget_used(&rig.memory) < 500 * 1024);
@@ -103,8 +104,8 @@ UNIT_TEST(test_what_is_added_again_after_a_restart_counts_once)
     must(letters_rig_open_at(&rig, made_letter_pos(10), made_letter_index(10)));
     for (unsigned turn = 0; turn < 2; turn++) {
         for (uint32_t id = 10; id < 20; id++) {
-            must(letters_rig_add(
-                &rig, id, (id + 1) % REASONS)); /* the second time of the same session, too */
+            must(letters_rig_add(&rig, id,
+                                 (id + 1) % REASONS)); /* also the second time in a session */
         }
     }
     for (uint32_t id = 20; id < 30; id++) {
@@ -160,7 +161,7 @@ UNIT_TEST(test_a_letter_too_long_is_refused)
 
 /* --- decided ---------------------------------------------------------------------------------- */
 
-/* The next one to be replayed. */
+/* Returns the number of the next letter to be replayed. */
 static uint32_t
 next_id(struct letters_rig *rig)
 {
@@ -223,7 +224,8 @@ UNIT_TEST(test_replayed_letters_come_oldest_first_and_go_or_stay)
     }
     must(letters_rig_tend(&rig));
     assert_int_equal(letters_sum(rig.moved.dropped_full), 0);
-    assert_true(letters_rig_files(&rig).count < 3); /* what was wholly decided is gone */
+    assert_true(letters_rig_files(&rig).count <
+                3); /* files whose letters are all decided are removed */
     letters_rig_fini(&rig);
 }
 
@@ -255,7 +257,7 @@ UNIT_TEST(test_what_is_replaying_is_given_again_after_a_restart)
     letters_rig_fini(&rig);
 }
 
-/* A letter may be known as behind the cursor, be replayed, and come by as an item again. */
+/* A letter may be known as before the cursor, be replayed, and be read as an item again. */
 UNIT_TEST(test_what_is_replaying_and_comes_again_is_a_letter_once)
 {
     struct letters_rig rig;
@@ -271,7 +273,7 @@ UNIT_TEST(test_what_is_replaying_and_comes_again_is_a_letter_once)
     }
     must(letters_rig_add(&rig, 0, 1));
     assert_int_equal(letters_rig_settle(&rig, 0, true, 0),
-                     ERR_MISSING); /* that was of another life */
+                     ERR_MISSING); /* the letter was from another life */
     must(letters_rig_settle(&rig, 1, false, 2));
     must(letters_rig_add(&rig, 1, 0));
     must(dead_letters_revoke(rig.letters, made_letter_pos(2), made_letter_index(2), &rig.why));
@@ -298,7 +300,7 @@ UNIT_TEST(test_a_request_means_the_letters_of_its_time_and_reason)
     must(letters_rig_request(&rig, DEAD_LETTERS_DROP, letter_reasons[1], &count));
     assert_int_equal(count, 10);
     must(letters_rig_request(&rig, DEAD_LETTERS_DROP, letter_reasons[1], &count));
-    assert_int_equal(count, 0); /* it is asked for already */
+    assert_int_equal(count, 0); /* it is requested already */
     must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, "never heard of", &count));
     assert_int_equal(count, 0);
     assert_int_equal(letters_rig_files(&rig).requests, 1);
@@ -307,7 +309,7 @@ UNIT_TEST(test_a_request_means_the_letters_of_its_time_and_reason)
     assert_int_equal(count, 10); /* the ones that came later */
     letters_rig_look(&rig);
     assert_int_equal(rig.found_count, 50);
-    must(letters_rig_add(&rig, 61, 1)); /* and one that nobody has seen yet */
+    must(letters_rig_add(&rig, 61, 1)); /* a new letter */
     must(letters_rig_tend(&rig));
     assert_int_equal(letters_sum(rig.moved.dropped), 10);
     assert_int_equal(letters_sum(rig.moved.replaying), 10);
@@ -318,7 +320,7 @@ UNIT_TEST(test_a_request_means_the_letters_of_its_time_and_reason)
     }
     letters_rig_check(&rig, 61, 1, KEPT);
     must(letters_rig_request(&rig, DEAD_LETTERS_DROP, NULL, &count));
-    assert_int_equal(count, 41); /* nothing that is being replayed */
+    assert_int_equal(count, 41); /* except letters that are being replayed */
     must(letters_rig_tend(&rig));
     assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 0);
     assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), 10);
@@ -367,7 +369,7 @@ UNIT_TEST(test_requests_wait_for_a_relay_that_is_not_at_work)
     letters_rig_fini(&rig);
 }
 
-/* Somebody's scribbling, and a request of a version to come. */
+/* One file is random text, another a request of a later version. */
 UNIT_TEST(test_files_that_are_no_requests_do_no_harm)
 {
     struct letters_rig rig;
@@ -441,7 +443,7 @@ UNIT_TEST(test_no_budget_keeps_nothing_and_no_number_of_a_file_comes_twice)
         assert_int_equal(files.count, 1);
         assert_true(strcmp(files.last, last) > 0);
         snprintf(last, sizeof last, "%s", files.last);
-        sim_env_power_loss(rig.sim); /* what has gone has gone for good */
+        sim_env_power_loss(rig.sim); /* deleted letters do not return */
         letters_rig_restart(&rig);
         assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 0);
     }
@@ -454,14 +456,14 @@ UNIT_TEST(test_letters_go_with_the_youngest_of_their_file)
     letters_rig_init(&rig, 22);
     rig.options.max_age_ms = 80;
     must(letters_rig_open(&rig));
-    letters_rig_add_many(&rig, 0, 100); /* one a millisecond */
+    letters_rig_add_many(&rig, 0, 100); /* one per millisecond */
     int64_t first = made_letter_failed_ms(0);
     uint64_t before = 0;
     assert_true(letters_rig_files(&rig).count >= 8);
     for (int64_t now = 0; now <= 200; now++) {
         must(letters_rig_tend_at(&rig, first + now));
         uint64_t gone = letters_sum(rig.moved.dropped_full);
-        int64_t all = now - 80 < 0 ? 0 : now - 80; /* so many are too old */
+        int64_t all = now - 80 < 0 ? 0 : now - 80; /* number of letters that are too old */
         assert_true(gone <= (uint64_t)all);
         assert_true(gone + 12 >= (uint64_t)(all < 100 ? all : 100));
         assert_true(gone >= before);
@@ -472,7 +474,7 @@ UNIT_TEST(test_letters_go_with_the_youngest_of_their_file)
     letters_rig_fini(&rig);
 }
 
-/* Marks about older letters stand in files that go. */
+/* Marks about older letters are in files that are removed. */
 UNIT_TEST(test_files_without_a_letter_go_and_what_they_said_stays)
 {
     for (uint64_t seed = 30; seed < 40; seed++) {
@@ -481,7 +483,7 @@ UNIT_TEST(test_files_without_a_letter_go_and_what_they_said_stays)
         letters_rig_init(&rig, seed);
         rig.options.max_bytes = 64 * 1024; /* files of 8 KiB */
         must(letters_rig_open(&rig));
-        letters_rig_add_many(&rig, 0, 90); /* two files; of each some stay */
+        letters_rig_add_many(&rig, 0, 90); /* two files; some letters of each stay */
         must(letters_rig_request(&rig, DEAD_LETTERS_DROP, letter_reasons[0], &count));
         must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, letter_reasons[1], &count));
         must(letters_rig_tend(&rig));
@@ -494,8 +496,8 @@ UNIT_TEST(test_files_without_a_letter_go_and_what_they_said_stays)
         }
         must(dead_letters_sync(rig.letters, &rig.why));
         uint32_t before = letters_rig_files(&rig).count;
-        /* All that came later goes, file by file; so what stood in their files has to be said
-         * again. */
+        /* All later letters are removed, file by file, so the marks in their files must be
+         * written again. */
         must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, letter_reasons[2], &count));
         must(letters_rig_tend(&rig));
         struct dead_letter letter;
@@ -583,7 +585,7 @@ UNIT_TEST(test_an_end_that_a_crash_left_is_no_damage)
     letters_rig_fini(&rig);
 }
 
-/* Of what was written last, any sectors may have come to the disk. */
+/* Any sectors of the last write may have reached the disk. */
 UNIT_TEST(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter)
 {
     struct letters_rig rig;
@@ -603,7 +605,7 @@ UNIT_TEST(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter)
     letters_rig_fini(&rig);
 }
 
-/* Files are read a piece at a time: what a crash left behind the end is no part of it. */
+/* Files are read piece by piece: bytes that a crash left after the end do not belong to it. */
 UNIT_TEST(test_what_is_written_where_a_crash_left_something_is_read_as_written)
 {
     struct letters_rig rig;
@@ -644,8 +646,8 @@ UNIT_TEST(test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends)
     letters_rig_init(&rig, 47);
     must(letters_rig_open(&rig));
     letters_rig_add_many(&rig, 0, 10);
-    letters_rig_add_many(&rig, 0,
-                         1); /* of one identity: the second waits until the first is settled */
+    letters_rig_add_many(
+        &rig, 0, 1); /* both have one identity: the second waits until the first is settled */
     must(letters_rig_request(&rig, DEAD_LETTERS_REPLAY, NULL, &count));
     must(letters_rig_tend(&rig));
     for (uint32_t id = 0; id < 10; id++) {
@@ -705,7 +707,8 @@ UNIT_TEST(test_a_file_that_is_gone_takes_its_letters_along)
     must(letters_rig_tend(&rig));
     letters_rig_restart(&rig);
     assert_int_equal(letters_sum(letters_rig_counts(&rig).replaying), left);
-    must(env_unlink(rig.env, letters_rig_files(&rig).last, NULL)); /* which is written to */
+    must(env_unlink(rig.env, letters_rig_files(&rig).last,
+                    NULL)); /* the file that is being written */
     letters_rig_add_many(&rig, 60, 3);
     letters_rig_restart(&rig);
     assert_true(letters_rig_counts(&rig).damaged > 0);
@@ -714,7 +717,7 @@ UNIT_TEST(test_a_file_that_is_gone_takes_its_letters_along)
     letters_rig_fini(&rig);
 }
 
-/* What was read at the start cannot be read any more. */
+/* A letter that was read at the start cannot be read any more. */
 UNIT_TEST(test_a_letter_damaged_while_it_is_replayed_goes_and_is_counted)
 {
     struct letters_rig rig;

@@ -1,5 +1,5 @@
-/* letter_index_test.c - letters that are asked for by their identity: what was added last is found,
- * what was removed is not. What the index says of files is tested with dead_letters.c. */
+/* letter_index_test.c - finds letters by their identity: the last one added is found, removed ones
+ * are not. dead_letters_test.c tests the index of files. */
 #include "lib/test.h"
 
 #include "base/hash/hash.h"
@@ -13,7 +13,7 @@ slot_of(uint32_t i, uint32_t number)
     return (struct letter_slot){i / 7, i % 7, number, {1 + i % 3, number}};
 }
 
-/* `numbers`: of what is there; 0: it is not. */
+/* Checks that the index has exactly these numbers; 0: absent. */
 static void
 check(const struct letter_slots *slots, const uint32_t *numbers)
 {

@@ -1,4 +1,4 @@
-/* backlog_json_test.c - what an answer about destinations that are not open is taken for. */
+/* backlog_json_test.c - parses answers about destinations that are not open. */
 #include "lib/test.h"
 #include <jansson.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 #include "relay/operate/backlog.h"
 
 struct told {
@@ -91,7 +91,7 @@ expect_no_less(struct world *w, const struct relay_status *before)
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         letters += before->fates.count[kind][FATE_DEAD_LETTERED];
     }
-    /* Where it left the log since, those behind the cursor wait in the store once more. */
+    /* If it left the log since, letters after the cursor are queued in the store once more. */
     bool left = before->state != RELAY_FILLING && world_state(w).fill.active;
     assert_true(left || b.letters >= letters);
     if (b.filling || !b.queued_known) return;
@@ -174,13 +174,14 @@ UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
     must(env_unlink(w->m.env, "relay/there/state", NULL));
     b = look(w);
     assert_non_null(strstr(b.unreadable.text, "relay/there/state is missing"));
-    must(env_mkdir(w->m.env, "relay/.north.new", NULL)); /* being made: not one yet */
+    /* under construction: still not a destination */
+    must(env_mkdir(w->m.env, "relay/.north.new", NULL));
     b = look(w);
     machine_must_open(&w->m);
     world_fini(w);
 }
 
-/* Somebody removes its directory once its name was read. */
+/* Removes the destination's directory after its name was read. */
 static bool
 is_removed(void *context, const char *name)
 {

@@ -1,12 +1,13 @@
 /*
- * examine_test.c - whatever destinations go through, nothing is wrong with what they remember when
- * they are at rest, and what waits is what they counted; and whatever is changed there is found.
+ * examine_test.c - the examination of destinations at rest finds no fault, whatever happened
+ * before, and reports queued samples as they were counted; it finds every change made to their
+ * files.
  */
 #include "lib/test.h"
 
 #include <inttypes.h>
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 #include "relay/feed/fill.h"
 #include "relay/operate/examine.h"
 #include "relay/operate/reset.h"
@@ -69,7 +70,7 @@ expect_said(struct world *w, uint64_t wrong, const char *text)
     }
 }
 
-/* Everybody is at rest, as after SIGTERM or, with `crash`, after a power loss. */
+/* Stops everything, as after SIGTERM or, with `crash_instead`, after a power loss. */
 static void
 rest(struct world *w, bool crash_instead)
 {
@@ -130,7 +131,7 @@ UNIT_TEST(test_nothing_is_wrong_whatever_a_destination_goes_through)
     }
 }
 
-/* A state says of what is before its cursor what became of it, and of nothing else. */
+/* Checks that a state accounts for items before its cursor, and for no others. */
 static void
 expect_no_term_below_zero(struct world *w)
 {
@@ -155,8 +156,8 @@ run_for(struct world *w, int64_t seconds)
     }
 }
 
-/* Letters that go while the cursor stands before them come by again: the account that is remembered
- * has them neither as letters nor as dropped. */
+/* Letters that are removed while the cursor is before them are read as items again: the saved
+ * account has them neither as letters nor as dropped. */
 UNIT_TEST(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands)
 {
     struct world *w = &the_world;
@@ -213,7 +214,7 @@ bytes_of_letters(struct world *w)
     return size;
 }
 
-/* So is what cannot be read any more when somebody wants it. */
+/* Neither is a letter that cannot be read when it is needed. */
 UNIT_TEST(test_letters_lost_after_a_resting_cursor_are_no_finding)
 {
     struct world *w = &the_world;
@@ -240,7 +241,7 @@ UNIT_TEST(test_letters_lost_after_a_resting_cursor_are_no_finding)
         expect_no_term_below_zero(w);
         rest(w, how < 4);
         struct said said;
-        must(examine(w, w->m.env, true, &said)); /* of the file it tells that it is damaged */
+        must(examine(w, w->m.env, true, &said)); /* it reports the damaged file */
         if (strstr(said.text, "DOES NOT BALANCE") != NULL) fail_msg("%s", said.text);
         wake(w);
         w->holds_first = false;
@@ -256,7 +257,7 @@ UNIT_TEST(test_letters_lost_after_a_resting_cursor_are_no_finding)
     assert_true(lost > 8);
 }
 
-/* It leaves the log for the store and comes back, and is given all of it again. */
+/* It changes from the log to the store and back, and gets all of it again. */
 UNIT_TEST(test_nothing_is_wrong_while_the_store_is_read)
 {
     struct world *w = &the_world;
@@ -289,7 +290,7 @@ UNIT_TEST(test_nothing_is_wrong_while_the_store_is_read)
     assert_true(filling > 10);
 }
 
-/* Letters on both sides of what the store has, and of the time from which it is given again. */
+/* Letters are on both sides of the store's end, and of the time from which it sends again. */
 UNIT_TEST(test_nothing_is_wrong_while_all_is_given_again)
 {
     struct world *w = &the_world;
@@ -305,7 +306,8 @@ UNIT_TEST(test_nothing_is_wrong_while_all_is_given_again)
         world_turn(w, 60);
         relay_wish(w->relay, true);
         world_turn(w, 2);
-        if (i % 2 == 0) ask_for(w, DEAD_LETTERS_REPLAY); /* what is being sent again, too */
+        /* with letters that are being sent again */
+        if (i % 2 == 0) ask_for(w, DEAD_LETTERS_REPLAY);
         world_turn(w, 60);
         must(relay_replay(w->relay, world_sent_ms(1200), &w->m.why));
         w->moods.retry = 50;
@@ -336,7 +338,7 @@ check_waits(struct world *w, uint64_t queued)
     if (strstr(said.text, text) == NULL) fail_msg("no \"%s\" in %s", text, said.text);
 }
 
-/* What waits in the log is counted as the destination has counted it. */
+/* Samples queued in the log are counted as the destination counts them. */
 UNIT_TEST(test_what_waits_is_counted_for_the_selection)
 {
     struct world *w = &the_world;
@@ -445,7 +447,7 @@ store(struct world *w, const char *path, struct bytes content)
     must(file_close(&file));
 }
 
-/* A destination at rest with a bit of everything. */
+/* Makes a destination at rest with some of everything. */
 static void
 begin_with_everything(struct world *w, uint64_t seed)
 {
@@ -539,11 +541,11 @@ UNIT_TEST(test_files_of_nobody_and_those_never_finished_are_named)
     expect_said(w, 0, "relay/.east.new: a destination that was being created, harmless");
     must(env_unlink(w->m.env, "relay/there/state", NULL));
     expect_said(w, 1, "firekeep destinations reset there --from=");
-    wake(w); /* as is decided, and nothing of all that is in the way */
+    wake(w); /* the decision takes effect, and nothing blocks it */
     world_fini(w);
 }
 
-/* The account of a state is changed: its checksum is right. */
+/* Changes the account of a state and corrects its checksum. */
 static void
 change_state(struct world *w, void (*change)(struct relay_state *state))
 {
@@ -629,7 +631,7 @@ UNIT_TEST(test_a_state_that_does_not_fit_is_found)
     load(w, "relay/there/state", &whole);
     static const struct {
         void (*change)(struct relay_state *state);
-        bool again; /* with what was changed before */
+        bool again; /* with the earlier changes */
         uint64_t wrong;
         const char *text;
     } cases[] = {
@@ -718,7 +720,7 @@ UNIT_TEST(test_what_was_taken_of_a_log_that_is_not_there_is_found)
     world_fini(w);
 }
 
-/* What cannot be read now is no damage. */
+/* Data that cannot be read now is not damaged. */
 UNIT_TEST(test_a_device_that_fails_is_no_finding)
 {
     struct world *w = &the_world;
@@ -766,8 +768,8 @@ log_only(struct world *w, uint64_t seed)
 }
 
 /*
- * While nobody holds it the log goes on, and gives up what is before `pos` and more, but not all.
- * Returns how many samples it gave up of all that were logged.
+ * Lets the log go on without a destination, and give up the part before `pos` and more, but not
+ * all. Returns how many of all logged samples it gave up.
  */
 static uint32_t
 go_on_without_a_destination(struct world *w, uint64_t pos)
@@ -801,7 +803,8 @@ expect_lost(struct world *w, uint64_t lost)
     snprintf(expected, sizeof expected,
              "at most %" PRIu64 " samples that it has not taken are lost", lost);
     expect_said(w, 1, expected);
-    w->settings.name = "elsewhere"; /* the removal of a destination was logged */
+    w->settings.name =
+        "elsewhere"; /* a destination without configuration was reported when it was removed */
     expect_said(w, 0, expected);
     w->settings.name = "there";
 }
@@ -822,7 +825,7 @@ UNIT_TEST(test_without_a_store_samples_that_left_the_log_count_as_lost)
     }
 }
 
-/* So it knows what was never its. */
+/* So it knows which samples were never its own. */
 UNIT_TEST(test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins)
 {
     struct world *w = &the_world;

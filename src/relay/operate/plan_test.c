@@ -1,16 +1,17 @@
-/* plan_test.c - what a plan gives to the writer, and how it counts. */
+/* plan_test.c - the samples that a plan gives to the writer, and its counts. */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 #include "relay/operate/plan.h"
 
 enum { AGE_S = 5 };
 
 static struct plan plan;
-static int64_t last_number; /* that came */
-static uint32_t made;       /* samples in calls that were made */
+static int64_t last_number; /* number of the last sample */
+static uint32_t made;       /* samples in calls */
 
-/* Samples come a second after the other, so their numbers are the order of time. */
+/* Adds samples, which come a second after another, so that their numbers are in the
+ * order of time. */
 static enum writer_add
 add_in_order(struct writer *w, struct writer_call *c, const struct item *item, uint32_t *ret_entry,
              struct why *why)
@@ -81,7 +82,7 @@ run(struct world *w, int64_t from_ms, const atomic_bool *stop)
     return run_until(w, from_ms, world_sent_ms(w->count), stop);
 }
 
-/* Some of it in parts, the rest in the head. */
+/* Stores some samples in parts, the rest in the head. */
 static void
 fill_store(struct world *w, uint64_t seed)
 {
@@ -135,7 +136,7 @@ UNIT_TEST(test_calls_end_as_the_relays_do)
 {
     struct world *w = &the_world;
     fill_store(w, 3);
-    w->limits.one_of_a_series = true; /* make() looks */
+    w->limits.one_of_a_series = true; /* make() checks it */
     must(run(w, INT64_MIN, NULL));
     uint64_t calls = plan.calls;
     w->settings.batch.max_samples = 1;
@@ -172,7 +173,7 @@ UNIT_TEST(test_what_is_mapped_is_counted_by_kind_with_an_example)
     world_fini(w);
 }
 
-/* One sample, numbered as those of world_log(). */
+/* Logs one sample, numbered like those of world_log(). */
 static void
 log_at(struct world *w, int64_t t_ms)
 {

@@ -1,4 +1,4 @@
-/* trial_test.c - the checks of a destination, their order, and their findings. */
+/* trial_test.c - steps of a trial of a destination, their order, and its findings. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "relay/operate/trial.h"
 #include "sys/sim.h"
 
-/* What the destination says, one after the other. */
+/* The answers of the destination, in order. */
 struct script {
     struct {
         const char *what;
@@ -21,9 +21,9 @@ struct script {
     } checks[4];
     uint32_t check_count;
     enum writer_verdict prepared;
-    enum writer_verdict verdicts[4]; /* on the sample */
+    enum writer_verdict verdicts[4]; /* for the sample */
     enum writer_verdict entry;
-    bool saves; /* first */
+    bool saves; /* saves the state first */
     bool unfit;
 };
 
@@ -33,7 +33,7 @@ static struct {
     char labels[128];
     char tenant[32];
 } did;
-static char told[4096]; /* a line for each finding */
+static char told[4096]; /* one line per finding */
 
 /* --- the destination -------------------------------------------------------------------------- */
 
@@ -303,7 +303,7 @@ UNIT_TEST(test_a_sample_is_marked_and_confirmed)
     assert_string_equal(did.tenant, "north");
     assert_int_equal(did.adds, 1);
     assert_int_equal(did.steps, 1);
-    assert_int_equal(did.saveds, 2); /* as it asked, and in the end */
+    assert_int_equal(did.saveds, 2); /* once when requested, once at the end */
     assert_int_equal(did.tends, 1);
     assert_non_null(strstr(told, "ok sample firekeep_destination_test{destination=\"there\"}"));
     names[0] = "all";
@@ -317,14 +317,14 @@ UNIT_TEST(test_a_sample_is_sent_again_where_a_relay_would_at_once)
                              .verdicts = {VERDICT_AGAIN, VERDICT_REBUILD, VERDICT_DELIVERED}};
     assert_int_equal(run(true, nobody), 0);
     assert_int_equal(did.steps, 3);
-    assert_int_equal(did.adds, 2); /* only for the rebuilding */
+    assert_int_equal(did.adds, 2); /* only while rebuilding */
 }
 
 UNIT_TEST(test_a_sample_that_is_refused_is_a_failure)
 {
     script = (struct script){.prepared = VERDICT_DELIVERED, .verdicts = {VERDICT_RETRY}};
     assert_int_equal(run(true, nobody), 1);
-    assert_int_equal(did.steps, 1); /* it is for who asked to try again */
+    assert_int_equal(did.steps, 1); /* the caller decides about another attempt */
     assert_int_equal(did.tends, 0);
     assert_non_null(strstr(told, "|a word|"));
     script = (struct script){

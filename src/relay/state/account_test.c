@@ -1,11 +1,11 @@
 /*
- * account_test.c - what a destination has taken, of each kind: what waits in the log while it
- * stands still comes from the store later, and what the store has lost until then is counted as
- * what it was lost for.
+ * account_test.c - the counts of items that a destination has taken, of each kind: items queued in
+ * the log while it is stopped come from the store later, and items that the store lost meanwhile
+ * are counted under the reason of the loss.
  */
 #include "lib/test.h"
 
-#include "lib/relay_rig.h"
+#include "lib/relay/relay_rig.h"
 
 enum { BUDGET_BYTES = 16 * 1024 };
 
@@ -66,18 +66,18 @@ begin(struct world *w, uint64_t seed)
     w->writer = &any_writer;
 }
 
-/* --- what is sent ----------------------------------------------------------------------------- */
+/* --- sent items ------------------------------------------------------------------------------- */
 
-/* Half of it expires where two days are kept. */
+/* Half of it expires with a retention of two days. */
 #define KEPT_MS (2 * DAY_MS)
 static const int64_t T_OLD = SIM_BEGIN - 5 * DAY_MS, T_NEW = SIM_BEGIN - 2 * 3600 * 1000;
 
-/* So many of each kind for a series of this name, a second after the other. */
+/* This many items of each kind for a series of this name, one per second. */
 struct some {
     const char *name;
     uint32_t of[ITEM_KIND_COUNT];
     int64_t from_ms;
-    uint32_t variant; /* of what has the same time */
+    uint32_t variant; /* number among items of the same time */
 };
 
 static void
@@ -169,7 +169,7 @@ settle_all(struct world *w)
     fail_msg("never settled: %s", world_status(w).error);
 }
 
-/* Of floats and histograms the store says only together what became of them. */
+/* Checks the fates; the store reports those of floats and histograms only together. */
 static void
 expect(const struct relay_status *s, unsigned reason, uint64_t samples, uint64_t exemplars)
 {
@@ -179,7 +179,7 @@ expect(const struct relay_status *s, unsigned reason, uint64_t samples, uint64_t
     assert_int_equal(s->fates.count[ITEM_EXEMPLAR][fate], exemplars);
 }
 
-/* So much comes that what waits is to be had from the store. */
+/* Sends so much that queued items must come from the store. */
 static void
 leave_log(struct world *w)
 {
@@ -199,7 +199,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     begin(w, 1);
     w->settings.log_budget_bytes = BUDGET_BYTES;
     world_open(w);
-    /* All that is lost before is not what is lost later. */
+    /* These are lost earlier, and do not count as lost later. */
     const struct some before[] = {
         {"keep", {50, 50, 50, 5}, T_NEW, 0},
         {"gone", {40, 41, 42}, T_NEW, 0},
@@ -216,7 +216,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     merge_all(w);
     retain(w, 365 * DAY_MS);
     send_some(w, &(struct some){"keep", {1}, T_NEW - 1000, 0}, 1);
-    machine_flush(&w->m); /* else the store gives it once more */
+    machine_flush(&w->m); /* else the store sends it once more */
     settle_all(w);
     world_turn(w, 30);
     struct tsdb_gone samples, exemplars;
@@ -238,7 +238,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
         {"late", {7, 8, 9}, T_OLD, 0},
     };
     send_some(w, later, 5);
-    send_some(w, &(struct some){"keep", {0, 0, 0, 2}, T_NEW, 0}, 1); /* two families once more */
+    send_some(w, &(struct some){"keep", {0, 0, 0, 2}, T_NEW, 0}, 1); /* two families again */
     machine_flush(&w->m);
     send_some(w, &(struct some){"twice", {11, 12, 13}, T_NEW, 1}, 1);
     leave_log(w);
@@ -250,7 +250,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     settle_all(w);
     for (unsigned again = 0; again < 2; again++) {
         struct relay_status s = world_status(w);
-        /* What is only expired is given as long as it is there. */
+        /* Items that are only expired are sent as long as they exist. */
         expect(&s, DROP_DELETED, 15 + 16 + 2 * 4, 17 + 4);
         expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
         expect(&s, DROP_EXPIRED, merged ? 7 + 8 : 0, merged ? 9 : 0);
@@ -259,7 +259,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
             assert_int_equal(s.taken[kind], sent[kind]);
             assert_int_equal(arrived[kind], sent[kind] - lost);
         }
-        /* What waits in the log is superseded by what the store gives of each family. */
+        /* Items queued in the log are superseded by what the store sends of each family. */
         assert_int_equal(s.fates.count[ITEM_METADATA][FATE_DROPPED + DROP_SUPERSEDED], 7);
         assert_int_equal(arrived[ITEM_METADATA], 10);
         assert_int_equal(s.taken[ITEM_METADATA], 17);
@@ -307,7 +307,8 @@ UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-/* So many of a kind stand in a record that nobody can read any more; `behind` it all can be. */
+/* Damages the record of this many items of a kind; what follows the record of `behind` can be read.
+ */
 static void
 lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name,
           const char *behind)
@@ -321,7 +322,8 @@ lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name
     world_spoil_log(w, pos, types[kind], 1);
 }
 
-/* So many of a kind are dropped as damaged, all else is delivered; and so it stays. */
+/* Checks that this many items of a kind are dropped as damaged, that all others are delivered, and
+ * that this stays so. */
 static void
 expect_damaged(struct world *w, enum item_kind kind, uint64_t count)
 {
@@ -339,7 +341,8 @@ expect_damaged(struct world *w, enum item_kind kind, uint64_t count)
     }
 }
 
-/* `apart`: something can be read between what the store lost and what only the log did. */
+/* Loses items in the log and in the store. `apart`: readable items are between those that the store
+ * lost and those that only the log lost. */
 static void
 lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
 {
@@ -352,9 +355,9 @@ lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
     world_turn(w, 30);
     lose_some(w, kind, 6, "lost", apart ? "more" : "keep");
     for (unsigned k = 0; k < LEDGER_KIND_COUNT && !apart; k++) {
-        sent[k] -= 3; /* duplicates are nothing new */
+        sent[k] -= 3; /* duplicates are not new */
     }
-    world_crash(w); /* the head has it no more */
+    world_crash(w); /* the head no longer has it */
     lose_some(w, kind, 9, "there", "last");
     relay_wish(w->relay, false);
     for (unsigned i = 0; i < 200; i++) {
@@ -378,7 +381,7 @@ UNIT_TEST(test_what_the_store_lost_with_one_place_of_the_log_explains_no_other)
     }
 }
 
-/* Of a place that was not reached before the log was left. */
+/* Reading had not reached the position before the log was left. */
 UNIT_TEST(test_lost_samples_that_the_store_lacks_are_dropped_as_damaged)
 {
     struct world *w = &the_world;
@@ -387,7 +390,7 @@ UNIT_TEST(test_lost_samples_that_the_store_lacks_are_dropped_as_damaged)
         w->settings.log_budget_bytes = BUDGET_BYTES;
         world_open(w);
         send_some(w, &(struct some){"keep", {3, 3, 3}, T_NEW}, 1);
-        machine_flush(&w->m); /* else the store gives it once more */
+        machine_flush(&w->m); /* else the store sends it once more */
         settle_all(w);
         relay_wish(w->relay, true);
         world_turn(w, 30);
@@ -431,7 +434,7 @@ begin_without_store(struct world *w, uint64_t seed)
     world_open(w);
 }
 
-/* What is counted ahead and can be read no more when it comes by was taken already. */
+/* Items that were counted ahead, and cannot be read later, were taken already. */
 UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
 {
     struct world *w = &the_world;
@@ -454,7 +457,7 @@ UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
         assert_int_equal(world_status(w).taken[kind], sent[kind] - 6);
         world_spoil_log(w, pos, types[kind], 1);
         relay_wish(w->relay, false);
-        w->moods = (struct moods){.retry = 100}; /* reading gets no further than `end` */
+        w->moods = (struct moods){.retry = 100}; /* reading stops at `end` */
         world_turn(w, 20);
         w->moods = (struct moods){0};
         settle_all(w);
@@ -466,7 +469,7 @@ UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
     }
 }
 
-/* Between one kind and the next there may be no memory for the window. */
+/* Memory for the window may run out between one kind and the next. */
 UNIT_TEST(test_what_cannot_be_read_is_counted_once_though_memory_is_short)
 {
     struct world *w = &the_world;
@@ -498,7 +501,7 @@ UNIT_TEST(test_what_cannot_be_read_is_counted_once_though_memory_is_short)
     }
 }
 
-/* What is superseded explains only as much, of whichever kind. */
+/* A superseded item explains one missing item, of any kind. */
 UNIT_TEST(test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that)
 {
     struct world *w = &the_world;
@@ -535,7 +538,7 @@ UNIT_TEST(test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that)
     assert_true(damaged > 300);
 }
 
-/* Reading stops within a record, of which half is not wanted. */
+/* Reading stops inside a record, of which half is not selected. */
 UNIT_TEST(test_what_is_not_wanted_does_not_wait)
 {
     struct world *w = &the_world;
@@ -557,9 +560,9 @@ UNIT_TEST(test_what_is_not_wanted_does_not_wait)
     world_fini(w);
 }
 
-/* --- what waited and is not there any more ---------------------------------------------------- */
+/* --- queued items that are lost --------------------------------------------------------------- */
 
-/* Calls of what comes first fail; what comes behind that is counted ahead, and saved so. */
+/* Lets calls of the first items fail; later items are counted ahead, and saved so. */
 static void
 hold_up(struct world *w)
 {
@@ -578,7 +581,8 @@ turn_until_counted(struct world *w)
     fail_msg("what waits was never counted");
 }
 
-/* While it is still held up so many of each kind are dropped; all else waits, and is delivered. */
+/* Checks, while it is held up, that this many of each kind are dropped; all others are queued, and
+ * delivered later. */
 static void
 expect_dropped(struct world *w, enum drop reason, const uint32_t dropped[ITEM_KIND_COUNT])
 {
@@ -632,7 +636,7 @@ read_log(struct world *w, struct buf *to)
     return buf_bytes(to);
 }
 
-/* Without a store, so nobody else has it. */
+/* There is no store, so the samples are nowhere else. */
 UNIT_TEST(test_samples_that_an_older_log_lacks_are_dropped)
 {
     struct world *w = &the_world;

@@ -1,4 +1,4 @@
-/* state_test.c - what a destination remembers comes back as it was, or not at all. */
+/* state_test.c - the saved state of a destination is read as it was written, or refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -102,14 +102,14 @@ some_state(void)
     return s;
 }
 
-/* Writes the file as it is given. */
+/* Writes the file as given. */
 static void
 put_file(struct rig *rig, struct bytes content)
 {
     must(env_write_whole(rig->env, "d", "state", content, &rig->why));
 }
 
-/* The same, with a header that says its size and its checksum. */
+/* Writes the file with a header that has its size and checksum. */
 static void
 put_whole(struct rig *rig, uint8_t *file, size_t size)
 {
@@ -119,7 +119,7 @@ put_whole(struct rig *rig, uint8_t *file, size_t size)
     put_file(rig, bytes_of(file, size));
 }
 
-/* Whether that file held letters. */
+/* Says whether the mark has letters of that file. */
 static bool
 names_file(const struct letters_mark *m, uint32_t file)
 {
@@ -176,7 +176,7 @@ UNIT_TEST(test_what_was_written_is_read)
     rig_fini(&rig);
 }
 
-/* What an older version wrote says nothing of letters, and what a newer one says behind is left. */
+/* An older version's state has no mark of letters, and additions of a newer version are ignored. */
 UNIT_TEST(test_a_state_without_a_mark_of_letters_is_read)
 {
     struct rig rig;
@@ -202,13 +202,13 @@ UNIT_TEST(test_a_state_without_a_mark_of_letters_is_read)
     assert_false(got.destination_known);
 
     buf_put_text(&mark, "and more");
-    mark.at[0] += 8; /* so long is the mark */
+    mark.at[0] += 8; /* the longer size of the mark */
     memcpy(file + size, mark.at, mark.size);
     put_whole(&rig, file, size + mark.size);
     must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
     assert_memory_equal(&got.letters, &s.letters, sizeof s.letters);
 
-    mark.at[0] = 100; /* and so long it is not */
+    mark.at[0] = 100; /* a wrong size */
     memcpy(file + size, mark.at, mark.size);
     put_whole(&rig, file, size + mark.size);
     assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_CORRUPT);
@@ -269,7 +269,7 @@ UNIT_TEST(test_a_newer_version_is_told_from_damage)
     size_t size = rig.scratch.size;
     memcpy(file, rig.scratch.at, size);
     file[8] = 9;  /* its version */
-    file[12] = 9; /* and what reads it */
+    file[12] = 9; /* the version that can read it */
     uint32_t crc = crc32c(0, bytes_of(file, 20));
     store_le32(file + 20, crc32c(crc, bytes_of(file + 24, size - 24)));
     put_file(&rig, bytes_of(file, size));
@@ -301,13 +301,14 @@ UNIT_TEST(test_the_state_before_is_kept_beside)
         if (e == OK) assert_int_equal(got.cursor.pos, pos - 1);
     }
     must(env_unlink(rig.env, "d/state", &rig.why));
-    must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why)); /* of none there is none */
+    /* without letters there is no mark */
+    must(relay_state_write(rig.env, "d", &rig.scratch, &s, &rig.why));
     sim_env_power_loss(rig.sim);
     must(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why));
     rig_fini(&rig);
 }
 
-/* Each call fails once, then power goes. */
+/* Each call fails once, then the power fails. */
 UNIT_TEST(test_a_directory_is_never_there_without_a_state)
 {
     bool finished = false;
@@ -325,7 +326,7 @@ UNIT_TEST(test_a_directory_is_never_there_without_a_state)
         sim_env_power_loss(rig.sim);
         enum err read = relay_state_read(rig.env, "all/one", &rig.memory, &got, &rig.why);
         assert_true(read == OK || (e != OK && read == ERR_MISSING));
-        if (read != OK) { /* what is left of the attempt is in no one's way */
+        if (read != OK) { /* remains of the attempt do not disturb */
             must(relay_state_make(rig.env, "all", "one", &rig.scratch, &s, &rig.why));
             must(relay_state_read(rig.env, "all/one", &rig.memory, &got, &rig.why));
         }
@@ -334,7 +335,7 @@ UNIT_TEST(test_a_directory_is_never_there_without_a_state)
     }
 }
 
-/* Names of destinations may end as they like. */
+/* Names of destinations may have any ending. */
 UNIT_TEST(test_a_directory_that_is_made_takes_no_other_ones_place)
 {
     struct rig rig;

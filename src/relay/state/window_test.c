@@ -1,4 +1,4 @@
-/* window_test.c - the cursor is where the first open item is, and what is before it is counted. */
+/* window_test.c - the cursor is at the first open item, and the items before it are counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +51,7 @@ push(struct window *w, struct rng *rng)
     assert_int_equal(record, i);
 }
 
-/* Where the cursor should be, and what was counted before it. */
+/* Checks the cursor, and the counts of the items before it. */
 static void
 check_cursor(struct window *w)
 {
@@ -77,7 +77,7 @@ check_cursor(struct window *w)
     assert_int_equal(window_oldest_ms(w), record == model.pushed ? 0 : 5000 + record);
 }
 
-/* Settles a stretch of open items of one fate. */
+/* Settles a range of open items with one fate. */
 static void
 settle_some(struct window *w, struct rng *rng, uint32_t from)
 {
@@ -164,7 +164,7 @@ UNIT_TEST(test_what_is_reserved_for_is_settled_without_memory)
     mem_fail_nth(0, false);
     must(window_push(w, &chunk, &record));
     must(window_reserve(w, record));
-    must(window_settle(w, record, 0, 5, FATE_DELIVERED)); /* and all at once as well */
+    must(window_settle(w, record, 0, 5, FATE_DELIVERED)); /* and all at once */
     window_cursor(w, &cursor, &before);
     assert_int_equal(cursor.pos, 30);
     assert_int_equal(before.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 1);
@@ -193,7 +193,7 @@ check_repeats(struct window *w, uint64_t repeated, uint64_t delivered, uint64_t 
     assert_int_equal(window_repeats_open(w, ITEM_HISTOGRAM), open);
 }
 
-/* A letter is no repeat: then an item of a later record is one. */
+/* A letter is not a repeat: then an item of a later record is one. */
 UNIT_TEST(test_as_many_items_are_repeats_as_announced_of_any_record)
 {
     struct window *w;

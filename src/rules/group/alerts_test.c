@@ -1,4 +1,4 @@
-/* alerts_test.c - alerts go from state to state as those of Prometheus. */
+/* alerts_test.c - alerts change states as in Prometheus. */
 #include "lib/test.h"
 
 #include "rules/group/alerts.h"
@@ -37,7 +37,7 @@ rig_fini(struct rig *r)
     buf_fini(&r->b);
 }
 
-/* An evaluation that finds a, b, or both. */
+/* Evaluates; the result has a, b, or both. */
 static enum err
 evaluate(struct rig *r, int64_t at_s, const char *finds, uint32_t *ret_active)
 {

@@ -1,3 +1,4 @@
+/* depends_test.c - dependencies between rules of a group: which may be evaluated together. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -34,13 +35,13 @@ UNIT_TEST(test_rules_run_together_until_one_uses_the_output_of_another)
     struct rule rules[] = {
         RECORD("a", "up"),
         RECORD("b", "up"),
-        RECORD("c", "a"), /* what was written */
-        RECORD("d", "e"), /* what is going to be */
+        RECORD("c", "a"), /* it was written */
+        RECORD("d", "e"), /* it will be written */
         RECORD("e", "up"),
-        RECORD("e", "down"),             /* the same */
-        RECORD("f", "sum({job=\"x\"})"), /* anything, so e, too */
+        RECORD("e", "down"),             /* like d */
+        RECORD("f", "sum({job=\"x\"})"), /* any name, so e as well */
         ALERT("g", "up"),
-        RECORD("h", "ALERTS{alertname=\"other\"}"), /* not that of g */
+        RECORD("h", "ALERTS{alertname=\"other\"}"), /* not the alert g */
         RECORD("i", "ALERTS{alertname=\"g\"}"),
     };
     static const uint32_t batches[] = {0, 0, 1, 1, 2, 3, 4, 5, 5, 6};

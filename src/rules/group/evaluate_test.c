@@ -1,5 +1,5 @@
-/* evaluate_test.c - one evaluation of a group: what is written, settled and sent, and what fails.
- */
+/* evaluate_test.c - one evaluation of a group: the samples written and settled, alerts sent,
+ * and failures. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -10,17 +10,17 @@
 
 #define AT_NS (INT64_C(1700000000) * NS_PER_S)
 
-/* A host that remembers the calls, and does as it is set. */
+/* A host that records calls, and behaves as configured. */
 struct fake_host {
-    uint64_t tickets; /* given */
+    uint64_t tickets; /* number of tickets given */
     uint64_t settled[8];
     uint32_t settled_count;
-    enum err settle_errors[8]; /* of each call */
-    enum err write_error;      /* of the write that would get ticket `write_fails` */
+    enum err settle_errors[8]; /* results of each call */
+    enum err write_error;      /* result of the write with the ticket `write_fails` */
     uint64_t write_fails;
     enum err open_error;
     uint64_t rejected;
-    uint32_t calls, notices, most; /* of send() */
+    uint32_t calls, notices, most; /* counts of send() */
 };
 
 static struct fake_host fake;
@@ -130,7 +130,7 @@ group_of(struct rule *rules, uint32_t count)
     return group;
 }
 
-/* The first two are a batch; the third reads what the first wrote. */
+/* Returns a group whose first two rules are a batch; the third reads the first one's result. */
 static struct group *
 two_batches(void)
 {
@@ -235,7 +235,7 @@ UNIT_TEST(test_rules_fail_without_a_view)
 
 /* --- alerts ----------------------------------------------------------------------------------- */
 
-/* So many alerts of one rule. */
+/* Returns a group with `count` alerts of one rule. */
 static struct group *
 many_alerts(unsigned count)
 {
@@ -258,7 +258,7 @@ UNIT_TEST(test_all_alerts_are_sent_some_at_a_time)
         struct group *g = many_alerts(counts[i]);
         struct group_outcome outcome = evaluate(g, AT_NS);
         assert_true(outcome.has_changed);
-        assert_int_equal(fake.notices, 0); /* a checkpoint is saved before */
+        assert_int_equal(fake.notices, 0); /* a checkpoint is saved first */
         group_send(g, &host, &terms, AT_NS);
         assert_int_equal(fake.notices, counts[i]);
         assert_int_equal(fake.calls, (counts[i] + 63) / 64);

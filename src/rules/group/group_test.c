@@ -1,3 +1,4 @@
+/* group_test.c - groups of rules: labels, hashes, and taking over from an earlier group. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -83,7 +84,7 @@ UNIT_TEST(test_a_group_that_takes_over_counts_on)
     group_free(g);
 }
 
-/* A rule that has an alert, whose value is `value`. */
+/* Adds an alert with this value to a rule. */
 static void
 put_alert(struct group *g, uint32_t rule, uint64_t value)
 {
@@ -92,7 +93,7 @@ put_alert(struct group *g, uint32_t rule, uint64_t value)
     assert_int_equal(alerts_restore(&g->rules[rule].alerts, &firing, &found), OK);
 }
 
-/* 0: it has none. */
+/* Returns the value of the rule's alert; 0 if it has none. */
 static uint64_t
 value_of_alert(const struct group *g, uint32_t rule)
 {
@@ -111,8 +112,8 @@ take_each(struct group *g, struct group *from)
     return any;
 }
 
-/* In a group that replaces another one, rules that are alike keep their order; in another group,
- * the first that has alerts is taken. */
+/* In a group that replaces another one, equal rules keep their order; in another group, the first
+ * that has alerts is used. */
 UNIT_TEST(test_alerts_go_to_rules_with_the_same_name_and_labels)
 {
     struct named_text high = {"than", "high"};

@@ -1,3 +1,4 @@
+/* kept_series_test.c - sets of series that a rule wrote last. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -36,7 +37,7 @@ UNIT_TEST(test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some
     kept_series_fini(&kept);
 }
 
-/* Some of `kept` and others, as many as that; which of `kept` those are. */
+/* Makes a set of some of `kept` and as many others, and checks the marks. */
 static void
 check_marks(const struct kept_series *kept, unsigned first, unsigned end)
 {

@@ -1,6 +1,6 @@
-/* Any text as a file of rules, and as one group: refused with a sentence that names a place, or
- * kept as groups that are complete, and the same ones when it is read again, or printed and then
- * read. */
+/* rule_files_fuzz.c - reads any text as a file of rules, and as one group: it is refused with a
+ * sentence that names a place, or gives complete groups, which are the same when read again, or
+ * printed and then read. */
 #include <assert.h>
 
 #include "base/text/utf8.h"
@@ -50,7 +50,8 @@ check_group(const struct rule_group *group)
     }
 }
 
-/* A group that can be parsed alone. What is printed may have more bytes than may be read. */
+/* Checks a group that can be parsed alone. Its printed form may be longer than the
+ * limit of files. */
 static void
 check_printed(const struct rule_group *group)
 {

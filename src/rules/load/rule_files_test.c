@@ -1,3 +1,4 @@
+/* rule_files_test.c - files of rules: keys, limits, errors. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -24,7 +25,7 @@ note_sentence(void *context, struct bytes sentence)
     told->text[told->size] = 0;
 }
 
-/* The groups of a right text; the arena is the caller's. */
+/* Returns the groups of a valid text; the arena is the caller's. */
 static struct rule_groups
 read_groups(struct arena *arena, const char *text)
 {
@@ -46,7 +47,7 @@ check_fine(const char *text)
     arena_fini(&arena);
 }
 
-/* `expected` has all sentences, each with a line feed. */
+/* Checks the errors; `expected` has all sentences, each with a line feed. */
 static void
 check_errors(const char *text, const char *expected)
 {
@@ -67,7 +68,8 @@ check_errors(const char *text, const char *expected)
     arena_fini(&arena);
 }
 
-/* A group with one rule: its keys in flow style, on line 3 from column 5 on. */
+/* Checks the error of a group with one rule, whose keys are in flow style on line 3 from
+ * column 5 on. */
 static void
 check_rule_error(const char *keys, const char *expected)
 {
@@ -216,7 +218,7 @@ UNIT_TEST(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else)
                 hash_of("groups: [{name: a, limit: 0, labels: {a: b, c: d}}]"));
 }
 
-/* --- what is refused -------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_all_that_is_wrong_is_told_at_its_place)
 {
@@ -579,7 +581,7 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
 
 /* --- repetitions ------------------------------------------------------------------------------ */
 
-/* Whether both have the same groups, as far as their hashes tell. */
+/* Checks that both have the same groups, by their hashes. */
 static void
 check_same(const char *text, const char *written_out)
 {
@@ -640,7 +642,7 @@ UNIT_TEST(test_what_is_wrong_with_repetitions_is_told_at_its_place)
                  "r.yml:2:1: a second document begins here; only one is allowed\n");
 }
 
-/* A text that repeats a part; "#" of it is the number of each. */
+/* Checks a text that repeats a part; "#" in it is the number of each. */
 static void
 check_many(const char *open, const char *part, unsigned count, const char *close,
            const char *expected)

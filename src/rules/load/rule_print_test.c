@@ -1,3 +1,4 @@
+/* rule_print_test.c - groups of rules printed as YAML. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -8,7 +9,7 @@
 
 static const struct rule_file_options options = {.report = NULL};
 
-/* The group of a right text; the arena is the caller's. */
+/* Returns the group of a valid text; the arena is the caller's. */
 static struct rule_group
 read_group(struct arena *arena, const char *text)
 {
@@ -30,7 +31,7 @@ text_of(struct buf *buf)
     return (const char *)buf->at;
 }
 
-/* What is printed of a group is that, and the same group when it is read again. */
+/* Checks the printed form of a group, which gives the same group when it is read again. */
 static void
 check_printed(const char *from, const char *expected)
 {
@@ -81,7 +82,7 @@ UNIT_TEST(test_what_says_nothing_is_left_out)
                   "rules:\n"
                   "    - alert: b\n"
                   "      expr: c\n");
-    /* This one says something: the server's default does not count. */
+    /* An offset of 0s counts: the server's default does not apply. */
     check_printed("{name: a, query_offset: 0s, rules: [{record: b, expr: c}]}", "name: a\n"
                                                                                 "query_offset: 0s\n"
                                                                                 "rules:\n"
@@ -112,7 +113,7 @@ UNIT_TEST(test_durations_are_those_of_prometheus)
     }
 }
 
-/* As the value of an annotation, in double quotes of YAML. */
+/* Checks a text as the value of an annotation, which is in double quotes of YAML. */
 static void
 check_text(const char *quoted, const char *expected)
 {
@@ -160,7 +161,7 @@ UNIT_TEST(test_lines_stand_in_a_block)
     check_text("\"a\\n  b: c\\n\\n# d \\n\"",
                "|\n            a\n              b: c\n\n            # d ");
     check_text("\"a\\n\"", "|\n            a");
-    /* These ends and beginnings a block cannot have, or not without a mark. */
+    /* A block cannot have these ends and begins, or not without an indicator. */
     check_text("\"a\\n\\n\"", "\"a\\u000a\\u000a\"");
     check_text("\"\\na\"", "\"\\u000aa\"");
     check_text("\" a\\nb\"", "\" a\\u000ab\"");
@@ -180,7 +181,7 @@ UNIT_TEST(test_long_keys_are_marked)
                  size > 128 ? "? " : "", name, size > 128 ? "\n        " : "");
         check_printed(from, from);
     }
-    memset(name, '"', sizeof name - 1); /* takes twice as much room */
+    memset(name, '"', sizeof name - 1); /* takes twice the room */
     name[sizeof name - 1] = '\0';
     snprintf(from, sizeof from, "{name: a, rules: [{alert: b, expr: c, labels: {? '%s' : v}}]}",
              name);

@@ -1,5 +1,5 @@
-/* Any text as a file of tests: refused with a sentence that names the file, or kept as tests that
- * are complete. */
+/* rule_tests_fuzz.c - reads any text as a file of tests: it is refused with a sentence that names
+ * the file, or gives complete tests. */
 #include <assert.h>
 #include <string.h>
 

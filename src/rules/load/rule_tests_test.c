@@ -1,3 +1,4 @@
+/* rule_tests_test.c - files of unit tests of rules. */
 #include "lib/test.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 
-/* What a right text has; the arena is the caller's. */
+/* Returns the content of a valid text; the arena is the caller's. */
 static struct rule_tests
 read_tests(struct arena *arena, const char *text)
 {
@@ -48,7 +49,7 @@ check_refused(const char *text, const char *expected)
     arena_fini(&arena);
 }
 
-/* A key of a test, with its value from column 11 + the key's length on. */
+/* Checks that a key of a test is refused; its value begins at column 11 + the key's length. */
 static void
 check_test_refused(const char *pair, const char *expected)
 {
@@ -69,7 +70,7 @@ check_texts(const struct named_texts *texts, const char *expected)
     assert_string_equal(text, expected);
 }
 
-/* --- what is read ----------------------------------------------------------------------------- */
+/* --- accepted files --------------------------------------------------------------------------- */
 
 static const char whole[] = "rule_files: [a.yml, \"b*.yml\"]\n"
                             "evaluation_interval: 30s\n"
@@ -246,7 +247,7 @@ UNIT_TEST(test_anchors_and_merge_keys_repeat_what_is_there)
     arena_fini(&arena);
 }
 
-/* --- what is refused -------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_what_is_wrong_is_told_with_its_place)
 {
@@ -347,7 +348,7 @@ UNIT_TEST(test_merges_and_aliases_end)
     buf_fini(&text);
 }
 
-/* As many as a file may hold: to load them first would take hours. */
+/* The file is as large as allowed: loading it before the check would take hours. */
 UNIT_TEST(test_what_takes_long_to_load_is_refused_before)
 {
     struct buf text;
@@ -458,7 +459,8 @@ make_dir(const char *dir, const char *name)
     assert_int_equal(env_mkdir(env_real(), path, &why), OK);
 }
 
-/* The paths without the directory, each with a blank; what matches nothing stands behind a bar. */
+/* Checks the paths found, without the directory, each followed by a blank; patterns without a match
+ * come after a bar. */
 static void
 check_found(const char *dir, const char *const *patterns, uint32_t count, const char *expected)
 {

@@ -1,4 +1,5 @@
-/* order_test.c - see order.c: which groups are replayed before which others, and which together. */
+/* order_test.c - the order in which groups are replayed, and groups that are replayed together;
+ * see order.c. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -15,7 +16,7 @@ struct given {
     const char *name, *expression;
     int64_t offset_s;
     uint32_t round;
-    const char *id, *window; /* labels; NULL: it does not set them */
+    const char *id, *window; /* labels; NULL if it does not set them */
 };
 
 static struct group *
@@ -118,7 +119,7 @@ UNIT_TEST(test_a_chain_of_many_groups_has_as_many_rounds)
     check(given, COUNT, COUNT);
 }
 
-/* As generators of rules for service level objectives write them. */
+/* Generators of rules for service level objectives write such groups. */
 UNIT_TEST(test_selectors_distinguish_groups_that_record_one_name_by_labels)
 {
     static const struct given given[] = {
@@ -129,14 +130,14 @@ UNIT_TEST(test_selectors_distinguish_groups_that_record_one_name_by_labels)
         {"burn", "ratio{id=\"1\"}", 0, 2, "1", NULL},
         {"none", "ratio{id=\"3\"}", 0, 0, NULL, NULL},
         {"all", "ratio", 0, 2, NULL, NULL},
-        {"data", "ratio{team=\"a\"}", 0, 2, NULL, NULL}, /* which may be in the data */
+        {"data", "ratio{team=\"a\"}", 0, 2, NULL, NULL}, /* it may be in the stored data */
         {"long", "ratio{window=~\".*d\", id!=\"1\"}", 0, 2, NULL, NULL},
         {"short", "{__name__=~\"rat.*\", window=\"5m\"}", 0, 1, NULL, NULL},
     };
     CHECK(given, 3);
 }
 
-/* Comparing each selector with each group would be too much. */
+/* Comparing each selector with each group would be too slow. */
 UNIT_TEST(test_labels_distinguish_thousands_of_groups_that_record_one_name)
 {
     enum { COUNT = 5000 };
@@ -151,7 +152,7 @@ UNIT_TEST(test_labels_distinguish_thousands_of_groups_that_record_one_name)
     check(given, 2 * COUNT, 2);
 }
 
-/* 4000 sets are compared with each selector without a name, so that 1000 selectors may be. */
+/* 4000 sets are compared with each selector without a name, which limits such selectors to 1000. */
 UNIT_TEST(test_groups_are_together_when_there_is_too_much_to_compare)
 {
     enum { COUNT = 4000 };
@@ -164,7 +165,8 @@ UNIT_TEST(test_groups_are_together_when_there_is_too_much_to_compare)
             (struct given){names[i], "{__name__=~\"x.*\"}", 30, is_compared ? 0 : ALL, NULL, NULL};
     }
     given[7] =
-        (struct given){names[7], "up", 60, ALL, NULL, NULL}; /* which the others may read by time */
+        /* the others may read it by its time */
+        (struct given){names[7], "up", 60, ALL, NULL, NULL};
     check(given, COUNT, 1);
 }
 

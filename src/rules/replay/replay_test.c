@@ -1,5 +1,5 @@
-/* replay_test.c - group_series_at(): which series rules have at an evaluation, found without
- * writing. */
+/* replay_test.c - group_series_at(): the series of rules at an evaluation, found
+ * without writing. */
 #include "lib/test.h"
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ struct given_set {
     struct query_request request;
     struct matcher_set matching;
     uint32_t next;
-    bool is_given; /* the samples of the current series are */
+    bool is_given; /* the samples of the current series were returned */
     struct buf labels;
     int64_t times_ms[MINUTES];
     uint64_t bits[MINUTES];

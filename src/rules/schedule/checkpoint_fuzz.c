@@ -1,6 +1,6 @@
-/* Any bytes as a checkpoint of rules, with the right header and as they are: refused, or records,
- * as many as were counted, which make the same checkpoint again. Memory of just the size of the
- * file shows a view that leaves it. */
+/* checkpoint_fuzz.c - reads any bytes as a checkpoint of rules, with the right header and
+ * unchanged: they are refused, or give as many records as were counted, which make the same
+ * checkpoint again. Memory of exactly the file's size exposes views that leave it. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The records of an open reader again, for the caller to free. */
+/* Writes the records of an open reader again, for the caller to free. */
 static struct buf
 again(struct checkpoint_reader *reader)
 {

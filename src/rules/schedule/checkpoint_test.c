@@ -1,5 +1,5 @@
-/* checkpoint_test.c - records that were put come back as they were, or not at all, whenever power
- * is lost. */
+/* checkpoint_test.c - records come back as they were written, or not at all, with a power loss
+ * at any time. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -32,7 +32,7 @@ static const struct label kv = {VIEW("k"), VIEW("v")}, ok = {VIEW("s"), VIEW("ok
 static const struct label odd[] = {{VIEW("nothing"), VIEW("")}, {VIEW("z"), VIEW("\xff")}};
 static const struct checkpoint_head head = {"0123456789abcde", 1, 2};
 
-/* Each beginning of this list makes a checkpoint. */
+/* Each begin of this list makes a checkpoint. */
 enum { DOCUMENTED = 7 };
 static const struct checkpoint_record records[] = {
     {CHECKPOINT_TENANT, .tenant = {VIEW("t"), -3}},
@@ -67,7 +67,7 @@ static const char documented[] =
 static const char version_1[] =
     "FKRSTATE\1\0\0\0\1\0\0\0\xa1\0\0\0\xd0\x87\x35\1" LOG_AND_TENANT GROUP_F REST;
 
-/* The first records. */
+/* Encodes the first records. */
 static void
 encode(size_t count, struct buf *to)
 {
@@ -75,7 +75,8 @@ encode(size_t count, struct buf *to)
     must(checkpoint_of_records(&head, records, count, to, NULL));
 }
 
-/* The reader gives the first records, from which they are written again; returns their number. */
+/* Checks that the reader returns the first records, which are written again; returns
+ * their number. */
 static size_t
 check_read(struct checkpoint_reader *reader)
 {
@@ -171,7 +172,7 @@ UNIT_TEST(test_any_damaged_bit_and_any_missing_byte_is_noticed)
     "123456789012345678901234567890123456789012345678901234567890123456789012345" \
     "123456789012345678901234567890123456789012345678901234567890123456789012345"
 
-/* With the right header. */
+/* Checks that a piece is valid, or not, with the right header. */
 static void
 check_piece(struct bytes piece, bool is_right)
 {
@@ -218,7 +219,7 @@ UNIT_TEST(test_what_no_version_writes_is_refused)
         /* labels and annotations */
         VIEW(HEAD TENANT GROUP "\3\1A\1\0\0\0"),               /* without a name */
         VIEW(HEAD TENANT GROUP "\3\1A\2\1b\0\1b\0\0"),         /* twice */
-        VIEW(HEAD TENANT GROUP "\3\1A\2\1b\0\1a\0\0"),         /* not in their order */
+        VIEW(HEAD TENANT GROUP "\3\1A\2\1b\0\1a\0\0"),         /* not sorted */
         VIEW(HEAD TENANT GROUP "\3\1A\2\1b\0"),                /* fewer than announced */
         VIEW(HEAD TENANT GROUP "\3\1A\xff\xff\xff\xff\xf\0"),  /* more than there can be */
         VIEW(HEAD TENANT GROUP "\3\1A\0\xff\xff\xff\xff\x10"), /* more than 32 bits */
@@ -291,7 +292,7 @@ replace(struct simulated_dir *rig, size_t count, struct why *why)
     return e;
 }
 
-/* The number of records in the file; SIZE_MAX: there is no file. */
+/* Returns the number of records in the file; SIZE_MAX if it is missing. */
 static size_t
 count_of(struct simulated_dir *rig)
 {
@@ -318,7 +319,7 @@ check_unreadable(struct simulated_dir *rig, enum err expected, const char *sente
     checkpoint_fini(&reader);
 }
 
-/* False: the fault did not fire. */
+/* Replaces the checkpoint with a fault. Returns false if the fault did not fire. */
 static bool
 replace_with_fault(struct fault fault, bool is_first, bool is_repeated)
 {
@@ -331,7 +332,7 @@ replace_with_fault(struct fault fault, bool is_first, bool is_repeated)
     bool fired = fault_env_fired(rig.fe);
     fault_env_disarm(rig.fe);
     if (e) assert_string_not_equal(why.text, "");
-    if (e && is_repeated) { /* the next one is durable nevertheless */
+    if (e && is_repeated) { /* the next one is durable */
         must(replace(&rig, 2, NULL));
         e = OK;
     }
@@ -408,7 +409,7 @@ UNIT_TEST(test_a_file_that_is_put_aside_is_kept)
     struct simulated_dir rig;
     struct buf file;
     simulated_dir_init(&rig, 1);
-    must(checkpoint_put_aside(rig.env, "d", NULL)); /* not even the directory is there */
+    must(checkpoint_put_aside(rig.env, "d", NULL)); /* the directory does not exist either */
     must(replace(&rig, 1, NULL));
     must(env_write_whole(rig.env, "d/rules", "state", TEXT("damaged"), NULL));
     must(checkpoint_put_aside(rig.env, "d", NULL));
@@ -432,7 +433,7 @@ UNIT_TEST(test_refused_memory_is_reported)
     must(replace(&rig, COUNT(records), NULL));
     mem_fail_nth(1, false);
     check_unreadable(&rig, ERR_NOMEM, "");
-    mem_fail_nth(2, false); /* the file is all that takes memory */
+    mem_fail_nth(2, false); /* only the file needs memory */
     must(checkpoint_read(rig.env, "d", NULL, &reader, NULL));
     assert_false(mem_fail_fired());
     mem_fail_nth(0, false);

@@ -1,5 +1,6 @@
-/* Any bytes as the file of stored groups of a tenant, with the right header and as they are:
- * refused, or groups that are in order, lie in the file, and make the same file again. */
+/* stored_file_fuzz.c - reads any bytes as the file of stored groups of a tenant, with the right
+ * header and unchanged: they are refused, or give groups that are in order, lie in the file, and
+ * make the same file again. */
 #include <assert.h>
 
 #include "base/framed.h"
@@ -21,7 +22,7 @@ check_groups(const struct stored_texts *groups, struct bytes file)
     }
 }
 
-/* The same groups, but for varints that were longer than they need be. */
+/* Checks that the groups make the same file, except varints that were longer than needed. */
 static void
 check_again(const struct stored_texts *groups)
 {

@@ -1,5 +1,5 @@
-/* stored_file_test.c - what is stored comes back as it was, or not at all, whenever power is lost.
- */
+/* stored_file_test.c - stored groups come back as they were written, or not at all, with a power
+ * loss at any time. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -124,7 +124,7 @@ UNIT_TEST(test_what_no_version_writes_is_refused)
     encode("u", some, SOME, &file); /* the file of another tenant */
     check_refused(buf_bytes(&file), ERR_CORRUPT, sentence);
     buf_fini(&file);
-    for (unsigned more = 0; more < 2; more++) { /* fewer or more groups than it says */
+    for (unsigned more = 0; more < 2; more++) { /* fewer or more groups than announced */
         buf_init(&file, NULL, 1 << 20);
         stored_begin(bytes_of_text("t"), more == 0 ? UINT32_MAX : 0, &file);
         stored_add(&some[0], &file);
@@ -172,7 +172,7 @@ write_some(struct simulated_dir *rig, const char *tenant, uint32_t count, struct
     return e;
 }
 
-/* How many groups a tenant has; UINT32_MAX: there is no file. */
+/* Returns the number of a tenant's groups; UINT32_MAX if the file is missing. */
 static uint32_t
 count_of(struct simulated_dir *rig, const char *tenant)
 {
@@ -194,7 +194,7 @@ count_of(struct simulated_dir *rig, const char *tenant)
     return found.count;
 }
 
-/* False: the fault did not fire. */
+/* Replaces or removes the file with a fault. Returns false if the fault did not fire. */
 static bool
 replace_with_fault(struct fault fault, bool removes)
 {
@@ -253,7 +253,7 @@ UNIT_TEST(test_damaged_files_are_set_aside_and_none_is_lost)
     must(env_write_whole(rig.env, "d", "t.groups", TEXT("damaged"), NULL));
     must(stored_set_aside(rig.env, "d", "t", path, NULL));
     assert_string_equal(path, "d/t.groups.damaged");
-    must(stored_set_aside(rig.env, "d", "t", again, NULL)); /* nothing was written since */
+    must(stored_set_aside(rig.env, "d", "t", again, NULL)); /* there is nothing to set aside */
     assert_string_equal(again, path);
     must(write_some(&rig, "t", 1, NULL));
     sim_env_power_loss(rig.sim);
@@ -278,7 +278,7 @@ UNIT_TEST(test_damaged_files_are_set_aside_and_none_is_lost)
     simulated_dir_fini(&rig);
 }
 
-/* Whatever fails, the file that was there is under one of its names. */
+/* After any failure, the old file exists under one of its names. */
 UNIT_TEST(test_setting_aside_keeps_the_file_through_failures_and_power_loss)
 {
     bool fired = true;
@@ -335,7 +335,7 @@ UNIT_TEST(test_tenants_are_those_whose_file_has_its_name)
     must(write_some(&rig, "u.groups", 1, NULL));
     must(stored_each(rig.env, "d", note_tenant, list, NULL));
     assert_string_equal(list, "u.groups ");
-    /* Of a tenant whose file is none it is not said that there are no groups. */
+    /* A directory is listed like a file: its tenant is not reported as one without groups. */
     must(env_mkdir(rig.env, "d/dir.groups", NULL));
     list[0] = '\0';
     must(stored_each(rig.env, "d", note_tenant, list, NULL));

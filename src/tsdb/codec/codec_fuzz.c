@@ -1,6 +1,6 @@
 /*
- * Two ways into the codec. Arbitrary bytes as an encoding: reading stays within bounds, and what
- * comes out goes in again and comes back. Arbitrary bytes as values: they come back bit for bit.
+ * codec_fuzz.c - reads arbitrary bytes as an encoding, within bounds, and encodes the result again;
+ * takes arbitrary bytes as values, which must come back bit for bit.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ enum use { DECODE_FLOATS, DECODE_TIMES, DECODE_INTEGERS, ENCODE_FLOATS, ENCODE_T
 static struct codec_scratch *scratch;
 static uint64_t values[CODEC_SAMPLES_MAX], again[CODEC_SAMPLES_MAX];
 
-/* A copy with exactly the slack that decoders may read. */
+/* Copies the bytes with exactly the slack that decoders may read. */
 static uint8_t *
 with_slack(const uint8_t *data, size_t size)
 {
@@ -63,7 +63,7 @@ check_comes_back(bool times, uint32_t count)
     buf_fini(&out);
 }
 
-/* The values: words of the input, repeated with a step until there are enough. */
+/* Makes the values: words of the input, repeated with a step until there are enough. */
 static void
 values_from(const uint8_t *data, size_t size, uint32_t count, uint64_t step)
 {
@@ -73,7 +73,7 @@ values_from(const uint8_t *data, size_t size, uint32_t count, uint64_t step)
     }
 }
 
-/* A decimal view is the value, at the hint or at the least exponent. */
+/* Checks that a decimal view equals the value, at the hint or at the least exponent. */
 static void
 check_decimal(uint64_t bits, unsigned hint)
 {
@@ -88,7 +88,7 @@ check_decimal(uint64_t bits, unsigned hint)
     assert(e >= least);
 }
 
-/* Whatever can be decoded can be described. */
+/* Checks that every encoding that can be decoded can be described. */
 static void
 check_description(bool times, struct bytes encoded, uint32_t count, enum err decoded)
 {
@@ -105,7 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (scratch == NULL && codec_scratch_new(NULL, &scratch) != OK) return 0;
     if (size < 4) return 0;
     enum use use = data[0] % USE_COUNT;
-    uint32_t count = load_le16(data + 1) % (CODEC_SAMPLES_MAX + 2); /* 0 and too many, too */
+    uint32_t count = load_le16(data + 1) % (CODEC_SAMPLES_MAX + 2); /* also 0, and too many */
     uint64_t step = data[3];
     data += 4;
     size -= 4;

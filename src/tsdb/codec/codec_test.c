@@ -1,3 +1,7 @@
+/*
+ * codec_test.c - encodings of floats, integers and times: values come back, sizes are small, damage
+ * is refused.
+ */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -25,7 +29,7 @@ random_below(uint64_t limit)
     return random_u64() % limit;
 }
 
-/* A number of random length. */
+/* Returns a number of random length. */
 static uint64_t
 random_short(void)
 {
@@ -57,7 +61,7 @@ static const uint64_t special_bits[] = {
     0xffefffffffffffffu,
     0x43e0000000000000u, /* 2^63 */
     0xc3e0000000000000u,
-    0x43dfffffffffffffu, /* just below */
+    0x43dfffffffffffffu, /* just below it */
     0x4340000000000000u, /* 2^53 */
     0x4340000000000001u,
     0x433fffffffffffffu,
@@ -190,7 +194,8 @@ teardown(void **state)
     return 0;
 }
 
-/* A copy in memory that ends CODEC_SLACK bytes behind it, so that reading further is caught. */
+/* Copies to memory that ends CODEC_SLACK bytes after the copy, so that reading further
+ * is noticed. */
 static uint8_t *
 with_slack(struct bytes encoded)
 {
@@ -221,7 +226,7 @@ decode(enum kind kind, struct bytes encoded, uint32_t count, uint64_t *ret)
     return e == OK && cursor_left(&cursor) > 0 ? ERR_CORRUPT : e;
 }
 
-/* The encoded size. `what` and the seed are printed when the values do not come back. */
+/* Returns the encoded size. `what` and the seed are printed if the values do not come back. */
 static size_t
 check_comes_back(enum kind kind, const uint64_t *v, uint32_t count, const char *what, unsigned sort,
                  uint64_t started_with)
@@ -274,7 +279,7 @@ UNIT_TEST(test_values_of_every_sort_and_length_come_back_bit_for_bit)
     }
 }
 
-/* Integers whose differences have random lengths, of any sign, with any divisor. */
+/* Fills an array with integers whose differences have random lengths, any sign and any divisor. */
 static void
 fill_integers(uint64_t *v, uint32_t count, unsigned sort)
 {
@@ -439,7 +444,7 @@ UNIT_TEST(test_a_common_divisor_is_taken_out)
     assert_true(float_size(values, 1024) < 1024);
 }
 
-/* --- what is not an encoding ------------------------------------------------------------------ */
+/* --- invalid encodings ------------------------------------------------------------------------ */
 
 UNIT_TEST(test_every_cut_and_every_extra_byte_is_corrupt)
 {
@@ -474,7 +479,7 @@ UNIT_TEST(test_mutated_encodings_are_read_within_bounds)
         encode(kind, values, count, &out);
         uint8_t *copy = with_slack(buf_bytes(&out));
         for (uint64_t n = 1 + random_below(4); n > 0; n--) {
-            /* Mostly near the start, where the headers are. */
+            /* Most damage is near the start, where the headers are. */
             size_t limit = random_below(2) && out.size > 8 ? 8 : out.size;
             copy[random_below(limit)] = (uint8_t)random_u64();
         }
@@ -559,7 +564,7 @@ struct golden {
     int64_t integers[6];
 };
 
-/* Written by hand from docs/format/codec.md: these bytes mean these values for ever. */
+/* Written by hand from docs/format/codec.md: these bytes keep this meaning. */
 static const struct golden goldens[] = {
     {FLOATS, 3, 2, {0x00, 0x0a}, .floats = {5, 5, 5}},
     {FLOATS, 2, 3, {0x08, 0xf5, 0x01}, .floats = {-12.3, -12.3}},
@@ -653,7 +658,7 @@ UNIT_TEST(test_scratch_is_charged_and_given_back)
 
 /* --- single values ---------------------------------------------------------------------------- */
 
-/* The definition, the slow way: text. */
+/* Computes the decimal by definition: slowly, through text. */
 static bool
 decimal_by_text(uint64_t bits, unsigned *ret_e, int64_t *ret_k)
 {
@@ -744,7 +749,7 @@ UNIT_TEST(test_statistics_are_those_of_a_plain_loop)
         seed = 80 + count;
         double min = 1.0 / 0.0, max = -1.0 / 0.0, sum = 0, first = min, last = max;
         uint32_t numbers = 0, resets = 0;
-        uint32_t nan_every = count % 3 == 0 ? UINT32_MAX : 5; /* often there is none */
+        uint32_t nan_every = count % 3 == 0 ? UINT32_MAX : 5; /* often without NaN */
         for (uint32_t i = 0; i < count; i++) {
             double v = (double)random_below(1000) - 500; /* sums are exact */
             values[i] = double_bits(v);

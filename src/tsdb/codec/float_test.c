@@ -1,4 +1,5 @@
-/* Values whose least number is kept outside, and what an encoding says of itself. */
+/* float_test.c - floats whose least number is stored outside of the encoding, and the properties
+ * that an encoding states. */
 #include "lib/test.h"
 
 #include "lib/random.h"
@@ -29,7 +30,7 @@ rig_close(void)
     buf_fini(&g.out);
 }
 
-/* Decoding reads behind the bytes. */
+/* Returns the encoding, with the room after it that decoding reads. */
 static struct bytes
 encoded(void)
 {
@@ -47,7 +48,7 @@ encode_from(uint32_t count)
     return origin;
 }
 
-/* Slices at the beginning, the end and within are those of the whole. */
+/* Checks slices at the beginning, at the end and inside. */
 static void
 check_some(int64_t origin, uint32_t count)
 {
@@ -85,11 +86,11 @@ some_value(struct rng *r, unsigned shape, uint32_t i, double *last)
         return double_bits(4e12 + *last);
     case 1: /* decimals around zero */
         return double_bits((double)((int64_t)(dice % 2001) - 1000) / 100);
-    case 2: /* with holes, infinities and -0 */
+    case 2: /* decimals with holes, infinities and -0 */
         if (dice % 9 == 0) return dice % 2 == 0 ? STALE : 0x8000000000000000u;
         if (dice % 31 == 0) return double_bits(-__builtin_inf());
         return double_bits((double)(dice % 50) / 10);
-    case 3: /* anything */
+    case 3: /* any bits */
         return dice;
     case 4: /* huge integers */
         return double_bits((double)(int64_t)dice);
@@ -129,7 +130,7 @@ UNIT_TEST(test_the_origin_is_the_least_number)
     codec_float_encode(g.scratch, g.bits, 100, &g.out);
     assert_true(with < g.out.size);
     g.bits[3] = double_bits(__builtin_nan(""));
-    assert_int_equal(encode_from(100), 1000000); /* what is no decimal does not count */
+    assert_int_equal(encode_from(100), 1000000); /* values that are not decimals do not count */
     rig_close();
 }
 

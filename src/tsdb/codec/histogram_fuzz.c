@@ -1,10 +1,10 @@
-/* Arbitrary bytes as a block of histograms: read within bounds and memory, and what comes out goes
- * in again and comes back. */
+/* histogram_fuzz.c - reads arbitrary bytes as a block of histograms, within bounds and memory, and
+ * encodes the result again, which must come back. */
 #include <assert.h>
 #include <stdlib.h>
 
-#include "tsdb/codec/histogram.h"
 #include "lib/random.h"
+#include "tsdb/codec/histogram.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -68,7 +68,7 @@ check_column(const struct hist_column *a, const struct hist_column *b)
     assert(memcmp(a->steps, b->steps, a->step_count * sizeof *a->steps) == 0);
 }
 
-/* By columns the block is read as the same, or refused as well. */
+/* Checks that reading by columns gives the same, or is refused as well. */
 static void
 check_columns(struct bytes encoded, uint32_t count, enum err expected)
 {
@@ -99,7 +99,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (scratch == NULL && codec_scratch_new(NULL, &scratch) != OK) return 0;
     if (size < 2) return 0;
-    uint32_t count = load_le16(data) % (CODEC_SAMPLES_MAX + 2); /* 0 and too many, too */
+    uint32_t count = load_le16(data) % (CODEC_SAMPLES_MAX + 2); /* also 0, and too many */
     uint8_t *copy = with_slack(data + 2, size - 2);
     struct arena arena;
     arena_init(&arena, NULL, 32 << 20, 0);

@@ -1,3 +1,7 @@
+/*
+ * histogram_test.c - blocks of histograms come back in every shape; wrong fields, damage and
+ * refused memory are errors.
+ */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -48,7 +52,7 @@ struct recipe {
     uint32_t positive_spans, negative_spans;
     uint32_t span_length_max;
     uint32_t custom_count;
-    bool wild; /* counts of any bits instead of growing ones */
+    bool wild; /* counts of any bits, instead of growing ones */
     bool mixed_hints;
 };
 
@@ -77,7 +81,7 @@ make_side(struct arena *arena, const struct recipe *recipe, uint32_t span_count)
     return side;
 }
 
-/* One sign of the next histogram; `counts` are the absolute ones, kept from one to the next. */
+/* Makes one sign of the next histogram; `counts` are absolute and kept for the next call. */
 static void
 make_counts(struct arena *arena, const struct recipe *recipe, uint64_t *counts,
             struct hist_buckets *side, uint64_t *total)
@@ -99,7 +103,8 @@ make_counts(struct arena *arena, const struct recipe *recipe, uint64_t *counts,
     side->counts = recipe->kind == SAMPLE_HISTOGRAM_INT ? NULL : cells;
 }
 
-/* Custom bounds cover all buckets; there is neither a negative side nor a zero bucket. */
+/* Makes custom bounds that cover all buckets; there is neither a negative side nor a
+ * zero bucket. */
 static void
 make_custom(struct arena *arena, const struct recipe *recipe, struct histogram *layout)
 {
@@ -201,7 +206,7 @@ check_column(const struct hist_column *a, const struct hist_column *b)
     assert_memory_equal(a->steps, b->steps, a->step_count * sizeof *a->steps);
 }
 
-/* Reads the block both ways, into `decoded` and by columns, which must come to the same. */
+/* Reads the block both ways, into `decoded` and by columns, with the same result. */
 static enum err
 decode(struct bytes encoded, uint32_t count, struct arena *arena)
 {
@@ -395,7 +400,7 @@ UNIT_TEST(test_what_fits_is_bounded_by_cells_and_limits)
     assert_false(codec_histogram_fits(&h, 1));
 }
 
-/* Makes a small block and its encoding, for those who damage it. */
+/* Makes a small block and its encoding, which tests damage. */
 static struct buf
 make_encoding(struct arena *arena, uint64_t started_with, uint32_t *ret_count)
 {
@@ -522,7 +527,8 @@ UNIT_TEST(test_wrong_fields_are_corrupt_and_cheap)
     arena_fini(&arena);
 }
 
-/* A hand-written block of two histograms, for ever: docs/format/codec.md. */
+/* Written by hand from docs/format/codec.md: a block of two histograms, whose bytes keep
+ * this meaning. */
 UNIT_TEST(test_golden_bytes_mean_what_they_always_meant)
 {
     static const uint8_t golden[] = {

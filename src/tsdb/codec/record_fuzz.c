@@ -1,5 +1,5 @@
-/* Arbitrary bytes as the payload of a log record of each type: read within bounds; floats that are
- * read are written again and come back. */
+/* record_fuzz.c - reads arbitrary bytes as the payload of a log record of each type, within bounds;
+ * floats that were read are written again and come back. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -109,7 +109,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1) return 0;
-    /* Exactly as long as it is, so that reading beyond is seen. */
+    /* A copy has exactly the size, so that sanitizers see reads beyond it. */
     uint8_t *copy = malloc(size);
     assert(copy != NULL);
     memcpy(copy, data, size);

@@ -1,3 +1,7 @@
+/*
+ * record_test.c - records of the log come back as they were written, and refused memory is an
+ * error.
+ */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -8,7 +12,7 @@
 
 enum { MANY = SLICE_FLOATS };
 
-/* Columns of floats as a slice has them. */
+/* Columns of floats, as in a slice. */
 struct floats {
     uint64_t refs[MANY];
     int64_t times[MANY];
@@ -30,7 +34,7 @@ floats_make(struct rng *r, uint32_t count, bool has_starts)
         f->times[i] = (int64_t)(rng_next(r) >> rng_below(r, 64));
         f->bits[i] = v = random_value(r, class, v);
         f->starts[i] = has_starts ? (int64_t)(rng_next(r) >> rng_below(r, 64)) : 0;
-        f->hints[i] = (uint8_t)rng_below(r, 40); /* 31 and nonsense too */
+        f->hints[i] = (uint8_t)rng_below(r, 40); /* also 31 and invalid ones */
     }
     f->scratch = (struct scratch){
         .refs = f->refs,
@@ -73,7 +77,7 @@ UNIT_TEST(test_floats_come_back_bit_for_bit)
         arena_init(&arena, NULL, 0, 0);
         record_floats(&f->scratch, &to);
         assert_int_equal(buf_error(&to), OK);
-        assert_true(to.size <= 64 + 41u * count); /* what ingest reserves */
+        assert_true(to.size <= 64 + 41u * count); /* the size that ingest reserves */
         assert_int_equal(check_floats(buf_bytes(&to), f, &arena), OK);
         for (uint32_t cut = 1; cut <= to.size && cut < 40; cut++) {
             enum err e = check_floats(bytes_of(to.at, to.size - cut), f, &arena);
@@ -123,7 +127,7 @@ struct expected {
     struct metadata metadata[50];
 };
 
-/* Mostly few, many of them those of the others; sometimes more than a mask has bits. */
+/* Returns labels, mostly few and shared with other series; sometimes more than a mask has bits. */
 static struct bytes
 random_labels(struct rng *r, struct arena *arena)
 {

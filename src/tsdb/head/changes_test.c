@@ -1,4 +1,5 @@
-/* What changed since a number is never less than what did, and is exact where little was added. */
+/* changes_test.c - the range of changes since a number includes all of them, and is exact where
+ * little was added. */
 #include "lib/test.h"
 
 #include "lib/random.h"
@@ -18,7 +19,7 @@ least_after(const int64_t *times, uint32_t count, uint64_t number)
     return least;
 }
 
-/* Change i has the number i + 1. */
+/* Checks the ranges; change i has the number i + 1. */
 static void
 check(const struct changes *c, const int64_t *times, uint32_t count)
 {

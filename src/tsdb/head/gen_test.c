@@ -1,6 +1,6 @@
 /*
- * Generations against a model: a table of what was accepted, with the epoch it came in. Whatever
- * order samples come in, epochs fail in, and memory runs out in, both must agree.
+ * gen_test.c - compares generations with a model, a table of accepted samples with their epochs,
+ * for any order of samples, any failing epoch and any refused allocation.
  */
 #include "lib/test.h"
 
@@ -27,7 +27,7 @@ struct model_exemplar {
     uint32_t epoch;
 };
 
-/* One generation. */
+/* The model of one generation. */
 struct model {
     struct model_sample *samples[SERIES]; /* by time */
     uint32_t count[SERIES];
@@ -40,12 +40,12 @@ struct world {
     struct rng r;
     struct arena arena; /* histograms of the model */
     struct budget budget;
-    struct registry *registry; /* of the active generation */
-    bool made[SERIES];         /* in it */
+    struct registry *registry; /* the active generation's */
+    bool made[SERIES];         /* says which series are in it */
     struct gen *gen;
     struct gen *frozen;
     struct model *now;
-    struct model *before; /* of the frozen generation; NULL: none */
+    struct model *before; /* the frozen generation; NULL if there is none */
     uint32_t durable;
     uint32_t epoch;
     unsigned patterns[SERIES];
@@ -146,7 +146,7 @@ labels_of(unsigned series, uint8_t *room)
     return buf_bytes(&to);
 }
 
-/* Tenants 0 and 1 have series of the same labels. */
+/* Returns the tenant; tenants 0 and 1 have series with the same labels. */
 static uint32_t
 tenant_of(unsigned series)
 {
@@ -194,7 +194,7 @@ arm(struct world *w)
     if (w->memory_fails && rng_below(&w->r, 2) == 0) mem_fail_nth(1 + rng_below(&w->r, 3), false);
 }
 
-/* True if the error was made by us. */
+/* Returns true if the test refused the memory. */
 static bool
 refused(struct world *w, enum err e)
 {
@@ -206,7 +206,7 @@ refused(struct world *w, enum err e)
     return true;
 }
 
-/* NULL: no memory. */
+/* Returns NULL if memory is refused. */
 static struct series *
 world_series(struct world *w, unsigned i)
 {
@@ -237,7 +237,7 @@ random_time(struct world *w, unsigned i)
         return w->last_ms[i] += 15000;
     case 1:
         return w->last_ms[i] -= 15000;
-    case 2: /* mostly forward, some late, some again */
+    case 2: /* mostly forward, some late, some repeated */
         w->last_ms[i] += 1000;
         return w->last_ms[i] - (int64_t)(rng_below(r, 4) == 0 ? 1000 * rng_below(r, 20) : 0);
     case 3:
@@ -314,7 +314,7 @@ do_sample(struct world *w)
     if (s == NULL || w->now->count[i] == SAMPLES) return;
     int64_t t = random_time(w, i);
     struct sample_value v = random_sample(w, i);
-    if (rng_below(&w->r, 10) == 0 && w->now->count[i] > 0) { /* again what is there */
+    if (rng_below(&w->r, 10) == 0 && w->now->count[i] > 0) { /* repeats a sample */
         const struct model_sample *old = &w->now->samples[i][rng_below(&w->r, w->now->count[i])];
         t = old->t_ms;
         if (rng_below(&w->r, 2) == 0) v = old->value;
@@ -327,7 +327,7 @@ do_sample(struct world *w)
     if (w->memory_fails) arm(w);
     enum err e = gen_series_get(w->gen, s, &samples);
     if (refused(w, e)) return;
-    if (!w->memory_fails) { /* what was reserved is enough */
+    if (!w->memory_fails) { /* the reservation is enough */
         assert_int_equal(gmem_reserve(&w->gen->gmem, gen_append_reserve(samples, &v, 1)), OK);
         mem_fail_nth(1, true);
     } else {
@@ -494,7 +494,7 @@ do_freeze(struct world *w)
     w->durable = w->epoch;
     w->epoch++;
     w->now = model_new();
-    if (rng_below(&w->r, 2) == 0) { /* else its series go on */
+    if (rng_below(&w->r, 2) == 0) { /* else its series continue */
         registry_unref(w->registry);
         assert_int_equal(registry_new(&w->budget, 1000, 42, &w->registry), OK);
         memset(w->made, 0, sizeof w->made);
@@ -581,7 +581,8 @@ one_fini(struct one *o)
     registry_unref(o->registry);
 }
 
-/* One request may bring many samples of a series: reserved for once, as gen.h says. */
+/* One request may bring many samples of a series, for which one reservation is enough, as
+ * gen.h says. */
 UNIT_TEST(test_a_reservation_covers_a_row_of_floats)
 {
     for (uint64_t seed = 0; seed < 300; seed++) {
@@ -597,7 +598,7 @@ UNIT_TEST(test_a_reservation_covers_a_row_of_floats)
             uint64_t mix = rng_below(&r, 3);
             mem_fail_nth(1, true);
             for (uint32_t i = 0; i < n; i++) {
-                /* As wide tokens as can be. */
+                /* Tokens are as wide as possible. */
                 bool none = o.samples->past == NULL || o.samples->past->late == NULL;
                 int64_t t = mix == 0 ? -(int64_t)(none ? 0 : o.samples->past->late->count) -
                                            (int64_t)rng_below(&r, 1u << 30) * 1000
@@ -632,7 +633,8 @@ UNIT_TEST(test_a_small_generation_is_small)
     assert_int_equal(budget_used(&budget), 0);
 }
 
-/* With and without an index, after a failed commit, and repeated: the same is found. */
+/* Samples are found with and without an index, after a failed commit, and when they
+ * are repeated. */
 UNIT_TEST(test_what_came_in_random_order_is_found_again)
 {
     enum { COUNT = 20000, FAILED = 4000 };
@@ -674,7 +676,7 @@ UNIT_TEST(test_what_came_in_random_order_is_found_again)
     }
 }
 
-/* Random order in one series is the worst a sender can do: it must stay affordable. */
+/* Random order in one series is a sender's worst case, whose cost must stay bounded. */
 UNIT_TEST(test_random_order_does_not_become_quadratic)
 {
     struct one o;

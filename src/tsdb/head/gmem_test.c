@@ -1,3 +1,7 @@
+/*
+ * gmem_test.c - memory of a generation: pieces never overlap, are reused, and stay within the
+ * budget.
+ */
 #include "lib/test.h"
 
 #include <stdlib.h>

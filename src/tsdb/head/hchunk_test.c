@@ -1,3 +1,7 @@
+/*
+ * hchunk_test.c - chunks of the head return the samples that were added, as far as their epochs are
+ * durable.
+ */
 #include "lib/test.h"
 
 #include <stdlib.h>
@@ -7,7 +11,7 @@
 
 enum { MAX = HCHUNK_SAMPLES_MAX };
 
-/* What was put into a chunk. */
+/* The content of a chunk. */
 struct model {
     uint64_t seed;
     enum sample_kind kind;
@@ -49,7 +53,7 @@ random_valid(struct rng *r, struct arena *arena, enum sample_kind kind)
     return h;
 }
 
-/* One that fits the layout of the one before, if there is one. */
+/* Returns a histogram with the layout of the one before, if there is one. */
 static struct histogram
 random_of_layout(struct rng *r, struct model *m)
 {
@@ -210,7 +214,7 @@ UNIT_TEST(test_a_chunk_finds_each_sample_and_no_other)
     }
 }
 
-/* Put, cut, and go on: as if the samples cut had never been. */
+/* After samples are taken back, others follow as if the first had never been added. */
 UNIT_TEST(test_samples_taken_back_leave_no_trace)
 {
     for (uint64_t seed = 0; seed < 3000; seed++) {
@@ -233,7 +237,7 @@ UNIT_TEST(test_samples_taken_back_leave_no_trace)
         for (uint32_t i = 0; i < keep; i++) {
             assert_int_equal(put(&straight, &g, m, i), OK);
         }
-        /* The way on is another one. */
+        /* The samples that follow are other ones. */
         memcpy(after->times, m->times, sizeof m->times);
         memcpy(after->bits, m->bits, sizeof m->bits);
         memcpy(after->starts, m->starts, sizeof m->starts);
@@ -276,7 +280,7 @@ UNIT_TEST(test_only_durable_samples_are_visible)
         uint32_t epochs[MAX], durable = 100 + (uint32_t)rng_below(&r, 2), count = 0;
         if (seed % 2 == 0) durable = UINT32_MAX - 2; /* epochs may wrap */
         while (count < MAX) {
-            /* At most two epochs are on their way. */
+            /* At most two epochs are pending. */
             epochs[count] = durable + (uint32_t)rng_below(&r, 3);
             if (count > 0 && (int32_t)(epochs[count] - epochs[count - 1]) < 0) {
                 epochs[count] = epochs[count - 1];
@@ -346,7 +350,7 @@ UNIT_TEST(test_histograms_of_many_buckets_fill_a_chunk_early)
     gmem_fini(&g);
 }
 
-/* Reserved memory is enough for a sample at worst, and without it nothing changes. */
+/* Reserved memory is enough for the largest sample; without it nothing changes. */
 UNIT_TEST(test_a_sample_that_finds_no_memory_changes_nothing)
 {
     for (uint64_t seed = 0; seed < 200; seed++) {

@@ -1,4 +1,4 @@
-/* The head's registry: series, their labels, who has which; and the lists of ids it is made of. */
+/* registry_test.c - the head's registry of series, labels and tenants, and its lists of ids. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -98,7 +98,7 @@ UNIT_TEST(test_a_series_is_found_by_every_key_it_was_seen_under)
     assert_int_equal(registry_add(r, 2, many_labels(2, room), &other), OK);
     assert_null(registry_find(r, 2, 12345, always, NULL));
     registry_alias(r, s, 12345);
-    registry_alias(r, other, 12345); /* two label sets of one hash */
+    registry_alias(r, other, 12345); /* two label sets with one hash */
     assert_ptr_equal(registry_find(r, 2, 12345, always, s), s);
     assert_ptr_equal(registry_find(r, 2, 12345, always, other), other);
     assert_null(registry_find(r, 1, 12345, always, NULL));
@@ -110,7 +110,7 @@ UNIT_TEST(test_a_series_is_found_by_every_key_it_was_seen_under)
     registry_unref(r);
 }
 
-/* Failing at any allocation leaves nothing behind that a second try would stumble over. */
+/* A failed allocation leaves nothing that a second attempt would trip over. */
 UNIT_TEST(test_memory_refused_while_a_series_is_added_leaves_no_trace)
 {
     enum { COUNT = 200 };
@@ -148,7 +148,7 @@ UNIT_TEST(test_memory_refused_while_a_series_is_added_leaves_no_trace)
     assert_int_equal(budget_used(&budget), 0);
 }
 
-/* Ids far apart and close together; walks begun early see what there was when they began. */
+/* Ids are far apart and close together; a walk sees the ids that existed when it began. */
 UNIT_TEST(test_an_id_list_gives_back_what_was_put_at_any_moment)
 {
     enum { COUNT = 20000, WALKS = 50 };
@@ -184,7 +184,7 @@ UNIT_TEST(test_an_id_list_gives_back_what_was_put_at_any_moment)
     }
 }
 
-/* Series are sorted by all their labels; a query that ends meanwhile returns the reason. */
+/* The order is by all labels; a query that ends meanwhile gets the reason. */
 UNIT_TEST(test_series_are_put_in_label_order_unless_that_is_canceled)
 {
     enum { COUNT = 3000 };

@@ -1,4 +1,5 @@
-/* text_order_test.c - the order of texts is that of comparing them one with another. */
+/* text_order_test.c - ordering many texts at once has the same result as comparing
+ * them in pairs. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -28,7 +29,8 @@ text_of(const void *context, uint32_t id)
     return ((const struct bytes *)context)[id];
 }
 
-/* Of few letters, zero among them, behind the same start: many are alike, and many end early. */
+/* Makes texts of few letters, zero among them, after the same start: many are equal, and
+ * many are short. */
 static void
 make_texts(uint32_t count, uint32_t letters, uint32_t start, uint32_t size_max)
 {

@@ -1,16 +1,16 @@
 /*
- * dir_test.c - directories, log segments and series explained: figures agree with the
- * files, with the store's own, and with what select() finds; nothing is changed; what a server does
- * meanwhile is no damage.
+ * dir_test.c - descriptions of directories, log segments and series: figures agree with the files,
+ * with the store's own and with select(); nothing is changed; a running server is not reported as
+ * damage.
  */
 #include "base/hash/hash.h"
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "tsdb/inspect/private.h"
 
 #define T0 SIM_BEGIN
 
-enum { SENDS = 300 }; /* that fill some segments */
+enum { SENDS = 300 }; /* enough to fill some segments */
 
 struct look {
     struct machine *m;
@@ -80,7 +80,7 @@ tree(struct machine *m, const char *path)
 
 /* --- content ---------------------------------------------------------------------------------- */
 
-/* `series` series from `t_ms` on, ten samples each; every fifth is of histograms. */
+/* Sends ten samples from `t_ms` on of each of `series` series; every fifth has histograms. */
 static void
 send(struct machine *m, const char *tenant, unsigned series, int64_t t_ms)
 {
@@ -106,7 +106,7 @@ send(struct machine *m, const char *tenant, unsigned series, int64_t t_ms)
     rq_fini(&rq);
 }
 
-/* Three parts over two days and two tenants; the last requests are in the log only. */
+/* Writes three parts over two days and two tenants; the last requests are only in the log. */
 static void
 fill(struct machine *m)
 {
@@ -252,7 +252,7 @@ UNIT_TEST(test_what_nobody_names_is_listed)
     assert_int_equal(d.part_count, 3);
     assert_false(d.has_log);
     assert_int_equal(d.other_count, 0);
-    /* A remark of a caller counts as any other. */
+    /* A remark of the caller counts as any other. */
     must(inspect_dir_remark(&d, false, "a note"));
     must(inspect_dir_remark(&d, true, "damage"));
     assert_int_equal(d.remarks.count, 2);
@@ -266,10 +266,10 @@ UNIT_TEST(test_what_nobody_names_is_listed)
 
 struct meddler {
     struct machine *m;
-    unsigned merges; /* still to do */
+    unsigned merges; /* pending */
 };
 
-/* After the first part was looked at all of them are merged into new ones. */
+/* Merges all parts into new ones after the first part was read. */
 static void
 meddle(void *context, uint64_t done, uint64_t all)
 {
@@ -301,7 +301,7 @@ UNIT_TEST(test_parts_that_are_merged_meanwhile_are_no_damage)
         l.options.context = &meddler;
         look_dir(&l, &d);
         assert_int_equal(d.remarks.damage_count, 0);
-        if (meddler.merges == 0) { /* it came to rest */
+        if (meddler.merges == 0) { /* all merges are done */
             struct tsdb_stats stats;
             tsdb_stats(m.db, &stats);
             assert_int_equal(d.remarks.count, 0);
@@ -347,7 +347,7 @@ UNIT_TEST(test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained)
     look_dir(&l, &d);
     assert_false(d.manifest_whole);
     assert_true(d.segment_count > 0 && d.log_bytes > 0);
-    assert_int_equal(d.other_count, 2); /* the parts, which nothing names now */
+    assert_int_equal(d.other_count, 2); /* the parts, which no manifest names now */
     inspect_dir_fini(&d);
     machine_fini(&m);
 }

@@ -1,10 +1,10 @@
 /*
- * part_test.c - a part explained: its figures add up to its file and to what was written,
- * rankings are those of a count by hand, damage costs what it hits, refused memory is an error.
+ * part_test.c - descriptions of parts: figures add up to the file and to its content, rankings
+ * agree with a direct count, damage costs only the damaged pages, refused memory is an error.
  */
 #include "lib/test.h"
 
-#include "lib/random_part.h"
+#include "lib/tsdb/random_part.h"
 #include "sys/sim.h"
 #include "tsdb/inspect/private.h"
 
@@ -55,7 +55,7 @@ look(struct rig *g, struct inspect_part *p)
     assert_int_equal(e, OK);
 }
 
-/* Whatever is damaged: pages, ends and what is no page are the file. */
+/* Checks that pages, ends and the rest add up to the file, also with damage. */
 static void
 check_file(const struct inspect_part *p)
 {
@@ -86,7 +86,7 @@ static const struct content_size sizes[] = {
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
-/* What blocks are made of. */
+/* Checks the content of the blocks. */
 static void
 check_blocks(const struct rig *g, const struct inspect_part *p)
 {
@@ -114,7 +114,7 @@ check_blocks(const struct rig *g, const struct inspect_part *p)
     assert_int_equal(by_mode, p->forms[0].blocks + p->forms[1].blocks + p->forms[2].blocks +
                                   p->forms[3].blocks);
     assert_int_equal(columns, p->times.columns);
-    /* Pages of times and values hold columns and blocks, and nothing else. */
+    /* Pages of times and values hold only columns and blocks. */
     assert_int_equal(p->times.bytes, p->pages[PAGE_TIMES].raw_bytes);
     assert_int_equal(bytes + p->starts.bytes, p->pages[PAGE_VALUES].raw_bytes);
     assert_int_equal(RANKED(p->by_series, bytes), bytes + p->starts.bytes + p->times.bytes);
@@ -210,7 +210,7 @@ check_metrics(const struct content *c, const struct inspect_ranking *r)
     }
 }
 
-/* Those of a longer ranking, from its begin. */
+/* Checks a ranking against the begin of a longer one. */
 static void
 check_begins(const struct inspect_ranking *whole, const struct inspect_ranking *top, uint32_t most)
 {
@@ -302,7 +302,7 @@ UNIT_TEST(test_any_byte_flipped_is_told_and_the_rest_is_explained)
         assert_int_equal(blocks, p.blocks_by_kind);
         inspect_part_fini(&p);
         assert_int_equal(budget_used(&g.budget), 0);
-        /* As it was. */
+        /* Restores the content. */
         content_free(&g.content);
         assert_int_equal(env_remove_tree(g.env, PART_DIR, NULL), OK);
         content_make(&g.content, 41, sizes[1]);
@@ -312,7 +312,7 @@ UNIT_TEST(test_any_byte_flipped_is_told_and_the_rest_is_explained)
     rig_close(&g);
 }
 
-/* The first page of a kind, of a part that is whole. */
+/* Returns the position of the first page of a kind in an undamaged part. */
 static uint64_t
 page_of(struct rig *g, enum page_kind kind)
 {
@@ -343,7 +343,7 @@ UNIT_TEST(test_a_damaged_page_of_values_costs_its_blocks_only)
     flip(&g, at + PAGE_HEADER_BYTES + 9, 0x40);
     look(&g, &p);
     snprintf(place, sizeof place, "page at %llu is damaged", (unsigned long long)at);
-    assert_int_equal(p.remarks.damage_count, 1); /* not once for each block */
+    assert_int_equal(p.remarks.damage_count, 1); /* once, although many blocks use the page */
     assert_non_null(strstr(p.remarks.items[0].text, place));
     assert_true(p.forms[INSPECT_UNREADABLE].blocks > 0);
     assert_true(p.forms[INSPECT_UNREADABLE].blocks < g.info.block_count);
@@ -489,7 +489,7 @@ UNIT_TEST(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing)
         if (e == OK) inspect_part_fini(&p);
         assert_int_equal(budget_used(&g.budget), 0);
         if (!fired) break;
-        assert_true(e == ERR_NOMEM || e == OK); /* a page given up for another is no failure */
+        assert_true(e == ERR_NOMEM || e == OK); /* evicting a page for another one succeeds */
         if (e) assert_true(strlen(g.why.text) > 0);
     }
     rig_close(&g);

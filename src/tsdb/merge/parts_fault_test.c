@@ -1,7 +1,8 @@
-/* parts_fault_test.c - merges that are given up, damaged inputs, devices that fail, no memory. */
-#include "lib/part_merge.h"
+/* parts_fault_test.c - merges that are abandoned, and merges with damaged inputs, failing devices
+ * and refused memory. */
+#include "lib/tsdb/part_merge.h"
 
-/* A small world in which all ways are taken. */
+/* Makes a small world whose merge takes all paths. */
 static void
 small_world(struct merge_world *w, struct part_merge_options *o, bool touched)
 {
@@ -54,7 +55,7 @@ UNIT_TEST(test_a_merge_given_up_at_any_step_leaves_only_a_directory)
     merge_world_fini(&w);
 }
 
-/* Forgets what is in the cache; the part is NULL if it cannot be opened. */
+/* Opens the part without its cached pages; the part is NULL if it cannot be opened. */
 static void
 reopen(struct merge_world *w, uint32_t input)
 {
@@ -120,7 +121,7 @@ UNIT_TEST(test_no_flipped_byte_makes_a_wrong_sample)
     flip_every_byte(true);
 }
 
-/* True if the fault was reached. */
+/* Merges with a fault. Returns true if the fault was reached. */
 static bool
 merge_with_fault(struct merge_world *w, const struct part_merge_options *o,
                  const struct merge_model *m, struct fault fault, enum err want)

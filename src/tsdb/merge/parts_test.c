@@ -1,5 +1,6 @@
-/* parts_test.c - merges give what a model gives, over windows, with deletions and expiry. */
-#include "lib/part_merge.h"
+/* parts_test.c - merges have the same result as a model, over windows, with deletions
+ * and expiry. */
+#include "lib/tsdb/part_merge.h"
 
 static struct merge_world_shape
 shape_of(uint64_t seed)
@@ -11,7 +12,7 @@ shape_of(uint64_t seed)
     return shapes[seed % (sizeof shapes / sizeof shapes[0])];
 }
 
-/* --- what comes out --------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_merge_gives_what_the_model_gives)
 {
@@ -37,7 +38,7 @@ UNIT_TEST(test_a_merge_gives_what_the_model_gives)
     }
 }
 
-/* [MIN, cut), [cut, cut), ... [cut, MAX] */
+/* Returns the windows [MIN, cut), [cut, cut), ... [cut, MAX]. */
 static uint32_t
 merge_world_windows(struct merge_world *w, struct time_range *windows, uint32_t most)
 {
@@ -103,7 +104,7 @@ UNIT_TEST(test_windows_share_out_every_sample_and_merge_to_the_whole)
     }
 }
 
-/* --- how it gets there ------------------------------------------------------------------------ */
+/* --- steps and costs -------------------------------------------------------------------------- */
 
 /* Reads the blocks of a series. */
 struct blocks {
@@ -164,7 +165,7 @@ UNIT_TEST(test_a_part_merged_alone_stays_as_it_is)
         merge_world_init(&w, seed, shape);
         struct part_merge_options o = merge_world_options(&w);
         struct merge_outcome x = merge_world_merge_and_check(&w, &o, 1000);
-        if (x.info.number == 0) { /* there was nothing in it */
+        if (x.info.number == 0) { /* the merge had no content */
             merge_world_fini(&w);
             continue;
         }
@@ -195,7 +196,7 @@ UNIT_TEST(test_a_part_merged_alone_stays_as_it_is)
 }
 
 /* A world of one tenant, whose series are "a", "b", ...; input `i` has the samples first..end of
- * series `s` that ranges[i][s] says. */
+ * series `s` given by ranges[i][s]. */
 struct samples_of {
     uint32_t first;
     uint32_t end;
@@ -317,7 +318,7 @@ UNIT_TEST(test_many_tenants_cost_what_they_hold)
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
-/* What a merge of parts that exist takes, everything counted, in percent of what is promised. */
+/* Returns the peak memory of a merge of existing parts, in percent of the limit it promises. */
 static unsigned
 memory_percent(struct merge_world *w, struct part_merge_options *o)
 {
@@ -378,8 +379,8 @@ UNIT_TEST(test_random_merges_take_no_more_memory_than_is_promised)
 }
 
 /*
- * Each series has an id of its own in each input; every other one, or in no order, one of two
- * methods: the longest lists there can be.
+ * Writes series that each have an id, another one in each input (every other id, or in no order),
+ * and one of two methods, which makes the longest possible lists.
  */
 static void
 write_ids(struct merge_world *w, uint32_t input, uint32_t rows)
@@ -428,7 +429,7 @@ UNIT_TEST(test_merges_of_many_pairs_take_no_more_memory_than_is_promised)
         }
         struct part_merge_options o = merge_world_options(&w);
         print_message("%u inputs: %u %%\n", inputs, memory_percent(&w, &o));
-        merge_world_delete(&w); /* and one that must look at each series */
+        merge_world_delete(&w); /* with a deletion that must check each series */
         o.number++;
         print_message("%u inputs, half deleted: %u %%\n", inputs, memory_percent(&w, &o));
         merge_world_fini(&w);

@@ -1,4 +1,4 @@
-/* plan_test.c - plans carried out on parts that are only lists of times. */
+/* plan_test.c - plans of merges, carried out on parts that are only lists of times. */
 #include "lib/test.h"
 
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 
 enum { POINTS_MAX = 64, PARTS_MAX = 4000, PART_MEMORY = 10, POINT_MEMORY = 3 };
 
-/* Samples stand for bytes; each is known by when it came. */
+/* A sample, which counts as a byte; `arrival` identifies it. */
 struct point {
     int64_t t_ms;
     uint64_t pos;
@@ -28,7 +28,7 @@ struct fake {
 
 static struct fake parts[PARTS_MAX];
 static uint32_t part_count;
-static uint64_t written; /* by merges */
+static uint64_t written; /* points written by merges */
 static struct merge_plan_options options;
 
 static void
@@ -68,7 +68,7 @@ fake_add(uint64_t from_pos, uint64_t to_pos, uint32_t points_max)
     return f;
 }
 
-/* The samples of a flush lie evenly between two times. */
+/* Adds a flush whose samples are spread evenly between two times. */
 static void
 flush(uint64_t pos, int64_t min_ms, int64_t max_ms, uint32_t points, uint64_t bytes)
 {
@@ -89,7 +89,7 @@ by_pos(const void *a, const void *b)
     return (x->from_pos > y->from_pos) - (x->from_pos < y->from_pos);
 }
 
-/* Where two parts share some time, it is known which came first. */
+/* Checks that the order of arrival is known for any two parts that share some time. */
 static void
 check_order(void)
 {
@@ -156,7 +156,7 @@ carry_out(const struct merge_plan *plan)
     check_order();
 }
 
-/* Plans until nothing is to be done; the number of merges. */
+/* Carries out plans until none is left; returns the number of merges. */
 static uint32_t
 settle(void)
 {
@@ -177,7 +177,7 @@ settle(void)
     }
 }
 
-/* --- what must hold --------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 UNIT_TEST(test_partitions_are_days_then_months_then_all_the_rest)
 {
@@ -218,7 +218,7 @@ UNIT_TEST(test_partitions_cover_time_without_gap_or_overlap)
     }
 }
 
-/* A year of flushes, each of the last twenty minutes. */
+/* A year passes, with a flush of the last twenty minutes at a time. */
 UNIT_TEST(test_a_year_settles_into_days_and_months_at_bounded_cost)
 {
     world_clear();
@@ -319,7 +319,7 @@ UNIT_TEST(test_nothing_is_merged_across_a_border)
         }
         between += parts[i].part.from_pos >= 30 && parts[i].part.to_pos <= 70;
     }
-    assert_in_range(between, 1, 2); /* of two days, as much as can be */
+    assert_in_range(between, 1, 2); /* two days, at the largest size */
     options.border_count = 0;
     settle();
     assert_in_range(part_count, 1, 2);
@@ -337,7 +337,7 @@ UNIT_TEST(test_full_writes_a_lone_flush_anew_once)
     options.bytes_max = UINT64_MAX;
     assert_int_equal(settle(), 1);
     assert_int_equal(settle(), 0);
-    flush(2, NOW0 - 2 * DAY_MS, NOW0, 10, 1 << 20); /* across midnight: written well at once */
+    flush(2, NOW0 - 2 * DAY_MS, NOW0, 10, 1 << 20); /* across midnight: written at once */
     assert_in_range(settle(), 1, 4);
     assert_int_equal(settle(), 0);
     world_clear();
@@ -395,7 +395,7 @@ UNIT_TEST(test_parts_without_samples_are_left_alone)
     world_clear();
 }
 
-/* Parts of one time that come one after another; how many there were at most. */
+/* Adds parts of the same time one after another; returns the highest number of parts. */
 static uint32_t
 flood(uint32_t count, uint32_t points, uint64_t pos)
 {
@@ -408,7 +408,7 @@ flood(uint32_t count, uint32_t points, uint64_t pos)
     return most;
 }
 
-/* A merge has memory for 20 of these: each part that stays is half of that, or nearly. */
+/* A merge has memory for 20 of these: each remaining part has about half of them, or more. */
 UNIT_TEST(test_what_memory_cannot_merge_becomes_few_parts)
 {
     for (unsigned over = 0; over < 2; over++) {
@@ -426,7 +426,7 @@ UNIT_TEST(test_what_memory_cannot_merge_becomes_few_parts)
     world_clear();
 }
 
-/* As long as two of them fit, parts do not wait for as many as make a run. */
+/* If two parts fit, they are merged before there are enough for a run. */
 UNIT_TEST(test_parts_of_which_two_fill_memory_are_merged_by_two)
 {
     world_clear();
@@ -449,15 +449,15 @@ UNIT_TEST(test_small_parts_are_merged_beside_one_that_is_too_large)
             flush(pos, day, day + HOUR_MS, points, points << 10);
         }
         settle();
-        /* Before the one that never fits, between both, behind the one that fits alone; the first
-         * is not worth it unless all are wanted. */
+        /* Parts merge before the one that never fits, between both, and after the one that fits
+         * alone; the first merge is not worth it unless a full merge was requested. */
         assert_int_equal(part_count, full ? 5 : 6);
         assert_int_equal(settle(), 0);
     }
     world_clear();
 }
 
-/* Neither are those of other days, nor those across midnight. */
+/* Neither do parts of other days, nor parts across midnight. */
 UNIT_TEST(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged)
 {
     world_clear();
@@ -479,7 +479,7 @@ UNIT_TEST(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged)
     world_clear();
 }
 
-/* Anything goes: the order stays decidable, nothing is lost, and it ends. */
+/* Any input is possible: the order stays known, nothing is lost, and the merges end. */
 UNIT_TEST(test_random_arrivals_settle_in_order)
 {
     for (uint64_t seed = 0; seed < 60; seed++) {

@@ -1,7 +1,7 @@
 /*
- * Matchers over a part large enough for everything that makes them quick: lists in segments and in
- * runs, plain bits, windows, keys of pages, rows instead of lists. What they find is compared with
- * what a look at each series finds.
+ * match_test.c - compares matchers over a part with a check of each series; the part is large
+ * enough for each optimization: lists in segments and in runs, plain bits, windows, keys of pages,
+ * rows instead of lists.
  */
 #include "lib/test.h"
 
@@ -24,7 +24,7 @@ static struct label labels[PAIRS];
 static char texts[PAIRS][24];
 static struct one series[SERIES];
 
-/* The second tenant, so that numbers in the part and within the tenant differ. */
+/* Tests use the second tenant, so that numbers in the part and within the tenant differ. */
 static struct sim_env *sim;
 static struct page_cache *cache;
 static struct part *part;
@@ -58,7 +58,7 @@ make_labels(void)
     }
 }
 
-/* In label order: of each name those with an id, then those without. */
+/* Makes the series in label order: of each name those with an id, then those without. */
 static void
 make_series(void)
 {
@@ -154,7 +154,7 @@ enum { WANTED = sizeof wanted / sizeof *wanted };
 static struct matcher *matchers[WANTED];
 static uint8_t passes[WANTED][SERIES];
 
-/* By a look at each label. */
+/* Makes matchers, with the series that each matches by a check of its labels. */
 static void
 make_matchers(void)
 {

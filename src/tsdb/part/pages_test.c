@@ -1,3 +1,7 @@
+/*
+ * pages_test.c - pages of files and the page cache: content, capacity, damage, failing devices,
+ * threads.
+ */
 #include "lib/test.h"
 
 #include <pthread.h>
@@ -21,7 +25,7 @@ struct rig {
     uint64_t end;
 };
 
-/* The same bytes for a page in every run; every other one cannot be packed. */
+/* Makes the content of a page, the same in every run; every other page cannot be compressed. */
 static void
 page_content(unsigned i, uint8_t *to, uint32_t size)
 {
@@ -138,7 +142,7 @@ UNIT_TEST(test_the_cache_stays_within_its_capacity)
         assert_int_equal(stats.bytes, budget_used(&g.budget));
     }
     assert_true(stats.hits > 0);
-    /* What was used last is there. */
+    /* The page that was used last is cached. */
     page_release(&g.source, get(&g, 1));
     for (unsigned i = 4; i < 9; i++) {
         page_release(&g.source, get(&g, i));
@@ -209,7 +213,7 @@ UNIT_TEST(test_held_pages_outlive_eviction_and_forgetting)
     rig_close(&g);
 }
 
-/* The same bytes under a number in every run. */
+/* Returns the content for a number, the same in every run. */
 static struct bytes
 made_content(uint64_t number)
 {
@@ -222,7 +226,7 @@ made_content(uint64_t number)
     return bytes_of(content, size);
 }
 
-/* Is it there, and what it was? */
+/* Says whether the cache has the content of a number, unchanged. */
 static bool
 finds_made(struct rig *g, uint64_t number)
 {
@@ -241,12 +245,12 @@ UNIT_TEST(test_what_is_made_of_pages_is_kept_like_them)
     assert_false(finds_made(&g, 0));
     for (uint64_t i = 0; i < 3; i++) {
         page_keep_made(&g.source, i, made_content(i));
-        page_keep_made(&g.source, i, made_content(i)); /* another was faster */
+        page_keep_made(&g.source, i, made_content(i)); /* a second thread stores the same */
     }
     assert_true(finds_made(&g, 0) && finds_made(&g, 1) && finds_made(&g, 2));
-    page_release(&g.source, get(&g, 1)); /* no page is taken for it, */
+    page_release(&g.source, get(&g, 1)); /* it does not need the page, */
     g.source.cache_id++;
-    assert_false(finds_made(&g, 1)); /* nor what is another's */
+    assert_false(finds_made(&g, 1)); /* and the content of another part is not found */
     g.source.cache_id--;
     const struct page *held = page_find_made(&g.source, 2);
     for (uint64_t i = 100; i < 300; i++) {
@@ -256,7 +260,7 @@ UNIT_TEST(test_what_is_made_of_pages_is_kept_like_them)
         assert_true(stats.bytes <= 60000);
         assert_int_equal(stats.bytes, budget_used(&g.budget));
     }
-    assert_false(finds_made(&g, 0)); /* not used for the longest time */
+    assert_false(finds_made(&g, 0)); /* used least recently */
     assert_true(bytes_equal(bytes_of(held->at, held->size), made_content(2)));
     page_release(&g.source, held);
     static const uint8_t large[20000];
@@ -282,7 +286,7 @@ UNIT_TEST(test_an_exhausted_budget_gives_up_other_pages_first)
         }
     }
     assert_true(g.budget.refused_count > 0);
-    /* All of it held: then it is refused, and works again later. */
+    /* While all pages are held, the next is refused; later it works again. */
     const struct page *held[PAGES];
     unsigned n = 0;
     enum err e = OK;
@@ -338,7 +342,7 @@ UNIT_TEST(test_what_is_no_page_of_that_kind_is_refused)
     for (unsigned i = 0; i < 6; i++) {
         assert_int_equal(page_get(&g.source, wrong[i], PAGE_TIMES, &page, NULL), ERR_CORRUPT);
     }
-    /* Also when it is cached. */
+    /* The check also applies to a cached page. */
     page_release(&g.source, get(&g, 0));
     assert_int_equal(page_get(&g.source, g.offsets[0], PAGE_ROOT, &page, NULL), ERR_CORRUPT);
     g.source.part_number++; /* a page of another part */
@@ -372,7 +376,7 @@ UNIT_TEST(test_a_device_that_hiccups_once_is_asked_again)
         fault_env_arm(g.fault, (struct fault){FAULT_EIO, nth, true});
         const struct page *page;
         enum err e = page_get(&g.source, g.offsets[5], page_kind_of(5), &page, NULL);
-        assert_int_equal(e, ERR_IO); /* and not damage */
+        assert_int_equal(e, ERR_IO); /* and not as damage */
         fault_env_disarm(g.fault);
     }
     rig_close(&g);
@@ -408,7 +412,7 @@ UNIT_TEST(test_writing_tells_of_each_failure)
         if (fired) assert_true(e == ERR_NOMEM || e == OK || e == ERR_IO);
         sim_env_free(sim);
         if (!fired) break;
-        if (nth > 30) nth += 20; /* the device's own pages */
+        if (nth > 30) nth += 20; /* allocations of the device's own pages */
     }
 }
 

@@ -1,7 +1,7 @@
 /*
- * Arbitrary bytes as the file of a part: everything a query, a merge or a check does with it ends
- * in an answer or an error. Checksums are made right first, so that what is behind them is reached;
- * page headers keep the sizes they have, as far as the file goes.
+ * part_fuzz.c - arbitrary bytes as the file of a part: each use by a query, a merge or a check ends
+ * in an answer or an error. Checksums are corrected first, so that the code after the check is
+ * reached; page headers keep their sizes as far as the file goes.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static void
 check_histograms(uint32_t count)
 {
     for (uint32_t i = 0; i + 1 < count; i++) {
-        /* Nothing that was read makes comparing or storing them unsafe. */
+        /* Comparing and storing histograms is safe whatever was read. */
         (void)histogram_equal(&columns.histograms[i], &columns.histograms[i + 1]);
         err_ignore(histogram_check(&columns.histograms[i], NULL), "it may be none");
     }
@@ -114,7 +114,7 @@ read_rows(const struct part_index *index)
     row_reader_free(rows);
 }
 
-/* The same by the batch, and then some of them once more, in another order. */
+/* Reads the same by the batch, and then some of them again, in another order. */
 static void
 read_batch(const struct part_index *index)
 {
@@ -220,7 +220,7 @@ each_damage(void *context, uint64_t offset, const struct why *why)
     assert(why->text[0] != 0);
 }
 
-/* `twice`: with itself, and without its first and last sample. */
+/* Merges the part; with `twice`, with itself, and without its first and last sample. */
 static void
 merge_part(struct env *env, struct part *part, bool twice)
 {
@@ -257,7 +257,7 @@ merge_part(struct env *env, struct part *part, bool twice)
     part_merge_free(m);
 }
 
-/* Whatever it says of itself: pages and the rest are the file, blocks of all forms the blocks. */
+/* Checks that pages and the rest add up to the file, and blocks of all forms to all blocks. */
 static void
 inspect(struct env *env, uint64_t pairs)
 {

@@ -1,11 +1,11 @@
 /*
- * Parts: what is written comes back; matchers find what a scan over all labels finds; damage,
- * failing devices and refused memory are errors that say so.
+ * part_test.c - parts return their content; matchers find the same as a scan over all labels;
+ * damage, failing devices and refused memory are reported errors.
  */
 #include "lib/test.h"
 
 #include "base/hash/hash.h"
-#include "lib/random_part.h"
+#include "lib/tsdb/random_part.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 
@@ -44,7 +44,7 @@ rig_close(struct rig *g)
 
 /* --- reading all of it ------------------------------------------------------------------------ */
 
-/* A hash of every answer; what differs from `want` (may be NULL) fails the test. */
+/* A hash of every answer; an answer that differs from `want` (may be NULL) fails the test. */
 struct reading {
     struct rig *rig;
     struct part *part;
@@ -585,7 +585,7 @@ UNIT_TEST(test_a_part_of_nothing_is_a_part)
     rig_close(&g);
 }
 
-/* --- what can go wrong ------------------------------------------------------------------------ */
+/* --- failures --------------------------------------------------------------------------------- */
 
 static const struct content_size SMALL = {2, 5, 30, 4};
 static const char PATH[] = "/parts/0000000000001234/part";
@@ -674,7 +674,7 @@ UNIT_TEST(test_a_newer_part_is_not_damage)
     store_le16(end + 8, 9);
     store_le64(end + 56, hash_bytes(bytes_of(end, 56), NUMBER));
     assert_int_equal(file_write_at(&file, bytes_of(end, sizeof end), 0, NULL), OK);
-    assert_int_equal(read_all(&g, &c, &x), OK); /* readable from version 1 on */
+    assert_int_equal(read_all(&g, &c, &x), OK); /* readable since version 1 */
     store_le16(end + 10, 7);
     store_le64(end + 56, hash_bytes(bytes_of(end, 56), NUMBER));
     assert_int_equal(file_write_at(&file, bytes_of(end, sizeof end), 0, NULL), OK);
@@ -710,7 +710,7 @@ UNIT_TEST(test_a_device_that_fails_while_writing_is_told_of)
             fault_env_disarm(g.fault);
             assert_int_equal(e, fired ? faults[f].want : OK);
             if (fired) assert_string_not_equal(why.text, "");
-            write_content(&g, &c, 1, &info); /* what is left over does not disturb */
+            write_content(&g, &c, 1, &info); /* left-over files do not disturb */
             assert_int_equal(read_all(&g, &c, &x), OK);
             rig_close(&g);
         }
@@ -775,7 +775,7 @@ UNIT_TEST(test_memory_refused_while_reading_is_told_of)
         mem_fail_nth(nth, false);
         x.why.text[0] = 0;
         struct part *part;
-        /* Matchers are made by the test: what fails there is not what is tested. */
+        /* The test makes the matchers without failures, as they are not under test. */
         enum err e = part_open(g.env, &g.budget, g.cache, "/parts", NUMBER, &part, &x.why);
         if (e == OK) {
             x = (struct reading){.rig = &g, .part = part};

@@ -1,7 +1,7 @@
-/* Rows read one by one, in any order and as far as they are asked for, and by the batch. */
+/* rows_test.c - rows are read one at a time, in any order and only in part, and by the batch. */
 #include "base/hash/hash.h"
-#include "lib/random_part.h"
 #include "lib/test.h"
+#include "lib/tsdb/random_part.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 #include "tsdb/part/walk.h"
@@ -15,7 +15,7 @@ struct rig {
     struct page_cache *cache;
     struct part *part;
     struct arena arena;
-    struct part_index index; /* of the tenant at hand */
+    struct part_index index; /* the current tenant's */
 };
 
 static void
@@ -56,7 +56,7 @@ take_tenant(struct rig *g, uint32_t at)
 
 /* --- one by one ------------------------------------------------------------------------------- */
 
-/* What a row is, however it is read. */
+/* The content of a row, however it is read. */
 struct row {
     uint64_t labels;
     uint64_t blocks;
@@ -100,7 +100,7 @@ row_of(struct bytes labels, const struct block_ref *blocks, uint32_t count)
     return row;
 }
 
-/* All rows of the tenant, in order; given. */
+/* Returns all rows of the tenant, in order; given. */
 static struct row *
 read_in_order(struct rig *g, const struct part_tenant *t)
 {
@@ -121,7 +121,7 @@ read_in_order(struct rig *g, const struct part_tenant *t)
     return all;
 }
 
-/* As much of a row as the dice say. */
+/* Checks a random part of a row. */
 static void
 check_some_of(struct row_reader *rows, uint32_t number, const struct row *want, struct rng *r)
 {
@@ -171,7 +171,7 @@ UNIT_TEST(test_any_row_is_what_it_is_when_all_are_read_in_order)
             assert_int_equal(row_reader_new(&g.index, &g.budget, &rows), OK);
             for (unsigned n = 0; n < 6000 && t->series_count > 0; n++) {
                 static uint32_t at;
-                /* Near the one before, mostly; then anywhere. */
+                /* The row is mostly near the one before, else anywhere. */
                 at = rng_below(&r, 8) == 0 ? (uint32_t)rng_below(&r, t->series_count)
                                            : at + (uint32_t)rng_below(&r, 40);
                 at %= t->series_count;
@@ -185,7 +185,7 @@ UNIT_TEST(test_any_row_is_what_it_is_when_all_are_read_in_order)
     }
 }
 
-/* Labels that no series has: shorter and longer than those of one. */
+/* Checks labels that no series has: shorter and longer ones than those of a series. */
 static void
 check_finds_no_other(struct row_reader *rows, struct bytes labels)
 {
@@ -310,7 +310,7 @@ UNIT_TEST(test_a_batch_gives_the_rows_that_reach_into_the_time)
 
 enum { SERIES = 8000, PRIME = 4999 };
 
-/* Series i has in label "a" number i, in "z" another each, scattered. */
+/* Writes series with the number i in label "a", and another scattered number in "z". */
 static void
 write_scattered(struct rig *g)
 {
@@ -392,7 +392,8 @@ UNIT_TEST(test_labels_in_any_order_unpack_their_pages_once_a_batch)
     rig_close(&g);
 }
 
-/* With less and less memory: fewer labels at once, the same rows; and in the end a refusal. */
+/* With less and less memory, a batch has fewer labels at once and the same rows; in the end it
+ * is refused. */
 UNIT_TEST(test_a_batch_makes_do_with_little_memory)
 {
     struct rig g;
@@ -429,7 +430,7 @@ UNIT_TEST(test_a_batch_makes_do_with_little_memory)
     rig_close(&g);
 }
 
-/* Whichever allocation fails: rows have their labels, or there is an error. */
+/* Any allocation may fail: rows have their labels, or there is an error. */
 UNIT_TEST(test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory)
 {
     struct rig g;
@@ -460,9 +461,9 @@ UNIT_TEST(test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory)
     rig_close(&g);
 }
 
-/* --- damage behind checksums ------------------------------------------------------------------ */
+/* --- damage with valid checksums -------------------------------------------------------------- */
 
-/* Reads everything, in order and not; what is damaged has words. */
+/* Reads everything, in order and not; damage must be reported with a reason. */
 static bool
 rows_are_told_of(struct rig *g, const struct part_tenant *t, struct rng *r)
 {
@@ -538,7 +539,7 @@ UNIT_TEST(test_rows_that_make_no_sense_are_told_of)
         part_unref(g.part);
         g.part = NULL;
     }
-    assert_true(told > TURNS / 4); /* the others are other numbers in good order */
+    assert_true(told > TURNS / 4); /* the others are other numbers that are valid */
     test_free(whole);
     test_free(copy);
     content_free(&c);

@@ -1,4 +1,5 @@
-/* stale_test.c - what a part tells of blocks of histograms, and what it cannot. */
+/* stale_test.c - the statistics of a part about staleness markers in blocks of histograms, and
+ * their absence. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@ static struct sim_env *sim;
 static struct env *env;
 static struct page_cache *cache;
 
-/* Of each block: how many samples it has, how many are markers; of floats none are asked for. */
+/* The counts of samples and of markers in each block; blocks of floats are not asked for. */
 static struct told {
     uint32_t block_count;
     struct {
@@ -70,7 +71,7 @@ finish_part(struct part_writer *w, uint64_t number)
     return part;
 }
 
-/* Blocks of a row: one kind or the other, so that each run of samples is a block of its own. */
+/* Writes blocks of a row that alternate between kinds, so that each run of samples is a block. */
 static void
 write_row(struct part_writer *w, uint32_t row)
 {
@@ -126,7 +127,7 @@ check_row(struct row_reader *rows, uint32_t row, bool is_known)
     }
 }
 
-/* A part of all blocks as they are stored, of which some are not known. */
+/* Copies all blocks as they are stored, some of them without their statistics. */
 static struct part *
 copy_part(struct part *part, uint64_t number, uint32_t unknown_of)
 {
@@ -211,7 +212,8 @@ UNIT_TEST(test_damage_to_what_is_told_leaves_the_samples_readable)
         write_row(w, row);
     }
     part_unref(finish_part(w, 1));
-    damage_first_page(1, PAGE_DIRECTORY); /* this list's come before those of directories */
+    /* the pages of this list come before those of directories */
+    damage_first_page(1, PAGE_DIRECTORY);
     struct part *part;
     assert_int_equal(part_open(env, NULL, cache, "/parts", 1, &part, NULL), OK);
     struct row_reader *rows = read_part(part, &index, true);

@@ -1,4 +1,4 @@
-/* Decoded time columns that are kept are those that would be decoded again. */
+/* times_test.c - decoded time columns in the cache equal those that would be decoded again. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -13,7 +13,8 @@ static struct page_cache *pages;
 static struct budget budget;
 static struct part *part;
 
-/* Series of a target share their times; targets have from 1 to 4470 samples, more than the ring. */
+/* Makes series; those of a target share times. Targets have 1 to 4470 samples, more
+ * than the ring. */
 static void
 make_part(void)
 {
@@ -97,7 +98,8 @@ UNIT_TEST(test_times_from_memory_are_those_on_disk)
     each_block(check_same);
 }
 
-/* A row that is wrong about a column is refused although another row was right. */
+/* Checks that a row with wrong facts about a column is refused although another row had
+ * right ones. */
 static void
 check_lies(struct times_cache *cache, struct block_ref b)
 {

@@ -1,4 +1,5 @@
-/* Chunks and late samples interleaved, against a sorted list. Blocks of parts: part_test.c. */
+/* interleave_test.c - compares chunks and late samples, interleaved, with a sorted list.
+ * part_test.c tests blocks of parts. */
 #include "lib/test.h"
 
 #include <stdlib.h>
@@ -27,7 +28,7 @@ struct rig {
     uint32_t count;
     struct interleave interleave;
     struct budget budget;
-    struct time_range hidden[ORDERS_MAX][HIDDEN_MAX]; /* of each order */
+    struct time_range hidden[ORDERS_MAX][HIDDEN_MAX]; /* hidden ranges of each order */
     uint32_t hidden_count[ORDERS_MAX];
     int64_t expired_before_ms;
 };
@@ -126,7 +127,7 @@ add_late(struct rig *g, const struct one *samples, uint32_t count)
     };
 }
 
-/* Spreads samples (ascending) of one order over items that may overlap. */
+/* Distributes ascending samples of one order over items that may overlap. */
 static void
 add_items(struct rig *g, const struct one *samples, uint32_t count)
 {
@@ -198,7 +199,7 @@ struct losses {
     uint64_t expired[LEDGER_KIND_COUNT];
 };
 
-/* Leaves the winners within the range. */
+/* Keeps the winners within the range. */
 static void
 model_merge(struct rig *g, int64_t min_ms, int64_t max_ms, struct losses *ret)
 {
@@ -298,7 +299,7 @@ UNIT_TEST(test_the_first_arrival_wins_and_losers_are_counted)
     }
 }
 
-/* Hides stretches of some orders, and lets some time expire. */
+/* Hides ranges of some orders, and lets some time expire. */
 static void
 hide_some(struct rig *g)
 {
@@ -337,7 +338,7 @@ UNIT_TEST(test_what_is_deleted_or_expired_does_not_win)
     }
 }
 
-/* An error takes nothing away: asked again, the merge goes on where it was. */
+/* An error loses nothing: the next call continues at the same position. */
 UNIT_TEST(test_memory_refused_anywhere_loses_nothing)
 {
     for (uint64_t seed = 1; seed <= 60; seed++) {
@@ -379,7 +380,7 @@ UNIT_TEST(test_one_is_used_for_one_series_after_another)
         memset(g->interleave.superseded_count, 0, sizeof g->interleave.superseded_count);
         random_items(g, INT64_MIN, INT64_MAX);
         model_merge(g, INT64_MIN, INT64_MAX, &lost);
-        if (i % 3 == 0) { /* not drained */
+        if (i % 3 == 0) { /* some merges are not read to the end */
             struct sample_batch b;
             assert_int_equal(interleave_next(&g->interleave, &b, NULL), OK);
             continue;
@@ -392,7 +393,7 @@ UNIT_TEST(test_one_is_used_for_one_series_after_another)
 UNIT_TEST(test_memory_is_that_of_what_overlaps)
 {
     struct rig *g = rig_new(5);
-    /* A series of one sample, as most of a wide select are. */
+    /* The series has one sample, as most in a wide select. */
     interleave_reset(&g->interleave, INT64_MIN, INT64_MAX, false);
     struct one x = random_one(g, 10, 0, false);
     struct hchunk_open o = {0};
@@ -404,7 +405,7 @@ UNIT_TEST(test_memory_is_that_of_what_overlaps)
     assert_int_equal(b.count, 1);
     assert_true(budget_used(&g->budget) < 4 * 1024);
 
-    /* A long one, chunk after chunk: no more than two are decoded at a time. */
+    /* The series is long, chunk after chunk: at most two are decoded at a time. */
     interleave_reset(&g->interleave, INT64_MIN, INT64_MAX, false);
     for (unsigned i = 0; i < 200000; i++) {
         x = random_one(g, i, 0, false);

@@ -1,11 +1,11 @@
 /*
- * lookup_test.c - names and values of selected series are those that the labels of these
- * series have, wherever they lie, in any time, with deletions.
+ * lookup_test.c - names and values of selected series are those of their labels, wherever they are
+ * stored, at any time, with deletions.
  */
 #include <stdlib.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { SERIES = 6000, STAGES = 5 }; /* more than ROWS_FEW of lookup_part.c */
@@ -30,7 +30,7 @@ teardown(void **state)
     return tell_seed(state);
 }
 
-/* Some series at one time, by the dice. */
+/* Sends samples of random series at one time. */
 static void
 send_some(struct rng *r, int64_t t_ms)
 {
@@ -55,7 +55,7 @@ struct list {
     struct arena arena;
     struct bytes items[8 * SERIES];
     uint32_t count;
-    const char *wanted; /* a label; NULL: names */
+    const char *wanted; /* a label; NULL for names */
 };
 
 static enum err
@@ -119,7 +119,7 @@ check(const char *wanted, const char *text, int64_t min_ms, int64_t max_ms)
     selector_fini(&s);
 }
 
-/* With a limit, it is the first ones of what there is without. */
+/* With a limit, checks that the result is the begin of the whole one. */
 static void
 check_limited(const char *wanted, const char *text, int64_t min_ms)
 {
@@ -197,7 +197,7 @@ UNIT_TEST(test_values_of_selected_series_are_those_of_their_labels)
         send_some(&r, t_ms);
         check_all(t_ms);
         if (stage == 1) tsdb_want_cut(m.db);
-        if (stage == 1) continue; /* the next ones go into two generations */
+        if (stage == 1) continue; /* the next samples go into two generations */
         machine_flush(&m);
         check_all(t_ms);
         if (stage != 3) continue;

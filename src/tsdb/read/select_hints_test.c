@@ -1,11 +1,11 @@
 /*
- * select_hints_test.c - hints change nothing about an answer: where statistics stand for samples
- * they say what these say, and shards make up the whole.
+ * select_hints_test.c - hints do not change answers: statistics used instead of samples give the
+ * same values, and shards add up to the whole.
  */
 #include <stdlib.h>
 
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { SERIES = 24, ROUNDS = 24, QUESTIONS = 60, SAMPLES_MAX = 200000, SHARDS = 3 };
@@ -30,9 +30,10 @@ teardown(void **state)
     return tell_seed(state);
 }
 
-/* --- what is stored --------------------------------------------------------------------------- */
+/* --- stored samples --------------------------------------------------------------------------- */
 
-/* Each series has its own habits: counters, some with resets, zeros of both signs, one value... */
+/* Returns the next value; each series has its own pattern: counters, some with resets, zeros of
+ * both signs, one value... */
 static uint64_t
 next_value(struct rng *r, unsigned series, int64_t t_ms, double *at)
 {
@@ -54,7 +55,8 @@ next_value(struct rng *r, unsigned series, int64_t t_ms, double *at)
             *at = series < SERIES / 2 ? 1.0 : -1.0;
         break;
     case 4:
-    case 6: /* sums of histograms: a marker in the middle of a block, and NaN that are none */
+    /* sums of histograms: a marker in the middle of a block, and NaN that are not markers */
+    case 6:
     case 7:
         *at = rng_below(r, 100) == 0 ? __builtin_nan("") : (double)rng_below(r, 1000) - 500;
         break;
@@ -64,7 +66,8 @@ next_value(struct rng *r, unsigned series, int64_t t_ms, double *at)
     return double_bits(*at);
 }
 
-/* Two of eight series have histograms, in which a staleness marker begins no block of its own. */
+/* Adds a sample; two of eight series have histograms, where staleness markers do not
+ * begin a block. */
 static void
 put_sample(struct rq *rq, struct rng *r, unsigned series, int64_t t_ms, uint64_t bits)
 {
@@ -80,7 +83,7 @@ put_sample(struct rq *rq, struct rng *r, unsigned series, int64_t t_ms, uint64_t
     rq_histogram(rq, t_ms, &h, 0);
 }
 
-/* A run of samples, a second apart, of each series; some end. */
+/* Sends a run of samples of each series, a second apart; some series end. */
 static void
 send_runs(struct rng *r, int64_t t_ms, uint32_t count, double *at)
 {
@@ -113,14 +116,14 @@ bits_at(const struct sample_batch *b, uint32_t i)
 struct got {
     uint32_t series;
     int64_t t_ms;
-    uint64_t bits; /* a histogram's are those of its sum */
+    uint64_t bits; /* bits of the sum, for a histogram */
     enum sample_kind kind;
 };
 
 struct answer {
     struct got *items;
     uint32_t count;
-    uint32_t at; /* position in the answer with hints */
+    uint32_t at; /* position in the answer with hints: the next expected sample */
     uint32_t summaries;
     uint32_t histogram_summaries;
 };
@@ -197,7 +200,7 @@ check_summary(const struct got *x, uint32_t count, const struct sample_summary *
     }
 }
 
-/* Each window has all of them, or none. */
+/* Checks that each window covers all samples or none. */
 static void
 check_windows(const struct query_windows *w, int64_t min_ms, int64_t max_ms)
 {
@@ -298,7 +301,7 @@ UNIT_TEST(test_summaries_say_what_the_samples_say)
     double at[SERIES] = {0};
     struct answer plain = {.items = calloc(SAMPLES_MAX, sizeof(struct got))};
     for (unsigned round = 0; round < ROUNDS; round++) {
-        /* Now and then late ones, that overlap what there is. */
+        /* Now and then samples are late and overlap others. */
         unsigned when = rng_below(&r, 6) == 0 ? (unsigned)rng_below(&r, round + 1) : round;
         send_runs(&r, T0 + when * 10 * MINUTE_MS + 500 * (when != round),
                   1 + (uint32_t)rng_below(&r, 400), at);
@@ -351,7 +354,7 @@ UNIT_TEST(test_shards_make_up_the_whole)
     free(some.items);
 }
 
-/* All series have one label but `s`: they are of one shard, all or none. */
+/* All series have one label besides `s`: one shard has all of them. */
 UNIT_TEST(test_labels_may_not_count_for_a_shard)
 {
     struct rng r = {9};
@@ -454,7 +457,7 @@ UNIT_TEST(test_a_query_reads_no_more_bytes_than_it_may)
         assert_int_equal(drain(&request), ERR_LIMIT);
         assert_non_null(strstr(m.why.text, "bytes"));
         control.bytes_seen = 0;
-        request.hints.summaries = SUMMARY_COUNT; /* of which nothing is read */
+        request.hints.summaries = SUMMARY_COUNT; /* none of which is read */
         request.hints.windows.range_ms = INT64_MAX;
         request.hints.windows.first_ms = INT64_MAX;
         m.why.text[0] = '\0';

@@ -1,6 +1,6 @@
-/* survey_test.c - what a survey says a question reads is what it then reads. */
+/* survey_test.c - surveys predict what a query reads. */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { FEW = 40, MANY = 5000, MANY_AT_ONCE = 500 };
@@ -26,7 +26,7 @@ teardown(void **state)
     return 0;
 }
 
-/* `count` samples of each of some series, 15 s apart. */
+/* Sends `count` samples of each of some series, 15 s apart. */
 static void
 send(unsigned first_series, unsigned series, int64_t t_ms, unsigned count)
 {
@@ -45,7 +45,7 @@ send(unsigned first_series, unsigned series, int64_t t_ms, unsigned count)
     machine_commit(&m);
 }
 
-/* What is asked, what the survey says of it, and what reading it all takes. */
+/* A query, its survey, and the cost of reading all of it. */
 struct asked {
     struct question q;
     struct series_survey survey;
@@ -82,7 +82,7 @@ send_few(void)
 {
     send(0, FEW, T0, 400);
     machine_flush(&m);
-    send(FEW / 2, FEW, T0 + 110 * MINUTE_MS, 300); /* half of them are new */
+    send(FEW / 2, FEW, T0 + 110 * MINUTE_MS, 300); /* half of the series are new */
 }
 
 UNIT_TEST(test_a_survey_of_few_series_counts_what_is_read)
@@ -102,7 +102,7 @@ UNIT_TEST(test_samples_of_blocks_that_reach_out_of_the_time_are_shared_out)
 {
     struct asked x;
     send_few();
-    ask(&x, T0 + 25 * MINUTE_MS, T0 + 75 * MINUTE_MS); /* of a hundred minutes */
+    ask(&x, T0 + 25 * MINUTE_MS, T0 + 75 * MINUTE_MS); /* half of a hundred minutes */
     assert_true(x.survey.exact);
     assert_int_equal(x.survey.cost.series, x.spent.series);
     assert_int_equal(x.survey.cost.blocks, x.spent.blocks);
@@ -129,7 +129,7 @@ UNIT_TEST(test_a_survey_reads_nothing)
     assert_int_equal(control.bytes_seen, 0);
 }
 
-/* Half of them in a part alone, half in the head as well. */
+/* Half of the series are only in a part, and half in the head as well. */
 UNIT_TEST(test_of_many_series_some_stand_for_all)
 {
     struct asked x;
@@ -146,7 +146,7 @@ UNIT_TEST(test_of_many_series_some_stand_for_all)
     assert_int_equal(x.survey.cost.blocks, x.spent.blocks);
     assert_int_equal(x.survey.cost.samples, x.spent.samples);
     assert_in_range(x.survey.cost.bytes, x.spent.bytes * 8 / 10, x.spent.bytes * 12 / 10);
-    ask(&x, T0 + 9 * MINUTE_MS, T0 + 600 * MINUTE_MS); /* the part has nothing so late */
+    ask(&x, T0 + 9 * MINUTE_MS, T0 + 600 * MINUTE_MS); /* the part ends before */
     assert_int_equal(x.survey.cost.series, MANY / 2);
     assert_int_equal(x.survey.cost.samples, x.spent.samples);
 }

@@ -1,13 +1,13 @@
 /*
  * view_test.c - a question sees each commit whole or not at all, however long it is being answered
- * and whatever is written, committed, flushed, merged, deleted or taken back meanwhile.
+ * and whatever is written, committed, flushed, merged, deleted or undone meanwhile.
  *
- * Rows: a request has one sample of each of some series, all of one time, and is one commit or part
- * of one. So all series of an answer have the same times; the rows that were committed before the
- * question was asked are among them, and those that came later are not.
+ * Rows: a request has one sample of each of some series, all at one time, and is one commit or a
+ * part of one. So all series of an answer have the same times: those of the rows that were
+ * committed before the question was asked, and no later ones.
  */
 #include "lib/test.h"
-#include "lib/tsdb_machine.h"
+#include "lib/tsdb/tsdb_machine.h"
 #include "model/selector.h"
 
 enum { SERIES = 12, ROWS = 400, READERS = 5 };
@@ -17,15 +17,15 @@ enum { SERIES = 12, ROWS = 400, READERS = 5 };
 
 enum row_state { ROW_NOT, ROW_PENDING, ROW_DURABLE, ROW_DELETED };
 
-/* A question being answered, a few series at a time. */
+/* A question that is being answered, a few series at a time. */
 struct reader {
     struct question question;
     struct view *view;
-    struct series_set *set; /* NULL: none */
-    uint8_t at_begin[ROWS]; /* enum row_state, when it was asked */
-    uint8_t now[ROWS];      /* whether the row is there, in this series */
+    struct series_set *set; /* NULL: not asking */
+    uint8_t at_begin[ROWS]; /* enum row_state at the time of the question */
+    uint8_t now[ROWS];      /* rows found in the current series */
     uint32_t series;
-    bool undone; /* something was taken back since */
+    bool undone; /* something was undone since */
 };
 
 static struct machine m;
@@ -47,7 +47,7 @@ set_rows(enum row_state from, enum row_state to)
     }
 }
 
-/* --- what happens ----------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void
 put_row_sample(struct rq *rq, uint32_t series, uint32_t row)
@@ -67,7 +67,7 @@ put_row_sample(struct rq *rq, uint32_t series, uint32_t row)
     rq_histogram(rq, time_of(row), &h, 0);
 }
 
-/* Mostly the next one; else one that was left out, so late for its series. */
+/* Sends mostly the next row; else one that was left out, which is late for its series. */
 static void
 send_row(void)
 {
@@ -149,7 +149,7 @@ merge(void)
     must(tsdb_merge(m.db, &options, &result, &m.why));
 }
 
-/* Of rows that lie in parts. */
+/* Deletes rows that are in parts. */
 static void delete (void)
 {
     uint32_t from = (uint32_t)rng_below(&rng, ROWS), to = from + (uint32_t)rng_below(&rng, 5);
@@ -205,7 +205,7 @@ count_text(void *context, struct bytes text)
     return OK;
 }
 
-/* What was asked of the view before is asked again, and labels of single rows. */
+/* Asks the view the previous question again, and for labels of single rows. */
 static void
 ask_again(struct reader *r)
 {
@@ -217,7 +217,7 @@ ask_again(struct reader *r)
     if (e == ERR_AGAIN && r->undone) return;
     must(e);
     bool there = r->at_begin[row] == ROW_DURABLE;
-    if (there) assert_int_equal(count, SERIES); /* chunks do not tell of single times */
+    if (there) assert_int_equal(count, SERIES); /* chunks do not show single times */
     if (rng_below(&rng, 3) > 0) return;
     struct series_set *another;
     must(view_select(r->view, &r->question.request, &another, &m.why));
@@ -241,7 +241,7 @@ reader_step(struct reader *r)
             r->now[row] = 1;
         }
     }
-    if (e == ERR_AGAIN && r->undone) { /* what it may have seen is gone */
+    if (e == ERR_AGAIN && r->undone) { /* samples that it may have read are gone */
         reader_end(r);
         return;
     }
@@ -346,7 +346,7 @@ send_many(uint32_t row)
     commit(false);
 }
 
-/* Asks for everything; in the midst of the answer more is committed than chunks tell apart. */
+/* Asks for everything; during the answer, more is committed than chunks can distinguish. */
 static void
 ask_for_many(uint32_t rows_before)
 {

@@ -1,9 +1,9 @@
 /*
- * dir_lock_test.c - two servers never acknowledge into one directory, whatever an operator does to
- * its files.
+ * dir_lock_test.c - two servers never acknowledge samples into one directory, whatever an operator
+ * does to its files.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "tsdb/store/store.h"
 
 static const char LOCK_PATH[] = STORE_DIR "/LOCK", FORMAT_PATH[] = STORE_DIR "/FORMAT";
@@ -17,7 +17,7 @@ put_file(const char *path, const char *content)
     must(file_close(&file));
 }
 
-/* Another file of the same content takes the place of one, as when a backup is unpacked. */
+/* Replaces a file by another one with the same content, as unpacking a backup does. */
 static void
 replace_by_copy(const char *path)
 {
@@ -35,7 +35,7 @@ pass_second(void)
     sim_env_advance_ns(machine.sim, NS_PER_S);
 }
 
-/* A second server on the same directory, at the same time. */
+/* Opens the same directory in a second server, at the same time. */
 static enum err
 open_second(struct env *env)
 {
@@ -48,7 +48,7 @@ open_second(struct env *env)
     return e;
 }
 
-/* It refuses writes, and writes nothing into the directory but in CLOSED. */
+/* Checks that it refuses writes, and writes only CLOSED in the directory. */
 static void
 expect_stopped(enum tsdb_dir state)
 {
@@ -89,7 +89,7 @@ UNIT_TEST(test_without_a_lock_the_second_server_is_refused_and_the_first_stops)
     expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
 }
 
-/* The log is gone with LOCK or FORMAT: what was acknowledged is in memory alone. */
+/* The log is lost with LOCK or FORMAT: acknowledged samples are only in memory. */
 UNIT_TEST(test_memory_is_written_to_a_part_while_lock_or_format_is_left)
 {
     for (unsigned way = 0; way < 2; way++) {
@@ -112,7 +112,7 @@ UNIT_TEST(test_memory_is_written_to_a_part_while_lock_or_format_is_left)
     }
 }
 
-/* All files are removed, but not the directories below: a start needs FORMAT, and is refused. */
+/* All files are removed, but not the directories: a start needs FORMAT and is refused. */
 UNIT_TEST(test_without_any_file_all_of_memory_and_the_list_of_parts_are_written)
 {
     static const char *const names[] = {"LOCK", "FORMAT", "IDENTITY", "MANIFEST"};
@@ -163,7 +163,7 @@ UNIT_TEST(test_a_server_stops_for_good_if_its_lock_or_format_is_replaced)
         }
         expect_stopped(TSDB_DIR_CLOSED);
         if (way / 2 == 0) must(env_rename(machine.env, "/away", path, NULL));
-        pass_second(); /* another server may have come and gone meanwhile */
+        pass_second(); /* another server may have used it meanwhile */
         assert_int_equal(tsdb_reopen(machine.db, &machine.why), ERR_CORRUPT);
         machine_verified_restart(&machine);
         expect_all(&machine, "a", "{__name__=\"m\"} 1767222000000 1\n");
@@ -175,7 +175,7 @@ UNIT_TEST(test_a_server_stops_when_another_one_writes_its_name_into_lock)
 {
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&machine);
-    put_file(LOCK_PATH, ""); /* an operator who empties it does no harm */
+    put_file(LOCK_PATH, ""); /* emptying the file does no harm */
     pass_second();
     must(tsdb_look(machine.db, &machine.why));
     put_file(LOCK_PATH, "77 another-boot\n");
@@ -199,7 +199,8 @@ UNIT_TEST(test_who_only_reads_is_refused_beside_a_server_whose_lock_is_gone)
 /* --- machines that share a file system but no locks ------------------------------------------- */
 
 static unsigned sleeps;
-static unsigned renews_at; /* the sleep in which another server renews IDENTITY; 0: it is idle */
+/* number of the sleep in which another server renews IDENTITY; 0: idle */
+static unsigned renews_at;
 
 static void
 sleep_beside_another(struct env *env, int64_t ns)
@@ -209,7 +210,7 @@ sleep_beside_another(struct env *env, int64_t ns)
     if (++sleeps == renews_at) replace_by_copy(STORE_DIR "/IDENTITY");
 }
 
-/* Opens the store, after a kill, and counts how often that slept. */
+/* Opens the store after a kill, and returns how often that slept. */
 static unsigned
 restart_and_count_sleeps(unsigned renewed_in, enum err expected)
 {
@@ -256,12 +257,13 @@ UNIT_TEST(test_a_start_without_a_lock_is_refused_during_identity_renewal)
 UNIT_TEST(test_only_a_lock_of_another_boot_that_was_not_released_is_watched)
 {
     set_boot("monday\n");
-    assert_int_equal(restart_and_count_sleeps(0, OK), 0); /* its boot was not known */
+    /* the boot of the last server was unknown */
+    assert_int_equal(restart_and_count_sleeps(0, OK), 0);
     assert_int_equal(restart_and_count_sleeps(0, OK), 0); /* killed in this boot */
     set_boot("tuesday\n");
-    assert_true(restart_and_count_sleeps(0, OK) > 0); /* killed, or at work on another machine */
+    assert_true(restart_and_count_sleeps(0, OK) > 0); /* killed, or running on another machine */
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
-    machine_close(&machine); /* in order */
+    machine_close(&machine); /* closed in order */
     set_boot("wednesday\n");
     assert_int_equal(restart_and_count_sleeps(0, OK), 0);
 }

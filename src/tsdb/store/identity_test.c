@@ -1,4 +1,4 @@
-/* identity_test.c - a directory keeps its id, and no copy of it has it. */
+/* identity_test.c - a directory keeps its id, and no copy of it has the same one. */
 #include "lib/test.h"
 
 #include <stdlib.h>
@@ -84,7 +84,7 @@ keep_id(const struct rig *rig, uint8_t *to)
 
 enum how { HOW_NEW_FILES, HOW_IN_PLACE };
 
-/* As cp does it; what is not there is not copied. */
+/* Copies a file as cp does; a missing file is skipped. */
 static void
 copy_file(struct rig *rig, const char *from, const char *to, const char *name, enum how how)
 {
@@ -143,7 +143,7 @@ UNIT_TEST(test_a_log_that_has_no_segment_yet_is_no_other_log)
     assert_int_equal(rig.identity.finding, IDENTITY_SAME);
     expect_finding(&rig, "db", 200, IDENTITY_SAME);
     must(identity_open(&rig.identity, rig.env, "db", none, &rig.why));
-    assert_int_equal(rig.identity.finding, IDENTITY_CHANGED); /* its files were taken away */
+    assert_int_equal(rig.identity.finding, IDENTITY_CHANGED); /* its files were removed */
     rig_fini(&rig);
 }
 
@@ -176,7 +176,7 @@ UNIT_TEST(test_an_older_copy_written_over_the_directory_is_recognised)
                 expect_finding(&rig, "db", 100, IDENTITY_FIRST);
                 keep_id(&rig, id);
                 copy_all(&rig, "db", "copy", HOW_NEW_FILES);
-                /* The server was started again, or went on. */
+                /* The server was restarted, or went on. */
                 if (renewals % 2 == 0) expect_finding(&rig, "db", 110, IDENTITY_SAME);
                 for (unsigned i = 0; i < renewals; i++) {
                     must(renew_at(&rig, 120 + i));
@@ -184,7 +184,7 @@ UNIT_TEST(test_an_older_copy_written_over_the_directory_is_recognised)
                 for (unsigned i = 0; i < FILE_COUNT; i++) {
                     if (which >> i & 1) copy_file(&rig, "copy", "db", FILES[i], how);
                 }
-                /* The log is that of the copy, whatever of the rest is. */
+                /* The log is the copy's, whichever other files are. */
                 expect_finding(&rig, "db", 100, IDENTITY_CHANGED);
                 assert_false(has_id(&rig, id));
                 rig_fini(&rig);
@@ -235,7 +235,7 @@ UNIT_TEST(test_hard_links_to_a_directory_are_a_copy)
     }
 }
 
-/* A new owner, other permissions: only the time of the last change is another one. */
+/* A new owner or other permissions change only the time of the last change. */
 UNIT_TEST(test_a_directory_that_was_touched_is_the_same)
 {
     struct rig rig;
@@ -283,7 +283,7 @@ UNIT_TEST(test_a_damaged_identity_is_not_believed_and_a_newer_one_is_left_alone)
     rig_fini(&rig);
 }
 
-/* Everything that a run does, until a call fails. */
+/* Makes all calls of a run, until one fails. */
 static void
 run_until_fault(struct rig *rig, uint64_t end_pos)
 {
@@ -296,8 +296,8 @@ run_until_fault(struct rig *rig, uint64_t end_pos)
 }
 
 /*
- * A crash at any call: the directory has its id or a new one; and if then an older copy is put in
- * its place, never its own.
+ * After a crash at any call the directory has its id or a new one; an older copy put in its place
+ * never has its id.
  */
 UNIT_TEST(test_after_a_crash_at_any_call_no_older_copy_has_the_id)
 {
@@ -319,7 +319,7 @@ UNIT_TEST(test_after_a_crash_at_any_call_no_older_copy_has_the_id)
                     sim_env_kill(rig.sim);
                 else
                     sim_env_power_loss(rig.sim);
-                if (used) { /* names were given under it: the copy must not have it */
+                if (used) { /* names were given under this id: the copy must not have it */
                     for (unsigned i = 0; i < FILE_COUNT; i++) {
                         copy_file(&rig, "copy", "db", FILES[i], nth % 2 ? HOW_IN_PLACE : 0);
                     }
@@ -335,7 +335,7 @@ UNIT_TEST(test_after_a_crash_at_any_call_no_older_copy_has_the_id)
     }
 }
 
-/* What failed once is done the next time, and the directory is known all the time. */
+/* A step that failed is done by the next run, and the directory is recognized all the time. */
 UNIT_TEST(test_a_renewal_that_fails_leaves_the_directory_known)
 {
     for (uint64_t nth = 1;; nth++) {

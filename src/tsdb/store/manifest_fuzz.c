@@ -1,5 +1,6 @@
-/* Arbitrary bytes as MANIFEST and FORMAT: as they are, and with the checksum made right, so that
- * what is behind it is reached. What is read is written again and comes back. */
+/* manifest_fuzz.c - reads arbitrary bytes as MANIFEST and FORMAT, unchanged and with a corrected
+ * checksum, which lets the content be reached. Content that is read is written again and comes
+ * back. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -52,7 +53,7 @@ static void
 mend(uint8_t *content, size_t size)
 {
     memcpy(content, "FKMANIFS", 8);
-    content[8] |= 2; /* versions before were never released */
+    content[8] |= 2; /* lower versions were never released */
     store_le32(content + 12, (uint32_t)(size - 24));
     store_le64(content + size - 8, hash_bytes(bytes_of(content, size - 8), 0));
 }

@@ -1,3 +1,7 @@
+/*
+ * manifest_test.c - manifests come back, are replaced as a whole or not at all, survive damage to
+ * one copy, and are compatible with other versions.
+ */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -164,7 +168,7 @@ UNIT_TEST(test_a_manifest_comes_back)
         arena_reset(&arena);
         make(&m, &arena, edit);
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-        struct arena fresh; /* whose first allocation may be one of nothing */
+        struct arena fresh; /* its first allocation may have a size of 0 */
         arena_init(&fresh, NULL, 0, 0);
         assert_int_equal(manifest_read(g.env, "/db", &fresh, &got, NULL), OK);
         if (!same(&m, &got)) fail_msg("edit %u", (unsigned)edit);
@@ -174,7 +178,8 @@ UNIT_TEST(test_a_manifest_comes_back)
     rig_close(&g);
 }
 
-/* Fails call after call, then the power: old or new, and new if it said so. */
+/* Makes each call fail in turn, then cuts the power: the manifest is the old or new one, and the
+ * new one if that was acknowledged. */
 static void
 replace_under(enum fault_kind kind, bool forever)
 {
@@ -263,7 +268,7 @@ size_of(struct rig *g, const char *path)
     return size;
 }
 
-/* Where the second copy begins, as docs/format/manifest.md has it. */
+/* Returns the position of the second copy, see docs/format/manifest.md. */
 static uint64_t
 second_copy(uint64_t size)
 {
@@ -301,7 +306,7 @@ UNIT_TEST(test_one_copy_may_be_damaged_anywhere)
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     uint64_t size = size_of(&g, "/db/MANIFEST");
     uint64_t second = second_copy(size), frame = size - second;
-    assert_true(frame < second); /* one sector has at most one of them */
+    assert_true(frame < second); /* a sector has at most one of them */
     for (uint64_t at = 0; at < size; at++) {
         if (at == frame) at = second;
         uint64_t other = at * 7 % frame + (at < frame ? second : 0);
@@ -356,7 +361,7 @@ UNIT_TEST(test_a_newer_manifest_is_refused_not_damaged)
     rig_close(&g);
 }
 
-/* The version that the file at hand needs a reader of. */
+/* Returns the version that a reader of the current file needs. */
 static unsigned
 version_needed(struct rig *g)
 {
@@ -394,8 +399,8 @@ UNIT_TEST(test_only_what_is_new_needs_a_reader_that_knows_of_it)
     rig_close(&g);
 }
 
-/* Writes the first copy again, as of that version, with something behind its payload, or without
- * some bytes of its end. */
+/* Writes the first copy again, with that version, and with bytes after its payload or without its
+ * last bytes. */
 static void
 change_length(struct rig *g, uint16_t version, int by)
 {
@@ -433,7 +438,7 @@ UNIT_TEST(test_what_a_newer_version_puts_behind_the_payload_is_left_alone)
     }
 }
 
-/* Versions 2 to 4 end before the times of parts and the totals of the log. */
+/* Versions 2 to 4 lack the times of parts and the totals of the log. */
 UNIT_TEST(test_parts_of_an_older_manifest_may_have_samples_of_all_times)
 {
     for (uint16_t version = 2; version < 6; version++) {
@@ -447,7 +452,7 @@ UNIT_TEST(test_parts_of_an_older_manifest_may_have_samples_of_all_times)
         m.log_totals_known = false;
         memset(m.log_totals, 0, sizeof m.log_totals);
         for (uint32_t i = 0; i < m.part_count; i++)
-            m.parts[i].time = (struct time_range){0, 0}; /* a byte each */
+            m.parts[i].time = (struct time_range){0, 0}; /* one byte each */
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
         change_length(&g, version, version == 5 ? 0 : -2 * (int)m.part_count);
         assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);

@@ -1,6 +1,6 @@
 /*
- * Reads any bytes as a chunk (the first byte chooses the type); what could be read is written
- * again, and must then be read as the same.
+ * chunk_fuzz.c - reads any bytes as a chunk (the first byte is its type); the samples read are
+ * written again, and must be the same when read.
  */
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ARENA_BYTES = 16 << 20 };
 
-/* Everything a sample says but the hint, as one number. */
+/* All of a sample except the hint, as one number. */
 struct digest {
     uint64_t sum;
     uint32_t count;

@@ -1,17 +1,18 @@
 /*
- * Bytes as the history of a histogram: observations, buckets that come and go, resets, hints,
- * markers. Written one by one and by columns, it must be read back as it was.
+ * chunk_histogram_fuzz.c - reads bytes as the history of a histogram: observations, new and
+ * vanishing buckets, resets, hints, markers. Written one at a time and by columns, it must be read
+ * back unchanged.
  */
 #include <assert.h>
 
-#include "wire/chunk/chunk_histogram.h"
 #include "lib/random.h"
+#include "wire/chunk/chunk_histogram.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { HISTOGRAMS_MAX = 600, INDEXES = 32, INDEX_FIRST = -9, BYTES_EACH = 3 };
 
-/* What there is: the counts of buckets, and whether they are named. */
+/* The counts of existing buckets, and whether they are named. */
 struct side {
     uint64_t counts[INDEXES];
     uint32_t present;
@@ -57,7 +58,7 @@ buckets_of(struct history *x, const struct side *side, bool cut)
     return b;
 }
 
-/* One step of the history. */
+/* Makes one step of the history. */
 static void
 happen(struct history *x, const uint8_t *bytes)
 {

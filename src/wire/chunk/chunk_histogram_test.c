@@ -1,3 +1,4 @@
+/* chunk_histogram_test.c - histograms in chunks: bytes, hints, and boundaries of chunks. */
 #include "lib/test.h"
 
 #include <stdlib.h>
@@ -11,13 +12,13 @@ enum { CHUNKS_MAX = 4096, BYTES_MAX = 1 << 20 };
 
 struct fixture {
     struct budget budget;
-    struct arena arena;  /* of the reader */
-    struct arena copies; /* what went in, and chunks */
+    struct arena arena;  /* memory of the reader */
+    struct arena copies; /* memory of the input and the chunks */
     struct histogram_chunks *writer;
     enum chunk_layouts layouts;
-    struct histogram_chunk chunks[CHUNKS_MAX]; /* their data lie in `copies` */
+    struct histogram_chunk chunks[CHUNKS_MAX]; /* `copies` has their data */
     uint32_t chunk_count;
-    uint64_t seed; /* of the loop going on; printed if the test fails in it */
+    uint64_t seed; /* seed of the current loop; printed if the test fails in it */
 };
 
 static enum err
@@ -87,7 +88,7 @@ end(struct fixture *f)
 
 /* --- the bits --------------------------------------------------------------------------------- */
 
-/* `text` is zeros and ones; anything else is for the eye. */
+/* Compares the bits with `text`, zeros and ones; other characters are ignored. */
 static void
 check_bits(struct bytes data, const char *text)
 {
@@ -126,7 +127,7 @@ test_histogram_chunk_has_the_documented_bits(void **state)
     end(f);
     assert_int_equal(f->chunk_count, 1);
     check_bits(f->chunks[0].data,
-               "00000000 00000011 01000000" /* 3 samples, no counter reset */
+               "00000000 00000011 01000000" /* 3 samples; not a counter reset */
                "01110100"                   /* 2^-128 */
                "10 011"                     /* schema 3 */
                "10 010"                     /* two spans: length, offset */
@@ -169,7 +170,7 @@ test_float_histogram_chunk_has_the_documented_bits(void **state)
                "00000000"        /* zero threshold 0 */
                "1110 111001011"  /* schema -53 in 9 bits */
                "10 001 10 001 0" /* one span of length 1 at 0 */
-               "0"               /* none negative */
+               "0"               /* no negative ones */
                "10 010"          /* two bounds */
                "1110 011111011"  /* 250 thousandths plus one */
                "0 00111110 00010001 00101110 00001011 11101000 00100110 11010110 10010101"
@@ -178,7 +179,7 @@ test_float_histogram_chunk_has_the_documented_bits(void **state)
                "00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000"
                "00111111 11110000 00000000 00000000 00000000 00000000 00000000 00000000"
                "00111111 11110000 00000000 00000000 00000000 00000000 00000000 00000000"
-               "0"                   /* t again */
+               "0"                   /* the same time */
                "11 01100 000001 1"   /* count 1.5 */
                "0 0"                 /* zero count, sum */
                "11 01100 000001 1"); /* the bucket */
@@ -192,7 +193,7 @@ number_of(const struct histogram *h, uint64_t count)
     return h->kind == SAMPLE_HISTOGRAM_INT ? (double)count : bits_double(count);
 }
 
-/* What the bucket of this index holds. */
+/* Returns the count of the bucket with this index. */
 static double
 bucket_at(const struct histogram *h, const struct hist_buckets *side, int64_t index)
 {
@@ -214,7 +215,7 @@ side_fell(const struct histogram *a, const struct hist_buckets *of_a, const stru
     return false;
 }
 
-/* An independent answer to "did anything fall?". */
+/* Says independently whether any count fell. */
 static bool
 anything_fell(const struct histogram *a, const struct histogram *b)
 {
@@ -224,7 +225,7 @@ anything_fell(const struct histogram *a, const struct histogram *b)
            side_fell(a, &a->negative, b, &b->negative);
 }
 
-/* What goes in. */
+/* A series of histograms to write. */
 struct input {
     enum sample_kind kind;
     uint32_t count;
@@ -253,14 +254,14 @@ random_input(struct rng *r, struct arena *arena, enum sample_kind kind, uint32_t
     return in;
 }
 
-/* Where the reader stands. */
+/* The state of reading. */
 struct reading {
     const struct input *in;
     uint32_t at;
-    bool kept; /* layouts */
+    bool kept; /* layouts are kept */
 };
 
-/* The hint that comes back must be true of what was there before. */
+/* Checks that the returned hint is true of the histogram before. */
 static void
 check_hint(const struct input *in, uint32_t i, enum reset_hint out)
 {
@@ -359,7 +360,7 @@ test_layouts_that_are_kept_come_back_bit_for_bit(void **state)
     f->seed = 0;
 }
 
-/* Columns of what has one layout, in stretches, some of them put in pieces; and rows between. */
+/* Puts columns of equal layout, in ranges, some of them split; and rows between them. */
 static void
 put_by_columns(struct fixture *f, struct rng *r, const struct input *in)
 {
@@ -399,7 +400,8 @@ check_same_chunks(struct fixture *f, const struct histogram_chunk *others, uint3
     }
 }
 
-/* But for what falls while it lacks buckets: one by one that begins a layout, too. */
+/* Histograms that fall because they lack buckets are an exception: one at a time, they also
+ * begin a layout. */
 static void
 test_columns_are_the_same_bytes_as_histograms_one_by_one(void **state)
 {
@@ -428,9 +430,9 @@ test_columns_are_the_same_bytes_as_histograms_one_by_one(void **state)
     f->seed = 0;
 }
 
-/* --- what shares a chunk ---------------------------------------------------------------------- */
+/* --- histograms that share a chunk ------------------------------------------------------------ */
 
-/* What the header of the second's chunk says when it follows the first; -1: they share one. */
+/* Returns the header of the second's chunk when it follows the first; -1 if they share a chunk. */
 static int
 header_after(struct fixture *f, const struct histogram *first, const struct histogram *second)
 {
@@ -532,7 +534,7 @@ test_an_empty_bucket_that_goes_is_no_reset(void **state)
     assert_int_equal(header_after(f, &h, &less), -1);
 }
 
-/* A bucket more with each histogram: as after a restart. */
+/* Each histogram has one more bucket, as after a restart. */
 static void
 test_a_growing_histogram_is_one_chunk(void **state)
 {
@@ -550,7 +552,8 @@ test_a_growing_histogram_is_one_chunk(void **state)
                                   .positive = {&spans[0], 1, 1, deltas, NULL},
                                   .negative = {&spans[i], 1, i + 1, deltas, NULL}};
     }
-    for (uint32_t i = 0; i < COUNT; i++) { /* from one index on: each has those of the one before */
+    /* from one index on, each has the buckets of the one before */
+    for (uint32_t i = 0; i < COUNT; i++) {
         spans[i].offset = -50;
     }
     const struct input in = {SAMPLE_HISTOGRAM_INT, COUNT, false, h, times_ms};
@@ -559,7 +562,7 @@ test_a_growing_histogram_is_one_chunk(void **state)
     assert_int_equal(f->chunk_count, 1);
 }
 
-/* Such a bucket's distance is no offset of a span. */
+/* The distance of such a bucket does not fit into the offset of a span. */
 static void
 test_buckets_too_far_apart_do_not_share_a_chunk(void **state)
 {
@@ -614,7 +617,7 @@ test_largest_histograms_come_back_in_little_memory(void **state)
     }
     struct histogram h[6];
     int64_t times_ms[6];
-    for (unsigned i = 0; i < 6; i++) { /* two each of a layout: united they are too many */
+    for (unsigned i = 0; i < 6; i++) { /* two of each layout: together they exceed the limit */
         const struct hist_buckets side = {&spans[i / 2 % 2], 1, HISTOGRAM_BUCKETS_MAX,
                                           deltas[i % 2], NULL};
         h[i] = (struct histogram){.kind = SAMPLE_HISTOGRAM_INT,

@@ -1,3 +1,4 @@
+/* chunk_test.c - float chunks: bytes, damage, limits. */
 #include "lib/test.h"
 
 #include <stdlib.h>
@@ -34,12 +35,12 @@ collect(void *context, int64_t t_ms, uint64_t bits, const struct histogram *h)
 
 struct fixture {
     struct budget budget;
-    struct arena arena; /* of the reader */
+    struct arena arena; /* memory of the reader */
     struct arena copies;
     struct chunk_writer *writer;
     struct sink sink;
     struct bytes kept;
-    uint64_t seed; /* of the loop going on; printed if the test fails in it */
+    uint64_t seed; /* seed of the current loop; printed if the test fails in it */
 };
 
 static int
@@ -92,7 +93,7 @@ read_chunk(struct fixture *f, enum chunk_type type, struct bytes data)
 
 /* --- the layout, bit by bit ------------------------------------------------------------------- */
 
-/* `text` is zeros and ones; anything else is for the eye. */
+/* Compares the bits with `text`, zeros and ones; other characters are ignored. */
 static void
 check_bits(struct bytes data, const char *text)
 {
@@ -146,7 +147,7 @@ test_dod_classes_include_their_positive_end_only(void **state)
     struct fixture *f = *state;
     static const struct {
         int64_t dod;
-        unsigned bits; /* with prefix */
+        unsigned bits; /* size with prefix */
     } cases[] = {{0, 1},          {1, 16},       {8192, 16},    {8193, 20},    {-8191, 16},
                  {-8192, 20},     {65536, 20},   {65537, 24},   {-65535, 20},  {-65536, 24},
                  {524288, 24},    {524289, 68},  {-524287, 24}, {-524288, 68}, {INT64_MAX, 68},
@@ -265,7 +266,7 @@ test_truncated_chunks_are_corrupt(void **state)
         struct rng r = {f->seed = seed};
         enum chunk_type type = (enum chunk_type)(CHUNK_XOR + seed % 3);
         struct bytes data = some_chunk(f, &r, type);
-        /* An exact copy on the heap, so that a sanitizer sees a read behind the end. */
+        /* The copy on the heap has the exact size, so that a sanitizer sees reads after its end. */
         for (size_t size = 0; size < data.size; size++) {
             uint8_t *copy = malloc(size + 1);
             assert_non_null(copy);
@@ -305,7 +306,7 @@ static void
 test_small_chunk_cannot_make_the_reader_take_much_memory(void **state)
 {
     struct fixture *f = *state;
-    /* One span that announces 65536 buckets, then nothing. */
+    /* One span announces 65536 buckets, and the data end. */
     const uint8_t data[] = {0xff, 0xff, 0, 0, 0x8c, 0xf8, 0x20, 0, 0, 0, 0, 0, 0, 0, 0};
     uint64_t before = budget_used(&f->budget);
     assert_int_equal(read_chunk(f, CHUNK_HISTOGRAM, bytes_of(data, sizeof data)), ERR_CORRUPT);
@@ -360,7 +361,7 @@ UNIT_TEST(test_any_failed_allocation_is_an_error_and_leaks_nothing)
         struct budget budget;
         struct arena data;
         budget_init(&budget, "test", 0, NULL);
-        /* The test's own data do not take part: their block is there before. */
+        /* The test's own data are allocated before. */
         arena_init(&data, NULL, 0, 1 << 20);
         assert_non_null(arena_alloc(&data, 8));
         mem_fail_nth(nth, nth % 2 == 0);

@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "wire/json/json_objects.h"
 
-/* The records of a text that comes in pieces, with a | before each. */
+/* Appends the records of a text that is read in pieces, each after a |. */
 static void
 cut(const char *text, size_t piece, struct buf *to)
 {
@@ -55,7 +55,7 @@ UNIT_TEST(test_braces_in_strings_end_nothing)
     check("{\"a\":\"\\\"}{\"}{\"b\":\"\\\\\"}{}", "|{\"a\":\"\\\"}{\"}|{\"b\":\"\\\\\"}|{}");
 }
 
-/* An object that is cut off anywhere costs itself and the one after it. */
+/* An object that is cut anywhere loses only itself and the one after it. */
 UNIT_TEST(test_a_cut_object_costs_at_most_the_one_after_it)
 {
     static const char object[] =

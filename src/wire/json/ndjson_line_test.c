@@ -1,9 +1,9 @@
-/* The form of a line, byte by byte; and that the reader of NDJSON gives back every bit of it. */
+/* ndjson_line_test.c - lines byte by byte; and the reader of NDJSON returns every bit. */
 #include "lib/test.h"
 
 #include <stdio.h>
 
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/json/ndjson_line.h"
 #include "wire/text/text_reader.h"
 
@@ -120,7 +120,7 @@ UNIT_TEST(test_a_line_that_does_not_fit_leaves_nothing)
 
 /* --- there and back --------------------------------------------------------------------------- */
 
-/* What the reader gives has another order. */
+/* Compares the labels, which the reader returns in another order. */
 static void
 check_labels(struct label *got, uint32_t count, struct bytes expected)
 {

@@ -1,10 +1,10 @@
-/* Rows byte by byte; that what they hold comes back, whatever it is; and that the text of labels is
- * what a query can look for. */
+/* clickhouse_row_test.c - rows byte by byte; any content comes back; and a query can search for the
+ * text of labels. */
 #include "lib/test.h"
 
 #include <stdlib.h>
 
-#include "lib/clickhouse_row_reader.h"
+#include "lib/wire/clickhouse_row_reader.h"
 #include "wire/json/histogram_json.h"
 #include "wire/json/json_scan.h"
 

@@ -1,11 +1,11 @@
 /*
- * Any bytes as an aggregated record, and as the message of one, with a checksum that is right. What
- * is read from it and fits is written again and read back the same.
+ * kpl_fuzz.c - reads any bytes as an aggregated record, and as the message of one, with a right
+ * checksum. The records read are written again, if they fit, and read back the same.
  */
 #include <stdlib.h>
 
 #include "base/hash/md5.h"
-#include "lib/kpl_reader.h"
+#include "lib/wire/kpl_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,11 +1,11 @@
-/* One record is checked byte by byte; records are read back; limits are exact; damage is found. */
+/* kpl_test.c - one record byte by byte; records come back; limits are exact; damage is reported. */
 #include "lib/test.h"
 
 #include <gnutls/crypto.h>
 #include <stdio.h>
 
-#include "lib/kpl_reader.h"
 #include "lib/random.h"
+#include "lib/wire/kpl_reader.h"
 
 static struct kpl_writer *
 writer_of(size_t bytes_max, uint32_t records_max)
@@ -44,7 +44,7 @@ UNIT_TEST(test_a_record_has_the_documented_bytes)
     assert_memory_equal(to.at + 4 + sizeof message, md5, 16);
     kpl_writer_clear(w);
     assert_int_equal(kpl_writer_bytes(w), 20);
-    assert_int_equal(add(w, "b", "x"), OK); /* its number is that of the new table */
+    assert_int_equal(add(w, "b", "x"), OK); /* its number belongs to the new table */
     buf_clear(&to);
     assert_int_equal(kpl_writer_end(w, &to), OK);
     assert_memory_equal(to.at + 4,
@@ -91,7 +91,7 @@ UNIT_TEST(test_limits_are_exact)
 
 enum { DATA_BYTES = 3000 };
 
-/* Of the i-th record of a round. */
+/* Makes the i-th record of a round. */
 static void
 make_record(struct rng *r, char key[32], uint8_t data[DATA_BYTES], size_t *ret_size)
 {
@@ -146,7 +146,7 @@ UNIT_TEST(test_records_come_out_as_they_went_in)
     buf_fini(&to);
 }
 
-/* Magic, message, checksum. */
+/* Begins reading magic, message, checksum. */
 static enum err
 begin_reading(struct kpl_reader *reader, const char *message, size_t size, struct buf *to,
               struct arena *arena)
@@ -165,7 +165,7 @@ begin_reading(struct kpl_reader *reader, const char *message, size_t size, struc
 
 UNIT_TEST(test_records_of_others_are_read)
 {
-    /* Keys behind the records, explicit hash keys, tags, fields nobody knows. */
+    /* The message has keys after the records, explicit hash keys, tags, and unknown fields. */
     static const char message[] = "\x1a\x0f\x08\x01\x10\x00\x1a\x01x\x22\x06\x0a\x01t\x12\x01v"
                                   "\x12\x01"
                                   "9\x0a\x01"
@@ -183,7 +183,7 @@ UNIT_TEST(test_records_of_others_are_read)
     assert_true(bytes_equal_text(data, "x"));
     assert_false(kpl_reader_next(&reader, &key, &data));
     assert_false(reader.message.bad);
-    /* A key that is not there; a record without one. */
+    /* A record refers to a missing key; another one has none. */
     assert_int_equal(begin_reading(&reader,
                                    "\x1a\x05\x08\x01\x1a\x01x\x0a\x01"
                                    "a",

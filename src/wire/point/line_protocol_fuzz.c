@@ -1,15 +1,15 @@
 /*
- * Any bytes as a text that InfluxDB gives back; and as a label's value and name: what is written
- * stays one line, and is read back the same.
+ * line_protocol_fuzz.c - reads any bytes as a text that InfluxDB returns; writes them as a label's
+ * value and name, which stays one line, and reads it back the same.
  */
 #include <stdlib.h>
 
+#include "lib/wire/random_labels.h"
 #include "wire/point/line_protocol.h"
-#include "lib/random_labels.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The value of the only tag, without its escapes. */
+/* Reads the value of the only tag, without its escapes. */
 static void
 unescape(struct bytes line, size_t skip, struct buf *to)
 {

@@ -1,10 +1,10 @@
-/* The lines, byte by byte; and that both ways in which InfluxDB has read backslashes give back the
- * labels. */
+/* line_protocol_test.c - lines byte by byte; and both ways in which InfluxDB has read backslashes
+ * return the labels. */
 #include "lib/test.h"
 
 #include <stdio.h>
 
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 #include "wire/point/line_protocol.h"
@@ -29,7 +29,7 @@ check_point(const struct line_point *point, enum line_precision precision, const
     buf_fini(&line);
 }
 
-/* A series of one label besides its name. */
+/* Checks a series of one label besides its name. */
 static void
 check_label(const char *metric, const char *name, const char *value, const char *expected)
 {
@@ -161,10 +161,10 @@ UNIT_TEST(test_a_line_that_does_not_fit_leaves_nothing)
     buf_fini(&labels);
 }
 
-/* --- as InfluxDB reads it --------------------------------------------------------------------- */
+/* --- reading as InfluxDB does ----------------------------------------------------------------- */
 
-/* The two readings of a backslash: before any byte it hides that from the search for the end (the
- * older), or only before what it can escape. */
+/* The two readings of a backslash: it hides any byte after it from the search for the end (the
+ * older one), or only bytes that it can escape. */
 enum reading { HIDES_ANY, HIDES_SPECIAL, READINGS };
 
 static bool
@@ -173,7 +173,7 @@ is_special(uint8_t c)
     return c == ',' || c == '=' || c == ' ';
 }
 
-/* Up to one of `ends`, which is not taken; unescaped into `to`. */
+/* Reads up to one of `ends`, which is not consumed; unescapes into `to`. */
 static void
 read_part(struct cursor *c, const char *ends, enum reading reading, struct buf *to)
 {
@@ -209,7 +209,7 @@ read_decoded(struct cursor *c, const char *ends, enum reading reading, struct bu
     return bytes_of(memory->at + before, memory->size - before);
 }
 
-/* Canonical bytes of the tags; `c` then stands at the field. */
+/* Reads the tags as canonical bytes; `c` is at the field then. */
 static void
 read_key(struct cursor *c, enum reading reading, struct buf *labels)
 {
@@ -218,7 +218,7 @@ read_key(struct cursor *c, enum reading reading, struct buf *labels)
     uint32_t count = 0;
     struct bytes name = {NULL, 0};
     buf_init(&memory, NULL, 1 << 20);
-    assert_true(buf_reserve(&memory, 1 << 16)); /* what is in it does not move */
+    assert_true(buf_reserve(&memory, 1 << 16)); /* its content does not move */
     assert_true(*c->at != '#');
     struct bytes measurement = read_decoded(c, ", ", reading, &memory);
     while (*c->at == ',') {

@@ -1,6 +1,6 @@
 /*
- * Any bytes as a name that OpenTSDB gives back: what is understood can be written and read again.
- * And as a name or value to write: it comes back the same.
+ * opentsdb_point_fuzz.c - reads any bytes as a name that OpenTSDB returns, writes it and reads it
+ * again; writes any bytes as a name or value, which come back the same.
  */
 #include <stdlib.h>
 

@@ -1,10 +1,11 @@
-/* Points byte by byte, what is unfit, and that names, values and numbers come back. */
+/* opentsdb_point_test.c - points byte by byte, items that are unfit, and names, values and numbers
+ * that come back. */
 #include "lib/test.h"
 
 #include <jansson.h>
 #include <stdio.h>
 
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/number.h"
 #include "wire/point/opentsdb_point.h"
 
@@ -184,7 +185,7 @@ decoded(struct buf *memory, const char *text, bool tag)
     return bytes_of(memory->at + before, memory->size - before);
 }
 
-/* By a JSON reader that is not ours. */
+/* Reads the point with a JSON library. */
 static void
 check_back(struct bytes point, struct bytes labels, uint64_t bits)
 {
@@ -195,7 +196,7 @@ check_back(struct bytes point, struct bytes labels, uint64_t bits)
     json_t *value;
     buf_init(&memory, NULL, 1 << 20);
     buf_init(&back, NULL, 1 << 20);
-    assert_true(buf_reserve(&memory, 1 << 16)); /* what is in it does not move */
+    assert_true(buf_reserve(&memory, 1 << 16)); /* its content does not move */
     json_t *json = json_loadb((const char *)point.at, point.size, 0, NULL);
     assert_non_null(json);
     read[count].name = bytes_of_text("__name__");

@@ -1,12 +1,12 @@
 /*
- * Any bytes as dimensions that Timestream gives back, a line NAME=VALUE each and the measure's name
- * last. And as the name of a metric or of a label, and as its value: what is written is JSON within
- * the limits, and comes back the same.
+ * timestream_record_fuzz.c - reads any bytes as dimensions that Timestream returns, a line
+ * NAME=VALUE each and the measure's name last; and writes them as the name of a metric or label,
+ * and as its value: the result is JSON within the limits, and comes back the same.
  */
 #include <stdlib.h>
 
-#include "lib/random_labels.h"
-#include "lib/timestream_labels.h"
+#include "lib/wire/random_labels.h"
+#include "lib/wire/timestream_labels.h"
 #include "wire/json/json_scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -44,7 +44,7 @@ check_read(struct bytes text)
     arena_fini(&arena);
 }
 
-/* The dimensions and the measure's name of a record. */
+/* Reads the dimensions and the measure's name of a record. */
 static uint32_t
 read_record(struct bytes record, struct arena *arena, struct label *dimensions,
             struct bytes *ret_measure)

@@ -1,12 +1,13 @@
-/* Records byte by byte, names that clash or are too long, sizes, and that all of it comes back. */
+/* timestream_record_test.c - records byte by byte, names that clash or are too long, sizes, and
+ * reading everything back. */
 #include "lib/test.h"
 
 #include <jansson.h>
 #include <stdio.h>
 
 #include "base/text/utf8.h"
-#include "lib/random_labels.h"
-#include "lib/timestream_labels.h"
+#include "lib/wire/random_labels.h"
+#include "lib/wire/timestream_labels.h"
 #include "wire/json/histogram_json.h"
 #include "wire/number.h"
 
@@ -123,7 +124,7 @@ UNIT_TEST(test_names_that_clash_are_mapped)
     check_name("a\xff", true, true, "U__a_1100ff_");
 }
 
-/* A name of `size` times x, behind a start. */
+/* Returns a name of `size` times x, after `start`. */
 static const char *
 long_name(const char *start, size_t size)
 {
@@ -163,7 +164,7 @@ UNIT_TEST(test_names_that_are_too_long_are_kept_aside)
     buf_fini(&to);
 }
 
-/* What is shortened shows how it begins, as far as that is a plain word. */
+/* A shortened name keeps its begin, as far as that is a plain word. */
 UNIT_TEST(test_a_shortened_name_that_begins_with_a_digit_has_no_begin)
 {
     static const struct {
@@ -273,7 +274,7 @@ text_of(const json_t *json, const char *name)
     return bytes_of(json_string_value(text), json_string_length(text));
 }
 
-/* By a JSON reader that is not ours. */
+/* Reads the record with a JSON library. */
 static void
 check_back(struct bytes text, struct bytes labels, uint64_t bits, struct arena *arena)
 {
@@ -312,7 +313,7 @@ check_back(struct bytes text, struct bytes labels, uint64_t bits, struct arena *
     buf_fini(&back);
 }
 
-/* Some names longer than Timestream allows, with anything in them. */
+/* Makes labels, some with names longer than Timestream allows, of any bytes. */
 static void
 random_long_labels(struct rng *r, enum random_class class, struct buf *to)
 {

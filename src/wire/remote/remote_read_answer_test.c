@@ -1,5 +1,6 @@
 /*
- * Both forms of the answer, read back by protobuf-c and libsnappy and compared with what went in.
+ * remote_read_answer_test.c - both forms of the answer, read back with protobuf-c and libsnappy and
+ * compared with the input.
  */
 #include "lib/test.h"
 
@@ -13,7 +14,7 @@
 #include "wire/chunk/chunk_histogram.h"
 #include "wire/remote/remote_read.h"
 
-/* --- what an answer says ---------------------------------------------------------------------- */
+/* --- content of answers ----------------------------------------------------------------------- */
 
 struct item {
     int64_t t_ms;
@@ -51,7 +52,7 @@ put_label(struct buf *to, const char *name, struct bytes value)
     buf_put_counted(to, value);
 }
 
-/* Labels no other series has; sometimes one value of `huge` bytes. */
+/* Makes labels that no other series has; sometimes one value of `huge` bytes. */
 static struct bytes
 make_labels(struct arena *arena, uint32_t number, size_t huge)
 {
@@ -78,7 +79,7 @@ make_labels(struct arena *arena, uint32_t number, size_t huge)
     return copy;
 }
 
-/* Runs of floats and of histograms of both kinds, of any class. */
+/* Makes runs of floats and of histograms of both kinds, of any class. */
 static void
 make_series(struct rng *r, struct arena *arena, struct series *s, uint32_t item_max)
 {
@@ -133,7 +134,8 @@ random_model(struct rng *r, struct arena *arena)
 struct writer {
     struct rr_stream *stream;
     struct rr_samples *samples;
-    bool plain; /* histograms only as they are: tests of failing allocations make none themselves */
+    /* histograms are written unchanged, as tests of failing allocations must not make chunks */
+    bool plain;
     struct why why;
 };
 
@@ -145,7 +147,7 @@ gather_chunk(void *context, const struct histogram_chunk *c, struct why *why)
     return buf_error(context);
 }
 
-/* Histograms as they are, by columns, or as chunks that somebody else has made. */
+/* Writes histograms unchanged, by columns, or as chunks made elsewhere. */
 static enum err
 stream_histograms(struct writer *w, struct rng *r, uint32_t count, const int64_t *times_ms,
                   const struct histogram *h)
@@ -234,7 +236,7 @@ feed(struct writer *w, struct rng *r, const struct model *m)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-/* Collects everything; or counts and forgets; or fails at the n-th piece. */
+/* A receiver that collects everything; or counts and forgets; or fails at the n-th piece. */
 struct receiver {
     struct buf all;
     bool forget;
@@ -259,12 +261,12 @@ receive(void *context, struct bytes piece, struct why *why)
 struct fixture {
     struct budget budget;
     struct arena arena;  /* the model */
-    struct arena parsed; /* what was read back */
+    struct arena parsed; /* the result of reading */
     struct arena chunks;
     struct receiver receiver;
     struct rr_sink sink;
     struct writer writer;
-    uint64_t seed; /* of the loop going on; printed if the test fails in it */
+    uint64_t seed; /* seed of the current loop; printed if the test fails in it */
 };
 
 static int
@@ -342,7 +344,7 @@ same_labels(size_t count, Rrtest__Label **labels, struct bytes canonical)
     return same;
 }
 
-/* Where in the model the reader stands. */
+/* The position of the reader in the model. */
 struct checker {
     struct fixture *f;
     const struct model *model;
@@ -443,7 +445,7 @@ check_stream(struct fixture *f, const struct model *m, size_t frame_bytes)
         frames++;
     }
     find_series(&c, 0);
-    assert_null(c.now); /* everything was there */
+    assert_null(c.now); /* all was read */
     return frames;
 }
 
@@ -593,7 +595,7 @@ check_samples(struct fixture *f, const struct model *m)
     rrtest__read_response__free_unpacked(answer, NULL);
 }
 
-/* All of it, written as announced. */
+/* Ends an answer, all of which was written as announced. */
 static void
 end_samples(struct fixture *f)
 {
@@ -701,7 +703,7 @@ test_one_huge_label_set_and_one_huge_histogram_pass(void **state)
     (void)check_stream(f, &m, 0);
 }
 
-/* Every way for a series to just fit what is compressed as one piece, or just not. */
+/* The series just fit into a piece that is compressed at once, or just do not. */
 static void
 test_series_of_any_size_near_a_fragment_pass(void **state)
 {
@@ -724,7 +726,7 @@ test_series_of_any_size_near_a_fragment_pass(void **state)
 
 enum { MILLION = 1000000, BATCH = 1000 };
 
-/* A million samples of counters, in `series_count` series. */
+/* Writes a million samples of counters, in `series_count` series. */
 static void
 feed_million(struct writer *w, uint32_t series_count)
 {
@@ -896,7 +898,7 @@ test_error_of_the_sink_ends_the_answer(void **state)
                 assert_int_equal(pieces, nth);
                 assert_string_equal(f->writer.why.text, "the client is gone");
             }
-            /* Nothing is sent behind a gap. */
+            /* Nothing is sent after a gap. */
             if (e && streamed) {
                 assert_int_equal(rr_stream_query(f->writer.stream, 9, NULL), ERR_CANCELED);
                 assert_int_equal(rr_stream_end(f->writer.stream, NULL), ERR_CANCELED);

@@ -1,4 +1,5 @@
-/* Takes any bytes as a streamed answer, in two pieces; what it gives must be within the range. */
+/* remote_read_client_fuzz.c - reads any bytes as a streamed answer, in two pieces; results must be
+ * within the range. */
 #include <stdlib.h>
 
 #include "wire/remote/remote_read_client.h"

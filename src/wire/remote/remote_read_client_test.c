@@ -1,4 +1,5 @@
-/* What rr_stream_*() writes is received as it was, in pieces of any size; all else is refused. */
+/* remote_read_client_test.c - answers of rr_stream_*() are received unchanged, in pieces of any
+ * size; others are refused. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -21,7 +22,7 @@ struct got {
     struct rr_decoder *decoder;
 };
 
-/* A label a="<number>" in canonical bytes. */
+/* Returns a label a="<number>" in canonical bytes. */
 static struct bytes
 labels_of(unsigned number, uint8_t to[10])
 {
@@ -38,7 +39,7 @@ sink_write(void *context, struct bytes piece, struct why *why)
     return OK;
 }
 
-/* Ascending times around now, so that ranges can be cut. */
+/* Makes an answer with ascending times around now, so that ranges can be cut. */
 static void
 make_answer(struct buf *to)
 {
@@ -125,7 +126,7 @@ check_piece(struct got *got, const struct rr_piece *p, struct why *why)
     return OK;
 }
 
-/* All there is until more is needed. */
+/* Reads all pieces until more bytes are needed. */
 static enum err
 read_pieces(struct rr_client *client, struct got *got, struct why *why)
 {
@@ -218,7 +219,7 @@ UNIT_TEST(test_a_damaged_or_cut_answer_is_refused)
         struct got got = {.series = -1, .min_ms = 0, .max_ms = INT64_MAX};
         struct why why = {""};
         enum err e = receive(bytes_of(answer.at, size), &got, &rng, &why);
-        whole += e == OK; /* only where a frame ends */
+        whole += e == OK; /* only at the end of a frame */
         if (e) assert_int_equal(e, ERR_CORRUPT);
     }
     assert_true(whole <= 3); /* two notices, and one frame before them */

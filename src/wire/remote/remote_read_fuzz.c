@@ -1,4 +1,5 @@
-/* Reads any bytes as a ReadRequest; what it says must lie within them and within the limits. */
+/* remote_read_fuzz.c - reads any bytes as a ReadRequest; results must lie within them and within
+ * the limits. */
 #include <stdlib.h>
 
 #include "wire/remote/remote_read.h"

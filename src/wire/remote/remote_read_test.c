@@ -1,10 +1,10 @@
-/* The request. The answers: remote_read_answer_test.c. */
+/* remote_read_test.c - the request. remote_read_answer_test.c tests answers. */
 #include "lib/test.h"
 
 #include <stdlib.h>
 
-#include "lib/proto_text.h"
 #include "lib/random.h"
+#include "lib/wire/proto_text.h"
 #include "remote_read.pb-c.h"
 #include "wire/remote/remote_read.h"
 
@@ -50,7 +50,7 @@ decode_text(struct fixture *f, const char *text)
     return rr_decode(buf_bytes(&f->message), &f->arena, &f->request, &f->why);
 }
 
-/* Refused, with a sentence. */
+/* Checks that it is refused, with a sentence. */
 static void
 check_refused(struct fixture *f, enum err e, const char *text)
 {
@@ -101,7 +101,8 @@ static void
 test_groups_are_skipped_wherever_they_stand(void **state)
 {
     struct fixture *f = *state;
-#define GROUP "f3 01 08 =1 fb 01 1a{'x'} fc 01 f4 01 " /* of field 30, with another in it */
+/* a group of field 30, with another one in it */
+#define GROUP "f3 01 08 =1 fb 01 1a{'x'} fc 01 f4 01 "
     assert_int_equal(decode_text(f, GROUP "0a{ " GROUP "08 =1000 " GROUP "10 =2000 "
                                           "1a{ " GROUP "12{'__name__'} " GROUP "1a{'up'} " GROUP "}"
                                           "22{ 08 =15000 " GROUP "12{'rate'} }"
@@ -121,8 +122,8 @@ test_groups_are_skipped_wherever_they_stand(void **state)
     assert_true(bytes_equal_text(q->hints.func, "rate"));
 #undef GROUP
     check_refused(f, ERR_INPUT, "f3 01");                   /* without an end */
-    check_refused(f, ERR_INPUT, "0a{ f3 01 } f4 01");       /* which stands elsewhere */
-    check_refused(f, ERR_INPUT, "0a{ 1a{ f3 01 fc 01 } }"); /* and is another field's */
+    check_refused(f, ERR_INPUT, "0a{ f3 01 } f4 01");       /* its end is elsewhere */
+    check_refused(f, ERR_INPUT, "0a{ 1a{ f3 01 fc 01 } }"); /* its end is another field's */
     check_refused(f, ERR_INPUT, "0b 0c");                   /* a known field */
 }
 
@@ -166,7 +167,7 @@ test_unknown_fields_are_skipped_and_wrong_types_refused(void **state)
     struct fixture *f = *state;
     assert_int_equal(decode_text(f, "7a{'later'} 0a{ 28 =1 1a{ 22{'x'} 08 =1 } 3d 00000000 }"), OK);
     assert_int_equal(f->request.queries[0].matchers[0].type, 1);
-    /* A hint that is not used may be anything; those that are used may not. */
+    /* An unused hint may have any value; the used ones may not. */
     assert_int_equal(decode_text(f, "0a{ 22{ 28 =1 32{'x'} } }"), OK);
     check_refused(f, ERR_INPUT, "0a{ 22{ 0a{'x'} } }");
     check_refused(f, ERR_INPUT, "08 =1");

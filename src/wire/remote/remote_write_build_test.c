@@ -1,10 +1,10 @@
-/* What is built decodes as what was put in. */
+/* remote_write_build_test.c - built requests decode as their input. */
 #include "lib/test.h"
 
 #include <stdio.h>
 
 #include "lib/random.h"
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/label_bytes.h"
 #include "wire/remote/remote_write.h"
 #include "wire/remote/remote_write_build.h"
@@ -109,7 +109,7 @@ round_trip(enum rw_version version)
             for (uint32_t n = 0; n < counts[i]; n++) {
                 rw_build_float(build, times[i][n], bits[i][n], n % 2 == 0 ? 0 : 5);
             }
-            rw_build_series(build, buf_bytes(&labels)); /* goes on */
+            rw_build_series(build, buf_bytes(&labels)); /* continues the series */
             if (i % 3 == 0) rw_build_histogram(build, 42, 41, &histograms[i]);
             if (i % 5 == 0) rw_build_exemplar(build, buf_bytes(&labels), 43, bits[i][0]);
         }

@@ -1,5 +1,6 @@
-#include "lib/remote_write_text.h"
+/* remote_write_histogram_test.c - histograms in write requests. */
 #include "lib/test.h"
+#include "lib/wire/remote_write_text.h"
 
 static const struct rw_histogram *
 decode_histogram(enum rw_version version, const char *fields)
@@ -135,7 +136,8 @@ UNIT_TEST(test_histogram_kind_is_that_of_the_last_count)
     const struct histogram *h = &decode_histogram(RW_V2, "08 05 30 04 08 06 30 07 70 =9")->h;
     assert_int_equal(h->count, 6);
     assert_int_equal(h->zero_count, 7);
-    assert_int_equal(h->reset_hint, 9); /* nonsense is kept for histogram_check() to refuse */
+    /* an invalid hint is kept for histogram_check() to refuse */
+    assert_int_equal(h->reset_hint, 9);
 }
 
 UNIT_TEST(test_malformed_histograms_refuse_the_request)

@@ -1,7 +1,8 @@
-#include "lib/remote_write_text.h"
+/* remote_write_memory_test.c - memory of decoded requests. */
 #include "lib/test.h"
+#include "lib/wire/remote_write_text.h"
 
-/* A request of `count` ordinary series, as text. */
+/* Appends a request of `count` ordinary series, as text. */
 static void
 put_series_text(struct buf *to, enum rw_version version, unsigned count)
 {
@@ -119,7 +120,7 @@ UNIT_TEST(test_messages_of_empty_parts_are_refused_as_too_large)
     assert_non_null(many);
     static const struct {
         enum rw_version version;
-        uint8_t tag;       /* of an empty message in the request, */
+        uint8_t tag;       /* tag of an empty message in the request, */
         uint8_t inner_tag; /* or in its only series */
         enum err expected;
     } cases[] = {

@@ -1,9 +1,9 @@
 /*
- * What we make of a message against what protobuf-c makes of it: of messages it packed, of messages
- * in every odd shape the encoding allows (made from its descriptors), of damaged ones, and of
- * captured traffic.
+ * remote_write_oracle_test.c - compares our decoding with protobuf-c's: of messages it packed, of
+ * messages in every odd form the encoding allows (made from its descriptors), of damaged ones, and
+ * of captured traffic.
  *
- * The rule: what we accept it accepts too, with the same content. The two differ in this:
+ * The rule: it accepts all that we accept, with the same content. The two differ in this:
  * - We refuse more: field number 0, and tags, lengths and numbers with bits beyond their type,
  *   which it cuts off. (Wrong wire types both refuse; neither checks UTF-8.)
  * - We skip groups, which it refuses: it is given the message without them.
@@ -18,7 +18,7 @@
 #include "remote_write_v1.pb-c.h"
 #include "remote_write_v2.pb-c.h"
 
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/proto.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
@@ -99,7 +99,7 @@ same_histogram(const struct rw_histogram *ours, const Io__Prometheus__Write__V2_
     }
 }
 
-/* The histogram of 1.0 as that of 2.0: the same numbers on the wire. */
+/* Compares a histogram of 1.0 like one of 2.0: they have the same numbers in the message. */
 static void
 same_histogram_v1(const struct rw_histogram *ours, const Prometheus__Histogram *o)
 {
@@ -249,7 +249,7 @@ same_series_v2(const struct rw_series *s, const Io__Prometheus__Write__V2__TimeS
     if (o->metadata != NULL && compare_metadata) same_metadata_v2(s, o->metadata, all);
 }
 
-/* Does any series have its metadata in several pieces? */
+/* Says whether any series has its metadata in several pieces. */
 static bool
 repeats_metadata(struct bytes message)
 {
@@ -295,7 +295,7 @@ descriptor_of(enum rw_version version)
                             : &io__prometheus__write__v2__request__descriptor;
 }
 
-/* The message as we accept it, without its groups: in it, and in messages that it holds. */
+/* Appends the message as we accept it, without its groups, and without those of messages in it. */
 static void
 put_without_groups(struct buf *to, struct bytes message, const ProtobufCMessageDescriptor *type)
 {
@@ -337,7 +337,7 @@ same_request(enum rw_version version, struct bytes message)
     buf_fini(&plain);
 }
 
-/* Series that are not looked into are what they are taken for, or said not to be. */
+/* Checks that series decoded without checks are what they seem, or reported as unknown. */
 static void
 check_unchecked(enum rw_version version, struct bytes message, bool accepted)
 {
@@ -351,7 +351,7 @@ check_unchecked(enum rw_version version, struct bytes message, bool accepted)
     if (right) same_request(version, message);
 }
 
-/* True if we accept the message; then it is the same to the oracle. */
+/* Says whether we accept the message; then it is the same to the oracle. */
 static bool
 check(enum rw_version version, struct bytes message)
 {
@@ -384,10 +384,10 @@ random_below(unsigned n)
     return (unsigned)(random_word() % n);
 }
 
-/* TIDY: as encoders write. WILD: anything the encoding allows. */
+/* TIDY: as encoders write. WILD: any valid encoding. */
 enum style { TIDY, WILD };
 
-/* In WILD style now and then longer than need be. */
+/* Writes a number, in WILD style sometimes longer than needed. */
 static void
 put_number(struct buf *to, enum style style, uint64_t v)
 {
@@ -499,7 +499,8 @@ put_text(struct buf *to, enum style style)
     buf_fini(&inner);
 }
 
-/* One occurrence of a field: of a repeated number a packed piece, or (WILD) an unpacked one. */
+/* Writes one occurrence of a field: of a repeated number a packed piece, or (WILD) an
+ * unpacked one. */
 static void
 put_field(struct buf *to, enum style style, const ProtobufCFieldDescriptor *field)
 {
@@ -568,7 +569,7 @@ check_made_messages(enum rw_version version)
         put_message(&made, i % 2 ? WILD : TIDY, descriptor_of(version));
         if (!check(version, buf_bytes(&made))) fail_msg("refused: seed %u", i);
 
-        /* Once more as protobuf-c writes it. */
+        /* The same, as protobuf-c writes it. */
         buf_clear(&packed);
         put_without_groups(&packed, buf_bytes(&made), descriptor_of(version));
         groups += packed.size < made.size;
@@ -618,7 +619,7 @@ damage(struct buf *m)
         memmove(m->at + at, m->at + at + count, m->size - at - count);
         m->size -= count;
         break;
-    case 3: /* copy one place over another */
+    case 3: /* copy one part over another */
         if (count > m->size - at) count = (unsigned)(m->size - at);
         memmove(m->at + at, m->at + random_below((unsigned)(m->size - count + 1)), count);
         break;
@@ -648,7 +649,7 @@ check_damaged_messages(enum rw_version version)
             for (unsigned times = 1 + random_below(2); times > 0; times--) {
                 damage(&damaged);
             }
-            /* In memory of its exact size: a read beyond shows under a sanitizer. */
+            /* The memory has the exact size, so that a sanitizer sees reads after it. */
             uint8_t *exact = malloc(damaged.size + (damaged.size == 0));
             assert_non_null(exact);
             if (damaged.size > 0) memcpy(exact, damaged.at, damaged.size);
@@ -676,11 +677,12 @@ UNIT_TEST(test_v2_damaged_messages_are_accepted_only_with_the_oracle)
     check_damaged_messages(RW_V2);
 }
 
-/* Records of uint32 length and a snappy block. Skips when the capture is not there. */
+/* Checks a capture: records of uint32 length and a snappy block. Skips if the capture
+ * is missing. */
 static void
 check_capture(enum rw_version version, const char *name, uint64_t floats, uint64_t histograms)
 {
-    const char *samples = getenv("SAMPLES"); /* as tests/run.sh sets it */
+    const char *samples = getenv("SAMPLES"); /* set by tests/run.sh */
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", samples == NULL ? "../shared/data" : samples, name);
     FILE *f = fopen(path, "rb");

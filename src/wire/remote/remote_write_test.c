@@ -1,12 +1,12 @@
 /*
- * Messages written by hand, each for one thing the specifications allow or forbid. What protobuf-c
- * makes of arbitrary messages is compared in remote_write_oracle_test.c.
+ * remote_write_test.c - messages written by hand, each for one rule of the specifications.
+ * remote_write_oracle_test.c compares arbitrary messages with protobuf-c.
  */
 #include "base/hash/hash.h"
-#include "lib/remote_write_text.h"
 #include "lib/test.h"
+#include "lib/wire/remote_write_text.h"
 
-/* The labels of a series as "name=value;name=value;". */
+/* Returns the labels of a series as "name=value;name=value;". */
 static const char *
 labels_text(uint32_t series)
 {
@@ -139,21 +139,21 @@ UNIT_TEST(test_v1_malformed_labels_refuse_the_request)
 {
     static const char *const bad[] = {
         "0a 05 0a 01 'n' 12 02",     /* value reaches past the label */
-        "0a 06 0a 01 'n' 12 02 'v'", /* the same, with bytes of the next field behind it */
-        "0a 06 0a 7f 'n' 12 01 'v'", /* so does the name */
+        "0a 06 0a 01 'n' 12 02 'v'", /* the same, followed by bytes of the next field */
+        "0a 06 0a 7f 'n' 12 01 'v'", /* the name reaches past the label */
         "0a 06 0a 03 'n' 12 01 'v'", /* the name swallows the value's tag */
         "0a 06 08 01 'n' 12 01 'v'", /* name as a varint, then nonsense */
         "0a{08 01}",                 /* name of the wrong wire type */
         "0a{0a{'n'}15 00 00 00 00}", /* value of the wrong wire type */
-        "0a{0a{'n'}12}",             /* no length */
+        "0a{0a{'n'}12}",             /* without a length */
         "0a{0a ff ff ff ff 0f 'n'}", /* 4 GiB */
         "0a{0a{'n'}1b}",             /* a group without an end */
-        "0a{0a{'n'}1b 24}",          /* one with another field's */
+        "0a{0a{'n'}1b 24}",          /* a group with another field's end */
         "0a{0b 0c}",                 /* the name as a group */
         "0a{0a{'n'}00 00}",          /* field number 0 */
         "0a ff ff ff ff 0f",         /* the label itself is 4 GiB */
         "0a 7f 0a{'n'}12{'v'}",      /* the label reaches past the series */
-        "0a",                        /* nothing behind the tag */
+        "0a",                        /* the message ends after the tag */
         "08 01",                     /* labels of the wrong wire type */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -207,7 +207,7 @@ UNIT_TEST(test_samples_in_every_legal_shape)
         {"09 #2.5 10 =34359738368", 2.5, 34359738368},
         {"09 #2.5 10 =4398046511103", 2.5, 4398046511103},
         {"09 #2.5 10 =4398046511104", 2.5, 4398046511104},
-        {"10 80 80 80 80 80 00", 0, 0}, /* six bytes that need not be */
+        {"10 80 80 80 80 80 00", 0, 0}, /* six bytes, longer than needed */
         {"10 81 82 83 84 85 06", 0, 1 | 2 << 7 | 3 << 14 | 4 << 21 | 5ll << 28 | 6ll << 35},
         {"09 #1 10 01 09 #2 10 02", 2, 2}, /* the last wins */
         {"09 #1 10 01 20 07 2a{'x'} 35 'abcd'", 1, 1},
@@ -231,7 +231,7 @@ UNIT_TEST(test_samples_in_every_legal_shape)
         rw_accept(RW_V1, text);
         expect_float(0, cases[i].value, t_ms, 0);
     }
-    rw_accept(RW_V1, "0a{ 12{10 =77 18 =70} }"); /* field 3 is not known to 1.0 */
+    rw_accept(RW_V1, "0a{ 12{10 =77 18 =70} }"); /* 1.0 does not know field 3 */
     expect_float(0, 0, 77, 0);
 }
 
@@ -263,11 +263,11 @@ UNIT_TEST(test_malformed_samples_refuse_the_request)
         "12{03}",                                  /* a group of field 0 */
         "12{0b 0c}",                               /* the value as a group */
         "12{2b}",                                  /* a group without an end */
-        "12{07}",                                  /* no wire type */
+        "12{07}",                                  /* an unknown wire type */
         "10 01",                                   /* samples as a varint */
         "12 ff ff ff ff 0f",                       /* 4 GiB */
         "12 ff ff ff ff ff ff ff ff ff 01",        /* 2^64 - 1 */
-        "12",                                      /* nothing */
+        "12",                                      /* the message ends after the tag */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[200];
@@ -438,9 +438,10 @@ UNIT_TEST(test_v2_bad_references_mark_the_series_only)
         assert_string_equal(labels_text(2), "__name__=up;");
         assert_false(decoded.series[2].bad_reference);
     }
-    rw_accept(RW_V2, "2a{0a{00 00}}"); /* no symbols at all */
+    rw_accept(RW_V2, "2a{0a{00 00}}"); /* without any symbol */
     assert_true(decoded.series[0].bad_reference);
-    rw_accept(RW_V2, "22{'x'} 2a{0a{00 00}}"); /* whether the first is empty is not judged here */
+    /* a first symbol that is not empty is not an error here */
+    rw_accept(RW_V2, "22{'x'} 2a{0a{00 00}}");
     assert_string_equal(labels_text(0), "x=x;");
 }
 

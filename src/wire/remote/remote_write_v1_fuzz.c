@@ -1,13 +1,14 @@
-/* Remote write 1.0, and the snappy block around it, from any bytes. */
+/* remote_write_v1_fuzz.c - decodes any bytes as remote write 1.0, and as the snappy
+ * block around it. */
 #include <assert.h>
 
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/remote/remote_write.h"
 #include "wire/snappy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is right unchecked is the same checked. */
+/* Checks that a request valid without checks is the same with them. */
 static void
 decode_unchecked(struct rw_request *request, struct bytes message, bool accepted, uint32_t floats)
 {

@@ -1,7 +1,7 @@
-/* Remote write 2.0 from any bytes. */
+/* remote_write_v2_fuzz.c - decodes any bytes as remote write 2.0. */
 #include <assert.h>
 
-#include "lib/remote_write_validate.h"
+#include "lib/wire/remote_write_validate.h"
 #include "wire/remote/remote_write.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
 /*
- * family_writer_test.c - what scrapers read of samples: lines as Prometheus 3.5.3 writes them, and
- * messages as protobuf-c reads them.
+ * family_writer_test.c - families of metrics for scrapers: lines as Prometheus 3.5.3 writes them,
+ * and messages as protobuf-c reads them.
  */
 #include "lib/test.h"
 
@@ -15,7 +15,7 @@
 
 enum { TEXT_BYTES_MAX = 64 << 20 };
 
-/* "name" and then pairs, in order. */
+/* Returns labels from "name" and pairs, in order. */
 static struct bytes
 labels_of(struct buf *to, const char *const *texts)
 {
@@ -70,7 +70,8 @@ float_histogram(void)
     };
 }
 
-/* Observations in the second and third bucket, and beyond the last bound. */
+/* Returns a histogram with observations in the second and third bucket, and above the
+ * last bound. */
 static struct histogram
 custom(enum reset_hint hint)
 {
@@ -93,7 +94,8 @@ custom(enum reset_hint hint)
     };
 }
 
-/* What all tests write: floats and histograms of each kind below one name, and odd names. */
+/* Writes the input of all tests: floats and histograms of each kind with one name,
+ * and odd names. */
 static void
 write_all(struct family_writer *w)
 {
@@ -257,7 +259,7 @@ print_binary(struct buf *to, ProtobufCBinaryData b)
     buf_put(to, b.data, b.len);
 }
 
-/* A line for each family, and one for each metric. Returns the number of families. */
+/* Prints a line for each family, and one for each metric. Returns the number of families. */
 static uint64_t
 print_messages(struct buf *to, struct bytes all)
 {
@@ -347,7 +349,7 @@ UNIT_TEST(test_a_large_family_comes_in_several_messages)
         if (i == SERIES) family_writer_end(&w);
         if (to.size > largest) largest = to.size;
         families += print_messages(&text, buf_bytes(&to));
-        buf_clear(&to); /* as if it were sent */
+        buf_clear(&to); /* its content has been sent */
     }
     for (size_t i = 0; i < text.size; i++) {
         lines += text.at[i] == '\n';
@@ -361,7 +363,7 @@ UNIT_TEST(test_a_large_family_comes_in_several_messages)
     buf_fini(&l);
 }
 
-/* The buffer written to has room. */
+/* The output buffer has room. */
 UNIT_TEST(test_no_memory_shows_wherever_it_is_missing)
 {
     struct buf to, l;

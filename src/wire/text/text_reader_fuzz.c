@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/text/utf8.h"
-#include "lib/random_labels.h"
+#include "lib/wire/random_labels.h"
 #include "wire/json/ndjson_line.h"
 #include "wire/text/text_reader.h"
 #include "wire/text/text_writer.h"
@@ -18,7 +18,7 @@ check_text(struct bytes text)
 {
     uint8_t sum = 0;
     for (size_t i = 0; i < text.size; i++) {
-        sum ^= text.at[i]; /* a sanitizer sees whether it may be read */
+        sum ^= text.at[i]; /* lets a sanitizer check that it can be read */
     }
     volatile uint8_t keep = sum;
     (void)keep;
@@ -33,7 +33,7 @@ check_labels(const struct label *labels, uint32_t count)
     }
 }
 
-/* The samples go through JSON lines and come back. */
+/* Checks that the samples come back from JSON lines. */
 static void
 check_round_trip(const struct text_item *item)
 {
@@ -65,7 +65,7 @@ static bool
 same_exemplar(const struct text_exemplar *a, const struct text_exemplar *b)
 {
     if (a->bits != b->bits || a->t_ms != b->t_ms || a->label_count != b->label_count) return false;
-    for (uint32_t i = 0; i < a->label_count; i++) { /* others come last, but come */
+    for (uint32_t i = 0; i < a->label_count; i++) { /* other labels come last */
         if (!utf8_valid(a->labels[i].name) || !utf8_valid(a->labels[i].value)) return true;
         if (!bytes_equal(a->labels[i].name, b->labels[i].name) ||
             !bytes_equal(a->labels[i].value, b->labels[i].value)) {
@@ -75,7 +75,7 @@ same_exemplar(const struct text_exemplar *a, const struct text_exemplar *b)
     return true;
 }
 
-/* The first sample, or the histogram, and the first exemplar go through NDJSON and come back. */
+/* Checks that the first sample or histogram, and the first exemplar, come back from NDJSON. */
 static void
 check_ndjson_round_trip(const struct text_item *item)
 {
@@ -136,7 +136,7 @@ check_item(const struct text_item *item)
     if (item->sample_count > 1 && (item->exemplar_count > 0 || item->start_ms != 0)) abort();
     if (item->sample_count > 0 && item->histogram != NULL) abort();
     if (item->sample_count > 0 && item->label_count == 0 && !item->junk) {
-        /* Only exposition may have no label at all: {} 1. */
+        /* Only exposition may lack all labels: {} 1. */
         if (item->sample_count != 1) abort();
     }
     if (item->has_metadata) {

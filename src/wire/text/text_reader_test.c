@@ -1,4 +1,5 @@
-/* What each text form gives, and that what text_writer.h writes is read back bit for bit. */
+/* text_reader_test.c - results of each text format; and the output of text_writer.h is read back
+ * bit for bit. */
 #include "lib/test.h"
 
 #include <inttypes.h>
@@ -30,7 +31,7 @@ print_labels(struct buf *to, const struct label *labels, uint32_t count)
     }
 }
 
-/* a=b,c=d|1@5,2@6 and so on; "" for nothing. */
+/* Prints a=b,c=d|1@5,2@6 and so on; "" for nothing. */
 static void
 print_item(struct buf *to, const struct text_item *item)
 {
@@ -64,7 +65,7 @@ print_item(struct buf *to, const struct text_item *item)
     buf_put_u8(to, 0);
 }
 
-/* The line as its own piece of memory, so that a sanitizer sees a read too far. */
+/* Reads the line from its own memory, so that a sanitizer sees reads after it. */
 static enum err
 read_line(struct text_reader *reader, const char *line, struct buf *to)
 {
@@ -246,7 +247,7 @@ UNIT_TEST(test_a_last_line_without_a_line_feed_is_bad_unless_its_end_shows)
     check_last(TEXT_OPENMETRICS, "# EOF", true);
     check_last(TEXT_OPENMETRICS, "# EO", false);
     check_last(TEXT_CSV, "up,1,1700000000000,x", false);
-    check_last(TEXT_CSV, "up,1,1700000000000,\"x \"", false); /* may go on with a second quote */
+    check_last(TEXT_CSV, "up,1,1700000000000,\"x \"", false); /* a second quote may follow */
     check_last(TEXT_NDJSON, "{\"name\":\"up\",\"time\":5,\"value\":1}", true);
     check_last(TEXT_NDJSON, "{\"name\":\"up\",\"time\":5,\"value\":1", false);
     check_last(TEXT_JSON_LINES, "{\"metric\":{\"a\":\"b\"},\"values\":[1],\"timestamps\":[5]}",
@@ -614,7 +615,7 @@ expect_item(struct expected *x, const struct text_item *item)
         assert_true(has_label(item, &x->labels[labels]));
     }
     for (uint32_t i = 0; i < item->label_count; i++) {
-        named += item->labels[i].value.size > 0; /* CSV has an empty name where there is none */
+        named += item->labels[i].value.size > 0; /* CSV has an empty name if there is none */
     }
     assert_int_equal(named, labels);
     for (uint32_t i = 0; i < item->sample_count; i++, x->at++) {

@@ -1,3 +1,4 @@
+/* yaml_tree_test.c - YAML with anchors and merge keys, read as if written out. */
 #include "lib/test.h"
 
 #include <stdlib.h>
@@ -11,8 +12,8 @@ enum { TEXT_BYTES_MAX = 1 << 20, VALUES_MAX = 1000 };
 
 /* --- libyaml's memory ------------------------------------------------------------------------- */
 
-/* libyaml calls these by its table of symbols, so that what a program has of them is used: the
- * n-th from now on is refused; 0: none is. */
+/* libyaml calls these by its table of symbols, so that the program's versions are used: the n-th
+ * call from now on is refused; 0: none. */
 void *yaml_malloc(size_t size);
 void *yaml_realloc(void *old, size_t size);
 yaml_char_t *yaml_strdup(const yaml_char_t *text);
@@ -45,7 +46,7 @@ yaml_strdup(const yaml_char_t *text)
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 
-/* The value at hand, as JSON has it, but for quotes. */
+/* Appends the current value as JSON, without quotes. */
 static enum err
 put_value(struct config_reader *r, struct buf *to)
 {
@@ -85,7 +86,7 @@ expand(const char *text, struct buf *to, struct why *why)
     return e;
 }
 
-/* `expected`: what it stands for, or what is wrong with it. */
+/* Checks the result, or the error; `expected` is its text. */
 static void
 check(const char *text, enum err error, const char *expected)
 {
@@ -119,7 +120,7 @@ UNIT_TEST(test_what_is_given_in_a_mapping_wins_and_then_what_is_merged_first)
     check("{a: 1, <<: [{a: 2, b: 3}, {b: 4, c: 5}]}", OK, "{a: 1, b: 3, c: 5}");
     check("{<<: {a: 2}, a: 1}", OK, "{a: 1}");
     check("{<<: {a: 1, <<: {a: 2, b: 3}}}", OK, "{a: 1, b: 3}");
-    check("{a: 1, a: 2, <<: {}}", OK, "{a: 1, a: 2}"); /* whoever reads it complains */
+    check("{a: 1, a: 2, <<: {}}", OK, "{a: 1, a: 2}"); /* its reader reports the error */
 }
 
 UNIT_TEST(test_documents_that_hold_themselves_end)
@@ -129,7 +130,7 @@ UNIT_TEST(test_documents_that_hold_themselves_end)
     check("&a {<<: *a}", ERR_INPUT, "t.yml:1:1: <<: nested too deeply");
 }
 
-/* Lists of lists, each of which stands for ten of the one before. */
+/* Each list has ten aliases of the list before it. */
 UNIT_TEST(test_values_count_for_each_alias)
 {
     check("[&a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a], "
@@ -144,7 +145,7 @@ UNIT_TEST(test_each_refused_allocation_is_an_error)
             struct why why = {""};
             struct buf to;
             buf_init(&to, NULL, TEXT_BYTES_MAX);
-            assert_true(buf_reserve(&to, 1000)); /* not this one */
+            assert_true(buf_reserve(&to, 1000)); /* this allocation does not count */
             refused_nth = of_yaml ? nth : 0;
             mem_fail_nth(of_yaml ? 0 : nth, false);
             enum err e = expand(repeating, &to, &why);

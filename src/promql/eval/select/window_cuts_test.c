@@ -1,4 +1,4 @@
-/* window_cuts_test.c - cuts of windows are found again for the same times and steps only. */
+/* window_cuts_test.c - cached cuts of windows are found only for the same times and steps. */
 #include "lib/test.h"
 
 #include "promql/eval/select/window_cuts.h"
@@ -43,7 +43,7 @@ UNIT_TEST(test_a_cut_is_known_for_the_same_times_and_steps_only)
     }
 }
 
-/* With so many steps some share a slot with the first. */
+/* With this many steps, some share a slot with the first. */
 UNIT_TEST(test_a_cut_of_another_step_in_the_same_slot_is_not_known)
 {
     const struct cut_key key = {

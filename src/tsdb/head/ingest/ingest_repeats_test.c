@@ -1,9 +1,9 @@
 /*
- * ingest_repeats_test.c - what is sent once more, when a part has it and the head has something
- * else at its time.
+ * ingest_repeats_test.c - samples that are sent again while a part has them and the head has
+ * another value at their time.
  */
 #include "lib/test.h"
-#include "lib/tsdb_claim.h"
+#include "lib/tsdb/tsdb_claim.h"
 #include "model/selector.h"
 
 static uint64_t
@@ -13,7 +13,7 @@ counted(enum ledger_field field)
     return l.count[LEDGER_FLOAT][field] + l.count[LEDGER_HISTOGRAM][field];
 }
 
-/* 1 in a part, 2 in the head at the same time. */
+/* Stores 1 in a part and 2 in the head at the same time. */
 static void
 part_and_head_differ(void)
 {
@@ -28,13 +28,12 @@ UNIT_TEST(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate)
     char lines[100];
     snprintf(lines, sizeof lines, "{__name__=\"up\"} %lld 1\n", (long long)T0);
     part_and_head_differ();
-    for (int i = 0; i < 3; i++) { /* of which 2 is pending, durable, frozen */
+    for (int i = 0; i < 3; i++) { /* 2 is pending, durable, frozen */
         must(send_float("anonymous", "__name__=up", T0, 1));
         expect_result(1, 0);
         must(send_float("anonymous", "__name__=up", T0, 3));
         expect_result(0, 1);
-        must(send_float("anonymous", "__name__=up", T0,
-                        2)); /* the sender got the answer that it is stored */
+        must(send_float("anonymous", "__name__=up", T0, 2)); /* its sender got an acknowledgement */
         expect_result(1, 0);
         if (i == 1) tsdb_want_cut(machine.db);
         machine_commit(&machine);
@@ -92,7 +91,7 @@ UNIT_TEST(test_what_is_deleted_from_a_part_is_no_repeat)
     expect_result(0, 1);
 }
 
-/* A request of floats and histograms of several series, `change` for which of them differ. */
+/* Sends floats and histograms of several series; `change` selects those that differ. */
 static void
 send_mixed(unsigned change)
 {
@@ -119,13 +118,13 @@ send_mixed(unsigned change)
 
 UNIT_TEST(test_repeats_among_conflicts_are_told_apart)
 {
-    send_mixed(4); /* none */
+    send_mixed(4); /* none differs */
     expect_result(800, 0);
     send_mixed(0);
     expect_result(600, 200);
     machine_flush(&machine);
     send_mixed(0);
-    expect_result(800, 0); /* 200 of them are other values, and the head does not know that */
+    expect_result(800, 0); /* 200 of them are other values, which the head does not know */
     send_mixed(1);
     expect_result(600, 200);
     send_mixed(4);
@@ -136,7 +135,7 @@ UNIT_TEST(test_repeats_among_conflicts_are_told_apart)
     machine_ledger(&machine, "anonymous");
 }
 
-/* Damage may make a repeat look like a conflict, never the other way round. */
+/* Damage may make a repeat look like a conflict, never a conflict like a repeat. */
 UNIT_TEST(test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat)
 {
     static const char path[] = STORE_DIR "/parts/0000000000000001/part";
@@ -175,7 +174,7 @@ UNIT_TEST(test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat)
     expect_result(1, 0);
 }
 
-/* The same request in two steps, as the server does it. */
+/* Begins the same request in two steps, as the server does. */
 static enum err
 begin_float(double value, struct tsdb_doubts **ret_doubts)
 {
@@ -201,7 +200,7 @@ UNIT_TEST(test_the_disk_is_read_only_in_the_second_step)
     struct tsdb_doubts *doubts;
     part_and_head_differ();
     machine_commit(&machine);
-    machine_restart(&machine); /* nothing is in the cache */
+    machine_restart(&machine); /* the cache is empty */
     uint64_t calls = fault_env_calls(machine.fe, FAULT_EIO);
     must(begin_float(1, &doubts));
     assert_non_null(doubts);
@@ -271,7 +270,7 @@ UNIT_TEST(test_what_no_part_can_have_is_refused_at_once)
     must(send_float("other", "__name__=up", T0, 2));
     machine_flush(&machine);
     must(send_float("anonymous", "__name__=up", T0 + 1, 1));
-    must(send_float("anonymous", "__name__=up", T0 + 1, 2)); /* nor of the time */
+    must(send_float("anonymous", "__name__=up", T0 + 1, 2)); /* no part has that time */
     expect_result(0, 1);
 }
 

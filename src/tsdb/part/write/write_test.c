@@ -1,4 +1,4 @@
-/* write_test.c - parts with many series, written in little memory. */
+/* write_test.c - parts with many series, written with little memory. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -51,7 +51,7 @@ put_pairs(struct part_writer *w, const char *name, uint32_t count)
     }
 }
 
-/* Which host and which third a series is of: neighbours differ, without an order. */
+/* Returns the host of a series: neighbours have different ones, without an order. */
 static uint32_t
 host_of(uint32_t row)
 {
@@ -65,8 +65,8 @@ third_of(uint32_t row)
 }
 
 /*
- * Series of one name, each with an id of its own, a host, and one of three values, which makes
- * lists with more runs than the least memory holds. Some have no host: columns move.
+ * Writes series of one name, each with its own id, a host, and one of three values, which makes
+ * lists with more runs than the least memory holds. Some have no host, so columns move.
  */
 static void
 write_many(struct part_writer *w, uint32_t rows)
@@ -83,7 +83,7 @@ write_many(struct part_writer *w, uint32_t rows)
     }
 }
 
-/* Series with more labels than a mask has bits, some of which change. */
+/* Writes series with more labels than a mask has bits, some of which change. */
 static void
 write_wide(struct part_writer *w)
 {
@@ -101,7 +101,7 @@ write_wide(struct part_writer *w)
     }
 }
 
-/* Two tenants; what the budget's peak was. */
+/* Writes two tenants; returns the budget's peak. */
 static uint64_t
 write_part(struct bench *b, uint64_t number, uint32_t rows, size_t memory)
 {
@@ -130,7 +130,7 @@ open_part(struct bench *b, uint64_t number)
     return part;
 }
 
-/* The series with a label: from the postings. */
+/* Returns the series with a label, from the postings. */
 static roaring_bitmap_t *
 match(struct part *part, const char *tenant, const char *name, const char *value)
 {
@@ -213,7 +213,7 @@ read_whole(struct bench *b, const char *path, uint64_t *ret_size)
     return bytes;
 }
 
-/* --- what must hold --------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 UNIT_TEST(test_postings_are_those_of_the_rows_in_the_least_memory)
 {
@@ -247,7 +247,7 @@ UNIT_TEST(test_memory_makes_no_difference_to_the_file)
     free(bytes[1]);
 }
 
-/* What grows with the number of series is less than two bytes for each. */
+/* The memory that grows with the number of series is less than two bytes for each. */
 UNIT_TEST(test_a_writer_takes_little_more_memory_for_more_series)
 {
     struct bench b;
@@ -279,7 +279,7 @@ UNIT_TEST(test_no_file_stays_beside_the_part)
     bench_fini(&b);
 }
 
-/* Rows that take much to remember: some are in the file before they are all there. */
+/* Rows need much memory: some are written before all of them have been added. */
 enum { NAMES = 60, VALUES = 200, ROWS = 5800 };
 
 static enum err
@@ -304,7 +304,7 @@ write_noise(struct part_writer *w, struct why *why)
     return e;
 }
 
-/* Runs with an armed fault: the error is returned, and no file stays. */
+/* Writes with a failure armed: it is reported, and no file is left over. */
 static void
 write_failing(struct bench *b, bool fired(const struct bench *b), enum err want)
 {

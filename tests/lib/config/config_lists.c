@@ -1,0 +1,147 @@
+/* config_lists.c - see config_lists.h. */
+#include "lib/config/config_lists.h"
+
+struct settings
+settings_with_tenancy(bool on)
+{
+    struct settings s;
+    settings_default(&s);
+    s.tenancy_enabled = on;
+    return s;
+}
+
+char *
+example_list(const char *name)
+{
+    char mark[40];
+    snprintf(mark, sizeof mark, "\n#%s:\n", name);
+    char *text = read_source_file("docs/firekeep.example.yml");
+    char *from = strstr(text, mark), *to = text;
+    assert_non_null(from);
+    for (const char *p = from + 1; *p != 0 && *p != '\n'; p++) {
+        assert_int_equal(*p, '#');
+        size_t size = strcspn(p + 1, "\n") + 1; /* size of the line with its end */
+        memmove(to, p + 1, size);
+        to += size;
+        p += size;
+    }
+    *to = 0;
+    return text;
+}
+
+/* --- the manual ------------------------------------------------------------------------------- */
+
+/* Writes the column "Value" of the manual. */
+static void
+allowed_values(const struct schema_key *k, char *to, size_t size)
+{
+    static const char *const words[] = {
+        [SCHEMA_OWN] = "",
+        [SCHEMA_TEXT] = "text",
+        [SCHEMA_BYTES] = "text",
+        [SCHEMA_SECRET] = "secret",
+        [SCHEMA_SECRET_FILE] = "",
+        [SCHEMA_TEXTS] = "list",
+        [SCHEMA_BYTES_LIST] = "list of labels",
+        [SCHEMA_SECRETS] = "list of secrets",
+        [SCHEMA_MAPPINGS] = "list of rules, see below",
+        [SCHEMA_NAMED_TEXTS] = "map of texts",
+        [SCHEMA_NAMED_SECRETS] = "map of secrets",
+        [SCHEMA_NAMED_MAPPINGS] = "map of keys, see below",
+        [SCHEMA_MAPPING] = "keys, see below",
+    };
+    size_t used = 0;
+    if (k->kind == SCHEMA_CHOICE) {
+        for (const char *p = k->choices; *p != 0;) {
+            size_t length = strcspn(p, "|");
+            used += (size_t)snprintf(to + used, size - used, "%s`%.*s`", used == 0 ? "" : ", ",
+                                     (int)length, p);
+            p += length + (p[length] == '|');
+        }
+        return;
+    }
+    if (k->kind == SCHEMA_BOOL) {
+        snprintf(to, size, "`true`, `false`");
+        return;
+    }
+    if (k->kind > SCHEMA_CHOICE) {
+        snprintf(to, size, "%s", k->what != NULL ? k->what : words[k->kind]);
+        if (k->kind == SCHEMA_TEXTS) {
+            snprintf(to, size, "%slist, each %s", k->word == NULL ? "" : "`all`, or a ",
+                     k->what == NULL ? "text" : k->what);
+        }
+        return;
+    }
+    struct setting shape = schema_number(k);
+    char low[48], high[48];
+    setting_number_text(&shape, k->min, low, sizeof low);
+    setting_number_text(&shape, k->max, high, sizeof high);
+    snprintf(to, size, "%s%s%s`%s`\u2013`%s`", k->zero_word == NULL ? "" : "`",
+             k->zero_word == NULL ? "" : k->zero_word, k->zero_word == NULL ? "" : "`, ", low,
+             high);
+}
+
+unsigned
+check_manual(const char *section, const char *page, const struct schema *schema)
+{
+    unsigned count = 0;
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++, count++) {
+        char values[300], fallback[60] = "\u2013", row[900];
+        allowed_values(k, values, sizeof values);
+        if (k->required) snprintf(fallback, sizeof fallback, "required");
+        if (k->fallback != NULL) snprintf(fallback, sizeof fallback, "`%s`", k->fallback);
+        snprintf(row, sizeof row, "\n| `%s` | %s | %s | %s |", k->name, fallback, values, k->help);
+        if (strstr(section, row) == NULL) fail_msg("docs/configuration.md lacks this row:%s", row);
+        if (k->inner != NULL) check_manual(page, page, k->inner);
+    }
+    return count;
+}
+
+/* --- tables ----------------------------------------------------------------------------------- */
+
+/* Says whether any of the texts sets the key. */
+static bool
+is_given_somewhere(const char *key, const struct list_text *whole, size_t text_count)
+{
+    char wanted[80];
+    for (const char *before = " {\n"; *before != '\0'; before++) {
+        snprintf(wanted, sizeof wanted, "%c%s:", *before, key);
+        for (size_t i = 0; i < text_count; i++) {
+            if (strstr(whole[i].text, wanted) != NULL) return true;
+        }
+    }
+    return false;
+}
+
+void
+check_rows(const struct schema *schema, unsigned type_count, const struct list_text *whole,
+           size_t text_count)
+{
+    uint32_t all = (1u << type_count) - 1, seen = 0;
+    for (const struct schema_key *k = schema->keys; k->name != NULL; k++) {
+        bool list = k->kind >= SCHEMA_TEXTS && k->kind <= SCHEMA_NAMED_MAPPINGS;
+        seen++;
+        if (!is_given_somewhere(k->name, whole, text_count)) fail_msg("no test gives %s", k->name);
+        assert_int_equal(k->name[strspn(k->name, "abcdefghijklmnopqrstuvwxyz0123456789_")], 0);
+        assert_non_null(k->help);
+        assert_int_not_equal(k->help[strlen(k->help) - 1], '.');
+        assert_true(k->min <= k->max || k->max == 0);
+        assert_int_equal(k->kind == SCHEMA_CHOICE, k->choices != NULL);
+        bool may_be_own = k->kind == SCHEMA_OWN || k->kind == SCHEMA_MAPPING;
+        assert_int_equal(k->parse != NULL, k->print != NULL);
+        assert_true(k->parse == NULL ? k->kind != SCHEMA_OWN : may_be_own && k->what != NULL);
+        bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS ||
+                      k->kind == SCHEMA_NAMED_MAPPINGS;
+        assert_int_equal(nested, k->inner != NULL);
+        if (list) assert_true(k->max > 0);
+        assert_int_equal(k->types & ~all, 0);
+        if (k->inner != NULL) check_rows(k->inner, type_count, whole, text_count);
+        /* A type has each key once. */
+        for (const struct schema_key *other = schema->keys; other != k; other++) {
+            if (strcmp(k->name, other->name) != 0) continue;
+            assert_int_not_equal(k->types, 0);
+            assert_int_equal(k->types & other->types, 0);
+        }
+    }
+    assert_in_range(seen, 1, SCHEMA_KEYS_MAX);
+}

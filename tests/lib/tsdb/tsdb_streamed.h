@@ -1,0 +1,28 @@
+/*
+ * tsdb_streamed.h - compares answers in chunks, read through the frames of a streamed remote read,
+ * with answers in samples. For tests.
+ */
+#ifndef LIB_TSDB_TSDB_STREAMED_H
+#define LIB_TSDB_TSDB_STREAMED_H
+
+#include "lib/tsdb/tsdb_machine.h"
+#include "wire/remote/remote_read_client.h"
+
+/* The samples of an answer, each as a few words that differ from those of other samples. */
+struct streamed {
+    struct buf samples;
+    uint64_t labels_hash;
+    struct rr_client *client; /* client of the streamed read */
+    struct rr_decoder *decoder;
+};
+
+/* Adds a sample of an answer in samples; an each_sample. `context` is a struct streamed. */
+void streamed_saw(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i);
+
+/* Reads the answer in chunks into `x`. */
+enum err read_streamed(struct answerer *a, const struct query_request *request, struct streamed *x);
+
+/* Checks that both answers are the same; the one in chunks also from the cache. */
+void check_streamed(struct machine *m, const struct question *q);
+
+#endif
