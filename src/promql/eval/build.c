@@ -20,9 +20,9 @@
 
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/rewrite/durations.h"
-#include "promql/eval/rewrite/pushdown.h"
-#include "promql/eval/rewrite/share.h"
+#include "promql/eval/plan/durations.h"
+#include "promql/eval/plan/pushdown.h"
+#include "promql/eval/plan/share.h"
 
 /* Prometheus' default limit of samples in memory. */
 enum { SUBQUERY_STEPS_MAX = 50 * 1000 * 1000 };

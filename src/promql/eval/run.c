@@ -22,9 +22,9 @@
 #include "model/labels.h"
 #include "promql/eval/cache.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/rewrite/durations.h"
-#include "promql/eval/rewrite/pushdown.h"
-#include "promql/eval/rewrite/share.h"
+#include "promql/eval/plan/durations.h"
+#include "promql/eval/plan/pushdown.h"
+#include "promql/eval/plan/share.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 

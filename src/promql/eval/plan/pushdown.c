@@ -15,12 +15,12 @@
  *  2. The matchers of an item are not among those of the selector itself.
  *  3. A set has at most PUSHED_MAX matchers, none of them twice.
  */
-#include "promql/eval/rewrite/pushdown.h"
+#include "promql/eval/plan/pushdown.h"
 
 #include <assert.h>
 
 #include "base/array.h"
-#include "promql/eval/rewrite/share.h"
+#include "promql/eval/plan/share.h"
 
 enum {
     LEVELS_MAX = 16,  /* deeper nodes are not searched for what their series fulfil */

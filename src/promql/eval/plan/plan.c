@@ -20,8 +20,8 @@
 
 #include "base/array.h"
 #include "base/text/utf8.h"
-#include "promql/eval/rewrite/pushdown.h"
-#include "promql/eval/rewrite/share.h"
+#include "promql/eval/plan/pushdown.h"
+#include "promql/eval/plan/share.h"
 #include "promql/eval/select/matrix.h"
 
 enum { DETAIL_BYTES_MAX = 2048, PUSHED_BYTES_MAX = 128, TEXT_BYTES_MAX = 32 * 1024 };

@@ -17,7 +17,7 @@
  * the share, and its counts grow by what the evaluation counts.
  *  4. `readers` counts the vectors of share_read() that were not freed; 0 at the end.
  */
-#include "promql/eval/rewrite/share.h"
+#include "promql/eval/plan/share.h"
 
 #include <assert.h>
 #include <inttypes.h>

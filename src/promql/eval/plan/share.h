@@ -3,8 +3,8 @@
  * reader keeps the columns for the others. If there are too many, or if the part adds notes, which
  * name its position, each reader evaluates its own.
  */
-#ifndef PROMQL_EVAL_REWRITE_SHARE_H
-#define PROMQL_EVAL_REWRITE_SHARE_H
+#ifndef PROMQL_EVAL_PLAN_SHARE_H
+#define PROMQL_EVAL_PLAN_SHARE_H
 
 #include "promql/eval/eval.h"
 

@@ -3,8 +3,8 @@
  * (job) b` only series of b with job="x" matter. A selector gets such matchers if the result cannot
  * show it: series that are left out would have caused no error, warning or info.
  */
-#ifndef PROMQL_EVAL_REWRITE_PUSHDOWN_H
-#define PROMQL_EVAL_REWRITE_PUSHDOWN_H
+#ifndef PROMQL_EVAL_PLAN_PUSHDOWN_H
+#define PROMQL_EVAL_PLAN_PUSHDOWN_H
 
 #include "promql/eval/eval.h"
 
