@@ -619,7 +619,7 @@ static enum err
 build_once(struct evaluation *ev, const struct node *node, const struct grid *grid,
            enum sample_part part, struct vector **ret_vector)
 {
-    struct share *share = part == PART_VALUE ? share_of(ev, node) : NULL;
+    struct share *share = share_of(ev, node);
     if (share == NULL) return build_operator(ev, node, grid, part, ret_vector);
     switch (share_state_at(share, grid)) {
     case SHARE_ELSEWHERE:
