@@ -1176,14 +1176,14 @@ run_measured(struct query_run *run, const struct promql_tree *tree, struct view 
     struct query_run planned;
     struct query_plan plan;
     struct buf json;
-    plan_init(&plan, NULL);
+    query_plan_init(&plan, NULL);
     buf_init(&json, NULL, 64 << 20);
     enum err e = run_plan(&planned, tree, view, options, &plan);
     *ret_error = run_begin(run, tree, view, options, e ? NULL : &plan);
-    if (e == OK) plan_put(&plan, &json);
+    if (e == OK) query_plan_put(&plan, &json);
     buf_fini(&json);
     run_fini(&planned);
-    plan_fini(&plan);
+    query_plan_fini(&plan);
     return e == OK || *ret_error != OK;
 }
 

@@ -8,16 +8,12 @@
 
 #include "promql/eval/eval.h"
 
-/* Finds the matchers; shares_find() was called before. ERR_NOMEM. */
-MUST_CHECK enum err pushdown_find(struct evaluation *ev);
-void pushdown_fini(struct evaluation *ev);
-
 enum { PUSHED_MAX = 8 };
 struct pushed {
     const struct node_matcher *items[PUSHED_MAX];
     uint32_t count;
 };
-/* Returns the matchers that a selector gets besides its own; NULL without any. */
-const struct pushed *pushdown_of(const struct evaluation *ev, const struct node *selector);
+/* Finds the matchers for the selectors of a plan. ERR_NOMEM. */
+MUST_CHECK enum err pushdown_find(struct evaluation *ev, struct plan_node *plan);
 
 #endif

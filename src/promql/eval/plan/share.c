@@ -2,20 +2,21 @@
  * share.c - see share.h.
  *
  * Parts are found by their printed text, with the text of the subqueries around them, since these
- * give the steps. The first reader that wants a column fills the share: it keeps all columns of the
- * part. If there are too many, or the part added a note, which names the place of the node, other
- * readers evaluate their own node; the reader of the first node then passes on what was not kept.
+ * give the steps. Only the first node of a share has operands in the plan. The first reader that
+ * wants a column fills the share: it keeps all columns of the part. If there are too many, or the
+ * part added a note, which names the place of the node, other readers plan and evaluate their own
+ * node; the reader of the first node then passes on what was not kept.
  *
  *      found --share_build()--> built --share_fill()--> filled
  *
  * Invariants:
  *
- *  1. A share that was built has one grid, at which all its readers read.
+ *  1. All readers of a share read at the steps of its first node.
  *  2. `source` exists from share_build() until all was kept, or the last reader of the last node is
  *     freed.
  *  3. Between share_enter() and leave() the operator and the budget of the evaluation are those of
  * the share, and its counts grow by what the evaluation counts.
- *  4. `readers` counts the vectors of share_read() that were not freed; 0 at the end.
+ *  4. `readers` counts the vectors of vector_share_new() that were not freed; 0 at the end.
  */
 #include "promql/eval/plan/share.h"
 
@@ -36,18 +37,17 @@ enum {
 enum share_stage { STAGE_FOUND, STAGE_BUILT, STAGE_FILLED };
 
 struct share {
-    struct bytes text; /* text of the part, after the texts of the subqueries around it */
-    uint32_t places;   /* count of nodes with this text */
-    uint32_t done;     /* count of readers that were freed */
-    uint32_t readers;  /* count of readers */
+    const struct plan_node *plan; /* the first of the equal nodes: it is built, and notes name it */
+    struct share *next;           /* next share of the expression */
+    uint32_t places;              /* count of equal nodes */
+    uint32_t done;                /* count of readers that were freed */
+    uint32_t readers;             /* count of readers */
 
-    const struct node *node; /* the first of the nodes: it is built, and notes name its position */
     enum share_stage stage;
-    struct grid grid;
     struct vector *source;               /* NULL after all was kept */
     bool one_name, each_once, by_labels; /* properties of the source */
     /* The operator for which it was built, and to which memory of the source is charged. */
-    struct plan_node *at;
+    struct plan_figures *at;
     struct budget *budget;
 
     uint32_t steps; /* steps of the evaluation when it was built */
@@ -57,171 +57,101 @@ struct share {
     uint64_t *step_samples; /* and at each step of the evaluation */
 };
 
-struct node_share {
-    const struct node *node;
-    uint32_t share;
+/* A part that equal ones are looked for. */
+struct shared_text {
+    struct bytes text; /* text of the part, after the texts of the subqueries around it */
+    struct plan_node *plan;
 };
 
 struct expression_shares {
-    struct share *items;
+    struct share *first; /* all of them */
+    struct shared_text *texts;
     uint32_t count;
     uint32_t capacity;
-    struct table by_text;
-    struct node_share *nodes;
-    uint32_t node_count;
-    uint32_t node_capacity;
-    struct table by_node;
+    struct table table; /* texts by their hash */
     uint64_t printed_bytes;
 };
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-static struct share *
-by_text(struct expression_shares *shares, struct bytes text, uint64_t hash)
-{
-    for (uint32_t at = TABLE_START, id; table_next(&shares->by_text, hash, &at, &id);) {
-        if (bytes_equal(shares->items[id].text, text)) return &shares->items[id];
-    }
-    return NULL;
-}
-
+/* Adds a node to the share of an equal one. */
 static enum err
-note_node(struct evaluation *ev, const struct node *n, struct share *share)
+share_join(struct evaluation *ev, struct plan_node *first, struct plan_node *x)
 {
-    struct expression_shares *shares = ev->shares;
-    if (!array_reserve(ev->budget, &shares->nodes, &shares->node_capacity,
-                       shares->node_count + 1) ||
-        !table_reserve(&shares->by_node, ev->budget, 1)) {
-        return eval_no_memory(ev);
+    if (!grid_equal(&first->grid, &x->grid)) return OK;
+    if (first->share == NULL) {
+        struct share *s = arena_new(&ev->arena, sizeof *s);
+        if (s == NULL) return eval_no_memory(ev);
+        *s = (struct share){.plan = first, .next = ev->shares->first, .places = 1};
+        first->share = ev->shares->first = s;
     }
-    if (share->places++ == 0) share->node = n;
-    table_add(&shares->by_node, node_hash(n), shares->node_count);
-    shares->nodes[shares->node_count++] = (struct node_share){n, (uint32_t)(share - shares->items)};
+    x->share = first->share;
+    x->share->places++;
     return OK;
 }
 
+/* Nodes are equal if their printed texts are, and those of the subqueries that their steps come
+ * from. */
 static enum err
-add_share(struct evaluation *ev, struct bytes text, uint64_t hash, struct share **ret)
+share_find_text(struct evaluation *ev, struct plan_node *x, struct bytes text)
 {
     struct expression_shares *shares = ev->shares;
-    if (!array_reserve(ev->budget, &shares->items, &shares->capacity, shares->count + 1) ||
-        !table_reserve(&shares->by_text, ev->budget, 1)) {
+    uint64_t hash = hash_bytes(text, 0);
+    for (uint32_t at = TABLE_START, id; table_next(&shares->table, hash, &at, &id);) {
+        if (bytes_equal(shares->texts[id].text, text)) {
+            return share_join(ev, shares->texts[id].plan, x);
+        }
+    }
+    struct shared_text t = {arena_copy(&ev->arena, text), x};
+    if (t.text.at == NULL ||
+        !array_reserve(ev->budget, &shares->texts, &shares->capacity, shares->count + 1) ||
+        !table_reserve(&shares->table, ev->budget, 1)) {
         return eval_no_memory(ev);
     }
-    struct share s = {.text = arena_copy(&ev->arena, text)};
-    if (s.text.at == NULL) return eval_no_memory(ev);
-    table_add(&shares->by_text, hash, shares->count);
-    *ret = &shares->items[shares->count];
-    shares->items[shares->count++] = s;
+    table_add(&shares->table, hash, shares->count);
+    shares->texts[shares->count++] = t;
     return OK;
 }
 
-/* Adds a node to the share of its text. *ret_again is true if an equal node came before. Nodes are
- * equal if their printed texts are, and those of the subqueries that their steps come from. */
-static enum err
-note_part(struct evaluation *ev, const struct node *n, struct bytes steps_from, bool *ret_again)
+enum err
+share_find(struct evaluation *ev, struct plan_node *x, struct bytes steps_from)
 {
     struct buf text;
-    struct share *share = NULL;
+    if (ev->shares->printed_bytes > PRINTED_BYTES_MAX) return OK;
+    if (x->node->at.end - x->node->at.begin > TEXT_BYTES_MAX) return OK;
     buf_init(&text, ev->budget, 1 << 21);
     buf_put_bytes(&text, steps_from);
     /* The same text elsewhere may have histograms without hints about resets. */
-    if (n->counted_only > 0) buf_printf(&text, "%" PRIu32 " ", n->counted_only);
-    tree_print(n, &text);
-    enum err e = buf_error(&text) ? eval_no_memory(ev) : OK;
+    if (x->node->counted_only > 0) buf_printf(&text, "%" PRIu32 " ", x->node->counted_only);
+    tree_print(x->node, &text);
     ev->shares->printed_bytes += text.size;
-    if (e == OK) {
-        uint64_t hash = hash_bytes(buf_bytes(&text), 0);
-        share = by_text(ev->shares, buf_bytes(&text), hash);
-        *ret_again = share != NULL;
-        if (share == NULL) e = add_share(ev, buf_bytes(&text), hash, &share);
-    }
-    if (e == OK) e = note_node(ev, n, share);
+    enum err e = buf_error(&text) ? eval_no_memory(ev) : share_find_text(ev, x, buf_bytes(&text));
     buf_fini(&text);
     return e;
 }
 
-static enum err note_parts(struct evaluation *ev, const struct node *n, struct bytes steps_from);
-
-/* True if its operand is a selector of which it uses another part than the value. */
-static bool
-takes_no_values(const struct node *n)
+enum err
+share_steps(struct evaluation *ev, const struct node *subquery, struct bytes steps_from,
+            struct buf *text, bool *ret_known)
 {
-    const struct node *of;
-    if (n->kind == NODE_AGGREGATION) {
-        of = n->aggregation.expr;
-    } else {
-        if (n->call.argument_count == 0) return false;
-        of = n->call.arguments[0];
-    }
-    return node_inside(of)->kind == NODE_SELECTOR && node_part(n) != PART_VALUE;
-}
-
-/* The steps of the operand are those of the subquery. */
-static enum err
-note_subquery(struct evaluation *ev, const struct node *n, struct bytes steps_from)
-{
-    struct buf text, of;
-    buf_init(&text, ev->budget, 1 << 20);
-    buf_init(&of, ev->budget, 1 << 20);
-    tree_print(n->subquery.expr, &of);
-    buf_put_bytes(&text, steps_from);
-    size_t before = text.size;
-    tree_print(n, &text);
-    enum err e = err_first(buf_error(&text), buf_error(&of));
-    ev->shares->printed_bytes += text.size + of.size;
-    if (e) {
-        e = e == ERR_LIMIT ? OK : eval_no_memory(ev); /* a part of that length shares nothing */
-    } else {
-        /* "EXPR[1h:1m] offset 5m" without EXPR. */
-        memmove(text.at + before, text.at + before + of.size, text.size - before - of.size);
-        text.size -= of.size;
-        e = note_parts(ev, n->subquery.expr, buf_bytes(&text));
-    }
-    buf_fini(&text);
-    buf_fini(&of);
-    return e;
-}
-
-static enum err
-note_below(struct evaluation *ev, const struct node *n, struct bytes steps_from)
-{
-    enum err e = OK;
-    switch (n->kind) {
-    case NODE_SUBQUERY:
-        return note_subquery(ev, n, steps_from);
-    case NODE_UNARY:
-        return note_parts(ev, n->unary.expr, steps_from);
-    case NODE_BINARY:
-        e = note_parts(ev, n->binary.left, steps_from);
-        return e ? e : note_parts(ev, n->binary.right, steps_from);
-    case NODE_AGGREGATION:
-        if (!takes_no_values(n)) e = note_parts(ev, n->aggregation.expr, steps_from);
-        if (e || n->aggregation.param == NULL) return e;
-        return note_parts(ev, n->aggregation.param, steps_from);
-    case NODE_CALL:
-        for (uint32_t i = 0; i < n->call.argument_count && e == OK && !takes_no_values(n); i++) {
-            e = note_parts(ev, n->call.arguments[i], steps_from);
-        }
-        return e;
-    default:
-        return OK;
-    }
-}
-
-static enum err
-note_parts(struct evaluation *ev, const struct node *n, struct bytes steps_from)
-{
-    bool again = false;
-    n = node_inside(n);
+    struct buf of;
+    *ret_known = false;
     if (ev->shares->printed_bytes > PRINTED_BYTES_MAX) return OK;
-    /* info() uses only the labels of this argument. */
-    if (n->kind == NODE_SELECTOR && n->selector.may_be_empty) return OK;
-    if (n->type == VALUE_VECTOR && n->at.end - n->at.begin <= TEXT_BYTES_MAX) {
-        enum err e = note_part(ev, n, steps_from, &again);
-        if (e || again) return e; /* the parts within are evaluated with it */
+    buf_init(&of, ev->budget, 1 << 20);
+    tree_print(subquery->subquery.expr, &of);
+    buf_put_bytes(text, steps_from);
+    size_t before = text->size;
+    tree_print(subquery, text);
+    enum err e = err_first(buf_error(text), buf_error(&of));
+    ev->shares->printed_bytes += text->size + of.size;
+    *ret_known = e == OK;
+    if (e == OK) {
+        /* "EXPR[1h:1m] offset 5m" without EXPR. */
+        memmove(text->at + before, text->at + before + of.size, text->size - before - of.size);
+        text->size -= of.size;
     }
-    return note_below(ev, n, steps_from);
+    buf_fini(&of);
+    return e == OK || e == ERR_LIMIT ? OK : eval_no_memory(ev);
 }
 
 /* The number of selectors of all kinds, of which callers want to know whether it is less
@@ -258,33 +188,25 @@ count_selectors(const struct node *n)
 }
 
 enum err
-shares_find(struct evaluation *ev)
+shares_begin(struct evaluation *ev)
 {
     assert(ev->shares == NULL);
     if (count_selectors(ev->tree->root) < 2) return OK;
     ev->shares = arena_new(&ev->arena, sizeof *ev->shares);
-    if (ev->shares == NULL) return eval_no_memory(ev);
-    return note_parts(ev, ev->tree->root, bytes_of(NULL, 0));
+    return ev->shares == NULL ? eval_no_memory(ev) : OK;
 }
 
-struct share *
-share_of(const struct evaluation *ev, const struct node *node)
+const struct plan_node *
+share_read_by(const struct plan_node *x)
 {
-    if (ev->shares == NULL) return NULL;
-    for (uint32_t at = TABLE_START, id;
-         table_next(&ev->shares->by_node, node_hash(node), &at, &id);) {
-        const struct node_share *x = &ev->shares->nodes[id];
-        struct share *s = &ev->shares->items[x->share];
-        if (x->node == node) return s->places > 1 && s->done < s->places ? s : NULL;
-    }
-    return NULL;
+    return x->share == NULL || x->share->plan == x ? NULL : x->share->plan;
 }
 
 /* --- the part itself -------------------------------------------------------------------------- */
 
 /* State of the evaluation outside of the share, kept from share_enter() to leave(). */
 struct visit {
-    struct plan_node *at;
+    struct plan_figures *at;
     struct budget *budget;
     uint64_t notes;
     uint64_t samples;
@@ -332,37 +254,27 @@ shares_fini(struct evaluation *ev)
 {
     struct expression_shares *shares = ev->shares;
     if (shares == NULL) return;
-    for (uint32_t i = 0; i < shares->count; i++) {
-        if (shares->items[i].stage == STAGE_FOUND) continue;
-        free_source(&shares->items[i], ev); /* its operators may read other shares */
-        columns_fini(&shares->items[i].kept);
+    for (struct share *s = shares->first; s != NULL; s = s->next) {
+        if (s->stage == STAGE_FOUND) continue;
+        free_source(s, ev); /* its operators may read other shares */
+        columns_fini(&s->kept);
     }
-    for (uint32_t i = 0; i < shares->count; i++) {
-        assert(shares->items[i].readers == 0); /* invariant 4 */
+    for (struct share *s = shares->first; s != NULL; s = s->next) {
+        assert(s->readers == 0); /* invariant 4 */
     }
-    array_free(ev->budget, shares->items, shares->capacity);
-    array_free(ev->budget, shares->nodes, shares->node_capacity);
-    table_fini(&shares->by_text, ev->budget);
-    table_fini(&shares->by_node, ev->budget);
-}
-
-enum share_state
-share_state_at(const struct share *s, const struct grid *grid)
-{
-    if (s->stage == STAGE_FOUND) return SHARE_FREE;
-    return grid_equal(&s->grid, grid) ? SHARE_BUILT : SHARE_ELSEWHERE;
+    array_free(ev->budget, shares->texts, shares->capacity);
+    table_fini(&shares->table, ev->budget);
 }
 
 static enum err
-build_first(struct share *s, struct evaluation *ev, const struct grid *grid)
+build_first(struct share *s, struct evaluation *ev)
 {
     struct visit v;
     s->at = ev->at;
     s->budget = ev->budget;
     s->steps = ev->grid.count;
-    s->grid = *grid;
     share_enter(s, ev, &v);
-    enum err e = vector_build(ev, s->node, grid, &s->source);
+    enum err e = vector_build(ev, s->plan, &s->source);
     leave(s, ev, &v);
     if (e) return e;
     s->stage = STAGE_BUILT;
@@ -373,17 +285,17 @@ build_first(struct share *s, struct evaluation *ev, const struct grid *grid)
     return OK;
 }
 
-enum err
-share_build(struct share *s, struct evaluation *ev, const struct grid *grid)
+/* Builds the part for all its readers. */
+static enum err
+share_build(struct share *s, struct evaluation *ev)
 {
     struct measuring m;
-    assert(s->stage == STAGE_FOUND); /* invariant 1 */
     assert(s->readers == 0);
     s->step_samples = arena_new(&ev->arena, ev->grid.count * sizeof *s->step_samples);
     if (s->step_samples == NULL) return eval_no_memory(ev);
     /* For any first reader, the plan has the operators of the part below the first node. */
-    bool elsewhere = ev->at != NULL && ev->at->of != s->node && measure_begin(ev, s->node, &m);
-    enum err e = build_first(s, ev, grid);
+    bool elsewhere = ev->at != s->plan->figures && measure_begin(ev, s->plan, &m);
+    enum err e = build_first(s, ev);
     if (elsewhere) measure_end(ev, &m);
     return e;
 }
@@ -394,7 +306,7 @@ share_fill(struct share *s, struct evaluation *ev)
 {
     struct visit v;
     struct column *c = NULL;
-    uint64_t most = KEPT_MAX / s->grid.count;
+    uint64_t most = KEPT_MAX / s->plan->grid.count;
     enum err e = OK;
     assert(s->stage == STAGE_BUILT);
     assert(s->source != NULL); /* invariant 2 */
@@ -402,7 +314,7 @@ share_fill(struct share *s, struct evaluation *ev)
     share_enter(s, ev, &v);
     do {
         e = vector_next(s->source, &c);
-        if (e == OK && c != NULL && columns_add(&s->kept, c, s->grid.count)) {
+        if (e == OK && c != NULL && columns_add(&s->kept, c, s->plan->grid.count)) {
             e = eval_no_memory(ev);
         }
     } while (e == OK && c != NULL && s->kept.count <= most);
@@ -420,7 +332,7 @@ share_fill(struct share *s, struct evaluation *ev)
 struct reading_vector {
     struct vector vector; /* first */
     struct share *share;
-    const struct node *node;
+    const struct plan_node *plan;
     bool counted;       /* samples of the share were counted for this reader */
     struct vector *own; /* vector of the reader's own node, used instead of the share */
     uint32_t next;
@@ -457,13 +369,22 @@ count_again(struct reading_vector *r)
 {
     struct evaluation *ev = r->vector.ev;
     const struct share *s = r->share;
-    if (r->node == s->node || r->counted) return;
+    if (r->plan == s->plan || r->counted) return;
     assert(s->steps == ev->grid.count);
     r->counted = true;
     ev->samples += s->samples;
     for (uint32_t i = 0; i < s->steps; i++) {
         ev->step_samples[i] += s->step_samples[i];
     }
+}
+
+/* Builds the operator of a reader's own node. */
+static enum err
+build_alone(struct evaluation *ev, const struct plan_node *reader, struct vector **ret_vector)
+{
+    struct plan_node *plan;
+    enum err e = plan_make_alone(ev, reader, &plan);
+    return e ? e : vector_build(ev, plan, ret_vector);
 }
 
 static enum err
@@ -475,8 +396,10 @@ reading_next(struct vector *v, struct column **ret_column)
     enum err e = OK;
     *ret_column = NULL;
     if (s->stage == STAGE_BUILT) e = share_fill(s, ev);
-    if (e == OK && s->is_alone && r->node != s->node && r->own == NULL) {
-        e = vector_build(ev, r->node, &v->grid, &r->own);
+    if (e == OK && s->is_alone && r->plan != s->plan && r->own == NULL) {
+        struct vector *own;
+        e = build_alone(ev, r->plan, &own);
+        if (e == OK) r->own = own;
     }
     if (e) return e;
     if (r->own != NULL) return vector_next(r->own, ret_column);
@@ -507,25 +430,27 @@ reading_free(struct vector *v)
 }
 
 enum err
-share_read(struct share *s, struct evaluation *ev, const struct node *node,
-           struct vector **ret_vector)
+vector_share_new(struct evaluation *ev, const struct plan_node *x, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {reading_next, reading_free};
-    assert(s->stage != STAGE_FOUND); /* invariant 1 */
+    struct share *s = x->share;
+    if (ev->shard_count > 0) return build_alone(ev, x, ret_vector); /* shards share nothing */
+    enum err e = s->stage == STAGE_FOUND ? share_build(s, ev) : OK;
+    if (e) return e;
     struct reading_vector *r = mem_new(ev->budget, sizeof *r);
-    if (r == NULL || column_init(&r->column, ev->budget, s->grid.count)) {
+    if (r == NULL || column_init(&r->column, ev->budget, x->grid.count)) {
         mem_free(ev->budget, r, sizeof *r);
         return eval_no_memory(ev);
     }
     r->vector = (struct vector){.ops = &ops,
                                 .ev = ev,
-                                .grid = s->grid,
+                                .grid = x->grid,
                                 .one_name = s->one_name,
                                 .each_once = s->each_once,
                                 .by_labels = s->by_labels};
     s->readers++;
     r->share = s;
-    r->node = node;
+    r->plan = x;
     *ret_vector = &r->vector;
     return OK;
 }

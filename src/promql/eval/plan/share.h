@@ -8,24 +8,23 @@
 
 #include "promql/eval/eval.h"
 
-/* Finds parts that occur several times. ERR_NOMEM. */
-MUST_CHECK enum err shares_find(struct evaluation *ev);
+/* Begins to look for equal parts; ev->shares stays NULL if the expression has less than two
+ * selectors. ERR_NOMEM. */
+MUST_CHECK enum err shares_begin(struct evaluation *ev);
 void shares_fini(struct evaluation *ev);
 
-/* NULL if no other node is equal to this one, or all of them were read. */
-struct share *share_of(const struct evaluation *ev, const struct node *node);
+/* Finds a part that is equal to `x` among those it was called with before. `steps_from` has the
+ * texts of the subqueries around `x`. ERR_NOMEM. */
+MUST_CHECK enum err share_find(struct evaluation *ev, struct plan_node *x, struct bytes steps_from);
+/* Puts what the steps of a subquery's operand come from. *ret_known is false if the text is too
+ * long: no part of the operand is shared. ERR_NOMEM. */
+MUST_CHECK enum err share_steps(struct evaluation *ev, const struct node *subquery,
+                                struct bytes steps_from, struct buf *text, bool *ret_known);
 
-enum share_state {
-    SHARE_FREE,      /* share_build() has not been called */
-    SHARE_BUILT,     /* it was built for these steps */
-    SHARE_ELSEWHERE, /* it was built for other steps */
-};
-enum share_state share_state_at(const struct share *share, const struct grid *grid);
-/* Builds the part for all its readers. */
-MUST_CHECK enum err share_build(struct share *share, struct evaluation *ev,
-                                const struct grid *grid);
-/* Makes a reader of a part that was built. */
-MUST_CHECK enum err share_read(struct share *share, struct evaluation *ev, const struct node *node,
-                               struct vector **ret_vector);
+/* The part that a node reads; NULL if it is evaluated itself, for its readers or without any. */
+const struct plan_node *share_read_by(const struct plan_node *x);
+/* Makes a reader of a part, which is built by the first one. */
+MUST_CHECK enum err vector_share_new(struct evaluation *ev, const struct plan_node *x,
+                                     struct vector **ret_vector);
 
 #endif
