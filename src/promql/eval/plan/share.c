@@ -154,44 +154,11 @@ share_steps(struct evaluation *ev, const struct node *subquery, struct bytes ste
     return e == OK || e == ERR_LIMIT ? OK : eval_no_memory(ev);
 }
 
-/* The number of selectors of all kinds, of which callers want to know whether it is less
- * than two. */
-static unsigned
-count_selectors(const struct node *n)
-{
-    unsigned count = 0;
-    n = node_inside(n);
-    switch (n->kind) {
-    case NODE_SELECTOR:
-    case NODE_RANGE:
-        return 1;
-    case NODE_SUBQUERY:
-        return count_selectors(n->subquery.expr);
-    case NODE_UNARY:
-        return count_selectors(n->unary.expr);
-    case NODE_BINARY:
-        count = count_selectors(n->binary.left);
-        return count > 1 ? count : count + count_selectors(n->binary.right);
-    case NODE_AGGREGATION:
-        count = count_selectors(n->aggregation.expr);
-        return count > 1 || n->aggregation.param == NULL
-                   ? count
-                   : count + count_selectors(n->aggregation.param);
-    case NODE_CALL:
-        for (uint32_t i = 0; i < n->call.argument_count && count < 2; i++) {
-            count += count_selectors(n->call.arguments[i]);
-        }
-        return count;
-    default:
-        return 0;
-    }
-}
-
 enum err
 shares_begin(struct evaluation *ev)
 {
     assert(ev->shares == NULL);
-    if (count_selectors(ev->tree->root) < 2) return OK;
+    if (ev->tree->set_count < 2) return OK;
     ev->shares = arena_new(&ev->arena, sizeof *ev->shares);
     return ev->shares == NULL ? eval_no_memory(ev) : OK;
 }
