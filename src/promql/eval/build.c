@@ -106,7 +106,7 @@ node_matchers(struct evaluation *ev, const struct node *node, const struct pushe
 /* --- durations -------------------------------------------------------------------------------- */
 
 enum err
-duration_value(struct evaluation *ev, const struct duration *d, bool positive, int64_t *ret_ms)
+duration_compute(struct evaluation *ev, const struct duration *d, bool positive, int64_t *ret_ms)
 {
     struct query_times times = {ev->grid.first_ms, ev->end_ms, ev->grid.step_ms};
     return duration_at(d, positive, &times, ret_ms, &ev->error) ? OK : ERR_INPUT;

@@ -190,8 +190,14 @@ shift_at_ms(const struct evaluation *ev, const struct shift *shift)
 
 /* The value of a duration, whose expression, if it has one, is computed. ERR_INPUT if it is not
  * allowed: `positive` refuses values up to 0. */
-MUST_CHECK enum err duration_value(struct evaluation *ev, const struct duration *d, bool positive,
-                                   int64_t *ret_ms);
+MUST_CHECK enum err duration_compute(struct evaluation *ev, const struct duration *d, bool positive,
+                                     int64_t *ret_ms);
+static inline enum err
+duration_value(struct evaluation *ev, const struct duration *d, bool positive, int64_t *ret_ms)
+{
+    *ret_ms = d->ms;
+    return d->expr == NULL ? OK : duration_compute(ev, d, positive, ret_ms);
+}
 /* The matchers of a selector with those that are pushed down to it (may be NULL); in the
  * evaluation's arena. */
 MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node,
