@@ -127,7 +127,7 @@ promql_explain(const struct promql_tree *tree, struct view *view,
                struct buf *error, struct why *why)
 {
     struct promql_plan *p = mem_new(options->budget, sizeof *p);
-    struct query_run run;
+    struct query_run run = {.type = VALUE_NONE};
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     p->budget = options->budget;
     query_plan_init(&p->plan, p->budget);

@@ -1173,7 +1173,7 @@ static bool
 run_measured(struct query_run *run, const struct promql_tree *tree, struct view *view,
              const struct promql_options *options, enum err *ret_error)
 {
-    struct query_run planned;
+    struct query_run planned = {.type = VALUE_NONE};
     struct query_plan plan;
     struct buf json;
     query_plan_init(&plan, NULL);
@@ -1193,7 +1193,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
 {
     struct promql_tree *tree;
     struct buf error;
-    struct query_run run;
+    struct query_run run = {.type = VALUE_NONE};
     bool ok;
     buf_init(&error, NULL, 1 << 20);
     if (tree_parse(text(x->query), NULL, NULL, &tree, &error)) {

@@ -281,8 +281,8 @@ static enum err
 query_run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
                 const struct promql_options *options)
 {
-    *run = (struct query_run){.type = tree->root->type};
     struct evaluation *ev = &run->ev;
+    run->type = tree->root->type;
     ev->tree = tree;
     ev->view = view;
     ev->view_words = options->view_words;

@@ -21,7 +21,7 @@ struct query_run {
     struct buf key; /* key of the cache */
 };
 
-/* Evaluates the expression. Figures of the run are stored in the plan `measured`,
+/* Evaluates the expression; `run` is zeroed. Figures of the run are stored in the plan `measured`,
  * which may be NULL. ERR_INPUT: run->ev.error says what cannot be evaluated; other errors are in
  * run->ev.why. The caller ends the run with run_fini(), also on an error. */
 MUST_CHECK enum err run_begin(struct query_run *run, const struct promql_tree *tree,
