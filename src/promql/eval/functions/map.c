@@ -663,8 +663,10 @@ enum err
 vector_joined_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {joined_next, joined_free};
-    *ret_vector = of;
-    if (of->each_once) return OK;
+    if (of->each_once) {
+        *ret_vector = of;
+        return OK;
+    }
     struct joined_vector *j = mem_new(ev->budget, sizeof *j);
     if (j == NULL) {
         vector_free(of);
