@@ -461,16 +461,13 @@ vector_build(struct evaluation *ev, const struct plan_node *x, struct vector **r
         return build_pair(ev, x, ret_vector);
     case PLAN_SCALAR_BINARY:
         return build_scalar_binary(ev, x, ret_vector);
-    case PLAN_SELECTOR:
-    case PLAN_RANGE_FUNCTION:
-    case PLAN_RANGE_SAMPLE:
-    case PLAN_RANGE_ABSENT:
-        e = build_leaf(ev, x, &of);
-        break;
     default:
-        if (x->of != NULL) e = vector_new(ev, x->of, &of);
         break;
     }
+    if (plan_is_leaf(x->kind))
+        e = build_leaf(ev, x, &of);
+    else if (x->of != NULL)
+        e = vector_new(ev, x->of, &of);
     return e ? e : build_operator(ev, x, of, ret_vector);
 }
 

@@ -91,14 +91,12 @@ plan_scalars(const struct plan_node *x)
     return x;
 }
 
-/* True if the operator reads series of the store itself. */
+/* True for selectors and functions of ranges. */
 static inline bool
-plan_reads(const struct plan_node *x)
+plan_is_leaf(enum plan_kind kind)
 {
-    bool is_range = x->kind == PLAN_RANGE_FUNCTION || x->kind == PLAN_RANGE_SAMPLE ||
-                    x->kind == PLAN_RANGE_ABSENT;
-    return x->kind == PLAN_SELECTOR || x->kind == PLAN_RANGE_SELECTOR ||
-           (is_range && x->of == NULL);
+    return kind == PLAN_SELECTOR || kind == PLAN_RANGE_FUNCTION || kind == PLAN_RANGE_SAMPLE ||
+           kind == PLAN_RANGE_ABSENT;
 }
 
 /* Plans the whole expression for the steps of the evaluation. ERR_NOMEM; errors of the expression

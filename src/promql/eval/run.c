@@ -319,35 +319,15 @@ run_plan(struct query_run *run, const struct promql_tree *tree, struct view *vie
     return e ? e : query_plan_survey(plan, &run->ev, root);
 }
 
-static enum err
-run_scalar(struct query_run *run)
-{
-    struct plan_node *plan;
-    enum err e = run_make_plan(run, &plan);
-    return e ? e : scalar_values(&run->ev, plan, &run->scalars);
-}
-
-static enum err
-run_string(struct query_run *run)
-{
-    struct plan_node *plan;
-    enum err e = run_make_plan(run, &plan);
-    if (e == OK) run->string = plan->node->string;
-    return e;
-}
-
 /* The root has no operator; what it reads belongs to its own node. */
 static enum err
-run_matrix(struct query_run *run)
+run_matrix(struct query_run *run, const struct plan_node *root)
 {
     struct evaluation *ev = &run->ev;
-    struct plan_node *plan;
     struct measuring m;
-    enum err e = run_make_plan(run, &plan);
-    if (e) return e;
-    bool measured = measure_begin(ev, plan, &m);
+    bool measured = measure_begin(ev, root, &m);
     if (measured) ev->budget = m.outer_budget; /* its samples are the result */
-    e = matrix_fill(ev, plan, &run->matrix);
+    enum err e = matrix_fill(ev, root, &run->matrix);
     if (!measured) return e;
     ev->at->series_given = run->matrix.count;
     measure_end(ev, &m);
@@ -358,18 +338,23 @@ enum err
 run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
           const struct promql_options *options, struct query_plan *measured)
 {
+    struct plan_node *root;
     enum err e = query_run_begin(run, tree, view, options);
     if (e) return e;
     run->measured = measured;
+    if (run->type == VALUE_VECTOR) {
+        return run_vector(run, measured == NULL ? options->cache : NULL);
+    }
+    e = run_make_plan(run, &root);
+    if (e) return e;
     switch (run->type) {
     case VALUE_SCALAR:
-        return run_scalar(run);
+        return scalar_values(&run->ev, root, &run->scalars);
     case VALUE_STRING:
-        return run_string(run);
-    case VALUE_VECTOR:
-        return run_vector(run, measured == NULL ? options->cache : NULL);
+        run->string = root->node->string;
+        return OK;
     default:
-        return run_matrix(run);
+        return run_matrix(run, root);
     }
 }
 

@@ -32,39 +32,30 @@ struct explaining {
     bool surveys; /* the index is asked */
 };
 
-static const struct kind_facts {
-    const char *word;
-    bool has_steps; /* it is explained at how many steps it is evaluated */
-} kinds[] = {
-    [PLAN_STRING] = {"string", false},
-    [PLAN_NUMBER] = {"number", false},
-    [PLAN_CONSTANT] = {"scalar", false},
-    [PLAN_TIME] = {"scalar", false},
-    [PLAN_SIGN] = {"scalar", false},
-    [PLAN_ARITHMETIC] = {"scalar", false},
-    [PLAN_LEAST] = {"scalar", false},
-    [PLAN_GREATEST] = {"scalar", false},
-    [PLAN_ONLY_VALUE] = {"scalar", false},
-    [PLAN_RANGE_SELECTOR] = {"range selector", false},
-    [PLAN_SUBQUERY] = {"subquery", true},
-    [PLAN_SELECTOR] = {"selector", true},
-    [PLAN_RANGE_FUNCTION] = {"range function", true},
-    [PLAN_RANGE_SAMPLE] = {"range function", true},
-    [PLAN_RANGE_ABSENT] = {"absent", true},
-    [PLAN_ABSENT] = {"absent", false},
-    [PLAN_INFO] = {"info", false},
-    [PLAN_LABEL_JOIN] = {"labels", false},
-    [PLAN_LABEL_REPLACE] = {"labels", false},
-    [PLAN_SORT] = {"sort", false},
-    [PLAN_SORT_BY_LABEL] = {"sort", false},
-    [PLAN_HISTOGRAM] = {"histogram", false},
-    [PLAN_MAP] = {"map", false},
-    [PLAN_SAME] = {"map", false},
-    [PLAN_AGGREGATION] = {"aggregation", false},
-    [PLAN_CHOICE] = {"aggregation", false},
-    [PLAN_BINARY] = {"binary operator", false},
-    [PLAN_SET] = {"set operator", false},
-    [PLAN_SCALAR_BINARY] = {"binary operator", false},
+/* Kinds without a word are scalars. */
+static const char *const words[] = {
+    [PLAN_STRING] = "string",
+    [PLAN_NUMBER] = "number",
+    [PLAN_RANGE_SELECTOR] = "range selector",
+    [PLAN_SUBQUERY] = "subquery",
+    [PLAN_SELECTOR] = "selector",
+    [PLAN_RANGE_FUNCTION] = "range function",
+    [PLAN_RANGE_SAMPLE] = "range function",
+    [PLAN_RANGE_ABSENT] = "absent",
+    [PLAN_ABSENT] = "absent",
+    [PLAN_INFO] = "info",
+    [PLAN_LABEL_JOIN] = "labels",
+    [PLAN_LABEL_REPLACE] = "labels",
+    [PLAN_SORT] = "sort",
+    [PLAN_SORT_BY_LABEL] = "sort",
+    [PLAN_HISTOGRAM] = "histogram",
+    [PLAN_MAP] = "map",
+    [PLAN_SAME] = "map",
+    [PLAN_AGGREGATION] = "aggregation",
+    [PLAN_CHOICE] = "aggregation",
+    [PLAN_BINARY] = "binary operator",
+    [PLAN_SET] = "set operator",
+    [PLAN_SCALAR_BINARY] = "binary operator",
 };
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -114,9 +105,11 @@ add_figures(struct explaining *p, struct plan_figures *above, struct plan_node *
     if (f == NULL) return eval_no_memory(p->ev);
     enum err e = put_text(p, f, x);
     if (e) return e;
-    f->word = kinds[x->kind].word;
-    f->steps = kinds[x->kind].has_steps ? x->grid.count : 0;
-    f->reads = plan_reads(x) && share_read_by(x) == NULL;
+    bool has_steps = plan_is_leaf(x->kind) || x->kind == PLAN_SUBQUERY;
+    f->word = words[x->kind] != NULL ? words[x->kind] : "scalar";
+    f->steps = has_steps ? x->grid.count : 0;
+    bool reads = plan_is_leaf(x->kind) ? x->of == NULL : x->kind == PLAN_RANGE_SELECTOR;
+    f->reads = reads && share_read_by(x) == NULL;
     f->known = true;
     /* A subquery is part of the function that reads it. */
     f->is_measured = x->kind != PLAN_STRING && (x->kind != PLAN_SUBQUERY || above == NULL);
