@@ -29,7 +29,7 @@ enum plan_kind {
     PLAN_NUMBER,     /* a number, with its signs */
     PLAN_CONSTANT,   /* a function with one value: pi(), start() */
     PLAN_TIME,       /* time() */
-    PLAN_SIGN,       /* of a scalar that is not a number */
+    PLAN_SIGN,       /* a sign before a scalar that is not a number */
     PLAN_ARITHMETIC, /* a binary operator of two scalars */
     PLAN_LEAST,      /* min_of() */
     PLAN_GREATEST,   /* max_of() */
@@ -64,12 +64,12 @@ enum plan_kind {
 /* A node lies in the arena of the evaluation, and does not change once the plan is made. */
 struct plan_node {
     enum plan_kind kind;
-    enum sample_part part; /* of a selector */
+    enum sample_part part; /* PART_VALUE unless it is a selector */
     const struct node *node;
     struct grid grid; /* steps at which the operator is evaluated */
     bool once;        /* evaluated at one step, which gives the result at all steps of `given` */
     struct grid given;
-    double value;                /* of a number or a constant */
+    double value;                /* the value of each number and constant */
     struct bytes refused;        /* sentence if a subquery has no steps because of an error */
     struct share *share;         /* NULL if no part of the expression is equal */
     const struct pushed *pushed; /* matchers for the selector besides its own; NULL without any */

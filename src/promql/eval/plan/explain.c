@@ -2,10 +2,10 @@
  * explain.c - the texts of the operators of a plan, what they read according to the index, and how
  * many series they give at most.
  *
- * An operator has figures if it evaluates a node of the syntax that people would call a part of the
- * query. Scalars within a scalar have none, nor have parameters that are plain numbers: they are
- * only in the text of their operator. Helpers such as the check for equal labels belong to the
- * operator whose result they check. The view estimates from its index what will be read.
+ * Each node of the plan has figures, with two exceptions: a scalar within a scalar, and a parameter
+ * that is a plain number, are only in the text of their operator. Helpers such as the check for
+ * equal labels belong to the operator whose result they check. The view estimates from its index
+ * what will be read.
  *
  * Invariants:
  *

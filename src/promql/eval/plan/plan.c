@@ -309,7 +309,8 @@ plan_operands(struct planning *p, struct plan_node *x)
     }
     for (uint32_t i = 0; i < n->call.argument_count && e == OK; i++) {
         const struct node *argument = n->call.arguments[i];
-        bool is_matchers = x->of != NULL && argument->type == VALUE_VECTOR; /* of info() */
+        /* info() has a second vector for its matchers. */
+        bool is_matchers = x->of != NULL && argument->type == VALUE_VECTOR;
         if (!is_matchers) e = plan_part(p, x, argument, node_part(n));
     }
     return e;

@@ -57,7 +57,7 @@ struct share {
     uint64_t *step_samples; /* and at each step of the evaluation */
 };
 
-/* A part that equal ones are looked for. */
+/* A part that a later one may be equal to. */
 struct shared_text {
     struct bytes text; /* text of the part, after the texts of the subqueries around it */
     struct plan_node *plan;
