@@ -1,5 +1,6 @@
 /*
- * explained.c - see explained.h. plan_put.c prints the tree of operators; this file adds the rest.
+ * explained.c - see explained.h. explain_put.c prints the tree of operators; this file adds the
+ * rest.
  */
 #include "promql/explained.h"
 

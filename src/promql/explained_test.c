@@ -385,6 +385,23 @@ UNIT_TEST(test_what_stands_twice_is_planned_and_read_once)
     asked_fini(&x);
 }
 
+UNIT_TEST(test_a_part_is_read_once_where_only_its_presence_matters)
+{
+    static const char *const texts[] = {
+        "sum(rate(m_total[5m])) / count(rate(m_total[5m]))",
+        "count(rate(m_total[5m])) / sum(rate(m_total[5m]))",
+        "sum(m_total) unless absent(sum(m_total))",
+    };
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct asked x;
+        asked_init(&x);
+        x.run = true;
+        assert_int_equal(explain(&x, texts[i]), OK);
+        assert_int_equal(x.source.selected, 1);
+        asked_fini(&x);
+    }
+}
+
 UNIT_TEST(test_a_plan_reads_and_runs_nothing)
 {
     static const char *const texts[] = {
@@ -549,6 +566,7 @@ main(void)
         cmocka_unit_test(test_matchers_of_others_stand_by_the_selector_that_gets_them),
         cmocka_unit_test(test_steps_and_times_are_those_that_are_read),
         cmocka_unit_test(test_what_stands_twice_is_planned_and_read_once),
+        cmocka_unit_test(test_a_part_is_read_once_where_only_its_presence_matters),
         cmocka_unit_test(test_a_plan_reads_and_runs_nothing),
         cmocka_unit_test(test_what_is_not_known_before_is_null),
         cmocka_unit_test(test_shards_are_those_of_a_run),

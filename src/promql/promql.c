@@ -127,10 +127,10 @@ promql_explain(const struct promql_tree *tree, struct view *view,
                struct buf *error, struct why *why)
 {
     struct promql_plan *p = mem_new(options->budget, sizeof *p);
-    struct query_run run;
+    struct query_run run = {.type = VALUE_NONE};
     if (p == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
     p->budget = options->budget;
-    plan_init(&p->plan, p->budget);
+    query_plan_init(&p->plan, p->budget);
     enum err e = run_plan(&run, tree, view, options, &p->plan);
     if (e) {
         buf_put_cut(error, buf_bytes(&run.ev.error));
@@ -147,27 +147,27 @@ void
 promql_plan_free(struct promql_plan *p)
 {
     if (p == NULL) return;
-    plan_fini(&p->plan);
+    query_plan_fini(&p->plan);
     mem_free(p->budget, p, sizeof *p);
 }
 
 enum err
 promql_plan_put(const struct promql_plan *p, struct buf *to)
 {
-    plan_put(&p->plan, to);
+    query_plan_put(&p->plan, to);
     return buf_error(to);
 }
 
 void
 promql_plan_put_line(const struct promql_plan *p, struct buf *to)
 {
-    plan_put_line(&p->plan, to);
+    query_plan_put_line(&p->plan, to);
 }
 
 bool
 promql_plan_cost(const struct promql_plan *p, struct series_cost *ret, bool *ret_exact)
 {
-    return plan_cost(&p->plan, ret, ret_exact);
+    return query_plan_cost(&p->plan, ret, ret_exact);
 }
 
 enum err

@@ -1174,17 +1174,17 @@ static bool
 run_measured(struct query_run *run, const struct promql_tree *tree, struct view *view,
              const struct promql_options *options, enum err *ret_error)
 {
-    struct query_run planned;
+    struct query_run planned = {.type = VALUE_NONE};
     struct query_plan plan;
     struct buf json;
-    plan_init(&plan, NULL);
+    query_plan_init(&plan, NULL);
     buf_init(&json, NULL, 64 << 20);
     enum err e = run_plan(&planned, tree, view, options, &plan);
     *ret_error = run_begin(run, tree, view, options, e ? NULL : &plan);
-    if (e == OK) plan_put(&plan, &json);
+    if (e == OK) query_plan_put(&plan, &json);
     buf_fini(&json);
     run_fini(&planned);
-    plan_fini(&plan);
+    query_plan_fini(&plan);
     return e == OK || *ret_error != OK;
 }
 
@@ -1194,7 +1194,7 @@ evaluate(struct script *s, const struct eval *x, int64_t first_ms, int64_t last_
 {
     struct promql_tree *tree;
     struct buf error;
-    struct query_run run;
+    struct query_run run = {.type = VALUE_NONE};
     bool ok;
     buf_init(&error, NULL, 1 << 20);
     if (tree_parse(text(x->query), NULL, NULL, &tree, &error)) {

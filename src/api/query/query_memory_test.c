@@ -21,6 +21,7 @@ static const char *const queries[] = {
     "h[1m]",
     "rate(requests_total[2m])[5m:30s]",
     "{__name__=~\"m|h\", i!=\"7\"} offset 30s",
+    "max_over_time((m or h)[5m:30s]) or sort(m)",
     "m smoothed",
     "h smoothed",
     "m @ end()",

@@ -40,13 +40,13 @@ struct evaluation {
     uint32_t shards_wanted;               /* 0: chosen by cost; 1: series are not split */
     uint32_t shard;                       /* index of the shard of series that is evaluated */
     uint32_t shard_count;                 /* 0: the evaluation is of all series */
+    bool counts;                          /* no series may be left unread */
     bool spans_steps;                 /* an error at one step may depend on what other steps give */
     struct held_samples held;         /* samples in the buffers of windows are not included */
-    struct expression_shares *shares; /* NULL if no part occurs twice in the expression */
-    struct pushdown *pushdown;        /* NULL if no selector gets matchers of others */
-    struct query_plan *plan; /* plan whose operators are measured; NULL without measurement */
-    struct plan_node
-        *at;       /* operator that is measured now; for a shard: the operator of the shards */
+    struct expression_shares *shares; /* NULL if no part can occur twice in the expression */
+    /* Operator that is measured now; for a shard: the operator of the shards. NULL if nothing is
+     * measured. */
+    struct plan_figures *at;
     uint64_t work; /* values since query_control_check() was last called */
 };
 
@@ -87,13 +87,6 @@ eval_sorts(struct eval_order *s, uint64_t values)
 
 /* ERR_INPUT if `more` samples, with those that are held, exceed the limit of the query. */
 enum err eval_hold(struct evaluation *ev, uint64_t more);
-
-/* Adds what was read of a set to the plan, before the set is freed. `set` may be NULL. */
-static inline void
-eval_account(const struct evaluation *ev, const struct series_set *set)
-{
-    if (ev->at != NULL && set != NULL) plan_account(ev->at, set);
-}
 
 /* Begins an evaluation of the same expression over one shard of the series. The caller ends it with
  * eval_fini(), also on an error. */
@@ -145,35 +138,24 @@ eval_count(struct evaluation *ev, const struct grid *grid, uint32_t step, uint64
 
 /* The node within parentheses. */
 const struct node *node_inside(const struct node *node);
-/* Hash of the node's identity, not of its content, for tables of nodes. */
-uint64_t node_hash(const struct node *node);
-/* True if the node reads series and gives the same at all steps. */
-bool node_is_fixed(const struct node *node);
 /* The position of a call's argument as Prometheus reports it: with its parentheses if the argument
  * is the same at all steps but the call is not. */
 struct text_span argument_at(const struct node *call, const struct node *argument);
-/* The part of a selected sample that is the value of a vector. */
-enum sample_part {
-    PART_VALUE,
-    PART_PRESENCE, /* only whether there is a sample matters: a float may have any value */
-    PART_TIME,
-    PART_INFO_TIME, /* the time of an info metric, which has no histograms */
-    PART_START,
-};
+/* The range vector among the arguments of a function of ranges. */
+const struct node *call_range(const struct node *call);
 /* The part that a call or an aggregation uses of a selector. */
 enum sample_part node_part(const struct node *node);
-/* --- build.c: operators of a tree's nodes; given ---------------------------------------------- */
 
-MUST_CHECK enum err vector_new(struct evaluation *ev, const struct node *node,
-                               const struct grid *grid, struct vector **ret_vector);
-/* vector_new() without sharing and without evaluating constant parts once. */
-MUST_CHECK enum err vector_build(struct evaluation *ev, const struct node *node,
-                                 const struct grid *grid, struct vector **ret_vector);
-/* The step at which a part is evaluated that is the same at all steps of `grid`. */
-struct grid grid_once(const struct evaluation *ev, const struct grid *grid);
+/* --- build.c: operators of a plan; given ------------------------------------------------------ */
+
+MUST_CHECK enum err vector_new(struct evaluation *ev, const struct plan_node *x,
+                               struct vector **ret_vector);
+/* vector_new() at the steps of the operator, without sharing and repeating its result. */
+MUST_CHECK enum err vector_build(struct evaluation *ev, const struct plan_node *x,
+                                 struct vector **ret_vector);
 /* Returns the values of a scalar, valid as long as the evaluation. */
-MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct node *node,
-                                  const struct grid *grid, double **ret_values);
+MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct plan_node *x,
+                                  double **ret_values);
 double binary_number(enum token_type op, double a, double b);
 /* Like Go's math.Min and math.Max: an infinity that decides the result wins over NaN. */
 double number_least(double a, double b);
@@ -208,26 +190,25 @@ shift_at_ms(const struct evaluation *ev, const struct shift *shift)
 
 /* The value of a duration, whose expression, if it has one, is computed. ERR_INPUT if it is not
  * allowed: `positive` refuses values up to 0. */
-MUST_CHECK enum err duration_value(struct evaluation *ev, const struct duration *d, bool positive,
-                                   int64_t *ret_ms);
-/* The steps of a subquery in (from_ms, to_ms]; the count may be 0. */
-MUST_CHECK enum err subquery_grid(struct evaluation *ev, const struct node *node, int64_t from_ms,
-                                  int64_t to_ms, struct grid *ret);
-/* The matchers of a selector with those that are pushed down to it; in the evaluation's arena. */
+MUST_CHECK enum err duration_compute(struct evaluation *ev, const struct duration *d, bool positive,
+                                     int64_t *ret_ms);
+static inline enum err
+duration_value(struct evaluation *ev, const struct duration *d, bool positive, int64_t *ret_ms)
+{
+    *ret_ms = d->ms;
+    return d->expr == NULL ? OK : duration_compute(ev, d, positive, ret_ms);
+}
+/* The matchers of a selector with those that are pushed down to it (may be NULL); in the
+ * evaluation's arena. */
 MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node,
-                                  struct matcher_set *ret_set);
-/* The requests for the series of a selector at these steps, and of a range: for the selector the
- * request, for a subquery *ret_grid. In the evaluation's arena. */
-MUST_CHECK enum err selector_request(struct evaluation *ev, const struct node *node,
-                                     const struct grid *grid, struct matcher_set *set,
-                                     struct query_request *ret);
-MUST_CHECK enum err range_request(struct evaluation *ev, const struct node *call,
-                                  const struct node *range, const struct grid *grid,
-                                  struct matcher_set *set, struct query_request *ret,
-                                  struct grid *ret_grid);
-/* The steps at which a selector is evaluated: a single one with @. */
-struct grid selector_grid(const struct evaluation *ev, const struct node *selector,
-                          const struct grid *grid);
+                                  const struct pushed *pushed, struct matcher_set *ret_set);
+/* The request for the series that a selector, or a function of ranges, reads itself. `set` is its
+ * set of matchers, in the evaluation's arena. */
+MUST_CHECK enum err selector_request(struct evaluation *ev, const struct plan_node *x,
+                                     struct matcher_set *set, struct query_request *ret,
+                                     int64_t *ret_offset_ms);
+MUST_CHECK enum err range_request(struct evaluation *ev, const struct plan_node *x,
+                                  struct matcher_set *set, struct query_request *ret);
 /* The way in which an aggregation computes its values. */
 enum folding {
     FOLD_GROUPS, /* folds each column into its group */
@@ -242,46 +223,54 @@ bool selector_names_one(const struct node *selector);
 
 /* --- measure.c -------------------------------------------------------------------------------- */
 
-/* Attributes the time and the peak of the evaluation's memory until measure_end() to the operator
- * of the node in the plan. False without such an operator, or if nothing is measured. */
+/* Attributes the time and the peak of the evaluation's memory until measure_end() to an operator.
+ * False if it is not measured. */
 struct measuring {
-    struct plan_node *outer;
+    struct plan_figures *outer;
     struct budget *outer_budget;
     int64_t begun_ns;
 };
-bool measure_begin(struct evaluation *ev, const struct node *node, struct measuring *m);
+void measuring_start(struct evaluation *ev, struct plan_figures *figures, struct measuring *m);
+static inline bool
+measure_begin(struct evaluation *ev, const struct plan_node *x, struct measuring *m)
+{
+    if (x->figures == NULL || ev->shard_count > 0) return false;
+    measuring_start(ev, x->figures, m);
+    return true;
+}
 void measure_end(struct evaluation *ev, const struct measuring *m);
 /* Wraps `of` so that its calls are measured; it was made between measure_begin() and
  * measure_end(). */
-MUST_CHECK enum err vector_measured_new(struct evaluation *ev, struct plan_node *node,
+MUST_CHECK enum err vector_measured_new(struct evaluation *ev, struct plan_figures *figures,
                                         struct vector *of, struct vector **ret_vector);
+/* Adds what was read of a set to the figures of an operator. */
+void measure_account(struct plan_figures *figures, const struct series_set *set);
+/* The same for the operator that is measured, before the set (may be NULL) is freed. */
+static inline void
+eval_account(const struct evaluation *ev, const struct series_set *set)
+{
+    if (ev->at != NULL && set != NULL) measure_account(ev->at, set);
+}
 
 /* --- operators; they own their operands, also on an error ------------------------------------- */
 
-MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct node *node,
-                                        const struct grid *grid, enum sample_part part,
+MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct plan_node *x,
                                         struct vector **ret_vector);
-/* A vector whose columns are made of one series each. */
-struct leaf {
-    const struct node *node; /* a selector, or a call of a function of ranges */
-    struct grid grid;
-    enum sample_part part; /* for a selector */
-};
-MUST_CHECK enum err leaf_new(struct evaluation *ev, const struct leaf *leaf,
+MUST_CHECK enum err vector_range_new(struct evaluation *ev, const struct plan_node *x,
+                                     struct vector **ret_vector);
+/* A leaf is a selector or a function of ranges: each of its columns is made of one series. */
+MUST_CHECK enum err leaf_new(struct evaluation *ev, const struct plan_node *x,
                              struct vector **ret_vector);
 /* The number of shards in which a leaf is evaluated, by its cost; at least 1. */
-uint32_t leaf_shards(const struct evaluation *ev, const struct leaf *leaf,
+uint32_t leaf_shards(const struct evaluation *ev, const struct plan_node *x,
                      const struct series_cost *cost);
 /* The same leaf, evaluated in `count` shards. */
 enum { SHARDS_MAX = 16 };
-MUST_CHECK enum err vector_parallel_new(struct evaluation *ev, const struct leaf *leaf,
+MUST_CHECK enum err vector_parallel_new(struct evaluation *ev, const struct plan_node *x,
                                         uint32_t count, struct vector **ret_vector);
-MUST_CHECK enum err vector_range_new(struct evaluation *ev, const struct node *call,
-                                     const struct grid *grid, struct vector **ret_vector);
 /* A function of each value, or unary minus. `of` is NULL for a function of scalars alone. */
-MUST_CHECK enum err vector_map_new(struct evaluation *ev, const struct node *node,
-                                   struct vector *of, const struct grid *grid,
-                                   struct vector **ret_vector);
+MUST_CHECK enum err vector_map_new(struct evaluation *ev, const struct plan_node *x,
+                                   struct vector *of, struct vector **ret_vector);
 /* absent(): one series where `of` has none, with the labels that the argument's matchers give. */
 MUST_CHECK enum err vector_absent_new(struct evaluation *ev, const struct node *argument,
                                       struct vector *of, struct vector **ret_vector);
@@ -320,15 +309,15 @@ bool node_has_order(const struct node *node);
 MUST_CHECK enum err vector_label_replace_new(struct evaluation *ev, const struct node *call,
                                              struct vector *of, struct vector **ret_vector);
 /* histogram_quantile, histogram_quantiles, histogram_fraction */
-MUST_CHECK enum err vector_estimate_new(struct evaluation *ev, const struct node *call,
+MUST_CHECK enum err vector_estimate_new(struct evaluation *ev, const struct plan_node *x,
                                         struct vector *of, struct vector **ret_vector);
 /* info() */
 MUST_CHECK enum err vector_info_new(struct evaluation *ev, const struct node *call,
                                     struct vector *of, struct vector **ret_vector);
-MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct node *node,
+MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct plan_node *x,
                                            struct vector *of, struct vector **ret_vector);
 /* Aggregations that pass series on: topk, bottomk, limitk, limit_ratio. */
-MUST_CHECK enum err vector_choosing_new(struct evaluation *ev, const struct node *node,
+MUST_CHECK enum err vector_choosing_new(struct evaluation *ev, const struct plan_node *x,
                                         struct vector *of, struct vector **ret_vector);
 
 #endif

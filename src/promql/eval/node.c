@@ -10,16 +10,14 @@ node_inside(const struct node *node)
     return node;
 }
 
-uint64_t
-node_hash(const struct node *node)
+const struct node *
+call_range(const struct node *call)
 {
-    return (uint64_t)(uintptr_t)node / sizeof(void *) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-}
-
-bool
-node_is_fixed(const struct node *node)
-{
-    return node->is_same_at_all_steps && node->reads_series;
+    uint32_t i = 0;
+    while (call->call.arguments[i]->type != VALUE_MATRIX) {
+        i++;
+    }
+    return node_inside(call->call.arguments[i]);
 }
 
 struct text_span

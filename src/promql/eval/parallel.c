@@ -315,7 +315,7 @@ parallel_free(struct vector *v)
 }
 
 static enum err
-lane_begin(struct parallel_vector *p, const struct leaf *leaf, uint32_t count)
+lane_begin(struct parallel_vector *p, const struct plan_node *x, uint32_t count)
 {
     struct evaluation *ev = p->vector.ev;
     struct shard_lane *lane = &p->lanes[p->lane_count];
@@ -324,7 +324,7 @@ lane_begin(struct parallel_vector *p, const struct leaf *leaf, uint32_t count)
     for (unsigned i = 0; i < BATCHES; i++) {
         columns_init(&lane->batches[i].columns, ev->budget, &lane->ev.held);
     }
-    if (e == OK) e = leaf_new(&lane->ev, leaf, &lane->leaf);
+    if (e == OK) e = leaf_new(&lane->ev, x, &lane->leaf);
     if (e) {
         buf_put_bytes(&ev->error, buf_bytes(&lane->ev.error));
         ev->why = lane->ev.why;
@@ -333,7 +333,7 @@ lane_begin(struct parallel_vector *p, const struct leaf *leaf, uint32_t count)
 }
 
 enum err
-vector_parallel_new(struct evaluation *ev, const struct leaf *leaf, uint32_t count,
+vector_parallel_new(struct evaluation *ev, const struct plan_node *x, uint32_t count,
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {parallel_next, parallel_free};
@@ -346,13 +346,13 @@ vector_parallel_new(struct evaluation *ev, const struct leaf *leaf, uint32_t cou
     }
     assert(count > 0);
     assert(count <= SHARDS_MAX);
-    p->vector = (struct vector){.ops = &ops, .ev = ev, .grid = leaf->grid};
+    p->vector = (struct vector){.ops = &ops, .ev = ev, .grid = x->grid};
     p->help = (struct promql_help){.work = help, .context = p};
     lock_init(&p->lock, LOCK_RANK_LEAF);
     cond_init(&p->cond);
     enum err e = OK;
     while (p->lane_count < count && e == OK) {
-        e = lane_begin(p, leaf, count);
+        e = lane_begin(p, x, count);
     }
     if (e) {
         parallel_free(&p->vector);

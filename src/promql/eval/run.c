@@ -22,9 +22,8 @@
 #include "model/labels.h"
 #include "promql/eval/cache.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/rewrite/durations.h"
-#include "promql/eval/rewrite/pushdown.h"
-#include "promql/eval/rewrite/share.h"
+#include "promql/eval/plan/durations.h"
+#include "promql/eval/plan/share.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 
@@ -126,7 +125,6 @@ eval_begin_part(struct evaluation *part, const struct evaluation *of, uint32_t s
         .shard_count = count,
         .held.max = of->held.max,
         .at = of->at,
-        .pushdown = of->pushdown,
     };
     return eval_begin(part);
 }
@@ -142,12 +140,22 @@ eval_fini(struct evaluation *ev)
 
 /* --- the run ---------------------------------------------------------------------------------- */
 
+/* Plans the expression for the steps of the evaluation. */
+static enum err
+run_make_plan(struct query_run *run, struct plan_node **ret)
+{
+    enum err e = plan_make(&run->ev, ret);
+    return e || run->measured == NULL ? e : query_plan_measure(run->measured, &run->ev, *ret);
+}
+
 static enum err
 run_steps(struct query_run *run)
 {
+    struct plan_node *plan;
     struct vector *v;
     struct column *c;
-    enum err e = vector_new(&run->ev, run->ev.tree->root, &run->ev.grid, &v);
+    enum err e = run_make_plan(run, &plan);
+    if (e == OK) e = vector_new(&run->ev, plan, &v);
     if (e) return e;
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
         e = run_collect(run, c);
@@ -273,8 +281,8 @@ static enum err
 query_run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
                 const struct promql_options *options)
 {
-    *run = (struct query_run){.type = tree->root->type};
     struct evaluation *ev = &run->ev;
+    run->type = tree->root->type;
     ev->tree = tree;
     ev->view = view;
     ev->view_words = options->view_words;
@@ -286,6 +294,7 @@ query_run_begin(struct query_run *run, const struct promql_tree *tree, struct vi
     ev->held.max = options->held_max;
     ev->helpers = options->helpers;
     ev->shards_wanted = options->shards;
+    ev->counts = options->counts;
     ev->lookback_ms = options->lookback_ms;
     ev->subquery_step_ms = options->subquery_step_ms;
     ev->grid = (struct grid){options->first_ms, options->step_ms, 1, true};
@@ -297,26 +306,26 @@ query_run_begin(struct query_run *run, const struct promql_tree *tree, struct vi
     columns_init(&run->columns, ev->budget, &ev->held);
     buf_init(&run->labels, ev->budget, 64 << 20);
     buf_init(&run->key, ev->budget, 1 << 20);
-    enum err e = eval_begin(ev);
-    if (e == OK) e = shares_find(ev);
-    return e || options->counts ? e : pushdown_find(ev);
+    return eval_begin(ev);
 }
 
 enum err
 run_plan(struct query_run *run, const struct promql_tree *tree, struct view *view,
          const struct promql_options *options, struct query_plan *plan)
 {
+    struct plan_node *root;
     enum err e = query_run_begin(run, tree, view, options);
-    return e ? e : plan_fill(plan, &run->ev);
+    if (e == OK) e = plan_make(&run->ev, &root);
+    return e ? e : query_plan_survey(plan, &run->ev, root);
 }
 
 /* The root has no operator; what it reads belongs to its own node. */
 static enum err
-run_matrix(struct query_run *run, const struct node *root)
+run_matrix(struct query_run *run, const struct plan_node *root)
 {
     struct evaluation *ev = &run->ev;
     struct measuring m;
-    bool measured = measure_begin(ev, node_inside(root), &m);
+    bool measured = measure_begin(ev, root, &m);
     if (measured) ev->budget = m.outer_budget; /* its samples are the result */
     enum err e = matrix_fill(ev, root, &run->matrix);
     if (!measured) return e;
@@ -329,21 +338,23 @@ enum err
 run_begin(struct query_run *run, const struct promql_tree *tree, struct view *view,
           const struct promql_options *options, struct query_plan *measured)
 {
+    struct plan_node *root;
     enum err e = query_run_begin(run, tree, view, options);
     if (e) return e;
-    struct evaluation *ev = &run->ev;
-    ev->plan = measured;
-    if (measured != NULL) plan_begin_run(measured);
+    run->measured = measured;
+    if (run->type == VALUE_VECTOR) {
+        return run_vector(run, measured == NULL ? options->cache : NULL);
+    }
+    e = run_make_plan(run, &root);
+    if (e) return e;
     switch (run->type) {
     case VALUE_SCALAR:
-        return scalar_values(ev, tree->root, &ev->grid, &run->scalars);
+        return scalar_values(&run->ev, root, &run->scalars);
     case VALUE_STRING:
-        run->string = node_inside(tree->root)->string;
+        run->string = root->node->string;
         return OK;
-    case VALUE_VECTOR:
-        return run_vector(run, measured == NULL ? options->cache : NULL);
     default:
-        return run_matrix(run, tree->root);
+        return run_matrix(run, root);
     }
 }
 
@@ -364,6 +375,5 @@ run_fini(struct query_run *run)
     buf_fini(&run->labels);
     buf_fini(&run->key);
     table_fini(&run->table, run->ev.budget);
-    pushdown_fini(&run->ev);
     eval_fini(&run->ev);
 }

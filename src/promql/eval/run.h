@@ -2,11 +2,13 @@
 #ifndef PROMQL_EVAL_RUN_H
 #define PROMQL_EVAL_RUN_H
 
+#include "promql/eval/plan/explain.h"
 #include "promql/eval/select/matrix.h"
 #include "promql/promql.h"
 
 struct query_run {
     struct evaluation ev;
+    struct query_plan *measured; /* NULL if the operators are not measured */
     enum value_type type;
     double *scalars; /* VALUE_SCALAR: one per step */
     struct bytes string;
@@ -19,9 +21,9 @@ struct query_run {
     struct buf key; /* key of the cache */
 };
 
-/* Evaluates the expression. Figures of the run are stored in the plan `measured`, which may be
- * NULL. ERR_INPUT: run->ev.error says what cannot be evaluated; other errors are in run->ev.why.
- * The caller ends the run with run_fini(), also on an error. */
+/* Evaluates the expression; `run` is zeroed. Figures of the run are stored in the plan `measured`,
+ * which may be NULL. ERR_INPUT: run->ev.error says what cannot be evaluated; other errors are in
+ * run->ev.why. The caller ends the run with run_fini(), also on an error. */
 MUST_CHECK enum err run_begin(struct query_run *run, const struct promql_tree *tree,
                               struct view *view, const struct promql_options *options,
                               struct query_plan *measured);

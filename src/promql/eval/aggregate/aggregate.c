@@ -639,10 +639,10 @@ note_quantile(const struct aggregation_vector *a, double q)
 }
 
 static enum err
-set_up_quantile(struct aggregation_vector *a)
+set_up_quantile(struct aggregation_vector *a, const struct plan_node *param)
 {
     double *params;
-    enum err e = scalar_values(a->vector.ev, a->node->aggregation.param, &a->vector.grid, &params);
+    enum err e = scalar_values(a->vector.ev, param, &params);
     if (e) return e;
     a->params = params;
     struct param_extremes x = param_extremes_of(params, a->vector.grid.count);
@@ -653,7 +653,7 @@ set_up_quantile(struct aggregation_vector *a)
 }
 
 static enum err
-aggregate_set_up(struct aggregation_vector *a)
+aggregate_set_up(struct aggregation_vector *a, const struct plan_node *x)
 {
     struct evaluation *ev = a->vector.ev;
     const struct node *node = a->node;
@@ -661,7 +661,7 @@ aggregate_set_up(struct aggregation_vector *a)
     if (values) a->value_label = node_inside(node->aggregation.param)->string;
     if (grouping_of_aggregation(&a->grouping, ev->budget, node, a->value_label))
         return eval_no_memory(ev);
-    if (node->aggregation.op == TOKEN_QUANTILE) return set_up_quantile(a);
+    if (node->aggregation.op == TOKEN_QUANTILE) return set_up_quantile(a, plan_scalars(x->first));
     if (!values || label_name_is_valid(a->value_label)) return OK;
     buf_put_text(&ev->error, "invalid label name ");
     quote_text(&ev->error, a->value_label);
@@ -680,7 +680,7 @@ may_have_name(const struct node *node)
 }
 
 enum err
-vector_aggregation_new(struct evaluation *ev, const struct node *node, struct vector *of,
+vector_aggregation_new(struct evaluation *ev, const struct plan_node *x, struct vector *of,
                        struct vector **ret_vector)
 {
     static const struct vector_ops ops = {aggregation_next, aggregation_free};
@@ -692,15 +692,15 @@ vector_aggregation_new(struct evaluation *ev, const struct node *node, struct ve
     a->vector = (struct vector){.ops = &ops,
                                 .ev = ev,
                                 .grid = of->grid,
-                                .one_name = !may_have_name(node),
+                                .one_name = !may_have_name(x->node),
                                 .each_once = true};
     a->of = of;
-    a->node = node;
+    a->node = x->node;
     arena_init(&a->arena, ev->budget, 0, 0);
     columns_init(&a->kept, ev->budget, &ev->held);
     buf_init(&a->valued, ev->budget, 64 << 20);
     buf_init(&a->value, ev->budget, 64 << 20);
-    enum err e = aggregate_set_up(a);
+    enum err e = aggregate_set_up(a, x);
     if (e) {
         aggregation_free(&a->vector);
         return e;

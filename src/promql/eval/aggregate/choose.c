@@ -558,14 +558,14 @@ check_params(const struct choosing_vector *v)
 }
 
 static enum err
-choose_set_up(struct choosing_vector *v)
+choose_set_up(struct choosing_vector *v, const struct plan_node *param)
 {
     struct evaluation *ev = v->vector.ev;
     double *params;
     if (grouping_of_aggregation(&v->grouping, ev->budget, v->node, bytes_of(NULL, 0))) {
         return eval_no_memory(ev);
     }
-    enum err e = scalar_values(ev, v->node->aggregation.param, &v->vector.grid, &params);
+    enum err e = scalar_values(ev, param, &params);
     if (e) return e;
     v->params = params;
     e = check_params(v);
@@ -577,7 +577,7 @@ choose_set_up(struct choosing_vector *v)
 }
 
 enum err
-vector_choosing_new(struct evaluation *ev, const struct node *node, struct vector *of,
+vector_choosing_new(struct evaluation *ev, const struct plan_node *x, struct vector *of,
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {choosing_next, choosing_free};
@@ -592,10 +592,10 @@ vector_choosing_new(struct evaluation *ev, const struct node *node, struct vecto
                                 .one_name = of->one_name,
                                 .each_once = of->each_once};
     v->of = of;
-    v->node = node;
+    v->node = x->node;
     arena_init(&v->arena, ev->budget, 0, 0);
     buf_init(&v->hashed, ev->budget, 64 << 20);
-    enum err e = choose_set_up(v);
+    enum err e = choose_set_up(v, plan_scalars(x->first));
     if (e) {
         choosing_free(&v->vector);
         return e;

@@ -379,9 +379,9 @@ read_infos(struct info_vector *v)
     struct evaluation *ev = v->vector.ev;
     struct vector *infos;
     struct column *c;
-    struct grid grid;
-    enum err e = shift_selector(v, &grid);
-    if (e == OK) e = vector_selector_new(ev, &v->selector, &grid, PART_INFO_TIME, &infos);
+    struct plan_node x = {.kind = PLAN_SELECTOR, .part = PART_INFO_TIME, .node = &v->selector};
+    enum err e = shift_selector(v, &x.grid);
+    if (e == OK) e = vector_selector_new(ev, &x, &infos);
     if (e) return e;
     while ((e = vector_next(infos, &c)) == OK && c != NULL) {
         if (is_selected(v, c->labels)) e = add_info(v, c);

@@ -321,9 +321,10 @@ map_free(struct vector *v)
 }
 
 static enum err
-map_set_up(struct map_vector *m, const struct node *node)
+map_set_up(struct map_vector *m, const struct plan_node *x)
 {
     struct evaluation *ev = m->vector.ev;
+    const struct node *node = x->node;
     uint32_t count = 0;
     bool is_call = node->kind == NODE_CALL;
     m->id = is_call ? (enum function_id)(node->call.function - functions) : FUNCTION_COUNT;
@@ -335,10 +336,10 @@ map_set_up(struct map_vector *m, const struct node *node)
     if (!known) return eval_fail(ev, "function %s is not supported", node->call.function->name);
     bool of_samples = m->id == FUNCTION_TIMESTAMP || m->id == FUNCTION_START_TIMESTAMP;
     m->is_time = of_samples && node_inside(node->call.arguments[0])->kind == NODE_SELECTOR;
-    for (uint32_t i = 0; is_call && i < node->call.argument_count; i++) {
+    const struct plan_node *s = plan_scalars(x->first);
+    for (; s != NULL; s = plan_scalars(s->next)) {
         double *values;
-        if (node->call.arguments[i]->type != VALUE_SCALAR) continue;
-        enum err e = scalar_values(ev, node->call.arguments[i], &m->vector.grid, &values);
+        enum err e = scalar_values(ev, s, &values);
         if (e) return e;
         assert(count < SCALARS_MAX); /* functions.def has no more */
         m->scalars[count++] = values;
@@ -347,8 +348,8 @@ map_set_up(struct map_vector *m, const struct node *node)
 }
 
 enum err
-vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of,
-               const struct grid *grid, struct vector **ret_vector)
+vector_map_new(struct evaluation *ev, const struct plan_node *x, struct vector *of,
+               struct vector **ret_vector)
 {
     static const struct vector_ops ops = {map_next, map_free};
     struct map_vector *m = mem_new(ev->budget, sizeof *m);
@@ -356,13 +357,13 @@ vector_map_new(struct evaluation *ev, const struct node *node, struct vector *of
         vector_free(of);
         return eval_no_memory(ev);
     }
-    assert(of == NULL || of->grid.count == grid->count); /* invariant 1 */
-    m->vector =
-        (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = true, .each_once = true};
+    assert(of == NULL || of->grid.count == x->grid.count); /* invariant 1 */
+    m->vector = (struct vector){
+        .ops = &ops, .ev = ev, .grid = x->grid, .one_name = true, .each_once = true};
     m->of = of;
     arena_init(&m->arena, ev->budget, 0, 0);
     buf_init(&m->labels, ev->budget, 64 << 20);
-    enum err e = map_set_up(m, node);
+    enum err e = map_set_up(m, x);
     if (e) {
         map_free(&m->vector);
         return e;
@@ -662,8 +663,10 @@ enum err
 vector_joined_new(struct evaluation *ev, struct vector *of, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {joined_next, joined_free};
-    *ret_vector = of;
-    if (of->each_once) return OK;
+    if (of->each_once) {
+        *ret_vector = of;
+        return OK;
+    }
     struct joined_vector *j = mem_new(ev->budget, sizeof *j);
     if (j == NULL) {
         vector_free(of);

@@ -152,27 +152,19 @@ matrix_read_series(struct evaluation *ev, struct matrix *m, struct series_set *s
     }
 }
 
-/* The time at which a range ends. */
-static enum err
-end_of(struct evaluation *ev, const struct shift *shift, int64_t *ret_ms)
-{
-    int64_t offset_ms;
-    enum err e = duration_value(ev, &shift->offset, false, &offset_ms);
-    int64_t at_ms = shift->at == AT_NONE ? ev->grid.first_ms : shift_at_ms(ev, shift);
-    if (e == OK) *ret_ms = time_before(at_ms, offset_ms);
-    return e;
-}
-
 static enum err
 range_of(struct evaluation *ev, const struct node *node, struct sample_window *ret)
 {
-    int64_t range_ms, end_ms;
+    const struct node *selector = node->range.selector;
+    const struct shift *shift = &selector->selector.shift;
+    int64_t range_ms, offset_ms;
     enum err e = duration_value(ev, &node->range.range, true, &range_ms);
-    if (e == OK) e = end_of(ev, &node->range.selector->selector.shift, &end_ms);
+    if (e == OK) e = duration_value(ev, &shift->offset, false, &offset_ms);
     if (e) return e;
-    *ret = (struct sample_window){.start_ms = end_ms - range_ms,
-                                  .end_ms = end_ms,
-                                  .extent = node->range.selector->selector.extent};
+    int64_t at_ms = shift->at == AT_NONE ? ev->grid.first_ms : shift_at_ms(ev, shift);
+    int64_t end_ms = time_before(at_ms, offset_ms);
+    *ret = (struct sample_window){
+        .start_ms = end_ms - range_ms, .end_ms = end_ms, .extent = selector->selector.extent};
     return OK;
 }
 
@@ -182,7 +174,7 @@ matrix_request(struct evaluation *ev, const struct node *node, struct matcher_se
 {
     struct sample_window range;
     enum err e = range_of(ev, node, &range);
-    if (e == OK) e = node_matchers(ev, node->range.selector, set);
+    if (e == OK) e = node_matchers(ev, node->range.selector, NULL, set);
     if (e) return e;
     int64_t before_ms = range.extent == EXTENT_PLAIN
                             ? 1
@@ -233,28 +225,18 @@ add_column(struct evaluation *ev, struct matrix *m, const struct column *c, cons
     return e;
 }
 
-enum err
-matrix_grid(struct evaluation *ev, const struct node *node, struct grid *ret)
-{
-    int64_t range_ms, end_ms;
-    enum err e = duration_value(ev, &node->subquery.range, true, &range_ms);
-    if (e == OK) e = end_of(ev, &node->subquery.shift, &end_ms);
-    return e ? e : subquery_grid(ev, node, end_ms - range_ms, end_ms, ret);
-}
-
 static enum err
-fill_subquery(struct evaluation *ev, const struct node *node, struct matrix *m)
+fill_subquery(struct evaluation *ev, const struct plan_node *x, struct matrix *m)
 {
-    struct grid grid;
     struct vector *of, *v;
     struct column *c;
-    enum err e = matrix_grid(ev, node, &grid);
-    if (e || grid.count == 0) return e;
-    e = vector_new(ev, node->subquery.expr, &grid, &of);
+    if (x->refused.at != NULL) return plan_refuse(ev, x);
+    if (x->of == NULL) return OK; /* no steps: nothing is evaluated */
+    enum err e = vector_new(ev, x->of, &of);
     if (e == OK) e = vector_joined_new(ev, of, &v);
     if (e) return e;
     while ((e = vector_next(v, &c)) == OK && c != NULL) {
-        e = add_column(ev, m, c, &grid);
+        e = add_column(ev, m, c, &x->grid);
         if (e) break;
     }
     vector_free(v);
@@ -297,12 +279,11 @@ compare_in_time(const void *a, const void *b, void *context)
 }
 
 enum err
-matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m)
+matrix_fill(struct evaluation *ev, const struct plan_node *x, struct matrix *m)
 {
     assert(m->count == 0);
     arena_init(&m->arena, ev->budget, 0, 0);
-    node = node_inside(node);
-    enum err e = node->kind == NODE_SUBQUERY ? fill_subquery(ev, node, m) : fill_range(ev, node, m);
+    enum err e = x->kind == PLAN_SUBQUERY ? fill_subquery(ev, x, m) : fill_range(ev, x->node, m);
     if (e == OK) e = drop_names(ev, m);
     if (e) return e;
     struct eval_order sorting = {.ev = ev};

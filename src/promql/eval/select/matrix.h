@@ -25,12 +25,10 @@ struct matrix {
  * what a selector with a range, or a subquery, selects at the one time of the evaluation. Series
  * are in the order of their labels.
  */
-MUST_CHECK enum err matrix_fill(struct evaluation *ev, const struct node *node, struct matrix *m);
-/* The request for the series of a selector with a range, in the evaluation's arena, and the steps
- * of a subquery. */
+MUST_CHECK enum err matrix_fill(struct evaluation *ev, const struct plan_node *x, struct matrix *m);
+/* The request for the series of a selector with a range, in the evaluation's arena. */
 MUST_CHECK enum err matrix_request(struct evaluation *ev, const struct node *node,
                                    struct matcher_set *set, struct query_request *ret);
-MUST_CHECK enum err matrix_grid(struct evaluation *ev, const struct node *node, struct grid *ret);
 void matrix_fini(struct evaluation *ev, struct matrix *m);
 
 #endif

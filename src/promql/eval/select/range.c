@@ -719,8 +719,8 @@ hints_of(const struct range_vector *r)
 }
 
 static enum err
-request_of(const struct range_vector *r, const struct node *node, struct matcher_set *set,
-           struct query_request *ret)
+request_of(const struct range_vector *r, const struct plan_node *x, const struct node *range,
+           struct matcher_set *set, struct query_request *ret)
 {
     struct evaluation *ev = r->vector.ev;
     *ret = (struct query_request){
@@ -733,16 +733,16 @@ request_of(const struct range_vector *r, const struct node *node, struct matcher
         .control = ev->control,
         .budget = ev->budget,
     };
-    return node_matchers(ev, node->range.selector, set);
+    return node_matchers(ev, range->range.selector, x->pushed, set);
 }
 
 static enum err
-open_selector(struct range_vector *r, const struct node *node)
+open_selector(struct range_vector *r, const struct plan_node *x, const struct node *range)
 {
     struct evaluation *ev = r->vector.ev;
     struct matcher_set set;
     struct query_request request;
-    enum err e = request_of(r, node, &set, &request);
+    enum err e = request_of(r, x, range, &set, &request);
     r->takes_summaries = request.hints.summaries != 0;
     assert(!r->takes_summaries || !r->looks_at_starts); /* invariant 5 */
     if (e == OK) e = view_select(ev->view, &request, &r->set, &ev->why);
@@ -751,22 +751,13 @@ open_selector(struct range_vector *r, const struct node *node)
 }
 
 static enum err
-grid_of(const struct range_vector *r, const struct node *node, struct grid *ret)
-{
-    return subquery_grid(r->vector.ev, node, window_end(r, 0) - r->range_ms,
-                         window_end(r, r->vector.grid.count - 1), ret);
-}
-
-static enum err
-open_subquery(struct range_vector *r, const struct node *node)
+open_subquery(struct range_vector *r, const struct plan_node *x)
 {
     struct evaluation *ev = r->vector.ev;
-    struct grid grid;
-    enum err e = grid_of(r, node, &grid);
-    if (e) return e;
-    if (grid.count == 0) return OK; /* nothing is evaluated */
     struct vector *of;
-    e = vector_new(ev, node->subquery.expr, &grid, &of);
+    if (x->refused.at != NULL) return plan_refuse(ev, x);
+    if (x->of == NULL) return OK; /* no steps: nothing is evaluated */
+    enum err e = vector_new(ev, x->of, &of);
     if (e == OK) e = vector_joined_new(ev, of, &r->subquery);
     if (e == OK) r->vector.one_name = r->subquery->one_name;
     return e;
@@ -819,35 +810,35 @@ range_settle(struct range_vector *r, const struct node *node)
 }
 
 static enum err
-open_range(struct range_vector *r, const struct node *node)
+open_range(struct range_vector *r, const struct plan_node *x)
 {
-    enum err e = range_settle(r, node);
+    const struct node *range = call_range(x->node);
+    enum err e = range_settle(r, range);
     if (e) return e;
-    if (node->kind == NODE_SUBQUERY) return open_subquery(r, node);
-    r->vector.one_name = selector_names_one(node->range.selector);
+    if (x->of != NULL) return open_subquery(r, x->of);
+    r->vector.one_name = selector_names_one(range->range.selector);
     r->vector.by_labels = true;
-    return open_selector(r, node);
+    return open_selector(r, x, range);
 }
 
 enum err
-range_request(struct evaluation *ev, const struct node *call, const struct node *range,
-              const struct grid *grid, struct matcher_set *set, struct query_request *ret,
-              struct grid *ret_grid)
+range_request(struct evaluation *ev, const struct plan_node *x, struct matcher_set *set,
+              struct query_request *ret)
 {
-    enum function_id id = (enum function_id)(call->call.function - functions);
+    enum function_id id = (enum function_id)(x->node->call.function - functions);
     struct range_vector r = {
-        .vector = {.ev = ev, .grid = *grid}, .call = call, .kind = window_kind_of(id)};
+        .vector = {.ev = ev, .grid = x->grid}, .call = x->node, .kind = window_kind_of(id)};
+    const struct node *range = call_range(x->node);
     enum err e = range_settle(&r, range);
-    if (e) return e;
-    return range->kind == NODE_SUBQUERY ? grid_of(&r, range, ret_grid)
-                                        : request_of(&r, range, set, ret);
+    return e ? e : request_of(&r, x, range, set, ret);
 }
 
 enum err
-vector_range_new(struct evaluation *ev, const struct node *call, const struct grid *grid,
-                 struct vector **ret_vector)
+vector_range_new(struct evaluation *ev, const struct plan_node *x, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {range_next, range_free};
+    const struct node *call = x->node;
+    const struct plan_node *scalar = plan_scalars(x->first);
     const struct function *f = call->call.function;
     enum function_id id = (enum function_id)(f - functions);
     struct range_vector *r = mem_new(ev->budget, sizeof *r);
@@ -857,8 +848,7 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     if (first->kind == NODE_SUBQUERY) {
         r->at = (struct text_span){0, r->at.end}; /* Prometheus does not know where it begins */
     }
-    r->vector =
-        (struct vector){.ops = &ops, .ev = ev, .grid = *grid, .one_name = false, .each_once = true};
+    r->vector = (struct vector){.ops = &ops, .ev = ev, .grid = x->grid, .each_once = true};
     r->call = call;
     r->kind = window_kind_of(id);
     r->floats_kind = float_windows_kind_of(id);
@@ -866,20 +856,20 @@ vector_range_new(struct evaluation *ev, const struct node *call, const struct gr
     r->looks_at_starts = ev->features.start_timestamps && r->kind->takes_starts;
     arena_init(&r->arena, ev->budget, 0, 0);
     cuts_init(&r->cuts, ev->budget);
-    r->keeps_name = id == FUNCTION_LAST_OVER_TIME || id == FUNCTION_FIRST_OVER_TIME;
+    r->keeps_name = x->kind == PLAN_RANGE_SAMPLE;
     buf_init(&r->labels, ev->budget, 64 << 20);
     enum err e =
         r->kind->function == NULL ? eval_fail(ev, "function %s is not supported", f->name) : OK;
-    if (e == OK && column_init(&r->result, ev->budget, grid->count)) e = eval_no_memory(ev);
+    if (e == OK && column_init(&r->result, ev->budget, x->grid.count)) e = eval_no_memory(ev);
     for (uint32_t i = 0; i < call->call.argument_count && e == OK; i++) {
-        const struct node *argument = node_inside(call->call.arguments[i]);
-        if (argument->type == VALUE_MATRIX) {
-            e = open_range(r, argument);
+        if (call->call.arguments[i]->type == VALUE_MATRIX) {
+            e = open_range(r, x);
         } else {
             double *values;
-            e = scalar_values(ev, argument, grid, &values);
+            e = scalar_values(ev, scalar, &values);
             assert(r->scalar_count < ARGUMENTS_MAX); /* functions.def has no more */
             r->scalars[r->scalar_count++] = values;
+            scalar = plan_scalars(scalar->next);
         }
     }
     if (e) {

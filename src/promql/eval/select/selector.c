@@ -393,21 +393,23 @@ selector_names_one(const struct node *n)
 }
 
 enum err
-selector_request(struct evaluation *ev, const struct node *node, const struct grid *grid,
-                 struct matcher_set *set, struct query_request *ret)
+selector_request(struct evaluation *ev, const struct plan_node *x, struct matcher_set *set,
+                 struct query_request *ret, int64_t *ret_offset_ms)
 {
-    struct selector_vector s = {.vector.grid = *grid};
-    int64_t after_ms = node->selector.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0;
-    enum err e = duration_value(ev, &node->selector.shift.offset, false, &s.offset_ms);
-    if (e == OK) e = node_matchers(ev, node, set);
+    const struct node *node = x->node;
+    const struct grid *grid = &x->grid;
+    int64_t after_ms = node->selector.extent == EXTENT_SMOOTHED ? ev->lookback_ms : 0, offset_ms;
+    enum err e = duration_value(ev, &node->selector.shift.offset, false, &offset_ms);
+    if (e == OK) e = node_matchers(ev, node, x->pushed, set);
     if (e) return e;
+    *ret_offset_ms = offset_ms;
     *ret = (struct query_request){
         .tenant = ev->tenant,
         .sets = set,
         .set_count = 1,
         /* The sample just too old may decide the hint of a histogram. */
-        .min_ms = reference(&s, 0) - ev->lookback_ms,
-        .max_ms = reference(&s, grid->count - 1) + after_ms,
+        .min_ms = time_before(grid->first_ms, offset_ms) - ev->lookback_ms,
+        .max_ms = time_before(grid_time(grid, grid->count - 1), offset_ms) + after_ms,
         .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
         .control = ev->control,
         .budget = ev->budget,
@@ -416,31 +418,30 @@ selector_request(struct evaluation *ev, const struct node *node, const struct gr
 }
 
 enum err
-vector_selector_new(struct evaluation *ev, const struct node *node, const struct grid *grid,
-                    enum sample_part part, struct vector **ret_vector)
+vector_selector_new(struct evaluation *ev, const struct plan_node *x, struct vector **ret_vector)
 {
     static const struct vector_ops ops = {selector_next, selector_free};
+    const struct node *node = x->node;
     struct selector_vector *s = mem_new(ev->budget, sizeof *s);
     if (s == NULL) return eval_no_memory(ev);
     s->vector = (struct vector){.ops = &ops,
                                 .ev = ev,
-                                .grid = *grid,
+                                .grid = x->grid,
                                 .one_name = selector_names_one(node),
                                 .each_once = true,
                                 .by_labels = true};
     s->node = node;
-    s->part = part;
+    s->part = x->part;
     arena_init(&s->arena, ev->budget, 0, 0);
     struct matcher_set set;
-    enum err e = duration_value(ev, &node->selector.shift.offset, false, &s->offset_ms);
-    if (e == OK && column_init(&s->column, ev->budget, grid->count)) e = eval_no_memory(ev);
+    enum err e = selector_request(ev, x, &set, &s->request, &s->offset_ms);
+    if (e == OK && column_init(&s->column, ev->budget, x->grid.count)) e = eval_no_memory(ev);
     if (e == OK && is_smoothed(s)) {
-        s->mixed = arena_new(&ev->arena, bits_words(grid->count) * sizeof *s->mixed);
+        s->mixed = arena_new(&ev->arena, bits_words(x->grid.count) * sizeof *s->mixed);
         if (s->mixed == NULL) e = eval_no_memory(ev);
     }
-    if (e == OK) e = selector_request(ev, node, grid, &set, &s->request);
     s->request.hints.times_only =
-        node->selector.extent == EXTENT_PLAIN && (part == PART_PRESENCE || part == PART_TIME);
+        node->selector.extent == EXTENT_PLAIN && (x->part == PART_PRESENCE || x->part == PART_TIME);
     if (e == OK) {
         e = view_select(ev->view, &s->request, &s->set, &ev->why);
         if (e == OK) s->vector.cost = series_set_cost(s->set);

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "promql/eval/rewrite/durations.h"
+#include "promql/eval/plan/durations.h"
 
 /* Puts an error with the bytes that it is about, as Prometheus does. */
 static bool

@@ -13,13 +13,13 @@
  */
 #include <assert.h>
 
-#include "promql/eval/eval.h"
+#include "promql/eval/plan/explain.h"
 #include "sys/env.h"
 
 struct measured_vector {
     struct vector vector; /* first */
     struct vector *of;
-    struct plan_node *node;
+    struct plan_figures *figures;
 };
 
 static int64_t
@@ -29,31 +29,29 @@ now_ns(const struct evaluation *ev)
     return has_clock ? env_monotonic_ns(ev->control->env) : 0;
 }
 
-static void
-measuring_start(struct evaluation *ev, struct plan_node *node, struct measuring *m)
+void
+measuring_start(struct evaluation *ev, struct plan_figures *figures, struct measuring *m)
 {
     *m = (struct measuring){ev->at, ev->budget, now_ns(ev)};
-    ev->at = node;
-    ev->budget = &node->budget;
-}
-
-bool
-measure_begin(struct evaluation *ev, const struct node *node, struct measuring *m)
-{
-    struct plan_node *of = ev->plan == NULL ? NULL : plan_find(ev->plan, node);
-    if (of == NULL) return false;
-    measuring_start(ev, of, m);
-    return true;
+    ev->at = figures;
+    ev->budget = &figures->budget;
 }
 
 void
 measure_end(struct evaluation *ev, const struct measuring *m)
 {
-    assert(ev->plan != NULL);
     assert(ev->at != NULL); /* invariant 2 */
     ev->at->spent_ns += now_ns(ev) - m->begun_ns;
     ev->at = m->outer;
     ev->budget = m->outer_budget;
+}
+
+void
+measure_account(struct plan_figures *figures, const struct series_set *set)
+{
+    struct series_cost c;
+    figures->known &= series_set_spent(set, &c);
+    if (figures->known) series_cost_add(&figures->cost, &c);
 }
 
 static enum err
@@ -61,12 +59,12 @@ measured_next(struct vector *v, struct column **ret_column)
 {
     struct measured_vector *x = (struct measured_vector *)v;
     struct measuring m;
-    measuring_start(v->ev, x->node, &m);
+    measuring_start(v->ev, x->figures, &m);
     enum err e = vector_next(x->of, ret_column);
-    assert(v->ev->at == x->node); /* invariant 1, as the next one */
-    assert(v->ev->budget == &x->node->budget);
+    assert(v->ev->at == x->figures); /* invariant 1, as the next one */
+    assert(v->ev->budget == &x->figures->budget);
     measure_end(v->ev, &m);
-    x->node->series_given += e == OK && *ret_column != NULL;
+    x->figures->series_given += e == OK && *ret_column != NULL;
     return e;
 }
 
@@ -75,22 +73,22 @@ measured_free(struct vector *v)
 {
     struct measured_vector *x = (struct measured_vector *)v;
     struct measuring m;
-    measuring_start(v->ev, x->node, &m);
+    measuring_start(v->ev, x->figures, &m);
     vector_free(x->of);
-    assert(v->ev->at == x->node); /* invariant 1 */
+    assert(v->ev->at == x->figures); /* invariant 1 */
     measure_end(v->ev, &m);
     mem_free(v->ev->budget, x, sizeof *x);
 }
 
 enum err
-vector_measured_new(struct evaluation *ev, struct plan_node *node, struct vector *of,
+vector_measured_new(struct evaluation *ev, struct plan_figures *figures, struct vector *of,
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {measured_next, measured_free};
     struct measured_vector *x = mem_new(ev->budget, sizeof *x);
     if (x == NULL) {
         struct measuring m;
-        measuring_start(ev, node, &m);
+        measuring_start(ev, figures, &m);
         vector_free(of);
         measure_end(ev, &m);
         return eval_no_memory(ev);
@@ -98,7 +96,7 @@ vector_measured_new(struct evaluation *ev, struct plan_node *node, struct vector
     x->vector = *of;
     x->vector.ops = &ops;
     x->of = of;
-    x->node = node;
+    x->figures = figures;
     *ret_vector = &x->vector;
     return OK;
 }

@@ -418,7 +418,7 @@ check_quantiles(const struct estimate_vector *x, const struct node *argument, co
 }
 
 static enum err
-estimate_set_up(struct estimate_vector *x)
+estimate_set_up(struct estimate_vector *x, const struct plan_node *scalar)
 {
     struct evaluation *ev = x->vector.ev;
     struct node **arguments = x->call->call.arguments;
@@ -434,8 +434,9 @@ estimate_set_up(struct estimate_vector *x)
     for (uint32_t i = 0; i < x->call->call.argument_count; i++) {
         double *values;
         if (arguments[i]->type != VALUE_SCALAR) continue;
-        enum err e = scalar_values(ev, arguments[i], &x->vector.grid, &values);
+        enum err e = scalar_values(ev, scalar, &values);
         if (e) return e;
+        scalar = plan_scalars(scalar->next);
         assert(x->scalar_count < QUANTILES_MAX); /* functions.def has no more */
         if (!x->fraction) check_quantiles(x, arguments[i], values);
         x->scalars[x->scalar_count++] = values;
@@ -444,7 +445,7 @@ estimate_set_up(struct estimate_vector *x)
 }
 
 enum err
-vector_estimate_new(struct evaluation *ev, const struct node *call, struct vector *of,
+vector_estimate_new(struct evaluation *ev, const struct plan_node *plan, struct vector *of,
                     struct vector **ret_vector)
 {
     static const struct vector_ops ops = {estimate_next, estimate_free};
@@ -457,12 +458,12 @@ vector_estimate_new(struct evaluation *ev, const struct node *call, struct vecto
     x->vector = (struct vector){
         .ops = &ops, .ev = ev, .grid = of->grid, .one_name = of->one_name || drops_name};
     x->of = of;
-    x->call = call;
+    x->call = plan->node;
     columns_init(&x->buckets, ev->budget, &ev->held);
     columns_init(&x->results, ev->budget, &ev->held);
     buf_init(&x->labels, ev->budget, 64 << 20);
     buf_init(&x->text, ev->budget, 64 << 20);
-    enum err e = estimate_set_up(x);
+    enum err e = estimate_set_up(x, plan_scalars(plan->first));
     if (e) {
         estimate_free(&x->vector);
         return e;

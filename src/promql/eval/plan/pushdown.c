@@ -11,32 +11,17 @@
  *
  * Invariants:
  *
- *  1. A selector is in `items` at most once: the walk reaches each node of the tree once.
- *  2. The matchers of an item are not among those of the selector itself.
+ *  1. A selector gets matchers at most once: the walk reaches each node of the plan once.
+ *  2. The matchers that a selector gets are not among its own.
  *  3. A set has at most PUSHED_MAX matchers, none of them twice.
  */
-#include "promql/eval/rewrite/pushdown.h"
+#include "promql/eval/plan/pushdown.h"
 
 #include <assert.h>
-
-#include "base/array.h"
-#include "promql/eval/rewrite/share.h"
 
 enum {
     LEVELS_MAX = 16,  /* deeper nodes are not searched for what their series fulfil */
     LABELS_MAX = 256, /* longer lists of labels are not searched for each matcher */
-};
-
-struct pushed_to {
-    const struct node *selector;
-    struct pushed matchers;
-};
-
-struct pushdown {
-    struct pushed_to *items;
-    uint32_t count;
-    uint32_t capacity;
-    struct table table; /* items by their selectors */
 };
 
 static const struct pushed nothing;
@@ -204,30 +189,26 @@ given_by(const struct node *n, unsigned levels)
 
 /* --- on the way down -------------------------------------------------------------------------- */
 
-static enum err push(struct evaluation *ev, const struct node *n, const struct pushed *wanted);
-
+/* `selector` is that of the node, or of the range that the node reads. */
 static enum err
-note(struct evaluation *ev, const struct node *selector, const struct pushed *wanted)
+note(struct evaluation *ev, struct plan_node *x, const struct node *selector,
+     const struct pushed *wanted)
 {
-    struct pushdown *p = ev->pushdown;
-    struct pushed_to to = {.selector = selector};
+    struct pushed to = nothing, own = given_by_selector(selector);
     if (selector->selector.extent != EXTENT_PLAIN)
         return OK; /* they note all samples of the series that they read */
-    struct pushed own = given_by_selector(selector);
     for (uint32_t i = 0; i < wanted->count; i++) {
         uint32_t known = own.count;
         pushdown_add(&own, wanted->items[i]);
-        if (own.count > known) pushdown_add(&to.matchers, wanted->items[i]);
+        if (own.count > known) pushdown_add(&to, wanted->items[i]);
     }
-    if (to.matchers.count == 0) return OK;
-    assert(to.matchers.count <= own.count);    /* invariant 2: `own` has them, too */
-    assert(pushdown_of(ev, selector) == NULL); /* invariant 1 */
-    if (!array_reserve(ev->budget, &p->items, &p->capacity, p->count + 1) ||
-        !table_reserve(&p->table, ev->budget, 1)) {
-        return eval_no_memory(ev);
-    }
-    table_add(&p->table, node_hash(selector), p->count);
-    p->items[p->count++] = to;
+    if (to.count == 0) return OK;
+    assert(to.count <= own.count); /* invariant 2: `own` has them, too */
+    assert(x->pushed == NULL);     /* invariant 1 */
+    struct pushed *kept = arena_alloc(&ev->arena, sizeof *kept);
+    if (kept == NULL) return eval_no_memory(ev);
+    *kept = to;
+    x->pushed = kept;
     return OK;
 }
 
@@ -277,108 +258,67 @@ is_unique(const struct evaluation *ev, const struct node *n, const struct matchi
            selector_names_one(n);
 }
 
-static enum err
-push_binary(struct evaluation *ev, const struct node *n, const struct pushed *wanted)
+/* Finds the matchers for the operands of a binary operator of two vectors. */
+static void
+push_binary(const struct evaluation *ev, const struct node *n, const struct pushed *wanted,
+            struct pushed *of_left, struct pushed *of_right)
 {
     const struct matching *m = &n->binary.matching;
     const struct node *left = n->binary.left, *right = n->binary.right;
-    struct pushed of_left = nothing, of_right = nothing;
     bool many_left = m->cardinality != ONE_TO_MANY;
     if (n->binary.op == TOKEN_OR) {
-        add_matched(&of_left, wanted, m); /* a series with fewer labels can hide one with more */
-        of_right = *wanted;
+        add_matched(of_left, wanted, m); /* a series with fewer labels can hide one with more */
+        *of_right = *wanted;
     } else if (token_is_set_operator(n->binary.op)) {
         struct pushed by_left = given_by(left, LEVELS_MAX), by_right = given_by(right, LEVELS_MAX);
-        of_left = *wanted;
-        if (n->binary.op == TOKEN_AND) add_matched(&of_left, &by_right, m);
-        add_matched(&of_right, wanted, m);
-        add_matched(&of_right, &by_left, m);
-    } else if (n->binary.matches && !m->fills_left && !m->fills_right &&
-               is_unique(ev, many_left ? right : left, m)) {
+        *of_left = *wanted;
+        if (n->binary.op == TOKEN_AND) add_matched(of_left, &by_right, m);
+        add_matched(of_right, wanted, m);
+        add_matched(of_right, &by_left, m);
+    } else if (!m->fills_left && !m->fills_right && is_unique(ev, many_left ? right : left, m)) {
         struct pushed by_left = given_by(left, LEVELS_MAX), by_right = given_by(right, LEVELS_MAX);
-        add_matched(&of_left, &by_right, m);
-        add_matched(&of_right, &by_left, m);
+        add_matched(of_left, &by_right, m);
+        add_matched(of_right, &by_left, m);
     }
-    enum err e = push(ev, left, &of_left);
-    return e ? e : push(ev, right, &of_right);
-}
-
-static enum err
-push_aggregation(struct evaluation *ev, const struct node *n, const struct pushed *wanted)
-{
-    struct pushed of = nothing;
-    if (node_part(n) == PART_PRESENCE) {
-        add_about(&of, wanted, &n->aggregation.labels, !n->aggregation.without);
-    }
-    enum err e = push(ev, n->aggregation.expr, &of);
-    if (e || n->aggregation.param == NULL) return e;
-    return push(ev, n->aggregation.param, &nothing);
-}
-
-static enum err
-push_call(struct evaluation *ev, const struct node *n, const struct pushed *wanted)
-{
-    const struct node *selector = selector_of_silent(n);
-    enum err e = OK;
-    if (selector != NULL) return note(ev, selector, wanted);
-    for (uint32_t i = 0; i < n->call.argument_count && e == OK; i++) {
-        e = push(ev, n->call.arguments[i], &nothing);
-    }
-    return e;
 }
 
 /* Pushes matchers down to the selectors below a node, of whose series only those that fulfil them
  * matter. */
 static enum err
-push(struct evaluation *ev, const struct node *n, const struct pushed *wanted)
+push(struct evaluation *ev, struct plan_node *x, const struct pushed *wanted)
 {
-    n = node_inside(n);
-    if (share_of(ev, n) != NULL) wanted = &nothing; /* other readers need all series */
-    switch (n->kind) {
-    case NODE_SELECTOR:
-        return note(ev, n, wanted);
-    case NODE_SUBQUERY:
-        return push(ev, n->subquery.expr, &nothing);
-    case NODE_UNARY:
-        return push(ev, n->unary.expr, &nothing);
-    case NODE_BINARY:
-        return push_binary(ev, n, wanted);
-    case NODE_AGGREGATION:
-        return push_aggregation(ev, n, wanted);
-    case NODE_CALL:
-        return push_call(ev, n, wanted);
+    const struct node *n = x->node, *selector;
+    struct pushed of = nothing, of_right = nothing;
+    enum err e = OK;
+    if (x->share != NULL) wanted = &nothing; /* other readers need all series */
+    switch (x->kind) {
+    case PLAN_SELECTOR:
+        return note(ev, x, n, wanted);
+    case PLAN_RANGE_SAMPLE:
+        selector = selector_of_silent(n);
+        if (selector != NULL) return note(ev, x, selector, wanted);
+        break;
+    case PLAN_BINARY:
+    case PLAN_SET:
+        push_binary(ev, n, wanted, &of, &of_right);
+        break;
+    case PLAN_AGGREGATION:
+        if (node_part(n) == PART_PRESENCE) {
+            add_about(&of, wanted, &n->aggregation.labels, !n->aggregation.without);
+        }
+        break;
     default:
-        return OK;
+        break;
     }
+    for (struct plan_node *c = x->first; c != NULL && e == OK; c = c->next) {
+        e = push(ev, c, c == x->of ? &of : c == x->right ? &of_right : &nothing);
+    }
+    return e;
 }
-
-/* --- the whole -------------------------------------------------------------------------------- */
 
 enum err
-pushdown_find(struct evaluation *ev)
+pushdown_find(struct evaluation *ev, struct plan_node *plan)
 {
-    assert(ev->pushdown == NULL);
-    if (ev->shares == NULL) return OK; /* fewer than two selectors */
-    ev->pushdown = arena_new(&ev->arena, sizeof *ev->pushdown);
-    if (ev->pushdown == NULL) return eval_no_memory(ev);
-    return push(ev, ev->tree->root, &nothing);
-}
-
-void
-pushdown_fini(struct evaluation *ev)
-{
-    if (ev->pushdown == NULL) return;
-    array_free(ev->budget, ev->pushdown->items, ev->pushdown->capacity);
-    table_fini(&ev->pushdown->table, ev->budget);
-}
-
-const struct pushed *
-pushdown_of(const struct evaluation *ev, const struct node *selector)
-{
-    const struct pushdown *p = ev->pushdown;
-    if (p == NULL) return NULL;
-    for (uint32_t at = TABLE_START, id; table_next(&p->table, node_hash(selector), &at, &id);) {
-        if (p->items[id].selector == selector) return &p->items[id].matchers;
-    }
-    return NULL;
+    bool may_find = ev->shares != NULL; /* two selectors at least */
+    return may_find && !ev->counts ? push(ev, plan, &nothing) : OK;
 }

@@ -1,5 +1,5 @@
 /*
- * plan_put.c - prints a plan as the API gives it. It does not use struct json, since expressions
+ * explain_put.c - prints a plan as the API gives it. It does not use struct json, since expressions
  * nest deeper than that allows.
  */
 #include <assert.h>
@@ -7,7 +7,7 @@
 
 #include "base/text/json.h"
 #include "base/text/utf8.h"
-#include "promql/eval/eval.h"
+#include "promql/eval/plan/explain.h"
 
 enum { LINE_READS_MAX = 16, LINE_TEXT_BYTES = 256 };
 
@@ -25,13 +25,13 @@ add_cost(struct series_cost *to, const struct series_cost *c)
 /* Sums up what is read for a node and its children. Returns its time: that of the children if it
  * has no operator of its own. */
 static int64_t
-add_up(struct plan_node *x)
+add_up(struct plan_figures *x)
 {
     int64_t below_ns = 0;
-    assert((x->first == NULL) == (x->last == NULL)); /* invariant 3 of plan.c */
+    assert((x->first == NULL) == (x->last == NULL)); /* invariant 2 of explain.c */
     x->total = x->cost;
     x->total_known = x->known;
-    for (struct plan_node *c = x->first; c != NULL; c = c->next) {
+    for (struct plan_figures *c = x->first; c != NULL; c = c->next) {
         below_ns += add_up(c);
         add_cost(&x->total, &c->total);
         x->total_known &= c->total_known;
@@ -41,11 +41,10 @@ add_up(struct plan_node *x)
 }
 
 bool
-plan_cost(const struct query_plan *plan, struct series_cost *ret, bool *ret_exact)
+query_plan_cost(const struct query_plan *plan, struct series_cost *ret, bool *ret_exact)
 {
     *ret_exact = true;
-    for (uint32_t i = 0; i < plan->count; i++) {
-        const struct plan_node *x = plan->nodes[i];
+    for (const struct plan_figures *x = plan->root; x != NULL; x = x->after) {
         if (x->reads) *ret_exact &= x->exact;
     }
     add_up(plan->root);
@@ -66,7 +65,7 @@ put_count(struct buf *to, const char *key, bool known, uint64_t value)
 
 /* The number of series that a node gives: its own, or those of the child that does its work. */
 static void
-plan_put_series(const struct query_plan *plan, const struct plan_node *x, struct buf *to)
+plan_put_series(const struct query_plan *plan, const struct plan_figures *x, struct buf *to)
 {
     if (!plan->was_run) {
         put_count(to, "series", x->series_known, x->series);
@@ -79,7 +78,7 @@ plan_put_series(const struct query_plan *plan, const struct plan_node *x, struct
 }
 
 static void
-put_detail(const struct plan_node *x, struct buf *to)
+put_detail(const struct plan_figures *x, struct buf *to)
 {
     buf_put_text(to, ",\"detail\":");
     (void)json_print_string(to, x->detail);
@@ -93,7 +92,7 @@ put_detail(const struct plan_node *x, struct buf *to)
 }
 
 static void
-put_node(const struct query_plan *plan, const struct plan_node *x, struct buf *to)
+put_node(const struct query_plan *plan, const struct plan_figures *x, struct buf *to)
 {
     buf_printf(to, "{\"operator\":\"%s\"", x->word);
     put_detail(x, to);
@@ -111,7 +110,7 @@ put_node(const struct query_plan *plan, const struct plan_node *x, struct buf *t
         if (x->is_charged) put_count(to, "peak_bytes", true, peak);
     }
     buf_put_text(to, ",\"children\":[");
-    for (const struct plan_node *c = x->first; c != NULL; c = c->next) {
+    for (const struct plan_figures *c = x->first; c != NULL; c = c->next) {
         if (c != x->first) buf_put_u8(to, ',');
         put_node(plan, c, to);
     }
@@ -119,7 +118,7 @@ put_node(const struct query_plan *plan, const struct plan_node *x, struct buf *t
 }
 
 void
-plan_put(const struct query_plan *plan, struct buf *to)
+query_plan_put(const struct query_plan *plan, struct buf *to)
 {
     add_up(plan->root);
     put_node(plan, plan->root, to);
@@ -128,7 +127,7 @@ plan_put(const struct query_plan *plan, struct buf *to)
 /* --- a line ----------------------------------------------------------------------------------- */
 
 static void
-put_read(const struct plan_node *x, struct buf *to)
+put_read(const struct plan_figures *x, struct buf *to)
 {
     const struct series_cost *c = &x->cost;
     struct bytes text = utf8_cut(x->detail, LINE_TEXT_BYTES);
@@ -144,11 +143,10 @@ put_read(const struct plan_node *x, struct buf *to)
 }
 
 void
-plan_put_line(const struct query_plan *plan, struct buf *to)
+query_plan_put_line(const struct query_plan *plan, struct buf *to)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < plan->count; i++) {
-        const struct plan_node *x = plan->nodes[i];
+    for (const struct plan_figures *x = plan->root; x != NULL; x = x->after) {
         if (!x->reads || count++ >= LINE_READS_MAX) continue;
         if (count > 1) buf_put_text(to, "; ");
         put_read(x, to);

@@ -1,6 +1,6 @@
 /* durations.h - computes durations at the times of a query. */
-#ifndef PROMQL_EVAL_REWRITE_DURATIONS_H
-#define PROMQL_EVAL_REWRITE_DURATIONS_H
+#ifndef PROMQL_EVAL_PLAN_DURATIONS_H
+#define PROMQL_EVAL_PLAN_DURATIONS_H
 
 #include "promql/parse/tree.h"
 

@@ -1,0 +1,364 @@
+/*
+ * explain.c - the texts of the operators of a plan, what they read according to the index, and how
+ * many series they give at most.
+ *
+ * Each node of the plan has figures, with two exceptions: a scalar within a scalar, and a parameter
+ * that is a plain number, are only in the text of their operator. Helpers such as the check for
+ * equal labels belong to the operator whose result they check. The view estimates from its index
+ * what will be read.
+ *
+ * Invariants:
+ *
+ *  1. The first figures that are added are the root; others are children of some that were there.
+ *  2. The children are a list from `first` to `last`; both are NULL without children.
+ *  3. What an operator charged to its budget it has given back when the plan is freed.
+ *  4. The part that a reader of a share reads is explained before the reader.
+ */
+#include "promql/eval/plan/explain.h"
+
+#include <assert.h>
+
+#include "base/text/utf8.h"
+#include "promql/eval/plan/pushdown.h"
+#include "promql/eval/plan/share.h"
+#include "promql/eval/select/matrix.h"
+
+enum { DETAIL_BYTES_MAX = 2048, PUSHED_BYTES_MAX = 128, TEXT_BYTES_MAX = 32 * 1024 };
+
+struct explaining {
+    struct query_plan *plan;
+    struct evaluation *ev;
+    struct buf text;
+    bool surveys; /* the index is asked */
+};
+
+/* Kinds without a word are scalars. */
+static const char *const words[] = {
+    [PLAN_STRING] = "string",
+    [PLAN_NUMBER] = "number",
+    [PLAN_RANGE_SELECTOR] = "range selector",
+    [PLAN_SUBQUERY] = "subquery",
+    [PLAN_SELECTOR] = "selector",
+    [PLAN_RANGE_FUNCTION] = "range function",
+    [PLAN_RANGE_SAMPLE] = "range function",
+    [PLAN_RANGE_ABSENT] = "absent",
+    [PLAN_ABSENT] = "absent",
+    [PLAN_INFO] = "info",
+    [PLAN_LABEL_JOIN] = "labels",
+    [PLAN_LABEL_REPLACE] = "labels",
+    [PLAN_SORT] = "sort",
+    [PLAN_SORT_BY_LABEL] = "sort",
+    [PLAN_HISTOGRAM] = "histogram",
+    [PLAN_MAP] = "map",
+    [PLAN_SAME] = "map",
+    [PLAN_AGGREGATION] = "aggregation",
+    [PLAN_CHOICE] = "aggregation",
+    [PLAN_BINARY] = "binary operator",
+    [PLAN_SET] = "set operator",
+    [PLAN_SCALAR_BINARY] = "binary operator",
+};
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* The printed text of a node. A longer text begins as the query gives it, since printing the parts
+ * of a deep tree takes too long. */
+static void
+put_node_text(struct explaining *p, const struct node *n)
+{
+    struct bytes text = p->ev->tree->text;
+    size_t begin = n->at.begin < text.size ? n->at.begin : text.size;
+    size_t end = n->at.end < text.size ? n->at.end : text.size;
+    if (end >= begin && end - begin <= DETAIL_BYTES_MAX) {
+        tree_print(n, &p->text);
+    } else if (end > begin) {
+        buf_put_bytes(&p->text, utf8_cut(bytes_of(text.at + begin, end - begin), DETAIL_BYTES_MAX));
+        buf_put_text(&p->text, "...");
+    }
+}
+
+/* Puts the text of a node, with the matchers that its selector gets from others. */
+static enum err
+put_text(struct explaining *p, struct plan_figures *f, const struct plan_node *x)
+{
+    buf_clear(&p->text);
+    put_node_text(p, x->node);
+    for (uint32_t i = 0; x->pushed != NULL && i < x->pushed->count; i++) {
+        struct node_matcher m = *x->pushed->items[i];
+        m.name = utf8_cut(m.name, PUSHED_BYTES_MAX);
+        m.value = utf8_cut(m.value, PUSHED_BYTES_MAX);
+        buf_put_text(&p->text, i == 0 ? "; only where " : ", ");
+        tree_print_matcher(&m, &p->text);
+    }
+    if (buf_error(&p->text)) return eval_no_memory(p->ev);
+    f->detail = arena_copy(&p->plan->arena, buf_bytes(&p->text));
+    return f->detail.at == NULL && f->detail.size > 0 ? eval_no_memory(p->ev) : OK;
+}
+
+/* --- figures ---------------------------------------------------------------------------------- */
+
+static enum err
+add_figures(struct explaining *p, struct plan_figures *above, struct plan_node *x)
+{
+    struct query_plan *plan = p->plan;
+    assert((above == NULL) == (plan->root == NULL)); /* invariant 1 */
+    struct plan_figures *f = arena_new(&plan->arena, sizeof *f);
+    if (f == NULL) return eval_no_memory(p->ev);
+    enum err e = put_text(p, f, x);
+    if (e) return e;
+    bool has_steps = plan_is_leaf(x->kind) || x->kind == PLAN_SUBQUERY;
+    f->word = words[x->kind] != NULL ? words[x->kind] : "scalar";
+    f->steps = has_steps ? x->grid.count : 0;
+    bool reads = plan_is_leaf(x->kind) ? x->of == NULL : x->kind == PLAN_RANGE_SELECTOR;
+    f->reads = reads && share_read_by(x) == NULL;
+    f->known = true;
+    /* A subquery is part of the function that reads it. */
+    f->is_measured = x->kind != PLAN_STRING && (x->kind != PLAN_SUBQUERY || above == NULL);
+    /* Values of scalars are charged to the evaluation; samples of a range vector are the result. */
+    f->is_charged = x->node->type == VALUE_VECTOR;
+    budget_init(&f->budget, "operator", 0, p->ev->budget);
+    x->figures = f;
+    if (above == NULL) {
+        plan->root = plan->latest = f;
+        return OK;
+    }
+    plan->latest = plan->latest->after = f;
+    if (above->last == NULL) {
+        assert(above->first == NULL); /* invariant 2 */
+        above->first = above->last = f;
+    } else {
+        above->last = above->last->next = f;
+    }
+    return OK;
+}
+
+static void
+gives(struct plan_figures *f, bool known, uint64_t series)
+{
+    f->series_known = known;
+    f->series = series;
+}
+
+/* Asks the index what an operator will read. */
+static enum err
+survey(struct explaining *p, struct plan_figures *f, const struct plan_node *x)
+{
+    struct evaluation *ev = p->ev;
+    struct series_survey s = {.exact = false};
+    struct matcher_set set;
+    struct query_request request;
+    int64_t offset_ms;
+    bool is_result = x->kind == PLAN_RANGE_SELECTOR;
+    enum err e = is_result                  ? matrix_request(ev, x->node, &set, &request)
+                 : x->kind == PLAN_SELECTOR ? selector_request(ev, x, &set, &request, &offset_ms)
+                                            : range_request(ev, x, &set, &request);
+    if (e == OK) e = query_control_check(ev->control, &ev->why);
+    if (e == OK) e = view_survey(ev->view, &request, &s, &f->known, &ev->why);
+    if (e) return e;
+    f->exact = s.exact;
+    f->cost = s.cost;
+    f->shards = is_result || !f->known ? 1 : leaf_shards(ev, x, &s.guess);
+    gives(f, f->known, s.cost.series);
+    return OK;
+}
+
+/* --- how many series are given ---------------------------------------------------------------- */
+
+/* Each series of `f` is made of one series of `of`. */
+static void
+gives_as(struct plan_figures *f, const struct plan_figures *of)
+{
+    gives(f, of->series_known, of->series);
+}
+
+static void
+bound_aggregation(struct plan_figures *f, const struct node *n, const struct plan_figures *of)
+{
+    static const char *const ways[] = {[FOLD_GROUPS] = "folds each series into its group",
+                                       [FOLD_VALUES] = "folds each value into its group",
+                                       [FOLD_KEPT] = "holds all series",
+                                       [FOLD_RANKED] = "holds the best of each step",
+                                       [FOLD_PASSED] = "passes series on"};
+    enum folding folding = folding_of(n->aggregation.op);
+    bool chooses = folding == FOLD_PASSED || folding == FOLD_RANKED;
+    bool one = !chooses && !n->aggregation.without && n->aggregation.labels.count == 0;
+    f->way = ways[folding];
+    if (folding == FOLD_VALUES) {
+        gives(f, false, 0);
+    } else if (one && (!of->series_known || of->series > 0)) {
+        gives(f, true, 1);
+    } else {
+        gives_as(f, of);
+    }
+}
+
+static void
+bound_set(struct plan_figures *f, const struct node *n, const struct plan_figures *left,
+          const struct plan_figures *right)
+{
+    if (n->binary.op == TOKEN_OR) {
+        f->way = "holds where the left has something";
+        gives(f, left->series_known && right->series_known, left->series + right->series);
+    } else {
+        f->way = "holds where the right has something";
+        gives_as(f, left);
+    }
+}
+
+static void
+bound_binary(struct plan_figures *f, const struct node *n, const struct plan_figures *left,
+             const struct plan_figures *right)
+{
+    const struct matching *m = &n->binary.matching;
+    bool both = left->series_known && right->series_known;
+    f->way = m->cardinality == ONE_TO_MANY ? "holds the series of the left"
+                                           : "holds the series of the right";
+    if (m->include.count > 0) {
+        gives(f, false, 0); /* labels of the one side may change */
+    } else if (m->fills_left || m->fills_right) {
+        gives(f, both, left->series + right->series);
+    } else if (m->cardinality == ONE_TO_ONE) {
+        gives(f, both, left->series < right->series ? left->series : right->series);
+    } else {
+        gives_as(f, m->cardinality == MANY_TO_ONE ? left : right);
+    }
+}
+
+/* Sets the upper bound of the series that an operator gives, which does not read them itself. */
+static void
+bound(struct plan_figures *f, const struct plan_node *x)
+{
+    const struct node *n = x->node;
+    const struct plan_figures *of = x->of == NULL ? NULL : x->of->figures;
+    switch (x->kind) {
+    case PLAN_AGGREGATION:
+    case PLAN_CHOICE:
+        bound_aggregation(f, n, of);
+        return;
+    case PLAN_BINARY:
+        bound_binary(f, n, of, x->right->figures);
+        return;
+    case PLAN_SET:
+        bound_set(f, n, of, x->right->figures);
+        return;
+    case PLAN_INFO:
+        gives(f, false, 0); /* a series is split where its labels change */
+        f->reads = f->turns = true;
+        f->known = false;
+        f->way = "reads info metrics for the series of its argument";
+        return;
+    case PLAN_HISTOGRAM:
+        gives_as(f, of);
+        if (n->call.function == &functions[FUNCTION_HISTOGRAM_QUANTILES]) {
+            f->series *= n->call.argument_count - 2;
+        }
+        f->way = "holds the buckets of classic histograms";
+        return;
+    default:
+        break;
+    }
+    bool one = x->kind == PLAN_ABSENT || x->kind == PLAN_RANGE_ABSENT;
+    if (one || (x->kind == PLAN_MAP && of == NULL)) {
+        gives(f, true, 1);
+        f->turns = true;
+    } else if (of == NULL || n->type == VALUE_SCALAR) {
+        gives(f, true, 0);
+    } else {
+        gives_as(f, of);
+    }
+}
+
+/* --- the walk --------------------------------------------------------------------------------- */
+
+static enum err explain_operands(struct explaining *p, struct plan_figures *f,
+                                 const struct plan_node *x);
+
+static enum err
+explain_node(struct explaining *p, struct plan_figures *above, struct plan_node *x)
+{
+    const struct plan_node *read = share_read_by(x);
+    enum err e = add_figures(p, above, x);
+    if (e) return e;
+    struct plan_figures *f = x->figures;
+    if (read != NULL) {
+        assert(read->figures != NULL); /* invariant 4 */
+        f->way = "evaluated where it stands first";
+        gives_as(f, read->figures);
+        return OK;
+    }
+    bool surveys = p->surveys && f->reads;
+    /* Errors show in the order of the arguments. */
+    bool scalar_first =
+        surveys && x->node->kind == NODE_CALL && x->node->call.arguments[0]->type == VALUE_SCALAR;
+    if (p->surveys && x->refused.at != NULL) return plan_refuse(p->ev, x);
+    if (surveys && !scalar_first) e = survey(p, f, x);
+    if (e == OK) e = explain_operands(p, f, x);
+    if (e == OK && scalar_first) e = survey(p, f, x);
+    if (e) return e;
+    if (!f->reads || x->kind == PLAN_RANGE_ABSENT) bound(f, x);
+    if (x->once && x->given.count > 1) f->way = "evaluated once for all steps";
+    return OK;
+}
+
+static enum err
+explain_operands(struct explaining *p, struct plan_figures *f, const struct plan_node *x)
+{
+    enum err e = OK;
+    for (struct plan_node *c = x->first; c != NULL && e == OK; c = c->next) {
+        bool within = c->node->type == VALUE_SCALAR && x->node->type == VALUE_SCALAR;
+        bool is_parameter = c->kind == PLAN_NUMBER && x->kind != PLAN_SCALAR_BINARY;
+        if (within) {
+            e = explain_operands(p, f, c);
+        } else if (!is_parameter) {
+            e = explain_node(p, f, c);
+        }
+    }
+    return e;
+}
+
+static enum err
+explain(struct query_plan *plan, struct evaluation *ev, struct plan_node *root, bool surveys)
+{
+    struct explaining p = {.plan = plan, .ev = ev, .surveys = surveys};
+    buf_init(&p.text, plan->budget, TEXT_BYTES_MAX);
+    enum err e = explain_node(&p, NULL, root);
+    buf_fini(&p.text);
+    return e;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+void
+query_plan_init(struct query_plan *plan, struct budget *budget)
+{
+    *plan = (struct query_plan){.budget = budget};
+    arena_init(&plan->arena, budget, 0, 0);
+}
+
+void
+query_plan_fini(struct query_plan *plan)
+{
+    for (struct plan_figures *f = plan->root; f != NULL; f = f->after) {
+        assert(budget_used(&f->budget) == 0); /* invariant 3 */
+    }
+    arena_fini(&plan->arena);
+}
+
+enum err
+query_plan_survey(struct query_plan *plan, struct evaluation *ev, struct plan_node *root)
+{
+    return explain(plan, ev, root, true);
+}
+
+enum err
+query_plan_measure(struct query_plan *plan, struct evaluation *ev, struct plan_node *root)
+{
+    struct budget *budget = plan->budget;
+    query_plan_fini(plan);
+    query_plan_init(plan, budget);
+    plan->was_run = true;
+    enum err e = explain(plan, ev, root, false);
+    for (struct plan_figures *f = plan->root; f != NULL; f = f->after) {
+        f->known = f->exact = true;
+    }
+    return e;
+}
