@@ -14,7 +14,7 @@ void process_metrics_register(void);
 
 /* --- the pieces, for tests -------------------------------------------------------------------- */
 
-/* Of /proc/self/stat, in the kernel's units. */
+/* Fields of /proc/self/stat, in the kernel's units. */
 struct process_stat {
     uint64_t user_ticks;
     uint64_t system_ticks;

@@ -34,7 +34,7 @@ struct self_scrape {
 struct line {
     struct label labels[LABELS_MAX + 4]; /* and __name__, instance, job */
     uint32_t count;
-    struct arena arena; /* of values without escapes */
+    struct arena arena; /* has the label values whose escapes were replaced */
     struct buf canonical;
 };
 

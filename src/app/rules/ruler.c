@@ -35,7 +35,7 @@ struct terms_in_force {
     struct ruler *ruler;
     uint32_t users; /* guarded by ruler.lock */
     uint32_t helpers_max;
-    struct arena arena; /* of the labels and texts */
+    struct arena arena; /* has the labels and texts of `terms` */
     struct bytes replicas[REPLICA_LABELS_MAX];
     uint32_t replica_count;
 };

@@ -316,7 +316,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
     if (e == OK) {
         struct why listing = {""};
         e = stored_each(s->env, s->dir, read_tenant, &reading, &listing);
-        if (e == ERR_MISSING) e = OK; /* nothing was stored yet */
+        if (e == ERR_MISSING) e = OK; /* no groups were stored so far */
         if (e) why_set(why, e, "%s", e == ERR_NOMEM ? STORED_NO_MEMORY : listing.text);
     }
     if (e) {

@@ -37,7 +37,7 @@ struct tenant_list {
 struct stored_rules {
     struct env *env;
     struct budget *memory;
-    struct budget budget; /* of the groups, a part of `memory`; working with them needs more */
+    struct budget budget; /* the groups' part of `memory`, which also pays for work with them */
     bool tenancy;
     bool is_durable; /* the directory exists and is synced */
     char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];

@@ -57,7 +57,7 @@ struct level {
     struct buf names;
     struct folder_entry *entries;
     uint32_t count, capacity, next;
-    size_t path_size; /* of the directory, below the root */
+    size_t path_size; /* length of the directory's path below the root */
 };
 
 struct folder_listing {

@@ -84,7 +84,7 @@ struct archive_scan {
     struct about known;      /* index of the listed object */
     struct about about;      /* index of the object that is read, while `describing` */
     bool describing;
-    uint32_t object_number; /* of the object that is read */
+    uint32_t object_number; /* number of the object that is read */
 
     /* The object that is listed and not requested. */
     struct archive_object object;

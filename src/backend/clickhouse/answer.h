@@ -20,7 +20,7 @@ enum clickhouse_meaning {
     CLICKHOUSE_UNKNOWN_FORM, /* table, column, setting or format have changed */
     CLICKHOUSE_MISREAD,      /* it could not read the rows: some are bad, or the table changed */
     CLICKHOUSE_NO_ROWS,      /* the request had no rows; all else is right */
-    CLICKHOUSE_EXISTS,       /* what was to be created exists */
+    CLICKHOUSE_EXISTS,       /* the table that the request creates exists */
 };
 
 /* NULL-terminated; for http_call.wanted. */

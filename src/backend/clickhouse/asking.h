@@ -19,7 +19,7 @@ struct clickhouse_ask {
     struct fetch_ask base; /* first; its body is the statement */
     bool cancels;          /* ClickHouse stops when the connection is closed */
     struct rows rows;
-    uint32_t code;     /* of the last error; 0 if the response has none */
+    uint32_t code;     /* code of the last error; 0 if the response has no code */
     bool form_changed; /* ClickHouse does not know the table or a column */
 };
 

@@ -229,7 +229,7 @@ struct flux_answer {
     struct buf current_table;                                /* number of the current table */
     uint32_t block; /* block of names of the current table */
     uint32_t metric;
-    uint32_t number; /* of the key */
+    uint32_t number; /* number of the row's key, if `known` */
     bool known;
     uint32_t hint;
 };

@@ -24,7 +24,7 @@
 #include "wire/point/opentsdb_point.h"
 
 enum {
-    POINTS = 50, /* of a request, for each BODY_BYTES that its body may have */
+    POINTS = 50, /* points in a request for each BODY_BYTES that its body may have */
     BODY_BYTES = 8000,
     POINTS_USUAL_MAX = 5000,
     POINTS_MAX = 100 * 1000,
@@ -43,10 +43,10 @@ struct opentsdb_writer {
     const struct opentsdb_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
-    uint64_t seed;      /* of the hashes of series */
+    uint64_t seed;      /* seed of the hashes of series */
     struct buf put_url; /* with a NUL at its end, as the next */
     struct buf version_url;
-    struct buf name; /* of a response, decoded, as the next */
+    struct buf name; /* decoded name of a response's field; the next has its value */
     struct buf value;
 };
 
@@ -345,7 +345,7 @@ struct put_summary {
     bool stray_dead;         /* a refusal belongs to no point of the call */
     bool stray_later;
     bool stray_throttled;
-    struct bytes message; /* of an error of the whole call; empty without an error */
+    struct bytes message; /* message of an error of the whole call; empty without an error */
 };
 
 /* A number, with or without quotes; 0 for other values. */

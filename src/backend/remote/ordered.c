@@ -57,7 +57,7 @@ struct ordered {
     struct ordered_options options;
     struct ordered_held **heap;
     size_t held_count, held_capacity;
-    size_t held_bytes; /* of the heap and the current series */
+    size_t held_bytes; /* bytes of the heap and the current series */
     uint64_t series_count;
     struct ordered_held *open; /* NULL if there is none */
     bool over;

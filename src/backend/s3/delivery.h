@@ -31,7 +31,7 @@ struct s3_writer {
     uint64_t seal_count; /* objects sealed, counted across restarts */
     uint64_t void_seal;  /* number of an object that a crash may have left in an index */
 
-    struct s3_object adopted; /* from before a restart; its number is 0 if there is none */
+    struct s3_object adopted; /* object from before a restart; its number is 0 if there is none */
     bool adopted_arrived;
     uint32_t adopters; /* calls that count its items */
 

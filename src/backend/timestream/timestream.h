@@ -16,8 +16,8 @@
 #include "wire/point/timestream_record.h"
 
 enum {
-    TIMESTREAM_RECORDS_MAX = 100,    /* of a call */
-    TIMESTREAM_NAME_BYTES_MAX = 256, /* of a database, of a table */
+    TIMESTREAM_RECORDS_MAX = 100,    /* records in a call */
+    TIMESTREAM_NAME_BYTES_MAX = 256, /* length of the name of a database or table */
     TIMESTREAM_ANSWER_BYTES_MAX = 256 << 10,
 };
 
