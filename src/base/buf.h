@@ -20,7 +20,7 @@ struct buf {
     bool secret;
 };
 
-/* Takes no memory yet. `limit_bytes` > 0. `budget` may be NULL. */
+/* Takes no memory before the first byte is put. `limit_bytes` > 0. `budget` may be NULL. */
 void buf_init(struct buf *buf, struct budget *budget, size_t limit_bytes);
 /* The same for secrets: memory is overwritten before it is freed, also when the buffer grows. */
 void buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes);

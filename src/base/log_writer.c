@@ -38,7 +38,7 @@ enum { RETRY_MS = 5 };
 
 struct log_entry {
     uint64_t lost_before; /* lines that are missing between the entry before and this one */
-    uint32_t size;        /* of the text after it; 0: no line, only a loss to report */
+    uint32_t size;        /* size of the text after the entry; 0: no text, only a loss to report */
     uint32_t unused;
 };
 
@@ -170,7 +170,7 @@ run(void *unused)
     struct log_entry entry;
     struct log_text line;
     uint64_t lost = 0; /* not reported */
-    int error = 0;     /* of the last write(2) that failed since the last report */
+    int error = 0;     /* errno of the last write(2) that failed since the last report */
     bool is_torn = false;
     while (take(&entry, line.text)) {
         lost += entry.lost_before;

@@ -378,7 +378,7 @@ set_url(struct transfer *t)
     if (ok) {
         snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
         ok = list_append(&t->connect_to, text);
-        bool usual = strcmp(port, "443") == 0; /* which Host leaves out */
+        bool usual = strcmp(port, "443") == 0; /* Host leaves out the usual port */
         snprintf(text, sizeof text, usual ? "Host: %s" : "Host: %s:%s", host, port);
         ok = ok && list_append(&t->headers, text);
     }

@@ -253,7 +253,7 @@ struct http_parting {
     bool waiting;        /* the client has not sent the request that will be refused */
     int64_t until_ns;    /* closed then; moves on when bytes arrive, but ... */
     int64_t end_ns;      /* ... not beyond this time */
-    uint64_t bytes_left; /* that may arrive before it is closed */
+    uint64_t bytes_left; /* bytes that may arrive before it is closed */
 };
 
 struct http_server {
