@@ -92,7 +92,7 @@ void watch_publish(struct relay *r);
 
 /* --- catch_up.c ------------------------------------------------------------------------------- */
 
-/* Leaves the log for the store if the relay is too far behind, and returns to it. */
+/* Leaves the log for the store if the relay lags too far, and returns to the log later. */
 void catch_up(struct relay *r);
 /* The position of the log up to which parts have everything. Sets the borders at it and at
  * `from_pos`, so that no part will reach across them. */

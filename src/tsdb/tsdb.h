@@ -154,7 +154,7 @@ MUST_CHECK enum err tsdb_ingest_own(struct tsdb *tsdb, struct bytes tenant,
                                     struct ingest_result *ret_result, struct why *why);
 /* tsdb_ingest() in two steps, for threads that must not wait for the disk. tsdb_ingest_begin()
  * leaves out the samples at whose time the head has another value and a part may have a value: they
- * are neither written nor rejected yet, and the result has no text. *ret_doubts is NULL if all
+ * are neither written nor rejected so far, and the result has no text. *ret_doubts is NULL if all
  * samples are decided; else tenant and request are borrowed until it is passed to
  * tsdb_ingest_end(), which completes the result, or to tsdb_doubts_free(): then the sender has to
  * repeat the request. */

@@ -142,7 +142,7 @@ tenants_series(const struct tenants_view *view, const struct query_request *requ
 struct tenants_exemplars_sink {
     struct exemplar_gathering all;
     struct bytes tenant;
-    struct buf labels; /* of a series */
+    struct buf labels; /* labels of the exemplar's series */
     const struct exemplar_sink *to;
     struct why *why;
 };

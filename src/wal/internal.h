@@ -77,7 +77,7 @@ struct wal {
 struct wal_reader {
     struct wal *wal;
     char name[64];
-    struct wal_reader *next; /* guarded by wal->lock; so are pass_pos and behind */
+    struct wal_reader *next; /* guarded by wal->lock, as are the next two fields */
     uint64_t pass_pos;
     bool behind;
 

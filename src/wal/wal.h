@@ -229,9 +229,9 @@ bool wal_next_is_near(struct wal *wal);
 MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
 /*
  * Releases segments that end before `store_pos` and before all that readers need; if the budget has
- * no room for one more segment, also those that only readers need: these are then left behind.
- * Bytes at or after `store_pos` are never released, nor is the newest segment. After an error the
- * segment is still there; try again.
+ * no room for one more segment, also those that only readers need, which
+ * then get ERR_MISSING. Bytes at or after `store_pos` are never released, nor is the newest
+ * segment. After an error the segment is still there; try again.
  */
 MUST_CHECK enum err wal_trim(struct wal *wal, uint64_t store_pos, struct why *why);
 /*
@@ -276,9 +276,9 @@ MUST_CHECK enum err wal_reader_open(struct wal *wal, const char *name, uint64_t 
                                     struct wal_reader **ret_reader, struct why *why);
 void wal_reader_close(struct wal_reader *reader);
 /*
- * Reads the next committed record. ERR_AGAIN: none is committed. ERR_MISSING: the reader was left
- * behind: the records it needs next were released; wal_reader_pos() is its position. ERR_CORRUPT:
- * damage, which is skipped by the next call. ERR_IO, ERR_NOMEM: the next call tries again.
+ * Reads the next committed record. ERR_AGAIN: none is committed. ERR_MISSING: the records that the
+ * reader needs next were released; wal_reader_pos() is its position. ERR_CORRUPT: damage, which is
+ * skipped by the next call. ERR_IO, ERR_NOMEM: the next call tries again.
  */
 MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record *ret_record,
                                     struct why *why);

@@ -24,7 +24,7 @@ struct broken_commit {
     uint64_t bad_pos;            /* first place in it that cannot be read */
     const struct commit *commit; /* NULL if its own record cannot be read */
     bool durable;                /* by the next segment's header, or a later commit record */
-    uint64_t next_pos;           /* of the next commit record, or the end of the segment */
+    uint64_t next_pos;           /* position of the next commit record, or the end of the segment */
     uint64_t last_pos;           /* after the last whole record found after bad_pos */
     const char *reason;          /* ends with the call */
 };

@@ -46,12 +46,12 @@
 
 enum {
     PIECES_FIRST = 8,
-    REST_PIECES_MAX = 16, /* of what an answer does not point at */
+    REST_PIECES_MAX = 16, /* pieces of the items that an answer does not name, at most */
     REST_REFUSED_EACH = 4,
     ORDERED_PIECES_MAX = 8,
-    REST_PIECES_UNKNOWN = 4, /* where it does not say how many, and it is not the first answer */
-    SUSPECT_PIECES = 4,      /* of what an answer points at */
-    UNKNOWN_PIECES_MAX = 16, /* where it does not say how many, and most were refused so far */
+    REST_PIECES_UNKNOWN = 4, /* the same if the answer has no number, unless it is the first */
+    SUSPECT_PIECES = 4,      /* pieces of items that an answer names, at least */
+    UNKNOWN_PIECES_MAX = 16, /* pieces if an answer has neither names nor a number, at most */
     HINTS_MAX = 4,           /* refusals of a piece until hints are no longer followed */
 };
 

@@ -499,7 +499,7 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     struct attempt *a = find_attempt(l, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
     if (!prepare_is_ready(l->preparation)) return false;
-    /* Where there is one lane, replayed letters take turns with it, call by call. */
+    /* With one lane, it and the lane of replayed letters take turns, call by call. */
     if (l->limits.one_lane && l->begun == NULL) l->begun = lane;
     if (l->limits.one_lane && l->begun != lane) return false;
     if (!throttle_admits(&l->throttle, l->pending, relay_now_ns(l->context))) return false;

@@ -26,7 +26,7 @@ struct settling {
     struct saving *saving;
     struct breaker *breaker;
     struct sent *sent;
-    struct window *window; /* of the run */
+    struct window *window; /* window of the run */
 };
 
 /* Begins and ends a run. */

@@ -39,7 +39,7 @@ struct account {
     const struct relay_context *context;
     struct feed *feed;
     struct saving *saving;
-    struct window *window;                 /* of the run */
+    struct window *window;                 /* window of the run */
     uint64_t fed[ITEM_KIND_COUNT];         /* wanted items that were read, without repeats */
     uint64_t taken[ITEM_KIND_COUNT];       /* items settled or queued, as counted by reading */
     uint64_t base_taken[ITEM_KIND_COUNT];  /* items among these before the window */
@@ -73,8 +73,8 @@ uint32_t account_chunk(struct account *account);
 bool account_hole(struct account *account, const struct chunk *chunk, struct relay_state *state);
 /* Counts the lost items of one kind before a chunk as dropped. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err account_lost(struct account *account, const struct chunk *chunk, unsigned kind);
-/* Counts items of the log after the reading position, once the relay has been behind for a while or
- * is paused. True if there is more to be counted. */
+/* Counts items of the log after the reading position, once the relay has lagged for a while or is
+ * paused. True if there is more to be counted. */
 bool account_read_ahead(struct account *account, const struct relay_state *state, bool is_paused);
 /* Accounts for counted items that never came, once reading has reached the end of the count. The
  * state then expects none. */

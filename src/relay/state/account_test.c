@@ -307,8 +307,8 @@ UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-/* Damages the record of this many items of a kind; what follows the record of `behind` can be read.
- */
+/* Sends and damages a record of this many items of a kind; records from the one of series `behind`
+ * on are readable. */
 static void
 lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name,
           const char *behind)

@@ -23,7 +23,7 @@ struct relay_name {
     char text[256];
 };
 
-/* What is in a directory, by the order of names. `all` is given back with buf_fini(). */
+/* Entries of a directory, ordered by name. The caller frees `all` with buf_fini(). */
 struct relay_names {
     struct env *env;
     const char *dir;

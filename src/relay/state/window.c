@@ -62,7 +62,7 @@ struct window {
     uint64_t taken_before[ITEM_KIND_COUNT]; /* items taken in records that were removed */
     uint64_t held[ITEM_KIND_COUNT];         /* items in the ring */
     uint64_t repeats_open[ITEM_KIND_COUNT]; /* repeats that are not settled so far */
-    uint64_t debt[ITEM_KIND_COUNT];         /* those of them that later records must pay */
+    uint64_t debt[ITEM_KIND_COUNT];         /* open repeats that later records must pay */
 };
 
 static struct window_record *

@@ -74,7 +74,7 @@ struct checkpoint_record {
 
 /* The last record written or read, and the names that the next one has to follow. */
 struct checkpoint_place {
-    uint32_t version; /* of the format */
+    uint32_t version; /* version of the format */
     unsigned kind;    /* 0: no record so far */
     struct bytes tenant, file, name;
 };

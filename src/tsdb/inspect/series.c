@@ -44,7 +44,7 @@ struct series_log_pass {
     struct arena arena;
     struct wal_segment_info *segments;
     uint32_t segment_count;
-    enum err failed; /* of a remark */
+    enum err failed; /* error met while a remark was added */
 };
 
 static enum err
@@ -235,7 +235,7 @@ struct series_pass {
     struct inspect_place *places; /* places of the current series */
     uint32_t place_count;
     struct buf labels;
-    int64_t *times; /* of a block */
+    int64_t *times; /* times of the block that is read */
     uint64_t matched;
     uint64_t done;
     bool missing;

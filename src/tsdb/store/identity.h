@@ -30,12 +30,12 @@ struct identity {
     enum identity_finding finding;
     bool kept;
     uint8_t log_id[WAL_LOG_ID_BYTES];   /* all zero if there was no log */
-    uint64_t end_pos;                   /* of the log, at the last renewal */
-    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to there */
+    uint64_t end_pos;                   /* end of the log at the last renewal */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to `end_pos` */
     bool totals_known;
-    unsigned slot;             /* of the witness */
-    struct file_facts witness; /* when it was made */
-    struct file_facts place;   /* of the directory */
+    unsigned slot;             /* slot of the witness */
+    struct file_facts witness; /* properties of the witness when it was made */
+    struct file_facts place;   /* properties of the directory */
     int64_t renewed_ns;
 };
 
@@ -43,7 +43,7 @@ struct identity {
 struct identity_log {
     const uint8_t *id; /* WAL_LOG_ID_BYTES; NULL if there is no log so far */
     uint64_t end_pos;
-    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to there */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to `end_pos` */
 };
 
 /*

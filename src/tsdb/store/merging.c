@@ -433,7 +433,7 @@ struct expiry {
     uint64_t bytes;              /* bytes of the parts that stay */
     uint64_t bytes_too_many;     /* bytes above the limit though only the newest part stays */
     const struct part *metadata; /* part that has the metadata of families */
-    bool metadata_wanted;        /* that part may go after a flush has written its metadata */
+    bool metadata_wanted; /* `metadata` may be dropped after a flush has written its metadata */
 };
 
 static void
