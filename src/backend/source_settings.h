@@ -130,7 +130,7 @@ struct source_settings {
     uint32_t max_concurrent;    /* concurrent queries */
     uint32_t max_rate_requests; /* per second; 0: no limit */
     uint64_t max_samples;       /* per query; 0: no limit */
-    uint64_t max_bytes;         /* per query, as received; 0: no limit */
+    uint64_t max_bytes; /* bytes per query as received, so before decompression; 0: no limit */
 
     struct http_settings http;
     struct basic_auth_settings basic_auth;

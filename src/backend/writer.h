@@ -72,7 +72,7 @@ struct writer_step {
 
     /* WRITER_DONE: */
     enum writer_verdict verdict;
-    int64_t wait_ms; /* before a retry, as the destination requests; 0: not given */
+    int64_t wait_ms; /* time before a retry, if the destination requests one; else 0 */
     /* A word for metrics and dead letters: "conflict", "http_403", "throttled". */
     char reason[WRITER_REASON_BYTES];
     char answer[WRITER_ANSWER_BYTES]; /* the destination's message, shortened */

@@ -51,7 +51,8 @@ static struct {
 
     pthread_t thread;
     _Atomic bool runs;
-    /* Lines in the ring or being written. Release when a line is written, acquire in on_crash(). */
+    /* Lines in the ring or being written. Release when a line is written pairs with acquire in
+     * on_crash(). */
     _Atomic uint64_t unwritten;
 } writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -236,7 +237,9 @@ handle_crashes(void)
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction action = {.sa_handler = on_crash}, old;
         bool is_free = sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL;
-        if (is_free) sigaction(signals[i], &action, NULL); /* else a sanitizer has it */
+        if (is_free)
+            sigaction(signals[i], &action,
+                      NULL); /* a signal that a sanitizer handles is left to it */
     }
 }
 

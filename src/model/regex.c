@@ -299,7 +299,7 @@ regex_fini(struct regex *regex)
     regex->program = NULL;
 }
 
-/* "missing ): (a" becomes "missing closing ): `(a`". */
+/* Puts RE2's sentence in the words of Go: "missing ): (a" becomes "missing closing ): `(a`". */
 void
 regex_put_go_words(const char *sentence, struct buf *to)
 {

@@ -242,7 +242,7 @@ wish_locked(struct http_pull *p, enum pull_wish wish)
     assert(lock_is_mine(&p->of->lock));
     assert(has_call(p));                                  /* invariant 2 */
     assert(p->wish != WISH_GIVE_UP);                      /* invariant 3 */
-    assert(wish != WISH_RESUME || p->wish != WISH_BEGIN); /* only a transfer that began rests */
+    assert(wish != WISH_RESUME || p->wish != WISH_BEGIN); /* only a transfer that began can pause */
     p->wish = wish;
     if (is_listed) return;
     p->next = p->of->wishes;

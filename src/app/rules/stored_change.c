@@ -258,7 +258,7 @@ try_write(struct stored_change *c, struct why *why)
     bool is_damaged = c->before != NULL && c->before->trouble != OK;
     enum err e = make_dir(s, why);
     if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
-    if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the file */
+    if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the damaged file meanwhile */
     if (e == OK && c->next->count > 0) {
         e = write_file(c, why);
     } else if (e == OK) {

@@ -332,8 +332,8 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
         log_warn("stored rules of tenants are not evaluated with tenancy.enabled=false",
                  KV("tenants", reading.left_alone), KV("directory", s->dir));
     }
-    /* Set after reading: stored groups are evaluated however small the limit for further ones is.
-     */
+    /* The limit is set after reading: it refuses further groups, and stored groups are evaluated
+     * even if they exceed it. */
     atomic_store_explicit(&s->budget.limit_bytes, options->memory_bytes, memory_order_relaxed);
     stored_rules_count(s);
     s->collector = (struct metric_collector){.collect = stored_rules_collect, .context = s};

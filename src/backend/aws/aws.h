@@ -130,9 +130,9 @@ MUST_CHECK enum err aws_sign(const struct aws_parts *parts, const struct sigv4_c
 
 /* The error of a service. */
 struct aws_error {
-    char code[72];                 /* "AccessDeniedException"; "": not given */
-    char message[400];             /* for people */
-    char region[AWS_REGION_BYTES]; /* S3: the right region; "": not given */
+    char code[72];                 /* such as "AccessDeniedException"; "" if not given */
+    char message[400];             /* text that messages quote */
+    char region[AWS_REGION_BYTES]; /* region that S3 requires; "" if not given */
 };
 
 /* Reads the error of an answer; JSON services may send it in a header. Texts are bounded and

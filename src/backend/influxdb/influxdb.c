@@ -39,7 +39,7 @@ struct influxdb_writer {
     struct buf url;        /* URL of writes, with a NUL at its end, as the next two */
     struct buf compat_url; /* URL of writes to version 3, with the path of version 2 */
     struct buf ping_url;
-    struct http_fallback by_compat;  /* use compat_url */
+    struct http_fallback by_compat;  /* says when compat_url is used */
     struct influxdb_refusal refusal; /* names from the last refusal */
 };
 

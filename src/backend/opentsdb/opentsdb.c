@@ -30,7 +30,7 @@ enum {
     POINTS_MAX = 100 * 1000,
     BODY_BYTES_USUAL_MAX = 1024 * 1024,
     LANES = 8,
-    ANSWER_BYTES = 64 * 1024, /* and so many times the size of the request */
+    ANSWER_BYTES = 64 * 1024, /* limit of a response, plus ANSWER_FACTOR times the request */
     ANSWER_FACTOR = 8,
     WORDS_BYTES_MAX = 1024 * 1024,
     NAME_BYTES_MAX = 1024 * 1024,
@@ -372,7 +372,8 @@ scan_count(struct scan *s)
     return count >= 1 && count < 1e15 ? (uint64_t)count : 0;
 }
 
-/* Takes a label, or the metric's name if `name` is empty. Without memory the point is not known. */
+/* Adds a label of the point in a response to its hash, or the metric's name if `name` is empty.
+ * Without memory the point is not known. */
 static void
 take_label(struct opentsdb_writer *w, struct bytes name, struct bytes value, struct echo *echo)
 {

@@ -434,7 +434,7 @@ label_names(struct fetch_question *base, struct why *why)
     return e;
 }
 
-/* Takes a row of statement_distinct(). */
+/* Adds the value that a row of statement_distinct() has. */
 static enum err
 take_value(void *context, const struct bytes *cells, struct why *why)
 {

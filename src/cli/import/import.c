@@ -312,7 +312,7 @@ import_text(struct importing *im, struct why *why)
     return e;
 }
 
-/* Reads one record; `*ret_end`: the file has no more. */
+/* Reads one record. *ret_end is true if the file has no further record. */
 static enum err
 read_record(struct importing *im, bool *ret_end, struct why *why)
 {

@@ -25,7 +25,7 @@ enum schema_kind {
     SCHEMA_TEXT,           /* const char *; NULL: not given */
     SCHEMA_BYTES,          /* struct bytes; `at` NULL: not given */
     SCHEMA_SECRET,         /* the text of a struct secret */
-    SCHEMA_SECRET_FILE,    /* its file */
+    SCHEMA_SECRET_FILE,    /* path of the file of a struct secret */
     SCHEMA_TEXTS,          /* list: const char **, and a count */
     SCHEMA_BYTES_LIST,     /* list: struct bytes *, and a count */
     SCHEMA_SECRETS,        /* list: the texts of struct secret *, and a count */

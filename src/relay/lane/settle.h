@@ -29,7 +29,7 @@ struct settling {
     struct window *window; /* window of the run */
 };
 
-/* Begins and ends a run. */
+/* Begin and end a run. */
 void settle_begin(struct settling *settling, struct window *window);
 void settle_end(struct settling *settling);
 

@@ -38,7 +38,7 @@ struct letters_found {
     uint64_t print;
     uint64_t moved[ITEM_KIND_COUNT][MARK_LAST + 1];
 
-    /* Letters at the end that the state's account includes, as in `moved`. */
+    /* Letters that are kept or replaying after all marks and that the state's account includes. */
     uint64_t kept[ITEM_KIND_COUNT];
     uint64_t replaying[ITEM_KIND_COUNT];
 };

@@ -580,7 +580,7 @@ examine_all(struct examining *x, const struct relay_names *names, struct why *wh
     return e;
 }
 
-/* Reports configured destinations that have no state: they would begin as new ones. */
+/* Reports configured destinations without a state: a server would begin them as new ones. */
 static enum err
 examine_missing(struct examining *x, struct why *why)
 {

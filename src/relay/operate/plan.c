@@ -127,7 +127,7 @@ lane_clear(struct planner *p, struct plan_lane *lane)
     lane->count = 0;
 }
 
-/* Makes the call as it would be sent, counts and clears it. */
+/* Builds the body of the call as for a request, adds it to the counts, and clears the call. */
 static enum err
 lane_send(struct planner *p, struct plan_lane *lane, struct why *why)
 {

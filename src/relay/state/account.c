@@ -311,7 +311,7 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
             a->pos = a->chunk.end_pos;
             if (a->lasting)
                 save_want(account->saving,
-                          SAVE_SOON); /* the log is held until the count is saved */
+                          SAVE_SOON); /* the log keeps what is counted until the count is saved */
             else
                 log_items_pass(a->log, a->chunk.pos, a->chunk.segment);
         }

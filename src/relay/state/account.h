@@ -46,11 +46,11 @@ struct account {
     uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items of a hole in the log that the store lost too */
     bool found_damage; /* the store was damaged, since the log was followed last: outlives runs */
 
-    bool is_whole;                         /* all that the log had at the start is counted */
-    uint64_t whole_from_pos;               /* position at which it is */
+    bool is_whole;                         /* all items that the log had at the start are counted */
+    uint64_t whole_from_pos;               /* `is_whole` is set at this position */
     uint64_t known[ITEM_KIND_COUNT];       /* items taken before `known_pos`, as the state says */
     uint64_t known_pos;                    /* position of the log up to which the state counted */
-    uint64_t taken_since[ITEM_KIND_COUNT]; /* items of `taken` after it */
+    uint64_t taken_since[ITEM_KIND_COUNT]; /* items of `taken` after `known_pos` */
 };
 
 /* The arguments outlive the account. */

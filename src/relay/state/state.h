@@ -63,14 +63,14 @@ struct relay_state {
     uint64_t begin_pos;
     uint64_t drop_pos;      /* items before it in the log are dropped, */
     enum drop drop_reason;  /* for this reason */
-    uint64_t repeats_total; /* samples the store gave once more */
+    uint64_t repeats_total; /* samples that the store gave once more */
     struct letters_mark letters;
     struct fates beside;               /* items that have left a term of the account: see save.c */
     uint64_t counted[ITEM_KIND_COUNT]; /* items taken, with queued ones after the cursor */
     /* `type` and `place` are known; an older version did not write them. */
     bool destination_known;
     enum destination_type type; /* type of `writer`; DESTINATION_TYPE_COUNT if a newer version's */
-    uint64_t place;             /* destination_place_hash() of where it wrote to */
+    uint64_t place;             /* destination_place_hash() of the settings under which it wrote */
     struct fates ahead; /* fates of items after the cursor, which are read again after a restart;
                            only for counters */
     char name[DESTINATION_NAME_BYTES_MAX + 1]; /* name of the destination; empty if unknown */

@@ -171,7 +171,8 @@ source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
         m, s, part_index_load(s->part, s->tenant, &m->tenant_arena, &s->index, &m->why));
 }
 
-/* Begins to write the tenant, unless nothing of it stays. The first one makes the writer. */
+/* Begins to write the tenant, unless none of its data stay. The first such tenant opens the
+ * writer. */
 enum err
 merge_pairs_begin(struct part_merge *m)
 {

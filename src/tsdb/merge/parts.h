@@ -34,8 +34,8 @@ struct part_merge_options {
     uint32_t input_count;
     struct time_range window;  /* samples and exemplars outside are not written */
     int64_t expired_before_ms; /* samples before it are counted as expired; INT64_MIN for none */
-    bool with_metadata; /* write the metadata of the newest input that has some of the tenant */
-    uint64_t number;    /* number of the output */
+    bool with_metadata;        /* writes a tenant's metadata, from the newest input that has them */
+    uint64_t number;           /* number of the output */
     uint64_t from_pos;
     uint64_t to_pos;
     int level;           /* zstd level; 0 to store pages uncompressed */

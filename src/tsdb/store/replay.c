@@ -293,7 +293,8 @@ series_again(struct log_replay *r, struct why *why)
 
 /* --- a head that is full ---------------------------------------------------------------------- */
 
-/* Writes the generation up to `pos` as a part that is not live, and frees it. */
+/* Writes the generation, which has the log up to `pos`, as a part that is not live so far, and
+ * frees it. */
 static enum err
 leave_generation(struct log_replay *r, uint64_t pos, struct why *why)
 {

@@ -76,7 +76,7 @@ open_format(struct tsdb *db, struct why *why)
         return why_set(why, e, "%s is not empty and is not a Firekeep storage directory", db->dir);
     }
     if (e == OK) {
-        /* The name of the directory must be durable too. */
+        /* The parent is synced, so that the directory's name is durable. */
         char parent[sizeof db->dir];
         size_t size = strlen(db->dir);
         while (size > 1 && db->dir[size - 1] == '/')

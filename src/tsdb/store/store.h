@@ -65,7 +65,7 @@ struct tsdb {
     uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
-    struct live live;                   /* changed under the edit lock and its own */
+    struct live live; /* changed while both the edit lock and live.lock are held */
     struct border borders[BORDERS_MAX]; /* guarded by live.lock */
 
     struct head head;

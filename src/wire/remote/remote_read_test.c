@@ -124,7 +124,7 @@ test_groups_are_skipped_wherever_they_stand(void **state)
     check_refused(f, ERR_INPUT, "f3 01");                   /* without an end */
     check_refused(f, ERR_INPUT, "0a{ f3 01 } f4 01");       /* its end is elsewhere */
     check_refused(f, ERR_INPUT, "0a{ 1a{ f3 01 fc 01 } }"); /* its end is another field's */
-    check_refused(f, ERR_INPUT, "0b 0c");                   /* a known field */
+    check_refused(f, ERR_INPUT, "0b 0c");                   /* a known field, sent as a group */
 }
 
 static void

@@ -480,10 +480,8 @@ room_for_all(struct ingest *in)
     return OK;
 }
 
-/*
- * True if a request that found no memory will never find enough: it is larger than the head, or did
- * not fit when the head was nearly empty. The sender would repeat it for ever.
- */
+/* True if a request that was refused for lack of memory would always be: it is larger than the
+ * head, or did not fit in a nearly empty head. Otherwise the sender would repeat it for ever. */
 static bool
 never_fits(const struct ingest *in, uint64_t used_before)
 {
