@@ -50,9 +50,8 @@ struct server {
     struct notifier_thread notifier_thread;
     struct metric_collector notifier_collector;
     struct self_scrape *self_scrape;
-    bool is_stored; /* samples are stored, not only logged */
-    _Atomic bool
-        takes_writes; /* relaxed: a write during the change may as well have come before it */
+    bool is_stored;            /* samples are stored, not only logged */
+    _Atomic bool takes_writes; /* relaxed: a write during a change counts as before it */
     int flag_count;
     char **flag_words;
     char route_prefix[SETTING_PREFIX_BYTES];

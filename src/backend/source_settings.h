@@ -75,8 +75,7 @@ struct clickhouse_columns {
     const char *labels;
     const char *time;
     const char *value;
-    const char
-        *bits; /* the table may lack this column, and all below, if the name is the default */
+    const char *bits; /* this column and those below may be missing if the name is the default */
     const char *histogram;
     const char *start_time;
 };

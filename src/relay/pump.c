@@ -55,7 +55,7 @@ pass_hole(struct relay *r)
 static void
 note_unread(struct relay *r, enum err e, const struct why *why)
 {
-    if (e == ERR_MISSING) return; /* catch_up() acts on it */
+    if (e == ERR_MISSING) return; /* catch_up() handles it */
     breaker_failed(&r->breaker, "read the next samples", "storage", why->text);
 }
 

@@ -541,7 +541,8 @@ UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
         check_shown_as_it_is(w);
         world_fini(w);
     }
-    /* A single world has few or none if a call has one sample of a series. */
+    /* The sum is checked, since a world whose calls have one sample of a series has few dead
+     * letters or none. */
     assert_true(dead > 100);
     assert_true(delivered > 1000);
 }

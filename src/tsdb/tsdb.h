@@ -81,8 +81,8 @@ enum { TSDB_NAME_ID_BYTES = 33, TSDB_REASON_BYTES = 256 };
 /* Findings of tsdb_open(). */
 struct tsdb_opening {
     uint64_t parts;
-    uint64_t parts_set_aside; /* root damaged: renamed *.damaged, unless read_only */
-    uint64_t parts_unnamed;   /* valid but not in the manifest: renamed *.unnamed */
+    uint64_t parts_set_aside; /* parts with a damaged root: renamed *.damaged, unless read_only */
+    uint64_t parts_unnamed;   /* valid parts not in the manifest: renamed *.unnamed */
     bool manifest_mended;     /* one of the manifest's copies was damaged */
     uint64_t replayed_samples;
     uint64_t replayed_series; /* series in each generation, if replay made parts */

@@ -270,7 +270,7 @@ UNIT_TEST(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules)
     check_state(name, "");
 }
 
-/* The machine, for a check of held locks while files of rules are listed. */
+/* Wraps the machine's env to count listings of rule files without the lock that must be held. */
 static struct {
     const struct env_ops *ops;
     struct env_ops guarded;

@@ -48,7 +48,7 @@ texts_begin(struct tenants_texts *x, const struct tenants_view *view,
     return e;
 }
 
-/* Passes the texts on if `e` is OK. */
+/* Gives the gathered texts to the sink if `e` is OK, and ends the question. */
 static enum err
 texts_end(struct tenants_texts *x, enum err e, struct why *why)
 {

@@ -73,9 +73,9 @@ struct wal_record {
     uint64_t commit_end_pos; /* end of its commit; of the record if the commit is not readable */
     int64_t realtime_ms;     /* clock at the commit; 0 if not known */
     uint64_t segment;
-    uint64_t
-        epoch; /* number of its commit since the log was made, which rises across restarts; 0 if
-                  not known. The epoch of wal_place() is another one: it begins at 1 each time */
+    /* Number of its commit since the log was made, which rises across restarts; 0 if not known. The
+     * epoch of wal_place() differs: it begins at 1 each time the log is opened. */
+    uint64_t epoch;
     uint8_t type;
     uint8_t version;
     bool skippable;
@@ -344,9 +344,9 @@ struct wal_segment_info {
     uint64_t limit_pos;
     uint64_t prev_number;
     uint64_t prev_end_pos;
-    uint64_t totals[LEDGER_KIND_COUNT];     /* accepted before the segment */
-    uint64_t end_pos;                       /* after its last commit */
-    uint64_t end_totals[LEDGER_KIND_COUNT]; /* accepted before end_pos; only in wal_segments() */
+    uint64_t totals[LEDGER_KIND_COUNT];     /* items accepted before the segment */
+    uint64_t end_pos;                       /* position after its last commit */
+    uint64_t end_totals[LEDGER_KIND_COUNT]; /* items accepted before end_pos; for wal_segments() */
 };
 
 /*

@@ -51,7 +51,7 @@ MUST_CHECK enum err segment_walk(struct segment_reader *reader,
                                  const struct segment_visitor *visitor, uint64_t *ret_end_pos,
                                  struct why *why);
 
-/* A record as callers get it, without its payload. */
+/* Converts a record to the form that callers get, without its payload. */
 struct wal_record segment_record(const struct segment_reader *reader, const struct raw_record *raw,
                                  const struct commit *commit, bool salvaged);
 

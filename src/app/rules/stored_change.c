@@ -16,10 +16,9 @@
 
 struct stored_change {
     struct stored_rules *stored;
-    struct tenant_list
-        tenants;              /* all tenants with the change applied; empty until it is prepared */
-    struct kept_tenant *next; /* replaces `before`; without groups: the tenant goes */
-    struct kept_tenant *before; /* NULL: the tenant is new */
+    struct tenant_list tenants; /* all tenants after the change, once it is prepared */
+    struct kept_tenant *next;   /* replaces `before`; a tenant without groups is removed */
+    struct kept_tenant *before; /* NULL if the tenant is new */
     struct kept_group *added;
     uint32_t removed_at, removed_count; /* groups of `before` that are removed */
 };

@@ -31,7 +31,7 @@ struct influx_metric {
     struct bytes name;  /* metric name */
     unsigned columns;   /* with version 3: set of enum influx_column, the columns that exist */
     struct bytes
-        *tags; /* keys of tags, if the dialect knows them before keys() or needs them after it */
+        *tags; /* keys of tags, if the dialect knows them before keys() or needs them later */
     uint32_t tag_count, tag_capacity;
 };
 

@@ -29,7 +29,7 @@
 #include "base/search.h"
 #include "relay/feed/fill_walk.h"
 
-/* A chunk that was given. */
+/* A chunk that fill_next() has returned. */
 struct fill_given {
     uint64_t pos;
     uint32_t count;

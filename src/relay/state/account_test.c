@@ -250,7 +250,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     settle_all(w);
     for (unsigned again = 0; again < 2; again++) {
         struct relay_status s = world_status(w);
-        /* Items that are only expired are sent as long as they exist. */
+        /* Expired items are sent unless a merge has removed them. */
         expect(&s, DROP_DELETED, 15 + 16 + 2 * 4, 17 + 4);
         expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
         expect(&s, DROP_EXPIRED, merged ? 7 + 8 : 0, merged ? 9 : 0);

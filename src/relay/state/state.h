@@ -35,9 +35,8 @@ struct relay_fill {
  * Those that do not come are accounted for at that position.
  */
 struct relay_expected {
-    uint64_t until_pos; /* 0 if nothing was counted */
-    int64_t
-        count[ITEM_KIND_COUNT]; /* below 0 by the number of repeats, in older versions' states */
+    uint64_t until_pos;             /* 0 if nothing was counted */
+    int64_t count[ITEM_KIND_COUNT]; /* negative if an older version counted repeats */
     /* Items that may come in addition, as they could not be counted; UINT64_MAX if unlimited. */
     uint64_t margin[ITEM_KIND_COUNT];
     uint64_t selection; /* destination_selection_hash() for which they were counted */

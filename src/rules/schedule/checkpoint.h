@@ -58,9 +58,8 @@ struct checkpoint_record {
             int64_t recorded_at_ns;
         } group;
         struct {
-            struct bytes name; /* name of the alert */
-            const struct label
-                *labels; /* sorted labels of the rule and its group, as in the file */
+            struct bytes name;          /* name of the alert */
+            const struct label *labels; /* sorted labels of rule and group, as in the file */
             uint32_t label_count;
             uint32_t nth; /* the group's earlier rules with the same name and labels */
         } rule;

@@ -288,11 +288,11 @@ struct inspect_dir {
     uint32_t tombstone_count;
     struct wal_segment_info *segments; /* segments of the log, then others */
     uint32_t segment_count;
-    uint64_t log_end_pos; /* after the last commit */
+    uint64_t log_end_pos; /* position after the last commit */
     struct inspect_snapshot *snapshots;
     uint32_t snapshot_count;
     struct inspect_file
-        *others; /* files that the manifest does not list: left over, set aside, or being written */
+        *others; /* files not in the manifest: left over, set aside, or being written */
     uint32_t other_count;
 
     uint64_t series; /* summed over parts */

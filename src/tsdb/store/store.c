@@ -529,7 +529,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
         assert(e != OK || db->head.frozen->begin_pos == atomic_load(&db->store_pos));
         if (e) {
             why_set(why, e, "not enough memory to cut the head");
-            e = OK; /* the next due flush wants it again */
+            e = OK; /* the next due flush cuts the head again */
         }
     }
     lock_drop(&db->head.lock);
