@@ -24,7 +24,7 @@ struct keeper {
     struct merger *merger;
     bool synced_by_time; /* level fsync syncs each commit */
 
-    /* Its lock guards to the next blank line. */
+    /* The lock of `commit` guards the fields to the next blank line. */
     struct worker commit;
     unsigned commit_wanted;   /* requests since the last commit began */
     unsigned commit_expected; /* requests that the next commit waits a moment for */

@@ -26,7 +26,7 @@ uint16_t server_port(const struct server *server);
 void server_tick(struct server *server);
 /* Reloads everything or nothing, and logs the result. */
 MUST_CHECK enum err server_reload(struct server *server, struct why *why);
-/* The same, soon, on a thread of its own: a reload waits for disks, and for a change of stored
+/* Does the same, soon, on a thread of its own: a reload waits for disks, and for a change of stored
  * rules that is written. Of those that are wanted while one runs the last one counts. */
 void server_want_reload(struct server *server);
 void server_stats(struct server *server, struct tsdb_stats *ret_stats);

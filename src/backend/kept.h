@@ -20,7 +20,7 @@ enum kept_verdict {
 struct kept_options {
     struct env *env;
     struct budget *memory;
-    const char *dir;    /* the destination's */
+    const char *dir;    /* directory of the destination */
     struct bytes saved; /* the writer's last save() */
     bool has_saved;     /* false: not known */
     /* Called for each finding, with the path of the file and its error. */

@@ -179,7 +179,7 @@ MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_na
 MUST_CHECK enum err config_read(const char *path, size_t bytes_max, struct buf *to,
                                 struct why *why);
 
-/* The same for an open file; `name` is for messages. */
+/* Does the same for an open file; `name` is for messages. */
 MUST_CHECK enum err config_read_from(int fd, const char *name, size_t bytes_max, struct buf *to,
                                      struct why *why);
 

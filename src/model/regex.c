@@ -36,7 +36,7 @@ enum {
 struct regex_shape {
     uint64_t letters, operators, unicode, copies;
     uint64_t pairs;
-    bool multiplies; /* its size says little of the program's */
+    bool multiplies; /* the program may be much larger than the text */
 };
 
 static bool

@@ -313,7 +313,8 @@ set_target(CURL *curl, const struct http_calls_target *target)
     if (target->proxy_url != NULL) {
         const char *no_proxy = target->no_proxy == NULL ? "" : target->no_proxy;
         curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
-        curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy); /* not the environment's */
+        curl_easy_setopt(curl, CURLOPT_NOPROXY,
+                         no_proxy); /* replaces the variable of the environment */
     }
     if (target->ca_file != NULL) { /* nothing else is trusted: Debian's libcurl has a CAPATH, too */
         const char *ca_file = file_or_error(target->ca_file);

@@ -95,7 +95,7 @@ settle_next(struct relay *r, uint32_t count, unsigned fate)
     return window_settle(r->window, f->record, f->next, count, (uint8_t)fate);
 }
 
-/* The same, and passes them. */
+/* Does the same, and passes the items. */
 static bool
 pass_over(struct relay *r, uint32_t count, unsigned fate)
 {

@@ -8,7 +8,7 @@
  * that it views stays until queries_end(). */
 struct active_query {
     struct active_query *next, *before; /* guarded by the lock of the api */
-    uint64_t id;                        /* the same */
+    uint64_t id;                        /* guarded as well */
     struct bytes tenant;
     struct bytes text;
     int64_t first_ms, last_ms, step_ms; /* step 0: at one time */

@@ -43,7 +43,8 @@ bool clickhouse_is_too_much(const struct http_call_answer *answer);
 enum clickhouse_meaning clickhouse_judge(const struct http_call_answer *answer,
                                          struct writer_step *ret_step);
 
-/* The same for a request whose response has data, if the status is 2xx and the data are incomplete.
+/* Does the same for a request whose response has data, if the status is 2xx and the data are
+ * incomplete.
  */
 enum clickhouse_meaning clickhouse_judge_late(const struct http_call_answer *answer,
                                               struct writer_step *ret_step);

@@ -31,7 +31,7 @@ void clickhouse_ask_begin(struct clickhouse_ask *ask);
 /* Sends the statement and waits until its response begins; its rows are of these kinds (rows.h). */
 MUST_CHECK enum err clickhouse_ask_rows(struct clickhouse_ask *ask, const char *kinds,
                                         struct why *why);
-/* The same for a response that has no rows: reads all of it. */
+/* Does the same for a response that has no rows: reads all of it. */
 MUST_CHECK enum err clickhouse_ask_text(struct clickhouse_ask *ask, struct buf *to,
                                         struct why *why);
 /* Ends the request after rows_next() was false: OK if that was after the last row. */

@@ -114,7 +114,7 @@ struct fetch_question {
     int64_t min_ms, max_ms; /* both inclusive, narrowed to the type's; min > max: no time */
     struct arena arena;     /* lives as long as the question */
     struct arena scratch;   /* lives as long as a row or record; the type resets it */
-    struct buf text;        /* the type's */
+    struct buf text;        /* buffer for use by the type */
 
     const struct text_sink *to; /* gets the texts of a look-up */
     struct bytes name;          /* label of a FETCH_VALUES */

@@ -47,10 +47,10 @@ struct ordered_lane {
     struct ordered_turn *turns;
     uint32_t count, capacity;
     uint32_t next;
-    bool any;         /* it has chunks: */
-    int64_t last_ms;  /* the last of their times, according to the server */
-    bool gave;        /* it gave samples: */
-    int64_t given_ms; /* the time of the last one */
+    bool any;         /* the lane has chunks so far */
+    int64_t last_ms;  /* time of the last chunk, according to the server */
+    bool gave;        /* the lane gave samples so far */
+    int64_t given_ms; /* time of the last such sample */
 };
 
 struct ordered {

@@ -84,7 +84,7 @@ hash_block(struct hashing *h, const words w[16])
     h->d += d;
 }
 
-/* The same number of blocks of all lanes. */
+/* Hashes the same number of blocks in all lanes. */
 static void
 hash_blocks(struct hashing *h, size_t blocks)
 {

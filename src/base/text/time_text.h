@@ -30,7 +30,7 @@ bool time_parse_api(struct bytes text, int64_t *ret_ms);
 /* Reads "1h30m": whole numbers with ms, s, m, h, d, w (7 days) or y (365 days). False: anything
  * else. */
 bool time_parse_duration(struct bytes text, int64_t *ret_ms);
-/* The same with the rules of Prometheus' API: each unit at most once, from the largest to the
+/* Does the same with the rules of Prometheus' API: each unit at most once, from the largest to the
  * smallest, and no more than fits into nanoseconds, 292 years. */
 bool time_parse_duration_api(struct bytes text, int64_t *ret_ms);
 

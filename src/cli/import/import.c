@@ -301,7 +301,7 @@ import_text(struct importing *im, struct why *why)
     if (e == OK) {
         struct why end = {""};
         bool ended = text_reader_end(im->reader, &item, &end) == OK;
-        if (!ended && !im->cut) { /* its end may be in the next run */
+        if (!ended && !im->cut) { /* the line may end in the next run */
             im->cut = true;
             bad_line(im, input_lines(im->input) + 1, &end);
         }

@@ -47,7 +47,7 @@ enum {
 struct schema_key {
     const char *name;
     enum schema_kind kind;
-    size_t offset, size;  /* the field's */
+    size_t offset, size;  /* offset and size of the field */
     size_t count_offset;  /* the offset of the uint32_t count of a list or map */
     const char *fallback; /* the default, as written in a file; NULL: 0, false, not given */
     const char *choices;  /* "none|gzip", in the order of the enum, which begins with 0 */

@@ -56,7 +56,7 @@ struct dns_question {
 
 struct dns {
     struct budget *memory;
-    char *servers; /* NULL: the system's */
+    char *servers; /* addresses of name servers; NULL for those of the system */
     size_t servers_bytes;
     ares_channel channel;
     bool has_channel;

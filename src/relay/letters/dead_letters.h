@@ -48,7 +48,7 @@ enum letter_move {
     LETTER_AGAIN,      /* an operator wants it sent again */
     LETTER_DROPPED,    /* an operator dropped it */
     LETTER_FULL,       /* it was dropped for the budget or its age */
-    LETTER_AGAIN_FULL, /* the same, while it was being sent again */
+    LETTER_AGAIN_FULL, /* the same for a letter that was being sent again */
 };
 struct dead_letters_options {
     struct env *env;

@@ -68,7 +68,7 @@ struct relay_state {
     uint64_t counted[ITEM_KIND_COUNT]; /* items taken, with queued ones after the cursor */
     /* `type` and `place` are known; an older version did not write them. */
     bool destination_known;
-    enum destination_type type; /* type of `writer`; DESTINATION_TYPE_COUNT if a newer version's */
+    enum destination_type type; /* type of `writer`; DESTINATION_TYPE_COUNT if unknown */
     uint64_t place;             /* destination_place_hash() of the settings under which it wrote */
     struct fates ahead; /* fates of items after the cursor, which are read again after a restart;
                            only for counters */
