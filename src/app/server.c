@@ -1,5 +1,5 @@
 /*
- * server.c - the server's parts and threads: who is started, in which order, and how it all ends.
+ * server.c - the server's parts and threads: the order in which they start and end.
  *
  *      start: store (replay) -> api -> commit, flush, merge -> http    ready
  *      stop:  http takes no more -> requests end -> last commit -> flush -> gone

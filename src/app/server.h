@@ -40,8 +40,8 @@ bool server_is_flushed(struct server *server);   /* the flush is done or has fai
 /* Commits the log's last batch. The process is about to exit: nothing commits afterwards. */
 void server_commit_last(struct server *server);
 /*
- * Ends all threads and connections; requests with a handler are waited for. What was acknowledged
- * is durable.
+ * Ends all threads and connections; waits for requests with a handler. All acknowledged requests
+ * are durable.
  */
 void server_free(struct server *server);
 

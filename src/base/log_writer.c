@@ -153,7 +153,7 @@ write_all(const char *at, size_t size)
     return fd < 0 ? size : done;
 }
 
-/* Keeps lines whole: what follows a line of which only a part could be written begins a new one. */
+/* Keeps lines whole: after a line that was written in part, the next text begins a new line. */
 static bool
 write_line(const char *line, size_t size, bool *is_torn)
 {

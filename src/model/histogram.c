@@ -2,8 +2,8 @@
  * histogram.c - see histogram.h for the rules and docs/format/histogram.md for the byte form.
  *
  * The rules are those of a current Prometheus, and three of our own that keep a reader's arithmetic
- * inside its types: bucket indexes stay in int32, counts in int64, arrays within a limit. What one
- * side may hold is checked while its spans and buckets are walked once.
+ * inside its types: bucket indexes stay in int32, counts in int64, arrays within a limit. The
+ * limits of a side are checked while its spans and buckets are walked once.
  */
 #include "model/histogram.h"
 

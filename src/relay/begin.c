@@ -1,7 +1,7 @@
 /*
- * begin.c - chooses where a destination begins: where its state says; if it is new, where its
- * settings say; and if its state cannot be read, where an operator says (reset.h), or nowhere. A
- * guess would lose queued items, or send all of them again.
+ * begin.c - chooses the position at which a destination begins: that of its state; if it is new,
+ * that of its settings; and if its state cannot be read, where an operator says (reset.h), or
+ * nowhere. A guess would lose queued items, or send all of them again.
  */
 #include <inttypes.h>
 

@@ -50,7 +50,7 @@ struct tsdb_options {
     bool read_only; /* see tsdb_open() */
 };
 
-/* The series that require a __name__. Auto: those sent by remote write 2.0. */
+/* The series that require a __name__. NAME_AUTO: those sent by remote write 2.0. */
 enum name_rule { NAME_AUTO, NAME_ALWAYS, NAME_NEVER };
 
 /* Options that a reload may change. */

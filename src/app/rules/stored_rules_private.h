@@ -70,7 +70,7 @@ bool kept_tenant_add(struct stored_rules *stored, struct kept_tenant *tenant,
  * first group of the namespace. */
 uint32_t kept_tenant_find(const struct kept_tenant *tenant, const char *namespace,
                           const char *name);
-/* Says whether the group with that index has these names. With `name` NULL: whether it is of the
+/* Returns true if the group with that index has these names; with `name` NULL, if it is in the
  * namespace. */
 bool kept_tenant_has(const struct kept_tenant *tenant, uint32_t at, const char *namespace,
                      const char *name);

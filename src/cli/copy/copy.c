@@ -7,7 +7,7 @@
  *
  * A copied slice is durable, at the target or in the log of the destination's relay
  * (target_destination.c), before the state says so: a copy that was killed continues after the last
- * one. What it repeats is a duplicate to the target, which is harmless.
+ * one. Repeated samples are duplicates to the target, which is harmless.
  */
 #include <errno.h>
 #include <inttypes.h>

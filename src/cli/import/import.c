@@ -5,7 +5,7 @@
  *     input (file, gzip, zstd) -> line -> text reader -> batch -> target -> acknowledged
  *
  * An invalid line is reported and counted, and reading continues. After each acknowledged batch the
- * position may be saved, so that a later run continues after it; what it repeats is a duplicate to
+ * position may be saved, so that a later run continues after it; repeated samples are duplicates to
  * the store, which is harmless.
  */
 #include <errno.h>

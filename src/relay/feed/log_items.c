@@ -365,8 +365,8 @@ log_items_pass_lost(struct log_items *s, const uint64_t totals[LEDGER_KIND_COUNT
 
 /*
  * The log's running totals at each commit are the numbers of items before it: items among them that
- * were not read are lost. Where reading begins within a commit, its total includes what was not
- * read of it.
+ * were not read are lost. If reading begins within a commit, its total includes items that were not
+ * read.
  */
 static void
 count_items(struct log_items *s, const struct wal_record *record, struct chunk *c)

@@ -485,7 +485,7 @@ take_piece(struct lanes *l, struct lane *lane)
 static bool
 lane_go_on(struct lanes *l, struct lane *lane, bool another)
 {
-    /* A call that cannot be sent now is not sealed for its age. Where calls take longer than that,
+    /* A call that cannot be sent now is not sealed for its age. If calls take longer than that,
      * each would otherwise end with the few samples read while a lane was full, and small calls
      * take as long as full ones. */
     struct call *filling = &lane->filling;

@@ -3,9 +3,9 @@
  *
  * The state is written after the files of letters, and has a position in them. Entries after that
  * position are added to the state. Up to it the letters in the files must be those of the state,
- * which a sum of hashes shows. If they differ, letters are lost or back; how many of each is known
- * only from numbers of letters that are missing in files: otherwise a lost letter hides one that is
- * back.
+ * which a sum of hashes shows. If they differ, letters are lost or back; the number of each is
+ * known only from numbers of letters that are missing in files: otherwise a lost letter hides one
+ * that is back.
  */
 #include "relay/letters/letters_found.h"
 

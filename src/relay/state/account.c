@@ -318,7 +318,7 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
         if (relay_now_ns(account->context) >= end_ns) break;
     }
     if (e == ERR_AGAIN) a->pos = log_items_pos(a->log);
-    if (e == ERR_MISSING) { /* the log was deleted meanwhile: what was counted is still queued */
+    if (e == ERR_MISSING) { /* the log was deleted meanwhile: counted items are still queued */
         read_ahead_end(account);
         a->blind = true;
         log_warn("relay: log segments were deleted before all of their samples were counted, the "

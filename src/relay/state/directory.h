@@ -1,7 +1,7 @@
 /*
  * directory.h - what lies where destinations are remembered. Each has a directory, relay/NAME; an
- * operator may have put a link to one there, to another disk. What else lies there is no new
- * destination.
+ * operator may have put a link to one there, to another disk. Other entries there are not new
+ * destinations.
  *
  * Threads: any.
  */

@@ -1,6 +1,7 @@
 /*
- * state.h - the saved state of a destination: how far the log is settled, the fates of its items,
- * and the state of its writer. A small file, replaced as a whole. Format: docs/format/relay.md.
+ * state.h - the saved state of a destination: the position up to which the log is settled, the
+ * fates of its items, and the state of its writer. A small file, replaced as a whole. Format:
+ * docs/format/relay.md.
  */
 #ifndef RELAY_STATE_STATE_H
 #define RELAY_STATE_STATE_H

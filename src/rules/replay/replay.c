@@ -15,7 +15,7 @@
  *  1. Parts of a rule follow each other from the first evaluation of the stretch to the last one,
  *     without gaps. One that failed for its size is tried again in smaller parts.
  *  2. Each result is at the time of an evaluation of the part.
- *  3. What a part counts and keeps is taken over once, when its message is durable.
+ *  3. The counts and kept series of a part are taken over once, when its message is durable.
  *  4. `next` of a group rises only by evaluations that are durable.
  */
 #include "rules/replay/replay.h"

@@ -1,7 +1,7 @@
 /*
  * parts.h - private to tsdb/: merges several parts into one, for one window of time.
  *
- * The inputs are given in the order of the log. Where two have a sample of one series and time, the
+ * The inputs are given in the order of the log. If two have a sample of one series and time, the
  * earlier arrival stays; the other is counted as duplicate (same value) or superseded. Samples
  * outside the window are left for another output of the same inputs, so that parts which span
  * partitions are split by as many merges as there are partitions.

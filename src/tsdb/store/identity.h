@@ -67,8 +67,8 @@ MUST_CHECK enum err identity_renew(struct identity *identity, struct identity_lo
  * A log whose last commits are damaged or cut off looks like one whose last commit was broken off
  * by a crash. If the directory is the one that was last open, and its log had reached further than
  * it does now, what is missing after `from_pos` is added to `damage`, whose totals become what the
- * log had accepted. Else nothing changes: a copy may be older. `from_totals`: what the log had
- * accepted at `from_pos`; NULL: not known.
+ * log had accepted. Else nothing changes: a copy may be older. `from_totals` are the samples that
+ * the log had accepted at `from_pos`; NULL if not known.
  */
 void identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
                             const uint64_t *from_totals, struct wal_damage *damage);

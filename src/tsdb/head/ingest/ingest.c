@@ -5,7 +5,7 @@
  *
  *   1. resolve   labels to series of the active generation, made where needed
  *   2. reserve   memory in the head and the batch for the worst case: below, nothing fails
- *   3. append    each sample is judged: what is news goes into the head and the slice's columns
+ *   3. append    each sample is judged: a new one goes into the head and the slice's columns
  *   4. log       the columns become records of the batch
  *
  * A slice that fails in step 1 or 2 leaves only empty series. The samples of earlier slices stay:
