@@ -141,7 +141,7 @@ write_all(const char *at, size_t size)
         ssize_t put = write(fd, at + done, size - done);
         if (put > 0) {
             done += (size_t)put;
-        } else if (put == 0) { /* no progress is no success, and must not loop */
+        } else if (put == 0) { /* a write without progress counts as failed, so that this ends */
             errno = EIO;
             break;
         } else if (errno == EAGAIN) { /* another process made it non-blocking */

@@ -102,7 +102,7 @@ UNIT_TEST(test_a_flush_that_fails_leaves_nothing_that_takes_room)
     machine_verified_restart(&machine);
 }
 
-/* An unreachable destination holds the log back, which is no reason to write the head out
+/* An unreachable destination holds the log back, which must not make the store write the head
  * repeatedly. */
 UNIT_TEST(test_a_log_kept_for_a_reader_is_not_written_out_twice)
 {

@@ -110,7 +110,7 @@ put_names(struct influx_question *q, struct why *why)
             put_equals(to, "_measurement", texts[k]);
         }
     }
-    buf_put_text(to, any ? ")" : "false)"); /* an empty name is no measurement */
+    buf_put_text(to, any ? ")" : "false)"); /* a measurement cannot have an empty name */
     return OK;
 }
 

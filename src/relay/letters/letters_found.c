@@ -112,8 +112,8 @@ part_lost_and_back(struct letters_account *a, uint64_t missing,
 }
 
 /*
- * An older version took letters after the cursor that went for budget or age from those before it:
- * what it has may be below 0. So many are missing in its account as there are more.
+ * An older version subtracted letters after the cursor that were dropped for budget or age from
+ * those before it, so its number may be below 0. Its account lacks that many letters.
  */
 static uint64_t
 taken_from_others(const struct letters_known *k, const struct letters_found *f, unsigned kind)

@@ -446,7 +446,7 @@ replay_rule(struct replay_stretch *s, struct rule_at_work *rule)
             at_once = steps < most / 2 ? steps * 2 : most;
         } else if (steps > 1 && (is_of_rule(&t, e) || e == ERR_NOMEM)) {
             at_once = steps / 2;
-            if (e != ERR_INPUT) most = at_once; /* so many are too large */
+            if (e != ERR_INPUT) most = at_once; /* this many evaluations at once exceed a limit */
             e = OK;
         } else if (is_of_rule(&t, e)) {
             fail_step(&t);

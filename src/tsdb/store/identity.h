@@ -49,8 +49,8 @@ struct identity_log {
 /*
  * Finds out which id the directory has, or gives it one; that is durable on return. The directory
  * is locked, and its log, which ends at `end_pos`, is recovered. `dir` outlives the identity.
- * Errors are no failure: see IDENTITY_UNKEPT. `ret_reason` says what was found in IDENTITY_CHANGED
- * and IDENTITY_UNKEPT. ERR_IO: there is no randomness.
+ * Errors do not make it fail: see IDENTITY_UNKEPT. `ret_reason` says what was found in
+ * IDENTITY_CHANGED and IDENTITY_UNKEPT. ERR_IO: there is no randomness.
  */
 MUST_CHECK enum err identity_open(struct identity *identity, struct env *env, const char *dir,
                                   struct identity_log log, struct why *ret_reason);
