@@ -307,7 +307,7 @@ struct relays_change {
     struct relays *relays;
     struct destination_list *list;
     struct runner *next[DESTINATIONS_MAX]; /* runners of the list, in its order */
-    bool is_new[DESTINATIONS_MAX];         /* else the runner stays */
+    bool is_new[DESTINATIONS_MAX]; /* the runner was made by this change; otherwise it stays */
 };
 
 static struct runner *

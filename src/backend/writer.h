@@ -161,7 +161,8 @@ struct writer_class {
                            uint32_t *ret_entry, struct why *why);
     /* Return approximately the bytes to be sent, and the units of billing. */
     uint64_t (*bytes)(const struct writer *writer, const struct writer_call *call);
-    uint64_t (*units)(const struct writer *writer, const struct writer_call *call); /* or NULL */
+    uint64_t (*units)(const struct writer *writer,
+                      const struct writer_call *call); /* may be NULL */
     /*
      * For `firekeep destinations plan`: makes the requests without sending or writing anything;
      * bytes and units are then exact. Only call_clear() follows. ERR_NOMEM, ERR_LIMIT. NULL:

@@ -207,7 +207,7 @@ enum http_link {
 struct http_request {
     /* Immutable once given to the handler. */
     struct http_server *server;
-    struct http_conn *conn; /* not to be used when DETACHED */
+    struct http_conn *conn; /* must not be used when the link is DETACHED */
     struct http_head head;
     const struct http_route *route;
     enum http_method method;

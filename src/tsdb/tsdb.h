@@ -37,7 +37,7 @@ struct tsdb_options {
     uint64_t wal_batch_bytes;
     uint64_t wal_budget_bytes;
     enum wal_sync wal_sync;
-    bool ack_memory; /* only readers wait for commits */
+    bool ack_memory; /* acknowledges before a commit; only readers wait for commits */
     /* Starts a commit and waits for its end, for a short time; NULL: there are no readers while
      * tsdb_commit() is called. */
     void (*commit_now)(void *context);
@@ -521,8 +521,8 @@ void tsdb_border_set(struct tsdb *tsdb, uint32_t border, uint64_t pos); /* 0: no
 struct tsdb_gone {
     uint64_t deleted;
     uint64_t expired;
-    uint64_t superseded; /* or duplicates */
-    uint64_t damaged;    /* or lost because the log was damaged when it was read at a start */
+    uint64_t superseded; /* superseded or duplicate ones */
+    uint64_t damaged;    /* damaged ones, or lost because the log was damaged at a start */
 };
 void tsdb_gone(struct tsdb *tsdb, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars);
 

@@ -295,7 +295,7 @@ batch_grow(struct wal_batch *b, size_t more)
 {
     size_t all = batch_size(b) - b->bytes.size + more + PADDING_BYTES_MAX;
     if (buf_reserve(&b->bytes, all)) return OK;
-    b->bytes.failed = OK; /* not sticky: the caller may try again */
+    b->bytes.failed = OK; /* clears the sticky error: the caller may try again */
     return ERR_NOMEM;
 }
 

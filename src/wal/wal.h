@@ -79,8 +79,8 @@ struct wal_record {
     uint8_t type;
     uint8_t version;
     bool skippable;
-    bool salvaged;                      /* its commit is damaged elsewhere */
-    bool totals_known;                  /* only wal_reader_next() sets totals */
+    bool salvaged;                      /* the commit has damage in other records */
+    bool totals_known;                  /* `totals` is set, by wal_reader_next() only */
     uint64_t totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted before its commit */
     struct bytes payload;               /* uncompressed */
 };

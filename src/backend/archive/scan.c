@@ -50,8 +50,8 @@ struct scan_ahead {
     struct archive_object object;
     struct archive_range *range;
     uint64_t offset, size;
-    bool begins; /* begins a span of the object, */
-    bool ends;   /* or ends a span */
+    bool begins; /* a span of the object begins here */
+    bool ends;   /* a span ends here */
     bool is_last;
     bool is_described; /* the object is read whole, for the cache */
 };

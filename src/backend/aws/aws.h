@@ -62,7 +62,7 @@ bool aws_url_split(const char *url, struct aws_url *ret_url);
 /* A bucket of S3, as settings name it. */
 struct aws_bucket {
     const char *name;
-    const char *endpoint; /* or NULL */
+    const char *endpoint; /* endpoint of the settings; NULL if not given */
     bool path_style;
 };
 /* Finds the endpoint of a bucket, without a slash at the end: the bucket is part of the host name

@@ -340,8 +340,8 @@ struct echo {
 struct put_summary {
     uint64_t failed;
     uint64_t timeouts;
-    uint64_t errors;         /* listed errors, */
-    uint64_t timeout_errors; /* and those of timeouts */
+    uint64_t errors;         /* number of listed errors */
+    uint64_t timeout_errors; /* number of listed errors that are timeouts */
     bool stray_dead;         /* a refusal belongs to no point of the call */
     bool stray_later;
     bool stray_throttled;

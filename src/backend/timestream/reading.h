@@ -19,8 +19,8 @@
 
 struct timestream_reader {
     struct fetch_reader base;         /* first */
-    char service[AWS_ENDPOINT_BYTES]; /* the endpoint that knows the address of the cell, */
-    bool is_fixed;                    /* or that gets all requests */
+    char service[AWS_ENDPOINT_BYTES]; /* endpoint of the service */
+    bool is_fixed; /* `service` gets all requests; otherwise it reports the address of the cell */
 
     /* Guarded by the lock of `base`. */
     char address[AWS_ENDPOINT_BYTES]; /* address of the cell; "" if unknown */

@@ -413,7 +413,7 @@ log_items_next(struct log_items *s, struct chunk *ret_chunk, struct why *why)
             is_chunk = true;
             break;
         default:
-            break; /* not for destinations */
+            break; /* destinations do not get other records */
         }
         if (e == OK || e == ERR_CORRUPT) s->has_pending = false;
         if (e || is_chunk) return e;

@@ -19,7 +19,7 @@
 MUST_CHECK enum err relay_directory_look(struct env *env, const char *path, struct why *why);
 
 struct relay_name {
-    bool is_dir; /* or a link to one */
+    bool is_dir; /* a directory, or a link to one */
     char text[256];
 };
 

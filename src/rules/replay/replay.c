@@ -65,7 +65,7 @@ struct replay_part {
     struct stored_results stored; /* under the rule's name and labels, at the part's times */
     struct rw_build *build;
     struct kept_series found;    /* series with a result at any of the evaluations */
-    struct kept_series last;     /* and at the last one */
+    struct kept_series last;     /* series with a result at the last evaluation */
     uint32_t *series;            /* number of series at each evaluation */
     struct buf labels;           /* labels of the current series */
     struct step_result *results; /* its result at each evaluation */

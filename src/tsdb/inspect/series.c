@@ -363,7 +363,7 @@ block_add(struct series_pass *x, struct part *part, const struct block_ref *b,
     to->samples[ledger_kind_of(block_kind(b))] += count;
     to->bytes += b->values.size + (b->has_starts ? b->starts.size : 0);
     to->time_bytes += b->times.size;
-    if (x->result->count == x->options->top) return OK; /* only summed up */
+    if (x->result->count == x->options->top) return OK; /* the series is only added to the sums */
     e = inspect_block(part, b, &form, &values, &times, &reason);
     to->forms[e ? INSPECT_UNREADABLE : form]++;
     return skip_damage(x, e, &reason);

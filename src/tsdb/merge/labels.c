@@ -156,7 +156,7 @@ source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
         s->numbers = arena_alloc(&m->tenant_arena, size);
         if (s->numbers == NULL) return ERR_NOMEM;
         memset(s->numbers, 0xff, size);
-    } else if (s->used != NULL) { /* else all of them are */
+    } else if (s->used != NULL) { /* without `used` the part uses all pairs */
         s->ranks = arena_alloc(&m->tenant_arena, (words / RANK_WORDS + 1u) * sizeof *s->ranks);
         if (s->ranks == NULL) return ERR_NOMEM;
         for (uint32_t i = 0; i < words; i++) {

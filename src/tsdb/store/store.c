@@ -630,7 +630,7 @@ tsdb_flush_due(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
     uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
-    bool log_lost = tsdb_log_lost(db); /* only the head has the samples */
+    bool log_lost = tsdb_log_lost(db); /* only the head has samples that a lost log had */
     lock_take(&db->head.lock);
     const struct gen *gen = db->head.active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;
