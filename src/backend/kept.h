@@ -38,7 +38,7 @@ struct kept_waiting {
     uint64_t objects; /* s3: not uploaded; their samples count as queued */
     uint64_t object_bytes;
     uint64_t files;      /* without final names, by the saved state */
-    uint64_t file_bytes; /* delivered already */
+    uint64_t file_bytes; /* bytes of files that were delivered already */
 };
 /* `type` is that of `saved`; DESTINATION_TYPE_COUNT: not known. `say` is not called; a relay may
  * be running. ERR_IO, ERR_NOMEM. */

@@ -207,7 +207,8 @@ decide_and_fail(uint64_t nth, unsigned how)
     assert_int_equal(fates[FATE_DEAD_LETTERED], letters_on_disk(w, &report));
     assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 0);
     if (how == 0) assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR], dead);
-    if (how == 1) assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* items without a form */
+    if (how == 1)
+        assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* items that it cannot express */
     if (how == 2) assert_int_equal(fates[FATE_DROPPED + DROP_DEAD_LETTERS_FULL], dead);
     world_fini(w);
     return fired;

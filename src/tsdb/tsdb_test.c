@@ -63,7 +63,7 @@ count_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* 1 GiB, or 5 % of a smaller disk. */
+/* The default reserve is 1 GiB, or 5 % of a smaller disk. */
 UNIT_TEST(test_a_reserve_of_the_disk_is_kept_if_none_is_said)
 {
     uint64_t free_bytes, total;

@@ -57,7 +57,7 @@ struct wal {
     uint64_t tried_number;              /* the highest number given to a segment */
     struct wal_prepared prepared;
     struct wal_stats stats;
-    struct wal_reader *readers; /* list */
+    struct wal_reader *readers; /* list of open readers */
 
     /* Used by the committing thread only. */
     struct file file;     /* the segment being written */

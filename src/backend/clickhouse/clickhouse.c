@@ -36,7 +36,7 @@ enum {
     SAMPLES = 20000,
     BODY_BYTES = 4 * 1024 * 1024,
     BODY_BYTES_MAX = 16 * 1024 * 1024,
-    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* the last row included, however long */
+    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with a last row of up to 1 MiB */
     LANES = 2,
     DAYS_MAX = 64, /* days in a call; a partition has a month, so a call writes fewer partitions */
     ANSWER_BYTES = 64 * 1024,

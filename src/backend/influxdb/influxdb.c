@@ -23,7 +23,7 @@ enum {
     SAMPLES = 5000,
     BODY_BYTES = 512 * 1024,
     BODY_BYTES_MAX = 8 * 1024 * 1024, /* limit of the lines in a request; version 3 accepts 10 MB */
-    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* the last line included, however long */
+    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with a last line of up to 1 MiB */
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
     URL_BYTES_MAX = 64 * 1024,

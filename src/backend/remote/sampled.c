@@ -19,7 +19,7 @@ enum {
 struct sampled_entry {
     size_t labels_at, labels_size;
     struct bytes request; /* bytes of the series' message within the response */
-    uint32_t number;      /* in the order of the response */
+    uint32_t number;      /* number of the series in the response */
 };
 
 /* The floats or the histograms of a current entry. */

@@ -155,7 +155,7 @@ compare_alerts(struct testing *t, const struct rule_test_alerts *x)
 
 /* --- expressions ------------------------------------------------------------------------------ */
 
-/* A query and the memory it uses. */
+/* A query and its results. */
 struct unit_query {
     struct promql_tree *tree;
     struct view *view;

@@ -22,7 +22,7 @@ enum { EXAMPLE_BYTES_MAX = 16 << 20 };
 
 struct plan_lane {
     struct writer_call *call;
-    uint64_t count; /* items */
+    uint64_t count; /* items in the call */
     int64_t first_ms;
     struct series_seen seen;
 };

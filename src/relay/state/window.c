@@ -236,7 +236,7 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     return OK;
 }
 
-/* The record that has the item of this identity, NULL if none has. `ret_index` is its index. */
+/* Returns the record with the item of this identity, or NULL. *ret_index is the item's index. */
 static struct window_record *
 find_item(const struct window *w, uint64_t pos, uint32_t index, uint32_t *ret_index)
 {

@@ -211,7 +211,7 @@ log_replay_define(void *context, struct bytes tenant_name, uint64_t ref, struct 
     struct series **series = &page->series[ref % REFS_A_PAGE];
     if (*series != NULL && (*series)->tenant == tenant->id &&
         series_has_labels(r->db->head.active->registry, *series, labels)) {
-        return OK; /* repeated in another segment */
+        return OK; /* another segment defined the series before */
     }
     return head_series(&r->db->head, tenant->id, labels, series);
 }
