@@ -1,14 +1,14 @@
 /*
- * sink.c - a stand-in for every system a destination writes to, for measuring: it accepts all,
- * keeps nothing, and counts. It counts from the bodies, not from the sender's statements.
+ * sink.c - plays every system that a destination writes to, for benchmarks: it accepts all
+ * requests, discards their bodies, and counts the records that it decodes from them.
  *
  *     sink PORT
  *
  * Kinesis, Firehose, Timestream by X-Amz-Target (with four shards, and without discovery), S3 by
  * PUT, OpenTSDB's /api/put, InfluxDB's /write, ClickHouse at /clickhouse/ and /modern/, remote
- * write 1.0 and 2.0 at /api/v1/write. GET /stats gives one key=value a line: requests, bytes of
- * bodies, records (calls of one have as many as they have samples), and units as AWS bills them.
- * SIGTERM ends it.
+ * write 1.0 and 2.0 at /api/v1/write. GET /stats returns lines of key=value: requests, bytes of
+ * bodies, records (a request with samples counts each sample), and units as AWS bills them. SIGTERM
+ * ends it.
  */
 #include <pthread.h>
 #include <signal.h>

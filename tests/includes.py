@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""includes.py - whether every #include of src/ follows docs/rooms.txt; `make check` runs it.
+"""includes.py - checks that every #include of src/ follows docs/rooms.txt; `make check` runs it.
 
 The table lists folders from the bottom up:
 
     FOLDER    PUBLIC HEADERS    may include FOLDERS
 
-A folder may include what is named in its line (FOLDER/ names the folders inside as well), all of which stands
-above it: so there is no cycle. From another folder only public headers may be included (* means all but those with a - before their name;
-private.h, internal.h and *_private.h never are). A folder within a folder may also include what the outer
-one may, and public headers of the outer one itself, unless these lead back to a header of the folder within.
-What lies in the outer one may include the public headers of those inside, and so show them to others. A
-public header that no other folder includes is not public. Tests may include every header of their outermost
-folder.
+A folder may include the folders in its line (FOLDER/ names the folders inside as well), all of
+which are above it in the table: so there is no cycle. Other folders may include its public headers
+only (* means all but those with a - before their name; private.h, internal.h and *_private.h never
+are public). A folder within a folder may also include the folders of the outer one, and public
+headers of the outer one itself, unless these include a header of the inner folder. The outer folder
+may include public headers of inner folders, and so make them available to others. A header that no
+other folder includes must not be listed as public. Tests may include every header of their
+outermost folder. No two files define the same struct tag.
 
-    includes.py [--root DIR] [--lines]      --lines: prints the lines of each folder instead
+    includes.py [--root DIR] [--lines]      --lines: prints the lines of each folder as well
 
-Prints what is wrong, a line each, and exits with 1.
+Prints each violation on a line and exits with 1 if there is one.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def read_table(path, problems):
 
 
 def may_use(folders, user, used):
-    """Whether files of the folder `user` may include public headers of the folder `used`."""
+    """Returns True if files of folder `user` may include public headers of folder `used`."""
     if used in folders[user].uses or used == folders[user].outer:
         return True
     outer = folders[user].outer
@@ -73,7 +74,7 @@ def may_use(folders, user, used):
 
 
 def leads_to(includes, header, folder, seen):
-    """The first header of `folder` that `header` includes, directly or by others; None: there is none."""
+    """Returns the first header of `folder` that `header` includes, also by others; or None."""
     for name in includes.get(header, []):
         if os.path.dirname(name) == folder:
             return name
@@ -125,8 +126,8 @@ def main():
     problems = []
     folders = read_table(os.path.join(args.root, "docs/rooms.txt"), problems)
     lines = dict.fromkeys(folders, 0)
-    includes, wanted = {}, set()  # by file; headers that other folders include
-    tags = {}  # the files that define each
+    includes, wanted = {}, set()  # headers by file; headers that other folders include
+    tags = {}  # files that define a tag, by tag
     for path in sources(root):
         with open(os.path.join(root, path), encoding="utf-8") as source:
             text = source.read()
@@ -140,7 +141,7 @@ def main():
         includes[path] = []
         for match in INCLUDE.finditer(text):
             header = match.group(1)
-            if os.path.exists(os.path.join(root, header)):  # else it is generated, for tests
+            if os.path.exists(os.path.join(root, header)):  # a header for tests may be generated
                 includes[path].append(header)
                 if not FOR_TESTS.search(path) and os.path.dirname(header) != os.path.dirname(path):
                     wanted.add(header)

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""messages.py - every text of the sources that a user can see, a line each, in the order of files.
+"""messages.py - lists the texts of the sources that users can see, in the order of files.
 
-    messages.py [--root DIR]          prints them
-    messages.py --check FILE          says what differs from FILE, and exits with 1 if anything does
-    messages.py --write FILE          FILE becomes what they are now
+    messages.py [--root DIR]          prints the texts
+    messages.py --check FILE          prints differences from FILE, and exits with 1 if any
+    messages.py --write FILE          writes the texts to FILE
 
-A text is a string of at least two words, with what the compiler joins to it. Left out are strings of
-assertions, of ignored errors, of comments and of tests, and what is looked for in the words of others:
-arguments of the functions in NOT_SHOWN, and strings between a comment that begins with "not shown" and
-the next semicolon. Single words stand in two lines below: `words:`, of tables whose names end in
-"words" and reasons beside a VERDICT, and `keys:` of log lines. Whoever changes a message changes
-tests/golden/messages.txt, where a reviewer reads all of them in one sitting.
+A text is a string of at least two words, with the strings that the compiler joins to it. Strings of
+assertions, ignored errors, comments and tests are left out, and those that are searched for in the
+texts of other programs: arguments of the functions in NOT_SHOWN, and strings between a comment that
+begins with "not shown" and the next semicolon. Single words are in two lines after the texts of a
+file: `words:`, of tables whose names end in "words" and of reasons beside a VERDICT, and `keys:` of
+log lines. A commit that changes a message changes tests/golden/messages.txt, in which reviewers
+read all messages together.
 """
 
 import argparse
@@ -30,15 +31,15 @@ WORD = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*$")
 CONVERSIONS = re.compile(r"PRI[a-zA-Z0-9]+$")
 
 
-# Their strings are for readers of the source, or looked for in answers and files.
+# Functions whose strings are for readers of the source, or are searched for in responses and files.
 NOT_SHOWN = {"err_ignore", "assert", "_Static_assert", "expect", "sscanf", "strstr", "strcasestr", "says", "begins", "find_after", "until"}
 
 
 class Texts:
-    """Strings of a source, those that stand beside each other joined."""
+    """Collects the strings of a source; adjacent strings are joined."""
 
     def __init__(self, source):
-        self.texts, self.words, self.keys = {}, {}, {}  # in their order
+        self.texts, self.words, self.keys = {}, {}, {}  # keys in the order of the source
         self.joined, self.calls, self.last, self.before = None, [], "", ""
         self.in_define = self.hidden = False
         self.table = ""  # the name before the last [ of a declaration

@@ -1,14 +1,14 @@
 # shellcheck shell=bash disable=SC2154
-# measure.sh - sourced by bench/run: what a server costs. The turn at hand is in `name`, `dir`,
-# `port`, `url`, `pid`.
+# measure.sh - sourced by bench/run: measures the CPU, memory and disk traffic of a server. `name`,
+# `dir`, `port`, `url` and `pid` are those of the current turn.
 #
-#   note KEY VALUE          a figure of this turn
-#   calc EXPRESSION [FMT]   arithmetic of awk
+#   note KEY VALUE          records a figure of this turn
+#   calc EXPRESSION [FMT]   prints the value of an awk expression
 #   give_up REASON          ends this turn; the others go on
-#   settle [S]              until the server took less than 1 % of a processor for S seconds
-#   mark NAME               CPU, bytes written, and metrics up to now
-#   send FIRST COUNT        these scrapes of the load, answers to $work/load
-#   finish                  stops the server and marks `end`: what it did last counts
+#   settle [S]              waits until the server used less than 1 % of a processor for S seconds
+#   mark NAME               records CPU, bytes written, and metrics up to now
+#   send FIRST COUNT        sends these scrapes of the load; answers go to $work/load
+#   finish                  stops the server and marks `end`, which includes the work of stopping
 
 ticks=$(getconf CLK_TCK)
 declare -A figure cpu_at io_at
@@ -36,13 +36,13 @@ memory_kib() { # FIELD
     awk -v field="$1:" '$1 == field { print $2 }' "/proc/$pid/status"
 }
 
-# VmHWM begins anew at VmRSS.
+# Resets the peak VmHWM to VmRSS.
 forget_peak() {
     echo 5 >"/proc/$pid/clear_refs"
 }
 
-# What reached the disk, from anyone on this machine: a process' own count takes whole folios for
-# every small write that is synced.
+# Prints the bytes written to the disk by all processes of the machine: the kernel's count of one
+# process has whole folios for every small write that is synced.
 written_bytes() {
     sync -f "$base"
     awk '{ printf "%.0f\n", $7 * 512 }' "/sys/dev/block/$device/stat"
@@ -78,7 +78,7 @@ io_between() { # FROM TO
     echo $((io_at[$2] - io_at[$1]))
 }
 
-# How much a counter rose; 0 where the server has none of that name.
+# Prints the increase of a counter; 0 if the server does not have it.
 rose() { # METRIC FROM TO
     awk -v name="$1" '
         FNR == 1 { file++ }
@@ -86,7 +86,8 @@ rose() { # METRIC FROM TO
         END { printf "%.0f\n", value[2] - value[1] }' "$work/metrics.$2" "$work/metrics.$3"
 }
 
-# The bound of the bucket that holds this quantile of what was observed between two marks.
+# Prints a quantile of the observations of a histogram between two marks, interpolated in its
+# bucket.
 quantile() { # HISTOGRAM SHARE FROM TO
     awk -v name="$1_bucket" -v share="$2" '
         FNR == 1 { file++; n = 0 }
@@ -126,7 +127,8 @@ send() { # FIRST COUNT [ARGUMENT...]
     samples=$(value_of samples <"$work/load")
 }
 
-# Notes CPU until the process is gone: what it did last is at most 20 ms old.
+# Writes the CPU time into FILE until the process is gone, so that at most its last 20 ms are
+# missing.
 watch_end() { # FILE
     local now
     while now=$(cpu_ticks 2>/dev/null) && [[ -n $now ]]; do
@@ -163,7 +165,8 @@ note_load() {
         "$(calc "$(value_of sender_cpu_seconds <"$work/load") / $samples * 1e6")"
 }
 
-# CPU and bytes written from `begin` over `sent` to `end`, for $samples.
+# Notes CPU and bytes written per sample of $samples, from `begin` to `sent` and from there to
+# `end`.
 note_costs() {
     local ingest after
     ingest=$(cpu_between begin sent) after=$(cpu_between sent end)
@@ -175,7 +178,7 @@ note_costs() {
     note device_bytes_per_sample "$(calc "$(io_between begin end) / $samples" %.3f)"
 }
 
-# What only Firekeep tells: from `begin` to `sent`, but parts to `settled`.
+# Notes metrics that only Firekeep has, from `begin` to `sent`; those of merges to `settled`.
 note_own_metrics() {
     [[ $name == firekeep ]] || return 0
     local commits bytes seconds=firekeep_wal_commit_duration_seconds
@@ -192,7 +195,7 @@ note_own_metrics() {
         "$(calc "$(rose firekeep_merge_written_bytes_total begin settled) / $samples" %.3f)"
 }
 
-# After finish(). `all` are the samples ever sent.
+# Notes the stored bytes per sample; follows finish(). ALL is the number of samples ever sent.
 note_kept() { # ALL
     local kept index
     kept=$(kept_bytes "$name") index=$(index_bytes "$name")

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""month.py - an archive as a delivery stream leaves it: objects of five minutes of NDJSON, gzip.
+"""month.py - makes an archive like a delivery stream: gzip objects of five minutes of NDJSON.
 
     month.py FILES S3RVER --series N --days D --end UNIX_SECONDS < lines.ndjson
 
@@ -19,11 +19,11 @@ import zlib
 
 OBJECT_S = 300
 INTERVAL_S = 60
-SAMPLES_MIN = 60  # of a series of the capture
+SAMPLES_MIN = 60  # series of the capture with fewer samples are not used
 
 
 def read_series(lines, wanted):
-    """For each series its lines, cut into what stands before and behind the time."""
+    """Returns the lines of each chosen series, each split at its time."""
     series = {}
     pattern = re.compile(r'^(.*"time":)\d+(,.*\n)$')
     for line in lines:
@@ -75,7 +75,7 @@ def main():
     starts = range(end - options.days * 86400, end, OBJECT_S)
     sums = [0, 0, 0]
     pids = []
-    # A process for each processor, each with its share of the objects.
+    # Each processor has a process, which writes its share of the objects.
     count = os.cpu_count() or 1
     for share in range(count):
         read_end, write_end = os.pipe()

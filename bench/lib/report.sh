@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# report.sh - sourced by bench/run: machine, medians with their spread, table and JSON. Results are
-# lines of key=value pairs, the first three server, case and round.
+# report.sh - sourced by bench/run: prints the machine, and medians with their spread as a table and
+# as JSON. Results are lines of key=value pairs, the first three server, case and round.
 
 machine() {
     echo "date=$(date -u +%FT%TZ)"
@@ -13,7 +13,7 @@ machine() {
     "$BUILD/bench/fsync_probe" "$work"
 }
 
-# Of each server, case and figure the median, least and greatest, one a line.
+# Prints a line for each server, case and figure: median, least and greatest.
 summaries() {
     awk '{
         delete has
@@ -40,7 +40,8 @@ summaries() {
     }' "$work/results"
 }
 
-# A table for each case; a row for each line KEY|LABEL|FORMAT that anyone has a figure for.
+# Prints a table for each case; a row for each line KEY|LABEL|FORMAT for which a server has a
+# figure.
 table() { # ROWS
     summaries | ROWS=$1 awk -v servers="${servers[*]}" -v rounds="$RUNS" '
     function cell(at, format) {
@@ -77,7 +78,7 @@ table() { # ROWS
     }'
 }
 
-# KEY=VALUE lines as members of an object; what looks like a number is one.
+# Prints KEY=VALUE lines as members of a JSON object; values that look like numbers are numbers.
 json_members() {
     sed 's/\\/\\\\/g; s/"/\\"/g' | awk '{
         key = $0; sub(/=.*/, "", key)

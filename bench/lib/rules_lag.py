@@ -1,9 +1,11 @@
 #!/usr/bin/python3
-"""rules_lag.py TIMES RULES TIMES - how late the groups of the benchmark `rules` were, from answers of
-/api/v1/query?query=bench:group_time and, between them, of /api/v1/rules: each group records the
-time for which it is evaluated. Groups that went on meanwhile do not count.
+"""rules_lag.py TIMES RULES TIMES - measures the delay of the groups of the benchmark `rules`.
 
-Prints lag_p50_ms and lag_max_ms, from that time until the last rule was evaluated."""
+TIMES are responses of /api/v1/query?query=bench:group_time, RULES is one of /api/v1/rules between
+them: each group records the time for which it is evaluated. Groups whose time changed between the
+two TIMES are left out.
+
+Prints lag_p50_ms and lag_max_ms: from that time until the group's last rule was evaluated."""
 import datetime
 import json
 import re

@@ -1,24 +1,24 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# servers.sh - sourced by bench/run: the servers that are compared, each with the same verbs.
+# servers.sh - sourced by bench/run: controls the compared servers with the same functions.
 #
-#   program_of NAME, version_of NAME, command_of NAME     what runs
-#   start_server NAME       in $dir at $port, both set before; ready when it returns
-#   force NAME              flush and merge everything, where the server can be told to
-#   log_bytes NAME          what a restart would read again
-#   kept_bytes NAME, index_bytes NAME     the lasting form, and the part of it that finds series
-#   kept_samples NAME       how many samples it holds
-#   count_kept NAME         samples that can be read back
+#   program_of NAME, version_of NAME, command_of NAME     print program, version and command line
+#   start_server NAME       starts it in $dir at $port; it is ready on return
+#   force NAME              makes it flush and merge everything
+#   log_bytes NAME          prints the bytes that a restart would read again
+#   kept_bytes NAME, index_bytes NAME     print the bytes of its final files and their index
+#   kept_samples NAME       prints the number of samples in its final files
+#   count_kept NAME         reads samples back and prints their number
 #
-# Prometheus has no trigger for compaction: its loop looks once a minute, and what is in the head
-# then gets its lasting form by a snapshot.
+# Prometheus cannot be made to compact: it checks once a minute, and a snapshot then writes the rest
+# of the head to a block.
 
 all_servers=(firekeep prometheus prometheus3 victoriametrics)
 peers=build/peers
-flags=() # of the scenario, for Firekeep, ...
+flags=() # arguments for Firekeep that the scenario sets; below those of the others
 prometheus_flags=()
 victoriametrics_flags=()
 out_of_order= # Prometheus' window for late samples; empty: none
-features=()   # what Prometheus is to --enable-feature
+features=()   # for Prometheus' --enable-feature
 
 program_of() {
     case $1 in
@@ -39,12 +39,12 @@ version_of() {
     local log=$peers/victoria-metrics/usr/share/doc/victoria-metrics/changelog.Debian.gz
     case $1 in
     firekeep) build/firekeep version | sed 's/ (.*//' ;;
-    victoriametrics) zcat "$log" | sed -n '1s/) .*/)/p' ;; # says nothing itself
+    victoriametrics) zcat "$log" | sed -n '1s/) .*/)/p' ;; # has no command for it
     *) "$(program_of "$1")" --version 2>&1 | sed -n '1s/ (.*//p' ;;
     esac
 }
 
-# The arguments, one a line. DIR and PORT stand for those of a run.
+# Prints the arguments, one per line, with DIR and PORT as placeholders of a run's values.
 arguments_of() {
     case $1 in
     firekeep)
@@ -80,7 +80,7 @@ ready_url() {
     esac
 }
 
-# Without waiting.
+# Starts the server without waiting until it is ready.
 launch_server() {
     local arguments
     mapfile -t arguments < <(arguments_of "$1" | sed "s|DIR|$dir|g; s|PORT|$port|g")
@@ -89,7 +89,7 @@ launch_server() {
     [[ -z $out_of_order ]] ||
         printf 'storage:\n  tsdb:\n    out_of_order_time_window: %s\n' "$out_of_order" >>"$dir.yml"
     start "$1" "$(program_of "$1")" "${arguments[@]}"
-    # shellcheck disable=SC2154 # of tests/lib.sh
+    # shellcheck disable=SC2154 # set by tests/lib.sh
     pid=${pids[$(_index_of "$1")]}
 }
 
@@ -99,7 +99,7 @@ start_server() {
         give_up "does not start: $(tail -n 1 "$work/$1.log")"
 }
 
-# Bounded: a server that never answers costs one turn.
+# Calls curl with a time limit, so that a server that never answers costs one turn.
 ask() { # CURL-ARGUMENT...
     curl -fsS --noproxy '*' --max-time 1800 "$@"
 }
@@ -111,7 +111,8 @@ force() {
             ask -o /dev/null -XPOST "$url/api/v1/admin/tsdb/merge?full=true"
         ;;
     prometheus*)
-        # Its loop compacts what spans more than three hours; it has looked after a minute.
+        # A head of more than three hours is compacted at the next check, which comes within a
+        # minute.
         ((span_s < 3 * 3600 || QUICK == 1)) || settle 65
         ask -o /dev/null -XPOST "$url/api/v1/admin/tsdb/snapshot"
         ;;
@@ -139,7 +140,7 @@ kept_bytes() {
     esac
 }
 
-# Firekeep keeps both in one file and tells the sizes while it runs (note_storage).
+# Firekeep has index and data in one file and reports their sizes while it runs (note_storage).
 index_bytes() {
     case $1 in
     firekeep) echo "${firekeep_index_bytes:-0}" ;;
@@ -154,7 +155,7 @@ note_storage() {
         sed 's/.*"parts":{"parts"//; s/.*"indexBytes":\([0-9]*\)},"partitions".*/\1/')
 }
 
-# Samples in that form: less than were sent if a server keeps no NaN, or some only in its log.
+# Fewer samples than were sent if a server drops NaN, or has some only in its log.
 kept_samples() {
     case $1 in
     firekeep) sed -n 's/^firekeep_part_samples //p' "$work/metrics.settled" ;;
@@ -178,7 +179,8 @@ log_bytes() {
     esac
 }
 
-# Prometheus and Firekeep by remote read; VictoriaMetrics counts for itself, at $1 Unix seconds.
+# Reads from Prometheus and Firekeep by remote read; VictoriaMetrics counts in a query at the time
+# $2.
 count_kept() { # NAME UNIX-SECONDS
     case $1 in
     victoriametrics)

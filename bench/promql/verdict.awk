@@ -1,13 +1,13 @@
-# verdict.awk - of the figures of the benchmark `promql` one table for each set and mode, and ratios
-# of Firekeep to the others. Input: "class SET QUERY heavy|light ...", then "SERVER SET FIGURE
-# MEDIAN MIN MAX", a figure being MODE.QUERY.NAME.
+# verdict.awk - prints the figures of the benchmark `promql`: a table for each set and mode, and
+# ratios of Firekeep to the others. Input: "class SET QUERY heavy|light ...", then "SERVER SET
+# FIGURE MEDIAN MIN MAX"; FIGURE is MODE.QUERY.NAME.
 
 function put(ratio, what, limit,   text) {
     text = sprintf("%s %.3f", what, ratio)
     return limit == "" ? text : text sprintf(" (wanted %s%s)", limit, ratio > limit ? ", missed" : "")
 }
 
-# The geometric mean of ratios to `peer`, the greatest, and how many are above 1.
+# Prints the geometric mean of ratios to `peer`, the greatest, and the number above 1.
 function means(set, mode, figure, peer, only_heavy, limit,   q, r, sum, n, max, worst, above, a, b) {
     for (q in class_of) {
         if (substr(q, 1, length(set) + 1) != set " ") continue

@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# archive.sh - an archive of a month, 10 GB of lines in 8640 gzip objects as a delivery stream leaves
-# them, in a directory and in a bucket of s3rver: how long the first and the second query take, what
-# they read, and the memory. The archive is made once for all rounds; KEEP=1 keeps it for the next run.
+# archive.sh - queries an archive of a month, 10 GB of lines in 8640 gzip objects like those of a
+# delivery stream, in a directory and in a bucket of s3rver. Figures are duration, bytes read and
+# requests of the first and the second query, and the memory. The archive is made once for all
+# rounds; KEEP=1 keeps it for the next run.
 
 KEEP=${KEEP:-0}
 
@@ -17,7 +18,7 @@ archive_load() {
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
 
-# Lines of the capture, continued over the days before today.
+# Makes the archive: lines of the capture, repeated for the days before today.
 make_archive() {
     [[ -f $base/month/about ]] && return
     mkdir -p "$base/month"
@@ -36,7 +37,7 @@ make_archive() {
     date -u -d 00:00 +%s >"$base/month/end"
 }
 
-# Sets `source`, lines of the configuration.
+# Sets `source`, lines of the configuration, and starts s3rver for the case of a bucket.
 begin_archive() {
     if [[ $case == directory ]]; then
         source="    path: $base/month/files"
@@ -44,7 +45,7 @@ begin_archive() {
     fi
     local port
     port=$(free_ports 1)
-    # Its tokens for the next page are made with a cipher that OpenSSL 3 has only on request.
+    # s3rver encrypts its tokens for the next page with a cipher of OpenSSL's legacy provider.
     start s3 node --openssl-legacy-provider build/peers/npm/node_modules/s3rver/bin/s3rver.js --address 127.0.0.1 --port "$port" \
         --directory "$base/month/s3" --silent --no-vhost-buckets
     wait_ready s3 "http://127.0.0.1:$port/" || give_up "s3rver does not start"

@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# crowd.sh - a billion samples, 5,800 series of a month, and the queries of bench/promql/queries.txt
-# that read all of them, each alone; then those that read the last days of them, 64 at a time, while
-# samples come in at a steady rate. All of it under a memory limit; before that the traffic alone.
+# crowd.sh - runs queries of bench/promql/queries.txt over a billion samples, 5,800 series of a
+# month, under a memory limit: one at a time those that read all samples; then 64 at a time those
+# that read the last days, while samples arrive at a steady rate. The traffic is measured alone as
+# well.
 
 CROWD_BESIDE=${CROWD_BESIDE:-$((QUICK == 1 ? 10 : 120))} # seconds of traffic beside queries
 CROWD_RATE=${CROWD_RATE:-20000}
@@ -30,7 +31,7 @@ crowd_ask() { # SET ARGUMENT...
     done <"$work/asked"
 }
 
-# From scrape FIRST on; figures go by the name.
+# Sends live scrapes from FIRST on; the figures go to $work/traffic.NAME.
 crowd_traffic() { # NAME FIRST SECONDS
     "$BUILD/bench/load" "$capture" "$url" --cluster bench/promql/cluster.txt --skip "$2" \
         --scrapes "$(calc "$CROWD_RATE * $3 / $series + 1" %d)" --rate "$CROWD_RATE" \
@@ -43,7 +44,7 @@ crowd_turn() {
     more=$(calc "$CROWD_RATE * (20 + $CROWD_BESIDE) / $series + 3" %d) # scrapes that come live
     start_ms=$(($(now_ms) - (scrapes + more) * 15000))
     end_s=$((start_ms / 1000 + scrapes * 15))
-    # Names are removed at the end: no two series are one, whatever a function makes of them.
+    # With delayed removal of names, functions do not fail because two series become equal.
     flags=(--query.features=delayed-name-removal --memory.limit="$case" --query.timeout=10m --query.queue-timeout=5m --read.timeout=1h)
     start_server "$name"
     send 0 "$scrapes" --cluster bench/promql/cluster.txt

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# day.sh - one day, midnight to midnight UTC, of series that come and go and samples that come late;
-# and the captures as they are: what stays on the disk when everything is merged.
+# day.sh - measures the size on disk after everything is merged: of one day, midnight to midnight
+# UTC, with series that come and go and samples that arrive late; and of the captures.
 
 day_about() {
     echo "a day at 15 s, 5 % churn an hour, 2 % late by up to 10 minutes"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# destinations.sh - what it costs to hand samples on, by type: the log fills while the destination is
-# paused, then it goes to a local sink that takes everything (sink.c, which also counts what AWS
-# would bill). Only the CPU of our process counts, from `resume` until nothing is left.
+# destinations.sh - measures the CPU per sample of each type of destination: the log fills while the
+# destination is paused, then it is sent to a local sink that accepts everything (sink.c, which also
+# counts units as AWS bills them). Only the CPU of Firekeep counts, from `resume` to an empty queue.
 
 destinations_about() {
     echo "samples that lie in the log, handed on to a local sink; cases: types and forms"

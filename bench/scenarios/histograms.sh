@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# histograms.sh - remote read, streamed, of native histograms that lie in parts or blocks: those of a
-# capture (exponential and custom buckets, scraped every second) sent again and again, $scrapes times,
-# and with float counts. Servers are started anew before they are read, Prometheus on a snapshot,
-# so that nothing is in anyone's head. Read are all, a first time and READS times more; then hours,
-# each beginning elsewhere.
+# histograms.sh - measures streamed remote read of native histograms in parts or blocks: those of a
+# capture (exponential and custom buckets, scraped every second), sent $scrapes times, with integer
+# and with float counts. Servers are restarted before the reads, Prometheus on a snapshot, so that
+# all samples come from files. All are read once and READS times more; then hours with different
+# begins.
 
 HOURS=${HOURS:-40}
 
@@ -14,7 +14,7 @@ histograms_about() {
 histograms_load() {
     sizes scrapes 100 8
     cases=(integer float)
-    # 2.42 takes no custom buckets
+    # Prometheus 2.42 does not accept custom buckets.
     unfit=(prometheus victoriametrics)
     features=(native-histograms)
 }

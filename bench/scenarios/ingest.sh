@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# ingest.sh - samples of known series at full speed; new series; both until settled: flush and merge
-# are forced, then the server is stopped, and all CPU until it is gone counts.
+# ingest.sh - sends samples of known series, or new series, at full speed, and measures until the
+# server has settled: flush and merge are forced, then it is stopped; all CPU until its end counts.
 
 ingest100k_about() {
     echo "100 000 known series at full speed; cases: connections"
@@ -16,7 +16,7 @@ ingest100k_load() {
 ingest100k_turn() {
     connections=$case
     ingest_begin
-    # Creates the series; not counted.
+    # The first scrape creates the series and is not counted.
     send 0 1
     settle
     note bytes_per_series "$(calc "($(memory_kib VmRSS) - $idle_kib) * 1024 / $series" %.0f)"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# lookup.sh - label names, label values and series among many, by Prometheus' API, of what is in the
-# head and of what has settled. Each question is asked LOOKUPS times; where it names an instance, of
-# another one each time, so that nobody's cache of answers knows it. Medians, as the client sees them.
+# lookup.sh - asks for label names, label values and series among many, by Prometheus' API, in the
+# head and after settling. Each question is asked LOOKUPS times; if it names an instance, another
+# one each time, so that no cache of answers has it. Figures are medians as the client sees them.
 
 LOOKUPS=${LOOKUPS:-40}
 
@@ -15,7 +15,7 @@ lookup_load() {
     cases=(head settled)
 }
 
-# KEY PATH [ARGUMENT...]; @ stands for an instance.
+# Prints lines of KEY PATH [ARGUMENT...]; @ is replaced by an instance.
 lookup_questions() {
     cat <<'END'
 names_ms /api/v1/labels

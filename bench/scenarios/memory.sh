@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# memory.sh - the peak of a million active series: after 12 scrapes; then over 120 with churn, with
-# a merge that is asked for and a read of about 10 M samples in the middle.
+# memory.sh - measures the peak memory with a million active series: after 12 scrapes; then over 120
+# scrapes with churn, with a forced merge and a read of about 10 M samples in the middle.
 
 memory1m_about() {
     echo "1 000 000 active series, 120 scrapes, 5 % churn an hour, a large read meanwhile"
@@ -13,14 +13,15 @@ memory1m_load() {
     sizes churn 5 5
 }
 
-# Copies of the fleet that have so many samples together when half of the load has come.
+# Prints the number of copies of the fleet that have SAMPLES together when half of the load was
+# sent.
 copies_for() { # SAMPLES
     local models
     models=$(value_of models <"$work/load")
     calc "($1 / ($scrapes / 2 * $models)) + 1" %d
 }
 
-# A regular expression for the instances of the first copies; at most 99.
+# Prints a regular expression for the instances of the first copies, at most 99.
 memory_matcher() { # COPIES
     local copies=$(($1 < 99 ? $1 : 99))
     local tens=$((copies / 10)) ones=$((copies % 10)) parts=()
@@ -31,7 +32,7 @@ memory_matcher() { # COPIES
 
 memory_read() { # MATCHER
     case $name in
-    victoriametrics) # which finds what was sent last only once it is flushed
+    victoriametrics) # finds the latest samples only after a flush
         ask -o /dev/null "$url/internal/force_flush"
         "$BUILD/bench/fetch" "$url/api/v1/export?match%5B%5D=%7Binstance%3D~%22$1%22%7D" --form plain
         ;;

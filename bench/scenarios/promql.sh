@@ -1,18 +1,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# promql.sh - the queries of bench/promql/queries.txt over four sets of data, settled: 1,000 series of
-# a month, 10,000 of a day, 100,000 of an hour, and native histograms. Prometheus serves a snapshot,
-# so that every server reads from its files and none from its head. The case `head` is the hour as it
-# was just received, by servers that were not stopped since. Each query is asked
+# promql.sh - runs the queries of bench/promql/queries.txt over four sets of settled data: 1,000
+# series of a month, 10,000 of a day, 100,000 of an hour, and native histograms. Prometheus serves a
+# snapshot, so that every server reads from its files and not from its head. The case `head` is the
+# hour in the heads of servers that were not stopped since they received it. The modes are
 #
-#   first     once, one query after the other, of a server just started whose files are not in the
-#             page cache; answers of earlier queries are not used (nocache=1)
-#   warm      again and again by one client, with nocache=1
-#   cached    again and again, each time a step later, as a dashboard refreshes: the server's own
-#             cache of results counts, where it has one
-#   eight     by eight clients at a time, with nocache=1
-#   fresh     heavy ones: once, of a server just started; its peak of memory counts
+#   first     each query once, one after the other, after a start with the files not in the page
+#             cache; caches of results are off (nocache=1)
+#   warm      each query many times by one client, with nocache=1
+#   cached    each query many times, each time a step later, as a dashboard refreshes: the server's
+#             own cache of results counts
+#   eight     each query by eight clients at a time, with nocache=1
+#   fresh     each heavy query once after a start; the server's peak of memory counts
 #
-# Before that the answers are compared by what they come to (bench/lib/digest.h). The data stay in
+# Before that the answers are compared by their digests (bench/lib/digest.h). The data stay in
 # $base/promql for the rounds; KEEP=1 keeps them for the next run, too. SETS="day hour" chooses.
 
 read -ra SETS <<<"${SETS:-month day hour head native}"
@@ -25,10 +25,10 @@ promql_about() {
 
 promql_load() {
     cases=("${SETS[@]}")
-    unfit=(prometheus) # 2.42 knows other functions
+    unfit=(prometheus) # Prometheus 2.42 lacks some functions
     features=(native-histograms)
     connections=2
-    series=0 scrapes=0 # those of the set
+    series=0 scrapes=0 # set by promql_sizes
     flags+=(--read.timeout=1h)
     prometheus_flags=(--storage.tsdb.retention.time=10y --query.timeout=1h
         --query.max-samples=2000000000)
@@ -36,12 +36,12 @@ promql_load() {
         -search.maxSamplesPerQuery=10000000000 -search.maxUniqueTimeseries=1000000)
 }
 
-# The set of queries that a case is asked.
+# Prints the set of queries of a case.
 promql_set() { # CASE
     echo "${1/#head/hour}"
 }
 
-# series and scrapes of the set.
+# Sets `series` and `scrapes` for the set of the case.
 promql_sizes() {
     set=$(promql_set "$case")
     case $set in
@@ -68,7 +68,7 @@ promql_send() {
         give_up "refuses samples: $(head -n 1 "$work/load.trouble")"
 }
 
-# All servers get the same samples: the set ends when the first of them was loaded.
+# Sets `end_s`, the same for all servers: the time at which the first of them was loaded.
 promql_end() {
     local file=$base/promql/$set.end
     stamp="$series $scrapes $(cat bench/promql/cluster.txt "$capture" | cksum)"
@@ -78,7 +78,8 @@ promql_end() {
     end_s=$(sed -n 2p "$file")
 }
 
-# How long a server must be quiet after its start; Prometheus' loop looks once a minute.
+# Prints the seconds for which a server must be quiet after its start; Prometheus checks once a
+# minute.
 promql_look_s() {
     if [[ $name == prometheus* ]] && ((QUICK == 0)); then
         echo 65
@@ -87,7 +88,7 @@ promql_look_s() {
     fi
 }
 
-# The data in $dir, from the rounds before if they are the same.
+# Makes the data in $dir, or takes them from the rounds before if they are the same.
 promql_prepare() {
     local kept=$base/promql/$set-$name
     stamp+=" $end_s $(version_of "$name")"
@@ -107,7 +108,7 @@ promql_prepare() {
         mv "$kept"/data/snapshots/* "$kept/snapshot" && rm -rf "$kept/data"
         dir=$kept/snapshot
     fi
-    # what it does to its files once it has started
+    # The server may rewrite its files after a start, so it is started once more.
     start_server "$name"
     settle "$(promql_look_s)"
     stop "$name" || give_up "ends badly"
@@ -140,8 +141,9 @@ promql_ask() { # MODE ARGUMENT...
     done <"$work/asked"
 }
 
-# Of two digests whether they are equal but for the order in which sums were made.
-promql_unlike() { # FILE FILE: the names of queries
+# Prints the queries whose digests differ by more than the order in which sums are computed
+# explains.
+promql_unlike() { # FILE FILE
     awk '
         function near(a, b, scale) { return (a - b) ^ 2 <= (1e-9 * scale) ^ 2 }
         NR == FNR { line[$1] = $0; next }
@@ -168,7 +170,8 @@ promql_compare() {
     done
 }
 
-# Each in a process of its own: what an earlier query left would hide what the next one takes.
+# Each heavy query has a fresh server: memory that an earlier query left would hide what this one
+# takes.
 promql_fresh() {
     local query
     "$BUILD/bench/query_load" "$url" bench/promql/queries.txt --set "$set" --heavy --list |
@@ -181,14 +184,14 @@ promql_fresh() {
     done <"$work/heavy"
 }
 
-# A server with the data, ready to be asked.
+# Starts a server with the data, ready for queries.
 promql_begin() {
     promql_sizes
     promql_end
     if [[ $case == head ]]; then
         start_server "$name"
         promql_send
-        # which finds what was sent last only once it is flushed
+        # VictoriaMetrics finds the latest samples only after a flush.
         [[ $name != victoriametrics ]] || ask -o /dev/null "$url/internal/force_flush"
         settle
     else
@@ -202,7 +205,7 @@ promql_begin() {
 }
 
 promql_turn() {
-    [[ $case != native || $name != victoriametrics ]] || return 0 # takes no native histograms
+    [[ $case != native || $name != victoriametrics ]] || return 0 # has no native histograms
     local set end_s stamp budget_s=$((QUICK ? 0 : 1))
     promql_begin
     [[ $case == head ]] || promql_ask first --nocache --least 1 --most 1
@@ -227,7 +230,7 @@ peak_rss_mib|peak RSS, MiB|%.0f
 END
 }
 
-# Each query's medians, then what they come to: geometric means of ratios.
+# Prints the medians of each query, then geometric means of their ratios.
 promql_verdict() {
     local each
     for each in "${cases[@]}"; do

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# read.sh - remote read of 10 M samples, 1736 series of a day, in both forms, by servers that have
-# settled. The first read of each form warms; the others count, their peak above what was resident
-# before.
+# read.sh - measures remote read of 10 M samples, 1736 series of a day, in both forms, from settled
+# servers. The first read of each form warms; the others count, with their peak above the resident
+# memory before.
 
 READS=${READS:-3}
 

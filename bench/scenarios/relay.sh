@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# relay.sh - live traffic at a steady rate, for a minute, with no destination and with one of each type
-# that writes to a local sink (sink.c): what taking in costs beside them, and their memory.
+# relay.sh - sends live traffic at a steady rate for a minute, without destinations and with one of
+# each type, which writes to a local sink (sink.c): measures their CPU and memory, and the CPU of
+# ingestion beside them.
 
 RELAY_SECONDS=${RELAY_SECONDS:-$((QUICK == 1 ? 10 : 60))}
 
@@ -11,7 +12,7 @@ relay_about() {
 relay_load() {
     unfit=(prometheus prometheus3 victoriametrics)
     sizes series 10000 2000
-    scrapes=0 # as many as take RELAY_SECONDS
+    scrapes=0 # set by the turn, for RELAY_SECONDS
     cases=(none-40000 eight-40000 none-200000 eight-200000)
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
@@ -25,7 +26,7 @@ relay_config() { # SINK-PORT
     done
 }
 
-# CPU of threads whose name begins so, or with `not` of all others; in ticks.
+# Prints the CPU ticks of threads whose names match PATTERN, or with `not` of all others.
 threads_cpu() { # PATTERN [not]
     local task name sum=0
     for task in "/proc/$pid/task"/*; do

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# rules.sh - rules beside live traffic: each series has a sample every 15 s (bench/promql/cluster.txt),
-# spread evenly; then RULES rules at an interval of a minute are loaded, in groups of 50
-# (bench/rules/): two groups for each rack, and one in twenty over a tenth of the racks, with six
-# rules over all of them. What rules cost is the CPU with them less that of as long a time without
-# them, before they were loaded: evaluating and writing what they record. VictoriaMetrics is counted
-# together with the vmalert that asks it. Servers have no Alertmanager.
+# rules.sh - evaluates rules beside live traffic: each series has a sample every 15 s
+# (bench/promql/cluster.txt), spread evenly; then RULES rules at an interval of a minute are loaded,
+# in groups of 50 (bench/rules/): two groups for each rack, and one in twenty over a tenth of the
+# racks, with six rules over all of them. The cost of rules, to evaluate and to write their results,
+# is the CPU with them less that of an equally long time before they were loaded. VictoriaMetrics
+# counts together with the vmalert that queries it. Servers have no Alertmanager.
 
 rules_about() {
     echo "rules each minute beside live traffic"
@@ -14,7 +14,7 @@ rules_load() {
     unfit=(prometheus)
     sizes rules 10000 1000
     sizes series 100000 10000
-    scrapes=0 # as many as the clock says
+    scrapes=0 # follows the clock (rules_live)
     history=40
     alone=$((QUICK == 1 ? 4 : 12)) warming=$((QUICK == 1 ? 5 : 10)) with=$((QUICK == 1 ? 8 : 20))
     connections=4
@@ -25,7 +25,7 @@ rules_group() { # KIND NUMBER
     sed -n "/^- /{ s/#/$2/g; s/^/  /; p }" "bench/rules/$1.yml"
 }
 
-# The same files for all servers.
+# Writes the rule files, which are the same for all servers.
 rules_write() {
     local groups=$((rules / 50)) zones each
     zones=$(((groups + 19) / 20))
@@ -69,7 +69,7 @@ rules_use() {
     esac
 }
 
-# CPU ticks of the evaluator and the server, and its metrics.
+# Records the CPU ticks of evaluator and server, and the metrics of the server.
 rules_mark() { # NAME
     mark "$1"
     rules_at_ms[$1]=$(now_ms)
@@ -120,7 +120,7 @@ rules_note_requests() { # SUFFIX
     done
 }
 
-# Durations of the last evaluation of each group.
+# Notes durations of the last evaluations of groups.
 rules_note_durations() {
     local metric
     case $name in

@@ -1,10 +1,11 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# sources.sh - 10 M samples, 1000 series of 42 hours, that another store has, read by remote read
-# through a Firekeep that stores nothing. `firekeep copy` has put them there. The first read warms;
-# the others count: CPU of the Firekeep between, and its peak above what was resident before.
+# sources.sh - reads 10 M samples, 1000 series of 42 hours, from another store by remote read
+# through a Firekeep that stores nothing. `firekeep copy` writes them there. The first read warms;
+# the others count: the CPU of the Firekeep between, and its peak above the resident memory before.
 #
-# Cases: another Firekeep by remote read; archives in a directory; ClickHouse 18.16; InfluxDB 1.6; and,
-# of a twentieth of the samples, the doubles of OpenTSDB and Timestream, whose own speed says nothing.
+# Cases: another Firekeep by remote read; archives in a directory; ClickHouse 18.16; InfluxDB 1.6;
+# and, with a twentieth of the samples, doubles of OpenTSDB and Timestream, whose own speed has no
+# meaning.
 
 READS=${READS:-3}
 
@@ -60,7 +61,7 @@ END
     ask -o /dev/null "http://127.0.0.1:$1/query" --data-urlencode "q=CREATE DATABASE store" || give_up "InfluxDB makes no database"
 }
 
-# The store of the case, started, and how it is written and read.
+# Starts the store of the case, and sets the lines of the destination and source that use it.
 begin_store() {
     local on
     on=$(free_ports 1)
@@ -117,7 +118,7 @@ write_between() {
     } >"$work/between.yml"
 }
 
-# All that the server at $url has goes to the store; then nothing else runs here.
+# Copies all samples of the server at $url to the store, then stops the server.
 fill_store() {
     ((${#destination_lines[@]} > 0)) || return
     build/firekeep copy "--config.file=$work/between.yml" "--url=$url" "--work=$work/copying" \

@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# start.sh - from the call to the first answer that it is ready: with nothing, and after SIGKILL with
-# as much in the log as Firekeep lets become (8 M samples and 12 a series, one scrape less). And what
-# SIGKILL loses of samples that were acknowledged.
+# start.sh - measures the time from the start of a server to its first answer that it is ready: with
+# an empty directory, and after SIGKILL with the longest log that Firekeep allows (8 M samples and
+# 12 per series, less one scrape). The scenario `crash` counts acknowledged samples that SIGKILL
+# loses.
 
 start_about() {
     echo "ready after SIGKILL; cases: active series"
@@ -13,7 +14,7 @@ start_load() {
     read -ra cases <<<"$series"
 }
 
-# Launches the server on the data that is there, and notes how long it takes.
+# Starts the server on the existing data, and notes the time until it is ready.
 start_again() {
     local began=${EPOCHREALTIME/./} ready
     launch_server "$name"
@@ -68,8 +69,8 @@ crash_count() { # KEY
     note "$1" "$got"
 }
 
-# The same load twice: stopped in order, which tells how many samples this server keeps at all (not
-# all keep NaN), and killed at the moment of the last acknowledgment.
+# Sends the same load twice: to a server that is stopped in order, which shows how many samples it
+# keeps at all (some drop NaN), and to one that is killed at the last acknowledgment.
 crash_turn() {
     start_ms=$((start_ms - 600000))
     dir=$work/control

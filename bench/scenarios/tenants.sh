@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# tenants.sh - two tenants with as many series as the load says, and TENANTS with ten each: a look-up
-# costs by the tenant that asks. Medians of LOOKUPS, as the client sees them; each time another of
-# the small ones asks.
+# tenants.sh - measures look-ups with two tenants that have the series of the load, and TENANTS that
+# have ten each: the cost depends on the tenant that asks. Figures are medians of LOOKUPS as the
+# client sees them; each time another small tenant asks.
 
 TENANTS=${TENANTS:-10000}
 
@@ -35,7 +35,7 @@ tenants_ask() { # TENANT PATH [ARGUMENT...]
         -w '%{time_total}\n' "${arguments[@]}" "$url$2" || give_up "does not answer $2"
 }
 
-tenants_note() { # KEY WORDS...: of large and of small ones
+tenants_note() { # KEY PATH [ARGUMENT...]
     local key=$1 i who
     for who in large small; do
         for ((i = 0; i < LOOKUPS; i++)); do

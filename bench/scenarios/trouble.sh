@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# trouble.sh - how fast samples are handed on to who throttles or refuses some of them: the log fills
-# while the destination is paused, then all of it goes to tests/doubles/timestream.py, which answers
-# after 50 ms and throttles a share of the calls, or to an InfluxDB 1 that refuses every ninth sample.
+# trouble.sh - measures the rate of samples to a destination that throttles or refuses some: the log
+# fills while the destination is paused, then it is sent to tests/doubles/timestream.py, which
+# answers after 50 ms and throttles a share of the calls, or to an InfluxDB 1 that refuses every
+# ninth sample.
 #
 #   timestream-P        P percent of the calls are throttled
 #   influxdb-none       nothing is refused
-#   influxdb-metric-N   of N metrics every ninth is there with integers
+#   influxdb-metric-N   of N metrics every ninth exists with integers, so its doubles are refused
 #   influxdb-old        every ninth sample is older than the retention policy
 
 trouble_about() {
@@ -20,7 +21,7 @@ trouble_load() {
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
 
-# 25 samples of 4500 series; with `old` each ninth series lies two days back.
+# Sends 25 samples of 4500 series; with `old` every ninth series is two days old.
 influxdb_load() { # METRICS
     local hosts=$((4500 / $1)) now
     now=$(now_ms)
@@ -44,7 +45,7 @@ influxdb_writes() {
     ask "http://127.0.0.1:$influxd_port/debug/vars" | tr ',{}' '\n\n\n' | sed -n 's/^"writeReq"://p' | head -n 1
 }
 
-# Every ninth metric is there with integers.
+# Writes an integer to every ninth metric, so that its doubles are refused.
 influxdb_conflicts() { # METRICS
     awk -v metrics="$1" 'BEGIN { for (m = 4; m < metrics; m += 9) printf "m%d,host=other value=1i\n", m }' |
         ask -o /dev/null -X POST "http://127.0.0.1:$influxd_port/write?db=metrics" --data-binary @-

@@ -19,7 +19,7 @@ const char *problem_type_of(enum purpose purpose, enum err e);
 /* Replies with a short plain text; 503 gets Retry-After. */
 void reply_error(struct http_request *request, enum purpose purpose, enum err e,
                  const struct why *why);
-/* The same in Prometheus' envelope. */
+/* Does the same in the JSON envelope of Prometheus' API. */
 void reply_problem_of(struct http_request *request, enum purpose purpose, enum err e,
                       const struct why *why);
 void reply_problem(struct http_request *request, unsigned status, const char *type,

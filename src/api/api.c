@@ -345,7 +345,8 @@ api_set_limits(struct api *api, const struct api_limits *limits)
     lock_take(&api->lock);
     api->limits = *limits;
     lock_drop(&api->lock);
-    /* Where memory is small, the cache of results leaves room for writes and queries. */
+    /* A limit of memory leaves at most a sixteenth to the cache of results; writes and queries need
+     * the rest. */
     uint64_t share = memory_bytes(api->options.memory) / 16, wanted = limits->query.cache_bytes;
     promql_cache_resize(api->results, share > 0 && share < wanted ? share : wanted);
 }

@@ -29,7 +29,7 @@ struct query_limits {
     uint64_t samples_max;      /* in memory at one time */
     uint64_t samples_read_max; /* read from the store */
     uint64_t series_max;
-    uint64_t bytes_max;   /* of stored samples */
+    uint64_t bytes_max;   /* limit of the stored samples that a query reads, in bytes */
     uint64_t cache_bytes; /* size of the cache of results, of all queries */
     int64_t slow_log_ns;  /* queries that take longer are logged; 0: never */
     struct promql_features features;
@@ -40,9 +40,10 @@ struct query_limits {
 struct api_limits {
     uint64_t read_samples_max;
     uint64_t read_series_max; /* 0: no limit */
-    uint64_t read_bytes_max;  /* of stored samples; 0: no limit */
+    uint64_t read_bytes_max;  /* limit of the stored samples that a request reads, in bytes; 0: no
+                                 limit */
     int64_t read_timeout_ns;
-    uint64_t search_results_max; /* that one search may ask for; 0: no limit */
+    uint64_t search_results_max; /* results that a search may ask for; 0: no limit */
     struct query_limits query;
 };
 

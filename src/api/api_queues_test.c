@@ -142,7 +142,7 @@ UNIT_TEST(test_one_tenant_does_not_take_all_places)
     fill_places("X-Scope-OrgID: a", 200);
 }
 
-/* They get the error that the tenant is missing only when their turn comes. */
+/* Requests without a tenant are refused only when their turn comes. */
 UNIT_TEST(test_requests_without_a_tenant_take_no_more_places_than_one)
 {
     fill_places(NULL, 401);

@@ -1,6 +1,6 @@
 /*
- * handler.h - for the handlers of routes: the object behind api.h, and what a request names: its
- * path, its tenant, its arguments and the limits of what it reads.
+ * handler.h - for the handlers of routes: the object that api.h hides, and the parts of a request:
+ * its path, its tenant, its arguments and the limits of its answer.
  *
  * A handler runs on an HTTP worker, where it must not wait, or on a thread of a queue (queues.h).
  * It answers its request (answer.h), once.

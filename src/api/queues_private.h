@@ -34,7 +34,7 @@ struct job_queue {
     struct api *api; /* immutable */
     struct job *first;
     _Atomic uint32_t waiting; /* relaxed where it is read without the lock: a hint */
-    uint64_t round;           /* of the job that was taken last */
+    uint64_t round;           /* round of the job that was taken last */
     uint32_t running;
     bool runs_abandoned; /* runs a job even if its client is gone; immutable */
     struct cond cond;

@@ -1,5 +1,6 @@
 /*
- * keeper.c - see keeper.h. What is acknowledged is in the log, so neither thread hurries the other:
+ * keeper.c - see keeper.h. Acknowledged requests are in the log, so neither thread has to wait for
+ * the other:
  *
  *      commit   woken by who wants one, else each second: commit, answer; cuts the head when it is
  *               due. Where commits are not synced, syncs each second and for keeper_sync(), which

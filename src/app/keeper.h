@@ -24,7 +24,7 @@ struct keeper {
     struct merger *merger;
     bool synced_by_time; /* level fsync syncs each commit */
 
-    /* Its lock guards to the next blank line. */
+    /* The lock of `commit` guards the fields to the next blank line. */
     struct worker commit;
     unsigned commit_wanted;   /* requests since the last commit began */
     unsigned commit_expected; /* requests that the next commit waits a moment for */
@@ -49,9 +49,8 @@ struct keeper {
     /* The flush thread only. */
     int64_t flush_after_ns; /* a flush failed, the next one comes at this time or later */
     int64_t flush_pause_ns;
-    const char
-        *refusing; /* reason for refusing writes that was logged last; NULL if they are accepted */
-    bool doubts_clock; /* the log says that the clock is not believed */
+    const char *refusing; /* logged reason for refusing writes; NULL if they are accepted */
+    bool doubts_clock;    /* the log says that the clock is not believed */
 
     /* The thread that calls keeper_tick() owns these. */
     int64_t hanging_ns; /* monotonic time at which the hanging commit began that was logged last; 0

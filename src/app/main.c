@@ -7,10 +7,10 @@ __attribute__((section(".preinit_array"),
 
 #ifdef HAVE_JEMALLOC
 /*
- * Read by jemalloc before main(). What one thread gave back is another's soon, and the machine's
- * within a second: a query takes 100 MiB for a moment, and an idle arena would keep them for ever,
- * where no budget sees them. Little is allocated often enough for threads to get in each other's
- * way.
+ * Read by jemalloc before main(). Memory that a thread frees is soon available to others, and
+ * returned to the system within a second: a query takes 100 MiB for a moment, and an idle arena
+ * would keep them for ever, where no budget sees them. Little is allocated often enough for threads
+ * to get in each other's way.
  */
 extern const char *malloc_conf;
 const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0";

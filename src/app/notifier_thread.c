@@ -27,7 +27,7 @@ enum err
 notifier_thread_start(struct notifier_thread *t, struct env *env, struct notifier *notifier,
                       struct why *why)
 {
-    assert(t->thread == NULL); /* it is started once */
+    assert(t->thread == NULL); /* the thread is started once */
     t->env = env;
     t->notifier = notifier;
     enum err e = env_thread_start(env, "alerts", step_loop, t, &t->thread);
@@ -38,7 +38,7 @@ void
 notifier_thread_stop(struct notifier_thread *t)
 {
     if (t->thread == NULL) return;
-    assert(atomic_load(&t->until_ns) == 0); /* it is stopped once */
+    assert(atomic_load(&t->until_ns) == 0); /* the thread is stopped once */
     int64_t until_ns = env_monotonic_ns(t->env) + LAST_NS;
     atomic_store_explicit(&t->until_ns, until_ns, memory_order_release);
     notifier_wake(t->notifier);

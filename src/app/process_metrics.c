@@ -188,11 +188,10 @@ seconds_of(struct timespec t)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/*
- * The kernel tells ticks since boot. Unix time less time since boot is when we booted, but moves
- * whenever the clock is slewed: asked again at each scrape, changes(process_start_time_seconds)
- * would see restarts that never were.
- */
+/* Returns the Unix time at which the process started, in seconds; NAN if it is unknown. The kernel
+ * reports the start in ticks since boot. The time of the boot, which is the Unix time less the time
+ * since boot, moves when the clock is slewed: computed at each scrape, it would make
+ * changes(process_start_time_seconds) count restarts that did not happen. */
 static double
 find_start(const char *dir)
 {
@@ -204,7 +203,7 @@ find_start(const char *dir)
     if (clock_gettime(CLOCK_BOOTTIME, &since_boot) != 0) return NAN;
     double start = seconds_of(now) - seconds_of(since_boot) +
                    (double)stat.start_ticks / (double)sysconf(_SC_CLK_TCK);
-    return round(start * 100) / 100; /* no more than a tick tells */
+    return round(start * 100) / 100; /* the kernel's ticks are no finer */
 }
 
 void

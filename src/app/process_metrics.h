@@ -14,7 +14,7 @@ void process_metrics_register(void);
 
 /* --- the pieces, for tests -------------------------------------------------------------------- */
 
-/* Of /proc/self/stat, in the kernel's units. */
+/* Fields of /proc/self/stat, in the kernel's units. */
 struct process_stat {
     uint64_t user_ticks;
     uint64_t system_ticks;
@@ -28,7 +28,7 @@ bool process_stat_parse(struct bytes text, struct process_stat *ret_stat);
 /* The value of a line "name:   123 kB" of /proc/self/status, in bytes. False: no such line. */
 bool process_status_bytes(struct bytes text, const char *name, uint64_t *ret_bytes);
 
-/* Prints what can be read under `dir` ("/proc/self"); what cannot is left out. */
+/* Prints the metrics that can be read under `dir` ("/proc/self"); others are left out. */
 void process_metrics_collect(struct metric_sink *sink, void *dir);
 
 #endif

@@ -73,7 +73,7 @@ struct readers_change {
     struct generation *next;
 };
 
-/* Says whether that was the last user. */
+/* Removes a user. Returns true if it was the last one. */
 static bool
 drop_user(_Atomic uint32_t *users)
 {

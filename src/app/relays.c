@@ -45,17 +45,15 @@ struct runner {
 
     /* The thread owns these. */
     bool full;
-    int64_t
-        logged_ns; /* monotonic time of the last log line about a failure to open; 0: none so far */
+    int64_t logged_ns; /* monotonic time at which a failure to open was last logged, or 0 */
 
     struct worker worker; /* woken when the directory has no other user */
 
     struct lock lock;    /* LOCK_RANK_RELAY_OPEN; guards the rest */
     struct relay *relay; /* NULL while the destination is not open */
     struct why error;
-    struct relay_status
-        last;     /* status when it was last open, under this runner or the one before */
-    bool counted; /* `last` is known */
+    struct relay_status last; /* status when this runner or the one before last had it open */
+    bool counted;             /* `last` is known */
 };
 
 struct relays {
@@ -309,7 +307,7 @@ struct relays_change {
     struct relays *relays;
     struct destination_list *list;
     struct runner *next[DESTINATIONS_MAX]; /* runners of the list, in its order */
-    bool is_new[DESTINATIONS_MAX];         /* else the runner stays */
+    bool is_new[DESTINATIONS_MAX]; /* the runner was made by this change; otherwise it stays */
 };
 
 static struct runner *

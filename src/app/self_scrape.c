@@ -32,9 +32,9 @@ struct self_scrape {
 
 /* A line of the text, parsed. */
 struct line {
-    struct label labels[LABELS_MAX + 4]; /* and __name__, instance, job */
+    struct label labels[LABELS_MAX + 4]; /* also __name__, instance and job */
     uint32_t count;
-    struct arena arena; /* of values without escapes */
+    struct arena arena; /* has the label values whose escapes were replaced */
     struct buf canonical;
 };
 

@@ -1,8 +1,8 @@
 /*
  * self_scrape.h - the server's own metrics in its own store, so that rules can watch it without a
- * Prometheus: what /metrics shows, at multiples of an interval, as a Prometheus would have scraped
- * it: with `up`, the labels job="firekeep" and instance, and staleness markers for series that are
- * no more.
+ * Prometheus: the content of /metrics, at multiples of an interval, as a Prometheus would have
+ * scraped it: with `up`, the labels job="firekeep" and instance, and staleness markers for series
+ * that are no more.
  *
  * Threads: the one that owns the server; self_scrape_set() also one that reloads it.
  */

@@ -99,7 +99,7 @@ raise_file_limit(void)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* else the old one stays */
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* on an error the old limit stays */
 }
 
 static int

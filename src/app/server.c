@@ -1,5 +1,5 @@
 /*
- * server.c - the server's parts and threads: who is started, in which order, and how it all ends.
+ * server.c - the server's parts and threads: the order in which they start and end.
  *
  *      start: store (replay) -> api -> commit, flush, merge -> http    ready
  *      stop:  http takes no more -> requests end -> last commit -> flush -> gone
@@ -50,9 +50,8 @@ struct server {
     struct notifier_thread notifier_thread;
     struct metric_collector notifier_collector;
     struct self_scrape *self_scrape;
-    bool is_stored; /* samples are stored, not only logged */
-    _Atomic bool
-        takes_writes; /* relaxed: a write during the change may as well have come before it */
+    bool is_stored;            /* samples are stored, not only logged */
+    _Atomic bool takes_writes; /* relaxed: a write during a change counts as before it */
     int flag_count;
     char **flag_words;
     char route_prefix[SETTING_PREFIX_BYTES];

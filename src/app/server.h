@@ -26,7 +26,7 @@ uint16_t server_port(const struct server *server);
 void server_tick(struct server *server);
 /* Reloads everything or nothing, and logs the result. */
 MUST_CHECK enum err server_reload(struct server *server, struct why *why);
-/* The same, soon, on a thread of its own: a reload waits for disks, and for a change of stored
+/* Does the same, soon, on a thread of its own: a reload waits for disks, and for a change of stored
  * rules that is written. Of those that are wanted while one runs the last one counts. */
 void server_want_reload(struct server *server);
 void server_stats(struct server *server, struct tsdb_stats *ret_stats);
@@ -40,8 +40,8 @@ bool server_is_flushed(struct server *server);   /* the flush is done or has fai
 /* Commits the log's last batch. The process is about to exit: nothing commits afterwards. */
 void server_commit_last(struct server *server);
 /*
- * Ends all threads and connections; requests with a handler are waited for. What was acknowledged
- * is durable.
+ * Ends all threads and connections; waits for requests with a handler. All acknowledged requests
+ * are durable.
  */
 void server_free(struct server *server);
 

@@ -46,7 +46,7 @@ bool worker_has_request(struct worker *worker);
 /* Rests until a monotonic time, the stop or, as `how` says, a request or a wake-up. False: the
  * worker stops. */
 enum worker_rest {
-    REST_UNTIL_WOKEN, /* or a request; forgets the wake-up */
+    REST_UNTIL_WOKEN, /* rests until a wake-up, which is forgotten, or a request */
     REST_UNTIL_REQUEST,
     REST_UNTIL_STOPPED,
 };

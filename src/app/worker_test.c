@@ -1,4 +1,4 @@
-/* worker_test.c - a request to a worker gets its own answer, or the news that the worker ends. */
+/* worker_test.c - a request to a worker gets its own answer, or learns that the worker ends. */
 #include "lib/test.h"
 
 #include <sched.h>

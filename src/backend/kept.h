@@ -20,7 +20,7 @@ enum kept_verdict {
 struct kept_options {
     struct env *env;
     struct budget *memory;
-    const char *dir;    /* the destination's */
+    const char *dir;    /* directory of the destination */
     struct bytes saved; /* the writer's last save() */
     bool has_saved;     /* false: not known */
     /* Called for each finding, with the path of the file and its error. */
@@ -38,7 +38,7 @@ struct kept_waiting {
     uint64_t objects; /* s3: not uploaded; their samples count as queued */
     uint64_t object_bytes;
     uint64_t files;      /* without final names, by the saved state */
-    uint64_t file_bytes; /* delivered already */
+    uint64_t file_bytes; /* bytes of files that were delivered already */
 };
 /* `type` is that of `saved`; DESTINATION_TYPE_COUNT: not known. `say` is not called; a relay may
  * be running. ERR_IO, ERR_NOMEM. */

@@ -133,7 +133,7 @@ struct aws_settings {
 struct sigv4_settings {
     bool given;
     struct aws_settings aws;
-    const char *service; /* "aps" */
+    const char *service; /* "aps" by default */
 };
 
 enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD };

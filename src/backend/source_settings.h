@@ -75,8 +75,7 @@ struct clickhouse_columns {
     const char *labels;
     const char *time;
     const char *value;
-    const char
-        *bits; /* the table may lack this column, and all below, if the name is the default */
+    const char *bits; /* this column and those below may be missing if the name is the default */
     const char *histogram;
     const char *start_time;
 };
@@ -130,7 +129,7 @@ struct source_settings {
     uint32_t max_concurrent;    /* concurrent queries */
     uint32_t max_rate_requests; /* per second; 0: no limit */
     uint64_t max_samples;       /* per query; 0: no limit */
-    uint64_t max_bytes;         /* per query, as received; 0: no limit */
+    uint64_t max_bytes; /* bytes per query as received, so before decompression; 0: no limit */
 
     struct http_settings http;
     struct basic_auth_settings basic_auth;

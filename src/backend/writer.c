@@ -136,7 +136,7 @@ writer_item_mapped(const struct item *item, writer_text_mapped *is_mapped, void 
         if (is_metric || !is_mapped(context, WRITER_MAPPED_LABEL_NAME, label.name)) continue;
         mapped |= WRITER_MAPPED_LABEL_NAME;
     }
-    bool is_special = (item->bits >> 52 & 0x7ff) == 0x7ff; /* not finite */
+    bool is_special = (item->bits >> 52 & 0x7ff) == 0x7ff; /* NaN or infinite */
     if (item->kind == ITEM_HISTOGRAM) mapped |= forms & WRITER_MAPPED_HISTOGRAM;
     if (item->kind == ITEM_FLOAT && is_special) mapped |= forms & WRITER_MAPPED_FLOAT;
     return mapped;

@@ -42,10 +42,10 @@ enum writer_verdict {
     VERDICT_DEAD,       /* refused permanently */
     VERDICT_MIXED,      /* each entry has its own; only for whole calls, as are those below */
     VERDICT_SOME_DEAD,  /* some were refused permanently, and it is not known which */
-    VERDICT_DEAD_CALL,  /* the same, and no part of it must be sent again */
+    VERDICT_DEAD_CALL,  /* the same, and no part of the call must be sent again */
     VERDICT_TOO_LARGE,  /* to be split */
     VERDICT_AGAIN,      /* at once: the writer has learnt an address or the time */
-    VERDICT_REBUILD,    /* the same, and the body has to be made again */
+    VERDICT_REBUILD,    /* the same, and the body has to be rebuilt */
     VERDICT_UNPREPARED, /* credentials were refused, or the address is gone: prepare() first */
     VERDICT_BLOCKED, /* wrong configuration, missing permission: nothing can be delivered until it
                         is fixed */
@@ -72,7 +72,7 @@ struct writer_step {
 
     /* WRITER_DONE: */
     enum writer_verdict verdict;
-    int64_t wait_ms; /* before a retry, as the destination requests; 0: not given */
+    int64_t wait_ms; /* time before a retry, if the destination requests one; else 0 */
     /* A word for metrics and dead letters: "conflict", "http_403", "throttled". */
     char reason[WRITER_REASON_BYTES];
     char answer[WRITER_ANSWER_BYTES]; /* the destination's message, shortened */
@@ -127,8 +127,8 @@ struct writer_options {
     struct env *env;
     struct budget *memory;
     const struct destination_settings *settings; /* outlives the writer */
-    const char *dir; /* the destination's, durable; its files except "state" and "dead-letters" are
-                        the writer's */
+    const char *dir;      /* directory of the destination, durable; the writer owns its files except
+                             "state" and "dead-letters" */
     const char *instance; /* hex, for the beginning of names: differs from that of all other
                              directories and copies */
     struct bytes saved;   /* the last result of save(); empty: nothing */
@@ -161,7 +161,8 @@ struct writer_class {
                            uint32_t *ret_entry, struct why *why);
     /* Return approximately the bytes to be sent, and the units of billing. */
     uint64_t (*bytes)(const struct writer *writer, const struct writer_call *call);
-    uint64_t (*units)(const struct writer *writer, const struct writer_call *call); /* or NULL */
+    uint64_t (*units)(const struct writer *writer,
+                      const struct writer_call *call); /* may be NULL */
     /*
      * For `firekeep destinations plan`: makes the requests without sending or writing anything;
      * bytes and units are then exact. Only call_clear() follows. ERR_NOMEM, ERR_LIMIT. NULL:

@@ -20,9 +20,9 @@ struct buf {
     bool secret;
 };
 
-/* Takes no memory yet. `limit_bytes` > 0. `budget` may be NULL. */
+/* Takes no memory before the first byte is put. `limit_bytes` > 0. `budget` may be NULL. */
 void buf_init(struct buf *buf, struct budget *budget, size_t limit_bytes);
-/* The same for secrets: memory is overwritten before it is freed, also when the buffer grows. */
+/* Does the same for secrets: memory is overwritten before it is freed, also when it grows. */
 void buf_init_secret(struct buf *buf, struct budget *budget, size_t limit_bytes);
 void buf_fini(struct buf *buf);
 /* Overwrites the content and clears the buffer. */

@@ -19,7 +19,7 @@ enum lock_rank {
     LOCK_RANK_RULER,      /* the list of rule groups and what is due; held briefly */
     LOCK_RANK_RELAYS,     /* the list of destinations */
     LOCK_RANK_READERS,    /* the list of sources */
-    LOCK_RANK_RELAY_OPEN, /* whether a destination is open */
+    LOCK_RANK_RELAY_OPEN, /* held while a destination is opened or closed */
     LOCK_RANK_RELAY,      /* the state of a destination that it publishes */
     LOCK_RANK_NOTIFY,     /* notifications in queues, and the list of Alertmanagers */
     LOCK_RANK_EDIT,       /* changes of the set of live parts; held while the manifest is written */

@@ -70,7 +70,7 @@ take_in_order(struct pair *pair)
 {
     lock_take(&pair->low);
     lock_take(&pair->high);
-    lock_drop(&pair->low); /* dropped in any order */
+    lock_drop(&pair->low); /* locks may be dropped in any order */
     lock_drop(&pair->high);
     lock_take(&pair->low);
     lock_drop(&pair->low);

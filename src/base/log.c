@@ -79,7 +79,7 @@ needs_quotes(struct bytes b)
     return false;
 }
 
-/* Both formats know \u; what is no UTF-8 becomes U+FFFD, byte by byte. */
+/* Both formats have \u; each byte of invalid UTF-8 becomes U+FFFD. */
 static void
 put_escaped(struct log_text *line, struct bytes b)
 {

@@ -33,7 +33,7 @@ uint64_t log_count(enum log_level level);
 /*
  * Starts the thread that writes. Lines wait for it in LOG_WAITING_BYTES_MAX bytes of memory; one
  * that finds no room is lost, as is one that cannot be written. Lost lines are counted
- * (firekeep_log_lines_lost_total), and a warning stands in the log where they are missing. A signal
+ * (firekeep_log_lines_lost_total), and a warning replaces them in the log. A signal
  * that ends the process by default because of an error of its own (SIGABRT, SIGSEGV, ...) ends it
  * after at most LOG_LAST_MS, in which the waiting lines are written. The process has one such
  * thread; ERR_AGAIN: it cannot be started.

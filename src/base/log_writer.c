@@ -38,7 +38,7 @@ enum { RETRY_MS = 5 };
 
 struct log_entry {
     uint64_t lost_before; /* lines that are missing between the entry before and this one */
-    uint32_t size;        /* of the text after it; 0: no line, only a loss to report */
+    uint32_t size;        /* size of the text after the entry; 0: no text, only a loss to report */
     uint32_t unused;
 };
 
@@ -51,7 +51,8 @@ static struct {
 
     pthread_t thread;
     _Atomic bool runs;
-    /* Lines in the ring or being written. Release when a line is written, acquire in on_crash(). */
+    /* Lines in the ring or being written. Release when a line is written pairs with acquire in
+     * on_crash(). */
     _Atomic uint64_t unwritten;
 } writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -140,7 +141,7 @@ write_all(const char *at, size_t size)
         ssize_t put = write(fd, at + done, size - done);
         if (put > 0) {
             done += (size_t)put;
-        } else if (put == 0) { /* no progress is no success, and must not loop */
+        } else if (put == 0) { /* a write without progress counts as failed, so that this ends */
             errno = EIO;
             break;
         } else if (errno == EAGAIN) { /* another process made it non-blocking */
@@ -152,7 +153,7 @@ write_all(const char *at, size_t size)
     return fd < 0 ? size : done;
 }
 
-/* Keeps lines whole: what follows a line of which only a part could be written begins a new one. */
+/* Keeps lines whole: after a line that was written in part, the next text begins a new line. */
 static bool
 write_line(const char *line, size_t size, bool *is_torn)
 {
@@ -170,7 +171,7 @@ run(void *unused)
     struct log_entry entry;
     struct log_text line;
     uint64_t lost = 0; /* not reported */
-    int error = 0;     /* of the last write(2) that failed since the last report */
+    int error = 0;     /* errno of the last write(2) that failed since the last report */
     bool is_torn = false;
     while (take(&entry, line.text)) {
         lost += entry.lost_before;
@@ -236,7 +237,9 @@ handle_crashes(void)
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction action = {.sa_handler = on_crash}, old;
         bool is_free = sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL;
-        if (is_free) sigaction(signals[i], &action, NULL); /* else a sanitizer has it */
+        if (is_free)
+            sigaction(signals[i], &action,
+                      NULL); /* a signal that a sanitizer handles is left to it */
     }
 }
 

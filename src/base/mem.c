@@ -1,6 +1,6 @@
 /*
- * mem.c - see mem.h. The heap below is malloc (jemalloc when linked); what is ours is the
- * accounting, and the switch that makes the n-th allocation fail.
+ * mem.c - see mem.h. The heap is malloc (jemalloc when linked); this file adds the accounting, and
+ * the switch that makes the n-th allocation fail.
  */
 #include "base/mem.h"
 

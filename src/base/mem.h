@@ -44,7 +44,7 @@ void *mem_alloc(struct budget *budget, size_t size_bytes);
  * count. */
 void *mem_resize(struct budget *budget, void *old, size_t old_bytes, size_t new_bytes);
 void mem_free(struct budget *budget, void *memory, size_t size_bytes);
-/* The same for memory that held a secret: it is overwritten first. */
+/* Does the same for memory that held a secret: it is overwritten first. */
 void mem_free_secret(struct budget *budget, void *memory, size_t size_bytes);
 
 /* Fails the n-th allocation from now on (1 is the next one), with `forever` also all after it; 0
@@ -75,13 +75,13 @@ struct arena {
 /* No memory is taken before the first allocation. `block_bytes` 0 chooses a default. */
 void arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
                 size_t block_bytes);
-/* The same for secrets: memory is overwritten before it is freed. */
+/* Does the same for secrets: memory is overwritten before it is freed. */
 void arena_init_secret(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
                        size_t block_bytes);
 void arena_fini(struct arena *arena);
 /* Forgets all allocations but keeps one block for the next use. */
 void arena_reset(struct arena *arena);
-/* The same; the block that it keeps has at most so many bytes. */
+/* Does the same, but keeps a block of at most `bytes_max` bytes. */
 void arena_reset_to(struct arena *arena, size_t bytes_max);
 /* Aligned to 8; not zeroed. NULL: the ceiling or the budget is reached. */
 void *arena_alloc(struct arena *arena, size_t size_bytes);

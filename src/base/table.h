@@ -25,7 +25,7 @@ struct table {
 void table_fini(struct table *t, struct budget *budget);
 /* Makes room for `more` ids. False without memory: nothing has changed. */
 MUST_CHECK bool table_reserve(struct table *t, struct budget *budget, uint32_t more);
-/* Adds an id; table_reserve() made room for it. `id` is below UINT32_MAX. */
+/* Adds an id, for which table_reserve() has made room. `id` is below UINT32_MAX. */
 void table_add(struct table *t, uint64_t hash, uint32_t id);
 /* Removes the id under this hash, which must exist. */
 void table_remove(struct table *t, uint64_t hash, uint32_t id);

@@ -45,7 +45,7 @@ struct checking {
     bool was_stored;            /* the same with the server's configuration, or as its parts show */
     bool was_known;             /* false: `was_stored` is not known */
     char storage[PATH_BYTES];   /* the server's directory, for messages */
-    struct rule_settings rules; /* the server's */
+    struct rule_settings rules; /* rules of the server */
     struct alerting alerting;
     bool rules_known;
     struct budget memory;

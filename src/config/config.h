@@ -75,10 +75,10 @@ struct settings {
     bool tenancy_enabled;                        /* false */
     uint32_t tenancy_max_tenants;                /* 10000 */
     uint32_t read_max_concurrent;                /* 10 */
-    int64_t read_queue_timeout_ms;               /* 10s waiting for a free slot, then 503 */
-    int64_t read_timeout_ms;                     /* 2m; reloadable */
-    uint64_t read_max_series;                    /* 0: no limit; reloadable */
-    uint64_t read_max_bytes;                     /* bytes as stored; 0: no limit; reloadable */
+    int64_t read_queue_timeout_ms;   /* 10s; a read that waits longer for a free slot gets 503 */
+    int64_t read_timeout_ms;         /* 2m; reloadable */
+    uint64_t read_max_series;        /* 0: no limit; reloadable */
+    uint64_t read_max_bytes;         /* bytes as stored; 0: no limit; reloadable */
     uint64_t read_max_samples;       /* 50 M, for responses of type SAMPLES; reloadable */
     uint64_t read_frame_bytes;       /* 1 MiB */
     uint32_t query_max_concurrent;   /* 20 */
@@ -179,7 +179,7 @@ MUST_CHECK enum err settings_yaml(struct settings *settings, const char *file_na
 MUST_CHECK enum err config_read(const char *path, size_t bytes_max, struct buf *to,
                                 struct why *why);
 
-/* The same for an open file; `name` is for messages. */
+/* Does the same for an open file; `name` is for messages. */
 MUST_CHECK enum err config_read_from(int fd, const char *name, size_t bytes_max, struct buf *to,
                                      struct why *why);
 

@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 
-enum { NAMES_MAX = 16 }; /* REPLICA_LABELS_MAX of views/replicas.h */
+enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/replicas.h */
 
 enum err
 replica_labels_rule(const char *text, const char **ret_expected)

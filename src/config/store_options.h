@@ -16,7 +16,7 @@ struct memory {
     uint64_t flush_bytes; /* shares outside the foreground: the most that each of them needs */
     uint64_t merge_bytes;
     uint64_t cache_bytes;
-    uint64_t head_bytes; /* limit within the foreground */
+    uint64_t head_bytes; /* head's limit, a part of `foreground` */
 };
 void memory_init(struct memory *memory, uint64_t bytes);
 

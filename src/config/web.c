@@ -33,7 +33,7 @@ split_address(const char *text, char *host, uint16_t *ret_port)
 
     struct in_addr v4;
     struct in6_addr v6;
-    bool is_v4 = host[strspn(host, "0123456789.")] == 0; /* or is meant to be an IPv4 address */
+    bool is_v4 = host[strspn(host, "0123456789.")] == 0; /* it may be invalid */
     bool is_name = host[strspn(host, name_letters)] == 0;
     if (bracketed) {
         if (inet_pton(AF_INET6, host, &v6) != 1) return "an IPv6 address in the brackets";

@@ -2,8 +2,8 @@
  * histogram.c - see histogram.h for the rules and docs/format/histogram.md for the byte form.
  *
  * The rules are those of a current Prometheus, and three of our own that keep a reader's arithmetic
- * inside its types: bucket indexes stay in int32, counts in int64, arrays within a limit. What one
- * side may hold is checked while its spans and buckets are walked once.
+ * inside its types: bucket indexes stay in int32, counts in int64, arrays within a limit. The
+ * limits of a side are checked while its spans and buckets are walked once.
  */
 #include "model/histogram.h"
 
@@ -45,7 +45,7 @@ check_spans(const struct hist_buckets *side, const char *name, int64_t *ret_end,
         return why_set(why, ERR_INPUT, "%s side: more than %d spans or buckets", name,
                        HISTOGRAM_BUCKETS_MAX);
     }
-    int64_t index = 0; /* of the bucket after the last span */
+    int64_t index = 0; /* index of the bucket after the last span */
     uint64_t needed = 0;
     for (uint32_t i = 0; i < side->span_count; i++) {
         const struct hist_span *span = &side->spans[i];
@@ -234,8 +234,8 @@ struct bucket_walk {
     uint32_t span;    /* the current span */
     uint32_t in_span; /* buckets of it that were walked */
     uint32_t bucket;  /* all buckets that were walked */
-    int64_t index;    /* of the next bucket */
-    uint64_t count;   /* of the last bucket: an integer or double bits */
+    int64_t index;    /* index of the next bucket */
+    uint64_t count;   /* count of the last bucket: an integer or the bits of a double */
 };
 
 static struct bucket_walk

@@ -28,13 +28,13 @@ struct literals {
  * literals, or its dots are at so many different positions that RE2 is faster. ERR_NOMEM. */
 MUST_CHECK enum err literals_init(struct literals *set, const struct pattern *pattern,
                                   struct arena *arena);
-/* The same for the text of a regex that may have groups, if it is known what they capture. It need
- * not be valid. */
+/* Does the same for the text of a regex that may have groups, if it is known what they capture. It
+ * need not be valid. */
 MUST_CHECK enum err literals_read(struct literals *set, struct bytes regex, struct arena *arena,
                                   struct budget *budget);
 /* True if RE2, anchored at both ends, would accept the value. */
 bool literals_have(const struct literals *set, struct bytes value);
-/* The same, with the `groups` + 1 captures of re2_program_capture(). */
+/* Does the same, with the `groups` + 1 captures of re2_program_capture(). */
 bool literals_capture(const struct literals *set, struct bytes text, struct re2_capture *captures);
 /* Returns an upper bound of the time of a look-up, in ns. */
 uint64_t literals_work(const struct literals *set);

@@ -4,13 +4,13 @@
  *     pattern = [ "(?i)" | "(?s)" | "(?is)" ] alternation | "(?i:" alternation ")"
  *     alternation = concatenation { "|" concatenation }
  *     concatenation = { run | atom [ "?" | "*" | "+" ] [ "?" ] }
- *     run = characters that stand for themselves, the last of them not repeated
+ *     run = literal characters, the last of them not repeated
  *     atom = character | "(" ["?:" | "?s:"] alternation ")" | "." | class | \d \D \s \S \w \W
  *
- * Each yields a `struct lang`: heads and a tail as in pattern.h. What is not in the grammar sets
- * `lost`, and then nothing is said of the whole pattern: a flag within it or a \Q may change what
- * the characters elsewhere mean. A language that only became too large keeps its heads so far and
- * TAIL_UNKNOWN.
+ * Each yields a `struct lang`: heads and a tail as in pattern.h. Anything outside the
+ * grammar sets `lost`, and the whole pattern is not analysed: a flag within it or a \Q may change
+ * the meaning of characters elsewhere. A language that only became too large keeps its heads so far
+ * and TAIL_UNKNOWN.
  *
  * The pattern comes from a client: depth, heads, their bytes and the bytes copied on the way
  * (`work`) are bounded.
@@ -44,9 +44,9 @@ struct pattern_reader {
     size_t work_bytes;
     unsigned depth;
     uint32_t groups;            /* number of groups that capture */
-    const uint8_t *group_begin; /* of the last group that ended */
+    const uint8_t *group_begin; /* begin of the last group that ended */
     const uint8_t *group_end;
-    bool lost;  /* not understood */
+    bool lost;  /* the pattern is not in the grammar, or has too many heads */
     bool nomem; /* the arena is full: reading stops */
 };
 
@@ -230,10 +230,8 @@ escaped_char(uint8_t c)
     }
 }
 
-/*
- * The character at `at` if it stands for itself or is an escaped one: its text goes to `to` (room
- * for 4 bytes). Returns the bytes of the pattern it takes, 0 if it is something else.
- */
+/* Reads a literal character, plain or escaped: puts its text into `to` (room for 4 bytes) and
+ * returns the size of its pattern. Returns 0 if `at` has something else. */
 static size_t
 literal_at(const uint8_t *at, const uint8_t *end, uint8_t *to, size_t *ret_size)
 {
@@ -244,7 +242,7 @@ literal_at(const uint8_t *at, const uint8_t *end, uint8_t *to, size_t *ret_size)
         *ret_size = 1;
         return 2;
     }
-    /* memchr and not strchr: a NUL stands for itself. */
+    /* memchr, since strchr would take a NUL, which is a literal, for a special character. */
     static const char special[] = "^$.|?*+()[]{}";
     if (memchr(special, *at, sizeof special - 1) != NULL) return 0;
     size_t step = utf8_step(at, (size_t)(end - at));
@@ -653,7 +651,7 @@ pattern_has_byte_escape(struct bytes text)
         if (text.at[i] != '\\') continue;
         uint8_t escaped = text.at[i + 1];
         if (quoted) {
-            if (escaped != 'E') continue; /* a backslash stands for itself */
+            if (escaped != 'E') continue; /* within \Q the backslash is a literal */
             quoted = false;
         } else if (escaped == 'C') {
             return true;

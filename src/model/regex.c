@@ -1,12 +1,12 @@
 /*
- * regex.c - see regex.h. RE2 limits its programs (max_mem), but not what parsing and compiling take
- * on the way, and it cannot be stopped: a pattern of 64 KiB could take 1 GB, or 8 s. So a look at
- * the text says beforehand how much it will be at most:
+ * regex.c - see regex.h. RE2 limits its programs (max_mem), but not the memory and time that it
+ * needs to parse and compile, and it cannot be stopped: a pattern of 64 KiB could take 1 GB, or 8
+ * s. So the cost is bounded beforehand, from numbers that are counted in the text:
  *
- *     letters    what mostly stands for itself
+ *     letters    characters that mostly are literals
  *     operators  other characters, classes such as \w, and letters if case may not matter
  *     unicode    \p{...}: hundreds of ranges each
- *     copies     what {n,m} makes of one
+ *     copies     instances of an item that {n,m} makes
  *
  * RE2's max_mem limits the program to about one byte of sixteen, and gives a third to the states
  * that matching keeps. Most programs are small: they begin with little of it, and get more only
@@ -24,9 +24,9 @@ enum {
     RE2_BYTES_MAX = 8 * 1024 * 1024,
     RE2_BYTES_OF_INSTRUCTION = 1024, /* with less, matching would discard its states too often */
     INSTRUCTION_BYTES = 8,
-    MATCH_BYTES_OF_INSTRUCTION = 64, /* where there is no room for states: of each match */
+    MATCH_BYTES_OF_INSTRUCTION = 64, /* per match, if states have no room */
     COMPILE_BYTES_OF_INSTRUCTION = 210,
-    COMPILE_FACTOR = 10, /* of max_mem, the largest size of the program while it is compiled */
+    COMPILE_FACTOR = 10, /* memory while it is compiled, in sizes of max_mem, at most */
     /* Limit of the tree, so that RE2, which does not check a clock, takes at most a few 100 ms. */
     PARSE_BYTES_MAX = 24 * 1024 * 1024,
     /* Optional items one after the other: RE2 takes 10 ns for each two of them, in all. */
@@ -36,7 +36,7 @@ enum {
 struct regex_shape {
     uint64_t letters, operators, unicode, copies;
     uint64_t pairs;
-    bool multiplies; /* its size says little of the program's */
+    bool multiplies; /* the program may be much larger than the text */
 };
 
 static bool
@@ -54,7 +54,7 @@ copies_at(struct bytes text, size_t at)
         uint8_t c = text.at[at];
         if (c != ',' && !ascii_is_digit(c)) return 0;
         number = c == ',' ? 0 : number * 10 + (uint64_t)(c - '0');
-        if (number > 1000) return 0; /* which RE2 refuses */
+        if (number > 1000) return 0; /* RE2 refuses it */
         if (number > most) most = number;
     }
     return at == text.size ? 0 : most;
@@ -76,7 +76,7 @@ static struct regex_shape
 shape_of(struct bytes text)
 {
     struct regex_shape s = {.letters = 0};
-    uint64_t run = 0; /* of optional items; another alternative begins a new one */
+    uint64_t run = 0; /* optional items so far in this alternative */
     bool folds = false;
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.at[i], next = i + 1 < text.size ? text.at[i + 1] : 0;
@@ -299,7 +299,7 @@ regex_fini(struct regex *regex)
     regex->program = NULL;
 }
 
-/* "missing ): (a" becomes "missing closing ): `(a`". */
+/* Puts RE2's sentence in the words of Go: "missing ): (a" becomes "missing closing ): `(a`". */
 void
 regex_put_go_words(const char *sentence, struct buf *to)
 {

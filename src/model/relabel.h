@@ -31,10 +31,10 @@ struct relabel_spec {
     enum relabel_action action;
     const struct bytes *source_labels;
     uint32_t source_label_count;
-    struct bytes separator;    /* ";" */
-    struct bytes regex;        /* "(.*)" */
-    struct bytes target_label; /* none */
-    struct bytes replacement;  /* "$1" */
+    struct bytes separator;    /* default ";" */
+    struct bytes regex;        /* default "(.*)" */
+    struct bytes target_label; /* none by default */
+    struct bytes replacement;  /* default "$1" */
     uint64_t modulus;          /* 0 if not given */
 };
 

@@ -12,7 +12,7 @@ enum reject {
     REJECT_EMPTY_LABELS, /* no label at all, or an empty name */
     REJECT_DUPLICATE_LABEL,
     REJECT_BAD_UTF8,
-    REJECT_LABEL_LIMIT, /* too many labels */
+    REJECT_LABEL_LIMIT, /* too many labels in a series */
     REJECT_NAME_TOO_LONG,
     REJECT_VALUE_TOO_LONG,
     REJECT_BAD_REFERENCE, /* 2.0: a symbol that does not exist, or an odd count */

@@ -1,6 +1,6 @@
 /*
  * select.c - limits and the end of a query, parts of batches, shards, the order of exemplars, and
- * windows that a summary may stand for.
+ * windows that a summary may replace.
  */
 #include "model/select.h"
 

@@ -126,7 +126,7 @@ struct query_hints {
 
 /* Returns the shard of a series, below `shard_count`: the same for all answerers. */
 uint32_t shard_of_labels(struct bytes labels, uint32_t shard_count);
-/* The same for the labels without those that the hints name. */
+/* Returns the same for the labels without those that the hints name. */
 uint32_t query_hints_shard(const struct query_hints *hints, struct bytes labels);
 /* True if the series is in the shard that the caller needs. */
 static inline bool
@@ -155,7 +155,7 @@ struct query_request {
     bool chunks;   /* histograms may be returned as chunks or as columns */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */
-    struct budget *budget;         /* for the memory of the answer; NULL for the control's */
+    struct budget *budget;         /* budget for the answer; NULL for the budget of `control` */
 };
 
 /* Statistics of samples that were not read. Parts that were not requested are not set. */
@@ -300,7 +300,7 @@ struct exemplar_sink {
      * answer and is returned. */
     enum err (*each)(void *context, const struct exemplar *exemplar);
     void *context;
-    /* The same as in struct text_sink. */
+    /* As in struct text_sink. */
     enum err (*warning)(void *context, const char *sentence);
 };
 

@@ -9,8 +9,8 @@
 struct selector_parser {
     struct cursor c;
     const uint8_t *start;
-    struct buf name;  /* of the current matcher; does not end in NUL */
-    struct buf value; /* the same */
+    struct buf name;  /* name in the current matcher; does not end in NUL */
+    struct buf value; /* value in the current matcher; does not end in NUL */
     struct selector *to;
     struct why *why;
 };

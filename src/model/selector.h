@@ -3,8 +3,8 @@
  *
  *     up     up{job="x",env!~"a|b"}     {__name__=~"node_.*"}     {"my.metric","l.x"='y'}
  *
- * Names that are no plain words stand in quotes. Texts are in "", '' (escapes as in Go) or ``
- * (none).
+ * Names that are not plain words are in quotes. Texts are in "" or '', with escapes as in Go, or in
+ * ``, without escapes.
  */
 #ifndef MODEL_SELECTOR_H
 #define MODEL_SELECTOR_H

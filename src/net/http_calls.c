@@ -313,7 +313,8 @@ set_target(CURL *curl, const struct http_calls_target *target)
     if (target->proxy_url != NULL) {
         const char *no_proxy = target->no_proxy == NULL ? "" : target->no_proxy;
         curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
-        curl_easy_setopt(curl, CURLOPT_NOPROXY, no_proxy); /* not the environment's */
+        curl_easy_setopt(curl, CURLOPT_NOPROXY,
+                         no_proxy); /* replaces the variable of the environment */
     }
     if (target->ca_file != NULL) { /* nothing else is trusted: Debian's libcurl has a CAPATH, too */
         const char *ca_file = file_or_error(target->ca_file);
@@ -378,7 +379,7 @@ set_url(struct transfer *t)
     if (ok) {
         snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
         ok = list_append(&t->connect_to, text);
-        bool usual = strcmp(port, "443") == 0; /* which Host leaves out */
+        bool usual = strcmp(port, "443") == 0; /* Host leaves out the usual port */
         snprintf(text, sizeof text, usual ? "Host: %s" : "Host: %s:%s", host, port);
         ok = ok && list_append(&t->headers, text);
     }

@@ -26,7 +26,7 @@ struct http_calls_target {
      * all_proxy, no_proxy); "": direct. */
     const char *proxy_url;
     const char *no_proxy;  /* hosts and networks that proxy_url is not used for; may be NULL */
-    const char *ca_file;   /* PEM, also for a proxy of https; NULL: the system's */
+    const char *ca_file;   /* PEM, also for a proxy of https; NULL for the system's certificates */
     const char *cert_file; /* PEM, of the client; may be NULL */
     const char *key_file;
     const char *server_name; /* sent, and expected in the certificate; NULL: the URL's host */

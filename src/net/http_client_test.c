@@ -190,7 +190,7 @@ UNIT_TEST(test_nobody_there_is_told)
     struct why why;
     struct http_client_answer answer = {0};
     player_start(&p, 0, NULL);
-    player_stop(&p); /* its port is closed now */
+    player_stop(&p); /* nothing listens on its port from now on */
     struct http_client *client = client_of(0, NULL, NULL);
     assert_int_equal(send_one(client, p.url, &answer, &why), ERR_AGAIN);
     assert_int_equal(answer.status, 0);

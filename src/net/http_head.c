@@ -386,7 +386,7 @@ judge_headers(struct http_head *h, const char **ret_why)
     *ret_why = h->host_count == 0  ? "missing required Host header"
                : h->host_count > 1 ? "more than one Host header"
                                    : "malformed Host header";
-    /* RFC 9112, 3.2. HTTP/1.0 needs none. */
+    /* RFC 9112, 3.2: exactly one Host header is required; HTTP/1.0 may omit it. */
     bool fine = h->host_count == 0 ? h->old : h->host_count == 1 && !h->bad_host;
     return fine ? 0 : 400;
 }

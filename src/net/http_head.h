@@ -31,8 +31,8 @@ struct http_head {
     const char *sent_path; /* as it was sent, if it has an escaped slash; else NULL */
     struct buf sent;       /* the text of sent_path */
     struct buf location;   /* the clean path with its query, if the path is not clean; else empty */
-    struct buf headers;    /* of struct http_field */
-    struct buf arguments;  /* of struct http_field; without malformed ones */
+    struct buf headers;    /* array of struct http_field */
+    struct buf arguments;  /* array of struct http_field, without malformed arguments */
     bool bad_query;        /* has %00 */
     char wrong_query[HTTP_WRONG_BYTES]; /* describes the first malformed argument; else "" */
 

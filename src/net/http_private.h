@@ -177,10 +177,10 @@ struct http_stream {
  *                             +-http_hand_in()-> STREAMING -http_stream_end()
  */
 enum http_request_state {
-    HTTP_REQUEST_READING,   /* the worker's: it arrives, or is refused */
+    HTTP_REQUEST_READING,   /* the worker has it: it is being received, or is refused */
     HTTP_REQUEST_HELD,      /* a handler, or a thread that it passed it to, has to answer it */
-    HTTP_REQUEST_STREAMING, /* the answer has begun, and its holder writes it */
-    HTTP_REQUEST_ANSWERED,  /* its holder has given it back */
+    HTTP_REQUEST_STREAMING, /* the holder writes the answer, which has begun */
+    HTTP_REQUEST_ANSWERED,  /* the holder has returned it */
 };
 
 /*
@@ -207,7 +207,7 @@ enum http_link {
 struct http_request {
     /* Immutable once given to the handler. */
     struct http_server *server;
-    struct http_conn *conn; /* not to be used when DETACHED */
+    struct http_conn *conn; /* must not be used when the link is DETACHED */
     struct http_head head;
     const struct http_route *route;
     enum http_method method;
@@ -253,7 +253,7 @@ struct http_parting {
     bool waiting;        /* the client has not sent the request that will be refused */
     int64_t until_ns;    /* closed then; moves on when bytes arrive, but ... */
     int64_t end_ns;      /* ... not beyond this time */
-    uint64_t bytes_left; /* that may arrive before it is closed */
+    uint64_t bytes_left; /* bytes that may arrive before it is closed */
 };
 
 struct http_server {
@@ -335,10 +335,10 @@ void http_conn_unlist_locked(struct http_conn *conn);
 
 /* http_conn.c */
 MUST_CHECK enum err http_workers_start(struct http_server *server, struct why *why);
-/* Ends all connections, too. Also for a server that is half started. */
+/* Ends all connections, and the threads. Accepts a partly started server. */
 void http_workers_stop(struct http_server *server);
-/* By the watch thread: gives a listed connection to its worker. ERR_NOMEM: it stays the caller's.
- */
+/* Called by the watch thread: gives a listed connection to its worker. ERR_NOMEM: the caller keeps
+ * it. */
 MUST_CHECK enum err http_conn_start(struct http_conn *conn);
 /* Puts the connection on its worker's stack; see http_request_resume_locked(). */
 void http_conn_wake(struct http_conn *conn);

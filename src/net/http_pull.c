@@ -64,7 +64,7 @@ struct http_pull {
 
 struct http_puller {
     struct env *env;
-    struct http_calls *calls; /* used by the thread only, but http_calls_wake() */
+    struct http_calls *calls; /* used by the thread only, except in http_calls_wake() */
     struct env_thread *thread;
     struct lock lock; /* LOCK_RANK_HTTP */
     struct http_pull *wishes;
@@ -242,7 +242,7 @@ wish_locked(struct http_pull *p, enum pull_wish wish)
     assert(lock_is_mine(&p->of->lock));
     assert(has_call(p));                                  /* invariant 2 */
     assert(p->wish != WISH_GIVE_UP);                      /* invariant 3 */
-    assert(wish != WISH_RESUME || p->wish != WISH_BEGIN); /* only a transfer that began rests */
+    assert(wish != WISH_RESUME || p->wish != WISH_BEGIN); /* only a transfer that began can pause */
     p->wish = wish;
     if (is_listed) return;
     p->next = p->of->wishes;
@@ -288,7 +288,8 @@ http_pull_close(struct http_pull *p)
     mem_free(p->budget, p, sizeof *p);
 }
 
-/* Under the lock. Counts the bytes that came; `least_bytes` of them begin a new wait. */
+/* Counts received bytes; after `least_bytes` of them the time limit of the wait begins again. Under
+ * the lock. */
 static void
 note_progress(struct http_pull *p, size_t least_bytes)
 {

@@ -259,7 +259,8 @@ http_response_begin(struct http_response *response, const struct http_request *r
     bool unknown = body_bytes == UINT64_MAX && !bodiless;
     response->status = answer->status;
     response->has_body = !request->is_head && !bodiless;
-    /* Where neither chunks (HTTP/1.0) nor a length (HEAD) mark the end, closing does. */
+    /* The connection is closed after a response of unknown length without chunks, which goes to
+     * HTTP/1.0 or HEAD. */
     response->chunked = unknown && response->has_body && !request->head.old;
     response->closes = unknown && !response->chunked;
     buf_init(head, response->budget, HEAD_BYTES_MAX);

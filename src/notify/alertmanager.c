@@ -91,7 +91,7 @@ is_address(struct bytes address)
     return address.size > 0;
 }
 
-/* Writes the URL like Go. */
+/* Puts the URL of an Alertmanager, escaped as Go's net/url does. */
 static void
 put_url(struct buf *to, struct bytes labels)
 {

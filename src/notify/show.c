@@ -86,7 +86,8 @@ add_member(struct sums *to, const struct member *m)
     to->sent += m->sent;
     to->errors += m->errors;
     to->dropped += m->dropped;
-    to->queued += m->queue.waiting.count + m->queue.taken.count; /* not delivered */
+    to->queued += m->queue.waiting.count +
+                  m->queue.taken.count; /* alerts in the queue and in the pending request */
     for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
         to->latency.buckets[i] += m->latency.buckets[i];
     }

@@ -1,7 +1,7 @@
 /*
- * begin.c - chooses where a destination begins: where its state says; if it is new, where its
- * settings say; and if its state cannot be read, where an operator says (reset.h), or nowhere. A
- * guess would lose queued items, or send all of them again.
+ * begin.c - chooses the position at which a destination begins: that of its state; if it is new,
+ * that of its settings; and if its state cannot be read, where an operator says (reset.h), or
+ * nowhere. A guess would lose queued items, or send all of them again.
  */
 #include <inttypes.h>
 
@@ -25,7 +25,7 @@ take_state(struct relay *r)
     memcpy(s->name, c->settings->name, strlen(c->settings->name) + 1);
 }
 
-/* Where a destination without a state begins. */
+/* Sets the state with which a destination without one begins. */
 static void
 first_state(struct relay *r, enum destination_start start, int64_t start_ms)
 {
@@ -138,7 +138,8 @@ count_letters(struct relay *r, const struct relay_state *was, enum reset_from fr
         s->fates.count[kind][FATE_DROPPED + DROP_BY_OPERATOR] += dropped;
         s->taken[kind] = s->counted[kind] = fates_settled(&s->fates, kind);
     }
-    s->letters = (struct letters_mark){.known = false}; /* those that there are */
+    s->letters = (struct letters_mark){
+        .known = false}; /* all letters in the directory belong to the new state */
     return OK;
 }
 

@@ -1,14 +1,15 @@
 /*
- * catch_up.c - lets a destination that is too far behind leave the log: it reads from the store
- * what came up to a recorded position, and then follows the log again from there. If the log has
- * grown too much meanwhile, the same is repeated.
+ * catch_up.c - switches a destination that lags too far to the store: it reads from the store the
+ * items up to a recorded position, and then follows the log again from there. If the log has grown
+ * too much meanwhile, the same is repeated.
  *
- * Leaving is a restart: no request is pending, what was settled is saved, and a new run begins with
- * what the state says. So another state is all that is needed.
+ * The switch is a restart: no request is pending, the state is saved with all settled items, and a
+ * new run begins with that state. So only the state has to be changed.
  *
  * Invariants:
  * 1. A run ends only while no request is pending.
- * 2. The log is left only for a stretch that is not empty, from the cursor to where parts end.
+ * 2. The log is left only for a stretch that is not empty, from the cursor to the end of
+ * the parts.
  * 3. The log is followed again only when all items of the stretch are settled.
  */
 #include <assert.h>

@@ -55,7 +55,7 @@ pass_hole(struct relay *r)
 static void
 note_unread(struct relay *r, enum err e, const struct why *why)
 {
-    if (e == ERR_MISSING) return; /* catch_up() acts on it */
+    if (e == ERR_MISSING) return; /* catch_up() handles it */
     breaker_failed(&r->breaker, "read the next samples", "storage", why->text);
 }
 
@@ -95,7 +95,7 @@ settle_next(struct relay *r, uint32_t count, unsigned fate)
     return window_settle(r->window, f->record, f->next, count, (uint8_t)fate);
 }
 
-/* The same, and passes them. */
+/* Does the same, and passes the items. */
 static bool
 pass_over(struct relay *r, uint32_t count, unsigned fate)
 {

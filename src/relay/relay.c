@@ -6,9 +6,9 @@
  *        ^                          |                           |
  *        +---- relay_run_again(), relay_end_run() --------------+
  *
- * A run consists of what works from one state on: writer, lanes, window, and the reader of log or
- * store. It can end, and another one begin with what the state says, as after a restart: so a
- * change from the log to the store is another state and another run.
+ * A run has the objects that are made from a state: writer, lanes, window, and the reader of log or
+ * store. It can end, and another run begins from the state, as after a restart: so a change from
+ * the log to the store is another state and another run.
  *
  * Invariants:
  * 1. A run has a writer, a window and open dead letters; in RUN_NONE there are none of these.

@@ -85,8 +85,7 @@ struct relay_status {
     struct fates fates;           /* FATE_OPEN counts queued items */
     uint64_t taken[ITEM_KIND_COUNT];
     struct relay_shown shown; /* the same for counters: of the durable state, never decreasing */
-    int64_t
-        difference[ITEM_KIND_COUNT]; /* taken and in no term; 0 unless something is miscounted */
+    int64_t difference[ITEM_KIND_COUNT]; /* taken items in no term; 0 unless miscounted */
     uint64_t repeats_total; /* samples that the store gave once more; not part of the account */
     uint64_t behind_bytes;  /* bytes of the log that are not settled */
     int64_t behind_ms;      /* age of the oldest of these; 0 if all is settled */

@@ -128,7 +128,7 @@ UNIT_TEST(test_calls_with_one_sample_of_a_series_are_made_of_many_series)
     world_open(w);
     world_turn_until_settled(w);
     world_check_account(w);
-    assert_true(w->calls < w->count / 3); /* series by series it would need one for each */
+    assert_true(w->calls < w->count / 3); /* a call per chunk of each series would be more */
     world_fini(w);
 }
 

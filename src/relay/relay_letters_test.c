@@ -207,7 +207,8 @@ decide_and_fail(uint64_t nth, unsigned how)
     assert_int_equal(fates[FATE_DEAD_LETTERED], letters_on_disk(w, &report));
     assert_int_equal(fates[FATE_DROPPED + DROP_DAMAGED], 0);
     if (how == 0) assert_int_equal(fates[FATE_DROPPED + DROP_BY_OPERATOR], dead);
-    if (how == 1) assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* items without a form */
+    if (how == 1)
+        assert_in_range(fates[FATE_DEAD_LETTERED], 0, 2); /* items that it cannot express */
     if (how == 2) assert_int_equal(fates[FATE_DROPPED + DROP_DEAD_LETTERS_FULL], dead);
     world_fini(w);
     return fired;
@@ -541,7 +542,8 @@ UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
         check_shown_as_it_is(w);
         world_fini(w);
     }
-    /* A single world has few or none if a call has one sample of a series. */
+    /* The sum is checked, since a world whose calls have one sample of a series has few dead
+     * letters or none. */
     assert_true(dead > 100);
     assert_true(delivered > 1000);
 }

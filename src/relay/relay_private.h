@@ -71,14 +71,14 @@ MUST_CHECK enum err relay_load_state(struct relay *r, struct why *why);
 /* Moves items into calls as long as lanes have room. False if there is nothing more to read, or no
  * room. */
 bool pump_items(struct relay *r);
-/* The same for dead letters that are sent again. */
+/* Does the same for dead letters that are sent again. */
 void pump_letters(struct relay *r);
 
 /* --- save.c ----------------------------------------------------------------------------------- */
 
 /* Makes settled items durable; then lanes that wait for the state may go on. */
 MUST_CHECK enum err relay_save(struct relay *r, struct why *why);
-/* The same, if a second has passed or a lane waits, and something has changed. */
+/* Does the same, if a second has passed or a lane waits, and something has changed. */
 void save_if_due(struct relay *r);
 
 /* --- watch.c ---------------------------------------------------------------------------------- */
@@ -92,7 +92,7 @@ void watch_publish(struct relay *r);
 
 /* --- catch_up.c ------------------------------------------------------------------------------- */
 
-/* Leaves the log for the store if the relay is too far behind, and returns to it. */
+/* Leaves the log for the store if the relay lags too far, and returns to the log later. */
 void catch_up(struct relay *r);
 /* The position of the log up to which parts have everything. Sets the borders at it and at
  * `from_pos`, so that no part will reach across them. */

@@ -54,7 +54,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     }
     account_expected(&r->account, &before, &s->expected);
     account_remember(&r->account, s);
-    if (feed_reads_log(&r->feed)) { /* else nothing was read, and the count is the cursor's */
+    if (feed_reads_log(&r->feed)) { /* else the count is still that of the cursor */
         s->log_count = feed_read_count(&r->feed);
         for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
             s->log_count.of[kind] -= window_held(r->window, kind);

@@ -1,8 +1,8 @@
 /*
  * file_cache.c - see file_cache.h.
  *
- * A file is written beside and renamed, without a sync: what a power loss leaves of it fails its
- * checksum. When the directory is too large, files of some subdirectories, which are as good as
+ * A file is written beside and renamed, without a sync: a file that a power loss has damaged fails
+ * its checksum. When the directory is too large, files of some subdirectories, which are as good as
  * random ones, are removed until a quarter is free. Other processes write, too, so sizes are
  * counted again now and then.
  */

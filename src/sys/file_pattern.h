@@ -1,7 +1,7 @@
 /*
  * file_pattern.h - paths with wildcards in their last element, as settings name several files:
- * "rules/node-*.yml". `*` stands for any bytes, `?` for one, `[a-z]` for one of these; a backslash
- * takes its meaning from the next byte. Names that begin with '.' are no exception.
+ * "rules/node-*.yml". `*` matches any bytes, `?` one byte, `[a-z]` one byte of the set; a
+ * backslash makes the next byte a literal. They match a leading '.' of a name, too.
  */
 #ifndef SYS_FILE_PATTERN_H
 #define SYS_FILE_PATTERN_H

@@ -13,8 +13,8 @@ enum tmpl_token_type {
     TMPL_TEXT,
     TMPL_LEFT_DELIM,
     TMPL_RIGHT_DELIM,
-    TMPL_ASSIGN,  /* = */
-    TMPL_DECLARE, /* := */
+    TMPL_ASSIGN,  /* "=" */
+    TMPL_DECLARE, /* ":=" */
     TMPL_PIPE,
     TMPL_LEFT_PAREN,
     TMPL_RIGHT_PAREN,

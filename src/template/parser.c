@@ -30,8 +30,7 @@ enum { NESTING_MAX = 100, TEMPLATES_MAX = 1000, PIECE_BYTES_MAX = 512 };
 struct tmpl_scope {
     uint32_t variables; /* index of the first variable of its own; $ always exists */
     uint32_t range_depth;
-    uint32_t
-        action_at; /* position of the delimiter before the next token; 0 outside of delimiters */
+    uint32_t action_at; /* position of the current action's opening delimiter; 0 in text */
 };
 
 /* Once `failed` is set, the sentence is complete and all functions return. */

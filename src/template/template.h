@@ -7,7 +7,7 @@
  * A subset, whose output is that of Prometheus. docs/templates.md lists the supported features and
  * the differences.
  *
- * A text may come from anyone who may write rules: parsing and execution end within limits of
+ * A text may come from any author of rules: parsing and execution end within limits of
  * memory, depth, steps and output.
  *
  * Threads: template_expand() is pure except for `query`; any number at a time.

@@ -1,6 +1,6 @@
 /*
- * unicode.c - see unicode.h. The C library knows letters and cases; where words begin follows the
- * simple cases of Unicode's rules for word boundaries, which Prometheus has.
+ * unicode.c - see unicode.h. The C library knows letters and cases; word boundaries follow the
+ * simple cases of Unicode's rules, as in Prometheus.
  */
 #include "template/unicode.h"
 

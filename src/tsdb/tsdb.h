@@ -37,7 +37,7 @@ struct tsdb_options {
     uint64_t wal_batch_bytes;
     uint64_t wal_budget_bytes;
     enum wal_sync wal_sync;
-    bool ack_memory; /* only readers wait for commits */
+    bool ack_memory; /* acknowledges before a commit; only readers wait for commits */
     /* Starts a commit and waits for its end, for a short time; NULL: there are no readers while
      * tsdb_commit() is called. */
     void (*commit_now)(void *context);
@@ -50,7 +50,7 @@ struct tsdb_options {
     bool read_only; /* see tsdb_open() */
 };
 
-/* The series that require a __name__. Auto: those sent by remote write 2.0. */
+/* The series that require a __name__. NAME_AUTO: those sent by remote write 2.0. */
 enum name_rule { NAME_AUTO, NAME_ALWAYS, NAME_NEVER };
 
 /* Options that a reload may change. */
@@ -81,8 +81,8 @@ enum { TSDB_NAME_ID_BYTES = 33, TSDB_REASON_BYTES = 256 };
 /* Findings of tsdb_open(). */
 struct tsdb_opening {
     uint64_t parts;
-    uint64_t parts_set_aside; /* root damaged: renamed *.damaged, unless read_only */
-    uint64_t parts_unnamed;   /* valid but not in the manifest: renamed *.unnamed */
+    uint64_t parts_set_aside; /* parts with a damaged root: renamed *.damaged, unless read_only */
+    uint64_t parts_unnamed;   /* valid parts not in the manifest: renamed *.unnamed */
     bool manifest_mended;     /* one of the manifest's copies was damaged */
     uint64_t replayed_samples;
     uint64_t replayed_series; /* series in each generation, if replay made parts */
@@ -154,7 +154,7 @@ MUST_CHECK enum err tsdb_ingest_own(struct tsdb *tsdb, struct bytes tenant,
                                     struct ingest_result *ret_result, struct why *why);
 /* tsdb_ingest() in two steps, for threads that must not wait for the disk. tsdb_ingest_begin()
  * leaves out the samples at whose time the head has another value and a part may have a value: they
- * are neither written nor rejected yet, and the result has no text. *ret_doubts is NULL if all
+ * are neither written nor rejected so far, and the result has no text. *ret_doubts is NULL if all
  * samples are decided; else tenant and request are borrowed until it is passed to
  * tsdb_ingest_end(), which completes the result, or to tsdb_doubts_free(): then the sender has to
  * repeat the request. */
@@ -521,8 +521,8 @@ void tsdb_border_set(struct tsdb *tsdb, uint32_t border, uint64_t pos); /* 0: no
 struct tsdb_gone {
     uint64_t deleted;
     uint64_t expired;
-    uint64_t superseded; /* or duplicates */
-    uint64_t damaged;    /* or lost because the log was damaged when it was read at a start */
+    uint64_t superseded; /* superseded or duplicate ones */
+    uint64_t damaged;    /* damaged ones, or lost because the log was damaged at a start */
 };
 void tsdb_gone(struct tsdb *tsdb, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars);
 

@@ -231,7 +231,7 @@ UNIT_TEST(test_limits_of_series_refuse_new_ones_and_never_known_ones)
     expect_series("unnamed=1", true);
     expect_series("__name__=o", false); /* the fifth of all */
     expect_series("__name__=m,i=2", true);
-    must(send_float("b", "__name__=o", T0, 1)); /* another tenant's */
+    must(send_float("b", "__name__=o", T0, 1)); /* the limit of tenant "b" is its own */
     expect_result(1, 0);
     machine_flush(&machine);
     expect_series("__name__=n,i=1", true);

@@ -63,7 +63,7 @@ count_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* 1 GiB, or 5 % of a smaller disk. */
+/* The default reserve is 1 GiB, or 5 % of a smaller disk. */
 UNIT_TEST(test_a_reserve_of_the_disk_is_kept_if_none_is_said)
 {
     uint64_t free_bytes, total;
@@ -102,7 +102,7 @@ UNIT_TEST(test_a_flush_that_fails_leaves_nothing_that_takes_room)
     machine_verified_restart(&machine);
 }
 
-/* An unreachable destination holds the log back, which is no reason to write the head out
+/* An unreachable destination holds the log back, which must not make the store write the head
  * repeatedly. */
 UNIT_TEST(test_a_log_kept_for_a_reader_is_not_written_out_twice)
 {
@@ -270,7 +270,7 @@ UNIT_TEST(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules)
     check_state(name, "");
 }
 
-/* The machine, for a check of held locks while files of rules are listed. */
+/* Wraps the machine's env to count listings of rule files without the lock that must be held. */
 static struct {
     const struct env_ops *ops;
     struct env_ops guarded;

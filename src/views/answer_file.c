@@ -13,13 +13,13 @@ static const uint8_t magic[8] = {'F', 'K', 'A', 'N', 'S', 'W', 'E', 'R'};
 
 enum {
     VERSION = 1,
-    HEADER_BYTES = 16,           /* of a block: sizes as stored and unpacked, hash */
+    HEADER_BYTES = 16,           /* header of a block: sizes as stored and unpacked, hash */
     BLOCK_BYTES = 64 * 1024,     /* a block ends with the record that reaches this size */
     BLOCK_BYTES_MAX = 16 << 20,  /* including that record */
     BATCH_MAX = 1024,            /* floats in a record */
-    LEVEL = 1,                   /* of zstd */
-    END_BYTES = 16,              /* of the last block: series, samples */
-    ABOUT_BYTES = 8 + 4 + 4 + 24 /* of the first block, before the question */
+    LEVEL = 1,                   /* level of zstd */
+    END_BYTES = 16,              /* last block: numbers of series and samples */
+    ABOUT_BYTES = 8 + 4 + 4 + 24 /* head of the first block, before the question */
 };
 
 enum record { RECORD_SERIES = 1, RECORD_FLOATS = 2, RECORD_HISTOGRAM = 3 };
@@ -40,7 +40,7 @@ struct answer_writer {
     struct buf records;
     struct buf packed;
     uint64_t blocks, series, samples;
-    struct buf labels; /* of the present series */
+    struct buf labels; /* labels of the current series */
     int64_t last_ms;   /* time of its last sample, if `any` */
     bool any;
     bool failed; /* the file is already dropped */
@@ -243,7 +243,7 @@ struct answer_set {
     struct series_set set; /* first: callers get it */
     struct budget *budget;
     struct file file;
-    uint64_t offset; /* of the next block */
+    uint64_t offset; /* offset of the next block */
     uint64_t blocks; /* number of blocks before it */
     ZSTD_DCtx *zstd;
     struct buf packed;
@@ -252,8 +252,8 @@ struct answer_set {
     bool ended;
     int64_t min_ms, max_ms;
 
-    struct buf labels;       /* of the present series */
-    struct buf next_labels;  /* of the next series, if is_next */
+    struct buf labels;       /* labels of the current series */
+    struct buf next_labels;  /* labels of the next series, if `is_next` */
     bool is_next;            /* the record of the next series was read */
     bool begun;              /* a series was returned */
     struct series_cost read; /* returned so far */
@@ -264,7 +264,7 @@ struct answer_set {
     int64_t starts[BATCH_MAX];
     uint64_t bits[BATCH_MAX];
     struct histogram histogram;
-    struct arena arena;          /* of the histogram */
+    struct arena arena;          /* has the buckets of `histogram` */
     struct sample_batch pending; /* to be returned next; may be empty */
 };
 

@@ -31,7 +31,7 @@ struct merged_set {
     struct series_set set; /* first: callers get it */
     struct budget *budget;
     uint32_t count;
-    struct sample_merge samples; /* of the present series */
+    struct sample_merge samples; /* samples of the current series */
     struct merged_member members[];
 };
 

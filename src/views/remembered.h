@@ -27,7 +27,7 @@
 
 struct remembered_options {
     struct env *env;
-    struct budget *memory;    /* of the answerer; a question has its own */
+    struct budget *memory;    /* budget of the answerer; a question has its own */
     struct answerer *answers; /* taken, also on an error */
     uint64_t store;           /* identifies the other answerer, with all its settings */
     const char *path;         /* outlives it */

@@ -363,7 +363,7 @@ struct gap {
     int64_t until_ms;
     bool at_end;          /* it goes on until the end of time, `until_ms` included */
     bool is_known;        /* interval_ms is known */
-    uint64_t interval_ms; /* of the current replica */
+    uint64_t interval_ms; /* interval of the current replica */
 };
 
 static bool

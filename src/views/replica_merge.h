@@ -83,7 +83,7 @@ struct replica_course {
     bool is_gauge;    /* it is a gauge histogram */
     enum sample_kind kind;
     int64_t value_ms;
-    double value;    /* of a histogram: its count */
+    double value;    /* value of a float, count of a histogram */
     bool may_be_new; /* the counter may have been reset just before it */
 };
 

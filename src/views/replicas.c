@@ -349,7 +349,7 @@ replicas_view_new(struct view *inner, const struct bytes *names, uint32_t count,
         *ret_view = &v->view;
         return OK;
     }
-    if (e == OK) v->inner = NULL; /* it is the caller's again */
+    if (e == OK) v->inner = NULL; /* the caller owns `inner` again */
     if (e == OK) *ret_view = inner;
     replicas_view_unref(v);
     return e;

@@ -23,7 +23,7 @@ struct replicas_view {
     struct view *inner;
     struct budget *budget;
     _Atomic uint32_t references; /* acquire-release: the last one frees; sets have one each */
-    struct arena arena;          /* of the names */
+    struct arena arena;          /* has the names */
     struct bytes names[REPLICA_LABELS_MAX]; /* in order, each once */
     uint32_t name_count;
 };
@@ -89,8 +89,9 @@ struct replicas_scan {
     struct replica_key *keys; /* if it is wide: all series, in order */
     size_t key_count, key_capacity;
 
-    struct buf rest, dropped; /* of the present series */
-    struct warnings warnings; /* of sets that were freed */
+    struct buf rest,
+        dropped; /* labels of the current series without the replica's, and the removed ones */
+    struct warnings warnings; /* warnings of sets that were freed */
 };
 
 /* Finds a series, by its labels below, among those of the combination from `from` on, and its

@@ -32,7 +32,7 @@ struct strand {
     const struct combination *combination; /* NULL for a strand of one series */
     uint32_t ascent;
     uint32_t next;     /* index among the combination's series, after its own */
-    struct buf labels; /* of its series */
+    struct buf labels; /* labels of its series */
     enum {
         STRAND_UNREAD,  /* its first series is to be read */
         STRAND_WAITING, /* its series is a later one of the answer */
@@ -50,10 +50,10 @@ struct replicas_set {
     struct query_request request; /* template of requests below */
     struct strand *strands;
     uint32_t strand_count, strand_capacity;
-    struct matcher **matchers; /* of the strands' requests: invariant 6 */
+    struct matcher **matchers; /* matchers of the strands' requests: invariant 6 */
     uint32_t matcher_count, matcher_capacity;
     size_t next_key;            /* index in scan.keys */
-    struct replica_merge merge; /* of the present series */
+    struct replica_merge merge; /* merge of the current series */
     struct series_cost ended;   /* spent by sets that were freed */
     uint64_t series_seen;       /* series that were not skipped */
 };

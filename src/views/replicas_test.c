@@ -147,7 +147,8 @@ check_order(const struct given_series *a, const struct given_series *b)
         check_order(b, a);
         return;
     }
-    /* `a` is the beginning of `b`, and a label of the replica comes after what `b` has next. */
+    /* The orders differ only if a->rest is a prefix of b->rest and a replica label of `a` follows
+     * the next label of `b`. */
     assert_true(a->rest.size < b->rest.size);
     assert_true(a->rest.size == 0 || memcmp(a->rest.at, b->rest.at, a->rest.size) == 0);
     struct cursor c = cursor_of(bytes_of(b->rest.at + a->rest.size, b->rest.size - a->rest.size));

@@ -35,7 +35,7 @@ struct source_limits {
     const struct label *external_labels;
     uint32_t external_count;
     bool may_fail;        /* a failure becomes a warning, if the caller handles warnings */
-    uint64_t samples_max; /* of a view; 0: unlimited */
+    uint64_t samples_max; /* samples that a view may read; 0: unlimited */
 };
 
 struct source_options {

@@ -36,7 +36,7 @@ enum { LABEL_BYTES_MAX = 64 * 1024 * 1024 };
 struct tenants_source {
     const struct tenant_request *tenant;
     struct series_set *set;
-    struct buf labels; /* of its next series, as in the answer */
+    struct buf labels; /* labels of its next series, as in the answer */
     bool names_known;
     bool names_lost;      /* names could not be read, so that all such series wait */
     struct buf last_name; /* the last name before "__tenant_id__" */
@@ -67,7 +67,7 @@ struct tenants_set {
     struct query_hints shard; /* the wanted shard; in the question's arena, as from_labels */
     struct bytes from_labels;
     struct series_cost spent; /* by sets that were freed */
-    struct warnings warnings; /* of sets that were freed; at the end, of all */
+    struct warnings warnings; /* warnings of sets that were freed; at the end, of all sets */
 };
 
 static int

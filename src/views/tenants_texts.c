@@ -48,7 +48,7 @@ texts_begin(struct tenants_texts *x, const struct tenants_view *view,
     return e;
 }
 
-/* Passes the texts on if `e` is OK. */
+/* Gives the gathered texts to the sink if `e` is OK, and ends the question. */
 static enum err
 texts_end(struct tenants_texts *x, enum err e, struct why *why)
 {
@@ -142,7 +142,7 @@ tenants_series(const struct tenants_view *view, const struct query_request *requ
 struct tenants_exemplars_sink {
     struct exemplar_gathering all;
     struct bytes tenant;
-    struct buf labels; /* of a series */
+    struct buf labels; /* labels of the exemplar's series */
     const struct exemplar_sink *to;
     struct why *why;
 };

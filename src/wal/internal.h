@@ -57,7 +57,7 @@ struct wal {
     uint64_t tried_number;              /* the highest number given to a segment */
     struct wal_prepared prepared;
     struct wal_stats stats;
-    struct wal_reader *readers; /* list */
+    struct wal_reader *readers; /* list of open readers */
 
     /* Used by the committing thread only. */
     struct file file;     /* the segment being written */
@@ -77,7 +77,7 @@ struct wal {
 struct wal_reader {
     struct wal *wal;
     char name[64];
-    struct wal_reader *next; /* guarded by wal->lock; so are pass_pos and behind */
+    struct wal_reader *next; /* guarded by wal->lock, as are the next two fields */
     uint64_t pass_pos;
     bool behind;
 

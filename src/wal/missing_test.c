@@ -1,4 +1,4 @@
-/* missing_test.c - files of the log that lose their name or their content while it is open. */
+/* missing_test.c - the log notices when its files lose their name or content while it is open. */
 #include "lib/test.h"
 #include "lib/wal_rig.h"
 

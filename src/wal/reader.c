@@ -9,7 +9,8 @@
  * Invariants:
  *  1. Once the first segment is open, `pos` only rises. It does not change before a record can be
  *     returned, so that after ERR_IO and ERR_NOMEM the same call can be repeated.
- *  2. pass_pos only rises; segments that end after it stay unless the reader was left behind.
+ *  2. pass_pos only rises; segments that end after it stay unless the log has
+ * overtaken the reader.
  *  3. An open reader is in the log's list of readers.
  */
 #include <assert.h>

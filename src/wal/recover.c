@@ -29,8 +29,8 @@ struct log_walk {
     bool totals_known;
     uint64_t totals_pos;  /* position at which they were read */
     bool unsure;          /* the last damaged place is not covered by later totals so far */
-    uint64_t end_pos;     /* after the last commit, whole or damaged */
-    uint64_t durable_pos; /* according to the last readable commit */
+    uint64_t end_pos;     /* position after the last commit, whole or damaged */
+    uint64_t durable_pos; /* durable position that the last readable commit names */
     uint64_t sequence;    /* sequence number of the last readable commit */
     struct why *why;
 };

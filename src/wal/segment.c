@@ -172,7 +172,8 @@ segment_header_unpack(struct bytes header, uint64_t number, enum segment_state *
 
 /* --- records ---------------------------------------------------------------------------------- */
 
-/* `place` is mixed from the segment's seed and the record's position. */
+/* Computes the checksum of a record's header. `place` is a hash of the segment's seed and the
+ * record's position. */
 static uint16_t
 header_check(uint64_t header, uint64_t place)
 {

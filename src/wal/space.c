@@ -200,8 +200,8 @@ readers_before_locked(struct wal *wal, uint64_t pos, bool leave_behind)
 }
 
 /* Marks the oldest segment as going, if it may be released; it stays in the list until its file is
- * removed. Readers are left behind before the budget is reached: the next segment needs room, too.
- */
+ * removed. Segments that readers need are released before the budget is reached: the next segment
+ * needs room, too. */
 static bool
 oldest_take_locked(struct wal *wal, uint64_t store_pos, struct segment *ret_segment,
                    bool *ret_recycle)

@@ -120,7 +120,7 @@ segment_span(const struct wal *wal)
 }
 
 /* Returns a position after all that were ever given, by the headers. Segments after the newest
- * readable header are lost; where they began and how far they reached is estimated, generously. */
+ * readable header are lost; their begin and end are estimated, generously. */
 static uint64_t
 first_free_pos(const struct wal *wal)
 {
@@ -295,7 +295,7 @@ batch_grow(struct wal_batch *b, size_t more)
 {
     size_t all = batch_size(b) - b->bytes.size + more + PADDING_BYTES_MAX;
     if (buf_reserve(&b->bytes, all)) return OK;
-    b->bytes.failed = OK; /* not sticky: the caller may try again */
+    b->bytes.failed = OK; /* clears the sticky error: the caller may try again */
     return ERR_NOMEM;
 }
 

@@ -73,14 +73,14 @@ struct wal_record {
     uint64_t commit_end_pos; /* end of its commit; of the record if the commit is not readable */
     int64_t realtime_ms;     /* clock at the commit; 0 if not known */
     uint64_t segment;
-    uint64_t
-        epoch; /* number of its commit since the log was made, which rises across restarts; 0 if
-                  not known. The epoch of wal_place() is another one: it begins at 1 each time */
+    /* Number of its commit since the log was made, which rises across restarts; 0 if not known. The
+     * epoch of wal_place() differs: it begins at 1 each time the log is opened. */
+    uint64_t epoch;
     uint8_t type;
     uint8_t version;
     bool skippable;
-    bool salvaged;                      /* its commit is damaged elsewhere */
-    bool totals_known;                  /* only wal_reader_next() sets totals */
+    bool salvaged;                      /* the commit has damage in other records */
+    bool totals_known;                  /* `totals` is set, by wal_reader_next() only */
     uint64_t totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted before its commit */
     struct bytes payload;               /* uncompressed */
 };
@@ -229,9 +229,9 @@ bool wal_next_is_near(struct wal *wal);
 MUST_CHECK enum err wal_prepare(struct wal *wal, struct why *why);
 /*
  * Releases segments that end before `store_pos` and before all that readers need; if the budget has
- * no room for one more segment, also those that only readers need: these are then left behind.
- * Bytes at or after `store_pos` are never released, nor is the newest segment. After an error the
- * segment is still there; try again.
+ * no room for one more segment, also those that only readers need, which
+ * then get ERR_MISSING. Bytes at or after `store_pos` are never released, nor is the newest
+ * segment. After an error the segment is still there; try again.
  */
 MUST_CHECK enum err wal_trim(struct wal *wal, uint64_t store_pos, struct why *why);
 /*
@@ -276,9 +276,9 @@ MUST_CHECK enum err wal_reader_open(struct wal *wal, const char *name, uint64_t 
                                     struct wal_reader **ret_reader, struct why *why);
 void wal_reader_close(struct wal_reader *reader);
 /*
- * Reads the next committed record. ERR_AGAIN: none is committed. ERR_MISSING: the reader was left
- * behind: the records it needs next were released; wal_reader_pos() is its position. ERR_CORRUPT:
- * damage, which is skipped by the next call. ERR_IO, ERR_NOMEM: the next call tries again.
+ * Reads the next committed record. ERR_AGAIN: none is committed. ERR_MISSING: the records that the
+ * reader needs next were released; wal_reader_pos() is its position. ERR_CORRUPT: damage, which is
+ * skipped by the next call. ERR_IO, ERR_NOMEM: the next call tries again.
  */
 MUST_CHECK enum err wal_reader_next(struct wal_reader *reader, struct wal_record *ret_record,
                                     struct why *why);
@@ -344,9 +344,9 @@ struct wal_segment_info {
     uint64_t limit_pos;
     uint64_t prev_number;
     uint64_t prev_end_pos;
-    uint64_t totals[LEDGER_KIND_COUNT];     /* accepted before the segment */
-    uint64_t end_pos;                       /* after its last commit */
-    uint64_t end_totals[LEDGER_KIND_COUNT]; /* accepted before end_pos; only in wal_segments() */
+    uint64_t totals[LEDGER_KIND_COUNT];     /* items accepted before the segment */
+    uint64_t end_pos;                       /* position after its last commit */
+    uint64_t end_totals[LEDGER_KIND_COUNT]; /* items accepted before end_pos; for wal_segments() */
 };
 
 /*

@@ -421,7 +421,8 @@ UNIT_TEST(test_a_segment_that_could_not_be_removed_is_removed_next_time)
         wal_rig_fill(&rig, 120);
         if (!recycle) {
             must(wal_prepare(rig.wal, NULL));
-            wal_set_budget(rig.wal, 1); /* then it is the last one that fits */
+            wal_set_budget(rig.wal,
+                           1); /* the prepared segment is the last that the budget admits */
         }
         rig.store_pos = wal_end(rig.wal);
         wal_stats(rig.wal, &before);

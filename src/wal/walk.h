@@ -24,7 +24,7 @@ struct broken_commit {
     uint64_t bad_pos;            /* first place in it that cannot be read */
     const struct commit *commit; /* NULL if its own record cannot be read */
     bool durable;                /* by the next segment's header, or a later commit record */
-    uint64_t next_pos;           /* of the next commit record, or the end of the segment */
+    uint64_t next_pos;           /* position of the next commit record, or the end of the segment */
     uint64_t last_pos;           /* after the last whole record found after bad_pos */
     const char *reason;          /* ends with the call */
 };
@@ -51,7 +51,7 @@ MUST_CHECK enum err segment_walk(struct segment_reader *reader,
                                  const struct segment_visitor *visitor, uint64_t *ret_end_pos,
                                  struct why *why);
 
-/* A record as callers get it, without its payload. */
+/* Converts a record to the form that callers get, without its payload. */
 struct wal_record segment_record(const struct segment_reader *reader, const struct raw_record *raw,
                                  const struct commit *commit, bool salvaged);
 

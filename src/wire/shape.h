@@ -103,7 +103,7 @@ struct hist_columns {
     const struct hist_column *buckets;
 };
 
-/* The numbers of protocols 1.0 and 2.0. */
+/* Types of metrics; the numbers are those of remote write 1.0 and 2.0. */
 enum metric_type {
     METRIC_UNKNOWN,
     METRIC_COUNTER,

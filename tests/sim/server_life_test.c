@@ -25,7 +25,7 @@ site_with_data(void)
     return s;
 }
 
-/* Starts once. Whether it starts or not, nothing is lost and nothing is left over. */
+/* Starts once. A start that succeeds or fails loses no data, and no resource is left over. */
 static void
 check_attempt(struct site *s, uint64_t nth)
 {

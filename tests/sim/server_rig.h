@@ -102,7 +102,7 @@ int site_write(struct site *s, unsigned series, unsigned first, unsigned count);
 struct response site_get(const struct site *s, const char *path);
 int site_status(const struct site *s, const char *path);
 
-/* Say whether /-/ready refuses with these words in its reason; whether it is ready. */
+/* Return true if /-/ready refuses with these words in its reason, and if it is ready. */
 bool site_unready_because(const struct site *s, const char *words);
 bool site_is_ready(const struct site *s);
 

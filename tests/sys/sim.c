@@ -39,7 +39,7 @@ struct sim_env {
 
     /* Read without the lock, because every env_ clock may be; relaxed, they order nothing. */
     _Atomic int64_t monotonic_ns;
-    _Atomic int64_t realtime_offset_ms; /* wraps: how far realtime is ahead of monotonic */
+    _Atomic int64_t realtime_offset_ms; /* realtime less monotonic time; wraps */
 
     struct lock lock; /* LOCK_RANK_ENV; guards everything below */
     struct sim_random random;

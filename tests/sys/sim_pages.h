@@ -40,7 +40,7 @@ struct sim_pages {
     size_t chunk_count;
     struct sim_page *unsynced; /* pages whose two images may differ */
     uint64_t used_bytes;
-    bool is_counted; /* used_bytes is part of the device's */
+    bool is_counted; /* used_bytes is included in that of the device */
 };
 
 void sim_pages_init(struct sim_pages *pages, struct sim_device *device);

@@ -3,8 +3,8 @@
  *
  * A directory holds its names as they are seen, and a journal of the changes that are not durable:
  * "this name meant `before` and now means `after`". A sync forgets the journal; a power loss undoes
- * its end, newest first. What one call changes has one group number and is kept or undone as a
- * whole: a rename is two changes, perhaps in two directories, which are then peers.
+ * its end, newest first. The changes of one call have one group number and are kept or undone
+ * together: a rename is two changes, perhaps in two directories, which are then peers.
  *
  * Invariants:
  *  1. Undoing needs no memory: the room of `entries` never shrinks, and after each undone change

@@ -8,13 +8,13 @@
  * that it views stays until queries_end(). */
 struct active_query {
     struct active_query *next, *before; /* guarded by the lock of the api */
-    uint64_t id;                        /* the same */
+    uint64_t id;                        /* guarded as well */
     struct bytes tenant;
     struct bytes text;
     int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
     int64_t begun_ns;
-    struct query_control *control; /* and its budget */
-    uint64_t peak_bytes;           /* of memory; set by queries_end() */
+    struct query_control *control; /* control of the query; its budget is used, too */
+    uint64_t peak_bytes;           /* largest amount of memory it used; set by queries_end() */
     uint64_t needs_bytes;          /* guarded: memory it needs at least; 0: it was never refused */
     uint64_t memory_turn;          /* guarded: it waits for memory, after lower turns; 0: it runs */
 };

@@ -84,7 +84,7 @@ struct api_query {
     struct promql_plan *plan;
     struct view *view;
     struct partial_view without; /* the view without damaged data, and its warnings */
-    uint64_t limit;              /* of series; 0: unlimited */
+    uint64_t limit;              /* largest number of series in the response; 0: unlimited */
     int64_t begun_ns, prepared_ns, run_ns;
     struct buf text;
     struct json json;

@@ -66,7 +66,7 @@ struct read {
     struct budget budget;
     struct query_control control;
     struct replica_choice replicas;
-    struct view *view; /* of all queries of the request */
+    struct view *view; /* view that all queries of the request use */
     struct arena arena;
     struct rr_request message;
     struct bytes tenant;

@@ -16,7 +16,7 @@ struct form_field {
 struct form {
     const struct http_request *request;
     struct arena arena;
-    struct form_field *fields; /* of the body */
+    struct form_field *fields; /* fields of the body */
     uint32_t count;
     bool is_multipart;
 };

@@ -45,7 +45,7 @@ enum { IN_PARTS = LEDGER_FIELD_COUNT, PENDING };
 
 static const struct {
     struct metric_family family;
-    unsigned field; /* of the ledger's counts, or one of the two above */
+    unsigned field; /* field of the ledger's counts, IN_PARTS or PENDING */
 } ledger_numbers[] = {
     {{"firekeep_samples_received_total", "Samples and exemplars received, by kind.", COUNTER},
      LEDGER_RECEIVED},

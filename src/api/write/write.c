@@ -67,7 +67,7 @@ struct pending_write {
 /* Working memory of one write; kept for the next. */
 struct write_memory {
     struct write_memory *next;
-    struct budget budget; /* of the two below */
+    struct budget budget; /* budget of `message` and `request` */
     struct buf message;
     struct rw_request request;
 };

@@ -35,7 +35,7 @@ struct terms_in_force {
     struct ruler *ruler;
     uint32_t users; /* guarded by ruler.lock */
     uint32_t helpers_max;
-    struct arena arena; /* of the labels and texts */
+    struct arena arena; /* has the labels and texts of `terms` */
     struct bytes replicas[REPLICA_LABELS_MAX];
     uint32_t replica_count;
 };
@@ -150,7 +150,8 @@ has_more(const struct together *t)
     return atomic_load_explicit(&t->begun, memory_order_relaxed) < t->count;
 }
 
-/* Takes items until none is left. Without the lock: most rules take less time than it would. */
+/* Works on items until none is left. They are taken without the lock, which would take longer than
+ * most rules. */
 static void
 work_on(struct together *t)
 {

@@ -23,7 +23,7 @@
 struct ruler;
 struct ruler_options {
     struct env *env;
-    uint64_t seed; /* of hashes; secret */
+    uint64_t seed; /* secret key of hashes */
     struct answerer *answerer;
     struct budget *memory;
     uint64_t memory_bytes; /* limit of the memory of rules; 0: no limit */

@@ -18,7 +18,7 @@ struct ruler_groups {
     const struct rule_group *hidden; /* the first of them */
 };
 
-/* ERR_NOMEM. What was chosen is given, for ruler_groups_fini(). */
+/* ERR_NOMEM. The result is given, for ruler_groups_fini(). */
 MUST_CHECK enum err ruler_groups_choose(const struct rule_set *set,
                                         const struct stored_groups *stored, struct budget *memory,
                                         struct ruler_groups *ret);

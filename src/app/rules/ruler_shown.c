@@ -12,10 +12,10 @@ enum { TOKEN_BYTES = 20 };
 struct rules_printing {
     const struct rules_question *question;
     struct json *to;
-    bool found;   /* the group that the token stands for, */
-    bool is_full; /* and as many as are wanted, and one more */
+    bool found;   /* the group that the request's token identifies was printed */
+    bool is_full; /* there are more groups than the page may have */
     uint64_t count;
-    char token[2 * TOKEN_BYTES + 1]; /* of the first that is left */
+    char token[2 * TOKEN_BYTES + 1]; /* token of the first group that is not on the page */
 };
 
 /* As Prometheus makes it, by which a page begins where the last one ended. False: no memory. */

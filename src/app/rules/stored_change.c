@@ -16,10 +16,9 @@
 
 struct stored_change {
     struct stored_rules *stored;
-    struct tenant_list
-        tenants;              /* all tenants with the change applied; empty until it is prepared */
-    struct kept_tenant *next; /* replaces `before`; without groups: the tenant goes */
-    struct kept_tenant *before; /* NULL: the tenant is new */
+    struct tenant_list tenants; /* all tenants after the change, once it is prepared */
+    struct kept_tenant *next;   /* replaces `before`; a tenant without groups is removed */
+    struct kept_tenant *before; /* NULL if the tenant is new */
     struct kept_group *added;
     uint32_t removed_at, removed_count; /* groups of `before` that are removed */
 };
@@ -258,7 +257,7 @@ try_write(struct stored_change *c, struct why *why)
     bool is_damaged = c->before != NULL && c->before->trouble != OK;
     enum err e = make_dir(s, why);
     if (e == OK && is_damaged) e = stored_set_aside(s->env, s->dir, c->next->name, aside, why);
-    if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the file */
+    if (e == ERR_MISSING && is_damaged) e = OK; /* an operator removed the damaged file meanwhile */
     if (e == OK && c->next->count > 0) {
         e = write_file(c, why);
     } else if (e == OK) {

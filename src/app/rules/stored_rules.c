@@ -316,7 +316,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
     if (e == OK) {
         struct why listing = {""};
         e = stored_each(s->env, s->dir, read_tenant, &reading, &listing);
-        if (e == ERR_MISSING) e = OK; /* nothing was stored yet */
+        if (e == ERR_MISSING) e = OK; /* no groups were stored so far */
         if (e) why_set(why, e, "%s", e == ERR_NOMEM ? STORED_NO_MEMORY : listing.text);
     }
     if (e) {
@@ -332,8 +332,8 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
         log_warn("stored rules of tenants are not evaluated with tenancy.enabled=false",
                  KV("tenants", reading.left_alone), KV("directory", s->dir));
     }
-    /* Set after reading: stored groups are evaluated however small the limit for further ones is.
-     */
+    /* The limit is set after reading: it refuses further groups, and stored groups are evaluated
+     * even if they exceed it. */
     atomic_store_explicit(&s->budget.limit_bytes, options->memory_bytes, memory_order_relaxed);
     stored_rules_count(s);
     s->collector = (struct metric_collector){.collect = stored_rules_collect, .context = s};

@@ -27,7 +27,7 @@ struct stored_rules_options {
     struct env *env;
     const char *storage_path; /* copied */
     struct budget *memory;
-    uint64_t memory_bytes; /* limit for storing further groups; 0: no limit of its own */
+    uint64_t memory_bytes; /* groups are not stored above this; 0: only the limit of `memory` */
     bool tenancy;          /* false: only the file of the tenant "anonymous" is read */
 };
 
@@ -69,10 +69,10 @@ struct stored_change;
 MUST_CHECK enum err stored_rules_prepare(struct stored_rules *stored, const struct rules_edit *edit,
                                          const struct stored_limits *limits, struct buf *reasons,
                                          struct stored_change **ret_change, struct why *why);
-/* As stored_rules_groups(), with the change applied. Valid as long as the change, and after its
- * commit until the next one. */
+/* Returns the same as stored_rules_groups(), with the change applied. Valid as long as the change,
+ * and after its commit until the next one. */
 struct stored_groups stored_change_groups(const struct stored_change *change);
-/* The name of the group that is set. */
+/* Returns the name of the group that the change sets. */
 const char *stored_change_name(const struct stored_change *change);
 /* Makes the change durable. ERR_LIMIT: the file would be too large. ERR_FULL, ERR_IO, ...: after a
  * restart the change may be in force or not; until then it is not. */

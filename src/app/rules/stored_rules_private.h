@@ -37,7 +37,7 @@ struct tenant_list {
 struct stored_rules {
     struct env *env;
     struct budget *memory;
-    struct budget budget; /* of the groups, a part of `memory`; working with them needs more */
+    struct budget budget; /* the groups' part of `memory`, which also pays for work with them */
     bool tenancy;
     bool is_durable; /* the directory exists and is synced */
     char parent[SETTING_TEXT_BYTES], dir[FILE_PATH_BYTES];
@@ -70,7 +70,7 @@ bool kept_tenant_add(struct stored_rules *stored, struct kept_tenant *tenant,
  * first group of the namespace. */
 uint32_t kept_tenant_find(const struct kept_tenant *tenant, const char *namespace,
                           const char *name);
-/* Says whether the group with that index has these names. With `name` NULL: whether it is of the
+/* Returns true if the group with that index has these names; with `name` NULL, if it is in the
  * namespace. */
 bool kept_tenant_has(const struct kept_tenant *tenant, uint32_t at, const char *namespace,
                      const char *name);

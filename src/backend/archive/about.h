@@ -46,7 +46,7 @@ about_add_time(struct about *about, int64_t t_ms)
     if (t_ms < p->min_ms) p->min_ms = t_ms;
     if (t_ms > p->max_ms) p->max_ms = t_ms;
 }
-/* The hash of a label for the filter. */
+/* Returns the hash of a label for the filter. */
 uint64_t about_pair(struct bytes name, struct bytes value);
 /* Adds a label of a series, preferably once. ERR_NOMEM. */
 MUST_CHECK enum err about_add_pair(struct about *about, uint64_t pair);

@@ -57,7 +57,7 @@ struct level {
     struct buf names;
     struct folder_entry *entries;
     uint32_t count, capacity, next;
-    size_t path_size; /* of the directory, below the root */
+    size_t path_size; /* length of the directory's path below the root */
 };
 
 struct folder_listing {
@@ -257,7 +257,7 @@ open_range(struct archive_store *store, const struct archive_asking *asking,
     r->end = offset + size;
     enum err e = path_in(path, sizeof path, r->of->root, object->key, why);
     if (e == OK) e = file_open(r->of->env, path, FILE_READ, &r->file, why);
-    if (e == ERR_MISSING) e = ERR_AGAIN; /* it was there when it was listed */
+    if (e == ERR_MISSING) e = ERR_AGAIN; /* the file existed when it was listed */
     if (e)
         close_range(&r->base);
     else

@@ -37,7 +37,7 @@ struct archive_lines {
     struct lines_known *known;
     uint32_t known_count, known_capacity;
     struct buf carry; /* begin of a record that continues */
-    bool too_long;    /* that record is too long */
+    bool too_long;    /* the record in `carry` is too long */
     struct json_objects objects;
     uint64_t line;
     struct label labels[FINAL_LABELS_MAX];

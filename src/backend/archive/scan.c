@@ -50,8 +50,8 @@ struct scan_ahead {
     struct archive_object object;
     struct archive_range *range;
     uint64_t offset, size;
-    bool begins; /* begins a span of the object, */
-    bool ends;   /* or ends a span */
+    bool begins; /* a span of the object begins here */
+    bool ends;   /* a span ends here */
     bool is_last;
     bool is_described; /* the object is read whole, for the cache */
 };
@@ -84,7 +84,7 @@ struct archive_scan {
     struct about known;      /* index of the listed object */
     struct about about;      /* index of the object that is read, while `describing` */
     bool describing;
-    uint32_t object_number; /* of the object that is read */
+    uint32_t object_number; /* number of the object that is read */
 
     /* The object that is listed and not requested. */
     struct archive_object object;

@@ -18,7 +18,7 @@ struct archive_scan_options {
     struct env *env;
     struct budget *budget;
     struct archive_store *store;
-    struct fetcher *fetcher;     /* of the store */
+    struct fetcher *fetcher;     /* sends the requests of `store` */
     struct archive_cache *cache; /* NULL without a cache */
     struct source_counts *counts;
     struct external_labels external;

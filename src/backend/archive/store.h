@@ -13,7 +13,7 @@
 enum {
     ARCHIVE_KEY_BYTES = 1025,
     ARCHIVE_TAG_BYTES = 128,
-    ARCHIVE_RANGE_BYTES = 8 << 20, /* of one range, at most */
+    ARCHIVE_RANGE_BYTES = 8 << 20, /* largest range of an object that is requested at once */
 };
 
 struct archive_object {
@@ -29,7 +29,7 @@ struct archive_object {
 struct archive_asking {
     struct budget *budget;
     struct query_control *control; /* may be NULL */
-    struct fetch_session *session; /* of requests */
+    struct fetch_session *session; /* session that sends the requests */
     struct hours hours;
 };
 

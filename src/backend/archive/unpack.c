@@ -20,7 +20,7 @@ struct archive_unpacker {
     enum archive_packing packing;
     uint8_t head[HEAD_BYTES]; /* begin of the object, until its format is known */
     uint32_t head_size;
-    bool head_pending; /* it is unpacked before `from` */
+    bool head_pending; /* `head` is unpacked before `from` */
     struct bytes from;
     uint64_t taken; /* bytes since archive_unpacker_begin() */
     bool between;   /* between members or frames */

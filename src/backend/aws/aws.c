@@ -19,7 +19,7 @@ take_region(struct bytes text, const char *from, char *ret, struct why *why)
 {
     bool good = text.size > 0 && text.size < AWS_REGION_BYTES && text.at[0] != '-' &&
                 text.at[text.size - 1] != '-';
-    for (size_t i = 0; i < text.size && good; i++) { /* it becomes part of a host name */
+    for (size_t i = 0; i < text.size && good; i++) { /* the region becomes part of a host name */
         uint8_t c = text.at[i];
         good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
     }

@@ -62,7 +62,7 @@ bool aws_url_split(const char *url, struct aws_url *ret_url);
 /* A bucket of S3, as settings name it. */
 struct aws_bucket {
     const char *name;
-    const char *endpoint; /* or NULL */
+    const char *endpoint; /* endpoint of the settings; NULL if not given */
     bool path_style;
 };
 /* Finds the endpoint of a bucket, without a slash at the end: the bucket is part of the host name
@@ -130,9 +130,9 @@ MUST_CHECK enum err aws_sign(const struct aws_parts *parts, const struct sigv4_c
 
 /* The error of a service. */
 struct aws_error {
-    char code[72];                 /* "AccessDeniedException"; "": not given */
-    char message[400];             /* for people */
-    char region[AWS_REGION_BYTES]; /* S3: the right region; "": not given */
+    char code[72];                 /* such as "AccessDeniedException"; "" if not given */
+    char message[400];             /* text that messages quote */
+    char region[AWS_REGION_BYTES]; /* region that S3 requires; "" if not given */
 };
 
 /* Reads the error of an answer; JSON services may send it in a header. Texts are bounded and

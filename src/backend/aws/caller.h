@@ -41,7 +41,7 @@ void aws_caller_prepare(struct aws_caller *caller, const struct http_call_answer
  */
 void aws_caller_call(struct aws_caller *caller, const char *operation, struct bytes body,
                      uint32_t *ret_keys, struct writer_step *ret_step);
-/* The same for another endpoint; NULL is the service's own. */
+/* Does the same for another endpoint; NULL is the service's own. */
 void aws_caller_call_at(struct aws_caller *caller, const char *endpoint, const char *operation,
                         struct bytes body, uint32_t *ret_keys, struct writer_step *ret_step);
 /* Judges as aws_json_judge(); refused keys become due. */

@@ -39,7 +39,7 @@ choose_source(const struct key_look *p, enum aws_key_source_kind kind, const cha
 
 /* --- settings --------------------------------------------------------------------------------- */
 
-/* Appends the secret to `to`, and returns its end. */
+/* Appends the secret, if it is given, to `to`. *ret_end is the new size of `to`. */
 static enum err
 fetch_part(const struct key_look *p, const struct secret *secret, const char *name, struct buf *to,
            size_t *ret_end)

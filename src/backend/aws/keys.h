@@ -48,7 +48,7 @@ enum aws_keys_form {
 MUST_CHECK enum err aws_keys_from_json(struct aws_keys *keys, struct budget *budget,
                                        struct bytes answer, enum aws_keys_form form,
                                        struct why *why);
-/* The same for answers of STS, the security token service. */
+/* Does the same for answers of STS, the security token service. */
 MUST_CHECK enum err aws_keys_from_xml(struct aws_keys *keys, struct budget *budget,
                                       struct bytes answer, struct why *why);
 

@@ -154,7 +154,7 @@ check_deadline(const struct aws_process *p, const char *sentence, struct why *wh
     return left_ms(p, p->deadline_ns) > 0 ? OK : why_set(why, ERR_AGAIN, "%s", sentence);
 }
 
-/* Reads until the output ends, or until that time. */
+/* Reads until the output ends, at most until `until_ns`. */
 static enum err
 read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct why *why)
 {

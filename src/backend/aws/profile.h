@@ -57,7 +57,7 @@ enum aws_profile_key {
     AWS_PROFILE_KEY_COUNT
 };
 
-/* Values are views into the text of the file; empty: not given. */
+/* Settings of a profile: views into the text of the file; empty if not given. */
 struct aws_profile {
     struct bytes values[AWS_PROFILE_KEY_COUNT];
 };

@@ -50,7 +50,7 @@ struct aws_record {
     uint32_t line_count;
     bool adjoining;    /* its lines are contiguous */
     uint8_t verdict;   /* enum writer_verdict, after aws_records_read() */
-    size_t bytes;      /* before base64, upper bound */
+    size_t bytes;      /* upper bound of the size before base64 */
     size_t sent_bytes; /* the same, exact once the body is made */
     uint64_t shard;    /* hash of the shard that the answer names; 0: none */
 };
@@ -66,9 +66,8 @@ struct aws_records {
     uint32_t lines_capacity;
     uint64_t body_bytes; /* upper bound for the body made from the current lines */
     bool made;
-    char error[WRITER_ANSWER_BYTES]; /* the error of the first record that failed */
-    uint16_t
-        places[AWS_RECORDS_PLACES]; /* hash table by group: number of a record from 1; 0: free */
+    char error[WRITER_ANSWER_BYTES];     /* the error of the first record that failed */
+    uint16_t places[AWS_RECORDS_PLACES]; /* hash table by group: number of a record from 1, or 0 */
 };
 
 /* A call of either type. */

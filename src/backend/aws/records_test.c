@@ -129,7 +129,8 @@ UNIT_TEST(test_a_record_is_full_at_its_limit)
     limits.line_frame_bytes = 4;
     open_records();
     assert_int_equal(add(5, 1, label_of_line(500), &number), WRITER_ADDED);
-    assert_int_equal(add(5, 1, label_of_line(477), &number), WRITER_FULL); /* 16 + 504 + 481 */
+    assert_int_equal(add(5, 1, label_of_line(477), &number),
+                     WRITER_FULL); /* 16 + 504 + 481 bytes are more than 1000 */
     assert_int_equal(records->line_count, 1);
     assert_int_equal(add(5, 1, label_of_line(476), &number), WRITER_ADDED);
     assert_int_equal(records->records[0].bytes, 1000);

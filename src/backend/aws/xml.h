@@ -36,7 +36,7 @@ struct aws_xml_form {
  * texts read before.
  */
 MUST_CHECK enum err aws_xml_walk(struct bytes body, const struct aws_xml_form *form);
-/* The same for at most AWS_XML_BYTES_MAX, with texts that are cut. */
+/* Does the same for at most AWS_XML_BYTES_MAX, with texts that are cut. */
 MUST_CHECK enum err aws_xml_read(struct bytes body, const char *const *roots,
                                  struct aws_xml_field *fields, uint32_t count);
 

@@ -20,7 +20,7 @@ enum clickhouse_meaning {
     CLICKHOUSE_UNKNOWN_FORM, /* table, column, setting or format have changed */
     CLICKHOUSE_MISREAD,      /* it could not read the rows: some are bad, or the table changed */
     CLICKHOUSE_NO_ROWS,      /* the request had no rows; all else is right */
-    CLICKHOUSE_EXISTS,       /* what was to be created exists */
+    CLICKHOUSE_EXISTS,       /* the table that the request creates exists */
 };
 
 /* NULL-terminated; for http_call.wanted. */
@@ -43,7 +43,8 @@ bool clickhouse_is_too_much(const struct http_call_answer *answer);
 enum clickhouse_meaning clickhouse_judge(const struct http_call_answer *answer,
                                          struct writer_step *ret_step);
 
-/* The same for a request whose response has data, if the status is 2xx and the data are incomplete.
+/* Does the same for a request whose response has data, if the status is 2xx and the data are
+ * incomplete.
  */
 enum clickhouse_meaning clickhouse_judge_late(const struct http_call_answer *answer,
                                               struct writer_step *ret_step);

@@ -19,7 +19,7 @@ struct clickhouse_ask {
     struct fetch_ask base; /* first; its body is the statement */
     bool cancels;          /* ClickHouse stops when the connection is closed */
     struct rows rows;
-    uint32_t code;     /* of the last error; 0 if the response has none */
+    uint32_t code;     /* code of the last error; 0 if the response has no code */
     bool form_changed; /* ClickHouse does not know the table or a column */
 };
 
@@ -31,7 +31,7 @@ void clickhouse_ask_begin(struct clickhouse_ask *ask);
 /* Sends the statement and waits until its response begins; its rows are of these kinds (rows.h). */
 MUST_CHECK enum err clickhouse_ask_rows(struct clickhouse_ask *ask, const char *kinds,
                                         struct why *why);
-/* The same for a response that has no rows: reads all of it. */
+/* Does the same for a response that has no rows: reads all of it. */
 MUST_CHECK enum err clickhouse_ask_text(struct clickhouse_ask *ask, struct buf *to,
                                         struct why *why);
 /* Ends the request after rows_next() was false: OK if that was after the last row. */

@@ -36,9 +36,9 @@ enum {
     SAMPLES = 20000,
     BODY_BYTES = 4 * 1024 * 1024,
     BODY_BYTES_MAX = 16 * 1024 * 1024,
-    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* the last row included, however long */
+    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with a last row of up to 1 MiB */
     LANES = 2,
-    DAYS_MAX = 64, /* of a call; there are fewer partitions, of a month each */
+    DAYS_MAX = 64, /* days in a call; a partition has a month, so a call writes fewer partitions */
     ANSWER_BYTES = 64 * 1024,
     URL_BYTES_MAX = 64 * 1024,
     QUERY_BYTES_MAX = 64 * 1024,
@@ -58,13 +58,13 @@ struct clickhouse_writer {
     struct http_headers headers;
     struct packer *packers[COMPRESSION_ZSTD + 1]; /* gzip and zstd */
     struct buf packed; /* output of a packer, before it replaces a call's rows */
-    struct buf url;    /* of the server, with a NUL at its end, as `query_url` */
+    struct buf url;    /* URL of the server, with a NUL at its end, as `ping_url` */
     struct buf ping_url;
     struct buf query; /* the statement of a preparation or check */
 
     bool is_described; /* `table` is as the server described it */
     int64_t described_ns;
-    enum clickhouse_stage stage;    /* of the preparation that is running */
+    enum clickhouse_stage stage;    /* stage of the preparation that is running */
     struct clickhouse_table server; /* the server's properties, before there is a table */
 
     /* The form of requests. */
@@ -78,7 +78,7 @@ struct clickhouse_writer {
 struct clickhouse_call {
     struct buf text; /* rows; compressed once `packed` */
     bool packed;
-    uint32_t form; /* of its rows */
+    uint32_t form; /* form of its rows */
     uint32_t rows;
     uint64_t rows_bytes;
     int64_t days[DAYS_MAX]; /* the days of its rows, in the order in which they were added */

@@ -9,7 +9,7 @@
 
 /* Puts any bytes as the text between quotes of this kind, ' or `. */
 void clickhouse_escaped_put(struct buf *to, char quote, struct bytes text);
-/* The same with the quotes. */
+/* Does the same and adds the quotes. */
 void clickhouse_quoted_put(struct buf *to, char quote, struct bytes text);
 
 #endif

@@ -64,7 +64,8 @@ void clickhouse_table_create_put(struct buf *to, const struct clickhouse_table *
                                  const struct clickhouse_settings *settings,
                                  enum clickhouse_create which);
 
-/* Puts "INSERT INTO ... FORMAT ..." and the bytes before the first row, which may be none. */
+/* Put the statement "INSERT INTO ... FORMAT ..." and the bytes before the first row, if the format
+ * has any. */
 void clickhouse_table_insert_put(struct buf *to, const struct clickhouse_table *table,
                                  const struct clickhouse_settings *settings);
 void clickhouse_table_head_put(struct buf *to, const struct clickhouse_table *table);

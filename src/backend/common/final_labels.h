@@ -26,7 +26,7 @@ struct external_labels {
  */
 MUST_CHECK enum err final_labels_put(const struct external_labels *external, struct bytes fields,
                                      struct buf *to, struct why *why);
-/* The same for `count` labels in an array, which is sorted, and must have room for
+/* Does the same for `count` labels in an array, which is sorted, and must have room for
  * FINAL_LABELS_MAX. */
 MUST_CHECK enum err final_labels_build(const struct external_labels *external, struct label *labels,
                                        uint32_t count, struct buf *to, struct why *why);

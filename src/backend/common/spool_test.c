@@ -218,7 +218,7 @@ UNIT_TEST(test_what_cannot_be_written_is_taken_back)
             fault_env_arm(rig.fe, (struct fault){kinds[kind], nth, false});
             for (unsigned i = 0; i < 60; i++) {
                 if (append(&rig) == OK) continue;
-                must(append(&rig)); /* the same line once more */
+                must(append(&rig)); /* the failed append is repeated */
             }
             must(save(&rig));
             assert_int_equal(read_lines(&rig, &open), rig.lines);

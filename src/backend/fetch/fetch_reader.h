@@ -99,7 +99,7 @@ struct fetch_reader_view {
 enum fetch_purpose { FETCH_SAMPLES, FETCH_SERIES, FETCH_NAMES, FETCH_VALUES };
 
 struct fetch_question {
-    struct series_set set; /* first: of FETCH_SAMPLES, it is handed out */
+    struct series_set set; /* first: callers of FETCH_SAMPLES get it */
     enum fetch_purpose purpose;
     struct fetch_reader_view *view;
     struct fetch_reader *of;
@@ -109,19 +109,19 @@ struct fetch_question {
      * look-up. */
     struct query_request request;
     struct matcher_set matcher_set;
-    struct matcher **matchers; /* of the set; they live as long as the question */
+    struct matcher **matchers; /* matchers of `matcher_set`; they live as long as the question */
     uint32_t matcher_count;
     int64_t min_ms, max_ms; /* both inclusive, narrowed to the type's; min > max: no time */
     struct arena arena;     /* lives as long as the question */
-    struct arena scratch;   /* of one row or record; the type resets it */
-    struct buf text;        /* the type's */
+    struct arena scratch;   /* lives as long as a row or record; the type resets it */
+    struct buf text;        /* buffer for use by the type */
 
-    const struct text_sink *to; /* of a look-up */
-    struct bytes name;          /* of FETCH_VALUES: the label */
+    const struct text_sink *to; /* gets the texts of a look-up */
+    struct bytes name;          /* label of a FETCH_VALUES */
 
     /* Series that were added. */
-    struct series_blocks *blocks; /* of FETCH_SAMPLES; NULL before find() */
-    uint32_t keys_max;            /* of a block; UINT32_MAX unless init() sets it */
+    struct series_blocks *blocks; /* blocks of a FETCH_SAMPLES; NULL before find() */
+    uint32_t keys_max; /* largest number of keys in a block; UINT32_MAX unless init() sets it */
     uint32_t series_count;
     bool takes_all; /* every series that was found is selected */
     int64_t first_ms, last_ms;

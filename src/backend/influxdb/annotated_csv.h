@@ -31,7 +31,7 @@ struct csv_reading {
     bool named;         /* the row of names was read */
     bool is_error;      /* the block is an error */
     uint32_t blocks;    /* number of blocks whose names were read */
-    struct arena texts; /* of the block */
+    struct arena texts; /* has the texts of the block's names and annotations */
     struct bytes cells[CSV_COLUMNS_MAX];
     uint32_t cell_count;
 };

@@ -88,7 +88,7 @@ await_answer(struct influx_ask *a, struct why *why)
 {
     const struct http_call_answer *answer;
     enum err e = fetch_ask_await(&a->base, &answer, why);
-    if (e == OK && answer->status != 200) { /* 204 of a proxy is no result of a query */
+    if (e == OK && answer->status != 200) { /* a proxy may send 204, without a result */
         why_set(why, ERR_CORRUPT, "status %u instead of 200", answer->status);
         e = fetch_ask_failed(&a->base, ERR_CORRUPT, why);
     }

@@ -110,7 +110,7 @@ put_names(struct influx_question *q, struct why *why)
             put_equals(to, "_measurement", texts[k]);
         }
     }
-    buf_put_text(to, any ? ")" : "false)"); /* an empty name is no measurement */
+    buf_put_text(to, any ? ")" : "false)"); /* a measurement cannot have an empty name */
     return OK;
 }
 
@@ -229,7 +229,7 @@ struct flux_answer {
     struct buf current_table;                                /* number of the current table */
     uint32_t block; /* block of names of the current table */
     uint32_t metric;
-    uint32_t number; /* of the key */
+    uint32_t number; /* number of the row's key, if `known` */
     bool known;
     uint32_t hint;
 };

@@ -22,8 +22,8 @@
 enum {
     SAMPLES = 5000,
     BODY_BYTES = 512 * 1024,
-    BODY_BYTES_MAX = 8 * 1024 * 1024,              /* of lines; version 3 accepts 10 MB */
-    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* the last line included, however long */
+    BODY_BYTES_MAX = 8 * 1024 * 1024, /* limit of the lines in a request; version 3 accepts 10 MB */
+    TEXT_BYTES_MAX = BODY_BYTES_MAX + 1024 * 1024, /* with a last line of up to 1 MiB */
     LANES = 4,
     ANSWER_BYTES = 64 * 1024,
     URL_BYTES_MAX = 64 * 1024,
@@ -36,10 +36,10 @@ struct influxdb_writer {
     struct http_headers headers;
     struct packer *packer;
     struct buf packed;     /* output of the packer, before it replaces a call's lines */
-    struct buf url;        /* of writes, with a NUL at its end, as the next two */
-    struct buf compat_url; /* of version 3, with the path of version 2 */
+    struct buf url;        /* URL of writes, with a NUL at its end, as the next two */
+    struct buf compat_url; /* URL of writes to version 3, with the path of version 2 */
     struct buf ping_url;
-    struct http_fallback by_compat;  /* use compat_url */
+    struct http_fallback by_compat;  /* says when compat_url is used */
     struct influxdb_refusal refusal; /* names from the last refusal */
 };
 

@@ -29,9 +29,9 @@ struct influx_metric {
     struct bytes measurement;
     struct bytes field; /* NULL for the columns above */
     struct bytes name;  /* metric name */
-    unsigned columns;   /* of version 3: the columns that exist */
+    unsigned columns;   /* with version 3: set of enum influx_column, the columns that exist */
     struct bytes
-        *tags; /* keys of tags, if the dialect knows them before keys() or needs them after it */
+        *tags; /* keys of tags, if the dialect knows them before keys() or needs them later */
     uint32_t tag_count, tag_capacity;
 };
 
@@ -45,12 +45,12 @@ struct influx_question {
     struct influx_reader *of;
     struct influx_metric *metrics;
     uint32_t metric_count, metric_capacity;
-    enum influx_grouping grouping; /* of the series that are found */
+    enum influx_grouping grouping; /* labels that the found series are grouped by */
     struct influx_ask ask;
-    struct influx_run *runs; /* of one block */
+    struct influx_run *runs; /* runs of the block that is read */
     uint32_t run_count, run_capacity;
     struct buf query;
-    struct buf key, names; /* of one series */
+    struct buf key, names; /* key and label names of one series */
 };
 
 void influx_question_init(struct fetch_question *base);
@@ -85,7 +85,7 @@ struct influx_dialect {
     /* As fetch_type.samples. */
     enum err (*samples)(struct influx_question *q, const struct series_block *block,
                         struct why *why);
-    uint32_t keys_max; /* of a block */
+    uint32_t keys_max; /* largest number of keys in a block */
     /* True if keys() can group by this label; NULL if it learns. */
     bool (*can_group_by)(struct bytes label);
 };
@@ -109,8 +109,8 @@ struct influx_run {
 /* Fills q->runs. ERR_NOMEM. */
 MUST_CHECK enum err influx_runs_of(struct influx_question *q, const struct series_block *block,
                                    struct why *why);
-/* Finds the key of a run with these tags, which are sorted here; `end` of the run if there is none.
- * *hint is where the search begins. */
+/* Finds the key of a run with these tags, which the call sorts. *ret_number is `end` of the run if
+ * it has no such key. The search begins at *hint. */
 MUST_CHECK enum err influx_run_find(struct influx_question *q, const struct influx_run *run,
                                     struct label *tags, uint32_t count, uint32_t *hint,
                                     uint32_t *ret_number, struct why *why);

@@ -226,7 +226,7 @@ row_of_fields(void *context, const struct influxql_cell *cells, uint32_t count, 
         bytes_equal(last->field, metric.field)) {
         return OK;
     }
-    if (!influxql_can_quote(metric.field)) return OK; /* it cannot be in a query */
+    if (!influxql_can_quote(metric.field)) return OK; /* no query can name the field */
     return influx_question_add(q, &metric, why);
 }
 

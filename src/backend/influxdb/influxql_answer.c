@@ -8,7 +8,7 @@ struct influxql_reading {
     const struct influxql_sink *to;
     struct influxql_series *series;
     struct why *why;
-    enum err error; /* of the sink */
+    enum err error; /* error that the sink returned */
 };
 
 static bool

@@ -11,7 +11,7 @@ has_byte(struct bytes text, uint8_t byte)
     return text.size > 0 && memchr(text.at, byte, text.size) != NULL;
 }
 
-/* U+FFFD replaces invalid UTF-8 in responses. */
+/* Returns false for invalid UTF-8, and for U+FFFD, by which responses replace it. */
 static bool
 is_whole(struct bytes text)
 {
@@ -62,7 +62,7 @@ influxql_put_exact_regex(struct buf *to, struct bytes text)
     buf_put_text(to, "/^");
     for (size_t i = 0, step; i < text.size; i += step) {
         step = utf8_step(text.at + i, text.size - i);
-        uint32_t c = step == 0 ? 0xfffd : utf8_get(text.at + i, step); /* as Go decodes it */
+        uint32_t c = step == 0 ? 0xfffd : utf8_get(text.at + i, step); /* so does Go */
         if (step == 0) step = 1;
         buf_printf(to, "\\x{%x}", c);
     }

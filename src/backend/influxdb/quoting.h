@@ -15,14 +15,14 @@
 bool influxql_can_quote(struct bytes text);
 void influxql_put_name(struct buf *to, struct bytes name);
 void influxql_put_text(struct buf *to, struct bytes text);
-/* A regex that matches only this text, of any bytes: /^\x{61}...$/ */
+/* Puts a regex that matches only this text, of any bytes: /^\x{61}...$/ */
 void influxql_put_exact_regex(struct buf *to, struct bytes text);
 
-/* Flux: "text", in which ${ would begin an expression. */
+/* Flux: a string "text", in which ${ would begin an expression. */
 bool flux_can_quote(struct bytes text);
 void flux_put_text(struct buf *to, struct bytes text);
 
-/* SQL: "name", 'text'. */
+/* SQL: an identifier "name", a string 'text'. */
 bool sql_can_quote(struct bytes text);
 void sql_put_name(struct buf *to, struct bytes name);
 void sql_put_text(struct buf *to, struct bytes text);

@@ -128,7 +128,7 @@ take_column(struct influx_sql_answer *a, struct bytes name, struct bytes type, s
 {
     struct bytes copy = arena_copy(&a->names, name);
     if (copy.at == NULL && name.size > 0) return fetch_no_request_memory(why);
-    if (!sql_can_quote(name)) return OK; /* it cannot be in a query */
+    if (!sql_can_quote(name)) return OK; /* no query can name the column */
     if (a->table.tag_count == COLUMNS_MAX || a->field_count == COLUMNS_MAX) {
         return why_set(why, ERR_LIMIT, "a table has more than %d columns", COLUMNS_MAX);
     }

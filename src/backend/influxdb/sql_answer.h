@@ -1,7 +1,7 @@
 /*
  * sql_answer.h - rows of InfluxDB 3 as lines of JSON, of the three queries that sql.c asks. Members
- * come in any order, and are left out if they are null; others are stepped over. What is wrong
- * shows in the scan, and then the row says nothing.
+ * come in any order, and are left out if they are null; others are stepped over. An error shows in
+ * the scan, and then the row has no meaning.
  */
 #ifndef BACKEND_INFLUXDB_SQL_ANSWER_H
 #define BACKEND_INFLUXDB_SQL_ANSWER_H

@@ -61,7 +61,7 @@ struct kinesis {
     struct buf token;
 
     struct kpl_writer *kpl; /* NULL: another format */
-    struct buf aggregates;  /* those of the current call */
+    struct buf aggregates;  /* aggregates of the current call */
     size_t aggregate_bytes[AWS_RECORDS_MAX];
     uint16_t *shard_of_key;   /* KPL_KEYS */
     uint32_t shard_of_key_of; /* generation of the shards in `shard_of_key` */

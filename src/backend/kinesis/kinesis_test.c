@@ -578,7 +578,7 @@ UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
         stream_rig_answer(&rig, cases[i].status, cases[i].body);
         stream_rig_expect(&rig, cases[i].verdict, cases[i].part);
     }
-    assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
+    assert_true(rig.class->need_prepare(rig.writer)); /* the last response asks for it */
     struct http_call_answer silence = {.failure = HTTP_CALL_TIMEOUT, .error = "too slow"};
     rig.class->judge(rig.writer, rig.call, &silence, &rig.step);
     stream_rig_expect(&rig, VERDICT_RETRY, "too slow");

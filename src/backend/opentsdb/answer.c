@@ -15,7 +15,7 @@ struct opentsdb_reading {
     const struct opentsdb_sink *to;
     struct opentsdb_series series;
     struct why *why;
-    enum err error; /* of the sink */
+    enum err error; /* error that the sink returned */
 };
 
 static bool

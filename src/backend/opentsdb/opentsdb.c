@@ -24,13 +24,13 @@
 #include "wire/point/opentsdb_point.h"
 
 enum {
-    POINTS = 50, /* of a request, for each BODY_BYTES that its body may have */
+    POINTS = 50, /* points in a request for each BODY_BYTES that its body may have */
     BODY_BYTES = 8000,
     POINTS_USUAL_MAX = 5000,
     POINTS_MAX = 100 * 1000,
     BODY_BYTES_USUAL_MAX = 1024 * 1024,
     LANES = 8,
-    ANSWER_BYTES = 64 * 1024, /* and so many times the size of the request */
+    ANSWER_BYTES = 64 * 1024, /* limit of a response, plus ANSWER_FACTOR times the request */
     ANSWER_FACTOR = 8,
     WORDS_BYTES_MAX = 1024 * 1024,
     NAME_BYTES_MAX = 1024 * 1024,
@@ -43,10 +43,10 @@ struct opentsdb_writer {
     const struct opentsdb_settings *settings;
     struct http_calls_target target;
     struct http_headers headers;
-    uint64_t seed;      /* of the hashes of series */
+    uint64_t seed;      /* seed of the hashes of series */
     struct buf put_url; /* with a NUL at its end, as the next */
     struct buf version_url;
-    struct buf name; /* of a response, decoded, as the next */
+    struct buf name; /* decoded name of a response's field; the next has its value */
     struct buf value;
 };
 
@@ -340,12 +340,12 @@ struct echo {
 struct put_summary {
     uint64_t failed;
     uint64_t timeouts;
-    uint64_t errors;         /* listed errors, */
-    uint64_t timeout_errors; /* and those of timeouts */
+    uint64_t errors;         /* number of listed errors */
+    uint64_t timeout_errors; /* number of listed errors that are timeouts */
     bool stray_dead;         /* a refusal belongs to no point of the call */
     bool stray_later;
     bool stray_throttled;
-    struct bytes message; /* of an error of the whole call; empty without an error */
+    struct bytes message; /* message of an error of the whole call; empty without an error */
 };
 
 /* A number, with or without quotes; 0 for other values. */
@@ -372,7 +372,8 @@ scan_count(struct scan *s)
     return count >= 1 && count < 1e15 ? (uint64_t)count : 0;
 }
 
-/* Takes a label, or the metric's name if `name` is empty. Without memory the point is not known. */
+/* Adds a label of the point in a response to its hash, or the metric's name if `name` is empty.
+ * Without memory the point is not known. */
 static void
 take_label(struct opentsdb_writer *w, struct bytes name, struct bytes value, struct echo *echo)
 {

@@ -19,9 +19,9 @@ struct opentsdb_metric {
 struct opentsdb_found {
     size_t tsuid_at, labels_at; /* in `tsuids` and `labels` of the question */
     uint32_t tsuid_size, labels_size;
-    uint64_t metric_hash; /* of the metric as it is stored */
+    uint64_t metric_hash; /* hash of the metric's name as it is stored */
     uint64_t points;
-    uint32_t number; /* of the series in the block that is read; checked before it is used */
+    uint32_t number; /* number of the series in the block that is read; checked before it is used */
 };
 
 /* Unknown values that are left out of literal_or; after more, filters compare texts. */
@@ -38,17 +38,17 @@ struct opentsdb_question {
     uint32_t metric_count, metric_capacity;
     struct opentsdb_unknown *unknown; /* names that the server does not know */
     uint32_t unknown_count, unknown_capacity;
-    uint32_t unknown_values; /* of these, those of values */
+    uint32_t unknown_values; /* unknown names that are label values */
 
     struct opentsdb_found *found;
     uint32_t found_count, found_capacity;
     struct table by_tsuid; /* ids are positions in `found` */
     struct buf tsuids, labels;
-    uint64_t points_found, points_passed; /* of series that are selected, and of others */
+    uint64_t points_found, points_passed; /* points of selected series, points of others */
 
     struct opentsdb_ask ask;
     struct buf filters, room;
-    bool gave_names; /* of FETCH_NAMES: the server has a name */
+    bool gave_names; /* in a FETCH_NAMES: the server has a name */
 };
 
 void opentsdb_question_init(struct fetch_question *base);

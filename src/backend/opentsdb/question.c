@@ -471,7 +471,7 @@ opentsdb_question_find(struct fetch_question *base, struct why *why)
 struct sampling {
     struct opentsdb_question *q;
     const struct series_block *block;
-    uint32_t number; /* of the current series; UINT32_MAX if it is not in the block */
+    uint32_t number; /* number of the current series in the block; UINT32_MAX if it is not there */
 };
 
 /* The position in `found` of a series of a block. */

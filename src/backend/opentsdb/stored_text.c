@@ -26,7 +26,7 @@ short_value_put(struct buf *to, struct bytes text)
 static struct bytes
 added_to(const struct buf *to, size_t before)
 {
-    if (to->size == before) return bytes_of(NULL, 0); /* it may not have any memory */
+    if (to->size == before) return bytes_of(NULL, 0); /* `to` may have no memory at all */
     return bytes_of(to->at + before, to->size - before);
 }
 

@@ -15,12 +15,12 @@ enum { STORED_FORMS_MAX = 3 };
 MUST_CHECK enum err stored_value_get(struct buf *to, struct bytes stored);
 MUST_CHECK enum err stored_tag_get(struct buf *to, struct bytes stored);
 
-/* The forms of a metric name or tag value that is not empty, in `room`, which is cleared, or the
- * text itself. ERR_NOMEM. */
+/* Gets the forms in which a non-empty metric name or tag value may be stored: views of the text, or
+ * of `room`, which is cleared. ERR_NOMEM. */
 MUST_CHECK enum err stored_value_forms(struct bytes text, struct buf *room,
                                        struct bytes forms[STORED_FORMS_MAX], unsigned *ret_count);
 
-/* The number of first bytes of a text that are the same in all forms. */
+/* Returns the number of first bytes of a text that are the same in all forms. */
 size_t stored_plain_size(struct bytes text);
 
 #endif

@@ -22,7 +22,7 @@ enum { HEADERS_MAX = 32, REQUEST_BYTES_MAX = 64 << 20, LABELS_BYTES_MAX = 64 << 
 struct remote_answerer {
     struct answerer answerer; /* first: it is handed out */
     struct remote_answerer_options options;
-    struct http_client *spare; /* of the last response: its connection may still be open */
+    struct http_client *spare; /* client of the last response, whose connection may still be open */
 };
 
 struct remote_view {
@@ -47,9 +47,9 @@ struct answerer_set {
     struct rr_client *reader;
     struct rr_decoder *decoder;
     int64_t min_ms, max_ms;
-    struct buf labels; /* of the current series */
-    struct buf coming; /* of the next series */
-    bool named;        /* `coming` is set */
+    struct buf labels; /* labels of the current series */
+    struct buf coming; /* labels of the next series, if `named` */
+    bool named;
     bool at_end;
     struct warnings warnings;
 };

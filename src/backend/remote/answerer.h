@@ -14,7 +14,7 @@
 #include "net/http_client.h"
 
 struct remote_answerer_options {
-    const char *url;            /* of its remote read; all fields live as long as the answerer */
+    const char *url; /* URL of its remote read; all fields live as long as the answerer */
     const char *const *headers; /* "Name: value", NULL after the last; may be NULL */
     struct http_client_options http;
 };

@@ -8,7 +8,7 @@ enum { ARENA_BYTES_MAX = 1 << 30, LABEL_BYTES_MAX = 1 << 30 };
 struct api_list_reading {
     const struct external_labels *external;
     const struct text_sink *to;
-    struct arena arena; /* of texts with escapes */
+    struct arena arena; /* has the texts whose escapes were replaced */
     struct buf labels;
     struct scan scan;
 };

@@ -16,7 +16,7 @@ MUST_CHECK enum err api_list_read(struct bytes answer, enum api_list list,
                                   const struct external_labels *external, struct budget *budget,
                                   const struct text_sink *to, struct why *why);
 
-/* The text of a server as one line. */
+/* Puts a server's text into *ret_sentence, as one line. */
 void api_sentence(struct bytes text, struct why *ret_sentence);
 
 #endif

@@ -47,17 +47,17 @@ struct ordered_lane {
     struct ordered_turn *turns;
     uint32_t count, capacity;
     uint32_t next;
-    bool any;         /* it has chunks: */
-    int64_t last_ms;  /* the last of their times, according to the server */
-    bool gave;        /* it gave samples: */
-    int64_t given_ms; /* the time of the last one */
+    bool any;         /* the lane has chunks so far */
+    int64_t last_ms;  /* time of the last chunk, according to the server */
+    bool gave;        /* the lane gave samples so far */
+    int64_t given_ms; /* time of the last such sample */
 };
 
 struct ordered {
     struct ordered_options options;
     struct ordered_held **heap;
     size_t held_count, held_capacity;
-    size_t held_bytes; /* of the heap and the current series */
+    size_t held_bytes; /* bytes of the heap and the current series */
     uint64_t series_count;
     struct ordered_held *open; /* NULL if there is none */
     bool over;

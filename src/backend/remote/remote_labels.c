@@ -140,7 +140,7 @@ remote_series(struct fetch_question *base, struct why *why)
     enum err e = put_selector(&selector, &base->matcher_set, base->budget);
     buf_put_text(&q->ask.body, "match%5B%5D=");
     buf_put_percent(&q->ask.body, buf_bytes(&selector), "");
-    put_times(&times, q); /* as a query: the rest of a form follows its ? */
+    put_times(&times, q); /* puts "?start=...": a form has the part after the ? */
     if (times.size > 0) {
         buf_put_u8(&q->ask.body, '&');
         buf_put(&q->ask.body, times.at + 1, times.size - 1);

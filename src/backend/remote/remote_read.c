@@ -167,7 +167,7 @@ warning(struct fetch_question *base, uint32_t index)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* Adds a hint to a refusal that another path than that of remote read gives. */
+/* Judges a refusal; a path other than that of remote read gets 404 or 405, and a hint. */
 static void
 judge_refusal(const struct http_call_answer *answer, struct writer_step *step)
 {

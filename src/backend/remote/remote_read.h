@@ -20,12 +20,12 @@ struct remote_question {
     struct fetch_ask ask;
     struct buf tenant; /* header */
     const char *headers[8];
-    struct buf answer; /* of a look-up */
+    struct buf answer; /* response to a look-up */
 
     bool answered;
-    struct rr_client *client; /* of a streamed response */
+    struct rr_client *client; /* client of a streamed response */
     struct ordered *ordered;
-    struct sampled *sampled; /* of a response with samples */
+    struct sampled *sampled; /* series of a response with samples */
     bool ended;              /* the client has all of the response */
     struct warnings warnings;
 };

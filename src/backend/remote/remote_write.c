@@ -36,7 +36,7 @@ struct remote_writer {
                           into its call */
     struct families *families;
     struct aws_identity *identity;
-    struct identity_signature signature; /* of the last request */
+    struct identity_signature signature; /* signature of the last request */
     bool by_tenant;                      /* a request has one tenant */
     struct http_fallback to_v1;          /* with `auto`: the store does not accept 2.0 */
     struct remote_call *check;           /* an empty call; NULL until it is needed */
@@ -46,7 +46,7 @@ struct remote_writer {
 
 struct remote_call {
     struct rw_build *builds[2]; /* for 1.0 and 2.0; made when first needed */
-    enum rw_version version;    /* of the items that were added */
+    enum rw_version version;    /* version of the items that were added */
     struct buf metadata;        /* 1.0: metadata of families, after the series */
     struct buf body;
     bool made;              /* the body has all items */

@@ -13,13 +13,13 @@
 enum {
     LABEL_BYTES_MAX = 1 << 30,
     BATCH = 512,
-    PARTS_MAX = 64, /* of a series; each has room for a batch */
+    PARTS_MAX = 64, /* parts of a series in a response; each has room for a batch */
 };
 
 struct sampled_entry {
     size_t labels_at, labels_size;
-    struct bytes request; /* of the series alone, within the response */
-    uint32_t number;      /* in the order of the response */
+    struct bytes request; /* bytes of the series' message within the response */
+    uint32_t number;      /* number of the series in the response */
 };
 
 /* The floats or the histograms of a current entry. */
@@ -41,7 +41,7 @@ struct sampled_part {
 struct sampled {
     struct sampled_options options;
     struct buf answer;
-    struct buf labels; /* of all entries */
+    struct buf labels; /* labels of all entries */
     struct sampled_entry *entries;
     uint32_t count, capacity;
     uint32_t next;

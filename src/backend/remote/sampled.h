@@ -14,7 +14,7 @@
 #include "backend/common/final_labels.h"
 #include "model/select.h"
 
-enum { SAMPLED_BYTES_MAX = 1 << 30 }; /* of a response, uncompressed */
+enum { SAMPLED_BYTES_MAX = 1 << 30 }; /* limit of an uncompressed response */
 
 struct sampled_options {
     struct budget *budget;

@@ -95,8 +95,8 @@ UNIT_TEST(test_the_right_region_is_learnt_and_remembered)
     static const struct {
         unsigned status;
         const char *body;
-        const char *region;   /* header */
-        const char *location; /* header */
+        const char *region;   /* sent as a header */
+        const char *location; /* sent as a header */
     } cases[] = {
         {400, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>us-west-2</Region></Error>",
          "", ""},

@@ -209,8 +209,8 @@ rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     c->stage = RENAMED;
 }
 
-/* No other object can have a random name, so the store's answers are wrong. That may end, so the
- * upload is retried later with yet another name. */
+/* No other object can have a random name, so the store's answers are wrong. They may become right,
+ * so the upload is retried later with another name. */
 static void
 say_names_taken(const struct s3_writer *w, struct writer_step *step)
 {

@@ -31,7 +31,7 @@ struct s3_writer {
     uint64_t seal_count; /* objects sealed, counted across restarts */
     uint64_t void_seal;  /* number of an object that a crash may have left in an index */
 
-    struct s3_object adopted; /* from before a restart; its number is 0 if there is none */
+    struct s3_object adopted; /* object from before a restart; its number is 0 if there is none */
     bool adopted_arrived;
     uint32_t adopters; /* calls that count its items */
 
@@ -62,9 +62,9 @@ struct s3_call {
     enum s3_stage stage;
     uint64_t count; /* items */
     struct s3_object own;
-    bool adopts;     /* its items are in the writer's adopted object; `own` is not used */
-    bool has_last;   /* it has the object's last item */
-    struct buf text; /* not packed */
+    bool adopts;     /* the call's items are in the writer's adopted object; `own` is not used */
+    bool has_last;   /* the call has the last item of the object */
+    struct buf text; /* text of the object before compression */
     char tenant[S3_TENANT_BYTES];
     struct s3_names names;
     uint64_t seen[S3_SEEN_SLOTS]; /* hashes of series whose names are noted */

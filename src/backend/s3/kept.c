@@ -13,7 +13,7 @@ enum { INDEX_FILE_BYTES_MAX = S3_INDEX_BYTES_MAX + 4096 };
 
 struct kept_look {
     const struct kept_options *o;
-    const char *name; /* the directory's */
+    const char *name; /* name of the destination's directory */
     char dir[256];
     uint64_t files;
     struct s3_saved saved; /* names the sealed object */

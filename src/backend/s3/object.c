@@ -399,7 +399,7 @@ s3_store_adopt(struct s3_store *s, struct s3_object *o, bool has_digest, struct 
     if (e == OK) e = file_open(s->env, path, FILE_UPDATE, &o->file, why);
     if (e) return e;
     e = file_size(&o->file, &size, why);
-    /* It is longer if checksums were added but not saved; they are added again. */
+    /* The file is longer if checksums were added but not saved; they are added again. */
     if (e == OK && !has_digest && size < o->size) {
         e = why_set(why, ERR_CORRUPT, "%s has %" PRIu64 " bytes instead of %" PRIu64, path, size,
                     o->size);

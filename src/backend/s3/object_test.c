@@ -35,7 +35,7 @@ UNIT_TEST(test_a_directory_is_the_hour_of_arrival)
     assert_int_equal(object.hour_ms, 1767243600000);
     assert_true(place(NULL, "t", 0));
     assert_string_equal(object.dir, "1970/01/01/00/");
-    assert_true(place("", "t", -1)); /* the clock is wrong */
+    assert_true(place("", "t", -1)); /* a clock before 1970 is accepted */
     assert_string_equal(object.dir, "1969/12/31/23/");
 }
 
@@ -149,7 +149,8 @@ UNIT_TEST(test_files_go_when_that_is_durable)
     s3_store_let_go(&store, &object, false);
     must(s3_store_saved(&store, NULL));
     assert_int_equal(count_files(env), 1);
-    for (unsigned i = 0; i < 2 * S3_STORE_GONE_MAX; i++) { /* more than are remembered */
+    for (unsigned i = 0; i < 2 * S3_STORE_GONE_MAX;
+         i++) { /* more objects than the store remembers */
         make(&store);
         s3_store_let_go(&store, &object, false);
     }

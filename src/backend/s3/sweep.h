@@ -47,7 +47,7 @@ struct s3_sweep {
     struct buf found; /* uploads of the page: key and id of each, counted */
     struct cursor left;
     const char *keep;               /* id of an upload that must not be aborted; NULL: none */
-    char key[S3_KEY_BYTES_MAX + 1]; /* the current request's */
+    char key[S3_KEY_BYTES_MAX + 1]; /* key of the object in the current request */
     struct buf query;
 };
 

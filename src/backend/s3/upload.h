@@ -46,7 +46,7 @@ struct s3_upload {
     bool refused;             /* a 412 reported an existing object */
     bool unseen;              /* TAKEN by an object that may not be read */
     bool leftover;            /* an upload in parts was begun and must not be completed */
-    uint64_t size;            /* the object's */
+    uint64_t size;            /* size of the object */
     char digest[S3_DIGEST_BYTES];
     char id[S3_UPLOAD_ID_BYTES]; /* "": nothing of it is in the bucket */
     uint32_t part;               /* next part, from 0 */

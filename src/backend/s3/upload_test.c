@@ -222,7 +222,7 @@ UNIT_TEST(test_what_is_there_is_this_object_if_size_and_checksum_are)
         struct writer_step step = looked(200, cases[i].length, cases[i].etag, cases[i].digest);
         assert_int_equal(step.verdict, named ? VERDICT_DELIVERED : VERDICT_RETRY);
         assert_int_equal(upload.phase, named ? cases[i].phase : S3_UPLOAD_LOOK);
-        begin(10); /* the same after the store refused */
+        begin(10); /* now the store refuses the upload as a repetition */
         step = take(VERDICT_BLOCKED, 412, "<Error><Code>PreconditionFailed</Code></Error>", "");
         assert_int_equal(step.verdict, VERDICT_DELIVERED);
         assert_int_equal(upload.phase, S3_UPLOAD_COMPARE);

@@ -7,7 +7,7 @@
 #include "backend/timestream/timestream.h"
 
 enum {
-    WORDS_BYTES_MAX = 300, /* of a record's refusal, for people */
+    WORDS_BYTES_MAX = 300, /* text of a record's refusal in messages */
     TEXTS_BYTES_MAX = TIMESTREAM_RECORDS_MAX * WRITER_ANSWER_BYTES,
     KEEP_MINUTES_MAX = 7 * 24 * 60,
 };

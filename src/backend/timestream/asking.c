@@ -19,11 +19,11 @@
 
 enum {
     MISDIRECTED = 421,
-    STATEMENT_BYTES_MAX = 262144, /* of QueryString */
+    STATEMENT_BYTES_MAX = 262144, /* service's limit of QueryString */
     BODY_BYTES_MAX = 4 << 20,
     ANSWER_BYTES_MAX = 32 << 20, /* a page has 1 MB, and more as JSON */
     SCRATCH_BYTES_MAX = 64 << 20,
-    ROWS_MAX = 1000, /* of a page */
+    ROWS_MAX = 1000, /* rows in a page */
 };
 
 static struct timestream_reader *

@@ -174,7 +174,7 @@ commit(struct timestream_batch *b, const struct timestream_scratch *s, const str
     if (e == OK && b->count == 0) {
         buf_put_bytes(&b->common, buf_bytes(&s->staying));
         e = buf_error(&b->common);
-    } else if (e == OK && a->leaving.count > 0) { /* they are fewer, so there is room */
+    } else if (e == OK && a->leaving.count > 0) { /* fewer attributes stay, so they fit */
         if (s->staying.size > 0) memcpy(b->common.at, s->staying.at, s->staying.size);
         b->common.size = s->staying.size;
     }

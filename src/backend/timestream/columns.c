@@ -176,7 +176,7 @@ columns_take(struct timestream_columns *c, struct bytes kept,
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
-/* The whole of a shortened name, which a dimension of the row has. */
+/* Gets the complete form of a shortened name from the dimension of the row that keeps it. */
 static enum err
 kept_name(uint32_t keeper, struct bytes shortened, const struct bytes *values, struct arena *arena,
           struct bytes *ret, struct why *why)
@@ -197,7 +197,7 @@ metric_name(const struct timestream_columns *c, struct bytes measure, const stru
     return kept_name(find_keeper(c, "M__", digits), measure, values, arena, ret, why);
 }
 
-/* Tables of several writers may have a label twice, in full and shortened. */
+/* True if a label has this name. Tables of several writers may have it in full and shortened. */
 static bool
 has_label(const struct label *labels, uint32_t count, struct bytes name)
 {

@@ -22,8 +22,8 @@ struct timestream_client {
     struct aws_caller *caller; /* to the service's address */
     bool is_fixed;             /* all requests go to the service's address */
 
-    char address[AWS_ENDPOINT_BYTES]; /* of the cell, as an endpoint; "" if unknown */
-    uint32_t generation;              /* of the address */
+    char address[AWS_ENDPOINT_BYTES]; /* address of the cell, as an endpoint; "" if unknown */
+    uint32_t generation;              /* changes with `address` */
     int64_t address_due_ns;
     bool address_refused;
 

@@ -19,11 +19,11 @@
 
 struct timestream_reader {
     struct fetch_reader base;         /* first */
-    char service[AWS_ENDPOINT_BYTES]; /* the endpoint that knows the address of the cell, */
-    bool is_fixed;                    /* or that gets all requests */
+    char service[AWS_ENDPOINT_BYTES]; /* endpoint of the service */
+    bool is_fixed; /* `service` gets all requests; otherwise it reports the address of the cell */
 
     /* Guarded by the lock of `base`. */
-    char address[AWS_ENDPOINT_BYTES]; /* of the cell; "" if unknown */
+    char address[AWS_ENDPOINT_BYTES]; /* address of the cell; "" if unknown */
     int64_t address_due_ns;
     struct buf columns;         /* as columns_take() reads them; empty before the first query */
     int64_t columns_queried_ns; /* when the query for them was sent */
@@ -87,7 +87,7 @@ struct timestream_asking {
     char client_token[33];
     struct buf answer;
     struct timestream_page page;
-    struct arena scratch;   /* of one page */
+    struct arena scratch;   /* lives as long as a page */
     uint64_t counted_bytes; /* scanned bytes that are counted */
 };
 void asking_init(struct timestream_asking *a, struct timestream_question *q);
@@ -128,9 +128,9 @@ struct timestream_varying {
 };
 
 struct timestream_question {
-    struct fetch_question base; /* first; `scratch` is of one row */
+    struct fetch_question base; /* first; `scratch` lives as long as a row */
     struct timestream_columns columns;
-    struct timestream_wanted wanted; /* of FETCH_VALUES */
+    struct timestream_wanted wanted; /* values wanted by a FETCH_VALUES */
     struct buf key;
 
     /* The block that is fetched. */

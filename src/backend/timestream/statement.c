@@ -19,7 +19,7 @@ enum {
     LITERALS_MAX = 1000,
     PATTERN_BYTES_MAX = 16 * 1024,
     NAME_BYTES_MAX = 64 * 1024,
-    MATCHERS_BYTES_MAX = 160 * 1024, /* of a statement, which has 256 KiB at most */
+    MATCHERS_BYTES_MAX = 160 * 1024, /* matchers' share of a statement, which has 256 KiB at most */
 };
 
 static void
@@ -205,7 +205,7 @@ name_matcher_put(struct buf *to, const struct timestream_question *q, const stru
                is_common_regex(matcher_pattern(m)) && !matcher_matches_empty(m)) {
         buf_put_text(to, " AND (");
         regex_put(to, "measure_name", matcher_pattern(m));
-        /* A mapped name may stand for any name. */
+        /* A mapped name may represent any name. */
         if (!q->columns.is_raw) {
             buf_put_text(to, " OR measure_name LIKE 'U__%' OR measure_name LIKE 'H__%'");
         }

@@ -54,7 +54,7 @@ struct timestream_call {
     struct timestream_batch batch;
     struct table_name database; /* if they are templates */
     struct table_name table;
-    int64_t oldest_ms; /* of items from the store; INT64_MAX without such items */
+    int64_t oldest_ms; /* time of the oldest item from the store; INT64_MAX without such items */
     struct buf body;
     bool made;     /* the body has all records */
     bool was_sent; /* it may have arrived */

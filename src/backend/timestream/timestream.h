@@ -16,8 +16,8 @@
 #include "wire/point/timestream_record.h"
 
 enum {
-    TIMESTREAM_RECORDS_MAX = 100,    /* of a call */
-    TIMESTREAM_NAME_BYTES_MAX = 256, /* of a database, of a table */
+    TIMESTREAM_RECORDS_MAX = 100,    /* records in a call */
+    TIMESTREAM_NAME_BYTES_MAX = 256, /* length of the name of a database or table */
     TIMESTREAM_ANSWER_BYTES_MAX = 256 << 10,
 };
 
@@ -41,10 +41,10 @@ struct timestream_batch {
 
 /* Memory for adding, shared by all batches of a writer. */
 struct timestream_scratch {
-    struct buf own;     /* labels, canonical: of the new record alone; */
-    struct buf staying; /* still common; */
-    struct buf leaving; /* no longer common */
-    struct buf list;    /* dimensions of these */
+    struct buf own;     /* canonical labels that only the new record has */
+    struct buf staying; /* labels that are still common */
+    struct buf leaving; /* labels that are no longer common */
+    struct buf list;    /* dimensions made of `staying` or `leaving` */
     struct buf record;
 };
 

@@ -16,7 +16,7 @@
 
 enum {
     KEY_BYTES_MAX = 1 << 20,
-    SELECTED_BYTES_MAX = 200 * 1024, /* of a statement of 256 KiB */
+    SELECTED_BYTES_MAX = 200 * 1024, /* share of selected series in a statement of 256 KiB */
     SELECTED_MAX = 1000,             /* Trino refuses expressions of too many terms */
     PIECES = 4,
     PIECE_SAMPLES = 4000, /* fewer are not worth a query of their own */
@@ -434,7 +434,7 @@ label_names(struct fetch_question *base, struct why *why)
     return e;
 }
 
-/* Takes a row of statement_distinct(). */
+/* Adds the value that a row of statement_distinct() has. */
 static enum err
 take_value(void *context, const struct bytes *cells, struct why *why)
 {

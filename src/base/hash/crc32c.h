@@ -10,7 +10,7 @@
  * first. Uses the processor's instruction if it has one. */
 uint32_t crc32c(uint32_t crc, struct bytes b);
 
-/* The same without special instructions, which crc32c() uses where the processor lacks them. */
+/* Computes the same without special instructions; crc32c() calls it if the processor lacks them. */
 uint32_t crc32c_portable(uint32_t crc, struct bytes b);
 
 #endif

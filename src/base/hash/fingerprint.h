@@ -1,12 +1,12 @@
 /*
- * fingerprint.h - 128 bits that stand for a text, under a secret key.
+ * fingerprint.h - hashes a text to 128 bits under a secret key.
  *
  * Under a random key two different texts, chosen without knowledge of it, have the same
- * fingerprint with a probability of at most 2^-63. That is a bound, not a hope: equal fingerprints
- * may be taken for equal texts without a second look. It is the sum of products NH: Black, Halevi,
- * Krawczyk, Krovetz, Rogaway, "UMAC: Fast and Secure Message Authentication" (1999), section 4,
- * with words of 64 bits; the length goes in with the first product. NH needs a word of key for each
- * word of text, so long texts have none.
+ * fingerprint with a probability of at most 2^-63. This bound is proven, so a caller may take
+ * equal fingerprints for equal texts without comparing them. The fingerprint is the sum of products
+ * NH: Black, Halevi, Krawczyk, Krovetz, Rogaway, "UMAC: Fast and Secure Message Authentication"
+ * (1999), section 4, with words of 64 bits; the first product includes the length. NH needs a word
+ * of key for each word of text, so texts longer than FINGERPRINT_BYTES_MAX have no fingerprint.
  */
 #ifndef BASE_HASH_FINGERPRINT_H
 #define BASE_HASH_FINGERPRINT_H

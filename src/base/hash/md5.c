@@ -1,8 +1,8 @@
 /*
  * md5.c - see md5.h. A lane is a message that is being hashed; the compiler's vectors of four words
- * hold the same word of four lanes. A lane goes through its message's whole blocks, then through
- * one or two blocks of what is left, padding and length, then takes the next message. Lanes for
- * which there is none go over the same block again and again; what they find is not looked at.
+ * hold the same word of four lanes. A lane hashes its message's whole blocks, then one or two
+ * blocks with the rest, padding and length, then takes the next message. Lanes without a message
+ * hash the same block again and again, and their results are ignored.
  */
 #include "base/hash/md5.h"
 
@@ -16,7 +16,7 @@ struct md5_lane {
     const uint8_t *at;
     size_t step;   /* BLOCK, or 0 */
     size_t blocks; /* from `at` on */
-    size_t number; /* of the message; IDLE: of none */
+    size_t number; /* number of the message; IDLE: the lane has no message */
     bool ending;   /* in `end` */
     uint8_t end[2 * BLOCK];
 };
@@ -84,7 +84,7 @@ hash_block(struct hashing *h, const words w[16])
     h->d += d;
 }
 
-/* The same number of blocks of all lanes. */
+/* Hashes the same number of blocks in all lanes. */
 static void
 hash_blocks(struct hashing *h, size_t blocks)
 {

@@ -18,7 +18,7 @@ void md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)
 /* One message that comes piece by piece: begin, add..., end. It may be copied in between. */
 struct md5_stream {
     uint32_t state[4];
-    uint64_t size; /* of what was added */
+    uint64_t size; /* number of bytes that were added */
     uint8_t rest[64];
 };
 void md5_begin(struct md5_stream *stream);

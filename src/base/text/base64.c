@@ -1,7 +1,7 @@
 /*
  * base64.c - three bytes are two entries of a table that holds two characters for each 12 bits:
  * half the look-ups of the usual one. It is spelled out by the preprocessor, so that it needs no
- * moment at which it is made. Where there is AVX2, 24 bytes at a time are taken apart by
+ * moment at which it is made. With AVX2, 24 bytes at a time are taken apart by
  * multiplications and become characters by a look-up in a register (W. Mula, D. Lemire: Faster
  * Base64 Encoding and Decoding using AVX2 Instructions, 2018).
  */

@@ -16,7 +16,7 @@ base64_size(size_t bytes)
 
 /* Appends the text. Without memory buf_error(to) says so, and `to` is unchanged. */
 void base64_put(struct buf *to, struct bytes from);
-/* The same without instructions that some processors lack; for tests. */
+/* Does the same without instructions that some processors lack; for tests. */
 void base64_put_portably(struct buf *to, struct bytes from);
 
 #endif

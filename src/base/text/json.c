@@ -1,6 +1,6 @@
 /*
- * json.c - two bits for each open level (object or array; something stands there) are all that the
- * writer remembers, so it costs no memory and a document may be sent in pieces.
+ * json.c - the writer remembers two bits for each open level (object or array; empty or not), so it
+ * allocates nothing and a document may be sent in pieces.
  *
  * Nearly all texts need no escapes: a text is copied eight bytes at a time while they are looked
  * at, and only one that turns out to need escapes is written again, run by run.

@@ -67,7 +67,7 @@ void json_member_array(struct json *json, const char *key);
 /* Appends a string with its quotes, for callers without a struct json. False if bytes that are not
  * UTF-8 became U+FFFD, so that it does not read back the same. */
 bool json_print_string(struct buf *to, struct bytes text);
-/* The same, but bytes that are not UTF-8 stay as they are: two different texts give different
+/* Does the same, but bytes that are not UTF-8 stay as they are: two different texts give different
  * strings. */
 void json_print_bytes(struct buf *to, struct bytes text);
 

@@ -15,7 +15,7 @@ append_elements(char *to, size_t size, size_t root, const char *path, size_t pat
         size_t bytes = slash == NULL ? length : length - 1;
         if (bytes == 0 || (bytes == 1 && element[0] == '.')) continue;
         if (bytes == 2 && element[0] == '.' && element[1] == '.') {
-            size_t last = size; /* where the last element begins */
+            size_t last = size; /* index at which the last element begins */
             while (last > root && to[last - 1] != '/') {
                 last--;
             }

@@ -1,4 +1,4 @@
-/* quote.c - see quote.h. What Go counts as printable: package unicode, IsPrint. */
+/* quote.c - see quote.h. Go's definition of printable characters: package unicode, IsPrint. */
 #include "base/text/quote.h"
 
 #include "base/text/hex.h"

@@ -23,7 +23,7 @@ escape(const uint8_t *p, size_t left, char to[PIECE_BYTES])
 struct shown
 shown_of(struct bytes text)
 {
-    enum { ROOM = sizeof(struct shown) - 8 }; /* then dots, quote, end */
+    enum { ROOM = sizeof(struct shown) - 8 }; /* leaves room for dots, quote and NUL */
     struct shown s = {"'"};
     size_t used = 1, at = 0;
     while (at < text.size && used + PIECE_BYTES - 2 <= ROOM) {

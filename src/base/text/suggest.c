@@ -1,9 +1,9 @@
 /*
- * suggest.c - nearness is the edit distance with swaps of neighbours ("optimal string alignment":
- * no piece is edited twice), allowed up to a third of the length. Two habits of typing are far by
- * that measure and yet plain to see, so they count as near too: a word left unfinished or carried
- * on at a separator (memory.limit-bytes for memory.limit), and a missing section (listen-address
- * for web.listen-address).
+ * suggest.c - compares words by the edit distance with swaps of neighbours ("optimal string
+ * alignment": no piece is edited twice), which may be up to a third of the length. Two common
+ * mistakes have a larger distance and are near as well: a word that ends early or goes on at a
+ * separator (memory.limit-bytes for memory.limit), and a missing section (listen-address for
+ * web.listen-address).
  */
 #include "base/text/suggest.h"
 
@@ -29,7 +29,7 @@ unsigned
 suggest_distance(struct bytes a, struct bytes b)
 {
     if (a.size >= SUGGEST_BYTES_MAX || b.size >= SUGGEST_BYTES_MAX) return FAR;
-    unsigned rows[3][SUGGEST_BYTES_MAX]; /* of the matrix: i is row i % 3 */
+    unsigned rows[3][SUGGEST_BYTES_MAX]; /* last three rows of the matrix: row i is rows[i % 3] */
     for (unsigned j = 0; j <= b.size; j++) {
         rows[0][j] = j;
     }

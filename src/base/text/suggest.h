@@ -15,7 +15,7 @@ enum { SUGGEST_BYTES_MAX = 64 };
 
 struct suggestion {
     struct bytes word;
-    unsigned distance;            /* of `best` */
+    unsigned distance;            /* distance from `word` to `best` */
     char best[SUGGEST_BYTES_MAX]; /* a copy: the caller may reuse the memory of a candidate */
 };
 

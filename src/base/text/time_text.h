@@ -21,8 +21,8 @@ bool time_parse_rfc3339(struct bytes text, int64_t *ret_ms);
 /*
  * Reads a time as Prometheus' API does: Unix seconds, rounded as it rounds them (the nearest
  * double's fraction to the nearest millisecond), RFC 3339 with T and Z as capitals, and the two
- * texts in which it writes its least and greatest time. What lies beyond int64 milliseconds, ±Inf
- * included, is the least or the greatest of them. False: anything else, "now" and dates alone
+ * texts in which it writes its least and greatest time. A time beyond int64 milliseconds, ±Inf
+ * included, becomes the least or the greatest of them. False: anything else, "now" and dates alone
  * included.
  */
 bool time_parse_api(struct bytes text, int64_t *ret_ms);
@@ -30,7 +30,7 @@ bool time_parse_api(struct bytes text, int64_t *ret_ms);
 /* Reads "1h30m": whole numbers with ms, s, m, h, d, w (7 days) or y (365 days). False: anything
  * else. */
 bool time_parse_duration(struct bytes text, int64_t *ret_ms);
-/* The same with the rules of Prometheus' API: each unit at most once, from the largest to the
+/* Does the same with the rules of Prometheus' API: each unit at most once, from the largest to the
  * smallest, and no more than fits into nanoseconds, 292 years. */
 bool time_parse_duration_api(struct bytes text, int64_t *ret_ms);
 

@@ -7,7 +7,7 @@
  *
  * A copied slice is durable, at the target or in the log of the destination's relay
  * (target_destination.c), before the state says so: a copy that was killed continues after the last
- * one. What it repeats is a duplicate to the target, which is harmless.
+ * one. Repeated samples are duplicates to the target, which is harmless.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -41,10 +41,10 @@ enum { COPIED_SAMPLES, COPIED_HISTOGRAMS, COPIED_SERIES };
 
 /* A place named by FROM, TO or --verify-from. */
 struct copy_place {
-    const char *word; /* as given */
-    const char *url;  /* the server's; NULL: another kind of place */
+    const char *word; /* text of the argument */
+    const char *url;  /* URL of a server; NULL for another kind of place */
     char url_text[URL_BYTES];
-    bool directory; /* --storage.path */
+    bool directory; /* the place is the directory of --storage.path */
     const struct source_settings *source;
     const struct destination_settings *destination;
 };

@@ -281,7 +281,8 @@ single_more(struct single *s, struct why *why)
     return OK;
 }
 
-/* Has a matcher for each label; matching series may have more labels. */
+/* Reads the series with these labels. Its selector also matches series with further labels, which
+ * are skipped. */
 static enum err
 single_open(const struct check *c, struct reading *place, struct bytes labels, struct single *s,
             struct why *why)

@@ -25,7 +25,7 @@ struct check_counts {
     uint64_t missing;
     uint64_t different;     /* the other place has another value at that time */
     uint64_t not_looked_at; /* series that differ, beyond CHECK_DIFFERING_MAX of a slice */
-    uint64_t series_beside; /* only in the other place */
+    uint64_t series_beside; /* series that only the other place has */
     uint64_t samples_beside;
     uint64_t left_out; /* warnings about parts of the first place that could not be read */
 };

@@ -6,7 +6,7 @@
  * "value":null,"bits":"16 hex digits" for a float that is not finite, - "histogram":{..} instead of
  * a value, as wire/json/histogram_json.h has it, - "start_ms" where the beginning of the counting
  * is known, - of an exemplar its own "exemplar_labels", - "labels_hex" (and "exemplar_labels_hex")
- * for labels that are no UTF-8: both halves in hex digits, - of metadata "family", "type", "help"
+ * for labels that are not UTF-8: both halves in hex digits, - of metadata "family", "type", "help"
  * and "unit" instead of labels, time and value.
  */
 #ifndef CLI_DESTINATIONS_LETTER_PRINT_H

@@ -5,7 +5,7 @@
  *     input (file, gzip, zstd) -> line -> text reader -> batch -> target -> acknowledged
  *
  * An invalid line is reported and counted, and reading continues. After each acknowledged batch the
- * position may be saved, so that a later run continues after it; what it repeats is a duplicate to
+ * position may be saved, so that a later run continues after it; repeated samples are duplicates to
  * the store, which is harmless.
  */
 #include <errno.h>
@@ -301,7 +301,7 @@ import_text(struct importing *im, struct why *why)
     if (e == OK) {
         struct why end = {""};
         bool ended = text_reader_end(im->reader, &item, &end) == OK;
-        if (!ended && !im->cut) { /* its end may be in the next run */
+        if (!ended && !im->cut) { /* the line may end in the next run */
             im->cut = true;
             bad_line(im, input_lines(im->input) + 1, &end);
         }
@@ -312,7 +312,7 @@ import_text(struct importing *im, struct why *why)
     return e;
 }
 
-/* Reads one record; `*ret_end`: the file has no more. */
+/* Reads one record. *ret_end is true if the file has no further record. */
 static enum err
 read_record(struct importing *im, bool *ret_end, struct why *why)
 {

@@ -8,7 +8,7 @@ enum { ALERT_STATES = ALERT_FIRING + 1 };
 struct rules_sums {
     struct bytes tenant; /* at == NULL: no tenant so far */
     int64_t sender_ms;
-    uint64_t groups;  /* that are configured */
+    uint64_t groups;  /* groups in the configuration */
     uint64_t retired; /* groups that left the configuration */
     int64_t next_ns;  /* the earliest evaluation of the configured ones; INT64_MAX: no group is
                          configured */

@@ -29,7 +29,7 @@ struct import_batch {
     struct buf exemplar_labels;
     struct buf metadata; /* a request of version 1.0 */
     uint64_t families;   /* in it */
-    struct buf message;  /* a capture's */
+    struct buf message;  /* message of a capture */
     struct rw_request request;
 };
 

@@ -30,7 +30,7 @@ struct resume_file {
 };
 
 struct resume {
-    const char *path; /* NULL: progress is not saved */
+    const char *path; /* file of the progress; NULL if it is not saved */
     const char *target;
     const char *tenant; /* "": not given */
     struct resume_file *files;

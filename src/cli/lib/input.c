@@ -34,7 +34,7 @@ struct input {
     const atomic_bool *stop;
     bool may_wait;   /* a pipe or a terminal */
     bool file_end;   /* the file is completely read */
-    bool end;        /* nothing is left to uncompress */
+    bool end;        /* all of the input is uncompressed */
     enum err broken; /* sticky error that ended the input */
     struct why reason;
     enum input_packing packing;

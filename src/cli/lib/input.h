@@ -33,12 +33,12 @@ MUST_CHECK enum err input_head(struct input *input, struct bytes *ret_head, stru
 MUST_CHECK enum err input_line(struct input *input, size_t size_max, struct bytes *ret_line,
                                struct why *why);
 
-/* The same for JSON: an object that follows another without a line feed is a line of its own
+/* Does the same for JSON: an object that follows another without a line feed is a line of its own
  * (wire/json/json_objects.h), also for the counts of lines. */
 MUST_CHECK enum err input_object(struct input *input, size_t size_max, struct bytes *ret_line,
                                  struct why *why);
 
-/* The same for CSV: a line feed within double quotes belongs to the record. ERR_LIMIT: the
+/* Does the same for CSV: a line feed within double quotes belongs to the record. ERR_LIMIT: the
  * quotes do not close within `size_max` bytes; only the first line was taken. */
 MUST_CHECK enum err input_record(struct input *input, size_t size_max, struct bytes *ret_record,
                                  struct why *why);

@@ -21,7 +21,7 @@ junit_fini(struct junit *j)
     buf_fini(&j->done);
 }
 
-/* XML cannot express most control characters. */
+/* Puts escaped text; U+FFFD replaces control characters that XML cannot express. */
 static void
 junit_put_escaped(struct buf *to, struct bytes text)
 {

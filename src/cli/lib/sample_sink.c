@@ -39,7 +39,7 @@ struct sample_sink {
     struct buf text;
     bool in_series;
     bool named; /* the current series has a sample, and its labels were written */
-    bool skip;  /* it is left out */
+    bool skip;  /* the current series is left out */
     struct sink_counts counts;
     uint64_t before;
     uint64_t done;

@@ -442,7 +442,7 @@ time_form_of(int64_t step_ms, int64_t span_ms)
 {
     if (step_ms >= DAY_MS) return (struct time_form){0, 10}; /* the day */
     if (span_ms > DAY_MS && step_ms >= MINUTE_MS)
-        return (struct time_form){5, 11}; /* and the minute */
+        return (struct time_form){5, 11}; /* the day and the minute */
     if (step_ms >= MINUTE_MS) return (struct time_form){11, 5};
     return step_ms >= SECOND_MS ? (struct time_form){11, 8} : (struct time_form){11, 12};
 }

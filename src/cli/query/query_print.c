@@ -28,7 +28,7 @@ struct printer {
     struct buf value;
     bool begun;
     bool any;                   /* a series, a string, or JSON arrived */
-    struct text_writer *writer; /* for CSV */
+    struct text_writer *writer; /* writes CSV; unused for other formats */
 };
 
 static struct printer *

@@ -87,7 +87,7 @@ compare_rules(const struct found_rule *a, const struct found_rule *b)
     return order;
 }
 
-/* The same; equal rules are ordered by their places in the file. */
+/* Compares in the same way; equal rules are ordered by their places in the file. */
 static int
 compare_found(const void *a, const void *b)
 {

@@ -26,7 +26,7 @@ list_of_labels(struct testing *t, struct bytes labels, struct label_list *ret)
     return OK;
 }
 
-/* The same from texts, by name, and `alertname` if it is not NULL. */
+/* Does the same from texts, by name, and `alertname` if it is not NULL. */
 static enum err
 list_of_texts(struct testing *t, const struct named_texts *texts, const char *alertname,
               struct label_list *ret)
@@ -155,7 +155,7 @@ compare_alerts(struct testing *t, const struct rule_test_alerts *x)
 
 /* --- expressions ------------------------------------------------------------------------------ */
 
-/* A query and the memory it uses. */
+/* A query and its results. */
 struct unit_query {
     struct promql_tree *tree;
     struct view *view;

@@ -277,7 +277,7 @@ put_known(struct target *target, struct buf *to, struct why *why)
     return buf_error(to);
 }
 
-/* The same as check_path() for a directory, which only shows the groups that its server
+/* Does the same as check_path() for a directory, which only shows the groups that its server
  * evaluated. */
 static enum err
 check_evaluated(const struct rule_group *g, struct bytes names, struct why *why)

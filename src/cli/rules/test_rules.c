@@ -68,7 +68,7 @@ struct running {
     uint32_t group_count;
     struct text_list wrong;    /* errors of its rule files */
     struct text_list failures; /* failures of its tests */
-    bool lacks_memory;         /* not all of these could be kept */
+    bool lacks_memory;         /* some of these texts were lost for lack of memory */
 };
 
 /* Appends a copy; a lack of memory is reported at the end. */

@@ -27,7 +27,7 @@ void alerting_print_yaml(const struct alerting *alerting, struct buf *to);
  * the Alertmanager. The line does not count. */
 bool alertmanager_settings_equal(const struct alertmanager_settings *a,
                                  const struct alertmanager_settings *b);
-/* The same for all Alertmanagers and the relabeling of alerts. */
+/* Does the same for all Alertmanagers and the relabeling of alerts. */
 bool alerting_equal(const struct alerting *a, const struct alerting *b);
 
 #endif

@@ -67,7 +67,7 @@ path_towards(const struct destination_settings *d, const char *target,
     int size = snprintf(ret_path, REAL_PATH_BYTES, "%.*s", (int)(name - path), path);
     if (size >= REAL_PATH_BYTES || real_path(ret_path, base) != OK) return false;
     size_t base_size = strlen(base) == 1 ? 0 : strlen(base);
-    if (real_path_is_within(base, target)) return true; /* the paths of all tenants */
+    if (real_path_is_within(base, target)) return true; /* `target` has the paths of all tenants */
     if (!real_path_is_within(target, base)) return false;
     struct bytes next = bytes_of_text(target + base_size + 1);
     next.size = strcspn(target + base_size + 1, "/");

@@ -8,7 +8,7 @@
 
 static struct yaml_errors errors;
 
-/* Returns the error of a file as a server reports it, or collects its errors. */
+/* Returns the first error of a file, as a server does, or collects all errors. */
 static enum err
 read_all(struct bytes text, struct yaml_errors *collected, struct why *why)
 {

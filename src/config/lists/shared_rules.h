@@ -10,14 +10,14 @@
 
 /* Rules of one text. ERR_INPUT: a sentence without the key's name. ERR_NOMEM, ERR_LIMIT of what
  * is compiled. */
-enum err rule_name(const char *text, struct why *why); /* an entry's */
+enum err rule_name(const char *text, struct why *why); /* for names of entries of lists */
 enum err rule_selector(const char *text, struct why *why);
 enum err rule_tenant(const char *text, struct why *why);
 enum err rule_header_name(const char *text, struct why *why);
 enum err rule_added_label(const char *text,
                           struct why *why); /* the name of a label that Firekeep adds */
 enum err rule_region(const char *text, struct why *why);
-enum err rule_bucket(const char *text, struct why *why); /* S3's */
+enum err rule_bucket(const char *text, struct why *why); /* for names of S3 buckets */
 enum err rule_tls_version(const char *text, struct why *why);
 enum err rule_authorization_type(const char *text, struct why *why);
 /* rule_url() requires http or https and a host, without user, password or fragment; rule_proxy()

@@ -42,7 +42,7 @@ reader_set(struct config_reader *r, const struct setting *setting, const char *n
     return OK;
 }
 
-/* The same for a list of texts, which must not contain commas. */
+/* Does the same for a list of texts, which must not contain commas. */
 static enum err
 reader_list(struct config_reader *r, const struct setting *setting, const char *name,
             struct settings *to)

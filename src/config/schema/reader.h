@@ -11,7 +11,7 @@
  * ERR_INPUT with the place and the name. */
 MUST_CHECK enum err reader_number(struct config_reader *r, const struct setting *shape,
                                   const char *name, uint64_t *ret_number);
-/* The same for all kinds of settings; stores the value in its field. */
+/* Does the same for all kinds of settings; stores the value in its field. */
 MUST_CHECK enum err reader_setting(struct config_reader *r, const struct setting *setting,
                                    const char *name, struct settings *to);
 

@@ -25,7 +25,7 @@ enum schema_kind {
     SCHEMA_TEXT,           /* const char *; NULL: not given */
     SCHEMA_BYTES,          /* struct bytes; `at` NULL: not given */
     SCHEMA_SECRET,         /* the text of a struct secret */
-    SCHEMA_SECRET_FILE,    /* its file */
+    SCHEMA_SECRET_FILE,    /* path of the file of a struct secret */
     SCHEMA_TEXTS,          /* list: const char **, and a count */
     SCHEMA_BYTES_LIST,     /* list: struct bytes *, and a count */
     SCHEMA_SECRETS,        /* list: the texts of struct secret *, and a count */
@@ -47,7 +47,7 @@ enum {
 struct schema_key {
     const char *name;
     enum schema_kind kind;
-    size_t offset, size;  /* the field's */
+    size_t offset, size;  /* offset and size of the field */
     size_t count_offset;  /* the offset of the uint32_t count of a list or map */
     const char *fallback; /* the default, as written in a file; NULL: 0, false, not given */
     const char *choices;  /* "none|gzip", in the order of the enum, which begins with 0 */

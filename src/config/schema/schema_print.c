@@ -3,7 +3,7 @@
 
 #include "config/schema/schema_private.h"
 
-enum { OWN_BYTES = 96 }; /* for the output of a row's print() */
+enum { OWN_BYTES = 96 }; /* room for the output of a row's print() */
 
 /* --- comparing -------------------------------------------------------------------------------- */
 

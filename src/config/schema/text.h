@@ -10,7 +10,7 @@
 MUST_CHECK enum err setting_parse(const struct setting *setting, struct bytes text,
                                   struct settings *to, struct why *why);
 
-/* The same for settings that are not texts; the number is returned instead of stored. */
+/* Does the same for settings that are not texts; the number is returned instead of stored. */
 MUST_CHECK enum err setting_parse_number(const struct setting *setting, struct bytes text,
                                          uint64_t *ret_number, struct why *why);
 

@@ -81,7 +81,7 @@ discovery_stop(struct discovery *d)
     if (d->class->stop != NULL) d->class->stop(d);
 }
 
-/* The discovery must be stopped. NULL is fine. */
+/* Frees a discovery that was stopped. Accepts NULL. */
 static inline void
 discovery_free(struct discovery *d)
 {

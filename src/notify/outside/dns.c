@@ -56,7 +56,7 @@ struct dns_question {
 
 struct dns {
     struct budget *memory;
-    char *servers; /* NULL: the system's */
+    char *servers; /* addresses of name servers; NULL for those of the system */
     size_t servers_bytes;
     ares_channel channel;
     bool has_channel;
@@ -239,7 +239,7 @@ parse_answer(struct dns_question *q, const ares_dns_record_t *message)
     for (size_t i = 0; i < count; i++) {
         const ares_dns_rr_t *rr = ares_dns_record_rr_get_const(message, ARES_SECTION_ANSWER, i);
         ares_dns_rec_type_t type = ares_dns_rr_get_type(rr);
-        if ((int)type != types[q->type]) continue; /* usually CNAME */
+        if ((int)type != types[q->type]) continue; /* skips other records, usually a CNAME */
         if (type == ARES_REC_TYPE_A)
             add_address(q, AF_INET, ares_dns_rr_get_addr(rr, ARES_RR_A_ADDR));
         else if (type == ARES_REC_TYPE_AAAA)

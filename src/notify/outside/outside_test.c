@@ -89,7 +89,8 @@ UNIT_TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up)
 {
     struct asking a, b, c, d;
     struct player p, q;
-    player_start(&p, 1, (const char *const[]){""}); /* no answer */
+    player_start(&p, 1,
+                 (const char *const[]){""}); /* the connection is accepted and not answered */
     player_start(&q, 2, ANSWERS);
     start(&a, p.url);
     look_up(&b, "y.example.");

@@ -12,9 +12,9 @@ enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 30 * 1000, RETRY_AFTER_MAX_MS = 10 * 
 
 /* Zeroed: no pause. */
 struct pause {
-    int64_t max_ms;   /* the longest, unless Retry-After requests more; 0: PAUSE_MAX_MS */
+    int64_t max_ms;   /* longest pause, unless Retry-After requests more; 0: PAUSE_MAX_MS */
     int64_t last_ms;  /* length of the last pause; 0: none since the last success */
-    int64_t until_ns; /* its end, on the monotonic clock; 0: no pause */
+    int64_t until_ns; /* monotonic time of its end; 0: no pause */
 };
 
 /* `retry_after_ms`: from Retry-After; 0 if it was absent. */

@@ -21,7 +21,7 @@ struct log_count {
     uint64_t of[LEDGER_KIND_COUNT];
 };
 
-/* Where reading resumes after a restart: everything before it is settled. */
+/* Position at which reading resumes after a restart: everything before it is settled. */
 struct relay_cursor {
     uint64_t pos;   /* position of the first record that has an open item */
     uint32_t index; /* index of its first open item */

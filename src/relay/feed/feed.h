@@ -29,7 +29,7 @@ enum feed_state {
 
 struct feed {
     enum feed_state state;
-    struct relay_cursor from;  /* where the run began */
+    struct relay_cursor from;  /* cursor at which the run began */
     const struct chunk *chunk; /* the chunk whose items are given; NULL before the first */
     uint64_t record;           /* its number in the window */
     uint32_t count;            /* its items; the chunk itself may have been replaced partly */
@@ -54,12 +54,12 @@ struct feed {
     uint64_t damaged_pos; /* the record that was logged last as having samples without a series */
 };
 
-/* Where a run begins. */
+/* Position and source with which a run begins. */
 struct feed_start {
     struct relay_cursor cursor; /* position 0 for the oldest record of the log */
     struct log_count log_count; /* items that the log had accepted at the cursor */
     bool from_store;
-    struct tsdb_stretch stretch; /* of the log, which is read from the store */
+    struct tsdb_stretch stretch; /* stretch of the log that is read from the store */
     struct bytes place;          /* fill_place() of the cursor */
     int64_t begin_ms;            /* samples before it are not wanted, neither from the store */
     uint64_t begin_pos;          /* nor from the log before this position */
@@ -120,7 +120,7 @@ feed_hole(const struct feed *feed)
 }
 /* These items are to come from the store: reading waits. `lost` is their number. */
 void feed_wait_at_hole(struct feed *feed, uint64_t lost);
-/* Those of one kind are accounted for. */
+/* Marks the lost items of one kind as accounted for. */
 void feed_hole_counted(struct feed *feed, unsigned kind);
 /* The labels of the next item are lost in the log, as `why` says. True if there is a store, which
  * has them: reading waits. False if the item is lost. */

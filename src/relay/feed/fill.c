@@ -29,19 +29,19 @@
 #include "base/search.h"
 #include "relay/feed/fill_walk.h"
 
-/* A chunk that was given. */
+/* A chunk that fill_next() has returned. */
 struct fill_given {
     uint64_t pos;
     uint32_t count;
     uint64_t hash;  /* hash of its items */
     uint8_t *place; /* place of the walk before it */
     size_t place_size;
-    struct chunk *chunk; /* NULL if it is not kept, and read again when needed */
+    struct chunk *chunk; /* NULL if it is not in memory: it is read again when needed */
 };
 
 struct fill {
     struct fill_options options;
-    struct fill_walk walk; /* reads on; others read chunks again */
+    struct fill_walk walk; /* walk of the next chunk; other walks read chunks again */
     uint64_t next_pos;
     struct fill_given *ring; /* indexed by number, modulo the capacity */
     uint32_t capacity;       /* a power of two, or 0 */

@@ -365,8 +365,8 @@ log_items_pass_lost(struct log_items *s, const uint64_t totals[LEDGER_KIND_COUNT
 
 /*
  * The log's running totals at each commit are the numbers of items before it: items among them that
- * were not read are lost. Where reading begins within a commit, its total includes what was not
- * read of it.
+ * were not read are lost. If reading begins within a commit, its total includes items that were not
+ * read.
  */
 static void
 count_items(struct log_items *s, const struct wal_record *record, struct chunk *c)
@@ -413,7 +413,7 @@ log_items_next(struct log_items *s, struct chunk *ret_chunk, struct why *why)
             is_chunk = true;
             break;
         default:
-            break; /* not for destinations */
+            break; /* destinations do not get other records */
         }
         if (e == OK || e == ERR_CORRUPT) s->has_pending = false;
         if (e || is_chunk) return e;

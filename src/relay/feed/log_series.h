@@ -1,6 +1,6 @@
 /*
- * log_series.h - where in one segment of the log the labels of its series stand, and which of them
- * a destination takes: a bit and a fraction of a run a series, however long its labels are.
+ * log_series.h - finds the labels of a series in one segment of the log, and remembers whether the
+ * destination takes it: for each series a bit and a fraction of a run, however long its labels are.
  *
  * Each segment names its series before their first sample, a request's worth in a record, with
  * references that mostly follow one another. So a run of references is all there is to remember;

@@ -10,7 +10,7 @@
  *        +---------------------------- blocked() --------------------------+
  *
  * A destination that refuses most samples is sent no more of them, as they would all become dead
- * letters. "Most" is more than REFUSALS_MAX of the REFUSALS_WINDOW samples judged last. Where
+ * letters. "Most" is more than REFUSALS_MAX of the REFUSALS_WINDOW samples judged last. If
  * responses do not say which samples of a call are refused, it is CALLS_REFUSED_MAX refused calls
  * in a row; there, one accepted call closes the breaker at once.
  *

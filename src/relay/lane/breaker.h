@@ -27,7 +27,7 @@ enum breaker_state {
 
 struct breaker {
     struct env *env;
-    const char *name; /* the destination's */
+    const char *name; /* name of the destination */
     enum breaker_state state;
     bool failing;     /* the last attempt failed */
     int64_t probe_ns; /* monotonic time of the next probe; not used while closed */

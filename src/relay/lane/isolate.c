@@ -7,11 +7,11 @@
  * all of the first one is delivered the second is known to be refused, and is halved without a
  * call. If the answer says how many, twice as many pieces are made at once, of which half are
  * delivered, and all may be pending at the same time. If the call has several series, the first
- * pieces are twice as many as series would be refused if each were so as a whole. What the answer
- * points at is set apart, and tried once the rest is settled, in one call where the answer to that
- * says that all are refused. If many more than those it points at are refused, as where hundreds of
- * metrics are and an answer names one, the rest comes in several pieces, of which each answer names
- * another.
+ * pieces are twice as many as series would be refused if each were so as a whole. Items that the
+ * answer points at are set apart, and tried once the rest is settled, in one call where the answer
+ * to that says that all are refused. If many more than those it points at are refused, as where
+ * hundreds of metrics are and an answer names one, the rest comes in several pieces, of which each
+ * answer names another.
  *
  * A series or metric that an answer points at may have thousands of items of which one is refused,
  * or all. A piece of such items comes in four: in the worst case that costs no more than halves
@@ -46,12 +46,12 @@
 
 enum {
     PIECES_FIRST = 8,
-    REST_PIECES_MAX = 16, /* of what an answer does not point at */
+    REST_PIECES_MAX = 16, /* pieces of the items that an answer does not name, at most */
     REST_REFUSED_EACH = 4,
     ORDERED_PIECES_MAX = 8,
-    REST_PIECES_UNKNOWN = 4, /* where it does not say how many, and it is not the first answer */
-    SUSPECT_PIECES = 4,      /* of what an answer points at */
-    UNKNOWN_PIECES_MAX = 16, /* where it does not say how many, and most were refused so far */
+    REST_PIECES_UNKNOWN = 4, /* the same if the answer has no number, unless it is the first */
+    SUSPECT_PIECES = 4,      /* pieces of items that an answer names, at least */
+    UNKNOWN_PIECES_MAX = 16, /* pieces if an answer has neither names nor a number, at most */
     HINTS_MAX = 4,           /* refusals of a piece until hints are no longer followed */
 };
 
@@ -347,7 +347,7 @@ unknown_pieces(const struct isolate *is, uint32_t count, bool suspect)
 
 /*
  * The number of pieces for all of a piece, if the response names none of its items, or all of them.
- * Where most are refused, and a response says so if all are, the accepted ones are searched. At
+ * If most are refused, and a response says so if all are, the accepted ones are searched. At
  * first whole series are expected to be refused; if not, the responses to these pieces say so.
  */
 static uint32_t

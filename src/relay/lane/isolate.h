@@ -8,9 +8,9 @@
  *     [ a c ][ d ][ e g ][ f h ]    in more, if the response says how many were refused
  *     [ a b d e g h ][ c f ]        items that the response names are set apart, and tried last
  *
- * Pieces have different series, so they may be tried in any order. Where they share series (one
- * series is left, or the oldest samples are set apart), the second waits until the first is
- * settled. Within a piece items stay in the order of the log.
+ * Pieces have different series, so they may be tried in any order. If they share series (one series
+ * is left, or the oldest samples are set apart), the second waits until the first is settled.
+ * Within a piece items stay in the order of the log.
  *
  * This module settles nothing: the caller reports what became of a piece. Only a response says that
  * an item is refused, never an expectation.
@@ -22,8 +22,8 @@
 
 #include "base/mem.h"
 
-/* The position in the log of one item of a call; where there is one lane, of a run of consecutive
- * items in the same entry. */
+/* The position in the log of one item of a call; with one lane, of a run of consecutive items in
+ * the same entry. */
 struct call_item {
     uint64_t record; /* the window's number of the record */
     uint32_t index;  /* index in the record */

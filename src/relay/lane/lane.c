@@ -485,7 +485,7 @@ take_piece(struct lanes *l, struct lane *lane)
 static bool
 lane_go_on(struct lanes *l, struct lane *lane, bool another)
 {
-    /* A call that cannot be sent now is not sealed for its age. Where calls take longer than that,
+    /* A call that cannot be sent now is not sealed for its age. If calls take longer than that,
      * each would otherwise end with the few samples read while a lane was full, and small calls
      * take as long as full ones. */
     struct call *filling = &lane->filling;
@@ -499,7 +499,7 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     struct attempt *a = find_attempt(l, lane, ATTEMPT_READY);
     if (a == NULL && isolate_next(&lane->pieces) == NULL) return false;
     if (!prepare_is_ready(l->preparation)) return false;
-    /* Where there is one lane, replayed letters take turns with it, call by call. */
+    /* With one lane, it and the lane of replayed letters take turns, call by call. */
     if (l->limits.one_lane && l->begun == NULL) l->begun = lane;
     if (l->limits.one_lane && l->begun != lane) return false;
     if (!throttle_admits(&l->throttle, l->pending, relay_now_ns(l->context))) return false;

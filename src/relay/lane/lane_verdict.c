@@ -175,7 +175,7 @@ lane_split(struct lanes *l, struct lane *lane, struct call_piece *piece,
 {
     struct isolate_hint hint = {.refused = 0};
     enum err e = OK;
-    /* Where there is one lane, pieces stay in the order of the log, and are halved. */
+    /* With one lane, pieces stay in the order of the log, and are halved. */
     if (!l->limits.one_lane) e = learn_keys(l, lane, piece, step);
     if (!l->limits.one_lane && e == OK && step != NULL) {
         hint.refused = step->refused;
@@ -442,8 +442,8 @@ take_failed(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     a->ambiguous = true;
     breaker_failed(l->breaker, "send a request", step->reason, step->answer);
-    /* Where parts of a destination are throttled separately, a throttled one shows that it works.
-     */
+    /* If parts of a destination are throttled separately, a throttled part shows that the
+     * destination works. */
     if (step->verdict == VERDICT_THROTTLED && l->limits.throttles_parts)
         throttle_works(&l->throttle);
     else

@@ -13,7 +13,7 @@
 #include "backend/settings.h"
 
 struct token_bucket {
-    uint64_t rate; /* tokens per second, and the most that it holds; 0 if unlimited */
+    uint64_t rate; /* tokens per second, and upper limit of `tokens`; 0 if unlimited */
     double tokens;
 };
 

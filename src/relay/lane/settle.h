@@ -26,10 +26,10 @@ struct settling {
     struct saving *saving;
     struct breaker *breaker;
     struct sent *sent;
-    struct window *window; /* of the run */
+    struct window *window; /* window of the run */
 };
 
-/* Begins and ends a run. */
+/* Begin and end a run. */
 void settle_begin(struct settling *settling, struct window *window);
 void settle_end(struct settling *settling);
 

@@ -21,7 +21,7 @@
  * 2. A mark is in the file of its letter or in a younger one. So a file without live letters may be
  *    removed only after its marks about older files were written again.
  * 3. File numbers are never used again: the newest file is removed only after the next one is made.
- * 4. What was decided about a place is final: a letter that is kept again gets a new place.
+ * 4. A decision about a place is final: a letter that is kept again gets a new place.
  * 5. A file is removed only when the state, and the one before it, know that it is not needed:
  *    otherwise the next start would miss its letters, or its marks.
  */

@@ -48,7 +48,7 @@ enum letter_move {
     LETTER_AGAIN,      /* an operator wants it sent again */
     LETTER_DROPPED,    /* an operator dropped it */
     LETTER_FULL,       /* it was dropped for the budget or its age */
-    LETTER_AGAIN_FULL, /* the same, while it was being sent again */
+    LETTER_AGAIN_FULL, /* the same for a letter that was being sent again */
 };
 struct dead_letters_options {
     struct env *env;
@@ -135,10 +135,11 @@ struct dead_letters_moved {
     uint64_t dropped[ITEM_KIND_COUNT]; /* dropped by the operator; none that was being replayed */
     /* Oldest letters dropped for the budget or their age, with those that were being replayed. */
     uint64_t dropped_full[ITEM_KIND_COUNT];
-    /* Moves that moves() has counted: of all kinds, without those that were being replayed; */
+    /* Moves that moves() has counted, without letters that were being replayed. */
     uint64_t counted[ITEM_KIND_COUNT];
-    uint64_t counted_dropped[ITEM_KIND_COUNT]; /* of `dropped`; */
-    uint64_t counted_full[ITEM_KIND_COUNT];    /* of `dropped_full`, with replayed ones */
+    uint64_t counted_dropped[ITEM_KIND_COUNT]; /* part of `dropped` that is counted */
+    uint64_t counted_full[ITEM_KIND_COUNT]; /* part of `dropped_full` that is counted, with letters
+                                               that were being replayed */
     /* Letters that cannot be read any more, with those that were being replayed. */
     uint64_t lost[ITEM_KIND_COUNT];
     uint64_t counted_lost[ITEM_KIND_COUNT]; /* set by the caller: lost ones that it has counted */

@@ -9,7 +9,7 @@
 struct dead_letters {
     struct dead_letters_options options;
     struct letter_writer writer;
-    struct letter_index *index; /* a view of the writer's */
+    struct letter_index *index; /* index of the letter writer; a view */
     struct buf runs;            /* numbers of letters that were collected */
 
     struct letter_scan reader;

@@ -87,7 +87,8 @@ UNIT_TEST(test_many_letters_go_to_several_files_and_memory_stays_flat)
     assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 20000);
     assert_true(budget_used(&rig.memory) < 700 * 1024);
     letters_rig_close(&rig);
-    must(letters_rig_open_at(&rig, made_letter_pos(20000), 0)); /* identities are not needed */
+    must(letters_rig_open_at(&rig, made_letter_pos(20000),
+                             0)); /* identities of letters before the cursor are not needed */
     assert_int_equal(letters_sum(letters_rig_counts(&rig).letters), 20000);
     must(dead_letters_sync(rig.letters, &rig.why)); /* the last batch was read */
     assert_true(budget_used(&rig.memory) < 500 * 1024);

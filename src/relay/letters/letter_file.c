@@ -464,7 +464,7 @@ letter_scan_open(struct letter_scan *s, struct env *env, const char *path, struc
     return e;
 }
 
-/* In the place of so many bytes. */
+/* Puts entries without content that fill `size` bytes. */
 static enum err
 put_hole(struct buf *to, uint64_t size, uint32_t batch_offset)
 {

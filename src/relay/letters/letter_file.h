@@ -81,7 +81,7 @@ void letter_header_put(struct buf *to);
 
 /* Put the payload of an entry, for letter_entry_put(). Out of memory shows in buf_error(to). */
 void letter_put(struct buf *to, struct letter_place replaces, const struct dead_letter *letter);
-/* Sets a letter's number later; `letter` is all that letter_put() wrote. */
+/* Sets the number in a letter that letter_put() wrote into the empty buffer `letter`. */
 void letter_set_number(struct buf *letter, uint32_t number);
 void letter_marks_put(struct buf *to, enum letter_mark mark, uint32_t file, struct bytes runs);
 

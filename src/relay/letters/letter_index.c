@@ -1,6 +1,6 @@
 /*
  * letter_index.c - see letter_index.h. Files are read in the order of their numbers, each from its
- * begin: what an entry says of a letter is true until a later entry says otherwise.
+ * begin: the last entry about a letter determines its state.
  *
  * The state knows the files up to a position. Letters that exist at that position have to be those
  * the state knows; what later marks say is counted separately, since the state does not include it.

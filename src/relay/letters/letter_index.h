@@ -42,7 +42,7 @@ struct letter_volume {
     bool released;             /* it may be removed once a state knows the position `release` */
     struct letter_pos release; /* end of the marks that replace its own */
     int64_t oldest_ms;         /* Unix time at which the first of its letters failed */
-    int64_t youngest_ms;       /* the same for the last one */
+    int64_t youngest_ms;       /* time of the youngest letter */
     uint32_t counts[LETTER_STATE_COUNT][ITEM_KIND_COUNT]; /* letters; those of LETTER_GONE are 0 */
     uint32_t unread_count;                                /* letters that are LETTER_UNREAD */
     uint64_t print;   /* sum of the fingerprints of letters that are not gone */

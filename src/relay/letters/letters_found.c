@@ -3,9 +3,9 @@
  *
  * The state is written after the files of letters, and has a position in them. Entries after that
  * position are added to the state. Up to it the letters in the files must be those of the state,
- * which a sum of hashes shows. If they differ, letters are lost or back; how many of each is known
- * only from numbers of letters that are missing in files: otherwise a lost letter hides one that is
- * back.
+ * which a sum of hashes shows. If they differ, letters are lost or back; the number of each is
+ * known only from numbers of letters that are missing in files: otherwise a lost letter hides one
+ * that is back.
  */
 #include "relay/letters/letters_found.h"
 
@@ -112,8 +112,8 @@ part_lost_and_back(struct letters_account *a, uint64_t missing,
 }
 
 /*
- * An older version took letters after the cursor that went for budget or age from those before it:
- * what it has may be below 0. So many are missing in its account as there are more.
+ * An older version subtracted letters after the cursor that were dropped for budget or age from
+ * those before it, so its number may be below 0. Its account lacks that many letters.
  */
 static uint64_t
 taken_from_others(const struct letters_known *k, const struct letters_found *f, unsigned kind)

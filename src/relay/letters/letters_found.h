@@ -38,7 +38,7 @@ struct letters_found {
     uint64_t print;
     uint64_t moved[ITEM_KIND_COUNT][MARK_LAST + 1];
 
-    /* Letters at the end that the state's account includes, as in `moved`. */
+    /* Letters that are kept or replaying after all marks and that the state's account includes. */
     uint64_t kept[ITEM_KIND_COUNT];
     uint64_t replaying[ITEM_KIND_COUNT];
 };
@@ -63,8 +63,8 @@ struct letters_account {
     uint64_t dead_lettered[ITEM_KIND_COUNT]; /* the term from now on */
     uint64_t replaying[ITEM_KIND_COUNT];     /* the term from now on */
     uint64_t delivered[ITEM_KIND_COUNT];     /* moved since the state was written */
-    uint64_t dropped[ITEM_KIND_COUNT];       /* the same */
-    uint64_t dropped_full[ITEM_KIND_COUNT];  /* the same */
+    uint64_t dropped[ITEM_KIND_COUNT];       /* moved since the state was written */
+    uint64_t dropped_full[ITEM_KIND_COUNT];  /* moved since the state was written */
     uint64_t lost[ITEM_KIND_COUNT];
     uint64_t back[ITEM_KIND_COUNT]; /* letters again after they were gone: taken once more */
     /* Items that count as taken in addition: letters that are back, and those that an older

@@ -74,7 +74,7 @@ struct json;
 struct json_t;
 /* Puts the members of a JSON object that is open. */
 void relay_backlog_print(const struct relay_backlog *backlog, struct json *to);
-/* Reads such an object; its texts are not verified. ERR_UNSUPPORTED: it is no backlog. */
+/* Reads such an object; its texts are not verified. ERR_UNSUPPORTED: it is not a backlog. */
 MUST_CHECK enum err relay_backlog_take(const struct json_t *one,
                                        char ret_name[DESTINATION_NAME_BYTES_MAX + 1],
                                        struct relay_backlog *ret_backlog);

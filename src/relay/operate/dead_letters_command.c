@@ -20,8 +20,8 @@ struct letters_view {
     struct budget *memory;
     const char *dir;
     char path[PATH_BYTES];
-    struct letters_known known; /* of the destination's state, */
-    bool has_state;             /* if it can be read */
+    struct letters_known known; /* letters that the destination's state knows, if `has_state` */
+    bool has_state;             /* the state can be read */
     struct letter_requests requests;
     struct letter_index index;
     struct letters_account account;
@@ -137,7 +137,7 @@ view_walk_volume(const struct letters_view *view, const struct letter_volume *v,
     enum err said = OK;
     while (said == OK && (e = letter_scan_next(&scan, &entry, why)) == OK) {
         if (entry->type != ENTRY_LETTER) continue;
-        /* What will become of it, once the requests are carried out. */
+        /* The state of the letter after the pending requests. */
         enum letter_state state = letter_volume_state(v, entry->number);
         for (uint32_t i = 0; i < view->requests.count && state == LETTER_KEPT; i++) {
             const struct letter_request *r = &view->requests.items[i];

@@ -17,8 +17,8 @@ struct dead_letters_report {
     uint64_t damaged; /* damaged places, the first of which `texts` describes */
     uint32_t text_count;
     char texts[DEAD_LETTERS_TEXTS][DEAD_LETTERS_TEXT_BYTES];
-    uint64_t lost; /* letters that should be there; until a relay has counted them */
-    uint64_t back; /* letters that should not be there; likewise */
+    uint64_t lost; /* missing letters, until a relay has counted them */
+    uint64_t back; /* letters that exist, but are gone by the state */
 };
 
 /*

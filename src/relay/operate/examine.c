@@ -181,8 +181,8 @@ log_cursor(const struct relay_state *s)
 
 /*
  * Reports how many samples the log had accepted between a position that it no longer has and its
- * begin, as far as the state and the log have counted them. It is no finding for a destination that
- * is not configured: that was logged when the destination was removed.
+ * begin, as far as the state and the log have counted them. It does not count as wrong for a
+ * destination that is not configured, whose removal was logged.
  */
 static enum err
 examine_gone(struct examining *x, uint64_t pos, struct why *why)
@@ -580,7 +580,7 @@ examine_all(struct examining *x, const struct relay_names *names, struct why *wh
     return e;
 }
 
-/* Reports configured destinations that have no state: they would begin as new ones. */
+/* Reports configured destinations without a state: a server would begin them as new ones. */
 static enum err
 examine_missing(struct examining *x, struct why *why)
 {

@@ -22,7 +22,7 @@ enum { EXAMPLE_BYTES_MAX = 16 << 20 };
 
 struct plan_lane {
     struct writer_call *call;
-    uint64_t count; /* items */
+    uint64_t count; /* items in the call */
     int64_t first_ms;
     struct series_seen seen;
 };
@@ -127,7 +127,7 @@ lane_clear(struct planner *p, struct plan_lane *lane)
     lane->count = 0;
 }
 
-/* Makes the call as it would be sent, counts and clears it. */
+/* Builds the body of the call as for a request, adds it to the counts, and clears the call. */
 static enum err
 lane_send(struct planner *p, struct plan_lane *lane, struct why *why)
 {

@@ -32,7 +32,7 @@ struct trial {
     char hosts[HOSTS_MAX][HOST_BYTES]; /* hosts that were reported */
     uint32_t host_count;
     bool unreachable;       /* one of the hosts cannot be reached */
-    const char *way_reason; /* why not; NULL if all can be */
+    const char *way_reason; /* reason why a host cannot be reached; NULL if all can be */
     uint32_t failed;
 };
 

@@ -281,7 +281,7 @@ UNIT_TEST(test_who_lacks_credentials_gets_them_and_is_checked_again)
     script.checks[1].what = "two";
     script.check_count = 2;
     assert_int_equal(run(false, nobody), 1);
-    assert_null(strstr(told, "one")); /* that check did not run */
+    assert_null(strstr(told, "one")); /* the first check did not run */
     assert_int_equal(did.checks, 1);
 }
 

@@ -5,24 +5,25 @@
  *     taken = delivered + dead-lettered + dropped{reason} + queued
  *
  * Each side is counted where it happens. `taken` grows when an item is read for the first time, by
- * the reader or ahead of it; the fates grow when an item is settled (window.c); `queued` is what is
- * open in the window, and what was counted ahead. So the equation can fail, and a difference is an
- * alarm.
+ * the reader or ahead of it; the fates grow when an item is settled (window.c); `queued` has the
+ * open items of the window and those that were counted ahead. So the equation can fail, and a
+ * difference shows a bug or damage.
  *
  * The log's own totals (log_items.c) show whether it was read completely: items that they count and
  * that could not be read are lost. The store may have them, if there is one.
  *
  * Items after the reading position are counted by a second reader of the log, which reads ahead. It
- * starts when the relay has been behind for a moment, or is paused, and ends when the relay has
- * caught up with it: then all that it counted was read.
+ * starts when the relay has lagged for a moment, or is paused, and ends when the relay has caught
+ * up with it: then all items that it counted were read.
  *
  * If the log is given up meanwhile and the rest is read from the store, the count outlives
- * restarts. What is left of it when the log is reached again is what the store no longer had.
+ * restarts. The remainder when the log is reached again is the number of items that the store no
+ * longer had.
  *
- * The equation is no invariant to assert, because damage breaks it. Invariants:
+ * The equation is not asserted as an invariant, because damage breaks it. Invariants:
  * 1. A reader ahead exists only while the log can be counted: `blind` excludes it.
- * 2. Reading a chunk takes at most what it wants: `news` is at most `wanted`, and what is counted
- * in advance falls by the rest.
+ * 2. A chunk adds at most its wanted items: `news` is at most `wanted`, and the number counted in
+ *    advance falls by the rest.
  * 3. A lost item is either new or was counted in advance, never both.
  * 4. `replaying` is at least the number of letters that the relay is sending again. Damage makes it
  *    larger until letters_tend() counts what is lost.
@@ -276,7 +277,7 @@ account_saved(struct account *account, const struct relay_state *state)
     log_items_pass(a->log, state->expected.until_pos, a->chunk.segment);
 }
 
-/* True if counting ahead begins now: the relay has been behind for a while, or is paused. */
+/* True if counting ahead begins now: the relay has lagged for a while, or is paused. */
 static bool
 should_begin(struct account *account, bool is_paused, int64_t now_ns)
 {
@@ -310,14 +311,14 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
             a->pos = a->chunk.end_pos;
             if (a->lasting)
                 save_want(account->saving,
-                          SAVE_SOON); /* the log is held until the count is saved */
+                          SAVE_SOON); /* the log keeps what is counted until the count is saved */
             else
                 log_items_pass(a->log, a->chunk.pos, a->chunk.segment);
         }
         if (relay_now_ns(account->context) >= end_ns) break;
     }
     if (e == ERR_AGAIN) a->pos = log_items_pos(a->log);
-    if (e == ERR_MISSING) { /* the log was deleted meanwhile: what was counted is still queued */
+    if (e == ERR_MISSING) { /* the log was deleted meanwhile: counted items are still queued */
         read_ahead_end(account);
         a->blind = true;
         log_warn("relay: log segments were deleted before all of their samples were counted, the "

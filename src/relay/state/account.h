@@ -39,18 +39,18 @@ struct account {
     const struct relay_context *context;
     struct feed *feed;
     struct saving *saving;
-    struct window *window;                 /* of the run */
+    struct window *window;                 /* window of the run */
     uint64_t fed[ITEM_KIND_COUNT];         /* wanted items that were read, without repeats */
     uint64_t taken[ITEM_KIND_COUNT];       /* items settled or queued, as counted by reading */
     uint64_t base_taken[ITEM_KIND_COUNT];  /* items among these before the window */
     uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items of a hole in the log that the store lost too */
     bool found_damage; /* the store was damaged, since the log was followed last: outlives runs */
 
-    bool is_whole;                         /* all that the log had at the start is counted */
-    uint64_t whole_from_pos;               /* position at which it is */
+    bool is_whole;                         /* all items that the log had at the start are counted */
+    uint64_t whole_from_pos;               /* `is_whole` is set at this position */
     uint64_t known[ITEM_KIND_COUNT];       /* items taken before `known_pos`, as the state says */
     uint64_t known_pos;                    /* position of the log up to which the state counted */
-    uint64_t taken_since[ITEM_KIND_COUNT]; /* items of `taken` after it */
+    uint64_t taken_since[ITEM_KIND_COUNT]; /* items of `taken` after `known_pos` */
 };
 
 /* The arguments outlive the account. */
@@ -73,8 +73,8 @@ uint32_t account_chunk(struct account *account);
 bool account_hole(struct account *account, const struct chunk *chunk, struct relay_state *state);
 /* Counts the lost items of one kind before a chunk as dropped. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err account_lost(struct account *account, const struct chunk *chunk, unsigned kind);
-/* Counts items of the log after the reading position, once the relay has been behind for a while or
- * is paused. True if there is more to be counted. */
+/* Counts items of the log after the reading position, once the relay has lagged for a while or is
+ * paused. True if there is more to be counted. */
 bool account_read_ahead(struct account *account, const struct relay_state *state, bool is_paused);
 /* Accounts for counted items that never came, once reading has reached the end of the count. The
  * state then expects none. */

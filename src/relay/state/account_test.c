@@ -250,7 +250,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     settle_all(w);
     for (unsigned again = 0; again < 2; again++) {
         struct relay_status s = world_status(w);
-        /* Items that are only expired are sent as long as they exist. */
+        /* Expired items are sent unless a merge has removed them. */
         expect(&s, DROP_DELETED, 15 + 16 + 2 * 4, 17 + 4);
         expect(&s, DROP_SUPERSEDED, 11 + 12, 13);
         expect(&s, DROP_EXPIRED, merged ? 7 + 8 : 0, merged ? 9 : 0);
@@ -307,8 +307,8 @@ UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-/* Damages the record of this many items of a kind; what follows the record of `behind` can be read.
- */
+/* Sends and damages a record of this many items of a kind; records from the one of series `behind`
+ * on are readable. */
 static void
 lose_some(struct world *w, enum item_kind kind, uint32_t count, const char *name,
           const char *behind)

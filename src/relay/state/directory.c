@@ -21,7 +21,7 @@ note_name(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* What leads nowhere has a name all the same. */
+/* Looks in the parent directory, so that a symbolic link to a missing file is found as well. */
 static enum err
 look_for_name(struct env *env, const char *path, bool *ret_found, struct why *why)
 {

@@ -1,7 +1,7 @@
 /*
  * directory.h - what lies where destinations are remembered. Each has a directory, relay/NAME; an
- * operator may have put a link to one there, to another disk. What else lies there is no new
- * destination.
+ * operator may have put a link to one there, to another disk. Other entries there are not new
+ * destinations.
  *
  * Threads: any.
  */
@@ -19,11 +19,11 @@
 MUST_CHECK enum err relay_directory_look(struct env *env, const char *path, struct why *why);
 
 struct relay_name {
-    bool is_dir; /* or a link to one */
+    bool is_dir; /* a directory, or a link to one */
     char text[256];
 };
 
-/* What is in a directory, by the order of names. `all` is given back with buf_fini(). */
+/* Entries of a directory, ordered by name. The caller frees `all` with buf_fini(). */
 struct relay_names {
     struct env *env;
     const char *dir;

@@ -62,8 +62,8 @@ void saving_done(struct saving *saving, const struct relay_state *state);
  * added to next->beside, for counters.
  */
 void shown_keep(struct relay_state *next, const struct relay_state *before);
-/* The same for a state that begins to read elsewhere: items that were taken are read again and are
- * still queued. */
+/* Does the same for a state that begins to read elsewhere: items that were taken are read again and
+ * are still queued. */
 void shown_keep_taken(struct relay_state *next, const struct relay_state *before);
 /* Saves `next` instead of the run's next state, for the run to come, and makes it the `state`. On
  * an error that is unchanged. */

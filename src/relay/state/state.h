@@ -1,6 +1,7 @@
 /*
- * state.h - the saved state of a destination: how far the log is settled, the fates of its items,
- * and the state of its writer. A small file, replaced as a whole. Format: docs/format/relay.md.
+ * state.h - the saved state of a destination: the position up to which the log is settled, the
+ * fates of its items, and the state of its writer. A small file, replaced as a whole. Format:
+ * docs/format/relay.md.
  */
 #ifndef RELAY_STATE_STATE_H
 #define RELAY_STATE_STATE_H
@@ -35,9 +36,8 @@ struct relay_fill {
  * Those that do not come are accounted for at that position.
  */
 struct relay_expected {
-    uint64_t until_pos; /* 0 if nothing was counted */
-    int64_t
-        count[ITEM_KIND_COUNT]; /* below 0 by the number of repeats, in older versions' states */
+    uint64_t until_pos;             /* 0 if nothing was counted */
+    int64_t count[ITEM_KIND_COUNT]; /* negative if an older version counted repeats */
     /* Items that may come in addition, as they could not be counted; UINT64_MAX if unlimited. */
     uint64_t margin[ITEM_KIND_COUNT];
     uint64_t selection; /* destination_selection_hash() for which they were counted */
@@ -63,14 +63,14 @@ struct relay_state {
     uint64_t begin_pos;
     uint64_t drop_pos;      /* items before it in the log are dropped, */
     enum drop drop_reason;  /* for this reason */
-    uint64_t repeats_total; /* samples the store gave once more */
+    uint64_t repeats_total; /* samples that the store gave once more */
     struct letters_mark letters;
     struct fates beside;               /* items that have left a term of the account: see save.c */
     uint64_t counted[ITEM_KIND_COUNT]; /* items taken, with queued ones after the cursor */
     /* `type` and `place` are known; an older version did not write them. */
     bool destination_known;
-    enum destination_type type; /* type of `writer`; DESTINATION_TYPE_COUNT if a newer version's */
-    uint64_t place;             /* destination_place_hash() of where it wrote to */
+    enum destination_type type; /* type of `writer`; DESTINATION_TYPE_COUNT if unknown */
+    uint64_t place;             /* destination_place_hash() of the settings under which it wrote */
     struct fates ahead; /* fates of items after the cursor, which are read again after a restart;
                            only for counters */
     char name[DESTINATION_NAME_BYTES_MAX + 1]; /* name of the destination; empty if unknown */

@@ -62,7 +62,7 @@ struct window {
     uint64_t taken_before[ITEM_KIND_COUNT]; /* items taken in records that were removed */
     uint64_t held[ITEM_KIND_COUNT];         /* items in the ring */
     uint64_t repeats_open[ITEM_KIND_COUNT]; /* repeats that are not settled so far */
-    uint64_t debt[ITEM_KIND_COUNT];         /* those of them that later records must pay */
+    uint64_t debt[ITEM_KIND_COUNT];         /* open repeats that later records must pay */
 };
 
 static struct window_record *
@@ -236,7 +236,7 @@ window_settle(struct window *w, uint64_t record, uint32_t first, uint32_t count,
     return OK;
 }
 
-/* The record that has the item of this identity, NULL if none has. `ret_index` is its index. */
+/* Returns the record with the item of this identity, or NULL. *ret_index is the item's index. */
 static struct window_record *
 find_item(const struct window *w, uint64_t pos, uint32_t index, uint32_t *ret_index)
 {

@@ -50,7 +50,7 @@ void window_change_all(struct window *window, uint8_t from, uint8_t to,
                        uint64_t counts[ITEM_KIND_COUNT]);
 /* Allocates what settling items of this record needs, so that it cannot fail. ERR_NOMEM. */
 MUST_CHECK enum err window_reserve(struct window *window, uint64_t record);
-/* Where a record can be read again. */
+/* Place at which a record can be read again. */
 struct window_place {
     uint64_t pos;
     uint64_t segment;

@@ -23,8 +23,8 @@
 #include "sys/env.h"
 #include "wire/number.h"
 
-#define SAID_NS      (NS_PER_S / 4)  /* between log lines about rules that fail together */
-#define SAY_AGAIN_NS (60 * NS_PER_S) /* between two of one rule: each has its turn */
+#define SAID_NS      (NS_PER_S / 4)  /* least time between log lines about rules */
+#define SAY_AGAIN_NS (60 * NS_PER_S) /* least time between lines about one rule */
 #define LONG_NS      (5 * NS_PER_MS) /* time on one thread above which several are used */
 
 enum {

@@ -465,7 +465,7 @@ take_alerts(struct rule_at_work *rule, struct rule_at_work *was)
     struct alerts none = rule->alerts;
     rule->alerts = was->alerts;
     was->alerts = none;
-    rule->is_restored = was->is_restored || rule->series.count == 0; /* else it took series over */
+    rule->is_restored = was->is_restored || rule->series.count == 0; /* false after taking over */
 }
 
 bool

@@ -129,8 +129,8 @@ bool group_records(const struct group *group);
 /* Takes facts from the group that this one replaces, and the series that rules with the same name
  * and labels wrote last. The rest stays with the other group. */
 void group_take_over(struct group *group, struct group *from);
-/* Takes alerts of rules with the same name and labels, in their order, for rules that have none.
- * False: nothing was taken. */
+/* Moves alerts from rules of `from` to rules with the same name and labels, in their order, that
+ * have no alerts. Returns false if none was moved. */
 bool group_take_alerts(struct group *group, struct group *from);
 /* Takes alerts for one rule from the first rule of any group with its name and labels that has
  * alerts. Such rules have the same hash in all groups. */

@@ -22,10 +22,9 @@ struct rule_at_work {
     /* Canonical labels that all series written by the rule have: [0] of a recording rule; ALERTS
      * and ALERTS_FOR_STATE of an alerting rule. */
     struct bytes writes[2];
-    int64_t
-        said_ns; /* monotonic time of the last log line about a failure; evaluating thread only */
-    uint32_t batch;                   /* number of its batch */
-    uint32_t nth;                     /* number of earlier rules with its kind, name and labels */
+    int64_t said_ns; /* monotonic time at which a failure was last logged; evaluating thread only */
+    uint32_t batch;  /* number of its batch */
+    uint32_t nth;    /* number of earlier rules with its kind, name and labels */
     struct rule_at_work *same_before; /* previous rule of its kind and name; NULL: none */
     bool is_restored;                 /* `series` lacks those of `alerts`; evaluating thread only */
     /* Series written at the last evaluation, live or of a replay; guarded by group.lock where

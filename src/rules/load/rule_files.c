@@ -105,7 +105,7 @@ rules_read_limit(struct rule_file *f, const char *name, uint32_t *ret)
 
 struct drafting_texts {
     struct rule_file *file;
-    const char *name; /* the field's */
+    const char *name; /* name of the field */
     struct drafted_texts texts;
 };
 

@@ -40,8 +40,8 @@ struct rule_file_options {
 MUST_CHECK enum err rule_file_parse(const char *file, struct bytes text,
                                     const struct rule_file_options *options, struct arena *arena,
                                     struct rule_groups *ret_groups, struct why *why);
-/* The same for a text that is a single group instead of a list, as Mimir's ruler API accepts it.
- * It must have rules. The result lies in the arena, with `file` as its file. */
+/* Does the same for a text that is a single group instead of a list, as Mimir's ruler API accepts
+ * it. It must have rules. The result lies in the arena, with `file` as its file. */
 MUST_CHECK enum err rule_group_parse(const char *file, struct bytes text,
                                      const struct rule_file_options *options, struct arena *arena,
                                      struct rule_group *ret_group, struct why *why);

@@ -314,7 +314,7 @@ struct test_naming {
     struct named_texts texts; /* sorted by name */
 };
 
-/* Reads the current key and its value. */
+/* Reads the current key and its value into `texts`. */
 static enum err
 read_named_text(struct config_reader *in, void *context)
 {
@@ -458,7 +458,7 @@ unknown_field(const struct mapping_reading *m)
                            m->list == NULL ? "" : "'", suggest_hint(&near, "").text);
 }
 
-/* Reads the current key and its value. */
+/* Reads the current key and its value into `texts`. */
 static enum err
 read_field(struct config_reader *in, void *context)
 {

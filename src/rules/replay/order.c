@@ -53,8 +53,8 @@ struct order_edge {
 
 struct order_group {
     struct group *group;
-    uint32_t waits;  /* edges to it from sets that are not complete, */
-    uint32_t end;    /* and the end of its sets in `recorded` */
+    uint32_t waits;  /* edges to the group from sets that are not complete */
+    uint32_t end;    /* end of the group's sets in `recorded` */
     uint32_t queued; /* members[i].queued is the group that was the i-th to get a round */
 };
 

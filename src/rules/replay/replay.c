@@ -15,7 +15,7 @@
  *  1. Parts of a rule follow each other from the first evaluation of the stretch to the last one,
  *     without gaps. One that failed for its size is tried again in smaller parts.
  *  2. Each result is at the time of an evaluation of the part.
- *  3. What a part counts and keeps is taken over once, when its message is durable.
+ *  3. The counts and kept series of a part are taken over once, when its message is durable.
  *  4. `next` of a group rises only by evaluations that are durable.
  */
 #include "rules/replay/replay.h"
@@ -65,7 +65,7 @@ struct replay_part {
     struct stored_results stored; /* under the rule's name and labels, at the part's times */
     struct rw_build *build;
     struct kept_series found;    /* series with a result at any of the evaluations */
-    struct kept_series last;     /* and at the last one */
+    struct kept_series last;     /* series with a result at the last evaluation */
     uint32_t *series;            /* number of series at each evaluation */
     struct buf labels;           /* labels of the current series */
     struct step_result *results; /* its result at each evaluation */
@@ -446,7 +446,7 @@ replay_rule(struct replay_stretch *s, struct rule_at_work *rule)
             at_once = steps < most / 2 ? steps * 2 : most;
         } else if (steps > 1 && (is_of_rule(&t, e) || e == ERR_NOMEM)) {
             at_once = steps / 2;
-            if (e != ERR_INPUT) most = at_once; /* so many are too large */
+            if (e != ERR_INPUT) most = at_once; /* this many evaluations at once exceed a limit */
             e = OK;
         } else if (is_of_rule(&t, e)) {
             fail_step(&t);

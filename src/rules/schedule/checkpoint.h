@@ -58,9 +58,8 @@ struct checkpoint_record {
             int64_t recorded_at_ns;
         } group;
         struct {
-            struct bytes name; /* name of the alert */
-            const struct label
-                *labels; /* sorted labels of the rule and its group, as in the file */
+            struct bytes name;          /* name of the alert */
+            const struct label *labels; /* sorted labels of rule and group, as in the file */
             uint32_t label_count;
             uint32_t nth; /* the group's earlier rules with the same name and labels */
         } rule;
@@ -74,7 +73,7 @@ struct checkpoint_record {
 
 /* The last record written or read, and the names that the next one has to follow. */
 struct checkpoint_place {
-    uint32_t version; /* of the format */
+    uint32_t version; /* version of the format */
     unsigned kind;    /* 0: no record so far */
     struct bytes tenant, file, name;
 };

@@ -32,7 +32,7 @@ static const struct label kv = {VIEW("k"), VIEW("v")}, ok = {VIEW("s"), VIEW("ok
 static const struct label odd[] = {{VIEW("nothing"), VIEW("")}, {VIEW("z"), VIEW("\xff")}};
 static const struct checkpoint_head head = {"0123456789abcde", 1, 2};
 
-/* Each begin of this list makes a checkpoint. */
+/* Records of a checkpoint; every prefix of the list is a valid one. */
 enum { DOCUMENTED = 7 };
 static const struct checkpoint_record records[] = {
     {CHECKPOINT_TENANT, .tenant = {VIEW("t"), -3}},

@@ -126,15 +126,15 @@ struct scheduler_job {
     uint64_t filled;           /* evaluations of groups by earlier passes of the gap */
     int64_t fill_began_ns;     /* monotonic begin of the first pass */
     bool falls_behind;         /* the pass took longer than the time it covers */
-    bool store_refuses;        /* also for LOOK and EVALUATE */
+    bool store_refuses;        /* the store refuses samples; also set for LOOK and EVALUATE */
 
     /* LOOK: the range of times of all gaps, for watch(). */
     struct time_range late;
     int64_t from_ms;                /* begin of the tenant's gap */
-    int64_t awaited_from_ms;        /* senders that wrote since then are awaited, */
-    int64_t sent_ms;                /* and the last known write of one */
+    int64_t awaited_from_ms;        /* senders that wrote since then are awaited */
+    int64_t sent_ms;                /* time of the last known write of such a sender */
     bool is_logged;                 /* the wait was logged */
-    struct rules_arrivals arrivals; /* also for EVALUATE with asks_arrivals */
+    struct rules_arrivals arrivals; /* arrivals of samples; also for EVALUATE with asks_arrivals */
     bool asks_arrivals;
 
     /* CHECKPOINT: the file, and the number of the last change of an alert in it. */

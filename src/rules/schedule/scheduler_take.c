@@ -179,7 +179,7 @@ catch_up_with_clock(struct scheduler *s, struct scheduled *e, int64_t monotonic_
         e->had_outage |= gap && e->evaluated_ns != 0;
         if (!gap) missed = (uint64_t)(slot - e->alert_slot);
         int64_t at_ns = scheduled_time_ns(e, slot);
-        /* An earlier server may have made the evaluation, and stored other values. */
+        /* An earlier process may have evaluated this slot and stored other values. */
         bool is_late =
             gap && (at_ns <= s->started_ns || s->seen_ns - at_ns >= scheduled_patience_ns(e));
         e->alert_slot = is_late ? slot + 1 : slot;

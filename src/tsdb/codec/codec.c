@@ -91,7 +91,7 @@ enum { DECIMAL_E_MAX = 11 };
 
 #define DECIMAL_K_MAX 0x1p53
 #define DECIMAL_K_END (INT64_C(1) << 53)
-#define NEAR_MAX      0x1p51 /* a double below it has two bits after the point to round by */
+#define NEAR_MAX      0x1p51 /* nearest() is exact below: two bits follow the point */
 #define NAN_BITS      0x7ff8000000000000u
 
 static inline bool

@@ -32,7 +32,7 @@ enum {
     E_SHIFT = 3,
     E_MAX = 15,
     E_NONE = 16,
-    E_RAW = 31, /* a constant that is no decimal */
+    E_RAW = 31, /* a constant that is not a decimal */
 };
 
 #define STALE_BITS 0x7ff0000000000002u /* equals STALE_NAN_BITS in wire/shape.h */

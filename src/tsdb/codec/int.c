@@ -393,7 +393,7 @@ divisor_set(struct divisor *divisor, uint64_t g)
     divisor->g = g;
     divisor->shift = (unsigned)__builtin_ctzll(g);
     uint64_t odd = g >> divisor->shift;
-    uint64_t inverse = odd * 3 ^ 2; /* right in its low 5 bits; each step doubles them */
+    uint64_t inverse = odd * 3 ^ 2; /* correct in its low 5 bits; each step doubles their number */
     for (unsigned i = 0; i < 4; i++) {
         inverse *= 2 - odd * inverse;
     }

@@ -15,7 +15,7 @@ enum {
     CODEC_STREAM_BYTES_MAX = CODEC_SAMPLES_MAX / CODEC_FRAME * CODEC_FRAME_BYTES_MAX + 64,
 };
 
-/* Modes: how frames' numbers u become values. The low bits of a stream's header. */
+/* Modes: the conversion of frames' numbers u to values. The low bits of a stream's header. */
 enum codec_mode {
     CODEC_PLAIN = 0,
     CODEC_DELTA = 1,

@@ -88,7 +88,7 @@ struct gen {
     struct id_table exemplar_table;
     struct paged exemplars;
     uint32_t series_count;                    /* series that have samples */
-    uint64_t sample_count[LEDGER_KIND_COUNT]; /* exemplars too */
+    uint64_t sample_count[LEDGER_KIND_COUNT]; /* samples and exemplars, by kind */
     int64_t min_ms; /* bounds of all samples ever appended; min > max before the first */
     int64_t max_ms;
     size_t histogram_bytes_max;      /* unpacked size of the largest histogram appended */

@@ -136,7 +136,7 @@ gen_presence(const struct gen *gen, const struct series *series, int64_t t_ms,
     if (found.presence == PRESENT_NOT && before != NULL && t_ms <= before->open.last_ms) {
         enum err e = one_presence(gen->before, before, t_ms, value, scratch, &found);
         if (e) return e;
-        found.epoch = 0; /* a frozen generation is durable */
+        found.epoch = 0; /* samples of a frozen generation are durable */
     }
     *ret_presence = found.presence;
     *ret_epoch = found.epoch;

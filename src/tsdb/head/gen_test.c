@@ -40,7 +40,7 @@ struct world {
     struct rng r;
     struct arena arena; /* histograms of the model */
     struct budget budget;
-    struct registry *registry; /* the active generation's */
+    struct registry *registry; /* registry of the active generation */
     bool made[SERIES];         /* says which series are in it */
     struct gen *gen;
     struct gen *frozen;

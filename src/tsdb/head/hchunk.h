@@ -25,8 +25,8 @@
  * the start time, the hint, then `row_words` varints of differences: count, zero count, sum,
  * buckets of both sides.
  *
- * A chunk knows how many of its last samples are not durable yet: those of the epoch `tag`, and
- * those of the one before. More than two epochs are never pending at once.
+ * A chunk counts its last samples that are not durable so far: those of the epoch `tag`, and those
+ * of the one before. More than two epochs are never pending at once.
  */
 #ifndef TSDB_HEAD_HCHUNK_H
 #define TSDB_HEAD_HCHUNK_H

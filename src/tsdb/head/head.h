@@ -43,8 +43,8 @@ struct tenant {
     struct ledger change[2];              /* the share of epoch e at e & 1, subtracted if e fails */
     uint64_t change_epoch[2];             /* the epoch of each change; 0 if it was taken back */
     uint64_t in_parts[LEDGER_KIND_COUNT]; /* sums over the live parts */
-    struct changes written;               /* by epoch, including uncommitted ones */
-    struct changes edited;                /* deletions and expiry, by head->edits */
+    struct changes written; /* changes by requests, by epoch, including uncommitted ones */
+    struct changes edited;  /* changes by deletions and expiry, by head->edits */
     struct tsdb_arrivals arrivals;
     struct family *newest_family;
     struct family **families;
@@ -113,7 +113,7 @@ struct head {
     uint32_t metadata_life; /* rises when families are forgotten, so that series send them again */
     bool metadata_changed;  /* since the last cut */
     bool metadata_due;      /* a cut is due for changed metadata */
-    uint64_t metadata_rejected[REJECT_COUNT]; /* since this process started */
+    uint64_t metadata_rejected[REJECT_COUNT]; /* refused since the process started */
     struct scratch *scratch;
     enum head_outage outage;
     struct views views;

@@ -76,8 +76,8 @@ struct registry {
     struct paged pairs;
     struct paged pair_uses;
     struct paged names;
-    struct paged tenants; /* by tenant id */
-    uint8_t *row_at;      /* the next series_pairs goes here */
+    struct paged tenants; /* tenants by their id */
+    uint8_t *row_at;      /* the next series_pairs is stored here */
     uint8_t *row_end;
     uint32_t alias_count; /* additional keys in series_table */
 };

@@ -249,7 +249,7 @@ struct listing_pass {
     struct dir_pass *x;
     const char *below; /* the directory being listed, below the storage; "" for itself */
     char dir[256];
-    uint64_t bytes; /* of files */
+    uint64_t bytes; /* sum of the files' sizes */
     uint32_t dirs;
 };
 

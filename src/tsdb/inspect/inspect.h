@@ -35,8 +35,8 @@ enum inspect_kind { INSPECT_DIRECTORY, INSPECT_PART, INSPECT_SEGMENT };
 struct inspect_target {
     enum inspect_kind kind;
     char dir[256];   /* the storage, `parts` or `wal` directory */
-    char name[64];   /* of the part's directory in it */
-    uint64_t number; /* of the part or segment */
+    char name[64];   /* name of the part's directory in `dir` */
+    uint64_t number; /* number of the part or segment */
 };
 
 /* Finds out what a path is: DIR, DIR/parts/NNNN, DIR/parts/NNNN/part or DIR/wal/NNNN.wal.
@@ -141,13 +141,13 @@ struct inspect_part {
     bool root_whole; /* false: all fields below are zero */
     struct inspect_part_facts facts;
 
-    uint64_t series;         /* whose rows could be read */
-    uint64_t blocks_by_kind; /* in these rows */
+    uint64_t series;         /* series whose rows are readable */
+    uint64_t blocks_by_kind; /* blocks in these rows */
     struct inspect_blocks forms[INSPECT_FORM_COUNT];
-    struct inspect_blocks exponents[INSPECT_EXPONENTS]; /* of decimals; the last: no exponent */
-    struct inspect_blocks modes[INSPECT_MODES];         /* of the streams of floats' values */
+    struct inspect_blocks exponents[INSPECT_EXPONENTS]; /* the last: no exponent */
+    struct inspect_blocks modes[INSPECT_MODES];         /* modes of value streams */
     uint64_t no_stream_blocks;                          /* floats without one: constants */
-    uint64_t stale_blocks;                              /* that end in a staleness marker */
+    uint64_t stale_blocks;                              /* blocks that end in a staleness marker */
     uint64_t stats_blocks;
     struct {
         uint64_t references; /* by blocks */
@@ -227,7 +227,7 @@ void inspect_segment_fini(struct inspect_segment *segment);
 struct inspect_live_part {
     struct inspect_part_facts facts;
     uint64_t applied;    /* the last tombstone it was written under */
-    uint64_t meta_bytes; /* of meta.json */
+    uint64_t meta_bytes; /* size of meta.json */
     bool unreadable;     /* only number and positions are known */
 };
 
@@ -258,12 +258,12 @@ struct inspect_snapshot {
     const char *name;
     bool finished;
     uint32_t parts;
-    uint64_t bytes; /* of its parts, which are hard links and may share their disk space */
+    uint64_t bytes; /* size of its parts, which are hard links and may share their disk space */
 };
 
 struct inspect_file {
     const char *path; /* relative to the directory */
-    uint64_t bytes;   /* of a directory: the sum of the files directly in it */
+    uint64_t bytes;   /* size; for a directory the sum of the files directly in it */
 };
 
 struct inspect_dir {
@@ -286,13 +286,13 @@ struct inspect_dir {
     uint32_t tenant_count;
     struct inspect_tombstone *tombstones;
     uint32_t tombstone_count;
-    struct wal_segment_info *segments; /* those of the log first */
+    struct wal_segment_info *segments; /* segments of the log, then others */
     uint32_t segment_count;
-    uint64_t log_end_pos; /* after the last commit */
+    uint64_t log_end_pos; /* position after the last commit */
     struct inspect_snapshot *snapshots;
     uint32_t snapshot_count;
     struct inspect_file
-        *others; /* files that the manifest does not list: left over, set aside, or being written */
+        *others; /* files not in the manifest: left over, set aside, or being written */
     uint32_t other_count;
 
     uint64_t series; /* summed over parts */
@@ -319,9 +319,9 @@ MUST_CHECK enum err inspect_dir_remark(struct inspect_dir *dir, bool is_damage, 
 struct inspect_place {
     uint64_t part; /* 0: the log, after what parts cover */
     uint64_t blocks;
-    uint64_t samples[LEDGER_KIND_COUNT]; /* of blocks: counts whole blocks that overlap the range */
+    uint64_t samples[LEDGER_KIND_COUNT]; /* counts blocks that overlap the range as a whole */
     uint64_t bytes;      /* encoded values and start times; 0 for the log, where it is not known */
-    uint64_t time_bytes; /* of the columns of times that its blocks use, shared or not */
+    uint64_t time_bytes; /* size of the columns of times that its blocks use, shared or not */
     struct time_range time;
     uint64_t forms[INSPECT_FORM_COUNT]; /* blocks */
 };
@@ -340,11 +340,11 @@ struct inspect_series {
     struct inspect_remarks remarks;
     struct inspect_series_item *items; /* in label order: the first `top` */
     uint32_t count;
-    uint64_t series; /* that match and have samples in the range */
+    uint64_t series; /* series that match and have samples in the range */
     uint64_t samples[LEDGER_KIND_COUNT];
     uint64_t bytes;
-    uint64_t tombstones;      /* of the tenant, overlapping the range; hidden samples are counted */
-    uint64_t log_series;      /* that are in the log */
+    uint64_t tombstones;      /* the tenant's, overlapping the range; hidden samples are counted */
+    uint64_t log_series;      /* series that are in the log */
     bool log_series_left_out; /* the log has more series, which are not counted */
 };
 

@@ -44,8 +44,8 @@ struct log_pass {
     struct inspect_segment *result;
     struct sizes *sizes;
     struct arena scratch;
-    enum err failed; /* of a remark */
-    uint64_t items;  /* of the current record */
+    enum err failed; /* error met while a remark was added */
+    uint64_t items;  /* items of the current record */
     uint64_t done_bytes;
 };
 

@@ -15,7 +15,7 @@ struct page_pass {
     const struct inspect_options *options;
     struct inspect_part *result;
     struct page_source source;
-    enum err failed; /* of a remark */
+    enum err failed; /* error met while a remark was added */
 };
 
 static void

@@ -44,7 +44,7 @@ struct series_log_pass {
     struct arena arena;
     struct wal_segment_info *segments;
     uint32_t segment_count;
-    enum err failed; /* of a remark */
+    enum err failed; /* error met while a remark was added */
 };
 
 static enum err
@@ -235,7 +235,7 @@ struct series_pass {
     struct inspect_place *places; /* places of the current series */
     uint32_t place_count;
     struct buf labels;
-    int64_t *times; /* of a block */
+    int64_t *times; /* times of the block that is read */
     uint64_t matched;
     uint64_t done;
     bool missing;
@@ -363,7 +363,7 @@ block_add(struct series_pass *x, struct part *part, const struct block_ref *b,
     to->samples[ledger_kind_of(block_kind(b))] += count;
     to->bytes += b->values.size + (b->has_starts ? b->starts.size : 0);
     to->time_bytes += b->times.size;
-    if (x->result->count == x->options->top) return OK; /* only summed up */
+    if (x->result->count == x->options->top) return OK; /* the series is only added to the sums */
     e = inspect_block(part, b, &form, &values, &times, &reason);
     to->forms[e ? INSPECT_UNREADABLE : form]++;
     return skip_damage(x, e, &reason);

@@ -156,7 +156,7 @@ source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
         s->numbers = arena_alloc(&m->tenant_arena, size);
         if (s->numbers == NULL) return ERR_NOMEM;
         memset(s->numbers, 0xff, size);
-    } else if (s->used != NULL) { /* else all of them are */
+    } else if (s->used != NULL) { /* without `used` the part uses all pairs */
         s->ranks = arena_alloc(&m->tenant_arena, (words / RANK_WORDS + 1u) * sizeof *s->ranks);
         if (s->ranks == NULL) return ERR_NOMEM;
         for (uint32_t i = 0; i < words; i++) {
@@ -171,7 +171,8 @@ source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
         m, s, part_index_load(s->part, s->tenant, &m->tenant_arena, &s->index, &m->why));
 }
 
-/* Begins to write the tenant, unless nothing of it stays. The first one makes the writer. */
+/* Begins to write the tenant, unless none of its data stay. The first such tenant opens the
+ * writer. */
 enum err
 merge_pairs_begin(struct part_merge *m)
 {

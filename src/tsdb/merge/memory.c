@@ -51,6 +51,6 @@ part_merge_memory(const struct part *part)
      * enough.) */
     need += 4 * pairs + pairs / 4;
     /* A bit where some rows go, a byte in a pass of the writer, and up to two thirds of one in the
-     * longest list of series: where it is made, and packed, with what buffers have to spare. */
+     * longest list of series: for its numbers, their packed form, and spare room of buffers. */
     return need + 3 * rows + rows / 2 + tenants;
 }

@@ -1,7 +1,7 @@
 /*
  * parts.h - private to tsdb/: merges several parts into one, for one window of time.
  *
- * The inputs are given in the order of the log. Where two have a sample of one series and time, the
+ * The inputs are given in the order of the log. If two have a sample of one series and time, the
  * earlier arrival stays; the other is counted as duplicate (same value) or superseded. Samples
  * outside the window are left for another output of the same inputs, so that parts which span
  * partitions are split by as many merges as there are partitions.
@@ -34,8 +34,8 @@ struct part_merge_options {
     uint32_t input_count;
     struct time_range window;  /* samples and exemplars outside are not written */
     int64_t expired_before_ms; /* samples before it are counted as expired; INT64_MIN for none */
-    bool with_metadata; /* write the metadata of the newest input that has some of the tenant */
-    uint64_t number;    /* number of the output */
+    bool with_metadata;        /* writes a tenant's metadata, from the newest input that has them */
+    uint64_t number;           /* number of the output */
     uint64_t from_pos;
     uint64_t to_pos;
     int level;           /* zstd level; 0 to store pages uncompressed */

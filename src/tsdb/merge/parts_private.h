@@ -70,10 +70,10 @@ struct merge_piece {
 enum merge_phase {
     PHASE_TENANT,    /* the next tenant of any input */
     PHASE_WALK,      /* finds the series with samples that stay */
-    PHASE_PAIRS,     /* their labels, merged and written */
-    PHASE_SERIES,    /* the next series in label order */
-    PHASE_SAMPLES,   /* its samples, */
-    PHASE_EXEMPLARS, /* and its exemplars */
+    PHASE_PAIRS,     /* merges and writes the labels of these series */
+    PHASE_SERIES,    /* chooses the next series in label order */
+    PHASE_SAMPLES,   /* writes its samples */
+    PHASE_EXEMPLARS, /* writes its exemplars */
     PHASE_TENANT_END,
     PHASE_DONE,
 };

@@ -58,7 +58,7 @@ MUST_CHECK enum err merge_plan_alone(const struct plan_part *parts, uint32_t par
                                      const struct merge_plan_options *options, struct arena *arena,
                                      struct merge_plan *ret_plan);
 
-/* The partition that holds a time. */
+/* Returns the partition that contains a time. */
 struct time_range partition_of(int64_t t_ms, int64_t now_ms);
 
 #endif

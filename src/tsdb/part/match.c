@@ -95,7 +95,7 @@ collect_literals(struct part_matching *m, const struct part_name *name, const st
 /*
  * A matcher that passes the empty string excludes the series with a value it does not pass; any
  * other selects the series with a value it passes. Known values and prefixes are those of the
- * positive form: what a positive matcher selects, and a negative one excludes.
+ * positive form: texts that a positive matcher selects and a negative one excludes.
  */
 static bool
 uses_positive_form(const struct matcher *matcher)

@@ -15,7 +15,7 @@ struct rig {
     struct page_cache *cache;
     struct part *part;
     struct arena arena;
-    struct part_index index; /* the current tenant's */
+    struct part_index index; /* index of the current tenant */
 };
 
 static void

@@ -212,7 +212,7 @@ UNIT_TEST(test_damage_to_what_is_told_leaves_the_samples_readable)
         write_row(w, row);
     }
     part_unref(finish_part(w, 1));
-    /* the pages of this list come before those of directories */
+    /* The first pages of this kind are those of the list of stale markers. */
     damage_first_page(1, PAGE_DIRECTORY);
     struct part *part;
     assert_int_equal(part_open(env, NULL, cache, "/parts", 1, &part, NULL), OK);

@@ -2,8 +2,8 @@
  * lookup_head.c - names and values of labels of the series that a query selects in the head.
  *
  * If few series are selected, their pairs are gathered. Otherwise each pair whose text is wanted is
- * checked: whether any of its series is selected and has a sample in the time range. The head lock
- * is dropped now and then, so that writers can go on.
+ * checked for a selected series with a sample in the time range. The head lock is dropped now and
+ * then, so that writers can go on.
  */
 #include <assert.h>
 

@@ -27,8 +27,8 @@ texts_want(const struct lookup_texts *texts, struct bytes text)
     return texts->beyond.at == NULL || bytes_compare(text, texts->beyond) < 0;
 }
 
-/* The same for a text that is not in the set: one of a registry, which has each once, if the set
- * has texts of that registry only. */
+/* Does the same for a text that is not in the set: one of a registry, which has each once, if the
+ * set has texts of that registry only. */
 MUST_CHECK enum err texts_add_another(struct lookup_texts *texts, struct bytes text);
 
 /* --- lookup_part.c, lookup_head.c ------------------------------------------------------------- */

@@ -48,7 +48,7 @@ struct exemplar_spot {
 
 enum query_kind {
     QUERY_SAMPLES,
-    QUERY_EXEMPLARS, /* also of series without samples */
+    QUERY_EXEMPLARS, /* exemplars, also of series without samples */
     QUERY_LABELS,    /* series that have samples, without their samples */
     QUERY_TEXTS,     /* names or values of labels: the series need no order */
 };

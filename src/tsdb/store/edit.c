@@ -527,7 +527,7 @@ edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
     snprintf(aside, sizeof aside, "%s.damaged", path);
     /* In a store that is only read, nothing is renamed. */
     bool is_kept = tsdb_is_there(db, aside) || (db->options.read_only && tsdb_is_there(db, path));
-    if (!is_kept) return OK; /* lost for good */
+    if (!is_kept) return OK; /* the part's files no longer exist, so it is lost */
     size_t old = live->aside_count * sizeof *live->aside;
     struct part_aside *grown = mem_resize(&db->flush_budget, live->aside, old, old + sizeof *grown);
     if (grown == NULL) return ERR_NOMEM;

@@ -33,7 +33,7 @@ carry_series_over(struct tsdb *db)
     buf_init(&labels, &db->flush_budget, 64 * 1024 * 1024);
     enum err e = OK;
     lock_take(&db->head.lock);
-    const struct gen *frozen = db->head.frozen; /* only this thread takes it out */
+    const struct gen *frozen = db->head.frozen; /* only this thread removes it */
     assert(frozen != NULL);                     /* invariant 1 */
     const struct registry *r = frozen->registry;
     bool wanted = r != db->head.active->registry && (db->head.limits.tenant_series_max != 0 ||

@@ -30,12 +30,12 @@ struct identity {
     enum identity_finding finding;
     bool kept;
     uint8_t log_id[WAL_LOG_ID_BYTES];   /* all zero if there was no log */
-    uint64_t end_pos;                   /* of the log, at the last renewal */
-    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to there */
+    uint64_t end_pos;                   /* end of the log at the last renewal */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to `end_pos` */
     bool totals_known;
-    unsigned slot;             /* of the witness */
-    struct file_facts witness; /* when it was made */
-    struct file_facts place;   /* of the directory */
+    unsigned slot;             /* slot of the witness */
+    struct file_facts witness; /* properties of the witness when it was made */
+    struct file_facts place;   /* properties of the directory */
     int64_t renewed_ns;
 };
 
@@ -43,14 +43,14 @@ struct identity {
 struct identity_log {
     const uint8_t *id; /* WAL_LOG_ID_BYTES; NULL if there is no log so far */
     uint64_t end_pos;
-    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to there */
+    uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted up to `end_pos` */
 };
 
 /*
  * Finds out which id the directory has, or gives it one; that is durable on return. The directory
  * is locked, and its log, which ends at `end_pos`, is recovered. `dir` outlives the identity.
- * Errors are no failure: see IDENTITY_UNKEPT. `ret_reason` says what was found in IDENTITY_CHANGED
- * and IDENTITY_UNKEPT. ERR_IO: there is no randomness.
+ * Errors do not make it fail: see IDENTITY_UNKEPT. `ret_reason` says what was found in
+ * IDENTITY_CHANGED and IDENTITY_UNKEPT. ERR_IO: there is no randomness.
  */
 MUST_CHECK enum err identity_open(struct identity *identity, struct env *env, const char *dir,
                                   struct identity_log log, struct why *ret_reason);
@@ -67,8 +67,8 @@ MUST_CHECK enum err identity_renew(struct identity *identity, struct identity_lo
  * A log whose last commits are damaged or cut off looks like one whose last commit was broken off
  * by a crash. If the directory is the one that was last open, and its log had reached further than
  * it does now, what is missing after `from_pos` is added to `damage`, whose totals become what the
- * log had accepted. Else nothing changes: a copy may be older. `from_totals`: what the log had
- * accepted at `from_pos`; NULL: not known.
+ * log had accepted. Else nothing changes: a copy may be older. `from_totals` are the samples that
+ * the log had accepted at `from_pos`; NULL if not known.
  */
 void identity_note_lost_end(struct env *env, const char *dir, uint64_t from_pos,
                             const uint64_t *from_totals, struct wal_damage *damage);

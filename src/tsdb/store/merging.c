@@ -407,7 +407,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     if (e == OK && g.plan.input_count > 0) atomic_fetch_add(&db->merges_total, 1);
     atomic_fetch_add(&db->merge_bytes_total, ret_result->output_bytes);
     for (uint32_t i = 0; i < g.output_count; i++) {
-        if (e) part_drop(g.outputs[i]); /* never named */
+        if (e) part_drop(g.outputs[i]); /* the manifest never named this part */
         part_unref(g.outputs[i]);
     }
     for (uint32_t i = 0; g.inputs != NULL && i < g.plan.input_count; i++)
@@ -433,7 +433,7 @@ struct expiry {
     uint64_t bytes;              /* bytes of the parts that stay */
     uint64_t bytes_too_many;     /* bytes above the limit though only the newest part stays */
     const struct part *metadata; /* part that has the metadata of families */
-    bool metadata_wanted;        /* that part may go after a flush has written its metadata */
+    bool metadata_wanted; /* `metadata` may be dropped after a flush has written its metadata */
 };
 
 static void

@@ -211,7 +211,7 @@ log_replay_define(void *context, struct bytes tenant_name, uint64_t ref, struct 
     struct series **series = &page->series[ref % REFS_A_PAGE];
     if (*series != NULL && (*series)->tenant == tenant->id &&
         series_has_labels(r->db->head.active->registry, *series, labels)) {
-        return OK; /* repeated in another segment */
+        return OK; /* another segment defined the series before */
     }
     return head_series(&r->db->head, tenant->id, labels, series);
 }
@@ -293,7 +293,8 @@ series_again(struct log_replay *r, struct why *why)
 
 /* --- a head that is full ---------------------------------------------------------------------- */
 
-/* Writes the generation up to `pos` as a part that is not live, and frees it. */
+/* Writes the generation, which has the log up to `pos`, as a part that is not live so far, and
+ * frees it. */
 static enum err
 leave_generation(struct log_replay *r, uint64_t pos, struct why *why)
 {

@@ -170,7 +170,7 @@ tsdb_parts(struct tsdb *db, void (*each)(void *context, const struct tsdb_part *
 /* An entry of a heap of the largest so far, whose top is the least. */
 struct ranked {
     uint64_t count;
-    uint32_t id; /* of a name or a pair */
+    uint32_t id; /* id of a name or a pair */
 };
 struct ranking {
     struct ranked *items;

@@ -76,7 +76,7 @@ open_format(struct tsdb *db, struct why *why)
         return why_set(why, e, "%s is not empty and is not a Firekeep storage directory", db->dir);
     }
     if (e == OK) {
-        /* The name of the directory must be durable too. */
+        /* The parent is synced, so that the directory's name is durable. */
         char parent[sizeof db->dir];
         size_t size = strlen(db->dir);
         while (size > 1 && db->dir[size - 1] == '/')
@@ -529,7 +529,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
         assert(e != OK || db->head.frozen->begin_pos == atomic_load(&db->store_pos));
         if (e) {
             why_set(why, e, "not enough memory to cut the head");
-            e = OK; /* the next due flush wants it again */
+            e = OK; /* the next due flush cuts the head again */
         }
     }
     lock_drop(&db->head.lock);
@@ -630,7 +630,7 @@ tsdb_flush_due(struct tsdb *db)
 {
     const struct tsdb_options *o = &db->options;
     uint64_t log_bytes = wal_bytes_from(db->wal, atomic_load(&db->store_pos));
-    bool log_lost = tsdb_log_lost(db); /* only the head has the samples */
+    bool log_lost = tsdb_log_lost(db); /* only the head has samples that a lost log had */
     lock_take(&db->head.lock);
     const struct gen *gen = db->head.active;
     int64_t age_ms = (env_monotonic_ns(db->env) - gen->begun_ns) / NS_PER_MS;

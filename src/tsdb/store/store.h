@@ -42,8 +42,7 @@ struct tsdb {
     struct budget merge_budget;
     struct dir_lock lock;                  /* for a store that is written */
     struct tsdb_reading_lock reading_lock; /* for a store that is only read */
-    int64_t
-        looked_ns; /* monotonic time of the last check of the directory; committing thread only */
+    int64_t looked_ns;                /* monotonic time of the last check; committing thread only */
     struct identity identity;         /* flushing thread only */
     char name_id[TSDB_NAME_ID_BYTES]; /* immutable after tsdb_open() */
     /* Flushing thread only: time of a sample in the future, and head.edits when it was found. */
@@ -58,14 +57,13 @@ struct tsdb {
     struct lock edit_lock;
     uint64_t edit;
     struct saved saved;
-    struct file_facts
-        manifest;            /* facts of the file when it was written last; number 0 if unknown */
-    struct part **uncertain; /* parts that are not live and that a failed manifest may name */
+    struct file_facts manifest; /* facts of the file as last written; number 0 if unknown */
+    struct part **uncertain;    /* parts that are not live and that a failed manifest may name */
     uint32_t uncertain_count;
     uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
-    struct live live;                   /* changed under the edit lock and its own */
+    struct live live; /* changed while both the edit lock and live.lock are held */
     struct border borders[BORDERS_MAX]; /* guarded by live.lock */
 
     struct head head;

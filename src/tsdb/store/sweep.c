@@ -82,7 +82,8 @@ sweep_one(void *context, const char *name, bool is_dir)
     if (e) return e;
     if (lost || is_removed(s->manifest, number)) return env_remove_tree(db->env, path, NULL);
     e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, number, &part, NULL);
-    if (e != OK && e != ERR_CORRUPT && e != ERR_MISSING) return OK; /* not now */
+    if (e != OK && e != ERR_CORRUPT && e != ERR_MISSING)
+        return OK; /* the part is left for a later sweep */
     bool foreign = e == OK && !is_elsewhere(s, part_info(part));
     if (e == OK) part_unref(part);
     return foreign ? leave(s, path) : env_remove_tree(db->env, path, NULL);

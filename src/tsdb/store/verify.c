@@ -151,7 +151,7 @@ count_series(struct verify *v, struct part *part, const struct part_index *index
     struct row_reader *rows = NULL;
     struct arrays *a = mem_alloc(NULL, sizeof *a);
     enum err e = a == NULL ? ERR_NOMEM : row_reader_new(index, NULL, &rows);
-    struct buf last; /* pairs */
+    struct buf last; /* pairs of the row before */
     buf_init(&last, NULL, 1 << 28);
     for (uint32_t i = 0; e == OK && i < index->tenant->series_count; i++) {
         const struct block_ref *blocks;

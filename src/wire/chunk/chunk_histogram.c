@@ -97,8 +97,9 @@ spans_match(const struct hist_buckets *b)
 
 /* --- did anything fall? ----------------------------------------------------------------------- */
 
-/* count_fell() compares a count or a zero count, bucket_fell() a bucket. NaN never falls. Integer
- * buckets are signed: a malformed histogram may go below zero. */
+/* count_fell() is true if a count or zero count decreased, bucket_fell() if a bucket did. NaN is
+ * never a decrease. Integer buckets are signed, since those of malformed histograms may be
+ * negative. */
 static inline bool
 count_fell(bool is_float, uint64_t before, uint64_t now)
 {

@@ -84,7 +84,7 @@ struct histogram_chunks {
     uint32_t *map;
     struct layout_room now_room, map_room;
     struct layout_room
-        reached; /* for histogram_chunks_put_columns(): u32 per column, number of steps done */
+        reached; /* for histogram_chunks_put_columns(): steps done, a u32 per column */
     struct arena scratch;
     struct buf data;
 };

@@ -60,8 +60,8 @@ void scan_skip(struct scan *s);
 /* Fails if anything but blanks follows. */
 void scan_end(struct scan *s);
 
-/* Takes exactly these tokens, without blanks between them: a fast path for the usual output of
- * writers. The caller must also be able to read them one by one. False: nothing was taken. */
+/* Skips exactly these tokens, without blanks between them: a fast path for the usual output of
+ * writers. Returns false if they do not follow; then the caller reads tokens one by one. */
 static inline bool
 scan_takes(struct scan *s, struct bytes tokens)
 {

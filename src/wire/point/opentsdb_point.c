@@ -158,7 +158,7 @@ put_point(struct buf *to, const struct opentsdb_point *point, uint32_t max_tags,
     bool digits_only = memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL;
     double value = bits_double(point->bits);
     if (digits_only && (value >= 0x1p53 || value <= -0x1p53)) {
-        memcpy(text + size, ".0", 2); /* else OpenTSDB takes it for a 64-bit integer */
+        memcpy(text + size, ".0", 2); /* without it OpenTSDB reads a 64-bit integer */
         size += 2;
     }
     buf_put(to, text, size);

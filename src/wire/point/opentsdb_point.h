@@ -38,8 +38,8 @@ MUST_CHECK enum err opentsdb_point_put(struct buf *to, const struct opentsdb_poi
                                        uint32_t max_tags, struct why *why);
 
 /* Append the escaped form, for queries. Out of memory shows in buf_error(to). */
-void opentsdb_value_put(struct buf *to, struct bytes text); /* metric names and tag values */
-void opentsdb_tag_put(struct buf *to, struct bytes name);   /* tag names */
+void opentsdb_value_put(struct buf *to, struct bytes text); /* for metric names and tag values */
+void opentsdb_tag_put(struct buf *to, struct bytes name);   /* for tag names */
 
 /* Append the original of an OpenTSDB metric name or tag value, and of a tag name. The first also
  * reads `_` and a single digit, which Prometheus' adapter writes for bytes below 0x10, if a second

@@ -57,8 +57,7 @@ put_side(struct buf *to, enum sample_kind kind, unsigned tag, const struct hist_
     }
 }
 
-/* Count and zero count are written even if zero: which of the two fields is present determines the
- * kind. */
+/* Count and zero count are written even if zero: the kind is that of the field that is present. */
 void
 histogram_message_put(struct buf *to, int64_t t_ms, int64_t start_ms, const struct histogram *h)
 {

@@ -357,7 +357,8 @@ struct checker {
     uint32_t chunk_items;
 };
 
-/* Steps to the series of the next frame: the current one, or the next with samples. */
+/* Moves to the series of the next frame: stays at the current one while it has samples, or takes
+ * the next that has some. */
 static void
 find_series(struct checker *c, uint64_t query_index)
 {

@@ -28,7 +28,7 @@
 
 enum {
     STAGE_BYTES = 65536, /* input that snappy compresses as one piece */
-    STAGE_SLACK = 32, /* part of the stage: for gaps that are too narrow, stores of 8 bytes, ... */
+    STAGE_SLACK = 32,    /* kept free for gaps that are too narrow, stores of 8 bytes, ... */
     SAMPLE_BYTES_MAX = 2 + 9 + 1 + VARINT_SIZE_MAX,
     RECORD_BYTES = 2 + 9 + 1 + 6, /* a sample of current time whose value is not zero */
     BLOCK_BYTES_FIRST = 16 * 1024,

@@ -121,10 +121,12 @@ test_groups_are_skipped_wherever_they_stand(void **state)
     assert_int_equal(q->hints.step_ms, 15000);
     assert_true(bytes_equal_text(q->hints.func, "rate"));
 #undef GROUP
-    check_refused(f, ERR_INPUT, "f3 01");                   /* without an end */
-    check_refused(f, ERR_INPUT, "0a{ f3 01 } f4 01");       /* its end is elsewhere */
-    check_refused(f, ERR_INPUT, "0a{ 1a{ f3 01 fc 01 } }"); /* its end is another field's */
-    check_refused(f, ERR_INPUT, "0b 0c");                   /* a known field */
+    check_refused(f, ERR_INPUT, "f3 01"); /* a group without an end */
+    check_refused(f, ERR_INPUT,
+                  "0a{ f3 01 } f4 01"); /* the end of the group is outside of its message */
+    check_refused(f, ERR_INPUT,
+                  "0a{ 1a{ f3 01 fc 01 } }"); /* the group ends with the number of another field */
+    check_refused(f, ERR_INPUT, "0b 0c");     /* a known field, sent as a group */
 }
 
 static void

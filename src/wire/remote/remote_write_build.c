@@ -13,14 +13,14 @@
 #include "wire/remote/histogram_message.h"
 
 enum {
-    TAG_SYMBOL = 4 << 3 | 2, /* Request */
+    TAG_SYMBOL = 4 << 3 | 2, /* tags of Request; the next one as well */
     TAG_SERIES = 5 << 3 | 2,
-    TAG_SERIES_V1 = 1 << 3 | 2, /* WriteRequest */
-    TAG_REFS = 1 << 3 | 2,      /* TimeSeries, Exemplar */
+    TAG_SERIES_V1 = 1 << 3 | 2, /* tag of WriteRequest */
+    TAG_REFS = 1 << 3 | 2,      /* tags of TimeSeries and Exemplar from here on */
     TAG_SAMPLE = 2 << 3 | 2,
     TAG_HISTOGRAM = 3 << 3 | 2,
     TAG_EXEMPLAR = 4 << 3 | 2,
-    TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* numbers exchanged in 2.0 */
+    TAG_EXEMPLAR_V1 = 3 << 3 | 2, /* 1.0 and 2.0 exchange these two numbers */
     TAG_HISTOGRAM_V1 = 4 << 3 | 2,
     TAG_SAMPLE_VALUE = 1 << 3 | 1,
     TAG_SAMPLE_TIME = 2 << 3 | 0,

@@ -20,9 +20,9 @@
  *     answer URL STATUS [SECONDS, -1: never], retry_after SECONDS, date none|[+-]SECONDS,
  *     location|body|error_type|type [TEXT], list_is JSON, zone [fails|cut|slow SECONDS]
  * [RECORD...], memory full|free, outside fails|works, env NAME [VALUE], put PATH TEXT, rm|mkdir
- * PATH, mv FROM TO. What is shown: log TEXT (lines with it are events from now on), members (as the
- * API has them), idle, metrics PREFIX, headers and labels (of the last request), under_way,
- * look_ups.
+ * PATH, mv FROM TO. Commands that show something: log TEXT (lines with it are events from now on),
+ * members (as the API has them), idle, metrics PREFIX, headers and labels (of the last request),
+ * under_way, look_ups.
  */
 #ifndef LIB_NOTIFY_NOTIFY_SCRIPT_H
 #define LIB_NOTIFY_NOTIFY_SCRIPT_H

@@ -95,7 +95,7 @@ bool target_delivery(struct target *target, struct relay_status *ret_status);
 /* Returns a sentence about known damage in what can be read; NULL: no damage. */
 const char *target_damage(const struct target *target);
 
-/* Contents of a write request. */
+/* Numbers of items of a write request, by kind. */
 struct target_counts {
     uint64_t of[LEDGER_KIND_COUNT];
 };

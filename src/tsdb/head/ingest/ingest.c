@@ -5,7 +5,7 @@
  *
  *   1. resolve   labels to series of the active generation, made where needed
  *   2. reserve   memory in the head and the batch for the worst case: below, nothing fails
- *   3. append    each sample is judged: what is news goes into the head and the slice's columns
+ *   3. append    each sample is judged: a new one goes into the head and the slice's columns
  *   4. log       the columns become records of the batch
  *
  * A slice that fails in step 1 or 2 leaves only empty series. The samples of earlier slices stay:
@@ -480,10 +480,8 @@ room_for_all(struct ingest *in)
     return OK;
 }
 
-/*
- * True if a request that found no memory will never find enough: it is larger than the head, or did
- * not fit when the head was nearly empty. The sender would repeat it for ever.
- */
+/* True if a request that was refused for lack of memory would always be: it is larger than the
+ * head, or did not fit in a nearly empty head. Otherwise the sender would repeat it for ever. */
 static bool
 never_fits(const struct ingest *in, uint64_t used_before)
 {

@@ -136,7 +136,7 @@ bool ingest_doubt(struct ingest *in, const struct ingest_piece *piece, int64_t t
 /* True if a part may hold one of them, by its tenants and times. Reads nothing from disk; under no
  * lock. */
 bool ingest_doubts_are_real(const struct tsdb_doubts *doubts);
-/* Saves the state of the text for tsdb_ingest_end(): all but the doubts are judged. */
+/* Saves the text of the result for tsdb_ingest_end(): all samples but the doubts are judged. */
 void ingest_put_off(struct ingest *in);
 
 /* --- 1. resolve (ingest_resolve.c) --- */
