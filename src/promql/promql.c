@@ -237,7 +237,6 @@ promql_next_series(struct promql_result *r, struct bytes *ret_labels)
 static bool
 next_of_matrix(struct promql_result *r, struct promql_point *ret)
 {
-    assert(r->series > 0); /* a series was given */
     const struct matrix_series *s = &r->run.matrix.items[r->series - 1];
     if (r->point == s->count) return false;
     uint32_t i = r->point++;
@@ -256,7 +255,6 @@ next_of_any(struct promql_result *r, struct promql_point *ret)
         *ret = (struct promql_point){grid_time(grid, i), r->run.scalars[i], NULL};
         return true;
     }
-    assert(r->series > 0); /* a series was given */
     const struct column *c = &r->run.columns.items[r->run.order[r->series - 1]];
     uint32_t i = bits_next(c->present, r->point, grid->count);
     if (i == grid->count) return false;

@@ -384,8 +384,12 @@ interleave_decode(struct interleave *m, uint32_t index, struct interleave_slot *
     struct interleave_slot *s;
     enum err e = slot_get(m, item, &s);
     if (e) return why_set(why, e, "not enough memory to read samples");
-    why_set(why, OK, "not enough memory to read samples"); /* unless decoding says more */
-    e = decode(m, index, s, why);
+    struct why reason;
+    reason.text[0] = '\0';
+    reason.trouble = 0;
+    e = decode(m, index, s, &reason);
+    if (e && reason.text[0] == '\0') why_set(&reason, e, "not enough memory to read samples");
+    if (e && why != NULL) *why = reason;
     if (e == OK) slot_limit(m, s);
     if (e == OK && s->at < s->count) slot_hide(m, item, s);
     if (e == OK && s->at < s->count) {
