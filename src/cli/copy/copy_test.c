@@ -180,6 +180,23 @@ UNIT_TEST(test_a_copy_to_a_server_that_refuses_samples_ends_with_1)
     player_stop(&player);
 }
 
+UNIT_TEST(test_a_server_is_copied_to_itself_only_as_another_tenant)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 403 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad"};
+    struct player player;
+    write_text(config, "{}");
+    player_start(&player, 1, answers);
+    expect_status(COPY("--no-verify", player.url, player.url), EXIT_USAGE);
+    expect_said("FROM and TO are the same");
+    expect_status(COPY("--no-verify", "--tenant=a", player.url, player.url), EXIT_USAGE);
+    expect_said("FROM and TO are the same");
+    expect_status(COPY("--no-verify", "--tenant=a", "--to-tenant=b", player.url, player.url),
+                  EXIT_FAILED);
+    expect_said("status 403: bad");
+    player_stop(&player);
+}
+
 UNIT_TEST(test_a_copy_from_a_server_that_refuses_is_not_tried_again)
 {
     static const char *const answers[] = {
@@ -318,6 +335,7 @@ main(void)
         IN_DIR(test_a_copy_to_a_destination_that_drops_samples_ends_with_1),
         IN_DIR(test_a_copy_that_leaves_dead_letters_ends_with_1),
         IN_DIR(test_a_copy_to_a_server_that_refuses_samples_ends_with_1),
+        IN_DIR(test_a_server_is_copied_to_itself_only_as_another_tenant),
         IN_DIR(test_a_copy_from_a_server_that_refuses_is_not_tried_again),
         IN_DIR(test_a_copy_of_nothing_that_is_verified_ends_with_0),
         IN_DIR(test_a_copy_killed_in_any_phase_continues_to_the_end),
