@@ -134,6 +134,31 @@ UNIT_TEST(test_a_write_says_its_version_and_goes_to_the_path_that_is_given)
     close_target();
 }
 
+UNIT_TEST(test_a_query_is_sent_with_all_that_is_asked)
+{
+    static const char *const answers[] = {EMPTY("404 Not Found"), EMPTY("404 Not Found")};
+    struct query_asked asked = {.expression = bytes_of_text("a{b=\"c\"}"), .first_ms = 1500};
+    struct query_failure failure = {.bad_question = false};
+    struct query_sink sink = {.ops = NULL}; /* not called */
+    buf_init(&failure.sentence, NULL, 1000);
+    open_target(NULL, "/prefix/", 2, answers);
+    assert_int_not_equal(target_query(target, &asked, &sink, &failure, &why), OK);
+    check_seen("POST /prefix/api/v1/query HTTP/1.1\r\n",
+               "\r\n\r\nquery=a%7Bb%3D%22c%22%7D&time=1.5", "&limit");
+    asked.last_ms = 3000;
+    asked.step_ms = 500;
+    asked.lookback_ms = 60000;
+    asked.timeout_ms = 7000;
+    asked.limit = 12;
+    assert_int_not_equal(target_query(target, &asked, &sink, &failure, &why), OK);
+    check_seen("POST /prefix/api/v1/query_range HTTP/1.1\r\n",
+               "\r\n\r\nquery=a%7Bb%3D%22c%22%7D&start=1.5&end=3&step=500ms"
+               "&lookback_delta=60000ms&timeout=7000ms&limit=12",
+               NULL);
+    buf_fini(&failure.sentence);
+    close_target();
+}
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_the_answer_to_a_write_says_what_is_stored)
@@ -218,6 +243,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_request_names_the_tenant),
         cmocka_unit_test(test_a_read_names_the_tenant),
+        cmocka_unit_test(test_a_query_is_sent_with_all_that_is_asked),
         cmocka_unit_test(test_a_write_says_its_version_and_goes_to_the_path_that_is_given),
         cmocka_unit_test(test_the_answer_to_a_write_says_what_is_stored),
         cmocka_unit_test(test_a_refusal_names_the_url_the_status_and_what_to_do),
