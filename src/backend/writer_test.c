@@ -20,8 +20,9 @@ enum {
 
 static struct writer_rig rig;
 
+/* Makes the settings of a destination of the class. */
 static void
-begin(const struct writer_class *class)
+settle(const struct writer_class *class)
 {
     rig_init(&rig, class);
     switch (class->type) {
@@ -47,7 +48,37 @@ begin(const struct writer_class *class)
             (struct remote_write_settings){.url = "http://h", .protobuf_message = REMOTE_WRITE_V2};
         break;
     }
+}
+
+static void
+begin(const struct writer_class *class)
+{
+    settle(class);
     rig_open(&rig);
+}
+
+UNIT_TEST(test_a_writer_without_all_of_its_memory_is_not_opened)
+{
+    const struct writer_class *const classes[] = {&influxdb_writer, &opentsdb_writer,
+                                                  &timestream_writer, &clickhouse_writer,
+                                                  &remote_write_writer};
+    for (unsigned k = 0; k < sizeof classes / sizeof *classes; k++) {
+        for (uint64_t nth = 1;; nth++) {
+            settle(classes[k]);
+            mem_fail_nth(nth, false);
+            struct writer_options options = {.env = sim_env_env(rig.sim),
+                                             .memory = &rig.memory,
+                                             .settings = &rig.settings,
+                                             .instance = "0123456789abcdef"};
+            enum err e = writer_new(rig.class, &options, &rig.writer, &rig.why);
+            bool fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            if (e != (fired ? ERR_NOMEM : OK)) fail_msg("class %u, %u: %d", k, (unsigned)nth, e);
+            if (fired) assert_string_equal(rig.why.text, "not enough memory for a destination");
+            rig_fini(&rig);
+            if (!fired) break;
+        }
+    }
 }
 
 UNIT_TEST(test_names_are_mapped_where_the_destination_cannot_have_them)
@@ -175,6 +206,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_writer_without_all_of_its_memory_is_not_opened),
         cmocka_unit_test(test_names_are_mapped_where_the_destination_cannot_have_them),
         cmocka_unit_test(test_values_are_mapped_where_there_is_a_form_for_them),
         cmocka_unit_test(test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number),

@@ -136,6 +136,36 @@ UNIT_TEST(test_more_headers_than_the_limit_are_refused)
     }
 }
 
+UNIT_TEST(test_a_head_that_finds_no_memory_is_refused_with_that_reason)
+{
+    unsigned refused = 0;
+    for (uint64_t nth = 1;; nth++) {
+        struct http_head head;
+        const char *why = "not set";
+        http_head_init(&head, NULL, 1 << 20);
+        buf_put_text(&head.text, "GET /a//b%2fc?d=e&f=g HTTP/1.1\r\nHost: x\r\n");
+        for (unsigned i = 0; i < 40; i++) {
+            buf_put_text(&head.text, "a: b\r\n");
+        }
+        buf_put_text(&head.text, "long: ");
+        while (head.text.size + 4 < head.text.capacity) { /* no room for a NUL at the end */
+            buf_put_u8(&head.text, 'x');
+        }
+        buf_put_text(&head.text, "\r\n\r\n");
+        assert_int_equal(head.text.size, head.text.capacity);
+        mem_fail_nth(nth, false);
+        unsigned status = http_head_parse(&head, &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(status, fired ? 503 : 0);
+        if (fired) assert_string_equal(why, "not enough memory");
+        refused += fired;
+        http_head_fini(&head);
+        if (!fired) break;
+    }
+    assert_true(refused > 3);
+}
+
 UNIT_TEST(test_the_framing_of_a_body_is_read)
 {
     static const struct {
@@ -372,6 +402,7 @@ main(void)
         cmocka_unit_test(test_what_is_no_head_is_refused),
         cmocka_unit_test(test_http_1_1_has_exactly_one_valid_host),
         cmocka_unit_test(test_more_headers_than_the_limit_are_refused),
+        cmocka_unit_test(test_a_head_that_finds_no_memory_is_refused_with_that_reason),
         cmocka_unit_test(test_the_framing_of_a_body_is_read),
         cmocka_unit_test(test_paths_become_clean),
         cmocka_unit_test(test_targets_have_a_path_and_arguments),

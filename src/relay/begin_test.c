@@ -254,6 +254,8 @@ UNIT_TEST(test_a_dry_run_leaves_what_waits)
         world_turn(w, 50);
         machine_flush(&w->m);
         must(tsdb_maintain(w->m.db, &w->m.why));
+        assert_int_equal(world_status(w).state, RELAY_DRY_RUN);
+        assert_true(world_status(w).memory_bytes > 0);
     }
     struct wal_stats stats;
     wal_stats(tsdb_wal(w->m.db), &stats);
@@ -266,6 +268,47 @@ UNIT_TEST(test_a_dry_run_leaves_what_waits)
     world_open(w);
     world_turn_until_settled(w);
     world_check_account(w);
+    world_fini(w);
+}
+
+/* --- the state of a writer -------------------------------------------------------------------- */
+
+static char given_state[32]; /* to the writer that was made last */
+
+static enum err
+init_with_state(struct writer *w, struct why *why)
+{
+    struct bytes saved = w->base.options.saved;
+    snprintf(given_state, sizeof given_state, "%.*s", (int)saved.size, (const char *)saved.at);
+    return fake_init(w, why);
+}
+
+static void
+save_state(const struct writer *w, struct buf *to)
+{
+    (void)w;
+    buf_put_text(to, "state");
+}
+
+UNIT_TEST(test_the_state_of_a_writer_is_not_given_to_one_of_another_type)
+{
+    struct world *w = &the_world;
+    struct writer_class class = fake_writer;
+    class.init = init_with_state;
+    class.save = save_state;
+    world_init(w, 11);
+    w->writer = &class;
+    w->settings.type = DESTINATION_S3;
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == 2) w->settings.type = DESTINATION_FILE;
+        world_open(w);
+        assert_string_equal(given_state, i == 1 ? "state" : "");
+        world_log(w, 100, 0);
+        world_turn_until_settled(w);
+        sim_env_advance_ns(w->m.sim, 2 * NS_PER_S);
+        world_turn(w, 20); /* it is saved */
+        world_crash_closed(w);
+    }
     world_fini(w);
 }
 
@@ -363,6 +406,7 @@ main(void)
         cmocka_unit_test(test_from_now_on_counts_what_the_store_was_to_give_as_dropped),
         cmocka_unit_test(test_without_any_state_the_oldest_there_is_can_be_given),
         cmocka_unit_test(test_a_dry_run_leaves_what_waits),
+        cmocka_unit_test(test_the_state_of_a_writer_is_not_given_to_one_of_another_type),
         cmocka_unit_test(test_items_after_the_saved_state_count_as_taken_if_the_log_is_lost),
         cmocka_unit_test(test_items_of_a_lost_log_are_dropped_for_the_reason_of_the_store),
     };

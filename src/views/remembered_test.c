@@ -76,6 +76,7 @@ store_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
     name_of(s->series, s->name);
     buf_clear(&s->labels);
     labels_put(&s->labels, (struct label){bytes_of_text("__name__"), bytes_of_text(s->name)});
+    if (buf_error(&s->labels)) return why_set(why, ERR_NOMEM, "as told");
     *ret_labels = buf_bytes(&s->labels);
     s->series++;
     s->at = 0;
@@ -219,7 +220,7 @@ ask(struct answerer *answerer, int64_t min_ms, int64_t max_ms, struct series_set
     struct matcher_set set = {&m, 1};
     struct query_request r = {.sets = &set, .set_count = 1, .min_ms = min_ms, .max_ms = max_ms};
     enum err e = answerer_select(answerer, &r, ret, &why);
-    assert_string_equal(why.text, "");
+    if (e == OK) assert_string_equal(why.text, "");
     return e;
 }
 
@@ -563,6 +564,54 @@ UNIT_TEST(test_an_older_copy_of_the_directory_is_believed_no_longer)
     a->ops->free(a);
 }
 
+/* Reads all series; counts their samples. */
+static enum err
+count_samples(struct answerer *answerer, int64_t min_ms, int64_t max_ms, uint64_t *ret_samples)
+{
+    struct series_set *set;
+    struct why why = {""};
+    enum err e = ask(answerer, min_ms, max_ms, &set);
+    *ret_samples = 0;
+    if (e) return e;
+    for (;;) {
+        struct bytes labels;
+        struct sample_batch b = {.count = 1};
+        e = series_set_next(set, &labels, &why);
+        if (e || labels.at == NULL) break;
+        while (e == OK && b.count > 0) {
+            e = series_set_batch(set, &b, &why);
+            if (e == OK) *ret_samples += b.count;
+        }
+        if (e) break;
+    }
+    series_set_free(set);
+    return e;
+}
+
+UNIT_TEST(test_without_memory_an_answer_is_an_error_or_whole)
+{
+    struct rng random = {11};
+    int64_t now_ms = env_realtime_ms(env);
+    fill_store(&random, now_ms, 7);
+    struct answerer *a = open_remembered(1, DAY);
+    uint64_t samples, wanted;
+    for (unsigned kept = 0; kept < 2; kept++) {
+        assert_int_equal(count_samples(a, now_ms - 5 * DAY, now_ms, &wanted), OK);
+        for (uint64_t nth = 1;; nth++) {
+            if (!kept) assert_int_equal(env_remove_tree(env, DIR, NULL), OK);
+            mem_fail_nth(nth, false);
+            enum err e = count_samples(a, now_ms - 5 * DAY, now_ms, &samples);
+            bool fired = mem_fail_fired();
+            mem_fail_nth(0, false);
+            if (e != OK) assert_int_equal(e, ERR_NOMEM);
+            if (e == OK) assert_int_equal(samples, wanted);
+            check_answer(a, now_ms - 5 * DAY, now_ms, NULL);
+            if (!fired) break;
+        }
+    }
+    a->ops->free(a);
+}
+
 int
 main(void)
 {
@@ -577,6 +626,7 @@ main(void)
         TEST(test_all_times_at_once_can_be_asked_for),
         TEST(test_whatever_becomes_of_the_directory_no_answer_is_wrong),
         TEST(test_an_older_copy_of_the_directory_is_believed_no_longer),
+        TEST(test_without_memory_an_answer_is_an_error_or_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,6 +207,28 @@ UNIT_TEST(test_series_that_come_while_others_are_read_are_left_out)
     }
 }
 
+UNIT_TEST(test_series_that_damage_hides_meanwhile_are_left_out)
+{
+    static struct replicas_rig g;
+    struct why why;
+    for (unsigned hidden = 0, count = 1; hidden <= count; hidden++) {
+        unsigned series, want = 0;
+        replicas_rig_begin(&g, 1);
+        put_shops(&g, 80); /* so many that each series has a query, after two of all labels */
+        struct query_request r = replicas_request(&g);
+        count = g.given.count;
+        g.given.hides_after = 2;
+        g.given.hidden = hidden;
+        for (unsigned i = 0; i < hidden; i++) {
+            struct given_series **s = &g.given.series[i];
+            want += i == 0 || !bytes_equal(s[-1]->rest, s[0]->rest);
+        }
+        assert_int_equal(drain(&g, &r, &series, &why), OK);
+        assert_int_equal(series, want);
+        replicas_rig_end(&g);
+    }
+}
+
 UNIT_TEST(test_sets_go_on_when_the_view_is_given_back)
 {
     static struct replicas_rig g;
@@ -237,6 +259,7 @@ main(void)
         cmocka_unit_test(test_a_place_that_is_damaged_is_named_once),
         cmocka_unit_test(test_damage_that_is_found_while_samples_are_read_is_named),
         cmocka_unit_test(test_series_that_come_while_others_are_read_are_left_out),
+        cmocka_unit_test(test_series_that_damage_hides_meanwhile_are_left_out),
         cmocka_unit_test(test_sets_go_on_when_the_view_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -449,6 +449,35 @@ next_right(const struct rig *g, uint32_t *at)
     return bytes_of(NULL, 0);
 }
 
+/* Counts the series of different labels that a reader has in the time of the question. */
+static uint32_t
+count_in_time(const struct rig *g)
+{
+    const struct series *last = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < g->reader.count; i++) {
+        const struct series *s = &g->reader.series[i];
+        if (s->t_ms < 3 || s->t_ms > 80) continue;
+        count += last == NULL || !bytes_equal(last->labels, s->labels);
+        last = s;
+    }
+    return count;
+}
+
+/* A question returned so many series, each with one sample, and is the only one. */
+static void
+check_tally(const struct rig *g, uint32_t given)
+{
+    bool asked = g->reader.questions > 0;
+    assert_int_equal(g->tally.questions, asked);
+    assert_int_equal(g->tally.series, given);
+    assert_int_equal(g->tally.samples, given);
+    assert_int_equal(g->tally.failed, 0);
+    if (asked && !g->reader.obeys) {
+        assert_int_equal(g->tally.filtered, count_in_time(g) - given);
+    }
+}
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 UNIT_TEST(test_series_are_those_of_the_question_whatever_the_reader_filters)
@@ -457,12 +486,12 @@ UNIT_TEST(test_series_are_those_of_the_question_whatever_the_reader_filters)
     for (uint64_t seed = 1; seed <= 3000; seed++) {
         struct series_set *set;
         struct why why;
-        uint32_t at = 0;
+        uint32_t at = 0, given = 0;
         rig_begin(&g, seed);
         assert_int_equal(view_select(g.view, &g.request, &set, &why), OK);
-        view_free(g.view); /* a set goes on without the view */
-        for (;;) {
-            struct bytes labels, wanted = next_right(&g, &at);
+        view_free(g.view); /* a set goes on without it */
+        for (;; given++) {
+            struct bytes labels = bytes_of_text("not set"), wanted = next_right(&g, &at);
             struct sample_batch batch;
             assert_int_equal(series_set_next(set, &labels, &why), OK);
             if ((labels.at == NULL) != (wanted.at == NULL) || !bytes_equal(labels, wanted)) {
@@ -472,6 +501,7 @@ UNIT_TEST(test_series_are_those_of_the_question_whatever_the_reader_filters)
             assert_int_equal(series_set_batch(set, &batch, &why), OK);
             assert_int_equal(batch.count, 1);
         }
+        check_tally(&g, given);
         series_set_free(set);
         g.view = NULL;
         rig_end(&g);
@@ -538,6 +568,18 @@ check_values(const struct rig *g, const struct heard *h, const char *name, uint6
     assert_int_equal(at, h->count);
 }
 
+/* A look-up of series counts those that do not match, once for each question to the reader. */
+static void
+check_filtered(const struct rig *g, uint64_t filtered, uint32_t questions)
+{
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < g->reader.count; i++) {
+        const struct series *s = &g->reader.series[i];
+        wrong += s->t_ms >= 3 && s->t_ms <= 80 && !is_right(g, s);
+    }
+    if (g->reader.looks_up && !g->reader.obeys) assert_int_equal(filtered, wrong * questions);
+}
+
 UNIT_TEST(test_names_values_and_series_are_those_of_the_question)
 {
     static struct rig g;
@@ -546,9 +588,11 @@ UNIT_TEST(test_names_values_and_series_are_those_of_the_question)
         static struct heard h;
         struct text_sink to = {hear, &h, hear_warning};
         rig_begin(&g, seed);
-        h.count = 0, h.used = 0;
+        h.count = 0, h.used = 0, h.warning[0] = 0;
         assert_int_equal(view_label_names(g.view, &g.request, &to, &why), OK);
         check_names(&g, &h, seed);
+        bool reads = !g.reader.looks_up && g.reader.questions > 0; /* samples */
+        assert_string_equal(h.warning, reads ? "a word from the reader" : "");
         for (unsigned n = 0; n < NAMES; n++) {
             h.count = 0, h.used = 0;
             assert_int_equal(
@@ -556,8 +600,10 @@ UNIT_TEST(test_names_values_and_series_are_those_of_the_question)
             check_values(&g, &h, names[n], seed);
         }
         h.count = 0, h.used = 0;
+        uint64_t filtered = g.tally.filtered;
+        uint32_t questions = g.reader.questions, at = 0;
         assert_int_equal(view_series(g.view, &g.request, &to, &why), OK);
-        uint32_t at = 0;
+        check_filtered(&g, g.tally.filtered - filtered, g.reader.questions - questions);
         for (uint32_t i = 0; i < h.count; i++) {
             assert_true(bytes_equal(h.texts[i], next_right(&g, &at)));
         }
@@ -698,6 +744,9 @@ UNIT_TEST(test_a_failing_optional_source_is_a_warning_if_callers_accept_warnings
         assert_int_equal(series, at_once ? 0 : 2);
         assert_string_equal(series_set_warning(set, 0), "source far: as told");
         series_set_free(set);
+        assert_int_equal(view_select(g.view, &g.request, &set, NULL), OK);
+        assert_int_equal(drain(set, &series, NULL), OK);
+        series_set_free(set);
         g.reader.looks_up = g.reader.obeys = true;
         struct text_sink to = {hear, &h, hear_warning};
         h.warning[0] = 0;
@@ -706,6 +755,7 @@ UNIT_TEST(test_a_failing_optional_source_is_a_warning_if_callers_accept_warnings
             assert_string_equal(h.warning, "source far: as told");
         }
         assert_int_equal(g.reader.failures, g.tally.failed);
+        assert_int_equal(g.tally.failed, g.tally.excused + 1); /* the first one is not excused */
         assert_true(g.reader.failures >= 2);
         rig_end(&g);
     }

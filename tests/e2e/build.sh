@@ -49,7 +49,7 @@ fi
 printf 'static int that_is_not_used;\n' >"$work/warned.h"
 printf '#!/bin/sh\nexec gcc -include %s/warned.h "$@"\n' "$work" >"$work/warning-gcc"
 chmod +x "$work/warning-gcc"
-object=$work/out/src/base/quote.o
+object=$work/out/src/base/text/quote.o
 
 makes() { # COMPILER [VARIABLE...]
     env -u WERROR -u MAKEFLAGS make --no-print-directory BUILD="$work/out" LTO= LIB_CFLAGS= CC="$1" "${@:2}" "$object" 2>&1

@@ -10,7 +10,9 @@
 #include <cmocka.h>
 
 #include "backend/archive/gather.h"
+#include "lib/random.h"
 #include "lib/test.h"
+#include "model/histogram.h"
 #include "model/labels.h"
 
 enum { SERIES = 50, TIMES = 200 };
@@ -155,6 +157,87 @@ UNIT_TEST(test_of_samples_of_one_time_the_first_to_come_counts)
     buf_fini(&of_series);
 }
 
+enum { MIXED = 600 };
+
+struct mixed_sample {
+    int64_t start_ms;
+    uint64_t bits;
+    struct histogram h; /* unused for a float */
+    enum sample_kind kind;
+};
+
+/* Runs of floats and of both kinds of histograms, short and long. */
+static void
+make_mixed(struct rng *r, struct arena *arena, struct mixed_sample *samples)
+{
+    enum sample_kind kind = SAMPLE_FLOAT;
+    for (unsigned i = 0, left = 0; i < MIXED; i++, left--) {
+        struct mixed_sample *s = &samples[i];
+        if (left == 0) {
+            kind = (enum sample_kind)rng_below(r, 3);
+            left = 1 + (unsigned)rng_below(r, rng_below(r, 2) == 0 ? 4 : 200);
+        }
+        *s = (struct mixed_sample){.kind = kind, .bits = rng_below(r, 3)};
+        if (rng_below(r, 4) == 0) s->start_ms = (int64_t)rng_below(r, 1000);
+        if (kind == SAMPLE_FLOAT) continue;
+        do {
+            s->h = random_histogram(r, arena, kind);
+        } while (histogram_check(&s->h, NULL) != OK);
+    }
+}
+
+static unsigned
+check_mixed(const struct sample_batch *b, const struct mixed_sample *samples, unsigned at)
+{
+    for (uint32_t i = 0; i < b->count; i++, at++) {
+        const struct mixed_sample *s = &samples[at];
+        assert_int_equal(b->kind, s->kind);
+        assert_true(b->times_ms[i] == at);
+        assert_true((b->starts_ms == NULL ? 0 : b->starts_ms[i]) == s->start_ms);
+        if (s->kind == SAMPLE_FLOAT)
+            assert_true(b->value_bits[i] == s->bits);
+        else
+            assert_true(same_histogram_bits(&b->histograms[i], &s->h));
+    }
+    return at;
+}
+
+/* In order and in disorder. */
+UNIT_TEST(test_histograms_and_floats_come_as_they_were_put)
+{
+    static struct mixed_sample samples[MIXED];
+    struct arena arena;
+    arena_init(&arena, NULL, 64 << 20, 0);
+    for (unsigned seed = 0; seed < 20; seed++) {
+        struct gathering_options options = {.bytes_max = 64 << 20};
+        struct rng r = {seed};
+        struct archive_gathering *g;
+        struct sample_batch batch;
+        struct bytes labels;
+        struct why why;
+        uint32_t number;
+        unsigned at = 0;
+        arena_reset(&arena);
+        make_mixed(&r, &arena, samples);
+        assert_int_equal(gathering_new(&options, &g), OK);
+        assert_int_equal(gathering_add(g, bytes_of("x", 1), &number), OK);
+        for (unsigned i = 0; i < MIXED; i++) {
+            unsigned t = seed % 2 == 0 ? i : i * 77 % MIXED;
+            const struct mixed_sample *s = &samples[t];
+            const struct histogram *h = s->kind == SAMPLE_FLOAT ? NULL : &s->h;
+            assert_int_equal(gathering_put(g, number, t, s->bits, h, s->start_ms, &why), OK);
+        }
+        assert_int_equal(gathering_next(g, &labels, NULL), OK);
+        do {
+            assert_int_equal(gathering_batch(g, &batch, &why), OK);
+            at = check_mixed(&batch, samples, at);
+        } while (batch.count > 0);
+        assert_int_equal(at, MIXED);
+        gathering_free(g);
+    }
+    arena_fini(&arena);
+}
+
 UNIT_TEST(test_what_has_no_room_comes_with_another_pass)
 {
     check_in_passes(40 * 1024, 3);
@@ -198,6 +281,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_come_in_order_and_each_time_once),
         cmocka_unit_test(test_of_samples_of_one_time_the_first_to_come_counts),
+        cmocka_unit_test(test_histograms_and_floats_come_as_they_were_put),
         cmocka_unit_test(test_what_has_no_room_comes_with_another_pass),
         cmocka_unit_test(test_one_series_that_is_too_large_is_an_error),
         cmocka_unit_test(test_each_failing_allocation_is_an_error),

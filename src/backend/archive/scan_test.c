@@ -25,6 +25,7 @@ struct one_range {
 
 static struct one_object object;
 static struct one_listing listing;
+static struct source_counts counts; /* since object_init() */
 static struct sim_env *sim;
 static struct env *env;
 static struct fetch_rig rig; /* its fetcher sends nothing */
@@ -98,13 +99,11 @@ static const struct archive_store_ops one_ops = {
 
 #define NOON 1700000000000
 
-/* Returns the times of all samples in the range, as text, relative to NOON. */
-static const char *
-scan(struct archive_cache *cache, int64_t min_ms, int64_t max_ms)
+static enum err
+scan_begin(struct archive_cache *cache, const struct query_request *r,
+           struct archive_scan **ret_scan, struct why *why)
 {
-    static char text[1000];
     static const struct named_texts no_texts = {NULL, 0};
-    struct source_counts counts = {0};
     struct archive_scan_options options = {.env = env,
                                            .store = &object.store,
                                            .fetcher = rig.fetcher,
@@ -112,25 +111,41 @@ scan(struct archive_cache *cache, int64_t min_ms, int64_t max_ms)
                                            .counts = &counts,
                                            .external = {.texts = &no_texts},
                                            .layout = ARCHIVE_HOURLY};
-    struct query_request r = {.min_ms = NOON + min_ms, .max_ms = NOON + max_ms};
-    struct archive_scan *s;
-    struct bytes labels;
-    struct why why;
+    return archive_scan_new(&options, r, ret_scan, why);
+}
+
+/* Reads all samples; adds their times to the text, relative to NOON. */
+static enum err
+scan_drain(struct archive_scan *s, char *text, size_t capacity, struct why *why)
+{
+    struct sample_batch b;
     size_t size = 0;
     text[0] = '\0';
-    assert_int_equal(archive_scan_new(&options, &r, &s, &why), OK);
-    assert_int_equal(archive_scan_next(s, &labels, &why), OK);
-    while (labels.at != NULL) {
-        struct sample_batch b;
+    for (;;) {
+        struct bytes labels = bytes_of_text("not set");
+        enum err e = archive_scan_next(s, &labels, why);
+        if (e || labels.at == NULL) return e;
         do {
-            assert_int_equal(archive_scan_batch(s, &b, &why), OK);
+            e = archive_scan_batch(s, &b, why);
+            if (e) return e;
             for (uint32_t i = 0; i < b.count; i++) {
-                size += (size_t)snprintf(text + size, sizeof text - size, "%lld ",
+                size += (size_t)snprintf(text + size, capacity - size, "%lld ",
                                          (long long)(b.times_ms[i] - NOON));
             }
         } while (b.count > 0);
-        assert_int_equal(archive_scan_next(s, &labels, &why), OK);
     }
+}
+
+/* Times of all samples in the range, as text, relative to NOON. */
+static const char *
+scan(struct archive_cache *cache, int64_t min_ms, int64_t max_ms)
+{
+    static char text[1000];
+    struct query_request r = {.min_ms = NOON + min_ms, .max_ms = NOON + max_ms};
+    struct archive_scan *s;
+    struct why why;
+    assert_int_equal(scan_begin(cache, &r, &s, &why), OK);
+    assert_int_equal(scan_drain(s, text, sizeof text, &why), OK);
     assert_null(archive_scan_warning(s, 0));
     archive_scan_free(s);
     return text;
@@ -140,6 +155,7 @@ static void
 object_init(const char *text)
 {
     object = (struct one_object){.store = {&one_ops}, .text = text};
+    counts = (struct source_counts){0};
 }
 
 #define LINE(time) \
@@ -164,27 +180,42 @@ UNIT_TEST(test_a_damaged_object_is_an_error_or_a_warning)
 {
     static const char words[] = "2023/11/14/22/a: the compressed data is cut short";
     for (unsigned partial = 0; partial < 2; partial++) {
-        struct source_counts counts = {0};
-        static const struct named_texts no_texts = {NULL, 0};
-        struct archive_scan_options options = {.env = env,
-                                               .store = &object.store,
-                                               .fetcher = rig.fetcher,
-                                               .counts = &counts,
-                                               .external = {.texts = &no_texts},
-                                               .layout = ARCHIVE_FLAT};
         struct query_request r = {.min_ms = 0, .max_ms = NOON, .partial = partial};
         struct archive_scan *s;
         struct bytes labels;
         struct why why;
         object_init("\x1f\x8b\x08");
-        assert_int_equal(archive_scan_new(&options, &r, &s, &why), OK);
+        assert_int_equal(scan_begin(NULL, &r, &s, &why), OK);
         assert_int_equal(archive_scan_next(s, &labels, &why), partial ? OK : ERR_CORRUPT);
         assert_string_equal(partial ? archive_scan_warning(s, 0) : why.text, words);
         archive_scan_free(s);
     }
 }
 
-/* The object, of which only the times are known, is read if one of them is on a bound. */
+#define HISTOGRAM(time)                                                                           \
+    "{\"name\":\"up\",\"time\":" time ",\"value\":null,\"histogram\":{\"count_int\":3,\"sum\":1," \
+    "\"schema\":0,\"zero_threshold\":0,\"zero_count_int\":3},\"labels\":{\"__name__\":\"up\"}}\n"
+
+UNIT_TEST(test_lines_without_a_sample_are_counted_and_the_first_is_named)
+{
+    struct query_request r = {.min_ms = NOON, .max_ms = NOON + 9};
+    struct archive_scan *s;
+    struct why why;
+    char text[100];
+    object_init(THREE "not JSON\n" HISTOGRAM("1700000000007") "{}\n" LINE("1700000000009"));
+    assert_int_equal(scan_begin(NULL, &r, &s, &why), OK);
+    assert_int_equal(scan_drain(s, text, sizeof text, &why), OK);
+    assert_string_equal(text, "0 1 5 7 9 ");
+    assert_int_equal(counts.junk_lines, 2);
+    assert_int_equal(counts.objects_read, 1);
+    assert_non_null(strstr(archive_scan_warning(s, 0),
+                           "2 lines are not samples and were left out; the first: "
+                           "2023/11/14/22/a: line 4: "));
+    assert_null(archive_scan_warning(s, 1));
+    archive_scan_free(s);
+}
+
+/* An object of which only the times are known is read if one of them is on a bound. */
 UNIT_TEST(test_a_known_object_is_read_for_samples_on_a_bound)
 {
     static struct source_cache_settings settings = {"/cache", 1 << 20};
@@ -199,7 +230,35 @@ UNIT_TEST(test_a_known_object_is_read_for_samples_on_a_bound)
     assert_string_equal(scan(cache, 6, 60000), "");
     assert_string_equal(scan(cache, -60000, -1), "");
     assert_int_equal(object.opened, 3);
+    assert_int_equal(counts.cache_misses, 1);
+    assert_int_equal(counts.cache_hits, 4);
+    assert_int_equal(counts.objects_read, 3);
+    assert_int_equal(counts.objects_skipped, 2);
     archive_cache_free(cache);
+}
+
+/* A scan does without some allocations. */
+UNIT_TEST(test_an_error_from_a_failing_allocation_says_so)
+{
+    for (uint64_t nth = 1;; nth++) {
+        struct query_request r = {.min_ms = NOON, .max_ms = NOON + 9};
+        struct archive_scan *s = NULL;
+        struct why why = {"not set"};
+        char text[100];
+        object_init(THREE HISTOGRAM("1700000000007"));
+        mem_fail_nth(nth, false);
+        enum err e = scan_begin(NULL, &r, &s, &why);
+        bool begun = e == OK;
+        if (begun) e = scan_drain(s, text, sizeof text, &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (begun) archive_scan_free(s);
+        if (e != OK) assert_int_equal(e, ERR_NOMEM);
+        if (e != OK) assert_non_null(strstr(why.text, "not enough memory"));
+        if (fired) continue;
+        assert_int_equal(e, OK);
+        break;
+    }
 }
 
 int
@@ -208,7 +267,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
         cmocka_unit_test(test_a_damaged_object_is_an_error_or_a_warning),
+        cmocka_unit_test(test_lines_without_a_sample_are_counted_and_the_first_is_named),
         cmocka_unit_test(test_a_known_object_is_read_for_samples_on_a_bound),
+        cmocka_unit_test(test_an_error_from_a_failing_allocation_says_so),
     };
     if (sim_env_new(1, &sim) != OK) return 1;
     env = sim_env_env(sim);

@@ -95,13 +95,13 @@ put_params(struct oauth2 *o, struct why *why)
     const struct oauth2_settings *s = o->settings;
     struct buf text;
     buf_init_secret(&text, NULL, TEXT_BYTES_MAX);
-    enum err e = OK;
     form_put_field(&o->form, "grant_type", bytes_of_text("client_credentials"));
     for (uint32_t i = 0; i < s->scopes.count; i++) {
         if (i > 0) buf_put_u8(&text, ' ');
         buf_put_text(&text, s->scopes.items[i]);
     }
     if (text.size > 0) form_put_field(&o->form, "scope", buf_bytes(&text));
+    enum err e = buf_error(&text);
     for (uint32_t i = 0; i < s->endpoint_params.count && e == OK; i++) {
         buf_clear(&text);
         e = secret_fetch(&s->endpoint_params.items[i].value, &text, why);

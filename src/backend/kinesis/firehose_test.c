@@ -274,20 +274,23 @@ UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
         unsigned status;
         const char *body;
         enum writer_verdict verdict;
-        const char *part;
+        const char *part, *reason; /* NULL: any */
     } cases[] = {
         {500, "{\"__type\":\"ServiceUnavailableException\"}", VERDICT_RETRY, "Unavailable"},
+        {503, "{\"__type\":\"Busy\",\"message\":\"not MSKAsSource\"}", VERDICT_RETRY, "Busy"},
         {400, "{\"__type\":\"ThrottlingException\"}", VERDICT_THROTTLED, "Throttling"},
         {400, "{\"__type\":\"ResourceNotFoundException\"}", VERDICT_BLOCKED, "NotFound"},
         {400, "{\"__type\":\"InvalidKMSResourceException\"}", VERDICT_BLOCKED, "KMS"},
         {400, "{\"__type\":\"InvalidArgumentException\",\"message\":\"it is wrong\"}",
          VERDICT_SOME_DEAD, "it is wrong"},
         {400,
-         "{\"__type\":\"InvalidArgumentException\",\"message\":\"This operation is not permitted "
-         "on "
+         "{\"__type\":\"InvalidArgumentException\",\"message\":\"not permitted on "
          "KinesisStreamAsSource delivery stream type.\"}",
-         VERDICT_BLOCKED, "KinesisStreamAsSource"},
-        {400, "{\"__type\":\"InvalidSourceException\"}", VERDICT_BLOCKED, "InvalidSource"},
+         VERDICT_BLOCKED, "KinesisStreamAsSource", "configuration"},
+        {400, "{\"__type\":\"InvalidArgumentException\",\"message\":\"MSKAsSource\"}",
+         VERDICT_BLOCKED, "MSKAsSource", "configuration"},
+        {400, "{\"__type\":\"InvalidSourceException\"}", VERDICT_BLOCKED, "InvalidSource",
+         "configuration"},
         {413, "", VERDICT_TOO_LARGE, "413"},
         {400, "{\"__type\":\"UnrecognizedClientException\"}", VERDICT_UNPREPARED, "Client"},
     };
@@ -297,6 +300,7 @@ UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         stream_rig_answer(&rig, cases[i].status, cases[i].body);
         stream_rig_expect(&rig, cases[i].verdict, cases[i].part);
+        if (cases[i].reason != NULL) assert_string_equal(rig.step.reason, cases[i].reason);
     }
     assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
 }

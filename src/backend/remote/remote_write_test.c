@@ -304,7 +304,11 @@ UNIT_TEST(test_a_version_set_by_hand_blocks_instead)
     add_float(&rig, "up", "a", 1, 1);
     send(&rig, RW_V2);
     assert_int_equal(answered(&rig, 415, "", "what?"), VERDICT_BLOCKED);
+    assert_string_equal(rig.step.answer,
+                        "the server does not support this version of remote write: what?");
     assert_int_equal(answered(&rig, 204, "", ""), VERDICT_BLOCKED);
+    assert_string_equal(rig.step.answer,
+                        "the server answered 2xx, but reports that nothing was written");
     assert_int_equal(answered(&rig, 204, "1", ""), VERDICT_DELIVERED);
     rig_fini(&rig);
 }

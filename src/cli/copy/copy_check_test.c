@@ -193,8 +193,51 @@ UNIT_TEST(test_each_missing_and_each_other_sample_is_counted)
     store_close(&to);
 }
 
-/* Two series of the first store are one in the second, which adds a label, and some are not
- * selected there. */
+UNIT_TEST(test_a_slice_that_cannot_be_read_is_not_one_that_differs)
+{
+    struct store from, to;
+    struct buf labels;
+    struct told told;
+    unsigned failed = 0;
+    store_open(&from, "from");
+    store_open(&to, "to");
+    buf_init(&labels, NULL, 4096);
+    for (unsigned i = 0; i < 5; i++) {
+        label_series(&labels, NULL, i);
+        for (unsigned k = 0; k < SAMPLES; k++) {
+            put_histogram(&from, buf_bytes(&labels), k * STEP_MS, k);
+            put_histogram(&to, buf_bytes(&labels), k * STEP_MS, k);
+        }
+    }
+    write_all(&from);
+    write_all(&to);
+    for (uint64_t nth = 1;; nth++) {
+        struct why why = {""};
+        struct check_counts counts = {0};
+        struct check_options options = {.from = from.reading,
+                                        .to = to.reading,
+                                        .tenant = bytes_of_text("anonymous"),
+                                        .differs = tell,
+                                        .context = &told};
+        mem_fail_nth(nth, false);
+        enum err e = check_slice(&options, 0, SLICE_MS - 1, &counts, &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(e, fired ? ERR_NOMEM : OK);
+        failed += e != OK;
+        if (fired) continue;
+        assert_int_equal(counts.samples, 5 * SAMPLES);
+        assert_int_equal(counts.series_differing, 0);
+        break;
+    }
+    assert_true(failed > 10);
+    buf_fini(&labels);
+    store_close(&from);
+    store_close(&to);
+}
+
+/* Two series of the first place are one in the second, which has a label more, and some are not
+ * wanted there. */
 UNIT_TEST(test_series_are_looked_for_under_the_labels_that_they_got)
 {
     struct store from, to;
@@ -247,6 +290,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_slice_that_cannot_be_read_is_not_one_that_differs,
+                                        make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_each_missing_and_each_other_sample_is_counted,
                                         make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_series_are_looked_for_under_the_labels_that_they_got,

@@ -110,6 +110,29 @@ UNIT_TEST(test_a_copy_of_all_samples_ends_with_0_and_leaves_no_work)
     expect_said("not verified: --no-verify");
 }
 
+UNIT_TEST(test_a_report_has_a_line_for_each_series_of_a_slice)
+{
+    char path[112], text[2000];
+    snprintf(path, sizeof path, "%s/report", dir);
+    give(FIRST_DAY SECOND_DAY, "");
+    expect_status(COPY_TO_STORE("--report", path), EXIT_DONE);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    const char *line = text;
+    for (unsigned day = 0; day < 2; day++) {
+        char wanted[100];
+        snprintf(wanted, sizeof wanted, "\"from_ms\":%lld,", 1699920000000 + day * 86400000LL);
+        assert_non_null(strstr(line, "{\"metric\":{\"__name__\":\"up\"},"));
+        assert_non_null(strstr(line, wanted));
+        assert_non_null(strstr(line, "\"samples\":[2,2],"));
+        assert_non_null(strstr(line, "\"missing\":0,\"different\":0}\n"));
+        line = strchr(line, '\n') + 1;
+    }
+    assert_string_equal(line, "");
+}
+
 UNIT_TEST(test_a_copy_of_an_archive_that_is_not_read_whole_ends_with_1)
 {
     give(FIRST_DAY JUNK SECOND_DAY, "");
@@ -180,6 +203,23 @@ UNIT_TEST(test_a_copy_to_a_server_that_refuses_samples_ends_with_1)
     player_stop(&player);
 }
 
+UNIT_TEST(test_a_server_is_copied_to_itself_only_as_another_tenant)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 403 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad"};
+    struct player player;
+    write_text(config, "{}");
+    player_start(&player, 1, answers);
+    expect_status(COPY("--no-verify", player.url, player.url), EXIT_USAGE);
+    expect_said("FROM and TO are the same");
+    expect_status(COPY("--no-verify", "--tenant=a", player.url, player.url), EXIT_USAGE);
+    expect_said("FROM and TO are the same");
+    expect_status(COPY("--no-verify", "--tenant=a", "--to-tenant=b", player.url, player.url),
+                  EXIT_FAILED);
+    expect_said("status 403: bad");
+    player_stop(&player);
+}
+
 UNIT_TEST(test_a_copy_from_a_server_that_refuses_is_not_tried_again)
 {
     static const char *const answers[] = {
@@ -192,6 +232,7 @@ UNIT_TEST(test_a_copy_from_a_server_that_refuses_is_not_tried_again)
     write_text(config, text);
     expect_status(COPY_TO_STORE("--retry=2s"), EXIT_FAILED);
     expect_said("status 403: bad");
+    expect_said("run the same command again to continue\n");
     if (strstr(cli_err, "retrying") != NULL) fail_msg("%s", cli_err);
     player_stop(&player);
 }
@@ -313,12 +354,14 @@ main(void)
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_a_copy_of_all_samples_ends_with_0_and_leaves_no_work),
+        IN_DIR(test_a_report_has_a_line_for_each_series_of_a_slice),
         IN_DIR(test_a_copy_of_an_archive_that_is_not_read_whole_ends_with_1),
         IN_DIR(test_a_copy_of_samples_that_are_refused_ends_with_1),
         IN_DIR(test_a_copy_beside_other_values_ends_with_1),
         IN_DIR(test_a_copy_to_a_destination_that_drops_samples_ends_with_1),
         IN_DIR(test_a_copy_that_leaves_dead_letters_ends_with_1),
         IN_DIR(test_a_copy_to_a_server_that_refuses_samples_ends_with_1),
+        IN_DIR(test_a_server_is_copied_to_itself_only_as_another_tenant),
         IN_DIR(test_a_copy_from_a_server_that_refuses_is_not_tried_again),
         IN_DIR(test_a_copy_of_nothing_that_is_verified_ends_with_0),
         IN_DIR(test_a_copy_killed_in_any_phase_continues_to_the_end),

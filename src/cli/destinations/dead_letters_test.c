@@ -330,6 +330,11 @@ UNIT_TEST(test_damage_is_told_and_the_rest_is_shown)
     assert_null(strstr(cli_out, "it said 16"));
     assert_non_null(strstr(cli_out, "it said 17"));
     assert_non_null(strstr(cli_out, "it said 31"));
+    static const char *const verbs[] = {"list", "replay", "drop"};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        assert_int_equal(RUN(verbs[i], "--destination=east"), EXIT_FAILED);
+        assert_non_null(strstr(cli_err, "1 place in dead letter files cannot be read"));
+    }
 }
 
 int

@@ -279,6 +279,32 @@ UNIT_TEST(test_a_line_that_is_too_long_costs_only_itself)
     free(text);
 }
 
+UNIT_TEST(test_a_line_that_finds_no_memory_is_an_error)
+{
+    enum { LONG = 700000 };
+    char *text = malloc(LONG);
+    assert_non_null(text);
+    memset(text, 'x', LONG);
+    write_file(text, LONG);
+    free(text);
+    unsigned failed = 0;
+    for (uint64_t nth = 1;; nth++) {
+        struct input *in = open_input();
+        struct bytes line;
+        struct why why = {""};
+        mem_fail_nth(nth, false);
+        enum err e = input_line(in, LONG, &line, &why);
+        bool fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        input_free(in);
+        assert_int_equal(e, fired ? ERR_NOMEM : OK);
+        if (!fired) break;
+        assert_non_null(strstr(why.text, ": not enough memory for a line"));
+        failed++;
+    }
+    assert_true(failed > 2);
+}
+
 static void
 expect_object(struct input *in, const char *wanted, uint64_t begin, bool is_last)
 {
@@ -449,6 +475,7 @@ main(void)
         INPUT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged),
         INPUT_TEST(test_damaged_packed_files_are_told),
         INPUT_TEST(test_a_line_that_is_too_long_costs_only_itself),
+        INPUT_TEST(test_a_line_that_finds_no_memory_is_an_error),
         INPUT_TEST(test_objects_without_line_feeds_are_lines),
         INPUT_TEST(test_an_object_that_is_too_long_costs_only_itself),
         INPUT_TEST(test_quoted_fields_may_hold_line_feeds),

@@ -10,6 +10,8 @@
 #define SHOWN_0  "],'droppedAlertmanagers':[]}"
 #define INVALID  "warn 'targets ignored, invalid address: expected HOST:PORT' targets="
 #define TOO_MANY "warn 'too many records of a name, ignoring the rest' name=am.example records=1000"
+#define NO_NAME \
+    "warn 'cannot look up name, keeping the previous targets' name=am.example error='it failed'"
 #define UNREAD   "warn 'cannot read targets from file, keeping the previous targets' "
 #define NOT_STAT "path=d/x/a.yml error='cannot stat d/x/a.yml: Not a directory'"
 #define EMPTY    "warn 'Alertmanager has no members, alerts are not sent to it' line=2 alerts="
@@ -148,6 +150,13 @@ static const struct CMUnitTest tests[] = {
            "zone 10.0.0.1 | am | names | start | run 0 => 0s members 10.0.0.1:9093\n"
            "zone fails | run 90\n"
            "zone | run 30 => 120s members"),
+    SCRIPT("that a name cannot be looked up is logged once, and its end",
+           "log am.example | zone 10.0.0.1 | am | names | start | run 0"
+           " => 0s members 10.0.0.1:9093\n"
+           "zone fails | run 90 => 30s " NO_NAME "\n"
+           "zone 10.0.0.2 | run 30 => 120s info 'name servers answer again' name=am.example "
+           "targets=1; members 10.0.0.2:9093\n"
+           "zone fails | run 90 => 150s " NO_NAME),
     SCRIPT("a name is looked up once at a time, and given up in the end",
            "zone slow -1 | am | names | start | run 300 | look_ups | under_way => 1; 1\n"
            "start | run 0.001 | under_way => 0"),

@@ -156,13 +156,13 @@ UNIT_TEST(test_each_kind_of_item_is_given)
         .positive = {.spans = &span, .span_count = 1, .bucket_count = 1, .deltas = &delta},
     };
     rig_init(&rig, 1, 0);
-    rq_init(&rq, RW_V1);
+    rq_init(&rq, RW_V2);
     rq_series(&rq, "__name__=f");
-    rq_float(&rq, SIM_BEGIN, STALE_NAN_BITS, 0);
+    rq_float(&rq, SIM_BEGIN, STALE_NAN_BITS, SIM_BEGIN - 5);
     rq_exemplar(&rq, SIM_BEGIN + 1, double_bits(7), "trace_id=x");
-    rq_series(&rq, "__name__=h");
-    rq_histogram(&rq, SIM_BEGIN + 2, &h, 0);
     rq_metadata(&rq, METRIC_GAUGE, "f", "what it is", "bytes");
+    rq_series(&rq, "__name__=h");
+    rq_histogram(&rq, SIM_BEGIN + 2, &h, SIM_BEGIN - 6);
     must(machine_send(&rig.m, "team", &rq));
     machine_commit(&rig.m);
     rq_fini(&rq);
@@ -176,14 +176,19 @@ UNIT_TEST(test_each_kind_of_item_is_given)
         switch (item.kind) {
         case ITEM_FLOAT:
             assert_int_equal(item.bits, STALE_NAN_BITS);
+            assert_int_equal(item.t_ms, SIM_BEGIN);
+            assert_int_equal(item.start_ms, SIM_BEGIN - 5);
             break;
         case ITEM_HISTOGRAM:
             assert_true(histogram_equal(item.histogram, &h));
+            assert_int_equal(item.t_ms, SIM_BEGIN + 2);
+            assert_int_equal(item.start_ms, SIM_BEGIN - 6);
             assert_true(bytes_equal_text(labels_get(item.labels, text("__name__")), "h"));
             break;
         case ITEM_EXEMPLAR:
             assert_true(bytes_equal_text(labels_get(item.exemplar_labels, text("trace_id")), "x"));
             assert_int_equal(item.t_ms, SIM_BEGIN + 1);
+            assert_int_equal(item.bits, double_bits(7));
             break;
         default:
             assert_true(bytes_equal_text(item.family, "f"));

@@ -172,7 +172,9 @@ step_settle(struct letters_rig *rig, struct model *m)
 static bool
 step_open(struct letters_rig *rig, struct model *m, bool exact)
 {
+    rig->why.text[0] = '\0';
     enum err e = letters_rig_open(rig);
+    if (e == ERR_NOMEM) assert_non_null(strstr(rig->why.text, "not enough memory"));
     m->given_count = 0;
     memset(m->fresh, 0, sizeof m->fresh);
     if (e) return false;

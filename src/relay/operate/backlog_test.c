@@ -181,7 +181,36 @@ UNIT_TEST(test_a_state_that_cannot_be_read_is_named)
     world_fini(w);
 }
 
-/* Removes the destination's directory after its name was read. */
+UNIT_TEST(test_objects_that_wait_are_counted_and_weighed)
+{
+    struct world *w = &the_world;
+    world_init(w, 7);
+    world_open(w);
+    world_log(w, 100, 0);
+    world_turn_until_settled(w);
+    world_turn(w, 60);
+    rest(w);
+    struct relay_backlog b = look(w);
+    assert_true(relay_backlog_is_none(&b));
+    must(env_mkdir(w->m.env, "relay/there/objects", NULL));
+    must(env_write_whole(w->m.env, "relay/there/objects", "1", bytes_of_text("one"), NULL));
+    must(env_write_whole(w->m.env, "relay/there/objects", "2", bytes_of_text("three"), NULL));
+    b = look(w);
+    assert_int_equal(b.kept.objects, 2);
+    assert_int_equal(b.kept.object_bytes, 8);
+    assert_string_equal(b.unreadable.text, "");
+    assert_false(relay_backlog_is_none(&b));
+    must(env_remove_tree(w->m.env, "relay/there/objects", NULL));
+    must(env_write_whole(w->m.env, "relay/there", "objects", bytes_of_text("x"), NULL));
+    b = look(w);
+    assert_int_equal(b.kept.objects, 0);
+    assert_non_null(strstr(b.unreadable.text, "relay/there/objects"));
+    assert_false(relay_backlog_is_none(&b));
+    machine_must_open(&w->m);
+    world_fini(w);
+}
+
+/* Somebody removes its directory once its name was read. */
 static bool
 is_removed(void *context, const char *name)
 {
@@ -297,6 +326,7 @@ main(void)
         cmocka_unit_test(test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go),
         cmocka_unit_test(test_what_waits_is_never_told_as_less_and_nothing_as_nothing),
         cmocka_unit_test(test_a_state_that_cannot_be_read_is_named),
+        cmocka_unit_test(test_objects_that_wait_are_counted_and_weighed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,7 +114,7 @@ given_select(struct view *view, const struct query_request *r, struct series_set
     struct given *g = (struct given *)view;
     assert_false(g->freed);
     assert_true(bytes_equal_text(r->tenant, "t"));
-    bool first = g->selects == 0;
+    bool first = g->selects == 0, hides = g->hides_after > 0 && g->selects >= g->hides_after;
     if (g->error && g->selects++ >= g->fails) return why_set(why, g->error, "as told");
     g->selects += g->error == OK;
     struct given_set *s = calloc(1, sizeof *s);
@@ -126,6 +126,7 @@ given_select(struct view *view, const struct query_request *r, struct series_set
     asked_with_keep(&s->asked, r);
     for (unsigned i = 0; i < g->count; i++) {
         if (g->has_late && i == g->late && first) continue;
+        if (hides && i >= g->hidden) continue;
         struct bytes labels = g->series[i]->labels;
         if (!is_selected(labels, r) || !is_hinted_at(labels, &r->hints)) continue;
         s->found[s->count++] = g->series[i];

@@ -37,6 +37,8 @@ struct given {
     unsigned fails;
     bool has_late; /* series number `late` appears after the first query */
     unsigned late;
+    unsigned hides_after; /* so many queries find the series from number `hidden` on; 0: all */
+    unsigned hidden;
     bool freed;
 };
 
