@@ -11,7 +11,8 @@ Three lists of changes:
     writes a new counter in these files writes its test, or says why it needs none.
   * Statements of tests/tools/invariants.txt are replaced, and an assertion of the program must stop a test. --invariants
     tries only these.
-  * With --sample, N statements drawn from ROOMS are removed. The seed decides which.
+  * With --sample, N statements drawn from ROOMS are removed. The seed decides which. For those of src/promql the
+    scripts in Prometheus' language are run after the unit tests: see SCRIPTED.
 
 The copy is build/mutation, so the tree is never touched, and the run may be ended at any time. The next run continues:
 a change that a test noticed is not tried again while its file is the same; survivors are tried again once any source
@@ -30,6 +31,7 @@ import os
 import random
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,7 +40,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WORK = os.path.join(ROOT, "build", "mutation")
 TREE = os.path.join(WORK, "tree")  # a copy of what is compiled
 IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
-COPIED = ("Makefile", "src", "docs", "tests/sys", "tests/lib", "tests/sim", "tests/proto", "tests/corpus", "tests/golden")
+COPIED = (
+    "Makefile", "src", "docs", "tests/sys", "tests/lib", "tests/sim", "tests/proto", "tests/corpus", "tests/golden",
+    "tests/promql/scripts", "tests/tools/promqlrun.c",
+)
 MAKE = ["make", "-s", "VARIANT=mutation", "OPTIMIZE=-O1 -ffp-contract=off", "WARNINGS=-w", "CXXWARNINGS=-w"]
 
 # Files, and the folders whose tests are run until one fails.
@@ -91,7 +96,7 @@ COUNTS = r"counts?|taken|base_taken|taken_before|counted|fed|margin|totals|store
 
 # Rooms that --sample draws from, and the folders whose tests are run until one fails.
 ROOMS = (
-    ("src/promql", "promql"),
+    ("src/promql", "promql scripts"),
     ("src/views", "views api"),
     ("src/backend", "backend"),
     ("src/rules", "rules sim"),
@@ -105,6 +110,16 @@ ROOMS = (
     ("src/app", "app sim"),
 )
 INVARIANTS = "tests/tools/invariants.txt"
+
+# Tests of the folder "scripts": runs of promqlrun, a part of those of stage_promql in tests/run.sh. A run is left out
+# if its files do not exist, as Prometheus' own scripts, which lie beside the project where the captures do.
+SCRIPTED = (
+    "promqlrun --features '' tests/promql/scripts/*.test tests/promql/scripts/plain/*.test",
+    "promqlrun --flush --shards 3 --measured tests/promql/scripts/*.test",
+    "promqlrun tests/promql/scripts/delayed*/*.test",
+    "promqlrun --features type-and-unit-labels tests/promql/scripts/type*/*.test",
+    f"promqlrun {shlex.quote(os.path.dirname(ROOT))}/*/promqltest/*.test",
+)
 
 LVALUE = r"\*?[A-Za-z_]\w*(?:(?:->|\.)\w+|\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\]|\([^()]*\))*"
 BEGIN = r"(?:(?<=[;{})])|(?<=else))\s+"
@@ -271,22 +286,30 @@ def run(command, cpu_seconds=resource.RLIM_INFINITY):
     return status, output.decode(errors="replace")
 
 
-def program(test):
-    return "build/mutation/test/" + test
+def command(test):
+    if test not in SCRIPTED:
+        return ["build/mutation/test/" + test]
+    words = shlex.split(test)[1:]
+    return ["build/mutation/tools/promqlrun"] + [file for word in words for file in sorted(glob.glob(word, root_dir=ROOT)) or [word]]
 
 
 def build(options, targets):
     return run(MAKE + [f"-j{options.jobs}"] + targets)
 
 
-def failed_name(output):
+def failed_name(test, output):
     """Which of a program's tests failed: cmocka names it, or, if the program died, the one that ran."""
+    if test in SCRIPTED:
+        passed = re.findall(r"^(\S+): \d+ passed, 0 failed$", output, flags=re.M)
+        return next((word for word in command(test) if word.endswith(".test") and word not in passed), "?")
     failed = re.search(r"\[  FAILED  \] (test_\w+)", output)
     ran = re.findall(r"\[ RUN      \] (\w+)", output)
     return failed[1] if failed else ran[-1] if ran else "?"
 
 
 def tests_of(folder):
+    if folder == "scripts":
+        return [test for test in SCRIPTED if os.path.exists(os.path.join(ROOT, command(test)[-1]))]
     top = "tests/" if folder == "sim" else "src/"
     names = sorted(glob.glob(f"{top}{folder}/**/*_test.c", root_dir=ROOT, recursive=True))
     return [name[len(top) : -len(".c")] for name in names]
@@ -319,11 +342,11 @@ class Results:
 
 def run_test(options, results, test):
     """Status (None: it hangs) and output of a test, which is built before."""
-    status, output = build(options, [program(test)])
+    status, output = build(options, command(test)[:1])
     if status != 0:
         raise RuntimeError(output)
     begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    status, output = run([program(test)], max(options.timeout, int(4 * results.seconds.get(test, 0))))
+    status, output = run(command(test), max(options.timeout, int(4 * results.seconds.get(test, 0))))
     if status == 0:
         results.seconds[test] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begun
     return status, output
@@ -336,7 +359,7 @@ def check_passes(options, results, test):
     status, output = run_test(options, results, test)
     if status != 0:
         print(output)
-        print(f"{test}: fails without any change: {failed_name(output)}")
+        print(f"{test}: fails without any change: {failed_name(test, output)}")
         sys.exit(2)
     results.passed[test] = results.everything
 
@@ -379,7 +402,7 @@ def try_mutant(options, mutant, folders, results, killers):
             write(mutant.path, text.encode())
             check_passes(options, results, test)
             killers.setdefault(mutant.path, []).append(test)
-            how = "hangs" if status is None else failed_name(output)
+            how = "hangs" if status is None else failed_name(test, output)
             return f"{test}: {how}" + (f" by the assertion in {where}" if where else "")
     finally:
         write(mutant.path, text.encode())
