@@ -436,6 +436,7 @@ def main():
     options = parser.parse_args()
 
     os.nice(5)
+    os.environ["MALLOC_PERTURB_"] = "165"  # as in tests/run.sh: a read of freed memory is noticed
     mutants, left_out = chosen(options)
     if options.list:
         for mutant, _ in mutants + left_out:
