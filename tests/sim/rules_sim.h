@@ -56,9 +56,10 @@ struct rules_sim {
     bool write_fails, settle_fails, save_fails;
     unsigned dies_in; /* before so many steps of the host more the power fails; 0: it does not */
     bool is_dead;
-    bool settle_hangs; /* what was written is stored later */
-    bool memory_fails; /* an allocation of each job is refused, or several */
-    int64_t slow_ms;   /* for up to so long a query waits for its view */
+    bool settle_hangs;      /* what was written is stored later */
+    bool memory_fails;      /* an allocation of each job is refused, or several */
+    int64_t slow_ms;        /* for up to so long a query waits for its view */
+    int64_t quiet_until_ns; /* Unix: the scheduler found no job that is due before */
     /* Each may be NULL. Is called after each job of one group; */
     void (*look)(struct rules_sim *s, const struct scheduler_job *job);
     /* is called instead of adding the alerts to `sent`; */
