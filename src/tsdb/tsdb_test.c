@@ -174,7 +174,7 @@ look_at_snapshot(void *context, const char *name, bool is_dir)
 
 UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
 {
-    bool fired = true;
+    bool fired = true, lacked_name = false;
     for (int part = 0; part < 2; part++) {
         must(send_float("anonymous", "__name__=up", T0 + part, 1));
         machine_commit(&machine);
@@ -196,6 +196,7 @@ UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
         e = tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why);
         fired = fault_env_fired(machine.fe);
         fault_env_disarm(machine.fe);
+        lacked_name |= e && strstr(machine.why.text, "random bytes for a snapshot name") != NULL;
         if (nth % 3 == 0) sim_env_power_loss(machine.sim);
         machine_restart(&machine);
         bool made = e == OK;
@@ -204,6 +205,7 @@ UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
         assert_int_equal(after.unfinished, 0);
         assert_in_range(after.whole, before.whole + made, before.whole + 1);
     }
+    assert_true(lacked_name);
     machine_verified_restart(&machine);
 }
 
