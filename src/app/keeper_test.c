@@ -182,6 +182,31 @@ commits_undone(void)
     return stats.undone_epochs_total;
 }
 
+static uint64_t
+commits_ended(void)
+{
+    lock_take(&keeper.commit.lock);
+    uint64_t count = keeper.commits_ended;
+    lock_drop(&keeper.commit.lock);
+    return count;
+}
+
+UNIT_TEST(test_the_commit_thread_rests_until_a_commit_is_wanted)
+{
+    rig_open(1, WRITTEN);
+    rig_run();
+    write_and_settle();
+    keeper_want_commit(&keeper);
+    wait_for(commits_ended() > 0);
+    uint64_t before = commits_ended();
+    int64_t began_ns = env_monotonic_ns(env_real());
+    poll(NULL, 0, 300);
+    uint64_t more = commits_ended() - before;
+    int64_t seconds = (env_monotonic_ns(env_real()) - began_ns) / NS_PER_S;
+    assert_in_range(more, 0, seconds + 3); /* one each second, and the one that was wanted */
+    rig_close();
+}
+
 /* --- what own_sync() promises ----------------------------------------------------------------- */
 
 UNIT_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync)
@@ -340,6 +365,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        KEEPER_TEST(test_the_commit_thread_rests_until_a_commit_is_wanted),
         KEEPER_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync),
         KEEPER_TEST(test_where_each_commit_is_synced_a_sync_returns_at_once),
         KEEPER_TEST(test_the_sync_after_a_failed_one_makes_all_writes_durable),
