@@ -168,6 +168,28 @@ UNIT_TEST(a_fraction_is_one_of_all_observations)
     arena_fini(&arena);
 }
 
+UNIT_TEST(a_quantile_reports_observations_outside_the_buckets)
+{
+    static const int64_t counts[] = {4, 4, 4};
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    enum fhist_skew skew;
+    struct fhist *h = make(&arena, 0, 1, counts, 3);
+    h->count = 40;
+    assert_true(fhist_quantile(h, 0.4, &skew) == 8); /* above all buckets */
+    assert_int_equal(skew, SKEW_NONE);
+    h->sum = NAN;
+    h->count = 16;
+    assert_true(isnan(fhist_quantile(h, 1, &skew)));
+    assert_int_equal(skew, SKEW_RESULT_NAN);
+    assert_true(fhist_quantile(h, 0.125, &skew) == exp2(2.5)); /* in the last bucket */
+    assert_int_equal(skew, SKEW_HIGHER);
+    h->count = 12;
+    (void)fhist_quantile(h, 0.125, &skew);
+    assert_int_equal(skew, SKEW_NONE);
+    arena_fini(&arena);
+}
+
 static struct fhist
 with_lost_parts(struct arena *arena)
 {
@@ -212,6 +234,7 @@ main(void)
         cmocka_unit_test(a_text_has_the_zero_bucket_even_when_it_is_no_number),
         cmocka_unit_test(quantiles_lie_within_their_bucket),
         cmocka_unit_test(a_fraction_is_one_of_all_observations),
+        cmocka_unit_test(a_quantile_reports_observations_outside_the_buckets),
         cmocka_unit_test(a_factor_and_a_divisor_apply_to_every_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
