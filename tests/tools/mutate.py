@@ -96,7 +96,7 @@ COUNTS = r"counts?|taken|base_taken|taken_before|counted|fed|margin|totals|store
 
 # Rooms that --sample draws from, and the folders whose tests are run until one fails.
 ROOMS = (
-    ("src/promql", "promql scripts"),
+    ("src/promql", "promql scripts api/query"),
     ("src/views", "views api"),
     ("src/backend", "backend"),
     ("src/rules", "rules sim"),
