@@ -39,6 +39,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK = os.path.join(ROOT, "build", "mutation")
 TREE = os.path.join(WORK, "tree")  # a copy of what is compiled
+KNOWN_SECONDS = 10  # of processor time, or four times what it took, for a test that has passed before
 IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
 COPIED = (
     "Makefile", "src", "docs", "tests/sys", "tests/lib", "tests/sim", "tests/proto", "tests/corpus", "tests/golden",
@@ -346,7 +347,9 @@ def run_test(options, results, test):
     if status != 0:
         raise RuntimeError(output)
     begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    status, output = run(command(test), max(options.timeout, int(4 * results.seconds.get(test, 0))))
+    known = results.seconds.get(test)
+    least = options.timeout if known is None else min(options.timeout, KNOWN_SECONDS)
+    status, output = run(command(test), max(least, int(4 * (known or 0))))
     if status == 0:
         results.seconds[test] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begun
     return status, output
@@ -431,7 +434,7 @@ def main():
     parser.add_argument("--again", action="store_true", help="try survivors again")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="remove N statements, drawn from all rooms")
     parser.add_argument("--seed", default="1", help="decides which are drawn (default 1)")
-    parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of processor time for each test (default 120, more if it needs more)")
+    parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of processor time for a test that has not passed before (default 120)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="for make (default 1)")
     options = parser.parse_args()
 
