@@ -341,6 +341,26 @@ UNIT_TEST(test_no_sync_waits_for_a_disk_that_hangs)
     rig_close();
 }
 
+UNIT_TEST(test_a_commit_that_hangs_is_logged_once_and_when_it_ends)
+{
+    uint64_t errors = log_count(LOG_ERROR), lines = log_count(LOG_INFO);
+    rig_open(1, WRITTEN);
+    int64_t now_ns = env_monotonic_ns(env_real());
+    atomic_store(&keeper.commit_began_ns, now_ns);
+    keeper_tick(&keeper);
+    assert_int_equal(log_count(LOG_ERROR), errors);
+    atomic_store(&keeper.commit_began_ns, now_ns - 11 * NS_PER_S);
+    keeper_tick(&keeper);
+    keeper_tick(&keeper);
+    assert_int_equal(log_count(LOG_ERROR), errors + 1);
+    atomic_store(&keeper.commit_began_ns, 0);
+    keeper_tick(&keeper);
+    keeper_tick(&keeper);
+    assert_int_equal(log_count(LOG_ERROR), errors + 1);
+    assert_int_equal(log_count(LOG_INFO), lines + 1);
+    rig_close();
+}
+
 UNIT_TEST(test_a_sync_after_the_last_commit_is_canceled)
 {
     rig_open(1, WRITTEN);
@@ -373,6 +393,7 @@ main(void)
         KEEPER_TEST(test_a_commit_that_failed_before_a_sync_is_returned_by_it),
         KEEPER_TEST(test_no_sync_waits_for_a_log_that_is_down),
         KEEPER_TEST(test_no_sync_waits_for_a_disk_that_hangs),
+        KEEPER_TEST(test_a_commit_that_hangs_is_logged_once_and_when_it_ends),
         KEEPER_TEST(test_a_sync_after_the_last_commit_is_canceled),
     };
     return cmocka_run_group_tests(tests, mute, NULL);
