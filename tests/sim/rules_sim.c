@@ -382,6 +382,7 @@ sim_evaluate(struct rules_sim *s)
             fail_msg("job %d is due %lld ms before the time that scheduler_take() gave", job.work,
                      (long long)((s->quiet_until_ns - now_ns) / NS_PER_MS));
         s->quiet_until_ns = 0;
+        scheduler_validate(s->scheduler);
         uint64_t chance = s->memory_fails ? sim_env_random(s->m.sim) : 0;
         if (s->memory_fails) mem_fail_nth(1 + chance % 200, chance >> 32 & 1);
         scheduler_run(s->scheduler, &job, &s->terms);
