@@ -402,6 +402,14 @@ UNIT_TEST(test_straight_lines_cost_a_few_bytes_at_any_length)
     }
 }
 
+UNIT_TEST(test_a_parabola_costs_a_few_bytes)
+{
+    for (uint32_t i = 0; i < 1024; i++) {
+        values[i] = double_bits((double)i * i);
+    }
+    assert_in_range(float_size(values, 1024), 1, 14);
+}
+
 UNIT_TEST(test_a_staleness_marker_at_the_end_costs_nothing)
 {
     for (unsigned i = 0; i + 1 < BOUNDARY_COUNT; i++) {
@@ -802,6 +810,7 @@ main(void)
         cmocka_unit_test(test_times_near_a_line_cost_their_distance_from_it),
         cmocka_unit_test(test_constants_cost_a_few_bytes_at_any_length),
         cmocka_unit_test(test_straight_lines_cost_a_few_bytes_at_any_length),
+        cmocka_unit_test(test_a_parabola_costs_a_few_bytes),
         cmocka_unit_test(test_a_staleness_marker_at_the_end_costs_nothing),
         cmocka_unit_test(test_few_specials_do_not_spoil_a_block),
         cmocka_unit_test(test_random_bits_cost_no_more_than_themselves),
