@@ -42,6 +42,25 @@ UNIT_TEST(test_suspect_clock_refuses_only_for_a_while)
     machine_verified_restart(&machine);
 }
 
+UNIT_TEST(test_the_name_of_a_new_directory_outlives_a_loss_of_power)
+{
+    static const char *const dirs[] = {"above/store", "above/slashed//"};
+    char expected[64];
+    snprintf(expected, sizeof expected, "{__name__=\"a\"} %lld 1\n", (long long)T0);
+    must(env_mkdir(machine.env, "above", &machine.why));
+    must(env_syncdir(machine.env, ".", &machine.why));
+    for (unsigned i = 0; i < 2; i++) {
+        machine_close(&machine);
+        machine.options.dir = dirs[i];
+        machine_must_open(&machine);
+        must(send_float("anonymous", "__name__=a", T0, 1));
+        machine_commit(&machine);
+        sim_env_power_loss(machine.sim);
+        machine_restart(&machine);
+        expect_all(&machine, "anonymous", expected);
+    }
+}
+
 /* --- not now ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_nearly_full_disk_refuses_until_there_is_room)
@@ -587,6 +606,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_retention_counts_from_the_newest_sample),
         claim(test_suspect_clock_refuses_only_for_a_while),
+        claim(test_the_name_of_a_new_directory_outlives_a_loss_of_power),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
         claim(test_a_reserve_of_the_disk_is_kept_if_none_is_said),
         claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),
