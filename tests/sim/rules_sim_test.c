@@ -164,6 +164,19 @@ UNIT_TEST(test_a_reload_ends_a_fill_of_groups_that_it_replaces)
     sim_fini(&reloaded);
 }
 
+/* Each change is followed by a checkpoint within a second. */
+UNIT_TEST(test_alerts_that_stay_as_they_are_need_no_checkpoint)
+{
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    uint64_t changes = s.scheduler->changes;
+    assert_in_range(changes, 1, 3);
+    sim_pass(&s, 600);
+    assert_int_equal(s.scheduler->changes, changes);
+    sim_fini(&s);
+}
+
 /* Returns how often the log has a text; *ret_at is the last one. */
 static unsigned
 times_logged(const char *log, const char *what, const char **ret_at)
@@ -216,6 +229,7 @@ main(void)
         cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_reload_ends_a_fill_of_groups_that_it_replaces),
+        cmocka_unit_test(test_alerts_that_stay_as_they_are_need_no_checkpoint),
         cmocka_unit_test(test_a_gap_of_several_passes_is_logged_once_with_the_sum_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
