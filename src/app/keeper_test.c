@@ -182,6 +182,31 @@ commits_undone(void)
     return stats.undone_epochs_total;
 }
 
+static uint64_t
+commits_ended(void)
+{
+    lock_take(&keeper.commit.lock);
+    uint64_t count = keeper.commits_ended;
+    lock_drop(&keeper.commit.lock);
+    return count;
+}
+
+UNIT_TEST(test_the_commit_thread_rests_until_a_commit_is_wanted)
+{
+    rig_open(1, WRITTEN);
+    rig_run();
+    write_and_settle();
+    keeper_want_commit(&keeper);
+    wait_for(commits_ended() > 0);
+    uint64_t before = commits_ended();
+    int64_t began_ns = env_monotonic_ns(env_real());
+    poll(NULL, 0, 300);
+    uint64_t more = commits_ended() - before;
+    int64_t seconds = (env_monotonic_ns(env_real()) - began_ns) / NS_PER_S;
+    assert_in_range(more, 0, seconds + 3); /* one each second, and the one that was wanted */
+    rig_close();
+}
+
 /* --- promises of own_sync() ------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync)
@@ -317,6 +342,26 @@ UNIT_TEST(test_no_sync_waits_for_a_disk_that_hangs)
     rig_close();
 }
 
+UNIT_TEST(test_a_commit_that_hangs_is_logged_once_and_when_it_ends)
+{
+    uint64_t errors = log_count(LOG_ERROR), lines = log_count(LOG_INFO);
+    rig_open(1, WRITTEN);
+    int64_t now_ns = env_monotonic_ns(env_real());
+    atomic_store(&keeper.commit_began_ns, now_ns);
+    keeper_tick(&keeper);
+    assert_int_equal(log_count(LOG_ERROR), errors);
+    atomic_store(&keeper.commit_began_ns, now_ns - 11 * NS_PER_S);
+    keeper_tick(&keeper);
+    keeper_tick(&keeper);
+    assert_int_equal(log_count(LOG_ERROR), errors + 1);
+    atomic_store(&keeper.commit_began_ns, 0);
+    keeper_tick(&keeper);
+    keeper_tick(&keeper);
+    assert_int_equal(log_count(LOG_ERROR), errors + 1);
+    assert_int_equal(log_count(LOG_INFO), lines + 1);
+    rig_close();
+}
+
 UNIT_TEST(test_a_sync_after_the_last_commit_is_canceled)
 {
     rig_open(1, WRITTEN);
@@ -341,6 +386,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        KEEPER_TEST(test_the_commit_thread_rests_until_a_commit_is_wanted),
         KEEPER_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync),
         KEEPER_TEST(test_where_each_commit_is_synced_a_sync_returns_at_once),
         KEEPER_TEST(test_the_sync_after_a_failed_one_makes_all_writes_durable),
@@ -348,6 +394,7 @@ main(void)
         KEEPER_TEST(test_a_commit_that_failed_before_a_sync_is_returned_by_it),
         KEEPER_TEST(test_no_sync_waits_for_a_log_that_is_down),
         KEEPER_TEST(test_no_sync_waits_for_a_disk_that_hangs),
+        KEEPER_TEST(test_a_commit_that_hangs_is_logged_once_and_when_it_ends),
         KEEPER_TEST(test_a_sync_after_the_last_commit_is_canceled),
     };
     return cmocka_run_group_tests(tests, mute, NULL);

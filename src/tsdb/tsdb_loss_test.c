@@ -514,6 +514,35 @@ put_nonsense_record(void)
     return pos;
 }
 
+/* The manifest says that a sample more is in parts. */
+UNIT_TEST(test_a_ledger_that_does_not_balance_is_reported)
+{
+    struct manifest m;
+    struct arena arena;
+    struct tsdb_report report;
+    struct buf said;
+    must(send_float("anonymous", "__name__=a", T0, 1));
+    machine_commit(&machine);
+    machine_flush(&machine);
+    machine_close(&machine);
+    arena_init(&arena, NULL, 0, 0);
+    for (unsigned more = 0; more < 2; more++) {
+        must(manifest_read(machine.env, STORE_DIR, &arena, &m, &machine.why));
+        m.tenants[0].totals.stored[LEDGER_FLOAT] += more;
+        must(manifest_write(machine.env, STORE_DIR, &m, NULL, &machine.why));
+        buf_init(&said, NULL, 1 << 16);
+        enum err e =
+            tsdb_verify(machine.env, STORE_DIR, collect_line, &said, &report, &machine.why);
+        assert_int_equal(e, more == 0 ? OK : ERR_CORRUPT);
+        buf_put_u8(&said, '\0');
+        assert_int_equal(report.ledger_balances, more == 0);
+        bool complains = strstr((char *)said.at, ": DOES NOT BALANCE") != NULL;
+        assert_int_equal(complains, more > 0);
+        buf_fini(&said);
+    }
+    arena_fini(&arena);
+}
+
 UNIT_TEST(test_a_record_that_cannot_be_decoded_is_named_by_its_position)
 {
     char expected[100];
@@ -759,6 +788,7 @@ main(void)
         claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),
         claim(test_what_is_not_committed_is_in_no_count_that_is_shown),
         claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
+        claim(test_a_ledger_that_does_not_balance_is_reported),
         claim(test_a_record_that_cannot_be_decoded_is_named_by_its_position),
         claim(test_the_last_commits_of_the_log_do_not_vanish_unnoticed),
         claim(test_series_out_of_order_are_named_by_their_part_and_tenant),

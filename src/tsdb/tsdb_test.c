@@ -40,6 +40,25 @@ UNIT_TEST(test_suspect_clock_refuses_only_for_a_while)
     machine_verified_restart(&machine);
 }
 
+UNIT_TEST(test_the_name_of_a_new_directory_outlives_a_loss_of_power)
+{
+    static const char *const dirs[] = {"above/store", "above/slashed//"};
+    char expected[64];
+    snprintf(expected, sizeof expected, "{__name__=\"a\"} %lld 1\n", (long long)T0);
+    must(env_mkdir(machine.env, "above", &machine.why));
+    must(env_syncdir(machine.env, ".", &machine.why));
+    for (unsigned i = 0; i < 2; i++) {
+        machine_close(&machine);
+        machine.options.dir = dirs[i];
+        machine_must_open(&machine);
+        must(send_float("anonymous", "__name__=a", T0, 1));
+        machine_commit(&machine);
+        sim_env_power_loss(machine.sim);
+        machine_restart(&machine);
+        expect_all(&machine, "anonymous", expected);
+    }
+}
+
 /* --- not now ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_nearly_full_disk_refuses_until_there_is_room)
@@ -173,7 +192,7 @@ look_at_snapshot(void *context, const char *name, bool is_dir)
 
 UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
 {
-    bool fired = true;
+    bool fired = true, lacked_name = false;
     for (int part = 0; part < 2; part++) {
         must(send_float("anonymous", "__name__=up", T0 + part, 1));
         machine_commit(&machine);
@@ -195,6 +214,7 @@ UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
         e = tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why);
         fired = fault_env_fired(machine.fe);
         fault_env_disarm(machine.fe);
+        lacked_name |= e && strstr(machine.why.text, "random bytes for a snapshot name") != NULL;
         if (nth % 3 == 0) sim_env_power_loss(machine.sim);
         machine_restart(&machine);
         bool made = e == OK;
@@ -203,6 +223,7 @@ UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
         assert_int_equal(after.unfinished, 0);
         assert_in_range(after.whole, before.whole + made, before.whole + 1);
     }
+    assert_true(lacked_name);
     machine_verified_restart(&machine);
 }
 
@@ -584,6 +605,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_retention_counts_from_the_newest_sample),
         claim(test_suspect_clock_refuses_only_for_a_while),
+        claim(test_the_name_of_a_new_directory_outlives_a_loss_of_power),
         claim(test_nearly_full_disk_refuses_until_there_is_room),
         claim(test_a_reserve_of_the_disk_is_kept_if_none_is_said),
         claim(test_a_flush_that_fails_leaves_nothing_that_takes_room),

@@ -167,6 +167,7 @@ sim_load(struct rules_sim *s, const char *yaml)
     if (scheduler_prepare(s->scheduler, s->list, count, &defaults, &change, &why))
         fail_msg("%s", why.text);
     scheduler_commit(change, &s->limits, env_realtime_ms(s->m.env) * NS_PER_MS);
+    s->quiet_until_ns = 0;
 }
 
 static enum err
@@ -372,11 +373,16 @@ static void
 sim_evaluate(struct rules_sim *s)
 {
     struct scheduler_job job;
-    int64_t until_ns;
     for (int i = 0; i < 5000; i++) {
         int64_t now_ns = env_realtime_ms(s->m.env) * NS_PER_MS;
-        if (!scheduler_take(s->scheduler, now_ns, env_monotonic_ns(s->m.env), &job, &until_ns))
+        if (!scheduler_take(s->scheduler, now_ns, env_monotonic_ns(s->m.env), &job,
+                            &s->quiet_until_ns))
             return;
+        if (now_ns < s->quiet_until_ns)
+            fail_msg("job %d is due %lld ms before the time that scheduler_take() gave", job.work,
+                     (long long)((s->quiet_until_ns - now_ns) / NS_PER_MS));
+        s->quiet_until_ns = 0;
+        scheduler_validate(s->scheduler);
         uint64_t chance = s->memory_fails ? sim_env_random(s->m.sim) : 0;
         if (s->memory_fails) mem_fail_nth(1 + chance % 200, chance >> 32 & 1);
         scheduler_run(s->scheduler, &job, &s->terms);
@@ -405,6 +411,7 @@ sim_shift_clock(struct rules_sim *s, int64_t seconds)
 {
     sim_env_set_realtime_ms(s->m.sim, env_realtime_ms(s->m.env) + seconds * 1000);
     if (s->has_own_clock) s->ahead_s += seconds;
+    s->quiet_until_ns = 0;
 }
 
 /* --- stored samples --------------------------------------------------------------------------- */

@@ -57,10 +57,11 @@ struct rules_sim {
     bool write_fails, settle_fails, save_fails;
     unsigned dies_in; /* the power fails before the host's step of this number; 0: never */
     bool is_dead;
-    bool settle_hangs; /* written samples are stored later */
-    bool memory_fails; /* one or more allocations of each job are refused */
-    int64_t slow_ms;   /* limit of the time that a query waits for its view */
-    /* The next three may be NULL. Called after each job of one group; */
+    bool settle_hangs;      /* what was written is stored later */
+    bool memory_fails;      /* an allocation of each job is refused, or several */
+    int64_t slow_ms;        /* for up to so long a query waits for its view */
+    int64_t quiet_until_ns; /* Unix: the scheduler found no job that is due before */
+    /* Each may be NULL. Is called after each job of one group; */
     void (*look)(struct rules_sim *s, const struct scheduler_job *job);
     /* called instead of adding the alerts to `sent`; */
     void (*notify)(struct rules_sim *s, const struct alert_notice *notices, uint32_t count);

@@ -3,6 +3,11 @@
  * the data that an evaluation exposes, and its limits. rules_stories_test.c has the rest.
  */
 #include "lib/test.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
 #include "sim/rules_sim.h"
 
 #define ONE(name) "{alert: " name ", expr: vector(1)},"
@@ -159,6 +164,63 @@ UNIT_TEST(test_a_reload_ends_a_fill_of_groups_that_it_replaces)
     sim_fini(&reloaded);
 }
 
+/* Each change is followed by a checkpoint within a second. */
+UNIT_TEST(test_alerts_that_stay_as_they_are_need_no_checkpoint)
+{
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", FIRES));
+    sim_pass(&s, 300);
+    uint64_t changes = s.scheduler->changes;
+    assert_in_range(changes, 1, 3);
+    sim_pass(&s, 600);
+    assert_int_equal(s.scheduler->changes, changes);
+    sim_fini(&s);
+}
+
+/* Returns how often the log has a text; *ret_at is the last one. */
+static unsigned
+times_logged(const char *log, const char *what, const char **ret_at)
+{
+    unsigned times = 0;
+    for (const char *at = log; (at = strstr(at, what)) != NULL; at++) {
+        times++;
+        *ret_at = at;
+    }
+    return times;
+}
+
+/* A pass fills four hours at most. */
+UNIT_TEST(test_a_gap_of_several_passes_is_logged_once_with_the_sum_of_all)
+{
+    enum { GAP_S = 5 * 3600, INTERVAL_S = 30 };
+    static struct rules_sim s;
+    static char log[1 << 16];
+    const char *begin = NULL, *end = NULL;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 300);
+    sim_crash(&s);
+    sim_pass(&s, GAP_S);
+    log_to_fd(ends[1]);
+    sim_start(&s, GROUP("g", ALWAYS));
+    sim_pass(&s, 120);
+    log_to_fd(2);
+    assert_in_range(read(ends[0], log, sizeof log - 1), 1, sizeof log - 1);
+    assert_int_equal(times_logged(log, "backfilling missed evaluations of rules", &begin), 1);
+    assert_non_null(strstr(begin, "tenant=t from=2026-01-01T00:0"));
+    assert_non_null(strstr(begin, "to=2026-01-01T05:0"));
+    assert_int_equal(times_logged(log, "missed evaluations of rules are backfilled", &end), 1);
+    end = strstr(end, "group_evaluations=");
+    assert_non_null(end);
+    assert_in_range(atoi(end + strlen("group_evaluations=")), GAP_S / INTERVAL_S,
+                    (GAP_S + 120) / INTERVAL_S);
+    assert_non_null(strstr(end, " took_ms=0\n")); /* both passes at one time of the clock */
+    close(ends[0]);
+    close(ends[1]);
+    sim_fini(&s);
+}
+
 int
 main(void)
 {
@@ -167,6 +229,8 @@ main(void)
         cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_reload_ends_a_fill_of_groups_that_it_replaces),
+        cmocka_unit_test(test_alerts_that_stay_as_they_are_need_no_checkpoint),
+        cmocka_unit_test(test_a_gap_of_several_passes_is_logged_once_with_the_sum_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

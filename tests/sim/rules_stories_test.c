@@ -74,6 +74,12 @@ static const struct story stories[] = {
     /* --- output and logs; first, as the log has seen no other clock ------------ */
     STORY("a rule that fails all the time is logged once a minute", "300s warnings 5..6",
           EACH("1s", "{record: r, " TWO_AS_ONE "}")),
+    STORY("a rule that fails for all of a gap is logged once a minute",
+          "300s crash 1200s start 0 60s filled 41 warnings 2..5",
+          G(ALWAYS ", {record: fails, expr: 'load + on () load'}")),
+    STORY("values of a gap that differ from stored ones are logged once a minute",
+          "300s mute 900s speak lose-log-from 600 crash 30s start 0 120s warnings 1",
+          G("{record: seen, expr: 'count(load) or vector(0)'}")),
     STORY("results that a recording rule makes the same are refused",
           "60s begin end shows " SAME_LABELS("rule"), G("{record: r, " TWO_AS_ONE "}")),
     STORY("results that an alerting rule makes the same are refused",

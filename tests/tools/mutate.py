@@ -11,7 +11,8 @@ Three lists of changes:
     counter in these files needs a test, or a reason why not.
   * Statements of tests/tools/invariants.txt are replaced, and an assertion of the program must stop a test. --invariants
     tries only these.
-  * With --sample, N statements drawn from ROOMS are removed. The seed decides which.
+  * With --sample, N statements drawn from ROOMS are removed. The seed decides which. For those of src/promql the
+    scripts in Prometheus' language are run after the unit tests: see SCRIPTED.
 
 The copy is build/mutation, so the tree is never touched, and the run may be ended at any time. The
 next run continues: a change that a test noticed is not tried again while its file is the same;
@@ -31,6 +32,7 @@ import os
 import random
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,8 +40,12 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK = os.path.join(ROOT, "build", "mutation")
 TREE = os.path.join(WORK, "tree")  # a copy of what is compiled
+KNOWN_SECONDS = 10  # of processor time, or four times what it took, for a test that has passed before
 IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
-COPIED = ("Makefile", "src", "docs", "tests/sys", "tests/lib", "tests/sim", "tests/proto", "tests/corpus", "tests/golden")
+COPIED = (
+    "Makefile", "src", "docs", "tests/sys", "tests/lib", "tests/sim", "tests/proto", "tests/corpus", "tests/golden",
+    "tests/promql/scripts", "tests/tools/promqlrun.c",
+)
 MAKE = ["make", "-s", "VARIANT=mutation", "OPTIMIZE=-O1 -ffp-contract=off", "WARNINGS=-w", "CXXWARNINGS=-w"]
 
 # Files, and the folders whose tests are run until one fails.
@@ -92,7 +98,7 @@ COUNTS = r"counts?|taken|base_taken|taken_before|counted|fed|margin|totals|store
 
 # Rooms that --sample draws from, and the folders whose tests are run until one fails.
 ROOMS = (
-    ("src/promql", "promql"),
+    ("src/promql", "promql scripts api/query"),
     ("src/views", "views api"),
     ("src/backend", "backend"),
     ("src/rules", "rules sim"),
@@ -106,6 +112,16 @@ ROOMS = (
     ("src/app", "app sim"),
 )
 INVARIANTS = "tests/tools/invariants.txt"
+
+# Tests of the folder "scripts": runs of promqlrun, a part of those of stage_promql in tests/run.sh. A run is left out
+# if its files do not exist, as Prometheus' own scripts, which lie beside the project where the captures do.
+SCRIPTED = (
+    "promqlrun --features '' tests/promql/scripts/*.test tests/promql/scripts/plain/*.test",
+    "promqlrun --flush --shards 3 --measured tests/promql/scripts/*.test",
+    "promqlrun tests/promql/scripts/delayed*/*.test",
+    "promqlrun --features type-and-unit-labels tests/promql/scripts/type*/*.test",
+    f"promqlrun {shlex.quote(os.path.dirname(ROOT))}/*/promqltest/*.test",
+)
 
 LVALUE = r"\*?[A-Za-z_]\w*(?:(?:->|\.)\w+|\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\]|\([^()]*\))*"
 BEGIN = r"(?:(?<=[;{})])|(?<=else))\s+"
@@ -272,22 +288,30 @@ def run(command, cpu_seconds=resource.RLIM_INFINITY):
     return status, output.decode(errors="replace")
 
 
-def program(test):
-    return "build/mutation/test/" + test
+def command(test):
+    if test not in SCRIPTED:
+        return ["build/mutation/test/" + test]
+    words = shlex.split(test)[1:]
+    return ["build/mutation/tools/promqlrun"] + [file for word in words for file in sorted(glob.glob(word, root_dir=ROOT)) or [word]]
 
 
 def build(options, targets):
     return run(MAKE + [f"-j{options.jobs}"] + targets)
 
 
-def failed_name(output):
-    """The failed test of a program: cmocka names it, or, if the program died, the one that ran."""
+def failed_name(test, output):
+    """Which of a program's tests failed: cmocka names it, or, if the program died, the one that ran."""
+    if test in SCRIPTED:
+        passed = re.findall(r"^(\S+): \d+ passed, 0 failed$", output, flags=re.M)
+        return next((word for word in command(test) if word.endswith(".test") and word not in passed), "?")
     failed = re.search(r"\[  FAILED  \] (test_\w+)", output)
     ran = re.findall(r"\[ RUN      \] (\w+)", output)
     return failed[1] if failed else ran[-1] if ran else "?"
 
 
 def tests_of(folder):
+    if folder == "scripts":
+        return [test for test in SCRIPTED if os.path.exists(os.path.join(ROOT, command(test)[-1]))]
     top = "tests/" if folder == "sim" else "src/"
     names = sorted(glob.glob(f"{top}{folder}/**/*_test.c", root_dir=ROOT, recursive=True))
     return [name[len(top) : -len(".c")] for name in names]
@@ -320,11 +344,13 @@ class Results:
 
 def run_test(options, results, test):
     """Status (None: it hangs) and output of a test, which is built before."""
-    status, output = build(options, [program(test)])
+    status, output = build(options, command(test)[:1])
     if status != 0:
         raise RuntimeError(output)
     begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    status, output = run([program(test)], max(options.timeout, int(4 * results.seconds.get(test, 0))))
+    known = results.seconds.get(test)
+    least = options.timeout if known is None else min(options.timeout, KNOWN_SECONDS)
+    status, output = run(command(test), max(least, int(4 * (known or 0))))
     if status == 0:
         results.seconds[test] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begun
     return status, output
@@ -337,7 +363,7 @@ def check_passes(options, results, test):
     status, output = run_test(options, results, test)
     if status != 0:
         print(output)
-        print(f"{test}: fails without any change: {failed_name(output)}")
+        print(f"{test}: fails without any change: {failed_name(test, output)}")
         sys.exit(2)
     results.passed[test] = results.everything
 
@@ -380,7 +406,7 @@ def try_mutant(options, mutant, folders, results, killers):
             write(mutant.path, text.encode())
             check_passes(options, results, test)
             killers.setdefault(mutant.path, []).append(test)
-            how = "hangs" if status is None else failed_name(output)
+            how = "hangs" if status is None else failed_name(test, output)
             return f"{test}: {how}" + (f" by the assertion in {where}" if where else "")
     finally:
         write(mutant.path, text.encode())
@@ -409,11 +435,12 @@ def main():
     parser.add_argument("--again", action="store_true", help="try survivors again")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="remove N statements, drawn from all rooms")
     parser.add_argument("--seed", default="1", help="decides which are drawn (default 1)")
-    parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of processor time for each test (default 120, more if it needs more)")
+    parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of processor time for a test that has not passed before (default 120)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="for make (default 1)")
     options = parser.parse_args()
 
     os.nice(5)
+    os.environ["MALLOC_PERTURB_"] = "165"  # as in tests/run.sh: a read of freed memory is noticed
     mutants, left_out = chosen(options)
     if options.list:
         for mutant, _ in mutants + left_out:

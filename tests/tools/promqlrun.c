@@ -1440,6 +1440,7 @@ main(int argc, char **argv)
             return 2;
         }
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a failed assertion leaves the lines of earlier scripts */
     for (int i = first; i < argc; i++) {
         script = (struct script){.file = argv[i],
                                  .flush = flush,

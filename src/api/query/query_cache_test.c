@@ -334,7 +334,37 @@ UNIT_TEST(test_a_short_range_leaves_a_long_one_what_it_has)
     world_free(&w);
 }
 
-/* Refuses the n-th allocation: the query fails, or its answer is right; no memory is left over. */
+/* Steps after the range would fail: from then on two series match. */
+UNIT_TEST(test_only_the_steps_that_are_not_kept_are_evaluated)
+{
+    enum { MINUTES = 40, WRONG_FROM = 25, LONGER = 5 };
+    struct world w;
+    world_init(&w, 7, 16 << 20);
+    int64_t begin_ms = w.now_ms;
+    for (unsigned i = 0; i < MINUTES; i++) {
+        struct rq rq;
+        w.now_ms += MINUTE_MS;
+        sim_env_advance_ns(w.m.sim, MINUTE_MS * NS_PER_MS);
+        rq_init(&rq, RW_V1);
+        for (unsigned series = 0; series < (i < WRONG_FROM ? 1 : 2); series++) {
+            rq_series(&rq, series == 0 ? "__name__=m,i=0" : "__name__=m,i=1");
+            rq_float(&rq, w.now_ms, double_bits(i), 0);
+        }
+        must(machine_send(&w.m, "a", &rq));
+        rq_fini(&rq);
+        machine_commit(&w.m);
+    }
+    struct promql_options options = of_minutes(&w, 0);
+    options.first_ms = begin_ms / STEP_MS * STEP_MS;
+    options.last_ms = options.first_ms + (WRONG_FROM - LONGER) * MINUTE_MS;
+    check_with(&w, "m + on() m", options);
+    options.last_ms += LONGER * MINUTE_MS;
+    check_with(&w, "m + on() m", options);
+    assert_in_range(promql_cache_look(w.cache).steps_kept, 1, (WRONG_FROM - LONGER) * 2 + 1);
+    world_free(&w);
+}
+
+/* The n-th allocation is refused: the query fails, or its answer is right; nothing is left over. */
 static bool
 ask_with_a_refusal(struct world *w, struct view *view, const struct promql_tree *tree,
                    struct promql_options *options, uint64_t nth, struct bytes right)
@@ -543,6 +573,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_answers_are_those_without_the_cache, tell_seed),
         cmocka_unit_test_teardown(test_a_short_range_leaves_a_long_one_what_it_has, tell_seed),
+        cmocka_unit_test(test_only_the_steps_that_are_not_kept_are_evaluated),
         cmocka_unit_test_teardown(test_refused_memory_costs_the_query_or_what_is_kept, tell_seed),
         cmocka_unit_test(test_a_kept_result_is_for_the_same_question_only),
         cmocka_unit_test_teardown(test_a_full_cache_forgets_what_was_used_least_recently,

@@ -148,6 +148,81 @@ UNIT_TEST(quantiles_lie_within_their_bucket)
     arena_fini(&arena);
 }
 
+/* If the sum is NaN, only observations in buckets count, and others are excluded. */
+UNIT_TEST(a_fraction_is_one_of_all_observations)
+{
+    static const int64_t counts[] = {4, 4, 4};
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    enum fhist_skew skew;
+    struct fhist *h = make(&arena, 0, 1, counts, 3);
+    h->count = 16;
+    assert_true(fhist_fraction(h, 2, INFINITY, &skew) == 0.75);
+    assert_int_equal(skew, SKEW_NONE);
+    h->sum = NAN;
+    assert_true(fhist_fraction(h, 2, INFINITY, &skew) == 0.5);
+    assert_int_equal(skew, SKEW_EXCLUDED);
+    h->count = 12;
+    assert_true(fhist_fraction(h, 1, 2, &skew) == 4.0 / 12);
+    assert_int_equal(skew, SKEW_NONE);
+    arena_fini(&arena);
+}
+
+UNIT_TEST(a_quantile_reports_observations_outside_the_buckets)
+{
+    static const int64_t counts[] = {4, 4, 4};
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    enum fhist_skew skew;
+    struct fhist *h = make(&arena, 0, 1, counts, 3);
+    h->count = 40;
+    assert_true(fhist_quantile(h, 0.4, &skew) == 8); /* above all buckets */
+    assert_int_equal(skew, SKEW_NONE);
+    h->sum = NAN;
+    h->count = 16;
+    assert_true(isnan(fhist_quantile(h, 1, &skew)));
+    assert_int_equal(skew, SKEW_RESULT_NAN);
+    assert_true(fhist_quantile(h, 0.125, &skew) == exp2(2.5)); /* in the last bucket */
+    assert_int_equal(skew, SKEW_HIGHER);
+    h->count = 12;
+    (void)fhist_quantile(h, 0.125, &skew);
+    assert_int_equal(skew, SKEW_NONE);
+    arena_fini(&arena);
+}
+
+static struct fhist
+with_lost_parts(struct arena *arena)
+{
+    static const int64_t counts[] = {4, 6};
+    struct fhist h;
+    assert_int_equal(fhist_begin(arena, make(arena, 0, 1, counts, 2), true, &h), OK);
+    h.zero_count = 6;
+    h.zero_lost = h.positive.lost[0] = 2;
+    h.count = 18;
+    h.count_lost = h.sum_lost = 4;
+    return h;
+}
+
+UNIT_TEST(a_factor_and_a_divisor_apply_to_every_part)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    struct fhist h = with_lost_parts(&arena);
+    fhist_divide(&h, 2);
+    fhist_settle(&h);
+    assert_text(&h, "{count:11, sum:7, [-0.001,0.001]:4, (1,2]:3, (2,4]:3}");
+    h = with_lost_parts(&arena);
+    fhist_multiply(&h, 2);
+    fhist_settle(&h);
+    assert_text(&h, "{count:44, sum:28, [-0.001,0.001]:16, (1,2]:12, (2,4]:12}");
+    h = with_lost_parts(&arena);
+    fhist_divide(&h, -2);
+    assert_int_equal(h.hint, RESET_GAUGE);
+    fhist_divide(&h, 0);
+    assert_text(&h, "{count:-Inf, sum:-Inf, [-0.001,0.001]:-Inf}");
+    arena_fini(&arena);
+}
+
 int
 main(void)
 {
@@ -158,6 +233,9 @@ main(void)
         cmocka_unit_test(fewer_observations_are_a_reset_in_any_bucket),
         cmocka_unit_test(a_text_has_the_zero_bucket_even_when_it_is_no_number),
         cmocka_unit_test(quantiles_lie_within_their_bucket),
+        cmocka_unit_test(a_fraction_is_one_of_all_observations),
+        cmocka_unit_test(a_quantile_reports_observations_outside_the_buckets),
+        cmocka_unit_test(a_factor_and_a_divisor_apply_to_every_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ struct fake_host {
     uint64_t write_fails;
     enum err open_error;
     uint64_t rejected;
-    uint32_t calls, notices, most; /* counts of send() */
+    uint32_t calls, notices, most; /* of send() */
+    char sent[512];                /* its last notice as text; times in seconds since AT_NS */
 };
 
 static struct fake_host fake;
@@ -49,10 +50,32 @@ fake_settle(void *context, uint64_t ticket, struct why *why)
 }
 
 static void
+print_notice(const struct alert_notice *n)
+{
+    struct buf to;
+    buf_init(&to, NULL, 1 << 16);
+    buf_printf(&to, "%.*s ", (int)n->tenant.size, (const char *)n->tenant.at);
+    labels_print(&to, n->labels);
+    for (uint32_t i = 0; i < n->annotation_count; i++) {
+        const struct label *a = &n->annotations[i];
+        buf_printf(&to, " %.*s='%.*s'", (int)a->name.size, (const char *)a->name.at,
+                   (int)a->value.size, (const char *)a->value.at);
+    }
+    buf_printf(&to, " of %.*s from %lld to %lld", (int)n->expression.size,
+               (const char *)n->expression.at, (long long)((n->starts_ns - AT_NS) / NS_PER_S),
+               (long long)((n->ends_ns - AT_NS) / NS_PER_S));
+    buf_put_u8(&to, '\0');
+    assert_int_equal(buf_error(&to), OK);
+    snprintf(fake.sent, sizeof fake.sent, "%s", (const char *)to.at);
+    buf_fini(&to);
+}
+
+static void
 fake_send(void *context, const struct alert_notice *notices, uint32_t count)
 {
-    (void)context, (void)notices;
+    (void)context;
     assert_true(count > 0);
+    print_notice(&notices[count - 1]);
     fake.calls++;
     fake.notices += count;
     if (count > fake.most) fake.most = count;
@@ -112,8 +135,10 @@ empty_open(void *context, struct query_control *control, struct view **ret_view,
 /* --- groups ----------------------------------------------------------------------------------- */
 
 static struct rules_host host = {.write = fake_write, .settle = fake_settle, .send = fake_send};
-static const struct rules_terms terms = {
-    .open = empty_open, .lookback_ms = 300000, .resend_ns = 60 * NS_PER_S};
+static const struct rules_terms terms = {.open = empty_open,
+                                         .lookback_ms = 300000,
+                                         .resend_ns = 60 * NS_PER_S,
+                                         .external_url = {(const uint8_t *)"http://f", 8}};
 
 static struct group *
 group_of(struct rule *rules, uint32_t count)
@@ -279,6 +304,27 @@ UNIT_TEST(test_alerts_that_did_not_change_are_sent_again_when_it_is_time)
     group_free(g);
 }
 
+/* A firing alert ends after four intervals, unless it is sent again. */
+UNIT_TEST(test_an_alert_is_sent_with_its_labels_annotations_and_times)
+{
+    static struct named_text labels[] = {{"severity", "page {{ $value }}"}};
+    static struct named_text annotations[] = {{"says", "{{ $labels.i }} is {{ $value }}"},
+                                              {"url", "{{ $externalURL }}/x"}};
+    static struct rule rule = {.kind = RULE_ALERTING,
+                               .name = "A",
+                               .expression = "label_replace(vector(7),'i','one','','')",
+                               .labels = {labels, 1},
+                               .annotations = {annotations, 2}};
+    struct group *g = group_of(&rule, 1);
+    (void)evaluate(g, AT_NS);
+    group_send(g, &host, &terms, AT_NS);
+    assert_string_equal(
+        fake.sent,
+        "t {alertname=\"A\", i=\"one\", severity=\"page 7\"} says='one is 7' url='http://f/x' "
+        "of label_replace(vector(7), \"i\", \"one\", \"\", \"\") from 0 to 240");
+    group_free(g);
+}
+
 int
 main(void)
 {
@@ -289,6 +335,7 @@ main(void)
         cmocka_unit_test(test_a_rule_whose_results_are_refused_fails),
         cmocka_unit_test(test_rules_fail_without_a_view),
         cmocka_unit_test(test_all_alerts_are_sent_some_at_a_time),
+        cmocka_unit_test(test_an_alert_is_sent_with_its_labels_annotations_and_times),
         cmocka_unit_test(test_alerts_that_did_not_change_are_sent_again_when_it_is_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -362,6 +362,24 @@ UNIT_TEST(test_scrape_times_come_back_in_little)
 
 /* --- sizes ------------------------------------------------------------------------------------ */
 
+/* The line is that through both ends, or, if the last value is late, that through the middle. */
+UNIT_TEST(test_times_near_a_line_cost_their_distance_from_it)
+{
+    for (unsigned is_late = 0; is_late < 2; is_late++) {
+        uint64_t started_with = seed = is_late;
+        for (uint32_t i = 0; i < 1024; i++) {
+            bool is_fixed = i == 0 || i == 511 || i == 512 || i == 1023;
+            values[i] = 1700000000000 + 15001 * (uint64_t)i + (is_fixed ? 0 : random_below(8));
+        }
+        if (is_late)
+            values[1023] += 5000;
+        else
+            values[512] += 7;
+        size_t size = check_comes_back(TIMES, values, 1024, "line", is_late, started_with);
+        assert_true(size < 1024 * 3 / 8 + 40);
+    }
+}
+
 UNIT_TEST(test_constants_cost_a_few_bytes_at_any_length)
 {
     static const double constants[] = {0, 1, -1, 0.25, 0.1, 63, 12345.678, 1e-12};
@@ -387,6 +405,14 @@ UNIT_TEST(test_straight_lines_cost_a_few_bytes_at_any_length)
         }
         assert_in_range(float_size(values, boundary_counts[i]), 1, 14);
     }
+}
+
+UNIT_TEST(test_a_parabola_costs_a_few_bytes)
+{
+    for (uint32_t i = 0; i < 1024; i++) {
+        values[i] = double_bits((double)i * i);
+    }
+    assert_in_range(float_size(values, 1024), 1, 14);
 }
 
 UNIT_TEST(test_a_staleness_marker_at_the_end_costs_nothing)
@@ -786,8 +812,10 @@ main(void)
         cmocka_unit_test(test_every_width_comes_back_with_every_rest),
         cmocka_unit_test(test_exceptions_of_every_height_and_number_come_back),
         cmocka_unit_test(test_scrape_times_come_back_in_little),
+        cmocka_unit_test(test_times_near_a_line_cost_their_distance_from_it),
         cmocka_unit_test(test_constants_cost_a_few_bytes_at_any_length),
         cmocka_unit_test(test_straight_lines_cost_a_few_bytes_at_any_length),
+        cmocka_unit_test(test_a_parabola_costs_a_few_bytes),
         cmocka_unit_test(test_a_staleness_marker_at_the_end_costs_nothing),
         cmocka_unit_test(test_few_specials_do_not_spoil_a_block),
         cmocka_unit_test(test_random_bits_cost_no_more_than_themselves),

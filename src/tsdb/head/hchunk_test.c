@@ -309,6 +309,22 @@ UNIT_TEST(test_only_durable_samples_are_visible)
     }
 }
 
+UNIT_TEST(test_a_value_that_stays_takes_no_more_bytes)
+{
+    static const double values[] = {0, 5, 0.25};
+    for (unsigned v = 0; v < sizeof values / sizeof *values; v++) {
+        struct gmem g;
+        gmem_init(&g, NULL);
+        struct hchunk_open o = {0};
+        for (uint32_t i = 0; i < MAX; i++) {
+            uint64_t bits = double_bits(values[v]);
+            assert_int_equal(hchunk_put_float(&o, &g, 15000 * (int64_t)i, bits, 0, 1), OK);
+        }
+        assert_in_range(o.size_bytes, 1, 13);
+        gmem_fini(&g);
+    }
+}
+
 UNIT_TEST(test_a_chunk_takes_only_what_comes_behind)
 {
     struct gmem g;
@@ -392,6 +408,7 @@ main(void)
         cmocka_unit_test(test_a_chunk_finds_each_sample_and_no_other),
         cmocka_unit_test(test_samples_taken_back_leave_no_trace),
         cmocka_unit_test(test_only_durable_samples_are_visible),
+        cmocka_unit_test(test_a_value_that_stays_takes_no_more_bytes),
         cmocka_unit_test(test_a_chunk_takes_only_what_comes_behind),
         cmocka_unit_test(test_histograms_of_many_buckets_fill_a_chunk_early),
         cmocka_unit_test(test_a_sample_that_finds_no_memory_changes_nothing),

@@ -416,6 +416,7 @@ UNIT_TEST(test_segments_together_hold_what_was_sent)
     struct machine m;
     struct inspect_dir d;
     uint64_t items[WAL_TYPE_LAST + 1] = {0}, accepted[LEDGER_KIND_COUNT] = {0};
+    struct time_range times = {INT64_MAX, INT64_MIN};
     machine_init(&m, 6);
     m.options.wal_budget_bytes = 0;
     machine_must_open(&m);
@@ -445,6 +446,8 @@ UNIT_TEST(test_segments_together_hold_what_was_sent)
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
             accepted[k] += s.accepted[k];
         }
+        if (s.samples.min_ms < times.min_ms) times.min_ms = s.samples.min_ms;
+        if (s.samples.max_ms > times.max_ms) times.max_ms = s.samples.max_ms;
         inspect_segment_fini(&s);
     }
     assert_int_equal(items[WAL_FLOATS], SENDS * 32 * 10);
@@ -454,6 +457,8 @@ UNIT_TEST(test_segments_together_hold_what_was_sent)
     assert_int_equal(items[WAL_HISTOGRAMS], accepted[LEDGER_HISTOGRAM]);
     assert_int_equal(items[WAL_EXEMPLARS], accepted[LEDGER_EXEMPLAR]);
     assert_true(items[WAL_SERIES] >= 40);
+    assert_int_equal(times.min_ms, T0 - DAY_MS);
+    assert_int_equal(times.max_ms, T0 - DAY_MS + (SENDS - 1) * 20000 + 9 * 1000);
     inspect_dir_fini(&d);
     machine_fini(&m);
 }

@@ -58,18 +58,20 @@ make_labels(void)
     }
 }
 
-/* Makes the series in label order: of each name those with an id, then those without. */
+/* In label order: of each name those with an id, then those without. Series of a job come in runs
+ * if asked for, else at random. */
 static void
-make_series(void)
+make_series(bool in_runs)
 {
     uint32_t n = 0;
     for (uint32_t name = 0; name < NAMES; name++) {
         for (uint32_t i = 0; i < IDS / NAMES; i++) {
             uint64_t dice = mixed(n);
-            series[n++] = (struct one){{name, FIRST_ID + name * (IDS / NAMES) + i,
-                                        FIRST_INSTANCE + (uint32_t)(dice % INSTANCES),
-                                        FIRST_JOB + (uint32_t)(dice >> 32) % JOBS},
-                                       4};
+            series[n++] =
+                (struct one){{name, FIRST_ID + name * (IDS / NAMES) + i,
+                              FIRST_INSTANCE + (uint32_t)(dice % INSTANCES),
+                              FIRST_JOB + (in_runs ? i / 16 : (uint32_t)(dice >> 32)) % JOBS},
+                             4};
         }
         for (uint32_t i = 0; i < INSTANCES * JOBS; i++) {
             series[n++] = (struct one){{name, FIRST_INSTANCE + i / JOBS, FIRST_JOB + i % JOBS}, 3};
@@ -95,7 +97,7 @@ write_tenant(struct part_writer *w, const char *name)
 }
 
 static void
-make_part(int level)
+make_part(int level, bool in_runs)
 {
     struct part_writer *w;
     struct part_info info;
@@ -104,7 +106,7 @@ make_part(int level)
     assert_int_equal(env_mkdir(env, "/parts", NULL), OK);
     assert_int_equal(page_cache_new(NULL, 1 << 20, &cache), OK);
     make_labels();
-    make_series();
+    make_series(in_runs);
     assert_int_equal(part_writer_new(env, NULL, "/parts", NUMBER, 1, 2, &w, NULL), OK);
     part_writer_set_level(w, level);
     write_tenant(w, "one");
@@ -199,10 +201,10 @@ check(const struct part_index *index, const unsigned *which, uint32_t count)
 }
 
 static void
-check_all(int level)
+check_all(int level, bool in_runs)
 {
     struct arena arena;
-    make_part(level);
+    make_part(level, in_runs);
     make_matchers();
     for (uint32_t t = 0; t < 2; t++) {
         struct part_index index;
@@ -224,8 +226,9 @@ check_all(int level)
 
 UNIT_TEST(test_what_matchers_find_is_what_a_look_at_each_series_finds)
 {
-    check_all(0);
-    check_all(PART_LEVEL_LAST);
+    check_all(0, false);
+    check_all(PART_LEVEL_LAST, false);
+    check_all(0, true);
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -249,7 +252,7 @@ UNIT_TEST(test_values_of_a_label_come_in_order_until_nobody_wants_more)
 {
     struct arena arena;
     struct part_index index;
-    make_part(1);
+    make_part(1, false);
     arena_init(&arena, NULL, 0, 0);
     assert_int_equal(part_index_load(part, part_tenant_at(part, 1), &arena, &index, NULL), OK);
     struct expected x = {FIRST_ID, FIRST_ID + IDS};

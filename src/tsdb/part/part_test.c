@@ -785,7 +785,7 @@ UNIT_TEST(test_memory_refused_while_reading_is_told_of)
                 struct arena arena;
                 struct part_index index;
                 struct row_reader *rows = NULL;
-                arena_init(&arena, &g.budget, 0, 0);
+                arena_init(&arena, &g.budget, 0, 16); /* each name is an allocation */
                 e = part_index_load(part, t, &arena, &index, &x.why);
                 if (e == OK) e = row_reader_new(&index, &g.budget, &rows);
                 for (uint32_t j = 0; j < t->series_count && e == OK; j++) {

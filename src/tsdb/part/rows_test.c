@@ -463,7 +463,28 @@ UNIT_TEST(test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory)
 
 /* --- damage with valid checksums -------------------------------------------------------------- */
 
-/* Reads everything, in order and not; damage must be reported with a reason. */
+/* After an error a reader reads what a new one reads. */
+static void
+check_after_error(struct rig *g, struct row_reader *rows, uint32_t number)
+{
+    struct row_reader *fresh;
+    struct row row[2] = {{0}};
+    enum err e[2];
+    assert_int_equal(row_reader_new(&g->index, &g->budget, &fresh), OK);
+    for (int i = 0; i < 2; i++) {
+        struct bytes labels;
+        const struct block_ref *blocks;
+        uint32_t count;
+        e[i] = row_read(i == 0 ? rows : fresh, number, &labels, &blocks, &count, NULL);
+        if (e[i] == OK) row[i] = row_of(labels, blocks, count);
+    }
+    assert_int_equal(e[0], e[1]);
+    assert_int_equal(row[0].labels, row[1].labels);
+    assert_int_equal(row[0].blocks, row[1].blocks);
+    row_reader_free(fresh);
+}
+
+/* Reads everything, in order and not; what is damaged has words. */
 static bool
 rows_are_told_of(struct rig *g, const struct part_tenant *t, struct rng *r)
 {
@@ -484,6 +505,7 @@ rows_are_told_of(struct rig *g, const struct part_tenant *t, struct rng *r)
         assert_true(e == OK || e == ERR_CORRUPT || e == ERR_NOMEM);
         if (e == ERR_CORRUPT) assert_non_null(strstr(why.text, "0000000000000003"));
         damaged |= e != OK;
+        if (e) check_after_error(g, rows, t->first_series + at);
         if (e) i += t->series_count / 16;
     }
     row_reader_free(rows);
