@@ -58,11 +58,14 @@ struct stored_limits {
 };
 
 /*
- * Checks an edit and makes what comes of it; changes nothing. One change at a time.
+ * Checks an edit and prepares the change; until the commit nothing changes. One change at a time.
  *
- * ERR_INPUT    the group is wrong, and `reasons` has a sentence a line; or there are too many
- * groups, and `why` has it ERR_LIMIT    the group is too large ERR_MISSING  there is no such group,
- * or namespace ERR_CORRUPT, ERR_IO, ERR_UNSUPPORTED: the file of the tenant could not be read
+ * ERR_INPUT    the group is invalid, and `reasons` has one sentence per line; or there are too many
+ *              groups, and `why` says so
+ * ERR_LIMIT    the group is too large
+ * ERR_MISSING  the group or namespace does not exist
+ * ERR_CORRUPT, ERR_IO, ERR_UNSUPPORTED
+ *              the file of the tenant could not be read
  * ERR_NOMEM
  */
 struct stored_change;

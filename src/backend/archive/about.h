@@ -1,6 +1,10 @@
-/* about.h - the index of an object that was read: the times of its parts, metric names, and a
+/*
+ * about.h - the index of an object that was read: the times of its parts, metric names, and a
  * filter of its labels. It shows that a question needs nothing, or only parts, of the object.
- * Format: docs/format/archive_index.md. * Threads: one. */
+ * Format: docs/format/archive_index.md.
+ *
+ * Threads: one.
+ */
 #ifndef BACKEND_ARCHIVE_ABOUT_H
 #define BACKEND_ARCHIVE_ABOUT_H
 

@@ -1,6 +1,9 @@
-/* remote_read.c - a source by remote read: see remote_read.h. * A select is one request with one
- * query. It is sent at once, and the response is awaited when the first series is asked for. The
- * form of the response determines which module sorts its series. */
+/*
+ * remote_read.c - a source by remote read: see remote_read.h.
+ *
+ * A select is one request with one query. It is sent at once, and the response is awaited when the
+ * first series is asked for. The form of the response determines which module sorts its series.
+ */
 #include "backend/remote/remote_read.h"
 
 #include <stdio.h>

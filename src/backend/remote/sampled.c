@@ -1,5 +1,9 @@
-/* sampled.c - see sampled.h. * A QueryResult is, byte for byte, a remote write 1.0 request: series
- * in a field 1. So each series is decoded as a request of one series, when it is needed. */
+/*
+ * sampled.c - see sampled.h.
+ *
+ * A QueryResult is, byte for byte, a remote write 1.0 request: series in a field 1. So each series
+ * is decoded as a request of one series, when it is needed.
+ */
 #include "backend/remote/sampled.h"
 
 #include <stdlib.h>
