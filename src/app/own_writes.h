@@ -1,8 +1,9 @@
 /*
- * own_writes.h - what the server itself writes, rules and its own metrics: through the store like
- * anybody's samples, so that destinations get them, too.
+ * own_writes.h - stores samples that the server makes itself (results of rules, its own metrics)
+ * like samples of a sender. Destinations get them, too.
  *
- * Threads: any, but for the first two and the last, which are for the one that owns the server.
+ * Threads: own_writes_new() and own_writes_free() are for the thread that owns the server,
+ * own_committed() is for the commit thread; the others are for any.
  */
 #ifndef APP_OWN_WRITES_H
 #define APP_OWN_WRITES_H

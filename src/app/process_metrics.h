@@ -1,8 +1,6 @@
-/*
- * process_metrics.h - what the kernel knows about this process, under the names that every
- * Prometheus client uses: process_cpu_seconds_total, process_resident_memory_bytes, ... and the
- * highest resident memory so far, process_resident_memory_max_bytes.
- */
+/* process_metrics.h - metrics of this process that the kernel counts, with the names that
+ * Prometheus clients use: process_cpu_seconds_total, process_resident_memory_bytes, ... and the
+ * highest resident memory so far, process_resident_memory_max_bytes. */
 #ifndef APP_PROCESS_METRICS_H
 #define APP_PROCESS_METRICS_H
 

@@ -1,7 +1,9 @@
 /*
- * ruler_groups.h - which groups are evaluated: those of rule files, and of those that are stored
- * the ones that have other names. Two groups of a tenant with one file and name would write the
- * same series.
+ * ruler_groups.h - chooses the groups that are evaluated: all groups of rule files, and stored
+ * groups unless a file has a group of the same tenant, file and name. Both would write the same
+ * series.
+ *
+ * Threads: any, one result each.
  */
 #ifndef APP_RULES_RULER_GROUPS_H
 #define APP_RULES_RULER_GROUPS_H
