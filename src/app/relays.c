@@ -272,7 +272,7 @@ runner_new(struct relays *all, struct destination_list *list,
     return OK;
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- list of destinations --------------------------------------------------------------------- */
 
 enum err
 relays_new(const struct relays_options *options, struct relays **ret_relays, struct why *why)

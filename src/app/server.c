@@ -425,7 +425,7 @@ control_destination(void *context, struct bytes name, const struct destination_w
     return relays_wish(s->relays, name, wish->verb == DESTINATION_PAUSE, why);
 }
 
-/* --- what the API asks for -------------------------------------------------------------------- */
+/* --- requests of the API ---------------------------------------------------------------------- */
 
 static void
 want_commit(void *context)
@@ -826,7 +826,7 @@ find_external_url(struct server *s)
     settings_external_url(&s->settings, hostname, s->external_url);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the server ------------------------------------------------------------------------------- */
 
 enum err
 server_start(struct env *env, const struct settings *settings, struct config_lists *lists,

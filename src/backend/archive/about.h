@@ -65,7 +65,7 @@ MUST_CHECK enum err about_end(struct about *about);
 /* False if no series of the object can match all matchers. `set` may be NULL. */
 bool about_may_have(const struct about *about, const struct matcher_set *set);
 
-/* --- its form --------------------------------------------------------------------------------- */
+/* --- format ----------------------------------------------------------------------------------- */
 
 /* The object of an index. */
 struct about_identity {

@@ -300,7 +300,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     return OK;
 }
 
-/* --- what it cannot tell ---------------------------------------------------------------------- */
+/* --- look-ups without results ----------------------------------------------------------------- */
 
 static enum err
 no_texts(struct view *view, const struct query_request *request, const struct text_sink *to,

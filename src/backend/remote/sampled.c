@@ -314,7 +314,7 @@ sampled_batch(struct sampled *s, struct sample_batch *ret_batch, struct why *why
     return s->samples.count == 0 ? OK : sample_merge_batch(&s->samples, ret_batch, why);
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the set ---------------------------------------------------------------------------------- */
 
 enum err
 sampled_new(const struct sampled_options *options, struct bytes answer,

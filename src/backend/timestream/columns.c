@@ -14,7 +14,7 @@
 
 enum { PREFIX_BYTES = 3, NAME_BYTES_MAX = 64 * 1024 };
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names of columns ------------------------------------------------------------------------- */
 
 static bool
 begins_with(struct bytes text, const char *start)

@@ -75,7 +75,7 @@ timestream_tables_free(struct timestream_tables *t)
     mem_free(memory, t, sizeof *t);
 }
 
-/* --- which there are -------------------------------------------------------------------------- */
+/* --- list of tables --------------------------------------------------------------------------- */
 
 static bool
 is_called(const struct known_table *table, const char *database, const char *name)

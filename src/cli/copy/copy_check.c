@@ -58,7 +58,7 @@ check_no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory to compare; use a shorter --slice");
 }
 
-/* --- what a series holds ---------------------------------------------------------------------- */
+/* --- samples of a series ---------------------------------------------------------------------- */
 
 static uint64_t
 hash_sample(const struct sample_batch *b, uint32_t i)

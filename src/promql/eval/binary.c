@@ -400,7 +400,7 @@ fill_many_next(struct binary_vector *b, struct column **ret_column)
     return OK;
 }
 
-/* --- the vector ------------------------------------------------------------------------------- */
+/* --- result of the operator ------------------------------------------------------------------- */
 
 static enum err
 next_left(struct binary_vector *b)

@@ -18,7 +18,7 @@
  *
  *  1. A busy lane has room for the batch that is being filled: filled < BATCHES.
  *  2. Batches that are filled have at least one column; parallel_next() reads the first one of
- * them.
+ *     them.
  *  3. A lane that ended stays so, and no thread works on it.
  *  4. `helpers` counts the threads that were asked for and have not returned: at most one per lane
  *     besides the thread of the query.

@@ -163,7 +163,7 @@ rule_end(struct rule_at_work *rule)
     buf_fini(&rule->error);
 }
 
-/* --- which rule is which ---------------------------------------------------------------------- */
+/* --- identity of rules ------------------------------------------------------------------------ */
 
 static bool
 same_rule(const struct rule_at_work *a, const struct rule_at_work *b)

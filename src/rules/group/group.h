@@ -24,7 +24,7 @@
 #include "rules/group/schedule.h"
 #include "rules/rules.h"
 
-/* --- what a group needs of others ------------------------------------------------------------- */
+/* --- the host of a group ---------------------------------------------------------------------- */
 
 /* The result of handing a message to the host. */
 struct rules_written {

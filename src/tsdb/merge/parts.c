@@ -20,7 +20,7 @@
  * 2. A source is in the heap at most once, and the heap is empty between tenants.
  * 3. The group is the sources that have the current pair or series, by arrival.
  * 4. Counts of a tenant add up to its samples of the inputs in the window. Damage can break this,
- * so the caller checks it (store/merging.c).
+ *    so the caller checks it (store/merging.c).
  */
 #include "tsdb/merge/parts.h"
 

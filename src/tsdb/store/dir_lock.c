@@ -56,7 +56,7 @@ dir_lock_init(struct dir_lock *lock, struct env *env, const char *dir)
         lock->files[i] = FILE_CLOSED;
 }
 
-/* --- taking it -------------------------------------------------------------------------------- */
+/* --- taking the lock -------------------------------------------------------------------------- */
 
 static enum err
 lock_file(struct dir_lock *l, unsigned which, const char *path, struct why *why)

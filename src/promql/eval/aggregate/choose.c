@@ -480,7 +480,7 @@ ranked_next(struct choosing_vector *v, struct column **ret_column)
     return OK;
 }
 
-/* --- the vector ------------------------------------------------------------------------------- */
+/* --- result of the choice --------------------------------------------------------------------- */
 
 static bool
 is_ranking(const struct choosing_vector *v)

@@ -15,7 +15,7 @@
  *  2. `source` exists from share_build() until all was kept, or the last reader of the last node is
  *     freed.
  *  3. Between share_enter() and leave() the operator and the budget of the evaluation are those of
- * the share, and its counts grow by what the evaluation counts.
+ *     the share, and its counts grow by what the evaluation counts.
  *  4. `readers` counts the vectors of vector_share_new() that were not freed; 0 at the end.
  */
 #include "promql/eval/plan/share.h"

@@ -9,7 +9,7 @@
  * Invariants:
  *
  *  1. Steps before `step` are decided. Steps from it on look back from the first sample of the
- * batch or later, once the sample before the batch has been used.
+ *     batch or later, once the sample before the batch has been used.
  *  2. `before` and, after a batch, the last sample are kept: they are no views of the batch.
  *  3. With `smoothed`, samples are interpolated only if both are floats or both are histograms.
  */

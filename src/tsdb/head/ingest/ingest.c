@@ -423,7 +423,7 @@ metadata_slice(struct ingest *in)
     return OK;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 /*
  * All in one line, and the counts first: senders log only the beginning of the first line.
