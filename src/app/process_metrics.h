@@ -6,7 +6,7 @@
 
 #include "base/metric.h"
 
-/* Adds the collector to the registry. Once, at start: the start time is worked out here, so that it
+/* Adds the collector to the registry. Call once, at the start: it computes the start time, which
  * stays the same when the clock is set. */
 void process_metrics_register(void);
 
@@ -21,9 +21,10 @@ struct process_stat {
     uint64_t resident_pages;
 };
 
-/* False if it is not what proc(5) describes. */
+/* False if the text has not the form that proc(5) describes. */
 bool process_stat_parse(struct bytes text, struct process_stat *ret_stat);
-/* The value of a line "name:   123 kB" of /proc/self/status, in bytes. False: no such line. */
+/* Gets the value of a line "name:   123 kB" of /proc/self/status, in bytes. False if the line is
+ * missing. */
 bool process_status_bytes(struct bytes text, const char *name, uint64_t *ret_bytes);
 
 /* Prints the metrics that can be read under `dir` ("/proc/self"); others are left out. */

@@ -12,7 +12,7 @@
 #include "config/rule_set.h"
 #include "rules/schedule/scheduler.h"
 
-/* By tenant, file and name; views of what they were chosen from. */
+/* Ordered by tenant, file and name; views of the groups that were chosen from. */
 struct ruler_groups {
     struct scheduler_group *items;
     uint32_t count, capacity;
@@ -26,7 +26,7 @@ MUST_CHECK enum err ruler_groups_choose(const struct rule_set *set,
                                         struct ruler_groups *ret);
 void ruler_groups_fini(struct ruler_groups *groups, struct budget *memory);
 
-/* Says whether a file has this group. */
+/* Returns true if a file has this group. */
 bool ruler_groups_has(const struct rule_set *set, struct bytes tenant, const char *file,
                       const char *name);
 
