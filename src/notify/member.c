@@ -141,10 +141,10 @@ settle_delivered(struct member *m)
     m->sent += m->queue.taken.count;
     queue_drop_taken(&m->queue);
     m->batch_max = m->batch_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * m->batch_max;
-    m->refused = 0; /* invariant 3, as the next three */
-    m->health = MEMBER_WORKS;
-    m->tried_again = false;
-    pause_end(&m->pause);
+    m->refused = 0;           /* invariant 3 */
+    m->health = MEMBER_WORKS; /* invariant 3 */
+    m->tried_again = false;   /* invariant 3 */
+    pause_end(&m->pause);     /* invariant 3 */
     return is_back ? MEMBER_IS_BACK : MEMBER_NO_NEWS;
 }
 

@@ -80,7 +80,7 @@ struct binary_vector {
     bool fills_many;
     double one_value;
     double many_value;
-    struct column fill; /* the number, at some steps */
+    struct column fill; /* fill value, at the steps where a side is missing */
 };
 
 /* --- the kept side ---------------------------------------------------------------------------- */

@@ -193,9 +193,9 @@ share_enter(struct share *s, struct evaluation *ev, struct visit *v)
 static void
 leave(struct share *s, struct evaluation *ev, const struct visit *v)
 {
-    assert(ev->at == s->at); /* invariant 3, as the next ones */
-    assert(ev->budget == s->budget);
-    assert(ev->samples >= v->samples);
+    assert(ev->at == s->at);           /* invariant 3 */
+    assert(ev->budget == s->budget);   /* invariant 3 */
+    assert(ev->samples >= v->samples); /* invariant 3 */
     ev->at = v->at;
     ev->budget = v->budget;
     for (uint32_t i = 0; i < s->steps; i++) {
