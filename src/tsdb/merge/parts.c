@@ -160,6 +160,7 @@ tenant_begin(struct part_merge *m)
     }
     m->phase = first == NULL ? PHASE_DONE : PHASE_WALK;
     if (first == NULL) return OK;
+    assert(m->tenant.at == NULL || bytes_compare(m->tenant, first->name) < 0); /* invariant 1 */
     m->tenant = first->name;
     m->count = (struct part_merge_counts){.tenant = first->name};
     m->walk_source = m->walk_row = 0;
