@@ -297,7 +297,7 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
     return OK;
 }
 
-/* --- other destinations ----------------------------------------------------------------------- */
+/* --- changes of the list ---------------------------------------------------------------------- */
 
 /*  First everything is made that can fail: the list, guards that hold the log, threads that wait.
  * After that nothing fails: destinations that were removed or changed end before the new ones of
@@ -481,7 +481,7 @@ note_end(const struct relays *all, struct runner *r)
              KV("then", relay_backlog_fate(all->options.stored, false)));
 }
 
-/* --- those that are not configured ----------------------------------------------------------- */
+/* --- directories without a destination -------------------------------------------------------- */
 
 static bool
 is_left_over(void *context, const char *name)

@@ -130,7 +130,7 @@ enter_step(struct http_conn *conn, enum http_step step)
     conn->step = step;
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- end of a connection ---------------------------------------------------------------------- */
 
 /* Takes the request away from the connection; a producer that streams its answer keeps it. The
  * invariants are those of struct http_request. */

@@ -1,5 +1,5 @@
 /*
- * member.c - decides what is sent to a member, and when.
+ * member.c - decides which alerts are sent to a member, and when.
  *
  * A refused request means that some alert in it is invalid, without naming it. So the next one has
  * half as many, from the same beginning, and so on down to a single alert, which is dropped; a

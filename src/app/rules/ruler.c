@@ -663,7 +663,7 @@ ruler_commit(struct ruler_change *c)
     change_free(c);
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 void
 ruler_each(struct ruler *r, struct bytes tenant,

@@ -136,7 +136,7 @@ about_end(struct about *a)
     return OK;
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static bool
 any_name_matches(const struct about *a, const struct matcher *m)

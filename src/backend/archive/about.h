@@ -60,7 +60,7 @@ MUST_CHECK enum err about_cut(struct about *about, uint64_t offset);
 /* Makes the filter at the end of the object. ERR_NOMEM. */
 MUST_CHECK enum err about_end(struct about *about);
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* False if no series of the object can match all matchers. `set` may be NULL. */
 bool about_may_have(const struct about *about, const struct matcher_set *set);

@@ -96,7 +96,7 @@ clickhouse_table_assume(struct clickhouse_table *t)
     }
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- query of the properties ------------------------------------------------------------------ */
 
 void
 clickhouse_table_ask_put(struct buf *to, const struct clickhouse_settings *s)

@@ -199,7 +199,7 @@ set_free(struct series_set *set)
 static const struct series_set_ops set_ops = {
     .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
 put_body(struct answerer_set *s, const struct query_request *r, struct why *why)

@@ -71,7 +71,7 @@ begin_streamed(struct remote_question *q, struct why *why)
     return e ? fetch_no_memory(why) : OK;
 }
 
-/* --- the other kind --------------------------------------------------------------------------- */
+/* --- responses of samples --------------------------------------------------------------------- */
 
 static enum err
 judge(struct remote_question *q, enum err e, struct why *why)
@@ -168,7 +168,7 @@ warning(struct fetch_question *base, uint32_t index)
     return warnings_at(&((struct remote_question *)base)->warnings, index);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* Judges a refusal; a path other than that of remote read gets 404 or 405, and a hint. */
 static void

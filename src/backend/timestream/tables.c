@@ -134,7 +134,7 @@ timestream_tables_oldest(struct timestream_tables *t, const char *database, cons
     return OK;
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 enum err
 timestream_table_request_put(struct buf *to, const char *database, const char *table,

@@ -448,7 +448,7 @@ timestream_entry(const struct writer *writer, const struct writer_call *call, ui
              (const char *)r->texts.at + r->of[entry].from);
 }
 
-/* --- before, and whether it would work -------------------------------------------------------- */
+/* --- preparation and permission check --------------------------------------------------------- */
 
 static bool
 timestream_need_prepare(struct writer *writer)

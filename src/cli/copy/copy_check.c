@@ -185,7 +185,7 @@ report(struct check *c, struct bytes labels, const struct copy_found *f, struct 
     return output_write(c->o->report, buf_bytes(&c->line), why);
 }
 
-/* --- the first place -------------------------------------------------------------------------- */
+/* --- series of the source --------------------------------------------------------------------- */
 
 static void
 note_differing(struct check *c, struct bytes labels, struct bytes given)

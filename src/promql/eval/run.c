@@ -55,7 +55,7 @@ run_collect(struct query_run *run, struct column *c)
     return OK;
 }
 
-/* --- order ------------------------------------------------------------------------------------ */
+/* --- order of the result ---------------------------------------------------------------------- */
 
 struct by_labels {
     struct eval_order sorting;

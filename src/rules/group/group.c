@@ -529,7 +529,7 @@ group_count_missed(struct group *g, uint64_t missed)
     lock_drop(&g->lock);
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- series that end with a group ------------------------------------------------------------- */
 
 /* Adds the series that its rules wrote last, and the names under which they did. */
 static enum err

@@ -397,7 +397,7 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
 #endif
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static void
 validate_tenant(const struct scheduler *s, const struct scheduled_tenant *t)

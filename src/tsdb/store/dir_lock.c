@@ -180,7 +180,7 @@ dir_lock_drop(struct dir_lock *l)
     l->taken = false;
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- checks of the directory ------------------------------------------------------------------ */
 
 enum seen { SEEN_SAME, SEEN_NONE, SEEN_ANOTHER };
 

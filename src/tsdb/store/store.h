@@ -132,7 +132,7 @@ void snapshots_sweep(struct tsdb *db);
 /* Removes directories of parts that are not live, once the log and the live parts are open. */
 void parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening);
 
-/* --- tombstones.c ---------------------------------------------------------------------------- */
+/* --- tombstones.c ----------------------------------------------------------------------------- */
 
 /* Reads the tombstones of a manifest. ERR_CORRUPT: a matcher is invalid; ERR_NOMEM. */
 MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest *manifest,
