@@ -207,7 +207,7 @@ check_source() { # CLAIM COMMAND...
 
 stage_source() {
     check_source 'each include is one that docs/rooms.txt allows' tests/includes.py
-    check_source 'comments and documents name files that exist' tests/named_files.py
+    check_source 'comments and documents name files that exist, and comments have their lines' tests/named_files.py
     check_source 'documents quote texts that exist' tests/quoted_messages.py
     check_source 'names of tests have at most 70 characters' tests/test_names.py
     check_source 'tests/golden/messages.txt lists the texts that users see (make messages writes it)' \

@@ -1,4 +1,4 @@
-/* begin.h - what happens before any library of the process begins. */
+/* begin.h - runs before the libraries of the process are initialized. */
 #ifndef APP_BEGIN_H
 #define APP_BEGIN_H
 

@@ -2,21 +2,21 @@
  * keeper.c - see keeper.h. Acknowledged requests are in the log, so neither thread has to wait for
  * the other:
  *
- *      commit   woken by who wants one, else each second: commit, answer; cuts the head when it is
- *               due. Where commits are not synced, syncs each second and for keeper_sync(), which
- *               waits for the next commit to begin: they are numbered. When the log is down: 503,
- *               and a new segment each second until one can be made
- *      flush    woken when something was cut or memory is short, else each second: housekeeping,
- *               the ledger, what was cut becomes a part; what fails is tried later and later
+ *      commit   wakes on request, else each second: commits, answers; cuts the head when that is
+ *               due. If commits are not synced, syncs each second and for keeper_sync(), which
+ *               waits for the next commit to begin: they are numbered. While the log is down:
+ *               answers 503 and tries to make a new segment each second
+ *      flush    wakes when the head was cut or memory is short, else each second: housekeeping,
+ *               the ledger, writes the cut generation to a part; after failures with growing pauses
  *
- * Nothing is called under their locks: a disk that hangs stops only its thread. keeper_hangs()
- * says so to threads that would wait for the commit thread.
+ * No function that may wait for a disk is called under their locks: a disk that hangs stops only
+ * its thread. keeper_hangs() reports it to threads that would wait for the commit thread.
  *
  * Invariants:
  *  1. Commits are numbered as they begin: commits_synced <= commits_ended <= commits_begun, and
  *     commits_ended is commits_begun or one less.
- *  2. commit_wanted counts those who wait since the last commit began.
- *  3. The head is flushed by one thread; what was cut becomes a part before more is cut.
+ *  2. commit_wanted counts the requests since the last commit began.
+ *  3. One thread flushes the head; a cut generation becomes a part before the next cut.
  *  4. While the log is down, no commit is noted as begun for keeper_hangs().
  */
 #include "app/keeper.h"
@@ -207,8 +207,8 @@ bring_back(struct keeper *k, const char *reason)
              KV("down_ms", (env_monotonic_ns(k->env) - began) / NS_PER_MS));
 }
 
-/* Answers also when nothing is to be committed: a request may wait for what an earlier commit has.
- * A cut is flushed at once: a log that fills quickly cannot wait for the next second. */
+/* Answers also if the commit was empty: a request may wait for samples of an earlier commit. A cut
+ * is flushed at once: a log that fills quickly cannot wait for the next second. */
 static enum err
 commit_once(struct keeper *k, struct why *why)
 {

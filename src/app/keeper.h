@@ -1,9 +1,9 @@
 /*
- * keeper.h - the two threads that keep what was taken in: one commits the log and answers what
- * waits for that, one writes the head out and looks after the store each second.
+ * keeper.h - the two threads that make samples durable: one commits the log and answers the
+ * requests that wait for it, one writes the head to parts and maintains the store each second.
  *
- * Threads: any, but for keeper_init(), keeper_start(), the stops and keeper_fini(), which are for
- * the one that owns the server.
+ * Threads: any, except that keeper_init(), keeper_start(), the stops and keeper_fini() are for the
+ * thread that owns the server.
  */
 #ifndef APP_KEEPER_H
 #define APP_KEEPER_H
@@ -33,7 +33,7 @@ struct keeper {
     uint64_t commits_synced; /* number of the last commit that is on stable storage */
     uint64_t sync_wanted;    /* number of the commit that keeper_sync() waits for; 0: none so far */
     bool failed;             /* a commit or a sync failed, and keeper_sync() has not reported it */
-    bool down;               /* the log takes nothing until it has a new segment */
+    bool down;               /* the log fails until it has a new segment */
     struct cond commits_cond; /* a commit ended, was synced, or failed */
     bool commits_over;        /* the commit thread has ended */
 
@@ -50,7 +50,7 @@ struct keeper {
     int64_t flush_after_ns; /* a flush failed, the next one comes at this time or later */
     int64_t flush_pause_ns;
     const char *refusing; /* logged reason for refusing writes; NULL if they are accepted */
-    bool doubts_clock;    /* the log says that the clock is not believed */
+    bool doubts_clock;    /* it was logged that the clock is not believed */
 
     /* The thread that calls keeper_tick() owns these. */
     int64_t hanging_ns; /* monotonic time at which the hanging commit began that was logged last; 0
@@ -66,19 +66,19 @@ MUST_CHECK enum err keeper_start(struct keeper *keeper, struct why *why);
 void keeper_want_commit(struct keeper *keeper);
 /* Wakes the flush thread: memory or log space is short, or a generation was cut. */
 void keeper_want_flush(struct keeper *keeper);
-/* Waits for a commit, at most 100 ms, so that a query finds what was written before it where
- * writers do not wait for commits. A callback of the store, with the keeper as context. */
+/* Waits for a commit, at most 100 ms, so that a query finds samples that were written before it,
+ * even if writers do not wait for commits. A callback of the store, with the keeper as context. */
 void keeper_commit_now(void *keeper);
 /*
- * Waits until all that was settled before the call is committed and on stable storage, whatever
- * wal.ack is: the commit thread syncs at once. With wal.ack=fsync there is nothing to wait for. One
+ * Waits until all samples that were settled before the call are committed and on stable storage,
+ * whatever wal.ack is: the commit thread syncs at once. Does not wait with wal.ack=fsync. One
  * thread at a time.
  *
- * ERR_AGAIN     a commit or a sync failed since the last call. With wal.ack=memory, what was
- *               settled since the last call that returned OK may be gone; with wal.ack=written, a
- *               power failure may take it. Also while the log is down, and while what it has lost
- *               is in no part: see tsdb_log_lost()
- * ERR_CANCELED  the disk hangs, or commits end; it may be or become synced
+ * ERR_AGAIN     a commit or a sync failed since the last call. With wal.ack=memory, samples settled
+ *               since the last call that returned OK may be lost; with wal.ack=written, a power
+ *               failure may lose them. Also while the log is down, and while samples that it lost
+ *               are in no part: see tsdb_log_lost()
+ * ERR_CANCELED  the disk hangs, or commits end; the samples may be synced, then or later
  */
 MUST_CHECK enum err keeper_sync(struct keeper *keeper, struct why *why);
 /* Returns the age of the running commit, 0 if none runs. */
@@ -89,11 +89,12 @@ const char *keeper_hangs(struct keeper *keeper);
 /* Logs that a commit hangs, and its end. One thread that never waits for a disk calls it several
  * times per second. */
 void keeper_tick(struct keeper *keeper);
-/* Waits until what the head has now is in a part. ERR_CANCELED: the server stops. */
+/* Waits until the samples that are in the head now are in a part. ERR_CANCELED: the server stops.
+ */
 MUST_CHECK enum err keeper_flush_now(struct keeper *keeper, struct why *why);
 
-/* Begins to write all of the head to parts. keeper_is_flushed() says that this is done, or has
- * failed. */
+/* Begins to write all of the head to parts. keeper_is_flushed() returns true when this is done or
+ * has failed. */
 void keeper_flush_all(struct keeper *keeper);
 bool keeper_is_flushed(struct keeper *keeper);
 void keeper_stop_flushing(struct keeper *keeper);

@@ -1,4 +1,4 @@
-/* main.c - the list of commands, and what libraries and the loader look for. */
+/* main.c - the list of commands, and symbols that libraries and the loader look up. */
 #include "app/begin.h"
 #include "cli/commands.h"
 

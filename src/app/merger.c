@@ -5,7 +5,8 @@
  *        ^                                                                     |
  *        +---------------------------------------------------------------------+
  *
- * What fails is tried again later and later; a part that is damaged is left alone by the store.
+ * A failed merge is tried again, with growing pauses; the store no longer merges a part that is
+ * damaged.
  *
  * Invariant 1, of the thread: a merge hurries, and has another mode than TSDB_MERGE_DUE, only while
  * a request waits for it.

@@ -1,7 +1,7 @@
 /*
- * notifier_thread.h - the thread that steps a notifier (notify/notify.h): "alerts".
+ * notifier_thread.h - the thread "alerts", which steps a notifier (notify/notify.h).
  *
- * Threads: the owner's.
+ * Threads: the one that owns the server.
  */
 #ifndef APP_NOTIFIER_THREAD_H
 #define APP_NOTIFIER_THREAD_H
@@ -18,8 +18,8 @@ struct notifier_thread {
 /* `env` and `notifier` outlive the thread. ERR_AGAIN, ERR_NOMEM: it does not run. */
 MUST_CHECK enum err notifier_thread_start(struct notifier_thread *thread, struct env *env,
                                           struct notifier *notifier, struct why *why);
-/* Ends the thread when nothing is queued any more, or after three seconds. It may not have run:
- * zeroed memory is fine. */
+/* Ends the thread when no alert is queued any more, or after three seconds. Accepts zeroed memory,
+ * whose thread was never started. */
 void notifier_thread_stop(struct notifier_thread *thread);
 
 #endif

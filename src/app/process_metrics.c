@@ -1,8 +1,5 @@
-/*
- * process_metrics.c - reads /proc/self at each scrape. These files are the kernel talking, not
- * storage: they are read directly, and a number that cannot be had is left out rather than shown
- * as zero.
- */
+/* process_metrics.c - reads /proc/self at each scrape, directly: these files are not storage. A
+ * metric that cannot be read is left out, not shown as zero. */
 #include "app/process_metrics.h"
 
 #include <dirent.h>

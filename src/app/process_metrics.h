@@ -1,14 +1,12 @@
-/*
- * process_metrics.h - what the kernel knows about this process, under the names that every
- * Prometheus client uses: process_cpu_seconds_total, process_resident_memory_bytes, ... and the
- * highest resident memory so far, process_resident_memory_max_bytes.
- */
+/* process_metrics.h - metrics of this process that the kernel counts, with the names that
+ * Prometheus clients use: process_cpu_seconds_total, process_resident_memory_bytes, ... and the
+ * highest resident memory so far, process_resident_memory_max_bytes. */
 #ifndef APP_PROCESS_METRICS_H
 #define APP_PROCESS_METRICS_H
 
 #include "base/metric.h"
 
-/* Adds the collector to the registry. Once, at start: the start time is worked out here, so that it
+/* Adds the collector to the registry. Call once, at the start: it computes the start time, which
  * stays the same when the clock is set. */
 void process_metrics_register(void);
 
@@ -23,9 +21,10 @@ struct process_stat {
     uint64_t resident_pages;
 };
 
-/* False if it is not what proc(5) describes. */
+/* False if the text has not the form that proc(5) describes. */
 bool process_stat_parse(struct bytes text, struct process_stat *ret_stat);
-/* The value of a line "name:   123 kB" of /proc/self/status, in bytes. False: no such line. */
+/* Gets the value of a line "name:   123 kB" of /proc/self/status, in bytes. False if the line is
+ * missing. */
 bool process_status_bytes(struct bytes text, const char *name, uint64_t *ret_bytes);
 
 /* Prints the metrics that can be read under `dir` ("/proc/self"); others are left out. */

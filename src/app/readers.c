@@ -7,7 +7,7 @@
  *
  * Invariants:
  *  1. `users` of a list, a reader, its counts and a generation is above 0 while any of them is
- * used; only a user adds another one.
+ *     used; only a user adds another one.
  *  2. A generation has the sources of its list, each name once, in the order of the list.
  */
 #include "app/readers.h"
@@ -364,7 +364,7 @@ readers_answerer(struct readers *all)
     return &all->answerer;
 }
 
-/* --- what is shown ---------------------------------------------------------------------------- */
+/* --- metrics and status ----------------------------------------------------------------------- */
 
 static uint64_t
 value_of(const _Atomic uint64_t *counter)
@@ -544,7 +544,7 @@ readers_print_yaml(struct readers *all, struct buf *to)
     generation_drop(g);
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- list of sources -------------------------------------------------------------------------- */
 
 enum err
 readers_new(const struct readers_options *options, struct readers **ret_readers, struct why *why)

@@ -4,8 +4,8 @@
  *
  * A view has the sources that were configured when it was opened; a reload does not change it.
  *
- * Threads: the answerer, readers_count() and the functions that print from any; the others from the
- * one that owns the server or, one at a time, reloads it.
+ * Threads: the answerer, readers_count() and the functions that print are for any; the others for
+ * the thread that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_READERS_H
 #define APP_READERS_H
@@ -31,8 +31,8 @@ void readers_free(struct readers *readers);
 
 /* Changes the sources in two steps: the first does all that can fail, and changes nothing; the
  * second cannot fail. The list is taken, also on an error. Sources with unchanged settings are
- * kept, and all keep the counts of their names. ERR_NOMEM; ERR_INPUT, ERR_MISSING: a source cannot
- * be made of its settings. */
+ * kept, and every source keeps the counts of its name. ERR_NOMEM; ERR_INPUT, ERR_MISSING: the
+ * settings of a source are invalid. */
 struct readers_change;
 MUST_CHECK enum err readers_prepare(struct readers *readers, struct sources *list,
                                     struct readers_change **ret_change, struct why *why);

@@ -1,11 +1,12 @@
 /*
- * relays.c - threads for destinations, and who they are.
+ * relays.c - starts, changes and ends the threads of destinations.
  *
  * A runner is a destination with its thread. The guard that holds the log for it begins before the
  * thread does, and passes to the next runner of that name, so that a reload loses no position. Its
  * directory has one user at a time: a new runner waits until the one before it has ended.
  *
- * A destination's settings lie in the list it came with; lists live as long as one of theirs does.
+ * A destination's settings are in the list that it was configured with; a list is freed after its
+ * last destination.
  *
  * Invariants:
  *  1. Runners have the names of the list in force, each once, in its order.
@@ -272,7 +273,7 @@ runner_new(struct relays *all, struct destination_list *list,
     return OK;
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- list of destinations --------------------------------------------------------------------- */
 
 enum err
 relays_new(const struct relays_options *options, struct relays **ret_relays, struct why *why)
@@ -296,13 +297,11 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
     return OK;
 }
 
-/* --- other destinations ----------------------------------------------------------------------- */
+/* --- changes of the list ---------------------------------------------------------------------- */
 
-/*
- * First everything is made that can fail: the list, guards that hold the log, threads that wait.
- * Then nothing fails any more: what is gone or changed ends, since a name's directory has one user
- * at a time, and the others go.
- */
+/*  First everything is made that can fail: the list, guards that hold the log, threads that wait.
+ * After that nothing fails: destinations that were removed or changed end before the new ones of
+ * their names open, since a directory has one user at a time. */
 struct relays_change {
     struct relays *relays;
     struct destination_list *list;
@@ -482,7 +481,7 @@ note_end(const struct relays *all, struct runner *r)
              KV("then", relay_backlog_fate(all->options.stored, false)));
 }
 
-/* --- those that are not configured ----------------------------------------------------------- */
+/* --- directories without a destination -------------------------------------------------------- */
 
 static bool
 is_left_over(void *context, const char *name)

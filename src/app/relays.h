@@ -1,8 +1,8 @@
 /*
  * relays.h - the destinations of a server, each with a thread of its own.
  *
- * Threads: relays_each() and those that use it, relays_wish() and relays_replay() from any; the
- * others from the one that owns the server or, one at a time, reloads it.
+ * Threads: relays_each(), the functions that use it, relays_wish() and relays_replay() are for any;
+ * the others for the thread that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_RELAYS_H
 #define APP_RELAYS_H
@@ -25,24 +25,24 @@ struct relays_options {
 /* Begins without destinations. ERR_NOMEM; ERR_LIMIT: the path is too long. */
 MUST_CHECK enum err relays_new(const struct relays_options *options, struct relays **ret_relays,
                                struct why *why);
-/*
- * Makes it these destinations, in two steps: the first makes all that can fail, and changes
- * nothing; the second cannot fail. Destinations that are as they were are left alone. The list is
- * taken, also on an error, and left empty. The log that an old destination holds passes to the new
- * one of its name without a gap. A destination that cannot be opened is no error here: it is shown
- * as closed, and opened again each ten seconds. ERR_NOMEM, ERR_IO, ERR_AGAIN: no thread.
- */
+/*  Changes the destinations in two steps: the first does all that can fail, and changes nothing;
+ * the second cannot fail. Destinations with unchanged settings continue. The list is taken, also on
+ * an error, and left empty. The log position that an old destination holds passes to the new one of
+ * its name without a gap. A destination that cannot be opened is not an error here: it is shown as
+ * closed, and opening it is tried again every ten seconds. ERR_NOMEM, ERR_IO; ERR_AGAIN: a thread
+ * cannot be started. */
 struct relays_change;
 MUST_CHECK enum err relays_prepare(struct relays *relays, struct destinations *list,
                                    struct relays_change **ret_change, struct why *why);
-/* Takes the change; waits for destinations that end. The first commit logs directories that belong
- * to no destination. */
+/* Puts the change in force; waits for destinations that end. The first commit logs directories that
+ * belong to no destination. */
 void relays_commit(struct relays_change *change);
-/* Begins to stop all. relays_free() waits for them, at most some seconds for pending requests. */
+/* Begins to stop all destinations. relays_free() waits for them, a few seconds for pending
+ * requests. */
 void relays_stop(struct relays *relays);
 void relays_free(struct relays *relays);
 
-/* A destination as it is shown. Views end with the callback. */
+/* The status of a destination. Views end with the callback. */
 struct relays_view {
     const struct destination_settings *settings;
     bool opened; /* else `error` says why it is not open */
@@ -61,7 +61,8 @@ bool relays_are_full(struct relays *relays);
 /* Pauses or resumes a destination. ERR_MISSING: unknown name; ERR_AGAIN: it is not open. */
 MUST_CHECK enum err relays_wish(struct relays *relays, struct bytes name, bool paused,
                                 struct why *why);
-/* Sends stored samples from that time on again. ERR_MISSING, and as relay_replay(). */
+/* Sends stored samples again, beginning at that time. ERR_MISSING: unknown name; other errors as
+ * relay_replay(). */
 MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
                                   struct why *why);
 /* Prints the list in the format of the configuration file. */

@@ -1,7 +1,5 @@
-/*
- * relays_shown.c - what is shown of destinations: the page of the API, and metrics. Both look at
- * one after the other through relays_each().
- */
+/* relays_shown.c - prints the destinations for the API and for metrics, one after the other, by
+ * relays_each(). */
 #include "app/relays.h"
 
 #include "base/text/time_text.h"

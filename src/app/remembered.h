@@ -1,5 +1,9 @@
-/* remembered.h - prints as JSON what directories have of destinations that are not open: no longer
- * configured, or closed. `firekeep check --against URL` reads it. Threads: any. */
+/*
+ * remembered.h - prints as JSON the saved state of destinations that are not open: no longer
+ * configured, or closed. `firekeep check --against URL` reads it.
+ *
+ * Threads: any.
+ */
 #ifndef APP_REMEMBERED_H
 #define APP_REMEMBERED_H
 
@@ -12,11 +16,9 @@ struct remembered_print_options {
     struct relays *relays;
     struct budget *memory;
 };
-/*
- * Puts an array of them. Reads their states, the log's headers and newest segment and, up to 256
- * MiB in all, files of dead letters; no lock is held meanwhile. ERR_IO: relay/ cannot be looked at;
- * ERR_NOMEM, ERR_LIMIT. After an error the array is not complete.
- */
+/*  Prints an array. Reads the states, the log's headers and newest segment and, up to 256 MiB in
+ * all, files of dead letters, without a lock. ERR_IO: relay/ cannot be listed; ERR_NOMEM,
+ * ERR_LIMIT. After an error the array is incomplete. */
 MUST_CHECK enum err remembered_print(const struct remembered_print_options *options,
                                      struct json *to, struct why *why);
 

@@ -96,7 +96,7 @@ add_label(struct line *l, const char *name, struct bytes value)
     l->labels[l->count++] = (struct label){bytes_of_text(name), value};
 }
 
-/* The canonical labels of a series called so, with what the line had. */
+/* The canonical labels of a series: its name, the labels of the line, job and instance. */
 static enum err
 finish_labels(struct line *l, struct bytes name, const char *instance)
 {

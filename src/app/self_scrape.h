@@ -1,10 +1,10 @@
 /*
- * self_scrape.h - the server's own metrics in its own store, so that rules can watch it without a
- * Prometheus: the content of /metrics, at multiples of an interval, as a Prometheus would have
- * scraped it: with `up`, the labels job="firekeep" and instance, and staleness markers for series
- * that are no more.
+ * self_scrape.h - stores the server's own metrics, so that rules can watch it without a Prometheus:
+ * the content of /metrics, at multiples of an interval, like a scrape of a Prometheus: with `up`,
+ * the labels job="firekeep" and instance, and staleness markers for series that are no longer
+ * there.
  *
- * Threads: the one that owns the server; self_scrape_set() also one that reloads it.
+ * Threads: the one that owns the server; self_scrape_set() also the one that reloads it.
  */
 #ifndef APP_SELF_SCRAPE_H
 #define APP_SELF_SCRAPE_H
@@ -20,20 +20,19 @@ struct self_scrape_options {
     const char *instance; /* "host:port"; outlives it */
 };
 
-/* Off until it is set. ERR_NOMEM; ERR_AGAIN: no thread. */
+/* Begins with interval 0. ERR_NOMEM; ERR_AGAIN: the thread cannot be started. */
 MUST_CHECK enum err self_scrape_start(const struct self_scrape_options *options,
                                       struct self_scrape **ret_scrape, struct why *why);
-/* 0: off. */
+/* `interval_ms` 0 turns the self-scrape off. */
 void self_scrape_set(struct self_scrape *scrape, int64_t interval_ms);
 /* NULL is fine. */
 void self_scrape_free(struct self_scrape *scrape);
 
-/* The label `instance` of a server that listens there, HOST:PORT; a host of "" is all addresses. */
+/* Prints the label `instance` of a server that listens on HOST:PORT; a host of "" means all
+ * addresses. */
 void self_scrape_name(const char *host, unsigned port, char *to, size_t to_size);
-/*
- * Puts the samples of a text of metric_collect() into a message, all at one time, with two labels
- * more, and the labels of each series into `seen`. ERR_INPUT: it is no such text; ERR_NOMEM.
- */
+/*  Adds the samples of a text of metric_collect() to a message, all with one time and two more
+ * labels, and the labels of each series to `seen`. ERR_INPUT: the text is invalid; ERR_NOMEM. */
 MUST_CHECK enum err self_scrape_put(struct bytes text, const char *instance, int64_t t_ms,
                                     struct rw_build *build, struct kept_series *seen,
                                     uint64_t *ret_samples);

@@ -2,7 +2,7 @@
  * serve.c - `firekeep serve`: a server and the signals it obeys.
  *
  *      SIGHUP    reload, all or nothing
- *      SIGTERM   no more requests -> pending ones end -> long reads are canceled
+ *      SIGTERM   no request is accepted -> pending ones end -> long reads are canceled
  *                -> the head is written out -> exit 0
  *      a second SIGTERM, or 28 s: the rest is left to the next start, whose log has everything
  */

@@ -2,14 +2,14 @@
  * server.c - the server's parts and threads: the order in which they start and end.
  *
  *      start: store (replay) -> api -> commit, flush, merge -> http    ready
- *      stop:  http takes no more -> requests end -> last commit -> flush -> gone
+ *      stop:  http accepts no more -> requests end -> last commit -> flush -> end
  *
- * At any point of a stop it is safe to leave: what was acknowledged is in the log, and the next
- * start replays it.
+ * A stop may be cut short at any point: acknowledged samples are in the log, and the next start
+ * replays it.
  *
  * Invariants:
  *  1. A reload prepares all parts before it commits the first of them; commits cannot fail.
- *  2. Threads that take requests start after everything that they ask, and end before it.
+ *  2. Threads that take requests start after all parts that they call, and end before them.
  */
 #include "app/server.h"
 
@@ -425,7 +425,7 @@ control_destination(void *context, struct bytes name, const struct destination_w
     return relays_wish(s->relays, name, wish->verb == DESTINATION_PAUSE, why);
 }
 
-/* --- what the API asks for -------------------------------------------------------------------- */
+/* --- requests of the API ---------------------------------------------------------------------- */
 
 static void
 want_commit(void *context)
@@ -826,7 +826,7 @@ find_external_url(struct server *s)
     settings_external_url(&s->settings, hostname, s->external_url);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the server ------------------------------------------------------------------------------- */
 
 enum err
 server_start(struct env *env, const struct settings *settings, struct config_lists *lists,

@@ -1,8 +1,8 @@
 /*
- * server.h - everything that serves, put together: store, log, HTTP, their threads. `serve` drives
- * it with signals, tests drive it in their own process, on machines that fail.
+ * server.h - the whole server: store, log, HTTP, their threads. `serve` drives it with signals;
+ * tests drive it in their own process, on machines that fail.
  *
- * Threads: one that owns the server calls these.
+ * Threads: the one that owns the server.
  */
 #ifndef APP_SERVER_H
 #define APP_SERVER_H
@@ -26,8 +26,8 @@ uint16_t server_port(const struct server *server);
 void server_tick(struct server *server);
 /* Reloads everything or nothing, and logs the result. */
 MUST_CHECK enum err server_reload(struct server *server, struct why *why);
-/* Does the same, soon, on a thread of its own: a reload waits for disks, and for a change of stored
- * rules that is written. Of those that are wanted while one runs the last one counts. */
+/* Reloads soon, on a thread of its own: a reload waits for disks, and for a pending write of stored
+ * rules. Several requests during a reload cause one more reload. */
 void server_want_reload(struct server *server);
 void server_stats(struct server *server, struct tsdb_stats *ret_stats);
 

@@ -5,7 +5,7 @@
  *  1. Requests are numbered as they come: answered <= taken <= requested.
  *  2. A request is answered once, after it was taken; those that were taken together are answered
  *     together.
- *  3. `waiters` counts those in worker_ask(); the worker ends after them.
+ *  3. `waiters` counts the calls of worker_ask() that wait; the worker ends after them.
  */
 #include "app/worker.h"
 

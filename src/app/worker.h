@@ -1,9 +1,9 @@
 /*
- * worker.h - a thread that waits: for a time, for a wake-up, for requests whose outcome others wait
- * for, and for its end. Its function returns when worker_rest() is false.
+ * worker.h - a thread that sleeps until a time, a wake-up, a request whose result its caller waits
+ * for, or the stop. Its function returns when worker_rest() returns false.
  *
- * Threads: worker_rest(), worker_take() and worker_answer() are for the thread itself, the others
- * for any, but those that start and end it for its owner.
+ * Threads: worker_rest(), worker_take() and worker_answer() are for the thread itself, the
+ * functions that start and end it for its owner, the others for any.
  */
 #ifndef APP_WORKER_H
 #define APP_WORKER_H
@@ -38,13 +38,13 @@ void worker_join(
 void worker_fini(struct worker *worker); /* after worker_join(), or if the thread never ran */
 
 void worker_wake(struct worker *worker);
-/* Makes a request and waits for its answer. Of requests that are taken together, the `what` of the
- * last one counts. ERR_CANCELED: the worker stops; other errors as answered. */
+/* Makes a request and waits for its result. If several requests are taken together, `what` is that
+ * of the last one. ERR_CANCELED: the worker stops; other errors are those of worker_answer(). */
 MUST_CHECK enum err worker_ask(struct worker *worker, int what, struct why *why);
 bool worker_has_request(struct worker *worker);
 
-/* Rests until a monotonic time, the stop or, as `how` says, a request or a wake-up. False: the
- * worker stops. */
+/* Sleeps until a monotonic time, the stop or, depending on `how`, a request or a wake-up. False:
+ * the worker stops. */
 enum worker_rest {
     REST_UNTIL_WOKEN, /* rests until a wake-up, which is forgotten, or a request */
     REST_UNTIL_REQUEST,
@@ -55,7 +55,7 @@ bool worker_take(struct worker *worker,
                  int *ret_what); /* takes all requests; false if no request waits */
 void worker_answer(struct worker *worker, enum err error, const struct why *why);
 
-/* Returns the pause after one more failure: a second, then twice as long each time. */
+/* Returns the pause after another failure: one second, then twice the pause before. */
 static inline int64_t
 worker_pause_ns(int64_t before_ns, int64_t max_ns)
 {

@@ -25,7 +25,7 @@ enum lock_rank {
     LOCK_RANK_EDIT,       /* changes of the set of live parts; held while the manifest is written */
     LOCK_RANK_TSDB,       /* the lists of parts and generations; they are pinned under it */
     LOCK_RANK_HEAD,       /* series and chunks of the head; the log is appended to under it */
-    LOCK_RANK_EPOCH,      /* the outcome of epochs; held briefly */
+    LOCK_RANK_EPOCH,      /* committed or failed epochs; held briefly */
     LOCK_RANK_WAL,        /* the log's open batch */
     LOCK_RANK_CACHE,      /* pages in memory; not held while a page is read */
     LOCK_RANK_SOURCE,     /* the callers of a source, and its credentials */

@@ -3,6 +3,7 @@
  *
  * Every allocation draws on a budget; budgets form a tree (the root is the process limit) and a
  * charge must fit all the way up. A refused charge is ERR_NOMEM or NULL, an ordinary error.
+ *
  * Threads: budgets are atomic; an arena belongs to one thread at a time.
  */
 #ifndef BASE_MEM_H

@@ -1,5 +1,5 @@
 /*
- * metric.c - a list of what is registered, and a scrape that walks it.
+ * metric.c - the list of registered metrics, and a scrape that walks it.
  *
  * The format wants all samples of a family in one group, but they come in any order, from several
  * registrations and collectors. So a scrape first writes all samples into one text and notes for

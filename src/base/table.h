@@ -3,6 +3,7 @@
  *
  * It stores hashes and ids. The caller keeps the items (mostly an array, whose indexes are the ids)
  * and compares them: different items may have one hash, and one id may be stored under several.
+ *
  * Threads: any number of readers, or one writer.
  */
 #ifndef BASE_TABLE_H

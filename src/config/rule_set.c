@@ -272,7 +272,7 @@ read_pattern(struct set_reading *r, struct rule_set_tenant *tenant, const char *
     return e;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the rule set ----------------------------------------------------------------------------- */
 
 static enum err
 read_tenants(struct set_reading *r, const struct rule_settings *settings)

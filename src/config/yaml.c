@@ -87,7 +87,7 @@ struct settings_reader {
     const struct setting *section; /* the first setting of the current section */
 };
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names of sections and keys --------------------------------------------------------------- */
 
 static size_t
 section_size(const struct setting *s)

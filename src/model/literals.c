@@ -30,7 +30,7 @@ size_bit(size_t size)
     return (uint64_t)1 << (size < SIZE_BITS_MAX ? size : SIZE_BITS_MAX);
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- look-ups --------------------------------------------------------------------------------- */
 
 static bool
 look_up(const struct literals *set, struct bytes value)

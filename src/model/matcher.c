@@ -237,7 +237,7 @@ matcher_free(struct matcher *matcher)
     mem_free(matcher->budget, matcher, sizeof *matcher);
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- properties of a matcher ------------------------------------------------------------------ */
 
 enum matcher_type
 matcher_type(const struct matcher *matcher)

@@ -1,9 +1,10 @@
 /*
- * pattern.h - what can be said of an anchored regex without running it. Private to the matchers.
+ * pattern.h - properties of an anchored regex that are known without running it. Private to the
+ * matchers.
  *
  * Only simple syntax is understood: literals, escaped punctuation, `|`, `(...)` and `(?:...)`, `?`,
- * `*`, `+`, dot, small classes, and (?i) and (?s) before all else. Of anything else nothing is
- * said, which is always right.
+ * `*`, `+`, dot, small classes, and (?i) and (?s) before all else. Other syntax has no known
+ * properties, which is always correct.
  */
 #ifndef MODEL_PATTERN_H
 #define MODEL_PATTERN_H

@@ -1,5 +1,15 @@
-/* sample_merge.c - see sample_merge.h. */
+/*
+ * sample_merge.c - see sample_merge.h.
+ *
+ * Invariants:
+ *  1. After fill() an input has a current sample, at `at`, or is drained.
+ *  2. Current samples are later than all samples that were returned.
+ *  3. A run has at least one sample, and ends before the next sample of any other input.
+ *  4. A run is gathered only while SHORT_RUN samples have room, and if it is shorter than that.
+ */
 #include "model/sample_merge.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 #include "base/search.h"
@@ -37,8 +47,7 @@ sample_merge_add(struct sample_merge *m, void *from)
     return OK;
 }
 
-/* Reads the next batch of an input unless it has a current sample; afterwards it has one, or has
- * ended. */
+/* Reads the next batch of an input unless it has a current sample. Afterwards invariant 1 holds. */
 static enum err
 fill(struct sample_merge *m, struct sample_merge_place *p, struct why *why)
 {
@@ -73,7 +82,7 @@ find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
     for (uint32_t i = 0; i < m->count; i++) {
         struct sample_merge_place *p = &m->places[i];
         if (p == ret->of || p->drained) continue;
-        if (p->batch.times_ms[p->at] == first_ms) p->at++;
+        if (p->batch.times_ms[p->at] == first_ms) p->at++; /* invariant 2 */
         enum err e = fill(m, p, why);
         if (e) return e;
         if (p->drained) continue;
@@ -84,6 +93,7 @@ find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
     uint32_t from = ret->of->at;
     ret->count = others ? search_first(i, from + 1, b->count, b->times_ms[i] >= until_ms) - from
                         : b->count - from;
+    assert(ret->count > 0); /* invariant 3 */
     return OK;
 }
 
@@ -111,7 +121,7 @@ sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why 
         if (e) return e;
         if (run.of == NULL || run.of->batch.kind != SAMPLE_FLOAT || run.count >= SHORT_RUN) break;
         gather(m, &run, &gathered);
-    } while (gathered + SHORT_RUN <= SAMPLE_MERGE_GATHERED);
+    } while (gathered + SHORT_RUN <= SAMPLE_MERGE_GATHERED); /* invariant 4 */
     if (gathered > 0) {
         *ret = (struct sample_batch){.kind = SAMPLE_FLOAT,
                                      .count = gathered,

@@ -7,6 +7,7 @@
  *
  * All answers of a view are of one moment: it sees all or nothing of each commit, and later changes
  * of parts and head do not affect it. An answer is complete, complete with warnings, or an error.
+ *
  * Threads: several may ask a view; a set of series belongs to one at a time.
  */
 #ifndef MODEL_SELECT_H

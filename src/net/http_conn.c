@@ -57,7 +57,7 @@ due_remove(struct http_conn *conn)
     struct http_conn **place = &w->due_first;
     if (!conn->is_due) return;
     while (*place != conn) {
-        assert(*place != NULL); /* invariant 6 */
+        assert(*place != NULL); /* step invariant 6 */
         place = &(*place)->next_due;
     }
     *place = conn->next_due;
@@ -107,15 +107,15 @@ enter_step(struct http_conn *conn, enum http_step step)
     switch (step) {
     case HTTP_STEP_HEAD:
         assert(from == HTTP_STEP_SEND);
-        assert(conn->request == NULL);  /* invariant 1 */
-        assert(conn->response == NULL); /* invariant 1 */
+        assert(conn->request == NULL);  /* step invariant 1 */
+        assert(conn->response == NULL); /* step invariant 1 */
         assert(conn->keeps);
-        assert(!conn->linger); /* invariant 5 */
+        assert(!conn->linger); /* step invariant 5 */
         break;
     case HTTP_STEP_BODY:
         assert(from == HTTP_STEP_HEAD);
-        assert(conn->request != NULL);  /* invariant 1 */
-        assert(conn->response == NULL); /* invariant 1 */
+        assert(conn->request != NULL);  /* step invariant 1 */
+        assert(conn->response == NULL); /* step invariant 1 */
         break;
     case HTTP_STEP_WAIT:
         assert(from == HTTP_STEP_BODY);
@@ -123,14 +123,14 @@ enter_step(struct http_conn *conn, enum http_step step)
         break;
     case HTTP_STEP_SEND:
         assert(from != HTTP_STEP_SEND);
-        assert(conn->response != NULL || !conn->keeps); /* invariant 3 */
-        assert(!conn->linger || !conn->keeps);          /* invariant 5 */
+        assert(conn->response != NULL || !conn->keeps); /* step invariant 3 */
+        assert(!conn->linger || !conn->keeps);          /* step invariant 5 */
         break;
     }
     conn->step = step;
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- end of a connection ---------------------------------------------------------------------- */
 
 /* Takes the request away from the connection; a producer that streams its answer keeps it. The
  * invariants are those of struct http_request. */
@@ -143,7 +143,7 @@ detach(struct http_conn *conn)
     lock_take(request->lock);
     assert(request->conn == conn);
     assert(request->link != HTTP_LINK_DETACHED);
-    assert(request->state != HTTP_REQUEST_HELD); /* invariant 2 */
+    assert(request->state != HTTP_REQUEST_HELD); /* request invariant 2 */
     request->link = HTTP_LINK_DETACHED;
     bool held = request->state == HTTP_REQUEST_STREAMING;
     if (request->stream.ring != NULL) cond_wake_all(&request->stream.room);
@@ -155,7 +155,7 @@ static void
 conn_free(struct http_conn *conn)
 {
     assert(conn->request == NULL);
-    assert(!conn->is_due); /* invariant 6 */
+    assert(!conn->is_due); /* step invariant 6 */
     buf_fini(&conn->in);
     buf_fini(&conn->ahead);
     http_response_free(conn->response);
@@ -166,7 +166,7 @@ static void
 conn_close(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
-    assert(conn->step != HTTP_STEP_WAIT); /* invariant 2 */
+    assert(conn->step != HTTP_STEP_WAIT); /* step invariant 2 */
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
     bool linger = conn->linger && http_clock_phase(word) != HTTP_PHASE_CUT;
     detach(conn);
@@ -198,7 +198,7 @@ static void
 begin_answer(struct http_conn *conn, struct http_response *response)
 {
     struct http_server *server = conn->server;
-    assert(conn->response == NULL); /* invariant 1 */
+    assert(conn->response == NULL); /* step invariant 1 */
     /* The watch thread has answered a connection that it cut, with 503: the client would take
      * another answer for that of its next request. */
     bool is_cut = !http_conn_enter(conn, HTTP_PHASE_SEND);
@@ -225,8 +225,8 @@ static void
 begin_chunk(struct http_conn *conn, size_t size)
 {
     assert(conn->chunking != HTTP_CHUNKING_ENDED);
-    assert(conn->chunk_left == 0);                /* invariant 7 */
-    assert(conn->frame_sent == conn->frame_size); /* invariant 7 */
+    assert(conn->chunk_left == 0);                /* step invariant 7 */
+    assert(conn->frame_sent == conn->frame_size); /* step invariant 7 */
     bool is_first = conn->chunking == HTTP_CHUNKING_NONE;
     int written = snprintf(conn->frame, sizeof conn->frame, "%s%zx\r\n%s", is_first ? "" : "\r\n",
                            size, size == 0 ? "\r\n" : "");
@@ -293,7 +293,7 @@ account(struct http_conn *conn, size_t sent)
     if (sent == 0) return;
     assert(r->streams);
     if (r->chunked) {
-        assert(sent <= conn->chunk_left); /* invariant 7 */
+        assert(sent <= conn->chunk_left); /* step invariant 7 */
         conn->chunk_left -= sent;
     }
     http_stream_consume(conn->request, sent);
@@ -562,7 +562,7 @@ feed(struct http_conn *conn, struct bytes from)
     }
     if (from.size == 0 || conn->ended) return;
     if (conn->linger) return;      /* no request follows */
-    assert(conn->ahead.size == 0); /* invariant 4 */
+    assert(conn->ahead.size == 0); /* step invariant 4 */
     buf_init(&conn->ahead, conn->server->options.budget, HTTP_READ_BYTES);
     buf_put_bytes(&conn->ahead, from);
     if (buf_error(&conn->ahead) == OK) return;
@@ -608,7 +608,7 @@ take_answer(struct http_conn *conn)
 {
     struct http_request *request = conn->request;
     lock_take(request->lock);
-    assert(request->state != HTTP_REQUEST_READING); /* invariant 2 */
+    assert(request->state != HTTP_REQUEST_READING); /* request invariant 2 */
     bool answered = request->state != HTTP_REQUEST_HELD;
     struct http_response *response = request->response;
     request->response = NULL;
@@ -665,7 +665,7 @@ take_due(struct http_worker *w)
     for (bool over = last == NULL; !over;) {
         struct http_conn *conn = w->due_first;
         assert(conn != NULL); /* a turn removes its own connection only */
-        assert(conn->is_due); /* invariant 6 */
+        assert(conn->is_due); /* step invariant 6 */
         over = conn == last;
         due_remove(conn);
         turn(conn);

@@ -55,7 +55,7 @@ enum http_phase {
 
 /*
  * The step of a connection decides what its worker does next. http_conn.c has the diagram; its
- * enter_step() takes the arrows.
+ * enter_step() takes the arrows. Code cites these invariants as "step invariant N":
  *
  * 1. In HEAD and BODY `response` is NULL; `request` is NULL in HEAD, and not in BODY.
  * 2. In WAIT the request is HELD or was answered, and the connection stays until the worker has
@@ -196,6 +196,8 @@ enum http_link {
 };
 
 /*
+ * Code cites these invariants as "request invariant N":
+ *
  * 1. In READING only the worker has the request, and does not lock it.
  * 2. A HELD request is not DETACHED: its connection waits for the answer.
  * 3. A SUSPENDED request is HELD or STREAMING: its holder wakes the worker.

@@ -27,9 +27,9 @@ http_request_free(struct http_request *request)
     struct http_server *server = request->server;
     struct budget *budget = server->options.budget;
     bool given = request->state != HTTP_REQUEST_READING;
-    assert(request->link == HTTP_LINK_DETACHED);      /* invariant 5 */
-    assert(request->state != HTTP_REQUEST_HELD);      /* invariant 5 */
-    assert(request->state != HTTP_REQUEST_STREAMING); /* invariant 5 */
+    assert(request->link == HTTP_LINK_DETACHED);      /* request invariant 5 */
+    assert(request->state != HTTP_REQUEST_HELD);      /* request invariant 5 */
+    assert(request->state != HTTP_REQUEST_STREAMING); /* request invariant 5 */
     http_response_free(request->response);
     if (request->stream.ring != NULL) {
         mem_free(budget, request->stream.ring, request->stream.capacity);
@@ -53,7 +53,7 @@ http_request_suspend_locked(struct http_request *request)
     assert(lock_is_mine(request->lock));
     assert(request->link != HTTP_LINK_DETACHED);
     assert(request->state == HTTP_REQUEST_HELD ||
-           request->state == HTTP_REQUEST_STREAMING); /* invariant 3 */
+           request->state == HTTP_REQUEST_STREAMING); /* request invariant 3 */
     request->link = HTTP_LINK_SUSPENDED;
 }
 
@@ -333,11 +333,11 @@ http_hand_in(struct http_request *request, struct http_response *response,
 {
     struct http_server *server = request->server;
     lock_take(request->lock);
-    assert(request->state == HTTP_REQUEST_HELD); /* invariant 4: answered once */
-    assert(request->response == NULL);           /* invariant 4 */
-    assert(request->link != HTTP_LINK_DETACHED); /* invariant 2 */
+    assert(request->state == HTTP_REQUEST_HELD); /* request invariant 4: answered once */
+    assert(request->response == NULL);           /* request invariant 4 */
+    assert(request->link != HTTP_LINK_DETACHED); /* request invariant 2 */
     assert(to == HTTP_REQUEST_STREAMING || to == HTTP_REQUEST_ANSWERED);
-    assert(to != HTTP_REQUEST_STREAMING || request->stream.ring != NULL); /* invariant 6 */
+    assert(to != HTTP_REQUEST_STREAMING || request->stream.ring != NULL); /* request invariant 6 */
     request->state = to;
     request->response = response;
     http_request_resume_locked(request);

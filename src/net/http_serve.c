@@ -12,7 +12,7 @@
 
 #include "net/http_private.h"
 
-/* --- routing --------------------------------------------------------------------------------- */
+/* --- routing ---------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -233,7 +233,7 @@ http_give(struct http_request *request)
         atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst);
         return false;
     }
-    request->state = HTTP_REQUEST_HELD; /* without the lock: invariant 1 of struct http_request */
+    request->state = HTTP_REQUEST_HELD; /* without the lock: request invariant 1 */
     atomic_fetch_add_explicit(&server->busy, 1, memory_order_acq_rel);
     request->route->handler(request->route->context, request);
     return true;

@@ -44,7 +44,7 @@ http_conn_list_locked(struct http_conn *conn)
     assert(lock_is_mine(&server->lock));
     conn->next = server->conns;
     if (conn->next != NULL) {
-        assert(conn->next->prev == NULL); /* invariant 8 */
+        assert(conn->next->prev == NULL); /* step invariant 8 */
         conn->next->prev = conn;
     }
     server->conns = conn;
@@ -56,16 +56,16 @@ http_conn_unlist_locked(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
     assert(lock_is_mine(&server->lock));
-    assert(server->conn_count > 0); /* invariant 8 */
+    assert(server->conn_count > 0); /* step invariant 8 */
     if (conn->prev == NULL) {
-        assert(server->conns == conn); /* invariant 8 */
+        assert(server->conns == conn); /* step invariant 8 */
         server->conns = conn->next;
     } else {
-        assert(conn->prev->next == conn); /* invariant 8 */
+        assert(conn->prev->next == conn); /* step invariant 8 */
         conn->prev->next = conn->next;
     }
     if (conn->next != NULL) {
-        assert(conn->next->prev == conn); /* invariant 8 */
+        assert(conn->next->prev == conn); /* step invariant 8 */
         conn->next->prev = conn->prev;
     }
     server->conn_count--;
@@ -262,7 +262,7 @@ http_server_free(struct http_server *server)
     if (server == NULL) return;
     stop_threads(server);
     assert(server->conns == NULL);
-    assert(server->conn_count == 0); /* invariant 8 */
+    assert(server->conn_count == 0); /* step invariant 8 */
     assert(atomic_load_explicit(&server->held, memory_order_relaxed) == 0);
     assert(atomic_load_explicit(&server->busy, memory_order_relaxed) == 0);
     for (unsigned i = 0; i < server->parted_count; i++) {

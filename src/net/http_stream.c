@@ -107,7 +107,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     if (!http_response_begin(response, request, answer, coding, content_length)) goto refused;
 
     assert(capacity > 0);         /* invariant 1 */
-    assert(stream->ring == NULL); /* invariant 6 of struct http_request */
+    assert(stream->ring == NULL); /* request invariant 6 */
     *stream = (struct http_stream){
         .ring = ring,
         .capacity = capacity,

@@ -1,5 +1,5 @@
 /*
- * member.c - decides what is sent to a member, and when.
+ * member.c - decides which alerts are sent to a member, and when.
  *
  * A refused request means that some alert in it is invalid, without naming it. So the next one has
  * half as many, from the same beginning, and so on down to a single alert, which is dropped; a
@@ -141,10 +141,10 @@ settle_delivered(struct member *m)
     m->sent += m->queue.taken.count;
     queue_drop_taken(&m->queue);
     m->batch_max = m->batch_max > UINT32_MAX / 2 ? UINT32_MAX : 2 * m->batch_max;
-    m->refused = 0; /* invariant 3, as the next three */
-    m->health = MEMBER_WORKS;
-    m->tried_again = false;
-    pause_end(&m->pause);
+    m->refused = 0;           /* invariant 3 */
+    m->health = MEMBER_WORKS; /* invariant 3 */
+    m->tried_again = false;   /* invariant 3 */
+    pause_end(&m->pause);     /* invariant 3 */
     return is_back ? MEMBER_IS_BACK : MEMBER_NO_NEWS;
 }
 

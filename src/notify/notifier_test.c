@@ -11,7 +11,7 @@
 #define WEB_PAGE \
     " error='got a web page instead of an API response: check scheme, path_prefix and targets'"
 #define CLOCK                                                                                    \
-    "warn 'the clock of Alertmanager differs from ours, it takes alerts for resolved too early " \
+    "warn 'the clock of Alertmanager differs from ours, it treats alerts as resolved too early " \
     "or "                                                                                        \
     "too late' alertmanager=a ahead_s="
 #define DROPPED  "warn 'alerts dropped, Alertmanager was not told' alertmanager="

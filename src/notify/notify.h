@@ -55,7 +55,7 @@ void notifier_free(struct notifier *notifier);
 /*
  * Replaces the Alertmanagers, in two steps: the first does all that can fail, and changes nothing;
  * the second cannot fail. The settings are taken, also on an error; the rest is copied. Members
- * that stay keep their queues and counts.   ERR_NOMEM, ERR_INPUT.
+ * that stay keep their queues and counts. ERR_NOMEM, ERR_INPUT.
  */
 struct notifier_change;
 MUST_CHECK enum err notifier_prepare(struct notifier *notifier, struct alerting *settings,

@@ -4,11 +4,12 @@
  * about 32 bytes.
  *
  * Invariants:
- *
- * 1. No two waiting places have the same labels. 2. The table has exactly the waiting places. 3.
- * The table has room for the taken places, too. 4. Each place below `used` is in one list: waiting,
- * taken or free. A free place has no alert. 5. `count` is the length of a list, and its ends are
- * NULL_PLACE exactly if it is 0. 6. No waiting alert expires before `expiry_ms`.
+ *  1. No two waiting places have the same labels.
+ *  2. The table has exactly the waiting places.
+ *  3. The table has room for the taken places, too.
+ *  4. Each place below `used` is in one list: waiting, taken or free. A free place has no alert.
+ *  5. `count` is the length of a list, and its ends are NULL_PLACE exactly if it is 0.
+ *  6. No waiting alert expires before `expiry_ms`.
  */
 #include "notify/queue.h"
 

@@ -149,11 +149,11 @@ request_settle(struct request *r, const struct writer_step *step, int64_t ahead_
     }
     lock_drop(&n->lock);
     log_news(n, url, news, alert, failing_ns, step);
-    /* Requests succeed nevertheless, but a member whose clock is five minutes ahead takes firing
-     * alerts for resolved, and sends no notifications. */
+    /* Requests succeed nevertheless, but a member whose clock is five minutes ahead treats
+     * firing alerts as resolved, and sends no notifications. */
     if (is_apart && url[0] != '\0') {
         log_warn(
-            "notify: the clock of Alertmanager differs from ours, it takes alerts for resolved "
+            "notify: the clock of Alertmanager differs from ours, it treats alerts as resolved "
             "too early or too late",
             KV("alertmanager", url), KV("ahead_s", ahead_s));
     }

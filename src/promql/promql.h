@@ -183,7 +183,7 @@ void promql_plan_put_line(const struct promql_plan *plan, struct buf *to);
 /* The sum of what is read; *ret_exact is true if it was counted. False: it is not known. */
 bool promql_plan_cost(const struct promql_plan *plan, struct series_cost *ret, bool *ret_exact);
 
-/* --- notes ------------------------------------------------------------------------------------ */
+/* --- warnings and infos ----------------------------------------------------------------------- */
 
 enum promql_note { PROMQL_WARNING, PROMQL_INFO };
 uint32_t promql_note_count(const struct promql_result *result, enum promql_note kind);

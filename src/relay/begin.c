@@ -184,7 +184,7 @@ reset_state(struct relay *r, enum err cause, struct why *why)
     return OK;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the saved state at the start ------------------------------------------------------------- */
 
 /*
  * The store may have what the log has lost: begins to read all of it from the cursor on, up to its

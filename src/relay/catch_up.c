@@ -8,8 +8,7 @@
  *
  * Invariants:
  * 1. A run ends only while no request is pending.
- * 2. The log is left only for a stretch that is not empty, from the cursor to the end of
- * the parts.
+ * 2. The log is left only for a stretch that is not empty, from the cursor to the end of the parts.
  * 3. The log is followed again only when all items of the stretch are settled.
  */
 #include <assert.h>
@@ -18,7 +17,7 @@
 #include "relay/relay_private.h"
 #include "relay/state/guard.h"
 
-/* --- where it is ------------------------------------------------------------------------------ */
+/* --- position in the log ---------------------------------------------------------------------- */
 
 /* The destination's position in the log. */
 static uint64_t

@@ -1,7 +1,5 @@
-/*
- * context.h - what all parts of an open destination use. relay.c makes it in relay_open(); it is
- * immutable from then on and outlives the parts.
- */
+/* context.h - settings and services that all parts of an open destination use. relay_open() makes
+ * it; it is immutable from then on and outlives the parts. */
 #ifndef RELAY_CONTEXT_H
 #define RELAY_CONTEXT_H
 

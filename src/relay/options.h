@@ -1,6 +1,4 @@
-/*
- * options.h - what a destination is opened with.
- */
+/* options.h - settings and services that relay_open() needs. */
 #ifndef RELAY_OPTIONS_H
 #define RELAY_OPTIONS_H
 

@@ -6,7 +6,7 @@
  * 1. watch.status is a copy of watch.now, as of the end of a step; only the stepping thread writes
  *    either.
  * 2. A wish is taken once: after watch_take_wish() none is left, unless another thread has left a
- * new one.
+ *    new one.
  */
 #include "base/log.h"
 #include "relay/relay_private.h"
@@ -34,7 +34,7 @@ watch_fini(struct watch *w)
     lock_fini(&w->lock);
 }
 
-/* --- what is seen ----------------------------------------------------------------------------- */
+/* --- published status ------------------------------------------------------------------------- */
 
 /* The number of samples that the store gave once more. */
 static uint64_t
@@ -177,7 +177,7 @@ relay_is_full(const struct relay *r)
     return r->watch.now.full;
 }
 
-/* --- what is wanted --------------------------------------------------------------------------- */
+/* --- requests of operators -------------------------------------------------------------------- */
 
 void
 relay_wish(struct relay *r, bool paused)

@@ -202,7 +202,7 @@ file_lock(struct file *file, struct why *why)
     return checked(why, result, "lock", file->path);
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- files by path ---------------------------------------------------------------------------- */
 
 static enum err
 fail_pair(struct why *why, int result, const char *operation, const char *from, const char *to)

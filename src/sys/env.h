@@ -152,7 +152,7 @@ MUST_CHECK enum err file_links(struct file *file, uint64_t *ret_links, struct wh
  * process holds it. */
 MUST_CHECK enum err file_lock(struct file *file, struct why *why);
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- files by path ---------------------------------------------------------------------------- */
 
 MUST_CHECK enum err env_rename(struct env *env, const char *from, const char *to, struct why *why);
 MUST_CHECK enum err env_link(struct env *env, const char *from, const char *to, struct why *why);

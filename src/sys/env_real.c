@@ -148,7 +148,7 @@ real_lock(struct env *env, int file)
     return result == -EACCES ? -EAGAIN : result;
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- files by path ---------------------------------------------------------------------------- */
 
 static int
 real_rename(struct env *env, const char *from, const char *to)

@@ -90,7 +90,7 @@ file_cache_read(struct file_cache *c, struct file_key key, struct buf *to)
     return put_paths(c, key, dir, path) && env_read_whole(c->options.env, path, to, NULL) == OK;
 }
 
-/* --- its size --------------------------------------------------------------------------------- */
+/* --- size of the cache ------------------------------------------------------------------------ */
 
 struct cache_walk {
     struct env *env;

@@ -651,7 +651,7 @@ item_list(struct tmpl_parser *p, struct tmpl_list *to, bool is_top, enum tmpl_to
     return is_top || fail(p, "unexpected EOF") != NULL;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the template ----------------------------------------------------------------------------- */
 
 uint32_t
 tmpl_line_at(struct bytes text, uint32_t at, uint32_t *ret_column)

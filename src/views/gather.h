@@ -3,6 +3,7 @@
  * several answerers, sorts them, and passes them on.
  *
  * Memory is charged to the budget. ERR_NOMEM comes without a `why`.
+ *
  * Threads: one.
  */
 #ifndef VIEWS_GATHER_H

@@ -6,7 +6,7 @@
  *
  * 1. A list has at most RUNS_MAX runs, all of them valid when it was read.
  * 2. Each step of a plan uses another run, so it has at most two parts for each of them; the times
- * to request do not overlap them.
+ *    to request do not overlap them.
  * 3. A set that caches has `pending` samples of its present series only.
  */
 #include "views/remembered.h"

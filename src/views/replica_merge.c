@@ -14,7 +14,7 @@
  * 1. `at` is at most the count of the batch; a replica that is drained has no more batches.
  * 2. `gap_count` is at most REPLICA_GAPS, and `gap_at` is below it.
  * 3. Between batches `current` is NULL at the beginning and after a marker, and a replica
- * otherwise.
+ *    otherwise.
  * 4. Only the first batch of a replica after a change leaves out samples, or forgets a reset hint.
  */
 #include "views/replica_merge.h"

@@ -1,12 +1,18 @@
 /*
  * replicas_private.h - shared by the files of replicas.h.
  *
+ * A combination is the series with the same values of all replica labels. An ascent is a part of a
+ * combination whose series are in order also without these labels; replicas_scan.c explains why
+ * there may be several. A strand is one request for one ascent; a result merges the strands.
+ *
  * Invariants:
  *
  * 1. Names of replica labels are in order, each once, at least one.
  * 2. A view is freed with its last reference; its sets have one each.
  * 3. `strand_count`, at most STRANDS_MAX, is the number of ascents of all combinations.
  * 4. The ascent in the bits of a series is one of its combination.
+ *
+ * Threads: the view and replicas_view_unref() are for any; a scan is for one.
  */
 #ifndef VIEWS_REPLICAS_PRIVATE_H
 #define VIEWS_REPLICAS_PRIVATE_H
@@ -34,8 +40,11 @@ void replicas_view_unref(struct replicas_view *view);
  * memory shows in the buffers. */
 void replicas_split(const struct replicas_view *view, struct bytes labels, struct buf *rest,
                     struct buf *dropped);
+/* Returns the budget that pays for a request: its own, else that of its control, else the view's.
+ */
 struct budget *replicas_budget(const struct replicas_view *view,
                                const struct query_request *request);
+/* Returns ERR_NOMEM, with its sentence. */
 enum err replicas_no_memory(struct why *why);
 
 /* --- replicas_scan.c: the first pass, over labels --------------------------------------------- */
@@ -101,6 +110,9 @@ uint32_t combination_find(const struct combination *combination, uint32_t from, 
 /* Adds the warnings of a set, each once. */
 MUST_CHECK enum err replicas_take_warnings(struct replicas_scan *scan, struct series_set *of,
                                            struct why *why);
+/* Reads the labels of the matching series, and finds the combinations with their ascents or, if
+ * there are too many ascents, all keys. Call once; replicas_scan_fini() is needed also after an
+ * error. ERR_NOMEM; errors of the view below. */
 MUST_CHECK enum err replicas_scan_run(struct replicas_scan *scan, struct why *why);
 void replicas_scan_fini(struct replicas_scan *scan);
 

@@ -8,8 +8,8 @@
  * - A and B differ in a label first. Then that label of A comes before that of B also with the
  *   replica labels, which are the same in both and at the same places before it.
  * - A is the beginning of B, whose next label is n. If no replica label comes after n, all of them
- *   are at the same places in both, A is still the beginning of B, and comes first. But if one
- * does, the first of them has in A the place that n has in B, and B comes first:
+ *   are at the same places in both, A is still the beginning of B, and comes first. Otherwise the
+ *   first replica label after n has in A the place that n has in B, and B comes first:
  *
  *       {job="x", n="1", replica="a"}  {job="x", replica="a"}   ->   {job="x"}  {job="x", n="1"}
  *

@@ -81,7 +81,7 @@ account_series(struct replicas_set *s, struct why *why)
     return query_control_add_series(s->control.above, why);
 }
 
-/* --- the end of sets -------------------------------------------------------------------------- */
+/* --- end of sets ------------------------------------------------------------------------------ */
 
 static void
 strand_fini(struct replicas_set *s, struct strand *st)

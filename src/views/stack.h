@@ -29,6 +29,7 @@
  *    entry for each set.
  *
  * Ownership: a view owns the views below it, an answerer does not own the answerer below.
+ *
  * Threads: layers have none; views may be used by several threads, a set of series by one.
  */
 #ifndef VIEWS_STACK_H

@@ -97,10 +97,8 @@ struct wal_damage {
      * records, which the receiver of the records may count. */
     uint64_t samples[LEDGER_KIND_COUNT];
     bool samples_unknown; /* more may be lost: no readable commit follows, or a segment is lost */
-    /*
-     * A damaged place reaches across the position from which the log was read: then samples[] also
-     * counts samples accepted before that position, from across_totals on.
-     */
+    /* The damage begins before the position from which the log was read: samples[] also counts
+     * samples accepted before that position, from across_totals on. */
     bool across;
     uint64_t across_totals[LEDGER_KIND_COUNT];
     uint64_t torn_bytes; /* bytes cut off at the end, at least: never acknowledged */

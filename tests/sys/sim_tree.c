@@ -10,7 +10,7 @@
  *  1. Undoing needs no memory: the room of `entries` never shrinks, and after each undone change
  *     the directory has as many names as it once had.
  *  2. The group numbers of a journal never fall. A group with a peer is in both journals or in
- * neither.
+ *     neither.
  *  3. Directories form a tree: a rename into itself is refused.
  */
 #include "sys/sim_tree.h"

@@ -6,7 +6,7 @@
  *
  * 1. The list of active queries has the newest first: ids descend.
  * 2. `memory_turn` is not 0 while its query waits in queries_await_memory(). Turns are unique, and
- * the lowest is served first.
+ *    the lowest is served first.
  * 3. There are at most PAST_MAX past queries, one for each tenant and text.
  */
 #include "api/query/queries.h"

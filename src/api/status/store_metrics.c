@@ -122,7 +122,7 @@ put_ledger(void *context, struct bytes tenant, const struct ledger *l)
     }
 }
 
-/* --- the rest --------------------------------------------------------------------------------- */
+/* --- log, store, HTTP and memory -------------------------------------------------------------- */
 
 static void
 put_wal(struct metric_sink *s, const struct wal_stats *w)

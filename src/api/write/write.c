@@ -14,7 +14,7 @@
  *
  * 1. A pending write is in the list that its place names; in JUDGED one thread has it.
  * 2. The list of COMMITTING writes has `committing_count` of them, and `committing_last` is its
- * end.
+ *    end.
  * 3. A DOUBTFUL write has doubts and keeps its memory; a COMMITTING write has neither.
  * 4. `doubtful_count`, at most DOUBTFUL_MAX, is the number of DOUBTFUL writes, each with a job.
  * 5. A write is answered once, when the fate of its epoch is known.

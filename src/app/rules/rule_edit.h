@@ -1,7 +1,7 @@
 /*
- * rule_edit.h - an edit of the ruler API: a reload of the stored groups. Rule files are not read,
- * so a half-written file does not make the edit fail; evaluated groups change when the edit is
- * durable.
+ * rule_edit.h - an edit of the ruler API: a reload of the stored groups only. Rule files are not
+ * read, so a half-written file does not make the edit fail. The evaluated groups change once the
+ * edit is durable.
  *
  * Threads: those that may reload, one at a time.
  */
@@ -17,11 +17,9 @@ struct rule_editor {
     struct ruler *ruler;
 };
 
-/*
- * Durable and in force on return; after an error nothing changed. `ret_group` is the name of the
- * group, as far as it is known, or "". Errors as of edit_rules() in
- * struct api_options, and of stored_rules_write(). ERR_INPUT also: a rule file has this group.
- */
+/*  The edit is durable and in force on return; after an error nothing changed. `ret_group` is the
+ * name of the group, "" if it is unknown. Errors are those of edit_rules() in struct api_options
+ * and of stored_rules_write(). ERR_INPUT also: a rule file has this group. */
 MUST_CHECK enum err rule_edit(const struct rule_editor *editor, const struct settings *settings,
                               const struct rules_edit *edit, struct buf *reasons,
                               char ret_group[STORED_NAME_BYTES_MAX + 1], struct why *why);

@@ -10,9 +10,9 @@
  * Invariants, under the lock:
  *  1. `idle` threads sleep; one of them at most until watched_until_ns, the others until they are
  *     woken.
- *  2. `helpers` is the sum of the `workers` of all togethers. One with workers is not freed.
+ *  2. `helpers` is the sum of `workers` of all struct together; one with workers is not freed.
  *  3. The terms in force have one user, and another one for each job that runs.
- *  4. Threads begin before the stop alone, and each is joined once.
+ *  4. Threads start only before the stop, and each is joined once.
  */
 #include "app/rules/ruler.h"
 
@@ -226,7 +226,7 @@ hand_on_watch_locked(struct ruler *r)
     if (r->idle > 0) cond_wake_one(&r->cond);
 }
 
-/* Helps with rules that run together. True: it did. */
+/* Helps with rules that run together. Returns true if it did. */
 static bool
 helped_locked(struct ruler *r)
 {
@@ -663,7 +663,7 @@ ruler_commit(struct ruler_change *c)
     change_free(c);
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 void
 ruler_each(struct ruler *r, struct bytes tenant,

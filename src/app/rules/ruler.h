@@ -1,13 +1,12 @@
 /*
- * ruler.h - the rules of a server: threads that evaluate groups when their time has come, write
- * what comes of it through the store like anybody's samples, and hand on what alerts say.
+ * ruler.h - threads that evaluate rule groups, store the results and send alerts.
  *
- * A thread is busy with one group; there are as many as groups are due at once, up to 32, so that
- * groups that wait for a slow source hold up no others. Rules of a group that may run together are
- * evaluated by those that are idle, too: `rules.max_concurrent_evals` at most.
+ * A thread evaluates one group at a time; there are as many threads as groups are due at once, up
+ * to 32, so that groups that wait for a slow source do not delay others. Idle threads evaluate
+ * rules of a group that may run together: `rules.max_concurrent_evals` at most.
  *
- * Threads: ruler_each(), ruler_facts(), ruler_print...() and ruler_collect() from any; the others
- * from the one that owns the server or, one at a time, reloads it.
+ * Threads: ruler_each(), ruler_each_tenant(), ruler_totals(), ruler_print...() and ruler_collect()
+ * are for any; the others for the thread that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_RULES_RULER_H
 #define APP_RULES_RULER_H
@@ -38,20 +37,18 @@ struct ruler_options {
  * read cannot be put aside. */
 MUST_CHECK enum err ruler_new(const struct ruler_options *options, struct ruler **ret_ruler,
                               struct why *why);
-/*
- * Makes it the rules of these settings and what is stored, in two steps: the first makes all that
- * can fail, reads the files and changes nothing; the second cannot fail. Groups whose text did not
- * change keep their state, and others take over what they can. `rules` NULL: those of files stay as
- * they were read last, and so do the settings, which are those of the last commit. A stored group
- * that has the names of one of a file is not evaluated. What is stored is borrowed until the
- * commit. ERR_INPUT, ERR_IO, ...: as of rule_set_read(); ERR_NOMEM; ERR_AGAIN: no thread.
- */
+/*  Changes the rules in two steps: the first reads the files and does all that can fail, and
+ * changes nothing; the second cannot fail. Groups with an unchanged text keep their state, and the
+ * others take over the state of equal rules. `rules` NULL: groups of files, and the settings, stay
+ * those of the last commit. A stored group is not evaluated if a file has a group of its names.
+ * `stored` is borrowed until the commit. ERR_INPUT, ERR_IO, ...: see rule_set_read(); ERR_NOMEM;
+ * ERR_AGAIN: a thread cannot be started. */
 struct ruler_change;
 MUST_CHECK enum err ruler_prepare(struct ruler *ruler, const struct settings *settings,
                                   const struct rule_settings *rules,
                                   const struct stored_groups *stored,
                                   struct ruler_change **ret_change, struct why *why);
-/* Says whether a rule file, as it was read last, has this group. */
+/* Returns true if a rule file, as it was read last, has this group. */
 bool ruler_has_file_group(const struct ruler *ruler, struct bytes tenant, const char *file,
                           const char *name);
 void ruler_commit(struct ruler_change *change);
@@ -66,22 +63,24 @@ void ruler_stop(struct ruler *ruler);
 void ruler_join(struct ruler *ruler);
 void ruler_free(struct ruler *ruler);
 
-/* As scheduler_each() and the like, under a lock that keeps groups and tenants there. */
+/* Calls `each` for the groups of a tenant, under the lock that keeps groups alive. See
+ * scheduler_each(), and scheduler_each_tenant() for the next one. */
 void ruler_each(struct ruler *ruler, struct bytes tenant,
                 void (*each)(void *context, struct group *group, int64_t next_ns), void *context);
 void ruler_each_tenant(struct ruler *ruler,
                        void (*each)(void *context, struct bytes tenant, enum catch_up state),
                        void *context);
 void ruler_totals(struct ruler *ruler, struct scheduler_totals *ret);
-/* The checkpoint that was found at the start could not be read. */
+/* Returns true if the checkpoint could not be read at the start. */
 bool ruler_lost_checkpoint(const struct ruler *ruler);
 /* Returns the budget of rules, for metrics. */
 const struct budget *ruler_memory(const struct ruler *ruler);
 
-/* "groups" and "groupNextToken" of the object that is open. ERR_MISSING: no group has the token. */
+/* Prints "groups" and "groupNextToken" into the open object. ERR_MISSING: no group has the token.
+ */
 MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question *question,
                                 struct json *to);
-/* All active alerts, into the array that is open. */
+/* Prints all active alerts into the open array. */
 void ruler_print_alerts(struct ruler *ruler, struct bytes tenant, struct json *to);
 /* For a metric_collector, whose context is the ruler. */
 void ruler_collect(struct metric_sink *sink, void *ruler);

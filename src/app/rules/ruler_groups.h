@@ -1,7 +1,9 @@
 /*
- * ruler_groups.h - which groups are evaluated: those of rule files, and of those that are stored
- * the ones that have other names. Two groups of a tenant with one file and name would write the
- * same series.
+ * ruler_groups.h - chooses the groups that are evaluated: all groups of rule files, and stored
+ * groups unless a file has a group of the same tenant, file and name. Both would write the same
+ * series.
+ *
+ * Threads: any, one result each.
  */
 #ifndef APP_RULES_RULER_GROUPS_H
 #define APP_RULES_RULER_GROUPS_H
@@ -10,7 +12,7 @@
 #include "config/rule_set.h"
 #include "rules/schedule/scheduler.h"
 
-/* By tenant, file and name; views of what they were chosen from. */
+/* Ordered by tenant, file and name; views of the groups that were chosen from. */
 struct ruler_groups {
     struct scheduler_group *items;
     uint32_t count, capacity;
@@ -24,7 +26,7 @@ MUST_CHECK enum err ruler_groups_choose(const struct rule_set *set,
                                         struct ruler_groups *ret);
 void ruler_groups_fini(struct ruler_groups *groups, struct budget *memory);
 
-/* Says whether a file has this group. */
+/* Returns true if a file has this group. */
 bool ruler_groups_has(const struct rule_set *set, struct bytes tenant, const char *file,
                       const char *name);
 

@@ -2,8 +2,8 @@
  * stored_change.c - changes of stored rules.
  *
  * A group never changes: an edit makes another one. A tenant is a list of groups, in their order;
- * an edit makes another list, which shares those groups that stay. So what is in force is untouched
- * until the commit, which only exchanges pointers. Invariants: see stored_rules.c.
+ * an edit makes another list, which shares the unchanged groups. So the groups in force stay as
+ * they are until the commit, which only exchanges pointers. Invariants: see stored_rules.c.
  */
 #include "app/rules/stored_rules_private.h"
 

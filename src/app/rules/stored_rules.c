@@ -358,7 +358,7 @@ stored_rules_free(struct stored_rules *s)
     mem_free(NULL, s, sizeof *s);
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 struct stored_groups
 stored_rules_groups(const struct stored_rules *s)

@@ -1,7 +1,7 @@
 /*
- * stored_rules.h - the groups of rules that the ruler API stores: those of all tenants in memory,
- * as they are in their files (rules/stored/stored_file.h), and what changes them. They are
- * evaluated beside those of rule files; the namespace of a group is its file.
+ * stored_rules.h - the rule groups that the ruler API stores, of all tenants, in memory and in
+ * their files (rules/stored/stored_file.h), and their changes. They are evaluated like those of
+ * rule files; the namespace of a group is its file.
  *
  *      prepare --> change: the groups as they are to be --> write: they are durable --> commit
  *                    |                                        | ERR_...
@@ -11,7 +11,7 @@
  * file stays until a group is stored for the tenant, and is set aside then. A group whose text this
  * version does not accept is kept, shown and not evaluated.
  *
- * Threads: one at a time, but for stored_rules_collect().
+ * Threads: one at a time; stored_rules_note() and stored_rules_collect() are for any.
  */
 #ifndef APP_RULES_STORED_RULES_H
 #define APP_RULES_STORED_RULES_H
@@ -31,7 +31,7 @@ struct stored_rules_options {
     bool tenancy;          /* false: only the file of the tenant "anonymous" is read */
 };
 
-/* Reads all files, and logs what is wrong with them. ERR_NOMEM; ERR_IO: the directory cannot be
+/* Reads all files, and logs those that cannot be read. ERR_NOMEM; ERR_IO: the directory cannot be
  * read. */
 MUST_CHECK enum err stored_rules_open(const struct stored_rules_options *options,
                                       struct stored_rules **ret_stored, struct why *why);
@@ -58,11 +58,14 @@ struct stored_limits {
 };
 
 /*
- * Checks an edit and makes what comes of it; changes nothing. One change at a time.
+ * Checks an edit and prepares the change; until the commit nothing changes. One change at a time.
  *
- * ERR_INPUT    the group is wrong, and `reasons` has a sentence a line; or there are too many
- * groups, and `why` has it ERR_LIMIT    the group is too large ERR_MISSING  there is no such group,
- * or namespace ERR_CORRUPT, ERR_IO, ERR_UNSUPPORTED: the file of the tenant could not be read
+ * ERR_INPUT    the group is invalid, and `reasons` has one sentence per line; or there are too many
+ *              groups, and `why` says so
+ * ERR_LIMIT    the group is too large
+ * ERR_MISSING  the group or namespace does not exist
+ * ERR_CORRUPT, ERR_IO, ERR_UNSUPPORTED
+ *              the file of the tenant could not be read
  * ERR_NOMEM
  */
 struct stored_change;

@@ -1,5 +1,9 @@
-/* stored_rules_private.h - what is kept of stored rules, between stored_rules.c, which reads and
- * shows it, and stored_change.c, which changes it. */
+/*
+ * stored_rules_private.h - groups and tenants of stored rules, for stored_rules.c, which reads and
+ * prints them, and stored_change.c, which changes them.
+ *
+ * Threads: those of stored_rules.h.
+ */
 #ifndef APP_RULES_STORED_RULES_PRIVATE_H
 #define APP_RULES_STORED_RULES_PRIVATE_H
 

@@ -136,7 +136,7 @@ about_end(struct about *a)
     return OK;
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static bool
 any_name_matches(const struct about *a, const struct matcher *m)
@@ -173,7 +173,7 @@ about_may_have(const struct about *a, const struct matcher_set *set)
     return true;
 }
 
-/* --- its form --------------------------------------------------------------------------------- */
+/* --- format ----------------------------------------------------------------------------------- */
 
 void
 about_put(const struct about *a, const struct about_identity *identity, struct buf *to)

@@ -1,6 +1,10 @@
-/* about.h - the index of an object that was read: the times of its parts, metric names, and a
+/*
+ * about.h - the index of an object that was read: the times of its parts, metric names, and a
  * filter of its labels. It shows that a question needs nothing, or only parts, of the object.
- * Format: docs/format/archive_index.md. * Threads: one. */
+ * Format: docs/format/archive_index.md.
+ *
+ * Threads: one.
+ */
 #ifndef BACKEND_ARCHIVE_ABOUT_H
 #define BACKEND_ARCHIVE_ABOUT_H
 
@@ -56,12 +60,12 @@ MUST_CHECK enum err about_cut(struct about *about, uint64_t offset);
 /* Makes the filter at the end of the object. ERR_NOMEM. */
 MUST_CHECK enum err about_end(struct about *about);
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* False if no series of the object can match all matchers. `set` may be NULL. */
 bool about_may_have(const struct about *about, const struct matcher_set *set);
 
-/* --- its form --------------------------------------------------------------------------------- */
+/* --- format ----------------------------------------------------------------------------------- */
 
 /* The object of an index. */
 struct about_identity {

@@ -8,8 +8,8 @@
  *
  * Each time of a series is given once, with the sample that came first.
  *
- * Memory: bytes_max, and half as much more while a series whose samples came in
- * disorder is read.
+ * Memory: bytes_max, and half as much more while a series whose samples came in disorder is read.
+ *
  * Threads: one.
  */
 #ifndef BACKEND_ARCHIVE_GATHER_H

@@ -1,7 +1,12 @@
-/* lines.h - the samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h),
+/*
+ * lines.h - the samples of an object's text: one NDJSON object per line (wire/json/ndjson_line.h),
  * as Firekeep and others write it, or without line feeds between them, as Firehose joins them: then
- * each object counts as a line. * A line that cannot be read is junk: it is counted, and the lines
- * after it are read. * Threads: one. */
+ * each object counts as a line.
+ *
+ * A line that cannot be read is junk: it is counted, and the lines after it are read.
+ *
+ * Threads: one.
+ */
 #ifndef BACKEND_ARCHIVE_LINES_H
 #define BACKEND_ARCHIVE_LINES_H
 

@@ -107,7 +107,7 @@ tally(_Atomic uint64_t *what, uint64_t count)
     atomic_fetch_add_explicit(what, count, memory_order_relaxed);
 }
 
-/* --- what lines say --------------------------------------------------------------------------- */
+/* --- items of lines --------------------------------------------------------------------------- */
 
 static bool
 is_selected(const struct archive_scan *s, struct bytes labels)
@@ -560,7 +560,7 @@ archive_scan_warning(struct archive_scan *s, uint32_t index)
     return warnings_at(&s->warnings, index);
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the scan --------------------------------------------------------------------------------- */
 
 enum err
 archive_scan_new(const struct archive_scan_options *options, const struct query_request *r,

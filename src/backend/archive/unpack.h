@@ -1,5 +1,9 @@
-/* unpack.h - the text of an object: plain, gzip of many members, zstd of many frames. The first
- * bytes determine the format, whatever the name. * Threads: one. */
+/*
+ * unpack.h - the text of an object: plain, gzip of many members, zstd of many frames. The first
+ * bytes determine the format, whatever the name.
+ *
+ * Threads: one.
+ */
 #ifndef BACKEND_ARCHIVE_UNPACK_H
 #define BACKEND_ARCHIVE_UNPACK_H
 

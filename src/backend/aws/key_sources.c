@@ -281,7 +281,7 @@ follow_profiles(const struct key_look *p, bool *ret_has)
     return OK;
 }
 
-/* --- the order -------------------------------------------------------------------------------- */
+/* --- order of sources ------------------------------------------------------------------------- */
 
 static enum err
 try_source(const struct key_look *p)

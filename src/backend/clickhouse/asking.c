@@ -100,7 +100,7 @@ clickhouse_ask_text(struct clickhouse_ask *a, struct buf *to, struct why *why)
     return e ? e : fetch_read_all(a->base.fetch, to, why);
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- end of a statement ----------------------------------------------------------------------- */
 
 enum err
 clickhouse_ask_failed(struct clickhouse_ask *a, enum err e, struct why *why)

@@ -539,7 +539,7 @@ clickhouse_prepare(struct writer *writer, const struct http_call_answer *answer,
         take_description(w, answer, ret_step);
 }
 
-/* --- whether it would work -------------------------------------------------------------------- */
+/* --- permission check ------------------------------------------------------------------------- */
 
 static void
 check_table(struct clickhouse_writer *w, const struct http_call_answer *answer,

@@ -45,7 +45,7 @@ question_fini(struct fetch_question *base)
     table_fini(&q->keys, base->budget);
 }
 
-/* --- what the table is ------------------------------------------------------------------------ */
+/* --- properties of the table ------------------------------------------------------------------ */
 
 static struct clickhouse_reader *
 reader_of(const struct clickhouse_question *q)

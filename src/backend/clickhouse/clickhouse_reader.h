@@ -1,9 +1,10 @@
 /*
- * clickhouse_reader.h - what the files of the source type clickhouse share. Private to
+ * clickhouse_reader.h - shared by the files of the source type clickhouse. Private to
  * backend/clickhouse.
  *
- * A question is answered in three steps: what the table is (asked for now and then, table.h), which
- * series it has, and samples of blocks of series, each series as arrays of times and values.
+ * A question is answered in three steps: the properties of the table (requested from time to time,
+ * table.h), the matching series, and samples of blocks of series, each series as arrays of times
+ * and values.
  */
 #ifndef BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 #define BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H

@@ -96,7 +96,7 @@ clickhouse_table_assume(struct clickhouse_table *t)
     }
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- query of the properties ------------------------------------------------------------------ */
 
 void
 clickhouse_table_ask_put(struct buf *to, const struct clickhouse_settings *s)
@@ -192,7 +192,7 @@ clickhouse_table_read(struct bytes body, const char *const names[CLICKHOUSE_COLU
     return OK;
 }
 
-/* --- whether it will do ----------------------------------------------------------------------- */
+/* --- check of the table ----------------------------------------------------------------------- */
 
 /* LowCardinality(String) is written as a String is. */
 static bool

@@ -1,5 +1,9 @@
-/* table.h - properties of a ClickHouse server and of the table of samples, and the statements that
- * query, create and insert. * Threads: one. */
+/*
+ * table.h - properties of a ClickHouse server and of the table of samples, and the statements that
+ * query, create and insert.
+ *
+ * Threads: one.
+ */
 #ifndef BACKEND_CLICKHOUSE_TABLE_H
 #define BACKEND_CLICKHOUSE_TABLE_H
 

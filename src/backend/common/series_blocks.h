@@ -11,6 +11,7 @@
  * key that was added first; within a key, the value that was put first.
  *
  * Memory: labels and keys of all series, and SERIES_BLOCKS_SAMPLES samples with their histograms.
+ *
  * Threads: one.
  */
 #ifndef BACKEND_COMMON_SERIES_BLOCKS_H

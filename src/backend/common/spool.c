@@ -66,7 +66,7 @@ struct spool {
     uint64_t number; /* number of the next file */
 };
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names of files --------------------------------------------------------------------------- */
 
 static enum err
 file_path(const struct spool_file *f, enum suffix suffix, char *to, struct why *why)

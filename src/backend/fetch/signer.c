@@ -91,7 +91,7 @@ take_step(struct signer *s, const struct http_call_answer *answer, struct writer
     identity_step(s->identity, answer, step);
 }
 
-/* Makes a failed fetch an answer: there may be keys that still work. */
+/* Turns a failed fetch of credentials into an answer, so that the current keys are tried. */
 static enum err
 fail_answer(enum err e, const struct why *why, struct http_call_answer *ret_answer)
 {

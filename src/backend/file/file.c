@@ -296,7 +296,7 @@ file_tend(struct writer *writer, bool closing, struct why *why)
     return spool_tend(w->spool, env_realtime_ms(w->base.options.env), closing, why);
 }
 
-/* --- checks ----------------------------------------------------------------------------------- */
+/* --- check of the directory ------------------------------------------------------------------- */
 
 static enum err
 note_nothing(void *context, const char *name, bool is_dir)

@@ -38,7 +38,7 @@ until(struct bytes text, const char *end, struct bytes *ret_name)
     return true;
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- decoded names ---------------------------------------------------------------------------- */
 
 static uint64_t
 label_hash(struct bytes name, struct bytes value)

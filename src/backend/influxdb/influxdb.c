@@ -51,7 +51,7 @@ struct influxdb_call {
     uint64_t lines_bytes;
 };
 
-/* --- where to --------------------------------------------------------------------------------- */
+/* --- URL of writes ---------------------------------------------------------------------------- */
 
 static void
 put_param(struct buf *url, const char *name, const char *value)
@@ -386,7 +386,7 @@ influxdb_judge(struct writer *writer, struct writer_call *call,
     }
 }
 
-/* --- checks ----------------------------------------------------------------------------------- */
+/* --- permission check ------------------------------------------------------------------------- */
 
 /* A write of nothing. Versions that require a line respond with 400 after they have checked token
  * and database: then both are right. */

@@ -1,11 +1,10 @@
 /*
- * influxdb_reader.h - what the files of the source type influxdb share. Private to
- * backend/influxdb.
+ * influxdb_reader.h - shared by the files of the source type influxdb. Private to backend/influxdb.
  *
- * A question is answered in three steps: the metrics that there may be, their series, and samples
- * of blocks of series. A metric is a measurement with the fields that the destination writes, or,
- * for Telegraf, a measurement and one field. The dialect of a version has the queries of these
- * steps, and reads the responses.
+ * A question is answered in three steps: the metrics that may match, their series, and samples of
+ * blocks of series. A metric is a measurement with the fields that the destination writes, or, for
+ * Telegraf, a measurement and one field. The dialect of a version has the queries of these steps,
+ * and reads the responses.
  */
 #ifndef BACKEND_INFLUXDB_INFLUXDB_READER_H
 #define BACKEND_INFLUXDB_INFLUXDB_READER_H

@@ -1,7 +1,13 @@
-/* stored_names.h - decodes the names and values that InfluxDB stores, and finds the stored forms of
- * a label. * A text that line_protocol.h would have coded so is decoded; every other text is
- * itself, so that no two texts of Firekeep have the same form. Names are not coded with `mapping:
- * telegraf`. */
+/*
+ * stored_names.h - decodes the names and values that InfluxDB stores, and finds the stored forms of
+ * a label.
+ *
+ * A text is decoded if line_protocol.h would have encoded the result so; every other text is
+ * itself, so that no two texts of Firekeep have the same form. Names are not encoded with `mapping:
+ * telegraf`.
+ *
+ * Threads: any; the functions have no state.
+ */
 #ifndef BACKEND_INFLUXDB_STORED_NAMES_H
 #define BACKEND_INFLUXDB_STORED_NAMES_H
 

@@ -1,5 +1,9 @@
-/* answer.h - responses of OpenTSDB to a source: series with their points, names, and refusals.
- * Private to backend/opentsdb. * Threads: any, one response each. */
+/*
+ * answer.h - responses of OpenTSDB to a source: series with their points, names, and refusals.
+ * Private to backend/opentsdb.
+ *
+ * Threads: any, one response each.
+ */
 #ifndef BACKEND_OPENTSDB_ANSWER_H
 #define BACKEND_OPENTSDB_ANSWER_H
 

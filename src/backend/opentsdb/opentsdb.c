@@ -317,7 +317,7 @@ opentsdb_mapped(struct writer *writer, const struct item *item)
     return writer_item_mapped(item, is_mapped, &w->name, 0);
 }
 
-/* --- what an answer says ---------------------------------------------------------------------- */
+/* --- responses -------------------------------------------------------------------------------- */
 
 static const struct refusal *
 refusal_of(struct bytes words)
@@ -617,7 +617,7 @@ opentsdb_entry(const struct writer *writer, const struct writer_call *call, uint
     memcpy(ret_entry->answer, words.answer, sizeof ret_entry->answer);
 }
 
-/* --- checks ----------------------------------------------------------------------------------- */
+/* --- permission check ------------------------------------------------------------------------- */
 
 static bool
 opentsdb_check(struct writer *writer, uint32_t number, const struct http_call_answer *answer,

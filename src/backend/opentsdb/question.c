@@ -207,7 +207,7 @@ put_sub_query(struct opentsdb_question *q, const struct opentsdb_metric *metric,
     buf_put_u8(to, '}');
 }
 
-/* --- names that the server does not know ------------------------------------------------------ */
+/* --- names unknown to the server -------------------------------------------------------------- */
 
 static bool
 learn_unknown_metric(struct opentsdb_question *q, struct bytes name)

@@ -1,6 +1,9 @@
-/* stored_text.c - see stored_text.h. * A text is decoded if the decoded text would be written in
- * the same way. Without that check `_41` would be read as "A", and a search for `A` would not find
- * it. */
+/*
+ * stored_text.c - see stored_text.h.
+ *
+ * A text is decoded if the decoded text would be written in the same way. Without that check `_41`
+ * would be read as "A", and a search for `A` would not find it.
+ */
 #include "backend/opentsdb/stored_text.h"
 
 #include "base/text/ascii.h"

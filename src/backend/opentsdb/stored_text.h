@@ -1,8 +1,13 @@
-/* stored_text.h - decodes the names and values that OpenTSDB stores, and finds the stored forms of
- * a text. Private to backend/opentsdb. * A text that the destination or Prometheus' adapter would
- * have written is decoded (wire/point/opentsdb_point.h); any other text, which another program
- * wrote, is itself. So a stored text has one meaning, and a text has few stored forms, which are
- * all searched. */
+/*
+ * stored_text.h - decodes the names and values that OpenTSDB stores, and finds the stored forms of
+ * a text. Private to backend/opentsdb.
+ *
+ * A text that the destination or Prometheus' adapter would have written is decoded
+ * (wire/point/opentsdb_point.h); any other text, which another program wrote, is itself. So a
+ * stored text has one meaning, and a text has few stored forms, which are all searched.
+ *
+ * Threads: any; the functions have no state.
+ */
 #ifndef BACKEND_OPENTSDB_STORED_TEXT_H
 #define BACKEND_OPENTSDB_STORED_TEXT_H
 

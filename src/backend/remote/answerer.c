@@ -199,7 +199,7 @@ set_free(struct series_set *set)
 static const struct series_set_ops set_ops = {
     .next = set_next, .batch = set_batch, .warning = set_warning, .free = set_free};
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static enum err
 put_body(struct answerer_set *s, const struct query_request *r, struct why *why)
@@ -300,7 +300,7 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     return OK;
 }
 
-/* --- what it cannot tell ---------------------------------------------------------------------- */
+/* --- look-ups without results ----------------------------------------------------------------- */
 
 static enum err
 no_texts(struct view *view, const struct query_request *request, const struct text_sink *to,

@@ -1,4 +1,4 @@
-/* api_list.c - see api_list.h. * A response may be large: each item is given as it is read. */
+/* api_list.c - see api_list.h. A response may be large: each item is given as it is read. */
 #include "backend/remote/api_list.h"
 
 #include "wire/json/json_scan.h"

@@ -1,4 +1,7 @@
-/* api_list.h - responses of the Prometheus API to look-ups: names, values, series. * Threads: any.
+/*
+ * api_list.h - responses of the Prometheus API to look-ups: names, values, series.
+ *
+ * Threads: any.
  */
 #ifndef BACKEND_REMOTE_API_LIST_H
 #define BACKEND_REMOTE_API_LIST_H

@@ -102,7 +102,7 @@ held_compare(const struct ordered_held *a, const struct ordered_held *b)
     return order != 0 ? order : (a->number > b->number) - (a->number < b->number);
 }
 
-/* --- what comes in ---------------------------------------------------------------------------- */
+/* --- series and chunks that arrive ------------------------------------------------------------ */
 
 static enum err
 begin_series(struct ordered *o, struct bytes fields, struct why *why)
@@ -396,7 +396,7 @@ ordered_batch(struct ordered *o, struct sample_batch *ret_batch, struct why *why
     return o->lane_count == 0 ? OK : sample_merge_batch(&o->samples, ret_batch, why);
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the set ---------------------------------------------------------------------------------- */
 
 enum err
 ordered_new(const struct ordered_options *options, struct ordered **ret_ordered)

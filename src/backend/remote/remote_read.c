@@ -1,6 +1,9 @@
-/* remote_read.c - a source by remote read: see remote_read.h. * A select is one request with one
- * query. It is sent at once, and the response is awaited when the first series is asked for. The
- * form of the response determines which module sorts its series. */
+/*
+ * remote_read.c - a source by remote read: see remote_read.h.
+ *
+ * A select is one request with one query. It is sent at once, and the response is awaited when the
+ * first series is asked for. The form of the response determines which module sorts its series.
+ */
 #include "backend/remote/remote_read.h"
 
 #include <stdio.h>
@@ -68,7 +71,7 @@ begin_streamed(struct remote_question *q, struct why *why)
     return e ? fetch_no_memory(why) : OK;
 }
 
-/* --- the other kind --------------------------------------------------------------------------- */
+/* --- responses of samples --------------------------------------------------------------------- */
 
 static enum err
 judge(struct remote_question *q, enum err e, struct why *why)
@@ -165,7 +168,7 @@ warning(struct fetch_question *base, uint32_t index)
     return warnings_at(&((struct remote_question *)base)->warnings, index);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* Judges a refusal; a path other than that of remote read gets 404 or 405, and a hint. */
 static void

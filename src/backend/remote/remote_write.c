@@ -549,7 +549,7 @@ remote_write_prepare(struct writer *writer, const struct http_call_answer *answe
     identity_step(w->identity, answer, ret_step);
 }
 
-/* --- checks ----------------------------------------------------------------------------------- */
+/* --- permission check ------------------------------------------------------------------------- */
 
 /* Makes a request without series. */
 static void

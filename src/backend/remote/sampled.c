@@ -1,5 +1,9 @@
-/* sampled.c - see sampled.h. * A QueryResult is, byte for byte, a remote write 1.0 request: series
- * in a field 1. So each series is decoded as a request of one series, when it is needed. */
+/*
+ * sampled.c - see sampled.h.
+ *
+ * A QueryResult is, byte for byte, a remote write 1.0 request: series in a field 1. So each series
+ * is decoded as a request of one series, when it is needed.
+ */
 #include "backend/remote/sampled.h"
 
 #include <stdlib.h>
@@ -310,7 +314,7 @@ sampled_batch(struct sampled *s, struct sample_batch *ret_batch, struct why *why
     return s->samples.count == 0 ? OK : sample_merge_batch(&s->samples, ret_batch, why);
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the set ---------------------------------------------------------------------------------- */
 
 enum err
 sampled_new(const struct sampled_options *options, struct bytes answer,

@@ -209,7 +209,7 @@ s3_index_merge(struct s3_index *x, struct bytes text, uint64_t *ret_seal)
     return e == ERR_NOMEM ? e : OK;
 }
 
-/* --- its text --------------------------------------------------------------------------------- */
+/* --- the index as text ------------------------------------------------------------------------ */
 
 static void
 put_place(struct json *json, const char *key, struct s3_place place)
@@ -411,7 +411,7 @@ s3_index_parse(struct s3_index *x, struct bytes text)
     return e;
 }
 
-/* --- its local file --------------------------------------------------------------------------- */
+/* --- local file of the index ------------------------------------------------------------------ */
 
 static void
 print_hour(int64_t hour_ms, char to[HOUR_DIGITS + 1])

@@ -480,7 +480,7 @@ s3_prepare(struct writer *writer, const struct http_call_answer *answer,
     sweep(w, answer, ret_step);
 }
 
-/* --- checks ----------------------------------------------------------------------------------- */
+/* --- permission check ------------------------------------------------------------------------- */
 
 /* A HEAD has no body to explain an error: the explanation is made here. */
 static void

@@ -83,7 +83,7 @@ timestream_batch_clear(struct timestream_batch *b)
     b->left_bytes = b->counted_bytes = 0;
 }
 
-/* --- what is common --------------------------------------------------------------------------- */
+/* --- labels that all records share ------------------------------------------------------------ */
 
 /* Steps through labels except the metric's name, which it keeps. */
 struct batch_walk {

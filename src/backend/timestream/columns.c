@@ -1,5 +1,8 @@
-/* columns.c - the table's columns, and their labels: decodes wire/point/timestream_record.h. * The
- * kept rows of DESCRIBE have for each column its name and its kind, each with a varint length. */
+/*
+ * columns.c - the table's columns, and their labels: decodes wire/point/timestream_record.h.
+ *
+ * The kept rows of DESCRIBE have for each column its name and its kind, each with a varint length.
+ */
 #include "backend/timestream/reading.h"
 
 #include <strings.h>
@@ -11,7 +14,7 @@
 
 enum { PREFIX_BYTES = 3, NAME_BYTES_MAX = 64 * 1024 };
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names of columns ------------------------------------------------------------------------- */
 
 static bool
 begins_with(struct bytes text, const char *start)

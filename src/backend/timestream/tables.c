@@ -75,7 +75,7 @@ timestream_tables_free(struct timestream_tables *t)
     mem_free(memory, t, sizeof *t);
 }
 
-/* --- which there are -------------------------------------------------------------------------- */
+/* --- list of tables --------------------------------------------------------------------------- */
 
 static bool
 is_called(const struct known_table *table, const char *database, const char *name)
@@ -134,7 +134,7 @@ timestream_tables_oldest(struct timestream_tables *t, const char *database, cons
     return OK;
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 enum err
 timestream_table_request_put(struct buf *to, const char *database, const char *table,

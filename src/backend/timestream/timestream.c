@@ -355,8 +355,9 @@ timestream_mapped(struct writer *writer, const struct item *item)
     return writer_item_mapped(item, is_mapped, w, WRITER_MAPPED_FLOAT | WRITER_MAPPED_HISTOGRAM);
 }
 
-/* True if items became too old after they were added, or were not known to be. A call that was sent
- * once may have arrived: it is sent again, and Timestream decides. */
+/* True if items of the call are too old for their table: they aged since they were added, or its
+ * retention was not known then. A call that was sent once may have arrived: it is sent again, and
+ * Timestream decides. */
 static bool
 has_too_old(struct timestream_writer *w, const struct timestream_call *c, struct writer_step *step)
 {
@@ -447,7 +448,7 @@ timestream_entry(const struct writer *writer, const struct writer_call *call, ui
              (const char *)r->texts.at + r->of[entry].from);
 }
 
-/* --- before, and whether it would work -------------------------------------------------------- */
+/* --- preparation and permission check --------------------------------------------------------- */
 
 static bool
 timestream_need_prepare(struct writer *writer)

@@ -21,7 +21,7 @@ enum {
     TIMESTREAM_ANSWER_BYTES_MAX = 256 << 10,
 };
 
-/* --- batch.c ----------------------------------------------------------------------- */
+/* --- batch.c ---------------------------------------------------------------------------------- */
 
 /* The records of one call. Labels that all of them have are written once, as common attributes;
  * these change with every record, but each record is encoded once: see batch.c. */
@@ -79,7 +79,7 @@ uint64_t timestream_batch_kib(const struct timestream_batch *batch);
 MUST_CHECK enum err timestream_batch_put(const struct timestream_batch *batch, const char *database,
                                          const char *table, struct buf *to);
 
-/* --- endpoint.c -------------------------------------------------------------------- */
+/* --- endpoint.c ------------------------------------------------------------------------------- */
 
 /* Credentials, and the address of Timestream. */
 struct timestream_client;
@@ -116,7 +116,7 @@ void timestream_client_judge(struct timestream_client *client,
                              const struct http_call_answer *answer,
                              const struct timestream_ticket *ticket, struct writer_step *ret_step);
 
-/* --- tables.c ---------------------------------------------------------------------- */
+/* --- tables.c --------------------------------------------------------------------------------- */
 
 /* Properties of the tables that samples from the store go to. */
 struct timestream_tables;
@@ -144,7 +144,7 @@ MUST_CHECK enum err timestream_table_request_put(struct buf *to, const char *dat
 /* Puts the table's name before the sentence of a step. */
 void timestream_table_named(const char *database, const char *table, struct writer_step *step);
 
-/* --- answer.c ---------------------------------------------------------------------- */
+/* --- answer.c --------------------------------------------------------------------------------- */
 
 /* True if the body is a complete object, as of a success. */
 bool timestream_is_answer(struct bytes body);

@@ -236,7 +236,7 @@ time_parse_rfc3339(struct bytes text, int64_t *ret_ms)
     return true;
 }
 
-/* --- what Prometheus takes -------------------------------------------------------------------- */
+/* --- times of the Prometheus API -------------------------------------------------------------- */
 
 /* True for "Inf" and "Infinity" in any case, with or without a sign. */
 static bool

@@ -132,7 +132,7 @@ static const char notes[] =
     "\nExit status: 0 everything was copied, and is there as far as it was compared; 1 something\n"
     "was not or differs, or a place could not be read or written; 2 wrong usage.\n";
 
-/* --- places ----------------------------------------------------------------------------------- */
+/* --- source and target ------------------------------------------------------------------------ */
 
 static bool
 is_url(const char *word)

@@ -58,7 +58,7 @@ check_no_memory(struct why *why)
     return why_set(why, ERR_NOMEM, "not enough memory to compare; use a shorter --slice");
 }
 
-/* --- what a series holds ---------------------------------------------------------------------- */
+/* --- samples of a series ---------------------------------------------------------------------- */
 
 static uint64_t
 hash_sample(const struct sample_batch *b, uint32_t i)
@@ -185,7 +185,7 @@ report(struct check *c, struct bytes labels, const struct copy_found *f, struct 
     return output_write(c->o->report, buf_bytes(&c->line), why);
 }
 
-/* --- the first place -------------------------------------------------------------------------- */
+/* --- series of the source --------------------------------------------------------------------- */
 
 static void
 note_differing(struct check *c, struct bytes labels, struct bytes given)

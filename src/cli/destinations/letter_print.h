@@ -2,12 +2,14 @@
  * letter_print.h - prints a dead letter as a line of text, or as JSON with all of its data.
  *
  * JSON is {"destination":..,"id":"POS.INDEX","state":"kept","tenant":..,"kind":"float",
- * "labels":{..},"time":MS,"value":N,"reason":..,"answer":..,"failed_at":"RFC 3339"}, with -
- * "value":null,"bits":"16 hex digits" for a float that is not finite, - "histogram":{..} instead of
- * a value, as wire/json/histogram_json.h has it, - "start_ms" where the beginning of the counting
- * is known, - of an exemplar its own "exemplar_labels", - "labels_hex" (and "exemplar_labels_hex")
- * for labels that are not UTF-8: both halves in hex digits, - of metadata "family", "type", "help"
- * and "unit" instead of labels, time and value.
+ * "labels":{..},"time":MS,"value":N,"reason":..,"answer":..,"failed_at":"RFC 3339"}, with
+ *  - "value":null,"bits":"16 hex digits" for a float that is not finite,
+ *  - "histogram":{..} instead of a value, in the form of wire/json/histogram_json.h,
+ *  - "start_ms" if the start time is known,
+ *  - "exemplar_labels" for an exemplar,
+ *  - "labels_hex" (and "exemplar_labels_hex") for labels that are not UTF-8: names and values in
+ *    hex digits,
+ *  - "family", "type", "help" and "unit" of metadata, instead of labels, time and value.
  */
 #ifndef CLI_DESTINATIONS_LETTER_PRINT_H
 #define CLI_DESTINATIONS_LETTER_PRINT_H

@@ -1,6 +1,6 @@
 /*
  * verify.c - `firekeep verify DIR`: checks every checksum, recounts the ledger and the account of
- * each destination, and reports what is wrong. Reads only.
+ * each destination, and reports each problem. Reads only.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,6 +1,8 @@
 /*
  * import_batch.h - collects samples into write requests of moderate size, sends them to a target,
  * and counts the results.
+ *
+ * Threads: one.
  */
 #ifndef CLI_LIB_IMPORT_BATCH_H
 #define CLI_LIB_IMPORT_BATCH_H
@@ -12,7 +14,7 @@
 enum { BATCH_SAMPLES_MAX = 5000, BATCH_BYTES_MAX = 4 << 20 };
 
 struct batch_counts {
-    struct target_counts taken; /* by the target, or counted by a dry run */
+    struct target_counts taken; /* accepted by the target, or counted by a dry run */
     struct target_counts rejected;
     uint64_t families; /* metadata entries */
     uint64_t requests;

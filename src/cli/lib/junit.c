@@ -1,4 +1,4 @@
-/* junit.c - see junit.h. Writes what promtool writes, in one line. */
+/* junit.c - see junit.h. Writes the same XML as promtool, in one line. */
 #include "cli/lib/junit.h"
 
 #include "base/text/time_text.h"

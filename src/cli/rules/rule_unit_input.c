@@ -299,7 +299,7 @@ input_until(struct testing *t, int64_t until_ms)
     return e == ERR_NOMEM ? testing_no_memory(t) : e;
 }
 
-/* --- what rules write ------------------------------------------------------------------------- */
+/* --- results of rules ------------------------------------------------------------------------- */
 
 /* A refused staleness marker is not an error: another rule wrote the series meanwhile. */
 static enum err

@@ -1,6 +1,6 @@
 /*
- * schema_hash.c - hashes what schema_equal() compares. The hash is the same in all runs of the
- * program.
+ * schema_hash.c - hashes the values that schema_equal() compares. The hash is the same in all runs
+ * of the program.
  */
 #include "base/hash/hash.h"
 #include "config/schema/schema_private.h"

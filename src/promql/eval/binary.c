@@ -80,7 +80,7 @@ struct binary_vector {
     bool fills_many;
     double one_value;
     double many_value;
-    struct column fill; /* the number, at some steps */
+    struct column fill; /* fill value, at the steps where a side is missing */
 };
 
 /* --- the kept side ---------------------------------------------------------------------------- */
@@ -400,7 +400,7 @@ fill_many_next(struct binary_vector *b, struct column **ret_column)
     return OK;
 }
 
-/* --- the vector ------------------------------------------------------------------------------- */
+/* --- result of the operator ------------------------------------------------------------------- */
 
 static enum err
 next_left(struct binary_vector *b)

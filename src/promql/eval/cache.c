@@ -264,8 +264,8 @@ promql_cache_free(struct promql_cache *c)
 {
     if (c == NULL) return;
     promql_cache_resize(c, 0);
-    assert(c->oldest == NULL); /* invariant 1, as the next one */
-    assert(c->facts.entries == 0);
+    assert(c->oldest == NULL);            /* invariant 1 */
+    assert(c->facts.entries == 0);        /* invariant 1 */
     assert(budget_used(&c->budget) == 0); /* invariant 4 */
     lock_fini(&c->lock);
     mem_free(c->memory, c, sizeof *c);

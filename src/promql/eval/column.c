@@ -283,10 +283,10 @@ column_validate(const struct column *c, uint32_t steps)
 {
     struct step_room present = room_of(c->present, steps); /* asserts invariant 1 */
     if (c->kept.end == 0) return;
-    assert(c->kept.first < c->kept.end); /* invariant 2, as the next ones */
-    assert(c->kept.end <= steps);
-    assert(present.end == 0 || present.first >= c->kept.first);
-    assert(present.end <= c->kept.end);
+    assert(c->kept.first < c->kept.end);                        /* invariant 2 */
+    assert(c->kept.end <= steps);                               /* invariant 2 */
+    assert(present.end == 0 || present.first >= c->kept.first); /* invariant 2 */
+    assert(present.end <= c->kept.end);                         /* invariant 2 */
 }
 
 enum err

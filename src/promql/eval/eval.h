@@ -146,7 +146,7 @@ const struct node *call_range(const struct node *call);
 /* The part that a call or an aggregation uses of a selector. */
 enum sample_part node_part(const struct node *node);
 
-/* --- build.c: operators of a plan; given ------------------------------------------------------ */
+/* --- build.c: operators of a plan ------------------------------------------------------------- */
 
 MUST_CHECK enum err vector_new(struct evaluation *ev, const struct plan_node *x,
                                struct vector **ret_vector);

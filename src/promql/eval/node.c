@@ -1,4 +1,4 @@
-/* node.c - what is known of a node of the syntax without evaluating it. */
+/* node.c - properties of a node of the syntax tree that are known without evaluation. */
 #include "promql/eval/eval.h"
 
 const struct node *

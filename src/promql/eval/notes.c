@@ -10,7 +10,7 @@
  *  1. No two notes have the same kind and text; `table` has each of them once.
  *  2. Only infos have a struct forced, whose first time is not after its last one.
  *  3. A part of an evaluation, whose notes are merged, adds no decreases: it evaluates selectors
- * and functions of ranges alone.
+ *     and functions of ranges alone.
  */
 #include "promql/eval/notes.h"
 

@@ -2,8 +2,7 @@
  * parallel.c - a selector, or a function of ranges, evaluated by several threads.
  *
  *      lane 0:  shard 0 of the series -> columns -> batches --+
- *      lane 1:  shard 1               -> columns -> batches --+--> parallel_next(), in the order of
- * labels
+ *      lane 1:  shard 1               -> columns -> batches --+--> parallel_next(), by labels
  *
  * Each lane has its own evaluation, set of series and batches, and belongs to one thread at a time.
  * A turn of work fills one batch. parallel_next() takes turns itself where a batch is missing;
@@ -11,14 +10,14 @@
  * by labels, which is the order of a single lane, so the result does not depend on which thread
  * worked.
  *
- *      idle --claim_locked()--> busy --take_turn()--> idle, or ended after the last series or an
- *      error
+ *      idle --claim_locked()--> busy --take_turn()--> idle
+ *                                         +---------> ended: after the last series, or an error
  *
  * Invariants:
  *
  *  1. A busy lane has room for the batch that is being filled: filled < BATCHES.
  *  2. Batches that are filled have at least one column; parallel_next() reads the first one of
- * them.
+ *     them.
  *  3. A lane that ended stays so, and no thread works on it.
  *  4. `helpers` counts the threads that were asked for and have not returned: at most one per lane
  *     besides the thread of the query.

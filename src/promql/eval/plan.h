@@ -1,7 +1,5 @@
-/*
- * plan.h - the operators that evaluate an expression, as a tree. All that is decided about them is
- * decided when the plan is made; build.c builds what it says.
- */
+/* plan.h - the operators that evaluate an expression, as a tree. Every decision about operators is
+ * made with the plan; build.c only carries it out. */
 #ifndef PROMQL_EVAL_PLAN_H
 #define PROMQL_EVAL_PLAN_H
 

@@ -9,9 +9,9 @@
  *
  *  1. `table` has each of the collected columns once, by the hash of its labels.
  *  2. Steps from the cache are the first ones of the query, and lie in the grid of the cached
- * result.
+ *     result.
  *  3. While the other steps are evaluated, ev->grid has these alone; then it is the whole one
- * again.
+ *     again.
  */
 #include "promql/eval/run.h"
 
@@ -55,7 +55,7 @@ run_collect(struct query_run *run, struct column *c)
     return OK;
 }
 
-/* --- order ------------------------------------------------------------------------------------ */
+/* --- order of the result ---------------------------------------------------------------------- */
 
 struct by_labels {
     struct eval_order sorting;

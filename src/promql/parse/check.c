@@ -478,8 +478,8 @@ static void
 validate_binary(struct validated *v, const struct node *n)
 {
     bool left = n->binary.left->type == VALUE_VECTOR, right = n->binary.right->type == VALUE_VECTOR;
-    assert(n->binary.matches == (left && right)); /* invariant 4, as the next one */
-    assert((n->type == VALUE_VECTOR) == (left || right));
+    assert(n->binary.matches == (left && right));         /* invariant 4 */
+    assert((n->type == VALUE_VECTOR) == (left || right)); /* invariant 4 */
     validate_below(v, n->binary.left, VALUE_NONE);
     validate_below(v, n->binary.right, VALUE_NONE);
 }

@@ -341,7 +341,7 @@ expression(struct promql_parser *p, unsigned above)
     return p->failed ? NULL : n;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- expressions and trees -------------------------------------------------------------------- */
 
 static void
 parse_expression(struct promql_parser *p)

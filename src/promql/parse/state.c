@@ -1,5 +1,5 @@
 /*
- * state.c - what all rules of the parser share: tokens, nodes, the first error.
+ * state.c - state that all rules of the parser share: tokens, nodes, the first error.
  *
  * Invariants of the parser:
  *

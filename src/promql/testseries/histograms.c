@@ -158,7 +158,7 @@ read_of(struct notation_reading *r, enum key key, struct described *d)
     }
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- a histogram ------------------------------------------------------------------------------ */
 
 /* Reads key:value. */
 static bool

@@ -117,7 +117,7 @@ feed_end(struct feed *f)
     feed_init(f, f->context);
 }
 
-/* --- items again ------------------------------------------------------------------------------ */
+/* --- items read again ------------------------------------------------------------------------- */
 
 void
 feed_moved(struct feed *f)
@@ -333,7 +333,7 @@ feed_pass_untaken(struct feed *f, uint32_t count)
     f->untaken -= count;
 }
 
-/* --- what was read ---------------------------------------------------------------------------- */
+/* --- progress of reading ---------------------------------------------------------------------- */
 
 /* True if a record of the log was read that is not in the window. */
 static bool

@@ -54,7 +54,7 @@ struct fill {
     bool found_damage;                /* walks that read again found damage */
 };
 
-/* --- what was given --------------------------------------------------------------------------- */
+/* --- hashes of given items -------------------------------------------------------------------- */
 
 static struct fill_given *
 given_at(const struct fill *f, uint64_t number)
@@ -128,7 +128,7 @@ fill_first_pos(uint32_t number)
     return FILL_BIT | (uint64_t)(number & 0xffff) << FILL_NUMBER_SHIFT;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the fill --------------------------------------------------------------------------------- */
 
 enum err
 fill_open(const struct fill_options *options, uint64_t pos, struct bytes place,

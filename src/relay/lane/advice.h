@@ -1,5 +1,5 @@
 /*
- * advice.h - what an operator can do about a failure, by the word that writers have for it.
+ * advice.h - advice for operators about a failure, found by the reason that the writer names.
  *
  * Threads: any.
  */

@@ -29,7 +29,7 @@
  *    exactly its items, are at least two, and none is empty. So each refusal makes pieces smaller,
  *    and an item that was settled is never part of a piece again.
  * 2. A piece that is settled is removed. That changes only whether the next piece waits, and
- * whether that one is sure. A failure without a response changes nothing.
+ *    whether that one is sure. A failure without a response changes nothing.
  * 3. `waits` excludes `sure`: the answer that makes a piece sure also ends its waiting.
  * 4. isolate_next() gives no piece that waits, that another attempt has, or that has an item of a
  *    series of which an earlier item is in another piece.
@@ -128,7 +128,7 @@ isolate_need_keys(struct isolate *is, uint32_t count)
     return OK;
 }
 
-/* --- pieces come and go ----------------------------------------------------------------------- */
+/* --- adding and removing pieces --------------------------------------------------------------- */
 
 /* The outcome of a piece decides whether the next one, if it waits, is known to be refused. */
 static void

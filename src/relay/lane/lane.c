@@ -521,7 +521,7 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     return a->phase == ATTEMPT_PENDING;
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- all lanes -------------------------------------------------------------------------------- */
 
 /* The lanes of the log, followed by the lane of replayed letters. */
 static struct lane *

@@ -1,5 +1,8 @@
 /*
- * lane_private.h - what lane.c and lane_verdict.c share.
+ * lane_private.h - functions that lane.c and lane_verdict.c call in each other. lane.c sends pieces
+ * and waits for responses, lane_verdict.c acts on the verdicts.
+ *
+ * Threads: the destination's thread only, without a lock.
  */
 #ifndef RELAY_LANE_LANE_PRIVATE_H
 #define RELAY_LANE_LANE_PRIVATE_H

@@ -60,7 +60,7 @@ lane_back_off(struct lanes *l, struct lane *lane, int64_t retry_after_ms)
                    retry_after_ms);
 }
 
-/* --- what is refused -------------------------------------------------------------------------- */
+/* --- refused series and metrics --------------------------------------------------------------- */
 
 static uint64_t
 metric_hash(const struct item *item)

@@ -1,5 +1,8 @@
 /*
- * sent.h - what a destination was sent. Owner: the relay; only lane/ writes it.
+ * sent.h - counts the requests that were sent to a destination, and their contents. The relay owns
+ * the counts; only lane/ changes them.
+ *
+ * Threads: the destination's thread only.
  */
 #ifndef RELAY_LANE_SENT_H
 #define RELAY_LANE_SENT_H

@@ -110,7 +110,7 @@ dead_letters_free(struct dead_letters *dl)
     mem_free(dl->options.memory, dl, sizeof *dl);
 }
 
-/* --- letters come and go ---------------------------------------------------------------------- */
+/* --- added and revoked letters ---------------------------------------------------------------- */
 
 enum err
 dead_letters_add(struct dead_letters *dl, const struct dead_letter *letter, struct why *why)

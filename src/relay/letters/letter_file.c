@@ -188,7 +188,7 @@ letter_runs_next(struct cursor *from, uint32_t *behind, uint32_t *ret_first, uin
     return true;
 }
 
-/* --- what an entry holds ---------------------------------------------------------------------- */
+/* --- contents of an entry --------------------------------------------------------------------- */
 
 /* A letter's number is above those of the letters before it, and at most the count that could be
  * before it. */

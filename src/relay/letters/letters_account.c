@@ -143,7 +143,7 @@ letters_end(struct letters *l)
     l->window = NULL;
 }
 
-/* --- what a state says of them ---------------------------------------------------------------- */
+/* --- the saved state -------------------------------------------------------------------------- */
 
 /* Letters of items after the cursor are left out: the items are read again, and queued then. */
 void
@@ -170,7 +170,7 @@ letters_take_back(struct letters *l, struct relay_state *state, struct why *why)
     return OK;
 }
 
-/* --- what moves ------------------------------------------------------------------------------- */
+/* --- moved and lost letters ------------------------------------------------------------------- */
 
 /* Logs what dead_letters_tend() found, and counts lost letters. */
 static void

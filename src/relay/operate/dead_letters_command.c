@@ -162,7 +162,7 @@ view_walk(const struct letters_view *view, view_each *each, void *context, struc
     return OK;
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- listing letters -------------------------------------------------------------------------- */
 
 struct letter_sink {
     enum err (*each)(void *context, const struct dead_letter *letter, enum dead_letter_state state);

@@ -99,7 +99,7 @@ report_error(struct examining *x, enum err e, const struct why *why, const char 
     return OK;
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- files of other origin -------------------------------------------------------------------- */
 
 static bool
 ends_in(const char *name, const char *end)

@@ -111,7 +111,7 @@ examined_log_end(const struct examined_log *log)
     return count == 0 ? 0 : all[count - 1].end_pos;
 }
 
-/* --- a place ---------------------------------------------------------------------------------- */
+/* --- examination from a position -------------------------------------------------------------- */
 
 struct log_look {
     uint64_t pos;
@@ -162,7 +162,7 @@ examined_log_find(struct examined_log *log, uint64_t pos, enum log_place *ret_pl
     return e;
 }
 
-/* --- after a place ---------------------------------------------------------------------------- */
+/* --- totals after a position ------------------------------------------------------------------ */
 
 uint64_t
 examined_log_begin(const struct examined_log *log)

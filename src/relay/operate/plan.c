@@ -227,7 +227,7 @@ take(void *context, const struct item *item, struct why *why)
     return hand_on(p, item, why);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the plan --------------------------------------------------------------------------------- */
 
 /* Opens the writer and its lanes, as relay.c does. */
 static enum err

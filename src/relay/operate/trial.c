@@ -196,7 +196,7 @@ may_go_on(struct trial *t, const struct writer_step *step, uint32_t *agains, boo
     return *ret_again && unprepared ? prepare(t, ret_again, why) : OK;
 }
 
-/* --- checks ----------------------------------------------------------------------------------- */
+/* --- one check -------------------------------------------------------------------------------- */
 
 static enum err
 check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
@@ -354,7 +354,7 @@ write_sample(struct trial *t, struct why *why)
     return e;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the trial -------------------------------------------------------------------------------- */
 
 enum err
 trial_run(const struct trial_options *options, uint32_t *ret_failed, struct why *why)

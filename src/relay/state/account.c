@@ -328,7 +328,7 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
     return e == OK || e == ERR_CORRUPT;
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- differences of the account --------------------------------------------------------------- */
 
 /*
  * The number of items that the store has lost since the log was followed last: items it counts as

@@ -1,7 +1,7 @@
 /*
- * directory.h - what lies where destinations are remembered. Each has a directory, relay/NAME; an
- * operator may have put a link to one there, to another disk. Other entries there are not new
- * destinations.
+ * directory.h - lists the directories of destinations, also of those no longer configured. Each
+ * destination has the directory relay/NAME; an operator may have replaced it by a link to another
+ * disk. Other entries of relay/ do not become destinations.
  *
  * Threads: any.
  */
@@ -12,9 +12,11 @@
 #include "sys/env.h"
 
 /*
- * OK: `path` is a directory, or a link to one. ERR_MISSING: nothing is there. ERR_INPUT: a file is,
- * ERR_CORRUPT: a link that leads nowhere, and `why` says what to do. ERR_IO: it cannot be looked
- * at.
+ * OK           `path` is a directory, or a link to one
+ * ERR_MISSING  `path` does not exist
+ * ERR_INPUT    `path` is a file; `why` says what to do
+ * ERR_CORRUPT  `path` is a link whose target does not exist; `why` says what to do
+ * ERR_IO       `path` cannot be examined
  */
 MUST_CHECK enum err relay_directory_look(struct env *env, const char *path, struct why *why);
 

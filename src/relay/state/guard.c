@@ -11,7 +11,7 @@
  * Invariants:
  * 1. From the end of relay_guard_new() on, the log is held.
  * 2. held_pos is not after what the destination's durable state needs: it moves only to the
- * position of such a state, or where the destination gives up the log.
+ *    position of such a state, or where the destination gives up the log.
  * 3. Borders exist as a pair, or not at all.
  */
 #include "relay/state/guard.h"
@@ -113,7 +113,7 @@ guard_let_go(struct relay_guard *g)
     err_ignore(hold_from(g, wal_end(g->wal)), "moving forward cannot fail");
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the guard -------------------------------------------------------------------------------- */
 
 /* Holds the log for a new guard. */
 static enum err

@@ -129,7 +129,7 @@ saving_done(struct saving *s, const struct relay_state *state)
     s->need = SAVE_IF_MOVED;
 }
 
-/* --- what is shown ---------------------------------------------------------------------------- */
+/* --- counters that are shown ------------------------------------------------------------------ */
 
 /* A term of the account, with items after the cursor. */
 static uint64_t

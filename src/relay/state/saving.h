@@ -1,6 +1,6 @@
 /*
- * saving.h - when a destination's next state is wanted, and the bytes of the state that is durable
- * and of the next one. Also keeps the counters that are shown from decreasing.
+ * saving.h - the time at which a destination's next state is due, and the bytes of the state that
+ * is durable and of the next one. Also keeps the counters that are shown from decreasing.
  *
  * Owner: the relay; save.c builds the states. Only saving.c writes the fields but `scratch`.
  *

@@ -193,7 +193,8 @@ window_reserve(struct window *w, uint64_t record)
 static uint32_t
 repeats_for(const struct window *w, const struct window_record *r, uint32_t count, uint8_t fate)
 {
-    bool may = fate == FATE_DELIVERED || fate >= FATE_DROPPED; /* a letter is there to be counted */
+    bool may =
+        fate == FATE_DELIVERED || fate >= FATE_DROPPED; /* a dead letter is counted by its file */
     if (!may) return 0;
     uint64_t repeats = r->repeats + w->debt[r->kind];
     return repeats < count ? (uint32_t)repeats : count;

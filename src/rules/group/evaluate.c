@@ -332,7 +332,7 @@ work_end(struct rule_work *w)
     rw_build_free(w->build);
 }
 
-/* --- what it leaves --------------------------------------------------------------------------- */
+/* --- effects on the group --------------------------------------------------------------------- */
 
 static void
 log_failure(struct rule_work *w)

@@ -163,7 +163,7 @@ rule_end(struct rule_at_work *rule)
     buf_fini(&rule->error);
 }
 
-/* --- which rule is which ---------------------------------------------------------------------- */
+/* --- identity of rules ------------------------------------------------------------------------ */
 
 static bool
 same_rule(const struct rule_at_work *a, const struct rule_at_work *b)
@@ -529,7 +529,7 @@ group_count_missed(struct group *g, uint64_t missed)
     lock_drop(&g->lock);
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- series that end with a group ------------------------------------------------------------- */
 
 /* Adds the series that its rules wrote last, and the names under which they did. */
 static enum err

@@ -24,7 +24,7 @@
 #include "rules/group/schedule.h"
 #include "rules/rules.h"
 
-/* --- what a group needs of others ------------------------------------------------------------- */
+/* --- the host of a group ---------------------------------------------------------------------- */
 
 /* The result of handing a message to the host. */
 struct rules_written {
@@ -175,7 +175,7 @@ void group_evaluate(struct group *group, const struct rules_host *host,
 void group_send(struct group *group, const struct rules_host *host, const struct rules_terms *terms,
                 int64_t at_ns);
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 struct group_facts {
     const char *file, *name;

@@ -633,7 +633,7 @@ replay_all(const struct replay *replay, struct replay_from *items, uint32_t coun
     return e ? e : replay_together(replay, items, count, max_ns, counts, why);
 }
 
-/* --- what was recorded ------------------------------------------------------------------------ */
+/* --- recorded evaluations --------------------------------------------------------------------- */
 
 bool
 replay_recorded_at(const struct group *g, uint32_t index, int64_t min_ns, int64_t max_ns,

@@ -24,7 +24,7 @@ enum {
     MATCHED_BYTES_MAX = 4096, /* size of a label; matchers and requests have limits, too */
 };
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- search for stored results ---------------------------------------------------------------- */
 
 /* Says whether the query has a matcher for a label. For labels that are too many or too long, the
  * series are filtered here: so samples of a rule can be read regardless of the number of labels it

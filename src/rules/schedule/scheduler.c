@@ -397,7 +397,7 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
 #endif
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static void
 validate_tenant(const struct scheduler *s, const struct scheduled_tenant *t)
@@ -444,11 +444,11 @@ scheduler_validate(const struct scheduler *s)
         unknown += e->is_unknown;
     }
     assert(owned == s->count);             /* invariant 1 */
-    assert(catching_up == s->catching_up); /* invariant 2, as the next four */
-    assert(filling == s->filling);
-    assert(in_heap == s->due.count);
-    assert(unknown == s->unknown);
-    assert(unmarked == s->unmarked);
+    assert(catching_up == s->catching_up); /* invariant 2 */
+    assert(filling == s->filling);         /* invariant 2 */
+    assert(in_heap == s->due.count);       /* invariant 2 */
+    assert(unknown == s->unknown);         /* invariant 2 */
+    assert(unmarked == s->unmarked);       /* invariant 2 */
 }
 
 void

@@ -161,7 +161,7 @@ void scheduler_cancel_fills(struct scheduler *scheduler);
 /* Writes the last checkpoint, when all jobs have ended. Errors of the host. */
 MUST_CHECK enum err scheduler_save(struct scheduler *scheduler, struct why *why);
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* Calls `each` for the groups of a tenant, ordered by file and name; for all tenants if `tenant.at`
  * is NULL. `next_ns` is the cursor as Unix time. */

@@ -131,7 +131,7 @@ struct scheduler {
     struct scheduler_totals totals;
 };
 
-/* --- scheduler.c --- */
+/* --- scheduler.c ------------------------------------------------------------------------------ */
 MUST_CHECK enum err scheduled_new(struct scheduler *s, struct scheduled **ret);
 void scheduled_free(struct scheduler *s, struct scheduled *e);
 /* Compares by file and name. */
@@ -139,7 +139,7 @@ int scheduled_compare(const struct scheduled *a, const struct scheduled *b);
 /* Returns the tenant of that name, and makes it if it does not exist. NULL without memory. */
 struct scheduled_tenant *scheduler_tenant(struct scheduler *s, struct bytes name);
 
-/* --- scheduler_take.c --- */
+/* --- scheduler_take.c ------------------------------------------------------------------------- */
 /* Puts an entry into the heap if it has a due time, unless it is there. */
 void scheduled_place(struct scheduler *s, struct scheduled *e);
 /* Recomputes all places: after a reload, or when the clock was set back. */
@@ -169,7 +169,7 @@ scheduled_slot_from(const struct scheduled *e, int64_t at_ns)
 /* Returns how late a cursor may be without being a gap. */
 int64_t scheduled_patience_ns(const struct scheduled *e);
 
-/* --- catch_up.c --- */
+/* --- catch_up.c ------------------------------------------------------------------------------- */
 /* Reasons why a tenant catches up from a time on. */
 enum catch_up_reason {
     CATCH_UP_SERIES, /* the series of the last evaluation are unknown, or the group was not
@@ -186,7 +186,7 @@ void catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t mon
 /* Says whether its alerts are held: see struct group_evaluation. */
 bool catch_up_holds(const struct scheduled *e, int64_t monotonic_ns);
 
-/* --- retired.c --- */
+/* --- retired.c -------------------------------------------------------------------------------- */
 /* Retires an entry. `link`: a place in the tenant's list at or before its own; is moved there. */
 void retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e);
 /* Gives the new entries of a tenant their state, unless a retired one is in use. */

@@ -272,7 +272,7 @@ run_retire(struct scheduler *s, struct scheduler_job *job, const struct rules_te
         job->error = group_mark_stale(g, s->host, &job->ended, job->how.at_ns);
 }
 
-/* --- all -------------------------------------------------------------------------------------- */
+/* --- one job ---------------------------------------------------------------------------------- */
 
 void
 scheduler_run(struct scheduler *s, struct scheduler_job *job, const struct rules_terms *terms)

@@ -350,7 +350,7 @@ scheduler_take(struct scheduler *s, int64_t now_ns, int64_t monotonic_ns, struct
     return false;
 }
 
-/* --- done ------------------------------------------------------------------------------------- */
+/* --- results of jobs -------------------------------------------------------------------------- */
 
 /* The last change of its alerts is in a checkpoint. */
 static void

@@ -67,7 +67,7 @@ record_unpack_floats(struct bytes payload, struct arena *scratch, struct record_
     return e;
 }
 
-/* --- the others ------------------------------------------------------------------------------- */
+/* --- other records ---------------------------------------------------------------------------- */
 
 enum err
 record_each_histogram(struct bytes payload,
@@ -216,7 +216,7 @@ record_ledger(struct bytes payload, struct bytes *ret_tenant, struct ledger *ret
     return e ? e : record_end(&c);
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- a record of any kind --------------------------------------------------------------------- */
 
 static enum err
 visit_floats(const struct record_visitor *v, struct bytes payload, struct arena *scratch)

@@ -25,7 +25,7 @@ histogram_bytes_max(const struct histogram *h)
     return hchunk_histogram_bytes(h) + 64;
 }
 
-/* --- is it there? ----------------------------------------------------------------------------- */
+/* --- presence of samples ---------------------------------------------------------------------- */
 
 bool
 sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_t bits,

@@ -2,6 +2,7 @@
  * gmem.h - private to head/: the memory of one generation of the head. Small pieces that grow and
  * move, all freed together. Pieces are cut from blocks charged to a budget; freed pieces are reused
  * by size class: steps of 16 bytes up to 1 KiB, of a quarter of a power of two up to 32 KiB.
+ *
  * Threads: the caller's lock.
  */
 #ifndef TSDB_HEAD_GMEM_H

@@ -16,7 +16,7 @@
  *  5. Void ranges are not empty, and each begins at or after the beginning of the one before: an
  *     undo voids all epochs from the durable one to the one that the log is filling.
  *  6. With HEAD_UNDO_DUE and HEAD_IS_SETTLED the log is down, so nothing is appended. Nothing is
- * cut with HEAD_UNDO_DUE.
+ *     cut with HEAD_UNDO_DUE.
  *  7. A tenant's id is its index in `tenants`.
  */
 #include "tsdb/head/head.h"

@@ -1,8 +1,6 @@
-/*
- * late_index.c - see late_index.h. A table from 32 bits of a time's hash to the chunk that holds
+/* late_index.c - see late_index.h. A table from 32 bits of a time's hash to the chunk that holds
  * the time. Equal bits of different times cost a look into a chunk. Only floats are indexed: a
- * series with chunks of histograms has no index. Invariant 7 is in gen.c.
- */
+ * series with chunks of histograms has no index. Asserts invariant 7 of gen.c. */
 #include "tsdb/head/late_index.h"
 
 #include <assert.h>
@@ -17,7 +15,7 @@ struct late_index {
     const struct hchunk **chunks;
     uint32_t chunk_count;
     uint32_t chunk_capacity;
-    struct table times; /* by tag_of() a time, indexes of `chunks` */
+    struct table times; /* chunk index by hash of a sample's time */
     bool broken;        /* not used: memory ran out, or the series has chunks of histograms */
 };
 

@@ -12,7 +12,7 @@
  *     attempt to add a series that failed.
  *  2. pairs and pair_uses have as many items.
  *  3. A row holds the pairs of one series in label order, all of the series' tenant, and lies
- * before row_at. A series that is added has a complete row.
+ *     before row_at. A series that is added has a complete row.
  *  4. A series is in the list of its tenant and in those of its pairs; a pair in the list of its
  *     name; a name in the list of its tenant. Lists may lag only while registry_add() runs.
  */

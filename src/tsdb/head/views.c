@@ -207,7 +207,7 @@ view_notes_fini(struct view_notes *notes, struct views *views)
     }
 }
 
-/* --- notes ------------------------------------------------------------------------------------ */
+/* --- notes of open chunks --------------------------------------------------------------------- */
 
 static uint32_t *
 views_slot_of(const struct view_notes_page *p, const void *series)

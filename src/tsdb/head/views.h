@@ -49,7 +49,7 @@ void views_keep_only(struct views *views, uint32_t epoch);
 /* Asserts the invariants of views.c for the list; O(n). For tests and debug builds. */
 void views_validate(const struct views *views);
 
-/* --- notes ------------------------------------------------------------------------------------ */
+/* --- notes of open chunks --------------------------------------------------------------------- */
 
 /*
  * Notes record how many samples the open chunks of a generation held at earlier epochs, as long as

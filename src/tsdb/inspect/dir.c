@@ -243,7 +243,7 @@ log_look(struct dir_pass *x)
     return e ? why_set(x->why, e, "%s", why_text(&reason, e)) : OK;
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- entries of directories ------------------------------------------------------------------- */
 
 struct listing_pass {
     struct dir_pass *x;
@@ -396,7 +396,7 @@ snapshots_each(void *context, const char *name, bool is_dir)
     return OK;
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the directory ---------------------------------------------------------------------------- */
 
 static int
 by_path(const void *a, const void *b)

@@ -175,7 +175,7 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
     return OK;
 }
 
-/* --- again ------------------------------------------------------------------------------------ */
+/* --- repeated inspection ---------------------------------------------------------------------- */
 
 bool
 inspect_is_edited(const struct inspect_options *options, const char *dir, uint64_t edit)

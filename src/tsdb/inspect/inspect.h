@@ -28,7 +28,7 @@ struct inspect_options {
     uint32_t pairs_at_once; /* per pass over a part; 0: as many as fit 64 MiB */
 };
 
-/* --- what a path means ------------------------------------------------------------------------ */
+/* --- meaning of a path ------------------------------------------------------------------------ */
 
 enum inspect_kind { INSPECT_DIRECTORY, INSPECT_PART, INSPECT_SEGMENT };
 

@@ -52,7 +52,7 @@ page_skipped(void *context, uint64_t bytes)
     x->result->unreadable_bytes += bytes;
 }
 
-/* --- what is in them -------------------------------------------------------------------------- */
+/* --- contents of a part ----------------------------------------------------------------------- */
 
 void
 inspect_facts(const struct part_info *info, struct inspect_part_facts *ret)

@@ -35,7 +35,7 @@ heap_push(struct source_heap *h, source_order order, struct merge_source *s)
     heap_up(h->at, h->count++, s, comes_before(order, *a, *b));
 }
 
-/* Moves the sources that are equal to the top of the heap into the group, by arrival. */
+/* Moves the sources equal to the top of the heap into the group, by arrival (invariant 3). */
 static void
 heap_pop_group(struct part_merge *m, source_order order)
 {

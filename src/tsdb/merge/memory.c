@@ -1,8 +1,6 @@
-/*
- * memory.c - what a merge needs, from what is known of its inputs. Every term is an upper bound of
- * something that parts.c and part/write*.c hold; parts_test.c compares their sum with what merges
- * take. Growing buffers have up to half of their contents to spare.
- */
+/* memory.c - estimates the memory of a merge, an upper bound for each structure that parts.c and
+ * part/write*.c hold, from properties of the inputs. parts_test.c compares the sum with the memory
+ * that merges use. Growing buffers have up to half of their contents to spare. */
 #include "tsdb/merge/parts_private.h"
 
 enum {

@@ -20,7 +20,7 @@
  * 2. A source is in the heap at most once, and the heap is empty between tenants.
  * 3. The group is the sources that have the current pair or series, by arrival.
  * 4. Counts of a tenant add up to its samples of the inputs in the window. Damage can break this,
- * so the caller checks it (store/merging.c).
+ *    so the caller checks it (store/merging.c).
  */
 #include "tsdb/merge/parts.h"
 
@@ -160,6 +160,7 @@ tenant_begin(struct part_merge *m)
     }
     m->phase = first == NULL ? PHASE_DONE : PHASE_WALK;
     if (first == NULL) return OK;
+    assert(m->tenant.at == NULL || bytes_compare(m->tenant, first->name) < 0); /* invariant 1 */
     m->tenant = first->name;
     m->count = (struct part_merge_counts){.tenant = first->name};
     m->walk_source = m->walk_row = 0;

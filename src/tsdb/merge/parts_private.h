@@ -121,7 +121,7 @@ struct part_merge {
 enum err merge_source_error(struct part_merge *merge, const struct merge_source *source,
                             enum err e);
 
-/* --- walk.c: what stays ----------------------------------------------------------------------- */
+/* --- walk.c: series that stay ----------------------------------------------------------------- */
 
 /* The fate of a sample or exemplar. */
 enum merge_fate { FATE_STAYS, FATE_OUTSIDE, FATE_DELETED, FATE_EXPIRED };

@@ -6,7 +6,7 @@
  *
  * Invariants:
  * 1. The candidate has ascending indexes, each once. It fits into the memory of a merge, except
- * when one part is planned alone, or is damaged or too large on its own.
+ *    when one part is planned alone, or is damaged or too large on its own.
  * 2. Windows of a plan are whole partitions that follow one another and cover the times of all
  *    inputs.
  * 3. partition_of() divides time: each time is in exactly one partition.

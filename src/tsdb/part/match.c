@@ -114,7 +114,7 @@ is_cheap(const struct part_matching *m, const struct matcher *matcher)
            (uses_positive_form(matcher) && matcher_literals(matcher, &values) > 0);
 }
 
-/* --- series that are left, one by one --------------------------------------------------------- */
+/* --- remaining series, one by one ------------------------------------------------------------- */
 
 /*
  * Reading the series that are left costs some rows of each stretch they are in; scanning values

@@ -464,7 +464,7 @@ part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
     return e;
 }
 
-/* --- the end ---------------------------------------------------------------------------------- */
+/* --- references and facts --------------------------------------------------------------------- */
 
 void
 part_unref(struct part *p)

@@ -8,7 +8,7 @@
  *  2. With `slots`, the table has all texts, and a free slot. Without, all texts are in order, or
  *     came by texts_add_another().
  *  3. With `wanted`, at most twice as many texts are kept; `beyond` is then the last that is
- * wanted.
+ *     wanted.
  */
 #include <assert.h>
 

@@ -11,7 +11,7 @@
 
 enum { SPOTS_AT_ONCE = 4096, ARENA_KEPT_BYTES = 64 * 1024 };
 
-/* --- of the head ------------------------------------------------------------------------------ */
+/* --- exemplars of the head -------------------------------------------------------------------- */
 
 /* Lists some of a generation's exemplars that are selected; *at moves on, up to *ret_end. */
 static enum err
@@ -70,7 +70,7 @@ head_note_exemplars(struct store_query *q, struct query_source *s, const roaring
     return OK;
 }
 
-/* --- of a part -------------------------------------------------------------------------------- */
+/* --- exemplars of a part ---------------------------------------------------------------------- */
 
 /* Moves to the next exemplar. With `partial`, a damaged page is skipped. */
 static enum err

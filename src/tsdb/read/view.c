@@ -79,6 +79,7 @@ store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
     }
     v->epoch = head_visible_epoch(head);
     v->edits = head->edits;
+    /* Invariant 2 begins, until views_close() in the last unref. */
     views_open(&head->views, &v->seen, (uint32_t)v->epoch, env_monotonic_ns(head->env));
     if (scope == VIEW_PARTS) v->seen.lost = VIEW_LOST_MEMORY; /* it needs no notes */
     lock_drop(&head->lock);

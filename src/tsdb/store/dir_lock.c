@@ -56,7 +56,7 @@ dir_lock_init(struct dir_lock *lock, struct env *env, const char *dir)
         lock->files[i] = FILE_CLOSED;
 }
 
-/* --- taking it -------------------------------------------------------------------------------- */
+/* --- taking the lock -------------------------------------------------------------------------- */
 
 static enum err
 lock_file(struct dir_lock *l, unsigned which, const char *path, struct why *why)
@@ -180,7 +180,7 @@ dir_lock_drop(struct dir_lock *l)
     l->taken = false;
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- checks of the directory ------------------------------------------------------------------ */
 
 enum seen { SEEN_SAME, SEEN_NONE, SEEN_ANOTHER };
 

@@ -541,7 +541,7 @@ tsdb_expire(struct tsdb *db, struct tsdb_merge_result *ret_result, struct why *w
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to drop parts") : e;
 }
 
-/* --- what lies where -------------------------------------------------------------------------- */
+/* --- list of partitions ----------------------------------------------------------------------- */
 
 static int
 by_time(const void *a, const void *b)

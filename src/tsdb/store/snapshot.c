@@ -104,7 +104,7 @@ link_rules(struct snapshot *x)
     return e ? e : env_syncdir(env, l.to, x->why);
 }
 
-/* --- all of it -------------------------------------------------------------------------------- */
+/* --- the snapshot ----------------------------------------------------------------------------- */
 
 /* Links the parts, and writes the positions and totals, of one moment. */
 static enum err

@@ -165,7 +165,7 @@ tsdb_parts(struct tsdb *db, void (*each)(void *context, const struct tsdb_part *
     version_unref(v);
 }
 
-/* --- what there is most of -------------------------------------------------------------------- */
+/* --- rankings --------------------------------------------------------------------------------- */
 
 /* An entry of a heap of the largest so far, whose top is the least. */
 struct ranked {

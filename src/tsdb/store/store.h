@@ -115,8 +115,8 @@ MUST_CHECK enum err edit_keep_aside(struct tsdb *db, const struct manifest_part 
 bool tsdb_is_there(struct tsdb *db, const char *path);
 /* ERR_CORRUPT: the directory no longer belongs to this process, see dir_lock_look(). */
 MUST_CHECK enum err tsdb_look_at_dir(struct tsdb *db, struct why *why);
-/* Call before writing samples that were acknowledged. ERR_CORRUPT: files written by path would be
- * in another directory, or in one that another server writes. */
+/* Checks that the paths still lead to the locked directory; call before writing acknowledged
+ * samples. ERR_CORRUPT: they lead to another directory, or to one that another server writes. */
 MUST_CHECK enum err tsdb_look_before_write(struct tsdb *db, struct why *why);
 /* Writes a manifest of the live parts into another directory, which has no log. Under the edit
  * lock. */
@@ -132,7 +132,7 @@ void snapshots_sweep(struct tsdb *db);
 /* Removes directories of parts that are not live, once the log and the live parts are open. */
 void parts_sweep(struct tsdb *db, const struct manifest *manifest, struct tsdb_opening *opening);
 
-/* --- tombstones.c ---------------------------------------------------------------------------- */
+/* --- tombstones.c ----------------------------------------------------------------------------- */
 
 /* Reads the tombstones of a manifest. ERR_CORRUPT: a matcher is invalid; ERR_NOMEM. */
 MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest *manifest,

@@ -50,7 +50,7 @@ places_for(uint64_t columns)
     return rows_max_of(more) == HISTOGRAM_CHUNK_SAMPLES ? more : columns;
 }
 
-/* Gives rows `places` places; existing rows become longer. */
+/* Widens each row to `places` columns. */
 static enum err
 set_row_places(struct histogram_chunks *w, uint64_t places)
 {

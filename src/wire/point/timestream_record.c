@@ -29,7 +29,7 @@ enum {
     TIME_BYTES = 8,
 };
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names of dimensions and measures --------------------------------------------------------- */
 
 enum role { DIMENSION, MEASURE, MEASURE_WITH_COLONS };
 

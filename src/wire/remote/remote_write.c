@@ -727,7 +727,7 @@ rw_decode_unchecked(struct rw_request *request, enum rw_version version, struct 
     return decode_request(request, version, true, message, seed, why);
 }
 
-/* --- for those who read the result ------------------------------------------------------------ */
+/* --- reading the result ----------------------------------------------------------------------- */
 
 uint64_t
 rw_series_key(const struct rw_request *request, const struct rw_series *series)

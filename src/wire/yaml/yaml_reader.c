@@ -314,7 +314,7 @@ reader_wrong(struct config_reader *r, const char *name, enum err e)
     return e;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the document ----------------------------------------------------------------------------- */
 
 static enum err
 read_document(struct config_reader *r, enum err (*root)(struct config_reader *r, void *context),

@@ -7,7 +7,7 @@
 
 enum { MERGES_DEEP_MAX = 16, MERGED_BYTES = YAML_MERGED_MAX * sizeof(yaml_node_pair_t) };
 
-/* --- what a text comes to --------------------------------------------------------------------- */
+/* --- checks of events ------------------------------------------------------------------------- */
 
 struct yaml_form {
     unsigned nested, anchors, documents;
@@ -293,7 +293,7 @@ yaml_tree_next(struct config_reader *r)
     return OK;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the tree --------------------------------------------------------------------------------- */
 
 static enum err
 read_tree(struct config_reader *r, uint32_t values_max,

@@ -555,7 +555,7 @@ quantiles(struct aggregation_vector *a)
     return e;
 }
 
-/* --- the vector ------------------------------------------------------------------------------- */
+/* --- result of the aggregation ---------------------------------------------------------------- */
 
 enum folding
 folding_of(enum token_type op)

@@ -173,9 +173,9 @@ series_add(struct choosing_vector *v, const struct column *c, uint32_t *ret_id)
     uint32_t id = v->series_count;
     if (v->first_free > 0) {
         id = v->first_free - 1;
-        assert(id < v->series_count); /* invariant 2, as the next ones */
-        assert(v->series[id].count == 0);
-        assert(v->series[id].labels == NULL);
+        assert(id < v->series_count);         /* invariant 2 */
+        assert(v->series[id].count == 0);     /* invariant 2 */
+        assert(v->series[id].labels == NULL); /* invariant 2 */
     } else if (!array_reserve(budget, &v->series, &v->series_capacity, id + 1)) {
         return eval_no_memory(v->vector.ev);
     }
@@ -209,8 +209,8 @@ static void
 series_leave(struct choosing_vector *v, uint32_t id)
 {
     struct ranked_series *s = &v->series[id];
-    assert(s->count > 0); /* invariant 1, as the next one */
-    assert(v->vector.ev->held.now > 0);
+    assert(s->count > 0);               /* invariant 1 */
+    assert(v->vector.ev->held.now > 0); /* invariant 1 */
     v->vector.ev->held.now--;
     if (--s->count > 0) return;
     series_forget(v, s);
@@ -480,7 +480,7 @@ ranked_next(struct choosing_vector *v, struct column **ret_column)
     return OK;
 }
 
-/* --- the vector ------------------------------------------------------------------------------- */
+/* --- result of the choice --------------------------------------------------------------------- */
 
 static bool
 is_ranking(const struct choosing_vector *v)

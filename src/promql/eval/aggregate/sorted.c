@@ -111,7 +111,7 @@ sorted_compare(const void *a, const void *b, void *context)
     return order != 0 ? order : i < k ? -1 : i > k;
 }
 
-/* --- the vector ------------------------------------------------------------------------------- */
+/* --- sorted result ---------------------------------------------------------------------------- */
 
 static enum err
 sorted_read_all(struct sorted_vector *s)

@@ -349,7 +349,7 @@ estimate_groups(struct estimate_vector *x)
     return OK;
 }
 
-/* --- the vector ------------------------------------------------------------------------------- */
+/* --- result of the function ------------------------------------------------------------------- */
 
 static enum err
 estimate_read_all(struct estimate_vector *x)

@@ -9,7 +9,7 @@
  *
  *  1. A mapped column has the steps of the column that it was made of.
  *  2. unique_vector: `table` has each of the columns that were seen once, by the hash of its
- * labels.
+ *     labels.
  *  3. joined_vector: the same of the columns that are kept, no two of which have the same labels.
  */
 #include <assert.h>
@@ -76,7 +76,7 @@ static double (*const functions_of_one[FUNCTION_COUNT + 1])(double) = {
     [FUNCTION_COUNT] = negative,
 };
 
-/* --- of histograms ---------------------------------------------------------------------------- */
+/* --- functions of histograms ------------------------------------------------------------------ */
 
 static double
 count_of(const struct fhist *h)

@@ -161,7 +161,7 @@ survey(struct explaining *p, struct plan_figures *f, const struct plan_node *x)
     return OK;
 }
 
-/* --- how many series are given ---------------------------------------------------------------- */
+/* --- maximum number of series ----------------------------------------------------------------- */
 
 /* Each series of `f` is made of one series of `of`. */
 static void
@@ -325,7 +325,7 @@ explain(struct query_plan *plan, struct evaluation *ev, struct plan_node *root, 
     return e;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the query plan --------------------------------------------------------------------------- */
 
 void
 query_plan_init(struct query_plan *plan, struct budget *budget)

@@ -61,8 +61,8 @@ measured_next(struct vector *v, struct column **ret_column)
     struct measuring m;
     measuring_start(v->ev, x->figures, &m);
     enum err e = vector_next(x->of, ret_column);
-    assert(v->ev->at == x->figures); /* invariant 1, as the next one */
-    assert(v->ev->budget == &x->figures->budget);
+    assert(v->ev->at == x->figures);              /* invariant 1 */
+    assert(v->ev->budget == &x->figures->budget); /* invariant 1 */
     measure_end(v->ev, &m);
     x->figures->series_given += e == OK && *ret_column != NULL;
     return e;

@@ -187,7 +187,7 @@ given_by(const struct node *n, unsigned levels)
     }
 }
 
-/* --- on the way down -------------------------------------------------------------------------- */
+/* --- matchers passed down the tree ------------------------------------------------------------ */
 
 /* `selector` is that of the node, or of the range that the node reads. */
 static enum err

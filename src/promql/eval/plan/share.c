@@ -15,7 +15,7 @@
  *  2. `source` exists from share_build() until all was kept, or the last reader of the last node is
  *     freed.
  *  3. Between share_enter() and leave() the operator and the budget of the evaluation are those of
- * the share, and its counts grow by what the evaluation counts.
+ *     the share, and its counts grow by what the evaluation counts.
  *  4. `readers` counts the vectors of vector_share_new() that were not freed; 0 at the end.
  */
 #include "promql/eval/plan/share.h"
@@ -193,9 +193,9 @@ share_enter(struct share *s, struct evaluation *ev, struct visit *v)
 static void
 leave(struct share *s, struct evaluation *ev, const struct visit *v)
 {
-    assert(ev->at == s->at); /* invariant 3, as the next ones */
-    assert(ev->budget == s->budget);
-    assert(ev->samples >= v->samples);
+    assert(ev->at == s->at);           /* invariant 3 */
+    assert(ev->budget == s->budget);   /* invariant 3 */
+    assert(ev->samples >= v->samples); /* invariant 3 */
     ev->at = v->at;
     ev->budget = v->budget;
     for (uint32_t i = 0; i < s->steps; i++) {

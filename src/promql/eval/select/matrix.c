@@ -243,7 +243,7 @@ fill_subquery(struct evaluation *ev, const struct plan_node *x, struct matrix *m
     return e;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the matrix ------------------------------------------------------------------------------- */
 
 static int
 compare_series(const void *a, const void *b)

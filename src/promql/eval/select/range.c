@@ -336,10 +336,10 @@ slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
            s->histograms[s->histogram_end].t_ms <= until_ms) {
         s->histogram_end++;
     }
-    assert(s->begin <= s->end); /* invariant 1, as the next ones */
-    assert(s->end <= s->count);
-    assert(s->histogram_begin <= s->histogram_end);
-    assert(s->histogram_end <= s->histogram_count);
+    assert(s->begin <= s->end);                     /* invariant 1 */
+    assert(s->end <= s->count);                     /* invariant 1 */
+    assert(s->histogram_begin <= s->histogram_end); /* invariant 1 */
+    assert(s->histogram_end <= s->histogram_count); /* invariant 1 */
     return hold(r, s->end - s->begin, s->histogram_end - s->histogram_begin);
 }
 

@@ -9,7 +9,7 @@
  * Invariants:
  *
  *  1. Steps before `step` are decided. Steps from it on look back from the first sample of the
- * batch or later, once the sample before the batch has been used.
+ *     batch or later, once the sample before the batch has been used.
  *  2. `before` and, after a batch, the last sample are kept: they are no views of the batch.
  *  3. With `smoothed`, samples are interpolated only if both are floats or both are histograms.
  */
@@ -174,8 +174,8 @@ put_between(struct selector_vector *s, uint32_t step, const struct last_sample *
                    interpolated(a->t_ms, a->value, b->t_ms, b->value, t_ms, false));
         return OK;
     }
-    assert(a->stored == NULL); /* invariant 2, as the next one */
-    assert(b->stored == NULL);
+    assert(a->stored == NULL); /* invariant 2 */
+    assert(b->stored == NULL); /* invariant 2 */
     if (fhist_is_custom(a->h) != fhist_is_custom(b->h)) {
         note_mixed_schemas(ev, s->node->at, s->labels);
         return OK;
@@ -323,8 +323,8 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
     }
     if (e == OK) e = selector_keep(s, &s->before);
     if (e == OK) e = keep_last(s, last);
-    assert(e || s->before.stored == NULL); /* invariant 2, as the next one */
-    assert(e || last->stored == NULL);
+    assert(e || s->before.stored == NULL); /* invariant 2 */
+    assert(e || last->stored == NULL);     /* invariant 2 */
     return e;
 }
 

@@ -1,9 +1,13 @@
 /*
  * window.c - the functions of range vectors, each over one window.
  *
- * A window has at least one sample. Functions of floats alone are called with at least one float,
- * and all others look at both counts. Sums carry along what rounding loses (Neumaier), as those of
- * Prometheus do. Functions that give histograms are those of window_histogram.c.
+ * Sums carry along what rounding loses (Neumaier), as those of Prometheus do. Functions that return
+ * histograms are those of window_histogram.c.
+ *
+ * Invariants:
+ *  1. A window has at least one sample: a float if it has no histogram, and a histogram if it has
+ *     no float.
+ *  2. A function whose window_kind has `floats_only` is called with at least one float.
  */
 #include "promql/eval/select/window.h"
 
@@ -88,7 +92,7 @@ static bool
 float_rate(const struct sample_window *w, enum rate_kind kind, struct operand *ret)
 {
     bool is_counter = kind != RATE_DELTA;
-    assert(w->count > 0);
+    assert(w->count > 0); /* invariant 1 */
     uint32_t last = w->count - 1;
     double result = w->values[last] - w->values[0];
     for (uint32_t i = 1; i < w->count && is_counter; i++) {
@@ -113,7 +117,7 @@ histogram_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret
     const struct histogram_point *first = &w->histograms[0];
     const struct histogram_point *last = &w->histograms[w->histogram_count - 1];
     bool is_counter = kind != RATE_DELTA;
-    assert(w->histogram_count > 0);
+    assert(w->histogram_count > 0); /* invariant 1 */
     struct fhist *h = NULL;
     struct window_stretch s;
     struct fhist_outcome outcome;
@@ -292,7 +296,7 @@ static uint32_t
 extreme(const struct sample_window *w, bool greatest, bool last)
 {
     uint32_t best = 0;
-    assert(w->count > 0);
+    assert(w->count > 0); /* invariant 2 */
     for (uint32_t i = 1; i < w->count; i++) {
         double x = w->values[i], y = w->values[best];
         bool better = greatest ? x > y : x < y;

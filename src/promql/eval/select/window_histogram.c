@@ -9,7 +9,7 @@
 #include "model/labels.h"
 #include "promql/eval/select/window.h"
 
-/* --- notes ------------------------------------------------------------------------------------ */
+/* --- notes about samples ---------------------------------------------------------------------- */
 
 static struct bytes
 metric_name(struct bytes labels)

@@ -423,7 +423,7 @@ metadata_slice(struct ingest *in)
     return OK;
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 /*
  * All in one line, and the counts first: senders log only the beginning of the first line.
@@ -531,7 +531,7 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
         e = slice(&in, &at);
         slice_measure(&in, env_monotonic_ns(head->env) - began);
         if (e != OK || at.series >= request->series_count) break;
-        lock_give_way(&head->lock); /* to other requests */
+        lock_give_way(&head->lock); /* lets other requests take the lock */
         if (voids == head->void_count) continue;
         /* The samples of earlier slices may have been taken back. */
         e = why_set(why, ERR_AGAIN, "the write-ahead log failed while the request was stored");

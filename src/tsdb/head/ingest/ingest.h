@@ -108,7 +108,7 @@ struct ingest_need {
     size_t head_bytes;
 };
 
-/* --- refusals (ingest.c) --- */
+/* --- refusals (ingest.c) ---------------------------------------------------------------------- */
 
 /* Counts `count` samples of a series as refused. t_ms and detail go into the message. */
 void ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
@@ -123,11 +123,11 @@ void ingest_reject_metadata(struct ingest *in, const struct metadata *metadata, 
 /* Completes the result's text: puts the counts before the series that it names. */
 void ingest_put_counts(struct ingest *in);
 
-/* --- slices (ingest.c) --- */
+/* --- slices (ingest.c) ------------------------------------------------------------------------ */
 
 void ingest_slice_begin(struct ingest *in);
 
-/* --- conflicts with the head (ingest_repeats.c) --- */
+/* --- conflicts with the head (ingest_repeats.c) ----------------------------------------------- */
 
 #define CONFLICT_DETAIL "another value is stored for this time"
 /* Notes a sample, to be searched for in parts. False if it cannot be: it counts as a conflict. */
@@ -139,7 +139,7 @@ bool ingest_doubts_are_real(const struct tsdb_doubts *doubts);
 /* Saves the text of the result for tsdb_ingest_end(): all samples but the doubts are judged. */
 void ingest_put_off(struct ingest *in);
 
-/* --- 1. resolve (ingest_resolve.c) --- */
+/* --- 1. resolve (ingest_resolve.c) ------------------------------------------------------------ */
 
 /* Guess and prefetch the series from `first` on, when a slice begins; then before each one. */
 void ingest_approach_first(struct ingest *in, uint32_t first);
@@ -154,12 +154,12 @@ MUST_CHECK enum err ingest_resolve(struct ingest *in, const struct rw_series *se
 MUST_CHECK enum err ingest_canonical(struct ingest *in, const struct rw_series *series,
                                      enum reject *ret_reason);
 
-/* --- 2. reserve (ingest.c) --- */
+/* --- 2. reserve (ingest.c) -------------------------------------------------------------------- */
 
 /* After OK, steps 3 and 4 of the slice cannot fail, except for exemplars. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err ingest_reserve(struct ingest *in, const struct ingest_need *need);
 
-/* --- 3. append, 4. log (ingest_append.c) --- */
+/* --- 3. append, 4. log (ingest_append.c) ------------------------------------------------------ */
 
 /* Refuses samples that are too old or too far in the future. */
 enum reject ingest_time_verdict(const struct ingest *in, int64_t t_ms);

@@ -135,7 +135,7 @@ record_series(struct scratch *s, const struct registry *registry, const struct s
     s->series_count++;
 }
 
-/* --- append --- */
+/* --- append ----------------------------------------------------------------------------------- */
 
 /* The request must wait for the epoch of a sample that it repeats. */
 static void
@@ -314,7 +314,7 @@ ingest_append(struct ingest *in, const struct ingest_piece *p)
     return p->exemplars.count == 0 ? OK : append_exemplars(in, p);
 }
 
-/* --- metadata --- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 enum err
 ingest_metadata(struct ingest *in, const struct metadata *m)
@@ -374,7 +374,7 @@ ingest_series_metadata(struct ingest *in, const struct rw_series *from, struct s
     return e;
 }
 
-/* --- log --- */
+/* --- log -------------------------------------------------------------------------------------- */
 
 static enum err
 put_counted_record(struct ingest *in, enum wal_type type, bool with_tenant, uint32_t count,
