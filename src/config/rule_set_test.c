@@ -189,7 +189,7 @@ UNIT_TEST(test_tenants_may_share_files)
     rule_set_free(&set);
 }
 
-UNIT_TEST(test_patterns_that_name_no_file_are_told_and_no_error)
+UNIT_TEST(test_patterns_that_match_no_file_are_reported_without_an_error)
 {
     put_groups("a.yml", "a");
     struct rule_set set =
@@ -234,7 +234,7 @@ take_sentence(void *context, struct bytes sentence)
              (const char *)sentence.at);
 }
 
-UNIT_TEST(test_all_that_is_wrong_with_all_files_is_told)
+UNIT_TEST(test_all_errors_of_all_files_are_reported)
 {
     struct told told = {0};
     struct rule_set_options options = {
@@ -277,7 +277,7 @@ UNIT_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error)
     check_failure("rule_files: ['a.yml/*.yml']\n", ERR_IO, expected);
 }
 
-UNIT_TEST(test_what_is_no_file_is_an_error_and_is_not_waited_for)
+UNIT_TEST(test_a_pipe_is_an_error_and_is_not_waited_for)
 {
     char expected[300];
     put_groups("a.yml", "a");
@@ -419,11 +419,11 @@ main(void)
         RULES_TEST(test_groups_are_in_the_order_of_patterns_files_and_their_text),
         RULES_TEST(test_a_file_that_two_patterns_name_is_read_once),
         RULES_TEST(test_tenants_may_share_files),
-        RULES_TEST(test_patterns_that_name_no_file_are_told_and_no_error),
+        RULES_TEST(test_patterns_that_match_no_file_are_reported_without_an_error),
         RULES_TEST(test_without_patterns_there_are_no_rules),
-        RULES_TEST(test_all_that_is_wrong_with_all_files_is_told),
+        RULES_TEST(test_all_errors_of_all_files_are_reported),
         RULES_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error),
-        RULES_TEST(test_what_is_no_file_is_an_error_and_is_not_waited_for),
+        RULES_TEST(test_a_pipe_is_an_error_and_is_not_waited_for),
         RULES_TEST(test_a_link_to_nothing_is_an_error_and_no_missing_file),
         RULES_TEST(test_too_long_files_and_paths_are_refused),
         RULES_TEST(test_limits_are_met_one_beyond_them),

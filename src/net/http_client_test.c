@@ -106,7 +106,7 @@ UNIT_TEST(test_a_refusal_comes_whole_as_far_as_there_is_room)
     http_client_free(client);
 }
 
-UNIT_TEST(test_what_may_pass_is_repeated)
+UNIT_TEST(test_a_temporary_failure_is_repeated)
 {
     static const char *const answers[] = {
         "HTTP/1.1 503 Not now\r\nContent-Length: 4\r\n\r\nbusy", NULL,
@@ -167,7 +167,7 @@ UNIT_TEST(test_an_answer_that_is_final_is_not_repeated)
     http_client_free(client);
 }
 
-UNIT_TEST(test_what_is_not_implemented_is_not_repeated)
+UNIT_TEST(test_a_status_of_501_is_not_repeated)
 {
     static const char *const answers[] = {"HTTP/1.1 501 No\r\nContent-Length: 5\r\n\r\nnever"};
     struct player p;
@@ -184,7 +184,7 @@ UNIT_TEST(test_what_is_not_implemented_is_not_repeated)
     http_client_free(client);
 }
 
-UNIT_TEST(test_nobody_there_is_told)
+UNIT_TEST(test_a_failed_connection_is_reported)
 {
     struct player p;
     struct why why;
@@ -306,11 +306,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_comes_with_its_headers_and_text),
         cmocka_unit_test(test_a_refusal_comes_whole_as_far_as_there_is_room),
-        cmocka_unit_test(test_what_may_pass_is_repeated),
+        cmocka_unit_test(test_a_temporary_failure_is_repeated),
         cmocka_unit_test(test_repeating_ends_with_the_last_reason),
         cmocka_unit_test(test_an_answer_that_is_final_is_not_repeated),
-        cmocka_unit_test(test_what_is_not_implemented_is_not_repeated),
-        cmocka_unit_test(test_nobody_there_is_told),
+        cmocka_unit_test(test_a_status_of_501_is_not_repeated),
+        cmocka_unit_test(test_a_failed_connection_is_reported),
         cmocka_unit_test(test_a_silent_server_is_given_up),
         cmocka_unit_test(test_stopping_ends_the_repeating),
         cmocka_unit_test(test_a_body_is_read_once),

@@ -155,7 +155,7 @@ UNIT_TEST(test_of_samples_of_one_time_the_first_to_come_counts)
     buf_fini(&of_series);
 }
 
-UNIT_TEST(test_what_has_no_room_comes_with_another_pass)
+UNIT_TEST(test_series_that_exceed_the_memory_are_read_in_another_pass)
 {
     check_in_passes(40 * 1024, 3);
     check_in_passes(10 * 1024, 10);
@@ -198,7 +198,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_come_in_order_and_each_time_once),
         cmocka_unit_test(test_of_samples_of_one_time_the_first_to_come_counts),
-        cmocka_unit_test(test_what_has_no_room_comes_with_another_pass),
+        cmocka_unit_test(test_series_that_exceed_the_memory_are_read_in_another_pass),
         cmocka_unit_test(test_one_series_that_is_too_large_is_an_error),
         cmocka_unit_test(test_each_failing_allocation_is_an_error),
     };

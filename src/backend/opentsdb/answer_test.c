@@ -98,13 +98,13 @@ UNIT_TEST(test_an_integer_beyond_53_bits_is_the_nearest_float)
     check("[" HEAD "{\"1\":9007199254740993}}]", false, OK, OK, "up,a=b#0A 1:4340000000000000", "");
 }
 
-UNIT_TEST(test_nan_is_a_value_and_null_is_none)
+UNIT_TEST(test_nan_is_a_value_and_null_is_skipped)
 {
     check("[" HEAD "{\"1\":\"NaN\",\"2\":NaN,\"3\":null,\"4\":-Infinity}}]", false, OK, OK,
           "up,a=b#0A 1:7ff8000000000001 2:7ff8000000000001 4:fff0000000000000", "");
 }
 
-UNIT_TEST(test_what_is_no_answer_is_damage)
+UNIT_TEST(test_a_malformed_answer_is_damage)
 {
     static const struct {
         const char *answer;
@@ -209,8 +209,8 @@ main(void)
         cmocka_unit_test(test_series_and_points_are_read_whatever_the_pieces),
         cmocka_unit_test(test_points_may_come_as_pairs),
         cmocka_unit_test(test_an_integer_beyond_53_bits_is_the_nearest_float),
-        cmocka_unit_test(test_nan_is_a_value_and_null_is_none),
-        cmocka_unit_test(test_what_is_no_answer_is_damage),
+        cmocka_unit_test(test_nan_is_a_value_and_null_is_skipped),
+        cmocka_unit_test(test_a_malformed_answer_is_damage),
         cmocka_unit_test(test_levels_and_lengths_have_limits),
         cmocka_unit_test(test_an_error_of_the_sink_ends_the_reading),
         cmocka_unit_test(test_names_are_read),

@@ -145,7 +145,7 @@ put_one(struct import_batch *batch, const char *name, struct why *why)
     return batch_item(batch, &item, why);
 }
 
-UNIT_TEST(test_what_is_refused_is_told_and_counted)
+UNIT_TEST(test_refused_samples_are_reported_and_counted)
 {
     struct fake f;
     struct why why = {""};
@@ -291,7 +291,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_line_of_many_samples_becomes_several_requests),
-        cmocka_unit_test(test_what_is_refused_is_told_and_counted),
+        cmocka_unit_test(test_refused_samples_are_reported_and_counted),
         cmocka_unit_test(test_wrong_labels_are_the_items_fault),
         cmocka_unit_test(test_histograms_exemplars_and_start_times_travel),
         cmocka_unit_test(test_an_error_of_the_target_is_not_of_the_line),

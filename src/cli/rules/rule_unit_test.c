@@ -341,7 +341,7 @@ UNIT_TEST(test_alerts_of_one_name_are_compared_together)
         "");
 }
 
-UNIT_TEST(test_what_is_expected_needs_a_name)
+UNIT_TEST(test_an_expected_alert_needs_a_name)
 {
     check("", "alert_rule_test: [{eval_time: 1m}, {eval_time: 2m}]",
           "an item under alert_rule_test misses required attribute alertname at eval_time 1m\n");
@@ -543,7 +543,7 @@ main(void)
         cmocka_unit_test(test_series_that_vanish_are_marked_stale),
         cmocka_unit_test(test_alerts_that_fire_are_compared_with_what_is_expected),
         cmocka_unit_test(test_alerts_of_one_name_are_compared_together),
-        cmocka_unit_test(test_what_is_expected_needs_a_name),
+        cmocka_unit_test(test_an_expected_alert_needs_a_name),
         cmocka_unit_test(test_alerts_are_written_as_series),
         cmocka_unit_test(test_a_test_begins_when_it_says),
         cmocka_unit_test(test_a_test_must_not_last_too_long),

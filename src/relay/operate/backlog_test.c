@@ -147,7 +147,7 @@ go_through(uint64_t seed, uint64_t log_budget_bytes, bool from_store, unsigned *
     world_fini(w);
 }
 
-UNIT_TEST(test_what_waits_is_never_told_as_less_and_nothing_as_nothing)
+UNIT_TEST(test_the_reported_backlog_is_never_too_small_and_exact_if_empty)
 {
     unsigned counted = 0;
     for (uint64_t seed = 1; seed < 10; seed++) {
@@ -191,7 +191,7 @@ is_removed(void *context, const char *name)
     return true;
 }
 
-UNIT_TEST(test_of_a_directory_that_goes_meanwhile_nothing_is_told)
+UNIT_TEST(test_a_directory_that_is_removed_meanwhile_is_not_reported)
 {
     struct world *w = &the_world;
     struct budget memory;
@@ -219,7 +219,7 @@ UNIT_TEST(test_of_a_directory_that_goes_meanwhile_nothing_is_told)
     world_fini(w);
 }
 
-UNIT_TEST(test_files_are_told_to_who_asks_for_them)
+UNIT_TEST(test_files_are_reported_to_a_caller_that_asks_for_them)
 {
     struct world *w = &the_world;
     struct budget memory;
@@ -292,10 +292,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_of_a_directory_that_goes_meanwhile_nothing_is_told),
-        cmocka_unit_test(test_files_are_told_to_who_asks_for_them),
+        cmocka_unit_test(test_a_directory_that_is_removed_meanwhile_is_not_reported),
+        cmocka_unit_test(test_files_are_reported_to_a_caller_that_asks_for_them),
         cmocka_unit_test(test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go),
-        cmocka_unit_test(test_what_waits_is_never_told_as_less_and_nothing_as_nothing),
+        cmocka_unit_test(test_the_reported_backlog_is_never_too_small_and_exact_if_empty),
         cmocka_unit_test(test_a_state_that_cannot_be_read_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

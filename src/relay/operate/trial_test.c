@@ -248,7 +248,7 @@ run(bool write, struct text_list tenants)
 
 static const struct text_list nobody = {NULL, 0};
 
-UNIT_TEST(test_all_checks_are_told_and_nothing_is_written)
+UNIT_TEST(test_all_checks_are_reported_and_nothing_is_written)
 {
     script = (struct script){.checks = {{"one", VERDICT_DELIVERED, ""},
                                         {"two (x:Put)", VERDICT_BLOCKED, "access_denied"},
@@ -346,7 +346,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_checks_are_told_and_nothing_is_written),
+        cmocka_unit_test(test_all_checks_are_reported_and_nothing_is_written),
         cmocka_unit_test(test_after_a_failure_no_sample_is_written),
         cmocka_unit_test(test_who_lacks_credentials_gets_them_and_is_checked_again),
         cmocka_unit_test(test_a_check_that_never_ends_is_a_failure),

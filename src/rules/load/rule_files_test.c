@@ -220,7 +220,7 @@ UNIT_TEST(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else)
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_all_that_is_wrong_is_told_at_its_place)
+UNIT_TEST(test_each_error_is_reported_at_its_position)
 {
     check_errors(
         "groups:\n"
@@ -261,7 +261,7 @@ UNIT_TEST(test_all_that_is_wrong_is_told_at_its_place)
         "r.yml:16:9: group 'a': duplicate name, also given to the group on line 15\n");
 }
 
-UNIT_TEST(test_what_prometheus_accepts_is_fine)
+UNIT_TEST(test_rules_that_prometheus_accepts_are_valid)
 {
     static const char *const rules[] = {
         "record: '9 \xc3\xa9', expr: 1",
@@ -520,7 +520,7 @@ UNIT_TEST(test_a_lone_group_is_read_like_one_of_a_file)
     arena_fini(&other);
 }
 
-UNIT_TEST(test_what_is_no_lone_group_is_refused)
+UNIT_TEST(test_text_that_is_not_a_single_group_is_refused)
 {
     static const struct {
         const char *text, *told;
@@ -599,7 +599,7 @@ check_same(const char *text, const char *written_out)
 
 #define RULES(rules) "groups: [{name: g, rules: [" rules "]}]"
 
-UNIT_TEST(test_aliases_and_merge_keys_stand_for_what_they_name)
+UNIT_TEST(test_aliases_and_merge_keys_are_replaced_by_their_content)
 {
     check_same(RULES("&r {record: a, expr: up}, *r"),
                RULES("{record: a, expr: up}, {record: a, expr: up}"));
@@ -621,7 +621,7 @@ UNIT_TEST(test_aliases_and_merge_keys_stand_for_what_they_name)
                RULES("{record: a, expr: up, labels: {\"<<\": b, a: \"&x\"}}"));
 }
 
-UNIT_TEST(test_what_is_wrong_with_repetitions_is_told_at_its_place)
+UNIT_TEST(test_wrong_aliases_are_reported_at_their_position)
 {
     check_errors(RULES("{record: a, expr: *b}"), "r.yml:1:46: unknown anchor of an alias\n");
     check_errors(RULES("{record: &a a, expr: *b}"), "r.yml:1:49: found undefined alias\n");
@@ -689,10 +689,10 @@ main(void)
         cmocka_unit_test(test_an_empty_file_has_no_groups),
         cmocka_unit_test(test_null_is_the_same_as_missing),
         cmocka_unit_test(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else),
-        cmocka_unit_test(test_all_that_is_wrong_is_told_at_its_place),
-        cmocka_unit_test(test_what_prometheus_accepts_is_fine),
-        cmocka_unit_test(test_aliases_and_merge_keys_stand_for_what_they_name),
-        cmocka_unit_test(test_what_is_wrong_with_repetitions_is_told_at_its_place),
+        cmocka_unit_test(test_each_error_is_reported_at_its_position),
+        cmocka_unit_test(test_rules_that_prometheus_accepts_are_valid),
+        cmocka_unit_test(test_aliases_and_merge_keys_are_replaced_by_their_content),
+        cmocka_unit_test(test_wrong_aliases_are_reported_at_their_position),
         cmocka_unit_test(test_repetitions_end),
         cmocka_unit_test(test_an_error_of_the_form_ends_the_file),
         cmocka_unit_test(test_durations_are_those_of_prometheus),
@@ -705,7 +705,7 @@ main(void)
         cmocka_unit_test(test_hostile_texts_are_read_or_refused_soon),
         cmocka_unit_test(test_a_full_arena_is_reported),
         cmocka_unit_test(test_a_lone_group_is_read_like_one_of_a_file),
-        cmocka_unit_test(test_what_is_no_lone_group_is_refused),
+        cmocka_unit_test(test_text_that_is_not_a_single_group_is_refused),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

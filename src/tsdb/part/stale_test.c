@@ -203,7 +203,7 @@ damage_first_page(uint64_t number, enum page_kind kind)
     file_close(&file);
 }
 
-UNIT_TEST(test_damage_to_what_is_told_leaves_the_samples_readable)
+UNIT_TEST(test_damage_to_the_stale_markers_leaves_the_samples_readable)
 {
     struct part_index index;
     struct part_writer *w = begin_part(1);
@@ -244,8 +244,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_parts_count_stale_histograms_in_copied_blocks_as_well,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damage_to_what_is_told_leaves_the_samples_readable,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_damage_to_the_stale_markers_leaves_the_samples_readable, setup, teardown),
     };
     return cmocka_run_group_tests_name("tsdb/part/stale", tests, NULL, NULL);
 }
