@@ -7,7 +7,7 @@
 #include "lib/net/http_player.h"
 #include "net/http_client.h"
 
-struct told {
+struct retries {
     unsigned count;
     int64_t longest_ns;
 };
@@ -15,14 +15,14 @@ struct told {
 static void
 retrying(void *context, const char *reason, int64_t wait_ns)
 {
-    struct told *told = context;
+    struct retries *retries = context;
     assert_true(reason[0] != '\0');
-    told->count++;
-    if (wait_ns > told->longest_ns) told->longest_ns = wait_ns;
+    retries->count++;
+    if (wait_ns > retries->longest_ns) retries->longest_ns = wait_ns;
 }
 
 static struct http_client *
-client_of(int64_t retry_ns, struct told *told, const atomic_bool *stop)
+client_of(int64_t retry_ns, struct retries *retries, const atomic_bool *stop)
 {
     struct http_client_options options = {.env = env_real(),
                                           .user_agent = "test",
@@ -31,8 +31,8 @@ client_of(int64_t retry_ns, struct told *told, const atomic_bool *stop)
                                           .request_timeout_ns = 10 * NS_PER_S,
                                           .retry_ns = retry_ns,
                                           .stop = stop,
-                                          .retrying = told == NULL ? NULL : retrying,
-                                          .context = told};
+                                          .retrying = retries == NULL ? NULL : retrying,
+                                          .context = retries};
     struct http_client *client;
     struct why why = {""};
     assert_int_equal(http_client_new(&options, &client, &why), OK);
@@ -114,16 +114,16 @@ UNIT_TEST(test_a_temporary_failure_is_repeated)
         "HTTP/1.1 204 Done\r\n\r\n"};
     struct player p;
     struct why why;
-    struct told told = {0};
+    struct retries retries = {0};
     struct http_client_answer answer = {0};
     player_start(&p, 4, answers);
-    struct http_client *client = client_of(60 * NS_PER_S, &told, NULL);
+    struct http_client *client = client_of(60 * NS_PER_S, &retries, NULL);
     enum err e = send_one(client, p.url, &answer, &why);
     if (e) fail_msg("%s", why.text);
     assert_int_equal(answer.status, 204);
     assert_int_equal(answer.attempts, 4);
-    assert_int_equal(told.count, 3);
-    assert_true(told.longest_ns >= NS_PER_S); /* the server requested that */
+    assert_int_equal(retries.count, 3);
+    assert_true(retries.longest_ns >= NS_PER_S); /* the server requested that */
     player_stop(&p);
     http_client_free(client);
 }
@@ -151,17 +151,17 @@ UNIT_TEST(test_an_answer_that_is_final_is_not_repeated)
         "HTTP/1.1 500 No\r\nX-Final: damaged\r\nContent-Length: 4\r\n\r\ngone"};
     struct player p;
     struct why why = {""};
-    struct told told = {0};
+    struct retries retries = {0};
     struct http_client_header wanted[] = {{.name = "X-Final"}, {.name = NULL}};
     struct http_client_answer answer = {.wanted = wanted};
     player_start(&p, 1, answers);
-    struct http_client *client = client_of(60 * NS_PER_S, &told, NULL);
+    struct http_client *client = client_of(60 * NS_PER_S, &retries, NULL);
     struct http_client_request request = {
         .url = p.url, .final_header = "x-final", .body = bytes_of_text("body")};
     assert_int_equal(http_client_send(client, &request, &answer, &why), OK);
     assert_int_equal(answer.status, 500);
     assert_int_equal(answer.attempts, 1);
-    assert_int_equal(told.count, 0);
+    assert_int_equal(retries.count, 0);
     assert_string_equal(answer.text, "gone");
     player_stop(&p);
     http_client_free(client);
@@ -172,13 +172,13 @@ UNIT_TEST(test_a_status_of_501_is_not_repeated)
     static const char *const answers[] = {"HTTP/1.1 501 No\r\nContent-Length: 5\r\n\r\nnever"};
     struct player p;
     struct why why = {""};
-    struct told told = {0};
+    struct retries retries = {0};
     struct http_client_answer answer = {0};
     player_start(&p, 1, answers);
-    struct http_client *client = client_of(60 * NS_PER_S, &told, NULL);
+    struct http_client *client = client_of(60 * NS_PER_S, &retries, NULL);
     assert_int_equal(send_one(client, p.url, &answer, &why), OK);
     assert_int_equal(answer.status, 501);
-    assert_int_equal(told.count, 0);
+    assert_int_equal(retries.count, 0);
     assert_string_equal(answer.text, "never");
     player_stop(&p);
     http_client_free(client);

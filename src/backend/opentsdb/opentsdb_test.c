@@ -332,16 +332,16 @@ UNIT_TEST(test_names_are_found_however_they_were_coded)
     rig_must_add(&rig, &item);
     struct writer_step step = rig_send(&rig);
     json_t *sent = json_loadb((const char *)step.http.body.at, step.http.body.size, 0, NULL);
-    json_t *told = json_pack("{s:i,s:i,s:[{s:O,s:s}]}", "success", 1, "failed", 1, "errors",
-                             "datapoint", json_array_get(sent, 0), "error", "no");
-    assert_non_null(told);
+    json_t *refusal = json_pack("{s:i,s:i,s:[{s:O,s:s}]}", "success", 1, "failed", 1, "errors",
+                                "datapoint", json_array_get(sent, 0), "error", "no");
+    assert_non_null(refusal);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(sent, 0), "timestamp")), 5);
-    char *text = json_dumps(told, JSON_ENSURE_ASCII);
+    char *text = json_dumps(refusal, JSON_ENSURE_ASCII);
     assert_int_equal(rig_answer(&rig, 400, text).verdict, VERDICT_MIXED);
     expect_entry(0, VERDICT_DEAD, "refused", "no");
     expect_delivered(1);
     free(text);
-    json_decref(told);
+    json_decref(refusal);
     json_decref(sent);
 }
 
@@ -418,9 +418,9 @@ UNIT_TEST(test_unlisted_timeouts_and_throttling_repeat_the_unlisted_points)
         expect_entry(2, VERDICT_RETRY, "untold", "the response does not say which");
     }
     /* Timeouts named by the response count. */
-    static const char told[] =
+    static const char refusal[] =
         "{\"success\":2,\"failed\":0,\"timeouts\":1,\"errors\":[" C_LATE "]}";
-    struct writer_step step = rig_answer(&rig, 400, told);
+    struct writer_step step = rig_answer(&rig, 400, refusal);
     assert_int_equal(step.verdict, VERDICT_MIXED);
     expect_delivered(0);
     expect_delivered(1);

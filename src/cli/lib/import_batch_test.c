@@ -23,7 +23,7 @@ struct fake {
     uint64_t sum;     /* sum of the values' bits */
     uint64_t refuse;  /* floats to refuse in each request */
     enum err fail_with;
-    uint32_t told;
+    uint32_t reported;
 };
 
 static enum err
@@ -68,7 +68,7 @@ rejected(void *context, const char *text)
 {
     struct fake *f = context;
     assert_string_equal(text, "too old");
-    f->told++;
+    f->reported++;
 }
 
 static struct import_batch *
@@ -154,7 +154,7 @@ UNIT_TEST(test_refused_samples_are_reported_and_counted)
     assert_int_equal(put_one(batch, "b", &why), OK);
     f.refuse = 1;
     assert_int_equal(batch_send(batch, &why), OK);
-    assert_int_equal(f.told, 1);
+    assert_int_equal(f.reported, 1);
     assert_int_equal(batch_counts(batch).taken.of[LEDGER_FLOAT], 1);
     assert_int_equal(batch_counts(batch).rejected.of[LEDGER_FLOAT], 1);
     assert_int_equal(batch_counts(batch).taken.of[LEDGER_EXEMPLAR], 2);

@@ -9,7 +9,7 @@
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 
-struct told {
+struct reported {
     char text[4096];
     size_t size;
 };
@@ -17,12 +17,12 @@ struct told {
 static void
 note_sentence(void *context, struct bytes sentence)
 {
-    struct told *told = context;
-    assert_true(told->size + sentence.size + 2 < sizeof told->text);
-    memcpy(told->text + told->size, sentence.at, sentence.size);
-    told->size += sentence.size;
-    told->text[told->size++] = '\n';
-    told->text[told->size] = 0;
+    struct reported *reported = context;
+    assert_true(reported->size + sentence.size + 2 < sizeof reported->text);
+    memcpy(reported->text + reported->size, sentence.at, sentence.size);
+    reported->size += sentence.size;
+    reported->text[reported->size++] = '\n';
+    reported->text[reported->size] = 0;
 }
 
 /* Returns the groups of a valid text; the arena is the caller's. */
@@ -51,8 +51,8 @@ check_fine(const char *text)
 static void
 check_errors(const char *text, const char *expected)
 {
-    struct told told = {""};
-    const struct rule_file_options options = {.report = note_sentence, .context = &told};
+    struct reported reported = {""};
+    const struct rule_file_options options = {.report = note_sentence, .context = &reported};
     const struct rule_file_options quiet = {.report = NULL};
     struct rule_groups groups = {.count = 7};
     struct why why = {""};
@@ -60,7 +60,7 @@ check_errors(const char *text, const char *expected)
     arena_init(&arena, NULL, 0, 0);
     struct bytes bytes = bytes_of_text(text);
     assert_int_equal(rule_file_parse("r.yml", bytes, &options, &arena, &groups, &why), ERR_INPUT);
-    assert_string_equal(told.text, expected);
+    assert_string_equal(reported.text, expected);
     assert_int_equal(strncmp(why.text, expected, strlen(why.text)), 0);
     assert_int_equal(expected[strlen(why.text)], '\n');
     assert_int_equal(groups.count, 7);
@@ -493,9 +493,10 @@ UNIT_TEST(test_a_full_arena_is_reported)
 }
 
 static enum err
-parse_group(const char *text, struct told *told, struct rule_group *ret, struct arena *arena)
+parse_group(const char *text, struct reported *reported, struct rule_group *ret,
+            struct arena *arena)
 {
-    const struct rule_file_options options = {.report = note_sentence, .context = told};
+    const struct rule_file_options options = {.report = note_sentence, .context = reported};
     struct why why = {""};
     arena_init(arena, NULL, 0, 0);
     enum err e = rule_group_parse("g", bytes_of_text(text), &options, arena, ret, &why);
@@ -507,12 +508,12 @@ UNIT_TEST(test_a_lone_group_is_read_like_one_of_a_file)
 {
     static const char group[] = "{name: a, interval: 1m, rules: [{record: b, expr: c}]}";
     struct arena arena, other;
-    struct told told = {""};
+    struct reported reported = {""};
     struct rule_group lone;
     char file[200];
     snprintf(file, sizeof file, "groups: [%s]", group);
     struct rule_groups groups = read_groups(&other, file);
-    assert_int_equal(parse_group(group, &told, &lone, &arena), OK);
+    assert_int_equal(parse_group(group, &reported, &lone, &arena), OK);
     assert_string_equal(lone.file, "g");
     assert_string_equal(lone.name, "a");
     assert_true(lone.hash == groups.items[0].hash);
@@ -523,7 +524,7 @@ UNIT_TEST(test_a_lone_group_is_read_like_one_of_a_file)
 UNIT_TEST(test_text_that_is_not_a_single_group_is_refused)
 {
     static const struct {
-        const char *text, *told;
+        const char *text, *reported;
     } cases[] = {
         {"", "g:1:1: expected the keys of a group, got nothing\n"},
         {"# a\n", "g:1:1: expected the keys of a group, got nothing\n"},
@@ -542,11 +543,11 @@ UNIT_TEST(test_text_that_is_not_a_single_group_is_refused)
          "g:4:3: group 'a', rule 2: 'record' or 'alert' is required\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct told told = {""};
+        struct reported reported = {""};
         struct rule_group group = {.name = "as it was"};
         struct arena arena;
-        assert_int_equal(parse_group(cases[i].text, &told, &group, &arena), ERR_INPUT);
-        assert_string_equal(told.text, cases[i].told);
+        assert_int_equal(parse_group(cases[i].text, &reported, &group, &arena), ERR_INPUT);
+        assert_string_equal(reported.text, cases[i].reported);
         assert_string_equal(group.name, "as it was");
         arena_fini(&arena);
     }
@@ -558,8 +559,9 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
                                                "labels: {'': c, d: '{{'}}]}, {name: a}, {nam: c}]"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         for (unsigned nth = 1;; nth++) {
-            struct told told = {""};
-            const struct rule_file_options options = {.report = note_sentence, .context = &told};
+            struct reported reported = {""};
+            const struct rule_file_options options = {.report = note_sentence,
+                                                      .context = &reported};
             struct rule_groups groups = {.count = 7};
             struct why why = {""};
             struct arena arena;
