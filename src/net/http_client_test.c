@@ -130,8 +130,10 @@ UNIT_TEST(test_a_temporary_failure_is_repeated)
 
 UNIT_TEST(test_repeating_ends_with_the_last_reason)
 {
-    static const char busy[] = "HTTP/1.1 503 Not now\r\nContent-Length: 4\r\n\r\nbusy";
-    static const char *const answers[] = {busy, busy, busy, busy};
+#define BUSY "HTTP/1.1 503 Not now\r\nContent-Length: 6\r\n\r\nbusy "
+    static const char *const answers[] = {BUSY "0", BUSY "1", BUSY "2", BUSY "3"};
+#undef BUSY
+    char last[8];
     struct player p;
     struct why why;
     struct http_client_answer answer = {0};
@@ -139,8 +141,11 @@ UNIT_TEST(test_repeating_ends_with_the_last_reason)
     struct http_client *client = client_of(NS_PER_S, NULL, NULL);
     assert_int_equal(send_one(client, p.url, &answer, &why), ERR_AGAIN);
     assert_int_equal(answer.status, 503);
+    assert_in_range(answer.attempts, 2, 4);
+    snprintf(last, sizeof last, "busy %u", (unsigned)answer.attempts - 1);
     assert_non_null(strstr(why.text, "503"));
-    assert_non_null(strstr(why.text, "busy"));
+    assert_non_null(strstr(why.text, last));
+    assert_string_equal(answer.text, last);
     player_stop(&p);
     http_client_free(client);
 }
