@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""test_names.py - checks that names of tests have at most 70 characters; `make check` runs it.
+"""test_names.py - checks names of tests; `make check` runs it.
 
-Names are functions that begin with test_, and claims of SCRIPT() and STORY(). Prints the others, a line
-each, and exits with 1.
+Names are functions that begin with test_, and claims of SCRIPT() and STORY(). A name has at most 70
+characters, does not begin with "what", and has none of the words that CONTRIBUTING.md replaces.
+Prints the others, a line each, and exits with 1.
 """
 
 import os
@@ -10,6 +11,12 @@ import re
 import sys
 
 LENGTH_MAX = 70
+WORDS = re.compile(
+    r"^(?:test_)?what_"
+    r"|(?:^|_)(?:told|tells?|stands?|nobody|somebody|whoever|anew|lest)(?=_|$)"
+    r"|(?<!there)_(?:is|are|was|were)_no_(?!longer(?:_|$))"
+    r"|_(?:is|are)_none(?=_|$)"
+)
 FUNCTION = re.compile(r"^(?:UNIT_TEST\()?(test_\w+)\(?", re.MULTILINE)
 CLAIM = re.compile(r'\b(?:SCRIPT|STORY)\(\s*((?:"(?:\\.|[^"\\])*"\s*)+)')
 TEXT = re.compile(r'"((?:\\.|[^"\\])*)"')
@@ -20,6 +27,14 @@ def names(source):
         yield match.start(), match.group(1)
     for match in CLAIM.finditer(source):
         yield match.start(), "".join(TEXT.findall(match.group(1)))
+
+
+def faults(name):
+    if len(name) > LENGTH_MAX:
+        yield f"a name of {len(name)} characters"
+    word = WORDS.search(re.sub(r"\W+", "_", name))
+    if word:
+        yield f"'{word.group().strip('_')}' in a name"
 
 
 def main():
@@ -33,9 +48,9 @@ def main():
                 with open(path, encoding="utf-8") as opened:
                     source = opened.read()
                 for at, name in names(source):
-                    if len(name) > LENGTH_MAX:
+                    for fault in faults(name):
                         line = source.count("\n", 0, at) + 1
-                        print(f"{path}:{line}: a name of {len(name)} characters: {name}")
+                        print(f"{path}:{line}: {fault}: {name}")
                         bad = 1
     return bad
 

@@ -4,7 +4,7 @@
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_can_never_succeed_is_refused_for_good)
+UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
 {
     static const struct asked cases[] = {
         {"a content type of others", HTTP_POST, "/api/v1/write", "Content-Type: text/plain", NULL,
@@ -152,8 +152,9 @@ UNIT_TEST(test_what_can_never_succeed_is_refused_for_good)
          "use"},
         {"no limit", HTTP_GET, "/api/v1/query?query=1&limit=-1", NULL, NULL, 0, 400, JSON,
          "limit must be non-negative"},
-        {"what cannot be evaluated", HTTP_GET, "/api/v1/query?query=limit_ratio(0/0,vector(1))",
-         NULL, NULL, 0, 422, JSON, "\"errorType\":\"execution\",\"error\":\"Ratio value is NaN\""},
+        {"an expression that cannot be evaluated", HTTP_GET,
+         "/api/v1/query?query=limit_ratio(0/0,vector(1))", NULL, NULL, 0, 422, JSON,
+         "\"errorType\":\"execution\",\"error\":\"Ratio value is NaN\""},
         {"no expression", HTTP_GET, "/api/v1/query_exemplars?query=sum(", NULL, NULL, 0, 400, JSON,
          "\"error\":\"1:5: parse error: unclosed left parenthesis\"}"},
         {"times in the wrong order", HTTP_GET, "/api/v1/query_exemplars?query=up&start=2&end=1",
@@ -208,7 +209,7 @@ UNIT_TEST(test_what_can_never_succeed_is_refused_for_good)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_what_an_operator_did_not_allow_is_refused)
+UNIT_TEST(test_a_request_that_the_operator_did_not_allow_is_refused)
 {
     static const struct asked cases[] = {
         {"flush", HTTP_POST, "/api/v1/admin/tsdb/flush", NULL, NULL, 0, 503, JSON,
@@ -564,7 +565,7 @@ UNIT_TEST(test_a_read_holds_on_to_nothing_of_the_request)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_reads_are_told_that_the_server_shuts_down)
+UNIT_TEST(test_reads_are_canceled_when_the_server_shuts_down)
 {
     static const struct asked cases[] = {
         {"a query", HTTP_GET, "/api/v1/query?query=up", NULL, NULL, 0, 503, JSON,
@@ -604,7 +605,7 @@ UNIT_TEST(test_pages_need_no_memory_of_queries)
 }
 
 /* The error has the memory needed, the memory free, and advice. */
-UNIT_TEST(test_a_query_without_memory_is_told_whether_to_try_again)
+UNIT_TEST(test_a_query_without_memory_says_if_a_retry_helps)
 {
     static const char range[] = "/api/v1/query_range?start=0&end=10999&step=1&query=time()";
     static const struct asked small[] = {
@@ -638,8 +639,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        API_TEST(test_what_can_never_succeed_is_refused_for_good),
-        API_TEST(test_what_an_operator_did_not_allow_is_refused),
+        API_TEST(test_a_request_that_cannot_succeed_is_refused_permanently),
+        API_TEST(test_a_request_that_the_operator_did_not_allow_is_refused),
         API_TEST(test_sentences_that_are_too_long_are_cut),
         API_TEST(test_without_a_store_what_asks_it_is_not_implemented),
         API_TEST(test_without_store_what_sources_have_is_answered),
@@ -650,8 +651,8 @@ main(void)
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_errors_of_the_owner_become_statuses),
         API_TEST(test_a_read_holds_on_to_nothing_of_the_request),
-        API_TEST(test_reads_are_told_that_the_server_shuts_down),
-        API_TEST(test_a_query_without_memory_is_told_whether_to_try_again),
+        API_TEST(test_reads_are_canceled_when_the_server_shuts_down),
+        API_TEST(test_a_query_without_memory_says_if_a_retry_helps),
         API_TEST(test_pages_need_no_memory_of_queries),
         API_TEST(test_wishes_reach_their_owner_as_they_were_said),
     };

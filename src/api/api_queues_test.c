@@ -7,7 +7,7 @@
 #include "lib/api/api_asked.h"
 #include "lib/test.h"
 
-UNIT_TEST(test_whoever_waits_too_long_is_told_to_come_back)
+UNIT_TEST(test_a_request_that_waits_too_long_is_refused_for_a_while)
 {
     struct http_request read, page;
     struct api_rig *rig = api_rig_start(api_rig_new());
@@ -149,7 +149,7 @@ UNIT_TEST(test_requests_without_a_tenant_take_no_more_places_than_one)
 }
 
 /* Threads that help a large query return when another one waits. */
-UNIT_TEST(test_helpers_are_told_that_a_query_waits)
+UNIT_TEST(test_helpers_see_that_another_query_waits)
 {
     struct http_request r;
     struct api_rig *rig = api_rig_start(api_rig_new());
@@ -193,7 +193,7 @@ UNIT_TEST(test_queries_are_remembered_by_what_they_cost)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_nobody_works_for_a_client_that_is_gone)
+UNIT_TEST(test_a_request_of_a_disconnected_client_is_not_run)
 {
     struct http_request r;
     struct api_rig *rig = api_rig_start(api_rig_new());
@@ -406,20 +406,20 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        API_TEST(test_whoever_waits_too_long_is_told_to_come_back),
+        API_TEST(test_a_request_that_waits_too_long_is_refused_for_a_while),
         API_TEST(test_a_query_that_waits_too_long_times_out),
         API_TEST(test_tenants_take_turns),
         API_TEST(test_who_had_a_turn_waits_for_the_others),
         API_TEST(test_one_tenant_does_not_take_all_places),
         API_TEST(test_requests_without_a_tenant_take_no_more_places_than_one),
-        API_TEST(test_helpers_are_told_that_a_query_waits),
+        API_TEST(test_helpers_see_that_another_query_waits),
         API_TEST(test_a_query_waits_for_memory_that_others_have),
         API_TEST(test_a_query_begins_again_as_soon_as_there_is_enough_memory),
         API_TEST(test_a_query_waits_for_memory_as_long_as_for_its_turn),
         API_TEST(test_queries_that_wait_for_memory_begin_one_after_the_other),
         API_TEST(test_queries_are_remembered_by_what_they_cost),
         API_TEST(test_who_asked_slowly_is_answered_before_it_is_logged),
-        API_TEST(test_nobody_works_for_a_client_that_is_gone),
+        API_TEST(test_a_request_of_a_disconnected_client_is_not_run),
         API_TEST(test_a_queue_has_an_end),
         API_TEST(test_a_server_that_stops_takes_neither_writes_nor_reads),
     };

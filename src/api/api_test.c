@@ -54,8 +54,8 @@ UNIT_TEST(test_each_route_answers)
          "\"trace\":\"x\"},\"value\":\"2.5\",\"timestamp\":3.100}]}]}"},
         {"exemplars of nothing", HTTP_POST, "/api/v1/query_exemplars", FORM, "query=1", 0, 204,
          NULL, NULL},
-        {"what vmalert asks for", HTTP_GET, "/api/v1/query?query=default_rollup(up[10s])&time=2",
-         NULL, NULL, 0, 200, JSON, "{\"metric\":{\"__name__\":\"up\"},\"value\":[2,\"1\"]}"},
+        {"a query of vmalert", HTTP_GET, "/api/v1/query?query=default_rollup(up[10s])&time=2", NULL,
+         NULL, 0, 200, JSON, "{\"metric\":{\"__name__\":\"up\"},\"value\":[2,\"1\"]}"},
         {"a number", HTTP_GET, "/api/v1/query?query=1*2&time=5", NULL, NULL, 0, 200, JSON,
          "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[5,\"2\"]}}"},
         {"a text", HTTP_POST, "/api/v1/query", FORM, "query='x'&time=5", 0, 200, JSON,
@@ -75,13 +75,13 @@ UNIT_TEST(test_each_route_answers)
          PART("query", "1"), 0, 400, JSON, "the form ends before its last boundary", NULL},
         {"a form in parts without one", HTTP_POST, "/api/v1/labels?start=x", PARTS, "x", 0, 400,
          JSON, "the boundary of the form is not in its body", NULL},
-        {"a URL, and a body that is none", HTTP_GET, "/api/v1/query?query=1&time=5", FORM,
+        {"a URL and a body that is ignored", HTTP_GET, "/api/v1/query?query=1&time=5", FORM,
          "query=2", 0, 200, JSON, "\"result\":[5,\"1\"]}}"},
         {"a large number", HTTP_GET, "/api/v1/query?query=1e21&time=5", NULL, NULL, 0, 200, JSON,
          "\"result\":[5,\"1000000000000000000000\"]}}"},
         {"a small number", HTTP_GET, "/api/v1/query?query=-1.5e-7&time=5", NULL, NULL, 0, 200, JSON,
          "\"result\":[5,\"-0.00000015\"]}}"},
-        {"a fill that is no number of JSON", HTTP_POST, "/api/v1/parse_query", FORM,
+        {"a fill that is not a number of JSON", HTTP_POST, "/api/v1/parse_query", FORM,
          "query=a+%2B+fill(Inf)+b", 0, 200, JSON,
          "\"fillValues\":{\"lhs\":\"+Inf\",\"rhs\":\"+Inf\"}"},
         {"a text at half a second", HTTP_GET, "/api/v1/query?query='x'&time=0.05", NULL, NULL, 0,
@@ -93,8 +93,8 @@ UNIT_TEST(test_each_route_answers)
          0, 200, JSON,
          "\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[0,\"0\"],[1,\"1\"],[2,"
          "\"2\"]]}]}}"},
-        {"what it cost", HTTP_GET, "/api/v1/query?query=1&stats=all&time=0.5", NULL, NULL, 0, 200,
-         JSON, "\"totalQueryableSamplesPerStep\":[[0.5,"},
+        {"statistics of a query", HTTP_GET, "/api/v1/query?query=1&stats=all&time=0.5", NULL, NULL,
+         0, 200, JSON, "\"totalQueryableSamplesPerStep\":[[0.5,"},
         {"as many steps as are allowed", HTTP_GET,
          "/api/v1/query_range?query=1&start=0&end=11000&step=1", NULL, NULL, 0, 200, JSON,
          "[11000,\"1\"]]}]}}"},
@@ -151,7 +151,7 @@ UNIT_TEST(test_each_route_answers)
         {"the process", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
          "\"serverTime\":\"2026-01-01T00:00:00Z\",\"reloadConfigSuccess\":true,"
          "\"lastConfigTime\":\"2026-01-01T00:00:00Z\",\"corruptionCount\":0,"},
-        {"what is kept", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
+        {"retention and series", HTTP_GET, "/api/v1/status/runtimeinfo", NULL, NULL, 0, 200, JSON,
          "\"storageRetention\":\"10y or 500GB\",\"ready\":true,\"notReadyReason\":\"\","
          "\"timeSeriesCount\":1"},
         {"no more to replay", HTTP_GET, "/api/v1/status/walreplay", NULL, NULL, 0, 200, JSON,
@@ -271,7 +271,7 @@ UNIT_TEST(test_no_route_takes_another_method)
 UNIT_TEST(test_lookups_ask_what_the_request_says)
 {
     struct api_rig *rig = api_rig_start(api_rig_new());
-    api_ask(rig, &(struct asked){"a limit is told", HTTP_GET,
+    api_ask(rig, &(struct asked){"a limit is reported", HTTP_GET,
                                  "/api/v1/labels?limit=2&start=1&end=2.5&match[]=up&match[]=down",
                                  NULL, NULL, 0, 200, JSON,
                                  "[\"name000\",\"name001\"],"
@@ -302,10 +302,10 @@ UNIT_TEST(test_lookups_ask_what_the_request_says)
     api_ask(rig, &(struct asked){"no time at all", HTTP_GET, "/api/v1/labels?start=2&end=1", NULL,
                                  NULL, 0, 200, JSON, "\"data\":[]}"});
     rig->warning = "page 7 is damaged";
-    api_ask(rig, &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels?limit=1",
+    api_ask(rig, &(struct asked){"missing data is reported", HTTP_GET, "/api/v1/labels?limit=1",
                                  NULL, NULL, 0, 200, JSON,
                                  "\"warnings\":[\"results truncated due to limit\"]}"});
-    api_ask(rig, &(struct asked){"what is missing is told", HTTP_GET, "/api/v1/labels", NULL, NULL,
+    api_ask(rig, &(struct asked){"missing data is reported", HTTP_GET, "/api/v1/labels", NULL, NULL,
                                  0, 200, JSON, "\"warnings\":[\"page 7 is damaged\"]}"});
     char many[PAIR_TEXT_BYTES] = "/api/v1/labels?match[]=up";
     for (unsigned i = 0; i < 64; i++) {
@@ -360,7 +360,7 @@ federate_of_store(bool mixed, const char *expected)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_federation_tells_latest_samples_by_name_then_labels)
+UNIT_TEST(test_federation_sorts_latest_samples_by_name_then_labels)
 {
     federate_of_store(false, "# TYPE a untyped\n"
                              "a{x=\"1\",instance=\"\"} 1 1767225600000\n"
@@ -428,7 +428,7 @@ UNIT_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole)
     }
     rig->sample_error = OK;
     rig->warning = "page 7 is damaged";
-    api_ask(rig, &(struct asked){"what is left out is told", HTTP_POST, "/read",
+    api_ask(rig, &(struct asked){"omitted data is reported", HTTP_POST, "/read",
                                  "X-Firekeep-Notices: partial", NULL, READ_STREAMED, 200,
                                  "application/x-streamed", "page 7 is damaged"});
     assert_true(rig->asked.partial);
@@ -576,7 +576,7 @@ main(void)
         API_TEST(test_each_route_answers),
         API_TEST(test_no_route_takes_another_method),
         API_TEST(test_lookups_ask_what_the_request_says),
-        API_TEST(test_federation_tells_latest_samples_by_name_then_labels),
+        API_TEST(test_federation_sorts_latest_samples_by_name_then_labels),
         API_TEST(test_large_answers_are_streamed_and_cut_off_when_they_fail),
         API_TEST(test_a_read_that_fails_midway_is_not_taken_for_whole),
         API_TEST(test_writes_that_cannot_be_kept_now_are_to_be_repeated),

@@ -81,7 +81,7 @@ UNIT_TEST(test_pages_of_the_origins_that_are_set_may_read)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_origins_that_are_no_expression_are_refused)
+UNIT_TEST(test_an_invalid_expression_for_origins_is_refused)
 {
     struct why why = {""};
     struct api_rig *rig = api_rig_new();
@@ -97,7 +97,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_are_below_the_prefix_that_is_set),
         cmocka_unit_test(test_pages_of_the_origins_that_are_set_may_read),
-        cmocka_unit_test(test_origins_that_are_no_expression_are_refused),
+        cmocka_unit_test(test_an_invalid_expression_for_origins_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

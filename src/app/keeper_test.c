@@ -274,7 +274,7 @@ UNIT_TEST(test_the_sync_after_a_failed_one_makes_all_writes_durable)
 }
 
 /* The disk accepts a new segment of the log, but not the data it failed to sync in the last one. */
-UNIT_TEST(test_what_the_log_has_lost_is_synced_when_it_is_in_a_part)
+UNIT_TEST(test_samples_that_the_log_lost_are_synced_by_a_flush)
 {
     rig_open(1, WRITTEN);
     rig_run();
@@ -390,7 +390,7 @@ main(void)
         KEEPER_TEST(test_a_power_failure_takes_nothing_that_was_settled_before_a_sync),
         KEEPER_TEST(test_where_each_commit_is_synced_a_sync_returns_at_once),
         KEEPER_TEST(test_the_sync_after_a_failed_one_makes_all_writes_durable),
-        KEEPER_TEST(test_what_the_log_has_lost_is_synced_when_it_is_in_a_part),
+        KEEPER_TEST(test_samples_that_the_log_lost_are_synced_by_a_flush),
         KEEPER_TEST(test_a_commit_that_failed_before_a_sync_is_returned_by_it),
         KEEPER_TEST(test_no_sync_waits_for_a_log_that_is_down),
         KEEPER_TEST(test_no_sync_waits_for_a_disk_that_hangs),

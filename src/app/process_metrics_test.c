@@ -104,7 +104,7 @@ UNIT_TEST(test_process_metrics_are_plausible)
     assert_true(sample("process_start_time_seconds") == started);
 }
 
-UNIT_TEST(test_what_cannot_be_read_is_left_out)
+UNIT_TEST(test_a_metric_that_cannot_be_read_is_omitted)
 {
     metric_reset_all();
     char dir[] = "/nonexistent";
@@ -126,7 +126,7 @@ main(void)
         cmocka_unit_test(test_stat_that_is_cut_or_strange_is_refused),
         cmocka_unit_test(test_status_lines_are_found_by_their_whole_name),
         cmocka_unit_test(test_process_metrics_are_plausible),
-        cmocka_unit_test(test_what_cannot_be_read_is_left_out),
+        cmocka_unit_test(test_a_metric_that_cannot_be_read_is_omitted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ UNIT_TEST(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape)
     buf_fini(&to);
 }
 
-UNIT_TEST(test_what_is_no_such_text_is_refused)
+UNIT_TEST(test_malformed_text_is_refused)
 {
     static const char *const texts[] = {
         "a\n",          "a 1",   "a{x=\"1} 1\n", "a{x=1} 1\n",    "a{x=\"1\"\n",
@@ -119,7 +119,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_line_becomes_a_sample_with_the_labels_of_a_scrape),
-        cmocka_unit_test(test_what_is_no_such_text_is_refused),
+        cmocka_unit_test(test_malformed_text_is_refused),
         cmocka_unit_test(test_a_refused_allocation_is_an_error),
         cmocka_unit_test(test_an_instance_is_host_and_port_an_ipv6_address_in_brackets),
     };

@@ -227,7 +227,7 @@ UNIT_TEST(test_each_changed_byte_of_an_index_is_found)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_what_is_of_no_type_is_nobodys)
+UNIT_TEST(test_an_unknown_entry_is_reported_as_unknown)
 {
     struct rig rig;
     rig_init(&rig);
@@ -243,7 +243,7 @@ main(void)
         cmocka_unit_test(test_each_changed_byte_of_an_object_is_found),
         cmocka_unit_test(test_undamaged_objects_without_a_destination_are_harmless),
         cmocka_unit_test(test_each_changed_byte_of_an_index_is_found),
-        cmocka_unit_test(test_what_is_of_no_type_is_nobodys),
+        cmocka_unit_test(test_an_unknown_entry_is_reported_as_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ check_text(const char *text, const char *expected)
     check_fetched((struct secret){.text = text}, bytes_of_text(expected));
 }
 
-UNIT_TEST(test_variables_in_a_secret_stand_for_their_value)
+UNIT_TEST(test_variables_in_a_secret_are_replaced_by_their_value)
 {
     setenv("FIREKEEP_TEST_a1", "one ${FIREKEEP_TEST_B}", 1);
     setenv("FIREKEEP_TEST_B", "", 1);
@@ -60,7 +60,7 @@ UNIT_TEST(test_variables_in_a_secret_stand_for_their_value)
                   "environment variable FIREKEEP_TEST_C is not set");
 }
 
-UNIT_TEST(test_what_is_no_variable_stays_as_it_is)
+UNIT_TEST(test_text_that_is_not_a_variable_is_unchanged)
 {
     static const char *const texts[] = {"$",      "$$",    "${",     "${}",    "${1a}",
                                         "${A-B}", "$HOME", "${A B}", "${HOME", "}{$"};
@@ -87,7 +87,7 @@ write_file(const char *path, size_t size, const char *tail)
 }
 
 /* Opening a pipe would wait for a writer, without end. */
-UNIT_TEST(test_a_pipe_is_no_secret_file)
+UNIT_TEST(test_a_pipe_is_refused_as_a_secret_file)
 {
     char dir[] = "/tmp/firekeep-secret-XXXXXX", path[64], sentence[128];
     assert_non_null(mkdtemp(dir));
@@ -202,9 +202,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_variables_in_a_secret_stand_for_their_value),
-        cmocka_unit_test(test_what_is_no_variable_stays_as_it_is),
-        cmocka_unit_test(test_a_pipe_is_no_secret_file),
+        cmocka_unit_test(test_variables_in_a_secret_are_replaced_by_their_value),
+        cmocka_unit_test(test_text_that_is_not_a_variable_is_unchanged),
+        cmocka_unit_test(test_a_pipe_is_refused_as_a_secret_file),
         cmocka_unit_test(test_a_secret_file_is_read_each_time_without_its_last_newline),
         cmocka_unit_test(test_a_secret_of_more_than_64_kib_is_refused),
         cmocka_unit_test(test_each_refused_allocation_of_a_secret_is_reported),

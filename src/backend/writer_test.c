@@ -134,7 +134,7 @@ UNIT_TEST(test_values_are_mapped_where_there_is_a_form_for_them)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number)
+UNIT_TEST(test_a_line_of_ndjson_maps_only_invalid_utf8_and_nan)
 {
     begin(&influxdb_writer);
     struct item item = rig_item(&rig, "__name__", "a:b", "time", "two\nlines", NULL);
@@ -176,7 +176,7 @@ UNIT_TEST(test_a_call_that_is_made_is_as_large_as_what_is_sent)
     }
 }
 
-UNIT_TEST(test_what_was_answered_is_one_line_of_whole_characters)
+UNIT_TEST(test_an_answer_is_shortened_to_one_line_of_whole_characters)
 {
     static const struct {
         const char *answered, *line;
@@ -209,9 +209,9 @@ main(void)
         cmocka_unit_test(test_a_writer_without_all_of_its_memory_is_not_opened),
         cmocka_unit_test(test_names_are_mapped_where_the_destination_cannot_have_them),
         cmocka_unit_test(test_values_are_mapped_where_there_is_a_form_for_them),
-        cmocka_unit_test(test_a_line_of_ndjson_maps_only_what_is_no_utf8_or_no_number),
+        cmocka_unit_test(test_a_line_of_ndjson_maps_only_invalid_utf8_and_nan),
         cmocka_unit_test(test_a_call_that_is_made_is_as_large_as_what_is_sent),
-        cmocka_unit_test(test_what_was_answered_is_one_line_of_whole_characters),
+        cmocka_unit_test(test_an_answer_is_shortened_to_one_line_of_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

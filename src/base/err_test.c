@@ -3,7 +3,7 @@
 
 #include "base/err.h"
 
-UNIT_TEST(test_a_prefix_never_stands_alone)
+UNIT_TEST(test_a_prefix_is_always_followed_by_a_reason)
 {
     struct why why = {""};
     assert_int_equal(why_prefix(&why, ERR_NOMEM, "flush"), ERR_NOMEM);
@@ -41,7 +41,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_prefix_never_stands_alone),
+        cmocka_unit_test(test_a_prefix_is_always_followed_by_a_reason),
         cmocka_unit_test(test_a_sentence_names_a_path_only_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,7 +134,7 @@ UNIT_TEST(test_utf8_stays_as_it_is)
                                              "er als\"\n");
 }
 
-UNIT_TEST(test_bytes_that_are_no_utf8_are_replaced_one_by_one)
+UNIT_TEST(test_bytes_that_are_not_utf8_are_replaced_one_by_one)
 {
     static const struct {
         const char *given, *logfmt, *read;
@@ -313,7 +313,7 @@ main(void)
         heard(test_numbers_keep_their_sign_and_kind),
         heard(test_nothing_from_outside_can_forge_a_line_or_a_field),
         heard(test_utf8_stays_as_it_is),
-        heard(test_bytes_that_are_no_utf8_are_replaced_one_by_one),
+        heard(test_bytes_that_are_not_utf8_are_replaced_one_by_one),
         heard(test_a_long_value_is_not_cut_within_a_character),
         heard(test_json_lines_are_json_whatever_is_in_them),
         heard(test_long_values_and_lines_are_cut_and_stay_well_formed),

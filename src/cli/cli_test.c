@@ -136,7 +136,7 @@ write_text(const char *path, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-UNIT_TEST(test_check_tells_right_files_from_wrong_ones)
+UNIT_TEST(test_check_accepts_valid_files_and_refuses_invalid_ones)
 {
     char dir[] = "/tmp/firekeep-check-XXXXXX", path[64], expected[200];
     assert_non_null(mkdtemp(dir));
@@ -230,7 +230,7 @@ main(void)
         cmocka_unit_test(test_unknown_command_is_wrong_usage_with_a_suggestion),
         cmocka_unit_test(test_version_names_itself_and_its_libraries),
         cmocka_unit_test(test_output_that_cannot_be_written_is_a_failure),
-        cmocka_unit_test(test_check_tells_right_files_from_wrong_ones),
+        cmocka_unit_test(test_check_accepts_valid_files_and_refuses_invalid_ones),
         cmocka_unit_test(test_help_without_memory_is_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

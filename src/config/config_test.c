@@ -561,7 +561,7 @@ UNIT_TEST(test_each_setting_alone_decides_whether_a_reload_is_allowed)
     assert_int_equal(reloadable_count, 40);
 }
 
-UNIT_TEST(test_what_a_reload_cannot_change_is_named_as_the_file_names_it)
+UNIT_TEST(test_a_setting_that_needs_a_restart_is_named_as_in_the_file)
 {
     struct settings now = defaults(), next;
     struct why why = {""};
@@ -841,7 +841,7 @@ main(void)
         cmocka_unit_test(test_printed_yaml_reads_back_as_the_same_settings),
         cmocka_unit_test(test_help_names_every_flag_with_its_default),
         cmocka_unit_test(test_each_setting_alone_decides_whether_a_reload_is_allowed),
-        cmocka_unit_test(test_what_a_reload_cannot_change_is_named_as_the_file_names_it),
+        cmocka_unit_test(test_a_setting_that_needs_a_restart_is_named_as_in_the_file),
         cmocka_unit_test(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults),
         cmocka_unit_test(test_load_judges_file_and_flags_together),
         cmocka_unit_test(test_load_reads_both_lists_with_the_flags_in_mind),

@@ -189,7 +189,7 @@ UNIT_TEST(test_tenants_may_share_files)
     rule_set_free(&set);
 }
 
-UNIT_TEST(test_patterns_that_name_no_file_are_told_and_no_error)
+UNIT_TEST(test_patterns_that_match_no_file_are_reported_without_an_error)
 {
     put_groups("a.yml", "a");
     struct rule_set set =
@@ -220,7 +220,7 @@ UNIT_TEST(test_without_patterns_there_are_no_rules)
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-struct told {
+struct reported {
     unsigned count;
     char sentences[8][300];
 };
@@ -228,17 +228,17 @@ struct told {
 static void
 take_sentence(void *context, struct bytes sentence)
 {
-    struct told *told = context;
-    assert_true(told->count < 8);
-    snprintf(told->sentences[told->count++], sizeof told->sentences[0], "%.*s", (int)sentence.size,
-             (const char *)sentence.at);
+    struct reported *reported = context;
+    assert_true(reported->count < 8);
+    snprintf(reported->sentences[reported->count++], sizeof reported->sentences[0], "%.*s",
+             (int)sentence.size, (const char *)sentence.at);
 }
 
-UNIT_TEST(test_all_that_is_wrong_with_all_files_is_told)
+UNIT_TEST(test_all_errors_of_all_files_are_reported)
 {
-    struct told told = {0};
+    struct reported reported = {0};
     struct rule_set_options options = {
-        .env = env_real(), .report = take_sentence, .context = &told};
+        .env = env_real(), .report = take_sentence, .context = &reported};
     struct rule_set set;
     struct why why = {""};
     char expected[300];
@@ -248,21 +248,21 @@ UNIT_TEST(test_all_that_is_wrong_with_all_files_is_told)
     assert_int_equal(mkdir(in_dir("d.yml"), 0700), 0);
     assert_int_equal(read_set_of("rule_files: ['*.yml']\n", false, &options, &set, &why),
                      ERR_INPUT);
-    assert_int_equal(told.count, 4);
+    assert_int_equal(reported.count, 4);
     snprintf(expected, sizeof expected,
              "%s:3:29: group 'a', rule 1 'a': invalid expression: 1:2: parse error: unclosed left "
              "parenthesis",
              in_dir("a.yml"));
     assert_string_equal(why.text, expected);
-    assert_string_equal(told.sentences[0], expected);
+    assert_string_equal(reported.sentences[0], expected);
     snprintf(expected, sizeof expected,
              "%s:3:35: group 'a', rule 2: 'record' or 'alert' is required", in_dir("a.yml"));
-    assert_string_equal(told.sentences[1], expected);
+    assert_string_equal(reported.sentences[1], expected);
     snprintf(expected, sizeof expected, "%s:1:9: groups: expected a list, got '5'",
              in_dir("c.yml"));
-    assert_string_equal(told.sentences[2], expected);
+    assert_string_equal(reported.sentences[2], expected);
     snprintf(expected, sizeof expected, "cannot open %s: Is a directory", in_dir("d.yml"));
-    assert_string_equal(told.sentences[3], expected);
+    assert_string_equal(reported.sentences[3], expected);
 }
 
 UNIT_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error)
@@ -277,7 +277,7 @@ UNIT_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error)
     check_failure("rule_files: ['a.yml/*.yml']\n", ERR_IO, expected);
 }
 
-UNIT_TEST(test_what_is_no_file_is_an_error_and_is_not_waited_for)
+UNIT_TEST(test_a_pipe_is_an_error_and_is_not_waited_for)
 {
     char expected[300];
     put_groups("a.yml", "a");
@@ -419,11 +419,11 @@ main(void)
         RULES_TEST(test_groups_are_in_the_order_of_patterns_files_and_their_text),
         RULES_TEST(test_a_file_that_two_patterns_name_is_read_once),
         RULES_TEST(test_tenants_may_share_files),
-        RULES_TEST(test_patterns_that_name_no_file_are_told_and_no_error),
+        RULES_TEST(test_patterns_that_match_no_file_are_reported_without_an_error),
         RULES_TEST(test_without_patterns_there_are_no_rules),
-        RULES_TEST(test_all_that_is_wrong_with_all_files_is_told),
+        RULES_TEST(test_all_errors_of_all_files_are_reported),
         RULES_TEST(test_a_file_or_directory_that_cannot_be_read_is_an_error),
-        RULES_TEST(test_what_is_no_file_is_an_error_and_is_not_waited_for),
+        RULES_TEST(test_a_pipe_is_an_error_and_is_not_waited_for),
         RULES_TEST(test_a_link_to_nothing_is_an_error_and_no_missing_file),
         RULES_TEST(test_too_long_files_and_paths_are_refused),
         RULES_TEST(test_limits_are_met_one_beyond_them),

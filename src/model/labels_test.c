@@ -455,7 +455,7 @@ check_selector(struct buf labels, const char *expected)
     buf_fini(&labels);
 }
 
-UNIT_TEST(test_a_selector_has_the_name_outside_where_it_can_stand)
+UNIT_TEST(test_a_selector_prints_a_valid_name_before_its_braces)
 {
     check_selector(LABELS(), "{}");
     check_selector(LABELS("__name__", "a:up"), "a:up");
@@ -487,7 +487,7 @@ main(void)
         cmocka_unit_test(test_utf8_is_that_of_rfc_3629),
         cmocka_unit_test(test_utf8_takes_every_scalar_value_and_no_surrogate),
         cmocka_unit_test(test_print_quotes_what_promql_would),
-        cmocka_unit_test(test_a_selector_has_the_name_outside_where_it_can_stand),
+        cmocka_unit_test(test_a_selector_prints_a_valid_name_before_its_braces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

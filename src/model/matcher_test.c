@@ -420,7 +420,7 @@ try_new(const char *pattern, struct why *why)
     return e;
 }
 
-UNIT_TEST(test_byte_escape_is_refused_wherever_it_stands)
+UNIT_TEST(test_byte_escape_is_refused_at_every_position)
 {
     static const char *const refused[] = {
         "\\C",        "a\\C", "(\\C)",    "(?:a|\\C)b", "[\\C]",       "[a\\C]",        "\\\\\\C",
@@ -464,7 +464,7 @@ UNIT_TEST(test_invalid_regex_says_what_re2_says)
     }
 }
 
-UNIT_TEST(test_what_no_matcher_can_be_is_refused)
+UNIT_TEST(test_an_invalid_matcher_is_refused)
 {
     struct bytes name = bytes_of_text("job"), x = bytes_of_text("x");
     struct matcher *m = NULL;
@@ -752,9 +752,9 @@ main(void)
         cmocka_unit_test(test_long_alternations_are_looked_up),
         cmocka_unit_test(test_twenty_thousand_names_need_no_program),
         cmocka_unit_test(test_large_products_are_left_to_re2),
-        cmocka_unit_test(test_byte_escape_is_refused_wherever_it_stands),
+        cmocka_unit_test(test_byte_escape_is_refused_at_every_position),
         cmocka_unit_test(test_invalid_regex_says_what_re2_says),
-        cmocka_unit_test(test_what_no_matcher_can_be_is_refused),
+        cmocka_unit_test(test_an_invalid_matcher_is_refused),
         cmocka_unit_test(test_values_may_be_any_bytes),
         cmocka_unit_test(test_every_refused_allocation_is_an_error),
         cmocka_unit_test(test_random_patterns_mean_what_re2_says),

@@ -164,7 +164,7 @@ UNIT_TEST(test_re2_takes_no_more_than_is_charged)
 }
 
 /* Each took RE2 a second and more, or hundreds of MiB. */
-UNIT_TEST(test_what_takes_long_to_compile_is_refused)
+UNIT_TEST(test_a_pattern_that_is_costly_to_compile_is_refused)
 {
     static const char *const costly[] = {"a?",     "\\pL", "(?i)\\PN", "a{0,1000}",
                                          "a{0,5}", ".?",   "a{1000}",  "(?:a?)"};
@@ -237,7 +237,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_re2_takes_no_more_than_is_charged),
-        cmocka_unit_test(test_what_takes_long_to_compile_is_refused),
+        cmocka_unit_test(test_a_pattern_that_is_costly_to_compile_is_refused),
         cmocka_unit_test(test_too_many_alternatives_are_called_that),
         cmocka_unit_test(test_an_ordinary_regex_is_charged_little),
         cmocka_unit_test(test_a_regex_that_the_budget_has_no_room_for_is_refused),

@@ -186,7 +186,7 @@ UNIT_TEST(test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there)
     assert_true(query_hints_want(&hints, bytes_of_text("")));
 }
 
-UNIT_TEST(test_what_hints_say_of_shards_can_be_kept)
+UNIT_TEST(test_shards_of_query_hints_are_copied)
 {
     struct bytes names[] = {bytes_of_text("c"), bytes_of_text("a")};
     struct query_hints hints = {
@@ -247,7 +247,7 @@ main(void)
         cmocka_unit_test(test_windows_have_all_or_none_of_what_they_keep),
         cmocka_unit_test(test_each_shard_has_its_part_of_the_series),
         cmocka_unit_test(test_labels_that_do_not_count_for_a_shard_might_as_well_not_be_there),
-        cmocka_unit_test(test_what_hints_say_of_shards_can_be_kept),
+        cmocka_unit_test(test_shards_of_query_hints_are_copied),
         cmocka_unit_test(test_exemplars_are_in_order_of_time_value_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

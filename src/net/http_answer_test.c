@@ -15,7 +15,7 @@ expect(const char *header, const char *body, const char *masked)
     assert_string_equal(text, masked);
 }
 
-UNIT_TEST(test_credentials_of_the_request_are_masked_wherever_they_stand)
+UNIT_TEST(test_each_occurrence_of_credentials_of_the_request_is_masked)
 {
     expect("Authorization: Bearer abcdef", "Bearer abcdef? abcdef abcde",
            "Bearer ******? ****** abcde");
@@ -40,7 +40,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_credentials_of_the_request_are_masked_wherever_they_stand),
+        cmocka_unit_test(test_each_occurrence_of_credentials_of_the_request_is_masked),
         cmocka_unit_test(test_other_words_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,7 +299,7 @@ UNIT_TEST(test_files_of_certificates_that_cannot_be_read_are_named)
     rmdir(dir);
 }
 
-UNIT_TEST(test_why_there_is_no_answer_is_told_apart)
+UNIT_TEST(test_causes_of_a_missing_answer_are_distinguished)
 {
     static const struct http_calls_target hasty = {
         .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 50};
@@ -365,7 +365,7 @@ UNIT_TEST(test_a_long_answer_is_cut)
     player_stop(&p);
 }
 
-UNIT_TEST(test_an_answer_without_an_end_is_none)
+UNIT_TEST(test_an_answer_that_exceeds_the_limit_is_a_failure)
 {
     enum { BYTES = 18 << 20 };
     char *answer = malloc(BYTES + 1);
@@ -664,9 +664,9 @@ main(void)
         cmocka_unit_test(test_giving_up_a_slow_look_up_does_not_block),
         cmocka_unit_test(test_with_a_file_of_authorities_those_of_the_system_are_not_trusted),
         cmocka_unit_test(test_files_of_certificates_that_cannot_be_read_are_named),
-        cmocka_unit_test(test_why_there_is_no_answer_is_told_apart),
+        cmocka_unit_test(test_causes_of_a_missing_answer_are_distinguished),
         cmocka_unit_test(test_a_long_answer_is_cut),
-        cmocka_unit_test(test_an_answer_without_an_end_is_none),
+        cmocka_unit_test(test_an_answer_that_exceeds_the_limit_is_a_failure),
         cmocka_unit_test(test_waiting_ends_when_woken),
         cmocka_unit_test(test_waiting_ends_when_a_descriptor_of_others_is_ready),
         cmocka_unit_test(test_methods_without_a_body_have_none),

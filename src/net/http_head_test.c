@@ -42,7 +42,7 @@ UNIT_TEST(test_the_end_of_a_head_is_found_however_it_is_cut)
     }
 }
 
-UNIT_TEST(test_what_is_no_head_is_refused)
+UNIT_TEST(test_a_malformed_head_is_refused)
 {
     static const struct {
         const char *text;
@@ -399,7 +399,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_end_of_a_head_is_found_however_it_is_cut),
-        cmocka_unit_test(test_what_is_no_head_is_refused),
+        cmocka_unit_test(test_a_malformed_head_is_refused),
         cmocka_unit_test(test_http_1_1_has_exactly_one_valid_host),
         cmocka_unit_test(test_more_headers_than_the_limit_are_refused),
         cmocka_unit_test(test_a_head_that_finds_no_memory_is_refused_with_that_reason),

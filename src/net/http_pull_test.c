@@ -117,7 +117,7 @@ UNIT_TEST(test_a_body_that_is_wanted_whole_comes_in_large_pieces)
     free(text);
 }
 
-UNIT_TEST(test_a_body_that_stands_still_is_waited_for_as_long_as_told)
+UNIT_TEST(test_a_stalled_body_is_waited_for_as_long_as_configured)
 {
     const char *answer = "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa";
     static const struct http_patience filling = {.silence_ms = 300, .fills = true};
@@ -139,7 +139,7 @@ UNIT_TEST(test_a_body_that_stands_still_is_waited_for_as_long_as_told)
     player_stop(&p);
 }
 
-UNIT_TEST(test_what_trickles_in_is_silence_where_more_is_wanted)
+UNIT_TEST(test_a_trickle_below_the_least_bytes_counts_as_silence)
 {
     const char *answer = "HTTP/1.1 200 Fine\r\nContent-Length: 900\r\n\r\naaa";
     static const struct http_patience wants_four = {.silence_ms = 300, .least_bytes = 4};
@@ -164,7 +164,7 @@ UNIT_TEST(test_what_trickles_in_is_silence_where_more_is_wanted)
     }
 }
 
-UNIT_TEST(test_a_pull_that_nobody_reads_holds_up_no_other)
+UNIT_TEST(test_an_unread_pull_does_not_block_other_pulls)
 {
     char *text = large_answer();
     const char *answers[] = {text};
@@ -347,9 +347,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_body_is_read_whole_in_little_memory),
         cmocka_unit_test(test_a_body_that_is_wanted_whole_comes_in_large_pieces),
-        cmocka_unit_test(test_a_body_that_stands_still_is_waited_for_as_long_as_told),
-        cmocka_unit_test(test_what_trickles_in_is_silence_where_more_is_wanted),
-        cmocka_unit_test(test_a_pull_that_nobody_reads_holds_up_no_other),
+        cmocka_unit_test(test_a_stalled_body_is_waited_for_as_long_as_configured),
+        cmocka_unit_test(test_a_trickle_below_the_least_bytes_counts_as_silence),
+        cmocka_unit_test(test_an_unread_pull_does_not_block_other_pulls),
         cmocka_unit_test(test_a_refusal_is_there_at_once),
         cmocka_unit_test(test_a_failure_is_an_answer_and_a_broken_body_an_error),
         cmocka_unit_test(test_a_pull_can_be_given_up_at_any_time),

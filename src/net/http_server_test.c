@@ -276,7 +276,7 @@ UNIT_TEST(test_ambiguous_or_malformed_requests_end_the_connection)
     http_rig_free(rig);
 }
 
-UNIT_TEST(test_arguments_with_a_wrong_escape_are_not_there_and_told)
+UNIT_TEST(test_arguments_with_a_wrong_escape_are_dropped_and_reported)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());
     static const struct {
@@ -443,7 +443,7 @@ UNIT_TEST(test_a_head_is_charged_to_the_budget_and_given_back)
     http_rig_free(rig);
 }
 
-UNIT_TEST(test_routes_that_tell_in_json_do_so_of_every_wrong_head)
+UNIT_TEST(test_routes_with_errors_in_json_report_every_wrong_head_in_it)
 {
     struct http_options options = http_rig_options();
     options.header_bytes_max = 4096;
@@ -757,7 +757,7 @@ UNIT_TEST(test_stream_is_compressed_for_those_who_take_it)
 }
 
 /* A client that waits for a line of a stream gets it before the next line is made. */
-UNIT_TEST(test_what_is_written_is_sent_also_when_it_is_compressed)
+UNIT_TEST(test_each_write_is_sent_at_once_even_if_compressed)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());
     struct client client = client_connect(rig);
@@ -895,8 +895,8 @@ main(void)
         cmocka_unit_test(test_client_that_keeps_sending_a_refused_body_gets_the_answer),
         cmocka_unit_test(test_refusals_without_much_body_keep_the_connection),
         cmocka_unit_test(test_ambiguous_or_malformed_requests_end_the_connection),
-        cmocka_unit_test(test_arguments_with_a_wrong_escape_are_not_there_and_told),
-        cmocka_unit_test(test_routes_that_tell_in_json_do_so_of_every_wrong_head),
+        cmocka_unit_test(test_arguments_with_a_wrong_escape_are_dropped_and_reported),
+        cmocka_unit_test(test_routes_with_errors_in_json_report_every_wrong_head_in_it),
         cmocka_unit_test(test_ten_thousand_arguments_and_a_quarter_megabyte_are_taken),
         cmocka_unit_test(test_a_head_is_charged_to_the_budget_and_given_back),
         cmocka_unit_test(test_paths_that_are_not_clean_are_redirected),
@@ -909,7 +909,7 @@ main(void)
         cmocka_unit_test(test_options_are_a_method_of_paths_that_need_not_exist),
         cmocka_unit_test(test_stream_arrives_whole_and_keeps_the_connection),
         cmocka_unit_test(test_stream_is_compressed_for_those_who_take_it),
-        cmocka_unit_test(test_what_is_written_is_sent_also_when_it_is_compressed),
+        cmocka_unit_test(test_each_write_is_sent_at_once_even_if_compressed),
         cmocka_unit_test(test_stream_to_an_old_client_ends_with_the_connection),
         cmocka_unit_test(test_stream_that_is_not_complete_cannot_be_taken_for_whole),
         cmocka_unit_test(test_producer_hears_that_its_client_is_gone),

@@ -319,7 +319,7 @@ UNIT_TEST(test_the_examples_for_s3_get_their_signatures)
     }
 }
 
-UNIT_TEST(test_what_is_no_request_is_refused)
+UNIT_TEST(test_an_invalid_request_is_refused)
 {
     static const struct sigv4_credentials none;
     static struct sigv4_header headers[SIGV4_HEADERS_MAX + 1];
@@ -350,7 +350,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_published_vectors_get_their_signatures),
         cmocka_unit_test(test_the_examples_for_s3_get_their_signatures),
-        cmocka_unit_test(test_what_is_no_request_is_refused),
+        cmocka_unit_test(test_an_invalid_request_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

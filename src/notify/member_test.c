@@ -81,7 +81,7 @@ UNIT_TEST(test_a_member_that_accepts_some_alerts_gets_the_others_at_once)
 
 static const struct CMUnitTest tests[] = {
     SCRIPT("a member without alerts is not asked", "am a | start | run 60"),
-    SCRIPT("what is sent is counted and gone, in batches",
+    SCRIPT("sent notifications are counted and removed, in batches",
            "batch 2 | am a | start | fire X:1 Y:1 Z:1 | run 60 => 0s a X:1 Y:1; a Z:1\n"
            "metrics sent => sent_total{alertmanager='a'} 3\n"
            "metrics errors => errors_total{alertmanager='a'} 0"),

@@ -46,7 +46,7 @@ static const struct CMUnitTest tests[] = {
            "metrics sent => sent_total{alertmanager='a'} 2\n"
            /* The member that ended had a request and a queue. */
            "metrics dropped => dropped_total{alertmanager='a'} 0; dropped_total 2"),
-    SCRIPT("what members dropped that are gone is counted",
+    SCRIPT("notifications that removed members dropped are counted",
            "queue 1 | am a | start | answer a 500 | fire X:1 | run 0 => 0s a X:1\n"
            "fire Y:2 Z:3 | start | metrics dropped => dropped_total 3"),
     SCRIPT("two equal Alertmanagers are both sent alerts after a reload",

@@ -94,7 +94,7 @@ static const struct CMUnitTest tests[] = {
            "am a | path_prefix /x//../y/ | scheme https | start | fire Down:1 | run 0 | headers"
            " => 0s https://a/y/api/v2/alerts Down:1; POST; Content-Type: application/json"),
     SCRIPT(
-        "external labels are added where an alert has none",
+        "external labels do not replace labels of an alert",
         "external alertname no | external region eu | am a | start | fire Down:1 | run 0 | labels"
         " => 0s a Down:1; [{'labels':{'alertname':'Down','region':'eu'}"),
     SCRIPT("the tenant is a label that relabelling sees",
@@ -127,7 +127,7 @@ static const struct CMUnitTest tests[] = {
     SCRIPT("a notifier is not idle while a request is under way",
            "am a | start | answer a 200 0.5 | fire Down:1 | run 0.499 | idle => 0s a Down:1; busy\n"
            "run 0.001 | idle => idle"),
-    SCRIPT("what failed is sent later, in its newest state",
+    SCRIPT("a failed notification is sent later, in its newest state",
            "am a | start | answer a 500 | fire Down:1 | run 0 => 0s a Down:1\n"
            "fire Down:2 | answer a 200 | run 1 => 1s a Down:2\n"
            "metrics errors => errors_total{alertmanager='a'} 1\n"

@@ -309,7 +309,7 @@ UNIT_TEST(test_a_plan_has_each_operator_and_what_it_reads)
     asked_fini(&x);
 }
 
-UNIT_TEST(test_matchers_of_others_stand_by_the_selector_that_gets_them)
+UNIT_TEST(test_matchers_of_other_operands_are_shown_at_their_selector)
 {
     struct asked x;
     asked_init(&x);
@@ -362,7 +362,7 @@ UNIT_TEST(test_steps_and_times_are_those_that_are_read)
     asked_fini(&x);
 }
 
-UNIT_TEST(test_what_stands_twice_is_planned_and_read_once)
+UNIT_TEST(test_a_repeated_expression_is_planned_and_read_once)
 {
     struct asked x;
     asked_init(&x);
@@ -426,7 +426,7 @@ UNIT_TEST(test_a_plan_reads_and_runs_nothing)
     asked_fini(&x);
 }
 
-UNIT_TEST(test_what_is_not_known_before_is_null)
+UNIT_TEST(test_an_estimate_that_is_unknown_is_null)
 {
     struct asked x;
     asked_init(&x);
@@ -515,7 +515,7 @@ UNIT_TEST(test_a_run_gives_back_what_each_operator_took)
     }
 }
 
-UNIT_TEST(test_a_run_tells_what_was_read_and_given)
+UNIT_TEST(test_a_run_reports_the_samples_that_it_read_and_returned)
 {
     struct asked x;
     asked_init(&x);
@@ -563,16 +563,16 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plan_has_each_operator_and_what_it_reads),
-        cmocka_unit_test(test_matchers_of_others_stand_by_the_selector_that_gets_them),
+        cmocka_unit_test(test_matchers_of_other_operands_are_shown_at_their_selector),
         cmocka_unit_test(test_steps_and_times_are_those_that_are_read),
-        cmocka_unit_test(test_what_stands_twice_is_planned_and_read_once),
+        cmocka_unit_test(test_a_repeated_expression_is_planned_and_read_once),
         cmocka_unit_test(test_a_part_is_read_once_where_only_its_presence_matters),
         cmocka_unit_test(test_a_plan_reads_and_runs_nothing),
-        cmocka_unit_test(test_what_is_not_known_before_is_null),
+        cmocka_unit_test(test_an_estimate_that_is_unknown_is_null),
         cmocka_unit_test(test_shards_are_those_of_a_run),
         cmocka_unit_test(test_limits_that_a_query_would_exceed_are_warned_of),
         cmocka_unit_test(test_a_run_gives_back_what_each_operator_took),
-        cmocka_unit_test(test_a_run_tells_what_was_read_and_given),
+        cmocka_unit_test(test_a_run_reports_the_samples_that_it_read_and_returned),
         cmocka_unit_test(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("promql/explained", tests, NULL, NULL);

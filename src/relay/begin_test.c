@@ -78,7 +78,7 @@ decide(struct world *w, enum reset_from from)
     decide_from(w, (struct reset){.from = from});
 }
 
-UNIT_TEST(test_what_waits_is_held_and_goes_on_from_the_state_before)
+UNIT_TEST(test_pending_items_are_held_and_resume_from_the_previous_state)
 {
     struct world *w = &the_world;
     for (unsigned damaged = 0; damaged < 2; damaged++) {
@@ -399,7 +399,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_waits_is_held_and_goes_on_from_the_state_before),
+        cmocka_unit_test(test_pending_items_are_held_and_resume_from_the_previous_state),
         cmocka_unit_test(test_counters_never_decrease_after_a_reset_to_the_previous_state),
         cmocka_unit_test(test_from_now_on_counts_what_waits_as_dropped),
         cmocka_unit_test(test_from_a_time_on_counts_what_waits_as_dropped),

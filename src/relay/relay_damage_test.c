@@ -134,7 +134,7 @@ UNIT_TEST(test_the_store_gives_what_was_refused_and_the_log_has_no_more)
 }
 
 /* After a restart, the head lacks the samples that the log lost. */
-UNIT_TEST(test_what_neither_log_nor_store_has_is_counted)
+UNIT_TEST(test_samples_missing_from_log_and_store_are_counted)
 {
     struct world *w = &the_world;
     for (unsigned records = 1; records <= 4; records++) {
@@ -159,7 +159,7 @@ main(void)
         cmocka_unit_test(test_without_a_store_what_cannot_be_read_is_counted),
         cmocka_unit_test(test_the_store_gives_what_the_log_has_no_more),
         cmocka_unit_test(test_the_store_gives_what_was_refused_and_the_log_has_no_more),
-        cmocka_unit_test(test_what_neither_log_nor_store_has_is_counted),
+        cmocka_unit_test(test_samples_missing_from_log_and_store_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,7 @@ UNIT_TEST(test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_is_too_old_for_the_destination_is_dropped_and_counted)
+UNIT_TEST(test_samples_too_old_for_the_destination_are_dropped_and_counted)
 {
     struct world *w = &the_world;
     for (uint64_t seed = 20; seed < 30; seed++) {
@@ -81,7 +81,7 @@ count_letter(void *context, const struct dead_letter *letter, enum dead_letter_s
     return OK;
 }
 
-UNIT_TEST(test_a_letter_that_is_too_old_after_a_crash_is_none_any_more)
+UNIT_TEST(test_a_letter_that_is_too_old_after_a_crash_is_removed)
 {
     struct world *w = &the_world;
     uint64_t counted_less = 0;
@@ -309,7 +309,7 @@ UNIT_TEST(test_it_waits_while_it_is_paused_too)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_was_deleted_meanwhile_is_dropped_and_counted)
+UNIT_TEST(test_samples_deleted_in_the_meantime_are_dropped_and_counted)
 {
     struct world *w = &the_world;
     world_init(w, 5);
@@ -349,7 +349,7 @@ UNIT_TEST(test_what_was_deleted_meanwhile_is_dropped_and_counted)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_is_stored_is_given_again_from_a_time_on_when_told)
+UNIT_TEST(test_a_replay_sends_stored_samples_from_a_time_on)
 {
     struct world *w = &the_world;
     world_init(w, 8);
@@ -487,7 +487,7 @@ flush_some(struct world *w)
     machine_flush(&w->m);
 }
 
-UNIT_TEST(test_what_is_stored_while_a_replay_begins_arrives)
+UNIT_TEST(test_samples_stored_while_a_replay_begins_arrive)
 {
     struct world *w = &the_world;
     world_init(w, 9);
@@ -666,9 +666,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(
             test_who_begins_at_the_beginning_is_given_the_store_and_then_the_log, tell_seed),
-        cmocka_unit_test_teardown(test_what_is_too_old_for_the_destination_is_dropped_and_counted,
+        cmocka_unit_test_teardown(test_samples_too_old_for_the_destination_are_dropped_and_counted,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_a_letter_that_is_too_old_after_a_crash_is_none_any_more,
+        cmocka_unit_test_teardown(test_a_letter_that_is_too_old_after_a_crash_is_removed,
                                   tell_seed),
         cmocka_unit_test_teardown(test_calls_with_one_sample_of_a_series_are_made_of_many_series,
                                   tell_seed),
@@ -683,12 +683,11 @@ main(void)
         cmocka_unit_test_teardown(test_repeats_that_were_not_delivered_do_not_lessen_what_was,
                                   tell_seed),
         cmocka_unit_test_teardown(test_it_waits_while_it_is_paused_too, tell_seed),
-        cmocka_unit_test_teardown(test_what_was_deleted_meanwhile_is_dropped_and_counted,
+        cmocka_unit_test_teardown(test_samples_deleted_in_the_meantime_are_dropped_and_counted,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_is_stored_is_given_again_from_a_time_on_when_told,
-                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_replay_sends_stored_samples_from_a_time_on, tell_seed),
         cmocka_unit_test_teardown(test_a_replay_that_could_not_begin_begins_later, tell_seed),
-        cmocka_unit_test_teardown(test_what_is_stored_while_a_replay_begins_arrives, tell_seed),
+        cmocka_unit_test_teardown(test_samples_stored_while_a_replay_begins_arrive, tell_seed),
         cmocka_unit_test_teardown(test_the_log_is_followed_again_when_no_request_is_pending,
                                   tell_seed),
         cmocka_unit_test_teardown(test_without_a_store_queued_samples_stay_and_writes_must_wait,

@@ -214,7 +214,7 @@ decide_and_fail(uint64_t nth, unsigned how)
     return fired;
 }
 
-UNIT_TEST(test_what_was_decided_is_counted_though_no_state_was_written)
+UNIT_TEST(test_a_decision_is_counted_even_if_no_state_was_written)
 {
     for (unsigned how = 0; how < 3; how++) {
         uint64_t nth = 1;
@@ -360,7 +360,7 @@ UNIT_TEST(test_letters_that_are_back_are_taken_once_more)
 }
 
 /* Letters of items after the cursor stop being letters once the store sends these items. */
-UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody)
+UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_not_lost)
 {
     struct world *w = &the_world;
     uint64_t taken_back = 0;
@@ -392,7 +392,7 @@ UNIT_TEST(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody)
 }
 
 /* Losses are in the next state, without any other event. */
-UNIT_TEST(test_what_is_lost_is_durable_at_once)
+UNIT_TEST(test_the_count_of_lost_letters_is_durable_at_once)
 {
     struct world *w = &the_world;
     make_letters(w, 91);
@@ -510,7 +510,7 @@ check_shown_as_it_is(struct world *w)
     assert_int_equal(shown[FATE_OPEN], is[FATE_OPEN]);
 }
 
-UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
+UNIT_TEST(test_items_settled_after_a_blocked_cursor_are_shown)
 {
     struct world *w = &the_world;
     uint64_t dead = 0, delivered = 0;
@@ -548,7 +548,7 @@ UNIT_TEST(test_what_is_settled_behind_a_cursor_that_stands_is_shown)
     assert_true(delivered > 1000);
 }
 
-UNIT_TEST(test_what_comes_while_it_is_paused_is_shown_within_a_second)
+UNIT_TEST(test_items_that_come_during_a_pause_are_shown_within_a_second)
 {
     struct world *w = &the_world;
     for (uint32_t i = 0; i < 20; i++) {
@@ -600,9 +600,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_what_is_settled_behind_a_cursor_that_stands_is_shown,
-                                  tell_seed),
-        cmocka_unit_test_teardown(test_what_comes_while_it_is_paused_is_shown_within_a_second,
+        cmocka_unit_test_teardown(test_items_settled_after_a_blocked_cursor_are_shown, tell_seed),
+        cmocka_unit_test_teardown(test_items_that_come_during_a_pause_are_shown_within_a_second,
                                   tell_seed),
         cmocka_unit_test_teardown(test_letters_removed_for_space_after_a_resting_cursor_are_shown,
                                   tell_seed),
@@ -611,15 +610,15 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_letters_lost_in_operation_are_counted_when_they_are_asked_for, tell_seed),
-        cmocka_unit_test_teardown(test_what_was_decided_is_counted_though_no_state_was_written,
+        cmocka_unit_test_teardown(test_a_decision_is_counted_even_if_no_state_was_written,
                                   tell_seed),
         cmocka_unit_test_teardown(test_letters_are_counted_after_a_reset, tell_seed),
         cmocka_unit_test_teardown(test_files_of_letters_that_are_gone_go, tell_seed),
-        cmocka_unit_test_teardown(test_what_is_lost_is_durable_at_once, tell_seed),
+        cmocka_unit_test_teardown(test_the_count_of_lost_letters_is_durable_at_once, tell_seed),
         cmocka_unit_test_teardown(test_a_clock_that_jumps_ahead_makes_no_letter_old, tell_seed),
         cmocka_unit_test_teardown(test_letters_stay_though_the_log_is_gone, tell_seed),
         cmocka_unit_test_teardown(test_letters_that_are_back_are_taken_once_more, tell_seed),
-        cmocka_unit_test_teardown(test_letters_taken_back_when_the_log_is_left_are_missed_by_nobody,
+        cmocka_unit_test_teardown(test_letters_taken_back_when_the_log_is_left_are_not_lost,
                                   tell_seed),
         cmocka_unit_test_teardown(
             test_the_account_begins_with_the_letters_there_are_when_it_is_reset, tell_seed),

@@ -154,7 +154,7 @@ check_what_arrived(struct world *w, uint32_t count_before)
     }
 }
 
-UNIT_TEST(test_what_the_store_has_arrives_when_files_of_the_log_are_lost)
+UNIT_TEST(test_stored_samples_arrive_when_files_of_the_log_are_lost)
 {
     const char *given = getenv("SEEDS");
     uint64_t seeds = given == NULL ? 60 : strtoull(given, NULL, 10);
@@ -213,7 +213,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_the_store_has_arrives_when_files_of_the_log_are_lost),
+        cmocka_unit_test(test_stored_samples_arrive_when_files_of_the_log_are_lost),
         cmocka_unit_test(test_a_state_that_is_removed_meanwhile_is_written_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

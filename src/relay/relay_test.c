@@ -8,7 +8,7 @@
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-UNIT_TEST(test_what_is_logged_arrives_once_in_order)
+UNIT_TEST(test_logged_samples_arrive_once_and_in_order)
 {
     struct world *w = &the_world;
     world_init(w, 1);
@@ -74,7 +74,7 @@ UNIT_TEST(test_when_nothing_more_will_come_the_last_call_does_not_wait)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_is_not_yet_sent_costs_nothing_of_a_rate)
+UNIT_TEST(test_samples_that_are_still_unsent_do_not_use_the_rate)
 {
     struct world *w = &the_world;
     world_init(w, 44);
@@ -89,7 +89,7 @@ UNIT_TEST(test_what_is_not_yet_sent_costs_nothing_of_a_rate)
     world_fini(w);
 }
 
-UNIT_TEST(test_refused_ones_stand_alone_though_nobody_names_them)
+UNIT_TEST(test_unnamed_refused_samples_are_isolated)
 {
     struct world *w = &the_world;
     world_init(w, 3);
@@ -306,7 +306,7 @@ UNIT_TEST(test_less_than_half_refused_is_put_up_with_however_large_calls_are)
     world_fini(w);
 }
 
-UNIT_TEST(test_dead_letters_are_sent_again_when_told)
+UNIT_TEST(test_dead_letters_are_sent_again_on_request)
 {
     struct world *w = &the_world;
     uint64_t letters;
@@ -476,7 +476,7 @@ UNIT_TEST(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most)
     }
 }
 
-UNIT_TEST(test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted)
+UNIT_TEST(test_samples_that_fail_for_too_long_become_letters_if_configured)
 {
     struct world *w = &the_world;
     world_init(w, 32);
@@ -536,7 +536,7 @@ UNIT_TEST(test_with_one_lane_letters_wait_for_the_call_under_way)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_was_tried_for_too_long_becomes_letters_however_much_it_is)
+UNIT_TEST(test_any_number_of_samples_that_fail_too_long_become_letters)
 {
     struct world *w = &the_world;
     /* With the last two seeds, calls became ever smaller: of one or two samples, for a
@@ -656,14 +656,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_what_is_logged_arrives_once_in_order, tell_seed),
+        cmocka_unit_test_teardown(test_logged_samples_arrive_once_and_in_order, tell_seed),
         cmocka_unit_test_teardown(test_a_batch_is_sent_when_it_has_its_age, tell_seed),
         cmocka_unit_test_teardown(test_calls_that_need_no_network_are_not_waited_for, tell_seed),
         cmocka_unit_test_teardown(test_when_nothing_more_will_come_the_last_call_does_not_wait,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_is_not_yet_sent_costs_nothing_of_a_rate, tell_seed),
-        cmocka_unit_test_teardown(test_refused_ones_stand_alone_though_nobody_names_them,
+        cmocka_unit_test_teardown(test_samples_that_are_still_unsent_do_not_use_the_rate,
                                   tell_seed),
+        cmocka_unit_test_teardown(test_unnamed_refused_samples_are_isolated, tell_seed),
         cmocka_unit_test_teardown(test_a_call_that_is_too_large_is_halved_and_the_next_are_smaller,
                                   tell_seed),
         cmocka_unit_test_teardown(
@@ -679,18 +679,18 @@ main(void)
             test_who_refused_most_is_found_mended_though_some_are_refused_still, tell_seed),
         cmocka_unit_test_teardown(
             test_less_than_half_refused_is_put_up_with_however_large_calls_are, tell_seed),
-        cmocka_unit_test_teardown(test_dead_letters_are_sent_again_when_told, tell_seed),
+        cmocka_unit_test_teardown(test_dead_letters_are_sent_again_on_request, tell_seed),
         cmocka_unit_test_teardown(test_letters_after_the_cursor_count_once_whatever_their_fate,
                                   tell_seed),
         cmocka_unit_test_teardown(test_no_more_is_sent_in_a_second_than_wanted, tell_seed),
         cmocka_unit_test_teardown(test_who_asks_to_wait_is_left_alone_for_some_minutes_at_most,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_fails_for_too_long_becomes_a_dead_letter_if_that_is_wanted, tell_seed),
+        cmocka_unit_test_teardown(test_samples_that_fail_for_too_long_become_letters_if_configured,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_with_one_lane_letters_wait_for_the_call_under_way,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_was_tried_for_too_long_becomes_letters_however_much_it_is, tell_seed),
+        cmocka_unit_test_teardown(test_any_number_of_samples_that_fail_too_long_become_letters,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_which_parts_fail_is_one_failure, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
                                   tell_seed),

@@ -58,7 +58,7 @@ UNIT_TEST(test_a_refusal_ends_a_row_of_failures)
     assert_in_range(most_ms, 1, 3000); /* at most a tenth of a second for each call */
 }
 
-UNIT_TEST(test_what_is_judged_now_and_then_is_not_given_up)
+UNIT_TEST(test_samples_that_are_judged_now_and_then_are_not_given_up)
 {
     struct world *w = &the_world;
     world_init(w, 200);
@@ -158,7 +158,7 @@ UNIT_TEST(test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other
     world_fini(w);
 }
 
-UNIT_TEST(test_what_fails_may_be_paused_restarted_and_mended)
+UNIT_TEST(test_a_failing_destination_can_be_paused_restarted_and_mended)
 {
     struct world *w = &the_world;
     fill_eight_lanes(w, 813);
@@ -340,7 +340,7 @@ UNIT_TEST(test_series_that_are_refused_are_found_by_their_count)
     world_fini(w);
 }
 
-UNIT_TEST(test_whatever_is_told_the_refused_are_found_and_nobody_else)
+UNIT_TEST(test_exactly_the_refused_samples_are_found_for_any_answer)
 {
     struct world *w = &the_world;
     for (uint64_t seed = 0; seed < 60; seed++) {
@@ -621,7 +621,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_refusal_ends_a_row_of_failures, tell_seed),
-        cmocka_unit_test_teardown(test_what_is_judged_now_and_then_is_not_given_up, tell_seed),
+        cmocka_unit_test_teardown(test_samples_that_are_judged_now_and_then_are_not_given_up,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_while_a_destination_fails_one_lane_probes_for_all,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_lane_whose_call_fails_for_good_does_not_hold_up_others,
@@ -629,7 +630,8 @@ main(void)
         cmocka_unit_test_teardown(test_a_lane_that_is_asked_to_wait_waits_for_all, tell_seed),
         cmocka_unit_test_teardown(
             test_parts_that_are_throttled_by_themselves_do_not_wait_for_each_other, tell_seed),
-        cmocka_unit_test_teardown(test_what_fails_may_be_paused_restarted_and_mended, tell_seed),
+        cmocka_unit_test_teardown(test_a_failing_destination_can_be_paused_restarted_and_mended,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_one_of_six_hundred_takes_two_calls_a_halving_at_most,
                                   tell_seed),
         cmocka_unit_test_teardown(
@@ -637,7 +639,7 @@ main(void)
         cmocka_unit_test_teardown(test_a_series_that_was_refused_lately_is_sent_apart, tell_seed),
         cmocka_unit_test_teardown(test_a_metric_that_is_named_is_sent_apart, tell_seed),
         cmocka_unit_test_teardown(test_series_that_are_refused_are_found_by_their_count, tell_seed),
-        cmocka_unit_test_teardown(test_whatever_is_told_the_refused_are_found_and_nobody_else,
+        cmocka_unit_test_teardown(test_exactly_the_refused_samples_are_found_for_any_answer,
                                   tell_seed),
         cmocka_unit_test_teardown(test_every_allocation_may_fail_while_refused_ones_are_looked_for,
                                   tell_seed),

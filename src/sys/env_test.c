@@ -59,7 +59,7 @@ opened(const char *name, enum file_mode mode)
     return file;
 }
 
-UNIT_TEST(test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one)
+UNIT_TEST(test_a_direct_write_is_visible_to_cached_reads)
 {
     struct file file = opened("direct", FILE_CREATE);
     static _Alignas(FILE_DIRECT_BYTES) uint8_t sectors[4 * FILE_DIRECT_BYTES];
@@ -153,7 +153,7 @@ check_refused(const char *name, const char *reason)
     }
 }
 
-UNIT_TEST(test_what_is_no_regular_file_is_refused_and_not_waited_for)
+UNIT_TEST(test_a_file_that_is_not_regular_is_refused_without_waiting)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -240,7 +240,7 @@ facts_of(const char *name)
     return facts;
 }
 
-UNIT_TEST(test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory)
+UNIT_TEST(test_facts_differ_for_a_copy_and_stay_when_the_directory_moves)
 {
     must(env_mkdir(env_real(), in_dir("d"), NULL));
     struct file file = opened("d/one", FILE_CREATE), copy = opened("copy", FILE_CREATE);
@@ -415,7 +415,7 @@ UNIT_TEST(test_whole_file_is_replaced_and_nothing_stays_beside_it)
     assert_int_equal(env_write_whole(env, dir, name, bytes_of_text("x"), &why), ERR_LIMIT);
 }
 
-UNIT_TEST(test_space_is_told_for_a_directory_that_is_there)
+UNIT_TEST(test_space_is_returned_for_a_directory_that_exists)
 {
     uint64_t free_bytes = 0, total_bytes = 0;
     must(env_space(env_real(), dir, &free_bytes, &total_bytes, NULL));
@@ -526,19 +526,19 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         in_own_dir(test_file_reads_back_what_was_written),
-        in_own_dir(test_what_is_written_without_a_copy_in_the_kernel_is_read_with_one),
+        in_own_dir(test_a_direct_write_is_visible_to_cached_reads),
         in_own_dir(test_modes_decide_what_must_be_there),
-        in_own_dir(test_what_is_no_regular_file_is_refused_and_not_waited_for),
+        in_own_dir(test_a_file_that_is_not_regular_is_refused_without_waiting),
         in_own_dir(test_a_lease_of_another_program_is_waited_for),
         in_own_dir(test_numbers_out_of_range_are_errors_not_wraparounds),
         cmocka_unit_test(test_paths_join_with_one_slash_or_not_at_all),
-        in_own_dir(test_facts_tell_a_copy_and_stay_when_a_file_moves_with_its_directory),
+        in_own_dir(test_facts_differ_for_a_copy_and_stay_when_the_directory_moves),
         in_own_dir(test_lock_excludes_other_descriptors_until_closed),
         in_own_dir(test_lock_is_shared_by_those_who_only_read),
         in_own_dir(test_names_are_made_moved_listed_and_removed),
         in_own_dir(test_removing_a_tree_reaches_its_full_depth_and_follows_no_links),
         in_own_dir(test_whole_file_is_replaced_and_nothing_stays_beside_it),
-        in_own_dir(test_space_is_told_for_a_directory_that_is_there),
+        in_own_dir(test_space_is_returned_for_a_directory_that_exists),
         cmocka_unit_test(test_clocks_and_randomness_are_the_kernels),
         cmocka_unit_test(test_thread_runs_under_its_name_and_is_joined),
         cmocka_unit_test(test_listening_socket_takes_connections_until_shut_down),

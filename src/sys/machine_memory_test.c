@@ -74,7 +74,7 @@ UNIT_TEST(test_groups_of_the_first_version_count_by_their_controller)
     assert_int_equal(limit_of("5:cpu:/x\n3:nomemory:/y\n"), UINT64_MAX);
 }
 
-UNIT_TEST(test_what_is_no_list_of_groups_limits_nothing)
+UNIT_TEST(test_a_malformed_list_of_groups_sets_no_limit)
 {
     put("memory.max", "900\n");
     assert_int_equal(limit_of(""), UINT64_MAX);
@@ -90,7 +90,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_the_least_limit_on_the_way_up_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_groups_of_the_first_version_count_by_their_controller,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_no_list_of_groups_limits_nothing, setup,
+        cmocka_unit_test_setup_teardown(test_a_malformed_list_of_groups_sets_no_limit, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -445,7 +445,7 @@ UNIT_TEST(test_each_allocation_may_fail)
     }
 }
 
-UNIT_TEST(test_a_small_budget_is_no_limit_of_the_template)
+UNIT_TEST(test_a_small_budget_is_not_a_limit_of_the_template)
 {
     struct budget budget;
     struct buf to;
@@ -489,7 +489,7 @@ main(void)
         TEST(test_hostile_templates_meet_limits),
         TEST(test_native_histograms_are_printed_and_have_fields),
         TEST(test_each_allocation_may_fail),
-        TEST(test_a_small_budget_is_no_limit_of_the_template),
+        TEST(test_a_small_budget_is_not_a_limit_of_the_template),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

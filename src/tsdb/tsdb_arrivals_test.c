@@ -174,7 +174,7 @@ UNIT_TEST(test_floats_and_histograms_count_and_exemplars_and_metadata_do_not)
     }
 }
 
-UNIT_TEST(test_what_the_server_writes_itself_does_not_count)
+UNIT_TEST(test_samples_that_the_server_writes_itself_do_not_count)
 {
     tsdb_watch_arrivals(machine.db, GAP);
     machine.writes_itself = true;
@@ -253,7 +253,7 @@ main(void)
         claim(test_a_request_counts_if_its_samples_are_stored_already_or_refused),
         claim(test_a_request_counts_if_there_is_no_memory_for_it),
         claim(test_floats_and_histograms_count_and_exemplars_and_metadata_do_not),
-        claim(test_what_the_server_writes_itself_does_not_count),
+        claim(test_samples_that_the_server_writes_itself_do_not_count),
         claim(test_a_malformed_message_does_not_count),
         claim(test_after_a_crash_the_log_says_when_a_sender_last_wrote),
         claim(test_a_store_of_the_log_alone_notes_arrivals_too),

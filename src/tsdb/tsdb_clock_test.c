@@ -74,7 +74,7 @@ merge(enum tsdb_merge_mode mode)
 
 /* --- evidence --------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_samples_of_the_server_itself_are_no_evidence_against_the_clock)
+UNIT_TEST(test_samples_of_the_server_itself_do_not_disprove_the_clock)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_commit(&machine);
@@ -202,7 +202,7 @@ UNIT_TEST(test_retention_ignores_a_clock_of_the_past_after_a_restart)
     assert_true(stats_now().retention_now_ms >= SIM_BEGIN);
 }
 
-UNIT_TEST(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk)
+UNIT_TEST(test_a_deletion_made_while_the_clock_was_ahead_frees_the_disk)
 {
     must_send_float("a", "__name__=sent", SIM_BEGIN, 1);
     machine_flush(&machine);
@@ -218,7 +218,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_samples_of_the_server_itself_are_no_evidence_against_the_clock),
+        claim(test_samples_of_the_server_itself_do_not_disprove_the_clock),
         claim(test_samples_of_a_sender_beside_those_of_the_server_are_evidence),
         claim(test_the_clock_is_trusted_after_future_samples_are_deleted),
         claim(test_the_clock_is_believed_again_when_it_has_come_to_the_samples),
@@ -226,7 +226,7 @@ main(void)
         claim(test_own_samples_advance_retention_only_as_far_as_time_passed),
         claim(test_without_other_samples_retention_counts_from_the_server_s_own),
         claim(test_retention_ignores_a_clock_of_the_past_after_a_restart),
-        claim(test_what_was_deleted_while_the_clock_was_ahead_goes_from_disk),
+        claim(test_a_deletion_made_while_the_clock_was_ahead_frees_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

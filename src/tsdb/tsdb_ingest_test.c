@@ -409,7 +409,7 @@ UNIT_TEST(test_series_of_which_nothing_is_stored_costs_nothing)
     machine_verified_restart(&machine);
 }
 
-UNIT_TEST(test_what_is_said_of_the_refused_is_one_clean_line)
+UNIT_TEST(test_the_reason_of_a_refusal_is_one_clean_line)
 {
     struct rq rq;
     rq_init(&rq, RW_V2);
@@ -786,7 +786,7 @@ main(void)
         claim(test_first_offenders_are_named_and_all_are_counted),
         claim(test_refused_exemplars_leave_the_text_to_refused_samples),
         claim(test_series_of_which_nothing_is_stored_costs_nothing),
-        claim(test_what_is_said_of_the_refused_is_one_clean_line),
+        claim(test_the_reason_of_a_refusal_is_one_clean_line),
         claim(test_first_arrival_stays_pending_durable_and_frozen),
         claim(test_first_arrival_in_a_part_is_read),
         claim(test_repetitions_in_one_request_are_judged_in_order),

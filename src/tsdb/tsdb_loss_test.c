@@ -32,7 +32,7 @@ merge_all(enum tsdb_merge_mode mode)
     } while (r.input_count > 0);
 }
 
-UNIT_TEST(test_what_is_deleted_is_gone_at_once_and_later_from_disk)
+UNIT_TEST(test_deleted_samples_are_hidden_at_once_and_later_erased)
 {
     struct tsdb_stats stats;
     for (int i = 0; i < 4; i++) {
@@ -74,7 +74,7 @@ UNIT_TEST(test_what_is_deleted_is_gone_at_once_and_later_from_disk)
     expect_all(&machine, "b", others);
 }
 
-UNIT_TEST(test_what_comes_after_a_deletion_stays)
+UNIT_TEST(test_samples_that_come_after_a_deletion_stay)
 {
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&machine);
@@ -358,7 +358,7 @@ first_segment(char *to, size_t size)
 }
 
 /* The samples and their ledger record are damaged: their tenant is unknown, their number is not. */
-UNIT_TEST(test_what_nobody_knows_of_any_more_is_received_and_damaged)
+UNIT_TEST(test_samples_of_an_unknown_tenant_count_as_received_and_damaged)
 {
     uint64_t base = wal_end(tsdb_wal(machine.db)), ends[3];
     char path[100];
@@ -381,7 +381,7 @@ UNIT_TEST(test_what_nobody_knows_of_any_more_is_received_and_damaged)
 }
 
 /* A commit may still fail, and counts never decrease. */
-UNIT_TEST(test_what_is_not_committed_is_in_no_count_that_is_shown)
+UNIT_TEST(test_uncommitted_samples_are_in_no_count_that_is_shown)
 {
     must_send_float("a", "__name__=m", T0, 1);
     machine_commit(&machine);
@@ -455,7 +455,7 @@ damage_each_place_of_the_log(int flushed_before)
     assert_true(lost > 10);
 }
 
-UNIT_TEST(test_damage_of_the_log_is_told_and_each_tenant_balances)
+UNIT_TEST(test_damage_of_the_log_is_reported_and_each_tenant_balances)
 {
     damage_each_place_of_the_log(0);
     damage_each_place_of_the_log(4);
@@ -694,7 +694,7 @@ UNIT_TEST(test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head)
     assert_int_equal(watched.under_lock, 0);
 }
 
-UNIT_TEST(test_what_comes_while_a_cut_is_committed_is_in_it)
+UNIT_TEST(test_samples_that_come_while_a_cut_is_committed_are_in_it)
 {
     struct tsdb_stats stats;
     commit_with_cut(true);
@@ -772,8 +772,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        claim(test_what_is_deleted_is_gone_at_once_and_later_from_disk),
-        claim(test_what_comes_after_a_deletion_stays),
+        claim(test_deleted_samples_are_hidden_at_once_and_later_erased),
+        claim(test_samples_that_come_after_a_deletion_stay),
         claim(test_a_full_merge_can_be_limited_to_the_parts_of_its_request),
         claim(test_part_without_its_root_is_put_aside_and_counted),
         claim(test_store_without_its_manifest_is_refused_and_not_swept),
@@ -785,15 +785,15 @@ main(void)
         claim(test_a_head_is_written_out_while_the_log_is_down_without_what_is_void),
         claim(test_log_that_is_gone_is_damage),
         claim(test_an_exemplar_that_is_logged_twice_is_a_duplicate),
-        claim(test_what_nobody_knows_of_any_more_is_received_and_damaged),
-        claim(test_what_is_not_committed_is_in_no_count_that_is_shown),
-        claim(test_damage_of_the_log_is_told_and_each_tenant_balances),
+        claim(test_samples_of_an_unknown_tenant_count_as_received_and_damaged),
+        claim(test_uncommitted_samples_are_in_no_count_that_is_shown),
+        claim(test_damage_of_the_log_is_reported_and_each_tenant_balances),
         claim(test_a_ledger_that_does_not_balance_is_reported),
         claim(test_a_record_that_cannot_be_decoded_is_named_by_its_position),
         claim(test_the_last_commits_of_the_log_do_not_vanish_unnoticed),
         claim(test_series_out_of_order_are_named_by_their_part_and_tenant),
         claim(test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head),
-        claim(test_what_comes_while_a_cut_is_committed_is_in_it),
+        claim(test_samples_that_come_while_a_cut_is_committed_are_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

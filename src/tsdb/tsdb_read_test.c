@@ -595,7 +595,7 @@ expect_top(const struct tsdb_top *top, enum tsdb_ranking ranking, const char *ex
     assert_string_equal(got, expected);
 }
 
-UNIT_TEST(test_what_there_is_most_of_is_found_for_a_tenant)
+UNIT_TEST(test_the_largest_metrics_and_labels_of_a_tenant_are_found)
 {
     static const char *const series[] = {"__name__=m,i=1", "__name__=m,i=2,long=aaaa",
                                          "__name__=n,i=2", "__name__=m,i=3"};
@@ -630,7 +630,7 @@ count_part(void *context, const struct tsdb_part *part)
     *samples += part->floats + part->histograms;
 }
 
-UNIT_TEST(test_parts_tell_what_they_hold)
+UNIT_TEST(test_parts_report_their_content)
 {
     uint64_t samples = 0;
     struct tsdb_stats stats;
@@ -658,8 +658,8 @@ main(void)
         claim(test_labels_are_looked_up_at_every_stage),
         claim(test_labels_of_what_is_deleted_are_gone_at_once),
         claim(test_limits_of_a_query_end_it),
-        claim(test_what_there_is_most_of_is_found_for_a_tenant),
-        claim(test_parts_tell_what_they_hold),
+        claim(test_the_largest_metrics_and_labels_of_a_tenant_are_found),
+        claim(test_parts_report_their_content),
         claim(test_exemplars_are_found_at_every_stage),
         claim(test_last_metadata_is_kept_at_every_stage),
         claim(test_the_newest_part_never_goes_for_its_size),

@@ -299,7 +299,7 @@ UNIT_TEST(test_a_directory_that_is_only_read_is_replayed_into_memory)
     end_after(&m);
 }
 
-UNIT_TEST(test_what_is_not_stored_leaves_a_head_that_is_too_small)
+UNIT_TEST(test_samples_that_are_not_stored_leave_a_head_that_is_too_small)
 {
     struct machine m;
     machine_init(&m, 8);
@@ -347,7 +347,7 @@ main(void)
         cmocka_unit_test_teardown(test_on_a_full_disk_the_head_takes_what_memory_allows, tell_seed),
         cmocka_unit_test_teardown(test_a_directory_that_is_only_read_is_replayed_into_memory,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_is_not_stored_leaves_a_head_that_is_too_small,
+        cmocka_unit_test_teardown(test_samples_that_are_not_stored_leave_a_head_that_is_too_small,
                                   tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,7 +101,7 @@ put_part_1_back_and_open(void)
 }
 
 /* The part is from another time of this store, copied into parts/ by hand. */
-UNIT_TEST(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed)
+UNIT_TEST(test_an_unnamed_complete_part_is_renamed_and_not_removed)
 {
     flush_one(1);
     flush_one(2);
@@ -128,7 +128,7 @@ UNIT_TEST(test_a_part_that_was_just_removed_is_not_taken_for_somebodys)
     expect_all(&machine, "a", "");
 }
 
-UNIT_TEST(test_a_directory_whose_name_is_no_number_of_a_part_is_left)
+UNIT_TEST(test_a_directory_not_named_like_a_part_is_left)
 {
     static const char *const names[] = {STORE_DIR "/parts/somebodys-backup",
                                         STORE_DIR "/parts/000000000000000A",
@@ -162,9 +162,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_a_store_with_a_missing_part_opens_only_when_it_is_back),
         claim(test_a_part_said_to_be_lost_is_counted_as_damaged_and_forgotten),
-        claim(test_a_whole_part_that_nobody_names_is_put_aside_and_not_removed),
+        claim(test_an_unnamed_complete_part_is_renamed_and_not_removed),
         claim(test_a_part_that_was_just_removed_is_not_taken_for_somebodys),
-        claim(test_a_directory_whose_name_is_no_number_of_a_part_is_left),
+        claim(test_a_directory_not_named_like_a_part_is_left),
         claim(test_a_new_file_system_counts_as_empty_and_a_used_one_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

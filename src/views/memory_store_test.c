@@ -131,7 +131,7 @@ UNIT_TEST(test_series_come_by_their_labels_and_samples_by_time)
     memory_store_free(store);
 }
 
-UNIT_TEST(test_what_is_older_or_another_value_of_the_same_time_is_refused)
+UNIT_TEST(test_an_older_or_conflicting_sample_is_refused)
 {
     struct memory_store *store = store_new();
     struct memory_sample last = {.t_ms = 7};
@@ -375,7 +375,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_come_by_their_labels_and_samples_by_time),
-        cmocka_unit_test(test_what_is_older_or_another_value_of_the_same_time_is_refused),
+        cmocka_unit_test(test_an_older_or_conflicting_sample_is_refused),
         cmocka_unit_test(test_nan_is_the_same_if_its_bits_are),
         cmocka_unit_test(test_a_question_selects_by_matchers_times_and_shards),
         cmocka_unit_test(test_long_series_come_in_several_batches),

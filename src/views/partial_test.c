@@ -92,7 +92,7 @@ ask(struct partial_view *v)
     series_set_free(set);
 }
 
-UNIT_TEST(test_what_is_missing_is_kept_of_all_sets)
+UNIT_TEST(test_warnings_of_all_sets_are_kept)
 {
     struct damaged d = {.view = {&damaged_ops}};
     struct partial_view v;
@@ -165,7 +165,7 @@ UNIT_TEST(test_only_a_view_of_whole_data_has_the_mark_of_the_one_below)
     partial_view_fini(&v);
 }
 
-UNIT_TEST(test_errors_and_failed_allocations_are_told)
+UNIT_TEST(test_errors_and_failed_allocations_are_returned)
 {
     struct query_request request = {.min_ms = 1};
     struct series_set *set;
@@ -231,10 +231,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_missing_is_kept_of_all_sets),
+        cmocka_unit_test(test_warnings_of_all_sets_are_kept),
         cmocka_unit_test(test_a_view_from_which_data_is_missing_says_so),
         cmocka_unit_test(test_only_a_view_of_whole_data_has_the_mark_of_the_one_below),
-        cmocka_unit_test(test_errors_and_failed_allocations_are_told),
+        cmocka_unit_test(test_errors_and_failed_allocations_are_returned),
         cmocka_unit_test(test_who_asks_without_looking_hears_what_was_missing_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

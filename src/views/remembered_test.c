@@ -396,7 +396,7 @@ UNIT_TEST(test_a_kept_answer_is_for_the_same_question_only)
     a->ops->free(a);
 }
 
-UNIT_TEST(test_what_the_store_lost_is_gone_after_max_age)
+UNIT_TEST(test_answers_from_lost_samples_expire_after_max_age)
 {
     struct rng random = {5};
     int64_t now_ms = env_realtime_ms(env);
@@ -620,7 +620,7 @@ main(void)
         TEST(test_a_second_question_asks_the_store_only_for_what_is_new),
         TEST(test_another_store_s_answers_are_not_given),
         TEST(test_a_kept_answer_is_for_the_same_question_only),
-        TEST(test_what_the_store_lost_is_gone_after_max_age),
+        TEST(test_answers_from_lost_samples_expire_after_max_age),
         TEST(test_young_samples_are_believed_no_longer_than_they_were_old),
         TEST(test_an_answer_that_failed_or_lacks_something_is_not_kept),
         TEST(test_all_times_at_once_can_be_asked_for),

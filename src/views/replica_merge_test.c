@@ -669,7 +669,7 @@ UNIT_TEST(test_times_may_be_any)
     assert_int_equal(g.got[0].t_ms, INT64_MIN);
 }
 
-UNIT_TEST(test_what_finds_no_memory_is_an_error)
+UNIT_TEST(test_a_failed_allocation_is_an_error)
 {
     static struct rig g;
     struct budget budget;
@@ -711,7 +711,7 @@ main(void)
         cmocka_unit_test(test_a_reset_at_a_change_is_seen_with_all_that_was_counted_since),
         cmocka_unit_test(test_the_hint_of_a_histogram_after_a_change_is_not_the_other_replicas),
         cmocka_unit_test(test_times_may_be_any),
-        cmocka_unit_test(test_what_finds_no_memory_is_an_error),
+        cmocka_unit_test(test_a_failed_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

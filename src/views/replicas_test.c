@@ -195,7 +195,7 @@ UNIT_TEST(test_as_many_sets_are_read_as_there_are_replicas)
     replicas_rig_end(&g);
 }
 
-UNIT_TEST(test_what_has_no_replica_labels_is_asked_as_it_was)
+UNIT_TEST(test_a_selection_without_replica_labels_is_passed_unchanged)
 {
     static struct replicas_rig g;
     replicas_rig_begin(&g, 1);
@@ -379,7 +379,7 @@ UNIT_TEST(test_replica_labels_have_no_names_and_no_values)
     replicas_rig_end(&g);
 }
 
-UNIT_TEST(test_what_the_view_below_can_tell_is_told)
+UNIT_TEST(test_marks_and_surveys_of_the_view_below_are_returned)
 {
     static struct replicas_rig g;
     struct view_mark mark;
@@ -453,13 +453,13 @@ main(void)
         cmocka_unit_test(test_series_of_replicas_are_one_in_label_order),
         cmocka_unit_test(test_only_labels_that_begin_like_others_change_order_when_combined),
         cmocka_unit_test(test_as_many_sets_are_read_as_there_are_replicas),
-        cmocka_unit_test(test_what_has_no_replica_labels_is_asked_as_it_was),
+        cmocka_unit_test(test_a_selection_without_replica_labels_is_passed_unchanged),
         cmocka_unit_test(test_series_that_are_wanted_unmerged_have_all_their_labels),
         cmocka_unit_test(test_a_series_before_the_place_that_is_asked_for_is_left_out),
         cmocka_unit_test(test_many_combinations_are_read_series_by_series),
         cmocka_unit_test(test_sets_of_labels_and_exemplars_come_once_in_order),
         cmocka_unit_test(test_replica_labels_have_no_names_and_no_values),
-        cmocka_unit_test(test_what_the_view_below_can_tell_is_told),
+        cmocka_unit_test(test_marks_and_surveys_of_the_view_below_are_returned),
         cmocka_unit_test(test_names_are_between_commas),
         cmocka_unit_test(test_a_view_without_memory_or_with_too_many_names_frees_the_one_below),
     };

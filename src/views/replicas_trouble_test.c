@@ -25,7 +25,7 @@ drain(struct replicas_rig *g, const struct query_request *r, unsigned *ret_serie
     return e;
 }
 
-UNIT_TEST(test_what_finds_no_memory_is_an_error)
+UNIT_TEST(test_a_failed_allocation_is_an_error)
 {
     static struct replicas_rig g;
     for (unsigned replicas = 4; replicas <= 80; replicas += 76) { /* the second number is many */
@@ -252,7 +252,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_finds_no_memory_is_an_error),
+        cmocka_unit_test(test_a_failed_allocation_is_an_error),
         cmocka_unit_test(test_an_error_below_is_that_of_the_answer),
         cmocka_unit_test(test_a_query_that_is_canceled_ends_and_says_why),
         cmocka_unit_test(test_each_series_and_sample_counts_once),

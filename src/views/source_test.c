@@ -761,7 +761,7 @@ UNIT_TEST(test_a_failing_optional_source_is_a_warning_if_callers_accept_warnings
     }
 }
 
-UNIT_TEST(test_what_ends_a_question_is_never_excused)
+UNIT_TEST(test_an_error_that_ends_the_query_is_never_excused)
 {
     static const enum err ends[] = {ERR_CANCELED, ERR_NOMEM, ERR_LIMIT};
     static struct rig g;
@@ -914,7 +914,7 @@ main(void)
         cmocka_unit_test(test_series_from_given_labels_on_are_those_of_the_whole),
         cmocka_unit_test(test_a_failure_is_named_and_fails_the_answer),
         cmocka_unit_test(test_a_failing_optional_source_is_a_warning_if_callers_accept_warnings),
-        cmocka_unit_test(test_what_ends_a_question_is_never_excused),
+        cmocka_unit_test(test_an_error_that_ends_the_query_is_never_excused),
         cmocka_unit_test(test_a_view_gives_at_most_max_samples),
         cmocka_unit_test(test_a_source_that_a_question_does_not_concern_is_not_asked),
         cmocka_unit_test(test_a_source_is_not_asked_for_what_its_select_excludes),

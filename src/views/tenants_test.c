@@ -474,7 +474,7 @@ UNIT_TEST(test_series_that_are_the_beginning_of_others_come_in_their_place)
     rig_free(rig);
 }
 
-UNIT_TEST(test_what_was_read_of_all_is_told)
+UNIT_TEST(test_the_cost_of_all_tenants_is_returned)
 {
     struct rig *rig = rig_new();
     struct series_set *set;
@@ -640,7 +640,7 @@ UNIT_TEST(test_exemplars_and_metadata_are_in_one_order)
     rig_free(rig);
 }
 
-UNIT_TEST(test_warnings_and_errors_of_each_are_told)
+UNIT_TEST(test_warnings_and_errors_of_each_tenant_are_returned)
 {
     struct rig *rig = rig_new();
     struct why why;
@@ -829,14 +829,14 @@ main(void)
         cmocka_unit_test(test_series_say_whose_they_are),
         cmocka_unit_test(test_series_with_the_label_keep_its_value_elsewhere),
         cmocka_unit_test(test_series_that_are_the_beginning_of_others_come_in_their_place),
-        cmocka_unit_test(test_what_was_read_of_all_is_told),
+        cmocka_unit_test(test_the_cost_of_all_tenants_is_returned),
         cmocka_unit_test(test_matchers_of_the_label_choose_tenants),
         cmocka_unit_test(test_a_tenant_is_read_if_all_matchers_of_the_label_hold),
         cmocka_unit_test(test_series_before_given_labels_are_left_out),
         cmocka_unit_test(test_texts_are_in_one_order_and_each_once),
         cmocka_unit_test(test_a_limit_leaves_one_more_than_is_wanted),
         cmocka_unit_test(test_exemplars_and_metadata_are_in_one_order),
-        cmocka_unit_test(test_warnings_and_errors_of_each_are_told),
+        cmocka_unit_test(test_warnings_and_errors_of_each_tenant_are_returned),
         cmocka_unit_test(test_lists_are_of_tenants_only),
         cmocka_unit_test(test_any_series_come_in_label_order_with_their_own_samples),
         cmocka_unit_test(test_any_allocation_may_fail),

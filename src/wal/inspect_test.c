@@ -132,7 +132,7 @@ make_one_commit(struct wal_rig *rig, size_t *ret_size)
     return wal_rig_read_file(rig, segment_file(1), ret_size);
 }
 
-UNIT_TEST(test_what_stands_at_the_end_is_told)
+UNIT_TEST(test_the_end_of_the_segment_is_reported)
 {
     struct wal_rig rig;
     size_t size;
@@ -161,7 +161,7 @@ UNIT_TEST(test_what_stands_at_the_end_is_told)
     wal_rig_fini(&rig);
 }
 
-UNIT_TEST(test_damage_is_told_where_it_lies_and_the_rest_is_still_there)
+UNIT_TEST(test_damage_is_reported_with_its_position_and_the_rest_is_read)
 {
     struct wal_rig rig;
     struct segment segment;
@@ -198,7 +198,7 @@ UNIT_TEST(test_any_byte_flipped_leaves_the_sums_right)
     wal_rig_fini(&rig);
 }
 
-UNIT_TEST(test_a_file_that_is_no_segment_of_the_log_is_said_to_be_none)
+UNIT_TEST(test_a_file_that_is_not_a_segment_of_the_log_is_reported)
 {
     struct wal_rig rig;
     size_t size;
@@ -225,10 +225,10 @@ main(void)
 #define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed),
-        claim(test_what_stands_at_the_end_is_told),
-        claim(test_damage_is_told_where_it_lies_and_the_rest_is_still_there),
+        claim(test_the_end_of_the_segment_is_reported),
+        claim(test_damage_is_reported_with_its_position_and_the_rest_is_read),
         claim(test_any_byte_flipped_leaves_the_sums_right),
-        claim(test_a_file_that_is_no_segment_of_the_log_is_said_to_be_none),
+        claim(test_a_file_that_is_not_a_segment_of_the_log_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,7 +207,7 @@ UNIT_TEST(test_a_reader_holds_back_what_it_has_not_passed)
     wal_rig_fini(&rig);
 }
 
-UNIT_TEST(test_a_reader_left_behind_is_told_so_even_while_it_reads)
+UNIT_TEST(test_a_reader_of_a_trimmed_segment_gets_an_error)
 {
     struct wal_rig rig;
     wal_rig_init(&rig, 504);
@@ -549,7 +549,7 @@ main(void)
         claim(test_a_reader_may_begin_behind_any_commit),
         claim(test_a_reader_goes_on_from_its_position_after_a_restart),
         claim(test_a_reader_holds_back_what_it_has_not_passed),
-        claim(test_a_reader_left_behind_is_told_so_even_while_it_reads),
+        claim(test_a_reader_of_a_trimmed_segment_gets_an_error),
         claim(test_a_segment_that_was_never_used_leaves_no_reader_behind),
         claim(test_bytes_of_a_recycled_file_are_not_taken_for_what_was_wanted),
         claim(test_a_reader_skips_damage_once_and_gives_what_recovery_gives),

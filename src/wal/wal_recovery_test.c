@@ -140,7 +140,7 @@ UNIT_TEST(test_kill_at_any_call_loses_and_invents_nothing)
 }
 
 /* Records found after a kill are returned to queries: the next power loss must not lose them. */
-UNIT_TEST(test_what_recovery_found_survives_the_next_power_loss)
+UNIT_TEST(test_records_that_recovery_found_survive_the_next_power_loss)
 {
     unsigned kept = 0;
     for (uint64_t seed = 0; seed < 150; seed++) {
@@ -443,7 +443,7 @@ UNIT_TEST(test_segments_before_the_wanted_position_are_not_read)
  * Such a record is read whole before its checksum is computed, so the number of calls measures the
  * work.
  */
-UNIT_TEST(test_the_search_behind_a_bad_place_reads_little_whatever_stands_there)
+UNIT_TEST(test_the_search_after_damage_reads_little_for_any_content)
 {
     enum { FILE_BYTES = 64 * 1024 * 1024, CALLS_MAX = 1500 }; /* for 8 million positions */
     struct wal_rig rig;
@@ -478,7 +478,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_power_loss_at_any_call_loses_and_invents_nothing),
         claim(test_kill_at_any_call_loses_and_invents_nothing),
-        claim(test_what_recovery_found_survives_the_next_power_loss),
+        claim(test_records_that_recovery_found_survive_the_next_power_loss),
         claim(test_records_of_a_files_older_life_are_never_taken_for_new_ones),
         claim(test_a_newer_log_is_refused_and_not_touched),
         claim(test_unknown_records_are_skipped_only_if_their_flag_says_so),
@@ -488,7 +488,7 @@ main(void)
         claim(test_verify_changes_nothing_and_says_what_recovery_would),
         claim(test_an_error_of_the_receiver_ends_recovery_and_does_no_harm),
         claim(test_segments_before_the_wanted_position_are_not_read),
-        claim(test_the_search_behind_a_bad_place_reads_little_whatever_stands_there),
+        claim(test_the_search_after_damage_reads_little_for_any_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

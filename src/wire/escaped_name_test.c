@@ -30,7 +30,7 @@ UNIT_TEST(test_names_are_escaped_as_prometheus_does)
     check_both_ways("a\xff\xc3", "U__a_1100ff__1100c3_");
 }
 
-UNIT_TEST(test_what_is_no_such_name_stands_for_itself)
+UNIT_TEST(test_a_name_that_is_not_escaped_is_unchanged)
 {
     static const char *const others[] = {"",          "up",          "U_x",          "u__x",
                                          "U__a_",     "U__a_2",      "U__a_2e",      "U__a_x_",
@@ -92,7 +92,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_escaped_as_prometheus_does),
-        cmocka_unit_test(test_what_is_no_such_name_stands_for_itself),
+        cmocka_unit_test(test_a_name_that_is_not_escaped_is_unchanged),
         cmocka_unit_test(test_any_bytes_come_back),
         cmocka_unit_test(test_plain_names),
         cmocka_unit_test(test_each_character_has_its_number),

@@ -34,7 +34,7 @@ UNIT_TEST(test_special_values_have_prometheus_names)
     check_number(-0.0, "-0");
 }
 
-UNIT_TEST(test_minus_zero_is_no_integer_in_json)
+UNIT_TEST(test_minus_zero_is_not_an_integer_in_json)
 {
     char text[NUMBER_TEXT_BYTES + 1];
     text[number_print_json(double_bits(-0.0), text)] = 0;
@@ -263,7 +263,7 @@ main(void)
         cmocka_unit_test(test_digits_are_rounded_as_strtod_does),
         cmocka_unit_test(test_words_and_forms_of_numbers_are_read),
         cmocka_unit_test(test_special_values_have_prometheus_names),
-        cmocka_unit_test(test_minus_zero_is_no_integer_in_json),
+        cmocka_unit_test(test_minus_zero_is_not_an_integer_in_json),
         cmocka_unit_test(test_ordinary_values_have_no_exponent),
         cmocka_unit_test(test_very_small_and_large_have_one_except_when_fixed),
         cmocka_unit_test(test_extremes_fit_the_room_promised),

@@ -322,7 +322,7 @@ print_seed(void **state)
     return 0;
 }
 
-UNIT_TEST(test_what_is_recorded_and_sent_is_what_it_is_without_trouble)
+UNIT_TEST(test_faults_do_not_change_recorded_samples_and_notifications)
 {
     const char *given = getenv("SEED");
     uint64_t first = given == NULL ? 1 : strtoull(given, NULL, 10);
@@ -335,7 +335,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_what_is_recorded_and_sent_is_what_it_is_without_trouble,
+        cmocka_unit_test_teardown(test_faults_do_not_change_recorded_samples_and_notifications,
                                   print_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -249,7 +249,7 @@ static char wide[32768];
 
 static const struct story stories[] = {
     /* Some rules record the same series and differ: the results of the first one stay. */
-    STORY("rules replayed write what a server wrote that evaluated them",
+    STORY("replayed rules write the samples of a server that evaluated them",
           "seeds 3: 5400s ask 1 replay 0 T 100+?7000 failed 101..9999 made 1001..9999 "
           "different 1..9999 rejected 0 same job:.*|load:.*|scalar|shared|fails:often|"
           "twice:often|of:ends|text|few|steps|ping|pongs?",
@@ -262,12 +262,12 @@ static const struct story stories[] = {
           rules),
     /* Only rules that record the same series differ. Rules that read their own results find the
      * same as the first time. */
-    STORY("what is stored as it is computed is not written again",
+    STORY("stored samples that equal the computed ones are not written",
           "seeds 3: 2000s ask 1 replay 0 2000 700 ask 1 replay 0 2000 450 "
           "written 0 received 0 more-made 0 more-failed 0 more-different 0 more-found 1..9999",
           NO_GROUPS, rules),
     STORY(
-        "what is stored and differs stays and is reported",
+        "stored samples that differ are kept and reported",
         "600s ask 1 put __name__=one,a=b 100 7 put __name__=one,a=b 200 1 "
         "put __name__=one,a=b,c=d 300 9 put __name__=one,a=c 300 9 replay 0 600 600 made 20 "
         "written 18 stored-before 1 different 1 reported 1 received 18 count one 22 changes one 3",
@@ -282,7 +282,7 @@ static const struct story stories[] = {
             "expr: 'steps + 1 or vector(1)'}")),
     /* The results have more labels than a view asks for, and one label is longer than it asks for.
      */
-    STORY("results with many and long labels are compared with what is stored",
+    STORY("results with many and long labels are compared with stored ones",
           "600s ask 1 replay 0 600 600 written 40 stored-before 0 different 0 replay 0 600 600 "
           "written 0 stored-before 40 different 0",
           NO_GROUPS, wide),
@@ -293,12 +293,12 @@ static const struct story stories[] = {
           NO_GROUPS, G("{record: early, expr: 'vector(time() % 86400) < 300'}")),
     /* A Prometheus with external labels may evaluate the same rules. The replay begins at the next
      * evaluation. */
-    STORY("what another server with the same rules recorded is not marked stale",
+    STORY("series of another server with the same rules are not marked stale",
           "300s ask 1 put __name__=always,cluster=b 60 1 replay 60 120 600 count always 3 "
           "stale always 0",
           NO_GROUPS, G(ALWAYS)),
     /* The sample is stored at the first evaluation without a result. */
-    STORY("a staleness marker does not replace what is stored",
+    STORY("a staleness marker does not replace a stored sample",
           "600s ask 1 put __name__=ends 449 5 replay 0 600 600 count ends 15 stale ends 0 "
           "different 0 received 14",
           NO_GROUPS, ENDS_AT_420),
@@ -431,7 +431,7 @@ slow_open(void *context, struct query_control *control, struct view **ret_view, 
     return view_open(tsdb_answerer(v->sim->m.db), control, &v->inner, why);
 }
 
-UNIT_TEST(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts)
+UNIT_TEST(test_an_evaluation_beyond_the_timeout_is_queried_in_parts)
 {
     begin(1,
           GROUP("g", "{record: s, expr: 'sum(rate(requests_total[1m]))'}, "
@@ -503,7 +503,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_histograms_are_compared_with_what_is_stored),
-        cmocka_unit_test(test_what_takes_longer_than_a_query_may_is_asked_for_in_parts),
+        cmocka_unit_test(test_an_evaluation_beyond_the_timeout_is_queried_in_parts),
         cmocka_unit_test(test_after_refused_memory_a_replay_goes_on_where_each_group_was),
     };
     put_wide();

@@ -388,7 +388,7 @@ static const struct story stories[] = {
     STORY("after a store refused for long the record is that without refusal",
           "1200s mute refuse 1800s accept 90s speak speed 20 1500s " SAME, RULES),
     /* No sample has these times: an evaluation of them would have found nothing. */
-    STORY("a clock that was wrong for minutes leaves no hole in what is recorded",
+    STORY("a clock that was wrong for minutes leaves no gap in recorded series",
           "1200s mute clock 3600 300s clock -3600 speak 4500s " SAME, RULES),
     STORY("after failed commits the record is that without failures",
           "seeds 3: 600s commits-fail ?300s commits-work 600s " SAME, RULES),

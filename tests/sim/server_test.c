@@ -298,7 +298,7 @@ UNIT_TEST(test_a_log_that_is_down_is_said_once_a_minute)
 }
 
 /* Refused senders do not know what was stored and repeat it: it is stored once. */
-UNIT_TEST(test_what_was_refused_and_repeated_is_there_once)
+UNIT_TEST(test_a_refused_and_repeated_sample_is_stored_once)
 {
     struct site *s = site_new();
     site_start(s);
@@ -607,7 +607,7 @@ main(void)
         SERVER_TEST(test_a_full_disk_refuses_writes_until_it_has_room),
         SERVER_TEST(test_an_io_error_on_every_write_refuses_writes_until_it_ends),
         SERVER_TEST(test_a_log_that_is_down_is_said_once_a_minute),
-        SERVER_TEST(test_what_was_refused_and_repeated_is_there_once),
+        SERVER_TEST(test_a_refused_and_repeated_sample_is_stored_once),
         SERVER_TEST(test_writes_wait_for_free_space),
         SERVER_TEST(test_repeats_of_what_a_part_holds_are_taken_while_others_write),
         SERVER_TEST(test_a_stop_amid_repeats_answers_them),

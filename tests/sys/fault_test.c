@@ -259,7 +259,7 @@ UNIT_TEST(test_wrappers_hide_interruptions_and_short_transfers)
     }
 }
 
-UNIT_TEST(test_what_a_failed_sync_lost_no_later_sync_makes_durable)
+UNIT_TEST(test_a_later_sync_does_not_save_data_that_a_failed_one_lost)
 {
     enum { SEEDS = 100 };
     static const enum fault_kind kinds[] = {FAULT_SYNC, FAULT_EIO, FAULT_ENOSPC};
@@ -289,7 +289,7 @@ UNIT_TEST(test_what_a_failed_sync_lost_no_later_sync_makes_durable)
     assert_true(lost > SEEDS / 8);
 }
 
-UNIT_TEST(test_what_a_failed_directory_sync_lost_needs_a_further_change)
+UNIT_TEST(test_a_name_lost_by_a_failed_directory_sync_needs_another_change)
 {
     enum { SEEDS = 100 };
     unsigned lost = 0;
@@ -580,8 +580,8 @@ main(void)
         seeded(test_each_kind_hits_the_calls_it_is_for),
         seeded(test_failed_call_has_done_nothing_but_closing),
         seeded(test_wrappers_hide_interruptions_and_short_transfers),
-        seeded(test_what_a_failed_sync_lost_no_later_sync_makes_durable),
-        seeded(test_what_a_failed_directory_sync_lost_needs_a_further_change),
+        seeded(test_a_later_sync_does_not_save_data_that_a_failed_one_lost),
+        seeded(test_a_name_lost_by_a_failed_directory_sync_needs_another_change),
         seeded(test_whole_file_is_old_or_new_after_power_loss_at_every_call),
         seeded(test_the_same_loop_finds_careless_writers),
         seeded(test_failed_attempt_leaves_no_temporary_file),

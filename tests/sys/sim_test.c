@@ -576,7 +576,7 @@ UNIT_TEST(test_damage_flips_one_bit_that_stays_flipped)
     }
 }
 
-UNIT_TEST(test_clocks_stand_still_until_moved)
+UNIT_TEST(test_clocks_do_not_move_by_themselves)
 {
     struct sim_env *sim = sim_make(1);
     struct env *env = sim_env_env(sim);
@@ -846,7 +846,7 @@ main(void)
         seeded(test_full_device_refuses_new_pages_but_takes_old_ones),
         seeded(test_listing_names_everything_once_and_may_remove_meanwhile),
         seeded(test_damage_flips_one_bit_that_stays_flipped),
-        seeded(test_clocks_stand_still_until_moved),
+        seeded(test_clocks_do_not_move_by_themselves),
         seeded(test_same_seed_lives_the_same_life),
         seeded(test_refused_allocation_is_an_error_and_nothing_else),
         seeded(test_many_handles_fit_and_too_many_are_refused),

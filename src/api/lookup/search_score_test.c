@@ -60,7 +60,7 @@ UNIT_TEST(test_subsequence_rewards_runs_and_counts_gaps)
     check_all(cases, SEARCH_SUBSEQUENCE, 0, false);
 }
 
-UNIT_TEST(test_what_is_below_the_threshold_is_not_accepted)
+UNIT_TEST(test_a_score_below_the_threshold_is_not_accepted)
 {
     static const struct scored cases[] = {
         {"ac", "abc", -1}, {"abc", "xabc", (9 - 1.0 / 4) / 9}, {"up", "uptime", 1}};
@@ -109,7 +109,7 @@ UNIT_TEST(test_the_best_of_several_terms_counts)
     search_filter_fini(&f);
 }
 
-UNIT_TEST(test_no_memory_is_told)
+UNIT_TEST(test_a_failed_allocation_is_returned)
 {
     for (unsigned nth = 1;; nth++) {
         struct search_filter f;
@@ -169,11 +169,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_texts_are_compared_until_the_search_is_ended),
         cmocka_unit_test(test_subsequence_rewards_runs_and_counts_gaps),
-        cmocka_unit_test(test_what_is_below_the_threshold_is_not_accepted),
+        cmocka_unit_test(test_a_score_below_the_threshold_is_not_accepted),
         cmocka_unit_test(test_jaro_winkler_takes_parts_and_what_is_alike),
         cmocka_unit_test(test_case_matters_unless_it_does_not),
         cmocka_unit_test(test_the_best_of_several_terms_counts),
-        cmocka_unit_test(test_no_memory_is_told),
+        cmocka_unit_test(test_a_failed_allocation_is_returned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

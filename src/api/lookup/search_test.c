@@ -206,7 +206,7 @@ UNIT_TEST(test_the_most_that_may_be_asked_for_is_configured)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_what_fails_is_told_before_the_stream_or_in_its_last_line)
+UNIT_TEST(test_an_error_is_sent_before_the_stream_or_in_its_last_line)
 {
     struct api_rig *rig = api_rig_start(api_rig_new());
     rig->ask_error = ERR_CORRUPT;
@@ -232,7 +232,7 @@ UNIT_TEST(test_what_fails_is_told_before_the_stream_or_in_its_last_line)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_what_is_missing_is_a_warning)
+UNIT_TEST(test_a_missing_page_is_a_warning)
 {
     struct api_rig *rig = api_rig_start(api_rig_new());
     rig->names = 2;
@@ -287,8 +287,8 @@ main(void)
         cmocka_unit_test(test_at_most_32_terms_are_searched_for),
         cmocka_unit_test(test_empty_terms_do_not_count),
         cmocka_unit_test(test_the_most_that_may_be_asked_for_is_configured),
-        cmocka_unit_test(test_what_fails_is_told_before_the_stream_or_in_its_last_line),
-        cmocka_unit_test(test_what_is_missing_is_a_warning),
+        cmocka_unit_test(test_an_error_is_sent_before_the_stream_or_in_its_last_line),
+        cmocka_unit_test(test_a_missing_page_is_a_warning),
         cmocka_unit_test(test_a_search_survives_any_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

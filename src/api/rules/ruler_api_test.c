@@ -282,7 +282,7 @@ has_features(struct api_rig *rig, const char *path)
     return is;
 }
 
-UNIT_TEST(test_only_the_build_information_of_mimir_tells_of_it)
+UNIT_TEST(test_only_the_build_information_of_mimir_lists_the_ruler)
 {
     struct api_rig *rig = api_rig_start(ruler_rig(false));
     assert_true(has_features(rig, "/prometheus/api/v1/status/buildinfo"));
@@ -304,7 +304,7 @@ main(void)
         cmocka_unit_test(test_answers_are_those_of_mimir),
         cmocka_unit_test(test_each_tenant_has_rules_of_its_own),
         cmocka_unit_test(test_refused_allocations_are_answered),
-        cmocka_unit_test(test_only_the_build_information_of_mimir_tells_of_it),
+        cmocka_unit_test(test_only_the_build_information_of_mimir_lists_the_ruler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

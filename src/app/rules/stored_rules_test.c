@@ -449,7 +449,7 @@ UNIT_TEST(test_an_edit_that_fails_changes_nothing)
 }
 
 /* Acknowledged edits survive a power loss; of a failed one, nothing or all does. */
-UNIT_TEST(test_what_is_acknowledged_outlives_a_loss_of_power)
+UNIT_TEST(test_an_acknowledged_edit_survives_a_power_loss)
 {
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
@@ -530,7 +530,7 @@ static const struct CMUnitTest tests[] = {
            "del t m/x+y c | del s n | groups | metric groups => groups 0\n"
            "file store/rules/t.groups => missing\n" /* the tenant has no groups */
            "reopen | groups"),
-    SCRIPT("what does not exist cannot be deleted",
+    SCRIPT("a group that does not exist cannot be deleted",
            "del t n b => missing: group does not exist\n"
            "del t m => missing: group namespace does not exist\n"
            "set t n a 1 | set s m b 1 | del t n b => missing: group does not exist\n"
@@ -547,7 +547,7 @@ static const struct CMUnitTest tests[] = {
            "show t => m:~" A3 "ns:~" A1 B2 "\n"
            "show t o | show s => {}~; {}~"),
     SCRIPT(
-        "what is wrong is refused with all reasons",
+        "an invalid group is refused with all reasons",
         "text t n {name: a, rules: [{record: b}, {expr: c}]}"
         " => input: body:1:19: group 'a', rule 1 'b': 'expr' is required~"
         "body:1:32: group 'a', rule 2: 'record' or 'alert' is required~\n"
@@ -613,7 +613,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_refused_allocations_change_nothing),
     TEST(test_refused_allocations_at_the_start_are_reported),
     cmocka_unit_test(test_an_edit_that_fails_changes_nothing),
-    cmocka_unit_test(test_what_is_acknowledged_outlives_a_loss_of_power),
+    cmocka_unit_test(test_an_acknowledged_edit_survives_a_power_loss),
 };
 
 int

@@ -238,7 +238,7 @@ UNIT_TEST(test_histograms_and_floats_come_as_they_were_put)
     arena_fini(&arena);
 }
 
-UNIT_TEST(test_what_has_no_room_comes_with_another_pass)
+UNIT_TEST(test_series_that_exceed_the_memory_are_read_in_another_pass)
 {
     check_in_passes(40 * 1024, 3);
     check_in_passes(10 * 1024, 10);
@@ -282,7 +282,7 @@ main(void)
         cmocka_unit_test(test_series_come_in_order_and_each_time_once),
         cmocka_unit_test(test_of_samples_of_one_time_the_first_to_come_counts),
         cmocka_unit_test(test_histograms_and_floats_come_as_they_were_put),
-        cmocka_unit_test(test_what_has_no_room_comes_with_another_pass),
+        cmocka_unit_test(test_series_that_exceed_the_memory_are_read_in_another_pass),
         cmocka_unit_test(test_one_series_that_is_too_large_is_an_error),
         cmocka_unit_test(test_each_failing_allocation_is_an_error),
     };

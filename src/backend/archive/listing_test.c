@@ -50,7 +50,7 @@ UNIT_TEST(test_the_last_page_has_no_token)
     assert_string_equal(found, "");
 }
 
-UNIT_TEST(test_what_is_no_listing_is_refused)
+UNIT_TEST(test_a_malformed_listing_is_refused)
 {
     static const char *const texts[] = {
         "",
@@ -76,7 +76,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_objects_are_listed_with_size_and_tag),
         cmocka_unit_test(test_the_last_page_has_no_token),
-        cmocka_unit_test(test_what_is_no_listing_is_refused),
+        cmocka_unit_test(test_a_malformed_listing_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

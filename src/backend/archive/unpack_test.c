@@ -153,7 +153,7 @@ UNIT_TEST(test_only_frames_may_follow_zstd)
     buf_fini(&text);
 }
 
-UNIT_TEST(test_text_may_be_shorter_than_what_tells_packing)
+UNIT_TEST(test_text_may_be_shorter_than_the_magic_of_a_packing)
 {
     struct buf text;
     struct why why;
@@ -173,7 +173,7 @@ main(void)
         cmocka_unit_test(test_zstd_cut_short_at_any_byte_is_damaged),
         cmocka_unit_test(test_only_members_and_zeros_may_follow_gzip),
         cmocka_unit_test(test_only_frames_may_follow_zstd),
-        cmocka_unit_test(test_text_may_be_shorter_than_what_tells_packing),
+        cmocka_unit_test(test_text_may_be_shorter_than_the_magic_of_a_packing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,7 +91,7 @@ UNIT_TEST(test_the_endpoint_is_the_first_that_is_named)
     expect_endpoint("https://own.example/base//", "eu-west-1", "https://own.example/base");
 }
 
-UNIT_TEST(test_what_is_no_endpoint_is_refused_and_its_place_named)
+UNIT_TEST(test_an_invalid_endpoint_is_refused_with_its_position)
 {
     static const char *const bad[] = {
         "x",           "ftp://x",     "http://",         "http:///p",    "https://u:p@x",
@@ -244,7 +244,7 @@ UNIT_TEST(test_without_keys_nothing_is_signed)
     aws_request_fini(&request);
 }
 
-UNIT_TEST(test_what_would_be_another_request_is_refused)
+UNIT_TEST(test_a_header_that_would_change_the_request_is_refused)
 {
     static const char *const bad_headers[] = {"A",       ": b",   "A:", "A: b\r\nC: d",
                                               "A: \x80", "A\n: b"};
@@ -309,12 +309,12 @@ main(void)
         TEST(test_the_region_is_the_first_that_is_named),
         TEST(test_a_region_that_cannot_be_part_of_a_host_is_refused),
         TEST(test_the_endpoint_is_the_first_that_is_named),
-        TEST(test_what_is_no_endpoint_is_refused_and_its_place_named),
+        TEST(test_an_invalid_endpoint_is_refused_with_its_position),
         TEST(test_a_url_is_split_and_its_own_port_left_out),
         TEST(test_a_request_is_signed_as_the_published_vectors_say),
         TEST(test_a_session_token_and_the_hash_for_s3_are_sent_along),
         TEST(test_without_keys_nothing_is_signed),
-        TEST(test_what_would_be_another_request_is_refused),
+        TEST(test_a_header_that_would_change_the_request_is_refused),
         TEST(test_refused_memory_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

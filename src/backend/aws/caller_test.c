@@ -106,7 +106,7 @@ UNIT_TEST(test_a_header_that_cannot_be_had_blocks)
     stream_rig_expect(&rig, VERDICT_BLOCKED, "X-Team");
 }
 
-UNIT_TEST(test_what_is_no_place_is_refused_when_made)
+UNIT_TEST(test_an_invalid_region_or_endpoint_is_refused_when_made)
 {
     assert_int_equal(new_caller("kinesis"), ERR_INPUT);
     rig.settings.aws.region = "EU";
@@ -150,7 +150,7 @@ main(void)
         TEST(test_without_credentials_it_is_not_prepared),
         TEST(test_refused_keys_are_fetched_again),
         TEST(test_a_header_that_cannot_be_had_blocks),
-        TEST(test_what_is_no_place_is_refused_when_made),
+        TEST(test_an_invalid_region_or_endpoint_is_refused_when_made),
         TEST(test_texts_and_numbers_are_found_in_answers),
         TEST(test_a_name_has_letters_digits_and_what_is_said),
     };

@@ -252,7 +252,7 @@ UNIT_TEST(test_a_profile_gives_keys_or_names_a_program)
     expect_failed(VERDICT_BLOCKED, "cannot start /no/such/program");
 }
 
-UNIT_TEST(test_a_program_that_runs_is_polled_where_somebody_does)
+UNIT_TEST(test_a_running_program_is_polled_if_the_caller_polls)
 {
     static const char keys[] = "{\"Version\":1,\"AccessKeyId\":\"AKIDRUN\","
                                "\"SecretAccessKey\":\"SECRET\"}";
@@ -348,7 +348,7 @@ UNIT_TEST(test_without_tls_only_near_hosts_get_the_containers_token)
     expect_failed(VERDICT_BLOCKED, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not a valid URL");
 }
 
-UNIT_TEST(test_a_container_that_fails_is_told)
+UNIT_TEST(test_a_failure_of_the_container_is_reported)
 {
     aws_rig_set(&rig, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x");
     begin();
@@ -396,7 +396,7 @@ to_role(void)
     answer(200, "SECRET");
 }
 
-UNIT_TEST(test_an_instance_that_fails_is_told)
+UNIT_TEST(test_a_failure_of_the_instance_is_reported)
 {
     begin();
     struct http_call_answer silence = silence_of(HTTP_CALL_CONNECT, "refused");
@@ -622,7 +622,7 @@ UNIT_TEST(test_the_same_keys_again_make_the_relay_wait_once)
     expect_keys("ASIA2", "SECRETtoken", "");
 }
 
-UNIT_TEST(test_a_fetch_may_be_begun_anew_at_any_time)
+UNIT_TEST(test_a_fetch_can_be_restarted_at_any_time)
 {
     begin();
     answer(200, "SECRET");
@@ -681,12 +681,12 @@ main(void)
         TEST(test_web_identity_asks_sts_without_a_signature),
         TEST(test_a_web_identity_that_fails_says_why),
         TEST(test_a_profile_gives_keys_or_names_a_program),
-        TEST(test_a_program_that_runs_is_polled_where_somebody_does),
+        TEST(test_a_running_program_is_polled_if_the_caller_polls),
         TEST(test_a_container_is_asked_where_its_variables_say),
         TEST(test_without_tls_only_near_hosts_get_the_containers_token),
-        TEST(test_a_container_that_fails_is_told),
+        TEST(test_a_failure_of_the_container_is_reported),
         TEST(test_an_instance_is_asked_with_a_token),
-        TEST(test_an_instance_that_fails_is_told),
+        TEST(test_a_failure_of_the_instance_is_reported),
         TEST(test_roles_are_assumed_one_with_the_keys_of_the_other),
         TEST(test_a_role_that_may_not_be_assumed_is_named),
         TEST(test_a_wrong_clock_is_corrected_and_the_role_asked_for_again),
@@ -696,7 +696,7 @@ main(void)
         TEST(test_keys_that_still_work_are_kept_when_a_refresh_fails),
         TEST(test_refused_keys_are_fetched_again_from_changed_files),
         TEST(test_the_same_keys_again_make_the_relay_wait_once),
-        TEST(test_a_fetch_may_be_begun_anew_at_any_time),
+        TEST(test_a_fetch_can_be_restarted_at_any_time),
         TEST(test_a_session_is_named_so_that_sts_takes_it),
         TEST(test_refused_memory_is_a_retry_and_leaks_nothing),
     };

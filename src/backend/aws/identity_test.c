@@ -144,7 +144,7 @@ UNIT_TEST(test_without_any_of_it_a_request_stays_as_it_is)
     assert_string_equal(call.url, "https://host/path?a=b");
 }
 
-UNIT_TEST(test_a_password_counts_before_a_token)
+UNIT_TEST(test_basic_auth_is_preferred_to_a_token)
 {
     oauth2.token_url = "https://host/token";
     basic_auth.username = "user";
@@ -155,7 +155,7 @@ UNIT_TEST(test_a_password_counts_before_a_token)
     assert_string_equal(header("Authorization"), "Basic dXNlcjpwYXNzd29yZA==");
 }
 
-UNIT_TEST(test_a_refused_token_is_due_again_but_not_for_an_older_refusal)
+UNIT_TEST(test_a_refusal_of_an_old_token_keeps_the_new_one)
 {
     oauth2.token_url = "https://host/token";
     start();
@@ -175,7 +175,7 @@ UNIT_TEST(test_a_refused_token_is_due_again_but_not_for_an_older_refusal)
     assert_int_equal(step.verdict, VERDICT_RETRY);
 }
 
-UNIT_TEST(test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched)
+UNIT_TEST(test_a_token_that_cannot_be_sent_is_refused_and_fetched_again)
 {
     oauth2.token_url = "https://host/token";
     start();
@@ -265,9 +265,9 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_without_any_of_it_a_request_stays_as_it_is),
-        TEST(test_a_password_counts_before_a_token),
-        TEST(test_a_refused_token_is_due_again_but_not_for_an_older_refusal),
-        TEST(test_a_token_that_cannot_be_sent_is_none_and_another_one_is_fetched),
+        TEST(test_basic_auth_is_preferred_to_a_token),
+        TEST(test_a_refusal_of_an_old_token_keeps_the_new_one),
+        TEST(test_a_token_that_cannot_be_sent_is_refused_and_fetched_again),
         TEST(test_who_gives_no_token_is_named_also_if_it_says_nothing),
         TEST(test_a_token_that_is_over_when_it_comes_is_used_for_a_moment),
         TEST(test_a_signed_request_has_a_signature_of_its_service),

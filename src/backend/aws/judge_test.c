@@ -155,7 +155,7 @@ expect_step(const struct refusal *r, const struct writer_step *step)
     expect_no_secret(step->answer);
 }
 
-UNIT_TEST(test_refusals_of_json_services_are_told_apart)
+UNIT_TEST(test_refusals_of_json_services_are_distinguished)
 {
     for (size_t i = 0; i < sizeof json_refusals / sizeof *json_refusals; i++) {
         const struct refusal *r = &json_refusals[i];
@@ -167,7 +167,7 @@ UNIT_TEST(test_refusals_of_json_services_are_told_apart)
     }
 }
 
-UNIT_TEST(test_refusals_in_xml_are_told_apart)
+UNIT_TEST(test_refusals_in_xml_are_distinguished)
 {
     for (size_t i = 0; i < sizeof xml_refusals / sizeof *xml_refusals; i++) {
         const struct refusal *r = &xml_refusals[i];
@@ -284,7 +284,7 @@ UNIT_TEST(test_a_clock_is_not_corrected_for_ever)
     assert_int_equal(step.verdict, VERDICT_AGAIN);
 }
 
-UNIT_TEST(test_what_may_be_a_token_is_not_shown)
+UNIT_TEST(test_text_that_may_be_a_token_is_masked)
 {
     char body[2000], token[300];
     memset(token, 'A', sizeof token - 1);
@@ -320,14 +320,14 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_refusals_of_json_services_are_told_apart),
-        TEST(test_refusals_in_xml_are_told_apart),
+        TEST(test_refusals_of_json_services_are_distinguished),
+        TEST(test_refusals_in_xml_are_distinguished),
         TEST(test_the_header_names_the_error_where_the_body_does_not),
         TEST(test_success_is_left_to_the_caller),
         TEST(test_silence_is_retried_unless_the_configuration_is_at_fault),
         TEST(test_a_clock_that_is_wrong_is_corrected_by_the_answers_date),
         TEST(test_a_clock_is_not_corrected_for_ever),
-        TEST(test_what_may_be_a_token_is_not_shown),
+        TEST(test_text_that_may_be_a_token_is_masked),
         TEST(test_s3_names_the_right_region),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

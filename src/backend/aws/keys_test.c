@@ -64,7 +64,7 @@ UNIT_TEST(test_keys_of_a_program_need_their_version)
     aws_keys_wipe(&keys);
 }
 
-UNIT_TEST(test_json_without_keys_is_refused_and_no_secret_told)
+UNIT_TEST(test_json_without_keys_is_refused_and_no_secret_is_reported)
 {
     static const struct {
         const char *text;
@@ -101,7 +101,7 @@ UNIT_TEST(test_json_without_keys_is_refused_and_no_secret_told)
     }
 }
 
-UNIT_TEST(test_what_is_too_long_is_refused)
+UNIT_TEST(test_text_that_is_too_long_is_refused)
 {
     static char text[AWS_ANSWER_BYTES_MAX + 2];
     struct aws_keys keys = {0};
@@ -151,7 +151,7 @@ UNIT_TEST(test_keys_of_sts_are_read)
     }
 }
 
-UNIT_TEST(test_xml_without_keys_is_refused_and_no_secret_told)
+UNIT_TEST(test_xml_without_keys_is_refused_and_no_secret_is_reported)
 {
     static const char *const bad[] = {
         "",
@@ -216,10 +216,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_of_an_instance_are_read),
         cmocka_unit_test(test_keys_of_a_program_need_their_version),
-        cmocka_unit_test(test_json_without_keys_is_refused_and_no_secret_told),
-        cmocka_unit_test(test_what_is_too_long_is_refused),
+        cmocka_unit_test(test_json_without_keys_is_refused_and_no_secret_is_reported),
+        cmocka_unit_test(test_text_that_is_too_long_is_refused),
         cmocka_unit_test(test_keys_of_sts_are_read),
-        cmocka_unit_test(test_xml_without_keys_is_refused_and_no_secret_told),
+        cmocka_unit_test(test_xml_without_keys_is_refused_and_no_secret_is_reported),
         cmocka_unit_test(test_equal_keys_are_those_with_equal_texts),
         cmocka_unit_test(test_memory_is_charged_and_refused_memory_an_error),
     };

@@ -66,7 +66,7 @@ UNIT_TEST(test_words_are_split_as_a_shell_does)
     expect_output("printf <%s> a\\", "<a\\>");
 }
 
-UNIT_TEST(test_what_is_no_command_is_refused)
+UNIT_TEST(test_an_invalid_command_is_refused)
 {
     char text[AWS_PROCESS_COMMAND_BYTES_MAX + 2];
     assert_int_equal(run_for("", 1000), ERR_INPUT);
@@ -174,7 +174,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_words_are_split_as_a_shell_does),
-        TEST(test_what_is_no_command_is_refused),
+        TEST(test_an_invalid_command_is_refused),
         TEST(test_a_program_that_fails_is_named_by_its_end),
         TEST(test_a_program_that_does_not_end_is_ended_with_its_children),
         TEST(test_output_has_an_end),

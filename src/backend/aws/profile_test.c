@@ -65,7 +65,7 @@ UNIT_TEST(test_values_are_what_is_left_without_blanks_and_comments)
     expect_setting(&p, AWS_PROFILE_DURATION_SECONDS, "2");
 }
 
-UNIT_TEST(test_what_is_no_section_is_none)
+UNIT_TEST(test_a_malformed_section_is_not_found)
 {
     static const char *const texts[] = {"",  "[",   "]",      "[]",        "[p",         "p]",
                                         "=", "[ p", "\n\n\n", "[profile]", "[profilep]", "[\"p]"};
@@ -184,7 +184,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sections_are_named_as_each_file_does_it),
         cmocka_unit_test(test_values_are_what_is_left_without_blanks_and_comments),
-        cmocka_unit_test(test_what_is_no_section_is_none),
+        cmocka_unit_test(test_a_malformed_section_is_not_found),
         cmocka_unit_test(test_keys_of_one_file_are_not_mixed_with_those_of_the_other),
         cmocka_unit_test(test_files_that_are_not_there_are_empty),
         cmocka_unit_test(test_a_file_that_is_too_long_is_refused),

@@ -37,7 +37,7 @@ UNIT_TEST(test_another_root_is_not_looked_at)
     assert_string_equal(first, "");
 }
 
-UNIT_TEST(test_what_is_no_xml_is_refused)
+UNIT_TEST(test_malformed_xml_is_refused)
 {
     static const char *const bad[] = {
         "",
@@ -57,7 +57,7 @@ UNIT_TEST(test_what_is_no_xml_is_refused)
     assert_int_equal(aws_xml_read(bytes_of(NULL, 0), roots, fields, 2), ERR_INPUT);
 }
 
-UNIT_TEST(test_what_came_before_the_break_is_kept)
+UNIT_TEST(test_fields_before_an_error_are_kept)
 {
     assert_int_equal(read_text("<A><P><X>a</X></P><Y>b"), ERR_INPUT);
     assert_string_equal(first, "a");
@@ -84,8 +84,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields_are_found_by_their_names_and_what_is_around),
         cmocka_unit_test(test_another_root_is_not_looked_at),
-        cmocka_unit_test(test_what_is_no_xml_is_refused),
-        cmocka_unit_test(test_what_came_before_the_break_is_kept),
+        cmocka_unit_test(test_malformed_xml_is_refused),
+        cmocka_unit_test(test_fields_before_an_error_are_kept),
         cmocka_unit_test(test_depth_and_length_have_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

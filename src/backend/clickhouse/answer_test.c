@@ -101,7 +101,7 @@ UNIT_TEST(test_codes_decide_whatever_the_status)
     assert_non_null(strstr(step.answer, "The part was deduplicated"));
 }
 
-UNIT_TEST(test_what_was_learnt_of_the_table_may_be_wrong)
+UNIT_TEST(test_a_refusal_for_an_outdated_form_asks_for_the_table_again)
 {
     assert_int_equal(judge(404, OLD("60", "Table d.t doesn't exist.")), CLICKHOUSE_UNKNOWN_FORM);
     expect(VERDICT_UNPREPARED, "unknown_table");
@@ -206,7 +206,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_empty_answer_is_delivered),
         cmocka_unit_test(test_codes_decide_whatever_the_status),
-        cmocka_unit_test(test_what_was_learnt_of_the_table_may_be_wrong),
+        cmocka_unit_test(test_a_refusal_for_an_outdated_form_asks_for_the_table_again),
         cmocka_unit_test(test_a_code_that_is_not_known_is_judged_by_the_status),
         cmocka_unit_test(test_the_code_is_taken_from_the_header_if_there_is_one),
         cmocka_unit_test(test_a_refusal_has_its_first_code_and_a_late_error_its_last),

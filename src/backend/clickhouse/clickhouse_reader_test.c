@@ -291,7 +291,7 @@ UNIT_TEST(test_names_and_values_are_looked_up)
 
 /* --- invalid answers -------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_is_said_instead_of_rows_is_an_error)
+UNIT_TEST(test_an_answer_without_rows_is_an_error)
 {
     static const struct {
         const char *answer;
@@ -452,7 +452,7 @@ main(void)
         cmocka_unit_test(test_a_series_without_the_label_is_read_if_the_matcher_admits_it),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_names_and_values_are_looked_up),
-        cmocka_unit_test(test_what_is_said_instead_of_rows_is_an_error),
+        cmocka_unit_test(test_an_answer_without_rows_is_an_error),
         cmocka_unit_test(test_an_error_after_good_rows_is_an_error),
         cmocka_unit_test(test_rows_that_cannot_be_right_are_damage),
         cmocka_unit_test(test_a_table_that_cannot_be_read_is_named),

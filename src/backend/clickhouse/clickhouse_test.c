@@ -468,7 +468,7 @@ UNIT_TEST(test_a_preparation_that_fails_is_tried_again_or_blocks)
 
 /* --- the form --------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_was_made_for_another_table_is_made_again)
+UNIT_TEST(test_rows_for_a_table_that_changed_are_rebuilt)
 {
     static const char *const forms[] = {TESTING_OLD_SHORT, TESTING_NEW, TESTING_OLD};
     open_as(TESTING_OLD);
@@ -560,7 +560,7 @@ UNIT_TEST(test_unreadable_rows_are_searched_for_after_the_table_is_checked)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_the_table_cannot_hold_is_unfit)
+UNIT_TEST(test_an_item_that_the_table_cannot_store_is_unfit)
 {
     enum { LONG = 20 * 1024 * 1024 };
     open_as(TESTING_OLD);
@@ -804,12 +804,12 @@ main(void)
         TEST(test_without_create_a_missing_table_blocks),
         TEST(test_a_table_that_does_not_fit_blocks_and_the_column_is_named),
         TEST(test_a_preparation_that_fails_is_tried_again_or_blocks),
-        TEST(test_what_was_made_for_another_table_is_made_again),
+        TEST(test_rows_for_a_table_that_changed_are_rebuilt),
         TEST(test_a_call_filled_before_the_table_is_known_fits_an_old_server),
         TEST(test_only_an_empty_answer_is_delivered),
         TEST(test_a_table_that_is_gone_is_looked_for_again),
         TEST(test_unreadable_rows_are_searched_for_after_the_table_is_checked),
-        TEST(test_what_the_table_cannot_hold_is_unfit),
+        TEST(test_an_item_that_the_table_cannot_store_is_unfit),
         TEST(test_a_call_is_full_at_its_limit),
         TEST(test_a_call_has_rows_of_64_days_at_most),
         TEST(test_nothing_is_lost_when_memory_is_short),

@@ -37,7 +37,7 @@ hostile_text(struct rng *rng, uint8_t *room, size_t max)
     return bytes_of(room, size);
 }
 
-UNIT_TEST(test_what_the_destination_writes_comes_back)
+UNIT_TEST(test_labels_that_the_destination_wrote_read_back)
 {
     struct rng rng = {.state = 1};
     struct buf labels, text, back;
@@ -124,7 +124,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_the_destination_writes_comes_back),
+        cmocka_unit_test(test_labels_that_the_destination_wrote_read_back),
         cmocka_unit_test(test_objects_of_others_are_read_and_other_values_refused),
         cmocka_unit_test(test_more_labels_than_a_series_may_have_are_an_error),
     };

@@ -273,7 +273,7 @@ UNIT_TEST(test_rows_have_a_head_where_it_is_checked)
     expect_text(TESTING_NEW_HEAD);
 }
 
-UNIT_TEST(test_what_is_assumed_is_the_table_of_an_old_server)
+UNIT_TEST(test_the_assumed_table_is_that_of_an_old_server)
 {
     clickhouse_table_assume(&table);
     assert_false(table.found);
@@ -297,7 +297,7 @@ main(void)
         TEST(test_a_table_is_created_as_its_server_can),
         TEST(test_on_a_cluster_the_table_is_replicated_and_distributed),
         TEST(test_rows_have_a_head_where_it_is_checked),
-        TEST(test_what_is_assumed_is_the_table_of_an_old_server),
+        TEST(test_the_assumed_table_is_that_of_an_old_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

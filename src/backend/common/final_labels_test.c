@@ -40,7 +40,7 @@ expect(const struct buf *to, const char *labels)
     buf_fini(&text);
 }
 
-UNIT_TEST(test_external_labels_win_and_stand_where_they_belong)
+UNIT_TEST(test_external_labels_replace_labels_and_are_sorted)
 {
     struct buf fields, to;
     buf_init(&fields, NULL, 4096);
@@ -75,7 +75,7 @@ UNIT_TEST(test_a_series_may_have_no_labels)
     }
 }
 
-UNIT_TEST(test_what_cannot_be_labels_is_refused_and_leaves_nothing)
+UNIT_TEST(test_invalid_labels_are_refused_and_nothing_is_written)
 {
     static const uint8_t other_field[] = {0x12, 1, 'a'}, cut[] = {0x0a, 9, 0x0a, 1, 'a'},
                          cut_inside[] = {0x0a, 4, 0x0a, 9, 'a', 'b'};
@@ -137,9 +137,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_external_labels_win_and_stand_where_they_belong, setup),
+        cmocka_unit_test_setup(test_external_labels_replace_labels_and_are_sorted, setup),
         cmocka_unit_test_setup(test_a_series_may_have_no_labels, setup),
-        cmocka_unit_test_setup(test_what_cannot_be_labels_is_refused_and_leaves_nothing, setup),
+        cmocka_unit_test_setup(test_invalid_labels_are_refused_and_nothing_is_written, setup),
         cmocka_unit_test_setup(test_without_memory_there_are_words, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include "backend/common/http_common.h"
 
-UNIT_TEST(test_a_failure_blocks_only_if_somebody_has_to_mend_something)
+UNIT_TEST(test_a_failure_blocks_only_if_the_user_has_to_act)
 {
     static const struct {
         enum http_call_failure failure;
@@ -44,7 +44,7 @@ judged(unsigned status, const char *body)
     return step;
 }
 
-UNIT_TEST(test_a_page_for_people_is_no_success)
+UNIT_TEST(test_a_web_page_is_not_a_success)
 {
     static const char *const pages[] = {"<html>", "\r\n <!DOCTYPE html>", "<HTML lang=en>"};
     static const char *const others[] = {"", "<", "<htm", "{}", "ok", "<?xml version=\"1.0\"?>"};
@@ -59,7 +59,7 @@ UNIT_TEST(test_a_page_for_people_is_no_success)
     }
 }
 
-UNIT_TEST(test_a_proxy_that_wants_a_password_is_told_from_the_server)
+UNIT_TEST(test_a_proxy_that_requires_a_password_is_named_as_the_cause)
 {
     struct writer_step step = judged(407, "<html>Who are you?</html>");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
@@ -147,9 +147,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_failure_blocks_only_if_somebody_has_to_mend_something),
-        cmocka_unit_test(test_a_page_for_people_is_no_success),
-        cmocka_unit_test(test_a_proxy_that_wants_a_password_is_told_from_the_server),
+        cmocka_unit_test(test_a_failure_blocks_only_if_the_user_has_to_act),
+        cmocka_unit_test(test_a_web_page_is_not_a_success),
+        cmocka_unit_test(test_a_proxy_that_requires_a_password_is_named_as_the_cause),
         cmocka_unit_test(test_http_where_https_is_expected_blocks_as_nothing_was_refused),
         cmocka_unit_test(test_a_redirect_blocks_and_says_what_it_is),
         cmocka_unit_test(test_an_answer_is_quoted_in_one_line_without_blanks_around_it),

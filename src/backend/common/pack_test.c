@@ -77,7 +77,7 @@ check(enum compression compression, size_t size, unsigned kinds)
 }
 
 static void
-test_what_is_packed_is_read_by_its_own_library_and_the_same_each_time(void **state)
+test_packed_data_unpacks_with_its_library_and_is_reproducible(void **state)
 {
     static const size_t sizes[] = {0, 1, 100, 65535, 65536, 70000, LARGE};
     static const unsigned kinds[] = {1, 4, 256}; /* a run, some text, noise */
@@ -118,7 +118,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_packed_is_read_by_its_own_library_and_the_same_each_time),
+        cmocka_unit_test(test_packed_data_unpacks_with_its_library_and_is_reproducible),
         cmocka_unit_test(test_without_room_nothing_is_appended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

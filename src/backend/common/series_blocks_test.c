@@ -369,7 +369,7 @@ read_all(struct store *s, bool skips)
     return e;
 }
 
-UNIT_TEST(test_what_is_read_is_what_the_store_has)
+UNIT_TEST(test_each_read_returns_the_content_of_the_store)
 {
     for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
         struct store s;
@@ -553,7 +553,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_read_is_what_the_store_has),
+        cmocka_unit_test(test_each_read_returns_the_content_of_the_store),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_blocks_that_are_too_large_are_halved),
         cmocka_unit_test(test_no_block_is_read_twice_if_its_samples_are_counted),

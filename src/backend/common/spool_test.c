@@ -207,7 +207,7 @@ UNIT_TEST(test_after_a_crash_files_hold_what_was_confirmed)
     }
 }
 
-UNIT_TEST(test_what_cannot_be_written_is_taken_back)
+UNIT_TEST(test_a_failed_append_is_undone)
 {
     static const enum fault_kind kinds[] = {FAULT_ENOSPC, FAULT_TORN, FAULT_SYNC};
     for (unsigned kind = 0; kind < 3; kind++) {
@@ -321,7 +321,7 @@ some_file_ends(const struct contents *c, const char *text)
 }
 
 /* The storage directory is reset to its state some lines and some files ago. */
-UNIT_TEST(test_what_an_older_state_does_not_know_is_kept)
+UNIT_TEST(test_lines_after_an_older_state_are_kept)
 {
     static struct contents before, after;
     for (unsigned known = 0; known < 30; known++) {
@@ -421,9 +421,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_roll_by_size_and_age_and_get_their_names),
         cmocka_unit_test(test_after_a_crash_files_hold_what_was_confirmed),
-        cmocka_unit_test(test_what_cannot_be_written_is_taken_back),
+        cmocka_unit_test(test_a_failed_append_is_undone),
         cmocka_unit_test(test_files_of_others_are_left_alone),
-        cmocka_unit_test(test_what_an_older_state_does_not_know_is_kept),
+        cmocka_unit_test(test_lines_after_an_older_state_are_kept),
         cmocka_unit_test(test_a_copy_of_the_directory_goes_on_in_a_file_of_its_own),
         cmocka_unit_test(test_a_finished_file_never_takes_the_name_of_another),
     };

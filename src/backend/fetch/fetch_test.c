@@ -181,7 +181,7 @@ UNIT_TEST(test_requests_are_spread_and_refused_if_that_takes_too_long)
 
 /* --- repeats ---------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_is_throttled_is_asked_again_when_the_server_says)
+UNIT_TEST(test_a_throttled_request_is_repeated_after_retry_after)
 {
     const char *answers[] = {"HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
                              FINE};
@@ -215,7 +215,7 @@ UNIT_TEST(test_earlier_responses_do_not_count_if_the_last_is_missing)
     fetch_rig_stop(&r);
 }
 
-UNIT_TEST(test_what_is_throttled_beyond_the_timeout_is_not_asked_again)
+UNIT_TEST(test_a_request_throttled_beyond_the_timeout_is_not_repeated)
 {
     const char *answer = "HTTP/1.1 429 Slow\r\nRetry-After: 3700\r\nContent-Length: 4\r\n\r\nslow";
     struct fetch_rig r;
@@ -422,7 +422,7 @@ UNIT_TEST(test_a_body_that_breaks_off_may_come_whole_later)
 
 /* Fetches are closed before the answer, and in the middle of it; fetch_rig_stop()
  * checks for leaks. */
-UNIT_TEST(test_what_is_closed_in_the_middle_leaves_nothing)
+UNIT_TEST(test_a_fetch_that_is_closed_early_leaks_nothing)
 {
     enum { SIZE = 4 << 20 };
     char *large = large_answer(SIZE, SIZE);
@@ -466,7 +466,7 @@ UNIT_TEST(test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming)
     free(large);
 }
 
-UNIT_TEST(test_what_failed_of_an_answer_is_named_with_its_address)
+UNIT_TEST(test_an_error_in_an_answer_is_reported_with_its_url)
 {
     const char *answer = FINE;
     struct fetch_rig r;
@@ -531,9 +531,9 @@ main(void)
         cmocka_unit_test(test_a_query_that_reads_may_open_more),
         cmocka_unit_test(test_a_query_that_waits_for_its_turn_can_be_canceled),
         cmocka_unit_test(test_requests_are_spread_and_refused_if_that_takes_too_long),
-        cmocka_unit_test(test_what_is_throttled_is_asked_again_when_the_server_says),
+        cmocka_unit_test(test_a_throttled_request_is_repeated_after_retry_after),
         cmocka_unit_test(test_earlier_responses_do_not_count_if_the_last_is_missing),
-        cmocka_unit_test(test_what_is_throttled_beyond_the_timeout_is_not_asked_again),
+        cmocka_unit_test(test_a_request_throttled_beyond_the_timeout_is_not_repeated),
         cmocka_unit_test(test_a_query_that_waits_to_ask_again_can_be_canceled),
         cmocka_unit_test(test_a_server_that_fails_is_asked_three_times_and_quoted),
         cmocka_unit_test(test_an_answer_that_is_final_is_not_asked_for_again),
@@ -543,9 +543,9 @@ main(void)
         cmocka_unit_test(test_a_body_that_does_not_fit_is_refused),
         cmocka_unit_test(test_a_server_that_falls_silent_is_given_up),
         cmocka_unit_test(test_a_body_that_breaks_off_may_come_whole_later),
-        cmocka_unit_test(test_what_is_closed_in_the_middle_leaves_nothing),
+        cmocka_unit_test(test_a_fetch_that_is_closed_early_leaks_nothing),
         cmocka_unit_test(test_a_query_that_is_canceled_reads_nothing_more_of_what_keeps_coming),
-        cmocka_unit_test(test_what_failed_of_an_answer_is_named_with_its_address),
+        cmocka_unit_test(test_an_error_in_an_answer_is_reported_with_its_url),
         cmocka_unit_test(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

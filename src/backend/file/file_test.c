@@ -67,7 +67,7 @@ UNIT_TEST(test_a_directory_is_there_or_can_be_made_and_is_not_made)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
-UNIT_TEST(test_below_a_file_there_is_no_directory)
+UNIT_TEST(test_a_directory_below_a_file_blocks_the_writer)
 {
     struct writer_step step = check("/plain/below");
     assert_int_equal(step.verdict, VERDICT_BLOCKED);
@@ -79,7 +79,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_directory_is_there_or_can_be_made_and_is_not_made),
-        cmocka_unit_test(test_below_a_file_there_is_no_directory),
+        cmocka_unit_test(test_a_directory_below_a_file_blocks_the_writer),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

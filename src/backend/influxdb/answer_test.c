@@ -73,7 +73,7 @@ UNIT_TEST(test_a_limit_of_series_says_nothing_of_each)
     assert_true(refusal.by_series);
 }
 
-UNIT_TEST(test_a_shard_that_is_going_to_be_deleted_is_no_refusal)
+UNIT_TEST(test_a_shard_that_is_pending_deletion_is_a_temporary_failure)
 {
     read("{\"error\":\"partial write: shard 12 is pending deletion dropped=25\"}");
     assert_true(refusal.passes);
@@ -132,7 +132,7 @@ main(void)
         cmocka_unit_test(test_the_number_of_points_that_are_too_old_is_found),
         cmocka_unit_test(test_a_limit_of_values_names_those_with_the_label),
         cmocka_unit_test(test_a_limit_of_series_says_nothing_of_each),
-        cmocka_unit_test(test_a_shard_that_is_going_to_be_deleted_is_no_refusal),
+        cmocka_unit_test(test_a_shard_that_is_pending_deletion_is_a_temporary_failure),
         cmocka_unit_test(test_lines_that_are_repeated_name_their_metrics),
         cmocka_unit_test(test_other_bodies_name_nothing),
     };

@@ -89,7 +89,7 @@ UNIT_TEST(test_each_numeric_field_of_telegraf_is_a_metric)
                "mem_used{h=\"~%25\"} 1:4014000000000000\n");
 }
 
-UNIT_TEST(test_what_version_1_says_instead_of_rows_is_an_error)
+UNIT_TEST(test_an_answer_of_version_1_without_rows_is_an_error)
 {
     static const struct {
         const char *answer;
@@ -161,7 +161,7 @@ UNIT_TEST(test_tags_named_as_columns_of_flux_are_labels)
                "up{result=\"success\", table=\"t\"} 1000:3ff0000000000000\n");
 }
 
-UNIT_TEST(test_what_version_2_says_instead_of_rows_is_an_error)
+UNIT_TEST(test_an_answer_of_version_2_without_rows_is_an_error)
 {
     static const struct {
         const char *answer;
@@ -208,7 +208,7 @@ UNIT_TEST(test_floats_and_bits_of_version_3_are_read)
                "up{job=\"x\"} 1000:8000000000000000 2000:7ff0000000000002\n");
 }
 
-UNIT_TEST(test_what_version_3_says_instead_of_rows_is_an_error)
+UNIT_TEST(test_an_answer_of_version_3_without_rows_is_an_error)
 {
     static const char *const no_json[] = {ANSWER "table not found\n"};
     static const char *const no_name[] = {ANSWER "{\"table_name\":\"up\"}\n"};
@@ -417,13 +417,13 @@ main(void)
         cmocka_unit_test(test_floats_bits_and_histograms_of_version_1_are_read),
         cmocka_unit_test(test_the_first_of_two_samples_in_one_millisecond_counts),
         cmocka_unit_test(test_each_numeric_field_of_telegraf_is_a_metric),
-        cmocka_unit_test(test_what_version_1_says_instead_of_rows_is_an_error),
+        cmocka_unit_test(test_an_answer_of_version_1_without_rows_is_an_error),
         cmocka_unit_test(test_a_field_of_ours_that_cannot_be_read_is_damage),
         cmocka_unit_test(test_floats_and_bits_of_version_2_are_read),
         cmocka_unit_test(test_tags_named_as_columns_of_flux_are_labels),
-        cmocka_unit_test(test_what_version_2_says_instead_of_rows_is_an_error),
+        cmocka_unit_test(test_an_answer_of_version_2_without_rows_is_an_error),
         cmocka_unit_test(test_floats_and_bits_of_version_3_are_read),
-        cmocka_unit_test(test_what_version_3_says_instead_of_rows_is_an_error),
+        cmocka_unit_test(test_an_answer_of_version_3_without_rows_is_an_error),
         cmocka_unit_test(test_the_range_is_asked_for_to_its_last_nanosecond),
         cmocka_unit_test(test_matchers_are_sent_so_that_missing_labels_stay),
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),

@@ -411,7 +411,7 @@ UNIT_TEST(test_other_refusals_leave_version_3_its_path)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_influxdb_cannot_hold_is_unfit)
+UNIT_TEST(test_an_item_that_influxdb_cannot_store_is_unfit)
 {
     enum { LONG = 20 * 1024 * 1024 };
     rig_open(&rig);
@@ -596,7 +596,7 @@ main(void)
         TEST(test_a_call_under_way_by_the_refused_path_is_sent_again),
         TEST(test_the_older_path_is_remembered_for_a_day),
         TEST(test_other_refusals_leave_version_3_its_path),
-        TEST(test_what_influxdb_cannot_hold_is_unfit),
+        TEST(test_an_item_that_influxdb_cannot_store_is_unfit),
         TEST(test_a_call_takes_no_more_than_its_bytes),
         TEST(test_nothing_is_lost_when_memory_is_short),
         TEST(test_a_check_pings_and_writes_nothing),

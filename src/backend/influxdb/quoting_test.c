@@ -188,7 +188,7 @@ UNIT_TEST(test_an_exact_regex_has_nothing_but_numbers_of_characters)
 
 static const enum line_role roles[] = {LINE_TAG_KEY, LINE_TAG_VALUE, LINE_MEASUREMENT};
 
-UNIT_TEST(test_what_the_destination_writes_is_read_as_what_it_was)
+UNIT_TEST(test_a_name_that_the_destination_encoded_decodes_to_itself)
 {
     for (unsigned i = 0; i < HOSTILE; i++) {
         for (unsigned r = 0; r < 3; r++) {
@@ -202,7 +202,7 @@ UNIT_TEST(test_what_the_destination_writes_is_read_as_what_it_was)
     }
 }
 
-UNIT_TEST(test_every_text_that_stands_for_a_name_is_asked_for)
+UNIT_TEST(test_every_stored_form_of_a_name_is_queried)
 {
     for (unsigned i = 0; i < HOSTILE; i++) {
         for (unsigned r = 0; r < 3; r++) {
@@ -230,7 +230,7 @@ UNIT_TEST(test_every_text_that_stands_for_a_name_is_asked_for)
     }
 }
 
-UNIT_TEST(test_a_text_that_we_would_not_write_stands_for_itself)
+UNIT_TEST(test_text_that_the_destination_does_not_write_decodes_to_itself)
 {
     static const char *const others[] = {"~%plain", "~%zz", "~%a%2", "~%a%0a"};
     for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
@@ -251,9 +251,9 @@ main(void)
         cmocka_unit_test(test_a_regex_ends_at_its_own_slash),
         cmocka_unit_test(test_a_regex_that_another_release_may_read_otherwise_is_not_sent),
         cmocka_unit_test(test_an_exact_regex_has_nothing_but_numbers_of_characters),
-        cmocka_unit_test(test_what_the_destination_writes_is_read_as_what_it_was),
-        cmocka_unit_test(test_every_text_that_stands_for_a_name_is_asked_for),
-        cmocka_unit_test(test_a_text_that_we_would_not_write_stands_for_itself),
+        cmocka_unit_test(test_a_name_that_the_destination_encoded_decodes_to_itself),
+        cmocka_unit_test(test_every_stored_form_of_a_name_is_queried),
+        cmocka_unit_test(test_text_that_the_destination_does_not_write_decodes_to_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

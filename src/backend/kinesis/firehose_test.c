@@ -208,7 +208,7 @@ UNIT_TEST(test_with_gzip_a_record_is_a_member)
     assert_true(rig.class->units(rig.writer, rig.call) < 10);
 }
 
-UNIT_TEST(test_what_cannot_be_packed_still_fits)
+UNIT_TEST(test_incompressible_data_fits_a_record)
 {
     struct why why;
     uint32_t entry;
@@ -305,7 +305,7 @@ UNIT_TEST(test_refusals_of_the_whole_call_have_their_verdicts)
     assert_true(rig.class->need_prepare(rig.writer)); /* after the last */
 }
 
-UNIT_TEST(test_a_name_that_is_none_is_refused_when_made)
+UNIT_TEST(test_an_invalid_name_is_refused_when_made)
 {
     static const char *const bad[] = {
         "", "a b", "arn:aws:firehose:r:1:deliverystream/x",
@@ -421,10 +421,10 @@ main(void)
         TEST(test_smaller_calls_have_smaller_records),
         TEST(test_a_line_may_be_as_long_as_a_record),
         TEST(test_with_gzip_a_record_is_a_member),
-        TEST(test_what_cannot_be_packed_still_fits),
+        TEST(test_incompressible_data_fits_a_record),
         TEST(test_records_are_judged_one_by_one),
         TEST(test_refusals_of_the_whole_call_have_their_verdicts),
-        TEST(test_a_name_that_is_none_is_refused_when_made),
+        TEST(test_an_invalid_name_is_refused_when_made),
         TEST(test_checks_name_what_is_missing),
         TEST(test_any_allocation_may_be_refused),
     };

@@ -145,7 +145,7 @@ UNIT_TEST(test_a_second_sample_of_a_series_waits_for_the_next_call)
     assert_int_equal(stream_rig_add(&rig, 1, 2, 0, &entry), WRITER_FULL);
 }
 
-UNIT_TEST(test_an_arn_is_a_stream_and_other_things_are_none)
+UNIT_TEST(test_an_arn_names_a_stream_and_invalid_names_are_refused)
 {
     static const char *const bad[] = {"",
                                       "a b",
@@ -314,7 +314,7 @@ UNIT_TEST(test_without_shards_nothing_is_sent_for_the_first_time)
     stream_rig_expect(&rig, VERDICT_RETRY, "cannot read the list of shards");
 }
 
-UNIT_TEST(test_a_call_begun_before_the_shards_are_known_is_made_anew)
+UNIT_TEST(test_a_call_begun_before_the_shards_are_known_is_rebuilt)
 {
     rig.settings.u.kinesis.format = KINESIS_PACKED;
     stream_rig_open(&rig);
@@ -452,7 +452,7 @@ UNIT_TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte)
     assert_true(stream_rig_record(&rig, 0).size > (1 << 20) - 16 - 8000);
 }
 
-UNIT_TEST(test_kpl_is_made_anew_when_the_shards_are_others)
+UNIT_TEST(test_kpl_records_are_rebuilt_when_the_shards_change)
 {
     uint32_t entry;
     rig.settings.u.kinesis.format = KINESIS_KPL;
@@ -700,20 +700,20 @@ main(void)
         TEST(test_a_call_begun_again_is_the_same),
         TEST(test_a_call_has_five_hundred_records_at_most),
         TEST(test_a_second_sample_of_a_series_waits_for_the_next_call),
-        TEST(test_an_arn_is_a_stream_and_other_things_are_none),
+        TEST(test_an_arn_names_a_stream_and_invalid_names_are_refused),
         TEST(test_a_record_has_a_mebibyte_with_its_key_at_most),
         TEST(test_a_call_has_five_mebibytes_unless_more_is_asked_for),
         TEST(test_packed_has_a_record_for_each_bucket),
         TEST(test_the_number_of_buckets_is_remembered),
         TEST(test_a_damaged_memory_is_learnt_again),
         TEST(test_without_shards_nothing_is_sent_for_the_first_time),
-        TEST(test_a_call_begun_before_the_shards_are_known_is_made_anew),
+        TEST(test_a_call_begun_before_the_shards_are_known_is_rebuilt),
         TEST(test_shards_are_listed_page_by_page_and_again_later),
         TEST(test_a_call_keeps_the_buckets_that_it_began_with),
         TEST(test_kpl_gathers_lines_by_the_shards_of_their_keys),
         TEST(test_kpl_frames_a_single_line_too),
         TEST(test_kpl_has_five_hundred_lines_a_record_and_a_mebibyte),
-        TEST(test_kpl_is_made_anew_when_the_shards_are_others),
+        TEST(test_kpl_records_are_rebuilt_when_the_shards_change),
         TEST(test_kpl_in_a_new_shard_is_sent_again_by_the_new_list),
         TEST(test_kpl_of_one_line_is_in_the_right_shard_in_any_case),
         TEST(test_kpl_with_strange_answers_comes_to_an_end),

@@ -144,7 +144,7 @@ UNIT_TEST(test_supposed_shards_share_all_keys_evenly)
     }
 }
 
-UNIT_TEST(test_the_generation_tells_of_other_shards_only)
+UNIT_TEST(test_the_generation_changes_only_with_the_shards)
 {
     list("{\"Shards\":[" SHARD("low", "0", BELOW) "," SHARD("high", MIDDLE, LAST) "]}");
     assert_int_equal(kinesis_shards_generation(shards), 1);
@@ -177,7 +177,7 @@ UNIT_TEST(test_shards_that_do_not_share_all_keys_change_nothing)
     }
 }
 
-UNIT_TEST(test_what_is_no_list_says_why)
+UNIT_TEST(test_a_malformed_list_is_refused_with_a_reason)
 {
     static const char *const bad[] = {
         "",
@@ -239,9 +239,9 @@ main(void)
         TEST(test_before_any_list_there_is_one_place),
         TEST(test_pages_are_one_list_and_closed_shards_are_passed_over),
         TEST(test_supposed_shards_share_all_keys_evenly),
-        TEST(test_the_generation_tells_of_other_shards_only),
+        TEST(test_the_generation_changes_only_with_the_shards),
         TEST(test_shards_that_do_not_share_all_keys_change_nothing),
-        TEST(test_what_is_no_list_says_why),
+        TEST(test_a_malformed_list_is_refused_with_a_reason),
         TEST(test_a_list_without_end_is_refused),
         TEST(test_memory_that_is_refused_loses_nothing_known),
     };

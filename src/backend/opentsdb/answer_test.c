@@ -5,15 +5,15 @@
 #include "backend/opentsdb/answer.h"
 #include "lib/backend/pieces.h"
 
-struct told {
+struct received {
     struct buf text;
     enum err of_point; /* returned for each point */
 };
 
 static enum err
-tell_series(void *context, const struct opentsdb_series *series, struct why *why)
+receive_series(void *context, const struct opentsdb_series *series, struct why *why)
 {
-    struct told *t = context;
+    struct received *t = context;
     (void)why;
     buf_put_bytes(&t->text, series->metric);
     for (uint32_t i = 0; i < series->tag_count; i++) {
@@ -28,17 +28,17 @@ tell_series(void *context, const struct opentsdb_series *series, struct why *why
 }
 
 static enum err
-tell_point(void *context, int64_t t_ms, uint64_t bits, struct why *why)
+receive_point(void *context, int64_t t_ms, uint64_t bits, struct why *why)
 {
-    struct told *t = context;
+    struct received *t = context;
     buf_printf(&t->text, " %lld:%llx", (long long)t_ms, (unsigned long long)bits);
     return t->of_point ? why_set(why, t->of_point, "no more") : OK;
 }
 
 static enum err
-tell_name(void *context, struct bytes name, struct why *why)
+receive_name(void *context, struct bytes name, struct why *why)
 {
-    struct told *t = context;
+    struct received *t = context;
     (void)why;
     buf_put_bytes(&t->text, name);
     buf_put_u8(&t->text, ';');
@@ -51,25 +51,25 @@ check(const char *answer, bool is_names, enum err of_point, enum err expected, c
       const char *words)
 {
     for (size_t size = 1; size <= strlen(answer) + 1; size++) {
-        struct told told = {.of_point = of_point};
+        struct received received = {.of_point = of_point};
         struct pieces from = {bytes_of_text(answer), size};
         struct json_pieces pieces;
         struct arena scratch;
         struct why why = {""};
-        const struct opentsdb_sink sink = {tell_series, tell_point, &told};
-        buf_init(&told.text, NULL, 1 << 20);
+        const struct opentsdb_sink sink = {receive_series, receive_point, &received};
+        buf_init(&received.text, NULL, 1 << 20);
         arena_init(&scratch, NULL, 1 << 20, 0);
         json_pieces_init(&pieces, NULL);
         json_pieces_begin(&pieces, pieces_next, &from);
-        enum err e = is_names ? opentsdb_read_names(&pieces, tell_name, &told, &why)
+        enum err e = is_names ? opentsdb_read_names(&pieces, receive_name, &received, &why)
                               : opentsdb_read_series(&pieces, &scratch, &sink, &why);
-        buf_put_u8(&told.text, 0);
+        buf_put_u8(&received.text, 0);
         assert_string_equal(why.text, words);
         assert_int_equal(e, expected);
-        if (text != NULL) assert_string_equal((const char *)told.text.at, text);
+        if (text != NULL) assert_string_equal((const char *)received.text.at, text);
         json_pieces_fini(&pieces);
         arena_fini(&scratch);
-        buf_fini(&told.text);
+        buf_fini(&received.text);
     }
 }
 
@@ -98,13 +98,13 @@ UNIT_TEST(test_an_integer_beyond_53_bits_is_the_nearest_float)
     check("[" HEAD "{\"1\":9007199254740993}}]", false, OK, OK, "up,a=b#0A 1:4340000000000000", "");
 }
 
-UNIT_TEST(test_nan_is_a_value_and_null_is_none)
+UNIT_TEST(test_nan_is_a_value_and_null_is_skipped)
 {
     check("[" HEAD "{\"1\":\"NaN\",\"2\":NaN,\"3\":null,\"4\":-Infinity}}]", false, OK, OK,
           "up,a=b#0A 1:7ff8000000000001 2:7ff8000000000001 4:fff0000000000000", "");
 }
 
-UNIT_TEST(test_what_is_no_answer_is_damage)
+UNIT_TEST(test_a_malformed_answer_is_damage)
 {
     static const struct {
         const char *answer;
@@ -209,8 +209,8 @@ main(void)
         cmocka_unit_test(test_series_and_points_are_read_whatever_the_pieces),
         cmocka_unit_test(test_points_may_come_as_pairs),
         cmocka_unit_test(test_an_integer_beyond_53_bits_is_the_nearest_float),
-        cmocka_unit_test(test_nan_is_a_value_and_null_is_none),
-        cmocka_unit_test(test_what_is_no_answer_is_damage),
+        cmocka_unit_test(test_nan_is_a_value_and_null_is_skipped),
+        cmocka_unit_test(test_a_malformed_answer_is_damage),
         cmocka_unit_test(test_levels_and_lengths_have_limits),
         cmocka_unit_test(test_an_error_of_the_sink_ends_the_reading),
         cmocka_unit_test(test_names_are_read),

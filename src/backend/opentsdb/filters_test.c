@@ -82,7 +82,7 @@ UNIT_TEST(test_texts_are_literals_in_all_their_forms)
     check("up{a=\"\\\"}\"}", FILTER("literal_or", "a", "_22_7D|\\\"}"));
 }
 
-UNIT_TEST(test_what_admits_the_empty_text_is_not_sent_but_as_not_key)
+UNIT_TEST(test_a_matcher_of_the_empty_value_is_sent_only_as_not_key)
 {
     check("up{a=\"\"}", FILTER("not_key", "a", ""));
     check("up{a!=\"x\"}", "");
@@ -91,7 +91,7 @@ UNIT_TEST(test_what_admits_the_empty_text_is_not_sent_but_as_not_key)
     check("up{a=~\".*\"}", "");
 }
 
-UNIT_TEST(test_what_refuses_the_empty_text_wants_the_tag)
+UNIT_TEST(test_a_matcher_that_refuses_the_empty_value_requires_the_tag)
 {
     check("up{a!=\"\"}", FILTER("wildcard", "a", "*"));
     check("up{a=~\".+\"}", FILTER("regexp", "a", "^(?:.+)$"));
@@ -144,7 +144,7 @@ UNIT_TEST(test_names_of_metrics_and_coded_labels_are_not_filtered_by)
     check("{\"up\",\"U__x\"=\"x\"}", "");
 }
 
-UNIT_TEST(test_what_the_server_does_not_know_is_left_out)
+UNIT_TEST(test_a_filter_with_an_unknown_name_is_omitted)
 {
     struct filter_rig rig;
     filter_start(&rig, "up{a=\"x_y\",b=\"\"}");
@@ -170,14 +170,14 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts_are_literals_in_all_their_forms),
-        cmocka_unit_test(test_what_admits_the_empty_text_is_not_sent_but_as_not_key),
-        cmocka_unit_test(test_what_refuses_the_empty_text_wants_the_tag),
+        cmocka_unit_test(test_a_matcher_of_the_empty_value_is_sent_only_as_not_key),
+        cmocka_unit_test(test_a_matcher_that_refuses_the_empty_value_requires_the_tag),
         cmocka_unit_test(test_a_regex_is_sent_if_no_form_changes_its_meaning),
         cmocka_unit_test(test_a_regex_that_java_may_try_for_ever_is_not_sent),
         cmocka_unit_test(test_more_values_than_the_limit_and_bars_are_not_sent),
         cmocka_unit_test(test_long_filters_are_not_sent),
         cmocka_unit_test(test_names_of_metrics_and_coded_labels_are_not_filtered_by),
-        cmocka_unit_test(test_what_the_server_does_not_know_is_left_out),
+        cmocka_unit_test(test_a_filter_with_an_unknown_name_is_omitted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,7 +209,7 @@ UNIT_TEST(test_a_call_has_one_point_of_a_series)
     assert_int_equal(rig_must_add(&rig, &item), 0);
 }
 
-UNIT_TEST(test_what_opentsdb_cannot_hold_is_unfit)
+UNIT_TEST(test_an_item_that_opentsdb_cannot_store_is_unfit)
 {
     struct item item = rig_item(&rig, "__name__", "a", "p", "q", NULL);
     item.kind = ITEM_HISTOGRAM;
@@ -332,16 +332,16 @@ UNIT_TEST(test_names_are_found_however_they_were_coded)
     rig_must_add(&rig, &item);
     struct writer_step step = rig_send(&rig);
     json_t *sent = json_loadb((const char *)step.http.body.at, step.http.body.size, 0, NULL);
-    json_t *told = json_pack("{s:i,s:i,s:[{s:O,s:s}]}", "success", 1, "failed", 1, "errors",
-                             "datapoint", json_array_get(sent, 0), "error", "no");
-    assert_non_null(told);
+    json_t *refusal = json_pack("{s:i,s:i,s:[{s:O,s:s}]}", "success", 1, "failed", 1, "errors",
+                                "datapoint", json_array_get(sent, 0), "error", "no");
+    assert_non_null(refusal);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(sent, 0), "timestamp")), 5);
-    char *text = json_dumps(told, JSON_ENSURE_ASCII);
+    char *text = json_dumps(refusal, JSON_ENSURE_ASCII);
     assert_int_equal(rig_answer(&rig, 400, text).verdict, VERDICT_MIXED);
     expect_entry(0, VERDICT_DEAD, "refused", "no");
     expect_delivered(1);
     free(text);
-    json_decref(told);
+    json_decref(refusal);
     json_decref(sent);
 }
 
@@ -389,7 +389,7 @@ UNIT_TEST(test_one_point_alone_is_meant_in_any_case)
     expect_in(step.answer, "failed");
 }
 
-UNIT_TEST(test_what_is_for_good_outlives_what_is_not)
+UNIT_TEST(test_a_permanent_refusal_outweighs_a_temporary_one)
 {
     add_points(2);
     struct writer_step step = rig_answer(&rig, 400, TOLD("1", "2", A_UNKNOWN "," A_LATE));
@@ -418,9 +418,9 @@ UNIT_TEST(test_unlisted_timeouts_and_throttling_repeat_the_unlisted_points)
         expect_entry(2, VERDICT_RETRY, "untold", "the response does not say which");
     }
     /* Timeouts named by the response count. */
-    static const char told[] =
+    static const char refusal[] =
         "{\"success\":2,\"failed\":0,\"timeouts\":1,\"errors\":[" C_LATE "]}";
-    struct writer_step step = rig_answer(&rig, 400, told);
+    struct writer_step step = rig_answer(&rig, 400, refusal);
     assert_int_equal(step.verdict, VERDICT_MIXED);
     expect_delivered(0);
     expect_delivered(1);
@@ -531,14 +531,14 @@ main(void)
         TEST(test_a_body_is_never_larger_than_allowed),
         TEST(test_a_point_of_two_million_bytes_is_unfit),
         TEST(test_a_call_has_one_point_of_a_series),
-        TEST(test_what_opentsdb_cannot_hold_is_unfit),
+        TEST(test_an_item_that_opentsdb_cannot_store_is_unfit),
         TEST(test_nothing_is_lost_when_memory_is_short),
         TEST(test_success_is_success_in_any_words),
         TEST(test_refused_points_are_found_and_the_others_delivered),
         TEST(test_names_are_found_however_they_were_coded),
         TEST(test_a_refusal_that_names_no_point_halves_the_call),
         TEST(test_one_point_alone_is_meant_in_any_case),
-        TEST(test_what_is_for_good_outlives_what_is_not),
+        TEST(test_a_permanent_refusal_outweighs_a_temporary_one),
         TEST(test_unlisted_timeouts_and_throttling_repeat_the_unlisted_points),
         TEST(test_errors_of_the_whole_request_are_distinguished),
         TEST(test_an_answer_without_memory_is_waited_for),

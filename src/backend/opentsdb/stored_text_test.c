@@ -16,7 +16,7 @@ check_get(enum err (*get)(struct buf *to, struct bytes stored), const char *stor
     buf_fini(&text);
 }
 
-UNIT_TEST(test_what_an_adapter_wrote_is_decoded)
+UNIT_TEST(test_a_text_that_an_adapter_wrote_is_decoded)
 {
     check_get(stored_value_get, "node__load1", "node_load1");
     check_get(stored_value_get, "a_.9100", "a:9100");
@@ -27,7 +27,7 @@ UNIT_TEST(test_what_an_adapter_wrote_is_decoded)
     check_get(stored_tag_get, "job", "job");
 }
 
-UNIT_TEST(test_what_no_adapter_wrote_stands_for_itself)
+UNIT_TEST(test_a_text_that_no_adapter_wrote_is_unchanged)
 {
     static const char *const texts[] = {"sys.cpu.user", "a_b",       "web_front", "_",
                                         "_41",          "host:9100", "_c3",       "a__b_c",
@@ -101,8 +101,8 @@ int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_an_adapter_wrote_is_decoded),
-        cmocka_unit_test(test_what_no_adapter_wrote_stands_for_itself),
+        cmocka_unit_test(test_a_text_that_an_adapter_wrote_is_decoded),
+        cmocka_unit_test(test_a_text_that_no_adapter_wrote_is_unchanged),
         cmocka_unit_test(test_a_text_has_the_forms_that_are_read_as_it),
         cmocka_unit_test(test_the_plain_beginning_is_the_same_in_all_forms),
         cmocka_unit_test(test_a_failed_allocation_is_reported),

@@ -39,7 +39,7 @@ UNIT_TEST(test_a_family_is_found_by_its_name_and_those_of_its_series)
     families_free(f);
 }
 
-UNIT_TEST(test_what_comes_last_counts_and_room_comes_back)
+UNIT_TEST(test_the_last_family_is_kept_and_memory_is_reused)
 {
     struct budget budget;
     struct families *f;
@@ -91,7 +91,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_family_is_found_by_its_name_and_those_of_its_series),
-        cmocka_unit_test(test_what_comes_last_counts_and_room_comes_back),
+        cmocka_unit_test(test_the_last_family_is_kept_and_memory_is_reused),
         cmocka_unit_test(test_there_is_room_for_so_many_and_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,7 +196,7 @@ UNIT_TEST(test_an_answer_in_order_needs_no_window)
 }
 
 /* Some of these can be read, by luck or because only external labels moved them. */
-UNIT_TEST(test_what_the_window_does_not_even_out_is_refused)
+UNIT_TEST(test_disorder_beyond_the_window_is_refused)
 {
     static struct script script;
     unsigned read = 0, refused = 0;
@@ -279,7 +279,7 @@ UNIT_TEST(test_wrong_times_of_chunks_never_make_a_wrong_answer)
     assert_true(refused > 100);
 }
 
-UNIT_TEST(test_what_breaks_off_is_an_error_wherever_it_does)
+UNIT_TEST(test_a_break_at_any_position_is_an_error)
 {
     static struct script script;
     for (uint64_t seed = 1; seed <= 30; seed++) {
@@ -423,10 +423,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_that_fits_into_the_window_is_put_in_order),
         cmocka_unit_test(test_an_answer_in_order_needs_no_window),
-        cmocka_unit_test(test_what_the_window_does_not_even_out_is_refused),
+        cmocka_unit_test(test_disorder_beyond_the_window_is_refused),
         cmocka_unit_test(test_labels_that_are_added_may_move_series),
         cmocka_unit_test(test_wrong_times_of_chunks_never_make_a_wrong_answer),
-        cmocka_unit_test(test_what_breaks_off_is_an_error_wherever_it_does),
+        cmocka_unit_test(test_a_break_at_any_position_is_an_error),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_a_series_larger_than_the_window_takes_little_more_than_that),
         cmocka_unit_test(test_a_chunk_without_a_series_is_damage),

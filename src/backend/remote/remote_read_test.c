@@ -260,7 +260,7 @@ UNIT_TEST(test_answers_of_another_form_are_not_read)
     }
 }
 
-UNIT_TEST(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error)
+UNIT_TEST(test_an_omission_is_a_warning_and_an_aborted_stream_an_error)
 {
     static const enum rr_notice notices[] = {RR_NOTICE_LEFT_OUT, RR_NOTICE_ERROR};
     for (int i = 0; i < 2; i++) {
@@ -280,7 +280,7 @@ UNIT_TEST(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error)
     }
 }
 
-UNIT_TEST(test_what_is_cut_or_garbage_is_damage)
+UNIT_TEST(test_a_truncated_or_malformed_answer_is_damage)
 {
     static const char *const types[] = {STREAMED, SAMPLES};
     for (size_t i = 0; i < 4; i++) {
@@ -553,8 +553,8 @@ main(void)
         cmocka_unit_test(test_a_request_says_what_is_wanted),
         cmocka_unit_test(test_a_request_has_as_many_matchers_as_a_server_accepts),
         cmocka_unit_test(test_answers_of_another_form_are_not_read),
-        cmocka_unit_test(test_what_the_server_left_out_is_a_warning_and_why_it_ended_an_error),
-        cmocka_unit_test(test_what_is_cut_or_garbage_is_damage),
+        cmocka_unit_test(test_an_omission_is_a_warning_and_an_aborted_stream_an_error),
+        cmocka_unit_test(test_a_truncated_or_malformed_answer_is_damage),
         cmocka_unit_test(test_an_answer_cut_short_at_any_byte_is_an_error),
         cmocka_unit_test(test_a_server_that_refuses_is_quoted),
         cmocka_unit_test(test_a_server_that_says_nothing_is_asked_again_later),

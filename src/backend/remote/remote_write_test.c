@@ -229,7 +229,7 @@ add_some(struct rig *rig)
     assert_int_equal(add_float(rig, "up", "b", 1500, 3), WRITER_ADDED);
 }
 
-UNIT_TEST(test_a_request_for_which_there_was_no_memory_is_made_again)
+UNIT_TEST(test_a_request_is_rebuilt_after_a_failed_allocation)
 {
     for (unsigned v1 = 0; v1 < 2; v1++) {
         unsigned refused = 0;
@@ -457,7 +457,7 @@ UNIT_TEST(test_a_count_of_as_many_as_there_are_says_that_all_are_refused)
     }
 }
 
-UNIT_TEST(test_metadata_among_the_refused_stands_for_no_sample)
+UNIT_TEST(test_refused_metadata_is_not_counted_as_a_sample)
 {
     struct rig rig;
     rig_init(&rig);
@@ -487,7 +487,7 @@ UNIT_TEST(test_metadata_among_the_refused_stands_for_no_sample)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_families_alone_are_no_request_of_2_0)
+UNIT_TEST(test_families_alone_do_not_make_a_request_of_2_0)
 {
     struct rig rig;
     rig_init(&rig);
@@ -684,15 +684,15 @@ main(void)
         cmocka_unit_test(test_a_request_holds_what_was_added),
         cmocka_unit_test(test_metadata_goes_with_its_series_in_2_0_and_by_itself_in_1_0),
         cmocka_unit_test(test_a_call_weighs_the_same_before_and_after_it_is_packed),
-        cmocka_unit_test(test_a_request_for_which_there_was_no_memory_is_made_again),
+        cmocka_unit_test(test_a_request_is_rebuilt_after_a_failed_allocation),
         cmocka_unit_test(test_a_store_of_1_0_is_found_out_and_remembered),
         cmocka_unit_test(test_a_version_set_by_hand_blocks_instead),
         cmocka_unit_test(test_each_answer_means_what_it_says),
         cmocka_unit_test(test_a_refused_call_is_dead_as_a_whole_if_nothing_is_to_be_sent_again),
         cmocka_unit_test(test_a_refusal_may_say_how_many_and_which),
         cmocka_unit_test(test_a_count_of_as_many_as_there_are_says_that_all_are_refused),
-        cmocka_unit_test(test_metadata_among_the_refused_stands_for_no_sample),
-        cmocka_unit_test(test_families_alone_are_no_request_of_2_0),
+        cmocka_unit_test(test_refused_metadata_is_not_counted_as_a_sample),
+        cmocka_unit_test(test_families_alone_do_not_make_a_request_of_2_0),
         cmocka_unit_test(test_secrets_become_headers),
         cmocka_unit_test(test_a_token_is_used_however_short_it_lives),
         cmocka_unit_test(test_requests_are_signed_for_aws),

@@ -97,7 +97,7 @@ read_answer(struct sent *s, struct bytes answer, struct budget *budget, bool ski
     return e;
 }
 
-UNIT_TEST(test_what_comes_is_what_was_sent_in_order)
+UNIT_TEST(test_samples_are_read_as_sent_and_in_order)
 {
     for (uint64_t seed = 1; seed <= 400; seed++) {
         struct sent s;
@@ -222,7 +222,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_comes_is_what_was_sent_in_order),
+        cmocka_unit_test(test_samples_are_read_as_sent_and_in_order),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_a_damaged_answer_is_read_or_refused),
         cmocka_unit_test(test_an_answer_has_one_result),

@@ -41,7 +41,7 @@ UNIT_TEST(test_all_labels_in_braces_are_a_series)
     assert_false(has("up", "cd"));
 }
 
-UNIT_TEST(test_a_name_may_stand_before_the_braces)
+UNIT_TEST(test_a_name_may_precede_the_braces)
 {
     read("the sample is too old, from series 'up{job=\"a\",x=\"1\"}'. More text {");
     assert_true(has("up", "a"));
@@ -52,7 +52,7 @@ UNIT_TEST(test_a_name_may_stand_before_the_braces)
     assert_false(has("up", "a"));
 }
 
-UNIT_TEST(test_values_with_quotes_and_braces_are_no_end)
+UNIT_TEST(test_quotes_and_braces_in_a_value_do_not_end_the_series)
 {
     read("{__name__=\"up\", job=\"}\\\" {\", x=\"1\"} and {__name__=\"up\", job=\"b\", x=\"1\"}");
     assert_int_equal(named.count, 2);
@@ -85,8 +85,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_labels_in_braces_are_a_series),
-        cmocka_unit_test(test_a_name_may_stand_before_the_braces),
-        cmocka_unit_test(test_values_with_quotes_and_braces_are_no_end),
+        cmocka_unit_test(test_a_name_may_precede_the_braces),
+        cmocka_unit_test(test_quotes_and_braces_in_a_value_do_not_end_the_series),
         cmocka_unit_test(test_a_text_without_labels_names_no_series),
         cmocka_unit_test(test_no_more_are_kept_than_there_is_room_for),
     };

@@ -59,7 +59,7 @@ UNIT_TEST(test_refusals_have_their_verdicts)
     }
 }
 
-UNIT_TEST(test_success_that_does_not_name_what_was_put_is_none)
+UNIT_TEST(test_success_without_an_etag_is_retried)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
@@ -141,7 +141,7 @@ UNIT_TEST(test_the_right_region_is_learnt_and_remembered)
     }
 }
 
-UNIT_TEST(test_a_wrong_region_name_is_no_lesson)
+UNIT_TEST(test_an_invalid_region_name_is_not_adopted)
 {
     static const char *const names[] = {"x.example.org/", "UPPER", "eu-west-1", "-", "a b"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
@@ -339,10 +339,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals_have_their_verdicts),
-        cmocka_unit_test(test_success_that_does_not_name_what_was_put_is_none),
+        cmocka_unit_test(test_success_without_an_etag_is_retried),
         cmocka_unit_test(test_silence_is_asked_again),
         cmocka_unit_test(test_the_right_region_is_learnt_and_remembered),
-        cmocka_unit_test(test_a_wrong_region_name_is_no_lesson),
+        cmocka_unit_test(test_an_invalid_region_name_is_not_adopted),
         cmocka_unit_test(test_without_keys_nothing_is_sent),
         cmocka_unit_test(test_wrong_keys_and_a_missing_bucket_are_found_before_the_first_upload),
         cmocka_unit_test(test_wrong_keys_are_found_where_that_list_is_not_known),

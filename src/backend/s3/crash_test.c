@@ -118,7 +118,7 @@ UNIT_TEST(test_items_of_an_adopted_object_may_come_in_several_calls)
     buf_fini(&kept);
 }
 
-UNIT_TEST(test_what_was_unfit_is_unfit_within_an_adopted_object)
+UNIT_TEST(test_an_unfit_item_is_unfit_in_an_adopted_object)
 {
     struct s3_rig rig;
     struct s3_item bad;
@@ -158,7 +158,7 @@ UNIT_TEST(test_an_adopted_object_whose_items_are_over_goes)
     s3_rig_fini(&rig);
 }
 
-UNIT_TEST(test_what_was_not_sealed_goes_with_a_crash)
+UNIT_TEST(test_an_unsealed_object_is_removed_after_a_crash)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 5);
@@ -277,9 +277,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_after_a_crash_the_same_goes_out_again),
         cmocka_unit_test(test_items_of_an_adopted_object_may_come_in_several_calls),
-        cmocka_unit_test(test_what_was_unfit_is_unfit_within_an_adopted_object),
+        cmocka_unit_test(test_an_unfit_item_is_unfit_in_an_adopted_object),
         cmocka_unit_test(test_an_adopted_object_whose_items_are_over_goes),
-        cmocka_unit_test(test_what_was_not_sealed_goes_with_a_crash),
+        cmocka_unit_test(test_an_unsealed_object_is_removed_after_a_crash),
         cmocka_unit_test(test_with_other_settings_an_object_is_made_again),
         cmocka_unit_test(test_an_object_whose_file_is_gone_is_made_again),
         cmocka_unit_test(test_saved_nonsense_is_as_nothing),

@@ -105,7 +105,7 @@ UNIT_TEST(test_an_index_is_the_text_that_the_document_shows)
         "\"450.7\",\"min_time\":-1,\"max_time\":1700000000004,\"number\":4}]}\n");
 }
 
-UNIT_TEST(test_what_is_written_is_read_back)
+UNIT_TEST(test_an_index_that_was_printed_parses_to_itself)
 {
     struct s3_index other;
     struct buf again;
@@ -205,7 +205,7 @@ UNIT_TEST(test_too_many_names_are_cut)
     assert_int_equal(names.places.count, 0);
 }
 
-UNIT_TEST(test_what_is_no_index_is_refused)
+UNIT_TEST(test_a_malformed_index_is_refused)
 {
     static const char *const bad[] = {
         "",
@@ -331,7 +331,7 @@ UNIT_TEST(test_under_another_instance_only_metric_names_are_taken)
     sim_env_free(sim);
 }
 
-UNIT_TEST(test_what_another_life_listed_in_the_bucket_is_kept)
+UNIT_TEST(test_objects_that_the_index_in_the_bucket_lists_are_merged)
 {
     struct s3_index other;
     uint64_t seal = 2;
@@ -368,21 +368,22 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_an_index_is_the_text_that_the_document_shows, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_written_is_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_index_that_was_printed_parses_to_itself, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_places_of_a_fill_are_read_back, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_an_object_of_the_same_name_takes_the_place_of_the_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_objects_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_names_are_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_no_index_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_malformed_index_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_local_files_are_per_directory_and_go_with_their_hour,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_flipped_bit_in_a_local_file_is_found, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_under_another_instance_only_metric_names_are_taken,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_another_life_listed_in_the_bucket_is_kept, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(test_objects_that_the_index_in_the_bucket_lists_are_merged,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -315,7 +315,7 @@ UNIT_TEST(test_a_copy_of_the_directory_gives_other_names)
 }
 
 /* The object that was sealed when the copy was made has the same name and bytes. */
-UNIT_TEST(test_what_a_copy_had_sealed_keeps_its_name)
+UNIT_TEST(test_an_object_sealed_before_the_copy_keeps_its_name)
 {
     struct s3_rig rig;
     names_rig_init(&rig);
@@ -363,7 +363,7 @@ UNIT_TEST(test_what_a_copy_had_sealed_keeps_its_name)
 
 /* Objects do not collide, but their index does: a volume that was rolled back makes
  * other objects. */
-UNIT_TEST(test_what_the_index_in_the_bucket_lists_is_kept)
+UNIT_TEST(test_entries_of_the_index_in_the_bucket_are_kept)
 {
     struct s3_rig rig;
     names_rig_init(&rig);
@@ -386,7 +386,7 @@ UNIT_TEST(test_what_the_index_in_the_bucket_lists_is_kept)
     s3_rig_fini(&rig);
 }
 
-UNIT_TEST(test_an_index_that_cannot_be_read_is_told_to_be_incomplete)
+UNIT_TEST(test_an_index_after_a_denied_read_is_marked_incomplete)
 {
     for (unsigned there = 0; there < 2; there++) {
         struct s3_rig rig;
@@ -419,7 +419,7 @@ flip(struct s3_rig *rig, uint64_t at)
     must(sim_env_damage(rig->sim, "d/objects/0000000001", at));
 }
 
-UNIT_TEST(test_what_changed_on_the_disk_is_not_sent_but_made_again)
+UNIT_TEST(test_an_object_that_changed_on_the_disk_is_rebuilt)
 {
     static const char whole[] = LINE("1700000000100", "100") LINE("1700000000200", "200");
     for (unsigned crashes = 0; crashes < 2; crashes++) {
@@ -519,10 +519,10 @@ main(void)
         cmocka_unit_test(test_a_writer_waits_for_each_name_that_is_taken_and_takes_a_free_one),
         cmocka_unit_test(test_an_answer_that_names_no_object_is_not_one_that_has_the_name),
         cmocka_unit_test(test_a_copy_of_the_directory_gives_other_names),
-        cmocka_unit_test(test_what_a_copy_had_sealed_keeps_its_name),
-        cmocka_unit_test(test_what_the_index_in_the_bucket_lists_is_kept),
-        cmocka_unit_test(test_an_index_that_cannot_be_read_is_told_to_be_incomplete),
-        cmocka_unit_test(test_what_changed_on_the_disk_is_not_sent_but_made_again),
+        cmocka_unit_test(test_an_object_sealed_before_the_copy_keeps_its_name),
+        cmocka_unit_test(test_entries_of_the_index_in_the_bucket_are_kept),
+        cmocka_unit_test(test_an_index_after_a_denied_read_is_marked_incomplete),
+        cmocka_unit_test(test_an_object_that_changed_on_the_disk_is_rebuilt),
         cmocka_unit_test(test_a_file_that_cannot_be_read_is_made_again),
         cmocka_unit_test(test_an_object_that_an_earlier_version_sealed_is_sent),
     };

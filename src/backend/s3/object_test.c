@@ -72,7 +72,7 @@ UNIT_TEST(test_names_are_no_longer_than_a_key_may_be)
     assert_false(place(prefix, tenant, 0));
 }
 
-UNIT_TEST(test_what_comes_from_the_store_is_named_by_fill_and_number)
+UNIT_TEST(test_an_object_from_the_store_is_named_by_fill_and_number)
 {
     uint64_t fill = FILL_BIT | 3ULL << FILL_NUMBER_SHIFT;
     object.first = (struct s3_place){fill, 0};
@@ -81,7 +81,7 @@ UNIT_TEST(test_what_comes_from_the_store_is_named_by_fill_and_number)
     assert_string_equal(object.base, "0123456789abcdef-fill3-0-4095.ndjson.gz");
 }
 
-UNIT_TEST(test_what_the_log_gives_once_more_has_another_name)
+UNIT_TEST(test_an_object_of_repeated_records_has_another_name)
 {
     object.first = (struct s3_place){880, 0};
     object.last = (struct s3_place){3952, 9};
@@ -380,8 +380,8 @@ main(void)
         cmocka_unit_test(test_a_directory_is_the_hour_of_arrival),
         cmocka_unit_test(test_a_tenant_is_one_level),
         cmocka_unit_test(test_names_are_no_longer_than_a_key_may_be),
-        cmocka_unit_test(test_what_comes_from_the_store_is_named_by_fill_and_number),
-        cmocka_unit_test(test_what_the_log_gives_once_more_has_another_name),
+        cmocka_unit_test(test_an_object_from_the_store_is_named_by_fill_and_number),
+        cmocka_unit_test(test_an_object_of_repeated_records_has_another_name),
         cmocka_unit_test(test_places_are_ordered),
         cmocka_unit_test(test_files_go_when_that_is_durable),
         cmocka_unit_test(test_blocks_come_back_with_the_checksums_they_were_made_with),

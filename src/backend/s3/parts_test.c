@@ -106,7 +106,7 @@ UNIT_TEST(test_a_large_object_goes_in_parts)
     s3_rig_fini(&rig);
 }
 
-UNIT_TEST(test_a_lost_upload_is_begun_anew)
+UNIT_TEST(test_a_lost_upload_is_restarted)
 {
     static const char *const codes[] = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"};
     for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++) {
@@ -227,7 +227,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_large_object_goes_in_parts),
-        cmocka_unit_test(test_a_lost_upload_is_begun_anew),
+        cmocka_unit_test(test_a_lost_upload_is_restarted),
         cmocka_unit_test(test_uploads_that_a_crash_left_are_aborted),
         cmocka_unit_test(test_without_leave_to_look_for_uploads_all_goes_on),
         cmocka_unit_test(test_an_upload_that_is_given_up_is_aborted_later),

@@ -97,7 +97,7 @@ expect_name(uint64_t first_pos, uint32_t first_index, uint64_t last_pos, uint32_
     s3_rig_fini(&rig);
 }
 
-UNIT_TEST(test_names_tell_first_and_last)
+UNIT_TEST(test_names_contain_the_first_and_last_position)
 {
     expect_name(100, 0, 200, 3, true, "100-200"); /* all of record 200 is in it */
     expect_name(100, 2, 200, 3, true, "100.2-200");
@@ -355,7 +355,7 @@ expect_url(const char *endpoint, const char *bucket, bool path_style, const char
     s3_rig_fini(&rig);
 }
 
-UNIT_TEST(test_the_bucket_stands_in_the_host_or_in_the_path)
+UNIT_TEST(test_the_bucket_is_in_the_host_or_in_the_path)
 {
     expect_url(NULL, "bucket", false, "https://bucket.s3.eu-west-1.amazonaws.com");
     expect_url(NULL, "bucket", true, "https://s3.eu-west-1.amazonaws.com/bucket");
@@ -366,7 +366,7 @@ UNIT_TEST(test_the_bucket_stands_in_the_host_or_in_the_path)
     expect_url("http://[::1]:9000", "bucket", false, "http://[::1]:9000/bucket");
 }
 
-UNIT_TEST(test_an_endpoint_that_is_no_url_is_refused)
+UNIT_TEST(test_an_endpoint_that_is_not_a_url_is_refused)
 {
     struct s3_rig rig;
     s3_rig_init(&rig, 1);
@@ -455,7 +455,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_object_and_its_index_are_put),
-        cmocka_unit_test(test_names_tell_first_and_last),
+        cmocka_unit_test(test_names_contain_the_first_and_last_position),
         cmocka_unit_test(test_letters_sent_again_have_names_that_never_come_again),
         cmocka_unit_test(test_letters_do_not_make_an_object_of_before_forgotten),
         cmocka_unit_test(test_histograms_and_exemplars_are_lines_of_their_own),
@@ -464,8 +464,8 @@ main(void)
         cmocka_unit_test(test_encryption_and_class_are_asked_for),
         cmocka_unit_test(test_packed_objects_hold_the_same_lines),
         cmocka_unit_test(test_an_object_is_complete_at_its_size_or_age),
-        cmocka_unit_test(test_the_bucket_stands_in_the_host_or_in_the_path),
-        cmocka_unit_test(test_an_endpoint_that_is_no_url_is_refused),
+        cmocka_unit_test(test_the_bucket_is_in_the_host_or_in_the_path),
+        cmocka_unit_test(test_an_endpoint_that_is_not_a_url_is_refused),
         cmocka_unit_test(test_the_index_gathers_the_objects_of_an_hour),
         cmocka_unit_test(test_a_dry_run_touches_nothing),
     };

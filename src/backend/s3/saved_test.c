@@ -34,7 +34,7 @@ whole(void)
     };
 }
 
-UNIT_TEST(test_what_shapes_objects_counts)
+UNIT_TEST(test_settings_that_shape_objects_change_the_hash)
 {
     enum { COUNT = 17 };
     uint64_t hashes[COUNT];
@@ -64,7 +64,7 @@ UNIT_TEST(test_what_shapes_objects_counts)
     }
 }
 
-UNIT_TEST(test_what_does_not_leaves_it_as_it_is)
+UNIT_TEST(test_other_settings_do_not_change_the_hash)
 {
     struct destination_settings d = whole();
     uint64_t hash = s3_content_hash(&d);
@@ -82,8 +82,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_shapes_objects_counts),
-        cmocka_unit_test(test_what_does_not_leaves_it_as_it_is),
+        cmocka_unit_test(test_settings_that_shape_objects_change_the_hash),
+        cmocka_unit_test(test_other_settings_do_not_change_the_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ UNIT_TEST(test_uploads_and_markers_are_read)
     assert_string_equal(page.next_id, "i<2");
 }
 
-UNIT_TEST(test_what_is_no_page_is_refused)
+UNIT_TEST(test_a_malformed_page_is_refused)
 {
     struct seen seen;
     struct s3_uploads_page page;
@@ -112,7 +112,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uploads_and_markers_are_read),
-        cmocka_unit_test(test_what_is_no_page_is_refused),
+        cmocka_unit_test(test_a_malformed_page_is_refused),
         cmocka_unit_test(test_the_caller_may_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

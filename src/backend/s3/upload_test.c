@@ -139,7 +139,7 @@ UNIT_TEST(test_etags_that_could_be_markup_are_refused)
     }
 }
 
-UNIT_TEST(test_an_upload_without_a_good_id_is_none)
+UNIT_TEST(test_an_upload_without_a_valid_id_is_refused)
 {
     static char long_id[1200];
     memset(long_id, 'i', S3_UPLOAD_ID_BYTES);
@@ -195,7 +195,7 @@ looked(unsigned status, const char *length, const char *etag, const char *digest
 
 static const struct s3_upload_how LOOKS = {.looks = true, .only_new = true};
 
-UNIT_TEST(test_what_is_there_is_this_object_if_size_and_checksum_are)
+UNIT_TEST(test_a_stored_object_is_ours_if_size_and_checksum_match)
 {
     static const struct {
         const char *length, *etag, *digest;
@@ -319,9 +319,9 @@ main(void)
         TEST(test_more_than_a_part_goes_in_parts),
         TEST(test_the_end_of_the_largest_upload_fits),
         TEST(test_etags_that_could_be_markup_are_refused),
-        TEST(test_an_upload_without_a_good_id_is_none),
+        TEST(test_an_upload_without_a_valid_id_is_refused),
         TEST(test_refusals_lead_nowhere_but_where_the_upload_is_gone),
-        TEST(test_what_is_there_is_this_object_if_size_and_checksum_are),
+        TEST(test_a_stored_object_is_ours_if_size_and_checksum_match),
         TEST(test_where_nothing_can_be_seen_nothing_is_overwritten),
         TEST(test_a_store_that_does_not_know_the_condition_is_asked_without_it),
         TEST(test_an_upload_in_parts_is_given_up_when_its_name_is_taken),

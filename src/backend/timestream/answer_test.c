@@ -165,7 +165,7 @@ UNIT_TEST(test_the_first_usable_address_is_taken)
                    "https://a", 7 * 24 * 60);
 }
 
-UNIT_TEST(test_what_is_no_address_is_refused)
+UNIT_TEST(test_an_invalid_address_is_refused)
 {
     static const char *const bad[] = {
         "",
@@ -273,7 +273,7 @@ main(void)
         cmocka_unit_test(test_long_reasons_of_all_records_fit),
         cmocka_unit_test(test_without_memory_for_words_it_is_said),
         cmocka_unit_test(test_the_first_usable_address_is_taken),
-        cmocka_unit_test(test_what_is_no_address_is_refused),
+        cmocka_unit_test(test_an_invalid_address_is_refused),
         cmocka_unit_test(test_a_sentence_names_the_table),
         cmocka_unit_test(test_a_table_takes_what_its_stores_do),
     };

@@ -138,7 +138,7 @@ UNIT_TEST(test_several_labels_leave_at_once)
                                     "1000") "," RECORD("a", "", "1001")));
 }
 
-UNIT_TEST(test_a_version_and_colons_are_as_told)
+UNIT_TEST(test_a_version_and_colons_are_written_as_configured)
 {
     form = (struct timestream_form){.version = 7, .keep_colons = true};
     assert_int_equal(add("__name__=a:b"), WRITER_ADDED);
@@ -350,7 +350,7 @@ UNIT_TEST(test_a_record_beyond_a_limit_is_unfit_and_changes_nothing)
     assert_int_equal(batch.count, 3);
 }
 
-UNIT_TEST(test_dimensions_are_counted_wherever_they_stand)
+UNIT_TEST(test_dimensions_are_counted_in_common_and_own_attributes)
 {
     char pair[32];
     for (unsigned extra = 0; extra < 2; extra++) { /* 128 dimensions, then one more */
@@ -391,7 +391,7 @@ UNIT_TEST(test_a_record_that_makes_the_call_dearer_than_another_call_begins_one)
     assert_int_equal(add_other_host(61, "abcdefghijklm"), WRITER_FULL);  /* 17 * 61 */
 }
 
-UNIT_TEST(test_what_is_common_is_billed_once)
+UNIT_TEST(test_common_attributes_are_billed_once)
 {
     /* 2 + 300 common; 1 + 8 + 8 each */
     for (unsigned i = 0; i < 42; i++) {
@@ -453,14 +453,14 @@ main(void)
         TEST(test_without_labels_in_common_there_are_no_common_dimensions),
         TEST(test_labels_that_leave_go_to_those_that_had_them),
         TEST(test_several_labels_leave_at_once),
-        TEST(test_a_version_and_colons_are_as_told),
+        TEST(test_a_version_and_colons_are_written_as_configured),
         TEST(test_histograms_and_what_is_not_finite_are_texts),
         TEST(test_every_record_comes_back_whatever_is_common),
         TEST(test_a_hundred_records_are_all),
         TEST(test_a_record_beyond_a_limit_is_unfit_and_changes_nothing),
-        TEST(test_dimensions_are_counted_wherever_they_stand),
+        TEST(test_dimensions_are_counted_in_common_and_own_attributes),
         TEST(test_a_record_that_makes_the_call_dearer_than_another_call_begins_one),
-        TEST(test_what_is_common_is_billed_once),
+        TEST(test_common_attributes_are_billed_once),
         TEST(test_without_memory_nothing_changes_and_it_goes_on_later),
     };
 #undef TEST

@@ -252,7 +252,7 @@ UNIT_TEST(test_a_label_with_two_columns_is_the_first_that_has_a_value)
     timestream_example_fini(&t);
 }
 
-UNIT_TEST(test_what_the_destination_would_not_write_stands_for_itself)
+UNIT_TEST(test_a_name_that_the_destination_does_not_write_is_unchanged)
 {
     static const char *const names[] = {"U__job", "U__a_2e_b", "U__a_3a_b", "U__", NULL};
     static const char *const labels_of[] = {"U__job", "U__a_2e_b", "a:b", "U__"};
@@ -337,7 +337,7 @@ main(void)
         cmocka_unit_test(test_random_series_come_back),
         cmocka_unit_test(test_a_table_of_the_connector_has_labels_as_they_are),
         cmocka_unit_test(test_a_label_with_two_columns_is_the_first_that_has_a_value),
-        cmocka_unit_test(test_what_the_destination_would_not_write_stands_for_itself),
+        cmocka_unit_test(test_a_name_that_the_destination_does_not_write_is_unchanged),
         cmocka_unit_test(test_other_columns_are_an_error_in_a_table_that_is_ours),
         cmocka_unit_test(test_times_are_read_to_the_millisecond),
     };

@@ -73,7 +73,7 @@ UNIT_TEST(test_a_value_is_the_same_however_it_is_written)
     }
 }
 
-UNIT_TEST(test_what_is_no_value_is_damage)
+UNIT_TEST(test_a_malformed_value_is_damage)
 {
     static const char *const values[] = {
         "{}",
@@ -101,7 +101,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_value_is_the_same_however_it_is_written),
-        cmocka_unit_test(test_what_is_no_value_is_damage),
+        cmocka_unit_test(test_a_malformed_value_is_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

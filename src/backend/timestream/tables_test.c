@@ -188,7 +188,7 @@ UNIT_TEST(test_a_table_that_is_missing_blocks_and_is_named)
     expect_hours("t", 6);
 }
 
-UNIT_TEST(test_what_will_pass_is_waited_for)
+UNIT_TEST(test_a_temporary_failure_is_retried)
 {
     static const struct {
         unsigned status;
@@ -224,7 +224,7 @@ UNIT_TEST(test_what_will_pass_is_waited_for)
     assert_true(timestream_client_due(client));
 }
 
-UNIT_TEST(test_what_is_known_is_used_while_it_cannot_be_asked_again)
+UNIT_TEST(test_known_retention_is_used_while_it_cannot_be_refreshed)
 {
     learn(200, DESCRIBED(6));
     timestream_rig_advance(&rig, 3600);
@@ -280,8 +280,8 @@ main(void)
         TEST(test_without_the_permission_everything_is_taken_and_that_is_said_once),
         TEST(test_who_knows_no_such_question_takes_everything),
         TEST(test_a_table_that_is_missing_blocks_and_is_named),
-        TEST(test_what_will_pass_is_waited_for),
-        TEST(test_what_is_known_is_used_while_it_cannot_be_asked_again),
+        TEST(test_a_temporary_failure_is_retried),
+        TEST(test_known_retention_is_used_while_it_cannot_be_refreshed),
         TEST(test_with_a_wrong_clock_that_of_aws_counts),
         TEST(test_without_memory_it_is_said_and_works_later),
     };

@@ -208,7 +208,7 @@ UNIT_TEST(test_limits_are_those_of_the_service)
     assert_int_equal(add("a", "x"), WRITER_FULL);
 }
 
-UNIT_TEST(test_what_is_no_sample_is_unfit)
+UNIT_TEST(test_an_exemplar_is_unfit)
 {
     uint32_t entry;
     open_writer();
@@ -333,7 +333,7 @@ UNIT_TEST(test_of_the_store_only_what_the_table_takes_is_sent)
     timestream_rig_expect_done(&rig, VERDICT_REBUILD, "outside_table_retention", "too old for");
 }
 
-UNIT_TEST(test_what_may_have_arrived_is_for_timestream_to_judge)
+UNIT_TEST(test_records_that_may_have_arrived_are_sent_again)
 {
     open_writer();
     assert_int_equal(add_filled("a", HOUR_MS - 1000), WRITER_ADDED);
@@ -704,12 +704,12 @@ main(void)
         TEST(test_a_call_sent_again_has_the_same_body_and_another_signature),
         TEST(test_a_call_that_was_cleared_is_another_one),
         TEST(test_limits_are_those_of_the_service),
-        TEST(test_what_is_no_sample_is_unfit),
+        TEST(test_an_exemplar_is_unfit),
         TEST(test_a_call_is_of_one_table),
         TEST(test_a_series_that_gives_no_table_is_unfit),
         TEST(test_names_that_no_table_has_are_refused_at_once),
         TEST(test_of_the_store_only_what_the_table_takes_is_sent),
-        TEST(test_what_may_have_arrived_is_for_timestream_to_judge),
+        TEST(test_records_that_may_have_arrived_are_sent_again),
         TEST(test_of_the_log_everything_is_sent_and_no_table_is_asked),
         TEST(test_each_table_of_a_template_is_asked),
         TEST(test_credentials_come_before_tables),

@@ -76,7 +76,7 @@ UNIT_TEST(test_this_machine_writes_what_every_machine_does)
     buf_fini(&anywhere);
 }
 
-UNIT_TEST(test_what_no_encoder_writes_is_refused)
+UNIT_TEST(test_invalid_base64_is_refused)
 {
     static const char *const bad[] = {
         "Z",      "Zg",       "Zg=",  "Zh==",     "Zm9=",     "====",           "Z===", "Zg==Zg==",
@@ -111,7 +111,7 @@ main(void)
         cmocka_unit_test(test_the_examples_of_the_specification),
         cmocka_unit_test(test_every_byte_at_every_place_comes_back),
         cmocka_unit_test(test_this_machine_writes_what_every_machine_does),
-        cmocka_unit_test(test_what_no_encoder_writes_is_refused),
+        cmocka_unit_test(test_invalid_base64_is_refused),
         cmocka_unit_test(test_a_full_buffer_is_left_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

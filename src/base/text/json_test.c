@@ -87,7 +87,7 @@ UNIT_TEST(test_strings_are_escaped)
                  "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x94\xa5\"");
 }
 
-UNIT_TEST(test_bytes_that_are_no_utf8_become_replacement_characters)
+UNIT_TEST(test_bytes_that_are_not_utf8_become_replacement_characters)
 {
     check_string(bytes_of_text("a\xff"), "\"a" UTF8_REPLACEMENT "\"");
     check_string(bytes_of_text("\xc3"), "\"" UTF8_REPLACEMENT "\"");
@@ -95,7 +95,7 @@ UNIT_TEST(test_bytes_that_are_no_utf8_become_replacement_characters)
     check_string(bytes_of_text("\xe2\x82z"), "\"" UTF8_REPLACEMENT UTF8_REPLACEMENT "z\"");
 }
 
-UNIT_TEST(test_a_string_that_is_not_exact_is_told)
+UNIT_TEST(test_an_inexact_string_is_reported)
 {
     struct buf buf;
     buf_init(&buf, NULL, 4096);
@@ -105,7 +105,7 @@ UNIT_TEST(test_a_string_that_is_not_exact_is_told)
     buf_fini(&buf);
 }
 
-UNIT_TEST(test_bytes_that_are_no_utf8_can_be_kept)
+UNIT_TEST(test_bytes_that_are_not_utf8_can_be_kept)
 {
     struct buf buf;
     buf_init(&buf, NULL, 4096);
@@ -279,9 +279,9 @@ main(void)
         cmocka_unit_test(test_commas_and_colons_are_put_by_the_writer),
         cmocka_unit_test(test_integers_print_to_their_ends),
         cmocka_unit_test(test_strings_are_escaped),
-        cmocka_unit_test(test_bytes_that_are_no_utf8_become_replacement_characters),
-        cmocka_unit_test(test_a_string_that_is_not_exact_is_told),
-        cmocka_unit_test(test_bytes_that_are_no_utf8_can_be_kept),
+        cmocka_unit_test(test_bytes_that_are_not_utf8_become_replacement_characters),
+        cmocka_unit_test(test_an_inexact_string_is_reported),
+        cmocka_unit_test(test_bytes_that_are_not_utf8_can_be_kept),
         cmocka_unit_test(test_special_bytes_are_found_at_any_place),
         cmocka_unit_test(test_deepest_nesting_is_written),
         cmocka_unit_test(test_full_buffer_shows_as_error_and_nothing_else),

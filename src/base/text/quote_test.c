@@ -19,7 +19,7 @@ static const struct {
     {"\xf3\xa0\x80\x81", 4, "\"\\U000e0001\""},
 };
 
-UNIT_TEST(test_what_is_not_printable_is_escaped_and_read_back)
+UNIT_TEST(test_unprintable_characters_are_escaped_and_read_back)
 {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct buf quoted, plain;
@@ -34,7 +34,7 @@ UNIT_TEST(test_what_is_not_printable_is_escaped_and_read_back)
     }
 }
 
-UNIT_TEST(test_what_is_no_literal_is_refused)
+UNIT_TEST(test_an_invalid_literal_is_refused)
 {
     static const char *const wrong[] = {"",
                                         "\"",
@@ -101,8 +101,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_not_printable_is_escaped_and_read_back),
-        cmocka_unit_test(test_what_is_no_literal_is_refused),
+        cmocka_unit_test(test_unprintable_characters_are_escaped_and_read_back),
+        cmocka_unit_test(test_an_invalid_literal_is_refused),
         cmocka_unit_test(test_each_kind_of_quote_has_its_rules),
         cmocka_unit_test(test_characters_are_named),
     };

@@ -112,23 +112,25 @@ label_series(struct buf *to, const char *site, unsigned number)
     assert_int_equal(buf_error(to), OK);
 }
 
-struct told {
+struct reported {
     uint64_t series, missing, different;
 };
 
 static void
-tell(void *context, struct bytes labels, int64_t min_ms, uint64_t missing, uint64_t different)
+add_difference(void *context, struct bytes labels, int64_t min_ms, uint64_t missing,
+               uint64_t different)
 {
-    struct told *told = context;
+    struct reported *reported = context;
     (void)labels;
     (void)min_ms;
-    told->series++;
-    told->missing += missing;
-    told->different += different;
+    reported->series++;
+    reported->missing += missing;
+    reported->different += different;
 }
 
 static struct check_counts
-check(struct store *from, struct store *to, const struct selection *selection, struct told *told)
+check(struct store *from, struct store *to, const struct selection *selection,
+      struct reported *reported)
 {
     struct why why = {""};
     struct check_counts counts = {0};
@@ -136,13 +138,13 @@ check(struct store *from, struct store *to, const struct selection *selection, s
                                     .to = to->reading,
                                     .selection = selection,
                                     .tenant = bytes_of_text("anonymous"),
-                                    .differs = tell,
-                                    .context = told};
-    *told = (struct told){0};
+                                    .differs = add_difference,
+                                    .context = reported};
+    *reported = (struct reported){0};
     assert_int_equal(check_slice(&options, 0, SLICE_MS - 1, &counts, &why), OK);
-    assert_int_equal(counts.missing, told->missing);
-    assert_int_equal(counts.different, told->different);
-    assert_int_equal(counts.series_differing, told->series);
+    assert_int_equal(counts.missing, reported->missing);
+    assert_int_equal(counts.different, reported->different);
+    assert_int_equal(counts.series_differing, reported->series);
     return counts;
 }
 
@@ -150,7 +152,7 @@ UNIT_TEST(test_each_missing_and_each_other_sample_is_counted)
 {
     struct store from, to;
     struct check_counts expected = {0};
-    struct told told;
+    struct reported reported;
     struct buf labels;
     struct rng rng = {shifted_seed(1)};
     store_open(&from, "from");
@@ -182,9 +184,9 @@ UNIT_TEST(test_each_missing_and_each_other_sample_is_counted)
     }
     write_all(&from);
     write_all(&to);
-    struct check_counts counts = check(&from, &to, NULL, &told);
+    struct check_counts counts = check(&from, &to, NULL, &reported);
     assert_memory_equal(&counts, &expected, sizeof counts);
-    counts = check(&from, &from, NULL, &told);
+    counts = check(&from, &from, NULL, &reported);
     assert_int_equal(counts.series_differing, 0);
     assert_int_equal(counts.samples, expected.samples);
     assert_int_equal(counts.series_beside, 0);
@@ -197,7 +199,7 @@ UNIT_TEST(test_a_slice_that_cannot_be_read_is_not_one_that_differs)
 {
     struct store from, to;
     struct buf labels;
-    struct told told;
+    struct reported reported;
     unsigned failed = 0;
     store_open(&from, "from");
     store_open(&to, "to");
@@ -217,8 +219,8 @@ UNIT_TEST(test_a_slice_that_cannot_be_read_is_not_one_that_differs)
         struct check_options options = {.from = from.reading,
                                         .to = to.reading,
                                         .tenant = bytes_of_text("anonymous"),
-                                        .differs = tell,
-                                        .context = &told};
+                                        .differs = add_difference,
+                                        .context = &reported};
         mem_fail_nth(nth, false);
         enum err e = check_slice(&options, 0, SLICE_MS - 1, &counts, &why);
         bool fired = mem_fail_fired();
@@ -241,7 +243,7 @@ UNIT_TEST(test_a_slice_that_cannot_be_read_is_not_one_that_differs)
 UNIT_TEST(test_series_are_looked_for_under_the_labels_that_they_got)
 {
     struct store from, to;
-    struct told told;
+    struct reported reported;
     struct buf labels;
     struct why why = {""};
     struct selection *selection;
@@ -275,7 +277,7 @@ UNIT_TEST(test_series_are_looked_for_under_the_labels_that_they_got)
     }
     write_all(&from);
     write_all(&to);
-    struct check_counts counts = check(&from, &to, selection, &told);
+    struct check_counts counts = check(&from, &to, selection, &reported);
     assert_int_equal(counts.samples, 9 * SAMPLES);
     assert_int_equal(counts.missing, 1);
     assert_int_equal(counts.different, 0);

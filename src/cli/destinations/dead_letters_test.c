@@ -172,7 +172,7 @@ shown(uint32_t id)
     return json;
 }
 
-UNIT_TEST(test_show_tells_a_float_bit_for_bit)
+UNIT_TEST(test_show_prints_a_float_bit_for_bit)
 {
     assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
     unsigned lines = 0;
@@ -201,7 +201,7 @@ UNIT_TEST(test_show_tells_a_float_bit_for_bit)
     json_decref(json);
 }
 
-UNIT_TEST(test_show_tells_histograms_exemplars_and_metadata)
+UNIT_TEST(test_show_prints_histograms_exemplars_and_metadata)
 {
     assert_int_equal(RUN("show", "--format=json", "--destination=west"), EXIT_DONE);
     json_t *json = shown(2);
@@ -303,7 +303,7 @@ UNIT_TEST(test_wrong_words_are_wrong_usage)
     assert_non_null(strstr(cli_out, "--destination=NAME"));
 }
 
-UNIT_TEST(test_what_is_not_there_is_told)
+UNIT_TEST(test_a_missing_destination_or_directory_is_reported)
 {
     char path[100];
     assert_int_equal(RUN("drop", "--destination=north"), EXIT_FAILED);
@@ -316,7 +316,7 @@ UNIT_TEST(test_what_is_not_there_is_told)
     assert_string_equal(cli_out, "no dead letters\n");
 }
 
-UNIT_TEST(test_damage_is_told_and_the_rest_is_shown)
+UNIT_TEST(test_damage_is_reported_and_the_rest_is_shown)
 {
     struct file file;
     char path[128];
@@ -344,12 +344,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         claim(test_list_has_a_line_for_each_destination_and_reason),
         claim(test_list_takes_a_destination_and_a_reason),
-        claim(test_show_tells_a_float_bit_for_bit),
-        claim(test_show_tells_histograms_exemplars_and_metadata),
+        claim(test_show_prints_a_float_bit_for_bit),
+        claim(test_show_prints_histograms_exemplars_and_metadata),
         claim(test_replay_and_drop_say_how_many_and_ask_once),
         claim(test_wrong_words_are_wrong_usage),
-        claim(test_what_is_not_there_is_told),
-        claim(test_damage_is_told_and_the_rest_is_shown),
+        claim(test_a_missing_destination_or_directory_is_reported),
+        claim(test_damage_is_reported_and_the_rest_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ run(const char *const *words)
     return code;
 }
 
-UNIT_TEST(test_wrong_use_is_told)
+UNIT_TEST(test_wrong_use_is_reported)
 {
     static const struct {
         const char *words[WORDS_MAX];
@@ -94,7 +94,7 @@ UNIT_TEST(test_wrong_use_is_told)
     }
 }
 
-UNIT_TEST(test_what_cannot_be_found_is_a_failure)
+UNIT_TEST(test_a_missing_destination_or_file_is_a_failure)
 {
     assert_int_equal(run((const char *[]){"test", "line", "CONFIG", NULL}), EXIT_FAILED);
     assert_non_null(strstr(said, "destination 'line' not found; did you mean 'lines'?"));
@@ -111,7 +111,7 @@ UNIT_TEST(test_what_cannot_be_found_is_a_failure)
         said, "--shards is only valid with type kinesis; destination 'lines' has another type"));
 }
 
-UNIT_TEST(test_what_works_is_told_as_text_and_as_json)
+UNIT_TEST(test_success_is_printed_as_text_and_as_json)
 {
     assert_int_equal(run((const char *[]){"test", "lines", "CONFIG", NULL}), EXIT_DONE);
     assert_non_null(strstr(said, "ok      directory /tmp: exists"));
@@ -126,9 +126,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_use_is_told),
-        cmocka_unit_test(test_what_cannot_be_found_is_a_failure),
-        cmocka_unit_test(test_what_works_is_told_as_text_and_as_json),
+        cmocka_unit_test(test_wrong_use_is_reported),
+        cmocka_unit_test(test_a_missing_destination_or_file_is_a_failure),
+        cmocka_unit_test(test_success_is_printed_as_text_and_as_json),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -101,7 +101,7 @@ UNIT_TEST(test_a_histogram_is_what_import_reads)
     buf_fini(&text);
 }
 
-UNIT_TEST(test_labels_that_are_no_text_are_there_in_hex)
+UNIT_TEST(test_labels_that_are_not_utf8_are_printed_in_hex)
 {
     struct buf labels, own;
     buf_init(&labels, NULL, 1000);
@@ -122,7 +122,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_floats_are_numbers_or_their_bits),
         cmocka_unit_test(test_a_histogram_is_what_import_reads),
-        cmocka_unit_test(test_labels_that_are_no_text_are_there_in_hex),
+        cmocka_unit_test(test_labels_that_are_not_utf8_are_printed_in_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

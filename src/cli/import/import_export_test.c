@@ -123,7 +123,7 @@ UNIT_TEST(test_an_import_of_a_file_cut_short_ends_with_1)
     expect_status(RUN("import", "--format=x", file), EXIT_USAGE);
 }
 
-UNIT_TEST(test_what_is_imported_is_written_into_a_part)
+UNIT_TEST(test_imported_samples_are_written_into_a_part)
 {
     char pattern[128];
     glob_t found;
@@ -385,7 +385,7 @@ main(void)
         IN_DIR(test_an_import_that_leaves_out_a_line_ends_with_1),
         IN_DIR(test_an_import_of_refused_samples_ends_with_1),
         IN_DIR(test_an_import_of_a_file_cut_short_ends_with_1),
-        IN_DIR(test_what_is_imported_is_written_into_a_part),
+        IN_DIR(test_imported_samples_are_written_into_a_part),
         IN_DIR(test_an_import_that_is_done_has_nothing_left_to_do),
         IN_DIR(test_an_import_continues_with_the_metadata_of_lines_read_before),
         IN_DIR(test_an_import_killed_after_any_line_stores_each_sample_once),

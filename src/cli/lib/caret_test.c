@@ -14,7 +14,7 @@ check(const char *text, const char *sentence, uint32_t width, const char *expect
     buf_fini(&to);
 }
 
-UNIT_TEST(test_it_stands_below_the_place)
+UNIT_TEST(test_the_caret_is_below_the_position)
 {
     check("up{", "1:4: parse error", 80, "  up{\n     ^\n");
     check("up{", "1:1: parse error", 80, "  up{\n  ^\n");
@@ -58,7 +58,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_it_stands_below_the_place),
+        cmocka_unit_test(test_the_caret_is_below_the_position),
         cmocka_unit_test(test_characters_count_not_bytes),
         cmocka_unit_test(test_a_long_line_is_cut_around_the_place),
         cmocka_unit_test(test_a_sentence_without_a_place_gets_none),

@@ -34,7 +34,7 @@ parse(int n, char **words, int *ret_count, struct why *why)
     return flags_parse(flags, &given, n, words, ret_count, why);
 }
 
-UNIT_TEST(test_flags_and_words_are_told_apart)
+UNIT_TEST(test_flags_and_words_are_distinguished)
 {
     const char *const line[] = {
         "a",           "--dry-run", "--output=x",    "-",  "--match", "up", "--match=down", "-oy",
@@ -79,7 +79,7 @@ UNIT_TEST(test_wrong_flags_are_refused_with_a_reason)
     refuse("--retry=999999999y", "invalid duration");
 }
 
-UNIT_TEST(test_times_and_choices_are_told_apart_from_what_is_none)
+UNIT_TEST(test_valid_times_and_choices_are_accepted_and_others_refused)
 {
     static const struct {
         const char *word, *why; /* NULL: valid */
@@ -108,8 +108,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_times_and_choices_are_told_apart_from_what_is_none),
-        cmocka_unit_test(test_flags_and_words_are_told_apart),
+        cmocka_unit_test(test_valid_times_and_choices_are_accepted_and_others_refused),
+        cmocka_unit_test(test_flags_and_words_are_distinguished),
         cmocka_unit_test(test_wrong_flags_are_refused_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ struct fake {
     uint64_t sum;     /* sum of the values' bits */
     uint64_t refuse;  /* floats to refuse in each request */
     enum err fail_with;
-    uint32_t told;
+    uint32_t reported;
 };
 
 static enum err
@@ -68,7 +68,7 @@ rejected(void *context, const char *text)
 {
     struct fake *f = context;
     assert_string_equal(text, "too old");
-    f->told++;
+    f->reported++;
 }
 
 static struct import_batch *
@@ -145,7 +145,7 @@ put_one(struct import_batch *batch, const char *name, struct why *why)
     return batch_item(batch, &item, why);
 }
 
-UNIT_TEST(test_what_is_refused_is_told_and_counted)
+UNIT_TEST(test_refused_samples_are_reported_and_counted)
 {
     struct fake f;
     struct why why = {""};
@@ -154,7 +154,7 @@ UNIT_TEST(test_what_is_refused_is_told_and_counted)
     assert_int_equal(put_one(batch, "b", &why), OK);
     f.refuse = 1;
     assert_int_equal(batch_send(batch, &why), OK);
-    assert_int_equal(f.told, 1);
+    assert_int_equal(f.reported, 1);
     assert_int_equal(batch_counts(batch).taken.of[LEDGER_FLOAT], 1);
     assert_int_equal(batch_counts(batch).rejected.of[LEDGER_FLOAT], 1);
     assert_int_equal(batch_counts(batch).taken.of[LEDGER_EXEMPLAR], 2);
@@ -291,7 +291,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_line_of_many_samples_becomes_several_requests),
-        cmocka_unit_test(test_what_is_refused_is_told_and_counted),
+        cmocka_unit_test(test_refused_samples_are_reported_and_counted),
         cmocka_unit_test(test_wrong_labels_are_the_items_fault),
         cmocka_unit_test(test_histograms_exemplars_and_start_times_travel),
         cmocka_unit_test(test_an_error_of_the_target_is_not_of_the_line),

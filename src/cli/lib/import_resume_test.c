@@ -15,7 +15,7 @@ resume_of(struct resume_file *files, uint32_t count)
         .path = test_path, .target = "http://x", .tenant = "", .files = files, .file_count = count};
 }
 
-UNIT_TEST(test_what_was_saved_is_loaded)
+UNIT_TEST(test_a_saved_state_is_loaded)
 {
     struct why why = {""};
     struct resume_file files[] = {{"a b.om", 12, 3, true}, {"-", 1ull << 40, 0, false}};
@@ -157,7 +157,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RESUME_TEST(test_what_was_saved_is_loaded),
+        RESUME_TEST(test_a_saved_state_is_loaded),
         RESUME_TEST(test_no_file_is_a_beginning),
         RESUME_TEST(test_files_of_something_else_are_refused),
         RESUME_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused),

@@ -98,7 +98,7 @@ UNIT_TEST(test_packed_files_may_have_several_pieces)
     }
 }
 
-UNIT_TEST(test_what_came_after_a_place_can_be_taken_back)
+UNIT_TEST(test_output_can_be_truncated_to_an_earlier_position)
 {
     for (int packing = OUTPUT_PLAIN; packing <= OUTPUT_ZSTD; packing++) {
         struct output *o;
@@ -140,7 +140,7 @@ make_text(char *text, size_t size)
     return n;
 }
 
-UNIT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line)
+UNIT_TEST(test_a_truncated_packed_file_is_an_error_without_a_partial_line)
 {
     enum { SIZE = 900000 };
     static char text[SIZE];
@@ -206,7 +206,7 @@ UNIT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged)
     }
 }
 
-UNIT_TEST(test_damaged_packed_files_are_told)
+UNIT_TEST(test_damaged_packed_files_are_reported)
 {
     enum { SIZE = 100000 };
     static char text[SIZE];
@@ -416,7 +416,7 @@ UNIT_TEST(test_a_lost_quote_costs_one_line)
     input_free(in);
 }
 
-UNIT_TEST(test_pieces_are_whole_or_told)
+UNIT_TEST(test_a_partial_piece_is_an_error)
 {
     write_file("abcdefg", 7);
     struct input *in = open_input();
@@ -431,7 +431,7 @@ UNIT_TEST(test_pieces_are_whole_or_told)
     input_free(in);
 }
 
-UNIT_TEST(test_what_is_no_file_is_refused)
+UNIT_TEST(test_a_directory_or_missing_file_is_refused)
 {
     struct input *in;
     struct why why = {""};
@@ -470,18 +470,18 @@ main(void)
     const struct CMUnitTest tests[] = {
         INPUT_TEST(test_lines_are_given_one_by_one),
         INPUT_TEST(test_packed_files_may_have_several_pieces),
-        INPUT_TEST(test_what_came_after_a_place_can_be_taken_back),
-        INPUT_TEST(test_a_packed_file_cut_short_is_told_and_gives_no_half_line),
+        INPUT_TEST(test_output_can_be_truncated_to_an_earlier_position),
+        INPUT_TEST(test_a_truncated_packed_file_is_an_error_without_a_partial_line),
         INPUT_TEST(test_a_packed_file_cut_short_at_any_byte_is_damaged),
-        INPUT_TEST(test_damaged_packed_files_are_told),
+        INPUT_TEST(test_damaged_packed_files_are_reported),
         INPUT_TEST(test_a_line_that_is_too_long_costs_only_itself),
         INPUT_TEST(test_a_line_that_finds_no_memory_is_an_error),
         INPUT_TEST(test_objects_without_line_feeds_are_lines),
         INPUT_TEST(test_an_object_that_is_too_long_costs_only_itself),
         INPUT_TEST(test_quoted_fields_may_hold_line_feeds),
         INPUT_TEST(test_a_lost_quote_costs_one_line),
-        INPUT_TEST(test_pieces_are_whole_or_told),
-        INPUT_TEST(test_what_is_no_file_is_refused),
+        INPUT_TEST(test_a_partial_piece_is_an_error),
+        INPUT_TEST(test_a_directory_or_missing_file_is_refused),
         INPUT_TEST(test_waiting_for_a_pipe_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

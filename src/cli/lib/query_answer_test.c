@@ -204,7 +204,7 @@ check_refused(const char *text, enum err expected, const char *word)
     }
 }
 
-UNIT_TEST(test_what_is_cut_short_is_told)
+UNIT_TEST(test_a_truncated_answer_is_reported)
 {
     size_t size = strlen(matrix);
     for (size_t cut = 0; cut + 2 < size; cut++) {
@@ -215,7 +215,7 @@ UNIT_TEST(test_what_is_cut_short_is_told)
     }
 }
 
-UNIT_TEST(test_what_is_no_answer_is_told)
+UNIT_TEST(test_a_malformed_answer_is_reported)
 {
     check_refused("<html>", ERR_UNSUPPORTED, "expected an object at byte 1");
     check_refused("{\"status\":\"success\"}", ERR_UNSUPPORTED, "no data");
@@ -277,7 +277,7 @@ UNIT_TEST(test_a_value_beyond_the_limit_is_refused)
 }
 
 /* The notebook has memory of its own, which is not under test. */
-UNIT_TEST(test_no_memory_is_told_wherever_it_is_missing)
+UNIT_TEST(test_each_failed_allocation_is_returned)
 {
     for (uint64_t nth = 1;; nth++) {
         struct notebook n = {.refuses = OK};
@@ -340,11 +340,11 @@ main(void)
         cmocka_unit_test(test_a_matrix_is_read_in_whatever_pieces_it_comes),
         cmocka_unit_test(test_as_json_the_data_is_passed_as_it_is),
         cmocka_unit_test(test_other_types_are_read),
-        cmocka_unit_test(test_what_is_cut_short_is_told),
-        cmocka_unit_test(test_what_is_no_answer_is_told),
+        cmocka_unit_test(test_a_truncated_answer_is_reported),
+        cmocka_unit_test(test_a_malformed_answer_is_reported),
         cmocka_unit_test(test_errors_of_source_and_sink_end_it),
         cmocka_unit_test(test_a_value_beyond_the_limit_is_refused),
-        cmocka_unit_test(test_no_memory_is_told_wherever_it_is_missing),
+        cmocka_unit_test(test_each_failed_allocation_is_returned),
         cmocka_unit_test(test_a_refusal_gives_its_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

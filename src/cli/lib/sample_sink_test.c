@@ -130,7 +130,7 @@ UNIT_TEST(test_a_series_without_samples_leaves_no_trace)
     }
 }
 
-UNIT_TEST(test_what_an_earlier_selector_selects_is_skipped)
+UNIT_TEST(test_series_that_an_earlier_selector_selects_are_skipped)
 {
     struct selector selector;
     struct why why = {""};
@@ -164,7 +164,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         SINK_TEST(test_captures_hold_whole_requests),
         SINK_TEST(test_a_series_without_samples_leaves_no_trace),
-        SINK_TEST(test_what_an_earlier_selector_selects_is_skipped),
+        SINK_TEST(test_series_that_an_earlier_selector_selects_are_skipped),
         cmocka_unit_test(test_forms_are_known_by_word_and_suffix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,7 @@ UNIT_TEST(test_slices_begin_at_multiples_of_their_length_and_cover_all)
     }
 }
 
-UNIT_TEST(test_what_was_saved_is_loaded_with_the_range_of_the_first_run)
+UNIT_TEST(test_a_saved_state_is_loaded_with_the_range_of_the_first_run)
 {
     struct why why = {""};
     struct slice_state s = state_of(0, 49, 10), again = state_of(3, 1000, 10);
@@ -122,7 +122,7 @@ main(void)
             test_slices_begin_at_multiples_of_their_length_and_cover_all, test_dir_make,
             test_dir_remove),
         cmocka_unit_test_setup_teardown(
-            test_what_was_saved_is_loaded_with_the_range_of_the_first_run, test_dir_make,
+            test_a_saved_state_is_loaded_with_the_range_of_the_first_run, test_dir_make,
             test_dir_remove),
         cmocka_unit_test_setup_teardown(test_no_file_is_taken_for_one_that_it_is_not, test_dir_make,
                                         test_dir_remove),

@@ -98,7 +98,7 @@ UNIT_TEST(test_lines_join_points_and_axes_have_round_numbers)
               "* {a=\"x\"}\n");
 }
 
-UNIT_TEST(test_marks_tell_series_apart_and_gaps_stay_open)
+UNIT_TEST(test_marks_distinguish_series_and_gaps_stay_open)
 {
     struct drawing d;
     begin(&d, ten_minutes);
@@ -236,7 +236,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_join_points_and_axes_have_round_numbers),
-        cmocka_unit_test(test_marks_tell_series_apart_and_gaps_stay_open),
+        cmocka_unit_test(test_marks_distinguish_series_and_gaps_stay_open),
         cmocka_unit_test(test_times_that_were_not_known_before_get_an_axis),
         cmocka_unit_test(test_equal_values_lie_in_the_middle),
         cmocka_unit_test(test_the_legend_shows_hidden_characters),

@@ -33,7 +33,7 @@ check(const char *json, bool ran, const char *expected)
     free(text);
 }
 
-UNIT_TEST(test_what_is_below_is_indented)
+UNIT_TEST(test_children_are_indented)
 {
     check(
         "{\"operator\":\"map\",\"detail\":\"abs(a)\",\"series\":null,\"blocks\":2,\"samples\":300,"
@@ -60,7 +60,7 @@ UNIT_TEST(test_a_run_has_times_and_totals)
           "  memory at most             999 B\n");
 }
 
-UNIT_TEST(test_what_is_no_plan_is_an_error)
+UNIT_TEST(test_a_malformed_plan_is_an_error)
 {
     static const char *const wrong[] = {"[]", "{\"children\":3}", "{\"series\":\"x\"}", "{", "3 "};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -95,9 +95,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_below_is_indented),
+        cmocka_unit_test(test_children_are_indented),
         cmocka_unit_test(test_a_run_has_times_and_totals),
-        cmocka_unit_test(test_what_is_no_plan_is_an_error),
+        cmocka_unit_test(test_a_malformed_plan_is_an_error),
         cmocka_unit_test(test_a_plan_of_any_depth_is_printed_or_refused),
     };
     return cmocka_run_group_tests_name("cli/plan_print", tests, NULL, NULL);

@@ -16,7 +16,7 @@ struct unit_rig {
     struct rule_groups groups;
     const struct rule_group *order[16];
     struct rule_tests tests;
-    struct buf told; /* failures, a line feed after each; then the dump */
+    struct buf reported; /* failures, a line feed after each; then the dump */
     struct rule_unit_options options;
 };
 
@@ -24,15 +24,15 @@ static void
 note_failure(void *context, struct bytes text)
 {
     struct unit_rig *g = context;
-    buf_put_bytes(&g->told, text);
-    buf_put_u8(&g->told, '\n');
+    buf_put_bytes(&g->reported, text);
+    buf_put_u8(&g->reported, '\n');
 }
 
 static void
 note_warning(void *context, const char *text)
 {
     struct unit_rig *g = context;
-    buf_printf(&g->told, "warning: %s\n", text);
+    buf_printf(&g->reported, "warning: %s\n", text);
 }
 
 /* Prepares a test. `rules` are those of one group "g", or whole groups if it begins with "groups:";
@@ -45,7 +45,7 @@ rig_init(struct unit_rig *g, const char *rules, const char *test)
     struct why why = {""};
     memset(g, 0, sizeof *g);
     arena_init(&g->arena, NULL, 0, 0);
-    buf_init(&g->told, NULL, 1 << 20);
+    buf_init(&g->reported, NULL, 1 << 20);
     bool whole = strncmp(rules, "groups:", 7) == 0;
     snprintf(text, sizeof text, whole ? "%s" : "groups: [{name: g, rules: [%s]}]", rules);
     if (rule_file_parse("r.yml", bytes_of_text(text), &reading, &g->arena, &g->groups, &why)) {
@@ -75,7 +75,7 @@ rig_init(struct unit_rig *g, const char *rules, const char *test)
 static void
 rig_fini(struct unit_rig *g)
 {
-    buf_fini(&g->told);
+    buf_fini(&g->reported);
     arena_fini(&g->arena);
 }
 
@@ -84,9 +84,9 @@ check_told(struct unit_rig *g, const char *expected)
 {
     struct why why = {""};
     assert_int_equal(rule_unit_run(&g->options, &g->tests.tests.items[0], &why), OK);
-    buf_put_u8(&g->told, 0);
-    assert_int_equal(buf_error(&g->told), OK);
-    assert_string_equal((const char *)g->told.at, expected);
+    buf_put_u8(&g->reported, 0);
+    assert_int_equal(buf_error(&g->reported), OK);
+    assert_string_equal((const char *)g->reported.at, expected);
     rig_fini(g);
 }
 
@@ -341,7 +341,7 @@ UNIT_TEST(test_alerts_of_one_name_are_compared_together)
         "");
 }
 
-UNIT_TEST(test_what_is_expected_needs_a_name)
+UNIT_TEST(test_an_expected_alert_needs_a_name)
 {
     check("", "alert_rule_test: [{eval_time: 1m}, {eval_time: 2m}]",
           "an item under alert_rule_test misses required attribute alertname at eval_time 1m\n");
@@ -512,7 +512,7 @@ UNIT_TEST(test_each_allocation_may_fail)
         struct why why = {""};
         budget_init(&budget, "test", 0, NULL);
         g.options.memory = &budget;
-        buf_clear(&g.told);
+        buf_clear(&g.reported);
         mem_fail_nth(nth, false);
         enum err e = rule_unit_run(&g.options, &g.tests.tests.items[0], &why);
         bool fired = mem_fail_fired();
@@ -543,7 +543,7 @@ main(void)
         cmocka_unit_test(test_series_that_vanish_are_marked_stale),
         cmocka_unit_test(test_alerts_that_fire_are_compared_with_what_is_expected),
         cmocka_unit_test(test_alerts_of_one_name_are_compared_together),
-        cmocka_unit_test(test_what_is_expected_needs_a_name),
+        cmocka_unit_test(test_an_expected_alert_needs_a_name),
         cmocka_unit_test(test_alerts_are_written_as_series),
         cmocka_unit_test(test_a_test_begins_when_it_says),
         cmocka_unit_test(test_a_test_must_not_last_too_long),

@@ -75,7 +75,7 @@ UNIT_TEST(test_groups_that_are_well_are_counted)
     sim_env_free(rig.sim);
 }
 
-UNIT_TEST(test_what_is_wrong_is_named)
+UNIT_TEST(test_a_rule_that_is_wrong_is_named)
 {
     static const struct {
         const char *text, *said;
@@ -169,7 +169,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups_that_are_well_are_counted),
-        cmocka_unit_test(test_what_is_wrong_is_named),
+        cmocka_unit_test(test_a_rule_that_is_wrong_is_named),
         cmocka_unit_test(test_a_state_that_cannot_be_read_is_named),
         cmocka_unit_test(test_refused_allocations_are_reported),
     };

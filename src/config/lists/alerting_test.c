@@ -403,7 +403,7 @@ UNIT_TEST(test_mistakes_in_headers_name_their_place)
     free(text);
 }
 
-UNIT_TEST(test_what_prometheus_has_besides_is_refused_by_name)
+UNIT_TEST(test_each_unsupported_discovery_of_prometheus_is_refused_by_name)
 {
     static const char *const discoveries[] = {
         "azure",     "consul",   "digitalocean", "docker",    "dockerswarm", "ec2",
@@ -469,7 +469,7 @@ print_whole(const struct alerting *alerting, struct buf *to)
     assert_int_equal(buf_error(to), OK);
 }
 
-UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
+UNIT_TEST(test_printed_settings_read_back_equal_except_for_secrets)
 {
     const char *const texts[] = {whole, ONE_4, "", "alerting: {alertmanagers: [{}]}\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -489,7 +489,7 @@ UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
     }
 }
 
-UNIT_TEST(test_what_is_printed_is_what_the_file_would_have)
+UNIT_TEST(test_printed_settings_have_the_form_of_the_file)
 {
     struct alerting alerting =
         read_alerting("alerting:\n"
@@ -532,7 +532,7 @@ UNIT_TEST(test_what_is_printed_is_what_the_file_would_have)
     buf_fini(&printed);
 }
 
-UNIT_TEST(test_each_difference_counts_and_the_line_does_not)
+UNIT_TEST(test_configs_differ_if_any_key_differs)
 {
     static const char *const keys[] = {
         "scheme: http",
@@ -663,11 +663,11 @@ main(void)
         cmocka_unit_test(test_mistakes_in_discoveries_name_their_place),
         cmocka_unit_test(test_one_way_to_log_in_is_enough),
         cmocka_unit_test(test_mistakes_in_headers_name_their_place),
-        cmocka_unit_test(test_what_prometheus_has_besides_is_refused_by_name),
+        cmocka_unit_test(test_each_unsupported_discovery_of_prometheus_is_refused_by_name),
         cmocka_unit_test(test_lists_are_bounded),
-        cmocka_unit_test(test_what_is_printed_reads_back_as_the_same_without_secrets),
-        cmocka_unit_test(test_what_is_printed_is_what_the_file_would_have),
-        cmocka_unit_test(test_each_difference_counts_and_the_line_does_not),
+        cmocka_unit_test(test_printed_settings_read_back_equal_except_for_secrets),
+        cmocka_unit_test(test_printed_settings_have_the_form_of_the_file),
+        cmocka_unit_test(test_configs_differ_if_any_key_differs),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
         cmocka_unit_test(test_tables_are_well_formed_and_the_manual_has_all_keys),
         cmocka_unit_test(test_the_example_can_be_used),

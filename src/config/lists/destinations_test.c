@@ -553,7 +553,7 @@ UNIT_TEST(test_a_text_without_destinations_has_none)
 #define TYPES \
     "one of clickhouse, file, firehose, influxdb, kinesis, opentsdb, remote_write, s3, timestream"
 
-UNIT_TEST(test_what_is_no_list_of_destinations_is_refused)
+UNIT_TEST(test_an_invalid_list_of_destinations_is_refused)
 {
     check_error("destinations: 5\n", "f.yml:1:15: destinations: expected a list, got '5'");
     check_error("destinations: ~\n", "f.yml:1:15: destinations: expected a list, got nothing");
@@ -653,7 +653,7 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
 
 /* --- printing, comparing ---------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
+UNIT_TEST(test_printed_settings_read_back_equal_except_for_secrets)
 {
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         struct destinations list = read_list(whole[i].text, whole[i].tenancy);
@@ -765,7 +765,7 @@ UNIT_TEST(test_defaults_are_printed_too)
     destinations_free(&list);
 }
 
-UNIT_TEST(test_two_that_say_the_same_are_equal_wherever_they_stand)
+UNIT_TEST(test_destinations_with_equal_settings_are_equal_at_any_line)
 {
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         struct destinations a = read_list(whole[i].text, whole[i].tenancy);
@@ -902,13 +902,13 @@ main(void)
         cmocka_unit_test(test_defaults_are_those_that_are_promised),
         cmocka_unit_test(test_start_is_a_word_or_a_time),
         cmocka_unit_test(test_a_text_without_destinations_has_none),
-        cmocka_unit_test(test_what_is_no_list_of_destinations_is_refused),
+        cmocka_unit_test(test_an_invalid_list_of_destinations_is_refused),
         cmocka_unit_test(test_one_byte_over_the_limit_is_refused),
         cmocka_unit_test(test_hostile_texts_are_refused_where_they_begin),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
-        cmocka_unit_test(test_what_is_printed_reads_back_as_the_same_without_secrets),
+        cmocka_unit_test(test_printed_settings_read_back_equal_except_for_secrets),
         cmocka_unit_test(test_defaults_are_printed_too),
-        cmocka_unit_test(test_two_that_say_the_same_are_equal_wherever_they_stand),
+        cmocka_unit_test(test_destinations_with_equal_settings_are_equal_at_any_line),
         cmocka_unit_test(test_each_difference_counts),
         cmocka_unit_test(test_the_place_is_of_type_and_address_alone),
     };

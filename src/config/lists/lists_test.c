@@ -89,7 +89,7 @@ UNIT_TEST(test_all_errors_are_found_in_the_order_of_their_places)
         "f:21:34: global.external_labels: must not be empty\n");
 }
 
-UNIT_TEST(test_what_depends_on_a_wrong_value_is_not_an_error_too)
+UNIT_TEST(test_a_consequence_of_a_wrong_value_is_not_reported)
 {
     /* The name is used already, the type is unknown, the source's destination has an error
      * of its own. */
@@ -174,7 +174,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_errors_are_found_in_the_order_of_their_places),
-        cmocka_unit_test(test_what_depends_on_a_wrong_value_is_not_an_error_too),
+        cmocka_unit_test(test_a_consequence_of_a_wrong_value_is_not_reported),
         cmocka_unit_test(test_invalid_yaml_ends_the_errors),
         cmocka_unit_test(test_the_first_twenty_errors_are_kept_and_all_are_counted),
         cmocka_unit_test(test_the_error_that_a_server_reports_is_always_among_them),

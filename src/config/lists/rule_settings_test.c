@@ -116,7 +116,7 @@ UNIT_TEST(test_variables_in_external_labels_are_expanded_as_by_prometheus)
     check_label("$EMPTY", NULL, "EMPTY");
 }
 
-UNIT_TEST(test_what_a_variable_holds_has_to_be_a_label)
+UNIT_TEST(test_the_value_of_a_variable_has_to_be_a_valid_label)
 {
     static char value[16384];
     memset(value, 'a', sizeof value - 1);
@@ -168,7 +168,7 @@ UNIT_TEST(test_a_text_without_rules_has_none)
     rule_settings_free(NULL);
 }
 
-UNIT_TEST(test_tenancy_decides_where_rule_files_stand)
+UNIT_TEST(test_tenancy_decides_where_rule_files_are_set)
 {
     check_error_with("log: {}\nrule_files: [a.yml]\n", true,
                      "f.yml:2:13: rule_files: tenancy.enabled is true: write it below the name of "
@@ -229,7 +229,7 @@ UNIT_TEST(test_mistakes_name_their_place)
                 "f.yml:4:5: global.external_labels: duplicate key 'a', first given on line 3");
 }
 
-UNIT_TEST(test_what_is_printed_reads_back_as_the_same)
+UNIT_TEST(test_printed_settings_read_back_equal)
 {
     static const struct {
         const char *text;
@@ -251,7 +251,7 @@ UNIT_TEST(test_what_is_printed_reads_back_as_the_same)
     }
 }
 
-UNIT_TEST(test_what_is_printed_stands_where_the_file_has_it)
+UNIT_TEST(test_printed_settings_are_at_the_place_of_the_file)
 {
     struct rule_settings rules = read_rules(whole_of_tenants, true);
     struct buf printed;
@@ -358,13 +358,13 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_is_read),
         cmocka_unit_test(test_variables_in_external_labels_are_expanded_as_by_prometheus),
-        cmocka_unit_test(test_what_a_variable_holds_has_to_be_a_label),
+        cmocka_unit_test(test_the_value_of_a_variable_has_to_be_a_valid_label),
         cmocka_unit_test(test_each_tenant_has_its_own_files),
         cmocka_unit_test(test_a_text_without_rules_has_none),
-        cmocka_unit_test(test_tenancy_decides_where_rule_files_stand),
+        cmocka_unit_test(test_tenancy_decides_where_rule_files_are_set),
         cmocka_unit_test(test_mistakes_name_their_place),
-        cmocka_unit_test(test_what_is_printed_reads_back_as_the_same),
-        cmocka_unit_test(test_what_is_printed_stands_where_the_file_has_it),
+        cmocka_unit_test(test_printed_settings_read_back_equal),
+        cmocka_unit_test(test_printed_settings_are_at_the_place_of_the_file),
         cmocka_unit_test(test_each_difference_counts),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
         cmocka_unit_test(test_tables_are_well_formed_and_the_manual_has_all_keys),

@@ -205,7 +205,7 @@ UNIT_TEST(test_a_key_of_a_source_replaces_related_keys_of_its_destination)
     sources_free(&list);
 }
 
-UNIT_TEST(test_what_tells_sources_apart_is_all_that_they_say)
+UNIT_TEST(test_sources_differ_if_any_setting_differs)
 {
     static const char *const texts[] = {
         "sources:\n- {name: a, type: clickhouse, url: 'http://h', table: t}\n",
@@ -235,7 +235,7 @@ UNIT_TEST(test_what_tells_sources_apart_is_all_that_they_say)
     }
 }
 
-UNIT_TEST(test_what_a_source_cannot_use_is_refused_where_it_says_so)
+UNIT_TEST(test_a_destination_unfit_for_a_source_is_refused_at_its_use)
 {
     check_source_error(SHARED "- {name: a, use: nobody}\n",
                        "f.yml:10:18: use: the list 'destinations' has no destination 'nobody'");
@@ -562,7 +562,7 @@ UNIT_TEST(test_time_is_a_word_or_a_range)
 
 #define BOUND "expected a time such as 2024-02-29T12:00:00Z, or a duration before now such as 30d"
 
-UNIT_TEST(test_times_that_are_none_are_refused)
+UNIT_TEST(test_invalid_times_are_refused)
 {
     static const struct {
         const char *text, *expected;
@@ -598,7 +598,7 @@ UNIT_TEST(test_times_that_are_none_are_refused)
 
 /* --- errors and limits ------------------------------------------------------------------------ */
 
-UNIT_TEST(test_what_is_no_list_of_sources_is_refused)
+UNIT_TEST(test_an_invalid_list_of_sources_is_refused)
 {
     check_source_error("sources: 5\n", "f.yml:1:10: sources: expected a list, got '5'");
     check_source_error("sources: [5]\n",
@@ -687,7 +687,7 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
 
 /* --- printing, comparing ---------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_is_printed_reads_back_as_the_same_without_secrets)
+UNIT_TEST(test_printed_settings_read_back_equal_except_for_secrets)
 {
     struct sources list = read_sources(remote_read_text, true);
     char *first = printed(&list);
@@ -865,8 +865,8 @@ main(void)
         cmocka_unit_test(test_a_source_uses_a_destination_of_type_opentsdb),
         cmocka_unit_test(test_a_source_takes_from_the_destination_that_it_uses_what_it_lacks),
         cmocka_unit_test(test_a_key_of_a_source_replaces_related_keys_of_its_destination),
-        cmocka_unit_test(test_what_tells_sources_apart_is_all_that_they_say),
-        cmocka_unit_test(test_what_a_source_cannot_use_is_refused_where_it_says_so),
+        cmocka_unit_test(test_sources_differ_if_any_setting_differs),
+        cmocka_unit_test(test_a_destination_unfit_for_a_source_is_refused_at_its_use),
         cmocka_unit_test(test_keys_of_clickhouse_are_read),
         cmocka_unit_test(test_keys_of_timestream_are_read),
         cmocka_unit_test(test_a_source_of_timestream_reads_the_table_of_its_destination),
@@ -875,13 +875,13 @@ main(void)
         cmocka_unit_test(test_defaults_are_those_that_are_promised),
         cmocka_unit_test(test_a_text_without_sources_has_none),
         cmocka_unit_test(test_time_is_a_word_or_a_range),
-        cmocka_unit_test(test_times_that_are_none_are_refused),
-        cmocka_unit_test(test_what_is_no_list_of_sources_is_refused),
+        cmocka_unit_test(test_invalid_times_are_refused),
+        cmocka_unit_test(test_an_invalid_list_of_sources_is_refused),
         cmocka_unit_test(test_mistakes_name_the_key),
         cmocka_unit_test(test_a_source_may_have_the_name_of_a_destination),
         cmocka_unit_test(test_no_more_sources_are_read_than_allowed),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
-        cmocka_unit_test(test_what_is_printed_reads_back_as_the_same_without_secrets),
+        cmocka_unit_test(test_printed_settings_read_back_equal_except_for_secrets),
         cmocka_unit_test(test_defaults_are_printed_too),
         cmocka_unit_test(test_archives_are_in_a_bucket_or_a_directory),
         cmocka_unit_test(test_each_difference_counts),

@@ -93,7 +93,7 @@ static const struct CMUnitTest tests[] = {
            "list_is [{\"targets\": [\"b:1\"]}] | run 20 => 20s http://list/; members b:1\n"
            "list_is [] | run 20 => 40s http://list/; members"),
     SCRIPT(
-        "what a server should not answer changes nothing, and is logged once",
+        "an invalid answer of a server changes nothing and is logged once",
         "type Application/JSON | list_is [{\"targets\": [\"a:1\"]}] | log list\n"
         "am | list | start | run 0 => 0s http://list/; members a:1\n"
         "type application/json | list_is [{\"targets\": [\"b:1\"]}] | answer http://list/ 500\n"
@@ -215,7 +215,7 @@ static const struct CMUnitTest tests[] = {
     SCRIPT("members that are found a moment later are not missed",
            "log members | zone slow 5 10.0.0.1 | am | names | start | fire Down:1 | run 60"
            " => 5s members 10.0.0.1:9093"),
-    SCRIPT("a reload of nothing new keeps what was found",
+    SCRIPT("a reload without changes keeps the targets that were found",
            "zone 10.0.0.1 | am | names | start | run 0 => 0s members 10.0.0.1:9093\n"
            "zone slow -1 | am | names | start | run 0"),
     TEST(test_members_beyond_their_number_are_left_out_and_logged_once),

@@ -145,7 +145,7 @@ static const struct CMUnitTest tests[] = {
         " => {__address__='1', __meta_filepath='f', a='2', b='true'}\n"
         "json [{'targets': [1]}] => input; f: at byte 15: expected a value\n"
         "json [{'targets': ['a'], 'labels': {'a': 2}}] => input; f: at byte 37: expected a value"),
-    SCRIPT("what is not a list of groups in JSON is refused with its place",
+    SCRIPT("an invalid list of groups in JSON is refused with its position",
            "json  => input; f: at byte 1: expected a value\n"
            "json {} => input; f: at byte 1: expected a value\n"
            "json [ => input; f: at byte 2: expected an object\n"
@@ -157,7 +157,7 @@ static const struct CMUnitTest tests[] = {
            "json [{'targets': ['a'], 'labels': {'': 'x'}}] => input; f: a target has invalid "
            "labels: empty_labels"),
     SCRIPT(
-        "what is not a list of groups in YAML is refused with its place",
+        "an invalid list of groups in YAML is refused with its position",
         "yaml a: b => input; f:1:1: expected a list of groups, got a mapping\n"
         "yaml - a => input; f:1:3: expected a group with 'targets:', got 'a'\n"
         "yaml -~ => input; f:1:2: expected a group with 'targets:', got nothing\n"

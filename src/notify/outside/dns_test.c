@@ -320,7 +320,7 @@ static const struct CMUnitTest tests[] = {
            "zone am.example 15=mail.example | ask MX am.example. => mail.example:0\n"
            "zone am.example 2=a.example 2=b.example | ask NS am.example."
            " => a.example:0 b.example:0"),
-    SCRIPT("a name without such records has none",
+    SCRIPT("a name without such records has no addresses",
            "zone am.example | ask A am.example.\n"
            "zone am.example 5=b.example | ask A am.example."),
     SCRIPT("domains are tried in the order of the resolver",
@@ -332,7 +332,7 @@ static const struct CMUnitTest tests[] = {
            "fails am.one.test | ask A am => " FAILURE "\n"
            "zone am.two.test " TWO " | ask A am => " BOTH),
     SCRIPT("without a server a look-up fails", "closes | ask A am.example. => " FAILURE),
-    SCRIPT("what does not fit is asked for over TCP",
+    SCRIPT("a truncated answer is requested again over TCP",
            "truncates | zone am.example " TWO " | ask A am.example. => " BOTH),
     SCRIPT("an invalid name fails", "ask A a..b. => Misformatted domain name\n"
                                     "ask A " X64 X64 X64 X64 " => Misformatted domain name"),

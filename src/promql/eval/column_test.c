@@ -62,7 +62,7 @@ UNIT_TEST(test_a_short_series_takes_little_room_whenever_it_was)
 }
 
 /* Columns are joined on both sides, in leaps and step by step, with and without histograms. */
-UNIT_TEST(test_what_is_joined_is_all_there_and_seldom_moves)
+UNIT_TEST(test_a_joined_column_is_complete_and_seldom_moves)
 {
     static uint8_t wanted[STEPS];
     struct budget budget;
@@ -125,7 +125,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_last_bit_is_found_wherever_it_is),
         cmocka_unit_test(test_a_short_series_takes_little_room_whenever_it_was),
-        cmocka_unit_test(test_what_is_joined_is_all_there_and_seldom_moves),
+        cmocka_unit_test(test_a_joined_column_is_complete_and_seldom_moves),
         cmocka_unit_test(test_a_column_without_steps_takes_no_room_and_may_be_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

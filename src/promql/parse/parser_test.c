@@ -396,7 +396,7 @@ UNIT_TEST(test_an_expression_is_printed_as_prometheus_prints_it)
     }
 }
 
-UNIT_TEST(test_what_is_printed_is_read_as_the_same)
+UNIT_TEST(test_a_printed_expression_parses_to_the_same_tree)
 {
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct promql_tree *tree, *again;
@@ -452,7 +452,7 @@ UNIT_TEST(test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word)
     }
 }
 
-UNIT_TEST(test_what_is_wrong_is_said_as_prometheus_says_it)
+UNIT_TEST(test_errors_have_the_words_of_prometheus)
 {
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         struct promql_tree *tree;
@@ -476,7 +476,7 @@ nest(struct buf *to, unsigned count, const char *open, const char *inside, const
     }
 }
 
-UNIT_TEST(test_what_is_too_deep_is_refused_before_it_is_followed)
+UNIT_TEST(test_an_expression_that_nests_too_deeply_is_refused_early)
 {
     static const struct {
         const char *open, *inside, *close;
@@ -602,10 +602,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_expression_is_printed_as_prometheus_prints_it),
-        cmocka_unit_test(test_what_is_printed_is_read_as_the_same),
+        cmocka_unit_test(test_a_printed_expression_parses_to_the_same_tree),
         cmocka_unit_test(test_a_tree_keeps_the_plus_of_an_offset_that_is_a_word),
-        cmocka_unit_test(test_what_is_wrong_is_said_as_prometheus_says_it),
-        cmocka_unit_test(test_what_is_too_deep_is_refused_before_it_is_followed),
+        cmocka_unit_test(test_errors_have_the_words_of_prometheus),
+        cmocka_unit_test(test_an_expression_that_nests_too_deeply_is_refused_early),
         cmocka_unit_test(test_whichever_allocation_fails_nothing_is_lost),
         cmocka_unit_test(test_reading_ends_when_the_query_has_to),
         cmocka_unit_test(test_a_list_has_no_more_items_than_it_may_have),

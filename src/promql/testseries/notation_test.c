@@ -135,7 +135,7 @@ UNIT_TEST(test_metrics_are_read_in_all_their_forms)
     CHECK(read, cases);
 }
 
-UNIT_TEST(test_what_is_no_metric_is_told_with_its_place)
+UNIT_TEST(test_an_invalid_metric_is_reported_with_its_position)
 {
     static const struct read_case cases[] = {
         {"a{ 1", "2:4: parse error: unexpected character inside braces: '1'"},
@@ -234,7 +234,7 @@ UNIT_TEST(test_a_huge_repetition_takes_no_memory)
     rig_fini(&g);
 }
 
-UNIT_TEST(test_what_is_no_value_is_told_with_its_place)
+UNIT_TEST(test_an_invalid_value_is_reported_with_its_position)
 {
     static const struct read_case cases[] = {
         {"a 1 x", "2:5: parse error: unexpected \"x\""},
@@ -315,7 +315,7 @@ UNIT_TEST(test_empty_buckets_at_the_ends_are_not_written)
     CHECK(read, cases);
 }
 
-UNIT_TEST(test_what_is_no_histogram_is_told_with_its_place)
+UNIT_TEST(test_an_invalid_histogram_is_reported_with_its_position)
 {
     static const char key[] = ", expected histogram description key, e.g. buckets:[5 10 7]";
     static char with_key[4][200];
@@ -434,14 +434,14 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metrics_are_read_in_all_their_forms),
-        cmocka_unit_test(test_what_is_no_metric_is_told_with_its_place),
+        cmocka_unit_test(test_an_invalid_metric_is_reported_with_its_position),
         cmocka_unit_test(test_metrics_alone_end_with_the_text),
         cmocka_unit_test(test_repetitions_and_steps_are_walked_through),
         cmocka_unit_test(test_a_huge_repetition_takes_no_memory),
-        cmocka_unit_test(test_what_is_no_value_is_told_with_its_place),
+        cmocka_unit_test(test_an_invalid_value_is_reported_with_its_position),
         cmocka_unit_test(test_histograms_are_read_and_written),
         cmocka_unit_test(test_empty_buckets_at_the_ends_are_not_written),
-        cmocka_unit_test(test_what_is_no_histogram_is_told_with_its_place),
+        cmocka_unit_test(test_an_invalid_histogram_is_reported_with_its_position),
         cmocka_unit_test(test_a_text_that_is_too_long_is_refused),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_each_allocation_of_a_walk_may_fail),

@@ -204,7 +204,7 @@ UNIT_TEST(test_each_kind_of_item_is_given)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_what_found_no_memory_comes_again)
+UNIT_TEST(test_items_are_returned_again_after_a_failed_allocation)
 {
     for (uint64_t nth = 1; nth < 60; nth++) {
         struct rig rig;
@@ -242,7 +242,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_items_come_with_their_labels_and_come_again, tell_seed),
         cmocka_unit_test_teardown(test_each_kind_of_item_is_given, tell_seed),
-        cmocka_unit_test_teardown(test_what_found_no_memory_comes_again, tell_seed),
+        cmocka_unit_test_teardown(test_items_are_returned_again_after_a_failed_allocation,
+                                  tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,7 +75,7 @@ UNIT_TEST(test_a_series_goes_on_if_one_selector_takes_it)
     check(&settings, "t", "__name__=node_load", "__name__=node_load");
 }
 
-UNIT_TEST(test_external_labels_come_in_where_there_are_none)
+UNIT_TEST(test_external_labels_replace_no_label)
 {
     struct named_text labels[] = {{"region", "eu"}, {"a", "first"}, {"empty", ""}, {"zz", "last"}};
     struct destination_settings settings = {.external_labels = {labels, 4}};
@@ -136,7 +136,7 @@ UNIT_TEST(test_families_are_judged_by_their_name_alone)
     selection_free(s);
 }
 
-UNIT_TEST(test_what_is_no_selector_is_refused)
+UNIT_TEST(test_an_invalid_selector_is_refused)
 {
     const char *selectors[] = {"up", "{"};
     struct destination_settings settings = {.select = {selectors, 2}};
@@ -152,12 +152,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_settings_every_series_goes_on_as_it_is),
         cmocka_unit_test(test_a_series_goes_on_if_one_selector_takes_it),
-        cmocka_unit_test(test_external_labels_come_in_where_there_are_none),
+        cmocka_unit_test(test_external_labels_replace_no_label),
         cmocka_unit_test(test_rules_see_external_labels_and_may_drop),
         cmocka_unit_test(test_the_tenant_is_seen_and_hides_nothing),
         cmocka_unit_test(test_only_series_of_the_tenants_named_go_on),
         cmocka_unit_test(test_families_are_judged_by_their_name_alone),
-        cmocka_unit_test(test_what_is_no_selector_is_refused),
+        cmocka_unit_test(test_an_invalid_selector_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

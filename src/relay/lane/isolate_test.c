@@ -300,7 +300,7 @@ UNIT_TEST(test_a_call_that_is_delivered_is_one)
     end();
 }
 
-UNIT_TEST(test_what_follows_from_other_answers_is_not_asked)
+UNIT_TEST(test_a_call_whose_result_is_implied_is_not_made)
 {
     uint32_t calls = 0;
     for (uint32_t seed = 0; seed < 20; seed++) {
@@ -391,7 +391,7 @@ UNIT_TEST(test_the_few_that_are_taken_are_looked_for_where_most_are_refused)
     end();
 }
 
-UNIT_TEST(test_what_is_refused_for_its_time_is_found_in_the_order_of_the_log)
+UNIT_TEST(test_samples_refused_for_their_time_are_found_in_log_order)
 {
     begin(5000, 1, 500); /* ten samples of each series, the oldest of which are refused */
     t.random = shifted_seed(10);
@@ -423,7 +423,7 @@ UNIT_TEST(test_a_series_is_tried_in_its_order_whatever_is_refused)
     }
 }
 
-UNIT_TEST(test_what_was_refused_lately_is_set_apart_from_the_beginning)
+UNIT_TEST(test_recently_refused_series_are_isolated_from_the_beginning)
 {
     begin(1000, 100, 1);
     t.tells_of_all = true;
@@ -488,15 +488,15 @@ main(void)
         cmocka_unit_test(test_one_of_4096_takes_forty_calls_at_most_wherever_it_is),
         cmocka_unit_test(test_calls_grow_with_how_many_are_refused),
         cmocka_unit_test(test_a_call_that_is_delivered_is_one),
-        cmocka_unit_test(test_what_follows_from_other_answers_is_not_asked),
+        cmocka_unit_test(test_a_call_whose_result_is_implied_is_not_made),
         cmocka_unit_test(test_many_are_found_with_few_calls_each),
         cmocka_unit_test(test_metrics_that_are_named_are_refused_together),
         cmocka_unit_test(test_naming_one_of_a_hundred_metrics_at_a_time_takes_few_calls),
         cmocka_unit_test(test_the_oldest_go_first_and_the_rest_is_sent_once),
         cmocka_unit_test(test_the_few_that_are_taken_are_looked_for_where_most_are_refused),
-        cmocka_unit_test(test_what_is_refused_for_its_time_is_found_in_the_order_of_the_log),
+        cmocka_unit_test(test_samples_refused_for_their_time_are_found_in_log_order),
         cmocka_unit_test(test_a_series_is_tried_in_its_order_whatever_is_refused),
-        cmocka_unit_test(test_what_was_refused_lately_is_set_apart_from_the_beginning),
+        cmocka_unit_test(test_recently_refused_series_are_isolated_from_the_beginning),
         cmocka_unit_test(test_if_all_are_suspects_none_is_set_apart),
         cmocka_unit_test(test_without_memory_a_piece_stays_as_it_is),
     };

@@ -19,7 +19,7 @@ add(struct series_seen *seen, uint64_t hash)
     series_seen_add(seen, hash);
 }
 
-UNIT_TEST(test_what_was_added_is_there_and_nothing_else_until_it_is_cleared)
+UNIT_TEST(test_only_added_series_are_present_until_cleared)
 {
     struct series_seen seen = {.hashes = {.slots = NULL}};
     budget_init(&memory, "test", 0, NULL);
@@ -66,7 +66,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_was_added_is_there_and_nothing_else_until_it_is_cleared),
+        cmocka_unit_test(test_only_added_series_are_present_until_cleared),
         cmocka_unit_test(test_a_hash_of_nothing_is_a_series_too),
         cmocka_unit_test(test_without_memory_what_is_known_stays),
     };

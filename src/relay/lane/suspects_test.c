@@ -12,7 +12,7 @@ key(uint32_t number)
     return hash_mix(7, number) & ~UINT64_C(1);
 }
 
-UNIT_TEST(test_what_was_put_in_is_there_until_it_is_forgotten)
+UNIT_TEST(test_a_suspect_is_present_until_it_is_forgotten)
 {
     struct suspects s = {.slots = NULL};
     budget_init(&memory, "test", 0, NULL);
@@ -66,7 +66,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_was_put_in_is_there_until_it_is_forgotten),
+        cmocka_unit_test(test_a_suspect_is_present_until_it_is_forgotten),
         cmocka_unit_test(test_it_never_grows_and_the_last_is_there),
         cmocka_unit_test(test_without_memory_nothing_is_remembered),
     };

@@ -71,7 +71,7 @@ UNIT_TEST(test_one_more_is_allowed_each_second_once_it_is_over)
     assert_int_equal(throttle_allows(&t), 16);
 }
 
-UNIT_TEST(test_one_throttled_call_of_a_few_is_no_trouble)
+UNIT_TEST(test_one_throttled_call_hardly_lowers_the_concurrency)
 {
     struct throttle t;
     begin(&t, 16);
@@ -92,7 +92,7 @@ UNIT_TEST(test_parts_of_calls_count_as_parts)
     assert_in_range(throttle_allows(&t), 4, 6);
 }
 
-UNIT_TEST(test_nothing_is_learnt_while_nobody_answers)
+UNIT_TEST(test_nothing_is_learnt_without_answers)
 {
     struct throttle t;
     begin(&t, 16);
@@ -153,9 +153,9 @@ main(void)
         cmocka_unit_test(test_some_throttled_calls_now_and_then_cost_nothing),
         cmocka_unit_test(test_fewer_are_allowed_as_more_are_throttled),
         cmocka_unit_test(test_one_more_is_allowed_each_second_once_it_is_over),
-        cmocka_unit_test(test_one_throttled_call_of_a_few_is_no_trouble),
+        cmocka_unit_test(test_one_throttled_call_hardly_lowers_the_concurrency),
         cmocka_unit_test(test_parts_of_calls_count_as_parts),
-        cmocka_unit_test(test_nothing_is_learnt_while_nobody_answers),
+        cmocka_unit_test(test_nothing_is_learnt_without_answers),
         cmocka_unit_test(test_a_destination_that_may_not_work_is_sent_one_call_at_a_time),
         cmocka_unit_test(test_a_pause_that_was_asked_for_lasts_though_another_call_succeeds),
     };

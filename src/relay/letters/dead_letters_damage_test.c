@@ -184,7 +184,7 @@ life_end(struct life *life)
     letters_rig_fini(&life->rig);
 }
 
-UNIT_TEST(test_each_changed_byte_is_told_and_costs_what_it_held)
+UNIT_TEST(test_each_changed_byte_is_reported_and_costs_its_letters)
 {
     static struct life life;
     struct letters_rig *rig = &life.rig;
@@ -227,7 +227,7 @@ change_batch(struct life *life, uint32_t batch)
 
 /* A lost letter does not hide one that is back, as its number is missing; a letter that was gone
  * before is not lost. */
-UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
+UNIT_TEST(test_a_lost_letter_does_not_hide_a_returned_one)
 {
     static struct life life;
     struct letters_rig *rig = &life.rig;
@@ -269,7 +269,7 @@ UNIT_TEST(test_lost_and_back_are_told_apart_where_numbers_are_missing)
     }
 }
 
-UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
+UNIT_TEST(test_a_file_truncated_anywhere_is_reported_and_its_loss_counted)
 {
     static struct life life;
     struct letters_rig *rig = &life.rig;
@@ -306,7 +306,7 @@ UNIT_TEST(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted)
 
 /* Damage after the end that the state knows does not count: letters there belong to items that are
  * read again. */
-UNIT_TEST(test_what_is_torn_behind_the_state_is_no_damage)
+UNIT_TEST(test_a_torn_write_after_the_saved_end_is_not_damage)
 {
     static struct life life;
     struct letters_rig *rig = &life.rig;
@@ -416,7 +416,7 @@ UNIT_TEST(test_a_file_that_is_missing_is_named_and_its_letters_are_counted)
     }
 }
 
-UNIT_TEST(test_a_directory_that_is_missing_is_told_and_counted)
+UNIT_TEST(test_a_missing_directory_is_reported_and_counted)
 {
     struct letters_rig rig;
     make_files(&rig, 20, 200);
@@ -534,7 +534,7 @@ bring_back_a_copy(uint64_t seed, uint32_t more)
     letters_rig_fini(&rig);
 }
 
-UNIT_TEST(test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it)
+UNIT_TEST(test_letters_of_an_older_copy_are_sent_only_on_request)
 {
     bring_back_a_copy(40, 0);
     bring_back_a_copy(41, 8); /* the numbers of lost and returned letters are equal */
@@ -586,7 +586,7 @@ UNIT_TEST(test_replays_are_called_off_whatever_fails)
 
 /* --- at work ---------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_is_damaged_at_work_is_counted_once)
+UNIT_TEST(test_damage_during_operation_is_counted_once)
 {
     for (unsigned how = 0; how < 3; how++) {
         struct letters_rig rig;
@@ -617,7 +617,7 @@ UNIT_TEST(test_what_is_damaged_at_work_is_counted_once)
     }
 }
 
-UNIT_TEST(test_what_cannot_be_replayed_is_counted)
+UNIT_TEST(test_letters_that_cannot_be_replayed_are_counted)
 {
     struct letters_rig rig;
     uint64_t count;
@@ -639,7 +639,7 @@ UNIT_TEST(test_what_cannot_be_replayed_is_counted)
 }
 
 /* An account with one loss counts all letters that are not found as lost, wherever they were. */
-UNIT_TEST(test_where_one_is_lost_all_that_are_lost_are_told)
+UNIT_TEST(test_an_account_with_a_loss_counts_all_lost_letters)
 {
     struct letters_rig rig;
     uint64_t count;
@@ -890,20 +890,20 @@ main(void)
 {
 #define claim(test) cmocka_unit_test_teardown(test, letters_rig_tell_seed)
     const struct CMUnitTest tests[] = {
-        claim(test_each_changed_byte_is_told_and_costs_what_it_held),
-        claim(test_lost_and_back_are_told_apart_where_numbers_are_missing),
-        claim(test_a_file_cut_anywhere_is_told_and_what_it_held_is_counted),
-        claim(test_what_is_torn_behind_the_state_is_no_damage),
+        claim(test_each_changed_byte_is_reported_and_costs_its_letters),
+        claim(test_a_lost_letter_does_not_hide_a_returned_one),
+        claim(test_a_file_truncated_anywhere_is_reported_and_its_loss_counted),
+        claim(test_a_torn_write_after_the_saved_end_is_not_damage),
         claim(test_an_older_state_still_shows_what_is_lost),
         claim(test_a_file_that_is_missing_is_named_and_its_letters_are_counted),
-        claim(test_a_directory_that_is_missing_is_told_and_counted),
+        claim(test_a_missing_directory_is_reported_and_counted),
         claim(test_since_when_files_end_as_they_should_is_remembered),
         claim(test_an_end_that_is_missing_is_damage_though_no_letter_is),
-        claim(test_letters_of_an_older_copy_are_not_sent_before_somebody_wants_it),
+        claim(test_letters_of_an_older_copy_are_sent_only_on_request),
         claim(test_replays_are_called_off_whatever_fails),
-        claim(test_what_is_damaged_at_work_is_counted_once),
-        claim(test_what_cannot_be_replayed_is_counted),
-        claim(test_where_one_is_lost_all_that_are_lost_are_told),
+        claim(test_damage_during_operation_is_counted_once),
+        claim(test_letters_that_cannot_be_replayed_are_counted),
+        claim(test_an_account_with_a_loss_counts_all_lost_letters),
         claim(test_a_file_that_went_is_not_missed_by_the_last_two_states),
         claim(test_the_account_is_right_after_each_crash),
         cmocka_unit_test(test_as_many_are_lost_and_back_as_numbers_are_missing),

@@ -95,7 +95,7 @@ UNIT_TEST(test_many_letters_go_to_several_files_and_memory_stays_flat)
     letters_rig_fini(&rig);
 }
 
-UNIT_TEST(test_what_is_added_again_after_a_restart_counts_once)
+UNIT_TEST(test_a_letter_added_again_after_a_restart_counts_once)
 {
     struct letters_rig rig;
     letters_rig_init(&rig, 5);
@@ -230,7 +230,7 @@ UNIT_TEST(test_replayed_letters_come_oldest_first_and_go_or_stay)
     letters_rig_fini(&rig);
 }
 
-UNIT_TEST(test_what_is_replaying_is_given_again_after_a_restart)
+UNIT_TEST(test_replaying_letters_are_returned_again_after_a_restart)
 {
     struct letters_rig rig;
     uint64_t count;
@@ -259,7 +259,7 @@ UNIT_TEST(test_what_is_replaying_is_given_again_after_a_restart)
 }
 
 /* A letter may be known as before the cursor, be replayed, and be read as an item again. */
-UNIT_TEST(test_what_is_replaying_and_comes_again_is_a_letter_once)
+UNIT_TEST(test_a_replaying_letter_that_is_added_again_is_kept_once)
 {
     struct letters_rig rig;
     uint64_t count;
@@ -371,7 +371,7 @@ UNIT_TEST(test_requests_wait_for_a_relay_that_is_not_at_work)
 }
 
 /* One file is random text, another a request of a later version. */
-UNIT_TEST(test_files_that_are_no_requests_do_no_harm)
+UNIT_TEST(test_files_that_are_not_requests_do_no_harm)
 {
     struct letters_rig rig;
     letters_rig_init(&rig, 15);
@@ -562,7 +562,7 @@ UNIT_TEST(test_damage_costs_its_letter_and_is_counted)
     letters_rig_fini(&rig);
 }
 
-UNIT_TEST(test_an_end_that_a_crash_left_is_no_damage)
+UNIT_TEST(test_an_end_that_a_crash_left_is_not_damage)
 {
     struct letters_rig rig;
     letters_rig_init(&rig, 41);
@@ -587,7 +587,7 @@ UNIT_TEST(test_an_end_that_a_crash_left_is_no_damage)
 }
 
 /* Any sectors of the last write may have reached the disk. */
-UNIT_TEST(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter)
+UNIT_TEST(test_a_gap_that_a_crash_left_costs_its_letter_but_is_not_damage)
 {
     struct letters_rig rig;
     letters_rig_init(&rig, 45);
@@ -607,7 +607,7 @@ UNIT_TEST(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter)
 }
 
 /* Files are read piece by piece: bytes that a crash left after the end do not belong to it. */
-UNIT_TEST(test_what_is_written_where_a_crash_left_something_is_read_as_written)
+UNIT_TEST(test_letters_written_over_torn_bytes_are_read_as_written)
 {
     struct letters_rig rig;
     struct dead_letter letter;
@@ -639,7 +639,7 @@ UNIT_TEST(test_what_is_written_where_a_crash_left_something_is_read_as_written)
     letters_rig_fini(&rig);
 }
 
-UNIT_TEST(test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends)
+UNIT_TEST(test_unwritten_letters_are_kept_when_a_replay_ends)
 {
     struct letters_rig rig;
     struct dead_letter letter;
@@ -756,24 +756,24 @@ main(void)
         claim(test_nothing_is_made_before_the_first_letter),
         claim(test_a_letter_is_durable_with_the_next_sync_only),
         claim(test_many_letters_go_to_several_files_and_memory_stays_flat),
-        claim(test_what_is_added_again_after_a_restart_counts_once),
+        claim(test_a_letter_added_again_after_a_restart_counts_once),
         claim(test_a_letter_too_long_is_refused),
         claim(test_replayed_letters_come_oldest_first_and_go_or_stay),
-        claim(test_what_is_replaying_is_given_again_after_a_restart),
-        claim(test_what_is_replaying_and_comes_again_is_a_letter_once),
+        claim(test_replaying_letters_are_returned_again_after_a_restart),
+        claim(test_a_replaying_letter_that_is_added_again_is_kept_once),
         claim(test_a_request_means_the_letters_of_its_time_and_reason),
         claim(test_a_second_replay_begins_with_the_oldest_again),
         claim(test_requests_wait_for_a_relay_that_is_not_at_work),
-        claim(test_files_that_are_no_requests_do_no_harm),
+        claim(test_files_that_are_not_requests_do_no_harm),
         claim(test_the_oldest_files_go_for_the_budget),
         claim(test_no_budget_keeps_nothing_and_no_number_of_a_file_comes_twice),
         claim(test_letters_go_with_the_youngest_of_their_file),
         claim(test_files_without_a_letter_go_and_what_they_said_stays),
         claim(test_damage_costs_its_letter_and_is_counted),
-        claim(test_an_end_that_a_crash_left_is_no_damage),
-        claim(test_a_gap_that_a_crash_left_is_no_damage_and_costs_its_letter),
-        claim(test_what_is_written_where_a_crash_left_something_is_read_as_written),
-        claim(test_what_is_not_yet_written_is_not_lost_to_a_replay_that_ends),
+        claim(test_an_end_that_a_crash_left_is_not_damage),
+        claim(test_a_gap_that_a_crash_left_costs_its_letter_but_is_not_damage),
+        claim(test_letters_written_over_torn_bytes_are_read_as_written),
+        claim(test_unwritten_letters_are_kept_when_a_replay_ends),
         claim(test_letters_of_a_newer_version_are_left_alone),
         claim(test_a_file_that_is_gone_takes_its_letters_along),
         claim(test_a_letter_damaged_while_it_is_replayed_goes_and_is_counted),

@@ -27,7 +27,7 @@ check(const struct letter_slots *slots, const uint32_t *numbers)
     }
 }
 
-UNIT_TEST(test_what_was_added_is_found_and_what_was_removed_is_not)
+UNIT_TEST(test_an_added_letter_is_found_and_a_removed_one_is_not)
 {
     struct budget memory;
     struct letter_index index;
@@ -99,7 +99,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_was_added_is_found_and_what_was_removed_is_not),
+        cmocka_unit_test(test_an_added_letter_is_found_and_a_removed_one_is_not),
         cmocka_unit_test(test_of_one_identity_the_last_is_found_and_all_stay),
         cmocka_unit_test(test_a_refused_allocation_changes_nothing),
     };

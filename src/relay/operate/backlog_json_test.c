@@ -15,7 +15,7 @@ take(const char *text, char name[DESTINATION_NAME_BYTES_MAX + 1], struct relay_b
     return e;
 }
 
-UNIT_TEST(test_what_is_not_said_is_not_known)
+UNIT_TEST(test_an_omitted_field_is_unknown)
 {
     char name[DESTINATION_NAME_BYTES_MAX + 1];
     struct relay_backlog b;
@@ -44,7 +44,7 @@ UNIT_TEST(test_a_place_is_known_to_the_last_bit)
     assert_false(b.selection_known);
 }
 
-UNIT_TEST(test_what_is_no_destination_is_not_taken_for_one)
+UNIT_TEST(test_an_invalid_destination_is_refused)
 {
     static const char long_name[] =
         "{\"name\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
@@ -65,7 +65,7 @@ UNIT_TEST(test_what_is_no_destination_is_not_taken_for_one)
     }
 }
 
-UNIT_TEST(test_numbers_that_cannot_be_are_none)
+UNIT_TEST(test_impossible_numbers_are_ignored)
 {
     char name[DESTINATION_NAME_BYTES_MAX + 1];
     struct relay_backlog b;
@@ -83,10 +83,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_not_said_is_not_known),
+        cmocka_unit_test(test_an_omitted_field_is_unknown),
         cmocka_unit_test(test_a_place_is_known_to_the_last_bit),
-        cmocka_unit_test(test_what_is_no_destination_is_not_taken_for_one),
-        cmocka_unit_test(test_numbers_that_cannot_be_are_none),
+        cmocka_unit_test(test_an_invalid_destination_is_refused),
+        cmocka_unit_test(test_impossible_numbers_are_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include "lib/relay/relay_rig.h"
 #include "relay/operate/backlog.h"
 
-struct told {
+struct reported {
     struct relay_backlog backlog;
     uint32_t count;
     char name[32];
@@ -16,10 +16,10 @@ struct told {
 static enum err
 note_backlog(void *context, const char *name, const struct relay_backlog *backlog)
 {
-    struct told *told = context;
-    told->backlog = *backlog;
-    told->count++;
-    snprintf(told->name, sizeof told->name, "%s", name);
+    struct reported *reported = context;
+    reported->backlog = *backlog;
+    reported->count++;
+    snprintf(reported->name, sizeof reported->name, "%s", name);
     return OK;
 }
 
@@ -34,24 +34,24 @@ static struct relay_backlog
 look(struct world *w)
 {
     struct budget memory;
-    struct told told = {.count = 0};
+    struct reported reported = {.count = 0};
     struct backlog_options options = {
         .env = w->m.env,
         .dir = "relay",
         .log_dir = STORE_DIR "/wal",
         .memory = &memory,
         .each = note_backlog,
-        .context = &told,
+        .context = &reported,
     };
     budget_init(&memory, "backlog", 0, NULL);
     must(relay_backlogs(&options, &w->m.why));
-    assert_int_equal(told.count, 1);
-    assert_string_equal(told.name, "there");
+    assert_int_equal(reported.count, 1);
+    assert_string_equal(reported.name, "there");
     assert_int_equal(budget_used(&memory), 0);
     options.wanted = is_not_there;
     must(relay_backlogs(&options, &w->m.why));
-    assert_int_equal(told.count, 1);
-    return told.backlog;
+    assert_int_equal(reported.count, 1);
+    return reported.backlog;
 }
 
 static void
@@ -147,7 +147,7 @@ go_through(uint64_t seed, uint64_t log_budget_bytes, bool from_store, unsigned *
     world_fini(w);
 }
 
-UNIT_TEST(test_what_waits_is_never_told_as_less_and_nothing_as_nothing)
+UNIT_TEST(test_the_reported_backlog_is_never_too_small_and_exact_if_empty)
 {
     unsigned counted = 0;
     for (uint64_t seed = 1; seed < 10; seed++) {
@@ -220,18 +220,18 @@ is_removed(void *context, const char *name)
     return true;
 }
 
-UNIT_TEST(test_of_a_directory_that_goes_meanwhile_nothing_is_told)
+UNIT_TEST(test_a_directory_that_is_removed_meanwhile_is_not_reported)
 {
     struct world *w = &the_world;
     struct budget memory;
-    struct told told = {.count = 0};
+    struct reported reported = {.count = 0};
     struct backlog_options options = {
         .dir = "relay",
         .log_dir = STORE_DIR "/wal",
         .memory = &memory,
         .wanted = is_removed,
         .each = note_backlog,
-        .context = &told,
+        .context = &reported,
     };
     budget_init(&memory, "backlog", 0, NULL);
     world_init(w, 7);
@@ -242,23 +242,23 @@ UNIT_TEST(test_of_a_directory_that_goes_meanwhile_nothing_is_told)
     world_turn_until_settled(w);
     rest(w);
     must(relay_backlogs(&options, &w->m.why));
-    assert_int_equal(told.count, 0);
+    assert_int_equal(reported.count, 0);
     assert_int_equal(budget_used(&memory), 0);
     machine_must_open(&w->m);
     world_fini(w);
 }
 
-UNIT_TEST(test_files_are_told_to_who_asks_for_them)
+UNIT_TEST(test_files_are_reported_to_a_caller_that_asks_for_them)
 {
     struct world *w = &the_world;
     struct budget memory;
-    struct told told = {.count = 0};
+    struct reported reported = {.count = 0};
     struct backlog_options options = {
         .dir = "relay",
         .log_dir = STORE_DIR "/wal",
         .memory = &memory,
         .each = note_backlog,
-        .context = &told,
+        .context = &reported,
     };
     budget_init(&memory, "backlog", 0, NULL);
     world_init(w, 7);
@@ -271,11 +271,11 @@ UNIT_TEST(test_files_are_told_to_who_asks_for_them)
     look(w);
     options.files = true;
     must(relay_backlogs(&options, &w->m.why));
-    assert_int_equal(told.count, 2);
-    assert_string_equal(told.name, "west");
-    assert_true(told.backlog.file && told.backlog.blocked);
+    assert_int_equal(reported.count, 2);
+    assert_string_equal(reported.name, "west");
+    assert_true(reported.backlog.file && reported.backlog.blocked);
     assert_non_null(
-        strstr(told.backlog.unreadable.text, "relay/west is a file, expected a directory"));
+        strstr(reported.backlog.unreadable.text, "relay/west is a file, expected a directory"));
     machine_must_open(&w->m);
     world_fini(w);
 }
@@ -321,10 +321,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_of_a_directory_that_goes_meanwhile_nothing_is_told),
-        cmocka_unit_test(test_files_are_told_to_who_asks_for_them),
+        cmocka_unit_test(test_a_directory_that_is_removed_meanwhile_is_not_reported),
+        cmocka_unit_test(test_files_are_reported_to_a_caller_that_asks_for_them),
         cmocka_unit_test(test_dead_letters_are_counted_in_their_files_as_far_as_bytes_go),
-        cmocka_unit_test(test_what_waits_is_never_told_as_less_and_nothing_as_nothing),
+        cmocka_unit_test(test_the_reported_backlog_is_never_too_small_and_exact_if_empty),
         cmocka_unit_test(test_a_state_that_cannot_be_read_is_named),
         cmocka_unit_test(test_objects_that_wait_are_counted_and_weighed),
     };

@@ -158,7 +158,7 @@ run_for(struct world *w, int64_t seconds)
 
 /* Letters that are removed while the cursor is before them are read as items again: the saved
  * account has them neither as letters nor as dropped. */
-UNIT_TEST(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands)
+UNIT_TEST(test_letters_removed_after_a_blocked_cursor_are_not_a_finding)
 {
     struct world *w = &the_world;
     uint64_t gone = 0, replaying = 0;
@@ -215,7 +215,7 @@ bytes_of_letters(struct world *w)
 }
 
 /* Neither is a letter that cannot be read when it is needed. */
-UNIT_TEST(test_letters_lost_after_a_resting_cursor_are_no_finding)
+UNIT_TEST(test_letters_lost_after_a_resting_cursor_are_not_a_finding)
 {
     struct world *w = &the_world;
     uint64_t lost = 0;
@@ -339,7 +339,7 @@ check_waits(struct world *w, uint64_t queued)
 }
 
 /* Samples queued in the log are counted as the destination counts them. */
-UNIT_TEST(test_what_waits_is_counted_for_the_selection)
+UNIT_TEST(test_queued_samples_are_counted_for_the_selection)
 {
     struct world *w = &the_world;
     static const char *selectors[] = {"m1", "{__name__=\"m2\"}"};
@@ -390,7 +390,7 @@ UNIT_TEST(test_of_a_record_that_is_half_settled_the_rest_waits)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_is_older_than_a_destination_wants_does_not_wait)
+UNIT_TEST(test_samples_before_the_start_time_are_not_queued)
 {
     struct world *w = &the_world;
     world_init(w, 67);
@@ -515,7 +515,7 @@ UNIT_TEST(test_each_changed_byte_of_each_file_is_found)
     world_fini(w);
 }
 
-UNIT_TEST(test_files_of_nobody_and_those_never_finished_are_named)
+UNIT_TEST(test_unknown_and_unfinished_files_are_named)
 {
     struct world *w = &the_world;
     begin_with_everything(w, 81);
@@ -706,7 +706,7 @@ UNIT_TEST(test_letters_that_are_lost_or_back_are_counted)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_was_taken_of_a_log_that_is_not_there_is_found)
+UNIT_TEST(test_items_taken_from_a_missing_log_are_a_finding)
 {
     struct world *w = &the_world;
     world_init(w, 85);
@@ -721,7 +721,7 @@ UNIT_TEST(test_what_was_taken_of_a_log_that_is_not_there_is_found)
 }
 
 /* Data that cannot be read now is not damaged. */
-UNIT_TEST(test_a_device_that_fails_is_no_finding)
+UNIT_TEST(test_a_device_failure_is_not_a_finding)
 {
     struct world *w = &the_world;
     struct fault_env *fe;
@@ -845,20 +845,20 @@ main(void)
 #define claim(test) cmocka_unit_test_teardown(test, tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_nothing_is_wrong_whatever_a_destination_goes_through),
-        claim(test_nothing_is_wrong_where_letters_go_behind_a_cursor_that_stands),
-        claim(test_letters_lost_after_a_resting_cursor_are_no_finding),
+        claim(test_letters_removed_after_a_blocked_cursor_are_not_a_finding),
+        claim(test_letters_lost_after_a_resting_cursor_are_not_a_finding),
         claim(test_nothing_is_wrong_while_the_store_is_read),
         claim(test_nothing_is_wrong_while_all_is_given_again),
-        claim(test_what_waits_is_counted_for_the_selection),
+        claim(test_queued_samples_are_counted_for_the_selection),
         claim(test_of_a_record_that_is_half_settled_the_rest_waits),
-        claim(test_what_is_older_than_a_destination_wants_does_not_wait),
+        claim(test_samples_before_the_start_time_are_not_queued),
         claim(test_where_no_destination_ever_was_nothing_is_wrong),
         claim(test_each_changed_byte_of_each_file_is_found),
-        claim(test_files_of_nobody_and_those_never_finished_are_named),
+        claim(test_unknown_and_unfinished_files_are_named),
         claim(test_a_state_that_does_not_fit_is_found),
         claim(test_letters_that_are_lost_or_back_are_counted),
-        claim(test_what_was_taken_of_a_log_that_is_not_there_is_found),
-        claim(test_a_device_that_fails_is_no_finding),
+        claim(test_items_taken_from_a_missing_log_are_a_finding),
+        claim(test_a_device_failure_is_not_a_finding),
         claim(test_without_a_store_samples_that_left_the_log_count_as_lost),
         claim(test_a_new_destination_notes_what_the_log_had_accepted_where_it_begins),
     };

@@ -122,7 +122,7 @@ UNIT_TEST(test_everything_is_given_once_and_in_the_order_of_time)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_is_older_than_asked_is_not_given)
+UNIT_TEST(test_samples_before_the_requested_time_are_not_returned)
 {
     struct world *w = &the_world;
     fill_store(w, 2);
@@ -160,7 +160,7 @@ UNIT_TEST(test_reasons_that_differ_in_numbers_are_one)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_is_mapped_is_counted_by_kind_with_an_example)
+UNIT_TEST(test_mapped_samples_are_counted_by_kind_with_an_example)
 {
     struct world *w = &the_world;
     fill_store(w, 5);
@@ -203,7 +203,7 @@ UNIT_TEST(test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own)
     world_fini(w);
 }
 
-UNIT_TEST(test_it_stops_when_told)
+UNIT_TEST(test_a_plan_stops_when_it_is_canceled)
 {
     struct world *w = &the_world;
     static const atomic_bool stop = true;
@@ -234,12 +234,12 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_is_given_once_and_in_the_order_of_time),
-        cmocka_unit_test(test_what_is_older_than_asked_is_not_given),
+        cmocka_unit_test(test_samples_before_the_requested_time_are_not_returned),
         cmocka_unit_test(test_calls_end_as_the_relays_do),
         cmocka_unit_test(test_reasons_that_differ_in_numbers_are_one),
-        cmocka_unit_test(test_what_is_mapped_is_counted_by_kind_with_an_example),
+        cmocka_unit_test(test_mapped_samples_are_counted_by_kind_with_an_example),
         cmocka_unit_test(test_the_oldest_time_there_can_be_is_given_in_a_call_of_its_own),
-        cmocka_unit_test(test_it_stops_when_told),
+        cmocka_unit_test(test_a_plan_stops_when_it_is_canceled),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

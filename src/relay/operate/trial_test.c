@@ -33,7 +33,7 @@ static struct {
     char labels[128];
     char tenant[32];
 } did;
-static char told[4096]; /* one line per finding */
+static char reported[4096]; /* one line per finding */
 
 /* --- the destination -------------------------------------------------------------------------- */
 
@@ -215,9 +215,9 @@ static const struct writer_class class = {
 static void
 note(void *context, const struct trial_finding *f)
 {
-    size_t used = strlen(told);
+    size_t used = strlen(reported);
     (void)context;
-    snprintf(told + used, sizeof told - used, "%s %s|%s|%s\n", f->ok ? "ok" : "no", f->what,
+    snprintf(reported + used, sizeof reported - used, "%s %s|%s|%s\n", f->ok ? "ok" : "no", f->what,
              f->reason, f->advice);
 }
 
@@ -230,7 +230,7 @@ run(bool write, struct text_list tenants)
     uint32_t failed = 99;
     assert_int_equal(sim_env_new(1, &sim), OK);
     memset(&did, 0, sizeof did);
-    told[0] = '\0';
+    reported[0] = '\0';
     struct trial_options options = {
         .env = sim_env_env(sim),
         .settings = &settings,
@@ -248,16 +248,16 @@ run(bool write, struct text_list tenants)
 
 static const struct text_list nobody = {NULL, 0};
 
-UNIT_TEST(test_all_checks_are_told_and_nothing_is_written)
+UNIT_TEST(test_all_checks_are_reported_and_nothing_is_written)
 {
     script = (struct script){.checks = {{"one", VERDICT_DELIVERED, ""},
                                         {"two (x:Put)", VERDICT_BLOCKED, "access_denied"},
                                         {"three", VERDICT_RETRY, "odd"}},
                              .check_count = 3};
     assert_int_equal(run(false, nobody), 2);
-    assert_string_equal(told, "ok one||\n"
-                              "no two (x:Put)|access_denied|allow the action x:Put\n"
-                              "no three|odd|\n");
+    assert_string_equal(reported, "ok one||\n"
+                                  "no two (x:Put)|access_denied|allow the action x:Put\n"
+                                  "no three|odd|\n");
     assert_int_equal(did.adds, 0);
     assert_int_equal(did.tends, 0);
 }
@@ -276,12 +276,12 @@ UNIT_TEST(test_who_lacks_credentials_gets_them_and_is_checked_again)
     script.prepared = VERDICT_DELIVERED;
     assert_int_equal(run(false, nobody), 0);
     assert_int_equal(did.prepares, 1);
-    assert_non_null(strstr(told, "ok one||\n"));
+    assert_non_null(strstr(reported, "ok one||\n"));
     script.prepared = VERDICT_BLOCKED;
     script.checks[1].what = "two";
     script.check_count = 2;
     assert_int_equal(run(false, nobody), 1);
-    assert_null(strstr(told, "one")); /* the first check did not run */
+    assert_null(strstr(reported, "one")); /* the first check did not run */
     assert_int_equal(did.checks, 1);
 }
 
@@ -305,7 +305,7 @@ UNIT_TEST(test_a_sample_is_marked_and_confirmed)
     assert_int_equal(did.steps, 1);
     assert_int_equal(did.saveds, 2); /* once when requested, once at the end */
     assert_int_equal(did.tends, 1);
-    assert_non_null(strstr(told, "ok sample firekeep_destination_test{destination=\"there\"}"));
+    assert_non_null(strstr(reported, "ok sample firekeep_destination_test{destination=\"there\"}"));
     names[0] = "all";
     assert_int_equal(run(true, (struct text_list){names, 1}), 0);
     assert_string_equal(did.tenant, "anonymous");
@@ -326,16 +326,16 @@ UNIT_TEST(test_a_sample_that_is_refused_is_a_failure)
     assert_int_equal(run(true, nobody), 1);
     assert_int_equal(did.steps, 1); /* the caller decides about another attempt */
     assert_int_equal(did.tends, 0);
-    assert_non_null(strstr(told, "|a word|"));
+    assert_non_null(strstr(reported, "|a word|"));
     script = (struct script){
         .prepared = VERDICT_DELIVERED, .verdicts = {VERDICT_MIXED}, .entry = VERDICT_DEAD};
     assert_int_equal(run(true, nobody), 1);
-    assert_non_null(strstr(told, "|of its own|"));
+    assert_non_null(strstr(reported, "|of its own|"));
     script.entry = VERDICT_DELIVERED;
     assert_int_equal(run(true, nobody), 0);
     script = (struct script){.prepared = VERDICT_DELIVERED, .unfit = true};
     assert_int_equal(run(true, nobody), 1);
-    assert_non_null(strstr(told, "|unrepresentable|"));
+    assert_non_null(strstr(reported, "|unrepresentable|"));
     assert_int_equal(did.steps, 0);
     script = (struct script){.prepared = VERDICT_BLOCKED};
     assert_int_equal(run(true, nobody), 1);
@@ -346,7 +346,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_checks_are_told_and_nothing_is_written),
+        cmocka_unit_test(test_all_checks_are_reported_and_nothing_is_written),
         cmocka_unit_test(test_after_a_failure_no_sample_is_written),
         cmocka_unit_test(test_who_lacks_credentials_gets_them_and_is_checked_again),
         cmocka_unit_test(test_a_check_that_never_ends_is_a_failure),

@@ -270,7 +270,7 @@ lose_while_it_stands_still(struct world *w, bool merged)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_the_store_lost_meanwhile_is_dropped_for_its_reason)
+UNIT_TEST(test_items_that_the_store_lost_are_dropped_for_its_reason)
 {
     lose_while_it_stands_still(&the_world, true);
 }
@@ -280,7 +280,7 @@ UNIT_TEST(test_samples_left_out_by_the_store_are_dropped_for_its_reason)
     lose_while_it_stands_still(&the_world, false);
 }
 
-UNIT_TEST(test_what_expired_of_one_kind_explains_no_loss_of_another)
+UNIT_TEST(test_expired_items_of_one_kind_explain_no_loss_of_another)
 {
     struct world *w = &the_world;
     begin(w, 1);
@@ -373,7 +373,7 @@ lose_in_log_and_store(struct world *w, enum item_kind kind, bool apart)
     world_fini(w);
 }
 
-UNIT_TEST(test_what_the_store_lost_with_one_place_of_the_log_explains_no_other)
+UNIT_TEST(test_a_loss_of_the_store_explains_one_position_of_the_log_only)
 {
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         lose_in_log_and_store(&the_world, kind, true);
@@ -435,7 +435,7 @@ begin_without_store(struct world *w, uint64_t seed)
 }
 
 /* Items that were counted ahead, and cannot be read later, were taken already. */
-UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
+UNIT_TEST(test_items_damaged_after_they_were_counted_are_taken_once)
 {
     struct world *w = &the_world;
     static const enum wal_type types[] = {WAL_FLOATS, WAL_HISTOGRAMS, WAL_EXEMPLARS};
@@ -470,7 +470,7 @@ UNIT_TEST(test_what_was_damaged_after_it_was_counted_is_taken_once)
 }
 
 /* Memory for the window may run out between one kind and the next. */
-UNIT_TEST(test_what_cannot_be_read_is_counted_once_though_memory_is_short)
+UNIT_TEST(test_unreadable_items_are_counted_once_even_if_memory_is_short)
 {
     struct world *w = &the_world;
     for (unsigned records = 60; records < 66; records++) {
@@ -502,7 +502,7 @@ UNIT_TEST(test_what_cannot_be_read_is_counted_once_though_memory_is_short)
 }
 
 /* A superseded item explains one missing item, of any kind. */
-UNIT_TEST(test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that)
+UNIT_TEST(test_items_that_the_store_lost_to_damage_are_dropped_as_damaged)
 {
     struct world *w = &the_world;
     uint64_t damaged = 0;
@@ -539,7 +539,7 @@ UNIT_TEST(test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that)
 }
 
 /* Reading stops inside a record, of which half is not selected. */
-UNIT_TEST(test_what_is_not_wanted_does_not_wait)
+UNIT_TEST(test_unselected_items_are_not_queued)
 {
     struct world *w = &the_world;
     static const char *selectors[] = {"{name=\"wanted\"}"};
@@ -602,7 +602,7 @@ expect_dropped(struct world *w, enum drop reason, const uint32_t dropped[ITEM_KI
     }
 }
 
-UNIT_TEST(test_what_is_not_selected_any_more_is_dropped_whatever_came_since)
+UNIT_TEST(test_items_that_are_no_longer_selected_are_dropped)
 {
     struct world *w = &the_world;
     static const char *selectors[] = {"{name=~\"first|keep|news\"}"};
@@ -664,27 +664,26 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_what_the_store_lost_meanwhile_is_dropped_for_its_reason,
+        cmocka_unit_test_teardown(test_items_that_the_store_lost_are_dropped_for_its_reason,
                                   tell_seed),
         cmocka_unit_test_teardown(test_samples_left_out_by_the_store_are_dropped_for_its_reason,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_expired_of_one_kind_explains_no_loss_of_another,
+        cmocka_unit_test_teardown(test_expired_items_of_one_kind_explain_no_loss_of_another,
                                   tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_the_store_lost_with_one_place_of_the_log_explains_no_other, tell_seed),
-        cmocka_unit_test_teardown(test_what_was_damaged_after_it_was_counted_is_taken_once,
+        cmocka_unit_test_teardown(test_a_loss_of_the_store_explains_one_position_of_the_log_only,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_cannot_be_read_is_counted_once_though_memory_is_short,
+        cmocka_unit_test_teardown(test_items_damaged_after_they_were_counted_are_taken_once,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_is_not_wanted_does_not_wait, tell_seed),
-        cmocka_unit_test_teardown(
-            test_what_the_store_gives_no_more_as_it_is_damaged_is_dropped_as_that, tell_seed),
+        cmocka_unit_test_teardown(test_unreadable_items_are_counted_once_even_if_memory_is_short,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_unselected_items_are_not_queued, tell_seed),
+        cmocka_unit_test_teardown(test_items_that_the_store_lost_to_damage_are_dropped_as_damaged,
+                                  tell_seed),
         cmocka_unit_test_teardown(test_lost_samples_that_the_store_lacks_are_dropped_as_damaged,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_place_that_is_waited_for_is_found_again_after_a_crash,
                                   tell_seed),
-        cmocka_unit_test_teardown(test_what_is_not_selected_any_more_is_dropped_whatever_came_since,
-                                  tell_seed),
+        cmocka_unit_test_teardown(test_items_that_are_no_longer_selected_are_dropped, tell_seed),
         cmocka_unit_test_teardown(test_samples_that_an_older_log_lacks_are_dropped, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,7 +129,7 @@ names_file(const struct letters_mark *m, uint32_t file)
     return false;
 }
 
-UNIT_TEST(test_what_was_written_is_read)
+UNIT_TEST(test_a_written_state_reads_back_equal)
 {
     struct rig rig;
     rig_init(&rig);
@@ -259,7 +259,7 @@ UNIT_TEST(test_each_damaged_byte_is_noticed)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_a_newer_version_is_told_from_damage)
+UNIT_TEST(test_a_newer_version_is_distinguished_from_damage)
 {
     struct rig rig;
     rig_init(&rig);
@@ -367,11 +367,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_was_written_is_read),
+        cmocka_unit_test(test_a_written_state_reads_back_equal),
         cmocka_unit_test(test_a_state_without_a_mark_of_letters_is_read),
         cmocka_unit_test(test_runs_of_files_beyond_some_are_not_said),
         cmocka_unit_test(test_each_damaged_byte_is_noticed),
-        cmocka_unit_test(test_a_newer_version_is_told_from_damage),
+        cmocka_unit_test(test_a_newer_version_is_distinguished_from_damage),
         cmocka_unit_test(test_a_missing_state_is_damage_a_missing_directory_is_new),
         cmocka_unit_test(test_the_state_before_is_kept_beside),
         cmocka_unit_test(test_a_directory_is_never_there_without_a_state),

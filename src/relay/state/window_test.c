@@ -142,7 +142,7 @@ UNIT_TEST(test_with_nothing_under_way_the_cursor_may_be_set_ahead)
     window_free(w);
 }
 
-UNIT_TEST(test_what_is_reserved_for_is_settled_without_memory)
+UNIT_TEST(test_a_reserved_record_is_settled_without_memory)
 {
     struct chunk chunk = {.pos = 10, .end_pos = 20, .kind = ITEM_FLOAT, .count = 5};
     struct window *w;
@@ -229,7 +229,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_cursor_follows_the_first_open_item),
         cmocka_unit_test(test_with_nothing_under_way_the_cursor_may_be_set_ahead),
-        cmocka_unit_test(test_what_is_reserved_for_is_settled_without_memory),
+        cmocka_unit_test(test_a_reserved_record_is_settled_without_memory),
         cmocka_unit_test(test_as_many_items_are_repeats_as_announced_of_any_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

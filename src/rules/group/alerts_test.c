@@ -117,7 +117,7 @@ UNIT_TEST(test_keep_firing_for_begins_when_an_evaluation_misses_the_alert)
     rig_fini(&r);
 }
 
-UNIT_TEST(test_what_is_held_stays_as_it_is)
+UNIT_TEST(test_a_held_alert_keeps_its_state)
 {
     struct rig r;
     rig_init(&r, 60, 0);
@@ -147,7 +147,7 @@ UNIT_TEST(test_more_alerts_than_the_limit_are_forgotten_together)
     rig_fini(&r);
 }
 
-UNIT_TEST(test_what_is_due_to_be_sent)
+UNIT_TEST(test_an_alert_is_due_when_it_changed_or_expires)
 {
     struct alert alert = {.state = ALERT_PENDING};
     assert_false(alert_is_due(&alert, 1000 * S, 30 * S, 60 * S));
@@ -206,9 +206,9 @@ main(void)
         cmocka_unit_test(test_a_pending_alert_that_is_not_found_is_forgotten),
         cmocka_unit_test(test_a_resolved_alert_is_kept_15_minutes_and_may_fire_again),
         cmocka_unit_test(test_keep_firing_for_begins_when_an_evaluation_misses_the_alert),
-        cmocka_unit_test(test_what_is_held_stays_as_it_is),
+        cmocka_unit_test(test_a_held_alert_keeps_its_state),
         cmocka_unit_test(test_more_alerts_than_the_limit_are_forgotten_together),
-        cmocka_unit_test(test_what_is_due_to_be_sent),
+        cmocka_unit_test(test_an_alert_is_due_when_it_changed_or_expires),
         cmocka_unit_test(test_a_clock_that_is_set_back_makes_nothing_wait),
         cmocka_unit_test(test_a_refused_allocation_changes_nothing),
     };

@@ -16,7 +16,7 @@ add(struct kept_series *kept, unsigned number)
     return e;
 }
 
-UNIT_TEST(test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some)
+UNIT_TEST(test_an_addition_that_failed_for_memory_succeeds_later)
 {
     unsigned refused = 0;
     struct kept_series kept;
@@ -72,7 +72,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_was_not_added_for_want_of_memory_is_added_when_there_is_some),
+        cmocka_unit_test(test_an_addition_that_failed_for_memory_succeeds_later),
         cmocka_unit_test(test_series_of_both_of_two_sets_are_marked_whichever_is_larger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 
 /* --- small helpers ---------------------------------------------------------------------------- */
 
-struct told {
+struct reported {
     char text[4096];
     size_t size;
 };
@@ -17,12 +17,12 @@ struct told {
 static void
 note_sentence(void *context, struct bytes sentence)
 {
-    struct told *told = context;
-    assert_true(told->size + sentence.size + 2 < sizeof told->text);
-    memcpy(told->text + told->size, sentence.at, sentence.size);
-    told->size += sentence.size;
-    told->text[told->size++] = '\n';
-    told->text[told->size] = 0;
+    struct reported *reported = context;
+    assert_true(reported->size + sentence.size + 2 < sizeof reported->text);
+    memcpy(reported->text + reported->size, sentence.at, sentence.size);
+    reported->size += sentence.size;
+    reported->text[reported->size++] = '\n';
+    reported->text[reported->size] = 0;
 }
 
 /* Returns the groups of a valid text; the arena is the caller's. */
@@ -51,8 +51,8 @@ check_fine(const char *text)
 static void
 check_errors(const char *text, const char *expected)
 {
-    struct told told = {""};
-    const struct rule_file_options options = {.report = note_sentence, .context = &told};
+    struct reported reported = {""};
+    const struct rule_file_options options = {.report = note_sentence, .context = &reported};
     const struct rule_file_options quiet = {.report = NULL};
     struct rule_groups groups = {.count = 7};
     struct why why = {""};
@@ -60,7 +60,7 @@ check_errors(const char *text, const char *expected)
     arena_init(&arena, NULL, 0, 0);
     struct bytes bytes = bytes_of_text(text);
     assert_int_equal(rule_file_parse("r.yml", bytes, &options, &arena, &groups, &why), ERR_INPUT);
-    assert_string_equal(told.text, expected);
+    assert_string_equal(reported.text, expected);
     assert_int_equal(strncmp(why.text, expected, strlen(why.text)), 0);
     assert_int_equal(expected[strlen(why.text)], '\n');
     assert_int_equal(groups.count, 7);
@@ -220,7 +220,7 @@ UNIT_TEST(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else)
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_all_that_is_wrong_is_told_at_its_place)
+UNIT_TEST(test_each_error_is_reported_at_its_position)
 {
     check_errors(
         "groups:\n"
@@ -261,7 +261,7 @@ UNIT_TEST(test_all_that_is_wrong_is_told_at_its_place)
         "r.yml:16:9: group 'a': duplicate name, also given to the group on line 15\n");
 }
 
-UNIT_TEST(test_what_prometheus_accepts_is_fine)
+UNIT_TEST(test_rules_that_prometheus_accepts_are_valid)
 {
     static const char *const rules[] = {
         "record: '9 \xc3\xa9', expr: 1",
@@ -493,9 +493,10 @@ UNIT_TEST(test_a_full_arena_is_reported)
 }
 
 static enum err
-parse_group(const char *text, struct told *told, struct rule_group *ret, struct arena *arena)
+parse_group(const char *text, struct reported *reported, struct rule_group *ret,
+            struct arena *arena)
 {
-    const struct rule_file_options options = {.report = note_sentence, .context = told};
+    const struct rule_file_options options = {.report = note_sentence, .context = reported};
     struct why why = {""};
     arena_init(arena, NULL, 0, 0);
     enum err e = rule_group_parse("g", bytes_of_text(text), &options, arena, ret, &why);
@@ -507,12 +508,12 @@ UNIT_TEST(test_a_lone_group_is_read_like_one_of_a_file)
 {
     static const char group[] = "{name: a, interval: 1m, rules: [{record: b, expr: c}]}";
     struct arena arena, other;
-    struct told told = {""};
+    struct reported reported = {""};
     struct rule_group lone;
     char file[200];
     snprintf(file, sizeof file, "groups: [%s]", group);
     struct rule_groups groups = read_groups(&other, file);
-    assert_int_equal(parse_group(group, &told, &lone, &arena), OK);
+    assert_int_equal(parse_group(group, &reported, &lone, &arena), OK);
     assert_string_equal(lone.file, "g");
     assert_string_equal(lone.name, "a");
     assert_true(lone.hash == groups.items[0].hash);
@@ -520,10 +521,10 @@ UNIT_TEST(test_a_lone_group_is_read_like_one_of_a_file)
     arena_fini(&other);
 }
 
-UNIT_TEST(test_what_is_no_lone_group_is_refused)
+UNIT_TEST(test_text_that_is_not_a_single_group_is_refused)
 {
     static const struct {
-        const char *text, *told;
+        const char *text, *reported;
     } cases[] = {
         {"", "g:1:1: expected the keys of a group, got nothing\n"},
         {"# a\n", "g:1:1: expected the keys of a group, got nothing\n"},
@@ -542,11 +543,11 @@ UNIT_TEST(test_what_is_no_lone_group_is_refused)
          "g:4:3: group 'a', rule 2: 'record' or 'alert' is required\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct told told = {""};
+        struct reported reported = {""};
         struct rule_group group = {.name = "as it was"};
         struct arena arena;
-        assert_int_equal(parse_group(cases[i].text, &told, &group, &arena), ERR_INPUT);
-        assert_string_equal(told.text, cases[i].told);
+        assert_int_equal(parse_group(cases[i].text, &reported, &group, &arena), ERR_INPUT);
+        assert_string_equal(reported.text, cases[i].reported);
         assert_string_equal(group.name, "as it was");
         arena_fini(&arena);
     }
@@ -558,8 +559,9 @@ UNIT_TEST(test_each_refused_allocation_is_reported)
                                                "labels: {'': c, d: '{{'}}]}, {name: a}, {nam: c}]"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         for (unsigned nth = 1;; nth++) {
-            struct told told = {""};
-            const struct rule_file_options options = {.report = note_sentence, .context = &told};
+            struct reported reported = {""};
+            const struct rule_file_options options = {.report = note_sentence,
+                                                      .context = &reported};
             struct rule_groups groups = {.count = 7};
             struct why why = {""};
             struct arena arena;
@@ -599,7 +601,7 @@ check_same(const char *text, const char *written_out)
 
 #define RULES(rules) "groups: [{name: g, rules: [" rules "]}]"
 
-UNIT_TEST(test_aliases_and_merge_keys_stand_for_what_they_name)
+UNIT_TEST(test_aliases_and_merge_keys_are_replaced_by_their_content)
 {
     check_same(RULES("&r {record: a, expr: up}, *r"),
                RULES("{record: a, expr: up}, {record: a, expr: up}"));
@@ -621,7 +623,7 @@ UNIT_TEST(test_aliases_and_merge_keys_stand_for_what_they_name)
                RULES("{record: a, expr: up, labels: {\"<<\": b, a: \"&x\"}}"));
 }
 
-UNIT_TEST(test_what_is_wrong_with_repetitions_is_told_at_its_place)
+UNIT_TEST(test_wrong_aliases_are_reported_at_their_position)
 {
     check_errors(RULES("{record: a, expr: *b}"), "r.yml:1:46: unknown anchor of an alias\n");
     check_errors(RULES("{record: &a a, expr: *b}"), "r.yml:1:49: found undefined alias\n");
@@ -689,10 +691,10 @@ main(void)
         cmocka_unit_test(test_an_empty_file_has_no_groups),
         cmocka_unit_test(test_null_is_the_same_as_missing),
         cmocka_unit_test(test_the_hash_changes_with_all_that_is_said_and_with_nothing_else),
-        cmocka_unit_test(test_all_that_is_wrong_is_told_at_its_place),
-        cmocka_unit_test(test_what_prometheus_accepts_is_fine),
-        cmocka_unit_test(test_aliases_and_merge_keys_stand_for_what_they_name),
-        cmocka_unit_test(test_what_is_wrong_with_repetitions_is_told_at_its_place),
+        cmocka_unit_test(test_each_error_is_reported_at_its_position),
+        cmocka_unit_test(test_rules_that_prometheus_accepts_are_valid),
+        cmocka_unit_test(test_aliases_and_merge_keys_are_replaced_by_their_content),
+        cmocka_unit_test(test_wrong_aliases_are_reported_at_their_position),
         cmocka_unit_test(test_repetitions_end),
         cmocka_unit_test(test_an_error_of_the_form_ends_the_file),
         cmocka_unit_test(test_durations_are_those_of_prometheus),
@@ -705,7 +707,7 @@ main(void)
         cmocka_unit_test(test_hostile_texts_are_read_or_refused_soon),
         cmocka_unit_test(test_a_full_arena_is_reported),
         cmocka_unit_test(test_a_lone_group_is_read_like_one_of_a_file),
-        cmocka_unit_test(test_what_is_no_lone_group_is_refused),
+        cmocka_unit_test(test_text_that_is_not_a_single_group_is_refused),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,7 @@ UNIT_TEST(test_fields_have_the_order_and_form_of_mimir)
                   "    team: infra\n");
 }
 
-UNIT_TEST(test_what_says_nothing_is_left_out)
+UNIT_TEST(test_default_values_are_omitted)
 {
     check_printed("{name: a, interval: 0s, limit: 0, labels: {}, rules: [{alert: b, expr: c, "
                   "for: 0s, keep_firing_for: 0, labels: null, annotations: {}}]}",
@@ -155,7 +155,7 @@ UNIT_TEST(test_texts_are_quoted_where_they_would_be_something_else)
     check_text("\"a\\\"b\\\\ \"", "\"a\\\"b\\\\ \"");
 }
 
-UNIT_TEST(test_lines_stand_in_a_block)
+UNIT_TEST(test_text_with_line_breaks_is_printed_as_a_block)
 {
     check_text("\"a\\nb\"", "|-\n            a\n            b");
     check_text("\"a\\n  b: c\\n\\n# d \\n\"",
@@ -261,10 +261,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields_have_the_order_and_form_of_mimir),
-        cmocka_unit_test(test_what_says_nothing_is_left_out),
+        cmocka_unit_test(test_default_values_are_omitted),
         cmocka_unit_test(test_durations_are_those_of_prometheus),
         cmocka_unit_test(test_texts_are_quoted_where_they_would_be_something_else),
-        cmocka_unit_test(test_lines_stand_in_a_block),
+        cmocka_unit_test(test_text_with_line_breaks_is_printed_as_a_block),
         cmocka_unit_test(test_long_keys_are_marked),
         cmocka_unit_test(test_entries_of_a_list_say_what_the_documents_say),
         cmocka_unit_test(test_a_full_buffer_shows),

@@ -142,7 +142,7 @@ UNIT_TEST(test_all_keys_are_read)
     arena_fini(&arena);
 }
 
-UNIT_TEST(test_what_is_missing_or_null_has_defaults)
+UNIT_TEST(test_missing_and_null_values_have_defaults)
 {
     static const char *const nothing[] = {"",
                                           "# comment\n",
@@ -249,7 +249,7 @@ UNIT_TEST(test_anchors_and_merge_keys_repeat_what_is_there)
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-UNIT_TEST(test_what_is_wrong_is_told_with_its_place)
+UNIT_TEST(test_an_error_is_reported_with_its_position)
 {
     check_refused("foo: 1", "t.yml:1:1: unknown key 'foo'");
     check_refused("test: []", "t.yml:1:1: unknown key 'test'; did you mean 'tests'?");
@@ -295,7 +295,7 @@ UNIT_TEST(test_what_is_wrong_is_told_with_its_place)
                        "2021-01-01T00:00:00Z, from 1824 to 2116, got '1e10'");
 }
 
-UNIT_TEST(test_what_is_no_number_is_refused)
+UNIT_TEST(test_an_invalid_number_is_refused)
 {
     static const char *const texts[] = {"true", "'5'", "1e",   "1e999", "0x",   "0xg", "1:30", ".",
                                         "+",    "_",   ".Nan", "inf",   "0x-5", "5 6", "[]"};
@@ -349,7 +349,7 @@ UNIT_TEST(test_merges_and_aliases_end)
 }
 
 /* The file is as large as allowed: loading it before the check would take hours. */
-UNIT_TEST(test_what_takes_long_to_load_is_refused_before)
+UNIT_TEST(test_a_file_that_is_costly_to_load_is_refused_before_loading)
 {
     struct buf text;
     buf_init(&text, NULL, RULE_TESTS_BYTES_MAX);
@@ -606,13 +606,13 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_keys_are_read),
-        cmocka_unit_test(test_what_is_missing_or_null_has_defaults),
+        cmocka_unit_test(test_missing_and_null_values_have_defaults),
         cmocka_unit_test(test_scalars_are_read_as_in_go),
         cmocka_unit_test(test_anchors_and_merge_keys_repeat_what_is_there),
-        cmocka_unit_test(test_what_is_wrong_is_told_with_its_place),
-        cmocka_unit_test(test_what_is_no_number_is_refused),
+        cmocka_unit_test(test_an_error_is_reported_with_its_position),
+        cmocka_unit_test(test_an_invalid_number_is_refused),
         cmocka_unit_test(test_merges_and_aliases_end),
-        cmocka_unit_test(test_what_takes_long_to_load_is_refused_before),
+        cmocka_unit_test(test_a_file_that_is_costly_to_load_is_refused_before_loading),
         cmocka_unit_test(test_limits_hold),
         cmocka_unit_test(test_each_allocation_may_fail),
         cmocka_unit_test(test_rule_files_are_found_by_patterns_in_any_element),

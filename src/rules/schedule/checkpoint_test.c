@@ -189,7 +189,7 @@ check_piece(struct bytes piece, bool is_right)
     buf_fini(&file);
 }
 
-UNIT_TEST(test_what_no_version_writes_is_refused)
+UNIT_TEST(test_a_malformed_file_is_refused)
 {
     static const struct bytes wrong[] = {
         VIEW(""),
@@ -261,7 +261,7 @@ UNIT_TEST(test_texts_and_numbers_of_labels_have_limits)
     }
 }
 
-UNIT_TEST(test_what_is_too_large_or_has_no_memory_is_not_written)
+UNIT_TEST(test_a_state_beyond_the_limit_or_memory_is_not_written)
 {
     struct buf whole, file;
     encode(COUNT(records), &whole);
@@ -449,9 +449,9 @@ main(void)
         cmocka_unit_test(test_the_format_is_that_of_its_page),
         cmocka_unit_test(test_version_1_is_read_and_lacks_the_last_evaluation),
         cmocka_unit_test(test_any_damaged_bit_and_any_missing_byte_is_noticed),
-        cmocka_unit_test(test_what_no_version_writes_is_refused),
+        cmocka_unit_test(test_a_malformed_file_is_refused),
         cmocka_unit_test(test_texts_and_numbers_of_labels_have_limits),
-        cmocka_unit_test(test_what_is_too_large_or_has_no_memory_is_not_written),
+        cmocka_unit_test(test_a_state_beyond_the_limit_or_memory_is_not_written),
         cmocka_unit_test(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new),
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test(test_why_a_file_cannot_be_read_is_said_with_its_path),

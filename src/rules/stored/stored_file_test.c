@@ -100,7 +100,7 @@ UNIT_TEST(test_any_damaged_byte_is_noticed)
     buf_fini(&file);
 }
 
-UNIT_TEST(test_what_no_version_writes_is_refused)
+UNIT_TEST(test_a_malformed_file_is_refused)
 {
     static const char sentence[] = "the file is damaged: its content is inconsistent";
     static char long_name[STORED_NAME_BYTES_MAX + 1];
@@ -134,7 +134,7 @@ UNIT_TEST(test_what_no_version_writes_is_refused)
     }
 }
 
-UNIT_TEST(test_a_file_of_a_newer_version_is_told_from_a_damaged_one)
+UNIT_TEST(test_a_newer_version_is_distinguished_from_damage)
 {
     struct buf file;
     encode("t", some, SOME, &file);
@@ -394,8 +394,8 @@ main(void)
         cmocka_unit_test(test_groups_come_back_as_they_were),
         cmocka_unit_test(test_the_format_is_that_of_its_page),
         cmocka_unit_test(test_any_damaged_byte_is_noticed),
-        cmocka_unit_test(test_what_no_version_writes_is_refused),
-        cmocka_unit_test(test_a_file_of_a_newer_version_is_told_from_a_damaged_one),
+        cmocka_unit_test(test_a_malformed_file_is_refused),
+        cmocka_unit_test(test_a_newer_version_is_distinguished_from_damage),
         cmocka_unit_test(test_names_have_limits),
         cmocka_unit_test(test_after_a_failed_call_and_power_loss_the_file_is_old_or_new),
         cmocka_unit_test(test_a_full_disk_changes_nothing),

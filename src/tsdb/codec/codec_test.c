@@ -751,7 +751,7 @@ UNIT_TEST(test_decimal_view_follows_the_hint)
     assert_int_equal(e, 2);
 }
 
-UNIT_TEST(test_decimal_view_refuses_what_is_no_decimal)
+UNIT_TEST(test_decimal_view_refuses_a_value_that_is_not_a_decimal)
 {
     for (unsigned hint = 0; hint <= 11; hint++) {
         unsigned e;
@@ -829,7 +829,7 @@ main(void)
         cmocka_unit_test(test_scratch_is_charged_and_given_back),
         cmocka_unit_test(test_decimal_view_is_the_shortest_decimal),
         cmocka_unit_test(test_decimal_view_follows_the_hint),
-        cmocka_unit_test(test_decimal_view_refuses_what_is_no_decimal),
+        cmocka_unit_test(test_decimal_view_refuses_a_value_that_is_not_a_decimal),
         cmocka_unit_test(test_statistics_are_those_of_a_plain_loop),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

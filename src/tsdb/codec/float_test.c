@@ -161,7 +161,7 @@ UNIT_TEST(test_a_constant_is_what_its_shape_says)
     rig_close();
 }
 
-UNIT_TEST(test_what_is_no_decimal_has_no_shape)
+UNIT_TEST(test_a_value_that_is_not_a_decimal_has_no_shape)
 {
     rig_open();
     static const uint64_t values[] = {STALE, 0x8000000000000000u, 0x7ff8000000000001u,
@@ -195,7 +195,7 @@ main(void)
         cmocka_unit_test(test_values_come_back_with_their_origin),
         cmocka_unit_test(test_the_origin_is_the_least_number),
         cmocka_unit_test(test_a_constant_is_what_its_shape_says),
-        cmocka_unit_test(test_what_is_no_decimal_has_no_shape),
+        cmocka_unit_test(test_a_value_that_is_not_a_decimal_has_no_shape),
         cmocka_unit_test(test_scaling_finds_the_nearest_integer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

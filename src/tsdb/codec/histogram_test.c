@@ -382,7 +382,7 @@ UNIT_TEST(test_largest_histograms_come_back)
     check_comes_back(h, 16, 0);
 }
 
-UNIT_TEST(test_what_fits_is_bounded_by_cells_and_limits)
+UNIT_TEST(test_the_samples_that_fit_are_bounded_by_cells_and_limits)
 {
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT};
     assert_false(codec_histogram_fits(&h, 0));
@@ -619,7 +619,7 @@ main(void)
         cmocka_unit_test(test_float_counts_of_stale_bits_come_back_alone),
         cmocka_unit_test(test_an_idle_histogram_costs_two_bytes_a_column),
         cmocka_unit_test(test_largest_histograms_come_back),
-        cmocka_unit_test(test_what_fits_is_bounded_by_cells_and_limits),
+        cmocka_unit_test(test_the_samples_that_fit_are_bounded_by_cells_and_limits),
         cmocka_unit_test(test_every_cut_and_every_extra_byte_is_corrupt),
         cmocka_unit_test(test_mutated_encodings_are_read_within_bounds),
         cmocka_unit_test(test_wrong_fields_are_corrupt_and_cheap),

@@ -61,7 +61,7 @@ UNIT_TEST(test_a_number_has_the_least_of_its_times)
     assert_int_equal(c.count, 1);
 }
 
-UNIT_TEST(test_the_newer_the_better_they_are_told_apart)
+UNIT_TEST(test_newer_changes_have_a_finer_resolution)
 {
     struct changes c = {0};
     const int64_t count = 100000;
@@ -80,7 +80,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_that_changed_is_taken_to_be_the_same),
         cmocka_unit_test(test_a_number_has_the_least_of_its_times),
-        cmocka_unit_test(test_the_newer_the_better_they_are_told_apart),
+        cmocka_unit_test(test_newer_changes_have_a_finer_resolution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -635,7 +635,7 @@ UNIT_TEST(test_a_small_generation_is_small)
 
 /* Samples are found with and without an index, after a failed commit, and when they
  * are repeated. */
-UNIT_TEST(test_what_came_in_random_order_is_found_again)
+UNIT_TEST(test_samples_sent_in_random_order_are_found_again)
 {
     enum { COUNT = 20000, FAILED = 4000 };
     for (unsigned no_memory = 0; no_memory < 2; no_memory++) {
@@ -711,7 +711,7 @@ main(void)
         cmocka_unit_test(test_memory_refused_anywhere_loses_and_invents_nothing),
         cmocka_unit_test(test_a_reservation_covers_a_row_of_floats),
         cmocka_unit_test(test_a_small_generation_is_small),
-        cmocka_unit_test(test_what_came_in_random_order_is_found_again),
+        cmocka_unit_test(test_samples_sent_in_random_order_are_found_again),
         cmocka_unit_test(test_random_order_does_not_become_quadratic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

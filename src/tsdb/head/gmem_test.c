@@ -84,7 +84,7 @@ UNIT_TEST(test_pieces_given_back_are_used_again)
     gmem_fini(&g);
 }
 
-UNIT_TEST(test_what_is_reserved_can_be_had_without_memory)
+UNIT_TEST(test_a_reserved_piece_is_allocated_without_memory)
 {
     for (uint64_t seed = 0; seed < 300; seed++) {
         struct rng r = {seed};
@@ -111,7 +111,7 @@ UNIT_TEST(test_what_is_reserved_can_be_had_without_memory)
     }
 }
 
-UNIT_TEST(test_an_exhausted_budget_is_told_and_harmless)
+UNIT_TEST(test_an_exhausted_budget_is_reported_and_harmless)
 {
     struct budget budget;
     budget_init(&budget, "test", 100 * 1024, NULL);
@@ -142,8 +142,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces_never_overlap_however_they_come_and_go),
         cmocka_unit_test(test_pieces_given_back_are_used_again),
-        cmocka_unit_test(test_what_is_reserved_can_be_had_without_memory),
-        cmocka_unit_test(test_an_exhausted_budget_is_told_and_harmless),
+        cmocka_unit_test(test_a_reserved_piece_is_allocated_without_memory),
+        cmocka_unit_test(test_an_exhausted_budget_is_reported_and_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,7 +203,7 @@ write_text(struct machine *m, const char *path, const char *content)
     must(file_close(&file));
 }
 
-UNIT_TEST(test_what_nobody_names_is_listed)
+UNIT_TEST(test_unnamed_entries_are_listed)
 {
     struct machine m;
     struct inspect_dir d;
@@ -287,7 +287,7 @@ meddle(void *context, uint64_t done, uint64_t all)
     }
 }
 
-UNIT_TEST(test_parts_that_are_merged_meanwhile_are_no_damage)
+UNIT_TEST(test_parts_that_are_merged_meanwhile_are_not_damage)
 {
     for (unsigned merges = 1; merges < 40; merges *= 3) {
         struct machine m;
@@ -316,7 +316,7 @@ UNIT_TEST(test_parts_that_are_merged_meanwhile_are_no_damage)
     }
 }
 
-UNIT_TEST(test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained)
+UNIT_TEST(test_missing_or_damaged_parts_are_reported_and_the_rest_explained)
 {
     struct machine m;
     struct inspect_dir d;
@@ -352,7 +352,7 @@ UNIT_TEST(test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained)
     machine_fini(&m);
 }
 
-UNIT_TEST(test_a_newer_version_is_no_damage_but_said)
+UNIT_TEST(test_a_newer_version_is_reported_but_is_not_damage)
 {
     struct machine m;
     struct inspect_dir d;
@@ -562,10 +562,10 @@ main(void)
 #define claim(test) cmocka_unit_test_teardown(test, tell_seed)
     const struct CMUnitTest tests[] = {
         claim(test_a_directory_is_accounted_for_to_the_byte_and_nothing_is_changed),
-        claim(test_what_nobody_names_is_listed),
-        claim(test_parts_that_are_merged_meanwhile_are_no_damage),
-        claim(test_what_is_missing_or_damaged_is_told_and_the_rest_is_explained),
-        claim(test_a_newer_version_is_no_damage_but_said),
+        claim(test_unnamed_entries_are_listed),
+        claim(test_parts_that_are_merged_meanwhile_are_not_damage),
+        claim(test_missing_or_damaged_parts_are_reported_and_the_rest_explained),
+        claim(test_a_newer_version_is_reported_but_is_not_damage),
         claim(test_refused_memory_is_an_error_that_says_so_and_leaks_nothing),
         claim(test_segments_together_hold_what_was_sent),
         claim(test_series_are_found_where_select_finds_them),

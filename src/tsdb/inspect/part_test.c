@@ -283,7 +283,7 @@ flip(struct rig *g, uint64_t offset, uint8_t bits)
     assert_int_equal(file_close(&file), OK);
 }
 
-UNIT_TEST(test_any_byte_flipped_is_told_and_the_rest_is_explained)
+UNIT_TEST(test_any_flipped_byte_is_reported_and_the_rest_is_explained)
 {
     struct rig g;
     rig_open(&g, 41, sizes[1], 1);
@@ -535,7 +535,7 @@ main(void)
         cmocka_unit_test(test_figures_add_up_to_the_file_and_to_what_was_written),
         cmocka_unit_test(test_rankings_are_those_of_a_count_by_hand),
         cmocka_unit_test(test_pairs_counted_a_few_at_a_time_come_out_the_same),
-        cmocka_unit_test(test_any_byte_flipped_is_told_and_the_rest_is_explained),
+        cmocka_unit_test(test_any_flipped_byte_is_reported_and_the_rest_is_explained),
         cmocka_unit_test(test_a_damaged_page_of_values_costs_its_blocks_only),
         cmocka_unit_test(test_a_part_without_its_root_still_has_its_pages_explained),
         cmocka_unit_test(test_a_part_that_was_set_aside_still_has_its_pages_explained),

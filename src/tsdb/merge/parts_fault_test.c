@@ -143,7 +143,7 @@ merge_with_fault(struct merge_world *w, const struct part_merge_options *o,
     return fired;
 }
 
-UNIT_TEST(test_a_device_that_fails_is_told_of)
+UNIT_TEST(test_a_device_failure_is_reported)
 {
     static const struct {
         enum fault_kind kind;
@@ -170,7 +170,7 @@ UNIT_TEST(test_a_device_that_fails_is_told_of)
     }
 }
 
-UNIT_TEST(test_refused_memory_is_told_of)
+UNIT_TEST(test_a_failed_allocation_is_reported)
 {
     for (unsigned n = 0; n < 4; n++) {
         struct merge_world w;
@@ -206,8 +206,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_merge_given_up_at_any_step_leaves_only_a_directory),
         cmocka_unit_test(test_no_flipped_byte_makes_a_wrong_sample),
-        cmocka_unit_test(test_a_device_that_fails_is_told_of),
-        cmocka_unit_test(test_refused_memory_is_told_of),
+        cmocka_unit_test(test_a_device_failure_is_reported),
+        cmocka_unit_test(test_a_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -326,7 +326,7 @@ UNIT_TEST(test_nothing_is_merged_across_a_border)
     world_clear();
 }
 
-UNIT_TEST(test_full_writes_a_lone_flush_anew_once)
+UNIT_TEST(test_full_rewrites_a_lone_flush_once)
 {
     world_clear();
     flush(1, NOW0 - HOUR_MS, NOW0, 10, 1 << 20);
@@ -409,7 +409,7 @@ flood(uint32_t count, uint32_t points, uint64_t pos)
 }
 
 /* A merge has memory for 20 of these: each remaining part has about half of them, or more. */
-UNIT_TEST(test_what_memory_cannot_merge_becomes_few_parts)
+UNIT_TEST(test_parts_that_exceed_the_memory_of_a_merge_become_few)
 {
     for (unsigned over = 0; over < 2; over++) {
         world_clear();
@@ -514,12 +514,12 @@ main(void)
         cmocka_unit_test(test_parts_across_midnight_are_split_several_at_once),
         cmocka_unit_test(test_full_leaves_one_part_a_partition),
         cmocka_unit_test(test_nothing_is_merged_across_a_border),
-        cmocka_unit_test(test_full_writes_a_lone_flush_anew_once),
+        cmocka_unit_test(test_full_rewrites_a_lone_flush_once),
         cmocka_unit_test(test_a_fixed_part_stays_and_nothing_is_merged_across_it),
         cmocka_unit_test(test_a_trickle_into_a_large_day_does_not_write_it_again_each_time),
         cmocka_unit_test(test_a_merge_that_would_be_too_large_is_not_planned),
         cmocka_unit_test(test_parts_without_samples_are_left_alone),
-        cmocka_unit_test(test_what_memory_cannot_merge_becomes_few_parts),
+        cmocka_unit_test(test_parts_that_exceed_the_memory_of_a_merge_become_few),
         cmocka_unit_test(test_parts_of_which_two_fill_memory_are_merged_by_two),
         cmocka_unit_test(test_small_parts_are_merged_beside_one_that_is_too_large),
         cmocka_unit_test(test_a_part_too_large_for_memory_keeps_no_other_from_being_merged),

@@ -224,7 +224,7 @@ check_all(int level, bool in_runs)
     drop_part();
 }
 
-UNIT_TEST(test_what_matchers_find_is_what_a_look_at_each_series_finds)
+UNIT_TEST(test_matchers_find_the_series_that_a_full_scan_finds)
 {
     check_all(0, false);
     check_all(PART_LEVEL_LAST, false);
@@ -248,7 +248,7 @@ each_value(void *context, struct bytes value)
     return x->next == FIRST_ID + 500 && x->end == FIRST_ID + 500 ? ERR_CANCELED : OK;
 }
 
-UNIT_TEST(test_values_of_a_label_come_in_order_until_nobody_wants_more)
+UNIT_TEST(test_values_of_a_label_come_in_order_until_the_caller_stops)
 {
     struct arena arena;
     struct part_index index;
@@ -271,8 +271,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_matchers_find_is_what_a_look_at_each_series_finds),
-        cmocka_unit_test(test_values_of_a_label_come_in_order_until_nobody_wants_more),
+        cmocka_unit_test(test_matchers_find_the_series_that_a_full_scan_finds),
+        cmocka_unit_test(test_values_of_a_label_come_in_order_until_the_caller_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,7 +237,7 @@ finds_made(struct rig *g, uint64_t number)
     return true;
 }
 
-UNIT_TEST(test_what_is_made_of_pages_is_kept_like_them)
+UNIT_TEST(test_content_made_from_pages_is_cached_like_pages)
 {
     struct rig g;
     struct page_cache_stats stats;
@@ -333,7 +333,7 @@ UNIT_TEST(test_each_flipped_bit_is_noticed_and_named)
     rig_close(&g);
 }
 
-UNIT_TEST(test_what_is_no_page_of_that_kind_is_refused)
+UNIT_TEST(test_a_page_of_another_kind_or_offset_is_refused)
 {
     struct rig g;
     rig_open(&g, 1 << 20, 0);
@@ -382,7 +382,7 @@ UNIT_TEST(test_a_device_that_hiccups_once_is_asked_again)
     rig_close(&g);
 }
 
-UNIT_TEST(test_writing_tells_of_each_failure)
+UNIT_TEST(test_writing_returns_each_failure)
 {
     static uint64_t offsets[PAGES];
     static uint32_t sizes[PAGES];
@@ -473,13 +473,13 @@ main(void)
         cmocka_unit_test(test_the_cache_stays_within_its_capacity),
         cmocka_unit_test(test_many_small_pages_are_all_found),
         cmocka_unit_test(test_held_pages_outlive_eviction_and_forgetting),
-        cmocka_unit_test(test_what_is_made_of_pages_is_kept_like_them),
+        cmocka_unit_test(test_content_made_from_pages_is_cached_like_pages),
         cmocka_unit_test(test_an_exhausted_budget_gives_up_other_pages_first),
         cmocka_unit_test(test_each_flipped_bit_is_noticed_and_named),
-        cmocka_unit_test(test_what_is_no_page_of_that_kind_is_refused),
+        cmocka_unit_test(test_a_page_of_another_kind_or_offset_is_refused),
         cmocka_unit_test(test_checking_walks_from_page_to_page),
         cmocka_unit_test(test_a_device_that_hiccups_once_is_asked_again),
-        cmocka_unit_test(test_writing_tells_of_each_failure),
+        cmocka_unit_test(test_writing_returns_each_failure),
         cmocka_unit_test(test_threads_share_the_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -689,7 +689,7 @@ UNIT_TEST(test_a_newer_part_is_not_damage)
     rig_close(&g);
 }
 
-UNIT_TEST(test_a_device_that_fails_while_writing_is_told_of)
+UNIT_TEST(test_a_device_failure_while_writing_is_reported)
 {
     static const struct {
         enum fault_kind kind;
@@ -737,7 +737,7 @@ UNIT_TEST(test_a_finished_part_survives_a_power_loss)
     content_free(&c);
 }
 
-UNIT_TEST(test_memory_refused_while_writing_is_told_of)
+UNIT_TEST(test_a_failed_allocation_while_writing_is_reported)
 {
     struct content c;
     content_make(&c, 6, (struct content_size){2, 8, 300, 20});
@@ -761,7 +761,7 @@ UNIT_TEST(test_memory_refused_while_writing_is_told_of)
     content_free(&c);
 }
 
-UNIT_TEST(test_memory_refused_while_reading_is_told_of)
+UNIT_TEST(test_a_failed_allocation_while_reading_is_reported)
 {
     struct rig g;
     struct content c;
@@ -883,10 +883,10 @@ main(void)
         cmocka_unit_test(test_no_flipped_byte_goes_unnoticed),
         cmocka_unit_test(test_a_part_cut_short_is_damaged),
         cmocka_unit_test(test_a_newer_part_is_not_damage),
-        cmocka_unit_test(test_a_device_that_fails_while_writing_is_told_of),
+        cmocka_unit_test(test_a_device_failure_while_writing_is_reported),
         cmocka_unit_test(test_a_finished_part_survives_a_power_loss),
-        cmocka_unit_test(test_memory_refused_while_writing_is_told_of),
-        cmocka_unit_test(test_memory_refused_while_reading_is_told_of),
+        cmocka_unit_test(test_a_failed_allocation_while_writing_is_reported),
+        cmocka_unit_test(test_a_failed_allocation_while_reading_is_reported),
         cmocka_unit_test(test_many_series_make_a_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -526,7 +526,7 @@ flip_in_page(uint8_t *file, uint64_t offset, struct rng *r)
     store_le32(header + 12, (uint32_t)hash_bytes(payload, seed));
 }
 
-UNIT_TEST(test_rows_that_make_no_sense_are_told_of)
+UNIT_TEST(test_inconsistent_rows_are_reported)
 {
     enum { TURNS = 400 };
     struct rig g;
@@ -578,7 +578,7 @@ main(void)
         cmocka_unit_test(test_labels_in_any_order_unpack_their_pages_once_a_batch),
         cmocka_unit_test(test_a_batch_makes_do_with_little_memory),
         cmocka_unit_test(test_no_row_of_a_batch_comes_without_its_labels_for_want_of_memory),
-        cmocka_unit_test(test_rows_that_make_no_sense_are_told_of),
+        cmocka_unit_test(test_inconsistent_rows_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ static struct env *env;
 static struct page_cache *cache;
 
 /* The counts of samples and of markers in each block; blocks of floats are not asked for. */
-static struct told {
+static struct written_row {
     uint32_t block_count;
     struct {
         bool is_float;
@@ -23,7 +23,7 @@ static struct told {
         uint32_t count;
         uint32_t markers;
     } blocks[BLOCKS_MAX];
-} told[ROWS];
+} written[ROWS];
 
 static int
 setup(void **state)
@@ -75,7 +75,7 @@ finish_part(struct part_writer *w, uint64_t number)
 static void
 write_row(struct part_writer *w, uint32_t row)
 {
-    struct told *t = &told[row];
+    struct written_row *t = &written[row];
     t->block_count = row % 5 == 0 ? BLOCKS_MAX : row % 3;
     for (uint32_t i = 0; i < t->block_count; i++) {
         struct histogram histograms[4];
@@ -114,7 +114,7 @@ static void
 check_row(struct row_reader *rows, uint32_t row, bool is_known)
 {
     const struct block_ref *blocks;
-    const struct told *t = &told[row];
+    const struct written_row *t = &written[row];
     uint32_t count;
     assert_int_equal(row_read(rows, row, NULL, &blocks, &count, NULL), OK);
     assert_int_equal(count, t->block_count);
@@ -142,8 +142,8 @@ copy_part(struct part *part, uint64_t number, uint32_t unknown_of)
         for (uint32_t i = 0; i < count; i++) {
             struct block_ref block = blocks[i];
             struct block_bytes bytes;
-            told[row].blocks[i].is_unknown = (row + i) % unknown_of == 0;
-            if (told[row].blocks[i].is_unknown && !told[row].blocks[i].is_float) {
+            written[row].blocks[i].is_unknown = (row + i) % unknown_of == 0;
+            if (written[row].blocks[i].is_unknown && !written[row].blocks[i].is_float) {
                 block.has_stats = false;
             }
             assert_int_equal(block_hold(part, &block, &bytes, NULL), OK);
@@ -203,7 +203,7 @@ damage_first_page(uint64_t number, enum page_kind kind)
     file_close(&file);
 }
 
-UNIT_TEST(test_damage_to_what_is_told_leaves_the_samples_readable)
+UNIT_TEST(test_damage_to_the_stale_markers_leaves_the_samples_readable)
 {
     struct part_index index;
     struct part_writer *w = begin_part(1);
@@ -222,10 +222,10 @@ UNIT_TEST(test_damage_to_what_is_told_leaves_the_samples_readable)
         const struct block_ref *blocks;
         uint32_t count;
         assert_int_equal(row_read(rows, row, NULL, &blocks, &count, NULL), OK);
-        assert_int_equal(count, told[row].block_count);
+        assert_int_equal(count, written[row].block_count);
         for (uint32_t i = 0; i < count; i++) {
-            uint32_t numbers = told[row].blocks[i].count - told[row].blocks[i].markers;
-            if (told[row].blocks[i].is_float) continue;
+            uint32_t numbers = written[row].blocks[i].count - written[row].blocks[i].markers;
+            if (written[row].blocks[i].is_float) continue;
             unknown += !blocks[i].has_stats;
             known += blocks[i].has_stats;
             wrong += blocks[i].has_stats && blocks[i].stats.number_count != numbers;
@@ -244,8 +244,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_parts_count_stale_histograms_in_copied_blocks_as_well,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damage_to_what_is_told_leaves_the_samples_readable,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_damage_to_the_stale_markers_leaves_the_samples_readable, setup, teardown),
     };
     return cmocka_run_group_tests_name("tsdb/part/stale", tests, NULL, NULL);
 }

@@ -320,7 +320,7 @@ hide_some(struct rig *g)
     }
 }
 
-UNIT_TEST(test_what_is_deleted_or_expired_does_not_win)
+UNIT_TEST(test_a_deleted_or_expired_sample_does_not_win)
 {
     for (uint64_t seed = 301; seed <= 450; seed++) {
         struct rig *g = rig_new(seed);
@@ -390,7 +390,7 @@ UNIT_TEST(test_one_is_used_for_one_series_after_another)
     rig_free(g);
 }
 
-UNIT_TEST(test_memory_is_that_of_what_overlaps)
+UNIT_TEST(test_memory_is_bounded_by_overlapping_chunks)
 {
     struct rig *g = rig_new(5);
     /* The series has one sample, as most in a wide select. */
@@ -443,10 +443,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_arrival_wins_and_losers_are_counted),
-        cmocka_unit_test(test_what_is_deleted_or_expired_does_not_win),
+        cmocka_unit_test(test_a_deleted_or_expired_sample_does_not_win),
         cmocka_unit_test(test_memory_refused_anywhere_loses_nothing),
         cmocka_unit_test(test_one_is_used_for_one_series_after_another),
-        cmocka_unit_test(test_memory_is_that_of_what_overlaps),
+        cmocka_unit_test(test_memory_is_bounded_by_overlapping_chunks),
         cmocka_unit_test(test_a_cancelled_query_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,7 @@ UNIT_TEST(test_a_survey_reads_nothing)
 }
 
 /* Half of the series are only in a part, and half in the head as well. */
-UNIT_TEST(test_of_many_series_some_stand_for_all)
+UNIT_TEST(test_a_sample_of_many_series_estimates_all)
 {
     struct asked x;
     for (unsigned s = 0; s < MANY; s += MANY_AT_ONCE) {
@@ -160,7 +160,8 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_samples_of_blocks_that_reach_out_of_the_time_are_shared_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_survey_reads_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_of_many_series_some_stand_for_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_sample_of_many_series_estimates_all, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests_name("tsdb/survey", tests, NULL, NULL);
 }

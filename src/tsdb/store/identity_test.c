@@ -133,7 +133,7 @@ UNIT_TEST(test_the_same_directory_has_the_same_id)
     rig_fini(&rig);
 }
 
-UNIT_TEST(test_a_log_that_has_no_segment_yet_is_no_other_log)
+UNIT_TEST(test_a_log_that_still_has_no_segment_is_the_same_log)
 {
     struct rig rig;
     rig_init(&rig, 1);
@@ -381,7 +381,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_same_directory_has_the_same_id),
-        cmocka_unit_test(test_a_log_that_has_no_segment_yet_is_no_other_log),
+        cmocka_unit_test(test_a_log_that_still_has_no_segment_is_the_same_log),
         cmocka_unit_test(test_a_copy_has_an_id_of_its_own),
         cmocka_unit_test(test_an_older_copy_written_over_the_directory_is_recognised),
         cmocka_unit_test(test_a_log_that_is_older_or_another_one_is_recognised),

@@ -220,7 +220,7 @@ UNIT_TEST(test_a_replacement_is_whole_or_not_at_all)
     replace_under(FAULT_SYNC, false);
 }
 
-UNIT_TEST(test_memory_refused_is_told_of)
+UNIT_TEST(test_a_failed_allocation_is_reported)
 {
     struct rig g;
     rig_open(&g, 1);
@@ -419,7 +419,7 @@ change_length(struct rig *g, uint16_t version, int by)
     assert_int_equal(file_close(&file), OK);
 }
 
-UNIT_TEST(test_what_a_newer_version_puts_behind_the_payload_is_left_alone)
+UNIT_TEST(test_bytes_that_a_newer_version_appends_are_ignored)
 {
     for (uint16_t version = 5; version < 7; version++) {
         struct rig g;
@@ -501,11 +501,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_manifest_comes_back),
         cmocka_unit_test(test_a_replacement_is_whole_or_not_at_all),
-        cmocka_unit_test(test_memory_refused_is_told_of),
+        cmocka_unit_test(test_a_failed_allocation_is_reported),
         cmocka_unit_test(test_one_copy_may_be_damaged_anywhere),
         cmocka_unit_test(test_a_newer_manifest_is_refused_not_damaged),
         cmocka_unit_test(test_only_what_is_new_needs_a_reader_that_knows_of_it),
-        cmocka_unit_test(test_what_a_newer_version_puts_behind_the_payload_is_left_alone),
+        cmocka_unit_test(test_bytes_that_a_newer_version_appends_are_ignored),
         cmocka_unit_test(test_parts_of_an_older_manifest_may_have_samples_of_all_times),
         cmocka_unit_test(test_format_names_both_versions),
     };

@@ -522,7 +522,7 @@ test_gauges_may_fall_and_lose_buckets_within_a_chunk(void **state)
 }
 
 static void
-test_an_empty_bucket_that_goes_is_no_reset(void **state)
+test_an_empty_bucket_that_disappears_is_not_a_reset(void **state)
 {
     struct fixture *f = *state;
     const struct hist_span two[] = {{0, 2}}, first[] = {{0, 1}};
@@ -716,7 +716,7 @@ main(void)
         CHUNK_TEST(test_columns_are_the_same_bytes_as_histograms_one_by_one),
         CHUNK_TEST(test_header_says_why_the_chunk_began),
         CHUNK_TEST(test_gauges_may_fall_and_lose_buckets_within_a_chunk),
-        CHUNK_TEST(test_an_empty_bucket_that_goes_is_no_reset),
+        CHUNK_TEST(test_an_empty_bucket_that_disappears_is_not_a_reset),
         CHUNK_TEST(test_a_growing_histogram_is_one_chunk),
         CHUNK_TEST(test_buckets_too_far_apart_do_not_share_a_chunk),
         CHUNK_TEST(test_full_chunks_end_and_say_what_their_first_hint_says),

@@ -316,7 +316,7 @@ test_small_chunk_cannot_make_the_reader_take_much_memory(void **state)
 }
 
 static void
-test_reader_stops_when_told(void **state)
+test_the_reader_stops_when_its_sink_cancels(void **state)
 {
     struct fixture *f = *state;
     struct rng r = {7};
@@ -389,7 +389,7 @@ main(void)
         CHUNK_TEST(test_truncated_chunks_are_corrupt),
         CHUNK_TEST(test_mutated_chunks_never_hurt),
         CHUNK_TEST(test_small_chunk_cannot_make_the_reader_take_much_memory),
-        CHUNK_TEST(test_reader_stops_when_told),
+        CHUNK_TEST(test_the_reader_stops_when_its_sink_cancels),
         cmocka_unit_test(test_any_failed_allocation_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ UNIT_TEST(test_histograms_have_the_documented_form)
                "0.5,\"7ff0000000000000\"],\"custom_values\":[-0.0,1]},\"labels\":{}}\n");
 }
 
-UNIT_TEST(test_labels_that_are_no_utf8_stand_in_hex)
+UNIT_TEST(test_labels_that_are_not_utf8_are_printed_in_hex)
 {
     struct buf labels;
     buf_init(&labels, NULL, 4096);
@@ -237,7 +237,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_line_has_the_documented_form),
         cmocka_unit_test(test_histograms_have_the_documented_form),
-        cmocka_unit_test(test_labels_that_are_no_utf8_stand_in_hex),
+        cmocka_unit_test(test_labels_that_are_not_utf8_are_printed_in_hex),
         cmocka_unit_test(test_a_line_that_does_not_fit_leaves_nothing),
         cmocka_unit_test(test_every_bit_comes_back),
     };

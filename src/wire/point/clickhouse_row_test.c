@@ -136,7 +136,7 @@ UNIT_TEST(test_floats_keep_every_bit_and_bits_are_those_that_are_not_finite)
     }
 }
 
-UNIT_TEST(test_a_histogram_stands_beside_an_ordinary_nan)
+UNIT_TEST(test_a_histogram_has_an_ordinary_nan_as_its_value)
 {
     struct histogram h = {.kind = SAMPLE_HISTOGRAM_INT, .count = 3, .sum_bits = STALE_NAN_BITS};
     struct clickhouse_point point = point_of(double_bits(7));
@@ -270,7 +270,7 @@ main(void)
         TEST(test_a_row_is_its_columns_one_after_another),
         TEST(test_labels_are_text_without_blanks),
         TEST(test_floats_keep_every_bit_and_bits_are_those_that_are_not_finite),
-        TEST(test_a_histogram_stands_beside_an_ordinary_nan),
+        TEST(test_a_histogram_has_an_ordinary_nan_as_its_value),
         TEST(test_any_sample_comes_back_bit_for_bit),
         TEST(test_lengths_are_as_short_as_they_can_be),
         TEST(test_a_text_beyond_clickhouse_s_limit_is_refused_and_leaves_nothing),

@@ -210,7 +210,7 @@ UNIT_TEST(test_records_of_others_are_read)
     buf_fini(&to);
 }
 
-UNIT_TEST(test_any_damage_is_told)
+UNIT_TEST(test_any_damage_is_reported)
 {
     struct kpl_writer *w = writer_of(1000, 500);
     struct kpl_reader reader;
@@ -269,7 +269,7 @@ main(void)
         cmocka_unit_test(test_limits_are_exact),
         cmocka_unit_test(test_records_come_out_as_they_went_in),
         cmocka_unit_test(test_records_of_others_are_read),
-        cmocka_unit_test(test_any_damage_is_told),
+        cmocka_unit_test(test_any_damage_is_reported),
         cmocka_unit_test(test_a_refused_allocation_leaves_the_record_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ UNIT_TEST(test_labels_are_tags)
     check_label("up", "p", "~x%", "up,__name__=up,p=~x% value=1 5\n");
 }
 
-UNIT_TEST(test_what_a_tag_cannot_be_is_coded)
+UNIT_TEST(test_a_value_that_is_not_valid_in_a_tag_is_encoded)
 {
     check_label("up", "p", "a\nb %", "up,__name__=up,p=~%a%0Ab%20%25 value=1 5\n");
     check_label("up", "p", "C:\\", "up,__name__=up,p=~%C:%5C value=1 5\n");
@@ -115,7 +115,7 @@ UNIT_TEST(test_times_are_in_what_was_asked_for)
     buf_fini(&labels);
 }
 
-UNIT_TEST(test_what_is_too_large_is_unfit)
+UNIT_TEST(test_a_point_that_is_too_large_is_unfit)
 {
     struct buf labels;
     static char large[LINE_KEY_BYTES_MAX];
@@ -322,10 +322,10 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_labels_are_tags),
-        cmocka_unit_test(test_what_a_tag_cannot_be_is_coded),
+        cmocka_unit_test(test_a_value_that_is_not_valid_in_a_tag_is_encoded),
         cmocka_unit_test(test_values_are_exact),
         cmocka_unit_test(test_times_are_in_what_was_asked_for),
-        cmocka_unit_test(test_what_is_too_large_is_unfit),
+        cmocka_unit_test(test_a_point_that_is_too_large_is_unfit),
         cmocka_unit_test(test_a_line_that_does_not_fit_leaves_nothing),
         cmocka_unit_test(test_labels_come_back_however_backslashes_are_read),
         cmocka_unit_test(test_histograms_come_back),

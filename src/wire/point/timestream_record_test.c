@@ -389,7 +389,7 @@ UNIT_TEST(test_records_come_back)
     buf_fini(&to);
 }
 
-UNIT_TEST(test_names_of_others_stand_for_themselves)
+UNIT_TEST(test_names_of_other_writers_are_unchanged)
 {
     static const char *const names[] = {
         "job",  "H__x", "H__x__0123456789abcdef", "N__0123456789abcdee", "M__0123456789abcdef",
@@ -425,7 +425,7 @@ main(void)
         cmocka_unit_test(test_records_that_are_too_large_are_unfit),
         cmocka_unit_test(test_a_record_that_does_not_fit_leaves_nothing),
         cmocka_unit_test(test_records_come_back),
-        cmocka_unit_test(test_names_of_others_stand_for_themselves),
+        cmocka_unit_test(test_names_of_other_writers_are_unchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,7 +98,7 @@ test_request_of_prometheus_is_read(void **state)
 }
 
 static void
-test_groups_are_skipped_wherever_they_stand(void **state)
+test_groups_are_skipped_in_every_message(void **state)
 {
     struct fixture *f = *state;
 /* a group of field 30, with another one in it */
@@ -287,7 +287,7 @@ check_query(const Rrtest__Query *in, const struct rr_query *out)
 }
 
 static void
-test_what_protobuf_writes_is_read_and_no_cut_of_it_hurts(void **state)
+test_a_request_of_protobuf_is_decoded_and_truncation_is_safe(void **state)
 {
     struct fixture *f = *state;
     for (uint64_t seed = 1; seed <= 200; seed++) {
@@ -350,12 +350,12 @@ main(void)
 #define REQUEST_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         REQUEST_TEST(test_request_of_prometheus_is_read),
-        REQUEST_TEST(test_groups_are_skipped_wherever_they_stand),
+        REQUEST_TEST(test_groups_are_skipped_in_every_message),
         REQUEST_TEST(test_empty_request_asks_nothing_and_takes_samples),
         REQUEST_TEST(test_first_known_answer_of_the_list_wins),
         REQUEST_TEST(test_unknown_fields_are_skipped_and_wrong_types_refused),
         REQUEST_TEST(test_too_many_queries_or_matchers_are_refused_before_memory_is_taken),
-        REQUEST_TEST(test_what_protobuf_writes_is_read_and_no_cut_of_it_hurts),
+        REQUEST_TEST(test_a_request_of_protobuf_is_decoded_and_truncation_is_safe),
         REQUEST_TEST(test_any_failed_allocation_of_the_decoder_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

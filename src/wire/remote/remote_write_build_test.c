@@ -155,7 +155,7 @@ round_trip(enum rw_version version)
     arena_fini(&arena);
 }
 
-UNIT_TEST(test_what_is_built_decodes_as_it_was)
+UNIT_TEST(test_a_built_request_decodes_to_its_samples)
 {
     round_trip(RW_V1);
     round_trip(RW_V2);
@@ -235,7 +235,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_built_decodes_as_it_was),
+        cmocka_unit_test(test_a_built_request_decodes_to_its_samples),
         cmocka_unit_test(test_symbols_are_written_once),
         cmocka_unit_test(test_metadata_of_families_is_a_request_of_1_0),
         cmocka_unit_test(test_every_refused_allocation_is_an_error),

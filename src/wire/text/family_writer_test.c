@@ -167,7 +167,7 @@ UNIT_TEST(test_text_has_a_line_for_each_float_and_custom_buckets_as_classic_ones
                                    "my_metric_count{z=\"1\",instance=\"\"} 10 1000\n");
 }
 
-UNIT_TEST(test_names_that_are_no_words_stand_in_quotes_if_they_may)
+UNIT_TEST(test_names_that_are_not_words_are_quoted_where_allowed)
 {
     struct family_writer w;
     struct buf to, l;
@@ -395,7 +395,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_has_a_line_for_each_float_and_custom_buckets_as_classic_ones),
-        cmocka_unit_test(test_names_that_are_no_words_stand_in_quotes_if_they_may),
+        cmocka_unit_test(test_names_that_are_not_words_are_quoted_where_allowed),
         cmocka_unit_test(test_messages_have_all_that_was_given),
         cmocka_unit_test(test_a_large_family_comes_in_several_messages),
         cmocka_unit_test(test_no_memory_shows_wherever_it_is_missing),

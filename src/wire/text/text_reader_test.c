@@ -125,7 +125,7 @@ UNIT_TEST(test_prometheus_text_is_read)
     check(f, "#", "");
 }
 
-UNIT_TEST(test_bad_prometheus_lines_are_told)
+UNIT_TEST(test_bad_prometheus_lines_are_reported)
 {
     static const char *const bad[] = {"up",
                                       "up 1 5 6",
@@ -170,7 +170,7 @@ UNIT_TEST(test_openmetrics_is_read)
     check(f, "up 1", NULL);
 }
 
-UNIT_TEST(test_a_given_time_stands_in_for_missing_ones)
+UNIT_TEST(test_a_given_time_replaces_missing_ones)
 {
     struct text_reader *r = reader_of(TEXT_OPENMETRICS, true);
     check_in(r, "up 1", "__name__=up|1@777");
@@ -186,7 +186,7 @@ UNIT_TEST(test_a_given_time_stands_in_for_missing_ones)
     text_reader_free(r);
 }
 
-UNIT_TEST(test_a_family_is_told_once_it_is_complete)
+UNIT_TEST(test_a_family_is_returned_once_it_is_complete)
 {
     struct text_reader *r = reader_of(TEXT_OPENMETRICS, false);
     struct text_item item;
@@ -375,7 +375,7 @@ UNIT_TEST(test_ndjson_rows_carry_more_than_numbers)
 #undef ROW
 }
 
-UNIT_TEST(test_histograms_that_are_none_are_told)
+UNIT_TEST(test_invalid_histograms_are_reported)
 {
     static const char *const bad[] = {"null",
                                       "{}",
@@ -500,7 +500,7 @@ UNIT_TEST(test_a_time_before_1980_of_an_unknown_unit_names_its_column)
 #undef EARLY
 }
 
-UNIT_TEST(test_forms_are_told_apart)
+UNIT_TEST(test_formats_are_detected)
 {
     static const struct {
         const char *head;
@@ -677,7 +677,7 @@ round_trip(enum text_format format, const struct label *labels)
     buf_fini(&text);
 }
 
-UNIT_TEST(test_what_is_written_reads_back_bit_for_bit)
+UNIT_TEST(test_written_samples_read_back_bit_for_bit)
 {
     for (unsigned format = 0; format < TEXT_FORMAT_COUNT; format++) {
         for (unsigned i = 0; i < sizeof series_labels / sizeof *series_labels; i++) {
@@ -686,7 +686,7 @@ UNIT_TEST(test_what_is_written_reads_back_bit_for_bit)
     }
 }
 
-UNIT_TEST(test_what_a_form_cannot_carry_is_counted)
+UNIT_TEST(test_samples_that_a_format_cannot_represent_are_counted)
 {
     static const int64_t times[] = {1, 2, 3};
     static const uint64_t bits[] = {STALE_NAN_BITS, 0xfff8000000000001u, NORMAL_NAN_BITS};
@@ -741,24 +741,24 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prometheus_text_is_read),
-        cmocka_unit_test(test_bad_prometheus_lines_are_told),
+        cmocka_unit_test(test_bad_prometheus_lines_are_reported),
         cmocka_unit_test(test_openmetrics_is_read),
-        cmocka_unit_test(test_a_given_time_stands_in_for_missing_ones),
-        cmocka_unit_test(test_a_family_is_told_once_it_is_complete),
+        cmocka_unit_test(test_a_given_time_replaces_missing_ones),
+        cmocka_unit_test(test_a_family_is_returned_once_it_is_complete),
         cmocka_unit_test(test_openmetrics_must_end),
         cmocka_unit_test(test_a_last_line_without_a_line_feed_is_bad_unless_its_end_shows),
         cmocka_unit_test(test_json_lines_are_read),
         cmocka_unit_test(test_deep_json_is_refused),
         cmocka_unit_test(test_ndjson_rows_are_read),
         cmocka_unit_test(test_ndjson_rows_carry_more_than_numbers),
-        cmocka_unit_test(test_histograms_that_are_none_are_told),
+        cmocka_unit_test(test_invalid_histograms_are_reported),
         cmocka_unit_test(test_a_histogram_has_no_more_buckets_than_a_limit),
         cmocka_unit_test(test_csv_rows_are_read),
         cmocka_unit_test(test_skipped_lines_of_csv_still_name_the_columns),
         cmocka_unit_test(test_a_time_before_1980_of_an_unknown_unit_names_its_column),
-        cmocka_unit_test(test_forms_are_told_apart),
-        cmocka_unit_test(test_what_is_written_reads_back_bit_for_bit),
-        cmocka_unit_test(test_what_a_form_cannot_carry_is_counted),
+        cmocka_unit_test(test_formats_are_detected),
+        cmocka_unit_test(test_written_samples_read_back_bit_for_bit),
+        cmocka_unit_test(test_samples_that_a_format_cannot_represent_are_counted),
         cmocka_unit_test(test_every_refused_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,7 +115,7 @@ UNIT_TEST(test_a_document_is_given_as_if_it_were_written_out)
     check("", OK, "");
 }
 
-UNIT_TEST(test_what_is_given_in_a_mapping_wins_and_then_what_is_merged_first)
+UNIT_TEST(test_own_keys_of_a_mapping_win_and_then_the_first_merged_ones)
 {
     check("{a: 1, <<: [{a: 2, b: 3}, {b: 4, c: 5}]}", OK, "{a: 1, b: 3, c: 5}");
     check("{<<: {a: 2}, a: 1}", OK, "{a: 1}");
@@ -168,7 +168,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_document_is_given_as_if_it_were_written_out),
-        cmocka_unit_test(test_what_is_given_in_a_mapping_wins_and_then_what_is_merged_first),
+        cmocka_unit_test(test_own_keys_of_a_mapping_win_and_then_the_first_merged_ones),
         cmocka_unit_test(test_documents_that_hold_themselves_end),
         cmocka_unit_test(test_values_count_for_each_alias),
         cmocka_unit_test(test_each_refused_allocation_is_an_error),

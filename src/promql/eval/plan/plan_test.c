@@ -129,7 +129,7 @@ UNIT_TEST(test_a_sign_of_a_number_is_part_of_it)
            "greatest (constant, time)))");
 }
 
-UNIT_TEST(test_what_is_the_same_at_all_steps_is_evaluated_at_one)
+UNIT_TEST(test_a_constant_over_all_steps_is_evaluated_once)
 {
     expect("sum(a @ 5) + b", 10, "binary 10 (aggregation for 10 (selector for 1), selector 10)");
     expect("rate(a[5m] @ 5)", 10, "range function for 10");
@@ -204,7 +204,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_operand_has_the_steps_of_its_operator),
         cmocka_unit_test(test_a_sign_of_a_number_is_part_of_it),
-        cmocka_unit_test(test_what_is_the_same_at_all_steps_is_evaluated_at_one),
+        cmocka_unit_test(test_a_constant_over_all_steps_is_evaluated_once),
         cmocka_unit_test(test_a_subquery_has_the_steps_in_its_ranges),
         cmocka_unit_test(test_an_error_of_a_subquery_shows_where_it_is_evaluated),
         cmocka_unit_test(test_the_first_of_equal_parts_is_evaluated_for_all),

@@ -48,7 +48,7 @@ UNIT_TEST(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate)
     assert_int_equal(counted(LEDGER_REJECTED + REJECT_CONFLICT), 3);
 }
 
-UNIT_TEST(test_what_the_head_had_loses_when_parts_are_merged)
+UNIT_TEST(test_the_sample_from_the_head_loses_when_parts_are_merged)
 {
     struct tsdb_merge_options options = {.mode = TSDB_MERGE_FULL};
     struct tsdb_merge_result result;
@@ -77,7 +77,7 @@ UNIT_TEST(test_the_first_of_two_parts_says_what_is_a_repeat)
     expect_result(1, 0);
 }
 
-UNIT_TEST(test_what_is_deleted_from_a_part_is_no_repeat)
+UNIT_TEST(test_a_sample_deleted_from_a_part_is_not_a_repeat)
 {
     struct selector selector = {.count = 1};
     struct tsdb_deletion deletion;
@@ -116,7 +116,7 @@ send_mixed(unsigned change)
     rq_fini(&rq);
 }
 
-UNIT_TEST(test_repeats_among_conflicts_are_told_apart)
+UNIT_TEST(test_repeats_among_conflicts_are_distinguished)
 {
     send_mixed(4); /* none differs */
     expect_result(800, 0);
@@ -211,7 +211,7 @@ UNIT_TEST(test_the_disk_is_read_only_in_the_second_step)
     expect_result(1, 0);
 }
 
-UNIT_TEST(test_a_repeat_that_there_is_no_time_to_find_is_a_conflict)
+UNIT_TEST(test_a_repeat_is_a_conflict_without_time_to_look_it_up)
 {
     struct tsdb_doubts *doubts;
     part_and_head_differ();
@@ -238,7 +238,7 @@ UNIT_TEST(test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict)
     }
 }
 
-UNIT_TEST(test_without_memory_a_repeat_is_told_later)
+UNIT_TEST(test_a_repeat_is_recognized_after_a_failed_allocation)
 {
     uint64_t nth = 1;
     part_and_head_differ();
@@ -257,7 +257,7 @@ UNIT_TEST(test_without_memory_a_repeat_is_told_later)
     expect_result(1, 0);
 }
 
-UNIT_TEST(test_what_no_part_can_have_is_refused_at_once)
+UNIT_TEST(test_a_conflict_that_no_part_can_contain_is_refused_at_once)
 {
     struct tsdb_doubts *doubts;
     must(begin_float(1, &doubts));
@@ -279,16 +279,16 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         claim(test_a_repeat_of_a_sample_in_a_part_is_always_a_duplicate),
-        claim(test_what_the_head_had_loses_when_parts_are_merged),
+        claim(test_the_sample_from_the_head_loses_when_parts_are_merged),
         claim(test_the_first_of_two_parts_says_what_is_a_repeat),
-        claim(test_what_is_deleted_from_a_part_is_no_repeat),
-        claim(test_repeats_among_conflicts_are_told_apart),
+        claim(test_a_sample_deleted_from_a_part_is_not_a_repeat),
+        claim(test_repeats_among_conflicts_are_distinguished),
         claim(test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat),
         claim(test_the_disk_is_read_only_in_the_second_step),
-        claim(test_a_repeat_that_there_is_no_time_to_find_is_a_conflict),
+        claim(test_a_repeat_is_a_conflict_without_time_to_look_it_up),
         claim(test_a_disk_that_cannot_be_read_makes_a_repeat_a_conflict),
-        claim(test_without_memory_a_repeat_is_told_later),
-        claim(test_what_no_part_can_have_is_refused_at_once),
+        claim(test_a_repeat_is_recognized_after_a_failed_allocation),
+        claim(test_a_conflict_that_no_part_can_contain_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

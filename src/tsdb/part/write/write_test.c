@@ -336,7 +336,7 @@ memory_failed(const struct bench *b)
     return mem_fail_fired();
 }
 
-UNIT_TEST(test_a_device_that_fails_is_told_of)
+UNIT_TEST(test_a_device_failure_is_reported)
 {
     struct bench b;
     bench_init(&b);
@@ -351,7 +351,7 @@ UNIT_TEST(test_a_device_that_fails_is_told_of)
     bench_fini(&b);
 }
 
-UNIT_TEST(test_refused_memory_is_told_of)
+UNIT_TEST(test_a_failed_allocation_is_reported)
 {
     struct bench b;
     bench_init(&b);
@@ -374,8 +374,8 @@ main(void)
         cmocka_unit_test(test_memory_makes_no_difference_to_the_file),
         cmocka_unit_test(test_a_writer_takes_little_more_memory_for_more_series),
         cmocka_unit_test(test_no_file_stays_beside_the_part),
-        cmocka_unit_test(test_a_device_that_fails_is_told_of),
-        cmocka_unit_test(test_refused_memory_is_told_of),
+        cmocka_unit_test(test_a_device_failure_is_reported),
+        cmocka_unit_test(test_a_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
