@@ -170,12 +170,39 @@ should_leave(struct relay *r)
 
 /* --- and back --------------------------------------------------------------------------------- */
 
+/* Reads on in the parts that were written meanwhile, which have items that the log has lost. */
+static void
+read_newer_parts(struct relay *r)
+{
+    struct relay_state next = r->state;
+    next.fill = (struct relay_fill){
+        .active = true,
+        .from_pos = next.fill.to_pos,
+        .to_pos = catch_up_end(&r->context, next.fill.to_pos),
+        .since_ms = next.fill.since_ms,
+    };
+    assert(next.fill.to_pos > next.fill.from_pos); /* invariant 2 */
+    next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
+    if (next.expected.until_pos < next.fill.to_pos) { /* more may come than is expected */
+        next.expected.until_pos = next.fill.to_pos;
+        memset(next.expected.margin, 0xff, sizeof next.expected.margin);
+    }
+    log_warn("relay: the log has lost queued samples, reading on in the store",
+             KV("destination", r->context.settings->name), KV("from", next.fill.from_pos),
+             KV("to", next.fill.to_pos));
+    begin_with(r, &next);
+}
+
 static void
 follow_log(struct relay *r)
 {
     assert(window_records(r->window) == 0); /* invariant 3 */
     if (!is_saved(r)) return;
     struct relay_state next = r->state;
+    if (next.log_lost && tsdb_store_pos(r->context.options.tsdb) > next.fill.to_pos) {
+        read_newer_parts(r);
+        return;
+    }
     next.cursor = (struct relay_cursor){.pos = next.fill.to_pos};
     next.fill = (struct relay_fill){.active = false};
     log_info("relay: finished reading the store, following the log again",

@@ -207,7 +207,9 @@ feed_read(struct feed *f, struct why *why)
 {
     assert(f->next == f->count); /* invariant 2 */
     if (f->is_read) return OK;
+    uint64_t before = f->log == NULL ? 0 : log_items_pos(f->log);
     enum err e = read_chunk(f, why);
+    if (e == ERR_CORRUPT && f->skipped_pos == 0) f->skipped_pos = before;
     f->is_read = e == OK;
     if (e == ERR_MISSING) f->state = FEED_GONE; /* catch_up() acts on it */
     return e;
@@ -219,6 +221,7 @@ feed_open_chunk(struct feed *f, uint64_t record)
     assert(f->is_read);
     if (f->state == FEED_OLDEST) f->state = FEED_LOG;
     f->is_read = false;
+    f->skipped_pos = 0; /* the items lost before this record are accounted for */
     f->record = record;
     f->next = 0;
     f->count = f->chunk->count;
@@ -370,7 +373,7 @@ uint64_t
 feed_given_pos(const struct feed *f)
 {
     if (f->log == NULL || f->is_read || f->next < f->count) return 0;
-    return log_items_pos(f->log);
+    return f->skipped_pos != 0 ? f->skipped_pos : log_items_pos(f->log);
 }
 
 void

@@ -51,6 +51,7 @@ struct feed {
     bool is_read;            /* a chunk was read whose items are not given so far */
     struct chunk read_again; /* a record of the log that was read again */
     uint64_t read_again_pos; /* its position; 0 if there is none */
+    uint64_t skipped_pos; /* the begin of damage whose lost items no record has shown; 0 if none */
     uint64_t damaged_pos; /* the record that was logged last as having samples without a series */
 };
 

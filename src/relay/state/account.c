@@ -126,7 +126,9 @@ account_hole(struct account *account, const struct chunk *c, struct relay_state 
     tsdb_gone(tsdb, &samples, &exemplars);
     uint64_t left[] = {samples.damaged - state->gone.damaged,
                        exemplars.damaged - state->gone_exemplars.damaged};
-    bool stored = c->pos <= tsdb_replayed_pos(tsdb);
+    /* Parts have some of them if the hole begins before what was replayed. */
+    uint64_t begin_pos = account->feed->skipped_pos != 0 ? account->feed->skipped_pos : c->pos - 1;
+    bool stored = begin_pos < tsdb_replayed_pos(tsdb);
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         lost[kind] = stored ? 0 : take_part(&left[kind == LEDGER_EXEMPLAR], c->lost[kind]);
     }
