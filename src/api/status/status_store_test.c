@@ -30,17 +30,25 @@ ask_page(struct api_rig *rig, const char *path, const char *fragment)
     api_ask(rig, &(struct asked){"a page", HTTP_GET, path, NULL, NULL, 0, 200, JSON, fragment});
 }
 
+/* Writes the same samples before and after a flush. */
+static struct api_rig *
+write_twice(struct tsdb_stats *ret_stats)
+{
+    static const struct asked write = {
+        "a write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL};
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    api_ask(rig, &write);
+    machine_flush(&rig->m);
+    api_ask(rig, &write);
+    tsdb_stats(rig->m.db, ret_stats);
+    return rig;
+}
+
 UNIT_TEST(test_figures_of_the_store_are_shown)
 {
     char text[1000];
     struct tsdb_stats s;
-    struct api_rig *rig = api_rig_start(api_rig_new());
-    static const struct asked write = {
-        "a write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL};
-    api_ask(rig, &write);
-    machine_flush(&rig->m);
-    api_ask(rig, &write);
-    tsdb_stats(rig->m.db, &s);
+    struct api_rig *rig = write_twice(&s);
     assert_true(s.parts == 1 && s.part_bytes > s.part_data_bytes && s.head_samples == 2);
     assert_true(s.part_data_bytes > 0 && s.part_exemplars == 1 && s.head_exemplars == 1);
     snprintf(text, sizeof text,
@@ -79,13 +87,7 @@ UNIT_TEST(test_metrics_of_the_store_are_its_figures)
 {
     struct tsdb_stats s;
     struct http_request r;
-    struct api_rig *rig = api_rig_start(api_rig_new());
-    static const struct asked write = {
-        "a write", HTTP_POST, "/api/v1/write", NULL, NULL, WRITE_V1, 204, NULL, NULL};
-    api_ask(rig, &write);
-    machine_flush(&rig->m);
-    api_ask(rig, &write);
-    tsdb_stats(rig->m.db, &s);
+    struct api_rig *rig = write_twice(&s);
     const struct {
         const char *name;
         uint64_t value;
