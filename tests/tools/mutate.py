@@ -40,6 +40,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK = os.path.join(ROOT, "build", "mutation")
 TREE = os.path.join(WORK, "tree")  # a copy of what is compiled
+FILE_BYTES_MAX = 4 << 30  # of a file that a child writes
 KNOWN_SECONDS = 10  # of processor time, or four times what it took, for a test that has passed before
 IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
 COPIED = (
@@ -262,9 +263,14 @@ def write(path, content):
         file.write(content)
 
 
+def limit(cpu_seconds):
+    """Limits a child: a mutant may run or write without end."""
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, FILE_BYTES_MAX))
+
+
 def run(command, cpu_seconds=resource.RLIM_INFINITY):
     """Status (None: it took too long) and output; nothing that it started stays."""
-    limit = functools.partial(resource.setrlimit, resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     child = subprocess.Popen(
         command,
         cwd=TREE,
@@ -272,7 +278,7 @@ def run(command, cpu_seconds=resource.RLIM_INFINITY):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=limit,
+        preexec_fn=functools.partial(limit, cpu_seconds),
     )
     try:
         output = child.communicate(timeout=None if cpu_seconds < 0 else IDLE_FACTOR * cpu_seconds)[0]
