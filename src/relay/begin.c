@@ -238,8 +238,6 @@ fit_to_log(struct relay *r)
     bool filled = fill_instead(r, &log);
     if (s->fill.active && !filled) { /* later items of the log are in the store, or lost */
         uint64_t end_pos = s->fill.to_pos > log.end_pos ? s->fill.to_pos : log.end_pos;
-        uint64_t store_pos = o->tsdb == NULL ? 0 : tsdb_store_pos(o->tsdb);
-        if (end_pos < store_pos) end_pos = store_pos;
         if (s->expected.until_pos > end_pos) s->expected.until_pos = end_pos;
         s->log_lost = true;
     }
