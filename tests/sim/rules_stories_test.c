@@ -96,6 +96,10 @@ static const struct story stories[] = {
     STORY("an evaluation due in a short sleep waits for its input",
           "for 0..54+6: 1200s $s mute clock 40 15s speak speed 20 4800s same rate",
           EACH("1m", "{record: rate, expr: 'rate(requests_total[1m])'}")),
+    STORY("alerts that read recorded series wait with them in a short outage",
+          "for 0..54+6: 1200s $s crash 40s mute start 0 550s sent 0",
+          "groups:\n- {name: g, interval: 1m, rules: [" TOTAL
+          "]}\n" H("{alert: A, expr: absent(total)}")),
     STORY("alerts fire though the store refuses again and again",
           "300s load 1 " REFUSALS REFUSALS REFUSALS "firing", G(ALWAYS),
           G(ALWAYS ", {alert: Brief, expr: vector(1)}")),

@@ -6,7 +6,7 @@
  * The backlog is complete when a sample of the last minute has arrived, and for 30 s none of the
  * time before the end of the gap. While the store refuses writes, senders keep their samples:
  * waiting begins when it accepts them again. A pause that is shorter than a gap makes a tenant wait
- * as well; its alerts are not held then.
+ * as well; only alerts that read recorded series are held then, because the recording rules wait.
  *
  * FILLS: in passes. A pass makes all evaluations of recording rules of the tenant that are due in
  * the first hours of the gap, or in all of it if that is short (rules/replay/replay.h). When the
@@ -38,7 +38,8 @@ catch_up_holds(const struct scheduled *e, int64_t monotonic_ns)
 {
     const struct scheduled_tenant *t = e->tenant;
     if (t->state == CATCH_UP_FILLS) return e->reads_recorded;
-    return t->state == CATCH_UP_WAITS && monotonic_ns < t->held_until_ns;
+    bool is_concerned = t->has_gap || e->reads_recorded;
+    return t->state == CATCH_UP_WAITS && is_concerned && monotonic_ns < t->held_until_ns;
 }
 
 static void
@@ -59,6 +60,7 @@ begin_wait(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns
     t->gap_to_ns = s->seen_ns;
     t->since_ns = monotonic_ns;
     t->until_ns = monotonic_ns + s->limits.catch_up_wait_ns;
+    if (t->held_until_ns == 0) t->held_until_ns = t->until_ns;
     t->look_ns = monotonic_ns;
 }
 
@@ -70,7 +72,7 @@ catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
     if (t->state == CATCH_UP_LIVE) {
         if (s->catching_up++ == 0) s->late = (struct time_range){INT64_MAX, INT64_MIN};
         t->gap_from_ns = NEVER_NS;
-        t->awaits_senders = t->is_logged = t->is_held_again = false;
+        t->awaits_senders = t->is_logged = t->is_held_again = t->has_gap = false;
         t->held_until_ns = 0;
         t->fill_logged = FILL_SILENT;
         t->filled = 0;
@@ -79,8 +81,9 @@ catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
     bool begins = waits && (t->state != CATCH_UP_WAITS || t->pauses != s->pauses);
     if (reason != CATCH_UP_SERIES) t->pauses = s->pauses;
     if (begins) begin_wait(s, t, monotonic_ns);
-    bool is_held = t->state == CATCH_UP_WAITS && reason == CATCH_UP_GAP;
-    if (is_held && (begins || t->held_until_ns == 0)) t->held_until_ns = t->until_ns;
+    bool finds_gap = t->state == CATCH_UP_WAITS && reason == CATCH_UP_GAP && !t->has_gap;
+    if (begins || finds_gap) t->held_until_ns = t->until_ns;
+    t->has_gap |= finds_gap;
     if (t->state == CATCH_UP_LIVE) begin_fill(s, t);
 }
 

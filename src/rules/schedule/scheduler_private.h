@@ -74,6 +74,7 @@ struct scheduled_tenant {
     /* WAITS. Monotonic: begin, and latest end. */
     int64_t since_ns, until_ns;
     int64_t held_until_ns; /* monotonic: limit for holding alerts; a full disk may last */
+    bool has_gap;          /* all alerts are held; else those that read recorded series */
     bool is_held_again;    /* the limit was extended, once, after the store accepted writes again */
     uint64_t pauses;       /* number of the last pause after which it awaited its senders */
     bool is_refused;       /* the store refuses writes */
