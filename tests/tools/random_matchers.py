@@ -148,7 +148,10 @@ def compare(seed, cases, a, b):
             else:
                 ours, theirs = read(a, matchers, first, last), read(b, matchers, first, last)
             something += len(ours) > 0
-            # The series may be those with a sample in the range: the store may return more.
+            # The series may be those with a sample in the range: the store may return more. OpenTSDB refuses a
+            # range whose begin is its end, so its range ends a millisecond later.
+            if path.endswith("series") and not set(theirs) <= set(ours):
+                ours = ask(a, path, {**params, "end": f"{(last + 1) / 1000:.3f}"})
             if ours == theirs or (path.endswith("series") and set(theirs) <= set(ours)):
                 continue
             different += 1
