@@ -234,6 +234,8 @@ interval_changes() {
 group_comes_and_goes() {
     local name=fresh$edits$RANDOM
     write_extra "$name" fresh:load "load * 3" && reload_edits "group $name is added" 2 fresh || return 1
+    # Firekeep begins with the evaluation time before the reload, Prometheus with the one after it.
+    except fresh "$(calc "$reload_from - $late - 2.1")" "$reload_to"
     doze $((8 + RANDOM % 20))
     rm "$work/rules/$name.yml"
     reload && happens "group $name is removed"
