@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "config/lists/alerting_rules.h"
+#include "config/lists/alerting_checks.h"
 #include "config/lists/shared_keys.h"
 
 #define OF(f) AT(alertmanager_settings, f)

@@ -8,7 +8,7 @@
  *                        +- relabel, batch, retry, tls_config, ...: a mapping is a table of its own
  *
  * The configuration is printed in their order. Rows shared with sources are in shared_keys.h.
- * Checks that a row cannot express are functions in destination_rules.c or shared_rules.c: of one
+ * Checks that a row cannot express are functions in destination_checks.c or shared_checks.c: of one
  * value (`check` of a key), or of several keys of a mapping (`check` of a schema).
  */
 #include "config/lists/destination_keys.h"
@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include "base/text/time_text.h"
-#include "config/lists/destination_rules.h"
+#include "config/lists/destination_checks.h"
 #include "config/lists/shared_keys.h"
 
 #define FOR(type)  (1u << DESTINATION_##type)

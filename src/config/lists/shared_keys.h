@@ -10,7 +10,7 @@
 #ifndef CONFIG_LISTS_SHARED_KEYS_H
 #define CONFIG_LISTS_SHARED_KEYS_H
 
-#include "config/lists/shared_rules.h"
+#include "config/lists/shared_checks.h"
 #include "config/schema/schema.h"
 
 #define KIB    ((uint64_t)1024)

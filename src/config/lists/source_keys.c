@@ -9,7 +9,7 @@
 
 #include "base/text/time_text.h"
 #include "config/lists/shared_keys.h"
-#include "config/lists/source_rules.h"
+#include "config/lists/source_checks.h"
 
 #define FOR(type) (1u << SOURCE_##type)
 #define HTTP_TYPES                                                                       \

@@ -1,13 +1,13 @@
 /*
- * source_rules.h - checks of texts and of combinations of keys of a source: functions for the rows
- * of source_keys.c. Others are in shared_rules.h.
+ * source_checks.h - checks of texts and of combinations of keys of a source: functions for the rows
+ * of source_keys.c. Others are in shared_checks.h.
  */
-#ifndef CONFIG_LISTS_SOURCE_RULES_H
-#define CONFIG_LISTS_SOURCE_RULES_H
+#ifndef CONFIG_LISTS_SOURCE_CHECKS_H
+#define CONFIG_LISTS_SOURCE_CHECKS_H
 
 #include "config/schema/schema.h"
 
-/* Rules of one text, as in shared_rules.h: a name; a header of requests that read; a database or
+/* Rules of one text, as in shared_checks.h: a name; a header of requests that read; a database or
  * table to be read. */
 enum err rule_source_name(const char *text, struct why *why);
 enum err rule_read_header_name(const char *text, struct why *why);

@@ -1,9 +1,9 @@
 /*
- * shared_rules.h - checks of texts and of combinations of keys, for destinations and sources:
+ * shared_checks.h - checks of texts and of combinations of keys, for destinations and sources:
  * functions for the rows of their tables, and helpers for rules of their own.
  */
-#ifndef CONFIG_LISTS_SHARED_RULES_H
-#define CONFIG_LISTS_SHARED_RULES_H
+#ifndef CONFIG_LISTS_SHARED_CHECKS_H
+#define CONFIG_LISTS_SHARED_CHECKS_H
 
 #include "backend/settings.h"
 #include "config/schema/schema.h"

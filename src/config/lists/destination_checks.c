@@ -1,12 +1,12 @@
 /*
- * destination_rules.c - rules that the tables of destination_keys.c cannot express and only
- * destinations have; the rest is in shared_rules.c, which says how rules are written.
+ * destination_checks.c - rules that the tables of destination_keys.c cannot express and only
+ * destinations have; the rest is in shared_checks.c, which says how rules are written.
  */
-#include "config/lists/destination_rules.h"
+#include "config/lists/destination_checks.h"
 
 #include <string.h>
 
-#include "config/lists/shared_rules.h"
+#include "config/lists/shared_checks.h"
 #include "config/schema/typed_list.h"
 
 /* --- texts ------------------------------------------------------------------------------------ */

@@ -1,13 +1,13 @@
 /*
- * source_rules.c - rules that the tables of source_keys.c cannot express and only sources have; the
- * rest is in shared_rules.c, which says how rules are written.
+ * source_checks.c - rules that the tables of source_keys.c cannot express and only sources have;
+ * the rest is in shared_checks.c, which says how rules are written.
  */
-#include "config/lists/source_rules.h"
+#include "config/lists/source_checks.h"
 
 #include <strings.h>
 
 #include "backend/source_settings.h"
-#include "config/lists/shared_rules.h"
+#include "config/lists/shared_checks.h"
 #include "config/schema/typed_list.h"
 #include "model/selector.h"
 

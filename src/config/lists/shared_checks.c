@@ -1,11 +1,11 @@
 /*
- * shared_rules.c - checks that rows of destinations and sources cannot express: the form of a value
- * (a name, a URL, a region, a selector), and what several keys of a mapping must agree on. A rule
- * of one value gets its text; schema.c adds file, line, column and key to its error. A rule of a
- * mapping runs after the whole mapping was read, and names the key in conflict. An error never
+ * shared_checks.c - checks that rows of destinations and sources cannot express: the form of a
+ * value (a name, a URL, a region, a selector), and what several keys of a mapping must agree on. A
+ * rule of one value gets its text; schema.c adds file, line, column and key to its error. A rule of
+ * a mapping runs after the whole mapping was read, and names the key in conflict. An error never
  * shows possible secrets: values of headers, and URLs with an '@' in them.
  */
-#include "config/lists/shared_rules.h"
+#include "config/lists/shared_checks.h"
 
 #include <curl/curl.h>
 #include <strings.h>

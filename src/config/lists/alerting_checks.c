@@ -1,8 +1,8 @@
 /*
- * alerting_rules.c - rules that the tables of alerting_keys.c cannot express; shared_rules.c says
+ * alerting_checks.c - rules that the tables of alerting_keys.c cannot express; shared_checks.c says
  * how rules are written.
  */
-#include "config/lists/alerting_rules.h"
+#include "config/lists/alerting_checks.h"
 
 #include <strings.h>
 

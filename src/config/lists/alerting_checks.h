@@ -1,13 +1,13 @@
 /*
- * alerting_rules.h - checks of texts and of combinations of keys of an Alertmanager: functions for
- * the rows of alerting_keys.c. Others are in shared_rules.h.
+ * alerting_checks.h - checks of texts and of combinations of keys of an Alertmanager: functions for
+ * the rows of alerting_keys.c. Others are in shared_checks.h.
  */
-#ifndef CONFIG_LISTS_ALERTING_RULES_H
-#define CONFIG_LISTS_ALERTING_RULES_H
+#ifndef CONFIG_LISTS_ALERTING_CHECKS_H
+#define CONFIG_LISTS_ALERTING_CHECKS_H
 
 #include "config/schema/schema.h"
 
-/* Rules of one text, as in shared_rules.h. */
+/* Rules of one text, as in shared_checks.h. */
 enum err rule_scheme(const char *text, struct why *why);
 enum err rule_api_version(const char *text, struct why *why);
 enum err rule_target(const char *text, struct why *why);      /* "host:port" */

@@ -1,13 +1,13 @@
 /*
- * destination_rules.h - checks of texts and of combinations of keys of a destination: functions for
- * the rows of destination_keys.c. Others are in shared_rules.h.
+ * destination_checks.h - checks of texts and of combinations of keys of a destination: functions
+ * for the rows of destination_keys.c. Others are in shared_checks.h.
  */
-#ifndef CONFIG_LISTS_DESTINATION_RULES_H
-#define CONFIG_LISTS_DESTINATION_RULES_H
+#ifndef CONFIG_LISTS_DESTINATION_CHECKS_H
+#define CONFIG_LISTS_DESTINATION_CHECKS_H
 
 #include "config/schema/schema.h"
 
-/* Rules of one text, as in shared_rules.h. */
+/* Rules of one text, as in shared_checks.h. */
 enum err rule_template(const char *text, struct why *why); /* each ${ has a name and a closing } */
 enum err rule_tenant_template(const char *text, struct why *why); /* the name is tenant */
 

@@ -1,4 +1,4 @@
-/* source_rules_test.c - rules that the values of sources must follow. */
+/* source_checks_test.c - rules that the values of sources must follow. */
 #include "lib/test.h"
 
 #include "lib/config/config_sources.h"

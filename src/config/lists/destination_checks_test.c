@@ -1,4 +1,4 @@
-/* destination_rules_test.c - rules that the values of destinations must follow. */
+/* destination_checks_test.c - rules that the values of destinations must follow. */
 #include "lib/test.h"
 
 #include "lib/config/config_destinations.h"

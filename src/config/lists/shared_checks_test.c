@@ -1,5 +1,5 @@
 /*
- * shared_rules_test.c - rules shared by destinations and sources: names, buckets, URLs, headers,
+ * shared_checks_test.c - rules shared by destinations and sources: names, buckets, URLs, headers,
  * tenants.
  */
 #include "lib/test.h"
