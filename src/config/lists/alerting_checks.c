@@ -1,6 +1,6 @@
 /*
- * alerting_checks.c - rules that the tables of alerting_keys.c cannot express; shared_checks.c says
- * how rules are written.
+ * alerting_checks.c - checks that the tables of alerting_keys.c cannot express; shared_checks.c
+ * says how checks are written.
  */
 #include "config/lists/alerting_checks.h"
 
@@ -17,35 +17,35 @@ enum { HEADERS_MAX = 16 }; /* per request, counting all values of each */
 /* --- texts ------------------------------------------------------------------------------------ */
 
 enum err
-rule_scheme(const char *text, struct why *why)
+check_scheme(const char *text, struct why *why)
 {
     if (strcmp(text, "http") == 0 || strcmp(text, "https") == 0) return OK;
-    return rule_expected(why, "http or https", text);
+    return refuse_text(why, "http or https", text);
 }
 
 enum err
-rule_api_version(const char *text, struct why *why)
+check_api_version(const char *text, struct why *why)
 {
     if (strcmp(text, "v2") == 0) return OK;
-    if (strcmp(text, "v1") != 0) return rule_expected(why, "v2", text);
+    if (strcmp(text, "v1") != 0) return refuse_text(why, "v2", text);
     return why_set(why, ERR_INPUT,
                    "v1 is not supported: Alertmanager has v2 since version 0.16, and no v1 since "
                    "0.27; use v2");
 }
 
 enum err
-rule_target(const char *text, struct why *why)
+check_target(const char *text, struct why *why)
 {
     if (strchr(text, '@') != NULL) { /* the part before it may be a password */
         return why_set(why, ERR_INPUT,
                        "expected HOST:PORT, without a user or password: use basic_auth");
     }
     if (strpbrk(text, "/?#\\ ") == NULL) return OK;
-    return rule_expected(why, "HOST:PORT, without a scheme, path or query", text);
+    return refuse_text(why, "HOST:PORT, without a scheme, path or query", text);
 }
 
 enum err
-rule_target_file(const char *text, struct why *why)
+check_target_file(const char *text, struct why *why)
 {
     static const char *const ends[] = {".json", ".yml", ".yaml"};
     size_t size = strlen(text);
@@ -54,7 +54,7 @@ rule_target_file(const char *text, struct why *why)
         if (size <= end || strcasecmp(text + size - end, ends[i]) != 0) continue;
         return file_pattern_check(text, why);
     }
-    return rule_expected(why, "a path or pattern that ends with .json, .yml or .yaml", text);
+    return refuse_text(why, "a path or pattern that ends with .json, .yml or .yaml", text);
 }
 
 /* --- headers ---------------------------------------------------------------------------------- */
@@ -179,7 +179,7 @@ paths_taken(const struct file_paths *p)
 /* --- mappings --------------------------------------------------------------------------------- */
 
 enum err
-rule_dns_members(struct schema_place *place, void *base)
+check_dns_members(struct schema_place *place, void *base)
 {
     const struct dns_members *dns = base;
     if (dns->names.count == 0) {
@@ -190,7 +190,7 @@ rule_dns_members(struct schema_place *place, void *base)
 }
 
 enum err
-rule_file_members(struct schema_place *place, void *base)
+check_file_members(struct schema_place *place, void *base)
 {
     struct file_members *files = base;
     const struct schema_reader *x = schema_reader_of(place);
@@ -210,7 +210,7 @@ rule_file_members(struct schema_place *place, void *base)
 }
 
 enum err
-rule_http_members(struct schema_place *place, void *base)
+check_http_members(struct schema_place *place, void *base)
 {
     struct http_members *http = base;
     struct file_paths paths = {.reader = schema_reader_of(place)};
@@ -221,7 +221,7 @@ rule_http_members(struct schema_place *place, void *base)
 }
 
 enum err
-rule_alertmanager(struct schema_place *place, void *base)
+check_alertmanager(struct schema_place *place, void *base)
 {
     struct alertmanager_settings *a = base;
     struct file_paths paths = {.reader = schema_reader_of(place)};

@@ -7,17 +7,17 @@
 
 #include "config/schema/schema.h"
 
-/* Rules of one text, as in shared_checks.h. */
-enum err rule_scheme(const char *text, struct why *why);
-enum err rule_api_version(const char *text, struct why *why);
-enum err rule_target(const char *text, struct why *why);      /* "host:port" */
-enum err rule_target_file(const char *text, struct why *why); /* a pattern for JSON or YAML */
+/* Checks of one text, as in shared_checks.h. */
+enum err check_scheme(const char *text, struct why *why);
+enum err check_api_version(const char *text, struct why *why);
+enum err check_target(const char *text, struct why *why);      /* "host:port" */
+enum err check_target_file(const char *text, struct why *why); /* a pattern for JSON or YAML */
 
-/* Rules of mappings: `base` is the struct of their schema; the context is a struct root_context.
+/* Checks of mappings: `base` is the struct of their schema; the context is a struct root_context.
  * They also fill in paths, headers and lines. */
-enum err rule_dns_members(struct schema_place *place, void *base);
-enum err rule_file_members(struct schema_place *place, void *base);
-enum err rule_http_members(struct schema_place *place, void *base);
-enum err rule_alertmanager(struct schema_place *place, void *base);
+enum err check_dns_members(struct schema_place *place, void *base);
+enum err check_file_members(struct schema_place *place, void *base);
+enum err check_http_members(struct schema_place *place, void *base);
+enum err check_alertmanager(struct schema_place *place, void *base);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * destination_checks.c - rules that the tables of destination_keys.c cannot express and only
- * destinations have; the rest is in shared_checks.c, which says how rules are written.
+ * destination_checks.c - checks that the tables of destination_keys.c cannot express and only
+ * destinations have; the rest is in shared_checks.c, which says how checks are written.
  */
 #include "config/lists/destination_checks.h"
 
@@ -12,13 +12,13 @@
 /* --- texts ------------------------------------------------------------------------------------ */
 
 enum err
-rule_template(const char *text, struct why *why)
+check_template(const char *text, struct why *why)
 {
     for (const char *p = text; (p = strstr(p, "${")) != NULL;) {
         p += 2;
         size_t size = strcspn(p, "{}");
         if (size == 0 || p[size] != '}') {
-            return rule_expected(why, "a name and '}' after each '${'", text);
+            return refuse_text(why, "a name and '}' after each '${'", text);
         }
         p += size + 1;
     }
@@ -26,10 +26,10 @@ rule_template(const char *text, struct why *why)
 }
 
 enum err
-rule_tenant_template(const char *text, struct why *why)
+check_tenant_template(const char *text, struct why *why)
 {
     static const char tenant[] = "${tenant}";
-    enum err e = rule_template(text, why);
+    enum err e = check_template(text, why);
     for (const char *p = text; e == OK && (p = strstr(p, "${")) != NULL; p++) {
         if (strncmp(p, tenant, strlen(tenant)) == 0) continue;
         e = why_set(why, ERR_INPUT, "only ${tenant} can be used here, got %s",
@@ -41,7 +41,7 @@ rule_tenant_template(const char *text, struct why *why)
 /* --- mappings --------------------------------------------------------------------------------- */
 
 enum err
-rule_retry(struct schema_place *place, void *base)
+check_retry(struct schema_place *place, void *base)
 {
     const struct retry_settings *retry = base;
     if (retry->min_backoff_ms <= retry->max_backoff_ms) return OK;
@@ -82,7 +82,7 @@ is_tenant_visible(const struct destination_settings *d, const char **ret_else)
 }
 
 enum err
-rule_destination(struct schema_place *place, void *base)
+check_destination(struct schema_place *place, void *base)
 {
     const struct destination_settings *d = base;
     bool is_aws = d->type == DESTINATION_FIREHOSE || d->type == DESTINATION_KINESIS ||
@@ -91,15 +91,15 @@ rule_destination(struct schema_place *place, void *base)
     const char *otherwise;
     enum err e = typed_list_check_name(place, d);
     if (e == OK) {
-        e = rule_headers(place, &d->http.headers, d->tenant_header,
-                         is_aws ? "the request signature" : NULL);
+        e = check_headers(place, &d->http.headers, d->tenant_header,
+                          is_aws ? "the request signature" : NULL);
     }
-    if (e == OK && d->type == DESTINATION_INFLUXDB) e = rule_influxdb(place, &d->u.influxdb);
+    if (e == OK && d->type == DESTINATION_INFLUXDB) e = check_influxdb(place, &d->u.influxdb);
     if (e == OK && d->type == DESTINATION_S3 && d->u.s3.kms_key_id != NULL &&
         d->u.s3.sse != S3_SSE_KMS) {
         e = schema_complain(place, "kms_key_id", "is only valid with sse: aws:kms");
     }
-    if (e == OK) e = rule_tenants(place, &d->tenants, destination_type_word(d->type), &several);
+    if (e == OK) e = check_tenants(place, &d->tenants, destination_type_word(d->type), &several);
     if (e || !several || is_tenant_visible(d, &otherwise)) return e;
     return schema_complain(
         place, "tenants",

@@ -7,13 +7,13 @@
 
 #include "config/schema/schema.h"
 
-/* Rules of one text, as in shared_checks.h. */
-enum err rule_template(const char *text, struct why *why); /* each ${ has a name and a closing } */
-enum err rule_tenant_template(const char *text, struct why *why); /* the name is tenant */
+/* Checks of one text, as in shared_checks.h. */
+enum err check_template(const char *text, struct why *why); /* each ${ has a name and a closing } */
+enum err check_tenant_template(const char *text, struct why *why); /* the name is tenant */
 
-/* Rule of a mapping: `base` is the struct of its schema. */
-enum err rule_retry(struct schema_place *place, void *base);
-/* Rule of a whole destination; the context is a struct typed_context. */
-enum err rule_destination(struct schema_place *place, void *base);
+/* Check of a mapping: `base` is the struct of its schema. */
+enum err check_retry(struct schema_place *place, void *base);
+/* Check of a whole destination; the context is a struct typed_context. */
+enum err check_destination(struct schema_place *place, void *base);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * shared_checks.c - checks that rows of destinations and sources cannot express: the form of a
- * value (a name, a URL, a region, a selector), and what several keys of a mapping must agree on. A
- * rule of one value gets its text; schema.c adds file, line, column and key to its error. A rule of
- * a mapping runs after the whole mapping was read, and names the key in conflict. An error never
- * shows possible secrets: values of headers, and URLs with an '@' in them.
+ * value (a name, a URL, a region, a selector), and what several keys of a mapping must agree on.
+ *
+ * A check of one value gets its text; schema.c adds file, line, column and key to its error. A
+ * check of a mapping runs after the whole mapping was read, and names the key in conflict. An error
+ * never shows possible secrets: values of headers, and URLs with an '@' in them.
  */
 #include "config/lists/shared_checks.h"
 
@@ -18,7 +19,7 @@
 #define DIGITS  "0123456789"
 
 enum err
-rule_expected(struct why *why, const char *what, const char *text)
+refuse_text(struct why *why, const char *what, const char *text)
 {
     return why_set(why, ERR_INPUT, "expected %s, got %s", what, shown_of(bytes_of_text(text)).text);
 }
@@ -32,64 +33,64 @@ consists_of(const char *text, const char *set)
 }
 
 enum err
-rule_name(const char *text, struct why *why)
+check_entry_name(const char *text, struct why *why)
 {
     if (text[0] != '.' && consists_of(text, LETTERS DIGITS "-_.")) return OK;
-    return rule_expected(why, "letters, digits, '-', '_' and '.', not beginning with '.'", text);
+    return refuse_text(why, "letters, digits, '-', '_' and '.', not beginning with '.'", text);
 }
 
 enum err
-rule_tenant(const char *text, struct why *why)
+check_tenant(const char *text, struct why *why)
 {
     return tenant_name_check(bytes_of_text(text), why);
 }
 
 enum err
-rule_region(const char *text, struct why *why)
+check_region(const char *text, struct why *why)
 {
     /* The text becomes part of host names. */
     if (consists_of(text, "abcdefghijklmnopqrstuvwxyz" DIGITS "-")) return OK;
-    return rule_expected(why, "a region such as eu-west-1", text);
+    return refuse_text(why, "a region such as eu-west-1", text);
 }
 
 enum err
-rule_bucket(const char *text, struct why *why)
+check_bucket(const char *text, struct why *why)
 {
     /* The name becomes part of host names, or of paths. Old buckets may have capitals and '_'. */
     bool is_name = consists_of(text, LETTERS DIGITS ".-_") && text[0] != '.';
     if (is_name && strlen(text) >= 3 && strlen(text) <= 255) return OK;
-    return rule_expected(why, "a bucket: 3 to 255 letters, digits, '.', '-' and '_'", text);
+    return refuse_text(why, "a bucket: 3 to 255 letters, digits, '.', '-' and '_'", text);
 }
 
 enum err
-rule_tls_version(const char *text, struct why *why)
+check_tls_version(const char *text, struct why *why)
 {
     static const char *const versions[] = {"TLS10", "TLS11", "TLS12", "TLS13"};
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
         if (strcmp(text, versions[i]) == 0) return OK;
     }
-    return rule_expected(why, "one of TLS10, TLS11, TLS12, TLS13", text);
+    return refuse_text(why, "one of TLS10, TLS11, TLS12, TLS13", text);
 }
 
 enum err
-rule_authorization_type(const char *text, struct why *why)
+check_authorization_type(const char *text, struct why *why)
 {
     if (strcasecmp(text, "basic") != 0) return OK;
     return why_set(why, ERR_INPUT, "use basic_auth for the scheme Basic");
 }
 
 enum err
-rule_header_is_ours(const char *text, struct why *why)
+refuse_header(const char *text, struct why *why)
 {
     return why_set(why, ERR_INPUT, "header %s is set by Firekeep and cannot be changed",
                    shown_of(bytes_of_text(text)).text);
 }
 
 enum err
-rule_header_name(const char *text, struct why *why)
+check_header_name(const char *text, struct why *why)
 {
     if (!consists_of(text, LETTERS DIGITS "!#$%&'*+-.^_`|~")) { /* RFC 9110: token */
-        return rule_expected(why, "a header name", text);
+        return refuse_text(why, "a header name", text);
     }
     /* Headers of every request; others depend on the destination. */
     static const char *const names[] = {
@@ -100,18 +101,18 @@ rule_header_name(const char *text, struct why *why)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         own |= strcasecmp(text, names[i]) == 0;
     }
-    return own ? rule_header_is_ours(text, why) : OK;
+    return own ? refuse_header(text, why) : OK;
 }
 
 enum err
-rule_added_label(const char *text, struct why *why)
+check_added_label(const char *text, struct why *why)
 {
     if (strcmp(text, "__name__") != 0) return OK;
     return why_set(why, ERR_INPUT, "__name__ is reserved for the metric name");
 }
 
 enum err
-rule_selector(const char *text, struct why *why)
+check_selector(const char *text, struct why *why)
 {
     struct selector selector;
     enum err e = selector_parse(bytes_of_text(text), &selector, why);
@@ -125,7 +126,7 @@ static enum err
 no_url(const char *text, struct why *why)
 {
     const char *what = "a URL that begins with http:// or https:// and has a host";
-    if (strchr(text, '@') == NULL) return rule_expected(why, what, text);
+    if (strchr(text, '@') == NULL) return refuse_text(why, what, text);
     return why_set(why, ERR_INPUT, "expected %s", what);
 }
 
@@ -140,7 +141,7 @@ has_part(CURLU *url, CURLUPart part)
 
 /* `advice` NULL: the URL may contain a user and a password. */
 static enum err
-check_url(const char *text, const char *advice, struct why *why)
+check_url_parts(const char *text, const char *advice, struct why *why)
 {
     size_t scheme = strncasecmp(text, "http://", 7) == 0    ? 7
                     : strncasecmp(text, "https://", 8) == 0 ? 8
@@ -166,27 +167,27 @@ check_url(const char *text, const char *advice, struct why *why)
 }
 
 enum err
-rule_url(const char *text, struct why *why)
+check_url(const char *text, struct why *why)
 {
-    return check_url(text, "; use basic_auth", why);
+    return check_url_parts(text, "; use basic_auth", why);
 }
 
 enum err
-rule_endpoint(const char *text, struct why *why)
+check_endpoint(const char *text, struct why *why)
 {
-    return check_url(text, "", why);
+    return check_url_parts(text, "", why);
 }
 
 enum err
-rule_proxy(const char *text, struct why *why)
+check_proxy(const char *text, struct why *why)
 {
-    return text[0] == 0 ? OK : check_url(text, NULL, why);
+    return text[0] == 0 ? OK : check_url_parts(text, NULL, why);
 }
 
 /* --- mappings --------------------------------------------------------------------------------- */
 
 enum err
-rule_tls(struct schema_place *place, void *base)
+check_tls(struct schema_place *place, void *base)
 {
     const struct tls_settings *tls = base;
     if (tls->min_version == NULL || tls->max_version == NULL) return OK;
@@ -206,7 +207,7 @@ try_rule(const struct relabel_spec *spec, struct why *why)
 }
 
 enum err
-rule_relabel(struct schema_place *place, void *base)
+check_relabel(struct schema_place *place, void *base)
 {
     const struct relabel_spec *spec = base;
     const char *key = NULL;
@@ -234,8 +235,8 @@ rule_relabel(struct schema_place *place, void *base)
 /* --- entries ---------------------------------------------------------------------------------- */
 
 enum err
-rule_headers(struct schema_place *place, const struct named_secrets *headers,
-             const char *tenant_header, const char *signer)
+check_headers(struct schema_place *place, const struct named_secrets *headers,
+              const char *tenant_header, const char *signer)
 {
     const char *key = schema_given_of(place, GROUP_AUTHORIZATION);
     if (key == NULL) key = signer;
@@ -261,8 +262,8 @@ rule_headers(struct schema_place *place, const struct named_secrets *headers,
 }
 
 enum err
-rule_tenants(struct schema_place *place, const struct text_list *tenants, const char *type,
-             bool *ret_several)
+check_tenants(struct schema_place *place, const struct text_list *tenants, const char *type,
+              bool *ret_several)
 {
     const struct typed_context *context = schema_reader_of(place)->context;
     bool all = false;
@@ -290,7 +291,7 @@ rule_tenants(struct schema_place *place, const struct text_list *tenants, const 
 }
 
 enum err
-rule_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb)
+check_influxdb(struct schema_place *place, const struct influxdb_settings *influxdb)
 {
     static const struct {
         const char *key;

@@ -72,7 +72,7 @@ extern const struct schema relabel_schema;
          SCHEMA_TEXT,                                                                             \
          AT(s, h.proxy_url),                                                                      \
          .types = (types_),                                                                       \
-         .check = rule_proxy,                                                                     \
+         .check = check_proxy,                                                                    \
          .may_be_empty = true,                                                                    \
          .has_password = true,                                                                    \
          .what = "a URL",                                                                         \

@@ -1,6 +1,6 @@
 /*
- * source_checks.c - rules that the tables of source_keys.c cannot express and only sources have;
- * the rest is in shared_checks.c, which says how rules are written.
+ * source_checks.c - checks that the tables of source_keys.c cannot express and only sources have;
+ * the rest is in shared_checks.c, which says how checks are written.
  */
 #include "config/lists/source_checks.h"
 
@@ -12,7 +12,7 @@
 #include "model/selector.h"
 
 enum err
-rule_read_header_name(const char *text, struct why *why)
+check_read_header_name(const char *text, struct why *why)
 {
     static const char *const names[] = {
         "Accept-Encoding",
@@ -20,27 +20,27 @@ rule_read_header_name(const char *text, struct why *why)
         "X-Prometheus-Remote-Read-Version",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcasecmp(text, names[i]) == 0) return rule_header_is_ours(text, why);
+        if (strcasecmp(text, names[i]) == 0) return refuse_header(text, why);
     }
-    return rule_header_name(text, why);
+    return check_header_name(text, why);
 }
 
 enum err
-rule_source_name(const char *text, struct why *why)
+check_source_name(const char *text, struct why *why)
 {
-    if (strcmp(text, "local") != 0) return rule_name(text, why);
+    if (strcmp(text, "local") != 0) return check_entry_name(text, why);
     return why_set(why, ERR_INPUT, "local is reserved for what is stored here");
 }
 
 enum err
-rule_timestream_name(const char *text, struct why *why)
+check_timestream_name(const char *text, struct why *why)
 {
     if (strstr(text, "${") == NULL) return OK;
     return why_set(why, ERR_INPUT, "a source reads one table: templates cannot be used here");
 }
 
 enum err
-rule_times(struct schema_place *place, void *base)
+check_times(struct schema_place *place, void *base)
 {
     struct source_settings *s = base;
     const struct source_bound *from = &s->from, *to = &s->to;
@@ -73,7 +73,7 @@ barring_label(const struct selector *selector, const struct named_texts *labels)
 
 /* Refuses selectors that cannot match: the source would silently return nothing. */
 static enum err
-rule_select(struct schema_place *place, const struct source_settings *s)
+check_selectors(struct schema_place *place, const struct source_settings *s)
 {
     for (uint32_t i = 0; i < s->select.count; i++) {
         struct selector selector;
@@ -91,17 +91,17 @@ rule_select(struct schema_place *place, const struct source_settings *s)
 }
 
 enum err
-rule_source(struct schema_place *place, void *base)
+check_source(struct schema_place *place, void *base)
 {
     const struct source_settings *s = base;
     const char *tenant_header =
         s->type == SOURCE_REMOTE_READ ? s->u.remote_read.tenant_header : NULL;
     bool several;
     enum err e = typed_list_check_name(place, s);
-    if (e == OK) e = rule_select(place, s);
-    if (e == OK) e = rule_headers(place, &s->http.headers, tenant_header, NULL);
-    if (e == OK) e = rule_tenants(place, &s->tenants, source_type_word(s->type), &several);
-    if (e == OK && s->type == SOURCE_INFLUXDB) e = rule_influxdb(place, &s->u.influxdb.server);
+    if (e == OK) e = check_selectors(place, s);
+    if (e == OK) e = check_headers(place, &s->http.headers, tenant_header, NULL);
+    if (e == OK) e = check_tenants(place, &s->tenants, source_type_word(s->type), &several);
+    if (e == OK && s->type == SOURCE_INFLUXDB) e = check_influxdb(place, &s->u.influxdb.server);
     if (e || !several || tenant_header != NULL) return e;
     return schema_complain(place, "tenants",
                            "several tenants must be told apart at the source: %slist one tenant",

@@ -7,15 +7,15 @@
 
 #include "config/schema/schema.h"
 
-/* Rules of one text, as in shared_checks.h: a name; a header of requests that read; a database or
+/* Checks of one text, as in shared_checks.h: a name; a header of requests that read; a database or
  * table to be read. */
-enum err rule_source_name(const char *text, struct why *why);
-enum err rule_read_header_name(const char *text, struct why *why);
-enum err rule_timestream_name(const char *text, struct why *why);
+enum err check_source_name(const char *text, struct why *why);
+enum err check_read_header_name(const char *text, struct why *why);
+enum err check_timestream_name(const char *text, struct why *why);
 
-/* Rule of a mapping: `base` is a struct source_settings. Notes that a range was given. */
-enum err rule_times(struct schema_place *place, void *base);
-/* Rule of a whole source; the context is a struct typed_context. */
-enum err rule_source(struct schema_place *place, void *base);
+/* Check of a mapping: `base` is a struct source_settings. Notes that a range was given. */
+enum err check_times(struct schema_place *place, void *base);
+/* Check of a whole source; the context is a struct typed_context. */
+enum err check_source(struct schema_place *place, void *base);
 
 #endif
