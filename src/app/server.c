@@ -20,10 +20,10 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "app/closed_destinations.h"
 #include "app/keeper.h"
 #include "app/notifier_thread.h"
 #include "app/readers.h"
-#include "app/remembered.h"
 #include "app/rules/rule_edit.h"
 #include "app/rules/ruler.h"
 #include "app/self_scrape.h"
@@ -399,11 +399,11 @@ can_read(void *context)
 }
 
 static enum err
-show_remembered(void *context, struct budget *memory, struct json *to, struct why *why)
+show_closed_destinations(void *context, struct budget *memory, struct json *to, struct why *why)
 {
     struct server *s = context;
     char storage_path[SETTING_TEXT_BYTES];
-    struct remembered_print_options options = {
+    struct closed_destinations_options options = {
         .env = s->env,
         .storage_path = storage_path,
         .relays = s->relays,
@@ -413,7 +413,7 @@ show_remembered(void *context, struct budget *memory, struct json *to, struct wh
         &s->reload_lock); /* destinations that a reload ends have saved their state after it */
     memcpy(storage_path, s->settings.storage_path, sizeof storage_path);
     lock_drop(&s->reload_lock);
-    return remembered_print(&options, to, why);
+    return closed_destinations_print(&options, to, why);
 }
 
 static enum err
@@ -603,7 +603,7 @@ start_api(struct server *s, struct why *why)
         .alertmanagers = show_alertmanagers,
         .stored_rules = c->rules_api ? show_stored_rules : NULL,
         .edit_rules = c->rules_api ? edit_rules : NULL,
-        .remembered = show_remembered,
+        .closed_destinations = show_closed_destinations,
         .tell_destination = control_destination,
         .holds_writes = holds_writes,
         .takes_writes = takes_writes,

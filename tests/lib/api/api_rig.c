@@ -257,7 +257,7 @@ owner_destinations(void *context, struct json *to)
 }
 
 static enum err
-owner_remembered(void *context, struct budget *memory, struct json *to, struct why *why)
+owner_closed_destinations(void *context, struct budget *memory, struct json *to, struct why *why)
 {
     (void)memory;
     enum err e = owner_result(context, why);
@@ -378,7 +378,7 @@ api_rig_new(void)
         .flags = owner_flags,
         .config = owner_config,
         .destinations = owner_destinations,
-        .remembered = owner_remembered,
+        .closed_destinations = owner_closed_destinations,
         .holds_writes = owner_holds,
         .takes_writes = owner_takes,
         .can_read = owner_reads,

@@ -1,5 +1,5 @@
-/* remembered.c - see remembered.h. */
-#include "app/remembered.h"
+/* closed_destinations.c - see closed_destinations.h. */
+#include "app/closed_destinations.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@ struct configured {
     bool open;
 };
 
-struct remembered_printing {
+struct closed_destinations_printing {
     struct backlog_options options;
     struct configured configured[DESTINATIONS_MAX];
     uint32_t count;
@@ -23,14 +23,14 @@ struct remembered_printing {
 static void
 note_configured(void *context, const struct relays_view *view)
 {
-    struct remembered_printing *x = context;
+    struct closed_destinations_printing *x = context;
     struct configured *c = &x->configured[x->count++];
     snprintf(c->name, sizeof c->name, "%s", view->settings->name);
     c->open = view->opened;
 }
 
 static const struct configured *
-find_configured(const struct remembered_printing *x, const char *name)
+find_configured(const struct closed_destinations_printing *x, const char *name)
 {
     for (uint32_t i = 0; i < x->count; i++) {
         if (strcmp(x->configured[i].name, name) == 0) return &x->configured[i];
@@ -48,7 +48,7 @@ is_not_open(void *context, const char *name)
 static enum err
 print_one(void *context, const char *name, const struct relay_backlog *found)
 {
-    struct remembered_printing *x = context;
+    struct closed_destinations_printing *x = context;
     struct relay_backlog b = *found;
     if (!b.blocked) {
         relay_backlog_count_letters(&x->options, name, &x->letter_bytes_left, &b);
@@ -62,10 +62,11 @@ print_one(void *context, const char *name, const struct relay_backlog *found)
 }
 
 enum err
-remembered_print(const struct remembered_print_options *options, struct json *to, struct why *why)
+closed_destinations_print(const struct closed_destinations_options *options, struct json *to,
+                          struct why *why)
 {
     char dir[PATH_BYTES], log_dir[PATH_BYTES];
-    struct remembered_printing x = {.letter_bytes_left = LETTER_BYTES_MAX, .to = to};
+    struct closed_destinations_printing x = {.letter_bytes_left = LETTER_BYTES_MAX, .to = to};
     x.options = (struct backlog_options){
         .env = options->env,
         .dir = dir,
