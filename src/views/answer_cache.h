@@ -1,5 +1,5 @@
 /*
- * remembered.h - an answerer that caches the answers of another answerer, a source's reader, in a
+ * answer_cache.h - an answerer that caches the answers of another answerer, a source's reader, in a
  * directory, and asks it only for times that are not cached:
  *
  *     question:         min ............................................. max
@@ -18,14 +18,14 @@
  * The directory: sys/file_cache.h. Damage to it cannot make an answer wrong. Names, values and
  * series are not cached.   Threads: those of the other answerer.
  */
-#ifndef VIEWS_REMEMBERED_H
-#define VIEWS_REMEMBERED_H
+#ifndef VIEWS_ANSWER_CACHE_H
+#define VIEWS_ANSWER_CACHE_H
 
 #include <stdatomic.h>
 
 #include "model/select.h"
 
-struct remembered_options {
+struct answer_cache_options {
     struct env *env;
     struct budget *memory;    /* budget of the answerer; a question has its own */
     struct answerer *answers; /* taken, also on an error */
@@ -37,7 +37,7 @@ struct remembered_options {
     _Atomic uint64_t *misses; /* questions with a request to the other answerer */
 };
 /* ERR_NOMEM. */
-MUST_CHECK enum err remembered_new(const struct remembered_options *options,
-                                   struct answerer **ret_answerer, struct why *why);
+MUST_CHECK enum err answer_cache_new(const struct answer_cache_options *options,
+                                     struct answerer **ret_answerer, struct why *why);
 
 #endif

@@ -1,4 +1,4 @@
-/* remembered_test.c - cached answers are those of the store, as it was a short time ago. */
+/* answer_cache_test.c - cached answers are those of the store, as it was a short time ago. */
 #include "lib/test.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include "lib/random.h"
 #include "model/labels.h"
 #include "sys/sim.h"
-#include "views/remembered.h"
+#include "views/answer_cache.h"
 
 enum { SERIES = 6, SAMPLES_MAX = 400, BATCH_MAX = 7 };
 #define MINUTE ((int64_t)60 * 1000)
@@ -191,19 +191,19 @@ fill_store(struct rng *random, int64_t now_ms, int64_t days)
 static _Atomic uint64_t hits, misses;
 
 static struct answerer *
-open_remembered(uint64_t identity, int64_t max_age_ms)
+open_answer_cache(uint64_t identity, int64_t max_age_ms)
 {
-    struct remembered_options options = {.env = env,
-                                         .answers = &store.answerer,
-                                         .store = identity,
-                                         .path = DIR,
-                                         .max_bytes = 8 << 20,
-                                         .max_age_ms = max_age_ms,
-                                         .hits = &hits,
-                                         .misses = &misses};
+    struct answer_cache_options options = {.env = env,
+                                           .answers = &store.answerer,
+                                           .store = identity,
+                                           .path = DIR,
+                                           .max_bytes = 8 << 20,
+                                           .max_age_ms = max_age_ms,
+                                           .hits = &hits,
+                                           .misses = &misses};
     struct answerer *answerer;
     struct why why = {""};
-    assert_int_equal(remembered_new(&options, &answerer, &why), OK);
+    assert_int_equal(answer_cache_new(&options, &answerer, &why), OK);
     return answerer;
 }
 
@@ -298,7 +298,7 @@ UNIT_TEST(test_a_second_question_asks_the_store_only_for_what_is_new)
     struct rng random = {3};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, DAY);
+    struct answerer *a = open_answer_cache(1, DAY);
     check_answer(a, now_ms - 7 * DAY, now_ms, NULL);
     assert_int_equal(store.questions, 1);
     assert_int_equal(misses, 1);
@@ -310,7 +310,7 @@ UNIT_TEST(test_a_second_question_asks_the_store_only_for_what_is_new)
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     assert_int_equal(store.questions, 2);
     a->ops->free(a);
-    a = open_remembered(1, DAY); /* another process asks later */
+    a = open_answer_cache(1, DAY); /* another process asks later */
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     assert_int_equal(store.questions, 2);
     a->ops->free(a);
@@ -321,7 +321,7 @@ UNIT_TEST(test_another_store_s_answers_are_not_given)
     struct rng random = {4};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, DAY), *b = open_remembered(2, DAY);
+    struct answerer *a = open_answer_cache(1, DAY), *b = open_answer_cache(2, DAY);
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     fill_store(&random, now_ms, 7);
     check_answer(b, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
@@ -377,7 +377,7 @@ UNIT_TEST(test_a_kept_answer_is_for_the_same_question_only)
     struct rng random = {4};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, DAY);
+    struct answerer *a = open_answer_cache(1, DAY);
     uint32_t count = sizeof questions / sizeof *questions;
     for (uint32_t i = 0; i < 2 * count; i++) { /* each is asked again */
         struct matcher *matchers[2] = {NULL, NULL};
@@ -401,7 +401,7 @@ UNIT_TEST(test_answers_from_lost_samples_expire_after_max_age)
     struct rng random = {5};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, 3 * HOUR);
+    struct answerer *a = open_answer_cache(1, 3 * HOUR);
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     fill_store(&random, now_ms, 7);
     sim_env_advance_ns(sim, (3 * HOUR + 1) * 1000000);
@@ -414,7 +414,7 @@ UNIT_TEST(test_young_samples_are_believed_no_longer_than_they_were_old)
     struct rng random = {6};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 1);
-    struct answerer *a = open_remembered(1, DAY);
+    struct answerer *a = open_answer_cache(1, DAY);
     check_answer(a, now_ms - 10 * HOUR, now_ms - HOUR, NULL);
     fill_store(&random, now_ms, 1);
     sim_env_advance_ns(sim, (HOUR + 1) * 1000000);
@@ -431,7 +431,7 @@ UNIT_TEST(test_an_answer_that_failed_or_lacks_something_is_not_kept)
     struct bytes labels = {NULL, 0};
     struct why why = {""};
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, DAY);
+    struct answerer *a = open_answer_cache(1, DAY);
     for (unsigned round = 0; round < 3; round++) {
         store.fail_after = round == 0 ? 3 : UINT32_MAX;
         store.warns = round == 1;
@@ -458,7 +458,7 @@ UNIT_TEST(test_all_times_at_once_can_be_asked_for)
     struct rng random = {8};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, DAY);
+    struct answerer *a = open_answer_cache(1, DAY);
     for (unsigned i = 0; i < 3; i++) {
         check_answer(a, INT64_MIN, INT64_MAX, NULL);
         check_answer(a, INT64_MIN, now_ms - DAY, NULL);
@@ -532,7 +532,7 @@ UNIT_TEST(test_whatever_becomes_of_the_directory_no_answer_is_wrong)
     struct rng random = {9};
     int64_t begin_ms = env_realtime_ms(env);
     fill_store(&random, begin_ms + 2 * DAY, 40);
-    struct answerer *a = open_remembered(1, 2 * DAY), *b = open_remembered(1, 2 * DAY);
+    struct answerer *a = open_answer_cache(1, 2 * DAY), *b = open_answer_cache(1, 2 * DAY);
     for (unsigned i = 0; i < 3000; i++) {
         int64_t now_ms = env_realtime_ms(env), scale = rng_below(&random, 3) == 0 ? DAY : HOUR;
         int64_t max_ms = now_ms - (int64_t)rng_below(&random, 20) * scale;
@@ -551,7 +551,7 @@ UNIT_TEST(test_an_older_copy_of_the_directory_is_believed_no_longer)
     struct rng random = {10};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, 3 * HOUR);
+    struct answerer *a = open_answer_cache(1, 3 * HOUR);
     check_answer(a, now_ms - 5 * DAY, now_ms - 2 * DAY, NULL);
     fill_store(&random, now_ms, 7);
     /* The files are those after the question, at a later time; and with a clock that
@@ -593,7 +593,7 @@ UNIT_TEST(test_without_memory_an_answer_is_an_error_or_whole)
     struct rng random = {11};
     int64_t now_ms = env_realtime_ms(env);
     fill_store(&random, now_ms, 7);
-    struct answerer *a = open_remembered(1, DAY);
+    struct answerer *a = open_answer_cache(1, DAY);
     uint64_t samples, wanted;
     for (unsigned kept = 0; kept < 2; kept++) {
         assert_int_equal(count_samples(a, now_ms - 5 * DAY, now_ms, &wanted), OK);

@@ -1,6 +1,6 @@
 /*
- * remembered.c - see remembered.h. Each question has a list of its cached answers in a file. Two
- * threads that change it at the same time may lose an entry, whose times are requested again.
+ * answer_cache.c - see answer_cache.h. Each question has a list of its cached answers in a file.
+ * Two threads that change it at the same time may lose an entry, whose times are requested again.
  *
  * Invariants:
  *
@@ -9,7 +9,7 @@
  *    to request do not overlap them.
  * 3. A set that caches has `pending` samples of its present series only.
  */
-#include "views/remembered.h"
+#include "views/answer_cache.h"
 
 #include <assert.h>
 
@@ -28,15 +28,15 @@
 static const uint8_t list_magic[8] = {'F', 'K', 'A', 'N', 'L', 'I', 'S', 'T'};
 enum { LIST_VERSION = 1, LIST_BYTES_MAX = 128 * 1024, RUNS_MAX = 64, CLOCK_MS = 60 * 1000 };
 
-struct remembered {
+struct answer_cache {
     struct answerer answerer; /* first: callers get it */
-    struct remembered_options options;
+    struct answer_cache_options options;
     struct file_cache *files;
 };
 
-struct remembered_view {
+struct answer_cache_view {
     struct view view; /* first: callers get it */
-    struct remembered *of;
+    struct answer_cache *of;
     struct view *below;
     struct budget *budget;
 };
@@ -63,7 +63,7 @@ no_memory(struct why *why)
 
 /* Writes all that determines the answer, but the times. */
 static void
-put_question(const struct remembered *m, const struct query_request *r, struct buf *to)
+put_question(const struct answer_cache *m, const struct query_request *r, struct buf *to)
 {
     const struct matcher_set *set = r->set_count == 0 ? NULL : r->sets;
     buf_put_le64(to, m->options.store);
@@ -91,7 +91,7 @@ run_key(struct bytes question, const struct kept_run *run)
 
 /* Says whether a cached answer is still valid. */
 static bool
-is_fresh(const struct remembered *m, const struct kept_run *run, int64_t now_ms)
+is_fresh(const struct answer_cache *m, const struct kept_run *run, int64_t now_ms)
 {
     int64_t life_ms = m->options.max_age_ms;
     if (run->min_ms > run->max_ms || run->max_ms >= run->as_of_ms) return false;
@@ -112,8 +112,8 @@ get_run(struct cursor *c, struct kept_run *run)
 
 /* Reads the list: the runs that are valid. */
 static void
-load_runs(const struct remembered *m, struct bytes question, int64_t now_ms, struct budget *budget,
-          struct kept_runs *runs)
+load_runs(const struct answer_cache *m, struct bytes question, int64_t now_ms,
+          struct budget *budget, struct kept_runs *runs)
 {
     struct buf file;
     struct bytes piece;
@@ -140,7 +140,7 @@ remove_run(struct kept_runs *runs, uint32_t index)
 
 /* Adds a run to the list, and removes those that it includes, or the oldest if the list is full. */
 static void
-add_run(const struct remembered *m, struct bytes question, const struct kept_run *run,
+add_run(const struct answer_cache *m, struct bytes question, const struct kept_run *run,
         struct budget *budget)
 {
     struct kept_runs runs;
@@ -258,7 +258,7 @@ make_plan(const struct kept_runs *runs, const struct query_request *r, struct re
 
 struct keeping_set {
     struct series_set set; /* first: callers get it */
-    const struct remembered *of;
+    const struct answer_cache *of;
     struct budget *budget;
     struct series_set *below;
     struct answer_writer *writer; /* NULL: the answer is not cached */
@@ -380,7 +380,7 @@ keeping_free(struct series_set *set)
 
 /* Requests the times of the plan from the store. The answer is cached if it is long enough. */
 static enum err
-ask_store(const struct remembered_view *v, const struct query_request *r,
+ask_store(const struct answer_cache_view *v, const struct query_request *r,
           const struct reuse_plan *plan, struct bytes question, int64_t now_ms,
           struct series_set **ret_set, struct why *why)
 {
@@ -444,7 +444,7 @@ drop_gathered(struct opened_sets *g)
 /* Opens the cached answers of the plan. *ret_bad: a run whose file is missing or damaged; the plan
  * has to be made again without it. */
 static enum err
-open_parts(const struct remembered_view *v, const struct reuse_plan *plan, struct bytes question,
+open_parts(const struct answer_cache_view *v, const struct reuse_plan *plan, struct bytes question,
            struct opened_sets *g, const struct kept_run **ret_bad, struct why *why)
 {
     *ret_bad = NULL;
@@ -484,10 +484,10 @@ struct answering {
 };
 
 static enum err
-remembered_answer(const struct remembered_view *v, const struct query_request *r,
-                  struct answering *a, struct series_set **ret_set, struct why *why)
+cached_answer(const struct answer_cache_view *v, const struct query_request *r, struct answering *a,
+              struct series_set **ret_set, struct why *why)
 {
-    const struct remembered_options *x = &v->of->options;
+    const struct answer_cache_options *x = &v->of->options;
     int64_t now_ms = env_realtime_ms(x->env);
     const struct kept_run *bad;
     put_question(v->of, r, &a->question);
@@ -521,14 +521,14 @@ static enum err
 select_series(struct view *view, const struct query_request *r, struct series_set **ret_set,
               struct why *why)
 {
-    struct remembered_view *v = (struct remembered_view *)view;
+    struct answer_cache_view *v = (struct answer_cache_view *)view;
     if (r->set_count > 1 || r->min_ms > r->max_ms) {
         return view_select(v->below, r, ret_set, why);
     }
     struct answering *a = mem_new(v->budget, sizeof *a);
     if (a == NULL) return no_memory(why);
     buf_init(&a->question, v->budget, ANSWER_QUESTION_BYTES_MAX);
-    enum err e = remembered_answer(v, r, a, ret_set, why);
+    enum err e = cached_answer(v, r, a, ret_set, why);
     drop_gathered(&a->sets);
     buf_fini(&a->question);
     mem_free(v->budget, a, sizeof *a);
@@ -541,7 +541,7 @@ static enum err
 exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,
           struct why *why)
 {
-    return view_exemplars(((struct remembered_view *)view)->below, r, to, why);
+    return view_exemplars(((struct answer_cache_view *)view)->below, r, to, why);
 }
 
 static enum err
@@ -549,34 +549,34 @@ metadata(struct view *view, const struct query_request *r, struct bytes family,
          enum err (*each)(void *context, const struct metadata *metadata), void *context,
          struct why *why)
 {
-    return view_metadata(((struct remembered_view *)view)->below, r, family, each, context, why);
+    return view_metadata(((struct answer_cache_view *)view)->below, r, family, each, context, why);
 }
 
 static enum err
 label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
             struct why *why)
 {
-    return view_label_names(((struct remembered_view *)view)->below, r, to, why);
+    return view_label_names(((struct answer_cache_view *)view)->below, r, to, why);
 }
 
 static enum err
 label_values(struct view *view, const struct query_request *r, struct bytes name,
              const struct text_sink *to, struct why *why)
 {
-    return view_label_values(((struct remembered_view *)view)->below, r, name, to, why);
+    return view_label_values(((struct answer_cache_view *)view)->below, r, name, to, why);
 }
 
 static enum err
 series(struct view *view, const struct query_request *r, const struct text_sink *to,
        struct why *why)
 {
-    return view_series(((struct remembered_view *)view)->below, r, to, why);
+    return view_series(((struct answer_cache_view *)view)->below, r, to, why);
 }
 
 static void
 free_view(struct view *view)
 {
-    struct remembered_view *v = (struct remembered_view *)view;
+    struct answer_cache_view *v = (struct answer_cache_view *)view;
     view_free(v->below);
     mem_free(v->budget, v, sizeof *v);
 }
@@ -594,9 +594,9 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
         .series = series,
         .free = free_view,
     };
-    struct remembered *m = (struct remembered *)answerer;
+    struct answer_cache *m = (struct answer_cache *)answerer;
     struct budget *budget = control == NULL ? NULL : control->budget;
-    struct remembered_view *v = mem_new(budget, sizeof *v);
+    struct answer_cache_view *v = mem_new(budget, sizeof *v);
     if (v == NULL) return no_memory(why);
     v->view.ops = &ops;
     v->of = m;
@@ -612,25 +612,25 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 static void
 find_range(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
 {
-    struct answerer *answers = ((struct remembered *)answerer)->options.answers;
+    struct answerer *answers = ((struct answer_cache *)answerer)->options.answers;
     answers->ops->range(answers, ret_min_ms, ret_max_ms);
 }
 
 static void
-free_remembered(struct answerer *answerer)
+free_answer_cache(struct answerer *answerer)
 {
-    struct remembered *m = (struct remembered *)answerer;
+    struct answer_cache *m = (struct answer_cache *)answerer;
     m->options.answers->ops->free(m->options.answers);
     file_cache_free(m->files);
     mem_free(m->options.memory, m, sizeof *m);
 }
 
 enum err
-remembered_new(const struct remembered_options *options, struct answerer **ret_answerer,
-               struct why *why)
+answer_cache_new(const struct answer_cache_options *options, struct answerer **ret_answerer,
+                 struct why *why)
 {
-    static const struct answerer_ops ops = {open_view, find_range, free_remembered};
-    struct remembered *m = mem_new(options->memory, sizeof *m);
+    static const struct answerer_ops ops = {open_view, find_range, free_answer_cache};
+    struct answer_cache *m = mem_new(options->memory, sizeof *m);
     if (m == NULL) {
         options->answers->ops->free(options->answers);
         return no_memory(why);
@@ -642,7 +642,7 @@ remembered_new(const struct remembered_options *options, struct answerer **ret_a
                                        options->max_bytes};
     enum err e = file_cache_new(&files, &m->files);
     if (e)
-        free_remembered(&m->answerer);
+        free_answer_cache(&m->answerer);
     else
         *ret_answerer = &m->answerer;
     return e ? no_memory(why) : OK;
