@@ -1,6 +1,6 @@
 /*
- * notify_private.h - a notifier and its parts. notifier.c has its life and its steps, plan.c makes
- * and replaces plans, send.c puts alerts into queues, request.c sends them to members, show.c
+ * notify_private.h - a notifier and its parts. notifier.c has its life and its steps, reload.c
+ * makes and replaces plans, send.c puts alerts into queues, request.c sends them to members, show.c
  * prints its state.
  *
  * A plan is the configuration at a time. Only the members that are found change; a reload replaces

@@ -15,8 +15,8 @@
 #ifndef BACKEND_FETCH_FETCH_READER_H
 #define BACKEND_FETCH_FETCH_READER_H
 
-#include "backend/common/series_blocks.h"
 #include "backend/fetch/fetch.h"
+#include "backend/fetch/series_blocks.h"
 #include "base/lock.h"
 #include "base/table.h"
 

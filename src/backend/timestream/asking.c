@@ -12,8 +12,8 @@
  */
 #include <stdio.h>
 
-#include "backend/timestream/reading.h"
 #include "backend/timestream/timestream.h"
+#include "backend/timestream/timestream_reader.h"
 #include "base/text/hex.h"
 #include "base/text/json.h"
 

@@ -1,5 +1,5 @@
 /*
- * timestream_reader.c - a source of type timestream: see reading.h.
+ * timestream_reader.c - a source of type timestream: see timestream_reader.h.
  *
  * The query for series returns one row for each, which costs a scan of its own; but then queries
  * for samples leave out the columns that all series of a block have in common, and blocks fit.
@@ -7,7 +7,7 @@
  * The samples of a block are read by several queries at once, each for a piece of time, since pages
  * of one query come one after another.
  */
-#include "backend/timestream/reading.h"
+#include "backend/timestream/timestream_reader.h"
 
 #include "base/hash/hash.h"
 #include "base/table.h"

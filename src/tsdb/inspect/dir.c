@@ -11,7 +11,7 @@
 
 #include "model/labels.h"
 #include "tsdb/inspect/private.h"
-#include "tsdb/merge/plan.h"
+#include "tsdb/merge/choose_parts.h"
 
 enum { TRIES = 5 };
 

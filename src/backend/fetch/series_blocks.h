@@ -14,8 +14,8 @@
  *
  * Threads: one.
  */
-#ifndef BACKEND_COMMON_SERIES_BLOCKS_H
-#define BACKEND_COMMON_SERIES_BLOCKS_H
+#ifndef BACKEND_FETCH_SERIES_BLOCKS_H
+#define BACKEND_FETCH_SERIES_BLOCKS_H
 
 #include "backend/common/final_labels.h"
 #include "model/select.h"

@@ -1,5 +1,6 @@
 /*
- * reading.h - shared by the files of the source type timestream. Private to backend/timestream.
+ * timestream_reader.h - shared by the files of the source type timestream. Private to
+ * backend/timestream.
  *
  *     timestream_reader.c  series, samples of blocks of series, look-ups
  *     columns.c            the table's columns, and their labels
@@ -10,8 +11,8 @@
  * A question is answered in three steps: the columns of the table, its series (one row each, with
  * the number of samples), and samples of blocks of series, several pieces of time at once.
  */
-#ifndef BACKEND_TIMESTREAM_READING_H
-#define BACKEND_TIMESTREAM_READING_H
+#ifndef BACKEND_TIMESTREAM_TIMESTREAM_READER_H
+#define BACKEND_TIMESTREAM_TIMESTREAM_READER_H
 
 #include "backend/aws/credentials.h"
 #include "backend/fetch/fetch_reader.h"

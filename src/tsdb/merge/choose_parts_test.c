@@ -1,11 +1,11 @@
-/* plan_test.c - plans of merges, carried out on parts that are only lists of times. */
+/* choose_parts_test.c - plans of merges, carried out on parts that are only lists of times. */
 #include "lib/test.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/hash/hash.h"
-#include "tsdb/merge/plan.h"
+#include "tsdb/merge/choose_parts.h"
 
 #define HOUR_MS  INT64_C(3600000)
 #define DAY_MS   (24 * HOUR_MS)

@@ -1,5 +1,5 @@
 /*
- * plan.c - see plan.h.
+ * choose_parts.c - see choose_parts.h.
  *
  * Write amplification: a sample is written by the flush, by one merge for each factor of sixteen
  * between a flush and a partition, once when its day is over, and once when its month is.
@@ -11,7 +11,7 @@
  *    inputs.
  * 3. partition_of() divides time: each time is in exactly one partition.
  */
-#include "tsdb/merge/plan.h"
+#include "tsdb/merge/choose_parts.h"
 
 #include <assert.h>
 #include <time.h>

@@ -1,5 +1,6 @@
 /*
- * views.c - see views.h. Views are a list: a new one is mostly the newest, and there are not many.
+ * open_views.c - see open_views.h. Views are a list: a new one is mostly the newest, and there are
+ * not many.
  *
  * Invariants:
  *  1. The list is in the order of epochs and linked both ways, from `oldest` to `newest`.
@@ -8,7 +9,7 @@
  *     note of each series, which links to the series' older ones in the page.
  *  4. A page is freed only if no view that is not lost has an epoch before page->to.
  */
-#include "tsdb/head/views.h"
+#include "tsdb/head/open_views.h"
 
 #include <assert.h>
 

@@ -8,7 +8,7 @@
  * labels form a group, which is never split between blocks; a group that does not fit into one
  * request is refused.
  */
-#include "backend/common/series_blocks.h"
+#include "backend/fetch/series_blocks.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /*
- * replay.c - replays the log's tail into the head. Samples of the log were checked when they
+ * log_replay.c - replays the log's tail into the head. Samples of the log were checked when they
  * arrived, and are not checked again. References in the log were given by earlier processes; the
  * head gives its own, greater than all of theirs, because what it logs next may be replayed
  * together with theirs.

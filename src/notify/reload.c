@@ -1,5 +1,5 @@
 /*
- * plan.c - makes plans from the configuration, and replaces the current one.
+ * reload.c - makes plans from the configuration, and replaces the current one.
  *
  * An Alertmanager whose settings are unchanged is the same object in the next plan, so that its
  * connections, tokens and discoveries go on. If its settings have changed, members with the same

@@ -1,5 +1,6 @@
 /*
- * plan.h - private to tsdb/: decides which parts are merged next. A pure function of what is live.
+ * choose_parts.h - private to tsdb/: decides which parts are merged next. A pure function of what
+ * is live.
  *
  * Time is divided into partitions: days (UTC) of this month and the one before, calendar months
  * otherwise, and one partition for all that is more than a hundred years away. Parts end up in one
@@ -15,8 +16,8 @@
  * Only parts that are neighbours in the order of the log are merged: if a part between them had
  * samples of their time, it would become unknown which of two samples came first.
  */
-#ifndef TSDB_MERGE_PLAN_H
-#define TSDB_MERGE_PLAN_H
+#ifndef TSDB_MERGE_CHOOSE_PARTS_H
+#define TSDB_MERGE_CHOOSE_PARTS_H
 
 #include "base/mem.h"
 #include "model/sample.h"

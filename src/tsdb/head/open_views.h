@@ -1,5 +1,5 @@
 /*
- * views.h - private to head/: the epochs of the head that open views see.
+ * open_views.h - private to head/: the epochs of the head that open views see.
  *
  * A view sees the samples of the epochs up to its own, whatever is appended while it is open. The
  * generations keep notes for that (struct view_notes). If notes take too much memory, the oldest
@@ -9,8 +9,8 @@
  *
  * Locking: everything under the head lock.
  */
-#ifndef TSDB_HEAD_VIEWS_H
-#define TSDB_HEAD_VIEWS_H
+#ifndef TSDB_HEAD_OPEN_VIEWS_H
+#define TSDB_HEAD_OPEN_VIEWS_H
 
 #include "base/mem.h"
 #include "tsdb/head/hchunk.h"
@@ -46,7 +46,7 @@ bool views_next(const struct views *views, uint32_t from, uint32_t *ret_epoch);
 bool views_meet(const struct views *views, uint32_t from, uint32_t to);
 /* Loses all views of other epochs than `epoch`. */
 void views_keep_only(struct views *views, uint32_t epoch);
-/* Asserts the invariants of views.c for the list; O(n). For tests and debug builds. */
+/* Asserts the invariants of open_views.c for the list; O(n). For tests and debug builds. */
 void views_validate(const struct views *views);
 
 /* --- notes of open chunks --------------------------------------------------------------------- */
