@@ -1,9 +1,9 @@
 /*
- * reload.c - makes plans from the configuration, and replaces the current one.
+ * reload.c - makes a configuration from the settings, and replaces the current one.
  *
- * An Alertmanager whose settings are unchanged is the same object in the next plan, so that its
- * connections, tokens and discoveries go on. If its settings have changed, members with the same
- * URL stay, with their queues.
+ * An Alertmanager whose settings are unchanged is the same object in the next configuration, so
+ * that its connections, tokens and discoveries go on. If its settings have changed, members with
+ * the same URL stay, with their queues.
  *
  * The invariants are those of notify_private.h.
  */
@@ -19,78 +19,78 @@ enum { EXTERNAL_BYTES_MAX = 1 << 20 };
 
 struct notifier_change {
     struct notifier *notifier;
-    struct notify_plan *plan;
+    struct notify_config *config;
 };
 
-static struct notify_plan *
-plan_ref(struct notify_plan *plan)
+static struct notify_config *
+config_ref(struct notify_config *config)
 {
-    uint32_t before = atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
     assert(before > 0);
-    return plan;
+    return config;
 }
 
 void
-plan_unref(struct notify_plan *plan)
+config_unref(struct notify_config *config)
 {
-    if (plan == NULL) return;
-    uint32_t before = atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel);
+    if (config == NULL) return;
+    uint32_t before = atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1) return;
-    struct budget *memory = plan->memory;
-    for (uint32_t i = 0; i < plan->count; i++) {
-        alertmanager_unref(plan->items[i]);
+    struct budget *memory = config->memory;
+    for (uint32_t i = 0; i < config->count; i++) {
+        alertmanager_unref(config->items[i]);
     }
-    mem_free(memory, plan->items, plan->count * sizeof *plan->items);
-    mem_free(memory, plan->external, plan->external_count * sizeof *plan->external);
-    buf_fini(&plan->external_text);
-    relabel_free(plan->alert_relabel);
-    shared_alerting_unref(plan->shared);
-    mem_free(memory, plan, sizeof *plan);
+    mem_free(memory, config->items, config->count * sizeof *config->items);
+    mem_free(memory, config->external, config->external_count * sizeof *config->external);
+    buf_fini(&config->external_text);
+    relabel_free(config->alert_relabel);
+    shared_alerting_unref(config->shared);
+    mem_free(memory, config, sizeof *config);
 }
 
-struct notify_plan *
-notifier_plan(struct notifier *n)
+struct notify_config *
+notifier_config(struct notifier *n)
 {
     lock_take(&n->lock);
-    struct notify_plan *plan = plan_ref(n->plan);
+    struct notify_config *config = config_ref(n->config);
     lock_drop(&n->lock);
-    return plan;
+    return config;
 }
 
 /* --- making ----------------------------------------------------------------------------------- */
 
 static enum err
-copy_external(struct notify_plan *plan, const struct named_texts *labels)
+copy_external(struct notify_config *config, const struct named_texts *labels)
 {
     if (labels == NULL || labels->count == 0) return OK;
-    plan->external = mem_new(plan->memory, labels->count * sizeof *plan->external);
-    if (plan->external == NULL) return ERR_NOMEM;
-    plan->external_count = labels->count;
+    config->external = mem_new(config->memory, labels->count * sizeof *config->external);
+    if (config->external == NULL) return ERR_NOMEM;
+    config->external_count = labels->count;
     for (uint32_t i = 0; i < labels->count; i++) {
-        buf_put_text(&plan->external_text, labels->items[i].name);
-        buf_put_text(&plan->external_text, labels->items[i].value);
+        buf_put_text(&config->external_text, labels->items[i].name);
+        buf_put_text(&config->external_text, labels->items[i].value);
     }
-    const uint8_t *at = plan->external_text.at;
-    for (uint32_t i = 0; i < labels->count && buf_error(&plan->external_text) == OK; i++) {
-        struct label *label = &plan->external[i];
+    const uint8_t *at = config->external_text.at;
+    for (uint32_t i = 0; i < labels->count && buf_error(&config->external_text) == OK; i++) {
+        struct label *label = &config->external[i];
         label->name = bytes_of(at, strlen(labels->items[i].name));
         label->value = bytes_of(at + label->name.size, strlen(labels->items[i].value));
         at += label->name.size + label->value.size;
     }
-    return buf_error(&plan->external_text);
+    return buf_error(&config->external_text);
 }
 
-/* Finds an Alertmanager with the same settings in the current plan, which `plan` does not have;
- * or NULL. */
+/* Finds an Alertmanager with the same settings in the current configuration, which `config` does
+ * not have; or NULL. */
 static struct alertmanager *
-find_same(const struct notify_plan *before, const struct notify_plan *plan, uint64_t hash)
+find_same(const struct notify_config *before, const struct notify_config *config, uint64_t hash)
 {
     for (uint32_t i = 0; i < before->count; i++) {
         struct alertmanager *a = before->items[i];
         bool is_taken = false;
-        for (uint32_t k = 0; k < plan->count && !is_taken; k++) {
-            is_taken = plan->items[k] == a;
+        for (uint32_t k = 0; k < config->count && !is_taken; k++) {
+            is_taken = config->items[k] == a;
         }
         if (!is_taken && a->settings->hash == hash) return a;
     }
@@ -98,57 +98,57 @@ find_same(const struct notify_plan *before, const struct notify_plan *plan, uint
 }
 
 static enum err
-make_items(struct notifier *n, struct notify_plan *plan, const struct notify_plan *before,
+make_items(struct notifier *n, struct notify_config *config, const struct notify_config *before,
            struct why *why)
 {
-    const struct alerting *alerting = &plan->shared->alerting;
+    const struct alerting *alerting = &config->shared->alerting;
     const struct outside_context options = {
         .env = n->env, .memory = n->memory, .outside = n->outside};
     if (alerting->count == 0) return OK;
-    plan->items = mem_new(n->memory, alerting->count * sizeof(struct alertmanager *));
-    if (plan->items == NULL) return ERR_NOMEM;
+    config->items = mem_new(n->memory, alerting->count * sizeof(struct alertmanager *));
+    if (config->items == NULL) return ERR_NOMEM;
     enum err e = OK;
-    for (; plan->count < alerting->count && e == OK; plan->count += e == OK) {
-        const struct alertmanager_settings *settings = &alerting->items[plan->count];
-        struct alertmanager *same = find_same(before, plan, settings->hash);
-        struct alertmanager **item = &plan->items[plan->count];
+    for (; config->count < alerting->count && e == OK; config->count += e == OK) {
+        const struct alertmanager_settings *settings = &alerting->items[config->count];
+        struct alertmanager *same = find_same(before, config, settings->hash);
+        struct alertmanager **item = &config->items[config->count];
         if (same != NULL) {
             *item = alertmanager_ref(same);
             continue;
         }
-        e = alertmanager_new(&options, plan->shared, settings, plan->limits.queue_capacity, item,
-                             why);
+        e = alertmanager_new(&options, config->shared, settings, config->limits.queue_capacity,
+                             item, why);
         if (e) e = why_prefix(why, e, "line %u: alertmanagers", settings->line);
     }
-    if (e) { /* plan_unref() uses the count */
-        for (uint32_t i = 0; i < plan->count; i++) {
-            alertmanager_unref(plan->items[i]);
+    if (e) { /* config_unref() uses the count */
+        for (uint32_t i = 0; i < config->count; i++) {
+            alertmanager_unref(config->items[i]);
         }
-        mem_free(n->memory, plan->items, alerting->count * sizeof *plan->items);
-        plan->items = NULL;
-        plan->count = 0;
+        mem_free(n->memory, config->items, alerting->count * sizeof *config->items);
+        config->items = NULL;
+        config->count = 0;
     }
     return e;
 }
 
 static enum err
-make_plan(struct notifier *n, struct notify_plan *plan, const struct named_texts *external_labels,
-          struct why *why)
+make_config(struct notifier *n, struct notify_config *config,
+            const struct named_texts *external_labels, struct why *why)
 {
-    const struct alerting *alerting = &plan->shared->alerting;
-    enum err e = copy_external(plan, external_labels);
+    const struct alerting *alerting = &config->shared->alerting;
+    enum err e = copy_external(config, external_labels);
     if (e == OK && alerting->alert_relabel_count > 0) {
         e = relabel_new(alerting->alert_relabel, alerting->alert_relabel_count,
-                        &plan->alert_relabel, why);
+                        &config->alert_relabel, why);
         if (e) e = why_prefix(why, e, "alert_relabel_configs");
     }
     if (e) return e;
-    struct notify_plan *before = notifier_plan(n);
-    e = make_items(n, plan, before, why);
-    plan_unref(before);
+    struct notify_config *before = notifier_config(n);
+    e = make_items(n, config, before, why);
+    config_unref(before);
     /* Retiring all of them must not fail: invariant 3. */
     lock_take(&n->lock);
-    size_t wanted = (size_t)n->retired_count + n->plan->count;
+    size_t wanted = (size_t)n->retired_count + n->config->count;
     if (e == OK && !array_reserve(n->memory, &n->retired, &n->retired_capacity, wanted)) {
         e = ERR_NOMEM;
     }
@@ -165,23 +165,23 @@ notifier_prepare(struct notifier *n, struct alerting *settings,
     assert(limits->batch_size > 0);
     struct notifier_change *change = mem_new(NULL, sizeof *change);
     struct shared_alerting *shared = mem_new(NULL, sizeof *shared);
-    struct notify_plan *plan = mem_new(n->memory, sizeof *plan);
-    if (change == NULL || shared == NULL || plan == NULL) {
+    struct notify_config *config = mem_new(n->memory, sizeof *config);
+    if (change == NULL || shared == NULL || config == NULL) {
         mem_free(NULL, change, sizeof *change);
         mem_free(NULL, shared, sizeof *shared);
-        mem_free(n->memory, plan, sizeof *plan);
+        mem_free(n->memory, config, sizeof *config);
         alerting_free(settings);
         return why_set(why, ERR_NOMEM, "not enough memory for the Alertmanagers");
     }
     *shared = (struct shared_alerting){.refs = 1, .alerting = *settings};
     *settings = (struct alerting){NULL};
-    plan->memory = n->memory;
-    plan->refs = 1;
-    plan->shared = shared;
-    plan->limits = *limits;
-    buf_init(&plan->external_text, n->memory, EXTERNAL_BYTES_MAX);
-    *change = (struct notifier_change){n, plan};
-    enum err e = make_plan(n, plan, external_labels, why);
+    config->memory = n->memory;
+    config->refs = 1;
+    config->shared = shared;
+    config->limits = *limits;
+    buf_init(&config->external_text, n->memory, EXTERNAL_BYTES_MAX);
+    *change = (struct notifier_change){n, config};
+    enum err e = make_config(n, config, external_labels, why);
     if (e == OK) {
         *ret_change = change;
         return OK;
@@ -195,7 +195,7 @@ void
 notifier_abandon(struct notifier_change *change)
 {
     if (change == NULL) return;
-    plan_unref(change->plan);
+    config_unref(change->config);
     mem_free(NULL, change, sizeof *change);
 }
 
@@ -248,10 +248,10 @@ pass_members_locked(struct notifier *n, struct members *old, struct members *now
 }
 
 static bool
-has_item(const struct notify_plan *plan, const struct alertmanager *a)
+has_item(const struct notify_config *config, const struct alertmanager *a)
 {
-    for (uint32_t i = 0; i < plan->count; i++) {
-        if (plan->items[i] == a) return true;
+    for (uint32_t i = 0; i < config->count; i++) {
+        if (config->items[i] == a) return true;
     }
     return false;
 }
@@ -279,7 +279,7 @@ notifier_replace_members_locked(struct notifier *n, struct members *old, struct 
 }
 
 static void
-take_over_locked(struct notifier *n, struct notify_plan *old, struct notify_plan *now)
+take_over_locked(struct notifier *n, struct notify_config *old, struct notify_config *now)
 {
     for (uint32_t i = 0; i < old->count; i++) {
         struct alertmanager *from = old->items[i];
@@ -309,11 +309,11 @@ notifier_commit(struct notifier_change *change)
 {
     struct notifier *n = change->notifier;
     lock_take(&n->lock);
-    struct notify_plan *old = n->plan;
-    take_over_locked(n, old, change->plan);
-    n->plan = change->plan;
+    struct notify_config *old = n->config;
+    take_over_locked(n, old, change->config);
+    n->config = change->config;
     lock_drop(&n->lock);
-    plan_unref(old);
+    config_unref(old);
     mem_free(NULL, change, sizeof *change);
     outside_wake(n->outside);
 }
