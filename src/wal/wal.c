@@ -34,7 +34,7 @@
 
 #include <zstd.h>
 
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 
 enum {
     COMPRESS_FROM_BYTES = 256,

@@ -1,6 +1,6 @@
-/* private.h - private to promql/parse/: the state of the parser. */
-#ifndef PROMQL_PARSE_PRIVATE_H
-#define PROMQL_PARSE_PRIVATE_H
+/* parse_private.h - private to promql/parse/: the state of the parser. */
+#ifndef PROMQL_PARSE_PARSE_PRIVATE_H
+#define PROMQL_PARSE_PARSE_PRIVATE_H
 
 #include "promql/parse/tree.h"
 

@@ -1,8 +1,8 @@
 /*
- * oracle_internal.h - shared by oracle.c (the set) and oracle_wire.c (its messages).
+ * oracle_private.h - shared by oracle.c (the set) and oracle_wire.c (its messages).
  */
-#ifndef TESTS_TOOLS_ORACLE_INTERNAL_H
-#define TESTS_TOOLS_ORACLE_INTERNAL_H
+#ifndef TESTS_TOOLS_ORACLE_PRIVATE_H
+#define TESTS_TOOLS_ORACLE_PRIVATE_H
 
 #include "cmp.pb-c.h"
 #include "oracle.h"

@@ -1,6 +1,6 @@
-/* private.h - shared by the files of promql/histogram/. */
-#ifndef PROMQL_HISTOGRAM_PRIVATE_H
-#define PROMQL_HISTOGRAM_PRIVATE_H
+/* fhist_private.h - shared by the files of promql/histogram/. */
+#ifndef PROMQL_HISTOGRAM_FHIST_PRIVATE_H
+#define PROMQL_HISTOGRAM_FHIST_PRIVATE_H
 
 #include "promql/histogram/fhist.h"
 

@@ -1,9 +1,9 @@
 /*
- * private.h - private to this folder: remarks, rankings with bounded memory, and functions shared
- * by the kinds of files.
+ * inspect_private.h - private to this folder: remarks, rankings with bounded memory, and functions
+ * shared by the kinds of files.
  */
-#ifndef TSDB_INSPECT_PRIVATE_H
-#define TSDB_INSPECT_PRIVATE_H
+#ifndef TSDB_INSPECT_INSPECT_PRIVATE_H
+#define TSDB_INSPECT_INSPECT_PRIVATE_H
 
 #include "tsdb/inspect/inspect.h"
 #include "tsdb/part/walk.h"

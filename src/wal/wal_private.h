@@ -1,6 +1,6 @@
-/* internal.h - private to wal/: struct wal, shared by the files that write and read the log. */
-#ifndef WAL_INTERNAL_H
-#define WAL_INTERNAL_H
+/* wal_private.h - private to wal/: struct wal, shared by the files that write and read the log. */
+#ifndef WAL_WAL_PRIVATE_H
+#define WAL_WAL_PRIVATE_H
 
 #include "wal/listing.h"
 
