@@ -7,7 +7,7 @@
  */
 #include "lib/api/api_rig.h"
 
-/* --- the whole ------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 struct api_rig *
 api_rig_of_answerer(struct answerer *answerer)
@@ -404,7 +404,7 @@ api_rig_free(struct api_rig *rig)
     free(rig);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 bool
 api_rig_hand(struct api_rig *rig, struct http_request *request)
