@@ -254,7 +254,7 @@ uint32_t
 view_notes_visible(const struct view_notes *notes, const void *series, const struct chunk_marks *c,
                    uint32_t epoch)
 {
-    if (chunk_marks_tell(c, epoch)) {
+    if (chunk_marks_suffice(c, epoch)) {
         return hchunk_visible(c->count, c->tag, c->now, c->before, epoch);
     }
     for (const struct view_notes_page *p = notes->newest; p != NULL; p = p->older) {

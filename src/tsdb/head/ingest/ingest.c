@@ -346,7 +346,7 @@ ingest_slice_begin(struct ingest *in)
 {
     struct head *head = in->head;
     in->gen = head->active;
-    in->log = wal_place(head->wal);
+    in->log = wal_filling(head->wal);
     in->least_ms = INT64_MAX;
     in->epoch = (uint32_t)in->log.epoch;
     in->durable = (uint32_t)head->durable_epoch;

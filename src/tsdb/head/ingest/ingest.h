@@ -74,7 +74,7 @@ struct ingest {
     struct ingest_result *result;
     struct scratch *s;
     struct gen *gen;
-    struct wal_place log;
+    struct wal_filling log;
     uint32_t epoch;   /* low bits of log.epoch, as the head keeps them */
     uint32_t durable; /* low bits of head->durable_epoch */
     int64_t min_ms;   /* earlier samples are too old */

@@ -1,4 +1,4 @@
-/* destination_places_test.c - destinations that may coexist. */
+/* destination_targets_test.c - destinations that may coexist. */
 #include "lib/test.h"
 
 #include "config/lists/destinations.h"
@@ -14,7 +14,7 @@ check_paths(const char *one, const char *other)
     return destinations_check(&list, "/store", NULL);
 }
 
-UNIT_TEST(test_two_files_of_one_place_are_refused_however_it_is_written)
+UNIT_TEST(test_two_files_with_one_path_are_refused_however_it_is_written)
 {
     static const char *const same[][2] = {
         {"/data/out", "/data/out"},
@@ -79,7 +79,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_files_of_one_place_are_refused_however_it_is_written),
+        cmocka_unit_test(test_two_files_with_one_path_are_refused_however_it_is_written),
         cmocka_unit_test(test_files_in_the_storage_directory_are_refused_however_it_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* source_places_test.c - servers that may be sources. */
+/* source_targets_test.c - servers that may be sources. */
 #include "lib/test.h"
 
 #include <stdio.h>

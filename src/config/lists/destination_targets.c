@@ -1,4 +1,4 @@
-/* destination_places.c - checks that destinations do not write into the same place. */
+/* destination_targets.c - checks that destinations do not write to the same target. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,9 +39,9 @@ same_path(const char *a, const char *b)
     }
 }
 
-/* True if both would write, and clean up, in the same place. */
+/* True if both would write to the same target, and delete files there. */
 static bool
-share_place(const struct destination_settings *a, const struct destination_settings *b)
+share_target(const struct destination_settings *a, const struct destination_settings *b)
 {
     if (a->type != b->type) return false;
     if (a->type == DESTINATION_FILE) return same_path(a->u.file.path, b->u.file.path);
@@ -119,7 +119,7 @@ destinations_check(const struct destinations *list, const char *storage_path, st
         enum err e = d->type == DESTINATION_FILE ? check_outside(d, storage, why) : OK;
         if (e) return e;
         for (uint32_t k = 0; k < i; k++) {
-            if (!share_place(d, &list->items[k])) continue;
+            if (!share_target(d, &list->items[k])) continue;
             return why_set(
                 why, ERR_INPUT,
                 "destinations %s and %s write to the same target; give each its own path or prefix",
