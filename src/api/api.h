@@ -55,7 +55,7 @@ struct reload_state {
 
 /* An operator's command to a destination. */
 enum destination_verb { DESTINATION_PAUSE, DESTINATION_RESUME, DESTINATION_REPLAY };
-struct destination_wish {
+struct destination_control {
     enum destination_verb verb;
     int64_t from_ms; /* for DESTINATION_REPLAY: older samples are not sent again */
 };
@@ -140,8 +140,8 @@ struct api_options {
     bool (*takes_writes)(void *context);
     /* ERR_MISSING: no destination has this name; ERR_UNSUPPORTED: there is no store to send from
      * again; ERR_AGAIN: not now. */
-    enum err (*tell_destination)(void *context, struct bytes name,
-                                 const struct destination_wish *wish, struct why *why);
+    enum err (*control_destination)(void *context, struct bytes name,
+                                    const struct destination_control *control, struct why *why);
 };
 
 /* ERR_INPUT: cors_origin is not a regular expression. ERR_NOMEM. */

@@ -146,7 +146,7 @@ edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, st
     lock_take(&s->reload_lock);
     enum err e = rule_edit(&editor, &s->settings, edit, reasons, group, why);
     lock_drop(&s->reload_lock);
-    rule_edit_tell(&editor, edit, group, e, why);
+    rule_edit_log(&editor, edit, group, e, why);
     return e;
 }
 
@@ -176,12 +176,13 @@ show_closed_destinations(void *context, struct budget *memory, struct json *to, 
 }
 
 static enum err
-control_destination(void *context, struct bytes name, const struct destination_wish *wish,
+control_destination(void *context, struct bytes name, const struct destination_control *control,
                     struct why *why)
 {
     struct server *s = context;
-    if (wish->verb == DESTINATION_REPLAY) return relays_replay(s->relays, name, wish->from_ms, why);
-    return relays_wish(s->relays, name, wish->verb == DESTINATION_PAUSE, why);
+    if (control->verb == DESTINATION_REPLAY)
+        return relays_replay(s->relays, name, control->from_ms, why);
+    return relays_pause(s->relays, name, control->verb == DESTINATION_PAUSE, why);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -294,7 +295,7 @@ server_start_api(struct server *s, struct why *why)
         .stored_rules = c->rules_api ? show_stored_rules : NULL,
         .edit_rules = c->rules_api ? edit_rules : NULL,
         .closed_destinations = show_closed_destinations,
-        .tell_destination = control_destination,
+        .control_destination = control_destination,
         .holds_writes = server_holds_writes,
         .takes_writes = server_takes_writes,
         .stored = s->is_stored,

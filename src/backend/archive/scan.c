@@ -516,7 +516,7 @@ begin_pass(struct archive_scan *s, struct why *why)
 
 /* Reports junk once, whatever the number of passes. */
 static enum err
-tell_of_junk(struct archive_scan *s, struct why *why)
+warn_of_junk(struct archive_scan *s, struct why *why)
 {
     struct why said;
     if (s->junk == 0 || s->from.size > 0) return OK;
@@ -533,7 +533,7 @@ archive_scan_next(struct archive_scan *s, struct bytes *ret_labels, struct why *
         enum err e = OK;
         if (!s->passed) {
             e = begin_pass(s, why);
-            if (e == OK) e = tell_of_junk(s, why);
+            if (e == OK) e = warn_of_junk(s, why);
             if (e) return e;
             s->passed = true;
         }

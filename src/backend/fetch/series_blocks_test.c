@@ -42,8 +42,8 @@ struct store {
     uint32_t keys_max;
     uint64_t refuses_from; /* samples in one answer */
     bool gives_more;       /* answers exceed the request */
-    bool tells_counts;     /* it states the number of samples, which may be wrong */
-    bool tells_times;      /* it states the times of the first and last sample */
+    bool gives_counts;     /* it states the number of samples, which may be wrong */
+    bool gives_times;      /* it states the times of the first and last sample */
     uint64_t fetches;
 };
 
@@ -165,8 +165,8 @@ store_init(struct store *s, uint64_t seed)
     s->keys_max = rng_below(r, 2) == 0 ? 1000 : KEYS_MAX;
     s->refuses_from = rng_below(r, 2) == 0 ? UINT64_MAX : 1 + rng_below(r, 100);
     s->gives_more = rng_below(r, 2) == 0;
-    s->tells_counts = rng_below(r, 2) == 0;
-    s->tells_times = rng_below(r, 2) == 0;
+    s->gives_counts = rng_below(r, 2) == 0;
+    s->gives_times = rng_below(r, 2) == 0;
 }
 
 static void
@@ -315,7 +315,7 @@ read_samples(const struct store *s, struct series_blocks *blocks, struct bytes l
 }
 
 static void
-tell_times(struct store *s, struct series_blocks *blocks)
+give_times(struct store *s, struct series_blocks *blocks)
 {
     int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
     for (uint32_t i = 0; i < s->count; i++) {
@@ -339,9 +339,9 @@ add_all(struct store *s, struct series_blocks *blocks)
             series_blocks_add(blocks, labels, s->keys[i].label_count, bytes_of(&i, sizeof i), &why);
         if (e) return e;
         static const uint64_t counts[] = {0, 1, SERIES_BLOCKS_SAMPLES / 3, UINT64_MAX};
-        if (s->tells_counts) series_blocks_expect(blocks, counts[rng_below(&s->rng, 4)]);
+        if (s->gives_counts) series_blocks_expect(blocks, counts[rng_below(&s->rng, 4)]);
     }
-    if (s->tells_times) tell_times(s, blocks);
+    if (s->gives_times) give_times(s, blocks);
     return OK;
 }
 
@@ -406,8 +406,8 @@ struct dense {
     int64_t per_key; /* samples of a key, at 0, 1, ... */
     int64_t at_once; /* samples at each time */
     const struct histogram *histogram;
-    bool gives_all; /* ignores the requested times */
-    bool tells;     /* states the number of samples, and their times */
+    bool ignores_times; /* ignores the requested times */
+    bool states_all;    /* states the number of samples, and their times */
     uint64_t fetches;
 };
 
@@ -422,7 +422,7 @@ fetch_dense(void *context, struct series_blocks *blocks, const struct series_blo
             int64_t t = k / d->at_once;
             if (t < block->min_ms || t > block->max_ms) {
                 /* returns some samples of other times, too */
-                if (!d->gives_all && k % 1000 != 0) continue;
+                if (!d->ignores_times && k % 1000 != 0) continue;
             }
             enum err e =
                 d->histogram == NULL
@@ -450,9 +450,9 @@ read_dense(struct dense *d, int64_t max_ms, uint64_t *ret_samples)
         snprintf(name, sizeof name, "%05u", i);
         label[0] = (struct label){bytes_of_text("a"), bytes_of_text(name)};
         assert_int_equal(series_blocks_add(blocks, label, 1, bytes_of_text(name), &why), OK);
-        if (d->tells) series_blocks_expect(blocks, (uint64_t)d->per_key);
+        if (d->states_all) series_blocks_expect(blocks, (uint64_t)d->per_key);
     }
-    if (d->tells) series_blocks_narrow(blocks, 0, d->per_key - 1);
+    if (d->states_all) series_blocks_narrow(blocks, 0, d->per_key - 1);
     enum err e;
     while ((e = series_blocks_next(blocks, &labels, &why)) == OK && labels.at != NULL) {
         struct sample_batch b;
@@ -486,11 +486,11 @@ UNIT_TEST(test_no_block_is_read_twice_if_its_samples_are_counted)
 {
     enum { HALF = SERIES_BLOCKS_SAMPLES / 2 };
     uint64_t samples;
-    struct dense many = {.keys = 50, .per_key = HALF / 10, .at_once = 1, .tells = true};
+    struct dense many = {.keys = 50, .per_key = HALF / 10, .at_once = 1, .states_all = true};
     assert_int_equal(read_dense(&many, INT64_MAX, &samples), OK);
     assert_int_equal(samples, 50 * many.per_key);
     assert_int_equal(many.fetches, 5);
-    struct dense large = {.keys = 3, .per_key = 4 * HALF - 1, .at_once = 1, .tells = true};
+    struct dense large = {.keys = 3, .per_key = 4 * HALF - 1, .at_once = 1, .states_all = true};
     assert_int_equal(read_dense(&large, INT64_MAX, &samples), OK);
     assert_int_equal(samples, 3 * large.per_key);
     assert_int_equal(large.fetches, 12);
@@ -515,7 +515,7 @@ UNIT_TEST(test_histograms_of_a_block_are_bounded)
     assert_int_equal(samples, 40 * 1000);
     assert_true(d.fetches < 16); /* 2 kB each; no block but the first is requested twice */
     struct dense all = {
-        .keys = 1, .per_key = 20000, .at_once = 1, .histogram = &h, .gives_all = true};
+        .keys = 1, .per_key = 20000, .at_once = 1, .histogram = &h, .ignores_times = true};
     assert_int_equal(read_dense(&all, 1 << 20, &samples), OK);
     assert_int_equal(samples, 20000);
 }

@@ -266,11 +266,13 @@ owner_closed_destinations(void *context, struct budget *memory, struct json *to,
 }
 
 static enum err
-owner_tell(void *context, struct bytes name, const struct destination_wish *wish, struct why *why)
+owner_control(void *context, struct bytes name, const struct destination_control *control,
+              struct why *why)
 {
     struct api_rig *rig = context;
-    rig->wish = *wish;
-    snprintf(rig->wished, sizeof rig->wished, "%.*s", (int)name.size, (const char *)name.at);
+    rig->control = *control;
+    snprintf(rig->controlled, sizeof rig->controlled, "%.*s", (int)name.size,
+             (const char *)name.at);
     return owner_result(rig, why);
 }
 
@@ -383,7 +385,7 @@ api_rig_new(void)
         .takes_writes = owner_takes,
         .can_read = owner_reads,
         .sources = owner_shows_sources,
-        .tell_destination = owner_tell,
+        .control_destination = owner_control,
     };
     return rig;
 }

@@ -37,8 +37,8 @@ struct api_rig {
     bool takes_nothing; /* refuses writes */
     bool has_sources;
     const char *held; /* why writes wait */
-    struct destination_wish wish;
-    char wished[64];
+    struct destination_control control;
+    char controlled[64];
     enum tsdb_merge_mode merged;
     unsigned flushes_wanted;
 };
