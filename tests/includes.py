@@ -7,12 +7,12 @@ The table lists folders from the bottom up:
 
 A folder may include the folders in its line (FOLDER/ names the folders inside as well), all of
 which are above it in the table: so there is no cycle. Other folders may include its public headers
-only (* means all but those with a - before their name; private.h, internal.h and *_private.h never
-are public). A folder within a folder may also include the folders of the outer one, and public
-headers of the outer one itself, unless these include a header of the inner folder. The outer folder
-may include public headers of inner folders, and so make them available to others. A header that no
-other folder includes must not be listed as public. Tests may include every header of their
-outermost folder. No two files define the same struct tag.
+only (* means all but those with a - before their name; *_private.h never are public). A folder
+within a folder may also include the folders of the outer one, and public headers of the outer one
+itself, unless these include a header of the inner folder. The outer folder may include public
+headers of inner folders, and so make them available to others. A header that no other folder
+includes must not be listed as public. Tests may include every header of their outermost folder. No
+two files define the same struct tag.
 
     includes.py [--root DIR] [--lines]      --lines: prints the lines of each folder as well
 
@@ -26,7 +26,7 @@ import sys
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 TAG = re.compile(r"^(?:static |const |extern )*(?:struct|union|enum) (\w+)\s*\{", re.MULTILINE)
-PRIVATE = re.compile(r"(^|_)(private|internal)\.h$")
+PRIVATE = re.compile(r"_private\.h$")
 FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$")
 
 

@@ -55,7 +55,7 @@ struct reload_state {
 
 /* An operator's command to a destination. */
 enum destination_verb { DESTINATION_PAUSE, DESTINATION_RESUME, DESTINATION_REPLAY };
-struct destination_wish {
+struct destination_control {
     enum destination_verb verb;
     int64_t from_ms; /* for DESTINATION_REPLAY: older samples are not sent again */
 };
@@ -131,16 +131,17 @@ struct api_options {
                              struct why *why);
     enum err (*edit_rules)(void *context, const struct rules_edit *edit, struct buf *reasons,
                            struct why *why);
-    /* Writes an array of remembered destinations that are not open; on a read thread. */
-    enum err (*remembered)(void *context, struct budget *memory, struct json *to, struct why *why);
+    /* Writes an array of the saved states of destinations that are not open; on a read thread. */
+    enum err (*closed_destinations)(void *context, struct budget *memory, struct json *to,
+                                    struct why *why);
     /* Returns the reason why writes have to wait, a constant, or NULL. Called for each write. */
     const char *(*holds_writes)(void *context);
     /* Returns true if samples have a store or a destination. Called for each write. */
     bool (*takes_writes)(void *context);
     /* ERR_MISSING: no destination has this name; ERR_UNSUPPORTED: there is no store to send from
      * again; ERR_AGAIN: not now. */
-    enum err (*tell_destination)(void *context, struct bytes name,
-                                 const struct destination_wish *wish, struct why *why);
+    enum err (*control_destination)(void *context, struct bytes name,
+                                    const struct destination_control *control, struct why *why);
 };
 
 /* ERR_INPUT: cors_origin is not a regular expression. ERR_NOMEM. */

@@ -230,7 +230,7 @@ UNIT_TEST(test_a_request_that_the_operator_did_not_allow_is_refused)
     rig->options.admin = rig->options.lifecycle = false;
     api_rig_start(rig);
     api_ask_all(rig, cases);
-    assert_string_equal(rig->wished, "");
+    assert_string_equal(rig->controlled, "");
     api_rig_free(rig);
 }
 
@@ -494,7 +494,7 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         {ERR_MISSING, 404, "not_found", 400, 404},    {ERR_CORRUPT, 500, "internal", 500, 500},
         {ERR_UNSUPPORTED, 500, "internal", 500, 500},
     };
-    static const char *const wished[] = {
+    static const char *const controlled[] = {
         "/api/v1/admin/tsdb/flush",
         "/api/v1/admin/tsdb/merge",
         "/api/v1/admin/tsdb/snapshot",
@@ -508,9 +508,9 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         /* without a reason, the error's own sentence is used */
         rig->owner_why = i % 2 == 0 ? "so it is" : NULL;
         const char *text = i % 2 == 0 ? "so it is" : err_word(cases[i].e);
-        for (size_t k = 0; k < sizeof wished / sizeof *wished; k++) {
-            struct asked asked = {"wish", HTTP_POST,       wished[k], NULL, NULL,
-                                  0,      cases[i].status, JSON,      text};
+        for (size_t k = 0; k < sizeof controlled / sizeof *controlled; k++) {
+            struct asked asked = {"control", HTTP_POST,       controlled[k], NULL, NULL,
+                                  0,         cases[i].status, JSON,          text};
             api_ask(rig, &asked);
             asked.fragment = cases[i].type;
             api_ask(rig, &asked);
@@ -523,17 +523,17 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
     api_rig_free(rig);
 }
 
-UNIT_TEST(test_wishes_reach_their_owner_as_they_were_said)
+UNIT_TEST(test_requests_to_a_destination_reach_it_unchanged)
 {
     struct api_rig *rig = api_rig_start(api_rig_new());
     api_ask(rig, &(struct asked){"replay", HTTP_POST, "/api/v1/admin/destinations/a/b/replay", FORM,
                                  "from=2026-01-01T00:00:01Z", 0, 204, NULL, NULL});
-    assert_string_equal(rig->wished, "a/b");
-    assert_int_equal(rig->wish.verb, DESTINATION_REPLAY);
-    assert_int_equal(rig->wish.from_ms, SIM_BEGIN + 1000);
+    assert_string_equal(rig->controlled, "a/b");
+    assert_int_equal(rig->control.verb, DESTINATION_REPLAY);
+    assert_int_equal(rig->control.from_ms, SIM_BEGIN + 1000);
     api_ask(rig, &(struct asked){"pause", HTTP_POST, "/api/v1/admin/destinations/a/pause", NULL,
                                  NULL, 0, 204, NULL, NULL});
-    assert_int_equal(rig->wish.verb, DESTINATION_PAUSE);
+    assert_int_equal(rig->control.verb, DESTINATION_PAUSE);
     static const struct {
         const char *target;
         enum tsdb_merge_mode mode;
@@ -654,7 +654,7 @@ main(void)
         API_TEST(test_reads_are_canceled_when_the_server_shuts_down),
         API_TEST(test_a_query_without_memory_says_if_a_retry_helps),
         API_TEST(test_pages_need_no_memory_of_queries),
-        API_TEST(test_wishes_reach_their_owner_as_they_were_said),
+        API_TEST(test_requests_to_a_destination_reach_it_unchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

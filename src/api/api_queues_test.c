@@ -202,7 +202,7 @@ UNIT_TEST(test_a_request_of_a_disconnected_client_is_not_run)
     r.gone = true;
     api_rig_run(rig);
     assert_int_equal(r.status, 499);
-    assert_string_equal(rig->wished, "");
+    assert_string_equal(rig->controlled, "");
     buf_fini(&r.text);
     api_rig_free(rig);
 }

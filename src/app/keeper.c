@@ -31,12 +31,12 @@
 #define COMMIT_NOW_NS_MAX  (100 * NS_PER_MS)
 #define FLUSH_NOW_NS_MAX   (30 * NS_PER_S)
 #define FLUSH_PAUSE_NS_MAX (16 * NS_PER_S)
-#define DOWN_SAID_NS       (60 * NS_PER_S)
-#define HANG_NS            (10 * NS_PER_S) /* a commit that takes longer means that the disk hangs */
-#define HANG_SAID_NS       (60 * NS_PER_S)
+#define DOWN_LOG_AGAIN_NS  (60 * NS_PER_S)
+#define HANG_NS            (10 * NS_PER_S) /* a longer commit means that the disk hangs */
+#define HANG_LOG_AGAIN_NS  (60 * NS_PER_S)
 #define LAST_COMMIT_NS_MAX (2 * NS_PER_S)
 
-enum { DIFFERENCES_SAID_MAX = 8 };
+enum { DIFFERENCES_LOGGED_MAX = 8 };
 
 static struct metric_histogram commit_latency = {
     .name = "firekeep_wal_commit_duration_seconds",
@@ -195,7 +195,7 @@ bring_back(struct keeper *k, const char *reason)
         wake_committed(k);
         if (!worker_rest(&k->commit, 0, REST_UNTIL_STOPPED)) return;
         attempts++;
-        if (log_often(&gate, env_monotonic_ns(k->env), DOWN_SAID_NS, &held_back)) {
+        if (log_often(&gate, env_monotonic_ns(k->env), DOWN_LOG_AGAIN_NS, &held_back)) {
             log_warn("the write-ahead log is still down, retrying every second",
                      KV("error", why_text(&why, e)), KV("attempts", attempts));
         }
@@ -305,9 +305,9 @@ keeper_tick(struct keeper *k)
         k->hanging_ns = 0;
     }
     if (began_ns == 0 || now_ns - began_ns < HANG_NS) return;
-    if (k->hanging_ns != 0 && now_ns - k->hang_said_ns < HANG_SAID_NS) return;
+    if (k->hanging_ns != 0 && now_ns - k->hang_logged_ns < HANG_LOG_AGAIN_NS) return;
     k->hanging_ns = began_ns;
-    k->hang_said_ns = now_ns;
+    k->hang_logged_ns = now_ns;
     log_error("the disk hangs: a commit to the write-ahead log does not end, answering writes "
               "with 503 until it does",
               KV("for_s", (now_ns - began_ns) / NS_PER_S));
@@ -356,10 +356,10 @@ housekeep(struct keeper *k)
 static void
 log_difference(void *context, struct bytes tenant, const struct ledger *ledger)
 {
-    uint64_t *said = context;
+    uint64_t *logged = context;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         int64_t difference = ledger_difference(ledger, (enum ledger_kind)kind);
-        if (difference == 0 || (*said)++ >= DIFFERENCES_SAID_MAX) continue;
+        if (difference == 0 || (*logged)++ >= DIFFERENCES_LOGGED_MAX) continue;
         log_error("the ledger does not balance: items are lost or miscounted", KV("tenant", tenant),
                   KV("kind", ledger_kind_word((enum ledger_kind)kind)),
                   KV("difference", difference),
@@ -374,7 +374,7 @@ static void
 watch(struct keeper *k)
 {
     static struct log_gate gate;
-    uint64_t held_back, said = 0;
+    uint64_t held_back, logged = 0;
     const char *reason = api_refuses_writes(k->api);
     struct tsdb_stats stats;
     if (reason != k->refusing) {
@@ -398,10 +398,10 @@ watch(struct keeper *k)
     }
     k->doubts_clock = doubts;
     if (!log_often(&gate, env_monotonic_ns(k->env), 60 * NS_PER_S, &held_back)) return;
-    tsdb_ledgers(k->tsdb, log_difference, &said);
-    if (said > DIFFERENCES_SAID_MAX) {
+    tsdb_ledgers(k->tsdb, log_difference, &logged);
+    if (logged > DIFFERENCES_LOGGED_MAX) {
         log_error("the ledgers of other tenants or kinds do not balance either",
-                  KV("more", said - DIFFERENCES_SAID_MAX));
+                  KV("more", logged - DIFFERENCES_LOGGED_MAX));
     }
 }
 

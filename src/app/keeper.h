@@ -55,7 +55,7 @@ struct keeper {
     /* The thread that calls keeper_tick() owns these. */
     int64_t hanging_ns; /* monotonic time at which the hanging commit began that was logged last; 0
                            if none hangs */
-    int64_t hang_said_ns;
+    int64_t hang_logged_ns;
 };
 
 /* Accepts requests from now on, and keeps them until keeper_start(). */

@@ -23,7 +23,7 @@
 #define REST_NS_MAX  (200 * NS_PER_MS)
 #define PAUSE_NS_MAX (600 * NS_PER_S)
 
-#define TOO_SMALL_SAID_NS (3600 * NS_PER_S)
+#define TOO_SMALL_LOG_AGAIN_NS (3600 * NS_PER_S)
 
 static struct metric_histogram merge_latency = {
     .name = "firekeep_merge_duration_seconds",
@@ -71,7 +71,7 @@ log_expiry(const struct merger *m, const struct tsdb_merge_result *r)
         log_debug("empty parts removed", KV("parts", r->input_count));
     }
     if (r->bytes_too_many == 0) return;
-    if (!log_often(&gate, env_monotonic_ns(m->env), TOO_SMALL_SAID_NS, &held_back)) return;
+    if (!log_often(&gate, env_monotonic_ns(m->env), TOO_SMALL_LOG_AGAIN_NS, &held_back)) return;
     log_warn("newest part is larger than retention.size, keeping it",
              KV("bytes_too_many", r->bytes_too_many));
 }

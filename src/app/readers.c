@@ -446,7 +446,7 @@ collect_one(struct metric_sink *sink, const struct source_reader *r)
         metric_put_u64(sink, &hits, pairs, 1, value_of(&c->cache_hits));
         metric_put_u64(sink, &misses, pairs, 1, value_of(&c->cache_misses));
     }
-    for (unsigned i = TROUBLE_UNSAID + 1; i < TROUBLE_COUNT; i++) {
+    for (unsigned i = TROUBLE_UNSET + 1; i < TROUBLE_COUNT; i++) {
         pairs[1].value = bytes_of_text(trouble_word((enum trouble)i));
         metric_put_u64(sink, &errors, pairs, 2, value_of(&r->counts->errors[i]));
     }
@@ -511,7 +511,7 @@ print_one(const struct source_reader *r, struct json *j)
     }
     json_key(j, "errors");
     json_object_open(j);
-    for (unsigned i = TROUBLE_UNSAID + 1; i < TROUBLE_COUNT; i++) {
+    for (unsigned i = TROUBLE_UNSET + 1; i < TROUBLE_COUNT; i++) {
         json_member_uint(j, trouble_word((enum trouble)i), value_of(&r->counts->errors[i]));
     }
     json_object_close(j);

@@ -639,7 +639,7 @@ with_relay(struct relays *all, struct bytes name,
 }
 
 static enum err
-set_wish(struct relay *relay, int64_t paused, struct why *why)
+set_pause(struct relay *relay, int64_t paused, struct why *why)
 {
     (void)why;
     relay_wish(relay, paused != 0);
@@ -647,9 +647,9 @@ set_wish(struct relay *relay, int64_t paused, struct why *why)
 }
 
 enum err
-relays_wish(struct relays *all, struct bytes name, bool paused, struct why *why)
+relays_pause(struct relays *all, struct bytes name, bool paused, struct why *why)
 {
-    return with_relay(all, name, set_wish, paused, why);
+    return with_relay(all, name, set_pause, paused, why);
 }
 
 enum err

@@ -1,8 +1,8 @@
 /*
  * relays.h - the destinations of a server, each with a thread of its own.
  *
- * Threads: relays_each(), the functions that use it, relays_wish() and relays_replay() are for any;
- * the others for the thread that owns the server or, one at a time, reloads it.
+ * Threads: relays_each(), the functions that use it, relays_pause() and relays_replay() are for
+ * any; the others for the thread that owns the server or, one at a time, reloads it.
  */
 #ifndef APP_RELAYS_H
 #define APP_RELAYS_H
@@ -59,8 +59,8 @@ void relays_print(struct relays *relays, struct json *to);
 /* Says whether a destination that may not drop samples has used up its log budget. Any thread. */
 bool relays_are_full(struct relays *relays);
 /* Pauses or resumes a destination. ERR_MISSING: unknown name; ERR_AGAIN: it is not open. */
-MUST_CHECK enum err relays_wish(struct relays *relays, struct bytes name, bool paused,
-                                struct why *why);
+MUST_CHECK enum err relays_pause(struct relays *relays, struct bytes name, bool paused,
+                                 struct why *why);
 /* Sends stored samples again, beginning at that time. ERR_MISSING: unknown name; other errors as
  * relay_replay(). */
 MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,

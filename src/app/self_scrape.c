@@ -14,9 +14,9 @@
 
 enum { TEXT_BYTES_MAX = 256 << 20, LABELS_MAX = 16 };
 
-#define TENANT        "anonymous"
-#define JOB           "firekeep"
-#define SAID_AGAIN_NS (60 * NS_PER_S)
+#define TENANT       "anonymous"
+#define JOB          "firekeep"
+#define LOG_AGAIN_NS (60 * NS_PER_S)
 
 struct self_scrape {
     struct self_scrape_options options;
@@ -242,7 +242,7 @@ scrape(struct self_scrape *s, int64_t t_ms)
         struct kept_series before = s->series;
         s->series = seen;
         seen = before;
-    } else if (log_often(&s->gate, env_monotonic_ns(s->options.env), SAID_AGAIN_NS, &held_back)) {
+    } else if (log_often(&s->gate, env_monotonic_ns(s->options.env), LOG_AGAIN_NS, &held_back)) {
         log_warn("cannot store the server's own metrics", KV("error", why_text(&why, e)),
                  KV("more_held_back", held_back));
     }

@@ -16,104 +16,12 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "api/api.h"
-#include "app/keeper.h"
-#include "app/notifier_thread.h"
-#include "app/readers.h"
-#include "app/remembered.h"
-#include "app/rules/rule_edit.h"
-#include "app/rules/ruler.h"
-#include "app/self_scrape.h"
-#include "app/worker.h"
+#include "app/server_private.h"
 #include "base/log.h"
 #include "base/version.h"
-#include "config/store_options.h"
 #include "sys/machine_memory.h"
-
-struct server {
-    struct env *env;
-    struct memory memory;
-    struct tsdb *tsdb;
-    struct api *api;
-    struct http_server *http;
-    struct keeper keeper;
-    struct merger *merger;
-    struct relays *relays;
-    struct readers *readers;
-    struct own_writes *writes;
-    struct stored_rules *stored_rules;
-    struct ruler *ruler;
-    struct notifier *notifier;
-    struct notifier_thread notifier_thread;
-    struct metric_collector notifier_collector;
-    struct self_scrape *self_scrape;
-    bool is_stored;            /* samples are stored, not only logged */
-    _Atomic bool takes_writes; /* relaxed: a write during a change counts as before it */
-    int flag_count;
-    char **flag_words;
-    char route_prefix[SETTING_PREFIX_BYTES];
-    char instance[SETTING_TEXT_BYTES + 8]; /* label `instance` of its own metrics */
-    char external_url[SETTING_URL_BYTES];
-
-    /* LOCK_RANK_APP; held by a reload or a change of stored rules while it reads or writes files,
-     * which may hang. */
-    struct lock reload_lock;
-
-    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next two once threads run. A holder
-                                  of reload_lock reads them without it */
-    struct settings settings;
-    struct rule_settings rules;
-
-    /* State of reloads. Relaxed: the two are independent. */
-    _Atomic bool reload_failed;  /* the last reload failed */
-    _Atomic int64_t reloaded_ms; /* Unix time of the last successful reload, or of the start */
-    struct metric_collector reload_collector;
-
-    struct worker reloader; /* reloads on a signal, so that the main thread waits for no disk */
-    /* Relaxed: the worker's lock orders them with the reload. */
-    _Atomic uint64_t reloads_wanted;
-    _Atomic uint64_t reloads_ended; /* UINT64_MAX: the thread has ended */
-};
-
-/* --- limits ----------------------------------------------------------------------------------- */
-
-static struct query_limits
-query_limits_of(const struct settings *s)
-{
-    struct query_limits limits = {
-        .timeout_ns = s->query_timeout_ms * NS_PER_MS,
-        .lookback_ms = s->query_lookback_delta_ms,
-        .subquery_step_ms = s->global_evaluation_interval_ms,
-        .points_max = s->query_max_points,
-        .samples_max = s->query_max_samples,
-        .samples_read_max = s->query_max_samples_read,
-        .series_max = s->query_max_series,
-        .bytes_max = s->query_max_bytes,
-        .cache_bytes = s->query_cache_bytes,
-        .slow_log_ns = s->query_slow_log_ms * NS_PER_MS,
-        .features = promql_features_of(s->query_features),
-    };
-    _Static_assert(sizeof limits.replica_labels == sizeof s->query_replica_labels,
-                   "both are texts");
-    memcpy(limits.replica_labels, s->query_replica_labels, sizeof limits.replica_labels);
-    return limits;
-}
-
-static struct api_limits
-api_limits_of(const struct settings *s)
-{
-    return (struct api_limits){
-        .read_samples_max = s->read_max_samples,
-        .read_series_max = s->read_max_series,
-        .read_bytes_max = s->read_max_bytes,
-        .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
-        .search_results_max = s->web_search_max_limit,
-        .query = query_limits_of(s),
-    };
-}
 
 /* --- reload ----------------------------------------------------------------------------------- */
 
@@ -186,10 +94,9 @@ prepare_notifier(struct server *s, const struct settings *settings, struct confi
 
 /* Reloads everything or nothing: steps that can fail come first and change nothing; commits cannot
  * fail. */
-static enum err
-reload(void *context, struct why *why)
+enum err
+server_reload(struct server *s, struct why *why)
 {
-    struct server *s = context;
     struct settings next;
     struct config_lists lists = {.destinations = {NULL}};
     struct relays_change *change;
@@ -217,7 +124,7 @@ reload(void *context, struct why *why)
     if (e) notifier_abandon(notifying);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
-        struct api_limits api_limits = api_limits_of(&next);
+        struct api_limits api_limits = server_api_limits(&next);
         tsdb_set_limits(s->tsdb, &tsdb_limits);
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
@@ -257,16 +164,15 @@ reload_loop(void *server)
     while (worker_rest(&s->reloader, INT64_MAX, REST_UNTIL_WOKEN)) {
         struct why why;
         uint64_t wanted = atomic_load_explicit(&s->reloads_wanted, memory_order_relaxed);
-        err_ignore(reload(s, &why), "said in the log; the old configuration stays");
+        err_ignore(server_reload(s, &why), "said in the log; the old configuration stays");
         atomic_store_explicit(&s->reloads_ended, wanted, memory_order_relaxed);
     }
     atomic_store_explicit(&s->reloads_ended, UINT64_MAX, memory_order_relaxed);
 }
 
-static struct reload_state
-reload_state(void *context)
+struct reload_state
+server_reload_state(const struct server *s)
 {
-    struct server *s = context;
     return (struct reload_state){
         .succeeded = !atomic_load_explicit(&s->reload_failed, memory_order_relaxed),
         .succeeded_ms = atomic_load_explicit(&s->reloaded_ms, memory_order_relaxed),
@@ -284,175 +190,9 @@ collect_reload(struct metric_sink *sink, void *server)
         "firekeep_config_last_reload_success_timestamp_seconds",
         "Unix time of the last reload that succeeded, or of the start, in seconds.",
         METRIC_KIND_GAUGE};
-    struct reload_state state = reload_state(server);
+    struct reload_state state = server_reload_state(server);
     metric_put_u64(sink, &succeeded, NULL, 0, state.succeeded);
     metric_put_double(sink, &at, NULL, 0, (double)state.succeeded_ms / 1e3);
-}
-
-static void
-show_flags(void *context, void (*each)(void *to, const char *name, const char *value), void *to)
-{
-    struct server *s = context;
-    lock_take(&s->settings_lock);
-    struct settings now = s->settings;
-    lock_drop(&s->settings_lock);
-    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
-        struct buf value;
-        buf_init(&value, NULL, 4096);
-        settings_value(&now, t, &value);
-        buf_put_u8(&value, '\0');
-        if (buf_error(&value) == OK) each(to, t->name, (const char *)value.at);
-        buf_fini(&value);
-    }
-}
-
-struct config_shown {
-    struct server *of;
-    struct buf *to;
-};
-
-static void
-print_settings(void *context, const struct alerting *alerting)
-{
-    struct config_shown *c = context;
-    settings_print_yaml(&c->of->settings, &c->of->rules, alerting, c->to);
-}
-
-static void
-show_config(void *context, struct buf *to)
-{
-    struct server *s = context;
-    struct config_shown shown = {s, to};
-    lock_take(&s->settings_lock);
-    notifier_show_settings(s->notifier, print_settings, &shown);
-    lock_drop(&s->settings_lock);
-    relays_print_yaml(s->relays, to);
-    readers_print_yaml(s->readers, to);
-}
-
-static void
-show_destinations(void *context, struct json *to)
-{
-    struct server *s = context;
-    relays_print(s->relays, to);
-}
-
-static void
-show_sources(void *context, struct json *to)
-{
-    struct server *s = context;
-    readers_print(s->readers, to);
-}
-
-static enum err
-show_rules(void *context, const struct rules_question *question, struct json *to)
-{
-    struct server *s = context;
-    return ruler_print(s->ruler, question, to);
-}
-
-static void
-show_alerts(void *context, struct bytes tenant, struct json *to)
-{
-    struct server *s = context;
-    ruler_print_alerts(s->ruler, tenant, to);
-}
-
-static void
-show_alertmanagers(void *context, struct json *to)
-{
-    struct server *s = context;
-    notifier_print(s->notifier, to);
-}
-
-static enum err
-show_stored_rules(void *context, const struct rules_wanted *wanted, struct buf *to, struct why *why)
-{
-    struct server *s = context;
-    lock_take(&s->reload_lock);
-    enum err e = stored_rules_print(s->stored_rules, wanted, to, why);
-    lock_drop(&s->reload_lock);
-    return e;
-}
-
-static enum err
-edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, struct why *why)
-{
-    struct server *s = context;
-    const char *trouble = tsdb_dir_trouble(s->tsdb);
-    if (trouble != NULL) return why_set(why, ERR_AGAIN, "%s", trouble);
-    const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
-    char group[STORED_NAME_BYTES_MAX + 1];
-    /* Held while a file is written: the next reload sees the result. */
-    lock_take(&s->reload_lock);
-    enum err e = rule_edit(&editor, &s->settings, edit, reasons, group, why);
-    lock_drop(&s->reload_lock);
-    rule_edit_tell(&editor, edit, group, e, why);
-    return e;
-}
-
-static bool
-can_read(void *context)
-{
-    struct server *s = context;
-    return readers_count(s->readers) > 0;
-}
-
-static enum err
-show_remembered(void *context, struct budget *memory, struct json *to, struct why *why)
-{
-    struct server *s = context;
-    char storage_path[SETTING_TEXT_BYTES];
-    struct remembered_print_options options = {
-        .env = s->env,
-        .storage_path = storage_path,
-        .relays = s->relays,
-        .memory = memory,
-    };
-    lock_take(
-        &s->reload_lock); /* destinations that a reload ends have saved their state after it */
-    memcpy(storage_path, s->settings.storage_path, sizeof storage_path);
-    lock_drop(&s->reload_lock);
-    return remembered_print(&options, to, why);
-}
-
-static enum err
-control_destination(void *context, struct bytes name, const struct destination_wish *wish,
-                    struct why *why)
-{
-    struct server *s = context;
-    if (wish->verb == DESTINATION_REPLAY) return relays_replay(s->relays, name, wish->from_ms, why);
-    return relays_wish(s->relays, name, wish->verb == DESTINATION_PAUSE, why);
-}
-
-/* --- requests of the API ---------------------------------------------------------------------- */
-
-static void
-want_commit(void *context)
-{
-    struct server *s = context;
-    keeper_want_commit(&s->keeper);
-}
-
-static void
-want_flush(void *context)
-{
-    struct server *s = context;
-    keeper_want_flush(&s->keeper);
-}
-
-static enum err
-flush_now(void *context, struct why *why)
-{
-    struct server *s = context;
-    return keeper_flush_now(&s->keeper, why);
-}
-
-static enum err
-merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
-{
-    struct server *s = context;
-    return merger_run(s->merger, mode, why);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -529,90 +269,12 @@ open_store(struct server *s, struct why *why)
     return OK;
 }
 
-/* A request that could not fit beside a head that is half full is refused for its size. */
-static uint64_t
-decoded_bytes_max(const struct server *s)
-{
-    uint64_t foreground =
-        atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
-    uint64_t most = (foreground - s->memory.head_bytes / 2) / 2;
-    uint64_t wanted = s->settings.web_max_decoded_bytes;
-    return wanted < most ? wanted : most;
-}
-
 /* Largest compressed size that snappy makes of a message of the largest size. */
 static uint64_t
 body_bytes_max(const struct server *s)
 {
-    uint64_t decoded = decoded_bytes_max(s), most = decoded + decoded / 6 + 32;
+    uint64_t decoded = server_decoded_bytes_max(s), most = decoded + decoded / 6 + 32;
     return s->settings.web_max_body_bytes < most ? s->settings.web_max_body_bytes : most;
-}
-
-static const char *
-holds_writes(void *context)
-{
-    struct server *s = context;
-    const char *hangs = keeper_hangs(&s->keeper);
-    if (hangs != NULL) return hangs;
-    if (!relays_are_full(s->relays)) return NULL;
-    return "a destination has used up its log budget";
-}
-
-static bool
-takes_writes(void *context)
-{
-    struct server *s = context;
-    return atomic_load_explicit(&s->takes_writes, memory_order_relaxed);
-}
-
-static enum err
-start_api(struct server *s, struct why *why)
-{
-    const struct settings *c = &s->settings;
-    struct api_options options = {
-        .env = s->env,
-        .tsdb = s->tsdb,
-        .answerer = readers_answerer(s->readers),
-        .memory = &s->memory.foreground,
-        .decoded_bytes_max = decoded_bytes_max(s),
-        .tenancy = c->tenancy_enabled,
-        .lifecycle = c->web_enable_lifecycle,
-        .admin = c->web_enable_admin_api,
-        .route_prefix = s->route_prefix,
-        .cors_origin = c->web_cors_origin,
-        .read_concurrency = c->read_max_concurrent,
-        .read_queue_timeout_ns = c->read_queue_timeout_ms * NS_PER_MS,
-        .query_concurrency = c->query_max_concurrent,
-        .query_queue_timeout_ns = c->query_queue_timeout_ms * NS_PER_MS,
-        .read_frame_bytes = c->read_frame_bytes,
-        .started_ms = env_realtime_ms(s->env),
-        .version = FIREKEEP_VERSION,
-        .commit_wanted = want_commit,
-        .flush_wanted = want_flush,
-        .context = s,
-        .flush_now = flush_now,
-        .merge_now = merge_now,
-        .reload = reload,
-        .reload_state = reload_state,
-        .flags = show_flags,
-        .config = show_config,
-        .destinations = show_destinations,
-        .sources = show_sources,
-        .rules = show_rules,
-        .alerts = show_alerts,
-        .alertmanagers = show_alertmanagers,
-        .stored_rules = c->rules_api ? show_stored_rules : NULL,
-        .edit_rules = c->rules_api ? edit_rules : NULL,
-        .remembered = show_remembered,
-        .tell_destination = control_destination,
-        .holds_writes = holds_writes,
-        .takes_writes = takes_writes,
-        .stored = s->is_stored,
-        .can_read = can_read,
-    };
-    struct api_limits limits = api_limits_of(c);
-    settings_route_prefix(c, s->route_prefix);
-    return api_new(&options, &limits, &s->api, why);
 }
 
 _Static_assert((int)WEB_HEADER_BYTES_MAX == (int)HTTP_HEADER_BYTES_CEILING,
@@ -762,8 +424,8 @@ begin_rules(struct server *s, const struct config_lists *lists, struct why *why)
         .tsdb = s->tsdb,
         .memory = &s->memory.foreground,
         .keeper = &s->keeper,
-        .holds_writes = holds_writes,
-        .takes_writes = takes_writes,
+        .holds_writes = server_holds_writes,
+        .takes_writes = server_takes_writes,
         .context = s,
     };
     if (own_writes_new(&writes, &s->writes)) {
@@ -867,7 +529,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     };
     if (e == OK) e = readers_new(&readers, &s->readers, why);
     if (e == OK) e = begin_sources(s, &lists->sources, why);
-    if (e == OK) e = start_api(s, why);
+    if (e == OK) e = server_start_api(s, why);
     find_external_url(s);
     if (e == OK) e = begin_alerting(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
@@ -922,12 +584,6 @@ server_tick(struct server *s)
 {
     keeper_tick(&s->keeper);
     api_tick(s->api);
-}
-
-enum err
-server_reload(struct server *s, struct why *why)
-{
-    return reload(s, why);
 }
 
 void

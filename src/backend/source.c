@@ -1,7 +1,7 @@
 /* source.c - see source.h. */
 #include "backend/source.h"
 
-#include "views/remembered.h"
+#include "views/answer_cache.h"
 
 static enum err
 source_no_memory(struct why *why)
@@ -74,7 +74,7 @@ keep_answers(struct source *s, const struct reader_options *options, struct why 
 {
     const struct source_settings *x = s->settings;
     if (x->cache.path == NULL || x->type == SOURCE_ARCHIVE) return OK;
-    struct remembered_options remembered = {
+    struct answer_cache_options cache = {
         .env = options->env,
         .memory = options->memory,
         .answers = s->options.reader,
@@ -86,7 +86,7 @@ keep_answers(struct source *s, const struct reader_options *options, struct why 
         .misses = &options->counts->cache_misses,
     };
     s->options.reader = NULL;
-    return remembered_new(&remembered, &s->options.reader, why);
+    return answer_cache_new(&cache, &s->options.reader, why);
 }
 
 enum err

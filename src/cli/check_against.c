@@ -4,8 +4,8 @@
  *
  * A running server returns its destinations, the backlog of each, and its configuration, which has
  * their addresses; it also reads the directories of destinations that are not open, as this file
- * does for a stopped server (remembered.h). A storage directory has the states and dead letters of
- * all destinations that ever existed; of their settings, a state holds type and place.
+ * does for a stopped server (closed_destinations.h). A storage directory has the states and dead
+ * letters of all destinations that ever existed; of their settings, a state holds type and place.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -288,7 +288,7 @@ note_status(struct checking *x, const json_t *data, struct why *why)
 
 /* Notes destinations that are not configured any more, or not open. */
 static enum err
-note_remembered(struct checking *x, const json_t *data, struct why *why)
+note_closed_destinations(struct checking *x, const json_t *data, struct why *why)
 {
     char name[DESTINATION_NAME_BYTES_MAX + 1];
     struct relay_backlog b;
@@ -351,8 +351,9 @@ read_server(struct checking *x, const struct settings *settings, struct why *why
     static const struct {
         const char *name;
         enum err (*note)(struct checking *x, const json_t *data, struct why *why);
-    } pages[] = {
-        {"destinations", note_status}, {"remembered", note_remembered}, {"config", note_config}};
+    } pages[] = {{"destinations", note_status},
+                 {"remembered", note_closed_destinations},
+                 {"config", note_config}};
     struct http_client *client = NULL;
     x->stored = settings->storage_mode == STORAGE_LOCAL;
     snprintf(x->storage, sizeof x->storage, "DIR");

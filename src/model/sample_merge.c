@@ -23,14 +23,14 @@ sample_merge_init(struct sample_merge *m,
 {
     m->budget = budget;
     m->batch = batch;
-    m->places = NULL;
+    m->inputs = NULL;
     m->count = m->capacity = 0;
 }
 
 void
 sample_merge_fini(struct sample_merge *m)
 {
-    array_free(m->budget, m->places, m->capacity);
+    array_free(m->budget, m->inputs, m->capacity);
 }
 
 void
@@ -42,14 +42,14 @@ sample_merge_clear(struct sample_merge *m)
 enum err
 sample_merge_add(struct sample_merge *m, void *from)
 {
-    if (!array_reserve(m->budget, &m->places, &m->capacity, m->count + 1)) return ERR_NOMEM;
-    m->places[m->count++] = (struct sample_merge_place){.from = from};
+    if (!array_reserve(m->budget, &m->inputs, &m->capacity, m->count + 1)) return ERR_NOMEM;
+    m->inputs[m->count++] = (struct sample_merge_input){.from = from};
     return OK;
 }
 
 /* Reads the next batch of an input unless it has a current sample. Afterwards invariant 1 holds. */
 static enum err
-fill(struct sample_merge *m, struct sample_merge_place *p, struct why *why)
+fill(struct sample_merge *m, struct sample_merge_input *p, struct why *why)
 {
     if (p->drained || p->at < p->batch.count) return OK;
     p->at = 0;
@@ -59,7 +59,7 @@ fill(struct sample_merge *m, struct sample_merge_place *p, struct why *why)
 }
 
 struct merge_run {
-    struct sample_merge_place *of; /* NULL after the series has ended */
+    struct sample_merge_input *of; /* NULL after the series has ended */
     uint32_t count;
 };
 
@@ -71,7 +71,7 @@ find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
     bool others = false;
     *ret = (struct merge_run){.of = NULL};
     for (uint32_t i = 0; i < m->count; i++) {
-        struct sample_merge_place *p = &m->places[i];
+        struct sample_merge_input *p = &m->inputs[i];
         enum err e = fill(m, p, why);
         if (e) return e;
         if (p->drained) continue;
@@ -80,7 +80,7 @@ find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
     }
     if (ret->of == NULL) return OK;
     for (uint32_t i = 0; i < m->count; i++) {
-        struct sample_merge_place *p = &m->places[i];
+        struct sample_merge_input *p = &m->inputs[i];
         if (p == ret->of || p->drained) continue;
         if (p->batch.times_ms[p->at] == first_ms) p->at++; /* invariant 2 */
         enum err e = fill(m, p, why);
@@ -115,7 +115,7 @@ sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why 
     struct merge_run run;
     uint32_t gathered = 0;
     *ret = (struct sample_batch){.count = 0};
-    if (m->count == 1) return m->batch(m->places[0].from, ret, why);
+    if (m->count == 1) return m->batch(m->inputs[0].from, ret, why);
     do {
         enum err e = find_run(m, &run, why);
         if (e) return e;

@@ -15,7 +15,7 @@
 
 enum { SAMPLE_MERGE_GATHERED = 512 }; /* samples of short runs that are returned together */
 
-struct sample_merge_place {
+struct sample_merge_input {
     void *from;
     bool drained;
     struct sample_batch batch;
@@ -27,7 +27,7 @@ struct sample_merge {
     /* Returns more samples of an input, like series_set_batch(): they stay valid until the next
      * call for it. No summaries and no chunks. */
     enum err (*batch)(void *from, struct sample_batch *ret_batch, struct why *why);
-    struct sample_merge_place *places;
+    struct sample_merge_input *inputs;
     uint32_t count, capacity;
     int64_t times_ms[SAMPLE_MERGE_GATHERED];
     uint64_t value_bits[SAMPLE_MERGE_GATHERED];

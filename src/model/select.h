@@ -149,11 +149,11 @@ struct query_request {
     uint32_t set_count;
     int64_t min_ms; /* both inclusive */
     int64_t max_ms;
-    bool partial;  /* damaged pages become warnings instead of an error */
-    bool tells;    /* the caller shows warnings to users: an optional source may fail */
-    bool stored;   /* only the local store is asked, not sources */
-    bool unmerged; /* replicas (views/replicas.h) are separate series with all their labels */
-    bool chunks;   /* histograms may be returned as chunks or as columns */
+    bool partial;        /* damaged pages become warnings instead of an error */
+    bool shows_warnings; /* the caller shows warnings to users: an optional source may fail */
+    bool stored;         /* only the local store is asked, not sources */
+    bool unmerged;       /* replicas (views/replicas.h) are separate series with all their labels */
+    bool chunks;         /* histograms may be returned as chunks or as columns */
     struct query_hints hints;
     struct query_control *control; /* may be NULL */
     struct budget *budget;         /* budget for the answer; NULL for the budget of `control` */

@@ -5,7 +5,7 @@ const char *
 trouble_word(enum trouble trouble)
 {
     static const char *const words[TROUBLE_COUNT] = {
-        [TROUBLE_UNSAID] = "unknown",
+        [TROUBLE_UNSET] = "unknown",
         [TROUBLE_CONNECT] = "connect",
         [TROUBLE_TLS] = "tls",
         [TROUBLE_TIMEOUT] = "timeout",
@@ -17,7 +17,7 @@ trouble_word(enum trouble trouble)
         [TROUBLE_DAMAGED] = "damaged",
         [TROUBLE_LIMIT] = "limit",
     };
-    return (unsigned)trouble < TROUBLE_COUNT ? words[trouble] : words[TROUBLE_UNSAID];
+    return (unsigned)trouble < TROUBLE_COUNT ? words[trouble] : words[TROUBLE_UNSET];
 }
 
 enum err
@@ -37,6 +37,6 @@ trouble_of(const struct why *why, enum err e)
         [ERR_CORRUPT] = TROUBLE_DAMAGED,     [ERR_IO] = TROUBLE_REFUSED,
         [ERR_UNSUPPORTED] = TROUBLE_DAMAGED, [ERR_CANCELED] = TROUBLE_TIMEOUT,
     };
-    bool is_said = why != NULL && why->trouble > TROUBLE_UNSAID && why->trouble < TROUBLE_COUNT;
-    return is_said ? (enum trouble)why->trouble : of_errors[e];
+    bool is_set = why != NULL && why->trouble > TROUBLE_UNSET && why->trouble < TROUBLE_COUNT;
+    return is_set ? (enum trouble)why->trouble : of_errors[e];
 }

@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 enum trouble {
-    TROUBLE_UNSAID,
+    TROUBLE_UNSET,       /* the code that failed stated no kind */
     TROUBLE_CONNECT,     /* no connection: name, address or proxy */
     TROUBLE_TLS,         /* no trust in the certificate */
     TROUBLE_TIMEOUT,     /* nothing was received for `timeout` */
@@ -28,7 +28,7 @@ enum trouble {
 const char *trouble_word(enum trouble trouble);
 /* `why` may be NULL. Returns `e`. */
 enum err trouble_say(struct why *why, enum trouble trouble, enum err e);
-/* Returns the kind that was set, or the one that follows from `e`. Never TROUBLE_UNSAID. */
+/* Returns the kind that was set, or the one that follows from `e`. Never TROUBLE_UNSET. */
 enum trouble trouble_of(const struct why *why, enum err e);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * alertmanager.h - one entry of `alertmanagers`: its settings, its discoveries and its members.
  *
- * Lifetime: plans that have it, and requests to its members, hold references.
+ * Lifetime: configurations that have it, and requests to its members, hold references.
  */
 #ifndef NOTIFY_ALERTMANAGER_H
 #define NOTIFY_ALERTMANAGER_H
@@ -12,7 +12,7 @@
 
 enum { MEMBERS_MAX = 1000 }; /* per Alertmanager */
 
-/* The settings of all Alertmanagers of a plan. */
+/* The settings of all Alertmanagers of a configuration. */
 struct shared_alerting {
     _Atomic uint32_t refs; /* acquire-release */
     struct alerting alerting;
@@ -56,7 +56,7 @@ struct alertmanager {
                                are members, or no alerts */
     bool has_empty_line;    /* the log has a line about it */
 
-    /* Guarded by the notifier's lock, once it is in the current plan. */
+    /* Guarded by the notifier's lock, once it is in the current configuration. */
     struct members members;
     uint64_t unaddressed; /* alerts that came while it had no members */
 };

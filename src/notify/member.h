@@ -2,9 +2,9 @@
  * member.h - one member of an Alertmanager: its queue, the time of its next request, and the
  * effects of its answers on the queue.
  *
- *      NEW --in a plan in force--> IDLE --member_take()--> SENDING --member_settle()--> IDLE
- *                                   |                         |
- *                                 freed <--request ends-- GONE
+ *      NEW --configured--> IDLE --member_take()--> SENDING --member_settle()--> IDLE
+ *                             |                         |
+ *                           freed <--request ends-- GONE
  *
  * member_settle(): delivered: the next request follows at once. Refused: the next one has half as
  * many alerts. Later: a pause of 1 s, 2 s ... 30 s, or as long as Retry-After says; the longest
@@ -50,7 +50,7 @@ enum member_loss {
 enum member_news { MEMBER_NO_NEWS, MEMBER_FAILS, MEMBER_IS_BACK, MEMBER_DROPPED_ONE };
 
 enum member_state {
-    MEMBER_NEW,     /* not in a plan in use; its queue is empty */
+    MEMBER_NEW,     /* not in a configuration in use; its queue is empty */
     MEMBER_IDLE,    /* alerts may be queued */
     MEMBER_SENDING, /* a request is pending */
     MEMBER_GONE,    /* no longer a member; freed when its pending request ends */

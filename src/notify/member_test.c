@@ -38,7 +38,7 @@ send_all(unsigned count)
         assert_in_range(seconds, 0, 10 * ALERTS);
         notify_rig_run(&notify_rig, 1000);
     }
-    return notify_rig.notifier->plan->items[0]->members.items[0];
+    return notify_rig.notifier->config->items[0]->members.items[0];
 }
 
 UNIT_TEST(test_one_invalid_alert_is_found_and_dropped_alone)

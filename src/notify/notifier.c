@@ -3,8 +3,8 @@
  *
  * One thread steps: it looks for members, begins requests, and handles their answers; it waits only
  * in outside_poll(). Other threads use the lock: senders put alerts into queues, and a reload
- * replaces the plan and leaves retired Alertmanagers to the thread that steps, because only that
- * may cancel requests.
+ * replaces the configuration and leaves retired Alertmanagers to the thread that steps, because
+ * only that may cancel requests.
  */
 #include "notify/notify_private.h"
 
@@ -37,11 +37,11 @@ init(struct notifier *n, const struct notifier_options *options, struct why *why
     if (e == OK) e = copy_external_url(n, options->external_url);
     if (e == OK) e = env_random(n->env, &n->seed, sizeof n->seed);
     if (e) return e;
-    n->plan = mem_new(n->memory, sizeof *n->plan);
-    if (n->plan == NULL) return ERR_NOMEM;
-    n->plan->memory = n->memory;
-    n->plan->refs = 1;
-    buf_init(&n->plan->external_text, n->memory, 1);
+    n->config = mem_new(n->memory, sizeof *n->config);
+    if (n->config == NULL) return ERR_NOMEM;
+    n->config->memory = n->memory;
+    n->config->refs = 1;
+    buf_init(&n->config->external_text, n->memory, 1);
     return OK;
 }
 
@@ -88,10 +88,10 @@ notifier_free(struct notifier *n)
     assert(n->requests == NULL);
     while (stop_retired(n)) {
     }
-    for (uint32_t i = 0; n->plan != NULL && i < n->plan->count; i++) {
-        alertmanager_stop(n->plan->items[i]);
+    for (uint32_t i = 0; n->config != NULL && i < n->config->count; i++) {
+        alertmanager_stop(n->config->items[i]);
     }
-    plan_unref(n->plan);
+    config_unref(n->config);
     mem_free(n->memory, n->retired, n->retired_capacity * sizeof(struct alertmanager *));
     outside_free(n->outside);
     mem_free(n->memory, n->external_url, n->external_url_bytes);
@@ -113,12 +113,12 @@ unlogged(const struct member *m)
 
 /* Finds the member with the most dropped alerts that are not logged, or NULL. */
 static struct member *
-find_loser_locked(const struct notify_plan *plan, uint32_t *ret_losers)
+find_loser_locked(const struct notify_config *config, uint32_t *ret_losers)
 {
     struct member *most = NULL;
     *ret_losers = 0;
-    for (uint32_t i = 0; i < plan->count; i++) {
-        const struct members *members = &plan->items[i]->members;
+    for (uint32_t i = 0; i < config->count; i++) {
+        const struct members *members = &config->items[i]->members;
         for (uint32_t k = 0; k < members->count; k++) {
             struct member *m = members->items[k];
             uint64_t lost = unlogged(m);
@@ -132,13 +132,13 @@ find_loser_locked(const struct notify_plan *plan, uint32_t *ret_losers)
 /* Logs a member and its dropped alerts. False: nothing is left to log. The last line has the
  * number of members that are not named. */
 static bool
-log_dropped_by_one(struct notifier *n, const struct notify_plan *plan, bool is_last)
+log_dropped_by_one(struct notifier *n, const struct notify_config *config, bool is_last)
 {
     char url[LOG_VALUE_BYTES_MAX];
     uint64_t lost[LOSS_COUNT];
     uint32_t losers;
     lock_take(&n->lock);
-    struct member *m = find_loser_locked(plan, &losers);
+    struct member *m = find_loser_locked(config, &losers);
     if (m != NULL) {
         snprintf(url, sizeof url, "%s", m->url);
         memcpy(lost, m->unlogged, sizeof lost);
@@ -156,33 +156,33 @@ log_dropped_by_one(struct notifier *n, const struct notify_plan *plan, bool is_l
 /* Logs alerts dropped by queues. Members that are not named, because there are too many, keep
  * their counts until they are among those with the most. */
 static void
-log_dropped(struct notifier *n, const struct notify_plan *plan)
+log_dropped(struct notifier *n, const struct notify_config *config)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
     if (now_ns < n->dropped_look_ns) return;
     n->dropped_look_ns = now_ns + NOTIFY_LOG_AGAIN_S * NS_PER_S;
-    for (unsigned i = 1; i <= NAMED_MAX && log_dropped_by_one(n, plan, i == NAMED_MAX); i++) {
+    for (unsigned i = 1; i <= NAMED_MAX && log_dropped_by_one(n, config, i == NAMED_MAX); i++) {
     }
 }
 
 static uint32_t
-count_members_locked(const struct notify_plan *plan)
+count_members_locked(const struct notify_config *config)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < plan->count; i++) {
-        count += plan->items[i]->members.count;
+    for (uint32_t i = 0; i < config->count; i++) {
+        count += config->items[i]->members.count;
     }
     return count;
 }
 
 /* Makes members of the targets that discoveries have found. */
 static void
-renew_members(struct notifier *n, const struct notify_plan *plan, struct alertmanager *a)
+renew_members(struct notifier *n, const struct notify_config *config, struct alertmanager *a)
 {
     struct members found;
     uint64_t held_back;
     if (!alertmanager_has_changed(a)) return;
-    if (alertmanager_find(a, plan->limits.queue_capacity, &found)) {
+    if (alertmanager_find(a, config->limits.queue_capacity, &found)) {
         if (log_often(&n->memory_gate, env_monotonic_ns(n->env), NOTIFY_LOG_AGAIN_S * NS_PER_S,
                       &held_back)) {
             log_warn("notify: not enough memory for the members of an Alertmanager, retrying");
@@ -190,13 +190,13 @@ renew_members(struct notifier *n, const struct notify_plan *plan, struct alertma
         return;
     }
     lock_take(&n->lock);
-    bool is_in_force = n->plan == plan;
+    bool is_in_force = n->config == config;
     if (is_in_force) notifier_replace_members_locked(n, &a->members, &found);
     lock_drop(&n->lock);
     members_fini(&found);
     n->did_something = true;
     if (is_in_force) return;
-    /* The next plan looks again, if it has this Alertmanager. */
+    /* The next configuration looks again, if it has this Alertmanager. */
     for (uint32_t i = 0; i < a->discovery_count; i++) {
         a->discoveries[i]->has_changed = true;
     }
@@ -208,14 +208,14 @@ renew_members(struct notifier *n, const struct notify_plan *plan, struct alertma
  * to look again.
  */
 static int64_t
-watch_members(struct notifier *n, const struct notify_plan *plan, struct alertmanager *a)
+watch_members(struct notifier *n, const struct notify_config *config, struct alertmanager *a)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
     lock_take(&n->lock);
     uint32_t count = a->members.count, dropped = a->members.dropped_count;
     if (count > 0) a->unaddressed = 0;
     uint64_t alerts = a->unaddressed;
-    uint32_t others = count_members_locked(plan) - count;
+    uint32_t others = count_members_locked(config) - count;
     lock_drop(&n->lock);
     if (count > 0) {
         if (a->has_empty_line) {
@@ -244,22 +244,22 @@ least(int64_t a, int64_t b)
 
 /* Returns the time of the next step. */
 static int64_t
-do_what_is_due(struct notifier *n, struct notify_plan *plan)
+do_what_is_due(struct notifier *n, struct notify_config *config)
 {
     int64_t due_ns = INT64_MAX;
     requests_give_up(n, false);
     while (stop_retired(n)) {
         n->did_something = true;
     }
-    for (uint32_t i = 0; i < plan->count; i++) {
-        struct alertmanager *a = plan->items[i];
-        a->line = plan->shared->alerting.items[i].line; /* a reload may have moved it */
+    for (uint32_t i = 0; i < config->count; i++) {
+        struct alertmanager *a = config->items[i];
+        a->line = config->shared->alerting.items[i].line; /* a reload may have moved it */
         due_ns = least(due_ns, alertmanager_step(a));
-        renew_members(n, plan, a);
-        due_ns = least(due_ns, watch_members(n, plan, a));
-        due_ns = least(due_ns, requests_begin(n, plan, a));
+        renew_members(n, config, a);
+        due_ns = least(due_ns, watch_members(n, config, a));
+        due_ns = least(due_ns, requests_begin(n, config, a));
     }
-    log_dropped(n, plan);
+    log_dropped(n, config);
     return due_ns;
 }
 
@@ -267,9 +267,9 @@ void
 notifier_step(struct notifier *n, int wait_ms)
 {
     n->did_something = false;
-    struct notify_plan *plan = notifier_plan(n);
-    int64_t due_ns = do_what_is_due(n, plan);
-    plan_unref(plan);
+    struct notify_config *config = notifier_config(n);
+    int64_t due_ns = do_what_is_due(n, config);
+    config_unref(config);
     int64_t left_ns = due_ns - env_monotonic_ns(n->env);
     if (due_ns != INT64_MAX && left_ns < wait_ms * NS_PER_MS) {
         wait_ms = left_ns <= 0 ? 0 : (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
@@ -289,8 +289,8 @@ notifier_is_idle(struct notifier *n)
 {
     bool is_idle = true;
     lock_take(&n->lock);
-    for (uint32_t i = 0; i < n->plan->count; i++) {
-        const struct members *members = &n->plan->items[i]->members;
+    for (uint32_t i = 0; i < n->config->count; i++) {
+        const struct members *members = &n->config->items[i]->members;
         for (uint32_t k = 0; k < members->count; k++) {
             const struct member *member = members->items[k];
             is_idle &= member->state != MEMBER_SENDING && member->queue.waiting.count == 0;

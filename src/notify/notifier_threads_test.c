@@ -144,7 +144,7 @@ UNIT_TEST(test_threads_send_show_and_reload_while_another_steps)
     for (unsigned i = 2; i < 5; i++) {
         pthread_join(started[i], NULL);
     }
-    assert_int_equal(rig.notifier->plan->items[0]->members.count, 1);
+    assert_int_equal(rig.notifier->config->items[0]->members.count, 1);
     notify_rig_fini(&rig);
     close(listener);
 }

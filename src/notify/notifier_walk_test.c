@@ -78,7 +78,7 @@ host_of(const char *url)
 static const struct members *
 members(void)
 {
-    return &rig.notifier->plan->items[0]->members;
+    return &rig.notifier->config->items[0]->members;
 }
 
 /* --- events ----------------------------------------------------------------------------------- */

@@ -1,17 +1,17 @@
 /*
- * notify_private.h - a notifier and its parts. notifier.c has its life and its steps, plan.c makes
- * and replaces plans, send.c puts alerts into queues, request.c sends them to members, show.c
- * prints its state.
+ * notify_private.h - a notifier and its parts. notifier.c has its life and its steps, reload.c
+ * makes and replaces configurations, send.c puts alerts into queues, request.c sends them to
+ * members, show.c prints its state.
  *
- * A plan is the configuration at a time. Only the members that are found change; a reload replaces
- * the whole plan. A thread that works with a plan holds a reference.
+ * A struct notify_config is the configuration of one time. Only the members that are found change;
+ * a reload replaces all of it. A thread that works with a configuration holds a reference.
  *
  * Invariants, guarded by the lock:
  *
- * 1. A member is in the members of one Alertmanager, of the current plan once it is not NEW; or it
- *    is GONE, and only its request has it.
+ * 1. A member is in the members of one Alertmanager, of the current configuration once it is not
+ *    NEW; or it is GONE, and only its request has it.
  * 2. A member that is SENDING or GONE has one request in the notifier's list.
- * 3. `retired` has room for all Alertmanagers of the current plan.
+ * 3. `retired` has room for all Alertmanagers of the current configuration.
  */
 #ifndef NOTIFY_NOTIFY_PRIVATE_H
 #define NOTIFY_NOTIFY_PRIVATE_H
@@ -28,7 +28,7 @@ enum {
     NOTIFY_ANSWER_BYTES_MAX = 16 * 1024,
 };
 
-struct notify_plan {
+struct notify_config {
     /* Immutable. */
     struct budget *memory;
     struct shared_alerting *shared;
@@ -42,7 +42,7 @@ struct notify_plan {
 
     _Atomic uint32_t refs; /* acquire-release */
 };
-void plan_unref(struct notify_plan *plan);
+void config_unref(struct notify_config *config);
 
 /* A request to a member. */
 struct request {
@@ -75,23 +75,23 @@ struct notifier {
     struct log_gate memory_gate;
 
     struct lock lock; /* LOCK_RANK_NOTIFY; guards the rest, and members of all Alertmanagers */
-    struct notify_plan *plan;
-    /* Alertmanagers that have left the plan; the thread that steps has to stop them. */
+    struct notify_config *config;
+    /* Alertmanagers that have left the configuration; the thread that steps has to stop them. */
     struct alertmanager **retired;
     uint32_t retired_count;
     uint32_t retired_capacity;
     uint64_t dropped_gone; /* alerts that former members dropped */
 };
 
-/* Returns the current plan, with a reference. */
-struct notify_plan *notifier_plan(struct notifier *notifier);
+/* Returns the current configuration, with a reference. */
+struct notify_config *notifier_config(struct notifier *notifier);
 /* Replaces `members` by `found`: members whose URL is known stay the same objects, the others
  * end. The caller frees `found`. */
 void notifier_replace_members_locked(struct notifier *notifier, struct members *members,
                                      struct members *found);
 
 /* Sends due alerts to members of one Alertmanager. Returns when the next are due. */
-int64_t requests_begin(struct notifier *notifier, struct notify_plan *plan,
+int64_t requests_begin(struct notifier *notifier, struct notify_config *config,
                        struct alertmanager *of);
 /* Cancels requests to members that are gone; `all`: all requests. */
 void requests_give_up(struct notifier *notifier, bool all);

@@ -1,14 +1,14 @@
 /*
- * queue.c - uses places in an array, in doubly linked lists by number, so that only queue_put()
+ * queue.c - uses slots in an array, in doubly linked lists by number, so that only queue_put()
  * allocates memory, in growing pieces: an alert that waits for many members costs each of them
  * about 32 bytes.
  *
  * Invariants:
- *  1. No two waiting places have the same labels.
- *  2. The table has exactly the waiting places.
- *  3. The table has room for the taken places, too.
- *  4. Each place below `used` is in one list: waiting, taken or free. A free place has no alert.
- *  5. `count` is the length of a list, and its ends are NULL_PLACE exactly if it is 0.
+ *  1. No two waiting slots have the same labels.
+ *  2. The table has exactly the waiting slots.
+ *  3. The table has room for the taken slots, too.
+ *  4. Each slot below `used` is in one list: waiting, taken or free. A free slot has no alert.
+ *  5. `count` is the length of a list, and its ends are NULL_SLOT exactly if it is 0.
  *  6. No waiting alert expires before `expiry_ms`.
  */
 #include "notify/queue.h"
@@ -17,9 +17,9 @@
 
 #include "base/array.h"
 
-enum { NULL_PLACE = UINT32_MAX };
+enum { NULL_SLOT = UINT32_MAX };
 
-struct queue_place {
+struct queue_slot {
     struct encoded_alert *alert;
     uint32_t before, after;
 };
@@ -29,9 +29,9 @@ queue_init(struct queue *q, struct budget *memory)
 {
     *q = (struct queue){
         .memory = memory,
-        .free = NULL_PLACE,
-        .waiting = {NULL_PLACE, NULL_PLACE, 0},
-        .taken = {NULL_PLACE, NULL_PLACE, 0},
+        .free = NULL_SLOT,
+        .waiting = {NULL_SLOT, NULL_SLOT, 0},
+        .taken = {NULL_SLOT, NULL_SLOT, 0},
         .expiry_ms = INT64_MAX,
     };
 }
@@ -41,80 +41,80 @@ queue_fini(struct queue *q)
 {
     (void)queue_clear(q);
     table_fini(&q->table, q->memory);
-    array_free(q->memory, q->places, q->capacity);
+    array_free(q->memory, q->slots, q->capacity);
     queue_init(q, q->memory);
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
 static void
-link_before(struct queue *q, struct queue_list *list, uint32_t place, uint32_t after)
+link_before(struct queue *q, struct queue_list *list, uint32_t slot, uint32_t after)
 {
-    struct queue_place *p = &q->places[place];
-    assert(place < q->used);                                   /* invariant 4 */
-    assert((list->first == NULL_PLACE) == (list->count == 0)); /* invariant 5 */
+    struct queue_slot *p = &q->slots[slot];
+    assert(slot < q->used);                                   /* invariant 4 */
+    assert((list->first == NULL_SLOT) == (list->count == 0)); /* invariant 5 */
     p->after = after;
-    p->before = after == NULL_PLACE ? list->last : q->places[after].before;
-    *(p->before == NULL_PLACE ? &list->first : &q->places[p->before].after) = place;
-    *(after == NULL_PLACE ? &list->last : &q->places[after].before) = place;
+    p->before = after == NULL_SLOT ? list->last : q->slots[after].before;
+    *(p->before == NULL_SLOT ? &list->first : &q->slots[p->before].after) = slot;
+    *(after == NULL_SLOT ? &list->last : &q->slots[after].before) = slot;
     list->count++;
 }
 
 static void
-unlink_place(struct queue *q, struct queue_list *list, uint32_t place)
+unlink_slot(struct queue *q, struct queue_list *list, uint32_t slot)
 {
-    const struct queue_place *p = &q->places[place];
+    const struct queue_slot *p = &q->slots[slot];
     assert(p->alert != NULL); /* invariant 4 */
     assert(list->count > 0);  /* invariant 5 */
-    *(p->before == NULL_PLACE ? &list->first : &q->places[p->before].after) = p->after;
-    *(p->after == NULL_PLACE ? &list->last : &q->places[p->after].before) = p->before;
+    *(p->before == NULL_SLOT ? &list->first : &q->slots[p->before].after) = p->after;
+    *(p->after == NULL_SLOT ? &list->last : &q->slots[p->after].before) = p->before;
     list->count--;
-    assert((list->first == NULL_PLACE) == (list->count == 0)); /* invariant 5 */
+    assert((list->first == NULL_SLOT) == (list->count == 0)); /* invariant 5 */
 }
 
-/* Frees a place that has left its list. */
+/* Frees a slot that has left its list. */
 static void
-give_place(struct queue *q, uint32_t place)
+free_slot(struct queue *q, uint32_t slot)
 {
-    assert(q->places[place].alert != NULL); /* invariant 4 */
-    encoded_alert_unref(q->places[place].alert);
-    q->places[place].alert = NULL;
-    q->places[place].after = q->free;
-    q->free = place;
+    assert(q->slots[slot].alert != NULL); /* invariant 4 */
+    encoded_alert_unref(q->slots[slot].alert);
+    q->slots[slot].alert = NULL;
+    q->slots[slot].after = q->free;
+    q->free = slot;
 }
 
 static uint32_t
-take_place(struct queue *q)
+take_slot(struct queue *q)
 {
-    uint32_t place = q->free;
-    if (place == NULL_PLACE) {
+    uint32_t slot = q->free;
+    if (slot == NULL_SLOT) {
         assert(q->used < q->capacity);
         return q->used++;
     }
-    assert(q->places[place].alert == NULL); /* invariant 4 */
-    q->free = q->places[place].after;
-    return place;
+    assert(q->slots[slot].alert == NULL); /* invariant 4 */
+    q->free = q->slots[slot].after;
+    return slot;
 }
 
 static uint32_t
 find_waiting(const struct queue *q, const struct encoded_alert *alert)
 {
     for (uint32_t at = TABLE_START, id; table_next(&q->table, alert->hash, &at, &id);) {
-        const struct encoded_alert *other = q->places[id].alert;
+        const struct encoded_alert *other = q->slots[id].alert;
         if (bytes_equal(encoded_alert_labels(alert), encoded_alert_labels(other))) return id;
     }
-    return NULL_PLACE;
+    return NULL_SLOT;
 }
 
 static uint32_t
 validate_list(const struct queue *q, const struct queue_list *list)
 {
-    uint32_t count = 0, before = NULL_PLACE;
-    for (uint32_t at = list->first; at != NULL_PLACE; at = q->places[at].after, count++) {
+    uint32_t count = 0, before = NULL_SLOT;
+    for (uint32_t at = list->first; at != NULL_SLOT; at = q->slots[at].after, count++) {
         assert(at < q->used);
         assert(count < q->used);
-        assert(q->places[at].before == before);
-        assert(q->places[at].alert != NULL);
+        assert(q->slots[at].before == before);
+        assert(q->slots[at].alert != NULL);
         before = at;
     }
     assert(list->last == before);
@@ -126,14 +126,14 @@ void
 queue_validate(const struct queue *q)
 {
     uint32_t count = validate_list(q, &q->waiting) + validate_list(q, &q->taken);
-    for (uint32_t at = q->free; at != NULL_PLACE; at = q->places[at].after, count++) {
+    for (uint32_t at = q->free; at != NULL_SLOT; at = q->slots[at].after, count++) {
         assert(count < q->used);
-        assert(q->places[at].alert == NULL);
+        assert(q->slots[at].alert == NULL);
     }
     assert(count == q->used); /* invariant 4 */
-    for (uint32_t at = q->waiting.first; at != NULL_PLACE; at = q->places[at].after) {
-        assert(find_waiting(q, q->places[at].alert) == at);      /* invariants 1 and 2 */
-        assert(q->places[at].alert->expires_ms >= q->expiry_ms); /* invariant 6 */
+    for (uint32_t at = q->waiting.first; at != NULL_SLOT; at = q->slots[at].after) {
+        assert(find_waiting(q, q->slots[at].alert) == at);      /* invariants 1 and 2 */
+        assert(q->slots[at].alert->expires_ms >= q->expiry_ms); /* invariant 6 */
     }
 }
 
@@ -149,11 +149,11 @@ queue_check(const struct queue *q)
 }
 
 static void
-drop_waiting(struct queue *q, uint32_t place)
+drop_waiting(struct queue *q, uint32_t slot)
 {
-    table_remove(&q->table, q->places[place].alert->hash, place);
-    unlink_place(q, &q->waiting, place);
-    give_place(q, place);
+    table_remove(&q->table, q->slots[slot].alert->hash, slot);
+    unlink_slot(q, &q->waiting, slot);
+    free_slot(q, slot);
 }
 
 /* --- queueing --------------------------------------------------------------------------------- */
@@ -161,20 +161,20 @@ drop_waiting(struct queue *q, uint32_t place)
 enum err
 queue_put(struct queue *q, struct encoded_alert *alert)
 {
-    uint32_t place = find_waiting(q, alert);
-    if (place == NULL_PLACE) {
-        bool needs_more = q->free == NULL_PLACE;
+    uint32_t slot = find_waiting(q, alert);
+    if (slot == NULL_SLOT) {
+        bool needs_more = q->free == NULL_SLOT;
         bool has_room =
             table_reserve(&q->table, q->memory, 1 + q->taken.count) &&
-            (!needs_more || array_reserve(q->memory, &q->places, &q->capacity, q->used + 1));
+            (!needs_more || array_reserve(q->memory, &q->slots, &q->capacity, q->used + 1));
         if (!has_room) return ERR_NOMEM;
-        place = take_place(q);
-        link_before(q, &q->waiting, place, NULL_PLACE);
-        table_add(&q->table, alert->hash, place);
+        slot = take_slot(q);
+        link_before(q, &q->waiting, slot, NULL_SLOT);
+        table_add(&q->table, alert->hash, slot);
     } else {
-        encoded_alert_unref(q->places[place].alert);
+        encoded_alert_unref(q->slots[slot].alert);
     }
-    q->places[place].alert = encoded_alert_ref(alert);
+    q->slots[slot].alert = encoded_alert_ref(alert);
     if (alert->expires_ms < q->expiry_ms) q->expiry_ms = alert->expires_ms;
     return OK;
 }
@@ -197,11 +197,11 @@ queue_expire(struct queue *q, int64_t now_ms)
     uint32_t dropped = 0;
     if (q->expiry_ms > now_ms) return 0;
     q->expiry_ms = INT64_MAX;
-    for (uint32_t place = q->waiting.first, next; place != NULL_PLACE; place = next) {
-        int64_t expires_ms = q->places[place].alert->expires_ms;
-        next = q->places[place].after;
+    for (uint32_t slot = q->waiting.first, next; slot != NULL_SLOT; slot = next) {
+        int64_t expires_ms = q->slots[slot].alert->expires_ms;
+        next = q->slots[slot].after;
         if (expires_ms <= now_ms) {
-            drop_waiting(q, place);
+            drop_waiting(q, slot);
             dropped++;
         } else if (expires_ms < q->expiry_ms) {
             q->expiry_ms = expires_ms;
@@ -228,20 +228,20 @@ queue_take(struct queue *q, uint32_t count_max, size_t bytes_max, struct buf *bo
     assert(count_max > 0);
     assert(q->taken.count == 0);
     assert(q->waiting.count > 0);
-    for (uint32_t at = q->waiting.first; at != NULL_PLACE && count < count_max;
-         at = q->places[at].after, count++) {
-        size_t more = encoded_alert_json(q->places[at].alert).size + 1;
+    for (uint32_t at = q->waiting.first; at != NULL_SLOT && count < count_max;
+         at = q->slots[at].after, count++) {
+        size_t more = encoded_alert_json(q->slots[at].alert).size + 1;
         if (count > 0 && size + more > bytes_max) break;
         size += more;
     }
     if (!buf_reserve(body, size)) return buf_error(body);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t place = q->waiting.first;
-        table_remove(&q->table, q->places[place].alert->hash, place);
-        unlink_place(q, &q->waiting, place);
-        link_before(q, &q->taken, place, NULL_PLACE);
+        uint32_t slot = q->waiting.first;
+        table_remove(&q->table, q->slots[slot].alert->hash, slot);
+        unlink_slot(q, &q->waiting, slot);
+        link_before(q, &q->taken, slot, NULL_SLOT);
         buf_put_u8(body, i == 0 ? '[' : ',');
-        buf_put_bytes(body, encoded_alert_json(q->places[place].alert));
+        buf_put_bytes(body, encoded_alert_json(q->slots[slot].alert));
     }
     buf_put_u8(body, ']');
     assert(q->taken.count == count);
@@ -252,16 +252,16 @@ queue_take(struct queue *q, uint32_t count_max, size_t bytes_max, struct buf *bo
 const struct encoded_alert *
 queue_taken(const struct queue *q)
 {
-    return q->taken.count == 0 ? NULL : q->places[q->taken.first].alert;
+    return q->taken.count == 0 ? NULL : q->slots[q->taken.first].alert;
 }
 
 void
 queue_drop_taken(struct queue *q)
 {
     while (q->taken.count > 0) {
-        uint32_t place = q->taken.first;
-        unlink_place(q, &q->taken, place);
-        give_place(q, place);
+        uint32_t slot = q->taken.first;
+        unlink_slot(q, &q->taken, slot);
+        free_slot(q, slot);
     }
 }
 
@@ -269,15 +269,15 @@ void
 queue_put_back(struct queue *q)
 {
     while (q->taken.count > 0) {
-        uint32_t place = q->taken.last;
-        struct encoded_alert *alert = q->places[place].alert;
-        unlink_place(q, &q->taken, place);
-        if (find_waiting(q, alert) != NULL_PLACE) {
-            give_place(q, place);
+        uint32_t slot = q->taken.last;
+        struct encoded_alert *alert = q->slots[slot].alert;
+        unlink_slot(q, &q->taken, slot);
+        if (find_waiting(q, alert) != NULL_SLOT) {
+            free_slot(q, slot);
             continue;
         }
-        link_before(q, &q->waiting, place, q->waiting.first);
-        table_add(&q->table, alert->hash, place);
+        link_before(q, &q->waiting, slot, q->waiting.first);
+        table_add(&q->table, alert->hash, slot);
         if (alert->expires_ms < q->expiry_ms) q->expiry_ms = alert->expires_ms;
     }
     queue_check(q);

@@ -17,16 +17,16 @@
 #include "notify/encoded_alert.h"
 
 struct queue_list {
-    uint32_t first, last; /* places; UINT32_MAX if the list is empty */
+    uint32_t first, last; /* slots; UINT32_MAX if the list is empty */
     uint32_t count;
 };
 
 struct queue {
     struct budget *memory;
-    struct queue_place *places;
+    struct queue_slot *slots;
     uint32_t capacity;
-    uint32_t used; /* places that were used at least once */
-    uint32_t free; /* the first place that is free again */
+    uint32_t used; /* slots that were used at least once */
+    uint32_t free; /* the first slot that is free again */
     struct queue_list waiting;
     struct queue_list taken;
     struct table table; /* waiting alerts, by labels */

@@ -234,8 +234,8 @@ send_to_member(struct request *r)
 /* Makes a request with the first alerts of a member's queue. NULL: they have expired, or there is
  * not enough memory. */
 static struct request *
-request_begin_locked(struct notifier *n, const struct notify_plan *plan, struct alertmanager *of,
-                     struct member *member, int64_t now_ns)
+request_begin_locked(struct notifier *n, const struct notify_config *config,
+                     struct alertmanager *of, struct member *member, int64_t now_ns)
 {
     assert(lock_is_mine(&n->lock));
     struct request *r = mem_new(n->memory, sizeof *r);
@@ -250,9 +250,9 @@ request_begin_locked(struct notifier *n, const struct notify_plan *plan, struct 
     r->of = alertmanager_ref(of);
     n->requests = r;
     buf_init(&r->body, n->memory, BODY_BYTES_MAX);
-    member->pause.max_ms = plan->limits.pause_max_ms;
+    member->pause.max_ms = config->limits.pause_max_ms;
     bool is_begun =
-        member_take(member, plan->limits.batch_size, now_ns, env_realtime_ms(n->env), &r->body);
+        member_take(member, config->limits.batch_size, now_ns, env_realtime_ms(n->env), &r->body);
     if (is_begun) return r;
     request_free(r);
     return NULL;
@@ -260,7 +260,7 @@ request_begin_locked(struct notifier *n, const struct notify_plan *plan, struct 
 
 /* Makes a request for the next member that is due now. NULL: none is due before *ret_due_ns. */
 static struct request *
-next_request(struct notifier *n, const struct notify_plan *plan, struct alertmanager *of,
+next_request(struct notifier *n, const struct notify_config *config, struct alertmanager *of,
              int64_t now_ns, int64_t *ret_due_ns)
 {
     struct request *r = NULL;
@@ -268,7 +268,8 @@ next_request(struct notifier *n, const struct notify_plan *plan, struct alertman
     lock_take(&n->lock);
     for (uint32_t i = 0; i < of->members.count && r == NULL; i++) {
         struct member *member = of->members.items[i];
-        if (member_due_ns(member) <= now_ns) r = request_begin_locked(n, plan, of, member, now_ns);
+        if (member_due_ns(member) <= now_ns)
+            r = request_begin_locked(n, config, of, member, now_ns);
         int64_t due_ns = member_due_ns(member);
         if (due_ns < *ret_due_ns) *ret_due_ns = due_ns;
     }
@@ -290,7 +291,7 @@ due_ns_of(struct notifier *n, const struct alertmanager *of)
 }
 
 int64_t
-requests_begin(struct notifier *n, struct notify_plan *plan, struct alertmanager *of)
+requests_begin(struct notifier *n, struct notify_config *config, struct alertmanager *of)
 {
     int64_t now_ns = env_monotonic_ns(n->env);
     int64_t due_ns = due_ns_of(n, of);
@@ -299,7 +300,7 @@ requests_begin(struct notifier *n, struct notify_plan *plan, struct alertmanager
         due_ns = access_step(of->access);
         if (!access_is_ready(of->access)) return due_ns;
     }
-    for (struct request *r; (r = next_request(n, plan, of, now_ns, &due_ns)) != NULL;) {
+    for (struct request *r; (r = next_request(n, config, of, now_ns, &due_ns)) != NULL;) {
         n->did_something = true;
         send_to_member(r);
     }

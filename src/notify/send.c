@@ -3,8 +3,8 @@
  *
  * Alerts are relabelled and encoded as JSON without the lock, a slice at a time, once for all
  * members of an Alertmanager, and once for all Alertmanagers without relabelling of their own. If a
- * reload replaces the plan meanwhile, all of them are queued again by the new plan: an alert queued
- * twice is one entry.
+ * reload replaces the configuration meanwhile, all of them are queued again by the new
+ * configuration: an alert queued twice is one entry.
  */
 #include <assert.h>
 
@@ -16,7 +16,7 @@ enum { SLICE = 64, SCRATCH_BYTES_MAX = 8 << 20 };
 
 struct alert_sending {
     struct notifier *notifier;
-    const struct notify_plan *plan;
+    const struct notify_config *config;
     struct alert_encoding encoding;
     struct arena scratch; /* for a slice */
     struct arena passing; /* for an alert */
@@ -32,14 +32,15 @@ struct send_entry {
 /* Adds the external labels that an alert lacks, and its tenant's. *ret is a view of the alert or of
  * `arena`. */
 static enum err
-add_labels(const struct notify_plan *plan, const struct alert_notice *notice, struct arena *arena,
-           struct bytes *ret)
+add_labels(const struct notify_config *config, const struct alert_notice *notice,
+           struct arena *arena, struct bytes *ret)
 {
-    const char *tenant_label = plan->shared == NULL ? NULL : plan->shared->alerting.tenant_label;
+    const char *tenant_label =
+        config->shared == NULL ? NULL : config->shared->alerting.tenant_label;
     struct bytes labels = notice->labels;
     enum err e = OK;
-    for (uint32_t i = 0; i < plan->external_count && e == OK; i++) {
-        e = labels_complete(labels, plan->external[i], arena, &labels);
+    for (uint32_t i = 0; i < config->external_count && e == OK; i++) {
+        e = labels_complete(labels, config->external[i], arena, &labels);
     }
     if (e == OK && tenant_label != NULL && notice->tenant.size > 0) {
         struct label label = {bytes_of_text(tenant_label), notice->tenant};
@@ -80,14 +81,14 @@ queue_locked(struct alertmanager *a, const struct send_entry *entries, uint32_t 
     }
 }
 
-/* False: the plan was replaced. */
+/* False: the configuration was replaced. */
 static bool
 queue_entries(struct alert_sending *s, struct alertmanager *a, const struct send_entry *entries,
               uint32_t count)
 {
     struct notifier *n = s->notifier;
     lock_take(&n->lock);
-    bool is_in_force = n->plan == s->plan;
+    bool is_in_force = n->config == s->config;
     if (is_in_force) queue_locked(a, entries, count);
     lock_drop(&n->lock);
     return is_in_force;
@@ -104,11 +105,11 @@ struct common {
 static void
 make_common(struct alert_sending *s, const struct alert_notice *notice, struct common *ret)
 {
-    const struct relabel *relabel = s->plan->alert_relabel;
+    const struct relabel *relabel = s->config->alert_relabel;
     struct bytes labels;
     *ret = (struct common){.failed = true};
     arena_reset(&s->passing);
-    if (add_labels(s->plan, notice, &s->passing, &labels)) return;
+    if (add_labels(s->config, notice, &s->passing, &labels)) return;
     if (relabel != NULL && relabel_apply(relabel, labels, &s->passing, &labels)) return;
     ret->is_dropped = labels.size == 0;
     ret->labels = arena_copy(&s->scratch, labels);
@@ -145,8 +146,8 @@ send_slice(struct alert_sending *s, const struct alert_notice *notices, uint32_t
     for (uint32_t i = 0; i < count; i++) {
         make_common(s, &notices[i], &common[i]);
     }
-    for (uint32_t i = 0; i < s->plan->count && is_in_force; i++) {
-        struct alertmanager *a = s->plan->items[i];
+    for (uint32_t i = 0; i < s->config->count && is_in_force; i++) {
+        struct alertmanager *a = s->config->items[i];
         bool is_plain = a->alert_relabel == NULL;
         if (is_plain && !has_plain) make_entries(s, NULL, common, notices, count, plain);
         if (!is_plain) make_entries(s, a->alert_relabel, common, notices, count, own);
@@ -159,12 +160,12 @@ send_slice(struct alert_sending *s, const struct alert_notice *notices, uint32_t
 }
 
 static bool
-send_by(struct notifier *n, const struct notify_plan *plan, const struct alert_notice *notices,
+send_by(struct notifier *n, const struct notify_config *config, const struct alert_notice *notices,
         uint32_t count)
 {
     struct alert_sending s = {
         .notifier = n,
-        .plan = plan,
+        .config = config,
         .encoding = {n->memory, n->seed, env_realtime_ms(n->env), n->external_url},
     };
     bool is_in_force = true;
@@ -185,9 +186,9 @@ notifier_send(struct notifier *n, const struct alert_notice *notices, uint32_t c
 {
     bool is_done = count == 0;
     while (!is_done) {
-        struct notify_plan *plan = notifier_plan(n);
-        is_done = send_by(n, plan, notices, count);
-        plan_unref(plan);
+        struct notify_config *config = notifier_config(n);
+        is_done = send_by(n, config, notices, count);
+        config_unref(config);
     }
     outside_wake(n->outside);
 }

@@ -6,9 +6,9 @@ notifier_show_settings(struct notifier *n,
                        void (*show)(void *context, const struct alerting *alerting), void *context)
 {
     static const struct alerting nothing = {NULL};
-    struct notify_plan *plan = notifier_plan(n);
-    show(context, plan->shared == NULL ? &nothing : &plan->shared->alerting);
-    plan_unref(plan);
+    struct notify_config *config = notifier_config(n);
+    show(context, config->shared == NULL ? &nothing : &config->shared->alerting);
+    config_unref(config);
 }
 
 /* --- for the API ------------------------------------------------------------------------------ */
@@ -35,16 +35,16 @@ notifier_print(struct notifier *n, struct json *to)
 {
     lock_take(&n->lock);
     json_member_array(to, "activeAlertmanagers");
-    for (uint32_t i = 0; i < n->plan->count; i++) {
-        const struct members *members = &n->plan->items[i]->members;
+    for (uint32_t i = 0; i < n->config->count; i++) {
+        const struct members *members = &n->config->items[i]->members;
         for (uint32_t k = 0; k < members->count; k++) {
             put_url(to, members->items[k]->url);
         }
     }
     json_array_close(to);
     json_member_array(to, "droppedAlertmanagers");
-    for (uint32_t i = 0; i < n->plan->count; i++) {
-        put_dropped_locked(&n->plan->items[i]->members, to);
+    for (uint32_t i = 0; i < n->config->count; i++) {
+        put_dropped_locked(&n->config->items[i]->members, to);
     }
     json_array_close(to);
     lock_drop(&n->lock);
@@ -108,11 +108,11 @@ find_url(const struct members *members, const struct member *like)
 /* Sums members with the same URL in several Alertmanagers, which are one series. False: an earlier
  * Alertmanager has it. */
 static bool
-sum_member_locked(const struct notify_plan *plan, uint32_t at, const struct member *m,
+sum_member_locked(const struct notify_config *config, uint32_t at, const struct member *m,
                   struct sums *ret)
 {
     for (uint32_t i = 0; i < at; i++) {
-        if (find_url(&plan->items[i]->members, m) != NULL) return false;
+        if (find_url(&config->items[i]->members, m) != NULL) return false;
     }
     *ret = (struct sums){.latency = m->latency};
     for (unsigned i = 0; i <= METRIC_BOUNDS_MAX; i++) {
@@ -120,20 +120,20 @@ sum_member_locked(const struct notify_plan *plan, uint32_t at, const struct memb
     }
     ret->latency.sum = 0;
     add_member(ret, m);
-    for (uint32_t i = at + 1; i < plan->count; i++) {
-        const struct member *other = find_url(&plan->items[i]->members, m);
+    for (uint32_t i = at + 1; i < config->count; i++) {
+        const struct member *other = find_url(&config->items[i]->members, m);
         if (other != NULL) add_member(ret, other);
     }
     return true;
 }
 
 static void
-collect_member_locked(struct metric_sink *sink, const struct notify_plan *plan, uint32_t at,
+collect_member_locked(struct metric_sink *sink, const struct notify_config *config, uint32_t at,
                       const struct member *m)
 {
     const struct metric_pair pair = {"alertmanager", bytes_of_text(m->url)};
     struct sums sums;
-    if (!sum_member_locked(plan, at, m, &sums)) return;
+    if (!sum_member_locked(config, at, m, &sums)) return;
     metric_put_u64(sink, &sent_family, &pair, 1, sums.sent);
     metric_put_u64(sink, &errors_family, &pair, 1, sums.errors);
     metric_put_u64(sink, &dropped_family, &pair, 1, sums.dropped);
@@ -147,16 +147,16 @@ notifier_collect(struct metric_sink *sink, void *notifier)
     struct notifier *n = notifier;
     uint32_t count = 0, empty = 0;
     lock_take(&n->lock);
-    for (uint32_t i = 0; i < n->plan->count; i++) {
-        const struct members *members = &n->plan->items[i]->members;
+    for (uint32_t i = 0; i < n->config->count; i++) {
+        const struct members *members = &n->config->items[i]->members;
         count += members->count;
         empty += members->count == 0;
         for (uint32_t k = 0; k < members->count; k++) {
-            collect_member_locked(sink, n->plan, i, members->items[k]);
+            collect_member_locked(sink, n->config, i, members->items[k]);
         }
     }
     metric_put_u64(sink, &dropped_family, NULL, 0, n->dropped_gone);
-    metric_put_u64(sink, &capacity_family, NULL, 0, n->plan->limits.queue_capacity);
+    metric_put_u64(sink, &capacity_family, NULL, 0, n->config->limits.queue_capacity);
     metric_put_u64(sink, &discovered_family, NULL, 0, count);
     metric_put_u64(sink, &empty_family, NULL, 0, empty);
     lock_drop(&n->lock);

@@ -141,7 +141,7 @@ source_new(bool unknown)
     return (struct source){.view.ops = unknown ? &unknown_ops : &known_ops};
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* Asks for a helper, and gets no thread. */
 static void

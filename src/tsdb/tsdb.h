@@ -154,21 +154,21 @@ MUST_CHECK enum err tsdb_ingest_own(struct tsdb *tsdb, struct bytes tenant,
                                     struct ingest_result *ret_result, struct why *why);
 /* tsdb_ingest() in two steps, for threads that must not wait for the disk. tsdb_ingest_begin()
  * leaves out the samples at whose time the head has another value and a part may have a value: they
- * are neither written nor rejected so far, and the result has no text. *ret_doubts is NULL if all
- * samples are decided; else tenant and request are borrowed until it is passed to
- * tsdb_ingest_end(), which completes the result, or to tsdb_doubts_free(): then the sender has to
- * repeat the request. */
-struct tsdb_doubts;
+ * are neither written nor rejected so far, and the result has no text. *ret_undecided is NULL if
+ * all samples are decided; else tenant and request are borrowed until it is passed to
+ * tsdb_ingest_end(), which completes the result, or to tsdb_undecided_free(): then the sender has
+ * to repeat the request. */
+struct tsdb_undecided;
 MUST_CHECK enum err tsdb_ingest_begin(struct tsdb *tsdb, struct bytes tenant,
                                       const struct rw_request *request,
                                       struct ingest_result *ret_result,
-                                      struct tsdb_doubts **ret_doubts, struct why *why);
+                                      struct tsdb_undecided **ret_undecided, struct why *why);
 /* Reads parts until `until_ns` (monotonic) at most; a sample not found by then is a conflict. Takes
- * the doubts, also on an error: ERR_NOMEM, ERR_AGAIN. Any thread, under no lock. */
+ * the undecided samples, also on an error: ERR_NOMEM, ERR_AGAIN. Any thread, under no lock. */
 #define TSDB_LOOK_NS_MAX (5 * NS_PER_S) /* used by tsdb_ingest() */
-MUST_CHECK enum err tsdb_ingest_end(struct tsdb_doubts *doubts, int64_t until_ns,
+MUST_CHECK enum err tsdb_ingest_end(struct tsdb_undecided *undecided, int64_t until_ns,
                                     struct ingest_result *result, struct why *why);
-void tsdb_doubts_free(struct tsdb_doubts *doubts);
+void tsdb_undecided_free(struct tsdb_undecided *undecided);
 /* Parameters for decoding requests: the seed of their keys, and the keys of their fingerprints,
  * valid as long as the store. */
 uint64_t tsdb_hash_seed(const struct tsdb *tsdb);

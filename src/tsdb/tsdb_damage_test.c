@@ -108,7 +108,7 @@ send(struct machine *m, uint32_t variant)
     arena_fini(&arena);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 static void
 put_sample(void *context, struct bytes labels, const struct sample_batch *b, uint32_t i)

@@ -145,7 +145,7 @@ metadata_gathering_begin(struct metadata_gathering *g, struct budget *budget)
 enum err
 metadata_gathering_add(struct metadata_gathering *g, const struct metadata *m, uint32_t from)
 {
-    struct described d = {*m, from};
+    struct described_metadata d = {*m, from};
     if (!copy_text(&g->arena, &d.metadata.family) || !copy_text(&g->arena, &d.metadata.help) ||
         !copy_text(&g->arena, &d.metadata.unit) ||
         !array_reserve(g->budget, &g->items, &g->capacity, g->count + 1)) {
@@ -158,14 +158,14 @@ metadata_gathering_add(struct metadata_gathering *g, const struct metadata *m, u
 static int
 compare_described(const void *a, const void *b)
 {
-    const struct described *left = a, *right = b;
+    const struct described_metadata *left = a, *right = b;
     int order = bytes_compare(left->metadata.family, right->metadata.family);
     return order != 0 ? order : (left->from > right->from) - (left->from < right->from);
 }
 
 /* Says whether an earlier entry describes the family in the same way. */
 static bool
-is_said(const struct metadata_gathering *g, size_t at)
+was_given(const struct metadata_gathering *g, size_t at)
 {
     const struct metadata *m = &g->items[at].metadata;
     while (at-- > 0) {
@@ -186,7 +186,7 @@ metadata_gathering_end(struct metadata_gathering *g, enum err e,
 {
     if (g->count > 1) qsort(g->items, g->count, sizeof *g->items, compare_described);
     for (size_t i = 0; i < g->count && e == OK; i++) {
-        if (!is_said(g, i)) e = each(context, &g->items[i].metadata);
+        if (!was_given(g, i)) e = each(context, &g->items[i].metadata);
     }
     array_free(g->budget, g->items, g->capacity);
     arena_fini(&g->arena);

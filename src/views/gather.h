@@ -57,7 +57,7 @@ MUST_CHECK enum err exemplar_gathering_end(struct exemplar_gathering *gathering,
 struct metadata_gathering {
     struct arena arena;
     struct budget *budget;
-    struct described {
+    struct described_metadata {
         struct metadata metadata;
         uint32_t from;
     } * items;

@@ -172,7 +172,7 @@ UNIT_TEST(test_nan_is_the_same_if_its_bits_are)
     memory_store_free(store);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_a_question_selects_by_matchers_times_and_shards)
 {

@@ -80,7 +80,7 @@ allow_failures(struct view *view, const struct query_request *request, struct qu
     *ret = *request;
     if (v->asks_as_is) return v;
     ret->partial = v->partial;
-    ret->tells = true;
+    ret->shows_warnings = true;
     return v;
 }
 

@@ -256,22 +256,22 @@ any_matches(struct sets sets, struct bytes labels)
 
 /* Says whether an error may become a warning: not if the question caused or ended it. */
 static bool
-is_excused(const struct source_view *v, bool tells, enum err e)
+is_excused(const struct source_view *v, bool shows_warnings, enum err e)
 {
     bool of_source = e != ERR_CANCELED && e != ERR_NOMEM && e != ERR_LIMIT;
-    return tells && of_source && v->options->limits.may_fail;
+    return shows_warnings && of_source && v->options->limits.may_fail;
 }
 
 /* Returns `e`, with the source's name in `why`; or OK if it is excused, with the sentence. */
 static enum err
-judge_failure(struct source_view *v, bool tells, enum err e, struct why *why)
+judge_failure(struct source_view *v, bool shows_warnings, enum err e, struct why *why)
 {
     struct source_tally *t = v->options->tally;
     if (e == OK || e == ERR_CANCELED || e == ERR_NOMEM) return e;
     if (v->options->failed != NULL) v->options->failed(v->options->owner, e, why);
     why_prefix(why, e, "source %s", v->options->limits.name);
     tally(&t->failed, 1);
-    if (!is_excused(v, tells, e)) return e;
+    if (!is_excused(v, shows_warnings, e)) return e;
     tally(&t->excused, 1);
     return OK;
 }
@@ -288,7 +288,7 @@ struct source_set {
     struct sets requested;
     uint32_t shard, shard_count;
     struct buf from_labels;
-    bool tells;
+    bool shows_warnings;
     struct series_cost given;
     struct warnings warnings; /* its own; those of `below` follow */
 };
@@ -299,7 +299,7 @@ set_failed(struct source_set *s, enum err e, struct why *why)
 {
     struct why said = {""};
     if (why == NULL) why = &said;
-    e = judge_failure(s->view, s->tells, e, why);
+    e = judge_failure(s->view, s->shows_warnings, e, why);
     if (e) return e;
     series_set_free(s->below);
     s->below = NULL;
@@ -351,7 +351,7 @@ source_set_batch(struct series_set *set, struct sample_batch *ret_batch, struct 
     if (max > 0 && before + count > max) {
         why_set(why, ERR_LIMIT, "the query reads more than %llu samples (max_samples)",
                 (unsigned long long)max);
-        return judge_failure(v, s->tells, ERR_LIMIT, why);
+        return judge_failure(v, s->shows_warnings, ERR_LIMIT, why);
     }
     e = query_control_check(s->control, why);
     return e ? e : query_control_add_samples(s->control, count, why);
@@ -443,7 +443,7 @@ select_series(struct view *view, const struct query_request *r, struct series_se
     s->control = r->control;
     s->shard = r->hints.shard;
     s->shard_count = r->hints.shard_count;
-    s->tells = r->tells;
+    s->shows_warnings = r->shows_warnings;
     uint32_t before = atomic_fetch_add_explicit(&v->users, 1, memory_order_relaxed);
     assert(before > 0); /* invariant 1 */
     arena_init(&s->arena, v->budget, 0, 0);
@@ -587,7 +587,7 @@ look_up(struct view *view, enum source_wanted what, const struct query_request *
     source_question_end(&q);
     if (e == ERR_NOMEM) no_memory(&said);
     bool failed = e != OK;
-    e = judge_failure(v, r->tells && to->warning != NULL, e, &said);
+    e = judge_failure(v, r->shows_warnings && to->warning != NULL, e, &said);
     if (e == OK && failed) e = to->warning(to->context, said.text);
     if (e && why != NULL) *why = said;
     return text_gathering_end(&x.all, e, to);

@@ -708,7 +708,7 @@ UNIT_TEST(test_a_failure_is_named_and_fails_the_answer)
     struct series_set *set;
     uint32_t series;
     rig_begin_failing(&g, ERR_AGAIN, 2);
-    g.request.tells = true;
+    g.request.shows_warnings = true;
     assert_int_equal(view_select(g.view, &g.request, &set, &why), OK);
     assert_int_equal(drain(set, &series, &why), ERR_AGAIN);
     assert_string_equal(why.text, "source far: as told");
@@ -738,7 +738,7 @@ UNIT_TEST(test_a_failing_optional_source_is_a_warning_if_callers_accept_warnings
             assert_int_equal(drain(set, &series, &why), excused[i / 2]);
             series_set_free(set);
         }
-        g.request.tells = true;
+        g.request.shows_warnings = true;
         assert_int_equal(view_select(g.view, &g.request, &set, &why), OK);
         assert_int_equal(drain(set, &series, &why), OK);
         assert_int_equal(series, at_once ? 0 : 2);
@@ -770,7 +770,7 @@ UNIT_TEST(test_an_error_that_ends_the_query_is_never_excused)
     uint32_t series;
     for (unsigned i = 0; i < 3; i++) {
         rig_begin_failing(&g, ends[i], 1);
-        g.options.limits.may_fail = g.request.tells = true;
+        g.options.limits.may_fail = g.request.shows_warnings = true;
         assert_int_equal(view_select(g.view, &g.request, &set, &why), OK);
         assert_int_equal(drain(set, &series, &why), ends[i]);
         series_set_free(set);

@@ -14,7 +14,7 @@
  *          |      \                                                          for each view
  *          |       source       selectors, times and labels of a source
  *          |          |
- *          |       remembered   cached answers                               source_init() of
+ *          |       answer_cache cached answers                               source_init() of
  *          |          |                                                      backend/, once
  *        store      reader      another system
  *
@@ -25,7 +25,7 @@
  *    those of the store and those of sources. Series of several tenants differ in the label of the
  *    tenant, so they are never replicas of each other.
  *  - tenants is above merged: sources filter by tenant, and know no lists.
- *  - source is above remembered: it splits a question by sets of matchers, and the cache has an
+ *  - source is above answer_cache: it splits a question by sets of matchers, and the cache has an
  *    entry for each set.
  *
  * Ownership: a view owns the views below it, an answerer does not own the answerer below.

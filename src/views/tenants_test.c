@@ -389,7 +389,7 @@ begin(struct rig *rig)
 }
 
 static void
-expect_said(struct rig *rig, const char *expected)
+expect_texts(struct rig *rig, const char *expected)
 {
     buf_put_u8(&rig->said, '\0');
     assert_int_equal(buf_error(&rig->said), OK);
@@ -413,7 +413,7 @@ expect_series(struct rig *rig, const struct query_request *request, const char *
     rig->view = NULL;
     assert_int_equal(say_set(rig, set, NULL), OK);
     series_set_free(set);
-    expect_said(rig, expected);
+    expect_texts(rig, expected);
 }
 
 static struct text_sink
@@ -549,7 +549,7 @@ UNIT_TEST(test_a_tenant_is_read_if_all_matchers_of_the_label_hold)
         expect_series(rig, &r, "{__tenant_id__=\"t2\", p=\"1\"} 2\n");
         begin(rig);
         assert_int_equal(view_label_values(rig->view, &r, label, &to, NULL), OK);
-        expect_said(rig, "t2\n");
+        expect_texts(rig, "t2\n");
     }
     matcher_free(some);
     matcher_free(not_t1);
@@ -582,23 +582,23 @@ UNIT_TEST(test_texts_are_in_one_order_and_each_once)
     struct text_sink to = sink_of(rig, say);
     begin(rig);
     assert_int_equal(view_label_names(rig->view, &r, &to, NULL), OK);
-    expect_said(rig, "__tenant_id__\na\njob\noriginal___tenant_id__\n");
+    expect_texts(rig, "__tenant_id__\na\njob\noriginal___tenant_id__\n");
     begin(rig);
     assert_int_equal(view_label_values(rig->view, &r, bytes_of_text("job"), &to, NULL), OK);
-    expect_said(rig, "x\ny\n");
+    expect_texts(rig, "x\ny\n");
     begin(rig);
     assert_int_equal(view_label_values(rig->view, &r, bytes_of_text(TENANT_LABEL), &to, NULL), OK);
-    expect_said(rig, "a\nb\n");
+    expect_texts(rig, "a\nb\n");
     begin(rig);
     assert_int_equal(view_label_values(rig->view, &r, bytes_of_text(ORIGINAL_LABEL), &to, NULL),
                      OK);
-    expect_said(rig, "u\n");
+    expect_texts(rig, "u\n");
     to.each = say_labels;
     begin(rig);
     assert_int_equal(view_series(rig->view, &r, &to, NULL), OK);
-    expect_said(rig, "{__tenant_id__=\"a\", job=\"x\", original___tenant_id__=\"u\"}\n"
-                     "{__tenant_id__=\"b\", a=\"1\", job=\"y\"}\n"
-                     "{__tenant_id__=\"b\", job=\"x\"}\n");
+    expect_texts(rig, "{__tenant_id__=\"a\", job=\"x\", original___tenant_id__=\"u\"}\n"
+                      "{__tenant_id__=\"b\", a=\"1\", job=\"y\"}\n"
+                      "{__tenant_id__=\"b\", job=\"x\"}\n");
     rig_free(rig);
 }
 
@@ -614,7 +614,7 @@ UNIT_TEST(test_a_limit_leaves_one_more_than_is_wanted)
     r.hints.limit = 2;
     begin(rig);
     assert_int_equal(view_label_values(rig->view, &r, bytes_of_text("a"), &to, NULL), OK);
-    expect_said(rig, "1\n2\n3\n");
+    expect_texts(rig, "1\n2\n3\n");
     rig_free(rig);
 }
 
@@ -628,15 +628,15 @@ UNIT_TEST(test_exemplars_and_metadata_are_in_one_order)
     struct exemplar_sink sink = {.each = say_exemplar, .context = rig};
     begin(rig);
     assert_int_equal(view_exemplars(rig->view, &r, &sink, NULL), OK);
-    expect_said(rig, "{__name__=\"down\", __tenant_id__=\"b\"} 6\n"
-                     "{__name__=\"down\", __tenant_id__=\"b\"} 1006\n"
-                     "{__name__=\"up\", __tenant_id__=\"a\"} 7\n"
-                     "{__name__=\"up\", __tenant_id__=\"a\"} 1007\n"
-                     "{__name__=\"up\", __tenant_id__=\"b\"} 5\n"
-                     "{__name__=\"up\", __tenant_id__=\"b\"} 1005\n");
+    expect_texts(rig, "{__name__=\"down\", __tenant_id__=\"b\"} 6\n"
+                      "{__name__=\"down\", __tenant_id__=\"b\"} 1006\n"
+                      "{__name__=\"up\", __tenant_id__=\"a\"} 7\n"
+                      "{__name__=\"up\", __tenant_id__=\"a\"} 1007\n"
+                      "{__name__=\"up\", __tenant_id__=\"b\"} 5\n"
+                      "{__name__=\"up\", __tenant_id__=\"b\"} 1005\n");
     begin(rig);
     assert_int_equal(view_metadata(rig->view, &r, bytes_of("", 0), say_metadata, rig, NULL), OK);
-    expect_said(rig, "down a\ndown b\nup Up.\n");
+    expect_texts(rig, "down a\ndown b\nup Up.\n");
     rig_free(rig);
 }
 
@@ -658,7 +658,7 @@ UNIT_TEST(test_warnings_and_errors_of_each_tenant_are_returned)
     begin(rig);
     rig->kept.count = 0;
     assert_int_equal(view_series(rig->view, &r, &to, NULL), OK);
-    expect_said(rig, "page 7\npage 7\n");
+    expect_texts(rig, "page 7\npage 7\n");
     rig->kept.error = ERR_CORRUPT;
     assert_int_equal(view_select(rig->view, &r, &set, &why), ERR_CORRUPT);
     assert_string_equal(why.text, "as told");

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 #include "wal/walk.h"
 
 /* --- headers ---------------------------------------------------------------------------------- */

@@ -222,7 +222,7 @@ UNIT_TEST(test_a_file_that_is_not_a_segment_of_the_log_is_reported)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_print_seed)
     const struct CMUnitTest tests[] = {
         claim(test_every_segment_is_accounted_for_to_the_byte_and_nothing_is_changed),
         claim(test_the_end_of_the_segment_is_reported),

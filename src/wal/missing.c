@@ -16,7 +16,7 @@
  * second in which the file is renamed; the next check finds it.
  */
 
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 
 #define LOOK_NS NS_PER_S
 

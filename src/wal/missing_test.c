@@ -162,7 +162,7 @@ UNIT_TEST(test_a_file_that_cannot_be_looked_at_is_there)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_print_seed)
     const struct CMUnitTest tests[] = {
         claim(test_a_commit_fails_if_its_file_was_removed_replaced_or_emptied),
         claim(test_a_log_without_commits_finds_that_its_file_is_gone_when_it_looks),

@@ -17,7 +17,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 
 /* Records that are read again are far apart, most of them smaller than this. */
 enum { AGAIN_WINDOW_BYTES = 16 * 1024 };

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 #include "wal/walk.h"
 
 enum { REWRITE_PIECE_BYTES = 1024 * 1024 };

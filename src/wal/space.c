@@ -15,7 +15,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 
 enum { PREPARE_PIECE_BYTES = 1024 * 1024 };
 

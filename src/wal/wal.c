@@ -34,7 +34,7 @@
 
 #include <zstd.h>
 
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 
 enum {
     COMPRESS_FROM_BYTES = 256,
@@ -261,13 +261,13 @@ wal_free(struct wal *wal)
 
 /* --- putting ---------------------------------------------------------------------------------- */
 
-struct wal_place
-wal_place(struct wal *wal)
+struct wal_filling
+wal_filling(struct wal *wal)
 {
     lock_take(&wal->lock);
-    struct wal_place place = {filling(wal)->epoch, filling(wal)->segment};
+    struct wal_filling now = {filling(wal)->epoch, filling(wal)->segment};
     lock_drop(&wal->lock);
-    return place;
+    return now;
 }
 
 size_t

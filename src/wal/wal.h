@@ -14,7 +14,7 @@
  *
  * Threads: putters, and wal_take(), are serialised by a lock of the caller; one thread commits,
  * syncs and reopens; one prepares and trims; any number of readers follow, each in one thread.
- * Functions that only return state (such as wal_place() and wal_stats()) may be called from any.
+ * Functions that only return state (such as wal_filling() and wal_stats()) may be called from any.
  */
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
@@ -74,7 +74,7 @@ struct wal_record {
     int64_t realtime_ms;     /* clock at the commit; 0 if not known */
     uint64_t segment;
     /* Number of its commit since the log was made, which rises across restarts; 0 if not known. The
-     * epoch of wal_place() differs: it begins at 1 each time the log is opened. */
+     * epoch of wal_filling() differs: it begins at 1 each time the log is opened. */
     uint64_t epoch;
     uint8_t type;
     uint8_t version;
@@ -146,11 +146,11 @@ void wal_free(struct wal *wal);
  * The batch being filled, and the segment it will be written to. A caller that defines series once
  * per segment compares `segment`. Stable until the lock that serialises putters is released.
  */
-struct wal_place {
+struct wal_filling {
     uint64_t epoch;
     uint64_t segment;
 };
-struct wal_place wal_place(struct wal *wal);
+struct wal_filling wal_filling(struct wal *wal);
 
 /*
  * Adds a record to the batch; with `compress`, compressed if that makes it smaller. ERR_AGAIN: the

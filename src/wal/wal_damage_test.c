@@ -296,7 +296,7 @@ UNIT_TEST(test_positions_of_a_lost_newest_segment_are_reported_and_not_reused)
             findings_fini(&f);
             if (i < life) wal_rig_close(&rig);
         }
-        assert_true(wal_place(rig.wal).segment > lost.number);
+        assert_true(wal_filling(rig.wal).segment > lost.number);
         wal_rig_fill(&rig, 1);
         assert_true(wal_last_segment(rig.wal)->base_pos >= end);
         wal_rig_close(&rig);
@@ -349,7 +349,7 @@ UNIT_TEST(test_a_newest_segment_without_a_commit_ends_the_one_before)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_print_seed)
     const struct CMUnitTest tests[] = {
         claim(test_any_byte_flipped_costs_its_record_and_is_reported),
         claim(test_a_log_cut_off_anywhere_is_torn_there_and_not_damaged),

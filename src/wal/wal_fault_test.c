@@ -25,7 +25,7 @@ live(struct wal_rig *rig, unsigned steps)
             e = wal_rig_put(rig);
         }
         uint64_t durable = wal_durable_epoch(rig->wal), end = wal_end(rig->wal);
-        uint64_t epoch = wal_place(rig->wal).epoch;
+        uint64_t epoch = wal_filling(rig->wal).epoch;
         bool something = rig->next_id > rig->batch_first_id;
         e = wal_rig_commit(rig);
         assert_int_equal(wal_is_down(rig->wal), e != OK);
@@ -165,7 +165,7 @@ UNIT_TEST(test_a_failed_commit_is_void_although_its_bytes_are_there)
         assert_int_not_equal(load_le64(at + behind), 0); /* it was written, and can be read */
         free(at);
         must(wal_rig_reopen(&rig));
-        assert_true(wal_place(rig.wal).segment > number);
+        assert_true(wal_filling(rig.wal).segment > number);
         if (end == 1) wal_rig_fill(&rig, 3);
         if (end == 2) sim_env_power_loss(rig.sim);
         wal_rig_close(&rig);
@@ -192,12 +192,12 @@ UNIT_TEST(test_the_batch_filled_during_a_failed_commit_is_void_too)
     must(wal_put(rig.wal, WAL_LEDGER, bytes_of(payload, sizeof payload), false));
     assert_int_equal(wal_put(rig.wal, WAL_LEDGER, bytes_of(payload, 100), false), ERR_AGAIN);
     assert_false(wal_take(rig.wal));
-    uint64_t epoch = wal_place(rig.wal).epoch;
+    uint64_t epoch = wal_filling(rig.wal).epoch;
     const struct wal_batch *filled = &rig.wal->batches[rig.wal->filling];
     uint64_t given = filled->start_pos + filled->bytes.size;
     wal_rig_forget_batch(&rig);
     must(wal_rig_reopen(&rig));
-    assert_true(wal_place(rig.wal).epoch > epoch);
+    assert_true(wal_filling(rig.wal).epoch > epoch);
     assert_true(wal_last_segment(rig.wal)->base_pos >= given); /* positions of void records, too */
     wal_rig_fill(&rig, 2);
     wal_rig_restart(&rig);
@@ -472,7 +472,7 @@ UNIT_TEST(test_recovery_fails_on_unreadable_devices_and_succeeds_later)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_print_seed)
     const struct CMUnitTest tests[] = {
         claim(test_any_one_call_may_fail_once_in_any_way),
         claim(test_any_call_may_fail_from_then_on_in_any_way),

@@ -17,7 +17,7 @@
 #include "base/hash/hash.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -543,7 +543,7 @@ UNIT_TEST(test_readers_follow_a_log_that_other_threads_write_and_recycle)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_print_seed)
     const struct CMUnitTest tests[] = {
         claim(test_readers_see_every_committed_record_once_in_order),
         claim(test_a_reader_may_begin_behind_any_commit),

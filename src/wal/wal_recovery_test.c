@@ -474,7 +474,7 @@ UNIT_TEST(test_the_search_after_damage_reads_little_for_any_content)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_print_seed)
     const struct CMUnitTest tests[] = {
         claim(test_power_loss_at_any_call_loses_and_invents_nothing),
         claim(test_kill_at_any_call_loses_and_invents_nothing),

@@ -126,10 +126,10 @@ UNIT_TEST(test_the_batch_is_filled_while_another_one_is_on_its_way)
     wal_rig_init(&rig, 4);
     must(wal_rig_open(&rig));
     for (unsigned i = 0; i < 100; i++) {
-        struct wal_place before = wal_place(rig.wal);
+        struct wal_filling before = wal_filling(rig.wal);
         wal_rig_put_many(&rig, 3);
         struct model_commit *c = wal_rig_take(&rig);
-        struct wal_place after = wal_place(rig.wal);
+        struct wal_filling after = wal_filling(rig.wal);
         assert_int_equal(after.epoch, before.epoch + 1);
         wal_rig_put_many(&rig, 2);
         assert_int_equal(wal_durable_epoch(rig.wal), before.epoch - 1);
@@ -170,7 +170,7 @@ UNIT_TEST(test_positions_rise_and_are_never_given_twice_across_restarts)
     for (unsigned life = 0; life < 30; life++) {
         must(wal_rig_open(&rig));
         for (unsigned i = 0; i < life % 4; i++) {
-            uint64_t number = wal_place(rig.wal).segment;
+            uint64_t number = wal_filling(rig.wal).segment;
             assert_true(number >= highest_number && (i > 0 || number > highest_number));
             highest_number = number;
             wal_rig_put_many(&rig, 5);
@@ -200,7 +200,7 @@ UNIT_TEST(test_a_new_log_begins_behind_what_the_store_remembers)
     rig.options.floor_pos = 123456789;
     rig.options.floor_number = 77;
     must(wal_rig_open(&rig));
-    assert_int_equal(wal_place(rig.wal).segment, 78);
+    assert_int_equal(wal_filling(rig.wal).segment, 78);
     wal_rig_fill(&rig, 3);
     assert_true(rig.commits[0].end_pos > 123456789);
     wal_rig_restart(&rig);
@@ -602,7 +602,7 @@ UNIT_TEST(test_options_that_cannot_be_are_refused)
 int
 main(void)
 {
-#define claim(test) cmocka_unit_test_teardown(test, wal_tell_seed)
+#define claim(test) cmocka_unit_test_teardown(test, wal_print_seed)
     const struct CMUnitTest tests[] = {
         claim(test_records_of_every_type_and_size_come_back_as_they_were),
         claim(test_a_record_may_be_empty_or_as_large_as_allowed_but_no_larger),

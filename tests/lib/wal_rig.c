@@ -10,7 +10,7 @@
 static int64_t seed_at_work = -1; /* seed of the machine that is still in use */
 
 int
-wal_tell_seed(void **state)
+wal_print_seed(void **state)
 {
     (void)state;
     mem_fail_nth(0, false);
@@ -124,7 +124,7 @@ check_record(const struct wal_record *record)
 static enum err
 wal_rig_define(struct wal_rig *rig, uint32_t series)
 {
-    uint64_t segment = wal_place(rig->wal).segment;
+    uint64_t segment = wal_filling(rig->wal).segment;
     if (rig->defined_in != segment) rig->defined = 0;
     rig->defined_in = segment;
     if (rig->defined & 1u << series) return OK;

@@ -17,7 +17,7 @@
 #include "base/hash/hash.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
-#include "wal/internal.h"
+#include "wal/wal_private.h"
 
 #define must(call) assert_int_equal((call), OK)
 
@@ -58,7 +58,7 @@ struct wal_rig {
 };
 
 /* Prints the seed of the rig that a failed test left; a teardown of tests. */
-int wal_tell_seed(void **state);
+int wal_print_seed(void **state);
 
 /* Returns a random number below `below`. */
 uint64_t wal_rig_random(struct wal_rig *rig, uint64_t below);

@@ -4,7 +4,7 @@
  * Series live in a tsearch(3) tree keyed by their labels, so walking it is label order. Labels and
  * texts are copied into one arena that is freed whole; samples are plain arrays that double.
  */
-#include "oracle_internal.h"
+#include "oracle_private.h"
 
 #include <search.h>
 #include <stdio.h>

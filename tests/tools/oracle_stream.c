@@ -8,7 +8,7 @@
 #include "base/hash/crc32c.h"
 #include "cmp.pb-c.h"
 #include "model/histogram.h"
-#include "oracle_internal.h"
+#include "oracle_private.h"
 #include "wire/chunk/chunk.h"
 
 /* The series being put together: consecutive frames with equal labels. */

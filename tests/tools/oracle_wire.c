@@ -6,7 +6,7 @@
  * left out, and the counter reset hint, which is advice, is ignored. Only the marker of a stale
  * histogram is defined.
  */
-#include "oracle_internal.h"
+#include "oracle_private.h"
 
 #include <inttypes.h>
 #include <snappy-c.h>

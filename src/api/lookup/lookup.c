@@ -62,7 +62,7 @@ read_common(struct label_lookup *l)
     enum err e = form_limit(&l->form, &l->query.hints.limit, &l->error);
     if (e == OK) e = read_times(l);
     if (e == OK) e = form_bool(&l->form, "partial_response", &l->query.partial, &l->error);
-    l->query.tells = l->query.partial;
+    l->query.shows_warnings = l->query.partial;
     return e;
 }
 
@@ -132,7 +132,7 @@ read_exemplars_question(struct label_lookup *l)
     enum err e = read_times(l);
     l->query.partial = true;
     if (e == OK) e = form_bool(&l->form, "partial_response", &l->query.partial, &l->error);
-    l->query.tells = l->query.partial;
+    l->query.shows_warnings = l->query.partial;
     if (e) return e;
     if (l->query.max_ms < l->query.min_ms) {
         buf_put_text(&l->error, "end timestamp must not be before start timestamp");

@@ -258,7 +258,7 @@ read_common(struct name_search *s, const char *what)
     if (e == OK) e = read_count(s, "batch_size", &s->batch_size);
     if (e == OK) e = check_sort_by(s, what);
     if (e == OK) e = form_bool(&s->form, "partial_response", &s->query.partial, &s->error);
-    s->query.tells = s->query.partial;
+    s->query.shows_warnings = s->query.partial;
     if (e == OK) {
         e = replica_choice_read(s->api, &s->form, &s->form.arena, &s->replicas, &s->error, &s->why);
     }

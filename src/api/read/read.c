@@ -131,7 +131,7 @@ query_open(struct read *r, const struct rr_query *query, struct matcher *const *
         .min_ms = query->min_ms,
         .max_ms = query->max_ms,
         .partial = r->notices == NOTICES_PARTIAL,
-        .tells = r->notices == NOTICES_PARTIAL,
+        .shows_warnings = r->notices == NOTICES_PARTIAL,
         .stored = r->stored,
         .chunks = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices == NOTICES_NONE &&
                   !wants_labels(query),
@@ -185,12 +185,12 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
                         why);
     }
     const char *left_out;
-    bool tells = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
+    bool shows_warnings = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
     if (e == OK) e = query_open(r, query, matchers, &set, why);
-    if (e == OK && !tells) e = series_set_is_whole(set, why);
+    if (e == OK && !shows_warnings) e = series_set_is_whole(set, why);
     if (e == OK) e = read_drain(form, set, wants_labels(query), why);
-    if (e == OK && !tells) e = series_set_is_whole(set, why);
-    for (uint32_t i = 0; e == OK && tells; i++) {
+    if (e == OK && !shows_warnings) e = series_set_is_whole(set, why);
+    for (uint32_t i = 0; e == OK && shows_warnings; i++) {
         left_out = series_set_warning(set, i);
         if (left_out == NULL) break;
         e = rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(left_out), why);

@@ -237,7 +237,7 @@ destination_run(struct api *api, struct http_request *request)
 {
     const char *path = api_path(api, request) + strlen("/api/v1/admin/destinations/");
     const char *slash = strrchr(path, '/');
-    struct destination_wish wish = {.from_ms = 0};
+    struct destination_control control = {.from_ms = 0};
     struct why why = {""};
     unsigned verb = 0, verb_count = sizeof verbs / sizeof *verbs;
     while (slash != NULL && verb < verb_count && strcmp(slash + 1, verbs[verb]) != 0) {
@@ -250,10 +250,10 @@ destination_run(struct api *api, struct http_request *request)
         return;
     }
     struct bytes name = bytes_of(path, (size_t)(slash - path));
-    wish.verb = (enum destination_verb)verb;
+    control.verb = (enum destination_verb)verb;
     enum err e = OK;
-    if (wish.verb == DESTINATION_REPLAY) e = parse_from(api, request, &wish.from_ms, &why);
-    if (e == OK) e = api->options.tell_destination(api->options.context, name, &wish, &why);
+    if (control.verb == DESTINATION_REPLAY) e = parse_from(api, request, &control.from_ms, &why);
+    if (e == OK) e = api->options.control_destination(api->options.context, name, &control, &why);
     if (e) {
         reply_problem_of(request, FOR_ANYTHING, e, &why);
         return;

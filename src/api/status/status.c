@@ -369,10 +369,10 @@ sources_page(struct status_page *p)
 }
 
 static enum err
-remembered_page(struct status_page *p)
+closed_destinations_page(struct status_page *p)
 {
     struct api *api = p->api;
-    return api->options.remembered(api->options.context, &api->page_budget, p->j, &p->why);
+    return api->options.closed_destinations(api->options.context, &api->page_budget, p->j, &p->why);
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
@@ -490,7 +490,7 @@ static const struct {
     {"/api/v1/status/storage", storage_page},
     {"/api/v1/status/destinations", destinations_page},
     {"/api/v1/status/sources", sources_page},
-    {"/api/v1/status/remembered", remembered_page},
+    {"/api/v1/status/remembered", closed_destinations_page},
 };
 
 /* Answers with the members of /api/v1/status/buildinfo, without "status" and "data" around them. */

@@ -10,7 +10,7 @@
 #include "api/write/refusals.h"
 #include "base/log.h"
 
-#define SAID_NS (60 * NS_PER_S)
+#define LOG_AGAIN_NS (60 * NS_PER_S)
 
 struct refusals {
     struct log_gate gate;
@@ -30,7 +30,7 @@ refusals_log(int64_t now_ns, struct bytes tenant, const struct ingest_result *re
         char begin[64];
         if (count == 0) continue;
         atomic_fetch_add_explicit(&x->count, count, memory_order_relaxed);
-        if (!log_often(&x->gate, now_ns, SAID_NS, &held_back)) continue;
+        if (!log_often(&x->gate, now_ns, LOG_AGAIN_NS, &held_back)) continue;
         /* Names the first sample of that reason, if it is known; else the first of all. */
         snprintf(begin, sizeof begin, "; %s", word);
         const char *own = strstr(offenders, begin), *first = own != NULL ? own : offenders;

@@ -3,20 +3,20 @@
  *
  *      body -> snappy -> decode -> tsdb_ingest_begin -> committing -> api_committed -> answer
  *                                           |                ^
- *                                           +- repeats thread: tsdb_ingest_end, if samples are in
- *                                              doubt that parts may hold
+ *                                           +- repeats thread: tsdb_ingest_end, if parts may hold
+ *                                              samples that conflict with the head
  *
- *   SPARE --write_judge()--> JUDGED --write_look_later()--> DOUBTFUL --doubtful_take()--> JUDGED
+ *   SPARE --write_judge()--> JUDGED --write_look_later()--> UNDECIDED --undecided_take()--> JUDGED
  *                            JUDGED --write_judged()--> COMMITTING --api_committed()--> JUDGED
  *                            JUDGED --answered, pending_spare()--> SPARE
  *
  * Invariants:
  *
- * 1. A pending write is in the list that its place names; in JUDGED one thread has it.
+ * 1. A pending write is in the list that its stage names; in JUDGED one thread has it.
  * 2. The list of COMMITTING writes has `committing_count` of them, and `committing_last` is its
  *    end.
- * 3. A DOUBTFUL write has doubts and keeps its memory; a COMMITTING write has neither.
- * 4. `doubtful_count`, at most DOUBTFUL_MAX, is the number of DOUBTFUL writes, each with a job.
+ * 3. An UNDECIDED write has undecided samples and keeps its memory; a COMMITTING write has neither.
+ * 4. `undecided_count`, at most UNDECIDED_MAX, is the number of UNDECIDED writes, each with a job.
  * 5. A write is answered once, when the fate of its epoch is known.
  */
 #include "api/write/write.h"
@@ -37,22 +37,22 @@ enum {
     /* Larger bodies are judged on the thread of QUEUE_WRITES: a worker has other connections. */
     WORKER_BODY_BYTES = 512 * 1024,
     /* Writes that keep their memory while parts are read for them, one after the other. */
-    DOUBTFUL_MAX = 16,
+    UNDECIDED_MAX = 16,
 };
 
-/* The place of a pending write; the diagram above shows the changes. */
-enum write_place {
+/* The stage of a pending write; the diagram above shows the changes. */
+enum write_stage {
     WRITE_SPARE,      /* in writes->spare, or new */
     WRITE_JUDGED,     /* a thread judges or answers it */
-    WRITE_DOUBTFUL,   /* in writes->doubtful */
+    WRITE_UNDECIDED,  /* in writes->undecided */
     WRITE_COMMITTING, /* in the list of writes that wait for their commit */
 };
 
-/* A write that is judged, waits for its commit, or, before that, for samples in doubt to be
+/* A write that is judged, waits for its commit, or, before that, for undecided samples to be
  * compared with parts. */
 struct pending_write {
     struct pending_write *next;
-    enum write_place place;
+    enum write_stage stage;
     struct http_request *request;
     uint64_t epoch;
     enum tsdb_epoch state;
@@ -60,8 +60,8 @@ struct pending_write {
     enum err error; /* why the rest of the request was not taken */
     struct why why;
     struct ingest_result result;
-    struct write_memory *memory; /* kept while there are doubts */
-    struct tsdb_doubts *doubts;  /* NULL: no sample is in doubt */
+    struct write_memory *memory;      /* kept while samples are undecided */
+    struct tsdb_undecided *undecided; /* NULL: all samples are decided */
 };
 
 /* Working memory of one write; kept for the next. */
@@ -77,8 +77,8 @@ struct writes {
     struct pending_write *committing_first;
     struct pending_write *committing_last;
     uint64_t committing_count;
-    struct pending_write *doubtful; /* each has a job in QUEUE_REPEATS */
-    uint32_t doubtful_count;
+    struct pending_write *undecided; /* each has a job in QUEUE_REPEATS */
+    uint32_t undecided_count;
     struct pending_write *spare;
     struct write_memory *memories;
 };
@@ -219,9 +219,9 @@ static void
 pending_answer(struct api *api, struct pending_write *w)
 {
     struct why down;
-    assert(w->place == WRITE_JUDGED);
+    assert(w->stage == WRITE_JUDGED);
     assert(w->state != TSDB_EPOCH_PENDING); /* invariant 5 */
-    assert(w->doubts == NULL);              /* invariant 3 */
+    assert(w->undecided == NULL);           /* invariant 3 */
     if (w->state == TSDB_EPOCH_VOID) {
         why_set(&down, ERR_AGAIN, "cannot write to the write-ahead log");
         reply_nothing_written(api, w->request, w->version, 503, &down);
@@ -236,8 +236,8 @@ pending_spare(struct api *api, struct pending_write *first, struct pending_write
 {
     assert(last->next == NULL);
     for (struct pending_write *w = first; w != NULL; w = w->next) {
-        assert(w->place == WRITE_JUDGED); /* invariant 1 */
-        w->place = WRITE_SPARE;
+        assert(w->stage == WRITE_JUDGED); /* invariant 1 */
+        w->stage = WRITE_SPARE;
     }
     lock_take(&api->lock);
     last->next = api->writes->spare;
@@ -254,7 +254,7 @@ api_committed(struct api *api)
            (api->writes->committing_last == NULL)); /* invariant 2 */
     /* Takes writes whose fate is known off the list; they keep their order. */
     for (struct pending_write **link = &api->writes->committing_first, *w; (w = *link) != NULL;) {
-        assert(w->place == WRITE_COMMITTING); /* invariant 1 */
+        assert(w->stage == WRITE_COMMITTING); /* invariant 1 */
         w->state = tsdb_epoch(api->options.tsdb, w->epoch);
         if (w->state == TSDB_EPOCH_PENDING) {
             last = w;
@@ -265,7 +265,7 @@ api_committed(struct api *api)
         w->next = NULL;
         *tail = w;
         tail = &w->next;
-        w->place = WRITE_JUDGED;
+        w->stage = WRITE_JUDGED;
         assert(api->writes->committing_count > 0); /* invariant 2 */
         api->writes->committing_count--;
     }
@@ -327,8 +327,8 @@ writes_free(struct api *api)
     if (all == NULL) return;
     assert(all->committing_first == NULL); /* all requests are answered, as api.h requires */
     assert(all->committing_count == 0);
-    assert(all->doubtful == NULL);
-    assert(all->doubtful_count == 0);
+    assert(all->undecided == NULL);
+    assert(all->undecided_count == 0);
     for (struct write_memory *w = all->memories, *next; w != NULL; w = next) {
         next = w->next;
         rw_request_fini(&w->request);
@@ -402,20 +402,20 @@ write_ingest(struct api *api, enum rw_version version, struct bytes tenant, stru
 {
     struct tsdb *tsdb = api->options.tsdb;
     struct ingest_result *result = &wait->result;
-    enum err e = tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->doubts, why);
+    enum err e = tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->undecided, why);
     if (e != ERR_INPUT) return e;
     why->text[0] = '\0';
     e = rw_decode(&w->request, version, buf_bytes(&w->message), tsdb_hash_seed(tsdb), why);
     if (e == ERR_INPUT) metric_inc(&malformed);
-    return e ? e : tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->doubts, why);
+    return e ? e : tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->undecided, why);
 }
 
 /* Answers, or leaves the request waiting for its commit. */
 static void
 write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
 {
-    assert(wait->place == WRITE_JUDGED);
-    assert(wait->doubts == NULL); /* invariant 3 */
+    assert(wait->stage == WRITE_JUDGED);
+    assert(wait->undecided == NULL); /* invariant 3 */
     if (wait->result.rejected_total > 0) {
         refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
     }
@@ -424,7 +424,7 @@ write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
     wait->state = tsdb_epoch(api->options.tsdb, wait->epoch);
     if (wait->state == TSDB_EPOCH_PENDING) {
         wait->next = NULL;
-        wait->place = WRITE_COMMITTING;
+        wait->stage = WRITE_COMMITTING;
         lock_take(&api->lock);
         assert((api->writes->committing_last == NULL) ==
                (api->writes->committing_count == 0)); /* invariant 2 */
@@ -445,90 +445,90 @@ write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
     pending_spare(api, wait, wait);
 }
 
-/* --- samples in doubt ------------------------------------------------------------------------- */
+/* --- undecided samples ------------------------------------------------------------------------ */
 
 static struct pending_write *
-doubtful_take(struct api *api, const struct http_request *request)
+undecided_take(struct api *api, const struct http_request *request)
 {
     lock_take(&api->lock);
-    struct pending_write **link = &api->writes->doubtful;
+    struct pending_write **link = &api->writes->undecided;
     while (*link != NULL && (*link)->request != request) {
         link = &(*link)->next;
     }
     struct pending_write *wait = *link;
-    assert(wait != NULL);                    /* invariant 4 */
-    assert(wait->place == WRITE_DOUBTFUL);   /* invariant 1 */
-    assert(wait->doubts != NULL);            /* invariant 3 */
-    assert(api->writes->doubtful_count > 0); /* invariant 4 */
+    assert(wait != NULL);                     /* invariant 4 */
+    assert(wait->stage == WRITE_UNDECIDED);   /* invariant 1 */
+    assert(wait->undecided != NULL);          /* invariant 3 */
+    assert(api->writes->undecided_count > 0); /* invariant 4 */
     *link = wait->next;
-    wait->place = WRITE_JUDGED;
-    api->writes->doubtful_count--;
+    wait->stage = WRITE_JUDGED;
+    api->writes->undecided_count--;
     lock_drop(&api->lock);
     return wait;
 }
 
 static void
-doubt_over(struct api *api, struct pending_write *wait)
+undecided_end(struct api *api, struct pending_write *wait)
 {
     struct bytes tenant;
     struct why why;
     write_memory_put(api, wait->memory);
-    wait->doubts = NULL;
+    wait->undecided = NULL;
     if (one_tenant_named(api, wait->request, &tenant, &why) != 0) tenant = (struct bytes){NULL, 0};
     write_judged(api, tenant, wait);
 }
 
-/* Refuses the samples in doubt: the sender retries, and finds the rest already written. */
+/* Refuses the undecided samples: the sender retries, and finds the rest already written. */
 static void
-doubt_refused(struct api *api, struct pending_write *wait, const struct why *why)
+undecided_refuse(struct api *api, struct pending_write *wait, const struct why *why)
 {
-    tsdb_doubts_free(wait->doubts);
+    tsdb_undecided_free(wait->undecided);
     wait->error = ERR_AGAIN;
     wait->why = *why;
-    doubt_over(api, wait);
+    undecided_end(api, wait);
 }
 
 static void
 write_look_refused(struct api *api, struct http_request *request, enum err e, const struct why *why)
 {
     (void)e;
-    doubt_refused(api, doubtful_take(api, request), why);
+    undecided_refuse(api, undecided_take(api, request), why);
 }
 
 static void
 write_look(struct api *api, struct http_request *request)
 {
-    struct pending_write *wait = doubtful_take(api, request);
+    struct pending_write *wait = undecided_take(api, request);
     struct why why;
     if (atomic_load_explicit(&api->stopping, memory_order_relaxed)) {
-        doubt_refused(api, wait, (why_set(&why, ERR_AGAIN, "shutting down"), &why));
+        undecided_refuse(api, wait, (why_set(&why, ERR_AGAIN, "shutting down"), &why));
         return;
     }
     int64_t until_ns = env_monotonic_ns(api->options.env) + TSDB_LOOK_NS_MAX;
-    wait->error = tsdb_ingest_end(wait->doubts, until_ns, &wait->result, &wait->why);
-    doubt_over(api, wait);
+    wait->error = tsdb_ingest_end(wait->undecided, until_ns, &wait->result, &wait->why);
+    undecided_end(api, wait);
 }
 
 static void
 write_look_later(struct api *api, struct pending_write *wait)
 {
     struct http_request *request = wait->request;
-    assert(wait->doubts != NULL); /* invariant 3 */
+    assert(wait->undecided != NULL); /* invariant 3 */
     lock_take(&api->lock);
-    assert(api->writes->doubtful_count <= DOUBTFUL_MAX); /* invariant 4 */
-    bool room = api->writes->doubtful_count < DOUBTFUL_MAX;
+    assert(api->writes->undecided_count <= UNDECIDED_MAX); /* invariant 4 */
+    bool room = api->writes->undecided_count < UNDECIDED_MAX;
     if (room) {
-        wait->place = WRITE_DOUBTFUL;
-        wait->next = api->writes->doubtful;
-        api->writes->doubtful = wait;
-        api->writes->doubtful_count++;
+        wait->stage = WRITE_UNDECIDED;
+        wait->next = api->writes->undecided;
+        api->writes->undecided = wait;
+        api->writes->undecided_count++;
     }
     lock_drop(&api->lock);
     struct why why;
     if (room)
         run_later(api, QUEUE_REPEATS, request, write_look, write_look_refused);
     else
-        doubt_refused(
+        undecided_refuse(
             api, wait,
             (why_set(&why, ERR_AGAIN, "too many requests are waiting for parts to be read"), &why));
 }
@@ -587,7 +587,7 @@ write_judge(struct api *api, struct http_request *request)
     if (w != NULL && e == OK) {
         lock_take(&api->lock);
         wait = api->writes->spare;
-        assert(wait == NULL || wait->place == WRITE_SPARE); /* invariant 1 */
+        assert(wait == NULL || wait->stage == WRITE_SPARE); /* invariant 1 */
         if (wait != NULL) api->writes->spare = wait->next;
         lock_drop(&api->lock);
         if (wait == NULL) wait = mem_alloc(&api->write_budget, sizeof *wait);
@@ -599,9 +599,9 @@ write_judge(struct api *api, struct http_request *request)
         return;
     }
     *wait = (struct pending_write){
-        .place = WRITE_JUDGED, .request = request, .version = version, .memory = w};
+        .stage = WRITE_JUDGED, .request = request, .version = version, .memory = w};
     wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
-    if (wait->doubts != NULL) {
+    if (wait->undecided != NULL) {
         write_look_later(api, wait);
         return;
     }

@@ -57,8 +57,8 @@ is_refusal(enum err e)
 }
 
 void
-rule_edit_tell(const struct rule_editor *x, const struct rules_edit *edit, const char *group,
-               enum err e, const struct why *why)
+rule_edit_log(const struct rule_editor *x, const struct rules_edit *edit, const char *group,
+              enum err e, const struct why *why)
 {
     static const char *const verbs[] = {[RULES_SET] = "set a group",
                                         [RULES_DELETE] = "delete a group",

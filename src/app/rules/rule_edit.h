@@ -25,7 +25,7 @@ MUST_CHECK enum err rule_edit(const struct rule_editor *editor, const struct set
                               char ret_group[STORED_NAME_BYTES_MAX + 1], struct why *why);
 /* Logs and counts the result. Any thread, without locks. `group` is the name that was set or
  * deleted. */
-void rule_edit_tell(const struct rule_editor *editor, const struct rules_edit *edit,
-                    const char *group, enum err e, const struct why *why);
+void rule_edit_log(const struct rule_editor *editor, const struct rules_edit *edit,
+                   const char *group, enum err e, const struct why *why);
 
 #endif

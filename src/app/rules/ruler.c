@@ -25,7 +25,8 @@
 #include "views/replicas.h"
 #include "views/stack.h"
 
-#define LACK_SAID_NS (60 * NS_PER_S) /* between log lines about samples that rules cannot read */
+#define LACK_LOG_AGAIN_NS \
+    (60 * NS_PER_S) /* between log lines about samples that rules cannot read */
 
 enum { THREADS_MAX = 32, THREADS_FIRST = 2 };
 
@@ -476,7 +477,7 @@ log_lack(void *context, const char *sentence)
     static struct log_gate gate;
     uint64_t held_back;
     struct ruler *r = context;
-    if (!log_often(&gate, env_monotonic_ns(r->options.env), LACK_SAID_NS, &held_back)) return;
+    if (!log_often(&gate, env_monotonic_ns(r->options.env), LACK_LOG_AGAIN_NS, &held_back)) return;
     log_warn("rules are evaluated without samples that are damaged", KV("warning", sentence),
              KV("more_held_back", held_back));
 }

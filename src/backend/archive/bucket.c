@@ -85,14 +85,14 @@ take_object(void *context, const struct listed_object *o)
     struct bucket_listing *l = context;
     const char *prefix = begin_of(l->of);
     size_t size = strlen(prefix);
-    const struct hours *hours = &l->base.asking.hours;
+    const struct hours *hours = &l->base.scope.hours;
     if (strncmp(o->key, prefix, size) != 0) return OK;
     struct bytes name = bytes_of_text(o->key + size);
     bool is_after = !hours->all && name.size >= HOUR_TEXT_SIZE &&
                     memcmp(name.at, hours->last, HOUR_TEXT_SIZE) > 0;
     l->ended |= is_after;
     if (o->size == 0 || !archive_name_counts(name) || !hours_have_name(hours, name)) return OK;
-    if (!array_reserve(l->base.asking.budget, &l->objects, &l->capacity, l->count + 1)) {
+    if (!array_reserve(l->base.scope.budget, &l->objects, &l->capacity, l->count + 1)) {
         return ERR_NOMEM;
     }
     struct page_object object = {.key = l->texts.size, .size = o->size};
@@ -116,7 +116,7 @@ put_parameter(struct buf *to, const char *name, struct bytes value)
 static enum err
 put_list_url(struct bucket_listing *l)
 {
-    const struct hours *hours = &l->base.asking.hours;
+    const struct hours *hours = &l->base.scope.hours;
     const char *prefix = begin_of(l->of);
     buf_clear(&l->url);
     buf_printf(&l->url, "%s/?list-type=2", l->of->root);
@@ -164,7 +164,7 @@ next_page(struct bucket_listing *l, struct why *why)
     if (e) return no_memory(why);
     const struct fetch_request request = {
         .method = "GET", .url = (const char *)l->url.at, .wanted = wanted};
-    e = fetch_open(l->base.asking.session, l->base.asking.control, &request, &fetch, why);
+    e = fetch_open(l->base.scope.session, l->base.scope.control, &request, &fetch, why);
     if (e) return e;
     atomic_fetch_add_explicit(&l->of->counts->listings, 1, memory_order_relaxed);
     e = read_page(l, fetch, why);
@@ -174,16 +174,16 @@ next_page(struct bucket_listing *l, struct why *why)
 }
 
 static enum err
-list(struct archive_store *store, const struct archive_asking *asking,
+list(struct archive_store *store, const struct archive_scope *scope,
      struct archive_listing **ret_listing, struct why *why)
 {
-    struct bucket_listing *l = mem_new(asking->budget, sizeof *l);
+    struct bucket_listing *l = mem_new(scope->budget, sizeof *l);
     if (l == NULL) return no_memory(why);
-    l->base = (struct archive_listing){*asking};
+    l->base = (struct archive_listing){*scope};
     l->of = (struct bucket *)store;
-    buf_init(&l->url, asking->budget, URL_BYTES_MAX);
-    buf_init(&l->body, asking->budget, LISTING_BYTES_MAX);
-    buf_init(&l->texts, asking->budget, NAMES_BYTES_MAX);
+    buf_init(&l->url, scope->budget, URL_BYTES_MAX);
+    buf_init(&l->body, scope->budget, LISTING_BYTES_MAX);
+    buf_init(&l->texts, scope->budget, NAMES_BYTES_MAX);
     *ret_listing = &l->base;
     return OK;
 }
@@ -215,8 +215,8 @@ free_listing(struct archive_listing *listing)
     buf_fini(&l->url);
     buf_fini(&l->body);
     buf_fini(&l->texts);
-    array_free(l->base.asking.budget, l->objects, l->capacity);
-    mem_free(l->base.asking.budget, l, sizeof *l);
+    array_free(l->base.scope.budget, l->objects, l->capacity);
+    mem_free(l->base.scope.budget, l, sizeof *l);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -232,17 +232,17 @@ close_range(struct archive_range *range)
 }
 
 static enum err
-open_range(struct archive_store *store, const struct archive_asking *asking,
+open_range(struct archive_store *store, const struct archive_scope *scope,
            const struct archive_object *object, uint64_t offset, uint64_t size,
            struct archive_range **ret_range, struct why *why)
 {
     const struct bucket *b = (const struct bucket *)store;
-    struct bucket_range *r = mem_new(asking->budget, sizeof *r);
+    struct bucket_range *r = mem_new(scope->budget, sizeof *r);
     if (r == NULL) return no_memory(why);
-    r->base = (struct archive_range){asking->budget};
+    r->base = (struct archive_range){scope->budget};
     r->object = object;
     r->left = size;
-    buf_init(&r->url, asking->budget, URL_BYTES_MAX);
+    buf_init(&r->url, scope->budget, URL_BYTES_MAX);
     buf_printf(&r->url, "%s/", b->root);
     buf_put_percent(&r->url, bytes_of_text(object->key), "/");
     buf_put_u8(&r->url, 0);
@@ -253,7 +253,7 @@ open_range(struct archive_store *store, const struct archive_asking *asking,
         .method = "GET", .url = (const char *)r->url.at, .headers = r->headers, .wanted = wanted};
     enum err e = buf_error(&r->url) ? no_memory(why) : OK;
     if (e == OK) {
-        e = fetch_open(asking->session, asking->control, &request, &r->fetch, why);
+        e = fetch_open(scope->session, scope->control, &request, &r->fetch, why);
     }
     if (e)
         close_range(&r->base);

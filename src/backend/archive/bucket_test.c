@@ -20,7 +20,7 @@
 
 static struct fetch_rig rig;
 static struct archive_store *store;
-static struct archive_asking asking;
+static struct archive_scope scope;
 static char endpoint[64];
 
 static void
@@ -35,8 +35,8 @@ begin(unsigned count, const char *const *answers)
     const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
                                            &rig.counts};
     assert_int_equal(archive_bucket_new(&options, &store, &rig.why), OK);
-    asking = (struct archive_asking){.budget = &rig.query, .session = rig.session};
-    asking.hours = (struct hours){.first = "2023/11/14/22/", .last = "2023/11/14/23/"};
+    scope = (struct archive_scope){.budget = &rig.query, .session = rig.session};
+    scope.hours = (struct hours){.first = "2023/11/14/22/", .last = "2023/11/14/23/"};
 }
 
 static void
@@ -87,7 +87,7 @@ UNIT_TEST(test_pages_are_listed_from_the_first_hour_to_the_last)
         PAGE(OBJECT("pre/2023/11/14/23/f", "4") OBJECT("pre/2023/11/15/00/g", "5"), "another")};
     struct archive_listing *listing;
     begin(2, answers);
-    assert_int_equal(store->ops->list(store, &asking, &listing, &rig.why), OK);
+    assert_int_equal(store->ops->list(store, &scope, &listing, &rig.why), OK);
     expect_object(listing, "pre/2023/11/14/22/b c", 2);
     expect_seen("GET /stock/?list-type=2&start-after=pre%2F2023%2F11%2F14%2F22%2F&prefix=pre%2F ");
     expect_object(listing, "pre/2023/11/14/23/f", 4);
@@ -104,8 +104,8 @@ UNIT_TEST(test_all_objects_are_listed_up_to_the_last_page)
                                           LAST_PAGE(OBJECT("pre/b", "2"))};
     struct archive_listing *listing;
     begin(2, answers);
-    asking.hours = (struct hours){.all = true};
-    assert_int_equal(store->ops->list(store, &asking, &listing, &rig.why), OK);
+    scope.hours = (struct hours){.all = true};
+    assert_int_equal(store->ops->list(store, &scope, &listing, &rig.why), OK);
     expect_object(listing, "pre/a", 1);
     expect_seen("GET /stock/?list-type=2&prefix=pre%2F ");
     expect_object(listing, "pre/b", 2);
@@ -130,7 +130,7 @@ UNIT_TEST(test_a_listing_that_fails_says_why)
         struct archive_object object;
         bool more;
         begin(1, &cases[i].answer);
-        assert_int_equal(store->ops->list(store, &asking, &listing, &rig.why), OK);
+        assert_int_equal(store->ops->list(store, &scope, &listing, &rig.why), OK);
         expect_error(store->ops->next(listing, &object, &more, &rig.why), cases[i].error,
                      cases[i].words);
         assert_false(more);
@@ -149,7 +149,7 @@ read_some(char text[16])
     struct archive_range *range;
     struct bytes piece = {NULL, 1};
     text[0] = '\0';
-    enum err e = store->ops->open(store, &asking, &object, 3, 5, &range, &rig.why);
+    enum err e = store->ops->open(store, &scope, &object, 3, 5, &range, &rig.why);
     if (e) return e;
     while (e == OK && piece.size > 0) {
         e = store->ops->read(range, &piece, &rig.why);
@@ -222,7 +222,7 @@ UNIT_TEST(test_the_bucket_is_in_the_host_or_in_the_path)
         const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
                                                &rig.counts};
         assert_int_equal(archive_bucket_new(&options, &store, &rig.why), OK);
-        assert_int_equal(store->ops->list(store, &asking, &listing, &rig.why), OK);
+        assert_int_equal(store->ops->list(store, &scope, &listing, &rig.why), OK);
         expect_object(listing, NULL, 0);
         expect_seen(cases[i].seen);
         store->ops->free_listing(listing);

@@ -74,8 +74,7 @@ take_name(void *context, const char *name, bool is_dir)
     struct folder_listing *l = context;
     struct level *level = &l->levels[l->depth - 1];
     if (name[0] == '.') return OK;
-    if (!array_reserve(l->base.asking.budget, &level->entries, &level->capacity,
-                       level->count + 1)) {
+    if (!array_reserve(l->base.scope.budget, &level->entries, &level->capacity, level->count + 1)) {
         return ERR_NOMEM;
     }
     level->entries[level->count++] = (struct folder_entry){(uint32_t)level->names.size, is_dir};
@@ -127,21 +126,21 @@ free_listing(struct archive_listing *listing)
     if (l == NULL) return;
     for (uint32_t i = 0; i < DEPTH_MAX; i++) {
         buf_fini(&l->levels[i].names);
-        array_free(l->base.asking.budget, l->levels[i].entries, l->levels[i].capacity);
+        array_free(l->base.scope.budget, l->levels[i].entries, l->levels[i].capacity);
     }
-    mem_free(l->base.asking.budget, l, sizeof *l);
+    mem_free(l->base.scope.budget, l, sizeof *l);
 }
 
 static enum err
-list(struct archive_store *store, const struct archive_asking *asking,
+list(struct archive_store *store, const struct archive_scope *scope,
      struct archive_listing **ret_listing, struct why *why)
 {
-    struct folder_listing *l = mem_new(asking->budget, sizeof *l);
+    struct folder_listing *l = mem_new(scope->budget, sizeof *l);
     if (l == NULL) return no_memory(why);
-    l->base = (struct archive_listing){*asking};
+    l->base = (struct archive_listing){*scope};
     l->of = (struct folder *)store;
     for (uint32_t i = 0; i < DEPTH_MAX; i++) {
-        buf_init(&l->levels[i].names, asking->budget, NAMES_BYTES_MAX);
+        buf_init(&l->levels[i].names, scope->budget, NAMES_BYTES_MAX);
     }
     atomic_fetch_add_explicit(&l->of->counts->listings, 1, memory_order_relaxed);
     enum err e = enter(l, why);
@@ -196,12 +195,12 @@ step(struct folder_listing *l, struct archive_object *o, bool *ret_found, struct
     }
     struct bytes whole = bytes_of(path, (size_t)size);
     if (entry->is_dir) {
-        if (!hours_may_be_in(&l->base.asking.hours, whole)) return OK;
+        if (!hours_may_be_in(&l->base.scope.hours, whole)) return OK;
         memcpy(l->path, path, (size_t)size);
         memcpy(l->path + size, "/", 2);
         return enter(l, why);
     }
-    if (!archive_name_counts(whole) || !hours_have_name(&l->base.asking.hours, whole)) return OK;
+    if (!archive_name_counts(whole) || !hours_have_name(&l->base.scope.hours, whole)) return OK;
     memcpy(o->key, path, (size_t)size + 1);
     return look_at_file(l, o, ret_found, why);
 }
@@ -218,7 +217,7 @@ next(struct archive_listing *listing, struct archive_object *ret, bool *ret_more
             l->depth--;
         else
             e = step(l, ret, ret_more, why);
-        if (e == OK) e = query_control_check(l->base.asking.control, why);
+        if (e == OK) e = query_control_check(l->base.scope.control, why);
     }
     return e;
 }
@@ -243,14 +242,14 @@ close_range(struct archive_range *range)
 }
 
 static enum err
-open_range(struct archive_store *store, const struct archive_asking *asking,
+open_range(struct archive_store *store, const struct archive_scope *scope,
            const struct archive_object *object, uint64_t offset, uint64_t size,
            struct archive_range **ret_range, struct why *why)
 {
     char path[2 * PATH_BYTES];
-    struct folder_range *r = mem_alloc(asking->budget, sizeof *r);
+    struct folder_range *r = mem_alloc(scope->budget, sizeof *r);
     if (r == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read the archive");
-    r->base = (struct archive_range){asking->budget};
+    r->base = (struct archive_range){scope->budget};
     r->of = (struct folder *)store;
     r->file = FILE_CLOSED;
     r->at = offset;

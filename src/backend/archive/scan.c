@@ -64,7 +64,7 @@ struct scan_span {
 struct archive_scan {
     struct archive_scan_options options;
     struct query_request request;
-    struct archive_asking asking;
+    struct archive_scope scope;
     struct archive_listing *listing;
     struct archive_unpacker *unpacker;
     struct archive_lines *lines;
@@ -347,7 +347,7 @@ look_ahead(struct archive_scan *s, struct why *why)
     a->ends = a->size == left;
     a->is_last = a->ends && s->span_next + 1 == s->span_count;
     a->is_described = !s->is_known && s->options.cache != NULL;
-    e = s->options.store->ops->open(s->options.store, &s->asking, &a->object, a->offset, a->size,
+    e = s->options.store->ops->open(s->options.store, &s->scope, &a->object, a->offset, a->size,
                                     &a->range, why);
     if (e) return e;
     s->ahead_count++;
@@ -481,7 +481,7 @@ static enum err
 read_pass(struct archive_scan *s, struct why *why)
 {
     s->listed = s->has_object = s->describing = false;
-    enum err e = s->options.store->ops->list(s->options.store, &s->asking, &s->listing, why);
+    enum err e = s->options.store->ops->list(s->options.store, &s->scope, &s->listing, why);
     while (e == OK) {
         while (e == OK && s->ahead_count < AHEAD_MAX && !(s->listed && !s->has_object)) {
             e = look_ahead(s, why);
@@ -516,7 +516,7 @@ begin_pass(struct archive_scan *s, struct why *why)
 
 /* Reports junk once, whatever the number of passes. */
 static enum err
-tell_of_junk(struct archive_scan *s, struct why *why)
+warn_of_junk(struct archive_scan *s, struct why *why)
 {
     struct why said;
     if (s->junk == 0 || s->from.size > 0) return OK;
@@ -533,7 +533,7 @@ archive_scan_next(struct archive_scan *s, struct bytes *ret_labels, struct why *
         enum err e = OK;
         if (!s->passed) {
             e = begin_pass(s, why);
-            if (e == OK) e = tell_of_junk(s, why);
+            if (e == OK) e = warn_of_junk(s, why);
             if (e) return e;
             s->passed = true;
         }
@@ -577,10 +577,10 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     about_init(&s->known, options->budget);
     about_init(&s->about, options->budget);
     buf_init(&s->metric_names, options->budget, NAMES_BYTES_MAX);
-    s->asking = (struct archive_asking){
-        .budget = options->budget, .control = r->control, .hours.all = true};
+    s->scope =
+        (struct archive_scope){.budget = options->budget, .control = r->control, .hours.all = true};
     if (options->layout == ARCHIVE_HOURLY) {
-        hours_between(r->min_ms, r->max_ms, options->late_ms, &s->asking.hours);
+        hours_between(r->min_ms, r->max_ms, options->late_ms, &s->scope.hours);
     }
     struct archive_line_sink sink = {.labels = intern_labels,
                                      .wants = wants_sample,
@@ -594,7 +594,7 @@ archive_scan_new(const struct archive_scan_options *options, const struct query_
     if (e == OK) e = archive_lines_new(options->budget, seed, &sink, &s->lines);
     if (e == ERR_NOMEM) (void)fetch_no_memory(why);
     if (e == OK) {
-        e = fetch_session_open(options->fetcher, options->budget, &s->asking.session, why);
+        e = fetch_session_open(options->fetcher, options->budget, &s->scope.session, why);
     }
     if (e)
         archive_scan_free(s);
@@ -608,7 +608,7 @@ archive_scan_free(struct archive_scan *s)
 {
     if (s == NULL) return;
     drop_ahead(s);
-    fetch_session_close(s->asking.session);
+    fetch_session_close(s->scope.session);
     gathering_free(s->gathering);
     archive_lines_free(s->lines);
     archive_unpacker_free(s->unpacker);

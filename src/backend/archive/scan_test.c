@@ -31,11 +31,11 @@ static struct env *env;
 static struct fetch_rig rig; /* its fetcher sends nothing */
 
 static enum err
-one_list(struct archive_store *store, const struct archive_asking *asking,
+one_list(struct archive_store *store, const struct archive_scope *scope,
          struct archive_listing **ret_listing, struct why *why)
 {
     (void)store, (void)why;
-    listing = (struct one_listing){.listing = {*asking}};
+    listing = (struct one_listing){.listing = {*scope}};
     *ret_listing = &listing.listing;
     return OK;
 }
@@ -60,14 +60,14 @@ one_free_listing(struct archive_listing *of)
 }
 
 static enum err
-one_open(struct archive_store *store, const struct archive_asking *asking,
+one_open(struct archive_store *store, const struct archive_scope *scope,
          const struct archive_object *listed, uint64_t offset, uint64_t size,
          struct archive_range **ret_range, struct why *why)
 {
     static struct one_range range;
     (void)store, (void)listed, (void)why;
     object.opened++;
-    range = (struct one_range){{asking->budget}, bytes_of(object.text + offset, size)};
+    range = (struct one_range){{scope->budget}, bytes_of(object.text + offset, size)};
     *ret_range = &range.range;
     return OK;
 }

@@ -25,25 +25,25 @@ struct archive_object {
     bool is_young; /* it may change now without a new tag */
 };
 
-/* The environment of one question. */
-struct archive_asking {
+/* The objects that one question may read, and how it reads them. */
+struct archive_scope {
     struct budget *budget;
     struct query_control *control; /* may be NULL */
     struct fetch_session *session; /* session that sends the requests */
-    struct hours hours;
+    struct hours hours;            /* hours whose objects may have samples */
 };
 
 struct archive_store;
 /* The begin of each store's own structs. */
 struct archive_listing {
-    struct archive_asking asking;
+    struct archive_scope scope;
 };
 struct archive_range {
     struct budget *budget;
 };
 
 struct archive_store_ops {
-    enum err (*list)(struct archive_store *store, const struct archive_asking *asking,
+    enum err (*list)(struct archive_store *store, const struct archive_scope *scope,
                      struct archive_listing **ret_listing, struct why *why);
     /* Gets the next object; *ret_more is false after the last. Leaves out empty objects and those
      * that do not count: archive_name_counts(). */
@@ -51,7 +51,7 @@ struct archive_store_ops {
                      bool *ret_more, struct why *why);
     void (*free_listing)(struct archive_listing *listing);
     /* Begins to read 1..ARCHIVE_RANGE_BYTES of an object; `object` is borrowed until close(). */
-    enum err (*open)(struct archive_store *store, const struct archive_asking *asking,
+    enum err (*open)(struct archive_store *store, const struct archive_scope *scope,
                      const struct archive_object *object, uint64_t offset, uint64_t size,
                      struct archive_range **ret_range, struct why *why);
     /* Reads more of a range, a view until the next call; empty at its end. ERR_AGAIN: the object

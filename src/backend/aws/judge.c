@@ -302,9 +302,9 @@ judge_error(struct aws_clock *clock, const struct http_call_answer *answer,
     /* A wrong signature may be due to its time rather than its key. */
     bool of_signature = strncmp(error->code, "InvalidSignature", 16) == 0 ||
                         strncmp(error->code, "SignatureDoesNotMatch", 21) == 0;
-    bool tells_time = strcasestr(error->message, "signature expired") != NULL ||
+    bool names_time = strcasestr(error->message, "signature expired") != NULL ||
                       strcasestr(error->message, "signature not yet current") != NULL;
-    if ((rule != NULL && rule->reason == CLOCK) || (of_signature && tells_time)) {
+    if ((rule != NULL && rule->reason == CLOCK) || (of_signature && names_time)) {
         ret->verdict = correct_clock(clock, answer->date_s);
         snprintf(ret->reason, sizeof ret->reason, "%s", CLOCK);
     } else if (rule != NULL) {

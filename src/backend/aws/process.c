@@ -25,7 +25,7 @@ struct aws_process {
     pid_t child;
     int from;            /* pipe of its output */
     int64_t deadline_ns; /* monotonic */
-    size_t said_bytes;
+    size_t output_bytes;
     bool is_silent; /* the output has ended */
     bool is_gone;   /* reaped by waitpid() */
 };
@@ -159,7 +159,7 @@ static enum err
 read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct why *why)
 {
     /* Reserves the maximum, because output is read directly into the buffer. */
-    if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->said_bytes)) {
+    if (!buf_reserve(output, AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->output_bytes)) {
         return why_set(why, buf_error(output), "not enough memory for the output of the command");
     }
     while (!p->is_silent) {
@@ -168,13 +168,13 @@ read_output(struct aws_process *p, int64_t until_ns, struct buf *output, struct 
         int ready = poll(&polled, 1, wait_ms);
         if (ready == 0 && wait_ms == 0) return check_deadline(p, "the command timed out", why);
         if (ready <= 0) continue; /* interrupted, or time to check the clock */
-        size_t room = AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->said_bytes;
+        size_t room = AWS_PROCESS_OUTPUT_BYTES_MAX + 1 - p->output_bytes;
         ssize_t got = read(p->from, output->at + output->size, room);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return why_set(why, ERR_IO, "cannot read the output of the command");
         p->is_silent = got == 0;
         output->size += (size_t)got;
-        p->said_bytes += (size_t)got;
+        p->output_bytes += (size_t)got;
         if ((size_t)got == room) {
             return why_set(why, ERR_LIMIT, "the output of the command must be at most %d bytes",
                            AWS_PROCESS_OUTPUT_BYTES_MAX);

@@ -31,14 +31,14 @@ question_init(struct fetch_question *base)
     for (int i = 0; i < QUESTION_ARRAYS; i++) {
         buf_init(&q->arrays[i], base->budget, NUMBERS_BYTES_MAX);
     }
-    clickhouse_ask_init(&q->ask, base);
+    clickhouse_exchange_init(&q->exchange, base);
 }
 
 static void
 question_fini(struct fetch_question *base)
 {
     struct clickhouse_question *q = (struct clickhouse_question *)base;
-    clickhouse_ask_fini(&q->ask);
+    clickhouse_exchange_fini(&q->exchange);
     for (int i = 0; i < QUESTION_ARRAYS; i++) {
         buf_fini(&q->arrays[i]);
     }
@@ -62,7 +62,8 @@ take_known(struct clickhouse_question *q)
     bool known = of->is_described && now_ns - of->described_ns < FORM_AGE_NS;
     if (known) q->form = of->form;
     lock_drop(&of->base.lock);
-    q->ask.cancels = known && q->form.table.knows[CLICKHOUSE_CANCEL] && !q->form.table.is_readonly;
+    q->exchange.cancels =
+        known && q->form.table.knows[CLICKHOUSE_CANCEL] && !q->form.table.is_readonly;
     return known;
 }
 
@@ -71,7 +72,7 @@ static void
 forget_form(struct clickhouse_question *q)
 {
     struct clickhouse_reader *of = reader_of(q);
-    if (!q->ask.form_changed) return;
+    if (!q->exchange.form_changed) return;
     lock_take(&of->base.lock);
     of->is_described = false;
     lock_drop(&of->base.lock);
@@ -81,13 +82,13 @@ forget_form(struct clickhouse_question *q)
 static enum err
 try_final(struct clickhouse_question *q, struct why *why)
 {
-    clickhouse_ask_begin(&q->ask);
-    clickhouse_sql_final(&q->ask.base.body, q);
+    clickhouse_exchange_begin(&q->exchange);
+    clickhouse_sql_final(&q->exchange.base.body, q);
     struct why refused = {""};
-    enum err e = clickhouse_ask_text(&q->ask, &q->base.text, &refused);
-    fetch_ask_end(&q->ask.base);
+    enum err e = clickhouse_exchange_text(&q->exchange, &q->base.text, &refused);
+    fetch_exchange_end(&q->exchange.base);
     q->form.is_final = e == OK;
-    if (e == OK || q->ask.code == CLICKHOUSE_ILLEGAL_FINAL) return OK;
+    if (e == OK || q->exchange.code == CLICKHOUSE_ILLEGAL_FINAL) return OK;
     *why = refused;
     return e;
 }
@@ -97,17 +98,17 @@ ask_form(struct clickhouse_question *q, struct why *why)
 {
     const struct clickhouse_settings *s = &q->base.of->options.settings->u.clickhouse.server;
     struct clickhouse_form *f = &q->form;
-    clickhouse_ask_begin(&q->ask);
-    clickhouse_table_ask_put(&q->ask.base.body, s);
-    enum err e = clickhouse_ask_text(&q->ask, &q->base.text, why);
+    clickhouse_exchange_begin(&q->exchange);
+    clickhouse_table_ask_put(&q->exchange.base.body, s);
+    enum err e = clickhouse_exchange_text(&q->exchange, &q->base.text, why);
     if (e == OK && clickhouse_table_read(buf_bytes(&q->base.text), f->names, &f->table) != OK) {
         why_set(why, ERR_CORRUPT, "the response about the table cannot be read");
-        e = clickhouse_ask_failed(&q->ask, ERR_CORRUPT, why);
+        e = clickhouse_exchange_failed(&q->exchange, ERR_CORRUPT, why);
     }
     if (e == OK && clickhouse_form_check(f, s, why) != OK) {
-        e = clickhouse_ask_failed(&q->ask, ERR_IO, why);
+        e = clickhouse_exchange_failed(&q->exchange, ERR_IO, why);
     }
-    fetch_ask_end(&q->ask.base);
+    fetch_exchange_end(&q->exchange.base);
     if (e) return e;
     f->is_final = strstr(f->table.engine, "ReplacingMergeTree") != NULL;
     if (strcmp(f->table.engine, "Distributed") == 0) e = try_final(q, why);
@@ -155,15 +156,15 @@ read_key(struct clickhouse_question *q)
 {
     struct buf *text = &q->base.text;
     buf_clear(text);
-    buf_put_counted(text, rows_text(&q->ask.rows));
-    buf_put_bytes(text, rows_text(&q->ask.rows));
+    buf_put_counted(text, rows_text(&q->exchange.rows));
+    buf_put_bytes(text, rows_text(&q->exchange.rows));
     return buf_error(text);
 }
 
 static enum err
 read_series(struct clickhouse_question *q, struct why *why)
 {
-    struct rows *rows = &q->ask.rows;
+    struct rows *rows = &q->exchange.rows;
     struct label labels[FINAL_LABELS_MAX];
     if (read_key(q)) return fetch_no_memory(why);
     struct fetch_series series = {.labels = labels, .key = buf_bytes(&q->base.text)};
@@ -176,7 +177,7 @@ read_series(struct clickhouse_question *q, struct why *why)
     arena_reset(&q->base.scratch);
     enum err e = label_text_read(metric, bytes_of(c.at, cursor_left(&c)), &q->base.scratch, labels,
                                  &series.count, why);
-    if (e == ERR_CORRUPT) return clickhouse_ask_failed(&q->ask, e, why);
+    if (e == ERR_CORRUPT) return clickhouse_exchange_failed(&q->exchange, e, why);
     return e ? e : fetch_question_take(&q->base, &series, why);
 }
 
@@ -200,15 +201,15 @@ find_series(struct fetch_question *base, struct why *why)
     bool is_metric = bytes_equal_text(base->name, "__name__");
     enum err e = learn(q, why);
     if (e) return e;
-    clickhouse_ask_begin(&q->ask);
-    clickhouse_sql_series(&q->ask.base.body, q, subject_of(q, is_metric),
+    clickhouse_exchange_begin(&q->exchange);
+    clickhouse_sql_series(&q->exchange.base.body, q, subject_of(q, is_metric),
                           is_metric ? bytes_of(NULL, 0) : base->name);
-    e = clickhouse_ask_rows(&q->ask, clickhouse_series_kinds, why);
-    while (e == OK && rows_next(&q->ask.rows)) {
+    e = clickhouse_exchange_rows(&q->exchange, clickhouse_series_kinds, why);
+    while (e == OK && rows_next(&q->exchange.rows)) {
         e = read_series(q, why);
     }
-    if (e == OK) e = clickhouse_ask_end(&q->ask, why);
-    fetch_ask_end(&q->ask.base);
+    if (e == OK) e = clickhouse_exchange_end(&q->exchange, why);
+    fetch_exchange_end(&q->exchange.base);
     forget_form(q);
     return e;
 }
@@ -299,7 +300,7 @@ put_histogram(struct clickhouse_question *q, uint32_t number, uint32_t i, struct
 static enum err
 put_samples(struct clickhouse_question *q, uint32_t number, uint32_t count, struct why *why)
 {
-    struct rows *rows = &q->ask.rows;
+    struct rows *rows = &q->exchange.rows;
     uint32_t histograms = rows_count(rows, SERIES_BLOCKS_SAMPLES);
     enum err e = OK;
     if (histograms > 0 && histograms != count) {
@@ -324,7 +325,7 @@ static enum err
 read_samples(struct clickhouse_question *q, const struct series_block *block, uint32_t *next,
              struct why *why)
 {
-    struct rows *rows = &q->ask.rows;
+    struct rows *rows = &q->exchange.rows;
     uint32_t counts[QUESTION_ARRAYS], number;
     if (read_key(q)) return fetch_no_memory(why);
     for (int i = 0; i < QUESTION_ARRAYS; i++) {
@@ -350,16 +351,17 @@ fetch_samples(struct fetch_question *base, const struct series_block *block, str
     enum err e = all ? OK : put_keys(q, block, why);
     if (e) return e;
     q->keys_are_known = false;
-    clickhouse_ask_begin(&q->ask);
-    clickhouse_sql_samples(&q->ask.base.body, q, all ? bytes_of(NULL, 0) : buf_bytes(&base->text),
-                           block->min_ms, block->max_ms);
-    e = clickhouse_ask_rows(&q->ask, clickhouse_samples_kinds, why);
-    while (e == OK && rows_next(&q->ask.rows)) {
+    clickhouse_exchange_begin(&q->exchange);
+    clickhouse_sql_samples(&q->exchange.base.body, q,
+                           all ? bytes_of(NULL, 0) : buf_bytes(&base->text), block->min_ms,
+                           block->max_ms);
+    e = clickhouse_exchange_rows(&q->exchange, clickhouse_samples_kinds, why);
+    while (e == OK && rows_next(&q->exchange.rows)) {
         e = read_samples(q, block, &next, why);
-        if (e == ERR_CORRUPT) e = clickhouse_ask_failed(&q->ask, e, why);
+        if (e == ERR_CORRUPT) e = clickhouse_exchange_failed(&q->exchange, e, why);
     }
-    if (e == OK) e = clickhouse_ask_end(&q->ask, why);
-    fetch_ask_end(&q->ask.base);
+    if (e == OK) e = clickhouse_exchange_end(&q->exchange, why);
+    fetch_exchange_end(&q->exchange.base);
     forget_form(q);
     return e;
 }

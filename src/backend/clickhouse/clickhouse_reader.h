@@ -9,7 +9,7 @@
 #ifndef BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 #define BACKEND_CLICKHOUSE_CLICKHOUSE_READER_H
 
-#include "backend/clickhouse/asking.h"
+#include "backend/clickhouse/exchange.h"
 #include "backend/clickhouse/table.h"
 
 /* In the order of wire/point/clickhouse_row.h. */
@@ -48,7 +48,7 @@ enum { ARRAY_TIMES, ARRAY_VALUES, ARRAY_BITS, ARRAY_STARTS, QUESTION_ARRAYS };
 struct clickhouse_question {
     struct fetch_question base; /* first; `text` and `scratch` are of one row or request */
     struct clickhouse_form form;
-    struct clickhouse_ask ask;
+    struct clickhouse_exchange exchange;
     struct buf arrays[QUESTION_ARRAYS];
     struct table keys; /* numbers of the keys of a block by hash, if keys_are_known */
     bool keys_are_known;

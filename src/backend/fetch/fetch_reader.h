@@ -1,6 +1,6 @@
 /*
  * fetch_reader.h - the parts that the readers of all systems share: the reader, its views, sets of
- * series and look-ups, and requests one after another. A type of source adds a struct fetch_type,
+ * series and look-ups. A type of source adds a struct fetch_type,
  * which says how a question becomes requests and how responses become series and samples.
  *
  * A question is one select or one look-up. Most systems are read in two steps: find() gives each
@@ -15,8 +15,8 @@
 #ifndef BACKEND_FETCH_FETCH_READER_H
 #define BACKEND_FETCH_FETCH_READER_H
 
-#include "backend/common/series_blocks.h"
 #include "backend/fetch/fetch.h"
+#include "backend/fetch/series_blocks.h"
 #include "base/lock.h"
 #include "base/table.h"
 
@@ -155,44 +155,5 @@ bool fetch_is_positive(const struct matcher *matcher);
 
 /* "not enough memory for the query": ERR_NOMEM. */
 enum err fetch_no_memory(struct why *why);
-/* "not enough memory for a request": ERR_NOMEM. */
-enum err fetch_no_request_memory(struct why *why);
-
-/*
- * One request of a question after another:
- *
- *     fetch_ask_begin(&a, base, "/query");
- *     ... http_url_param(&a.url, ...) ... a.body ...
- *     fetch_ask_send(), fetch_ask_await(), fetch_ask_more() ..., fetch_ask_end()
- */
-struct fetch_ask {
-    struct fetch_question *q;
-    const char *base; /* URL; its query is part of every request */
-    struct buf url;
-    struct buf body;
-    struct fetch *fetch; /* NULL if no request is open */
-};
-void fetch_ask_init(struct fetch_ask *a, struct fetch_question *q, size_t body_bytes_max);
-void fetch_ask_fini(struct fetch_ask *a);
-/* Ends the request before; empties the body; begins the URL. `base` lives until fetch_ask_send().
- */
-void fetch_ask_begin(struct fetch_ask *a, const char *base, const char *path);
-/*
- * Sends it, by POST if there is a body, and waits for no response. `how` has headers, `wanted`,
- * is_final() and judge(); the rest is filled in. ERR_LIMIT: URL or body are too large; errors of
- * fetch_open().
- */
-MUST_CHECK enum err fetch_ask_send(struct fetch_ask *a, const struct fetch_request *how,
-                                   struct why *why);
-/* Waits for the response; OK if it is one to be read: fetch_await() and fetch_expect_ok(). After an
- * error, *ret_answer is NULL if there is no response. */
-MUST_CHECK enum err fetch_ask_await(struct fetch_ask *a, const struct http_call_answer **ret_answer,
-                                    struct why *why);
-/* fetch_read(), with a struct fetch_ask as context. */
-MUST_CHECK enum err fetch_ask_more(void *ask, struct bytes *ret_piece, struct why *why);
-/* fetch_failed(). */
-enum err fetch_ask_failed(struct fetch_ask *a, enum err e, struct why *why);
-/* Gives up what was not read. */
-void fetch_ask_end(struct fetch_ask *a);
 
 #endif

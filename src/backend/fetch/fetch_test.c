@@ -40,7 +40,7 @@ UNIT_TEST(test_a_request_is_sent_as_it_is_and_its_answer_read_to_the_end)
     }
     assert_int_equal(atomic_load(&r.counts.repeats), 0);
     assert_int_equal(atomic_load(&r.counts.bytes), 5);
-    fetch_rig_expect_trouble(&r, TROUBLE_UNSAID);
+    fetch_rig_expect_trouble(&r, TROUBLE_UNSET);
     fetch_rig_stop(&r);
 }
 
@@ -82,7 +82,7 @@ UNIT_TEST(test_turns_are_given_in_the_order_of_waiting)
     assert_true(atomic_load(&second.had_turn));
     fetch_rig_expect_hello(&r, third);
     fetch_thread_join(&second);
-    fetch_rig_expect_trouble(&r, TROUBLE_UNSAID);
+    fetch_rig_expect_trouble(&r, TROUBLE_UNSET);
     fetch_rig_stop(&r);
 }
 
@@ -194,7 +194,7 @@ UNIT_TEST(test_a_throttled_request_is_repeated_after_retry_after)
     assert_true(env_monotonic_ns(env_real()) - begun_ns >= NS_PER_S);
     assert_int_equal(atomic_load(&r.counts.repeats), 1);
     assert_int_equal(atomic_load(&r.counts.requests), 2);
-    fetch_rig_expect_trouble(&r, TROUBLE_UNSAID);
+    fetch_rig_expect_trouble(&r, TROUBLE_UNSET);
     fetch_rig_stop(&r);
 }
 

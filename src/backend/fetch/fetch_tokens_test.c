@@ -17,7 +17,7 @@ UNIT_TEST(test_a_refused_token_is_fetched_again_once)
     struct fetch *fetch = fetch_rig_get(&r, NULL);
     fetch_rig_expect_hello(&r, fetch);
     assert_non_null(strstr(r.player.seen, "\r\nAuthorization: Bearer two\r\n"));
-    fetch_rig_expect_trouble(&r, TROUBLE_UNSAID);
+    fetch_rig_expect_trouble(&r, TROUBLE_UNSET);
     fetch = fetch_rig_get(&r, NULL);
     fetch_rig_expect_status(&r, fetch, 401, ERR_IO);
     fetch_rig_expect_words(&r, "status 401: who?");
@@ -133,7 +133,7 @@ UNIT_TEST(test_a_token_that_does_not_come_whole_may_come_later)
         enum err e = fetch_rig_try(&r, r.session, NULL, &fetch);
         if (e != cases[i].expected) fail_msg("%zu: %s: %s", i, err_word(e), r.why.text);
         assert_true(r.why.text[0] != '\0');
-        fetch_rig_expect_trouble(&r, e == ERR_IO ? TROUBLE_CREDENTIALS : TROUBLE_UNSAID);
+        fetch_rig_expect_trouble(&r, e == ERR_IO ? TROUBLE_CREDENTIALS : TROUBLE_UNSET);
         fetch_rig_stop(&r);
     }
 }

@@ -10,7 +10,7 @@
  * A row of names comes after each block of annotations; an empty line ends a block. An error is a
  * block of its own, with the columns error and reference.
  *
- * A record (asking.h) is a line, with the line feeds between its double quotes. CRLF is undone.
+ * A record (exchange.h) is a line, with the line feeds between its double quotes. CRLF is undone.
  */
 #ifndef BACKEND_INFLUXDB_ANNOTATED_CSV_H
 #define BACKEND_INFLUXDB_ANNOTATED_CSV_H

@@ -198,12 +198,12 @@ send_query(struct influx_question *q, struct why *why)
     static const char *const headers[] = {"Content-Type: application/json",
                                           "Accept: application/csv", NULL};
     const struct influxdb_settings *server = &q->base.of->options.settings->u.influxdb.server;
-    struct influx_ask *ask = &q->ask;
+    struct influx_exchange *exchange = &q->exchange;
     if (buf_error(&q->query)) return fetch_no_request_memory(why);
-    influx_ask_begin(ask, "/api/v2/query");
-    influx_ask_param(ask, "org", server->org);
+    influx_exchange_begin(exchange, "/api/v2/query");
+    influx_exchange_param(exchange, "org", server->org);
     struct json j;
-    json_init(&j, &ask->base.body);
+    json_init(&j, &exchange->base.body);
     json_object_open(&j);
     json_member_bytes(&j, "query", buf_bytes(&q->query));
     json_member_text(&j, "type", "flux");
@@ -216,7 +216,7 @@ send_query(struct influx_question *q, struct why *why)
     json_member_text(&j, "dateTimeFormat", "RFC3339Nano");
     json_object_close(&j);
     json_object_close(&j);
-    return influx_ask_send(ask, headers, why);
+    return influx_exchange_send(exchange, headers, why);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -270,17 +270,17 @@ read_records(struct flux_answer *a, struct why *why)
     enum csv_record what;
     struct bytes record;
     for (;;) {
-        enum err e = influx_ask_record(&q->ask, true, &record, why);
+        enum err e = influx_exchange_record(&q->exchange, true, &record, why);
         if (e || record.at == NULL) return e;
         arena_reset(&q->base.scratch);
         e = csv_read_record(a->csv, record, &q->base.scratch, &what, why);
         if (e == OK && what == CSV_NAMES) e = find_columns(a, why);
         if (e == OK && what == CSV_ROW) e = take_row(a, why);
-        if (e == ERR_CORRUPT) return fetch_ask_failed(&q->ask.base, e, why);
+        if (e == ERR_CORRUPT) return fetch_exchange_failed(&q->exchange.base, e, why);
         if (e) return e;
         if (what != CSV_ERROR) continue;
         why_set(why, ERR_IO, "the server responds with %s", shown_of(a->csv->cells[0]).text);
-        return fetch_ask_failed(&q->ask.base, ERR_IO, why);
+        return fetch_exchange_failed(&q->exchange.base, ERR_IO, why);
     }
 }
 
@@ -295,16 +295,16 @@ read_answer(struct flux_answer *a, struct why *why)
     csv_reading_fini(a->csv);
     mem_free(a->q->base.budget, a->csv, sizeof *a->csv);
     buf_fini(&a->current_table);
-    influx_ask_end(&a->q->ask);
+    influx_exchange_end(&a->q->exchange);
     return e;
 }
 
 static enum err
-ask(struct influx_question *q, struct flux_answer *a, struct why *why)
+run_query(struct influx_question *q, struct flux_answer *a, struct why *why)
 {
     enum err e = send_query(q, why);
     if (e == OK) e = read_answer(a, why);
-    influx_ask_end(&q->ask);
+    influx_exchange_end(&q->exchange);
     return e;
 }
 
@@ -390,7 +390,7 @@ keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why 
     buf_put_text(&q->query, " |> first() |> drop(columns: [\"_start\", \"_stop\", \"_time\"");
     if (!q->of->telegraf) buf_put_text(&q->query, ", \"_value\", \"_field\"");
     buf_put_text(&q->query, "])");
-    if (e == OK) e = ask(q, &a, why);
+    if (e == OK) e = run_query(q, &a, why);
     *ret_count = q->metric_count;
     return e;
 }
@@ -492,7 +492,7 @@ samples(struct influx_question *q, const struct series_block *block, struct why 
     if (q->query.size > QUERY_BYTES_MAX && block->count > 1) {
         return why_set(why, ERR_FULL, "too many labels for a request");
     }
-    return ask(q, &a, why);
+    return run_query(q, &a, why);
 }
 
 const struct influx_dialect flux_dialect = {

@@ -20,7 +20,7 @@ find_keys(struct influx_question *q, enum influx_grouping grouping, struct why *
     for (; first < q->metric_count && e == OK && !dialect->learns; first += count) {
         e = dialect->keys(q, first, &count, why);
     }
-    influx_ask_end(&q->ask);
+    influx_exchange_end(&q->exchange);
     return e;
 }
 

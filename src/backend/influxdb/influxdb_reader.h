@@ -9,7 +9,7 @@
 #ifndef BACKEND_INFLUXDB_INFLUXDB_READER_H
 #define BACKEND_INFLUXDB_INFLUXDB_READER_H
 
-#include "backend/influxdb/asking.h"
+#include "backend/influxdb/exchange.h"
 #include "backend/influxdb/stored_names.h"
 
 struct influx_dialect;
@@ -45,7 +45,7 @@ struct influx_question {
     struct influx_metric *metrics;
     uint32_t metric_count, metric_capacity;
     enum influx_grouping grouping; /* labels that the found series are grouped by */
-    struct influx_ask ask;
+    struct influx_exchange exchange;
     struct influx_run *runs; /* runs of the block that is read */
     uint32_t run_count, run_capacity;
     struct buf query;

@@ -116,17 +116,17 @@ send_query(struct influx_question *q, struct why *why)
 {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
     const struct influxdb_settings *server = &q->base.of->options.settings->u.influxdb.server;
-    struct influx_ask *ask = &q->ask;
+    struct influx_exchange *exchange = &q->exchange;
     if (buf_error(&q->query)) return fetch_no_request_memory(why);
-    influx_ask_begin(ask, "/query");
-    influx_ask_param(ask, "db", server->database);
-    influx_ask_param(ask, "rp", server->retention_policy);
-    influx_ask_param(ask, "epoch", is_in_ns(q) ? "ns" : "ms");
-    influx_ask_param(ask, "chunked", "true");
-    influx_ask_param(ask, "chunk_size", "1000");
-    buf_put_text(&ask->base.body, "q=");
-    buf_put_percent(&ask->base.body, buf_bytes(&q->query), "");
-    return influx_ask_send(ask, headers, why);
+    influx_exchange_begin(exchange, "/query");
+    influx_exchange_param(exchange, "db", server->database);
+    influx_exchange_param(exchange, "rp", server->retention_policy);
+    influx_exchange_param(exchange, "epoch", is_in_ns(q) ? "ns" : "ms");
+    influx_exchange_param(exchange, "chunked", "true");
+    influx_exchange_param(exchange, "chunk_size", "1000");
+    buf_put_text(&exchange->base.body, "q=");
+    buf_put_percent(&exchange->base.body, buf_bytes(&q->query), "");
+    return influx_exchange_send(exchange, headers, why);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -177,16 +177,16 @@ read_answer(struct influxql_answer *a, const struct influxql_sink *sink, struct 
     struct influx_question *q = a->q;
     struct bytes line;
     for (;;) {
-        enum err e = influx_ask_record(&q->ask, false, &line, why);
+        enum err e = influx_exchange_record(&q->exchange, false, &line, why);
         if (e) return e;
         if (line.at == NULL) break;
         arena_reset(&q->base.scratch);
         e = influxql_read_line(line, &q->base.scratch, sink, why);
         if (e == OK) e = query_control_check(q->base.control, why);
-        if (a->said || e == ERR_CORRUPT) return fetch_ask_failed(&q->ask.base, e, why);
+        if (a->said || e == ERR_CORRUPT) return fetch_exchange_failed(&q->exchange.base, e, why);
         if (e) return e;
     }
-    influx_ask_end(&q->ask);
+    influx_exchange_end(&q->exchange);
     if (a->ended >= a->statements) return OK;
     return why_set(why, ERR_CORRUPT, "%s: the response ends before the last result",
                    q->base.of->options.settings->u.influxdb.server.url);
@@ -422,7 +422,7 @@ samples(struct influx_question *q, const struct series_block *block, struct why 
     }
     e = send_query(q, why);
     if (e == OK) e = read_answer(&a, &sink, why);
-    influx_ask_end(&q->ask); /* the block may be given up */
+    influx_exchange_end(&q->exchange); /* the block may be given up */
     return e;
 }
 

@@ -54,14 +54,14 @@ influx_question_init(struct fetch_question *base)
     buf_init(&q->query, base->budget, TEXT_BYTES_MAX);
     buf_init(&q->key, base->budget, NAMES_BYTES_MAX);
     buf_init(&q->names, base->budget, NAMES_BYTES_MAX);
-    influx_ask_init(&q->ask, base);
+    influx_exchange_init(&q->exchange, base);
 }
 
 void
 influx_question_fini(struct fetch_question *base)
 {
     struct influx_question *q = (struct influx_question *)base;
-    influx_ask_fini(&q->ask);
+    influx_exchange_fini(&q->exchange);
     array_free(base->budget, q->metrics, q->metric_capacity);
     array_free(base->budget, q->runs, q->run_capacity);
     buf_fini(&q->query);

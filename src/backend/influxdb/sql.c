@@ -27,15 +27,15 @@ send_query(struct influx_question *q, struct why *why)
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     const struct influxdb_settings *server = &q->base.of->options.settings->u.influxdb.server;
     if (buf_error(&q->query)) return fetch_no_request_memory(why);
-    influx_ask_begin(&q->ask, "/api/v3/query_sql");
+    influx_exchange_begin(&q->exchange, "/api/v3/query_sql");
     struct json j;
-    json_init(&j, &q->ask.base.body);
+    json_init(&j, &q->exchange.base.body);
     json_object_open(&j);
     json_member_text(&j, "db", server->database);
     json_member_bytes(&j, "q", buf_bytes(&q->query));
     json_member_text(&j, "format", "jsonl");
     json_object_close(&j);
-    return influx_ask_send(&q->ask, headers, why);
+    return influx_exchange_send(&q->exchange, headers, why);
 }
 
 struct influx_sql_answer {
@@ -58,7 +58,7 @@ read_answer(struct influx_sql_answer *a, struct why *why)
     struct influx_question *q = a->q;
     struct bytes line;
     for (;;) {
-        enum err e = influx_ask_record(&q->ask, false, &line, why);
+        enum err e = influx_exchange_record(&q->exchange, false, &line, why);
         if (e || line.at == NULL) return e;
         if (line.size == 0) continue;
         arena_reset(&q->base.scratch);
@@ -70,17 +70,17 @@ read_answer(struct influx_sql_answer *a, struct why *why)
                     ? fetch_no_request_memory(why)
                     : why_set(why, ERR_CORRUPT, "the response cannot be read: %s", s.bad);
         }
-        if (e == ERR_CORRUPT) return fetch_ask_failed(&q->ask.base, e, why);
+        if (e == ERR_CORRUPT) return fetch_exchange_failed(&q->exchange.base, e, why);
         if (e) return e;
     }
 }
 
 static enum err
-ask(struct influx_sql_answer *a, struct why *why)
+run_query(struct influx_sql_answer *a, struct why *why)
 {
     enum err e = send_query(a->q, why);
     if (e == OK) e = read_answer(a, why);
-    influx_ask_end(&a->q->ask);
+    influx_exchange_end(&a->q->exchange);
     return e;
 }
 
@@ -205,7 +205,7 @@ list(struct influx_question *q, struct why *why)
                             "information_schema.columns WHERE table_schema = 'iox'");
     enum err e = put_tables(q, why);
     buf_put_text(&q->query, " ORDER BY table_name, column_name");
-    if (e == OK) e = ask(a, why);
+    if (e == OK) e = run_query(a, why);
     if (e == OK) e = end_table(a, why);
     arena_fini(&a->names);
     mem_free(q->base.budget, a, sizeof *a);
@@ -349,7 +349,7 @@ keys(struct influx_question *q, uint32_t first, uint32_t *ret_count, struct why 
     a->q = q;
     a->row = row_of_key;
     a->metric = first;
-    e = ask(a, why);
+    e = run_query(a, why);
     mem_free(q->base.budget, a, sizeof *a);
     return e;
 }
@@ -452,7 +452,7 @@ samples(struct influx_question *q, const struct series_block *block, struct why 
         if (q->query.size > QUERY_BYTES_MAX && block->count > 1)
             e = why_set(why, ERR_FULL, "too many labels for a request");
         else
-            e = ask(a, why);
+            e = run_query(a, why);
     }
     mem_free(q->base.budget, a, sizeof *a);
     return e;

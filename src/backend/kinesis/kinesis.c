@@ -409,7 +409,7 @@ kinesis_need_prepare(struct writer *writer)
 static void
 ask_for_page(struct kinesis *w, struct writer_step *step)
 {
-    struct buf *to = &w->stream.asking;
+    struct buf *to = &w->stream.request;
     buf_clear(to);
     if (w->token.size > 0) {
         buf_put_text(to, "{\"NextToken\":");

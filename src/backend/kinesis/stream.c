@@ -5,7 +5,7 @@
 
 #include "base/text/json.h"
 
-enum { ASKING_BYTES_MAX = 128 << 10 };
+enum { REQUEST_BYTES_MAX = 128 << 10 };
 
 enum err
 stream_init(struct stream_writer *w, const char *endpoint, struct why *why)
@@ -13,7 +13,7 @@ stream_init(struct stream_writer *w, const char *endpoint, struct why *why)
     struct budget *memory = w->base.options.memory;
     const struct aws_record_limits *limits = &w->record_limits;
     buf_init(&w->head, memory, limits->head_bytes);
-    buf_init(&w->asking, memory, ASKING_BYTES_MAX);
+    buf_init(&w->request, memory, REQUEST_BYTES_MAX);
     buf_init(&w->scratch, memory, limits->record_bytes_max);
     aws_records_body_init(&w->body, memory, limits);
     buf_put_u8(&w->head, '{');
@@ -31,7 +31,7 @@ stream_fini(struct stream_writer *w)
 {
     aws_caller_free(w->caller);
     buf_fini(&w->head);
-    buf_fini(&w->asking);
+    buf_fini(&w->request);
     buf_fini(&w->scratch);
     buf_fini(&w->body);
 }
@@ -99,18 +99,18 @@ stream_take(struct stream_writer *w, struct aws_call *c, const struct http_call_
 void
 stream_ask(struct stream_writer *w, const char *operation, struct writer_step *step)
 {
-    if (buf_error(&w->asking)) {
+    if (buf_error(&w->request)) {
         step_no_memory(step, "a request");
         return;
     }
-    aws_caller_call(w->caller, operation, buf_bytes(&w->asking), &w->asking_keys, step);
+    aws_caller_call(w->caller, operation, buf_bytes(&w->request), &w->request_keys, step);
 }
 
 void
 stream_judge(struct stream_writer *w, const struct http_call_answer *answer,
              struct writer_step *step)
 {
-    aws_caller_judge(w->caller, w->asking_keys, answer, step);
+    aws_caller_judge(w->caller, w->request_keys, answer, step);
 }
 
 /* --- preparing and checks --------------------------------------------------------------------- */
@@ -137,10 +137,10 @@ check_is_there(struct stream_writer *w, const struct http_call_answer *answer,
         if (step->verdict == VERDICT_DELIVERED) w->type->judge_description(answer->body, step);
         return;
     }
-    buf_clear(&w->asking);
-    buf_put_u8(&w->asking, '{');
-    stream_put_name(w, &w->asking);
-    buf_put_u8(&w->asking, '}');
+    buf_clear(&w->request);
+    buf_put_u8(&w->request, '{');
+    stream_put_name(w, &w->request);
+    buf_put_u8(&w->request, '}');
     stream_ask(w, w->type->describe, step);
 }
 
@@ -154,9 +154,9 @@ check_may_put(struct stream_writer *w, const struct http_call_answer *answer,
         aws_judge_empty(step);
         return;
     }
-    buf_clear(&w->asking);
-    buf_put_bytes(&w->asking, buf_bytes(&w->head));
-    buf_put_text(&w->asking, "]}");
+    buf_clear(&w->request);
+    buf_put_bytes(&w->request, buf_bytes(&w->head));
+    buf_put_text(&w->request, "]}");
     stream_ask(w, w->type->put, step);
 }
 

@@ -34,9 +34,9 @@ struct stream_writer {
     const char *name;     /* ASCII */
     struct aws_caller *caller;
     struct aws_record_limits record_limits;
-    struct buf head;   /* the beginning of a body */
-    struct buf asking; /* body of a request outside of calls */
-    uint32_t asking_keys;
+    struct buf head;    /* the beginning of a body */
+    struct buf request; /* body of a request outside of calls */
+    uint32_t request_keys;
     struct buf scratch; /* the lines of one record */
     struct buf body;    /* in which the body of a call is made */
 };
@@ -65,7 +65,7 @@ bool stream_check(struct writer *writer, uint32_t number, const struct http_call
 bool stream_take(struct stream_writer *writer, struct aws_call *call,
                  const struct http_call_answer *answer, struct writer_step *ret_step);
 
-/* Sends the body in `asking`; stream_judge() judges the answer. */
+/* Sends the body in `request`; stream_judge() judges the answer. */
 void stream_ask(struct stream_writer *writer, const char *operation, struct writer_step *ret_step);
 void stream_judge(struct stream_writer *writer, const struct http_call_answer *answer,
                   struct writer_step *ret_step);

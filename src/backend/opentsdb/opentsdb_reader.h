@@ -4,7 +4,7 @@
 #ifndef BACKEND_OPENTSDB_OPENTSDB_READER_H
 #define BACKEND_OPENTSDB_OPENTSDB_READER_H
 
-#include "backend/opentsdb/asking.h"
+#include "backend/opentsdb/exchange.h"
 
 /* The last time of OpenTSDB: seconds of 32 bits, with room for the hour in which a query ends. */
 #define OPENTSDB_TIME_MS_MAX 4291718400000
@@ -46,7 +46,7 @@ struct opentsdb_question {
     struct buf tsuids, labels;
     uint64_t points_found, points_passed; /* points of selected series, points of others */
 
-    struct opentsdb_ask ask;
+    struct opentsdb_exchange exchange;
     struct buf filters, room;
     bool gave_names; /* in a FETCH_NAMES: the server has a name */
 };

@@ -51,14 +51,14 @@ opentsdb_question_init(struct fetch_question *base)
     buf_init(&q->labels, base->budget, FOUND_BYTES_MAX);
     buf_init(&q->filters, base->budget, TEXT_BYTES_MAX);
     buf_init(&q->room, base->budget, TEXT_BYTES_MAX);
-    opentsdb_ask_init(&q->ask, base);
+    opentsdb_exchange_init(&q->exchange, base);
 }
 
 void
 opentsdb_question_fini(struct fetch_question *base)
 {
     struct opentsdb_question *q = (struct opentsdb_question *)base;
-    opentsdb_ask_fini(&q->ask);
+    opentsdb_exchange_fini(&q->exchange);
     array_free(base->budget, q->metrics, q->metric_capacity);
     array_free(base->budget, q->unknown, q->unknown_capacity);
     array_free(base->budget, q->found, q->found_capacity);
@@ -121,12 +121,12 @@ opentsdb_question_names(struct opentsdb_question *q, const char *type, struct by
 {
     struct names n = {name, context, 0};
     char max[16];
-    opentsdb_ask_begin(&q->ask, "/api/suggest");
-    http_url_param(&q->ask.base.url, "type", bytes_of_text(type));
-    if (prefix.size > 0) http_url_param(&q->ask.base.url, "q", prefix);
+    opentsdb_exchange_begin(&q->exchange, "/api/suggest");
+    http_url_param(&q->exchange.base.url, "type", bytes_of_text(type));
+    if (prefix.size > 0) http_url_param(&q->exchange.base.url, "q", prefix);
     snprintf(max, sizeof max, "%d", (int)NAMES_MAX + 1);
-    http_url_param(&q->ask.base.url, "max", bytes_of_text(max));
-    return opentsdb_ask_names(&q->ask, count_name, &n, why);
+    http_url_param(&q->exchange.base.url, "max", bytes_of_text(max));
+    return opentsdb_exchange_names(&q->exchange, count_name, &n, why);
 }
 
 /* Lists the metrics that the matchers on the name admit. */
@@ -175,11 +175,11 @@ put_time(struct buf *to, const char *key, int64_t t_ms, bool is_end)
 static void
 begin_body(struct opentsdb_question *q, int64_t min_ms, int64_t max_ms)
 {
-    opentsdb_ask_begin(&q->ask, "/api/query");
-    buf_put_u8(&q->ask.base.body, '{');
-    put_time(&q->ask.base.body, "start", min_ms, false);
-    put_time(&q->ask.base.body, "end", max_ms + 1, true);
-    buf_put_text(&q->ask.base.body,
+    opentsdb_exchange_begin(&q->exchange, "/api/query");
+    buf_put_u8(&q->exchange.base.body, '{');
+    put_time(&q->exchange.base.body, "start", min_ms, false);
+    put_time(&q->exchange.base.body, "end", max_ms + 1, true);
+    buf_put_text(&q->exchange.base.body,
                  "\"msResolution\":true,\"showTSUIDs\":true,\"noAnnotations\":true,"
                  "\"queries\":[");
 }
@@ -189,13 +189,13 @@ enum { BODY_END_BYTES = 2 };
 static void
 end_body(struct opentsdb_question *q)
 {
-    buf_put_text(&q->ask.base.body, "]}");
+    buf_put_text(&q->exchange.base.body, "]}");
 }
 
 static void
 put_sub_query(struct opentsdb_question *q, const struct opentsdb_metric *metric, bool counts)
 {
-    struct buf *to = &q->ask.base.body;
+    struct buf *to = &q->exchange.base.body;
     buf_put_text(to, "{\"aggregator\":\"none\",\"metric\":");
     json_print_bytes(to, metric->stored);
     if (counts) buf_put_text(to, ",\"downsample\":\"0all-count\"");
@@ -235,8 +235,8 @@ has_matcher_on(const struct opentsdb_question *q, struct bytes name)
 static enum err
 learn_unknown(struct opentsdb_question *q, struct why *why)
 {
-    struct bytes name = buf_bytes(&q->ask.unknown);
-    enum opentsdb_refusal what = q->ask.refusal;
+    struct bytes name = buf_bytes(&q->exchange.unknown);
+    enum opentsdb_refusal what = q->exchange.refusal;
     if (what == REFUSED_UNKNOWN_METRIC && learn_unknown_metric(q, name)) return OK;
     bool is_new = !opentsdb_is_unknown(q, what, name);
     if (what == REFUSED_UNKNOWN_METRIC ||
@@ -266,7 +266,7 @@ static void
 put_request(struct opentsdb_question *q, uint32_t first, int64_t min_ms, int64_t max_ms,
             bool counts, uint32_t *ret_next, bool *ret_any)
 {
-    struct buf *body = &q->ask.base.body;
+    struct buf *body = &q->exchange.base.body;
     uint32_t next = first, count = 0;
     begin_body(q, min_ms, max_ms);
     for (; next < q->metric_count && count < SUB_QUERIES_MAX; next++) {
@@ -299,7 +299,7 @@ ask_metrics(struct opentsdb_question *q, int64_t min_ms, int64_t max_ms, bool co
         enum err e = opentsdb_filters_put(q, &q->filters, &none, why);
         if (e || none) return e;
         put_request(q, first, min_ms, max_ms, counts, &next, &any);
-        e = any ? opentsdb_ask_series(&q->ask, to, why) : OK;
+        e = any ? opentsdb_exchange_series(&q->exchange, to, why) : OK;
         if (e == OK)
             first = next;
         else if (e == ERR_MISSING)
@@ -508,7 +508,7 @@ take_sample(void *context, int64_t t_ms, uint64_t bits, struct why *why)
 static enum err
 put_block(struct opentsdb_question *q, const struct series_block *block, struct why *why)
 {
-    struct buf *body = &q->ask.base.body;
+    struct buf *body = &q->exchange.base.body;
     uint64_t last = 0;
     begin_body(q, block->min_ms, block->max_ms);
     for (uint32_t i = 0; i < block->count; i++) {
@@ -543,5 +543,5 @@ opentsdb_question_samples(struct fetch_question *base, const struct series_block
         return ask_metrics(q, block->min_ms, block->max_ms, false, &sink, why);
     }
     enum err e = put_block(q, block, why);
-    return e ? e : opentsdb_ask_series(&q->ask, &sink, why);
+    return e ? e : opentsdb_exchange_series(&q->exchange, &sink, why);
 }

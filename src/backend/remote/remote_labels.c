@@ -79,22 +79,23 @@ look_up(struct remote_question *q, enum api_list list, struct why *why)
     const struct fetch_request how = {
         .headers = q->headers, .wanted = wanted, .is_final = is_final};
     const struct http_call_answer *answer;
-    struct fetch_ask *ask = &q->ask;
+    struct fetch_exchange *exchange = &q->exchange;
     unsigned n = 0;
-    if (ask->body.size > 0) q->headers[n++] = "Content-Type: application/x-www-form-urlencoded";
+    if (exchange->body.size > 0)
+        q->headers[n++] = "Content-Type: application/x-www-form-urlencoded";
     q->headers[n++] = REMOTE_EXHAUSTIVE;
     enum err e = remote_tenant_header(q, &n, why);
-    if (e == OK) e = fetch_ask_send(ask, &how, why);
-    if (e == OK) e = fetch_await(ask->fetch, &answer, why);
+    if (e == OK) e = fetch_exchange_send(exchange, &how, why);
+    if (e == OK) e = fetch_await(exchange->fetch, &answer, why);
     if (e == OK && is_lacking(answer)) return ERR_UNSUPPORTED;
-    if (e == OK) e = fetch_expect_ok(ask->fetch, why);
-    if (e == OK) e = remote_expect_all(ask->fetch, answer->wanted[1], why);
-    if (e == OK) e = fetch_read_all(ask->fetch, &q->answer, why);
-    fetch_ask_end(ask);
+    if (e == OK) e = fetch_expect_ok(exchange->fetch, why);
+    if (e == OK) e = remote_expect_all(exchange->fetch, answer->wanted[1], why);
+    if (e == OK) e = fetch_read_all(exchange->fetch, &q->answer, why);
+    fetch_exchange_end(exchange);
     if (e) return e;
     e = api_list_read(buf_bytes(&q->answer), list, &q->base.of->external, q->base.budget,
                       q->base.to, why);
-    return e == ERR_CORRUPT ? why_prefix(why, e, "%s", (const char *)ask->url.at) : e;
+    return e == ERR_CORRUPT ? why_prefix(why, e, "%s", (const char *)exchange->url.at) : e;
 }
 
 /* --- look-ups --------------------------------------------------------------------------------- */
@@ -104,7 +105,7 @@ static bool
 begin(struct remote_question *q, const char *path)
 {
     const char *base = ((const struct remote_reader *)q->base.of)->labels_base;
-    fetch_ask_begin(&q->ask, base, path);
+    fetch_exchange_begin(&q->exchange, base, path);
     return base[0] != '\0';
 }
 
@@ -113,7 +114,7 @@ remote_label_names(struct fetch_question *base, struct why *why)
 {
     struct remote_question *q = (struct remote_question *)base;
     if (base->matcher_count > 0 || !begin(q, "/api/v1/labels")) return ERR_UNSUPPORTED;
-    put_times(&q->ask.url, q);
+    put_times(&q->exchange.url, q);
     return look_up(q, API_TEXTS, why);
 }
 
@@ -123,9 +124,9 @@ remote_label_values(struct fetch_question *base, struct why *why)
     struct remote_question *q = (struct remote_question *)base;
     bool in_path = name_is_plain(base->name, false); /* without escapes */
     if (base->matcher_count > 0 || !in_path || !begin(q, "/api/v1/label/")) return ERR_UNSUPPORTED;
-    buf_put_bytes(&q->ask.url, base->name);
-    buf_put_text(&q->ask.url, "/values");
-    put_times(&q->ask.url, q);
+    buf_put_bytes(&q->exchange.url, base->name);
+    buf_put_text(&q->exchange.url, "/values");
+    put_times(&q->exchange.url, q);
     return look_up(q, API_TEXTS, why);
 }
 
@@ -138,12 +139,12 @@ remote_series(struct fetch_question *base, struct why *why)
     buf_init(&selector, base->budget, FORM_BYTES_MAX);
     buf_init(&times, base->budget, TIMES_BYTES_MAX);
     enum err e = put_selector(&selector, &base->matcher_set, base->budget);
-    buf_put_text(&q->ask.body, "match%5B%5D=");
-    buf_put_percent(&q->ask.body, buf_bytes(&selector), "");
+    buf_put_text(&q->exchange.body, "match%5B%5D=");
+    buf_put_percent(&q->exchange.body, buf_bytes(&selector), "");
     put_times(&times, q); /* puts "?start=...": a form has the part after the ? */
     if (times.size > 0) {
-        buf_put_u8(&q->ask.body, '&');
-        buf_put(&q->ask.body, times.at + 1, times.size - 1);
+        buf_put_u8(&q->exchange.body, '&');
+        buf_put(&q->exchange.body, times.at + 1, times.size - 1);
     }
     e = err_first(e, buf_error(&times));
     if (e) why_set(why, e, "not enough memory for a request");

@@ -48,7 +48,7 @@ pull_piece(void *context, struct rr_piece *ret, struct why *why)
         }
         if (ret->kind != RR_PIECE_NONE || q->ended) return OK;
         struct bytes more;
-        e = fetch_read(q->ask.fetch, &more, why);
+        e = fetch_read(q->exchange.fetch, &more, why);
         if (e) return e;
         q->ended = more.size == 0;
         e = q->ended ? rr_client_end(q->client, why) : rr_client_give(q->client, more, why);
@@ -76,7 +76,7 @@ begin_streamed(struct remote_question *q, struct why *why)
 static enum err
 judge(struct remote_question *q, enum err e, struct why *why)
 {
-    return e == ERR_CORRUPT ? fetch_ask_failed(&q->ask, e, why) : e;
+    return e == ERR_CORRUPT ? fetch_exchange_failed(&q->exchange, e, why) : e;
 }
 
 static enum err
@@ -86,7 +86,7 @@ begin_sampled(struct remote_question *q, struct why *why)
                                       q->base.of->external};
     struct buf answer;
     buf_init(&answer, q->base.budget, ANSWER_BYTES_MAX);
-    enum err e = fetch_read_all(q->ask.fetch, &answer, why);
+    enum err e = fetch_read_all(q->exchange.fetch, &answer, why);
     if (buf_error(&answer) == ERR_LIMIT)
         e = ERR_LIMIT; /* a response with samples may be that large */
     if (e == OK) e = judge(q, sampled_new(&options, buf_bytes(&answer), &q->sampled, why), why);
@@ -124,9 +124,9 @@ await_answer(struct remote_question *q, struct why *why)
 {
     const struct remote_read_settings *x = &q->base.of->options.settings->u.remote_read;
     const struct http_call_answer *a;
-    enum err e = fetch_ask_await(&q->ask, &a, why);
+    enum err e = fetch_exchange_await(&q->exchange, &a, why);
     if (e == ERR_AGAIN && a != NULL && is_final(a)) e = ERR_IO;
-    if (e == OK) e = remote_expect_all(q->ask.fetch, a->wanted[WANTED_LIMITED], why);
+    if (e == OK) e = remote_expect_all(q->exchange.fetch, a->wanted[WANTED_LIMITED], why);
     if (e) return e;
     q->answered = true;
     const char *type = a->wanted[WANTED_TYPE];
@@ -192,16 +192,16 @@ begin(struct fetch_question *base, struct why *why)
         .headers = q->headers, .wanted = wanted, .is_final = is_final, .judge = judge_refusal};
     unsigned n = sizeof headers / sizeof *headers;
     const struct remote_read_settings *x = &base->of->options.settings->u.remote_read;
-    fetch_ask_begin(&q->ask, "", x->url); /* the URL may have a query */
+    fetch_exchange_begin(&q->exchange, "", x->url); /* the URL may have a query */
     memcpy(q->headers, headers, sizeof headers);
     q->headers[n++] =
         base->request.partial ? "X-Firekeep-Notices: partial" : "X-Firekeep-Notices: errors";
     /* Results for fewer matchers are filtered with all of them in views/source.c. */
-    enum err e = remote_request_put(&q->ask.body, base->matchers, base->matcher_count, base->min_ms,
-                                    base->max_ms, x->protobuf != REMOTE_READ_SAMPLES,
+    enum err e = remote_request_put(&q->exchange.body, base->matchers, base->matcher_count,
+                                    base->min_ms, base->max_ms, x->protobuf != REMOTE_READ_SAMPLES,
                                     x->protobuf != REMOTE_READ_STREAMED, why);
     if (e == OK) e = remote_tenant_header(q, &n, why);
-    return e ? e : fetch_ask_send(&q->ask, &how, why);
+    return e ? e : fetch_exchange_send(&q->exchange, &how, why);
 }
 
 /* --- the reader ------------------------------------------------------------------------------- */
@@ -210,7 +210,7 @@ static void
 question_init(struct fetch_question *base)
 {
     struct remote_question *q = (struct remote_question *)base;
-    fetch_ask_init(&q->ask, base, REQUEST_BYTES_MAX);
+    fetch_exchange_init(&q->exchange, base, REQUEST_BYTES_MAX);
     buf_init(&q->tenant, base->budget, REMOTE_URL_BYTES);
     buf_init(&q->answer, base->budget, LIST_BYTES_MAX);
     warnings_init(&q->warnings, base->budget);
@@ -223,7 +223,7 @@ question_fini(struct fetch_question *base)
     ordered_free(q->ordered);
     sampled_free(q->sampled);
     rr_client_free(q->client);
-    fetch_ask_fini(&q->ask);
+    fetch_exchange_fini(&q->exchange);
     buf_fini(&q->tenant);
     buf_fini(&q->answer);
     warnings_fini(&q->warnings);

@@ -8,6 +8,7 @@
 #ifndef BACKEND_REMOTE_REMOTE_READ_H
 #define BACKEND_REMOTE_REMOTE_READ_H
 
+#include "backend/fetch/exchange.h"
 #include "backend/fetch/fetch_reader.h"
 #include "base/warnings.h"
 
@@ -20,7 +21,7 @@ struct remote_reader {
 
 struct remote_question {
     struct fetch_question base; /* first */
-    struct fetch_ask ask;
+    struct fetch_exchange exchange;
     struct buf tenant; /* header */
     const char *headers[8];
     struct buf answer; /* response to a look-up */

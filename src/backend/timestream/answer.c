@@ -179,9 +179,9 @@ timestream_table_read(struct bytes body, struct timestream_table *ret_table)
         /* Samples older than the memory store keeps go to the magnetic store, if it may be written.
          */
         int64_t memory_ms = span_ms(hours, HOUR_MS), magnetic_ms = span_ms(days, DAY_MS);
-        bool is_said = memory_ms > 0 && (magnetic_ms > 0 || !late);
+        bool is_known = memory_ms > 0 && (magnetic_ms > 0 || !late);
         ret_table->takes_ms = late && magnetic_ms > memory_ms ? magnetic_ms : memory_ms;
-        if (!is_said) ret_table->takes_ms = INT64_MAX;
+        if (!is_known) ret_table->takes_ms = INT64_MAX;
         snprintf(ret_table->text, sizeof ret_table->text,
                  "%.40s; accepts samples of the last %lld hours (memory store); older samples are "
                  "%s; keeps samples for %lld days (magnetic store)",

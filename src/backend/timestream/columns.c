@@ -3,7 +3,7 @@
  *
  * The kept rows of DESCRIBE have for each column its name and its kind, each with a varint length.
  */
-#include "backend/timestream/reading.h"
+#include "backend/timestream/timestream_reader.h"
 
 #include <strings.h>
 

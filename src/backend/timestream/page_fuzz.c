@@ -2,7 +2,7 @@
  * are columns, and errors have a reason. The first byte is the number of columns. */
 #include <stdlib.h>
 
-#include "backend/timestream/reading.h"
+#include "backend/timestream/timestream_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

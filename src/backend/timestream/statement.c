@@ -12,7 +12,7 @@
  */
 #include <stdio.h>
 
-#include "backend/timestream/reading.h"
+#include "backend/timestream/timestream_reader.h"
 #include "wire/point/timestream_record.h"
 
 enum {

@@ -1,5 +1,5 @@
 /*
- * timestream_reader.c - a source of type timestream: see reading.h.
+ * timestream_reader.c - a source of type timestream: see timestream_reader.h.
  *
  * The query for series returns one row for each, which costs a scan of its own; but then queries
  * for samples leave out the columns that all series of a block have in common, and blocks fit.
@@ -7,7 +7,7 @@
  * The samples of a block are read by several queries at once, each for a piece of time, since pages
  * of one query come one after another.
  */
-#include "backend/timestream/reading.h"
+#include "backend/timestream/timestream_reader.h"
 
 #include "base/hash/hash.h"
 #include "base/table.h"
@@ -45,12 +45,12 @@ describe(struct timestream_question *q, struct buf *to, struct why *why)
 {
     struct timestream_reader *of = reader_of(q);
     const struct page_sink sink = {take_column, to};
-    struct timestream_asking a;
-    asking_init(&a, q);
+    struct timestream_exchange a;
+    timestream_exchange_init(&a, q);
     statement_describe(&a.statement, &of->base.options.settings->u.timestream);
     int64_t queried_ns = env_monotonic_ns(of->base.options.env);
-    enum err e = asking_all(&a, DESCRIBE_COLUMNS, &sink, why);
-    asking_fini(&a);
+    enum err e = timestream_exchange_all(&a, DESCRIBE_COLUMNS, &sink, why);
+    timestream_exchange_fini(&a);
     if (e) return e;
     lock_take(&of->base.lock);
     buf_clear(&of->columns);
@@ -136,13 +136,13 @@ find_series(struct fetch_question *base, struct why *why)
 {
     struct timestream_question *q = (struct timestream_question *)base;
     const struct page_sink sink = {take_series, q};
-    struct timestream_asking a;
+    struct timestream_exchange a;
     enum err e = learn(q, why);
     if (e || !statement_may_select(q)) return e;
-    asking_init(&a, q);
+    timestream_exchange_init(&a, q);
     statement_series(&a.statement, q);
-    e = asking_all(&a, q->columns.count + SERIES_AROUND, &sink, why);
-    asking_fini(&a);
+    e = timestream_exchange_all(&a, q->columns.count + SERIES_AROUND, &sink, why);
+    timestream_exchange_fini(&a);
     return e;
 }
 
@@ -324,7 +324,7 @@ put_selected(struct timestream_question *q, struct buf *to, struct why *why)
 /* Reads all pages of all pieces. The next page of a piece is requested before the others are read.
  */
 static enum err
-read_pieces(struct timestream_question *q, struct timestream_asking *pieces, uint32_t count,
+read_pieces(struct timestream_question *q, struct timestream_exchange *pieces, uint32_t count,
             struct why *why)
 {
     const struct page_sink sink = {take_sample, q};
@@ -332,8 +332,8 @@ read_pieces(struct timestream_question *q, struct timestream_asking *pieces, uin
     for (bool more = true; more && e == OK;) {
         more = false;
         for (uint32_t i = 0; i < count && e == OK; i++) {
-            if (!asking_has_more(&pieces[i])) continue;
-            e = asking_page(&pieces[i], &sink, why);
+            if (!timestream_exchange_has_more(&pieces[i])) continue;
+            e = timestream_exchange_page(&pieces[i], &sink, why);
             more = true;
         }
     }
@@ -345,7 +345,7 @@ fetch_pieces(struct timestream_question *q, struct bytes selected, uint64_t samp
              struct why *why)
 {
     const struct series_block *block = q->block;
-    struct timestream_asking pieces[PIECES];
+    struct timestream_exchange pieces[PIECES];
     uint64_t span = (uint64_t)block->max_ms - (uint64_t)block->min_ms + 1;
     uint32_t count =
         samples / PIECE_SAMPLES >= PIECES ? PIECES : (uint32_t)(samples / PIECE_SAMPLES) + 1;
@@ -353,18 +353,18 @@ fetch_pieces(struct timestream_question *q, struct bytes selected, uint64_t samp
     uint32_t columns = SAMPLE_AROUND + q->varying.measure + q->varying.count;
     enum err e = OK;
     for (uint32_t i = 0; i < count; i++) {
-        asking_init(&pieces[i], q);
+        timestream_exchange_init(&pieces[i], q);
         int64_t from = block->min_ms + (int64_t)(span / count * i);
         int64_t to =
             i + 1 == count ? block->max_ms : block->min_ms + (int64_t)(span / count * (i + 1)) - 1;
         if (e) continue;
         statement_samples(&pieces[i].statement, q, &q->one, &q->varying, selected, from, to);
-        e = asking_begin(&pieces[i], columns, why);
+        e = timestream_exchange_begin(&pieces[i], columns, why);
     }
     if (e == OK) e = read_pieces(q, pieces, count, why);
     for (uint32_t i = 0; i < count; i++) {
-        asking_end(&pieces[i], e == ERR_LIMIT);
-        asking_fini(&pieces[i]);
+        timestream_exchange_end(&pieces[i], e == ERR_LIMIT);
+        timestream_exchange_fini(&pieces[i]);
     }
     return e;
 }
@@ -420,17 +420,17 @@ label_names(struct fetch_question *base, struct why *why)
 {
     struct timestream_question *q = (struct timestream_question *)base;
     const struct page_sink sink = {take_names, q};
-    struct timestream_asking a;
+    struct timestream_exchange a;
     if (base->matcher_count > 0) return ERR_UNSUPPORTED;
     enum err e = learn(q, why);
     for (uint32_t i = 0; i < q->columns.count && e == OK; i++) {
         if (q->columns.dimensions[i].is_keeper) e = ERR_UNSUPPORTED;
     }
     if (e) return e;
-    asking_init(&a, q);
+    timestream_exchange_init(&a, q);
     statement_filled(&a.statement, q);
-    e = asking_all(&a, q->columns.count + 2, &sink, why);
-    asking_fini(&a);
+    e = timestream_exchange_all(&a, q->columns.count + 2, &sink, why);
+    timestream_exchange_fini(&a);
     return e;
 }
 
@@ -459,15 +459,15 @@ label_values(struct fetch_question *base, struct why *why)
 {
     struct timestream_question *q = (struct timestream_question *)base;
     const struct page_sink sink = {take_value, q};
-    struct timestream_asking a;
+    struct timestream_exchange a;
     enum err e = learn(q, why);
     if (e || !statement_may_select(q)) return e;
     uint32_t columns = statement_wanted(q, base->name, &q->wanted);
     if (columns == 0) return OK;
-    asking_init(&a, q);
+    timestream_exchange_init(&a, q);
     statement_distinct(&a.statement, q, &q->wanted);
-    e = asking_all(&a, columns, &sink, why);
-    asking_fini(&a);
+    e = timestream_exchange_all(&a, columns, &sink, why);
+    timestream_exchange_fini(&a);
     return e;
 }
 

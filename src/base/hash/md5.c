@@ -133,7 +133,7 @@ end_lane(struct md5_lane *l, struct bytes message)
 }
 
 static void
-tell_digest(const struct hashing *h, unsigned k, uint8_t *to)
+store_digest(const struct hashing *h, unsigned k, uint8_t *to)
 {
     store_le32(to, h->a[k]);
     store_le32(to + 4, h->b[k]);
@@ -162,7 +162,7 @@ md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)[MD5_
                 end_lane(l, messages[l->number]);
                 continue;
             }
-            tell_digest(&h, k, ret_digests[l->number]);
+            store_digest(&h, k, ret_digests[l->number]);
             done++;
             begin_lane(&h, k, messages, next < count ? next++ : IDLE);
         }

@@ -40,7 +40,7 @@ enum { PATH_BYTES = 200, QUESTION_BYTES_MAX = 64 * 1024, SHOWN_MAX = 20, URL_BYT
 enum { COPIED_SAMPLES, COPIED_HISTOGRAMS, COPIED_SERIES };
 
 /* A place named by FROM, TO or --verify-from. */
-struct copy_place {
+struct copy_endpoint {
     const char *word; /* text of the argument */
     const char *url;  /* URL of a server; NULL for another kind of place */
     char url_text[URL_BYTES];
@@ -59,8 +59,8 @@ struct copying {
 
     struct settings settings;
     struct config_lists lists;
-    struct destinations made;         /* made from a URL to write to */
-    struct copy_place from, to, back; /* `back`: the place where TO is read */
+    struct destinations made;            /* made from a URL to write to */
+    struct copy_endpoint from, to, back; /* `back`: the endpoint that reads TO */
     struct selector *selectors;
     struct matcher_set sets[FLAG_TEXTS_MAX];
     uint32_t set_count;
@@ -159,7 +159,7 @@ not_found(const struct copying *c, const char *what, const char *word, bool sour
 }
 
 static enum err
-find_readable(struct copying *c, const char *word, struct copy_place *p, struct why *why)
+find_readable(struct copying *c, const char *word, struct copy_endpoint *p, struct why *why)
 {
     p->word = word;
     if (strcmp(word, "local") == 0 && c->storage != NULL)
@@ -175,7 +175,7 @@ find_readable(struct copying *c, const char *word, struct copy_place *p, struct 
 
 /* Makes the settings of a destination from a URL, as a file would have them. */
 static enum err
-make_destination(struct copying *c, struct copy_place *p, struct why *why)
+make_destination(struct copying *c, struct copy_endpoint *p, struct why *why)
 {
     enum err e = target_check_url("TO", p->url, why);
     if (e) return e;
@@ -216,7 +216,7 @@ make_destination(struct copying *c, struct copy_place *p, struct why *why)
 }
 
 static enum err
-find_writable(struct copying *c, const char *word, struct copy_place *p, struct why *why)
+find_writable(struct copying *c, const char *word, struct copy_endpoint *p, struct why *why)
 {
     p->word = word;
     if (strcmp(word, "local") == 0 && c->storage != NULL) {
@@ -236,7 +236,7 @@ static enum err
 find_back(struct copying *c, struct why *why)
 {
     static const char write_path[] = "/api/v1/write";
-    struct copy_place *to = &c->to, *back = &c->back;
+    struct copy_endpoint *to = &c->to, *back = &c->back;
     back->word = to->word;
     if (c->back_word != NULL) return find_readable(c, c->back_word, back, why);
     if (to->directory) {
@@ -380,8 +380,9 @@ open_target(struct copying *c, struct why *why)
 }
 
 static enum err
-open_reading(struct copying *c, const struct copy_place *p, struct target *store, const char *name,
-             const char *tenant, bool plain, struct reading **ret, struct why *why)
+open_reading(struct copying *c, const struct copy_endpoint *p, struct target *store,
+             const char *name, const char *tenant, bool plain, struct reading **ret,
+             struct why *why)
 {
     struct reading_options options = {.source = p->source,
                                       .url = p->url,
@@ -837,7 +838,7 @@ copy_run(struct copying *c, char *const *words, bool *ret_usage, struct why *why
     }
     e = run_phases(c, why);
     uint64_t bytes;
-    if (e == OK && c->report != NULL) e = output_place(c->report, &bytes, why);
+    if (e == OK && c->report != NULL) e = output_position(c->report, &bytes, why);
     return e;
 }
 

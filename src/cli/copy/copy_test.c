@@ -81,7 +81,7 @@ expect_status(int got, int expected)
 }
 
 static void
-expect_said(const char *words)
+expect_output(const char *words)
 {
     if (strstr(cli_err, words) == NULL) fail_msg("'%s' is not in: %s", words, cli_err);
 }
@@ -92,7 +92,7 @@ expect_stored(unsigned samples)
     char words[64];
     expect_status(RUN("export", "--storage.path", store, "--format=csv"), EXIT_DONE);
     snprintf(words, sizeof words, "exported %u samples", samples);
-    expect_said(words);
+    expect_output(words);
 }
 
 /* --- exit status ------------------------------------------------------------------------------ */
@@ -101,13 +101,13 @@ UNIT_TEST(test_a_copy_of_all_samples_ends_with_0_and_leaves_no_work)
 {
     give(FIRST_DAY SECOND_DAY, "");
     expect_status(COPY_TO_STORE(), EXIT_DONE);
-    expect_said("copied 4 samples, 0 histograms in 2 of 2 slices");
-    expect_said("verified 2 of 2 slices, 4 samples: 0 missing, 0 different");
+    expect_output("copied 4 samples, 0 histograms in 2 of 2 slices");
+    expect_output("verified 2 of 2 slices, 4 samples: 0 missing, 0 different");
     assert_int_not_equal(access(work, F_OK), 0);
     expect_stored(4);
     expect_status(COPY_TO_STORE("--verify-only"), EXIT_DONE);
     expect_status(COPY_TO_STORE("--no-verify"), EXIT_DONE);
-    expect_said("not verified: --no-verify");
+    expect_output("not verified: --no-verify");
 }
 
 UNIT_TEST(test_a_report_has_a_line_for_each_series_of_a_slice)
@@ -137,14 +137,14 @@ UNIT_TEST(test_a_copy_of_an_archive_that_is_not_read_whole_ends_with_1)
 {
     give(FIRST_DAY JUNK SECOND_DAY, "");
     expect_status(COPY_TO_STORE(), EXIT_FAILED);
-    expect_said("left out of old: 1 lines are not samples");
-    expect_said("old was not read whole");
+    expect_output("left out of old: 1 lines are not samples");
+    expect_output("old was not read whole");
     expect_status(COPY_TO_STORE(), EXIT_FAILED); /* also if nothing is left to do */
     expect_status(COPY_TO_STORE("--verify-only"), EXIT_FAILED);
-    expect_said("old was not read whole");
+    expect_output("old was not read whole");
     assert_int_equal(env_remove_tree(env_real(), work, NULL), OK);
     expect_status(COPY_TO_STORE("--no-verify"), EXIT_FAILED);
-    expect_said("old was not read whole");
+    expect_output("old was not read whole");
     expect_stored(4);
 }
 
@@ -154,7 +154,7 @@ UNIT_TEST(test_a_copy_of_samples_that_are_refused_ends_with_1)
     expect_status(RUN("copy", "--config.file", config, "--work", work, "--start=4102440000",
                       "--end=4102450000", "--storage.path", store, "--no-verify", "old", "local"),
                   EXIT_FAILED);
-    expect_said("2 samples were refused");
+    expect_output("2 samples were refused");
 }
 
 UNIT_TEST(test_a_copy_beside_other_values_ends_with_1)
@@ -163,9 +163,9 @@ UNIT_TEST(test_a_copy_beside_other_values_ends_with_1)
     expect_status(COPY_TO_STORE(), EXIT_DONE);
     give(FIRST_DAY LINE("1700006400000", "7"), "");
     expect_status(COPY_TO_STORE(), EXIT_FAILED);
-    expect_said("0 missing, 1 different");
+    expect_output("0 missing, 1 different");
     expect_status(COPY_TO_STORE("--verify-only"), EXIT_FAILED);
-    expect_said("0 missing, 1 different");
+    expect_output("0 missing, 1 different");
 }
 
 /* OpenTSDB cannot store NaN; no server is needed, because nothing is sent to it. */
@@ -177,7 +177,7 @@ UNIT_TEST(test_a_copy_to_a_destination_that_drops_samples_ends_with_1)
 {
     give(NAN_LINE, OPENTSDB ", unrepresentable: drop}]\n");
     expect_status(COPY("old", "tsd"), EXIT_FAILED);
-    expect_said("delivered 0 samples to tsd; 1 dropped");
+    expect_output("delivered 0 samples to tsd; 1 dropped");
     assert_int_equal(access(work, F_OK), 0);
 }
 
@@ -185,7 +185,7 @@ UNIT_TEST(test_a_copy_that_leaves_dead_letters_ends_with_1)
 {
     give(NAN_LINE, OPENTSDB "}]\n");
     expect_status(COPY("old", "tsd"), EXIT_FAILED);
-    expect_said("delivered 0 samples to tsd; 1 refused: see firekeep dead-letters list");
+    expect_output("delivered 0 samples to tsd; 1 refused: see firekeep dead-letters list");
     assert_int_equal(access(work, F_OK), 0);
 }
 
@@ -199,7 +199,7 @@ UNIT_TEST(test_a_copy_to_a_server_that_refuses_samples_ends_with_1)
     player_start(&player, 3, answers);
     give(ANOTHER, "");
     expect_status(COPY("--no-verify", "old", player.url), EXIT_FAILED);
-    expect_said("1 refused: see firekeep dead-letters list");
+    expect_output("1 refused: see firekeep dead-letters list");
     player_stop(&player);
 }
 
@@ -211,12 +211,12 @@ UNIT_TEST(test_a_server_is_copied_to_itself_only_as_another_tenant)
     write_text(config, "{}");
     player_start(&player, 1, answers);
     expect_status(COPY("--no-verify", player.url, player.url), EXIT_USAGE);
-    expect_said("FROM and TO are the same");
+    expect_output("FROM and TO are the same");
     expect_status(COPY("--no-verify", "--tenant=a", player.url, player.url), EXIT_USAGE);
-    expect_said("FROM and TO are the same");
+    expect_output("FROM and TO are the same");
     expect_status(COPY("--no-verify", "--tenant=a", "--to-tenant=b", player.url, player.url),
                   EXIT_FAILED);
-    expect_said("status 403: bad");
+    expect_output("status 403: bad");
     player_stop(&player);
 }
 
@@ -231,8 +231,8 @@ UNIT_TEST(test_a_copy_from_a_server_that_refuses_is_not_tried_again)
              player.url);
     write_text(config, text);
     expect_status(COPY_TO_STORE("--retry=2s"), EXIT_FAILED);
-    expect_said("status 403: bad");
-    expect_said("run the same command again to continue\n");
+    expect_output("status 403: bad");
+    expect_output("run the same command again to continue\n");
     if (strstr(cli_err, "retrying") != NULL) fail_msg("%s", cli_err);
     player_stop(&player);
 }
@@ -241,7 +241,7 @@ UNIT_TEST(test_a_copy_of_nothing_that_is_verified_ends_with_0)
 {
     give("", "");
     expect_status(COPY_TO_STORE(), EXIT_DONE);
-    expect_said("verified 2 of 2 slices, 0 samples: 0 missing, 0 different");
+    expect_output("verified 2 of 2 slices, 0 samples: 0 missing, 0 different");
 }
 
 /* --- continuing ------------------------------------------------------------------------------- */
@@ -278,7 +278,7 @@ UNIT_TEST(test_a_copy_killed_in_any_phase_continues_to_the_end)
         give(FIRST_DAY SECOND_DAY, "");
         /* it writes nothing of slices that were not read */
         expect_status(COPY_TO_STORE(), EXIT_DONE);
-        expect_said("verified 2 of 2 slices");
+        expect_output("verified 2 of 2 slices");
         assert_int_not_equal(access(work, F_OK), 0);
         expect_stored(4);
     }
@@ -295,7 +295,7 @@ UNIT_TEST(test_a_copy_killed_before_it_verified_copies_again_what_is_missing)
         leave_killed(states[i]);
         give(FIRST_DAY SECOND_DAY ANOTHER, "");
         expect_status(COPY_TO_STORE(), EXIT_DONE);
-        expect_said("copying 1 slices again, which differ");
+        expect_output("copying 1 slices again, which differ");
         expect_stored(5);
         assert_int_equal(env_remove_tree(env_real(), store, NULL), OK);
     }
@@ -311,7 +311,7 @@ UNIT_TEST(test_a_copy_killed_before_it_verified_again_reports_what_is_missing)
         leave_killed(states[i]);
         give(FIRST_DAY SECOND_DAY ANOTHER, "");
         expect_status(COPY_TO_STORE(), EXIT_FAILED);
-        expect_said("1 missing, 0 different");
+        expect_output("1 missing, 0 different");
         assert_int_equal(access(work, F_OK), 0);
         expect_status(COPY_TO_STORE(), EXIT_FAILED); /* the object is known by now */
         assert_int_equal(env_remove_tree(env_real(), work, NULL), OK);
@@ -324,28 +324,28 @@ UNIT_TEST(test_a_copy_does_not_continue_another_one)
     leave_killed("c.");
     give(FIRST_DAY SECOND_DAY, "");
     expect_status(COPY_TO_STORE("--no-verify", "--select=up"), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(COPY_TO_STORE("--no-verify", "--tenant=b"), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(COPY_TO_STORE("--no-verify", "--to-tenant=b"), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(COPY_TO_STORE("--no-verify", "--slice=1h"), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(RUN("copy", "--config.file", config, "--work", work, "--start=1699920001",
                       "--end=1700092799.999", "--storage.path", store, "old", "local"),
                   EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(RUN("copy", "--config.file", config, "--work", work, "--start=1699920000",
                       "--end=1700092799", "--storage.path", store, "old", "local"),
                   EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(COPY("--no-verify", "old", "http://127.0.0.1:1"), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(COPY_TO_STORE("--no-verify"), EXIT_DONE);
     give(FIRST_DAY JUNK, "");
     expect_status(COPY_TO_STORE("--no-verify", "--to-tenant=b"), EXIT_FAILED);
     expect_status(COPY_TO_STORE("--no-verify", "--to-tenant=b", "--tenant=c"), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
 }
 
 int

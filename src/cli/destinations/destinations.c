@@ -17,26 +17,26 @@
 struct destinations_verb {
     const char *name;
     /* Needs the configuration; NULL: reset, which does not. */
-    enum err (*run)(struct destinations_asking *a, bool *ret_well, struct why *why);
+    enum err (*run)(struct destinations_command *a, bool *ret_well, struct why *why);
 };
 
 static const struct destinations_verb verbs[] = {
     {"test", destinations_try}, {"plan", destinations_plan}, {"reset", NULL}};
 
 static const struct flag flags[] = {
-    {"config.file", 0, FLAG_TEXT, offsetof(struct destinations_asking, config_file), "FILE",
+    {"config.file", 0, FLAG_TEXT, offsetof(struct destinations_command, config_file), "FILE",
      "configuration file of the server, with the destination in it"},
-    {"write", 0, FLAG_SWITCH, offsetof(struct destinations_asking, write), NULL,
+    {"write", 0, FLAG_SWITCH, offsetof(struct destinations_command, write), NULL,
      "test: write one sample, firekeep_destination_test{destination=\"NAME\"}"},
-    {"storage.path", 0, FLAG_TEXT, offsetof(struct destinations_asking, storage), "DIRECTORY",
+    {"storage.path", 0, FLAG_TEXT, offsetof(struct destinations_command, storage), "DIRECTORY",
      "plan: storage directory of a stopped server, or a snapshot (default: from the file); "
      "reset: storage directory of the server, running or stopped"},
-    {"from", 0, FLAG_TEXT, offsetof(struct destinations_asking, from_word), "TIME",
+    {"from", 0, FLAG_TEXT, offsetof(struct destinations_command, from_word), "TIME",
      "plan: start time: RFC 3339, Unix seconds, now-1d or beginning (default: the last day); "
      "reset: previous, oldest, now or a time"},
-    {"shards", 0, FLAG_COUNT, offsetof(struct destinations_asking, shards), "N",
+    {"shards", 0, FLAG_COUNT, offsetof(struct destinations_command, shards), "N",
      "plan: number of shards of the Kinesis stream (default 1)"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct destinations_asking, form), "FORM",
+    {"format", 0, FLAG_CHOICE, offsetof(struct destinations_command, form), "FORM",
      "text or json (default text)", report_forms},
     {0},
 };
@@ -60,7 +60,7 @@ static const char notes[] =
     "\nExit status: 0 done, 1 something does not work or cannot be read, 2 wrong usage.\n";
 
 static enum err
-destinations_check_flags(struct destinations_asking *a, int count, char **words,
+destinations_check_flags(struct destinations_command *a, int count, char **words,
                          const struct destinations_verb **ret_verb, struct why *why)
 {
     *ret_verb = NULL;
@@ -89,7 +89,7 @@ destinations_check_flags(struct destinations_asking *a, int count, char **words,
 }
 
 static enum err
-destinations_run(struct destinations_asking *a, const struct destinations_verb *verb,
+destinations_run(struct destinations_command *a, const struct destinations_verb *verb,
                  const char *name, bool *ret_well, struct why *why)
 {
     enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
@@ -116,7 +116,7 @@ destinations_run(struct destinations_asking *a, const struct destinations_verb *
 static int
 run_destinations(int argc, char **argv)
 {
-    struct destinations_asking a = {.form = -1};
+    struct destinations_command a = {.form = -1};
     struct why why = {""};
     const struct destinations_verb *verb;
     int count = 0;

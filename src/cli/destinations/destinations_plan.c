@@ -18,7 +18,7 @@ static const int64_t SPAN_MS_MIN = 60LL * 1000; /* a shorter span says too littl
 /* --- the store -------------------------------------------------------------------------------- */
 
 static enum err
-plan_open_store(const struct destinations_asking *a, struct target **ret_target, struct why *why)
+plan_open_store(const struct destinations_command *a, struct target **ret_target, struct why *why)
 {
     const char *storage = a->storage == NULL ? a->settings.storage_path : a->storage;
     struct target_options options = {
@@ -36,7 +36,7 @@ plan_open_store(const struct destinations_asking *a, struct target **ret_target,
 }
 
 static enum err
-find_from(const struct destinations_asking *a, struct tsdb *tsdb, int64_t *ret_from_ms,
+find_from(const struct destinations_command *a, struct tsdb *tsdb, int64_t *ret_from_ms,
           int64_t *ret_to_ms, struct why *why)
 {
     struct tsdb_stats stats;
@@ -56,7 +56,7 @@ find_from(const struct destinations_asking *a, struct tsdb *tsdb, int64_t *ret_f
 }
 
 static enum err
-find_shards(const struct destinations_asking *a, uint32_t *ret_shards, struct why *why)
+find_shards(const struct destinations_command *a, uint32_t *ret_shards, struct why *why)
 {
     if (a->shards > 0 && a->destination->type != DESTINATION_KINESIS) {
         return why_set(
@@ -156,7 +156,7 @@ print_mapped(struct report *r, const struct plan *p)
 }
 
 static void
-print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t shards)
+print_plan(const struct destinations_command *a, const struct plan *p, uint32_t shards)
 {
     const struct destination_settings *d = a->destination;
     bool drops = d->unrepresentable == UNREPRESENTABLE_DROP;
@@ -187,7 +187,7 @@ print_plan(const struct destinations_asking *a, const struct plan *p, uint32_t s
 /* --- the command ------------------------------------------------------------------------------ */
 
 enum err
-destinations_plan(struct destinations_asking *a, bool *ret_well, struct why *why)
+destinations_plan(struct destinations_command *a, bool *ret_well, struct why *why)
 {
     struct plan *plan = mem_new(NULL, sizeof *plan);
     struct target *target = NULL;

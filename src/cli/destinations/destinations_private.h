@@ -5,7 +5,7 @@
 #include "cli/lib/report.h"
 #include "config/lists/lists.h"
 
-struct destinations_asking {
+struct destinations_command {
     const char *config_file;
     const char *storage;
     const char *from_word;
@@ -21,12 +21,12 @@ struct destinations_asking {
 };
 
 /* `test` and `plan`. `ret_well`: every test succeeded, or the whole store was readable. */
-MUST_CHECK enum err destinations_try(struct destinations_asking *asking, bool *ret_well,
+MUST_CHECK enum err destinations_try(struct destinations_command *command, bool *ret_well,
                                      struct why *why);
-MUST_CHECK enum err destinations_plan(struct destinations_asking *asking, bool *ret_well,
+MUST_CHECK enum err destinations_plan(struct destinations_command *command, bool *ret_well,
                                       struct why *why);
 /* `reset`, which needs no configuration. */
-MUST_CHECK enum err destinations_reset(const struct destinations_asking *asking, const char *name,
+MUST_CHECK enum err destinations_reset(const struct destinations_command *command, const char *name,
                                        struct why *why);
 
 #endif

@@ -64,7 +64,7 @@ check_states(const char *dir, const char *name, const struct reset *reset, struc
 }
 
 enum err
-destinations_reset(const struct destinations_asking *a, const char *name, struct why *why)
+destinations_reset(const struct destinations_command *a, const char *name, struct why *why)
 {
     char dir[RELAY_DIR_BYTES];
     struct reset reset;

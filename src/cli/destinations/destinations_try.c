@@ -15,7 +15,7 @@ enum { DIR_BYTES = 128 };
 static void
 print_finding(void *context, const struct trial_finding *f)
 {
-    struct destinations_asking *a = context;
+    struct destinations_command *a = context;
     if (a->form == REPORT_TEXT) {
         printf("%-6s  %s%s%s%s%s\n", f->ok ? "ok" : "FAILED", f->what,
                f->reason[0] == '\0' ? "" : ": ", f->reason, f->said[0] == '\0' ? "" : ": ",
@@ -41,7 +41,7 @@ make_writer_dir(char dir[DIR_BYTES], struct why *why)
 }
 
 enum err
-destinations_try(struct destinations_asking *a, bool *ret_well, struct why *why)
+destinations_try(struct destinations_command *a, bool *ret_well, struct why *why)
 {
     struct destination_settings settings = *a->destination;
     char dir[DIR_BYTES],

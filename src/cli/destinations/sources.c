@@ -25,7 +25,7 @@
 
 enum { TEXT_BYTES_MAX = 1 << 20, NAMES_SHOWN = 1000, SAMPLES_SHOWN = 100000 };
 
-struct sources_asking {
+struct sources_command {
     const char *config_file;
     const char *from_word;
     const char *tenant;
@@ -47,14 +47,14 @@ struct sources_asking {
 };
 
 static const struct flag flags[] = {
-    {"config.file", 0, FLAG_TEXT, offsetof(struct sources_asking, config_file), "FILE",
+    {"config.file", 0, FLAG_TEXT, offsetof(struct sources_command, config_file), "FILE",
      "configuration file of the server, with the source in it"},
-    {"from", 0, FLAG_TEXT, offsetof(struct sources_asking, from_word), "TIME",
+    {"from", 0, FLAG_TEXT, offsetof(struct sources_command, from_word), "TIME",
      "look for series since then: RFC 3339, Unix seconds or now-1d (default: the last day, or that "
      "before `time: {to: ...}` of the source)"},
-    {"tenant", 0, FLAG_TEXT, offsetof(struct sources_asking, tenant), "NAME",
+    {"tenant", 0, FLAG_TEXT, offsetof(struct sources_command, tenant), "NAME",
      "tenant to ask for (default: the first of the source's, or anonymous)"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct sources_asking, form), "FORM",
+    {"format", 0, FLAG_CHOICE, offsetof(struct sources_command, form), "FORM",
      "text or json (default text)", report_forms},
     {0},
 };
@@ -70,7 +70,7 @@ static const char notes[] =
 /* --- findings --------------------------------------------------------------------------------- */
 
 static void
-put_finding(struct sources_asking *a, const char *what, bool ok, const char *reason,
+put_finding(struct sources_command *a, const char *what, bool ok, const char *reason,
             const char *said)
 {
     a->failed += !ok;
@@ -85,7 +85,7 @@ put_finding(struct sources_asking *a, const char *what, bool ok, const char *rea
 }
 
 static void
-put_failure(struct sources_asking *a, const char *what, enum err e, const struct why *why)
+put_failure(struct sources_command *a, const char *what, enum err e, const struct why *why)
 {
     put_finding(a, what, false, trouble_word(trouble_of(why, e)), why_text(why, e));
 }
@@ -115,7 +115,7 @@ read_samples(struct first_series *first, struct series_set *set, struct why *why
 }
 
 static void
-put_first_series(struct sources_asking *a, struct first_series *first)
+put_first_series(struct sources_command *a, struct first_series *first)
 {
     char time[TIME_TEXT_BYTES];
     buf_printf(&first->text, ", %" PRIu64 " samples until %s%s", first->samples,
@@ -125,7 +125,7 @@ put_first_series(struct sources_asking *a, struct first_series *first)
 }
 
 static enum err
-find_first_series(struct sources_asking *a, const struct source_settings *settings,
+find_first_series(struct sources_command *a, const struct source_settings *settings,
                   struct series_set *set, struct first_series *first, struct why *why)
 {
     struct bytes labels;
@@ -151,7 +151,7 @@ find_first_series(struct sources_asking *a, const struct source_settings *settin
 }
 
 static void
-try_query(struct sources_asking *a, const struct source_settings *settings)
+try_query(struct sources_command *a, const struct source_settings *settings)
 {
     struct series_set *set = NULL;
     struct first_series first = {.samples = 0};
@@ -174,7 +174,7 @@ count_name(void *context, struct bytes text)
 
 /* Asks the reader itself: the layers above it would derive names from all series. */
 static void
-try_lookups(struct sources_asking *a)
+try_lookups(struct sources_command *a)
 {
     struct view *view;
     struct why why = {""};
@@ -198,7 +198,7 @@ try_lookups(struct sources_asking *a)
 }
 
 static void
-try_cache(struct sources_asking *a, const struct source_settings *settings)
+try_cache(struct sources_command *a, const struct source_settings *settings)
 {
     struct file_cache *cache;
     struct why why = {""};
@@ -222,7 +222,7 @@ nothing(void *owner)
 }
 
 static enum err
-sources_prepare(struct sources_asking *a, const struct source_settings *settings, struct why *why)
+sources_prepare(struct sources_command *a, const struct source_settings *settings, struct why *why)
 {
     struct env *env = env_real();
     int64_t now_ms = env_realtime_ms(env), to_ms = now_ms;
@@ -250,7 +250,7 @@ sources_prepare(struct sources_asking *a, const struct source_settings *settings
 }
 
 static enum err
-try_source(struct sources_asking *a, const struct source_settings *settings, struct why *why)
+try_source(struct sources_command *a, const struct source_settings *settings, struct why *why)
 {
     struct http_puller *puller = NULL;
     enum err e = sources_prepare(a, settings, why);
@@ -278,7 +278,7 @@ try_source(struct sources_asking *a, const struct source_settings *settings, str
 /* --- the command ------------------------------------------------------------------------------ */
 
 static enum err
-report_source(struct sources_asking *a, const struct source_settings *settings, struct why *why)
+report_source(struct sources_command *a, const struct source_settings *settings, struct why *why)
 {
     enum err e = report_new((enum report_form)a->form, stdout, NULL, &a->report);
     if (e) return why_set(why, e, "not enough memory for the report");
@@ -300,7 +300,7 @@ report_source(struct sources_asking *a, const struct source_settings *settings, 
 }
 
 static enum err
-sources_run(struct sources_asking *a, const char *name, struct why *why)
+sources_run(struct sources_command *a, const char *name, struct why *why)
 {
     enum err e = check_file(a->config_file, &a->settings, &a->lists, why);
     if (e) return e;
@@ -319,7 +319,7 @@ sources_run(struct sources_asking *a, const char *name, struct why *why)
 static int
 run_sources(int argc, char **argv)
 {
-    struct sources_asking a = {.form = REPORT_TEXT};
+    struct sources_command a = {.form = REPORT_TEXT};
     struct why why = {""};
     int count = 0;
     signal(SIGPIPE, SIG_DFL); /* ends quietly after `| head` */

@@ -40,9 +40,9 @@ struct exporting {
     struct output *output;
     struct progress progress;
     struct sink_counts counts;
-    int64_t next_ms;      /* start of the next slice */
-    uint64_t place_bytes; /* size of the output before that slice */
-    bool begun;           /* the header was written */
+    int64_t next_ms;         /* start of the next slice */
+    uint64_t position_bytes; /* size of the output before that slice */
+    bool begun;              /* the header was written */
 
     uint64_t missing;        /* slices omitted because of damage */
     uint64_t left_out;       /* pages and answers of sources omitted with --partial */
@@ -154,8 +154,9 @@ load_resume(struct exporting *x, struct why *why)
         sscanf((char *)text.at + question.size,
                "range %" SCNd64 " %" SCNd64 "\nnext %" SCNd64 " bytes %" SCNu64 "\ncounts %" SCNu64
                " %" SCNu64 " %" SCNu64 " %" SCNu64 "\nmissing %" SCNu64 " %" SCNu64 "\n",
-               &x->start.ms, &x->end.ms, &x->next_ms, &x->place_bytes, &c->samples, &c->histograms,
-               &c->histograms_left_out, &c->series, &x->missing, &x->left_out) < 8) {
+               &x->start.ms, &x->end.ms, &x->next_ms, &x->position_bytes, &c->samples,
+               &c->histograms, &c->histograms_left_out, &c->series, &x->missing,
+               &x->left_out) < 8) {
         e = why_set(why, ERR_INPUT, "%s belongs to another export", x->resume_path);
         goto out;
     }
@@ -177,7 +178,7 @@ save_resume(struct exporting *x, struct why *why)
     buf_printf(&text,
                "range %" PRId64 " %" PRId64 "\nnext %" PRId64 " bytes %" PRIu64 "\ncounts %" PRIu64
                " %" PRIu64 " %" PRIu64 " %" PRIu64 "\nmissing %" PRIu64 " %" PRIu64 "\n",
-               x->start.ms, x->end.ms, x->next_ms, x->place_bytes, c->samples, c->histograms,
+               x->start.ms, x->end.ms, x->next_ms, x->position_bytes, c->samples, c->histograms,
                c->histograms_left_out, c->series, x->missing, x->left_out);
     enum err e = buf_error(&text);
     if (e == OK) e = resume_text_write(x->resume_path, buf_bytes(&text), why);
@@ -255,7 +256,7 @@ pass_slice(struct exporting *x, const struct sink_counts *counts, const struct w
 {
     char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
     struct why unwanted;
-    enum err e = output_back(x->output, x->place_bytes, &unwanted);
+    enum err e = output_back(x->output, x->position_bytes, &unwanted);
     if (e == ERR_UNSUPPORTED) { /* the beginning of the slice is already in the pipe */
         add_counts(&x->counts, counts);
         x->begun = true;
@@ -287,7 +288,7 @@ export_slice(struct exporting *x, bool last, struct why *why)
         /* An answer broke off. Answers that did not begin were retried for the time of --retry. */
         bool passing = x->target_options.storage == NULL && e == ERR_IO;
         if (!passing || tries == SLICE_TRIES_MAX) return e;
-        if (output_back(x->output, x->place_bytes, &back) != OK) return e;
+        if (output_back(x->output, x->position_bytes, &back) != OK) return e;
         progress_say(&x->progress, "%s; retrying", why->text);
     }
 }
@@ -302,7 +303,7 @@ export_all(struct exporting *x, struct why *why)
             return why_set(why, ERR_CANCELED, "stopped");
         }
         enum err e = export_slice(x, end == x->end.ms, why);
-        if (e == OK) e = output_place(x->output, &x->place_bytes, why);
+        if (e == OK) e = output_position(x->output, &x->position_bytes, why);
         if (e) return e;
         done = end == x->end.ms;
         if (end < INT64_MAX) x->next_ms = end + 1;
@@ -380,7 +381,7 @@ run_export(int argc, char **argv)
     x.next_ms = x.start.ms;
     if (e == OK) e = resume_lock(x.resume_path, &why);
     if (e == OK && x.resume_path != NULL) e = load_resume(&x, &why);
-    if (e == OK) e = output_open(x.path, x.packing, x.place_bytes, &x.output, &why);
+    if (e == OK) e = output_open(x.path, x.packing, x.position_bytes, &x.output, &why);
     if (e == OK) e = export_all(&x, &why);
     if (e == OK && (x.missing > 0 || x.left_out > 0)) {
         e = why_set(&why, ERR_CORRUPT,

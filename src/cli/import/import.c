@@ -50,7 +50,7 @@ struct importing {
                        grow */
     uint64_t bad_here; /* added to those of the file with the next acknowledged batch */
     bool cut;          /* the end of the file is missing, so it is not done */
-    bool early_said;
+    bool early_reported;
 
     uint64_t bad_shown;
     uint64_t bad;
@@ -126,8 +126,8 @@ static void
 early_time(struct importing *im, const struct text_item *item)
 {
     char time[TIME_TEXT_BYTES];
-    if (im->early_said) return;
-    im->early_said = true;
+    if (im->early_reported) return;
+    im->early_reported = true;
     const char *hint = im->format == TEXT_CSV ? " (Unix seconds belong in a column time_s)"
                        : im->format == TEXT_PROMETHEUS
                            ? " (--format=openmetrics reads Unix seconds)"
@@ -364,7 +364,7 @@ import_file(struct importing *im, struct why *why)
 {
     struct why later = {""};
     im->lines = 0;
-    im->cut = im->early_said = false;
+    im->cut = im->early_reported = false;
     im->bad_here = im->file->bad;
     enum err e = input_open(im->file->path, im->target_options.stop, &im->input, why);
     if (e) return e;

@@ -68,7 +68,7 @@ expect_status(int got, int expected)
 }
 
 static void
-expect_said(const char *words)
+expect_output(const char *words)
 {
     if (strstr(cli_err, words) == NULL) fail_msg("'%s' is not in: %s", words, cli_err);
 }
@@ -91,7 +91,7 @@ UNIT_TEST(test_an_import_of_all_samples_ends_with_0)
 {
     write_text(file, GOOD);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
-    expect_said("imported 1 sample, 0 histograms");
+    expect_output("imported 1 sample, 0 histograms");
     expect_stored(HEAD "up,\"{a=\"\"b\"\"}\",1700000000000,1\n");
 }
 
@@ -99,16 +99,16 @@ UNIT_TEST(test_an_import_that_leaves_out_a_line_ends_with_1)
 {
     write_text(file, "up{a=\"b\" 1\n" GOOD);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_FAILED);
-    expect_said("imported 1 sample, 0 histograms");
-    expect_said("; 1 bad line");
+    expect_output("imported 1 sample, 0 histograms");
+    expect_output("; 1 bad line");
 }
 
 UNIT_TEST(test_an_import_of_refused_samples_ends_with_1)
 {
     write_text(file, "up{a=\"b\"} 1 4102444800000\n" GOOD);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_FAILED);
-    expect_said("imported 1 sample, 0 histograms");
-    expect_said("; 1 refused");
+    expect_output("imported 1 sample, 0 histograms");
+    expect_output("; 1 refused");
 }
 
 UNIT_TEST(test_an_import_of_a_file_cut_short_ends_with_1)
@@ -117,7 +117,7 @@ UNIT_TEST(test_an_import_of_a_file_cut_short_ends_with_1)
     for (unsigned again = 0; again < 2; again++) {
         expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file),
                       EXIT_FAILED);
-        expect_said("missing # EOF");
+        expect_output("missing # EOF");
     }
     expect_status(RUN("import", "--format=prometheus", other), EXIT_FAILED);
     expect_status(RUN("import", "--format=x", file), EXIT_USAGE);
@@ -142,11 +142,11 @@ UNIT_TEST(test_an_import_that_is_done_has_nothing_left_to_do)
     write_text(file, GOOD);
     expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
     expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
-    expect_said("imported 0 samples");
+    expect_output("imported 0 samples");
     write_text(file, GOOD "up{a=\"b\"} 2 1700000001000\n");
     expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
-    expect_said("imported 1 sample,");
-    expect_said(": continuing after line 1");
+    expect_output("imported 1 sample,");
+    expect_output(": continuing after line 1");
 }
 
 static enum err
@@ -194,10 +194,10 @@ UNIT_TEST(test_an_import_continues_with_the_metadata_of_lines_read_before)
         write_text(file, cut);
         expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file),
                       EXIT_FAILED);
-        expect_said("missing # EOF");
+        expect_output("missing # EOF");
         write_text(file, whole);
         expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file), EXIT_DONE);
-        expect_said(": continuing after line ");
+        expect_output(": continuing after line ");
         char expected[100];
         snprintf(expected, sizeof expected, "a_bytes: %d: Some help.: bytes\n", METRIC_GAUGE);
         expect_metadata(expected);
@@ -240,7 +240,7 @@ UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
             expect_status(RUN("import", "--format=prometheus", "--resume", progress, file),
                           EXIT_DONE);
             snprintf(imported, sizeof imported, "imported %u sample", 3 - saved);
-            expect_said(imported);
+            expect_output(imported);
             expect_stored(HEAD "up,\"{a=\"\"b\"\"}\",1700000000000,1\n"
                                "up,\"{a=\"\"b\"\"}\",1700000001000,2\n"
                                "up,\"{a=\"\"b\"\"}\",1700000002000,3\n");
@@ -275,13 +275,13 @@ UNIT_TEST(test_samples_on_the_borders_of_slices_are_exported_once)
     import_samples();
     expect_status(RUN(EXPORT), EXIT_DONE);
     assert_string_equal(cli_out, six);
-    expect_said("exported 6 samples");
+    expect_output("exported 6 samples");
     expect_status(RUN("export", "--format=csv", "--start=1700002799.999", "--end=1700006400"),
                   EXIT_DONE);
     assert_string_equal(cli_out, HEAD "up,\"{}\",1700002799999,2\nup,\"{}\",1700006400000,3\n");
     expect_status(RUN("export", "--format=csv", "--start=1700002800", "--end=1700006399.999"),
                   EXIT_DONE);
-    expect_said("exported 0 samples");
+    expect_output("exported 0 samples");
 }
 
 /* Writes the progress file as a run that was killed before the slice `next` leaves it, and more
@@ -327,7 +327,7 @@ UNIT_TEST(test_an_export_does_not_continue_another_one)
     import_samples();
     expect_status(RUN(EXPORT, "--resume", progress, "-o", other), EXIT_DONE);
     expect_status(RUN(EXPORT, "--resume", progress, "-o", other, "--match=up"), EXIT_USAGE);
-    expect_said("belongs to another export");
+    expect_output("belongs to another export");
     expect_status(RUN("export", "--format=jsonl", "--slice=1h", "--start=1699999200",
                       "--end=1700013599.999", "--resume", progress, "-o", other),
                   EXIT_USAGE);
@@ -366,12 +366,12 @@ UNIT_TEST(test_an_export_that_leaves_out_damage_ends_with_1)
     import_samples();
     damage_part(64 + 16);
     expect_status(RUN("export", "--format=csv"), EXIT_FAILED);
-    expect_said("damaged");
+    expect_output("damaged");
     expect_status(RUN("export", "--format=csv", "--partial"), EXIT_FAILED);
-    expect_said("left out: ");
-    expect_said("0 slices are missing, and 1 times pages");
+    expect_output("left out: ");
+    expect_output("0 slices are missing, and 1 times pages");
     expect_status(RUN(EXPORT), EXIT_FAILED);
-    expect_said("slices are missing");
+    expect_output("slices are missing");
     expect_status(RUN(EXPORT, "--partial", "--resume", progress, "-o", other), EXIT_FAILED);
     expect_status(RUN(EXPORT, "--partial", "--resume", progress, "-o", other), EXIT_FAILED);
 }

@@ -27,7 +27,7 @@ append_packed(enum output_packing packing, const char *text, uint64_t resume_byt
     enum err e = output_open(test_path, packing, resume_bytes, &o, &why);
     if (e) fail_msg("%s", why.text);
     assert_int_equal(output_write(o, bytes_of_text(text), &why), OK);
-    assert_int_equal(output_place(o, ret_bytes, &why), OK);
+    assert_int_equal(output_position(o, ret_bytes, &why), OK);
     output_free(o);
 }
 
@@ -106,7 +106,7 @@ UNIT_TEST(test_output_can_be_truncated_to_an_earlier_position)
         uint64_t place, end;
         assert_int_equal(output_open(test_path, (enum output_packing)packing, 0, &o, &why), OK);
         assert_int_equal(output_write(o, bytes_of_text("kept\n"), &why), OK);
-        assert_int_equal(output_place(o, &place, &why), OK);
+        assert_int_equal(output_position(o, &place, &why), OK);
         for (int i = 0; i < 100000; i++) {
             char text[32];
             snprintf(text, sizeof text, "lost %d\n", i * 7919);
@@ -114,7 +114,7 @@ UNIT_TEST(test_output_can_be_truncated_to_an_earlier_position)
         }
         assert_int_equal(output_back(o, place, &why), OK);
         assert_int_equal(output_write(o, bytes_of_text("new\n"), &why), OK);
-        assert_int_equal(output_place(o, &end, &why), OK);
+        assert_int_equal(output_position(o, &end, &why), OK);
         output_free(o);
         struct input *in = open_input();
         expect_line(in, "kept");

@@ -194,7 +194,7 @@ output_write(struct output *o, struct bytes piece, struct why *why)
 }
 
 enum err
-output_place(struct output *o, uint64_t *ret_bytes, struct why *why)
+output_position(struct output *o, uint64_t *ret_bytes, struct why *why)
 {
     enum err e = OK;
     if (o->in_frame && o->packing != OUTPUT_PLAIN)

@@ -25,7 +25,7 @@ MUST_CHECK enum err output_write(struct output *output, struct bytes piece, stru
 
 /* Makes a checkpoint: ends the compressed frame, writes everything, and makes a file durable.
  * `ret_bytes`: the size on disk, for output_back() and a later resume. */
-MUST_CHECK enum err output_place(struct output *output, uint64_t *ret_bytes, struct why *why);
+MUST_CHECK enum err output_position(struct output *output, uint64_t *ret_bytes, struct why *why);
 /* Undoes everything after that checkpoint. ERR_UNSUPPORTED: the output is not a file. */
 MUST_CHECK enum err output_back(struct output *output, uint64_t bytes, struct why *why);
 

@@ -52,7 +52,7 @@ put_form(struct buf *form, const struct query_parameters *parameters)
         buf_put_text(form, "&limit=");
         buf_put_uint(form, parameters->limit);
     }
-    if (parameters->wish == QUERY_ANALYZE) buf_put_text(form, "&analyze=true");
+    if (parameters->mode == QUERY_ANALYZE) buf_put_text(form, "&analyze=true");
 }
 
 static enum err
@@ -111,7 +111,7 @@ query_server_ask(const struct query_server *server, struct http_client *client, 
 static const char *
 query_path(const struct query_parameters *parameters)
 {
-    if (parameters->wish != QUERY_RESULT) return "/api/v1/explain";
+    if (parameters->mode != QUERY_RESULT) return "/api/v1/explain";
     return parameters->step_ms == 0 ? "/api/v1/query" : "/api/v1/query_range";
 }
 

@@ -8,11 +8,11 @@
 #include "cli/lib/query_sink.h"
 #include "net/http_client.h"
 
-enum query_wish { QUERY_RESULT, QUERY_EXPLAIN, QUERY_ANALYZE };
+enum query_mode { QUERY_RESULT, QUERY_EXPLAIN, QUERY_ANALYZE };
 
 struct query_parameters {
     struct bytes expression;
-    enum query_wish wish; /* a plan is passed to the sink's data() */
+    enum query_mode mode; /* a plan is passed to the sink's data() */
     int64_t first_ms;
     int64_t last_ms;
     int64_t step_ms;     /* 0: an instant query at first_ms */

@@ -225,12 +225,12 @@ query_store_run(const struct query_store *store, struct directory_query *q,
                                .replica_count = replica_labels_of(store->replica_labels, names)};
     enum err e = view_stack_open(&stack, &q->control, &view, q->why);
     if (e) return e;
-    if (a->wish != QUERY_RESULT) {
+    if (a->mode != QUERY_RESULT) {
         e = promql_explain(q->tree, view, &options, &q->plan, sentence, q->why);
         options.plan = q->plan;
     }
     int64_t begun_ns = env_monotonic_ns(q->control.env);
-    if (e == OK && a->wish != QUERY_EXPLAIN) {
+    if (e == OK && a->mode != QUERY_EXPLAIN) {
         e = promql_run(q->tree, view, &options, &q->result, sentence, q->why);
     }
     q->ran_ns = env_monotonic_ns(q->control.env) - begun_ns;

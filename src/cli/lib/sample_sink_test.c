@@ -71,7 +71,7 @@ write_form(int format, const struct selector *skipped, uint32_t skipped_count)
         sample_sink_new(format, output, &progress, skipped, skipped_count, &sink, &why), OK);
     feed(sink);
     assert_int_equal(sample_sink_counts(sink).samples, skipped_count > 0 ? 2 : SAMPLES + 2);
-    assert_int_equal(output_place(output, &bytes, &why), OK);
+    assert_int_equal(output_position(output, &bytes, &why), OK);
     sample_sink_free(sink);
     output_free(output);
 }

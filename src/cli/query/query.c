@@ -130,7 +130,7 @@ query_check_flags(struct querying *q, int64_t now_ms, struct why *why)
     if (plans && q->form != QUERY_TABLE && q->form != QUERY_JSON) {
         return why_set(why, ERR_INPUT, "--explain and --analyze need --format=table or json");
     }
-    a->wish = q->explain ? QUERY_EXPLAIN : q->analyze ? QUERY_ANALYZE : QUERY_RESULT;
+    a->mode = q->explain ? QUERY_EXPLAIN : q->analyze ? QUERY_ANALYZE : QUERY_RESULT;
     if (q->timeout_ns > TIMEOUT_NS) q->timeout_ns = TIMEOUT_NS;
     if ((q->timeout_ns > 0 && q->timeout_ns < NS_PER_MS) ||
         (q->lookback_ns > 0 && q->lookback_ns < NS_PER_MS)) {
@@ -150,7 +150,7 @@ static enum err
 make_sink(const struct querying *q, struct query_sink **ret_sink, struct why *why)
 {
     const struct query_parameters *a = &q->parameters;
-    if (a->wish != QUERY_RESULT && q->form == QUERY_TABLE) {
+    if (a->mode != QUERY_RESULT && q->form == QUERY_TABLE) {
         return plan_printer_new(stdout, q->analyze, ret_sink, why);
     }
     if (q->form != FORM_CHART)

@@ -17,25 +17,25 @@
 enum { CONCURRENCY = 4, CONCURRENCY_MAX = 64 };
 
 static const struct flag flags[] = {
-    TARGET_FLAGS(struct rules_asking, target,
+    TARGET_FLAGS(struct rules_command, target,
                  "replay: configuration file of the server, with its rule files"),
-    {"group", 0, FLAG_TEXTS, offsetof(struct rules_asking, groups), "NAME",
+    {"group", 0, FLAG_TEXTS, offsetof(struct rules_command, groups), "NAME",
      "only groups of this name, or the one of FILE;NAME; can be repeated"},
-    {"format", 0, FLAG_CHOICE, offsetof(struct rules_asking, form), "FORM",
+    {"format", 0, FLAG_CHOICE, offsetof(struct rules_command, form), "FORM",
      "list: text or json (default text)", report_forms},
-    {"start", 0, FLAG_TIME, offsetof(struct rules_asking, start), "TIME",
+    {"start", 0, FLAG_TIME, offsetof(struct rules_command, start), "TIME",
      "replay: start time: RFC 3339, Unix seconds, now or now-1d; required"},
-    {"end", 0, FLAG_TIME, offsetof(struct rules_asking, end), "TIME",
+    {"end", 0, FLAG_TIME, offsetof(struct rules_command, end), "TIME",
      "replay: end time, inclusive; required"},
-    {"overwrite", 0, FLAG_SWITCH, offsetof(struct rules_asking, overwrite), NULL,
+    {"overwrite", 0, FLAG_SWITCH, offsetof(struct rules_command, overwrite), NULL,
      "replay: first delete what these rules recorded in that time"},
-    {"slice", 0, FLAG_DURATION, offsetof(struct rules_asking, slice_ns), "TIME",
+    {"slice", 0, FLAG_DURATION, offsetof(struct rules_command, slice_ns), "TIME",
      "replay: evaluate this much time at once (default 6h)"},
-    {"concurrency", 0, FLAG_COUNT, offsetof(struct rules_asking, concurrency), "N",
+    {"concurrency", 0, FLAG_COUNT, offsetof(struct rules_command, concurrency), "N",
      "replay: number of groups evaluated at once (default 4)"},
-    {"resume", 0, FLAG_TEXT, offsetof(struct rules_asking, resume), "FILE",
+    {"resume", 0, FLAG_TEXT, offsetof(struct rules_command, resume), "FILE",
      "replay: keeps the progress; the same command continues there"},
-    {"retry", 0, FLAG_DURATION, offsetof(struct rules_asking, target.retry_ns), "TIME",
+    {"retry", 0, FLAG_DURATION, offsetof(struct rules_command, target.retry_ns), "TIME",
      "how long to retry when the server is not available (default: replay 5m, list 0s)"},
     {0},
 };
@@ -65,7 +65,7 @@ rules_is_called(const char *wanted, const char *file, const char *name)
 }
 
 bool
-rules_is_wanted(const struct rules_asking *a, const char *file, const char *name)
+rules_is_wanted(const struct rules_command *a, const char *file, const char *name)
 {
     for (uint32_t i = 0; i < a->groups.count; i++) {
         if (rules_is_called(a->groups.at[i], file, name)) return true;
@@ -74,7 +74,7 @@ rules_is_wanted(const struct rules_asking *a, const char *file, const char *name
 }
 
 enum err
-rules_check_wanted(const struct rules_asking *a, bool (*has)(void *context, const char *wanted),
+rules_check_wanted(const struct rules_command *a, bool (*has)(void *context, const char *wanted),
                    void *context, struct why *why)
 {
     for (uint32_t i = 0; i < a->groups.count; i++) {
@@ -87,7 +87,7 @@ rules_check_wanted(const struct rules_asking *a, bool (*has)(void *context, cons
 /* --- flags ------------------------------------------------------------------------------------ */
 
 static enum err
-settle_list(const struct rules_asking *a, struct why *why)
+settle_list(const struct rules_command *a, struct why *why)
 {
     bool others = a->config_file != NULL || a->target.storage != NULL || a->start.word != NULL ||
                   a->end.word != NULL || a->overwrite || a->slice_ns != 0 || a->concurrency != 0 ||
@@ -101,7 +101,7 @@ settle_list(const struct rules_asking *a, struct why *why)
 }
 
 static enum err
-settle_replay(struct rules_asking *a, struct why *why)
+settle_replay(struct rules_command *a, struct why *why)
 {
     if (a->form >= 0) return why_set(why, ERR_INPUT, "--format is only valid with list");
     if (a->target.url != NULL && a->target.storage != NULL) {
@@ -131,7 +131,7 @@ settle_replay(struct rules_asking *a, struct why *why)
 }
 
 static enum err
-rules_check_flags(struct rules_asking *a, int count, char **words, bool *ret_replays,
+rules_check_flags(struct rules_command *a, int count, char **words, bool *ret_replays,
                   struct why *why)
 {
     const char *verb = count > 0 ? words[0] : "";
@@ -152,7 +152,7 @@ rules_check_flags(struct rules_asking *a, int count, char **words, bool *ret_rep
 static int
 run_rules(int argc, char **argv)
 {
-    struct rules_asking a = {.form = -1, .target.retry_ns = -1};
+    struct rules_command a = {.form = -1, .target.retry_ns = -1};
     struct target *target = NULL;
     struct why why = {""};
     int count = 0;

@@ -55,7 +55,7 @@ print_wrong(void *context, struct bytes sentence)
 
 /* Files of the command line replace those of the configuration. */
 static enum err
-read_files(const struct rules_asking *a, struct found_rules *f, struct why *why)
+read_files(const struct rules_command *a, struct found_rules *f, struct why *why)
 {
     struct rule_set_options options = {
         .env = env_real(), .budget = f->memory, .report = print_wrong};
@@ -77,7 +77,8 @@ read_files(const struct rules_asking *a, struct found_rules *f, struct why *why)
 }
 
 static enum err
-add_files(const struct rules_asking *a, struct bytes tenant, struct found_rules *f, struct why *why)
+add_files(const struct rules_command *a, struct bytes tenant, struct found_rules *f,
+          struct why *why)
 {
     enum err e = read_files(a, f, why);
     for (uint32_t i = 0; e == OK && i < f->set.tenant_count; i++) {
@@ -108,7 +109,7 @@ add_stored(struct found_rules *f, struct bytes namespace, struct bytes text, str
 
 /* Adds the stored groups of a directory from its file. */
 static enum err
-add_stored_in_directory(const struct rules_asking *a, struct target *target, struct found_rules *f,
+add_stored_in_directory(const struct rules_command *a, struct target *target, struct found_rules *f,
                         struct why *why)
 {
     char dir[FILE_PATH_BYTES], tenant[TENANT_NAME_BYTES_MAX + 1];
@@ -214,7 +215,7 @@ check_path(const struct found_rules *f, json_t *groups, const char *file, const 
 
 /* Adds the groups that a server evaluates and that are in no file. */
 static enum err
-add_stored_of_server(const struct rules_asking *a, struct target *target, struct found_rules *f,
+add_stored_of_server(const struct rules_command *a, struct target *target, struct found_rules *f,
                      struct why *why)
 {
     struct buf text;
@@ -301,7 +302,7 @@ check_evaluated(const struct rule_group *g, struct bytes names, struct why *why)
 }
 
 static enum err
-check_paths_in_directory(const struct rules_asking *a, struct target *target,
+check_paths_in_directory(const struct rules_command *a, struct target *target,
                          const struct found_rules *f, struct why *why)
 {
     struct buf names;
@@ -329,7 +330,7 @@ has_called(void *context, const char *wanted)
 
 /* Without tenancy, rules belong to one tenant. */
 static enum err
-check_tenant(const struct rules_asking *a, const struct found_rules *f, struct why *why)
+check_tenant(const struct rules_command *a, const struct found_rules *f, struct why *why)
 {
     const struct rule_settings *rules = &f->lists.rules;
     bool by_tenant = rules->tenant_count > 0 && rules->tenants[0].tenant[0] != '\0';
@@ -339,7 +340,7 @@ check_tenant(const struct rules_asking *a, const struct found_rules *f, struct w
 }
 
 enum err
-rules_find(struct rules_asking *a, struct target *target, struct found_rules *f, struct why *why)
+rules_find(struct rules_command *a, struct target *target, struct found_rules *f, struct why *why)
 {
     *f = (struct found_rules){.memory = &a->memory};
     arena_init(&f->arena, f->memory, ARENA_BYTES_MAX, 0);

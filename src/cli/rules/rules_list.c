@@ -49,7 +49,7 @@ put_rule(struct report *report, const json_t *group, const json_t *rule)
 }
 
 static void
-put_groups(struct report *report, json_t *groups, const struct rules_asking *a)
+put_groups(struct report *report, json_t *groups, const struct rules_command *a)
 {
     json_t *group, *rule;
     size_t i, k;
@@ -81,7 +81,7 @@ has_called(void *context, const char *wanted)
 }
 
 static enum err
-print(const struct rules_asking *a, const char *name, json_t *groups, struct why *why)
+print(const struct rules_command *a, const char *name, json_t *groups, struct why *why)
 {
     struct report *report = NULL;
     enum report_form form = a->form < 0 ? REPORT_TEXT : (enum report_form)a->form;
@@ -101,7 +101,7 @@ print(const struct rules_asking *a, const char *name, json_t *groups, struct why
 }
 
 enum err
-rules_list(struct rules_asking *a, struct target *target, struct why *why)
+rules_list(struct rules_command *a, struct target *target, struct why *why)
 {
     struct buf text;
     unsigned status = 0;

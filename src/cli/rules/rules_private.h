@@ -11,7 +11,7 @@
 #include "config/rule_set.h"
 #include "rules/rules.h"
 
-struct rules_asking {
+struct rules_command {
     struct target_options target; /* without the configuration if the target is a server */
     const char *config_file;
     const char *resume;
@@ -30,9 +30,9 @@ struct rules_asking {
 };
 
 /* Returns true if --group selects the group, or is not given. */
-bool rules_is_wanted(const struct rules_asking *asking, const char *file, const char *name);
+bool rules_is_wanted(const struct rules_command *command, const char *file, const char *name);
 /* ERR_INPUT: a --group names no group; `has` returns true if a group matches it. */
-MUST_CHECK enum err rules_check_wanted(const struct rules_asking *asking,
+MUST_CHECK enum err rules_check_wanted(const struct rules_command *command,
                                        bool (*has)(void *context, const char *wanted),
                                        void *context, struct why *why);
 /* Returns true if the value of a --group names this group. */
@@ -50,13 +50,14 @@ struct found_rules {
 };
 /* Collects the rules. `ret` is given, for rules_found_fini(), also after an error. ERR_INPUT:
  * invalid files, no rules, or a --group that names none; errors of the target. */
-MUST_CHECK enum err rules_find(struct rules_asking *asking, struct target *target,
+MUST_CHECK enum err rules_find(struct rules_command *command, struct target *target,
                                struct found_rules *ret, struct why *why);
 void rules_found_fini(struct found_rules *found);
 
-MUST_CHECK enum err rules_list(struct rules_asking *asking, struct target *target, struct why *why);
+MUST_CHECK enum err rules_list(struct rules_command *command, struct target *target,
+                               struct why *why);
 /* *ret_well: nothing failed, differs from stored samples, or was refused. */
-MUST_CHECK enum err rules_replay(struct rules_asking *asking, struct target *target, bool *ret_well,
-                                 struct why *why);
+MUST_CHECK enum err rules_replay(struct rules_command *command, struct target *target,
+                                 bool *ret_well, struct why *why);
 
 #endif

@@ -53,7 +53,7 @@ struct replay_worker {
 };
 
 struct replaying {
-    struct rules_asking *asking;
+    struct rules_command *command;
     struct target *target;
     struct found_rules found;
     struct group **groups; /* groups to replay */
@@ -131,10 +131,10 @@ show_line(struct replay_worker *w, int kind, const struct group *group, const st
     uint64_t shown = ++r->shown[kind];
     lock_drop(&r->lock);
     if (shown > SHOWN_MAX) return;
-    progress_say(&r->asking->progress, "%s: group '%s', rule '%s', %s: %.*s", of->file, of->name,
+    progress_say(&r->command->progress, "%s: group '%s', rule '%s', %s: %.*s", of->file, of->name,
                  rule->name, time_print(t_ms, time), (int)text.size, (const char *)text.at);
     if (shown == SHOWN_MAX) {
-        progress_say(&r->asking->progress, "more %s are counted but not shown", kinds[kind]);
+        progress_say(&r->command->progress, "more %s are counted but not shown", kinds[kind]);
     }
 }
 
@@ -163,7 +163,7 @@ show_difference(void *context, const struct group *group, const struct rule *rul
 {
     struct replay_worker *w = context;
     struct buf text;
-    buf_init(&text, &w->of->asking->memory, SHOWN_BYTES_MAX);
+    buf_init(&text, &w->of->command->memory, SHOWN_BYTES_MAX);
     labels_print(&text, d->labels);
     buf_put_text(&text, " is stored as ");
     put_replay_value(&text, &d->stored, "a histogram");
@@ -183,7 +183,7 @@ worker_init(struct replaying *r, struct replay_worker *w)
     w->of = r;
     w->host = (struct rules_host){
         .env = env_real(),
-        .memory = &r->asking->memory,
+        .memory = &r->command->memory,
         .seed = (uint64_t)env_monotonic_ns(env_real()),
         .all_canceled = &r->canceled,
         .write = write_message,
@@ -207,13 +207,13 @@ worker_init(struct replaying *r, struct replay_worker *w)
         .differs = show_difference,
         .context = w,
     };
-    return rw_request_init(&w->request, &r->asking->memory);
+    return rw_request_init(&w->request, &r->command->memory);
 }
 
 static enum err
 open_workers(struct replaying *r, struct why *why)
 {
-    struct rules_asking *a = r->asking;
+    struct rules_command *a = r->command;
     enum err e = OK;
     r->worker_count = (uint32_t)a->concurrency;
     r->workers = mem_new(&a->memory, r->worker_count * sizeof *r->workers);
@@ -238,7 +238,7 @@ close_workers(struct replaying *r)
         if (w->of != NULL) rw_request_fini(&w->request);
         if (w->is_own) target_free(w->target);
     }
-    mem_free(&r->asking->memory, r->workers, r->worker_count * sizeof *r->workers);
+    mem_free(&r->command->memory, r->workers, r->worker_count * sizeof *r->workers);
 }
 
 /* Returns the next group of the round; NULL at its end, or after an error. */
@@ -296,7 +296,7 @@ worker_run_together(void *context)
 {
     struct replay_worker *w = context;
     struct replaying *r = w->of;
-    struct budget *memory = &r->asking->memory;
+    struct budget *memory = &r->command->memory;
     size_t bytes = r->count * sizeof(struct replay_from);
     struct replay_from *items = mem_alloc(memory, bytes);
     uint64_t before = w->counts.made;
@@ -318,12 +318,13 @@ await_workers(struct replaying *r)
     lock_take(&r->lock);
     while (r->running > 0) {
         cond_wait_until(&r->cond, &r->lock, env_monotonic_ns(env_real()) + WAKE_NS);
-        if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
+        if (atomic_load_explicit(r->command->stop, memory_order_relaxed)) {
             atomic_store(&r->canceled, "stopped");
         }
         uint64_t evaluations = r->evaluations, done = r->groups_done;
         lock_drop(&r->lock);
-        progress_show(&r->asking->progress, evaluations, done, (uint64_t)r->state.count * r->count);
+        progress_show(&r->command->progress, evaluations, done,
+                      (uint64_t)r->state.count * r->count);
         lock_take(&r->lock);
     }
     lock_drop(&r->lock);
@@ -414,13 +415,13 @@ replay_slice(struct replaying *r, uint32_t slice, struct why *why)
 static bool
 may_retry(struct replaying *r, enum err e, int64_t *began_ns, const struct why *why)
 {
-    const struct rules_asking *a = r->asking;
+    const struct rules_command *a = r->command;
     struct env *env = env_real();
     bool passes = a->target.url != NULL && (e == ERR_AGAIN || e == ERR_IO);
     if (!passes || atomic_load_explicit(a->stop, memory_order_relaxed)) return false;
     if (*began_ns == 0) *began_ns = env_monotonic_ns(env);
     if (env_monotonic_ns(env) - *began_ns > a->target.retry_ns) return false;
-    progress_say(&r->asking->progress, "%s; retrying in 1 s", why->text);
+    progress_say(&r->command->progress, "%s; retrying in 1 s", why->text);
     sleep(1);
     r->failed = false;
     for (uint32_t i = 0; i < r->worker_count; i++) {
@@ -464,7 +465,7 @@ other_recorder(const struct replaying *r, const char *name)
 {
     for (uint32_t i = 0; i < r->found.count; i++) {
         const struct rule_group *g = &r->found.items[i];
-        if (rules_is_wanted(r->asking, g->file, g->name)) continue;
+        if (rules_is_wanted(r->command, g->file, g->name)) continue;
         for (uint32_t k = 0; k < g->rule_count; k++) {
             const struct rule *rule = &g->rules[k];
             if (rule->kind == RULE_RECORDING && strcmp(rule->name, name) == 0) return g;
@@ -500,7 +501,7 @@ delete_group(struct replaying *r, struct group *group, uint64_t *deleted, struct
     int64_t min_ns = r->state.min_ms * NS_PER_MS;
     int64_t max_ns = r->state.max_ms * NS_PER_MS + NS_PER_MS - 1;
     enum err e = OK;
-    buf_init(&text, &r->asking->memory, SELECTORS_BYTES_MAX);
+    buf_init(&text, &r->command->memory, SELECTORS_BYTES_MAX);
     for (uint32_t i = 0; e == OK && replay_recorded_at(group, i, min_ns, max_ns, &text, &recorded);
          i++) {
         struct bytes selector = buf_bytes(&text);
@@ -525,13 +526,13 @@ delete_recorded(struct replaying *r, struct why *why)
     enum err e = slice_state_save(s, true, why); /* nothing is deleted before that can be saved */
     if (e) return e;
     for (uint32_t i = 0; e == OK && i < r->count; i++) {
-        if (atomic_load_explicit(r->asking->stop, memory_order_relaxed)) {
+        if (atomic_load_explicit(r->command->stop, memory_order_relaxed)) {
             return why_set(why, ERR_CANCELED, "stopped");
         }
         e = delete_group(r, r->groups[i], &r->deleted, why);
     }
     if (e) return e;
-    progress_say(&r->asking->progress, "deleted %" PRIu64 " sample%s", r->deleted,
+    progress_say(&r->command->progress, "deleted %" PRIu64 " sample%s", r->deleted,
                  plural(r->deleted));
     memset(s->slices, 'd', s->count);
     return slice_state_save(s, true, why);
@@ -543,7 +544,7 @@ static bool
 is_replayed(const struct replaying *r, const struct group *group)
 {
     const struct rule_group *text = group_text(group);
-    return group_records(group) && rules_is_wanted(r->asking, text->file, text->name);
+    return group_records(group) && rules_is_wanted(r->command, text->file, text->name);
 }
 
 /* Frees the groups that are not replayed. */
@@ -566,7 +567,7 @@ keep_replayed(struct replaying *r, uint32_t count)
 static enum err
 make_groups(struct replaying *r, struct why *why)
 {
-    struct rules_asking *a = r->asking;
+    struct rules_command *a = r->command;
     struct found_rules *f = &r->found;
     struct rules_host host = {
         .env = env_real(), .memory = &a->memory, .seed = (uint64_t)env_monotonic_ns(env_real())};
@@ -597,7 +598,7 @@ leave_out_expired(struct replaying *r, struct why *why)
     struct slice_state *s = &r->state;
     int64_t oldest_ms = env_realtime_ms(env_real()) - r->found.settings.retention_time_ms;
     char shown[TIME_TEXT_BYTES];
-    if (r->asking->config_file == NULL || s->min_ms >= oldest_ms) return OK;
+    if (r->command->config_file == NULL || s->min_ms >= oldest_ms) return OK;
     time_print(oldest_ms, shown);
     if (s->max_ms < oldest_ms) {
         return why_set(why, ERR_INPUT,
@@ -605,7 +606,7 @@ leave_out_expired(struct replaying *r, struct why *why)
                        "(retention.time)",
                        shown);
     }
-    progress_say(&r->asking->progress, "begins at %s: older samples are not kept (retention.time)",
+    progress_say(&r->command->progress, "begins at %s: older samples are not kept (retention.time)",
                  shown);
     s->min_ms = oldest_ms;
     return OK;
@@ -615,7 +616,7 @@ leave_out_expired(struct replaying *r, struct why *why)
 static enum err
 load_state(struct replaying *r, struct why *why)
 {
-    const struct rules_asking *a = r->asking;
+    const struct rules_command *a = r->command;
     struct slice_state *s = &r->state;
     struct bytes tenant = target_tenant(r->target);
     struct buf *to = &r->question;
@@ -636,7 +637,8 @@ load_state(struct replaying *r, struct why *why)
     if (e == OK) e = resume_lock(s->path, why);
     if (e == OK) e = slice_state_load(s, why);
     if (e == OK && slice_state_in(s, "c") > 0) {
-        progress_say(&r->asking->progress, "continuing: %" PRIu32 " of %" PRIu32 " slices are done",
+        progress_say(&r->command->progress,
+                     "continuing: %" PRIu32 " of %" PRIu32 " slices are done",
                      slice_state_in(s, "c"), s->count);
     }
     return e;
@@ -645,8 +647,8 @@ load_state(struct replaying *r, struct why *why)
 static void
 print_result(const struct replaying *r, const struct replay_counts *c)
 {
-    double seconds = progress_seconds(&r->asking->progress);
-    progress_clear(&r->asking->progress);
+    double seconds = progress_seconds(&r->command->progress);
+    progress_clear(&r->command->progress);
     fprintf(stderr, "%" PRIu64 " evaluation%s of %" PRIu32 " group%s, %" PRIu64 " sample%s; %.1f s",
             c->made, plural(c->made), r->count, plural(r->count), c->samples, plural(c->samples),
             seconds);
@@ -665,7 +667,7 @@ print_result(const struct replaying *r, const struct replay_counts *c)
 static enum err
 replay_run(struct replaying *r, struct replay_counts *counts, struct why *why)
 {
-    struct rules_asking *a = r->asking;
+    struct rules_command *a = r->command;
     enum err e = rules_find(a, r->target, &r->found, why);
     if (e == OK) {
         r->replica_count = replica_labels_of(r->found.settings.query_replica_labels, r->replicas);
@@ -685,9 +687,9 @@ replay_run(struct replaying *r, struct replay_counts *counts, struct why *why)
 }
 
 enum err
-rules_replay(struct rules_asking *a, struct target *target, bool *ret_well, struct why *why)
+rules_replay(struct rules_command *a, struct target *target, bool *ret_well, struct why *why)
 {
-    struct replaying r = {.asking = a, .target = target};
+    struct replaying r = {.command = a, .target = target};
     struct replay_counts counts = {0};
     lock_init(&r.writing, LOCK_RANK_APP);
     lock_init(&r.lock, LOCK_RANK_LEAF);

@@ -35,7 +35,7 @@ expect_status(int got, int expected)
 }
 
 static void
-expect_said(const char *words)
+expect_output(const char *words)
 {
     if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
         fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
@@ -87,7 +87,7 @@ expect_recorded(unsigned samples)
     char words[64];
     expect_status(RUN("export", "--storage.path", store, "--match=r", "--format=csv"), EXIT_DONE);
     snprintf(words, sizeof words, "exported %u samples", samples);
-    expect_said(words);
+    expect_output(words);
 }
 
 UNIT_TEST(test_each_evaluation_of_the_range_is_made_once)
@@ -115,7 +115,7 @@ UNIT_TEST(test_a_rule_that_fails_ends_with_1)
         rules,
         GROUP("up * on () group_left () (up or label_replace(up, \"x\", \"y\", \"\", \"\"))"));
     expect_status(REPLAY(), EXIT_FAILED);
-    expect_said("found duplicate series");
+    expect_output("found duplicate series");
     write_text(rules, GROUP("up +"));
     expect_status(REPLAY(), EXIT_FAILED);
     expect_status(RUN("rules", "replay", "--storage.path", store, "--config.file", config),
@@ -178,12 +178,12 @@ UNIT_TEST(test_a_replay_does_not_continue_another_one)
 {
     leave_killed("c.", NULL);
     expect_status(REPLAY_FROM("1699999201", "--resume", progress), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     expect_status(REPLAY("--resume", progress, "--overwrite"), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
     write_text(rules, GROUP("up + 3"));
     expect_status(REPLAY("--resume", progress), EXIT_FAILED);
-    expect_said("belongs to a run with other arguments");
+    expect_output("belongs to a run with other arguments");
 }
 
 int

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "config/lists/alerting_rules.h"
+#include "config/lists/alerting_checks.h"
 #include "config/lists/shared_keys.h"
 
 #define OF(f) AT(alertmanager_settings, f)
@@ -82,7 +82,7 @@ static const struct schema header_schema = {header_keys, sizeof(struct http_head
 #define HTTP_HEADERS_KEY(s)                                                                      \
     {                                                                                            \
         "http_headers", SCHEMA_NAMED_MAPPINGS, ITEMS(s, http_headers.items, http_headers.count), \
-            .inner = &header_schema, .max = 16, .check_name = rule_header_name,                  \
+            .inner = &header_schema, .max = 16, .check_name = check_header_name,                 \
             .help = "additional headers, with their values"                                      \
     }
 
@@ -90,7 +90,7 @@ static const struct schema header_schema = {header_keys, sizeof(struct http_head
 
 static const struct schema_key static_keys[] = {
     {"targets", SCHEMA_TEXTS, ITEMS(static_members, targets.items, targets.count), .max = 1000,
-     .may_be_nothing = true, .check = rule_target, .what = "HOST:PORT",
+     .may_be_nothing = true, .check = check_target, .what = "HOST:PORT",
      .help = "addresses of members"},
     {"labels", SCHEMA_NAMED_TEXTS, ITEMS(static_members, labels.items, labels.count), .max = 64,
      .may_be_empty = true, .any_control = true, .may_be_nothing = true,
@@ -137,21 +137,21 @@ static const struct schema_key dns_keys[] = {
     {NULL},
 };
 static const struct schema dns_schema = {dns_keys, sizeof(struct dns_members),
-                                         .check = rule_dns_members};
+                                         .check = check_dns_members};
 
 static const struct schema_key file_keys[] = {
     {"files", SCHEMA_TEXTS, ITEMS(file_members, given.items, given.count), .max = 64,
-     .required = true, .check = rule_target_file, .what = "a path or pattern",
+     .required = true, .check = check_target_file, .what = "a path or pattern",
      .help = "JSON or YAML files with lists of targets, with wildcards in the name of the file"},
     {"refresh_interval", SCHEMA_DURATION, AT(file_members, refresh_ms), .fallback = "5m",
      .min = 100, .max = DAY, .help = "maximum time before a changed file is read"},
     {NULL},
 };
 static const struct schema file_schema = {file_keys, sizeof(struct file_members),
-                                          .check = rule_file_members};
+                                          .check = check_file_members};
 
 static const struct schema_key http_keys[] = {
-    {"url", SCHEMA_TEXT, AT(http_members, url), .required = true, .check = rule_url,
+    {"url", SCHEMA_TEXT, AT(http_members, url), .required = true, .check = check_url,
      .what = "a URL", .help = "URL that answers with a JSON list of targets"},
     {"refresh_interval", SCHEMA_DURATION, AT(http_members, refresh_ms), .fallback = "1m",
      .min = 100, .max = DAY, .help = "how often to ask"},
@@ -163,7 +163,7 @@ static const struct schema_key http_keys[] = {
     {NULL},
 };
 static const struct schema http_schema = {http_keys, sizeof(struct http_members),
-                                          .refused = refused_of_http, .check = rule_http_members};
+                                          .refused = refused_of_http, .check = check_http_members};
 
 /* --- an Alertmanager -------------------------------------------------------------------------- */
 
@@ -187,11 +187,11 @@ static const struct schema_key alertmanager_keys[] = {
      ITEMS(alertmanager_settings, alert_relabel, alert_relabel_count), .max = 256,
      .may_be_nothing = true, .inner = &relabel_schema,
      .help = "rules that change or drop alerts for this Alertmanager, after those of all"},
-    {"scheme", SCHEMA_TEXT, OF(scheme), .fallback = "http", .check = rule_scheme,
+    {"scheme", SCHEMA_TEXT, OF(scheme), .fallback = "http", .check = check_scheme,
      .what = "http or https", .help = "scheme of the members' URLs"},
     {"path_prefix", SCHEMA_TEXT, OF(path_prefix), .fallback = "/", .max = 1024,
      .may_be_empty = true, .what = "a path", .help = "path before that of the API"},
-    {"api_version", SCHEMA_TEXT, OF(api_version), .fallback = "v2", .check = rule_api_version,
+    {"api_version", SCHEMA_TEXT, OF(api_version), .fallback = "v2", .check = check_api_version,
      .what = "v2", .help = "version of Alertmanager's API"},
     {"timeout", SCHEMA_DURATION, OF(timeout_ms), .fallback = "10s", .min = 1, .max = HOUR,
      .help = "maximum time for one request"},
@@ -204,14 +204,14 @@ static const struct schema_key alertmanager_keys[] = {
     {NULL},
 };
 const struct schema alertmanager_schema = {alertmanager_keys, sizeof(struct alertmanager_settings),
-                                           .refused = refused, .check = rule_alertmanager};
+                                           .refused = refused, .check = check_alertmanager};
 
 /* --- the section ------------------------------------------------------------------------------ */
 
 static enum err
-rule_tenant_label(const char *text, struct why *why)
+check_tenant_label(const char *text, struct why *why)
 {
-    if (strcmp(text, "alertname") != 0) return rule_added_label(text, why);
+    if (strcmp(text, "alertname") != 0) return check_added_label(text, why);
     return why_set(why, ERR_INPUT, "alertname is the name of the alert");
 }
 
@@ -219,7 +219,7 @@ static const struct schema_key alerting_keys[] = {
     {"alert_relabel_configs", SCHEMA_MAPPINGS, ITEMS(alerting, alert_relabel, alert_relabel_count),
      .max = 256, .may_be_nothing = true, .inner = &relabel_schema,
      .help = "rules that change or drop alerts before they are sent, applied in order"},
-    {"tenant_label", SCHEMA_TEXT, AT(alerting, tenant_label), .check = rule_tenant_label,
+    {"tenant_label", SCHEMA_TEXT, AT(alerting, tenant_label), .check = check_tenant_label,
      .what = "a label name", .help = "label that receives the tenant name, before relabelling"},
     {"alertmanagers", SCHEMA_MAPPINGS, ITEMS(alerting, items, count), .max = ALERTMANAGERS_MAX,
      .may_be_nothing = true, .inner = &alertmanager_schema, .what = "list, see below",

@@ -1,5 +1,5 @@
 /*
- * alerting_keys.h - the keys of an Alertmanager and their rules, as schemas of the structs in
+ * alerting_keys.h - the keys of an Alertmanager and their checks, as schemas of the structs in
  * notify/settings.h. For alerting.c and the tests that compare the tables with the manual.
  */
 #ifndef CONFIG_LISTS_ALERTING_KEYS_H

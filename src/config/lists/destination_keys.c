@@ -8,7 +8,7 @@
  *                        +- relabel, batch, retry, tls_config, ...: a mapping is a table of its own
  *
  * The configuration is printed in their order. Rows shared with sources are in shared_keys.h.
- * Checks that a row cannot express are functions in destination_rules.c or shared_rules.c: of one
+ * Checks that a row cannot express are functions in destination_checks.c or shared_checks.c: of one
  * value (`check` of a key), or of several keys of a mapping (`check` of a schema).
  */
 #include "config/lists/destination_keys.h"
@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include "base/text/time_text.h"
-#include "config/lists/destination_rules.h"
+#include "config/lists/destination_checks.h"
 #include "config/lists/shared_keys.h"
 
 #define FOR(type)  (1u << DESTINATION_##type)
@@ -52,7 +52,7 @@ static const struct schema_key retry_keys[] = {
     {NULL},
 };
 static const struct schema retry_schema = {retry_keys, sizeof(struct retry_settings),
-                                           .check = rule_retry};
+                                           .check = check_retry};
 
 /* The next two mappings are embedded in the destination itself. */
 static const struct schema_key dead_letters_keys[] = {
@@ -109,12 +109,12 @@ print_start(const void *base, char *to, size_t size)
 
 static const struct schema_key destination_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
-     .check = rule_name, .help = "unique name, used in metrics, commands and on disk"},
+     .check = check_entry_name, .help = "unique name, used in metrics, commands and on disk"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
      .choices = "clickhouse|file|firehose|influxdb|kinesis|opentsdb|remote_write|s3|timestream",
      .help = "type of the destination"},
     {"select", SCHEMA_TEXTS, ITEMS(destination_settings, select.items, select.count), .max = 256,
-     .check = rule_selector, .any_control = true, .what = "a series selector",
+     .check = check_selector, .any_control = true, .what = "a series selector",
      .help = "series to send, as PromQL selectors; default: all"},
     {"relabel", SCHEMA_MAPPINGS, ITEMS(destination_settings, relabel, relabel_count), .max = 256,
      .inner = &relabel_schema,
@@ -153,25 +153,25 @@ static const struct schema_key destination_keys[] = {
     {"dry_run", SCHEMA_BOOL, OF(dry_run), .fallback = "false",
      .help = "do everything except sending"},
     {"tenants", SCHEMA_TEXTS, ITEMS(destination_settings, tenants.items, tenants.count),
-     .max = 1000, .word = "all", .unique = true, .check = rule_tenant, .what = "a tenant",
+     .max = 1000, .word = "all", .unique = true, .check = check_tenant, .what = "a tenant",
      .help = "tenants whose series to send; required with `tenancy.enabled`"},
-    {"tenant_label", SCHEMA_TEXT, OF(tenant_label), .check = rule_added_label,
+    {"tenant_label", SCHEMA_TEXT, OF(tenant_label), .check = check_added_label,
      .help = "label that receives the tenant name"},
     {"tenant_header", SCHEMA_TEXT, OF(tenant_header), .types = FOR(REMOTE_WRITE),
-     .check = rule_header_name, .what = "a header name",
+     .check = check_header_name, .what = "a header name",
      .help = "header that carries the tenant name; requests then hold one tenant each"},
 
     HTTP_KEYS(destination_settings, http, HTTP_TYPES),
-    HEADERS_KEY(destination_settings, http, HTTP_TYPES, rule_header_name),
+    HEADERS_KEY(destination_settings, http, HTTP_TYPES, check_header_name),
 
-    {"region", SCHEMA_TEXT, OF(aws.region), .types = AWS_TYPES, .check = rule_region,
+    {"region", SCHEMA_TEXT, OF(aws.region), .types = AWS_TYPES, .check = check_region,
      .help = "AWS region, such as eu-west-1; default: from AWS_REGION or the profile"},
     AWS_KEYS(destination_settings, aws, AWS_TYPES),
 
     {"stream", SCHEMA_TEXT, OF(u.kinesis.stream), .types = FOR(KINESIS), .required = true,
      .help = "name or ARN of the data stream"},
-    {"endpoint", SCHEMA_TEXT, OF(u.kinesis.endpoint), .types = FOR(KINESIS), .check = rule_endpoint,
-     .what = "a URL", .help = "URL of the service; default: that of AWS"},
+    {"endpoint", SCHEMA_TEXT, OF(u.kinesis.endpoint), .types = FOR(KINESIS),
+     .check = check_endpoint, .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"format", SCHEMA_CHOICE, OF(u.kinesis.format), .types = FOR(KINESIS), .fallback = "packed",
      .choices = "ndjson|packed|kpl",
      .help = "ndjson: one JSON object per record; packed: many objects per record; kpl: KPL "
@@ -180,16 +180,16 @@ static const struct schema_key destination_keys[] = {
     {"delivery_stream", SCHEMA_TEXT, OF(u.firehose.delivery_stream), .types = FOR(FIREHOSE),
      .required = true, .help = "name of the delivery stream"},
     {"endpoint", SCHEMA_TEXT, OF(u.firehose.endpoint), .types = FOR(FIREHOSE),
-     .check = rule_endpoint, .what = "a URL", .help = "URL of the service; default: that of AWS"},
+     .check = check_endpoint, .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"compression", SCHEMA_CHOICE, OF(u.firehose.compression), .types = FOR(FIREHOSE),
      .fallback = "none", .choices = "none|gzip", .help = "compression of each record"},
 
     {"bucket", SCHEMA_TEXT, OF(u.s3.bucket), .types = FOR(S3), .required = true,
-     .check = rule_bucket, .what = "a bucket", .help = "name of the bucket"},
+     .check = check_bucket, .what = "a bucket", .help = "name of the bucket"},
     {"prefix", SCHEMA_TEXT, OF(u.s3.prefix), .types = FOR(S3), .may_be_empty = true, .max = 512,
-     .check = rule_tenant_template,
+     .check = check_tenant_template,
      .help = "prefix of object names; `${tenant}` stands for the tenant"},
-    {"endpoint", SCHEMA_TEXT, OF(u.s3.endpoint), .types = FOR(S3), .check = rule_endpoint,
+    {"endpoint", SCHEMA_TEXT, OF(u.s3.endpoint), .types = FOR(S3), .check = check_endpoint,
      .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"path_style", SCHEMA_BOOL, OF(u.s3.path_style), .types = FOR(S3), .fallback = "false",
      .help = "put the bucket into the path instead of the host name"},
@@ -208,13 +208,13 @@ static const struct schema_key destination_keys[] = {
      .help = "storage class, such as STANDARD_IA"},
 
     {"database", SCHEMA_TEXT, OF(u.timestream.database), .types = FOR(TIMESTREAM), .required = true,
-     .max = 512, .check = rule_template,
+     .max = 512, .check = check_template,
      .help = "name of the database; `${tenant}` and `${label}` stand for values"},
     {"table", SCHEMA_TEXT, OF(u.timestream.table), .types = FOR(TIMESTREAM), .required = true,
-     .max = 512, .check = rule_template,
+     .max = 512, .check = check_template,
      .help = "name of the table; `${tenant}` and `${label}` stand for values"},
     {"write_endpoint", SCHEMA_TEXT, OF(u.timestream.write_endpoint), .types = FOR(TIMESTREAM),
-     .check = rule_endpoint, .what = "a URL",
+     .check = check_endpoint, .what = "a URL",
      .help = "URL of the service; default: the endpoint that AWS returns"},
     {"overwrite", SCHEMA_BOOL, OF(u.timestream.overwrite), .types = FOR(TIMESTREAM),
      .fallback = "false",
@@ -224,7 +224,7 @@ static const struct schema_key destination_keys[] = {
      .help = "map: replace colons in metric names; keep: send them unchanged"},
 
     {"url", SCHEMA_TEXT, OF(u.opentsdb.url), .types = FOR(OPENTSDB), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+     .check = check_url, .what = "a URL", .help = "URL of the server"},
     {"max_tags", SCHEMA_COUNT, OF(u.opentsdb.max_tags), .types = FOR(OPENTSDB), .fallback = "8",
      .min = 1, .max = 1024, .help = "maximum number of tags per series that the server accepts"},
     {"max_body", SCHEMA_SIZE, OF(u.opentsdb.max_body), .types = FOR(OPENTSDB), .fallback = "8000",
@@ -233,7 +233,7 @@ static const struct schema_key destination_keys[] = {
     AUTHORIZATION_KEY(destination_settings, u.opentsdb.authorization, FOR(OPENTSDB)),
 
     {"url", SCHEMA_TEXT, OF(u.influxdb.url), .types = FOR(INFLUXDB), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+     .check = check_url, .what = "a URL", .help = "URL of the server"},
     {"version", SCHEMA_COUNT, OF(u.influxdb.version), .types = FOR(INFLUXDB), .required = true,
      .min = 1, .max = 3, .help = "major version of the server: 1, 2 or 3"},
     {"database", SCHEMA_TEXT, OF(u.influxdb.database), .types = FOR(INFLUXDB),
@@ -249,7 +249,7 @@ static const struct schema_key destination_keys[] = {
     BASIC_AUTH_KEY(destination_settings, u.influxdb.basic_auth, FOR(INFLUXDB)),
 
     {"url", SCHEMA_TEXT, OF(u.clickhouse.url), .types = FOR(CLICKHOUSE), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
+     .check = check_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
     {"database", SCHEMA_TEXT, OF(u.clickhouse.database), .types = FOR(CLICKHOUSE),
      .fallback = "default", .help = "name of the database, which must exist"},
     {"table", SCHEMA_TEXT, OF(u.clickhouse.table), .types = FOR(CLICKHOUSE), .required = true,
@@ -262,7 +262,7 @@ static const struct schema_key destination_keys[] = {
     AUTHORIZATION_KEY(destination_settings, u.clickhouse.authorization, FOR(CLICKHOUSE)),
 
     {"url", SCHEMA_TEXT, OF(u.remote_write.url), .types = FOR(REMOTE_WRITE), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the remote write endpoint"},
+     .check = check_url, .what = "a URL", .help = "URL of the remote write endpoint"},
     {"protobuf_message", SCHEMA_CHOICE, OF(u.remote_write.protobuf_message),
      .types = FOR(REMOTE_WRITE), .fallback = "auto",
      .choices = "prometheus.WriteRequest|io.prometheus.write.v2.Request|auto",
@@ -277,7 +277,7 @@ static const struct schema_key destination_keys[] = {
     OAUTH2_KEY(destination_settings, u.remote_write.oauth2, FOR(REMOTE_WRITE)),
 
     {"path", SCHEMA_TEXT, OF(u.file.path), .types = FOR(FILE), .required = true, .max = 1024,
-     .check = rule_tenant_template, .what = "a path",
+     .check = check_tenant_template, .what = "a path",
      .help = "directory of the files; `${tenant}` stands for the tenant"},
     {"format", SCHEMA_CHOICE, OF(u.file.format), .types = FOR(FILE), .fallback = "ndjson",
      .choices = "ndjson|csv|openmetrics", .help = "format of the files"},
@@ -294,4 +294,4 @@ _Static_assert(sizeof destination_keys / sizeof *destination_keys <= SCHEMA_KEYS
                "SCHEMA_KEYS_MAX counts all keys of a mapping");
 
 const struct schema destination_schema = {destination_keys, sizeof(struct destination_settings),
-                                          .check = rule_destination};
+                                          .check = check_destination};

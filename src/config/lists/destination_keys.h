@@ -1,5 +1,5 @@
 /*
- * destination_keys.h - the keys of a destination and their rules, as a schema of struct
+ * destination_keys.h - the keys of a destination and their checks, as a schema of struct
  * destination_settings. For the files that read and print destinations.
  */
 #ifndef CONFIG_LISTS_DESTINATION_KEYS_H

@@ -21,7 +21,7 @@ MUST_CHECK enum err destinations_yaml(const char *file_name, struct bytes text,
                                       const struct settings *settings,
                                       struct destinations *ret_list, struct why *why);
 
-/* ERR_INPUT: two of them would write into the same place, or one into the storage directory.
+/* ERR_INPUT: two of them would write to the same target, or one into the storage directory.
  * ERR_UNSUPPORTED: this version lacks the type of a destination. */
 MUST_CHECK enum err destinations_check(const struct destinations *list, const char *storage_path,
                                        struct why *why);

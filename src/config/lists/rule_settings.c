@@ -18,13 +18,13 @@
 /* --- checks of values ------------------------------------------------------------------------- */
 
 static enum err
-rule_pattern(const char *text, struct why *why)
+check_pattern(const char *text, struct why *why)
 {
     return file_pattern_check(text, why);
 }
 
 static enum err
-rule_root(struct schema_place *place, void *base)
+check_root(struct schema_place *place, void *base)
 {
     const struct root_context *context = schema_reader_of(place)->context;
     (void)base;
@@ -43,17 +43,17 @@ rule_root(struct schema_place *place, void *base)
 
 /* --- the tables ------------------------------------------------------------------------------- */
 
-#define PATTERNS_KEY(s, f, help_)                                       \
-    {                                                                   \
-        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),         \
-            .max = 1000, .may_be_nothing = true, .check = rule_pattern, \
-            .what = "a path or pattern", .help = (help_)                \
+#define PATTERNS_KEY(s, f, help_)                                        \
+    {                                                                    \
+        "rule_files", SCHEMA_TEXTS, ITEMS(s, f.items, f.count),          \
+            .max = 1000, .may_be_nothing = true, .check = check_pattern, \
+            .what = "a path or pattern", .help = (help_)                 \
     }
 
 static const struct schema_key global_keys[] = {
     {"external_labels", SCHEMA_NAMED_TEXTS,
      ITEMS(global_in_file, external_labels.items, external_labels.count), .max = 64,
-     .may_be_nothing = true, .any_control = true, .check_name = rule_added_label,
+     .may_be_nothing = true, .any_control = true, .check_name = check_added_label,
      .help = "labels added to alerts that do not have them before they are sent; templates of "
              "rules see them as $externalLabels"},
     {NULL},
@@ -76,12 +76,12 @@ static const struct schema_key root_keys[] = {
                  "rule files, with wildcards in the name of the file; only "
                  "without `tenancy.enabled`"),
     {"tenants", SCHEMA_NAMED_MAPPINGS, ITEMS(rules_in_file, tenants, tenant_count), .max = 1000,
-     .inner = &tenant_schema, .check_name = rule_tenant,
+     .inner = &tenant_schema, .check_name = check_tenant,
      .help = "what is special to each tenant; only with `tenancy.enabled`"},
     {NULL},
 };
 const struct schema rules_root_schema = {root_keys, sizeof(struct rules_in_file), .partial = true,
-                                         .check = rule_root};
+                                         .check = check_root};
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

@@ -14,9 +14,9 @@ static const struct schema_key tls_keys[] = {
      .help = "PEM file with the key of the client certificate"},
     {"server_name", SCHEMA_TEXT, AT(tls_settings, server_name),
      .help = "name expected in the server's certificate; default: the host of the URL"},
-    {"min_version", SCHEMA_TEXT, AT(tls_settings, min_version), .check = rule_tls_version,
+    {"min_version", SCHEMA_TEXT, AT(tls_settings, min_version), .check = check_tls_version,
      .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "minimum TLS version"},
-    {"max_version", SCHEMA_TEXT, AT(tls_settings, max_version), .check = rule_tls_version,
+    {"max_version", SCHEMA_TEXT, AT(tls_settings, max_version), .check = check_tls_version,
      .what = "one of TLS10, TLS11, TLS12, TLS13", .help = "maximum TLS version"},
     {"insecure_skip_verify", SCHEMA_BOOL, AT(tls_settings, insecure_skip_verify),
      .fallback = "false", .help = "do not verify the server's certificate"},
@@ -31,7 +31,7 @@ static const struct schema_refusal no_tls_texts[] = {
     {NULL},
 };
 const struct schema tls_schema = {tls_keys, sizeof(struct tls_settings), .refused = no_tls_texts,
-                                  .check = rule_tls};
+                                  .check = check_tls};
 
 static const struct schema_key basic_auth_keys[] = {
     {"username", SCHEMA_TEXT, AT(basic_auth_settings, username), .group = GROUP_USERNAME,
@@ -45,7 +45,7 @@ const struct schema basic_auth_schema = {basic_auth_keys, sizeof(struct basic_au
 
 static const struct schema_key authorization_keys[] = {
     {"type", SCHEMA_TEXT, AT(authorization_settings, type), .fallback = "Bearer",
-     .check = rule_authorization_type, .help = "scheme in the Authorization header"},
+     .check = check_authorization_type, .help = "scheme in the Authorization header"},
     SECRET("credentials", authorization_settings, credentials, GROUP_SECRET, 0, NULL, true,
            "credentials in the Authorization header"),
     {NULL},
@@ -58,7 +58,7 @@ static const struct schema_key oauth2_keys[] = {
      .help = "OAuth 2.0 client ID"},
     SECRET("client_secret", oauth2_settings, client_secret, GROUP_SECRET, 0, NULL, true,
            "OAuth 2.0 client secret"),
-    {"token_url", SCHEMA_TEXT, AT(oauth2_settings, token_url), .required = true, .check = rule_url,
+    {"token_url", SCHEMA_TEXT, AT(oauth2_settings, token_url), .required = true, .check = check_url,
      .what = "a URL", .help = "URL that issues tokens"},
     {"scopes", SCHEMA_TEXTS, ITEMS(oauth2_settings, scopes.items, scopes.count), .max = 64,
      .help = "scopes of the token"},
@@ -71,7 +71,7 @@ static const struct schema_key oauth2_keys[] = {
 const struct schema oauth2_schema = {oauth2_keys, sizeof(struct oauth2_settings)};
 
 static const struct schema_key sigv4_keys[] = {
-    {"region", SCHEMA_TEXT, AT(sigv4_settings, aws.region), .check = rule_region,
+    {"region", SCHEMA_TEXT, AT(sigv4_settings, aws.region), .check = check_region,
      .help = "region to sign requests for; default: from the AWS configuration"},
     AWS_KEYS(sigv4_settings, aws, 0),
     {"service_name", SCHEMA_TEXT, AT(sigv4_settings, service), .fallback = "aps",
@@ -118,4 +118,4 @@ static const struct schema_key relabel_keys[] = {
     {NULL},
 };
 const struct schema relabel_schema = {relabel_keys, sizeof(struct relabel_spec),
-                                      .check = rule_relabel};
+                                      .check = check_relabel};

@@ -10,7 +10,7 @@
 #ifndef CONFIG_LISTS_SHARED_KEYS_H
 #define CONFIG_LISTS_SHARED_KEYS_H
 
-#include "config/lists/shared_rules.h"
+#include "config/lists/shared_checks.h"
 #include "config/schema/schema.h"
 
 #define KIB    ((uint64_t)1024)
@@ -72,7 +72,7 @@ extern const struct schema relabel_schema;
          SCHEMA_TEXT,                                                                             \
          AT(s, h.proxy_url),                                                                      \
          .types = (types_),                                                                       \
-         .check = rule_proxy,                                                                     \
+         .check = check_proxy,                                                                    \
          .may_be_empty = true,                                                                    \
          .has_password = true,                                                                    \
          .what = "a URL",                                                                         \

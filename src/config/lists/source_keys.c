@@ -9,7 +9,7 @@
 
 #include "base/text/time_text.h"
 #include "config/lists/shared_keys.h"
-#include "config/lists/source_rules.h"
+#include "config/lists/source_checks.h"
 
 #define FOR(type) (1u << SOURCE_##type)
 #define HTTP_TYPES                                                                       \
@@ -118,7 +118,7 @@ static const struct schema_key time_keys[] = {
     {NULL},
 };
 static const struct schema time_schema = {time_keys, sizeof(struct source_settings),
-                                          .check = rule_times};
+                                          .check = check_times};
 
 static const struct schema_key max_rate_keys[] = {
     {"requests", SCHEMA_COUNT, OF(max_rate_requests), .fallback = "0", .max = 1000000,
@@ -162,23 +162,24 @@ static const struct schema columns_schema = {columns_keys, sizeof(struct clickho
 
 static const struct schema_key source_keys[] = {
     {"name", SCHEMA_TEXT, OF(name), .required = true, .max = DESTINATION_NAME_BYTES_MAX,
-     .check = rule_source_name, .help = "name, unique among sources, used in metrics and commands"},
+     .check = check_source_name,
+     .help = "name, unique among sources, used in metrics and commands"},
     {"type", SCHEMA_CHOICE, OF(type), .required = true,
      .choices = "archive|clickhouse|influxdb|opentsdb|remote_read|timestream",
      .help = "type of the source"},
-    {"use", SCHEMA_TEXT, OF(used), .max = DESTINATION_NAME_BYTES_MAX, .check = rule_name,
+    {"use", SCHEMA_TEXT, OF(used), .max = DESTINATION_NAME_BYTES_MAX, .check = check_entry_name,
      .what = "the name of a destination",
      .help = "destination of the same type: its name, address, credentials and the like count for "
              "the source where it gives no own"},
     {"select", SCHEMA_TEXTS, ITEMS(source_settings, select.items, select.count), .max = 256,
-     .check = rule_selector, .any_control = true, .what = "a series selector",
+     .check = check_selector, .any_control = true, .what = "a series selector",
      .help = "series that it can have, as PromQL selectors; default: all"},
     {"tenants", SCHEMA_TEXTS, ITEMS(source_settings, tenants.items, tenants.count), .max = 1000,
-     .word = "all", .unique = true, .check = rule_tenant, .what = "a tenant",
+     .word = "all", .unique = true, .check = check_tenant, .what = "a tenant",
      .help = "tenants whose queries read it; required with `tenancy.enabled`"},
     {"external_labels", SCHEMA_NAMED_TEXTS,
      ITEMS(source_settings, external_labels.items, external_labels.count), .max = 64,
-     .any_control = true, .check_name = rule_added_label,
+     .any_control = true, .check_name = check_added_label,
      .help = "labels set on all its series; they replace labels of the same name"},
     {"time", SCHEMA_MAPPING, .inner = &time_schema, .fallback = "all", .parse = parse_times,
      .print = print_times, .what = "all, older_than_local, or keys such as 'from:'",
@@ -199,13 +200,13 @@ static const struct schema_key source_keys[] = {
      .help = "cache on disk: of an archive an index of its objects, of other types their answers"},
 
     HTTP_KEYS(source_settings, http, HTTP_TYPES),
-    HEADERS_KEY(source_settings, http, HTTP_TYPES, rule_read_header_name),
+    HEADERS_KEY(source_settings, http, HTTP_TYPES, check_read_header_name),
     BASIC_AUTH_KEY(source_settings, basic_auth, AUTH_TYPES),
     AUTHORIZATION_KEY(source_settings, authorization, AUTH_TYPES),
     OAUTH2_KEY(source_settings, oauth2, AUTH_TYPES),
 
     {"url", SCHEMA_TEXT, OF(u.clickhouse.server.url), .types = FOR(CLICKHOUSE), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
+     .check = check_url, .what = "a URL", .help = "URL of the server's HTTP interface"},
     {"database", SCHEMA_TEXT, OF(u.clickhouse.server.database), .types = FOR(CLICKHOUSE),
      .fallback = "default", .help = "name of the database"},
     {"table", SCHEMA_TEXT, OF(u.clickhouse.server.table), .types = FOR(CLICKHOUSE),
@@ -214,7 +215,7 @@ static const struct schema_key source_keys[] = {
      .types = FOR(CLICKHOUSE), .help = "names of the columns"},
 
     {"url", SCHEMA_TEXT, OF(u.influxdb.server.url), .types = FOR(INFLUXDB), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+     .check = check_url, .what = "a URL", .help = "URL of the server"},
     {"version", SCHEMA_COUNT, OF(u.influxdb.server.version), .types = FOR(INFLUXDB),
      .required = true, .min = 1, .max = 3, .help = "major version of the server: 1, 2 or 3"},
     {"database", SCHEMA_TEXT, OF(u.influxdb.server.database), .types = FOR(INFLUXDB),
@@ -234,7 +235,7 @@ static const struct schema_key source_keys[] = {
              "measurement_field for every numeric field, as Telegraf writes them"},
 
     {"url", SCHEMA_TEXT, OF(u.opentsdb.server.url), .types = FOR(OPENTSDB), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the server"},
+     .check = check_url, .what = "a URL", .help = "URL of the server"},
     {"expansion_limit", SCHEMA_COUNT, OF(u.opentsdb.expansion_limit), .types = FOR(OPENTSDB),
      .fallback = "4096", .min = 1, .max = 1000000,
      .help = "maximum number of values in a filter: tsd.query.filter.expansion_limit of the "
@@ -245,28 +246,28 @@ static const struct schema_key source_keys[] = {
              "adapter; or that of the adapter, which wrote tag names as they are"},
 
     {"url", SCHEMA_TEXT, OF(u.remote_read.url), .types = FOR(REMOTE_READ), .required = true,
-     .check = rule_url, .what = "a URL", .help = "URL of the remote read endpoint"},
+     .check = check_url, .what = "a URL", .help = "URL of the remote read endpoint"},
     {"protobuf", SCHEMA_CHOICE, OF(u.remote_read.protobuf), .types = FOR(REMOTE_READ),
      .fallback = "auto", .choices = "auto|streamed|samples",
      .help = "form of responses: streamed chunks, or samples in one message; auto: streamed, or "
              "samples if the server does not stream"},
     {"labels_url", SCHEMA_TEXT, OF(u.remote_read.labels_url), .types = FOR(REMOTE_READ),
-     .check = rule_url, .what = "a URL",
+     .check = check_url, .what = "a URL",
      .help = "URL below which the server has /api/v1/labels and the like; default: `url` without "
              "/api/v1/read at its end"},
     {"tenant_header", SCHEMA_TEXT, OF(u.remote_read.tenant_header), .types = FOR(REMOTE_READ),
-     .check = rule_read_header_name, .what = "a header name",
+     .check = check_read_header_name, .what = "a header name",
      .help = "header that carries the tenant name"},
     SIGV4_KEY(source_settings, u.remote_read.sigv4, FOR(REMOTE_READ)),
 
     {"region", SCHEMA_TEXT, OF(u.timestream.aws.region), .types = FOR(TIMESTREAM),
      .help = "AWS region; default: from the environment or the profile"},
     {"database", SCHEMA_TEXT, OF(u.timestream.database), .types = FOR(TIMESTREAM), .required = true,
-     .max = 256, .check = rule_timestream_name, .help = "name of the database"},
+     .max = 256, .check = check_timestream_name, .help = "name of the database"},
     {"table", SCHEMA_TEXT, OF(u.timestream.table), .types = FOR(TIMESTREAM), .required = true,
-     .max = 256, .check = rule_timestream_name, .help = "name of the table"},
+     .max = 256, .check = check_timestream_name, .help = "name of the table"},
     {"query_endpoint", SCHEMA_TEXT, OF(u.timestream.query_endpoint), .types = FOR(TIMESTREAM),
-     .check = rule_endpoint, .what = "a URL",
+     .check = check_endpoint, .what = "a URL",
      .help = "URL of the service; default: the endpoint that AWS returns"},
     {"schema", SCHEMA_CHOICE, OF(u.timestream.schema), .types = FOR(TIMESTREAM), .fallback = "auto",
      .choices = "auto|firekeep|connector",
@@ -280,11 +281,11 @@ static const struct schema_key source_keys[] = {
      .group = GROUP_STORE, .max = 200, .what = "a path",
      .help = "directory of the archive; instead of a bucket"},
     {"bucket", SCHEMA_TEXT, OF(u.archive.bucket), .types = FOR(ARCHIVE), .required = true,
-     .group = GROUP_STORE, .check = rule_bucket, .what = "a bucket", .help = "name of the bucket"},
+     .group = GROUP_STORE, .check = check_bucket, .what = "a bucket", .help = "name of the bucket"},
     {"region", SCHEMA_TEXT, OF(u.archive.aws.region), .types = FOR(ARCHIVE), .needs = "bucket",
      .help = "AWS region; default: from the environment or the profile"},
     {"endpoint", SCHEMA_TEXT, OF(u.archive.endpoint), .types = FOR(ARCHIVE), .needs = "bucket",
-     .check = rule_endpoint, .what = "a URL", .help = "URL of the store; default: that of AWS"},
+     .check = check_endpoint, .what = "a URL", .help = "URL of the store; default: that of AWS"},
     {"path_style", SCHEMA_BOOL, OF(u.archive.path_style), .types = FOR(ARCHIVE),
      .help = "put the bucket into the path of URLs, not into the host name"},
     {"prefix", SCHEMA_TEXT, OF(u.archive.prefix), .types = FOR(ARCHIVE), .max = 768,
@@ -303,4 +304,4 @@ _Static_assert(sizeof source_keys / sizeof *source_keys <= SCHEMA_KEYS_MAX,
                "SCHEMA_KEYS_MAX counts all keys of a mapping");
 
 const struct schema source_schema = {source_keys, sizeof(struct source_settings),
-                                     .check = rule_source};
+                                     .check = check_source};

@@ -1,5 +1,5 @@
 /*
- * source_keys.h - the keys of a source and their rules, as a schema of struct source_settings. For
+ * source_keys.h - the keys of a source and their checks, as a schema of struct source_settings. For
  * the files that read and print sources.
  */
 #ifndef CONFIG_LISTS_SOURCE_KEYS_H

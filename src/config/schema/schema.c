@@ -3,7 +3,7 @@
  * recurses only into rows that have a schema of their own, so tables bound it.
  *
  * The places of a mapping's keys are kept until it ends: errors about duplicates name the first
- * line, and rules of several keys name the key in conflict.
+ * line, and checks of several keys name the key in conflict.
  */
 #include <stdio.h>
 
@@ -576,7 +576,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     if (schema->given_first) *(bool *)base = true;
     uint32_t passed_over = in->passed_over;
     enum err e = reader_mapping(in, schema_read_key, &place);
-    if (in->passed_over != passed_over) return e; /* rules would report wrong keys as missing */
+    if (in->passed_over != passed_over) return e; /* checks would report wrong keys as missing */
     if (e == OK && x->used != NULL && path[0] == 0) e = schema_take_used(&place);
     if (e == OK) e = check_missing(&place);
     if (e == OK && schema->check != NULL) e = schema->check(&place, base);

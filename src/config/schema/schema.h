@@ -83,7 +83,7 @@ struct schema_key {
                    of a SCHEMA_OWN, are not printed if they are 0 */
 };
 
-/* The places of a mapping and its keys: for rules that span several keys. */
+/* The places of a mapping and its keys: for checks that span several keys. */
 struct schema_place;
 
 /* A key that other programs have, and the advice in its error. */
@@ -120,7 +120,7 @@ struct schema_reader {
     const char *list;               /* the list that is read, for messages: "destinations" */
     const char *types;              /* types of entries, "file|s3": the first is type 0 */
     unsigned type;                  /* type of the entry being read */
-    const void *context;            /* for the rules */
+    const void *context;            /* for the checks */
     const struct schema_used *used; /* NULL: no other mapping is used */
 };
 
@@ -136,7 +136,7 @@ const struct schema_key *schema_find(const struct schema *schema, struct bytes n
 /* Returns a setting with the limits of a number, for text.h. */
 struct setting schema_number(const struct schema_key *key);
 
-/* --- for rules -------------------------------------------------------------------------------- */
+/* --- for checks ------------------------------------------------------------------------------- */
 const struct schema_reader *schema_reader_of(const struct schema_place *place);
 bool schema_given(const struct schema_place *place, const char *key);
 /* Returns the key of that group that was given, or NULL. */

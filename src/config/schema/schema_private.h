@@ -29,7 +29,7 @@ const struct schema_key *schema_given_for(const struct schema_place *place,
 bool schema_is_shown(const struct schema_key *key, unsigned type, const void *base);
 
 /* Fills keys that the outermost mapping lacks from the mapping that it uses. ERR_INPUT, by the
- * keys' rules. */
+ * keys' checks. */
 MUST_CHECK enum err schema_take_used(struct schema_place *place);
 
 static inline bool

@@ -44,7 +44,7 @@ copy_value(const struct schema_key *key, void *base, const struct schema_key *ot
     }
 }
 
-/* Checks a text that `use` filled in by the rules of this schema. */
+/* Checks a text that `use` filled in by the checks of this schema. */
 static enum err
 check_taken(struct schema_place *place, const struct schema_key *key)
 {

@@ -28,7 +28,7 @@ struct typed_entries {
     uint32_t count;
 };
 
-/* The `context` of the schema_reader, for rules of an entry. */
+/* The `context` of the schema_reader, for checks of an entry. */
 struct typed_context {
     const struct typed_list *list;
     const struct settings *settings;    /* in force: from the file and the flags */
@@ -49,7 +49,7 @@ MUST_CHECK enum err typed_list_yaml(const struct typed_list *list, const char *f
 const void *typed_list_find(const struct typed_list *list, const void *items, uint32_t count,
                             const char *name);
 
-/* For the rule of an entry, whose struct is `base`. ERR_INPUT: an earlier entry has its name. */
+/* For the check of an entry, whose struct is `base`. ERR_INPUT: an earlier entry has its name. */
 MUST_CHECK enum err typed_list_check_name(struct schema_place *place, const void *base);
 
 /* Appends the list as YAML, with defaults; secrets are printed as <secret>. */

@@ -13,7 +13,7 @@ static struct budget budget;
 static struct outside *outside;
 static struct why why;
 
-struct asking {
+struct pending {
     struct outside_call call;
     struct outside_question question;
     unsigned answers, status;
@@ -23,7 +23,7 @@ struct asking {
 static void
 call_answered(struct outside_call *call, const struct http_call_answer *answer)
 {
-    struct asking *a = (struct asking *)call;
+    struct pending *a = (struct pending *)call;
     a->answers++;
     a->status = answer->status;
 }
@@ -31,9 +31,9 @@ call_answered(struct outside_call *call, const struct http_call_answer *answer)
 static void
 question_answered(struct outside_question *question, const struct dns_answer *answer)
 {
-    uint8_t *a = (uint8_t *)question - offsetof(struct asking, question);
-    ((struct asking *)(void *)a)->answers++;
-    ((struct asking *)(void *)a)->e = answer->e;
+    uint8_t *a = (uint8_t *)question - offsetof(struct pending, question);
+    ((struct pending *)(void *)a)->answers++;
+    ((struct pending *)(void *)a)->e = answer->e;
 }
 
 static int
@@ -56,26 +56,26 @@ teardown(void **state)
 }
 
 static void
-start(struct asking *a, const char *url)
+start(struct pending *a, const char *url)
 {
     static const struct http_calls_target target = {
         .proxy_url = "", .connect_timeout_ms = 5000, .timeout_ms = 10000};
     const struct http_call call = {
         .target = &target, .method = "GET", .url = url, .answer_bytes_max = 100};
-    *a = (struct asking){.call = {.answered = call_answered}};
+    *a = (struct pending){.call = {.answered = call_answered}};
     assert_int_equal(outside_start(outside, &call, &a->call, &why), OK);
     assert_true(a->call.is_pending);
 }
 
 static void
-look_up(struct asking *a, const char *name)
+look_up(struct pending *a, const char *name)
 {
-    *a = (struct asking){.question = {.answered = question_answered}};
+    *a = (struct pending){.question = {.answered = question_answered}};
     assert_int_equal(outside_ask(outside, name, DNS_A, &a->question, &why), OK);
 }
 
 static void
-wait_for(const struct asking *a)
+wait_for(const struct pending *a)
 {
     while (a->answers == 0) {
         outside_poll(outside, 10000);
@@ -87,7 +87,7 @@ wait_for(const struct asking *a)
 
 UNIT_TEST(test_polls_answer_all_requests_and_look_ups_that_are_not_given_up)
 {
-    struct asking a, b, c, d;
+    struct pending a, b, c, d;
     struct player p, q;
     player_start(&p, 1,
                  (const char *const[]){""}); /* the connection is accepted and not answered */

@@ -18,7 +18,7 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "promql/histogram/private.h"
+#include "promql/histogram/fhist_private.h"
 #include "wire/number.h"
 
 /* --- bounds ----------------------------------------------------------------------------------- */

@@ -12,8 +12,8 @@
 #include <assert.h>
 #include <math.h>
 
+#include "promql/histogram/fhist_private.h"
 #include "promql/histogram/precise.h"
-#include "promql/histogram/private.h"
 
 /* --- buckets read at a lower resolution ------------------------------------------------------- */
 

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "base/text/quote.h"
-#include "promql/parse/private.h"
+#include "promql/parse/parse_private.h"
 
 const char *
 value_type_name(enum value_type type)

@@ -14,7 +14,7 @@
 #include <assert.h>
 
 #include "base/array.h"
-#include "promql/parse/private.h"
+#include "promql/parse/parse_private.h"
 
 /* --- calls ------------------------------------------------------------------------------------ */
 

@@ -4,7 +4,7 @@
 #include "base/array.h"
 #include "base/text/utf8.h"
 #include "model/regex.h"
-#include "promql/parse/private.h"
+#include "promql/parse/parse_private.h"
 
 /* Compiling a longer expression may take milliseconds. */
 enum { LONG_REGEX_BYTES = 256 };

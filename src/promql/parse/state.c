@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #include "base/text/quote.h"
-#include "promql/parse/private.h"
+#include "promql/parse/parse_private.h"
 
 enum { TOKENS_BETWEEN_CHECKS = 4096 };
 

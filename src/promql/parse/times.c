@@ -8,7 +8,7 @@
 
 #include "base/text/ascii.h"
 #include "base/text/quote.h"
-#include "promql/parse/private.h"
+#include "promql/parse/parse_private.h"
 
 /* --- numbers ---------------------------------------------------------------------------------- */
 

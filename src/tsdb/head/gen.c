@@ -185,7 +185,7 @@ gen_open_visible(const struct gen *gen, const struct gen_series *s, uint32_t epo
     const struct hchunk_open *o = &s->open;
     if (o->count == 0) return 0;
     struct chunk_marks marks = hchunk_open_marks(o);
-    if (!chunk_marks_tell(&marks, epoch)) marks.first_ms = hchunk_first_ms(o);
+    if (!chunk_marks_suffice(&marks, epoch)) marks.first_ms = hchunk_first_ms(o);
     return view_notes_visible(&gen->notes, s, &marks, epoch);
 }
 

@@ -16,8 +16,8 @@
 #include "base/search.h"
 #include "model/sample.h"
 #include "tsdb/head/hchunk.h"
+#include "tsdb/head/open_views.h"
 #include "tsdb/head/registry.h"
-#include "tsdb/head/views.h"
 
 /* An out-of-order sample waiting in a small sorted buffer. */
 struct late_sample {

@@ -115,7 +115,7 @@ hchunk_sealed_marks(const struct hchunk *c)
 
 /* True if the marks suffice to say which samples a view of this epoch sees. */
 static inline bool
-chunk_marks_tell(const struct chunk_marks *chunk, uint32_t epoch)
+chunk_marks_suffice(const struct chunk_marks *chunk, uint32_t epoch)
 {
     return (int32_t)(epoch - (chunk->tag - 2)) >= 0 ||
            chunk->count == chunk->now + chunk->before; /* all samples are later */

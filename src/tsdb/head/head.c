@@ -110,7 +110,7 @@ head_validate(const struct head *head)
 }
 
 /* Void epochs that directly follow the durable one count as visible, so that the samples that come
- * next are at most two epochs ahead: see views.h. */
+ * next are at most two epochs ahead: see open_views.h. */
 uint64_t
 head_visible_epoch(const struct head *head)
 {
@@ -140,7 +140,7 @@ head_undo(struct head *head)
     bool undone = gen_undo(head->active, (uint32_t)head->durable_epoch) == OK;
     head->outage = undone ? HEAD_IS_SETTLED : HEAD_UNDO_DUE;
     tenants_undo(head, head->durable_epoch);
-    uint64_t first = head->durable_epoch + 1, last = wal_place(head->wal).epoch;
+    uint64_t first = head->durable_epoch + 1, last = wal_filling(head->wal).epoch;
     assert(first <= last); /* invariant 5 */
     lock_take(&head->epoch_lock);
     uint32_t before = (head->void_count - 1) % VOIDS_REMEMBERED;
@@ -247,7 +247,7 @@ head_cut_locked(struct head *head, uint64_t pos)
     assert(head->cut.ledgers == NULL);     /* invariant 3 */
     assert(head->outage != HEAD_UNDO_DUE); /* invariant 6 */
     struct cut cut = {.pos = pos,
-                      .segment = wal_place(head->wal).segment,
+                      .segment = wal_filling(head->wal).segment,
                       .epoch = head->durable_epoch,
                       .metadata = head->metadata_changed};
     struct wal_stats log;

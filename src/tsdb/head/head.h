@@ -239,7 +239,7 @@ struct tsdb_arrivals head_arrivals(struct head *head, struct bytes tenant);
 MUST_CHECK enum err head_ingest_begin(struct head *head, enum tsdb_origin origin,
                                       struct bytes tenant, const struct rw_request *request,
                                       struct ingest_result *ret_result,
-                                      struct tsdb_doubts **ret_doubts, struct why *why);
+                                      struct tsdb_undecided **ret_undecided, struct why *why);
 MUST_CHECK enum err head_ingest(struct head *head, enum tsdb_origin origin, struct bytes tenant,
                                 const struct rw_request *request, struct ingest_result *ret_result,
                                 struct why *why);

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 #include "model/labels.h"
-#include "tsdb/inspect/private.h"
-#include "tsdb/merge/plan.h"
+#include "tsdb/inspect/inspect_private.h"
+#include "tsdb/merge/choose_parts.h"
 
 enum { TRIES = 5 };
 

@@ -6,7 +6,7 @@
 #include "base/hash/hash.h"
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_machine.h"
-#include "tsdb/inspect/private.h"
+#include "tsdb/inspect/inspect_private.h"
 
 #define T0 SIM_BEGIN
 

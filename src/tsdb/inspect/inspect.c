@@ -18,7 +18,7 @@
 #include "base/hash/hash.h"
 #include "base/heap.h"
 #include "base/text/hex.h"
-#include "tsdb/inspect/private.h"
+#include "tsdb/inspect/inspect_private.h"
 
 /* --- words ------------------------------------------------------------------------------------ */
 

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "tsdb/inspect/private.h"
+#include "tsdb/inspect/inspect_private.h"
 
 /* Histogram of the sizes of commits, for their median: 32 steps for each doubling, so a step spans
  * at most 3 % of its sizes. */

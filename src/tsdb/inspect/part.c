@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "tsdb/inspect/private.h"
+#include "tsdb/inspect/inspect_private.h"
 
 /* --- pages ------------------------------------------------------------------------------------ */
 

@@ -6,7 +6,7 @@
 
 #include "lib/tsdb/random_part.h"
 #include "sys/sim.h"
-#include "tsdb/inspect/private.h"
+#include "tsdb/inspect/inspect_private.h"
 
 enum { NUMBER = 0x77 };
 #define PART_DIR  "/parts/0000000000000077"

@@ -5,7 +5,7 @@
  * of pairs cover a window of the tenant's pairs; if there are more, each further window takes
  * another pass over the rows. Labels are only built for series that are in the ranking.
  */
-#include "tsdb/inspect/private.h"
+#include "tsdb/inspect/inspect_private.h"
 
 #include <inttypes.h>
 

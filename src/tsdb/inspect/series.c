@@ -8,7 +8,7 @@
 
 #include "base/array.h"
 #include "model/labels.h"
-#include "tsdb/inspect/private.h"
+#include "tsdb/inspect/inspect_private.h"
 
 /* Labels are read from all parts in turns, so the cache holds pages of all. */
 enum { TRIES = 5, SERIES_CACHE_BYTES = 32 * 1024 * 1024 };

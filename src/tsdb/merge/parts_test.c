@@ -449,10 +449,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_a_merge_gives_what_the_model_gives, merge_world_tell_seed),
+        cmocka_unit_test_teardown(test_a_merge_gives_what_the_model_gives, merge_world_print_seed),
         cmocka_unit_test_teardown(test_windows_share_out_every_sample_and_merge_to_the_whole,
-                                  merge_world_tell_seed),
-        cmocka_unit_test_teardown(test_a_part_merged_alone_stays_as_it_is, merge_world_tell_seed),
+                                  merge_world_print_seed),
+        cmocka_unit_test_teardown(test_a_part_merged_alone_stays_as_it_is, merge_world_print_seed),
         cmocka_unit_test(test_large_blocks_are_copied_and_small_ones_joined),
         cmocka_unit_test(test_memory_and_steps_do_not_grow_with_the_samples),
         cmocka_unit_test(test_many_tenants_cost_what_they_hold),

@@ -80,7 +80,7 @@ enum row_column {
 };
 
 /* The position in a group at some row, without the pairs. */
-struct row_place {
+struct row_position {
     uint64_t bytes[ROW_COLUMN_COUNT]; /* offset in each column from ROW_PAIR_COUNTS on */
     uint64_t time_index;              /* time index of the previous block */
     uint64_t items;                   /* items in pages of values */

@@ -62,8 +62,8 @@ struct row_reader {
     /* The stretch: its first row in the group, its beginning, and the length of the one before. */
     uint32_t stretch_row;
     struct cursor stretches;
-    struct row_place place;
-    struct row_place advance;
+    struct row_position place;
+    struct row_position advance;
     struct buf stretch_pairs; /* pairs of its first row */
 
     /* The positions. Blocks are numbered within the stretch. */
@@ -323,7 +323,7 @@ group_restart(struct row_reader *r)
 {
     r->stretch_row = 0;
     r->stretches = cursor_of(r->columns[ROW_STRETCHES]);
-    r->place = r->advance = (struct row_place){0};
+    r->place = r->advance = (struct row_position){0};
     positions_begin(r);
     buf_clear(&r->pairs);
     r->pairs_rows = 0;
@@ -349,7 +349,7 @@ positions_are_at(const struct row_reader *r, unsigned first, unsigned end, const
 
 /* True if the positions that reached the end of a stretch are at `place`. */
 static bool
-stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_place *place)
+stretch_ends_at(const struct row_reader *r, uint32_t row, const struct row_position *place)
 {
     if (!positions_are_at(r, ROW_PAIR_COUNTS, ROW_BLOCK_COUNTS, place->bytes)) return false;
     if (r->counts_rows != row) return true;
@@ -370,7 +370,7 @@ static bool
 group_ends_well(const struct row_reader *r)
 {
     const struct values_page *pages = (const void *)r->values_pages.at;
-    struct row_place end = {.time_index = r->time_index, .item_at = r->item_at};
+    struct row_position end = {.time_index = r->time_index, .item_at = r->item_at};
     for (unsigned i = 0; i < ROW_COLUMN_COUNT; i++) {
         end.bytes[i] = r->columns[i].size;
     }

@@ -1,7 +1,7 @@
 /*
  * view.c - the store at one moment, and the operations on it. A view holds references to the parts
- * and the generations of the moment when it was opened, and sees one epoch of the head (views.h);
- * each query that runs holds a reference to the view.
+ * and the generations of the moment when it was opened, and sees one epoch of the head
+ * (open_views.h); each query that runs holds a reference to the view.
  *
  * Invariants:
  *  1. Parts and head are of one moment: a flush publishes its part and drops the frozen generation

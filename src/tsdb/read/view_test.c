@@ -21,7 +21,7 @@ enum row_state { ROW_NOT, ROW_PENDING, ROW_DURABLE, ROW_DELETED };
 struct reader {
     struct question question;
     struct view *view;
-    struct series_set *set; /* NULL: not asking */
+    struct series_set *set; /* NULL: no query is open */
     uint8_t at_begin[ROWS]; /* enum row_state at the time of the question */
     uint8_t now[ROWS];      /* rows found in the current series */
     uint32_t series;

@@ -8,7 +8,7 @@ commit_acknowledged(struct tsdb *db)
     if (!db->options.ack_memory || db->options.commit_now == NULL) return;
     lock_take(&db->head.lock);
     bool behind =
-        !wal_is_down(db->wal) && wal_place(db->wal).epoch - 1 != head_visible_epoch(&db->head);
+        !wal_is_down(db->wal) && wal_filling(db->wal).epoch - 1 != head_visible_epoch(&db->head);
     lock_drop(&db->head.lock);
     if (behind || tsdb_commit_due(db)) db->options.commit_now(db->options.commit_context);
 }

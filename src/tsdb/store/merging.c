@@ -20,8 +20,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "tsdb/merge/choose_parts.h"
 #include "tsdb/merge/parts.h"
-#include "tsdb/merge/plan.h"
 #include "tsdb/store/store.h"
 
 enum {

@@ -444,11 +444,11 @@ tsdb_answerer(struct tsdb *db)
 
 enum err
 tsdb_ingest_begin(struct tsdb *db, struct bytes tenant, const struct rw_request *request,
-                  struct ingest_result *ret_result, struct tsdb_doubts **ret_doubts,
+                  struct ingest_result *ret_result, struct tsdb_undecided **ret_undecided,
                   struct why *why)
 {
-    return head_ingest_begin(&db->head, TSDB_FROM_SENDER, tenant, request, ret_result, ret_doubts,
-                             why);
+    return head_ingest_begin(&db->head, TSDB_FROM_SENDER, tenant, request, ret_result,
+                             ret_undecided, why);
 }
 
 enum err

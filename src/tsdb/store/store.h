@@ -150,7 +150,7 @@ MUST_CHECK enum err flush_write_part(struct tsdb *db, struct part **ret_part, st
 MUST_CHECK enum err flush_frozen(struct tsdb *db, struct part *const *before, uint32_t before_count,
                                  struct why *why);
 
-/* --- replay (replay.c) ------------------------------------------------------------------------ */
+/* --- replay (log_replay.c) -------------------------------------------------------------------- */
 
 /* Subtracts samples that parts hold from the damage found in the log, and adds commits that are
  * missing at its end. The totals become those that the log had accepted, as far as known. */

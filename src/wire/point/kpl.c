@@ -16,14 +16,14 @@ enum {
     TAG_RECORD = PROTO_TAG(3, PROTO_BYTES),
     TAG_RECORD_KEY = PROTO_TAG(1, PROTO_VARINT),
     TAG_RECORD_DATA = PROTO_TAG(3, PROTO_BYTES),
-    PLACES = 1024,
+    SLOTS = 1024,
 };
 
-_Static_assert(PLACES >= 2 * KPL_RECORDS_MAX, "a search for a key always meets an empty place");
+_Static_assert(SLOTS >= 2 * KPL_RECORDS_MAX, "a search for a key always meets an empty slot");
 
 static const uint8_t magic[MAGIC_BYTES] = {0xf3, 0x89, 0x9a, 0xc2};
 
-struct kpl_place {
+struct kpl_slot {
     uint32_t at; /* offset of the key's field in `keys` */
     uint16_t size;
     uint16_t number; /* number of the key, from 1; 0: the slot is empty */
@@ -37,7 +37,7 @@ struct kpl_writer {
     uint32_t key_count;
     struct buf keys;
     struct buf records;
-    struct kpl_place places[PLACES];
+    struct kpl_slot slots[SLOTS];
 };
 
 enum err
@@ -70,7 +70,7 @@ kpl_writer_clear(struct kpl_writer *w)
 {
     buf_clear(&w->keys);
     buf_clear(&w->records);
-    memset(w->places, 0, sizeof w->places);
+    memset(w->slots, 0, sizeof w->slots);
     w->count = w->key_count = 0;
 }
 
@@ -87,11 +87,11 @@ kpl_writer_bytes(const struct kpl_writer *w)
 }
 
 /* Returns the slot of the key, or the slot to put it into. */
-static struct kpl_place *
-find_place(struct kpl_writer *w, struct bytes key)
+static struct kpl_slot *
+find_slot(struct kpl_writer *w, struct bytes key)
 {
     for (uint64_t i = hash_bytes(key, 0);; i++) {
-        struct kpl_place *p = &w->places[i % PLACES];
+        struct kpl_slot *p = &w->slots[i % SLOTS];
         if (p->number == 0) return p;
         if (bytes_equal(bytes_of(w->keys.at + p->at, p->size), key)) return p;
     }
@@ -102,9 +102,9 @@ kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
 {
     if (key.size == 0 || key.size > KPL_KEY_BYTES_MAX) return ERR_INPUT;
     if (w->count == w->records_max || data.size > w->bytes_max) return ERR_LIMIT;
-    struct kpl_place *place = find_place(w, key);
-    bool known = place->number != 0;
-    uint32_t index = known ? place->number - 1u : w->key_count;
+    struct kpl_slot *slot = find_slot(w, key);
+    bool known = slot->number != 0;
+    uint32_t index = known ? slot->number - 1u : w->key_count;
     size_t key_bytes = known ? 0 : 1 + varint_size(key.size) + key.size;
     size_t inner = 1 + varint_size(index) + 1 + varint_size(data.size) + data.size;
     size_t outer = 1 + varint_size(inner) + inner;
@@ -118,8 +118,8 @@ kpl_writer_add(struct kpl_writer *w, struct bytes key, struct bytes data)
     if (!known) {
         buf_put_u8(&w->keys, TAG_KEY);
         buf_put_counted(&w->keys, key);
-        *place = (struct kpl_place){(uint32_t)(w->keys.size - key.size), (uint16_t)key.size,
-                                    (uint16_t)++w->key_count};
+        *slot = (struct kpl_slot){(uint32_t)(w->keys.size - key.size), (uint16_t)key.size,
+                                  (uint16_t)++w->key_count};
     }
     buf_put_u8(&w->records, TAG_RECORD);
     buf_put_varint(&w->records, inner);

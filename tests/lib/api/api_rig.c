@@ -7,7 +7,7 @@
  */
 #include "lib/api/api_rig.h"
 
-/* --- the whole ------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 struct api_rig *
 api_rig_of_answerer(struct answerer *answerer)
@@ -257,7 +257,7 @@ owner_destinations(void *context, struct json *to)
 }
 
 static enum err
-owner_remembered(void *context, struct budget *memory, struct json *to, struct why *why)
+owner_closed_destinations(void *context, struct budget *memory, struct json *to, struct why *why)
 {
     (void)memory;
     enum err e = owner_result(context, why);
@@ -266,11 +266,13 @@ owner_remembered(void *context, struct budget *memory, struct json *to, struct w
 }
 
 static enum err
-owner_tell(void *context, struct bytes name, const struct destination_wish *wish, struct why *why)
+owner_control(void *context, struct bytes name, const struct destination_control *control,
+              struct why *why)
 {
     struct api_rig *rig = context;
-    rig->wish = *wish;
-    snprintf(rig->wished, sizeof rig->wished, "%.*s", (int)name.size, (const char *)name.at);
+    rig->control = *control;
+    snprintf(rig->controlled, sizeof rig->controlled, "%.*s", (int)name.size,
+             (const char *)name.at);
     return owner_result(rig, why);
 }
 
@@ -378,12 +380,12 @@ api_rig_new(void)
         .flags = owner_flags,
         .config = owner_config,
         .destinations = owner_destinations,
-        .remembered = owner_remembered,
+        .closed_destinations = owner_closed_destinations,
         .holds_writes = owner_holds,
         .takes_writes = owner_takes,
         .can_read = owner_reads,
         .sources = owner_shows_sources,
-        .tell_destination = owner_tell,
+        .control_destination = owner_control,
     };
     return rig;
 }
@@ -404,7 +406,7 @@ api_rig_free(struct api_rig *rig)
     free(rig);
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 bool
 api_rig_hand(struct api_rig *rig, struct http_request *request)

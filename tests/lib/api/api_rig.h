@@ -12,7 +12,7 @@
 #include "lib/tsdb/tsdb_machine.h"
 #include "wire/snappy.h"
 
-/* --- the whole ------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 struct api_rig {
     struct machine m;
@@ -37,8 +37,8 @@ struct api_rig {
     bool takes_nothing; /* refuses writes */
     bool has_sources;
     const char *held; /* why writes wait */
-    struct destination_wish wish;
-    char wished[64];
+    struct destination_control control;
+    char controlled[64];
     enum tsdb_merge_mode merged;
     unsigned flushes_wanted;
 };
@@ -56,7 +56,7 @@ struct api_rig *api_rig_new(void);
 struct api_rig *api_rig_start(struct api_rig *rig); /* returns `rig` */
 void api_rig_free(struct api_rig *rig);
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* Hands the request to its route. Returns false if there is no route, or it lacks the method. */
 bool api_rig_hand(struct api_rig *rig, struct http_request *request);

@@ -11,7 +11,7 @@ struct pieces {
     enum err end; /* returned at the end instead of OK */
 };
 
-/* Returns the next piece, as fetch_ask_more() does. `context` is a struct pieces. */
+/* Returns the next piece, as fetch_exchange_more() does. `context` is a struct pieces. */
 enum err pieces_next(void *context, struct bytes *ret_piece, struct why *why);
 
 #endif

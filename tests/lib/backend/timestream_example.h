@@ -7,7 +7,7 @@
 
 #include "lib/test.h"
 
-#include "backend/timestream/reading.h"
+#include "backend/timestream/timestream_reader.h"
 #include "model/selector.h"
 
 struct timestream_example {

@@ -84,11 +84,11 @@ static void
 look(struct notify_rig *r)
 {
     static char hosts[RIG_TEXT_BYTES];
-    const struct notify_plan *plan = r->notifier->plan;
+    const struct notify_config *config = r->notifier->config;
     size_t at = (size_t)sprintf(hosts, "members");
     look_at_log();
-    for (uint32_t k = 0; k < plan->count; k++) {
-        const struct members *members = &plan->items[k]->members;
+    for (uint32_t k = 0; k < config->count; k++) {
+        const struct members *members = &config->items[k]->members;
         for (uint32_t i = 0; i < members->count && members->count <= 100; i++) {
             at += (size_t)snprintf(hosts + at, sizeof hosts - at, " %s", members->items[i]->url);
         }

@@ -135,7 +135,7 @@ random_store_fini(struct random_store *s)
     arena_fini(&s->arena);
 }
 
-/* --- asking it -------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 /* A set that copies each batch to memory of exactly its size. */
 struct stored_set {

@@ -696,7 +696,7 @@ merge_world_merge_and_check(struct merge_world *w, const struct part_merge_optio
 }
 
 int
-merge_world_tell_seed(void **state)
+merge_world_print_seed(void **state)
 {
     (void)state;
     print_message("last seed %llu\n", (unsigned long long)merged_seed);

@@ -119,6 +119,6 @@ struct merge_outcome merge_world_merge_and_check(struct merge_world *w,
                                                  uint64_t samples);
 
 /* Prints the seed of the world that was merged last; a teardown. */
-int merge_world_tell_seed(void **state);
+int merge_world_print_seed(void **state);
 
 #endif

@@ -346,7 +346,7 @@ ingest_slice_begin(struct ingest *in)
 {
     struct head *head = in->head;
     in->gen = head->active;
-    in->log = wal_place(head->wal);
+    in->log = wal_filling(head->wal);
     in->least_ms = INT64_MAX;
     in->epoch = (uint32_t)in->log.epoch;
     in->durable = (uint32_t)head->durable_epoch;
@@ -494,9 +494,9 @@ never_fits(const struct ingest *in, uint64_t used_before)
 enum err
 head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenant,
                   const struct rw_request *request, struct ingest_result *ret_result,
-                  struct tsdb_doubts **ret_doubts, struct why *why)
+                  struct tsdb_undecided **ret_undecided, struct why *why)
 {
-    *ret_doubts = NULL;
+    *ret_undecided = NULL;
     memset(ret_result, 0, sizeof *ret_result);
     assert(request->series_count == 0 || request->seed == head->hash_seed);
     assert(request->keys == NULL || request->keys == &head->print_keys);
@@ -563,14 +563,15 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
         head_note_arrival(head, in.tenant, &arrival);
     }
     lock_drop(&head->lock);
-    if (e || in.doubts == NULL) {
-        tsdb_doubts_free(in.doubts);
+    if (e || in.undecided == NULL) {
+        tsdb_undecided_free(in.undecided);
         ingest_put_counts(&in);
         return e;
     }
     ingest_put_off(&in);
-    if (!ingest_doubts_are_real(in.doubts)) return tsdb_ingest_end(in.doubts, 0, ret_result, why);
-    *ret_doubts = in.doubts;
+    if (!ingest_undecided_in_parts(in.undecided))
+        return tsdb_ingest_end(in.undecided, 0, ret_result, why);
+    *ret_undecided = in.undecided;
     return OK;
 }
 
@@ -578,9 +579,9 @@ enum err
 head_ingest(struct head *head, enum tsdb_origin origin, struct bytes tenant,
             const struct rw_request *request, struct ingest_result *ret_result, struct why *why)
 {
-    struct tsdb_doubts *doubts;
-    enum err e = head_ingest_begin(head, origin, tenant, request, ret_result, &doubts, why);
-    if (e || doubts == NULL) return e;
+    struct tsdb_undecided *undecided;
+    enum err e = head_ingest_begin(head, origin, tenant, request, ret_result, &undecided, why);
+    if (e || undecided == NULL) return e;
     int64_t until_ns = env_monotonic_ns(head->env) + TSDB_LOOK_NS_MAX;
-    return tsdb_ingest_end(doubts, until_ns, ret_result, why);
+    return tsdb_ingest_end(undecided, until_ns, ret_result, why);
 }

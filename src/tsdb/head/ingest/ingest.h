@@ -74,7 +74,7 @@ struct ingest {
     struct ingest_result *result;
     struct scratch *s;
     struct gen *gen;
-    struct wal_place log;
+    struct wal_filling log;
     uint32_t epoch;   /* low bits of log.epoch, as the head keeps them */
     uint32_t durable; /* low bits of head->durable_epoch */
     int64_t min_ms;   /* earlier samples are too old */
@@ -87,8 +87,8 @@ struct ingest {
     uint64_t keys[GUESSES];                 /* used with by_key */
     struct series *last; /* resolved last, in generation last_gen; NULL at first */
     uint64_t last_gen;
-    uint32_t missed;            /* wrong guesses */
-    struct tsdb_doubts *doubts; /* NULL until the first one */
+    uint32_t missed;                  /* wrong guesses */
+    struct tsdb_undecided *undecided; /* NULL until the first one */
     bool require_name;
     bool by_key;       /* guesses go by keys of the labels, not by the order of the series */
     bool checked;      /* rw_series_check() passed all series; nothing is stored before */
@@ -131,12 +131,13 @@ void ingest_slice_begin(struct ingest *in);
 
 #define CONFLICT_DETAIL "another value is stored for this time"
 /* Notes a sample, to be searched for in parts. False if it cannot be: it counts as a conflict. */
-bool ingest_doubt(struct ingest *in, const struct ingest_piece *piece, int64_t t_ms,
-                  const struct sample_value *value);
+bool ingest_leave_undecided(struct ingest *in, const struct ingest_piece *piece, int64_t t_ms,
+                            const struct sample_value *value);
 /* True if a part may hold one of them, by its tenants and times. Reads nothing from disk; under no
  * lock. */
-bool ingest_doubts_are_real(const struct tsdb_doubts *doubts);
-/* Saves the text of the result for tsdb_ingest_end(): all samples but the doubts are judged. */
+bool ingest_undecided_in_parts(const struct tsdb_undecided *undecided);
+/* Saves the text of the result for tsdb_ingest_end(): all samples but the undecided ones are
+ * judged. */
 void ingest_put_off(struct ingest *in);
 
 /* --- 1. resolve (ingest_resolve.c) ------------------------------------------------------------ */

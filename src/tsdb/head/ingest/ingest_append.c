@@ -179,7 +179,7 @@ ingest_append_one(struct ingest *in, const struct ingest_piece *p, int64_t t_ms,
         lean_on(in, epoch);
     }
     if (presence == PRESENT_OTHER) {
-        if (ingest_doubt(in, p, t_ms, v)) return false;
+        if (ingest_leave_undecided(in, p, t_ms, v)) return false;
         ingest_reject(in, p->from, kind, REJECT_CONFLICT, 1, t_ms, CONFLICT_DETAIL);
         return false;
     }

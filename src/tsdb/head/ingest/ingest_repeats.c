@@ -8,8 +8,8 @@
  * Searching parts reads from disk, which must not happen under the head lock, nor on a thread that
  * others wait for. So there are two steps:
  *
- *   tsdb_ingest_begin()  judges under the lock. Samples that conflict with the head are noted as
- *                        doubts, neither counted nor refused
+ *   tsdb_ingest_begin()  judges under the lock. Samples that conflict with the head are left
+ *                        undecided, neither counted nor refused
  *   tsdb_ingest_end()    searches the parts without a lock, in the order of the log. The first part
  *                        that has a sample at the time which is not deleted decides. Then, under
  *                        the lock, repeats and conflicts are counted
@@ -18,41 +18,44 @@
  * error, or the time it takes, the sample counts as a conflict: that loses nothing, and the sender
  * does not retry for as long as the disk is broken.
  *
- * Invariants: a doubt is decided at most once; each is counted once, as a duplicate or as rejected.
+ * Invariants: a sample is decided at most once; each is counted once, as a duplicate or as
+ * rejected.
  */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "tsdb/head/ingest/ingest.h"
 
-enum { DOUBT_BYTES_MAX = 16 * 1024 * 1024 }; /* per request; samples beyond count as conflicts */
+enum {
+    UNDECIDED_BYTES_MAX = 16 * 1024 * 1024
+}; /* per request; samples beyond count as conflicts */
 
-enum doubt_fate { FATE_OPEN, FATE_REPEAT, FATE_CONFLICT };
+enum undecided_fate { FATE_OPEN, FATE_REPEAT, FATE_CONFLICT };
 
-struct doubt {
-    struct doubt *next; /* next doubt of the same series */
+struct undecided_sample {
+    struct undecided_sample *next; /* next one of the same series */
     int64_t t_ms;
     struct sample_value value; /* the histogram belongs to the request */
-    enum doubt_fate fate;
+    enum undecided_fate fate;
 };
 
-struct doubtful_series {
-    struct doubtful_series *next;
+struct undecided_series {
+    struct undecided_series *next;
     const struct rw_series *from;
     struct bytes labels; /* canonical */
-    struct doubt *first;
-    struct doubt **last;
+    struct undecided_sample *first;
+    struct undecided_sample **last;
 };
 
-struct tsdb_doubts {
+struct tsdb_undecided {
     struct head *head;
     const struct rw_request *request;
     struct tenant *tenant; /* lives as long as the store */
     struct arena arena;
-    struct doubtful_series *first;
-    struct doubtful_series **last;
-    struct doubtful_series *newest;
-    int64_t min_ms; /* bounds of all doubts */
+    struct undecided_series *first;
+    struct undecided_series **last;
+    struct undecided_series *newest;
+    int64_t min_ms; /* bounds of all undecided samples */
     int64_t max_ms;
     uint32_t named; /* as in struct ingest, with text_used */
     size_t text_used;
@@ -61,18 +64,18 @@ struct tsdb_doubts {
 /* --- noting, under the head lock -------------------------------------------------------------- */
 
 void
-tsdb_doubts_free(struct tsdb_doubts *d)
+tsdb_undecided_free(struct tsdb_undecided *d)
 {
     if (d == NULL) return;
     arena_fini(&d->arena);
     mem_free(&d->head->budget, d, sizeof *d);
 }
 
-static struct doubtful_series *
-doubts_series(struct tsdb_doubts *d, const struct ingest *in, const struct ingest_piece *p)
+static struct undecided_series *
+add_series(struct tsdb_undecided *d, const struct ingest *in, const struct ingest_piece *p)
 {
     struct buf *labels = &in->s->labels;
-    struct doubtful_series *s = arena_new(&d->arena, sizeof *s);
+    struct undecided_series *s = arena_new(&d->arena, sizeof *s);
     if (s == NULL) return NULL;
     buf_clear(labels);
     series_labels(in->gen->registry, p->series, labels);
@@ -88,13 +91,13 @@ doubts_series(struct tsdb_doubts *d, const struct ingest *in, const struct inges
 }
 
 bool
-ingest_doubt(struct ingest *in, const struct ingest_piece *p, int64_t t_ms,
-             const struct sample_value *value)
+ingest_leave_undecided(struct ingest *in, const struct ingest_piece *p, int64_t t_ms,
+                       const struct sample_value *value)
 {
     if (in->head->options->log_only) return false;
-    struct tsdb_doubts *d = in->doubts;
+    struct tsdb_undecided *d = in->undecided;
     if (d == NULL) {
-        d = in->doubts = mem_new(&in->head->budget, sizeof *d);
+        d = in->undecided = mem_new(&in->head->budget, sizeof *d);
         if (d == NULL) return false;
         d->head = in->head;
         d->request = in->request;
@@ -102,14 +105,14 @@ ingest_doubt(struct ingest *in, const struct ingest_piece *p, int64_t t_ms,
         d->last = &d->first;
         d->min_ms = INT64_MAX;
         d->max_ms = INT64_MIN;
-        arena_init(&d->arena, &in->head->budget, DOUBT_BYTES_MAX, 0);
+        arena_init(&d->arena, &in->head->budget, UNDECIDED_BYTES_MAX, 0);
     }
-    struct doubt *doubt = arena_new(&d->arena, sizeof *doubt);
+    struct undecided_sample *sample = arena_new(&d->arena, sizeof *sample);
     bool same = d->newest != NULL && d->newest->from == p->from;
-    if (doubt == NULL || (!same && doubts_series(d, in, p) == NULL)) return false;
-    *doubt = (struct doubt){.t_ms = t_ms, .value = *value};
-    *d->newest->last = doubt;
-    d->newest->last = &doubt->next;
+    if (sample == NULL || (!same && add_series(d, in, p) == NULL)) return false;
+    *sample = (struct undecided_sample){.t_ms = t_ms, .value = *value};
+    *d->newest->last = sample;
+    d->newest->last = &sample->next;
     if (t_ms < d->min_ms) d->min_ms = t_ms;
     if (t_ms > d->max_ms) d->max_ms = t_ms;
     return true;
@@ -117,8 +120,8 @@ ingest_doubt(struct ingest *in, const struct ingest_piece *p, int64_t t_ms,
 
 /* --- searching parts -------------------------------------------------------------------------- */
 
-struct doubt_search {
-    struct tsdb_doubts *doubts;
+struct undecided_search {
+    struct tsdb_undecided *undecided;
     int64_t until_ns;   /* deadline, monotonic */
     struct arena arena; /* reset for each part */
     struct arena block; /* reset for each block */
@@ -128,9 +131,9 @@ struct doubt_search {
     uint32_t deletion_count;
 };
 
-/* True if the part has series of the tenant, and samples within the times of the doubts. */
+/* True if the part has series of the tenant, and samples within the times of undecided samples. */
 static bool
-part_may_hold(const struct tsdb_doubts *d, const struct part *part)
+part_may_hold(const struct tsdb_undecided *d, const struct part *part)
 {
     const struct part_tenant *tenant = part_tenant(part, d->tenant->name);
     const struct part_info *info = part_info(part);
@@ -139,7 +142,7 @@ part_may_hold(const struct tsdb_doubts *d, const struct part *part)
 }
 
 bool
-ingest_doubts_are_real(const struct tsdb_doubts *d)
+ingest_undecided_in_parts(const struct tsdb_undecided *d)
 {
     bool real = false;
     lock_take(&d->head->live->lock); /* not pinned: the last unref of a version removes files */
@@ -152,33 +155,33 @@ ingest_doubts_are_real(const struct tsdb_doubts *d)
 }
 
 static bool
-is_open_in(const struct doubt *doubt, int64_t min_ms, int64_t max_ms)
+is_open_in(const struct undecided_sample *sample, int64_t min_ms, int64_t max_ms)
 {
-    return doubt->fate == FATE_OPEN && doubt->t_ms >= min_ms && doubt->t_ms <= max_ms;
+    return sample->fate == FATE_OPEN && sample->t_ms >= min_ms && sample->t_ms <= max_ms;
 }
 
 static bool
-series_is_open_in(const struct doubtful_series *s, int64_t min_ms, int64_t max_ms)
+series_is_open_in(const struct undecided_series *s, int64_t min_ms, int64_t max_ms)
 {
-    for (const struct doubt *d = s->first; d != NULL; d = d->next) {
+    for (const struct undecided_sample *d = s->first; d != NULL; d = d->next) {
         if (is_open_in(d, min_ms, max_ms)) return true;
     }
     return false;
 }
 
 static bool
-any_is_open_in(const struct tsdb_doubts *d, int64_t min_ms, int64_t max_ms)
+any_is_open_in(const struct tsdb_undecided *d, int64_t min_ms, int64_t max_ms)
 {
-    for (const struct doubtful_series *s = d->first; s != NULL; s = s->next) {
+    for (const struct undecided_series *s = d->first; s != NULL; s = s->next) {
         if (series_is_open_in(s, min_ms, max_ms)) return true;
     }
     return false;
 }
 
 static bool
-time_is_up(const struct doubt_search *x)
+time_is_up(const struct undecided_search *x)
 {
-    return env_monotonic_ns(x->doubts->head->env) >= x->until_ns;
+    return env_monotonic_ns(x->undecided->head->env) >= x->until_ns;
 }
 
 static int
@@ -196,7 +199,7 @@ struct block_values {
 };
 
 static enum err
-values_read(struct doubt_search *x, struct block_values *v)
+values_read(struct undecided_search *x, struct block_values *v)
 {
     const struct block_ref *b = v->block;
     if (v->bits != NULL) return OK;
@@ -209,14 +212,14 @@ values_read(struct doubt_search *x, struct block_values *v)
 }
 
 static enum err
-search_block(struct doubt_search *x, struct doubtful_series *s, uint32_t row,
+search_block(struct undecided_search *x, struct undecided_series *s, uint32_t row,
              const struct block_ref *b)
 {
     arena_reset(&x->block);
     int64_t *times = arena_alloc(&x->block, b->count * sizeof *times);
     enum err e = times == NULL ? ERR_NOMEM : block_read_times(x->part, b, times, NULL);
     struct block_values values = {.block = b};
-    for (struct doubt *d = s->first; d != NULL && e == OK; d = d->next) {
+    for (struct undecided_sample *d = s->first; d != NULL && e == OK; d = d->next) {
         if (!is_open_in(d, b->min_ms, b->max_ms)) continue;
         const int64_t *at = bsearch(&d->t_ms, times, b->count, sizeof *times, compare_times);
         if (at == NULL || deletions_hide(x->deletions, x->deletion_count, row, d->t_ms)) continue;
@@ -231,7 +234,7 @@ search_block(struct doubt_search *x, struct doubtful_series *s, uint32_t row,
 }
 
 static enum err
-search_series(struct doubt_search *x, struct doubtful_series *s)
+search_series(struct undecided_search *x, struct undecided_series *s)
 {
     const struct block_ref *blocks;
     uint32_t row, count;
@@ -249,9 +252,9 @@ search_series(struct doubt_search *x, struct doubtful_series *s)
 
 /* ERR_NOMEM; ERR_CANCELED: the deadline has passed. Other errors leave conflicts. */
 static enum err
-search_part(struct doubt_search *x, const struct tombstones *tombstones)
+search_part(struct undecided_search *x, const struct tombstones *tombstones)
 {
-    struct tsdb_doubts *d = x->doubts;
+    struct tsdb_undecided *d = x->undecided;
     const struct part_info *info = part_info(x->part);
     const struct part_tenant *tenant = part_tenant(x->part, d->tenant->name);
     struct part_index index;
@@ -263,13 +266,14 @@ search_part(struct doubt_search *x, const struct tombstones *tombstones)
     }
     if (e == OK) e = row_reader_new(&index, x->arena.budget, &x->rows);
     bool opened = e == OK;
-    for (struct doubtful_series *s = d->first; s != NULL; s = s->next) {
+    for (struct undecided_series *s = d->first; s != NULL; s = s->next) {
         if (!series_is_open_in(s, info->min_ms, info->max_ms)) continue;
         if (opened) e = time_is_up(x) ? ERR_CANCELED : search_series(x, s);
         if (e == ERR_NOMEM || e == ERR_CANCELED) break;
         /* This part cannot be read, so a later part must not decide. */
-        for (struct doubt *doubt = s->first; e && doubt != NULL; doubt = doubt->next) {
-            if (is_open_in(doubt, info->min_ms, info->max_ms)) doubt->fate = FATE_CONFLICT;
+        for (struct undecided_sample *sample = s->first; e && sample != NULL;
+             sample = sample->next) {
+            if (is_open_in(sample, info->min_ms, info->max_ms)) sample->fate = FATE_CONFLICT;
         }
     }
     if (opened) row_reader_free(x->rows);
@@ -277,10 +281,10 @@ search_part(struct doubt_search *x, const struct tombstones *tombstones)
 }
 
 static enum err
-search_parts(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
+search_parts(struct tsdb_undecided *d, int64_t until_ns, struct why *why)
 {
     struct budget *budget = &d->head->budget;
-    struct doubt_search x = {.doubts = d, .until_ns = until_ns};
+    struct undecided_search x = {.undecided = d, .until_ns = until_ns};
     arena_init(&x.arena, budget, 0, 0);
     arena_init(&x.block, budget, 0, 0);
     struct version *version = live_pin(d->head->live);
@@ -302,7 +306,7 @@ search_parts(struct tsdb_doubts *d, int64_t until_ns, struct why *why)
 /* --- counting --------------------------------------------------------------------------------- */
 
 static enum err
-count_doubts(struct tsdb_doubts *d, struct ingest_result *result, struct why *why)
+count_undecided(struct tsdb_undecided *d, struct ingest_result *result, struct why *why)
 {
     struct head *head = d->head;
     struct ingest in = {.head = head,
@@ -313,8 +317,8 @@ count_doubts(struct tsdb_doubts *d, struct ingest_result *result, struct why *wh
                         .named = d->named,
                         .text_used = d->text_used,
                         .why = why};
-    for (const struct doubtful_series *s = d->first; s != NULL; s = s->next) {
-        for (const struct doubt *x = s->first; x != NULL; x = x->next) {
+    for (const struct undecided_series *s = d->first; s != NULL; s = s->next) {
+        for (const struct undecided_sample *x = s->first; x != NULL; x = x->next) {
             enum ledger_kind kind = ledger_kind_of(x->value.kind);
             if (x->fate != FATE_REPEAT) {
                 ingest_reject(&in, s->from, kind, REJECT_CONFLICT, 1, x->t_ms, CONFLICT_DETAIL);
@@ -344,16 +348,16 @@ count_doubts(struct tsdb_doubts *d, struct ingest_result *result, struct why *wh
 void
 ingest_put_off(struct ingest *in)
 {
-    in->doubts->named = in->named;
-    in->doubts->text_used = in->text_used;
+    in->undecided->named = in->named;
+    in->undecided->text_used = in->text_used;
 }
 
 enum err
-tsdb_ingest_end(struct tsdb_doubts *doubts, int64_t until_ns, struct ingest_result *result,
+tsdb_ingest_end(struct tsdb_undecided *undecided, int64_t until_ns, struct ingest_result *result,
                 struct why *why)
 {
-    enum err e = search_parts(doubts, until_ns, why);
-    if (e == OK || e == ERR_CANCELED) e = count_doubts(doubts, result, why);
-    tsdb_doubts_free(doubts);
+    enum err e = search_parts(undecided, until_ns, why);
+    if (e == OK || e == ERR_CANCELED) e = count_undecided(undecided, result, why);
+    tsdb_undecided_free(undecided);
     return e;
 }

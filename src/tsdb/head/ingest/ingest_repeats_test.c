@@ -176,7 +176,7 @@ UNIT_TEST(test_no_flipped_byte_of_a_part_makes_a_conflict_a_repeat)
 
 /* Begins the same request in two steps, as the server does. */
 static enum err
-begin_float(double value, struct tsdb_doubts **ret_doubts)
+begin_float(double value, struct tsdb_undecided **ret_undecided)
 {
     struct rq rq;
     static struct buf message; /* lives as long as the request */
@@ -192,32 +192,32 @@ begin_float(double value, struct tsdb_doubts **ret_doubts)
     must(rw_decode(&machine.request, RW_V1, buf_bytes(&message), tsdb_hash_seed(machine.db),
                    &machine.why));
     return tsdb_ingest_begin(machine.db, text("anonymous"), &machine.request, &machine.result,
-                             ret_doubts, &machine.why);
+                             ret_undecided, &machine.why);
 }
 
 UNIT_TEST(test_the_disk_is_read_only_in_the_second_step)
 {
-    struct tsdb_doubts *doubts;
+    struct tsdb_undecided *undecided;
     part_and_head_differ();
     machine_commit(&machine);
     machine_restart(&machine); /* the cache is empty */
     uint64_t calls = fault_env_calls(machine.fe, FAULT_EIO);
-    must(begin_float(1, &doubts));
-    assert_non_null(doubts);
+    must(begin_float(1, &undecided));
+    assert_non_null(undecided);
     expect_result(0, 0);
     assert_int_equal(fault_env_calls(machine.fe, FAULT_EIO), calls);
-    must(tsdb_ingest_end(doubts, INT64_MAX, &machine.result, &machine.why));
+    must(tsdb_ingest_end(undecided, INT64_MAX, &machine.result, &machine.why));
     assert_true(fault_env_calls(machine.fe, FAULT_EIO) > calls);
     expect_result(1, 0);
 }
 
 UNIT_TEST(test_a_repeat_is_a_conflict_without_time_to_look_it_up)
 {
-    struct tsdb_doubts *doubts;
+    struct tsdb_undecided *undecided;
     part_and_head_differ();
-    must(begin_float(1, &doubts));
+    must(begin_float(1, &undecided));
     uint64_t calls = fault_env_calls(machine.fe, FAULT_EIO);
-    must(tsdb_ingest_end(doubts, env_monotonic_ns(machine.env), &machine.result, &machine.why));
+    must(tsdb_ingest_end(undecided, env_monotonic_ns(machine.env), &machine.result, &machine.why));
     assert_int_equal(fault_env_calls(machine.fe, FAULT_EIO), calls);
     expect_result(0, 1);
     assert_non_null(strstr(machine.result.text, "refused: 1 conflict; conflict at "));
@@ -259,11 +259,11 @@ UNIT_TEST(test_a_repeat_is_recognized_after_a_failed_allocation)
 
 UNIT_TEST(test_a_conflict_that_no_part_can_contain_is_refused_at_once)
 {
-    struct tsdb_doubts *doubts;
-    must(begin_float(1, &doubts));
-    assert_null(doubts);
-    must(begin_float(2, &doubts)); /* there are no parts */
-    assert_null(doubts);
+    struct tsdb_undecided *undecided;
+    must(begin_float(1, &undecided));
+    assert_null(undecided);
+    must(begin_float(2, &undecided)); /* there are no parts */
+    assert_null(undecided);
     expect_result(0, 1);
     machine_commit(&machine);
     must(send_float("anonymous", "__name__=up", T0 - 1, 1));

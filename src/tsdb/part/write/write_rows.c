@@ -353,7 +353,7 @@ group_out(struct part_writer *w)
     r->row_count = r->values_page_count = r->items = r->time_count = r->time_index = 0;
     r->values_page = r->column_min = r->column_span = 0;
     r->column_end = r->item_count = r->item_end = 0;
-    r->stretch = r->advance = (struct row_place){0};
+    r->stretch = r->advance = (struct row_position){0};
     return buf_error(&r->page.payload);
 }
 

@@ -49,10 +49,10 @@ struct row_filling {
     uint32_t row_count;
     struct buf pairs; /* u32: pairs of the row before */
 
-    struct buf stretch_pairs; /* u32: pairs of the first row of the stretch */
-    struct buf listed;        /* pairs of a first row, while it is written */
-    struct row_place stretch; /* begin of the stretch */
-    struct row_place advance; /* length of the previous stretch */
+    struct buf stretch_pairs;    /* u32: pairs of the first row of the stretch */
+    struct buf listed;           /* pairs of a first row, while it is written */
+    struct row_position stretch; /* begin of the stretch */
+    struct row_position advance; /* length of the previous stretch */
 
     struct buf values_pages; /* pages in the head: varints of offset and items */
     uint32_t values_page_count;

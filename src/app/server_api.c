@@ -1,0 +1,307 @@
+/*
+ * server_api.c - the server as the API sees it: answers to its questions, and requests that it
+ * passes on to the threads of the server.
+ */
+#include <string.h>
+
+#include "app/closed_destinations.h"
+#include "app/rules/rule_edit.h"
+#include "app/server_private.h"
+#include "base/version.h"
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+static struct query_limits
+query_limits_of(const struct settings *s)
+{
+    struct query_limits limits = {
+        .timeout_ns = s->query_timeout_ms * NS_PER_MS,
+        .lookback_ms = s->query_lookback_delta_ms,
+        .subquery_step_ms = s->global_evaluation_interval_ms,
+        .points_max = s->query_max_points,
+        .samples_max = s->query_max_samples,
+        .samples_read_max = s->query_max_samples_read,
+        .series_max = s->query_max_series,
+        .bytes_max = s->query_max_bytes,
+        .cache_bytes = s->query_cache_bytes,
+        .slow_log_ns = s->query_slow_log_ms * NS_PER_MS,
+        .features = promql_features_of(s->query_features),
+    };
+    _Static_assert(sizeof limits.replica_labels == sizeof s->query_replica_labels,
+                   "both are texts");
+    memcpy(limits.replica_labels, s->query_replica_labels, sizeof limits.replica_labels);
+    return limits;
+}
+
+struct api_limits
+server_api_limits(const struct settings *s)
+{
+    return (struct api_limits){
+        .read_samples_max = s->read_max_samples,
+        .read_series_max = s->read_max_series,
+        .read_bytes_max = s->read_max_bytes,
+        .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
+        .search_results_max = s->web_search_max_limit,
+        .query = query_limits_of(s),
+    };
+}
+
+/* --- questions -------------------------------------------------------------------------------- */
+
+static void
+show_flags(void *context, void (*each)(void *to, const char *name, const char *value), void *to)
+{
+    struct server *s = context;
+    lock_take(&s->settings_lock);
+    struct settings now = s->settings;
+    lock_drop(&s->settings_lock);
+    for (const struct setting *t = settings_table(); t->name != NULL; t++) {
+        struct buf value;
+        buf_init(&value, NULL, 4096);
+        settings_value(&now, t, &value);
+        buf_put_u8(&value, '\0');
+        if (buf_error(&value) == OK) each(to, t->name, (const char *)value.at);
+        buf_fini(&value);
+    }
+}
+
+struct config_shown {
+    struct server *of;
+    struct buf *to;
+};
+
+static void
+print_settings(void *context, const struct alerting *alerting)
+{
+    struct config_shown *c = context;
+    settings_print_yaml(&c->of->settings, &c->of->rules, alerting, c->to);
+}
+
+static void
+show_config(void *context, struct buf *to)
+{
+    struct server *s = context;
+    struct config_shown shown = {s, to};
+    lock_take(&s->settings_lock);
+    notifier_show_settings(s->notifier, print_settings, &shown);
+    lock_drop(&s->settings_lock);
+    relays_print_yaml(s->relays, to);
+    readers_print_yaml(s->readers, to);
+}
+
+static void
+show_destinations(void *context, struct json *to)
+{
+    struct server *s = context;
+    relays_print(s->relays, to);
+}
+
+static void
+show_sources(void *context, struct json *to)
+{
+    struct server *s = context;
+    readers_print(s->readers, to);
+}
+
+static enum err
+show_rules(void *context, const struct rules_question *question, struct json *to)
+{
+    struct server *s = context;
+    return ruler_print(s->ruler, question, to);
+}
+
+static void
+show_alerts(void *context, struct bytes tenant, struct json *to)
+{
+    struct server *s = context;
+    ruler_print_alerts(s->ruler, tenant, to);
+}
+
+static void
+show_alertmanagers(void *context, struct json *to)
+{
+    struct server *s = context;
+    notifier_print(s->notifier, to);
+}
+
+static enum err
+show_stored_rules(void *context, const struct rules_wanted *wanted, struct buf *to, struct why *why)
+{
+    struct server *s = context;
+    lock_take(&s->reload_lock);
+    enum err e = stored_rules_print(s->stored_rules, wanted, to, why);
+    lock_drop(&s->reload_lock);
+    return e;
+}
+
+static enum err
+edit_rules(void *context, const struct rules_edit *edit, struct buf *reasons, struct why *why)
+{
+    struct server *s = context;
+    const char *trouble = tsdb_dir_trouble(s->tsdb);
+    if (trouble != NULL) return why_set(why, ERR_AGAIN, "%s", trouble);
+    const struct rule_editor editor = {s->env, s->stored_rules, s->ruler};
+    char group[STORED_NAME_BYTES_MAX + 1];
+    /* Held while a file is written: the next reload sees the result. */
+    lock_take(&s->reload_lock);
+    enum err e = rule_edit(&editor, &s->settings, edit, reasons, group, why);
+    lock_drop(&s->reload_lock);
+    rule_edit_log(&editor, edit, group, e, why);
+    return e;
+}
+
+static bool
+can_read(void *context)
+{
+    struct server *s = context;
+    return readers_count(s->readers) > 0;
+}
+
+static enum err
+show_closed_destinations(void *context, struct budget *memory, struct json *to, struct why *why)
+{
+    struct server *s = context;
+    char storage_path[SETTING_TEXT_BYTES];
+    struct closed_destinations_options options = {
+        .env = s->env,
+        .storage_path = storage_path,
+        .relays = s->relays,
+        .memory = memory,
+    };
+    /* Destinations that a reload ends have saved their state when the lock is free. */
+    lock_take(&s->reload_lock);
+    memcpy(storage_path, s->settings.storage_path, sizeof storage_path);
+    lock_drop(&s->reload_lock);
+    return closed_destinations_print(&options, to, why);
+}
+
+static enum err
+control_destination(void *context, struct bytes name, const struct destination_control *control,
+                    struct why *why)
+{
+    struct server *s = context;
+    if (control->verb == DESTINATION_REPLAY)
+        return relays_replay(s->relays, name, control->from_ms, why);
+    return relays_pause(s->relays, name, control->verb == DESTINATION_PAUSE, why);
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static void
+want_commit(void *context)
+{
+    struct server *s = context;
+    keeper_want_commit(&s->keeper);
+}
+
+static void
+want_flush(void *context)
+{
+    struct server *s = context;
+    keeper_want_flush(&s->keeper);
+}
+
+static enum err
+flush_now(void *context, struct why *why)
+{
+    struct server *s = context;
+    return keeper_flush_now(&s->keeper, why);
+}
+
+static enum err
+merge_now(void *context, enum tsdb_merge_mode mode, struct why *why)
+{
+    struct server *s = context;
+    return merger_run(s->merger, mode, why);
+}
+
+static enum err
+reload_now(void *context, struct why *why)
+{
+    return server_reload(context, why);
+}
+
+static struct reload_state
+reload_state(void *context)
+{
+    return server_reload_state(context);
+}
+
+const char *
+server_holds_writes(void *context)
+{
+    struct server *s = context;
+    const char *hangs = keeper_hangs(&s->keeper);
+    if (hangs != NULL) return hangs;
+    if (!relays_are_full(s->relays)) return NULL;
+    return "a destination has used up its log budget";
+}
+
+bool
+server_takes_writes(void *context)
+{
+    struct server *s = context;
+    return atomic_load_explicit(&s->takes_writes, memory_order_relaxed);
+}
+
+/* --- starting --------------------------------------------------------------------------------- */
+
+uint64_t
+server_decoded_bytes_max(const struct server *s)
+{
+    uint64_t foreground =
+        atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
+    uint64_t most = (foreground - s->memory.head_bytes / 2) / 2;
+    uint64_t wanted = s->settings.web_max_decoded_bytes;
+    return wanted < most ? wanted : most;
+}
+
+enum err
+server_start_api(struct server *s, struct why *why)
+{
+    const struct settings *c = &s->settings;
+    struct api_options options = {
+        .env = s->env,
+        .tsdb = s->tsdb,
+        .answerer = readers_answerer(s->readers),
+        .memory = &s->memory.foreground,
+        .decoded_bytes_max = server_decoded_bytes_max(s),
+        .tenancy = c->tenancy_enabled,
+        .lifecycle = c->web_enable_lifecycle,
+        .admin = c->web_enable_admin_api,
+        .route_prefix = s->route_prefix,
+        .cors_origin = c->web_cors_origin,
+        .read_concurrency = c->read_max_concurrent,
+        .read_queue_timeout_ns = c->read_queue_timeout_ms * NS_PER_MS,
+        .query_concurrency = c->query_max_concurrent,
+        .query_queue_timeout_ns = c->query_queue_timeout_ms * NS_PER_MS,
+        .read_frame_bytes = c->read_frame_bytes,
+        .started_ms = env_realtime_ms(s->env),
+        .version = FIREKEEP_VERSION,
+        .commit_wanted = want_commit,
+        .flush_wanted = want_flush,
+        .context = s,
+        .flush_now = flush_now,
+        .merge_now = merge_now,
+        .reload = reload_now,
+        .reload_state = reload_state,
+        .flags = show_flags,
+        .config = show_config,
+        .destinations = show_destinations,
+        .sources = show_sources,
+        .rules = show_rules,
+        .alerts = show_alerts,
+        .alertmanagers = show_alertmanagers,
+        .stored_rules = c->rules_api ? show_stored_rules : NULL,
+        .edit_rules = c->rules_api ? edit_rules : NULL,
+        .closed_destinations = show_closed_destinations,
+        .control_destination = control_destination,
+        .holds_writes = server_holds_writes,
+        .takes_writes = server_takes_writes,
+        .stored = s->is_stored,
+        .can_read = can_read,
+    };
+    struct api_limits limits = server_api_limits(c);
+    settings_route_prefix(c, s->route_prefix);
+    return api_new(&options, &limits, &s->api, why);
+}
