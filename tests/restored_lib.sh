@@ -152,9 +152,9 @@ restart() { # after SIGKILL
 }
 
 begin() { # [ARGUMENT of the bucket...]
-    rm -rf "$work/data" "$work/copy" "$work/files"
     ! is_running server || crash server
     ! is_running bucket || crash bucket
+    rm -rf "$work/data" "$work/copy" "$work/files"
     start_bucket "$@" && configure && serve
 }
 
