@@ -62,7 +62,7 @@ wait_for(struct rules_sim *s, int64_t ns)
 static const struct member *
 member(void)
 {
-    const struct members *members = &w.rig.notifier->plan->items[0]->members;
+    const struct members *members = &w.rig.notifier->config->items[0]->members;
     assert_int_equal(members->count, 1);
     return members->items[0];
 }
