@@ -318,7 +318,7 @@ collect(struct metric_sink *sink, void *keeper)
 {
     static const struct metric_family age = {
         "firekeep_wal_commit_age_seconds",
-        "Time since the commit to the write-ahead log that is under way began; 0 if none is.",
+        "Time since the pending commit to the write-ahead log began; 0 if none is pending.",
         METRIC_KIND_GAUGE};
     metric_put_double(sink, &age, NULL, 0, (double)keeper_commit_age_ns(keeper) / 1e9);
 }

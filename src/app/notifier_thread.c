@@ -31,7 +31,7 @@ notifier_thread_start(struct notifier_thread *t, struct env *env, struct notifie
     t->env = env;
     t->notifier = notifier;
     enum err e = env_thread_start(env, "alerts", step_loop, t, &t->thread);
-    return e ? why_set(why, e, "cannot start the thread that tells Alertmanagers") : OK;
+    return e ? why_set(why, e, "cannot start the thread that sends alerts") : OK;
 }
 
 void

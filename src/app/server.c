@@ -164,7 +164,7 @@ reload_loop(void *server)
     while (worker_rest(&s->reloader, INT64_MAX, REST_UNTIL_WOKEN)) {
         struct why why;
         uint64_t wanted = atomic_load_explicit(&s->reloads_wanted, memory_order_relaxed);
-        err_ignore(server_reload(s, &why), "said in the log; the old configuration stays");
+        err_ignore(server_reload(s, &why), "logged; the old configuration stays");
         atomic_store_explicit(&s->reloads_ended, wanted, memory_order_relaxed);
     }
     atomic_store_explicit(&s->reloads_ended, UINT64_MAX, memory_order_relaxed);

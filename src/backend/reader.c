@@ -13,23 +13,6 @@ reader_new(const struct reader_options *options, struct answerer **ret_answerer,
     return makers[options->settings->type](options, ret_answerer, why);
 }
 
-enum err
-reader_no_exemplars(struct view *view, const struct query_request *request,
-                    const struct exemplar_sink *to, struct why *why)
-{
-    (void)view, (void)request, (void)to, (void)why;
-    return OK;
-}
-
-enum err
-reader_no_metadata(struct view *view, const struct query_request *request, struct bytes family,
-                   enum err (*each)(void *context, const struct metadata *metadata), void *context,
-                   struct why *why)
-{
-    (void)view, (void)request, (void)family, (void)each, (void)context, (void)why;
-    return OK;
-}
-
 void
 reader_any_time(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms)
 {

@@ -76,13 +76,7 @@ enum err remote_reader_new(const struct reader_options *options, struct answerer
 enum err timestream_reader_new(const struct reader_options *options, struct answerer **ret_answerer,
                                struct why *why);
 
-/* Functions for views of all types: no exemplars, no metadata, and samples of any time. */
-enum err reader_no_exemplars(struct view *view, const struct query_request *request,
-                             const struct exemplar_sink *to, struct why *why);
-enum err reader_no_metadata(struct view *view, const struct query_request *request,
-                            struct bytes family,
-                            enum err (*each)(void *context, const struct metadata *metadata),
-                            void *context, struct why *why);
+/* The range of a system that does not report its own: samples of any time. */
 void reader_any_time(struct answerer *answerer, int64_t *ret_min_ms, int64_t *ret_max_ms);
 
 #endif

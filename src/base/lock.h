@@ -51,8 +51,12 @@ struct cond {
     pthread_cond_t cond; /* on CLOCK_MONOTONIC */
 };
 
+/* The rank is the lock's place in the order of all locks. lock_fini() is called when no thread
+ * uses it. */
 void lock_init(struct lock *lock, enum lock_rank rank);
 void lock_fini(struct lock *lock);
+/* With LOCK_CHECK, asserts that the rank is higher than those of all locks that the thread
+ * holds, and that lock_drop() is called by the holder. */
 void lock_take(struct lock *lock);
 void lock_drop(struct lock *lock);
 /* For long work under a lock: if others wait, drops the lock and takes it again after the first of
@@ -67,6 +71,7 @@ void cond_fini(struct cond *cond);
 void cond_wait(struct cond *cond, struct lock *lock);
 /* False when `deadline_ns` (CLOCK_MONOTONIC) passed. */
 bool cond_wait_until(struct cond *cond, struct lock *lock, int64_t deadline_ns);
+/* Wakes one waiting thread, or all; the caller need not hold the lock. */
 void cond_wake_one(struct cond *cond);
 void cond_wake_all(struct cond *cond);
 

@@ -24,6 +24,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVEL_COUNT };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 enum { LOG_VALUE_BYTES_MAX = 512, LOG_LINE_BYTES_MAX = 4096 };
 
+/* Sets the least level that is logged, and the form of lines. Any thread, at any time. */
 void log_configure(enum log_level level, enum log_format format);
 /* Sets the file descriptor of the log, 2 by default; -1 discards lines (tests). */
 void log_to_fd(int fd);
@@ -100,6 +101,8 @@ kv_why(const char *k, const struct why *v)
     unsigned short: kv_unsigned, unsigned char: kv_unsigned)((key), (v))
 /* clang-format on */
 
+/* Formats a line, and writes it or hands it to the thread of log_start(). Any thread, also under
+ * locks. Callers use the macros below. */
 void log_line(enum log_level level, const char *message, const struct log_kv *fields);
 bool log_enabled(enum log_level level);
 

@@ -33,7 +33,9 @@ void budget_init(struct budget *budget, const char *name, uint64_t limit_bytes,
 
 /* Charges all of `size_bytes` or nothing. ERR_NOMEM: a budget on the way up is exhausted. */
 MUST_CHECK enum err budget_take(struct budget *budget, uint64_t size_bytes);
+/* Takes a charge off this budget and those above it; asserts that it was charged. */
 void budget_give(struct budget *budget, uint64_t size_bytes);
+/* Returns the bytes charged now, with those of budgets below. Any thread. */
 uint64_t budget_used(const struct budget *budget);
 
 /* Heap memory under a budget; NULL for small things that live as long as the process. The caller
@@ -79,6 +81,7 @@ void arena_init(struct arena *arena, struct budget *budget, uint64_t limit_bytes
 /* Does the same for secrets: memory is overwritten before it is freed. */
 void arena_init_secret(struct arena *arena, struct budget *budget, uint64_t limit_bytes,
                        size_t block_bytes);
+/* Frees all memory of the arena, which may be used again. */
 void arena_fini(struct arena *arena);
 /* Forgets all allocations but keeps one block for the next use. */
 void arena_reset(struct arena *arena);

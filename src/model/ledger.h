@@ -39,7 +39,9 @@ uint64_t ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind);
     "were lost or miscounted."
 #define LEDGER_DIFFERENCE_TO_DO \
     "run firekeep verify on a snapshot, or on the directory after stopping the server"
+/* Returns items received minus the sum of their fates: 0 if the ledger balances. */
 int64_t ledger_difference(const struct ledger *ledger, enum ledger_kind kind);
+/* Returns the sum over all reasons. */
 uint64_t ledger_rejected(const struct ledger *ledger, enum ledger_kind kind);
 /* True if received equals the sum of its fates. */
 bool ledger_balances(const struct ledger *ledger);
@@ -47,6 +49,7 @@ bool ledger_is_zero(const struct ledger *ledger);
 /* Returns the lowest version that can store it: programs of version 1 read ledgers without new
  * reasons. */
 unsigned ledger_version(const struct ledger *ledger);
+/* Adds a change to all counts, or takes it off them. */
 void ledger_add(struct ledger *to, const struct ledger *change);
 void ledger_subtract(struct ledger *from, const struct ledger *change);
 

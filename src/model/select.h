@@ -331,25 +331,30 @@ struct view_mark {
 
 /* The content of an answerer at one moment. */
 struct view;
+
+/* Look-ups: names of labels, values of one label, labels of series. */
+enum lookup_kind { LOOKUP_NAMES, LOOKUP_VALUES, LOOKUP_SERIES };
+
 struct view_ops {
     /* ERR_LIMIT: more than the control allows; ERR_CORRUPT: damage, named in `why`; ERR_AGAIN: the
      * view has expired. */
     enum err (*select)(struct view *view, const struct query_request *request,
                        struct series_set **ret_set, struct why *why);
+    /* NULL if the view has no exemplars. */
     enum err (*exemplars)(struct view *view, const struct query_request *request,
                           const struct exemplar_sink *to, struct why *why);
-    /* Calls `each` for every family of the tenant (or only for `family` if not empty), in name
-     * order; sets and times are ignored. */
+    /* NULL if the view has no metadata. Calls `each` for every family of the tenant (or only for
+     * `family` if not empty), in name order; sets and times are ignored. */
     enum err (*metadata)(struct view *view, const struct query_request *request,
                          struct bytes family,
                          enum err (*each)(void *context, const struct metadata *metadata),
                          void *context, struct why *why);
-    enum err (*label_names)(struct view *view, const struct query_request *request,
-                            const struct text_sink *to, struct why *why);
-    enum err (*label_values)(struct view *view, const struct query_request *request,
-                             struct bytes name, const struct text_sink *to, struct why *why);
-    enum err (*series)(struct view *view, const struct query_request *request,
-                       const struct text_sink *to, struct why *why);
+    /* NULL if the view finds no texts. `name` is the label of LOOKUP_VALUES. ERR_UNSUPPORTED,
+     * without a sentence: the caller has to derive the texts from the series, or the series from
+     * their samples. */
+    enum err (*look_up)(struct view *view, enum lookup_kind kind,
+                        const struct query_request *request, struct bytes name,
+                        const struct text_sink *to, struct why *why);
     /* Both NULL if the view does not know. */
     struct view_mark (*mark)(const struct view *view);
     int64_t (*same_before)(const struct view *view, struct bytes tenant,
@@ -414,7 +419,7 @@ static inline enum err
 view_exemplars(struct view *view, const struct query_request *request,
                const struct exemplar_sink *to, struct why *why)
 {
-    return view->ops->exemplars(view, request, to, why);
+    return view->ops->exemplars == NULL ? OK : view->ops->exemplars(view, request, to, why);
 }
 
 MUST_CHECK
@@ -423,7 +428,17 @@ view_metadata(struct view *view, const struct query_request *request, struct byt
               enum err (*each)(void *context, const struct metadata *metadata), void *context,
               struct why *why)
 {
+    if (view->ops->metadata == NULL) return OK;
     return view->ops->metadata(view, request, family, each, context, why);
+}
+
+MUST_CHECK
+static inline enum err
+view_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+             struct bytes name, const struct text_sink *to, struct why *why)
+{
+    if (view->ops->look_up == NULL) return OK;
+    return view->ops->look_up(view, kind, request, name, to, why);
 }
 
 MUST_CHECK
@@ -431,7 +446,7 @@ static inline enum err
 view_label_names(struct view *view, const struct query_request *request, const struct text_sink *to,
                  struct why *why)
 {
-    return view->ops->label_names(view, request, to, why);
+    return view_look_up(view, LOOKUP_NAMES, request, (struct bytes){NULL, 0}, to, why);
 }
 
 MUST_CHECK
@@ -439,7 +454,7 @@ static inline enum err
 view_label_values(struct view *view, const struct query_request *request, struct bytes name,
                   const struct text_sink *to, struct why *why)
 {
-    return view->ops->label_values(view, request, name, to, why);
+    return view_look_up(view, LOOKUP_VALUES, request, name, to, why);
 }
 
 MUST_CHECK
@@ -447,7 +462,7 @@ static inline enum err
 view_series(struct view *view, const struct query_request *request, const struct text_sink *to,
             struct why *why)
 {
-    return view->ops->series(view, request, to, why);
+    return view_look_up(view, LOOKUP_SERIES, request, (struct bytes){NULL, 0}, to, why);
 }
 
 /* False if its answers must not be cached for later views. */

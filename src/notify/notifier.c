@@ -146,7 +146,7 @@ log_dropped_by_one(struct notifier *n, const struct notify_config *config, bool 
     }
     lock_drop(&n->lock);
     if (m == NULL) return false;
-    log_warn("notify: alerts dropped, Alertmanager was not told", KV("alertmanager", url),
+    log_warn("notify: alerts dropped, not sent to Alertmanager", KV("alertmanager", url),
              KV("queue_full", lost[LOSS_QUEUE_FULL]), KV("expired", lost[LOSS_EXPIRED]),
              KV("not_enough_memory", lost[LOSS_NO_MEMORY]), KV("too_large", lost[LOSS_TOO_LARGE]),
              KV("more_held_back", is_last ? losers - 1 : 0));

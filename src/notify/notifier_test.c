@@ -14,7 +14,7 @@
     "warn 'the clock of Alertmanager differs from ours, it treats alerts as resolved too early " \
     "or "                                                                                        \
     "too late' alertmanager=a ahead_s="
-#define DROPPED  "warn 'alerts dropped, Alertmanager was not told' alertmanager="
+#define DROPPED  "warn 'alerts dropped, not sent to Alertmanager' alertmanager="
 #define NO_MORE  " expired=0 not_enough_memory=0 too_large=0 more_held_back="
 #define NO_TOKEN "warn 'cannot get credentials, retrying' for=Alertmanager line="
 

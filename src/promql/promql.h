@@ -28,6 +28,7 @@ MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, str
 
 /* A parsed expression. Immutable; given by the next two functions, with errors as above. */
 struct promql_tree;
+/* Parses an expression. promql_free() accepts NULL. */
 MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
                                  struct query_control *control, struct promql_tree **ret_tree,
                                  struct buf *error);
@@ -88,6 +89,7 @@ struct promql_cache;
 /* Uses about `bytes_max` at most. ERR_NOMEM. */
 MUST_CHECK enum err promql_cache_new(struct budget *budget, uint64_t bytes_max,
                                      struct promql_cache **ret_cache);
+/* Drops the least recently used results until the others fit. */
 void promql_cache_resize(struct promql_cache *cache, uint64_t bytes_max);
 /* `cache` may be NULL. No query uses it any more. */
 void promql_cache_free(struct promql_cache *cache);
@@ -100,6 +102,7 @@ struct promql_cache_facts {
     uint64_t entries;
     uint64_t bytes;
 };
+/* Returns counts since the cache was made. */
 struct promql_cache_facts promql_cache_look(struct promql_cache *cache);
 
 struct promql_options {
@@ -145,8 +148,10 @@ MUST_CHECK enum err promql_run(const struct promql_tree *tree, struct view *view
                                const struct promql_options *options,
                                struct promql_result **ret_result, struct buf *error,
                                struct why *why);
+/* Frees the result; accepts NULL. */
 void promql_result_free(struct promql_result *result);
 enum promql_type promql_result_type(const struct promql_result *result);
+/* Returns the string of a PROMQL_STRING; valid as long as result and tree. */
 struct bytes promql_result_string(const struct promql_result *result);
 
 /* A scalar is a series without labels. A result of one time has one point per series. */
@@ -159,6 +164,7 @@ struct promql_point {
 bool promql_next_series(struct promql_result *result, struct bytes *ret_labels);
 /* Gives the series' next point that has a histogram, or that has none. False after the last one. */
 bool promql_next_point(struct promql_result *result, bool histograms, struct promql_point *ret);
+/* Returns how many series promql_next_series() gives in all. */
 uint64_t promql_series_count(const struct promql_result *result);
 
 /* --- cost of running -------------------------------------------------------------------------- */
@@ -170,6 +176,7 @@ MUST_CHECK enum err promql_explain(const struct promql_tree *tree, struct view *
                                    const struct promql_options *options,
                                    struct promql_plan **ret_plan, struct buf *error,
                                    struct why *why);
+/* Accepts NULL. After the results of runs that measured it. */
 void promql_plan_free(struct promql_plan *plan);
 /*
  * Appends the tree of operators in JSON: "operator", "detail", "series", "blocks", "samples",
@@ -186,6 +193,7 @@ bool promql_plan_cost(const struct promql_plan *plan, struct series_cost *ret, b
 /* --- warnings and infos ----------------------------------------------------------------------- */
 
 enum promql_note { PROMQL_WARNING, PROMQL_INFO };
+/* Returns how many different notes of the kind there are. */
 uint32_t promql_note_count(const struct promql_result *result, enum promql_note kind);
 /* Appends a sentence about the result, the n-th of its kind. False: there are fewer. */
 bool promql_note(const struct promql_result *result, enum promql_note kind, uint32_t n,
@@ -195,6 +203,7 @@ bool promql_note(const struct promql_result *result, enum promql_note kind, uint
 uint64_t promql_samples(const struct promql_result *result);
 /* The greatest number of samples in memory at one time. */
 uint64_t promql_peak_samples(const struct promql_result *result);
+/* Returns a view of the result, with *ret_steps numbers. */
 const uint64_t *promql_step_samples(const struct promql_result *result, uint32_t *ret_steps);
 
 #endif

@@ -142,8 +142,12 @@ MUST_CHECK enum err file_write_at(struct file *file, struct bytes from, uint64_t
  * device or the file system does not support it, and nothing has changed. */
 enum { FILE_DIRECT_BYTES = 512 };
 bool file_make_direct(struct file *file);
+/* Makes written bytes durable, with the size that is needed to read them. After an error nothing
+ * written since the last sync may be durable, and a repeated sync need not say so. */
 MUST_CHECK enum err file_datasync(struct file *file, struct why *why);
+/* Makes all of the file durable, with its attributes; as file_datasync(). */
 MUST_CHECK enum err file_sync(struct file *file, struct why *why);
+/* Sets the size; a larger file is filled with zeros. ERR_LIMIT: `size` exceeds a file offset. */
 MUST_CHECK enum err file_truncate(struct file *file, uint64_t size, struct why *why);
 MUST_CHECK enum err file_size(struct file *file, uint64_t *ret_size, struct why *why);
 /* Returns the number of names of the file: 0 after it was removed or replaced. */
@@ -154,13 +158,17 @@ MUST_CHECK enum err file_lock(struct file *file, struct why *why);
 
 /* --- files by path ---------------------------------------------------------------------------- */
 
+/* Replaces `to`, if it exists; durable after env_syncdir(). */
 MUST_CHECK enum err env_rename(struct env *env, const char *from, const char *to, struct why *why);
+/* Gives a file another name, which must not exist; durable after env_syncdir(). */
 MUST_CHECK enum err env_link(struct env *env, const char *from, const char *to, struct why *why);
 /* OK also if it does not exist. */
 MUST_CHECK enum err env_unlink(struct env *env, const char *path, struct why *why);
 /* OK also if the directory exists. */
 MUST_CHECK enum err env_mkdir(struct env *env, const char *path, struct why *why);
+/* Removes an empty directory. ERR_MISSING: it does not exist. */
 MUST_CHECK enum err env_rmdir(struct env *env, const char *path, struct why *why);
+/* Makes names in a directory durable: of files that were created, renamed, linked or removed. */
 MUST_CHECK enum err env_syncdir(struct env *env, const char *path, struct why *why);
 /* `each` may return an error to stop. */
 MUST_CHECK enum err env_listdir(struct env *env, const char *path,
@@ -170,6 +178,7 @@ MUST_CHECK enum err env_listdir(struct env *env, const char *path,
  * Until the parent is synced, a power loss may restore all or part of it; another call finishes the
  * work. */
 MUST_CHECK enum err env_remove_tree(struct env *env, const char *path, struct why *why);
+/* Returns the bytes that are free for this process, and all bytes, of the file system of `path`. */
 MUST_CHECK enum err env_space(struct env *env, const char *path, uint64_t *ret_free,
                               uint64_t *ret_total, struct why *why);
 /* Returns facts about a file or directory; links are followed. */
@@ -208,16 +217,20 @@ MUST_CHECK enum err path_in(char *to, size_t to_size, const char *a, const char 
 
 /* --- clock, randomness, threads, sockets ------------------------------------------------------ */
 
+/* Unix time; it may jump, also backwards. */
 int64_t env_realtime_ms(struct env *env);
+/* Time since an unknown moment; it never goes back. */
 int64_t env_monotonic_ns(struct env *env);
 /* Sleeps for `ns` on the monotonic clock. Threads that others wake use a condition instead. */
 void env_sleep(struct env *env, int64_t ns);
+/* Fills the memory with bytes for keys and identities. */
 MUST_CHECK enum err env_random(struct env *env, void *to, size_t size);
 
 /* Starts a thread, which must be joined. top and gdb show the first 15 characters of `name`.
  * ERR_AGAIN, ERR_NOMEM; ERR_UNSUPPORTED: a machine without threads (sim.h). */
 MUST_CHECK enum err env_thread_start(struct env *env, const char *name, void (*run)(void *argument),
                                      void *argument, struct env_thread **ret_thread);
+/* Waits until the thread ends, and frees it. */
 void env_thread_join(struct env *env, struct env_thread *thread);
 
 /*
@@ -227,6 +240,7 @@ void env_thread_join(struct env *env, struct env_thread *thread);
  */
 MUST_CHECK enum err env_listen(struct env *env, const char *host, uint16_t port, int backlog,
                                int *ret_socket, struct why *why);
+/* Ends both directions of a socket, so that threads that wait for it return; does not close it. */
 void env_shutdown(struct env *env, int socket);
 
 #define NS_PER_MS 1000000LL

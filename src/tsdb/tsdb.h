@@ -110,6 +110,7 @@ MUST_CHECK enum err tsdb_open(const struct tsdb_options *options, const struct t
                               struct why *why);
 /* Abandons uncommitted samples. No thread may be in a step or hold a series set. */
 void tsdb_free(struct tsdb *tsdb);
+/* Replaces the limits; they apply to the next request, flush or merge. Any thread. */
 void tsdb_set_limits(struct tsdb *tsdb, const struct tsdb_limits *limits);
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -168,6 +169,7 @@ MUST_CHECK enum err tsdb_ingest_begin(struct tsdb *tsdb, struct bytes tenant,
 #define TSDB_LOOK_NS_MAX (5 * NS_PER_S) /* used by tsdb_ingest() */
 MUST_CHECK enum err tsdb_ingest_end(struct tsdb_undecided *undecided, int64_t until_ns,
                                     struct ingest_result *result, struct why *why);
+/* Gives the samples up: nothing was stored or counted. Accepts NULL. */
 void tsdb_undecided_free(struct tsdb_undecided *undecided);
 /* Parameters for decoding requests: the seed of their keys, and the keys of their fingerprints,
  * valid as long as the store. */
@@ -179,6 +181,8 @@ bool tsdb_commit_due(struct tsdb *tsdb);
 /* Commits the ingested requests. On an error all epochs after tsdb_durable_epoch() are void and
  * were undone; the log is down: answer 503, and call tsdb_reopen() until it succeeds. */
 MUST_CHECK enum err tsdb_commit(struct tsdb *tsdb, struct why *why);
+/* Undoes the failed commit, and continues the log in a new segment; OK if the log is not down.
+ * ERR_NOMEM: not enough memory to undo; ERR_CORRUPT: see tsdb_dir_trouble(); errors of the log. */
 MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
 /* Checks that the directory and the log's file still exist and belong to this process, at most once
  * per second; tsdb_commit() includes it. For the committing thread when there is nothing to commit.
@@ -186,11 +190,13 @@ MUST_CHECK enum err tsdb_reopen(struct tsdb *tsdb, struct why *why);
 MUST_CHECK enum err tsdb_look(struct tsdb *tsdb, struct why *why);
 /* For acknowledgement level `written`: syncs; call it about every second. Errors: tsdb_commit(). */
 MUST_CHECK enum err tsdb_sync(struct tsdb *tsdb, struct why *why);
+/* Returns the last durable epoch. Any thread. */
 uint64_t tsdb_durable_epoch(struct tsdb *tsdb);
 /* State of an epoch that a request waits for. VOID: its commit failed, or that of an earlier epoch;
  * nothing of it is stored. An epoch too old to be known is VOID: the sender repeats. */
 enum tsdb_epoch { TSDB_EPOCH_PENDING, TSDB_EPOCH_DURABLE, TSDB_EPOCH_VOID };
 enum tsdb_epoch tsdb_epoch(struct tsdb *tsdb, uint64_t epoch);
+/* True from a failed commit until tsdb_reopen() succeeds: requests get ERR_AGAIN. Any thread. */
 bool tsdb_is_down(struct tsdb *tsdb);
 
 /* --- flushing --------------------------------------------------------------------------------- */
@@ -203,6 +209,7 @@ bool tsdb_flush_due(struct tsdb *tsdb);
 /* Makes the next commit cut the generation, if it is not empty and none is frozen. While the log is
  * down there are no commits; the generation is then cut before the return. */
 void tsdb_want_cut(struct tsdb *tsdb);
+/* True if a generation was cut and tsdb_flush() has not written it. Any thread. */
 bool tsdb_has_frozen(struct tsdb *tsdb);
 /* True if the head is empty and the log is not needed. */
 bool tsdb_is_flushed(struct tsdb *tsdb);
@@ -284,6 +291,7 @@ MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* Returns the store as an answerer of queries; it belongs to the store. Any thread. */
 struct answerer *tsdb_answerer(struct tsdb *tsdb);
 
 /* The log, for its readers. */
@@ -368,6 +376,8 @@ struct tsdb_stats {
     enum tsdb_clock clock;
     bool down;
 };
+/* Takes the locks of head, log, parts and cache one after another: numbers of different parts of
+ * the store need not fit together. Any thread. */
 void tsdb_stats(struct tsdb *tsdb, struct tsdb_stats *ret_stats);
 
 /* Calls `each` for every tenant with its totals, under no lock. */
@@ -514,6 +524,7 @@ MUST_CHECK enum err tsdb_stretch_view(struct tsdb *tsdb, const struct tsdb_stret
  * continue there later without reading data before it, and until then reads nothing after it. It
  * affects merges planned from now on. ERR_LIMIT: too many borders. */
 MUST_CHECK enum err tsdb_border_new(struct tsdb *tsdb, uint32_t *ret_border);
+/* Ends the border: merges may cross it again. */
 void tsdb_border_free(struct tsdb *tsdb, uint32_t border);
 void tsdb_border_set(struct tsdb *tsdb, uint32_t border, uint64_t pos); /* 0: no border */
 
@@ -524,6 +535,7 @@ struct tsdb_gone {
     uint64_t superseded; /* superseded or duplicate ones */
     uint64_t damaged;    /* damaged ones, or lost because the log was damaged at a start */
 };
+/* Adds up the ledgers of all tenants, under no lock. */
 void tsdb_gone(struct tsdb *tsdb, struct tsdb_gone *ret_samples, struct tsdb_gone *ret_exemplars);
 
 #endif

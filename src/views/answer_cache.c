@@ -538,39 +538,10 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 /* --- forwarded to the other answerer ---------------------------------------------------------- */
 
 static enum err
-exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,
-          struct why *why)
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *r, struct bytes name,
+        const struct text_sink *to, struct why *why)
 {
-    return view_exemplars(((struct answer_cache_view *)view)->below, r, to, why);
-}
-
-static enum err
-metadata(struct view *view, const struct query_request *r, struct bytes family,
-         enum err (*each)(void *context, const struct metadata *metadata), void *context,
-         struct why *why)
-{
-    return view_metadata(((struct answer_cache_view *)view)->below, r, family, each, context, why);
-}
-
-static enum err
-label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    return view_label_names(((struct answer_cache_view *)view)->below, r, to, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *r, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    return view_label_values(((struct answer_cache_view *)view)->below, r, name, to, why);
-}
-
-static enum err
-series(struct view *view, const struct query_request *r, const struct text_sink *to,
-       struct why *why)
-{
-    return view_series(((struct answer_cache_view *)view)->below, r, to, why);
+    return view_look_up(((struct answer_cache_view *)view)->below, kind, r, name, to, why);
 }
 
 static void
@@ -587,11 +558,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 {
     static const struct view_ops ops = {
         .select = select_series,
-        .exemplars = exemplars,
-        .metadata = metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = series,
+        .look_up = look_up,
         .free = free_view,
     };
     struct answer_cache *m = (struct answer_cache *)answerer;

@@ -29,6 +29,7 @@ struct text_gathering {
 /* `limit`: that of struct query_hints. text_gathering_end() is required in any case. */
 void text_gathering_begin(struct text_gathering *gathering, bool of_labels, uint64_t limit,
                           struct budget *budget);
+/* Copies the text. ERR_NOMEM, without a sentence. */
 MUST_CHECK enum err text_gathering_add(struct text_gathering *gathering, struct bytes text);
 /* To be called after each answerer. */
 void text_gathering_sort(struct text_gathering *gathering);
@@ -45,6 +46,7 @@ struct exemplar_gathering {
     size_t count, capacity;
 };
 
+/* exemplar_gathering_end() is required in any case; exemplars are copied. ERR_NOMEM. */
 void exemplar_gathering_begin(struct exemplar_gathering *gathering, struct budget *budget);
 MUST_CHECK enum err exemplar_gathering_add(struct exemplar_gathering *gathering,
                                            const struct exemplar *exemplar);
@@ -64,10 +66,13 @@ struct metadata_gathering {
     size_t count, capacity;
 };
 
+/* metadata_gathering_end() is required in any case. */
 void metadata_gathering_begin(struct metadata_gathering *gathering, struct budget *budget);
 /* `from`: descriptions of a family are passed on in the order of these numbers. */
 MUST_CHECK enum err metadata_gathering_add(struct metadata_gathering *gathering,
                                            const struct metadata *metadata, uint32_t from);
+/* Passes each description of a family on once, in the order of families' names, if `e` is OK.
+ * Returns `e`, or an error of `each`. */
 MUST_CHECK enum err metadata_gathering_end(struct metadata_gathering *gathering, enum err e,
                                            enum err (*each)(void *context,
                                                             const struct metadata *metadata),

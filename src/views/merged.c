@@ -88,59 +88,23 @@ forward_warning(void *context, const char *sentence)
     return x->to->warning == NULL ? OK : x->to->warning(x->to->context, sentence);
 }
 
-enum merged_wanted { NAMES, VALUES, SERIES };
-
 static enum err
-ask(struct view *view, enum merged_wanted what, const struct query_request *request,
-    struct bytes name, const struct text_sink *to, struct why *why)
-{
-    switch (what) {
-    case NAMES:
-        return view_label_names(view, request, to, why);
-    case VALUES:
-        return view_label_values(view, request, name, to, why);
-    default:
-        return view_series(view, request, to, why);
-    }
-}
-
-static enum err
-texts(struct view *view, enum merged_wanted what, const struct query_request *request,
-      struct bytes name, const struct text_sink *to, struct why *why)
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+        struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct concerned c = concerned_by(view, request);
-    if (c.count == 1) return ask(c.views[0], what, request, name, to, why);
+    if (c.count == 1) return view_look_up(c.views[0], kind, request, name, to, why);
     struct merged_texts x = {.to = to};
     struct text_sink here = {.each = gather_text, .context = &x, .warning = forward_warning};
     enum err e = OK;
-    text_gathering_begin(&x.all, what == SERIES, request->hints.limit, budget_of(view, request));
+    text_gathering_begin(&x.all, kind == LOOKUP_SERIES, request->hints.limit,
+                         budget_of(view, request));
     for (uint32_t i = 0; i < c.count && e == OK; i++) {
-        e = ask(c.views[i], what, request, name, &here, why);
+        e = view_look_up(c.views[i], kind, request, name, &here, why);
         text_gathering_sort(&x.all);
     }
     if (e == ERR_NOMEM) e = no_memory(why);
     return text_gathering_end(&x.all, e, to);
-}
-
-static enum err
-label_names(struct view *view, const struct query_request *request, const struct text_sink *to,
-            struct why *why)
-{
-    return texts(view, NAMES, request, bytes_of(NULL, 0), to, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *request, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    return texts(view, VALUES, request, name, to, why);
-}
-
-static enum err
-series(struct view *view, const struct query_request *request, const struct text_sink *to,
-       struct why *why)
-{
-    return texts(view, SERIES, request, bytes_of(NULL, 0), to, why);
 }
 
 struct merged_exemplars {
@@ -227,9 +191,7 @@ merged_view_new(struct view *const *views, uint32_t count, struct budget *budget
         .select = select_series,
         .exemplars = exemplars,
         .metadata = metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = series,
+        .look_up = look_up,
         .free = free_view,
     };
     assert(count > 0);

@@ -140,39 +140,20 @@ given_select(struct view *view, const struct query_request *request, struct seri
 }
 
 static enum err
-give_texts(struct given *g, bool of_labels, const struct query_request *request,
-           const struct text_sink *to, struct why *why)
+given_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+              struct bytes name, const struct text_sink *to, struct why *why)
 {
+    struct given *g = (struct given *)view;
     uint8_t room[64];
+    assert_true(bytes_equal_text(name, kind == LOOKUP_VALUES ? "l" : ""));
     enum err e = note(g, request, why);
     for (unsigned i = 0; i < SERIES_MAX && e == OK; i++) {
         if (!g->series[i].is_there) continue;
-        e = to->each(to->context, of_labels ? labels_of(i, room) : bytes_of_text(names[i]));
+        e = to->each(to->context,
+                     kind == LOOKUP_SERIES ? labels_of(i, room) : bytes_of_text(names[i]));
     }
     if (e == OK && g->warning != NULL) e = to->warning(to->context, g->warning);
     return e;
-}
-
-static enum err
-given_series(struct view *view, const struct query_request *request, const struct text_sink *to,
-             struct why *why)
-{
-    return give_texts((struct given *)view, true, request, to, why);
-}
-
-static enum err
-given_names(struct view *view, const struct query_request *request, const struct text_sink *to,
-            struct why *why)
-{
-    return give_texts((struct given *)view, false, request, to, why);
-}
-
-static enum err
-given_values(struct view *view, const struct query_request *request, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    assert_true(bytes_equal_text(name, "l"));
-    return given_names(view, request, to, why);
 }
 
 static enum err
@@ -225,9 +206,7 @@ static const struct view_ops given_ops = {
     .select = given_select,
     .exemplars = given_exemplars,
     .metadata = given_metadata,
-    .label_names = given_names,
-    .label_values = given_values,
-    .series = given_series,
+    .look_up = given_look_up,
     .concerns = given_concerns,
     .free = given_free,
 };

@@ -129,27 +129,12 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
 }
 
 static enum err
-label_names(struct view *view, const struct query_request *request, const struct text_sink *to,
-            struct why *why)
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+        struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct query_request r;
-    return view_label_names(allow_failures(view, request, &r)->below, &r, to, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *request, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    struct query_request r;
-    return view_label_values(allow_failures(view, request, &r)->below, &r, name, to, why);
-}
-
-static enum err
-series(struct view *view, const struct query_request *request, const struct text_sink *to,
-       struct why *why)
-{
-    struct query_request r;
-    return view_series(allow_failures(view, request, &r)->below, &r, to, why);
+    struct view *below = allow_failures(view, request, &r)->below;
+    return view_look_up(below, kind, &r, name, to, why);
 }
 
 static struct view_mark
@@ -188,10 +173,9 @@ free_view(struct view *view)
     mem_free(v->budget, v, sizeof *v);
 }
 
-#define OPS                                                                                     \
-    .select = select_series, .exemplars = exemplars, .metadata = metadata,                      \
-    .label_names = label_names, .label_values = label_values, .series = series, .lacks = lacks, \
-    .free = free_view
+#define OPS                                                                                    \
+    .select = select_series, .exemplars = exemplars, .metadata = metadata, .look_up = look_up, \
+    .lacks = lacks, .free = free_view
 
 void
 partial_view_init(struct partial_view *v, struct view *below, bool partial, struct budget *budget)

@@ -88,24 +88,15 @@ forward_name(void *context, struct bytes name)
 }
 
 static enum err
-label_names(struct view *view, const struct query_request *request, const struct text_sink *to,
-            struct why *why)
+label_names(const struct replicas_view *v, const struct query_request *request,
+            const struct text_sink *to, struct why *why)
 {
-    const struct replicas_view *v = (const struct replicas_view *)view;
     struct replicas_texts x = {.view = v, .to = to};
     struct text_sink here = {.each = forward_name, .context = &x, .warning = forward_warning};
     struct query_request below = *request;
     uint64_t *limit = &below.hints.limit;
     if (*limit > 0) *limit = *limit > UINT64_MAX - v->name_count ? 0 : *limit + v->name_count;
     return view_label_names(v->inner, &below, &here, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *request, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    const struct replicas_view *v = (const struct replicas_view *)view;
-    return is_replica_label(v, name) ? OK : view_label_values(v->inner, request, name, to, why);
 }
 
 static enum err
@@ -123,10 +114,9 @@ gather_series(void *context, struct bytes labels)
 
 /* Asks without the limit: without replica labels the first series may be others. */
 static enum err
-series(struct view *view, const struct query_request *request, const struct text_sink *to,
-       struct why *why)
+series(const struct replicas_view *v, const struct query_request *request,
+       const struct text_sink *to, struct why *why)
 {
-    const struct replicas_view *v = (const struct replicas_view *)view;
     struct budget *budget = replicas_budget(v, request);
     struct replicas_texts x = {.view = v, .to = to};
     struct text_sink here = {.each = gather_series, .context = &x, .warning = forward_warning};
@@ -142,6 +132,16 @@ series(struct view *view, const struct query_request *request, const struct text
     buf_fini(&x.rest);
     buf_fini(&x.dropped);
     return e;
+}
+
+static enum err
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+        struct bytes name, const struct text_sink *to, struct why *why)
+{
+    const struct replicas_view *v = (const struct replicas_view *)view;
+    if (kind == LOOKUP_NAMES) return label_names(v, request, to, why);
+    if (kind == LOOKUP_SERIES) return series(v, request, to, why);
+    return is_replica_label(v, name) ? OK : view_label_values(v->inner, request, name, to, why);
 }
 
 /* --- exemplars and metadata ------------------------------------------------------------------- */
@@ -272,9 +272,7 @@ ops_over(const struct view_ops *inner)
         .select = select_series,
         .exemplars = exemplars,
         .metadata = metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = series,
+        .look_up = look_up,
         .mark = mark,
         .same_before = same_before,
         .survey = survey,

@@ -465,14 +465,12 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-enum source_wanted { NAMES, VALUES, SERIES };
-
 /* A look-up, and the texts gathered for it. */
 struct source_texts {
     struct source_view *view;
     const struct query_request *request;
-    enum source_wanted what;
-    struct bytes name; /* for VALUES */
+    enum lookup_kind kind;
+    struct bytes name; /* for LOOKUP_VALUES */
     const struct text_sink *to;
     struct text_gathering all;
     struct why *why;
@@ -506,8 +504,8 @@ gather_series(void *context, struct bytes labels)
     }
     enum err e = query_control_check(x->request->control, x->why);
     if (e) return e;
-    if (x->what == SERIES) return gather_text(x, labels);
-    if (x->what == VALUES) {
+    if (x->kind == LOOKUP_SERIES) return gather_text(x, labels);
+    if (x->kind == LOOKUP_VALUES) {
         struct bytes value = labels_get(labels, x->name);
         return value.size == 0 ? OK : gather_text(x, value);
     }
@@ -556,29 +554,29 @@ gather_one(struct source_texts *x, const struct query_request *request, struct w
 {
     const struct source_limits *limits = &x->view->options->limits;
     struct text_sink here = {.each = gather_text, .context = x, .warning = forward_warning};
-    bool external = x->what == VALUES && external_value(limits, x->name).at != NULL;
+    bool external = x->kind == LOOKUP_VALUES && external_value(limits, x->name).at != NULL;
     enum err e = ERR_UNSUPPORTED;
-    if (x->what == NAMES) e = view_label_names(x->view->below, request, &here, why);
-    if (x->what == VALUES && !external) {
-        e = view_label_values(x->view->below, request, x->name, &here, why);
+    if (x->kind != LOOKUP_SERIES && !external) {
+        e = view_look_up(x->view->below, x->kind, request, x->name, &here, why);
     }
     if (e == ERR_UNSUPPORTED) return gather_of_series(x, request, why);
-    for (uint32_t i = 0; e == OK && x->any && x->what == NAMES && i < limits->external_count; i++) {
+    for (uint32_t i = 0; e == OK && x->any && x->kind == LOOKUP_NAMES && i < limits->external_count;
+         i++) {
         e = gather_text(x, limits->external_labels[i].name);
     }
     return e;
 }
 
 static enum err
-look_up(struct view *view, enum source_wanted what, const struct query_request *r,
-        struct bytes name, const struct text_sink *to, struct why *why)
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *r, struct bytes name,
+        const struct text_sink *to, struct why *why)
 {
     struct source_view *v = (struct source_view *)view;
     struct source_question q;
     struct why said = {""};
     struct source_texts x = {
-        .view = v, .request = r, .what = what, .name = name, .to = to, .why = &said};
-    text_gathering_begin(&x.all, what == SERIES, r->hints.limit, v->budget);
+        .view = v, .request = r, .kind = kind, .name = name, .to = to, .why = &said};
+    text_gathering_begin(&x.all, kind == LOOKUP_SERIES, r->hints.limit, v->budget);
     enum err e = source_question_begin(v, r, &q, &said);
     for (uint32_t i = 0; e == OK && i < q.count; i++) {
         e = gather_one(&x, source_question_of(&q, i), &said);
@@ -591,46 +589,6 @@ look_up(struct view *view, enum source_wanted what, const struct query_request *
     if (e == OK && failed) e = to->warning(to->context, said.text);
     if (e && why != NULL) *why = said;
     return text_gathering_end(&x.all, e, to);
-}
-
-static enum err
-label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    return look_up(view, NAMES, r, bytes_of(NULL, 0), to, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *r, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    return look_up(view, VALUES, r, name, to, why);
-}
-
-static enum err
-series(struct view *view, const struct query_request *r, const struct text_sink *to,
-       struct why *why)
-{
-    return look_up(view, SERIES, r, bytes_of(NULL, 0), to, why);
-}
-
-/* --- data that sources do not have ------------------------------------------------------------ */
-
-static enum err
-exemplars(struct view *view, const struct query_request *r, const struct exemplar_sink *to,
-          struct why *why)
-{
-    (void)view, (void)r, (void)to, (void)why;
-    return OK;
-}
-
-static enum err
-metadata(struct view *view, const struct query_request *r, struct bytes family,
-         enum err (*each)(void *context, const struct metadata *metadata), void *context,
-         struct why *why)
-{
-    (void)view, (void)r, (void)family, (void)each, (void)context, (void)why;
-    return OK;
 }
 
 /* --- the view --------------------------------------------------------------------------------- */
@@ -647,11 +605,7 @@ source_view_open(const struct source_options *options, int64_t min_ms, int64_t m
 {
     static const struct view_ops ops = {
         .select = select_series,
-        .exemplars = exemplars,
-        .metadata = metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = series,
+        .look_up = look_up,
         .concerns = concerns,
         .free = free_view,
     };

@@ -186,48 +186,27 @@ reader_select(struct view *view, const struct query_request *r, struct series_se
 }
 
 static enum err
-reader_texts(struct view *view, const struct query_request *r, const struct text_sink *to, int what,
-             struct bytes name, struct why *why)
+reader_look_up(struct view *view, enum lookup_kind kind, const struct query_request *r,
+               struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct reader *reader = ((struct reader_view *)view)->of;
     enum err e = OK;
     check_question(reader, r);
-    if (!reader->looks_up || (!reader->obeys && what < 2)) return ERR_UNSUPPORTED;
+    if (!reader->looks_up || (!reader->obeys && kind != LOOKUP_SERIES)) return ERR_UNSUPPORTED;
     if (reader->error) return why_set(why, reader->error, "as told");
     for (uint32_t i = reader->count; e == OK && i-- > 0;) { /* in any order */
         const struct series *s = &reader->series[i];
         if (!is_given(reader, s, r)) continue;
-        for (unsigned n = 0; what == 0 && n < NAMES && e == OK; n++) {
+        for (unsigned n = 0; kind == LOOKUP_NAMES && n < NAMES && e == OK; n++) {
             if (s->values[n][0] != 0) e = to->each(to->context, bytes_of_text(names[n]));
         }
-        for (unsigned n = 0; what == 1 && n < NAMES && e == OK; n++) {
+        for (unsigned n = 0; kind == LOOKUP_VALUES && n < NAMES && e == OK; n++) {
             if (!bytes_equal_text(name, names[n]) || s->values[n][0] == 0) continue;
             e = to->each(to->context, bytes_of_text(s->values[n]));
         }
-        if (what == 2) e = to->each(to->context, s->labels);
+        if (kind == LOOKUP_SERIES) e = to->each(to->context, s->labels);
     }
     return e;
-}
-
-static enum err
-reader_names(struct view *view, const struct query_request *r, const struct text_sink *to,
-             struct why *why)
-{
-    return reader_texts(view, r, to, 0, bytes_of(NULL, 0), why);
-}
-
-static enum err
-reader_values(struct view *view, const struct query_request *r, struct bytes name,
-              const struct text_sink *to, struct why *why)
-{
-    return reader_texts(view, r, to, 1, name, why);
-}
-
-static enum err
-reader_series(struct view *view, const struct query_request *r, const struct text_sink *to,
-              struct why *why)
-{
-    return reader_texts(view, r, to, 2, bytes_of(NULL, 0), why);
 }
 
 static void
@@ -241,11 +220,8 @@ static enum err
 reader_open(struct answerer *answerer, struct query_control *control, struct view **ret,
             struct why *why)
 {
-    static const struct view_ops ops = {.select = reader_select,
-                                        .label_names = reader_names,
-                                        .label_values = reader_values,
-                                        .series = reader_series,
-                                        .free = reader_view_free};
+    static const struct view_ops ops = {
+        .select = reader_select, .look_up = reader_look_up, .free = reader_view_free};
     (void)control, (void)why;
     struct reader_view *v = calloc(1, sizeof *v);
     v->view.ops = &ops;

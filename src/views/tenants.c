@@ -277,33 +277,13 @@ metadata(struct view *view, const struct query_request *request, struct bytes fa
 }
 
 static enum err
-label_names(struct view *view, const struct query_request *request, const struct text_sink *to,
-            struct why *why)
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+        struct bytes name, const struct text_sink *to, struct why *why)
 {
     struct tenants_view *v = (struct tenants_view *)view;
     struct query_request one;
-    return asks_one(request, &one) ? view_label_names(v->below, &one, to, why)
-                                   : tenants_label_names(v, request, to, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *request, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    struct tenants_view *v = (struct tenants_view *)view;
-    struct query_request one;
-    return asks_one(request, &one) ? view_label_values(v->below, &one, name, to, why)
-                                   : tenants_label_values(v, request, name, to, why);
-}
-
-static enum err
-series(struct view *view, const struct query_request *request, const struct text_sink *to,
-       struct why *why)
-{
-    struct tenants_view *v = (struct tenants_view *)view;
-    struct query_request one;
-    return asks_one(request, &one) ? view_series(v->below, &one, to, why)
-                                   : tenants_series(v, request, to, why);
+    return asks_one(request, &one) ? view_look_up(v->below, kind, &one, name, to, why)
+                                   : tenants_look_up(v, kind, request, name, to, why);
 }
 
 /* Adds the surveys of all tenants. */
@@ -373,9 +353,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
         .select = select_series,
         .exemplars = exemplars,
         .metadata = metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = series,
+        .look_up = look_up,
         .survey = survey,
         .mark = mark,
         .same_before = same_before,

@@ -47,15 +47,9 @@ void tenant_labels_put(struct buf *to, struct bytes labels, struct bytes tenant)
 
 MUST_CHECK enum err tenants_select(struct tenants_view *view, const struct query_request *request,
                                    struct series_set **ret_set, struct why *why);
-MUST_CHECK enum err tenants_label_names(const struct tenants_view *view,
-                                        const struct query_request *request,
-                                        const struct text_sink *to, struct why *why);
-MUST_CHECK enum err tenants_label_values(const struct tenants_view *view,
-                                         const struct query_request *request, struct bytes name,
-                                         const struct text_sink *to, struct why *why);
-MUST_CHECK enum err tenants_series(const struct tenants_view *view,
-                                   const struct query_request *request, const struct text_sink *to,
-                                   struct why *why);
+MUST_CHECK enum err tenants_look_up(const struct tenants_view *view, enum lookup_kind kind,
+                                    const struct query_request *request, struct bytes name,
+                                    const struct text_sink *to, struct why *why);
 MUST_CHECK enum err tenants_exemplars(const struct tenants_view *view,
                                       const struct query_request *request,
                                       const struct exemplar_sink *to, struct why *why);

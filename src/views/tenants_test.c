@@ -177,19 +177,11 @@ give_texts(struct kept *k, const struct query_request *r, const struct bytes *na
 }
 
 static enum err
-kept_names(struct view *view, const struct query_request *r, const struct text_sink *to,
-           struct why *why)
+kept_look_up(struct view *view, enum lookup_kind kind, const struct query_request *r,
+             struct bytes name, const struct text_sink *to, struct why *why)
 {
-    (void)why;
-    return give_texts(((struct kept_view *)view)->of, r, NULL, to);
-}
-
-static enum err
-kept_values(struct view *view, const struct query_request *r, struct bytes name,
-            const struct text_sink *to, struct why *why)
-{
-    (void)why;
-    return give_texts(((struct kept_view *)view)->of, r, &name, to);
+    if (kind == LOOKUP_SERIES) return kept_series(view, r, to, why);
+    return give_texts(((struct kept_view *)view)->of, r, kind == LOOKUP_VALUES ? &name : NULL, to);
 }
 
 static enum err
@@ -236,9 +228,7 @@ kept_open(struct answerer *answerer, struct query_control *control, struct view 
         .select = kept_select,
         .exemplars = kept_exemplars,
         .metadata = kept_metadata,
-        .label_names = kept_names,
-        .label_values = kept_values,
-        .series = kept_series,
+        .look_up = kept_look_up,
         .free = kept_view_free,
     };
     struct kept *k = (struct kept *)answerer;

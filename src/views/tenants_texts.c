@@ -59,24 +59,6 @@ texts_end(struct tenants_texts *x, enum err e, struct why *why)
     return e;
 }
 
-enum err
-tenants_label_names(const struct tenants_view *view, const struct query_request *request,
-                    const struct text_sink *to, struct why *why)
-{
-    struct tenants_texts x = {.of_names = true};
-    struct text_sink here = {.each = gather, .context = &x, .warning = forward_warning};
-    enum err e = texts_begin(&x, view, request, false, to, why);
-    for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
-        e = view_label_names(view->below, &x.question.tenants[i].request, &here, why);
-        text_gathering_sort(&x.all);
-    }
-    if (e == OK && x.all.count > 0) {
-        e = text_gathering_add(&x.all, bytes_of_text(TENANT_LABEL));
-        text_gathering_sort(&x.all);
-    }
-    return texts_end(&x, e, why);
-}
-
 /* Notes that the tenant has a label; one is enough. */
 static enum err
 note_any(void *context, struct bytes name)
@@ -107,31 +89,22 @@ tenant_values(const struct tenants_view *view, const struct query_request *reque
 }
 
 enum err
-tenants_label_values(const struct tenants_view *view, const struct query_request *request,
-                     struct bytes name, const struct text_sink *to, struct why *why)
+tenants_look_up(const struct tenants_view *view, enum lookup_kind kind,
+                const struct query_request *request, struct bytes name, const struct text_sink *to,
+                struct why *why)
 {
     if (bytes_equal_text(name, TENANT_LABEL)) return tenant_values(view, request, to, why);
     if (bytes_equal_text(name, ORIGINAL_LABEL)) name = bytes_of_text(TENANT_LABEL);
-    struct tenants_texts x = {0};
+    struct tenants_texts x = {.of_names = kind == LOOKUP_NAMES};
     struct text_sink here = {.each = gather, .context = &x, .warning = forward_warning};
-    enum err e = texts_begin(&x, view, request, false, to, why);
-    for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
-        e = view_label_values(view->below, &x.question.tenants[i].request, name, &here, why);
-        text_gathering_sort(&x.all);
-    }
-    return texts_end(&x, e, why);
-}
-
-enum err
-tenants_series(const struct tenants_view *view, const struct query_request *request,
-               const struct text_sink *to, struct why *why)
-{
-    struct tenants_texts x = {0};
-    struct text_sink here = {.each = gather, .context = &x, .warning = forward_warning};
-    enum err e = texts_begin(&x, view, request, true, to, why);
+    enum err e = texts_begin(&x, view, request, kind == LOOKUP_SERIES, to, why);
     for (uint32_t i = 0; i < x.question.tenant_count && e == OK; i++) {
         x.tenant = x.question.tenants[i].name;
-        e = view_series(view->below, &x.question.tenants[i].request, &here, why);
+        e = view_look_up(view->below, kind, &x.question.tenants[i].request, name, &here, why);
+        text_gathering_sort(&x.all);
+    }
+    if (e == OK && x.of_names && x.all.count > 0) {
+        e = text_gathering_add(&x.all, bytes_of_text(TENANT_LABEL));
         text_gathering_sort(&x.all);
     }
     return texts_end(&x, e, why);

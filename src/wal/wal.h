@@ -197,6 +197,7 @@ MUST_CHECK enum err wal_sync(struct wal *wal, struct why *why);
  * while no putter was at work. On an error the log is still down; try again.
  */
 MUST_CHECK enum err wal_reopen(struct wal *wal, struct why *why);
+/* True from a failed commit, sync or look until wal_reopen() succeeds. */
 bool wal_is_down(struct wal *wal);
 /*
  * Checks that the file of the segment being written is still there, as wal_commit() does, for
@@ -211,6 +212,7 @@ void wal_bring_down(struct wal *wal);
  * WAL_SYNC_WRITTEN and then to write them again. 0 if no commit is in danger. */
 uint64_t wal_lost_pos(struct wal *wal);
 
+/* Returns the last committed epoch. */
 uint64_t wal_durable_epoch(struct wal *wal);
 /* Returns the end of the last committed record. */
 uint64_t wal_end(struct wal *wal);
@@ -238,6 +240,7 @@ MUST_CHECK enum err wal_trim(struct wal *wal, uint64_t store_pos, struct why *wh
  * thread that trims.
  */
 MUST_CHECK enum err wal_look_kept(struct wal *wal, uint64_t from_pos, struct why *why);
+/* Sets the limit of the size of all segments: see wal_reserve() and wal_trim(). */
 void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
 
 struct wal_stats {
@@ -256,6 +259,7 @@ struct wal_stats {
     bool down;
     bool over_budget;
 };
+/* All numbers are of one moment. */
 void wal_stats(struct wal *wal, struct wal_stats *ret_stats);
 /* Returns WAL_LOG_ID_BYTES. Secret: a client that knows the id could send payloads that look like
  * records. */
@@ -272,6 +276,7 @@ struct wal_reader;
  */
 MUST_CHECK enum err wal_reader_open(struct wal *wal, const char *name, uint64_t pos,
                                     struct wal_reader **ret_reader, struct why *why);
+/* Frees the reader; segments that only it needed may be released. Accepts NULL. */
 void wal_reader_close(struct wal_reader *reader);
 /*
  * Reads the next committed record. ERR_AGAIN: none is committed. ERR_MISSING: the records that the

@@ -411,7 +411,7 @@ printf '\377' | dd of="$work/data/rules/one.groups" bs=1 seek=100 conv=notrunc s
 claim "damage: verify names it" says 1 'stored rules of tenant one: '"$work"'/data/rules/one.groups: the file is damaged' \
     "$firekeep" verify "$work/data"
 claim "damage: the server starts" serve
-claim "damage: the log tells" in_log 'level=error msg="stored rules cannot be read, none of this tenant is evaluated" tenant=one'
+claim "damage: the log tells" in_log 'level=error msg="cannot read stored rules, those of this tenant are not evaluated" tenant=one'
 claim "damage: the metric tells" metric_is firekeep_stored_rules_unreadable_tenants 1
 claim "damage: the API tells" answers 500 'cannot read the stored rules of tenant one: the file is damaged' \
     -H 'X-Scope-OrgID: one' "$url/prometheus/config/v1/rules"

@@ -266,14 +266,14 @@ lookup_answer(struct label_lookup *l, enum err (*ask)(struct label_lookup *l))
     lookup_end(l, e);
 }
 
-struct lookup_kind {
+struct lookup_route {
     enum err (*read)(struct label_lookup *l);
     enum err (*ask)(struct label_lookup *l);
     bool of_selectors; /* without selectors the answer is 204 */
 };
 
 static void
-lookup_run(struct api *api, struct http_request *request, const struct lookup_kind *kind)
+lookup_run(struct api *api, struct http_request *request, const struct lookup_route *route)
 {
     struct label_lookup *l = mem_new(&api->read_budget, sizeof *l);
     if (l == NULL) {
@@ -296,15 +296,15 @@ lookup_run(struct api *api, struct http_request *request, const struct lookup_ki
     unsigned refused;
     enum err e =
         read_arguments(api, request, &l->budget, &l->form, &l->query.tenant, &refused, &l->why);
-    if (e == OK && refused == 0) e = kind->read(l);
+    if (e == OK && refused == 0) e = route->read(l);
     if (e == OK && refused == 0) {
         e = replica_choice_read(api, &l->form, &l->form.arena, &l->replicas, &l->error, &l->why);
     }
     if (!reply_refusal(request, refused, e, &l->error, &l->why)) {
-        if (kind->of_selectors && l->query.set_count == 0)
+        if (route->of_selectors && l->query.set_count == 0)
             http_reply(request, &(struct http_answer){.status = 204});
         else
-            lookup_answer(l, kind->ask);
+            lookup_answer(l, route->ask);
     }
     match_fini(&l->match);
     buf_fini(&l->series);
@@ -348,7 +348,7 @@ ask_exemplars(struct label_lookup *l)
 void
 label_names_run(struct api *api, struct http_request *request)
 {
-    lookup_run(api, request, &(struct lookup_kind){read_question, ask_names});
+    lookup_run(api, request, &(struct lookup_route){read_question, ask_names});
 }
 
 void
@@ -360,17 +360,17 @@ label_values_run(struct api *api, struct http_request *request)
     if (slash == name || slash == NULL || strcmp(slash, end) != 0)
         http_reply_text(request, 404, "404 page not found\n");
     else
-        lookup_run(api, request, &(struct lookup_kind){read_values_question, ask_values});
+        lookup_run(api, request, &(struct lookup_route){read_values_question, ask_values});
 }
 
 void
 series_run(struct api *api, struct http_request *request)
 {
-    lookup_run(api, request, &(struct lookup_kind){read_series_question, ask_series});
+    lookup_run(api, request, &(struct lookup_route){read_series_question, ask_series});
 }
 
 void
 query_exemplars_run(struct api *api, struct http_request *request)
 {
-    lookup_run(api, request, &(struct lookup_kind){read_exemplars_question, ask_exemplars, true});
+    lookup_run(api, request, &(struct lookup_route){read_exemplars_question, ask_exemplars, true});
 }

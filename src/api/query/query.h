@@ -9,6 +9,7 @@ MUST_CHECK enum err queries_new(struct api *api);
 /* No query may run. Accepts an api without queries. */
 void queries_free(struct api *api);
 
+/* Handlers of routes; the table of api.c names the queue of each. */
 void query_run(struct api *api, struct http_request *request);
 void query_range_run(struct api *api, struct http_request *request);
 void explain_run(struct api *api, struct http_request *request);

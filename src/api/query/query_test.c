@@ -76,10 +76,10 @@ holey_metadata(struct view *view, const struct query_request *request, struct by
 }
 
 static enum err
-holey_names(struct view *view, const struct query_request *request, const struct text_sink *to,
-            struct why *why)
+holey_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+              struct bytes name, const struct text_sink *to, struct why *why)
 {
-    return view_label_names(((struct holey_view *)view)->below, request, to, why);
+    return view_look_up(((struct holey_view *)view)->below, kind, request, name, to, why);
 }
 
 static struct view_mark
@@ -109,7 +109,7 @@ holey_open(struct answerer *answerer, struct query_control *control, struct view
 {
     static const struct view_ops ops = {.select = holey_select,
                                         .metadata = holey_metadata,
-                                        .label_names = holey_names,
+                                        .look_up = holey_look_up,
                                         .mark = holey_mark,
                                         .same_before = holey_same_before,
                                         .free = holey_view_free};

@@ -7,6 +7,7 @@
 
 #include "api/handler.h"
 
+/* Handlers of routes; the table of api.c names the queue of each. */
 void page_run(struct api *api, struct http_request *request);
 void metrics_run(struct api *api, struct http_request *request);
 void healthy_run(struct api *api, struct http_request *request);

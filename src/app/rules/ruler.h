@@ -51,6 +51,7 @@ MUST_CHECK enum err ruler_prepare(struct ruler *ruler, const struct settings *se
 /* Returns true if a rule file, as it was read last, has this group. */
 bool ruler_has_file_group(const struct ruler *ruler, struct bytes tenant, const char *file,
                           const char *name);
+/* Puts the change into force, and frees it. */
 void ruler_commit(struct ruler_change *change);
 /* Drops the change instead. Accepts NULL. */
 void ruler_abandon(struct ruler_change *change);
@@ -61,6 +62,7 @@ void ruler_run(struct ruler *ruler);
 void ruler_stop(struct ruler *ruler);
 /* Waits for running evaluations, which need commits, and writes the checkpoint. */
 void ruler_join(struct ruler *ruler);
+/* Joins the threads, and frees the groups. Accepts NULL. */
 void ruler_free(struct ruler *ruler);
 
 /* Calls `each` for the groups of a tenant, under the lock that keeps groups alive. See
@@ -70,6 +72,7 @@ void ruler_each(struct ruler *ruler, struct bytes tenant,
 void ruler_each_tenant(struct ruler *ruler,
                        void (*each)(void *context, struct bytes tenant, enum catch_up state),
                        void *context);
+/* Returns counts over all tenants, for metrics. Any thread. */
 void ruler_totals(struct ruler *ruler, struct scheduler_totals *ret);
 /* Returns true if the checkpoint could not be read at the start. */
 bool ruler_lost_checkpoint(const struct ruler *ruler);

@@ -251,7 +251,7 @@ note_trouble(struct stored_rules *s, struct kept_tenant *t, enum err e, const st
     bool is_known = e == ERR_CORRUPT || e == ERR_UNSUPPORTED;
     t->trouble = is_known ? e : ERR_IO;
     why_set(&t->why, e, "cannot read the stored rules of tenant %s: %s", t->name, why_text(why, e));
-    log_error("stored rules cannot be read, none of this tenant is evaluated",
+    log_error("cannot read stored rules, those of this tenant are not evaluated",
               KV("tenant", t->name), KV("directory", s->dir), KV("error", why_text(why, e)));
 }
 

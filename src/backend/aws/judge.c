@@ -125,7 +125,7 @@ aws_xml_error(const struct http_call_answer *answer, struct aws_error *ret_error
         {"Error", "Region", region, sizeof region},
     };
     err_ignore(aws_xml_read(answer->body, roots, fields, sizeof fields / sizeof *fields),
-               "what was read is taken, nothing if it is no error");
+               "fields that were read are used; there are none without an error");
     put_code(error.code, sizeof error.code, bytes_of_text(code));
     put_message(error.message, sizeof error.message, bytes_of_text(message));
     put_code(error.region, sizeof error.region, bytes_of_text(region));

@@ -280,18 +280,9 @@ pack_call(struct clickhouse_writer *w, struct clickhouse_call *c)
     snprintf(c->token, sizeof c->token, "%.64s-%llx.%x-%x-%016llx",
              instance == NULL ? "" : instance, (unsigned long long)c->pos, c->index, c->rows,
              (unsigned long long)hash_bytes(buf_bytes(&c->text), 0));
-    buf_clear(&w->packed);
-    enum err e = pack(w->packers[w->compression], buf_bytes(&c->text), &w->packed);
-    if (e) return e;
-    if (!buf_reserve(&c->text,
-                     w->packed.size)) { /* a buffer of its own, so that the rows are not lost */
-        c->text.failed = OK;
-        return ERR_NOMEM;
-    }
-    buf_clear(&c->text);
-    buf_put_bytes(&c->text, buf_bytes(&w->packed));
-    c->packed = true;
-    return OK;
+    enum err e = pack_in_place(w->packers[w->compression], &c->text, &w->packed);
+    c->packed = e == OK;
+    return e;
 }
 
 static enum err

@@ -18,6 +18,7 @@ struct http_headers {
     uint32_t count;
     enum err failed;
 };
+/* http_headers_clear() keeps the memory for the next request. */
 void http_headers_init(struct http_headers *headers, struct budget *memory);
 void http_headers_fini(struct http_headers *headers);
 void http_headers_clear(struct http_headers *headers);
@@ -75,9 +76,11 @@ struct http_fallback {
     bool is_taken;
     int64_t since_ms; /* Unix */
 };
+/* Begins to use the lesser form, for a day. */
 void http_fallback_take(struct http_fallback *fallback, struct env *env);
 /* True if it has to be used now. */
 bool http_fallback_now(struct http_fallback *fallback, struct env *env);
+/* Appends the state for http_fallback_load(). */
 void http_fallback_save(const struct http_fallback *fallback, struct buf *to);
 /* Ignores invalid bytes. */
 void http_fallback_load(struct http_fallback *fallback, struct bytes saved);

@@ -100,6 +100,21 @@ pack(struct packer *p, struct bytes from, struct buf *to)
     }
 }
 
+enum err
+pack_in_place(struct packer *packer, struct buf *text, struct buf *packed)
+{
+    buf_clear(packed); /* a buffer of its own, so that the text is not lost without memory */
+    enum err e = pack(packer, buf_bytes(text), packed);
+    if (e) return e;
+    if (!buf_reserve(text, packed->size)) {
+        text->failed = OK;
+        return ERR_NOMEM;
+    }
+    buf_clear(text);
+    buf_put_bytes(text, buf_bytes(packed));
+    return OK;
+}
+
 const char *
 pack_suffix(enum compression compression)
 {

@@ -15,6 +15,9 @@ void packer_free(struct packer *packer);
 /* Appends the compressed bytes. COMPRESSION_NONE copies. ERR_NOMEM, ERR_LIMIT: `to` is
  * unchanged. */
 MUST_CHECK enum err pack(struct packer *packer, struct bytes from, struct buf *to);
+/* Replaces the text by its compressed bytes, which are made in `packed`. ERR_NOMEM, ERR_LIMIT:
+ * `text` is unchanged. */
+MUST_CHECK enum err pack_in_place(struct packer *packer, struct buf *text, struct buf *packed);
 /* Returns "", ".gz" or ".zst". */
 const char *pack_suffix(enum compression compression);
 

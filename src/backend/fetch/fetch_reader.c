@@ -298,45 +298,27 @@ select_series(struct view *view, const struct query_request *r, struct series_se
 /* --- look-ups --------------------------------------------------------------------------------- */
 
 static enum err
-look_up(struct view *view, const struct query_request *r, enum fetch_purpose purpose,
-        struct bytes name, const struct text_sink *to, struct why *why)
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *r, struct bytes name,
+        const struct text_sink *to, struct why *why)
 {
+    static const enum fetch_purpose purposes[] = {[LOOKUP_NAMES] = FETCH_NAMES,
+                                                  [LOOKUP_VALUES] = FETCH_VALUES,
+                                                  [LOOKUP_SERIES] = FETCH_SERIES};
     const struct fetch_type *type = ((struct fetch_reader_view *)view)->of->type;
     enum err (*const steps[])(struct fetch_question * q, struct why * why) = {
-        [FETCH_SERIES] = type->series != NULL ? type->series : type->find,
-        [FETCH_NAMES] = type->names,
-        [FETCH_VALUES] = type->values,
+        [LOOKUP_NAMES] = type->names,
+        [LOOKUP_VALUES] = type->values,
+        [LOOKUP_SERIES] = type->series != NULL ? type->series : type->find,
     };
     struct fetch_question *q;
-    if (steps[purpose] == NULL) return ERR_UNSUPPORTED;
-    enum err e = new_question(view, r, purpose, &q, why);
+    if (steps[kind] == NULL) return ERR_UNSUPPORTED;
+    enum err e = new_question(view, r, purposes[kind], &q, why);
     if (e) return e;
     q->to = to;
     q->name = name;
-    e = run(q, steps[purpose], why);
+    e = run(q, steps[kind], why);
     set_free(&q->set);
     return e;
-}
-
-static enum err
-label_names(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    return look_up(view, r, FETCH_NAMES, bytes_of(NULL, 0), to, why);
-}
-
-static enum err
-label_values(struct view *view, const struct query_request *r, struct bytes name,
-             const struct text_sink *to, struct why *why)
-{
-    return look_up(view, r, FETCH_VALUES, name, to, why);
-}
-
-static enum err
-list_series(struct view *view, const struct query_request *r, const struct text_sink *to,
-            struct why *why)
-{
-    return look_up(view, r, FETCH_SERIES, bytes_of(NULL, 0), to, why);
 }
 
 /* --- views and the reader --------------------------------------------------------------------- */
@@ -353,11 +335,7 @@ open_view(struct answerer *answerer, struct query_control *control, struct view 
 {
     static const struct view_ops ops = {
         .select = select_series,
-        .exemplars = reader_no_exemplars,
-        .metadata = reader_no_metadata,
-        .label_names = label_names,
-        .label_values = label_values,
-        .series = list_series,
+        .look_up = look_up,
         .free = free_view,
     };
     struct fetch_reader *reader = (struct fetch_reader *)answerer;

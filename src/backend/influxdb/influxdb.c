@@ -219,18 +219,9 @@ static enum err
 pack_call(struct influxdb_writer *w, struct influxdb_call *c)
 {
     if (c->packed) return OK;
-    buf_clear(&w->packed);
-    enum err e = pack(w->packer, buf_bytes(&c->text), &w->packed);
-    if (e) return e;
-    if (!buf_reserve(&c->text,
-                     w->packed.size)) { /* a buffer of its own, so that the lines are not lost */
-        c->text.failed = OK;
-        return ERR_NOMEM;
-    }
-    buf_clear(&c->text);
-    buf_put_bytes(&c->text, buf_bytes(&w->packed));
-    c->packed = true;
-    return OK;
+    enum err e = pack_in_place(w->packer, &c->text, &w->packed);
+    c->packed = e == OK;
+    return e;
 }
 
 static enum err

@@ -185,7 +185,7 @@ UNIT_TEST(test_an_answer_of_version_2_without_rows_is_an_error)
         KEYS_2,
         ANSWER "#datatype,a,b,c,d,e,f,g\r\n#group,,,,,,,\r\n#default,,,,,,,\r\n"
                ",result,table,_time,_value,_field,_measurement,job\r\n,,0,x,1,value,up,x\r\n"};
-    check_fails(INFLUXDB_2, 2, no_number, ERR_CORRUPT, "is no number");
+    check_fails(INFLUXDB_2, 2, no_number, ERR_CORRUPT, "is not a number");
     check_fails(INFLUXDB_2, 2, no_time, ERR_CORRUPT, "a row has the time 'x'");
 }
 

@@ -399,7 +399,7 @@ influx_put_number(struct influx_question *q, uint32_t number, int64_t t_ms, stru
 {
     uint64_t bits;
     if (!number_parse((const char *)digits.at, digits.size, &bits)) {
-        return why_set(why, ERR_CORRUPT, "a field has the value %s, which is no number",
+        return why_set(why, ERR_CORRUPT, "a field has the value %s, which is not a number",
                        shown_of(digits).text);
     }
     return series_blocks_put_float(q->base.blocks, number, t_ms, bits, 0, why);

@@ -124,7 +124,8 @@ opentsdb_init(struct writer *writer, struct why *why)
         .samples_max = POINTS_MAX,
         .bytes_max = body_bytes,
     };
-    err_ignore(env_random(options->env, &w->seed, sizeof w->seed), "then it is no secret");
+    err_ignore(env_random(options->env, &w->seed, sizeof w->seed),
+               "without a seed the hashes are predictable");
     http_headers_init(&w->headers, options->memory);
     http_target_init(&w->target, &options->settings->http, options->settings->timeout_ms);
     buf_init(&w->put_url, options->memory, URL_BYTES_MAX);

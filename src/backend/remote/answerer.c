@@ -300,24 +300,6 @@ view_samples(struct view *view, const struct query_request *r, struct series_set
     return OK;
 }
 
-/* --- look-ups without results ----------------------------------------------------------------- */
-
-static enum err
-no_texts(struct view *view, const struct query_request *request, const struct text_sink *to,
-         struct why *why)
-{
-    (void)view, (void)request, (void)to, (void)why;
-    return OK;
-}
-
-static enum err
-no_values(struct view *view, const struct query_request *request, struct bytes name,
-          const struct text_sink *to, struct why *why)
-{
-    (void)name;
-    return no_texts(view, request, to, why);
-}
-
 /* --- the answerer ----------------------------------------------------------------------------- */
 
 static void
@@ -329,11 +311,6 @@ free_view(struct view *view)
 
 static const struct view_ops remote_view_ops = {
     .select = view_samples,
-    .exemplars = reader_no_exemplars,
-    .metadata = reader_no_metadata,
-    .label_names = no_texts,
-    .label_values = no_values,
-    .series = no_texts,
     .free = free_view,
 };
 

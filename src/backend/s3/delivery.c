@@ -112,7 +112,7 @@ seal(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     }
     buf_fini(&c->text);
     w->noted = c;
-    c->stage = SEALED;
+    c->stage = S3_SEALED;
     step->next = WRITER_SAVE;
 }
 
@@ -162,7 +162,7 @@ begin_upload(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         .looks = w->bucket.conditional != S3_CONDITIONAL_ENFORCED || o->size > S3_PART_BYTES,
         .only_new = w->bucket.conditional != S3_CONDITIONAL_UNSUPPORTED,
     };
-    c->stage = UPLOADING;
+    c->stage = S3_UPLOADING;
     w->uploading = c;
     s3_upload_begin(&w->upload, o, how);
     send_upload(w, c, step);
@@ -206,7 +206,7 @@ rename_object(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
     s3_upload_clear(&w->upload);
     w->uploading = NULL;
     w->names_taken++;
-    c->stage = RENAMED;
+    c->stage = S3_RENAMED;
 }
 
 /* No other object can have a random name, so the store's answers are wrong. They may become right,
@@ -233,7 +233,7 @@ save_renamed(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         say_failed(step, VERDICT_RETRY, e, &why);
         return;
     }
-    c->stage = c->adopts ? FILLING : SEALED;
+    c->stage = c->adopts ? S3_FILLING : S3_SEALED;
     step->next = WRITER_SAVE;
 }
 
@@ -277,7 +277,7 @@ put_index(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         .body = buf_bytes(&w->index_text),
         .only_new = w->index_only_new,
     };
-    c->stage = INDEXING;
+    c->stage = S3_INDEXING;
     s3_bucket_send(&w->bucket, &request, step);
 }
 
@@ -290,7 +290,7 @@ send_index(struct s3_writer *w, struct s3_call *c, struct writer_step *step)
         return;
     }
     struct s3_request request = {.method = "GET", .key = w->index_key};
-    c->stage = INDEX_LOOKING;
+    c->stage = S3_INDEX_LOOKING;
     s3_bucket_send(&w->bucket, &request, step);
     step->http.answer_bytes_max = S3_INDEX_BYTES_MAX;
 }
@@ -328,7 +328,7 @@ delivery_finish(struct s3_writer *w, struct s3_call *c, struct writer_step *step
     if (!c->adopts) s3_store_let_go(w->store, &c->own, false);
     if (c->adopts) w->adopted_arrived = true;
     if (c->has_last) s3_release_adopted(w); /* otherwise more of its items will be added */
-    c->stage = DELIVERED;
+    c->stage = S3_DELIVERED;
     buf_fini(&w->index_text);
     step_done(step, VERDICT_DELIVERED, "", "");
 }
@@ -347,7 +347,7 @@ take_upload(struct s3_writer *w, struct s3_call *c, const struct http_call_answe
     if (step->verdict != VERDICT_DELIVERED) return;
     if (w->upload.phase == S3_UPLOAD_TAKEN) {
         rename_object(w, c, step);
-        if (c->stage != RENAMED) return;
+        if (c->stage != S3_RENAMED) return;
         if (w->names_taken > 1)
             say_names_taken(w, step);
         else
@@ -393,7 +393,7 @@ s3_begin(struct writer *writer, struct writer_call *call, struct writer_step *st
     struct s3_writer *w = (struct s3_writer *)writer;
     struct s3_call *c = (struct s3_call *)call;
     switch (c->stage) {
-    case FILLING:
+    case S3_FILLING:
         if (!c->adopts)
             seal(w, c, step);
         else if (w->adopted_arrived || w->adopted.number == 0)
@@ -401,17 +401,17 @@ s3_begin(struct writer *writer, struct writer_call *call, struct writer_step *st
         else
             begin_upload(w, c, step);
         return;
-    case RENAMED:
+    case S3_RENAMED:
         save_renamed(w, c, step);
         return;
-    case SEALED:
+    case S3_SEALED:
         begin_upload(w, c, step);
         return;
-    case UPLOADING:
+    case S3_UPLOADING:
         send_upload(w, c, step);
         return;
-    case INDEX_LOOKING:
-    case INDEXING:
+    case S3_INDEX_LOOKING:
+    case S3_INDEXING:
         send_index(w, c, step);
         return;
     default:
@@ -426,9 +426,9 @@ s3_judge(struct writer *writer, struct writer_call *call, const struct http_call
 {
     struct s3_writer *w = (struct s3_writer *)writer;
     struct s3_call *c = (struct s3_call *)call;
-    if (c->stage == UPLOADING)
+    if (c->stage == S3_UPLOADING)
         take_upload(w, c, answer, step);
-    else if (c->stage == INDEX_LOOKING)
+    else if (c->stage == S3_INDEX_LOOKING)
         take_index_look(w, c, answer, step);
     else
         take_index(w, c, answer, step);

@@ -14,7 +14,15 @@
 enum { S3_SEEN_SLOTS = 4096, S3_TENANT_BYTES = 256, S3_LOOKED_SLOTS = 256 };
 
 /* Stages of a call. */
-enum s3_stage { FILLING, RENAMED, SEALED, UPLOADING, INDEX_LOOKING, INDEXING, DELIVERED };
+enum s3_stage {
+    S3_FILLING,
+    S3_RENAMED,
+    S3_SEALED,
+    S3_UPLOADING,
+    S3_INDEX_LOOKING,
+    S3_INDEXING,
+    S3_DELIVERED
+};
 
 struct s3_writer {
     struct writer_base base;

@@ -216,7 +216,7 @@ s3_call_clear(struct writer *writer, struct writer_call *call)
     }
     if (c->own.number != 0) drop_object(w, c);
     w->adopters -= c->adopts;
-    c->stage = FILLING;
+    c->stage = S3_FILLING;
     c->count = 0;
     c->own = (struct s3_object){.file = FILE_CLOSED};
     c->adopts = c->has_last = false;
@@ -371,16 +371,16 @@ s3_units(const struct writer *writer, const struct writer_call *call)
     const struct s3_call *c = (const struct s3_call *)call;
     if (w->base.options.settings->dry_run) return requests_of(s3_bytes(writer, call));
     switch (c->stage) {
-    case FILLING: /* the first step sends nothing, except for an object sealed earlier */
+    case S3_FILLING: /* the first step sends nothing, except for an object sealed earlier */
         return c->adopts && !w->adopted_arrived ? requests_of(w->adopted.size) : 0;
-    case SEALED:
+    case S3_SEALED:
         return requests_of(c->own.size);
-    case RENAMED:
+    case S3_RENAMED:
         return 0;
-    case UPLOADING:
+    case S3_UPLOADING:
         return s3_upload_requests_left(&w->upload) + 1;
-    case INDEX_LOOKING:
-    case INDEXING:
+    case S3_INDEX_LOOKING:
+    case S3_INDEXING:
         return 1;
     default:
         return 0;

@@ -128,7 +128,7 @@ static const char notes[] =
     "\nVerification reads both places again and compares count and checksum of each series and\n"
     "slice, and where they differ each sample. Slices with missing samples are copied and "
     "verified\n"
-    "once more. What only TO has is no error.\n"
+    "once more. What only TO has is not an error.\n"
     "\nExit status: 0 everything was copied, and is there as far as it was compared; 1 something\n"
     "was not or differs, or a place could not be read or written; 2 wrong usage.\n";
 

@@ -35,7 +35,7 @@ struct copy_held {
 struct copy_known {
     uint64_t hash, other_half;
     struct copy_held held;
-    bool met; /* the first place has the series, too */
+    bool in_first; /* the first place has the series, too */
 };
 
 struct check {
@@ -211,7 +211,7 @@ compare_with_known(struct check *c, struct bytes labels, struct bytes given, str
     c->counts.series++;
     c->counts.samples += held.samples;
     if (k != NULL) {
-        k->met = true;
+        k->in_first = true;
         f.to = k->held;
     }
     if (f.to.samples == held.samples && f.to.sum == held.sum) return report(c, given, &f, why);
@@ -382,7 +382,7 @@ static void
 count_beside(struct check *c)
 {
     for (uint32_t i = 0; i < c->known_count; i++) {
-        if (c->known[i].met) continue;
+        if (c->known[i].in_first) continue;
         c->counts.series_beside++;
         c->counts.samples_beside += c->known[i].held.samples;
     }

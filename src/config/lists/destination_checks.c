@@ -103,5 +103,6 @@ check_destination(struct schema_place *place, void *base)
     if (e || !several || is_tenant_visible(d, &otherwise)) return e;
     return schema_complain(
         place, "tenants",
-        "several tenants must be told apart at the destination: set tenant_label%s", otherwise);
+        "several tenants cannot be distinguished at the destination: set tenant_label%s",
+        otherwise);
 }

@@ -85,10 +85,11 @@ UNIT_TEST(test_with_tenancy_a_destination_names_its_tenants)
         for (size_t j = 0; j < sizeof several / sizeof *several; j++) {
             char text[300], expected[300];
             snprintf(text, sizeof text, "%s  tenants: %s\n", cases[i].text, several[j]);
-            snprintf(expected, sizeof expected,
-                     "f.yml:%s:12: tenants: several tenants must be told apart at the destination: "
-                     "set tenant_label%s",
-                     cases[i].place, cases[i].otherwise);
+            snprintf(
+                expected, sizeof expected,
+                "f.yml:%s:12: tenants: several tenants cannot be distinguished at the destination: "
+                "set tenant_label%s",
+                cases[i].place, cases[i].otherwise);
             check_error_with(text, true, expected);
             snprintf(text, sizeof text, "%s  tenants: %s\n  tenant_label: t\n", cases[i].text,
                      several[j]);

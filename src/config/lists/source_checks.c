@@ -103,7 +103,8 @@ check_source(struct schema_place *place, void *base)
     if (e == OK) e = check_tenants(place, &s->tenants, source_type_word(s->type), &several);
     if (e == OK && s->type == SOURCE_INFLUXDB) e = check_influxdb(place, &s->u.influxdb.server);
     if (e || !several || tenant_header != NULL) return e;
-    return schema_complain(place, "tenants",
-                           "several tenants must be told apart at the source: %slist one tenant",
-                           s->type == SOURCE_REMOTE_READ ? "set tenant_header, or " : "");
+    return schema_complain(
+        place, "tenants",
+        "several tenants cannot be distinguished at the source: %slist one tenant",
+        s->type == SOURCE_REMOTE_READ ? "set tenant_header, or " : "");
 }

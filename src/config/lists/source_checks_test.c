@@ -115,9 +115,10 @@ UNIT_TEST(test_with_tenancy_a_source_names_its_tenants)
     for (size_t i = 0; i < sizeof several / sizeof *several; i++) {
         char text[200];
         snprintf(text, sizeof text, READ_5 "  tenants: %s\n", several[i]);
-        check_source_error_with(text, true,
-                                "f.yml:5:12: tenants: several tenants must be told apart at the "
-                                "source: set tenant_header, or list one tenant");
+        check_source_error_with(
+            text, true,
+            "f.yml:5:12: tenants: several tenants cannot be distinguished at the "
+            "source: set tenant_header, or list one tenant");
         snprintf(text, sizeof text, READ_5 "  tenants: %s\n  tenant_header: T\n", several[i]);
         check_source_fine(text, true);
     }

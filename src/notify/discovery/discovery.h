@@ -27,6 +27,7 @@ struct targets {
     struct bytes *items;
     uint32_t count;
 };
+/* An empty list, in an arena of at most TARGETS_BYTES_MAX. */
 void targets_init(struct targets *targets, struct budget *memory);
 void targets_fini(struct targets *targets);
 /* Appends a target; sorts `labels`, and removes empty ones. ERR_LIMIT: more than TARGETS_MAX;
@@ -59,6 +60,7 @@ struct discovery {
 MUST_CHECK enum err discovery_static_new(const struct outside_context *options,
                                          const struct static_members *settings,
                                          struct discovery **ret_discovery, struct why *why);
+/* These three look for targets for the first time in their first step. */
 MUST_CHECK enum err discovery_dns_new(const struct outside_context *options,
                                       const struct dns_members *settings,
                                       struct discovery **ret_discovery);

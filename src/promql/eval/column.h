@@ -79,8 +79,11 @@ bits_next(const uint64_t *bits, uint32_t step, uint32_t steps)
 }
 /* Returns the step after the last one that is set; 0 if none is set. */
 uint32_t bits_end(const uint64_t *bits, uint32_t steps);
+/* Returns how many bits are set. */
 uint32_t bits_count(const uint64_t *bits, uint32_t steps);
+/* True if a bit is set in both. */
 bool bits_meet(const uint64_t *a, const uint64_t *b, uint32_t steps);
+/* Sets the bits in `to` that are set in `from`. */
 void bits_add(uint64_t *to, const uint64_t *from, uint32_t steps);
 
 /*
@@ -129,7 +132,9 @@ struct column {
 
 /* Allocates values for all steps, none of them present. ERR_NOMEM. */
 MUST_CHECK enum err column_init(struct column *c, struct budget *budget, uint32_t steps);
+/* Frees what column_init() allocated; `budget` and `steps` are the same. */
 void column_fini(struct column *c, struct budget *budget, uint32_t steps);
+/* Makes all steps absent, and keeps the memory. */
 void column_clear(struct column *c, uint32_t steps);
 
 /* Sets a step that is not set. */
@@ -169,6 +174,7 @@ struct columns {
     uint32_t capacity;
 };
 
+/* Samples of the columns count in `held`, which outlives them. columns_fini() takes them off. */
 void columns_init(struct columns *columns, struct budget *budget, struct held_samples *held);
 void columns_fini(struct columns *columns);
 /* Removes all columns, and keeps some memory. */

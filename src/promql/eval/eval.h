@@ -52,6 +52,7 @@ struct evaluation {
 
 /* Puts a sentence into ev->error and returns ERR_INPUT. */
 enum err eval_fail(struct evaluation *ev, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Puts the sentence about a lack of memory into ev->why and returns ERR_NOMEM. */
 MUST_CHECK enum err eval_no_memory(struct evaluation *ev);
 
 /* Gives `result` the labels of another metric than that of `c`: those without __name__, __type__
@@ -92,6 +93,8 @@ enum err eval_hold(struct evaluation *ev, uint64_t more);
  * eval_fini(), also on an error. */
 MUST_CHECK enum err eval_begin_part(struct evaluation *part, const struct evaluation *of,
                                     uint32_t shard, uint32_t count);
+/* Frees the arena with all operators' memory in it, the notes and the errors. Operators are
+ * freed before. */
 void eval_fini(struct evaluation *ev);
 
 struct vector;
@@ -148,6 +151,8 @@ enum sample_part node_part(const struct node *node);
 
 /* --- build.c: operators of a plan ------------------------------------------------------------- */
 
+/* Builds the operator of a plan's node, with its operands; given (vector_free()). ERR_INPUT: the
+ * expression has an error, which is in ev->error; ERR_NOMEM; errors of selects. */
 MUST_CHECK enum err vector_new(struct evaluation *ev, const struct plan_node *x,
                                struct vector **ret_vector);
 /* vector_new() at the steps of the operator, without sharing and repeating its result. */
@@ -156,6 +161,7 @@ MUST_CHECK enum err vector_build(struct evaluation *ev, const struct plan_node *
 /* Returns the values of a scalar, valid as long as the evaluation. */
 MUST_CHECK enum err scalar_values(struct evaluation *ev, const struct plan_node *x,
                                   double **ret_values);
+/* Computes an arithmetic operator, or a comparison as 1 or 0. */
 double binary_number(enum token_type op, double a, double b);
 /* Like Go's math.Min and math.Max: an infinity that decides the result wins over NaN. */
 double number_least(double a, double b);
@@ -207,6 +213,7 @@ MUST_CHECK enum err node_matchers(struct evaluation *ev, const struct node *node
 MUST_CHECK enum err selector_request(struct evaluation *ev, const struct plan_node *x,
                                      struct matcher_set *set, struct query_request *ret,
                                      int64_t *ret_offset_ms);
+/* The same for the function of ranges that `x` calls. */
 MUST_CHECK enum err range_request(struct evaluation *ev, const struct plan_node *x,
                                   struct matcher_set *set, struct query_request *ret);
 /* The way in which an aggregation computes its values. */
@@ -217,6 +224,7 @@ enum folding {
     FOLD_RANKED, /* keeps the best values of each step */
     FOLD_PASSED, /* passes each column on, or part of it */
 };
+/* Returns the way of an aggregation operator. */
 enum folding folding_of(enum token_type op);
 /* True if the selector gives the name of the metric. */
 bool selector_names_one(const struct node *selector);
@@ -230,6 +238,7 @@ struct measuring {
     struct budget *outer_budget;
     int64_t begun_ns;
 };
+/* measure_begin() for figures that exist. */
 void measuring_start(struct evaluation *ev, struct plan_figures *figures, struct measuring *m);
 static inline bool
 measure_begin(struct evaluation *ev, const struct plan_node *x, struct measuring *m)
@@ -238,6 +247,7 @@ measure_begin(struct evaluation *ev, const struct plan_node *x, struct measuring
     measuring_start(ev, x->figures, m);
     return true;
 }
+/* Ends what measure_begin() began, if it returned true; in reverse order. */
 void measure_end(struct evaluation *ev, const struct measuring *m);
 /* Wraps `of` so that its calls are measured; it was made between measure_begin() and
  * measure_end(). */
@@ -254,6 +264,8 @@ eval_account(const struct evaluation *ev, const struct series_set *set)
 
 /* --- operators; they own their operands, also on an error ------------------------------------- */
 
+/* A vector selector or a function of a range, which opens its set of series. Errors of
+ * view_select(). */
 MUST_CHECK enum err vector_selector_new(struct evaluation *ev, const struct plan_node *x,
                                         struct vector **ret_vector);
 MUST_CHECK enum err vector_range_new(struct evaluation *ev, const struct plan_node *x,
@@ -274,6 +286,7 @@ MUST_CHECK enum err vector_map_new(struct evaluation *ev, const struct plan_node
 /* absent(): one series where `of` has none, with the labels that the argument's matchers give. */
 MUST_CHECK enum err vector_absent_new(struct evaluation *ev, const struct node *argument,
                                       struct vector *of, struct vector **ret_vector);
+/* label_join(): `of` with one label made of others. */
 MUST_CHECK enum err vector_label_join_new(struct evaluation *ev, const struct node *call,
                                           struct vector *of, struct vector **ret_vector);
 /* Fails if two columns with the same labels have a value at the same step. */
@@ -288,12 +301,17 @@ MUST_CHECK enum err vector_joined_new(struct evaluation *ev, struct vector *of,
 MUST_CHECK enum err vector_other_metric_new(struct evaluation *ev, struct vector *of,
                                             const struct vector *was, bool at_all,
                                             struct vector **ret_vector);
+/* An operator with a vector and a scalar, whose values `scalars` has for each step;
+ * `scalar_left` says on which side it is. */
 MUST_CHECK enum err vector_scalar_binary_new(struct evaluation *ev, const struct node *node,
                                              struct vector *of, const double *scalars,
                                              bool scalar_left, struct vector **ret_vector);
+/* An operator with two vectors that is not a set operator, matched by the labels that `node`
+ * names. */
 MUST_CHECK enum err vector_binary_new(struct evaluation *ev, const struct node *node,
                                       struct vector *left, struct vector *right,
                                       struct vector **ret_vector);
+/* and, or, unless. */
 MUST_CHECK enum err vector_set_new(struct evaluation *ev, const struct node *node,
                                    struct vector *left, struct vector *right,
                                    struct vector **ret_vector);
@@ -306,6 +324,7 @@ MUST_CHECK enum err vector_sorted_new(struct evaluation *ev, const struct node *
                                       struct vector *of, struct vector **ret_vector);
 /* True if the order of the series that an expression gives at one time is part of its answer. */
 bool node_has_order(const struct node *node);
+/* label_replace(): `of` with one label made by a regular expression of another one. */
 MUST_CHECK enum err vector_label_replace_new(struct evaluation *ev, const struct node *call,
                                              struct vector *of, struct vector **ret_vector);
 /* histogram_quantile, histogram_quantiles, histogram_fraction */
@@ -314,6 +333,7 @@ MUST_CHECK enum err vector_estimate_new(struct evaluation *ev, const struct plan
 /* info() */
 MUST_CHECK enum err vector_info_new(struct evaluation *ev, const struct node *call,
                                     struct vector *of, struct vector **ret_vector);
+/* An aggregation that makes a series for each group: sum, quantile, count_values and others. */
 MUST_CHECK enum err vector_aggregation_new(struct evaluation *ev, const struct plan_node *x,
                                            struct vector *of, struct vector **ret_vector);
 /* Aggregations that pass series on: topk, bottomk, limitk, limit_ratio. */

@@ -14,6 +14,7 @@ struct name_list {
 
 /* Sorts names in place and drops repetitions. */
 struct name_list name_list_of(struct bytes *names, uint32_t count);
+/* True if the list has the name; a binary search. */
 bool name_list_has(const struct name_list *list, struct bytes name);
 
 /* True for any text in UTF-8 but the empty one. */

@@ -28,8 +28,11 @@ struct eval_notes {
     enum err failed;    /* ERR_NOMEM, ERR_LIMIT: a note was lost */
 };
 
+/* Notes are texts in an arena, each once. `query` is a view that outlives them: positions in it
+ * become lines and columns. */
 void notes_init(struct eval_notes *notes, struct budget *budget, struct bytes query);
 void notes_fini(struct eval_notes *notes);
+/* Adds a note about a part of the query. A lack of memory shows in `failed`. */
 void notes_add(struct eval_notes *notes, enum note_kind kind, struct text_span at,
                const char *format, ...) PRINTF_LIKE(4, 5);
 /* Adds a note that ends with a text in quotes. */
@@ -52,6 +55,7 @@ struct decrease {
     double greatest_bound;
     double most;
 };
+/* Notes that a histogram had such buckets at a time; notes about one metric are joined. */
 void notes_add_decrease(struct eval_notes *notes, struct text_span at, struct bytes metric,
                         int64_t t_ms, const struct decrease *decrease);
 

@@ -31,6 +31,7 @@ MUST_CHECK enum err run_begin(struct query_run *run, const struct promql_tree *t
 MUST_CHECK enum err run_plan(struct query_run *run, const struct promql_tree *tree,
                              struct view *view, const struct promql_options *options,
                              struct query_plan *plan);
+/* Frees the result and the evaluation; accepts a run that is zeroed. */
 void run_fini(struct query_run *run);
 /* True if all durations have values at the times of the options. False: `error` says which one has
  * not. */

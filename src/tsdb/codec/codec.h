@@ -26,6 +26,7 @@ enum codec {
 
 /* Working memory of an encoder, reused from block to block; about 470 KiB. One thread at a time. */
 struct codec_scratch;
+/* ERR_NOMEM, without a sentence. codec_scratch_free() accepts NULL. */
 MUST_CHECK enum err codec_scratch_new(struct budget *budget, struct codec_scratch **ret_scratch);
 void codec_scratch_free(struct codec_scratch *scratch);
 
@@ -57,6 +58,7 @@ struct codec_shape {
     uint8_t e;
     int64_t k;
 };
+/* Reads the first bytes of an encoding; the rest is not checked. */
 struct codec_shape codec_float_shape(struct bytes encoded);
 /* Fills in the values of a constant; with `stale` the last one is the staleness marker. */
 void codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint64_t *ret_bits);
@@ -64,6 +66,7 @@ void codec_constant_fill(unsigned e, int64_t k, bool stale, uint32_t count, uint
 /* Encodes times, best if they ascend; any values are allowed. */
 void codec_times_encode(struct codec_scratch *scratch, const int64_t *times_ms, uint32_t count,
                         struct buf *out);
+/* ERR_CORRUPT: not an encoding of exactly `count` times. */
 MUST_CHECK enum err codec_times_decode(struct bytes encoded, uint32_t count, int64_t *ret_times_ms);
 
 /* Appends the integer stream that both consist of, for other columns (docs/format/codec.md). */
@@ -105,6 +108,7 @@ struct codec_stats {
     uint32_t number_count; /* number of values */
     uint32_t reset_count;  /* values less than the previous one */
 };
+/* `count` may be 0. NaN, and so staleness markers, are left out. */
 void codec_float_stats(const uint64_t *bits, uint32_t count, struct codec_stats *ret_stats);
 
 /* Finds the decimal form of a value: bits == those of (double)k / 10^e with the least e in 0..11

@@ -98,6 +98,7 @@ struct record_refs {
 uint32_t *record_ref_find(const struct record_refs *refs, uint64_t ref);
 /* Adds a new reference with the number 0, and returns that. NULL without memory. */
 uint32_t *record_ref_add(struct record_refs *refs, uint64_t ref);
+/* Frees the memory; accepts zeroed memory. */
 void record_refs_fini(struct record_refs *refs);
 
 #endif

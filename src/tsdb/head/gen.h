@@ -100,6 +100,7 @@ struct gen {
 /* Takes a reference to the registry. `views` outlives it, and may be NULL. */
 MUST_CHECK enum err gen_new(struct budget *budget, uint64_t number, struct registry *registry,
                             struct views *views, struct gen **ret_gen);
+/* Any thread. The last gen_unref() frees all samples at once; NULL is fine. */
 void gen_ref(struct gen *gen);
 void gen_unref(struct gen *gen);
 /* Memory that is freed with the generation, in bytes; without the registry. */
@@ -119,6 +120,7 @@ MUST_CHECK enum err gen_series_get(struct gen *gen, const struct series *series,
                                    struct gen_series **ret_series);
 /* Returns the series in the previous generation. NULL if it cannot have samples there. */
 const struct gen_series *gen_before(const struct gen *gen, const struct series *series);
+/* True if the series has neither chunks nor late samples. */
 bool gen_series_is_empty(const struct gen_series *series);
 /* Returns the number of a chunk's samples, from the first, that are of `epoch` or earlier ones.
  * `epoch` is that of a view, or the durable one. */
@@ -129,6 +131,7 @@ uint32_t gen_sealed_visible(const struct gen *gen, const struct gen_series *seri
  * there. */
 bool gen_series_meets(const struct gen *gen, const struct gen_series *series, int64_t min_ms,
                       int64_t max_ms, uint32_t epoch);
+/* `id` is a number that the generation gave; valid as long as the generation. */
 struct gen_exemplar *gen_exemplar(const struct gen *gen, uint32_t id);
 
 /* Prefetches the memory that appending to the series touches. */
@@ -150,6 +153,7 @@ struct sample_value {
  */
 bool sample_value_is(const struct sample_value *value, enum sample_kind kind, uint64_t bits,
                      const struct histogram *histogram);
+/* `series` is one of the registry of the generation. */
 MUST_CHECK enum err gen_presence(const struct gen *gen, const struct series *series, int64_t t_ms,
                                  const struct sample_value *value, struct arena *scratch,
                                  enum presence *ret_presence, uint32_t *ret_epoch);

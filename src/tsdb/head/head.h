@@ -134,6 +134,7 @@ struct head {
 void head_init(struct head *head);
 /* Allocates the memory that appending needs. ERR_NOMEM. */
 MUST_CHECK enum err head_begin(struct head *head);
+/* Drops both generations, with samples that are in no part. */
 void head_fini(struct head *head);
 /* Asserts the invariants of head.c and of both generations; O(n). For tests and debug builds. */
 void head_validate(const struct head *head);
@@ -164,6 +165,7 @@ void head_epoch_moved(struct head *head);
  * the samples are undone before the log is reopened; until then readers do not see them, and
  * nothing is stored or cut. Under the head lock, with the log down. */
 void head_undo(struct head *head);
+/* Contract: tsdb_epoch() in tsdb.h. */
 enum tsdb_epoch head_epoch_state(struct head *head, uint64_t epoch);
 
 /* --- generations (head.c), under the head lock ------------------------------------------------ */
@@ -184,6 +186,7 @@ MUST_CHECK enum err head_cut_locked(struct head *head, uint64_t pos);
 MUST_CHECK enum err head_series(struct head *head, uint32_t tenant, struct bytes labels,
                                 struct series **ret_series);
 
+/* Drops what a cut noted for the generation, and clears it. */
 void cut_free(struct head *head, struct cut *cut);
 
 /* --- tenants (tenant.c), under the head lock -------------------------------------------------- */
@@ -193,9 +196,11 @@ MUST_CHECK enum err tenant_find_or_add(struct head *head, struct bytes name,
                                        struct tenant **ret_tenant);
 /* NULL if no tenant has this name. */
 struct tenant *tenant_find(struct head *head, struct bytes name);
+/* Frees all tenants and their metadata. */
 void tenants_free(struct head *head);
 /* Adds to the totals, and keeps it as the change of `epoch` for tenants_undo(). */
 void tenant_count(struct tenant *tenant, uint64_t epoch, const struct ledger *change);
+/* Takes the changes of epochs after the durable one off the totals. */
 void tenants_undo(struct head *head, uint64_t durable_epoch);
 /* Forgets metadata of this epoch and later ones, which may not be in the log. */
 void families_forget(struct head *head, struct tenant *tenant, uint64_t epoch);

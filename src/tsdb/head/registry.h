@@ -82,8 +82,10 @@ struct registry {
     uint32_t alias_count; /* additional keys in series_table */
 };
 
+/* The reference of a series is `ref_base` plus its id. Given, with one reference. ERR_NOMEM. */
 MUST_CHECK enum err registry_new(struct budget *budget, uint64_t ref_base, uint64_t hash_seed,
                                  struct registry **ret_registry);
+/* Any thread. registry_unref() accepts NULL. */
 void registry_ref(struct registry *r);
 void registry_unref(struct registry *r);
 /* Returns the memory that is freed with the registry, in bytes. */
@@ -129,6 +131,7 @@ series_ref(const struct registry *r, const struct series *series)
 
 /* NULL if the tenant has no series here. It may have none even if not NULL. */
 struct registry_tenant *registry_tenant(const struct registry *r, uint32_t tenant);
+/* Returns views of the pair's memory, which lives as long as the registry. */
 struct label pair_label(const struct pair *pair);
 
 /* Returns the hash of canonical labels (equal to rw_series.key of a 1.0 series that is canonical).
@@ -140,6 +143,7 @@ struct series *registry_find(const struct registry *r, uint32_t tenant, uint64_t
                              bool (*equal)(void *context, const struct registry *r,
                                            const struct series *series),
                              void *context);
+/* Finds a series by its canonical labels. NULL if not found. */
 struct series *registry_find_labels(const struct registry *r, uint32_t tenant, struct bytes labels);
 /* Returns the name of a tenant; NULL if none of its series has it. */
 struct registry_name *registry_find_name(const struct registry *r, uint32_t tenant,
@@ -165,7 +169,9 @@ void registry_alias(struct registry *r, const struct series *series, uint64_t ke
 MUST_CHECK enum err registry_add(struct registry *r, uint32_t tenant, struct bytes labels,
                                  struct series **ret_series);
 
+/* True if the series has exactly these canonical labels. */
 bool series_has_labels(const struct registry *r, const struct series *series, struct bytes labels);
+/* Returns the size of the canonical labels, in bytes. */
 size_t series_labels_size(const struct registry *r, const struct series *series);
 /* Appends the canonical labels. */
 void series_labels(const struct registry *r, const struct series *series, struct buf *to);

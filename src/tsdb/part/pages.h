@@ -42,6 +42,7 @@ struct page_writer {
     uint64_t payload_bytes[16]; /* stored bytes with headers, by kind */
 };
 
+/* Creates the file, which must not exist. page_writer_fini() is required, also after an error. */
 MUST_CHECK enum err page_writer_open(struct page_writer *writer, struct env *env,
                                      struct budget *budget, const char *path, uint64_t part_number,
                                      struct why *why);
@@ -67,6 +68,7 @@ struct page {
 };
 
 struct page_cache;
+/* Pages that are not held are evicted when those in memory exceed `capacity_bytes`. ERR_NOMEM. */
 MUST_CHECK enum err page_cache_new(struct budget *budget, uint64_t capacity_bytes,
                                    struct page_cache **ret_cache);
 /* Makes damage found through `cache` known to `other`, which outlives it. */
@@ -86,6 +88,7 @@ struct page_source {
     uint64_t file_bytes;
     struct file file;
 };
+/* Returns an id for a page_source. */
 uint64_t page_cache_new_id(struct page_cache *cache);
 /* Drops all pages of a source that is closed. */
 void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
@@ -96,6 +99,7 @@ void page_cache_forget(struct page_cache *cache, uint64_t cache_id);
  * exhausted, and freeing pages that are not held did not help. */
 MUST_CHECK enum err page_get(struct page_source *source, uint64_t offset, enum page_kind kind,
                              const struct page **ret_page, struct why *why);
+/* Ends one page_get(), page_find_made() or other hold; accepts NULL. */
 void page_release(struct page_source *source, const struct page *page);
 
 /* Finds bytes computed from a source's pages that page_keep_made() keeps in the cache, under a
@@ -131,6 +135,7 @@ struct page_cache_stats {
     uint64_t pages;
     uint64_t pages_damaged; /* damaged pages found, each counted once; at most 1024 */
 };
+/* All numbers are of one moment. Any thread. */
 void page_cache_stats(struct page_cache *cache, struct page_cache_stats *ret_stats);
 
 #endif

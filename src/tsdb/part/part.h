@@ -73,6 +73,8 @@ struct block_ref {
     struct codec_stats stats;
 };
 
+/* Writes the path of a part's directory: `parts_dir` and 16 hex digits. ERR_LIMIT: it does not
+ * fit. */
 enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number);
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -83,6 +85,8 @@ enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t num
  * written at any time after the samples of their series.
  */
 struct part_writer;
+/* Creates the directory of a part, which covers the log from `from_pos` to `to_pos`. `env` and
+ * `parts_dir` outlive the writer. ERR_NOMEM; errors of creating a directory and a file. */
 MUST_CHECK enum err part_writer_new(struct env *env, struct budget *budget, const char *parts_dir,
                                     uint64_t number, uint64_t from_pos, uint64_t to_pos,
                                     struct part_writer **ret_writer, struct why *why);
@@ -103,6 +107,9 @@ void part_writer_set_level(struct part_writer *writer, int level);
 enum { PART_WRITER_MEMORY = 64 * 1024 * 1024, PART_WRITER_MEMORY_MIN = 2 * 1024 * 1024 };
 void part_writer_set_memory(struct part_writer *writer, size_t bytes);
 
+/* Ends the tenant before, and begins one, whose name is copied and greater than that of the one
+ * before. Errors of this and the next functions: ERR_NOMEM; ERR_LIMIT: an item is too large for a
+ * part; errors of writing. Then the writer can only be freed. */
 MUST_CHECK enum err part_write_tenant(struct part_writer *writer, struct bytes name,
                                       struct why *why);
 /* Writes the next label value of the tenant; pairs are numbered 0, 1, ... within it. */
@@ -145,12 +152,15 @@ struct part;
 MUST_CHECK enum err part_open(struct env *env, struct budget *budget, struct page_cache *cache,
                               const char *parts_dir, uint64_t number, struct part **ret_part,
                               struct why *why);
+/* A part may be used by any thread that has a reference. The last one closes the file;
+ * part_unref() accepts NULL. */
 void part_ref(struct part *part);
 void part_unref(struct part *part);
 /* Marks the part as not live: its files are removed with the last reference. */
 void part_drop(struct part *part);
 /* Excludes the part from merges while this process runs, because merging it failed. */
 void part_leave_alone(struct part *part, const struct why *why);
+/* Any thread. */
 bool part_is_left_alone(const struct part *part);
 /* Returns why it is left alone; "" if unknown. A view of the part. */
 const char *part_alone_reason(const struct part *part);
@@ -159,11 +169,13 @@ const char *part_alone_reason(const struct part *part);
  * part_is_removed() is true from then on, and the part can be read as long as it is open.
  */
 MUST_CHECK enum err part_look_there(struct part *part, struct why *why);
+/* Any thread. */
 bool part_is_removed(const struct part *part);
 
 /* The last tombstone applied when the part was written: the part has no sample that it or an
  * earlier one hides. Set before other threads see the part. */
 uint64_t part_applied(const struct part *part);
+/* Sets what part_applied() returns. */
 void part_set_applied(struct part *part, uint64_t tombstone);
 /* Finds the series that a tombstone selects in the part. False if they were not added. */
 bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitmap_t **ret_series);
@@ -171,6 +183,8 @@ bool part_hidden_find(struct part *part, uint64_t tombstone, const roaring_bitma
  * faster its bitmap is given. ERR_NOMEM. */
 MUST_CHECK enum err part_hidden_add(struct part *part, uint64_t tombstone, roaring_bitmap_t *series,
                                     const roaring_bitmap_t **ret_series);
+/* Views that are valid as long as the part. Tenants are in the order of their names; `index` is
+ * less than their count. */
 const struct part_info *part_info(const struct part *part);
 uint32_t part_tenant_count(const struct part *part);
 const struct part_tenant *part_tenant_at(const struct part *part, uint32_t index);
@@ -191,6 +205,8 @@ struct part_index {
     struct part_name *names;
     uint32_t name_count;
 };
+/* Reads the names of a tenant into `arena`; the index is valid as long as the arena and the
+ * part. ERR_CORRUPT, ERR_NOMEM; errors of reading the page. */
 MUST_CHECK enum err part_index_load(struct part *part, const struct part_tenant *tenant,
                                     struct arena *arena, struct part_index *ret_index,
                                     struct why *why);
@@ -208,6 +224,7 @@ MUST_CHECK enum err part_match(const struct part_index *index, struct matcher *c
 
 /* Reads rows, cheapest in ascending order; keeps the last page and recent labels. */
 struct row_reader;
+/* `index` outlives the reader. ERR_NOMEM, without a sentence. row_reader_free() accepts NULL. */
 MUST_CHECK enum err row_reader_new(const struct part_index *index, struct budget *budget,
                                    struct row_reader **ret_reader);
 void row_reader_free(struct row_reader *reader);
@@ -226,6 +243,7 @@ MUST_CHECK enum err row_find(struct row_reader *reader, struct bytes labels, uin
                              struct why *why);
 /* Gives the row's pairs by their numbers in the part, ascending; a view until the next call. */
 void row_pairs(const struct row_reader *reader, const uint32_t **ret_pairs, uint32_t *ret_count);
+/* Reads the blocks of the row; a view until the next call. */
 MUST_CHECK enum err row_blocks(struct row_reader *reader, const struct block_ref **ret_blocks,
                                uint32_t *ret_count, struct why *why);
 /* *ret_meets: the row has a block that overlaps [min, max]. */
@@ -258,6 +276,7 @@ struct row_of_batch {
     uint32_t block_count;
 };
 struct row_batch;
+/* ERR_NOMEM, without a sentence. row_batch_free() accepts NULL. */
 MUST_CHECK enum err row_batch_new(const struct part_index *index, const roaring_bitmap_t *series,
                                   const struct row_range *range, struct budget *budget,
                                   struct row_batch **ret_batch);
@@ -270,6 +289,7 @@ bool row_batch_pass(struct row_batch *batch);
 MUST_CHECK enum err row_batch_next(struct row_batch *batch, struct row_of_batch *ret_row,
                                    struct why *why);
 
+/* Returns the kind of all samples of the block, by its codec. */
 enum sample_kind block_kind(const struct block_ref *block);
 /*
  * Decodes a block into arrays of block->count; `ret_starts` only with block->has_starts.
@@ -303,6 +323,8 @@ struct block_bytes {
     struct bytes starts; /* valid if block->has_starts */
     const struct page *pages[3];
 };
+/* Reads the pages of a block that are not in memory, and holds them. ERR_CORRUPT: a page is
+ * damaged. After an error nothing is held. */
 MUST_CHECK enum err block_hold(struct part *part, const struct block_ref *block,
                                struct block_bytes *ret_bytes, struct why *why);
 void block_release(struct part *part, const struct block_bytes *bytes);
@@ -321,6 +343,7 @@ struct exemplar_walk {
     struct exemplar exemplar;
 };
 
+/* Prepares a walk that is at its end; reads nothing. exemplar_walk_fini() may be called twice. */
 void exemplar_walk_init(struct exemplar_walk *walk, struct part *part);
 void exemplar_walk_fini(struct exemplar_walk *walk);
 /* Begins before the first exemplar; at_end if the part has none. */
@@ -338,6 +361,8 @@ MUST_CHECK enum err part_exemplars(struct part *part, uint32_t first_series,
                                    enum err (*each)(void *context, uint32_t series,
                                                     const struct exemplar *exemplar),
                                    void *context, struct why *why);
+/* Calls `each` for the metadata of a tenant, in the order of families' names; views until it
+ * returns. ERR_CORRUPT; errors of `each`. */
 MUST_CHECK enum err part_metadata(struct part *part, const struct part_tenant *tenant,
                                   enum err (*each)(void *context, const struct metadata *metadata),
                                   void *context, struct why *why);

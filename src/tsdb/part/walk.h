@@ -127,6 +127,7 @@ struct stale_walk {
  * ascending order of series. A damaged list counts as not known. ERR_IO, ERR_NOMEM. */
 MUST_CHECK enum err stale_walk_set(struct stale_walk *walk, struct part *part, uint32_t series,
                                    struct block_ref *blocks, uint32_t count, struct why *why);
+/* Releases the page; accepts a walk that is zeroed. */
 void stale_walk_fini(struct stale_walk *walk, struct part *part);
 
 /* --- labels.c --------------------------------------------------------------------------------- */
@@ -149,6 +150,7 @@ struct value_walk {
     struct buf value;
 };
 
+/* Reads nothing. value_walk_fini() releases the page. */
 void value_walk_init(struct value_walk *walk, struct part *part, struct budget *budget);
 void value_walk_fini(struct value_walk *walk);
 /* Reads the value of `pair` into walk->value: cheapest if it is the next one. */
@@ -190,6 +192,7 @@ void label_store_init(struct label_store *store, const struct part_index *index,
 void label_store_fini(struct label_store *store);
 /* Forgets all labels if there are many, or if some were noted and not read. */
 void label_store_trim(struct label_store *store);
+/* Forgets all labels, and keeps memory for the next ones. */
 void label_store_forget(struct label_store *store);
 /* Notes pairs, and gives the indexes of their entries, valid until labels are forgotten.
  * ERR_NOMEM. */
@@ -232,6 +235,7 @@ struct postings_walk {
  * be set then. walk->set is NULL without memory. */
 void postings_begin(struct postings_walk *walk, const struct part_index *index, uint32_t from,
                     uint32_t to);
+/* Frees the set and releases the page. */
 void postings_end(struct postings_walk *walk);
 /* Adds the series of a pair (a number in the part): cheapest in ascending order. */
 MUST_CHECK enum err postings_add(struct postings_walk *walk, uint32_t pair, struct why *why);

@@ -214,23 +214,9 @@ answer_texts(struct view *view, const struct query_request *request, const struc
     return e;
 }
 
-enum err
-store_label_names(struct view *view, const struct query_request *request,
-                  const struct text_sink *to, struct why *why)
-{
-    return answer_texts(view, request, NULL, to, why);
-}
-
-enum err
-store_label_values(struct view *view, const struct query_request *request, struct bytes name,
-                   const struct text_sink *to, struct why *why)
-{
-    return answer_texts(view, request, &name, to, why);
-}
-
-enum err
-store_series(struct view *view, const struct query_request *request, const struct text_sink *to,
-             struct why *why)
+static enum err
+list_series(struct view *view, const struct query_request *request, const struct text_sink *to,
+            struct why *why)
 {
     struct store_query *q;
     struct bytes labels;
@@ -250,4 +236,12 @@ store_series(struct view *view, const struct query_request *request, const struc
     }
     series_set_free(&q->set);
     return e;
+}
+
+enum err
+store_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+              struct bytes name, const struct text_sink *to, struct why *why)
+{
+    if (kind == LOOKUP_SERIES) return list_series(view, request, to, why);
+    return answer_texts(view, request, kind == LOOKUP_VALUES ? &name : NULL, to, why);
 }

@@ -100,13 +100,9 @@ MUST_CHECK enum err store_metadata(struct view *view, const struct query_request
                                    struct bytes family,
                                    enum err (*each)(void *context, const struct metadata *metadata),
                                    void *context, struct why *why);
-MUST_CHECK enum err store_label_names(struct view *view, const struct query_request *request,
-                                      const struct text_sink *to, struct why *why);
-MUST_CHECK enum err store_label_values(struct view *view, const struct query_request *request,
-                                       struct bytes name, const struct text_sink *to,
-                                       struct why *why);
-MUST_CHECK enum err store_series(struct view *view, const struct query_request *request,
-                                 const struct text_sink *to, struct why *why);
+MUST_CHECK enum err store_look_up(struct view *view, enum lookup_kind kind,
+                                  const struct query_request *request, struct bytes name,
+                                  const struct text_sink *to, struct why *why);
 MUST_CHECK enum err store_survey(struct view *view, const struct query_request *request,
                                  struct series_survey *ret, struct why *why);
 MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,

@@ -63,16 +63,6 @@ double_texts(struct view *view, const struct query_request *request, const struc
     return double_result(rig->ask_error, why);
 }
 
-static enum err
-double_values(struct view *view, const struct query_request *request, struct bytes name,
-              const struct text_sink *to, struct why *why)
-{
-    struct api_rig *rig = api_rig_of_view(view);
-    snprintf(rig->asked_name, sizeof rig->asked_name, "%.*s", (int)name.size,
-             (const char *)name.at);
-    return double_texts(view, request, to, why);
-}
-
 /* Returns the stored labels of one series: {__name__="up"}. */
 static struct bytes
 double_labels(struct buf *to)
@@ -92,6 +82,19 @@ double_series(struct view *view, const struct query_request *request, const stru
     rig->asked = *request;
     enum err e = to->each(to->context, double_labels(&labels));
     return e ? e : double_result(rig->ask_error, why);
+}
+
+static enum err
+double_look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+               struct bytes name, const struct text_sink *to, struct why *why)
+{
+    struct api_rig *rig = api_rig_of_view(view);
+    if (kind == LOOKUP_SERIES) return double_series(view, request, to, why);
+    if (kind == LOOKUP_VALUES) {
+        snprintf(rig->asked_name, sizeof rig->asked_name, "%.*s", (int)name.size,
+                 (const char *)name.at);
+    }
+    return double_texts(view, request, to, why);
 }
 
 static enum err
@@ -196,9 +199,7 @@ static const struct view_ops view_double = {
     .select = double_select,
     .exemplars = double_exemplars,
     .metadata = double_metadata,
-    .label_names = double_texts,
-    .label_values = double_values,
-    .series = double_series,
+    .look_up = double_look_up,
     .free = double_view_free,
 };
 static const struct series_set_ops set_double = {

@@ -171,10 +171,11 @@ given_names(struct view *view, const struct query_request *r, const struct text_
 }
 
 static enum err
-given_values(struct view *view, const struct query_request *r, struct bytes name,
-             const struct text_sink *to, struct why *why)
+given_look_up(struct view *view, enum lookup_kind kind, const struct query_request *r,
+              struct bytes name, const struct text_sink *to, struct why *why)
 {
-    (void)view, (void)r, (void)why;
+    if (kind == LOOKUP_NAMES) return given_names(view, r, to, why);
+    if (kind == LOOKUP_SERIES) return given_texts(view, r, to, why);
     return to->each(to->context, name); /* the requested label */
 }
 
@@ -241,9 +242,7 @@ const struct view_ops given_ops = {
     .select = given_select,
     .exemplars = given_exemplars,
     .metadata = given_metadata,
-    .label_names = given_names,
-    .label_values = given_values,
-    .series = given_texts,
+    .look_up = given_look_up,
     .free = given_free,
 };
 
@@ -251,9 +250,7 @@ const struct view_ops ops_of_a_moment = {
     .select = given_select,
     .exemplars = given_exemplars,
     .metadata = given_metadata,
-    .label_names = given_names,
-    .label_values = given_values,
-    .series = given_texts,
+    .look_up = given_look_up,
     .mark = given_mark,
     .same_before = given_same_before,
     .survey = given_survey,

@@ -34,7 +34,7 @@ MUST_CHECK enum err grouping_of_aggregation(struct grouping *g, struct budget *b
 void grouping_fini(struct grouping *g);
 /* The group of a series, which is made if it is new; its id is then the count before. ERR_NOMEM. */
 MUST_CHECK enum err grouping_find(struct grouping *g, struct bytes labels, uint32_t *ret_id);
-/* grouping_get() that sets *ret_id to GROUP_NONE if the group does not exist. */
+/* grouping_find() that sets *ret_id to GROUP_NONE if the group does not exist. */
 #define GROUP_NONE UINT32_MAX
 MUST_CHECK enum err grouping_look(struct grouping *g, struct bytes labels, uint32_t *ret_id);
 /* Returns the group's labels of the last series; a view until the next one. */
@@ -54,6 +54,7 @@ struct param_extremes {
     double greatest;
     bool nan;
 };
+/* `params` has a value for each step. */
 struct param_extremes param_extremes_of(const double *params, uint32_t steps);
 
 #endif

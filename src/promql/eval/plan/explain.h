@@ -48,6 +48,7 @@ struct query_plan {
     bool was_run;
 };
 
+/* An empty plan; its figures lie in an arena, charged to `budget`, which outlives it. */
 void query_plan_init(struct query_plan *plan, struct budget *budget);
 void query_plan_fini(struct query_plan *plan);
 /* Fills an empty plan with the operators below `root`, and what they read according to the index.

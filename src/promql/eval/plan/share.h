@@ -11,6 +11,7 @@
 /* Begins to look for equal parts; ev->shares stays NULL if the expression has less than two
  * selectors. ERR_NOMEM. */
 MUST_CHECK enum err shares_begin(struct evaluation *ev);
+/* Frees the columns that are kept; accepts ev->shares NULL. After all operators. */
 void shares_fini(struct evaluation *ev);
 
 /* Finds a part that is equal to `x` among those it was called with before. `steps_from` has the

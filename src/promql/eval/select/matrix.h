@@ -29,6 +29,7 @@ MUST_CHECK enum err matrix_fill(struct evaluation *ev, const struct plan_node *x
 /* The request for the series of a selector with a range, in the evaluation's arena. */
 MUST_CHECK enum err matrix_request(struct evaluation *ev, const struct node *node,
                                    struct matcher_set *set, struct query_request *ret);
+/* Frees all series; accepts a matrix that is zeroed. */
 void matrix_fini(struct evaluation *ev, struct matrix *m);
 
 #endif

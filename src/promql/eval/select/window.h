@@ -56,6 +56,7 @@ struct window_kind {
     /* The least and the greatest of many floats, with their number, are enough. */
     bool takes_summaries;
 };
+/* Returns a constant, whose function is NULL if `id` is not a function of windows. */
 const struct window_kind *window_kind_of(enum function_id id);
 
 /* Distances between the samples of a range and its ends, in seconds. */
@@ -93,11 +94,16 @@ stretch_factor(const struct stretch_times *t, double first, double more, bool is
 /* rate, increase and delta of histograms, and of floats and histograms with `anchored` or
  * `smoothed`. */
 enum rate_kind { RATE_DELTA, RATE_INCREASE, RATE_RATE };
+/* Takes the difference between the last and the first histogram, with what was lost in resets; it
+ * is not extrapolated. */
 bool window_histogram_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret);
+/* Takes floats or histograms with `anchored` or `smoothed`. */
 bool window_extended_rate(struct sample_window *w, enum rate_kind kind, struct operand *ret);
+/* Takes the last two histograms, for irate() and idelta(). */
 bool window_instant_histograms(struct sample_window *w, const struct histogram_point *before,
                                const struct histogram_point *last, bool is_rate,
                                struct operand *ret);
+/* Sums up histograms, or takes their mean. */
 bool window_sum_histograms(struct sample_window *w, bool average, struct operand *ret);
 /* The values at both ends of a range with `anchored` or `smoothed`, and the floats between them.
  * False if no float is in the range or after it. The window has at least one float. */
@@ -127,11 +133,15 @@ MUST_CHECK enum err interpolated_histogram(struct evaluation *ev, struct arena *
 
 /* --- notes about samples, with the metric's name ---------------------------------------------- */
 
+/* Warns that the series has histograms and floats. */
 void note_mixed_samples(struct evaluation *ev, struct text_span at, struct bytes labels);
+/* Warns that histograms have exponential and custom buckets. */
 void note_mixed_schemas(struct evaluation *ev, struct text_span at, struct bytes labels);
+/* Notes that different custom buckets were combined in an operation, such as "aggregation". */
 void note_reconciled(struct evaluation *ev, struct text_span at, const char *operation);
 /* Notes that a counter after a reset was combined with one that is not. */
 void note_reset_collision(struct evaluation *ev, struct text_span at, const char *operation);
+/* Warns that a sample starts before the one before it. */
 void note_start_overlap(const struct sample_window *w);
 /* Notes that an aggregation ignores histograms. */
 void note_ignored_histogram(struct evaluation *ev, struct text_span at,

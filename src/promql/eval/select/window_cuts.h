@@ -52,6 +52,7 @@ struct cuts {
     uint32_t next_victim;
 };
 
+/* Cuts are made as they are needed; `budget` outlives them. cuts_fini() frees all. */
 void cuts_init(struct cuts *cuts, struct budget *budget);
 void cuts_fini(struct cuts *cuts);
 /* The cut for a key, valid until the next call. If *ret_known is false the caller finds its

@@ -26,6 +26,7 @@ struct float_windows_kind {
     struct cut_stretch (*stretch)(const int64_t *times_ms, uint32_t count, int64_t end_ms,
                                   int64_t range_ms);
 };
+/* Returns a constant, whose function is NULL if `id` has no such form. */
 const struct float_windows_kind *float_windows_kind_of(enum function_id id);
 
 #endif
