@@ -244,12 +244,21 @@ static const struct story stories[] = {
     /* The alert would end by itself; the gap is noticed half a minute later. */
     STORY("alerts are held from the first evaluation on that the store refuses",
           "300s refuse 25s firing", G("{alert: Brief, expr: 'vector(time() % 86400) < 310'}")),
+    /* The fill is tried every five seconds, and fails until then. */
+    STORY("alerts are held while the store refuses also while a gap is filled",
+          "for 60..64: 200s mute 100s crash 10s start 0 unreadable $s readable refuse 10s firing",
+          G(ALWAYS) "- {name: h, interval: 1s, rules: [{alert: Brief, "
+                    "expr: 'vector(time() % 86400) < 320'}]}\n"),
     /* The fill takes three passes, and an evaluation of the alert is due between some of them. */
     STORY("alerts that read recorded series are held until the gap is filled",
           "for 300..329: $s crash 36000s slow 4000 start 0 300s slow 0 60s sent 0",
           G(ALWAYS) H("{alert: Gone, expr: absent(always)}")),
     STORY("alerts are held while the store refuses also if nothing is recorded",
           "120s forget refuse mute 480s accept speak speed 5 300s firing", G(SENT)),
+    STORY("alerts are held while the store refuses also after a short outage",
+          "for 300..329: $s crash 10s mute start 0 15s forget refuse 480s accept speak speed 5 "
+          "300s firing",
+          G(ALWAYS ", " SENT)),
 
     /* --- checkpoints --- */
     STORY("a directory of an earlier version goes on where it was",

@@ -7,6 +7,7 @@
  * time before the end of the gap. While the store refuses writes, senders keep their samples:
  * waiting begins when it accepts them again. A pause that is shorter than a gap makes a tenant wait
  * as well; only alerts that read recorded series are held then, because the recording rules wait.
+ * All are held if the store refuses writes during that wait.
  *
  * FILLS: in passes. A pass makes all evaluations of recording rules of the tenant that are due in
  * the first hours of the gap, or in all of it if that is short (rules/replay/replay.h). When the
@@ -62,6 +63,15 @@ begin_wait(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns
     t->until_ns = monotonic_ns + s->limits.catch_up_wait_ns;
     if (t->held_until_ns == 0) t->held_until_ns = t->until_ns;
     t->look_ns = monotonic_ns;
+}
+
+/* Senders keep their samples while the store refuses them: all alerts are held, as in a gap. */
+static void
+wait_for_store(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns)
+{
+    begin_wait(s, t, monotonic_ns);
+    if (!t->has_gap) t->held_until_ns = t->until_ns;
+    t->has_gap = true;
 }
 
 void
@@ -143,7 +153,7 @@ catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     t->is_logged = job->is_logged;
     if (t->state != CATCH_UP_WAITS) return;
     if (job->store_refuses) {
-        begin_wait(s, t, monotonic_ns);
+        wait_for_store(s, t, monotonic_ns);
     } else if (t->is_refused && !t->is_held_again) { /* senders send now */
         t->held_until_ns = t->until_ns;
         t->is_held_again = true;
@@ -399,7 +409,7 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     if (job->error == OK)
         note_success(s, t, job, monotonic_ns - job->taken_ns);
     else if (job->store_refuses)
-        begin_wait(s, t, monotonic_ns);
+        wait_for_store(s, t, monotonic_ns);
     else
         note_failure(s, t, monotonic_ns);
 }

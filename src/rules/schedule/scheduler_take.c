@@ -239,7 +239,7 @@ take_evaluation(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     job->how.is_repeated = job->how.at_ns <= s->latest_ns || job->how.at_ns <= s->started_ns;
     if (job->how.at_ns > s->latest_ns) s->latest_ns = job->how.at_ns;
     if (alarms) e->alert_slot = slot + 1;
-    job->holds_if_refused = e->tenant->state == CATCH_UP_LIVE;
+    job->holds_if_refused = e->tenant->state != CATCH_UP_WAITS || !e->tenant->has_gap;
     job->asks_arrivals =
         s->host->arrivals != NULL && monotonic_ns - e->tenant->sent_read_ns >= ARRIVALS_NS;
     if (job->asks_arrivals) e->tenant->sent_read_ns = monotonic_ns;
