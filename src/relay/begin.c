@@ -251,9 +251,10 @@ fit_to_log(struct relay *r)
     }
     if (!is_fill_pos(s->cursor.pos)) {
         if (other && pos >= log.begin_pos) s->cursor = (struct relay_cursor){0};
-        if (!other && pos > log.end_pos) s->cursor = (struct relay_cursor){.pos = log.end_pos};
+        /* An earlier cursor would revoke dead letters of items that are not read again. */
+        if (!other && pos > log.next_pos) s->cursor = (struct relay_cursor){.pos = log.next_pos};
     }
-    if (!filled) s->log_count.known &= !other && s->cursor.pos == pos;
+    if (!filled) s->log_count.known &= !other && s->cursor.pos == pos && pos <= log.end_pos;
     if (other) s->counted_pos = log.begin_pos;
     if (s->counted_pos > log.end_pos) s->counted_pos = log.end_pos;
     log_warn("relay: the log does not match the position of this destination, probably because it "

@@ -556,6 +556,33 @@ UNIT_TEST(test_a_log_that_ends_before_the_parts_do_loses_nothing)
     }
 }
 
+/* The letter of a settled sample is the only one that the destination has of it. */
+UNIT_TEST(test_letters_stay_when_the_log_ends_before_the_cursor)
+{
+    struct world *w = &the_world;
+    for (unsigned i = 0; i < 2; i++) {
+        begin_stuck(w, 986 + i);
+        w->fails_each = 0;
+        log_many(w, 0, 5);
+        world_turn_until_settled(w);
+        pass_seconds(w, 2); /* the state is saved */
+        if (i == 1) machine_flush(&w->m);
+        kill_server(w);
+        zero_log(w, ends[2], ends[5]);
+        start_server(w);
+        expect_stored(w, i == 1 ? 0 : 3 * EACH);
+        uint32_t count = w->count;
+        go_on_until_settled(w);
+        check_what_arrived(w, count);
+        assert_true(w->sent[999].dead);
+        struct relay_status s = world_status(w);
+        assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DEAD_LETTERED], 1);
+        assert_int_equal(s.taken[ITEM_FLOAT], w->count);
+        assert_int_equal(fates_dropped(&s.fates, ITEM_FLOAT), 0);
+        world_fini(w);
+    }
+}
+
 /* One of two records of a commit is damaged after the server has read it. The part that has it ends
  * with this commit. */
 UNIT_TEST(test_a_commit_damaged_in_part_is_read_from_the_store)
@@ -811,6 +838,7 @@ main(void)
         cmocka_unit_test(test_a_hole_around_the_cursor_is_counted_from_the_cursor_on),
         cmocka_unit_test(test_a_removed_segment_is_read_from_the_store_or_counted),
         cmocka_unit_test(test_a_log_that_ends_before_the_parts_do_loses_nothing),
+        cmocka_unit_test(test_letters_stay_when_the_log_ends_before_the_cursor),
         cmocka_unit_test(test_a_commit_damaged_in_part_is_read_from_the_store),
         cmocka_unit_test(test_stored_samples_arrive_when_the_log_has_random_holes),
         cmocka_unit_test(test_two_destinations_account_for_the_same_hole),
