@@ -556,6 +556,32 @@ UNIT_TEST(test_a_log_that_ends_before_the_parts_do_loses_nothing)
     }
 }
 
+/* The first commits after the log lost its end have the numbers of those that it lost. */
+UNIT_TEST(test_the_end_of_a_log_that_is_lost_twice_is_read_from_the_store)
+{
+    struct world *w = &the_world;
+    begin_stuck(w, 985);
+    log_many(w, 0, 3);
+    pass_seconds(w, 3);
+    kill_server(w);
+    zero_log(w, ends[1], ends[3]);
+    machine_must_open(&w->m);
+    world_open(w);
+    pass_seconds(w, 3); /* what is lost is counted */
+    log_many(w, 3, 7);
+    machine_flush(&w->m);
+    kill_server(w);
+    zero_log(w, ends[3], ends[7]);
+    start_server(w);
+    expect_stored(w, 2 * EACH);
+    world_open(w);
+    log_many(w, 7, 11);
+    world_turn(w, 3);
+    world_remove(w);
+    memset(is_stored + 7 * EACH, true, 4 * EACH);
+    expect_all_that_is_stored(w, EACH);
+}
+
 /* The letter of a settled sample is the only one that the destination has of it. */
 UNIT_TEST(test_letters_stay_when_the_log_ends_before_the_cursor)
 {
@@ -838,6 +864,7 @@ main(void)
         cmocka_unit_test(test_a_hole_around_the_cursor_is_counted_from_the_cursor_on),
         cmocka_unit_test(test_a_removed_segment_is_read_from_the_store_or_counted),
         cmocka_unit_test(test_a_log_that_ends_before_the_parts_do_loses_nothing),
+        cmocka_unit_test(test_the_end_of_a_log_that_is_lost_twice_is_read_from_the_store),
         cmocka_unit_test(test_letters_stay_when_the_log_ends_before_the_cursor),
         cmocka_unit_test(test_a_commit_damaged_in_part_is_read_from_the_store),
         cmocka_unit_test(test_stored_samples_arrive_when_the_log_has_random_holes),
