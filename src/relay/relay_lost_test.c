@@ -316,7 +316,9 @@ expect_all_that_is_stored(struct world *w, uint64_t repeats)
     struct relay_status s = world_status(w);
     assert_in_range(w->repeated, 0, repeats);
     uint64_t dropped = fates_dropped(&s.fates, ITEM_FLOAT);
-    assert_in_range(dropped, lost > repeats ? lost - repeats : 0, lost);
+    /* After a restart, a repeat that was refused is missing and counts as lost. */
+    uint64_t refused = uncounted ? w->count / 1000 : 0;
+    assert_in_range(dropped, lost > repeats ? lost - repeats : 0, lost + refused);
     assert_int_equal(s.fates.count[ITEM_FLOAT][FATE_DROPPED + DROP_DAMAGED], dropped);
     if (uncounted)
         assert_true(s.taken[ITEM_FLOAT] >= w->count - lost);
@@ -713,6 +715,13 @@ UNIT_TEST(test_stored_samples_arrive_when_the_log_has_random_holes)
     }
 }
 
+/* Items that the log lost at its end may come until the count is closed. Then a hole has items that
+ * were counted, and the store has lost as many. */
+UNIT_TEST(test_a_loss_of_the_store_explains_items_that_were_counted)
+{
+    live_with_holes(60039);
+}
+
 /* --- two destinations ------------------------------------------------------------------------- */
 
 static bool arrived[SAMPLES_MAX]; /* at the second destination */
@@ -868,6 +877,7 @@ main(void)
         cmocka_unit_test(test_letters_stay_when_the_log_ends_before_the_cursor),
         cmocka_unit_test(test_a_commit_damaged_in_part_is_read_from_the_store),
         cmocka_unit_test(test_stored_samples_arrive_when_the_log_has_random_holes),
+        cmocka_unit_test(test_a_loss_of_the_store_explains_items_that_were_counted),
         cmocka_unit_test(test_two_destinations_account_for_the_same_hole),
         cmocka_unit_test(test_a_state_that_is_removed_meanwhile_is_written_again),
     };

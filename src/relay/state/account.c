@@ -197,14 +197,16 @@ account_lost(struct account *account, const struct chunk *c, unsigned kind,
     enum err e = window_push_lost(account->window, c->pos, c->segment, kind, lost,
                                   (uint8_t)(FATE_DROPPED + reason));
     if (e) return e;
-    if (c->pos < a->pos) {
-        /* With an unlimited margin, items that come without having been counted are news then. */
-        bool endless = a->margin[kind] == UINT64_MAX;
-        news = endless ? 0 : take_part(&a->margin[kind], lost);
-    }
-    /* Repeats that the store gave may have used up the margin. */
     uint64_t ahead = a->count[kind] > 0 ? (uint64_t)a->count[kind] : 0;
-    if (lost - news > ahead) news = lost - ahead;
+    uint64_t *margin = &a->margin[kind], least = lost > ahead ? lost - ahead : 0;
+    if (c->pos < a->pos && (a->lasting || *margin == UINT64_MAX)) {
+        /* The store's losses must explain what remains of the count, not of the margin. */
+        news = least;
+        if (*margin != UINT64_MAX) take_part(margin, news);
+    } else if (c->pos < a->pos) {
+        news = take_part(margin, lost);
+    }
+    if (news < least) news = least; /* repeats of the store may have used up the margin */
     assert(news <= lost);
     assert(lost - news <= ahead); /* invariant 3 */
     a->count[kind] -= (int64_t)(lost - news);
