@@ -241,8 +241,10 @@ fit_to_log(struct relay *r)
     if (!less && !other) return;
     uint64_t pos = s->cursor.pos;
     bool filled = fill_instead(r, &log);
-    if (s->fill.active && !filled) { /* later items of the log are in the store, or lost */
-        uint64_t end_pos = s->fill.to_pos > log.end_pos ? s->fill.to_pos : log.end_pos;
+    bool expects = s->fill.active || s->expected.until_pos > 0;
+    if (expects && !filled) { /* later items of the log are in the store, or lost */
+        uint64_t end_pos = log.end_pos;
+        if (s->fill.active && s->fill.to_pos > end_pos) end_pos = s->fill.to_pos;
         if (s->expected.until_pos > end_pos) {
             s->expected.until_pos = end_pos;
             s->expected.log_count.known = false;

@@ -558,6 +558,30 @@ UNIT_TEST(test_a_log_that_ends_before_the_parts_do_loses_nothing)
     }
 }
 
+/* The count of the store's items lasts while the log is followed again. */
+UNIT_TEST(test_a_lost_end_of_the_log_explains_items_that_were_counted)
+{
+    struct world *w = &the_world;
+    begin_stuck(w, 984);
+    leave_log_at(w, 10);
+    log_many(w, 10, 30);
+    pass_seconds(w, 3);
+    w->fails_each = 0;
+    for (unsigned i = 0; i < 1000 && world_state(w).fill.active; i++) {
+        world_turn(w, 1);
+    }
+    assert_true(world_state(w).expected.until_pos > 0);
+    w->fails_each = 1;
+    pass_seconds(w, 2);
+    kill_server(w);
+    zero_log(w, ends[15], ends[30]);
+    start_server(w);
+    expect_stored(w, 15 * EACH);
+    uncounted = true; /* what was sent in the last second is lost, too */
+    expect_all_that_is_stored(w, 15 * EACH);
+    uncounted = false;
+}
+
 /* The first commits after the log lost its end have the numbers of those that it lost. */
 UNIT_TEST(test_the_end_of_a_log_that_is_lost_twice_is_read_from_the_store)
 {
@@ -873,6 +897,7 @@ main(void)
         cmocka_unit_test(test_a_hole_around_the_cursor_is_counted_from_the_cursor_on),
         cmocka_unit_test(test_a_removed_segment_is_read_from_the_store_or_counted),
         cmocka_unit_test(test_a_log_that_ends_before_the_parts_do_loses_nothing),
+        cmocka_unit_test(test_a_lost_end_of_the_log_explains_items_that_were_counted),
         cmocka_unit_test(test_the_end_of_a_log_that_is_lost_twice_is_read_from_the_store),
         cmocka_unit_test(test_letters_stay_when_the_log_ends_before_the_cursor),
         cmocka_unit_test(test_a_commit_damaged_in_part_is_read_from_the_store),
