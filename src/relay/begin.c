@@ -40,7 +40,7 @@ first_state(struct relay *r, enum destination_start start, int64_t start_ms)
     }
     if (start == START_NOW || store_pos == 0) return;
     s->fill = (struct relay_fill){.active = true,
-                                  .to_pos = catch_up_end(&r->context, 0),
+                                  .to_pos = catch_up_end(&r->context, 0, &s->log_count),
                                   .since_ms = env_realtime_ms(o->env)};
     s->cursor.pos = fill_first_pos(++s->fill_count);
 }
@@ -197,7 +197,8 @@ fill_instead(struct relay *r, const struct wal_stats *log)
     struct relay_state *s = &r->state;
     if (o->tsdb == NULL || s->fill.active) return false;
     if (tsdb_store_pos(o->tsdb) <= s->cursor.pos) return false;
-    uint64_t from_pos = s->cursor.pos, to_pos = catch_up_end(&r->context, from_pos);
+    uint64_t from_pos = s->cursor.pos;
+    uint64_t to_pos = catch_up_end(&r->context, from_pos, &s->log_count);
     s->fill = (struct relay_fill){.active = true,
                                   .from_pos = from_pos,
                                   .to_pos = to_pos,
@@ -230,22 +231,32 @@ fit_to_log(struct relay *r)
                  memcmp(s->log_id, wal_log_id(o->wal), sizeof s->log_id) != 0;
     memcpy(s->log_id, wal_log_id(o->wal), sizeof s->log_id);
     bool less = !is_fill_pos(s->cursor.pos) && s->cursor.pos > log.end_pos;
+    /* The log ends before the parts do. Reading it shows that items are missing only if the number
+     * before the position is known. */
+    uint64_t store_pos = o->tsdb == NULL ? 0 : tsdb_store_pos(o->tsdb);
+    less |= s->log_totals.known && !s->log_count.known && log.end_pos < store_pos;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++) {
         less |= log.totals[kind] < s->log_totals.of[kind];
     }
     if (!less && !other) return;
     uint64_t pos = s->cursor.pos;
     bool filled = fill_instead(r, &log);
-    if (s->fill.active && !filled) { /* later items of the log are in the store, or lost */
-        uint64_t end_pos = s->fill.to_pos > log.end_pos ? s->fill.to_pos : log.end_pos;
-        if (s->expected.until_pos > end_pos) s->expected.until_pos = end_pos;
+    bool expects = s->fill.active || s->expected.until_pos > 0;
+    if (expects && !filled) { /* later items of the log are in the store, or lost */
+        uint64_t end_pos = log.end_pos;
+        if (s->fill.active && s->fill.to_pos > end_pos) end_pos = s->fill.to_pos;
+        if (s->expected.until_pos > end_pos) {
+            s->expected.until_pos = end_pos;
+            s->expected.log_count.known = false;
+        }
         s->log_lost = true;
     }
     if (!is_fill_pos(s->cursor.pos)) {
         if (other && pos >= log.begin_pos) s->cursor = (struct relay_cursor){0};
-        if (!other && pos > log.end_pos) s->cursor = (struct relay_cursor){.pos = log.end_pos};
+        /* An earlier cursor would revoke dead letters of items that are not read again. */
+        if (!other && pos > log.next_pos) s->cursor = (struct relay_cursor){.pos = log.next_pos};
     }
-    s->log_count.known &= !other && !filled && s->cursor.pos == pos;
+    if (!filled) s->log_count.known &= !other && s->cursor.pos == pos && pos <= log.end_pos;
     if (other) s->counted_pos = log.begin_pos;
     if (s->counted_pos > log.end_pos) s->counted_pos = log.end_pos;
     log_warn("relay: the log does not match the position of this destination, probably because it "
@@ -272,8 +283,10 @@ relay_load_state(struct relay *r, struct why *why)
         struct relay_state *s = &r->state;
         struct wal_stats log;
         wal_stats(c->options.wal, &log);
-        s->log_count.known = !s->fill.active && s->cursor.pos == log.end_pos;
-        memcpy(s->log_count.of, log.totals, sizeof log.totals);
+        if (s->cursor.pos == log.end_pos) {
+            s->log_count.known = true;
+            memcpy(s->log_count.of, log.totals, sizeof log.totals);
+        }
     }
     fit_to_log(r);
     e = saving_keep_texts(&r->saving, &r->state);

@@ -8,7 +8,8 @@
  *
  * Invariants:
  * 1. A run ends only while no request is pending.
- * 2. The log is left only for a stretch that is not empty, from the cursor to the end of the parts.
+ * 2. The log is left only for a stretch that is not empty, from the cursor to the end of the parts,
+ *    which reaches beyond a hole at which reading waits.
  * 3. The log is followed again only when all items of the stretch are settled.
  */
 #include <assert.h>
@@ -35,12 +36,13 @@ catch_up_is_due(struct relay *r)
 }
 
 uint64_t
-catch_up_end(const struct relay_context *c, uint64_t from_pos)
+catch_up_end(const struct relay_context *c, uint64_t from_pos, struct log_count *ret_count)
 {
     uint64_t pos;
     do {
         pos = tsdb_store_pos(c->options.tsdb);
         guard_set_borders(c->options.guard, from_pos, pos);
+        ret_count->known = tsdb_store_totals(c->options.tsdb, pos, ret_count->of);
     } while (tsdb_store_pos(c->options.tsdb) != pos);
     return pos;
 }
@@ -89,14 +91,14 @@ leave_log(struct relay *r)
     next.fill = (struct relay_fill){
         .active = true,
         .from_pos = next.cursor.pos,
-        .to_pos = catch_up_end(&r->context, next.cursor.pos),
+        .to_pos = catch_up_end(&r->context, next.cursor.pos, &next.log_count),
         .since_ms = oldest_ms != 0 ? oldest_ms : env_realtime_ms(r->context.options.env),
     };
     assert(next.fill.to_pos > next.fill.from_pos); /* invariant 2 */
+    assert(next.fill.to_pos >= r->feed.hole_pos);
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
     account_leave(&r->account, &before, &next);
     next.left_out = (struct samples_left_out){0};
-    next.log_count.known = false;
     log_warn("relay: destination is far behind, reading queued samples from the store before "
              "following the log again",
              KV("destination", r->context.settings->name), KV("from", next.fill.from_pos),
@@ -111,14 +113,15 @@ give_again(struct relay *r)
 {
     struct why why = {""};
     enum err e = relay_save(r, &why);
-    uint64_t to_pos = catch_up_end(&r->context, 0);
+    struct log_count log_count;
+    uint64_t to_pos = catch_up_end(&r->context, 0, &log_count);
     /* If more was stored meanwhile, that is taken first. */
     if (e == OK && to_pos > r->state.cursor.pos) return;
     if (e == OK) e = letters_take_back(&r->letters, &r->state, &why);
     struct relay_state next = r->state;
     next.begin_ms = r->watch.again_from_ms;
     next.begin_pos = next.cursor.pos;
-    next.log_count.known = false;
+    next.log_count = log_count;
     next.fill = (struct relay_fill){
         .active = true,
         .to_pos = to_pos,
@@ -152,8 +155,7 @@ should_leave(struct relay *r)
 {
     const struct relay_context *c = &r->context;
     uint64_t store_pos = tsdb_store_pos(c->options.tsdb), pos = log_pos(r);
-    const struct read_ahead *a = &r->account.ahead;
-    bool counted = a->blind || feed_read_pos(&r->feed) >= store_pos || a->pos >= store_pos;
+    bool counted = account_knows(&r->account, store_pos);
     bool gone = r->feed.state == FEED_GONE && store_pos <= pos;
     if (r->feed.hole_pos > store_pos || r->feed.reload_pos > store_pos || gone)
         tsdb_want_parts(c->options.tsdb);
@@ -162,7 +164,7 @@ should_leave(struct relay *r)
     if (r->feed.reload_pos > 0) return counted && store_pos >= r->feed.reload_pos;
     if (r->feed.hole_pos > 0)
         return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(&r->lanes);
-    if (r->feed.state == FEED_GONE) return counted || !a->lasting;
+    if (r->feed.state == FEED_GONE) return counted || !r->account.ahead.lasting;
     struct wal *wal = c->options.wal;
     uint64_t covered = wal_bytes_from(wal, pos) - wal_bytes_from(wal, store_pos);
     return counted && covered >= c->settings->log_budget_bytes / 2;
@@ -178,14 +180,14 @@ read_newer_parts(struct relay *r)
     next.fill = (struct relay_fill){
         .active = true,
         .from_pos = next.fill.to_pos,
-        .to_pos = catch_up_end(&r->context, next.fill.to_pos),
+        .to_pos = catch_up_end(&r->context, next.fill.to_pos, &next.log_count),
         .since_ms = next.fill.since_ms,
     };
     assert(next.fill.to_pos > next.fill.from_pos); /* invariant 2 */
     next.cursor = (struct relay_cursor){.pos = fill_first_pos(++next.fill_count)};
     if (next.expected.until_pos < next.fill.to_pos) { /* more may come than is expected */
         next.expected.until_pos = next.fill.to_pos;
-        memset(next.expected.margin, 0xff, sizeof next.expected.margin);
+        account_widen(&next.log_count, &next.expected.log_count, next.expected.margin);
     }
     log_warn("relay: the log has lost queued samples, reading on in the store",
              KV("destination", r->context.settings->name), KV("from", next.fill.from_pos),

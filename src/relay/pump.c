@@ -26,30 +26,38 @@ count_lost(struct relay *r)
     const struct chunk *c = r->feed.chunk;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         if (c->lost[kind] == 0) continue;
-        if (account_lost(&r->account, c, kind) != OK) return false;
+        if (account_lost(&r->account, c, kind, &r->state) != OK) return false;
         feed_hole_counted(&r->feed, kind);
     }
     return true;
 }
 
+/* True if no item before a hole is open, or does not matter, without a store: invariant 7 of
+ * account.c. */
+static bool
+is_settled(struct relay *r)
+{
+    if (r->context.options.tsdb == NULL) return true;
+    window_saved_cursor(r->window, NULL); /* removes settled records */
+    return window_records(r->window) == 0;
+}
+
 /*
- * Handles items of the log that are lost before the record that was read. The record is opened only
- * after the store has given these (catch_up.c), or they were counted as lost. False if it has to
- * wait.
+ * Handles a hole of the log before the record that is read next, or was read. That record is opened
+ * only after the store has given the items of the hole (catch_up.c), or they were counted as lost.
+ * False if it has to wait.
  */
 static bool
 pass_hole(struct relay *r)
 {
-    const struct chunk *c = r->feed.chunk;
-    uint64_t lost = 0;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        lost += c->lost[kind];
+    struct feed *f = &r->feed;
+    if (f->hole.begin_pos == 0) return true;
+    if (r->context.options.tsdb != NULL && account_hole(&r->account, &r->state)) {
+        feed_wait_at_hole(f);
+        return false;
     }
-    if (lost == 0) return true;
-    bool waits = r->feed.hole_pos > 0, stored = r->context.options.tsdb != NULL;
-    if (!stored || (!waits && !account_hole(&r->account, c, &r->state))) return count_lost(r);
-    if (!waits) feed_wait_at_hole(&r->feed, lost);
-    return false;
+    if (!f->is_read) return true; /* the next record shows what is lost */
+    return is_settled(r) && account_is_ahead(&r->account, f->chunk) && count_lost(r);
 }
 
 static void
@@ -68,10 +76,10 @@ next_chunk(struct relay *r)
     uint64_t record;
     enum err e = feed_read(f, &why);
     if (e == ERR_AGAIN) return false;
-    if (e == ERR_CORRUPT && !feed_reads_store(f)) { /* the next record shows what is lost */
+    if (e == ERR_CORRUPT && !feed_reads_store(f)) {
         log_error("relay: cannot read part of the log, skipping it",
                   KV("destination", r->context.settings->name), KV("error", &why));
-        return true;
+        return pass_hole(r);
     }
     if (e) {
         note_unread(r, e, &why);

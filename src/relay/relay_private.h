@@ -94,9 +94,11 @@ void watch_publish(struct relay *r);
 
 /* Leaves the log for the store if the relay lags too far, and returns to the log later. */
 void catch_up(struct relay *r);
-/* The position of the log up to which parts have everything. Sets the borders at it and at
- * `from_pos`, so that no part will reach across them. */
-uint64_t catch_up_end(const struct relay_context *context, uint64_t from_pos);
+/* The position of the log up to which parts have everything, and the items that the log had
+ * accepted there. Sets the borders at it and at `from_pos`, so that no part will reach across
+ * them. */
+uint64_t catch_up_end(const struct relay_context *context, uint64_t from_pos,
+                      struct log_count *ret_count);
 /* True if the queued part of the log exceeds the destination's budget. */
 bool catch_up_is_due(struct relay *r);
 

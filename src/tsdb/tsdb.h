@@ -496,6 +496,10 @@ struct tsdb_stretch {
 /* Returns the log position up to which parts cover the log. */
 uint64_t tsdb_store_pos(const struct tsdb *tsdb);
 
+/* Returns the samples that the log had accepted there. False if parts reach further by now, or the
+ * number is unknown. */
+bool tsdb_store_totals(struct tsdb *tsdb, uint64_t pos, uint64_t ret_totals[LEDGER_KIND_COUNT]);
+
 /* Range of the log that was read when the store was opened: samples that were damaged there are
  * missing. Parts had everything before it. */
 uint64_t tsdb_replayed_pos(const struct tsdb *tsdb);

@@ -602,6 +602,33 @@ UNIT_TEST(test_the_last_commits_of_the_log_do_not_vanish_unnoticed)
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
 }
 
+/* The parts have what the log lost, and nothing has come since. */
+UNIT_TEST(test_a_head_is_written_out_when_the_log_ends_before_the_parts)
+{
+    for (int i = 0; i < 3; i++) {
+        must_send_float("a", "__name__=m", T0 + i * 1000, i);
+        machine_commit(&machine);
+    }
+    machine_flush(&machine);
+    machine_close(&machine);
+    flip_end_of_log();
+    machine_must_open(&machine);
+    uint64_t pos = tsdb_store_pos(machine.db);
+    assert_true(wal_end(tsdb_wal(machine.db)) < pos);
+    machine_flush(&machine);
+    assert_int_equal(tsdb_store_pos(machine.db), pos);
+    must_send_float("a", "__name__=m", T0 + 3000, 3);
+    machine_commit(&machine);
+    machine_flush(&machine);
+    assert_true(tsdb_store_pos(machine.db) > pos);
+    machine_verified_restart(&machine);
+    expect_all(&machine, "a",
+               "{__name__=\"m\"} 1767222000000 0\n"
+               "{__name__=\"m\"} 1767222001000 1\n"
+               "{__name__=\"m\"} 1767222002000 2\n"
+               "{__name__=\"m\"} 1767222003000 3\n");
+}
+
 /* Writes the same part with m{x="2"} before m{x="1"}. */
 static void
 swap_series_of_part_1(void)
@@ -791,6 +818,7 @@ main(void)
         claim(test_a_ledger_that_does_not_balance_is_reported),
         claim(test_a_record_that_cannot_be_decoded_is_named_by_its_position),
         claim(test_the_last_commits_of_the_log_do_not_vanish_unnoticed),
+        claim(test_a_head_is_written_out_when_the_log_ends_before_the_parts),
         claim(test_series_out_of_order_are_named_by_their_part_and_tenant),
         claim(test_the_first_sync_of_a_commit_is_not_under_the_lock_of_the_head),
         claim(test_samples_that_come_while_a_cut_is_committed_are_in_it),

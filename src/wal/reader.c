@@ -177,13 +177,13 @@ reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
     r->commit_end = known ? commit.end_pos : 0;
     r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
     r->sequence = known ? commit.sequence : 0;
+    r->salvaging = !known;
     if (known) memcpy(r->totals, commit.totals_before, sizeof r->totals);
     if (!known || commit.end_pos != r->start_pos) return;
     r->start_known = true;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         r->start_totals[kind] = commit.totals_before[kind] + commit.accepted[kind];
     }
-    r->salvaging = !known;
 }
 
 /* Reads one record. *ret_given: the caller gets it. */

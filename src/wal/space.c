@@ -303,6 +303,7 @@ wal_stats(struct wal *wal, struct wal_stats *ret_stats)
     lock_take(&wal->lock);
     struct wal_stats s = wal->stats;
     s.end_pos = wal->end_pos;
+    s.next_pos = wal->tried_pos;
     memcpy(s.totals, wal->totals, sizeof s.totals);
     s.begin_pos = wal->list.count == 0 ? wal->end_pos : wal->list.items[0].base_pos;
     s.segment_count = wal->list.count;

@@ -246,6 +246,7 @@ void wal_set_budget(struct wal *wal, uint64_t budget_bytes);
 struct wal_stats {
     uint64_t begin_pos; /* begin of the oldest segment */
     uint64_t end_pos;
+    uint64_t next_pos; /* later commits are at or after it, also after a log that lost its end */
     uint64_t totals[LEDGER_KIND_COUNT]; /* samples accepted before the end */
     uint64_t segment_count;
     uint64_t segment_bytes; /* size of all files, including prepared ones */

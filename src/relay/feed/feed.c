@@ -21,6 +21,9 @@
  * 1. The log is open in OLDEST and LOG, the store in STORE, STORE_END and STORE_MOVED. Never both.
  * 2. `next` is at most `count`; a chunk is read and opened only when they are equal.
  * 3. Holes are only in the log: hole_pos and reload_pos are 0 while the store is read.
+ * 4. From a hole on, no record is opened before the items of the hole are accounted for: they are
+ *    counted as lost, or the run ends and the next one reads them from the store. Until then the
+ *    cursor stays at or before the begin of the hole.
  */
 #include "relay/feed/feed.h"
 
@@ -202,6 +205,24 @@ read_chunk(struct feed *f, struct why *why)
     return e;
 }
 
+/* Notes what the log could not give: damage, which shows where the bytes are, or a record before
+ * which items are missing by the log's totals. */
+static void
+note_hole(struct feed *f, enum err e, uint64_t before_pos)
+{
+    uint64_t pos = log_items_pos(f->log), lost = 0;
+    if (e == ERR_CORRUPT) before_pos = log_items_damage_pos(f->log);
+    bool damaged =
+        e == ERR_CORRUPT && pos > before_pos; /* else it is before the begin of the run */
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && e == OK; kind++) {
+        lost += f->log_chunk.lost[kind];
+    }
+    if (!damaged && lost == 0) return;
+    if (f->hole.begin_pos == 0) f->hole = (struct log_hole){before_pos, before_pos};
+    if (damaged) f->hole.end_pos = pos;
+    assert(f->hole.begin_pos <= f->hole.end_pos); /* invariant 4 */
+}
+
 enum err
 feed_read(struct feed *f, struct why *why)
 {
@@ -209,8 +230,8 @@ feed_read(struct feed *f, struct why *why)
     if (f->is_read) return OK;
     uint64_t before = f->log == NULL ? 0 : log_items_pos(f->log);
     enum err e = read_chunk(f, why);
-    if (e == ERR_CORRUPT && f->skipped_pos == 0) f->skipped_pos = before;
     f->is_read = e == OK;
+    if (f->log != NULL) note_hole(f, e, before);
     if (e == ERR_MISSING) f->state = FEED_GONE; /* catch_up() acts on it */
     return e;
 }
@@ -221,7 +242,7 @@ feed_open_chunk(struct feed *f, uint64_t record)
     assert(f->is_read);
     if (f->state == FEED_OLDEST) f->state = FEED_LOG;
     f->is_read = false;
-    f->skipped_pos = 0; /* the items lost before this record are accounted for */
+    f->hole = (struct log_hole){0}; /* its items are accounted for */
     f->record = record;
     f->next = 0;
     f->count = f->chunk->count;
@@ -237,14 +258,14 @@ feed_note_untaken(struct feed *f, uint32_t count)
 }
 
 void
-feed_wait_at_hole(struct feed *f, uint64_t lost)
+feed_wait_at_hole(struct feed *f)
 {
-    const struct chunk *c = &f->log_chunk;
-    assert(f->fill == NULL); /* invariant 3 */
-    f->hole_pos = c->pos;
+    assert(f->fill == NULL);        /* invariant 3 */
+    assert(f->hole.begin_pos != 0); /* invariant 4 */
+    f->hole_pos = f->is_read ? f->log_chunk.pos : f->hole.end_pos;
     log_error("relay: part of the log is damaged, reading it from the store instead",
-              KV("destination", f->context->settings->name), KV("items", lost),
-              KV("before_position", c->pos));
+              KV("destination", f->context->settings->name),
+              KV("after_position", f->hole.begin_pos), KV("before_position", f->hole_pos));
 }
 
 void
@@ -355,6 +376,7 @@ uint64_t
 feed_read_pos(const struct feed *f)
 {
     if (f->log == NULL) return 0;
+    if (f->hole.begin_pos != 0 && f->context->options.tsdb != NULL) return f->hole.begin_pos;
     return has_unread(f) ? f->log_chunk.pos : log_items_pos(f->log);
 }
 
@@ -373,7 +395,7 @@ uint64_t
 feed_given_pos(const struct feed *f)
 {
     if (f->log == NULL || f->is_read || f->next < f->count) return 0;
-    return f->skipped_pos != 0 ? f->skipped_pos : log_items_pos(f->log);
+    return f->hole.begin_pos != 0 ? f->hole.begin_pos : log_items_pos(f->log);
 }
 
 void

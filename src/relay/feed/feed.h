@@ -27,6 +27,12 @@ enum feed_state {
     FEED_STORE_MOVED, /* the store has changed, and must be read from the last saved place */
 };
 
+/* A part of the log whose items cannot be read, before the record that was read last. */
+struct log_hole {
+    uint64_t begin_pos; /* 0 if there is none, or a record after it was opened */
+    uint64_t end_pos; /* end of the bytes that are damaged; begin_pos if the log only lacks items */
+};
+
 struct feed {
     enum feed_state state;
     struct relay_cursor from;  /* cursor at which the run began */
@@ -36,8 +42,9 @@ struct feed {
     uint32_t next;             /* index of the next item; `count` if the next chunk is wanted */
     uint32_t over;             /* items from `next` on that were settled before the run */
     uint32_t untaken;          /* unwanted items after these */
-    uint64_t hole_pos;   /* the log is damaged before this position, and reading waits; 0 if not */
-    uint64_t reload_pos; /* the log cannot give again an item before it; 0 if all can be had */
+    struct log_hole hole; /* the part of the log that reading has met last and could not read */
+    uint64_t hole_pos;    /* reading waits until parts have the log up to it; 0 if it does not */
+    uint64_t reload_pos;  /* the log cannot give again an item before it; 0 if all can be had */
 
     const struct relay_context *context;
     int64_t begin_ms;       /* samples of the log before it are not wanted, */
@@ -51,7 +58,6 @@ struct feed {
     bool is_read;            /* a chunk was read whose items are not given so far */
     struct chunk read_again; /* a record of the log that was read again */
     uint64_t read_again_pos; /* its position; 0 if there is none */
-    uint64_t skipped_pos; /* the begin of damage whose lost items no record has shown; 0 if none */
     uint64_t damaged_pos; /* the record that was logged last as having samples without a series */
 };
 
@@ -113,14 +119,8 @@ feed_pass(struct feed *feed, uint32_t count)
 /* The next `count` items are unwanted, and settled. */
 void feed_pass_untaken(struct feed *feed, uint32_t count);
 
-/* The items of the log, by kind, that are lost before the record that was read. A view. */
-static inline const uint64_t *
-feed_hole(const struct feed *feed)
-{
-    return feed->log_chunk.lost;
-}
-/* These items are to come from the store: reading waits. `lost` is their number. */
-void feed_wait_at_hole(struct feed *feed, uint64_t lost);
+/* The items of the hole are to come from the store: reading waits. */
+void feed_wait_at_hole(struct feed *feed);
 /* Marks the lost items of one kind as accounted for. */
 void feed_hole_counted(struct feed *feed, unsigned kind);
 /* The labels of the next item are lost in the log, as `why` says. True if there is a store, which
@@ -158,7 +158,8 @@ uint32_t feed_count_wanted(const struct feed *feed, const struct chunk *chunk, u
                            struct log_items *log);
 /* Position of the log after the record that was read last. The log is read. */
 uint64_t feed_log_pos(const struct feed *feed);
-/* Position of the log up to which records were opened; 0 if the log is not read. */
+/* Position of the log up to which records were opened; 0 if the log is not read. With a store, not
+ * after the begin of a hole. */
 uint64_t feed_read_pos(const struct feed *feed);
 /* The number of items that the log had accepted there. The log is read. */
 struct log_count feed_read_count(const struct feed *feed);

@@ -50,9 +50,10 @@ struct log_items {
     uint32_t page_count;
     uint64_t clock;         /* counts uses of pages */
     struct log_count count; /* items that were read, and lost ones */
-    uint64_t epoch;         /* epoch of the commit with which the count was compared last */
+    uint64_t compared_pos;  /* end of the commit with which the count was compared last; 0: none */
     struct wal_record pending;
-    bool has_pending; /* `pending` was read, and not given out so far */
+    bool has_pending;   /* `pending` was read, and not given out so far */
+    uint64_t tried_pos; /* position at which the record was read that was read last */
     struct arena scratch;
 };
 
@@ -330,6 +331,12 @@ log_items_pos(const struct log_items *s)
     return s->has_pending ? s->pending.pos : wal_reader_pos(s->reader);
 }
 
+uint64_t
+log_items_damage_pos(const struct log_items *s)
+{
+    return s->tried_pos;
+}
+
 /* Reads the next record, or again the one that could not be processed: the reader gives it only
  * once by itself. */
 static enum err
@@ -366,16 +373,17 @@ log_items_pass_lost(struct log_items *s, const uint64_t totals[LEDGER_KIND_COUNT
 /*
  * The log's running totals at each commit are the numbers of items before it: items among them that
  * were not read are lost. If reading begins within a commit, its total includes items that were not
- * read.
+ * read. The end of a commit identifies it: a log that lost its end gives the same numbers again.
  */
 static void
 count_items(struct log_items *s, const struct wal_record *record, struct chunk *c)
 {
-    bool compare = record->totals_known && record->epoch != s->epoch;
-    if (!s->count.known && s->epoch == 0) {
+    bool compare = record->totals_known && record->commit_end_pos != s->compared_pos;
+    if (!s->count.known && s->compared_pos == 0) {
         s->count.known = wal_reader_start_totals(s->reader, s->count.of);
     }
-    bool within = !s->count.known && s->epoch == 0; /* reading may begin within a commit */
+    bool within = !s->count.known && s->compared_pos == 0; /* reading may begin within a commit */
+    c->lost_known = compare && s->count.known && !record->salvaged;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && compare && !within; kind++) {
         uint64_t *count = &s->count.of[kind], total = record->totals[kind];
         if (s->count.known && total > *count) c->lost[kind] = total - *count;
@@ -383,7 +391,7 @@ count_items(struct log_items *s, const struct wal_record *record, struct chunk *
     }
     if (compare) {
         s->count.known |= !within;
-        s->epoch = record->epoch;
+        s->compared_pos = record->commit_end_pos;
     }
     if (c->kind != ITEM_METADATA) s->count.of[c->kind] += c->count;
 }
@@ -393,6 +401,7 @@ log_items_next(struct log_items *s, struct chunk *ret_chunk, struct why *why)
 {
     for (;;) {
         struct wal_record record;
+        s->tried_pos = log_items_pos(s);
         enum err e = next_record(s, &record, why);
         if (e) return e;
         bool is_chunk = false;

@@ -45,6 +45,9 @@ MUST_CHECK enum err log_items_load(struct log_items *log, uint64_t pos, struct c
 void log_items_pass(struct log_items *log, uint64_t pos, uint64_t segment);
 /* The position after what was read. */
 uint64_t log_items_pos(const struct log_items *log);
+/* After ERR_CORRUPT of log_items_next(): the position at or before the first damaged byte, up to
+ * which everything was read. */
+uint64_t log_items_damage_pos(const struct log_items *log);
 /* The number of items that the log had accepted there, by its own totals. A view. */
 const struct log_count *log_items_count(const struct log_items *log);
 /* Counts all that the log has accepted as read: the caller has accounted for what it has lost. */

@@ -20,6 +20,14 @@
  * restarts. The remainder when the log is reached again is the number of items that the store no
  * longer had.
  *
+ * Holes are parts of the log that cannot be read. Positions decide what becomes of their items:
+ * parts have those before tsdb_replayed_pos(), the head or parts have those from tsdb_opened_pos()
+ * on. Of those in between, the store has what it could read when it was opened. So a hole in
+ * between is lost if the store has counted as many items as damaged: they are counted as lost, and
+ * reading goes on. At all others reading waits until parts reach beyond the hole, and everything
+ * from the cursor on is read from parts (catch_up.c). The reader ahead passes over holes, and adds
+ * the number of their items to the margin: at most so many items may come that it has not counted.
+ *
  * The equation is not asserted as an invariant, because damage breaks it. Invariants:
  * 1. A reader ahead exists only while the log can be counted: `blind` excludes it.
  * 2. A chunk adds at most its wanted items: `news` is at most `wanted`, and the number counted in
@@ -27,6 +35,13 @@
  * 3. A lost item is either new or was counted in advance, never both.
  * 4. `replaying` is at least the number of letters that the relay is sending again. Damage makes it
  *    larger until letters_tend() counts what is lost.
+ * 5. An item before ahead.pos is counted once: if it was read then, in ahead.count, else in the
+ *    margin, at the latest when the end of the log is reached (whole_pos <= pos). So the log is
+ * left only if whole_pos is not before the end of the parts, and items are counted as lost only
+ * when nothing, or all up to them, is counted in advance.
+ * 6. The count is closed only when reading has passed all holes before its end.
+ * 7. With a store, items are counted as lost only while no earlier item is open: the state that
+ * says so has a cursor after them, and does not meet the hole again.
  */
 #include "relay/state/account.h"
 
@@ -102,79 +117,102 @@ add_margin(struct account *account, const struct chunk *c)
     }
 }
 
-/* Marks losses of the store as known, so that they explain no other difference. */
-static void
-note_lost_in_store(struct relay_state *state, const uint64_t lost[LEDGER_KIND_COUNT])
+/* The number of items of a kind that the store lost to damage and that explain nothing so far. */
+static uint64_t
+lost_in_store(const struct account *account, const struct relay_state *state, unsigned kind)
 {
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        if (kind == LEDGER_EXEMPLAR)
-            state->gone_exemplars.damaged += lost[kind];
-        else
-            state->gone.damaged += lost[kind];
-    }
+    struct tsdb_gone samples, exemplars;
+    tsdb_gone(account->context->options.tsdb, &samples, &exemplars);
+    bool exemplar = kind == LEDGER_EXEMPLAR;
+    uint64_t is = exemplar ? exemplars.damaged : samples.damaged;
+    uint64_t was = exemplar ? state->gone_exemplars.damaged : state->gone.damaged;
+    return is > was ? is - was : 0; /* fewer after a part was restored */
 }
 
-bool
-account_hole(struct account *account, const struct chunk *c, struct relay_state *state)
+/* Marks losses of the store as known, so that they explain no other difference. */
+static void
+note_lost_in_store(struct relay_state *state, unsigned kind, uint64_t lost)
 {
-    struct read_ahead *a = &account->ahead;
-    struct tsdb *tsdb = account->context->options.tsdb;
-    /* The number of these that the store has lost too: at most what it counts and is unexplained.
-     */
-    uint64_t lost[LEDGER_KIND_COUNT];
-    struct tsdb_gone samples, exemplars;
-    tsdb_gone(tsdb, &samples, &exemplars);
-    uint64_t left[] = {samples.damaged - state->gone.damaged,
-                       exemplars.damaged - state->gone_exemplars.damaged};
-    /* Parts have some of them if the hole begins before what was replayed. */
-    uint64_t begin_pos = account->feed->skipped_pos != 0 ? account->feed->skipped_pos : c->pos - 1;
-    bool stored = begin_pos < tsdb_replayed_pos(tsdb);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        lost[kind] = stored ? 0 : take_part(&left[kind == LEDGER_EXEMPLAR], c->lost[kind]);
-    }
-    bool may_have = stored || c->pos > tsdb_opened_pos(tsdb);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        may_have |= lost[kind] < c->lost[kind];
-    }
-    if (!may_have) {
-        note_lost_in_store(state, lost);
-        return false;
-    }
-    if (c->pos >= a->pos) add_margin(account, c);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        if (a->margin[kind] != UINT64_MAX) take_part(&a->margin[kind], lost[kind]);
-    }
-    memcpy(account->hole_lost, lost, sizeof account->hole_lost);
-    return true;
+    if (kind == LEDGER_EXEMPLAR)
+        state->gone_exemplars.damaged += lost;
+    else
+        state->gone.damaged += lost;
 }
 
 /*
- * Without a store the items are gone; it is unknown whether the destination wanted all of them.
+ * The store has items that parts had when it was opened, and those that came since; of the log in
+ * between it has read what is readable, as the relay does now. If the damage is newer, the store
+ * has not lost as many items.
+ */
+bool
+account_hole(const struct account *account, const struct relay_state *state)
+{
+    const struct feed *feed = account->feed;
+    const struct chunk *c = &feed->log_chunk;
+    struct tsdb *tsdb = account->context->options.tsdb;
+    if (feed->hole.begin_pos < tsdb_replayed_pos(tsdb)) return true;
+    if (feed->hole.end_pos > tsdb_opened_pos(tsdb)) return true;
+    if (!feed->is_read) return false;
+    uint64_t left[] = {lost_in_store(account, state, LEDGER_FLOAT),
+                       lost_in_store(account, state, LEDGER_EXEMPLAR)};
+    bool may_have = !c->lost_known;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        uint64_t *of_kind = &left[kind == LEDGER_EXEMPLAR]; /* floats and histograms share one */
+        may_have |= take_part(of_kind, c->lost[kind]) < c->lost[kind];
+    }
+    return may_have;
+}
+
+bool
+account_is_ahead(const struct account *account, const struct chunk *c)
+{
+    const struct read_ahead *a = &account->ahead;
+    return a->pos == 0 || a->blind || a->pos > c->pos;
+}
+
+bool
+account_knows(const struct account *account, uint64_t pos)
+{
+    const struct read_ahead *a = &account->ahead;
+    assert(a->whole_pos <= a->pos); /* invariant 5 */
+    return a->blind || feed_read_pos(account->feed) >= pos || a->whole_pos >= pos;
+}
+
+/*
+ * The items are gone; it is unknown whether the destination wanted all of them.
  * Items that the reader ahead could not read either are in no count so far.
  */
 enum err
-account_lost(struct account *account, const struct chunk *c, unsigned kind)
+account_lost(struct account *account, const struct chunk *c, unsigned kind,
+             struct relay_state *state)
 {
     struct read_ahead *a = &account->ahead;
+    assert(account_is_ahead(account, c)); /* invariant 5 */
+    for (unsigned k = 0; k < ITEM_KIND_COUNT && account->context->options.tsdb != NULL; k++) {
+        assert(window_open(account->window, k) == 0); /* invariant 7 */
+    }
     /* Before the first record that is read, the log has removed its oldest ones. */
     enum drop reason = account->feed->state == FEED_OLDEST ? DROP_LOG_BUDGET : DROP_DAMAGED;
     uint64_t lost = c->lost[kind], news = lost;
     enum err e = window_push_lost(account->window, c->pos, c->segment, kind, lost,
                                   (uint8_t)(FATE_DROPPED + reason));
     if (e) return e;
-    if (c->pos < a->pos) {
-        /* With an unlimited margin, items that come without having been counted are news then. */
-        bool endless = a->margin[kind] == UINT64_MAX;
-        news = endless ? 0 : take_part(&a->margin[kind], lost);
-    }
-    /* Repeats that the store gave may have used up the margin. */
     uint64_t ahead = a->count[kind] > 0 ? (uint64_t)a->count[kind] : 0;
-    if (lost - news > ahead) news = lost - ahead;
+    uint64_t *margin = &a->margin[kind], least = lost > ahead ? lost - ahead : 0;
+    if (c->pos < a->pos && (a->lasting || *margin == UINT64_MAX)) {
+        /* The store's losses must explain what remains of the count, not of the margin. */
+        news = least;
+        if (*margin != UINT64_MAX) take_part(margin, news);
+    } else if (c->pos < a->pos) {
+        news = take_part(margin, lost);
+    }
+    if (news < least) news = least; /* repeats of the store may have used up the margin */
     assert(news <= lost);
     assert(lost - news <= ahead); /* invariant 3 */
     a->count[kind] -= (int64_t)(lost - news);
     take_news(account, kind, news, 0);
     account->fed[kind] += lost;
+    if (account->context->options.tsdb != NULL) note_lost_in_store(state, kind, lost);
     save_want(account->saving, SAVE_SOON);
     log_error("relay: part of the log is damaged or missing, its samples are lost for this "
               "destination",
@@ -240,7 +278,7 @@ static void
 forget(struct account *account)
 {
     read_ahead_end(account);
-    account->ahead.pos = 0;
+    account->ahead.pos = account->ahead.whole_pos = 0;
     account->ahead.lasting = account->ahead.blind = false;
     memset(account->ahead.count, 0, sizeof account->ahead.count);
     memset(account->ahead.margin, 0, sizeof account->ahead.margin);
@@ -262,13 +300,42 @@ read_ahead_begin(struct account *account, const struct relay_state *state)
     };
     uint64_t pos = a->pos;
     if (pos == 0) pos = feed_reads_store(feed) ? state->fill.to_pos : feed_read_pos(feed);
+    if (a->pos != 0) options.begin = a->log_count;
     if (a->pos == 0 && !feed_reads_store(feed)) options.begin = feed_read_count(feed);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && feed->hole_pos == pos; kind++) {
-        options.begin.of[kind] += feed_hole(feed)[kind]; /* they are in the margin */
-    }
     enum err e = log_items_open(&options, pos, &a->log, NULL);
-    if (e == OK) a->pos = pos;
-    return e;
+    if (e != OK) return e;
+    a->pos = pos;
+    a->log_count = options.begin;
+    return OK;
+}
+
+/* Notes the position up to which items are counted. */
+static void
+note_pos(struct read_ahead *a, uint64_t pos)
+{
+    a->pos = pos;
+    a->log_count = *log_items_count(a->log);
+}
+
+/*
+ * The reader ahead has reached the end of the log. No record after damage there shows how much is
+ * lost; the log's totals do. Without a store the next record does.
+ */
+static void
+note_end(struct account *account)
+{
+    struct read_ahead *a = &account->ahead;
+    struct wal_stats log;
+    note_pos(a, log_items_pos(a->log));
+    wal_stats(account->context->options.wal, &log);
+    if (account->context->options.tsdb == NULL || a->pos < log.end_pos) return;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && a->log_count.known; kind++) {
+        uint64_t total = log.totals[kind], count = a->log_count.of[kind];
+        if (total > count && a->margin[kind] != UINT64_MAX) a->margin[kind] += total - count;
+    }
+    log_items_pass_lost(a->log, log.totals);
+    note_pos(a, a->pos);
+    a->whole_pos = a->pos;
 }
 
 void
@@ -285,8 +352,8 @@ should_begin(struct account *account, bool is_paused, int64_t now_ns)
 {
     struct read_ahead *a = &account->ahead;
     const struct feed *feed = account->feed;
-    bool more =
-        !feed_reads_log(feed) || wal_end(account->context->options.wal) > feed_log_pos(feed);
+    bool more = !feed_reads_log(feed) || feed->hole.begin_pos != 0 ||
+                wal_end(account->context->options.wal) > feed_log_pos(feed);
     if (!more || a->behind_ns == 0) a->behind_ns = more ? now_ns : 0;
     return more && (is_paused || now_ns - a->behind_ns >= READ_AHEAD_AFTER_MS * NS_PER_MS);
 }
@@ -304,13 +371,15 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
     enum err e = a->log == NULL ? read_ahead_begin(account, state) : OK;
     while (e == OK || e == ERR_CORRUPT) {
         e = log_items_next(a->log, &a->chunk, NULL);
+        if (e == ERR_CORRUPT && log_items_pos(a->log) > a->pos && !log_items_count(a->log)->known)
+            memset(a->margin, 0xff, sizeof a->margin); /* no totals will show what is lost */
         if (e == OK) {
             uint32_t from = feed_settled_before(feed, &a->chunk);
             uint32_t wanted = feed_count_wanted(feed, &a->chunk, from, a->log);
             add_margin(account, &a->chunk);
             a->count[a->chunk.kind] += wanted;
             take_news(account, a->chunk.kind, wanted, a->chunk.pos);
-            a->pos = a->chunk.end_pos;
+            note_pos(a, a->chunk.end_pos);
             if (a->lasting)
                 save_want(account->saving,
                           SAVE_SOON); /* the log keeps what is counted until the count is saved */
@@ -319,7 +388,7 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
         }
         if (relay_now_ns(account->context) >= end_ns) break;
     }
-    if (e == ERR_AGAIN) a->pos = log_items_pos(a->log);
+    if (e == ERR_AGAIN) note_end(account);
     if (e == ERR_MISSING) { /* the log was deleted meanwhile: counted items are still queued */
         read_ahead_end(account);
         a->blind = true;
@@ -400,13 +469,49 @@ account_margin(struct account *account, enum item_kind kind)
     account->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
 }
 
+/*
+ * The log may have lost its last commits. With a store, the next record shows them as a hole that
+ * is then read from the store; without one there is nothing to wait for. True if the loss will be
+ * known later.
+ */
+static bool
+waits_for_end(struct account *account)
+{
+    struct read_ahead *a = &account->ahead;
+    struct wal_stats log;
+    if (!feed_reads_log(account->feed)) return false;
+    wal_stats(account->context->options.wal, &log);
+    bool ahead = a->log != NULL && a->pos > feed_read_pos(account->feed);
+    uint64_t pos = ahead ? a->pos : feed_read_pos(account->feed);
+    struct log_count count = ahead ? *log_items_count(a->log) : feed_read_count(account->feed);
+    bool missing = false;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
+        missing |= log.totals[kind] > count.of[kind];
+    if (!missing || !count.known || pos < log.end_pos) return false;
+    if (account->context->options.tsdb != NULL) return true;
+    if (feed_read_pos(account->feed) < log.end_pos)
+        return true; /* the rest of the log is read first */
+    feed_pass_lost(account->feed, log.totals);
+    if (a->log != NULL) log_items_pass_lost(a->log, log.totals);
+    return false;
+}
+
+/* True if reading has reached the end of the count, and misses nothing before it: invariant 6. */
+static bool
+has_passed(struct account *account)
+{
+    const struct read_ahead *a = &account->ahead;
+    const struct feed *feed = account->feed;
+    if (!feed_reads_log(feed) || feed->hole_pos > 0 || feed_read_pos(feed) < a->pos) return false;
+    if (feed->hole.begin_pos != 0 && feed->hole.begin_pos < a->pos) return false;
+    return !a->lasting || !waits_for_end(account);
+}
+
 void
 account_close(struct account *account, struct relay_state *state)
 {
     struct read_ahead *a = &account->ahead;
-    if (a->pos == 0 || !feed_reads_log(account->feed) || account->feed->hole_pos > 0 ||
-        feed_read_pos(account->feed) < a->pos)
-        return;
+    if (a->pos == 0 || !has_passed(account)) return;
     struct tsdb_gone samples, exemplars;
     lost_since(account, state, &samples, &exemplars);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -478,7 +583,42 @@ account_expected(const struct account *account, const struct fates *before,
         ret_expected->count[kind] = a->count[kind] + (int64_t)pending;
         ret_expected->margin[kind] = a->margin[kind];
     }
+    if (a->lasting) ret_expected->log_count = a->log_count;
     ret_expected->selection = destination_selection_hash(account->context->settings);
+}
+
+void
+account_widen(const struct log_count *to, struct log_count *count, uint64_t margin[ITEM_KIND_COUNT])
+{
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (!to->known || !count->known || to->of[kind] < count->of[kind])
+            margin[kind] = UINT64_MAX;
+        else if (margin[kind] != UINT64_MAX)
+            margin[kind] += to->of[kind] - count->of[kind];
+    }
+    *count = *to;
+}
+
+/*
+ * Drops the items of holes that the store has lost, too: it was opened on a log that was damaged
+ * then. They are known now; later, items that the store gives once more might be taken for them.
+ */
+static void
+drop_margin(struct account *account, uint64_t read_pos, struct relay_state *next)
+{
+    struct read_ahead *a = &account->ahead;
+    struct tsdb *tsdb = account->context->options.tsdb;
+    if (read_pos < tsdb_replayed_pos(tsdb) || read_pos > tsdb_opened_pos(tsdb)) return;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (a->margin[kind] == UINT64_MAX) continue;
+        uint64_t lost = take_part(&a->margin[kind], lost_in_store(account, next, kind));
+        uint64_t counted = account_taken(account, kind) + lost;
+        note_lost_in_store(next, kind, lost);
+        next->taken[kind] += lost;
+        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
+        /* The state's count may be higher; then it includes them. */
+        if (lost > 0 && next->counted[kind] < counted) next->counted[kind] = counted;
+    }
 }
 
 void
@@ -487,22 +627,15 @@ account_leave(struct account *account, const struct fates *before, struct relay_
     struct read_ahead *a = &account->ahead;
     uint64_t read_pos = feed_read_pos(account->feed), to_pos = next->fill.to_pos;
     uint64_t counted_pos = a->pos > read_pos ? a->pos : read_pos;
-    bool whole = (account->feed->state != FEED_GONE || a->lasting) && !a->blind;
-    if (!whole || counted_pos < to_pos) { /* an unknown number may come in addition */
-        memset(a->margin, 0xff, sizeof a->margin);
-    }
+    if (read_pos > a->pos) a->log_count = feed_read_count(account->feed);
+    if (counted_pos < to_pos)
+        account_widen(&next->log_count, &a->log_count, a->margin);
+    else if ((account->feed->state == FEED_GONE && !a->lasting) || a->blind)
+        memset(a->margin, 0xff, sizeof a->margin); /* an unknown number may come in addition */
+    if (!a->lasting) drop_margin(account, read_pos, next);
     a->lasting = true;
     a->pos = counted_pos > to_pos ? counted_pos : to_pos;
     account_expected(account, before, &next->expected);
-    note_lost_in_store(next, account->hole_lost);
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        uint64_t lost = account->hole_lost[kind];
-        next->taken[kind] += lost;
-        /* The state's count may be higher; then it includes them. */
-        uint64_t counted = account_taken(account, kind) + lost;
-        if (lost > 0 && next->counted[kind] < counted) next->counted[kind] = counted;
-        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
-    }
     /* Queued metadata is superseded: the store gives the newest of each family. */
     uint64_t waits =
         account_taken(account, ITEM_METADATA) - account_taken_before(account, ITEM_METADATA);
@@ -521,33 +654,6 @@ known_pos(const struct account *account)
 }
 
 /*
- * The log may have lost its last commits. With a store, the next record shows them as a hole that
- * is then read from the store; without one there is nothing to wait for. True if the loss will be
- * known later.
- */
-static bool
-waits_for_end(struct account *account)
-{
-    struct read_ahead *a = &account->ahead;
-    struct wal_stats log;
-    if (!feed_reads_log(account->feed)) return false;
-    wal_stats(account->context->options.wal, &log);
-    bool ahead = a->log != NULL && a->pos > feed_read_pos(account->feed);
-    uint64_t pos = ahead ? a->pos : feed_read_pos(account->feed);
-    struct log_count count = ahead ? *log_items_count(a->log) : feed_read_count(account->feed);
-    bool missing = false;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
-        missing |= log.totals[kind] > count.of[kind];
-    if (!missing || !count.known || pos < log.end_pos) return false;
-    if (account->context->options.tsdb != NULL) return true;
-    if (feed_read_pos(account->feed) < log.end_pos)
-        return true; /* the rest of the log is read first */
-    feed_pass_lost(account->feed, log.totals);
-    if (a->log != NULL) log_items_pass_lost(a->log, log.totals);
-    return false;
-}
-
-/*
  * Some items that the log cannot give may come from the store. Items that the state has counted and
  * this run has not are no longer selected, if the settings have changed, or were lost with the log.
  */
@@ -556,6 +662,9 @@ account_found(struct account *account, const struct relay_state *state)
 {
     if (account->is_whole || known_pos(account) < account->whole_from_pos) return;
     if (account->feed->hole_pos > 0 || waits_for_end(account)) return;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        if (account->ahead.margin[kind] != 0) return; /* more items may come, or be lost */
+    }
     account->is_whole = true;
     bool same = state->counted_pos == 0 ||
                 state->selection == destination_selection_hash(account->context->settings);
@@ -630,6 +739,7 @@ account_begin(struct account *account, const struct relay_state *state, struct w
         account->taken[kind] += (uint64_t)account->ahead.count[kind];
         account->ahead.margin[kind] = expected->margin[kind];
     }
+    account->ahead.log_count = expected->log_count;
     err_ignore(read_ahead_begin(account, state),
                "tried again later; begun now so that it holds the log");
 }

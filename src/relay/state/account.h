@@ -26,9 +26,11 @@ struct read_ahead {
     /* Items that could not be counted because they cannot be read: at most so many more may come,
      * and count as taken then. UINT64_MAX if their number is unknown. */
     uint64_t margin[ITEM_KIND_COUNT];
-    bool blind;        /* items after `pos` cannot be counted, as the log no longer has them */
-    bool lasting;      /* items of a lost part of the log are included: the count is saved */
-    int64_t behind_ns; /* monotonic time since which the log has more than was read; 0 if not */
+    struct log_count log_count; /* items that the log had accepted at `pos`, by its totals */
+    uint64_t whole_pos; /* the end of the log where the count was compared with its totals last */
+    bool blind;         /* items after `pos` cannot be counted, as the log no longer has them */
+    bool lasting;       /* items of a lost part of the log are included: the count is saved */
+    int64_t behind_ns;  /* monotonic time since which the log has more than was read; 0 if not */
 };
 
 struct account {
@@ -39,11 +41,10 @@ struct account {
     const struct relay_context *context;
     struct feed *feed;
     struct saving *saving;
-    struct window *window;                 /* window of the run */
-    uint64_t fed[ITEM_KIND_COUNT];         /* wanted items that were read, without repeats */
-    uint64_t taken[ITEM_KIND_COUNT];       /* items settled or queued, as counted by reading */
-    uint64_t base_taken[ITEM_KIND_COUNT];  /* items among these before the window */
-    uint64_t hole_lost[LEDGER_KIND_COUNT]; /* items of a hole in the log that the store lost too */
+    struct window *window;                /* window of the run */
+    uint64_t fed[ITEM_KIND_COUNT];        /* wanted items that were read, without repeats */
+    uint64_t taken[ITEM_KIND_COUNT];      /* items settled or queued, as counted by reading */
+    uint64_t base_taken[ITEM_KIND_COUNT]; /* items among these before the window */
     bool found_damage; /* the store was damaged, since the log was followed last: outlives runs */
 
     bool is_whole;                         /* all items that the log had at the start are counted */
@@ -66,13 +67,17 @@ void account_end(struct account *account);
 /* Counts the items of the feed's chunk, which was pushed into the window last and whose first
  * feed.over items are skipped. Returns the number of unwanted items among the others. */
 uint32_t account_chunk(struct account *account);
-/*
- * Items of the log before a chunk cannot be read. True if the store may have some; the number that
- * it lost is remembered. False if it has none of them, which the state then says.
- */
-bool account_hole(struct account *account, const struct chunk *chunk, struct relay_state *state);
-/* Counts the lost items of one kind before a chunk as dropped. ERR_NOMEM, ERR_AGAIN. */
-MUST_CHECK enum err account_lost(struct account *account, const struct chunk *chunk, unsigned kind);
+/* True if the store may have items of the feed's hole. False if it has none of them, or the record
+ * after the hole, which shows their number, was not read so far. */
+bool account_hole(const struct account *account, const struct relay_state *state);
+/* True if nothing is counted in advance, or all up to this chunk of the log. */
+bool account_is_ahead(const struct account *account, const struct chunk *chunk);
+/* Counts the lost items of one kind before a chunk as dropped, and in the state as lost by the
+ * store, too, if there is one. account_is_ahead(). ERR_NOMEM, ERR_AGAIN. */
+MUST_CHECK enum err account_lost(struct account *account, const struct chunk *chunk, unsigned kind,
+                                 struct relay_state *state);
+/* True if all items before `pos` of the log were read or counted, or cannot be. */
+bool account_knows(const struct account *account, uint64_t pos);
 /* Counts items of the log after the reading position, once the relay has lagged for a while or is
  * paused. True if there is more to be counted. */
 bool account_read_ahead(struct account *account, const struct relay_state *state, bool is_paused);
@@ -120,6 +125,10 @@ void account_counted(const struct account *account, const struct relay_state *st
 void account_remember(const struct account *account, struct relay_state *next);
 /* The state with what is expected is durable. */
 void account_saved(struct account *account, const struct relay_state *state);
+/* Extends a margin over the items of the log from `count` to `to`, without limit if one of them is
+ * unknown. `count` becomes `to`. */
+void account_widen(const struct log_count *to, struct log_count *count,
+                   uint64_t margin[ITEM_KIND_COUNT]);
 /* Completes the state `next`, with which the relay leaves the log for the store: settles what the
  * store cannot have, and sets the items expected. `before` has the fates before the cursor. */
 void account_leave(struct account *account, const struct fates *before, struct relay_state *next);

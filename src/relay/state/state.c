@@ -106,6 +106,8 @@ added_fields(const struct fields *f, struct relay_state *s)
     field_le64(f, &s->selection);
     log_count_fields(f, &s->log_totals);
     field_bool(f, &s->log_lost);
+    if (!fields_follow(f)) return;
+    log_count_fields(f, &s->expected.log_count);
 }
 
 static void

@@ -40,7 +40,8 @@ struct relay_expected {
     int64_t count[ITEM_KIND_COUNT]; /* negative if an older version counted repeats */
     /* Items that may come in addition, as they could not be counted; UINT64_MAX if unlimited. */
     uint64_t margin[ITEM_KIND_COUNT];
-    uint64_t selection; /* destination_selection_hash() for which they were counted */
+    struct log_count log_count; /* items that the log had accepted at until_pos */
+    uint64_t selection;         /* destination_selection_hash() for which they were counted */
 };
 
 struct relay_state {
@@ -48,7 +49,8 @@ struct relay_state {
     struct relay_cursor cursor;
     struct fates fates;              /* fates of all items before the cursor */
     uint64_t taken[ITEM_KIND_COUNT]; /* items before the cursor, as reading counted them */
-    struct log_count log_count;      /* items that the log had accepted at the cursor */
+    struct log_count log_count;      /* items that the log had accepted at the cursor; while the
+                                        store is read, at fill.to_pos */
     enum relay_wish wish;
     struct bytes writer; /* output of the writer's save() */
     uint32_t fill_count; /* fills begun, the active one included */

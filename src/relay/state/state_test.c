@@ -65,6 +65,8 @@ some_state(void)
     s.expected = (struct relay_expected){.until_pos = 99, .selection = 0x1234567890abcdef};
     s.expected.count[ITEM_FLOAT] = 1000;
     s.expected.count[ITEM_METADATA] = -2;
+    s.expected.log_count.known = true;
+    s.expected.log_count.of[LEDGER_HISTOGRAM] = 1ULL << 44;
     s.gone = (struct tsdb_gone){1, 2, 3};
     s.begin_ms = 1700000000000;
     s.begin_pos = 12345;

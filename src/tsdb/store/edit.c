@@ -381,6 +381,10 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     note_changes_locked(&db->head, edit);
     if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
     atomic_store(&db->store_pos, db->saved.store_pos);
+    if (edit->flush) {
+        db->stored_known = true;
+        memcpy(db->stored_totals, db->saved.log_totals, sizeof db->stored_totals);
+    }
     lock_drop(&db->head.lock);
     lock_drop(&db->live.lock);
     for (uint32_t i = 0; i < edit->remove_count; i++) {

@@ -651,6 +651,9 @@ replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
                  "the labels of the series of %" PRIu64 " samples are missing", orphans);
     }
     count_damage(r, damage);
+    db->stored_known = r->manifest->log_totals_known &&
+                       memcmp(r->manifest->log_id, damage->log_id, sizeof damage->log_id) == 0;
+    memcpy(db->stored_totals, r->manifest->log_totals, sizeof db->stored_totals);
     db->replayed_pos = r->manifest->store_pos;
     db->opened_pos = wal_end(db->wal);
     r->opening->replayed_series += db->head.active->series_count;

@@ -507,6 +507,15 @@ commit_unlocked(struct tsdb *db, struct why *why)
     return e;
 }
 
+/* Cuts the head at the end of the log, or of the parts if the log has lost its end: the next commit
+ * is after both. */
+static enum err
+cut_locked(struct tsdb *db)
+{
+    uint64_t end_pos = wal_end(db->wal), store_pos = atomic_load(&db->store_pos);
+    return head_cut_locked(&db->head, end_pos > store_pos ? end_pos : store_pos);
+}
+
 /* With a cut wanted, samples that arrived during the commit are committed under the lock: nothing
  * may be pending when the generation is cut, and requests would go on adding. That costs writers
  * one sync per flush. It is not the first one, as a disk that hangs would stop every user of the
@@ -524,7 +533,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
     if (e) {
         undo(db);
     } else if (cut && !wal_is_down(db->wal)) {
-        e = head_cut_locked(&db->head, wal_end(db->wal));
+        e = cut_locked(db);
         db->head.cut_wanted = false;
         assert(e != OK || db->head.frozen->begin_pos == atomic_load(&db->store_pos));
         if (e) {
@@ -659,8 +668,7 @@ tsdb_want_cut(struct tsdb *db)
     db->head.cut_wanted = db->head.frozen == NULL;
     /* While the log is down there are no commits, and nothing is pending. */
     if (db->head.cut_wanted && db->head.outage == HEAD_IS_SETTLED) {
-        err_ignore(head_cut_locked(&db->head, wal_end(db->wal)),
-                   "it is wanted again when a flush is due again");
+        err_ignore(cut_locked(db), "it is wanted again when a flush is due again");
     }
     lock_drop(&db->head.lock);
 }

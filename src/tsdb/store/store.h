@@ -72,6 +72,9 @@ struct tsdb {
     uint64_t replayed_pos; /* position at which replay began; immutable after tsdb_open() */
     uint64_t opened_pos;   /* end of the log after the replay; immutable after tsdb_open() */
     _Atomic uint64_t store_pos;
+    /* head.lock guards these: the log's totals at store_pos. */
+    bool stored_known;
+    uint64_t stored_totals[LEDGER_KIND_COUNT];
     _Atomic uint64_t flushes_total;
     _Atomic uint64_t flush_failures_total;
     _Atomic uint64_t undone_epochs_total;

@@ -13,6 +13,16 @@ tsdb_store_pos(const struct tsdb *db)
     return atomic_load(&db->store_pos);
 }
 
+bool
+tsdb_store_totals(struct tsdb *db, uint64_t pos, uint64_t ret_totals[LEDGER_KIND_COUNT])
+{
+    lock_take(&db->head.lock);
+    bool known = db->stored_known && atomic_load(&db->store_pos) == pos;
+    if (known) memcpy(ret_totals, db->stored_totals, sizeof db->stored_totals);
+    lock_drop(&db->head.lock);
+    return known;
+}
+
 uint64_t
 tsdb_replayed_pos(const struct tsdb *db)
 {

@@ -396,7 +396,7 @@ world_sent_ms(uint32_t number)
 }
 
 void
-world_log(struct world *w, uint32_t samples, unsigned poison_percent)
+world_send(struct world *w, uint32_t samples, unsigned poison_percent)
 {
     struct rq rq;
     rq_init(&rq, RW_V1);
@@ -416,8 +416,14 @@ world_log(struct world *w, uint32_t samples, unsigned poison_percent)
     }
     must(machine_send(&w->m, "anonymous", &rq));
     assert_int_equal(w->m.result.written[LEDGER_FLOAT], w->count - begin);
-    machine_commit(&w->m);
     rq_fini(&rq);
+}
+
+void
+world_log(struct world *w, uint32_t samples, unsigned poison_percent)
+{
+    world_send(w, samples, poison_percent);
+    machine_commit(&w->m);
 }
 
 struct relay_status

@@ -141,7 +141,8 @@ void world_remove(struct world *w);
 uint32_t world_metric_of(uint32_t series);
 /* Returns the time of a sample: one each second, over several windows of the store. */
 int64_t world_sent_ms(uint32_t number);
-/* Logs one request with one sample of each of some series. */
+/* Sends one request with this many samples; world_log() also commits it. */
+void world_send(struct world *w, uint32_t samples, unsigned poison_percent);
 void world_log(struct world *w, uint32_t samples, unsigned poison_percent);
 /* Makes this many steps, and checks the account after each. */
 void world_turn(struct world *w, uint32_t steps);
