@@ -2,7 +2,8 @@
  * sigv4.c - the canonical request, the text that is signed, the key, and the signature.
  *
  * Path and query come as they are sent. A path becomes canonical by encoding it once more, after
- * dot segments are resolved (S3: neither); a query by decoding each name and value, encoding them
+ * the HTTP server's function has cleaned it (S3: neither): so the path that a signature covers is
+ * the path that is routed. A query becomes canonical by decoding each name and value, encoding them
  * in the canonical form, and sorting.
  */
 #include "net/sigv4.h"
@@ -13,6 +14,7 @@
 #include <time.h>
 
 #include "base/text/hex.h"
+#include "net/http_head.h"
 
 enum { SHA256_BYTES = 32, REQUEST_BYTES_MAX = 4 << 20 };
 
@@ -36,10 +38,14 @@ hmac(const uint8_t *key, size_t key_size, struct bytes text, uint8_t *ret)
 
 /* --- percent-encoding ------------------------------------------------------------------------- */
 
-/* Decodes percent-encoded text and encodes it again in the canonical form. */
+/* Decodes percent-encoded text and encodes it again in the canonical form; `as_sent`: copies it. */
 static enum err
-put_canonical(struct buf *to, struct bytes text)
+put_canonical(struct buf *to, struct bytes text, bool as_sent)
 {
+    if (as_sent) {
+        buf_put_bytes(to, text);
+        return OK;
+    }
     for (size_t i = 0, step; i < text.size; i += step) {
         uint8_t c;
         step = percent_step(text.at + i, text.size - i, &c);
@@ -52,35 +58,12 @@ put_canonical(struct buf *to, struct bytes text)
 
 /* --- the canonical request -------------------------------------------------------------------- */
 
-/* Resolves dot segments (RFC 3986, 5.2.4), and makes runs of slashes one slash. */
 static void
-put_path(struct buf *to, struct bytes path)
+put_path(struct buf *to, struct bytes path, struct buf *scratch)
 {
-    size_t begin = to->size, i = 0;
-    bool slash = true; /* at the end */
-    while (i < path.size) {
-        size_t end = i;
-        while (end < path.size && path.at[end] != '/') {
-            end++;
-        }
-        struct bytes segment = bytes_of(path.at + i, end - i);
-        slash = end < path.size || segment.size == 0;
-        i = end + 1;
-        if (segment.size == 0) continue;
-        if (bytes_equal_text(segment, ".")) {
-            slash = true;
-        } else if (bytes_equal_text(segment, "..")) {
-            while (to->size > begin && to->at[to->size - 1] != '/') {
-                to->size--;
-            }
-            if (to->size > begin) to->size--;
-            slash = true;
-        } else {
-            buf_put_u8(to, '/');
-            buf_put_percent(to, segment, "");
-        }
-    }
-    if (slash || to->size == begin) buf_put_u8(to, '/');
+    buf_clear(scratch);
+    if (http_path_clean(path, scratch)) path = buf_bytes(scratch);
+    buf_put_percent(to, path.size == 0 ? bytes_of_text("/") : path, "/");
 }
 
 struct parameter {
@@ -112,8 +95,9 @@ enum { PARAMETERS_MAX = 100 };
 /* Writes names and values one after another into `scratch`. `ends` are offsets, since its memory
  * may move. */
 static enum err
-put_query(struct buf *to, struct bytes query, struct buf *scratch)
+put_query(struct buf *to, struct bytes query, bool as_sent, struct buf *scratch)
 {
+    buf_clear(scratch);
     struct parameter all[PARAMETERS_MAX];
     size_t ends[2 * PARAMETERS_MAX];
     uint32_t count = 0;
@@ -122,9 +106,9 @@ put_query(struct buf *to, struct bytes query, struct buf *scratch)
         if (value.size == 0) continue;
         if (count == PARAMETERS_MAX) return ERR_LIMIT;
         struct bytes name = cut_after(&value, '=');
-        enum err e = put_canonical(scratch, name);
+        enum err e = put_canonical(scratch, name, as_sent);
         ends[2 * count] = scratch->size;
-        if (e == OK) e = put_canonical(scratch, value);
+        if (e == OK) e = put_canonical(scratch, value, as_sent);
         ends[2 * count + 1] = scratch->size;
         if (e) return e;
         count++;
@@ -192,6 +176,7 @@ put_lower(struct buf *to, struct bytes name)
 struct signing {
     struct sigv4_header headers[SIGV4_HEADERS_MAX + 3];
     uint32_t count;
+    bool query_as_sent;
     char date[SIGV4_DATE_BYTES];
 };
 
@@ -202,8 +187,9 @@ signing_add(struct signing *s, const char *name, struct bytes value)
     s->headers[s->count++] = (struct sigv4_header){bytes_of_text(name), value};
 }
 
+/* Takes the headers of the request. */
 static enum err
-signing_init(struct signing *s, const struct sigv4_request *r, const struct sigv4_credentials *c)
+signing_init(struct signing *s, const struct sigv4_request *r)
 {
     struct tm tm;
     time_t now = (time_t)r->time_s;
@@ -214,10 +200,13 @@ signing_init(struct signing *s, const struct sigv4_request *r, const struct sigv
     }
     s->count = r->header_count;
     if (s->count > 0) memcpy(s->headers, r->headers, s->count * sizeof *s->headers);
-    if (r->is_s3) signing_add(s, "x-amz-content-sha256", bytes_of_text(r->payload_hash));
-    signing_add(s, "x-amz-date", bytes_of_text(s->date));
-    if (c->session_token.size > 0) signing_add(s, "x-amz-security-token", c->session_token);
-    /* A stable order of equals: by insertion. */
+    return OK;
+}
+
+/* Keeps the order of headers of the same name, by insertion. */
+static void
+signing_sort(struct signing *s)
+{
     for (uint32_t i = 1; i < s->count; i++) {
         struct sigv4_header h = s->headers[i];
         uint32_t at = i;
@@ -226,6 +215,19 @@ signing_init(struct signing *s, const struct sigv4_request *r, const struct sigv
         }
         s->headers[at] = h;
     }
+}
+
+/* Adds the headers that sigv4_sign() makes. */
+static enum err
+signing_of_sender(struct signing *s, const struct sigv4_request *r,
+                  const struct sigv4_credentials *c)
+{
+    enum err e = signing_init(s, r);
+    if (e) return e;
+    if (r->is_s3) signing_add(s, "x-amz-content-sha256", bytes_of_text(r->payload_hash));
+    signing_add(s, "x-amz-date", bytes_of_text(s->date));
+    if (c->session_token.size > 0) signing_add(s, "x-amz-security-token", c->session_token);
+    signing_sort(s);
     return OK;
 }
 
@@ -249,16 +251,17 @@ static enum err
 put_request(struct buf *to, const struct sigv4_request *r, const struct signing *s)
 {
     struct buf scratch;
-    buf_init(&scratch, to->budget, 1 << 20);
+    buf_init_secret(&scratch, to->budget, REQUEST_BYTES_MAX);
     buf_put_bytes(to, r->method);
     buf_put_u8(to, '\n');
     if (r->is_s3 && r->path.size > 0) {
         buf_put_bytes(to, r->path);
     } else {
-        put_path(to, r->path);
+        put_path(to, r->path, &scratch);
     }
+    enum err e = buf_error(&scratch);
     buf_put_u8(to, '\n');
-    enum err e = put_query(to, r->query, &scratch);
+    if (e == OK) e = put_query(to, r->query, s->query_as_sent, &scratch);
     buf_fini(&scratch);
     buf_put_u8(to, '\n');
     for (uint32_t i = 0; i < s->count; i++) {
@@ -283,27 +286,29 @@ sigv4_canonical(const struct sigv4_request *request, const struct sigv4_credenti
                 struct buf *to)
 {
     struct signing s = {.count = 0};
-    enum err e = signing_init(&s, request, credentials);
+    enum err e = signing_of_sender(&s, request, credentials);
     return e ? e : put_request(to, request, &s);
 }
 
 /* --- the signature ---------------------------------------------------------------------------- */
 
-static void
-make_key(const struct sigv4_request *r, struct bytes secret, struct bytes day, uint8_t *key,
-         struct buf *scratch)
+static enum err
+derive_key(const struct sigv4_request *r, struct bytes secret, struct bytes day,
+           struct buf *scratch, uint8_t *ret_key)
 {
     uint8_t next[SHA256_BYTES];
     const struct bytes steps[] = {day, r->region, r->service, bytes_of_text("aws4_request")};
     buf_clear(scratch);
+    if (!buf_reserve(scratch, 4 + secret.size)) return buf_error(scratch);
     buf_put_text(scratch, "AWS4");
     buf_put_bytes(scratch, secret);
-    hmac(scratch->at, scratch->size, steps[0], key);
+    hmac(scratch->at, scratch->size, steps[0], ret_key);
     for (unsigned i = 1; i < sizeof steps / sizeof *steps; i++) {
-        hmac(key, SHA256_BYTES, steps[i], next);
-        memcpy(key, next, sizeof next);
+        hmac(ret_key, SHA256_BYTES, steps[i], next);
+        memcpy(ret_key, next, sizeof next);
     }
     explicit_bzero(next, sizeof next);
+    return OK;
 }
 
 static void
@@ -319,41 +324,54 @@ put_scope(struct buf *to, const struct sigv4_request *r, struct bytes day)
 
 /* Writes the signature in hex. */
 static enum err
-make_signature(const struct sigv4_request *r, const struct sigv4_credentials *c,
-               const struct signing *s, struct buf *scratch, char *ret_signature)
+make_signature(const struct sigv4_request *r, struct bytes secret, const struct signing *s,
+               struct budget *budget, char *ret_signature)
 {
     uint8_t key[SHA256_BYTES], signature[SHA256_BYTES];
     char hash[SIGV4_HASH_BYTES];
     struct bytes day = bytes_of(s->date, 8);
-    enum err e = put_request(scratch, r, s);
-    if (e) return e;
-    sigv4_hash(buf_bytes(scratch), hash);
-    if (!buf_reserve(scratch, 4 + c->secret_key.size)) return buf_error(scratch);
-    make_key(r, c->secret_key, day, key, scratch);
-    buf_clear(scratch);
-    buf_put_text(scratch, "AWS4-HMAC-SHA256\n");
-    buf_put_text(scratch, s->date);
-    buf_put_u8(scratch, '\n');
-    put_scope(scratch, r, day);
-    buf_put_u8(scratch, '\n');
-    buf_put_text(scratch, hash);
-    hmac(key, sizeof key, buf_bytes(scratch), signature);
+    struct buf scratch;
+    buf_init_secret(&scratch, budget, REQUEST_BYTES_MAX);
+    enum err e = put_request(&scratch, r, s);
+    if (e) goto out;
+    sigv4_hash(buf_bytes(&scratch), hash);
+    e = derive_key(r, secret, day, &scratch, key);
+    if (e) goto out;
+    buf_clear(&scratch);
+    buf_put_text(&scratch, "AWS4-HMAC-SHA256\n");
+    buf_put_text(&scratch, s->date);
+    buf_put_u8(&scratch, '\n');
+    put_scope(&scratch, r, day);
+    buf_put_u8(&scratch, '\n');
+    buf_put_text(&scratch, hash);
+    e = buf_error(&scratch);
+    if (e == OK) hmac(key, sizeof key, buf_bytes(&scratch), signature);
     explicit_bzero(key, sizeof key);
-    hex_print(bytes_of(signature, sizeof signature), ret_signature);
-    return buf_error(scratch);
+    if (e == OK) hex_print(bytes_of(signature, sizeof signature), ret_signature);
+out:
+    buf_fini(&scratch);
+    return e;
+}
+
+enum err
+sigv4_expect(const struct sigv4_request *r, struct bytes secret_key, bool query_as_sent,
+             struct budget *budget, char *ret_signature)
+{
+    struct signing s;
+    enum err e = signing_init(&s, r);
+    if (e) return e;
+    s.query_as_sent = query_as_sent;
+    signing_sort(&s);
+    return make_signature(r, secret_key, &s, budget, ret_signature);
 }
 
 enum err
 sigv4_sign(const struct sigv4_request *r, const struct sigv4_credentials *c, struct buf *to)
 {
     struct signing s = {.count = 0};
-    struct buf scratch;
-    char signature[2 * SHA256_BYTES + 1];
-    enum err e = signing_init(&s, r, c);
-    if (e) return e;
-    buf_init_secret(&scratch, to->budget, REQUEST_BYTES_MAX);
-    e = make_signature(r, c, &s, &scratch, signature);
-    buf_fini(&scratch);
+    char signature[SIGV4_HASH_BYTES];
+    enum err e = signing_of_sender(&s, r, c);
+    if (e == OK) e = make_signature(r, c->secret_key, &s, to->budget, signature);
     if (e) return e;
     buf_printf(to, "X-Amz-Date: %s\n", s.date);
     if (c->session_token.size > 0) {

@@ -1,5 +1,6 @@
 /*
- * sigv4.h - signs requests to AWS: Signature Version 4, header form.
+ * sigv4.h - signs requests to AWS: Signature Version 4, header form. Its parts also serve to verify
+ * requests that others signed (auth/sigv4_check.h).
  * Source: AWS General Reference, "Signing AWS API requests". Pure: the caller gives the time.
  */
 #ifndef NET_SIGV4_H
@@ -57,5 +58,15 @@ MUST_CHECK enum err sigv4_sign(const struct sigv4_request *request,
 /* Appends the canonical request that is signed, for tests and to explain a refusal. Same errors. */
 MUST_CHECK enum err sigv4_canonical(const struct sigv4_request *request,
                                     const struct sigv4_credentials *credentials, struct buf *to);
+
+/* --- requests that others signed -------------------------------------------------------------- */
+
+/*
+ * Writes the signature that the request has if this secret signed it, SIGV4_HASH_BYTES. `headers`
+ * are all that are signed. `query_as_sent`: the query is signed without decoding, only sorted, as
+ * some signers do. Same errors as sigv4_sign().
+ */
+MUST_CHECK enum err sigv4_expect(const struct sigv4_request *request, struct bytes secret_key,
+                                 bool query_as_sent, struct budget *budget, char *ret_signature);
 
 #endif

@@ -1,212 +1,12 @@
 /*
- * sigv4_test.c - the test suite that AWS published for Signature Version 4, and its examples for
- * S3.
+ * sigv4_test.c - the vectors that AWS published for Signature Version 4, and its examples for S3.
  */
 #include "lib/test.h"
 
 #include <stdio.h>
 
+#include "lib/net/sigv4_vectors.h"
 #include "net/sigv4.h"
-
-struct vector {
-    const char *name;
-    const char *method;
-    const char *path;
-    const char *query;
-    const char *headers[4]; /* "Name:value" */
-    const char *body;
-    const char *token;
-    const char *signature;
-};
-
-#define TOKEN                                                                                    \
-    "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfp" \
-    "SPfIeoIYRqTflfKD8YUuwthAx7mSEI/"                                                            \
-    "qkPpKPi/"                                                                                   \
-    "kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8Y"  \
-    "QcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+"                                        \
-    "scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSI"                                              \
-    "lTJabIQwj2ICCR/oLxBA=="
-
-static const struct vector vectors[] = {
-    {"get-vanilla",
-     "GET",
-     "/",
-     "",
-     {0},
-     "",
-     "",
-     "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-    {"get-vanilla-empty-query-key",
-     "GET",
-     "/",
-     "Param1=value1",
-     {0},
-     "",
-     "",
-     "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb"},
-    {"get-vanilla-query-order-key-case",
-     "GET",
-     "/",
-     "Param2=value2&Param1=value1",
-     {0},
-     "",
-     "",
-     "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"},
-    {"get-vanilla-query-unreserved",
-     "GET",
-     "/",
-     "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz="
-     "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
-     {0},
-     "",
-     "",
-     "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197"},
-    {"get-vanilla-utf8-query",
-     "GET",
-     "/",
-     "\xe1\x88\xb4=bar",
-     {0},
-     "",
-     "",
-     "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"},
-    {"get-header-key-duplicate",
-     "GET",
-     "/",
-     "",
-     {"My-Header1:value2", "My-Header1:value2", "My-Header1:value1"},
-     "",
-     "",
-     "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
-    {"get-header-value-trim",
-     "GET",
-     "/",
-     "",
-     {"My-Header1: value1", "My-Header2: \"a   b   c\""},
-     "",
-     "",
-     "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
-    {"get-utf8",
-     "GET",
-     "/\xe1\x88\xb4",
-     "",
-     {0},
-     "",
-     "",
-     "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"},
-    {"get-unreserved",
-     "GET",
-     "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
-     "",
-     {0},
-     "",
-     "",
-     "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"},
-    {"get-relative",
-     "GET",
-     "/example/..",
-     "",
-     {0},
-     "",
-     "",
-     "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-    {"get-relative-relative",
-     "GET",
-     "/example1/example2/../..",
-     "",
-     {0},
-     "",
-     "",
-     "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-    {"get-slash",
-     "GET",
-     "//",
-     "",
-     {0},
-     "",
-     "",
-     "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-    {"get-slash-dot-slash",
-     "GET",
-     "/./",
-     "",
-     {0},
-     "",
-     "",
-     "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-    {"get-slash-pointless-dot",
-     "GET",
-     "/./example",
-     "",
-     {0},
-     "",
-     "",
-     "ef75d96142cf21edca26f06005da7988e4f8dc83a165a80865db7089db637ec5"},
-    {"get-slashes",
-     "GET",
-     "//example//",
-     "",
-     {0},
-     "",
-     "",
-     "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84"},
-    {"get-space",
-     "GET",
-     "/example space/",
-     "",
-     {0},
-     "",
-     "",
-     "652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741"},
-    {"post-vanilla",
-     "POST",
-     "/",
-     "",
-     {0},
-     "",
-     "",
-     "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
-    {"post-vanilla-query",
-     "POST",
-     "/",
-     "Param1=value1",
-     {0},
-     "",
-     "",
-     "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11"},
-    {"post-header-key-sort",
-     "POST",
-     "/",
-     "",
-     {"My-Header1:value1"},
-     "",
-     "",
-     "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"},
-    {"post-header-value-case",
-     "POST",
-     "/",
-     "",
-     {"My-Header1:VALUE1"},
-     "",
-     "",
-     "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d"},
-    {"post-sts-header-before",
-     "POST",
-     "/",
-     "",
-     {0},
-     "",
-     TOKEN,
-     "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"},
-    {"post-x-www-form-urlencoded",
-     "POST",
-     "/",
-     "",
-     {"Content-Type:application/x-www-form-urlencoded"},
-     "Param1=value1",
-     "",
-     "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
-};
 
 static uint32_t
 read_headers(const char *const *from, const char *host, struct sigv4_header *ret)
@@ -243,26 +43,25 @@ expect_signature(const struct sigv4_request *r, const struct sigv4_credentials *
 
 UNIT_TEST(test_the_published_vectors_get_their_signatures)
 {
-    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
-        const struct vector *v = &vectors[i];
+    for (size_t i = 0; i < sigv4_vector_count; i++) {
+        const struct sigv4_vector *v = &sigv4_vectors[i];
         struct sigv4_header headers[8];
         struct sigv4_credentials c = {bytes_of_text("AKIDEXAMPLE"),
-                                      bytes_of_text("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
-                                      bytes_of_text(v->token)};
+                                      bytes_of_text(SIGV4_VECTOR_SECRET), bytes_of_text(v->token)};
         struct sigv4_request r = {.method = bytes_of_text(v->method),
                                   .path = bytes_of_text(v->path),
                                   .query = bytes_of_text(v->query),
                                   .headers = headers,
                                   .region = bytes_of_text("us-east-1"),
                                   .service = bytes_of_text("service"),
-                                  .time_s = 1440938160};
+                                  .time_s = SIGV4_VECTOR_TIME_S};
         r.header_count = read_headers(v->headers, "example.amazonaws.com", headers);
         sigv4_hash(bytes_of_text(v->body), r.payload_hash);
         expect_signature(&r, &c, v->name, v->signature);
     }
 }
 
-static const struct vector s3_examples[] = {
+static const struct sigv4_vector s3_examples[] = {
     {"get object",
      "GET",
      "/test.txt",
@@ -300,7 +99,7 @@ static const struct vector s3_examples[] = {
 UNIT_TEST(test_the_examples_for_s3_get_their_signatures)
 {
     for (size_t i = 0; i < sizeof s3_examples / sizeof *s3_examples; i++) {
-        const struct vector *v = &s3_examples[i];
+        const struct sigv4_vector *v = &s3_examples[i];
         struct sigv4_header headers[8];
         struct sigv4_credentials c = {bytes_of_text("AKIAIOSFODNN7EXAMPLE"),
                                       bytes_of_text("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
@@ -316,6 +115,37 @@ UNIT_TEST(test_the_examples_for_s3_get_their_signatures)
         r.header_count = read_headers(v->headers, "examplebucket.s3.amazonaws.com", headers);
         sigv4_hash(bytes_of_text(v->body), r.payload_hash);
         expect_signature(&r, &c, v->name, v->signature);
+    }
+}
+
+UNIT_TEST(test_a_path_is_signed_as_the_server_routes_it)
+{
+    static const struct {
+        const char *path, *canonical;
+    } cases[] = {
+        {"", "/"},
+        {"/", "/"},
+        {"/x", "/x"},
+        {"//x/./y/../z/", "/x/z/"},
+        {"/x/y/..", "/x"},
+        {"/../x/.", "/x"},
+        {"/x%2Fy", "/x%252Fy"},
+        {"/x%2fy", "/x%252fy"},
+        {"/%25%C3%A9", "/%2525%25C3%25A9"},
+        {"/\xc3\xa9 x", "/%C3%A9%20x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static const struct sigv4_credentials none;
+        struct sigv4_request r = {.method = bytes_of_text("GET"),
+                                  .path = bytes_of_text(cases[i].path)};
+        struct buf to;
+        char line[100];
+        buf_init(&to, NULL, 1 << 20);
+        assert_int_equal(sigv4_canonical(&r, &none, &to), OK);
+        buf_put_u8(&to, 0);
+        snprintf(line, sizeof line, "GET\n%s\n\n", cases[i].canonical);
+        assert_memory_equal(to.at, line, strlen(line));
+        buf_fini(&to);
     }
 }
 
@@ -350,6 +180,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_published_vectors_get_their_signatures),
         cmocka_unit_test(test_the_examples_for_s3_get_their_signatures),
+        cmocka_unit_test(test_a_path_is_signed_as_the_server_routes_it),
         cmocka_unit_test(test_an_invalid_request_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,5 +18,12 @@ base64_size(size_t bytes)
 void base64_put(struct buf *to, struct bytes from);
 /* Does the same without instructions that some processors lack; for tests. */
 void base64_put_portably(struct buf *to, struct bytes from);
+/*
+ * Appends the decoded bytes. Refuses characters outside the alphabet, line ends, missing padding,
+ * and unused bits that are set: so each sequence of bytes has exactly one text.
+ *
+ * ERR_INPUT   the text is not base64. `to` is unchanged, as after an error of the buffer.
+ */
+MUST_CHECK enum err base64_get(struct bytes text, struct buf *to);
 
 #endif

@@ -2,7 +2,7 @@
  * any bytes, and decodes the text. */
 #include <stdlib.h>
 
-#include "lib/base64_reader.h"
+#include "base/text/base64.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
  * strict decoder. */
 #include "lib/test.h"
 
-#include "lib/base64_reader.h"
+#include "base/text/base64.h"
 
 UNIT_TEST(test_the_examples_of_the_specification)
 {

@@ -13,7 +13,7 @@
 
 #include "backend/common/item_ndjson.h"
 #include "backend/writer.h"
-#include "lib/base64_reader.h"
+#include "base/text/base64.h"
 #include "model/labels.h"
 #include "sys/sim.h"
 

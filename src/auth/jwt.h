@@ -1,0 +1,80 @@
+/*
+ * jwt.h - JSON Web Tokens (RFC 7519) of users, signed with an issuer's key: reading, verification
+ * of signature and times, and matching with the settings of a user. Pure: the time is an argument.
+ *
+ * A token is read once, verified once with the key set of its issuer, and then matched with the
+ * settings of each user who has that issuer:
+ *
+ *     verdict = jwt_read(budget, token, &jwt, &why);
+ *     keys = the set of the issuer jwt_unverified_issuer(jwt)
+ *     verdict = jwt_verify(jwt, keys, now_s, &why);
+ *     verdict = jwt_match(jwt, keys, &user->jwt, &why);
+ *
+ * `why` is for the log: a client learns nothing but that it is not known. It quotes at most 60
+ * bytes of a part of the token, and never its signature.
+ *
+ * The header fields `jku`, `x5u`, `jwk`, `x5c` and `x5t` are ignored, as RFC 7515, section 4, asks
+ * of fields that are not understood; `crit` is refused (4.1.11), and so is a `typ` other than JWT,
+ * JOSE and at+jwt, since an issuer also signs logout tokens, proofs and events (RFC 8725, 3.11).
+ *
+ * Threads: a token belongs to one thread at a time.
+ */
+#ifndef AUTH_JWT_H
+#define AUTH_JWT_H
+
+#include "auth/jwks.h"
+#include "auth/settings.h"
+
+enum {
+    JWT_BYTES_MAX = 8 * 1024,
+    JWT_LEEWAY_S = 60, /* for clocks that differ */
+};
+
+struct jwt;
+
+/* Reads a token without trusting it. `token` is borrowed until jwt_free(). The verdict is
+ * JWT_ACCEPTED, JWT_MALFORMED or JWT_NO_MEMORY. */
+MUST_CHECK enum jwt_verdict jwt_read(struct budget *budget, struct bytes token,
+                                     struct jwt **ret_jwt, struct why *why);
+void jwt_free(struct jwt *jwt);
+
+/* Returns the claim `iss` of a token that may be forged, to choose a key set; `at` is NULL if there
+ * is none. It lives as long as the token. */
+struct bytes jwt_unverified_issuer(const struct jwt *jwt);
+
+/* Verifies the signature, that the token has not expired (`exp` is required), and that `nbf` and
+ * `iat`, if given, are not in the future; each with JWT_LEEWAY_S. `now_s` is Unix time. */
+MUST_CHECK enum jwt_verdict jwt_verify(struct jwt *jwt, const struct jwks *keys, int64_t now_s,
+                                       struct why *why);
+
+/* Returns the Unix time at which a verified token expires, leeway included. */
+int64_t jwt_expiry_s(const struct jwt *jwt);
+
+/*
+ * Matches a verified token with a user's settings. `keys` is the set of these settings, with which
+ * the token was verified. JWT_ACCEPTED if all of these are true, JWT_REFUSED if not:
+ *
+ * - `iss` equals the issuer. Settings without an issuer accept all issuers that sign with `keys`.
+ * - `aud`, a string or an array, has one of the audiences of the settings, which are not empty.
+ * - Each of the claims has the value of the settings: a string, number or boolean equals it, or an
+ *   element of an array does. `scope` and `scp` may be strings of words, of which one equals it.
+ * - The token has the claims that list its tenants and permissions, if the settings name them.
+ */
+MUST_CHECK enum jwt_verdict jwt_match(const struct jwt *jwt, const struct jwks *keys,
+                                      const struct jwt_settings *settings, struct why *why);
+
+/*
+ * Gives the texts of a claim of a verified token: the words of a string, the elements of an array,
+ * numbers and booleans as JSON has them; fractions, objects and null are left out. They live as
+ * long as the arena. They are names that the token's issuer chose: no patterns, and not checked.
+ *
+ * A claim is a name, or a path such as `realm_access.roles`; a claim whose own name has dots is
+ * found first.
+ *
+ * ERR_MISSING   the token has no such claim, or it has no texts: never an empty list, which
+ * settings take for no limit.
+ */
+MUST_CHECK enum err jwt_claim_texts(const struct jwt *jwt, const char *claim, struct arena *arena,
+                                    struct text_list *ret_texts);
+
+#endif

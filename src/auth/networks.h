@@ -1,0 +1,33 @@
+/*
+ * networks.h - addresses and networks: who is behind trusted proxies. Pure. An address has 16
+ * bytes; IPv4 addresses are mapped (::ffff:192.0.2.1).
+ */
+#ifndef AUTH_NETWORKS_H
+#define AUTH_NETWORKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { NETWORK_ADDRESS_BYTES = 16, NETWORKS_MAX = 64 };
+
+struct ip_network {
+    uint8_t address[NETWORK_ADDRESS_BYTES];
+    unsigned bits; /* of the address that belong to the network; 0 to 128 */
+};
+struct networks {
+    struct ip_network items[NETWORKS_MAX];
+    uint32_t count;
+};
+
+/* Reads "10.0.0.0/8", "::1". False: it is neither an address nor a network. */
+bool network_parse(const char *text, struct ip_network *ret_network);
+bool networks_have(const struct networks *networks, const uint8_t *address);
+
+/*
+ * Finds the client that proxies speak for: `header` is X-Forwarded-For, "client, proxy, proxy".
+ * Steps from `address`, the peer, back through the header as long as it is the address of a trusted
+ * proxy, and leaves in `address` the first one that is not. What is not an address ends the steps.
+ */
+void networks_find_client(const struct networks *proxies, const char *header, uint8_t *address);
+
+#endif

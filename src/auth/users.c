@@ -1,0 +1,284 @@
+/*
+ * users.c - see users.h.
+ *
+ * Tokens are found by the hash that the settings have, so no time that a look-up takes depends on a
+ * token: who does not know it cannot choose bytes of its SHA-256.
+ */
+#include "auth/users.h"
+
+#include <assert.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "auth/password.h"
+#include "base/hash/hash.h"
+#include "base/table.h"
+#include "base/text/hex.h"
+
+enum { DIGEST_BYTES = 32, MEMORY_BYTES_MAX = 256 << 20 };
+
+struct token {
+    uint8_t digest[DIGEST_BYTES];
+    uint32_t user;
+};
+
+struct users {
+    _Atomic unsigned references; /* acq_rel: the last one to release sees all uses */
+    struct arena arena;          /* of this struct and all but the tables */
+    struct user *items;
+    uint32_t count;
+    struct token *tokens;
+    uint32_t token_count;
+    const char **certificates; /* of each user; may be NULL */
+    const char *dearest;
+    struct table by_name, by_token, by_certificate;
+};
+
+/* --- making ----------------------------------------------------------------------------------- */
+
+static const char *
+copy_text(struct arena *arena, const char *text, bool *ok)
+{
+    if (text == NULL) return NULL;
+    struct bytes copy = arena_copy(arena, bytes_of(text, strlen(text) + 1));
+    if (copy.at == NULL) *ok = false;
+    return (const char *)copy.at;
+}
+
+static struct text_list
+copy_texts(struct arena *arena, const struct text_list *list, bool *ok)
+{
+    struct text_list copy = {NULL, 0};
+    if (list->count == 0) return copy;
+    copy.items = arena_new(arena, list->count * sizeof *copy.items);
+    if (copy.items == NULL) *ok = false;
+    for (; copy.items != NULL && copy.count < list->count; copy.count++) {
+        copy.items[copy.count] = copy_text(arena, list->items[copy.count], ok);
+    }
+    return copy;
+}
+
+static bool
+read_digest(const char *text, uint8_t *to)
+{
+    for (size_t i = 0; i < DIGEST_BYTES; i++) {
+        int high = hex_digit((uint8_t)text[2 * i]);
+        int low = high < 0 ? -1 : hex_digit((uint8_t)text[2 * i + 1]);
+        if (low < 0) return false;
+        to[i] = (uint8_t)(high << 4 | low);
+    }
+    return text[2 * DIGEST_BYTES] == '\0';
+}
+
+static bool
+add_tokens(struct users *u, const struct text_list *tokens, uint32_t user)
+{
+    if (!table_reserve(&u->by_token, u->arena.budget, tokens->count)) return false;
+    for (uint32_t i = 0; i < tokens->count; i++) {
+        struct token *grown = arena_push(&u->arena, u->tokens, u->token_count, sizeof *grown);
+        if (grown == NULL) return false;
+        u->tokens = grown;
+        struct token *token = &u->tokens[u->token_count];
+        token->user = user;
+        if (!read_digest(tokens->items[i], token->digest)) continue; /* the settings refuse it */
+        table_add(&u->by_token, hash_bytes(bytes_of(token->digest, DIGEST_BYTES), 0),
+                  u->token_count++);
+    }
+    return true;
+}
+
+static bool
+add_user(struct users *u, const struct user_settings *s)
+{
+    bool ok = true;
+    uint32_t index = u->count;
+    struct user *user = &u->items[index];
+    *user = (struct user){
+        .set = u,
+        .name = copy_text(&u->arena, s->name, &ok),
+        .password = copy_text(&u->arena, s->password, &ok),
+        .permissions = s->permissions,
+        .tenants = copy_texts(&u->arena, &s->tenants, &ok),
+        .tenant_header = s->tenant_header,
+    };
+    u->certificates[index] = copy_text(&u->arena, s->client_certificate, &ok);
+    if (!ok || !table_reserve(&u->by_name, u->arena.budget, 1) ||
+        !table_reserve(&u->by_certificate, u->arena.budget, 1) || !add_tokens(u, &s->tokens, index))
+        return false;
+    table_add(&u->by_name, hash_bytes(bytes_of_text(user->name), 0), index);
+    if (u->certificates[index] != NULL)
+        table_add(&u->by_certificate, hash_bytes(bytes_of_text(u->certificates[index]), 0), index);
+    if (user->password != NULL) u->dearest = password_dearer(u->dearest, user->password);
+    u->count++;
+    return true;
+}
+
+static bool
+add_all(struct users *u, const struct user_list *list)
+{
+    u->items = arena_new(&u->arena, (list->count + 1) * sizeof *u->items);
+    u->certificates = arena_new(&u->arena, (list->count + 1) * sizeof *u->certificates);
+    if (u->items == NULL || u->certificates == NULL) return false;
+    while (u->count < list->count) {
+        if (!add_user(u, &list->items[u->count])) return false;
+    }
+    return true;
+}
+
+enum err
+users_new(const struct user_list *list, struct budget *memory, struct users **ret_users,
+          struct why *why)
+{
+    struct arena arena;
+    if (list->count > USERS_MAX)
+        return why_set(why, ERR_LIMIT, "there are more than %d users", USERS_MAX);
+    arena_init_secret(&arena, memory, MEMORY_BYTES_MAX, 0);
+    struct users *u = arena_new(&arena, sizeof *u);
+    if (u == NULL) return why_set(why, ERR_NOMEM, "not enough memory for users");
+    u->arena = arena;
+    atomic_init(&u->references, 1);
+    if (!add_all(u, list)) {
+        users_release(u);
+        return why_set(why, ERR_NOMEM, "not enough memory for users");
+    }
+    *ret_users = u;
+    return OK;
+}
+
+struct users *
+users_hold(struct users *u)
+{
+    atomic_fetch_add_explicit(&u->references, 1, memory_order_relaxed);
+    return u;
+}
+
+void
+users_release(struct users *u)
+{
+    if (u == NULL) return;
+    unsigned before = atomic_fetch_sub_explicit(&u->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
+    struct arena arena = u->arena;
+    table_fini(&u->by_name, arena.budget);
+    table_fini(&u->by_token, arena.budget);
+    table_fini(&u->by_certificate, arena.budget);
+    arena_fini(&arena);
+}
+
+/* --- look-ups --------------------------------------------------------------------------------- */
+
+uint32_t
+users_count(const struct users *u)
+{
+    return u->count;
+}
+
+const char *
+users_dearest_password(const struct users *u)
+{
+    return u->dearest;
+}
+
+bool
+users_have_passwords(const struct users *u)
+{
+    return u->dearest != NULL;
+}
+
+bool
+users_have_tokens(const struct users *u)
+{
+    return u->token_count > 0;
+}
+
+const struct user *
+users_by_name(const struct users *u, struct bytes name)
+{
+    for (uint32_t at = TABLE_START, id; table_next(&u->by_name, hash_bytes(name, 0), &at, &id);) {
+        if (bytes_equal(bytes_of_text(u->items[id].name), name)) return &u->items[id];
+    }
+    return NULL;
+}
+
+const struct user *
+users_by_token(const struct users *u, struct bytes token)
+{
+    uint8_t digest[DIGEST_BYTES];
+    if (u->token_count == 0 || token.size > USER_TOKEN_BYTES_MAX) return NULL;
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, token.at, token.size, digest)) return NULL;
+    uint64_t hash = hash_bytes(bytes_of(digest, DIGEST_BYTES), 0);
+    for (uint32_t at = TABLE_START, id; table_next(&u->by_token, hash, &at, &id);) {
+        const struct token *t = &u->tokens[id];
+        if (gnutls_memcmp(t->digest, digest, DIGEST_BYTES) == 0) return &u->items[t->user];
+    }
+    return NULL;
+}
+
+static const struct user *
+by_certificate_name(const struct users *u, const char *name)
+{
+    uint64_t hash = hash_bytes(bytes_of_text(name), 0);
+    for (uint32_t at = TABLE_START, id; table_next(&u->by_certificate, hash, &at, &id);) {
+        if (strcmp(u->certificates[id], name) == 0) return &u->items[id];
+    }
+    return NULL;
+}
+
+const struct user *
+users_by_certificate(const struct users *u, const char *subject, const char *const *names,
+                     uint32_t name_count)
+{
+    const struct user *user = by_certificate_name(u, subject);
+    for (uint32_t i = 0; i < name_count && user == NULL; i++) {
+        user = by_certificate_name(u, names[i]);
+    }
+    return user;
+}
+
+/* --- tenants ---------------------------------------------------------------------------------- */
+
+/* Compares with a name in which each "*" stands for any bytes. */
+static bool
+matches(const char *pattern, struct bytes name)
+{
+    const char *star = NULL; /* the last one seen; the name is tried again after it */
+    size_t at = 0, again = 0;
+    while (at < name.size) {
+        if (*pattern == '*') {
+            star = pattern++;
+            again = at;
+        } else if (*pattern != '\0' && (uint8_t)*pattern == name.at[at]) {
+            pattern++;
+            at++;
+        } else if (star != NULL) {
+            pattern = star + 1;
+            at = ++again;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*') {
+        pattern++;
+    }
+    return *pattern == '\0';
+}
+
+bool
+user_may_use(const struct user *user, struct bytes tenant)
+{
+    bool may = user->tenants.count == 0;
+    for (uint32_t i = 0; i < user->tenants.count && !may; i++) {
+        may = matches(user->tenants.items[i], tenant);
+    }
+    return may;
+}
+
+const char *
+user_only_tenant(const struct user *user)
+{
+    bool is_one = user->tenants.count == 1 && strchr(user->tenants.items[0], '*') == NULL;
+    return is_one ? user->tenants.items[0] : NULL;
+}

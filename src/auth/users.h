@@ -1,0 +1,55 @@
+/*
+ * users.h - the users of a server: an immutable set with look-ups for each way to sign in, made
+ * from settings, reference counted, shared by threads. A reload makes a new set.
+ *
+ * A user is valid as long as its set is held. Memory that held secrets is overwritten.
+ */
+#ifndef AUTH_USERS_H
+#define AUTH_USERS_H
+
+#include "auth/settings.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+enum { USER_TOKEN_BYTES_MAX = 4096 };
+
+struct users;
+
+struct user {
+    struct users *set;
+    const char *name;
+    const char *password; /* hash as of crypt(3); NULL: the user has none */
+    unsigned permissions; /* set of enum permission */
+    struct text_list tenants;
+    enum tenant_header tenant_header;
+};
+
+/* Copies the settings. ERR_LIMIT: more than USERS_MAX; ERR_NOMEM. */
+MUST_CHECK enum err users_new(const struct user_list *list, struct budget *memory,
+                              struct users **ret_users, struct why *why);
+struct users *users_hold(struct users *users);
+/* NULL is fine. */
+void users_release(struct users *users);
+
+uint32_t users_count(const struct users *users);
+/* Returns the password's hash that takes longest to check; NULL: no user has a password. */
+const char *users_dearest_password(const struct users *users);
+/* Says whether some user signs in with a password; with a token. */
+bool users_have_passwords(const struct users *users);
+bool users_have_tokens(const struct users *users);
+
+/* Return NULL if there is no such user. */
+const struct user *users_by_name(const struct users *users, struct bytes name);
+/* Finds the user who has the token: its SHA-256 is compared. */
+const struct user *users_by_token(const struct users *users, struct bytes token);
+/* Finds the user of a verified certificate, by its subject or one of its names. */
+const struct user *users_by_certificate(const struct users *users, const char *subject,
+                                        const char *const *names, uint32_t name_count);
+
+/* Says whether the user may use a tenant. */
+bool user_may_use(const struct user *user, struct bytes tenant);
+/* Returns the user's tenant if there is exactly one, which is no pattern; else NULL. */
+const char *user_only_tenant(const struct user *user);
+
+#endif

@@ -1,0 +1,153 @@
+/* users_test.c - a set of users: each way to find one, tenants, lifetimes. */
+#include "auth/users.h"
+
+#include <string.h>
+
+#include "lib/failing_memory.h"
+#include "lib/test.h"
+
+#define TEXTS(...)                                                       \
+    {                                                                    \
+        (const char *[]){__VA_ARGS__},                                   \
+            sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *) \
+    }
+
+/* SHA-256 of "abc" and of "def". */
+#define ABC          "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+#define DEF          "CB8379AC2098AA165029E3938A51DA0BCECFC008FD6795F401178647F96C5B34"
+#define BCRYPT(cost) "$2b$" cost "$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
+#define must(call)   assert_int_equal((call), OK)
+
+static struct user_settings settings[] = {
+    {.name = "ann", .password = BCRYPT("04"), .permissions = PERMISSION_READ},
+    {.name = "bob", .tokens = TEXTS(ABC, DEF), .permissions = PERMISSION_WRITE},
+    {.name = "cam", .client_certificate = "CN=cam,O=x", .tenants = TEXTS("t")},
+    {.name = "dot", .client_certificate = "d.test", .tenants = TEXTS("team-*", "x")},
+    {.name = "eve", .password = BCRYPT("12"), .tenants = TEXTS("*-b*-c")},
+};
+static const struct user_list list = {settings, sizeof settings / sizeof *settings};
+
+static struct users *
+users_of(const struct user_list *from)
+{
+    struct users *users = NULL;
+    must(users_new(from, NULL, &users, NULL));
+    return users;
+}
+
+static void
+expect_user(const struct user *user, const char *name)
+{
+    if (name == NULL) return assert_null(user);
+    assert_non_null(user);
+    assert_string_equal(user->name, name);
+}
+
+UNIT_TEST(test_users_are_found_by_each_way_to_sign_in)
+{
+    struct users *u = users_of(&list);
+    static const char *const names[] = {"a.test", "d.test"};
+    assert_int_equal(users_count(u), 5);
+    expect_user(users_by_name(u, bytes_of_text("ann")), "ann");
+    expect_user(users_by_name(u, bytes_of_text("eve")), "eve");
+    expect_user(users_by_name(u, bytes_of_text("Ann")), NULL);
+    expect_user(users_by_name(u, bytes_of_text("ann\0")), "ann");
+    expect_user(users_by_name(u, bytes_of("ann", 4)), NULL);
+    expect_user(users_by_name(u, bytes_of_text("")), NULL);
+    expect_user(users_by_token(u, bytes_of_text("abc")), "bob");
+    expect_user(users_by_token(u, bytes_of_text("def")), "bob");
+    expect_user(users_by_token(u, bytes_of_text("abd")), NULL);
+    expect_user(users_by_token(u, bytes_of_text(ABC)), NULL);
+    expect_user(users_by_token(u, bytes_of_text("")), NULL);
+    expect_user(users_by_certificate(u, "CN=cam,O=x", NULL, 0), "cam");
+    expect_user(users_by_certificate(u, "CN=other", names, 2), "dot");
+    expect_user(users_by_certificate(u, "CN=other", names, 1), NULL);
+    assert_true(users_have_passwords(u) && users_have_tokens(u));
+    users_release(u);
+}
+
+UNIT_TEST(test_the_dearest_password_is_known)
+{
+    struct users *u = users_of(&list);
+    assert_string_equal(users_dearest_password(u), BCRYPT("12"));
+    users_release(u);
+    struct user_list nobody = {NULL, 0};
+    u = users_of(&nobody);
+    assert_null(users_dearest_password(u));
+    assert_false(users_have_passwords(u) || users_have_tokens(u));
+    expect_user(users_by_name(u, bytes_of_text("ann")), NULL);
+    expect_user(users_by_token(u, bytes_of_text("abc")), NULL);
+    expect_user(users_by_certificate(u, "", NULL, 0), NULL);
+    users_release(u);
+}
+
+UNIT_TEST(test_patterns_of_tenants_match_whole_names)
+{
+    static const struct {
+        const char *user, *tenant;
+        bool may;
+    } cases[] = {
+        {"ann", "t", true},           {"cam", "t", true},      {"cam", "tt", false},
+        {"cam", "", false},           {"dot", "team-", true},  {"dot", "team-a", true},
+        {"dot", "team", false},       {"dot", "x", true},      {"dot", "ateam-a", false},
+        {"eve", "a-b-c", true},       {"eve", "-b-c", true},   {"eve", "a-b-b-c-c", true},
+        {"eve", "a-b-c-d", false},    {"eve", "a-c-b", false}, {"eve", "a-bbb-c-b-c", true},
+        {"eve", "a-b-c-b-cc", false},
+    };
+    struct users *u = users_of(&list);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct user *user = users_by_name(u, bytes_of_text(cases[i].user));
+        if (user_may_use(user, bytes_of_text(cases[i].tenant)) != cases[i].may)
+            fail_msg("%s, %s", cases[i].user, cases[i].tenant);
+    }
+    assert_null(user_only_tenant(users_by_name(u, bytes_of_text("ann"))));
+    assert_string_equal(user_only_tenant(users_by_name(u, bytes_of_text("cam"))), "t");
+    assert_null(user_only_tenant(users_by_name(u, bytes_of_text("dot"))));
+    assert_null(user_only_tenant(users_by_name(u, bytes_of_text("eve"))));
+    users_release(u);
+}
+
+UNIT_TEST(test_a_user_lives_as_long_as_its_set_is_held)
+{
+    struct budget memory;
+    struct users *u = NULL;
+    budget_init(&memory, "test", 0, NULL);
+    must(users_new(&list, &memory, &u, NULL));
+    const struct user *user = users_by_name(u, bytes_of_text("bob"));
+    users_hold(user->set);
+    users_release(u);
+    assert_string_equal(user->name, "bob");
+    assert_true(budget_used(&memory) > 0);
+    users_release(user->set);
+    assert_int_equal(budget_used(&memory), 0);
+}
+
+UNIT_TEST(test_each_allocation_may_fail)
+{
+    struct budget memory;
+    bool fired = true;
+    budget_init(&memory, "test", 0, NULL);
+    for (uint64_t nth = 1; fired; nth++) {
+        struct users *u = NULL;
+        mem_fail_nth(nth, true);
+        enum err e = users_new(&list, &memory, &u, NULL);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        assert_int_equal(e, fired ? ERR_NOMEM : OK);
+        if (e == OK) users_release(u);
+        assert_int_equal(budget_used(&memory), 0);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_users_are_found_by_each_way_to_sign_in),
+        cmocka_unit_test(test_the_dearest_password_is_known),
+        cmocka_unit_test(test_patterns_of_tenants_match_whole_names),
+        cmocka_unit_test(test_a_user_lives_as_long_as_its_set_is_held),
+        cmocka_unit_test(test_each_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
