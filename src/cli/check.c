@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/rules/check_rules.h"
+#include "config/lists/access_settings.h"
 #include "config/rule_set.h"
 #include "wire/yaml/yaml_reader.h"
 
@@ -39,6 +40,21 @@ check_file(const char *path, struct settings *ret_settings, struct config_lists 
     return e;
 }
 
+/* Reads the file for web.config.file, which only this command and servers do. */
+static enum err
+check_web_file(const char *path, const struct settings *settings, struct config_lists *lists,
+               struct why *why)
+{
+    enum err e = access_settings_complete(&lists->access, settings, why);
+    bool has_place = e == ERR_INPUT; /* in this file or in that of web.config_file */
+    if (e && !has_place) err_ignore(why_prefix(why, e, "%s", path), "only adds to the sentence");
+    if (e) {
+        config_lists_free(lists);
+        reader_note(path, why);
+    }
+    return e;
+}
+
 /* Returns false if the file has errors, which were printed in the order of their places. */
 static bool
 check_and_print(const char *path, struct settings *settings, struct config_lists *lists)
@@ -48,6 +64,7 @@ check_and_print(const char *path, struct settings *settings, struct config_lists
     memset(&errors, 0, sizeof errors);
     reader_collect(&errors);
     enum err e = check_file(path, settings, lists, &why);
+    if (e == OK) e = check_web_file(path, settings, lists, &why);
     reader_collect(NULL);
     if (e == OK) return true;
     uint32_t shown = errors.count < YAML_ERRORS_MAX ? errors.count : YAML_ERRORS_MAX;
@@ -117,7 +134,8 @@ print_count(const char *before, uint32_t count, const char *what)
     if (count > 0) printf("%s%u %s%s", before, count, what, plural(count));
 }
 
-/* Prints "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 3 rule files with 1 rule". */
+/* Prints "file.yml: ok, 2 destinations, 1 source, 2 Alertmanagers, 1 listener, 2 users, 3 rule
+ * files with 1 rule". */
 static void
 print_ok(const char *path, const struct config_lists *lists, uint32_t file_count,
          uint32_t rule_count)
@@ -126,6 +144,8 @@ print_ok(const char *path, const struct config_lists *lists, uint32_t file_count
     print_count(", ", lists->destinations.count, "destination");
     print_count(", ", lists->sources.count, "source");
     print_count(", ", lists->alerting.count, "Alertmanager");
+    print_count(", ", lists->access.given.listeners.count, "listener");
+    print_count(", ", lists->access.users.count, "user");
     print_count(", ", file_count, "rule file");
     print_count(" with ", rule_count, "rule");
     printf("\n");
@@ -182,6 +202,24 @@ warn_unset_variable(const struct rule_settings *rules)
             rules->unset_variable);
 }
 
+/* Warns about TLS and users that are weaker than they look. */
+static void
+warn_access(const struct access_settings *access)
+{
+    enum { WARNINGS_BYTES_MAX = 1 << 20 };
+    struct buf found;
+    buf_init(&found, NULL, WARNINGS_BYTES_MAX);
+    access_settings_warn(access, &found);
+    fflush(stdout);
+    for (size_t at = 0; at < found.size;) {
+        const uint8_t *end = memchr(found.at + at, '\n', found.size - at);
+        size_t size = end == NULL ? found.size - at : (size_t)(end - (found.at + at));
+        fprintf(stderr, "warning: %.*s\n", (int)size, (const char *)found.at + at);
+        at += size + 1;
+    }
+    buf_fini(&found);
+}
+
 static const struct flag flags[] = {
     {"against", 0, FLAG_TEXT, 0, "DIR|URL",
      "storage directory or URL of a server, to compare the file with what it has"},
@@ -189,7 +227,9 @@ static const struct flag flags[] = {
 };
 
 static const char notes[] =
-    "\nChecks the whole file, and the rule files that it names; one that is missing is an error.\n"
+    "\nChecks the whole file, and the rule files and the file for web.config.file that it names; "
+    "one\n"
+    "that is missing is an error.\n"
     "Prints all errors of the file, up to 20 with their places; rule files are checked if it has\n"
     "none.\n"
     "With --against, also compares the destinations of the file with those of a server and\n"
@@ -259,6 +299,7 @@ run_check(int argc, char **argv)
     warn_tenants_alike(&settings, &lists.alerting);
     warn_without_members(&lists.alerting);
     warn_unset_variable(&lists.rules);
+    warn_access(&lists.access);
     if (against != NULL) {
         e = check_against(&settings, &lists, against, &backlog, &why);
     }

@@ -50,8 +50,14 @@ static const struct setting table[] = {
              "% of a disk smaller than 20GiB"},
 
     {"web.listen-address", SETTING_TEXT, FIELD(web_listen_address), .fallback = "127.0.0.1:9201",
-     .min = 1, .max = 255, .what = "HOST:PORT", .rule = web_listen_rule,
-     .help = "address to listen on for HTTP; :9201 means all addresses, port 0 any free port"},
+     .max = 255, .is_list = true, .repeatable = true, .what = "ADDRESS,...",
+     .rule = web_addresses_rule,
+     .help = "addresses to listen on for HTTP: HOST:PORT, unix:PATH or fd://NAME (a socket that "
+             "systemd passes); :9201 means all addresses, port 0 any free port; each further flag "
+             "adds addresses"},
+    {"web.config.file", SETTING_TEXT, FIELD(web_config_file), .fallback = "", .max = 255,
+     .reloadable = true, .what = "FILE",
+     .help = "YAML file with TLS, users, headers and the limit of the rate, as of Prometheus"},
     {"web.external-url", SETTING_TEXT, FIELD(web_external_url), .fallback = "", .max = 255,
      .what = "URL", .rule = web_url_rule,
      .help =
@@ -64,6 +70,13 @@ static const struct setting table[] = {
      .what = "REGEX", .rule = web_origin_rule,
      .help = "regular expression, anchored, for the origins whose pages may read from the HTTP API "
              "in a browser (CORS)"},
+    {"web.allowed-hosts", SETTING_TEXT, FIELD(web_allowed_hosts), .fallback = "", .max = 255,
+     .reloadable = true, .is_list = true, .what = "HOST,...", .rule = web_hosts_rule,
+     .help = "host names besides localhost and addresses under which browsers reach a server "
+             "without users; requests with another Host that change something get 403"},
+    {"web.trusted-proxies", SETTING_TEXT, FIELD(web_trusted_proxies), .fallback = "", .max = 255,
+     .reloadable = true, .is_list = true, .what = "NETWORK,...", .rule = web_networks_rule,
+     .help = "addresses and networks of proxies whose X-Forwarded-For names the client"},
     {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
      .help = "enable POST /-/reload"},
     {"web.enable-admin-api", SETTING_BOOL, FIELD(web_enable_admin_api), .fallback = "false",
@@ -273,6 +286,21 @@ static const struct setting table[] = {
      .min = 100, .max = DAY, .zero = "off", .reloadable = true,
      .help = "how often the server stores its own metrics; 0s means never"},
 
+    {"auth.sigv4-services", SETTING_TEXT, FIELD(auth_sigv4_services), .fallback = "aps,execute-api",
+     .max = 255, .reloadable = true, .is_list = true, .what = "SERVICE,...", .rule = web_words_rule,
+     .help = "services for which requests that are signed for AWS (SigV4) may be signed"},
+    {"auth.sigv4-region", SETTING_TEXT, FIELD(auth_sigv4_region), .fallback = "", .max = 255,
+     .reloadable = true, .what = "REGION", .rule = web_words_rule,
+     .help = "region for which such requests must be signed; empty means any"},
+    {"auth.sigv4-host", SETTING_TEXT, FIELD(auth_sigv4_host), .fallback = "", .max = 255,
+     .reloadable = true, .what = "HOST", .rule = web_host_rule,
+     .help = "host for which such requests must be signed, for example behind a proxy; empty "
+             "means the header Host as it arrives"},
+    {"auth.sigv4-unsigned-payload", SETTING_BOOL, FIELD(auth_sigv4_unsigned_payload),
+     .fallback = "false", .reloadable = true,
+     .help = "accept signed requests over TLS whose signature does not cover the body "
+             "(UNSIGNED-PAYLOAD)"},
+
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .reloadable = true,
      .help = "minimum level of messages to log"},
@@ -384,9 +412,26 @@ unknown_flag(struct bytes name, struct why *why)
                    suggest_hint(&near, "--").text);
 }
 
+/* Sets the value of a flag. One that is repeatable and was given before gets more items. */
+static enum err
+set_flag(const struct setting *s, const char *value, struct settings *to, bool *given,
+         struct why *why)
+{
+    char joined[2 * SETTING_TEXT_BYTES];
+    bool adds = s->repeatable && *given && value[0] != '\0' && setting_text(s, to)[0] != '\0';
+    if (adds) {
+        size_t size = (size_t)snprintf(joined, sizeof joined, "%s,%s", setting_text(s, to), value);
+        if (size >= sizeof joined) return why_set(why, ERR_INPUT, "is too long");
+        value = joined;
+    }
+    *given = true;
+    return setting_parse(s, bytes_of_text(value), to, why);
+}
+
 /* Applies one flag. `ret_used` is the number of words it took: 2 if its value is the next word. */
 static enum err
-apply_flag(struct settings *to, int count, char *const *words, int *ret_used, struct why *why)
+apply_flag(struct settings *to, bool *given, int count, char *const *words, int *ret_used,
+           struct why *why)
 {
     const char *word = words[0] + 2;
     const char *equals = strchr(word, '=');
@@ -412,7 +457,7 @@ apply_flag(struct settings *to, int count, char *const *words, int *ret_used, st
         value = words[1];
         *ret_used = 2;
     }
-    enum err e = setting_parse(s, bytes_of_text(value), to, why);
+    enum err e = set_flag(s, value, to, &given[s - table], why);
     return e ? why_prefix(why, e, "--%s", s->name) : OK;
 }
 
@@ -420,12 +465,13 @@ enum err
 settings_flags(struct settings *settings, int count, char *const *words, struct why *why)
 {
     struct settings next = *settings;
+    bool given[SETTINGS_MAX] = {false};
     for (int i = 0, used; i < count; i += used) {
         if (strncmp(words[i], "--", 2) != 0 || words[i][2] == 0) {
             return why_set(why, ERR_INPUT, "unexpected argument %s: expected --name=value",
                            shown_of(bytes_of_text(words[i])).text);
         }
-        enum err e = apply_flag(&next, count - i, words + i, &used, why);
+        enum err e = apply_flag(&next, given, count - i, words + i, &used, why);
         if (e) return e;
     }
     *settings = next;
@@ -533,13 +579,13 @@ settings_help(struct buf *to)
     static const char *const words[] = {
         [SETTING_TEXT] = "TEXT",     [SETTING_BOOL] = "",      [SETTING_COUNT] = "COUNT",
         [SETTING_COUNT64] = "COUNT", [SETTING_BYTES] = "SIZE", [SETTING_BYTES32] = "SIZE",
-        [SETTING_DURATION] = "TIME", [SETTING_CHOICE] = "",
+        [SETTING_DURATION] = "TIME",
     };
     for (const struct setting *s = table; s->name != NULL; s++) {
         bool flag = s->type == SETTING_BOOL;
-        const char *what = s->what != NULL             ? s->what
-                           : s->type == SETTING_CHOICE ? s->choices
-                                                       : words[s->type];
+        const char *what = s->what != NULL      ? s->what
+                           : s->choices != NULL ? s->choices
+                                                : words[s->type];
         buf_printf(to, "  --%s%s%s%s\n", flag ? "[no-]" : "", s->name, flag ? "" : "=", what);
         buf_printf(to, "        %s (default %s%s)\n", s->help,
                    s->fallback[0] == 0 ? "none" : s->fallback, s->reloadable ? ", reloadable" : "");

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "net/tls_settings.h"
 #include "tsdb/tsdb.h"
 
 struct config_lists;  /* lists.h */
@@ -37,44 +38,47 @@ enum {
 };
 
 struct settings {
-    char config_file[SETTING_TEXT_BYTES];        /* --config.file, "" = none */
-    char storage_path[SETTING_TEXT_BYTES];       /* ./data */
-    enum storage_mode storage_mode;              /* local | none */
-    uint64_t storage_min_free_bytes;             /* 0: derived from the size of the disk */
-    char web_listen_address[SETTING_TEXT_BYTES]; /* 127.0.0.1:9201 */
-    char web_external_url[SETTING_TEXT_BYTES];   /* "": not known */
-    char web_route_prefix[SETTING_TEXT_BYTES];   /* "": that of the external URL */
-    char web_cors_origin[SETTING_TEXT_BYTES];    /* .* */
-    bool web_enable_lifecycle;                   /* false: /-/reload */
-    bool web_enable_admin_api;                   /* false: /api/v1/admin/tsdb/... */
-    uint32_t web_max_connections;                /* 1024 */
-    uint32_t web_workers;                        /* 0: the number of processors, at least 2 */
-    uint64_t web_max_header_bytes;               /* 1 MiB */
-    uint64_t web_max_body_bytes;                 /* 32 MiB, compressed */
-    uint64_t web_max_decoded_bytes;              /* 32 MiB */
-    int64_t web_header_timeout_ms;               /* 10s */
-    int64_t web_body_timeout_ms;                 /* 60s */
-    int64_t web_idle_timeout_ms;                 /* 5m */
-    int64_t web_send_timeout_ms;                 /* 30s */
-    uint64_t web_search_max_limit;               /* 10000; 0: no limit; reloadable */
-    int64_t retention_time_ms;                   /* 10y; reloadable */
-    uint64_t retention_size_bytes;               /* 0: no limit; reloadable */
-    int64_t write_max_future_ms;                 /* --write.max-future 10m; reloadable */
-    uint32_t write_max_labels;                   /* 128; reloadable */
-    uint32_t write_max_name_bytes;               /* 1 KiB; reloadable */
-    uint32_t write_max_value_bytes;              /* 16 KiB; reloadable */
-    uint32_t write_max_series;                   /* 0: no limit; reloadable */
-    uint32_t write_max_series_per_metric;        /* 0: no limit; reloadable */
-    enum name_rule write_require_name;           /* auto | always | never; reloadable */
-    enum wal_ack_level wal_ack;                  /* fsync | written | memory */
-    uint64_t wal_segment_bytes;                  /* 64 MiB */
-    uint64_t wal_budget_bytes;                   /* 4 GiB; reloadable */
-    uint64_t memory_limit_bytes;                 /* 0: 60 % of the machine or its cgroup */
-    uint64_t head_max_samples;                   /* a flush begins above this; 0: automatic */
-    int64_t head_max_age_ms;                     /* 2h; a flush begins above this */
-    bool tenancy_enabled;                        /* false */
-    uint32_t tenancy_max_tenants;                /* 10000 */
-    uint32_t read_max_concurrent;                /* 10 */
+    char config_file[SETTING_TEXT_BYTES];         /* --config.file, "" = none */
+    char storage_path[SETTING_TEXT_BYTES];        /* ./data */
+    enum storage_mode storage_mode;               /* local | none */
+    uint64_t storage_min_free_bytes;              /* 0: derived from the size of the disk */
+    char web_listen_address[SETTING_TEXT_BYTES];  /* "127.0.0.1:9201"; "a,b"; "": none */
+    char web_config_file[SETTING_TEXT_BYTES];     /* "": none; reloadable */
+    char web_trusted_proxies[SETTING_TEXT_BYTES]; /* "10.0.0.0/8,::1"; reloadable */
+    char web_allowed_hosts[SETTING_TEXT_BYTES];   /* "a,b"; reloadable */
+    char web_external_url[SETTING_TEXT_BYTES];    /* "": not known */
+    char web_route_prefix[SETTING_TEXT_BYTES];    /* "": that of the external URL */
+    char web_cors_origin[SETTING_TEXT_BYTES];     /* .* */
+    bool web_enable_lifecycle;                    /* false: /-/reload */
+    bool web_enable_admin_api;                    /* false: /api/v1/admin/tsdb/... */
+    uint32_t web_max_connections;                 /* 1024 */
+    uint32_t web_workers;                         /* 0: the number of processors, at least 2 */
+    uint64_t web_max_header_bytes;                /* 1 MiB */
+    uint64_t web_max_body_bytes;                  /* 32 MiB, compressed */
+    uint64_t web_max_decoded_bytes;               /* 32 MiB */
+    int64_t web_header_timeout_ms;                /* 10s */
+    int64_t web_body_timeout_ms;                  /* 60s */
+    int64_t web_idle_timeout_ms;                  /* 5m */
+    int64_t web_send_timeout_ms;                  /* 30s */
+    uint64_t web_search_max_limit;                /* 10000; 0: no limit; reloadable */
+    int64_t retention_time_ms;                    /* 10y; reloadable */
+    uint64_t retention_size_bytes;                /* 0: no limit; reloadable */
+    int64_t write_max_future_ms;                  /* --write.max-future 10m; reloadable */
+    uint32_t write_max_labels;                    /* 128; reloadable */
+    uint32_t write_max_name_bytes;                /* 1 KiB; reloadable */
+    uint32_t write_max_value_bytes;               /* 16 KiB; reloadable */
+    uint32_t write_max_series;                    /* 0: no limit; reloadable */
+    uint32_t write_max_series_per_metric;         /* 0: no limit; reloadable */
+    enum name_rule write_require_name;            /* auto | always | never; reloadable */
+    enum wal_ack_level wal_ack;                   /* fsync | written | memory */
+    uint64_t wal_segment_bytes;                   /* 64 MiB */
+    uint64_t wal_budget_bytes;                    /* 4 GiB; reloadable */
+    uint64_t memory_limit_bytes;                  /* 0: 60 % of the machine or its cgroup */
+    uint64_t head_max_samples;                    /* a flush begins above this; 0: automatic */
+    int64_t head_max_age_ms;                      /* 2h; a flush begins above this */
+    bool tenancy_enabled;                         /* false */
+    uint32_t tenancy_max_tenants;                 /* 10000 */
+    uint32_t read_max_concurrent;                 /* 10 */
     int64_t read_queue_timeout_ms;   /* 10s; a read that waits longer for a free slot gets 503 */
     int64_t read_timeout_ms;         /* 2m; reloadable */
     uint64_t read_max_series;        /* 0: no limit; reloadable */
@@ -110,8 +114,12 @@ struct settings {
     uint32_t alerting_queue_capacity;      /* 10000, per member; reloadable */
     uint32_t alerting_batch_size;          /* 256; reloadable */
     int64_t self_scrape_interval_ms;       /* 0: off; reloadable */
-    enum log_level log_level;              /* info; reloadable */
-    enum log_format log_format;            /* logfmt */
+    char auth_sigv4_services[SETTING_TEXT_BYTES]; /* "aps,execute-api"; reloadable */
+    char auth_sigv4_region[SETTING_TEXT_BYTES];   /* "": any; reloadable */
+    char auth_sigv4_host[SETTING_TEXT_BYTES];     /* "": the header Host as sent; reloadable */
+    bool auth_sigv4_unsigned_payload;             /* false; reloadable */
+    enum log_level log_level;                     /* info; reloadable */
+    enum log_format log_format;                   /* logfmt */
 };
 
 enum setting_type {
@@ -139,6 +147,7 @@ struct setting {
                          special */
     bool flag_only;   /* not allowed in the file */
     bool is_list;     /* a text that is a list: "a,b", in a file also [a, b] */
+    bool repeatable;  /* a list to which each of several flags adds */
     const char *what; /* the form of a value, "HOST:PORT"; NULL: the type says it */
     /* Checks a text. ERR_INPUT: *ret_expected describes a valid value; ERR_NOMEM. */
     enum err (*rule)(const char *text, const char **ret_expected);
@@ -155,8 +164,9 @@ void settings_default(struct settings *settings);
 
 /*
  * Applies flags, `count` words after the command ("--x=y" or "--x y"). The last of repeated flags
- * counts, so that flags can be added to those of a wrapper script. ERR_INPUT: an unknown flag (with
- * a suggestion), an invalid value, a stray word; nothing was changed.
+ * counts, so that flags can be added to those of a wrapper script, unless it is `repeatable`.
+ * ERR_INPUT: an unknown flag (with a suggestion), an invalid value, a stray word; nothing was
+ * changed.
  */
 MUST_CHECK enum err settings_flags(struct settings *settings, int count, char *const *words,
                                    struct why *why);
@@ -208,6 +218,15 @@ MUST_CHECK enum err settings_load(struct settings *settings, struct config_lists
  * message names the first. */
 MUST_CHECK enum err settings_check_reload(const struct settings *now, const struct settings *next,
                                           struct why *why);
+
+/* Steps through a setting that is a list: writes the next item and returns what follows it; NULL
+ * at the end. `ret_item` has room for SETTING_TEXT_BYTES. */
+const char *settings_list_next(const char *list, char *ret_item);
+
+/* Splits an address of a listener, HOST:PORT, unix:PATH or fd://NAME. `ret_place` is a view of the
+ * text without "unix:" or "fd://". ERR_INPUT: another form. */
+MUST_CHECK enum err settings_listener(const char *text, enum listener_kind *ret_kind,
+                                      const char **ret_place, struct why *why);
 
 /* Splits "host:port", "[address]:port" or ":port" (all addresses: `ret_host` is ""). `ret_host`
  * has room for SETTING_TEXT_BYTES. ERR_INPUT: another form, or not a port number. */

@@ -193,6 +193,60 @@ check_alerting(struct bytes text, const struct settings *settings)
     alerting_free(&alerting);
 }
 
+/* Checks that the printed form is read to the same. Secrets are not printed, and <secret> is not a
+ * valid hash or token. */
+static void
+check_printed_access(const struct access_settings *access, const struct settings *settings)
+{
+    struct access_settings again = {.file_name = ""};
+    struct why why;
+    struct buf text, text_again;
+    buf_init(&text, NULL, 64 << 20);
+    buf_init(&text_again, NULL, 64 << 20);
+    access_settings_print_yaml(access, &text);
+    assert(buf_error(&text) == OK);
+    bool has_secret = text.size > 0 && memmem(text.at, text.size, "<secret>", 8) != NULL;
+    if (text.size <= CONFIG_BYTES_MAX && !has_secret) {
+        enum err e = access_settings_yaml("printed.yml", buf_bytes(&text), settings, &again, &why);
+        assert(e == OK);
+        access_settings_print_yaml(&again, &text_again);
+        assert(bytes_equal(buf_bytes(&text), buf_bytes(&text_again)));
+        access_settings_free(&again);
+    }
+    buf_fini(&text);
+    buf_fini(&text_again);
+}
+
+static void
+check_access(struct bytes text, const struct settings *settings)
+{
+    struct access_settings access, again;
+    struct why why = {""};
+    struct buf warnings;
+    enum err e = access_settings_yaml("fuzz.yml", text, settings, &access, &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        return;
+    }
+    e = access_settings_yaml("fuzz.yml", text, settings, &again, &why);
+    assert(e == OK);
+    check_printed_access(&access, settings);
+    e = access_settings_merge(&access, settings, NULL, bytes_of("", 0), &why);
+    assert(e == OK || (e == ERR_INPUT && why.text[0] != 0));
+    enum err e_again = access_settings_merge(&again, settings, NULL, bytes_of("", 0), &why);
+    assert(e == e_again);
+    assert(access_tls_equal(&access.tls, &again.tls));
+    assert(access_http_equal(&access.http, &again.http));
+    assert(access_listeners_equal(&access.listeners, &again.listeners));
+    assert(access_users_equal(&access.users, &again.users));
+    assert(access_settings_check_reload(&access, &again, NULL) == OK);
+    buf_init(&warnings, NULL, 1 << 20);
+    access_settings_warn(&access, &warnings);
+    buf_fini(&warnings);
+    access_settings_free(&again);
+    access_settings_free(&access);
+}
+
 static enum err
 read_whole(struct bytes text, struct why *why)
 {
@@ -245,6 +299,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_sources(bytes_of(data, size), &settings);
     check_rules(bytes_of(data, size), &settings);
     check_alerting(bytes_of(data, size), &settings);
+    check_access(bytes_of(data, size), &settings);
     check_errors(bytes_of(data, size));
     return 0;
 }

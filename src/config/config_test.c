@@ -93,6 +93,22 @@ check_refused(const char *name, const char *text)
     assert_memory_equal(&s, &before, sizeof s);
 }
 
+/* Returns another value than the default for a text that has a rule; NULL if it has none. */
+static const char *
+text_of_rule(const struct setting *setting)
+{
+    static const char *const texts[][2] = {
+        {"web.listen-address", "[::]:1"}, {"web.trusted-proxies", "10.0.0.0/8"},
+        {"web.allowed-hosts", "a,b"},     {"auth.sigv4-services", "aps"},
+        {"auth.sigv4-region", "r"},       {"auth.sigv4-host", "h:1"},
+    };
+    if (setting->rule == NULL) return NULL;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (strcmp(setting->name, texts[i][0]) == 0) return texts[i][1];
+    }
+    return "/x";
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 UNIT_TEST(test_defaults_are_those_the_header_names)
@@ -155,8 +171,9 @@ UNIT_TEST(test_table_rows_are_well_formed_and_their_fields_do_not_overlap)
     for (const struct setting *s = settings_table(); s->name != NULL; s++) {
         const char *dot = strchr(s->name, '.');
         assert_non_null(dot);
-        assert_null(strchr(dot + 1, '.'));
-        assert_int_equal(s->name[strspn(s->name, "abcdefghijklmnopqrstuvwxyz.-")], 0);
+        assert_true(strchr(dot + 1, '.') == NULL || strcmp(s->name, "web.config.file") == 0);
+        assert_int_equal(s->name[strspn(s->name, "abcdefghijklmnopqrstuvwxyz0123456789.-")], 0);
+        assert_true(!s->repeatable || s->is_list);
         assert_int_equal(s->type == SETTING_CHOICE || s->type == SETTING_SET, s->choices != NULL);
         assert_true(s->min <= s->max);
         assert_non_null(s->help);
@@ -241,7 +258,7 @@ UNIT_TEST(test_listen_address_is_host_and_port)
     check_address("[::]:65535", "::", 65535);
     check_address("db-1.example.org:80", "db-1.example.org", 80);
     static const char *const bad[] = {
-        "",           "9201",          "localhost", "localhost:", "localhost:http",
+        "a:1,b",      "9201",          "localhost", "localhost:", "localhost:http",
         "::1:9201",   "[::1]",         "[::1]9201", "[::1:9201",  "::1]:9201",
         "[]:9201",    "[1.2.3.4]:80",  "[zz]:80",   "1.2.3:80",   "256.1.1.1:80",
         "host:65536", "host:99999999", "host:-1",   "host:+1",    "host: 1",
@@ -282,6 +299,104 @@ UNIT_TEST(test_settings_that_disagree_are_refused)
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */
+
+UNIT_TEST(test_listeners_are_also_sockets_and_several_of_them)
+{
+    static const struct {
+        const char *text, *place;
+        enum listener_kind kind;
+    } good[] = {{"[::1]:9201", "[::1]:9201", LISTENER_TCP},
+                {"unix:/run/a b:1", "/run/a b:1", LISTENER_UNIX},
+                {"unix:a", "a", LISTENER_UNIX},
+                {"fd://web", "web", LISTENER_FD},
+                {"fd://web@1.x\\2d", "web@1.x\\2d", LISTENER_FD}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct settings s = defaults();
+        enum listener_kind kind;
+        const char *place;
+        assert_int_equal(settings_listener(good[i].text, &kind, &place, NULL), OK);
+        assert_int_equal(kind, good[i].kind);
+        assert_string_equal(place, good[i].place);
+        assert_int_equal(
+            setting_parse(find("web.listen-address"), bytes_of_text(good[i].text), &s, NULL), OK);
+    }
+    char long_path[120] = "unix:";
+    memset(long_path + 5, 'x', 108);
+    check_refused("web.listen-address", long_path);
+    static const char *const bad[] = {"unix:", "fd://",  "fd://a:b", "fd:a", ":1,",
+                                      ",:1",   ":1,,:2", ":1,:1",    ":1,x", "unix:a,unix:a"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        check_refused("web.listen-address", bad[i]);
+    }
+    struct settings s = defaults();
+    assert_int_equal(setting_parse(find("web.listen-address"), bytes_of_text(""), &s, NULL), OK);
+    check_flag_error("--web.listen-address=unix:",
+                     "--web.listen-address: expected unix:PATH with a path of 1 to 107 bytes "
+                     "without commas, got 'unix:'");
+    check_flag_error("--web.listen-address=fd://a/b",
+                     "--web.listen-address: expected fd://NAME, a name of a systemd socket, got "
+                     "'fd://a/b'");
+    check_flag_error("--web.listen-address=:1,:1",
+                     "--web.listen-address: expected a list without empty or repeated entries, got "
+                     "':1,:1'");
+}
+
+UNIT_TEST(test_each_flag_for_an_address_adds_to_those_before_it)
+{
+    struct settings s = defaults();
+    snprintf(s.web_listen_address, sizeof s.web_listen_address, "%s", "of.the.file:1");
+    assert_int_equal(flags(&s, NULL, "--web.listen-address=:1", "--web.listen-address",
+                           "unix:/a,fd://b", "--web.listen-address=[::1]:2", NULL),
+                     OK);
+    assert_string_equal(s.web_listen_address, ":1,unix:/a,fd://b,[::1]:2");
+    assert_int_equal(flags(&s, NULL, "--web.listen-address=:1",
+                           "--web.listen-address=", "--web.listen-address=:2", NULL),
+                     OK);
+    assert_string_equal(s.web_listen_address, ":2");
+    struct why why = {""};
+    assert_int_equal(flags(&s, &why, "--web.listen-address=:1", "--web.listen-address=:1", NULL),
+                     ERR_INPUT);
+    assert_string_equal(why.text, "--web.listen-address: expected a list without empty or repeated "
+                                  "entries, got ':1,:1'");
+    char item[SETTING_TEXT_BYTES];
+    const char *rest = settings_list_next("a,bc", item);
+    assert_string_equal(item, "a");
+    rest = settings_list_next(rest, item);
+    assert_string_equal(item, "bc");
+    assert_null(settings_list_next(rest, item));
+}
+
+UNIT_TEST(test_hosts_networks_and_services_have_their_form)
+{
+    static const struct {
+        const char *name, *good, *bad[6];
+    } cases[] = {
+        {"web.trusted-proxies",
+         "10.0.0.0/8,::1,fd00::/8,1.2.3.4,0.0.0.0/0",
+         {"host", "10.0.0.0/33", "::/129", "10.0.0.0/", "1.2.3.4/8x", "1.2.3.4,"}},
+        {"web.allowed-hosts", "a,b.example.org", {"a:1", "http://a", "a,,b", "a,a", "a b", ","}},
+        {"auth.sigv4-services", "aps,execute-api", {"Aps", "a b", ",", "a,a", "a/b", "a,"}},
+        {"auth.sigv4-region", "eu-west-1", {"EU", "a b", "a/b", "a.b", ",", "a,"}},
+        {"auth.sigv4-host",
+         "metrics.example.org:443",
+         {"a b", "http://a", "a:b", "a,b", "a:1:1", "a/"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct settings s = defaults();
+        const struct setting *setting = find(cases[i].name);
+        assert_int_equal(setting_parse(setting, bytes_of_text(cases[i].good), &s, NULL), OK);
+        assert_int_equal(setting_parse(setting, bytes_of_text(""), &s, NULL), OK);
+        for (size_t k = 0; k < 6; k++) {
+            check_refused(cases[i].name, cases[i].bad[k]);
+        }
+    }
+    check_flag_error("--web.trusted-proxies=proxy",
+                     "--web.trusted-proxies: expected addresses or networks such as 10.0.0.0/8 or "
+                     "::1, with commas between them, got 'proxy'");
+    check_flag_error("--web.allowed-hosts=a:1",
+                     "--web.allowed-hosts: expected host names without ports, with commas between "
+                     "them, got 'a:1'");
+}
 
 UNIT_TEST(test_flags_take_their_value_in_either_form)
 {
@@ -362,11 +477,8 @@ randomize(struct settings *settings, uint64_t *random)
         uint64_t r = next_random(random);
         char text[64];
         if (t->type == SETTING_TEXT) {
-            bool address = strcmp(t->name, "web.listen-address") == 0;
-            snprintf(text, sizeof text, "%s",
-                     address           ? "[::]:1"
-                     : t->rule != NULL ? "/x"
-                                       : texts[r % 7]);
+            const char *own = text_of_rule(t);
+            snprintf(text, sizeof text, "%s", own != NULL ? own : texts[r % 7]);
         } else if (t->type == SETTING_BOOL || t->choices != NULL) {
             setting_number_text(t, r % 2, text, sizeof text);
         } else {
@@ -425,6 +537,10 @@ UNIT_TEST(test_help_names_every_flag_with_its_default)
         snprintf(after, sizeof after, " (default %s", t->fallback[0] == 0 ? "none" : t->fallback);
         assert_memory_equal(help + strlen(t->help), after, strlen(after));
     }
+    assert_non_null(strstr((const char *)text.at, "  --storage.mode=local|none\n"));
+    assert_non_null(strstr((const char *)text.at,
+                           "  --query.features=delayed-name-removal|use-start-timestamps|"
+                           "type-and-unit-labels\n"));
     buf_fini(&text);
 }
 
@@ -462,6 +578,8 @@ UNIT_TEST(test_external_url_is_the_host_name_and_port_if_it_is_not_set)
     check_external_url("0.0.0.0:9201", "", "", "box.example.com", "http://box.example.com:9201");
     check_external_url(":80", "", "", "box", "http://box:80");
     check_external_url("[::1]:9201", "", "", "box", "http://box:9201");
+    check_external_url("unix:/a,:0,fd://b,[::1]:9202,:1", "", "", "box", "http://box:9202");
+    check_external_url("unix:/a", "", "", "box", "");
     check_external_url(":9201", "", "/keep/", "box", "http://box:9201/keep");
     check_external_url(":9201", "https://example.com/keep/", "/", "box",
                        "https://example.com/keep");
@@ -526,8 +644,7 @@ other_value(const struct setting *t)
 {
     static char text[SETTING_NUMBER_BYTES];
     struct settings s = defaults();
-    if (strcmp(t->name, "web.listen-address") == 0) return ":1";
-    if (t->rule != NULL) return "/x";
+    if (t->rule != NULL) return text_of_rule(t);
     if (t->type == SETTING_TEXT) return "other";
     bool word = t->type == SETTING_BOOL || t->choices != NULL;
     uint64_t number = setting_number(t, &s);
@@ -558,7 +675,7 @@ UNIT_TEST(test_each_setting_alone_decides_whether_a_reload_is_allowed)
                  setting_yaml_name(t, name));
         assert_string_equal(why.text, expected);
     }
-    assert_int_equal(reloadable_count, 40);
+    assert_int_equal(reloadable_count, 47);
 }
 
 UNIT_TEST(test_a_setting_that_needs_a_restart_is_named_as_in_the_file)
@@ -831,6 +948,9 @@ main(void)
         cmocka_unit_test(test_out_of_range_message_names_the_range),
         cmocka_unit_test(test_choices_and_yes_or_no_are_exact_words),
         cmocka_unit_test(test_listen_address_is_host_and_port),
+        cmocka_unit_test(test_listeners_are_also_sockets_and_several_of_them),
+        cmocka_unit_test(test_each_flag_for_an_address_adds_to_those_before_it),
+        cmocka_unit_test(test_hosts_networks_and_services_have_their_form),
         cmocka_unit_test(test_external_url_is_the_host_name_and_port_if_it_is_not_set),
         cmocka_unit_test(test_route_prefix_is_its_own_or_the_path_of_the_external_url),
         cmocka_unit_test(test_origins_are_a_regular_expression),

@@ -4,11 +4,53 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "auth/networks.h"
 #include "base/text/shown.h"
 #include "config/config.h"
 #include "model/matcher.h"
 
-/* --- the listen address ----------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
+
+const char *
+settings_list_next(const char *list, char *ret_item)
+{
+    size_t size = strcspn(list, ",");
+    if (list[0] == '\0' || size >= SETTING_TEXT_BYTES) return NULL;
+    memcpy(ret_item, list, size);
+    ret_item[size] = '\0';
+    return list + size + (list[size] == ',');
+}
+
+/* Returns true if the text has empty items, or an item repeatedly. */
+static bool
+has_bad_items(const char *text)
+{
+    char item[SETTING_TEXT_BYTES], other[SETTING_TEXT_BYTES];
+    size_t size = strlen(text);
+    if (size > 0 && text[size - 1] == ',') return true;
+    for (const char *rest = text; (rest = settings_list_next(rest, item)) != NULL;) {
+        if (item[0] == '\0') return true;
+        for (const char *p = rest; (p = settings_list_next(p, other)) != NULL;) {
+            if (strcmp(item, other) == 0) return true;
+        }
+    }
+    return false;
+}
+
+/* Checks each item. `each` returns NULL for a valid one, otherwise what is expected. */
+static enum err
+check_items(const char *text, const char *(*each)(const char *item), const char **ret_expected)
+{
+    char item[SETTING_TEXT_BYTES];
+    for (const char *rest = text; (rest = settings_list_next(rest, item)) != NULL;) {
+        *ret_expected = each(item);
+        if (*ret_expected != NULL) return ERR_INPUT;
+    }
+    *ret_expected = "a list without empty or repeated entries";
+    return has_bad_items(text) ? ERR_INPUT : OK;
+}
+
+/* --- addresses of listeners ------------------------------------------------------------------- */
 
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                    "0123456789.-_";
@@ -54,13 +96,57 @@ split_address(const char *text, char *host, uint16_t *ret_port)
     return NULL;
 }
 
-enum err
-web_listen_rule(const char *text, const char **ret_expected)
+/* The path of a socket, in struct sockaddr_un with a NUL. */
+enum { SOCKET_PATH_BYTES_MAX = 107 };
+
+/* Returns NULL if `text` was split, otherwise a description of a valid address. */
+static const char *
+split_listener(const char *text, enum listener_kind *ret_kind, const char **ret_place)
 {
     char host[SETTING_TEXT_BYTES];
     uint16_t port;
-    *ret_expected = split_address(text, host, &port);
-    return *ret_expected == NULL ? OK : ERR_INPUT;
+    *ret_place = text;
+    if (strncmp(text, "unix:", 5) == 0) {
+        size_t size = strlen(text + 5);
+        *ret_kind = LISTENER_UNIX;
+        *ret_place = text + 5;
+        bool fine = size > 0 && size <= SOCKET_PATH_BYTES_MAX && strchr(text, ',') == NULL;
+        return fine ? NULL : "unix:PATH with a path of 1 to 107 bytes without commas";
+    }
+    if (strncmp(text, "fd://", 5) == 0) {
+        *ret_kind = LISTENER_FD;
+        *ret_place = text + 5;
+        size_t size = strspn(text + 5, name_letters);
+        while (text[5 + size] == '@' || text[5 + size] == '\\') /* as in names of units */
+            size += 1 + strspn(text + 6 + size, name_letters);
+        return size > 0 && text[5 + size] == '\0' ? NULL : "fd://NAME, a name of a systemd socket";
+    }
+    *ret_kind = LISTENER_TCP;
+    return split_address(text, host, &port);
+}
+
+static const char *
+check_listener(const char *item)
+{
+    enum listener_kind kind;
+    const char *place;
+    return split_listener(item, &kind, &place);
+}
+
+enum err
+settings_listener(const char *text, enum listener_kind *ret_kind, const char **ret_place,
+                  struct why *why)
+{
+    const char *complaint = split_listener(text, ret_kind, ret_place);
+    if (complaint == NULL) return OK;
+    return why_set(why, ERR_INPUT, "expected %s, got %s", complaint,
+                   shown_of(bytes_of_text(text)).text);
+}
+
+enum err
+web_addresses_rule(const char *text, const char **ret_expected)
+{
+    return check_items(text, check_listener, ret_expected);
 }
 
 enum err
@@ -137,8 +223,12 @@ settings_external_url(const struct settings *settings, const char *hostname, cha
     if (external[0] != '\0' || hostname[0] == '\0' ||
         hostname[strspn(hostname, name_letters)] != '\0')
         return;
-    if (settings_listen_address(settings->web_listen_address, host, &port, NULL) || port == 0)
-        return;
+    for (const char *rest = settings->web_listen_address; port == 0;) {
+        char address[SETTING_TEXT_BYTES];
+        rest = settings_list_next(rest, address);
+        if (rest == NULL) return;
+        err_ignore(settings_listen_address(address, host, &port, NULL), "a socket has no port");
+    }
     settings_route_prefix(settings, prefix);
     snprintf(ret_url, SETTING_URL_BYTES, "http://%.255s:%u%s", hostname, port, prefix);
 }
@@ -153,4 +243,59 @@ web_origin_rule(const char *text, const char **ret_expected)
     if (e == OK) matcher_free(matcher);
     *ret_expected = "a regular expression";
     return e == ERR_LIMIT ? ERR_INPUT : e;
+}
+
+/* --- hosts and networks ----------------------------------------------------------------------- */
+
+static const char *
+check_network(const char *item)
+{
+    struct ip_network network;
+    return network_parse(item, &network)
+               ? NULL
+               : "addresses or networks such as 10.0.0.0/8 or ::1, with commas between them";
+}
+
+enum err
+web_networks_rule(const char *text, const char **ret_expected)
+{
+    return check_items(text, check_network, ret_expected);
+}
+
+static const char *
+check_host(const char *item)
+{
+    return item[strspn(item, name_letters)] == '\0' ? NULL
+                                                    : "host names without ports, with commas "
+                                                      "between them";
+}
+
+enum err
+web_hosts_rule(const char *text, const char **ret_expected)
+{
+    return check_items(text, check_host, ret_expected);
+}
+
+static const char *
+check_word(const char *item)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    return item[strspn(item, letters)] == '\0' ? NULL : "lower case letters, digits and '-'";
+}
+
+enum err
+web_words_rule(const char *text, const char **ret_expected)
+{
+    return check_items(text, check_word, ret_expected);
+}
+
+enum err
+web_host_rule(const char *text, const char **ret_expected)
+{
+    char host[SETTING_TEXT_BYTES];
+    uint16_t port;
+    bool fine =
+        text[strspn(text, name_letters)] == '\0' || split_address(text, host, &port) == NULL;
+    *ret_expected = "a host name, or HOST:PORT";
+    return fine ? OK : ERR_INPUT;
 }

@@ -9,9 +9,9 @@ alerting_yaml(const char *file_name, struct bytes text, const struct settings *s
               struct alerting *ret_alerting, struct why *why)
 {
     struct alerting read = {NULL};
+    const struct root_context root = {settings, file_name, NULL};
     struct arena *arena;
-    enum err e =
-        root_keys_yaml(&alerting_root_schema, file_name, text, settings, &read, &arena, why);
+    enum err e = root_keys_yaml(&alerting_root_schema, &root, text, &read, &arena, why);
     if (e) return e;
     read.arena = arena;
     for (uint32_t i = 0; i < read.count; i++) {

@@ -125,55 +125,28 @@ take_headers(struct schema_place *place, const struct http_header_list *list,
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* Makes relative paths begin at the directory of the configuration file, as Prometheus does. The
- * first error is kept in `failed`. */
-struct file_paths {
-    const struct schema_reader *reader;
-    bool failed;
-};
-
 static void
-resolve_path(struct file_paths *p, const char **path)
+take_tls_paths(struct root_paths *p, struct tls_settings *tls)
 {
-    const struct root_context *root = p->reader->context;
-    if (*path == NULL || **path == '\0') return;
-    const char *from = path_from(p->reader->arena, root->file_name, *path);
-    if (from == NULL)
-        p->failed = true;
-    else
-        *path = from;
-}
-
-static void
-take_tls_paths(struct file_paths *p, struct tls_settings *tls)
-{
-    resolve_path(p, &tls->ca_file);
-    resolve_path(p, &tls->cert_file);
-    resolve_path(p, &tls->key_file);
+    root_path(p, &tls->ca_file);
+    root_path(p, &tls->cert_file);
+    root_path(p, &tls->key_file);
 }
 
 /* Makes the paths of all settings for HTTP requests absolute. */
 static void
-take_http_paths(struct file_paths *p, struct http_settings *http, struct basic_auth_settings *basic,
+take_http_paths(struct root_paths *p, struct http_settings *http, struct basic_auth_settings *basic,
                 struct authorization_settings *authorization, struct oauth2_settings *oauth2)
 {
     take_tls_paths(p, &http->tls);
     for (uint32_t i = 0; i < http->headers.count; i++) {
-        resolve_path(p, &http->headers.items[i].value.file);
+        root_path(p, &http->headers.items[i].value.file);
     }
-    resolve_path(p, &basic->username_file);
-    resolve_path(p, &basic->password.file);
-    resolve_path(p, &authorization->credentials.file);
-    resolve_path(p, &oauth2->client_secret.file);
+    root_path(p, &basic->username_file);
+    root_path(p, &basic->password.file);
+    root_path(p, &authorization->credentials.file);
+    root_path(p, &oauth2->client_secret.file);
     take_tls_paths(p, &oauth2->http.tls);
-}
-
-static enum err
-paths_taken(const struct file_paths *p)
-{
-    if (!p->failed) return OK;
-    return why_set(p->reader->in->why, ERR_NOMEM, "%s: not enough memory",
-                   p->reader->in->file_name);
 }
 
 /* --- mappings --------------------------------------------------------------------------------- */
@@ -213,24 +186,24 @@ enum err
 check_http_members(struct schema_place *place, void *base)
 {
     struct http_members *http = base;
-    struct file_paths paths = {.reader = schema_reader_of(place)};
+    struct root_paths paths = {.reader = schema_reader_of(place)};
     enum err e = take_headers(place, &http->http_headers, &http->http.headers);
     if (e) return e;
     take_http_paths(&paths, &http->http, &http->basic_auth, &http->authorization, &http->oauth2);
-    return paths_taken(&paths);
+    return root_paths_end(&paths);
 }
 
 enum err
 check_alertmanager(struct schema_place *place, void *base)
 {
     struct alertmanager_settings *a = base;
-    struct file_paths paths = {.reader = schema_reader_of(place)};
+    struct root_paths paths = {.reader = schema_reader_of(place)};
     a->line = schema_line(place);
     enum err e = take_headers(place, &a->http_headers, &a->http.headers);
     if (e) return e;
     take_http_paths(&paths, &a->http, &a->basic_auth, &a->authorization, &a->oauth2);
-    resolve_path(&paths, &a->sigv4.aws.access_key.file);
-    resolve_path(&paths, &a->sigv4.aws.secret_key.file);
-    resolve_path(&paths, &a->sigv4.aws.session_token.file);
-    return paths_taken(&paths);
+    root_path(&paths, &a->sigv4.aws.access_key.file);
+    root_path(&paths, &a->sigv4.aws.secret_key.file);
+    root_path(&paths, &a->sigv4.aws.session_token.file);
+    return root_paths_end(&paths);
 }

@@ -10,6 +10,7 @@ config_lists_free(struct config_lists *lists)
     sources_free(&lists->sources);
     rule_settings_free(&lists->rules);
     alerting_free(&lists->alerting);
+    access_settings_free(&lists->access);
 }
 
 /* Notes the error of one more pass, and returns the first of all passes. */
@@ -36,6 +37,10 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
     }
     if (reader_goes_on(e)) {
         enum err one = alerting_yaml(file_name, text, settings, &lists.alerting, why);
+        e = after_pass(e, one, file_name, why);
+    }
+    if (reader_goes_on(e)) {
+        enum err one = access_settings_yaml(file_name, text, settings, &lists.access, why);
         e = after_pass(e, one, file_name, why);
     }
     if (e) {

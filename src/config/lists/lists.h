@@ -5,6 +5,7 @@
 #ifndef CONFIG_LISTS_LISTS_H
 #define CONFIG_LISTS_LISTS_H
 
+#include "config/lists/access_settings.h"
 #include "config/lists/alerting.h"
 #include "config/lists/destinations.h"
 #include "config/lists/rule_settings.h"
@@ -17,6 +18,7 @@ struct config_lists {
     struct sources sources;
     struct rule_settings rules;
     struct alerting alerting;
+    struct access_settings access; /* access_settings_complete() has to follow */
 };
 void config_lists_free(struct config_lists *lists);
 

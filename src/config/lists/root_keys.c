@@ -1,10 +1,30 @@
 /* root_keys.c - see root_keys.h. */
 #include "config/lists/root_keys.h"
 
-#include <assert.h>
+#include "base/text/path_from.h"
 
 /* For all texts and outgrown arrays; a text of CONFIG_BYTES_MAX needs less. */
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
+
+void
+root_path(struct root_paths *paths, const char **path)
+{
+    const struct root_context *root = paths->reader->context;
+    if (*path == NULL || **path == '\0') return;
+    const char *from = path_from(paths->reader->arena, root->file_name, *path);
+    if (from == NULL)
+        paths->failed = true;
+    else
+        *path = from;
+}
+
+enum err
+root_paths_end(const struct root_paths *paths)
+{
+    const struct config_reader *in = paths->reader->in;
+    if (!paths->failed) return OK;
+    return why_set(in->why, ERR_NOMEM, "%s: not enough memory", in->file_name);
+}
 
 struct root_walk {
     struct schema_reader reader;
@@ -16,28 +36,29 @@ static enum err
 root_keys_read(struct config_reader *in, void *context)
 {
     struct root_walk *w = context;
-    if (in->event.type != YAML_MAPPING_START_EVENT) return reader_skip(in);
+    if (in->event.type != YAML_MAPPING_START_EVENT) {
+        if (w->schema->partial || reader_is_null(in)) return reader_skip(in);
+        return reader_complain(in, "expected keys such as '%s:', got %s", w->schema->keys->name,
+                               reader_found(in).text);
+    }
     return schema_read(&w->reader, w->schema, w->base);
 }
 
 enum err
-root_keys_yaml(const struct schema *schema, const char *file_name, struct bytes text,
-               const struct settings *settings, void *base, struct arena **ret_arena,
-               struct why *why)
+root_keys_yaml(const struct schema *schema, const struct root_context *root, struct bytes text,
+               void *base, struct arena **ret_arena, struct why *why)
 {
     struct config_reader in;
-    struct root_context root = {settings, file_name};
-    assert(schema->partial);
-    enum err e = reader_init(&in, file_name, text, CONFIG_BYTES_MAX, why);
+    enum err e = reader_init(&in, root->file_name, text, CONFIG_BYTES_MAX, why);
     if (e) return e;
     struct arena *arena = mem_new(NULL, sizeof *arena);
     if (arena == NULL) {
-        e = why_set(why, ERR_NOMEM, "%s: not enough memory", file_name);
+        e = why_set(why, ERR_NOMEM, "%s: not enough memory", root->file_name);
         goto out;
     }
     arena_init_secret(arena, NULL, ARENA_BYTES_MAX, 0);
     struct root_walk w = {
-        .reader = {.in = &in, .arena = arena, .list = "", .types = "", .context = &root},
+        .reader = {.in = &in, .arena = arena, .list = "", .types = "", .context = root},
         .schema = schema,
         .base = base,
     };

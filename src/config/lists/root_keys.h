@@ -11,18 +11,30 @@
 struct root_context {
     const struct settings *settings; /* in force: from the file and the flags */
     const char *file_name;
+    void *state; /* for the rules of the schema */
 };
 
+/* Makes relative paths begin at the directory of the file, as Prometheus does. A failure is kept
+ * until root_paths_end(). */
+struct root_paths {
+    const struct schema_reader *reader;
+    bool failed;
+};
+/* Accepts NULL and "" in `path`, which stay. */
+void root_path(struct root_paths *paths, const char **path);
+/* ERR_NOMEM: one of the paths did not fit the arena. */
+MUST_CHECK enum err root_paths_end(const struct root_paths *paths);
+
 /*
- * Reads the keys of the schema, which is partial, from a YAML text: settings_yaml() checks the
- * rest. `base` is zeroed. The arena, which has all texts, is given and on the heap, for
- * arena_fini() and mem_free(); NULL if nothing was read. On an error it is not set, and `base` is
- * invalid.
+ * Reads the keys of the schema from a YAML text. If the schema is partial, settings_yaml() checks
+ * the rest of the text. `base` is zeroed, or has its defaults. The arena, which has all texts, is
+ * given and on the heap, for arena_fini() and mem_free(); NULL if nothing was read. On an error it
+ * is not set, and `base` is invalid.
  *
  * ERR_INPUT with file:line:column. ERR_LIMIT: more than CONFIG_BYTES_MAX. ERR_NOMEM.
  */
-MUST_CHECK enum err root_keys_yaml(const struct schema *schema, const char *file_name,
-                                   struct bytes text, const struct settings *settings, void *base,
-                                   struct arena **ret_arena, struct why *why);
+MUST_CHECK enum err root_keys_yaml(const struct schema *schema, const struct root_context *root,
+                                   struct bytes text, void *base, struct arena **ret_arena,
+                                   struct why *why);
 
 #endif

@@ -239,8 +239,8 @@ rule_settings_yaml(const char *file_name, struct bytes text, const struct settin
 {
     struct rules_in_file read = {.files = {NULL}};
     struct rule_settings rules = {NULL};
-    enum err e =
-        root_keys_yaml(&rules_root_schema, file_name, text, settings, &read, &rules.arena, why);
+    const struct root_context root = {settings, file_name, NULL};
+    enum err e = root_keys_yaml(&rules_root_schema, &root, text, &read, &rules.arena, why);
     if (e) return e;
     e = convert_keys(&read, file_name, &rules, why);
     if (e) {

@@ -196,9 +196,9 @@ UNIT_TEST(test_mistakes_name_their_place)
     check_error_with("tenants: {a: [b]}\n", true,
                      "f.yml:1:14: 'tenants' expects keys below it such as 'rule_files:', got a "
                      "list");
-    check_error_with("tenants:\n  a:\n", true,
-                     "f.yml:2:5: 'tenants' expects keys below it such as 'rule_files:', got a "
-                     "value");
+    check_error_with(
+        "tenants:\n  a:\n", true,
+        "f.yml:2:5: 'tenants' expects keys below it such as 'rule_files:', got nothing");
     check_error_with("tenants:\n  a: {}\n  b: {}\n  a: {}\n", true,
                      "f.yml:4:3: tenants: duplicate key 'a', first given on line 2");
     check_error_with("tenants:\n  a: {rulefiles: []}\n", true,

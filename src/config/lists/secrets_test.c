@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backend/writer.h"
+#include "config/lists/access_settings.h"
 #include "config/lists/alerting.h"
 #include "config/lists/destinations.h"
 #include "config/lists/sources.h"
@@ -283,6 +284,41 @@ UNIT_TEST(test_no_secret_of_an_alertmanager_is_left_or_shown)
     mem_watch_frees(NULL);
 }
 
+#define HASH "$2y$10$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234"
+
+UNIT_TEST(test_no_secret_of_listeners_and_users_is_left_or_shown)
+{
+    static const char config_text[] =
+        "users: [{name: a, password: '" HASH "', permissions: [read]}]\n"
+        "listeners: [{address: ':1', tls_server_config: {cert: c, key: hush-key}}]\n";
+    static const char web_text[] = "tls_server_config: {cert: c, key: hush-key}\n"
+                                   "basic_auth_users: {b: '" HASH "'}\n";
+    struct settings settings;
+    struct access_settings access;
+    struct why why = {""};
+    struct buf text;
+    settings_default(&settings);
+    found = 0;
+    mem_watch_frees(look);
+    enum err e =
+        access_settings_yaml("f.yml", bytes_of_text(config_text), &settings, &access, &why);
+    if (e == OK) {
+        e = access_settings_merge(&access, &settings, "w.yml", bytes_of_text(web_text), &why);
+    }
+    if (e) fail_msg("%s", why.text);
+    check_quiet("reading");
+    assert_string_equal(access.tls.key, "hush-key");
+    buf_init(&text, NULL, TEXT_BYTES_MAX);
+    access_settings_print_yaml(&access, &text);
+    assert_int_equal(buf_error(&text), OK);
+    if (has_mark(text.at, text.size)) fail_msg("shown: %s", found_at);
+    assert_null(memmem(text.at, text.size, HASH, strlen(HASH)));
+    buf_fini(&text);
+    access_settings_free(&access);
+    check_quiet("the lists");
+    mem_watch_frees(NULL);
+}
+
 UNIT_TEST(test_no_secret_is_shown)
 {
     struct destinations list = read_config();
@@ -306,6 +342,7 @@ main(void)
         cmocka_unit_test(test_no_secret_is_shown),
         cmocka_unit_test(test_no_secret_of_a_source_is_left_or_shown),
         cmocka_unit_test(test_no_secret_of_an_alertmanager_is_left_or_shown),
+        cmocka_unit_test(test_no_secret_of_listeners_and_users_is_left_or_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,10 @@ enum key_group {
     GROUP_SECRET_KEY,
     GROUP_SESSION_TOKEN,
     GROUP_STORE,
+    GROUP_CERTIFICATE,
+    GROUP_KEY,
+    GROUP_CLIENT_CA,
+    GROUP_JWKS,
 };
 
 /* Schemas of structs in backend/settings.h. */

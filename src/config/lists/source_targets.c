@@ -60,18 +60,28 @@ is_loopback(const char *host)
 }
 
 static bool
-is_where_we_listen(const struct url_target *target, const struct settings *settings)
+is_address(const struct url_target *target, const char *address)
 {
     char host[SETTING_TEXT_BYTES];
     uint16_t port;
-    if (settings_listen_address(settings->web_listen_address, host, &port, NULL) != OK)
-        return false;
+    if (settings_listen_address(address, host, &port, NULL) != OK) return false;
     if (port == 0 || port != target->port) return false;
     if (strcasecmp(host, target->host) == 0) return true;
     if (!is_loopback(target->host)) return false;
     bool all = host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
     return all || (is_loopback(host) && (strcasecmp(host, "localhost") == 0 ||
                                          strcasecmp(target->host, "localhost") == 0));
+}
+
+static bool
+is_where_we_listen(const struct url_target *target, const struct settings *settings)
+{
+    char address[SETTING_TEXT_BYTES];
+    const char *rest = settings->web_listen_address;
+    while ((rest = settings_list_next(rest, address)) != NULL) {
+        if (is_address(target, address)) return true;
+    }
+    return false;
 }
 
 /* True if the URL is below the external URL of this server. */

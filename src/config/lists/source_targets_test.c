@@ -31,6 +31,7 @@ UNIT_TEST(test_a_source_that_is_the_server_itself_is_refused)
         {"0.0.0.0:9201", "", "http://[::1]:9201/read"},
         {"[::]:9201", "", "http://127.0.0.1:9201/read"},
         {"[::1]:9201", "", "http://[::1]:9201/read"},
+        {"unix:/a,10.0.0.1:1,:9201", "", "http://localhost:9201/read"},
         {":9201", "https://m.example/fk", "https://m.example/fk/api/v1/read"},
         {":9201", "https://m.example/fk/", "https://m.example:443/fk/api/v1/read"},
         {":9201", "https://m.example", "https://m.example/api/v1/read"},
@@ -47,6 +48,7 @@ UNIT_TEST(test_a_source_that_is_the_server_itself_is_refused)
         {":9201", "https://m.example/fk", "http://m.example/fk/api/v1/read"},
         {":9201", "https://m.example", "https://n.example/api/v1/read"},
         {":0", "", "http://localhost/api/v1/read"},
+        {"unix:/a,fd://b,:9202", "", "http://localhost:9201/read"},
     };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         struct why why = {""};

@@ -20,17 +20,16 @@ reader_number(struct config_reader *r, const struct setting *shape, const char *
                             setting_parse_number(shape, reader_scalar(r), ret_number, r->why));
 }
 
-/* Reads the list [a, b] of a SETTING_SET as the text "a,b". */
-static enum err
-reader_set(struct config_reader *r, const struct setting *setting, const char *name,
-           struct settings *to)
+enum err
+reader_set(struct config_reader *r, const struct setting *shape, const char *name,
+           uint64_t *ret_bits)
 {
     uint64_t all = 0, one;
     for (;;) {
         enum err e = reader_next(r);
         if (e) return e;
         if (r->event.type == YAML_SEQUENCE_END_EVENT) break;
-        e = reader_number(r, setting, name, &one);
+        e = reader_number(r, shape, name, &one);
         if (e) return e;
         if ((all & one) != 0) {
             return reader_complain(r, "%s: %s is there twice", name,
@@ -38,11 +37,11 @@ reader_set(struct config_reader *r, const struct setting *setting, const char *n
         }
         all |= one;
     }
-    memcpy((uint8_t *)to + setting->offset, &all, setting->size);
+    *ret_bits = all;
     return OK;
 }
 
-/* Does the same for a list of texts, which must not contain commas. */
+/* Reads a list of texts as one text, which must not contain commas. */
 static enum err
 reader_list(struct config_reader *r, const struct setting *setting, const char *name,
             struct settings *to)
@@ -77,7 +76,10 @@ reader_setting(struct config_reader *r, const struct setting *setting, const cha
                struct settings *to)
 {
     if (setting->type == SETTING_SET && r->event.type == YAML_SEQUENCE_START_EVENT) {
-        return reader_set(r, setting, name, to);
+        uint64_t bits;
+        enum err e = reader_set(r, setting, name, &bits);
+        if (e == OK) memcpy((uint8_t *)to + setting->offset, &bits, setting->size);
+        return e;
     }
     if (setting->is_list && r->event.type == YAML_SEQUENCE_START_EVENT) {
         return reader_list(r, setting, name, to);

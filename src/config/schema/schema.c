@@ -28,6 +28,7 @@ schema_number(const struct schema_key *key)
         [SCHEMA_BOOL] = SETTING_BOOL,         [SCHEMA_COUNT] = SETTING_COUNT,
         [SCHEMA_COUNT64] = SETTING_COUNT64,   [SCHEMA_SIZE] = SETTING_BYTES,
         [SCHEMA_DURATION] = SETTING_DURATION, [SCHEMA_CHOICE] = SETTING_CHOICE,
+        [SCHEMA_SET] = SETTING_SET,
     };
     assert(schema_is_number(key->kind));
     return (struct setting){.name = key->name,
@@ -131,6 +132,19 @@ schema_line(const struct schema_place *place)
     return (uint32_t)place->begin.line + 1;
 }
 
+uint32_t
+schema_column(const struct schema_place *place)
+{
+    return (uint32_t)place->begin.column + 1;
+}
+
+uint32_t
+schema_value_line(const struct schema_place *place, const char *key)
+{
+    size_t index = (size_t)(find_in(place, key) - place->schema->keys);
+    return place->given[index] ? (uint32_t)place->values[index].line + 1 : 0;
+}
+
 enum err
 schema_complain(struct schema_place *place, const char *key, const char *format, ...)
 {
@@ -207,15 +221,17 @@ unknown_key(struct schema_place *place)
         }
     }
     const char *where = place->path[0] == 0 ? place->x->list : place->path;
+    char inside[SCHEMA_PATH_BYTES + 8] = ""; /* stays empty for the root of a file */
+    if (where[0] != '\0') snprintf(inside, sizeof inside, " in '%s'", where);
     /* The key may belong one level deeper, into a nested mapping. */
     for (const struct schema_key *k = place->schema->keys; k->name != NULL; k++) {
         bool nested = k->kind == SCHEMA_MAPPING || k->kind == SCHEMA_MAPPINGS;
         if (!nested || !schema_has_key(k, type)) continue;
         if (schema_find(k->inner, name, type) == NULL) continue;
-        return reader_complain(in, "unknown key %s in '%s'; did you mean %s below '%s:'?",
-                               shown.text, where, shown.text, k->name);
+        return reader_complain(in, "unknown key %s%s; did you mean %s below '%s:'?", shown.text,
+                               inside, shown.text, k->name);
     }
-    return reader_complain(in, "unknown key %s in '%s'%s", shown.text, where,
+    return reader_complain(in, "unknown key %s%s%s", shown.text, inside,
                            suggest_hint(&near, "").text);
 }
 
@@ -243,13 +259,24 @@ schema_check_text(struct schema_reader *x, const struct schema_key *key, const c
     return OK;
 }
 
+/* Reports a value of another kind. A text in place of a list of secrets may be one. */
+static enum err
+schema_expected(struct schema_reader *x, const struct schema_key *key, const char *path,
+                const char *expected)
+{
+    bool shown =
+        !schema_is_secret(key) || x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in);
+    if (shown) return reader_expected(x->in, path, expected);
+    return reader_complain(x->in, "%s: expected %s, got a value", path, expected);
+}
+
 /* Copies the current scalar. `check` may be NULL. */
 static enum err
 schema_read_text(struct schema_reader *x, const struct schema_key *key, const char *path,
                  enum err (*check)(const char *text, struct why *why), const char **ret)
 {
     if (x->in->event.type != YAML_SCALAR_EVENT || reader_is_null(x->in)) {
-        return reader_expected(x->in, path, key->what == NULL ? "text" : key->what);
+        return schema_expected(x, key, path, key->what == NULL ? "text" : key->what);
     }
     struct bytes text = reader_scalar(x->in);
     enum err e = schema_check_text(x, key, path, text);
@@ -344,7 +371,7 @@ schema_read_list(struct schema_reader *x, const struct schema_key *key, const ch
         char expected[64];
         snprintf(expected, sizeof expected, "a list%s%s", key->word == NULL ? "" : " or the word ",
                  key->word == NULL ? "" : key->word);
-        return reader_expected(x->in, path, expected);
+        return schema_expected(x, key, path, expected);
     }
     while (!word && e == OK) {
         e = reader_next(in);
@@ -415,7 +442,7 @@ read_map(struct schema_reader *x, const struct schema_key *key, const char *path
     assert(key->max <= SCHEMA_MAP_ITEMS_MAX);
     if (key->may_be_nothing && reader_is_null(x->in)) return OK;
     if (x->in->event.type != YAML_MAPPING_START_EVENT) {
-        return reader_expected(x->in, path, "a mapping");
+        return schema_expected(x, key, path, "a mapping");
     }
     enum err e = reader_mapping(x->in, read_named, &map);
     if (e == OK) set_list(key, base, map.items.items, map.items.count);
@@ -479,6 +506,12 @@ schema_read_value(struct schema_reader *x, const struct schema_key *key, const c
         return read_mapping(x, key->inner, path, (uint8_t *)base + key->offset);
     default:
         shape = schema_number(key);
+        if (key->kind == SCHEMA_SET && x->in->event.type == YAML_SEQUENCE_START_EVENT) {
+            uint64_t all = 0;
+            e = reader_set(x->in, &shape, path, &all);
+            if (e == OK) memcpy((uint8_t *)base + key->offset, &all, key->size);
+            return e;
+        }
         setting_expected(&shape, expected, sizeof expected);
         if (!scalar) return reader_expected(x->in, path, expected);
         return reader_wrong(x->in, path,
@@ -567,7 +600,7 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
         .x = x, .schema = schema, .base = base, .path = path, .begin = in->event.start_mark};
     if (in->event.type != YAML_MAPPING_START_EVENT) {
         /* The value may be a secret written one level too high. */
-        bool shown = in->event.type != YAML_SCALAR_EVENT || path[0] == 0;
+        bool shown = in->event.type != YAML_SCALAR_EVENT || reader_is_null(in) || path[0] == 0;
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",
                                path[0] == 0 ? x->list : path, schema->keys[0].name,
                                shown ? reader_found(in).text : "a value");

@@ -15,12 +15,13 @@
 struct schema;
 
 enum schema_kind {
-    SCHEMA_BOOL, /* this and the next six are stored and written like settings, see config.h */
+    SCHEMA_BOOL, /* this and the next seven are stored and written like settings, see config.h */
     SCHEMA_COUNT,
     SCHEMA_COUNT64,
     SCHEMA_SIZE,
     SCHEMA_DURATION,
     SCHEMA_CHOICE,
+    SCHEMA_SET,            /* a bit for each choice: [a, b] or "a,b" */
     SCHEMA_OWN,            /* read and printed by the row's functions */
     SCHEMA_TEXT,           /* const char *; NULL: not given */
     SCHEMA_BYTES,          /* struct bytes; `at` NULL: not given */
@@ -50,7 +51,8 @@ struct schema_key {
     size_t offset, size;  /* offset and size of the field */
     size_t count_offset;  /* the offset of the uint32_t count of a list or map */
     const char *fallback; /* the default, as written in a file; NULL: 0, false, not given */
-    const char *choices;  /* "none|gzip", in the order of the enum, which begins with 0 */
+    const char
+        *choices; /* "none|gzip", in the order of the enum, which begins with 0, or of bits */
     /* Numbers: as in struct setting. Texts: at most `max` bytes. Lists and maps: `max` items. */
     uint64_t min, max;
     const char *zero_word; /* a word for 0: "never" */
@@ -79,6 +81,8 @@ struct schema_key {
     bool (*parse)(struct bytes text, void *base);
     void (*print)(const void *base, char *to, size_t size);
     bool has_password; /* a URL that may contain a password, which is a secret */
+    bool is_secret;    /* texts, but not their names, are printed as <secret>; errors do not show
+                        * them */
     bool quiet; /* a SCHEMA_MAPPING is not printed if it equals its default; numbers, and the field
                    of a SCHEMA_OWN, are not printed if they are 0 */
 };
@@ -143,6 +147,9 @@ bool schema_given(const struct schema_place *place, const char *key);
 const char *schema_given_of(const struct schema_place *place, unsigned group);
 /* Returns the line on which the mapping begins, from 1 on. */
 uint32_t schema_line(const struct schema_place *place);
+uint32_t schema_column(const struct schema_place *place);
+/* Returns the line on which the value of a key begins; 0 if the key was not given. */
+uint32_t schema_value_line(const struct schema_place *place, const char *key);
 /* Returns ERR_INPUT at the value of a key if it was given, otherwise at the beginning of the
  * mapping. */
 enum err schema_complain(struct schema_place *place, const char *key, const char *format, ...)

@@ -163,7 +163,7 @@ print_item(struct buf *to, const struct schema_key *key, unsigned type, const vo
     }
     bool named = schema_is_map(key->kind);
     print_indent(to, indent + INDENT + (named ? 0 : DASH), !named);
-    if (key->kind == SCHEMA_SECRETS) {
+    if (schema_is_secret(key) && !named) {
         buf_put_text(to, SECRET_WORD);
     } else if (key->kind != SCHEMA_MAPPINGS) {
         yaml_put_quoted(to,
@@ -171,9 +171,11 @@ print_item(struct buf *to, const struct schema_key *key, unsigned type, const vo
     }
     if (named) buf_put_text(to, nested && !empty ? ":" : ": ");
     if (empty) buf_put_text(to, "{}");
-    if (key->kind == SCHEMA_NAMED_SECRETS) buf_put_text(to, SECRET_WORD);
-    if (key->kind == SCHEMA_NAMED_TEXTS)
+    if (schema_is_secret(key) && named) {
+        buf_put_text(to, SECRET_WORD);
+    } else if (key->kind == SCHEMA_NAMED_TEXTS) {
         yaml_put_quoted(to, ((const struct named_text *)item)->value);
+    }
     buf_put_u8(to, '\n');
     if (nested && !empty) schema_print(to, key->inner, type, item, indent + 2 * INDENT, false);
 }
@@ -220,6 +222,10 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
 {
     char text[OWN_BYTES];
     struct setting shape;
+    if (schema_is_secret(key)) {
+        buf_put_text(to, SECRET_WORD);
+        return;
+    }
     switch (key->kind) {
     case SCHEMA_OWN:
     case SCHEMA_MAPPING: /* given as a word */
@@ -230,9 +236,6 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
         (key->has_password ? print_url : yaml_put_quoted)(to,
                                                           schema_get_pointer(base, key->offset));
         return;
-    case SCHEMA_SECRET:
-        snprintf(text, sizeof text, SECRET_WORD);
-        break;
     case SCHEMA_SECRET_FILE:
         yaml_put_quoted(to, schema_get_pointer(base, key->offset + offsetof(struct secret, file)));
         return;
@@ -243,7 +246,9 @@ print_scalar(struct buf *to, const struct schema_key *key, const void *base)
             snprintf(text, sizeof text, "%s", key->zero_word);
         }
     }
+    if (key->kind == SCHEMA_SET) buf_put_u8(to, '[');
     buf_put_text(to, text);
+    if (key->kind == SCHEMA_SET) buf_put_u8(to, ']');
 }
 
 /* True if a mapping was given as a word. */

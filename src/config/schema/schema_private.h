@@ -35,7 +35,15 @@ MUST_CHECK enum err schema_take_used(struct schema_place *place);
 static inline bool
 schema_is_number(enum schema_kind kind)
 {
-    return kind <= SCHEMA_CHOICE;
+    return kind <= SCHEMA_SET;
+}
+
+/* True if the key's texts are never shown. */
+static inline bool
+schema_is_secret(const struct schema_key *key)
+{
+    return key->is_secret || key->kind == SCHEMA_SECRET || key->kind == SCHEMA_SECRETS ||
+           key->kind == SCHEMA_NAMED_SECRETS;
 }
 
 static inline bool

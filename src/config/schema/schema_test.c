@@ -1,6 +1,7 @@
 /* schema_test.c - tables of keys: required, unknown, repeated and related keys. */
 #include "lib/test.h"
 
+#include "config/lists/root_keys.h"
 #include "lib/config/config_destinations.h"
 
 UNIT_TEST(test_required_keys_are_named_with_the_type)
@@ -278,6 +279,129 @@ UNIT_TEST(test_lists_and_texts_are_bounded)
                 ": external_labels: a name must be at most 150 bytes, got 151");
 }
 
+/* --- sets and secrets ------------------------------------------------------------------------- */
+
+struct plate {
+    unsigned colours;
+    struct text_list tokens;
+    struct named_texts hashes;
+    const char *key;
+};
+struct plates {
+    struct plate *items;
+    uint32_t count;
+};
+
+#define TEST_AT(s, f)       .offset = offsetof(struct s, f), .size = sizeof((struct s *)0)->f
+#define TEST_ITEMS(s, f, n) .offset = offsetof(struct s, f), .count_offset = offsetof(struct s, n)
+
+static const struct schema_key plate_keys[] = {
+    {"colours", SCHEMA_SET, TEST_AT(plate, colours), .choices = "red|green|blue", .quiet = true},
+    {"tokens", SCHEMA_TEXTS, TEST_ITEMS(plate, tokens.items, tokens.count), .max = 4,
+     .is_secret = true},
+    {"hashes", SCHEMA_NAMED_TEXTS, TEST_ITEMS(plate, hashes.items, hashes.count), .max = 4,
+     .is_secret = true},
+    {"key", SCHEMA_TEXT, TEST_AT(plate, key), .is_secret = true},
+    {NULL},
+};
+static const struct schema plate_schema = {plate_keys, sizeof(struct plate)};
+static const struct schema_key plates_keys[] = {
+    {"plates", SCHEMA_MAPPINGS, TEST_ITEMS(plates, items, count), .max = 4, .inner = &plate_schema},
+    {NULL},
+};
+static const struct schema plates_schema = {plates_keys, sizeof(struct plates)};
+
+static enum err
+read_plates(const char *text, struct plates *ret_plates, struct arena **ret_arena, struct why *why)
+{
+    struct settings s = settings_with_tenancy(false);
+    const struct root_context root = {&s, "f.yml", NULL};
+    *ret_plates = (struct plates){NULL};
+    *ret_arena = NULL;
+    return root_keys_yaml(&plates_schema, &root, bytes_of_text(text), ret_plates, ret_arena, why);
+}
+
+static void
+check_plates_error(const char *text, const char *expected)
+{
+    struct plates plates;
+    struct arena *arena;
+    struct why why = {""};
+    assert_int_equal(read_plates(text, &plates, &arena, &why), ERR_INPUT);
+    assert_string_equal(why.text, expected);
+}
+
+UNIT_TEST(test_a_set_has_a_bit_for_each_word_and_is_printed_as_a_list)
+{
+    struct plates plates;
+    struct arena *arena;
+    struct why why = {""};
+    struct buf printed;
+    enum err e = read_plates("plates: [{colours: [blue, red]}, {colours: 'green,blue'}, "
+                             "{colours: []}, {}]\n",
+                             &plates, &arena, &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    assert_int_equal(plates.items[0].colours, 5);
+    assert_int_equal(plates.items[1].colours, 6);
+    assert_int_equal(plates.items[2].colours, 0);
+    assert_false(schema_equal(&plate_schema, 0, &plates.items[0], &plates.items[1]));
+    assert_true(schema_equal(&plate_schema, 0, &plates.items[2], &plates.items[3]));
+    buf_init(&printed, NULL, 4096);
+    schema_print(&printed, &plate_schema, 0, &plates.items[0], 0, false);
+    buf_put_u8(&printed, '\0');
+    assert_string_equal((const char *)printed.at, "colours: [red,blue]\n");
+    buf_fini(&printed);
+    arena_fini(arena);
+    mem_free(NULL, arena, sizeof *arena);
+    check_plates_error("plates: [{colours: [red, pink]}]\n",
+                       "f.yml:1:26: plates.colours: expected any of red, green, blue, got 'pink'");
+    check_plates_error("plates: [{colours: [red, red]}]\n",
+                       "f.yml:1:26: plates.colours: 'red' is there twice");
+    check_plates_error("plates: [{colours: {red: 1}}]\n",
+                       "f.yml:1:20: plates.colours: expected any of red, green, blue, got a "
+                       "mapping");
+}
+
+UNIT_TEST(test_secret_texts_are_neither_printed_nor_shown_in_errors)
+{
+    struct plates plates;
+    struct arena *arena;
+    struct why why = {""};
+    struct buf printed;
+    enum err e = read_plates("plates: [{tokens: [hush, hush2], hashes: {a: hush}, key: hush}]\n",
+                             &plates, &arena, &why);
+    assert_string_equal(why.text, "");
+    assert_int_equal(e, OK);
+    buf_init(&printed, NULL, 4096);
+    schema_print(&printed, &plate_schema, 0, &plates.items[0], 0, false);
+    buf_put_u8(&printed, '\0');
+    assert_string_equal((const char *)printed.at, "tokens:\n"
+                                                  "    - <secret>\n"
+                                                  "    - <secret>\n"
+                                                  "hashes:\n"
+                                                  "    \"a\": <secret>\n"
+                                                  "key: <secret>\n");
+    buf_fini(&printed);
+    arena_fini(arena);
+    mem_free(NULL, arena, sizeof *arena);
+    check_plates_error("plates: [{tokens: hush}]\n",
+                       "f.yml:1:19: plates.tokens: expected a list, got a value");
+    check_plates_error("plates: [{hashes: hush}]\n",
+                       "f.yml:1:19: plates.hashes: expected a mapping, got a value");
+    check_plates_error("plates: [{key: [hush]}]\n",
+                       "f.yml:1:16: plates.key: expected text, got a list");
+    check_plates_error("plates: [{key: }]\n", "f.yml:1:16: plates.key: expected text, got nothing");
+}
+
+UNIT_TEST(test_the_keys_of_a_whole_file_have_no_mapping_around_them)
+{
+    check_plates_error("plats: []\n", "f.yml:1:1: unknown key 'plats'; did you mean 'plates'?");
+    check_plates_error("key: x\n",
+                       "f.yml:1:1: unknown key 'key'; did you mean 'key' below 'plates:'?");
+    check_plates_error("- plates\n", "f.yml:1:1: expected keys such as 'plates:', got a list");
+}
+
 int
 main(void)
 {
@@ -290,6 +414,9 @@ main(void)
         cmocka_unit_test(test_values_of_the_wrong_kind_name_what_is_expected),
         cmocka_unit_test(test_values_out_of_range_name_the_range),
         cmocka_unit_test(test_lists_and_texts_are_bounded),
+        cmocka_unit_test(test_a_set_has_a_bit_for_each_word_and_is_printed_as_a_list),
+        cmocka_unit_test(test_secret_texts_are_neither_printed_nor_shown_in_errors),
+        cmocka_unit_test(test_the_keys_of_a_whole_file_have_no_mapping_around_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

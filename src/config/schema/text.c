@@ -54,8 +54,9 @@ char *
 setting_yaml_name(const struct setting *setting, char to[SETTING_TEXT_BYTES])
 {
     snprintf(to, SETTING_TEXT_BYTES, "%s", setting->name);
+    char *dot = strchr(to, '.'); /* web.config.file is config_file below web */
     for (char *p = to; *p != 0; p++) {
-        if (*p == '-') *p = '_';
+        if (*p == '-' || (*p == '.' && p > dot)) *p = '_';
     }
     return to;
 }

@@ -51,7 +51,7 @@ allowed_values(const struct schema_key *k, char *to, size_t size)
         [SCHEMA_MAPPING] = "keys, see below",
     };
     size_t used = 0;
-    if (k->kind == SCHEMA_CHOICE) {
+    if (k->kind == SCHEMA_CHOICE || k->kind == SCHEMA_SET) {
         for (const char *p = k->choices; *p != 0;) {
             size_t length = strcspn(p, "|");
             used += (size_t)snprintf(to + used, size - used, "%s`%.*s`", used == 0 ? "" : ", ",
@@ -64,7 +64,7 @@ allowed_values(const struct schema_key *k, char *to, size_t size)
         snprintf(to, size, "`true`, `false`");
         return;
     }
-    if (k->kind > SCHEMA_CHOICE) {
+    if (k->kind > SCHEMA_SET) {
         snprintf(to, size, "%s", k->what != NULL ? k->what : words[k->kind]);
         if (k->kind == SCHEMA_TEXTS) {
             snprintf(to, size, "%slist, each %s", k->word == NULL ? "" : "`all`, or a ",
@@ -126,7 +126,7 @@ check_rows(const struct schema *schema, unsigned type_count, const struct list_t
         assert_non_null(k->help);
         assert_int_not_equal(k->help[strlen(k->help) - 1], '.');
         assert_true(k->min <= k->max || k->max == 0);
-        assert_int_equal(k->kind == SCHEMA_CHOICE, k->choices != NULL);
+        assert_int_equal(k->kind == SCHEMA_CHOICE || k->kind == SCHEMA_SET, k->choices != NULL);
         bool may_be_own = k->kind == SCHEMA_OWN || k->kind == SCHEMA_MAPPING;
         assert_int_equal(k->parse != NULL, k->print != NULL);
         assert_true(k->parse == NULL ? k->kind != SCHEMA_OWN : may_be_own && k->what != NULL);

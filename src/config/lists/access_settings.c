@@ -1,0 +1,426 @@
+/*
+ * access_settings.c - reads, joins and prints the keys of access_keys.c. The configuration file and
+ * the file for web.config.file are read in passes of their own; what is in force is computed from
+ * both.
+ */
+#include "config/lists/access_settings.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "config/lists/access_checks.h"
+#include "config/lists/access_keys.h"
+#include "config/lists/root_keys.h"
+#include "net/tls_names.h"
+
+enum { OF_CONFIG, OF_WEB_FILE, OF_FORCE }; /* the arenas */
+
+static void
+free_arena(struct arena *arena)
+{
+    if (arena == NULL) return;
+    arena_fini(arena);
+    mem_free(NULL, arena, sizeof *arena);
+}
+
+void
+access_settings_free(struct access_settings *access)
+{
+    if (access == NULL) return;
+    for (unsigned i = 0; i < ACCESS_ARENA_COUNT; i++) {
+        free_arena(access->arenas[i]);
+    }
+    *access = (struct access_settings){.file_name = ""};
+}
+
+enum err
+access_settings_yaml(const char *file_name, struct bytes text, const struct settings *settings,
+                     struct access_settings *ret_access, struct why *why)
+{
+    struct access_settings read = {.file_name = ""};
+    struct access_reading reading = {.seen = NULL};
+    const struct root_context root = {settings, file_name, &reading};
+    schema_default(&access_root_schema, 0, &read.given); /* an empty text has no root to read */
+    enum err e =
+        root_keys_yaml(&access_root_schema, &root, text, &read.given, &read.arenas[OF_CONFIG], why);
+    access_reading_fini(&reading);
+    if (e) return e;
+    snprintf(read.file_name, sizeof read.file_name, "%s", file_name);
+    *ret_access = read;
+    return OK;
+}
+
+/* --- users ------------------------------------------------------------------------------------ */
+
+static enum err
+complain_about(const struct access_settings *access, const struct user_settings *user,
+               struct why *why, const char *sentence)
+{
+    enum err e = why_set(why, ERR_INPUT, "users: user %s %s",
+                         shown_of(bytes_of_text(user->name)).text, sentence);
+    return why_prefix(why, e, "%s:%" PRIu32 ":%" PRIu32, access->file_name, user->line,
+                      user->column);
+}
+
+static struct user_settings *
+find_user(const struct user_list *list, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(list->items[i].name, name) == 0) return &list->items[i];
+    }
+    return NULL;
+}
+
+/* Joins `users` with the other list. */
+static enum err
+join_users(struct access_settings *access, const struct named_texts *basic, struct arena *arena,
+           struct user_list *ret_users, struct why *why)
+{
+    const struct user_list *given = &access->given.users;
+    struct user_list users = {.count = given->count};
+    if (given->count + basic->count == 0) return OK;
+    users.items = arena_new(arena, (given->count + basic->count) * sizeof *users.items);
+    if (users.items == NULL) return ERR_NOMEM;
+    if (given->count > 0) memcpy(users.items, given->items, given->count * sizeof *users.items);
+    for (uint32_t i = 0; i < basic->count; i++) {
+        const struct named_text *one = &basic->items[i];
+        struct user_settings *user = find_user(&users, given->count, one->name);
+        if (user == NULL) {
+            users.items[users.count++] = (struct user_settings){
+                .name = one->name, .password = one->value, .permissions = PERMISSIONS_ALL};
+        } else if (user->password == NULL) {
+            user->password = one->value;
+        } else {
+            return complain_about(
+                access, user, why,
+                "has a password here and in basic_auth_users; remove one of them");
+        }
+    }
+    for (uint32_t i = 0; i < given->count; i++) {
+        const struct user_settings *user = &users.items[i];
+        bool can_sign_in = user->password != NULL || user->tokens.count > 0 ||
+                           user->client_certificate != NULL || user->access_key_count > 0 ||
+                           user->jwt.given;
+        if (can_sign_in) continue;
+        return complain_about(access, user, why,
+                              "cannot sign in: it requires 'password', 'tokens', "
+                              "'client_certificate', 'access_keys' or 'jwt'");
+    }
+    *ret_users = users;
+    return OK;
+}
+
+/* --- listeners -------------------------------------------------------------------------------- */
+
+static enum err
+add_address(const char *address, const struct tls_server_settings *tls, struct arena *arena,
+            struct listener_list *to)
+{
+    enum { MODE = 0660 };
+    struct bytes copy = arena_copy(arena, bytes_of(address, strlen(address) + 1));
+    if (copy.at == NULL) return ERR_NOMEM;
+    struct listener_settings *listener = &to->items[to->count++];
+    *listener = (struct listener_settings){
+        .address = (const char *)copy.at, .tls = *tls, .allow = PERMISSIONS_ALL};
+    enum err e = settings_listener(listener->address, &listener->kind, &listener->place, NULL);
+    assert(e == OK); /* the rule of the setting */
+    if (listener->kind == LISTENER_UNIX) listener->mode = MODE;
+    return OK;
+}
+
+/* Joins web.listen-address with `listeners`. Those without TLS of their own get `tls`. */
+static enum err
+join_listeners(const struct access_settings *access, const struct settings *settings,
+               const struct tls_server_settings *tls, struct arena *arena,
+               struct listener_list *ret_listeners, struct why *why)
+{
+    const struct listener_list *given = &access->given.listeners;
+    struct listener_list list = {NULL};
+    char address[SETTING_TEXT_BYTES];
+    uint32_t count = given->count;
+    const char *rest = settings->web_listen_address;
+    while ((rest = settings_list_next(rest, address)) != NULL)
+        count++;
+    if (count == 0) {
+        enum err e = why_set(why, ERR_INPUT,
+                             "the server needs an address: set web.listen_address or 'listeners'");
+        return access->file_name[0] == '\0' ? e : why_prefix(why, e, "%s", access->file_name);
+    }
+    list.items = arena_new(arena, count * sizeof *list.items);
+    if (list.items == NULL) return ERR_NOMEM;
+    for (rest = settings->web_listen_address; (rest = settings_list_next(rest, address)) != NULL;) {
+        enum err e = add_address(address, tls, arena, &list);
+        if (e) return e;
+    }
+    for (uint32_t i = 0; i < given->count; i++) {
+        struct listener_settings *listener = &list.items[list.count++];
+        *listener = given->items[i];
+        if (!listener->tls.is_set) listener->tls = *tls;
+    }
+    *ret_listeners = list;
+    return OK;
+}
+
+/* --- both files ------------------------------------------------------------------------------- */
+
+/* Takes the keys of the configuration file, which the other file does not have. */
+static void
+join_keys(const struct web_keys *given, struct web_keys *keys)
+{
+    if (given->lines[WEB_KEY_TLS] != 0) keys->tls = given->tls;
+    if (given->lines[WEB_KEY_HTTP] != 0) {
+        keys->http.http2 = given->http.http2;
+        keys->http.headers = given->http.headers;
+    }
+    if (given->lines[WEB_KEY_RATE] != 0) {
+        keys->http.rate_interval_ns = given->http.rate_interval_ns;
+        keys->http.rate_burst = given->http.rate_burst;
+    }
+    if (given->lines[WEB_KEY_USERS] != 0) keys->basic_auth_users = given->basic_auth_users;
+}
+
+static enum err
+read_web_file(const struct access_settings *access, const struct settings *settings,
+              const char *web_file, struct bytes text, struct web_keys *keys,
+              struct arena **ret_arena, struct why *why)
+{
+    struct access_reading reading = {
+        .elsewhere = &access->given.web,
+        .elsewhere_name = access->file_name,
+    };
+    const struct root_context root = {settings, web_file, &reading};
+    enum err e = root_keys_yaml(&web_file_schema, &root, text, keys, ret_arena, why);
+    access_reading_fini(&reading);
+    return e;
+}
+
+enum err
+access_settings_merge(struct access_settings *access, const struct settings *settings,
+                      const char *web_file, struct bytes text, struct why *why)
+{
+    struct web_keys keys = {.lines = {0}};
+    struct user_list users = {NULL};
+    struct listener_list listeners = {NULL};
+    struct arena *arena = NULL, *web_arena = NULL;
+    enum err e = OK;
+    assert(access->arenas[OF_FORCE] == NULL);
+    schema_default(&web_file_schema, 0, &keys);
+    if (web_file != NULL) {
+        e = read_web_file(access, settings, web_file, text, &keys, &web_arena, why);
+        if (e) return e;
+    }
+    join_keys(&access->given.web, &keys);
+    arena = mem_new(NULL, sizeof *arena);
+    if (arena == NULL) {
+        e = ERR_NOMEM;
+        goto out;
+    }
+    arena_init(arena, NULL, 0, 0);
+    e = join_users(access, &keys.basic_auth_users, arena, &users, why);
+    if (e == OK) e = join_listeners(access, settings, &keys.tls, arena, &listeners, why);
+    if (e) goto out;
+    access->tls = keys.tls;
+    access->http = keys.http;
+    access->users = users;
+    access->listeners = listeners;
+    access->arenas[OF_FORCE] = arena;
+    access->arenas[OF_WEB_FILE] = web_arena;
+    arena = web_arena = NULL;
+out:
+    free_arena(arena);
+    free_arena(web_arena);
+    return e == ERR_NOMEM ? why_set(why, e, "not enough memory for users and listeners") : e;
+}
+
+/* Refuses what is read and not enforced: who sets it must not believe that it protects. */
+static enum err
+refuse_unserved(const struct access_settings *access, const struct settings *settings,
+                struct why *why)
+{
+    static const char text[] = "%s is not supported by this version";
+    for (uint32_t i = 0; i < access->users.count; i++) {
+        const struct user_settings *user = &access->users.items[i];
+        const char *key = user->access_key_count > 0      ? "access_keys"
+                          : user->jwt.given               ? "jwt"
+                          : user->read_matchers.count > 0 ? "read_matchers"
+                          : user->write_labels.count > 0  ? "write_labels"
+                                                          : NULL;
+        if (key == NULL) continue;
+        why_set(why, ERR_INPUT, text, key);
+        return why_prefix(why, ERR_INPUT, "%s:%u: user '%s'", access->file_name, user->line,
+                          user->name);
+    }
+    const char *setting = settings->web_allowed_hosts[0] != '\0'   ? "web.allowed-hosts"
+                          : settings->auth_sigv4_region[0] != '\0' ? "auth.sigv4-region"
+                          : settings->auth_sigv4_host[0] != '\0'   ? "auth.sigv4-host"
+                          : settings->auth_sigv4_unsigned_payload  ? "auth.sigv4-unsigned-payload"
+                                                                   : NULL;
+    return setting == NULL ? OK : why_set(why, ERR_INPUT, text, setting);
+}
+
+enum err
+access_settings_complete(struct access_settings *access, const struct settings *settings,
+                         struct why *why)
+{
+    const char *path = settings->web_config_file;
+    struct buf text;
+    enum err e;
+    if (path[0] == '\0') {
+        e = access_settings_merge(access, settings, NULL, bytes_of("", 0), why);
+    } else {
+        e = config_read(path, CONFIG_BYTES_MAX, &text, why);
+        if (e) e = why_prefix(why, e, "web.config_file");
+        if (e == OK) e = access_settings_merge(access, settings, path, buf_bytes(&text), why);
+        buf_fini(&text);
+    }
+    return e ? e : refuse_unserved(access, settings, why);
+}
+
+/* --- warnings --------------------------------------------------------------------------------- */
+
+/* Appends the lines of `found`, each after `about`. */
+static void
+put_lines(struct buf *to, const char *about, struct bytes found)
+{
+    while (found.size > 0) {
+        const uint8_t *end = memchr(found.at, '\n', found.size);
+        size_t size = end == NULL ? found.size : (size_t)(end - found.at) + 1;
+        buf_printf(to, "%s: ", about);
+        buf_put(to, found.at, size);
+        found = bytes_of(found.at + size, found.size - size);
+    }
+}
+
+static void
+warn_of_names(const struct tls_server_settings *tls, const char *about, struct buf *to)
+{
+    enum { PRIORITY_BYTES_MAX = 4096, FOUND_BYTES_MAX = 65536 };
+    struct buf priority, found;
+    buf_init(&priority, NULL, PRIORITY_BYTES_MAX);
+    buf_init(&found, NULL, FOUND_BYTES_MAX);
+    if (tls_priority(tls, &priority, &found, NULL) == OK) put_lines(to, about, buf_bytes(&found));
+    buf_fini(&priority);
+    buf_fini(&found);
+}
+
+static bool
+has_clients_ca(const struct tls_server_settings *tls)
+{
+    return tls->client_ca_file != NULL || tls->client_ca != NULL;
+}
+
+static void
+warn_of_tls(const struct tls_server_settings *tls, const char *about, struct buf *to)
+{
+    if (!tls->given) {
+        struct tls_server_settings none = {.is_set = true};
+        schema_default(&tls_server_schema, 0, &none);
+        if (tls->is_set && !access_tls_equal(tls, &none))
+            buf_printf(to, "%s: there is no certificate, and so no TLS\n", about);
+        return;
+    }
+    if (tls->client_allowed_sans.count > 0 && tls->client_auth == TLS_CLIENT_REQUIRE_ANY) {
+        buf_printf(to,
+                   "%s: client_allowed_sans does not protect with RequireAnyClientCert, because "
+                   "such certificates are not verified\n",
+                   about);
+    }
+    if (tls->client_auth == TLS_CLIENT_VERIFY_IF_GIVEN && !has_clients_ca(tls)) {
+        buf_printf(to, "%s: without client_ca_file, clients with a certificate are refused\n",
+                   about);
+    }
+    warn_of_names(tls, about, to);
+}
+
+/* Warns of users who can sign in nowhere, because no listener verifies certificates. */
+static void
+warn_of_certificates(const struct access_settings *access, struct buf *to)
+{
+    bool is_verified = false;
+    for (uint32_t i = 0; i < access->listeners.count; i++) {
+        const struct tls_server_settings *tls = &access->listeners.items[i].tls;
+        is_verified |= has_clients_ca(tls) && (tls->client_auth == TLS_CLIENT_REQUIRE ||
+                                               tls->client_auth == TLS_CLIENT_VERIFY_IF_GIVEN);
+    }
+    for (uint32_t i = 0; i < access->users.count && !is_verified; i++) {
+        const struct user_settings *user = &access->users.items[i];
+        if (user->client_certificate == NULL) continue;
+        buf_printf(to,
+                   "user %s: client_certificate has no effect, because no listener verifies "
+                   "client certificates\n",
+                   shown_of(bytes_of_text(user->name)).text);
+    }
+}
+
+void
+access_settings_warn(const struct access_settings *access, struct buf *to)
+{
+    char about[64];
+    warn_of_tls(&access->tls, "tls_server_config", to);
+    for (uint32_t i = 0; i < access->given.listeners.count; i++) {
+        const struct listener_settings *listener = &access->given.listeners.items[i];
+        snprintf(about, sizeof about, "the listener on line %" PRIu32, listener->line);
+        warn_of_tls(&listener->tls, about, to);
+    }
+    warn_of_certificates(access, to);
+}
+
+/* --- printing and comparing ------------------------------------------------------------------- */
+
+void
+access_settings_print_yaml(const struct access_settings *access, struct buf *to)
+{
+    schema_print(to, &access_root_schema, 0, &access->given, 0, false);
+}
+
+bool
+access_tls_equal(const struct tls_server_settings *a, const struct tls_server_settings *b)
+{
+    return schema_equal(&tls_server_schema, 0, a, b);
+}
+
+bool
+access_http_equal(const struct http_server_settings *a, const struct http_server_settings *b)
+{
+    return schema_equal(&http_server_schema, 0, a, b) && schema_equal(&rate_limit_schema, 0, a, b);
+}
+
+bool
+access_listeners_equal(const struct listener_list *a, const struct listener_list *b)
+{
+    if (a->count != b->count) return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (!schema_equal(&listener_schema, 0, &a->items[i], &b->items[i])) return false;
+    }
+    return true;
+}
+
+bool
+access_users_equal(const struct user_list *a, const struct user_list *b)
+{
+    if (a->count != b->count) return false;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (!schema_equal(&user_schema, 0, &a->items[i], &b->items[i])) return false;
+    }
+    return true;
+}
+
+enum err
+access_settings_check_reload(const struct access_settings *now, const struct access_settings *next,
+                             struct why *why)
+{
+    bool same = now->listeners.count == next->listeners.count;
+    for (uint32_t i = 0; i < now->listeners.count && same; i++) {
+        const struct listener_settings *a = &now->listeners.items[i];
+        const struct listener_settings *b = &next->listeners.items[i];
+        if (strcmp(a->address, b->address) == 0 && a->mode == b->mode) {
+            if (a->tls.given == b->tls.given) continue;
+            return why_set(why, ERR_INPUT, "%s: TLS can only be turned on or off by a restart",
+                           a->address);
+        }
+        same = false;
+    }
+    if (same) return OK;
+    return why_set(why, ERR_INPUT, "the addresses in 'listeners' can only be changed by a restart");
+}
