@@ -3,36 +3,74 @@
 
 #include "api/answer.h"
 #include "api/request/form.h"
+#include "auth/gate.h"
 #include "model/tenant_name.h"
 #include "views/tenants.h"
 
 /* --- tenants ---------------------------------------------------------------------------------- */
+
+/* Cuts off what follows the name: Mimir sends "tenant:key=value:key=value". */
+static struct bytes
+without_metadata(struct bytes names)
+{
+    const uint8_t *colon = names.size == 0 ? NULL : memchr(names.at, ':', names.size);
+    return colon == NULL ? names : bytes_of(names.at, (size_t)(colon - names.at));
+}
+
+/* Says whether the user may use each of the tenants that "|" separates. */
+static bool
+may_use_all(const struct user *user, struct bytes names)
+{
+    while (true) {
+        const uint8_t *end = names.size == 0 ? NULL : memchr(names.at, '|', names.size);
+        size_t size = end == NULL ? names.size : (size_t)(end - names.at);
+        if (!user_may_use(user, bytes_of(names.at, size))) return false;
+        if (end == NULL) return true;
+        names = bytes_of(end + 1, names.size - size - 1);
+    }
+}
+
+/* Returns the tenants that the header names, or the user's only one. */
+static unsigned
+name_sent(struct http_request *request, const struct user *user, struct bytes *ret_names,
+          struct why *why)
+{
+    const char *name = http_header(request, "X-Scope-OrgID");
+    const char *only = user == NULL ? NULL : user_only_tenant(user);
+    bool is_ignored = user != NULL && user->tenant_header == TENANT_HEADER_IGNORE;
+    if (name == NULL || name[0] == '\0' || is_ignored) name = only;
+    if (name == NULL) {
+        why_set(why, ERR_INPUT, "missing header X-Scope-OrgID");
+        return 401;
+    }
+    if (name != only && http_header_count(request, "X-Scope-OrgID") > 1) {
+        /* If a proxy adds the header, the first is the client's own. */
+        why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
+        return 400;
+    }
+    *ret_names = without_metadata(bytes_of_text(name));
+    return 0;
+}
 
 static unsigned
 name_tenant(const struct api *api, struct http_request *request,
             enum err (*check)(struct bytes name, struct why *why), struct bytes *ret_tenant,
             struct why *why)
 {
-    if (!api->options.tenancy) {
-        *ret_tenant = bytes_of_text("anonymous");
-        return 0;
-    }
-    const char *name = http_header(request, "X-Scope-OrgID");
-    if (name == NULL || name[0] == '\0') {
-        why_set(why, ERR_INPUT, "missing header X-Scope-OrgID");
-        return 401;
-    }
-    if (http_header_count(request, "X-Scope-OrgID") > 1) {
-        /* If a proxy adds the header, the first is the client's own. */
-        why_set(why, ERR_INPUT, "header X-Scope-OrgID was sent more than once");
-        return 400;
-    }
-    enum err e = check(bytes_of_text(name), why);
+    const struct user *user = gate_user(request);
+    struct bytes names = bytes_of_text("anonymous");
+    unsigned refused = api->options.tenancy ? name_sent(request, user, &names, why) : 0;
+    if (refused != 0) return refused;
+    enum err e = api->options.tenancy ? check(names, why) : OK;
     if (e) {
         why_prefix(why, e, "invalid X-Scope-OrgID");
         return 400;
     }
-    *ret_tenant = bytes_of_text(name);
+    if (user != NULL && !may_use_all(user, names)) {
+        why_set(why, ERR_INPUT, "the user is not permitted to use this tenant");
+        return 403;
+    }
+    *ret_tenant = names;
     return 0;
 }
 

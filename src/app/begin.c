@@ -2,9 +2,10 @@
  * begin.c - see begin.h. Nothing is initialized here but the C library itself: only system calls
  * are made, and sanitizers, which are not initialized either, see nothing of it.
  *
- * The loader alone runs before this. It maps 45 libraries and relocates them, which is about 70 % of
- * the processor time from exec to main(), and nothing of the program can run earlier: in that time
- * SIGHUP ends the process, as it ends every program whose parent neither blocks nor ignores it.
+ * The loader alone runs before this. It maps 45 libraries and relocates them, which is about 70 %
+ * of the processor time from exec to main(), and nothing of the program can run earlier: in that
+ * time SIGHUP ends the process, as it ends every program whose parent neither blocks nor ignores
+ * it.
  */
 #include "app/begin.h"
 

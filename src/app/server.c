@@ -103,11 +103,13 @@ server_reload(struct server *s, struct why *why)
     struct readers_change *reading = NULL;
     struct ruler_change *ruling = NULL;
     struct notifier_change *notifying = NULL;
+    struct admission_change *admitting = NULL;
     /* The file is read under the lock: of two reloads the later one also has the later file. */
     lock_take(&s->reload_lock);
     enum err e = check_config_file(s, why);
     if (e == OK) e = settings_load(&next, &lists, s->flag_count, s->flag_words, why);
     if (e == OK) e = settings_check_reload(&s->settings, &next, why);
+    if (e == OK) e = access_settings_complete(&lists.access, &next, why);
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     uint32_t alertmanager_count = lists.alerting.count;
@@ -117,11 +119,13 @@ server_reload(struct server *s, struct why *why)
     struct stored_groups stored = stored_rules_groups(s->stored_rules);
     if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &stored, &ruling, why);
     if (e == OK) e = prepare_notifier(s, &next, &lists, &notifying, why);
+    if (e == OK) e = admission_prepare(s->admission, &next, &lists.access, &admitting, why);
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     assert(e || (reading != NULL && ruling != NULL && notifying != NULL)); /* invariant 1 */
     if (e) readers_abandon(reading);
     if (e) ruler_abandon(ruling);
     if (e) notifier_abandon(notifying);
+    if (e) admission_abandon(admitting);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = server_api_limits(&next);
@@ -137,6 +141,7 @@ server_reload(struct server *s, struct why *why)
         lock_drop(&s->settings_lock);
         log_unset_variable(&s->rules);
         atomic_store_explicit(&s->reloaded_ms, env_realtime_ms(s->env), memory_order_relaxed);
+        admission_commit(admitting);
         readers_commit(reading);
         ruler_commit(ruling);
         self_scrape_set(s->self_scrape, next.self_scrape_interval_ms);
@@ -193,6 +198,12 @@ collect_reload(struct metric_sink *sink, void *server)
     struct reload_state state = server_reload_state(server);
     metric_put_u64(sink, &succeeded, NULL, 0, state.succeeded);
     metric_put_double(sink, &at, NULL, 0, (double)state.succeeded_ms / 1e3);
+}
+
+static void
+want_reload(void *server)
+{
+    server_want_reload(server);
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -284,12 +295,10 @@ static enum err
 start_http(struct server *s, struct why *why)
 {
     const struct settings *c = &s->settings;
-    char host[SETTING_TEXT_BYTES];
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned workers = c->web_workers != 0 ? c->web_workers : (unsigned)processors;
     struct http_options options = {
         .env = s->env,
-        .host = host,
         .workers = workers < 2 ? 2 : workers,
         .connections_max = c->web_max_connections,
         .header_bytes_max = c->web_max_header_bytes,
@@ -300,17 +309,18 @@ start_http(struct server *s, struct why *why)
         .send_timeout_ns = c->web_send_timeout_ms * NS_PER_MS,
         .stream_buffer_bytes = 256 * 1024,
         .budget = &s->memory.foreground,
+        .gate = admission_gate(s->admission),
     };
-    enum err e = settings_listen_address(c->web_listen_address, host, &options.port, why);
+    enum err e = admission_places(s->admission, &options.places, &options.place_count, why);
     if (e) return e;
     options.routes = api_routes(s->api, &options.route_count);
     assert(s->merger != NULL && s->ruler != NULL); /* invariant 2 */
     assert(s->keeper.commit.thread != NULL);       /* invariant 2 */
     assert(s->keeper.flush.thread != NULL);        /* invariant 2 */
     e = http_server_start(&options, &s->http, why);
-    if (e) return why_prefix(why, e, "cannot listen on %s", c->web_listen_address);
+    if (e) return e;
     api_set_server(s->api, s->http);
-    return OK;
+    return admission_begin(s->admission, s->http, why);
 }
 
 /* --- stopping --------------------------------------------------------------------------------- */
@@ -370,8 +380,10 @@ server_free(struct server *s)
     s->self_scrape = NULL;
     ruler_join(s->ruler);
     notifier_thread_stop(&s->notifier_thread);
+    admission_end(s->admission);
     http_server_free(s->http); /* its requests wait for commits, as rules do */
     keeper_stop_committing(&s->keeper);
+    admission_free(s->admission);
     api_free(s->api);
     ruler_free(s->ruler);
     own_writes_free(s->writes);
@@ -470,12 +482,12 @@ begin_self_scrape(struct server *s, struct why *why)
         .writes = s->writes,
         .instance = s->instance,
     };
-    char host[SETTING_TEXT_BYTES];
-    uint16_t port;
-    enum err e = settings_listen_address(s->settings.web_listen_address, host, &port, why);
-    if (e) return e;
-    self_scrape_name(host, http_server_port(s->http), s->instance, sizeof s->instance);
-    e = self_scrape_start(&options, &s->self_scrape, why);
+    char host[SETTING_TEXT_BYTES] = "";
+    if (admission_first_host(s->admission, host))
+        self_scrape_name(host, http_server_port(s->http), s->instance, sizeof s->instance);
+    else
+        snprintf(s->instance, sizeof s->instance, "localhost");
+    enum err e = self_scrape_start(&options, &s->self_scrape, why);
     if (e == OK) self_scrape_set(s->self_scrape, s->settings.self_scrape_interval_ms);
     return e;
 }
@@ -509,8 +521,12 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     lock_init(&s->settings_lock, LOCK_RANK_SETTINGS);
     worker_init(&s->reloader, env);
     keeper_init(&s->keeper, env);
-    enum err e = config_lists_check(lists, settings, why);
+    enum err e = access_settings_complete(&lists->access, settings, why);
+    if (e == OK) e = config_lists_check(lists, settings, why);
     if (e == OK) e = open_store(s, why);
+    if (e == OK)
+        e = admission_new(env, &s->memory.foreground, settings, &lists->access, want_reload, s,
+                          &s->admission, why);
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
     struct relays_options relays = {
@@ -563,7 +579,9 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         server_free(s);
         return e;
     }
-    log_info("ready", KV("version", FIREKEEP_VERSION), KV("address", settings->web_listen_address),
+    char addresses[SETTING_TEXT_BYTES];
+    admission_print_addresses(s->admission, addresses, sizeof addresses);
+    log_info("ready", KV("version", FIREKEEP_VERSION), KV("address", addresses),
              KV("port", http_server_port(s->http)),
              KV("tenancy", settings->tenancy_enabled ? "on" : "off"),
              KV("destinations", destination_count), KV("sources", source_count));

@@ -85,6 +85,7 @@ show_config(void *context, struct buf *to)
     lock_take(&s->settings_lock);
     notifier_show_settings(s->notifier, print_settings, &shown);
     lock_drop(&s->settings_lock);
+    admission_print_yaml(s->admission, to);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
 }

@@ -6,6 +6,7 @@
 #define APP_SERVER_PRIVATE_H
 
 #include "api/api.h"
+#include "app/admission.h"
 #include "app/keeper.h"
 #include "app/merger.h"
 #include "app/notifier_thread.h"
@@ -24,6 +25,7 @@ struct server {
     struct tsdb *tsdb;
     struct api *api;
     struct http_server *http;
+    struct admission *admission;
     struct keeper keeper;
     struct merger *merger;
     struct relays *relays;

@@ -3,8 +3,11 @@
  * reads requests, and sends answers. A worker never waits for a client.
  *
  *   HEAD --head is whole--> BODY --body is whole--> WAIT --answered--> SEND --sent--> HEAD
- *     |                      |                                          ^        or the end
- *     +---- no memory -------+------------- refused --------------------+
+ *    ^ |  (by JUDGE, if the   |                                          ^        or the end
+ *    | |  gate decides later) |                                          |
+ *    | +---- no memory -------+------------- refused --------------------+
+ *    |
+ *   HANDSHAKE, with TLS
  *
  * A connection takes no memory between requests but its own struct: a head grows in a buffer as it
  * arrives, which the request then takes over; a body grows in the request. All reads go into the
@@ -30,7 +33,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "net/http_private.h"
+
+#define LOG_NS (60 * NS_PER_S)
 
 enum {
     EVENTS_AT_ONCE = 128,
@@ -105,15 +111,21 @@ enter_step(struct http_conn *conn, enum http_step step)
 {
     enum http_step from = conn->step;
     switch (step) {
+    case HTTP_STEP_HANDSHAKE: /* is the first */
+        assert(false);
+        break;
     case HTTP_STEP_HEAD:
-        assert(from == HTTP_STEP_SEND);
+        assert(from == HTTP_STEP_SEND || from == HTTP_STEP_HANDSHAKE);
         assert(conn->request == NULL);  /* step invariant 1 */
         assert(conn->response == NULL); /* step invariant 1 */
-        assert(conn->keeps);
+        assert(conn->keeps || from == HTTP_STEP_HANDSHAKE);
         assert(!conn->linger); /* step invariant 5 */
         break;
+    case HTTP_STEP_JUDGE:
+        assert(from == HTTP_STEP_BODY);
+        break;
     case HTTP_STEP_BODY:
-        assert(from == HTTP_STEP_HEAD);
+        assert(from == HTTP_STEP_HEAD || from == HTTP_STEP_JUDGE);
         assert(conn->request != NULL);  /* step invariant 1 */
         assert(conn->response == NULL); /* step invariant 1 */
         break;
@@ -130,6 +142,61 @@ enter_step(struct http_conn *conn, enum http_step step)
     conn->step = step;
 }
 
+/* --- bytes to the client ---------------------------------------------------------------------- */
+
+static void
+add_part(struct iovec *parts, size_t *count, const void *at, size_t size)
+{
+    union {
+        const void *from;
+        void *to;
+    } base = {.from = at}; /* sendmsg() does not write there */
+    if (size == 0) return;
+    parts[(*count)++] = (struct iovec){.iov_base = base.to, .iov_len = size};
+}
+
+/* Sends some of the bytes. Returns the number; 0: the socket takes none now; -1: none any more. */
+static ssize_t
+send_parts(struct http_conn *conn, struct iovec *parts, size_t count)
+{
+    if (conn->listener->has_tls) { /* step invariant 9 */
+        size_t size = 0;
+        enum tls_progress p = tls_send(conn->tls, parts, count, conn->worker->scratch, &size);
+        return p == TLS_DONE ? (ssize_t)size : p == TLS_AGAIN ? 0 : -1;
+    }
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    for (;;) {
+        ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent >= 0) return sent;
+        if (errno != EINTR) return errno == EAGAIN ? 0 : -1;
+    }
+}
+
+/* Sends a short text for which no request has a response. The socket's buffer is empty, unless the
+ * client has not read the previous answer. */
+static ssize_t
+send_text(struct http_conn *conn, struct bytes text)
+{
+    struct iovec part;
+    size_t count = 0;
+    add_part(&part, &count, text.at, text.size);
+    return send_parts(conn, &part, count);
+}
+
+static void
+send_raw(struct http_conn *conn, enum http_raw what)
+{
+    char text[HTTP_RAW_BYTES];
+    (void)!send_text(conn, http_raw_answer(what, text));
+}
+
+/* Says whether bytes of a request have arrived that is not answered. */
+static bool
+has_begun(const struct http_conn *conn)
+{
+    return conn->step == HTTP_STEP_BODY || (conn->step == HTTP_STEP_HEAD && conn->in.size > 0);
+}
+
 /* --- end of a connection ---------------------------------------------------------------------- */
 
 /* Takes the request away from the connection; a producer that streams its answer keeps it. The
@@ -143,7 +210,8 @@ detach(struct http_conn *conn)
     lock_take(request->lock);
     assert(request->conn == conn);
     assert(request->link != HTTP_LINK_DETACHED);
-    assert(request->state != HTTP_REQUEST_HELD); /* request invariant 2 */
+    assert(request->state != HTTP_REQUEST_HELD);   /* request invariant 2 */
+    assert(request->state != HTTP_REQUEST_JUDGED); /* request invariant 2 */
     request->link = HTTP_LINK_DETACHED;
     bool held = request->state == HTTP_REQUEST_STREAMING;
     if (request->stream.ring != NULL) cond_wake_all(&request->stream.room);
@@ -159,6 +227,7 @@ conn_free(struct http_conn *conn)
     buf_fini(&conn->in);
     buf_fini(&conn->ahead);
     http_response_free(conn->response);
+    tls_session_free(conn->tls);
     mem_free(conn->server->options.budget, conn, sizeof *conn);
 }
 
@@ -166,12 +235,15 @@ static void
 conn_close(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
-    assert(conn->step != HTTP_STEP_WAIT); /* step invariant 2 */
+    assert(conn->step != HTTP_STEP_WAIT && conn->step != HTTP_STEP_JUDGE); /* step invariant 2 */
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
-    bool linger = conn->linger && http_clock_phase(word) != HTTP_PHASE_CUT;
+    bool is_cut = http_clock_phase(word) == HTTP_PHASE_CUT;
+    bool linger = conn->linger && !is_cut;
+    if (conn->tls != NULL && is_cut && has_begun(conn)) send_raw(conn, HTTP_RAW_LATE);
     detach(conn);
     take_woken(conn->worker);
     due_remove(conn);
+    if (conn->tls != NULL) tls_end(conn->tls);
     if (linger) (void)shutdown(conn->fd, SHUT_WR);
 
     lock_take(&server->lock);
@@ -199,14 +271,15 @@ begin_answer(struct http_conn *conn, struct http_response *response)
 {
     struct http_server *server = conn->server;
     assert(conn->response == NULL); /* step invariant 1 */
-    /* The watch thread has answered a connection that it cut, with 503: the client would take
-     * another answer for that of its next request. */
+    /* A connection that was cut is answered with 503, by the watch thread if it has no TLS: the
+     * client would take another answer for that of its next request. */
     bool is_cut = !http_conn_enter(conn, HTTP_PHASE_SEND);
     if (is_cut || response == NULL) {
         conn->keeps = false;
         conn->linger = true;
         http_response_free(response);
-        if (!is_cut) http_send_raw(conn->fd, HTTP_RAW_NO_MEMORY);
+        if (!is_cut) send_raw(conn, HTTP_RAW_NO_MEMORY);
+        if (is_cut && conn->tls != NULL) send_raw(conn, HTTP_RAW_LATE);
         if (!is_cut) http_count(&server->requests_by_class[5]);
         enter_step(conn, HTTP_STEP_SEND);
         return;
@@ -235,17 +308,6 @@ begin_chunk(struct http_conn *conn, size_t size)
     conn->frame_sent = 0;
     conn->chunk_left = size;
     conn->chunking = size == 0 ? HTTP_CHUNKING_ENDED : HTTP_CHUNKING_BEGUN;
-}
-
-static void
-add_part(struct iovec *parts, size_t *count, const void *at, size_t size)
-{
-    union {
-        const void *from;
-        void *to;
-    } base = {.from = at}; /* sendmsg() does not write there */
-    if (size == 0) return;
-    parts[(*count)++] = (struct iovec){.iov_base = base.to, .iov_len = size};
 }
 
 /* Adds the next piece of a stream, after its frame. `*ret_over`: the stream has ended. */
@@ -333,10 +395,8 @@ send_some(struct http_conn *conn)
         for (size_t i = 0; i < count; i++) {
             wanted += parts[i].iov_len;
         }
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-        ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) return errno == EAGAIN ? SENT_LATER : SENT_NEVER;
+        ssize_t sent = send_parts(conn, parts, count);
+        if (sent <= 0) return sent == 0 ? SENT_LATER : SENT_NEVER;
         account(conn, (size_t)sent);
         turn += (size_t)sent;
         if ((size_t)sent == wanted && over) return SENT_ALL;
@@ -356,6 +416,65 @@ answer_sent(struct http_conn *conn)
     (void)http_conn_enter(conn, HTTP_PHASE_IDLE); /* if it has been cut, reading fails */
 }
 
+/* --- TLS -------------------------------------------------------------------------------------- */
+
+/* Returns the TLS that is in force, which the caller releases; notes that the connection knows it.
+ */
+static struct tls *
+current_tls(struct http_conn *conn)
+{
+    lock_take(&conn->server->lock);
+    struct tls *tls = tls_hold(conn->listener->tls);
+    conn->tls_changes = atomic_load_explicit(&conn->listener->tls_changes, memory_order_acquire);
+    lock_drop(&conn->server->lock);
+    return tls;
+}
+
+static void
+log_failed_handshake(struct http_conn *conn, const struct why *why)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    if (!log_often(&gate, env_monotonic_ns(conn->server->options.env), LOG_NS, &held_back)) return;
+    log_warn("http: a TLS handshake failed", KV("peer", conn->peer), KV("error", why->text),
+             KV("more_held_back", held_back));
+}
+
+/* Goes on with the handshake. False: it waits for the client. */
+static bool
+shake_hands(struct http_conn *conn)
+{
+    struct why why = {"not enough memory"};
+    assert(conn->listener->has_tls && conn->step == HTTP_STEP_HANDSHAKE);
+    if (conn->tls == NULL) {
+        struct tls *tls = current_tls(conn);
+        conn->tls = tls_session_new(tls, conn->fd);
+        tls_release(tls);
+    }
+    enum tls_progress p = conn->tls == NULL ? TLS_ENDED : tls_handshake(conn->tls, &why);
+    if (p == TLS_AGAIN) return false;
+    http_count(p == TLS_DONE ? &conn->server->handshakes : &conn->server->handshakes_failed);
+    if (p == TLS_ENDED) log_failed_handshake(conn, &why);
+    conn->ended = p == TLS_ENDED;
+    enter_step(conn, HTTP_STEP_HEAD);
+    conn->readable = true; /* what followed the handshake may have been read with it */
+    return true;
+}
+
+/* Says whether the session still may send requests: see tls_session_fits(). */
+static bool
+may_go_on(struct http_conn *conn)
+{
+    struct http_server *server = conn->server;
+    int64_t now_s = env_realtime_ms(server->options.env) / 1000;
+    unsigned changes = atomic_load_explicit(&conn->listener->tls_changes, memory_order_acquire);
+    if (changes == conn->tls_changes) return tls_session_lasts(conn->tls, now_s);
+    struct tls *tls = current_tls(conn);
+    bool fits = tls_session_fits(conn->tls, tls, now_s);
+    tls_release(tls);
+    return fits;
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* Refuses a request before all of it has arrived: the rest is thrown away. */
@@ -373,6 +492,7 @@ on_complete(struct http_conn *conn)
 {
     struct http_request *request = conn->request;
     struct http_response *response = NULL;
+    http_request_judge_body(request);
     if (request->refusal.status != 0) {
         begin_answer(conn, http_refusal_response(request));
         return;
@@ -408,12 +528,69 @@ begin_request(struct http_conn *conn)
     return request;
 }
 
+/* The request is judged: its body is read, or it is refused. */
+static void
+begin_body(struct http_conn *conn)
+{
+    struct http_request *request = conn->request;
+    struct http_head *h = &request->head;
+    buf_init(&request->body, conn->server->options.budget, http_body_limit(request));
+    /* There was not enough memory for bytes that came while the gate decided. */
+    if (conn->linger && request->refusal.status == 0)
+        http_refuse(request, 503, true, "not enough memory for this request, retry later");
+    bool soon = !h->chunked && !h->expects && h->length <= HTTP_REFUSED_BODY_BYTES;
+    if (request->refusal.status != 0 && (!soon || request->refusal.close)) {
+        break_off(conn);
+    } else if (!h->chunked && h->length == 0) {
+        on_complete(conn);
+    } else if (h->expects) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        /* A client that gets nothing sends its body after a while. */
+        ssize_t sent = send_text(conn, bytes_of_text(go_on));
+        if (sent > 0 && (size_t)sent < sizeof go_on - 1) conn->ended = true;
+    }
+}
+
+/* Takes the decision of the gate. False: it has not decided. */
+static bool
+take_decision(struct http_conn *conn)
+{
+    struct http_request *request = conn->request;
+    lock_take(request->lock);
+    bool is_decided = request->state == HTTP_REQUEST_READING;
+    lock_drop(request->lock);
+    if (!is_decided) return false;
+    enter_step(conn, HTTP_STEP_BODY);
+    if (!http_conn_enter(conn, HTTP_PHASE_BODY)) {
+        conn->ended = true;
+        return true;
+    }
+    if (request->refusal.status == 0) http_request_judge_route(request);
+    begin_body(conn);
+    return true;
+}
+
+/* The gate decides later, or has decided meanwhile. */
+static void
+await_decision(struct http_conn *conn)
+{
+    struct http_request *request = conn->request;
+    (void)http_conn_enter(conn, HTTP_PHASE_HANDLER); /* if it was cut, the decision ends it */
+    enter_step(conn, HTTP_STEP_JUDGE);
+    take_woken(conn->worker);
+    lock_take(request->lock);
+    bool is_decided = request->state == HTTP_REQUEST_READING;
+    if (!is_decided) http_request_suspend_locked(request);
+    lock_drop(request->lock);
+    if (is_decided) due_add(conn);
+}
+
 /* The request's head is whole, in `in`. */
 static void
 on_head(struct http_conn *conn)
 {
     struct http_server *server = conn->server;
-    if (!http_conn_enter(conn, HTTP_PHASE_BODY)) {
+    if (!http_conn_enter(conn, HTTP_PHASE_BODY) || (conn->tls != NULL && !may_go_on(conn))) {
         conn->ended = true;
         return;
     }
@@ -432,20 +609,10 @@ on_head(struct http_conn *conn)
         break_off(conn);
         return;
     }
-    http_request_judge(request);
-    buf_init(&request->body, server->options.budget, http_body_limit(request));
-    bool soon = !h->chunked && !h->expects && h->length <= HTTP_REFUSED_BODY_BYTES;
-    if (request->refusal.status != 0 && (!soon || request->refusal.close)) {
-        break_off(conn);
-    } else if (!h->chunked && h->length == 0) {
-        on_complete(conn);
-    } else if (h->expects) {
-        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-        /* The socket's buffer is empty, unless the client has not read the previous answer. A
-         * client that gets nothing sends its body after a while. */
-        ssize_t sent = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent > 0 && (size_t)sent < sizeof go_on - 1) conn->ended = true;
-    }
+    if (http_request_judge(request))
+        begin_body(conn);
+    else
+        await_decision(conn);
 }
 
 /* Finds the target in a head that is incomplete or malformed, for the form of its refusal. */
@@ -571,11 +738,48 @@ feed(struct http_conn *conn, struct bytes from)
     conn->linger = true;
 }
 
+enum conn_received { RECEIVED_SOME, RECEIVED_NOTHING, RECEIVED_END };
+
+/* Receives one record: an end that follows a request shows when the next one is read. Before the
+ * end of a connection that was cut, an answer can be sent. */
+static enum conn_received
+receive_tls(struct http_conn *conn, size_t *ret_size)
+{
+    uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
+    if (http_clock_phase(word) == HTTP_PHASE_CUT) return RECEIVED_END;
+    switch (tls_receive(conn->tls, conn->worker->scratch, HTTP_READ_BYTES, ret_size)) {
+    case TLS_DONE:
+        return RECEIVED_SOME;
+    case TLS_AGAIN:
+        conn->readable = false;
+        return RECEIVED_NOTHING;
+    case TLS_ENDED:
+        break;
+    }
+    return RECEIVED_END;
+}
+
+/* Receives bytes into the worker's buffer. */
+static enum conn_received
+receive(struct http_conn *conn, size_t *ret_size)
+{
+    ssize_t got;
+    if (conn->listener->has_tls) return receive_tls(conn, ret_size); /* step invariant 9 */
+    do {
+        got = recv(conn->fd, conn->worker->scratch, HTTP_READ_BYTES, MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN) conn->readable = false;
+    if (got <= 0) return got < 0 && errno == EAGAIN ? RECEIVED_NOTHING : RECEIVED_END;
+    /* Later bytes make an event, and so does an end that no event has reported. */
+    if (got < HTTP_READ_BYTES && !conn->hung_up) conn->readable = false;
+    *ret_size = (size_t)got;
+    return RECEIVED_SOME;
+}
+
 /* Returns false if there is nothing to read now. */
 static bool
 read_some(struct http_conn *conn)
 {
-    struct http_worker *w = conn->worker;
     if (conn->ahead.size > 0) {
         struct buf ahead = conn->ahead;
         conn->ahead = (struct buf){.at = NULL};
@@ -584,20 +788,11 @@ read_some(struct http_conn *conn)
         return true;
     }
     if (!conn->readable) return false;
-    ssize_t got = recv(conn->fd, w->scratch, HTTP_READ_BYTES, MSG_DONTWAIT);
-    if (got < 0 && errno == EINTR) return true;
-    if (got < 0 && errno == EAGAIN) {
-        conn->readable = false;
-        return false;
-    }
-    if (got <= 0) {
-        conn->ended = true;
-        return true;
-    }
-    /* Later bytes make an event, and so does an end that no event has reported. */
-    if (got < HTTP_READ_BYTES && !conn->hung_up) conn->readable = false;
-    feed(conn, bytes_of(w->scratch, (size_t)got));
-    return true;
+    size_t size = 0;
+    enum conn_received received = receive(conn, &size);
+    if (received == RECEIVED_END) conn->ended = true;
+    if (received == RECEIVED_SOME) feed(conn, bytes_of(conn->worker->scratch, size));
+    return received != RECEIVED_NOTHING;
 }
 
 /* --- turns ------------------------------------------------------------------------------------ */
@@ -623,7 +818,7 @@ has_unread(const struct http_conn *conn)
 {
     int unread = 0;
     (void)!ioctl(conn->fd, SIOCINQ, &unread);
-    return unread > 0;
+    return unread > 0 || (conn->tls != NULL && tls_has_unread(conn->tls));
 }
 
 /* Goes on until it has nothing to do, or others should have their turn. */
@@ -631,7 +826,11 @@ static void
 turn(struct http_conn *conn)
 {
     for (unsigned reads = 0;;) {
-        if (conn->step == HTTP_STEP_WAIT) {
+        if (conn->step == HTTP_STEP_HANDSHAKE) {
+            if (!shake_hands(conn)) return;
+        } else if (conn->step == HTTP_STEP_JUDGE) {
+            if (!take_decision(conn)) return;
+        } else if (conn->step == HTTP_STEP_WAIT) {
             if (!take_answer(conn)) return;
         } else if (conn->step == HTTP_STEP_SEND) {
             enum conn_sent sent = conn->response == NULL ? SENT_NEVER : send_some(conn);
@@ -687,7 +886,9 @@ worker_run(void *context)
                 (void)!eventfd_read(w->wake_fd, &ignored);
                 continue;
             }
-            if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0) conn->readable = true;
+            /* A session of TLS may have had to send before it can receive. */
+            if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0 || conn->listener->has_tls)
+                conn->readable = true;
             if ((events[i].events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) != 0) conn->hung_up = true;
             due_add(conn);
         }
@@ -755,6 +956,7 @@ http_workers_stop(struct http_server *server)
         struct http_conn *conn = server->conns;
         conn->linger = false;
         conn->keeps = false;
+        if (conn->step == HTTP_STEP_JUDGE) enter_step(conn, HTTP_STEP_BODY); /* decided */
         if (conn->step == HTTP_STEP_WAIT) enter_step(conn, HTTP_STEP_SEND); /* answered, not sent */
         conn_close(conn);
     }

@@ -174,7 +174,8 @@ shutdown_later(struct env *env, int socket)
     return env_real()->ops->shutdown(env_real(), socket);
 }
 
-/* The watch thread has sent 503, and has not shut down the socket, when the rest arrives. */
+/* The watch thread has sent 503, and has not shut down the socket, when the rest arrives. Through
+ * TLS the worker sends 503, and then the end. */
 UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
 {
     static char header[9000];
@@ -200,7 +201,7 @@ UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
         struct pollfd look = {.fd = client.fd, .events = POLLIN};
         int more = poll(&look, 1, 200);
         pthread_mutex_unlock(&cutting);
-        assert_int_equal(more, 0);
+        if (!http_rig_has_tls()) assert_int_equal(more, 0);
         client_expect_end(&client);
         assert_int_equal(client.size, 0);
         client_close(&client);
@@ -220,5 +221,9 @@ main(void)
         cmocka_unit_test(test_redirects_and_origins_may_be_as_long_as_requests),
         cmocka_unit_test(test_request_that_was_cut_off_gets_no_second_answer),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("clear", tests, NULL, NULL);
+    http_rig_use_tls(TLS_1_2);
+    failed += cmocka_run_group_tests_name("TLS 1.2", tests, NULL, NULL);
+    http_rig_use_tls(NULL);
+    return failed;
 }

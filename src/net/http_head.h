@@ -80,7 +80,8 @@ const char *http_head_argument(const struct http_head *head, const char *name, u
 /*
  * Appends a path without empty, "." and ".." segments (dots may be escaped), fit for Location:
  * bytes that are not allowed in a URL are escaped, and exactly one slash comes first. False: the
- * path is clean already, or does not begin with a slash; then nothing is appended.
+ * path is clean already, or does not begin with a slash; then nothing is appended. sigv4.c signs
+ * the path that this function makes.
  */
 bool http_path_clean(struct bytes path, struct buf *to);
 

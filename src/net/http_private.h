@@ -2,6 +2,7 @@
  * http_private.h - shared by the files of the HTTP server, and included by them only.
  *
  *   http_server.c    start, stop, statistics
+ *   http_listen.c    the places where the server listens
  *   http_watch.c     the thread that accepts, enforces deadlines and closes with a delay
  *   http_conn.c      the workers: events, reading requests, sending answers
  *   http_head.c      parses the head of a request, and bodies in chunks
@@ -20,12 +21,14 @@
 #include "base/lock.h"
 #include "net/http_head.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 enum {
     /* A body of at most this size is read to its end before the refusal is sent, so that the
      * connection can be kept. */
     HTTP_REFUSED_BODY_BYTES = 64 * 1024,
     HTTP_PEER_BYTES = INET6_ADDRSTRLEN + 8,
+    HTTP_UNIX_PATH_BYTES = 108, /* as of sockaddr_un */
     HTTP_PARTINGS_MAX = 64,
     HTTP_ALSO_MAX = 6,           /* headers that all answers to a request get */
     HTTP_READ_BYTES = 64 * 1024, /* largest read; the size of a worker's buffer */
@@ -37,6 +40,7 @@ enum {
  * The phase of a connection decides which deadline it has.
  *
  *      accept --> HEADER --head is whole--> BODY --body is whole--> HANDLER --answer--> SEND
+ *                   ^                      (also HANDLER, while the gate decides)        |
  *                   ^                        |                                ^          |
  *        first byte |                        +--------- refused early --------+     sent |
  *                  IDLE <-----------------------------------------------------------------+
@@ -57,9 +61,10 @@ enum http_phase {
  * The step of a connection decides what its worker does next. http_conn.c has the diagram; its
  * enter_step() takes the arrows. Code cites these invariants as "step invariant N":
  *
- * 1. In HEAD and BODY `response` is NULL; `request` is NULL in HEAD, and not in BODY.
- * 2. In WAIT the request is HELD or was answered, and the connection stays until the worker has
- *    taken the answer.
+ * 1. In HANDSHAKE, HEAD, JUDGE and BODY `response` is NULL; `request` is NULL in the first two, and
+ *    not in the others.
+ * 2. In WAIT the request is HELD or was answered, in JUDGE it is JUDGED or the gate has decided,
+ * and the connection stays until the worker has taken the answer or decision.
  * 3. In SEND `response` stays until all of it is sent; if it is NULL (no memory, or the connection
  *    has been cut), the connection ends.
  * 4. Bytes of a later request are in `ahead`, and nothing is read until the present request is
@@ -68,18 +73,40 @@ enum http_phase {
  * 6. `is_due` says that the connection is on its worker's list, once.
  * 7. Bytes of a stream follow the whole line of their chunk, and are at most its size.
  * 8. A listed connection is between its neighbours, and `conn_count` is the length of the list.
+ * 9. A connection of a place with TLS has no byte received or sent but through its session.
  */
-enum http_step { HTTP_STEP_HEAD, HTTP_STEP_BODY, HTTP_STEP_WAIT, HTTP_STEP_SEND };
+enum http_step {
+    HTTP_STEP_HANDSHAKE, /* of TLS; a connection in clear text begins in HEAD */
+    HTTP_STEP_HEAD,
+    HTTP_STEP_JUDGE, /* the gate decides later */
+    HTTP_STEP_BODY,
+    HTTP_STEP_WAIT,
+    HTTP_STEP_SEND,
+};
 
 /* Progress of an answer in chunks: before the first, within them, after the last (of size 0). */
 enum http_chunking { HTTP_CHUNKING_NONE, HTTP_CHUNKING_BEGUN, HTTP_CHUNKING_ENDED };
+
+/* A place where the server listens: http_listen.c. */
+struct http_listener {
+    uint16_t port;
+    bool has_tls;
+    char unix_path[HTTP_UNIX_PATH_BYTES]; /* "": not a Unix socket */
+    uint64_t unix_device, unix_inode;     /* its file */
+
+    int fd;                       /* the watch thread only, while it runs */
+    struct tls *tls;              /* guarded by server->lock */
+    _Atomic unsigned tls_changes; /* times it was replaced. acq_rel: who sees the count sees it */
+};
 
 struct http_conn {
     /* Immutable once listed. */
     struct http_server *server;
     struct http_worker *worker;
+    struct http_listener *listener;
     int fd; /* open at least until the connection is unlisted */
     char peer[HTTP_PEER_BYTES];
+    struct in6_addr peer_address; /* IPv4 addresses are mapped; all 0 for a Unix socket */
 
     /* Guarded by server->lock. */
     struct http_conn *next;
@@ -105,10 +132,12 @@ struct http_conn {
     bool linger;   /* closed before all that was sent to us is read: see http_watch.c */
     bool is_due;   /* on the worker's list */
     struct http_conn *next_due;
-    int64_t began_ns; /* when the first byte of the present request was read */
-    struct buf in;    /* its head, as far as it has arrived */
-    size_t scanned;   /* bytes of `in` that were searched for the end of the head */
-    struct buf ahead; /* bytes of later requests */
+    struct tls_session *tls; /* NULL in clear text, and before the handshake begins */
+    unsigned tls_changes;    /* of the listener, when the session was judged last */
+    int64_t began_ns;        /* when the first byte of the present request was read */
+    struct buf in;           /* its head, as far as it has arrived */
+    size_t scanned;          /* bytes of `in` that were searched for the end of the head */
+    struct buf ahead;        /* bytes of later requests */
     struct http_request *request;
     struct http_response *response;
     size_t head_sent;
@@ -132,7 +161,8 @@ struct http_refusal {
     bool close;
     bool json;
     const char *text;
-    char allow[48]; /* "" unless 405 */
+    char allow[48];        /* "" unless 405 */
+    const char *challenge; /* NULL unless 401 */
 };
 
 /* An answer: its head, and its body unless a stream follows. */
@@ -173,11 +203,14 @@ struct http_stream {
  * The state of a request says who has it, and how far its answer is.
  *
  *   READING --http_give()--> HELD --http_hand_in()--> ANSWERED
- *                             |                           ^
- *                             +-http_hand_in()-> STREAMING -http_stream_end()
+ *    |   ^                    |                           ^
+ *    |   |                    +-http_hand_in()-> STREAMING -http_stream_end()
+ *    v   |
+ *   JUDGED -http_entry_decide()
  */
 enum http_request_state {
     HTTP_REQUEST_READING,   /* the worker has it: it is being received, or is refused */
+    HTTP_REQUEST_JUDGED,    /* the gate has it, and will decide */
     HTTP_REQUEST_HELD,      /* a handler, or a thread that it passed it to, has to answer it */
     HTTP_REQUEST_STREAMING, /* the holder writes the answer, which has begun */
     HTTP_REQUEST_ANSWERED,  /* the holder has returned it */
@@ -199,24 +232,30 @@ enum http_link {
  * Code cites these invariants as "request invariant N":
  *
  * 1. In READING only the worker has the request, and does not lock it.
- * 2. A HELD request is not DETACHED: its connection waits for the answer.
- * 3. A SUSPENDED request is HELD or STREAMING: its holder wakes the worker.
+ * 2. A HELD or JUDGED request is not DETACHED: its connection waits for the answer or decision.
+ * 3. A SUSPENDED request is HELD, STREAMING or JUDGED: its holder wakes the worker.
  * 4. `response` is NULL until the request is answered and after the worker has taken it; a request
  *    is answered once.
- * 5. The request is freed when it is DETACHED, and neither HELD nor STREAMING.
+ * 5. The request is freed when it is DETACHED, and neither HELD nor STREAMING nor JUDGED.
  * 6. `stream.ring` is not NULL in STREAMING.
  */
 struct http_request {
     /* Immutable once given to the handler. */
     struct http_server *server;
     struct http_conn *conn; /* must not be used when the link is DETACHED */
+    const struct http_listener *listener;
+    struct in6_addr peer_address;
     struct http_head head;
     const struct http_route *route;
+    unsigned methods; /* of the routes with this path */
     enum http_method method;
     bool is_head; /* HEAD, for which `method` is GET */
     int64_t began_ns;
     char peer[HTTP_PEER_BYTES];
     struct http_refusal refusal;
+    bool awaits_body; /* the gate judges it again when the body is whole */
+    void *sender;     /* NULL: nobody is known */
+    void (*release_sender)(void *sender);
     struct lock *lock; /* own_lock, for functions that have the request as const */
 
     /* The worker's until the request is given to the handler, then the holder's. */
@@ -260,13 +299,13 @@ struct http_parting {
 
 struct http_server {
     /* Immutable after http_server_start(). */
-    struct http_options options; /* but `routes` and `host`, which are the caller's */
+    struct http_options options; /* but `routes` and `places`, which are the caller's */
     struct http_route *routes;
     char *route_texts;
     size_t route_texts_size;
     struct http_worker *workers; /* options.workers */
     struct env_thread *watch;
-    uint16_t port;
+    struct http_listener listeners[HTTP_LISTENERS_MAX]; /* options.place_count; have own comments */
     int wake_fd; /* eventfd: wakes the watch thread to look at parted_fds and flags */
     int64_t tick_ns;
 
@@ -279,10 +318,14 @@ struct http_server {
     int parted_fds[HTTP_PARTINGS_MAX]; /* sockets that workers pass to the watch thread */
     unsigned parted_count;
 
+    struct lock headers_lock; /* LOCK_RANK_LEAF; guards `headers` */
+    struct buf headers;       /* lines that all answers get */
+    _Atomic bool has_headers; /* relaxed */
+
     _Atomic bool quiescing; /* relaxed: a request that just misses it is served */
     _Atomic bool closing;   /* seq_cst with `held`: http_give() or stop_threads() sees the other */
-    /* Requests that are HELD or STREAMING. Once it is 0 and `closing` is set, no thread is inside a
-     * call about a request. */
+    /* Requests that are HELD, STREAMING or JUDGED. Once it is 0 and `closing` is set, no thread is
+     * inside a call about a request. */
     _Atomic unsigned held;
     _Atomic unsigned busy; /* given requests not freed; acq_rel: at 0, their effects are visible */
 
@@ -296,9 +339,10 @@ struct http_server {
     _Atomic uint64_t timeouts_idle;
     _Atomic uint64_t timeouts_send;
     _Atomic uint64_t body_bytes;
+    _Atomic uint64_t handshakes;
+    _Atomic uint64_t handshakes_failed;
 
     /* The watch thread only. */
-    int listen_fd;
     int64_t accept_after_ns; /* not before this time, since descriptors had run out */
     struct http_parting partings[2 * HTTP_PARTINGS_MAX];
     unsigned parting_count;
@@ -335,6 +379,22 @@ bool http_conn_enter(struct http_conn *conn, enum http_phase phase);
 void http_conn_list_locked(struct http_conn *conn);
 void http_conn_unlist_locked(struct http_conn *conn);
 
+/* Appends the header lines that all answers get. */
+void http_put_common_headers(struct http_server *server, struct buf *head);
+
+/* http_listen.c */
+/* Opens all places. On error, http_listeners_close() closes those that were opened. */
+MUST_CHECK enum err http_listeners_open(struct http_server *server,
+                                        const struct http_options *options, struct why *why);
+/* Closes the sockets, and removes the files of Unix sockets. */
+void http_listeners_close(struct http_server *server);
+/* Releases what http_listeners_open() took besides. */
+void http_listeners_free(struct http_server *server);
+/* Writes "address:port" of a peer, or "unix". */
+void http_peer_print(const struct sockaddr_storage *address, char *to, size_t to_size);
+/* Returns it with IPv4 addresses mapped; all 0 for a Unix socket. */
+struct in6_addr http_peer_mapped(const struct sockaddr_storage *address);
+
 /* http_conn.c */
 MUST_CHECK enum err http_workers_start(struct http_server *server, struct why *why);
 /* Ends all connections, and the threads. Accepts a partly started server. */
@@ -351,8 +411,13 @@ struct http_request *http_request_new(struct http_conn *conn);
  * or its beginning. */
 bool http_errors_in_json(const struct http_server *server, struct bytes target);
 void http_refuse(struct http_request *request, unsigned status, bool close, const char *text);
-/* Judges a request whose head is parsed: sets its route, or a refusal. */
-void http_request_judge(struct http_request *request);
+/* Judges a request whose head is parsed: sets its route, or a refusal. False: the gate decides
+ * later, and http_request_judge_route() is to be called then. */
+bool http_request_judge(struct http_request *request);
+/* Goes on after the gate has let the request in: sets a refusal, or none. */
+void http_request_judge_route(struct http_request *request);
+/* Asks the gate, if it wants to see the body, which is whole; sets a refusal, or none. */
+void http_request_judge_body(struct http_request *request);
 uint64_t http_body_limit(const struct http_request *request);
 /* Gives a whole request, which is not refused, to its handler. False: the server is being freed. */
 bool http_give(struct http_request *request);
@@ -380,10 +445,13 @@ bool http_response_begin(struct http_response *response, const struct http_reque
 /* Gives the answer to the worker; the response is taken. `to`: STREAMING or ANSWERED. */
 void http_hand_in(struct http_request *request, struct http_response *response,
                   enum http_request_state to);
-/* Sends a whole answer that needs no memory. Late clients are asked to come again (503): a sender
+/* Makes a whole answer that needs no memory. Late clients are asked to come again (503): a sender
  * that takes 408 for final would drop its samples when the machine stood still.
  * HTTP_RAW_FULL: beyond the limit of connections, or no memory for a connection. */
 enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY, HTTP_RAW_FULL };
+enum { HTTP_RAW_BYTES = 512 };
+struct bytes http_raw_answer(enum http_raw what, char to[static HTTP_RAW_BYTES]);
+/* Sends it on a socket in clear text, unless that takes no bytes. */
 void http_send_raw(int fd, enum http_raw what);
 
 /* http_stream.c, for the worker. */

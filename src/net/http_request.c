@@ -30,6 +30,8 @@ http_request_free(struct http_request *request)
     assert(request->link == HTTP_LINK_DETACHED);      /* request invariant 5 */
     assert(request->state != HTTP_REQUEST_HELD);      /* request invariant 5 */
     assert(request->state != HTTP_REQUEST_STREAMING); /* request invariant 5 */
+    assert(request->state != HTTP_REQUEST_JUDGED);    /* request invariant 5 */
+    if (request->release_sender != NULL) request->release_sender(request->sender);
     http_response_free(request->response);
     if (request->stream.ring != NULL) {
         mem_free(budget, request->stream.ring, request->stream.capacity);
@@ -52,8 +54,8 @@ http_request_suspend_locked(struct http_request *request)
 {
     assert(lock_is_mine(request->lock));
     assert(request->link != HTTP_LINK_DETACHED);
-    assert(request->state == HTTP_REQUEST_HELD ||
-           request->state == HTTP_REQUEST_STREAMING); /* request invariant 3 */
+    assert(request->state == HTTP_REQUEST_HELD || request->state == HTTP_REQUEST_STREAMING ||
+           request->state == HTTP_REQUEST_JUDGED); /* request invariant 3 */
     request->link = HTTP_LINK_SUSPENDED;
 }
 
@@ -129,6 +131,52 @@ void
 http_body_release(struct http_request *request)
 {
     buf_fini(&request->body);
+}
+
+unsigned
+http_access(const struct http_request *request, unsigned unknown)
+{
+    return request->route == NULL ? unknown : request->route->access;
+}
+
+size_t
+http_place_index(const struct http_request *request)
+{
+    return (size_t)(request->listener - request->server->listeners);
+}
+
+bool
+http_peer_address(const struct http_request *request, uint8_t *ret_address)
+{
+    if (request->listener->unix_path[0] != '\0') return false;
+    memcpy(ret_address, &request->peer_address, sizeof request->peer_address);
+    return true;
+}
+
+const struct tls_peer *
+http_tls_peer(const struct http_request *request)
+{
+    return request->conn->tls == NULL ? NULL : tls_session_peer(request->conn->tls);
+}
+
+bool
+http_uses_tls(const struct http_request *request)
+{
+    return request->listener->has_tls;
+}
+
+void
+http_set_sender(struct http_request *request, void *sender, void (*release)(void *sender))
+{
+    assert(request->sender == NULL);
+    request->sender = sender;
+    request->release_sender = release;
+}
+
+void *
+http_sender(const struct http_request *request)
+{
+    return request->sender;
 }
 
 int64_t
@@ -278,6 +326,7 @@ http_response_begin(struct http_response *response, const struct http_request *r
         put_header(head, "Connection", "close");
     else if (request->head.old)
         put_header(head, "Connection", "keep-alive");
+    http_put_common_headers(request->server, head);
     buf_put_text(head, "\r\n");
     return buf_error(head) == OK;
 }
@@ -375,22 +424,28 @@ http_reply_text(struct http_request *request, unsigned status, const char *forma
 
 /* --- answers that need no memory -------------------------------------------------------------- */
 
-void
-http_send_raw(int fd, enum http_raw what)
+struct bytes
+http_raw_answer(enum http_raw what, char to[static HTTP_RAW_BYTES])
 {
     static const char *const texts[] = {
         [HTTP_RAW_LATE] = "the request took too long to arrive, retry later",
         [HTTP_RAW_NO_MEMORY] = "not enough memory for this request, retry later",
         [HTTP_RAW_FULL] = "too many connections, retry later",
     };
-    char answer[512];
-    int size = snprintf(answer, sizeof answer,
+    int size = snprintf(to, HTTP_RAW_BYTES,
                         "HTTP/1.1 503 Service Unavailable\r\n"
                         "Connection: close\r\n"
                         "Content-Type: %s\r\n"
                         "Content-Length: %zu\r\n"
                         "Retry-After: " HTTP_RETRY_AFTER "\r\n\r\n%s\n",
                         HTTP_TYPE_TEXT, strlen(texts[what]) + 1, texts[what]);
-    /* Does not wait for room in the socket's buffer. */
-    (void)!send(fd, answer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return bytes_of(to, (size_t)size);
+}
+
+void
+http_send_raw(int fd, enum http_raw what)
+{
+    char text[HTTP_RAW_BYTES];
+    struct bytes answer = http_raw_answer(what, text);
+    (void)!send(fd, answer.at, answer.size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

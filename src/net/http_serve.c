@@ -132,8 +132,59 @@ refuse_method(struct http_request *request, unsigned methods)
 }
 
 static void
-judge_route(struct http_request *request, unsigned methods)
+deny(struct http_request *request, const struct http_denial *denial)
 {
+    http_refuse(request, denial->status, false, denial->text);
+    request->refusal.json = false; /* the form would tell which paths there are */
+    request->refusal.challenge = denial->challenge;
+}
+
+/* Asks the gate. False: it decides later. */
+static bool
+judge_sender(struct http_request *request)
+{
+    const struct http_gate *gate = &request->server->options.gate;
+    struct http_denial denial = {0};
+    if (gate->judge == NULL) return true;
+    atomic_fetch_add_explicit(&request->server->held, 1, memory_order_seq_cst);
+    request->state = HTTP_REQUEST_JUDGED; /* without the lock: request invariant 1 */
+    enum http_entry entry = gate->judge(gate->context, request, &denial);
+    if (entry == HTTP_ENTRY_LATER) return false;
+    request->state = HTTP_REQUEST_READING;
+    atomic_fetch_sub_explicit(&request->server->held, 1, memory_order_seq_cst);
+    request->awaits_body = entry == HTTP_ENTRY_BODY;
+    if (entry == HTTP_ENTRY_DENIED) deny(request, &denial);
+    return true;
+}
+
+void
+http_entry_decide(struct http_request *request, const struct http_denial *denial)
+{
+    struct http_server *server = request->server;
+    lock_take(request->lock);
+    assert(request->state == HTTP_REQUEST_JUDGED);
+    if (denial != NULL) deny(request, denial);
+    request->state = HTTP_REQUEST_READING;
+    http_request_resume_locked(request);
+    lock_drop(request->lock);
+    atomic_fetch_sub_explicit(&server->held, 1, memory_order_seq_cst); /* the last act */
+}
+
+void
+http_request_judge_body(struct http_request *request)
+{
+    const struct http_gate *gate = &request->server->options.gate;
+    struct http_denial denial = {0};
+    if (!request->awaits_body || request->refusal.status != 0) return;
+    request->awaits_body = false;
+    enum http_entry entry = gate->judge_body(gate->context, request, &denial);
+    if (entry == HTTP_ENTRY_DENIED) deny(request, &denial);
+}
+
+void
+http_request_judge_route(struct http_request *request)
+{
+    unsigned methods = request->methods;
     const struct http_head *h = &request->head;
     const char *encoding = h->encoding == NULL ? "" : h->encoding;
     bool plain = encoding[0] == '\0' || strcasecmp(encoding, "identity") == 0;
@@ -158,19 +209,21 @@ judge_route(struct http_request *request, unsigned methods)
     }
 }
 
-void
+bool
 http_request_judge(struct http_request *request)
 {
     const struct http_head *h = &request->head;
-    unsigned bit = 0, methods;
+    unsigned bit = 0;
     for (size_t i = 0; i < sizeof METHODS / sizeof *METHODS; i++) {
         if (strcmp(h->method, METHODS[i].name) == 0) bit = METHODS[i].method;
     }
     if (request->is_head) bit = HTTP_GET;
     request->method = (enum http_method)bit;
-    request->route = route_find(request->server, h->path, bit, &methods);
+    request->route = route_find(request->server, h->path, bit, &request->methods);
     judge_framing(request);
-    if (request->refusal.status == 0) judge_route(request, methods);
+    if (request->refusal.status == 0 && !judge_sender(request)) return false;
+    if (request->refusal.status == 0) http_request_judge_route(request);
+    return true;
 }
 
 struct http_response *
@@ -190,7 +243,11 @@ http_refusal_response(const struct http_request *request)
     if (refusal->allow[0] != '\0') {
         answer.headers[count++] = (struct http_answer_header){"Allow", refusal->allow};
     }
-    if (refusal->status == 503) {
+    if (refusal->challenge != NULL) {
+        answer.headers[count++] =
+            (struct http_answer_header){"WWW-Authenticate", refusal->challenge};
+    }
+    if (refusal->status == 503 || refusal->status == 429) {
         answer.headers[count++] = (struct http_answer_header){"Retry-After", HTTP_RETRY_AFTER};
     }
     if (refusal->status == 301 || refusal->status == 308) {
@@ -211,6 +268,8 @@ http_request_new(struct http_conn *conn)
     if (request == NULL) return NULL;
     request->server = conn->server;
     request->conn = conn;
+    request->listener = conn->listener;
+    request->peer_address = conn->peer_address;
     request->began_ns = conn->began_ns;
     memcpy(request->peer, conn->peer, sizeof request->peer);
     request->lock = &request->own_lock;

@@ -12,7 +12,6 @@
 
 #include "net/http_private.h"
 
-enum { LISTEN_BACKLOG = 1024 };
 #define TICK_NS_MIN (5 * NS_PER_MS)
 #define TICK_NS_MAX (250 * NS_PER_MS)
 
@@ -22,7 +21,7 @@ http_conn_enter(struct http_conn *conn, enum http_phase phase)
     static const unsigned arrows[] = {
         /* the phases that an arrow leads here from, as bits: enum http_phase */
         [HTTP_PHASE_HEADER] = 1 << HTTP_PHASE_IDLE,
-        [HTTP_PHASE_BODY] = 1 << HTTP_PHASE_HEADER,
+        [HTTP_PHASE_BODY] = 1 << HTTP_PHASE_HEADER | 1 << HTTP_PHASE_HANDLER,
         [HTTP_PHASE_HANDLER] = 1 << HTTP_PHASE_BODY,
         [HTTP_PHASE_SEND] = 1 << HTTP_PHASE_HEADER | 1 << HTTP_PHASE_BODY | 1 << HTTP_PHASE_HANDLER,
         [HTTP_PHASE_IDLE] = 1 << HTTP_PHASE_SEND,
@@ -118,6 +117,10 @@ check_options(const struct http_options *options, struct why *why)
         return why_set(why, ERR_INPUT, "web.max-header-bytes must be between 1 and %d, got %zu",
                        HTTP_HEADER_BYTES_CEILING, options->header_bytes_max);
     }
+    if (options->place_count == 0 || options->place_count > HTTP_LISTENERS_MAX) {
+        return why_set(why, ERR_INPUT, "the HTTP server listens at 1 to %d addresses, got %zu",
+                       HTTP_LISTENERS_MAX, options->place_count);
+    }
     if (options->connections_max == 0 || options->body_bytes_max == 0 ||
         options->stream_buffer_bytes == 0) {
         return why_set(why, ERR_INPUT, "HTTP limits must not be 0");
@@ -126,24 +129,6 @@ check_options(const struct http_options *options, struct why *why)
         options->idle_timeout_ns <= 0 || options->send_timeout_ns <= 0) {
         return why_set(why, ERR_INPUT, "HTTP timeouts must be positive");
     }
-    return OK;
-}
-
-static enum err
-start_listening(struct http_server *server, const struct http_options *options, struct why *why)
-{
-    enum err e = env_listen(options->env, options->host, options->port, LISTEN_BACKLOG,
-                            &server->listen_fd, why);
-    if (e) return e;
-    server->listening = true;
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    if (getsockname(server->listen_fd, (struct sockaddr *)&address, &size) < 0) {
-        return why_set(why, err_from_errno(errno), "getsockname: %s", strerrordesc_np(errno));
-    }
-    in_port_t port = address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                                   : ((struct sockaddr_in *)&address)->sin_port;
-    server->port = ntohs(port);
     return OK;
 }
 
@@ -159,7 +144,10 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     if (server == NULL) goto out;
     server->options = *options;
     if (server->options.workers < 2) server->options.workers = 2;
-    server->listen_fd = server->wake_fd = -1;
+    server->wake_fd = -1;
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        server->listeners[i].fd = -1;
+    }
     /* The watch thread looks at all connections each eighth of the shortest deadline. */
     const int64_t timeouts[] = {options->header_timeout_ns, options->body_timeout_ns,
                                 options->idle_timeout_ns, options->send_timeout_ns};
@@ -169,6 +157,7 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
     }
     if (server->tick_ns < TICK_NS_MIN) server->tick_ns = TICK_NS_MIN;
     lock_init(&server->lock, LOCK_RANK_HTTP);
+    lock_init(&server->headers_lock, LOCK_RANK_LEAF);
     cond_init(&server->listening_changed);
     e = copy_routes(server, options);
     if (e) goto out;
@@ -177,7 +166,7 @@ http_server_start(const struct http_options *options, struct http_server **ret_s
         e = why_set(why, ERR_NOMEM, "eventfd: %s", strerrordesc_np(errno));
         goto out;
     }
-    e = start_listening(server, options, why);
+    e = http_listeners_open(server, options, why);
     if (e) goto out;
     e = http_workers_start(server, why);
     if (e) goto out;
@@ -197,7 +186,7 @@ out:
 uint16_t
 http_server_port(const struct http_server *server)
 {
-    return server->port;
+    return server->listeners[0].port;
 }
 
 /* --- stop ------------------------------------------------------------------------------------- */
@@ -250,12 +239,6 @@ stop_threads(struct http_server *server)
     http_workers_stop(server);
 }
 
-static void
-close_open(int fd)
-{
-    if (fd >= 0) close(fd);
-}
-
 void
 http_server_free(struct http_server *server)
 {
@@ -268,14 +251,40 @@ http_server_free(struct http_server *server)
     for (unsigned i = 0; i < server->parted_count; i++) {
         close(server->parted_fds[i]);
     }
-    close_open(server->listen_fd);
-    close_open(server->wake_fd);
+    http_listeners_close(server);
+    http_listeners_free(server);
+    if (server->wake_fd >= 0) close(server->wake_fd);
     cond_fini(&server->listening_changed);
     lock_fini(&server->lock);
+    lock_fini(&server->headers_lock);
+    buf_fini(&server->headers);
     struct budget *budget = server->options.budget;
     mem_free(budget, server->routes, server->options.route_count * sizeof *server->routes);
     mem_free(budget, server->route_texts, server->route_texts_size);
     mem_free(budget, server, sizeof *server);
+}
+
+/* --- headers of all answers ------------------------------------------------------------------- */
+
+void
+http_server_set_headers(struct http_server *server, struct buf *lines)
+{
+    lock_take(&server->headers_lock);
+    struct buf old = server->headers;
+    server->headers = *lines;
+    atomic_store_explicit(&server->has_headers, lines->size > 0, memory_order_relaxed);
+    lock_drop(&server->headers_lock);
+    *lines = (struct buf){.at = NULL};
+    buf_fini(&old);
+}
+
+void
+http_put_common_headers(struct http_server *server, struct buf *head)
+{
+    if (!atomic_load_explicit(&server->has_headers, memory_order_relaxed)) return;
+    lock_take(&server->headers_lock);
+    if (server->headers.size > 0) buf_put_bytes(head, buf_bytes(&server->headers));
+    lock_drop(&server->headers_lock);
 }
 
 /* --- statistics ------------------------------------------------------------------------------- */
@@ -302,6 +311,8 @@ http_server_stats(struct http_server *server, struct http_stats *ret_stats)
         .timeouts_idle = counted(&server->timeouts_idle),
         .timeouts_send = counted(&server->timeouts_send),
         .body_bytes = counted(&server->body_bytes),
+        .handshakes = counted(&server->handshakes),
+        .handshakes_failed = counted(&server->handshakes_failed),
     };
     for (size_t i = 0; i < 6; i++) {
         ret_stats->requests_by_class[i] = counted(&server->requests_by_class[i]);

@@ -7,6 +7,10 @@
  * later; meanwhile the connection is suspended and occupies no worker. Each request is answered
  * exactly once, by http_reply() or by a stream.
  *
+ * A place may have TLS (tls.h): the handshake is part of the time for the first request's headers.
+ * Where the server would answer a connection before it has a request (too late, beyond the limit),
+ * a client of TLS sees the connection end instead.
+ *
  * The server itself answers: 301 to a path with empty or dot segments (308 to methods other than
  * GET and HEAD), 404 unknown path, 405 + Allow, 413 body too large, 415 content encoding that the
  * route does not take, 431 header too large (414 when the request line alone does not fit), 503 +
@@ -14,6 +18,9 @@
  * stopping, and when there is not enough memory for a request. 400, 417, 501 and 505 answer
  * requests that are not valid HTTP/1.1 (contradictory lengths, missing Host, unknown transfer
  * codings or expectations, another version).
+ *
+ * A gate (struct http_gate) may ask for credentials: 401, 403. It is asked before a path, a method
+ * or a body is judged, after what makes a request ambiguous.
  *
  *        accept -> [headers: header_timeout] -> [body: body_timeout] -> handler -> reply -> idle
  *                                                                        (suspended) (idle_timeout)
@@ -24,6 +31,7 @@
 #ifndef NET_HTTP_SERVER_H
 #define NET_HTTP_SERVER_H
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "sys/env.h"
 
@@ -53,16 +61,56 @@ struct http_route {
     const char *encodings;
     /* Refusals other than 404 and 405 are in JSON, like the errors of Prometheus' API. */
     bool errors_in_json;
+    unsigned access; /* what the gate asks for; the server does not look at it */
+};
+
+/*
+ * The gate: decides about each request, before its path, method and body are judged, who sends it
+ * and whether he may. Its functions are called on workers and must not wait.
+ */
+struct http_denial {
+    unsigned status;       /* 401, 403, 429, 503 */
+    const char *text;      /* static */
+    const char *challenge; /* value of WWW-Authenticate, as long-lived as the server; or NULL */
+};
+enum http_entry {
+    HTTP_ENTRY_OPEN,
+    HTTP_ENTRY_DENIED, /* *ret_denial says how */
+    HTTP_ENTRY_LATER,  /* any thread will call http_entry_decide(); the request waits, unread */
+    HTTP_ENTRY_BODY,   /* the body has to be read first: judge_body() is called then */
+};
+struct http_gate {
+    void *context;
+    enum http_entry (*judge)(void *context, struct http_request *request,
+                             struct http_denial *ret_denial);
+    enum http_entry (*judge_body)(void *context, struct http_request *request,
+                                  struct http_denial *ret_denial); /* not LATER or BODY */
 };
 
 /* The largest header limit, which is Prometheus' own. */
 enum { HTTP_HEADER_BYTES_CEILING = 1024 * 1024 };
 
+struct tls;
+struct tls_peer;
+
+enum { HTTP_LISTENERS_MAX = 64 };
+
+/* A place where the server listens: a TCP port, a Unix socket, or a socket that listens already. */
+struct http_place {
+    const char *name;      /* for messages: as it was configured */
+    const char *host;      /* a name, an address, or "" for all; NULL for the other two kinds */
+    uint16_t port;         /* 0: the kernel chooses */
+    const char *unix_path; /* removed when the server stops */
+    unsigned unix_mode;    /* 0660 */
+    int socket;            /* of the third kind; is closed when the server stops */
+    struct tls *tls;       /* NULL: clear text; the server takes a reference of its own */
+};
+
 struct http_options {
     struct env *env;
-    const char *host; /* a name, an address, or "" for all */
-    uint16_t port;    /* 0: the kernel chooses */
-    unsigned workers; /* at least 2 */
+    const struct http_place *places; /* copied but for texts, which outlive the server */
+    size_t place_count;              /* at most HTTP_LISTENERS_MAX */
+    unsigned workers;                /* at least 2 */
     unsigned connections_max;
     size_t header_bytes_max; /* request line and headers together; <= HTTP_HEADER_BYTES_CEILING */
     uint64_t body_bytes_max;
@@ -74,6 +122,7 @@ struct http_options {
     struct budget *budget;           /* requests and answers */
     const struct http_route *routes; /* copied */
     size_t route_count;
+    struct http_gate gate; /* without `judge` everybody may everything */
 };
 
 /* Numbers for /metrics; all since start but connections_now. */
@@ -88,16 +137,27 @@ struct http_stats {
     uint64_t timeouts_idle;
     uint64_t timeouts_send;
     uint64_t body_bytes;
+    uint64_t handshakes;        /* of TLS, that ended well */
+    uint64_t handshakes_failed; /* or did not */
 };
 
 /*
  * Listens and serves when it returns. `env` and `budget` outlive it, the other options are copied.
- * ERR_INPUT (host, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM (also if
- * threads or descriptors have run out).
+ * ERR_INPUT (host, path, or a limit beyond its ceiling), ERR_AGAIN (address in use), ERR_NOMEM
+ * (also if threads or descriptors have run out).
  */
 MUST_CHECK enum err http_server_start(const struct http_options *options,
                                       struct http_server **ret_server, struct why *why);
+/* Returns the port of the first place; 0 for a Unix socket. */
 uint16_t http_server_port(const struct http_server *server);
+/*
+ * Replaces the TLS of a place that has TLS: for new connections, and for the next request of open
+ * ones, which end there if the new one does not accept their client's certificate.
+ */
+void http_server_set_tls(struct http_server *server, size_t place, struct tls *tls);
+/* Replaces the header lines that all answers get but those that need no memory: "Name: value\r\n"
+ * each. Takes the lines over; `lines` is empty then. */
+void http_server_set_headers(struct http_server *server, struct buf *lines);
 /* Refuses new connections; new requests on open connections get 503 + "Connection: close"; requests
  * that have begun go on. */
 void http_server_quiesce(struct http_server *server);
@@ -143,6 +203,24 @@ const char *http_peer(const struct http_request *request);
  * Valid until the request is given back, also while streaming.
  */
 bool http_gone(const struct http_request *request);
+
+/* --- the gate --------------------------------------------------------------------------------- */
+
+/* Ends HTTP_ENTRY_LATER; the request must not be touched afterwards. NULL: it may go on. */
+void http_entry_decide(struct http_request *request, const struct http_denial *denial);
+/* Returns `access` of the route; of an unknown path or method, `unknown`. */
+unsigned http_access(const struct http_request *request, unsigned unknown);
+/* Returns the index of the place where the client connected. */
+size_t http_place_index(const struct http_request *request);
+/* Writes the peer's address, 16 bytes, IPv4 mapped. False: a Unix socket has none. */
+bool http_peer_address(const struct http_request *request, uint8_t *ret_address);
+/* The client's verified certificate, or NULL. Within judge() and judge_body() only. */
+const struct tls_peer *http_tls_peer(const struct http_request *request);
+bool http_uses_tls(const struct http_request *request);
+/* Keeps who sends the request with it. `release` is called once, with the request's end. */
+void http_set_sender(struct http_request *request, void *sender, void (*release)(void *sender));
+/* NULL: nobody was set. */
+void *http_sender(const struct http_request *request);
 
 /* --- the answer, from any thread -------------------------------------------------------------- */
 

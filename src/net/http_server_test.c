@@ -916,5 +916,11 @@ main(void)
         cmocka_unit_test(test_client_that_ends_its_side_with_the_request_is_let_go),
         cmocka_unit_test(test_client_gone_while_its_request_waits_shows),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("clear", tests, NULL, NULL);
+    http_rig_use_tls(TLS_1_3);
+    failed += cmocka_run_group_tests_name("TLS 1.3", tests, NULL, NULL);
+    http_rig_use_tls(TLS_1_2);
+    failed += cmocka_run_group_tests_name("TLS 1.2", tests, NULL, NULL);
+    http_rig_use_tls(NULL);
+    return failed;
 }

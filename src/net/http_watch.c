@@ -6,7 +6,8 @@
  * thread looks at all connections each tick: a client that sends a byte now and then would meet no
  * timeout of inactivity. Only the kernel knows whether a client takes what we send; the thread asks
  * it (TCP_INFO, SIOCOUTQ). A connection beyond its deadline goes to CUT and its socket is shut
- * down, whereupon its worker closes it.
+ * down, whereupon its worker closes it. A client that has begun a request gets 503, from this
+ * thread, or through TLS from the worker.
  *
  * Partings. Closing a socket while the client still sends destroys the answer on its way: the
  * kernel replies with RST. So after an answer that does not wait for the end of the request (413,
@@ -25,7 +26,8 @@
  *    new owner is never used.
  * 2. `partings` has at most its size, and `waiting_count` of them, at most HTTP_PARTINGS_MAX, wait.
  * 3. A parting ends at `end_ns` at the latest, and `until_ns` is not after that.
- * 4. `listen_fd` is open as long as `listening` is set. While this thread runs, only it closes it.
+ * 4. The listeners' sockets are open as long as `listening` is set. While this thread runs, only it
+ *    closes them.
  * 5. Nothing leaves CUT, and HANDLER never becomes CUT.
  */
 #include <arpa/inet.h>
@@ -47,7 +49,8 @@ enum {
     ACCEPTS_AT_ONCE = 64,
     PARTING_BYTES_MAX = 8 * 1024 * 1024,
     PARTING_READ_BYTES = 256 * 1024,
-    POLL_FIRST_PARTING = 2,
+    POLL_FIRST_LISTENER = 1,
+    POLL_FIRST_PARTING = POLL_FIRST_LISTENER + HTTP_LISTENERS_MAX,
 };
 #define PARTING_NS      NS_PER_S
 #define ACCEPT_PAUSE_NS (100 * NS_PER_MS)
@@ -99,6 +102,10 @@ conn_cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool 
         return;
     }
     http_count(counter);
+    if (explain && conn->listener->has_tls) {
+        (void)shutdown(conn->fd, SHUT_RD); /* the worker sends the answer: step invariant 9 */
+        return;
+    }
     if (explain) http_send_raw(conn->fd, HTTP_RAW_LATE);
     env_shutdown(conn->server->options.env, conn->fd);
 }
@@ -232,39 +239,32 @@ handle_partings(struct http_server *server, const struct pollfd *polled, unsigne
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
+/* Refuses a connection: with an answer, in clear text. */
 static void
-peer_text(const struct sockaddr_storage *address, char *to, size_t to_size)
+turn_away(struct http_server *server, const struct http_listener *listener, int fd, int64_t now_ns)
 {
-    char text[INET6_ADDRSTRLEN] = "?";
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
-        snprintf(to, to_size, "%s:%u", text, ntohs(in->sin_port));
-        return;
-    }
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-    bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
-    if (mapped) {
-        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof text);
-    } else {
-        inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
-    }
-    snprintf(to, to_size, mapped ? "%s:%u" : "[%s]:%u", text, ntohs(in6->sin6_port));
+    if (listener->has_tls)
+        close(fd); /* step invariant 9 */
+    else
+        parting_add(server, fd, true, now_ns);
 }
 
 static void
-hand_over(struct http_server *server, int fd, const struct sockaddr_storage *address,
-          int64_t now_ns)
+hand_over(struct http_server *server, struct http_listener *listener, int fd,
+          const struct sockaddr_storage *address, int64_t now_ns)
 {
     struct http_conn *conn = mem_new(server->options.budget, sizeof *conn);
     if (conn == NULL) {
-        parting_add(server, fd, true, now_ns);
+        turn_away(server, listener, fd, now_ns);
         return;
     }
     conn->server = server;
+    conn->listener = listener;
+    conn->step = listener->has_tls ? HTTP_STEP_HANDSHAKE : HTTP_STEP_HEAD;
     conn->worker = &server->workers[(unsigned)fd % server->options.workers];
     conn->fd = fd;
-    peer_text(address, conn->peer, sizeof conn->peer);
+    http_peer_print(address, conn->peer, sizeof conn->peer);
+    conn->peer_address = http_peer_mapped(address);
     atomic_init(&conn->clock, http_clock(HTTP_PHASE_HEADER, now_ns));
     /* Listed first: its worker may end it before http_conn_start() returns. */
     lock_take(&server->lock);
@@ -274,7 +274,7 @@ hand_over(struct http_server *server, int fd, const struct sockaddr_storage *add
     lock_take(&server->lock);
     http_conn_unlist_locked(conn);
     lock_drop(&server->lock);
-    parting_add(server, fd, true, now_ns);
+    turn_away(server, listener, fd, now_ns);
     mem_free(server->options.budget, conn, sizeof *conn);
 }
 
@@ -289,14 +289,14 @@ warn_often(struct http_server *server, struct log_gate *gate, int64_t now_ns, co
 }
 
 static void
-accept_some(struct http_server *server, int64_t now_ns)
+accept_some(struct http_server *server, struct http_listener *listener, int64_t now_ns)
 {
     static struct log_gate limit_gate, error_gate;
     for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
-        int fd = accept4(server->listen_fd, (struct sockaddr *)&address, &size,
-                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 server->accept_after_ns = now_ns + ACCEPT_PAUSE_NS;
@@ -311,9 +311,9 @@ accept_some(struct http_server *server, int64_t now_ns)
         if (full) {
             http_count(&server->connections_refused);
             warn_often(server, &limit_gate, now_ns, "connection limit");
-            parting_add(server, fd, true, now_ns);
+            turn_away(server, listener, fd, now_ns);
         } else {
-            hand_over(server, fd, &address, now_ns);
+            hand_over(server, listener, fd, &address, now_ns);
         }
     }
 }
@@ -321,9 +321,7 @@ accept_some(struct http_server *server, int64_t now_ns)
 static void
 stop_listening(struct http_server *server)
 {
-    assert(server->listen_fd >= 0); /* invariant 4 */
-    close(server->listen_fd);
-    server->listen_fd = -1;
+    http_listeners_close(server);
     lock_take(&server->lock);
     assert(server->listening); /* invariant 4 */
     server->listening = false;
@@ -353,9 +351,12 @@ patience_ms(struct http_server *server, int64_t now_ns, int64_t next_tick_ns, un
 static unsigned
 poll_set(struct http_server *server, struct pollfd *set, int64_t now_ns)
 {
-    bool accepting = server->listen_fd >= 0 && server->accept_after_ns <= now_ns;
+    bool accepting = server->accept_after_ns <= now_ns;
     set[0] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
-    set[1] = (struct pollfd){.fd = accepting ? server->listen_fd : -1, .events = POLLIN};
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        int fd = accepting && i < server->options.place_count ? server->listeners[i].fd : -1;
+        set[POLL_FIRST_LISTENER + i] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
     for (unsigned i = 0; i < server->parting_count; i++) {
         set[POLL_FIRST_PARTING + i] =
             (struct pollfd){.fd = server->partings[i].fd, .events = POLLIN};
@@ -385,8 +386,7 @@ http_watch_run(void *context)
         if (stopping) break;
         /* After the event is read and before the next wait, so that no request to quiesce is
          * missed. */
-        if (server->listen_fd >= 0 &&
-            atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
+        if (server->listening && atomic_load_explicit(&server->quiescing, memory_order_relaxed)) {
             stop_listening(server);
         }
         int64_t now_ns = env_monotonic_ns(server->options.env);
@@ -409,10 +409,13 @@ http_watch_run(void *context)
         }
         now_ns = env_monotonic_ns(server->options.env);
         handle_partings(server, set + POLL_FIRST_PARTING, polled_count, now_ns);
-        if (set[1].revents != 0) accept_some(server, now_ns);
+        for (size_t i = 0; i < server->options.place_count; i++) {
+            if (set[POLL_FIRST_LISTENER + i].revents != 0)
+                accept_some(server, &server->listeners[i], now_ns);
+        }
     }
     for (unsigned i = 0; i < server->parting_count; i++) {
         close(server->partings[i].fd);
     }
-    if (server->listen_fd >= 0) stop_listening(server);
+    if (server->listening) stop_listening(server);
 }

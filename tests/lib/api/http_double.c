@@ -96,6 +96,12 @@ http_path_sent(const struct http_request *request)
     return request->sent_path[0] == '\0' ? NULL : request->sent_path;
 }
 
+void *
+http_sender(const struct http_request *request)
+{
+    return request->sender;
+}
+
 unsigned
 http_header_count(const struct http_request *r, const char *name)
 {

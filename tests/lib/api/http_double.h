@@ -23,6 +23,7 @@ struct http_request {
     struct bytes body;
     int64_t began_ns;
     bool gone;
+    void *sender; /* struct user; NULL: nobody is known */
     /* The answer. */
     unsigned status; /* 0 if not answered */
     bool stream, ended, complete;

@@ -8,6 +8,11 @@
  */
 #include "lib/net/http_rig.h"
 
+#include <gnutls/gnutls.h>
+
+#include "lib/net/certificates.h"
+#include "net/tls.h"
+
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
 
 unsigned
@@ -274,11 +279,52 @@ http_rig_take_held(struct http_rig *rig)
     return request;
 }
 
+static struct {
+    const char *priority; /* NULL: clear text */
+    struct tls *server;
+    gnutls_certificate_credentials_t client;
+} rig_tls;
+
+void
+http_rig_use_tls(const char *priority)
+{
+    if (rig_tls.priority != NULL) {
+        tls_release(rig_tls.server);
+        gnutls_certificate_free_credentials(rig_tls.client);
+        rig_tls.server = NULL;
+    }
+    rig_tls.priority = priority;
+    if (priority == NULL) return;
+    struct certificate ca = certificate_ca("CA");
+    struct certificate own = certificate_issue(&ca, "server", (struct certificate_kind){NULL});
+    struct tls_server_settings settings = {.given = true,
+                                           .cert = own.cert,
+                                           .key = own.key,
+                                           .min_version = TLS_VERSION_12,
+                                           .max_version = TLS_VERSION_13};
+    gnutls_datum_t trusted = {(unsigned char *)ca.cert, (unsigned)strlen(ca.cert)};
+    assert_int_equal(tls_new(&settings, NULL, &rig_tls.server, NULL), OK);
+    assert_int_equal(gnutls_certificate_allocate_credentials(&rig_tls.client), 0);
+    assert_int_equal(
+        gnutls_certificate_set_x509_trust_mem(rig_tls.client, &trusted, GNUTLS_X509_FMT_PEM), 1);
+    certificate_free(&own);
+    certificate_free(&ca);
+}
+
+bool
+http_rig_has_tls(void)
+{
+    return rig_tls.priority != NULL;
+}
+
 struct http_options
 http_rig_options(void)
 {
+    static struct http_place loopback = {.name = "loopback", .host = "127.0.0.1"};
+    loopback.tls = rig_tls.server;
     return (struct http_options){
-        .host = "127.0.0.1",
+        .places = &loopback,
+        .place_count = 1,
         .workers = 2,
         .connections_max = 1024,
         .header_bytes_max = 8192,
@@ -294,7 +340,7 @@ http_rig_options(void)
 enum err
 http_rig_start_server(struct http_rig *rig, struct http_options options)
 {
-    const struct http_route routes[] = {
+    struct http_route routes[] = {
         {.path = "/text", .methods = HTTP_GET | HTTP_PUT, .handler = handle_text},
         {.path = "/echo", .methods = HTTP_POST | HTTP_PUT, .handler = handle_echo},
         {.path = "/views*", .methods = HTTP_GET | HTTP_DELETE, .handler = handle_views},
@@ -318,6 +364,12 @@ http_rig_start_server(struct http_rig *rig, struct http_options options)
          .handler = handle_echo,
          .encodings = "zstd snappy"},
     };
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        bool is_blob = strcmp(routes[i].path, "/blob") == 0;
+        routes[i].access = is_blob                        ? HTTP_RIG_OPEN
+                           : routes[i].methods & HTTP_GET ? HTTP_RIG_READ
+                                                          : HTTP_RIG_WRITE;
+    }
     options.env = rig->env;
     options.budget = &rig->budget;
     options.routes = routes;
@@ -399,6 +451,20 @@ http_rig_free(struct http_rig *rig)
 
 /* --- the client ------------------------------------------------------------------------------- */
 
+/* The server may end the connection instead. */
+static void
+begin_tls(struct client *client)
+{
+    assert_int_equal(gnutls_init(&client->tls, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL), 0);
+    assert_int_equal(gnutls_priority_set_direct(client->tls, rig_tls.priority, NULL), 0);
+    assert_int_equal(gnutls_credentials_set(client->tls, GNUTLS_CRD_CERTIFICATE, rig_tls.client),
+                     0);
+    gnutls_session_set_verify_cert(client->tls, "localhost", 0);
+    gnutls_transport_set_int(client->tls, client->fd);
+    gnutls_handshake_set_timeout(client->tls, WAIT_S * 1000);
+    (void)!gnutls_handshake(client->tls);
+}
+
 struct client
 client_connect_to(uint16_t port, int receive_bytes)
 {
@@ -422,6 +488,7 @@ client_connect_to(uint16_t port, int receive_bytes)
         client.fd = -1;
     } else {
         client.bytes = malloc(CLIENT_BYTES);
+        if (rig_tls.priority != NULL) begin_tls(&client);
     }
     return client;
 }
@@ -443,6 +510,7 @@ client_connect(struct http_rig *rig)
 void
 client_close(struct client *client)
 {
+    if (client->tls != NULL) gnutls_deinit(client->tls);
     if (client->fd >= 0) close(client->fd);
     free(client->bytes);
     *client = (struct client){.fd = -1};
@@ -453,7 +521,8 @@ client_send_bytes(struct client *client, const void *bytes, size_t size)
 {
     const char *at = bytes;
     while (size > 0) {
-        ssize_t sent = send(client->fd, at, size, MSG_NOSIGNAL);
+        ssize_t sent = client->tls != NULL ? gnutls_record_send(client->tls, at, size)
+                                           : send(client->fd, at, size, MSG_NOSIGNAL);
         if (sent < 0) return false;
         at += sent;
         size -= (size_t)sent;
@@ -470,8 +539,15 @@ client_send(struct client *client, const char *text)
 bool
 client_read_more(struct client *client)
 {
-    assert_true(client->size < CLIENT_BYTES);
-    ssize_t got = recv(client->fd, client->bytes + client->size, CLIENT_BYTES - client->size, 0);
+    ssize_t got;
+    char *to = client->bytes + client->size;
+    size_t room = CLIENT_BYTES - client->size;
+    assert_true(room > 0);
+    do {
+        errno = 0;
+        got = client->tls != NULL ? gnutls_record_recv(client->tls, to, room)
+                                  : recv(client->fd, to, room, 0);
+    } while (client->tls != NULL && got == GNUTLS_E_AGAIN && errno == 0); /* a ticket came */
     if (got < 0 && errno == EAGAIN) fail_msg("no answer within %d s", WAIT_S);
     client->reset = got < 0;
     client->ended = got <= 0;

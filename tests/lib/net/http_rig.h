@@ -62,8 +62,20 @@ enum err http_rig_wait_stream(struct http_rig *rig);
 /* Waits for the oldest request that /later holds and returns it; the test answers it. */
 struct http_request *http_rig_take_held(struct http_rig *rig);
 
+/* `access` of the routes: READ if they have GET, WRITE if not, OPEN for /blob. */
+enum { HTTP_RIG_WRITE = 1, HTTP_RIG_READ = 2, HTTP_RIG_OPEN = 512 };
+
 /* Returns generous options, which a test changes. */
 struct http_options http_rig_options(void);
+
+/* Gives later options TLS; clients that connect use it with these priorities ("NORMAL"). NULL:
+ * clear text. */
+void http_rig_use_tls(const char *priority);
+bool http_rig_has_tls(void);
+
+/* TLS in a version; a client of 1.2 has received all of the handshake when that has ended. */
+#define TLS_1_2 "NORMAL:-VERS-ALL:+VERS-TLS1.2"
+#define TLS_1_3 "NORMAL:-VERS-ALL:+VERS-TLS1.3"
 
 /* Starts the server again, on a rig whose server the test has freed. */
 enum err http_rig_start_server(struct http_rig *rig, struct http_options options);
@@ -90,7 +102,8 @@ struct client {
     char *bytes; /* received and not consumed */
     size_t size;
     bool ended;
-    bool reset; /* by an error, not an orderly end */
+    bool reset;                     /* by an error, not an orderly end */
+    struct gnutls_session_int *tls; /* NULL: clear text */
 };
 
 struct response {

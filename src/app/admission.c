@@ -1,0 +1,514 @@
+/*
+ * admission.c - see admission.h.
+ *
+ * The thread looks at the files each LOOK_NS. It rereads certificates, keys and CAs, and takes them
+ * over if all of them are good; a half-written file is an error, logged once a minute, and the old
+ * ones stay in force. If the file for web.config.file has changed, it asks for a reload.
+ *
+ * Invariants:
+ *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
+ *  2. What changes after the start changes under `files_lock`, which may be held while files are
+ *     read; `tls` under `lock`, too, so that metrics do not wait for a disk.
+ */
+#include "app/admission.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/worker.h"
+#include "base/hash/hash.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "net/tls.h"
+
+enum { HEADER_LINES_BYTES_MAX = 64 * 1024 };
+#define LOOK_NS (5 * NS_PER_S)
+#define LOG_NS  (60 * NS_PER_S)
+
+_Static_assert((int)HTTP_LISTENERS_MAX == (int)LISTENERS_MAX, "each listener is a place");
+
+struct admission {
+    struct env *env;
+    struct budget *memory;
+    struct gate *gate;
+    struct http_server *http;
+    void (*on_change)(void *context);
+    void *context;
+    struct http_place places[HTTP_LISTENERS_MAX];
+    char hosts[HTTP_LISTENERS_MAX][SETTING_TEXT_BYTES];
+    struct buf first_headers; /* of all answers, until the HTTP server has them */
+    struct worker worker;
+    struct metric_collector collector;
+
+    struct lock files_lock; /* LOCK_RANK_SETTINGS; guards to the next blank line */
+    struct access_settings lists;
+    char web_config_file[SETTING_TEXT_BYTES];
+    uint64_t web_config_hash; /* of its text; 0: there is none */
+
+    struct lock lock; /* LOCK_RANK_API; guards `tls` */
+    struct tls *tls[HTTP_LISTENERS_MAX];
+
+    _Atomic bool reread_failed; /* relaxed */
+};
+
+/* --- TLS of all listeners --------------------------------------------------------------------- */
+
+struct tls_set {
+    struct tls *items[HTTP_LISTENERS_MAX];
+};
+
+static void
+tls_set_free(struct tls_set *set)
+{
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        tls_release(set->items[i]);
+    }
+    *set = (struct tls_set){{NULL}};
+}
+
+static enum err
+tls_set_read(struct admission *a, const struct listener_list *listeners, struct tls_set *ret_set,
+             struct why *why)
+{
+    enum err e = OK;
+    *ret_set = (struct tls_set){{NULL}};
+    for (uint32_t i = 0; i < listeners->count && e == OK; i++) {
+        const struct listener_settings *l = &listeners->items[i];
+        if (!l->tls.given) continue;
+        e = tls_new(&l->tls, a->memory, &ret_set->items[i], why);
+        if (e) why_prefix(why, e, "listener %s", l->address);
+    }
+    if (e) tls_set_free(ret_set);
+    return e;
+}
+
+/* Gives the HTTP server those that differ, and takes them over. */
+static unsigned
+tls_set_commit(struct admission *a, struct tls_set *set)
+{
+    unsigned changed = 0;
+    assert(lock_is_mine(&a->files_lock)); /* invariant 2 */
+    lock_take(&a->lock);
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        if (tls_equal(a->tls[i], set->items[i])) continue;
+        assert(a->tls[i] != NULL && set->items[i] != NULL); /* a reload changes no place */
+        if (a->http != NULL) http_server_set_tls(a->http, i, set->items[i]);
+        struct tls *old = a->tls[i];
+        a->tls[i] = set->items[i]; /* invariant 1 */
+        set->items[i] = old;
+        changed++;
+    }
+    lock_drop(&a->lock);
+    tls_set_free(set);
+    return changed;
+}
+
+/* --- files that change ------------------------------------------------------------------------ */
+
+/* Returns a hash of a file's bytes, 0 if it cannot be read. */
+static uint64_t
+hash_of_file(const char *path)
+{
+    struct buf text;
+    uint64_t hash = 0;
+    if (path[0] == '\0') return 0;
+    if (config_read(path, CONFIG_BYTES_MAX, &text, NULL) == OK)
+        hash = hash_bytes(buf_bytes(&text), 1) | 1;
+    buf_fini(&text);
+    return hash;
+}
+
+static void
+reread_certificates(struct admission *a)
+{
+    static struct log_gate often;
+    struct tls_set set;
+    struct why why;
+    uint64_t held_back;
+    unsigned changed = 0;
+    lock_take(&a->files_lock);
+    enum err e = tls_set_read(a, &a->lists.listeners, &set, &why);
+    if (e == OK) changed = tls_set_commit(a, &set);
+    lock_drop(&a->files_lock);
+    atomic_store_explicit(&a->reread_failed, e != OK, memory_order_relaxed);
+    if (changed > 0) log_info("TLS certificates reloaded", KV("listeners", changed));
+    if (e && log_often(&often, env_monotonic_ns(a->env), LOG_NS, &held_back))
+        log_error("cannot reread TLS certificates, keeping the old ones", KV("error", &why));
+}
+
+static void
+look_at_web_config(struct admission *a)
+{
+    lock_take(&a->files_lock);
+    uint64_t hash = hash_of_file(a->web_config_file);
+    bool is_changed = hash != 0 && hash != a->web_config_hash;
+    if (is_changed) a->web_config_hash = hash;
+    lock_drop(&a->files_lock);
+    if (is_changed) a->on_change(a->context);
+}
+
+static void
+run(void *context)
+{
+    struct admission *a = context;
+    while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
+        reread_certificates(a);
+        look_at_web_config(a);
+    }
+}
+
+/* --- settings in force ------------------------------------------------------------------------ */
+
+static bool
+is_loopback(const char *place)
+{
+    return strncmp(place, "127.", 4) == 0 || strncmp(place, "[::1]", 5) == 0 ||
+           strncmp(place, "localhost:", 10) == 0;
+}
+
+/* Warns of listeners where everybody may do everything. */
+static void
+warn_of_open_listeners(const struct access_settings *lists)
+{
+    for (uint32_t i = 0; i < lists->listeners.count && lists->users.count == 0; i++) {
+        const struct listener_settings *l = &lists->listeners.items[i];
+        bool asks = l->tls.given && l->tls.client_auth == TLS_CLIENT_REQUIRE;
+        if (l->kind != LISTENER_TCP || is_loopback(l->place) || asks) continue;
+        log_warn("no users are configured: whoever reaches this address may read and write",
+                 KV("address", l->address));
+    }
+}
+
+static void
+log_warnings(const struct access_settings *lists)
+{
+    struct buf text;
+    buf_init(&text, NULL, 1 << 20);
+    access_settings_warn(lists, &text);
+    buf_put_u8(&text, '\0');
+    if (buf_error(&text) == OK) {
+        char *at = (char *)text.at, *line;
+        while ((line = strsep(&at, "\n")) != NULL) {
+            if (line[0] != '\0') log_warn("access", KV("warning", line));
+        }
+    }
+    buf_fini(&text);
+    warn_of_open_listeners(lists);
+}
+
+/* Makes the lines of the headers that all answers get. */
+static enum err
+make_headers(struct admission *a, const struct named_texts *headers, struct buf *to,
+             struct why *why)
+{
+    buf_init(to, a->memory, HEADER_LINES_BYTES_MAX);
+    for (uint32_t i = 0; i < headers->count; i++) {
+        buf_printf(to, "%s: %s\r\n", headers->items[i].name, headers->items[i].value);
+    }
+    return why_set(why, buf_error(to), "http_server_config.headers cannot be kept: %s",
+                   err_word(buf_error(to)));
+}
+
+static void
+set_proxies(struct admission *a, const struct settings *settings)
+{
+    static struct networks proxies; /* one thread at a time */
+    char item[SETTING_TEXT_BYTES];
+    proxies.count = 0;
+    for (const char *rest = settings->web_trusted_proxies;
+         proxies.count < NETWORKS_MAX && (rest = settings_list_next(rest, item)) != NULL;) {
+        if (network_parse(item, &proxies.items[proxies.count])) proxies.count++;
+    }
+    gate_set_proxies(a->gate, &proxies);
+}
+
+static void
+set_places(struct admission *a, const struct listener_list *listeners)
+{
+    unsigned allowed[HTTP_LISTENERS_MAX];
+    for (uint32_t i = 0; i < listeners->count; i++) {
+        allowed[i] = listeners->items[i].allow;
+    }
+    gate_set_places(a->gate, allowed, listeners->count);
+}
+
+struct admission_change {
+    struct admission *admission;
+    const struct settings *settings;
+    struct access_settings *lists;
+    struct tls_set tls;
+    struct users *users;
+    struct buf headers;
+};
+
+enum err
+admission_prepare(struct admission *a, const struct settings *settings,
+                  struct access_settings *lists, struct admission_change **ret_change,
+                  struct why *why)
+{
+    struct admission_change *change = mem_new(a->memory, sizeof *change);
+    if (change == NULL) return why_set(why, ERR_NOMEM, "not enough memory to reload");
+    change->admission = a;
+    change->settings = settings;
+    change->lists = lists;
+    enum err e = a->http == NULL ? OK : access_settings_check_reload(&a->lists, lists, why);
+    if (e == OK) e = tls_set_read(a, &lists->listeners, &change->tls, why);
+    if (e == OK) e = users_new(&lists->users, a->memory, &change->users, why);
+    if (e == OK) e = make_headers(a, &lists->http.headers, &change->headers, why);
+    if (e)
+        admission_abandon(change);
+    else
+        *ret_change = change;
+    return e;
+}
+
+void
+admission_abandon(struct admission_change *change)
+{
+    if (change == NULL) return;
+    tls_set_free(&change->tls);
+    users_release(change->users);
+    buf_fini(&change->headers);
+    mem_free(change->admission->memory, change, sizeof *change);
+}
+
+void
+admission_commit(struct admission_change *change)
+{
+    struct admission *a = change->admission;
+    bool is_first = a->http == NULL;
+    bool has_users = is_first || !access_users_equal(&a->lists.users, &change->lists->users);
+    lock_take(&a->files_lock);
+    if (is_first) memcpy(a->tls, change->tls.items, sizeof a->tls); /* no other thread has it */
+    if (is_first) change->tls = (struct tls_set){{NULL}};
+    if (!is_first) (void)tls_set_commit(a, &change->tls);
+    struct access_settings old = a->lists;
+    a->lists = *change->lists;
+    *change->lists = old; /* is freed with the rest of the caller's lists */
+    snprintf(a->web_config_file, sizeof a->web_config_file, "%s",
+             change->settings->web_config_file);
+    a->web_config_hash = hash_of_file(a->web_config_file);
+    lock_drop(&a->files_lock);
+    set_places(a, &a->lists.listeners);
+    set_proxies(a, change->settings);
+    gate_set_rate(a->gate, a->lists.http.rate_interval_ns, a->lists.http.rate_burst);
+    if (has_users) gate_set_users(a->gate, change->users);
+    if (is_first)
+        a->first_headers = change->headers, change->headers = (struct buf){.at = NULL};
+    else
+        http_server_set_headers(a->http, &change->headers);
+    log_warnings(&a->lists);
+    admission_abandon(change);
+}
+
+void
+admission_print_yaml(struct admission *a, struct buf *to)
+{
+    lock_take(&a->files_lock);
+    access_settings_print_yaml(&a->lists, to);
+    lock_drop(&a->files_lock);
+}
+
+void
+admission_print_addresses(struct admission *a, char *to, size_t to_size)
+{
+    size_t used = 0;
+    to[0] = '\0';
+    for (uint32_t i = 0; i < a->lists.listeners.count && used < to_size; i++) {
+        used += (size_t)snprintf(to + used, to_size - used, "%s%s", i == 0 ? "" : ",",
+                                 a->lists.listeners.items[i].address);
+    }
+}
+
+bool
+admission_first_host(struct admission *a, char *ret_host)
+{
+    uint16_t port;
+    for (uint32_t i = 0; i < a->lists.listeners.count; i++) {
+        const struct listener_settings *l = &a->lists.listeners.items[i];
+        if (l->kind == LISTENER_TCP)
+            return settings_listen_address(l->place, ret_host, &port, NULL) == OK;
+    }
+    return false;
+}
+
+/* --- places ----------------------------------------------------------------------------------- */
+
+/* Finds the socket that the service manager passes under a name: sd_listen_fds_with_names(3). */
+static int
+passed_socket(const char *name)
+{
+    enum { FIRST_SOCKET = 3 };
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    const char *names = getenv("LISTEN_FDNAMES");
+    long sockets = count == NULL ? 0 : strtol(count, NULL, 10);
+    if (pid == NULL || strtol(pid, NULL, 10) != getpid() || names == NULL) return -1;
+    for (int i = 0; i < sockets; i++) {
+        size_t size = strcspn(names, ":");
+        if (strlen(name) == size && memcmp(name, names, size) == 0) return FIRST_SOCKET + i;
+        names += names[size] == ':' ? size + 1 : size;
+    }
+    return -1;
+}
+
+static enum err
+make_place(struct admission *a, size_t i, struct why *why)
+{
+    const struct listener_settings *l = &a->lists.listeners.items[i];
+    struct http_place *place = &a->places[i];
+    enum err e = OK;
+    *place = (struct http_place){.name = l->address, .tls = a->tls[i]};
+    switch (l->kind) {
+    case LISTENER_TCP:
+        e = settings_listen_address(l->place, a->hosts[i], &place->port, why);
+        place->host = a->hosts[i];
+        break;
+    case LISTENER_UNIX:
+        place->unix_path = l->place;
+        place->unix_mode = l->mode;
+        break;
+    case LISTENER_FD:
+        place->socket = passed_socket(l->place);
+        if (place->socket < 0)
+            e = why_set(why, ERR_INPUT,
+                        "listener %s: the service manager passes no socket of this name",
+                        l->address);
+        break;
+    }
+    return e;
+}
+
+enum err
+admission_places(struct admission *a, const struct http_place **ret_places, size_t *ret_count,
+                 struct why *why)
+{
+    enum err e = OK;
+    *ret_places = a->places;
+    *ret_count = a->lists.listeners.count;
+    for (size_t i = 0; i < *ret_count && e == OK; i++) {
+        e = make_place(a, i, why);
+    }
+    return e;
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+static void
+collect(struct metric_sink *sink, void *context)
+{
+    static const struct metric_family refused = {
+        "firekeep_http_requests_not_let_in_total",
+        "Requests that were refused before they were read, by reason.", METRIC_KIND_COUNTER};
+    static const struct metric_family passwords = {
+        "firekeep_password_checks_total", "Passwords that requests had, by how they were checked.",
+        METRIC_KIND_COUNTER};
+    static const struct metric_family expires = {
+        "firekeep_tls_certificate_expiry_timestamp_seconds",
+        "Unix time at which the first of the listeners' certificates expires, in seconds.",
+        METRIC_KIND_GAUGE};
+    static const struct metric_family reread = {
+        "firekeep_tls_last_reread_successful",
+        "1 if the files of TLS could be read the last time that they were looked at.",
+        METRIC_KIND_GAUGE};
+    static const char *const reasons[GATE_REFUSALS] = {"unauthorized", "forbidden", "busy", "rate"};
+    struct admission *a = context;
+    struct gate_stats stats;
+    int64_t first_s = INT64_MAX;
+    gate_stats(a->gate, &stats);
+    for (size_t i = 0; i < GATE_REFUSALS; i++) {
+        struct metric_pair label = {"reason", bytes_of_text(reasons[i])};
+        metric_put_u64(sink, &refused, &label, 1, stats.refused[i]);
+    }
+    metric_put_u64(sink, &passwords, &(struct metric_pair){"how", bytes_of_text("remembered")}, 1,
+                   stats.passwords_known);
+    metric_put_u64(sink, &passwords, &(struct metric_pair){"how", bytes_of_text("hashed")}, 1,
+                   stats.passwords_hashed);
+    metric_put_u64(sink, &passwords, &(struct metric_pair){"how", bytes_of_text("turned_away")}, 1,
+                   stats.passwords_full);
+    lock_take(&a->lock);
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        if (a->tls[i] != NULL && tls_expires_s(a->tls[i]) < first_s)
+            first_s = tls_expires_s(a->tls[i]);
+    }
+    lock_drop(&a->lock);
+    if (first_s == INT64_MAX) return;
+    metric_put_double(sink, &expires, NULL, 0, (double)first_s);
+    metric_put_u64(sink, &reread, NULL, 0,
+                   !atomic_load_explicit(&a->reread_failed, memory_order_relaxed));
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+enum err
+admission_new(struct env *env, struct budget *memory, const struct settings *settings,
+              struct access_settings *lists, void (*on_change)(void *context), void *context,
+              struct admission **ret_admission, struct why *why)
+{
+    struct admission_change *change;
+    struct admission *a = mem_new(memory, sizeof *a);
+    if (a == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
+    a->env = env;
+    a->memory = memory;
+    a->on_change = on_change;
+    a->context = context;
+    lock_init(&a->files_lock, LOCK_RANK_SETTINGS);
+    lock_init(&a->lock, LOCK_RANK_API);
+    worker_init(&a->worker, env);
+    enum err e = gate_new(env, memory, &a->gate, why);
+    if (e == OK) e = admission_prepare(a, settings, lists, &change, why);
+    if (e) {
+        admission_free(a);
+        return e;
+    }
+    admission_commit(change);
+    a->collector = (struct metric_collector){.collect = collect, .context = a};
+    metric_register_collector(&a->collector);
+    *ret_admission = a;
+    return OK;
+}
+
+struct http_gate
+admission_gate(struct admission *a)
+{
+    return gate_of_server(a->gate);
+}
+
+enum err
+admission_begin(struct admission *a, struct http_server *server, struct why *why)
+{
+    a->http = server;
+    http_server_set_headers(server, &a->first_headers);
+    enum err e = worker_start(&a->worker, "admission", run, a);
+    return why_set(why, e, "cannot start a thread");
+}
+
+void
+admission_end(struct admission *a)
+{
+    if (a == NULL) return;
+    worker_join(&a->worker);
+    a->http = NULL;
+}
+
+void
+admission_free(struct admission *a)
+{
+    if (a == NULL) return;
+    metric_unregister(&a->collector.link);
+    worker_join(&a->worker);
+    worker_fini(&a->worker);
+    gate_free(a->gate);
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        tls_release(a->tls[i]);
+    }
+    access_settings_free(&a->lists);
+    buf_fini(&a->first_headers);
+    lock_fini(&a->files_lock);
+    lock_fini(&a->lock);
+    mem_free(a->memory, a, sizeof *a);
+}

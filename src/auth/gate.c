@@ -1,0 +1,431 @@
+/*
+ * gate.c - see gate.h.
+ *
+ * Invariants:
+ *  1. A request that is let in with users has its user as sender, whose set is held until its end.
+ *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
+ */
+#include "auth/gate.h"
+
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
+#include "auth/penalties.h"
+#include "auth/verifier.h"
+#include "base/buf.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/text/base64.h"
+#include "net/tls.h"
+
+enum { CREDENTIALS_BYTES_MAX = 8192 };
+#define LOG_NS (6 * NS_PER_S)
+
+struct gate {
+    struct env *env;
+    struct budget *memory;
+    struct verifier *verifier;
+
+    struct lock lock; /* LOCK_RANK_LEAF; guards to the next blank line */
+    struct users *users;
+    unsigned allowed[HTTP_LISTENERS_MAX];
+    struct networks proxies;
+    struct penalties penalties;
+    int64_t rate_interval_ns, rate_burst_ns; /* interval 0: no limit */
+    int64_t rate_ns; /* monotonic: when the bucket would be full again, and all its burst is free */
+
+    _Atomic uint64_t refused[GATE_REFUSALS]; /* relaxed: statistics */
+};
+
+/* A password that is being checked. */
+struct password_check {
+    struct gate *gate;
+    struct http_request *request;
+    struct users *users; /* held */
+    const struct user *user;
+};
+
+/* --- users ------------------------------------------------------------------------------------ */
+
+static struct users *
+current_users(struct gate *g)
+{
+    lock_take(&g->lock);
+    struct users *users = users_hold(g->users);
+    lock_drop(&g->lock);
+    return users;
+}
+
+static void
+release_sender(void *sender)
+{
+    const struct user *user = sender;
+    users_release(user->set);
+}
+
+/* --- verdicts --------------------------------------------------------------------------------- */
+
+/* Finds the address of the client, behind trusted proxies. False: it has none. */
+static bool
+find_client(struct gate *g, const struct http_request *request, struct penalty_key *ret_key)
+{
+    uint8_t address[NETWORK_ADDRESS_BYTES];
+    const char *forwarded = http_header(request, "X-Forwarded-For");
+    if (!http_peer_address(request, address)) return false;
+    lock_take(&g->lock);
+    /* Of several lines, the last one is that of the nearest proxy: none can be trusted. */
+    if (forwarded != NULL && http_header_count(request, "X-Forwarded-For") == 1)
+        networks_find_client(&g->proxies, forwarded, address);
+    lock_drop(&g->lock);
+    *ret_key = penalty_key_of(address);
+    return true;
+}
+
+/* Says whether the client failed too often to have an unknown credential checked now. */
+static bool
+is_slowed(struct gate *g, const struct http_request *request)
+{
+    struct penalty_key key;
+    if (!find_client(g, request, &key)) return false;
+    lock_take(&g->lock);
+    uint32_t wait_s = penalties_retry_after_s(&g->penalties, key, env_monotonic_ns(g->env));
+    lock_drop(&g->lock);
+    return wait_s > 0;
+}
+
+/* Counts a failure to sign in, and logs one line a minute for an address, and 10 for all. */
+static void
+note_failure(struct gate *g, const struct http_request *request, const char *reason)
+{
+    static struct log_gate others;
+    struct penalty_key key;
+    uint64_t failures = 1, held_back = 0;
+    int64_t now_ns = env_monotonic_ns(g->env);
+    bool has_address = find_client(g, request, &key);
+    lock_take(&g->lock);
+    bool is_due = !has_address || penalties_add(&g->penalties, key, now_ns, &failures);
+    lock_drop(&g->lock);
+    if (!is_due || !log_often(&others, now_ns, LOG_NS, &held_back)) return;
+    log_warn("a client could not sign in", KV("peer", http_peer(request)), KV("reason", reason),
+             KV("failures", failures), KV("more_held_back", held_back));
+}
+
+static enum http_entry
+refuse(struct gate *g, const struct http_request *request, enum gate_refusal refusal,
+       const char *reason, struct http_denial *ret_denial)
+{
+    static const struct http_denial denials[] = {
+        [GATE_UNKNOWN] = {401, "unauthorized", "Basic realm=\"Firekeep\", charset=\"UTF-8\""},
+        [GATE_FORBIDDEN] = {403, "the user is not permitted to do this", NULL},
+        [GATE_BUSY] = {503, "credentials cannot be checked now, retry later", NULL},
+        [GATE_RATE] = {429, "too many requests, see rate_limit", NULL},
+    };
+    atomic_fetch_add_explicit(&g->refused[refusal], 1, memory_order_relaxed);
+    if (refusal == GATE_UNKNOWN && http_header(request, "Authorization") != NULL)
+        note_failure(g, request, reason); /* without credentials nothing was guessed */
+    *ret_denial = denials[refusal];
+    return HTTP_ENTRY_DENIED;
+}
+
+/* The user is known. */
+static enum http_entry
+let_in(struct gate *g, struct http_request *request, const struct user *user,
+       struct http_denial *ret_denial)
+{
+    union {
+        const struct user *from;
+        void *to;
+    } sender = {.from = user}; /* gate_user() gives it back as const */
+    unsigned access = http_access(request, ACCESS_KNOWN);
+    if ((access & (user->permissions | ACCESS_KNOWN)) == 0)
+        return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    users_hold(user->set);
+    http_set_sender(request, sender.to, release_sender); /* invariant 1 */
+    return HTTP_ENTRY_OPEN;
+}
+
+/* --- passwords -------------------------------------------------------------------------------- */
+
+static enum http_entry judge_sender(struct gate *g, struct http_request *request,
+                                    struct http_denial *ret_denial);
+
+static void
+check_free(struct password_check *check)
+{
+    users_release(check->users);
+    mem_free(check->gate->memory, check, sizeof *check);
+}
+
+static void
+on_checked(void *context, enum verifier_result result)
+{
+    struct password_check *check = context;
+    struct gate *g = check->gate;
+    struct http_request *request = check->request;
+    struct http_denial denial;
+    enum http_entry entry = HTTP_ENTRY_DENIED;
+    switch (result) {
+    case VERIFIER_GOOD:
+        entry = let_in(g, request, check->user, &denial);
+        break;
+    case VERIFIER_BAD:
+        entry = refuse(g, request, GATE_UNKNOWN, "wrong user or password", &denial);
+        break;
+    case VERIFIER_OUTDATED:
+        entry = judge_sender(g, request, &denial);
+        break;
+    case VERIFIER_UNCHECKED:
+        entry = refuse(g, request, GATE_BUSY, NULL, &denial);
+        break;
+    }
+    check_free(check);
+    if (entry == HTTP_ENTRY_LATER) return;
+    http_entry_decide(request, entry == HTTP_ENTRY_OPEN ? NULL : &denial); /* invariant 2 */
+}
+
+/* The name may be unknown, which must not be seen by the time that it takes. */
+static enum http_entry
+check_password(struct gate *g, struct http_request *request, struct users *users, struct bytes name,
+               struct bytes password, struct http_denial *ret_denial)
+{
+    const struct user *user = users_by_name(users, name);
+    struct password_check *check = mem_new(g->memory, sizeof *check);
+    struct verifier_caller caller = {on_checked, check, is_slowed(g, request)};
+    enum verifier_answer answer = VERIFIER_FULL;
+    if (check != NULL) *check = (struct password_check){g, request, users_hold(users), user};
+    if (check != NULL && user != NULL && user->password != NULL)
+        answer = verifier_check(g->verifier, name, user->password, password, caller);
+    else if (check != NULL)
+        answer = verifier_check_unknown(g->verifier, name, users_dearest_password(users), password,
+                                        caller);
+    if (answer == VERIFIER_QUEUED) return HTTP_ENTRY_LATER; /* the check may be over */
+    if (check != NULL) check_free(check);
+    if (answer == VERIFIER_KNOWN_GOOD) return let_in(g, request, user, ret_denial);
+    return refuse(g, request, GATE_BUSY, NULL, ret_denial);
+}
+
+/* Decodes the credentials of basic authentication: the user and the password, views of `to`. */
+static bool
+decode_basic(const char *text, struct buf *to, struct bytes *ret_name, struct bytes *ret_password)
+{
+    if (base64_get(bytes_of_text(text), to)) return false;
+    const uint8_t *colon = to->size == 0 ? NULL : memchr(to->at, ':', to->size);
+    if (colon == NULL) return false;
+    *ret_name = bytes_of(to->at, (size_t)(colon - to->at));
+    *ret_password = bytes_of(colon + 1, to->size - ret_name->size - 1);
+    return true;
+}
+
+static enum http_entry
+judge_basic(struct gate *g, struct http_request *request, struct users *users, const char *text,
+            struct http_denial *ret_denial)
+{
+    struct buf decoded;
+    struct bytes name, password;
+    enum http_entry entry;
+    buf_init_secret(&decoded, g->memory, CREDENTIALS_BYTES_MAX);
+    if (!users_have_passwords(users))
+        entry = refuse(g, request, GATE_UNKNOWN, "no user has a password", ret_denial);
+    else if (decode_basic(text, &decoded, &name, &password))
+        entry = check_password(g, request, users, name, password, ret_denial);
+    else
+        entry = refuse(g, request, GATE_UNKNOWN, "malformed credentials", ret_denial);
+    buf_fini(&decoded);
+    return entry;
+}
+
+/* --- judging ---------------------------------------------------------------------------------- */
+
+/* Returns what follows the scheme of a header Authorization, or NULL if the scheme is another. */
+static const char *
+after_scheme(const char *header, const char *scheme)
+{
+    size_t size = strlen(scheme);
+    if (strncasecmp(header, scheme, size) != 0 || header[size] != ' ') return NULL;
+    return header + size + strspn(header + size, " ");
+}
+
+static enum http_entry
+judge_token(struct gate *g, struct http_request *request, struct users *users, const char *token,
+            struct http_denial *ret_denial)
+{
+    const struct user *user = users_by_token(users, bytes_of_text(token));
+    if (user == NULL) return refuse(g, request, GATE_UNKNOWN, "no user has this token", ret_denial);
+    return let_in(g, request, user, ret_denial);
+}
+
+static enum http_entry
+judge_certificate(struct gate *g, struct http_request *request, struct users *users,
+                  struct http_denial *ret_denial)
+{
+    const struct tls_peer *peer = http_tls_peer(request);
+    const struct user *user =
+        peer == NULL ? NULL
+                     : users_by_certificate(users, peer->subject, peer->names, peer->name_count);
+    if (user != NULL) return let_in(g, request, user, ret_denial);
+    return refuse(g, request, GATE_UNKNOWN,
+                  peer == NULL ? "there are no credentials" : "no user has this certificate",
+                  ret_denial);
+}
+
+static enum http_entry
+judge_with(struct gate *g, struct http_request *request, struct users *users,
+           struct http_denial *ret_denial)
+{
+    const char *header = http_header(request, "Authorization"), *rest;
+    if (users_count(users) == 0) return HTTP_ENTRY_OPEN;
+    if (header == NULL) return judge_certificate(g, request, users, ret_denial);
+    if (http_header_count(request, "Authorization") > 1)
+        return refuse(g, request, GATE_UNKNOWN, "Authorization was sent more than once",
+                      ret_denial);
+    if ((rest = after_scheme(header, "Basic")) != NULL)
+        return judge_basic(g, request, users, rest, ret_denial);
+    if ((rest = after_scheme(header, "Bearer")) != NULL)
+        return judge_token(g, request, users, rest, ret_denial);
+    return refuse(g, request, GATE_UNKNOWN, "Authorization has another scheme", ret_denial);
+}
+
+/* Takes a token of the bucket; false: there is none. */
+static bool
+is_within_rate(struct gate *g)
+{
+    int64_t now_ns = env_monotonic_ns(g->env);
+    lock_take(&g->lock);
+    int64_t next_ns = (g->rate_ns > now_ns ? g->rate_ns : now_ns) + g->rate_interval_ns;
+    bool is_within = next_ns - now_ns <= g->rate_burst_ns || g->rate_interval_ns == 0;
+    if (is_within) g->rate_ns = next_ns;
+    lock_drop(&g->lock);
+    return is_within;
+}
+
+/* Finds out who sends the request, and whether he may. */
+static enum http_entry
+judge_sender(struct gate *g, struct http_request *request, struct http_denial *ret_denial)
+{
+    struct users *users = current_users(g);
+    enum http_entry entry = judge_with(g, request, users, ret_denial);
+    users_release(users);
+    return entry;
+}
+
+static enum http_entry
+judge(void *context, struct http_request *request, struct http_denial *ret_denial)
+{
+    struct gate *g = context;
+    unsigned access = http_access(request, ACCESS_KNOWN);
+    lock_take(&g->lock);
+    unsigned allowed = g->allowed[http_place_index(request)];
+    lock_drop(&g->lock);
+    if (!is_within_rate(g)) return refuse(g, request, GATE_RATE, NULL, ret_denial);
+    if (access & ACCESS_OPEN) return HTTP_ENTRY_OPEN;
+    if ((access & (allowed | ACCESS_KNOWN)) == 0) {
+        enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+        ret_denial->text = "this is not served at this address";
+        return entry;
+    }
+    return judge_sender(g, request, ret_denial);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+enum err
+gate_new(struct env *env, struct budget *memory, struct gate **ret_gate, struct why *why)
+{
+    static const struct verifier_options options = {VERIFIER_QUEUE_MAX, VERIFIER_CACHE_MAX,
+                                                    VERIFIER_CACHE_NS};
+    static const struct user_list nobody = {NULL, 0};
+    struct gate *g = mem_new(memory, sizeof *g);
+    if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
+    g->env = env;
+    g->memory = memory;
+    lock_init(&g->lock, LOCK_RANK_LEAF);
+    for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
+        g->allowed[i] = PERMISSIONS_ALL;
+    }
+    struct penalties_options penalties = {
+        .addresses_max = PENALTIES_ADDRESSES_MAX,
+        .failures = PENALTIES_FAILURES,
+        .interval_ns = PENALTIES_INTERVAL_NS,
+        .log_interval_ns = PENALTIES_LOG_INTERVAL_NS,
+    };
+    enum err e = env_random(env, &penalties.seed, sizeof penalties.seed);
+    if (e == OK) e = penalties_init(&g->penalties, memory, &penalties);
+    why_set(why, e, "not enough memory to start");
+    if (e == OK) e = users_new(&nobody, memory, &g->users, why);
+    if (e == OK) e = verifier_start(env, memory, &options, &g->verifier, why);
+    if (e)
+        gate_free(g);
+    else
+        *ret_gate = g;
+    return e;
+}
+
+void
+gate_free(struct gate *g)
+{
+    if (g == NULL) return;
+    verifier_stop(g->verifier);
+    users_release(g->users);
+    penalties_fini(&g->penalties);
+    lock_fini(&g->lock);
+    mem_free(g->memory, g, sizeof *g);
+}
+
+struct http_gate
+gate_of_server(struct gate *gate)
+{
+    return (struct http_gate){.context = gate, .judge = judge};
+}
+
+void
+gate_set_users(struct gate *g, struct users *users)
+{
+    lock_take(&g->lock);
+    struct users *old = g->users;
+    g->users = users_hold(users);
+    lock_drop(&g->lock);
+    users_release(old);
+    verifier_forget_all(g->verifier);
+}
+
+void
+gate_set_places(struct gate *g, const unsigned *allowed, size_t count)
+{
+    assert(count <= HTTP_LISTENERS_MAX);
+    lock_take(&g->lock);
+    memcpy(g->allowed, allowed, count * sizeof *allowed);
+    lock_drop(&g->lock);
+}
+
+void
+gate_set_proxies(struct gate *g, const struct networks *proxies)
+{
+    lock_take(&g->lock);
+    g->proxies = *proxies;
+    lock_drop(&g->lock);
+}
+
+void
+gate_set_rate(struct gate *g, int64_t interval_ns, uint32_t burst)
+{
+    lock_take(&g->lock);
+    g->rate_interval_ns = interval_ns;
+    g->rate_burst_ns = interval_ns * burst;
+    g->rate_ns = 0;
+    lock_drop(&g->lock);
+}
+
+void
+gate_stats(struct gate *g, struct gate_stats *ret_stats)
+{
+    struct verifier_counts counts = verifier_counts(g->verifier);
+    *ret_stats = (struct gate_stats){
+        .passwords_known = counts.known,
+        .passwords_hashed = counts.hashed,
+        .passwords_full = counts.full,
+    };
+    for (size_t i = 0; i < GATE_REFUSALS; i++) {
+        ret_stats->refused[i] = atomic_load_explicit(&g->refused[i], memory_order_relaxed);
+    }
+}

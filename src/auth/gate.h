@@ -1,0 +1,68 @@
+/*
+ * gate.h - the gate of the HTTP server (struct http_gate): who sends a request, and whether he may.
+ *
+ * In this order: does the place where he connected serve such requests; is he known, by the
+ * Authorization header or else by the certificate of his connection; is he permitted. Without users
+ * everybody is let in, as nobody. Passwords are hashed on another thread; whoever waits for it
+ * keeps no worker.
+ *
+ * Threads: gate_set_users() and gate_set_places() may be called while requests are judged.
+ */
+#ifndef AUTH_GATE_H
+#define AUTH_GATE_H
+
+#include "auth/networks.h"
+#include "auth/users.h"
+#include "net/http_server.h"
+
+/* `access` of a route: the permissions of which a user needs one, or one of the last two. */
+enum route_access {
+    ACCESS_WRITE = PERMISSION_WRITE,
+    ACCESS_READ = PERMISSION_READ,
+    ACCESS_RULES = PERMISSION_RULES,
+    ACCESS_ADMIN = PERMISSION_ADMIN,
+    ACCESS_METRICS = PERMISSION_METRICS,
+    ACCESS_PROCESS = PERMISSION_ADMIN | PERMISSION_METRICS, /* pages about the whole process */
+    ACCESS_KNOWN = 256,                                     /* every user */
+    ACCESS_OPEN = 512,                                      /* nobody is asked who he is */
+};
+
+struct gate;
+
+/* `env` and `memory` outlive it. Errors of verifier_start(). */
+MUST_CHECK enum err gate_new(struct env *env, struct budget *memory, struct gate **ret_gate,
+                             struct why *why);
+/* After the HTTP server was freed; NULL is fine. */
+void gate_free(struct gate *gate);
+/* For the options of the server. */
+struct http_gate gate_of_server(struct gate *gate);
+
+/* Replaces the users; the gate takes a reference of its own. Requests that are judged go on with
+ * the old ones, but passwords that were checked count for nothing. */
+void gate_set_users(struct gate *gate, struct users *users);
+/* What each place serves: a set of enum permission, by the index of the place. */
+void gate_set_places(struct gate *gate, const unsigned *allowed, size_t count);
+
+/* Sets the proxies whose X-Forwarded-For says who the client is. */
+void gate_set_proxies(struct gate *gate, const struct networks *proxies);
+/* Lets in one request per interval, and `burst` at once; others get 429. Interval 0: no limit. */
+void gate_set_rate(struct gate *gate, int64_t interval_ns, uint32_t burst);
+
+/* Returns the user who sends the request, valid until its end; NULL: everybody may everything. */
+static inline const struct user *
+gate_user(const struct http_request *request)
+{
+    return http_sender(request);
+}
+
+/* Why requests were not let in: nobody is known (401); he is not permitted, or not at this address
+ * (403); passwords could not be checked, or the client's address failed too often (503); there were
+ * too many requests (429). */
+enum gate_refusal { GATE_UNKNOWN, GATE_FORBIDDEN, GATE_BUSY, GATE_RATE, GATE_REFUSALS };
+struct gate_stats {
+    uint64_t refused[GATE_REFUSALS];
+    uint64_t passwords_known, passwords_hashed, passwords_full; /* as of verifier_counts() */
+};
+void gate_stats(struct gate *gate, struct gate_stats *ret_stats);
+
+#endif

@@ -1,0 +1,317 @@
+/*
+ * http_gate_test.c - the gate of the HTTP server: whom it does not let in learns nothing about
+ * paths, methods and bodies, however the decision is made; the others do not notice it.
+ */
+#include "lib/net/http_rig.h"
+#include "lib/test.h"
+
+#include "base/mem.h"
+
+/* --- a gate that does what the header X-Gate says ----------------------------------------------
+ */
+
+enum { ACCESS_UNKNOWN = 7 };
+
+static const struct http_denial unauthorized = {401, "unauthorized", "Basic realm=\"test\""};
+static const struct http_denial forbidden = {403, "forbidden", NULL};
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct http_request *later[HELD_MAX];
+    unsigned count, senders;
+    bool holds, stopping; /* keeps them waiting */
+    pthread_t thread;
+} gate = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static const struct http_denial *
+verdict(const struct http_request *request)
+{
+    const char *says = http_header(request, "X-Gate");
+    if (says == NULL) return &unauthorized;
+    return strstr(says, "deny") != NULL ? &forbidden : NULL;
+}
+
+static void
+release_sender(void *sender)
+{
+    assert_ptr_equal(sender, &gate);
+    pthread_mutex_lock(&gate.mutex);
+    gate.senders--;
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static enum http_entry
+judge(void *context, struct http_request *request, struct http_denial *ret_denial)
+{
+    const char *says = http_header(request, "X-Gate");
+    assert_ptr_equal(context, &gate);
+    pthread_mutex_lock(&gate.mutex);
+    gate.senders++;
+    http_set_sender(request, &gate, release_sender);
+    bool is_later = says != NULL && strstr(says, "later") != NULL;
+    if (is_later) {
+        gate.later[gate.count++] = request;
+        pthread_cond_broadcast(&gate.changed);
+    }
+    pthread_mutex_unlock(&gate.mutex);
+    if (is_later) return HTTP_ENTRY_LATER;
+    if (says != NULL && strstr(says, "body") != NULL) return HTTP_ENTRY_BODY;
+    if (verdict(request) == NULL) return HTTP_ENTRY_OPEN;
+    *ret_denial = *verdict(request);
+    return HTTP_ENTRY_DENIED;
+}
+
+static enum http_entry
+judge_body(void *context, struct http_request *request, struct http_denial *ret_denial)
+{
+    assert_ptr_equal(context, &gate);
+    assert_ptr_equal(http_sender(request), &gate);
+    if (!bytes_equal(http_body(request), bytes_of_text("secret"))) {
+        *ret_denial = forbidden;
+        return HTTP_ENTRY_DENIED;
+    }
+    return HTTP_ENTRY_OPEN;
+}
+
+static void *
+decide(void *context)
+{
+    pthread_mutex_lock(&gate.mutex);
+    while (!gate.stopping || gate.count > 0) {
+        if (gate.count == 0 || gate.holds) {
+            pthread_cond_wait(&gate.changed, &gate.mutex);
+            continue;
+        }
+        struct http_request *request = gate.later[--gate.count];
+        pthread_mutex_unlock(&gate.mutex);
+        http_entry_decide(request, verdict(request));
+        pthread_mutex_lock(&gate.mutex);
+    }
+    pthread_mutex_unlock(&gate.mutex);
+    return context;
+}
+
+static struct http_rig *
+begin(struct http_options options)
+{
+    options.gate = (struct http_gate){&gate, judge, judge_body};
+    gate.stopping = gate.holds = false;
+    assert_int_equal(pthread_create(&gate.thread, NULL, decide, NULL), 0);
+    return http_rig_new(options);
+}
+
+static void
+hold(bool holds)
+{
+    pthread_mutex_lock(&gate.mutex);
+    gate.holds = holds;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static void
+await_held(unsigned count)
+{
+    pthread_mutex_lock(&gate.mutex);
+    while (gate.count < count) {
+        pthread_cond_wait(&gate.changed, &gate.mutex);
+    }
+    pthread_mutex_unlock(&gate.mutex);
+}
+
+static void
+end(struct http_rig *rig)
+{
+    http_rig_free(rig);
+    pthread_mutex_lock(&gate.mutex);
+    gate.stopping = true;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.mutex);
+    pthread_join(gate.thread, NULL);
+    assert_int_equal(gate.senders, 0);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+UNIT_TEST(test_who_is_not_let_in_learns_nothing_about_the_request)
+{
+    static const char *const requests[] = {
+        "GET /text" HTTP_11,
+        "GET /none" HTTP_11,
+        "DELETE /text" HTTP_11,
+        "GET //text" HTTP_11,
+        "GET /json?a=%00" HTTP_11,
+        "POST /echo" HTTP_11 "Content-Encoding: x\r\nContent-Length: 3\r\n",
+        "POST /echo" HTTP_11 "Content-Length: 100000000\r\n",
+        "POST /echo" HTTP_11 "Content-Length: 3\r\nExpect: 100-continue\r\n",
+        "POST /echo" HTTP_11 "Transfer-Encoding: chunked\r\n",
+    };
+    static const struct {
+        const char *says;
+        int status;
+    } cases[] = {{"", 401}, {"X-Gate: deny\r\n", 403}, {"X-Gate: later deny\r\n", 403}};
+    struct http_rig *rig = begin(http_rig_options());
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+            struct client client = client_connect(rig);
+            client_send(&client, requests[i]);
+            client_send(&client, cases[k].says);
+            client_send(&client, "\r\n");
+            if (strstr(requests[i], "Content-Length: 3\r\n") != NULL) client_send(&client, "abc");
+            struct response response = client_response(&client, false);
+            if (response.status != cases[k].status)
+                fail_msg("%s%s: %d", requests[i], cases[k].says, response.status);
+            const char *challenge = response_header(&response, "WWW-Authenticate");
+            assert_true((challenge != NULL) == (response.status == 401));
+            assert_string_equal(response_header(&response, "Content-Type"),
+                                "text/plain; charset=utf-8");
+            response_free(&response);
+            client_close(&client);
+        }
+    }
+    end(rig);
+}
+
+UNIT_TEST(test_who_is_let_in_is_answered_as_without_a_gate)
+{
+    static const char *const ways[] = {"X-Gate: open\r\n", "X-Gate: later\r\n"};
+    struct http_rig *rig = begin(http_rig_options());
+    for (size_t i = 0; i < 2; i++) {
+        struct client client = client_connect(rig);
+        for (int k = 0; k < 20; k++) {
+            client_send(&client, "POST /echo" HTTP_11 "Content-Length: 5\r\n");
+            client_send(&client, ways[i]);
+            client_send(&client, "\r\nhello");
+            client_expect(&client, 200, "hello");
+        }
+        client_send(&client, "GET /none" HTTP_11);
+        client_send(&client, ways[i]);
+        client_send(&client, "\r\n");
+        client_expect(&client, 404, NULL);
+        client_send(&client, "POST /echo" HTTP_11 "Content-Length: 5\r\nExpect: 100-continue\r\n");
+        client_send(&client, ways[i]);
+        client_send(&client, "\r\n");
+        client_expect(&client, 100, NULL);
+        client_send(&client, "hello");
+        client_expect(&client, 200, "hello");
+        client_close(&client);
+    }
+    end(rig);
+}
+
+UNIT_TEST(test_requests_and_bodies_sent_before_the_decision_are_kept)
+{
+    struct http_rig *rig = begin(http_rig_options());
+    struct client client = client_connect(rig);
+    hold(true);
+    client_send(&client, "POST /echo" HTTP_11 "X-Gate: later\r\nContent-Length: 3\r\n\r\none"
+                         "POST /echo" HTTP_11 "X-Gate: later\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         "3\r\ntwo\r\n0\r\n\r\n"
+                         "POST /echo" HTTP_11 "X-Gate: later deny\r\nContent-Length: 5\r\n\r\nthree"
+                         "GET /text" HTTP_11 "X-Gate: open\r\n\r\n");
+    await_held(1);
+    hold(false);
+    client_expect(&client, 200, "one");
+    client_expect(&client, 200, "two");
+    client_expect(&client, 403, NULL);
+    client_expect(&client, 200, "hello");
+    client_close(&client);
+    end(rig);
+}
+
+UNIT_TEST(test_other_connections_go_on_while_decisions_are_awaited)
+{
+    struct http_rig *rig = begin(http_rig_options());
+    struct client waiting[40];
+    hold(true);
+    for (size_t i = 0; i < 40; i++) {
+        waiting[i] = client_connect(rig);
+        client_send(&waiting[i], "GET /text" HTTP_11 "X-Gate: later\r\n\r\n");
+    }
+    await_held(40);
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /text" HTTP_11 "X-Gate: open\r\n\r\n");
+    client_expect(&client, 200, "hello");
+    client_close(&client);
+    hold(false);
+    for (size_t i = 0; i < 40; i++) {
+        client_expect(&waiting[i], 200, "hello");
+        client_close(&waiting[i]);
+    }
+    end(rig);
+}
+
+UNIT_TEST(test_clients_may_go_and_the_server_may_stop_before_the_decision)
+{
+    struct http_rig *rig = begin(http_rig_options());
+    struct client gone = client_connect(rig), stays = client_connect(rig);
+    hold(true);
+    client_send(&gone, "GET /text" HTTP_11 "X-Gate: later\r\n\r\n");
+    client_send(&stays, "GET /text" HTTP_11 "X-Gate: later\r\n\r\n");
+    await_held(2);
+    client_close(&gone);
+    http_server_quiesce(rig->server);
+    hold(false);
+    end(rig); /* waits for both decisions */
+    client_close(&stays);
+}
+
+UNIT_TEST(test_a_gate_that_asks_for_the_body_judges_all_of_it)
+{
+    struct http_rig *rig = begin(http_rig_options());
+    struct client client = client_connect(rig);
+    client_send(&client, "POST /echo" HTTP_11 "X-Gate: body\r\nContent-Length: 6\r\n\r\nsecret");
+    client_expect(&client, 200, "secret");
+    client_send(&client, "POST /echo" HTTP_11 "X-Gate: body\r\nContent-Length: 6\r\n\r\nsecreT");
+    client_expect(&client, 403, "forbidden\n");
+    client_send(&client, "POST /echo" HTTP_11 "X-Gate: body\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         "3\r\nsec\r\n3\r\nret\r\n0\r\n\r\n");
+    client_expect(&client, 200, "secret");
+    client_send(&client, "GET /text" HTTP_11 "X-Gate: body\r\n\r\n");
+    client_expect(&client, 403, "forbidden\n");
+    client_close(&client);
+    end(rig);
+}
+
+UNIT_TEST(test_each_allocation_may_fail_while_the_gate_decides)
+{
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        struct http_rig *rig = begin(http_rig_options());
+        struct client client = client_connect(rig);
+        hold(true);
+        mem_fail_nth(nth, true);
+        client_send(&client, "POST /echo" HTTP_11 "X-Gate: later\r\nContent-Length: 3\r\n\r\none");
+        hold(false);
+        struct response response = client_response(&client, false);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (response.status != 503 && response.status != 0) assert_int_equal(response.status, 200);
+        if (response.status == 200) assert_string_equal(response.body, "one");
+        response_free(&response);
+        client_close(&client);
+        end(rig);
+        assert_true(nth < 100);
+    }
+}
+
+int
+main(void)
+{
+    log_to_fd(-1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_is_not_let_in_learns_nothing_about_the_request),
+        cmocka_unit_test(test_who_is_let_in_is_answered_as_without_a_gate),
+        cmocka_unit_test(test_requests_and_bodies_sent_before_the_decision_are_kept),
+        cmocka_unit_test(test_other_connections_go_on_while_decisions_are_awaited),
+        cmocka_unit_test(test_clients_may_go_and_the_server_may_stop_before_the_decision),
+        cmocka_unit_test(test_a_gate_that_asks_for_the_body_judges_all_of_it),
+        cmocka_unit_test(test_each_allocation_may_fail_while_the_gate_decides),
+    };
+    int failed = cmocka_run_group_tests_name("clear", tests, NULL, NULL);
+    http_rig_use_tls(TLS_1_3);
+    failed += cmocka_run_group_tests_name("TLS 1.3", tests, NULL, NULL);
+    http_rig_use_tls(NULL);
+    return failed;
+}

@@ -1,0 +1,645 @@
+/*
+ * tls.c - see tls.h.
+ *
+ * Invariants:
+ *  1. A `struct tls` does not change once tls_new() has returned it, but for its references.
+ *  2. A session holds the `struct tls` whose credentials GnuTLS uses, until it is freed.
+ *  3. `has_peer` is set only if the CAs of `judged_by` vouched for the client's certificate, and
+ *     then `is_fit` is set.
+ *  4. A record that GnuTLS keeps after TLS_AGAIN is sent before another one (`is_pending`).
+ */
+#include "net/tls.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/tls_names.h"
+
+enum { DIGEST_BYTES = 32, CHAIN_MAX = 16 };
+
+struct tls {
+    _Atomic unsigned references; /* acq_rel: the last one to release sees all uses */
+    struct arena arena;          /* of this struct and what it points to */
+    enum tls_client_auth client_auth;
+    const char **allowed_sans; /* NULL-terminated; NULL: all */
+    gnutls_certificate_credentials_t credentials;
+    gnutls_priority_t priority;
+    gnutls_x509_trust_list_t trust; /* NULL: clients' certificates are not verified */
+    gnutls_datum_t ticket_key;
+    int64_t expires_s;
+    uint8_t digest[DIGEST_BYTES]; /* of the settings and files */
+};
+
+struct tls_session {
+    struct budget *memory;
+    struct tls *tls; /* invariant 2 */
+    gnutls_session_t gnutls;
+    bool is_pending;       /* invariant 4 */
+    bool is_over;          /* nothing more can be sent */
+    bool has_peer;         /* invariant 3 */
+    bool is_fit;           /* it may go on with `judged_by` */
+    struct tls *judged_by; /* held; NULL: before the end of the handshake */
+    int64_t peer_expires_s;
+    struct tls_peer peer;
+    const char **peer_names;
+    struct arena arena; /* texts of `peer` */
+};
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static enum err
+read_file(const char *path, struct buf *to, struct why *why)
+{
+    enum err e = OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        e = errno == ENOENT ? ERR_MISSING : ERR_IO;
+        return why_set(why, e, "cannot open %s: %s", path, errno_text(errno).text);
+    }
+    for (ssize_t got = 1; got != 0 && e == OK && buf_reserve(to, 1);) {
+        got = read(fd, to->at + to->size, to->capacity - to->size);
+        if (got > 0) to->size += (size_t)got;
+        if (got < 0 && errno != EINTR)
+            e = why_set(why, ERR_IO, "cannot read %s: %s", path, errno_text(errno).text);
+    }
+    close(fd);
+    if (e == OK && buf_error(to) != OK) {
+        e = why_set(why, buf_error(to),
+                    buf_error(to) == ERR_LIMIT ? "%s is larger than 1 MiB"
+                                               : "not enough memory to read %s",
+                    path);
+    }
+    return e;
+}
+
+/* The files of a TLS configuration, or the texts in their place. */
+struct pem {
+    struct buf cert, key, ca;
+    const char *cert_name, *key_name, *ca_name; /* for messages */
+};
+
+static void
+pem_fini(struct pem *pem)
+{
+    buf_fini(&pem->cert);
+    buf_fini(&pem->key);
+    buf_fini(&pem->ca);
+}
+
+static enum err
+read_pem(const char *text, const char *file, const char *key, struct buf *to, const char **ret_name,
+         struct why *why)
+{
+    *ret_name = text != NULL ? key : file;
+    if (text == NULL && file == NULL) return OK;
+    if (text == NULL) return read_file(file, to, why);
+    buf_put_text(to, text);
+    return why_set(why, buf_error(to), "not enough memory for '%s'", key);
+}
+
+static enum err
+pem_read(struct pem *pem, const struct tls_server_settings *s, struct budget *memory,
+         struct why *why)
+{
+    buf_init(&pem->cert, memory, TLS_FILE_BYTES_MAX);
+    buf_init_secret(&pem->key, memory, TLS_FILE_BYTES_MAX);
+    buf_init(&pem->ca, memory, TLS_FILE_BYTES_MAX);
+    enum err e = read_pem(s->cert, s->cert_file, "cert", &pem->cert, &pem->cert_name, why);
+    if (e == OK) e = read_pem(s->key, s->key_file, "key", &pem->key, &pem->key_name, why);
+    if (e == OK)
+        e = read_pem(s->client_ca, s->client_ca_file, "client_ca", &pem->ca, &pem->ca_name, why);
+    return e;
+}
+
+/* --- a generation ----------------------------------------------------------------------------- */
+
+static gnutls_datum_t
+datum_of(const struct buf *buf)
+{
+    return (gnutls_datum_t){.data = buf->at, .size = (unsigned)buf->size};
+}
+
+static enum err
+wrong(struct why *why, const char *name, int failed)
+{
+    if (failed == GNUTLS_E_MEMORY_ERROR) return why_set(why, ERR_NOMEM, "not enough memory");
+    return why_set(why, ERR_INPUT, "%s: %s", name, gnutls_strerror(failed));
+}
+
+/* Finds when the server's own certificate expires. */
+static enum err
+note_expiry(struct tls *tls, const struct pem *pem, struct why *why)
+{
+    gnutls_x509_crt_t crt;
+    gnutls_datum_t text = datum_of(&pem->cert);
+    int failed = gnutls_x509_crt_init(&crt);
+    if (failed) return wrong(why, pem->cert_name, failed);
+    failed = gnutls_x509_crt_import(crt, &text, GNUTLS_X509_FMT_PEM);
+    if (failed == 0) tls->expires_s = gnutls_x509_crt_get_expiration_time(crt);
+    gnutls_x509_crt_deinit(crt);
+    return failed == 0 ? OK : wrong(why, pem->cert_name, failed);
+}
+
+static enum err
+load_certificate(struct tls *tls, const struct pem *pem, struct why *why)
+{
+    gnutls_datum_t cert = datum_of(&pem->cert), key = datum_of(&pem->key);
+    enum err e = note_expiry(tls, pem, why);
+    if (e) return e;
+    int failed =
+        gnutls_certificate_set_x509_key_mem(tls->credentials, &cert, &key, GNUTLS_X509_FMT_PEM);
+    if (failed == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+        return why_set(why, ERR_INPUT, "the key of %s does not belong to the certificate of %s",
+                       pem->key_name, pem->cert_name);
+    return failed < 0 ? wrong(why, pem->key_name, failed) : OK;
+}
+
+static enum err
+load_trust(struct tls *tls, const struct pem *pem, struct why *why)
+{
+    gnutls_datum_t ca = datum_of(&pem->ca);
+    int failed = gnutls_x509_trust_list_init(&tls->trust, 0);
+    if (failed) return wrong(why, pem->ca_name, failed);
+    failed = gnutls_x509_trust_list_add_trust_mem(tls->trust, &ca, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
+    if (failed == 0)
+        return why_set(why, ERR_INPUT, "%s: there is no certificate in it", pem->ca_name);
+    if (failed < 0) return wrong(why, pem->ca_name, failed);
+    /* The names of these CAs are sent to clients, which choose their certificate by them. */
+    failed = gnutls_certificate_set_x509_trust_mem(tls->credentials, &ca, GNUTLS_X509_FMT_PEM);
+    return failed < 0 ? wrong(why, pem->ca_name, failed) : OK;
+}
+
+static enum err
+copy_sans(struct tls *tls, const struct text_list *list)
+{
+    if (list->count == 0) return OK;
+    tls->allowed_sans = arena_new(&tls->arena, (list->count + 1) * sizeof *tls->allowed_sans);
+    for (uint32_t i = 0; i < list->count && tls->allowed_sans != NULL; i++) {
+        struct bytes text = bytes_of(list->items[i], strlen(list->items[i]) + 1);
+        tls->allowed_sans[i] = (const char *)arena_copy(&tls->arena, text).at;
+        if (tls->allowed_sans[i] == NULL) return ERR_NOMEM;
+    }
+    return tls->allowed_sans == NULL ? ERR_NOMEM : OK;
+}
+
+static void
+hash_text(gnutls_hash_hd_t hash, const char *text)
+{
+    (void)!gnutls_hash(hash, text == NULL ? "" : text, text == NULL ? 1 : strlen(text) + 1);
+}
+
+static void
+hash_texts(gnutls_hash_hd_t hash, const struct text_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        hash_text(hash, list->items[i]);
+    }
+    hash_text(hash, NULL);
+}
+
+static enum err
+make_digest(struct tls *tls, const struct tls_server_settings *s, const struct pem *pem)
+{
+    gnutls_hash_hd_t hash;
+    char numbers[64];
+    if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256)) return ERR_NOMEM;
+    const struct buf *files[] = {&pem->cert, &pem->key, &pem->ca};
+    snprintf(numbers, sizeof numbers, "%zu %zu %zu %d %d %d %d", pem->cert.size, pem->key.size,
+             pem->ca.size, (int)s->client_auth, (int)s->min_version, (int)s->max_version,
+             s->prefer_server_cipher_suites);
+    hash_text(hash, numbers);
+    hash_texts(hash, &s->client_allowed_sans);
+    hash_texts(hash, &s->cipher_suites);
+    hash_texts(hash, &s->curve_preferences);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        (void)!gnutls_hash(hash, files[i]->at, files[i]->size);
+    }
+    gnutls_hash_deinit(hash, tls->digest);
+    return OK;
+}
+
+static enum err
+load_priority(struct tls *tls, const struct tls_server_settings *s, struct why *why)
+{
+    struct buf text;
+    buf_init(&text, tls->arena.budget, 64 * 1024);
+    enum err e = tls_priority(s, &text, NULL, why);
+    if (e == OK) e = buf_error(&text);
+    if (e == OK) {
+        int failed = gnutls_priority_init(&tls->priority, (const char *)text.at, NULL);
+        if (failed) e = wrong(why, "cipher_suites", failed);
+    }
+    buf_fini(&text);
+    return e;
+}
+
+static int verify_in_handshake(gnutls_session_t gnutls);
+
+static enum err
+load(struct tls *tls, const struct tls_server_settings *s, const struct pem *pem, struct why *why)
+{
+    bool verifies =
+        s->client_auth == TLS_CLIENT_VERIFY_IF_GIVEN || s->client_auth == TLS_CLIENT_REQUIRE;
+    tls->client_auth = s->client_auth;
+    if (gnutls_certificate_allocate_credentials(&tls->credentials)) return ERR_NOMEM;
+    enum err e = load_certificate(tls, pem, why);
+    if (e == OK && verifies) e = load_trust(tls, pem, why);
+    if (e) return e;
+    e = load_priority(tls, s, why);
+    if (e) return e;
+    if (gnutls_session_ticket_key_generate(&tls->ticket_key)) return ERR_NOMEM;
+    gnutls_certificate_set_verify_function(tls->credentials, verify_in_handshake);
+    e = copy_sans(tls, &s->client_allowed_sans);
+    return e ? e : make_digest(tls, s, pem);
+}
+
+enum err
+tls_new(const struct tls_server_settings *settings, struct budget *memory, struct tls **ret_tls,
+        struct why *why)
+{
+    struct arena arena;
+    struct pem pem;
+
+    memset(&pem, 0, sizeof pem);
+    arena_init(&arena, memory, 1 << 20, 0);
+    struct tls *tls = arena_new(&arena, sizeof *tls);
+    if (tls == NULL) return why_set(why, ERR_NOMEM, "not enough memory for TLS");
+    tls->arena = arena;
+    atomic_init(&tls->references, 1);
+    enum err e = pem_read(&pem, settings, memory, why);
+    if (e == OK) e = load(tls, settings, &pem, why);
+    pem_fini(&pem);
+    if (e == ERR_NOMEM) why_set(why, e, "not enough memory for TLS");
+    if (e)
+        tls_release(tls);
+    else
+        *ret_tls = tls;
+    return e;
+}
+
+struct tls *
+tls_hold(struct tls *tls)
+{
+    atomic_fetch_add_explicit(&tls->references, 1, memory_order_relaxed);
+    return tls;
+}
+
+void
+tls_release(struct tls *tls)
+{
+    if (tls == NULL) return;
+    unsigned before = atomic_fetch_sub_explicit(&tls->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
+    if (tls->credentials != NULL) gnutls_certificate_free_credentials(tls->credentials);
+    if (tls->priority != NULL) gnutls_priority_deinit(tls->priority);
+    if (tls->trust != NULL) gnutls_x509_trust_list_deinit(tls->trust, 1);
+    if (tls->ticket_key.data != NULL) {
+        gnutls_memset(tls->ticket_key.data, 0, tls->ticket_key.size);
+        gnutls_free(tls->ticket_key.data);
+    }
+    struct arena arena = tls->arena;
+    arena_fini(&arena);
+}
+
+bool
+tls_equal(const struct tls *a, const struct tls *b)
+{
+    if (a == NULL || b == NULL) return a == b;
+    return memcmp(a->digest, b->digest, sizeof a->digest) == 0;
+}
+
+int64_t
+tls_expires_s(const struct tls *tls)
+{
+    return tls->expires_s;
+}
+
+/* --- certificates of clients ------------------------------------------------------------------ */
+
+struct chain {
+    gnutls_x509_crt_t items[CHAIN_MAX];
+    unsigned count;
+};
+
+static void
+chain_fini(struct chain *chain)
+{
+    for (unsigned i = 0; i < chain->count; i++) {
+        gnutls_x509_crt_deinit(chain->items[i]);
+    }
+}
+
+/* False: the client sent none, or something else. */
+static bool
+chain_of(gnutls_session_t gnutls, struct chain *ret_chain)
+{
+    unsigned count = 0;
+    const gnutls_datum_t *sent = gnutls_certificate_get_peers(gnutls, &count);
+    *ret_chain = (struct chain){.count = 0};
+    if (sent == NULL || count == 0 || count > CHAIN_MAX) return false;
+    if (gnutls_certificate_type_get2(gnutls, GNUTLS_CTYPE_PEERS) != GNUTLS_CRT_X509) return false;
+    for (unsigned i = 0; i < count; i++) {
+        gnutls_x509_crt_t *item = &ret_chain->items[i];
+        if (gnutls_x509_crt_init(item)) break;
+        ret_chain->count++;
+        if (gnutls_x509_crt_import(*item, &sent[i], GNUTLS_X509_FMT_DER)) break;
+        if (i == count - 1) return true;
+    }
+    chain_fini(ret_chain);
+    ret_chain->count = 0;
+    return false;
+}
+
+/* Calls `see` with each SAN of a certificate as text, until it returns false. */
+static void
+each_name(gnutls_x509_crt_t crt, bool (*see)(void *context, struct bytes name), void *context)
+{
+    for (unsigned i = 0;; i++) {
+        char name[1024], shown[INET6_ADDRSTRLEN];
+        size_t size = sizeof name;
+        int kind = gnutls_x509_crt_get_subject_alt_name(crt, i, name, &size, NULL);
+        if (kind == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) return;
+        if (kind < 0) continue; /* too long */
+        struct bytes text = bytes_of(name, size);
+        if (kind == GNUTLS_SAN_IPADDRESS) {
+            int family = size == 4 ? AF_INET : AF_INET6;
+            if (inet_ntop(family, name, shown, sizeof shown) == NULL) continue;
+            text = bytes_of_text(shown);
+        } else if (kind != GNUTLS_SAN_DNSNAME && kind != GNUTLS_SAN_RFC822NAME &&
+                   kind != GNUTLS_SAN_URI) {
+            continue;
+        }
+        if (memchr(text.at, '\0', text.size) != NULL) continue;
+        if (!see(context, text)) return;
+    }
+}
+
+struct allowed {
+    const char **list;
+    bool is_found;
+};
+
+static bool
+look_for_name(void *context, struct bytes name)
+{
+    struct allowed *a = context;
+    for (const char **at = a->list; *at != NULL && !a->is_found; at++) {
+        a->is_found = bytes_equal(bytes_of_text(*at), name);
+    }
+    return !a->is_found;
+}
+
+/* Says whether the CAs of `tls` vouch for a client with this certificate, which has an allowed
+ * name. */
+static bool
+vouches(struct tls *tls, struct chain *chain)
+{
+    char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
+    gnutls_typed_vdata_st wanted = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                    .data = (unsigned char *)purpose};
+    unsigned status = 0;
+    struct allowed allowed = {tls->allowed_sans, tls->allowed_sans == NULL};
+    if (gnutls_x509_trust_list_verify_crt2(tls->trust, chain->items, chain->count, &wanted, 1, 0,
+                                           &status, NULL) ||
+        status != 0)
+        return false;
+    if (!allowed.is_found) each_name(chain->items[0], look_for_name, &allowed);
+    return allowed.is_found;
+}
+
+static bool
+keep_name(void *context, struct bytes name)
+{
+    struct tls_session *s = context;
+    const char **names = arena_push(&s->arena, s->peer_names, s->peer.name_count, sizeof *names);
+    char *text = arena_alloc(&s->arena, name.size + 1);
+    if (names == NULL || text == NULL) return false;
+    memcpy(text, name.at, name.size);
+    text[name.size] = '\0';
+    names[s->peer.name_count++] = text;
+    s->peer.names = s->peer_names = names;
+    return s->peer.name_count < TLS_NAMES_MAX;
+}
+
+/* Notes who the client is, after its certificate was verified. */
+static void
+note_peer(struct tls_session *s, struct chain *chain)
+{
+    gnutls_datum_t subject = {NULL, 0};
+    arena_reset(&s->arena);
+    s->peer = (struct tls_peer){.subject = ""};
+    s->peer_names = NULL;
+    s->peer_expires_s = INT64_MAX;
+    for (unsigned i = 0; i < chain->count; i++) {
+        int64_t expires_s = gnutls_x509_crt_get_expiration_time(chain->items[i]);
+        if (expires_s < s->peer_expires_s) s->peer_expires_s = expires_s;
+    }
+    if (gnutls_x509_crt_get_dn3(chain->items[0], &subject, 0) == 0) {
+        struct bytes text = bytes_of(subject.data, subject.size + 1);
+        const char *copy = (const char *)arena_copy(&s->arena, text).at;
+        if (copy != NULL) s->peer.subject = copy;
+        gnutls_free(subject.data);
+    }
+    each_name(chain->items[0], keep_name, s);
+    s->has_peer = true;
+}
+
+/* Says whether the client may go on with `tls`. GnuTLS keeps what the client sent, so that newer
+ * CAs can be asked. */
+static bool
+judge(struct tls_session *s, struct tls *tls)
+{
+    struct chain chain = {.count = 0};
+    if (s->judged_by == tls) return s->is_fit;
+    tls_release(s->judged_by);
+    s->judged_by = tls_hold(tls);
+    s->has_peer = false;
+    bool is_given = tls->trust != NULL && chain_of(s->gnutls, &chain);
+    s->is_fit = is_given ? vouches(tls, &chain) : tls->client_auth != TLS_CLIENT_REQUIRE;
+    if (is_given && s->is_fit) note_peer(s, &chain); /* invariant 3 */
+    chain_fini(&chain);
+    return s->is_fit;
+}
+
+static int
+verify_in_handshake(gnutls_session_t gnutls)
+{
+    struct tls_session *s = gnutls_session_get_ptr(gnutls);
+    return judge(s, s->tls) ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+bool
+tls_session_lasts(const struct tls_session *s, int64_t now_s)
+{
+    return !s->has_peer || now_s <= s->peer_expires_s;
+}
+
+bool
+tls_session_fits(struct tls_session *s, struct tls *tls, int64_t now_s)
+{
+    return judge(s, tls) && tls_session_lasts(s, now_s);
+}
+
+const struct tls_peer *
+tls_session_peer(const struct tls_session *session)
+{
+    return session->has_peer ? &session->peer : NULL;
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+static int
+session_init(struct tls_session *s, int fd)
+{
+    static unsigned char http_1_1[] = "http/1.1";
+    static const gnutls_datum_t protocols[] = {{http_1_1, sizeof http_1_1 - 1}};
+    static const gnutls_certificate_request_t requests[] = {
+        [TLS_CLIENT_NONE] = GNUTLS_CERT_IGNORE,
+        [TLS_CLIENT_REQUEST] = GNUTLS_CERT_REQUEST,
+        [TLS_CLIENT_REQUIRE_ANY] = GNUTLS_CERT_REQUIRE,
+        [TLS_CLIENT_VERIFY_IF_GIVEN] = GNUTLS_CERT_REQUEST,
+        [TLS_CLIENT_REQUIRE] = GNUTLS_CERT_REQUIRE,
+    };
+    struct tls *tls = s->tls;
+    int failed = gnutls_init(&s->gnutls, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+    if (failed) return failed;
+    gnutls_session_set_ptr(s->gnutls, s);
+    gnutls_transport_set_int(s->gnutls, fd);
+    gnutls_handshake_set_timeout(s->gnutls, 0); /* the server has deadlines of its own */
+    gnutls_certificate_server_set_request(s->gnutls, requests[tls->client_auth]);
+    failed = gnutls_priority_set(s->gnutls, tls->priority);
+    if (!failed)
+        failed = gnutls_credentials_set(s->gnutls, GNUTLS_CRD_CERTIFICATE, tls->credentials);
+    if (!failed) failed = gnutls_session_ticket_enable_server(s->gnutls, &tls->ticket_key);
+    if (!failed) failed = gnutls_alpn_set_protocols(s->gnutls, protocols, 1, 0);
+    return failed;
+}
+
+struct tls_session *
+tls_session_new(struct tls *tls, int fd)
+{
+    struct budget *memory = tls->arena.budget;
+    if (memory != NULL && budget_take(memory, TLS_SESSION_BYTES)) return NULL;
+    struct tls_session *s = mem_new(memory, sizeof *s);
+    if (s == NULL) {
+        if (memory != NULL) budget_give(memory, TLS_SESSION_BYTES);
+        return NULL;
+    }
+    s->memory = memory;
+    s->tls = tls_hold(tls);
+    arena_init(&s->arena, memory, 64 * 1024, 1024);
+    if (session_init(s, fd) == 0) return s;
+    tls_session_free(s);
+    return NULL;
+}
+
+void
+tls_session_free(struct tls_session *s)
+{
+    if (s == NULL) return;
+    struct budget *memory = s->memory;
+    if (s->gnutls != NULL) gnutls_deinit(s->gnutls);
+    tls_release(s->tls);
+    tls_release(s->judged_by);
+    arena_fini(&s->arena);
+    mem_free(memory, s, sizeof *s);
+    if (memory != NULL) budget_give(memory, TLS_SESSION_BYTES);
+}
+
+static bool
+is_later(int result)
+{
+    return result == GNUTLS_E_AGAIN || result == GNUTLS_E_INTERRUPTED;
+}
+
+enum tls_progress
+tls_handshake(struct tls_session *s, struct why *why)
+{
+    int result;
+    do {
+        result = gnutls_handshake(s->gnutls);
+    } while (result == GNUTLS_E_INTERRUPTED || result == GNUTLS_E_WARNING_ALERT_RECEIVED);
+    if (result == GNUTLS_E_AGAIN) return TLS_AGAIN;
+    /* Without a certificate in the handshake, as in that of a resumed session, it is not judged. */
+    if (result == 0 && !judge(s, s->tls)) result = GNUTLS_E_CERTIFICATE_ERROR;
+    if (result == 0) return TLS_DONE;
+    s->is_over = true;
+    (void)!gnutls_alert_send_appropriate(s->gnutls, result);
+    why_set(why, ERR_INPUT, "%s", gnutls_strerror(result));
+    return TLS_ENDED;
+}
+
+enum tls_progress
+tls_receive(struct tls_session *s, uint8_t *to, size_t size, size_t *ret_size)
+{
+    ssize_t got = gnutls_record_recv(s->gnutls, to, size);
+    if (is_later((int)got)) return TLS_AGAIN;
+    if (got > 0) {
+        *ret_size = (size_t)got;
+        return TLS_DONE;
+    }
+    return TLS_ENDED; /* closed, cut off, or a client that wants to renegotiate */
+}
+
+/* Returns bytes to send as one record: those of the first part, or of several in `scratch`. */
+static struct bytes
+gather(const struct iovec *parts, size_t count, uint8_t *scratch)
+{
+    size_t size = 0;
+    if (count == 1 || parts[0].iov_len >= TLS_RECORD_BYTES) {
+        size = parts[0].iov_len < TLS_RECORD_BYTES ? parts[0].iov_len : TLS_RECORD_BYTES;
+        return bytes_of(parts[0].iov_base, size);
+    }
+    for (size_t i = 0; i < count && size < TLS_RECORD_BYTES; i++) {
+        size_t left = TLS_RECORD_BYTES - size;
+        size_t taken = parts[i].iov_len < left ? parts[i].iov_len : left;
+        memcpy(scratch + size, parts[i].iov_base, taken);
+        size += taken;
+    }
+    return bytes_of(scratch, size);
+}
+
+enum tls_progress
+tls_send(struct tls_session *s, const struct iovec *parts, size_t count, uint8_t *scratch,
+         size_t *ret_size)
+{
+    struct bytes record = bytes_of("", 0);
+    if (s->is_over) return TLS_ENDED;
+    if (!s->is_pending) record = gather(parts, count, scratch);
+    assert(s->is_pending || record.size > 0);
+    /* Without bytes it sends the rest of the pending record: invariant 4. */
+    ssize_t sent = gnutls_record_send(s->gnutls, record.size > 0 ? record.at : NULL, record.size);
+    s->is_pending = is_later((int)sent);
+    if (s->is_pending) return TLS_AGAIN;
+    if (sent <= 0) {
+        s->is_over = true;
+        return TLS_ENDED;
+    }
+    *ret_size = (size_t)sent;
+    return TLS_DONE;
+}
+
+void
+tls_end(struct tls_session *s)
+{
+    if (!s->is_over && !s->is_pending) (void)!gnutls_bye(s->gnutls, GNUTLS_SHUT_WR);
+    s->is_over = true;
+}
+
+bool
+tls_has_unread(const struct tls_session *s)
+{
+    return gnutls_record_check_pending(s->gnutls) > 0;
+}

@@ -1,0 +1,363 @@
+#!/bin/bash
+# access.sh - who may reach the server: TLS, listeners, users and permissions on a real process, with
+# curl, openssl and a real Prometheus as clients; files that change under load.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+for tool in openssl curl python3; do
+    command -v "$tool" >/dev/null || skip_all "access" "no $tool"
+done
+read -r port write_port prometheus_port < <(free_ports 3 | tr '\n' ' ')
+url=https://localhost:$port
+
+# --- certificates and configuration ----------------------------------------------------------------
+
+make_ca() { # NAME
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 -subj "/CN=$1" -keyout "$work/$1.key" -out "$work/$1.pem"
+}
+
+issue() { # CA NAME PURPOSE SAN
+    printf 'subjectAltName=%s\nextendedKeyUsage=%s\n' "$4" "$3" >"$work/$2.ext"
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" -keyout "$work/$2.key" -out "$work/$2.csr" &&
+        openssl x509 -req -in "$work/$2.csr" -CA "$work/$1.pem" -CAkey "$work/$1.key" -CAcreateserial -days 5 -extfile "$work/$2.ext" -out "$work/$2.pem"
+}
+
+certificates() {
+    make_ca ca && make_ca other &&
+        issue ca server serverAuth DNS:localhost,IP:127.0.0.1 && issue ca next serverAuth DNS:localhost,IP:127.0.0.1 &&
+        issue ca ops clientAuth DNS:ops.test && issue other foreign clientAuth DNS:ops.test
+}
+
+# The hash of "secret" by bcrypt, with cost 4, and the SHA-256 of the token "abc".
+# shellcheck disable=SC2016 # the hash is not a variable
+secret='$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW'
+abc=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+
+write_web() { # USER...
+    cat <<END
+tls_server_config:
+  cert_file: tls/server.pem
+  key_file: tls/server.key
+  client_ca_file: ca.pem
+  client_auth_type: VerifyClientCertIfGiven
+http_server_config:
+  headers: {X-Frame-Options: deny}
+basic_auth_users:
+END
+    printf "  %s: '$secret'\n" "$@"
+}
+
+write_config() {
+    cat <<END
+listeners:
+- {address: "unix:$work/s", tls_server_config: {}}
+- {address: "127.0.0.1:$write_port", allow: [write]}
+users:
+- {name: writer, tokens: [$abc], permissions: [write]}
+- {name: reader, password: '$secret', permissions: [read]}
+- {name: ops, client_certificate: ops.test, permissions: [admin, metrics]}
+- {name: shop, password: '$secret', permissions: [read, write], tenants: [shop]}
+- {name: teams, password: '$secret', permissions: [read], tenants: ['team-*', x]}
+END
+}
+
+use_certificate() { # NAME
+    cp "$work/$1.key" "$work/tls/key.new" && cp "$work/$1.pem" "$work/tls/pem.new" &&
+        mv "$work/tls/key.new" "$work/tls/server.key" && mv "$work/tls/pem.new" "$work/tls/server.pem"
+}
+
+# --- requests --------------------------------------------------------------------------------------
+
+ask() { # ARGUMENT...
+    curl -s --noproxy '*' --max-time 20 --cacert "$work/ca.pem" "$@"
+}
+
+is() { # STATUS ARGUMENT...
+    local got
+    got=$(ask -o "$work/body.txt" -w '%{http_code}' "${@:2}")
+    [[ $got == "$1" ]] || {
+        echo "$got: $(head -c 300 "$work/body.txt")"
+        return 1
+    }
+}
+
+# Each line: a status, and the arguments of a request.
+all_are() {
+    local line words
+    while read -r line; do
+        [[ -n $line ]] || continue
+        eval "words=($line)"
+        is "${words[@]}" || {
+            echo "$line"
+            return 1
+        }
+    done
+}
+
+# --- a server with everything ----------------------------------------------------------------------
+
+mkdir -p "$work/tls"
+claim "certificates are made" certificates
+use_certificate server
+write_web ann >"$work/web.yml"
+write_config >"$work/firekeep.yml"
+begin() {
+    start here build/firekeep serve "--storage.path=$work/data" "--web.listen-address=127.0.0.1:$port" \
+        "--web.config.file=$work/web.yml" "--config.file=$work/firekeep.yml" --tenancy.enabled \
+        --web.enable-lifecycle --web.enable-admin-api
+    within 30 is 200 "$url/-/ready"
+}
+claim "it starts" begin
+
+claim "each way to sign in has its permissions" all_are <<END
+200 $url/-/healthy
+401 $url/api/v1/labels
+401 $url/metrics
+200 -u ann:secret -H X-Scope-OrgID:a $url/api/v1/labels
+200 -u ann:secret $url/metrics
+401 -u ann:Secret $url/metrics
+401 -u nobody:secret $url/metrics
+401 -u ann: $url/metrics
+200 -u reader:secret -H X-Scope-OrgID:a $url/api/v1/labels
+403 -u reader:secret $url/metrics
+403 -u reader:secret -X POST -H X-Scope-OrgID:a $url/api/v1/write
+415 -H 'Authorization: Bearer abc' -H X-Scope-OrgID:a -X POST -H 'Content-Encoding: br' -d x $url/api/v1/write
+403 -H 'Authorization: Bearer abc' -H X-Scope-OrgID:a $url/api/v1/labels
+401 -H 'Authorization: Bearer abd' -H X-Scope-OrgID:a $url/api/v1/labels
+200 --cert "$work/ops.pem" --key "$work/ops.key" $url/metrics
+200 --cert "$work/ops.pem" --key "$work/ops.key" -X POST $url/-/reload
+403 --cert "$work/ops.pem" --key "$work/ops.key" -H X-Scope-OrgID:a $url/api/v1/labels
+END
+claim "tenants are those of the user" all_are <<END
+200 -u shop:secret $url/api/v1/labels
+200 -u shop:secret -H X-Scope-OrgID:shop $url/api/v1/labels
+200 -u shop:secret -H X-Scope-OrgID:shop:key=value $url/api/v1/labels
+403 -u shop:secret -H X-Scope-OrgID:other $url/api/v1/labels
+403 -u shop:secret -H 'X-Scope-OrgID: shop|other' $url/api/v1/labels
+200 -u teams:secret -H 'X-Scope-OrgID: team-a|x' $url/api/v1/labels
+403 -u teams:secret -H 'X-Scope-OrgID: team-a|y' $url/api/v1/labels
+401 -u teams:secret $url/api/v1/labels
+END
+claim "listeners serve what they are allowed to" all_are <<END
+401 --unix-socket "$work/s" http://x/metrics
+200 --unix-socket "$work/s" -u ann:secret http://x/metrics
+403 -u ann:secret https://localhost:$write_port/metrics
+415 -u ann:secret -X POST -H X-Scope-OrgID:a -H 'Content-Encoding: br' -d x https://localhost:$write_port/api/v1/write
+END
+claim "a certificate of another CA is refused" [ "$(ask --cert "$work/foreign.pem" --key "$work/foreign.key" -o /dev/null -w '%{http_code}' "$url/metrics")" == 000 ]
+claim "the socket's file is for its owner and group" [ "$(stat -c %a "$work/s")" == 660 ]
+has_header() { # all answers
+    ask -i -u ann:secret "$url/metrics" | head -n 20 | grep -qi '^x-frame-options: deny' && ask -i "$url/metrics" | grep -qi '^x-frame-options: deny'
+}
+claim "all answers have the configured headers" has_header
+
+# Whoever is not known gets the same bytes, whatever the request.
+learns_nothing() {
+    local args n=0
+    for args in "$url/api/v1/labels" "$url/none" "-X DELETE $url/metrics" "$url//metrics" "-u nobody:x $url/metrics" "-u ann:x $url/metrics" \
+        "-H Authorization:x $url/metrics" "-H Content-Encoding:x -d x $url/api/v1/write" "-u ann $url/api/v1/query?query=("; do
+        # shellcheck disable=SC2086 # words
+        ask -i $args </dev/null | grep -vi '^date:' >"$work/learnt.$n"
+        cmp "$work/learnt.0" "$work/learnt.$n" || return 1
+        n=$((n + 1))
+    done
+    grep -qi '^www-authenticate: basic' "$work/learnt.0"
+}
+claim "who is not known learns nothing about the request" learns_nothing
+
+# --- versions ---------------------------------------------------------------------------------------
+
+handshake() { # ARGUMENT...: says the version and the suite
+    openssl s_client -connect "localhost:$port" -CAfile "$work/ca.pem" -servername localhost "$@" </dev/null 2>/dev/null |
+        awk '/Cipher is/ { print $(NF) } /^ *Protocol *:/ { print $3 } /^New, / { print $2 }' | tr '\n' ' '
+}
+speaks() { # TEXT ARGUMENT...
+    local got
+    got=$(handshake "${@:2}")
+    [[ $got == *$1* ]] || {
+        echo "$got"
+        return 1
+    }
+}
+claim "it speaks TLS 1.3" speaks TLSv1.3 -tls1_3
+claim "it speaks TLS 1.2 with forward secrecy" speaks ECDHE -tls1_2
+claim "it does not speak TLS 1.1" speaks '(NONE)' -tls1_1 -cipher ALL:@SECLEVEL=0
+claim "it has no suites without forward secrecy" speaks '(NONE)' -tls1_2 -cipher AES128-GCM-SHA256
+
+# --- files that change under load -------------------------------------------------------------------
+
+cat >"$work/load.py" <<'END'
+"""Asks until the file STOP exists, on connections that are kept and new ones; prints failures."""
+import http.client, os, ssl, sys, threading
+port, ca, stop = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+context = ssl.create_default_context(cafile=ca)
+failures, asked, serials = [], [0], set()
+
+def ask(kept):
+    connection = None
+    while not os.path.exists(stop):
+        try:
+            if connection is None or not kept:
+                connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20)
+                connection.connect()
+                serials.add(connection.sock.getpeercert()["serialNumber"])
+            connection.request("GET", "/metrics", headers={"Authorization": "Basic YW5uOnNlY3JldA=="})
+            response = connection.getresponse()
+            response.read()
+            asked[0] += 1
+            if response.status != 200:
+                failures.append(response.status)
+        except OSError as error:
+            failures.append(repr(error))
+            connection = None
+
+threads = [threading.Thread(target=ask, args=(i % 2 == 0,)) for i in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(f"{asked[0]} requests, {len(serials)} certificates, failures {failures[:5]}")
+sys.exit(1 if failures or len(serials) < 2 or asked[0] < 50 else 0)
+END
+
+serves() { # NAME of a certificate
+    local served
+    served=$(openssl s_client -connect "localhost:$port" -CAfile "$work/ca.pem" </dev/null 2>/dev/null | openssl x509 -noout -serial)
+    [[ $served == "$(openssl x509 -noout -serial -in "$work/$1.pem")" ]]
+}
+rotates() {
+    local load result
+    python3 "$work/load.py" "$port" "$work/ca.pem" "$work/stop" >"$work/load.txt" 2>&1 &
+    load=$!
+    within 20 serves server && use_certificate next && within 30 serves next && use_certificate server && within 30 serves server
+    result=$?
+    touch "$work/stop"
+    wait "$load" || result=1
+    cat "$work/load.txt"
+    return $result
+}
+claim "certificates change under load without a failed request" rotates
+
+metric_is() { # NAME VALUE
+    ask -u ann:secret "$url/metrics" | awk -v name="$1" -v value="$2" '$1 == name { found = $2 == value } END { exit !found }'
+}
+half_a_key() {
+    head -c 80 "$work/next.key" >"$work/tls/server.key"
+    within 20 metric_is firekeep_tls_last_reread_successful 0 && serves server && grep -q 'level=error.*cannot reread TLS certificates' "$work/here.log" || return 1
+    use_certificate next && within 20 metric_is firekeep_tls_last_reread_successful 1 && serves next
+}
+claim "a half-written key leaves the old one in force" half_a_key
+
+users_change() {
+    local before
+    before=$(grep -c 'configuration reloaded' "$work/here.log")
+    write_web bob >"$work/web.new" && mv "$work/web.new" "$work/web.yml" || return 1
+    within 20 is 401 -u ann:secret "$url/metrics" && is 200 -u bob:secret "$url/metrics" && (($(grep -c 'configuration reloaded' "$work/here.log") == before + 1))
+}
+claim "users of the file for web.config.file change with it" users_change
+wrong_file() {
+    echo 'basic_auth_users: {bob: secret}' >"$work/web.new" && mv "$work/web.new" "$work/web.yml"
+    within 20 grep -q 'configuration reload failed.*web.yml:1:25' "$work/here.log" && is 200 -u bob:secret "$url/metrics"
+}
+claim "a wrong file leaves the old users in force" wrong_file
+claim "the log has no secret" [ "$(grep -c 'secret\|abcdefghij\|ba7816bf' "$work/here.log")" == 0 ]
+shows_no_secret() {
+    write_web bob >"$work/web.yml"
+    ask -u bob:secret "$url/api/v1/status/config" "$url/api/v1/status/flags" "$url/metrics" >"$work/shown.txt"
+    grep -q '<secret>' "$work/shown.txt" && ! grep -q '\$2b\$\|ba7816bf\|PRIVATE KEY' "$work/shown.txt"
+}
+claim "its pages show no secret" shows_no_secret
+
+# --- Unix sockets and sockets of a service manager ---------------------------------------------------
+
+claim "it is killed" crash here
+is_replaced() {
+    [[ -S $work/s ]] && begin && is 200 --unix-socket "$work/s" -u bob:secret http://x/metrics
+}
+claim "the file of a killed server's socket is replaced" is_replaced
+second_is_refused() {
+    timeout 30 build/firekeep serve "--storage.path=$work/data2" "--web.listen-address=unix:$work/s" >"$work/second.txt" 2>&1
+    [[ $? == 1 ]] && grep -q 'another process listens there' "$work/second.txt" && is 200 --unix-socket "$work/s" -u bob:secret http://x/metrics
+}
+claim "a second server does not take the socket" second_is_refused
+claim "it stops" stop here
+claim "its socket's file is gone" [ ! -e "$work/s" ]
+
+cat >"$work/activate.py" <<'END'
+"""Starts a program with a listening socket as its descriptor 3, as systemd does."""
+import os, socket, sys
+sock = socket.socket()
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+sock.bind(("127.0.0.1", int(sys.argv[1])))
+sock.listen()
+if sock.fileno() != 3:
+    os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="web", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+END
+is_activated() {
+    start passed python3 "$work/activate.py" "$port" build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web
+    within 30 is 200 "http://localhost:$port/-/ready" && stop passed
+}
+claim "a socket that the service manager passes is served" is_activated
+not_passed() {
+    timeout 30 build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web >"$work/not.txt" 2>&1
+    [[ $? == 1 ]] && grep -q 'fd://web: the service manager passes no socket of this name' "$work/not.txt"
+}
+claim "a socket that is not passed stops the start" not_passed
+
+# --- a real Prometheus ------------------------------------------------------------------------------
+
+prometheus=$PEERS/prometheus/usr/bin/prometheus
+[[ -x $prometheus ]] || prometheus=$(command -v prometheus)
+if [[ -z $prometheus ]]; then
+    skip "Prometheus writes and reads" "no prometheus"
+    done_testing
+    exit
+fi
+write_prometheus() { # PASSWORD
+    cat <<END
+global: {scrape_interval: 1s}
+scrape_configs: [{job_name: own, static_configs: [{targets: ['127.0.0.1:$prometheus_port']}]}]
+remote_write:
+- url: https://localhost:$write_port/api/v1/write
+  basic_auth: {username: shop, password: $1}
+  tls_config: {ca_file: ca.pem}
+- url: https://localhost:$port/api/v1/write
+  authorization: {credentials: abc}
+  tls_config: {ca_file: ca.pem}
+  headers: {X-Scope-OrgID: tokens}
+remote_read:
+- url: $url/api/v1/read
+  basic_auth: {username: shop, password: secret}
+  tls_config: {ca_file: ca.pem}
+  read_recent: true
+END
+}
+has_samples() { # TENANT USER
+    ask -u "$2:secret" -H "X-Scope-OrgID: $1" --data-urlencode 'query=count_over_time(up{job="own"}[1h]) > 5' -G "$url/api/v1/query" | grep -q '"value"'
+}
+claim "it starts again" begin
+write_prometheus wrong >"$work/prometheus.yml"
+start prometheus "$prometheus" "--config.file=$work/prometheus.yml" "--storage.tsdb.path=$work/prometheus" "--web.listen-address=127.0.0.1:$prometheus_port" --web.enable-lifecycle
+claim "Prometheus starts" wait_ready prometheus "http://127.0.0.1:$prometheus_port/-/ready"
+claim "its samples arrive with a token" within 40 has_samples tokens bob
+is_refused() {
+    curl -sf --noproxy '*' "http://127.0.0.1:$prometheus_port/metrics" | awk '/^prometheus_remote_storage_samples_failed_total.*'"$write_port"'/ && $2 > 0 { found = 1 } END { exit !found }'
+}
+claim "with a wrong password it is refused" within 40 is_refused
+mends() {
+    write_prometheus secret >"$work/prometheus.yml"
+    curl -sf --noproxy '*' -X POST "http://127.0.0.1:$prometheus_port/-/reload" && within 40 has_samples shop shop
+}
+claim "with the right one its samples arrive" mends
+reads_back() {
+    curl -sfG --noproxy '*' --data-urlencode 'query=count_over_time(up{job="own"}[1h])' "http://127.0.0.1:$prometheus_port/api/v1/query" | grep -q '"value"'
+}
+claim "it reads them back" reads_back
+claim "Prometheus stops" stop prometheus
+claim "the server stops" stop here
+done_testing
