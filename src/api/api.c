@@ -16,6 +16,7 @@
 #include "api/query/query.h"
 #include "api/queues_private.h"
 #include "api/read/read.h"
+#include "api/request/fence.h"
 #include "api/rules/rules.h"
 #include "api/status/status.h"
 #include "api/write/write.h"
@@ -27,7 +28,9 @@ enum {
     STORED = 1 /* needs a store: with storage.mode=none nothing is kept */,
     ADMIN = 2 /* needs the admin API */,
     READABLE = 4 /* needs a store or a source */,
-    RULER = 8 /* exists if the ruler API is on */
+    RULER = 8 /* exists if the ruler API is on */,
+    FENCED = 16 /* answers with permitted series only, or with nothing about series */,
+    OWN = 32 /* answers with what the user itself has asked */,
 };
 
 /* dispatch() answers OPTIONS for all paths of the API, even if they do not exist. */
@@ -53,40 +56,48 @@ static const struct route {
     {"/api/v1/push", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
     {"/api/v1/prom/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
     {"/api/v1/prom/remote/write", HTTP_POST, ACCESS_WRITE, QUEUE_NONE, write_run},
-    {"/api/v1/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE},
-    {"/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE},
-    {"/api/v1/prom/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE},
-    {"/api/v1/prom/remote/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE},
-    {"/api/v1/labels", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, label_names_run, READABLE},
-    {"/api/v1/label/*", HTTP_GET, ACCESS_READ, QUEUE_READS, label_values_run, READABLE},
-    {"/api/v1/series", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, series_run, READABLE},
+    {"/api/v1/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE | FENCED},
+    {"/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE | FENCED},
+    {"/api/v1/prom/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE | FENCED},
+    {"/api/v1/prom/remote/read", HTTP_POST, ACCESS_READ, QUEUE_NONE, read_run, READABLE | FENCED},
+    {"/api/v1/labels", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, label_names_run,
+     READABLE | FENCED},
+    {"/api/v1/label/*", HTTP_GET, ACCESS_READ, QUEUE_READS, label_values_run, READABLE | FENCED},
+    {"/api/v1/series", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, series_run,
+     READABLE | FENCED},
     {"/api/v1/search/metric_names", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS,
-     search_metric_names_run, READABLE},
+     search_metric_names_run, READABLE | FENCED},
     {"/api/v1/search/label_names", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS,
-     search_label_names_run, READABLE},
+     search_label_names_run, READABLE | FENCED},
     {"/api/v1/search/label_values", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS,
-     search_label_values_run, READABLE},
-    {"/api/v1/query", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_QUERIES, query_run, READABLE},
+     search_label_values_run, READABLE | FENCED},
+    {"/api/v1/query", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_QUERIES, query_run,
+     READABLE | FENCED},
     {"/api/v1/query_range", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_QUERIES, query_range_run,
-     READABLE},
-    {"/api/v1/explain", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_QUERIES, explain_run, READABLE},
-    {"/api/v1/status/active_queries", HTTP_GET, ACCESS_READ, QUEUE_PAGES, active_queries_run},
-    {"/api/v1/status/active_queries/*", HTTP_DELETE, ACCESS_READ, QUEUE_PAGES, query_cancel_run},
-    {"/api/v1/status/top_queries", HTTP_GET, ACCESS_READ, QUEUE_PAGES, top_queries_run},
+     READABLE | FENCED},
+    {"/api/v1/explain", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_QUERIES, explain_run,
+     READABLE | FENCED},
+    {"/api/v1/status/active_queries", HTTP_GET, ACCESS_READ, QUEUE_PAGES, active_queries_run, OWN},
+    {"/api/v1/status/active_queries/*", HTTP_DELETE, ACCESS_READ, QUEUE_PAGES, query_cancel_run,
+     OWN},
+    {"/api/v1/status/top_queries", HTTP_GET, ACCESS_READ, QUEUE_PAGES, top_queries_run, OWN},
     {"/api/v1/query_exemplars", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, query_exemplars_run,
-     READABLE},
-    {"/api/v1/format_query", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, format_query_run},
-    {"/api/v1/parse_query", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, parse_query_run},
-    {"/api/v1/rules", HTTP_GET, ACCESS_READ, QUEUE_PAGES, rules_run},
-    {"/api/v1/alerts", HTTP_GET, ACCESS_READ, QUEUE_PAGES, alerts_run},
-    {"/api/v1/alertmanagers", HTTP_GET, ACCESS_READ, QUEUE_PAGES, alertmanagers_run},
-    {"/api/v1/targets", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run},
-    {"/api/v1/targets/metadata", HTTP_GET, ACCESS_READ, QUEUE_PAGES, targets_run},
-    {"/api/v1/targets/relabel_steps", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run},
-    {"/api/v1/scrape_pools", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run},
-    {"/api/v1/notifications", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run},
-    {"/api/v1/notifications/live", HTTP_GET, ACCESS_READ, QUEUE_NONE, notifications_live_run},
-    {"/api/v1/metadata", HTTP_GET, ACCESS_READ, QUEUE_READS, page_run},
+     READABLE | FENCED},
+    {"/api/v1/format_query", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, format_query_run,
+     FENCED},
+    {"/api/v1/parse_query", HTTP_GET | HTTP_POST, ACCESS_READ, QUEUE_READS, parse_query_run,
+     FENCED},
+    {"/api/v1/rules", HTTP_GET, ACCESS_READ, QUEUE_PAGES, rules_run, FENCED},
+    {"/api/v1/alerts", HTTP_GET, ACCESS_READ, QUEUE_PAGES, alerts_run, FENCED},
+    {"/api/v1/alertmanagers", HTTP_GET, ACCESS_READ, QUEUE_PAGES, alertmanagers_run, FENCED},
+    {"/api/v1/targets", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run, FENCED},
+    {"/api/v1/targets/metadata", HTTP_GET, ACCESS_READ, QUEUE_PAGES, targets_run, FENCED},
+    {"/api/v1/targets/relabel_steps", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run, FENCED},
+    {"/api/v1/scrape_pools", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run, FENCED},
+    {"/api/v1/notifications", HTTP_GET, ACCESS_READ, QUEUE_NONE, targets_run, FENCED},
+    {"/api/v1/notifications/live", HTTP_GET, ACCESS_READ, QUEUE_NONE, notifications_live_run,
+     FENCED},
+    {"/api/v1/metadata", HTTP_GET, ACCESS_READ, QUEUE_READS, page_run, FENCED},
     {"/api/v1/features", HTTP_GET, ACCESS_KNOWN, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, ACCESS_KNOWN, QUEUE_PAGES, page_run},
     {"/api/v1/status/runtimeinfo", HTTP_GET, ACCESS_PROCESS, QUEUE_PAGES, page_run},
@@ -122,8 +133,8 @@ static const struct route {
     {"/api/prom/rules", HTTP_GET, ACCESS_RULES, QUEUE_CHANGES, ruler_api_run, RULER},
     {"/api/prom/rules/*", HTTP_GET | HTTP_POST | HTTP_DELETE, ACCESS_RULES, QUEUE_CHANGES,
      ruler_api_run, RULER},
-    {"/federate", HTTP_GET, ACCESS_READ, QUEUE_READS, federate_run, READABLE},
-    {"/prometheus/federate", HTTP_GET, ACCESS_READ, QUEUE_READS, federate_run, READABLE},
+    {"/federate", HTTP_GET, ACCESS_READ, QUEUE_READS, federate_run, READABLE | FENCED},
+    {"/prometheus/federate", HTTP_GET, ACCESS_READ, QUEUE_READS, federate_run, READABLE | FENCED},
     {"/api/v1/*", HTTP_OPTIONS, ACCESS_KNOWN, QUEUE_NONE, no_run},
     {"/metrics", HTTP_GET, ACCESS_METRICS, QUEUE_PAGES, metrics_run},
     {"/-/healthy", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, healthy_run},
@@ -210,6 +221,28 @@ refuse_in_json(struct api *api, struct http_request *request, enum err e, const 
     reply_problem_of(request, FOR_QUERY, e, why);
 }
 
+/* Says whether a request is restricted to some series and its route cannot restrict the answer.
+ * Senders of samples may have an extra_label that means something else to other systems. */
+static bool
+lacks_fence(const struct route *route, const struct http_request *request)
+{
+    bool shows_none = route->access == ACCESS_WRITE || route->access == ACCESS_KNOWN ||
+                      route->access == ACCESS_OPEN;
+    if (shows_none || (route->needs & FENCED)) return false;
+    return fence_of_url(request) || (!(route->needs & OWN) && fence_of_user(request));
+}
+
+static void
+refuse_unfenced(struct http_request *request, bool is_json)
+{
+    static const char text[] = "the response cannot be restricted to the series that the request "
+                               "may see (read_matchers, extra_filters[], extra_label)";
+    if (is_json)
+        reply_problem(request, 403, "forbidden", text);
+    else
+        http_reply_text(request, 403, "%s\n", text);
+}
+
 /* Handles a request: checks the conditions of its route, then runs it or queues it. */
 static void
 dispatch(void *context, struct http_request *request)
@@ -218,6 +251,8 @@ dispatch(void *context, struct http_request *request)
     if (r->is_json) allow_origin(r->api, request);
     if (http_method(request) == HTTP_OPTIONS) {
         http_reply(request, &(struct http_answer){.status = 204});
+    } else if (lacks_fence(r->route, request)) {
+        refuse_unfenced(request, r->is_json);
     } else if ((r->route->needs & STORED) && !r->api->options.stored) {
         refuse_unstored(request, r->is_json, "no samples are stored with storage.mode=none");
     } else if ((r->route->needs & READABLE) && !can_read(r->api)) {

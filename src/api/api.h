@@ -117,7 +117,8 @@ struct api_options {
      * the open array. All NULL: there are no rules. ERR_MISSING: no group has the token of the
      * requested page. */
     enum err (*rules)(void *context, const struct rules_question *question, struct json *to);
-    void (*alerts)(void *context, struct bytes tenant, struct json *to);
+    void (*alerts)(void *context, struct bytes tenant, const struct permitted *permitted,
+                   struct json *to); /* NULL: all are permitted */
     void (*alertmanagers)(void *context, struct json *to);
     /*
      * The ruler API; both NULL: it is off. On the thread of changes.

@@ -552,7 +552,7 @@ readers_new(const struct readers_options *options, struct readers **ret_readers,
     static const struct answerer_ops ops = {open_all, find_range, free_nothing};
     struct readers *all = mem_new(NULL, sizeof *all);
     if (all == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
-    all->answerer = (struct answerer){.ops = &ops, .name = "all"};
+    all->answerer = (struct answerer){.ops = &ops, .name = "all", .restricts = true};
     all->options = *options;
     lock_init(&all->lock, LOCK_RANK_READERS);
     enum err e = http_puller_new(options->env, "Firekeep/" FIREKEEP_VERSION, &all->puller, why);

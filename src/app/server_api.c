@@ -112,10 +112,10 @@ show_rules(void *context, const struct rules_question *question, struct json *to
 }
 
 static void
-show_alerts(void *context, struct bytes tenant, struct json *to)
+show_alerts(void *context, struct bytes tenant, const struct permitted *permitted, struct json *to)
 {
     struct server *s = context;
-    ruler_print_alerts(s->ruler, tenant, to);
+    ruler_print_alerts(s->ruler, tenant, permitted, to);
 }
 
 static void

@@ -16,6 +16,7 @@
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "base/text/hex.h"
+#include "model/selector.h"
 
 enum { DIGEST_BYTES = 32, MEMORY_BYTES_MAX = 256 << 20 };
 
@@ -32,6 +33,8 @@ struct users {
     struct token *tokens;
     uint32_t token_count;
     const char **certificates; /* of each user; may be NULL */
+    struct matcher **matchers; /* of read_sets of all users, which are freed with them */
+    uint32_t matcher_count;
     const char *dearest;
     struct table by_name, by_token, by_certificate;
 };
@@ -89,6 +92,47 @@ add_tokens(struct users *u, const struct text_list *tokens, uint32_t user)
     return true;
 }
 
+/* Parses an alternative of read_matchers. */
+static enum err
+read_set(struct users *u, const char *text, struct matcher_set *ret, struct why *why)
+{
+    struct selector selector;
+    enum err e = selector_parse_any(bytes_of_text(text), &selector, why);
+    if (e) return e;
+    uint32_t kept = 0;
+    struct matcher **own = arena_alloc(&u->arena, (selector.count + 1) * sizeof *own);
+    for (; own != NULL && kept < selector.count; kept++) {
+        struct matcher **all = arena_push(&u->arena, u->matchers, u->matcher_count, sizeof *all);
+        if (all == NULL) break;
+        u->matchers = all;
+        all[u->matcher_count++] = own[kept] = selector.matchers[kept];
+    }
+    if (own != NULL && kept == selector.count) {
+        *ret = (struct matcher_set){own, kept};
+        return OK;
+    }
+    while (selector.count > kept) {
+        matcher_free(selector.matchers[--selector.count]);
+    }
+    return ERR_NOMEM;
+}
+
+static enum err
+add_read_sets(struct users *u, const struct text_list *list, struct user *user, struct why *why)
+{
+    if (list->count == 0) return OK;
+    struct matcher_set *sets = arena_new(&u->arena, list->count * sizeof *sets);
+    enum err e = sets == NULL ? ERR_NOMEM : OK;
+    for (uint32_t i = 0; i < list->count && e == OK; i++) {
+        e = read_set(u, list->items[i], &sets[i], why);
+        if (e && e != ERR_NOMEM)
+            why_prefix(why, e, "user %s: read_matchers: %s", user->name, list->items[i]);
+    }
+    user->read_sets = sets;
+    user->read_set_count = list->count;
+    return e;
+}
+
 static bool
 add_user(struct users *u, const struct user_settings *s)
 {
@@ -115,16 +159,19 @@ add_user(struct users *u, const struct user_settings *s)
     return true;
 }
 
-static bool
-add_all(struct users *u, const struct user_list *list)
+static enum err
+add_all(struct users *u, const struct user_list *list, struct why *why)
 {
     u->items = arena_new(&u->arena, (list->count + 1) * sizeof *u->items);
     u->certificates = arena_new(&u->arena, (list->count + 1) * sizeof *u->certificates);
-    if (u->items == NULL || u->certificates == NULL) return false;
+    if (u->items == NULL || u->certificates == NULL) return ERR_NOMEM;
     while (u->count < list->count) {
-        if (!add_user(u, &list->items[u->count])) return false;
+        uint32_t i = u->count;
+        if (!add_user(u, &list->items[i])) return ERR_NOMEM;
+        enum err e = add_read_sets(u, &list->items[i].read_matchers, &u->items[i], why);
+        if (e) return e;
     }
-    return true;
+    return OK;
 }
 
 enum err
@@ -139,10 +186,10 @@ users_new(const struct user_list *list, struct budget *memory, struct users **re
     if (u == NULL) return why_set(why, ERR_NOMEM, "not enough memory for users");
     u->arena = arena;
     atomic_init(&u->references, 1);
-    if (!add_all(u, list)) {
-        users_release(u);
-        return why_set(why, ERR_NOMEM, "not enough memory for users");
-    }
+    enum err e = add_all(u, list, why);
+    if (e) users_release(u);
+    if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for users");
+    if (e) return e;
     *ret_users = u;
     return OK;
 }
@@ -162,6 +209,9 @@ users_release(struct users *u)
     assert(before > 0);
     if (before > 1) return;
     struct arena arena = u->arena;
+    for (uint32_t i = 0; i < u->matcher_count; i++) {
+        matcher_free(u->matchers[i]);
+    }
     table_fini(&u->by_name, arena.budget);
     table_fini(&u->by_token, arena.budget);
     table_fini(&u->by_certificate, arena.budget);

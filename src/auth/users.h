@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "model/select.h"
 
 enum { USER_TOKEN_BYTES_MAX = 4096 };
 
@@ -23,9 +24,12 @@ struct user {
     unsigned permissions; /* set of enum permission */
     struct text_list tenants;
     enum tenant_header tenant_header;
+    const struct matcher_set *read_sets; /* series are visible that match one of them; see next */
+    uint32_t read_set_count;             /* 0: all series are visible */
 };
 
-/* Copies the settings. ERR_LIMIT: more than USERS_MAX; ERR_NOMEM. */
+/* Copies the settings. ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a
+ * selector; ERR_NOMEM. */
 MUST_CHECK enum err users_new(const struct user_list *list, struct budget *memory,
                               struct users **ret_users, struct why *why);
 struct users *users_hold(struct users *users);

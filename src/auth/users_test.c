@@ -21,7 +21,10 @@
 static struct user_settings settings[] = {
     {.name = "ann", .password = BCRYPT("04"), .permissions = PERMISSION_READ},
     {.name = "bob", .tokens = TEXTS(ABC, DEF), .permissions = PERMISSION_WRITE},
-    {.name = "cam", .client_certificate = "CN=cam,O=x", .tenants = TEXTS("t")},
+    {.name = "cam",
+     .client_certificate = "CN=cam,O=x",
+     .tenants = TEXTS("t"),
+     .read_matchers = TEXTS("{team=\"a\",env=~\"x|y\"}", "{team!=\"b\"}")},
     {.name = "dot", .client_certificate = "d.test", .tenants = TEXTS("team-*", "x")},
     {.name = "eve", .password = BCRYPT("12"), .tenants = TEXTS("*-b*-c")},
 };
@@ -122,6 +125,29 @@ UNIT_TEST(test_a_user_lives_as_long_as_its_set_is_held)
     assert_int_equal(budget_used(&memory), 0);
 }
 
+UNIT_TEST(test_read_matchers_become_alternatives)
+{
+    struct users *u = users_of(&list);
+    const struct user *cam = users_by_name(u, bytes_of_text("cam"));
+    assert_int_equal(users_by_name(u, bytes_of_text("ann"))->read_set_count, 0);
+    assert_int_equal(cam->read_set_count, 2);
+    assert_int_equal(cam->read_sets[0].count, 2);
+    assert_int_equal(cam->read_sets[1].count, 1);
+    assert_true(bytes_equal_text(matcher_pattern(cam->read_sets[0].matchers[1]), "x|y"));
+    assert_int_equal(matcher_type(cam->read_sets[1].matchers[0]), MATCH_NOT_EQUAL);
+    users_release(u);
+}
+
+UNIT_TEST(test_a_read_matcher_that_is_not_a_selector_is_refused)
+{
+    struct user_settings wrong = {.name = "ann", .read_matchers = TEXTS("{a=\"b\"}", "{a=b}")};
+    struct users *u;
+    struct why why;
+    assert_int_equal(users_new(&(struct user_list){&wrong, 1}, NULL, &u, &why), ERR_INPUT);
+    const char begin[] = "user ann: read_matchers: {a=b}: ";
+    assert_memory_equal(why.text, begin, sizeof begin - 1);
+}
+
 UNIT_TEST(test_each_allocation_may_fail)
 {
     struct budget memory;
@@ -147,6 +173,8 @@ main(void)
         cmocka_unit_test(test_the_dearest_password_is_known),
         cmocka_unit_test(test_patterns_of_tenants_match_whole_names),
         cmocka_unit_test(test_a_user_lives_as_long_as_its_set_is_held),
+        cmocka_unit_test(test_read_matchers_become_alternatives),
+        cmocka_unit_test(test_a_read_matcher_that_is_not_a_selector_is_refused),
         cmocka_unit_test(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

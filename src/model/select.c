@@ -1,6 +1,6 @@
 /*
- * select.c - limits and the end of a query, parts of batches, shards, the order of exemplars, and
- * windows that a summary may replace.
+ * select.c - limits and the end of a query, sets of matchers, parts of batches, shards, the order
+ * of exemplars, and windows that a summary may replace.
  */
 #include "model/select.h"
 
@@ -130,6 +130,39 @@ query_control_is_over(const struct query_control *control)
     return is_over(&control->series_seen, control->series_max) ||
            is_over(&control->samples_seen, control->samples_max) ||
            is_over(&control->bytes_seen, control->bytes_max);
+}
+
+bool
+matcher_set_matches(const struct matcher_set *set, struct bytes labels)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct matcher *m = set->matchers[i];
+        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
+    }
+    return true;
+}
+
+/* True if a value that `one` requires does not match `other`. */
+static bool
+requires_other_value(const struct matcher_set *one, const struct matcher_set *other)
+{
+    for (uint32_t i = 0; i < one->count; i++) {
+        const struct matcher *equal = one->matchers[i];
+        if (matcher_type(equal) != MATCH_EQUAL) continue;
+        for (uint32_t k = 0; k < other->count; k++) {
+            const struct matcher *m = other->matchers[k];
+            if (bytes_equal(matcher_name(m), matcher_name(equal)) &&
+                !matcher_matches(m, matcher_pattern(equal)))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool
+matcher_sets_exclude(const struct matcher_set *one, const struct matcher_set *other)
+{
+    return requires_other_value(one, other) || requires_other_value(other, one);
 }
 
 struct sample_batch

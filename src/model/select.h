@@ -36,6 +36,8 @@ struct limit_names {
 extern const struct limit_names limits_of_reads;   /* read.max_series ... */
 extern const struct limit_names limits_of_queries; /* query.max_series ... */
 
+struct permitted;
+
 /* The limits and the deadline of a query, shared by everything that works for it, in any thread.
  * The limits are checked before memory is taken or work is done. 0 means no limit. */
 struct query_control {
@@ -59,6 +61,9 @@ struct query_control {
     _Atomic uint64_t samples_seen; /* floats and histograms */
     _Atomic uint64_t bytes_seen;
     struct samples_left_out *left_out; /* NULL if not counted; else used by one thread */
+    /* The series that views opened with this control may answer with, if the answerer `restricts`;
+     * outlives the views and their sets. NULL: all. */
+    const struct permitted *permitted;
 };
 
 /* `control` may be NULL: nothing limits the query. */
@@ -79,6 +84,12 @@ struct matcher_set {
     struct matcher *const *matchers; /* all must match */
     uint32_t count;
 };
+
+/* True if all matchers match these canonical labels. */
+bool matcher_set_matches(const struct matcher_set *set, struct bytes labels);
+/* True if it is certain that no labels match both: a value that one set requires does not match a
+ * matcher of the other. */
+bool matcher_sets_exclude(const struct matcher_set *one, const struct matcher_set *other);
 
 /* The time windows from which results are computed: the samples in (t - range, t] for t = first,
  * first + step, ... up to last. */
@@ -375,7 +386,7 @@ struct view {
 /* A store or source that answers questions. */
 struct answerer;
 struct answerer_ops {
-    /* Opens a view; the control is used only for its memory. */
+    /* Opens a view; the control is used only for its memory and for what is permitted. */
     enum err (*open)(struct answerer *answerer, struct query_control *control,
                      struct view **ret_view, struct why *why);
     /* The time range of the current samples; min > max if there are none. */
@@ -389,6 +400,7 @@ struct answerer {
     bool no_exemplars;
     bool no_metadata;
     bool no_labels; /* names, values and series */
+    bool restricts; /* its views answer only what control->permitted allows when they are opened */
 };
 
 MUST_CHECK

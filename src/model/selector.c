@@ -210,17 +210,11 @@ parse(struct selector_parser *p)
         return expected(p, "expected a metric name or '{'");
     if (e) return e;
     peek(p);
-    if (p->c.at != p->c.end) return expected(p, "unexpected text");
-    for (uint32_t i = 0; i < p->to->count; i++) {
-        if (!matcher_matches_empty(p->to->matchers[i])) return OK;
-    }
-    return why_set(p->why, ERR_INPUT,
-                   "selector matches every series: at least one matcher must not match the empty "
-                   "string, as in {__name__=~\".+\"}");
+    return p->c.at == p->c.end ? OK : expected(p, "unexpected text");
 }
 
 enum err
-selector_parse(struct bytes text, struct selector *ret_selector, struct why *why)
+selector_parse_any(struct bytes text, struct selector *ret_selector, struct why *why)
 {
     struct selector selector = {.count = 0};
     struct selector_parser p = {
@@ -238,6 +232,23 @@ selector_parse(struct bytes text, struct selector *ret_selector, struct why *why
     }
     *ret_selector = selector;
     return OK;
+}
+
+enum err
+selector_parse(struct bytes text, struct selector *ret_selector, struct why *why)
+{
+    struct selector selector;
+    enum err e = selector_parse_any(text, &selector, why);
+    if (e) return e;
+    for (uint32_t i = 0; i < selector.count; i++) {
+        if (matcher_matches_empty(selector.matchers[i])) continue;
+        *ret_selector = selector;
+        return OK;
+    }
+    selector_fini(&selector);
+    return why_set(why, ERR_INPUT,
+                   "selector matches every series: at least one matcher must not match the empty "
+                   "string, as in {__name__=~\".+\"}");
 }
 
 void

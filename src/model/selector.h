@@ -26,6 +26,9 @@ struct selector {
  */
 MUST_CHECK enum err selector_parse(struct bytes text, struct selector *ret_selector,
                                    struct why *why);
+/* Does the same for a selector whose matchers may all match the empty string: {team!="a"}. */
+MUST_CHECK enum err selector_parse_any(struct bytes text, struct selector *ret_selector,
+                                       struct why *why);
 void selector_fini(struct selector *selector);
 
 #endif

@@ -81,6 +81,19 @@ UNIT_TEST(test_wrong_selectors_are_refused_with_a_reason)
     }
 }
 
+UNIT_TEST(test_a_selector_of_everything_is_read_where_it_is_allowed)
+{
+    static const char *const texts[] = {"{}", "{a!=\"b\"}", "{a=\"\"}"};
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct selector s;
+        struct why why;
+        assert_int_equal(selector_parse(bytes_of_text(texts[i]), &s, &why), ERR_INPUT);
+        assert_int_equal(selector_parse_any(bytes_of_text(texts[i]), &s, &why), OK);
+        assert_int_equal(s.count, i > 0);
+        selector_fini(&s);
+    }
+}
+
 UNIT_TEST(test_every_refused_allocation_is_an_error)
 {
     for (uint64_t nth = 1;; nth++) {
@@ -102,6 +115,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_selectors_are_read_as_promql_writes_them),
         cmocka_unit_test(test_wrong_selectors_are_refused_with_a_reason),
+        cmocka_unit_test(test_a_selector_of_everything_is_read_where_it_is_allowed),
         cmocka_unit_test(test_every_refused_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,7 @@ http_head_init(struct http_head *head, struct budget *budget, size_t limit_bytes
     buf_init(&head->location, budget, 3 * limit_bytes + 2);
     buf_init(&head->headers, budget, HTTP_HEADERS_MAX * sizeof(struct http_field));
     buf_init(&head->arguments, budget, limit_bytes * sizeof(struct http_field));
+    buf_init(&head->dropped, budget, limit_bytes * sizeof(struct http_field));
 }
 
 void
@@ -41,6 +42,7 @@ http_head_fini(struct http_head *head)
     buf_fini(&head->location);
     buf_fini(&head->headers);
     buf_fini(&head->arguments);
+    buf_fini(&head->dropped);
 }
 
 size_t
@@ -208,14 +210,19 @@ unescape_argument(char *text, const char **ret_wrong)
     return true;
 }
 
-/* Reads an argument like Go's net/url: checks for semicolons first, and drops a malformed one. */
+/* Reads an argument like Go's net/url: checks for semicolons first, and drops a malformed one, of
+ * which the name stays as far as it is well-formed. */
 static void
 read_argument(struct http_head *h, char *text)
 {
     char sentence[HTTP_WRONG_BYTES] = "", *value = strchr(text, '=');
     const char *wrong = NULL;
+    const char *base = (const char *)h->text.at;
+    struct http_field field = {.name = (uint32_t)(text - base)};
     if (strchr(text, ';') != NULL) {
         snprintf(sentence, sizeof sentence, "invalid semicolon separator in query");
+        if (value != NULL) *value = '\0';
+        (void)unescape_argument(text, &wrong);
     } else {
         if (value != NULL) *value++ = '\0';
         if (!unescape_argument(text, &wrong) ||
@@ -225,10 +232,9 @@ read_argument(struct http_head *h, char *text)
     }
     if (sentence[0] != '\0') {
         if (h->wrong_query[0] == '\0') memcpy(h->wrong_query, sentence, sizeof sentence);
+        buf_put(&h->dropped, &field, sizeof field);
         return;
     }
-    const char *base = (const char *)h->text.at;
-    struct http_field field = {.name = (uint32_t)(text - base)};
     field.value = (uint32_t)((value == NULL ? text + strlen(text) : value) - base);
     assert(field.name <= field.value);  /* invariant 1 */
     assert(field.value < h->text.size); /* invariant 1 */
@@ -284,7 +290,7 @@ read_target(struct http_head *h, char *target, const char **ret_why)
     if (query != NULL) read_query(h, query);
     *ret_why = "not enough memory";
     bool whole = buf_error(&h->location) == OK && buf_error(&h->sent) == OK &&
-                 buf_error(&h->arguments) == OK;
+                 buf_error(&h->arguments) == OK && buf_error(&h->dropped) == OK;
     return whole ? 0 : 503;
 }
 
@@ -487,6 +493,17 @@ http_head_argument(const struct http_head *h, const char *name, uint32_t *at)
         if (strcmp(base + field.name, name) == 0) return base + field.value;
     }
     return NULL;
+}
+
+bool
+http_head_drops(const struct http_head *h, const char *prefix)
+{
+    const char *base = (const char *)h->text.at;
+    bool any = false;
+    for (uint32_t i = 0; i < field_count(&h->dropped) && !any; i++) {
+        any = strncmp(base + field_at(&h->dropped, i).name, prefix, strlen(prefix)) == 0;
+    }
+    return any;
 }
 
 /* --- bodies in chunks ------------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ struct http_head {
     struct buf location;   /* the clean path with its query, if the path is not clean; else empty */
     struct buf headers;    /* array of struct http_field */
     struct buf arguments;  /* array of struct http_field, without malformed arguments */
+    struct buf dropped;    /* array of struct http_field: malformed arguments, without values */
     bool bad_query;        /* has %00 */
     char wrong_query[HTTP_WRONG_BYTES]; /* describes the first malformed argument; else "" */
 
@@ -76,6 +77,8 @@ const char *http_head_header(const struct http_head *head, const char *name);
 unsigned http_head_header_count(const struct http_head *head, const char *name);
 /* The next argument of that name at or after *at, which moves beyond it; NULL after the last. */
 const char *http_head_argument(const struct http_head *head, const char *name, uint32_t *at);
+/* True if the name of a malformed argument begins with the prefix. */
+bool http_head_drops(const struct http_head *head, const char *prefix);
 
 /*
  * Appends a path without empty, "." and ".." segments (dots may be escaped), fit for Location:

@@ -35,6 +35,7 @@ check_texts(const struct http_head *head)
         bytes++;
     }
     assert(bytes > 0);
+    assert(!http_head_drops(head, "") || head->wrong_query[0] != '\0');
     assert((http_head_header(head, "a") != NULL) == (http_head_header_count(head, "a") > 0));
 }
 

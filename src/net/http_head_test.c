@@ -268,6 +268,27 @@ UNIT_TEST(test_paths_become_clean)
     }
 }
 
+UNIT_TEST(test_names_of_dropped_arguments_are_known)
+{
+    static const struct {
+        const char *query;
+        bool drops;
+    } cases[] = {
+        {"extra_a=1", false},          {"extra_a=%zz", true}, {"b&extra_%61=1;2&c", true},
+        {"extra%5fa=%2", true},        {"extra;", false},     {"x=%zz&extra_a=1", false},
+        {"x=extra_;&y=extra_", false}, {"extra_%zz", true},   {"%65xtra_a;b", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_head head;
+        const char *why = NULL;
+        char text[200];
+        snprintf(text, sizeof text, "GET /?%s HTTP/1.1\r\nHost: x\r\n\r\n", cases[i].query);
+        assert_int_equal(parse(&head, text, &why), 0);
+        if (http_head_drops(&head, "extra_") != cases[i].drops) fail_msg("%s", cases[i].query);
+        http_head_fini(&head);
+    }
+}
+
 UNIT_TEST(test_targets_have_a_path_and_arguments)
 {
     static const struct {
@@ -405,6 +426,7 @@ main(void)
         cmocka_unit_test(test_a_head_that_finds_no_memory_is_refused_with_that_reason),
         cmocka_unit_test(test_the_framing_of_a_body_is_read),
         cmocka_unit_test(test_paths_become_clean),
+        cmocka_unit_test(test_names_of_dropped_arguments_are_known),
         cmocka_unit_test(test_targets_have_a_path_and_arguments),
         cmocka_unit_test(test_chunks_are_read_and_nothing_after_them),
         cmocka_unit_test(test_endless_extensions_and_trailers_are_refused),

@@ -121,6 +121,12 @@ http_query_wrong(const struct http_request *request)
     return wrong[0] == '\0' ? NULL : wrong;
 }
 
+bool
+http_query_drops(const struct http_request *request, const char *prefix)
+{
+    return http_head_drops(&request->head, prefix);
+}
+
 struct bytes
 http_body(const struct http_request *request)
 {

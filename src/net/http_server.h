@@ -191,6 +191,8 @@ const char *http_argument_next(const struct http_request *request, const char *n
 /* Describes the first malformed argument of the query string in the words of Go's net/url: `invalid
  * URL escape "%zz"`, or `invalid semicolon separator in query`. NULL if all are well-formed. */
 const char *http_query_wrong(const struct http_request *request);
+/* True if the name of a malformed argument, which counts as missing, begins with the prefix. */
+bool http_query_drops(const struct http_request *request, const char *prefix);
 struct bytes http_body(const struct http_request *request);
 /* Frees the body before the request is answered. */
 void http_body_release(struct http_request *request);

@@ -234,21 +234,11 @@ holds_sample(const struct memory_series *series, int64_t min_ms, int64_t max_ms)
 }
 
 static bool
-matches(const struct matcher_set *set, struct bytes labels)
-{
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct matcher *m = set->matchers[i];
-        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
-    }
-    return true;
-}
-
-static bool
 is_selected(const struct query_request *request, const struct memory_series *series)
 {
     bool selected = request->set_count == 0;
     for (uint32_t i = 0; i < request->set_count && !selected; i++) {
-        selected = matches(&request->sets[i], series->labels);
+        selected = matcher_set_matches(&request->sets[i], series->labels);
     }
     return selected && query_hints_want(&request->hints, series->labels) &&
            holds_sample(series, request->min_ms, request->max_ms);

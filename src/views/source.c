@@ -113,23 +113,6 @@ own_sets(const struct source_limits *x)
                                 : (struct sets){x->select, x->select_count};
 }
 
-/* Says whether no series matches both: a value that `one` requires does not match `other`. */
-static bool
-excludes(const struct matcher_set *one, const struct matcher_set *other)
-{
-    for (uint32_t i = 0; i < one->count; i++) {
-        const struct matcher *equal = one->matchers[i];
-        if (matcher_type(equal) != MATCH_EQUAL) continue;
-        for (uint32_t k = 0; k < other->count; k++) {
-            const struct matcher *m = other->matchers[k];
-            if (bytes_equal(matcher_name(m), matcher_name(equal)) &&
-                !matcher_matches(m, matcher_pattern(equal)))
-                return true;
-        }
-    }
-    return false;
-}
-
 /* Says whether series of the source may match both. *ret_requested, *ret_own: the numbers of
  * matchers that are not about external labels. */
 static bool
@@ -137,7 +120,7 @@ may_meet(const struct source_limits *x, const struct matcher_set *requested,
          const struct matcher_set *own, uint32_t *ret_requested, uint32_t *ret_own)
 {
     return external_match(x, requested, ret_requested) && external_match(x, own, ret_own) &&
-           !excludes(requested, own) && !excludes(own, requested);
+           !matcher_sets_exclude(requested, own);
 }
 
 static bool
@@ -234,20 +217,10 @@ source_question_of(struct source_question *q, uint32_t index)
 }
 
 static bool
-set_matches(const struct matcher_set *set, struct bytes labels)
-{
-    for (uint32_t i = 0; i < set->count; i++) {
-        const struct matcher *m = set->matchers[i];
-        if (!matcher_matches(m, labels_get(labels, matcher_name(m)))) return false;
-    }
-    return true;
-}
-
-static bool
 any_matches(struct sets sets, struct bytes labels)
 {
     for (uint32_t i = 0; i < sets.count; i++) {
-        if (set_matches(&sets.items[i], labels)) return true;
+        if (matcher_set_matches(&sets.items[i], labels)) return true;
     }
     return false;
 }

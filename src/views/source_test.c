@@ -7,6 +7,7 @@
 
 #include "lib/random.h"
 #include "model/labels.h"
+#include "views/permitted.h"
 #include "views/source.h"
 
 enum { SERIES_MAX = 24, NAMES = 5, SETS_MAX = 3, MATCHERS_MAX = 3 };
@@ -484,6 +485,43 @@ UNIT_TEST(test_series_are_those_of_the_question_whatever_the_reader_filters)
     }
 }
 
+/* Returns the next matching series that is permitted. */
+static struct bytes
+next_permitted(const struct rig *g, const struct permitted *permitted, uint32_t *at)
+{
+    struct bytes labels;
+    do {
+        labels = next_right(g, at);
+    } while (labels.at != NULL && !permitted_has(permitted, labels));
+    return labels;
+}
+
+UNIT_TEST(test_a_restricted_source_returns_permitted_series_only)
+{
+    static struct rig g;
+    for (uint64_t seed = 1; seed <= 1500; seed++) {
+        struct series_set *set;
+        struct bytes labels = bytes_of("", 0);
+        struct why why;
+        uint32_t at = 0;
+        rig_begin(&g, seed);
+        struct matcher *one[] = {random_matcher(&g)}, *two[] = {random_matcher(&g)};
+        struct matcher_set sets[] = {{one, 1}, {two, 1}};
+        struct permitted permitted = {{{sets, 2}}, 1};
+        assert_int_equal(permitted_view_new(g.view, &permitted, NULL, &g.view, &why), OK);
+        assert_int_equal(view_select(g.view, &g.request, &set, &why), OK);
+        while (labels.at != NULL) {
+            struct bytes wanted = next_permitted(&g, &permitted, &at);
+            assert_int_equal(series_set_next(set, &labels, &why), OK);
+            if ((labels.at == NULL) != (wanted.at == NULL) || !bytes_equal(labels, wanted)) {
+                fail_msg("seed %u", (unsigned)seed);
+            }
+        }
+        series_set_free(set);
+        rig_end(&g);
+    }
+}
+
 struct heard {
     struct bytes texts[SERIES_MAX * NAMES];
     uint8_t room[SERIES_MAX * 256];
@@ -885,6 +923,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series_are_those_of_the_question_whatever_the_reader_filters),
+        cmocka_unit_test(test_a_restricted_source_returns_permitted_series_only),
         cmocka_unit_test(test_names_values_and_series_are_those_of_the_question),
         cmocka_unit_test(test_shards_are_parts_of_the_whole),
         cmocka_unit_test(test_series_from_given_labels_on_are_those_of_the_whole),

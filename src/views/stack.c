@@ -5,6 +5,7 @@
 
 #include "views/merged.h"
 #include "views/partial.h"
+#include "views/permitted.h"
 #include "views/replicas.h"
 #include "views/tenants.h"
 
@@ -35,6 +36,18 @@ view_stack_tenants(struct answerer *below, struct answerer **ret_answerer)
     return tenants_answerer_new(below, ret_answerer);
 }
 
+/* Restricts an opened view, which is taken, also on an error. */
+static enum err
+restrict_view(struct view *view, struct query_control *control, struct view **ret_view,
+              struct why *why)
+{
+    if (control == NULL) {
+        *ret_view = view;
+        return OK;
+    }
+    return permitted_view_new(view, control->permitted, control->budget, ret_view, why);
+}
+
 enum err
 view_stack_merge(struct view *store, const struct view_stack_source *sources, uint32_t count,
                  struct query_control *control, struct view **ret_view, struct why *why)
@@ -43,10 +56,13 @@ view_stack_merge(struct view *store, const struct view_stack_source *sources, ui
     uint32_t opened = 0;
     enum err e = OK;
     assert(count + (store != NULL) <= MERGED_VIEWS_MAX);
-    if (store != NULL) views[opened++] = store;
+    if (store != NULL) e = restrict_view(store, control, &views[0], why);
+    if (store != NULL && e == OK) opened++;
     for (uint32_t i = 0; i < count && e == OK; i++) {
         const struct view_stack_source *s = &sources[i];
-        e = source_view_open(s->options, s->min_ms, s->max_ms, control, &views[opened], why);
+        struct view *view;
+        e = source_view_open(s->options, s->min_ms, s->max_ms, control, &view, why);
+        if (e == OK) e = restrict_view(view, control, &views[opened], why);
         if (e == OK) opened++;
     }
     if (e == OK && opened == 0) {

@@ -12,6 +12,8 @@
  *          |                                                                 once
  *      merged        the store and all sources as one                        view_stack_merge(),
  *          |      \                                                          for each view
+ *      permitted   permitted    series that are visible to the sender
+ *          |          |
  *          |       source       selectors, times and labels of a source
  *          |          |
  *          |       answer_cache cached answers                               source_init() of
@@ -25,6 +27,9 @@
  *    those of the store and those of sources. Series of several tenants differ in the label of the
  *    tenant, so they are never replicas of each other.
  *  - tenants is above merged: sources filter by tenant, and know no lists.
+ *  - permitted is below merged and replicas, so that hidden samples never win over visible ones,
+ * and above source and answer_cache, to which it adds matchers that they treat like those of the
+ *    question: the external labels of a source count, and answers are cached for these matchers.
  *  - source is above answer_cache: it splits a question by sets of matchers, and the cache has an
  *    entry for each set.
  *
@@ -65,9 +70,9 @@ struct view_stack_source {
 };
 
 /*
- * Opens the sources, and reads them and the store as one view; of two samples of one time, the
- * first-listed view's wins. `store` is taken, also on an error; NULL if nothing is stored. At most
- * MERGED_VIEWS_MAX views in all. `control` may be NULL.
+ * Opens the sources, and reads them and the store as one view, each without what control->permitted
+ * hides; of two samples of one time, the first-listed view's wins. `store` is taken, also on an
+ * error; NULL if nothing is stored. At most MERGED_VIEWS_MAX views in all. `control` may be NULL.
  *
  * ERR_UNSUPPORTED: there is neither a store nor a source. Errors of source_view_open(); ERR_NOMEM.
  */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "model/permitted.h"
 #include "views/stack.h"
 
 /* A store whose views have no series, and sets with a warning about one missing range. */
@@ -164,6 +165,32 @@ UNIT_TEST(test_a_store_alone_is_not_wrapped)
     assert_int_equal(store.views, 0);
 }
 
+UNIT_TEST(test_a_merge_restricts_the_store_to_what_is_permitted)
+{
+    struct matcher *matcher;
+    assert_int_equal(
+        matcher_new(MATCH_EQUAL, bytes_of_text("a"), bytes_of_text("b"), NULL, &matcher, NULL), OK);
+    struct matcher_set set = {&matcher, 1};
+    struct permitted permitted = {{{&set, 1}}, 1};
+    struct query_control control = {.permitted = &permitted};
+    enum err e = ERR_NOMEM;
+    for (uint64_t nth = 1; e; nth++) {
+        struct store store = {.answerer = {.ops = &store_ops}};
+        struct view *view, *merged;
+        assert_int_equal(view_open(&store.answerer, &control, &view, NULL), OK);
+        mem_fail_nth(nth, false);
+        e = view_stack_merge(view, NULL, 0, &control, &merged, NULL);
+        mem_fail_nth(0, false);
+        assert_int_equal(store.views, e == OK);
+        if (e) continue;
+        assert_ptr_not_equal(view, merged);
+        ask(merged);
+        view_free(merged);
+        assert_int_equal(store.views, 0);
+    }
+    matcher_free(matcher);
+}
+
 int
 main(void)
 {
@@ -172,6 +199,7 @@ main(void)
         cmocka_unit_test(test_a_refused_allocation_leaves_no_view_open),
         cmocka_unit_test(test_a_merge_of_nothing_says_why),
         cmocka_unit_test(test_a_store_alone_is_not_wrapped),
+        cmocka_unit_test(test_a_merge_restricts_the_store_to_what_is_permitted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,7 @@ struct label_lookup {
     struct bytes name; /* the label whose values are requested; in the form's arena */
     struct query_request query;
     struct replica_choice replicas;
+    struct fence fence;
     struct view *view;
     struct text_sink to;
     uint64_t count;
@@ -260,7 +261,8 @@ lookup_answer(struct label_lookup *l, enum err (*ask)(struct label_lookup *l))
     success_begin(&l->json, &l->text);
     json_array_open(&l->json);
     bool nothing = l->query.min_ms > l->query.max_ms;
-    enum err e = replica_choice_open(l->api, &l->replicas, &l->control, &l->view, &l->why);
+    enum err e =
+        replica_choice_open(l->api, &l->replicas, &l->fence, &l->control, &l->view, &l->why);
     if (e == OK && !nothing) e = ask(l);
     view_free(l->view);
     lookup_end(l, e);
@@ -300,6 +302,9 @@ lookup_run(struct api *api, struct http_request *request, const struct lookup_ro
     if (e == OK && refused == 0) {
         e = replica_choice_read(api, &l->form, &l->form.arena, &l->replicas, &l->error, &l->why);
     }
+    if (e == OK && refused == 0) {
+        e = fence_read(&l->fence, &l->form, &l->budget, &l->control, &l->error, &l->why);
+    }
     if (!reply_refusal(request, refused, e, &l->error, &l->why)) {
         if (route->of_selectors && l->query.set_count == 0)
             http_reply(request, &(struct http_answer){.status = 204});
@@ -307,6 +312,7 @@ lookup_run(struct api *api, struct http_request *request, const struct lookup_ro
             lookup_answer(l, route->ask);
     }
     match_fini(&l->match);
+    fence_fini(&l->fence);
     buf_fini(&l->series);
     form_fini(&l->form);
     buf_fini(&l->text);

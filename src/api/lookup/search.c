@@ -65,6 +65,7 @@ struct name_search {
     uint64_t batch_size;
     struct query_request query;
     struct replica_choice replicas;
+    struct fence fence;
     struct view *view;
     struct search_result *best; /* a heap: invariant 2 */
     size_t best_count, best_capacity;
@@ -261,6 +262,9 @@ read_common(struct name_search *s, const char *what)
     s->query.shows_warnings = s->query.partial;
     if (e == OK) {
         e = replica_choice_read(s->api, &s->form, &s->form.arena, &s->replicas, &s->error, &s->why);
+    }
+    if (e == OK) {
+        e = fence_read(&s->fence, &s->form, &s->budget, &s->control, &s->error, &s->why);
     }
     s->query.sets = s->match.sets;
     s->query.set_count = s->match.set_count;
@@ -493,7 +497,8 @@ static enum err
 search_ask(struct name_search *s)
 {
     struct text_sink to = {.each = search_look, .context = s, .warning = keep_warning};
-    enum err e = replica_choice_open(s->api, &s->replicas, &s->control, &s->view, &s->why);
+    enum err e =
+        replica_choice_open(s->api, &s->replicas, &s->fence, &s->control, &s->view, &s->why);
     if (e) return e;
     if (s->label.size > 0)
         e = view_label_values(s->view, &s->query, s->label, &to, &s->why);
@@ -544,6 +549,7 @@ search_fini(struct name_search *s)
     array_free(&s->budget, s->best, s->best_capacity);
     view_free(s->view);
     match_fini(&s->match);
+    fence_fini(&s->fence);
     search_filter_fini(&s->filter);
     form_fini(&s->form);
     buf_fini(&s->text);

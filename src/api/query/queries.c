@@ -7,7 +7,7 @@
  * 1. The list of active queries has the newest first: ids descend.
  * 2. `memory_turn` is not 0 while its query waits in queries_await_memory(). Turns are unique, and
  *    the lowest is served first.
- * 3. There are at most PAST_MAX past queries, one for each tenant and text.
+ * 3. There are at most PAST_MAX past queries, one for each text, tenant and user.
  */
 #include "api/query/queries.h"
 
@@ -17,6 +17,7 @@
 
 #include "api/answer.h"
 #include "api/request/form.h"
+#include "auth/gate.h"
 #include "base/hash/hash.h"
 #include "base/log.h"
 #include "base/text/time_text.h"
@@ -62,9 +63,10 @@ query_metrics_register(void)
     metric_register_histogram(&latency);
 }
 
-/* Costs of the queries of one text and tenant since the entry was made. */
+/* Costs of the queries of one text, tenant and user since the entry was made. */
 struct past_query {
     struct buf tenant;
+    struct buf user;
     struct buf text;
     uint64_t hash;
     uint64_t count;
@@ -75,6 +77,14 @@ struct past_query {
     uint64_t peak_bytes; /* largest memory of a query */
     int64_t last_ns;     /* monotonic time at which the last one ended */
 };
+
+static void
+past_fini(struct past_query *p)
+{
+    buf_fini(&p->tenant);
+    buf_fini(&p->user);
+    buf_fini(&p->text);
+}
 
 static struct bytes
 shown_part(struct bytes text)
@@ -101,13 +111,13 @@ queries_begin(struct api *api, struct active_query *query)
     lock_drop(&api->lock);
 }
 
-/* Returns the entry of this text and tenant, or a free one, or the longest unused, which it
+/* Returns the entry of this text, tenant and user, or a free one, or the longest unused, which it
  * becomes. NULL: there is not enough memory. */
 static struct past_query *
 past_of_locked(struct api *api, const struct active_query *query)
 {
     struct bytes text = shown_part(query->text);
-    uint64_t hash = hash_bytes(text, hash_bytes(query->tenant, 0));
+    uint64_t hash = hash_bytes(text, hash_bytes(query->tenant, hash_bytes(query->user, 0)));
     struct past_query *oldest = NULL;
     assert(lock_is_mine(&api->lock));
     assert(api->queries->past_count <= PAST_MAX); /* invariant 3 */
@@ -117,7 +127,8 @@ past_of_locked(struct api *api, const struct active_query *query)
     for (uint32_t i = 0; i < api->queries->past_count; i++) {
         struct past_query *p = &api->queries->past[i];
         if (p->hash == hash && bytes_equal(buf_bytes(&p->text), text) &&
-            bytes_equal(buf_bytes(&p->tenant), query->tenant)) {
+            bytes_equal(buf_bytes(&p->tenant), query->tenant) &&
+            bytes_equal(buf_bytes(&p->user), query->user)) {
             return p;
         }
         if (oldest == NULL || p->last_ns < oldest->last_ns) oldest = p;
@@ -126,13 +137,14 @@ past_of_locked(struct api *api, const struct active_query *query)
     if (api->queries->past_count < PAST_MAX) {
         p = &api->queries->past[api->queries->past_count++];
     } else {
-        buf_fini(&p->tenant);
-        buf_fini(&p->text);
+        past_fini(p);
     }
     *p = (struct past_query){.hash = hash};
     buf_init(&p->tenant, NULL, TENANTS_BYTES_MAX);
+    buf_init(&p->user, NULL, query->user.size + 1);
     buf_init(&p->text, NULL, TEXT_SHOWN_BYTES);
     buf_put_bytes(&p->tenant, query->tenant);
+    buf_put_bytes(&p->user, query->user);
     buf_put_bytes(&p->text, text);
     return p;
 }
@@ -271,8 +283,7 @@ queries_free(struct api *api)
     if (all == NULL) return;
     assert(all->active == NULL);
     for (uint32_t i = 0; i < all->past_count; i++) {
-        buf_fini(&all->past[i].tenant);
-        buf_fini(&all->past[i].text);
+        past_fini(&all->past[i]);
     }
     if (all->past != NULL) mem_free(NULL, all->past, PAST_MAX * sizeof *all->past);
     cond_fini(&all->memory_cond);
@@ -281,21 +292,30 @@ queries_free(struct api *api)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-/* Returns the tenant whose queries are wanted; empty: all tenants'. False: the request was
- * answered.
- */
+/* The queries that a page shows. */
+struct queries_wanted {
+    struct bytes tenant; /* empty: all tenants' */
+    struct bytes user;   /* empty: all users' */
+};
+
+/* Finds out whose queries are wanted: a user sees its own, unless it may administer. False: the
+ * request was answered. */
 static bool
-tenant_wanted(struct api *api, struct http_request *request, struct bytes *ret_tenant)
+queries_wanted(struct api *api, struct http_request *request, struct queries_wanted *ret)
 {
-    *ret_tenant = bytes_of("", 0);
+    const struct user *user = gate_user(request);
+    bool sees_all = user == NULL || (user->permissions & PERMISSION_ADMIN) != 0;
     bool names_one = api->options.tenancy && http_header(request, "X-Scope-OrgID") != NULL;
-    return !names_one || tenant_of(api, request, ret_tenant);
+    ret->tenant = bytes_of("", 0);
+    ret->user = bytes_of_text(sees_all ? "" : user->name);
+    return !names_one || tenant_of(api, request, &ret->tenant);
 }
 
 static bool
-is_of(struct bytes tenant, struct bytes wanted)
+is_of(struct bytes tenant, struct bytes user, const struct queries_wanted *wanted)
 {
-    return wanted.size == 0 || bytes_equal(tenant, wanted);
+    return (wanted->tenant.size == 0 || bytes_equal(tenant, wanted->tenant)) &&
+           (wanted->user.size == 0 || bytes_equal(user, wanted->user));
 }
 
 static void
@@ -339,17 +359,17 @@ send_page(struct http_request *request, struct json *j, struct buf *text)
 void
 active_queries_run(struct api *api, struct http_request *request)
 {
-    struct bytes wanted;
+    struct queries_wanted wanted;
     struct buf text;
     struct json j;
     int64_t now_ns = env_monotonic_ns(api->options.env);
-    if (!tenant_wanted(api, request, &wanted)) return;
+    if (!queries_wanted(api, request, &wanted)) return;
     buf_init(&text, &api->page_budget, (size_t)64 << 20);
     success_begin(&j, &text);
     json_array_open(&j);
     lock_take(&api->lock);
     for (const struct active_query *q = api->queries->active; q != NULL; q = q->next) {
-        if (is_of(q->tenant, wanted)) put_active(&j, q, now_ns);
+        if (is_of(q->tenant, q->user, &wanted)) put_active(&j, q, now_ns);
     }
     lock_drop(&api->lock);
     json_array_close(&j);
@@ -364,13 +384,13 @@ query_cancel_run(struct api *api, struct http_request *request)
     const char *number = api_path(api, request) + strlen("/api/v1/status/active_queries/");
     char *end;
     uint64_t id = strtoull(number, &end, 10);
-    struct bytes wanted;
+    struct queries_wanted wanted;
     bool found = false;
-    if (!tenant_wanted(api, request, &wanted)) return;
+    if (!queries_wanted(api, request, &wanted)) return;
     lock_take(&api->lock);
     for (const struct active_query *q = api->queries->active; q != NULL && *end == '\0';
          q = q->next) {
-        if (q->id != id || !is_of(q->tenant, wanted)) continue;
+        if (q->id != id || !is_of(q->tenant, q->user, &wanted)) continue;
         /* Relaxed: no other data depends on it. */
         atomic_store_explicit(&q->control->canceled, reason, memory_order_relaxed);
         found = true;
@@ -418,7 +438,8 @@ put_past(struct json *j, const struct past_query *p)
 }
 
 static void
-put_top(struct api *api, struct json *j, enum rank by, uint64_t limit, struct bytes wanted)
+put_top(struct api *api, struct json *j, enum rank by, uint64_t limit,
+        const struct queries_wanted *wanted)
 {
     struct ranked_query list[PAST_MAX];
     uint32_t count = 0;
@@ -426,7 +447,7 @@ put_top(struct api *api, struct json *j, enum rank by, uint64_t limit, struct by
     assert(api->queries->past_count <= PAST_MAX); /* invariant 3 */
     for (uint32_t i = 0; i < api->queries->past_count; i++) {
         const struct past_query *p = &api->queries->past[i];
-        if (!is_of(buf_bytes(&p->tenant), wanted)) continue;
+        if (!is_of(buf_bytes(&p->tenant), buf_bytes(&p->user), wanted)) continue;
         list[count++] = (struct ranked_query){by == RANK_TIME      ? (uint64_t)p->total_ns
                                               : by == RANK_SAMPLES ? p->samples
                                                                    : p->peak_bytes,
@@ -472,11 +493,11 @@ read_top(struct api *api, struct http_request *request, enum rank *ret_by, uint6
 void
 top_queries_run(struct api *api, struct http_request *request)
 {
-    struct bytes wanted;
+    struct queries_wanted wanted;
     enum rank by;
     uint64_t limit;
     struct why why;
-    if (!tenant_wanted(api, request, &wanted)) return;
+    if (!queries_wanted(api, request, &wanted)) return;
     enum err e = read_top(api, request, &by, &limit, &why);
     if (e) {
         reply_problem_of(request, FOR_ANYTHING, e, &why);
@@ -486,7 +507,7 @@ top_queries_run(struct api *api, struct http_request *request)
     struct json j;
     buf_init(&text, &api->page_budget, (size_t)64 << 20);
     success_begin(&j, &text);
-    put_top(api, &j, by, limit, wanted);
+    put_top(api, &j, by, limit, &wanted);
     send_page(request, &j, &text);
     buf_fini(&text);
 }

@@ -10,6 +10,7 @@ struct active_query {
     struct active_query *next, *before; /* guarded by the lock of the api */
     uint64_t id;                        /* guarded as well */
     struct bytes tenant;
+    struct bytes user; /* name; empty if it is not known */
     struct bytes text;
     int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
     int64_t begun_ns;
@@ -25,7 +26,7 @@ struct queries {
     uint64_t count;              /* id of the newest query */
     uint64_t memory_turns;       /* turn of the last query that began to wait for memory */
     struct cond memory_cond;     /* a query has ended, and its memory is free */
-    struct past_query *past;     /* costs of recent queries, by text */
+    struct past_query *past;     /* costs of recent queries, by text, tenant and user */
     uint32_t past_count;
 };
 

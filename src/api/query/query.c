@@ -34,6 +34,7 @@
 #include "api/answer.h"
 #include "api/request/form.h"
 #include "api/request/replica_choice.h"
+#include "auth/gate.h"
 #include "base/text/quote.h"
 #include "base/text/time_text.h"
 #include "promql/answer.h"
@@ -78,6 +79,8 @@ struct api_query {
     struct promql_options options;
     struct promql_helpers helpers;
     struct replica_choice replicas;
+    struct fence fence;
+    struct bytes view_words[REPLICA_LABELS_MAX + 1]; /* the replicas, and the fence */
     struct active_query active;
     struct promql_tree *tree;
     struct promql_result *result;
@@ -204,8 +207,15 @@ read_options(struct api_query *q)
     if (e == OK) {
         e = replica_choice_read(q->api, &q->form, &q->form.arena, &q->replicas, &q->error, &q->why);
     }
-    o->view_words = q->replicas.names;
-    o->view_word_count = q->replicas.count;
+    if (e == OK) {
+        e = fence_read(&q->fence, &q->form, &q->budget, &q->control, &q->error, &q->why);
+    }
+    for (uint32_t i = 0; i < q->replicas.count; i++) {
+        q->view_words[i] = q->replicas.names[i];
+    }
+    q->view_words[q->replicas.count] = q->fence.word;
+    o->view_words = q->view_words;
+    o->view_word_count = q->replicas.count + 1;
     return e;
 }
 
@@ -553,8 +563,10 @@ begin_active(struct api_query *q)
     const struct promql_options *o = &q->options;
     const char *query = form_nth(&q->form, "query", 0);
     struct bytes text = bytes_of_text(query == NULL ? "" : query);
+    const struct user *user = gate_user(q->request); /* stays until the answer */
     q->active = (struct active_query){
         .tenant = o->tenant,
+        .user = bytes_of_text(user == NULL ? "" : user->name),
         .text = arena_copy(&q->form.arena, text),
         .first_ms = o->first_ms,
         .last_ms = o->last_ms,
@@ -608,7 +620,9 @@ plan_slow_one(struct api_query *q, struct buf *line)
     struct why why;
     struct view *view;
     options.control = &control;
-    if (q->tree == NULL || replica_choice_open(q->api, &q->replicas, &control, &view, &why)) return;
+    if (q->tree == NULL ||
+        replica_choice_open(q->api, &q->replicas, &q->fence, &control, &view, &why))
+        return;
     buf_init(&error, NULL, SENTENCE_BYTES_MAX);
     if (promql_explain(q->tree, view, &options, &plan, &error, &why) == OK) {
         promql_plan_put_line(plan, line);
@@ -693,7 +707,7 @@ query_attempt(struct api_query *q)
     enum err e = query_parse(q);
     if (e) return e;
     q->prepared_ns = env_monotonic_ns(q->api->options.env);
-    e = replica_choice_open(q->api, &q->replicas, &q->control, &q->view, &q->why);
+    e = replica_choice_open(q->api, &q->replicas, &q->fence, &q->control, &q->view, &q->why);
     if (e) return e;
     q->error_status = 422;
     q->error_type = "execution";
@@ -753,6 +767,7 @@ query_handle(struct api *api, struct http_request *request, enum query_purpose p
         query_end(q, e);
     }
     forget_attempt(q);
+    fence_fini(&q->fence);
     form_fini(&q->form);
     buf_fini(&q->error);
     buf_fini(&q->text);

@@ -26,6 +26,7 @@ struct federation {
     struct match match;
     struct query_request query;
     struct replica_choice replicas;
+    struct fence fence;
     struct view *view;
     struct negotiated form_of;
     struct family_writer writer;
@@ -70,6 +71,9 @@ read_question(struct federation *f)
     }
     if (e == OK) {
         e = replica_choice_read(f->api, &f->form, &f->form.arena, &f->replicas, &f->error, &f->why);
+    }
+    if (e == OK) {
+        e = fence_read(&f->fence, &f->form, &f->budget, &f->control, &f->error, &f->why);
     }
     f->query.sets = f->match.sets;
     f->query.set_count = f->match.set_count;
@@ -235,7 +239,7 @@ federate_answer(struct federation *f)
 {
     enum err e = read_question(f);
     if (e || f->query.set_count == 0) return e; /* without sets, all series would be selected */
-    e = replica_choice_open(f->api, &f->replicas, &f->control, &f->view, &f->why);
+    e = replica_choice_open(f->api, &f->replicas, &f->fence, &f->control, &f->view, &f->why);
     if (e) return e;
     struct text_sink first = {.each = look_at_first, .context = f};
     e = view_label_names(f->view, &f->query, &first, &f->why);
@@ -299,6 +303,7 @@ federate_run(struct api *api, struct http_request *request)
         federate_end(f, e ? e : federate_answer(f));
     view_free(f->view);
     match_fini(&f->match);
+    fence_fini(&f->fence);
     form_fini(&f->form);
     family_writer_fini(&f->writer);
     arena_fini(&f->arena);

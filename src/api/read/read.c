@@ -66,6 +66,8 @@ struct read {
     struct budget budget;
     struct query_control control;
     struct replica_choice replicas;
+    struct form form; /* without a body: that is the message */
+    struct fence fence;
     struct view *view; /* view that all queries of the request use */
     struct arena arena;
     struct rr_request message;
@@ -354,17 +356,19 @@ read_sources(struct read *r, struct why *why)
     return r->stored ? OK : why_set(why, ERR_INPUT, "invalid X-Firekeep-Sources: expected none");
 }
 
-/* Reads the choice of replicas from the query string. Clients that ask for notices copy stored
- * series, so for them the default is not to merge replicas. */
+/* Reads the choice of replicas and the fence from the query string. Clients that ask for
+ * notices copy stored series, so for them the default is not to merge replicas. */
 static enum err
-read_replicas(struct read *r, struct why *why)
+read_parameters(struct read *r, struct why *why)
 {
-    struct form form = {.request = r->request};
     struct buf error;
     bool given =
-        form_given(&form, "dedup") != NULL || form_nth(&form, "replicaLabels[]", 0) != NULL;
+        form_given(&r->form, "dedup") != NULL || form_nth(&r->form, "replicaLabels[]", 0) != NULL;
     buf_init(&error, NULL, SENTENCE_BYTES_MAX);
-    enum err e = replica_choice_read(r->api, &form, &r->arena, &r->replicas, &error, why);
+    enum err e = replica_choice_read(r->api, &r->form, &r->arena, &r->replicas, &error, why);
+    if (e == OK) {
+        e = fence_read(&r->fence, &r->form, &r->budget, &r->control, &error, why);
+    }
     if (e == ERR_INPUT) {
         e = why_set(why, e, "%.*s", (int)error.size, (const char *)error.at);
     }
@@ -404,7 +408,8 @@ read_answer(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     struct buf message;
-    struct read r = {.api = api, .request = request, .content_length = UINT64_MAX};
+    struct read r = {
+        .api = api, .request = request, .content_length = UINT64_MAX, .form = {.request = request}};
     unsigned refused = tenant_named(api, request, &r.tenant, &why);
     if (refused != 0) {
         http_reply_text(request, refused, "%s\n", why.text);
@@ -412,6 +417,7 @@ read_answer(struct api *api, struct http_request *request)
     }
     budget_init(&r.budget, "query", 0, &api->read_budget);
     arena_init(&r.arena, &r.budget, ARENA_BYTES_MAX, 4096);
+    arena_init(&r.form.arena, &r.budget, 0, 0);
     buf_init(&message, &r.budget, api->options.decoded_bytes_max + 64);
     query_control_begin(api, request, &r.budget, &r.control);
     /* Views of the request end when the answer begins. */
@@ -421,13 +427,17 @@ read_answer(struct api *api, struct http_request *request)
     if (e == OK) e = read_decode(&r, &message, &why);
     if (e == OK) e = read_notices(&r, &why);
     if (e == OK) e = read_sources(&r, &why);
-    if (e == OK) e = read_replicas(&r, &why);
-    if (e == OK) e = replica_choice_open(api, &r.replicas, &r.control, &r.view, &why);
+    if (e == OK) e = read_parameters(&r, &why);
+    if (e == OK) {
+        e = replica_choice_open(api, &r.replicas, &r.fence, &r.control, &r.view, &why);
+    }
     if (e == OK) {
         metric_inc(&reads[r.message.answer]);
         e = r.message.answer == RR_SAMPLES ? answer_samples(&r, &why) : answer_streamed(&r, &why);
     }
     view_free(r.view);
+    fence_fini(&r.fence);
+    form_fini(&r.form);
     buf_fini(&message);
     arena_fini(&r.arena);
     read_finish(&r, e, &why);

@@ -154,6 +154,14 @@ form_next(const struct form *form, const char *name, struct form_walk *walk)
 }
 
 const char *
+form_next_of(const struct form *form, enum form_place place, const char *name,
+             struct form_walk *walk)
+{
+    return place == FORM_BODY ? next_field(form, name, walk)
+                              : http_argument_next(form->request, name, &walk->arguments);
+}
+
+const char *
 form_nth(const struct form *form, const char *name, uint32_t nth)
 {
     struct form_walk walk = {0};

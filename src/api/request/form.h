@@ -35,12 +35,17 @@ void form_fini(struct form *form);
 const char *form_nth(const struct form *form, const char *name, uint32_t nth);
 /* Returns the first value; NULL also if it is empty, which for Prometheus is absent. */
 const char *form_given(const struct form *form, const char *name);
+/* The places of arguments. */
+enum form_place { FORM_URL, FORM_BODY, FORM_PLACES };
 /* Returns one value of an argument after another; the walk begins with {0}. NULL after the last. */
 struct form_walk {
     uint32_t arguments;
     uint32_t fields;
 };
 const char *form_next(const struct form *form, const char *name, struct form_walk *walk);
+/* Does the same for the values in one place. */
+const char *form_next_of(const struct form *form, enum form_place place, const char *name,
+                         struct form_walk *walk);
 
 /* Reads a whole number of so many bits like Go. Returns NULL, with *ret_number, or Go's error. */
 const char *form_whole(const char *text, unsigned bits, int64_t *ret_number);

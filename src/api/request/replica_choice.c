@@ -88,8 +88,15 @@ replica_choice_read(struct api *api, const struct form *form, struct arena *aren
 
 enum err
 replica_choice_open(const struct api *api, const struct replica_choice *c,
-                    struct query_control *control, struct view **ret_view, struct why *why)
+                    const struct fence *fence, struct query_control *control,
+                    struct view **ret_view, struct why *why)
 {
+    bool restricts = fence->permitted.count > 0;
+    if (restricts && !api->options.answerer->restricts) {
+        return why_set(why, ERR_UNSUPPORTED, "%s cannot restrict answers to permitted series",
+                       api->options.answerer->name);
+    }
+    control->permitted = restricts ? &fence->permitted : NULL;
     struct view_stack stack = {
         .answerer = api->options.answerer, .replicas = c->names, .replica_count = c->count};
     return view_stack_open(&stack, control, ret_view, why);

@@ -3,6 +3,7 @@
 #define API_REQUEST_REPLICA_CHOICE_H
 
 #include "api/handler.h"
+#include "api/request/fence.h"
 #include "views/replicas.h"
 
 struct replica_choice {
@@ -17,9 +18,11 @@ struct replica_choice {
 MUST_CHECK enum err replica_choice_read(struct api *api, const struct form *form,
                                         struct arena *arena, struct replica_choice *ret,
                                         struct buf *error, struct why *why);
-/* Opens a view of the api's answerer that merges these replicas. Errors of view_open(). */
+/* Opens a view of the api's answerer that merges these replicas, and answers only with series that
+ * the fence permits, which outlives the view and its sets; sets control->permitted.
+ * ERR_UNSUPPORTED: the answerer cannot restrict its answers. Errors of view_open(). */
 MUST_CHECK enum err replica_choice_open(const struct api *api, const struct replica_choice *choice,
-                                        struct query_control *control, struct view **ret_view,
-                                        struct why *why);
+                                        const struct fence *fence, struct query_control *control,
+                                        struct view **ret_view, struct why *why);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "api/answer.h"
+#include "api/request/fence.h"
 #include "api/request/form.h"
 #include "api/request/match.h"
 #include "base/array.h"
@@ -19,6 +20,7 @@ struct rules_request {
     struct api *api;
     struct form form;
     struct match match;
+    struct fence fence;
     struct query_control control;
     struct rules_question question;
     struct buf text;
@@ -164,6 +166,17 @@ put_rules(struct rules_request *a)
     return e;
 }
 
+/* Reads which series and alerts the request may see. */
+static enum err
+read_fence(struct rules_request *a)
+{
+    enum err e =
+        fence_read(&a->fence, &a->form, &a->api->read_budget, &a->control, &a->error, &a->why);
+    if (e == OK && a->fence.permitted.count > 0)
+        a->question.of_group.permitted = &a->fence.permitted;
+    return e;
+}
+
 static enum err
 put_alerts(struct rules_request *a)
 {
@@ -171,7 +184,9 @@ put_alerts(struct rules_request *a)
     success_begin(&a->json, &a->text);
     json_object_open(&a->json);
     json_member_array(&a->json, "alerts");
-    if (o->alerts != NULL) o->alerts(o->context, a->question.tenant, &a->json);
+    if (o->alerts != NULL) {
+        o->alerts(o->context, a->question.tenant, a->question.of_group.permitted, &a->json);
+    }
     json_array_close(&a->json);
     json_object_close(&a->json);
     return OK;
@@ -205,6 +220,7 @@ rules_answer(struct api *api, struct http_request *request, bool of_tenant,
     buf_init(&a.text, &api->page_budget, ANSWER_BYTES_MAX);
     query_control_begin(api, request, &api->read_budget, &a.control);
     enum err e = form_read(request, &api->read_budget, &a.form, &a.why);
+    if (e == OK) e = read_fence(&a);
     if (e == OK) e = put(&a);
     if (e == OK) json_object_close(&a.json);
     if (e == OK && buf_error(&a.text)) {
@@ -217,6 +233,7 @@ rules_answer(struct api *api, struct http_request *request, bool of_tenant,
     else
         reply_problem_of(request, FOR_QUERY, e, &a.why);
     match_fini(&a.match);
+    fence_fini(&a.fence);
     form_fini(&a.form);
     buf_fini(&a.text);
     buf_fini(&a.error);

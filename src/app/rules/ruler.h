@@ -83,8 +83,9 @@ const struct budget *ruler_memory(const struct ruler *ruler);
  */
 MUST_CHECK enum err ruler_print(struct ruler *ruler, const struct rules_question *question,
                                 struct json *to);
-/* Prints all active alerts into the open array. */
-void ruler_print_alerts(struct ruler *ruler, struct bytes tenant, struct json *to);
+/* Prints active alerts into the open array, those that are permitted; NULL: all. */
+void ruler_print_alerts(struct ruler *ruler, struct bytes tenant, const struct permitted *permitted,
+                        struct json *to);
 /* For a metric_collector, whose context is the ruler. */
 void ruler_collect(struct metric_sink *sink, void *ruler);
 

@@ -75,17 +75,25 @@ ruler_print(struct ruler *r, const struct rules_question *question, struct json 
     return p.found ? OK : ERR_MISSING;
 }
 
+struct alerts_printing {
+    const struct permitted *permitted;
+    struct json *to;
+};
+
 static void
 print_alerts(void *context, struct group *group, int64_t next_ns)
 {
+    const struct alerts_printing *p = context;
     (void)next_ns;
-    group_print_alerts(group, context);
+    group_print_alerts(group, p->permitted, p->to);
 }
 
 void
-ruler_print_alerts(struct ruler *r, struct bytes tenant, struct json *to)
+ruler_print_alerts(struct ruler *r, struct bytes tenant, const struct permitted *permitted,
+                   struct json *to)
 {
-    ruler_each(r, tenant, print_alerts, to);
+    struct alerts_printing p = {permitted, to};
+    ruler_each(r, tenant, print_alerts, &p);
 }
 
 /* --- /metrics --------------------------------------------------------------------------------- */

@@ -205,6 +205,9 @@ struct group_question {
     const struct matcher_set *sets;
     uint32_t set_count;
     bool without_alerts;
+    /* If not NULL, only alerting rules with a permitted active alert are included, without their
+     * texts and without what depends on other series. */
+    const struct permitted *permitted;
 };
 /* A request to /api/v1/rules; `tenant` as requests name it. */
 struct rules_question {
@@ -219,8 +222,9 @@ struct rules_question {
 bool group_answers(struct group *group, const struct group_question *question);
 /* Prints the group as an object. False: no rule is included, and nothing was printed. */
 bool group_print(struct group *group, const struct group_question *question, struct json *to);
-/* Prints active alerts as objects of the open array. */
-void group_print_alerts(struct group *group, struct json *to);
+/* Prints active alerts whose labels are permitted, or all of them if it is NULL, as objects of the
+ * open array. */
+void group_print_alerts(struct group *group, const struct permitted *permitted, struct json *to);
 
 /* Returns the reason why the last evaluation of a rule failed, a view that ends with the next one;
  * empty if it succeeded. Called by the evaluating thread. */

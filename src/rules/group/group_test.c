@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "model/permitted.h"
 #include "rules/group/state.h"
 #include "sys/env.h"
 
@@ -172,7 +173,7 @@ test_values_of_alerts_have_an_exponent_and_the_fewest_exact_digits(void **state)
         assert_int_equal(alerts_restore(&g->rules[0].alerts, &firing, &found), OK);
         buf_init(&to, NULL, 1 << 16);
         json_init(&json, &to);
-        group_print_alerts(g, &json);
+        group_print_alerts(g, NULL, &json);
         buf_put_u8(&to, '\0');
         snprintf(wanted, sizeof wanted, "\"value\":\"%s\"", pairs[i].text);
         if (strstr((const char *)to.at, wanted) == NULL)
@@ -180,6 +181,63 @@ test_values_of_alerts_have_an_exponent_and_the_fewest_exact_digits(void **state)
         buf_fini(&to);
         group_free(g);
     }
+}
+
+/* Adds a firing alert with one label. */
+static void
+add_alert(struct group *g, uint32_t rule, const char *team)
+{
+    struct alert firing = {.state = ALERT_FIRING};
+    struct buf labels;
+    buf_init(&labels, NULL, 1000);
+    labels_put(&labels, (struct label){bytes_of_text("team"), bytes_of_text(team)});
+    struct alert_found found = {.labels = buf_bytes(&labels)};
+    assert_int_equal(alerts_restore(&g->rules[rule].alerts, &firing, &found), OK);
+    buf_fini(&labels);
+}
+
+UNIT_TEST(test_permitted_alerts_are_shown_without_texts_of_their_rules)
+{
+    struct rule rules[] = {{.kind = RULE_ALERTING, .name = "mine", .expression = "secret > 1"},
+                           {.kind = RULE_ALERTING, .name = "other", .expression = "secret > 2"},
+                           one};
+    struct rule_group text = {.file = "f", .name = "g", .rules = rules, .rule_count = 3};
+    struct group *g = group_of(&text);
+    struct matcher *matcher;
+    struct buf to;
+    struct json json;
+    add_alert(g, 0, "a");
+    add_alert(g, 0, "b");
+    add_alert(g, 1, "b");
+    assert_int_equal(
+        matcher_new(MATCH_EQUAL, bytes_of_text("team"), bytes_of_text("a"), NULL, &matcher, NULL),
+        OK);
+    struct matcher_set set = {&matcher, 1};
+    struct permitted permitted = {{{&set, 1}}, 1};
+    struct group_question q = {.alerting = true, .recording = true, .permitted = &permitted};
+    buf_init(&to, NULL, 1 << 16);
+    json_init(&json, &to);
+    json_array_open(&json);
+    group_print_alerts(g, &permitted, &json);
+    assert_true(group_print(g, &q, &json));
+    json_array_close(&json);
+    buf_put_u8(&to, '\0');
+    assert_string_equal(
+        (const char *)to.at,
+        "[{\"labels\":{\"team\":\"a\"},\"annotations\":{},\"state\":\"firing\","
+        "\"activeAt\":\"0001-01-01T00:00:00Z\",\"value\":\"0e+00\"},"
+        "{\"name\":\"g\",\"file\":\"f\",\"rules\":[{\"state\":\"firing\",\"name\":\"mine\","
+        "\"query\":\"\",\"duration\":0,\"keepFiringFor\":0,\"labels\":{},\"annotations\":{},"
+        "\"alerts\":[{\"labels\":{\"team\":\"a\"},\"annotations\":{},\"state\":\"firing\","
+        "\"activeAt\":\"0001-01-01T00:00:00Z\",\"value\":\"0e+00\"}],\"health\":\"unknown\","
+        "\"evaluationTime\":0,\"lastEvaluation\":\"0001-01-01T00:00:00Z\",\"type\":\"alerting\"}],"
+        "\"interval\":60,\"limit\":0,\"evaluationTime\":0,"
+        "\"lastEvaluation\":\"0001-01-01T00:00:00Z\"}]");
+    q.alerting = false;
+    assert_false(group_answers(g, &q));
+    buf_fini(&to);
+    matcher_free(matcher);
+    group_free(g);
 }
 
 int
@@ -191,6 +249,7 @@ main(void)
         cmocka_unit_test(test_a_group_that_takes_over_counts_on),
         cmocka_unit_test(test_alerts_go_to_rules_with_the_same_name_and_labels),
         cmocka_unit_test(test_values_of_alerts_have_an_exponent_and_the_fewest_exact_digits),
+        cmocka_unit_test(test_permitted_alerts_are_shown_without_texts_of_their_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

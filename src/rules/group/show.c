@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/text/time_text.h"
+#include "model/permitted.h"
 #include "rules/group/state.h"
 #include "sys/env.h"
 #include "wire/number.h"
@@ -114,20 +115,37 @@ put_alert(struct json *to, const struct alert *alert)
     json_object_close(to);
 }
 
+static bool
+is_shown(const struct alert *alert, const struct permitted *permitted)
+{
+    return alert_is_active(alert) && (permitted == NULL || permitted_has(permitted, alert->labels));
+}
+
 static void
-put_alerts_locked(struct json *to, const struct rule_at_work *rule)
+put_alerts_locked(struct json *to, const struct rule_at_work *rule,
+                  const struct permitted *permitted)
 {
     for (uint32_t i = 0; i < rule->alerts.count; i++) {
-        if (alert_is_active(rule->alerts.items[i])) put_alert(to, rule->alerts.items[i]);
+        if (is_shown(rule->alerts.items[i], permitted)) put_alert(to, rule->alerts.items[i]);
     }
 }
 
+static bool
+has_shown_locked(const struct rule_at_work *rule, const struct permitted *permitted)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < rule->alerts.count && !any; i++) {
+        any = is_shown(rule->alerts.items[i], permitted);
+    }
+    return any;
+}
+
 void
-group_print_alerts(struct group *g, struct json *to)
+group_print_alerts(struct group *g, const struct permitted *permitted, struct json *to)
 {
     lock_take(&g->lock);
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        put_alerts_locked(to, &g->rules[i]);
+        put_alerts_locked(to, &g->rules[i], permitted);
     }
     lock_drop(&g->lock);
 }
@@ -151,11 +169,13 @@ group_rule_error(struct group *g, uint32_t rule)
 }
 
 static const char *
-state_of_locked(const struct rule_at_work *rule)
+state_of_locked(const struct rule_at_work *rule, const struct permitted *permitted)
 {
     enum alert_state most = ALERT_INACTIVE;
     for (uint32_t i = 0; i < rule->alerts.count; i++) {
-        if (rule->alerts.items[i]->state > most) most = rule->alerts.items[i]->state;
+        const struct alert *alert = rule->alerts.items[i];
+        if (permitted != NULL && !is_shown(alert, permitted)) continue;
+        if (alert->state > most) most = alert->state;
     }
     return alert_state_word(most);
 }
@@ -173,13 +193,46 @@ put_outcome_locked(struct json *to, const struct rule_at_work *rule)
     show_put_time(to, "lastEvaluation", rule->evaluated_at_ns);
 }
 
+/* Prints an alerting rule with its permitted alerts, and neither its texts nor its outcome, which
+ * may tell about other series. */
+static void
+put_permitted_locked(struct json *to, const struct rule_at_work *rule,
+                     const struct group_question *question)
+{
+    json_object_open(to);
+    json_member_text(to, "state", state_of_locked(rule, question->permitted));
+    json_member_text(to, "name", rule->text->name);
+    json_member_text(to, "query", "");
+    put_seconds(to, "duration", 0);
+    put_seconds(to, "keepFiringFor", 0);
+    put_pairs(to, "labels", NULL, 0);
+    put_pairs(to, "annotations", NULL, 0);
+    json_key(to, "alerts");
+    if (question->without_alerts) {
+        json_put_null(to);
+    } else {
+        json_array_open(to);
+        put_alerts_locked(to, rule, question->permitted);
+        json_array_close(to);
+    }
+    json_member_text(to, "health", "unknown");
+    put_seconds(to, "evaluationTime", 0);
+    show_put_time(to, "lastEvaluation", 0);
+    json_member_text(to, "type", "alerting");
+    json_object_close(to);
+}
+
 static void
 put_rule_locked(struct json *to, const struct rule_at_work *rule,
                 const struct group_question *question)
 {
+    if (question->permitted != NULL) {
+        put_permitted_locked(to, rule, question);
+        return;
+    }
     bool records = rule->text->kind == RULE_RECORDING;
     json_object_open(to);
-    if (!records) json_member_text(to, "state", state_of_locked(rule));
+    if (!records) json_member_text(to, "state", state_of_locked(rule, NULL));
     json_member_text(to, "name", rule->text->name);
     json_key(to, "query");
     json_put_bytes(to, rule->line);
@@ -195,7 +248,7 @@ put_rule_locked(struct json *to, const struct rule_at_work *rule,
             json_put_null(to);
         } else {
             json_array_open(to);
-            put_alerts_locked(to, rule);
+            put_alerts_locked(to, rule, NULL);
             json_array_close(to);
         }
     }
@@ -219,9 +272,10 @@ holds(const struct matcher_set *set, const struct rule_at_work *rule)
 }
 
 static bool
-show_is_wanted(const struct rule_at_work *rule, const struct group_question *q)
+show_is_wanted_locked(const struct rule_at_work *rule, const struct group_question *q)
 {
     if (!(rule->text->kind == RULE_RECORDING ? q->recording : q->alerting)) return false;
+    if (q->permitted != NULL && !has_shown_locked(rule, q->permitted)) return false;
     bool named = q->names.count == 0, held = q->set_count == 0;
     for (uint32_t i = 0; i < q->names.count && !named; i++) {
         named = strcmp(q->names.items[i], rule->text->name) == 0;
@@ -235,10 +289,13 @@ show_is_wanted(const struct rule_at_work *rule, const struct group_question *q)
 bool
 group_answers(struct group *g, const struct group_question *question)
 {
-    for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (show_is_wanted(&g->rules[i], question)) return true;
+    bool any = false;
+    lock_take(&g->lock);
+    for (uint32_t i = 0; i < g->text.rule_count && !any; i++) {
+        any = show_is_wanted_locked(&g->rules[i], question);
     }
-    return false;
+    lock_drop(&g->lock);
+    return any;
 }
 
 bool
@@ -247,7 +304,7 @@ group_print(struct group *g, const struct group_question *question, struct json 
     bool any = false;
     lock_take(&g->lock);
     for (uint32_t i = 0; i < g->text.rule_count; i++) {
-        if (!show_is_wanted(&g->rules[i], question)) continue;
+        if (!show_is_wanted_locked(&g->rules[i], question)) continue;
         if (!any) {
             json_object_open(to);
             json_member_text(to, "name", g->text.name);
@@ -259,10 +316,11 @@ group_print(struct group *g, const struct group_question *question, struct json 
     }
     if (any) {
         json_array_close(to);
+        bool hides = question->permitted != NULL;
         put_seconds(to, "interval", (double)g->schedule.interval_ns / 1e9);
         json_member_uint(to, "limit", g->text.limit);
-        put_seconds(to, "evaluationTime", (double)g->facts.evaluated_for_ns / 1e9);
-        show_put_time(to, "lastEvaluation", g->facts.evaluated_at_ns);
+        put_seconds(to, "evaluationTime", hides ? 0 : (double)g->facts.evaluated_for_ns / 1e9);
+        show_put_time(to, "lastEvaluation", hides ? 0 : g->facts.evaluated_at_ns);
         json_object_close(to);
     }
     lock_drop(&g->lock);

@@ -69,6 +69,18 @@ http_query_wrong(const struct http_request *r)
     return NULL;
 }
 
+bool
+http_query_drops(const struct http_request *r, const char *prefix)
+{
+    for (unsigned i = 0; i < r->argument_count; i++) {
+        const struct text_pair *argument = &r->arguments[i];
+        if (strstr(argument->value, "%zz") != NULL &&
+            strncmp(argument->name, prefix, strlen(prefix)) == 0)
+            return true;
+    }
+    return false;
+}
+
 const char *
 http_double_text(struct http_request *r)
 {

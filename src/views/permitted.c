@@ -1,0 +1,436 @@
+/*
+ * permitted.c - see permitted.h. A question is narrowed by what is permitted and passed on, with
+ * its hints: the view below selects, counts and limits what is left.
+ *
+ * An estimate of samples below may use averages of all series, so it is replaced by one that
+ * depends on the number of visible series alone.
+ *
+ * Metadata of a metric is passed on if a series with its name, or with a name that its type adds to
+ * it (http_requests_total, rpc_duration_seconds_bucket), is visible at any time.
+ *
+ * Invariants:
+ *
+ * 1. Each question to the view below is narrowed, except the one for metadata, which has no series.
+ * 2. Names of visible series ascend.
+ */
+#include "views/permitted.h"
+
+#include <assert.h>
+
+#include "base/search.h"
+#include "views/gather.h"
+
+enum {
+    GUESSED_INTERVAL_MS = 15000, /* between samples */
+    GUESSED_SAMPLES_MAX = 10000, /* of a series */
+    NAME_BYTES_MAX = 64 << 20,
+};
+
+struct permitted_view {
+    struct view view; /* first: callers get it */
+    struct view_ops ops;
+    struct view *below;
+    const struct permitted *permitted;
+    struct budget *budget;
+};
+
+static enum err
+no_memory(struct why *why)
+{
+    return why_set(why, ERR_NOMEM, "not enough memory for the query");
+}
+
+static struct budget *
+budget_of(const struct view *view, const struct query_request *request)
+{
+    if (request->budget != NULL) return request->budget;
+    return request->control == NULL ? ((const struct permitted_view *)view)->budget
+                                    : request->control->budget;
+}
+
+/* A question to the view below; it ends before the answer does. */
+struct narrowed {
+    struct arena arena;
+    struct view *below;
+    struct query_request request;
+};
+
+/* narrowed_end() is required in any case. */
+static enum err
+narrowed_begin(const struct view *view, const struct query_request *request, struct narrowed *q,
+               struct why *why)
+{
+    const struct permitted_view *v = (const struct permitted_view *)view;
+    arena_init(&q->arena, budget_of(view, request), 0, 0);
+    q->below = v->below;
+    return permitted_narrow(v->permitted, request, &q->arena, &q->request, why);
+}
+
+static void
+narrowed_end(struct narrowed *q)
+{
+    arena_fini(&q->arena);
+}
+
+/* --- estimates -------------------------------------------------------------------------------- */
+
+static struct series_cost
+guess_of(uint64_t series, int64_t min_ms, int64_t max_ms)
+{
+    uint64_t each = 0;
+    if (min_ms <= max_ms) each = ((uint64_t)max_ms - (uint64_t)min_ms) / GUESSED_INTERVAL_MS + 1;
+    if (each > GUESSED_SAMPLES_MAX) each = GUESSED_SAMPLES_MAX;
+    return (struct series_cost){.series = series, .samples = series * each};
+}
+
+static enum err
+survey(struct view *view, const struct query_request *request, struct series_survey *ret,
+       struct why *why)
+{
+    struct narrowed q;
+    enum err e = narrowed_begin(view, request, &q, why);
+    if (e == OK) e = q.below->ops->survey(q.below, &q.request, ret, why);
+    if (e == OK) ret->guess = guess_of(ret->guess.series, request->min_ms, request->max_ms);
+    narrowed_end(&q);
+    return e;
+}
+
+/* --- series with their samples ---------------------------------------------------------------- */
+
+struct permitted_series {
+    struct series_set set; /* first: callers get it */
+    struct series_set_ops ops;
+    struct series_set *below;
+    struct budget *budget;
+    int64_t min_ms, max_ms;
+};
+
+static enum err
+permitted_series_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    return series_set_next(((struct permitted_series *)set)->below, ret_labels, why);
+}
+
+static enum err
+permitted_series_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    return series_set_batch(((struct permitted_series *)set)->below, ret_batch, why);
+}
+
+static const char *
+permitted_series_warning(struct series_set *set, uint32_t index)
+{
+    return series_set_warning(((struct permitted_series *)set)->below, index);
+}
+
+static struct series_cost
+permitted_series_cost(const struct series_set *set)
+{
+    const struct permitted_series *s = (const struct permitted_series *)set;
+    return guess_of(series_set_cost(s->below).series, s->min_ms, s->max_ms);
+}
+
+static struct series_cost
+permitted_series_spent(const struct series_set *set)
+{
+    struct series_cost spent = {.series = 0};
+    (void)series_set_spent(((const struct permitted_series *)set)->below, &spent);
+    return spent;
+}
+
+static void
+permitted_series_free(struct series_set *set)
+{
+    struct permitted_series *s = (struct permitted_series *)set;
+    series_set_free(s->below);
+    mem_free(s->budget, s, sizeof *s);
+}
+
+static enum err
+select_series(struct view *view, const struct query_request *request, struct series_set **ret_set,
+              struct why *why)
+{
+    struct budget *budget = budget_of(view, request);
+    struct permitted_series *s = mem_new(budget, sizeof *s);
+    if (s == NULL) return no_memory(why);
+    struct narrowed q;
+    enum err e = narrowed_begin(view, request, &q, why);
+    if (e == OK) e = view_select(q.below, &q.request, &s->below, why);
+    narrowed_end(&q);
+    if (e) {
+        mem_free(budget, s, sizeof *s);
+        return e;
+    }
+    s->ops = (struct series_set_ops){permitted_series_next,    permitted_series_batch,
+                                     permitted_series_warning, permitted_series_cost,
+                                     permitted_series_spent,   permitted_series_free};
+    if (s->below->ops->cost == NULL) s->ops.cost = NULL;
+    if (s->below->ops->spent == NULL) s->ops.spent = NULL;
+    s->set.ops = &s->ops;
+    s->budget = budget;
+    s->min_ms = request->min_ms;
+    s->max_ms = request->max_ms;
+    *ret_set = &s->set;
+    return OK;
+}
+
+/* --- texts and exemplars ---------------------------------------------------------------------- */
+
+static enum err
+look_up(struct view *view, enum lookup_kind kind, const struct query_request *request,
+        struct bytes name, const struct text_sink *to, struct why *why)
+{
+    struct narrowed q;
+    enum err e = narrowed_begin(view, request, &q, why);
+    if (e == OK) e = view_look_up(q.below, kind, &q.request, name, to, why);
+    narrowed_end(&q);
+    return e;
+}
+
+static enum err
+exemplars(struct view *view, const struct query_request *request, const struct exemplar_sink *to,
+          struct why *why)
+{
+    struct narrowed q;
+    enum err e = narrowed_begin(view, request, &q, why);
+    if (e == OK) e = view_exemplars(q.below, &q.request, to, why);
+    narrowed_end(&q);
+    return e;
+}
+
+/* --- metadata --------------------------------------------------------------------------------- */
+
+enum {
+    OF_COUNTER = 1 << METRIC_COUNTER,
+    OF_HISTOGRAM = 1 << METRIC_HISTOGRAM,
+    OF_GAUGE_HISTOGRAM = 1 << METRIC_GAUGE_HISTOGRAM,
+    OF_SUMMARY = 1 << METRIC_SUMMARY,
+    OF_INFO = 1 << METRIC_INFO,
+    OF_ALL = (1 << METRIC_TYPE_COUNT) - 1,
+};
+
+/* What the names of series have after the name of their family, and for which types of metrics. */
+static const struct metric_suffix {
+    const char *text;
+    unsigned types;
+} suffixes[] = {
+    {"", OF_ALL},
+    {"_total", OF_COUNTER},
+    {"_created", OF_COUNTER | OF_HISTOGRAM | OF_SUMMARY},
+    {"_bucket", OF_HISTOGRAM | OF_GAUGE_HISTOGRAM},
+    {"_count", OF_HISTOGRAM | OF_SUMMARY},
+    {"_sum", OF_HISTOGRAM | OF_SUMMARY},
+    {"_gcount", OF_GAUGE_HISTOGRAM},
+    {"_gsum", OF_GAUGE_HISTOGRAM},
+    {"_info", OF_INFO},
+};
+enum { SUFFIX_COUNT = sizeof suffixes / sizeof suffixes[0] };
+
+struct visible_metadata {
+    struct metadata_gathering all;
+    struct arena arena;
+    struct bytes *names; /* of visible series: invariant 2 */
+    size_t name_count;
+    struct buf name;
+    enum err (*each)(void *context, const struct metadata *metadata);
+    void *context;
+};
+
+static enum err
+gather_metadata(void *context, const struct metadata *metadata)
+{
+    return metadata_gathering_add(&((struct visible_metadata *)context)->all, metadata, 0);
+}
+
+static enum err
+keep_name(void *context, struct bytes name)
+{
+    struct visible_metadata *m = context;
+    struct bytes *names = arena_push(&m->arena, m->names, m->name_count, sizeof *names);
+    if (names == NULL) return ERR_NOMEM;
+    m->names = names;
+    if (m->name_count > 0) {
+        assert(bytes_compare(names[m->name_count - 1], name) <= 0); /* invariant 2 */
+    }
+    names[m->name_count] = arena_copy(&m->arena, name);
+    return names[m->name_count++].at == NULL ? ERR_NOMEM : OK;
+}
+
+static bool
+is_name_visible(const struct visible_metadata *m, struct bytes name)
+{
+    size_t at = search_first(i, (size_t)0, m->name_count, bytes_compare(m->names[i], name) >= 0);
+    return at < m->name_count && bytes_equal(m->names[at], name);
+}
+
+static void
+put_name(struct buf *to, struct bytes family, const char *suffix)
+{
+    buf_clear(to);
+    buf_put_bytes(to, family);
+    buf_put_text(to, suffix);
+}
+
+static enum err
+pass_visible(void *context, const struct metadata *metadata)
+{
+    struct visible_metadata *m = context;
+    unsigned type = metadata->type < METRIC_TYPE_COUNT ? metadata->type : METRIC_UNKNOWN;
+    bool visible = false;
+    for (unsigned i = 0; i < SUFFIX_COUNT && !visible; i++) {
+        if ((suffixes[i].types & 1u << type) == 0) continue;
+        put_name(&m->name, metadata->family, suffixes[i].text);
+        if (buf_error(&m->name)) return buf_error(&m->name);
+        visible = is_name_visible(m, buf_bytes(&m->name));
+    }
+    return visible ? m->each(m->context, metadata) : OK;
+}
+
+/* Gathers the names of visible series, all of them or those that a question selects. */
+static enum err
+find_names(struct view *view, const struct query_request *request, struct visible_metadata *m,
+           struct why *why)
+{
+    struct text_sink to = {.each = keep_name, .context = m};
+    struct query_request of_names = *request;
+    of_names.min_ms = INT64_MIN;
+    of_names.max_ms = INT64_MAX;
+    of_names.partial = true; /* a damaged page hides its names, and not all others */
+    of_names.hints = (struct query_hints){.limit = 0};
+    enum err e = look_up(view, LOOKUP_VALUES, &of_names, bytes_of_text("__name__"), &to, why);
+    return e == ERR_NOMEM ? no_memory(why) : e;
+}
+
+/* Does the same for the names that series of one family may have. */
+static enum err
+find_names_of(struct view *view, const struct query_request *request, struct bytes family,
+              struct visible_metadata *m, struct why *why)
+{
+    struct matcher *matchers[SUFFIX_COUNT];
+    struct matcher_set sets[SUFFIX_COUNT];
+    struct query_request of_family = *request;
+    uint32_t count = 0;
+    enum err e = OK;
+    while (count < SUFFIX_COUNT) {
+        put_name(&m->name, family, suffixes[count].text);
+        e = buf_error(&m->name) ? no_memory(why) : OK;
+        if (e == OK) {
+            e = matcher_new(MATCH_EQUAL, bytes_of_text("__name__"), buf_bytes(&m->name),
+                            budget_of(view, request), &matchers[count], why);
+        }
+        if (e) break;
+        sets[count] = (struct matcher_set){&matchers[count], 1};
+        count++;
+    }
+    of_family.sets = sets;
+    of_family.set_count = count;
+    if (e == OK) e = find_names(view, &of_family, m, why);
+    while (count > 0) {
+        matcher_free(matchers[--count]);
+    }
+    return e;
+}
+
+/* Gathers metadata first: most views have none, and names need not be looked up. */
+static enum err
+metadata(struct view *view, const struct query_request *request, struct bytes family,
+         enum err (*each)(void *context, const struct metadata *metadata), void *context,
+         struct why *why)
+{
+    struct view *below = ((struct permitted_view *)view)->below;
+    struct budget *budget = budget_of(view, request);
+    struct visible_metadata m = {.each = each, .context = context};
+    struct query_request all = *request;
+    all.sets = NULL; /* they are ignored, and would not be narrowed: invariant 1 */
+    all.set_count = 0;
+    metadata_gathering_begin(&m.all, budget);
+    arena_init(&m.arena, budget, 0, 0);
+    buf_init(&m.name, budget, NAME_BYTES_MAX);
+    enum err e = view_metadata(below, &all, family, gather_metadata, &m, why);
+    if (e == ERR_NOMEM) e = no_memory(why);
+    if (e == OK && m.all.count > 0) {
+        e = family.size > 0 ? find_names_of(view, &all, family, &m, why)
+                            : find_names(view, &all, &m, why);
+    }
+    e = metadata_gathering_end(&m.all, e, pass_visible, &m);
+    buf_fini(&m.name);
+    arena_fini(&m.arena);
+    return e;
+}
+
+/* --- the view --------------------------------------------------------------------------------- */
+
+static struct view_mark
+mark(const struct view *view)
+{
+    const struct view *below = ((const struct permitted_view *)view)->below;
+    return below->ops->mark(below);
+}
+
+static int64_t
+same_before(const struct view *view, struct bytes tenant, const struct view_mark *before)
+{
+    return view_same_before(((const struct permitted_view *)view)->below, tenant, before);
+}
+
+/* Asks without what is permitted, which can make the answer empty, too: then it is so later. */
+static bool
+concerns(const struct view *view, const struct query_request *request)
+{
+    return view_concerns(((const struct permitted_view *)view)->below, request);
+}
+
+static bool
+lacks(struct view *view)
+{
+    return view_lacks(((struct permitted_view *)view)->below);
+}
+
+static void
+free_view(struct view *view)
+{
+    struct permitted_view *v = (struct permitted_view *)view;
+    view_free(v->below);
+    mem_free(v->budget, v, sizeof *v);
+}
+
+/* Returns the operations; optional ones only if the view below has them. */
+static struct view_ops
+ops_over(const struct view_ops *below)
+{
+    struct view_ops ops = {
+        .select = select_series,
+        .exemplars = exemplars,
+        .metadata = metadata,
+        .look_up = look_up,
+        .mark = below->mark == NULL ? NULL : mark,
+        .same_before = below->same_before == NULL ? NULL : same_before,
+        .survey = below->survey == NULL ? NULL : survey,
+        .concerns = below->concerns == NULL ? NULL : concerns,
+        .lacks = below->lacks == NULL ? NULL : lacks,
+        .free = free_view,
+    };
+    return ops;
+}
+
+enum err
+permitted_view_new(struct view *below, const struct permitted *permitted, struct budget *budget,
+                   struct view **ret_view, struct why *why)
+{
+    if (permitted == NULL || permitted->count == 0) {
+        *ret_view = below;
+        return OK;
+    }
+    struct permitted_view *v = mem_new(budget, sizeof *v);
+    if (v == NULL) {
+        view_free(below);
+        return no_memory(why);
+    }
+    v->ops = ops_over(below->ops);
+    v->view.ops = &v->ops;
+    v->below = below;
+    v->permitted = permitted;
+    v->budget = budget;
+    *ret_view = &v->view;
+    return OK;
+}
