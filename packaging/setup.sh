@@ -12,7 +12,7 @@ BUILD_PACKAGES=(
     gcc g++ libc6-dev make pkg-config
     libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev libisal-dev
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
-    libcurl4-gnutls-dev libexpat1-dev libc-ares-dev libcrypt-dev
+    libcurl4-gnutls-dev libexpat1-dev libc-ares-dev libcrypt-dev libseccomp-dev
 )
 # The tools under tests/tools.
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)

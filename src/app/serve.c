@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/confine.h"
 #include "app/process_metrics.h"
 #include "app/server.h"
 #include "base/log.h"
@@ -102,6 +103,15 @@ raise_file_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* on an error the old limit stays */
 }
 
+static void
+confine(const struct settings *settings)
+{
+    struct why why = {""};
+    if (!settings->process_core_dumps) confine_memory();
+    if (settings->process_seccomp && confine_calls(&why) != OK)
+        log_warn("cannot limit system calls", KV("error", &why));
+}
+
 static int
 serve(int argc, char **argv)
 {
@@ -120,6 +130,7 @@ serve(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
+    confine(&settings);
     process_metrics_register();
     e = log_start();
     if (e) why_set(&why, e, "cannot start the log thread: %s", err_word(e));

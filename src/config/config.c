@@ -301,6 +301,12 @@ static const struct setting table[] = {
      .help = "accept signed requests over TLS whose signature does not cover the body "
              "(UNSIGNED-PAYLOAD)"},
 
+    {"process.core-dumps", SETTING_BOOL, FIELD(process_core_dumps), .fallback = "false",
+     .help = "allow core dumps, and debuggers that do not run as root; both show secrets"},
+    {"process.seccomp", SETTING_BOOL, FIELD(process_seccomp), .fallback = "true",
+     .help = "refuse system calls that the server does not need, also to programs that it runs; "
+             "these cannot gain privileges, for example by sudo"},
+
     {"log.level", SETTING_CHOICE, FIELD(log_level), .fallback = "info",
      .choices = "debug|info|warn|error", .reloadable = true,
      .help = "minimum level of messages to log"},

@@ -118,6 +118,8 @@ struct settings {
     char auth_sigv4_region[SETTING_TEXT_BYTES];   /* "": any; reloadable */
     char auth_sigv4_host[SETTING_TEXT_BYTES];     /* "": the header Host as sent; reloadable */
     bool auth_sigv4_unsigned_payload;             /* false; reloadable */
+    bool process_core_dumps;                      /* false */
+    bool process_seccomp;                         /* true */
     enum log_level log_level;                     /* info; reloadable */
     enum log_format log_format;                   /* logfmt */
 };

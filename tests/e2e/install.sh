@@ -33,12 +33,22 @@ systemd_accepts() {
     ((status == 0)) && ! grep firekeep "$work/verify.txt"
 }
 
+# At most 1.2 of 10, as systemd rates what the process could do to the machine.
+is_confined() {
+    systemd-analyze security --offline=true --no-pager --threshold=12 packaging/firekeep.service >"$work/security.txt" 2>&1
+    local status=$?
+    grep -E '^✗|Overall' "$work/security.txt"
+    ((status == 0))
+}
+
 claim "everything is installed" installs
 claim "everybody can read it, whatever the umask" everybody_can_read
 claim "its configuration is valid" is_valid
 if command -v systemd-analyze >/dev/null; then
     claim "systemd accepts its unit" systemd_accepts
+    claim "systemd rates the exposure of its unit as at most 1.2" is_confined
 else
     skip "systemd accepts its unit" "no systemd-analyze"
+    skip "systemd rates the exposure of its unit as at most 1.2" "no systemd-analyze"
 fi
 done_testing
