@@ -17,11 +17,23 @@ const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,m
 #endif
 
 static const struct command *const commands[] = {
-    &command_check,        &command_copy,    &command_dead_letters,
-    &command_destinations, &command_sources, &command_export,
-    &command_import,       &command_inspect, &command_query,
-    &command_rules,        &command_serve,   &command_test,
-    &command_verify,       &command_version, NULL,
+    &command_check,
+    &command_copy,
+    &command_dead_letters,
+    &command_destinations,
+    &command_sources,
+    &command_export,
+    &command_hash,
+    &command_import,
+    &command_inspect,
+    &command_query,
+    &command_rules,
+    &command_serve,
+    &command_test,
+    &command_token,
+    &command_verify,
+    &command_version,
+    NULL,
 };
 
 int

@@ -97,7 +97,21 @@ struct http_settings {
     struct tls_settings tls;
     const char *proxy_url;
     const char *no_proxy;
+    const char
+        *unix_path; /* socket instead of the host; set by commands, files have no key for it */
     struct named_secrets headers;
+};
+
+/* A header as in Prometheus' settings: each value becomes a header. */
+struct http_header_values {
+    const char *name;
+    struct text_list values;
+    struct secret_list secrets;
+    struct text_list files; /* read each time */
+};
+struct http_header_list {
+    struct http_header_values *items;
+    uint32_t count;
 };
 
 struct basic_auth_settings {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/lib/target/target.h"
 #include "cli/rules/check_rules.h"
 #include "config/lists/access_settings.h"
 #include "config/rule_set.h"
@@ -220,9 +221,14 @@ warn_access(const struct access_settings *access)
     buf_fini(&found);
 }
 
+struct check_flags {
+    const char *against, *http_config_file;
+};
+
 static const struct flag flags[] = {
-    {"against", 0, FLAG_TEXT, 0, "DIR|URL",
+    {"against", 0, FLAG_TEXT, offsetof(struct check_flags, against), "DIR|URL",
      "storage directory or URL of a server, to compare the file with what it has"},
+    HTTP_CONFIG_FLAG(struct check_flags, http_config_file),
     {0},
 };
 
@@ -280,12 +286,16 @@ run_check(int argc, char **argv)
     struct settings settings;
     struct config_lists lists = {.destinations = {NULL}};
     struct why why = {""};
-    const char *against = NULL;
+    struct check_flags asked = {.against = NULL};
     bool backlog = false;
     int count = 0;
     if (argc > 1 && strcmp(argv[1], "rules") == 0) return check_rules(argc - 1, argv + 1);
-    enum err e = flags_parse(flags, &against, argc - 1, argv + 1, &count, &why);
+    enum err e = flags_parse(flags, &asked, argc - 1, argv + 1, &count, &why);
     if (e) return cli_usage_error("check", "%s", why.text);
+    if (asked.http_config_file != NULL &&
+        (asked.against == NULL || !client_url_is(asked.against))) {
+        return cli_usage_error("check", "--http.config.file requires --against with a URL");
+    }
     if (count < 1) return cli_usage_error("check", "missing FILE");
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
     if (!check_and_print(argv[1], &settings, &lists)) return EXIT_FAILED;
@@ -300,8 +310,8 @@ run_check(int argc, char **argv)
     warn_without_members(&lists.alerting);
     warn_unset_variable(&lists.rules);
     warn_access(&lists.access);
-    if (against != NULL) {
-        e = check_against(&settings, &lists, against, &backlog, &why);
+    if (asked.against != NULL) {
+        e = check_against(&settings, &lists, asked.against, asked.http_config_file, &backlog, &why);
     }
     config_lists_free(&lists);
     if (e == OK) return backlog ? EXIT_BACKLOG : EXIT_DONE;

@@ -22,6 +22,7 @@ MUST_CHECK enum err check_file(const char *path, struct settings *ret_settings,
  * not answer; ERR_UNSUPPORTED: the response is not from Firekeep; ERR_IO, ERR_NOMEM.
  */
 MUST_CHECK enum err check_against(const struct settings *settings, const struct config_lists *file,
-                                  const char *against, bool *ret_backlog, struct why *why);
+                                  const char *against, const char *http_config_file,
+                                  bool *ret_backlog, struct why *why);
 
 #endif

@@ -18,7 +18,7 @@
 #include "base/version.h"
 #include "cli/check.h"
 #include "cli/cli.h"
-#include "cli/lib/target/target.h"
+#include "cli/lib/client_access.h"
 #include "cli/rules/check_rules.h"
 #include "config/lists/destinations.h"
 #include "net/http_client.h"
@@ -39,7 +39,9 @@ struct present {
 
 struct checking {
     const struct destinations *list; /* from the file */
-    const char *against;
+    const char *against;             /* without user and password */
+    struct client_access *access;    /* to a running server */
+    const char *const *headers;
     bool running;               /* `against` is a running server, not a directory */
     bool stored;                /* with the file, a store keeps samples besides the log */
     bool was_stored;            /* the same with the server's configuration, or as its parts show */
@@ -182,14 +184,15 @@ fetch_data(struct checking *x, struct http_client *client, const char *page, jso
 {
     char url[URL_BYTES];
     struct buf text;
-    size_t size = strlen(x->against);
-    while (size > 0 && x->against[size - 1] == '/') {
+    const char *base = client_access_url(x->access);
+    size_t size = strlen(base);
+    while (size > 0 && base[size - 1] == '/') {
         size--;
     }
-    int n = snprintf(url, sizeof url, "%.*s/api/v1/status/%s", (int)size, x->against, page);
+    int n = snprintf(url, sizeof url, "%.*s/api/v1/status/%s", (int)size, base, page);
     if (n >= (int)sizeof url) return why_set(why, ERR_INPUT, "--against: URL is too long");
     buf_init(&text, &x->memory, ANSWER_BYTES_MAX);
-    struct http_client_request request = {.url = url};
+    struct http_client_request request = {.url = url, .headers = x->headers};
     struct http_client_answer answer = {.status = 0};
     enum err e = http_client_fetch(client, &request, &text, &answer, why);
     if (e == OK && answer.status != 200) {
@@ -341,8 +344,10 @@ note_config(struct checking *x, const json_t *data, struct why *why)
 }
 
 static enum err
-read_server(struct checking *x, const struct settings *settings, struct why *why)
+read_server(struct checking *x, const struct settings *settings, const char *http_config_file,
+            struct why *why)
 {
+    const struct client_access_options reach = {"--against", x->against, http_config_file};
     struct http_client_options options = {.env = env_real(),
                                           .user_agent = "firekeep/" FIREKEEP_VERSION,
                                           .connect_timeout_ns = 10 * NS_PER_S,
@@ -357,7 +362,10 @@ read_server(struct checking *x, const struct settings *settings, struct why *why
     struct http_client *client = NULL;
     x->stored = settings->storage_mode == STORAGE_LOCAL;
     snprintf(x->storage, sizeof x->storage, "DIR");
-    enum err e = target_check_url("--against", x->against, why);
+    enum err e = client_access_new(&reach, &x->access, why);
+    if (e == OK) x->against = client_access_name(x->access);
+    if (e == OK) e = client_access_headers(x->access, &x->headers, why);
+    if (e == OK) client_access_http(x->access, &options);
     if (e == OK) e = http_client_new(&options, &client, why);
     for (size_t i = 0; i < sizeof pages / sizeof *pages && e == OK; i++) {
         json_t *whole = NULL, *data = NULL;
@@ -529,13 +537,14 @@ report_mode(struct checking *x)
 
 enum err
 check_against(const struct settings *settings, const struct config_lists *file, const char *against,
-              bool *ret_backlog, struct why *why)
+              const char *http_config_file, bool *ret_backlog, struct why *why)
 {
     const struct destinations *list = &file->destinations;
     struct checking x = {.list = list, .against = against};
-    x.running = strstr(against, "://") != NULL;
+    x.running = client_url_is(against);
     budget_init(&x.memory, "check", MEMORY_BYTES_MAX, NULL);
-    enum err e = x.running ? read_server(&x, settings, why) : read_directory(&x, settings, why);
+    enum err e = x.running ? read_server(&x, settings, http_config_file, why)
+                           : read_directory(&x, settings, why);
     if (e == OK) report_mode(&x);
     for (uint32_t i = 0; i < x.count && e == OK; i++) {
         const struct destination_settings *d = destinations_find(list, x.present[i].name);
@@ -549,6 +558,7 @@ check_against(const struct settings *settings, const struct config_lists *file, 
     }
     if (e == OK && x.said == 0) printf("no destination is added, removed or changed\n");
     if (e == OK && x.rules_known) check_rules_against(file, &x.rules, &x.alerting);
+    client_access_free(x.access);
     rule_settings_free(&x.rules);
     alerting_free(&x.alerting);
     array_free(&x.memory, x.present, x.capacity);

@@ -41,6 +41,7 @@
 #include <sys/stat.h>
 
 #include "net/http_answer.h"
+#include "net/http_target.h"
 
 enum {
     ANSWER_BYTES_MAX = 64 << 20,
@@ -280,116 +281,16 @@ transfer_take(struct http_calls *calls)
     return t;
 }
 
-/* Returns libcurl's number of a version; shifted left by 16 bits it sets the greatest version. */
-static long
-tls_version(const char *name)
-{
-    static const struct {
-        const char *name;
-        long number;
-    } versions[] = {{"TLS10", CURL_SSLVERSION_TLSv1_0},
-                    {"TLS11", CURL_SSLVERSION_TLSv1_1},
-                    {"TLS12", CURL_SSLVERSION_TLSv1_2},
-                    {"TLS13", CURL_SSLVERSION_TLSv1_3}};
-    for (size_t i = 0; name != NULL && i < sizeof versions / sizeof *versions; i++) {
-        if (strcmp(name, versions[i].name) == 0) return versions[i].number;
-    }
-    return CURL_SSLVERSION_DEFAULT;
-}
-
-/* Returns the path that libcurl gets for a file that it opens. It would wait for a pipe, and all
- * transfers of the thread with it, so for a pipe this is a path that cannot be opened. The error
- * names the configured path: describe_tls_error(). */
-static const char *
-file_or_error(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) ? "/dev/null/not-a-file" : path;
-}
-
-static void
-set_target(CURL *curl, const struct http_calls_target *target)
-{
-    if (target->proxy_url != NULL) {
-        const char *no_proxy = target->no_proxy == NULL ? "" : target->no_proxy;
-        curl_easy_setopt(curl, CURLOPT_PROXY, target->proxy_url);
-        curl_easy_setopt(curl, CURLOPT_NOPROXY,
-                         no_proxy); /* replaces the variable of the environment */
-    }
-    if (target->ca_file != NULL) { /* nothing else is trusted: Debian's libcurl has a CAPATH, too */
-        const char *ca_file = file_or_error(target->ca_file);
-        curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
-        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-        curl_easy_setopt(curl, CURLOPT_PROXY_CAINFO, ca_file);
-        curl_easy_setopt(curl, CURLOPT_PROXY_CAPATH, NULL);
-    }
-    if (target->cert_file != NULL) {
-        curl_easy_setopt(curl, CURLOPT_SSLCERT, file_or_error(target->cert_file));
-    }
-    if (target->key_file != NULL) {
-        curl_easy_setopt(curl, CURLOPT_SSLKEY, file_or_error(target->key_file));
-    }
-    long versions = tls_version(target->min_version) | tls_version(target->max_version) << 16;
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, versions);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, target->insecure ? 0L : 1L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, target->insecure ? 0L : 2L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)target->connect_timeout_ms);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
-}
-
-static bool
-list_append(struct curl_slist **list, const char *text)
-{
-    struct curl_slist *more = curl_slist_append(*list, text);
-    if (more != NULL) *list = more;
-    return more != NULL;
-}
-
 static bool
 set_headers(struct transfer *t)
 {
-    bool ok = list_append(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
+    bool ok = http_target_append(&t->headers, "Expect:"); /* no waiting for a "100 Continue" */
     for (const char *const *h = t->call.headers; ok && h != NULL && *h != NULL; h++) {
-        ok = list_append(&t->headers, *h);
+        ok = http_target_append(&t->headers, *h);
     }
     /* A proxy that is asked for a connection does not see them. */
     curl_easy_setopt(t->curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     return ok && curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, t->headers) == CURLE_OK;
-}
-
-/*
- * libcurl checks a certificate against the URL's host, and has no option for another name. So the
- * URL gets the expected name, and the connection and the Host header get the host of the call.
- */
-static bool
-set_url(struct transfer *t)
-{
-    char text[1024], *host = NULL, *port = NULL, *url = NULL;
-    const char *name = t->call.target->server_name;
-    bool tls = strncasecmp(t->call.url, "https", 5) == 0;
-    if (name == NULL || !tls) {
-        return curl_easy_setopt(t->curl, CURLOPT_URL, t->call.url) == CURLE_OK;
-    }
-    CURLU *u = curl_url();
-    bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, t->call.url, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-              curl_url_set(u, CURLUPART_HOST, name, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK;
-    if (ok) {
-        snprintf(text, sizeof text, "%s:%s:%s:%s", name, port, host, port);
-        ok = list_append(&t->connect_to, text);
-        bool usual = strcmp(port, "443") == 0; /* Host leaves out the usual port */
-        snprintf(text, sizeof text, usual ? "Host: %s" : "Host: %s:%s", host, port);
-        ok = ok && list_append(&t->headers, text);
-    }
-    ok = ok && curl_easy_setopt(t->curl, CURLOPT_CONNECT_TO, t->connect_to) == CURLE_OK &&
-         curl_easy_setopt(t->curl, CURLOPT_URL, url) == CURLE_OK;
-    curl_free(host);
-    curl_free(port);
-    curl_free(url);
-    curl_url_cleanup(u);
-    return ok;
 }
 
 static void
@@ -430,9 +331,10 @@ set_all(struct transfer *t)
         curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
         curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)STREAM_PIECE_BYTES);
     }
-    set_target(curl, t->call.target);
+    http_target_apply(curl, t->call.target);
     set_method(t);
-    return set_url(t) && set_headers(t);
+    return http_target_set_url(curl, t->call.target, t->call.url, &t->connect_to, &t->headers) &&
+           set_headers(t);
 }
 
 enum err

@@ -32,7 +32,8 @@ struct http_calls_target {
     const char *server_name; /* sent, and expected in the certificate; NULL: the URL's host */
     const char *min_version; /* "TLS10" to "TLS13"; NULL: the library's default */
     const char *max_version;
-    bool insecure; /* the certificate is not checked */
+    const char *unix_path; /* socket that is connected to instead of the URL's host; may be NULL */
+    bool insecure;         /* the certificate is not checked */
     int64_t connect_timeout_ms;
     int64_t timeout_ms; /* limits the whole call; 0: unlimited */
 };

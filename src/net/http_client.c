@@ -10,7 +10,8 @@
  * 3. `piece` is empty until a body is read, and has the bytes of one callback.
  *
  * Only http and https are allowed; redirects are not followed (a POST must not turn into a GET),
- * the only proxy is the environment's, and answers are uncompressed. The progress callback, which
+ * and answers are uncompressed. Without a proxy in the options, that of the environment is used,
+ * but not for this machine. The progress callback, which
  * libcurl calls at least about once per second, finds idle transfers and sees `stop`.
  */
 #include "net/http_client.h"
@@ -21,6 +22,7 @@
 #include <string.h>
 
 #include "net/http_answer.h"
+#include "net/http_target.h"
 
 enum {
     HEADER_BYTES_MAX = 512,
@@ -43,6 +45,7 @@ struct http_client {
     const struct http_client_request *request;
     struct http_client_answer *answer;
     struct curl_slist *headers;
+    struct curl_slist *connect_to;
     bool reading; /* the body is read; otherwise it becomes the answer's text */
 
     /* The present attempt. */
@@ -140,6 +143,7 @@ milliseconds(int64_t ns)
 static void
 set_up(struct http_client *c)
 {
+    if (c->options.target != NULL) http_target_apply(c->curl, c->options.target);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->error);
     curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -233,15 +237,37 @@ client_move(struct http_client *c)
 static enum err
 describe_failure(struct http_client *c, struct why *why)
 {
+    const struct http_calls_target *target = c->options.target;
+    /* libcurl's message repeats a proxy's URL that it cannot parse, password included. */
+    bool has_text = c->error[0] != '\0' && strchr(c->error, '@') == NULL;
     if (buf_error(&c->piece)) return why_set(why, ERR_NOMEM, "not enough memory for a response");
     if (is_stopped(c)) return why_set(why, ERR_CANCELED, "stopped");
-    const char *text = c->idle               ? "timed out while waiting for data"
-                       : c->error[0] != '\0' ? c->error
-                                             : curl_easy_strerror(c->code);
+    const char *text = c->idle    ? "timed out while waiting for data"
+                       : has_text ? c->error
+                                  : curl_easy_strerror(c->code);
     bool hopeless = c->code == CURLE_URL_MALFORMAT || c->code == CURLE_UNSUPPORTED_PROTOCOL ||
-                    c->code == CURLE_PEER_FAILED_VERIFICATION;
+                    c->code == CURLE_PEER_FAILED_VERIFICATION ||
+                    c->code == CURLE_SSL_CACERT_BADFILE || c->code == CURLE_SSL_CERTPROBLEM;
     enum err e = hopeless ? ERR_INPUT : c->begun ? ERR_IO : ERR_AGAIN;
+    if (c->code == CURLE_SSL_CACERT_BADFILE && target != NULL && target->ca_file != NULL) {
+        return why_set(why, e, "%s: cannot read certificates from ca_file %s", c->request->url,
+                       target->ca_file);
+    }
+    if (target != NULL && target->unix_path != NULL) {
+        return why_set(why, e, "unix:%s: %s", target->unix_path, curl_easy_strerror(c->code));
+    }
     return why_set(why, e, "%s: %s", c->request->url, text);
+}
+
+/* Masks the credentials of the request in a refusal. */
+static void
+mask_refusal(struct http_client *c)
+{
+    struct buf *refusal = c->request->refusal;
+    for (const struct curl_slist *line = c->headers; line != NULL; line = line->next) {
+        http_mask_echo((uint8_t *)c->answer->text, c->text_size, line->data);
+        if (refusal != NULL) http_mask_echo(refusal->at, refusal->size, line->data);
+    }
 }
 
 /* OK: the answer is final. ERR_AGAIN: another attempt may succeed. */
@@ -274,6 +300,7 @@ client_attempt(struct http_client *c, struct why *why)
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
     c->answer->status = (unsigned)status;
+    if (status >= 300) mask_refusal(c);
     while (c->text_size > 0 && c->answer->text[c->text_size - 1] == ' ') {
         c->answer->text[--c->text_size] = '\0';
     }
@@ -322,14 +349,11 @@ attempts(struct http_client *c, struct why *why)
 static enum err
 make_headers(const struct http_client_request *request, struct curl_slist **ret_list)
 {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:"); /* no "100-continue" */
-    for (const char *const *h = request->headers; list != NULL && h != NULL && *h != NULL; h++) {
-        struct curl_slist *longer = curl_slist_append(list, *h);
-        if (longer == NULL) curl_slist_free_all(list);
-        list = longer;
+    bool fine = http_target_append(ret_list, "Expect:"); /* no "100-continue" */
+    for (const char *const *h = request->headers; fine && h != NULL && *h != NULL; h++) {
+        fine = http_target_append(ret_list, *h);
     }
-    *ret_list = list;
-    return list == NULL ? ERR_NOMEM : OK;
+    return fine ? OK : ERR_NOMEM;
 }
 
 /* Says whether the URL is on this machine: its requests do not go through a proxy. */
@@ -349,16 +373,21 @@ client_begin(struct http_client *c, const struct http_client_request *request, b
     struct why unwanted;
     assert(!c->moving);         /* invariant 2 */
     assert(c->headers == NULL); /* invariant 2 */
+    const struct http_calls_target none = {.proxy_url = NULL};
+    const struct http_calls_target *target = c->options.target == NULL ? &none : c->options.target;
     enum err e = make_headers(request, &c->headers);
-    if (e) return why_set(why, e, "not enough memory for a request");
+    bool fine =
+        e == OK && http_target_set_url(c->curl, target, request->url, &c->connect_to, &c->headers);
+    if (!fine) return why_set(why, ERR_NOMEM, "not enough memory for a request");
     c->request = request;
     c->answer = answer;
     c->reading = reading;
     answer->attempts = 0;
     answer->status = 0;
-    curl_easy_setopt(c->curl, CURLOPT_URL, request->url);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
-    curl_easy_setopt(c->curl, CURLOPT_PROXY, is_loopback(request->url) ? "" : NULL);
+    if (target->proxy_url == NULL) {
+        curl_easy_setopt(c->curl, CURLOPT_PROXY, is_loopback(request->url) ? "" : NULL);
+    }
     if (request->body.at != NULL) {
         curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
@@ -375,8 +404,10 @@ http_client_close(struct http_client *c)
     if (c->moving) curl_multi_remove_handle(c->multi, c->curl);
     c->moving = false;
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(c->curl, CURLOPT_CONNECT_TO, NULL);
     curl_slist_free_all(c->headers);
-    c->headers = NULL;
+    curl_slist_free_all(c->connect_to);
+    c->headers = c->connect_to = NULL;
     buf_clear(&c->piece);
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "net/http_calls.h"
 #include "sys/env.h"
 
 enum { HTTP_CLIENT_HEADERS_MAX = 16, HTTP_CLIENT_TEXT_BYTES = 400 };
@@ -32,6 +33,9 @@ struct http_client_options {
     /* Reports an attempt that failed and will be repeated; may be NULL. */
     void (*retrying)(void *context, const char *reason, int64_t wait_ns);
     void *context;
+    /* TLS, proxy and socket; its timeouts are not used. NULL: the defaults. Borrowed, with its
+     * texts, for the life of the client. */
+    const struct http_calls_target *target;
 };
 
 /* A header to be read from the answer. */
@@ -55,7 +59,8 @@ struct http_client_answer {
     unsigned status;
     uint32_t attempts;
     struct http_client_header *wanted; /* the caller's, filled; ends at a NULL name; may be NULL */
-    /* The beginning of the body as one line, unless it is read; never empty for failures. */
+    /* The beginning of the body as one line, unless it is read; never empty for failures. A
+     * refusal's has no credentials of the request: they are masked, as in request.refusal. */
     char text[HTTP_CLIENT_TEXT_BYTES];
 };
 

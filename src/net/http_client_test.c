@@ -76,6 +76,65 @@ UNIT_TEST(test_an_answer_comes_with_its_headers_and_text)
     http_client_free(client);
 }
 
+UNIT_TEST(test_a_refusal_that_repeats_credentials_is_masked)
+{
+    static const char *const answers[] = {"HTTP/1.1 401 No\r\nContent-Length: 23\r\n\r\n"
+                                          "unknown: Bearer my-hush"};
+    static const char *const headers[] = {"Authorization: Bearer my-hush", NULL};
+    struct player p;
+    struct why why = {""};
+    struct http_client_answer answer = {0};
+    struct buf refusal;
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(0, NULL, NULL);
+    buf_init(&refusal, NULL, 100);
+    struct http_client_request request = {.url = p.url, .headers = headers, .refusal = &refusal};
+    assert_int_equal(http_client_send(client, &request, &answer, &why), OK);
+    assert_string_equal(answer.text, "unknown: Bearer *******");
+    assert_int_equal(refusal.size, 23);
+    assert_memory_equal(refusal.at, "unknown: Bearer *******", 23);
+    player_stop(&p);
+    assert_non_null(strstr(p.seen, "\r\nAuthorization: Bearer my-hush\r\n"));
+    buf_fini(&refusal);
+    http_client_free(client);
+}
+
+UNIT_TEST(test_the_proxy_of_the_target_is_used_for_all_hosts)
+{
+    static const char *const answers[] = {"HTTP/1.1 204 Done\r\n\r\n"};
+    struct player p;
+    struct why why = {""};
+    struct http_client_answer answer = {0};
+    struct http_client *client;
+    player_start(&p, 1, answers);
+    const struct http_calls_target target = {.proxy_url = p.url};
+    const struct http_client_options options = {.env = env_real(),
+                                                .user_agent = "test",
+                                                .connect_timeout_ns = 5 * NS_PER_S,
+                                                .target = &target};
+    assert_int_equal(http_client_new(&options, &client, &why), OK);
+    assert_int_equal(send_one(client, "http://127.0.0.1:1/there", &answer, &why), OK);
+    player_stop(&p);
+    assert_non_null(strstr(p.seen, "POST http://127.0.0.1:1/there HTTP/1.1\r\n"));
+    http_client_free(client);
+}
+
+UNIT_TEST(test_a_socket_that_is_missing_is_named)
+{
+    struct why why = {""};
+    struct http_client_answer answer = {0};
+    struct http_client *client;
+    const struct http_calls_target target = {.unix_path = "/nowhere/f.sock"};
+    const struct http_client_options options = {.env = env_real(),
+                                                .user_agent = "test",
+                                                .connect_timeout_ns = 5 * NS_PER_S,
+                                                .target = &target};
+    assert_int_equal(http_client_new(&options, &client, &why), OK);
+    assert_int_equal(send_one(client, "http://localhost/", &answer, &why), ERR_AGAIN);
+    assert_int_equal(strncmp(why.text, "unix:/nowhere/f.sock: ", 22), 0);
+    http_client_free(client);
+}
+
 UNIT_TEST(test_a_refusal_comes_whole_as_far_as_there_is_room)
 {
     char answer_text[1200];
@@ -310,6 +369,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_comes_with_its_headers_and_text),
+        cmocka_unit_test(test_a_refusal_that_repeats_credentials_is_masked),
+        cmocka_unit_test(test_the_proxy_of_the_target_is_used_for_all_hosts),
+        cmocka_unit_test(test_a_socket_that_is_missing_is_named),
         cmocka_unit_test(test_a_refusal_comes_whole_as_far_as_there_is_room),
         cmocka_unit_test(test_a_temporary_failure_is_repeated),
         cmocka_unit_test(test_repeating_ends_with_the_last_reason),

@@ -11,18 +11,6 @@
 
 #include "backend/settings.h"
 
-/* A header as in Prometheus' settings: each value becomes a header. */
-struct http_header_values {
-    const char *name;
-    struct text_list values;
-    struct secret_list secrets;
-    struct text_list files; /* read each time */
-};
-struct http_header_list {
-    struct http_header_values *items;
-    uint32_t count;
-};
-
 /* Settings of discoveries. Each kind may be given several times; all of them together find the
  * members of one Alertmanager. */
 struct static_members {

@@ -391,8 +391,8 @@ for way in text list nothing names; do
 done
 claim "a server that refuses" tells "status 403: no" 1 against alone.yml "$there/"
 claim "a server that does not answer" tells "Couldn't connect" 1 against alone.yml "$nobody"
-claim "an address with a password" tells "must not contain a user name or password" 1 against alone.yml "http://u:p@127.0.0.1:${ports[2]}"
-claim "an address of another kind" tells "expected http:// or https://" 1 against alone.yml "ftp://127.0.0.1/"
+claim "a password is not shown" tells "against: ${nobody//./\\.}/api" 1 against alone.yml "${nobody/:\/\//://u:p@}"
+claim "an address of another kind" tells "expected a URL" 1 against alone.yml "ftp://127.0.0.1/"
 claim "a directory that is not there" tells "No such file or directory" 1 against alone.yml "$work/nowhere"
 claim "a directory of something else" tells "is not a Firekeep storage directory" 1 against alone.yml "$work"
 claim "a file that is wrong" tells "alone.yml.*$" 1 against no-alone.yml "$work/local"

@@ -293,7 +293,7 @@ claim "FIREKEEP_URL: copy means it by local" says "127.0.0.1:1" 1 at_url "$nowhe
 claim "FIREKEEP_URL: --url is used instead" at_url "$nowhere" "$firekeep" query --url="$url" zero
 claim "FIREKEEP_URL: --storage.path is used instead" at_url "$nowhere" "$firekeep" query \
     --storage.path="$work/d-csv" zero
-claim "FIREKEEP_URL: an invalid one is named" says "FIREKEEP_URL: invalid URL 'here'" 2 \
+claim "FIREKEEP_URL: an invalid one is named" says "FIREKEEP_URL: expected a URL" 2 \
     at_url here "$firekeep" query zero
 claim "help names the flags" says "--storage.path=DIRECTORY" 0 "$firekeep" import --help
 stop a

@@ -93,6 +93,7 @@ http_target_init(struct http_calls_target *target, const struct http_settings *h
     *target = (struct http_calls_target){
         .proxy_url = http->proxy_url,
         .no_proxy = http->no_proxy,
+        .unix_path = http->unix_path,
         .ca_file = http->tls.ca_file,
         .cert_file = http->tls.cert_file,
         .key_file = http->tls.key_file,

@@ -41,10 +41,13 @@ enum { COPIED_SAMPLES, COPIED_HISTOGRAMS, COPIED_SERIES };
 
 /* A place named by FROM, TO or --verify-from. */
 struct copy_endpoint {
-    const char *word; /* text of the argument */
-    const char *url;  /* URL of a server; NULL for another kind of place */
-    char url_text[URL_BYTES];
-    bool directory; /* the place is the directory of --storage.path */
+    const char *word;  /* text of the argument, without user and password */
+    const char *given; /* the URL, perhaps with them */
+    const char *url;   /* URL of a server; NULL for another kind of place */
+    char plain_text[CLIENT_URL_BYTES], url_text[URL_BYTES];
+    const char *flag, *http_config_file; /* for the access */
+    struct client_access *access;        /* own; NULL: not a URL, or not open */
+    bool directory;                      /* the place is the directory of --storage.path */
     const struct source_settings *source;
     const struct destination_settings *destination;
 };
@@ -52,6 +55,7 @@ struct copy_endpoint {
 struct copying {
     /* Command line. */
     const char *config_file, *url, *storage, *tenant, *to_tenant, *work, *back_word, *report_path;
+    const char *http_config_file, *to_http_config_file;
     struct flag_texts select;
     struct flag_time start, end;
     int64_t slice_ns, retry_ns;
@@ -89,6 +93,10 @@ static const struct flag flags[] = {
      "configuration file, with the sources and destinations that are named"},
     {"url", 0, FLAG_TEXT, offsetof(struct copying, url), "URL",
      "of local: URL of a running server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"},
+    {"http.config.file", 0, FLAG_TEXT, offsetof(struct copying, http_config_file), "FILE",
+     "how to reach FROM and TO, if they are URLs: user, token, TLS, proxy; as promtool's flag"},
+    {"to-http.config.file", 0, FLAG_TEXT, offsetof(struct copying, to_http_config_file), "FILE",
+     "the same for TO, if FROM and TO differ; may be empty"},
     {"storage.path", 0, FLAG_TEXT, offsetof(struct copying, storage), "DIRECTORY",
      "of local: instead of a server, storage directory of a stopped server"},
     {"select", 0, FLAG_TEXTS, offsetof(struct copying, select), "SELECTOR",
@@ -134,10 +142,16 @@ static const char notes[] =
 
 /* --- source and target ------------------------------------------------------------------------ */
 
-static bool
-is_url(const char *word)
+/* Takes a URL: `word`, or that of local. */
+static enum err
+take_url(const struct copying *c, const char *word, struct copy_endpoint *p, struct why *why)
 {
-    return strstr(word, "://") != NULL;
+    bool local = strcmp(word, "local") == 0;
+    p->given = !local ? word : c->url != NULL ? c->url : target_default_url();
+    enum err e = client_url_plain(p->flag, p->given, p->plain_text, why);
+    p->url = p->plain_text;
+    if (!local) p->word = p->plain_text;
+    return e;
 }
 
 static enum err
@@ -164,10 +178,8 @@ find_readable(struct copying *c, const char *word, struct copy_endpoint *p, stru
     p->word = word;
     if (strcmp(word, "local") == 0 && c->storage != NULL)
         p->directory = true;
-    else if (strcmp(word, "local") == 0)
-        p->url = c->url == NULL ? target_default_url() : c->url;
-    else if (is_url(word))
-        p->url = word;
+    else if (strcmp(word, "local") == 0 || client_url_is(word))
+        return take_url(c, word, p, why);
     else if ((p->source = sources_find(&c->lists.sources, word)) == NULL)
         return not_found(c, "source", word, true, why);
     return OK;
@@ -177,14 +189,12 @@ find_readable(struct copying *c, const char *word, struct copy_endpoint *p, stru
 static enum err
 make_destination(struct copying *c, struct copy_endpoint *p, struct why *why)
 {
-    enum err e = target_check_url("TO", p->url, why);
-    if (e) return e;
     struct buf text;
     struct json json;
     struct settings settings;
-    const char *path = strchr(strstr(p->url, "://") + 3, '/');
+    const char *url = client_url_for_requests(p->url), *path = strchr(strstr(url, "://") + 3, '/');
     bool bare = path == NULL || path[1] == '\0';
-    int size = snprintf(p->url_text, sizeof p->url_text, "%s%s%s", p->url, path == NULL ? "/" : "",
+    int size = snprintf(p->url_text, sizeof p->url_text, "%s%s%s", url, path == NULL ? "/" : "",
                         bare ? "api/v1/write" : "");
     if (size >= (int)sizeof p->url_text) return why_set(why, ERR_INPUT, "TO: URL is too long");
     settings_default(&settings);
@@ -207,7 +217,7 @@ make_destination(struct copying *c, struct copy_endpoint *p, struct why *why)
     json_object_close(&json);
     json_array_close(&json);
     json_object_close(&json);
-    e = buf_error(&text);
+    enum err e = buf_error(&text);
     if (e) why_set(why, e, "TO: URL is too long");
     if (e == OK) e = destinations_yaml("TO", buf_bytes(&text), &settings, &c->made, why);
     buf_fini(&text);
@@ -223,9 +233,9 @@ find_writable(struct copying *c, const char *word, struct copy_endpoint *p, stru
         p->directory = true;
         return OK;
     }
-    if (strcmp(word, "local") == 0 || is_url(word)) {
-        p->url = is_url(word) ? word : c->url == NULL ? target_default_url() : c->url;
-        return make_destination(c, p, why);
+    if (strcmp(word, "local") == 0 || client_url_is(word)) {
+        enum err e = take_url(c, word, p, why);
+        return e ? e : make_destination(c, p, why);
     }
     p->destination = destinations_find(&c->lists.destinations, word);
     return p->destination == NULL ? not_found(c, "destination", word, false, why) : OK;
@@ -268,6 +278,12 @@ static enum err
 find_places(struct copying *c, char *const *words, struct why *why)
 {
     enum err e = OK;
+    c->from.flag = "FROM";
+    c->to.flag = "TO";
+    c->back.flag = "--verify-from";
+    c->from.http_config_file = c->http_config_file;
+    c->to.http_config_file = c->back.http_config_file =
+        c->to_http_config_file == NULL ? c->http_config_file : c->to_http_config_file;
     if (c->config_file != NULL) {
         e = check_file(c->config_file, &c->settings, &c->lists, why);
     }
@@ -381,11 +397,12 @@ open_target(struct copying *c, struct why *why)
 
 static enum err
 open_reading(struct copying *c, const struct copy_endpoint *p, struct target *store,
-             const char *name, const char *tenant, bool plain, struct reading **ret,
-             struct why *why)
+             struct client_access *access, const char *name, const char *tenant, bool plain,
+             struct reading **ret, struct why *why)
 {
     struct reading_options options = {.source = p->source,
                                       .url = p->url,
+                                      .access = access,
                                       .answerer = p->directory ? target_answerer(store) : NULL,
                                       .name = name,
                                       .tenant = tenant,
@@ -395,18 +412,43 @@ open_reading(struct copying *c, const struct copy_endpoint *p, struct target *st
     return reading_open(&options, ret, why);
 }
 
+/* Reads the settings of a place that is a URL, and asks for its password. */
+static enum err
+open_access(struct copy_endpoint *p, struct why *why)
+{
+    const struct client_access_options options = {p->flag, p->given, p->http_config_file};
+    return p->given == NULL ? OK : client_access_new(&options, &p->access, why);
+}
+
+static enum err
+open_accesses(struct copying *c, struct why *why)
+{
+    enum err e = open_access(&c->from, why);
+    if (e == OK) e = open_access(&c->to, why);
+    if (e == OK && c->unverified == NULL) e = open_access(&c->back, why);
+    if (e || c->to.access == NULL) return e;
+    struct destination_settings *d = &c->made.items[0];
+    struct remote_write_settings *rw = &d->u.remote_write;
+    client_access_copy(c->to.access, &d->http, &rw->basic_auth, &rw->authorization, &rw->oauth2);
+    return OK;
+}
+
 static enum err
 open_places(struct copying *c, struct why *why)
 {
     struct target_options from = {
         .storage = c->storage, .config_file = c->config_file, .tenant = c->tenant, .stop = c->stop};
-    enum err e = open_target(c, why);
+    enum err e = open_accesses(c, why);
+    if (e == OK) e = open_target(c, why);
     if (e == OK && c->from.directory) e = target_open(&from, &c->from_store, why);
     if (e == OK) {
-        e = open_reading(c, &c->from, c->from_store, "FROM", c->tenant, false, &c->reading, why);
+        e = open_reading(c, &c->from, c->from_store, c->from.access, "FROM", c->tenant, false,
+                         &c->reading, why);
     }
     if (e == OK && c->unverified == NULL) {
-        e = open_reading(c, &c->back, c->target, "TO", c->to_tenant, true, &c->reading_back, why);
+        struct client_access *back = c->back_word == NULL ? c->to.access : c->back.access;
+        e = open_reading(c, &c->back, c->target, back, "TO", c->to_tenant, true, &c->reading_back,
+                         why);
     }
     if (e == OK && c->to.destination != NULL) {
         e = selection_new(c->to.destination, &c->selection, why);
@@ -860,6 +902,9 @@ close_all(struct copying *c, bool done)
     slice_state_fini(&c->state);
     config_lists_free(&c->lists);
     destinations_free(&c->made);
+    client_access_free(c->from.access);
+    client_access_free(c->to.access);
+    client_access_free(c->back.access);
     struct why why = {""};
     if (done && !c->verify_only && env_remove_tree(env_real(), c->dir, &why) != OK) {
         fprintf(stderr, "warning: cannot remove %s: %s\n", c->dir, why.text);

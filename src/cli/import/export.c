@@ -371,7 +371,7 @@ run_export(int argc, char **argv)
     }
     if (e == OK) e = export_check_flags(&x, &why);
     progress_begin(&x.progress, "samples");
-    target_settle(&x.target_options);
+    if (e == OK) e = target_settle(&x.target_options, &why);
     x.target_options.stop = interrupt_watch();
     x.target_options.left_out = left_out;
     x.target_options.context = &x;

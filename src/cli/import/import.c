@@ -450,7 +450,7 @@ find_files(struct importing *im, uint32_t count, char *const *paths, struct why 
     }
     im->resume.path = im->dry_run ? NULL : im->resume_path;
     im->resume.target =
-        im->target_options.url != NULL ? im->target_options.url : im->target_options.storage;
+        im->target_options.url != NULL ? im->target_options.plain_url : im->target_options.storage;
     im->resume.tenant = im->target_options.tenant == NULL ? "" : im->target_options.tenant;
     enum err e = resume_lock(im->resume.path, why);
     if (e == OK) e = resume_load(&im->resume, why);
@@ -512,12 +512,12 @@ run_import(int argc, char **argv)
     int count, code = EXIT_DONE;
     enum err e = flags_parse(flags, &im, argc - 1, argv + 1, &count, &why);
     if (e == OK) e = check_words(&im, count, argv + 1, &why);
+    if (e == OK) e = target_settle(&im.target_options, &why);
     if (e) return cli_usage_error("import", "%s", why.text);
     im.target_options.stop = interrupt_watch();
     im.target_options.writing = true;
     im.target_options.progress = &im.progress;
     progress_begin(&im.progress, "samples");
-    target_settle(&im.target_options);
     e = find_files(&im, (uint32_t)count, argv + 1, &why);
     bool found = e == OK;
     if (e == OK && !im.dry_run) e = target_open(&im.target_options, &im.target, &why);

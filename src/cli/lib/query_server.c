@@ -5,6 +5,7 @@
 #include "base/text/decimal.h"
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
+#include "cli/lib/client_access.h"
 #include "cli/lib/query_answer.h"
 #include "cli/lib/query_source.h"
 
@@ -12,7 +13,7 @@ enum {
     URL_BYTES = 1200,
     FORM_BYTES_MAX = 64 << 20,
     REFUSAL_BYTES_MAX = 1 << 20,
-    HEADERS_MAX = 8,
+    HEADERS_MAX = 40,        /* more than a target has */
     PATIENCE_MS = 30 * 1000, /* added to the server's own timeout */
 };
 #define DAY_NS (86400 * NS_PER_S) /* no server may take longer (`read.timeout`) */
@@ -69,8 +70,8 @@ refused(const struct http_client_request *request, const struct http_client_answ
     static const char prefix[] = "invalid parameter \"query\": ";
     struct buf *sentence = &failure->sentence;
     if (!query_answer_refusal(buf_bytes(request->refusal), sentence, &failure->bad_question)) {
-        return why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s", request->url, answer->status,
-                       answer->text);
+        return why_set(why, ERR_UNSUPPORTED, "%s: status %u: %s%s", request->url, answer->status,
+                       answer->text, answer->status == 401 ? CLIENT_ADVICE : "");
     }
     size_t size = sizeof prefix - 1;
     if (sentence->size > size && memcmp(sentence->at, prefix, size) == 0) {

@@ -7,7 +7,6 @@
 #include "backend/source.h"
 #include "base/text/json.h"
 #include "base/version.h"
-#include "cli/lib/target/target.h"
 #include "config/lists/sources.h"
 #include "sys/env.h"
 
@@ -50,12 +49,10 @@ reading_is_stopped(void *context)
 static enum err
 make_settings(struct reading *r, struct why *why)
 {
-    const char *url = r->options.url, *path;
+    const char *url = client_url_for_requests(r->options.url), *path;
     struct settings settings;
     struct buf text, whole;
     struct json json;
-    enum err e = target_check_url(r->options.name, url, why);
-    if (e) return e;
     path = strchr(strstr(url, "://") + 3, '/');
     settings_default(&settings);
     buf_init(&text, NULL, YAML_BYTES_MAX);
@@ -80,13 +77,19 @@ make_settings(struct reading *r, struct why *why)
     json_object_close(&json);
     json_array_close(&json);
     json_object_close(&json);
-    e = err_first(buf_error(&text), buf_error(&whole));
+    enum err e = err_first(buf_error(&text), buf_error(&whole));
     if (e) why_set(why, e, "%s: URL is too long", r->options.name);
     if (e == OK) e = sources_yaml(r->options.name, buf_bytes(&text), &settings, &r->made, why);
     buf_fini(&text);
     buf_fini(&whole);
-    if (e == OK) r->settings = r->made.items[0];
-    return e;
+    if (e) return e;
+    struct source_settings *s = &r->settings;
+    *s = r->made.items[0];
+    if (r->options.access != NULL) {
+        client_access_copy(r->options.access, &s->http, &s->basic_auth, &s->authorization,
+                           &s->oauth2);
+    }
+    return OK;
 }
 
 static void

@@ -10,13 +10,15 @@
 #include <stdatomic.h>
 
 #include "backend/source_settings.h"
+#include "cli/lib/client_access.h"
 #include "model/select.h"
 
 struct reading_options {
     /* Exactly one is set: a source, whose settings outlive the reading; a URL, of a server's
      * root or of its endpoint; or an answerer in this process. */
     const struct source_settings *source;
-    const char *url;
+    const char *url;              /* without user and password */
+    struct client_access *access; /* credentials for `url`, outlives the reading; NULL: none */
     struct answerer *answerer;
     const char *name;   /* for messages */
     const char *tenant; /* NULL: not given */

@@ -234,8 +234,8 @@ run_query(int argc, char **argv)
         e = query_check_flags(&q, env_realtime_ms(env_real()), &why);
     }
     if (e == OK) {
-        target_settle(&q.target);
-        e = target_open(&q.target, &target, &why);
+        e = target_settle(&q.target, &why);
+        if (e == OK) e = target_open(&q.target, &target, &why);
         if (e == OK) target_warn_unread(&q.target);
     }
     if (e == ERR_INPUT || e == ERR_LIMIT) return cli_usage_error("query", "%s", why.text);

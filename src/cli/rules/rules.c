@@ -94,8 +94,9 @@ settle_list(const struct rules_command *a, struct why *why)
                   a->resume != NULL;
     if (a->file_count > 0) return why_set(why, ERR_INPUT, "list takes no files");
     if (others) {
-        return why_set(why, ERR_INPUT,
-                       "list takes --url, --tenant, --group, --format and --retry only");
+        return why_set(
+            why, ERR_INPUT,
+            "list takes --url, --http.config.file, --tenant, --group, --format and --retry only");
     }
     return OK;
 }
@@ -142,7 +143,8 @@ rules_check_flags(struct rules_command *a, int count, char **words, bool *ret_re
     a->files = words + 1;
     a->file_count = (uint32_t)count - 1;
     a->config_file = a->target.config_file;
-    target_settle(&a->target);
+    enum err e = target_settle(&a->target, why);
+    if (e) return e;
     if (a->target.url != NULL) a->target.config_file = NULL;
     a->target.writing = a->target.existing = *ret_replays;
     if (a->target.retry_ns < 0) a->target.retry_ns = *ret_replays ? RETRY_NS : 0;

@@ -224,7 +224,9 @@ open_workers(struct replaying *r, struct why *why)
         if (e) return why_set(why, e, "not enough memory");
         w->target = r->target;
         if (a->target.url == NULL) continue;
-        e = target_open(&a->target, &w->target, why);
+        struct target_options options = a->target;
+        options.like = r->target;
+        e = target_open(&options, &w->target, why);
         w->is_own = e == OK;
     }
     return e;

@@ -12,8 +12,6 @@
 #include "notify/settings.h"
 #include "sys/file_pattern.h"
 
-enum { HEADERS_MAX = 16 }; /* per request, counting all values of each */
-
 /* --- texts ------------------------------------------------------------------------------------ */
 
 enum err
@@ -57,98 +55,6 @@ check_target_file(const char *text, struct why *why)
     return refuse_text(why, "a path or pattern that ends with .json, .yml or .yaml", text);
 }
 
-/* --- headers ---------------------------------------------------------------------------------- */
-
-static enum err
-check_header(struct schema_place *place, const struct http_header_list *list, uint32_t index)
-{
-    const struct http_header_values *header = &list->items[index];
-    const char *key = schema_given_of(place, GROUP_AUTHORIZATION);
-    if (header->values.count + header->secrets.count + header->files.count == 0) {
-        return schema_complain(place, "http_headers",
-                               "header %s requires 'values', 'secrets' or 'files'", header->name);
-    }
-    if (key != NULL && strcasecmp(header->name, "Authorization") == 0) {
-        return schema_complain(place, "http_headers", "header %s is set by %s", header->name, key);
-    }
-    for (uint32_t i = 0; i < index; i++) {
-        if (strcasecmp(header->name, list->items[i].name) != 0) continue;
-        return schema_complain(place, "http_headers", "%s and %s are the same header",
-                               list->items[i].name, header->name);
-    }
-    return OK;
-}
-
-/* Writes all values of a header from `to` on, each with the header's name. Returns the end. */
-static struct named_secret *
-put_header_values(const struct http_header_values *header, struct named_secret *to)
-{
-    for (uint32_t i = 0; i < header->values.count; i++) {
-        *to++ = (struct named_secret){header->name, {.text = header->values.items[i]}};
-    }
-    for (uint32_t i = 0; i < header->secrets.count; i++) {
-        *to++ = (struct named_secret){header->name, header->secrets.items[i]};
-    }
-    for (uint32_t i = 0; i < header->files.count; i++) {
-        *to++ = (struct named_secret){header->name, {.file = header->files.items[i]}};
-    }
-    return to;
-}
-
-static enum err
-take_headers(struct schema_place *place, const struct http_header_list *list,
-             struct named_secrets *ret)
-{
-    const struct schema_reader *x = schema_reader_of(place);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < list->count; i++) {
-        const struct http_header_values *header = &list->items[i];
-        enum err e = check_header(place, list, i);
-        if (e) return e;
-        count += header->values.count + header->secrets.count + header->files.count;
-    }
-    if (count == 0) return OK;
-    if (count > HEADERS_MAX) {
-        return schema_complain(place, "http_headers", "at most %d values are allowed", HEADERS_MAX);
-    }
-    ret->items = arena_alloc(x->arena, count * sizeof *ret->items);
-    if (ret->items == NULL) {
-        return why_set(x->in->why, ERR_NOMEM, "%s: not enough memory", x->in->file_name);
-    }
-    struct named_secret *to = ret->items;
-    for (uint32_t i = 0; i < list->count; i++) {
-        to = put_header_values(&list->items[i], to);
-    }
-    ret->count = count;
-    return OK;
-}
-
-/* --- files ------------------------------------------------------------------------------------ */
-
-static void
-take_tls_paths(struct root_paths *p, struct tls_settings *tls)
-{
-    root_path(p, &tls->ca_file);
-    root_path(p, &tls->cert_file);
-    root_path(p, &tls->key_file);
-}
-
-/* Makes the paths of all settings for HTTP requests absolute. */
-static void
-take_http_paths(struct root_paths *p, struct http_settings *http, struct basic_auth_settings *basic,
-                struct authorization_settings *authorization, struct oauth2_settings *oauth2)
-{
-    take_tls_paths(p, &http->tls);
-    for (uint32_t i = 0; i < http->headers.count; i++) {
-        root_path(p, &http->headers.items[i].value.file);
-    }
-    root_path(p, &basic->username_file);
-    root_path(p, &basic->password.file);
-    root_path(p, &authorization->credentials.file);
-    root_path(p, &oauth2->client_secret.file);
-    take_tls_paths(p, &oauth2->http.tls);
-}
-
 /* --- mappings --------------------------------------------------------------------------------- */
 
 enum err
@@ -187,7 +93,7 @@ check_http_members(struct schema_place *place, void *base)
 {
     struct http_members *http = base;
     struct root_paths paths = {.reader = schema_reader_of(place)};
-    enum err e = take_headers(place, &http->http_headers, &http->http.headers);
+    enum err e = take_http_headers(place, &http->http_headers, &http->http.headers);
     if (e) return e;
     take_http_paths(&paths, &http->http, &http->basic_auth, &http->authorization, &http->oauth2);
     return root_paths_end(&paths);
@@ -199,7 +105,7 @@ check_alertmanager(struct schema_place *place, void *base)
     struct alertmanager_settings *a = base;
     struct root_paths paths = {.reader = schema_reader_of(place)};
     a->line = schema_line(place);
-    enum err e = take_headers(place, &a->http_headers, &a->http.headers);
+    enum err e = take_http_headers(place, &a->http_headers, &a->http.headers);
     if (e) return e;
     take_http_paths(&paths, &a->http, &a->basic_auth, &a->authorization, &a->oauth2);
     root_path(&paths, &a->sigv4.aws.access_key.file);

@@ -16,16 +16,10 @@
 /* --- unsupported keys of Prometheus ----------------------------------------------------------- */
 
 /* Keys of every mapping that configures HTTP requests. */
-#define NO_CLIENT_KEYS                                                                       \
-    {"follow_redirects", "is not supported: redirects are never followed; remove it"},       \
-        {"enable_http2", "is not supported: requests use HTTP/1.1; remove it"},              \
-        {"proxy_from_environment", "is not supported: without 'proxy_url' the environment "  \
-                                   "variables decide; remove it"},                           \
-        {"proxy_connect_header", "is not supported"},                                        \
-        {"bearer_token", "is not supported; use 'authorization' with 'credentials'"},        \
-    {                                                                                        \
-        "bearer_token_file", "is not supported; use 'authorization' with 'credentials_file'" \
-    }
+#define NO_CLIENT_KEYS                                                                 \
+    {"follow_redirects", "is not supported: redirects are never followed; remove it"}, \
+        {"enable_http2", "is not supported: requests use HTTP/1.1; remove it"},        \
+        NO_PROXY_AND_TOKEN_KEYS
 
 #define NO_DISCOVERY "is not supported; use dns_sd_configs, file_sd_configs or http_sd_configs"
 
@@ -62,29 +56,6 @@ static const struct schema_refusal refused[] = {
     {"vultr_sd_configs", NO_DISCOVERY},
     {NULL},
 };
-
-/* --- headers ---------------------------------------------------------------------------------- */
-
-_Static_assert(offsetof(struct http_header_values, name) == 0,
-               "a map's items begin with their name");
-
-static const struct schema_key header_keys[] = {
-    {"values", SCHEMA_TEXTS, ITEMS(http_header_values, values.items, values.count), .max = 16,
-     .help = "values"},
-    {"secrets", SCHEMA_SECRETS, ITEMS(http_header_values, secrets.items, secrets.count), .max = 16,
-     .help = "values that are secrets"},
-    {"files", SCHEMA_TEXTS, ITEMS(http_header_values, files.items, files.count), .max = 16,
-     .what = "a path", .help = "files that contain a value; read each time it is needed"},
-    {NULL},
-};
-static const struct schema header_schema = {header_keys, sizeof(struct http_header_values)};
-
-#define HTTP_HEADERS_KEY(s)                                                                      \
-    {                                                                                            \
-        "http_headers", SCHEMA_NAMED_MAPPINGS, ITEMS(s, http_headers.items, http_headers.count), \
-            .inner = &header_schema, .max = 16, .check_name = check_header_name,                 \
-            .help = "additional headers, with their values"                                      \
-    }
 
 /* --- sources of members ----------------------------------------------------------------------- */
 

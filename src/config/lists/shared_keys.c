@@ -53,6 +53,20 @@ static const struct schema_key authorization_keys[] = {
 const struct schema authorization_schema = {authorization_keys,
                                             sizeof(struct authorization_settings)};
 
+_Static_assert(offsetof(struct http_header_values, name) == 0,
+               "a map's items begin with their name");
+
+static const struct schema_key http_header_keys[] = {
+    {"values", SCHEMA_TEXTS, ITEMS(http_header_values, values.items, values.count), .max = 16,
+     .help = "values"},
+    {"secrets", SCHEMA_SECRETS, ITEMS(http_header_values, secrets.items, secrets.count), .max = 16,
+     .help = "values that are secrets"},
+    {"files", SCHEMA_TEXTS, ITEMS(http_header_values, files.items, files.count), .max = 16,
+     .what = "a path", .help = "files that contain a value; read each time it is needed"},
+    {NULL},
+};
+const struct schema http_header_schema = {http_header_keys, sizeof(struct http_header_values)};
+
 static const struct schema_key oauth2_keys[] = {
     {"client_id", SCHEMA_TEXT, AT(oauth2_settings, client_id), .required = true,
      .help = "OAuth 2.0 client ID"},

@@ -49,6 +49,7 @@ extern const struct schema basic_auth_schema;
 extern const struct schema authorization_schema;
 extern const struct schema oauth2_schema;
 extern const struct schema sigv4_schema;
+extern const struct schema http_header_schema; /* of struct http_header_values */
 /* An entry of a list, for struct relabel_spec of model/relabel.h. */
 extern const struct schema relabel_schema;
 
@@ -92,6 +93,24 @@ extern const struct schema relabel_schema;
         "headers", SCHEMA_NAMED_SECRETS, ITEMS(s, h.headers.items, h.headers.count), \
             .types = (types_), .max = 16, .check_name = (check_name_),               \
             .help = "additional headers; values are secrets"                         \
+    }
+
+/* Headers as in Prometheus, for the struct http_header_list `http_headers` in a struct `s`. */
+#define HTTP_HEADERS_KEY(s)                                                                      \
+    {                                                                                            \
+        "http_headers", SCHEMA_NAMED_MAPPINGS, ITEMS(s, http_headers.items, http_headers.count), \
+            .inner = &http_header_schema, .max = 16, .check_name = check_header_name,            \
+            .help = "additional headers, with their values"                                      \
+    }
+
+/* Keys of Prometheus for HTTP requests that nothing here has. */
+#define NO_PROXY_AND_TOKEN_KEYS                                                              \
+    {"proxy_from_environment", "is not supported: without 'proxy_url' the environment "      \
+                               "variables decide; remove it"},                               \
+        {"proxy_connect_header", "is not supported"},                                        \
+        {"bearer_token", "is not supported; use 'authorization' with 'credentials'"},        \
+    {                                                                                        \
+        "bearer_token_file", "is not supported; use 'authorization' with 'credentials_file'" \
     }
 
 /* The key that sets the header Authorization, for the struct `f` in a struct `s`. */

@@ -17,10 +17,18 @@ target_default_url(void)
     return url == NULL || url[0] == '\0' ? "http://127.0.0.1:9201" : url;
 }
 
-void
-target_settle(struct target_options *options)
+const char *
+target_url_flag(const struct target_options *options)
+{
+    return options->url == getenv(TARGET_URL_VARIABLE) ? TARGET_URL_VARIABLE : "--url";
+}
+
+enum err
+target_settle(struct target_options *options, struct why *why)
 {
     if (options->url == NULL && options->storage == NULL) options->url = target_default_url();
+    if (options->url == NULL) return OK;
+    return client_url_plain(target_url_flag(options), options->url, options->plain_url, why);
 }
 
 void
@@ -51,6 +59,9 @@ target_open(const struct target_options *options, struct target **ret_target, st
     }
     if (options->url != NULL && options->config_file != NULL) {
         return why_set(why, ERR_INPUT, "--config.file requires --storage.path");
+    }
+    if (options->url == NULL && options->http_config_file != NULL) {
+        return why_set(why, ERR_INPUT, "--http.config.file requires --url");
     }
     if (options->destination != NULL) return target_destination_open(options, ret_target, why);
     return options->url != NULL ? target_server_open(options, ret_target, why)

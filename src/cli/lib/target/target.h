@@ -8,18 +8,26 @@
 
 #include <stdatomic.h>
 
+#include "cli/lib/client_access.h"
 #include "model/ledger.h"
 #include "model/selector.h"
 #include "wire/remote/remote_write.h"
 
 struct progress;
+struct target;
 struct query_parameters;
 struct query_failure;
 struct query_sink;
 
 struct destination_settings;
 struct target_options {
-    const char *url;     /* NULL, or the server's root, or one path of it */
+    /* NULL, or the server's root, or one path of it; client_access.h has the forms. */
+    const char *url;
+    char plain_url[CLIENT_URL_BYTES]; /* set by target_settle(): without user and password */
+    const char *http_config_file;     /* NULL, or the file of --http.config.file */
+    /* NULL, or an open target of the same server, whose credentials are used; it outlives this one.
+     * A password is then asked for once. */
+    const struct target *like;
     const char *storage; /* NULL, or a directory */
     /*
      * NULL, or the destination that a relay of this process writes to: then `storage` is the
@@ -41,11 +49,18 @@ struct target_options {
     struct progress *progress; /* shows retries; NULL: nothing is shown */
 };
 
+#define HTTP_CONFIG_FLAG(s, f)                                                                  \
+    {                                                                                           \
+        "http.config.file", 0, FLAG_TEXT, offsetof(s, f), "FILE",                               \
+            "how to reach the server: user, token, TLS, proxy; as promtool's flag of this name" \
+    }
+
 /* The flags that name a target, for a table of struct flag: of the field `f` of struct `s`. */
 #define TARGET_FLAGS(s, f, config_help)                                                       \
     {"url",     0,                                                                            \
      FLAG_TEXT, offsetof(s, f.url),                                                           \
      "URL",     "URL of a running server (default $FIREKEEP_URL, or http://127.0.0.1:9201)"}, \
+        HTTP_CONFIG_FLAG(s, f.http_config_file),                                              \
         {"storage.path", 0,                                                                   \
          FLAG_TEXT,      offsetof(s, f.storage),                                              \
          "DIRECTORY",    "instead of a server: storage directory of a stopped server"},       \
@@ -57,8 +72,8 @@ struct target_options {
 #define TARGET_URL_VARIABLE "FIREKEEP_URL"
 /* Returns the default for --url: $FIREKEEP_URL, or the default address of `serve`. */
 const char *target_default_url(void);
-/* Sets that default if the flags name no target. */
-void target_settle(struct target_options *options);
+/* Sets that default if the flags name no target, and the plain URL. ERR_INPUT: invalid URL. */
+MUST_CHECK enum err target_settle(struct target_options *options, struct why *why);
 
 /* Warns on stderr if the configuration has sources, which a directory does not read. */
 void target_warn_unread(const struct target_options *options);
@@ -68,7 +83,8 @@ struct sample_sink;
 struct target;
 struct tsdb;
 
-/* Opens a target. No request is sent. ERR_INPUT: neither or both of url and storage, an invalid
+/* Opens a target. No request is sent, except for a token of oauth2; a password may be asked for.
+ * ERR_INPUT: neither or both of url and storage, an invalid
  * tenant, not a storage directory; ERR_AGAIN: a server has the directory open. */
 MUST_CHECK enum err target_open(const struct target_options *options, struct target **ret_target,
                                 struct why *why);
@@ -80,10 +96,6 @@ void target_free(struct target *target);
 /* Returns the store of a directory; NULL for a server. Only what tsdb_open() allows with
  * `read_only` may be done with it. */
 struct tsdb *target_store(struct target *target);
-
-/* Checks the value of a flag for a server's address. ERR_INPUT: it is neither http:// nor
- * https://, or has a user name or password, which would appear in messages and files. */
-MUST_CHECK enum err target_check_url(const char *flag, const char *url, struct why *why);
 
 /* Returns the name for messages and for files that hold a position. */
 const char *target_name(const struct target *target);

@@ -28,6 +28,8 @@ struct target {
     char damage[700]; /* found when the target was opened; "": nothing is missing */
 };
 
+/* Returns the name of the flag or variable that has the URL. */
+const char *target_url_flag(const struct target_options *options);
 enum err target_server_open(const struct target_options *options, struct target **ret_target,
                             struct why *why);
 enum err target_directory_open(const struct target_options *options, struct target **ret_target,

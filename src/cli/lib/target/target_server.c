@@ -12,6 +12,7 @@
 #include "cli/lib/query_answer.h"
 #include "cli/lib/query_source.h"
 #include "cli/lib/target/target_private.h"
+#include "net/http_calls.h"
 #include "net/http_client.h"
 #include "wire/snappy.h"
 
@@ -19,18 +20,21 @@ enum {
     URL_BYTES = 1024,
     PACKED_BYTES_MAX = 160 << 20,
     FORM_BYTES_MAX = 64 << 20,
-    WANTED_COUNT = LEDGER_KIND_COUNT
+    WANTED_COUNT = LEDGER_KIND_COUNT,
+    COMMON_HEADERS_MAX = HTTP_CALLS_HEADERS_MAX + 2, /* the tenant's, and NULL */
+    OWN_HEADERS_MAX = 3,
 };
 
 struct target_server {
     struct target target;
     struct http_client *client;
     struct http_client_options http;
-    char base[URL_BYTES];
+    struct client_access *access; /* own unless options.like is set */
+    const char *base;
     char url[URL_BYTES];
     char *tenant_header; /* NULL: not sent */
     char read_url[URL_BYTES];
-    const char *read_headers[2];
+    const char *common[COMMON_HEADERS_MAX]; /* headers of all requests, NULL after the last */
     struct buf packed;
 };
 
@@ -50,7 +54,15 @@ server_free(struct target *target)
         mem_free(NULL, s->tenant_header, strlen(s->tenant_header) + 1);
     }
     if (s->target.answerer != NULL) s->target.answerer->ops->free(s->target.answerer);
+    if (s->target.options.like == NULL) client_access_free(s->access);
     mem_free(NULL, s, sizeof *s);
+}
+
+/* Appends the headers of all requests, and NULL. */
+static void
+put_common(const struct target_server *s, const char **to)
+{
+    memcpy(to, s->common, sizeof s->common);
 }
 
 /* Adds the usual path to a URL without one. */
@@ -70,6 +82,7 @@ static const char *
 advice(const struct http_client_answer *answer)
 {
     if (strstr(answer->text, "missing header X-Scope-OrgID") != NULL) return "; use --tenant";
+    if (answer->status == 401) return CLIENT_ADVICE;
     bool elsewhere = answer->status == 404 || answer->status == 405;
     return elsewhere ? "; --url must end with the server's web.route_prefix" : "";
 }
@@ -136,14 +149,13 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
              struct why *why)
 {
     struct target_server *s = server_of(target);
-    const char *headers[] = {
+    const char *headers[OWN_HEADERS_MAX + COMMON_HEADERS_MAX] = {
         "Content-Encoding: snappy",
         version == RW_V2
             ? "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
             : "Content-Type: application/x-protobuf",
         version == RW_V2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
-                         : "X-Prometheus-Remote-Write-Version: 0.1.0",
-        s->tenant_header, NULL};
+                         : "X-Prometheus-Remote-Write-Version: 0.1.0"};
     struct http_client_header wanted[WANTED_COUNT + 1] = {
         {.name = "X-Prometheus-Remote-Write-Samples-Written"},
         {.name = "X-Prometheus-Remote-Write-Histograms-Written"},
@@ -158,6 +170,7 @@ server_write(struct target *target, enum rw_version version, struct bytes messag
     }
     e = make_url(s, "/api/v1/write", s->url, why);
     if (e) return e;
+    put_common(s, headers + 3);
     struct http_client_request request = {.url = s->url, .headers = headers, .body = packed};
     e = http_client_send(s->client, &request, &answer, why);
     return e ? e : judge_answer(s, version, &answer, counts, result, why);
@@ -182,8 +195,7 @@ server_query(struct target *target, const struct query_parameters *parameters,
              struct query_sink *sink, struct query_failure *failure, struct why *why)
 {
     struct target_server *s = server_of(target);
-    const char *headers[] = {s->tenant_header, NULL};
-    struct query_server server = {.base = s->url, .headers = headers, .http = s->http};
+    struct query_server server = {.base = s->url, .headers = s->common, .http = s->http};
     enum err e = make_api_url(s, "", why);
     return e ? e : query_server(&server, parameters, sink, failure, why);
 }
@@ -193,10 +205,9 @@ server_fetch(struct target *target, const char *path, struct buf *to, unsigned *
              struct why *why)
 {
     struct target_server *s = server_of(target);
-    const char *headers[] = {s->tenant_header, NULL};
     struct http_client_answer answer = {.status = 0};
     enum err e = make_api_url(s, path, why);
-    struct http_client_request request = {.url = s->url, .headers = headers};
+    struct http_client_request request = {.url = s->url, .headers = s->common};
     if (e == OK) e = http_client_fetch(s->client, &request, to, &answer, why);
     *ret_status = answer.status;
     if (e == OK && answer.status / 100 != 2) {
@@ -219,12 +230,13 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
               int64_t max_ms, uint64_t *ret_samples, struct why *why)
 {
     struct target_server *s = server_of(target);
-    const char *headers[] = {"Content-Type: application/x-www-form-urlencoded", s->tenant_header,
-                             NULL};
+    const char *headers[1 + COMMON_HEADERS_MAX] = {
+        "Content-Type: application/x-www-form-urlencoded"};
     struct http_client_answer answer = {.status = 0};
     struct http_client_options once = s->http;
     struct http_client *client = NULL;
     struct buf form;
+    put_common(s, headers + 1);
     buf_init(&form, NULL, FORM_BYTES_MAX);
     once.retry_ns = 0;
     query_put_time(&form, "start=", min_ms);
@@ -271,18 +283,6 @@ static const struct target_ops server_ops = {
     .free = server_free,
 };
 
-enum err
-target_check_url(const char *flag, const char *url, struct why *why)
-{
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-        return why_set(why, ERR_INPUT, "%s: invalid URL '%.64s': expected http:// or https://",
-                       flag, url);
-    }
-    const char *at = strchr(url, '@'), *path = strchr(strstr(url, "://") + 3, '/');
-    if (at == NULL || (path != NULL && at > path)) return OK;
-    return why_set(why, ERR_INPUT, "%s must not contain a user name or password", flag);
-}
-
 static void
 retrying(void *progress, const char *reason, int64_t wait_ns)
 {
@@ -301,6 +301,23 @@ name_tenant(struct target_server *s, const char *tenant, struct why *why)
     return OK;
 }
 
+/* Takes the URL and the headers of the access. */
+static enum err
+put_access(struct target_server *s, struct why *why)
+{
+    const char *const *lines;
+    uint32_t count = 0;
+    s->base = client_access_url(s->access);
+    s->target.name = client_access_name(s->access);
+    enum err e = client_access_headers(s->access, &lines, why);
+    if (e) return e;
+    if (s->tenant_header != NULL) s->common[count++] = s->tenant_header;
+    while (*lines != NULL && count < COMMON_HEADERS_MAX - 1) {
+        s->common[count++] = *lines++;
+    }
+    return OK;
+}
+
 enum err
 target_server_open(const struct target_options *options, struct target **ret_target,
                    struct why *why)
@@ -309,13 +326,17 @@ target_server_open(const struct target_options *options, struct target **ret_tar
     if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
     s->target.ops = &server_ops;
     s->target.options = *options;
-    s->target.name = s->base;
     buf_init(&s->packed, NULL, PACKED_BYTES_MAX);
-    int n = snprintf(s->base, sizeof s->base, "%s", options->url);
-    enum err e = n < (int)sizeof s->base ? OK : why_set(why, ERR_INPUT, "--url: URL is too long");
-    bool is_default = options->url == getenv(TARGET_URL_VARIABLE);
-    if (e == OK) e = target_check_url(is_default ? TARGET_URL_VARIABLE : "--url", s->base, why);
+    const struct client_access_options reach = {target_url_flag(options), options->url,
+                                                options->http_config_file};
+    const struct target_server *like = (const struct target_server *)(const void *)options->like;
+    enum err e = OK;
+    if (like != NULL)
+        s->access = like->access;
+    else
+        e = client_access_new(&reach, &s->access, why);
     if (e == OK) e = name_tenant(s, options->tenant, why);
+    if (e == OK) e = put_access(s, why);
     s->http = (struct http_client_options){.env = env_real(),
                                            .user_agent = "firekeep/" FIREKEEP_VERSION,
                                            .connect_timeout_ns = 10 * NS_PER_S,
@@ -324,11 +345,11 @@ target_server_open(const struct target_options *options, struct target **ret_tar
                                            .stop = options->stop,
                                            .retrying = options->progress == NULL ? NULL : retrying,
                                            .context = options->progress};
+    if (e == OK) client_access_http(s->access, &s->http);
     if (e == OK) e = http_client_new(&s->http, &s->client, why);
     if (e == OK) e = make_url(s, "/api/v1/read", s->read_url, why);
-    s->read_headers[0] = s->tenant_header;
     struct remote_answerer_options reading = {
-        .url = s->read_url, .headers = s->read_headers, .http = s->http};
+        .url = s->read_url, .headers = s->common, .http = s->http};
     if (e == OK) e = remote_answerer_new(&reading, &s->target.answerer, why);
     if (e) {
         server_free(&s->target);

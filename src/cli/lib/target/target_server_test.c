@@ -207,6 +207,8 @@ UNIT_TEST(test_a_refusal_names_the_url_the_status_and_what_to_do)
         {EMPTY("404 Not Found"), RW_V1, ": status 404: no explanation" NO_ROUTE_PREFIX},
         {"HTTP/1.1 401 No\r\nContent-Length: 28\r\n\r\nmissing header X-Scope-OrgID", RW_V1,
          ": status 401: missing header X-Scope-OrgID; use --tenant"},
+        {"HTTP/1.1 401 No\r\nContent-Length: 4\r\n\r\nwho?", RW_V1,
+         ": status 401: who?; use --http.config.file, or a URL with a user"},
         {ERROR_OF_API, RW_V1, ": status 422: no such time"},
         {EMPTY("204 OK"), RW_V2, " does not support remote write 2.0; use --protocol=1"},
     };
@@ -221,20 +223,76 @@ UNIT_TEST(test_a_refusal_names_the_url_the_status_and_what_to_do)
     }
 }
 
-UNIT_TEST(test_a_url_without_a_scheme_or_with_a_password_is_refused)
+UNIT_TEST(test_each_request_has_the_credentials_and_no_error_shows_them)
 {
-    static const struct {
-        const char *url, *text;
-    } cases[] = {
-        {"host:9201", "--url: invalid URL 'host:9201': expected http:// or https://"},
-        {"http://me:secret@host", "--url must not contain a user name or password"},
-    };
-    assert_int_equal(target_check_url("--url", "https://host/a@b", &why), OK);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct target_options options = {.url = cases[i].url};
-        assert_int_equal(target_open(&options, &target, &why), ERR_INPUT);
-        assert_string_equal(why.text, cases[i].text);
-    }
+    static const char header[] = "\r\nAuthorization: Basic bWU6aHVzaA==\r\n"; /* me:hush */
+    static const char *const answers[] = {EMPTY("404 Not Found"), EMPTY("404 Not Found"),
+                                          EMPTY("404 Not Found"), EMPTY("404 Not Found")};
+    struct target_result result;
+    struct bytes selector = bytes_of_text("up");
+    struct query_parameters asked = {.expression = bytes_of_text("up")};
+    struct query_failure failure = {.bad_question = false};
+    struct query_sink sink = {.ops = NULL}; /* not called */
+    uint64_t samples;
+    struct matcher *matcher;
+    char with_user[120];
+    player_start(&player, 4, answers);
+    char *host = strstr(player.url, "://") + 3;
+    snprintf(with_user, sizeof with_user, "http://me:hush@%.*s", (int)strcspn(host, "/"), host);
+    struct target_options options = {.url = with_user, .tenant = "team-1"};
+    assert_int_equal(target_settle(&options, &why), OK);
+    assert_null(strstr(options.plain_url, "hush"));
+    assert_int_equal(target_open(&options, &target, &why), OK);
+    assert_string_equal(target_name(target), options.plain_url);
+    assert_int_equal(write_to(RW_V1, &result), ERR_INPUT);
+    assert_null(strstr(why.text, "hush"));
+    check_seen("POST /api/v1/write ", header, NULL);
+    check_seen("POST /api/v1/write ", "\r\nX-Scope-OrgID: team-1\r\n", NULL);
+    buf_init(&failure.sentence, NULL, 1000);
+    assert_int_not_equal(target_query(target, &asked, &sink, &failure, &why), OK);
+    check_seen("POST /api/v1/query ", header, NULL);
+    buf_fini(&failure.sentence);
+    assert_int_not_equal(target_delete(target, &selector, 1, 0, 1, &samples, &why), OK);
+    check_seen("POST /api/v1/admin/tsdb/delete_series ", header, NULL);
+    assert_int_equal(
+        matcher_new(MATCH_EQUAL, bytes_of_text("a"), bytes_of_text("b"), NULL, &matcher, &why), OK);
+    const struct selector read = {.matchers = {matcher}, .count = 1};
+    assert_int_not_equal(target_read(target, &read, 0, 1000, NULL, &why), OK);
+    assert_null(strstr(why.text, "hush"));
+    check_seen("POST /api/v1/read ", header, NULL);
+    matcher_free(matcher);
+    close_target();
+}
+
+UNIT_TEST(test_a_target_like_another_has_its_credentials)
+{
+    static const char *const answers[] = {EMPTY("404 Not Found")};
+    struct target_result result;
+    struct target *first;
+    char with_user[120];
+    player_start(&player, 1, answers);
+    char *host = strstr(player.url, "://") + 3;
+    snprintf(with_user, sizeof with_user, "http://me:hush@%.*s", (int)strcspn(host, "/"), host);
+    struct target_options options = {.url = with_user};
+    assert_int_equal(target_open(&options, &first, &why), OK);
+    options.url = "http://unused"; /* the URL comes from the first, too */
+    options.like = first;
+    assert_int_equal(target_open(&options, &target, &why), OK);
+    assert_int_equal(write_to(RW_V1, &result), ERR_INPUT);
+    check_seen("POST /api/v1/write ", "\r\nAuthorization: Basic bWU6aHVzaA==\r\n", NULL);
+    close_target();
+    target_free(first);
+}
+
+UNIT_TEST(test_an_invalid_url_is_refused_and_a_client_file_requires_a_url)
+{
+    struct target_options options = {.url = "host:9201"};
+    assert_int_equal(target_open(&options, &target, &why), ERR_INPUT);
+    assert_string_equal(why.text,
+                        "--url: expected a URL, http://, https:// or unix:PATH, got 'host:9201'");
+    options = (struct target_options){.storage = "/nowhere", .http_config_file = "/nowhere"};
+    assert_int_equal(target_open(&options, &target, &why), ERR_INPUT);
+    assert_string_equal(why.text, "--http.config.file requires --url");
 }
 
 int
@@ -247,7 +305,9 @@ main(void)
         cmocka_unit_test(test_a_write_says_its_version_and_goes_to_the_path_that_is_given),
         cmocka_unit_test(test_the_answer_to_a_write_says_what_is_stored),
         cmocka_unit_test(test_a_refusal_names_the_url_the_status_and_what_to_do),
-        cmocka_unit_test(test_a_url_without_a_scheme_or_with_a_password_is_refused),
+        cmocka_unit_test(test_each_request_has_the_credentials_and_no_error_shows_them),
+        cmocka_unit_test(test_a_target_like_another_has_its_credentials),
+        cmocka_unit_test(test_an_invalid_url_is_refused_and_a_client_file_requires_a_url),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

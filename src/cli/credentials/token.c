@@ -1,0 +1,98 @@
+/* token.c - `firekeep token`: makes a random token, or the SHA-256 of one, for the configuration of
+ * a server. */
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text/base64.h"
+#include "base/text/hex.h"
+#include "cli/commands.h"
+#include "cli/lib/ask_secret.h"
+#include "sys/env.h"
+
+enum { TOKEN_BYTES = 32, DIGEST_BYTES = 32 };
+
+struct token_flags {
+    bool hash;
+};
+
+static const struct flag flags[] = {
+    {"hash", 0, FLAG_SWITCH, offsetof(struct token_flags, hash), NULL,
+     "read an existing token from standard input, or the terminal, and print only its SHA-256"},
+    {0},
+};
+
+static const char notes[] =
+    "\nPrints a new token of 256 random bits, and its SHA-256. The token goes to the client, "
+    "which\n"
+    "sends it as \"Authorization: Bearer TOKEN\"; the SHA-256 goes into the list users of the\n"
+    "configuration, as an item of tokens. The server does not know the token, so it cannot be\n"
+    "printed again.\n"
+    "\n  token: TOKEN\n"
+    "  sha256: 64 hexadecimal digits\n"
+    "\nExit status: 0 done; 1 the token cannot be read or made; 2 wrong usage.\n";
+
+/* Appends the token: base64 with the alphabet for URLs, so that it differs from the digest in
+ * form, and needs no quotes. */
+static enum err
+token_make(struct buf *to, struct why *why)
+{
+    uint8_t random[TOKEN_BYTES];
+    enum err e = env_random(env_real(), random, sizeof random);
+    if (e) return why_set(why, e, "cannot get random bytes: %s", err_word(e));
+    base64_put(to, bytes_of(random, sizeof random));
+    explicit_bzero(random, sizeof random);
+    if (buf_error(to)) return why_set(why, buf_error(to), "not enough memory for a token");
+    for (size_t i = 0; i < to->size; i++) {
+        if (to->at[i] == '+') to->at[i] = '-';
+        if (to->at[i] == '/') to->at[i] = '_';
+    }
+    while (to->size > 0 && to->at[to->size - 1] == '=') {
+        to->size--;
+    }
+    return OK;
+}
+
+static enum err
+token_read(struct buf *to, struct why *why)
+{
+    enum err e = isatty(STDIN_FILENO) ? ask_secret("Token: ", to, why) : secret_from_stdin(to, why);
+    if (e == OK && to->size == 0) e = why_set(why, ERR_INPUT, "the token is empty");
+    return e;
+}
+
+static int
+run_token(int argc, char **argv)
+{
+    struct token_flags m = {.hash = false};
+    struct why why = {""};
+    struct buf token;
+    uint8_t digest[DIGEST_BYTES];
+    char text[2 * DIGEST_BYTES + 1];
+    int count = 0;
+    enum err e = flags_parse(flags, &m, argc - 1, argv + 1, &count, &why);
+    /* The argument is not shown: it may be a token. */
+    if (e == OK && count > 0) {
+        e = why_set(&why, ERR_INPUT,
+                    "expected no arguments; --hash reads a token from standard input");
+    }
+    if (e) return cli_usage_error("token", "%s", why.text);
+    buf_init_secret(&token, NULL, SECRET_LINE_BYTES_MAX + 512);
+    e = m.hash ? token_read(&token, &why) : token_make(&token, &why);
+    if (e == OK && gnutls_hash_fast(GNUTLS_DIG_SHA256, token.at, token.size, digest) != 0) {
+        e = why_set(&why, ERR_UNSUPPORTED, "GnuTLS cannot compute SHA-256");
+    }
+    if (e == OK) {
+        hex_print(bytes_of(digest, sizeof digest), text);
+        if (!m.hash) printf("token: %.*s\nsha256: ", (int)token.size, (const char *)token.at);
+        printf("%s\n", text);
+    }
+    buf_fini(&token);
+    return e ? cli_failed("token", e, &why) : EXIT_DONE;
+}
+
+const struct command command_token = {
+    "token",   "[flags]", "make a random token, and its SHA-256 for the configuration",
+    run_token, flags,     notes};

@@ -1,0 +1,78 @@
+/*
+ * client_access.h - how a command reaches a server: by the URL that it got, the user whom the URL
+ * names, and the file of --http.config.file.
+ *
+ *     http://HOST, https://HOST                with a port and a path
+ *     https://USER@HOST, https://USER:PASSWORD@HOST
+ *     unix:PATH                                a socket of this machine
+ *
+ * No function returns or prints a URL with a password. Passwords, tokens and files are read once,
+ * when the command starts, except by `copy`, which reads files for each request.
+ *
+ * Threads: one at a time.
+ */
+#ifndef CLI_LIB_CLIENT_ACCESS_H
+#define CLI_LIB_CLIENT_ACCESS_H
+
+#include "config/lists/client_settings.h"
+#include "net/http_client.h"
+
+enum { CLIENT_URL_BYTES = 1024 };
+
+/* Follows the message of a server that answers 401. */
+#define CLIENT_ADVICE "; use --http.config.file, or a URL with a user"
+
+/* Returns true for a word that client_access_new() accepts as a URL, and that is not the name of a
+ * file or of something configured. */
+bool client_url_is(const char *word);
+
+/* Copies a URL without its user and password. ERR_INPUT: it is invalid; `flag` names it in the
+ * sentence, which has no password either. */
+MUST_CHECK enum err client_url_plain(const char *flag, const char *url, char *ret_url,
+                                     struct why *why);
+
+/* Returns the URL that requests have for such a copy: the same, or that of a socket. */
+const char *client_url_for_requests(const char *plain);
+
+struct client_access_options {
+    const char *flag;        /* that has the URL, for messages */
+    const char *url;         /* need not outlive the call */
+    const char *config_file; /* NULL: not given */
+};
+
+struct client_access;
+
+/*
+ * Reads the file, and asks on the terminal for the password of a user without one. Sends no
+ * request.
+ *
+ * ERR_INPUT: invalid URL or file, or both name a user; ERR_UNSUPPORTED: there is no terminal;
+ * ERR_CANCELED; errors of client_settings_read().
+ */
+MUST_CHECK enum err client_access_new(const struct client_access_options *options,
+                                      struct client_access **ret_access, struct why *why);
+void client_access_free(struct client_access *access);
+
+/* Returns the URL for messages and files that hold a position: without a user, or unix:PATH. */
+const char *client_access_name(const struct client_access *access);
+/* Returns the URL for requests, as client_url_for_requests(). */
+const char *client_access_url(const struct client_access *access);
+
+/* Sets TLS, proxy and socket for http_client_new(); `http` borrows them from the access. */
+void client_access_http(const struct client_access *access, struct http_client_options *http);
+/*
+ * Returns the header lines of each request, NULL after the last; they live as long as the access.
+ * Fetches a token with oauth2. ERR_MISSING, ERR_IO: a file cannot be read; ERR_AGAIN: no token was
+ * received; `why` names it.
+ */
+MUST_CHECK enum err client_access_headers(struct client_access *access,
+                                          const char *const **ret_lines, struct why *why);
+
+/* Writes the settings over those of a source or destination, whose requests then send the same
+ * credentials; they live as long as the access. */
+void client_access_copy(const struct client_access *access, struct http_settings *http,
+                        struct basic_auth_settings *basic_auth,
+                        struct authorization_settings *authorization,
+                        struct oauth2_settings *oauth2);
+
+#endif

@@ -1,0 +1,68 @@
+/* client_settings.c - see client_settings.h. */
+#include "config/lists/client_settings.h"
+
+#include "config/config.h"
+#include "config/lists/root_keys.h"
+#include "config/lists/shared_keys.h"
+
+static enum err
+check_client(struct schema_place *place, void *base)
+{
+    struct client_settings *s = base;
+    struct root_paths paths = {.reader = schema_reader_of(place)};
+    enum err e = take_http_headers(place, &s->http_headers, &s->http.headers);
+    if (e) return e;
+    take_http_paths(&paths, &s->http, &s->basic_auth, &s->authorization, &s->oauth2);
+    return root_paths_end(&paths);
+}
+
+static const struct schema_key client_keys[] = {
+    BASIC_AUTH_KEY(client_settings, basic_auth, 0),
+    AUTHORIZATION_KEY(client_settings, authorization, 0),
+    OAUTH2_KEY(client_settings, oauth2, 0),
+    HTTP_KEYS(client_settings, http, 0),
+    HTTP_HEADERS_KEY(client_settings),
+    {"follow_redirects", SCHEMA_BOOL, AT(client_settings, follow_redirects), .fallback = "true",
+     .help = "without effect: redirects are never followed"},
+    {"enable_http2", SCHEMA_BOOL, AT(client_settings, enable_http2), .fallback = "true",
+     .help = "without effect: requests use HTTP/1.1"},
+    {NULL},
+};
+static const struct schema_refusal refused[] = {NO_PROXY_AND_TOKEN_KEYS, {NULL}};
+static const struct schema client_schema = {client_keys, sizeof(struct client_settings),
+                                            .refused = refused, .check = check_client};
+
+enum err
+client_settings_yaml(const char *file_name, struct bytes text, struct client_settings *ret_settings,
+                     struct why *why)
+{
+    struct client_settings read = {.arena = NULL};
+    const struct root_context root = {.file_name = file_name};
+    struct arena *arena = NULL;
+    enum err e = root_keys_yaml(&client_schema, &root, text, &read, &arena, why);
+    if (e) return e;
+    read.arena = arena;
+    *ret_settings = read;
+    return OK;
+}
+
+enum err
+client_settings_read(const char *path, struct client_settings *ret_settings, struct why *why)
+{
+    struct buf text;
+    enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
+    if (e == OK) e = client_settings_yaml(path, buf_bytes(&text), ret_settings, why);
+    buf_fini(&text);
+    return e;
+}
+
+void
+client_settings_free(struct client_settings *settings)
+{
+    struct arena *arena = settings->arena;
+    if (arena != NULL) {
+        arena_fini(arena);
+        mem_free(NULL, arena, sizeof *arena);
+    }
+    *settings = (struct client_settings){.arena = NULL};
+}
