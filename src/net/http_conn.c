@@ -440,12 +440,36 @@ log_failed_handshake(struct http_conn *conn, const struct why *why)
              KV("more_held_back", held_back));
 }
 
+/* Answers a client that speaks HTTP where TLS is expected. */
+static void
+refuse_clear_text(struct http_conn *conn)
+{
+    static const char answer[] = "HTTP/1.1 400 Bad Request\r\n"
+                                 "Connection: close\r\n"
+                                 "Content-Type: " HTTP_TYPE_TEXT "\r\n\r\n"
+                                 "the request is HTTP, and this address speaks HTTPS\n";
+    enter_step(conn, HTTP_STEP_HEAD);
+    (void)!send(conn->fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    http_count(&conn->server->handshakes_failed);
+    conn->keeps = false;
+    conn->linger = true;
+    conn->ended = true;
+}
+
 /* Goes on with the handshake. False: it waits for the client. */
 static bool
 shake_hands(struct http_conn *conn)
 {
     struct why why = {"not enough memory"};
+    uint8_t first = 0;
     assert(conn->listener->has_tls && conn->step == HTTP_STEP_HANDSHAKE);
+    /* A method begins with a letter, and no record of TLS does. */
+    ssize_t seen = conn->tls == NULL ? recv(conn->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+    if (seen < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (first >= 'A' && first <= 'Z') {
+        refuse_clear_text(conn);
+        return true;
+    }
     if (conn->tls == NULL) {
         struct tls *tls = current_tls(conn);
         conn->tls = tls_session_new(tls, conn->fd);

@@ -209,11 +209,32 @@ UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
     }
 }
 
+UNIT_TEST(test_clear_text_where_tls_is_expected_gets_400)
+{
+    struct http_rig *rig = http_rig_new(http_rig_options());
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons(http_server_port(rig->server)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                            .bytes = malloc(CLIENT_BYTES)};
+    assert_int_equal(connect(client.fd, (struct sockaddr *)&to, sizeof to), 0);
+    client_send(&client, "POST /echo" HTTP_11 "Content-Length: 3\r\n\r\nabc");
+    if (http_rig_has_tls())
+        client_expect(&client, 400, "the request is HTTP, and this address speaks HTTPS\n");
+    else
+        client_expect(&client, 200, "abc");
+    client_close(&client);
+    http_rig_free(rig);
+}
+
 int
 main(void)
 {
     log_to_fd(-1);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clear_text_where_tls_is_expected_gets_400),
         cmocka_unit_test(test_every_answer_before_the_end_says_that_the_connection_ends),
         cmocka_unit_test(test_no_answer_to_head_has_a_body),
         cmocka_unit_test(test_bytes_after_the_last_request_do_not_cost_its_answer),

@@ -73,7 +73,8 @@ enum http_phase {
  * 6. `is_due` says that the connection is on its worker's list, once.
  * 7. Bytes of a stream follow the whole line of their chunk, and are at most its size.
  * 8. A listed connection is between its neighbours, and `conn_count` is the length of the list.
- * 9. A connection of a place with TLS has no byte received or sent but through its session.
+ * 9. A connection of a place with TLS has no byte received or sent but through its session, unless
+ *    it turns out to be in clear text: it is answered 400, and closed.
  */
 enum http_step {
     HTTP_STEP_HANDSHAKE, /* of TLS; a connection in clear text begins in HEAD */
