@@ -48,7 +48,7 @@ struct admission {
     struct lock files_lock; /* LOCK_RANK_SETTINGS; guards to the next blank line */
     struct access_settings lists;
     char web_config_file[SETTING_TEXT_BYTES];
-    uint64_t web_config_hash; /* of its text; 0: there is none */
+    uint64_t web_config_hash; /* of its text; 0: the setting is empty */
 
     struct lock lock; /* LOCK_RANK_API; guards `tls` */
     struct tls *tls[HTTP_LISTENERS_MAX];
@@ -194,7 +194,8 @@ log_warnings(const struct access_settings *lists)
     if (buf_error(&text) == OK) {
         char *at = (char *)text.at, *line;
         while ((line = strsep(&at, "\n")) != NULL) {
-            if (line[0] != '\0') log_warn("access", KV("warning", line));
+            if (line[0] != '\0')
+                log_warn("a setting of access is weak or has no effect", KV("setting", line));
         }
     }
     buf_fini(&text);

@@ -49,7 +49,7 @@ void admission_abandon(struct admission_change *change);
 void admission_print_yaml(struct admission *admission, struct buf *to);
 /* Writes the addresses of all listeners, as in the settings, with commas between them. */
 void admission_print_addresses(struct admission *admission, char *to, size_t to_size);
-/* Writes the host of the first listener on a port, "" for all; false: there is none. */
+/* Writes the host of the first listener on a port, "" for all. False: no listener has a port. */
 bool admission_first_host(struct admission *admission, char *ret_host);
 
 #endif

@@ -74,7 +74,7 @@ find_client(struct gate *g, const struct http_request *request, struct penalty_k
     const char *forwarded = http_header(request, "X-Forwarded-For");
     if (!http_peer_address(request, address)) return false;
     lock_take(&g->lock);
-    /* Of several lines, the last one is that of the nearest proxy: none can be trusted. */
+    /* Several lines may come from several proxies, or the client: none of them is trusted. */
     if (forwarded != NULL && http_header_count(request, "X-Forwarded-For") == 1)
         networks_find_client(&g->proxies, forwarded, address);
     lock_drop(&g->lock);
@@ -265,7 +265,7 @@ judge_certificate(struct gate *g, struct http_request *request, struct users *us
                      : users_by_certificate(users, peer->subject, peer->names, peer->name_count);
     if (user != NULL) return let_in(g, request, user, ret_denial);
     return refuse(g, request, GATE_UNKNOWN,
-                  peer == NULL ? "there are no credentials" : "no user has this certificate",
+                  peer == NULL ? "no credentials were sent" : "no user has this certificate",
                   ret_denial);
 }
 
@@ -334,7 +334,7 @@ gate_new(struct env *env, struct budget *memory, struct gate **ret_gate, struct 
 {
     static const struct verifier_options options = {VERIFIER_QUEUE_MAX, VERIFIER_CACHE_MAX,
                                                     VERIFIER_CACHE_NS};
-    static const struct user_list nobody = {NULL, 0};
+    static const struct user_list no_users = {NULL, 0};
     struct gate *g = mem_new(memory, sizeof *g);
     if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     g->env = env;
@@ -352,7 +352,7 @@ gate_new(struct env *env, struct budget *memory, struct gate **ret_gate, struct 
     enum err e = env_random(env, &penalties.seed, sizeof penalties.seed);
     if (e == OK) e = penalties_init(&g->penalties, memory, &penalties);
     why_set(why, e, "not enough memory to start");
-    if (e == OK) e = users_new(&nobody, memory, &g->users, why);
+    if (e == OK) e = users_new(&no_users, memory, &g->users, why);
     if (e == OK) e = verifier_start(env, memory, &options, &g->verifier, why);
     if (e)
         gate_free(g);

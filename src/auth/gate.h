@@ -3,8 +3,8 @@
  *
  * In this order: does the place where he connected serve such requests; is he known, by the
  * Authorization header or else by the certificate of his connection; is he permitted. Without users
- * everybody is let in, as nobody. Passwords are hashed on another thread; whoever waits for it
- * keeps no worker.
+ * every request is let in, without a user. Passwords are hashed on another thread; whoever waits
+ * for it keeps no worker.
  *
  * Threads: gate_set_users() and gate_set_places() may be called while requests are judged.
  */
@@ -24,7 +24,7 @@ enum route_access {
     ACCESS_METRICS = PERMISSION_METRICS,
     ACCESS_PROCESS = PERMISSION_ADMIN | PERMISSION_METRICS, /* pages about the whole process */
     ACCESS_KNOWN = 256,                                     /* every user */
-    ACCESS_OPEN = 512,                                      /* nobody is asked who he is */
+    ACCESS_OPEN = 512,                                      /* everybody, without credentials */
 };
 
 struct gate;
@@ -40,7 +40,7 @@ struct http_gate gate_of_server(struct gate *gate);
 /* Replaces the users; the gate takes a reference of its own. Requests that are judged go on with
  * the old ones, but passwords that were checked count for nothing. */
 void gate_set_users(struct gate *gate, struct users *users);
-/* What each place serves: a set of enum permission, by the index of the place. */
+/* Sets the permissions that each place serves, by the index of the place. */
 void gate_set_places(struct gate *gate, const unsigned *allowed, size_t count);
 
 /* Sets the proxies whose X-Forwarded-For says who the client is. */

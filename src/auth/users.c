@@ -238,12 +238,6 @@ users_have_passwords(const struct users *u)
     return u->dearest != NULL;
 }
 
-bool
-users_have_tokens(const struct users *u)
-{
-    return u->token_count > 0;
-}
-
 const struct user *
 users_by_name(const struct users *u, struct bytes name)
 {

@@ -165,12 +165,6 @@ http_tls_peer(const struct http_request *request)
     return request->conn->tls == NULL ? NULL : tls_session_peer(request->conn->tls);
 }
 
-bool
-http_uses_tls(const struct http_request *request)
-{
-    return request->listener->has_tls;
-}
-
 void
 http_set_sender(struct http_request *request, void *sender, void (*release)(void *sender))
 {

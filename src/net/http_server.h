@@ -218,7 +218,6 @@ size_t http_place_index(const struct http_request *request);
 bool http_peer_address(const struct http_request *request, uint8_t *ret_address);
 /* The client's verified certificate, or NULL. Within judge() and judge_body() only. */
 const struct tls_peer *http_tls_peer(const struct http_request *request);
-bool http_uses_tls(const struct http_request *request);
 /* Keeps who sends the request with it. `release` is called once, with the request's end. */
 void http_set_sender(struct http_request *request, void *sender, void (*release)(void *sender));
 /* NULL: nobody was set. */

@@ -8,8 +8,9 @@
  *
  * A session belongs to one thread. Its calls do not wait: the socket is non-blocking.
  *
- * Memory: GnuTLS allocates outside of budgets. A session is charged TLS_SESSION_BYTES, about what
- * it takes; files are at most TLS_FILE_BYTES_MAX.
+ * Memory: GnuTLS allocates outside of budgets. A session is charged TLS_SESSION_BYTES: the
+ * 12 KiB that it takes between requests, and a record in each direction; files are at most
+ * TLS_FILE_BYTES_MAX.
  */
 #ifndef NET_TLS_H
 #define NET_TLS_H
@@ -81,7 +82,7 @@ bool tls_session_lasts(const struct tls_session *session, int64_t now_s);
  */
 bool tls_session_fits(struct tls_session *session, struct tls *tls, int64_t now_s);
 
-/* What a verified certificate of the client says; texts live as long as the session. */
+/* Names in the client's certificate, which was verified; texts live as long as the session. */
 struct tls_peer {
     const char *subject;      /* "CN=name,O=..." as in RFC 4514 */
     const char *const *names; /* DNS names, addresses, e-mail addresses, URIs: its SANs */

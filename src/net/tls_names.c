@@ -107,7 +107,7 @@ put_words(struct buf *to, const char *without, const struct tls_words *words)
     }
 }
 
-/* What is offered. */
+/* Lists of what is offered. */
 struct offer {
     const struct tls_server_settings *settings;
     struct buf *warnings; /* may be NULL */

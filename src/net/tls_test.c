@@ -72,7 +72,7 @@ struct pair {
     struct why why;
 };
 
-/* How the client behaves. */
+/* Behaviour of the client. */
 struct manner {
     const struct certificate *certificate; /* NULL: it has none */
     const char *priority;                  /* NULL: "NORMAL" */

@@ -480,7 +480,7 @@ UNIT_TEST(test_killed_at_any_step_at_a_hole_it_loses_nothing)
     }
 }
 
-/* What was delivered before the damage is not sent again, unless its part is. */
+/* Samples that were delivered before the damage are not sent again, unless their part is. */
 UNIT_TEST(test_a_hole_around_the_cursor_is_counted_from_the_cursor_on)
 {
     struct world *w = &the_world;

@@ -209,7 +209,7 @@ enum {
     OF_ALL = (1 << METRIC_TYPE_COUNT) - 1,
 };
 
-/* What the names of series have after the name of their family, and for which types of metrics. */
+/* Suffixes that names of series have after the name of their family, and their types of metrics. */
 static const struct metric_suffix {
     const char *text;
     unsigned types;

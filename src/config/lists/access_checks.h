@@ -9,7 +9,7 @@
 #include "config/lists/access_settings.h"
 #include "config/schema/schema.h"
 
-/* What must be unique among all users, or listeners. */
+/* Kinds of texts that must be unique among all users, or listeners. */
 enum unique_kind {
     UNIQUE_NAME,
     UNIQUE_TOKEN,

@@ -16,7 +16,7 @@ struct certificate {
     gnutls_x509_privkey_t private_key;
 };
 
-/* How a certificate differs from a good one of a server. */
+/* Differences of a certificate from a good one of a server. */
 struct certificate_kind {
     const char *dns_name; /* SAN; NULL: "localhost" and 127.0.0.1 */
     bool is_client;       /* its purpose is clientAuth, not serverAuth */
