@@ -7,7 +7,7 @@
 #define APP_ADMISSION_H
 
 #include "auth/gate.h"
-#include "config/lists/access_settings.h"
+#include "config/lists/access/access_settings.h"
 #include "config/lists/lists.h"
 
 struct admission;

@@ -1,7 +1,7 @@
 /*
  * settings.h - the list `users` of the configuration and `basic_auth_users` of the file for
  * --web.config.file, as plain structs. docs/security.md explains the keys;
- * config/lists/access_settings.c reads them.
+ * config/lists/access/access_settings.c reads them.
  *
  * Texts are NUL-terminated, live as long as the list, and are NULL if not given. Files are read by
  * auth/users.h, when the server starts and when they change.

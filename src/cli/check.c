@@ -9,7 +9,7 @@
 #include "cli/commands.h"
 #include "cli/lib/target/target.h"
 #include "cli/rules/check_rules.h"
-#include "config/lists/access_settings.h"
+#include "config/lists/access/access_settings.h"
 #include "config/rule_set.h"
 #include "wire/yaml/yaml_reader.h"
 

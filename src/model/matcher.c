@@ -16,9 +16,9 @@
 
 #include "base/text/utf8.h"
 #include "model/labels.h"
-#include "model/literals.h"
-#include "model/pattern.h"
-#include "model/regex.h"
+#include "model/regex/literals.h"
+#include "model/regex/pattern.h"
+#include "model/regex/regex.h"
 
 enum { HEADS_MAX = 16 /* more are left to RE2 */ };
 

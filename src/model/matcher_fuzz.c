@@ -7,8 +7,8 @@
 
 #include "model/labels.h"
 #include "model/matcher.h"
-#include "model/matcher_re2.h"
-#include "model/pattern.h"
+#include "model/regex/matcher_re2.h"
+#include "model/regex/pattern.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,8 +10,8 @@
 #include "base/buf.h"
 #include "model/labels.h"
 #include "model/matcher.h"
-#include "model/matcher_re2.h"
-#include "model/pattern.h"
+#include "model/regex/matcher_re2.h"
+#include "model/regex/pattern.h"
 
 static struct matcher *
 make(enum matcher_type type, const char *pattern)

@@ -22,10 +22,10 @@
 #include "base/hash/md5.h"
 #include "base/text/ascii.h"
 #include "base/text/utf8.h"
-#include "model/expansion.h"
 #include "model/labels.h"
-#include "model/literals.h"
-#include "model/matcher_re2.h"
+#include "model/regex/expansion.h"
+#include "model/regex/literals.h"
+#include "model/regex/matcher_re2.h"
 
 enum { PROGRAM_BYTES_MAX = 8 << 20 };
 

@@ -1,8 +1,8 @@
 /*
  * tls_settings.h - what listeners are configured to do before a request is read, as plain structs:
  * addresses, TLS, headers of all answers, the limit of the rate. Names and meanings of the keys of
- * TLS are those of Prometheus' file for --web.config.file; config/lists/access_settings.c reads
- * them.
+ * TLS are those of Prometheus' file for --web.config.file; config/lists/access/access_settings.c
+ * reads them.
  *
  * Texts are NUL-terminated, live as long as the list, and are NULL if not given. Files are read by
  * net/tls.h, when the server starts and when they change.

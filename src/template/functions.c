@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/text/hex.h"
-#include "model/searcher.h"
+#include "model/regex/searcher.h"
 #include "template/escape.h"
 #include "template/run.h"
 

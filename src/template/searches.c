@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "model/searcher.h"
+#include "model/regex/searcher.h"
 #include "template/run.h"
 
 enum {

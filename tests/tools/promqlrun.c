@@ -25,7 +25,7 @@
 #include "base/text/quote.h"
 #include "lib/tsdb/tsdb_machine.h"
 #include "model/labels.h"
-#include "model/replacer.h"
+#include "model/regex/replacer.h"
 #include "promql/eval/run.h"
 #include "wire/number.h"
 

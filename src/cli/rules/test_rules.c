@@ -12,7 +12,7 @@
 #include "cli/lib/junit.h"
 #include "cli/rules/rule_unit.h"
 #include "config/config.h"
-#include "model/searcher.h"
+#include "model/regex/searcher.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_tests.h"
 #include "sys/env.h"

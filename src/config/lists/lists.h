@@ -5,7 +5,7 @@
 #ifndef CONFIG_LISTS_LISTS_H
 #define CONFIG_LISTS_LISTS_H
 
-#include "config/lists/access_settings.h"
+#include "config/lists/access/access_settings.h"
 #include "config/lists/alerting.h"
 #include "config/lists/destinations.h"
 #include "config/lists/rule_settings.h"

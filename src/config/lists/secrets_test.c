@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "backend/writer.h"
-#include "config/lists/access_settings.h"
+#include "config/lists/access/access_settings.h"
 #include "config/lists/alerting.h"
 #include "config/lists/destinations.h"
 #include "config/lists/sources.h"

@@ -3,7 +3,7 @@
 
 #include "base/array.h"
 #include "base/text/utf8.h"
-#include "model/regex.h"
+#include "model/regex/regex.h"
 #include "promql/parse/parse_private.h"
 
 /* Compiling a longer expression may take milliseconds. */

@@ -1,7 +1,7 @@
 /* label_functions.c - label_replace and label_join, which change the labels of series. */
 #include <assert.h>
 
-#include "model/replacer.h"
+#include "model/regex/replacer.h"
 #include "promql/eval/eval.h"
 #include "promql/eval/label_edit.h"
 

@@ -4,7 +4,7 @@
  * Prometheus refuses in its file is refused here, too, except that both forms of a certificate
  * cannot be given together.
  */
-#include "config/lists/access_checks.h"
+#include "config/lists/access/access_checks.h"
 
 #include <inttypes.h>
 

@@ -1,4 +1,4 @@
-#include "model/matcher_re2.h"
+#include "model/regex/matcher_re2.h"
 
 #include <re2/re2.h>
 

@@ -1,9 +1,9 @@
 /* replacer.c - see replacer.h. */
-#include "model/replacer.h"
+#include "model/regex/replacer.h"
 
-#include "model/expansion.h"
-#include "model/literals.h"
-#include "model/regex.h"
+#include "model/regex/expansion.h"
+#include "model/regex/literals.h"
+#include "model/regex/regex.h"
 
 struct replacer {
     struct budget *budget;

@@ -3,12 +3,12 @@
  * destination_keys.c. Keys of Prometheus' file for --web.config.file have the names and defaults
  * that they have there.
  */
-#include "config/lists/access_keys.h"
+#include "config/lists/access/access_keys.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "config/lists/access_checks.h"
+#include "config/lists/access/access_checks.h"
 #include "config/lists/shared_keys.h"
 
 enum { PEM_BYTES_MAX = 512 * 1024 };

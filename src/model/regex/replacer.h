@@ -1,7 +1,7 @@
 /* replacer.h - a regex with a replacement for texts that it matches, for label_replace() in
  * queries. */
-#ifndef MODEL_REPLACER_H
-#define MODEL_REPLACER_H
+#ifndef MODEL_REGEX_REPLACER_H
+#define MODEL_REGEX_REPLACER_H
 
 #include "base/buf.h"
 #include "base/mem.h"

@@ -6,8 +6,8 @@
  * `*`, `+`, dot, small classes, and (?i) and (?s) before all else. Other syntax has no known
  * properties, which is always correct.
  */
-#ifndef MODEL_PATTERN_H
-#define MODEL_PATTERN_H
+#ifndef MODEL_REGEX_PATTERN_H
+#define MODEL_REGEX_PATTERN_H
 
 #include "base/bytes.h"
 #include "base/err.h"

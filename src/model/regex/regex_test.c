@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "model/regex.h"
+#include "model/regex/regex.h"
 
 /* --- memory of RE2: the operators new and delete, as C++ names them for the linker -------------
  */

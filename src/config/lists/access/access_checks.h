@@ -2,11 +2,11 @@
  * access_checks.h - checks of texts and of combinations of keys of TLS, listeners and users:
  * functions for the rows of access_keys.c. Others are in shared_checks.h.
  */
-#ifndef CONFIG_LISTS_ACCESS_CHECKS_H
-#define CONFIG_LISTS_ACCESS_CHECKS_H
+#ifndef CONFIG_LISTS_ACCESS_ACCESS_CHECKS_H
+#define CONFIG_LISTS_ACCESS_ACCESS_CHECKS_H
 
 #include "base/table.h"
-#include "config/lists/access_settings.h"
+#include "config/lists/access/access_settings.h"
 #include "config/schema/schema.h"
 
 /* Kinds of texts that must be unique among all users, or listeners. */

@@ -1,11 +1,11 @@
 /* literals.h - private to model/: the texts of a regex that is an alternation of literals, as a set
  * for look-ups. */
-#ifndef MODEL_LITERALS_H
-#define MODEL_LITERALS_H
+#ifndef MODEL_REGEX_LITERALS_H
+#define MODEL_REGEX_LITERALS_H
 
 #include "base/mem.h"
-#include "model/matcher_re2.h"
-#include "model/pattern.h"
+#include "model/regex/matcher_re2.h"
+#include "model/regex/pattern.h"
 
 struct literals {
     const struct bytes *items; /* sorted, unique, as in struct pattern */

@@ -7,7 +7,7 @@
  * have ("10.0.0.1:9100" has bytes 2, 4 and 6), it is looked up with PATTERN_WILD at these bytes.
  * Lists of addresses with unescaped dots have a few such places for each size.
  */
-#include "model/literals.h"
+#include "model/regex/literals.h"
 
 #include "base/hash/hash.h"
 #include "base/text/utf8.h"

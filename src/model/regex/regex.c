@@ -13,7 +13,7 @@
  * where they need it, so that a query may have many of them. regex_test.c compares these bounds
  * with what RE2 takes of the allocator.
  */
-#include "model/regex.h"
+#include "model/regex/regex.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* searcher.h - a regex that matches anywhere in a text, like Go's regexp, for templates of alerts.
  */
-#ifndef MODEL_SEARCHER_H
-#define MODEL_SEARCHER_H
+#ifndef MODEL_REGEX_SEARCHER_H
+#define MODEL_REGEX_SEARCHER_H
 
 #include "base/buf.h"
 

@@ -4,8 +4,8 @@
  * the configuration file may have instead, and its lists `listeners` and `users`. Their keys are
  * tables, in access_keys.c; docs/configuration.md says what they mean.
  */
-#ifndef CONFIG_LISTS_ACCESS_SETTINGS_H
-#define CONFIG_LISTS_ACCESS_SETTINGS_H
+#ifndef CONFIG_LISTS_ACCESS_ACCESS_SETTINGS_H
+#define CONFIG_LISTS_ACCESS_ACCESS_SETTINGS_H
 
 #include "auth/settings.h"
 #include "config/config.h"

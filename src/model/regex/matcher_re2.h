@@ -1,7 +1,7 @@
 /* matcher_re2.h - RE2 for C, as far as matchers, relabelling and searches need it; private to them.
  * No exception leaves these functions. */
-#ifndef MODEL_MATCHER_RE2_H
-#define MODEL_MATCHER_RE2_H
+#ifndef MODEL_REGEX_MATCHER_RE2_H
+#define MODEL_REGEX_MATCHER_RE2_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,7 +7,7 @@
 
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
-#include "config/lists/access_checks.h"
+#include "config/lists/access/access_checks.h"
 #include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
 #include "model/tenant_name.h"

@@ -1,13 +1,13 @@
 /* regex.h - a regex that RE2 runs, with its memory charged to a budget. Private to matchers,
  * replacers and searchers, except regex_put_go_words(). */
-#ifndef MODEL_REGEX_H
-#define MODEL_REGEX_H
+#ifndef MODEL_REGEX_REGEX_H
+#define MODEL_REGEX_REGEX_H
 
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "model/matcher_re2.h"
+#include "model/regex/matcher_re2.h"
 
 struct regex {
     struct re2_program *program;

@@ -1,5 +1,5 @@
 /* expansion.c - see expansion.h. */
-#include "model/expansion.h"
+#include "model/regex/expansion.h"
 
 #include "base/text/ascii.h"
 

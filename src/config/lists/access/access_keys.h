@@ -3,8 +3,8 @@
  * structs in net/tls_settings.h, auth/settings.h and access_settings.h. For access_settings.c and
  * the tests that compare the tables with the manual.
  */
-#ifndef CONFIG_LISTS_ACCESS_KEYS_H
-#define CONFIG_LISTS_ACCESS_KEYS_H
+#ifndef CONFIG_LISTS_ACCESS_ACCESS_KEYS_H
+#define CONFIG_LISTS_ACCESS_ACCESS_KEYS_H
 
 #include "config/schema/schema.h"
 

@@ -1,10 +1,10 @@
 /* searcher.c - see searcher.h. */
-#include "model/searcher.h"
+#include "model/regex/searcher.h"
 
 #include "base/text/utf8.h"
-#include "model/expansion.h"
-#include "model/pattern.h"
-#include "model/regex.h"
+#include "model/regex/expansion.h"
+#include "model/regex/pattern.h"
+#include "model/regex/regex.h"
 
 struct searcher {
     struct budget *budget;

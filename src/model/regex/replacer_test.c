@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/replacer.h"
+#include "model/regex/replacer.h"
 
 /* Returns NULL if the regex does not match. */
 static const char *

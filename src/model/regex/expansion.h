@@ -1,10 +1,10 @@
 /* expansion.h - replacement texts with groups of a regex: "$1", "${name}", "$$". Private to model/.
  */
-#ifndef MODEL_EXPANSION_H
-#define MODEL_EXPANSION_H
+#ifndef MODEL_REGEX_EXPANSION_H
+#define MODEL_REGEX_EXPANSION_H
 
 #include "base/mem.h"
-#include "model/matcher_re2.h"
+#include "model/regex/matcher_re2.h"
 
 /* A literal text, or a group. */
 struct expansion_piece {

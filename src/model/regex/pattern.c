@@ -15,7 +15,7 @@
  * The pattern comes from a client: depth, heads, their bytes and the bytes copied on the way
  * (`work`) are bounded.
  */
-#include "model/pattern.h"
+#include "model/regex/pattern.h"
 
 #include <stdlib.h>
 
