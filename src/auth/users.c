@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "auth/jwt_users.h"
 #include "auth/password.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
@@ -36,6 +37,7 @@ struct users {
     struct matcher **matchers; /* of read_sets of all users, which are freed with them */
     uint32_t matcher_count;
     const char *dearest;
+    struct jwt_users *jwt; /* NULL: no user has tokens of issuers */
     struct table by_name, by_token, by_certificate;
 };
 
@@ -194,6 +196,15 @@ users_new(const struct user_list *list, struct budget *memory, struct users **re
     return OK;
 }
 
+enum err
+users_add_jwt(struct users *u, const struct user_list *list, struct issuers *issuers,
+              struct why *why)
+{
+    assert(u->jwt == NULL);
+    assert(u->count == list->count);
+    return jwt_users_new(list, u->items, issuers, u->arena.budget, &u->jwt, why);
+}
+
 struct users *
 users_hold(struct users *u)
 {
@@ -209,6 +220,7 @@ users_release(struct users *u)
     assert(before > 0);
     if (before > 1) return;
     struct arena arena = u->arena;
+    jwt_users_free(u->jwt);
     for (uint32_t i = 0; i < u->matcher_count; i++) {
         matcher_free(u->matchers[i]);
     }
@@ -259,6 +271,12 @@ users_by_token(const struct users *u, struct bytes token)
         if (gnutls_memcmp(t->digest, digest, DIGEST_BYTES) == 0) return &u->items[t->user];
     }
     return NULL;
+}
+
+const struct jwt_users *
+users_jwt(const struct users *u)
+{
+    return u->jwt;
 }
 
 static const struct user *
