@@ -322,12 +322,13 @@ UNIT_TEST(test_a_token_names_at_most_256_tenants_or_permissions)
 
 UNIT_TEST(test_few_key_sets_without_an_issuer_are_accepted)
 {
+    const char *audience[] = {"a"};
     struct user_settings many[JWT_UNNAMED_MAX + 2];
     char urls[JWT_UNNAMED_MAX + 2][32];
     for (size_t i = 0; i < sizeof many / sizeof *many; i++) {
         snprintf(urls[i], sizeof urls[i], "https://%zu", i < 2 ? 0 : i);
         many[i] = (struct user_settings){
-            .name = "u", .jwt = {true, .jwks_url = urls[i], .audience = TEXTS("a")}};
+            .name = "u", .jwt = {true, .jwks_url = urls[i], .audience = {audience, 1}}};
     }
     for (uint32_t more = 0; more < 2; more++) {
         struct user_list some = {many, JWT_UNNAMED_MAX + 1 + more};
