@@ -380,7 +380,18 @@ asks_once() {
 }
 claim "unknown keys fetch at most once a minute" asks_once
 claim "the issuer goes away again" crash issuer
-claim "old keys serve while it is away" is 200 -H "Authorization: Bearer $(grep -v '^$' "$work/tokens" | tail -n 21 | head -n 1)" "$url/metrics"
+good=$(tail -n 21 "$work/tokens" | head -n 1) # the last one with a key of the issuer
+claim "old keys serve while it is away" is 200 -H "Authorization: Bearer $good" "$url/metrics"
+reloads() { # EDIT of the configuration
+    write_config | sed "$1" >"$work/firekeep.new" && mv "$work/firekeep.new" "$work/firekeep.yml" &&
+        is 200 -X POST -H 'Authorization: Bearer abc' "$url/-/reload"
+}
+keeps_keys() {
+    reloads '' && is 200 -H "Authorization: Bearer $good" "$url/metrics" &&
+        reloads s/group:/groups:/ && is 401 -H "Authorization: Bearer $good" "$url/metrics" &&
+        reloads '' && is 200 -H "Authorization: Bearer $good" "$url/metrics"
+}
+claim "a reload keeps them, and changes users at once" keeps_keys
 if [[ -n $prometheus ]]; then
     loses_nothing() { # Prometheus, whose token of the file was signed with a key that is gone
         begin_issuer && sign '{"claims": {"aud": "senders"}}' && echo "$token" >"$work/credentials" || return 1
