@@ -9,7 +9,7 @@
 
 enum {
     ISSUER_DOCUMENT_BYTES_MAX = 64 * 1024,
-    ISSUER_URL_BYTES = 1100, /* of buffers for URLs, with the NUL */
+    ISSUER_URL_BYTES = 1100, /* size of a buffer for a URL, with the NUL */
 };
 
 /* Writes the URL of an issuer's document: the issuer, without a slash at its end, and the

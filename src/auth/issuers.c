@@ -28,12 +28,12 @@ struct issuer_entry {
     /* Immutable. */
     struct issuer issuer; /* is first: the public part */
     struct issuers *all;
-    struct arena arena; /* of this struct and its texts */
+    struct arena arena; /* owns this struct and its texts */
 
     struct issuer_entry *next; /* under all->lock, to the end */
     uint32_t references;
     struct issuer_keys *keys; /* NULL: none were ever read */
-    uint64_t document_hash;   /* of the document that the keys are from */
+    uint64_t document_hash;   /* hash of the document with the keys */
     bool is_fetching;
     bool has_begun;
     int64_t began_ns, due_ns; /* due_ns is INT64_MAX while it is fetched, and for files */

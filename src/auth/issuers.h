@@ -41,8 +41,8 @@ void issuers_free(struct issuers *issuers);
 /*
  * Finds the issuer of the settings, or makes it. Given, for issuer_release().
  *
- * ERR_LIMIT: there are ISSUERS_MAX, or the file is too large; ERR_INPUT, ERR_MISSING, ERR_IO: a
- * file that nobody has read before is not good; `why` names it; ERR_NOMEM.
+ * ERR_LIMIT: there are ISSUERS_MAX, or the file is too large; ERR_INPUT, ERR_MISSING, ERR_IO: the
+ * file of a new issuer cannot be read, or is not a key set; `why` names it; ERR_NOMEM.
  */
 MUST_CHECK enum err issuers_get(struct issuers *issuers, const struct jwt_settings *settings,
                                 struct issuer **ret_issuer, struct why *why);

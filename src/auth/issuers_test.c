@@ -202,7 +202,7 @@ UNIT_TEST(test_keys_are_fetched_at_once_and_each_ten_minutes)
     expect_due(issuer);
     issuer_fetched(issuer, buf_bytes(&two_keys));
     assert_int_equal(count_keys(issuer), 2);
-    assert_int_equal(jwks_counts(keys->set).used, 1); /* who verifies goes on with the old ones */
+    assert_int_equal(jwks_counts(keys->set).used, 1); /* for verifications that have begun */
     issuer_keys_release(keys);
     issuer_keys_release(keys);
     issuer_release(issuer);

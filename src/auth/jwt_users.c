@@ -24,7 +24,7 @@ struct jwt_account {
 };
 
 struct jwt_users {
-    struct arena arena; /* of this struct too */
+    struct arena arena; /* owns this struct, too */
     struct jwt_account *accounts;
     uint32_t account_count;
     struct issuer *issuers[ISSUERS_MAX]; /* held; each once */

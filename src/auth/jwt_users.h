@@ -6,7 +6,7 @@
  * its own, for one request:
  *
  * - `name` is "USER:SUB", with the token's claim `sub`, or USER without one. Configured names have
- *   no colon, so nobody gets another user's name.
+ *   no colon, so a token cannot give its holder the name of another user.
  * - `permissions` are those of the user that the permissions claim names as well.
  * - `tenants` are those names in the tenant claim that the user may use. A name in which "*" stands
  *   for any text would be more than one tenant, so names with "*" are left out, and so is what is

@@ -12,7 +12,7 @@
 #include "auth/issuers.h"
 
 #define KEY_FETCH_CONNECT_NS (5 * NS_PER_S)
-#define KEY_FETCH_NS         (10 * NS_PER_S) /* of a request, from its beginning to its end */
+#define KEY_FETCH_NS         (10 * NS_PER_S) /* limits a whole request */
 
 struct key_fetcher;
 

@@ -257,7 +257,7 @@ misbehaves() {
         }
     done
 }
-claim "an issuer that misbehaves lets nobody in" misbehaves
+claim "tokens of an issuer that misbehaves are not accepted" misbehaves
 claim "a key that is no public one is left out" logged "level=warn.*some cannot be used.*from=.*$issuer/symmetric.*keys=0.*kty 'oct'"
 claim "redirects are not followed" [ "$(grep -c '^/moved' "$work/issuer.log")" == 0 ]
 count_lines() { # of an issuer that was tried more often than once a minute
@@ -342,7 +342,7 @@ says_why() {
         }
     done
 }
-claim "the log says why an issuer lets nobody in" says_why <<'END'
+claim "the log says what is wrong with an issuer" says_why <<'END'
 hang .*openid-configuration: .*timed out
 drip .*openid-configuration: .*timed out
 garbage .*openid-configuration: invalid JSON
