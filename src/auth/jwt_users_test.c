@@ -35,6 +35,7 @@ static struct user_settings settings[] = {
     {.name = "team",
      .permissions = PERMISSION_READ | PERMISSION_WRITE,
      .tenants = TEXTS("team-*", "shop"),
+     .read_matchers = TEXTS("{team=\"a\"}"),
      .jwt = {true, "https://a", .audience = TEXTS("fire"), .tenant_claim = "tenants",
              .permissions_claim = "scope"}},
     {.name = "plain", .password = NULL, .permissions = PERMISSION_READ},
@@ -293,6 +294,17 @@ UNIT_TEST(test_a_tenant_claim_limits_a_user_of_all_tenants)
     }
 }
 
+UNIT_TEST(test_restrictions_of_the_user_hold_for_its_tokens)
+{
+    const struct user *team = users_by_name(users, bytes_of_text("team"));
+    struct user *user = user_of(0, A ",\"tenants\":\"shop\",\"scope\":\"read\"}");
+    assert_int_equal(user->read_set_count, 1);
+    assert_ptr_equal(user->read_sets, team->read_sets);
+    assert_int_equal(user->tenant_header, team->tenant_header);
+    assert_null(user->password);
+    jwt_user_free(user);
+}
+
 UNIT_TEST(test_a_token_names_at_most_256_tenants_or_permissions)
 {
     struct buf payload;
@@ -406,6 +418,7 @@ main(void)
         cmocka_unit_test(test_a_token_of_an_issuer_without_keys_is_not_judged_now),
         cmocka_unit_test(test_claims_select_among_the_tenants_and_permissions_of_the_user),
         cmocka_unit_test(test_a_tenant_claim_limits_a_user_of_all_tenants),
+        cmocka_unit_test(test_restrictions_of_the_user_hold_for_its_tokens),
         cmocka_unit_test(test_a_token_names_at_most_256_tenants_or_permissions),
         cmocka_unit_test(test_few_key_sets_without_an_issuer_are_accepted),
         cmocka_unit_test(test_a_set_without_tokens_of_issuers_has_no_users_of_them),

@@ -130,6 +130,7 @@ early=$token # is good, but the issuer is away when the server starts
 claim "the issuer goes away" crash issuer
 claim "it starts without its issuer" begin
 claim "a token is not judged before there are keys" is 503 -H "Authorization: Bearer $early" "$url/metrics"
+claim "and the client is asked to come back" grep -qi '^retry-after: [0-9]' <(ask -i -H "Authorization: Bearer $early" "$url/metrics")
 claim "what is no token is refused" is 401 -H "Authorization: Bearer a.b.c" "$url/metrics"
 claim "a user without the issuer signs in" is 200 -H "Authorization: Bearer abc" "$url/metrics"
 claim "the issuer comes back" begin_issuer
@@ -200,6 +201,19 @@ claim "claims are matched" tokens_get <<END
 401 {"claims": {"group": "people a", "email_verified": true}}
 403 {"claims": {$people}} | -X POST $url/-/reload
 END
+learns_nothing() { # from a refusal
+    local json n=0
+    for json in '"sub": "jo"' "$people, \"aud\": \"other\"" "$people, \"exp\": -100" "$people, \"iss\": \"x\""; do
+        sign "{\"claims\": {$json}}" && ask -i -H "Authorization: Bearer $token" "$url/metrics" | grep -vi '^date:' >"$work/learnt.$n"
+        n=$((n + 1))
+    done
+    for json in 'Bearer abd' 'Bearer a.b.c' Bearer 'Basic x'; do
+        ask -i -H "Authorization: $json" "$url/metrics" | grep -vi '^date:' >"$work/learnt.$n"
+        n=$((n + 1))
+    done
+    grep -q ' 401 ' "$work/learnt.0" && for ((n--; n > 0; n--)); do cmp "$work/learnt.0" "$work/learnt.$n" || return 1; done
+}
+claim "all refusals are the same bytes" learns_nothing
 long=$(printf 'x%.0s' {1..5800})
 claim "a token has at most 8 KiB" tokens_get <<END
 401 {"claims": {$people, "long": "$long"}}
