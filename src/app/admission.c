@@ -265,8 +265,7 @@ admission_prepare(struct admission *a, const struct settings *settings,
     change->lists = lists;
     enum err e = a->http == NULL ? OK : access_settings_check_reload(&a->lists, lists, why);
     if (e == OK) e = tls_set_read(a, &lists->listeners, &change->tls, why);
-    if (e == OK) e = users_new(&lists->users, a->memory, &change->users, why);
-    if (e == OK) e = users_add_jwt(change->users, &lists->users, a->issuers, why);
+    if (e == OK) e = users_new(&lists->users, a->issuers, a->memory, &change->users, why);
     if (e == OK) e = make_headers(a, &lists->http.headers, &change->headers, why);
     if (e)
         admission_abandon(change);

@@ -396,7 +396,7 @@ gate_new(struct env *env, struct budget *memory, struct gate **ret_gate, struct 
     enum err e = env_random(env, &penalties.seed, sizeof penalties.seed);
     if (e == OK) e = penalties_init(&g->penalties, memory, &penalties);
     why_set(why, e, "not enough memory to start");
-    if (e == OK) e = users_new(&no_users, memory, &g->users, why);
+    if (e == OK) e = users_new(&no_users, NULL, memory, &g->users, why);
     if (e == OK) e = verifier_start(env, memory, &options, &g->verifier, why);
     if (e)
         gate_free(g);

@@ -47,7 +47,7 @@ set_users(uint32_t count)
 {
     struct users *users = NULL;
     struct user_list list = {settings, count};
-    assert_int_equal(users_new(&list, &memory, &users, NULL), OK);
+    assert_int_equal(users_new(&list, NULL, &memory, &users, NULL), OK);
     gate_set_users(gate, users);
     users_release(users);
 }
@@ -281,8 +281,7 @@ set_jwt_users(void)
     };
     struct users *users = NULL;
     struct user_list list = {&one, 1};
-    assert_int_equal(users_new(&list, &memory, &users, NULL), OK);
-    assert_int_equal(users_add_jwt(users, &list, issuers, NULL), OK);
+    assert_int_equal(users_new(&list, issuers, &memory, &users, NULL), OK);
     gate_set_users(gate, users);
     users_release(users);
 }

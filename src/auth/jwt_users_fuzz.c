@@ -45,8 +45,7 @@ begin(void)
     token_signer_jwk(signer, "\"kid\":\"k\",", &document);
     buf_put_text(&document, "]}");
     enum err e = issuers_new(env_real(), &memory, &issuers, NULL);
-    if (e == OK) e = users_new(&list, &memory, &users, NULL);
-    if (e == OK) e = users_add_jwt(users, &list, issuers, NULL);
+    if (e == OK) e = users_new(&list, issuers, &memory, &users, NULL);
     assert(e == OK);
     for (struct issuer *issuer; (issuer = issuers_due(issuers, &wait_ns)) != NULL;) {
         issuer_fetched(issuer, buf_bytes(&document));

@@ -78,8 +78,7 @@ users_of(const struct user_list *from)
     struct issuer *issuer;
     struct why why = {""};
     int64_t wait_ns;
-    assert_int_equal(users_new(from, &memory, &made, &why), OK);
-    assert_int_equal(users_add_jwt(made, from, issuers, &why), OK);
+    assert_int_equal(users_new(from, issuers, &memory, &made, &why), OK);
     while ((issuer = issuers_due(issuers, &wait_ns)) != NULL) {
         give_keys(issuer);
     }
@@ -346,8 +345,8 @@ UNIT_TEST(test_few_key_sets_without_an_issuer_are_accepted)
         struct user_list some = {many, JWT_UNNAMED_MAX + 1 + more};
         struct users *made = NULL;
         struct why why = {""};
-        assert_int_equal(users_new(&some, &memory, &made, NULL), OK);
-        assert_int_equal(users_add_jwt(made, &some, issuers, &why), more == 0 ? OK : ERR_LIMIT);
+        enum err e = users_new(&some, issuers, &memory, &made, &why);
+        assert_int_equal(e, more == 0 ? OK : ERR_LIMIT);
         users_release(made);
     }
 }
@@ -368,10 +367,12 @@ UNIT_TEST(test_an_error_of_an_issuer_names_the_user)
     struct user_list some = {&one, 1};
     struct users *made = NULL;
     struct why why = {""};
-    assert_int_equal(users_new(&some, &memory, &made, NULL), OK);
-    assert_int_equal(users_add_jwt(made, &some, issuers, &why), ERR_MISSING);
+    assert_int_equal(users_new(&some, issuers, &memory, &made, &why), ERR_MISSING);
     assert_non_null(strstr(why.text, "user ann: jwt: "));
     assert_non_null(strstr(why.text, "/none/keys"));
+    assert_null(made);
+    assert_int_equal(users_new(&some, NULL, &memory, &made, &why), OK); /* without issuers */
+    assert_null(users_jwt(made));
     users_release(made);
 }
 
@@ -379,8 +380,7 @@ static enum err
 make_all(void)
 {
     struct users *made = NULL;
-    enum err e = users_new(&list, &memory, &made, NULL);
-    if (e == OK) e = users_add_jwt(made, &list, issuers, NULL);
+    enum err e = users_new(&list, issuers, &memory, &made, NULL);
     users_release(made);
     return e;
 }

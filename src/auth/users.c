@@ -177,8 +177,8 @@ add_all(struct users *u, const struct user_list *list, struct why *why)
 }
 
 enum err
-users_new(const struct user_list *list, struct budget *memory, struct users **ret_users,
-          struct why *why)
+users_new(const struct user_list *list, struct issuers *issuers, struct budget *memory,
+          struct users **ret_users, struct why *why)
 {
     struct arena arena;
     if (list->count > USERS_MAX)
@@ -189,20 +189,13 @@ users_new(const struct user_list *list, struct budget *memory, struct users **re
     u->arena = arena;
     atomic_init(&u->references, 1);
     enum err e = add_all(u, list, why);
+    if (e == OK && issuers != NULL)
+        e = jwt_users_new(list, u->items, issuers, memory, &u->jwt, why);
     if (e) users_release(u);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for users");
     if (e) return e;
     *ret_users = u;
     return OK;
-}
-
-enum err
-users_add_jwt(struct users *u, const struct user_list *list, struct issuers *issuers,
-              struct why *why)
-{
-    assert(u->jwt == NULL);
-    assert(u->count == list->count);
-    return jwt_users_new(list, u->items, issuers, u->arena.budget, &u->jwt, why);
 }
 
 struct users *

@@ -30,14 +30,15 @@ struct user {
     uint32_t read_set_count;             /* 0: all series are visible */
 };
 
-/* Copies the settings. ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a
- * selector; ERR_NOMEM. */
-MUST_CHECK enum err users_new(const struct user_list *list, struct budget *memory,
-                              struct users **ret_users, struct why *why);
-/* Lets the users with `jwt` sign in. Called with the same list, before other threads have the set.
- * Errors of jwt_users_new(). */
-MUST_CHECK enum err users_add_jwt(struct users *users, const struct user_list *list,
-                                  struct issuers *issuers, struct why *why);
+/*
+ * Copies the settings. Users with `jwt` sign in with keys of `issuers`, which outlive the set;
+ * NULL: they do not sign in with tokens.
+ *
+ * ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a selector; ERR_NOMEM;
+ * errors of jwt_users_new().
+ */
+MUST_CHECK enum err users_new(const struct user_list *list, struct issuers *issuers,
+                              struct budget *memory, struct users **ret_users, struct why *why);
 struct users *users_hold(struct users *users);
 /* NULL is fine. */
 void users_release(struct users *users);
