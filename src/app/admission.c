@@ -3,7 +3,9 @@
  *
  * The thread looks at the files each LOOK_NS. It rereads certificates, keys and CAs, and takes them
  * over if all of them are good; a half-written file is an error, logged once a minute, and the old
- * ones stay in force. If the file for web.config.file has changed, it asks for a reload.
+ * ones stay in force. So do files with keys of tokens. If the file for web.config.file has changed,
+ * it asks for a reload. Keys of tokens that have a URL are fetched by another thread, which may
+ * have to wait.
  *
  * Invariants:
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "app/worker.h"
+#include "auth/key_fetch.h"
 #include "base/hash/hash.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -35,6 +38,8 @@ _Static_assert((int)HTTP_LISTENERS_MAX == (int)LISTENERS_MAX, "each listener is 
 struct admission {
     struct env *env;
     struct budget *memory;
+    struct issuers *issuers;
+    struct key_fetcher *fetcher;
     struct gate *gate;
     struct http_server *http;
     void (*on_change)(void *context);
@@ -158,6 +163,7 @@ run(void *context)
     struct admission *a = context;
     while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
         reread_certificates(a);
+        issuers_reread_files(a->issuers);
         look_at_web_config(a);
     }
 }
@@ -259,7 +265,7 @@ admission_prepare(struct admission *a, const struct settings *settings,
     change->lists = lists;
     enum err e = a->http == NULL ? OK : access_settings_check_reload(&a->lists, lists, why);
     if (e == OK) e = tls_set_read(a, &lists->listeners, &change->tls, why);
-    if (e == OK) e = users_new(&lists->users, a->memory, &change->users, why);
+    if (e == OK) e = users_new(&lists->users, a->issuers, a->memory, &change->users, why);
     if (e == OK) e = make_headers(a, &lists->http.headers, &change->headers, why);
     if (e)
         admission_abandon(change);
@@ -461,6 +467,7 @@ admission_new(struct env *env, struct budget *memory, const struct settings *set
     lock_init(&a->lock, LOCK_RANK_API);
     worker_init(&a->worker, env);
     enum err e = gate_new(env, memory, &a->gate, why);
+    if (e == OK) e = issuers_new(env, memory, &a->issuers, why);
     if (e == OK) e = admission_prepare(a, settings, lists, &change, why);
     if (e) {
         admission_free(a);
@@ -485,7 +492,8 @@ admission_begin(struct admission *a, struct http_server *server, struct why *why
     a->http = server;
     http_server_set_headers(server, &a->first_headers);
     enum err e = worker_start(&a->worker, "admission", run, a);
-    return why_set(why, e, "cannot start a thread");
+    if (e) return why_set(why, e, "cannot start a thread");
+    return key_fetcher_start(a->env, a->memory, a->issuers, &a->fetcher, why);
 }
 
 void
@@ -493,6 +501,8 @@ admission_end(struct admission *a)
 {
     if (a == NULL) return;
     worker_join(&a->worker);
+    key_fetcher_stop(a->fetcher);
+    a->fetcher = NULL;
     a->http = NULL;
 }
 
@@ -503,7 +513,9 @@ admission_free(struct admission *a)
     metric_unregister(&a->collector.link);
     worker_join(&a->worker);
     worker_fini(&a->worker);
+    key_fetcher_stop(a->fetcher);
     gate_free(a->gate);
+    issuers_free(a->issuers);
     for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         tls_release(a->tls[i]);
     }
