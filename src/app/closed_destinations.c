@@ -1,6 +1,7 @@
 /* closed_destinations.c - see closed_destinations.h. */
 #include "app/closed_destinations.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ static void
 note_configured(void *context, const struct relays_view *view)
 {
     struct closed_destinations_printing *x = context;
+    assert(x->count < DESTINATIONS_MAX); /* the configuration has at most so many */
     struct configured *c = &x->configured[x->count++];
     snprintf(c->name, sizeof c->name, "%s", view->settings->name);
     c->open = view->opened;
