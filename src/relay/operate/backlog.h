@@ -8,7 +8,7 @@
 #ifndef RELAY_OPERATE_BACKLOG_H
 #define RELAY_OPERATE_BACKLOG_H
 
-#include "backend/kept.h"
+#include "backend/own_files.h"
 #include "relay/letters/dead_letters.h"
 #include "relay/state/state.h"
 

@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/kept.h"
+#include "backend/own_files.h"
 #include "relay/feed/fill.h"
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"

@@ -4,8 +4,8 @@
  *
  * Threads: any.
  */
-#ifndef BACKEND_KEPT_H
-#define BACKEND_KEPT_H
+#ifndef BACKEND_OWN_FILES_H
+#define BACKEND_OWN_FILES_H
 
 #include "backend/settings.h"
 #include "base/buf.h"

@@ -2,13 +2,13 @@
  * kept.c - see kept.h. Only destinations of type `s3` keep files: sealed objects, and indexes.
  * Other types have all their state in the relay's.
  */
-#include "backend/kept.h"
+#include "backend/own_files.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/common/spool.h"
-#include "backend/s3/kept.h"
+#include "backend/s3/s3_files.h"
 
 static void
 say(const struct kept_options *o, enum kept_verdict verdict, const char *name, const char *text)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "backend/kept.h"
+#include "backend/own_files.h"
 #include "backend/s3/index.h"
 #include "backend/s3/saved.h"
 #include "lib/test.h"

@@ -1,5 +1,5 @@
 /* kept.c - see kept.h. Format: docs/format/relay.md, docs/destinations/s3.md. */
-#include "backend/s3/kept.h"
+#include "backend/s3/s3_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
