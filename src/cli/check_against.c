@@ -394,14 +394,14 @@ print_backlog(const struct present *p)
     } else {
         printf("an unknown number of samples queued");
     }
-    const struct kept_waiting *kept = &b->kept;
-    if (kept->objects > 0) {
+    const struct own_files_backlog *own = &b->own_files;
+    if (own->objects > 0) {
         printf(", of these %" PRIu64 " object%s (%" PRIu64 " bytes) waiting for upload",
-               kept->objects, plural(kept->objects), kept->object_bytes);
+               own->objects, plural(own->objects), own->object_bytes);
     }
-    if (kept->files > 0) {
-        printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", kept->files,
-               plural(kept->files), kept->file_bytes);
+    if (own->files > 0) {
+        printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", own->files,
+               plural(own->files), own->file_bytes);
     }
     if (b->letters_known)
         printf(", %" PRIu64 " dead letter%s", b->letters, plural(b->letters));

@@ -34,7 +34,7 @@ struct relay_backlog {
     bool letters_known;
     uint64_t letters; /* dead letters, by the state or, if they were counted, by their files */
     struct why letters_problem; /* names files that cannot be read; "" if all can, or none was */
-    struct kept_waiting kept;
+    struct own_files_backlog own_files; /* those that its type keeps */
 };
 /* True if nothing is queued, and there are no letters. */
 bool relay_backlog_is_none(const struct relay_backlog *backlog);

@@ -55,10 +55,10 @@ relay_backlog_print(const struct relay_backlog *b, struct json *j)
     json_member_bool(j, "deadLettersKnown", b->letters_known);
     json_member_uint(j, "deadLetters", b->letters);
     json_member_text(j, "deadLettersProblem", b->letters_problem.text);
-    json_member_uint(j, "objects", b->kept.objects);
-    json_member_uint(j, "objectBytes", b->kept.object_bytes);
-    json_member_uint(j, "files", b->kept.files);
-    json_member_uint(j, "fileBytes", b->kept.file_bytes);
+    json_member_uint(j, "objects", b->own_files.objects);
+    json_member_uint(j, "objectBytes", b->own_files.object_bytes);
+    json_member_uint(j, "files", b->own_files.files);
+    json_member_uint(j, "fileBytes", b->own_files.file_bytes);
 }
 
 /* --- read ------------------------------------------------------------------------------------- */
@@ -106,10 +106,10 @@ relay_backlog_take(const json_t *one, char ret_name[DESTINATION_NAME_BYTES_MAX +
         .gone = bool_of(one, "logGone"),
         .letters_known = bool_of(one, "deadLettersKnown"),
         .letters = uint_of(one, "deadLetters"),
-        .kept = {.objects = uint_of(one, "objects"),
-                 .object_bytes = uint_of(one, "objectBytes"),
-                 .files = uint_of(one, "files"),
-                 .file_bytes = uint_of(one, "fileBytes")},
+        .own_files = {.objects = uint_of(one, "objects"),
+                      .object_bytes = uint_of(one, "objectBytes"),
+                      .files = uint_of(one, "files"),
+                      .file_bytes = uint_of(one, "fileBytes")},
     };
     const char *name = text_of(one, "name");
     size_t size = strlen(name);
