@@ -52,7 +52,7 @@ print_one(void *context, const char *name, const struct relay_backlog *found)
 {
     struct closed_destinations_printing *x = context;
     struct relay_backlog b = *found;
-    if (!b.blocked) {
+    if (!relay_backlog_is_blocked(&b)) {
         relay_backlog_count_letters(&x->options, name, &x->letter_bytes_left, &b);
     }
     json_object_open(x->to);

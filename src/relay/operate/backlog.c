@@ -110,15 +110,16 @@ look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_
     enum err e = path_in(dir, sizeof dir, o->dir, name, why);
     if (e) return e;
     if (is_file) {
-        b->blocked = b->file = true;
+        b->condition = BACKLOG_FILE;
         e = relay_directory_look(o->env, dir, &b->unreadable);
         return e == OK ? ERR_MISSING : e == ERR_INPUT ? OK : e;
     }
     buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
     e = relay_state_read(o->env, dir, &memory, &state, &b->unreadable);
     bool readable = e == OK, gone = e == ERR_MISSING;
-    b->closed = e == ERR_CORRUPT;
-    b->blocked = e == ERR_IO || e == ERR_UNSUPPORTED;
+    b->condition = e == ERR_CORRUPT                      ? BACKLOG_CLOSED
+                   : e == ERR_IO || e == ERR_UNSUPPORTED ? BACKLOG_BLOCKED
+                                                         : BACKLOG_RESTING;
     struct own_files_options own_files = {.env = o->env, .memory = o->memory, .dir = dir};
     if (readable) {
         b->destination_known = state.destination_known;

@@ -273,7 +273,7 @@ UNIT_TEST(test_files_are_reported_to_a_caller_that_asks_for_them)
     must(relay_backlogs(&options, &w->m.why));
     assert_int_equal(reported.count, 2);
     assert_string_equal(reported.name, "west");
-    assert_true(reported.backlog.file && reported.backlog.blocked);
+    assert_int_equal(reported.backlog.condition, BACKLOG_FILE);
     assert_non_null(
         strstr(reported.backlog.unreadable.text, "relay/west is a file, expected a directory"));
     machine_must_open(&w->m);
