@@ -79,7 +79,7 @@ struct writer_step {
     /* With VERDICT_SOME_DEAD: hints for the search. They settle nothing. */
     uint32_t refused; /* number of refused items, the others were stored; 0: not known. Also with
                          DEAD_CALL */
-    bool tells_all;   /* if all were refused, the verdict would be VERDICT_DEAD */
+    bool reports_all_refused; /* if all were refused, the verdict would be VERDICT_DEAD */
     enum writer_hint hint;
 };
 

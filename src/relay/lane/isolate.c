@@ -311,7 +311,7 @@ at_most(uint64_t wanted, uint32_t most)
 static uint32_t
 rest_pieces(const struct call_piece *piece, uint32_t blamed, const struct isolate_hint *hint)
 {
-    if (hint->unasked) return 1;
+    if (hint->no_response) return 1;
     bool misled = piece->depth >= HINTS_MAX;
     if (hint->refused == 0) return piece->depth > 0 ? REST_PIECES_UNKNOWN : 1;
     uint32_t others = hint->refused > blamed ? hint->refused - blamed : 0;
@@ -356,7 +356,7 @@ all_pieces(const struct isolate *is, const struct split *s, const struct call_pi
 {
     uint32_t count = piece->to - piece->from, few = hint->refused;
     if (few == 0) return unknown_pieces(is, count, suspect);
-    if (hint->tells_all && few < count && count - few < few) few = count - few;
+    if (hint->reports_all_refused && few < count && count - few < few) few = count - few;
     uint32_t series = hint->in_order ? 1 : count_series(s);
     if (piece->depth == 0 && series > 1)
         few = (uint32_t)(((uint64_t)few * series + count - 1) / count);

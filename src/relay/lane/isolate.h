@@ -99,11 +99,11 @@ MUST_CHECK enum err isolate_need_keys(struct isolate *isolate, uint32_t count);
 
 /* A response names or counts the items that it refuses. */
 struct isolate_hint {
-    uint32_t refused; /* their number; 0 if unknown */
-    bool tells_all;   /* the response would say so if all were refused */
-    bool by_time;     /* the blamed items are the oldest ones */
-    bool in_order;    /* items may be refused for their times rather than their series */
-    bool unasked;     /* there was no response: blamed items are set apart before they are tried */
+    uint32_t refused;         /* their number; 0 if unknown */
+    bool reports_all_refused; /* responses report it if all items are refused */
+    bool by_time;             /* the blamed items are the oldest ones */
+    bool in_order;            /* items may be refused for their times rather than their series */
+    bool no_response; /* nothing else is set: blamed items are set apart before they are tried */
 };
 /*
  * Replaces a piece, of whose two or more items some are refused, by smaller ones that no attempt

@@ -179,7 +179,7 @@ lane_split(struct lanes *l, struct lane *lane, struct call_piece *piece,
     if (!l->limits.one_lane) e = learn_keys(l, lane, piece, step);
     if (!l->limits.one_lane && e == OK && step != NULL) {
         hint.refused = step->refused;
-        hint.tells_all = step->tells_all;
+        hint.reports_all_refused = step->reports_all_refused;
         hint.by_time = step->hint == HINT_OLDEST && step->refused > 0;
         hint.in_order =
             step->refused > 0 && step->hint == HINT_NAMED && names_all(lane->pieces.keys, piece);
@@ -192,7 +192,7 @@ bool
 lane_set_apart(struct lanes *l, struct lane *lane, struct call_piece *piece)
 {
     struct isolate_key *keys = lane->pieces.keys;
-    const struct isolate_hint unasked = {.unasked = true};
+    const struct isolate_hint hint = {.no_response = true};
     uint32_t count = piece->to - piece->from, blamed = 0;
     if (keys == NULL || piece->depth == 0 || piece->suspect || piece->by_time) return false;
     take_blame(l, &keys[piece->from], count);
@@ -200,7 +200,7 @@ lane_set_apart(struct lanes *l, struct lane *lane, struct call_piece *piece)
         blamed += keys[i].blamed;
     }
     if (blamed == 0 || blamed == count) return false;
-    return isolate_split(&lane->pieces, piece, lane->sending.items, &unasked) == OK;
+    return isolate_split(&lane->pieces, piece, lane->sending.items, &hint) == OK;
 }
 
 /* --- dead letters ----------------------------------------------------------------------------- */
