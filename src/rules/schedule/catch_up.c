@@ -109,7 +109,8 @@ catch_up_finish(struct scheduler *s, struct scheduled_tenant *t)
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         /* A late group is in the heap for its alerts, which are due later. */
-        is_late |= e->is_in_heap && group_records(e->group) && e->next_slot < e->alert_slot;
+        is_late |= e->place == SCHEDULED_IN_HEAP && group_records(e->group) &&
+                   e->next_slot < e->alert_slot;
         scheduled_place(s, e);
     }
     if (is_late) scheduler_place_all(s);

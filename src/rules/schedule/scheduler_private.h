@@ -23,15 +23,20 @@ enum scheduled_state {
     SCHEDULED_RETIRED, /* not configured, or an earlier text of a configured group */
 };
 
+enum scheduled_place {
+    SCHEDULED_RESTS,
+    SCHEDULED_IN_HEAP, /* in scheduler.due */
+    SCHEDULED_RUNS,    /* a job evaluates the group, sends its alerts, restores or retires it */
+};
+
+/* The flags are independent of each other. */
 struct scheduled {
     struct group *group;
     struct scheduled_tenant *tenant;
     struct scheduled *next; /* next one of the tenant's `retired` */
     enum scheduled_state state;
-    bool evaluates;  /* a job evaluates the group, sends its alerts, restores or retires it */
-    bool fills;      /* a job that fills gaps uses the group */
-    bool is_in_heap; /* it is in `due` */
-    bool is_kept;    /* during the commit of a reload: it stays configured */
+    enum scheduled_place place;
+    bool fills;      /* a job that fills gaps uses the group, also while it is evaluated */
     bool is_unknown; /* its state must be restored from the store first */
     bool is_behind;  /* it was not configured for some time after its cursor */
     bool sends;      /* its alerts are to be sent, because a change is saved or they end early */
@@ -56,7 +61,7 @@ struct scheduled {
 static inline bool
 scheduled_is_used(const struct scheduled *e)
 {
-    return e->evaluates || e->fills;
+    return e->place == SCHEDULED_RUNS || e->fills;
 }
 
 struct scheduled_tenant {

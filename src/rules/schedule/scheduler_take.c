@@ -87,10 +87,10 @@ static void
 heap_put(struct due_heap *heap, int64_t at_ns, struct scheduled *e)
 {
     struct due due = {at_ns, e};
-    assert(e->state == SCHEDULED_READY && !e->evaluates); /* invariant 1 */
+    assert(e->state == SCHEDULED_READY && e->place == SCHEDULED_RESTS); /* invariant 1 */
     heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
     heap->count++;
-    e->is_in_heap = true;
+    e->place = SCHEDULED_IN_HEAP;
 }
 
 static struct scheduled *
@@ -98,8 +98,8 @@ heap_take(struct due_heap *heap)
 {
     assert(heap->count > 0);
     struct scheduled *first = heap->items[0].entry;
-    assert(first->is_in_heap && first->state == SCHEDULED_READY); /* invariant 1 */
-    first->is_in_heap = false;
+    assert(first->place == SCHEDULED_IN_HEAP && first->state == SCHEDULED_READY); /* invariant 1 */
+    first->place = SCHEDULED_RESTS;
     heap->count--;
     if (heap->count > 0) {
         heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
@@ -110,7 +110,7 @@ heap_take(struct due_heap *heap)
 void
 scheduled_place(struct scheduler *s, struct scheduled *e)
 {
-    if (e->state != SCHEDULED_READY || e->is_in_heap || e->evaluates) return;
+    if (e->state != SCHEDULED_READY || e->place != SCHEDULED_RESTS) return;
     int64_t at_ns = due_ns(e);
     if (at_ns != NEVER_NS) heap_put(&s->due, at_ns, e); /* invariant 1 */
 }
@@ -137,7 +137,7 @@ scheduler_place_all(struct scheduler *s)
     s->due.count = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
-        e->is_in_heap = false;
+        if (e->place == SCHEDULED_IN_HEAP) e->place = SCHEDULED_RESTS;
         if (e->state == SCHEDULED_READY) follow_clock(e, s->seen_ns);
         scheduled_place(s, e);
     }
@@ -262,9 +262,9 @@ take_of_entry(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     } else if (!take_evaluation(s, e, monotonic_ns, job)) {
         return false;
     }
-    assert(!e->evaluates && !e->is_in_heap); /* invariant 1 */
+    assert(e->place == SCHEDULED_RESTS); /* invariant 1 */
     job->entry = e;
-    e->evaluates = true;
+    e->place = SCHEDULED_RUNS;
     return true;
 }
 
@@ -275,7 +275,7 @@ take_due(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
         struct scheduled *e = heap_take(&s->due);
         if (take_of_entry(s, e, monotonic_ns, job)) return true;
         scheduled_place(s, e);
-        assert(!e->is_in_heap || due_ns(e) > s->seen_ns);
+        assert(e->place != SCHEDULED_IN_HEAP || due_ns(e) > s->seen_ns);
     }
     return false;
 }
@@ -477,8 +477,8 @@ void
 scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled *e = job->entry;
-    assert(e == NULL || e->evaluates);
-    if (e != NULL) e->evaluates = false;
+    assert(e == NULL || e->place == SCHEDULED_RUNS);
+    if (e != NULL) e->place = SCHEDULED_RESTS;
     switch (job->work) {
     case WORK_RESTORE:
         restored(s, job);
