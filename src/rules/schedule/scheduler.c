@@ -428,7 +428,7 @@ scheduler_validate(const struct scheduler *s)
         validate_tenant(s, t);
         owned += t->end - t->first;
         catching_up += t->state != CATCH_UP_LIVE;
-        filling += t->is_filling;
+        filling += t->runs == TENANT_FILLS;
         for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
             unmarked += e->mark_ns != NEVER_NS;
         }

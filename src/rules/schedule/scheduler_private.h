@@ -73,7 +73,8 @@ struct scheduled_tenant {
     int64_t sent_read_ns;          /* monotonic: when sent_ms was updated */
 
     enum catch_up state;
-    int64_t look_ns;     /* monotonic: no job before */
+    enum { TENANT_RESTS, TENANT_LOOKS, TENANT_FILLS } runs; /* WORK_LOOK or WORK_FILL runs */
+    int64_t look_ns;                                        /* monotonic: no job before */
     int64_t gap_from_ns; /* Unix: the oldest cursor when the gap was noticed, */
     int64_t gap_to_ns;   /* and its end: then, or when the store took writes again */
     /* WAITS. Monotonic: begin, and latest end. */
@@ -83,7 +84,6 @@ struct scheduled_tenant {
     bool is_held_again;    /* the limit was extended, once, after the store accepted writes again */
     uint64_t pauses;       /* number of the last pause after which it awaited its senders */
     bool is_refused;       /* the store refuses writes */
-    bool is_looking;       /* WORK_LOOK runs */
     bool is_logged;        /* the wait was logged */
     bool awaits_senders;   /* one wrote in the minute before the gap, or later */
     /* FILLS. */
@@ -91,7 +91,6 @@ struct scheduled_tenant {
     uint64_t filled;              /* evaluations of groups, in this gap */
     int64_t fill_began_ns;        /* monotonic */
     _Atomic(const char *) cancel; /* reason for ending the running pass; NULL: it continues */
-    bool is_filling;              /* WORK_FILL runs */
     int64_t failing_since_ns;     /* monotonic: begin of failures of a source; 0: no failure */
 };
 
