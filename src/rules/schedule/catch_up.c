@@ -128,11 +128,11 @@ take_look(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     t->runs = TENANT_LOOKS;
     job->work = WORK_LOOK;
     job->tenant = t;
-    job->late = s->late;
+    job->look.late = s->late;
     job->from_ms = from_ms;
-    job->awaited_from_ms = from_ms - SENT_MS;
-    job->sent_ms = t->sent_ms;
-    job->is_logged = t->is_logged;
+    job->look.awaited_from_ms = from_ms - SENT_MS;
+    job->look.sent_ms = t->sent_ms;
+    job->look.is_logged = t->is_logged;
 }
 
 static bool
@@ -151,7 +151,7 @@ catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     struct scheduled_tenant *t = job->tenant;
     assert(t->runs == TENANT_LOOKS);
     t->runs = TENANT_RESTS;
-    t->is_logged = job->is_logged;
+    t->is_logged = job->look.is_logged;
     if (t->state != CATCH_UP_WAITS) return;
     if (job->store_refuses) {
         wait_for_store(s, t, monotonic_ns);
@@ -220,7 +220,7 @@ plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     bool any = false;
     *ret_waits = false;
     *ret_from_ns = s->seen_ns;
-    job->slow_ns = NEVER_NS;
+    job->fill.slow_ns = NEVER_NS;
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (!can_fill(e)) {
@@ -231,7 +231,7 @@ plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
         int64_t cursor_ns = scheduled_cursor_ns(e), patience_ns = scheduled_patience_ns(e);
         any |= needs_fill(e, s->seen_ns);
         if (cursor_ns < *ret_from_ns) *ret_from_ns = cursor_ns;
-        if (patience_ns < job->slow_ns) job->slow_ns = patience_ns;
+        if (patience_ns < job->fill.slow_ns) job->fill.slow_ns = patience_ns;
     }
     return any;
 }
@@ -243,7 +243,7 @@ add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct schedule
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (!can_fill(e)) continue;
-        job->fills[job->fill_count++] = (struct scheduled_fill){e, e->next_slot};
+        job->fill.items[job->fill.count++] = (struct scheduled_fill){e, e->next_slot};
         e->fills = true;
     }
 }
@@ -253,16 +253,16 @@ static void
 note_begin(struct scheduled_tenant *t, struct scheduler_job *job, int64_t from_ns,
            int64_t monotonic_ns)
 {
-    bool any = from_ns < job->until_ns;
+    bool any = from_ns < job->fill.until_ns;
     job->from_ms = from_ns / NS_PER_MS;
-    job->logs_begin = any && t->fill_logged == FILL_SILENT;
-    if (job->logs_begin) {
+    job->fill.logs_begin = any && t->fill_logged == FILL_SILENT;
+    if (job->fill.logs_begin) {
         t->fill_logged = FILL_BEGUN;
         t->fill_began_ns = monotonic_ns;
     }
-    job->logs_end = t->fill_logged == FILL_BEGUN && job->until_ns == job->now_ns;
-    job->filled = t->filled;
-    job->fill_began_ns = t->fill_began_ns;
+    job->fill.logs_end = t->fill_logged == FILL_BEGUN && job->fill.until_ns == job->now_ns;
+    job->fill.filled = t->filled;
+    job->fill.began_ns = t->fill_began_ns;
 }
 
 /* False: nothing to do before t->look_ns, or the tenant is LIVE. */
@@ -276,15 +276,15 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     t->look_ns = monotonic_ns + LOOK_NS;
     if (!any && !waits) catch_up_finish(s, t);
     if (!any) return false;
-    job->fills_bytes = (t->end - t->first) * sizeof *job->fills;
-    job->fills = mem_alloc(s->host->memory, job->fills_bytes);
-    if (job->fills == NULL) return false;
+    job->fill.items_bytes = (t->end - t->first) * sizeof *job->fill.items;
+    job->fill.items = mem_alloc(s->host->memory, job->fill.items_bytes);
+    if (job->fill.items == NULL) return false;
     add_fills(s, t, job);
     job->work = WORK_FILL;
     job->tenant = t;
-    job->until_ns = s->seen_ns;
-    if (job->until_ns - from_ns > PASS_NS) job->until_ns = from_ns + PASS_NS;
-    job->covered_ns = job->until_ns - from_ns;
+    job->fill.until_ns = s->seen_ns;
+    if (job->fill.until_ns - from_ns > PASS_NS) job->fill.until_ns = from_ns + PASS_NS;
+    job->fill.covered_ns = job->fill.until_ns - from_ns;
     note_begin(t, job, from_ns, monotonic_ns);
     t->look_ns = 0;
     t->runs = TENANT_FILLS; /* invariant 2 */
@@ -376,9 +376,9 @@ static void
 note_success(struct scheduler *s, struct scheduled_tenant *t, const struct scheduler_job *job,
              int64_t took_ns)
 {
-    bool is_complete = job->until_ns == job->now_ns;
+    bool is_complete = job->fill.until_ns == job->now_ns;
     t->failing_since_ns = 0;
-    if (job->falls_behind) give_up(s, t);
+    if (job->fill.falls_behind) give_up(s, t);
     if (is_complete && are_at_clock(s, t, job->now_ns + took_ns)) catch_up_finish(s, t);
 }
 
@@ -390,17 +390,17 @@ catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotoni
     t->runs = TENANT_RESTS;
     s->filling--;
     s->catch_up_ns = 0;
-    s->totals.filled += job->counts.made;
-    t->filled += job->counts.made;
-    if (job->logs_end && job->error == OK) t->fill_logged = FILL_ENDED;
-    s->totals.different += job->counts.different;
-    for (uint32_t i = 0; i < job->fill_count; i++) {
-        struct scheduled *e = job->fills[i].entry;
-        assert(e->fills && job->fills[i].next_slot >= 0);
+    s->totals.filled += job->fill.counts.made;
+    t->filled += job->fill.counts.made;
+    if (job->fill.logs_end && job->error == OK) t->fill_logged = FILL_ENDED;
+    s->totals.different += job->fill.counts.different;
+    for (uint32_t i = 0; i < job->fill.count; i++) {
+        struct scheduled *e = job->fill.items[i].entry;
+        assert(e->fills && job->fill.items[i].next_slot >= 0);
         e->fills = false;
         e->refused_ns = 0;
-        if (job->fills[i].next_slot > e->next_slot) {
-            e->next_slot = job->fills[i].next_slot;
+        if (job->fill.items[i].next_slot > e->next_slot) {
+            e->next_slot = job->fill.items[i].next_slot;
             e->recorded_ns = scheduled_time_ns(e, e->next_slot - 1);
         }
         if (job->error == OK) e->is_behind = false;
