@@ -215,6 +215,7 @@ extern const struct writer_class opentsdb_writer;
 extern const struct writer_class remote_write_writer;
 extern const struct writer_class s3_writer;
 extern const struct writer_class timestream_writer;
+/* Returns NULL for a number that is not a type. */
 const struct writer_class *writer_class_of(enum destination_type type);
 
 /* The writer is given. Its memory is from the options' budget. Errors of the type. */

@@ -5,6 +5,7 @@
 
 #include "backend/own_files.h"
 
+/* Check the sealed objects, and the indexes, of a destination's directory: own_files_examine(). */
 MUST_CHECK enum err s3_objects_examine(const struct own_files_options *options, uint64_t *ret_files,
                                        struct why *why);
 MUST_CHECK enum err s3_indexes_examine(const struct own_files_options *options, uint64_t *ret_files,

@@ -63,6 +63,7 @@ struct rule_answer {
     struct promql_result *result;
 };
 
+/* Sets the limits of a rule's queries, from the settings in force. */
 void ask_control(const struct evaluating *ev, struct budget *budget, struct query_control *control);
 /* Sets limits for queries of one series at a time, such as those that the rules wrote: not those of
  * queries, and a minute at least. */
