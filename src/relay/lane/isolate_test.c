@@ -175,7 +175,7 @@ run(void)
     while (!isolate_is_done(&t.is)) {
         isolate_validate(&t.is, t.count);
         struct call_piece *p = pending < AT_ONCE ? isolate_next(&t.is) : NULL;
-        if (p != NULL && p->sure && p->to - p->from > 1) {
+        if (p != NULL && p->state == PIECE_SURE && p->to - p->from > 1) {
             struct isolate_hint told = learn(p, 0);
             assert_int_equal(isolate_split(&t.is, p, t.items, &told), OK);
             continue;

@@ -467,7 +467,7 @@ take_piece(struct lanes *l, struct lane *lane)
     while (a != NULL && (piece = isolate_next(&lane->pieces)) != NULL) {
         bool one = piece->to - piece->from == 1;
         if (!one && lane_set_apart(l, lane, piece)) continue;
-        if (!piece->sure || one) break;
+        if (piece->state != PIECE_SURE || one) break;
         if (!lane_split(l, lane, piece, NULL)) return NULL;
     }
     if (a == NULL || piece == NULL) return NULL;
@@ -505,7 +505,7 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     if (!throttle_admits(&l->throttle, l->pending, relay_now_ns(l->context))) return false;
     if (a == NULL) a = take_piece(l, lane);
     if (a == NULL) return false;
-    if (piece_of(a)->dead) {
+    if (piece_of(a)->state == PIECE_DEAD) {
         lane_bury_again(l, a);
         return false;
     }

@@ -500,7 +500,7 @@ lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
         struct call_piece *piece = piece_of(a);
         uint32_t samples = lane_piece_samples(a->lane, piece);
         note_works(l, a->lane);
-        piece->dead = true;
+        piece->state = PIECE_DEAD;
         if (step->refused > 0 && step->refused < samples)
             breaker_part_accepted(l->breaker);
         else
