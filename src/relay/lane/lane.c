@@ -3,11 +3,13 @@
  *
  *     nothing -- lane_rotate() --> [ pieces ] -- take_piece() --> [ attempts ]
  *
- *     an attempt: FREE -- take_piece() --> READY <-- lanes_saved() -- SAVING
- *                  ^                       |   ^                       ^
- *                  | lane_end_attempt()    |   +-- lane_judge()        |
- *                  |                       v           |               |
- *                  +---- lane_judge() <--- PENDING <---+-- send() -----+
+ *     an attempt: FREE -- take_piece() --> READY <-- lanes_saved() ------ SAVING
+ *                  ^                       |  ^ |                           ^
+ *                  | lane_end_attempt()    |  | +------ send() -------------+
+ *                  |                       |  |           |
+ *                  +---- lane_judge() <----+  |           v
+ *                                             +-------- PENDING
+ *                                        lanes_answered()
  *
  * A call is sent as it was filled. A call that is refused in part, by a response that does not say
  * which part, is tried in pieces (isolate.c), several at a time where requests may be pending that
@@ -443,6 +445,7 @@ lanes_answered(struct lanes *l, struct attempt *a, const struct http_call_answer
     assert(a->phase == ATTEMPT_PENDING);
     assert(l->pending > 0); /* invariant 3 */
     struct writer_step step = {.next = WRITER_DONE};
+    a->phase = ATTEMPT_READY;
     l->pending--;
     l->class->judge(l->writer, body_of(a), answer, &step);
     take_step(l, a, &step);
