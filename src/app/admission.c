@@ -11,6 +11,8 @@
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
  *  2. What changes after the start changes under `files_lock`, which may be held while files are
  *     read; `tls` under `lock`, too, so that metrics do not wait for a disk.
+ *  3. The thread runs only while there is an HTTP server. The first settings are committed before
+ *     that, once.
  */
 #include "app/admission.h"
 
@@ -136,6 +138,7 @@ reread_certificates(struct admission *a)
     struct why why;
     uint64_t held_back;
     unsigned changed = 0;
+    assert(a->http != NULL); /* invariant 3 */
     lock_take(&a->files_lock);
     enum err e = tls_set_read(a, &a->lists.listeners, &set, &why);
     if (e == OK) changed = tls_set_commit(a, &set);
@@ -289,6 +292,7 @@ admission_commit(struct admission_change *change)
 {
     struct admission *a = change->admission;
     bool is_first = a->http == NULL;
+    assert(!is_first || a->lists.listeners.count == 0); /* invariant 3 */
     bool has_users = is_first || !access_users_equal(&a->lists.users, &change->lists->users);
     lock_take(&a->files_lock);
     if (is_first) memcpy(a->tls, change->tls.items, sizeof a->tls); /* no other thread has it */
@@ -369,6 +373,7 @@ make_place(struct admission *a, size_t i, struct why *why)
     const struct listener_settings *l = &a->lists.listeners.items[i];
     struct http_place *place = &a->places[i];
     enum err e = OK;
+    assert((a->tls[i] != NULL) == l->tls.given); /* invariant 1 */
     *place = (struct http_place){.name = l->address, .tls = a->tls[i]};
     switch (l->kind) {
     case LISTENER_TCP:
@@ -489,6 +494,7 @@ admission_gate(struct admission *a)
 enum err
 admission_begin(struct admission *a, struct http_server *server, struct why *why)
 {
+    assert(a->http == NULL); /* invariant 3 */
     a->http = server;
     http_server_set_headers(server, &a->first_headers);
     enum err e = worker_start(&a->worker, "admission", run, a);
