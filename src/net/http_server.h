@@ -221,6 +221,14 @@ const struct tls_peer *http_tls_peer(const struct http_request *request);
 /* Keeps who sends the request with it. `release` is called once, with the request's end. */
 void http_set_sender(struct http_request *request, void *sender, void (*release)(void *sender));
 /* NULL: nobody was set. */
+/* Return the method and the target of the request line, with its query, as they were sent. */
+const char *http_method_sent(const struct http_request *request);
+const char *http_target_sent(const struct http_request *request);
+/* Returns the name and the value of the header line at that index; false after the last. */
+bool http_header_at(const struct http_request *request, uint32_t index, const char **ret_name,
+                    const char **ret_value);
+/* Says whether the request arrived over TLS. */
+bool http_has_tls(const struct http_request *request);
 void *http_sender(const struct http_request *request);
 
 /* --- the answer, from any thread -------------------------------------------------------------- */
