@@ -290,6 +290,13 @@ web_words_rule(const char *text, const char **ret_expected)
 }
 
 enum err
+web_word_rule(const char *text, const char **ret_expected)
+{
+    *ret_expected = check_word(text);
+    return *ret_expected == NULL ? OK : ERR_INPUT;
+}
+
+enum err
 web_host_rule(const char *text, const char **ret_expected)
 {
     char host[SETTING_TEXT_BYTES];

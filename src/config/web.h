@@ -11,8 +11,9 @@ enum err web_prefix_rule(const char *text, const char **ret_expected);
 enum err web_origin_rule(const char *text, const char **ret_expected);
 enum err web_networks_rule(const char *text, const char **ret_expected);
 enum err web_hosts_rule(const char *text, const char **ret_expected);
-/* For auth.sigv4-services and auth.sigv4-region, and for auth.sigv4-host. */
+/* For auth.sigv4-services, auth.sigv4-region and auth.sigv4-host. */
 enum err web_words_rule(const char *text, const char **ret_expected);
+enum err web_word_rule(const char *text, const char **ret_expected);
 enum err web_host_rule(const char *text, const char **ret_expected);
 
 #endif
