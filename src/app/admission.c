@@ -40,7 +40,7 @@ _Static_assert((int)HTTP_LISTENERS_MAX == (int)LISTENERS_MAX, "each listener is 
 struct admission {
     struct env *env;
     struct budget *memory;
-    struct budget bodies; /* that the gate has to see before it lets requests in */
+    struct budget bodies; /* of requests that the gate has not let in */
     struct gate *gate;
     struct http_server *http;
     void (*on_change)(void *context);
@@ -61,7 +61,7 @@ struct admission {
     struct tls *tls[HTTP_LISTENERS_MAX];
 
     _Atomic bool reread_failed; /* relaxed */
-    /* Relaxed. Whether there are access keys, and their files could not be read the last time. */
+    /* Relaxed. There are access keys; their files could not be read the last time. */
     _Atomic bool has_signing_keys, signing_keys_failed;
 };
 

@@ -67,7 +67,7 @@ struct user_settings {
     struct named_texts write_labels; /* of all series that the user writes */
 };
 
-/* Which requests that are signed for AWS are accepted. */
+/* Settings that say which of the requests that are signed for AWS are accepted. */
 struct signing_settings {
     struct text_list services; /* besides aps and execute-api */
     const char *region;        /* NULL: any */

@@ -145,6 +145,12 @@ UNIT_TEST(test_sets_differ_if_a_file_has_changed)
     again = read_keys();
     assert_false(signing_keys_equal(before, again));
     signing_keys_free(again);
+    settings[1].access_keys = bob_keys; /* another user has the key */
+    settings[1].access_key_count = 1;
+    again = read_keys();
+    assert_false(signing_keys_equal(before, again));
+    signing_keys_free(again);
+    settings[1].access_key_count = 0;
     settings[2].access_key_count = 1;
     signing_keys_free(before);
 }
