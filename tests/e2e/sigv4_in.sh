@@ -564,7 +564,11 @@ start_small() {
         --tenancy.enabled --memory.limit=192MiB
     wait_ready small "http://127.0.0.1:$small_port/-/ready"
 }
+shows_share() {
+    ops "http://127.0.0.1:$small_port/metrics" | awk '/^firekeep_memory_refused_total{budget="unverified"}/ { found = $2 > 0 } END { exit !found }'
+}
 claim "a small server starts" start_small
 claim "bodies that are not verified have a share of the memory" "$python" "$work/flood.py" "$work" "$small_port"
+claim "metrics have that share" shows_share
 claim "it stops" stop small
 done_testing
