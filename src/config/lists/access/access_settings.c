@@ -241,10 +241,9 @@ refuse_unserved(const struct access_settings *access, const struct settings *set
     static const char text[] = "%s is not supported by this version";
     for (uint32_t i = 0; i < access->users.count; i++) {
         const struct user_settings *user = &access->users.items[i];
-        const char *key = user->access_key_count > 0     ? "access_keys"
-                          : user->jwt.given              ? "jwt"
-                          : user->write_labels.count > 0 ? "write_labels"
-                                                         : NULL;
+        const char *key = user->access_key_count > 0 ? "access_keys"
+                          : user->jwt.given          ? "jwt"
+                                                     : NULL;
         if (key == NULL) continue;
         why_set(why, ERR_INPUT, text, key);
         return why_prefix(why, ERR_INPUT, "%s:%u: user '%s'", access->file_name, user->line,

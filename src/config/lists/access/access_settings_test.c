@@ -473,7 +473,6 @@ UNIT_TEST(test_keys_that_nothing_enforces_are_refused)
     static const char *const keys[] = {
         "access_keys: [{id: AKIDEXAMPLE, secret_file: x}]",
         "jwt: {issuer: 'https://i.example.org', audience: [a]}",
-        "password: '" BCRYPT "', write_labels: {a: b}",
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct settings s = settings_with_tenancy(false);
