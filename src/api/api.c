@@ -21,6 +21,7 @@
 #include "api/status/status.h"
 #include "api/write/write.h"
 #include "auth/gate.h"
+#include "auth/origin.h"
 #include "views/stack.h"
 
 /* Conditions of a route. */
@@ -44,7 +45,8 @@ no_run(struct api *api, struct http_request *request)
 static const struct route {
     const char *path;
     unsigned methods;
-    enum route_access access; /* without one the row does not compile: a function would be a queue */
+    enum route_access
+        access; /* without one the row does not compile: a function would be a queue */
     enum queue_name queue;
     void (*run)(struct api *api, struct http_request *request);
     unsigned needs;
@@ -243,6 +245,38 @@ refuse_unfenced(struct http_request *request, bool is_json)
         http_reply_text(request, 403, "%s\n", text);
 }
 
+static void
+refuse_page(struct http_request *request, bool is_json, unsigned status, const char *text)
+{
+    if (is_json)
+        reply_problem(request, status, status == 403 ? "forbidden" : "bad_data", text);
+    else
+        http_reply_text(request, status, "%s\n", text);
+}
+
+/* Refuses a request that changes something if a page of another site may have made a browser send
+ * it: the browser adds passwords and certificates of its user. False: it is not refused. */
+static bool
+refused_as_foreign(const struct route_of_api *r, struct http_request *request)
+{
+    const char *host = http_header(request, "Host");
+    bool has_form =
+        http_body(request).size > 0 && origin_type_is_form(http_header(request, "Content-Type"));
+    if (!access_changes(r->route->access, http_method(request))) return false;
+    if (http_header_count(request, "Origin") > 1 ||
+        origin_is_foreign(http_header(request, "Origin"), host, r->api->options.external_url)) {
+        refuse_page(request, r->is_json, 403,
+                    "pages of other origins are not permitted to change anything; web.external_url "
+                    "is the origin of pages behind a proxy");
+        return true;
+    }
+    if (!has_form) return false;
+    refuse_page(request, r->is_json, 415,
+                "bodies with the content types of forms are not accepted here; send parameters in "
+                "the URL, and another body with its own Content-Type");
+    return true;
+}
+
 /* Handles a request: checks the conditions of its route, then runs it or queues it. */
 static void
 dispatch(void *context, struct http_request *request)
@@ -251,6 +285,8 @@ dispatch(void *context, struct http_request *request)
     if (r->is_json) allow_origin(r->api, request);
     if (http_method(request) == HTTP_OPTIONS) {
         http_reply(request, &(struct http_answer){.status = 204});
+    } else if (refused_as_foreign(r, request)) {
+        return;
     } else if (lacks_fence(r->route, request)) {
         refuse_unfenced(request, r->is_json);
     } else if ((r->route->needs & STORED) && !r->api->options.stored) {

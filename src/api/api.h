@@ -88,6 +88,7 @@ struct api_options {
     bool lifecycle;
     bool admin;
     const char *route_prefix; /* prefix of all paths: "", or "/some/path"; outlives the api */
+    const char *external_url; /* origin of this server's pages; outlives the api */
     const char *cors_origin;  /* a regular expression: origins whose pages may read */
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;

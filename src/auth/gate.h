@@ -27,6 +27,15 @@ enum route_access {
     ACCESS_OPEN = 512,                                      /* everybody, without credentials */
 };
 
+/* Says whether a request of this method changes something on a route with this access: all do but
+ * those that only read, of which some are sent with POST. */
+static inline bool
+access_changes(unsigned access, enum http_method method)
+{
+    if (method == HTTP_GET || method == HTTP_OPTIONS) return false;
+    return method != HTTP_POST || access != ACCESS_READ;
+}
+
 struct gate;
 
 /* `env` and `memory` outlive it. Errors of verifier_start(). */
