@@ -180,7 +180,17 @@ api_path(const struct api *api, const struct http_request *request)
 
 /* --- pages of other origins ------------------------------------------------------------------- */
 
-/* Repeats the origin if it is allowed, like Prometheus. */
+static bool
+is_origin_allowed(struct api *api, const struct http_request *request, const char *origin)
+{
+    if (strchr(origin, '\t') != NULL) return false; /* is not sent in answers */
+    if (api->origins != NULL) return matcher_matches(api->origins, bytes_of_text(origin));
+    return gate_user(request) == NULL && !api_limits_now(api).has_users;
+}
+
+/* Repeats the origin if it is allowed, like Prometheus. Never sends
+ * Access-Control-Allow-Credentials: browsers do not show pages what they received with a user's
+ * password. */
 static void
 allow_origin(struct api *api, struct http_request *request)
 {
@@ -193,10 +203,8 @@ allow_origin(struct api *api, struct http_request *request)
                          : "Accept, Authorization, Content-Type, Origin");
     http_answer_also(request, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
     http_answer_also(request, "Access-Control-Expose-Headers", "Date");
-    bool fine = strchr(origin, '\t') == NULL; /* is not sent in answers */
-    if (fine && matcher_matches(api->origins, bytes_of_text(origin))) {
+    if (is_origin_allowed(api, request, origin))
         http_answer_also(request, "Access-Control-Allow-Origin", origin);
-    }
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -386,8 +394,10 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         return why_set(why, e, "not enough memory to start");
     }
     api_set_limits(api, limits);
-    e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(options->cors_origin), NULL,
-                    &api->origins, why);
+    if (strcmp(options->cors_origin, "auto") != 0) {
+        e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(options->cors_origin),
+                        NULL, &api->origins, why);
+    }
     if (e == OK) e = why_set(why, routes_make(api), "not enough memory to start");
     if (e == OK) e = why_set(why, queues_start(api), "cannot start the query threads");
     if (e) {

@@ -82,6 +82,33 @@ UNIT_TEST(test_pages_of_the_origins_that_are_set_may_read)
     api_rig_free(rig);
 }
 
+UNIT_TEST(test_with_users_no_origin_is_allowed_unless_one_is_set)
+{
+    static const struct user_list none = {NULL, 0};
+    for (unsigned i = 0; i < 8; i++) {
+        bool is_set = i & 1, has_users = i & 2, is_user = i & 4;
+        struct api_rig *rig = api_rig_new();
+        struct users *users = NULL;
+        struct http_request r;
+        assert_int_equal(users_new(&none, NULL, &users, NULL), OK);
+        struct user user = {.set = users, .name = "ann", .permissions = PERMISSIONS_ALL};
+        rig->options.cors_origin = is_set ? "https://a.example" : "auto";
+        rig->limits.has_users = has_users;
+        api_rig_start(rig);
+        http_double_init(&r, HTTP_GET, "/api/v1/labels", ORIGIN, bytes_of("", 0));
+        r.sender = is_user ? &user : NULL;
+        assert_true(api_rig_hand(rig, &r));
+        api_rig_run(rig);
+        assert_int_equal(r.status, 200);
+        bool is_allowed = strstr(r.answer_headers, ALLOWED) != NULL;
+        assert_int_equal(is_allowed, is_set || (!has_users && !is_user));
+        assert_null(strstr(r.answer_headers, "Credentials"));
+        buf_fini(&r.text);
+        api_rig_free(rig);
+        users_release(users);
+    }
+}
+
 UNIT_TEST(test_an_invalid_expression_for_origins_is_refused)
 {
     struct why why = {""};
@@ -164,6 +191,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_are_below_the_prefix_that_is_set),
         cmocka_unit_test(test_pages_of_the_origins_that_are_set_may_read),
+        cmocka_unit_test(test_with_users_no_origin_is_allowed_unless_one_is_set),
         cmocka_unit_test(test_an_invalid_expression_for_origins_is_refused),
         cmocka_unit_test(test_pages_of_other_origins_change_nothing_by_any_route),
         cmocka_unit_test(test_forms_may_read),

@@ -315,6 +315,12 @@ admission_print_yaml(struct admission *a, struct buf *to)
     lock_drop(&a->files_lock);
 }
 
+bool
+admission_has_users(const struct admission *a)
+{
+    return a->lists.users.count > 0;
+}
+
 void
 admission_print_addresses(struct admission *a, char *to, size_t to_size)
 {

@@ -47,6 +47,8 @@ void admission_abandon(struct admission_change *change);
 
 /* Prints the keys of the configuration file as YAML. Any thread; may wait for a disk. */
 void admission_print_yaml(struct admission *admission, struct buf *to);
+/* Says whether requests need credentials. Before requests are served. */
+bool admission_has_users(const struct admission *admission);
 /* Writes the addresses of all listeners, as in the settings, with commas between them. */
 void admission_print_addresses(struct admission *admission, char *to, size_t to_size);
 /* Writes the host of the first listener on a port, "" for all. False: no listener has a port. */

@@ -113,6 +113,7 @@ server_reload(struct server *s, struct why *why)
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     uint32_t alertmanager_count = lists.alerting.count;
+    bool has_users = lists.access.users.count > 0;
     const char *lack = NULL;
     if (e == OK) lack = settings_rules_lack(&next, destination_count, source_count);
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
@@ -128,7 +129,7 @@ server_reload(struct server *s, struct why *why)
     if (e) admission_abandon(admitting);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
-        struct api_limits api_limits = server_api_limits(&next);
+        struct api_limits api_limits = server_api_limits(&next, has_users);
         tsdb_set_limits(s->tsdb, &tsdb_limits);
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);

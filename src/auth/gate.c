@@ -318,7 +318,10 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
     unsigned allowed = g->allowed[http_place_index(request)];
     lock_drop(&g->lock);
     if (!is_within_rate(g)) return refuse(g, request, GATE_RATE, NULL, ret_denial);
-    if (access & ACCESS_OPEN) return HTTP_ENTRY_OPEN;
+    /* Browsers ask with OPTIONS, and send no credentials. Without a route it is a path like others.
+     */
+    bool is_preflight = http_method(request) == HTTP_OPTIONS && http_access(request, 0) != 0;
+    if ((access & ACCESS_OPEN) || is_preflight) return HTTP_ENTRY_OPEN;
     if ((access & (allowed | ACCESS_KNOWN)) == 0) {
         enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
         ret_denial->text = "this is not served at this address";

@@ -66,10 +66,10 @@ static const struct setting table[] = {
     {"web.route-prefix", SETTING_TEXT, FIELD(web_route_prefix), .fallback = "", .max = 255,
      .what = "PATH", .rule = web_prefix_rule,
      .help = "prefix of the paths of all HTTP endpoints; empty means the path of web.external-url"},
-    {"web.cors-origin", SETTING_TEXT, FIELD(web_cors_origin), .fallback = ".*", .max = 255,
+    {"web.cors-origin", SETTING_TEXT, FIELD(web_cors_origin), .fallback = "auto", .max = 255,
      .what = "REGEX", .rule = web_origin_rule,
      .help = "regular expression, anchored, for the origins whose pages may read from the HTTP API "
-             "in a browser (CORS)"},
+             "in a browser (CORS); auto: all origins without users, none with users"},
     {"web.allowed-hosts", SETTING_TEXT, FIELD(web_allowed_hosts), .fallback = "", .max = 255,
      .reloadable = true, .is_list = true, .what = "HOST,...", .rule = web_hosts_rule,
      .help = "host names besides localhost and addresses under which browsers reach a server "

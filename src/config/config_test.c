@@ -119,7 +119,7 @@ UNIT_TEST(test_defaults_are_those_the_header_names)
     assert_int_equal(s.storage_mode, STORAGE_LOCAL);
     assert_int_equal(s.storage_min_free_bytes, 0);
     assert_string_equal(s.web_listen_address, "127.0.0.1:9201");
-    assert_string_equal(s.web_cors_origin, ".*");
+    assert_string_equal(s.web_cors_origin, "auto");
     assert_false(s.web_enable_lifecycle);
     assert_int_equal(s.web_max_connections, 1024);
     assert_int_equal(s.web_workers, 0);
