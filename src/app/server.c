@@ -494,11 +494,11 @@ begin_self_scrape(struct server *s, struct why *why)
 }
 
 static void
-find_external_url(struct server *s)
+find_external_url(struct server *s, const struct listener_list *listeners)
 {
     char hostname[HOST_NAME_MAX + 1] = "";
     if (gethostname(hostname, sizeof hostname - 1) != 0) hostname[0] = '\0';
-    settings_external_url(&s->settings, hostname, s->external_url);
+    settings_external_url(&s->settings, listeners, hostname, s->external_url);
 }
 
 /* --- the server ------------------------------------------------------------------------------- */
@@ -524,6 +524,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     keeper_init(&s->keeper, env);
     enum err e = access_settings_complete(&lists->access, settings, why);
     if (e == OK) e = config_lists_check(lists, settings, why);
+    if (e == OK) find_external_url(s, &lists->access.listeners);
     if (e == OK) e = open_store(s, why);
     if (e == OK)
         e = admission_new(env, &s->memory.foreground, settings, &lists->access, want_reload, s,
@@ -547,7 +548,6 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = readers_new(&readers, &s->readers, why);
     if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = server_start_api(s, why);
-    find_external_url(s);
     if (e == OK) e = begin_alerting(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;
