@@ -37,6 +37,7 @@ struct admission {
     struct budget *memory;
     struct gate *gate;
     struct http_server *http;
+    const char *external_url;
     void (*on_change)(void *context);
     void *context;
     struct http_place places[HTTP_LISTENERS_MAX];
@@ -164,11 +165,45 @@ run(void *context)
 
 /* --- settings in force ------------------------------------------------------------------------ */
 
-static bool
-is_loopback(const char *place)
+static int passed_socket(const char *name);
+
+/* Who can connect to a listener. */
+enum reach {
+    REACH_FILE /* who may open the file of a Unix socket */,
+    REACH_MACHINE,
+    REACH_NETWORK
+};
+
+static enum reach
+reach_of_socket(int fd)
 {
-    return strncmp(place, "127.", 4) == 0 || strncmp(place, "[::1]", 5) == 0 ||
-           strncmp(place, "localhost:", 10) == 0;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } address = {.room = {0}};
+    socklen_t size = sizeof address;
+    bool is_loopback = false;
+    if (fd < 0 || getsockname(fd, &address.any, &size) != 0) return REACH_NETWORK;
+    if (address.any.sa_family == AF_UNIX) return REACH_FILE;
+    if (address.any.sa_family == AF_INET)
+        is_loopback = ntohl(address.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (address.any.sa_family == AF_INET6)
+        is_loopback = IN6_IS_ADDR_LOOPBACK(&address.v6.sin6_addr) ||
+                      (IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr) &&
+                       address.v6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET);
+    return is_loopback ? REACH_MACHINE : REACH_NETWORK;
+}
+
+static enum reach
+reach_of(const struct listener_settings *l)
+{
+    bool is_loopback = strncmp(l->place, "127.", 4) == 0 || strncmp(l->place, "[::1]", 5) == 0 ||
+                       strncmp(l->place, "localhost:", 10) == 0;
+    if (l->kind == LISTENER_UNIX) return REACH_FILE;
+    if (l->kind == LISTENER_FD) return reach_of_socket(passed_socket(l->place));
+    return is_loopback ? REACH_MACHINE : REACH_NETWORK;
 }
 
 /* Warns of listeners where everybody may do everything. */
@@ -178,7 +213,7 @@ warn_of_open_listeners(const struct access_settings *lists)
     for (uint32_t i = 0; i < lists->listeners.count && lists->users.count == 0; i++) {
         const struct listener_settings *l = &lists->listeners.items[i];
         bool asks = l->tls.given && l->tls.client_auth == TLS_CLIENT_REQUIRE;
-        if (l->kind != LISTENER_TCP || is_loopback(l->place) || asks) continue;
+        if (reach_of(l) != REACH_NETWORK || asks) continue;
         log_warn("no users are configured: whoever reaches this address may read and write",
                  KV("address", l->address));
     }
@@ -236,6 +271,25 @@ set_places(struct admission *a, const struct listener_list *listeners)
         allowed[i] = listeners->items[i].allow;
     }
     gate_set_places(a->gate, allowed, listeners->count);
+}
+
+/* Names of this machine are not known here, so that only listeners that nothing but this machine
+ * reaches are guarded, unless the setting has names. Browsers do not open Unix sockets. */
+static void
+set_guard(struct admission *a, const struct settings *settings,
+          const struct listener_list *listeners)
+{
+    struct gate_guard guard = {.is_guarded = {false}};
+    bool has_hosts = settings->web_allowed_hosts[0] != '\0';
+    _Static_assert(sizeof guard.allowed_hosts == sizeof settings->web_allowed_hosts, "both fit");
+    _Static_assert(sizeof guard.external_url == SETTING_URL_BYTES, "both fit");
+    for (uint32_t i = 0; i < listeners->count; i++) {
+        enum reach reach = reach_of(&listeners->items[i]);
+        guard.is_guarded[i] = reach == REACH_MACHINE || (reach == REACH_NETWORK && has_hosts);
+    }
+    memcpy(guard.allowed_hosts, settings->web_allowed_hosts, sizeof guard.allowed_hosts);
+    snprintf(guard.external_url, sizeof guard.external_url, "%s", a->external_url);
+    gate_set_guard(a->gate, &guard);
 }
 
 struct admission_change {
@@ -297,6 +351,7 @@ admission_commit(struct admission_change *change)
     lock_drop(&a->files_lock);
     set_places(a, &a->lists.listeners);
     set_proxies(a, change->settings);
+    set_guard(a, change->settings, &a->lists.listeners);
     gate_set_rate(a->gate, a->lists.http.rate_interval_ns, a->lists.http.rate_burst);
     if (has_users) gate_set_users(a->gate, change->users);
     if (is_first)
@@ -453,14 +508,16 @@ collect(struct metric_sink *sink, void *context)
 
 enum err
 admission_new(struct env *env, struct budget *memory, const struct settings *settings,
-              struct access_settings *lists, void (*on_change)(void *context), void *context,
-              struct admission **ret_admission, struct why *why)
+              struct access_settings *lists, const char *external_url,
+              void (*on_change)(void *context), void *context, struct admission **ret_admission,
+              struct why *why)
 {
     struct admission_change *change;
     struct admission *a = mem_new(memory, sizeof *a);
     if (a == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     a->env = env;
     a->memory = memory;
+    a->external_url = external_url;
     a->on_change = on_change;
     a->context = context;
     lock_init(&a->files_lock, LOCK_RANK_SETTINGS);

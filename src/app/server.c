@@ -527,8 +527,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) find_external_url(s, &lists->access.listeners);
     if (e == OK) e = open_store(s, why);
     if (e == OK)
-        e = admission_new(env, &s->memory.foreground, settings, &lists->access, want_reload, s,
-                          &s->admission, why);
+        e = admission_new(env, &s->memory.foreground, settings, &lists->access, s->external_url,
+                          want_reload, s, &s->admission, why);
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
     struct relays_options relays = {

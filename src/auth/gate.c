@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/origin.h"
 #include "auth/penalties.h"
 #include "auth/verifier.h"
 #include "base/buf.h"
@@ -30,6 +31,7 @@ struct gate {
     struct lock lock; /* LOCK_RANK_LEAF; guards to the next blank line */
     struct users *users;
     unsigned allowed[HTTP_LISTENERS_MAX];
+    struct gate_guard guard;
     struct networks proxies;
     struct penalties penalties;
     int64_t rate_interval_ns, rate_burst_ns; /* interval 0: no limit */
@@ -269,12 +271,29 @@ judge_certificate(struct gate *g, struct http_request *request, struct users *us
                   ret_denial);
 }
 
+/* Lets in everybody, but not a page whose name an attacker has given our address: its browser sends
+ * that name as Host. */
+static enum http_entry
+judge_host(struct gate *g, const struct http_request *request, struct http_denial *ret_denial)
+{
+    lock_take(&g->lock);
+    bool is_own = !g->guard.is_guarded[http_place_index(request)] ||
+                  origin_host_is_own(http_header(request, "Host"), g->guard.allowed_hosts,
+                                     g->guard.external_url);
+    lock_drop(&g->lock);
+    if (is_own) return HTTP_ENTRY_OPEN;
+    enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    ret_denial->text = "unknown Host: expected an address, localhost, the host of web.external_url "
+                       "or one of web.allowed_hosts";
+    return entry;
+}
+
 static enum http_entry
 judge_with(struct gate *g, struct http_request *request, struct users *users,
            struct http_denial *ret_denial)
 {
     const char *header = http_header(request, "Authorization"), *rest;
-    if (users_count(users) == 0) return HTTP_ENTRY_OPEN;
+    if (users_count(users) == 0) return judge_host(g, request, ret_denial);
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);
     if (http_header_count(request, "Authorization") > 1)
         return refuse(g, request, GATE_UNKNOWN, "Authorization was sent more than once",
@@ -398,6 +417,14 @@ gate_set_places(struct gate *g, const unsigned *allowed, size_t count)
     assert(count <= HTTP_LISTENERS_MAX);
     lock_take(&g->lock);
     memcpy(g->allowed, allowed, count * sizeof *allowed);
+    lock_drop(&g->lock);
+}
+
+void
+gate_set_guard(struct gate *g, const struct gate_guard *guard)
+{
+    lock_take(&g->lock);
+    g->guard = *guard;
     lock_drop(&g->lock);
 }
 

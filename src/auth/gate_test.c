@@ -187,6 +187,29 @@ UNIT_TEST(test_a_place_serves_what_it_is_allowed_to)
     end(rig);
 }
 
+UNIT_TEST(test_without_users_a_guarded_place_knows_its_hosts)
+{
+    struct http_rig *rig = begin(); /* requests have "Host: x" */
+    struct gate_guard guard = {.is_guarded = {true}, .allowed_hosts = "", .external_url = ""};
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask_as(rig, "GET /text", "reader:secret"), 200);
+    set_users(0);
+    assert_int_equal(ask(rig, "GET /text", NULL), 403);
+    assert_int_equal(ask(rig, "POST /echo", NULL), 403);
+    assert_int_equal(ask(rig, "GET /none", NULL), 403);
+    assert_int_equal(ask(rig, "GET /blob", NULL), 200);
+    snprintf(guard.allowed_hosts, sizeof guard.allowed_hosts, "y,x");
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask(rig, "GET /text", NULL), 200);
+    guard = (struct gate_guard){.is_guarded = {true}, .external_url = "https://x/keep"};
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask(rig, "GET /text", NULL), 200);
+    guard = (struct gate_guard){.is_guarded = {false, true}};
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask(rig, "GET /text", NULL), 200);
+    end(rig);
+}
+
 UNIT_TEST(test_users_that_change_count_at_once_on_open_connections)
 {
     struct http_rig *rig = begin();
@@ -296,6 +319,7 @@ main(void)
         cmocka_unit_test(test_passwords_are_asked_for_and_permissions_hold),
         cmocka_unit_test(test_tokens_let_in_and_malformed_headers_do_not),
         cmocka_unit_test(test_a_place_serves_what_it_is_allowed_to),
+        cmocka_unit_test(test_without_users_a_guarded_place_knows_its_hosts),
         cmocka_unit_test(test_users_that_change_count_at_once_on_open_connections),
         cmocka_unit_test(test_users_may_change_while_passwords_are_checked),
         cmocka_unit_test(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not),

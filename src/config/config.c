@@ -72,8 +72,9 @@ static const struct setting table[] = {
              "in a browser (CORS); auto: all origins without users, none with users"},
     {"web.allowed-hosts", SETTING_TEXT, FIELD(web_allowed_hosts), .fallback = "", .max = 255,
      .reloadable = true, .is_list = true, .what = "HOST,...", .rule = web_hosts_rule,
-     .help = "host names besides localhost and addresses under which browsers reach a server "
-             "without users; requests with another Host that change something get 403"},
+     .help = "host names besides localhost and addresses under which a server without users is "
+             "reached; at loopback addresses, and at all if this is set, requests with another "
+             "Host get 403"},
     {"web.trusted-proxies", SETTING_TEXT, FIELD(web_trusted_proxies), .fallback = "", .max = 255,
      .reloadable = true, .is_list = true, .what = "NETWORK,...", .rule = web_networks_rule,
      .help = "addresses and networks of proxies whose X-Forwarded-For names the client"},

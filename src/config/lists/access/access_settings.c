@@ -249,11 +249,10 @@ refuse_unserved(const struct access_settings *access, const struct settings *set
         return why_prefix(why, ERR_INPUT, "%s:%u: user '%s'", access->file_name, user->line,
                           user->name);
     }
-    const char *setting = settings->web_allowed_hosts[0] != '\0'   ? "web.allowed-hosts"
-                          : settings->auth_sigv4_region[0] != '\0' ? "auth.sigv4-region"
-                          : settings->auth_sigv4_host[0] != '\0'   ? "auth.sigv4-host"
-                          : settings->auth_sigv4_unsigned_payload  ? "auth.sigv4-unsigned-payload"
-                                                                   : NULL;
+    const char *setting = settings->auth_sigv4_region[0] != '\0'  ? "auth.sigv4-region"
+                          : settings->auth_sigv4_host[0] != '\0'  ? "auth.sigv4-host"
+                          : settings->auth_sigv4_unsigned_payload ? "auth.sigv4-unsigned-payload"
+                                                                  : NULL;
     return setting == NULL ? OK : why_set(why, ERR_INPUT, text, setting);
 }
 

@@ -490,9 +490,9 @@ UNIT_TEST(test_keys_that_nothing_enforces_are_refused)
     struct settings s = settings_with_tenancy(false);
     struct access_settings access = {.file_name = ""};
     struct why why = {""};
-    snprintf(s.web_allowed_hosts, sizeof s.web_allowed_hosts, "a");
+    snprintf(s.auth_sigv4_region, sizeof s.auth_sigv4_region, "a");
     assert_int_equal(access_settings_complete(&access, &s, &why), ERR_INPUT);
-    assert_string_equal(why.text, "web.allowed-hosts is not supported by this version");
+    assert_string_equal(why.text, "auth.sigv4-region is not supported by this version");
     access_settings_free(&access);
 }
 
