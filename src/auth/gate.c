@@ -2,7 +2,8 @@
  * gate.c - see gate.h.
  *
  * Invariants:
- *  1. A request that is let in with users has its user as sender, whose set is held until its end.
+ *  1. A request of a known user has the user as sender, whose set is held until its end. With
+ * users, no other request is let in, but to routes that are open.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
 #include "auth/gate.h"
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/audit.h"
 #include "auth/origin.h"
 #include "auth/penalties.h"
 #include "auth/verifier.h"
@@ -70,9 +72,8 @@ release_sender(void *sender)
 
 /* Finds the address of the client, behind trusted proxies. False: it has none. */
 static bool
-find_client(struct gate *g, const struct http_request *request, struct penalty_key *ret_key)
+find_address(struct gate *g, const struct http_request *request, uint8_t *address)
 {
-    uint8_t address[NETWORK_ADDRESS_BYTES];
     const char *forwarded = http_header(request, "X-Forwarded-For");
     if (!http_peer_address(request, address)) return false;
     lock_take(&g->lock);
@@ -80,8 +81,27 @@ find_client(struct gate *g, const struct http_request *request, struct penalty_k
     if (forwarded != NULL && http_header_count(request, "X-Forwarded-For") == 1)
         networks_find_client(&g->proxies, forwarded, address);
     lock_drop(&g->lock);
+    return true;
+}
+
+static bool
+find_client(struct gate *g, const struct http_request *request, struct penalty_key *ret_key)
+{
+    uint8_t address[NETWORK_ADDRESS_BYTES];
+    if (!find_address(g, request, address)) return false;
     *ret_key = penalty_key_of(address);
     return true;
+}
+
+static void
+print_client(struct gate *g, const struct http_request *request,
+             char ret_text[static NETWORK_TEXT_BYTES])
+{
+    uint8_t address[NETWORK_ADDRESS_BYTES];
+    if (find_address(g, request, address))
+        network_print_address(address, ret_text);
+    else
+        memcpy(ret_text, "unix", sizeof "unix");
 }
 
 /* Says whether the client failed too often to have an unknown credential checked now. */
@@ -109,8 +129,10 @@ note_failure(struct gate *g, const struct http_request *request, const char *rea
     bool is_due = !has_address || penalties_add(&g->penalties, key, now_ns, &failures);
     lock_drop(&g->lock);
     if (!is_due || !log_often(&others, now_ns, LOG_NS, &held_back)) return;
-    log_warn("a client could not sign in", KV("peer", http_peer(request)), KV("reason", reason),
-             KV("failures", failures), KV("more_held_back", held_back));
+    char client[NETWORK_TEXT_BYTES];
+    print_client(g, request, client);
+    log_warn("a client could not sign in", KV("client", client), KV("peer", http_peer(request)),
+             KV("reason", reason), KV("failures", failures), KV("more_held_back", held_back));
 }
 
 static enum http_entry
@@ -140,11 +162,10 @@ let_in(struct gate *g, struct http_request *request, const struct user *user,
         void *to;
     } sender = {.from = user}; /* gate_user() gives it back as const */
     unsigned access = http_access(request, ACCESS_KNOWN);
-    if ((access & (user->permissions | ACCESS_KNOWN)) == 0)
-        return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
     users_hold(user->set);
     http_set_sender(request, sender.to, release_sender); /* invariant 1 */
-    return HTTP_ENTRY_OPEN;
+    if ((access & (user->permissions | ACCESS_KNOWN)) != 0) return HTTP_ENTRY_OPEN;
+    return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
 }
 
 /* --- passwords -------------------------------------------------------------------------------- */
@@ -349,6 +370,23 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
     return judge_sender(g, request, ret_denial);
 }
 
+/* --- the audit log ---------------------------------------------------------------------------- */
+
+/* Logs requests that change something, or would have, but for writes, of which there are too many.
+ * Requests that were not let in are logged if their user is known: others could fill the log. */
+static void
+answered(void *context, const struct http_request *request, unsigned status)
+{
+    struct gate *g = context;
+    const struct user *user = gate_user(request);
+    unsigned access = http_access(request, ACCESS_OPEN);
+    char client[NETWORK_TEXT_BYTES];
+    if (access == ACCESS_OPEN || access == ACCESS_WRITE) return;
+    if (!access_changes(access, http_method(request))) return;
+    print_client(g, request, client);
+    audit_log(request, user == NULL ? "" : user->name, client, status);
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 enum err
@@ -397,7 +435,7 @@ gate_free(struct gate *g)
 struct http_gate
 gate_of_server(struct gate *gate)
 {
-    return (struct http_gate){.context = gate, .judge = judge};
+    return (struct http_gate){.context = gate, .judge = judge, .answered = answered};
 }
 
 void

@@ -85,6 +85,9 @@ struct http_gate {
                              struct http_denial *ret_denial);
     enum http_entry (*judge_body)(void *context, struct http_request *request,
                                   struct http_denial *ret_denial); /* not LATER or BODY */
+    /* Called once with the status of the answer, before it is sent; any thread. Not for what the
+     * server refuses without a sender. May be NULL. */
+    void (*answered)(void *context, const struct http_request *request, unsigned status);
 };
 
 /* The largest header limit, which is Prometheus' own. */
