@@ -312,8 +312,8 @@ UNIT_TEST(test_mistakes_in_a_web_file_name_their_place)
                     "w.yml:1:13: rate_limit.burst: must be at least 1: with 0, no request is "
                     "answered");
     check_web_error("basic_auth_users: {a: hush}\n",
-                    "w.yml:1:23: basic_auth_users: expected a hash that begins with $2a$, $2b$ or "
-                    "$2y$ (bcrypt), $7$ (scrypt) or $y$ (yescrypt)");
+                    "w.yml:1:23: basic_auth_users: unknown kind of password hash: expected bcrypt "
+                    "($2a$, $2b$, $2y$), scrypt ($7$) or yescrypt ($y$)");
     check_web_error("basic_auth_users: {'a:b': '" BCRYPT "'}\n",
                     "w.yml:1:20: basic_auth_users: expected a name in UTF-8 without ':', got "
                     "'a:b'");
