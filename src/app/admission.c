@@ -1,9 +1,12 @@
 /*
  * admission.c - see admission.h.
  *
- * The thread looks at the files each LOOK_NS. It rereads certificates, keys and CAs, and takes them
- * over if all of them are good; a half-written file is an error, logged once a minute, and the old
- * ones stay in force. If the file for web.config.file has changed, it asks for a reload.
+ * The thread looks at the facts of the files each LOOK_NS: inode, size, times. If some have changed
+ * it rereads certificates, keys and CAs, and takes them over if all of them are good; a
+ * half-written file is an error, logged once a minute, and the old ones stay in force. If the file
+ * for web.config.file has changed, it asks for a reload. Facts are looked at before the files are
+ * read, and files that have changed are read once more at the next look: a second change within a
+ * tick of the file system's clock leaves the facts as they are.
  *
  * Invariants:
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
@@ -55,6 +58,10 @@ struct admission {
     struct tls *tls[HTTP_LISTENERS_MAX];
 
     _Atomic bool reread_failed; /* relaxed */
+
+    /* The thread's. */
+    uint64_t files_facts; /* hash of the facts at the last look */
+    bool is_unsettled;    /* they had changed */
 };
 
 /* --- TLS of all listeners --------------------------------------------------------------------- */
@@ -125,6 +132,38 @@ hash_of_file(const char *path)
 }
 
 static void
+add_facts(struct admission *a, const char *path, uint64_t *hash)
+{
+    struct file_facts facts;
+    if (path == NULL || path[0] == '\0') return;
+    memset(&facts, 0, sizeof facts);
+    if (env_facts(a->env, path, &facts, NULL)) memset(&facts, 0, sizeof facts);
+    *hash = hash_bytes(bytes_of((const uint8_t *)&facts, sizeof facts), *hash);
+}
+
+/* Says whether files may have changed since the last look. */
+static bool
+have_files_changed(struct admission *a)
+{
+    uint64_t hash = 1;
+    lock_take(&a->files_lock);
+    for (uint32_t i = 0; i < a->lists.listeners.count; i++) {
+        const struct tls_server_settings *tls = &a->lists.listeners.items[i].tls;
+        add_facts(a, tls->cert_file, &hash);
+        add_facts(a, tls->key_file, &hash);
+        add_facts(a, tls->client_ca_file, &hash);
+    }
+    add_facts(a, a->web_config_file, &hash);
+    lock_drop(&a->files_lock);
+    bool has_changed = hash != a->files_facts, was_unsettled = a->is_unsettled;
+    a->files_facts = hash;
+    a->is_unsettled = has_changed;
+    /* What failed for another reason than the files, such as memory, is tried again. */
+    return has_changed || was_unsettled ||
+           atomic_load_explicit(&a->reread_failed, memory_order_relaxed);
+}
+
+static void
 reread_certificates(struct admission *a)
 {
     static struct log_gate often;
@@ -158,6 +197,7 @@ run(void *context)
 {
     struct admission *a = context;
     while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
+        if (!have_files_changed(a)) continue;
         reread_certificates(a);
         look_at_web_config(a);
     }
