@@ -2,8 +2,8 @@
  * gate.c - see gate.h.
  *
  * Invariants:
- *  1. A request of a known user has the user as sender, whose set is held until its end. With
- * users, no other request is let in, but to routes that are open.
+ *  1. A request of a known user has the user as sender, whose set is held until its end. Others
+ *     are let in without users, to open routes, and with OPTIONS.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
 #include "auth/gate.h"
