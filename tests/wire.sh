@@ -269,7 +269,7 @@ stall_reads() {
         exec {fd}<>"/dev/tcp/127.0.0.1/${url##*:}" || return 1
         stalled_fds+=("$fd")
         {
-            printf 'POST /api/v1/read HTTP/1.1\r\nHost: test\r\nContent-Encoding: snappy\r\n'
+            printf 'POST /api/v1/read HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: snappy\r\n'
             printf 'Content-Length: %d\r\n\r\n' "$(stat -c %s "$work/request")"
             cat "$work/request"
         } >&"$fd"

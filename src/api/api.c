@@ -22,6 +22,7 @@
 #include "api/web/pages.h"
 #include "api/write/write.h"
 #include "auth/gate.h"
+#include "auth/origin.h"
 #include "views/stack.h"
 
 /* Conditions of a route. */
@@ -194,7 +195,17 @@ api_path(const struct api *api, const struct http_request *request)
 
 /* --- pages of other origins ------------------------------------------------------------------- */
 
-/* Repeats the origin if it is allowed, like Prometheus. */
+static bool
+is_origin_allowed(struct api *api, const struct http_request *request, const char *origin)
+{
+    if (strchr(origin, '\t') != NULL) return false; /* is not sent in answers */
+    if (api->origins != NULL) return matcher_matches(api->origins, bytes_of_text(origin));
+    return gate_user(request) == NULL && !api_limits_now(api).has_users;
+}
+
+/* Repeats the origin if it is allowed, like Prometheus. Never sends
+ * Access-Control-Allow-Credentials: browsers do not show pages what they received with a user's
+ * password. */
 static void
 allow_origin(struct api *api, struct http_request *request)
 {
@@ -207,10 +218,8 @@ allow_origin(struct api *api, struct http_request *request)
                          : "Accept, Authorization, Content-Type, Origin");
     http_answer_also(request, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
     http_answer_also(request, "Access-Control-Expose-Headers", "Date");
-    bool fine = strchr(origin, '\t') == NULL; /* is not sent in answers */
-    if (fine && matcher_matches(api->origins, bytes_of_text(origin))) {
+    if (is_origin_allowed(api, request, origin))
         http_answer_also(request, "Access-Control-Allow-Origin", origin);
-    }
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -259,6 +268,38 @@ refuse_unfenced(struct http_request *request, bool is_json)
         http_reply_text(request, 403, "%s\n", text);
 }
 
+static void
+refuse_page(struct http_request *request, bool is_json, unsigned status, const char *text)
+{
+    if (is_json)
+        reply_problem(request, status, status == 403 ? "forbidden" : "bad_data", text);
+    else
+        http_reply_text(request, status, "%s\n", text);
+}
+
+/* Refuses a request that changes something if a page of another site may have made a browser send
+ * it: the browser adds passwords and certificates of its user. False: it is not refused. */
+static bool
+refused_as_foreign(const struct route_of_api *r, struct http_request *request)
+{
+    const char *host = http_header(request, "Host");
+    bool has_form =
+        http_body(request).size > 0 && origin_type_is_form(http_header(request, "Content-Type"));
+    if (!access_changes(r->route->access, http_method(request))) return false;
+    if (http_header_count(request, "Origin") > 1 ||
+        origin_is_foreign(http_header(request, "Origin"), host, r->api->options.external_url)) {
+        refuse_page(request, r->is_json, 403,
+                    "pages of other origins are not permitted to change anything; web.external_url "
+                    "is the origin of pages behind a proxy");
+        return true;
+    }
+    if (!has_form) return false;
+    refuse_page(request, r->is_json, 415,
+                "bodies with the content types of forms are not accepted here; send parameters in "
+                "the URL, and another body with its own Content-Type");
+    return true;
+}
+
 /* Handles a request: checks the conditions of its route, then runs it or queues it. */
 static void
 dispatch(void *context, struct http_request *request)
@@ -267,6 +308,8 @@ dispatch(void *context, struct http_request *request)
     if (r->is_json) allow_origin(r->api, request);
     if (http_method(request) == HTTP_OPTIONS) {
         http_reply(request, &(struct http_answer){.status = 204});
+    } else if (refused_as_foreign(r, request)) {
+        return;
     } else if (lacks_fence(r->route, request)) {
         refuse_unfenced(request, r->is_json);
     } else if ((r->route->needs & STORED) && !r->api->options.stored) {
@@ -366,8 +409,10 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
         return why_set(why, e, "not enough memory to start");
     }
     api_set_limits(api, limits);
-    e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(options->cors_origin), NULL,
-                    &api->origins, why);
+    if (strcmp(options->cors_origin, "auto") != 0) {
+        e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(options->cors_origin),
+                        NULL, &api->origins, why);
+    }
     if (e == OK) e = why_set(why, routes_make(api), "not enough memory to start");
     if (e == OK) e = why_set(why, queues_start(api), "cannot start the query threads");
     if (e) {

@@ -44,6 +44,7 @@ struct api_limits {
                                  limit */
     int64_t read_timeout_ns;
     uint64_t search_results_max; /* results that a search may ask for; 0: no limit */
+    bool has_users;              /* requests need credentials */
     struct query_limits query;
 };
 
@@ -88,7 +89,9 @@ struct api_options {
     bool lifecycle;
     bool admin;
     const char *route_prefix; /* prefix of all paths: "", or "/some/path"; outlives the api */
-    const char *cors_origin;  /* a regular expression: origins whose pages may read */
+    const char *external_url; /* origin of this server's pages; outlives the api */
+    const char *cors_origin;  /* a regular expression: origins whose pages may read. "auto": all
+                                 without users, none with users */
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;
     uint32_t query_concurrency;

@@ -7,8 +7,10 @@
 UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
 {
     static const struct asked cases[] = {
-        {"a content type of others", HTTP_POST, "/api/v1/write", "Content-Type: text/plain", NULL,
-         WRITE_V1, 415, TEXT, "expected application/x-protobuf"},
+        {"a content type of others", HTTP_POST, "/api/v1/write", "Content-Type: application/json",
+         NULL, WRITE_V1, 415, TEXT, "expected application/x-protobuf"},
+        {"a content type of forms", HTTP_POST, "/api/v1/write", "Content-Type: text/plain", NULL,
+         WRITE_V1, 415, TEXT, "bodies with the content types of forms are not accepted"},
         {"a proto of others", HTTP_POST, "/api/v1/write",
          "Content-Type: application/x-protobuf; proto=io.prometheus.write.v3.Request", NULL,
          WRITE_V1, 415, TEXT, "content type: "},
@@ -173,8 +175,6 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          "\"error\":\"limit must be a positive number\"}"},
         {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=10001", NULL, NULL, 0, 400, JSON,
          "\"error\":\"limit must not exceed 10000\"}"},
-        {"no form", HTTP_POST, "/api/v1/admin/tsdb/merge", FORM, "full=%zz", 0, 400, JSON,
-         "error parsing form values: invalid URL escape"},
         {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"deletion by no selector", HTTP_POST,
@@ -526,8 +526,9 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
 UNIT_TEST(test_requests_to_a_destination_reach_it_unchanged)
 {
     struct api_rig *rig = api_rig_start(api_rig_new());
-    api_ask(rig, &(struct asked){"replay", HTTP_POST, "/api/v1/admin/destinations/a/b/replay", FORM,
-                                 "from=2026-01-01T00:00:01Z", 0, 204, NULL, NULL});
+    api_ask(rig, &(struct asked){"replay", HTTP_POST,
+                                 "/api/v1/admin/destinations/a/b/replay?from=2026-01-01T00:00:01Z",
+                                 NULL, NULL, 0, 204, NULL, NULL});
     assert_string_equal(rig->controlled, "a/b");
     assert_int_equal(rig->control.verb, DESTINATION_REPLAY);
     assert_int_equal(rig->control.from_ms, SIM_BEGIN + 1000);

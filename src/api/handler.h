@@ -36,7 +36,7 @@ struct api {
     struct http_route *routes;
     size_t route_count;
     struct arena route_memory; /* paths and contexts of routes */
-    struct matcher *origins;
+    struct matcher *origins;   /* NULL: cors_origin is "auto" */
     struct metric_collector collector;
 };
 

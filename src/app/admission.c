@@ -1,11 +1,14 @@
 /*
  * admission.c - see admission.h.
  *
- * The thread looks at the files each LOOK_NS. It rereads certificates, keys and CAs, and takes them
- * over if all of them are good; a half-written file is an error, logged once a minute, and the old
- * ones stay in force. The same holds for the secrets of access keys and for files with keys of
- * tokens. If the file for web.config.file has changed, it asks for a reload. Keys of tokens that
- * have a URL are fetched by another thread, which may have to wait.
+ * The thread looks at the facts of the files each LOOK_NS: inode, size, times. If some have changed
+ * it rereads certificates, keys and CAs, and takes them over if all of them are good; a
+ * half-written file is an error, logged once a minute, and the old ones stay in force. The same
+ * holds for the secrets of access keys and for files with keys of tokens, which are read each time.
+ * If the file for web.config.file has changed, it asks for a reload. Facts are looked at before the
+ * files are read, and files that have changed are read once more at the next look: a second change
+ * within a tick of the file system's clock leaves the facts as they are. Keys of tokens that have a
+ * URL are fetched by another thread, which may have to wait.
  *
  * Invariants:
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
@@ -49,6 +52,7 @@ struct admission {
     struct budget bodies; /* of requests that the gate has not let in */
     struct gate *gate;
     struct http_server *http;
+    const char *external_url;
     void (*on_change)(void *context);
     void *context;
     struct http_place places[HTTP_LISTENERS_MAX];
@@ -69,6 +73,10 @@ struct admission {
     _Atomic bool reread_failed; /* relaxed */
     /* Relaxed. There are access keys; their files could not be read the last time. */
     _Atomic bool has_signing_keys, signing_keys_failed;
+
+    /* The thread's. */
+    uint64_t files_facts; /* hash of the facts at the last look */
+    bool is_unsettled;    /* they had changed */
 };
 
 /* --- TLS of all listeners --------------------------------------------------------------------- */
@@ -136,6 +144,38 @@ hash_of_file(const char *path)
         hash = hash_bytes(buf_bytes(&text), 1) | 1;
     buf_fini(&text);
     return hash;
+}
+
+static void
+add_facts(struct admission *a, const char *path, uint64_t *hash)
+{
+    struct file_facts facts;
+    if (path == NULL || path[0] == '\0') return;
+    memset(&facts, 0, sizeof facts);
+    if (env_facts(a->env, path, &facts, NULL)) memset(&facts, 0, sizeof facts);
+    *hash = hash_bytes(bytes_of((const uint8_t *)&facts, sizeof facts), *hash);
+}
+
+/* Says whether files may have changed since the last look. */
+static bool
+have_files_changed(struct admission *a)
+{
+    uint64_t hash = 1;
+    lock_take(&a->files_lock);
+    for (uint32_t i = 0; i < a->lists.listeners.count; i++) {
+        const struct tls_server_settings *tls = &a->lists.listeners.items[i].tls;
+        add_facts(a, tls->cert_file, &hash);
+        add_facts(a, tls->key_file, &hash);
+        add_facts(a, tls->client_ca_file, &hash);
+    }
+    add_facts(a, a->web_config_file, &hash);
+    lock_drop(&a->files_lock);
+    bool has_changed = hash != a->files_facts, was_unsettled = a->is_unsettled;
+    a->files_facts = hash;
+    a->is_unsettled = has_changed;
+    /* What failed for another reason than the files, such as memory, is tried again. */
+    return has_changed || was_unsettled ||
+           atomic_load_explicit(&a->reread_failed, memory_order_relaxed);
 }
 
 static void
@@ -225,20 +265,55 @@ run(void *context)
 {
     struct admission *a = context;
     while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
-        reread_certificates(a);
         issuers_reread_files(a->issuers);
         reread_signing_keys(a);
+        if (!have_files_changed(a)) continue;
+        reread_certificates(a);
         look_at_web_config(a);
     }
 }
 
 /* --- settings in force ------------------------------------------------------------------------ */
 
-static bool
-is_loopback(const char *place)
+static int passed_socket(const char *name);
+
+/* Who can connect to a listener. */
+enum reach {
+    REACH_FILE /* who may open the file of a Unix socket */,
+    REACH_MACHINE,
+    REACH_NETWORK
+};
+
+static enum reach
+reach_of_socket(int fd)
 {
-    return strncmp(place, "127.", 4) == 0 || strncmp(place, "[::1]", 5) == 0 ||
-           strncmp(place, "localhost:", 10) == 0;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } address = {.room = {0}};
+    socklen_t size = sizeof address;
+    bool is_loopback = false;
+    if (fd < 0 || getsockname(fd, &address.any, &size) != 0) return REACH_NETWORK;
+    if (address.any.sa_family == AF_UNIX) return REACH_FILE;
+    if (address.any.sa_family == AF_INET)
+        is_loopback = ntohl(address.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (address.any.sa_family == AF_INET6)
+        is_loopback = IN6_IS_ADDR_LOOPBACK(&address.v6.sin6_addr) ||
+                      (IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr) &&
+                       address.v6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET);
+    return is_loopback ? REACH_MACHINE : REACH_NETWORK;
+}
+
+static enum reach
+reach_of(const struct listener_settings *l)
+{
+    bool is_loopback = strncmp(l->place, "127.", 4) == 0 || strncmp(l->place, "[::1]", 5) == 0 ||
+                       strncmp(l->place, "localhost:", 10) == 0;
+    if (l->kind == LISTENER_UNIX) return REACH_FILE;
+    if (l->kind == LISTENER_FD) return reach_of_socket(passed_socket(l->place));
+    return is_loopback ? REACH_MACHINE : REACH_NETWORK;
 }
 
 /* Warns of listeners where everybody may do everything. */
@@ -248,7 +323,7 @@ warn_of_open_listeners(const struct access_settings *lists)
     for (uint32_t i = 0; i < lists->listeners.count && lists->users.count == 0; i++) {
         const struct listener_settings *l = &lists->listeners.items[i];
         bool asks = l->tls.given && l->tls.client_auth == TLS_CLIENT_REQUIRE;
-        if (l->kind != LISTENER_TCP || is_loopback(l->place) || asks) continue;
+        if (reach_of(l) != REACH_NETWORK || asks) continue;
         log_warn("no users are configured: whoever reaches this address may read and write",
                  KV("address", l->address));
     }
@@ -306,6 +381,25 @@ set_places(struct admission *a, const struct listener_list *listeners)
         allowed[i] = listeners->items[i].allow;
     }
     gate_set_places(a->gate, allowed, listeners->count);
+}
+
+/* Names of this machine are not known here, so that only listeners that nothing but this machine
+ * reaches are guarded, unless the setting has names. Browsers do not open Unix sockets. */
+static void
+set_guard(struct admission *a, const struct settings *settings,
+          const struct listener_list *listeners)
+{
+    struct gate_guard guard = {.is_guarded = {false}};
+    bool has_hosts = settings->web_allowed_hosts[0] != '\0';
+    _Static_assert(sizeof guard.allowed_hosts == sizeof settings->web_allowed_hosts, "both fit");
+    _Static_assert(sizeof guard.external_url == SETTING_URL_BYTES, "both fit");
+    for (uint32_t i = 0; i < listeners->count; i++) {
+        enum reach reach = reach_of(&listeners->items[i]);
+        guard.is_guarded[i] = reach == REACH_MACHINE || (reach == REACH_NETWORK && has_hosts);
+    }
+    memcpy(guard.allowed_hosts, settings->web_allowed_hosts, sizeof guard.allowed_hosts);
+    snprintf(guard.external_url, sizeof guard.external_url, "%s", a->external_url);
+    gate_set_guard(a->gate, &guard);
 }
 
 struct admission_change {
@@ -373,6 +467,7 @@ admission_commit(struct admission_change *change)
     lock_drop(&a->files_lock);
     set_places(a, &a->lists.listeners);
     set_proxies(a, change->settings);
+    set_guard(a, change->settings, &a->lists.listeners);
     gate_set_rate(a->gate, a->lists.http.rate_interval_ns, a->lists.http.rate_burst);
     if (is_first)
         a->first_headers = change->headers, change->headers = (struct buf){.at = NULL};
@@ -388,6 +483,12 @@ admission_print_yaml(struct admission *a, struct buf *to)
     lock_take(&a->files_lock);
     access_settings_print_yaml(&a->lists, to);
     lock_drop(&a->files_lock);
+}
+
+bool
+admission_has_users(const struct admission *a)
+{
+    return a->lists.users.count > 0;
 }
 
 void
@@ -531,8 +632,9 @@ collect(struct metric_sink *sink, void *context)
 
 enum err
 admission_new(struct env *env, struct budget *memory, const struct settings *settings,
-              struct access_settings *lists, void (*on_change)(void *context), void *context,
-              struct admission **ret_admission, struct why *why)
+              struct access_settings *lists, const char *external_url,
+              void (*on_change)(void *context), void *context, struct admission **ret_admission,
+              struct why *why)
 {
     struct admission_change *change;
     struct admission *a = mem_new(memory, sizeof *a);
@@ -542,6 +644,7 @@ admission_new(struct env *env, struct budget *memory, const struct settings *set
     budget_init(&a->bodies, "unverified",
                 atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed) / BODIES_PART,
                 memory);
+    a->external_url = external_url;
     a->on_change = on_change;
     a->context = context;
     lock_init(&a->files_lock, LOCK_RANK_SETTINGS);

@@ -14,14 +14,15 @@ struct admission;
 
 /*
  * Makes the gate and the TLS of all listeners from settings that are complete, which it takes over;
- * the caller's are empty then. `on_change` is called on the thread when the file for
- * web.config.file has changed; it asks for a reload. ERR_INPUT, ERR_MISSING, ERR_IO, ERR_LIMIT:
- * `why` names the file, or the setting; ERR_NOMEM.
+ * the caller's are empty then. `external_url` is settings_external_url(), and outlives it.
+ * `on_change` is called on the thread when the file for web.config.file has changed; it asks for a
+ * reload. ERR_INPUT, ERR_MISSING, ERR_IO, ERR_LIMIT: `why` names the file, or the setting;
+ * ERR_NOMEM.
  */
 MUST_CHECK enum err admission_new(struct env *env, struct budget *memory,
                                   const struct settings *settings, struct access_settings *lists,
-                                  void (*on_change)(void *context), void *context,
-                                  struct admission **ret_admission, struct why *why);
+                                  const char *external_url, void (*on_change)(void *context),
+                                  void *context, struct admission **ret_admission, struct why *why);
 struct http_gate admission_gate(struct admission *admission);
 /* Returns the places where the HTTP server listens, views that live as long as it starts.
  * ERR_INPUT: the service manager passes no socket of that name. */
@@ -47,6 +48,8 @@ void admission_abandon(struct admission_change *change);
 
 /* Prints the keys of the configuration file as YAML. Any thread; may wait for a disk. */
 void admission_print_yaml(struct admission *admission, struct buf *to);
+/* Says whether requests need credentials. Before requests are served. */
+bool admission_has_users(const struct admission *admission);
 /* Writes the addresses of all listeners, as in the settings, with commas between them. */
 void admission_print_addresses(struct admission *admission, char *to, size_t to_size);
 /* Writes the host of the first listener on a port, "" for all. False: no listener has a port. */

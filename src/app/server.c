@@ -113,6 +113,7 @@ server_reload(struct server *s, struct why *why)
     if (e == OK) e = config_lists_check(&lists, &next, why);
     uint32_t destination_count = lists.destinations.count, source_count = lists.sources.count;
     uint32_t alertmanager_count = lists.alerting.count;
+    bool has_users = lists.access.users.count > 0;
     const char *lack = NULL;
     if (e == OK) lack = settings_rules_lack(&next, destination_count, source_count);
     if (e == OK) e = readers_prepare(s->readers, &lists.sources, &reading, why);
@@ -129,7 +130,7 @@ server_reload(struct server *s, struct why *why)
     if (e) admission_abandon(admitting);
     if (e == OK) {
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
-        struct api_limits api_limits = server_api_limits(&next);
+        struct api_limits api_limits = server_api_limits(&next, has_users);
         tsdb_set_limits(s->tsdb, &tsdb_limits);
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
@@ -494,11 +495,11 @@ begin_self_scrape(struct server *s, struct why *why)
 }
 
 static void
-find_external_url(struct server *s)
+find_external_url(struct server *s, const struct listener_list *listeners)
 {
     char hostname[HOST_NAME_MAX + 1] = "";
     if (gethostname(hostname, sizeof hostname - 1) != 0) hostname[0] = '\0';
-    settings_external_url(&s->settings, hostname, s->external_url);
+    settings_external_url(&s->settings, listeners, hostname, s->external_url);
 }
 
 /* --- the server ------------------------------------------------------------------------------- */
@@ -524,10 +525,11 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     keeper_init(&s->keeper, env);
     enum err e = access_settings_complete(&lists->access, settings, why);
     if (e == OK) e = config_lists_check(lists, settings, why);
+    if (e == OK) find_external_url(s, &lists->access.listeners);
     if (e == OK) e = open_store(s, why);
     if (e == OK)
-        e = admission_new(env, &s->memory.foreground, settings, &lists->access, want_reload, s,
-                          &s->admission, why);
+        e = admission_new(env, &s->memory.foreground, settings, &lists->access, s->external_url,
+                          want_reload, s, &s->admission, why);
     uint64_t foreground =
         atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed);
     struct relays_options relays = {
@@ -547,7 +549,6 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = readers_new(&readers, &s->readers, why);
     if (e == OK) e = begin_sources(s, &lists->sources, why);
     if (e == OK) e = server_start_api(s, why);
-    find_external_url(s);
     if (e == OK) e = begin_alerting(s, lists, why);
     if (e == OK) e = begin_rules(s, lists, why);
     uint32_t destination_count = lists->destinations.count;

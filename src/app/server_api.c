@@ -34,7 +34,7 @@ query_limits_of(const struct settings *s)
 }
 
 struct api_limits
-server_api_limits(const struct settings *s)
+server_api_limits(const struct settings *s, bool has_users)
 {
     return (struct api_limits){
         .read_samples_max = s->read_max_samples,
@@ -42,6 +42,7 @@ server_api_limits(const struct settings *s)
         .read_bytes_max = s->read_max_bytes,
         .read_timeout_ns = s->read_timeout_ms * NS_PER_MS,
         .search_results_max = s->web_search_max_limit,
+        .has_users = has_users,
         .query = query_limits_of(s),
     };
 }
@@ -271,6 +272,7 @@ server_start_api(struct server *s, struct why *why)
         .lifecycle = c->web_enable_lifecycle,
         .admin = c->web_enable_admin_api,
         .route_prefix = s->route_prefix,
+        .external_url = s->external_url,
         .cors_origin = c->web_cors_origin,
         .read_concurrency = c->read_max_concurrent,
         .read_queue_timeout_ns = c->read_queue_timeout_ms * NS_PER_MS,
@@ -302,7 +304,7 @@ server_start_api(struct server *s, struct why *why)
         .stored = s->is_stored,
         .can_read = can_read,
     };
-    struct api_limits limits = server_api_limits(c);
+    struct api_limits limits = server_api_limits(c, admission_has_users(s->admission));
     settings_route_prefix(c, s->route_prefix);
     return api_new(&options, &limits, &s->api, why);
 }

@@ -72,7 +72,7 @@ struct reload_state server_reload_state(const struct server *server);
 
 /* --- server_api.c ----------------------------------------------------------------------------- */
 
-struct api_limits server_api_limits(const struct settings *settings);
+struct api_limits server_api_limits(const struct settings *settings, bool has_users);
 /* Largest decoded size of a write: one that could not fit beside a head that is half full is
  * refused for its size. */
 uint64_t server_decoded_bytes_max(const struct server *server);

@@ -2,7 +2,8 @@
  * gate.c - see gate.h.
  *
  * Invariants:
- *  1. A request that is let in with users has its user as sender, whose set is held until its end.
+ *  1. A request of a known user has the user as sender, whose set is held until its end. Others
+ *     are let in without users, to open routes, and with OPTIONS.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
 #include "auth/gate.h"
@@ -11,7 +12,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/audit.h"
 #include "auth/jwt_users.h"
+#include "auth/origin.h"
 #include "auth/penalties.h"
 #include "auth/signed.h"
 #include "auth/verifier.h"
@@ -32,6 +35,7 @@ struct gate {
     struct lock lock; /* LOCK_RANK_LEAF; guards to the next blank line */
     struct users *users;
     unsigned allowed[HTTP_LISTENERS_MAX];
+    struct gate_guard guard;
     struct networks proxies;
     struct penalties penalties;
     int64_t rate_interval_ns, rate_burst_ns; /* interval 0: no limit */
@@ -80,9 +84,8 @@ release_jwt_sender(void *sender)
 
 /* Finds the address of the client, behind trusted proxies. False: it has none. */
 static bool
-find_client(struct gate *g, const struct http_request *request, struct penalty_key *ret_key)
+find_address(struct gate *g, const struct http_request *request, uint8_t *address)
 {
-    uint8_t address[NETWORK_ADDRESS_BYTES];
     const char *forwarded = http_header(request, "X-Forwarded-For");
     if (!http_peer_address(request, address)) return false;
     lock_take(&g->lock);
@@ -90,8 +93,27 @@ find_client(struct gate *g, const struct http_request *request, struct penalty_k
     if (forwarded != NULL && http_header_count(request, "X-Forwarded-For") == 1)
         networks_find_client(&g->proxies, forwarded, address);
     lock_drop(&g->lock);
+    return true;
+}
+
+static bool
+find_client(struct gate *g, const struct http_request *request, struct penalty_key *ret_key)
+{
+    uint8_t address[NETWORK_ADDRESS_BYTES];
+    if (!find_address(g, request, address)) return false;
     *ret_key = penalty_key_of(address);
     return true;
+}
+
+static void
+print_client(struct gate *g, const struct http_request *request,
+             char ret_text[static NETWORK_TEXT_BYTES])
+{
+    uint8_t address[NETWORK_ADDRESS_BYTES];
+    if (find_address(g, request, address))
+        network_print_address(address, ret_text);
+    else
+        memcpy(ret_text, "unix", sizeof "unix");
 }
 
 /* Says whether the client failed too often to have an unknown credential checked now. */
@@ -119,8 +141,10 @@ note_failure(struct gate *g, const struct http_request *request, const char *rea
     bool is_due = !has_address || penalties_add(&g->penalties, key, now_ns, &failures);
     lock_drop(&g->lock);
     if (!is_due || !log_often(&others, now_ns, LOG_NS, &held_back)) return;
-    log_warn("a client could not sign in", KV("peer", http_peer(request)), KV("reason", reason),
-             KV("failures", failures), KV("more_held_back", held_back));
+    char client[NETWORK_TEXT_BYTES];
+    print_client(g, request, client);
+    log_warn("a client could not sign in", KV("client", client), KV("peer", http_peer(request)),
+             KV("reason", reason), KV("failures", failures), KV("more_held_back", held_back));
 }
 
 static enum http_entry
@@ -155,10 +179,10 @@ let_in(struct gate *g, struct http_request *request, const struct user *user,
         const struct user *from;
         void *to;
     } sender = {.from = user}; /* gate_user() gives it back as const */
-    if (!is_permitted(request, user)) return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
     users_hold(user->set);
     http_set_sender(request, sender.to, release_sender); /* invariant 1 */
-    return HTTP_ENTRY_OPEN;
+    if (is_permitted(request, user)) return HTTP_ENTRY_OPEN;
+    return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
 }
 
 /* --- passwords -------------------------------------------------------------------------------- */
@@ -281,13 +305,10 @@ judge_jwt(struct gate *g, struct http_request *request, const struct users *user
     case JWT_USER_KNOWN:
         break;
     }
-    if (!is_permitted(request, user)) {
-        jwt_user_free(user);
-        return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
-    }
     users_hold(user->set);
     http_set_sender(request, user, release_jwt_sender); /* invariant 1 */
-    return HTTP_ENTRY_OPEN;
+    if (is_permitted(request, user)) return HTTP_ENTRY_OPEN;
+    return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
 }
 
 static enum http_entry
@@ -345,13 +366,30 @@ judge_signature(struct gate *g, struct http_request *request, struct users *user
     return true;
 }
 
+/* Lets in everybody, but not a page whose name an attacker has given our address: its browser sends
+ * that name as Host. */
+static enum http_entry
+judge_host(struct gate *g, const struct http_request *request, struct http_denial *ret_denial)
+{
+    lock_take(&g->lock);
+    bool is_own = !g->guard.is_guarded[http_place_index(request)] ||
+                  origin_host_is_own(http_header(request, "Host"), g->guard.allowed_hosts,
+                                     g->guard.external_url);
+    lock_drop(&g->lock);
+    if (is_own) return HTTP_ENTRY_OPEN;
+    enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    ret_denial->text = "unknown Host: expected an address, localhost, the host of web.external_url "
+                       "or one of web.allowed_hosts";
+    return entry;
+}
+
 static enum http_entry
 judge_with(struct gate *g, struct http_request *request, struct users *users,
            enum signed_stage stage, struct http_denial *ret_denial)
 {
     const char *header = http_header(request, "Authorization"), *rest;
     enum http_entry entry;
-    if (users_count(users) == 0) return HTTP_ENTRY_OPEN;
+    if (users_count(users) == 0) return judge_host(g, request, ret_denial);
     if (judge_signature(g, request, users, stage, &entry, ret_denial)) return entry;
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);
     if (http_header_count(request, "Authorization") > 1)
@@ -397,7 +435,10 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
     unsigned allowed = g->allowed[http_place_index(request)];
     lock_drop(&g->lock);
     if (!is_within_rate(g)) return refuse(g, request, GATE_RATE, NULL, ret_denial);
-    if (access & ACCESS_OPEN) return HTTP_ENTRY_OPEN;
+    /* Browsers ask with OPTIONS, and send no credentials. Without a route it is a path like others.
+     */
+    bool is_preflight = http_method(request) == HTTP_OPTIONS && http_access(request, 0) != 0;
+    if ((access & ACCESS_OPEN) || is_preflight) return HTTP_ENTRY_OPEN;
     if ((access & (allowed | ACCESS_KNOWN)) == 0) {
         enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
         ret_denial->text = "this is not served at this address";
@@ -410,6 +451,23 @@ static enum http_entry
 judge_body(void *context, struct http_request *request, struct http_denial *ret_denial)
 {
     return judge_sender(context, request, SIGNED_WHOLE, ret_denial);
+}
+
+/* --- the audit log ---------------------------------------------------------------------------- */
+
+/* Logs requests that change something, or would have, but for writes, of which there are too many.
+ * Requests that were not let in are logged if their user is known: others could fill the log. */
+static void
+answered(void *context, const struct http_request *request, unsigned status)
+{
+    struct gate *g = context;
+    const struct user *user = gate_user(request);
+    unsigned access = http_access(request, ACCESS_OPEN);
+    char client[NETWORK_TEXT_BYTES];
+    if (access == ACCESS_OPEN || access == ACCESS_WRITE) return;
+    if (!access_changes(access, http_method(request))) return;
+    print_client(g, request, client);
+    audit_log(request, user == NULL ? "" : user->name, client, status);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -460,7 +518,8 @@ gate_free(struct gate *g)
 struct http_gate
 gate_of_server(struct gate *gate)
 {
-    return (struct http_gate){.context = gate, .judge = judge, .judge_body = judge_body};
+    return (struct http_gate){
+        .context = gate, .judge = judge, .judge_body = judge_body, .answered = answered};
 }
 
 void
@@ -480,6 +539,14 @@ gate_set_places(struct gate *g, const unsigned *allowed, size_t count)
     assert(count <= HTTP_LISTENERS_MAX);
     lock_take(&g->lock);
     memcpy(g->allowed, allowed, count * sizeof *allowed);
+    lock_drop(&g->lock);
+}
+
+void
+gate_set_guard(struct gate *g, const struct gate_guard *guard)
+{
+    lock_take(&g->lock);
+    g->guard = *guard;
     lock_drop(&g->lock);
 }
 

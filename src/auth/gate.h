@@ -3,11 +3,11 @@
  *
  * In this order: does the place where he connected serve such requests; is he known, by the
  * Authorization header or else by the certificate of his connection; is he permitted. Without users
- * every request is let in, without a user. Passwords are hashed on another thread; whoever waits
- * for it keeps no worker. A signature (signed.h) that covers the body is judged before the body
- * arrives as far as possible, and then once more.
+ * every request is let in, without a user, unless a page of another site sends it. Passwords are
+ * hashed on another thread; whoever waits for it keeps no worker. A signature (signed.h) that covers
+ * the body is judged before the body arrives as far as possible, and then once more.
  *
- * Threads: gate_set_users() and gate_set_places() may be called while requests are judged.
+ * Threads: the functions that set something may be called while requests are judged.
  */
 #ifndef AUTH_GATE_H
 #define AUTH_GATE_H
@@ -28,6 +28,15 @@ enum route_access {
     ACCESS_OPEN = 512,                                      /* everybody, without credentials */
 };
 
+/* Says whether a request of this method changes something on a route with this access: all do but
+ * those that only read, of which some are sent with POST. */
+static inline bool
+access_changes(unsigned access, enum http_method method)
+{
+    if (method == HTTP_GET || method == HTTP_OPTIONS) return false;
+    return method != HTTP_POST || access != ACCESS_READ;
+}
+
 struct gate;
 
 /* `env` and `memory` outlive it. Errors of verifier_start(). */
@@ -43,6 +52,16 @@ struct http_gate gate_of_server(struct gate *gate);
 void gate_set_users(struct gate *gate, struct users *users);
 /* Sets the permissions that each place serves, by the index of the place. */
 void gate_set_places(struct gate *gate, const unsigned *allowed, size_t count);
+
+/* Requests without a user get 403 at places with `is_guarded` unless they name a Host that is
+ * known, see origin_host_is_own(). */
+enum { GATE_HOSTS_BYTES = 256, GATE_URL_BYTES = 544 };
+struct gate_guard {
+    bool is_guarded[HTTP_LISTENERS_MAX];
+    char allowed_hosts[GATE_HOSTS_BYTES]; /* "a,b" */
+    char external_url[GATE_URL_BYTES];
+};
+void gate_set_guard(struct gate *gate, const struct gate_guard *guard);
 
 /* Sets the proxies whose X-Forwarded-For says who the client is. */
 void gate_set_proxies(struct gate *gate, const struct networks *proxies);

@@ -3,7 +3,9 @@
  */
 #include "auth/gate.h"
 
+#include <fcntl.h>
 #include <gnutls/gnutls.h>
+#include <unistd.h>
 
 #include "auth/issuers.h"
 #include "base/mem.h"
@@ -186,6 +188,29 @@ UNIT_TEST(test_a_place_serves_what_it_is_allowed_to)
     set_users(0);
     assert_int_equal(ask(rig, "GET /text", NULL), 403);
     assert_int_equal(ask(rig, "POST /echo", NULL), 200);
+    end(rig);
+}
+
+UNIT_TEST(test_without_users_a_guarded_place_knows_its_hosts)
+{
+    struct http_rig *rig = begin(); /* requests have "Host: x" */
+    struct gate_guard guard = {.is_guarded = {true}, .allowed_hosts = "", .external_url = ""};
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask_as(rig, "GET /text", "reader:secret"), 200);
+    set_users(0);
+    assert_int_equal(ask(rig, "GET /text", NULL), 403);
+    assert_int_equal(ask(rig, "POST /echo", NULL), 403);
+    assert_int_equal(ask(rig, "GET /none", NULL), 403);
+    assert_int_equal(ask(rig, "GET /blob", NULL), 200);
+    snprintf(guard.allowed_hosts, sizeof guard.allowed_hosts, "y,x");
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask(rig, "GET /text", NULL), 200);
+    guard = (struct gate_guard){.is_guarded = {true}, .external_url = "https://x/keep"};
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask(rig, "GET /text", NULL), 200);
+    guard = (struct gate_guard){.is_guarded = {false, true}};
+    gate_set_guard(gate, &guard);
+    assert_int_equal(ask(rig, "GET /text", NULL), 200);
     end(rig);
 }
 
@@ -419,6 +444,73 @@ UNIT_TEST(test_requests_beyond_the_rate_get_429)
     end(rig);
 }
 
+/* Returns what was logged since the last call. */
+static const char *
+logged(int pipe_fd)
+{
+    static char text[4000];
+    ssize_t size = read(pipe_fd, text, sizeof text - 1);
+    text[size < 0 ? 0 : size] = '\0';
+    return text;
+}
+
+UNIT_TEST(test_requests_that_change_something_are_logged)
+{
+    static const char basic[] = "Basic cmVhZGVyOnNlY3JldA=="; /* reader:secret */
+    struct http_rig *rig = begin();
+    struct networks proxies = {.count = 1};
+    int fds[2];
+    char proxied[200];
+    assert_true(network_parse("127.0.0.0/8", &proxies.items[0]));
+    gate_set_proxies(gate, &proxies);
+    snprintf(proxied, sizeof proxied, "%s\r\nX-Forwarded-For: 192.0.2.7\r\nX-Scope-OrgID: t",
+             basic);
+    assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+    log_to_fd(fds[1]);
+    assert_int_equal(ask(rig, "PUT /text?start=1&token=hush&match[]=up", proxied), 200);
+    const char *line = logged(fds[0]);
+    assert_non_null(strstr(line,
+                           "level=info msg=audit user=reader client=192.0.2.7 method=PUT "
+                           "path=/text tenant=t arguments=\"match[]=up start=1\" status=200"));
+    assert_null(strstr(line, "hush"));
+    assert_null(strstr(line, "cmVh"));
+    assert_int_equal(ask(rig, "PUT /text", "Bearer abc"), 403);
+    assert_non_null(strstr(logged(fds[0]), "user=writer client=127.0.0.1 method=PUT path=/text "
+                                           "tenant=\"\" arguments=\"\" status=403"));
+    assert_int_equal(ask(rig, "PUT /text", "Bearer abd"), 401); /* has a line of its own */
+    assert_null(strstr(logged(fds[0]), "audit"));
+    assert_int_equal(ask(rig, "GET /text", basic), 200);
+    assert_int_equal(ask(rig, "POST /echo", "Bearer abc"), 200);
+    assert_int_equal(ask(rig, "PUT /none", basic), 404);
+    assert_string_equal(logged(fds[0]), "");
+    set_users(0);
+    assert_int_equal(ask(rig, "PUT /text", NULL), 200);
+    assert_non_null(strstr(logged(fds[0]), "msg=audit user=\"\" client=127.0.0.1"));
+    log_to_fd(-1);
+    close(fds[0]);
+    close(fds[1]);
+    end(rig);
+}
+
+UNIT_TEST(test_a_failure_to_sign_in_names_the_client_and_the_proxy)
+{
+    struct http_rig *rig = begin();
+    struct networks proxies = {.count = 1};
+    int fds[2];
+    assert_true(network_parse("127.0.0.1", &proxies.items[0]));
+    gate_set_proxies(gate, &proxies);
+    later_ns += 24 * 3600 * NS_PER_S; /* lines are due again, wherever other tests left the clock */
+    assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+    log_to_fd(fds[1]);
+    assert_int_equal(ask(rig, "GET /text", "Bearer abd\r\nX-Forwarded-For: 192.0.2.8"), 401);
+    const char *line = logged(fds[0]);
+    if (strstr(line, "client=192.0.2.8 peer=127.0.0.1:") == NULL) fail_msg("%s", line);
+    log_to_fd(-1);
+    close(fds[0]);
+    close(fds[1]);
+    end(rig);
+}
+
 UNIT_TEST(test_each_allocation_may_fail)
 {
     bool fired = true;
@@ -444,6 +536,7 @@ main(void)
         cmocka_unit_test(test_passwords_are_asked_for_and_permissions_hold),
         cmocka_unit_test(test_tokens_let_in_and_malformed_headers_do_not),
         cmocka_unit_test(test_a_place_serves_what_it_is_allowed_to),
+        cmocka_unit_test(test_without_users_a_guarded_place_knows_its_hosts),
         cmocka_unit_test(test_users_that_change_count_at_once_on_open_connections),
         cmocka_unit_test(test_users_may_change_while_passwords_are_checked),
         cmocka_unit_test(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not),
@@ -451,6 +544,8 @@ main(void)
         cmocka_unit_test(test_a_token_that_expires_ends_on_an_open_connection),
         cmocka_unit_test(test_a_token_survives_each_failing_allocation),
         cmocka_unit_test(test_requests_beyond_the_rate_get_429),
+        cmocka_unit_test(test_requests_that_change_something_are_logged),
+        cmocka_unit_test(test_a_failure_to_sign_in_names_the_client_and_the_proxy),
         cmocka_unit_test(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,18 +2,21 @@
 #include "auth/networks.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 
 enum { TEXT_BYTES = INET6_ADDRSTRLEN + 4, MAPPED_BITS = 96 };
+_Static_assert(NETWORK_TEXT_BYTES >= INET6_ADDRSTRLEN, "an address fits");
+
+static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* Reads an address, without a port. Returns its number of bits, 0 if it is none. */
 static unsigned
 read_address(const char *text, uint8_t *to)
 {
-    static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     if (inet_pton(AF_INET6, text, to) == 1) return 128;
     if (inet_pton(AF_INET, text, to + sizeof mapped) != 1) return 0;
     memcpy(to, mapped, sizeof mapped);
@@ -40,6 +43,16 @@ network_parse(const char *text, struct ip_network *ret_network)
     if (slash[1 + read] != '\0' || bits > most) return false;
     ret_network->bits = most == 32 ? MAPPED_BITS + bits : bits;
     return true;
+}
+
+void
+network_print_address(const uint8_t *address, char ret_text[static NETWORK_TEXT_BYTES])
+{
+    bool is_v4 = memcmp(address, mapped, sizeof mapped) == 0;
+    const char *text =
+        inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + sizeof mapped : address, ret_text,
+                  NETWORK_TEXT_BYTES);
+    assert(text != NULL); /* it fits */
 }
 
 bool

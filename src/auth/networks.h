@@ -8,7 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { NETWORK_ADDRESS_BYTES = 16, NETWORKS_MAX = 64 };
+enum {
+    NETWORK_ADDRESS_BYTES = 16,
+    NETWORK_TEXT_BYTES = 46, /* of an address, with a NUL */
+    NETWORKS_MAX = 64,
+};
 
 struct ip_network {
     uint8_t address[NETWORK_ADDRESS_BYTES];
@@ -21,6 +25,8 @@ struct networks {
 
 /* Reads "10.0.0.0/8", "::1". False: it is neither an address nor a network. */
 bool network_parse(const char *text, struct ip_network *ret_network);
+/* Writes an address; IPv4 as such. */
+void network_print_address(const uint8_t *address, char ret_text[static NETWORK_TEXT_BYTES]);
 bool networks_have(const struct networks *networks, const uint8_t *address);
 
 /*

@@ -14,6 +14,18 @@ address_of(const char *text, uint8_t *to)
     memcpy(to, n.address, sizeof n.address);
 }
 
+UNIT_TEST(test_addresses_are_printed_as_they_are_written)
+{
+    static const char *const texts[] = {"192.0.2.1", "::1", "2001:db8::1", "0.0.0.0", "::"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        uint8_t address[NETWORK_ADDRESS_BYTES];
+        char text[NETWORK_TEXT_BYTES];
+        address_of(texts[i], address);
+        network_print_address(address, text);
+        assert_string_equal(text, texts[i]);
+    }
+}
+
 UNIT_TEST(test_networks_hold_the_addresses_of_their_bits)
 {
     static const struct {
@@ -96,6 +108,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses_are_printed_as_they_are_written),
         cmocka_unit_test(test_networks_hold_the_addresses_of_their_bits),
         cmocka_unit_test(test_other_texts_are_refused),
         cmocka_unit_test(test_the_client_is_the_last_address_outside_trusted_networks),

@@ -17,6 +17,7 @@
 #include "base/hash/hash.h"
 #include "base/table.h"
 #include "base/text/hex.h"
+#include "model/labels.h"
 #include "model/selector.h"
 
 enum { DIGEST_BYTES = 32, MEMORY_BYTES_MAX = 256 << 20 };
@@ -137,6 +138,28 @@ add_read_sets(struct users *u, const struct text_list *list, struct user *user, 
     return e;
 }
 
+static enum err
+add_write_labels(struct users *u, const struct named_texts *list, struct user *user,
+                 struct why *why)
+{
+    static const struct labels_limits limits = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    struct buf labels;
+    if (list->count == 0) return OK;
+    struct label *given = arena_new(&u->arena, list->count * sizeof *given);
+    if (given == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < list->count; i++) {
+        given[i] =
+            (struct label){bytes_of_text(list->items[i].name), bytes_of_text(list->items[i].value)};
+    }
+    buf_init(&labels, u->arena.budget, MEMORY_BYTES_MAX);
+    enum reject reject = labels_build(given, list->count, &limits, &labels);
+    user->write_labels = arena_copy(&u->arena, buf_bytes(&labels));
+    bool fits = buf_error(&labels) == OK && user->write_labels.at != NULL;
+    buf_fini(&labels);
+    if (reject == REJECT_NONE) return fits ? OK : ERR_NOMEM;
+    return why_set(why, ERR_INPUT, "user %s: write_labels: %s", user->name, reject_word(reject));
+}
+
 static bool
 add_user(struct users *u, const struct user_settings *s)
 {
@@ -173,6 +196,7 @@ add_all(struct users *u, const struct user_list *list, struct why *why)
         uint32_t i = u->count;
         if (!add_user(u, &list->items[i])) return ERR_NOMEM;
         enum err e = add_read_sets(u, &list->items[i].read_matchers, &u->items[i], why);
+        if (e == OK) e = add_write_labels(u, &list->items[i].write_labels, &u->items[i], why);
         if (e) return e;
     }
     return OK;

@@ -29,14 +29,15 @@ struct user {
     enum tenant_header tenant_header;
     const struct matcher_set *read_sets; /* series are visible that match one of them; see next */
     uint32_t read_set_count;             /* 0: all series are visible */
+    struct bytes write_labels;           /* canonical; empty: series stay as they were sent */
 };
 
 /*
  * Copies the settings, and reads the files that they name. Users with `jwt` sign in with keys of
  * `issuers`, which outlive the set; NULL: they do not sign in with tokens.
  *
- * ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a selector; ERR_NOMEM;
- * errors of jwt_users_new() and signing_keys_read().
+ * ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a selector, or
+ * write_labels are not labels; ERR_NOMEM; errors of jwt_users_new() and signing_keys_read().
  */
 MUST_CHECK enum err users_new(const struct user_list *list, struct issuers *issuers,
                               struct budget *memory, struct users **ret_users, struct why *why);

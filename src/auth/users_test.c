@@ -19,6 +19,10 @@
 #define BCRYPT(cost) "$2b$" cost "$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 #define must(call)   assert_int_equal((call), OK)
 
+#define added                                                  \
+    {                                                          \
+        (struct named_text[]){{"team", "a"}, {"cell", "b"}}, 2 \
+    }
 static struct user_settings settings[] = {
     {.name = "ann", .password = BCRYPT("04"), .permissions = PERMISSION_READ},
     {.name = "bob", .tokens = TEXTS(ABC, DEF), .permissions = PERMISSION_WRITE},
@@ -27,7 +31,7 @@ static struct user_settings settings[] = {
      .tenants = TEXTS("t"),
      .read_matchers = TEXTS("{team=\"a\",env=~\"x|y\"}", "{team!=\"b\"}")},
     {.name = "dot", .client_certificate = "d.test", .tenants = TEXTS("team-*", "x")},
-    {.name = "eve", .password = BCRYPT("12"), .tenants = TEXTS("*-b*-c")},
+    {.name = "eve", .password = BCRYPT("12"), .tenants = TEXTS("*-b*-c"), .write_labels = added},
 };
 static const struct user_list list = {settings, sizeof settings / sizeof *settings};
 
@@ -163,6 +167,24 @@ UNIT_TEST(test_users_are_found_by_their_access_keys)
     assert_null(u);
 }
 
+UNIT_TEST(test_write_labels_become_canonical)
+{
+    struct named_text twice[] = {{"a", "b"}, {"a", "c"}};
+    struct user_settings wrong = {.name = "fay", .write_labels = {twice, 2}};
+    struct user_list wrong_list = {&wrong, 1};
+    struct users *u = users_of(&list);
+    struct why why;
+    assert_true(bytes_equal_text(users_by_name(u, bytes_of_text("eve"))->write_labels,
+                                 "\x0a\x09\x0a\x04"
+                                 "cell\x12\x01"
+                                 "b\x0a\x09\x0a\x04team\x12\x01"
+                                 "a"));
+    assert_int_equal(users_by_name(u, bytes_of_text("ann"))->write_labels.size, 0);
+    users_release(u);
+    assert_int_equal(users_new(&wrong_list, NULL, NULL, &u, &why), ERR_INPUT);
+    assert_string_equal(why.text, "user fay: write_labels: duplicate_label");
+}
+
 UNIT_TEST(test_read_matchers_become_alternatives)
 {
     struct users *u = users_of(&list);
@@ -213,6 +235,7 @@ main(void)
         cmocka_unit_test(test_a_user_lives_as_long_as_its_set_is_held),
         cmocka_unit_test_setup_teardown(test_users_are_found_by_their_access_keys, test_dir_make,
                                         test_dir_remove),
+        cmocka_unit_test(test_write_labels_become_canonical),
         cmocka_unit_test(test_read_matchers_become_alternatives),
         cmocka_unit_test(test_a_read_matcher_that_is_not_a_selector_is_refused),
         cmocka_unit_test(test_each_allocation_may_fail),

@@ -66,14 +66,15 @@ static const struct setting table[] = {
     {"web.route-prefix", SETTING_TEXT, FIELD(web_route_prefix), .fallback = "", .max = 255,
      .what = "PATH", .check = web_check_prefix,
      .help = "prefix of the paths of all HTTP endpoints; empty means the path of web.external-url"},
-    {"web.cors-origin", SETTING_TEXT, FIELD(web_cors_origin), .fallback = ".*", .max = 255,
+    {"web.cors-origin", SETTING_TEXT, FIELD(web_cors_origin), .fallback = "auto", .max = 255,
      .what = "REGEX", .check = web_check_origin,
      .help = "regular expression, anchored, for the origins whose pages may read from the HTTP API "
-             "in a browser (CORS)"},
+             "in a browser (CORS); auto: all origins without users, none with users"},
     {"web.allowed-hosts", SETTING_TEXT, FIELD(web_allowed_hosts), .fallback = "", .max = 255,
      .reloadable = true, .is_list = true, .what = "HOST,...", .check = web_check_hosts,
-     .help = "host names besides localhost and addresses under which browsers reach a server "
-             "without users; requests with another Host that change something get 403"},
+     .help = "host names besides localhost and addresses under which a server without users is "
+             "reached; at loopback addresses, and at all if this is set, requests with another "
+             "Host get 403"},
     {"web.trusted-proxies", SETTING_TEXT, FIELD(web_trusted_proxies), .fallback = "", .max = 255,
      .reloadable = true, .is_list = true, .what = "NETWORK,...", .check = web_check_networks,
      .help = "addresses and networks of proxies whose X-Forwarded-For names the client"},

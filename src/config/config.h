@@ -48,7 +48,7 @@ struct settings {
     char web_allowed_hosts[SETTING_TEXT_BYTES];   /* "a,b"; reloadable */
     char web_external_url[SETTING_TEXT_BYTES];    /* "": not known */
     char web_route_prefix[SETTING_TEXT_BYTES];    /* "": that of the external URL */
-    char web_cors_origin[SETTING_TEXT_BYTES];     /* .* */
+    char web_cors_origin[SETTING_TEXT_BYTES];     /* "auto", or a regular expression */
     bool web_enable_lifecycle;                    /* false: /-/reload */
     bool web_enable_admin_api;                    /* false: /api/v1/admin/tsdb/... */
     uint32_t web_max_connections;                 /* 1024 */
@@ -240,11 +240,14 @@ MUST_CHECK enum err settings_listen_address(const char *text, char *ret_host, ui
 void settings_route_prefix(const struct settings *settings, char *ret_prefix);
 /*
  * Returns the URL under which clients reach the server, without a slash at its end:
- * web.external-url, or as in Prometheus http://HOSTNAME:PORT, here with the route prefix. "" or a
- * path if it is not known, because the setting is only a path, the kernel chooses the port, or
- * `hostname` cannot be part of a URL. `ret_url` has room for SETTING_URL_BYTES.
+ * web.external-url, or as in Prometheus http://HOSTNAME:PORT, here with the route prefix, and
+ * https:// with TLS. The port is that of the first of `listeners` in force that has one and lets
+ * readers in.
+ * "" or a path if the URL is not known, because the setting is only a path, the kernel chooses the
+ * port, or `hostname` cannot be part of a URL. `ret_url` has room for SETTING_URL_BYTES.
  */
-void settings_external_url(const struct settings *settings, const char *hostname, char *ret_url);
+void settings_external_url(const struct settings *settings, const struct listener_list *listeners,
+                           const char *hostname, char *ret_url);
 
 /* Appends "--web.listen-address=... help (default ...)" lines for --help. */
 void settings_help(struct buf *to);

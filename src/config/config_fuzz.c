@@ -121,7 +121,7 @@ check_sources(struct bytes text, const struct settings *settings)
     }
     sources_free(&again);
     check_printed_sources(&list, settings);
-    e = sources_check(&list, settings, &why);
+    e = sources_check(&list, settings, &(struct listener_list){NULL}, &why);
     assert(e == OK || e == ERR_INPUT);
     sources_free(&list);
 }

@@ -119,7 +119,7 @@ UNIT_TEST(test_defaults_are_those_the_header_names)
     assert_int_equal(s.storage_mode, STORAGE_LOCAL);
     assert_int_equal(s.storage_min_free_bytes, 0);
     assert_string_equal(s.web_listen_address, "127.0.0.1:9201");
-    assert_string_equal(s.web_cors_origin, ".*");
+    assert_string_equal(s.web_cors_origin, "auto");
     assert_false(s.web_enable_lifecycle);
     assert_int_equal(s.web_max_connections, 1024);
     assert_int_equal(s.web_workers, 0);
@@ -561,14 +561,21 @@ static void
 check_external_url(const char *listen, const char *external, const char *prefix,
                    const char *hostname, const char *expected)
 {
-    char got[SETTING_URL_BYTES];
+    char got[SETTING_URL_BYTES], address[8][SETTING_TEXT_BYTES];
+    struct listener_settings items[8];
+    uint32_t count = 0;
     struct settings s = defaults();
-    assert_int_equal(setting_parse(find("web.listen-address"), bytes_of_text(listen), &s, NULL),
-                     OK);
     assert_int_equal(setting_parse(find("web.external-url"), bytes_of_text(external), &s, NULL),
                      OK);
     assert_int_equal(setting_parse(find("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
-    settings_external_url(&s, hostname, got);
+    for (const char *rest = listen; (rest = settings_list_next(rest, address[count])) != NULL;) {
+        items[count] =
+            (struct listener_settings){.place = address[count],
+                                       .allow = PERMISSION_READ,
+                                       .tls.given = strstr(address[count], "9443") != NULL};
+        count++;
+    }
+    settings_external_url(&s, &(struct listener_list){items, count}, hostname, got);
     assert_string_equal(got, expected);
 }
 
@@ -580,6 +587,7 @@ UNIT_TEST(test_external_url_is_the_host_name_and_port_if_it_is_not_set)
     check_external_url("[::1]:9201", "", "", "box", "http://box:9201");
     check_external_url("unix:/a,:0,fd://b,[::1]:9202,:1", "", "", "box", "http://box:9202");
     check_external_url("unix:/a", "", "", "box", "");
+    check_external_url(":9443,:9201", "", "/keep", "box", "https://box:9443/keep"); /* with TLS */
     check_external_url(":9201", "", "/keep/", "box", "http://box:9201/keep");
     check_external_url(":9201", "https://example.com/keep/", "/", "box",
                        "https://example.com/keep");

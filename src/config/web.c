@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "auth/networks.h"
+#include "auth/settings.h"
 #include "base/text/shown.h"
 #include "config/config.h"
 #include "model/matcher.h"
@@ -210,9 +211,11 @@ settings_route_prefix(const struct settings *settings, char *ret_prefix)
 }
 
 void
-settings_external_url(const struct settings *settings, const char *hostname, char *ret_url)
+settings_external_url(const struct settings *settings, const struct listener_list *listeners,
+                      const char *hostname, char *ret_url)
 {
     char host[SETTING_TEXT_BYTES], prefix[SETTING_PREFIX_BYTES];
+    const struct listener_settings *listener = NULL;
     uint16_t port = 0;
     const char *external = settings->web_external_url;
     size_t size = strlen(external);
@@ -223,21 +226,23 @@ settings_external_url(const struct settings *settings, const char *hostname, cha
     if (external[0] != '\0' || hostname[0] == '\0' ||
         hostname[strspn(hostname, name_letters)] != '\0')
         return;
-    for (const char *rest = settings->web_listen_address; port == 0;) {
-        char address[SETTING_TEXT_BYTES];
-        rest = settings_list_next(rest, address);
-        if (rest == NULL) return;
-        err_ignore(settings_listen_address(address, host, &port, NULL), "a socket has no port");
+    for (uint32_t i = 0; i < listeners->count && port == 0; i++) {
+        listener = &listeners->items[i];
+        if ((listener->allow & PERMISSION_READ) == 0) continue;
+        err_ignore(settings_listen_address(listener->place, host, &port, NULL),
+                   "a socket has no port");
     }
+    if (port == 0) return;
     settings_route_prefix(settings, prefix);
-    snprintf(ret_url, SETTING_URL_BYTES, "http://%.255s:%u%s", hostname, port, prefix);
+    snprintf(ret_url, SETTING_URL_BYTES, "%s://%.255s:%u%s", listener->tls.given ? "https" : "http",
+             hostname, port, prefix);
 }
 
 enum err
 web_check_origin(const char *text, const char **ret_expected)
 {
     struct matcher *matcher;
-    if (strcmp(text, ".*") == 0) return OK; /* the default cannot fail */
+    if (strcmp(text, "auto") == 0) return OK; /* the default cannot fail */
     enum err e = matcher_new(MATCH_REGEX, bytes_of_text("origin"), bytes_of_text(text), NULL,
                              &matcher, NULL);
     if (e == OK) matcher_free(matcher);

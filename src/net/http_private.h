@@ -428,6 +428,8 @@ void http_request_init_body(struct http_request *request);
 bool http_body_is_short(const struct http_request *request, uint64_t size);
 /* Gives a whole request, which is not refused, to its handler. False: the server is being freed. */
 bool http_give(struct http_request *request);
+/* Gives the status of the answer to the gate. */
+void http_note_status(const struct http_request *request, unsigned status);
 /* The answer of a refusal; NULL if there is not enough memory. */
 struct http_response *http_refusal_response(const struct http_request *request);
 

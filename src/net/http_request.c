@@ -431,6 +431,7 @@ http_reply(struct http_request *request, const struct http_answer *answer)
 {
     assert(answer->status >= 200 && answer->status < 600);
     struct http_response *response = http_response_new(request, answer);
+    http_note_status(request, answer->status);
     buf_fini(&request->body);
     http_hand_in(request, response, HTTP_REQUEST_ANSWERED);
 }

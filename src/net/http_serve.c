@@ -277,11 +277,19 @@ http_request_judge(struct http_request *request)
     return true;
 }
 
+void
+http_note_status(const struct http_request *request, unsigned status)
+{
+    const struct http_gate *gate = &request->server->options.gate;
+    if (gate->answered != NULL) gate->answered(gate->context, request, status);
+}
+
 struct http_response *
 http_refusal_response(const struct http_request *request)
 {
     const struct http_refusal *refusal = &request->refusal;
     char text[160];
+    if (request->sender != NULL) http_note_status(request, refusal->status);
     int size =
         snprintf(text, sizeof text, refusal->json ? HTTP_REFUSAL_JSON : "%s\n", refusal->text);
     assert(size >= 0 && (size_t)size < sizeof text);

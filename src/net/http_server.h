@@ -90,6 +90,9 @@ struct http_gate {
      * limit is a limit for all of them: 503 beyond it. One of them may have a third of that, and
      * body_bytes_max of the server, whatever its route allows: 413 beyond it. */
     struct budget *bodies;
+    /* Called once with the status of the answer, before it is sent; any thread. Not for what the
+     * server refuses without a sender. May be NULL. */
+    void (*answered)(void *context, const struct http_request *request, unsigned status);
 };
 
 /* The largest header limit, which is Prometheus' own. */

@@ -116,6 +116,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
         .nowhere = nowhere,
     };
     cond_init(&stream->room);
+    http_note_status(request, answer->status);
     buf_fini(&request->body);
     http_head_fini(&request->head);
     http_hand_in(request, response, HTTP_REQUEST_STREAMING);

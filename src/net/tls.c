@@ -20,13 +20,14 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "net/tls_names.h"
 
-enum { DIGEST_BYTES = 32, CHAIN_MAX = 16 };
+enum { DIGEST_BYTES = 32, CHAIN_MAX = 16, ALERT_RECORD_BYTES = 7 };
 
 struct tls {
     _Atomic unsigned references; /* acq_rel: the last one to release sees all uses */
@@ -45,11 +46,14 @@ struct tls_session {
     struct budget *memory;
     struct tls *tls; /* invariant 2 */
     gnutls_session_t gnutls;
-    bool is_pending;       /* invariant 4 */
-    bool is_over;          /* nothing more can be sent */
-    bool has_peer;         /* invariant 3 */
-    bool is_fit;           /* it may go on with `judged_by` */
-    struct tls *judged_by; /* held; NULL: before the end of the handshake */
+    int fd;
+    bool is_shaken;                            /* the handshake is over */
+    uint8_t last_received[ALERT_RECORD_BYTES]; /* of the handshake */
+    bool is_pending;                           /* invariant 4 */
+    bool is_over;                              /* nothing more can be sent */
+    bool has_peer;                             /* invariant 3 */
+    bool is_fit;                               /* it may go on with `judged_by` */
+    struct tls *judged_by;                     /* held; NULL: before the end of the handshake */
     int64_t peer_expires_s;
     struct tls_peer peer;
     const char **peer_names;
@@ -500,6 +504,49 @@ tls_session_peer(const struct tls_session *session)
 
 /* --- sessions --------------------------------------------------------------------------------- */
 
+/* Receives for GnuTLS. */
+static ssize_t
+pull(gnutls_transport_ptr_t session, void *to, size_t size)
+{
+    struct tls_session *s = session;
+    ssize_t got = recv(s->fd, to, size, 0);
+    if (s->is_shaken || got <= 0) return got;
+    size_t kept = (size_t)got < ALERT_RECORD_BYTES ? ALERT_RECORD_BYTES - (size_t)got : 0;
+    memmove(s->last_received, s->last_received + ALERT_RECORD_BYTES - kept, kept);
+    memcpy(s->last_received + kept, (uint8_t *)to + got - (ALERT_RECORD_BYTES - kept),
+           ALERT_RECORD_BYTES - kept);
+    return got;
+}
+
+/* Returns the alert by which the client has ended the handshake, or -1. Clients that have not begun
+ * to encrypt, as those of OpenSSL that do not trust a certificate, send it in clear text, where
+ * GnuTLS expects TLS 1.3. */
+static int
+alert_received(const struct tls_session *s, int failure)
+{
+    static const uint8_t clear_alert[] = {21 /* alert */, 3, 3, 0, 2, GNUTLS_AL_FATAL};
+    if (failure == GNUTLS_E_FATAL_ALERT_RECEIVED) return (int)gnutls_alert_get(s->gnutls);
+    if (failure != GNUTLS_E_DECRYPTION_FAILED) return -1;
+    bool is_alert = memcmp(s->last_received, clear_alert, sizeof clear_alert) == 0;
+    return is_alert ? s->last_received[sizeof clear_alert] : -1;
+}
+
+static void
+explain_failure(const struct tls_session *s, int failure, struct why *why)
+{
+    int alert = alert_received(s, failure);
+    const char *name = alert < 0 ? NULL : gnutls_alert_get_name((gnutls_alert_description_t)alert);
+    if (alert < 0)
+        why_set(why, ERR_INPUT, "%s", gnutls_strerror(failure));
+    else if (alert == GNUTLS_A_UNKNOWN_CA || alert == GNUTLS_A_BAD_CERTIFICATE ||
+             alert == GNUTLS_A_CERTIFICATE_UNKNOWN)
+        why_set(why, ERR_INPUT, "the client does not trust the server's certificate: %s (alert %d)",
+                name, alert);
+    else
+        why_set(why, ERR_INPUT, "the client ended it: %s (alert %d)",
+                name == NULL ? "unknown reason" : name, alert);
+}
+
 static int
 session_init(struct tls_session *s, int fd)
 {
@@ -516,7 +563,9 @@ session_init(struct tls_session *s, int fd)
     int failed = gnutls_init(&s->gnutls, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
     if (failed) return failed;
     gnutls_session_set_ptr(s->gnutls, s);
-    gnutls_transport_set_int(s->gnutls, fd);
+    s->fd = fd;
+    gnutls_transport_set_ptr2(s->gnutls, s, (gnutls_transport_ptr_t)(intptr_t)fd);
+    gnutls_transport_set_pull_function(s->gnutls, pull);
     gnutls_handshake_set_timeout(s->gnutls, 0); /* the server has deadlines of its own */
     gnutls_certificate_server_set_request(s->gnutls, requests[tls->client_auth]);
     failed = gnutls_priority_set(s->gnutls, tls->priority);
@@ -574,10 +623,11 @@ tls_handshake(struct tls_session *s, struct why *why)
     if (result == GNUTLS_E_AGAIN) return TLS_AGAIN;
     /* Without a certificate in the handshake, as in that of a resumed session, it is not judged. */
     if (result == 0 && !judge(s, s->tls)) result = GNUTLS_E_CERTIFICATE_ERROR;
+    s->is_shaken = result == 0;
     if (result == 0) return TLS_DONE;
     s->is_over = true;
+    explain_failure(s, result, why);
     (void)!gnutls_alert_send_appropriate(s->gnutls, result);
-    why_set(why, ERR_INPUT, "%s", gnutls_strerror(result));
     return TLS_ENDED;
 }
 

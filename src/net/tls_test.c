@@ -109,7 +109,7 @@ begin_client(struct pair *p, struct manner manner)
 }
 
 static struct pair
-connect_pair(struct tls *tls, struct manner manner)
+begin_pair(struct tls *tls, struct manner manner)
 {
     struct pair p = {.server_is = TLS_AGAIN, .client_is = GNUTLS_E_AGAIN};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p.fds), 0);
@@ -120,6 +120,13 @@ connect_pair(struct tls *tls, struct manner manner)
     p.server = tls_session_new(tls, p.fds[0]);
     assert_non_null(p.server);
     begin_client(&p, manner);
+    return p;
+}
+
+static struct pair
+connect_pair(struct tls *tls, struct manner manner)
+{
+    struct pair p = begin_pair(tls, manner);
     for (int i = 0; i < 100 && (p.server_is == TLS_AGAIN || p.client_is == GNUTLS_E_AGAIN); i++) {
         if (p.client_is == GNUTLS_E_AGAIN) p.client_is = gnutls_handshake(p.client);
         if (p.server_is == TLS_AGAIN) p.server_is = tls_handshake(p.server, &p.why);
@@ -397,6 +404,31 @@ UNIT_TEST(test_bytes_that_are_not_tls_end_the_session)
     tls_release(tls);
 }
 
+/* Clients of OpenSSL send such an alert in clear text, in TLS 1.3 too. */
+UNIT_TEST(test_the_alert_of_a_client_that_ends_the_handshake_is_named)
+{
+    static const struct {
+        const char *alert, *text;
+    } cases[] = {
+        {"\x15\x03\x03\x00\x02\x02\x30",
+         "the client does not trust the server's certificate: CA is unknown (alert 48)"},
+        {"\x15\x03\x03\x00\x02\x02\x2e", "Unknown certificate (alert 46)"},
+        {"\x15\x03\x03\x00\x02\x02\x2d", "the client ended it: Certificate is expired (alert 45)"},
+    };
+    static const char *const priorities[] = {"NORMAL", "NORMAL:-VERS-TLS1.3"};
+    struct tls *tls = tls_of(good_settings());
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        struct pair p = begin_pair(tls, (struct manner){.priority = priorities[i % 2]});
+        assert_int_equal(gnutls_handshake(p.client), GNUTLS_E_AGAIN); /* it says hello */
+        assert_int_equal(tls_handshake(p.server, &p.why), TLS_AGAIN);
+        assert_int_equal(write(p.fds[1], cases[i / 2].alert, 7), 7);
+        assert_int_equal(tls_handshake(p.server, &p.why), TLS_ENDED);
+        if (strstr(p.why.text, cases[i / 2].text) == NULL) fail_msg("%s", p.why.text);
+        close_pair(&p);
+    }
+    tls_release(tls);
+}
+
 static void
 expect_refused(struct tls_server_settings settings, enum err expected, const char *text)
 {
@@ -465,6 +497,7 @@ main(void)
         cmocka_unit_test(test_tickets_resume_sessions_until_the_tls_is_replaced),
         cmocka_unit_test(test_a_full_socket_loses_no_byte_and_repeats_none),
         cmocka_unit_test(test_bytes_that_are_not_tls_end_the_session),
+        cmocka_unit_test(test_the_alert_of_a_client_that_ends_the_handshake_is_named),
         cmocka_unit_test(test_files_that_do_not_fit_are_refused_by_name),
         cmocka_unit_test(test_each_allocation_of_ours_may_fail),
     };

@@ -180,7 +180,7 @@ wrong_lengths_get_one_answer() {
     local value
     for value in abc -1 +14 99999999999999999999999 0x5; do
         exec 3<>"/dev/tcp/127.0.0.1/$port" || return 1
-        printf 'POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n' "$value" >&3
+        printf 'POST /api/v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n' "$value" >&3
         cat <&3 >"$work/answer" # to its end
         exec 3>&-
         [[ $(grep -c '^HTTP/1.1 4' "$work/answer") == 1 && $(grep -c '^HTTP/' "$work/answer") == 1 ]] || return 1

@@ -77,7 +77,7 @@ same_answers() { # STAGE
 }
 
 admin() { # PATH [CURL-ARGUMENT...]
-    curl -fs --noproxy '*' -XPOST -o "$work/answer" "$url/api/v1/admin/tsdb/$1" "${@:2}"
+    curl -fsG --noproxy '*' -XPOST -o "$work/answer" "$url/api/v1/admin/tsdb/$1" "${@:2}"
 }
 
 # DATA PATH [CURL-ARGUMENT...]: exactly that answer

@@ -168,7 +168,7 @@ hangs_up_while_it_waits() {
 # A million points, of which the client takes the first ones.
 hangs_up_while_it_is_answered() {
     exec 3<>"/dev/tcp/127.0.0.1/$port" || return 1
-    printf 'GET /api/v1/query_range?query=past&start=%s&end=%s&step=2 HTTP/1.1\r\nHost: x\r\n\r\n' \
+    printf 'GET /api/v1/query_range?query=past&start=%s&end=%s&step=2 HTTP/1.1\r\nHost: localhost\r\n\r\n' \
         $past_s $((past_s + 18000)) >&3
     local begun
     begun=$(head -c 65536 <&3 | tr -d '\0' | grep -c '"resultType":"matrix"')
@@ -181,7 +181,7 @@ hangs_up_while_it_is_answered() {
 
 hangs_up_before_it_has_asked() {
     exec 3<>"/dev/tcp/127.0.0.1/$port" || return 1
-    printf 'POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nquery=su' >&3
+    printf 'POST /api/v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\nquery=su' >&3
     exec 3>&-
     within 10 nobody_asks >/dev/null || nobody_asks || return 1
     has_value "$sum" "$sum_value"

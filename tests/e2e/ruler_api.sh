@@ -187,7 +187,7 @@ edit_all_the_time() {
             echo "$name -" >>"$work/acknowledged.txt"
         else
             status=$(curl -s -m 5 -o "$work/answer.txt" -w '%{http_code}' -X POST \
-                --data-binary "$(group "$name" "vector($i)")" "$url/api/prom/rules/k")
+                -H Content-Type:application/yaml --data-binary "$(group "$name" "vector($i)")" "$url/api/prom/rules/k")
             [[ $status == 202 ]] || return
             echo "$name $i" >>"$work/acknowledged.txt"
         fi

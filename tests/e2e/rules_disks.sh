@@ -344,7 +344,7 @@ tells_while_it_hangs() {
 # It is answered when it is durable.
 stores_group() {
     printf '%s\n' 'name: stored' 'rules: [{record: stored, expr: vector(1)}]' >"$work/group.yml"
-    start edit curl -sf --max-time 300 -X POST --data-binary "@$work/group.yml" "$url/prometheus/config/v1/rules/one"
+    start edit curl -sf --max-time 300 -X POST -H Content-Type:application/yaml --data-binary "@$work/group.yml" "$url/prometheus/config/v1/rules/one"
     within 20 test -d "$data/rules" # it is made, and synced
 }
 
@@ -367,7 +367,7 @@ goes_on() {
 # A change of stored rules hangs, and a reload waits for it.
 ends_while_it_hangs() {
     touch "$work/hangs"
-    start edit curl -sf --max-time 300 -X POST --data-binary "@$work/group.yml" "$url/prometheus/config/v1/rules/two"
+    start edit curl -sf --max-time 300 -X POST -H Content-Type:application/yaml --data-binary "@$work/group.yml" "$url/prometheus/config/v1/rules/two"
     within 20 eval 'compgen -G "$data/rules/*.tmp" >/dev/null' || return 1
     kill -HUP "$(pid_of firekeep)"
     within 30 rule_says High 'err the disk hangs' && stop firekeep && grep 'the last commit failed.*the disk hangs' "$work/firekeep.log"

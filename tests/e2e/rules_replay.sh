@@ -323,7 +323,7 @@ claim "not kept: if nothing is left it is refused" fails 1 'older samples are no
 # --- stored by the ruler API ------------------------------------------------------------------------
 
 post() { # NAMESPACE YAML
-    [[ $(curl -s -o "$work/posted" -w '%{http_code}' --data-binary "$2" "$url/config/v1/rules/$1") == 202 ]]
+    [[ $(curl -s -o "$work/posted" -w '%{http_code}' -H Content-Type:application/yaml --data-binary "$2" "$url/config/v1/rules/$1") == 202 ]]
 }
 claim "stored: a group is stored" post 'my%20space' 'name: stored
 interval: 10m

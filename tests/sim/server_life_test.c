@@ -432,7 +432,7 @@ static int
 post_reload(struct site *s)
 {
     struct client c = site_connect(s);
-    client_send(&c, "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    client_send(&c, "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     struct response r = client_response(&c, false);
     int status = r.status;
     response_free(&r);

@@ -184,7 +184,7 @@ send_post(struct client *c, const char *path, const char *proto, struct body bod
 {
     char header[512];
     snprintf(header, sizeof header,
-             "POST %s HTTP/1.1\r\nHost: x\r\nContent-Encoding: snappy\r\n"
+             "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: snappy\r\n"
              "Content-Type: application/x-protobuf%s%s\r\nContent-Length: %zu\r\n\r\n",
              path, proto[0] == '\0' ? "" : ";proto=", proto, body.size);
     return client_send(c, header) && client_send_bytes(c, body.at, body.size);
@@ -240,7 +240,7 @@ site_get(const struct site *s, const char *path)
 {
     char header[256];
     struct client c = site_connect(s);
-    snprintf(header, sizeof header, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+    snprintf(header, sizeof header, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
     client_send(&c, header);
     struct response r = client_response(&c, false);
     client_close(&c);

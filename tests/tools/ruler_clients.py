@@ -67,6 +67,19 @@ def path_escape(text):
     return urllib.parse.quote(text, safe="$&+=:@-._~")
 
 
+class Untyped(urllib.request.BaseHandler):
+    """Sends no Content-Type of its own, as Go does not."""
+
+    handler_order = 600
+
+    def http_request(self, request):
+        request.unredirected_hdrs.pop("Content-type", None)
+        return request
+
+
+OPENER = urllib.request.build_opener(Untyped)
+
+
 class Connection:
     def __init__(self, url, tenant, agent):
         self.url = url.rstrip("/")
@@ -78,7 +91,7 @@ class Connection:
         data = body if body is None else body.encode()
         request = urllib.request.Request(self.url + path, data, {**self.headers, **(headers or {})}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with OPENER.open(request, timeout=60) as answer:
                 return answer.status, answer.headers.get("Content-Type", ""), answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.headers.get("Content-Type", ""), error.read().decode()

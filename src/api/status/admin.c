@@ -93,14 +93,11 @@ merge_run(struct api *api, struct http_request *request)
 {
     struct why why = {""};
     struct tsdb_stats before;
-    struct form form;
-    enum err e = form_read(request, &api->page_budget, &form, &why);
-    const char *full = form_nth(&form, "full", 0);
+    const char *full = http_argument(request, "full");
     enum tsdb_merge_mode mode =
         full != NULL && strcasecmp(full, "true") == 0 ? TSDB_MERGE_FULL : TSDB_MERGE_DUE;
-    form_fini(&form);
     tsdb_stats(api->options.tsdb, &before);
-    if (e == OK) e = api->options.merge_now(api->options.context, mode, &why);
+    enum err e = api->options.merge_now(api->options.context, mode, &why);
     reply_done(api, request, e, &why, &before, NULL);
 }
 
@@ -215,21 +212,14 @@ static const char *const verbs[] = {
 static enum err
 parse_from(struct api *api, struct http_request *request, int64_t *ret_ms, struct why *why)
 {
-    struct form form;
-    enum err e = form_read(request, &api->page_budget, &form, why);
-    const char *text = e == OK ? form_nth(&form, "from", 0) : NULL;
-    if (e == OK && text == NULL) {
-        e = why_set(why, ERR_INPUT,
-                    "missing parameter 'from': the time of the oldest sample to send again (RFC "
-                    "3339 or Unix seconds)");
+    const char *text = http_argument(request, "from");
+    if (text == NULL) {
+        return why_set(why, ERR_INPUT,
+                       "missing parameter 'from': the time of the oldest sample to send again (RFC "
+                       "3339 or Unix seconds)");
     }
-    if (e == OK) {
-        int64_t now_ms = env_realtime_ms(api->options.env);
-        e = time_parse(bytes_of_text(text), now_ms, ret_ms, why);
-        if (e) why_prefix(why, e, "from");
-    }
-    form_fini(&form);
-    return e;
+    enum err e = time_parse(bytes_of_text(text), env_realtime_ms(api->options.env), ret_ms, why);
+    return e ? why_prefix(why, e, "from") : OK;
 }
 
 void

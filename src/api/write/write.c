@@ -28,8 +28,10 @@
 
 #include "api/answer.h"
 #include "api/write/refusals.h"
+#include "auth/gate.h"
 #include "base/log.h"
-#include "wire/remote/remote_write.h"
+#include "base/text/shown.h"
+#include "wire/remote/remote_write_overwrite.h"
 #include "wire/snappy.h"
 
 enum {
@@ -57,7 +59,8 @@ struct pending_write {
     uint64_t epoch;
     enum tsdb_epoch state;
     enum rw_version version;
-    enum err error; /* why the rest of the request was not taken */
+    enum err error;   /* why the rest of the request was not taken */
+    bool overwritten; /* series got labels of write_labels that were not sent */
     struct why why;
     struct ingest_result result;
     struct write_memory *memory;      /* kept while samples are undecided */
@@ -70,6 +73,7 @@ struct write_memory {
     struct budget budget; /* budget of `message` and `request` */
     struct buf message;
     struct rw_request request;
+    uint32_t overwritten; /* series that got labels of write_labels that were not sent */
 };
 
 /* Guarded by the lock of the api. */
@@ -373,6 +377,24 @@ write_unfit(const struct api *api, const struct write_memory *w, struct why *why
                    w->message.size);
 }
 
+/* Decodes the message, and sets the user's write_labels. Without them, and unless all is to be
+ * checked, labels are taken without a look at them. */
+static enum err
+decode_message(struct api *api, const struct http_request *request, enum rw_version version,
+               bool checked, struct write_memory *w, struct why *why)
+{
+    const struct user *user = gate_user(request);
+    uint64_t seed = tsdb_hash_seed(api->options.tsdb);
+    struct bytes message = buf_bytes(&w->message);
+    bool overwrites = user != NULL && user->write_labels.size > 0;
+    w->overwritten = 0;
+    if (!overwrites && !checked)
+        return rw_decode_unchecked(&w->request, version, message, seed, why);
+    enum err e = rw_decode(&w->request, version, message, seed, why);
+    if (e || !overwrites) return e;
+    return rw_overwrite_labels(&w->request, user->write_labels, &w->overwritten, why);
+}
+
 static enum err
 write_decode(struct api *api, struct http_request *request, enum rw_version version,
              struct write_memory *w, struct why *why)
@@ -389,8 +411,7 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
     if (e == ERR_NOMEM) return write_unfit(api, w, why);
     if (e) return e;
     http_body_release(request);
-    e = rw_decode_unchecked(&w->request, version, buf_bytes(&w->message),
-                            tsdb_hash_seed(api->options.tsdb), why);
+    e = decode_message(api, request, version, false, w, why);
     return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
 }
 
@@ -405,9 +426,23 @@ write_ingest(struct api *api, enum rw_version version, struct bytes tenant, stru
     enum err e = tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->undecided, why);
     if (e != ERR_INPUT) return e;
     why->text[0] = '\0';
-    e = rw_decode(&w->request, version, buf_bytes(&w->message), tsdb_hash_seed(tsdb), why);
+    e = decode_message(api, wait->request, version, true, w, why);
     if (e == ERR_INPUT) metric_inc(&malformed);
     return e ? e : tsdb_ingest_begin(tsdb, tenant, &w->request, result, &wait->undecided, why);
+}
+
+/* Adds to the text of refused samples that write_labels may have made two series one. */
+static void
+blame_write_labels(struct ingest_result *result, const struct user *user)
+{
+    char note[256];
+    size_t used = strlen(result->text);
+    int size = snprintf(note, sizeof note,
+                        "; series that differ only in labels that write_labels of user %.100s sets "
+                        "are one series",
+                        shown_of(bytes_of_text(user->name)).text);
+    size_t most = sizeof result->text - 1 - (size_t)size;
+    memcpy(result->text + (used < most ? used : most), note, (size_t)size + 1);
 }
 
 /* Answers, or leaves the request waiting for its commit. */
@@ -416,6 +451,8 @@ write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
 {
     assert(wait->stage == WRITE_JUDGED);
     assert(wait->undecided == NULL); /* invariant 3 */
+    if (wait->overwritten && wait->result.rejected_for[REJECT_CONFLICT] > 0)
+        blame_write_labels(&wait->result, gate_user(wait->request));
     if (wait->result.rejected_total > 0) {
         refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
     }
@@ -601,6 +638,7 @@ write_judge(struct api *api, struct http_request *request)
     *wait = (struct pending_write){
         .stage = WRITE_JUDGED, .request = request, .version = version, .memory = w};
     wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
+    wait->overwritten = w->overwritten > 0;
     if (wait->undecided != NULL) {
         write_look_later(api, wait);
         return;

@@ -12,9 +12,9 @@ request(const char *method, const char *path, const char *body, char *answer, si
 {
     char text[2000];
     struct client c = site_connect(site);
-    int size =
-        snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
-                 method, path, strlen(body), body);
+    int size = snprintf(text, sizeof text,
+                        "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s",
+                        method, path, strlen(body), body);
     assert_true(size < (int)sizeof text);
     client_send(&c, text);
     struct response r = client_response(&c, false);

@@ -56,5 +56,5 @@ config_lists_check(const struct config_lists *lists, const struct settings *sett
                    struct why *why)
 {
     enum err e = destinations_check(&lists->destinations, settings->storage_path, why);
-    return e ? e : sources_check(&lists->sources, settings, why);
+    return e ? e : sources_check(&lists->sources, settings, &lists->access.given.listeners, why);
 }

@@ -74,7 +74,7 @@ is_address(const struct url_target *target, const char *address)
 }
 
 static bool
-is_where_we_listen(const struct url_target *target, const struct settings *settings)
+is_listen_address(const struct url_target *target, const struct settings *settings)
 {
     char address[SETTING_TEXT_BYTES];
     const char *rest = settings->web_listen_address;
@@ -82,6 +82,16 @@ is_where_we_listen(const struct url_target *target, const struct settings *setti
         if (is_address(target, address)) return true;
     }
     return false;
+}
+
+static bool
+is_listener(const struct url_target *target, const struct listener_list *listeners)
+{
+    bool is_one = false;
+    for (uint32_t i = 0; i < listeners->count && !is_one; i++) {
+        is_one = is_address(target, listeners->items[i].address);
+    }
+    return is_one;
 }
 
 /* True if the URL is below the external URL of this server. */
@@ -98,7 +108,8 @@ is_below(const struct url_target *target, const struct url_target *outer)
 }
 
 enum err
-sources_check(const struct sources *list, const struct settings *settings, struct why *why)
+sources_check(const struct sources *list, const struct settings *settings,
+              const struct listener_list *listeners, struct why *why)
 {
     struct url_target external, target;
     enum err e = url_target_of(settings->web_external_url, &external, why);
@@ -107,9 +118,10 @@ sources_check(const struct sources *list, const struct settings *settings, struc
         if (s->type != SOURCE_REMOTE_READ) continue; /* Firekeep serves no other protocol */
         e = url_target_of(s->u.remote_read.url, &target, why);
         if (e) return e;
-        const char *ours = is_where_we_listen(&target, settings) ? "web.listen-address"
-                           : is_below(&target, &external)        ? "web.external-url"
-                                                                 : NULL;
+        const char *ours = is_listen_address(&target, settings) ? "web.listen-address"
+                           : is_listener(&target, listeners)    ? "listeners"
+                           : is_below(&target, &external)       ? "web.external-url"
+                                                                : NULL;
         if (ours == NULL) continue;
         e = why_set(why, ERR_INPUT,
                     "source %s (line %" PRIu32 "): url is an address of this server (%s); a server "

@@ -5,6 +5,8 @@
 
 #include "config/lists/sources.h"
 
+static struct listener_list listeners;
+
 static enum err
 check(const char *listen, const char *external, const char *url, struct why *why)
 {
@@ -15,7 +17,7 @@ check(const char *listen, const char *external, const char *url, struct why *why
     settings_default(&settings);
     snprintf(settings.web_listen_address, sizeof settings.web_listen_address, "%s", listen);
     snprintf(settings.web_external_url, sizeof settings.web_external_url, "%s", external);
-    return sources_check(&list, &settings, why);
+    return sources_check(&list, &settings, &listeners, why);
 }
 
 UNIT_TEST(test_a_source_that_is_the_server_itself_is_refused)
@@ -66,11 +68,23 @@ UNIT_TEST(test_a_source_that_is_the_server_itself_is_refused)
                                   "(web.listen-address); a server cannot read from itself");
 }
 
+UNIT_TEST(test_a_source_that_is_a_listener_of_the_list_is_refused)
+{
+    struct why why = {""};
+    struct listener_settings items[] = {{.address = "unix:/a"}, {.address = "[::]:9443"}};
+    listeners = (struct listener_list){items, 2};
+    assert_int_equal(check(":9201", "", "https://localhost:9443/read", &why), ERR_INPUT);
+    assert_non_null(strstr(why.text, "an address of this server (listeners)"));
+    assert_int_equal(check(":9201", "", "https://localhost:9444/read", &why), OK);
+    listeners = (struct listener_list){NULL, 0};
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_source_that_is_the_server_itself_is_refused),
+        cmocka_unit_test(test_a_source_that_is_a_listener_of_the_list_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

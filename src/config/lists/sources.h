@@ -20,10 +20,10 @@ MUST_CHECK enum err sources_yaml(const char *file_name, struct bytes text,
                                  const struct settings *settings, struct sources *ret_list,
                                  struct why *why);
 
-/* ERR_INPUT: a source is the server of these settings itself, as far as its URL shows, so that
- * its queries would wait for each other. ERR_NOMEM. */
+/* ERR_INPUT: a source is the server of these settings and `listeners` itself, as far as its URL
+ * shows, so that its queries would wait for each other. ERR_NOMEM. */
 MUST_CHECK enum err sources_check(const struct sources *list, const struct settings *settings,
-                                  struct why *why);
+                                  const struct listener_list *listeners, struct why *why);
 
 /* Returns the source with that name, or NULL: a view that lives as long as the list. */
 const struct source_settings *sources_find(const struct sources *list, const char *name);

@@ -223,23 +223,6 @@ append_refs(struct rw_memory *m, enum rw_array_id id, struct bytes packed)
     return OK;
 }
 
-/* Sums up the fingerprints of the texts; the length distinguishes the sum from fingerprints of 1.0.
- */
-static struct fingerprint
-print_refs(const struct decoder *d, const uint32_t *refs, uint32_t count)
-{
-    const struct fingerprint *prints = d->m->arrays[RW_SYMBOL_PRINTS].at;
-    if (d->keys == NULL || count > FINGERPRINT_WORDS_MAX / 2) return (struct fingerprint){0, 0};
-    struct fingerprint_sum sum = fingerprint_begin(&d->keys->lists, UINT64_C(1) << 32 | count);
-    bool all = true;
-    for (uint32_t i = 0; i < count; i++) {
-        struct fingerprint f = prints[refs[i]];
-        all &= !fingerprint_is_none(f);
-        fingerprint_add(&sum, f.low, f.high);
-    }
-    return all ? fingerprint_end(&sum) : (struct fingerprint){0, 0};
-}
-
 /* Checks the references of a series, the last ones of their array. */
 static void
 resolve_series_refs(struct decoder *d, struct rw_series *series)
@@ -257,7 +240,7 @@ resolve_series_refs(struct decoder *d, struct rw_series *series)
         return;
     }
     series->refs.count = count;
-    series->print = print_refs(d, refs, count);
+    series->print = rw_print_refs(d->m, d->keys, refs, count);
 }
 
 static bool
@@ -581,19 +564,6 @@ read_metadata_v1(struct decoder *d, struct bytes message)
     return c.bad ? ERR_INPUT : OK;
 }
 
-static enum err
-append_symbol(struct decoder *d, struct bytes text)
-{
-    struct bytes *symbol = rw_push(d->m, RW_SYMBOLS, sizeof *symbol);
-    if (symbol == NULL) return d->m->refused;
-    *symbol = text;
-    if (d->keys == NULL) return OK;
-    struct fingerprint *print = rw_push(d->m, RW_SYMBOL_PRINTS, sizeof *print);
-    if (print == NULL) return d->m->refused;
-    *print = fingerprint_of(&d->keys->texts, text);
-    return OK;
-}
-
 enum walk { WALK_BOTH, WALK_SYMBOLS, WALK_SERIES };
 
 /* A request consists of series and of metadata (1.0) or symbols (2.0). *ret_late: a symbol follows
@@ -620,7 +590,8 @@ read_request(struct decoder *d, struct bytes message, enum rw_version version, e
             *ret_late = version == RW_V2 && walk == WALK_BOTH && d->m->arrays[RW_SERIES].count > 0;
             if (*ret_late) return OK;
             if (c.bad || walk == WALK_SERIES) continue;
-            e = version == RW_V1 ? read_metadata_v1(d, body) : append_symbol(d, body);
+            e = version == RW_V1 ? read_metadata_v1(d, body)
+                                 : rw_append_symbol(d->m, d->keys, body);
         } else {
             proto_skip(&c, tag, PROTO_KNOWN(series) | PROTO_KNOWN(other));
         }
@@ -649,8 +620,8 @@ rw_decode_request(struct decoder *d, struct bytes message)
     return read_request_v2(d, message, WALK_SERIES, &late);
 }
 
-static void
-publish(struct rw_request *request)
+void
+rw_publish(struct rw_request *request)
 {
     const struct rw_array *arrays = request->memory->arrays;
     request->series_count = arrays[RW_SERIES].count;
@@ -709,7 +680,7 @@ decode_request(struct rw_request *request, enum rw_version version, bool uncheck
         rw_request_clear(request);
         return e;
     }
-    publish(request);
+    rw_publish(request);
     return OK;
 }
 

@@ -65,6 +65,42 @@ rw_push(struct rw_memory *m, enum rw_array_id id, size_t item_bytes)
 /* Allocates from the arena; NULL: see m->refused. */
 void *rw_arena_alloc(struct rw_memory *m, size_t size_bytes);
 
+/* Appends a symbol of a 2.0 request, and its fingerprint; `keys` may be NULL. The memory's errors.
+ */
+MUST_CHECK static inline enum err
+rw_append_symbol(struct rw_memory *m, const struct fingerprint_keys *keys, struct bytes text)
+{
+    struct bytes *symbol = rw_push(m, RW_SYMBOLS, sizeof *symbol);
+    if (symbol == NULL) return m->refused;
+    *symbol = text;
+    if (keys == NULL) return OK;
+    struct fingerprint *print = rw_push(m, RW_SYMBOL_PRINTS, sizeof *print);
+    if (print == NULL) return m->refused;
+    *print = fingerprint_of(&keys->texts, text);
+    return OK;
+}
+
+/* Sums up the fingerprints of the symbols to which a series refers; all references are in range.
+ * The length distinguishes the sum from fingerprints of 1.0. */
+static inline struct fingerprint
+rw_print_refs(const struct rw_memory *m, const struct fingerprint_keys *keys, const uint32_t *refs,
+              uint32_t count)
+{
+    const struct fingerprint *prints = m->arrays[RW_SYMBOL_PRINTS].at;
+    if (keys == NULL || count > FINGERPRINT_WORDS_MAX / 2) return (struct fingerprint){0, 0};
+    struct fingerprint_sum sum = fingerprint_begin(&keys->lists, UINT64_C(1) << 32 | count);
+    bool all = true;
+    for (uint32_t i = 0; i < count; i++) {
+        struct fingerprint f = prints[refs[i]];
+        all &= !fingerprint_is_none(f);
+        fingerprint_add(&sum, f.low, f.high);
+    }
+    return all ? fingerprint_end(&sum) : (struct fingerprint){0, 0};
+}
+
+/* Makes the arrays visible in the request. */
+void rw_publish(struct rw_request *request);
+
 /* Reads a whole Histogram message into *h, arrays in the arena. ERR_INPUT, or the memory's errors.
  */
 MUST_CHECK enum err rw_decode_histogram(struct rw_memory *m, enum rw_version version,

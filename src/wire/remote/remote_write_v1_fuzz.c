@@ -34,7 +34,9 @@ decode_any(struct rw_request *request, struct bytes message)
     } else {
         assert(request->series_count == 0);
     }
-    if (e != ERR_LIMIT) decode_unchecked(request, message, e == OK, request->float_count);
+    uint32_t floats = request->float_count;
+    if (e == OK) rw_request_validate_overwritten(request);
+    if (e != ERR_LIMIT) decode_unchecked(request, message, e == OK, floats);
 }
 
 int

@@ -14,6 +14,7 @@ decode_any(struct rw_request *request, struct bytes message)
     assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
     if (e == OK) {
         rw_request_validate(request);
+        rw_request_validate_overwritten(request);
     } else {
         assert(request->series_count == 0);
     }

@@ -363,6 +363,7 @@ api_rig_new(void)
         .lifecycle = true,
         .admin = true,
         .route_prefix = "",
+        .external_url = "",
         .cors_origin = ".*",
         .read_concurrency = 2,
         .read_queue_timeout_ns = 10 * NS_PER_S,

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "wire/remote/remote_write_overwrite.h"
+
 static void
 validate_range(struct rw_range range, uint32_t *next, uint32_t count)
 {
@@ -82,5 +84,27 @@ rw_request_validate(const struct rw_request *request)
     }
     for (uint32_t i = 0; i < request->metadata_count; i++) {
         assert((unsigned)request->metadata[i].type < METRIC_TYPE_COUNT);
+    }
+}
+
+void
+rw_request_validate_overwritten(struct rw_request *request)
+{
+    static const char team_a[] = "\x0a\x09\x0a\x04team\x12\x01"
+                                 "a";
+    uint32_t changed = 0, count = request->series_count;
+    enum err e = rw_overwrite_labels(request, bytes_of_text(team_a), &changed, NULL);
+    assert(e == OK || e == ERR_NOMEM || e == ERR_LIMIT);
+    assert(changed <= count);
+    assert(request->series_count == (e == OK ? count : 0));
+    for (uint32_t i = 0; i < request->series_count; i++) {
+        struct rw_label_walk walk = rw_labels(request, &request->series[i]);
+        uint32_t found = 0;
+        for (struct label label; rw_label_next(&walk, &label);) {
+            if (!bytes_equal_text(label.name, "team")) continue;
+            assert(bytes_equal_text(label.value, "a"));
+            found++;
+        }
+        assert(found == !request->series[i].bad_reference);
     }
 }

@@ -11,4 +11,8 @@
  */
 void rw_request_validate(const struct rw_request *request);
 
+/* Gives all series of the request, which rw_decode() has made, the label team="a", and asserts that
+ * they have it once. A lack of memory, or a limit, is fine. */
+void rw_request_validate_overwritten(struct rw_request *request);
+
 #endif

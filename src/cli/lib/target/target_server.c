@@ -230,32 +230,32 @@ server_delete(struct target *target, const struct bytes *selectors, uint32_t cou
               int64_t max_ms, uint64_t *ret_samples, struct why *why)
 {
     struct target_server *s = server_of(target);
-    const char *headers[1 + COMMON_HEADERS_MAX] = {
-        "Content-Type: application/x-www-form-urlencoded"};
     struct http_client_answer answer = {.status = 0};
     struct http_client_options once = s->http;
     struct http_client *client = NULL;
-    struct buf form;
-    put_common(s, headers + 1);
-    buf_init(&form, NULL, FORM_BYTES_MAX);
+    struct buf url; /* servers refuse a form */
     once.retry_ns = 0;
-    query_put_time(&form, "start=", min_ms);
-    query_put_time(&form, "&end=", max_ms);
+    enum err e = make_api_url(s, "/api/v1/admin/tsdb/delete_series", why);
+    if (e) return e;
+    buf_init(&url, NULL, FORM_BYTES_MAX);
+    buf_put_text(&url, s->url);
+    query_put_time(&url, "?start=", min_ms);
+    query_put_time(&url, "&end=", max_ms);
     for (uint32_t i = 0; i < count; i++) {
-        buf_put_text(&form, "&match[]=");
-        buf_put_percent(&form, selectors[i], "");
+        buf_put_text(&url, "&match%5B%5D=");
+        buf_put_percent(&url, selectors[i], "");
     }
-    enum err e = buf_error(&form) ? why_set(why, ERR_NOMEM, "not enough memory for a request") : OK;
-    if (e == OK) e = make_api_url(s, "/api/v1/admin/tsdb/delete_series", why);
+    buf_put_u8(&url, '\0');
+    if (buf_error(&url)) e = why_set(why, ERR_NOMEM, "not enough memory for a request");
     struct http_client_request request = {
-        .url = s->url, .headers = headers, .body = buf_bytes(&form)};
+        .url = (const char *)url.at, .headers = s->common, .body = bytes_of_text("")};
     /* A server that does not allow this answers 503 or 500; it must not be retried. */
     if (e == OK) e = http_client_new(&once, &client, why);
     if (e == OK) e = http_client_send(client, &request, &answer, why);
     bool is_refused = answer.status / 100 == 4 || strstr(answer.text, "admin API") != NULL;
     if (e == ERR_AGAIN && !is_refused) e = http_client_send(s->client, &request, &answer, why);
     http_client_free(client);
-    buf_fini(&form);
+    buf_fini(&url);
     if (answer.status != 0 && answer.status / 100 != 2 && e != ERR_CANCELED) {
         return refused(s, &answer, ERR_INPUT, why);
     }

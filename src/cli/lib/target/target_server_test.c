@@ -86,8 +86,10 @@ check_requests(const char *tenant, const char *header, const char *missing)
     check_seen("POST /api/v1/query HTTP/1.1\r\n", header, missing);
     assert_int_equal(target_delete(target, &selector, 1, 1000, 2500, &samples, &why), OK);
     assert_int_equal(samples, 7);
-    check_seen("POST /api/v1/admin/tsdb/delete_series HTTP/1.1\r\n", header, missing);
-    assert_non_null(strstr(player.seen, "\r\n\r\nstart=1&end=2.5&match[]=up%7Ba%3D%22b%22%7D"));
+    check_seen("POST /api/v1/admin/tsdb/delete_series?start=1&end=2.5&match%5B%5D="
+               "up%7Ba%3D%22b%22%7D HTTP/1.1\r\n",
+               header, missing);
+    assert_non_null(strstr(player.seen, "\r\nContent-Length: 0\r\n"));
     buf_fini(&failure.sentence);
     buf_fini(&answer);
     close_target();
@@ -253,7 +255,7 @@ UNIT_TEST(test_each_request_has_the_credentials_and_no_error_shows_them)
     check_seen("POST /api/v1/query ", header, NULL);
     buf_fini(&failure.sentence);
     assert_int_not_equal(target_delete(target, &selector, 1, 0, 1, &samples, &why), OK);
-    check_seen("POST /api/v1/admin/tsdb/delete_series ", header, NULL);
+    check_seen("POST /api/v1/admin/tsdb/delete_series?", header, NULL);
     assert_int_equal(
         matcher_new(MATCH_EQUAL, bytes_of_text("a"), bytes_of_text("b"), NULL, &matcher, &why), OK);
     const struct selector read = {.matchers = {matcher}, .count = 1};

@@ -260,24 +260,6 @@ out:
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory for users and listeners") : e;
 }
 
-/* Refuses what is read and not enforced: who sets it must not believe that it protects. */
-static enum err
-refuse_unserved(const struct access_settings *access, const struct settings *settings,
-                struct why *why)
-{
-    static const char text[] = "%s is not supported by this version";
-    for (uint32_t i = 0; i < access->users.count; i++) {
-        const struct user_settings *user = &access->users.items[i];
-        const char *key = user->write_labels.count > 0 ? "write_labels" : NULL;
-        if (key == NULL) continue;
-        why_set(why, ERR_INPUT, text, key);
-        return why_prefix(why, ERR_INPUT, "%s:%u: user '%s'", access->file_name, user->line,
-                          user->name);
-    }
-    const char *setting = settings->web_allowed_hosts[0] != '\0' ? "web.allowed-hosts" : NULL;
-    return setting == NULL ? OK : why_set(why, ERR_INPUT, text, setting);
-}
-
 enum err
 access_settings_complete(struct access_settings *access, const struct settings *settings,
                          struct why *why)
@@ -293,7 +275,7 @@ access_settings_complete(struct access_settings *access, const struct settings *
         if (e == OK) e = access_settings_merge(access, settings, path, buf_bytes(&text), why);
         buf_fini(&text);
     }
-    return e ? e : refuse_unserved(access, settings, why);
+    return e;
 }
 
 /* --- warnings --------------------------------------------------------------------------------- */

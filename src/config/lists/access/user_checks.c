@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 
+#include "auth/password.h"
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
 #include "config/lists/access/access_checks.h"
@@ -21,31 +22,11 @@ check_user_name(const char *text, struct why *why)
     return refuse_text(why, "a name in UTF-8 without ':'", text);
 }
 
-/* Letters of hashes in the forms of crypt(3). */
-static const char hash_letters[] =
-    "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-/* Checks the form only; a hash that crypt(3) cannot use is found when users are made of it. */
 enum err
 check_password_hash(const char *text, struct why *why)
 {
-    enum { BCRYPT_BYTES = 60, BCRYPT_SALT = 7, OTHER_HASH_BYTES = 43 };
-    bool fine = false;
-    size_t size = strlen(text);
-    if (strncmp(text, "$2a$", 4) == 0 || strncmp(text, "$2b$", 4) == 0 ||
-        strncmp(text, "$2y$", 4) == 0) {
-        fine = size == BCRYPT_BYTES && strspn(text + 4, "0123456789") == 2 && text[6] == '$' &&
-               text[BCRYPT_SALT + strspn(text + BCRYPT_SALT, hash_letters)] == '\0';
-    } else if (strncmp(text, "$7$", 3) == 0 || strncmp(text, "$y$", 3) == 0) {
-        const char *last = strrchr(text, '$');
-        fine = last > text + 3 && strlen(last + 1) == OTHER_HASH_BYTES;
-        for (const char *p = text + 3; *p != '\0' && fine; p++)
-            fine = *p == '$' || strchr(hash_letters, *p) != NULL;
-    }
-    if (fine) return OK;
-    return why_set(why, ERR_INPUT,
-                   "expected a hash that begins with $2a$, $2b$ or $2y$ (bcrypt), $7$ (scrypt) or "
-                   "$y$ (yescrypt)");
+    struct password_hash hash;
+    return password_hash_parse(text, &hash, why) ? ERR_INPUT : OK;
 }
 
 enum err
