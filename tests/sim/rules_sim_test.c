@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "sim/rules_sim.h"
 
-#define ONE(name) "{alert: " name ", expr: vector(1)},"
+#define ONE(name)        "{alert: " name ", expr: vector(1)},"
+#define ALWAYS_OTHERWISE "{record: always, expr: vector(1) + 0}"
 
 /* A queue that overflows keeps the last alerts. Their endsAt is four resends away. */
 UNIT_TEST(test_each_alert_is_among_the_last_sent_once_in_four_resends)
@@ -164,6 +165,25 @@ UNIT_TEST(test_a_reload_ends_a_fill_of_groups_that_it_replaces)
     sim_fini(&reloaded);
 }
 
+UNIT_TEST(test_a_reload_frees_groups_whose_state_and_series_others_have)
+{
+    static struct rules_sim s;
+    sim_init(&s, 1, GROUP("g", ALWAYS));
+    sim_pass(&s, 300);
+    for (unsigned i = 0; i < 10; i++) { /* the rule's labels are the same, its text is not */
+        sim_load(&s, i % 2 == 0 ? GROUP("g", ALWAYS_OTHERWISE) : GROUP("g", ALWAYS));
+        assert_int_equal(s.scheduler->items[0]->state, SCHEDULED_READY);
+        assert_null(s.scheduler->items[0]->tenant->retired);
+        assert_int_equal(s.scheduler->unmarked, 0);
+    }
+    sim_load(&s, GROUP("g", FIRES)); /* now its series has to be marked */
+    assert_non_null(s.scheduler->items[0]->tenant->retired);
+    sim_pass(&s, 300);
+    assert_null(s.scheduler->items[0]->tenant->retired);
+    assert_int_equal(sim_find(&s, "always", 0).stale, 1);
+    sim_fini(&s);
+}
+
 /* Each change is followed by a checkpoint within a second. */
 UNIT_TEST(test_alerts_that_stay_as_they_are_need_no_checkpoint)
 {
@@ -229,6 +249,7 @@ main(void)
         cmocka_unit_test(test_facts_are_those_of_the_last_evaluation_and_sums_of_all),
         cmocka_unit_test(test_texts_of_alerts_have_the_time_of_a_query),
         cmocka_unit_test(test_a_reload_ends_a_fill_of_groups_that_it_replaces),
+        cmocka_unit_test(test_a_reload_frees_groups_whose_state_and_series_others_have),
         cmocka_unit_test(test_alerts_that_stay_as_they_are_need_no_checkpoint),
         cmocka_unit_test(test_a_gap_of_several_passes_is_logged_once_with_the_sum_of_all),
     };

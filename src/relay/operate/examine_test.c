@@ -515,6 +515,23 @@ UNIT_TEST(test_each_changed_byte_of_each_file_is_found)
     world_fini(w);
 }
 
+UNIT_TEST(test_a_destination_that_is_not_configured_is_named)
+{
+    struct world *w = &the_world;
+    world_init(w, 4);
+    world_open(w);
+    world_log(w, 100, 0);
+    world_turn_until_settled(w);
+    rest(w, false);
+    const char *name = w->settings.name;
+    w->settings.name = "elsewhere";
+    expect_said(w, 0, "there: not in the configuration, so no log is kept for it");
+    expect_said(w, 0, "relay/elsewhere is missing: it starts as a new destination");
+    w->settings.name = name;
+    wake(w);
+    world_fini(w);
+}
+
 UNIT_TEST(test_unknown_and_unfinished_files_are_named)
 {
     struct world *w = &the_world;
@@ -854,6 +871,7 @@ main(void)
         claim(test_samples_before_the_start_time_are_not_queued),
         claim(test_where_no_destination_ever_was_nothing_is_wrong),
         claim(test_each_changed_byte_of_each_file_is_found),
+        claim(test_a_destination_that_is_not_configured_is_named),
         claim(test_unknown_and_unfinished_files_are_named),
         claim(test_a_state_that_does_not_fit_is_found),
         claim(test_letters_that_are_lost_or_back_are_counted),

@@ -8,7 +8,9 @@
  *
  * Series that a retired entry wrote last, and that no other group writes, are marked stale after
  * two intervals. Its cursor and alerts are kept for rules.outage_tolerance, so that a group that
- * returns continues. At a start the content of a checkpoint becomes retired entries.
+ * returns continues. An entry that has given everything away is freed by the reload, so that many
+ * reloads take no more memory than one. At a start the content of a checkpoint becomes retired
+ * entries.
  *
  * Invariants:
  *  1. Of the retired entries with the same tenant, file and name one at most has a cursor.
@@ -49,6 +51,15 @@ has_alerts(const struct scheduled *e)
 {
     for (uint32_t i = 0; i < e->group->text.rule_count; i++) {
         if (e->group->rules[i].alerts.count > 0) return true;
+    }
+    return false;
+}
+
+static bool
+has_series(const struct scheduled *e)
+{
+    for (uint32_t i = 0; i < e->group->text.rule_count; i++) {
+        if (e->group->rules[i].series.count > 0) return true;
     }
     return false;
 }
@@ -199,6 +210,19 @@ take_alerts(struct scheduler *s, struct scheduled *e, struct givers *givers)
     }
 }
 
+/* Ends the wait of entries that have no series to be marked stale. */
+static void
+skip_marking(struct scheduler *s, struct scheduled_tenant *t)
+{
+    for (struct scheduled *e = t->retired; e != NULL; e = e->next) {
+        if (e->mark_ns == NEVER_NS || scheduled_is_used(e)) continue;
+        if (e->last_slot >= 0 || has_series(e)) continue;
+        assert(s->unmarked > 0);
+        e->mark_ns = NEVER_NS;
+        s->unmarked--;
+    }
+}
+
 /* Gives the entries of a tenant alerts of entries with the same names first, then of any. */
 void
 retired_give(struct scheduler *s, struct scheduled_tenant *t)
@@ -227,6 +251,7 @@ retired_give(struct scheduler *s, struct scheduled_tenant *t)
     }
     array_free(s->host->memory, givers.items, givers.capacity);
     table_fini(&givers.rules, s->host->memory);
+    skip_marking(s, t);
 }
 
 /* --- staleness markers ------------------------------------------------------------------------ */

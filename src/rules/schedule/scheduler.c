@@ -389,6 +389,7 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
     for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
         retired_give(s, t);
     }
+    retired_forget(s, false);
     s->catch_up_ns = 0;
     scheduler_place_all(s);
     change_free(c);
