@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 
+#include "auth/password.h"
 #include "base/text/hex.h"
 #include "base/text/utf8.h"
 #include "config/lists/access/access_checks.h"
@@ -25,7 +26,6 @@ check_user_name(const char *text, struct why *why)
 static const char hash_letters[] =
     "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/* Checks the form only; a hash that crypt(3) cannot use is found when users are made of it. */
 enum err
 check_password_hash(const char *text, struct why *why)
 {
@@ -42,7 +42,8 @@ check_password_hash(const char *text, struct why *why)
         for (const char *p = text + 3; *p != '\0' && fine; p++)
             fine = *p == '$' || strchr(hash_letters, *p) != NULL;
     }
-    if (fine) return OK;
+    struct password_hash hash;
+    if (fine) return password_hash_parse(text, &hash, why);
     return why_set(why, ERR_INPUT,
                    "expected a hash that begins with $2a$, $2b$ or $2y$ (bcrypt), $7$ (scrypt) or "
                    "$y$ (yescrypt)");
