@@ -445,6 +445,7 @@ lanes_answered(struct lanes *l, struct attempt *a, const struct http_call_answer
     struct writer_step step = {.next = WRITER_DONE};
     l->pending--;
     l->class->judge(l->writer, body_of(a), answer, &step);
+    step_mask(&step, l->context->http);
     take_step(l, a, &step);
 }
 
