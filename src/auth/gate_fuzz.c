@@ -24,7 +24,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { INPUT_BYTES_MAX = 64 * 1024, ANSWER_BYTES_MAX = 1 << 20, WAIT_MS = 20000 };
+enum { INPUT_BYTES_MAX = 64 * 1024, ANSWER_BYTES_MAX = 1 << 20, WAIT_MS = 60000 };
 
 #define TEXTS(...)                                                       \
     {                                                                    \
@@ -156,7 +156,10 @@ exchange(int fd, struct bytes request, char *answers)
             ends = true;
             (void)shutdown(fd, SHUT_WR);
         }
-        int count = poll(&event, 1, WAIT_MS);
+        int count;
+        do {
+            count = poll(&event, 1, WAIT_MS);
+        } while (count < 0 && errno == EINTR); /* by the fuzzer's timer */
         assert(count == 1); /* else a request was not answered, and its connection not closed */
         if (event.revents & POLLOUT) {
             ssize_t sent = send(fd, request.at, request.size, MSG_NOSIGNAL | MSG_DONTWAIT);
