@@ -312,10 +312,12 @@ main(int argc, char **argv)
         .encodings = "*",
     };
     const int64_t minute_ns = 60000000000;
+    const struct http_place place = {
+        .name = "sink", .host = "127.0.0.1", .port = (uint16_t)parse_number("port", argv[1])};
     const struct http_options options = {
         .env = env,
-        .host = "127.0.0.1",
-        .port = (uint16_t)parse_number("port", argv[1]),
+        .places = &place,
+        .place_count = 1,
         .workers = WORKERS,
         .connections_max = 1024,
         .header_bytes_max = HTTP_HEADER_BYTES_CEILING,

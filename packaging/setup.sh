@@ -26,7 +26,7 @@ if (. /etc/os-release && [[ $ID == debian && ${VERSION_ID:-14} -ge 13 ]]) 2>/dev
 fi
 TEST_PACKAGES=(
     "clang-$CLANG" "libclang-rt-$CLANG-dev" "${CLICKHOUSE_PACKAGES[@]}"
-    libcmocka-dev debian-archive-keyring jq openssl zstd
+    libcmocka-dev debian-archive-keyring jq openssl gnutls-bin zstd
     # What moto needs, which tests/peers/fetch unpacks.
     python3 python3-boto3 python3-cryptography python3-flask python3-flask-cors python3-responses
     python3-xmltodict

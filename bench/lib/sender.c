@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 enum { RETRY_S = 60 };
 
@@ -15,33 +13,13 @@ static const double SLOT_FIRST_S = 1e-5, SLOT_FACTOR = 1.07;
 void
 sender_init(struct sender *s, const struct address *to, uint64_t version)
 {
-    *s = (struct sender){.to = to, .version = version, .fd = -1};
+    *s = (struct sender){.to = to, .version = version, .channel.fd = -1};
 }
 
 void
 sender_close(struct sender *s)
 {
-    if (s->fd >= 0) close(s->fd);
-    s->fd = -1;
-}
-
-static bool
-write_all(int fd, struct iovec *parts, int count)
-{
-    while (count > 0) {
-        ssize_t n = writev(fd, parts, count);
-        if (n <= 0) return false;
-        while (count > 0 && (size_t)n >= parts->iov_len) {
-            n -= (ssize_t)parts->iov_len;
-            parts++;
-            count--;
-        }
-        if (count > 0) {
-            parts->iov_base = (char *)parts->iov_base + n;
-            parts->iov_len -= (size_t)n;
-        }
-    }
-    return true;
+    channel_close(&s->channel);
 }
 
 struct answer {
@@ -89,7 +67,7 @@ read_answer(struct sender *s)
     a.chunked = false;
     while (!is_whole(&a)) {
         size_t room = sizeof a.text - 1 - a.size;
-        ssize_t n = room > 0 ? read(s->fd, a.text + a.size, room) : 0;
+        ssize_t n = room > 0 ? channel_receive(&s->channel, a.text + a.size, room) : 0;
         if (n <= 0) return 0;
         a.size += (size_t)n;
         a.text[a.size] = '\0';
@@ -105,8 +83,7 @@ send_once(struct sender *s, struct bytes body)
 {
     char head[2048], tenant[48] = "";
     bool second = s->version == 2;
-    if (s->fd < 0) s->fd = address_connect(s->to);
-    if (s->fd < 0) return 0;
+    if (s->channel.fd < 0 && !channel_open(&s->channel, s->to, NULL)) return 0;
     if (s->tenant[0] != '\0') snprintf(tenant, sizeof tenant, "X-Scope-OrgID: %s\r\n", s->tenant);
     int size = snprintf(head, sizeof head,
                         "POST %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: firekeep-load/1\r\n"
@@ -115,8 +92,8 @@ send_once(struct sender *s, struct bytes body)
                         s->to->path, s->to->host, s->to->port,
                         second ? ";proto=io.prometheus.write.v2.Request" : "",
                         second ? "2.0.0" : "0.1.0", body.size, tenant);
-    struct iovec parts[2] = {{head, (size_t)size}, {(void *)(uintptr_t)body.at, body.size}};
-    unsigned status = write_all(s->fd, parts, 2) ? read_answer(s) : 0;
+    bool is_sent = channel_send(&s->channel, bytes_of(head, (size_t)size), body);
+    unsigned status = is_sent ? read_answer(s) : 0;
     if (status == 0) sender_close(s);
     return status;
 }

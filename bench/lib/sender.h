@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "lib/tool.h"
+#include "lib/channel.h"
 
 enum { SENDER_STATUSES = 600, SENDER_SLOTS = 256 };
 
@@ -15,7 +15,7 @@ struct sender {
     const struct address *to;
     uint64_t version; /* remote write 1 or 2 */
     char tenant[16];  /* sent as X-Scope-OrgID; "": no such header */
-    int fd;           /* -1: closed */
+    struct channel channel;
 
     uint64_t samples, bytes, retries, refused;
     uint64_t statuses[SENDER_STATUSES]; /* 0: no answer */

@@ -67,8 +67,10 @@ void
 address_parse(struct address *a, const char *url, const char *path)
 {
     a->path[0] = '\0';
-    int n = sscanf(url, "http://%127[^:/]:%15[0-9]%1023s", a->host, a->port, a->path);
-    if (n < 2) die("a URL is http://HOST:PORT[/PATH]");
+    a->is_tls = strncmp(url, "https:", 6) == 0;
+    if (!a->is_tls && strncmp(url, "http:", 5) != 0) die("a URL is http(s)://HOST:PORT[/PATH]");
+    int n = sscanf(strchr(url, ':'), "://%127[^:/]:%15[0-9]%1023s", a->host, a->port, a->path);
+    if (n < 2) die("a URL is http(s)://HOST:PORT[/PATH]");
     if (strlen(a->path) == sizeof a->path - 1) die("a path is too long");
     if (a->path[0] == '\0') snprintf(a->path, sizeof a->path, "%s", path);
 }

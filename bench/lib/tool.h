@@ -4,6 +4,7 @@
 #ifndef BENCH_LIB_TOOL_H
 #define BENCH_LIB_TOOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -23,12 +24,13 @@ uint64_t random_next(uint64_t *state);
 
 /* The address of a server. */
 struct address {
+    bool is_tls;
     char host[128];
     char port[16];
     char path[1024];
 };
 
-/* Reads http://HOST:PORT[/PATH]; `path` is the default path. */
+/* Reads http://HOST:PORT[/PATH], or https://; `path` is the default path. */
 void address_parse(struct address *a, const char *url, const char *path);
 /* Returns a connected socket, or -1 if the server refuses. */
 int address_connect(const struct address *a);

@@ -205,7 +205,8 @@ parse_again(const char *hash)
 const char *
 password_dearer(const char *a, const char *b)
 {
-    return a == NULL || parse_again(b).time_us > parse_again(a).time_us ? b : a;
+    uint64_t time_us = parse_again(b).time_us;
+    return a == NULL || time_us > parse_again(a).time_us ? b : a;
 }
 
 /* Computes a hash from data->input and data->setting. */

@@ -53,7 +53,7 @@ enum { USERS_MAX = 10000 };
 struct user_settings {
     uint32_t line, column; /* in the file, for messages; 0: of basic_auth_users */
     const char *name;
-    const char *password;           /* hash as of crypt(3) */
+    const char *password;           /* a hash that password_hash_parse() accepts */
     struct text_list tokens;        /* SHA-256 of each, 64 hexadecimal digits in lower case */
     const char *client_certificate; /* the subject or a SAN of it */
     struct access_key_settings *access_keys;

@@ -122,6 +122,14 @@ step_answer(struct writer_step *step, struct bytes text)
     step->answer[valid ? whole : n] = 0;
 }
 
+void
+step_mask(struct writer_step *step, const struct http_calls *calls)
+{
+    if (step->next != WRITER_DONE) return;
+    http_calls_mask(calls, step->reason);
+    http_calls_mask(calls, step->answer);
+}
+
 unsigned
 writer_item_mapped(const struct item *item, writer_text_mapped *is_mapped, void *context,
                    unsigned forms)

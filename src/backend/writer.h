@@ -244,6 +244,8 @@ unsigned writer_item_mapped(const struct item *item, writer_text_mapped *is_mapp
                             unsigned forms);
 /* Sets the answer to one line of the text, shortened. */
 void step_answer(struct writer_step *step, struct bytes text);
+/* Masks what the step's words repeat of the credentials of the call whose answer was judged. */
+void step_mask(struct writer_step *step, const struct http_calls *calls);
 /* Makes the step DONE with a verdict and its words. */
 void step_done(struct writer_step *step, enum writer_verdict verdict, const char *reason,
                const char *answer);

@@ -8,9 +8,17 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/buf.h"
+#include "base/text/base64.h"
+#include "base/text/hex.h"
 #include "sys/env.h"
 
-enum { DAY_S = 86400, VALUE_BYTES_MIN = 6 };
+enum {
+    DAY_S = 86400,
+    VALUE_BYTES_MIN = 6,
+    BASIC_BYTES_MAX = 256 * 1024,
+    FORM_BYTES_MAX = 1024 * 1024,
+};
 
 bool
 http_header_value(const char *line, size_t size, const char *name, char *to, size_t to_size)
@@ -43,36 +51,228 @@ http_retry_after_ns(const char *text, int64_t now_s)
     return then_s > now_s && then_s - now_s <= DAY_S ? (then_s - now_s) * NS_PER_S : 0;
 }
 
-static bool
-name_has(const char *name, size_t name_size, const char *part)
+/* --- echoes ----------------------------------------------------------------------------------- */
+
+/* Says how many characters at `at` are the byte c with an escape of JSON or of a URL; 0: none. */
+static size_t
+escaped(const uint8_t *at, size_t size, uint8_t c)
 {
-    size_t part_size = strlen(part);
-    for (size_t i = 0; i + part_size <= name_size; i++) {
-        if (strncasecmp(name + i, part, part_size) == 0) return true;
+    uint8_t decoded;
+    if (size >= 2 && at[0] == '\\' && at[1] == c) return 2;
+    if (size >= 3 && at[0] == '%')
+        return percent_step(at, size, &decoded) == 3 && decoded == c ? 3 : 0;
+    if (size < 6 || memcmp(at, "\\u00", 4) != 0) return 0;
+    return hex_parse(bytes_of(at + 4, 2), &decoded) && decoded == c ? 6 : 0;
+}
+
+/* Says whether a text ends there, perhaps within an escape. */
+static bool
+is_cut(const uint8_t *at, size_t size)
+{
+    return size == 0 || (size < 6 && (at[0] == '%' || at[0] == '\\'));
+}
+
+/* Says how many bytes at `at` are the secret, escaped or not, or are its beginning at the end of
+ * the text. */
+static size_t
+echo_size(const uint8_t *at, size_t size, struct bytes secret)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < secret.size; i++) {
+        size_t step = escaped(at + taken, size - taken, secret.at[i]);
+        if (step == 0 && taken < size && at[taken] == secret.at[i]) step = 1;
+        if (step == 0) return i >= VALUE_BYTES_MIN && is_cut(at + taken, size - taken) ? size : 0;
+        taken += step;
+    }
+    return taken;
+}
+
+static void
+mask_plain(uint8_t *text, size_t size, struct bytes secret)
+{
+    if (secret.size < VALUE_BYTES_MIN || size == 0) return;
+    for (uint8_t *at = text;
+         (at = memmem(at, size - (size_t)(at - text), secret.at, secret.size));) {
+        memset(at, '*', secret.size);
+        at += secret.size;
+    }
+}
+
+static void
+mask(uint8_t *text, size_t size, struct bytes secret)
+{
+    if (secret.size < VALUE_BYTES_MIN) return;
+    mask_plain(text, size, secret);
+    for (size_t i = 0; i < size; i++) {
+        size_t echoed = echo_size(text + i, size - i, secret);
+        memset(text + i, '*', echoed);
+        i += echoed > 0 ? echoed - 1 : 0;
+    }
+}
+
+static bool
+has_any(struct bytes name, const char *const *parts, size_t count, bool only_begin)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(parts[i]);
+        for (size_t at = 0; at + size <= name.size && (at == 0 || !only_begin); at++) {
+            if (strncasecmp((const char *)name.at + at, parts[i], size) == 0) return true;
+        }
     }
     return false;
 }
 
-void
-http_mask_echo(uint8_t *body, size_t size, const char *header)
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+/* Says whether the value of a header or field with this name is a credential. */
+static bool
+is_secret(struct bytes name)
 {
     static const char *const parts[] = {"auth", "token", "key", "secret", "cookie", "password"};
-    const char *colon = strchr(header, ':');
-    if (size == 0 || colon == NULL) return;
-    bool holds_credential = false;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        holds_credential |= name_has(header, (size_t)(colon - header), parts[i]);
+    return has_any(name, parts, COUNT(parts), false);
+}
+
+/* Says whether it may be one: all are, except those that this program sets itself. */
+static bool
+may_be_secret(struct bytes name)
+{
+    static const char *const open[] = {
+        "Content-", "Accept",          "User-Agent", "Host",
+        "Expect",   "X-Prometheus-",   "X-Amz-",     "If-",
+        "Range",    "X-Scope-",        "Date",       "grant_type",
+        "scope",    "client_id",       "Action",     "Version",
+        "RoleArn",  "RoleSessionName", "ExternalId", "DurationSeconds"};
+    return is_secret(name) || !has_any(name, open, COUNT(open), true);
+}
+
+/* Appends text without its percent-encoding. */
+static void
+put_decoded(struct buf *to, struct bytes text)
+{
+    for (size_t at = 0; at < text.size;) {
+        uint8_t c;
+        size_t step = percent_step(text.at + at, text.size - at, &c);
+        buf_put_u8(to, c);
+        at += step > 0 ? step : 1;
     }
-    if (!holds_credential) return;
-    const char *value = colon + 1 + strspn(colon + 1, " ");
+}
+
+/* Masks the secret in a buffer; all of the text if there was not enough memory for it. */
+static void
+mask_buf(uint8_t *text, size_t size, const struct buf *secret)
+{
+    if (buf_error(secret) == OK)
+        mask(text, size, buf_bytes(secret));
+    else
+        memset(text, '*', size);
+}
+
+/* Masks the password of credentials of Basic, which a server may repeat decoded. OAuth 2.0 encodes
+ * it for a form before. */
+static void
+mask_basic(uint8_t *text, size_t size, struct bytes coded)
+{
+    struct buf pair, plain;
+    buf_init_secret(&pair, NULL, BASIC_BYTES_MAX);
+    buf_init_secret(&plain, NULL, BASIC_BYTES_MAX);
+    enum err e = base64_get(coded, &pair);
+    const uint8_t *colon = e || pair.size == 0 ? NULL : memchr(pair.at, ':', pair.size);
+    if (colon != NULL) {
+        size_t before = (size_t)(colon + 1 - pair.at);
+        struct bytes password = bytes_of(colon + 1, pair.size - before);
+        mask(text, size, password);
+        put_decoded(&plain, password);
+        mask_buf(text, size, &plain);
+    } else if (buf_error(&pair) != OK) {
+        mask_buf(text, size, &pair);
+    }
+    buf_fini(&pair);
+    buf_fini(&plain);
+}
+
+/* Returns the name of a header line. */
+static struct bytes
+name_of(const char *header)
+{
+    return bytes_of(header, strcspn(header, ":"));
+}
+
+/* Returns the value of a header line, of Authorization without its scheme. */
+static struct bytes
+value_of(const char *header, bool *ret_is_basic)
+{
+    size_t name_size = name_of(header).size;
+    *ret_is_basic = false;
+    if (header[name_size] == '\0') return bytes_of("", 0);
+    const char *value = header + name_size + 1 + strspn(header + name_size + 1, " ");
     const char *blank = strchr(value, ' ');
-    bool scheme = blank != NULL && strncasecmp(header, "Authorization:", 14) == 0;
-    if (scheme) value = blank + 1;
-    size_t value_size = strlen(value);
-    if (value_size < VALUE_BYTES_MIN) return;
-    uint8_t *at = body, *end = body + size;
-    while ((at = memmem(at, (size_t)(end - at), value, value_size)) != NULL) {
-        memset(at, '*', value_size);
-        at += value_size;
+    if (blank == NULL || strncasecmp(header, "Authorization:", 14) != 0)
+        return bytes_of_text(value);
+    *ret_is_basic = strncasecmp(value, "Basic ", 6) == 0;
+    return bytes_of_text(blank + 1);
+}
+
+void
+http_mask_token(uint8_t *body, size_t size, const char *header)
+{
+    bool is_basic;
+    if (is_secret(name_of(header))) mask_plain(body, size, value_of(header, &is_basic));
+}
+
+void
+http_mask_echo(uint8_t *text, size_t size, const char *header)
+{
+    bool is_basic;
+    struct bytes value = value_of(header, &is_basic);
+    if (!may_be_secret(name_of(header)) || size == 0) return;
+    if (is_basic) mask_basic(text, size, value);
+    mask(text, size, value);
+}
+
+void
+http_mask_form(uint8_t *text, size_t size, struct bytes form)
+{
+    struct buf value;
+    buf_init_secret(&value, NULL, FORM_BYTES_MAX);
+    while (form.size > 0 && size > 0) {
+        const uint8_t *end = memchr(form.at, '&', form.size);
+        struct bytes field = bytes_of(form.at, end == NULL ? form.size : (size_t)(end - form.at));
+        const uint8_t *equal = field.size == 0 ? NULL : memchr(field.at, '=', field.size);
+        size_t name_size = equal == NULL ? field.size : (size_t)(equal - field.at);
+        buf_clear(&value);
+        if (equal != NULL && may_be_secret(bytes_of(field.at, name_size))) {
+            put_decoded(&value, bytes_of(equal + 1, field.size - name_size - 1));
+            mask_buf(text, size, &value);
+        }
+        size_t taken = field.size + (end != NULL);
+        form = bytes_of(form.at + taken, form.size - taken);
     }
+    buf_fini(&value);
+}
+
+void
+http_mask_proxy(uint8_t *text, size_t size, const char *proxy_url)
+{
+    const char *begin = proxy_url == NULL ? NULL : strstr(proxy_url, "://");
+    if (begin == NULL || size == 0) return;
+    begin += 3;
+    const char *end = memrchr(begin, '@', strcspn(begin, "/?#"));
+    const char *colon = end == NULL ? NULL : memchr(begin, ':', (size_t)(end - begin));
+    if (end == NULL) return;
+    /* Without a password the name may be a token. */
+    const char *secret = colon != NULL ? colon + 1 : begin;
+    struct buf plain, pair, coded;
+    buf_init_secret(&plain, NULL, BASIC_BYTES_MAX);
+    buf_init_secret(&pair, NULL, BASIC_BYTES_MAX);
+    buf_init_secret(&coded, NULL, 2 * BASIC_BYTES_MAX);
+    put_decoded(&plain, bytes_of(secret, (size_t)(end - secret)));
+    if (colon != NULL) put_decoded(&pair, bytes_of(begin, (size_t)(secret - begin)));
+    buf_put_bytes(&pair, buf_bytes(&plain));
+    if (colon == NULL) buf_put_u8(&pair, ':');
+    base64_put(&coded, buf_bytes(&pair));
+    mask_buf(text, size, &plain);
+    mask_buf(text, size, buf_error(&pair) == OK ? &coded : &pair);
+    buf_fini(&plain);
+    buf_fini(&pair);
+    buf_fini(&coded);
 }

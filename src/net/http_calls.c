@@ -545,6 +545,39 @@ is_connected(const struct transfer *t)
     return port > 0; /* libcurl 8 says -1 where 7 says 0 */
 }
 
+static void
+mask_text(const struct transfer *t, uint8_t *text, size_t size)
+{
+    const struct http_calls_target *target = t->call.target;
+    for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
+        http_mask_echo(text, size, line->data);
+    }
+    if (target != NULL) http_mask_proxy(text, size, target->proxy_url);
+}
+
+void
+http_calls_mask(const struct http_calls *calls, char *text)
+{
+    if (calls->shown != NULL) mask_text(calls->shown, (uint8_t *)text, strlen(text));
+}
+
+void
+http_call_mask_form(char *text, struct bytes form)
+{
+    http_mask_form((uint8_t *)text, strlen(text), form);
+}
+
+void
+http_calls_mask_answer(struct http_calls *calls, struct http_call_answer *answer)
+{
+    struct transfer *t = calls->shown;
+    assert(t != NULL && answer->context == t->answer.context);
+    mask_text(t, t->body.at, t->body.size);
+    for (unsigned i = 0; i < HTTP_CALLS_WANTED_MAX; i++) {
+        http_calls_mask(calls, answer->wanted[i]);
+    }
+}
+
 bool
 http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
 {
@@ -576,7 +609,7 @@ http_calls_done(struct http_calls *calls, struct http_call_answer *ret)
         t->answer.status = (unsigned)status;
         /* The lines that were sent: the caller may have changed its own since. */
         for (const struct curl_slist *line = t->headers; line != NULL; line = line->next) {
-            if (status >= 300) http_mask_echo(t->body.at, t->body.size, line->data);
+            if (status >= 300) http_mask_token(t->body.at, t->body.size, line->data);
         }
         t->answer.body = buf_bytes(&t->body);
     } else {

@@ -81,7 +81,9 @@ struct http_call_answer {
     enum http_call_failure failure;
     unsigned status;       /* 0 if the call failed */
     unsigned proxy_status; /* status of the proxy's answer, for HTTP_CALL_PROXY */
-    struct bytes body; /* credentials of ours that a refusal repeats are masked: http_answer.h */
+    /* Tokens of ours that a refusal repeats are masked. Before a part of an answer is shown,
+     * http_calls_mask() masks the other forms of credentials, too. */
+    struct bytes body;
     bool body_cut;
     char wanted[HTTP_CALLS_WANTED_MAX][HTTP_CALLS_WANTED_BYTES]; /* as in call.wanted; "": absent */
     int64_t retry_after_ns;                                      /* 0: not sent */
@@ -114,6 +116,14 @@ void http_calls_poll_also(struct http_calls *calls, struct pollfd *also, uint32_
 /* Returns the answer of a call that is done, in any order; its body is a view until the next
  * http_calls_done(). False: no call is done. */
 bool http_calls_done(struct http_calls *calls, struct http_call_answer *ret_answer);
+/* Masks in a text what it repeats of the credentials of the call whose answer the caller has: those
+ * of its headers and of its proxy. */
+void http_calls_mask(const struct http_calls *calls, char *text);
+/* Does so in the body and the wanted headers of that answer. */
+void http_calls_mask_answer(struct http_calls *calls, struct http_call_answer *answer);
+/* Masks in a text the values of a form, "name=value&...", that was the body of a call, except those
+ * of names that belong to OAuth 2.0 and STS and are not secret, such as grant_type. */
+void http_call_mask_form(char *text, struct bytes form);
 /* Ends a http_calls_poll() that waits. From any thread. */
 void http_calls_wake(struct http_calls *calls);
 

@@ -493,16 +493,24 @@ UNIT_TEST(test_no_answer_stays_in_memory_that_is_given_back)
 UNIT_TEST(test_a_refusal_that_repeats_our_credentials_is_masked)
 {
     static const char *const headers[] = {"Authorization: Bearer hush-token", NULL};
+    static const char *const wanted[] = {"Location", NULL};
     const char *answers[] = {
-        "HTTP/1.1 403 No\r\nContent-Length: 26\r\n\r\nno hush-token, no hush-tok",
+        "HTTP/1.1 403 No\r\nLocation: /hush-token\r\nContent-Length: 26\r\n\r\n"
+        "no hush-token, no hush-tok",
         "HTTP/1.1 200 Fine\r\nContent-Length: 10\r\n\r\nhush-token"};
     struct player p;
     player_start(&p, 2, answers);
     struct http_calls *calls = calls_new();
     struct http_call call = post_to(p.url, NULL);
     call.headers = headers;
+    call.wanted = wanted;
     assert_int_equal(http_calls_start(calls, &call, NULL), OK);
-    assert_true(bytes_equal_text(wait_for_one(calls).body, "no **********, no hush-tok"));
+    struct http_call_answer a = wait_for_one(calls);
+    assert_true(bytes_equal_text(a.body, "no **********, no hush-tok"));
+    assert_string_equal(a.wanted[0], "/hush-token");
+    http_calls_mask_answer(calls, &a);
+    assert_true(bytes_equal_text(a.body, "no **********, no ********"));
+    assert_string_equal(a.wanted[0], "/**********");
     assert_int_equal(http_calls_start(calls, &call, NULL), OK);
     assert_true(bytes_equal_text(wait_for_one(calls).body, "hush-token"));
     http_calls_free(calls);

@@ -264,10 +264,14 @@ static void
 mask_refusal(struct http_client *c)
 {
     struct buf *refusal = c->request->refusal;
+    const struct http_calls_target *target = c->options.target;
+    const char *proxy_url = target == NULL ? NULL : target->proxy_url;
     for (const struct curl_slist *line = c->headers; line != NULL; line = line->next) {
         http_mask_echo((uint8_t *)c->answer->text, c->text_size, line->data);
         if (refusal != NULL) http_mask_echo(refusal->at, refusal->size, line->data);
     }
+    http_mask_proxy((uint8_t *)c->answer->text, c->text_size, proxy_url);
+    if (refusal != NULL) http_mask_proxy(refusal->at, refusal->size, proxy_url);
 }
 
 /* OK: the answer is final. ERR_AGAIN: another attempt may succeed. */

@@ -383,7 +383,7 @@ send_some(struct http_conn *conn)
         bool over = !r->streams;
         enum http_stream_state state = HTTP_STREAM_END;
         add_part(parts, &count, r->head.at + conn->head_sent, r->head.size - conn->head_sent);
-        if (r->has_body) {
+        if (r->has_body && r->body.size > conn->body_sent) {
             add_part(parts, &count, r->body.at + conn->body_sent, r->body.size - conn->body_sent);
         }
         if (r->streams) state = add_stream(conn, parts, &count, &over);
@@ -476,6 +476,8 @@ shake_hands(struct http_conn *conn)
         tls_release(tls);
     }
     enum tls_progress p = conn->tls == NULL ? TLS_ENDED : tls_handshake(conn->tls, &why);
+    if (p == TLS_AGAIN && conn->hung_up)
+        p = tls_handshake(conn->tls, &why); /* as in receive_tls() */
     if (p == TLS_AGAIN) return false;
     http_count(p == TLS_DONE ? &conn->server->handshakes : &conn->server->handshakes_failed);
     if (p == TLS_ENDED) log_failed_handshake(conn, &why);
@@ -771,7 +773,12 @@ receive_tls(struct http_conn *conn, size_t *ret_size)
 {
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
     if (http_clock_phase(word) == HTTP_PHASE_CUT) return RECEIVED_END;
-    switch (tls_receive(conn->tls, conn->worker->scratch, HTTP_READ_BYTES, ret_size)) {
+    enum tls_progress p = tls_receive(conn->tls, conn->worker->scratch, HTTP_READ_BYTES, ret_size);
+    /* GnuTLS reads an end within a record like a socket without bytes, and no event follows it: it
+     * says so when it is asked once more. */
+    if (p == TLS_AGAIN && conn->hung_up)
+        p = tls_receive(conn->tls, conn->worker->scratch, HTTP_READ_BYTES, ret_size);
+    switch (p) {
     case TLS_DONE:
         return RECEIVED_SOME;
     case TLS_AGAIN:

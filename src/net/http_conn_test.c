@@ -209,9 +209,10 @@ UNIT_TEST(test_request_that_was_cut_off_gets_no_second_answer)
     }
 }
 
-UNIT_TEST(test_clear_text_where_tls_is_expected_gets_400)
+/* Connects without a handshake. */
+static struct client
+connect_in_clear(struct http_rig *rig)
 {
-    struct http_rig *rig = http_rig_new(http_rig_options());
     struct sockaddr_in to = {
         .sin_family = AF_INET,
         .sin_port = htons(http_server_port(rig->server)),
@@ -220,6 +221,44 @@ UNIT_TEST(test_clear_text_where_tls_is_expected_gets_400)
     struct client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
                             .bytes = malloc(CLIENT_BYTES)};
     assert_int_equal(connect(client.fd, (struct sockaddr *)&to, sizeof to), 0);
+    return client;
+}
+
+/* Sends raw bytes and their end, and waits for the end of the connection, however it comes. */
+static void
+end_after(struct client *client, const void *bytes, size_t size)
+{
+    char ignored[1000];
+    ssize_t got = 1;
+    assert_int_equal(send(client->fd, bytes, size, MSG_NOSIGNAL), (ssize_t)size);
+    assert_int_equal(shutdown(client->fd, SHUT_WR), 0);
+    while (got > 0) {
+        struct pollfd event = {.fd = client->fd, .events = POLLIN};
+        assert_int_equal(poll(&event, 1, WAIT_S * 1000), 1);
+        got = recv(client->fd, ignored, sizeof ignored, 0);
+    }
+    client_close(client);
+}
+
+UNIT_TEST(test_an_end_within_a_record_ends_the_connection)
+{
+    static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00", record[] = "\x17\x03\x03\x00\x50"
+                                                                           "ab";
+    struct http_options options = http_rig_options();
+    options.header_timeout_ns = 10 * WAIT_S * NS_PER_S; /* no deadline ends it */
+    struct http_rig *rig = http_rig_new(options);
+    struct client begun = connect_in_clear(rig), open = client_connect(rig);
+    client_send(&open, "GET /text" HTTP_11 "\r\n");
+    client_expect(&open, 200, "hello");
+    end_after(&begun, hello, sizeof hello - 1);
+    end_after(&open, record, sizeof record - 1);
+    http_rig_free(rig);
+}
+
+UNIT_TEST(test_clear_text_where_tls_is_expected_gets_400)
+{
+    struct http_rig *rig = http_rig_new(http_rig_options());
+    struct client client = connect_in_clear(rig);
     client_send(&client, "POST /echo" HTTP_11 "Content-Length: 3\r\n\r\nabc");
     if (http_rig_has_tls())
         client_expect(&client, 400, "the request is HTTP, and this address speaks HTTPS\n");
@@ -234,6 +273,7 @@ main(void)
 {
     log_to_fd(-1);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_end_within_a_record_ends_the_connection),
         cmocka_unit_test(test_clear_text_where_tls_is_expected_gets_400),
         cmocka_unit_test(test_every_answer_before_the_end_says_that_the_connection_ends),
         cmocka_unit_test(test_no_answer_to_head_has_a_body),

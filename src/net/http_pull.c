@@ -190,6 +190,7 @@ puller_run(void *context)
         if (stops) return;
         http_calls_poll(puller->calls, POLL_MS);
         while (http_calls_done(puller->calls, &answer)) {
+            http_calls_mask_answer(puller->calls, &answer); /* its body is a refusal, to be shown */
             lock_take(&puller->lock);
             end_locked(answer.context, &answer);
             lock_drop(&puller->lock);

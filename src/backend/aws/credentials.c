@@ -408,6 +408,7 @@ take_sts(struct aws_credentials *c, const struct http_call_answer *answer, struc
     bool web = c->state == WEB_IDENTITY;
     struct bytes arn = web ? c->source.web_role.arn : c->source.roles[c->roles_left - 1].arn;
     aws_xml_judge(c->clock, answer, &judged);
+    http_call_mask_form(judged.answer, buf_bytes(&c->body));
     if (judged.verdict == VERDICT_AGAIN) {
         if (web) {
             send_web_identity(c, ret);

@@ -247,8 +247,9 @@ oauth2_step(struct oauth2 *o, const struct http_call_answer *answer, struct writ
         oauth2_send(o, step);
         return;
     }
-    buf_wipe(&o->form);
     http_judge(answer, step);
+    http_call_mask_form(step->answer, buf_bytes(&o->form));
+    buf_wipe(&o->form);
     bool refused = answer->failure == HTTP_CALL_ANSWERED &&
                    (answer->status == 400 || answer->status == 401 || answer->status == 403);
     if (refused && !o->tried_other) { /* the server may want the other form */

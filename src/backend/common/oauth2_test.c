@@ -121,6 +121,16 @@ UNIT_TEST(test_a_server_that_refuses_both_forms_is_asked_twice)
     assert_string_equal(step.answer, "token_url http://host/token: HTTP status 401: who are you?");
 }
 
+UNIT_TEST(test_a_refusal_that_repeats_the_form_is_masked)
+{
+    ask();
+    answer(401, "");
+    check_request(true);
+    answer(401, "us:er may not: pass word%, pass%20word%25, client_credentials");
+    assert_string_equal(step.answer, "token_url http://host/token: HTTP status 401: us:er may not: "
+                                     "**********, **************, client_credentials");
+}
+
 UNIT_TEST(test_no_request_goes_without_a_part_for_lack_of_memory)
 {
     for (unsigned in_form = 0; in_form < 2; in_form++) {
@@ -149,6 +159,7 @@ main(void)
         TEST(test_name_and_password_go_by_basic_each_encoded_for_a_form),
         TEST(test_a_server_that_refuses_basic_gets_fields_from_then_on),
         TEST(test_a_server_that_refuses_both_forms_is_asked_twice),
+        TEST(test_a_refusal_that_repeats_the_form_is_masked),
         TEST(test_no_request_goes_without_a_part_for_lack_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,6 +322,7 @@ run_oauth2(struct oauth2 *oauth2, struct http_calls *calls, struct why *why)
         }
         step = (struct writer_step){.next = WRITER_DONE};
         oauth2_step(oauth2, &answer, &step);
+        http_calls_mask(calls, step.answer);
     }
     if (step.verdict == VERDICT_DELIVERED) return OK;
     return why_set(why, ERR_AGAIN, "oauth2: no token: %s", step.answer);

@@ -132,7 +132,9 @@ network_poll(struct outside *outside, int wait_ms)
 static bool
 network_done(struct outside *outside, struct http_call_answer *ret_answer)
 {
-    return http_calls_done(calls_of(outside), ret_answer);
+    if (!http_calls_done(calls_of(outside), ret_answer)) return false;
+    if (ret_answer->status >= 300) http_calls_mask_answer(calls_of(outside), ret_answer);
+    return true;
 }
 
 static bool

@@ -448,6 +448,7 @@ lanes_answered(struct lanes *l, struct attempt *a, const struct http_call_answer
     a->phase = ATTEMPT_READY;
     l->pending--;
     l->class->judge(l->writer, body_of(a), answer, &step);
+    step_mask(&step, l->context->http);
     take_step(l, a, &step);
 }
 

@@ -396,6 +396,7 @@ take_mixed(struct lanes *l, struct attempt *a, const struct writer_call *body,
     uint32_t kept = piece->to; /* kept items are moved to the end of the piece */
     for (uint32_t i = piece->to; i-- > piece->from;) {
         l->class->entry(l->writer, body, items[i].entry, &entry);
+        if (entry.verdict != VERDICT_DELIVERED) http_calls_mask(l->context->http, entry.answer);
         bool dead = entry.verdict == VERDICT_DEAD, judges = entry.verdict == VERDICT_DELIVERED;
         throttled += entry.verdict == VERDICT_THROTTLED;
         judged += judges || dead;

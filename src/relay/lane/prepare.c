@@ -70,6 +70,7 @@ check(struct preparation *p, const struct http_call_answer *answer)
     char what[WRITER_ANSWER_BYTES] = "";
     bool is_there =
         p->context->class->check(p->writer, p->limits->start_check - 1, answer, &step, what);
+    if (answer != NULL) step_mask(&step, p->context->http);
     assert(is_there);
     if (take(p, &step, PREPARE_CHECK)) return;
     bool again = step.verdict == VERDICT_AGAIN || step.verdict == VERDICT_REBUILD;
@@ -102,6 +103,7 @@ prepare_answered(struct preparation *p, const struct http_call_answer *answer)
     }
     struct writer_step step = {.next = WRITER_DONE};
     p->context->class->prepare(p->writer, answer, &step);
+    if (answer != NULL) step_mask(&step, p->context->http);
     if (take(p, &step, PREPARE_FETCH)) return;
     if (step.verdict == VERDICT_DELIVERED) {
         prepared(p);

@@ -179,6 +179,7 @@ prepare(struct trial *t, bool *ret_ready, struct why *why)
         if (e) return e;
         step = (struct writer_step){.next = WRITER_DONE};
         t->class->prepare(t->writer, &answer, &step);
+        step_mask(&step, t->http);
     }
     *ret_ready = step.verdict == VERDICT_DELIVERED;
     report(t, "credentials and other preparation", *ret_ready, step.reason, step.answer);
@@ -216,6 +217,7 @@ check(struct trial *t, uint32_t number, bool *ret_there, struct why *why)
             was_sent = true;
             step = (struct writer_step){.next = WRITER_DONE};
             t->class->check(t->writer, number, &answer, &step, what);
+            step_mask(&step, t->http);
         }
         e = may_go_on(t, &step, &agains, &again, why);
         if (e) return e;
@@ -264,6 +266,7 @@ send_once(struct trial *t, struct writer_call *call, struct writer_step *step, s
             t->class->judge(t->writer, call, &answer, step);
         else
             t->class->begin(t->writer, call, step);
+        if (sends) step_mask(step, t->http);
     }
     return OK;
 }
@@ -306,6 +309,7 @@ deliver(struct trial *t, struct writer_call *call, const struct item *item,
     if (e == OK && step->verdict == VERDICT_MIXED) {
         struct writer_entry judged;
         t->class->entry(t->writer, call, entry, &judged);
+        http_calls_mask(t->http, judged.answer);
         step_done(step, judged.verdict, judged.reason, judged.answer);
     }
     return e == OK && step->verdict == VERDICT_DELIVERED ? finish(t, step) : e;

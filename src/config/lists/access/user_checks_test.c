@@ -318,6 +318,40 @@ UNIT_TEST(test_hashes_have_one_of_three_forms)
     }
 }
 
+UNIT_TEST(test_hashes_that_cannot_be_checked_are_refused)
+{
+    static const struct {
+        const char *hash;
+        enum err error;
+    } cases[] = {
+        {"$2b$31$......................ABCDEFGHIJKLMNOPQRSTUVWXYZ01234", ERR_LIMIT},
+        {"$2b$17$......................ABCDEFGHIJKLMNOPQRSTUVWXYZ01234", ERR_LIMIT},
+        {"$2b$03$......................ABCDEFGHIJKLMNOPQRSTUVWXYZ01234", ERR_INPUT},
+        {"$y$i9T$saltsaltsalt$ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ", ERR_INPUT},
+        {"$7$zU..../....2Q9obwLhin8qvQl6sisAO/$sgH4i/Dh4bRfGCkCHfmIkB8bX7tOQ0.aqKQ8bmD8oA4",
+         ERR_LIMIT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct why why = {""};
+        enum err e = check_password_hash(cases[i].hash, &why);
+        if (e != cases[i].error) fail_msg("%s: %s: %s", cases[i].hash, err_word(e), why.text);
+        assert_true(why.text[0] != '\0');
+        assert_null(strstr(why.text, cases[i].hash + 7));
+    }
+    struct settings settings;
+    struct access_settings access;
+    struct why why = {""};
+    settings_default(&settings);
+    enum err e = access_settings_yaml(
+        "f.yml",
+        bytes_of_text("users: [{name: b, permissions: [read], password: "
+                      "'$2b$31$......................ABCDEFGHIJKLMNOPQRSTUVWXYZ01234'}]\n"),
+        &settings, &access, &why);
+    assert_int_equal(e, ERR_LIMIT);
+    assert_string_equal(why.text,
+                        "f.yml:1:50: users.password: the bcrypt cost is 31, expected 4 to 16");
+}
+
 UNIT_TEST(test_users_are_printed_without_secrets)
 {
     struct access_settings access = read_access_from("/etc/f.yml", whole, NULL, NULL);
@@ -481,6 +515,7 @@ main(void)
         cmocka_unit_test(test_a_name_token_or_key_belongs_to_one_user_only),
         cmocka_unit_test(test_a_password_comes_from_one_of_the_two_lists),
         cmocka_unit_test(test_hashes_have_one_of_three_forms),
+        cmocka_unit_test(test_hashes_that_cannot_be_checked_are_refused),
         cmocka_unit_test(test_users_are_printed_without_secrets),
         cmocka_unit_test(test_users_differ_if_any_key_differs),
         cmocka_unit_test(test_many_users_are_read),

@@ -1,0 +1,405 @@
+#!/bin/bash
+# secrets.sh - no secret is in logs, answers, pages, errors, output of commands, their arguments or
+# files, while all kinds of secrets are in use against servers that repeat them. Each secret begins
+# with "hush-"; destinations_secrets.sh has proxies and servers that work.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+for tool in openssl curl python3 jq; do
+    command -v "$tool" >/dev/null || skip_all "secrets" "no $tool"
+done
+behaviours=(refused failing moved typed wrong)
+read -r port tls_port closed_port refused failing moved typed wrong < <(free_ports 8 | tr '\n' ' ')
+url=http://127.0.0.1:$port
+firekeep=build/firekeep
+config=$work/firekeep.yml
+kept=$work/kept # the secrets' own files, which no test looks into
+mkdir -p "$kept" "$work/said"
+unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION
+unset http_proxy https_proxy all_proxy no_proxy HTTPS_PROXY ALL_PROXY NO_PROXY
+export AWS_EC2_METADATA_DISABLED=true AWS_CONFIG_FILE=$work/none AWS_SHARED_CREDENTIALS_FILE=$work/none
+
+# What follows the name of a secret: characters that JSON, URLs and YAML escape.
+hard='"/+%41\é=~'
+export HUSH_ENVIRONMENT="hush-environment$hard"
+
+# --- configuration ----------------------------------------------------------------------------------
+
+make_keys() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout "$kept/server.key" -out "$work/server.pem" &&
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=inline \
+            -keyout "$kept/inline.key" -out "$work/inline.pem" &&
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=client \
+            -keyout "$kept/client.key" -out "$work/client.pem" || return 1
+    printf '%s\n' "hush-file$hard" >"$kept/file"
+    printf '%s\n' "hush-access-secret$hard" >"$kept/access"
+    printf '%s\n' "hush-user$hard" >"$kept/user"
+}
+
+hash_of() { # SECRET
+    printf '%s\n' "$1" | "$firekeep" hash --kind=yescrypt
+}
+digest_of() { # SECRET
+    printf %s "$1" | sha256sum | cut -c 1-64
+}
+
+# Writes all kinds of secrets, for each behaviour of the other servers. TURN is part of some
+# secrets, so that a reload changes them.
+write_config() { # TURN
+    HASH=$(hash_of "hush-password-$1$hard") DIGEST=$(digest_of "hush-token-$1$hard") python3 - "$1" "$hard" "$work" "$tls_port" "$closed_port" \
+        "refused=$refused" "failing=$failing" "moved=$moved" "typed=$typed" "wrong=$wrong" <<'END'
+import json, os, sys, urllib.parse
+turn, hard, work, tls_port, closed, *servers = sys.argv[1:]
+servers = dict(server.split("=") for server in servers)
+
+def secret(name):
+    return json.dumps(f"hush-{name}-{turn}{hard}", ensure_ascii=False)
+
+def proxied(name, port):
+    quoted = urllib.parse.quote(f"hush-{name}-{turn}{hard}", safe="")
+    return json.dumps(f"http://keeper:{quoted}@127.0.0.1:{port}")
+
+def pem(path, indent):
+    with open(path, encoding="ascii") as file:
+        return "".join(" " * indent + line for line in file)
+
+def basic(name):
+    return f"basic_auth: {{username: u, password: {secret(name)}}}"
+
+def bearer(name):
+    return f"authorization: {{credentials: {secret(name)}}}"
+
+def oauth2(name, at, port):
+    return (f"oauth2: {{client_id: c, client_secret: {secret(name + '-client')}, token_url: '{at}/token', "
+            f"endpoint_params: {{audience: {secret(name + '-param')}}}, proxy_url: {proxied(name + '-proxy', port)}}}")
+
+# What AWS' signatures cover is printable ASCII.
+def signed_header(name):
+    return f"headers: {{X-Extra: 'hush-{name}-{turn}/+%41=='}}"
+
+def keys(name):
+    parts = [f"hush-{name}-{part}-{turn}/+%41==" for part in ("key", "session")]
+    return "access_key: AKEXAMPLE, secret_key: '%s', session_token: '%s'" % tuple(parts)
+
+print(f"log: {{level: debug}}\nrule_files: ['{work}/rules.yml']")
+print("users:")
+print(f"- {{name: ann, password: '{os.environ['HASH']}', permissions: [read, write, rules, admin, metrics]}}")
+print(f"- {{name: bob, tokens: [{os.environ['DIGEST']}], permissions: [read, metrics]}}")
+print("- {name: cam, client_certificate: CN=client, permissions: [metrics]}")
+print("listeners:")
+print(f"- address: '127.0.0.1:{tls_port}'\n  tls_server_config:\n    cert: |\n{pem(work + '/inline.pem', 6)}    key: |\n{pem(work + '/kept/inline.key', 6)}")
+print("destinations:")
+common = "batch: {max_age: 100ms}, timeout: 3s, retry: {min_backoff: 100ms, max_backoff: 1s}"
+for kind, port in servers.items():
+    at = f"http://127.0.0.1:{port}"
+    header = f"headers: {{X-Extra: {secret('header')}}}"
+    aws = "region: eu-west-1"
+    entries = {
+        "basic": f"type: remote_write, url: '{at}', {basic('basic')}, {header}",
+        "bearer": f"type: remote_write, url: '{at}', {bearer('bearer')}, proxy_url: {proxied('proxy', port)}",
+        "oauth": f"type: remote_write, url: '{at}', {oauth2('oauth', at, port)}",
+        "sigv4": f"type: remote_write, url: '{at}', sigv4: {{region: eu-west-1, {keys('sigv4')}}}",
+        "influx": f"type: influxdb, version: 2, org: o, bucket: bbb, url: '{at}', token: {secret('influx')}",
+        "click": f"type: clickhouse, table: t, url: '{at}', {basic('click')}, {header}",
+        "tsdb": f"type: opentsdb, url: '{at}', {basic('tsdb')}",
+        "stream": f"type: kinesis, {aws}, stream: s, {keys('stream')}, endpoint: '{at}', {signed_header('signed-header')}",
+        "hose": f"type: firehose, {aws}, delivery_stream: s, {keys('hose')}, endpoint: '{at}'",
+        "bucket": f"type: s3, {aws}, bucket: metrics, {keys('bucket')}, endpoint: '{at}', path_style: true, roll_age: 1s",
+        "table": f"type: timestream, {aws}, database: d, table: t, {keys('table')}, write_endpoint: '{at}'",
+    }
+    for name, rest in entries.items():
+        print(f"- {{name: {name}-{kind}, {rest}, {common}}}")
+at = f"http://127.0.0.1:{servers['refused']}"
+print(f"- {{name: file, type: remote_write, url: '{at}', {common}, basic_auth: {{username: u, password_file: '{work}/kept/file'}}}}")
+print(f"- {{name: environment, type: remote_write, url: '{at}', {common}, authorization: {{credentials: '${{HUSH_ENVIRONMENT}}'}}}}")
+print(f"- {{name: closed, type: remote_write, url: 'http://127.0.0.1:{closed}', {common}, {bearer('closed')}}}")
+print(f"- {{name: behind, type: remote_write, url: 'https://localhost:{closed}', {common}, proxy_url: {proxied('behind', servers['refused'])}}}")
+print(f"- {{name: tls, type: remote_write, url: 'https://localhost:{tls_port}/', {common}, {basic('tls')}, "
+      f"tls_config: {{ca_file: '{work}/inline.pem', cert_file: '{work}/client.pem', key_file: '{work}/kept/client.key'}}}}")
+print("sources:")
+for kind, port in servers.items():
+    at = f"http://127.0.0.1:{port}"
+    common = f"on_error: warn, timeout: 3s, {signed_header('source-header')}"
+    entries = {
+        "remote": f"type: remote_read, url: '{at}', {basic('source-basic')}",
+        "bearer": f"type: remote_read, url: '{at}', {bearer('source-bearer')}, proxy_url: {proxied('source-proxy', port)}",
+        "oauth": f"type: remote_read, url: '{at}', {oauth2('source-oauth', at, port)}",
+        "sigv4": f"type: remote_read, url: '{at}', sigv4: {{region: eu-west-1, {keys('source-sigv4')}}}",
+        "influx": f"type: influxdb, version: 2, org: o, bucket: bbb, url: '{at}', token: {secret('source-influx')}",
+        "click": f"type: clickhouse, table: t, url: '{at}', {basic('source-click')}",
+        "tsdb": f"type: opentsdb, url: '{at}', {basic('source-tsdb')}",
+        "table": f"type: timestream, region: eu-west-1, database: d, table: t, {keys('source-table')}, query_endpoint: '{at}'",
+        "archive": f"type: archive, bucket: bbb, region: eu-west-1, {keys('source-archive')}, endpoint: '{at}', path_style: true",
+    }
+    for name, rest in entries.items():
+        print(f"- {{name: {name}-{kind}, {rest}, {common}}}")
+print("alerting:\n  alertmanagers:")
+for kind, port in servers.items():
+    at = f"http://127.0.0.1:{port}"
+    target = f"static_configs: [{{targets: ['127.0.0.1:{port}']}}]"
+    for i, rest in enumerate((
+            f"{basic('alerts-basic')}, http_headers: {{X-Extra: {{secrets: [{secret('alerts-header')}]}}}}",
+            f"{bearer('alerts-bearer')}, proxy_url: {proxied('alerts-proxy', port)}",
+            oauth2("alerts-oauth", at, port),
+            f"sigv4: {{region: eu-west-1, {keys('alerts-sigv4')}}}")):
+        print(f"  - {{path_prefix: /{i}, {target}, {rest}}}")
+    print(f"  - http_sd_configs: [{{url: '{at}', refresh_interval: 500ms, {bearer('alerts-discovery')}}}]")
+END
+}
+
+write_rules() {
+    cat >"$work/rules.yml" <<'END'
+groups:
+- name: g
+  interval: 1s
+  rules:
+  - {alert: Always, expr: vector(1), annotations: {text: 'value {{ $value }}'}}
+  - {record: sums, expr: 'count(up)'}
+END
+}
+
+# --- looking ----------------------------------------------------------------------------------------
+
+# Prints an expression for "hush-" as it is and as a part of any base64.
+marks() {
+    python3 - <<'END'
+import base64
+print("hush-", end="")
+for before in range(3):
+    text = base64.b64encode(b"\0" * before + b"hush-").decode().rstrip("=")
+    print("|" + text[{0: 0, 1: 2, 2: 3}[before]:len(text) - (1 if (before + 5) % 3 else 0)], end="")
+END
+}
+marks=$(marks)
+key_lines=
+
+tells_nothing() { # FILE OR DIRECTORY...
+    local found
+    found=$(grep -raEno -e "($marks).{0,40}" "$@" | head -n 20)
+    printf '%s\n' "$found"
+    [[ -z $found ]] || return 1
+    found=$(grep -raFn -e "$key_lines" "$@" | cut -c 1-200 | head -n 5)
+    printf '%s\n' "$found"
+    [[ -z $found ]]
+}
+
+say() { # NAME COMMAND...: keeps what a command prints
+    local name=$1
+    shift
+    echo "\$ $name" >>"$work/said/$name.txt"
+    timeout 60 "$@" >>"$work/said/$name.txt" 2>&1 </dev/null
+    return 0
+}
+
+as_ann() { # TURN CURL-ARGUMENT...
+    printf 'user = "ann:%s"\n' "$(sed 's/[\\"]/\\&/g' <<<"hush-password-$1$hard")" >"$kept/ann.curl"
+    curl -sg --noproxy '*' --max-time 20 -K "$kept/ann.curl" "${@:2}"
+}
+
+answers() { # STATUS TURN CURL-ARGUMENT...
+    local got
+    got=$(as_ann "$2" -o "$work/said/answer.txt" -w '%{http_code}' "${@:3}")
+    echo "$got: $(head -c 300 "$work/said/answer.txt")"
+    [[ $got == "$1" ]]
+}
+
+# --- a server with everything -----------------------------------------------------------------------
+
+claim "keys and files are made" make_keys
+key_lines=$(grep -hv -- --- "$kept"/*.key | cut -c 1-40)
+write_rules
+claim "the configuration is written" eval 'write_config 1 >"$config"'
+printf 'tls_server_config: {}\nbasic_auth_users: {dot: "%s"}\n' "$(hash_of "hush-dot$hard")" >"$work/web.yml"
+claim "servers that repeat what they get start" start parrot python3 tests/doubles/parrot.py --seen "$kept/seen" \
+    "refused=$refused" "failing=$failing" "moved=$moved" "typed=$typed" "wrong=$wrong"
+claim "they listen" within 20 grep -q listening "$work/parrot.log"
+claim "check accepts the configuration" "$firekeep" check "$config"
+begin() {
+    start here "$firekeep" serve "--config.file=$config" "--web.config.file=$work/web.yml" "--storage.path=$work/store" \
+        "--web.listen-address=127.0.0.1:$port" --web.enable-lifecycle --web.enable-admin-api --self-scrape.interval=1s
+    wait_ready here "$url/-/ready"
+}
+claim "it starts" begin || {
+    tail -n 3 "$work/here.log"
+    exit 1
+}
+claim "a user signs in" answers 200 1 "$url/metrics"
+
+ask_pages() { # TURN
+    local page
+    grep -o '{"/[^"*]*", HTTP_GET' src/api/api.c | cut -d '"' -f 2 | sort -u >"$work/pages.txt"
+    (($(wc -l <"$work/pages.txt") > 30)) || return 1
+    while read -r page; do
+        [[ $page != */live ]] || continue
+        as_ann "$1" -i "$url$page?query=up&match[]=up&search[]=u&label=job" >>"$work/said/pages.txt" </dev/null || return 1
+    done <"$work/pages.txt"
+    as_ann "$1" -i "$url/api/v1/label/__name__/values" "$url/api/v1/query?query={__name__=~\"u.*\"}" "$url/api/v1/status/config" >>"$work/said/pages.txt"
+}
+claim "all pages answer" ask_pages 1
+
+# Credentials that are wrong, malformed, in other places.
+sign_in_badly() {
+    local n=0 arguments
+    for arguments in "-u|ann:hush-wrong$hard" "-u|nobody:hush-nobody$hard" "-u|hush-name$hard:x" "-H|Authorization: Bearer hush-bad-token$hard" \
+        "-H|Authorization: hush-scheme$hard x" "-H|Authorization: Basic hush-malformed" "-H|Authorization: Digest hush-digest" \
+        "-H|Authorization: AWS4-HMAC-SHA256 Credential=hush-id/20260101/eu-west-1/aps/aws4_request, SignedHeaders=host, Signature=hush-signature" \
+        "-H|Cookie: session=hush-cookie" "-H|X-Amz-Security-Token: hush-inbound-session"; do
+        curl -sg --noproxy '*' -o "$work/said/bad-$n.txt" -w '%{http_code}\n' "${arguments%%|*}" "${arguments#*|}" "$url/api/v1/status/config" | grep -qE '401|503' || return 1
+        n=$((n + 1))
+    done
+    curl -s --noproxy '*' "$url/api/v1/query?query=up&access_token=hush-in-query" "http://u:hush-in-url@127.0.0.1:$port/metrics" >"$work/said/urls.txt"
+    curl -sk --noproxy '*' --cert "$work/client.pem" --key "$kept/client.key" "https://localhost:$tls_port/metrics" >"$work/said/tls.txt"
+    curl -s --noproxy '*' -H "Authorization: Bearer hush-token-1$hard" "$url/metrics" | grep -q firekeep_build_info
+}
+claim "wrong credentials are refused, right ones are not" sign_in_badly
+
+# --- in use -----------------------------------------------------------------------------------------
+
+each_was_tried() { # DESTINATION...
+    local name
+    as_ann 1 "$url/api/v1/status/destinations" >"$work/said/destinations.json"
+    for name; do
+        jq -e ".data[] | select(.name == \"$name\") | .lastError != \"\" or .samplesDelivered > 0" "$work/said/destinations.json" >/dev/null || {
+            echo "$name: nothing has failed yet"
+            return 1
+        }
+    done
+}
+mapfile -t destinations < <(sed -n '/^destinations:/,/^sources:/s/^- {name: \([a-z0-9-]*\),.*/\1/p' "$config")
+mapfile -t sources < <(sed -n '/^sources:/,/^alerting:/s/^- {name: \([a-z0-9-]*\),.*/\1/p' "$config")
+claim "there are many destinations and sources" [ $((${#destinations[@]} + ${#sources[@]})) -gt 90 ]
+claim "every destination has sent, and most have failed" within 60 each_was_tried basic-refused bearer-moved oauth-failing click-typed table-moved behind
+claim "queries read the sources" answers 200 1 "$url/api/v1/query?query=up&time=1700000000"
+for name in "${sources[@]}"; do
+    say "source-$name" "$firekeep" sources test "$name" --config.file="$config"
+done
+for name in "${destinations[@]}"; do
+    say "test-$name" "$firekeep" destinations test "$name" --config.file="$config"
+    say "letters" "$firekeep" dead-letters list --storage.path="$work/store" --destination "$name" --format json
+done
+say "test-json" "$firekeep" destinations test basic-failing --config.file="$config" --format=json
+claim "all pages answer again" ask_pages 1
+
+# Commands that sign in to servers that repeat.
+clients() {
+    local kind at file
+    quoted=$(python3 -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1], safe=""))' "hush-url$hard")
+    quoted_yaml=$(jq -Rn --arg s "hush-client$hard" '$s')
+    echo "basic_auth: {username: u, password: $quoted_yaml}" >"$kept/basic.yml"
+    echo "authorization: {credentials: $quoted_yaml}" >"$kept/bearer.yml"
+    echo "http_headers: {X-Extra: {secrets: [$quoted_yaml]}}" >"$kept/headers.yml"
+    echo "proxy_url: 'http://keeper:$quoted@127.0.0.1:$refused'" >"$kept/proxy.yml"
+    echo "oauth2: {client_id: c, client_secret: $quoted_yaml, token_url: 'http://127.0.0.1:$failing/nothing'}" >"$kept/oauth2.yml"
+    echo "oauth2: {client_id: c, client_secret: [$quoted_yaml]}" >"$kept/wrong.yml"
+    for kind in "${behaviours[@]}"; do
+        at=127.0.0.1:${!kind}
+        say clients "$firekeep" query --url="http://u:$quoted@$at" up
+        say clients "$firekeep" export --url="http://u:$quoted@$at" --match=up --format=openmetrics --retry=1s
+        say clients "$firekeep" import --url="http://u:$quoted@$at" "$work/up.om"
+        for file in basic bearer headers proxy oauth2 wrong; do
+            say clients "$firekeep" query --url="http://$at" --http.config.file="$kept/$file.yml" up
+            say clients "$firekeep" rules list --url="http://$at" --http.config.file="$kept/$file.yml"
+            say clients "$firekeep" check "$config" --against="http://$at" --http.config.file="$kept/$file.yml"
+        done
+    done
+    say clients "$firekeep" query --url="http://u:$quoted@127.0.0.1:$closed_port" up
+    say clients "$firekeep" copy "http://u:$quoted@127.0.0.1:$refused" "http://u:$quoted@127.0.0.1:$failing" --start=1700000000 --end=1700000060 \
+        --work="$work/copying" --retry=1s
+    say clients "$firekeep" query --url="http://u:$quoted@no-such-host.invalid" up
+    say clients "$firekeep" query --url="http://u:$quoted@127.0.0.1:99999999" up
+    say clients "$firekeep" query --url="htp://u:$quoted@127.0.0.1" up
+}
+printf 'up 1 1700000000\n# EOF\n' >"$work/up.om"
+claim "commands ask servers that repeat" clients
+
+# Configurations that are wrong at a secret, and files that are missing.
+check_wrong() {
+    local line n=0
+    while read -r line; do
+        printf '%b\n' "$line" >"$kept/wrong-config.yml"
+        say check "$firekeep" check "$kept/wrong-config.yml"
+        n=$((n + 1))
+    done <<'END'
+users: [{name: a, password: hush-plain, permissions: [read]}]
+users: [{name: a, tokens: [hush-token], permissions: [read]}]
+users: [{name: hush-name, permissions: [read], access_keys: [{id: a, secret_file: kept/access, secret: hush-inline}]}]
+destinations: [{name: a, type: remote_write, url: "http://u:hush-url@h/"}]
+destinations: [{name: a, type: remote_write, url: "http://h/", proxy_url: "http://u:hush-proxy@h:99999999"}]
+destinations: [{name: a, type: remote_write, url: "http://h/", authorization: {type: Basic, credentials: [hush-list]}}]
+destinations: [{name: a, type: remote_write, url: "http://h/", basic_auth: {username: u, password: "hush-\\x01"}}]
+destinations: [{name: a, type: remote_write, url: "http://h/", headers: {Authorization: hush-a}, authorization: {credentials: hush-b}}]
+destinations: [{name: a, type: remote_write, url: "http://h/", headers: {"X-Bad Name": hush-a}}]
+destinations: [{name: a, type: influxdb, url: "http://h/", token: {a: hush-map}}]
+destinations: [{name: a, type: kinesis, stream: s, region: r, secret_key: hush-alone}]
+sources: [{name: a, type: remote_read, url: "http://u:hush-url@h/"}]
+sources: [{name: a, type: timestream, secret_key: hush-alone}]
+alerting: {alertmanagers: [{http_sd_configs: [{url: "http://u:hush-url@h/"}]}]}
+alerting: {alertmanagers: [{basic_auth: {username: u, password: hush-a}, authorization: {credentials: hush-b}}]}
+alerting: {alertmanagers: [{http_headers: {X-A: {secrets: hush-text}}}]}
+listeners: [{address: ":1", tls_server_config: {cert: hush-cert, key: hush-key}}]
+tls_server_config: {cert_file: a, key: [hush-key]}
+basic_auth_users: {a: hush-plain}
+web: {external_url: "http://u:hush-url@h/"}
+END
+    ((n == 20))
+}
+claim "wrong configurations are checked" check_wrong
+
+# --- changes ----------------------------------------------------------------------------------------
+
+has_reloaded() { # COUNT PATTERN
+    (($(grep -c "$2" "$work/here.log") >= $1))
+}
+reload_badly() {
+    cp "$config" "$kept/good.yml"
+    sed 's/^- {name: bearer-moved/- {nam: bearer-moved/' "$kept/good.yml" >"$config"
+    kill -HUP "${pids[$(_index_of here)]}" && within 20 has_reloaded 1 'configuration reload failed'
+}
+claim "SIGHUP with a wrong configuration" reload_badly
+reload() {
+    write_config 2 >"$config" && kill -HUP "${pids[$(_index_of here)]}" && within 30 answers 200 2 "$url/metrics"
+}
+claim "SIGHUP with other secrets" reload
+claim "the old password is refused" answers 401 1 "$url/metrics"
+claim "all pages answer with other secrets" ask_pages 2
+claim "alertmanagers were asked" within 40 grep -q hush-alerts-bearer "$kept/seen"
+claim "more was sent" within 40 grep -q 'hush-alerts-oauth-param-2' "$kept/seen"
+
+# A secret that is never sent signs (secret keys), or is compared here.
+all_were_used() {
+    local name missing=0
+    for name in basic header bearer oauth-client oauth-param sigv4-session influx click tsdb stream-session hose-session bucket-session table-session \
+        source-basic source-header source-bearer source-oauth-client source-sigv4-session source-influx source-click source-tsdb source-table-session \
+        source-archive-session alerts-basic alerts-header alerts-bearer alerts-oauth-client alerts-sigv4-session alerts-discovery; do
+        grep -q "^hush-$name-1" "$kept/seen" || {
+            echo "$name was not sent"
+            missing=1
+        }
+    done
+    for name in file environment url client issued; do
+        grep -q "^hush-$name" "$kept/seen" || {
+            echo "$name was not sent"
+            missing=1
+        }
+    done
+    ((missing == 0))
+}
+claim "all secrets were used" all_were_used
+pid=${pids[$(_index_of here)]}
+tr '\0' '\n' <"/proc/$pid/cmdline" >"$work/said/cmdline.txt"
+cat "/proc/$pid/comm" "/proc/$pid/task"/*/comm >>"$work/said/cmdline.txt"
+claim "it stops" stop here
+
+# --- nothing is told --------------------------------------------------------------------------------
+
+claim "lines were logged" [ "$(wc -l <"$work/here.log")" -gt 100 ]
+claim "no secret is in the log" tells_nothing "$work/here.log"
+claim "no secret is in answers and pages" tells_nothing "$work/said/pages.txt" "$work/said/destinations.json" "$work/said/answer.txt" "$work/said"/bad-*.txt
+claim "secrets are shown as a word" grep -q '<secret>' "$work/said/pages.txt"
+claim "no secret is in what commands print" tells_nothing "$work/said"
+claim "no secret is in the storage directory" tells_nothing "$work/store"
+stop parrot
+done_testing
