@@ -23,8 +23,6 @@ PERMISSIONS = {
     "WRITE": "`write`", "READ": "`read`", "RULES": "`rules`", "ADMIN": "`admin`", "METRICS": "`metrics`",
     "PROCESS": "`admin` or `metrics`", "KNOWN": "every user", "OPEN": "everyone",
 }
-# With one of these permissions, every method but GET changes something.
-CHANGING = {"WRITE", "RULES", "ADMIN"}
 WITHOUT_SERIES = {"WRITE", "KNOWN", "OPEN"}
 
 
@@ -38,8 +36,9 @@ class Route:
             raise SystemExit(f"{SOURCE}: cannot read the route {self.path}")
 
     def changing(self):
-        """The methods that change something."""
-        return [m for m in self.methods if m == "DELETE" or (self.access in CHANGING and m != "GET")]
+        """The methods that change something: all but those that ask, of which POST has a form."""
+        asks = {"GET", "OPTIONS"} | ({"POST"} if self.access == "READ" else set())
+        return [method for method in self.methods if method not in asks]
 
     def label_access(self):
         """How the answer depends on the series that the request may see, as lacks_fence() of api.c decides it."""
