@@ -111,7 +111,9 @@ MAIN_SOURCES := src/app/main.c
 LIB_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(MAIN_SOURCES),$(filter src/%,$(SOURCES)))
 TEST_LIB_SOURCES := $(filter-out $(TEST_SOURCES),$(filter tests/%,$(SOURCES)))
 
-LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o)
+# The web page: the files of web/dist, as web/build.mjs made them.
+WEB := $(BUILD)/web
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(CXXSOURCES:%.cc=$(BUILD)/%.o) $(WEB)/assets.o
 LIB := $(BUILD)/libfirekeep.a
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(BUILD)/%.o)
 # Stands in for a part of net/, and is therefore linked to tests of api/ only.
@@ -167,6 +169,11 @@ $(BUILD)/%.o: %.c $(FLAGS)
 $(BUILD)/%.o: %.cc $(FLAGS)
 	@mkdir -p $(@D)
 	@echo '  CXX     $<'; $(call compile,$(CXX) $(CPPFLAGS) $(CXXFLAGS))
+
+$(WEB)/assets.S: web/embed.sh $(shell find web/dist -type f 2>/dev/null)
+	@echo '  EMBED   web/dist'; web/embed.sh web/dist $(WEB)
+$(WEB)/assets.o: $(WEB)/assets.S
+	@$(CC) -c -o $@ $<
 
 # Hot loops. With -O3 encoding and decoding of samples is a tenth faster.
 HOT_SOURCES := $(addprefix src/tsdb/codec/,float.c int.c unpack.c codec.c) \

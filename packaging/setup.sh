@@ -34,6 +34,8 @@ TEST_PACKAGES=(
     python3-yaml
     # What tests/peers/fetch_npm needs, and what it fetches.
     nodejs npm
+    # What web_page.sh opens the web page with.
+    chromium
 )
 
 die() {

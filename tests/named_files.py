@@ -19,8 +19,9 @@ FOREIGN = {"cmocka.h", "linux/tcp.h", "tsdb/docs/format/chunks.md"}
 
 def main():
     files = [name for name in os.listdir(".") if os.path.isfile(name)]
-    for root in ("bench", "docs", "packaging", "src", "tests"):
-        files += [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+    for root in ("bench", "docs", "packaging", "src", "tests", "web"):
+        files += [os.path.join(folder, name) for folder, _, names in os.walk(root)
+                  if "/node_modules" not in folder for name in names]
     known = set(FOREIGN)
     for path in files:
         parts = path.split("/")

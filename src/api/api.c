@@ -19,6 +19,7 @@
 #include "api/request/fence.h"
 #include "api/rules/rules.h"
 #include "api/status/status.h"
+#include "api/web/pages.h"
 #include "api/write/write.h"
 #include "auth/gate.h"
 #include "views/stack.h"
@@ -44,7 +45,7 @@ no_run(struct api *api, struct http_request *request)
 static const struct route {
     const char *path;
     unsigned methods;
-    enum route_access access; /* without one the row does not compile: a function would be a queue */
+    enum route_access access; /* a row without one does not compile */
     enum queue_name queue;
     void (*run)(struct api *api, struct http_request *request);
     unsigned needs;
@@ -142,7 +143,22 @@ static const struct route {
     {"/version", HTTP_GET, ACCESS_KNOWN, QUEUE_PAGES, version_run},
     {"/-/ready", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, ready_run},
     {"/-/reload", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_NONE, reload_run},
-    {"/", HTTP_GET, ACCESS_KNOWN, QUEUE_NONE, root_run},
+    {"/query", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/graph", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/alerts", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/rules", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/status", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/tsdb-status", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/queries", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/config", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/flags", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/keep", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/destinations", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/sources", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/targets", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/explore", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/assets/*", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, asset_run},
+    {"/", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, root_run},
 };
 
 /* The API is also served below this prefix, where Cortex and Mimir have it. */
@@ -300,8 +316,8 @@ route_add(struct api *api, const struct route *route, const char *prefix, const 
 static enum err
 routes_make(struct api *api)
 {
-    static const struct route redirect = {"/", HTTP_GET, ACCESS_KNOWN, QUEUE_NONE, redirect_run};
-    static const struct route root = {"", HTTP_GET, ACCESS_KNOWN, QUEUE_NONE, root_run};
+    static const struct route redirect = {"/", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, redirect_run};
+    static const struct route root = {"", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, root_run};
     const char *prefix = api->options.route_prefix;
     api->routes = mem_new(NULL, ROUTE_COUNT * sizeof *api->routes);
     enum err e = api->routes == NULL ? ERR_NOMEM : OK;

@@ -48,6 +48,7 @@ void limit_stream(struct api *api, enum queue_name queue, struct http_request *r
 struct queue_load {
     uint32_t waiting, running;
 };
+/* The caller holds the lock of the api. */
 struct queue_load queue_load_locked(const struct api *api, enum queue_name queue);
 
 /* For queries on query threads: idle query threads help them. */

@@ -3,12 +3,16 @@
  *
  * The thread looks at the files each LOOK_NS. It rereads certificates, keys and CAs, and takes them
  * over if all of them are good; a half-written file is an error, logged once a minute, and the old
- * ones stay in force. If the file for web.config.file has changed, it asks for a reload.
+ * ones stay in force. So do files with keys of tokens. If the file for web.config.file has changed,
+ * it asks for a reload. Keys of tokens that have a URL are fetched by another thread, which may
+ * have to wait.
  *
  * Invariants:
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
  *  2. What changes after the start changes under `files_lock`, which may be held while files are
  *     read; `tls` under `lock`, too, so that metrics do not wait for a disk.
+ *  3. The thread runs only while there is an HTTP server. The first settings are committed before
+ *     that, once.
  */
 #include "app/admission.h"
 
@@ -20,6 +24,7 @@
 #include <unistd.h>
 
 #include "app/worker.h"
+#include "auth/key_fetch.h"
 #include "base/hash/hash.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -35,6 +40,8 @@ _Static_assert((int)HTTP_LISTENERS_MAX == (int)LISTENERS_MAX, "each listener is 
 struct admission {
     struct env *env;
     struct budget *memory;
+    struct issuers *issuers;
+    struct key_fetcher *fetcher;
     struct gate *gate;
     struct http_server *http;
     void (*on_change)(void *context);
@@ -131,6 +138,7 @@ reread_certificates(struct admission *a)
     struct why why;
     uint64_t held_back;
     unsigned changed = 0;
+    assert(a->http != NULL); /* invariant 3 */
     lock_take(&a->files_lock);
     enum err e = tls_set_read(a, &a->lists.listeners, &set, &why);
     if (e == OK) changed = tls_set_commit(a, &set);
@@ -158,6 +166,7 @@ run(void *context)
     struct admission *a = context;
     while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
         reread_certificates(a);
+        issuers_reread_files(a->issuers);
         look_at_web_config(a);
     }
 }
@@ -259,7 +268,7 @@ admission_prepare(struct admission *a, const struct settings *settings,
     change->lists = lists;
     enum err e = a->http == NULL ? OK : access_settings_check_reload(&a->lists, lists, why);
     if (e == OK) e = tls_set_read(a, &lists->listeners, &change->tls, why);
-    if (e == OK) e = users_new(&lists->users, a->memory, &change->users, why);
+    if (e == OK) e = users_new(&lists->users, a->issuers, a->memory, &change->users, why);
     if (e == OK) e = make_headers(a, &lists->http.headers, &change->headers, why);
     if (e)
         admission_abandon(change);
@@ -283,6 +292,7 @@ admission_commit(struct admission_change *change)
 {
     struct admission *a = change->admission;
     bool is_first = a->http == NULL;
+    assert(!is_first || a->lists.listeners.count == 0); /* invariant 3 */
     bool has_users = is_first || !access_users_equal(&a->lists.users, &change->lists->users);
     lock_take(&a->files_lock);
     if (is_first) memcpy(a->tls, change->tls.items, sizeof a->tls); /* no other thread has it */
@@ -363,6 +373,7 @@ make_place(struct admission *a, size_t i, struct why *why)
     const struct listener_settings *l = &a->lists.listeners.items[i];
     struct http_place *place = &a->places[i];
     enum err e = OK;
+    assert((a->tls[i] != NULL) == l->tls.given); /* invariant 1 */
     *place = (struct http_place){.name = l->address, .tls = a->tls[i]};
     switch (l->kind) {
     case LISTENER_TCP:
@@ -461,6 +472,7 @@ admission_new(struct env *env, struct budget *memory, const struct settings *set
     lock_init(&a->lock, LOCK_RANK_API);
     worker_init(&a->worker, env);
     enum err e = gate_new(env, memory, &a->gate, why);
+    if (e == OK) e = issuers_new(env, memory, &a->issuers, why);
     if (e == OK) e = admission_prepare(a, settings, lists, &change, why);
     if (e) {
         admission_free(a);
@@ -482,10 +494,12 @@ admission_gate(struct admission *a)
 enum err
 admission_begin(struct admission *a, struct http_server *server, struct why *why)
 {
+    assert(a->http == NULL); /* invariant 3 */
     a->http = server;
     http_server_set_headers(server, &a->first_headers);
     enum err e = worker_start(&a->worker, "admission", run, a);
-    return why_set(why, e, "cannot start a thread");
+    if (e) return why_set(why, e, "cannot start a thread");
+    return key_fetcher_start(a->env, a->memory, a->issuers, &a->fetcher, why);
 }
 
 void
@@ -493,6 +507,8 @@ admission_end(struct admission *a)
 {
     if (a == NULL) return;
     worker_join(&a->worker);
+    key_fetcher_stop(a->fetcher);
+    a->fetcher = NULL;
     a->http = NULL;
 }
 
@@ -503,7 +519,9 @@ admission_free(struct admission *a)
     metric_unregister(&a->collector.link);
     worker_join(&a->worker);
     worker_fini(&a->worker);
+    key_fetcher_stop(a->fetcher);
     gate_free(a->gate);
+    issuers_free(a->issuers);
     for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         tls_release(a->tls[i]);
     }

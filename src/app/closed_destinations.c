@@ -1,6 +1,7 @@
 /* closed_destinations.c - see closed_destinations.h. */
 #include "app/closed_destinations.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ static void
 note_configured(void *context, const struct relays_view *view)
 {
     struct closed_destinations_printing *x = context;
+    assert(x->count < DESTINATIONS_MAX); /* the configuration has at most so many */
     struct configured *c = &x->configured[x->count++];
     snprintf(c->name, sizeof c->name, "%s", view->settings->name);
     c->open = view->opened;
@@ -50,7 +52,7 @@ print_one(void *context, const char *name, const struct relay_backlog *found)
 {
     struct closed_destinations_printing *x = context;
     struct relay_backlog b = *found;
-    if (!b.blocked) {
+    if (!relay_backlog_is_blocked(&b)) {
         relay_backlog_count_letters(&x->options, name, &x->letter_bytes_left, &b);
     }
     json_object_open(x->to);

@@ -7,9 +7,15 @@
  * credential_process runs any program, in any language. It lacks what changes the machine (mounts,
  * modules, clocks), other processes (ptrace) or the kernel (bpf, keyctl, io_uring), and namespaces.
  * Names that the installed libseccomp or the processor does not have are skipped.
+ *
+ * Invariants:
+ *  1. `allowed` has no call that is allowed with certain arguments only: a rule without arguments
+ *     would win.
+ *  2. It lacks seccomp(), so a filter is the last one that can be loaded.
  */
 #include "app/confine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/netlink.h>
 #include <sched.h>
@@ -95,6 +101,8 @@ allow_all(scmp_filter_ctx filter)
     int failed = 0;
     for (size_t i = 0; failed == 0 && i < sizeof allowed / sizeof *allowed; i++) {
         int call = seccomp_syscall_resolve_name(allowed[i]);
+        assert(call != SCMP_SYS(socket) && call != SCMP_SYS(clone)); /* invariant 1 */
+        assert(call != SCMP_SYS(seccomp));                           /* invariant 2 */
         if (call != __NR_SCMP_ERROR) failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
     }
     for (size_t i = 0; failed == 0 && i < sizeof families / sizeof *families; i++) {
@@ -135,6 +143,7 @@ load_filter(uint32_t otherwise, bool is_audited, int (*add_rules)(scmp_filter_ct
     if (failed == 0) failed = add_rules(filter);
     if (failed == 0) failed = seccomp_load(filter);
     seccomp_release(filter);
+    assert(failed <= 0);
     return failed;
 }
 

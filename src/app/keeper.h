@@ -63,6 +63,7 @@ void keeper_init(struct keeper *keeper, struct env *env);
 /* Needs `tsdb`, `api` and `merger`. ERR_AGAIN, ERR_NOMEM: a thread cannot be started. */
 MUST_CHECK enum err keeper_start(struct keeper *keeper, struct why *why);
 
+/* Asks for a commit soon, and does not wait for it. Any thread. */
 void keeper_want_commit(struct keeper *keeper);
 /* Wakes the flush thread: memory or log space is short, or a generation was cut. */
 void keeper_want_flush(struct keeper *keeper);

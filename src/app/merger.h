@@ -9,6 +9,8 @@
 
 struct merger;
 
+/* Starts the thread, which looks for work at once. ERR_NOMEM; ERR_AGAIN: no thread can be started.
+ */
 MUST_CHECK enum err merger_start(struct env *env, struct tsdb *tsdb, struct merger **ret_merger,
                                  struct why *why);
 /*  Expires and merges now, without pauses, until nothing is due, and waits for that. Errors as

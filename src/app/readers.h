@@ -40,7 +40,10 @@ void readers_commit(struct readers_change *change);
 /* Drops the change instead. Accepts NULL. */
 void readers_abandon(struct readers_change *change);
 
+/* Answers from the store and all sources; a view keeps the sources of the moment at which it is
+ * opened. Lives as long as the readers. Any thread. */
 struct answerer *readers_answerer(struct readers *readers);
+/* Returns the number of sources. Any thread. */
 uint32_t readers_count(struct readers *readers);
 /* Prints all sources as an array, for the API. */
 void readers_print(struct readers *readers, struct json *to);

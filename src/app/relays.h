@@ -50,6 +50,8 @@ struct relays_view {
     bool counted; /* `status` is known: the present one or, if it is not open, the last one */
     struct relay_status status;
 };
+/* Calls `each` for all configured destinations, under the lock of the list: `each` does not block.
+ * Any thread. */
 void relays_each(struct relays *relays, void (*each)(void *context, const struct relays_view *view),
                  void *context);
 /* For a metric_collector, whose context is the relays. */

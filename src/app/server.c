@@ -122,6 +122,7 @@ server_reload(struct server *s, struct why *why)
     if (e == OK) e = admission_prepare(s->admission, &next, &lists.access, &admitting, why);
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     assert(e || (reading != NULL && ruling != NULL && notifying != NULL)); /* invariant 1 */
+    assert(e || admitting != NULL);                                        /* invariant 1 */
     if (e) readers_abandon(reading);
     if (e) ruler_abandon(ruling);
     if (e) notifier_abandon(notifying);

@@ -37,10 +37,12 @@ void worker_join(
     struct worker *worker); /* stops, and waits for the thread and for all of worker_ask() */
 void worker_fini(struct worker *worker); /* after worker_join(), or if the thread never ran */
 
+/* Ends REST_UNTIL_WOKEN, the next one if the thread does not rest now. */
 void worker_wake(struct worker *worker);
 /* Makes a request and waits for its result. If several requests are taken together, `what` is that
  * of the last one. ERR_CANCELED: the worker stops; other errors are those of worker_answer(). */
 MUST_CHECK enum err worker_ask(struct worker *worker, int what, struct why *why);
+/* True if a request waits that was not taken. */
 bool worker_has_request(struct worker *worker);
 
 /* Sleeps until a monotonic time, the stop or, depending on `how`, a request or a wake-up. False:
@@ -53,6 +55,7 @@ enum worker_rest {
 bool worker_rest(struct worker *worker, int64_t until_ns, enum worker_rest how);
 bool worker_take(struct worker *worker,
                  int *ret_what); /* takes all requests; false if no request waits */
+/* Answers all requests that the last worker_take() took. */
 void worker_answer(struct worker *worker, enum err error, const struct why *why);
 
 /* Returns the pause after another failure: one second, then twice the pause before. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/jwt_users.h"
 #include "auth/penalties.h"
 #include "auth/verifier.h"
 #include "base/buf.h"
@@ -62,6 +63,16 @@ release_sender(void *sender)
 {
     const struct user *user = sender;
     users_release(user->set);
+}
+
+/* Does the same for a user who was made for the request. */
+static void
+release_jwt_sender(void *sender)
+{
+    struct user *user = sender;
+    struct users *set = user->set;
+    jwt_user_free(user);
+    users_release(set);
 }
 
 /* --- verdicts --------------------------------------------------------------------------------- */
@@ -128,6 +139,12 @@ refuse(struct gate *g, const struct http_request *request, enum gate_refusal ref
     return HTTP_ENTRY_DENIED;
 }
 
+static bool
+is_permitted(const struct http_request *request, const struct user *user)
+{
+    return (http_access(request, ACCESS_KNOWN) & (user->permissions | ACCESS_KNOWN)) != 0;
+}
+
 /* The user is known. */
 static enum http_entry
 let_in(struct gate *g, struct http_request *request, const struct user *user,
@@ -137,9 +154,7 @@ let_in(struct gate *g, struct http_request *request, const struct user *user,
         const struct user *from;
         void *to;
     } sender = {.from = user}; /* gate_user() gives it back as const */
-    unsigned access = http_access(request, ACCESS_KNOWN);
-    if ((access & (user->permissions | ACCESS_KNOWN)) == 0)
-        return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    if (!is_permitted(request, user)) return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
     users_hold(user->set);
     http_set_sender(request, sender.to, release_sender); /* invariant 1 */
     return HTTP_ENTRY_OPEN;
@@ -246,13 +261,42 @@ after_scheme(const char *header, const char *scheme)
     return header + size + strspn(header + size, " ");
 }
 
+/* Judges a token of an issuer. This takes a worker at most as long as a TLS handshake. A client
+ * that failed often is not refused before: a signature cannot be guessed, and many senders may
+ * share an address. */
 static enum http_entry
-judge_token(struct gate *g, struct http_request *request, struct users *users, const char *token,
+judge_jwt(struct gate *g, struct http_request *request, const struct users *users,
+          struct bytes token, struct http_denial *ret_denial)
+{
+    struct user *user = NULL;
+    struct why why;
+    int64_t now_s = env_realtime_ms(g->env) / 1000;
+    switch (jwt_users_judge(users_jwt(users), token, now_s, g->memory, &user, &why)) {
+    case JWT_USER_UNKNOWN:
+        return refuse(g, request, GATE_UNKNOWN, why.text, ret_denial);
+    case JWT_USER_LATER:
+        return refuse(g, request, GATE_BUSY, NULL, ret_denial);
+    case JWT_USER_KNOWN:
+        break;
+    }
+    if (!is_permitted(request, user)) {
+        jwt_user_free(user);
+        return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    }
+    users_hold(user->set);
+    http_set_sender(request, user, release_jwt_sender); /* invariant 1 */
+    return HTTP_ENTRY_OPEN;
+}
+
+static enum http_entry
+judge_token(struct gate *g, struct http_request *request, struct users *users, const char *text,
             struct http_denial *ret_denial)
 {
-    const struct user *user = users_by_token(users, bytes_of_text(token));
-    if (user == NULL) return refuse(g, request, GATE_UNKNOWN, "no user has this token", ret_denial);
-    return let_in(g, request, user, ret_denial);
+    struct bytes token = bytes_of_text(text);
+    const struct user *user = users_by_token(users, token);
+    if (user != NULL) return let_in(g, request, user, ret_denial);
+    if (users_jwt(users) != NULL) return judge_jwt(g, request, users, token, ret_denial);
+    return refuse(g, request, GATE_UNKNOWN, "no user has this token", ret_denial);
 }
 
 static enum http_entry
@@ -352,7 +396,7 @@ gate_new(struct env *env, struct budget *memory, struct gate **ret_gate, struct 
     enum err e = env_random(env, &penalties.seed, sizeof penalties.seed);
     if (e == OK) e = penalties_init(&g->penalties, memory, &penalties);
     why_set(why, e, "not enough memory to start");
-    if (e == OK) e = users_new(&no_users, memory, &g->users, why);
+    if (e == OK) e = users_new(&no_users, NULL, memory, &g->users, why);
     if (e == OK) e = verifier_start(env, memory, &options, &g->verifier, why);
     if (e)
         gate_free(g);

@@ -56,8 +56,8 @@ gate_user(const struct http_request *request)
 }
 
 /* Why requests were not let in: nobody is known (401); he is not permitted, or not at this address
- * (403); passwords could not be checked, or the client's address failed too often (503); there were
- * too many requests (429). */
+ * (403); passwords or tokens could not be checked, or the client's address failed too often (503);
+ * there were too many requests (429). */
 enum gate_refusal { GATE_UNKNOWN, GATE_FORBIDDEN, GATE_BUSY, GATE_RATE, GATE_REFUSALS };
 struct gate_stats {
     uint64_t refused[GATE_REFUSALS];

@@ -5,8 +5,10 @@
 
 #include <gnutls/gnutls.h>
 
+#include "auth/issuers.h"
 #include "base/mem.h"
 #include "base/text/base64.h"
+#include "lib/auth/token_signer.h"
 #include "lib/net/http_rig.h"
 #include "lib/test.h"
 
@@ -45,7 +47,7 @@ set_users(uint32_t count)
 {
     struct users *users = NULL;
     struct user_list list = {settings, count};
-    assert_int_equal(users_new(&list, &memory, &users, NULL), OK);
+    assert_int_equal(users_new(&list, NULL, &memory, &users, NULL), OK);
     gate_set_users(gate, users);
     users_release(users);
 }
@@ -255,6 +257,152 @@ UNIT_TEST(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not)
     end(rig);
 }
 
+/* --- tokens of issuers ------------------------------------------------------------------------ */
+
+static int64_t
+realtime_ms(struct env *env)
+{
+    (void)env;
+    return 1700000000000 + later_ns / NS_PER_MS;
+}
+
+static struct issuers *issuers;
+static struct token_signer *signer;
+
+/* Lets a user in who has tokens of an issuer. */
+static void
+set_jwt_users(void)
+{
+    struct user_settings one = {
+        .name = "jo",
+        .permissions = PERMISSION_READ,
+        .tokens = TEXTS(ABC),
+        .jwt = {true, "https://i", .audience = TEXTS("fire")},
+    };
+    struct users *users = NULL;
+    struct user_list list = {&one, 1};
+    assert_int_equal(users_new(&list, issuers, &memory, &users, NULL), OK);
+    gate_set_users(gate, users);
+    users_release(users);
+}
+
+static struct http_rig *
+begin_with_issuer(void)
+{
+    struct http_rig *rig = begin();
+    clocked_ops.realtime_ms = realtime_ms;
+    later_ns = 0;
+    assert_int_equal(issuers_new(&clocked, &memory, &issuers, NULL), OK);
+    signer = token_signer_new(TOKEN_KEY_ED25519);
+    set_jwt_users();
+    return rig;
+}
+
+static void
+end_with_issuer(struct http_rig *rig)
+{
+    http_rig_free(rig);
+    gate_free(gate);
+    issuers_free(issuers);
+    token_signer_free(signer);
+    assert_int_equal(budget_used(&memory), 0);
+}
+
+static void
+give_keys(void)
+{
+    struct buf document;
+    int64_t wait_ns;
+    buf_init(&document, NULL, 1000);
+    buf_put_text(&document, "{\"keys\":[");
+    token_signer_jwk(signer, "\"kid\":\"k\",", &document);
+    buf_put_text(&document, "]}");
+    issuer_fetched(issuers_due(issuers, &wait_ns), buf_bytes(&document));
+    buf_fini(&document);
+}
+
+/* Writes a line Authorization with a token that has these claims besides issuer and audience. */
+static const char *
+bearer(const char *kid, const char *claims)
+{
+    static char line[2000];
+    char header[100], payload[500];
+    struct buf token;
+    buf_init(&token, NULL, sizeof line - 100);
+    snprintf(header, sizeof header, "{\"alg\":\"EdDSA\",\"kid\":\"%s\"}", kid);
+    snprintf(payload, sizeof payload, "{\"iss\":\"https://i\",\"aud\":\"fire\"%s}", claims);
+    token_signer_token(signer, "Ed25519", header, bytes_of_text(payload), &token);
+    snprintf(line, sizeof line, "Bearer %.*s", (int)token.size, (const char *)token.at);
+    buf_fini(&token);
+    return line;
+}
+
+UNIT_TEST(test_tokens_of_issuers_let_in_and_wait_for_keys)
+{
+    static const char exp[] = ",\"exp\":1700000100";
+    struct http_rig *rig = begin_with_issuer();
+    assert_int_equal(ask(rig, "GET /text", bearer("k", exp)), 503); /* never read */
+    assert_int_equal(ask(rig, "GET /text", "Bearer abc"), 200);
+    assert_int_equal(ask(rig, "GET /text", "Bearer a.b.c"), 401);
+    give_keys();
+    assert_int_equal(ask(rig, "GET /text", bearer("k", exp)), 200);
+    assert_int_equal(ask(rig, "POST /echo", bearer("k", exp)), 403);
+    assert_int_equal(ask(rig, "GET /none", bearer("k", exp)), 404);
+    assert_int_equal(ask(rig, "GET /text", bearer("k", "")), 401);
+    assert_int_equal(ask(rig, "GET /text", bearer("other", exp)), 401);
+    later_ns = 61 * NS_PER_S;
+    assert_int_equal(ask(rig, "GET /text", bearer("other", exp)), 503); /* are fetched again */
+    give_keys();
+    assert_int_equal(ask(rig, "GET /text", bearer("other", exp)), 401);
+    /* Failures of an address do not keep out good tokens. */
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(ask(rig, "GET /text", "Bearer a.b.c"), 401);
+    }
+    assert_int_equal(ask(rig, "GET /text", bearer("k", exp)), 200);
+    end_with_issuer(rig);
+}
+
+UNIT_TEST(test_a_token_that_expires_ends_on_an_open_connection)
+{
+    struct http_rig *rig = begin_with_issuer();
+    give_keys();
+    struct client client = client_connect(rig);
+    char request[2200];
+    snprintf(request, sizeof request, "GET /text" HTTP_11 "Authorization: %s\r\n\r\n",
+             bearer("k", ",\"exp\":1700000100"));
+    client_send(&client, request);
+    client_expect(&client, 200, "hello");
+    later_ns = 159 * NS_PER_S;
+    client_send(&client, request);
+    client_expect(&client, 200, "hello");
+    later_ns = 160 * NS_PER_S;
+    client_send(&client, request);
+    client_expect(&client, 401, "unauthorized\n");
+    later_ns = 159 * NS_PER_S;
+    set_users(4); /* who has no user any more is not let in either */
+    client_send(&client, request);
+    client_expect(&client, 401, "unauthorized\n");
+    client_close(&client);
+    end_with_issuer(rig);
+}
+
+UNIT_TEST(test_a_token_survives_each_failing_allocation)
+{
+    bool fired = true;
+    struct http_rig *rig = begin_with_issuer();
+    give_keys();
+    for (uint64_t nth = 1; fired; nth++) {
+        const char *line = bearer("k", ",\"exp\":1700000100");
+        mem_fail_nth(nth, true);
+        int status = ask(rig, "GET /text", line);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (status != 200 && status != 503 && status != 0) fail_msg("%d", status);
+        assert_true(nth < 200);
+    }
+    end_with_issuer(rig);
+}
+
 UNIT_TEST(test_requests_beyond_the_rate_get_429)
 {
     struct http_rig *rig = begin();
@@ -299,6 +447,9 @@ main(void)
         cmocka_unit_test(test_users_that_change_count_at_once_on_open_connections),
         cmocka_unit_test(test_users_may_change_while_passwords_are_checked),
         cmocka_unit_test(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not),
+        cmocka_unit_test(test_tokens_of_issuers_let_in_and_wait_for_keys),
+        cmocka_unit_test(test_a_token_that_expires_ends_on_an_open_connection),
+        cmocka_unit_test(test_a_token_survives_each_failing_allocation),
         cmocka_unit_test(test_requests_beyond_the_rate_get_429),
         cmocka_unit_test(test_each_allocation_may_fail),
     };

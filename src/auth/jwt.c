@@ -340,6 +340,13 @@ claim_of(const struct jwt *jwt, const char *name)
     return find_claim(jwt->claims.root, name, strlen(name));
 }
 
+struct bytes
+jwt_subject(const struct jwt *jwt)
+{
+    assert(jwt->verified_with != NULL); /* invariant 1 */
+    return jose_text(json_object_get(jwt->claims.root, "sub"));
+}
+
 enum jwt_verdict
 jwt_match(const struct jwt *jwt, const struct jwks *keys, const struct jwt_settings *settings,
           struct why *why)

@@ -50,6 +50,10 @@ MUST_CHECK enum jwt_verdict jwt_verify(struct jwt *jwt, const struct jwks *keys,
 /* Returns the Unix time at which a verified token expires, leeway included. */
 int64_t jwt_expiry_s(const struct jwt *jwt);
 
+/* Returns the claim `sub` of a verified token, the name that the issuer has for its holder; `at` is
+ * NULL if there is none. It lives as long as the token, and has no NUL. */
+struct bytes jwt_subject(const struct jwt *jwt);
+
 /*
  * Matches a verified token with a user's settings. `keys` is the set of these settings, with which
  * the token was verified. JWT_ACCEPTED if all of these are true, JWT_REFUSED if not:

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "auth/jwt_users.h"
 #include "auth/password.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
@@ -36,6 +37,7 @@ struct users {
     struct matcher **matchers; /* of read_sets of all users, which are freed with them */
     uint32_t matcher_count;
     const char *dearest;
+    struct jwt_users *jwt; /* NULL: no user has tokens of issuers */
     struct table by_name, by_token, by_certificate;
 };
 
@@ -175,8 +177,8 @@ add_all(struct users *u, const struct user_list *list, struct why *why)
 }
 
 enum err
-users_new(const struct user_list *list, struct budget *memory, struct users **ret_users,
-          struct why *why)
+users_new(const struct user_list *list, struct issuers *issuers, struct budget *memory,
+          struct users **ret_users, struct why *why)
 {
     struct arena arena;
     if (list->count > USERS_MAX)
@@ -187,6 +189,8 @@ users_new(const struct user_list *list, struct budget *memory, struct users **re
     u->arena = arena;
     atomic_init(&u->references, 1);
     enum err e = add_all(u, list, why);
+    if (e == OK && issuers != NULL)
+        e = jwt_users_new(list, u->items, issuers, memory, &u->jwt, why);
     if (e) users_release(u);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for users");
     if (e) return e;
@@ -209,6 +213,7 @@ users_release(struct users *u)
     assert(before > 0);
     if (before > 1) return;
     struct arena arena = u->arena;
+    jwt_users_free(u->jwt);
     for (uint32_t i = 0; i < u->matcher_count; i++) {
         matcher_free(u->matchers[i]);
     }
@@ -259,6 +264,12 @@ users_by_token(const struct users *u, struct bytes token)
         if (gnutls_memcmp(t->digest, digest, DIGEST_BYTES) == 0) return &u->items[t->user];
     }
     return NULL;
+}
+
+const struct jwt_users *
+users_jwt(const struct users *u)
+{
+    return u->jwt;
 }
 
 static const struct user *

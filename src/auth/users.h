@@ -15,6 +15,8 @@
 
 enum { USER_TOKEN_BYTES_MAX = 4096 };
 
+struct issuers;
+struct jwt_users;
 struct users;
 
 struct user {
@@ -28,10 +30,15 @@ struct user {
     uint32_t read_set_count;             /* 0: all series are visible */
 };
 
-/* Copies the settings. ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a
- * selector; ERR_NOMEM. */
-MUST_CHECK enum err users_new(const struct user_list *list, struct budget *memory,
-                              struct users **ret_users, struct why *why);
+/*
+ * Copies the settings. Users with `jwt` sign in with keys of `issuers`, which outlive the set;
+ * NULL: they do not sign in with tokens.
+ *
+ * ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a selector; ERR_NOMEM;
+ * errors of jwt_users_new().
+ */
+MUST_CHECK enum err users_new(const struct user_list *list, struct issuers *issuers,
+                              struct budget *memory, struct users **ret_users, struct why *why);
 struct users *users_hold(struct users *users);
 /* NULL is fine. */
 void users_release(struct users *users);
@@ -46,6 +53,8 @@ bool users_have_passwords(const struct users *users);
 const struct user *users_by_name(const struct users *users, struct bytes name);
 /* Finds the user who has the token: its SHA-256 is compared. */
 const struct user *users_by_token(const struct users *users, struct bytes token);
+/* Returns the users with tokens of issuers; NULL: there are none. */
+const struct jwt_users *users_jwt(const struct users *users);
 /* Finds the user of a verified certificate, by its subject or one of its names. */
 const struct user *users_by_certificate(const struct users *users, const char *subject,
                                         const char *const *names, uint32_t name_count);

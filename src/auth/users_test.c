@@ -34,7 +34,7 @@ static struct users *
 users_of(const struct user_list *from)
 {
     struct users *users = NULL;
-    must(users_new(from, NULL, &users, NULL));
+    must(users_new(from, NULL, NULL, &users, NULL));
     return users;
 }
 
@@ -115,7 +115,7 @@ UNIT_TEST(test_a_user_lives_as_long_as_its_set_is_held)
     struct budget memory;
     struct users *u = NULL;
     budget_init(&memory, "test", 0, NULL);
-    must(users_new(&list, &memory, &u, NULL));
+    must(users_new(&list, NULL, &memory, &u, NULL));
     const struct user *user = users_by_name(u, bytes_of_text("bob"));
     users_hold(user->set);
     users_release(u);
@@ -143,7 +143,7 @@ UNIT_TEST(test_a_read_matcher_that_is_not_a_selector_is_refused)
     struct user_settings wrong = {.name = "ann", .read_matchers = TEXTS("{a=\"b\"}", "{a=b}")};
     struct users *u;
     struct why why;
-    assert_int_equal(users_new(&(struct user_list){&wrong, 1}, NULL, &u, &why), ERR_INPUT);
+    assert_int_equal(users_new(&(struct user_list){&wrong, 1}, NULL, NULL, &u, &why), ERR_INPUT);
     const char begin[] = "user ann: read_matchers: {a=b}: ";
     assert_memory_equal(why.text, begin, sizeof begin - 1);
 }
@@ -156,7 +156,7 @@ UNIT_TEST(test_each_allocation_may_fail)
     for (uint64_t nth = 1; fired; nth++) {
         struct users *u = NULL;
         mem_fail_nth(nth, true);
-        enum err e = users_new(&list, &memory, &u, NULL);
+        enum err e = users_new(&list, NULL, &memory, &u, NULL);
         fired = mem_fail_fired();
         mem_fail_nth(0, false);
         assert_int_equal(e, fired ? ERR_NOMEM : OK);

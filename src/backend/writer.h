@@ -79,7 +79,7 @@ struct writer_step {
     /* With VERDICT_SOME_DEAD: hints for the search. They settle nothing. */
     uint32_t refused; /* number of refused items, the others were stored; 0: not known. Also with
                          DEAD_CALL */
-    bool tells_all;   /* if all were refused, the verdict would be VERDICT_DEAD */
+    bool reports_all_refused; /* if all were refused, the verdict would be VERDICT_DEAD */
     enum writer_hint hint;
 };
 
@@ -215,6 +215,7 @@ extern const struct writer_class opentsdb_writer;
 extern const struct writer_class remote_write_writer;
 extern const struct writer_class s3_writer;
 extern const struct writer_class timestream_writer;
+/* Returns NULL for a number that is not a type. */
 const struct writer_class *writer_class_of(enum destination_type type);
 
 /* The writer is given. Its memory is from the options' budget. Errors of the type. */

@@ -120,6 +120,7 @@ buf_put_text(struct buf *buf, const char *text)
 /* Appends as many whole characters of the text as fit. */
 void buf_put_cut(struct buf *buf, struct bytes text);
 
+/* Appends a formatted text without its NUL. */
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

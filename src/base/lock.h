@@ -30,7 +30,7 @@ enum lock_rank {
     LOCK_RANK_CACHE,      /* pages in memory; not held while a page is read */
     LOCK_RANK_SOURCE,     /* the callers of a source, and its credentials */
     LOCK_RANK_HTTP,       /* the state of one connection, which any thread above may resume */
-    LOCK_RANK_AUTH,       /* passwords that wait to be checked, and those that were good */
+    LOCK_RANK_AUTH,       /* passwords that wait or were good; issuers of tokens, and their keys */
     LOCK_RANK_ENV,        /* the simulated machine: I/O may happen under any lock */
     LOCK_RANK_APP_WAKE,   /* flags that wake the threads of commits and flushes; no lock is taken
                              under it */

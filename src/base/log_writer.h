@@ -10,6 +10,7 @@ struct log_text {
     char text[LOG_LINE_BYTES_MAX];
 };
 
+/* Makes a line in the configured format, with the current time and a line feed. */
 void log_format_line(enum log_level level, const char *message, const struct log_kv *fields,
                      struct log_text *line);
 /* The file descriptor that lines are written to; -1: none. */

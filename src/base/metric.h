@@ -75,6 +75,8 @@ struct metric_collector {
     struct metric_link link;
 };
 
+/* Adds a metric to those of /metrics; its memory stays in use until the process ends, or for a
+ * collector until metric_unregister(). Any thread. */
 void metric_register_counter(struct metric_counter *counter);
 void metric_register_histogram(struct metric_histogram *histogram);
 void metric_register_collector(struct metric_collector *collector);

@@ -96,7 +96,7 @@ note_backlog(struct checking *x, const char *name, const struct relay_backlog *b
     }
     if (closed == NULL) return add_present(x, &p);
     p.waits.type = closed->waits.type;
-    p.waits.file = false; /* the server has it, whatever lies in its place */
+    if (b->condition == BACKLOG_FILE) p.waits.condition = BACKLOG_BLOCKED; /* the server has it */
     if (p.waits.unreadable.text[0] == '\0') p.waits.unreadable = closed->waits.unreadable;
     *closed = p;
     return OK;
@@ -115,7 +115,7 @@ note_directory(void *context, const char *name, const struct relay_backlog *foun
     struct reading_directory *r = context;
     struct relay_backlog b = *found;
     uint64_t all = UINT64_MAX;
-    if (destinations_find(r->x->list, name) == NULL && !b.blocked) {
+    if (destinations_find(r->x->list, name) == NULL && !relay_backlog_is_blocked(&b)) {
         relay_backlog_count_letters(&r->options, name, &all, &b);
     }
     return note_backlog(r->x, name, &b);
@@ -394,14 +394,14 @@ print_backlog(const struct present *p)
     } else {
         printf("an unknown number of samples queued");
     }
-    const struct kept_waiting *kept = &b->kept;
-    if (kept->objects > 0) {
+    const struct own_files_backlog *own = &b->own_files;
+    if (own->objects > 0) {
         printf(", of these %" PRIu64 " object%s (%" PRIu64 " bytes) waiting for upload",
-               kept->objects, plural(kept->objects), kept->object_bytes);
+               own->objects, plural(own->objects), own->object_bytes);
     }
-    if (kept->files > 0) {
-        printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", kept->files,
-               plural(kept->files), kept->file_bytes);
+    if (own->files > 0) {
+        printf(", %" PRIu64 " unfinished .tmp file%s (%" PRIu64 " bytes)", own->files,
+               plural(own->files), own->file_bytes);
     }
     if (b->letters_known)
         printf(", %" PRIu64 " dead letter%s", b->letters, plural(b->letters));
@@ -415,8 +415,9 @@ static const char *
 then(const struct checking *x, const struct present *p)
 {
     const struct relay_backlog *b = &p->waits;
-    if (b->blocked) return "when configured again, it stays closed until this can be read";
-    if (b->closed) {
+    if (relay_backlog_is_blocked(b))
+        return "when configured again, it stays closed until this can be read";
+    if (b->condition == BACKLOG_CLOSED) {
         return "when configured again, it stays closed until firekeep destinations reset sets its "
                "position";
     }
@@ -429,7 +430,7 @@ static void
 report_removed(struct checking *x, const struct present *p)
 {
     const struct relay_backlog *b = &p->waits;
-    if (b->file) return;
+    if (b->condition == BACKLOG_FILE) return;
     x->said++;
     printf("destination %s: not in the file: ", p->name);
     if (relay_backlog_is_none(&p->waits)) {
@@ -467,7 +468,7 @@ report_changed(struct checking *x, const struct present *p, const struct destina
     const struct relay_backlog *b = &p->waits;
     static const char elsewhere[] = "continues at its current position; queued samples go there, "
                                     "delivered ones do not";
-    if (b->blocked) {
+    if (relay_backlog_is_blocked(b)) {
         say_changed(x, p);
         x->backlog = true;
         printf("stays closed until this is fixed: %s\n", b->unreadable.text);

@@ -51,7 +51,7 @@ static const struct setting table[] = {
 
     {"web.listen-address", SETTING_TEXT, FIELD(web_listen_address), .fallback = "127.0.0.1:9201",
      .max = 255, .is_list = true, .repeatable = true, .what = "ADDRESS,...",
-     .rule = web_addresses_rule,
+     .check = web_check_addresses,
      .help = "addresses to listen on for HTTP: HOST:PORT, unix:PATH or fd://NAME (a socket that "
              "systemd passes); :9201 means all addresses, port 0 any free port; each further flag "
              "adds addresses"},
@@ -59,23 +59,23 @@ static const struct setting table[] = {
      .reloadable = true, .what = "FILE",
      .help = "YAML file with TLS, users, headers and the limit of the rate, as of Prometheus"},
     {"web.external-url", SETTING_TEXT, FIELD(web_external_url), .fallback = "", .max = 255,
-     .what = "URL", .rule = web_url_rule,
+     .what = "URL", .check = web_check_url,
      .help =
          "URL under which clients reach the server, for example behind a proxy; its path is the "
          "default of web.route-prefix; empty means the host name and the port"},
     {"web.route-prefix", SETTING_TEXT, FIELD(web_route_prefix), .fallback = "", .max = 255,
-     .what = "PATH", .rule = web_prefix_rule,
+     .what = "PATH", .check = web_check_prefix,
      .help = "prefix of the paths of all HTTP endpoints; empty means the path of web.external-url"},
     {"web.cors-origin", SETTING_TEXT, FIELD(web_cors_origin), .fallback = ".*", .max = 255,
-     .what = "REGEX", .rule = web_origin_rule,
+     .what = "REGEX", .check = web_check_origin,
      .help = "regular expression, anchored, for the origins whose pages may read from the HTTP API "
              "in a browser (CORS)"},
     {"web.allowed-hosts", SETTING_TEXT, FIELD(web_allowed_hosts), .fallback = "", .max = 255,
-     .reloadable = true, .is_list = true, .what = "HOST,...", .rule = web_hosts_rule,
+     .reloadable = true, .is_list = true, .what = "HOST,...", .check = web_check_hosts,
      .help = "host names besides localhost and addresses under which browsers reach a server "
              "without users; requests with another Host that change something get 403"},
     {"web.trusted-proxies", SETTING_TEXT, FIELD(web_trusted_proxies), .fallback = "", .max = 255,
-     .reloadable = true, .is_list = true, .what = "NETWORK,...", .rule = web_networks_rule,
+     .reloadable = true, .is_list = true, .what = "NETWORK,...", .check = web_check_networks,
      .help = "addresses and networks of proxies whose X-Forwarded-For names the client"},
     {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
      .help = "enable POST /-/reload"},
@@ -228,7 +228,7 @@ static const struct setting table[] = {
      .reloadable = true,
      .help = "log queries that take this long, with what they read; 0s logs none"},
     {"query.replica-labels", SETTING_TEXT, FIELD(query_replica_labels), .fallback = "", .max = 255,
-     .reloadable = true, .is_list = true, .what = "LABEL,...", .rule = replica_labels_rule,
+     .reloadable = true, .is_list = true, .what = "LABEL,...", .check = replica_labels_check,
      .help = "labels that name the replicas of a Prometheus; answers lack them, and series that "
              "differ in nothing else are deduplicated"},
     {"query.features", SETTING_SET, FIELD(query_features), .fallback = "", .reloadable = true,
@@ -287,13 +287,14 @@ static const struct setting table[] = {
      .help = "how often the server stores its own metrics; 0s means never"},
 
     {"auth.sigv4-services", SETTING_TEXT, FIELD(auth_sigv4_services), .fallback = "aps,execute-api",
-     .max = 255, .reloadable = true, .is_list = true, .what = "SERVICE,...", .rule = web_words_rule,
+     .max = 255, .reloadable = true, .is_list = true, .what = "SERVICE,...",
+     .check = web_check_words,
      .help = "services for which requests that are signed for AWS (SigV4) may be signed"},
     {"auth.sigv4-region", SETTING_TEXT, FIELD(auth_sigv4_region), .fallback = "", .max = 255,
-     .reloadable = true, .what = "REGION", .rule = web_words_rule,
+     .reloadable = true, .what = "REGION", .check = web_check_words,
      .help = "region for which such requests must be signed; empty means any"},
     {"auth.sigv4-host", SETTING_TEXT, FIELD(auth_sigv4_host), .fallback = "", .max = 255,
-     .reloadable = true, .what = "HOST", .rule = web_host_rule,
+     .reloadable = true, .what = "HOST", .check = web_check_host,
      .help = "host for which such requests must be signed, for example behind a proxy; empty "
              "means the header Host as it arrives"},
     {"auth.sigv4-unsigned-payload", SETTING_BOOL, FIELD(auth_sigv4_unsigned_payload),

@@ -152,7 +152,7 @@ struct setting {
     bool repeatable;  /* a list to which each of several flags adds */
     const char *what; /* the form of a value, "HOST:PORT"; NULL: the type says it */
     /* Checks a text. ERR_INPUT: *ret_expected describes a valid value; ERR_NOMEM. */
-    enum err (*rule)(const char *text, const char **ret_expected);
+    enum err (*check)(const char *text, const char **ret_expected);
 };
 
 /* The table; a NULL name ends it. */

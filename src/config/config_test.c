@@ -93,16 +93,16 @@ check_refused(const char *name, const char *text)
     assert_memory_equal(&s, &before, sizeof s);
 }
 
-/* Returns another value than the default for a text that has a rule; NULL if it has none. */
+/* Returns another value than the default for a text with a check of its own; NULL without one. */
 static const char *
-text_of_rule(const struct setting *setting)
+text_that_passes(const struct setting *setting)
 {
     static const char *const texts[][2] = {
         {"web.listen-address", "[::]:1"}, {"web.trusted-proxies", "10.0.0.0/8"},
         {"web.allowed-hosts", "a,b"},     {"auth.sigv4-services", "aps"},
         {"auth.sigv4-region", "r"},       {"auth.sigv4-host", "h:1"},
     };
-    if (setting->rule == NULL) return NULL;
+    if (setting->check == NULL) return NULL;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (strcmp(setting->name, texts[i][0]) == 0) return texts[i][1];
     }
@@ -477,7 +477,7 @@ randomize(struct settings *settings, uint64_t *random)
         uint64_t r = next_random(random);
         char text[64];
         if (t->type == SETTING_TEXT) {
-            const char *own = text_of_rule(t);
+            const char *own = text_that_passes(t);
             snprintf(text, sizeof text, "%s", own != NULL ? own : texts[r % 7]);
         } else if (t->type == SETTING_BOOL || t->choices != NULL) {
             setting_number_text(t, r % 2, text, sizeof text);
@@ -644,7 +644,7 @@ other_value(const struct setting *t)
 {
     static char text[SETTING_NUMBER_BYTES];
     struct settings s = defaults();
-    if (t->rule != NULL) return text_of_rule(t);
+    if (t->check != NULL) return text_that_passes(t);
     if (t->type == SETTING_TEXT) return "other";
     bool word = t->type == SETTING_BOOL || t->choices != NULL;
     uint64_t number = setting_number(t, &s);

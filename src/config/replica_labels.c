@@ -6,7 +6,7 @@
 enum { NAMES_MAX = 16 }; /* equals REPLICA_LABELS_MAX of views/replicas.h */
 
 enum err
-replica_labels_rule(const char *text, const char **ret_expected)
+replica_labels_check(const char *text, const char **ret_expected)
 {
     struct bytes names[NAMES_MAX];
     uint32_t count = 0;

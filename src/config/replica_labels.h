@@ -4,6 +4,6 @@
 
 #include "base/err.h"
 
-enum err replica_labels_rule(const char *text, const char **ret_expected);
+enum err replica_labels_check(const char *text, const char **ret_expected);
 
 #endif

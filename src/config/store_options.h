@@ -18,6 +18,7 @@ struct memory {
     uint64_t cache_bytes;
     uint64_t head_bytes; /* head's limit, a part of `foreground` */
 };
+/* Divides the memory of a process, in bytes (memory.limit). */
 void memory_init(struct memory *memory, uint64_t bytes);
 
 /* Returns the options of a store. `memory` outlives the store; wal.ack sets the acknowledgement. */

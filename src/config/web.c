@@ -144,7 +144,7 @@ settings_listener(const char *text, enum listener_kind *ret_kind, const char **r
 }
 
 enum err
-web_addresses_rule(const char *text, const char **ret_expected)
+web_check_addresses(const char *text, const char **ret_expected)
 {
     return check_items(text, check_listener, ret_expected);
 }
@@ -178,7 +178,7 @@ url_path(const char *url)
 }
 
 enum err
-web_url_rule(const char *text, const char **ret_expected)
+web_check_url(const char *text, const char **ret_expected)
 {
     const char *host = strncmp(text, "http://", 7) == 0    ? text + 7
                        : strncmp(text, "https://", 8) == 0 ? text + 8
@@ -189,7 +189,7 @@ web_url_rule(const char *text, const char **ret_expected)
 }
 
 enum err
-web_prefix_rule(const char *text, const char **ret_expected)
+web_check_prefix(const char *text, const char **ret_expected)
 {
     *ret_expected = "a path such as /firekeep";
     bool fine = text[strcspn(text, no_path)] == '\0' && strstr(text, "://") == NULL;
@@ -234,7 +234,7 @@ settings_external_url(const struct settings *settings, const char *hostname, cha
 }
 
 enum err
-web_origin_rule(const char *text, const char **ret_expected)
+web_check_origin(const char *text, const char **ret_expected)
 {
     struct matcher *matcher;
     if (strcmp(text, ".*") == 0) return OK; /* the default cannot fail */
@@ -257,7 +257,7 @@ check_network(const char *item)
 }
 
 enum err
-web_networks_rule(const char *text, const char **ret_expected)
+web_check_networks(const char *text, const char **ret_expected)
 {
     return check_items(text, check_network, ret_expected);
 }
@@ -271,7 +271,7 @@ check_host(const char *item)
 }
 
 enum err
-web_hosts_rule(const char *text, const char **ret_expected)
+web_check_hosts(const char *text, const char **ret_expected)
 {
     return check_items(text, check_host, ret_expected);
 }
@@ -284,13 +284,13 @@ check_word(const char *item)
 }
 
 enum err
-web_words_rule(const char *text, const char **ret_expected)
+web_check_words(const char *text, const char **ret_expected)
 {
     return check_items(text, check_word, ret_expected);
 }
 
 enum err
-web_host_rule(const char *text, const char **ret_expected)
+web_check_host(const char *text, const char **ret_expected)
 {
     char host[SETTING_TEXT_BYTES];
     uint16_t port;

@@ -5,14 +5,14 @@
 
 #include "base/err.h"
 
-enum err web_addresses_rule(const char *text, const char **ret_expected);
-enum err web_url_rule(const char *text, const char **ret_expected);
-enum err web_prefix_rule(const char *text, const char **ret_expected);
-enum err web_origin_rule(const char *text, const char **ret_expected);
-enum err web_networks_rule(const char *text, const char **ret_expected);
-enum err web_hosts_rule(const char *text, const char **ret_expected);
+enum err web_check_addresses(const char *text, const char **ret_expected);
+enum err web_check_url(const char *text, const char **ret_expected);
+enum err web_check_prefix(const char *text, const char **ret_expected);
+enum err web_check_origin(const char *text, const char **ret_expected);
+enum err web_check_networks(const char *text, const char **ret_expected);
+enum err web_check_hosts(const char *text, const char **ret_expected);
 /* For auth.sigv4-services and auth.sigv4-region, and for auth.sigv4-host. */
-enum err web_words_rule(const char *text, const char **ret_expected);
-enum err web_host_rule(const char *text, const char **ret_expected);
+enum err web_check_words(const char *text, const char **ret_expected);
+enum err web_check_host(const char *text, const char **ret_expected);
 
 #endif

@@ -28,6 +28,7 @@ MUST_CHECK enum err matcher_new(enum matcher_type type, struct bytes name, struc
                                 struct why *why);
 void matcher_free(struct matcher *matcher);
 
+/* The arguments of matcher_new(); views live as long as the matcher. */
 enum matcher_type matcher_type(const struct matcher *matcher);
 struct bytes matcher_name(const struct matcher *matcher);
 struct bytes matcher_pattern(const struct matcher *matcher);

@@ -21,9 +21,9 @@
 
 /* Counts stored samples that an answer leaves out, without those of parts that are not opened. */
 struct samples_left_out {
-    uint64_t beaten; /* another sample of the same time won */
+    uint64_t superseded; /* another sample of the same time won */
     uint64_t deleted;
-    uint64_t exemplars_beaten;
+    uint64_t exemplars_superseded;
     uint64_t exemplars_deleted;
 };
 

@@ -322,8 +322,7 @@ pause_ns(struct http_client *c, int64_t ns)
         int64_t left = until - env_monotonic_ns(c->options.env);
         if (left <= 0 || is_stopped(c)) return;
         int64_t step = left < PAUSE_STEP_MS * NS_PER_MS ? left : PAUSE_STEP_MS * NS_PER_MS;
-        struct timespec t = {.tv_nsec = step};
-        nanosleep(&t, NULL);
+        env_sleep(c->options.env, step);
     }
 }
 

@@ -110,6 +110,28 @@ http_gzip(struct budget *budget, struct bytes from, struct buf *to)
     return result == Z_STREAM_END;
 }
 
+bool
+http_gunzip(struct budget *budget, struct bytes from, struct buf *to)
+{
+    /* A gzip file ends with the size of its content. */
+    uint32_t size = load_le32(from.at + from.size - 4);
+    buf_init(to, budget, size);
+    z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free, .opaque = budget};
+    if (!buf_reserve(to, size) || inflateInit2(&z, 15 + 16) != Z_OK) {
+        buf_fini(to);
+        return false;
+    }
+    z.next_in = from.at;
+    z.avail_in = (unsigned)from.size;
+    z.next_out = to->at;
+    z.avail_out = size;
+    int result = inflate(&z, Z_FINISH);
+    (void)inflateEnd(&z);
+    to->size = size - z.avail_out;
+    if (result != Z_STREAM_END) buf_fini(to);
+    return result == Z_STREAM_END;
+}
+
 /* --- streams ---------------------------------------------------------------------------------- */
 
 struct http_gzip {

@@ -472,6 +472,8 @@ bool http_is_text(const char *content_type);
 bool http_accepts_gzip(const struct http_request *request);
 /* Returns false if there is not enough memory, or the result is not smaller. */
 bool http_gzip(struct budget *budget, struct bytes from, struct buf *to);
+/* Returns false if there is not enough memory. `from` is a valid gzip file of less than 4 GiB. */
+bool http_gunzip(struct budget *budget, struct bytes from, struct buf *to);
 /* For a stream. NULL if there is not enough memory. */
 struct http_gzip *http_gzip_new(struct budget *budget);
 void http_gzip_free(struct http_gzip *gzip);

@@ -358,10 +358,15 @@ http_response_new(const struct http_request *request, const struct http_answer *
     struct http_response *response = mem_new(budget, sizeof *response);
     if (response == NULL) return NULL;
     response->budget = budget;
-    bool text = answer->body.size >= GZIP_BYTES_MIN && http_is_text(answer->content_type);
-    bool compressed =
-        text && http_accepts_gzip(request) && http_gzip(budget, answer->body, &response->body);
-    if (!compressed && answer->body.size > 0) {
+    bool text = answer->is_gzip ||
+                (answer->body.size >= GZIP_BYTES_MIN && http_is_text(answer->content_type));
+    bool compressed = text && http_accepts_gzip(request);
+    if (answer->is_gzip && !compressed) {
+        if (!http_gunzip(budget, answer->body, &response->body)) goto refused;
+    } else if (compressed && !answer->is_gzip) {
+        compressed = http_gzip(budget, answer->body, &response->body);
+    }
+    if (response->body.size == 0 && answer->body.size > 0) {
         buf_init(&response->body, budget, answer->body.size);
         buf_put_bytes(&response->body, answer->body);
         if (buf_error(&response->body)) goto refused;

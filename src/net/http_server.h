@@ -233,8 +233,9 @@ enum { HTTP_ANSWER_HEADERS_MAX = 8 };
 
 struct http_answer {
     unsigned status;
-    const char *content_type;                                   /* NULL: no such header */
-    struct bytes body;                                          /* copied */
+    const char *content_type; /* NULL: no such header */
+    struct bytes body;        /* copied */
+    bool is_gzip; /* the body is a gzip file, which clients get decoded if they do not take gzip */
     struct http_answer_header headers[HTTP_ANSWER_HEADERS_MAX]; /* ends at the first NULL name */
 };
 

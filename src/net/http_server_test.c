@@ -634,6 +634,9 @@ UNIT_TEST(test_text_is_compressed_for_those_who_take_it)
         {"size=5000", "identity", false},
         {"size=5000&type=application/json", "gzip", true},
         {"size=5000&type=image/png", "gzip", false},
+        {"size=500&gzip=1", "gzip", true},
+        {"size=5000&gzip=1&type=image/png", "gzip", true},
+        {"size=5000&gzip=1", "identity", false},
     };
     struct client client = client_connect(rig);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

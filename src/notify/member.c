@@ -8,8 +8,8 @@
  *
  * Invariants:
  *
- * 1. Alerts are taken from the queue exactly while a request is pending: in SENDING, and not in NEW
- *    and IDLE. A member that is GONE has an empty queue.
+ * 1. Alerts are taken from the queue exactly while a request is pending: in SENDING. The queue of a
+ *    member that is NEW or GONE is empty.
  * 2. `batch_max` is at least 1.
  * 3. A delivery ends failures, refusals in a row, and the pause.
  */
@@ -74,7 +74,7 @@ limit_queue(struct member *m)
 void
 member_put(struct member *m, struct encoded_alert *alert)
 {
-    assert(m->state != MEMBER_GONE); /* invariant 1 */
+    assert(m->state == MEMBER_IDLE || m->state == MEMBER_SENDING); /* invariant 1 */
     if (queue_put(&m->queue, alert))
         member_lose(m, LOSS_NO_MEMORY, 1);
     else
@@ -110,7 +110,7 @@ member_due_ns(const struct member *m)
 bool
 member_take(struct member *m, uint32_t batch_size, int64_t now_ns, int64_t now_ms, struct buf *body)
 {
-    assert(m->state == MEMBER_IDLE || m->state == MEMBER_NEW);
+    assert(m->state == MEMBER_IDLE);   /* invariant 1 */
     assert(m->queue.taken.count == 0); /* invariant 1 */
     assert(m->batch_max > 0);          /* invariant 2 */
     member_lose(m, LOSS_EXPIRED, queue_expire(&m->queue, now_ms));

@@ -585,11 +585,29 @@ UNIT_TEST(test_a_call_of_runs_survives_every_allocation_that_fails)
     struct world *w = &the_world;
     for (uint64_t nth = 1; nth < 300; nth++) {
         world_init(w, nth);
+        w->refusal |= REFUSAL_OF_CALL;
         w->limits.one_lane = w->joins = true;
         world_open(w);
         for (unsigned i = 0; i < 4; i++) { /* calls of 200 end inside a record */
-            world_log(w, 330, 0);
+            world_log(w, 330, nth % 4 == 0);
         }
+        mem_fail_nth(nth, true);
+        world_turn(w, 6);
+        mem_fail_nth(0, false);
+        world_turn_until_settled(w);
+        world_check_account(w);
+        world_fini(w);
+    }
+}
+
+UNIT_TEST(test_a_refused_call_survives_every_allocation_that_fails)
+{
+    struct world *w = &the_world;
+    for (uint64_t nth = 1; nth < 300; nth++) {
+        world_init(w, nth);
+        w->refusal |= REFUSAL_OF_CALL;
+        world_open(w);
+        world_log(w, 330, 5);
         mem_fail_nth(nth, true);
         world_turn(w, 6);
         mem_fail_nth(0, false);
@@ -693,6 +711,8 @@ main(void)
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_which_parts_fail_is_one_failure, tell_seed),
         cmocka_unit_test_teardown(test_a_call_of_runs_survives_every_allocation_that_fails,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_refused_call_survives_every_allocation_that_fails,
                                   tell_seed),
         cmocka_unit_test_teardown(test_letters_that_arrived_are_letters_until_that_is_saved,
                                   tell_seed),

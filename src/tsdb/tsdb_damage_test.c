@@ -638,6 +638,28 @@ check_exemplars(struct machine *m, uint64_t *ret_least)
     if (partial.warnings > 0 && partial.count < *ret_least) *ret_least = partial.count;
 }
 
+static void
+collect_line(void *context, const char *line)
+{
+    buf_printf(context, "%s\n", line);
+}
+
+/* Checks that the check of a closed store finds the damage and goes on to the ledger. */
+static void
+check_verify(struct machine *m)
+{
+    struct tsdb_report report;
+    struct buf said;
+    buf_init(&said, NULL, 1 << 20);
+    enum err e = tsdb_verify(m->env, STORE_DIR, collect_line, &said, &report, &m->why);
+    buf_put_u8(&said, '\0');
+    assert_int_equal(e, ERR_CORRUPT);
+    assert_true(report.damaged_places > 0);
+    assert_non_null(strstr((char *)said.at, "damaged: "));
+    assert_non_null(strstr((char *)said.at, "\nledger: tenant a, exemplar"));
+    buf_fini(&said);
+}
+
 UNIT_TEST(test_a_damaged_page_costs_what_is_in_it_and_no_more)
 {
     struct machine m;
@@ -679,6 +701,7 @@ UNIT_TEST(test_a_damaged_page_costs_what_is_in_it_and_no_more)
         refused += count < MANY * EACH / 2;
         if (count < worst) worst = count;
         machine_close(&m);
+        check_verify(&m);
         flip(&m, at);
     }
     print_message("%llu bytes: at least half is served %u times, less %u times, at worst %llu\n",

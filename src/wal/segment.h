@@ -80,8 +80,11 @@ segment_file_end(const struct segment *segment)
     return end < segment->limit_pos ? end : segment->limit_pos;
 }
 
+/* Writes the path of a segment's file. ERR_LIMIT: it does not fit. */
 MUST_CHECK enum err segment_path(char *to, size_t to_size, const char *dir, uint64_t number);
 
+/* Returns the seed of the hashes in a segment, which depends on the log, so that records of another
+ * log are not taken for records of this one. */
 uint64_t segment_seed(const uint8_t *log_id, uint64_t number);
 /* Writes both copies, SEGMENT_HEADER_BYTES. */
 void segment_header_pack(const struct segment *segment, int64_t made_ms, uint8_t *to);

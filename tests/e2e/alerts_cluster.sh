@@ -255,14 +255,31 @@ nothing_is_open() {
     [[ $open == 0 ]]
 }
 
-# First each kind in its turn, then at random.
+# Says whether the kind may follow now. Alerts that ended while Firekeep was down are held until it has
+# run for half a minute without samples of that time: it is given 45 s.
+may_follow() { # KIND
+    [[ $1 != Firekeep_is_killed* ]] || ((SECONDS >= killed_at + 45))
+}
+
+# Sets `kind`: first each in its turn, later at random, among those that may follow.
+choose_kind() {
+    local i
+    for i in "${!turns[@]}"; do
+        kind=${turns[i]}
+        may_follow "$kind" && unset "turns[i]" && return
+    done
+    kind=${kinds[RANDOM % ${#kinds[@]}]}
+    may_follow "$kind" || choose_kind
+}
+
 all_of_them() {
-    local i=0 kind until=$((SECONDS + 90 * episodes + 60))
+    local count=0 kind killed_at=-45 turns=("${kinds[@]}") until=$((SECONDS + 90 * episodes + 60))
     until nothing_is_open; do
         ((SECONDS < until)) || return 1
-        kind=${kinds[i < ${#kinds[@]} ? i : RANDOM % ${#kinds[@]}]}
-        i=$((i + 1))
-        goes_through "$kind" || { echo "trouble $i, $kind"; return 1; }
+        choose_kind
+        [[ $kind != Firekeep_is_killed* ]] || killed_at=$SECONDS
+        count=$((count + 1))
+        goes_through "$kind" || { echo "trouble $count, $kind"; return 1; }
         last_a_while
     done
 }

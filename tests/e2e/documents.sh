@@ -8,7 +8,7 @@ work=${SCRATCH:?}
 . tests/lib.sh
 firekeep=build/firekeep
 # docs/format describes bytes, not commands.
-mapfile -t documents < <(find . \( -path ./build -o -path ./data -o -path ./.git -o -path ./docs/format \) -prune -o -name '*.md' -print | sort)
+mapfile -t documents < <(find . \( -path ./build -o -path ./web/node_modules -o -path ./data -o -path ./.git -o -path ./docs/format \) -prune -o -name '*.md' -print | sort)
 
 # Lines of code, and code within lines, which call the program: FILE COMMAND FLAG...
 commands() {
@@ -57,7 +57,7 @@ name_directories() {
 
 holds_no_store() {
     local found
-    found=$(find . \( -path ./build -o -path ./data -o -path ./.git \) -prune -o \( -name LOCK -o -name FORMAT \) -print)
+    found=$(find . \( -path ./build -o -path ./web/node_modules -o -path ./data -o -path ./.git \) -prune -o \( -name LOCK -o -name FORMAT \) -print)
     echo "$found"
     [[ -z $found ]]
 }
@@ -94,7 +94,7 @@ tables_are_whole() {
 }
 all_tables_are_whole() {
     local tables
-    mapfile -t tables < <(find . \( -path ./build -o -path ./data -o -path ./.git \) -prune -o -name '*.md' -print | sort)
+    mapfile -t tables < <(find . \( -path ./build -o -path ./web/node_modules -o -path ./data -o -path ./.git \) -prune -o -name '*.md' -print | sort)
     tables_are_whole "${tables[@]}"
 }
 notices_broken_tables() {

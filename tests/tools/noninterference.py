@@ -310,6 +310,10 @@ for name in ("flush", "merge", "snapshot", "clean_tombstones"):
 for name in ("/config/v1/rules", "/prometheus/config/v1/rules", "/api/prom/rules"):
     REQUESTS[name] = [("", [])]
     REQUESTS[name + "/*"] = [("space", []), ("space/group", []), ("", [])]
+for name in ("query", "graph", "alerts", "rules", "status", "tsdb-status", "queries", "config", "flags", "keep", "destinations",
+             "sources", "targets", "explore"):
+    REQUESTS[f"/{name}"] = [("", [])]
+REQUESTS["/assets/*"] = [("licences.txt", []), ("none", []), ("", [])]
 REQUESTS["/-/reload"] = [("", [])]
 WRITES = ("/api/v1/write", "/write", "/receive", "/api/v1/receive", "/api/v1/push", "/api/v1/prom/write", "/api/v1/prom/remote/write")
 READS = ("/api/v1/read", "/read", "/api/v1/prom/read", "/api/v1/prom/remote/read")
@@ -359,7 +363,7 @@ class Request:
 
     def is_timed(self):
         """True if the answer has times of execution, also if it has no body."""
-        return self.path.endswith("/top_queries") or self.path.endswith("/rules") or self.path.endswith("/alerts")
+        return self.path.endswith(("/api/v1/status/top_queries", "/api/v1/rules", "/api/v1/alerts"))
 
     def __str__(self):
         body = f" {len(self.body)} bytes {self.body[:20].hex()}" if isinstance(self.body, bytes) else ""

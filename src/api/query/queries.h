@@ -31,6 +31,7 @@ struct queries {
     uint32_t past_count;
 };
 
+/* Lists a query, whose memory is the caller's until it is unlisted, and gives it an id. */
 void queries_begin(struct api *api, struct active_query *query);
 /* Unlists a query without accounting it, if it has not run. */
 void queries_forget(struct api *api, struct active_query *query);

@@ -456,7 +456,7 @@ UNIT_TEST(test_a_user_sees_series_that_a_read_matcher_selects)
     struct user_list list = {settings, 2};
     struct users *users;
     struct why why;
-    must(users_new(&list, NULL, &users, &why));
+    must(users_new(&list, NULL, NULL, &users, &why));
     const struct user *alice = users_by_name(users, bytes_of_text("alice"));
     const struct user *bob = users_by_name(users, bytes_of_text("bob"));
     struct api_rig *rig = begin("");

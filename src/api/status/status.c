@@ -103,11 +103,23 @@ ready_run(struct api *api, struct http_request *request)
         http_reply_text(request, 200, "Firekeep is ready.\n");
 }
 
+/* Leads browsers to the web page; others get a few paths. */
 void
 root_run(struct api *api, struct http_request *request)
 {
+    const char *accepted = http_header(request, "Accept");
+    if (accepted != NULL && strstr(accepted, "text/html") != NULL) {
+        /* Relative, because a proxy may have removed a prefix. */
+        bool is_folder = http_path(request)[strlen(api->options.route_prefix)] == '/';
+        if (is_folder)
+            http_reply(request,
+                       &(struct http_answer){.status = 302, .headers = {{"Location", "query"}}});
+        else
+            redirect_run(api, request);
+        return;
+    }
     http_reply_text(request, 200,
-                    "Firekeep %s\n\n"
+                    "Firekeep\n\n"
                     "Below %s/:\n"
                     "POST api/v1/write    remote write 1.0 and 2.0\n"
                     "POST api/v1/read     remote read\n"
@@ -116,7 +128,7 @@ root_run(struct api *api, struct http_request *request)
                     "GET  -/ready\n"
                     "GET  api/v1/status/buildinfo|runtimeinfo|flags|config|tsdb|storage|"
                     "destinations|sources|remembered\n",
-                    api->options.version, api->options.route_prefix);
+                    api->options.route_prefix);
 }
 
 /* Redirects a request for a path above the prefix of all paths. */

@@ -124,10 +124,12 @@ enum rules_shown {
 };
 
 static const struct metric_family families[SHOWN_COUNT] = {
-    [SHOWN_EVALUATIONS] = {"firekeep_rule_evaluations_total", "Rule evaluations.",
+    [SHOWN_EVALUATIONS] = {"firekeep_rule_evaluations_total",
+                           "Live evaluations of rules, one for each rule of a group.",
                            METRIC_KIND_COUNTER},
     [SHOWN_FAILURES] = {"firekeep_rule_evaluation_failures_total",
-                        "Rule evaluations that failed, or whose results were not stored.",
+                        "Live evaluations of rules that failed, or whose results were not stored, "
+                        "one for each rule of a group.",
                         METRIC_KIND_COUNTER},
     [SHOWN_INTERVAL] = {"firekeep_rule_group_interval_seconds",
                         "Interval of a rule group, in seconds.", METRIC_KIND_GAUGE},
@@ -170,13 +172,14 @@ static const struct metric_family catch_up_family = {
 };
 static const struct metric_family skipped_family = {
     "firekeep_rule_evaluations_skipped_total",
-    "Missed evaluations of rule groups that are not made: too_old: older than rules.catch_up; "
-    "too_slow: evaluating them took longer than the time they covered, or what they read was away.",
+    "Missed evaluations of rule groups that are not made, one for all rules of a group: too_old: "
+    "older than rules.catch_up; too_slow: evaluating them took longer than the time they covered, "
+    "or what they read was away.",
     METRIC_KIND_COUNTER,
 };
 static const struct metric_family filled_family = {
     "firekeep_rule_evaluations_filled_total",
-    "Missed evaluations of rule groups that were made later.",
+    "Missed evaluations of rule groups that were made later, one for all rules of a group.",
     METRIC_KIND_COUNTER,
 };
 static const struct metric_family different_family = {

@@ -31,6 +31,7 @@ struct gathering_options {
     void *context;
 };
 
+/* Begins an empty gathering. ERR_NOMEM. */
 MUST_CHECK enum err gathering_new(const struct gathering_options *options,
                                   struct archive_gathering **ret_gathering);
 void gathering_free(struct archive_gathering *gathering);

@@ -309,7 +309,8 @@ read_slowly(struct archive_lines *l, struct bytes line, struct line_head *h, str
     if (e == ERR_CORRUPT || e == ERR_LIMIT) return say_junk(l, &said);
     if (e) return why_set(why, e, "%s", said.text);
     if (h != NULL && agrees(&item, h)) remember(l, hash_of(l, h), number);
-    return give_item(l, &item, number, why);
+    e = give_item(l, &item, number, why);
+    return e == ERR_INPUT ? say_junk(l, why) : e;
 }
 
 static enum err

@@ -31,6 +31,7 @@ struct archive_line_sink {
     bool (*wants)(void *context, uint32_t number, int64_t t_ms);
     enum err (*number)(void *context, uint32_t number, int64_t t_ms, uint64_t bits,
                        int64_t start_ms, struct why *why);
+    /* ERR_INPUT: it is not valid; the line is junk. */
     enum err (*histogram)(void *context, uint32_t number, int64_t t_ms,
                           const struct histogram *histogram, int64_t start_ms, struct why *why);
     /* There are more labels than can be remembered: all numbers become invalid. */

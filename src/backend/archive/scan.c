@@ -263,9 +263,8 @@ take_histogram(void *context, uint32_t number, int64_t t_ms, const struct histog
                int64_t start_ms, struct why *why)
 {
     struct archive_scan *s = context;
-    enum err e =
-        gathering_put(s->gathering, s->interned[number].series, t_ms, 0, histogram, start_ms, why);
-    return e == ERR_INPUT ? take_junk(s, 0, why) : e;
+    return gathering_put(s->gathering, s->interned[number].series, t_ms, 0, histogram, start_ms,
+                         why);
 }
 
 /* --- reading ahead ---------------------------------------------------------------------------- */

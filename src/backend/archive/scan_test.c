@@ -192,9 +192,10 @@ UNIT_TEST(test_a_damaged_object_is_an_error_or_a_warning)
     }
 }
 
-#define HISTOGRAM(time)                                                                           \
-    "{\"name\":\"up\",\"time\":" time ",\"value\":null,\"histogram\":{\"count_int\":3,\"sum\":1," \
-    "\"schema\":0,\"zero_threshold\":0,\"zero_count_int\":3},\"labels\":{\"__name__\":\"up\"}}\n"
+#define HISTOGRAM(time, count)                                                              \
+    "{\"name\":\"up\",\"time\":" time ",\"value\":null,\"histogram\":{\"count_int\":" count \
+    ",\"sum\":1,\"schema\":0,\"zero_threshold\":0,\"zero_count_int\":3},\"labels\":"        \
+    "{\"__name__\":\"up\"}}\n"
 
 UNIT_TEST(test_lines_without_a_sample_are_counted_and_the_first_is_named)
 {
@@ -202,7 +203,7 @@ UNIT_TEST(test_lines_without_a_sample_are_counted_and_the_first_is_named)
     struct archive_scan *s;
     struct why why;
     char text[100];
-    object_init(THREE "not JSON\n" HISTOGRAM("1700000000007") "{}\n" LINE("1700000000009"));
+    object_init(THREE "not JSON\n" HISTOGRAM("1700000000007", "3") "{}\n" LINE("1700000000009"));
     assert_int_equal(scan_begin(NULL, &r, &s, &why), OK);
     assert_int_equal(scan_drain(s, text, sizeof text, &why), OK);
     assert_string_equal(text, "0 1 5 7 9 ");
@@ -212,6 +213,21 @@ UNIT_TEST(test_lines_without_a_sample_are_counted_and_the_first_is_named)
                            "2 lines are not samples and were left out; the first: "
                            "2023/11/14/22/a: line 4: "));
     assert_null(archive_scan_warning(s, 1));
+    archive_scan_free(s);
+}
+
+UNIT_TEST(test_a_histogram_that_is_not_valid_is_reported_with_its_line)
+{
+    struct query_request r = {.min_ms = NOON, .max_ms = NOON + 9};
+    struct archive_scan *s;
+    struct why why;
+    char text[100];
+    object_init(THREE HISTOGRAM("1700000000007", "2") LINE("1700000000009"));
+    assert_int_equal(scan_begin(NULL, &r, &s, &why), OK);
+    assert_int_equal(scan_drain(s, text, sizeof text, &why), OK);
+    assert_string_equal(text, "0 1 5 9 ");
+    assert_int_equal(counts.junk_lines, 1);
+    assert_non_null(strstr(archive_scan_warning(s, 0), "2023/11/14/22/a: line 4: "));
     archive_scan_free(s);
 }
 
@@ -245,7 +261,7 @@ UNIT_TEST(test_an_error_from_a_failing_allocation_says_so)
         struct archive_scan *s = NULL;
         struct why why = {"not set"};
         char text[100];
-        object_init(THREE HISTOGRAM("1700000000007"));
+        object_init(THREE HISTOGRAM("1700000000007", "3"));
         mem_fail_nth(nth, false);
         enum err e = scan_begin(NULL, &r, &s, &why);
         bool begun = e == OK;
@@ -268,6 +284,7 @@ main(void)
         cmocka_unit_test(test_samples_on_both_bounds_of_the_range_are_given),
         cmocka_unit_test(test_a_damaged_object_is_an_error_or_a_warning),
         cmocka_unit_test(test_lines_without_a_sample_are_counted_and_the_first_is_named),
+        cmocka_unit_test(test_a_histogram_that_is_not_valid_is_reported_with_its_line),
         cmocka_unit_test(test_a_known_object_is_read_for_samples_on_a_bound),
         cmocka_unit_test(test_an_error_from_a_failing_allocation_says_so),
     };

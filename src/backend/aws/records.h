@@ -99,6 +99,7 @@ uint64_t aws_records_bytes(const struct aws_records *records);
 
 /* --- the body --------------------------------------------------------------------------------- */
 
+/* Returns a line as it was added; a view until the call is cleared. */
 struct bytes aws_records_line(const struct aws_records *records, const struct aws_line *line);
 /* Returns all lines of a record; a view of the call, or of `scratch`, which then is overwritten.
  * The error of `scratch`. */

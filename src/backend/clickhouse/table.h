@@ -24,6 +24,7 @@ enum clickhouse_setting {
     CLICKHOUSE_READONLY,     /* readonly: not sent; with 1 settings must not be sent */
     CLICKHOUSE_SETTINGS,
 };
+/* Returns its name in a URL. */
 const char *clickhouse_setting_word(enum clickhouse_setting setting);
 
 /* Properties of a server and a table. Texts are cut to fit. */
@@ -64,6 +65,7 @@ enum clickhouse_create {
     CLICKHOUSE_CREATE_ROWS, /* with `cluster`, on each host, below the table of the next member */
     CLICKHOUSE_CREATE_DISTRIBUTED, /* only with `cluster` */
 };
+/* Puts the statement that creates the table, for the version of `server`. */
 void clickhouse_table_create_put(struct buf *to, const struct clickhouse_table *server,
                                  const struct clickhouse_settings *settings,
                                  enum clickhouse_create which);

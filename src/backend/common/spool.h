@@ -55,6 +55,7 @@ MUST_CHECK enum err spool_append(struct spool *spool, const char *dir, struct by
  * error. */
 MUST_CHECK enum err spool_tend(struct spool *spool, int64_t now_ms, bool all, struct why *why);
 
+/* Appends the files and their confirmed sizes, for the writer's save(). */
 void spool_save(const struct spool *spool, struct buf *to);
 /* Called when the last result of save() is durable: finished files get their final names, others
  * get marks with their confirmed sizes. */

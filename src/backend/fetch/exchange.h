@@ -22,6 +22,7 @@ struct fetch_exchange {
     struct buf body;
     struct fetch *fetch; /* NULL if no request is open */
 };
+/* Allocates nothing. `q` outlives the exchange; a body may have `body_bytes_max` bytes. */
 void fetch_exchange_init(struct fetch_exchange *x, struct fetch_question *q, size_t body_bytes_max);
 void fetch_exchange_fini(struct fetch_exchange *x);
 /* Ends the request before; empties the body; begins the URL. `base` lives until

@@ -341,7 +341,7 @@ judge_refusal(struct influxdb_writer *w, struct influxdb_call *c,
         step->verdict = VERDICT_DEAD;
     if (step->verdict != VERDICT_SOME_DEAD || refusal->by_series) return;
     step->refused = (uint32_t)refusal->dropped;
-    step->tells_all = refusal->dropped > 0;
+    step->reports_all_refused = refusal->dropped > 0;
     if (refusal->name_count > 0) step->hint = HINT_NAMED;
     if (refusal->by_retention) step->hint = HINT_OLDEST;
 }

@@ -72,6 +72,7 @@ MUST_CHECK enum err opentsdb_label_name_get(const struct opentsdb_question *q, s
 
 /* --- filters.c -------------------------------------------------------------------------------- */
 
+/* True if the server has refused a text of this kind as unknown during the question. */
 bool opentsdb_is_unknown(const struct opentsdb_question *q, enum opentsdb_refusal what,
                          struct bytes text);
 /* Puts the matchers that OpenTSDB can apply, as the items of an array of filters: each selects the

@@ -497,7 +497,7 @@ judge_refusal(struct remote_writer *w, const struct remote_call *c,
         step->verdict = VERDICT_DEAD;
         return;
     }
-    step->tells_all = is_firekeep && c->families == 0;
+    step->reports_all_refused = is_firekeep && c->families == 0;
     series_named_read(&w->named, answer->body);
     if (w->named.count > 0) step->hint = HINT_NAMED;
 }

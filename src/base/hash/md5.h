@@ -11,6 +11,7 @@
 
 enum { MD5_BYTES = 16 };
 
+/* The digest of one message. */
 void md5(struct bytes message, uint8_t ret_digest[MD5_BYTES]);
 /* A digest for each of `count` messages, of any length. */
 void md5_many(const struct bytes *messages, size_t count, uint8_t (*ret_digests)[MD5_BYTES]);

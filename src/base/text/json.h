@@ -34,6 +34,7 @@ struct json {
 /* `to` is borrowed until the document is complete. */
 void json_init(struct json *json, struct buf *to);
 
+/* Levels nest up to JSON_DEPTH_MAX; the last level opened is the first one closed. */
 void json_object_open(struct json *json);
 void json_object_close(struct json *json);
 void json_array_open(struct json *json);

@@ -21,6 +21,7 @@ struct suggestion {
 
 /* Keeps a view of `word`, which outlives the suggestion. */
 void suggest_begin(struct suggestion *s, struct bytes word);
+/* Compares a word; the nearest one so far is copied. */
 void suggest_try(struct suggestion *s, const char *candidate);
 /* Returns "; did you mean '--best'?", where `before` is "--"; "" if no candidate is near. The first
  * of equally near candidates wins. */

@@ -54,6 +54,7 @@ bool batch_is_full(const struct import_batch *batch);
  * reported. */
 MUST_CHECK enum err batch_send(struct import_batch *batch, struct why *why);
 
+/* True after an error of the target: the batch can only be freed. */
 bool batch_failed(const struct import_batch *batch);
 struct batch_counts batch_counts(const struct import_batch *batch);
 

@@ -18,6 +18,7 @@ struct junit {
 void junit_init(struct junit *junit, struct budget *budget);
 void junit_fini(struct junit *junit);
 
+/* Begins a case; the one before ends. */
 void junit_case(struct junit *junit, const char *name);
 /* Adds a failure to the current case. */
 void junit_failure(struct junit *junit, struct bytes text);

@@ -21,6 +21,7 @@ MUST_CHECK enum err output_open(const char *path, enum output_packing packing,
 /* Drops everything that is not written. */
 void output_free(struct output *output);
 
+/* Appends bytes, through a buffer. ERR_IO, ERR_FULL, ERR_NOMEM. */
 MUST_CHECK enum err output_write(struct output *output, struct bytes piece, struct why *why);
 
 /* Makes a checkpoint: ends the compressed frame, writes everything, and makes a file durable.

@@ -24,6 +24,7 @@ struct progress {
     const char *unit; /* "samples" */
 };
 
+/* Begins to measure the time. `unit`: static, in the plural. */
 void progress_begin(struct progress *p, const char *unit);
 
 /* Shows a rate from `units`, and the time left from `done` of `all` (0: not known). */
@@ -32,6 +33,7 @@ void progress_show(struct progress *p, uint64_t units, uint64_t done, uint64_t a
 /* Removes the line. */
 void progress_clear(struct progress *p);
 
+/* Returns the time since progress_begin(). */
 double progress_seconds(const struct progress *p);
 
 /* Prints a line on stderr, without disturbing the progress. */

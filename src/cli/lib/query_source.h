@@ -54,6 +54,9 @@ struct query_store {
     uint64_t bytes_max;
     const char *replica_labels; /* "a,b" */
 };
+/* Runs a query in this process and gives the result to the sink. Errors are those of
+ * target_query().
+ */
 MUST_CHECK enum err query_store(const struct query_store *store,
                                 const struct query_parameters *parameters, struct query_sink *sink,
                                 struct query_failure *failure, struct why *why);

@@ -141,7 +141,9 @@ const struct schema_key *schema_find(const struct schema *schema, struct bytes n
 struct setting schema_number(const struct schema_key *key);
 
 /* --- for checks ------------------------------------------------------------------------------- */
+/* Returns the reader, whose context a check may need. */
 const struct schema_reader *schema_reader_of(const struct schema_place *place);
+/* True if the mapping has the key. */
 bool schema_given(const struct schema_place *place, const char *key);
 /* Returns the key of that group that was given, or NULL. */
 const char *schema_given_of(const struct schema_place *place, unsigned group);

@@ -237,7 +237,7 @@ parse_text(const struct setting *s, struct bytes text, struct settings *to, stru
         copy[i] = (char)text.at[i];
     }
     const char *expected = NULL;
-    enum err e = s->rule == NULL ? OK : s->rule(copy, &expected);
+    enum err e = s->check == NULL ? OK : s->check(copy, &expected);
     if (e == ERR_INPUT) {
         return why_set(why, e, "expected %s, got %s", expected, shown_of(text).text);
     }

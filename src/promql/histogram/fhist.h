@@ -91,6 +91,7 @@ void fhist_compact(struct fhist *h);
 /* Keeps observations up to `bound`, or with `above` from it on; estimated within a bucket. */
 void fhist_trim(struct fhist *h, double bound, bool above);
 
+/* True if both have the same layout, buckets, sums and counts; hints are not compared. */
 bool fhist_equal(const struct fhist *a, const struct fhist *b);
 /* True if the counter was reset after `before`. */
 bool fhist_was_reset(const struct fhist *h, const struct fhist *before);
@@ -131,6 +132,7 @@ struct fhist_bucket fhist_bucket(const struct fhist *h, uint32_t i);
 /* The effect of NaN observations on an estimate. */
 enum fhist_skew { SKEW_NONE, SKEW_RESULT_NAN, SKEW_HIGHER, SKEW_EXCLUDED };
 
+/* Estimates the value below which the share `q` of all observations is. */
 double fhist_quantile(const struct fhist *h, double q, enum fhist_skew *ret_skew);
 /* The share of observations between two values. */
 double fhist_fraction(const struct fhist *h, double lower, double upper, enum fhist_skew *ret_skew);

@@ -290,9 +290,9 @@ void
 fill_left_out(struct fill *f, struct samples_left_out *add_to)
 {
     fill_walk_rest(&f->walk); /* counts what it left out */
-    add_to->beaten += f->left_out.beaten;
+    add_to->superseded += f->left_out.superseded;
     add_to->deleted += f->left_out.deleted;
-    add_to->exemplars_beaten += f->left_out.exemplars_beaten;
+    add_to->exemplars_superseded += f->left_out.exemplars_superseded;
     add_to->exemplars_deleted += f->left_out.exemplars_deleted;
 }
 

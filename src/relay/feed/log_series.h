@@ -14,6 +14,7 @@
 #include "base/mem.h"
 
 struct log_series;
+/* Begins without series, for the segment of that number. ERR_NOMEM. */
 MUST_CHECK enum err log_series_new(struct budget *memory, uint64_t segment,
                                    struct log_series **ret_series);
 void log_series_free(struct log_series *series);

@@ -30,7 +30,7 @@
  *    and an item that was settled is never part of a piece again.
  * 2. A piece that is settled is removed. That changes only whether the next piece waits, and
  *    whether that one is sure. A failure without a response changes nothing.
- * 3. `waits` excludes `sure`: the answer that makes a piece sure also ends its waiting.
+ * 3. A piece that waits has no attempt. The answer that ends its waiting makes it open or sure.
  * 4. isolate_next() gives no piece that waits, that another attempt has, or that has an item of a
  *    series of which an earlier item is in another piece.
  *
@@ -103,7 +103,7 @@ isolate_next(const struct isolate *is)
         struct call_piece *p = &is->pieces[i];
         assert(i == 0 || p->from >= is->pieces[i - 1].to); /* invariant 1 */
         bool early = i > 0 && is->pieces[i - 1].from >= p->after;
-        if (p->taken == 0 && !p->waits && !early) return p; /* invariant 4 */
+        if (p->taken == 0 && p->state != PIECE_WAITS && !early) return p; /* invariant 4 */
     }
     return NULL;
 }
@@ -135,10 +135,9 @@ static void
 inform_next(struct isolate *is, const struct call_piece *piece, bool delivered)
 {
     struct call_piece *next = &is->pieces[piece - is->pieces + 1];
-    if (next == &is->pieces[is->count] || !next->waits) return;
-    assert(!next->sure); /* invariant 3 */
-    next->waits = false;
-    next->sure = delivered;
+    if (next == &is->pieces[is->count] || next->state != PIECE_WAITS) return;
+    assert(next->taken == 0); /* invariant 3 */
+    next->state = delivered ? PIECE_SURE : PIECE_OPEN;
 }
 
 void
@@ -204,7 +203,8 @@ isolate_cut(struct isolate *is, struct call_piece *piece, uint32_t at)
     two[0].to = two[1].from = at;
     two[1].after = two[0].from;
     two[1].taken = 0;
-    two[0].sure = two[1].sure = false;
+    assert(two[0].state == PIECE_OPEN || two[0].state == PIECE_SURE); /* it was to be sent */
+    two[0].state = two[1].state = PIECE_OPEN;
     replace(is, i, two, 2);
     return OK;
 }
@@ -289,7 +289,7 @@ make_pieces(struct split *s, uint32_t from, uint32_t to, uint32_t wanted, bool i
     }
     assert(begin == to);
     bool two = s->made_count - first == 2;
-    if (two && wanted == 2) s->made[first + 1].waits = true;
+    if (two && wanted == 2) s->made[first + 1].state = PIECE_WAITS;
 }
 
 static void
@@ -311,7 +311,7 @@ at_most(uint64_t wanted, uint32_t most)
 static uint32_t
 rest_pieces(const struct call_piece *piece, uint32_t blamed, const struct isolate_hint *hint)
 {
-    if (hint->unasked) return 1;
+    if (hint->no_response) return 1;
     bool misled = piece->depth >= HINTS_MAX;
     if (hint->refused == 0) return piece->depth > 0 ? REST_PIECES_UNKNOWN : 1;
     uint32_t others = hint->refused > blamed ? hint->refused - blamed : 0;
@@ -356,7 +356,7 @@ all_pieces(const struct isolate *is, const struct split *s, const struct call_pi
 {
     uint32_t count = piece->to - piece->from, few = hint->refused;
     if (few == 0) return unknown_pieces(is, count, suspect);
-    if (hint->tells_all && few < count && count - few < few) few = count - few;
+    if (hint->reports_all_refused && few < count && count - few < few) few = count - few;
     uint32_t series = hint->in_order ? 1 : count_series(s);
     if (piece->depth == 0 && series > 1)
         few = (uint32_t)(((uint64_t)few * series + count - 1) / count);
@@ -490,7 +490,7 @@ isolate_validate(const struct isolate *is, uint32_t items)
         const struct call_piece *p = &is->pieces[i];
         assert(p->from >= end); /* invariant 1 */
         assert(p->to >= p->from);
-        assert(!p->waits || !p->sure); /* invariant 3 */
+        assert(p->state != PIECE_WAITS || p->taken == 0); /* invariant 3 */
         end = p->to;
     }
     assert(end <= items);

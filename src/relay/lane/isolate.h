@@ -32,17 +32,22 @@ struct call_item {
     bool suspect;    /* its series or metric had been refused lately when it was added */
 };
 
+enum piece_state {
+    PIECE_OPEN,  /* may be tried */
+    PIECE_WAITS, /* the response to the piece before it decides whether it is tried or split */
+    PIECE_SURE,  /* at least one item is refused: it must be split before it is tried */
+    PIECE_DEAD,  /* refused and not to be sent again, but its letters are not written so far */
+};
+
 /* Items [from, to) of a call. */
 struct call_piece {
     uint32_t from, to;
     uint32_t after; /* it waits until no item of [after, from) is left */
     uint8_t taken;  /* number of the attempt that tries it; 0 if none does */
     uint8_t depth;  /* refusals that led to it */
-    bool waits;     /* the response to the piece before it decides whether it is tried or split */
-    bool sure;      /* at least one item is refused: it must be split before it is tried */
-    bool dead;      /* refused and not to be sent again, but its letters are not written so far */
-    bool suspect;   /* it was set apart because its items may be refused */
-    bool by_time;   /* it was set apart for the times of its items */
+    enum piece_state state;
+    bool suspect; /* it was set apart because its items may be refused */
+    bool by_time; /* it was set apart for the times of its items */
 };
 
 /* Facts about an item of a call that was refused. */
@@ -75,7 +80,7 @@ void isolate_begin(struct isolate *isolate, uint32_t count);
 /* True if no piece is left. */
 bool isolate_is_done(const struct isolate *isolate);
 /*
- * A piece that may be tried now and that no attempt has; NULL if there is none. If it is `sure` and
+ * A piece that may be tried now and that no attempt has; NULL if there is none. If it is SURE and
  * has more than one item, it must be split instead. A view until the next change.
  */
 struct call_piece *isolate_next(const struct isolate *isolate);
@@ -99,11 +104,11 @@ MUST_CHECK enum err isolate_need_keys(struct isolate *isolate, uint32_t count);
 
 /* A response names or counts the items that it refuses. */
 struct isolate_hint {
-    uint32_t refused; /* their number; 0 if unknown */
-    bool tells_all;   /* the response would say so if all were refused */
-    bool by_time;     /* the blamed items are the oldest ones */
-    bool in_order;    /* items may be refused for their times rather than their series */
-    bool unasked;     /* there was no response: blamed items are set apart before they are tried */
+    uint32_t refused;         /* their number; 0 if unknown */
+    bool reports_all_refused; /* responses report it if all items are refused */
+    bool by_time;             /* the blamed items are the oldest ones */
+    bool in_order;            /* items may be refused for their times rather than their series */
+    bool no_response; /* nothing else is set: blamed items are set apart before they are tried */
 };
 /*
  * Replaces a piece, of whose two or more items some are refused, by smaller ones that no attempt

@@ -125,7 +125,7 @@ learn(const struct call_piece *p, uint32_t bad)
     bool counts = t.tells != NOTHING && t.tells != ONLY_A_METRIC;
     struct isolate_hint told = {.refused = counts ? bad : 0};
     told.by_time = t.tells == THE_OLDEST && bad > 0;
-    told.tells_all = counts && t.tells_of_all;
+    told.reports_all_refused = counts && t.tells_of_all;
     told.in_order = t.in_order && bad > 0;
     uint32_t first = p->from;
     bool wrong = t.tells == A_WRONG_METRIC;
@@ -175,7 +175,7 @@ run(void)
     while (!isolate_is_done(&t.is)) {
         isolate_validate(&t.is, t.count);
         struct call_piece *p = pending < AT_ONCE ? isolate_next(&t.is) : NULL;
-        if (p != NULL && p->sure && p->to - p->from > 1) {
+        if (p != NULL && p->state == PIECE_SURE && p->to - p->from > 1) {
             struct isolate_hint told = learn(p, 0);
             assert_int_equal(isolate_split(&t.is, p, t.items, &told), OK);
             continue;

@@ -3,11 +3,13 @@
  *
  *     nothing -- lane_rotate() --> [ pieces ] -- take_piece() --> [ attempts ]
  *
- *     an attempt: FREE -- take_piece() --> READY <-- lanes_saved() -- SAVING
- *                  ^                       |   ^                       ^
- *                  | lane_end_attempt()    |   +-- lane_judge()        |
- *                  |                       v           |               |
- *                  +---- lane_judge() <--- PENDING <---+-- send() -----+
+ *     an attempt: FREE -- take_piece() --> READY <-- lanes_saved() ------ SAVING
+ *                  ^                       |  ^ |                           ^
+ *                  | lane_end_attempt()    |  | +------ send() -------------+
+ *                  |                       |  |           |
+ *                  +---- lane_judge() <----+  |           v
+ *                                             +-------- PENDING
+ *                                        lanes_answered()
  *
  * A call is sent as it was filled. A call that is refused in part, by a response that does not say
  * which part, is tried in pieces (isolate.c), several at a time where requests may be pending that
@@ -443,6 +445,7 @@ lanes_answered(struct lanes *l, struct attempt *a, const struct http_call_answer
     assert(a->phase == ATTEMPT_PENDING);
     assert(l->pending > 0); /* invariant 3 */
     struct writer_step step = {.next = WRITER_DONE};
+    a->phase = ATTEMPT_READY;
     l->pending--;
     l->class->judge(l->writer, body_of(a), answer, &step);
     take_step(l, a, &step);
@@ -467,7 +470,7 @@ take_piece(struct lanes *l, struct lane *lane)
     while (a != NULL && (piece = isolate_next(&lane->pieces)) != NULL) {
         bool one = piece->to - piece->from == 1;
         if (!one && lane_set_apart(l, lane, piece)) continue;
-        if (!piece->sure || one) break;
+        if (piece->state != PIECE_SURE || one) break;
         if (!lane_split(l, lane, piece, NULL)) return NULL;
     }
     if (a == NULL || piece == NULL) return NULL;
@@ -505,7 +508,7 @@ lane_go_on(struct lanes *l, struct lane *lane, bool another)
     if (!throttle_admits(&l->throttle, l->pending, relay_now_ns(l->context))) return false;
     if (a == NULL) a = take_piece(l, lane);
     if (a == NULL) return false;
-    if (piece_of(a)->dead) {
+    if (piece_of(a)->state == PIECE_DEAD) {
         lane_bury_again(l, a);
         return false;
     }

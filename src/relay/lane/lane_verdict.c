@@ -11,7 +11,8 @@
  * (400) and entries that fail by themselves (VERDICT_MIXED) do not affect other lanes.
  *
  * Invariants (see also lane.c):
- * 1. A piece that is judged has an item, and afterwards its attempt is not ATTEMPT_PENDING.
+ * 1. A piece that is judged has an item, and its attempt is ATTEMPT_READY. If the attempt stays so,
+ *    the piece is sent again.
  * 2. An item leaves its piece exactly when it is settled; on an error it is still open.
  */
 #include <stdlib.h>
@@ -179,7 +180,7 @@ lane_split(struct lanes *l, struct lane *lane, struct call_piece *piece,
     if (!l->limits.one_lane) e = learn_keys(l, lane, piece, step);
     if (!l->limits.one_lane && e == OK && step != NULL) {
         hint.refused = step->refused;
-        hint.tells_all = step->tells_all;
+        hint.reports_all_refused = step->reports_all_refused;
         hint.by_time = step->hint == HINT_OLDEST && step->refused > 0;
         hint.in_order =
             step->refused > 0 && step->hint == HINT_NAMED && names_all(lane->pieces.keys, piece);
@@ -192,7 +193,7 @@ bool
 lane_set_apart(struct lanes *l, struct lane *lane, struct call_piece *piece)
 {
     struct isolate_key *keys = lane->pieces.keys;
-    const struct isolate_hint unasked = {.unasked = true};
+    const struct isolate_hint hint = {.no_response = true};
     uint32_t count = piece->to - piece->from, blamed = 0;
     if (keys == NULL || piece->depth == 0 || piece->suspect || piece->by_time) return false;
     take_blame(l, &keys[piece->from], count);
@@ -200,7 +201,7 @@ lane_set_apart(struct lanes *l, struct lane *lane, struct call_piece *piece)
         blamed += keys[i].blamed;
     }
     if (blamed == 0 || blamed == count) return false;
-    return isolate_split(&lane->pieces, piece, lane->sending.items, &unasked) == OK;
+    return isolate_split(&lane->pieces, piece, lane->sending.items, &hint) == OK;
 }
 
 /* --- dead letters ----------------------------------------------------------------------------- */
@@ -257,7 +258,6 @@ bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
     for (; piece->from < piece->to; piece->from++) {
         if (bury_run(l, &a->lane->sending.items[piece->from], reason, answer) == OK) continue;
         isolate_answered(&a->lane->pieces, piece);
-        a->phase = ATTEMPT_READY;
         a->built = false;
         lane_back_off(l, a->lane, 0);
         return;
@@ -282,10 +282,7 @@ take_refused(struct lanes *l, struct attempt *a, const char *reason, const char 
     uint32_t samples = lane_piece_samples(a->lane, piece_of(a));
     note_works(l, a->lane);
     breaker_judged(l->breaker, samples, samples, reason, answer);
-    if (keeps(l, a))
-        a->phase = ATTEMPT_READY;
-    else
-        bury(l, a, reason, answer);
+    if (!keeps(l, a)) bury(l, a, reason, answer);
 }
 
 void
@@ -318,7 +315,6 @@ take_delivered(struct lanes *l, struct attempt *a)
         if (settle_item(l->settling, &lane->sending.items[piece->from], FATE_DELIVERED) == OK)
             continue;
         a->built = false; /* memory was refused: the rest is sent again */
-        a->phase = ATTEMPT_READY;
         lane_back_off(l, lane, 0);
         return;
     }
@@ -336,7 +332,6 @@ take_some_dead(struct lanes *l, struct attempt *a, const struct writer_step *ste
         return;
     }
     note_works(l, lane);
-    a->phase = ATTEMPT_READY;
     a->built = false;
     if (piece->to - piece->from == 1) return; /* a run, which build() replaces by single items */
     if (lane_split(l, lane, piece, step))
@@ -363,7 +358,6 @@ take_too_large(struct lanes *l, struct attempt *a, const struct writer_call *bod
                  KV("destination", l->context->settings->name), KV("bytes", bytes),
                  KV("bytes_max", l->bounds.bytes), KV("answer", step->answer));
     }
-    a->phase = ATTEMPT_READY;
     a->built = false;
     if (isolate_cut(&lane->pieces, piece, piece->from + (piece->to - piece->from) / 2) != OK) {
         lane_back_off(l, lane, 0);
@@ -378,7 +372,6 @@ again_later(struct lanes *l, struct attempt *a, int64_t wait_ms, const char *ans
     int64_t give_up_ms = l->context->settings->retry.give_up_after_ms,
             since_ns = a->lane->failing_since_ns;
     bool may = give_up_ms > 0 && since_ns > 0 && l->breaker->state != BREAKER_REFUSING;
-    a->phase = ATTEMPT_READY;
     if (may && relay_now_ns(l->context) - since_ns >= give_up_ms * NS_PER_MS) {
         end_failures(a->lane);
         bury(l, a, "gave_up", answer);
@@ -453,9 +446,8 @@ take_failed(struct lanes *l, struct attempt *a, const struct writer_step *step)
 }
 
 static void
-take_blocked(struct lanes *l, struct attempt *a, const struct writer_step *step)
+take_blocked(struct lanes *l, const struct writer_step *step)
 {
-    a->phase = ATTEMPT_READY;
     throttle_doubt(&l->throttle); /* breaker_may_send() decides when to retry */
     breaker_blocked(l->breaker, step->reason, step->answer);
 }
@@ -470,12 +462,11 @@ take_again(struct lanes *l, struct attempt *a, const struct writer_step *step)
 {
     bool unprepared = step->verdict == VERDICT_UNPREPARED;
     uint32_t *tries = unprepared && a->probes ? &l->unprepared : &a->agains;
-    a->phase = ATTEMPT_READY;
     if (unprepared) throttle_doubt(&l->throttle);
     if (++*tries <= AGAIN_MAX) return;
     *tries = 0;
     if (unprepared) /* newly fetched credentials were refused too */
-        take_blocked(l, a, step);
+        take_blocked(l, step);
     else
         take_failed(l, a, step);
 }
@@ -486,6 +477,7 @@ lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
     const struct writer_call *body = a->number == 1 ? a->lane->sending.body : a->body;
     const struct call_piece *judged = piece_of(a);
     assert(judged->from < judged->to); /* invariant 1 */
+    assert(a->phase == ATTEMPT_READY); /* invariant 1 */
     switch (step->verdict) {
     case VERDICT_DELIVERED:
         take_delivered(l, a);
@@ -500,7 +492,7 @@ lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
         struct call_piece *piece = piece_of(a);
         uint32_t samples = lane_piece_samples(a->lane, piece);
         note_works(l, a->lane);
-        piece->dead = true;
+        piece->state = PIECE_DEAD;
         if (step->refused > 0 && step->refused < samples)
             breaker_part_accepted(l->breaker);
         else
@@ -530,7 +522,7 @@ lane_judge(struct lanes *l, struct attempt *a, const struct writer_step *step)
         take_again(l, a, step);
         return;
     case VERDICT_BLOCKED:
-        take_blocked(l, a, step);
+        take_blocked(l, step);
         return;
     default:
         take_failed(l, a, step);

@@ -77,6 +77,7 @@ bool letter_file_number(const char *name, uint32_t *ret_number);
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+/* Appends the header of a file, LETTER_FILE_HEADER_BYTES. */
 void letter_header_put(struct buf *to);
 
 /* Put the payload of an entry, for letter_entry_put(). Out of memory shows in buf_error(to). */
@@ -98,6 +99,7 @@ struct letter_runs {
     uint32_t first;
     uint32_t count;
 };
+/* Append runs to `to`, which reports out of memory: begin, then numbers in ascending order, end. */
 void letter_runs_begin(struct letter_runs *runs, struct buf *to);
 void letter_runs_add(struct letter_runs *runs, uint32_t number);
 void letter_runs_end(struct letter_runs *runs);

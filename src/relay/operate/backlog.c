@@ -29,7 +29,7 @@ relay_backlog_is_none(const struct relay_backlog *b)
 {
     return b->unreadable.text[0] == '\0' && b->letters_problem.text[0] == '\0' && b->queued_known &&
            !b->filling && b->samples == 0 && b->exemplars == 0 && b->letters_known &&
-           b->letters == 0 && b->kept.objects == 0 && b->kept.files == 0;
+           b->letters == 0 && b->own_files.objects == 0 && b->own_files.files == 0;
 }
 
 /* --- one destination -------------------------------------------------------------------------- */
@@ -110,16 +110,17 @@ look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_
     enum err e = path_in(dir, sizeof dir, o->dir, name, why);
     if (e) return e;
     if (is_file) {
-        b->blocked = b->file = true;
+        b->condition = BACKLOG_FILE;
         e = relay_directory_look(o->env, dir, &b->unreadable);
         return e == OK ? ERR_MISSING : e == ERR_INPUT ? OK : e;
     }
     buf_init(&memory, o->memory, RELAY_STATE_BYTES_MAX);
     e = relay_state_read(o->env, dir, &memory, &state, &b->unreadable);
     bool readable = e == OK, gone = e == ERR_MISSING;
-    b->closed = e == ERR_CORRUPT;
-    b->blocked = e == ERR_IO || e == ERR_UNSUPPORTED;
-    struct kept_options kept = {.env = o->env, .memory = o->memory, .dir = dir};
+    b->condition = e == ERR_CORRUPT                      ? BACKLOG_CLOSED
+                   : e == ERR_IO || e == ERR_UNSUPPORTED ? BACKLOG_BLOCKED
+                                                         : BACKLOG_RESTING;
+    struct own_files_options own_files = {.env = o->env, .memory = o->memory, .dir = dir};
     if (readable) {
         b->destination_known = state.destination_known;
         if (state.destination_known) b->type = state.type;
@@ -128,14 +129,15 @@ look_at(struct backlog_listing *l, const char *name, bool is_file, struct relay_
         b->selection = state.expected.selection;
         b->letters_known = true;
         b->letters = letters_of(&state);
-        kept.saved = state.writer;
-        kept.has_saved = true;
+        own_files.saved = state.writer;
+        own_files.has_saved = true;
         e = look_at_queued(l, &state, b);
     } else if (e != ERR_NOMEM) {
         e = OK; /* `unreadable` says so */
     }
-    struct why kept_why = {""};
-    if (e == OK && kept_wait(&kept, b->type, &b->kept, &kept_why) != OK) b->unreadable = kept_why;
+    struct why own_why = {""};
+    if (e == OK && own_files_count_backlog(&own_files, b->type, &b->own_files, &own_why) != OK)
+        b->unreadable = own_why;
     buf_fini(&memory);
     return gone ? ERR_MISSING : e;
 }

@@ -8,16 +8,23 @@
 #ifndef RELAY_OPERATE_BACKLOG_H
 #define RELAY_OPERATE_BACKLOG_H
 
-#include "backend/kept.h"
+#include "backend/own_files.h"
 #include "relay/letters/dead_letters.h"
 #include "relay/state/state.h"
 
+/* Decides what happens to a destination that is configured again. */
+enum backlog_condition {
+    BACKLOG_RESTING, /* it opens */
+    BACKLOG_CLOSED,  /* its state is damaged: it stays closed until it is reset */
+    BACKLOG_BLOCKED, /* its state cannot be read now: it stays closed until it can */
+    BACKLOG_FILE,    /* blocked: a file of no destination is in place of its directory */
+    BACKLOG_CONDITION_COUNT,
+};
+
 struct relay_backlog {
-    struct why unreadable;  /* names what cannot be read; "" if all can be */
-    bool blocked;           /* its state cannot be read now; configured, it would not open */
-    bool file;              /* blocked, as a file of no destination is in place of its directory */
-    bool closed;            /* its state is damaged or missing: configured, it would stay closed */
-    bool destination_known; /* `type` and `place` are known, as in its state */
+    struct why unreadable; /* names what cannot be read; "" if all can be */
+    enum backlog_condition condition;
+    bool destination_known;     /* `type` and `place` are known, as in its state */
     enum destination_type type; /* DESTINATION_TYPE_COUNT if unknown */
     uint64_t place;
     bool selection_known; /* `selection` is known, for items that were counted in advance */
@@ -34,8 +41,13 @@ struct relay_backlog {
     bool letters_known;
     uint64_t letters; /* dead letters, by the state or, if they were counted, by their files */
     struct why letters_problem; /* names files that cannot be read; "" if all can, or none was */
-    struct kept_waiting kept;
+    struct own_files_backlog own_files; /* those that its type keeps */
 };
+static inline bool
+relay_backlog_is_blocked(const struct relay_backlog *backlog)
+{
+    return backlog->condition == BACKLOG_BLOCKED || backlog->condition == BACKLOG_FILE;
+}
 /* True if nothing is queued, and there are no letters. */
 bool relay_backlog_is_none(const struct relay_backlog *backlog);
 

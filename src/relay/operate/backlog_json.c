@@ -13,10 +13,8 @@
 
 enum { HASH_TEXT_BYTES = 17 };
 
-/* Decides what happens to the destination if it is configured again. */
-enum condition { RESTING, CLOSED, BLOCKED, BY_FILE, CONDITION_COUNT };
-static const char *const condition_words[CONDITION_COUNT] = {"resting", "closed", "blocked",
-                                                             "file"};
+static const char *const condition_words[BACKLOG_CONDITION_COUNT] = {"resting", "closed", "blocked",
+                                                                     "file"};
 
 /* --- written ---------------------------------------------------------------------------------- */
 
@@ -36,8 +34,7 @@ put_hash(struct json *j, const char *key, bool known, uint64_t hash)
 void
 relay_backlog_print(const struct relay_backlog *b, struct json *j)
 {
-    enum condition c = b->file ? BY_FILE : b->blocked ? BLOCKED : b->closed ? CLOSED : RESTING;
-    json_member_text(j, "condition", condition_words[c]);
+    json_member_text(j, "condition", condition_words[b->condition]);
     json_member_text(j, "problem", b->unreadable.text);
     json_key(j, "type");
     if (b->type == DESTINATION_TYPE_COUNT)
@@ -55,10 +52,10 @@ relay_backlog_print(const struct relay_backlog *b, struct json *j)
     json_member_bool(j, "deadLettersKnown", b->letters_known);
     json_member_uint(j, "deadLetters", b->letters);
     json_member_text(j, "deadLettersProblem", b->letters_problem.text);
-    json_member_uint(j, "objects", b->kept.objects);
-    json_member_uint(j, "objectBytes", b->kept.object_bytes);
-    json_member_uint(j, "files", b->kept.files);
-    json_member_uint(j, "fileBytes", b->kept.file_bytes);
+    json_member_uint(j, "objects", b->own_files.objects);
+    json_member_uint(j, "objectBytes", b->own_files.object_bytes);
+    json_member_uint(j, "files", b->own_files.files);
+    json_member_uint(j, "fileBytes", b->own_files.file_bytes);
 }
 
 /* --- read ------------------------------------------------------------------------------------- */
@@ -106,25 +103,22 @@ relay_backlog_take(const json_t *one, char ret_name[DESTINATION_NAME_BYTES_MAX +
         .gone = bool_of(one, "logGone"),
         .letters_known = bool_of(one, "deadLettersKnown"),
         .letters = uint_of(one, "deadLetters"),
-        .kept = {.objects = uint_of(one, "objects"),
-                 .object_bytes = uint_of(one, "objectBytes"),
-                 .files = uint_of(one, "files"),
-                 .file_bytes = uint_of(one, "fileBytes")},
+        .own_files = {.objects = uint_of(one, "objects"),
+                      .object_bytes = uint_of(one, "objectBytes"),
+                      .files = uint_of(one, "files"),
+                      .file_bytes = uint_of(one, "fileBytes")},
     };
     const char *name = text_of(one, "name");
     size_t size = strlen(name);
     if (size == 0 || size > DESTINATION_NAME_BYTES_MAX) return ERR_UNSUPPORTED;
     /* The absence of errors is stated explicitly. */
     const char *word = text_of(one, "condition");
-    enum condition c = RESTING;
-    while (c < CONDITION_COUNT && strcmp(word, condition_words[c]) != 0) {
-        c++;
+    unsigned condition = 0;
+    while (condition < BACKLOG_CONDITION_COUNT && strcmp(word, condition_words[condition]) != 0) {
+        condition++;
     }
-    b.closed = c == CLOSED;
-    b.blocked = c == BLOCKED || c == BY_FILE;
-    b.file = c == BY_FILE;
-    enum err e = c == CONDITION_COUNT ? ERR_UNSUPPORTED : OK;
-    if (e) return e;
+    if (condition == BACKLOG_CONDITION_COUNT) return ERR_UNSUPPORTED;
+    b.condition = (enum backlog_condition)condition;
     b.destination_known = hash_of(one, "place", &b.place);
     b.selection_known = hash_of(one, "selection", &b.selection);
     snprintf(b.unreadable.text, sizeof b.unreadable.text, "%s", text_of(one, "problem"));

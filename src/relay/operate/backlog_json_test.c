@@ -37,7 +37,7 @@ UNIT_TEST(test_a_place_is_known_to_the_last_bit)
                           " \"place\": \"fedcba9876543210\", \"selection\": \"12\"}",
                           name, &b),
                      OK);
-    assert_true(b.closed);
+    assert_int_equal(b.condition, BACKLOG_CLOSED);
     assert_int_equal(b.type, DESTINATION_S3);
     assert_true(b.destination_known);
     assert_true(b.place == 0xfedcba9876543210);

@@ -196,14 +196,14 @@ UNIT_TEST(test_objects_that_wait_are_counted_and_weighed)
     must(env_write_whole(w->m.env, "relay/there/objects", "1", bytes_of_text("one"), NULL));
     must(env_write_whole(w->m.env, "relay/there/objects", "2", bytes_of_text("three"), NULL));
     b = look(w);
-    assert_int_equal(b.kept.objects, 2);
-    assert_int_equal(b.kept.object_bytes, 8);
+    assert_int_equal(b.own_files.objects, 2);
+    assert_int_equal(b.own_files.object_bytes, 8);
     assert_string_equal(b.unreadable.text, "");
     assert_false(relay_backlog_is_none(&b));
     must(env_remove_tree(w->m.env, "relay/there/objects", NULL));
     must(env_write_whole(w->m.env, "relay/there", "objects", bytes_of_text("x"), NULL));
     b = look(w);
-    assert_int_equal(b.kept.objects, 0);
+    assert_int_equal(b.own_files.objects, 0);
     assert_non_null(strstr(b.unreadable.text, "relay/there/objects"));
     assert_false(relay_backlog_is_none(&b));
     machine_must_open(&w->m);
@@ -273,7 +273,7 @@ UNIT_TEST(test_files_are_reported_to_a_caller_that_asks_for_them)
     must(relay_backlogs(&options, &w->m.why));
     assert_int_equal(reported.count, 2);
     assert_string_equal(reported.name, "west");
-    assert_true(reported.backlog.file && reported.backlog.blocked);
+    assert_int_equal(reported.backlog.condition, BACKLOG_FILE);
     assert_non_null(
         strstr(reported.backlog.unreadable.text, "relay/west is a file, expected a directory"));
     machine_must_open(&w->m);

@@ -1,7 +1,7 @@
 /*
  * examine.c - see examine.h. Every name below relay/ belongs to the relay (states, an operator's
- * decisions), to dead letters, or to the destination's type (kept.h). Other names are reported and
- * left alone.
+ * decisions), to dead letters, or to the destination's type (own_files.h). Other names are reported
+ * and left alone.
  *
  * The state of a destination is read first, since it says which dead letters there should be
  * (letters_found.h), then all files of letters, then the other names. Then the position of the
@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/kept.h"
+#include "backend/own_files.h"
 #include "relay/feed/fill.h"
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"
@@ -427,10 +427,10 @@ examine_account(struct examining *x, struct why *why)
 /* --- destinations ----------------------------------------------------------------------------- */
 
 static void
-say_kept(void *context, enum kept_verdict verdict, const char *text)
+say_own_file(void *context, enum own_file_verdict verdict, const char *text)
 {
     struct examining *x = context;
-    if (verdict == KEPT_DAMAGED)
+    if (verdict == OWN_FILE_DAMAGED)
         report_wrong(x, "damaged: %s", text);
     else
         report_line(x, "%s", text);
@@ -438,19 +438,19 @@ say_kept(void *context, enum kept_verdict verdict, const char *text)
 
 /* Checks a file that belongs to the destination's type. */
 static enum err
-examine_kept(struct examining *x, const struct relay_name *name, struct why *why)
+examine_own_file(struct examining *x, const struct relay_name *name, struct why *why)
 {
     uint64_t files = 0;
-    struct kept_options options = {
+    struct own_files_options options = {
         .env = x->o->env,
         .memory = x->o->memory,
         .dir = x->dir,
         .saved = x->has_state ? x->state.writer : bytes_of(NULL, 0),
         .has_saved = x->has_state,
-        .say = say_kept,
+        .say = say_own_file,
         .context = x,
     };
-    enum err e = kept_examine(&options, name->text, name->is_dir, &files, why);
+    enum err e = own_files_examine(&options, name->text, name->is_dir, &files, why);
     x->report->files += files;
     return e;
 }
@@ -488,7 +488,7 @@ examine_names(struct examining *x, struct why *why)
         } else if (tmp) {
             report_stray(x, x->dir, name);
         } else if (!known) {
-            e = examine_kept(x, name, why);
+            e = examine_own_file(x, name, why);
         }
     }
     buf_fini(&names.all);

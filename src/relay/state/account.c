@@ -418,11 +418,11 @@ lost_since(const struct account *account, const struct relay_state *state,
     tsdb_gone(tsdb, ret_samples, ret_exemplars);
     ret_samples->deleted += met->deleted - s->deleted;
     ret_samples->expired -= s->expired;
-    ret_samples->superseded += met->beaten - s->superseded;
+    ret_samples->superseded += met->superseded - s->superseded;
     ret_samples->damaged -= s->damaged;
     ret_exemplars->deleted += met->exemplars_deleted - x->deleted;
     ret_exemplars->expired -= x->expired;
-    ret_exemplars->superseded += met->exemplars_beaten - x->superseded;
+    ret_exemplars->superseded += met->exemplars_superseded - x->superseded;
     ret_exemplars->damaged -= x->damaged;
 }
 

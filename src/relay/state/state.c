@@ -80,10 +80,10 @@ added_fields(const struct fields *f, struct relay_state *s)
     field_varint(f, &s->gone_exemplars.deleted);
     field_varint(f, &s->gone_exemplars.expired);
     field_varint(f, &s->gone_exemplars.superseded);
-    field_varint(f, &s->left_out.beaten);
+    field_varint(f, &s->left_out.superseded);
     field_varint(f, &s->left_out.deleted);
     field_varint(f, &expired);
-    field_varint(f, &s->left_out.exemplars_beaten);
+    field_varint(f, &s->left_out.exemplars_superseded);
     field_varint(f, &s->left_out.exemplars_deleted);
     if (f->to == NULL) memcpy(s->counted, s->taken, sizeof s->counted);
     if (!fields_follow(f)) return;

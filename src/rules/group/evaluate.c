@@ -270,8 +270,8 @@ write_results(struct rule_work *w)
     struct rules_written written;
     enum err e = write_built(w->of->host, w->of->g->tenant, w->build, &written, &w->why);
     if (e) return fail_with_why(w, e);
-    assert(w->evaluated && !w->skipped); /* invariant 2 */
-    w->stored = true;
+    assert(w->stage == RULE_EVALUATED); /* invariant 2 */
+    w->stage = RULE_STORED;
     w->ticket = written.ticket;
     assert(written.conflicts <= written.rejected);
     /* The clock was set back: the value stored first stays. */
@@ -285,7 +285,7 @@ evaluate_rule(void *of, uint32_t i)
     struct rule_work *w = (struct rule_work *)of + i;
     const struct evaluating *ev = w->of;
     struct rule_answer a = {.result = NULL};
-    if (w->skipped || w->error) return;
+    if (w->stage == RULE_SKIPPED || w->error) return;
     int64_t began = env_monotonic_ns(ev->host->env);
     bool records = w->rule->text->kind == RULE_RECORDING;
     w->began_ms = env_realtime_ms(ev->host->env);
@@ -297,7 +297,8 @@ evaluate_rule(void *of, uint32_t i)
         e = records ? record(w, a.result) : alarm(w, a.result);
     rule_answer_end(&a);
     if (e == OK) {
-        w->evaluated = true;
+        assert(w->stage == RULE_BEGUN); /* invariant 2 */
+        w->stage = RULE_EVALUATED;
         put_stale(w);
         e = write_results(w);
     }
@@ -312,12 +313,13 @@ work_begin(struct evaluating *ev, struct rule_work *w, struct rule_at_work *rule
     bool records = rule->text->kind == RULE_RECORDING;
     *w = (struct rule_work){.of = ev, .rule = rule};
     w->began_ms = env_realtime_ms(ev->host->env); /* for a rule that is not reached */
-    w->skipped = (part == GROUP_RECORDING && !records) || (part == GROUP_ALERTING && records);
+    bool is_skipped = part != GROUP_ALL && (part == GROUP_RECORDING) != records;
+    w->stage = is_skipped ? RULE_SKIPPED : RULE_BEGUN;
     arena_init(&w->arena, ev->host->memory, ARENA_BYTES_MAX, 0);
     kept_series_init(&w->written, ev->host->memory, ev->host->seed);
     buf_init(&w->labels, ev->host->memory, RULE_FILE_BYTES_MAX);
     buf_init(&w->sentence, ev->host->memory, RULE_ERROR_BYTES_MAX);
-    if (!w->skipped && rw_build_new(RW_V1, ev->host->memory, &w->build)) {
+    if (!is_skipped && rw_build_new(RW_V1, ev->host->memory, &w->build)) {
         err_ignore(work_no_memory(w), "reported when the batch ends");
     }
 }
@@ -350,7 +352,7 @@ log_failure(struct rule_work *w)
     if (w->rule->said_ns != 0 && now_ns - w->rule->said_ns < SAY_AGAIN_NS) return;
     if (!log_often(&gate, now_ns, SAID_NS, &held_back)) return;
     w->rule->said_ns = now_ns;
-    if (w->evaluated) {
+    if (w->stage >= RULE_EVALUATED) {
         log_warn("results of a rule were not stored", KV("file", g->text.file),
                  KV("group", g->text.name), KV("rule", w->rule->text->name), KV("error", sentence),
                  KV("more_held_back", held_back));
@@ -366,22 +368,21 @@ adopt(struct evaluating *ev, struct rule_work *w)
 {
     struct group *g = ev->g;
     struct rule_at_work *rule = w->rule;
-    assert(!w->skipped);
-    assert(!w->stored || w->evaluated); /* invariant 2 */
+    assert(w->stage != RULE_SKIPPED); /* invariant 2 */
     if (w->error) log_failure(w);
     lock_take(&g->lock);
-    if (w->evaluated && w->stored) {
+    if (w->stage == RULE_STORED) {
         struct kept_series before = rule->series;
         rule->series = w->written;
         w->written = before;
-    } else if (w->evaluated && ev->is_in_doubt) {
+    } else if (w->stage == RULE_EVALUATED && ev->is_in_doubt) {
         /* Series of both are marked stale when they are not written again. */
         err_ignore(kept_series_add_all(&rule->series, &w->written),
                    "then some series end without a marker");
     }
     ev->failed += w->error != OK;
     ev->has_changed |= w->has_changed;
-    ev->samples += w->evaluated ? w->samples : 0;
+    ev->samples += w->stage >= RULE_EVALUATED ? w->samples : 0;
     g->facts.evaluations++;
     g->facts.failures += w->error != OK;
     g->facts.rules_took_ns += w->took_ns;
@@ -502,7 +503,7 @@ are_long(const struct rule_work *works, uint32_t count)
     int64_t sum_ns = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct rule_at_work *rule = works[i].rule;
-        if (works[i].skipped) continue;
+        if (works[i].stage == RULE_SKIPPED) continue;
         sum_ns += rule->evaluated_at_ns == 0 ? LONG_NS : rule->evaluated_for_ns;
     }
     return sum_ns >= LONG_NS;
@@ -525,9 +526,9 @@ static void
 fail_batch(struct rule_work *works, uint32_t count, enum err e, const struct why *why)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (works[i].skipped) continue;
+        if (works[i].stage == RULE_SKIPPED) continue;
         if (works[i].error == OK) err_ignore(work_fail(&works[i], e, why_text(why, e)), "kept");
-        works[i].stored = false;
+        if (works[i].stage == RULE_STORED) works[i].stage = RULE_EVALUATED;
     }
 }
 
@@ -552,7 +553,7 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
     for (uint32_t i = 0; e == OK && i < count; i++) {
         bool records = ev->g->rules[first + i].text->kind == RULE_RECORDING;
         if (works[i].ticket > ev->ticket) ev->ticket = works[i].ticket;
-        if (records && works[i].evaluated && !works[i].stored) ev->stored = false;
+        if (records && works[i].stage == RULE_EVALUATED) ev->stored = false;
     }
     if (e == OK && ev->ticket > 0) {
         e = host->settle(host->context, ev->ticket, &why);
@@ -564,7 +565,7 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
         ev->stored = false;
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (!works[i].skipped) adopt(ev, &works[i]);
+        if (works[i].stage != RULE_SKIPPED) adopt(ev, &works[i]);
         work_end(&works[i]);
     }
 }

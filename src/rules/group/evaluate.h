@@ -24,19 +24,25 @@ struct evaluating {
     uint32_t failed;
 };
 
-/* The evaluation of one rule. Its memory ends with the batch, its flags with the evaluation. */
+/* The stages of one rule's evaluation, in this order. */
+enum rule_stage {
+    RULE_SKIPPED,   /* the rule is in another part of the group: it stays so */
+    RULE_BEGUN,     /* it has no results, or failed */
+    RULE_EVALUATED, /* it has results */
+    RULE_STORED,    /* the store accepted them */
+};
+
+/* The evaluation of one rule. Its memory ends with the batch, the rest with the evaluation. */
 struct rule_work {
     struct evaluating *of;
     struct rule_at_work *rule;
-    bool skipped; /* the rule is in another part of the group */
+    enum rule_stage stage;
     struct arena arena;
     struct rw_build *build;
     struct kept_series written;
     struct buf labels; /* labels of the current series */
     uint32_t samples;  /* number of results */
     uint64_t ticket;
-    bool evaluated;   /* the rule has results */
-    bool stored;      /* the store accepted them */
     bool has_changed; /* the state of an alert has changed */
     enum err error;
     struct buf sentence; /* reason of a failure */
@@ -47,7 +53,7 @@ struct rule_work {
 
 /* Begins without a result. Failures are in `error`. */
 void work_begin(struct evaluating *ev, struct rule_work *work, struct rule_at_work *rule);
-/* Frees everything but the flags. */
+/* Frees the memory; stage, counts and times stay. */
 void work_end(struct rule_work *work);
 
 /* Keeps `e` with a sentence, and returns it. */
@@ -63,6 +69,7 @@ struct rule_answer {
     struct promql_result *result;
 };
 
+/* Sets the limits of a rule's queries, from the settings in force. */
 void ask_control(const struct evaluating *ev, struct budget *budget, struct query_control *control);
 /* Sets limits for queries of one series at a time, such as those that the rules wrote: not those of
  * queries, and a minute at least. */

@@ -19,7 +19,7 @@
  *
  * Invariants:
  *  1. No recording group of a tenant is evaluated live while the tenant is not LIVE.
- *  2. One pass of a tenant runs at a time.
+ *  2. One job of a tenant runs at a time: a look or a pass.
  */
 #include <assert.h>
 
@@ -46,7 +46,7 @@ catch_up_holds(const struct scheduled *e, int64_t monotonic_ns)
 static void
 begin_fill(struct scheduler *s, struct scheduled_tenant *t)
 {
-    assert(!t->is_filling); /* invariant 2 */
+    assert(t->runs == TENANT_RESTS); /* invariant 2 */
     t->state = CATCH_UP_FILLS;
     s->catch_up_ns = 0;
     t->look_ns = 0;
@@ -101,7 +101,7 @@ catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
 static void
 catch_up_finish(struct scheduler *s, struct scheduled_tenant *t)
 {
-    assert(!t->is_filling);
+    assert(t->runs == TENANT_RESTS); /* invariant 2 */
     bool is_late = false;
     assert(t->state == CATCH_UP_FILLS && s->catching_up > 0);
     t->state = CATCH_UP_LIVE;
@@ -109,7 +109,8 @@ catch_up_finish(struct scheduler *s, struct scheduled_tenant *t)
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         /* A late group is in the heap for its alerts, which are due later. */
-        is_late |= e->is_in_heap && group_records(e->group) && e->next_slot < e->alert_slot;
+        is_late |= e->place == SCHEDULED_IN_HEAP && group_records(e->group) &&
+                   e->next_slot < e->alert_slot;
         scheduled_place(s, e);
     }
     if (is_late) scheduler_place_all(s);
@@ -123,15 +124,15 @@ take_look(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     int64_t from_ms = t->gap_from_ns / NS_PER_MS, to_ms = t->gap_to_ns / NS_PER_MS;
     if (from_ms < s->late.min_ms) s->late.min_ms = from_ms;
     if (to_ms > s->late.max_ms) s->late.max_ms = to_ms;
-    assert(t->state == CATCH_UP_WAITS && !t->is_looking);
-    t->is_looking = true;
+    assert(t->state == CATCH_UP_WAITS && t->runs == TENANT_RESTS); /* invariant 2 */
+    t->runs = TENANT_LOOKS;
     job->work = WORK_LOOK;
     job->tenant = t;
-    job->late = s->late;
+    job->look.late = s->late;
     job->from_ms = from_ms;
-    job->awaited_from_ms = from_ms - SENT_MS;
-    job->sent_ms = t->sent_ms;
-    job->is_logged = t->is_logged;
+    job->look.awaited_from_ms = from_ms - SENT_MS;
+    job->look.sent_ms = t->sent_ms;
+    job->look.is_logged = t->is_logged;
 }
 
 static bool
@@ -148,9 +149,9 @@ void
 catch_up_looked(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled_tenant *t = job->tenant;
-    assert(t->is_looking);
-    t->is_looking = false;
-    t->is_logged = job->is_logged;
+    assert(t->runs == TENANT_LOOKS);
+    t->runs = TENANT_RESTS;
+    t->is_logged = job->look.is_logged;
     if (t->state != CATCH_UP_WAITS) return;
     if (job->store_refuses) {
         wait_for_store(s, t, monotonic_ns);
@@ -219,7 +220,7 @@ plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     bool any = false;
     *ret_waits = false;
     *ret_from_ns = s->seen_ns;
-    job->slow_ns = NEVER_NS;
+    job->fill.slow_ns = NEVER_NS;
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (!can_fill(e)) {
@@ -230,7 +231,7 @@ plan_pass(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
         int64_t cursor_ns = scheduled_cursor_ns(e), patience_ns = scheduled_patience_ns(e);
         any |= needs_fill(e, s->seen_ns);
         if (cursor_ns < *ret_from_ns) *ret_from_ns = cursor_ns;
-        if (patience_ns < job->slow_ns) job->slow_ns = patience_ns;
+        if (patience_ns < job->fill.slow_ns) job->fill.slow_ns = patience_ns;
     }
     return any;
 }
@@ -242,7 +243,7 @@ add_fills(struct scheduler *s, const struct scheduled_tenant *t, struct schedule
     for (uint32_t i = t->first; i < t->end; i++) {
         struct scheduled *e = s->items[i];
         if (!can_fill(e)) continue;
-        job->fills[job->fill_count++] = (struct scheduled_fill){e, e->next_slot};
+        job->fill.items[job->fill.count++] = (struct scheduled_fill){e, e->next_slot};
         e->fills = true;
     }
 }
@@ -252,16 +253,16 @@ static void
 note_begin(struct scheduled_tenant *t, struct scheduler_job *job, int64_t from_ns,
            int64_t monotonic_ns)
 {
-    bool any = from_ns < job->until_ns;
+    bool any = from_ns < job->fill.until_ns;
     job->from_ms = from_ns / NS_PER_MS;
-    job->logs_begin = any && t->fill_logged == FILL_SILENT;
-    if (job->logs_begin) {
+    job->fill.logs_begin = any && t->fill_logged == FILL_SILENT;
+    if (job->fill.logs_begin) {
         t->fill_logged = FILL_BEGUN;
         t->fill_began_ns = monotonic_ns;
     }
-    job->logs_end = t->fill_logged == FILL_BEGUN && job->until_ns == job->now_ns;
-    job->filled = t->filled;
-    job->fill_began_ns = t->fill_began_ns;
+    job->fill.logs_end = t->fill_logged == FILL_BEGUN && job->fill.until_ns == job->now_ns;
+    job->fill.filled = t->filled;
+    job->fill.began_ns = t->fill_began_ns;
 }
 
 /* False: nothing to do before t->look_ns, or the tenant is LIVE. */
@@ -269,24 +270,24 @@ static bool
 take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
           struct scheduler_job *job)
 {
-    assert(t->state == CATCH_UP_FILLS && !t->is_filling); /* invariant 2 */
+    assert(t->state == CATCH_UP_FILLS && t->runs == TENANT_RESTS); /* invariant 2 */
     int64_t from_ns;
     bool waits, any = plan_pass(s, t, job, &from_ns, &waits);
     t->look_ns = monotonic_ns + LOOK_NS;
     if (!any && !waits) catch_up_finish(s, t);
     if (!any) return false;
-    job->fills_bytes = (t->end - t->first) * sizeof *job->fills;
-    job->fills = mem_alloc(s->host->memory, job->fills_bytes);
-    if (job->fills == NULL) return false;
+    job->fill.items_bytes = (t->end - t->first) * sizeof *job->fill.items;
+    job->fill.items = mem_alloc(s->host->memory, job->fill.items_bytes);
+    if (job->fill.items == NULL) return false;
     add_fills(s, t, job);
     job->work = WORK_FILL;
     job->tenant = t;
-    job->until_ns = s->seen_ns;
-    if (job->until_ns - from_ns > PASS_NS) job->until_ns = from_ns + PASS_NS;
-    job->covered_ns = job->until_ns - from_ns;
+    job->fill.until_ns = s->seen_ns;
+    if (job->fill.until_ns - from_ns > PASS_NS) job->fill.until_ns = from_ns + PASS_NS;
+    job->fill.covered_ns = job->fill.until_ns - from_ns;
     note_begin(t, job, from_ns, monotonic_ns);
     t->look_ns = 0;
-    t->is_filling = true; /* invariant 2 */
+    t->runs = TENANT_FILLS; /* invariant 2 */
     atomic_store(&t->cancel, NULL);
     s->filling++;
     return true;
@@ -296,7 +297,7 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
 static int64_t
 ready_ns(const struct scheduler *s, const struct scheduled_tenant *t)
 {
-    if (t->state == CATCH_UP_LIVE || t->is_looking || t->is_filling) return NEVER_NS;
+    if (t->state == CATCH_UP_LIVE || t->runs != TENANT_RESTS) return NEVER_NS;
     bool is_full = t->state == CATCH_UP_FILLS && s->filling > 0 && s->filling >= s->host->fills_max;
     return is_full ? NEVER_NS : t->look_ns;
 }
@@ -375,9 +376,9 @@ static void
 note_success(struct scheduler *s, struct scheduled_tenant *t, const struct scheduler_job *job,
              int64_t took_ns)
 {
-    bool is_complete = job->until_ns == job->now_ns;
+    bool is_complete = job->fill.until_ns == job->now_ns;
     t->failing_since_ns = 0;
-    if (job->falls_behind) give_up(s, t);
+    if (job->fill.falls_behind) give_up(s, t);
     if (is_complete && are_at_clock(s, t, job->now_ns + took_ns)) catch_up_finish(s, t);
 }
 
@@ -385,21 +386,21 @@ void
 catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled_tenant *t = job->tenant;
-    assert(t->is_filling && s->filling > 0); /* invariant 2 */
-    t->is_filling = false;
+    assert(t->runs == TENANT_FILLS && s->filling > 0); /* invariant 2 */
+    t->runs = TENANT_RESTS;
     s->filling--;
     s->catch_up_ns = 0;
-    s->totals.filled += job->counts.made;
-    t->filled += job->counts.made;
-    if (job->logs_end && job->error == OK) t->fill_logged = FILL_ENDED;
-    s->totals.different += job->counts.different;
-    for (uint32_t i = 0; i < job->fill_count; i++) {
-        struct scheduled *e = job->fills[i].entry;
-        assert(e->fills && job->fills[i].next_slot >= 0);
+    s->totals.filled += job->fill.counts.made;
+    t->filled += job->fill.counts.made;
+    if (job->fill.logs_end && job->error == OK) t->fill_logged = FILL_ENDED;
+    s->totals.different += job->fill.counts.different;
+    for (uint32_t i = 0; i < job->fill.count; i++) {
+        struct scheduled *e = job->fill.items[i].entry;
+        assert(e->fills && job->fill.items[i].next_slot >= 0);
         e->fills = false;
         e->refused_ns = 0;
-        if (job->fills[i].next_slot > e->next_slot) {
-            e->next_slot = job->fills[i].next_slot;
+        if (job->fill.items[i].next_slot > e->next_slot) {
+            e->next_slot = job->fill.items[i].next_slot;
             e->recorded_ns = scheduled_time_ns(e, e->next_slot - 1);
         }
         if (job->error == OK) e->is_behind = false;

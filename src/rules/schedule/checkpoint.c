@@ -271,8 +271,13 @@ enum err
 checkpoint_put_aside(struct env *env, const char *storage_path, struct why *why)
 {
     char path[FILE_PATH_BYTES], aside[FILE_PATH_BYTES];
+    struct file_facts facts;
     enum err e = path_in(path, sizeof path, storage_path, PATH, why);
     if (e == OK) e = path_in(aside, sizeof aside, storage_path, ASIDE, why);
-    if (e == OK) e = env_rename(env, path, aside, why);
-    return e == ERR_MISSING ? OK : e;
+    if (e) return e;
+    e = env_rename(env, path, aside, why);
+    if (e == OK || e == ERR_MISSING) return OK;
+    if (env_facts(env, aside, &facts, NULL) != OK || facts.kind != FILE_KIND_DIR) return e;
+    return why_set(why, e, "cannot put %.250s aside: %.250s is a directory, rename or remove it",
+                   path, aside);
 }

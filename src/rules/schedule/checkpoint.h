@@ -101,7 +101,7 @@ MUST_CHECK enum err checkpoint_replace(struct env *env, const char *storage_path
                                        struct bytes encoded, struct why *why);
 /* Renames a file that cannot be read, before it is replaced: also one of a newer version, which
  * would be out of date when that version runs again. Durable after the next checkpoint_replace().
- * OK also without a file. */
+ * OK also without a file. ERR_IO, also if a directory has the name. */
 MUST_CHECK enum err checkpoint_put_aside(struct env *env, const char *storage_path,
                                          struct why *why);
 

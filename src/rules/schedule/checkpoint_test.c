@@ -425,6 +425,20 @@ UNIT_TEST(test_a_file_that_is_put_aside_is_kept)
     simulated_dir_fini(&rig);
 }
 
+UNIT_TEST(test_a_directory_with_the_name_of_a_file_put_aside_is_named)
+{
+    struct simulated_dir rig;
+    struct why why = {""};
+    simulated_dir_init(&rig, 1);
+    must(replace(&rig, 1, NULL));
+    must(env_mkdir(rig.env, "d/rules/state.unreadable", NULL));
+    assert_int_equal(checkpoint_put_aside(rig.env, "d", &why), ERR_IO);
+    assert_string_equal(why.text, "cannot put d/rules/state aside: d/rules/state.unreadable is a "
+                                  "directory, rename or remove it");
+    assert_int_equal(count_of(&rig), 1);
+    simulated_dir_fini(&rig);
+}
+
 UNIT_TEST(test_refused_memory_is_reported)
 {
     struct simulated_dir rig;
@@ -456,6 +470,7 @@ main(void)
         cmocka_unit_test(test_a_full_disk_changes_nothing),
         cmocka_unit_test(test_why_a_file_cannot_be_read_is_said_with_its_path),
         cmocka_unit_test(test_a_file_that_is_put_aside_is_kept),
+        cmocka_unit_test(test_a_directory_with_the_name_of_a_file_put_aside_is_named),
         cmocka_unit_test(test_refused_memory_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

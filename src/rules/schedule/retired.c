@@ -25,8 +25,9 @@
 void
 retired_add(struct scheduler *s, struct scheduled ***link, struct scheduled *e)
 {
-    assert(e->state == SCHEDULED_READY && !e->is_kept);
+    assert(e->state == SCHEDULED_READY);
     e->state = SCHEDULED_RETIRED;
+    if (e->place == SCHEDULED_IN_HEAP) e->place = SCHEDULED_RESTS; /* the heap is made again */
     e->left_ns = s->seen_ns;
     bool is_known = e->group->series_slot >= 0 || !group_records(e->group);
     e->last_slot = is_known ? -1 : e->next_slot - 1;
@@ -259,7 +260,7 @@ retired_take(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *jo
             job->slot = e->last_slot;
             kept_series_init(&job->ended, s->host->memory, s->host->seed);
             if (job->slot < 0) job->error = find_ended(s, e, &job->ended);
-            e->evaluates = true;
+            e->place = SCHEDULED_RUNS;
             return true;
         }
     }

@@ -306,15 +306,19 @@ scheduler_prepare(struct scheduler *s, const struct scheduler_group *groups, uin
 
 /* --- reload: what cannot fail ----------------------------------------------------------------- */
 
-/* Entries that were new have no state: retired ones still have it. */
+/* Retires all entries that the change does not have. Entries that were new have no state: retired
+ * ones still have it. */
 static void
-retire_others(struct scheduler *s)
+retire_others(struct scheduler *s, const struct scheduler_change *c)
 {
     struct scheduled_tenant *t = NULL;
     struct scheduled **link = NULL;
-    for (uint32_t i = 0; i < s->count; i++) {
+    for (uint32_t i = 0, at = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
-        if (e->is_kept) continue;
+        while (at < c->count && compare_entries(c->items[at], e) < 0) {
+            at++;
+        }
+        if (at < c->count && c->items[at] == e) continue;
         if (e->state == SCHEDULED_NEW) {
             scheduled_free(s, e);
             continue;
@@ -376,15 +380,11 @@ scheduler_commit(struct scheduler_change *c, const struct scheduler_limits *limi
         s->started_ns = s->seen_ns = s->idle_to_ns = now_ns;
         s->pauses = s->has_checkpoint; /* since it was written */
     }
-    for (uint32_t i = 0; i < s->count; i++) {
-        s->items[i]->is_kept = false;
-    }
     for (uint32_t i = 0; i < c->count; i++) {
         struct scheduled *e = c->items[i] = c->plan[i].entry;
         e->reads_recorded = c->plan[i].reads_recorded;
-        e->is_kept = true;
     }
-    retire_others(s);
+    retire_others(s, c);
     take_items(s, c);
     for (struct scheduled_tenant *t = s->tenants; t != NULL; t = t->next) {
         retired_give(s, t);
@@ -428,7 +428,7 @@ scheduler_validate(const struct scheduler *s)
         validate_tenant(s, t);
         owned += t->end - t->first;
         catching_up += t->state != CATCH_UP_LIVE;
-        filling += t->is_filling;
+        filling += t->runs == TENANT_FILLS;
         for (const struct scheduled *e = t->retired; e != NULL; e = e->next) {
             unmarked += e->mark_ns != NEVER_NS;
         }
@@ -437,10 +437,10 @@ scheduler_validate(const struct scheduler *s)
         const struct scheduled *e = s->items[i];
         bool records_live = group_records(e->group) && e->tenant->state == CATCH_UP_LIVE;
         bool is_due = e->is_unknown || e->sends || records_live || group_alarms(e->group);
-        bool waits = e->state == SCHEDULED_READY && !e->evaluates;
-        assert(waits || !e->is_in_heap);
-        assert(e->is_in_heap || !waits || !is_due);
-        in_heap += e->is_in_heap;
+        bool is_in_heap = e->place == SCHEDULED_IN_HEAP;
+        assert(!is_in_heap || e->state == SCHEDULED_READY);
+        assert(e->place != SCHEDULED_RESTS || e->state != SCHEDULED_READY || !is_due);
+        in_heap += is_in_heap;
         unknown += e->is_unknown;
     }
     assert(owned == s->count);             /* invariant 1 */

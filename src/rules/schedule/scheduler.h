@@ -97,6 +97,7 @@ struct scheduled_fill {
     struct scheduled *entry;
     int64_t next_slot;
 };
+/* The members after `error` are for the jobs that are named; the others leave them zero. */
 struct scheduler_job {
     enum scheduler_work work;
     struct scheduled *entry;         /* NULL for CHECKPOINT, LOOK and FILL */
@@ -106,45 +107,52 @@ struct scheduler_job {
     int64_t now_ns;   /* Unix time at which it was taken */
     enum err error;   /* result of scheduler_run() */
 
-    /* For EVALUATE, SEND and RETIRE. */
+    /* EVALUATE, SEND and RETIRE. */
     struct group_evaluation how;
     int64_t slot;
     struct group_outcome outcome;
     struct kept_series ended;
     bool holds_if_refused; /* alerts are held if the store refuses writes: a gap is not known so far
                             */
+    bool asks_arrivals;    /* EVALUATE sets `arrivals` */
+    /* LOOK and FILL. */
+    int64_t from_ms; /* begin of the tenant's gap */
+    /* EVALUATE, LOOK and FILL: results. */
+    bool store_refuses;
+    struct rules_arrivals arrivals; /* not FILL */
 
     /* FILL: fill these groups up to a time (Unix). */
-    struct scheduled_fill *fills;
-    uint32_t fill_count;
-    size_t fills_bytes;
-    int64_t until_ns;
-    int64_t covered_ns; /* time range, from the oldest cursor on */
-    int64_t slow_ns;    /* passes that cover less are short because they have reached the clock */
-    struct replay_counts counts;
-    bool logs_begin, logs_end; /* log the begin and end of the gap */
-    uint64_t filled;           /* evaluations of groups by earlier passes of the gap */
-    int64_t fill_began_ns;     /* monotonic begin of the first pass */
-    bool falls_behind;         /* the pass took longer than the time it covers */
-    bool store_refuses;        /* the store refuses samples; also set for LOOK and EVALUATE */
+    struct {
+        struct scheduled_fill *items;
+        uint32_t count;
+        size_t items_bytes;
+        int64_t until_ns;
+        int64_t covered_ns; /* time range, from the oldest cursor on */
+        int64_t slow_ns;    /* passes that cover less are short, as they have reached the clock */
+        struct replay_counts counts;
+        bool logs_begin, logs_end; /* log the begin and end of the gap: a short gap has one pass */
+        uint64_t filled;           /* evaluations of groups by earlier passes of the gap */
+        int64_t began_ns;          /* monotonic begin of the first pass */
+        bool falls_behind;         /* the pass took longer than the time it covers */
+    } fill;
 
-    /* LOOK: the range of times of all gaps, for watch(). */
-    struct time_range late;
-    int64_t from_ms;                /* begin of the tenant's gap */
-    int64_t awaited_from_ms;        /* senders that wrote since then are awaited */
-    int64_t sent_ms;                /* time of the last known write of such a sender */
-    bool is_logged;                 /* the wait was logged */
-    struct rules_arrivals arrivals; /* arrivals of samples; also for EVALUATE with asks_arrivals */
-    bool asks_arrivals;
+    struct {
+        struct time_range late;  /* of all gaps, for watch() */
+        int64_t awaited_from_ms; /* senders that wrote since then are awaited */
+        int64_t sent_ms;         /* time of the last known write of such a sender */
+        bool is_logged;          /* the wait was logged */
+    } look;
 
-    /* CHECKPOINT: the file, and the number of the last change of an alert in it. */
-    struct buf file;
-    struct checkpoint_writer writer;
-    uint64_t has_changes_to;
+    struct {
+        struct buf file;
+        struct checkpoint_writer writer;
+        uint64_t has_changes_to; /* number of the last change of an alert in it */
+    } checkpoint;
 
-    /* RESTORE: see restore_group(). */
-    bool is_last_try;
-    int64_t down_ns, next_ns;
+    struct {
+        bool is_last_try;
+        int64_t down_ns, next_ns; /* see restore_group() */
+    } restore;
 };
 
 /* Takes a job that is due at `now_ns` (Unix) and `monotonic_ns`. False: nothing is due before

@@ -23,15 +23,20 @@ enum scheduled_state {
     SCHEDULED_RETIRED, /* not configured, or an earlier text of a configured group */
 };
 
+enum scheduled_place {
+    SCHEDULED_RESTS,
+    SCHEDULED_IN_HEAP, /* in scheduler.due */
+    SCHEDULED_RUNS,    /* a job evaluates the group, sends its alerts, restores or retires it */
+};
+
+/* The flags are independent of each other. */
 struct scheduled {
     struct group *group;
     struct scheduled_tenant *tenant;
     struct scheduled *next; /* next one of the tenant's `retired` */
     enum scheduled_state state;
-    bool evaluates;  /* a job evaluates the group, sends its alerts, restores or retires it */
-    bool fills;      /* a job that fills gaps uses the group */
-    bool is_in_heap; /* it is in `due` */
-    bool is_kept;    /* during the commit of a reload: it stays configured */
+    enum scheduled_place place;
+    bool fills;      /* a job that fills gaps uses the group, also while it is evaluated */
     bool is_unknown; /* its state must be restored from the store first */
     bool is_behind;  /* it was not configured for some time after its cursor */
     bool sends;      /* its alerts are to be sent, because a change is saved or they end early */
@@ -56,7 +61,7 @@ struct scheduled {
 static inline bool
 scheduled_is_used(const struct scheduled *e)
 {
-    return e->evaluates || e->fills;
+    return e->place == SCHEDULED_RUNS || e->fills;
 }
 
 struct scheduled_tenant {
@@ -68,7 +73,8 @@ struct scheduled_tenant {
     int64_t sent_read_ns;          /* monotonic: when sent_ms was updated */
 
     enum catch_up state;
-    int64_t look_ns;     /* monotonic: no job before */
+    enum { TENANT_RESTS, TENANT_LOOKS, TENANT_FILLS } runs; /* WORK_LOOK or WORK_FILL runs */
+    int64_t look_ns;                                        /* monotonic: no job before */
     int64_t gap_from_ns; /* Unix: the oldest cursor when the gap was noticed, */
     int64_t gap_to_ns;   /* and its end: then, or when the store took writes again */
     /* WAITS. Monotonic: begin, and latest end. */
@@ -78,7 +84,6 @@ struct scheduled_tenant {
     bool is_held_again;    /* the limit was extended, once, after the store accepted writes again */
     uint64_t pauses;       /* number of the last pause after which it awaited its senders */
     bool is_refused;       /* the store refuses writes */
-    bool is_looking;       /* WORK_LOOK runs */
     bool is_logged;        /* the wait was logged */
     bool awaits_senders;   /* one wrote in the minute before the gap, or later */
     /* FILLS. */
@@ -86,7 +91,6 @@ struct scheduled_tenant {
     uint64_t filled;              /* evaluations of groups, in this gap */
     int64_t fill_began_ns;        /* monotonic */
     _Atomic(const char *) cancel; /* reason for ending the running pass; NULL: it continues */
-    bool is_filling;              /* WORK_FILL runs */
     int64_t failing_since_ns;     /* monotonic: begin of failures of a source; 0: no failure */
 };
 

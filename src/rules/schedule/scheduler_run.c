@@ -22,10 +22,10 @@ run_restore(struct scheduler *s, struct scheduler_job *job, const struct rules_t
     struct restore_terms restore = {job->now_ns, job->limits.outage_tolerance_ns,
                                     job->limits.catch_up_ns};
     int64_t began_ns = env_monotonic_ns(s->host->env);
-    job->error = restore_group(&past, &restore, &job->down_ns, &job->next_ns, &why);
+    job->error = restore_group(&past, &restore, &job->restore.down_ns, &job->restore.next_ns, &why);
     group_note_restored(g, env_monotonic_ns(s->host->env) - began_ns);
     if (job->error == OK) return;
-    if (job->is_last_try) {
+    if (job->restore.is_last_try) {
         log_error("cannot read what a group of rules left in the store, it begins again",
                   KV("file", group_text(g)->file), KV("group", group_text(g)->name),
                   KV("error", why_text(&why, job->error)));
@@ -44,8 +44,9 @@ run_checkpoint(struct scheduler *s, struct scheduler_job *job)
     static struct log_gate gate;
     uint64_t held_back;
     struct why why = {""};
-    job->error = checkpoint_end(&job->writer, &why);
-    if (job->error == OK) job->error = s->host->save(s->host->context, buf_bytes(&job->file), &why);
+    job->error = checkpoint_end(&job->checkpoint.writer, &why);
+    if (job->error == OK)
+        job->error = s->host->save(s->host->context, buf_bytes(&job->checkpoint.file), &why);
     if (job->error == OK) return;
     if (!log_often(&gate, env_monotonic_ns(s->host->env), SAID_NS, &held_back)) return;
     log_error("cannot write the checkpoint of rules, a crash now would repeat or forget changes of "
@@ -79,10 +80,11 @@ static void
 log_waiting(struct scheduler_job *job)
 {
     char from[TIME_TEXT_BYTES], most[TIME_TEXT_BYTES];
-    int64_t sent_ms = job->arrivals.sent_ms > job->sent_ms ? job->arrivals.sent_ms : job->sent_ms;
-    bool waits = job->store_refuses || sent_ms >= job->awaited_from_ms;
-    if (job->is_logged || !waits || job->limits.catch_up_wait_ns == 0) return;
-    job->is_logged = true;
+    int64_t sent_ms =
+        job->arrivals.sent_ms > job->look.sent_ms ? job->arrivals.sent_ms : job->look.sent_ms;
+    bool waits = job->store_refuses || sent_ms >= job->look.awaited_from_ms;
+    if (job->look.is_logged || !waits || job->limits.catch_up_wait_ns == 0) return;
+    job->look.is_logged = true;
     if (job->store_refuses)
         log_warn("recording rules wait until the store accepts writes",
                  KV("tenant", job->tenant->name), KV("from", time_print(job->from_ms, from)));
@@ -99,7 +101,7 @@ run_look(struct scheduler *s, struct scheduler_job *job)
     const struct rules_host *host = s->host;
     job->store_refuses = store_refuses(host);
     if (host->arrivals != NULL) {
-        host->watch(host->context, job->late);
+        host->watch(host->context, job->look.late);
         host->arrivals(host->context, job->tenant->name, &job->arrivals);
     }
     log_waiting(job);
@@ -161,15 +163,17 @@ log_differs(void *context, const struct group *g, const struct rule *rule,
 static enum err
 replay_pass(const struct replay *replay, struct scheduler_job *job, struct why *why)
 {
-    size_t bytes = job->fill_count * sizeof(struct replay_from);
+    size_t bytes = job->fill.count * sizeof(struct replay_from);
     struct replay_from *items = mem_alloc(replay->host->memory, bytes);
     if (items == NULL) return why_set(why, ERR_NOMEM, "not enough memory for groups of rules");
-    for (uint32_t i = 0; i < job->fill_count; i++) {
-        items[i] = (struct replay_from){job->fills[i].entry->group, job->fills[i].next_slot};
+    for (uint32_t i = 0; i < job->fill.count; i++) {
+        items[i] =
+            (struct replay_from){job->fill.items[i].entry->group, job->fill.items[i].next_slot};
     }
-    enum err e = replay_all(replay, items, job->fill_count, job->until_ns, &job->counts, why);
-    for (uint32_t i = 0; i < job->fill_count; i++) {
-        job->fills[i].next_slot = items[i].next;
+    enum err e =
+        replay_all(replay, items, job->fill.count, job->fill.until_ns, &job->fill.counts, why);
+    for (uint32_t i = 0; i < job->fill.count; i++) {
+        job->fill.items[i].next_slot = items[i].next;
     }
     mem_free(replay->host->memory, items, bytes);
     return e;
@@ -181,12 +185,12 @@ static enum err
 scheduler_find_series(const struct replay *replay, const struct scheduler_job *job, struct why *why)
 {
     enum err e = OK;
-    for (uint32_t i = 0; e == OK && i < job->fill_count; i++) {
-        struct group *g = job->fills[i].entry->group;
+    for (uint32_t i = 0; e == OK && i < job->fill.count; i++) {
+        struct group *g = job->fill.items[i].entry->group;
         struct rules_past past = {.host = replay->host, .terms = replay->terms, .group = g};
-        int64_t slot = job->fills[i].next_slot - 1;
+        int64_t slot = job->fill.items[i].next_slot - 1;
         bool is_missing =
-            g->series_slot < 0 && schedule_time_ns(&g->schedule, slot) <= job->until_ns;
+            g->series_slot < 0 && schedule_time_ns(&g->schedule, slot) <= job->fill.until_ns;
         if (is_missing) e = group_series_at(&past, slot, why);
     }
     return e;
@@ -196,7 +200,7 @@ static void
 log_begin(const struct scheduler_job *job)
 {
     char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
-    if (!job->logs_begin) return;
+    if (!job->fill.logs_begin) return;
     log_info("backfilling missed evaluations of rules", KV("tenant", job->tenant->name),
              KV("from", time_print(job->from_ms, from)),
              KV("to", time_print(job->now_ns / NS_PER_MS, to)));
@@ -205,10 +209,10 @@ log_begin(const struct scheduler_job *job)
 static void
 log_end(const struct scheduler *s, const struct scheduler_job *job)
 {
-    if (!job->logs_end || job->error != OK) return;
+    if (!job->fill.logs_end || job->error != OK) return;
     log_info("missed evaluations of rules are backfilled", KV("tenant", job->tenant->name),
-             KV("group_evaluations", job->filled + job->counts.made),
-             KV("took_ms", (env_monotonic_ns(s->host->env) - job->fill_began_ns) / NS_PER_MS));
+             KV("group_evaluations", job->fill.filled + job->fill.counts.made),
+             KV("took_ms", (env_monotonic_ns(s->host->env) - job->fill.began_ns) / NS_PER_MS));
 }
 
 /* Ignores short passes, which have reached the clock. */
@@ -216,12 +220,13 @@ static void
 note_pace(const struct scheduler *s, struct scheduler_job *job)
 {
     int64_t took_ns = env_monotonic_ns(s->host->env) - job->taken_ns;
-    job->falls_behind = job->covered_ns >= job->slow_ns && took_ns > job->covered_ns;
-    if (!job->falls_behind) return;
+    job->fill.falls_behind =
+        job->fill.covered_ns >= job->fill.slow_ns && took_ns > job->fill.covered_ns;
+    if (!job->fill.falls_behind) return;
     log_warn(
         "evaluations of rules become due faster than missed ones are filled, the rest of the gap "
         "is skipped",
-        KV("tenant", job->tenant->name), KV("filled_to_ms", job->until_ns / NS_PER_MS));
+        KV("tenant", job->tenant->name), KV("filled_to_ms", job->fill.until_ns / NS_PER_MS));
 }
 
 static void

@@ -87,10 +87,10 @@ static void
 heap_put(struct due_heap *heap, int64_t at_ns, struct scheduled *e)
 {
     struct due due = {at_ns, e};
-    assert(e->state == SCHEDULED_READY && !e->evaluates); /* invariant 1 */
+    assert(e->state == SCHEDULED_READY && e->place == SCHEDULED_RESTS); /* invariant 1 */
     heap_up(heap->items, heap->count, due, a->at_ns < b->at_ns);
     heap->count++;
-    e->is_in_heap = true;
+    e->place = SCHEDULED_IN_HEAP;
 }
 
 static struct scheduled *
@@ -98,8 +98,8 @@ heap_take(struct due_heap *heap)
 {
     assert(heap->count > 0);
     struct scheduled *first = heap->items[0].entry;
-    assert(first->is_in_heap && first->state == SCHEDULED_READY); /* invariant 1 */
-    first->is_in_heap = false;
+    assert(first->place == SCHEDULED_IN_HEAP && first->state == SCHEDULED_READY); /* invariant 1 */
+    first->place = SCHEDULED_RESTS;
     heap->count--;
     if (heap->count > 0) {
         heap_down(heap->items, heap->count, 0, heap->items[heap->count], a->at_ns < b->at_ns);
@@ -110,7 +110,7 @@ heap_take(struct due_heap *heap)
 void
 scheduled_place(struct scheduler *s, struct scheduled *e)
 {
-    if (e->state != SCHEDULED_READY || e->is_in_heap || e->evaluates) return;
+    if (e->state != SCHEDULED_READY || e->place != SCHEDULED_RESTS) return;
     int64_t at_ns = due_ns(e);
     if (at_ns != NEVER_NS) heap_put(&s->due, at_ns, e); /* invariant 1 */
 }
@@ -137,7 +137,7 @@ scheduler_place_all(struct scheduler *s)
     s->due.count = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
-        e->is_in_heap = false;
+        if (e->place == SCHEDULED_IN_HEAP) e->place = SCHEDULED_RESTS;
         if (e->state == SCHEDULED_READY) follow_clock(e, s->seen_ns);
         scheduled_place(s, e);
     }
@@ -254,7 +254,7 @@ take_of_entry(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     if (e->is_unknown) {
         if (e->restore_until_ns == 0) e->restore_until_ns = monotonic_ns + RESTORE_TRY_NS;
         job->work = WORK_RESTORE;
-        job->is_last_try = monotonic_ns >= e->restore_until_ns;
+        job->restore.is_last_try = monotonic_ns >= e->restore_until_ns;
     } else if (e->sends) {
         job->work = WORK_SEND;
         job->how.at_ns = s->seen_ns;
@@ -262,9 +262,9 @@ take_of_entry(struct scheduler *s, struct scheduled *e, int64_t monotonic_ns,
     } else if (!take_evaluation(s, e, monotonic_ns, job)) {
         return false;
     }
-    assert(!e->evaluates && !e->is_in_heap); /* invariant 1 */
+    assert(e->place == SCHEDULED_RESTS); /* invariant 1 */
     job->entry = e;
-    e->evaluates = true;
+    e->place = SCHEDULED_RUNS;
     return true;
 }
 
@@ -275,7 +275,7 @@ take_due(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job *job)
         struct scheduled *e = heap_take(&s->due);
         if (take_of_entry(s, e, monotonic_ns, job)) return true;
         scheduled_place(s, e);
-        assert(!e->is_in_heap || due_ns(e) > s->seen_ns);
+        assert(e->place != SCHEDULED_IN_HEAP || due_ns(e) > s->seen_ns);
     }
     return false;
 }
@@ -290,9 +290,9 @@ take_checkpoint(struct scheduler *s, int64_t monotonic_ns, struct scheduler_job 
     if (s->host->save == NULL || s->is_saving || s->unknown > 0) return false;
     if (!wanted && monotonic_ns < s->save_due_ns) return false;
     job->work = WORK_CHECKPOINT;
-    job->has_changes_to = s->changes;
-    buf_init(&job->file, s->host->memory, CHECKPOINT_BYTES_MAX);
-    scheduler_put_all(s, &job->writer, &job->file);
+    job->checkpoint.has_changes_to = s->changes;
+    buf_init(&job->checkpoint.file, s->host->memory, CHECKPOINT_BYTES_MAX);
+    scheduler_put_all(s, &job->checkpoint.writer, &job->checkpoint.file);
     s->is_saving = true;
     s->saving_since_ns = monotonic_ns;
     return true;
@@ -395,7 +395,7 @@ restored(struct scheduler *s, struct scheduler_job *job)
 {
     struct scheduled *e = job->entry;
     if (e->state == SCHEDULED_RETIRED) return; /* its successor is restored */
-    if (job->error && !job->is_last_try) {
+    if (job->error && !job->restore.is_last_try) {
         e->restore_ns = s->seen_ns + TRY_AGAIN_NS;
         return;
     }
@@ -404,31 +404,32 @@ restored(struct scheduler *s, struct scheduler_job *job)
     s->unknown--;
     e->next_slot = e->alert_slot = scheduled_slot(e, s->seen_ns) + 1;
     e->group->series_slot = e->next_slot - 1;
-    if (job->next_ns != 0 && job->next_ns < s->seen_ns) {
-        e->next_slot = scheduled_slot_from(e, job->next_ns);
+    if (job->restore.next_ns != 0 && job->restore.next_ns < s->seen_ns) {
+        e->next_slot = scheduled_slot_from(e, job->restore.next_ns);
         e->group->series_slot = -1;
     }
-    if (job->down_ns == 0) return;
-    e->evaluated_ns = job->down_ns;
-    if (job->down_ns < s->seen_ns) e->alert_slot = scheduled_slot(e, job->down_ns) + 1;
+    if (job->restore.down_ns == 0) return;
+    e->evaluated_ns = job->restore.down_ns;
+    if (job->restore.down_ns < s->seen_ns)
+        e->alert_slot = scheduled_slot(e, job->restore.down_ns) + 1;
 }
 
 static void
 saved(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     bool any = false;
-    assert(s->is_saving && job->has_changes_to <= s->changes); /* invariant 4 */
-    assert(s->saved_changes <= job->has_changes_to || s->host->save == NULL);
+    assert(s->is_saving && job->checkpoint.has_changes_to <= s->changes); /* invariant 4 */
+    assert(s->saved_changes <= job->checkpoint.has_changes_to || s->host->save == NULL);
     s->is_saving = false;
     s->totals.checkpoints++;
-    s->totals.checkpoint_bytes += job->file.size;
+    s->totals.checkpoint_bytes += job->checkpoint.file.size;
     s->totals.checkpoint_failures += job->error != OK;
     /* Alerts are sent even if the checkpoint failed: a full disk must not stop notifications. */
-    s->saved_changes = job->has_changes_to;
+    s->saved_changes = job->checkpoint.has_changes_to;
     s->save_after_ns = monotonic_ns + SAVE_NS_MIN;
-    int64_t pause_ns = (int64_t)(job->file.size / SAVE_BYTES + 1) * NS_PER_S;
+    int64_t pause_ns = (int64_t)(job->checkpoint.file.size / SAVE_BYTES + 1) * NS_PER_S;
     s->save_due_ns = monotonic_ns + (pause_ns > SAVE_NS ? pause_ns : SAVE_NS);
-    buf_fini(&job->file);
+    buf_fini(&job->checkpoint.file);
     for (uint32_t i = 0; i < s->count; i++) {
         struct scheduled *e = s->items[i];
         if (e->changed == 0 || e->changed > s->saved_changes) continue;
@@ -454,10 +455,10 @@ static void
 end_fill(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     catch_up_filled(s, job, monotonic_ns);
-    for (uint32_t i = 0; i < job->fill_count; i++) {
-        scheduler_release(s, job->fills[i].entry);
+    for (uint32_t i = 0; i < job->fill.count; i++) {
+        scheduler_release(s, job->fill.items[i].entry);
     }
-    mem_free(s->host->memory, job->fills, job->fills_bytes);
+    mem_free(s->host->memory, job->fill.items, job->fill.items_bytes);
 }
 
 static void
@@ -477,8 +478,8 @@ void
 scheduler_done(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled *e = job->entry;
-    assert(e == NULL || e->evaluates);
-    if (e != NULL) e->evaluates = false;
+    assert(e == NULL || e->place == SCHEDULED_RUNS);
+    if (e != NULL) e->place = SCHEDULED_RESTS;
     switch (job->work) {
     case WORK_RESTORE:
         restored(s, job);

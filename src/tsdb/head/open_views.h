@@ -36,6 +36,7 @@ struct views {
     uint64_t lost_total;
 };
 
+/* Lists a view, whose memory is the caller's until views_close(). */
 void views_open(struct views *views, struct head_view *view, uint32_t epoch, int64_t now_ns);
 void views_close(struct views *views, struct head_view *view);
 

@@ -5,6 +5,7 @@
  * Beside a server, the MANIFEST may be outdated when its parts are looked for. If anything is
  * missing MANIFEST is read again, and only if it is unchanged this is damage.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,7 @@ by_time(const void *a, const void *b)
     return (x->time.min_ms > y->time.min_ms) - (x->time.min_ms < y->time.min_ms);
 }
 
+/* Returns the partition of a time, or the one of all parts that span several, which it begins. */
 static struct inspect_partition *
 partition_find(struct inspect_dir *r, struct time_range time, bool several)
 {
@@ -98,8 +100,7 @@ partition_find(struct inspect_dir *r, struct time_range time, bool several)
         struct inspect_partition *p = &r->partitions[i];
         if (p->several == several && (several || p->time.min_ms == time.min_ms)) return p;
     }
-    r->partitions = arena_push(&r->arena, r->partitions, r->partition_count, sizeof *r->partitions);
-    if (r->partitions == NULL) return NULL;
+    assert(r->partition_count < r->part_count); /* each has a part at least */
     struct inspect_partition *p = &r->partitions[r->partition_count++];
     *p = (struct inspect_partition){
         .time = several ? (struct time_range){INT64_MAX, INT64_MIN} : time, .several = several};
@@ -110,6 +111,8 @@ static enum err
 partitions_sum(struct dir_pass *x)
 {
     struct inspect_dir *r = x->result;
+    r->partitions = arena_new(&r->arena, (r->part_count + 1) * sizeof *r->partitions);
+    if (r->partitions == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < r->part_count; i++) {
         const struct inspect_part_facts *f = &r->parts[i].facts;
         bool empty = f->time.min_ms > f->time.max_ms;
@@ -117,7 +120,6 @@ partitions_sum(struct dir_pass *x)
         if (!empty) time = partition_of(f->time.min_ms, x->options->now_ms);
         bool several = empty || !range_holds(time, f->time);
         struct inspect_partition *p = partition_find(r, time, several);
-        if (p == NULL) return ERR_NOMEM;
         r->series += f->series;
         r->data_bytes += f->data_bytes;
         r->index_bytes += f->file_bytes - f->data_bytes;

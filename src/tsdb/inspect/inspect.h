@@ -186,6 +186,7 @@ void inspect_part_fini(struct inspect_part *part);
 
 /* --- a log segment ---------------------------------------------------------------------------- */
 
+/* Return static words for a type of record, and for the state of a segment. */
 const char *inspect_record_word(unsigned type);
 const char *inspect_segment_word(enum wal_segment_state state);
 /* Describes in a few words what follows the last record. */
@@ -217,6 +218,8 @@ struct inspect_segment {
     uint64_t accepted[LEDGER_KIND_COUNT];
 };
 
+/* Describes a segment; damage becomes remarks. ERR_MISSING: not found, or removed meanwhile.
+ * ERR_UNSUPPORTED: written by a newer version. ERR_NOMEM, ERR_IO. */
 MUST_CHECK enum err inspect_segment(const struct inspect_options *options,
                                     const struct inspect_target *target,
                                     struct inspect_segment *ret_segment, struct why *why);
@@ -354,6 +357,9 @@ struct inspect_question {
     struct time_range range;
 };
 
+/* Finds the series of a tenant that a selector selects and that have samples in the range, in parts
+ * and in the log; damage becomes remarks. ERR_NOMEM, ERR_IO; ERR_UNSUPPORTED: written by a newer
+ * version. */
 MUST_CHECK enum err inspect_series(const struct inspect_options *options, const char *dir,
                                    const struct inspect_question *question,
                                    struct inspect_series *ret_series, struct why *why);

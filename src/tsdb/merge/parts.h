@@ -65,6 +65,8 @@ uint64_t part_merge_memory_base(size_t writer_bytes);
 uint64_t part_merge_memory(const struct part *input);
 
 struct part_merge;
+/* Prepares a merge; nothing is written before the first step. The options are copied, their inputs
+ * borrowed until part_merge_free(). ERR_NOMEM. */
 MUST_CHECK enum err part_merge_new(const struct part_merge_options *options,
                                    struct part_merge **ret_merge, struct why *why);
 /* Abandons an unfinished merge; its directory, if it exists, is swept at the next start or written

@@ -188,7 +188,7 @@ give(struct exemplar_list *l, const struct exemplar_sink *to)
     if (count > 1) qsort(items, count, sizeof *items, in_order);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         if (i > 0 && exemplar_compare(&items[i - 1], &items[i]) == 0) {
-            if (l->left_out != NULL) l->left_out->exemplars_beaten++;
+            if (l->left_out != NULL) l->left_out->exemplars_superseded++;
             continue;
         }
         items[i].series_labels = buf_bytes(&l->query->labels);

@@ -27,6 +27,7 @@ struct dir_lock {
     _Atomic int state; /* enum tsdb_dir; relaxed: it orders nothing */
 };
 
+/* Allocates nothing; `dir` is borrowed until dir_lock_drop(). */
 void dir_lock_init(struct dir_lock *lock, struct env *env, const char *dir);
 
 /* Locks LOCK, which is created if missing. The directory exists. ERR_AGAIN: another process holds

@@ -61,6 +61,7 @@ struct manifest {
     uint8_t copies_damaged;                 /* damaged copies, of two; set when read */
 };
 
+/* False: the store had no log when the manifest was written. */
 bool manifest_has_log(const struct manifest *manifest);
 
 /* Allocates arrays in `arena`. ERR_MISSING, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_NOMEM, ERR_IO. */

@@ -210,10 +210,7 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
     if (e == OK) e = part_index_load(part, t, &v->arena, &index, v->why);
     if (e == OK) e = count_series(v, part, &index, stored);
     if (e == OK) e = part_exemplars(part, t->first_series, count_exemplar, &exemplars, v->why);
-    if (e == ERR_CORRUPT) {
-        report_damage(v, v->why->text);
-        e = OK;
-    }
+    e = report_if_damage(v, e);
     stored[LEDGER_EXEMPLAR] = exemplars.count;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         v->tenants[tenant].stored[k] += stored[k];

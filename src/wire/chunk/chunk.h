@@ -19,10 +19,13 @@ enum { CHUNK_SAMPLES = 120, CHUNK_SAMPLES_MAX = 65535 };
 
 /* Writes one XOR chunk at a time; the next chunk_begin() reuses the memory. */
 struct chunk_writer;
+/* ERR_NOMEM. */
 MUST_CHECK enum err chunk_writer_new(struct budget *budget, struct chunk_writer **ret_writer);
 void chunk_writer_free(struct chunk_writer *writer);
 
+/* Begins an empty chunk; the bytes of the last one end. */
 void chunk_begin(struct chunk_writer *writer);
+/* Returns the number of samples so far. */
 uint32_t chunk_count(const struct chunk_writer *writer);
 /* Returns the size that chunk_end() would return now, in bytes. */
 size_t chunk_size(const struct chunk_writer *writer);

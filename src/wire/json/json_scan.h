@@ -28,7 +28,9 @@ struct scan {
     bool first;          /* nothing was read of the current object or array */
 };
 
+/* Begins at the beginning of a text; `arena` is borrowed. */
 struct scan scan_of(struct bytes text, struct arena *arena);
+/* Makes the scan bad with a static sentence, unless it is bad: then nothing more can be read. */
 void scan_fail(struct scan *s, const char *bad);
 /* Allocates from the arena. NULL if `s` was bad before or is bad now: out of memory, with the
  * sentence `bad`. */

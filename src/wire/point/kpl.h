@@ -41,6 +41,7 @@ void kpl_writer_clear(struct kpl_writer *writer);
 MUST_CHECK enum err kpl_writer_add(struct kpl_writer *writer, struct bytes partition_key,
                                    struct bytes data);
 
+/* Returns the number of records. */
 uint32_t kpl_writer_count(const struct kpl_writer *writer);
 /* Returns the size that kpl_writer_end() would give now. */
 size_t kpl_writer_bytes(const struct kpl_writer *writer);

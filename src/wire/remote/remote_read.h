@@ -61,6 +61,7 @@ struct rr_sink {
  * labels may exceed `frame_bytes`. Queries without series and series without samples send nothing.
  * Uses the memory of about two frames, from `budget`, for any size of the answer. */
 struct rr_stream;
+/* The sink is copied; its context outlives the stream. ERR_NOMEM. */
 MUST_CHECK enum err rr_stream_new(const struct rr_sink *sink, size_t frame_bytes,
                                   enum chunk_layouts layouts, struct budget *budget,
                                   struct rr_stream **ret_stream);

@@ -147,6 +147,7 @@ struct rw_label_walk {
     uint32_t at, end;    /* 2.0 */
 };
 struct rw_label_walk rw_labels(const struct rw_request *request, const struct rw_series *series);
+/* False after the last label. */
 bool rw_label_next(struct rw_label_walk *walk, struct label *ret_label);
 
 #endif

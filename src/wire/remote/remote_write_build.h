@@ -16,6 +16,7 @@ enum {
 /* A request being written; keeps its memory for the next. rw_build_end() reports out of memory, or
  * a message beyond the ceiling: until then appending has no effect. */
 struct rw_build;
+/* ERR_NOMEM. */
 MUST_CHECK enum err rw_build_new(enum rw_version version, struct budget *budget,
                                  struct rw_build **ret_build);
 void rw_build_free(struct rw_build *build);
@@ -43,6 +44,7 @@ struct rw_build_counts {
     uint64_t exemplars;
     size_t bytes; /* approximate size of the message */
 };
+/* Counts of the message so far. */
 struct rw_build_counts rw_build_counts(const struct rw_build *build);
 
 /* Returns the message, uncompressed; a view that ends with the next call. ERR_NOMEM, ERR_LIMIT. */

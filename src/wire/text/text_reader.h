@@ -79,6 +79,7 @@ struct text_reader_options {
 };
 
 struct text_reader;
+/* ERR_NOMEM. */
 MUST_CHECK enum err text_reader_new(const struct text_reader_options *options,
                                     struct text_reader **ret_reader);
 void text_reader_free(struct text_reader *reader);

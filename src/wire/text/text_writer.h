@@ -22,6 +22,7 @@ struct text_writer_counts {
 };
 
 struct text_writer;
+/* ERR_NOMEM. */
 MUST_CHECK enum err text_writer_new(enum text_format format, struct budget *budget,
                                     struct text_writer **ret_writer);
 void text_writer_free(struct text_writer *writer);
@@ -45,6 +46,7 @@ void text_writer_end(struct text_writer *writer, struct buf *to);
  * . */
 void text_put_escaped(struct buf *to, struct bytes text);
 
+/* Counts of everything written so far, and of what the format cannot express. */
 struct text_writer_counts text_writer_counts(const struct text_writer *writer);
 
 #endif

@@ -11,6 +11,7 @@
 #include <gnutls/gnutls.h>
 
 #include "lib/net/certificates.h"
+#include "net/http_private.h"
 #include "net/tls.h"
 
 /* --- the rig: a server, its routes, and requests kept for later ------------------------------- */
@@ -80,16 +81,21 @@ handle_blob(void *context, struct http_request *request)
     (void)context;
     size_t size = http_number_argument(request, "size");
     const char *type = http_argument(request, "type");
+    bool is_gzip = http_argument(request, "gzip") != NULL;
     uint8_t *body = malloc(size + 1);
     for (size_t i = 0; i < size; i++) {
         body[i] = (uint8_t)('0' + i % 10);
     }
+    struct buf file;
+    if (is_gzip) assert_true(http_gzip(NULL, bytes_of(body, size), &file));
     http_reply(request, &(struct http_answer){
                             .status = 200,
                             .content_type = type == NULL ? "text/plain" : type,
-                            .body = bytes_of(body, size),
+                            .is_gzip = is_gzip,
+                            .body = is_gzip ? buf_bytes(&file) : bytes_of(body, size),
                             .headers = {{"X-One", "1"}, {"X-Two", "2"}},
                         });
+    if (is_gzip) buf_fini(&file);
     free(body);
 }
 

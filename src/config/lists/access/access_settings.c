@@ -242,7 +242,6 @@ refuse_unserved(const struct access_settings *access, const struct settings *set
     for (uint32_t i = 0; i < access->users.count; i++) {
         const struct user_settings *user = &access->users.items[i];
         const char *key = user->access_key_count > 0     ? "access_keys"
-                          : user->jwt.given              ? "jwt"
                           : user->write_labels.count > 0 ? "write_labels"
                                                          : NULL;
         if (key == NULL) continue;
@@ -352,6 +351,35 @@ warn_of_certificates(const struct access_settings *access, struct buf *to)
     }
 }
 
+/* Says whether a URL of http leads to another machine. */
+static bool
+is_remote_http(const char *url)
+{
+    static const char *const own[] = {"localhost", "127.0.0.1", "[::1]"};
+    if (strncasecmp(url, "http://", 7) != 0) return false;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        size_t size = strlen(own[i]);
+        if (strncasecmp(url + 7, own[i], size) == 0 && strchr(":/", url[7 + size]) != NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Warns of keys of tokens that others on the network could replace. */
+static void
+warn_of_issuers(const struct access_settings *access, struct buf *to)
+{
+    for (uint32_t i = 0; i < access->users.count; i++) {
+        const struct jwt_settings *jwt = &access->users.items[i].jwt;
+        const char *url = jwt->jwks_url != NULL ? jwt->jwks_url : jwt->issuer;
+        if (!jwt->given || jwt->jwks_file != NULL || !is_remote_http(url)) continue;
+        buf_printf(to,
+                   "user %s: the keys of jwt are fetched over http: whoever can change the "
+                   "response can sign tokens; use https\n",
+                   shown_of(bytes_of_text(access->users.items[i].name)).text);
+    }
+}
+
 void
 access_settings_warn(const struct access_settings *access, struct buf *to)
 {
@@ -363,6 +391,7 @@ access_settings_warn(const struct access_settings *access, struct buf *to)
         warn_of_tls(&listener->tls, about, to);
     }
     warn_of_certificates(access, to);
+    warn_of_issuers(access, to);
 }
 
 /* --- printing and comparing ------------------------------------------------------------------- */

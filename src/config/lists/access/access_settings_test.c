@@ -472,7 +472,6 @@ UNIT_TEST(test_keys_that_nothing_enforces_are_refused)
 {
     static const char *const keys[] = {
         "access_keys: [{id: AKIDEXAMPLE, secret_file: x}]",
-        "jwt: {issuer: 'https://i.example.org', audience: [a]}",
         "password: '" BCRYPT "', write_labels: {a: b}",
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -530,6 +529,37 @@ UNIT_TEST(test_weak_settings_are_warned_of)
                     "client_auth_type: VerifyClientCertIfGiven}\n");
     check_warnings(&access, "");
     access_settings_free(&access);
+}
+
+UNIT_TEST(test_keys_of_tokens_that_come_over_http_are_warned_of)
+{
+    static const char warning[] = "user 'a': the keys of jwt are fetched over http: whoever can "
+                                  "change the response can sign tokens; use https\n";
+    static const struct {
+        const char *jwt;
+        bool is_warned;
+    } cases[] = {
+        {"issuer: 'https://h'", false},
+        {"issuer: 'http://h'", true},
+        {"issuer: 'HTTP://h/a'", true},
+        {"issuer: 'http://h', jwks_file: f", false},
+        {"issuer: 'http://h', jwks_url: 'https://k'", false},
+        {"issuer: 'https://h', jwks_url: 'http://k'", true},
+        {"issuer: 'http://localhost'", false},
+        {"issuer: 'http://127.0.0.1:1/a'", false},
+        {"issuer: 'http://[::1]/a'", false},
+        {"issuer: 'http://localhost.example.org'", true},
+        {"issuer: 'http://127.0.0.1.example.org'", true},
+    };
+    char text[300];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text,
+                 "users: [{name: a, permissions: [read], jwt: {audience: [a], %s}}]\n",
+                 cases[i].jwt);
+        struct access_settings access = read_access(text, NULL, NULL);
+        check_warnings(&access, cases[i].is_warned ? warning : "");
+        access_settings_free(&access);
+    }
 }
 
 /* --- printing and comparing ------------------------------------------------------------------- */
@@ -749,6 +779,7 @@ main(void)
         cmocka_unit_test(test_a_web_file_that_cannot_be_read_is_reported),
         cmocka_unit_test(test_keys_that_nothing_enforces_are_refused),
         cmocka_unit_test(test_weak_settings_are_warned_of),
+        cmocka_unit_test(test_keys_of_tokens_that_come_over_http_are_warned_of),
         cmocka_unit_test(test_printed_keys_have_the_form_of_the_file_without_secrets),
         cmocka_unit_test(test_printed_keys_read_back_equal),
         cmocka_unit_test(test_settings_differ_if_any_key_differs),

@@ -129,6 +129,8 @@ check_jwt(struct schema_place *place, void *base)
     enum err e = keys == NULL ? check_url(jwt->issuer, &why) : OK; /* it is fetched */
     if (e == ERR_INPUT) return schema_complain(place, "issuer", "%s", why.text);
     if (e) return why_set(schema_reader_of(place)->in->why, e, "%s", why.text);
+    if (keys == NULL && strchr(jwt->issuer, '?') != NULL)
+        return schema_complain(place, "issuer", "must not contain a query: it is discovered");
     root_path(&paths, &jwt->jwks_file);
     root_path(&paths, &jwt->ca_file);
     return root_paths_end(&paths);

@@ -160,6 +160,8 @@ UNIT_TEST(test_mistakes_in_jwt_name_their_place)
     check_user_error("jwt: {issuer: h, audience: [a]}",
                      "4:18: users.jwt.issuer: expected a URL that begins with http:// or https:// "
                      "and has a host, got 'h'");
+    check_user_error("jwt: {issuer: 'https://h?a=b', audience: [a]}",
+                     "4:18: users.jwt.issuer: must not contain a query: it is discovered");
     check_user_error("jwt: {jwks_file: a, jwks_url: 'https://h', audience: [a]}",
                      "4:24: 'jwks_url' and 'jwks_file' cannot be used together; 'jwks_file' is on "
                      "line 4");

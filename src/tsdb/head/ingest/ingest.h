@@ -125,6 +125,8 @@ void ingest_put_counts(struct ingest *in);
 
 /* --- slices (ingest.c) ------------------------------------------------------------------------ */
 
+/* Begins a slice, under the lock of the head: reads the clock, the limits of times, and the
+ * generation and batch into which its samples go. */
 void ingest_slice_begin(struct ingest *in);
 
 /* --- conflicts with the head (ingest_repeats.c) ----------------------------------------------- */

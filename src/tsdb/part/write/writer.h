@@ -185,6 +185,7 @@ bool part_filling_full(const struct part_writer *writer, const struct page_filli
 
 /* --- write_blocks.c --------------------------------------------------------------------------- */
 
+/* Allocates the table of columns, which finds those that blocks share. ERR_NOMEM. */
 MUST_CHECK enum err part_columns_begin(struct part_writer *writer);
 /* Forgets all columns; the cost is in proportion to their number. */
 MUST_CHECK enum err part_columns_clear(struct part_writer *writer);
@@ -216,7 +217,10 @@ MUST_CHECK enum err part_pairs_end(struct part_writer *writer, struct why *why);
 
 /* --- write_index.c ---------------------------------------------------------------------------- */
 
+/* Ends the label name whose pairs are being written, if it has any. ERR_NOMEM. */
 MUST_CHECK enum err part_name_end(struct part_writer *writer);
+/* Write the page of their kind that is being filled, unless it is empty, and add it to its
+ * directory. */
 MUST_CHECK enum err part_values_page_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_exemplars_page_out(struct part_writer *writer, struct why *why);
 MUST_CHECK enum err part_stale_page_out(struct part_writer *writer, struct why *why);

@@ -1,5 +1,5 @@
-/* kept.c - see kept.h. Format: docs/format/relay.md, docs/destinations/s3.md. */
-#include "backend/s3/kept.h"
+/* s3_files.c - see s3_files.h. Format: docs/format/relay.md, docs/destinations/s3.md. */
+#include "backend/s3/s3_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,19 +11,20 @@
 
 enum { INDEX_FILE_BYTES_MAX = S3_INDEX_BYTES_MAX + 4096 };
 
-struct kept_look {
-    const struct kept_options *o;
+struct s3_files_look {
+    const struct own_files_options *o;
     const char *name; /* name of the destination's directory */
     char dir[256];
     uint64_t files;
     struct s3_saved saved; /* names the sealed object */
     bool pending_seen;
-    enum err (*look)(struct kept_look *l, const char *name, const char *path, struct why *why);
+    enum err (*look)(struct s3_files_look *l, const char *name, const char *path, struct why *why);
     struct why *why;
 };
 
 static void
-say(const struct kept_look *l, enum kept_verdict verdict, const char *name, const char *text)
+say(const struct s3_files_look *l, enum own_file_verdict verdict, const char *name,
+    const char *text)
 {
     char line[512];
     snprintf(line, sizeof line, "%s/%s: %s", l->dir, name, text);
@@ -33,16 +34,16 @@ say(const struct kept_look *l, enum kept_verdict verdict, const char *name, cons
 static enum err
 look_at_name(void *context, const char *name, bool is_dir)
 {
-    struct kept_look *l = context;
+    struct s3_files_look *l = context;
     char path[256];
     size_t size = strlen(name);
     l->files += !is_dir;
     if (size > 4 && strcmp(name + size - 4, ".tmp") == 0) {
-        say(l, KEPT_HARMLESS, name, "unfinished file of an interrupted write, harmless");
+        say(l, OWN_FILE_HARMLESS, name, "unfinished file of an interrupted write, harmless");
         return OK;
     }
     if (is_dir) {
-        say(l, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
+        say(l, OWN_FILE_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
         return OK;
     }
     enum err e = path_in(path, sizeof path, l->dir, name, l->why);
@@ -50,7 +51,7 @@ look_at_name(void *context, const char *name, bool is_dir)
 }
 
 static enum err
-look(struct kept_look *l, uint64_t *ret_files)
+look(struct s3_files_look *l, uint64_t *ret_files)
 {
     enum err e = path_in(l->dir, sizeof l->dir, l->o->dir, l->name, l->why);
     if (e) return e;
@@ -64,7 +65,7 @@ look(struct kept_look *l, uint64_t *ret_files)
 static const char MADE_AGAIN[] = "the object is rebuilt from the log or the store";
 
 static enum err
-look_at_object(struct kept_look *l, const char *name, const char *path, struct why *why)
+look_at_object(struct s3_files_look *l, const char *name, const char *path, struct why *why)
 {
     struct why reason = {""};
     char text[sizeof reason.text + sizeof MADE_AGAIN + 2];
@@ -73,7 +74,8 @@ look_at_object(struct kept_look *l, const char *name, const char *path, struct w
     uint64_t number = digits ? strtoull(name, NULL, 10) : 0;
     bool pending = l->saved.is_pending && l->saved.object.number == number;
     if (number == 0) {
-        say(l, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: removed at the next start");
+        say(l, OWN_FILE_UNKNOWN, name,
+            "unknown, not written by Firekeep: removed at the next start");
         return OK;
     }
     l->pending_seen |= pending;
@@ -81,41 +83,41 @@ look_at_object(struct kept_look *l, const char *name, const char *path, struct w
     enum err e = s3_object_examine(l->o->env, l->o->memory, path, pending ? &l->saved.object : NULL,
                                    &reason);
     if (e == ERR_MISSING && !pending) {
-        say(l, KEPT_HARMLESS, name, "unfinished object, harmless: it is rebuilt");
+        say(l, OWN_FILE_HARMLESS, name, "unfinished object, harmless: it is rebuilt");
         return OK;
     }
     if (e == ERR_NOMEM || e == ERR_IO) return why_set(why, e, "%s", reason.text);
     if (e == OK) return OK;
     snprintf(text, sizeof text, "%s; %s", reason.text, MADE_AGAIN);
-    l->o->say(l->o->context, KEPT_DAMAGED, text);
+    l->o->say(l->o->context, OWN_FILE_DAMAGED, text);
     return OK;
 }
 
 enum err
-s3_objects_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
+s3_objects_examine(const struct own_files_options *options, uint64_t *ret_files, struct why *why)
 {
-    struct kept_look l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
+    struct s3_files_look l = {.o = options, .name = "objects", .look = look_at_object, .why = why};
     if (!options->has_saved || !s3_saved_get(options->saved, &l.saved)) l.saved.is_pending = false;
     enum err e = look(&l, ret_files);
     if (e || !l.saved.is_pending || l.pending_seen) return e;
     char name[24], text[64];
     snprintf(name, sizeof name, "%010" PRIu64, l.saved.object.number);
     snprintf(text, sizeof text, "is missing; %s", MADE_AGAIN);
-    say(&l, KEPT_DAMAGED, name, text);
+    say(&l, OWN_FILE_DAMAGED, name, text);
     return OK;
 }
 
 /* --- indexes ---------------------------------------------------------------------------------- */
 
 static enum err
-look_at_index(struct kept_look *l, const char *name, const char *path, struct why *why)
+look_at_index(struct s3_files_look *l, const char *name, const char *path, struct why *why)
 {
     struct s3_index index;
     struct buf file;
     struct bytes text;
     size_t size = strlen(name);
     if (size < 5 || strcmp(name + size - 5, ".json") != 0) {
-        say(l, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
+        say(l, OWN_FILE_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
         return OK;
     }
     s3_index_init(&index, l->o->memory);
@@ -127,15 +129,15 @@ look_at_index(struct kept_look *l, const char *name, const char *path, struct wh
     buf_fini(&file);
     if (e == ERR_NOMEM || e == ERR_IO) return e;
     if (e) {
-        say(l, KEPT_DAMAGED, name,
+        say(l, OWN_FILE_DAMAGED, name,
             "cannot be read; the index in the bucket will be marked as incomplete");
     }
     return OK;
 }
 
 enum err
-s3_indexes_examine(const struct kept_options *options, uint64_t *ret_files, struct why *why)
+s3_indexes_examine(const struct own_files_options *options, uint64_t *ret_files, struct why *why)
 {
-    struct kept_look l = {.o = options, .name = "index", .look = look_at_index, .why = why};
+    struct s3_files_look l = {.o = options, .name = "index", .look = look_at_index, .why = why};
     return look(&l, ret_files);
 }

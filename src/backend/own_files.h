@@ -1,40 +1,40 @@
 /*
- * kept.h - checks the files that a destination's type keeps besides those of the relay, while no
- * server runs. Writes nothing.
+ * own_files.h - checks the files that a destination's type keeps besides those of the relay, while
+ * no server runs. Writes nothing.
  *
  * Threads: any.
  */
-#ifndef BACKEND_KEPT_H
-#define BACKEND_KEPT_H
+#ifndef BACKEND_OWN_FILES_H
+#define BACKEND_OWN_FILES_H
 
 #include "backend/settings.h"
 #include "base/buf.h"
 #include "sys/env.h"
 
-enum kept_verdict {
-    KEPT_HARMLESS, /* leftover or unfinished: nothing is lost with it */
-    KEPT_UNKNOWN,  /* not a file of the type */
-    KEPT_DAMAGED,
+enum own_file_verdict {
+    OWN_FILE_HARMLESS, /* leftover or unfinished: nothing is lost with it */
+    OWN_FILE_UNKNOWN,  /* not a file of the type */
+    OWN_FILE_DAMAGED,
 };
 
-struct kept_options {
+struct own_files_options {
     struct env *env;
     struct budget *memory;
     const char *dir;    /* directory of the destination */
     struct bytes saved; /* the writer's last save() */
     bool has_saved;     /* false: not known */
     /* Called for each finding, with the path of the file and its error. */
-    void (*say)(void *context, enum kept_verdict verdict, const char *text);
+    void (*say)(void *context, enum own_file_verdict verdict, const char *text);
     void *context;
 };
 
 /* Checks the file or directory with this name. `ret_files`: the number of files. Damage is a
  * finding, not an error. ERR_IO, ERR_NOMEM, ERR_LIMIT. */
-MUST_CHECK enum err kept_examine(const struct kept_options *options, const char *name, bool is_dir,
-                                 uint64_t *ret_files, struct why *why);
+MUST_CHECK enum err own_files_examine(const struct own_files_options *options, const char *name,
+                                      bool is_dir, uint64_t *ret_files, struct why *why);
 
 /* The backlog that a destination holds itself. */
-struct kept_waiting {
+struct own_files_backlog {
     uint64_t objects; /* s3: not uploaded; their samples count as queued */
     uint64_t object_bytes;
     uint64_t files;      /* without final names, by the saved state */
@@ -42,7 +42,8 @@ struct kept_waiting {
 };
 /* `type` is that of `saved`; DESTINATION_TYPE_COUNT: not known. `say` is not called; a relay may
  * be running. ERR_IO, ERR_NOMEM. */
-MUST_CHECK enum err kept_wait(const struct kept_options *options, enum destination_type type,
-                              struct kept_waiting *ret_waiting, struct why *why);
+MUST_CHECK enum err own_files_count_backlog(const struct own_files_options *options,
+                                            enum destination_type type,
+                                            struct own_files_backlog *ret_waiting, struct why *why);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * kept_test.c - what a destination of type `s3` keeps on disk: each changed byte is
- * found, and distinguished from files that were only begun or belong to no destination.
+ * own_files_test.c - checks of the files that a destination of type `s3` keeps on disk: each
+ * changed byte is found, and distinguished from files that were only begun or belong to no
+ * destination.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "backend/kept.h"
+#include "backend/own_files.h"
 #include "backend/s3/index.h"
 #include "backend/s3/saved.h"
 #include "lib/test.h"
@@ -31,7 +32,7 @@ struct rig {
 };
 
 static void
-note(void *context, enum kept_verdict verdict, const char *text)
+note(void *context, enum own_file_verdict verdict, const char *text)
 {
     struct rig *rig = context;
     rig->said[verdict]++;
@@ -43,7 +44,7 @@ static uint64_t
 look(struct rig *rig, const char *name)
 {
     uint64_t files;
-    struct kept_options options = {
+    struct own_files_options options = {
         .env = rig->env,
         .dir = "d",
         .saved = buf_bytes(&rig->saved),
@@ -53,12 +54,12 @@ look(struct rig *rig, const char *name)
     };
     memset(rig->said, 0, sizeof rig->said);
     rig->last[0] = '\0';
-    must(kept_examine(&options, name, true, &files, &rig->why));
+    must(own_files_examine(&options, name, true, &files, &rig->why));
     return files;
 }
 
 static void
-check_finding(const struct rig *rig, enum kept_verdict verdict, const char *text)
+check_finding(const struct rig *rig, enum own_file_verdict verdict, const char *text)
 {
     for (unsigned i = 0; i < 3; i++) {
         if (rig->said[i] != (i == verdict)) fail_msg("verdict %u: %s", i, rig->last);
@@ -143,15 +144,15 @@ UNIT_TEST(test_each_changed_byte_of_an_object_is_found)
         content[at] ^= 0x10;
         put(&rig, path, whole);
         look(&rig, "objects");
-        check_finding(&rig, KEPT_DAMAGED, path);
+        check_finding(&rig, OWN_FILE_DAMAGED, path);
         content[at] ^= 0x10;
         put(&rig, path, bytes_of(content, at));
         look(&rig, "objects");
-        check_finding(&rig, KEPT_DAMAGED, path);
+        check_finding(&rig, OWN_FILE_DAMAGED, path);
     }
     must(env_unlink(rig.env, path, NULL));
     assert_int_equal(look(&rig, "objects"), 0);
-    check_finding(&rig, KEPT_DAMAGED, "is missing; the object is rebuilt");
+    check_finding(&rig, OWN_FILE_DAMAGED, "is missing; the object is rebuilt");
     rig_fini(&rig);
 }
 
@@ -169,14 +170,14 @@ UNIT_TEST(test_undamaged_objects_without_a_destination_are_harmless)
     content[3] ^= 1;
     put(&rig, "d/objects/0000000009", whole);
     look(&rig, "objects");
-    check_finding(&rig, KEPT_DAMAGED, "d/objects/0000000009");
+    check_finding(&rig, OWN_FILE_DAMAGED, "d/objects/0000000009");
     put(&rig, "d/objects/0000000009", bytes_of(content, 10));
     look(&rig, "objects");
-    check_finding(&rig, KEPT_HARMLESS, "d/objects/0000000009: unfinished object, harmless");
+    check_finding(&rig, OWN_FILE_HARMLESS, "d/objects/0000000009: unfinished object, harmless");
     must(env_unlink(rig.env, "d/objects/0000000009", NULL));
     put(&rig, "d/objects/x", bytes_of_text("x"));
     look(&rig, "objects");
-    check_finding(&rig, KEPT_UNKNOWN, "d/objects/x: unknown");
+    check_finding(&rig, OWN_FILE_UNKNOWN, "d/objects/x: unknown");
     rig_fini(&rig);
 }
 
@@ -210,18 +211,18 @@ UNIT_TEST(test_each_changed_byte_of_an_index_is_found)
         content[at] ^= 0x04;
         put(&rig, path, whole);
         look(&rig, "index");
-        check_finding(&rig, KEPT_DAMAGED, path);
+        check_finding(&rig, OWN_FILE_DAMAGED, path);
         content[at] ^= 0x04;
     }
     put(&rig, path, whole);
     put(&rig, "d/index/2026.json.tmp", bytes_of_text("x"));
     assert_int_equal(look(&rig, "index"), 2);
-    check_finding(&rig, KEPT_HARMLESS,
+    check_finding(&rig, OWN_FILE_HARMLESS,
                   "2026.json.tmp: unfinished file of an interrupted write, harmless");
     must(env_unlink(rig.env, "d/index/2026.json.tmp", NULL));
     must(env_mkdir(rig.env, "d/index/x", NULL));
     look(&rig, "index");
-    check_finding(&rig, KEPT_UNKNOWN, "d/index/x: unknown");
+    check_finding(&rig, OWN_FILE_UNKNOWN, "d/index/x: unknown");
     buf_fini(&text);
     s3_index_fini(&index);
     rig_fini(&rig);
@@ -232,7 +233,7 @@ UNIT_TEST(test_an_unknown_entry_is_reported_as_unknown)
     struct rig rig;
     rig_init(&rig);
     look(&rig, "something");
-    check_finding(&rig, KEPT_UNKNOWN, "d/something: unknown");
+    check_finding(&rig, OWN_FILE_UNKNOWN, "d/something: unknown");
     rig_fini(&rig);
 }
 

@@ -1,17 +1,18 @@
 /*
- * kept.c - see kept.h. Only destinations of type `s3` keep files: sealed objects, and indexes.
- * Other types have all their state in the relay's.
+ * own_files.c - see own_files.h. Only destinations of type `s3` keep files: sealed objects, and
+ * indexes. Other types have all their state in the relay's.
  */
-#include "backend/kept.h"
+#include "backend/own_files.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/common/spool.h"
-#include "backend/s3/kept.h"
+#include "backend/s3/s3_files.h"
 
 static void
-say(const struct kept_options *o, enum kept_verdict verdict, const char *name, const char *text)
+say(const struct own_files_options *o, enum own_file_verdict verdict, const char *name,
+    const char *text)
 {
     char line[512];
     snprintf(line, sizeof line, "%s/%s: %s", o->dir, name, text);
@@ -19,20 +20,20 @@ say(const struct kept_options *o, enum kept_verdict verdict, const char *name, c
 }
 
 enum err
-kept_examine(const struct kept_options *o, const char *name, bool is_dir, uint64_t *ret_files,
-             struct why *why)
+own_files_examine(const struct own_files_options *o, const char *name, bool is_dir,
+                  uint64_t *ret_files, struct why *why)
 {
     *ret_files = !is_dir;
     if (is_dir && strcmp(name, "objects") == 0) return s3_objects_examine(o, ret_files, why);
     if (is_dir && strcmp(name, "index") == 0) return s3_indexes_examine(o, ret_files, why);
-    say(o, KEPT_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
+    say(o, OWN_FILE_UNKNOWN, name, "unknown, not written by Firekeep: left alone");
     return OK;
 }
 
 struct weighing {
-    const struct kept_options *options;
+    const struct own_files_options *options;
     char dir[256];
-    struct kept_waiting *waiting;
+    struct own_files_backlog *waiting;
 };
 
 static enum err
@@ -54,10 +55,10 @@ weigh_object(void *context, const char *name, bool is_dir)
 }
 
 enum err
-kept_wait(const struct kept_options *o, enum destination_type type,
-          struct kept_waiting *ret_waiting, struct why *why)
+own_files_count_backlog(const struct own_files_options *o, enum destination_type type,
+                        struct own_files_backlog *ret_waiting, struct why *why)
 {
-    struct kept_waiting waiting = {0};
+    struct own_files_backlog waiting = {0};
     struct weighing weighing = {.options = o, .waiting = &waiting};
     enum err e = path_in(weighing.dir, sizeof weighing.dir, o->dir, "objects", why);
     if (e) return e;

@@ -1,0 +1,61 @@
+// build.mjs - bundles web/src into web/dist: one document, and files under assets/ whose names have
+// the hash of their content. `licences.txt` has the licence of each bundled package.
+
+import { build } from 'esbuild'
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = dirname(fileURLToPath(import.meta.url))
+process.chdir(here)
+rmSync('dist', { recursive: true, force: true })
+mkdirSync('dist/assets', { recursive: true })
+
+const result = await build({
+  entryPoints: { page: 'src/page.tsx' },
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  charset: 'utf8',
+  legalComments: 'none',
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+  outdir: 'dist/assets',
+  entryNames: '[name]-[hash]',
+  chunkNames: '[name]-[hash]',
+  metafile: true,
+  logLevel: 'warning',
+})
+
+const icon = readFileSync('src/icon.svg')
+const iconName = `icon-${createHash('sha256').update(icon).digest('hex').slice(0, 8).toUpperCase()}.svg`
+writeFileSync(join('dist/assets', iconName), icon)
+
+const entry = Object.entries(result.metafile.outputs).find(([, o]) => o.entryPoint === 'src/page.tsx')
+const names = {
+  icon: `assets/${iconName}`,
+  script: `assets/${entry[0].split('/').pop()}`,
+  style: `assets/${entry[1].cssBundle.split('/').pop()}`,
+}
+const html = readFileSync('src/index.html', 'utf8').replace(/\{(\w+)\}/g, (_, name) => names[name])
+writeFileSync('dist/index.html', html)
+
+// The packages that have code in the output, and their licences.
+const packages = new Set()
+for (const output of Object.values(result.metafile.outputs)) {
+  for (const [path, input] of Object.entries(output.inputs)) {
+    const match = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)
+    if (match !== null && input.bytesInOutput > 0) packages.add(match[1])
+  }
+}
+const texts = [...packages].sort().map(name => {
+  const folder = join('node_modules', name)
+  const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  const file = readdirSync(folder).find(f => /^licen[cs]e/i.test(f))
+  const text = file === undefined ? '' : '\n' + readFileSync(join(folder, file), 'utf8').trim() + '\n'
+  return `${name} ${version} (${license})\n${text}`
+})
+writeFileSync('dist/assets/licences.txt', texts.join('\n' + '-'.repeat(80) + '\n\n'))

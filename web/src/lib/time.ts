@@ -1,0 +1,84 @@
+// time.ts - durations and times as people write them. Times are seconds since 1970.
+
+const units: [string, number][] = [
+  ['y', 365 * 86400],
+  ['w', 7 * 86400],
+  ['d', 86400],
+  ['h', 3600],
+  ['m', 60],
+  ['s', 1],
+  ['ms', 0.001],
+]
+
+/** Reads a duration of PromQL such as 1h30m, or a number of seconds. NaN: it is neither. */
+export function parseDuration(text: string): number {
+  const t = text.trim()
+  if (/^\d+(\.\d+)?$/.test(t)) return Number(t)
+  if (!/^(\d+(ms|[ywdhms]))+$/.test(t)) return NaN
+  let sum = 0
+  for (const m of t.matchAll(/(\d+)(ms|[ywdhms])/g)) {
+    sum += Number(m[1]) * units.find(u => u[0] === m[2])![1]
+  }
+  return sum
+}
+
+/** Writes a duration of PromQL, to the millisecond. */
+export function formatDuration(seconds: number): string {
+  let rest = Math.round(seconds * 1000)
+  if (rest <= 0) return '0s'
+  let out = ''
+  for (const [name, size] of units) {
+    const ms = Math.round(size * 1000)
+    // Years and weeks are used only where nothing is left, so that 10 days are not 1w3d.
+    if ((name === 'y' || name === 'w') && rest % ms !== 0) continue
+    const n = Math.floor(rest / ms)
+    if (n > 0) out += n + name
+    rest -= n * ms
+  }
+  return out
+}
+
+export type Zone = 'local' | 'UTC'
+
+function two(n: number): string {
+  return String(n).padStart(2, '0')
+}
+
+/** Writes a time as YYYY-MM-DD HH:MM:SS, with milliseconds where it has some. */
+export function formatTime(t: number, zone: Zone): string {
+  const d = new Date(Math.round(t * 1000))
+  const u = zone === 'UTC'
+  const day = u
+    ? [d.getUTCFullYear(), d.getUTCMonth() + 1, d.getUTCDate()]
+    : [d.getFullYear(), d.getMonth() + 1, d.getDate()]
+  const clock = u
+    ? [d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds()]
+    : [d.getHours(), d.getMinutes(), d.getSeconds()]
+  const ms = d.getUTCMilliseconds()
+  const fraction = ms === 0 ? '' : '.' + String(ms).padStart(3, '0')
+  return `${day[0]}-${two(day[1]!)}-${two(day[2]!)} ${clock.map(two).join(':')}${fraction}`
+}
+
+/**
+ * Reads a time: as formatTime() writes it, whose end may be missing; ISO 8601 with a zone; a number
+ * of seconds; `now` and `now-1h`. NaN: it is none of these.
+ */
+export function parseTime(text: string, zone: Zone, now = Date.now() / 1000): number {
+  const t = text.trim()
+  const relative = /^now(?:\s*-\s*(\S+))?$/.exec(t)
+  if (relative) return now - (relative[1] === undefined ? 0 : parseDuration(relative[1]))
+  if (/^\d{5,}(\.\d+)?$/.test(t)) return Number(t)
+  const m = /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d)(?::(\d\d)(?::(\d\d(?:\.\d+)?))?)?)?(Z|[+-]\d\d:?\d\d)?$/.exec(t)
+  if (!m) return NaN
+  const n = (i: number) => Number(m[i] ?? 0)
+  const second = n(6)
+  const part = [n(1), n(2) - 1, n(3), n(4), n(5), Math.floor(second)] as const
+  const offset = m[7]
+  if (offset !== undefined && offset !== 'Z') {
+    const sign = offset[0] === '-' ? -1 : 1
+    const minutes = Number(offset.slice(1, 3)) * 60 + Number(offset.slice(-2))
+    return Date.UTC(...part) / 1000 - sign * minutes * 60 + (second % 1)
+  }
+  const ms = zone === 'UTC' || offset === 'Z' ? Date.UTC(...part) : new Date(...part).getTime()
+  return ms / 1000 + (second % 1)
+}

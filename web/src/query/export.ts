@@ -1,0 +1,37 @@
+// export.ts - the answer of a query as a file.
+
+import { isOfSeries } from './result'
+import type { Result } from './result'
+
+function cell(text: string): string {
+  return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text
+}
+
+/** One row for each sample: labels, time in seconds, value. Histograms have their count and sum. */
+export function csvOf(data: Result): string {
+  if (!isOfSeries(data)) return `time,value\n${data.result[0]},${cell(data.result[1])}\n`
+  const names = [...new Set(data.result.flatMap(s => Object.keys(s.metric)))].sort()
+  const rows = [[...names, 'time', 'value'].map(cell).join(',')]
+  for (const s of data.result) {
+    const labels = names.map(n => cell(s.metric[n] ?? ''))
+    const samples: [number, string][] = [...(s.values ?? []), ...(s.value ? [s.value] : [])]
+    for (const [t, h] of [...(s.histograms ?? []), ...(s.histogram ? [s.histogram] : [])]) {
+      samples.push([t, `count=${h.count} sum=${h.sum}`])
+    }
+    for (const [t, v] of samples) rows.push([...labels, String(t), cell(v)].join(','))
+  }
+  return rows.join('\n') + '\n'
+}
+
+/** Offers a file for download. */
+export function save(name: string, type: string, content: BlobPart): void {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(new Blob([content], { type }))
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+}
+
+export function savePicture(canvas: HTMLCanvasElement): void {
+  canvas.toBlob(blob => blob !== null && save('firekeep.png', 'image/png', blob), 'image/png')
+}

@@ -1,0 +1,114 @@
+// panels.ts - the panels of the query page as its address has them. The names are Prometheus' own,
+// of versions 2 and 3, so that links made for its page open here and links made here open there.
+
+import { formatDuration, formatTime, parseDuration, parseTime } from '../lib/time'
+
+export type Tab = 'graph' | 'table' | 'raw' | 'explain'
+export type Mode = 'lines' | 'stacked' | 'heatmap'
+
+export interface Panel {
+  id: number
+  expr: string
+  tab: Tab
+  /** Seconds that the graph shows. */
+  range: number
+  /** End of the graph, or time of the table; null: now. */
+  end: number | null
+  /** Seconds between two steps; null: one step for each pixel. */
+  step: number | null
+  mode: Mode
+  log: boolean
+  exemplars: boolean
+  /** Seconds of the look-back; null: the server's. */
+  lookback: number | null
+  thresholds: number[]
+}
+
+let nextId = 1
+
+export function newPanel(expr = ''): Panel {
+  return {
+    id: nextId++,
+    expr,
+    tab: 'table',
+    range: 3600,
+    end: null,
+    step: null,
+    mode: 'lines',
+    log: false,
+    exemplars: false,
+    lookback: null,
+    thresholds: [],
+  }
+}
+
+function tabOf(value: string | null): Tab {
+  if (value === '0' || value === 'graph') return 'graph'
+  if (value === 'explain' || value === 'tree') return 'explain'
+  if (value === 'raw') return 'raw'
+  return 'table'
+}
+
+function timeOf(value: string | null): number | null {
+  if (value === null || value === '') return null
+  const t = parseTime(value, 'UTC')
+  return Number.isNaN(t) ? null : t
+}
+
+function durationOf(value: string | null): number | null {
+  if (value === null || value === '') return null
+  const d = parseDuration(value)
+  return d > 0 ? d : null
+}
+
+function panelOf(values: URLSearchParams, prefix: string): Panel {
+  const of = (name: string) => values.get(prefix + name)
+  const tab = tabOf(of('tab'))
+  const mode = of('display_mode')
+  const stepType = of('res_type')
+  return {
+    ...newPanel(of('expr') ?? ''),
+    tab,
+    range: durationOf(of('range_input')) ?? 3600,
+    end: timeOf(tab === 'graph' ? of('end_input') : (of('moment_input') ?? of('end_input'))),
+    step: durationOf(of('step_input')) ?? (stepType === 'custom' || stepType === 'fixed' ? durationOf(of('res_step')) : null),
+    mode: mode === 'stacked' || mode === 'heatmap' ? mode : of('stacked') === '1' ? 'stacked' : 'lines',
+    log: of('log') === '1',
+    exemplars: of('show_exemplars') === '1',
+    lookback: durationOf(of('lookback')),
+    thresholds: (of('thresholds') ?? '').split(',').filter(t => t !== '').map(Number).filter(Number.isFinite),
+  }
+}
+
+/** Reads all panels; there is at least one. */
+export function panelsOf(values: URLSearchParams): Panel[] {
+  const numbers = new Set<number>()
+  for (const name of values.keys()) {
+    const match = /^g(\d{1,3})\.expr$/.exec(name)
+    if (match !== null) numbers.add(Number(match[1]))
+  }
+  const panels = [...numbers].sort((a, b) => a - b).map(n => panelOf(values, `g${n}.`))
+  return panels.length > 0 ? panels : [newPanel()]
+}
+
+/** Writes all panels; what has its default is left out. */
+export function valuesOf(panels: Panel[]): URLSearchParams {
+  const values = new URLSearchParams()
+  panels.forEach((p, i) => {
+    const set = (name: string, value: string) => values.set(`g${i}.${name}`, value)
+    set('expr', p.expr)
+    set('tab', p.tab)
+    if (p.tab === 'graph') set('range_input', formatDuration(p.range))
+    if (p.end !== null) set(p.tab === 'graph' ? 'end_input' : 'moment_input', formatTime(p.end, 'UTC'))
+    if (p.step !== null) {
+      set('res_type', 'custom')
+      set('res_step', formatDuration(p.step))
+    }
+    if (p.mode !== 'lines') set('display_mode', p.mode)
+    if (p.log) set('log', '1')
+    if (p.exemplars) set('show_exemplars', '1')
+    if (p.lookback !== null) set('lookback', formatDuration(p.lookback))
+    if (p.thresholds.length > 0) set('thresholds', p.thresholds.join(','))
+  })
+  return values
+}

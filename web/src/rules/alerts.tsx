@@ -1,0 +1,110 @@
+// alerts.tsx - alerting rules with their pending and firing alerts.
+
+import { useState } from 'preact/hooks'
+import { formatDuration } from '../lib/time'
+import { short } from '../lib/format'
+import { Search, Shown, Title, numbered } from '../ui/page'
+import { Check } from '../ui/parts'
+import { Ago, Expression, LabelList, State } from './parts'
+import { matches } from './types'
+import type { Alert, Group, Rule } from './types'
+
+const order = { firing: 0, pending: 1, unknown: 2, inactive: 3 }
+
+function AlertRows(props: { alerts: Alert[] }) {
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">State</th>
+          <th scope="col">Labels</th>
+          <th scope="col">Since</th>
+          <th scope="col" class="number">
+            Value
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {props.alerts.map(a => (
+          <tr>
+            <td>
+              <State state={a.state} />
+            </td>
+            <td>
+              <LabelList labels={a.labels} without="alertname" />
+              <dl class="annotations">
+                {Object.entries(a.annotations).map(([n, v]) => (
+                  <>
+                    <dt>{n}</dt>
+                    <dd>{v}</dd>
+                  </>
+                ))}
+              </dl>
+            </td>
+            <td>
+              <Ago time={a.activeAt} />
+            </td>
+            <td class="number">{short(Number(a.value))}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  )
+}
+
+function AlertingRule(props: { rule: Rule; group: Group }) {
+  const { rule, group } = props
+  const alerts = rule.alerts ?? []
+  return (
+    <details class="card" open={alerts.length > 0 && alerts.length <= 10}>
+      <summary>
+        <State state={rule.state ?? 'unknown'} /> <b>{rule.name}</b> <small>{alerts.length > 0 ? `${alerts.length} active · ` : ''}{group.name}</small>
+        {rule.health === 'err' && <State state="err" />}
+      </summary>
+      <p>
+        <Expression text={rule.query} />
+      </p>
+      <p>
+        {rule.duration ? `for ${formatDuration(rule.duration)} ` : ''}
+        {rule.keepFiringFor ? `keep firing for ${formatDuration(rule.keepFiringFor)} ` : ''}
+        <LabelList labels={rule.labels ?? {}} />
+      </p>
+      {rule.lastError && <p class="notice error">{rule.lastError}</p>}
+      {alerts.length > 0 && <AlertRows alerts={alerts} />}
+    </details>
+  )
+}
+
+export function AlertsPage() {
+  const [text, setText] = useState('')
+  const [hidesInactive, setHidesInactive] = useState(false)
+  return (
+    <>
+      <Title text="Alerts">
+        <Search label="Filter" value={text} onChange={setText} />
+        <Check label="Only active" value={hidesInactive} onChange={setHidesInactive} />
+      </Title>
+      <Shown<{ groups: Group[] }> path="api/v1/rules" values={{ type: 'alert' }}>
+        {data => {
+          const rows = data.groups
+            .flatMap(group => group.rules.map(rule => ({ rule, group })))
+            .filter(r => !hidesInactive || r.rule.state !== 'inactive')
+            .filter(r => matches(text, r.rule.name, r.group.name, r.rule.query, JSON.stringify(r.rule.alerts ?? [])))
+            .sort((a, b) => order[a.rule.state ?? 'unknown'] - order[b.rule.state ?? 'unknown'])
+          const active = rows.reduce((n, r) => n + (r.rule.alerts?.length ?? 0), 0)
+          return (
+            <>
+              <p class="costs">
+                {numbered(rows.length, 'rule')}, {numbered(active, 'active alert')}
+              </p>
+              {rows.length === 0 && <p class="empty">{text === '' ? 'No alerting rules are loaded.' : 'No rule matches.'}</p>}
+              {rows.map(r => (
+                <AlertingRule key={`${r.group.file} ${r.group.name} ${r.rule.name} ${r.rule.query}`} {...r} />
+              ))}
+            </>
+          )
+        }}
+      </Shown>
+    </>
+  )
+}

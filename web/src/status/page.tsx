@@ -1,0 +1,215 @@
+// page.tsx - the status pages: runtime, configuration, flags, store, queries.
+
+import { useState } from 'preact/hooks'
+import { post } from '../lib/api'
+import { bytes, count, duration } from '../lib/format'
+import { Confirm, Facts, Search, Shown, Title } from '../ui/page'
+import { Failure, Tabs } from '../ui/parts'
+import { go, usePlace } from '../ui/router'
+import { matches } from '../rules/types'
+
+const tabs = [
+  { id: 'status', label: 'Runtime' },
+  { id: 'tsdb-status', label: 'Store' },
+  { id: 'queries', label: 'Queries' },
+  { id: 'config', label: 'Configuration' },
+  { id: 'flags', label: 'Flags' },
+]
+
+type Values = Record<string, string | number | boolean>
+
+function factsOf(values: Values): [string, string][] {
+  return Object.entries(values).map(([n, v]) => [n, typeof v === 'number' ? count(v) : String(v)])
+}
+
+function Runtime() {
+  return (
+    <>
+      <h2>Build</h2>
+      <Shown<Values> path="api/v1/status/buildinfo">{d => <Facts rows={factsOf(d)} />}</Shown>
+      <h2>Runtime</h2>
+      <Shown<Values> path="api/v1/status/runtimeinfo">{d => <Facts rows={factsOf(d)} />}</Shown>
+    </>
+  )
+}
+
+interface Ranked {
+  name: string
+  value: number
+}
+
+interface Tsdb {
+  headStats: { numSeries: number; numLabelPairs: number; numSamples: number; bytes: number }
+  partStats: { numParts: number; numSamples: number; bytes: number }
+  seriesCountByMetricName: Ranked[]
+  labelValueCountByLabelName: Ranked[]
+  memoryInBytesByLabelName: Ranked[]
+  seriesCountByLabelValuePair: Ranked[]
+}
+
+function Ranking(props: { title: string; rows: Ranked[]; write?: (n: number) => string }) {
+  return (
+    <table class="ranking">
+      <caption>{props.title}</caption>
+      <tbody>
+        {props.rows.map(r => (
+          <tr>
+            <td>
+              <code>{r.name}</code>
+            </td>
+            <td class="number">{(props.write ?? count)(r.value)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  )
+}
+
+function Store() {
+  return (
+    <Shown<Tsdb> path="api/v1/status/tsdb" values={{ limit: '20' }}>
+      {d => (
+        <>
+          <Facts
+            rows={[
+              ['Series in memory', count(d.headStats.numSeries)],
+              ['Label pairs', count(d.headStats.numLabelPairs)],
+              ['Samples in memory', `${count(d.headStats.numSamples)} (${bytes(d.headStats.bytes)})`],
+              ['Parts', count(d.partStats.numParts)],
+              [
+                'Samples in parts',
+                `${count(d.partStats.numSamples)} (${bytes(d.partStats.bytes)}${d.partStats.numSamples > 0 ? `, ${(d.partStats.bytes / d.partStats.numSamples).toFixed(2)} bytes per sample` : ''})`,
+              ],
+            ]}
+          />
+          <div class="columns">
+            <Ranking title="Series by metric" rows={d.seriesCountByMetricName} />
+            <Ranking title="Values by label" rows={d.labelValueCountByLabelName} />
+            <Ranking title="Memory by label" rows={d.memoryInBytesByLabelName} write={bytes} />
+            <Ranking title="Series by label and value" rows={d.seriesCountByLabelValuePair} />
+          </div>
+        </>
+      )}
+    </Shown>
+  )
+}
+
+interface ActiveQuery {
+  id: number
+  tenant?: string
+  query: string
+  running_ms: number
+  samples: number
+  bytes: number
+}
+
+interface TopQuery {
+  query: string
+  count: number
+  [measure: string]: string | number
+}
+
+function Queries() {
+  const [error, setError] = useState<Error | null>(null)
+  const cancel = (id: number, reload: () => void) => {
+    post(`api/v1/status/active_queries/${id}`, {}, 'DELETE').then(reload, setError)
+  }
+  return (
+    <>
+      <h2>Running</h2>
+      {error !== null && <Failure error={error} />}
+      <Shown<ActiveQuery[] | { queries: ActiveQuery[] }> path="api/v1/status/active_queries" refresh={2}>
+        {(d, reload) => {
+          const queries = Array.isArray(d) ? d : d.queries
+          return queries.length === 0 ? (
+            <p class="empty">No query is running.</p>
+          ) : (
+            <table>
+              <tbody>
+                {queries.map(q => (
+                  <tr>
+                    <td>
+                      <code>{q.query}</code>
+                    </td>
+                    <td class="number">{duration(q.running_ms / 1000)}</td>
+                    <td class="number">{count(q.samples)} samples</td>
+                    <td class="number">{bytes(q.bytes)}</td>
+                    <td>
+                      <Confirm label="Cancel it" question="Cancel this query?" onConfirm={() => cancel(q.id, reload)} />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }}
+      </Shown>
+      <h2>Most expensive</h2>
+      <Shown<TopQuery[] | { queries: TopQuery[] }> path="api/v1/status/top_queries" values={{ by: 'time', limit: '20' }}>
+        {d => {
+          const queries = Array.isArray(d) ? d : d.queries
+          const names = Object.keys(queries[0] ?? {}).filter(n => n !== 'query')
+          return (
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Expression</th>
+                  {names.map(n => (
+                    <th scope="col" class="number">
+                      {n}
+                    </th>
+                  ))}
+                </tr>
+              </thead>
+              <tbody>
+                {queries.map(q => (
+                  <tr>
+                    <td>
+                      <code>{q.query}</code>
+                    </td>
+                    {names.map(n => (
+                      <td class="number">{typeof q[n] === 'number' ? count(q[n] as number) : q[n]}</td>
+                    ))}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }}
+      </Shown>
+    </>
+  )
+}
+
+function Configuration() {
+  return <Shown<{ yaml: string }> path="api/v1/status/config">{d => <pre>{d.yaml}</pre>}</Shown>
+}
+
+function Flags() {
+  const [text, setText] = useState('')
+  return (
+    <>
+      <Search label="Filter" value={text} onChange={setText} />
+      <Shown<Values> path="api/v1/status/flags">
+        {d => <Facts rows={Object.entries(d).filter(([n, v]) => matches(text, n, String(v))).map(([n, v]) => [n, String(v)])} />}
+      </Shown>
+    </>
+  )
+}
+
+export function StatusPage() {
+  const place = usePlace()
+  const tab = tabs.some(t => t.id === place.page) ? place.page : 'status'
+  return (
+    <>
+      <Title text="Status">
+        <Tabs label="Page" choices={tabs} value={tab} onChange={id => go(id)} />
+      </Title>
+      {tab === 'status' && <Runtime />}
+      {tab === 'tsdb-status' && <Store />}
+      {tab === 'queries' && <Queries />}
+      {tab === 'config' && <Configuration />}
+      {tab === 'flags' && <Flags />}
+    </>
+  )
+}
