@@ -3,15 +3,16 @@
  *
  * The thread looks at the files each LOOK_NS. It rereads certificates, keys and CAs, and takes them
  * over if all of them are good; a half-written file is an error, logged once a minute, and the old
- * ones stay in force. So do files with keys of tokens. If the file for web.config.file has changed,
- * it asks for a reload. Keys of tokens that have a URL are fetched by another thread, which may
- * have to wait.
+ * ones stay in force. The same holds for the secrets of access keys and for files with keys of
+ * tokens. If the file for web.config.file has changed, it asks for a reload. Keys of tokens that
+ * have a URL are fetched by another thread, which may have to wait.
  *
  * Invariants:
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
- *  2. What changes after the start changes under `files_lock`, which may be held while files are
+ *  2. `users` is the set that the gate has.
+ *  3. What changes after the start changes under `files_lock`, which may be held while files are
  *     read; `tls` under `lock`, too, so that metrics do not wait for a disk.
- *  3. The thread runs only while there is an HTTP server. The first settings are committed before
+ *  4. The thread runs only while there is an HTTP server. The first settings are committed before
  *     that, once.
  */
 #include "app/admission.h"
@@ -31,7 +32,10 @@
 #include "base/metric.h"
 #include "net/tls.h"
 
-enum { HEADER_LINES_BYTES_MAX = 64 * 1024 };
+enum {
+    HEADER_LINES_BYTES_MAX = 64 * 1024,
+    BODIES_PART = 8, /* of the memory, for bodies of requests that are not verified */
+};
 #define LOOK_NS (5 * NS_PER_S)
 #define LOG_NS  (60 * NS_PER_S)
 
@@ -42,6 +46,7 @@ struct admission {
     struct budget *memory;
     struct issuers *issuers;
     struct key_fetcher *fetcher;
+    struct budget bodies; /* of requests that the gate has not let in */
     struct gate *gate;
     struct http_server *http;
     void (*on_change)(void *context);
@@ -54,6 +59,7 @@ struct admission {
 
     struct lock files_lock; /* LOCK_RANK_SETTINGS; guards to the next blank line */
     struct access_settings lists;
+    struct users *users;
     char web_config_file[SETTING_TEXT_BYTES];
     uint64_t web_config_hash; /* of its text; 0: the setting is empty */
 
@@ -61,6 +67,8 @@ struct admission {
     struct tls *tls[HTTP_LISTENERS_MAX];
 
     _Atomic bool reread_failed; /* relaxed */
+    /* Relaxed. There are access keys; their files could not be read the last time. */
+    _Atomic bool has_signing_keys, signing_keys_failed;
 };
 
 /* --- TLS of all listeners --------------------------------------------------------------------- */
@@ -99,7 +107,7 @@ static unsigned
 tls_set_commit(struct admission *a, struct tls_set *set)
 {
     unsigned changed = 0;
-    assert(lock_is_mine(&a->files_lock)); /* invariant 2 */
+    assert(lock_is_mine(&a->files_lock)); /* invariant 3 */
     lock_take(&a->lock);
     for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         if (tls_equal(a->tls[i], set->items[i])) continue;
@@ -138,7 +146,7 @@ reread_certificates(struct admission *a)
     struct why why;
     uint64_t held_back;
     unsigned changed = 0;
-    assert(a->http != NULL); /* invariant 3 */
+    assert(a->http != NULL); /* invariant 4 */
     lock_take(&a->files_lock);
     enum err e = tls_set_read(a, &a->lists.listeners, &set, &why);
     if (e == OK) changed = tls_set_commit(a, &set);
@@ -147,6 +155,58 @@ reread_certificates(struct admission *a)
     if (changed > 0) log_info("TLS certificates reloaded", KV("listeners", changed));
     if (e && log_often(&often, env_monotonic_ns(a->env), LOG_NS, &held_back))
         log_error("cannot reread TLS certificates, keeping the old ones", KV("error", &why));
+}
+
+/* Gives the gate a set of users, which is taken over. */
+static void
+use_users(struct admission *a, struct users *users)
+{
+    struct users *old = a->users;
+    assert(lock_is_mine(&a->files_lock)); /* invariant 3 */
+    a->users = users;
+    gate_set_users(a->gate, users); /* invariant 2 */
+    users_release(old);
+    bool has_keys = signing_keys_count(users_signing_keys(users)) > 0;
+    atomic_store_explicit(&a->has_signing_keys, has_keys, memory_order_relaxed);
+    atomic_store_explicit(&a->signing_keys_failed, false, memory_order_relaxed);
+}
+
+static bool
+same_signing_keys(const struct users *a, const struct users *b)
+{
+    return signing_keys_equal(users_signing_keys(a), users_signing_keys(b));
+}
+
+/* Makes new users if a secret has changed. */
+static enum err
+reread_users(struct admission *a, bool *ret_changed, struct why *why)
+{
+    struct signing_keys *keys = NULL;
+    struct users *users = NULL;
+    enum err e = signing_keys_read(&a->lists.users, a->memory, &keys, why);
+    *ret_changed = e == OK && !signing_keys_equal(keys, users_signing_keys(a->users));
+    if (*ret_changed) e = users_new(&a->lists.users, a->issuers, a->memory, &users, why);
+    if (users != NULL) use_users(a, users);
+    signing_keys_free(keys);
+    return e;
+}
+
+static void
+reread_signing_keys(struct admission *a)
+{
+    static struct log_gate often;
+    struct why why;
+    uint64_t held_back;
+    bool is_changed = false;
+    if (!atomic_load_explicit(&a->has_signing_keys, memory_order_relaxed)) return;
+    lock_take(&a->files_lock);
+    enum err e = reread_users(a, &is_changed, &why);
+    lock_drop(&a->files_lock);
+    atomic_store_explicit(&a->signing_keys_failed, e != OK, memory_order_relaxed);
+    if (e == OK && is_changed) log_info("secrets of access keys reloaded");
+    if (e && log_often(&often, env_monotonic_ns(a->env), LOG_NS, &held_back))
+        log_error("cannot reread the secrets of access keys, keeping the old ones",
+                  KV("error", &why));
 }
 
 static void
@@ -167,6 +227,7 @@ run(void *context)
     while (worker_rest(&a->worker, env_monotonic_ns(a->env) + LOOK_NS, REST_UNTIL_STOPPED)) {
         reread_certificates(a);
         issuers_reread_files(a->issuers);
+        reread_signing_keys(a);
         look_at_web_config(a);
     }
 }
@@ -292,9 +353,14 @@ admission_commit(struct admission_change *change)
 {
     struct admission *a = change->admission;
     bool is_first = a->http == NULL;
-    assert(!is_first || a->lists.listeners.count == 0); /* invariant 3 */
-    bool has_users = is_first || !access_users_equal(&a->lists.users, &change->lists->users);
+    assert(!is_first || a->lists.listeners.count == 0); /* invariant 4 */
     lock_take(&a->files_lock);
+    bool has_users = is_first || !access_users_equal(&a->lists.users, &change->lists->users) ||
+                     !same_signing_keys(a->users, change->users);
+    if (has_users) {
+        use_users(a, change->users);
+        change->users = NULL;
+    }
     if (is_first) memcpy(a->tls, change->tls.items, sizeof a->tls); /* no other thread has it */
     if (is_first) change->tls = (struct tls_set){{NULL}};
     if (!is_first) (void)tls_set_commit(a, &change->tls);
@@ -308,7 +374,6 @@ admission_commit(struct admission_change *change)
     set_places(a, &a->lists.listeners);
     set_proxies(a, change->settings);
     gate_set_rate(a->gate, a->lists.http.rate_interval_ns, a->lists.http.rate_burst);
-    if (has_users) gate_set_users(a->gate, change->users);
     if (is_first)
         a->first_headers = change->headers, change->headers = (struct buf){.at = NULL};
     else
@@ -427,6 +492,10 @@ collect(struct metric_sink *sink, void *context)
         "firekeep_tls_last_reread_successful",
         "1 if the files of TLS could be read the last time that they were looked at.",
         METRIC_KIND_GAUGE};
+    static const struct metric_family keys_reread = {
+        "firekeep_access_keys_last_reread_successful",
+        "1 if the files of access keys could be read the last time that they were looked at.",
+        METRIC_KIND_GAUGE};
     static const char *const reasons[GATE_REFUSALS] = {"unauthorized", "forbidden", "busy", "rate"};
     struct admission *a = context;
     struct gate_stats stats;
@@ -442,6 +511,10 @@ collect(struct metric_sink *sink, void *context)
                    stats.passwords_hashed);
     metric_put_u64(sink, &passwords, &(struct metric_pair){"how", bytes_of_text("turned_away")}, 1,
                    stats.passwords_full);
+    metric_put_budget(sink, &a->bodies);
+    if (atomic_load_explicit(&a->has_signing_keys, memory_order_relaxed))
+        metric_put_u64(sink, &keys_reread, NULL, 0,
+                       !atomic_load_explicit(&a->signing_keys_failed, memory_order_relaxed));
     lock_take(&a->lock);
     for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         if (a->tls[i] != NULL && tls_expires_s(a->tls[i]) < first_s)
@@ -466,6 +539,9 @@ admission_new(struct env *env, struct budget *memory, const struct settings *set
     if (a == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
     a->env = env;
     a->memory = memory;
+    budget_init(&a->bodies, "unverified",
+                atomic_load_explicit(&memory->limit_bytes, memory_order_relaxed) / BODIES_PART,
+                memory);
     a->on_change = on_change;
     a->context = context;
     lock_init(&a->files_lock, LOCK_RANK_SETTINGS);
@@ -488,13 +564,15 @@ admission_new(struct env *env, struct budget *memory, const struct settings *set
 struct http_gate
 admission_gate(struct admission *a)
 {
-    return gate_of_server(a->gate);
+    struct http_gate gate = gate_of_server(a->gate);
+    gate.bodies = &a->bodies;
+    return gate;
 }
 
 enum err
 admission_begin(struct admission *a, struct http_server *server, struct why *why)
 {
-    assert(a->http == NULL); /* invariant 3 */
+    assert(a->http == NULL); /* invariant 4 */
     a->http = server;
     http_server_set_headers(server, &a->first_headers);
     enum err e = worker_start(&a->worker, "admission", run, a);
@@ -525,6 +603,7 @@ admission_free(struct admission *a)
     for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         tls_release(a->tls[i]);
     }
+    users_release(a->users);
     access_settings_free(&a->lists);
     buf_fini(&a->first_headers);
     lock_fini(&a->files_lock);

@@ -13,6 +13,7 @@
 
 #include "auth/jwt_users.h"
 #include "auth/penalties.h"
+#include "auth/signed.h"
 #include "auth/verifier.h"
 #include "base/buf.h"
 #include "base/lock.h"
@@ -163,7 +164,7 @@ let_in(struct gate *g, struct http_request *request, const struct user *user,
 /* --- passwords -------------------------------------------------------------------------------- */
 
 static enum http_entry judge_sender(struct gate *g, struct http_request *request,
-                                    struct http_denial *ret_denial);
+                                    enum signed_stage stage, struct http_denial *ret_denial);
 
 static void
 check_free(struct password_check *check)
@@ -188,7 +189,8 @@ on_checked(void *context, enum verifier_result result)
         entry = refuse(g, request, GATE_UNKNOWN, "wrong user or password", &denial);
         break;
     case VERIFIER_OUTDATED:
-        entry = judge_sender(g, request, &denial);
+        entry = judge_sender(g, request, SIGNED_HEAD, &denial);
+        assert(entry != HTTP_ENTRY_BODY); /* a request with a password has no good signature */
         break;
     case VERIFIER_UNCHECKED:
         entry = refuse(g, request, GATE_BUSY, NULL, &denial);
@@ -313,12 +315,44 @@ judge_certificate(struct gate *g, struct http_request *request, struct users *us
                   ret_denial);
 }
 
+/* Judges a request that is signed as for AWS. False: it is not, and other ways decide. */
+static bool
+judge_signature(struct gate *g, struct http_request *request, struct users *users,
+                enum signed_stage stage, enum http_entry *ret_entry, struct http_denial *ret_denial)
+{
+    const struct user *user = NULL;
+    struct why why = {.text = ""};
+    switch (signed_judge(g->env, users, request, stage, g->memory, &user, &why)) {
+    case SIGV4_ABSENT:
+        return false;
+    case SIGV4_GOOD:
+        *ret_entry = let_in(g, request, user, ret_denial);
+        return true;
+    case SIGV4_NEEDS_BODY:
+        *ret_entry = HTTP_ENTRY_BODY;
+        return true;
+    case SIGV4_NO_MEMORY:
+        *ret_entry = refuse(g, request, GATE_BUSY, NULL, ret_denial);
+        return true;
+    case SIGV4_CLAIMED:
+    case SIGV4_MALFORMED:
+    case SIGV4_REFUSED:
+        break;
+    }
+    *ret_entry = refuse(g, request, GATE_UNKNOWN, why.text, ret_denial);
+    if (http_header(request, "Authorization") == NULL) /* presigned */
+        note_failure(g, request, why.text);
+    return true;
+}
+
 static enum http_entry
 judge_with(struct gate *g, struct http_request *request, struct users *users,
-           struct http_denial *ret_denial)
+           enum signed_stage stage, struct http_denial *ret_denial)
 {
     const char *header = http_header(request, "Authorization"), *rest;
+    enum http_entry entry;
     if (users_count(users) == 0) return HTTP_ENTRY_OPEN;
+    if (judge_signature(g, request, users, stage, &entry, ret_denial)) return entry;
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);
     if (http_header_count(request, "Authorization") > 1)
         return refuse(g, request, GATE_UNKNOWN, "Authorization was sent more than once",
@@ -345,10 +379,11 @@ is_within_rate(struct gate *g)
 
 /* Finds out who sends the request, and whether he may. */
 static enum http_entry
-judge_sender(struct gate *g, struct http_request *request, struct http_denial *ret_denial)
+judge_sender(struct gate *g, struct http_request *request, enum signed_stage stage,
+             struct http_denial *ret_denial)
 {
     struct users *users = current_users(g);
-    enum http_entry entry = judge_with(g, request, users, ret_denial);
+    enum http_entry entry = judge_with(g, request, users, stage, ret_denial);
     users_release(users);
     return entry;
 }
@@ -368,7 +403,13 @@ judge(void *context, struct http_request *request, struct http_denial *ret_denia
         ret_denial->text = "this is not served at this address";
         return entry;
     }
-    return judge_sender(g, request, ret_denial);
+    return judge_sender(g, request, SIGNED_HEAD, ret_denial);
+}
+
+static enum http_entry
+judge_body(void *context, struct http_request *request, struct http_denial *ret_denial)
+{
+    return judge_sender(context, request, SIGNED_WHOLE, ret_denial);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -419,7 +460,7 @@ gate_free(struct gate *g)
 struct http_gate
 gate_of_server(struct gate *gate)
 {
-    return (struct http_gate){.context = gate, .judge = judge};
+    return (struct http_gate){.context = gate, .judge = judge, .judge_body = judge_body};
 }
 
 void

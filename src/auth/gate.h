@@ -4,7 +4,8 @@
  * In this order: does the place where he connected serve such requests; is he known, by the
  * Authorization header or else by the certificate of his connection; is he permitted. Without users
  * every request is let in, without a user. Passwords are hashed on another thread; whoever waits
- * for it keeps no worker.
+ * for it keeps no worker. A signature (signed.h) that covers the body is judged before the body
+ * arrives as far as possible, and then once more.
  *
  * Threads: gate_set_users() and gate_set_places() may be called while requests are judged.
  */
@@ -34,7 +35,7 @@ MUST_CHECK enum err gate_new(struct env *env, struct budget *memory, struct gate
                              struct why *why);
 /* After the HTTP server was freed; NULL is fine. */
 void gate_free(struct gate *gate);
-/* For the options of the server. */
+/* For the options of the server; the caller may set `bodies`. */
 struct http_gate gate_of_server(struct gate *gate);
 
 /* Replaces the users; the gate takes a reference of its own. Requests that are judged go on with

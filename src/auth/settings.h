@@ -30,7 +30,7 @@ enum tenant_header {
     TENANT_HEADER_IGNORE, /* the user has one tenant, whatever the header says */
 };
 
-/* A key of AWS' kind, with which requests are signed. */
+/* A key of AWS' kind, with which requests are signed. signing_keys.h describes the files. */
 struct access_key_settings {
     const char *id;
     const char *secret_file;
@@ -67,9 +67,18 @@ struct user_settings {
     struct named_texts write_labels; /* of all series that the user writes */
 };
 
+/* Settings that say which of the requests that are signed for AWS are accepted. */
+struct signing_settings {
+    struct text_list services; /* besides aps and execute-api */
+    const char *region;        /* NULL: any */
+    const char *host;          /* NULL: any */
+    bool unsigned_payload;     /* over TLS, the signature may leave out the body */
+};
+
 struct user_list {
     struct user_settings *items;
     uint32_t count;
+    struct signing_settings signing;
 };
 
 #endif

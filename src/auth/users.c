@@ -39,6 +39,8 @@ struct users {
     const char *dearest;
     struct jwt_users *jwt; /* NULL: no user has tokens of issuers */
     struct table by_name, by_token, by_certificate;
+    struct signing_keys *signing_keys;
+    struct signing_settings signing;
 };
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -176,6 +178,19 @@ add_all(struct users *u, const struct user_list *list, struct why *why)
     return OK;
 }
 
+static enum err
+add_signing_keys(struct users *u, const struct user_list *list, struct why *why)
+{
+    bool ok = true;
+    u->signing = (struct signing_settings){
+        .services = copy_texts(&u->arena, &list->signing.services, &ok),
+        .region = copy_text(&u->arena, list->signing.region, &ok),
+        .host = copy_text(&u->arena, list->signing.host, &ok),
+        .unsigned_payload = list->signing.unsigned_payload,
+    };
+    return ok ? signing_keys_read(list, u->arena.budget, &u->signing_keys, why) : ERR_NOMEM;
+}
+
 enum err
 users_new(const struct user_list *list, struct issuers *issuers, struct budget *memory,
           struct users **ret_users, struct why *why)
@@ -191,6 +206,7 @@ users_new(const struct user_list *list, struct issuers *issuers, struct budget *
     enum err e = add_all(u, list, why);
     if (e == OK && issuers != NULL)
         e = jwt_users_new(list, u->items, issuers, memory, &u->jwt, why);
+    if (e == OK) e = add_signing_keys(u, list, why);
     if (e) users_release(u);
     if (e == ERR_NOMEM) return why_set(why, e, "not enough memory for users");
     if (e) return e;
@@ -220,6 +236,7 @@ users_release(struct users *u)
     table_fini(&u->by_name, arena.budget);
     table_fini(&u->by_token, arena.budget);
     table_fini(&u->by_certificate, arena.budget);
+    signing_keys_free(u->signing_keys);
     arena_fini(&arena);
 }
 
@@ -291,6 +308,25 @@ users_by_certificate(const struct users *u, const char *subject, const char *con
         user = by_certificate_name(u, names[i]);
     }
     return user;
+}
+
+const struct user *
+users_by_access_key(const struct users *u, struct bytes id, const struct signing_key **ret_key)
+{
+    *ret_key = signing_keys_find(u->signing_keys, id);
+    return *ret_key == NULL ? NULL : &u->items[(*ret_key)->user];
+}
+
+const struct signing_keys *
+users_signing_keys(const struct users *u)
+{
+    return u->signing_keys;
+}
+
+const struct signing_settings *
+users_signing(const struct users *u)
+{
+    return &u->signing;
 }
 
 /* --- tenants ---------------------------------------------------------------------------------- */

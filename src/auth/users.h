@@ -8,6 +8,7 @@
 #define AUTH_USERS_H
 
 #include "auth/settings.h"
+#include "auth/signing_keys.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -31,11 +32,11 @@ struct user {
 };
 
 /*
- * Copies the settings. Users with `jwt` sign in with keys of `issuers`, which outlive the set;
- * NULL: they do not sign in with tokens.
+ * Copies the settings, and reads the files that they name. Users with `jwt` sign in with keys of
+ * `issuers`, which outlive the set; NULL: they do not sign in with tokens.
  *
  * ERR_LIMIT: more than USERS_MAX; ERR_INPUT: an item of read_matchers is not a selector; ERR_NOMEM;
- * errors of jwt_users_new().
+ * errors of jwt_users_new() and signing_keys_read().
  */
 MUST_CHECK enum err users_new(const struct user_list *list, struct issuers *issuers,
                               struct budget *memory, struct users **ret_users, struct why *why);
@@ -58,6 +59,13 @@ const struct jwt_users *users_jwt(const struct users *users);
 /* Finds the user of a verified certificate, by its subject or one of its names. */
 const struct user *users_by_certificate(const struct users *users, const char *subject,
                                         const char *const *names, uint32_t name_count);
+
+/* Finds the user who has the access key. *ret_key is valid as long as the set. */
+const struct user *users_by_access_key(const struct users *users, struct bytes id,
+                                       const struct signing_key **ret_key);
+/* Returns the access keys of all users, and which signatures count, a copy. */
+const struct signing_keys *users_signing_keys(const struct users *users);
+const struct signing_settings *users_signing(const struct users *users);
 
 /* Says whether the user may use a tenant. */
 bool user_may_use(const struct user *user, struct bytes tenant);

@@ -5,6 +5,7 @@
 
 #include "lib/failing_memory.h"
 #include "lib/test.h"
+#include "lib/test_dir.h"
 
 #define TEXTS(...)                                                       \
     {                                                                    \
@@ -125,6 +126,43 @@ UNIT_TEST(test_a_user_lives_as_long_as_its_set_is_held)
     assert_int_equal(budget_used(&memory), 0);
 }
 
+UNIT_TEST(test_users_are_found_by_their_access_keys)
+{
+    struct access_key_settings keys[] = {{.id = "AKIA1", .secret_file = test_path},
+                                         {.id = "AKIA2", .secret_file = test_path}};
+    struct user_settings two[] = {{.name = "ann"},
+                                  {.name = "bob", .access_keys = keys, .access_key_count = 2}};
+    const struct signing_key *key;
+    FILE *file = fopen(test_path, "w");
+    assert_non_null(file);
+    assert_true(fputs("secret\n", file) >= 0 && fclose(file) == 0);
+    struct user_list with_keys = {
+        .items = two,
+        .count = 2,
+        .signing = {
+            .services = TEXTS("a", "b"), .region = "r", .host = "h:1", .unsigned_payload = true}};
+    struct users *u = users_of(&with_keys), *none = users_of(&list);
+    expect_user(users_by_access_key(u, bytes_of_text("AKIA2"), &key), "bob");
+    assert_string_equal(key->id, "AKIA2");
+    assert_true(bytes_equal_text(key->secrets[0], "secret"));
+    expect_user(users_by_access_key(u, bytes_of_text("AKIA3"), &key), NULL);
+    assert_null(key);
+    expect_user(users_by_access_key(none, bytes_of_text("AKIA1"), &key), NULL);
+    assert_int_equal(signing_keys_count(users_signing_keys(u)), 2);
+    assert_int_equal(signing_keys_count(users_signing_keys(none)), 0);
+    assert_string_equal(users_signing(u)->services.items[1], "b");
+    assert_string_equal(users_signing(u)->region, "r");
+    assert_string_equal(users_signing(u)->host, "h:1");
+    assert_true(users_signing(u)->unsigned_payload);
+    assert_null(users_signing(none)->region);
+    users_release(u);
+    users_release(none);
+    unlink(test_path);
+    u = NULL;
+    assert_int_equal(users_new(&with_keys, NULL, NULL, &u, NULL), ERR_MISSING);
+    assert_null(u);
+}
+
 UNIT_TEST(test_read_matchers_become_alternatives)
 {
     struct users *u = users_of(&list);
@@ -173,6 +211,8 @@ main(void)
         cmocka_unit_test(test_the_dearest_password_is_known),
         cmocka_unit_test(test_patterns_of_tenants_match_whole_names),
         cmocka_unit_test(test_a_user_lives_as_long_as_its_set_is_held),
+        cmocka_unit_test_setup_teardown(test_users_are_found_by_their_access_keys, test_dir_make,
+                                        test_dir_remove),
         cmocka_unit_test(test_read_matchers_become_alternatives),
         cmocka_unit_test(test_a_read_matcher_that_is_not_a_selector_is_refused),
         cmocka_unit_test(test_each_allocation_may_fail),

@@ -104,7 +104,14 @@ budget_take(struct budget *budget, uint64_t size_bytes)
 void
 budget_give(struct budget *budget, uint64_t size_bytes)
 {
-    for (struct budget *b = budget; b != NULL; b = b->parent) {
+    budget_move_up(budget, size_bytes, NULL);
+}
+
+void
+budget_move_up(struct budget *budget, uint64_t size_bytes, const struct budget *above)
+{
+    for (struct budget *b = budget; b != above; b = b->parent) {
+        assert(b != NULL); /* `above` is above */
         uint64_t before =
             atomic_fetch_sub_explicit(&b->used_bytes, size_bytes, memory_order_relaxed);
         assert(before >= size_bytes);

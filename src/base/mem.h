@@ -35,6 +35,8 @@ void budget_init(struct budget *budget, const char *name, uint64_t limit_bytes,
 MUST_CHECK enum err budget_take(struct budget *budget, uint64_t size_bytes);
 /* Takes a charge off this budget and those above it; asserts that it was charged. */
 void budget_give(struct budget *budget, uint64_t size_bytes);
+/* Leaves a charge to `above`, which is one of the budgets above this one, and has it already. */
+void budget_move_up(struct budget *budget, uint64_t size_bytes, const struct budget *above);
 /* Returns the bytes charged now, with those of budgets below. Any thread. */
 uint64_t budget_used(const struct budget *budget);
 

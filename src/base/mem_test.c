@@ -32,6 +32,23 @@ UNIT_TEST(test_the_peak_of_a_budget_counts_only_what_was_granted)
     assert_int_equal(root.peak_bytes, 100);
 }
 
+UNIT_TEST(test_a_charge_moves_up_to_a_budget_that_has_it)
+{
+    struct budget root, middle, leaf;
+    budget_init(&root, "root", 100, NULL);
+    budget_init(&middle, "middle", 0, &root);
+    budget_init(&leaf, "leaf", 50, &middle);
+    assert_int_equal(budget_take(&leaf, 50), OK);
+    budget_move_up(&leaf, 20, &middle);
+    budget_move_up(&leaf, 10, &leaf); /* nothing moves */
+    assert_int_equal(budget_used(&leaf), 30);
+    assert_int_equal(budget_used(&middle), 50);
+    assert_int_equal(budget_used(&root), 50);
+    budget_give(&middle, 20);
+    budget_give(&leaf, 30);
+    assert_int_equal(budget_used(&root), 0);
+}
+
 UNIT_TEST(test_nth_allocation_fails_once_or_for_ever)
 {
     for (int forever = 0; forever <= 1; forever++) {
@@ -158,6 +175,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_budget_refuses_what_does_not_fit_all_the_way_up),
         cmocka_unit_test(test_the_peak_of_a_budget_counts_only_what_was_granted),
+        cmocka_unit_test(test_a_charge_moves_up_to_a_budget_that_has_it),
         cmocka_unit_test(test_nth_allocation_fails_once_or_for_ever),
         cmocka_unit_test(test_arena_gives_everything_back_and_respects_its_ceiling),
         cmocka_unit_test(test_buffer_append_beyond_limit_fails_whole_and_sticks),

@@ -289,14 +289,15 @@ static const struct setting table[] = {
     {"auth.sigv4-services", SETTING_TEXT, FIELD(auth_sigv4_services), .fallback = "aps,execute-api",
      .max = 255, .reloadable = true, .is_list = true, .what = "SERVICE,...",
      .check = web_check_words,
-     .help = "services for which requests that are signed for AWS (SigV4) may be signed"},
+     .help = "services for which requests that are signed for AWS (SigV4) may be signed; aps and "
+             "execute-api always are"},
     {"auth.sigv4-region", SETTING_TEXT, FIELD(auth_sigv4_region), .fallback = "", .max = 255,
-     .reloadable = true, .what = "REGION", .check = web_check_words,
+     .reloadable = true, .what = "REGION", .check = web_check_word,
      .help = "region for which such requests must be signed; empty means any"},
     {"auth.sigv4-host", SETTING_TEXT, FIELD(auth_sigv4_host), .fallback = "", .max = 255,
      .reloadable = true, .what = "HOST", .check = web_check_host,
-     .help = "host for which such requests must be signed, for example behind a proxy; empty "
-             "means the header Host as it arrives"},
+     .help = "host for which such requests must be signed, which is their header Host, with the "
+             "port if it has one; empty means any"},
     {"auth.sigv4-unsigned-payload", SETTING_BOOL, FIELD(auth_sigv4_unsigned_payload),
      .fallback = "false", .reloadable = true,
      .help = "accept signed requests over TLS whose signature does not cover the body "

@@ -376,7 +376,7 @@ UNIT_TEST(test_hosts_networks_and_services_have_their_form)
          {"host", "10.0.0.0/33", "::/129", "10.0.0.0/", "1.2.3.4/8x", "1.2.3.4,"}},
         {"web.allowed-hosts", "a,b.example.org", {"a:1", "http://a", "a,,b", "a,a", "a b", ","}},
         {"auth.sigv4-services", "aps,execute-api", {"Aps", "a b", ",", "a,a", "a/b", "a,"}},
-        {"auth.sigv4-region", "eu-west-1", {"EU", "a b", "a/b", "a.b", ",", "a,"}},
+        {"auth.sigv4-region", "eu-west-1", {"EU", "a b", "a/b", "a.b", ",", "a,b"}},
         {"auth.sigv4-host",
          "metrics.example.org:443",
          {"a b", "http://a", "a:b", "a,b", "a:1:1", "a/"}},

@@ -290,6 +290,13 @@ web_check_words(const char *text, const char **ret_expected)
 }
 
 enum err
+web_check_word(const char *text, const char **ret_expected)
+{
+    *ret_expected = check_word(text);
+    return *ret_expected == NULL ? OK : ERR_INPUT;
+}
+
+enum err
 web_check_host(const char *text, const char **ret_expected)
 {
     char host[SETTING_TEXT_BYTES];

@@ -11,8 +11,9 @@ enum err web_check_prefix(const char *text, const char **ret_expected);
 enum err web_check_origin(const char *text, const char **ret_expected);
 enum err web_check_networks(const char *text, const char **ret_expected);
 enum err web_check_hosts(const char *text, const char **ret_expected);
-/* For auth.sigv4-services and auth.sigv4-region, and for auth.sigv4-host. */
+/* For auth.sigv4-services, auth.sigv4-region and auth.sigv4-host. */
 enum err web_check_words(const char *text, const char **ret_expected);
+enum err web_check_word(const char *text, const char **ret_expected);
 enum err web_check_host(const char *text, const char **ret_expected);
 
 #endif

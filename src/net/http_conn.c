@@ -558,11 +558,11 @@ begin_body(struct http_conn *conn)
 {
     struct http_request *request = conn->request;
     struct http_head *h = &request->head;
-    buf_init(&request->body, conn->server->options.budget, http_body_limit(request));
+    http_request_init_body(request);
     /* There was not enough memory for bytes that came while the gate decided. */
     if (conn->linger && request->refusal.status == 0)
         http_refuse(request, 503, true, "not enough memory for this request, retry later");
-    bool soon = !h->chunked && !h->expects && h->length <= HTTP_REFUSED_BODY_BYTES;
+    bool soon = http_body_is_short(request, h->length);
     if (request->refusal.status != 0 && (!soon || request->refusal.close)) {
         break_off(conn);
     } else if (!h->chunked && h->length == 0) {

@@ -67,7 +67,8 @@ judge_body(void *context, struct http_request *request, struct http_denial *ret_
 {
     assert_ptr_equal(context, &gate);
     assert_ptr_equal(http_sender(request), &gate);
-    if (!bytes_equal(http_body(request), bytes_of_text("secret"))) {
+    struct bytes body = http_body(request);
+    if (body.size < 6 || memcmp(body.at, "secret", 6) != 0) {
         *ret_denial = forbidden;
         return HTTP_ENTRY_DENIED;
     }
@@ -95,7 +96,7 @@ decide(void *context)
 static struct http_rig *
 begin(struct http_options options)
 {
-    options.gate = (struct http_gate){&gate, judge, judge_body};
+    options.gate = (struct http_gate){&gate, judge, judge_body, options.gate.bodies};
     gate.stopping = gate.holds = false;
     assert_int_equal(pthread_create(&gate.thread, NULL, decide, NULL), 0);
     return http_rig_new(options);
@@ -274,7 +275,141 @@ UNIT_TEST(test_a_gate_that_asks_for_the_body_judges_all_of_it)
     end(rig);
 }
 
-UNIT_TEST(test_each_allocation_may_fail_while_the_gate_decides)
+UNIT_TEST(test_nothing_is_learnt_of_a_request_before_its_body_is_judged)
+{
+    static const struct {
+        const char *request;
+        int status;
+    } cases[] = {
+        {"POST /echo" HTTP_11, 200},      {"POST /none" HTTP_11, 404},
+        {"DELETE /text" HTTP_11, 405},    {"POST //echo" HTTP_11, 308},
+        {"GET /json?a=%00" HTTP_11, 400}, {"POST /echo" HTTP_11 "Content-Encoding: x\r\n", 415},
+    };
+    struct http_rig *rig = begin(http_rig_options());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int is_good = 0; is_good < 2; is_good++) {
+            struct client client = client_connect(rig);
+            client_send(&client, cases[i].request);
+            client_send(&client, "X-Gate: body\r\nContent-Length: 6\r\n\r\n");
+            client_send(&client, is_good ? "secret" : "secreT");
+            struct response response = client_response(&client, false);
+            if (response.status != (is_good ? cases[i].status : 403))
+                fail_msg("%s: %d", cases[i].request, response.status);
+            if (!is_good) {
+                assert_string_equal(response.body, "forbidden\n");
+                assert_string_equal(response_header(&response, "Content-Type"),
+                                    "text/plain; charset=utf-8");
+            }
+            response_free(&response);
+            client_close(&client);
+        }
+    }
+    end(rig);
+}
+
+UNIT_TEST(test_a_denial_does_not_say_if_the_body_was_looked_at)
+{
+    enum { LONG = 70000 };
+    static const char *const forms[] = {"Content-Length: 6", "Content-Length: 70000",
+                                        "Transfer-Encoding: chunked",
+                                        "Content-Length: 6\r\nExpect: 100-continue"};
+    static const char *const ways[] = {"X-Gate: deny\r\n\r\n", "X-Gate: body\r\n\r\n"};
+    static char filler[LONG + 1];
+    struct http_rig *rig = begin(http_rig_options());
+    memset(filler, 'x', LONG);
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct response answers[2];
+        for (size_t k = 0; k < 2; k++) {
+            struct client client = client_connect(rig);
+            client_send(&client, "POST /echo" HTTP_11);
+            client_send(&client, forms[i]);
+            client_send(&client, "\r\n");
+            client_send(&client, ways[k]);
+            if (i == 3 && k == 1) client_expect(&client, 100, NULL);
+            if (k == 1 || i == 0) /* a client that is denied early need not send its body */
+                client_send(&client, i == 1   ? filler
+                                     : i == 2 ? "6\r\nwrong!\r\n0\r\n\r\n"
+                                              : "wrong!");
+            answers[k] = client_response(&client, false);
+            client_close(&client);
+        }
+        const char *close = response_header(&answers[0], "Connection");
+        assert_true((close != NULL) == (i > 0));
+        assert_int_equal(answers[0].status, 403);
+        assert_int_equal(answers[1].status, 403);
+        assert_string_equal(answers[0].body, answers[1].body);
+        assert_int_equal(strlen(answers[0].header), strlen(answers[1].header)); /* times differ */
+        assert_true((response_header(&answers[1], "Connection") != NULL) == (i > 0));
+        response_free(&answers[0]);
+        response_free(&answers[1]);
+    }
+    end(rig);
+}
+
+/* Sends a request with a body of that size, which begins with "secret"; returns its status. */
+static int
+ask_with_body(struct http_rig *rig, const char *path, size_t size, bool is_chunked)
+{
+    static char body[BODY_MAX + 1];
+    char head[200];
+    struct client client = client_connect(rig);
+    assert_true(size >= 6 && size < sizeof body);
+    memset(body, 'x', size);
+    memcpy(body, "secret", 6);
+    body[size] = '\0';
+    if (is_chunked)
+        snprintf(head, sizeof head,
+                 "POST %s" HTTP_11 "X-Gate: body\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n",
+                 path, size);
+    else
+        snprintf(head, sizeof head, "POST %s" HTTP_11 "X-Gate: body\r\nContent-Length: %zu\r\n\r\n",
+                 path, size);
+    client_send(&client, head);
+    client_send(&client, body);
+    if (is_chunked) client_send(&client, "\r\n0\r\n\r\n");
+    struct response response = client_response(&client, false);
+    if (response.status == 503) assert_string_equal(response_header(&response, "Retry-After"), "5");
+    int status = response.status;
+    response_free(&response);
+    client_close(&client);
+    return status;
+}
+
+UNIT_TEST(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget)
+{
+    struct http_options options = http_rig_options();
+    struct budget bodies;
+    options.gate.bodies = &bodies;
+    struct http_rig *rig = begin(options);
+    budget_init(&bodies, "bodies", 60000, &rig->budget);
+    for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
+        assert_int_equal(ask_with_body(rig, "/echo", 20000, is_chunked), 200);
+        assert_int_equal(ask_with_body(rig, "/echo", 20001, is_chunked), 413);
+        assert_int_equal(ask_with_body(rig, "/small", 100, is_chunked), 200);
+        assert_int_equal(ask_with_body(rig, "/small", 101, is_chunked), 413);
+    }
+    /* Without room for one more; other requests do not need it. */
+    assert_int_equal(budget_take(&bodies, 59900), OK);
+    assert_int_equal(ask_with_body(rig, "/echo", 6, false), 503);
+    struct client client = client_connect(rig);
+    client_send(&client, "POST /echo" HTTP_11 "X-Gate: open\r\nContent-Length: 5\r\n\r\nhello");
+    client_expect(&client, 200, "hello");
+    budget_give(&bodies, 59900);
+    assert_int_equal(ask_with_body(rig, "/echo", 6, false), 200);
+    /* A request that was let in does not count any more. */
+    client_send(&client, "POST /later" HTTP_11 "X-Gate: body\r\nContent-Length: 6\r\n\r\nsecret");
+    struct http_request *request = http_rig_take_held(rig);
+    assert_int_equal(budget_used(&bodies), 0);
+    assert_true(bytes_equal_text(http_body(request), "secret"));
+    http_reply_text(request, 200, "later");
+    client_expect(&client, 200, "later");
+    client_close(&client);
+    end(rig);
+    assert_int_equal(budget_used(&bodies), 0);
+}
+
+static void
+fail_each_allocation_of(const char *way)
 {
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
@@ -282,18 +417,26 @@ UNIT_TEST(test_each_allocation_may_fail_while_the_gate_decides)
         struct client client = client_connect(rig);
         hold(true);
         mem_fail_nth(nth, true);
-        client_send(&client, "POST /echo" HTTP_11 "X-Gate: later\r\nContent-Length: 3\r\n\r\none");
+        client_send(&client, "POST /echo" HTTP_11 "Content-Length: 6\r\nX-Gate: ");
+        client_send(&client, way);
+        client_send(&client, "\r\n\r\nsecret");
         hold(false);
         struct response response = client_response(&client, false);
         fired = mem_fail_fired();
         mem_fail_nth(0, false);
         if (response.status != 503 && response.status != 0) assert_int_equal(response.status, 200);
-        if (response.status == 200) assert_string_equal(response.body, "one");
+        if (response.status == 200) assert_string_equal(response.body, "secret");
         response_free(&response);
         client_close(&client);
         end(rig);
         assert_true(nth < 100);
     }
+}
+
+UNIT_TEST(test_each_allocation_may_fail_while_the_gate_decides)
+{
+    fail_each_allocation_of("later");
+    fail_each_allocation_of("body");
 }
 
 int
@@ -307,6 +450,9 @@ main(void)
         cmocka_unit_test(test_other_connections_go_on_while_decisions_are_awaited),
         cmocka_unit_test(test_clients_may_go_and_the_server_may_stop_before_the_decision),
         cmocka_unit_test(test_a_gate_that_asks_for_the_body_judges_all_of_it),
+        cmocka_unit_test(test_nothing_is_learnt_of_a_request_before_its_body_is_judged),
+        cmocka_unit_test(test_a_denial_does_not_say_if_the_body_was_looked_at),
+        cmocka_unit_test(test_bodies_that_wait_for_the_gate_have_a_limit_and_a_budget),
         cmocka_unit_test(test_each_allocation_may_fail_while_the_gate_decides),
     };
     int failed = cmocka_run_group_tests_name("clear", tests, NULL, NULL);

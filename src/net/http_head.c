@@ -25,9 +25,9 @@
 void
 http_head_init(struct http_head *head, struct budget *budget, size_t limit_bytes)
 {
-    *head = (struct http_head){.path = "/"};
+    *head = (struct http_head){.target = "/", .path = "/"};
     buf_init(&head->text, budget, limit_bytes + 1);
-    buf_init(&head->sent, budget, limit_bytes + 1);
+    buf_init(&head->sent, budget, 2 * limit_bytes + 2);
     buf_init(&head->location, budget, 3 * limit_bytes + 2);
     buf_init(&head->headers, budget, HTTP_HEADERS_MAX * sizeof(struct http_field));
     buf_init(&head->arguments, budget, limit_bytes * sizeof(struct http_field));
@@ -270,9 +270,23 @@ path_of(char *target)
     return end - 1;
 }
 
+/* Keeps the target, which is a copy unless the parser leaves it as it is. `sent` gets its memory at
+ * once: views of it stay valid. */
+static void
+keep_target(struct http_head *h, char *target)
+{
+    size_t size = strlen(target) + 1;
+    h->target = target;
+    if (target[0] == '/' && target[strcspn(target, "?%")] == '\0') return;
+    if (!buf_reserve(&h->sent, 2 * size)) return; /* an error of the buffer */
+    h->target = (const char *)h->sent.at;
+    buf_put(&h->sent, target, size);
+}
+
 static unsigned
 read_target(struct http_head *h, char *target, const char **ret_why)
 {
+    keep_target(h, target);
     char *path = path_of(target), *query = strchr(path, '?');
     size_t size = query == NULL ? strlen(path) : (size_t)(query - path);
     *ret_why = "malformed request target";
@@ -281,9 +295,9 @@ read_target(struct http_head *h, char *target, const char **ret_why)
         buf_put_u8(&h->location, '\0');
     }
     if (query != NULL) *query++ = '\0';
-    if (has_escaped_slash(path)) {
+    if (has_escaped_slash(path) && buf_error(&h->sent) == OK) {
+        h->sent_path = (const char *)h->sent.at + h->sent.size;
         buf_put(&h->sent, path, size + 1);
-        h->sent_path = (const char *)h->sent.at;
     }
     h->path = path;
     if (strchr(path, '%') != NULL && !unescape_path(path)) return 400;
@@ -482,6 +496,18 @@ http_head_header_count(const struct http_head *h, const char *name)
         count += strcasecmp(base + field_at(&h->headers, i).name, name) == 0;
     }
     return count;
+}
+
+bool
+http_head_header_at(const struct http_head *h, uint32_t index, const char **ret_name,
+                    const char **ret_value)
+{
+    const char *base = (const char *)h->text.at;
+    if (index >= field_count(&h->headers)) return false;
+    struct http_field field = field_at(&h->headers, index);
+    *ret_name = base + field.name;
+    *ret_value = base + field.value;
+    return true;
 }
 
 const char *

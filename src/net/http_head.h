@@ -27,9 +27,10 @@ struct http_head {
 
     /* Views of it live as long as the text does. */
     const char *method;
+    const char *target;    /* as it was sent, with its query */
     const char *path;      /* decoded; "/" if the target has none */
     const char *sent_path; /* as it was sent, if it has an escaped slash; else NULL */
-    struct buf sent;       /* the text of sent_path */
+    struct buf sent;       /* the texts of target, unless that is `path`, and sent_path */
     struct buf location;   /* the clean path with its query, if the path is not clean; else empty */
     struct buf headers;    /* array of struct http_field */
     struct buf arguments;  /* array of struct http_field, without malformed arguments */
@@ -75,6 +76,9 @@ unsigned http_head_parse(struct http_head *head, const char **ret_why);
 /* The first header of that name (any case); NULL if it is absent. */
 const char *http_head_header(const struct http_head *head, const char *name);
 unsigned http_head_header_count(const struct http_head *head, const char *name);
+/* The name and value of the header line at that index; false after the last. */
+bool http_head_header_at(const struct http_head *head, uint32_t index, const char **ret_name,
+                         const char **ret_value);
 /* The next argument of that name at or after *at, which moves beyond it; NULL after the last. */
 const char *http_head_argument(const struct http_head *head, const char *name, uint32_t *at);
 /* True if the name of a malformed argument begins with the prefix. */

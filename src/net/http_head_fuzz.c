@@ -26,11 +26,25 @@ check_location(const struct http_head *head)
     buf_fini(&again);
 }
 
+/* The target is what is between the blanks of the request line. */
+static void
+check_target(const struct http_head *head, const uint8_t *data, size_t size)
+{
+    const uint8_t *blank = memchr(data, ' ', size);
+    size_t length = strlen(head->target);
+    assert(blank != NULL && length < size - (size_t)(blank - data) - 1);
+    assert(memcmp(blank + 1, head->target, length) == 0 && blank[1 + length] == ' ');
+}
+
 static void
 check_texts(const struct http_head *head)
 {
     uint32_t at = 0;
-    size_t bytes = strlen(head->method) + strlen(head->path);
+    size_t bytes = strlen(head->method) + strlen(head->path) + strlen(head->target);
+    const char *name, *value;
+    for (uint32_t i = 0; http_head_header_at(head, i, &name, &value); i++) {
+        bytes += strlen(name) + strlen(value);
+    }
     while (http_head_argument(head, "a", &at) != NULL) {
         bytes++;
     }
@@ -69,6 +83,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_put(&head.text, data, end);
     unsigned status = http_head_parse(&head, &why);
     if (status == 0) {
+        check_target(&head, data, end);
         check_texts(&head);
         check_location(&head);
     } else {

@@ -316,6 +316,7 @@ UNIT_TEST(test_targets_have_a_path_and_arguments)
         uint32_t at = 0;
         snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", cases[i].target);
         assert_int_equal(parse(&head, text, &why), 0);
+        assert_string_equal(head.target, cases[i].target);
         assert_string_equal(head.path, cases[i].path);
         assert_int_equal(head.sent_path == NULL, cases[i].sent == NULL);
         if (cases[i].sent != NULL) assert_string_equal(head.sent_path, cases[i].sent);
@@ -327,6 +328,23 @@ UNIT_TEST(test_targets_have_a_path_and_arguments)
         if (a != NULL) assert_string_equal(a, cases[i].a);
         http_head_fini(&head);
     }
+}
+
+UNIT_TEST(test_header_lines_have_their_order)
+{
+    static const char text[] = "GET / HTTP/1.1\r\nHost: x\r\nb:  2 \r\nB: 1\r\n\r\n";
+    static const char *const lines[][2] = {{"Host", "x"}, {"b", "2"}, {"B", "1"}};
+    struct http_head head;
+    const char *why, *name, *value;
+    assert_int_equal(parse(&head, text, &why), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(http_head_header_at(&head, i, &name, &value));
+        assert_string_equal(name, lines[i][0]);
+        assert_string_equal(value, lines[i][1]);
+    }
+    assert_false(http_head_header_at(&head, 3, &name, &value));
+    assert_false(http_head_header_at(&head, UINT32_MAX, &name, &value));
+    http_head_fini(&head);
 }
 
 /* Returns a whole body, fed in steps of `step` bytes; NULL if these are not chunks, or
@@ -430,6 +448,7 @@ main(void)
         cmocka_unit_test(test_targets_have_a_path_and_arguments),
         cmocka_unit_test(test_chunks_are_read_and_nothing_after_them),
         cmocka_unit_test(test_endless_extensions_and_trailers_are_refused),
+        cmocka_unit_test(test_header_lines_have_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -239,6 +239,8 @@ enum http_link {
  *    is answered once.
  * 5. The request is freed when it is DETACHED, and neither HELD nor STREAMING nor JUDGED.
  * 6. `stream.ring` is not NULL in STREAMING.
+ * 7. While `awaits_body` is set, no refusal says anything about the route, and the body is charged
+ *    to the gate's budget for bodies.
  */
 struct http_request {
     /* Immutable once given to the handler. */
@@ -254,7 +256,7 @@ struct http_request {
     int64_t began_ns;
     char peer[HTTP_PEER_BYTES];
     struct http_refusal refusal;
-    bool awaits_body; /* the gate judges it again when the body is whole */
+    bool awaits_body; /* the gate judges it again when the body is whole; see invariant 7 */
     void *sender;     /* NULL: nobody is known */
     void (*release_sender)(void *sender);
     struct lock *lock; /* own_lock, for functions that have the request as const */
@@ -417,9 +419,13 @@ void http_refuse(struct http_request *request, unsigned status, bool close, cons
 bool http_request_judge(struct http_request *request);
 /* Goes on after the gate has let the request in: sets a refusal, or none. */
 void http_request_judge_route(struct http_request *request);
-/* Asks the gate, if it wants to see the body, which is whole; sets a refusal, or none. */
+/* Asks the gate, if it wants to see the body, which is whole; then judges the route, too. Sets a
+ * refusal, or none. */
 void http_request_judge_body(struct http_request *request);
-uint64_t http_body_limit(const struct http_request *request);
+/* Prepares request->body, with the limit and the budget of the request. */
+void http_request_init_body(struct http_request *request);
+/* Says whether a body of that size is read to its end before a refusal is sent. */
+bool http_body_is_short(const struct http_request *request, uint64_t size);
 /* Gives a whole request, which is not refused, to its handler. False: the server is being freed. */
 bool http_give(struct http_request *request);
 /* The answer of a refusal; NULL if there is not enough memory. */

@@ -90,6 +90,31 @@ http_path_sent(const struct http_request *request)
 }
 
 const char *
+http_method_sent(const struct http_request *request)
+{
+    return request->head.method;
+}
+
+const char *
+http_target_sent(const struct http_request *request)
+{
+    return request->head.target;
+}
+
+bool
+http_header_at(const struct http_request *request, uint32_t index, const char **ret_name,
+               const char **ret_value)
+{
+    return http_head_header_at(&request->head, index, ret_name, ret_value);
+}
+
+bool
+http_has_tls(const struct http_request *request)
+{
+    return request->listener->has_tls;
+}
+
+const char *
 http_header(const struct http_request *request, const char *name)
 {
     return http_head_header(&request->head, name);

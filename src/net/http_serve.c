@@ -86,8 +86,8 @@ http_refuse(struct http_request *request, unsigned status, bool close, const cha
 {
     /* An unknown path or method is reported in the same words by all routes: clients look for
      * them, and Prometheus has them as text. */
-    bool json =
-        status != 404 && status != 405 && request->route != NULL && request->route->errors_in_json;
+    bool json = status != 404 && status != 405 && request->route != NULL &&
+                request->route->errors_in_json && !request->awaits_body; /* request invariant 7 */
     request->refusal =
         (struct http_refusal){.status = status, .close = close, .json = json, .text = text};
 }
@@ -109,11 +109,49 @@ judge_framing(struct http_request *request)
     }
 }
 
-uint64_t
-http_body_limit(const struct http_request *request)
+/* Returns the budget of a body that waits for the gate. */
+static struct budget *
+body_budget(const struct http_request *request)
 {
+    const struct http_options *options = &request->server->options;
+    return options->gate.bodies != NULL ? options->gate.bodies : options->budget;
+}
+
+static uint64_t
+body_limit(const struct http_request *request)
+{
+    const struct http_options *options = &request->server->options;
     uint64_t own = request->route == NULL ? 0 : request->route->body_bytes_max;
-    return own == 0 ? request->server->options.body_bytes_max : own;
+    if (!request->awaits_body) return own == 0 ? options->body_bytes_max : own;
+    /* While a body grows, its old and its new memory count: less than twice its limit. A body that
+     * could never fit would be sent again after each 503. */
+    const struct budget *bodies = body_budget(request);
+    uint64_t share = atomic_load_explicit(&bodies->limit_bytes, memory_order_relaxed) / 3;
+    return share > 0 && share < options->body_bytes_max ? share : options->body_bytes_max;
+}
+
+void
+http_request_init_body(struct http_request *request)
+{
+    struct budget *budget = request->server->options.budget;
+    buf_init(&request->body, request->awaits_body ? body_budget(request) : budget,
+             body_limit(request)); /* request invariant 7 */
+}
+
+/* Says whether the body is too large, as announced or, once it is whole, as it is. */
+static bool
+is_too_large(const struct http_request *request)
+{
+    uint64_t size = request->head.has_length ? request->head.length : 0;
+    if (request->body.size > size) size = request->body.size;
+    return size > body_limit(request);
+}
+
+bool
+http_body_is_short(const struct http_request *request, uint64_t size)
+{
+    const struct http_head *h = &request->head;
+    return !h->chunked && !h->expects && size <= HTTP_REFUSED_BODY_BYTES;
 }
 
 static void
@@ -154,6 +192,8 @@ judge_sender(struct http_request *request)
     atomic_fetch_sub_explicit(&request->server->held, 1, memory_order_seq_cst);
     request->awaits_body = entry == HTTP_ENTRY_BODY;
     if (entry == HTTP_ENTRY_DENIED) deny(request, &denial);
+    if (request->awaits_body && is_too_large(request))
+        http_refuse(request, 413, true, "request body too large");
     return true;
 }
 
@@ -174,11 +214,22 @@ void
 http_request_judge_body(struct http_request *request)
 {
     const struct http_gate *gate = &request->server->options.gate;
+    struct buf *body = &request->body;
     struct http_denial denial = {0};
     if (!request->awaits_body || request->refusal.status != 0) return;
-    request->awaits_body = false;
+    assert(body->budget == body_budget(request)); /* request invariant 7 */
     enum http_entry entry = gate->judge_body(gate->context, request, &denial);
-    if (entry == HTTP_ENTRY_DENIED) deny(request, &denial);
+    assert(entry == HTTP_ENTRY_OPEN || entry == HTTP_ENTRY_DENIED);
+    if (entry == HTTP_ENTRY_DENIED) {
+        deny(request, &denial);
+        /* As if it had been denied before its body, so that the answer does not say when it was. */
+        request->refusal.close = !http_body_is_short(request, body->size);
+        return;
+    }
+    request->awaits_body = false;
+    budget_move_up(body->budget, body->capacity, request->server->options.budget);
+    body->budget = request->server->options.budget;
+    http_request_judge_route(request);
 }
 
 void
@@ -201,7 +252,7 @@ http_request_judge_route(struct http_request *request)
         refuse_method(request, methods);
     } else if (h->bad_query) {
         http_refuse(request, 400, true, "malformed request target");
-    } else if (h->has_length && h->length > http_body_limit(request)) {
+    } else if (is_too_large(request)) {
         http_refuse(request, 413, true, "request body too large");
     } else if (!plain && !word_listed(request->route->encodings, "*") &&
                !word_listed(request->route->encodings, encoding)) {
@@ -222,7 +273,7 @@ http_request_judge(struct http_request *request)
     request->route = route_find(request->server, h->path, bit, &request->methods);
     judge_framing(request);
     if (request->refusal.status == 0 && !judge_sender(request)) return false;
-    if (request->refusal.status == 0) http_request_judge_route(request);
+    if (request->refusal.status == 0 && !request->awaits_body) http_request_judge_route(request);
     return true;
 }
 

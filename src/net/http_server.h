@@ -20,7 +20,8 @@
  * codings or expectations, another version).
  *
  * A gate (struct http_gate) may ask for credentials: 401, 403. It is asked before a path, a method
- * or a body is judged, after what makes a request ambiguous.
+ * or a body is judged, after what makes a request ambiguous. If it has to see the body first, 413
+ * and 503 come before its decision.
  *
  *        accept -> [headers: header_timeout] -> [body: body_timeout] -> handler -> reply -> idle
  *                                                                        (suspended) (idle_timeout)
@@ -85,6 +86,10 @@ struct http_gate {
                              struct http_denial *ret_denial);
     enum http_entry (*judge_body)(void *context, struct http_request *request,
                                   struct http_denial *ret_denial); /* not LATER or BODY */
+    /* For bodies that wait for judge_body(), a budget below that of the server; NULL: that one. Its
+     * limit is a limit for all of them: 503 beyond it. One of them may have a third of that, and
+     * body_bytes_max of the server, whatever its route allows: 413 beyond it. */
+    struct budget *bodies;
 };
 
 /* The largest header limit, which is Prometheus' own. */
@@ -216,6 +221,14 @@ unsigned http_access(const struct http_request *request, unsigned unknown);
 size_t http_place_index(const struct http_request *request);
 /* Writes the peer's address, 16 bytes, IPv4 mapped. False: a Unix socket has none. */
 bool http_peer_address(const struct http_request *request, uint8_t *ret_address);
+/* Return the method and the target of the request line, with its query, as they were sent. */
+const char *http_method_sent(const struct http_request *request);
+const char *http_target_sent(const struct http_request *request);
+/* Returns the name and the value of the header line at that index; false after the last. */
+bool http_header_at(const struct http_request *request, uint32_t index, const char **ret_name,
+                    const char **ret_value);
+/* Says whether the request arrived over TLS. */
+bool http_has_tls(const struct http_request *request);
 /* The client's verified certificate, or NULL. Within judge() and judge_body() only. */
 const struct tls_peer *http_tls_peer(const struct http_request *request);
 /* Keeps who sends the request with it. `release` is called once, with the request's end. */

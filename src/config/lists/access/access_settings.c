@@ -72,6 +72,32 @@ find_user(const struct user_list *list, uint32_t count, const char *name)
     return NULL;
 }
 
+static const char *
+copy_text(struct arena *arena, const char *text)
+{
+    return (const char *)arena_copy(arena, bytes_of(text, strlen(text) + 1)).at;
+}
+
+/* Takes the settings auth.sigv4-... */
+static enum err
+take_signing(const struct settings *settings, struct arena *arena, struct signing_settings *to)
+{
+    char service[SETTING_TEXT_BYTES];
+    const char *region = settings->auth_sigv4_region, *host = settings->auth_sigv4_host;
+    const char *rest = settings->auth_sigv4_services;
+    *to = (struct signing_settings){.unsigned_payload = settings->auth_sigv4_unsigned_payload};
+    if (region[0] != '\0' && (to->region = copy_text(arena, region)) == NULL) return ERR_NOMEM;
+    if (host[0] != '\0' && (to->host = copy_text(arena, host)) == NULL) return ERR_NOMEM;
+    while ((rest = settings_list_next(rest, service)) != NULL) {
+        struct text_list *list = &to->services;
+        list->items = arena_push(arena, list->items, list->count, sizeof *list->items);
+        if (list->items == NULL) return ERR_NOMEM;
+        list->items[list->count] = copy_text(arena, service);
+        if (list->items[list->count++] == NULL) return ERR_NOMEM;
+    }
+    return OK;
+}
+
 /* Joins `users` with the other list. */
 static enum err
 join_users(struct access_settings *access, const struct named_texts *basic, struct arena *arena,
@@ -218,6 +244,7 @@ access_settings_merge(struct access_settings *access, const struct settings *set
     }
     arena_init(arena, NULL, 0, 0);
     e = join_users(access, &keys.basic_auth_users, arena, &users, why);
+    if (e == OK) e = take_signing(settings, arena, &users.signing);
     if (e == OK) e = join_listeners(access, settings, &keys.tls, arena, &listeners, why);
     if (e) goto out;
     access->tls = keys.tls;
@@ -241,19 +268,13 @@ refuse_unserved(const struct access_settings *access, const struct settings *set
     static const char text[] = "%s is not supported by this version";
     for (uint32_t i = 0; i < access->users.count; i++) {
         const struct user_settings *user = &access->users.items[i];
-        const char *key = user->access_key_count > 0     ? "access_keys"
-                          : user->write_labels.count > 0 ? "write_labels"
-                                                         : NULL;
+        const char *key = user->write_labels.count > 0 ? "write_labels" : NULL;
         if (key == NULL) continue;
         why_set(why, ERR_INPUT, text, key);
         return why_prefix(why, ERR_INPUT, "%s:%u: user '%s'", access->file_name, user->line,
                           user->name);
     }
-    const char *setting = settings->web_allowed_hosts[0] != '\0'   ? "web.allowed-hosts"
-                          : settings->auth_sigv4_region[0] != '\0' ? "auth.sigv4-region"
-                          : settings->auth_sigv4_host[0] != '\0'   ? "auth.sigv4-host"
-                          : settings->auth_sigv4_unsigned_payload  ? "auth.sigv4-unsigned-payload"
-                                                                   : NULL;
+    const char *setting = settings->web_allowed_hosts[0] != '\0' ? "web.allowed-hosts" : NULL;
     return setting == NULL ? OK : why_set(why, ERR_INPUT, text, setting);
 }
 
@@ -424,10 +445,27 @@ access_listeners_equal(const struct listener_list *a, const struct listener_list
     return true;
 }
 
+static bool
+texts_equal(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+signing_equal(const struct signing_settings *a, const struct signing_settings *b)
+{
+    bool same = a->services.count == b->services.count && texts_equal(a->region, b->region) &&
+                texts_equal(a->host, b->host) && a->unsigned_payload == b->unsigned_payload;
+    for (uint32_t i = 0; i < a->services.count && same; i++) {
+        same = texts_equal(a->services.items[i], b->services.items[i]);
+    }
+    return same;
+}
+
 bool
 access_users_equal(const struct user_list *a, const struct user_list *b)
 {
-    if (a->count != b->count) return false;
+    if (a->count != b->count || !signing_equal(&a->signing, &b->signing)) return false;
     for (uint32_t i = 0; i < a->count; i++) {
         if (!schema_equal(&user_schema, 0, &a->items[i], &b->items[i])) return false;
     }

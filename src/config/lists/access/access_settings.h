@@ -59,8 +59,8 @@ MUST_CHECK enum err access_settings_yaml(const char *file_name, struct bytes tex
  * Fills in what is in force: reads the file for web.config.file, if there is one, gives its keys
  * and web.listen-address to the listeners, and joins basic_auth_users with `users`: a user of both
  * lists has the password of the former and everything else of the latter; one of the former alone
- * has all permissions for all tenants. Called once for an `access`, which comes from
- * access_settings_yaml(), or is zeroed.
+ * has all permissions for all tenants. auth.sigv4-... become a part of the users. Called once for
+ * an `access`, which comes from access_settings_yaml(), or is zeroed.
  *
  * ERR_INPUT with the place in that file, or in the configuration file: also keys that both files
  * have, users that cannot sign in, and a server without listeners. ERR_MISSING, ERR_IO: the file

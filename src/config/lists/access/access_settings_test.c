@@ -471,7 +471,6 @@ UNIT_TEST(test_a_web_file_that_cannot_be_read_is_reported)
 UNIT_TEST(test_keys_that_nothing_enforces_are_refused)
 {
     static const char *const keys[] = {
-        "access_keys: [{id: AKIDEXAMPLE, secret_file: x}]",
         "password: '" BCRYPT "', write_labels: {a: b}",
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -494,6 +493,46 @@ UNIT_TEST(test_keys_that_nothing_enforces_are_refused)
     assert_int_equal(access_settings_complete(&access, &s, &why), ERR_INPUT);
     assert_string_equal(why.text, "web.allowed-hosts is not supported by this version");
     access_settings_free(&access);
+}
+
+static struct access_settings
+complete(const struct settings *s)
+{
+    static const char text[] = "users: [{name: a, permissions: [read], "
+                               "access_keys: [{id: AKIDEXAMPLE, secret_file: x}]}]\n";
+    struct access_settings access;
+    must(access_settings_yaml("f.yml", bytes_of_text(text), s, &access, NULL));
+    must(access_settings_complete(&access, s, NULL));
+    return access;
+}
+
+UNIT_TEST(test_users_have_the_settings_of_signed_requests_and_differ_by_them)
+{
+    struct settings s = settings_with_tenancy(false);
+    struct access_settings plain = complete(&s);
+    assert_int_equal(plain.users.signing.services.count, 2);
+    assert_string_equal(plain.users.signing.services.items[1], "execute-api");
+    assert_null(plain.users.signing.region);
+    assert_null(plain.users.signing.host);
+    assert_false(plain.users.signing.unsigned_payload);
+    for (int i = 0; i < 4; i++) {
+        struct settings other = s;
+        if (i == 0) snprintf(other.auth_sigv4_services, sizeof other.auth_sigv4_services, "a,b");
+        if (i == 1) snprintf(other.auth_sigv4_region, sizeof other.auth_sigv4_region, "r");
+        if (i == 2) snprintf(other.auth_sigv4_host, sizeof other.auth_sigv4_host, "h:1");
+        if (i == 3) other.auth_sigv4_unsigned_payload = true;
+        struct access_settings access = complete(&other), again = complete(&other);
+        const struct signing_settings *signing = &access.users.signing;
+        if (i == 0) assert_string_equal(signing->services.items[0], "a");
+        if (i == 1) assert_string_equal(signing->region, "r");
+        if (i == 2) assert_string_equal(signing->host, "h:1");
+        assert_int_equal(signing->unsigned_payload, i == 3);
+        assert_false(access_users_equal(&plain.users, &access.users));
+        assert_true(access_users_equal(&again.users, &access.users));
+        access_settings_free(&access);
+        access_settings_free(&again);
+    }
+    access_settings_free(&plain);
 }
 
 /* --- warnings --------------------------------------------------------------------------------- */
@@ -778,6 +817,7 @@ main(void)
         cmocka_unit_test(test_mistakes_in_listeners_name_their_place),
         cmocka_unit_test(test_a_web_file_that_cannot_be_read_is_reported),
         cmocka_unit_test(test_keys_that_nothing_enforces_are_refused),
+        cmocka_unit_test(test_users_have_the_settings_of_signed_requests_and_differ_by_them),
         cmocka_unit_test(test_weak_settings_are_warned_of),
         cmocka_unit_test(test_keys_of_tokens_that_come_over_http_are_warned_of),
         cmocka_unit_test(test_printed_keys_have_the_form_of_the_file_without_secrets),

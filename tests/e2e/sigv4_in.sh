@@ -1,0 +1,574 @@
+#!/bin/bash
+# sigv4_in.sh - requests that are signed for AWS (SigV4) sign in: with a real Prometheus, botocore
+# and Firekeep itself as signers, in clear text and over TLS; what is changed after signing is
+# refused; secrets are replaced under load.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+for tool in openssl curl; do
+    command -v "$tool" >/dev/null || skip_all "sigv4_in" "no $tool"
+done
+python=/usr/bin/python3
+"$python" -c 'import botocore.auth' 2>/dev/null || skip_all "sigv4_in" "no botocore"
+read -r port secure sender_port prometheus_port small_port < <(free_ports 5 | tr '\n' ' ')
+url=http://127.0.0.1:$port tls_url=https://127.0.0.1:$secure
+
+# --- files -----------------------------------------------------------------------------------------
+
+# The SHA-256 of the token "abc", and the hash of "secret" by bcrypt, with cost 4.
+# shellcheck disable=SC2016 # the hash is not a variable
+secret='$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW'
+abc=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+
+write_config() { # SETTING OF auth...
+    cat <<END
+auth:
+  sigv4_region: eu-west-1
+  sigv4_services: [lambda]
+$(printf '  %s\n' "$@")
+web: {listen_address: []}
+listeners:
+- {address: "127.0.0.1:$port", tls_server_config: {}}
+- {address: "127.0.0.1:$secure"}
+tls_server_config: {cert_file: server.pem, key_file: server.key}
+users:
+- {name: ops, tokens: [$abc], permissions: [admin, metrics, read, write]}
+- {name: ann, password: '$secret', permissions: [metrics]}
+- name: shop
+  access_keys:
+  - {id: AKIASHOP, secret_file: secrets/shop}
+  - {id: AKIASTS, secret_file: secrets/sts, session_token_file: secrets/token}
+  permissions: [read, write]
+  tenants: [shop]
+- name: fixed
+  access_keys: [{id: AKIAFIXED, secret_file: secrets/fixed}]
+  permissions: [write]
+  tenants: [fixed]
+  tenant_header: ignore
+- name: teams
+  access_keys: [{id: AKIATEAMS, secret_file: secrets/teams}]
+  permissions: [read]
+  tenants: ['team-*']
+END
+}
+
+put_secret() { # NAME LINE...: replaces a file as a whole
+    printf '%s\n' "${@:2}" >"$work/secrets/$1.new" && mv "$work/secrets/$1.new" "$work/secrets/$1"
+}
+
+mkdir -p "$work/secrets"
+for name in shop sts fixed teams; do
+    put_secret "$name" "secret/of+$name/0123456789012345678901"
+done
+put_secret token 'token/with+chars=='
+write_config "sigv4_unsigned_payload: true" >"$work/firekeep.yml"
+make_certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 5 -subj /CN=127.0.0.1 \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$work/server.key" -out "$work/server.pem"
+}
+
+cat >"$work/signed.py" <<'END'
+"""Signs requests with botocore and sends them, one per line of standard input: a status and arguments.
+
+    STATUS [-X METHOD] [-d BODY] [-w NAME] [-H NAME:VALUE] [-k KEY] [-s SECRET] [-t TOKEN] [-r REGION]
+           [-S SERVICE] [-a SECONDS] [-p SECONDS] [-c HASH] [-T TARGET] [-D BODY] [-A NAME:VALUE] [-G TEXT] URL
+
+-w: the body is a remote write of one sample. -a: signed so long ago. -p: presigned, for so long. -c: the
+header X-Amz-Content-Sha256; "hash": that of the body. -T, -D, -A: the target, body and a header that are sent
+instead of, or besides, those that were signed. -G: a text that the answer has. Prints what differs.
+"""
+import argparse, datetime, hashlib, http.client, shlex, ssl, struct, sys, time, types, urllib.parse
+
+sys.path.insert(0, "tests/tools")
+from remote_read import field, snappy_pack
+
+import botocore.auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+WORK = sys.argv[1]
+late = datetime.timedelta(0)
+
+
+class Clock(datetime.datetime):
+    @classmethod
+    def utcnow(cls):
+        return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) - late
+
+
+botocore.auth.datetime = types.SimpleNamespace(datetime=Clock)
+if hasattr(botocore.auth, "get_current_datetime"):
+    botocore.auth.get_current_datetime = Clock.utcnow
+
+
+def write_body(name):
+    label = lambda k, v: field(1, field(1, k.encode()) + field(2, v.encode()))
+    sample = b"\x09" + struct.pack("<d", 1.5) + field(2, int(time.time() * 1000))
+    return snappy_pack(field(1, label("__name__", name) + field(2, sample)))
+
+
+parser = argparse.ArgumentParser()
+for flag, default in (("X", None), ("d", ""), ("w", None), ("k", "AKIASHOP"), ("s", None), ("t", None), ("r", "eu-west-1"),
+                      ("S", "aps"), ("c", None), ("T", None), ("D", None), ("G", "")):
+    parser.add_argument("-" + flag, default=default)
+for flag in "ap":
+    parser.add_argument("-" + flag, type=int, default=0)
+for flag in "HA":
+    parser.add_argument("-" + flag, action="append", default=[])
+parser.add_argument("url")
+
+
+def secret_of(key):
+    with open(f"{WORK}/secrets/{key.removeprefix('AKIA').lower()}") as file:
+        return file.readline().strip()
+
+
+def connect(netloc, scheme):
+    if scheme == "https":
+        return http.client.HTTPSConnection(netloc, timeout=60, context=ssl.create_default_context(cafile=f"{WORK}/server.pem"))
+    return http.client.HTTPConnection(netloc, timeout=60)
+
+
+def ask(a):
+    global late
+    body = write_body(a.w) if a.w else a.d.encode()
+    method = a.X or ("POST" if body else "GET")
+    headers = dict(item.split(":", 1) for item in a.H)
+    if a.w:
+        headers.update({"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf",
+                        "X-Prometheus-Remote-Write-Version": "0.1.0"})
+    if a.c:
+        headers["X-Amz-Content-SHA256"] = hashlib.sha256(body).hexdigest() if a.c == "hash" else a.c
+    request = AWSRequest(method=method, url=a.url, data=body, headers=headers)
+    credentials = Credentials(a.k, a.s or secret_of(a.k), a.t)
+    late = datetime.timedelta(seconds=a.a)
+    if a.p:
+        botocore.auth.SigV4QueryAuth(credentials, a.S, a.r, expires=a.p).add_auth(request)
+    else:
+        botocore.auth.SigV4Auth(credentials, a.S, a.r).add_auth(request)
+    prepared = request.prepare()
+    parts = urllib.parse.urlsplit(prepared.url)
+    target = a.T or parts.path + ("?" + parts.query if parts.query else "")
+    if a.D is not None:
+        body = a.D.encode()
+    connection = connect(parts.netloc, parts.scheme)
+    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+    connection.putheader("Host", parts.netloc)
+    for name, value in prepared.headers.items():
+        if name.lower() not in ("host", "content-length"):
+            connection.putheader(name, value)
+    for item in a.A:
+        connection.putheader(*item.split(":", 1))
+    connection.putheader("Content-Length", str(len(body)))
+    try:
+        connection.endheaders(body)
+    except OSError:
+        pass  # refused before all of it was sent
+    response = connection.getresponse()
+    return response.status, response.read().decode("utf-8", "replace")
+
+
+def main():
+    failed = 0
+    for line in sys.stdin:
+        words = shlex.split(line)
+        if not words:
+            continue
+        a = parser.parse_args(words[1:])
+        status, answer = ask(a)
+        if status != int(words[0]) or a.G not in answer:
+            print(f"{status}: {answer[:200]!r}: {line.strip()}")
+            failed += 1
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
+END
+
+# Each line: a status, and the arguments of a request. Variables of the shell are expanded.
+all_signed() {
+    local line lines=''
+    while IFS= read -r line; do lines+=$line$'\n'; done
+    "$python" "$work/signed.py" "$work" <<<"$lines"
+}
+signed() { # STATUS ARGUMENT...
+    printf '%q ' "$@" | "$python" "$work/signed.py" "$work"
+}
+
+ops() { # ARGUMENT... of curl
+    curl -s --noproxy '*' --max-time 30 -H 'Authorization: Bearer abc' "$@"
+}
+metric_is() { # NAME VALUE
+    ops "$url/metrics" | awk -v name="$1" -v value="$2" '$1 == name { found = $2 == value } END { exit !found }'
+}
+has_sample() { # TENANT NAME
+    ops -G -H "X-Scope-OrgID: $1" --data-urlencode "query=count_over_time($2[1h])" "$url/api/v1/query" | grep -q '"value"'
+}
+
+# --- botocore --------------------------------------------------------------------------------------
+
+claim "a certificate is made" make_certificate
+begin() {
+    start here build/firekeep serve "--storage.path=$work/data" "--config.file=$work/firekeep.yml" \
+        --tenancy.enabled --web.enable-lifecycle
+    wait_ready here "$url/-/ready"
+}
+claim "it starts" begin
+
+for base in "$url" "$tls_url"; do
+    scheme=${base%%:*}
+    claim "$scheme: botocore writes and reads" all_signed <<END
+204 -w a_$scheme $base/api/v1/write
+204 -w b_$scheme -c hash $base/api/v1/write
+204 -w c_$scheme -S execute-api -H X-Scope-OrgID:shop $base/api/v1/write
+204 -w d_$scheme -S lambda -k AKIASTS -t token/with+chars== $base/api/v1/write
+200 -G '"value"' $base/api/v1/query?query=a_$scheme
+200 -G '"value"' '$base/api/v1/query?query=sum%20by%20%28job%29%20%28b_$scheme%7Bx%3D%22%22%7D%29&stats=all'
+200 -G '"value"' -H Content-Type:application/x-www-form-urlencoded -d query=c_$scheme%2B0 $base/api/v1/query
+200 -G '"value"' -p 300 $base/api/v1/query?query=d_$scheme
+200 -G a_$scheme -p 900 -a 800 '$base/api/v1/label/__name__/values?match[]=a_$scheme'
+200 -p 300 -k AKIASTS -t token/with+chars== $base/api/v1/labels
+200 -k AKIATEAMS -H X-Scope-OrgID:team-a $base/api/v1/labels
+END
+    claim "$scheme: what is not right is refused" all_signed <<END
+401 -k AKIANONE -s x $base/api/v1/labels
+401 -s wrong $base/api/v1/labels
+401 -s wrong -w x $base/api/v1/write
+401 -s wrong -p 300 $base/api/v1/labels
+401 -w x -D other $base/api/v1/write
+401 -w x -c hash -D other $base/api/v1/write
+401 -a 400 $base/api/v1/labels
+401 -a -400 $base/api/v1/labels
+401 -p 10 -a 30 $base/api/v1/labels
+401 -p 901 $base/api/v1/labels
+401 -p 300 -X POST $base/api/v1/labels
+401 -r us-east-1 $base/api/v1/labels
+401 -S s3 $base/api/v1/labels
+401 -k AKIASTS $base/api/v1/labels
+401 -k AKIASTS -t other $base/api/v1/labels
+401 -t token/with+chars== $base/api/v1/labels
+401 -A X-Scope-OrgID:shop $base/api/v1/labels
+401 -A X-Amz-Content-Sha256:UNSIGNED-PAYLOAD $base/api/v1/labels
+401 -A 'Authorization:Bearer abc' $base/api/v1/labels
+401 -p 300 -A 'Authorization:Bearer abc' $base/api/v1/labels
+401 -c STREAMING-AWS4-HMAC-SHA256-PAYLOAD -w x $base/api/v1/write
+401 -X DELETE -s wrong $base/none
+404 $base/none
+403 -k AKIATEAMS -H X-Scope-OrgID:team-a -w x $base/api/v1/write
+403 -k AKIATEAMS -H X-Scope-OrgID:other $base/api/v1/labels
+401 -k AKIATEAMS $base/api/v1/labels
+403 -H X-Scope-OrgID:other $base/api/v1/labels
+403 $base/metrics
+204 -k AKIAFIXED -A X-Scope-OrgID:other -w fixed_$scheme $base/api/v1/write
+END
+    claim "$scheme: the path that is verified is the path that is routed" all_signed <<END
+200 -G '"status":"success"' $base/api/v1/labels
+301 $base//api/v1/labels
+301 $base/api/v1/./labels
+301 $base/api/v1/x/../labels
+308 -d x $base//api/v1/query
+301 -T //api/./v1/x/../labels $base/api/v1/labels
+401 -T /api/v1/labels $base/api/v1/metadata
+401 -T /api/v1/x%2f..%2flabels $base/api/v1/labels
+401 -T /api/v1/%6cabels $base/api/v1/labels
+401 -T /api/v1/%2e/labels $base/api/v1/labels
+401 -T /api/v1/x/%2e%2e/labels $base/api/v1/labels
+401 $base/api/v1/%2e/labels
+401 -T /api/v1/label/a%2Fb/values $base/api/v1/label/a/b/values
+401 -T /api/v1/label/a%2fb/values $base/api/v1/label/a%2Fb/values
+200 -G '"data":[]' $base/api/v1/label/a%252Fb/values
+401 -T /api/v1/query?query=2 $base/api/v1/query?query=1
+401 -T http://127.0.0.1/api/v1/labels $base/api/v1/labels
+END
+done
+claim "a tenant that is ignored may be unsigned" has_sample fixed fixed_https
+
+claim "unsigned bodies need TLS" all_signed <<END
+204 -w unsigned -c UNSIGNED-PAYLOAD $tls_url/api/v1/write
+401 -w unsigned -c UNSIGNED-PAYLOAD $url/api/v1/write
+END
+reload_with() { # SETTING...
+    write_config "$@" >"$work/firekeep.yml" && ops -f -X POST "$url/-/reload"
+}
+host_counts() {
+    reload_with "sigv4_host: '127.0.0.1:$port'" || return 1
+    all_signed <<END
+200 $url/api/v1/labels
+401 $tls_url/api/v1/labels
+401 -w unsigned -c UNSIGNED-PAYLOAD $tls_url/api/v1/write
+END
+}
+claim "the host counts, and unsigned bodies need the setting" host_counts
+claim "the settings are taken back" reload_with "sigv4_unsigned_payload: true"
+
+# Whoever is not known gets the same bytes, whatever is wrong.
+learns_nothing() {
+    local n=0 head date
+    date=$(date -u +%Y%m%dT%H%M%SZ)
+    for head in "AKIANONE" "AKIASHOP" "AKIATEAMS"; do
+        curl -si --noproxy '*' --max-time 30 -H "X-Amz-Date: $date" -d x "$url/api/v1/write" \
+            -H "Authorization: AWS4-HMAC-SHA256 Credential=$head/${date%%T*}/eu-west-1/aps/aws4_request, SignedHeaders=host;x-amz-date, Signature=$(printf '0%.0s' {1..64})" |
+            grep -vi '^date:' >"$work/learnt.$n"
+        cmp "$work/learnt.0" "$work/learnt.$n" || return 1
+        n=$((n + 1))
+    done
+    curl -si --noproxy '*' -d x "$url/none" | grep -vi '^date:' | cmp - "$work/learnt.0" && grep -q '401 Unauthorized' "$work/learnt.0"
+}
+claim "an unknown key and a wrong signature get the same answer" learns_nothing
+
+# A head with a long body that does not come.
+cat >"$work/early.py" <<'END'
+import socket, sys, time
+key, port = sys.argv[1], int(sys.argv[2])
+now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+s = socket.create_connection(("127.0.0.1", port))
+s.sendall((f"POST /api/v1/write HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 1000000\r\nX-Amz-Date: {now}\r\n"
+           f"Authorization: AWS4-HMAC-SHA256 Credential={key}/{now[:8]}/eu-west-1/aps/aws4_request, "
+           f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}\r\n\r\n").encode())
+s.settimeout(60 if key == "AKIANONE" else 1)
+try:
+    print(s.recv(4096).decode())
+except TimeoutError:
+    print("no answer")
+END
+early() { # KEY TEXT
+    "$python" "$work/early.py" "$1" "$port" | grep "$2"
+}
+claim "an unknown key is refused before the body" early AKIANONE '^HTTP/1.1 401'
+claim "a known key is not" early AKIASHOP 'no answer'
+counts_refusals() {
+    ops "$url/metrics" | awk '/^firekeep_http_requests_not_let_in_total.*unauthorized/ { found = $2 > 50 } END { exit !found }' &&
+        grep -q 'level=warn.*a client could not sign in.*reason=' "$work/here.log"
+}
+claim "refusals are counted and logged" counts_refusals
+claim "they count for its address like wrong passwords" [ "$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' -u ann:secret "$url/metrics")" == 503 ]
+
+# --- secrets that change under load ----------------------------------------------------------------
+
+cat >"$work/load.py" <<'END'
+"""Writes and reads until the file STOP exists, each time with the first secret of the client's file; prints failures."""
+import collections, os, sys, threading
+stop, mine, urls = sys.argv[2], sys.argv[3], sys.argv[4:]
+sys.path.insert(0, sys.argv[1])
+import signed
+
+failures, used = [], collections.Counter()
+
+
+def run(url):
+    while not os.path.exists(stop):
+        with open(mine) as file:
+            secret = file.readline().strip()
+        for words in (["-w", "load", url + "/api/v1/write"], ["-c", "hash", "-w", "load", url + "/api/v1/write"],
+                      [url + "/api/v1/query?query=load"], ["-p", "300", url + "/api/v1/labels"]):
+            try:
+                status, answer = signed.ask(signed.parser.parse_args(["-s", secret] + words))
+                if status not in (200, 204):
+                    failures.append((status, answer[:100]))
+            except OSError as error:
+                failures.append(repr(error))
+            used[secret] += 1
+
+
+threads = [threading.Thread(target=run, args=(url,)) for url in urls * 2]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(f"{dict(used)} requests, failures {failures[:5]}")
+sys.exit(1 if failures or len(used) < 2 or min(used.values()) < 20 else 0)
+END
+new=second/of+shop/9876543210987654321098
+swap() {
+    local old
+    old=$(head -n 1 "$work/secrets/shop")
+    doze 2 # of load with the old secret
+    put_secret shop "$old" "$new" && within 60 signed 200 -s "$new" "$url/api/v1/labels" || return 1
+    printf '%s\n' "$new" >"$work/mine.new" && mv "$work/mine.new" "$work/mine"
+    doze 4 # of load with the new one
+    put_secret shop "$new" && within 60 signed 401 -s "$old" "$url/api/v1/labels" && signed 200 -s "$new" "$url/api/v1/labels"
+}
+rotates() {
+    local load result
+    cp "$work/secrets/shop" "$work/mine"
+    "$python" "$work/load.py" "$work" "$work/stop" "$work/mine" "$url" "$tls_url" >"$work/load.txt" 2>&1 &
+    load=$!
+    swap
+    result=$?
+    touch "$work/stop"
+    wait "$load" || result=1
+    cat "$work/load.txt"
+    return $result
+}
+claim "a secret is replaced under load without a failed request" rotates
+half_a_file() {
+    : >"$work/secrets/shop"
+    within 20 metric_is firekeep_access_keys_last_reread_successful 0 && signed 200 -s "$new" "$url/api/v1/labels" &&
+        grep -q 'level=error.*cannot reread the secrets of access keys.*AKIASHOP.*it is empty' "$work/here.log" || return 1
+    put_secret shop "$new" && within 20 metric_is firekeep_access_keys_last_reread_successful 1 && signed 200 "$url/api/v1/labels"
+}
+claim "a file without a secret leaves the old one in force" half_a_file
+shows_no_secret() {
+    ops "$url/api/v1/status/config" "$url/api/v1/status/flags" "$url/metrics" >"$work/shown.txt"
+    grep -q AKIASHOP "$work/shown.txt" && ! grep -q 'secret/of\|second/of\|token/with' "$work/shown.txt" "$work/here.log"
+}
+claim "its log and its pages show no secret" shows_no_secret
+
+# --- Firekeep --------------------------------------------------------------------------------------
+
+write_sender() {
+    cat <<END
+destinations:
+- {name: clear, type: remote_write, url: "$url/api/v1/write", sigv4: {region: eu-west-1, access_key: AKIASHOP, secret_key_file: $work/secrets/shop}, batch: {max_age: 100ms}}
+- name: safe
+  type: remote_write
+  url: "$tls_url/api/v1/write"
+  sigv4: {region: eu-west-1, access_key: AKIASTS, secret_key_file: $work/secrets/sts, session_token_file: $work/secrets/token, service_name: execute-api}
+  tls_config: {ca_file: $work/server.pem}
+  relabel: [{target_label: way, replacement: safe}]
+  batch: {max_age: 100ms}
+- {name: foreign, type: remote_write, url: "$url/api/v1/write", sigv4: {region: us-east-1, access_key: AKIASHOP, secret_key_file: $work/secrets/shop}, batch: {max_age: 100ms}}
+sources:
+- {name: back, type: remote_read, url: "$url/api/v1/read", sigv4: {region: eu-west-1, access_key: AKIASHOP, secret_key_file: $work/secrets/shop}}
+END
+}
+write_sender >"$work/sender.yml"
+sends() {
+    echo "own{way=\"clear\"} 1 $(now_ms)" | "$TOOLS/rwmake" >"$work/own.rw" && "$TOOLS/rwreplay" "$work/own.rw" "http://127.0.0.1:$sender_port" --check
+}
+claim "another server starts" start_firekeep sender "$work/sender" "$sender_port" "--config.file=$work/sender.yml"
+claim "it takes a sample" sends
+claim "the sample arrives" within 30 has_sample shop 'own{way="clear"}'
+claim "it arrives over TLS, with a session token" within 30 has_sample shop 'own{way="safe"}'
+foreign_is_refused() {
+    curl -sf --noproxy '*' "http://127.0.0.1:$sender_port/metrics" | grep 'destination="foreign"' | grep -q 'refused\|blocked\|failing' || return 1
+    curl -sf --noproxy '*' "http://127.0.0.1:$sender_port/api/v1/status/destinations" | grep -q 401
+}
+claim "a foreign region is refused" within 30 foreign_is_refused
+reads_back() { # NAME
+    curl -sfG --noproxy '*' --data-urlencode "query=$1" "http://127.0.0.1:$sender_port/api/v1/query" | grep -q '"value"' &&
+        curl -sfG --noproxy '*' --data-urlencode "match[]=$1" "http://127.0.0.1:$sender_port/api/v1/label/__name__/values" | grep -q "$1"
+}
+claim "its source reads what botocore wrote" within 30 reads_back a_https
+claim "it stops" stop sender
+
+# --- a real Prometheus -----------------------------------------------------------------------------
+
+prometheus=$PEERS/prometheus/usr/bin/prometheus
+write_prometheus() { # SECRET of shop
+    cat <<END
+global: {scrape_interval: 1s}
+scrape_configs: [{job_name: prometheus, static_configs: [{targets: ['127.0.0.1:$prometheus_port']}]}]
+remote_write:
+- url: $url/api/v1/write
+  name: clear
+  sigv4: {region: eu-west-1, access_key: AKIASHOP, secret_key: $1}
+- url: $tls_url/api/v1/write
+  name: safe
+  sigv4: {region: eu-west-1, access_key: AKIAFIXED, secret_key: $(cat "$work/secrets/fixed")}
+  tls_config: {ca_file: server.pem}
+  headers: {X-Scope-OrgID: other}
+remote_read:
+- url: $url/api/v1/read
+  authorization: {credentials: abc}
+  headers: {X-Scope-OrgID: shop}
+  read_recent: true
+END
+}
+with_prometheus() {
+    write_prometheus wrong >"$work/prometheus.yml"
+    start prometheus "$prometheus" "--config.file=$work/prometheus.yml" "--storage.tsdb.path=$work/prometheus" "--web.listen-address=127.0.0.1:$prometheus_port" --web.enable-lifecycle
+    claim "Prometheus starts" wait_ready prometheus "http://127.0.0.1:$prometheus_port/-/ready"
+    claim "its samples arrive over TLS, whatever its tenant header says" within 60 has_sample fixed 'up{job="prometheus"}'
+    claim "with a wrong secret it is refused" within 60 is_refused
+    claim "with the right one its samples arrive" mends
+    claim "it reads them back" reads_own
+    claim "Prometheus stops" stop prometheus
+}
+is_refused() {
+    curl -sf --noproxy '*' "http://127.0.0.1:$prometheus_port/metrics" | awk '/^prometheus_remote_storage_samples_failed_total.*clear/ && $2 > 0 { found = 1 } END { exit !found }'
+}
+mends() {
+    write_prometheus "$(cat "$work/secrets/shop")" >"$work/prometheus.yml"
+    curl -sf --noproxy '*' -X POST "http://127.0.0.1:$prometheus_port/-/reload" && within 60 has_sample shop 'up{job="prometheus"}'
+}
+reads_own() {
+    curl -sfG --noproxy '*' --data-urlencode 'query=a_https' "http://127.0.0.1:$prometheus_port/api/v1/query" | grep -q '"value"'
+}
+if [[ -x $prometheus ]]; then
+    with_prometheus
+else
+    skip "Prometheus signs" "no prometheus 3"
+fi
+claim "the server stops" stop here
+
+# --- bodies that are not verified ------------------------------------------------------------------
+
+cat >"$work/flood.py" <<'END'
+"""Sends the beginnings of long bodies with a known key and no good signature; other requests pass meanwhile."""
+import http.client, socket, sys, time
+sys.path.insert(0, sys.argv[1])
+import signed
+port, size, count = int(sys.argv[2]), 3 << 20, 8
+url = f"http://127.0.0.1:{port}/api/v1/write"
+now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+head = (f"POST /api/v1/write HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {size + 1}\r\nX-Amz-Date: {now}\r\n"
+        f"Authorization: AWS4-HMAC-SHA256 Credential=AKIASHOP/{now[:8]}/eu-west-1/aps/aws4_request, "
+        f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}\r\n\r\n").encode()
+sockets, answers = [], []
+for _ in range(count):
+    s = socket.create_connection(("127.0.0.1", port))
+    s.settimeout(60)
+    try:
+        s.sendall(head + b"x" * size)
+    except OSError:
+        pass
+    sockets.append(s)
+
+
+def write(token):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    c.request("POST", "/api/v1/write", body=signed.write_body("flood"), headers={
+        "Authorization": "Bearer " + token, "Content-Encoding": "snappy", "Content-Type": "application/x-protobuf",
+        "X-Prometheus-Remote-Write-Version": "0.1.0", "X-Scope-OrgID": "shop"})
+    return c.getresponse().status
+
+
+other = write("abc")
+refused = 0
+for s in sockets:
+    s.settimeout(2)
+    try:
+        answer = s.recv(4096).decode()
+        assert answer.startswith("HTTP/1.1 503 ") and "\r\nRetry-After: 5\r\n" in answer, answer
+        refused += 1
+    except TimeoutError:
+        pass
+    except ConnectionError:
+        refused += 1
+for s in sockets:
+    s.close()
+status = 503
+while status == 503:  # until their memory is given back
+    status, _ = signed.ask(signed.parser.parse_args(["-w", "flood", url]))
+large, text = signed.ask(signed.parser.parse_args(["-d", "x" * (8 << 20), url]))
+print(f"refused {refused} of {count}, another user {other}, afterwards {status}, too large {large} {text!r}")
+sys.exit(0 if 0 < refused < count and other == 204 and status == 204 and large == 413 else 1)
+END
+write_config | sed -e "s/$port/$small_port/" -e "/$secure/d" >"$work/small.yml"
+start_small() {
+    start small build/firekeep serve "--storage.path=$work/small" "--config.file=$work/small.yml" \
+        --tenancy.enabled --memory.limit=192MiB
+    wait_ready small "http://127.0.0.1:$small_port/-/ready"
+}
+shows_share() {
+    ops "http://127.0.0.1:$small_port/metrics" | awk '/^firekeep_memory_refused_total{budget="unverified"}/ { found = $2 > 0 } END { exit !found }'
+}
+claim "a small server starts" start_small
+claim "bodies that are not verified have a share of the memory" "$python" "$work/flood.py" "$work" "$small_port"
+claim "metrics have that share" shows_share
+claim "it stops" stop small
+done_testing
