@@ -296,6 +296,11 @@ check-long: program tests test-tools
 messages:
 	@tests/messages.py --write tests/golden/messages.txt
 
+# The table of routes in the document about security.
+.PHONY: routes
+routes:
+	@tests/routes.py --write docs/security.md
+
 # Changes one statement after the other: some unit test has to notice. Takes hours; ONLY="PATTERN"
 # chooses files, SAMPLE=N and SEED=S draw N statements from all rooms.
 .PHONY: mutation

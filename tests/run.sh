@@ -210,6 +210,9 @@ stage_source() {
     check_source 'comments and documents name files that exist, and comments have their lines' tests/named_files.py
     check_source 'documents quote texts that exist' tests/quoted_messages.py
     check_source 'names of tests are short claims in plain English' tests/test_names.py
+    check_source 'docs/security.md lists the routes of src/api (make routes writes them)' \
+        tests/routes.py --check docs/security.md
+    check_source 'tests that SECURITY.md names exist' tests/named_tests.py
     check_source 'tests/golden/messages.txt lists the texts that users see (make messages writes it)' \
         tests/messages.py --check tests/golden/messages.txt
 }

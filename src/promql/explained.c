@@ -46,6 +46,7 @@ put_stats(const struct promql_explained *x, struct json *j)
     json_member_uint(j, "bytes", c->bytes_seen);
     json_member_uint(j, "result_series", promql_series_count(x->result));
     json_member_uint(j, "peak_samples", promql_peak_samples(x->result));
+    if (x->memory == PLAN_MEMORY_HIDDEN) return;
     json_member_uint(j, "peak_bytes",
                      atomic_load_explicit(&c->budget->peak_bytes, memory_order_relaxed));
 }
@@ -71,7 +72,7 @@ enum err
 promql_explained_put(const struct promql_explained *x, struct buf *to)
 {
     struct json j;
-    enum err e = promql_plan_put(x->plan, to);
+    enum err e = promql_plan_put(x->plan, x->memory, to);
     if (e) return e;
     assert(to->size > 0);
     assert(to->at[to->size - 1] == '}');

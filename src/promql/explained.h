@@ -12,6 +12,7 @@ struct promql_explained {
     const struct promql_result *result;  /* result of a measured run; NULL if nothing was run */
     const struct query_control *control; /* limits of the query, and what it has read */
     int64_t ran_ns;
+    enum plan_memory memory;
 };
 
 /*

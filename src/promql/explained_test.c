@@ -157,6 +157,7 @@ struct asked {
     int64_t step_ms; /* 0: one time */
     bool run;
     bool has_helpers;
+    enum plan_memory memory;
     struct buf json;
     struct buf warnings;
     struct buf error;
@@ -203,7 +204,7 @@ explain(struct asked *x, const char *text)
                                      .control = &x->control,
                                      .budget = &x->budget};
     struct promql_tree *tree = NULL;
-    struct promql_explained e = {.control = &x->control};
+    struct promql_explained e = {.control = &x->control, .memory = x->memory};
     struct promql_plan *plan = NULL;
     struct promql_result *result = NULL;
     struct why why = {""};
@@ -402,6 +403,22 @@ UNIT_TEST(test_a_part_is_read_once_where_only_its_presence_matters)
     }
 }
 
+UNIT_TEST(test_memory_is_printed_unless_it_is_hidden)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct asked x;
+        asked_init(&x);
+        x.run = true;
+        x.memory = i == 0 ? PLAN_MEMORY_SHOWN : PLAN_MEMORY_HIDDEN;
+        assert_int_equal(explain(&x, "sum(m_total)"), OK);
+        buf_put_u8(&x.json, '\0');
+        bool any = strstr((const char *)x.json.at, "\"peak_bytes\":") != NULL;
+        assert_int_equal(any, x.memory == PLAN_MEMORY_SHOWN);
+        assert_non_null(strstr((const char *)x.json.at, "\"peak_samples\":"));
+        asked_fini(&x);
+    }
+}
+
 UNIT_TEST(test_a_plan_reads_and_runs_nothing)
 {
     static const char *const texts[] = {
@@ -567,6 +584,7 @@ main(void)
         cmocka_unit_test(test_steps_and_times_are_those_that_are_read),
         cmocka_unit_test(test_a_repeated_expression_is_planned_and_read_once),
         cmocka_unit_test(test_a_part_is_read_once_where_only_its_presence_matters),
+        cmocka_unit_test(test_memory_is_printed_unless_it_is_hidden),
         cmocka_unit_test(test_a_plan_reads_and_runs_nothing),
         cmocka_unit_test(test_an_estimate_that_is_unknown_is_null),
         cmocka_unit_test(test_shards_are_those_of_a_run),

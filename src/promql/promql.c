@@ -152,9 +152,9 @@ promql_plan_free(struct promql_plan *p)
 }
 
 enum err
-promql_plan_put(const struct promql_plan *p, struct buf *to)
+promql_plan_put(const struct promql_plan *p, enum plan_memory memory, struct buf *to)
 {
-    query_plan_put(&p->plan, to);
+    query_plan_put(&p->plan, memory, to);
     return buf_error(to);
 }
 

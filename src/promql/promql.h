@@ -178,13 +178,16 @@ MUST_CHECK enum err promql_explain(const struct promql_tree *tree, struct view *
                                    struct why *why);
 /* Accepts NULL. After the results of runs that measured it. */
 void promql_plan_free(struct promql_plan *plan);
+/* Memory also depends on series that the sender of a query may not see. */
+enum plan_memory { PLAN_MEMORY_SHOWN, PLAN_MEMORY_HIDDEN };
 /*
  * Appends the tree of operators in JSON: "operator", "detail", "series", "blocks", "samples",
  * "bytes", "exact" for operators that read series, and "children". After a run with this plan among
- * its options the figures are those of the run, and there are "ms" and "peak_bytes". See
- * docs/promql.md.
+ * its options the figures are those of the run, and there are "ms" and, unless it is hidden,
+ * "peak_bytes". See docs/promql.md.
  */
-MUST_CHECK enum err promql_plan_put(const struct promql_plan *plan, struct buf *to);
+MUST_CHECK enum err promql_plan_put(const struct promql_plan *plan, enum plan_memory memory,
+                                    struct buf *to);
 /* Appends what is read for each selector, for a log. */
 void promql_plan_put_line(const struct promql_plan *plan, struct buf *to);
 /* The sum of what is read; *ret_exact is true if it was counted. False: it is not known. */

@@ -1181,7 +1181,7 @@ run_measured(struct query_run *run, const struct promql_tree *tree, struct view 
     buf_init(&json, NULL, 64 << 20);
     enum err e = run_plan(&planned, tree, view, options, &plan);
     *ret_error = run_begin(run, tree, view, options, e ? NULL : &plan);
-    if (e == OK) query_plan_put(&plan, &json);
+    if (e == OK) query_plan_put(&plan, PLAN_MEMORY_SHOWN, &json);
     buf_fini(&json);
     run_fini(&planned);
     query_plan_fini(&plan);

@@ -75,7 +75,9 @@ struct past_query {
     int64_t most_ns;
     uint64_t samples;    /* read */
     uint64_t peak_bytes; /* largest memory of a query */
-    int64_t last_ns;     /* monotonic time at which the last one ended */
+    bool hides_memory;   /* their user may not know their memory, or what was read */
+    bool hides_reads;
+    int64_t last_ns; /* monotonic time at which the last one ended */
 };
 
 static void
@@ -93,6 +95,14 @@ shown_part(struct bytes text)
 }
 
 /* --- accounts --------------------------------------------------------------------------------- */
+
+/* How much a restricted query reads depends on how much of its result is cached, and samples that
+ * its user may not see make cached results invalid. */
+static bool
+hides_reads(const struct active_query *query)
+{
+    return query->control->permitted != NULL;
+}
 
 void
 queries_begin(struct api *api, struct active_query *query)
@@ -161,6 +171,8 @@ remember(struct api *api, const struct active_query *query, enum err e, int64_t 
         if (took_ns > p->most_ns) p->most_ns = took_ns;
         p->samples += query->control->samples_seen;
         if (query->peak_bytes > p->peak_bytes) p->peak_bytes = query->peak_bytes;
+        p->hides_memory |= query->memory == PLAN_MEMORY_HIDDEN;
+        p->hides_reads |= hides_reads(query);
         p->last_ns = query->begun_ns + took_ns;
     }
     lock_drop(&api->lock);
@@ -296,6 +308,7 @@ queries_free(struct api *api)
 struct queries_wanted {
     struct bytes tenant; /* empty: all tenants' */
     struct bytes user;   /* empty: all users' */
+    bool sees_all;       /* the user may see everything about them */
 };
 
 /* Finds out whose queries are wanted: a user sees its own, unless it may administer. False: the
@@ -308,6 +321,7 @@ queries_wanted(struct api *api, struct http_request *request, struct queries_wan
     bool names_one = api->options.tenancy && http_header(request, "X-Scope-OrgID") != NULL;
     ret->tenant = bytes_of("", 0);
     ret->user = bytes_of_text(sees_all ? "" : user->name);
+    ret->sees_all = user != NULL ? sees_all : !names_one;
     return !names_one || tenant_of(api, request, &ret->tenant);
 }
 
@@ -327,8 +341,10 @@ put_time(struct json *j, const char *name, int64_t t_ms)
 }
 
 static void
-put_active(struct json *j, const struct active_query *q, int64_t now_ns)
+put_active(struct json *j, const struct active_query *q, int64_t now_ns,
+           const struct queries_wanted *wanted)
 {
+    bool shows_reads = wanted->sees_all || !hides_reads(q);
     json_object_open(j);
     json_member_uint(j, "id", q->id);
     json_member_bytes(j, "tenant", q->tenant);
@@ -337,8 +353,8 @@ put_active(struct json *j, const struct active_query *q, int64_t now_ns)
     put_time(j, "end", q->last_ms);
     put_time(j, "step", q->step_ms);
     json_member_int(j, "running_ms", (now_ns - q->begun_ns) / NS_PER_MS);
-    json_member_uint(j, "samples", q->control->samples_seen);
-    json_member_uint(j, "bytes", q->control->bytes_seen);
+    json_member_uint(j, "samples", shows_reads ? q->control->samples_seen : 0);
+    json_member_uint(j, "bytes", shows_reads ? q->control->bytes_seen : 0);
     json_object_close(j);
 }
 
@@ -369,7 +385,7 @@ active_queries_run(struct api *api, struct http_request *request)
     json_array_open(&j);
     lock_take(&api->lock);
     for (const struct active_query *q = api->queries->active; q != NULL; q = q->next) {
-        if (is_of(q->tenant, q->user, &wanted)) put_active(&j, q, now_ns);
+        if (is_of(q->tenant, q->user, &wanted)) put_active(&j, q, now_ns, &wanted);
     }
     lock_drop(&api->lock);
     json_array_close(&j);
@@ -422,8 +438,20 @@ compare_ranked(const void *a, const void *b)
     return x->query < y->query ? -1 : x->query > y->query;
 }
 
+static uint64_t
+samples_shown(const struct past_query *p, const struct queries_wanted *wanted)
+{
+    return p->hides_reads && !wanted->sees_all ? 0 : p->samples;
+}
+
+static uint64_t
+peak_shown(const struct past_query *p, const struct queries_wanted *wanted)
+{
+    return p->hides_memory && !wanted->sees_all ? 0 : p->peak_bytes;
+}
+
 static void
-put_past(struct json *j, const struct past_query *p)
+put_past(struct json *j, const struct past_query *p, const struct queries_wanted *wanted)
 {
     json_object_open(j);
     json_member_bytes(j, "query", buf_bytes(&p->text));
@@ -432,8 +460,8 @@ put_past(struct json *j, const struct past_query *p)
     json_member_uint(j, "failed", p->failed);
     json_member_int(j, "total_ms", p->total_ns / NS_PER_MS);
     json_member_int(j, "max_ms", p->most_ns / NS_PER_MS);
-    json_member_uint(j, "samples", p->samples);
-    json_member_uint(j, "peak_bytes", p->peak_bytes);
+    json_member_uint(j, "samples", samples_shown(p, wanted));
+    json_member_uint(j, "peak_bytes", peak_shown(p, wanted));
     json_object_close(j);
 }
 
@@ -449,14 +477,14 @@ put_top(struct api *api, struct json *j, enum rank by, uint64_t limit,
         const struct past_query *p = &api->queries->past[i];
         if (!is_of(buf_bytes(&p->tenant), buf_bytes(&p->user), wanted)) continue;
         list[count++] = (struct ranked_query){by == RANK_TIME      ? (uint64_t)p->total_ns
-                                              : by == RANK_SAMPLES ? p->samples
-                                                                   : p->peak_bytes,
+                                              : by == RANK_SAMPLES ? samples_shown(p, wanted)
+                                                                   : peak_shown(p, wanted),
                                               p};
     }
     qsort(list, count, sizeof *list, compare_ranked);
     json_array_open(j);
     for (uint32_t i = 0; i < count && i < limit; i++) {
-        put_past(j, list[i].query);
+        put_past(j, list[i].query, wanted);
     }
     json_array_close(j);
     lock_drop(&api->lock);

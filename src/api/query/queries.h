@@ -15,6 +15,7 @@ struct active_query {
     int64_t first_ms, last_ms, step_ms; /* step 0: at one time */
     int64_t begun_ns;
     struct query_control *control; /* control of the query; its budget is used, too */
+    enum plan_memory memory;       /* says whether its user may know how much it used */
     uint64_t peak_bytes;           /* largest amount of memory it used; set by queries_end() */
     uint64_t needs_bytes;          /* guarded: memory it needs at least; 0: it was never refused */
     uint64_t memory_turn;          /* guarded: it waits for memory, after lower turns; 0: it runs */

@@ -441,6 +441,16 @@ put_answer(struct api_query *q)
     return q->phase == QUERY_STREAMING ? send_piece(q) : buf_error(&q->text);
 }
 
+/* Memory also depends on what is not visible: hidden series, and tenants of others. A request
+ * without a user may come from a proxy, which chooses the tenant. */
+static enum plan_memory
+memory_shown(const struct api_query *q)
+{
+    const struct user *user = gate_user(q->request);
+    bool of_all = user == NULL ? !q->api->options.tenancy : user->tenants.count == 0;
+    return of_all && q->fence.permitted.count == 0 ? PLAN_MEMORY_SHOWN : PLAN_MEMORY_HIDDEN;
+}
+
 static enum err
 put_explained(struct api_query *q)
 {
@@ -449,6 +459,7 @@ put_explained(struct api_query *q)
         .result = q->result,
         .control = &q->control,
         .ran_ns = q->run_ns - q->prepared_ns,
+        .memory = memory_shown(q),
     };
     struct query_notes n = {.of = q, .key = "warnings"};
     struct buf data;
@@ -573,6 +584,7 @@ begin_active(struct api_query *q)
         .step_ms = o->step_ms,
         .begun_ns = q->begun_ns,
         .control = &q->control,
+        .memory = memory_shown(q),
     };
     if (q->active.text.at == NULL && text.size > 0) {
         return why_set(&q->why, ERR_NOMEM, "not enough memory for the query");

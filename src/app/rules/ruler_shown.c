@@ -42,6 +42,14 @@ is_named(const struct text_list *names, const char *name)
     return names->count == 0;
 }
 
+/* Says whether the sender may know that the group exists: a token can be computed by anyone. */
+static bool
+is_visible(struct group *group, const struct permitted *permitted)
+{
+    struct group_question any = {.alerting = true, .permitted = permitted};
+    return permitted == NULL || group_answers(group, &any);
+}
+
 static void
 print_group(void *context, struct group *group, int64_t next_ns)
 {
@@ -53,6 +61,7 @@ print_group(void *context, struct group *group, int64_t next_ns)
     if (p->is_full) return;
     if (!p->found) {
         if (!token_of(text, token) || !bytes_equal_text(q->next_token, token)) return;
+        if (!is_visible(group, q->of_group.permitted)) return;
         p->found = true;
     }
     if (!is_named(&q->groups, text->name) || !is_named(&q->files, text->file)) return;

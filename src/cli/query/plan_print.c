@@ -165,7 +165,8 @@ print_stats(const struct plan_printer *p)
     report_field(r, "resultSeries", "series in the result",
                  value_count((uint64_t)p->result_series));
     report_field(r, "peakSamples", "samples held at most", value_count((uint64_t)p->peak_samples));
-    report_field(r, "peakBytes", "memory at most", value_size((uint64_t)p->peak_bytes));
+    if (p->peak_bytes > 0) /* a server may hide it */
+        report_field(r, "peakBytes", "memory at most", value_size((uint64_t)p->peak_bytes));
 }
 
 static enum err

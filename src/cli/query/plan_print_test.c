@@ -60,6 +60,19 @@ UNIT_TEST(test_a_run_has_times_and_totals)
           "  memory at most             999 B\n");
 }
 
+UNIT_TEST(test_a_run_whose_memory_is_hidden_has_the_rest)
+{
+    check("{\"operator\":\"selector\",\"detail\":\"a\",\"series\":1,\"blocks\":2,\"samples\":300,"
+          "\"bytes\":4096,\"ms\":1.5,\"children\":[],\"stats\":{\"ms\":2,\"series\":1,"
+          "\"result_series\":7,\"peak_samples\":9}}",
+          true,
+          "operator     series  blocks  samples    bytes     ms  memory\n"
+          "selector  a       1       2      300  4.0 KiB  1.500  -\n"
+          "  time in ms                 2.000\n"
+          "  series in the result       7\n"
+          "  samples held at most       9\n");
+}
+
 UNIT_TEST(test_a_malformed_plan_is_an_error)
 {
     static const char *const wrong[] = {"[]", "{\"children\":3}", "{\"series\":\"x\"}", "{", "3 "};
@@ -97,6 +110,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_children_are_indented),
         cmocka_unit_test(test_a_run_has_times_and_totals),
+        cmocka_unit_test(test_a_run_whose_memory_is_hidden_has_the_rest),
         cmocka_unit_test(test_a_malformed_plan_is_an_error),
         cmocka_unit_test(test_a_plan_of_any_depth_is_printed_or_refused),
     };

@@ -206,7 +206,7 @@ struct group_question {
     uint32_t set_count;
     bool without_alerts;
     /* If not NULL, only alerting rules with a permitted active alert are included, without their
-     * texts and without what depends on other series. */
+     * texts and without what depends on other series; `sets` select as if rules had no labels. */
     const struct permitted *permitted;
 };
 /* A request to /api/v1/rules; `tenant` as requests name it. */

@@ -240,6 +240,30 @@ UNIT_TEST(test_permitted_alerts_are_shown_without_texts_of_their_rules)
     group_free(g);
 }
 
+UNIT_TEST(test_selectors_do_not_match_labels_of_rules_that_are_not_shown)
+{
+    struct named_text label = {"team", "a"};
+    struct rule rule = {
+        .kind = RULE_ALERTING, .name = "mine", .expression = "secret > 1", .labels = {&label, 1}};
+    struct rule_group text = {.file = "f", .name = "g", .rules = &rule, .rule_count = 1};
+    struct group *g = group_of(&text);
+    struct matcher *matcher;
+    add_alert(g, 0, "a");
+    assert_int_equal(
+        matcher_new(MATCH_EQUAL, bytes_of_text("team"), bytes_of_text("a"), NULL, &matcher, NULL),
+        OK);
+    struct matcher_set set = {&matcher, 1};
+    struct permitted permitted = {{{&set, 1}}, 1};
+    struct group_question q = {.alerting = true, .sets = &set, .set_count = 1};
+    assert_true(group_answers(g, &q));
+    q.permitted = &permitted;
+    assert_false(group_answers(g, &q));
+    q.set_count = 0;
+    assert_true(group_answers(g, &q));
+    matcher_free(matcher);
+    group_free(g);
+}
+
 int
 main(void)
 {
@@ -250,6 +274,7 @@ main(void)
         cmocka_unit_test(test_alerts_go_to_rules_with_the_same_name_and_labels),
         cmocka_unit_test(test_values_of_alerts_have_an_exponent_and_the_fewest_exact_digits),
         cmocka_unit_test(test_permitted_alerts_are_shown_without_texts_of_their_rules),
+        cmocka_unit_test(test_selectors_do_not_match_labels_of_rules_that_are_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

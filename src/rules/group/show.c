@@ -257,12 +257,13 @@ put_rule_locked(struct json *to, const struct rule_at_work *rule,
     json_object_close(to);
 }
 
+/* Says whether the set matches the first `label_count` labels of a rule. */
 static bool
-holds(const struct matcher_set *set, const struct rule_at_work *rule)
+holds(const struct matcher_set *set, const struct rule_at_work *rule, uint32_t label_count)
 {
     for (uint32_t i = 0; i < set->count; i++) {
         struct bytes value = {NULL, 0};
-        for (uint32_t k = 0; k < rule->label_count; k++) {
+        for (uint32_t k = 0; k < label_count; k++) {
             bool same = bytes_equal(rule->labels[k].name, matcher_name(set->matchers[i]));
             if (same) value = rule->labels[k].value;
         }
@@ -276,12 +277,14 @@ show_is_wanted_locked(const struct rule_at_work *rule, const struct group_questi
 {
     if (!(rule->text->kind == RULE_RECORDING ? q->recording : q->alerting)) return false;
     if (q->permitted != NULL && !has_shown_locked(rule, q->permitted)) return false;
+    /* Labels that are hidden are not matched either: selectors would find out their texts. */
+    uint32_t label_count = q->permitted != NULL ? 0 : rule->label_count;
     bool named = q->names.count == 0, held = q->set_count == 0;
     for (uint32_t i = 0; i < q->names.count && !named; i++) {
         named = strcmp(q->names.items[i], rule->text->name) == 0;
     }
     for (uint32_t i = 0; i < q->set_count && named && !held; i++) {
-        held = holds(&q->sets[i], rule);
+        held = holds(&q->sets[i], rule, label_count);
     }
     return named && held;
 }

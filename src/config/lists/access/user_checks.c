@@ -26,7 +26,7 @@ enum err
 check_password_hash(const char *text, struct why *why)
 {
     struct password_hash hash;
-    return password_hash_parse(text, &hash, why) ? ERR_INPUT : OK;
+    return password_hash_parse(text, &hash, why);
 }
 
 enum err

@@ -61,7 +61,7 @@ MUST_CHECK enum err query_plan_measure(struct query_plan *plan, struct evaluatio
                                        struct plan_node *root);
 
 /* Appends the tree in JSON. */
-void query_plan_put(const struct query_plan *plan, struct buf *to);
+void query_plan_put(const struct query_plan *plan, enum plan_memory memory, struct buf *to);
 /* Appends one line with what is read. */
 void query_plan_put_line(const struct query_plan *plan, struct buf *to);
 /* The sum of what is read. False if it is not known. */

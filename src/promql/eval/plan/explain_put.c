@@ -92,7 +92,8 @@ put_detail(const struct plan_figures *x, struct buf *to)
 }
 
 static void
-put_node(const struct query_plan *plan, const struct plan_figures *x, struct buf *to)
+put_node(const struct query_plan *plan, const struct plan_figures *x, enum plan_memory memory,
+         struct buf *to)
 {
     buf_printf(to, "{\"operator\":\"%s\"", x->word);
     put_detail(x, to);
@@ -107,21 +108,21 @@ put_node(const struct query_plan *plan, const struct plan_figures *x, struct buf
         int64_t own_ns = x->spent_ns - x->below_ns;
         buf_printf(to, ",\"ms\":%.3f", (double)(own_ns < 0 ? 0 : own_ns) / 1e6);
         uint64_t peak = atomic_load_explicit(&x->budget.peak_bytes, memory_order_relaxed);
-        if (x->is_charged) put_count(to, "peak_bytes", true, peak);
+        if (x->is_charged && memory == PLAN_MEMORY_SHOWN) put_count(to, "peak_bytes", true, peak);
     }
     buf_put_text(to, ",\"children\":[");
     for (const struct plan_figures *c = x->first; c != NULL; c = c->next) {
         if (c != x->first) buf_put_u8(to, ',');
-        put_node(plan, c, to);
+        put_node(plan, c, memory, to);
     }
     buf_put_text(to, "]}");
 }
 
 void
-query_plan_put(const struct query_plan *plan, struct buf *to)
+query_plan_put(const struct query_plan *plan, enum plan_memory memory, struct buf *to)
 {
     add_up(plan->root);
-    put_node(plan, plan->root, to);
+    put_node(plan, plan->root, memory, to);
 }
 
 /* --- a line ----------------------------------------------------------------------------------- */
