@@ -420,7 +420,7 @@ fi
 
 claim "the log has no part of a token" [ "$(tr . '\n' <"$work/tokens" | awk 'length > 30 { print substr($0, 1, 200) }' | sort -u | grep -cFf - "$work/here.log")" == 0 ]
 fails_are_logged() {
-    grep -q 'level=warn msg="a client could not sign in" peer=127.0.0.1:[0-9]* reason=.* failures=' "$work/here.log"
+    grep -q 'level=warn msg="a client could not sign in" client=127.0.0.1 peer=127.0.0.1:[0-9]* reason=.* failures=' "$work/here.log"
 }
 claim "failures are logged with their number" fails_are_logged
 ask -f -d hang "$issuer/mode"
