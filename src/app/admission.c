@@ -14,7 +14,8 @@
  *  1. `tls` has one for each listener with TLS, the one that the HTTP server has.
  *  2. `users` is the set that the gate has.
  *  3. What changes after the start changes under `files_lock`, which may be held while files are
- *     read; `tls` under `lock`, too, so that metrics do not wait for a disk.
+ *     read; `tls` under `lock`, too, so that metrics do not wait for a disk. Sets of users are made
+ *     under `files_lock`: issuers_get() is for one thread at a time.
  *  4. The thread runs only while there is an HTTP server. The first settings are committed before
  *     that, once.
  */
@@ -217,6 +218,14 @@ same_signing_keys(const struct users *a, const struct users *b)
     return signing_keys_equal(users_signing_keys(a), users_signing_keys(b));
 }
 
+static enum err
+make_users(struct admission *a, const struct user_list *list, struct users **ret_users,
+           struct why *why)
+{
+    assert(lock_is_mine(&a->files_lock)); /* invariant 3 */
+    return users_new(list, a->issuers, a->memory, ret_users, why);
+}
+
 /* Makes new users if a secret has changed. */
 static enum err
 reread_users(struct admission *a, bool *ret_changed, struct why *why)
@@ -225,7 +234,7 @@ reread_users(struct admission *a, bool *ret_changed, struct why *why)
     struct users *users = NULL;
     enum err e = signing_keys_read(&a->lists.users, a->memory, &keys, why);
     *ret_changed = e == OK && !signing_keys_equal(keys, users_signing_keys(a->users));
-    if (*ret_changed) e = users_new(&a->lists.users, a->issuers, a->memory, &users, why);
+    if (*ret_changed) e = make_users(a, &a->lists.users, &users, why);
     if (users != NULL) use_users(a, users);
     signing_keys_free(keys);
     return e;
@@ -423,7 +432,9 @@ admission_prepare(struct admission *a, const struct settings *settings,
     change->lists = lists;
     enum err e = a->http == NULL ? OK : access_settings_check_reload(&a->lists, lists, why);
     if (e == OK) e = tls_set_read(a, &lists->listeners, &change->tls, why);
-    if (e == OK) e = users_new(&lists->users, a->issuers, a->memory, &change->users, why);
+    lock_take(&a->files_lock);
+    if (e == OK) e = make_users(a, &lists->users, &change->users, why);
+    lock_drop(&a->files_lock);
     if (e == OK) e = make_headers(a, &lists->http.headers, &change->headers, why);
     if (e)
         admission_abandon(change);
@@ -702,11 +713,11 @@ admission_free(struct admission *a)
     worker_fini(&a->worker);
     key_fetcher_stop(a->fetcher);
     gate_free(a->gate);
+    users_release(a->users);
     issuers_free(a->issuers);
     for (size_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         tls_release(a->tls[i]);
     }
-    users_release(a->users);
     access_settings_free(&a->lists);
     buf_fini(&a->first_headers);
     lock_fini(&a->files_lock);
