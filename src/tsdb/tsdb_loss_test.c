@@ -420,6 +420,14 @@ damage_each_place_of_the_log(int flushed_before)
         must(e);
         machine_must_open(&machine);
         machine_ledger(&machine, NULL);
+        const struct wal_gaps *gaps = &machine.opening.damage.gaps;
+        for (uint32_t i = 0; i < gaps->count; i++) {
+            uint64_t from_pos = gaps->of[i].from_pos, to_pos = gaps->of[i].to_pos;
+            assert_int_equal(tsdb_lacks(machine.db, from_pos, to_pos),
+                             from_pos >= tsdb_store_pos(machine.db));
+            assert_false(tsdb_lacks(machine.db, from_pos - 8, to_pos));
+            assert_false(tsdb_lacks(machine.db, from_pos, to_pos + 8));
+        }
         damaged += machine.opening.damage.places > 0;
         lost += machine.opening.replayed_samples < wanted;
         if (machine.opening.replayed_samples < wanted) { /* the last commit looks like a torn one */

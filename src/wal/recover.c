@@ -170,13 +170,31 @@ on_broken(void *context, const struct broken_commit *b)
     return OK;
 }
 
+static enum err
+on_gap(void *context, uint64_t from, uint64_t to, const char *reason)
+{
+    struct log_walk *w = context;
+    struct wal_gaps *gaps = &w->damage->gaps;
+    (void)reason;
+    if (to <= w->from_pos || gaps->count == WAL_GAPS_MAX) return OK;
+    assert(gaps->count == 0 || gaps->of[gaps->count - 1].to_pos <= from);
+    gaps->of[gaps->count].from_pos = from;
+    gaps->of[gaps->count++].to_pos = to;
+    return OK;
+}
+
 /* --- whole segments --------------------------------------------------------------------------- */
 
 static enum err
 walk_segment(struct log_walk *w, const struct segment *segment)
 {
     const struct segment_visitor visitor = {
-        .commit = on_commit, .record = on_record, .broken = on_broken, .context = w};
+        .commit = on_commit,
+        .record = on_record,
+        .broken = on_broken,
+        .gap = on_gap,
+        .context = w,
+    };
     enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
     if (e) return e;
     note_missing_commits(w, segment);

@@ -656,6 +656,7 @@ replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
     memcpy(db->stored_totals, r->manifest->log_totals, sizeof db->stored_totals);
     db->replayed_pos = r->manifest->store_pos;
     db->opened_pos = wal_end(db->wal);
+    db->gaps = damage->gaps;
     r->opening->replayed_series += db->head.active->series_count;
     /* The head's references so far may be those of other series in the replayed log: later records
      * use new ones. */
