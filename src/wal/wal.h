@@ -111,10 +111,10 @@ struct wal_damage {
      * records, which the receiver of the records may count. */
     uint64_t samples[LEDGER_KIND_COUNT];
     bool samples_unknown; /* more may be lost: no readable commit follows, or a segment is lost */
-    /* The damage begins before the position from which the log was read: samples[] also counts
-     * samples accepted before that position, from across_totals on. */
-    bool across;
-    uint64_t across_totals[LEDGER_KIND_COUNT];
+    /* samples[] counts samples that the log accepted from these totals on. Some of them may have
+     * been accepted, or lost with an end of the log, before the position from which it was read. */
+    bool counts_from;
+    uint64_t from_totals[LEDGER_KIND_COUNT];
     uint64_t torn_bytes;  /* bytes cut off at the end, at least: never acknowledged */
     char first[256];      /* the first place: "FILE at OFFSET: why" */
     struct wal_gaps gaps; /* as wal_reader_bad_pos() and wal_reader_pos() have them */
