@@ -442,7 +442,7 @@ has_passed(struct account *account)
 {
     const struct read_ahead *a = &account->ahead;
     const struct feed *feed = account->feed;
-    if (!feed_reads_log(feed) || feed->hole_pos > 0 || feed_read_pos(feed) < a->pos) return false;
+    if (!feed_reads_log(feed) || feed_read_pos(feed) < a->pos) return false;
     if (feed->hole.begin_pos != 0 && feed->hole.begin_pos < a->pos) return false;
     if (!a->lasting || account->context->options.tsdb == NULL) return true;
     struct log_count count = feed_read_count(feed);
@@ -670,7 +670,7 @@ account_begin(struct account *account, const struct relay_state *state, struct w
     account->whole_count.known = true;
     memcpy(account->whole_count.of, log.totals, sizeof log.totals);
     memcpy(account->known, state->counted, sizeof account->known);
-    account->known_pos = state->counted_pos != 0 ? state->counted_pos : log.end_pos;
+    account->known_pos = state->counted_pos != 0 ? state->counted_pos : log.next_pos;
     chunk_init(&account->ahead.chunk, account->context->options.memory);
     memcpy(account->taken, state->taken, sizeof account->taken);
     memcpy(account->base_taken, state->taken, sizeof account->base_taken);
