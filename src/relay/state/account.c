@@ -151,7 +151,8 @@ account_lost(struct account *account, const struct chunk *c, unsigned kind)
         assert(window_open(account->window, k) == 0); /* invariant 7 */
     }
     /* Before the first record that is read, the log has removed its oldest ones. */
-    enum drop reason = account->feed->state == FEED_OLDEST ? DROP_LOG_BUDGET : DROP_DAMAGED;
+    bool oldest = account->feed->state == FEED_OLDEST;
+    enum drop reason = oldest ? DROP_LOG_BUDGET : DROP_DAMAGED;
     uint64_t lost = c->lost[kind], news = lost;
     enum err e = window_push_lost(account->window, c->pos, c->segment, kind, lost,
                                   (uint8_t)(FATE_DROPPED + reason));
@@ -164,7 +165,7 @@ account_lost(struct account *account, const struct chunk *c, unsigned kind)
         a->count[kind] -= (int64_t)(lost - news);
     }
     assert(news <= lost); /* invariant 3 */
-    take_news(account, kind, news, account->feed->hole.begin_pos);
+    take_news(account, kind, news, oldest ? 0 : account->feed->hole.begin_pos);
     account->fed[kind] += lost;
     save_want(account->saving, SAVE_SOON);
     log_error("relay: part of the log is damaged or missing, its samples are lost for this "
