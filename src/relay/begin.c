@@ -186,18 +186,48 @@ reset_state(struct relay *r, enum err cause, struct why *why)
 
 /* --- the saved state at the start ------------------------------------------------------------- */
 
+/* The log goes on with these totals. Items that are expected up to there may be fewer than they
+ * say. */
+static void
+expect_as_many(struct relay_expected *expected, const struct wal_stats *log)
+{
+    struct log_count *count = &expected->log_count;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && count->known; kind++) {
+        uint64_t *margin = &expected->margin[kind];
+        if (log->totals[kind] > count->of[kind] && *margin != UINT64_MAX)
+            *margin += log->totals[kind] - count->of[kind];
+        count->of[kind] = log->totals[kind];
+    }
+}
+
+/* Items that the log accepted after the cursor, besides those that were counted: as many may come
+ * in addition. UINT64_MAX if their number is not known. */
+static uint64_t
+not_waiting(const struct relay_state *s, const struct wal_stats *log, unsigned kind)
+{
+    bool known = s->log_count.known && s->cursor.index == 0 && s->begin_pos <= s->cursor.pos;
+    if (!known || kind == ITEM_METADATA) return UINT64_MAX;
+    uint64_t total = log->totals[kind], waits = waiting(s, kind);
+    if (s->log_totals.known && s->log_totals.of[kind] > total) total = s->log_totals.of[kind];
+    uint64_t after = total > s->log_count.of[kind] ? total - s->log_count.of[kind] : 0;
+    return after > waits ? after - waits : 0;
+}
+
 /*
  * The store may have what the log has lost: begins to read all of it from the cursor on, up to its
  * end. Queued items that do not come are lost.
  */
 static bool
-fill_instead(struct relay *r, const struct wal_stats *log)
+fill_instead(struct relay *r, const struct wal_stats *log, bool other)
 {
     const struct relay_options *o = &r->context.options;
     struct relay_state *s = &r->state;
     if (o->tsdb == NULL || s->fill.active) return false;
     if (tsdb_store_pos(o->tsdb) <= s->cursor.pos) return false;
-    uint64_t from_pos = s->cursor.pos;
+    uint64_t from_pos = s->cursor.pos, margin[ITEM_KIND_COUNT];
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        margin[kind] = other ? UINT64_MAX : not_waiting(s, log, kind);
+    }
     uint64_t to_pos = catch_up_end(&r->context, from_pos, &s->log_count);
     s->fill = (struct relay_fill){.active = true,
                                   .from_pos = from_pos,
@@ -206,11 +236,13 @@ fill_instead(struct relay *r, const struct wal_stats *log)
     s->cursor = (struct relay_cursor){.pos = fill_first_pos(++s->fill_count)};
     s->expected = (struct relay_expected){
         .until_pos = to_pos > log->end_pos ? to_pos : log->end_pos,
+        .log_count.known = !other,
         .selection = s->selection,
     };
+    memcpy(s->expected.log_count.of, log->totals, sizeof log->totals);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         s->expected.count[kind] = (int64_t)waiting(s, kind);
-        s->expected.margin[kind] = UINT64_MAX;
+        s->expected.margin[kind] = margin[kind];
     }
     s->left_out = (struct samples_left_out){0};
     s->log_lost = true;
@@ -218,8 +250,8 @@ fill_instead(struct relay *r, const struct wal_stats *log)
 }
 
 /* A log that was removed, or restored from a copy, may lack items that are queued for this
- * destination, and have others at the same positions. */
-static void
+ * destination, and have others at the same positions. True if that is so, and the state says it. */
+static bool
 fit_to_log(struct relay *r)
 {
     const struct relay_options *o = &r->context.options;
@@ -238,16 +270,17 @@ fit_to_log(struct relay *r)
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && s->log_totals.known; kind++) {
         less |= log.totals[kind] < s->log_totals.of[kind];
     }
-    if (!less && !other) return;
+    if (!less && !other) return false;
     uint64_t pos = s->cursor.pos;
-    bool filled = fill_instead(r, &log);
+    bool filled = fill_instead(r, &log, other);
     bool expects = s->fill.active || s->expected.until_pos > 0;
     if (expects && !filled) { /* later items of the log are in the store, or lost */
         uint64_t end_pos = log.end_pos;
         if (s->fill.active && s->fill.to_pos > end_pos) end_pos = s->fill.to_pos;
         if (s->expected.until_pos > end_pos) {
             s->expected.until_pos = end_pos;
-            s->expected.log_count.known = false;
+            s->expected.log_count.known &= !other;
+            expect_as_many(&s->expected, &log);
         }
         s->log_lost = true;
     }
@@ -256,13 +289,19 @@ fit_to_log(struct relay *r)
         /* An earlier cursor would revoke dead letters of items that are not read again. */
         if (!other && pos > log.next_pos) s->cursor = (struct relay_cursor){.pos = log.next_pos};
     }
-    if (!filled) s->log_count.known &= !other && s->cursor.pos == pos && pos <= log.end_pos;
+    if (!filled) s->log_count.known &= !other;
+    if (!is_fill_pos(s->cursor.pos) && s->cursor.pos > log.end_pos) {
+        s->log_count.known = true; /* it is before the next commit */
+        memcpy(s->log_count.of, log.totals, sizeof log.totals);
+    }
     if (other) s->counted_pos = log.begin_pos;
-    if (s->counted_pos > log.end_pos) s->counted_pos = log.end_pos;
+    s->log_totals.known = true; /* they go on from here: only once are they less */
+    memcpy(s->log_totals.of, log.totals, sizeof log.totals);
     log_warn("relay: the log does not match the position of this destination, probably because it "
              "was removed or restored from a copy",
              KV("destination", r->context.settings->name), KV("position", pos),
              KV("log_end", log.end_pos), KV("other_log", other), KV("reading_the_store", filled));
+    return true;
 }
 
 enum err
@@ -288,9 +327,11 @@ relay_load_state(struct relay *r, struct why *why)
             memcpy(s->log_count.of, log.totals, sizeof log.totals);
         }
     }
-    fit_to_log(r);
+    bool changed = fit_to_log(r);
     e = saving_keep_texts(&r->saving, &r->state);
     if (e || c->settings->dry_run) return e;
+    if (changed && !is_new) e = saving_put(&r->saving, &r->state, why);
+    if (e) return e;
     if (is_new) {
         return relay_state_make(env, c->options.dir, c->settings->name, &r->saving.scratch,
                                 &r->state, why);

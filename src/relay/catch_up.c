@@ -161,10 +161,10 @@ should_leave(struct relay *r)
         tsdb_want_parts(c->options.tsdb);
     if (gone) r->state.log_lost = true; /* the log is left only for what parts have */
     if (store_pos <= pos) return false;
+    if (r->feed.state == FEED_GONE) return counted || !r->account.ahead.lasting;
     if (r->feed.reload_pos > 0) return counted && store_pos >= r->feed.reload_pos;
     if (r->feed.hole_pos > 0)
         return counted && store_pos >= r->feed.hole_pos && lanes_are_empty(&r->lanes);
-    if (r->feed.state == FEED_GONE) return counted || !r->account.ahead.lasting;
     struct wal *wal = c->options.wal;
     uint64_t covered = wal_bytes_from(wal, pos) - wal_bytes_from(wal, store_pos);
     return counted && covered >= c->settings->log_budget_bytes / 2;

@@ -26,7 +26,7 @@ count_lost(struct relay *r)
     const struct chunk *c = r->feed.chunk;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         if (c->lost[kind] == 0) continue;
-        if (account_lost(&r->account, c, kind, &r->state) != OK) return false;
+        if (account_lost(&r->account, c, kind) != OK) return false;
         feed_hole_counted(&r->feed, kind);
     }
     return true;
@@ -52,10 +52,7 @@ pass_hole(struct relay *r)
 {
     struct feed *f = &r->feed;
     if (f->hole.begin_pos == 0) return true;
-    if (r->context.options.tsdb != NULL && account_hole(&r->account, &r->state)) {
-        feed_wait_at_hole(f);
-        return false;
-    }
+    if (feed_wait_at_hole(f)) return false;
     if (!f->is_read) return true; /* the next record shows what is lost */
     return is_settled(r) && account_is_ahead(&r->account, f->chunk) && count_lost(r);
 }

@@ -23,7 +23,8 @@ note_gone(const struct relay *r, struct relay_state *s)
     const struct relay_options *o = &r->context.options;
     if (feed_reads_store(&r->feed) || o->tsdb == NULL || r->account.ahead.lasting) return;
     tsdb_gone(o->tsdb, &s->gone, &s->gone_exemplars);
-    if (feed_read_pos(&r->feed) >= wal_end(o->wal)) return;
+    bool waits = r->feed.hole_pos > 0 || r->feed.reload_pos > 0;
+    if (!waits && feed_read_pos(&r->feed) >= wal_end(o->wal)) return;
     /* Items of the log that were not read may be among those that the store lost. */
     s->gone.damaged = r->state.gone.damaged;
     s->gone_exemplars.damaged = r->state.gone_exemplars.damaged;

@@ -500,10 +500,12 @@ uint64_t tsdb_store_pos(const struct tsdb *tsdb);
  * number is unknown. */
 bool tsdb_store_totals(struct tsdb *tsdb, uint64_t pos, uint64_t ret_totals[LEDGER_KIND_COUNT]);
 
-/* Range of the log that was read when the store was opened: samples that were damaged there are
- * missing. Parts had everything before it. */
-uint64_t tsdb_replayed_pos(const struct tsdb *tsdb);
-uint64_t tsdb_opened_pos(const struct tsdb *tsdb);
+/* True if the store has no sample of these bytes of the log: when it was opened, parts did not
+ * reach them, and they could not be read. */
+bool tsdb_lacks(const struct tsdb *tsdb, uint64_t from_pos, uint64_t to_pos);
+/* True if the store has no sample of commits that are missing after this position, where the log
+ * had lost its end: when the store was opened, it read the log there. */
+bool tsdb_lacks_end(const struct tsdb *tsdb, uint64_t pos);
 
 /* Makes a flush due, so that samples in the head become readable in a part: the log does not have
  * them any more. */

@@ -420,6 +420,14 @@ damage_each_place_of_the_log(int flushed_before)
         must(e);
         machine_must_open(&machine);
         machine_ledger(&machine, NULL);
+        const struct wal_gaps *gaps = &machine.opening.damage.gaps;
+        for (uint32_t i = 0; i < gaps->count; i++) {
+            uint64_t from_pos = gaps->of[i].from_pos, to_pos = gaps->of[i].to_pos;
+            assert_int_equal(tsdb_lacks(machine.db, from_pos, to_pos),
+                             from_pos >= tsdb_store_pos(machine.db));
+            assert_false(tsdb_lacks(machine.db, from_pos - 8, to_pos));
+            assert_false(tsdb_lacks(machine.db, from_pos, to_pos + 8));
+        }
         damaged += machine.opening.damage.places > 0;
         lost += machine.opening.replayed_samples < wanted;
         if (machine.opening.replayed_samples < wanted) { /* the last commit looks like a torn one */
@@ -597,9 +605,14 @@ UNIT_TEST(test_the_last_commits_of_the_log_do_not_vanish_unnoticed)
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], 3);
     assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
     machine_flush(&machine);
-    machine_verified_restart(&machine); /* it has been counted once */
-    l = machine_ledger(&machine, "a");
-    assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+    for (int i = 3; i < 5; i++) {
+        machine_verified_restart(&machine); /* it has been counted once */
+        l = machine_ledger(&machine, "a");
+        assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_DAMAGED], 1);
+        assert_int_equal(l.count[LEDGER_FLOAT][LEDGER_RECEIVED], i);
+        must_send_float("a", "__name__=m", T0 + i * 1000, i);
+        machine_commit(&machine);
+    }
 }
 
 /* The parts have what the log lost, and nothing has come since. */

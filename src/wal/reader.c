@@ -81,6 +81,12 @@ wal_reader_pos(const struct wal_reader *reader)
     return reader->pos < reader->start_pos ? reader->start_pos : reader->pos;
 }
 
+uint64_t
+wal_reader_bad_pos(const struct wal_reader *reader)
+{
+    return reader->bad_pos < reader->start_pos ? reader->start_pos : reader->bad_pos;
+}
+
 bool
 wal_reader_start_totals(const struct wal_reader *reader, uint64_t ret_totals[LEDGER_KIND_COUNT])
 {
@@ -163,6 +169,7 @@ reader_skip_bad(struct wal_reader *r, uint64_t bad_pos, uint64_t limit, struct w
     if (e != OK && e != ERR_MISSING) return e;
     r->pos = e == OK ? raw.pos : limit;
     assert(r->pos > bad_pos); /* invariant 1 */
+    r->bad_pos = bad_pos;
     r->salvaging = true;
     return why_set(why, ERR_CORRUPT, "%s: positions %" PRIu64 " to %" PRIu64 " are damaged: %s",
                    r->reader.file.path, bad_pos, r->pos, reason.text);
@@ -173,6 +180,7 @@ reader_begin_commit(struct wal_reader *r, const struct raw_record *raw)
 {
     struct commit commit;
     bool known = commit_unpack(raw, &commit) == OK;
+    r->commit_pos = raw->pos;
     r->realtime_ms = known ? commit.realtime_ms : 0;
     r->commit_end = known ? commit.end_pos : 0;
     r->records_end = known ? commit.end_pos - commit.padding_bytes : 0;
@@ -213,6 +221,7 @@ reader_step(struct wal_reader *r, uint64_t limit, struct wal_record *ret_record,
             .salvaged = r->salvaging,
             .totals_known = inside,
         };
+        if (inside) record.commit_pos = r->commit_pos;
         if (inside) memcpy(record.totals, r->totals, sizeof record.totals);
         e = segment_unpack(&r->reader, &raw, &record.payload, why);
         if (e) return e;

@@ -27,7 +27,6 @@ struct log_walk {
     struct wal_damage *damage;
     uint64_t totals[LEDGER_KIND_COUNT]; /* accepted up to the last valid commit */
     bool totals_known;
-    uint64_t totals_pos;  /* position at which they were read */
     bool unsure;          /* the last damaged place is not covered by later totals so far */
     uint64_t end_pos;     /* position after the last commit, whole or damaged */
     uint64_t durable_pos; /* durable position that the last readable commit names */
@@ -56,17 +55,18 @@ note_range(struct log_walk *w, uint64_t from, uint64_t to, const char *reason)
 static void
 note_totals(struct log_walk *w, const uint64_t *before, uint64_t pos)
 {
-    bool counts = w->totals_known && pos > w->from_pos;
-    if (counts && w->totals_pos < w->from_pos && memcmp(before, w->totals, sizeof w->totals) != 0) {
-        w->damage->across = true;
-        memcpy(w->damage->across_totals, w->totals, sizeof w->totals);
+    bool counts = w->totals_known && pos > w->from_pos, more = false;
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)
+        more |= counts && before[k] > w->totals[k];
+    if (more && !w->damage->counts_from) {
+        w->damage->counts_from = true;
+        memcpy(w->damage->from_totals, w->totals, sizeof w->totals);
     }
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         if (counts && before[k] > w->totals[k]) w->damage->samples[k] += before[k] - w->totals[k];
         w->totals[k] = before[k];
     }
     w->totals_known = true;
-    w->totals_pos = pos;
     w->unsure = false;
 }
 
@@ -151,7 +151,6 @@ on_commit(void *context, uint64_t pos, const struct commit *commit)
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
         w->totals[k] += commit->accepted[k];
     }
-    w->totals_pos = commit->end_pos;
     return OK;
 }
 
@@ -170,13 +169,31 @@ on_broken(void *context, const struct broken_commit *b)
     return OK;
 }
 
+static enum err
+on_gap(void *context, uint64_t from, uint64_t to, const char *reason)
+{
+    struct log_walk *w = context;
+    struct wal_gaps *gaps = &w->damage->gaps;
+    (void)reason;
+    if (to <= w->from_pos || gaps->count == WAL_GAPS_MAX) return OK;
+    assert(gaps->count == 0 || gaps->of[gaps->count - 1].to_pos <= from);
+    gaps->of[gaps->count].from_pos = from;
+    gaps->of[gaps->count++].to_pos = to;
+    return OK;
+}
+
 /* --- whole segments --------------------------------------------------------------------------- */
 
 static enum err
 walk_segment(struct log_walk *w, const struct segment *segment)
 {
     const struct segment_visitor visitor = {
-        .commit = on_commit, .record = on_record, .broken = on_broken, .context = w};
+        .commit = on_commit,
+        .record = on_record,
+        .broken = on_broken,
+        .gap = on_gap,
+        .context = w,
+    };
     enum err e = segment_reader_open(&w->reader, w->dir, segment, w->why);
     if (e) return e;
     note_missing_commits(w, segment);

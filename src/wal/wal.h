@@ -70,11 +70,14 @@ struct wal_options {
 /* A record as read; views end with the next call on the same reader. */
 struct wal_record {
     uint64_t pos;            /* position of the record */
+    uint64_t commit_pos;     /* position of its commit; set if `totals_known` */
     uint64_t commit_end_pos; /* end of its commit; of the record if the commit is not readable */
     int64_t realtime_ms;     /* clock at the commit; 0 if not known */
     uint64_t segment;
-    /* Number of its commit since the log was made, which rises across restarts; 0 if not known. The
-     * epoch of wal_filling() differs: it begins at 1 each time the log is opened. */
+    /* Number of its commit since the log was made; 0 if not known. It rises across restarts, but
+     * after the log has lost its end, new commits get the numbers of lost ones: only positions
+     * identify commits. The epoch of wal_filling() differs: it begins at 1 each time the log is
+     * opened. */
     uint64_t epoch;
     uint8_t type;
     uint8_t version;
@@ -83,6 +86,17 @@ struct wal_record {
     bool totals_known;                  /* `totals` is set, by wal_reader_next() only */
     uint64_t totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted before its commit */
     struct bytes payload;               /* uncompressed */
+};
+
+/* Ranges of positions whose bytes were durable and are not readable, in ascending order; not more
+ * than the first ones. */
+enum { WAL_GAPS_MAX = 64 };
+struct wal_gaps {
+    uint32_t count;
+    struct {
+        uint64_t from_pos;
+        uint64_t to_pos;
+    } of[WAL_GAPS_MAX];
 };
 
 /* Result of recovery and verification. */
@@ -97,12 +111,13 @@ struct wal_damage {
      * records, which the receiver of the records may count. */
     uint64_t samples[LEDGER_KIND_COUNT];
     bool samples_unknown; /* more may be lost: no readable commit follows, or a segment is lost */
-    /* The damage begins before the position from which the log was read: samples[] also counts
-     * samples accepted before that position, from across_totals on. */
-    bool across;
-    uint64_t across_totals[LEDGER_KIND_COUNT];
-    uint64_t torn_bytes; /* bytes cut off at the end, at least: never acknowledged */
-    char first[256];     /* the first place: "FILE at OFFSET: why" */
+    /* samples[] counts samples that the log accepted from these totals on. Some of them may have
+     * been accepted, or lost with an end of the log, before the position from which it was read. */
+    bool counts_from;
+    uint64_t from_totals[LEDGER_KIND_COUNT];
+    uint64_t torn_bytes;  /* bytes cut off at the end, at least: never acknowledged */
+    char first[256];      /* the first place: "FILE at OFFSET: why" */
+    struct wal_gaps gaps; /* as wal_reader_bad_pos() and wal_reader_pos() have them */
 };
 
 /* Opens or creates the log and reads the segments' headers. No segment is written: the first commit
@@ -303,6 +318,9 @@ bool wal_reader_start_totals(const struct wal_reader *reader,
                              uint64_t ret_totals[LEDGER_KIND_COUNT]);
 /* Returns the position after the record read last, or where reading begins. */
 uint64_t wal_reader_pos(const struct wal_reader *reader);
+/* Returns where the damage begins that was skipped last, up to wal_reader_pos() after ERR_CORRUPT;
+ * not before the position where reading begins. */
+uint64_t wal_reader_bad_pos(const struct wal_reader *reader);
 
 /* --- checking without opening for use --------------------------------------------------------- */
 

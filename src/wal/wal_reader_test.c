@@ -317,6 +317,7 @@ UNIT_TEST(test_a_reader_skips_damage_once_and_gives_what_recovery_gives)
         struct wal_damage damage;
         must(wal_verify(rig.env, "/wal", 0, false, find_record, &by_verify, &damage, NULL));
         assert_int_equal(damage.places, 1);
+        assert_int_equal(damage.gaps.count, 1);
         struct wal_reader *reader;
         must(wal_reader_open(rig.wal, "reader", 0, &reader, NULL));
         unsigned told = 0;
@@ -325,7 +326,11 @@ UNIT_TEST(test_a_reader_skips_damage_once_and_gives_what_recovery_gives)
             enum err e = wal_reader_next(reader, &record, &rig.why);
             if (e == ERR_AGAIN) break;
             told += e == ERR_CORRUPT;
-            if (e == ERR_CORRUPT) assert_non_null(strstr(rig.why.text, path));
+            if (e == ERR_CORRUPT) {
+                assert_non_null(strstr(rig.why.text, path));
+                assert_int_equal(wal_reader_bad_pos(reader), damage.gaps.of[0].from_pos);
+                assert_int_equal(wal_reader_pos(reader), damage.gaps.of[0].to_pos);
+            }
             if (e == OK) must(find_record(&by_reader, &record, NULL));
             if (e != OK) assert_int_equal(e, ERR_CORRUPT);
         }

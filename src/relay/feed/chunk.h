@@ -35,10 +35,8 @@ struct chunk {
     enum item_kind kind;
     uint32_t count;
     bool filled; /* read from the store: each item has a position of its own, from `pos` on */
-    /* Set by log_items_next(): lost items of the log between the previous chunk and this one, and
-     * whether these are all: not if the log's totals say nothing here, or its commit is damaged. */
+    /* Set by log_items_next(): lost items of the log between the previous chunk and this one. */
     uint64_t lost[LEDGER_KIND_COUNT];
-    bool lost_known;
 
     /* The items; for log_items.c and fill_walk.c. */
     struct arena arena;

@@ -205,11 +205,15 @@ read_chunk(struct feed *f, struct why *why)
     return e;
 }
 
-/* Notes what the log could not give: damage, which shows where the bytes are, or a record before
- * which items are missing by the log's totals. */
+/*
+ * Notes what the log could not give: damage, which shows where the bytes are, or a record before
+ * which items are missing by the log's totals. These were at the end of the log when the server was
+ * started last, or earlier; or they are those of damage in the commit before.
+ */
 static void
 note_hole(struct feed *f, enum err e, uint64_t before_pos)
 {
+    const struct tsdb *tsdb = f->context->options.tsdb;
     uint64_t pos = log_items_pos(f->log), lost = 0;
     if (e == ERR_CORRUPT) before_pos = log_items_damage_pos(f->log);
     bool damaged =
@@ -218,8 +222,14 @@ note_hole(struct feed *f, enum err e, uint64_t before_pos)
         lost += f->log_chunk.lost[kind];
     }
     if (!damaged && lost == 0) return;
-    if (f->hole.begin_pos == 0) f->hole = (struct log_hole){before_pos, before_pos};
+    if (f->hole.begin_pos == 0) f->hole = (struct log_hole){before_pos, before_pos, false};
     if (damaged) f->hole.end_pos = pos;
+    bool lacks = tsdb == NULL;
+    if (!lacks && damaged)
+        lacks = tsdb_lacks(tsdb, log_items_bad_pos(f->log), pos);
+    else if (!lacks)
+        lacks = tsdb_lacks_end(tsdb, f->hole.begin_pos);
+    f->hole.stored |= !lacks;
     assert(f->hole.begin_pos <= f->hole.end_pos); /* invariant 4 */
 }
 
@@ -257,15 +267,17 @@ feed_note_untaken(struct feed *f, uint32_t count)
     f->untaken = count;
 }
 
-void
+bool
 feed_wait_at_hole(struct feed *f)
 {
-    assert(f->fill == NULL);        /* invariant 3 */
+    assert(f->fill == NULL); /* invariant 3 */
+    if (!f->hole.stored) return false;
     assert(f->hole.begin_pos != 0); /* invariant 4 */
     f->hole_pos = f->is_read ? f->log_chunk.pos : f->hole.end_pos;
     log_error("relay: part of the log is damaged, reading it from the store instead",
               KV("destination", f->context->settings->name),
               KV("after_position", f->hole.begin_pos), KV("before_position", f->hole_pos));
+    return true;
 }
 
 void

@@ -31,6 +31,7 @@ enum feed_state {
 struct log_hole {
     uint64_t begin_pos; /* 0 if there is none, or a record after it was opened */
     uint64_t end_pos; /* end of the bytes that are damaged; begin_pos if the log only lacks items */
+    bool stored;      /* the store may have its items; else they are lost */
 };
 
 struct feed {
@@ -119,8 +120,8 @@ feed_pass(struct feed *feed, uint32_t count)
 /* The next `count` items are unwanted, and settled. */
 void feed_pass_untaken(struct feed *feed, uint32_t count);
 
-/* The items of the hole are to come from the store: reading waits. */
-void feed_wait_at_hole(struct feed *feed);
+/* True if the items of the hole are to come from the store: reading waits. */
+bool feed_wait_at_hole(struct feed *feed);
 /* Marks the lost items of one kind as accounted for. */
 void feed_hole_counted(struct feed *feed, unsigned kind);
 /* The labels of the next item are lost in the log, as `why` says. True if there is a store, which

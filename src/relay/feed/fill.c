@@ -70,7 +70,8 @@ hash_items(const struct chunk *c)
         struct item item;
         chunk_item(c, i, &item);
         uint64_t bits = item.kind == ITEM_HISTOGRAM ? item.histogram->sum_bits : item.bits;
-        hash = hash_mix(hash ^ item.series_hash, hash_mix((uint64_t)item.t_ms, bits));
+        uint64_t times = hash_mix((uint64_t)item.t_ms, (uint64_t)item.start_ms);
+        hash = hash_mix(hash ^ item.series_hash, hash_mix(times, bits));
     }
     return hash;
 }

@@ -50,10 +50,13 @@ struct log_items {
     uint32_t page_count;
     uint64_t clock;         /* counts uses of pages */
     struct log_count count; /* items that were read, and lost ones */
+    uint64_t start_pos;     /* position at which reading began */
     uint64_t compared_pos;  /* end of the commit with which the count was compared last; 0: none */
     struct wal_record pending;
-    bool has_pending;   /* `pending` was read, and not given out so far */
-    uint64_t tried_pos; /* position at which the record was read that was read last */
+    uint64_t pending_from; /* end of the record before it */
+    bool has_pending;      /* `pending` was read, and not given out so far */
+    uint64_t tried_pos;    /* position at which the record was read that was read last */
+    uint64_t bad_pos;      /* begin of the damage that was met last */
     struct arena scratch;
 };
 
@@ -302,6 +305,7 @@ log_items_open(const struct log_items_options *options, uint64_t pos, struct log
         log_items_close(s);
         return e;
     }
+    s->start_pos = wal_reader_pos(s->reader);
     *ret_items = s;
     return OK;
 }
@@ -328,13 +332,19 @@ log_items_close(struct log_items *s)
 uint64_t
 log_items_pos(const struct log_items *s)
 {
-    return s->has_pending ? s->pending.pos : wal_reader_pos(s->reader);
+    return s->has_pending ? s->pending_from : wal_reader_pos(s->reader);
 }
 
 uint64_t
 log_items_damage_pos(const struct log_items *s)
 {
     return s->tried_pos;
+}
+
+uint64_t
+log_items_bad_pos(const struct log_items *s)
+{
+    return s->bad_pos;
 }
 
 /* Reads the next record, or again the one that could not be processed: the reader gives it only
@@ -344,8 +354,10 @@ next_record(struct log_items *s, struct wal_record *ret_record, struct why *why)
 {
     enum err e = OK;
     if (!s->has_pending) {
+        s->pending_from = wal_reader_pos(s->reader);
         e = wal_reader_next(s->reader, &s->pending, why);
         s->has_pending = e == OK;
+        s->bad_pos = e == OK ? s->pending.pos : wal_reader_bad_pos(s->reader);
     } else {
         struct wal_record again;
         e = wal_reader_again(s->reader, s->pending.pos, &again, why);
@@ -372,25 +384,25 @@ log_items_pass_lost(struct log_items *s, const uint64_t totals[LEDGER_KIND_COUNT
 
 /*
  * The log's running totals at each commit are the numbers of items before it: items among them that
- * were not read are lost. If reading begins within a commit, its total includes items that were not
- * read. The end of a commit identifies it: a log that lost its end gives the same numbers again.
+ * were not read are lost. If reading begins within a commit, its total does not include items that
+ * were read before. The end of a commit identifies it: a log that lost its end gives the same
+ * numbers again, and its totals may be lower than before.
  */
 static void
 count_items(struct log_items *s, const struct wal_record *record, struct chunk *c)
 {
-    bool compare = record->totals_known && record->commit_end_pos != s->compared_pos;
+    bool compare = record->totals_known && record->commit_end_pos != s->compared_pos &&
+                   record->commit_pos >= s->start_pos;
     if (!s->count.known && s->compared_pos == 0) {
         s->count.known = wal_reader_start_totals(s->reader, s->count.of);
     }
-    bool within = !s->count.known && s->compared_pos == 0; /* reading may begin within a commit */
-    c->lost_known = compare && s->count.known && !record->salvaged;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && compare && !within; kind++) {
-        uint64_t *count = &s->count.of[kind], total = record->totals[kind];
-        if (s->count.known && total > *count) c->lost[kind] = total - *count;
-        if (!s->count.known || total > *count) *count = total;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && compare; kind++) {
+        uint64_t count = s->count.of[kind], total = record->totals[kind];
+        if (s->count.known && total > count) c->lost[kind] = total - count;
+        s->count.of[kind] = total;
     }
     if (compare) {
-        s->count.known |= !within;
+        s->count.known = true;
         s->compared_pos = record->commit_end_pos;
     }
     if (c->kind != ITEM_METADATA) s->count.of[c->kind] += c->count;

@@ -32,7 +32,8 @@ void log_items_close(struct log_items *log);
 
 /*
  * Reads the next record of samples, exemplars or families; ret_chunk->lost has the number of items
- * before it that could not be read, once it is known. ERR_AGAIN: there is none so far. ERR_MISSING:
+ * before it that could not be read; those of a commit that is damaged in part show in the next
+ * commit. ERR_AGAIN: there is none so far. ERR_MISSING:
  * the log no longer has it. ERR_CORRUPT: something damaged was skipped; call again. ERR_IO,
  * ERR_NOMEM: repeat the call.
  */
@@ -43,11 +44,13 @@ MUST_CHECK enum err log_items_load(struct log_items *log, uint64_t pos, struct c
 /* Nothing before this position is needed any more; `segment` is that of the oldest record still
  * needed. */
 void log_items_pass(struct log_items *log, uint64_t pos, uint64_t segment);
-/* The position after what was read. */
+/* The position after what was read; before the record of a commit whose first record waits for
+ * memory, since that record shows what is missing. */
 uint64_t log_items_pos(const struct log_items *log);
-/* After ERR_CORRUPT of log_items_next(): the position at or before the first damaged byte, up to
- * which everything was read. */
+/* After ERR_CORRUPT of log_items_next(): the end of the record that was read before the damage, and
+ * the position of the first byte that could not be read. */
 uint64_t log_items_damage_pos(const struct log_items *log);
+uint64_t log_items_bad_pos(const struct log_items *log);
 /* The number of items that the log had accepted there, by its own totals. A view. */
 const struct log_count *log_items_count(const struct log_items *log);
 /* Counts all that the log has accepted as read: the caller has accounted for what it has lost. */

@@ -12,6 +12,12 @@
  * The log's own totals (log_items.c) show whether it was read completely: items that they count and
  * that could not be read are lost. The store may have them, if there is one.
  *
+ * An item after the cursor has one owner at each moment: the window, from the reading of its record
+ * on; before that the count of the reader ahead, or its margin if the record could not be read.
+ * Items of a hole that the store lacks go from count and margin to the fates, as dropped, when the
+ * cursor passes the hole; all others stay in count and margin until they come from the store, or
+ * the count is closed.
+ *
  * Items after the reading position are counted by a second reader of the log, which reads ahead. It
  * starts when the relay has lagged for a moment, or is paused, and ends when the relay has caught
  * up with it: then all items that it counted were read.
@@ -20,13 +26,13 @@
  * restarts. The remainder when the log is reached again is the number of items that the store no
  * longer had.
  *
- * Holes are parts of the log that cannot be read. Positions decide what becomes of their items:
- * parts have those before tsdb_replayed_pos(), the head or parts have those from tsdb_opened_pos()
- * on. Of those in between, the store has what it could read when it was opened. So a hole in
- * between is lost if the store has counted as many items as damaged: they are counted as lost, and
- * reading goes on. At all others reading waits until parts reach beyond the hole, and everything
- * from the cursor on is read from parts (catch_up.c). The reader ahead passes over holes, and adds
- * the number of their items to the margin: at most so many items may come that it has not counted.
+ * Holes are parts of the log that cannot be read. The store knows which bytes of the log it could
+ * not read either when it was opened (tsdb_lacks()): items there are counted as lost, and reading
+ * goes on. At any other hole reading waits until parts reach beyond it, and everything from the
+ * cursor on is read from parts (catch_up.c). The reader ahead passes over holes, and adds the
+ * number of their items to the margin: at most so many items may come that it has not counted. Once
+ * damage was met, what remains of the count when it is closed is lost to damage (`log_lost` of the
+ * state); without damage the store's account must explain it.
  *
  * The equation is not asserted as an invariant, because damage breaks it. Invariants:
  * 1. A reader ahead exists only while the log can be counted: `blind` excludes it.
@@ -40,8 +46,8 @@
  * left only if whole_pos is not before the end of the parts, and items are counted as lost only
  * when nothing, or all up to them, is counted in advance.
  * 6. The count is closed only when reading has passed all holes before its end.
- * 7. With a store, items are counted as lost only while no earlier item is open: the state that
- * says so has a cursor after them, and does not meet the hole again.
+ * 7. With a store, items are counted as lost only while no earlier item is open: the cursor passes
+ *    them at once, so a run that begins from an earlier state meets all of the hole again.
  */
 #include "relay/state/account.h"
 
@@ -117,52 +123,6 @@ add_margin(struct account *account, const struct chunk *c)
     }
 }
 
-/* The number of items of a kind that the store lost to damage and that explain nothing so far. */
-static uint64_t
-lost_in_store(const struct account *account, const struct relay_state *state, unsigned kind)
-{
-    struct tsdb_gone samples, exemplars;
-    tsdb_gone(account->context->options.tsdb, &samples, &exemplars);
-    bool exemplar = kind == LEDGER_EXEMPLAR;
-    uint64_t is = exemplar ? exemplars.damaged : samples.damaged;
-    uint64_t was = exemplar ? state->gone_exemplars.damaged : state->gone.damaged;
-    return is > was ? is - was : 0; /* fewer after a part was restored */
-}
-
-/* Marks losses of the store as known, so that they explain no other difference. */
-static void
-note_lost_in_store(struct relay_state *state, unsigned kind, uint64_t lost)
-{
-    if (kind == LEDGER_EXEMPLAR)
-        state->gone_exemplars.damaged += lost;
-    else
-        state->gone.damaged += lost;
-}
-
-/*
- * The store has items that parts had when it was opened, and those that came since; of the log in
- * between it has read what is readable, as the relay does now. If the damage is newer, the store
- * has not lost as many items.
- */
-bool
-account_hole(const struct account *account, const struct relay_state *state)
-{
-    const struct feed *feed = account->feed;
-    const struct chunk *c = &feed->log_chunk;
-    struct tsdb *tsdb = account->context->options.tsdb;
-    if (feed->hole.begin_pos < tsdb_replayed_pos(tsdb)) return true;
-    if (feed->hole.end_pos > tsdb_opened_pos(tsdb)) return true;
-    if (!feed->is_read) return false;
-    uint64_t left[] = {lost_in_store(account, state, LEDGER_FLOAT),
-                       lost_in_store(account, state, LEDGER_EXEMPLAR)};
-    bool may_have = !c->lost_known;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        uint64_t *of_kind = &left[kind == LEDGER_EXEMPLAR]; /* floats and histograms share one */
-        may_have |= take_part(of_kind, c->lost[kind]) < c->lost[kind];
-    }
-    return may_have;
-}
-
 bool
 account_is_ahead(const struct account *account, const struct chunk *c)
 {
@@ -183,8 +143,7 @@ account_knows(const struct account *account, uint64_t pos)
  * Items that the reader ahead could not read either are in no count so far.
  */
 enum err
-account_lost(struct account *account, const struct chunk *c, unsigned kind,
-             struct relay_state *state)
+account_lost(struct account *account, const struct chunk *c, unsigned kind)
 {
     struct read_ahead *a = &account->ahead;
     assert(account_is_ahead(account, c)); /* invariant 5 */
@@ -192,27 +151,22 @@ account_lost(struct account *account, const struct chunk *c, unsigned kind,
         assert(window_open(account->window, k) == 0); /* invariant 7 */
     }
     /* Before the first record that is read, the log has removed its oldest ones. */
-    enum drop reason = account->feed->state == FEED_OLDEST ? DROP_LOG_BUDGET : DROP_DAMAGED;
+    bool oldest = account->feed->state == FEED_OLDEST;
+    enum drop reason = oldest ? DROP_LOG_BUDGET : DROP_DAMAGED;
     uint64_t lost = c->lost[kind], news = lost;
     enum err e = window_push_lost(account->window, c->pos, c->segment, kind, lost,
                                   (uint8_t)(FATE_DROPPED + reason));
     if (e) return e;
-    uint64_t ahead = a->count[kind] > 0 ? (uint64_t)a->count[kind] : 0;
-    uint64_t *margin = &a->margin[kind], least = lost > ahead ? lost - ahead : 0;
-    if (c->pos < a->pos && (a->lasting || *margin == UINT64_MAX)) {
-        /* The store's losses must explain what remains of the count, not of the margin. */
-        news = least;
-        if (*margin != UINT64_MAX) take_part(margin, news);
-    } else if (c->pos < a->pos) {
-        news = take_part(margin, lost);
+    if (c->pos < a->pos) {
+        uint64_t ahead = a->count[kind] > 0 ? (uint64_t)a->count[kind] : 0;
+        uint64_t least = lost > ahead ? lost - ahead : 0;
+        news = a->margin[kind] == UINT64_MAX ? least : take_part(&a->margin[kind], lost);
+        if (news < least) news = least; /* repeats of the store may have used up the margin */
+        a->count[kind] -= (int64_t)(lost - news);
     }
-    if (news < least) news = least; /* repeats of the store may have used up the margin */
-    assert(news <= lost);
-    assert(lost - news <= ahead); /* invariant 3 */
-    a->count[kind] -= (int64_t)(lost - news);
-    take_news(account, kind, news, 0);
+    assert(news <= lost); /* invariant 3 */
+    take_news(account, kind, news, oldest ? 0 : account->feed->hole.begin_pos);
     account->fed[kind] += lost;
-    if (account->context->options.tsdb != NULL) note_lost_in_store(state, kind, lost);
     save_want(account->saving, SAVE_SOON);
     log_error("relay: part of the log is damaged or missing, its samples are lost for this "
               "destination",
@@ -279,7 +233,7 @@ forget(struct account *account)
 {
     read_ahead_end(account);
     account->ahead.pos = account->ahead.whole_pos = 0;
-    account->ahead.lasting = account->ahead.blind = false;
+    account->ahead.lasting = account->ahead.blind = account->ahead.met_damage = false;
     memset(account->ahead.count, 0, sizeof account->ahead.count);
     memset(account->ahead.margin, 0, sizeof account->ahead.margin);
 }
@@ -371,7 +325,9 @@ account_read_ahead(struct account *account, const struct relay_state *state, boo
     enum err e = a->log == NULL ? read_ahead_begin(account, state) : OK;
     while (e == OK || e == ERR_CORRUPT) {
         e = log_items_next(a->log, &a->chunk, NULL);
-        if (e == ERR_CORRUPT && log_items_pos(a->log) > a->pos && !log_items_count(a->log)->known)
+        bool damaged = e == ERR_CORRUPT && log_items_pos(a->log) > a->pos;
+        a->met_damage |= damaged;
+        if (damaged && !log_items_count(a->log)->known)
             memset(a->margin, 0xff, sizeof a->margin); /* no totals will show what is lost */
         if (e == OK) {
             uint32_t from = feed_settled_before(feed, &a->chunk);
@@ -434,7 +390,7 @@ account_missing(struct account *account, const struct relay_state *state, enum i
     uint64_t deleted = take_part(&missing, lost->deleted);
     uint64_t expired = take_part(&missing, lost->expired);
     uint64_t superseded = take_part(&missing, lost->superseded);
-    bool lost_more = account->found_damage || state->log_lost;
+    bool lost_more = account->found_damage || account->ahead.met_damage || state->log_lost;
     uint64_t damaged = take_part(&missing, lost_more ? missing : lost->damaged);
     lost->deleted -= deleted;
     lost->expired -= expired;
@@ -469,31 +425,16 @@ account_margin(struct account *account, enum item_kind kind)
     account->base.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
 }
 
-/*
- * The log may have lost its last commits. With a store, the next record shows them as a hole that
- * is then read from the store; without one there is nothing to wait for. True if the loss will be
- * known later.
- */
+/* True if the log had accepted more items at `end` than those up to `count`: it has lost them at
+ * its end, and the next record shows how many. */
 static bool
-waits_for_end(struct account *account)
+is_short_of(const struct log_count *count, const struct log_count *end)
 {
-    struct read_ahead *a = &account->ahead;
-    struct wal_stats log;
-    if (!feed_reads_log(account->feed)) return false;
-    wal_stats(account->context->options.wal, &log);
-    bool ahead = a->log != NULL && a->pos > feed_read_pos(account->feed);
-    uint64_t pos = ahead ? a->pos : feed_read_pos(account->feed);
-    struct log_count count = ahead ? *log_items_count(a->log) : feed_read_count(account->feed);
-    bool missing = false;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++)
-        missing |= log.totals[kind] > count.of[kind];
-    if (!missing || !count.known || pos < log.end_pos) return false;
-    if (account->context->options.tsdb != NULL) return true;
-    if (feed_read_pos(account->feed) < log.end_pos)
-        return true; /* the rest of the log is read first */
-    feed_pass_lost(account->feed, log.totals);
-    if (a->log != NULL) log_items_pass_lost(a->log, log.totals);
-    return false;
+    bool is_short = false;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && count->known && end->known; kind++) {
+        is_short |= count->of[kind] < end->of[kind];
+    }
+    return is_short;
 }
 
 /* True if reading has reached the end of the count, and misses nothing before it: invariant 6. */
@@ -502,9 +443,11 @@ has_passed(struct account *account)
 {
     const struct read_ahead *a = &account->ahead;
     const struct feed *feed = account->feed;
-    if (!feed_reads_log(feed) || feed->hole_pos > 0 || feed_read_pos(feed) < a->pos) return false;
+    if (!feed_reads_log(feed) || feed_read_pos(feed) < a->pos) return false;
     if (feed->hole.begin_pos != 0 && feed->hole.begin_pos < a->pos) return false;
-    return !a->lasting || !waits_for_end(account);
+    if (!a->lasting || account->context->options.tsdb == NULL) return true;
+    struct log_count count = feed_read_count(feed);
+    return !is_short_of(&count, &a->log_count);
 }
 
 void
@@ -599,28 +542,6 @@ account_widen(const struct log_count *to, struct log_count *count, uint64_t marg
     *count = *to;
 }
 
-/*
- * Drops the items of holes that the store has lost, too: it was opened on a log that was damaged
- * then. They are known now; later, items that the store gives once more might be taken for them.
- */
-static void
-drop_margin(struct account *account, uint64_t read_pos, struct relay_state *next)
-{
-    struct read_ahead *a = &account->ahead;
-    struct tsdb *tsdb = account->context->options.tsdb;
-    if (read_pos < tsdb_replayed_pos(tsdb) || read_pos > tsdb_opened_pos(tsdb)) return;
-    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
-        if (a->margin[kind] == UINT64_MAX) continue;
-        uint64_t lost = take_part(&a->margin[kind], lost_in_store(account, next, kind));
-        uint64_t counted = account_taken(account, kind) + lost;
-        note_lost_in_store(next, kind, lost);
-        next->taken[kind] += lost;
-        next->fates.count[kind][FATE_DROPPED + DROP_DAMAGED] += lost;
-        /* The state's count may be higher; then it includes them. */
-        if (lost > 0 && next->counted[kind] < counted) next->counted[kind] = counted;
-    }
-}
-
 void
 account_leave(struct account *account, const struct fates *before, struct relay_state *next)
 {
@@ -632,8 +553,9 @@ account_leave(struct account *account, const struct fates *before, struct relay_
         account_widen(&next->log_count, &a->log_count, a->margin);
     else if ((account->feed->state == FEED_GONE && !a->lasting) || a->blind)
         memset(a->margin, 0xff, sizeof a->margin); /* an unknown number may come in addition */
-    if (!a->lasting) drop_margin(account, read_pos, next);
     a->lasting = true;
+    a->met_damage |= account->feed->hole_pos > 0 || account->feed->reload_pos > 0;
+    next->log_lost |= a->met_damage;
     a->pos = counted_pos > to_pos ? counted_pos : to_pos;
     account_expected(account, before, &next->expected);
     /* Queued metadata is superseded: the store gives the newest of each family. */
@@ -645,12 +567,33 @@ account_leave(struct account *account, const struct fates *before, struct relay_
     next->expected.margin[ITEM_METADATA] = UINT64_MAX;
 }
 
-/* The position of the log up to which all items were read or counted. */
+/* The position of the log up to which all items were read or counted, and their number. */
 static uint64_t
-known_pos(const struct account *account)
+known_pos(const struct account *account, struct log_count *ret_count)
 {
-    uint64_t read_pos = !feed_reads_store(account->feed) ? feed_read_pos(account->feed) : 0;
-    return account->ahead.pos > read_pos ? account->ahead.pos : read_pos;
+    const struct read_ahead *a = &account->ahead;
+    uint64_t read_pos = feed_reads_log(account->feed) ? feed_read_pos(account->feed) : 0;
+    bool ahead = a->pos > read_pos || !feed_reads_log(account->feed);
+    *ret_count = ahead ? a->log_count : feed_read_count(account->feed);
+    return ahead ? a->pos : read_pos;
+}
+
+/* True if all that the log had at the begin of the run was read, was counted, or is lost. */
+static bool
+knows_all(struct account *account)
+{
+    struct log_count count;
+    struct feed *feed = account->feed;
+    if (known_pos(account, &count) < account->whole_from_pos) return false;
+    if (feed->hole_pos > 0 || feed->hole.begin_pos != 0) return false;
+    if (!is_short_of(&count, &account->whole_count)) return true;
+    if (account->context->options.tsdb != NULL || !feed_reads_log(feed)) return false;
+    if (feed_read_pos(feed) < account->whole_from_pos) return false;
+    /* Without a store there is nothing to wait for. */
+    feed_pass_lost(feed, account->whole_count.of);
+    if (account->ahead.log != NULL)
+        log_items_pass_lost(account->ahead.log, account->whole_count.of);
+    return true;
 }
 
 /*
@@ -660,8 +603,7 @@ known_pos(const struct account *account)
 void
 account_found(struct account *account, const struct relay_state *state)
 {
-    if (account->is_whole || known_pos(account) < account->whole_from_pos) return;
-    if (account->feed->hole_pos > 0 || waits_for_end(account)) return;
+    if (account->is_whole || !knows_all(account)) return;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         if (account->ahead.margin[kind] != 0) return; /* more items may come, or be lost */
     }
@@ -706,11 +648,13 @@ account_remember(const struct account *account, struct relay_state *next)
 {
     struct wal_stats log;
     wal_stats(account->context->options.wal, &log);
+    next->log_lost |= account->ahead.lasting && account->ahead.met_damage;
     account_counted(account, next, next->counted);
     next->log_totals.known = true;
     memcpy(next->log_totals.of, log.totals, sizeof log.totals);
     /* The state's count goes further than this run's, or less far. */
-    uint64_t pos = known_pos(account), before_pos = next->counted_pos;
+    struct log_count count;
+    uint64_t pos = known_pos(account, &count), before_pos = next->counted_pos;
     if (account->is_whole || (before_pos != 0 && before_pos < pos)) next->counted_pos = pos;
     if (account->is_whole) next->selection = destination_selection_hash(account->context->settings);
 }
@@ -719,13 +663,15 @@ void
 account_begin(struct account *account, const struct relay_state *state, struct window *window)
 {
     const struct relay_expected *expected = &state->expected;
+    struct wal_stats log;
     account->window = window;
     account->base = state->fates;
-    account->whole_from_pos = account->known_pos = wal_end(account->context->options.wal);
+    wal_stats(account->context->options.wal, &log);
+    account->whole_from_pos = log.end_pos;
+    account->whole_count.known = true;
+    memcpy(account->whole_count.of, log.totals, sizeof log.totals);
     memcpy(account->known, state->counted, sizeof account->known);
-    if (state->counted_pos != 0 && state->counted_pos < account->known_pos) {
-        account->known_pos = state->counted_pos;
-    }
+    account->known_pos = state->counted_pos != 0 ? state->counted_pos : log.next_pos;
     chunk_init(&account->ahead.chunk, account->context->options.memory);
     memcpy(account->taken, state->taken, sizeof account->taken);
     memcpy(account->base_taken, state->taken, sizeof account->base_taken);

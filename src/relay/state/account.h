@@ -29,6 +29,7 @@ struct read_ahead {
     struct log_count log_count; /* items that the log had accepted at `pos`, by its totals */
     uint64_t whole_pos; /* the end of the log where the count was compared with its totals last */
     bool blind;         /* items after `pos` cannot be counted, as the log no longer has them */
+    bool met_damage;    /* part of what is counted could not be read: the rest may be lost */
     bool lasting;       /* items of a lost part of the log are included: the count is saved */
     int64_t behind_ns;  /* monotonic time since which the log has more than was read; 0 if not */
 };
@@ -48,7 +49,8 @@ struct account {
     bool found_damage; /* the store was damaged, since the log was followed last: outlives runs */
 
     bool is_whole;                         /* all items that the log had at the start are counted */
-    uint64_t whole_from_pos;               /* `is_whole` is set at this position */
+    uint64_t whole_from_pos;               /* `is_whole` is set at this position of the log, */
+    struct log_count whole_count;          /* when this many items were read, counted or lost */
     uint64_t known[ITEM_KIND_COUNT];       /* items taken before `known_pos`, as the state says */
     uint64_t known_pos;                    /* position of the log up to which the state counted */
     uint64_t taken_since[ITEM_KIND_COUNT]; /* items of `taken` after `known_pos` */
@@ -67,15 +69,11 @@ void account_end(struct account *account);
 /* Counts the items of the feed's chunk, which was pushed into the window last and whose first
  * feed.over items are skipped. Returns the number of unwanted items among the others. */
 uint32_t account_chunk(struct account *account);
-/* True if the store may have items of the feed's hole. False if it has none of them, or the record
- * after the hole, which shows their number, was not read so far. */
-bool account_hole(const struct account *account, const struct relay_state *state);
 /* True if nothing is counted in advance, or all up to this chunk of the log. */
 bool account_is_ahead(const struct account *account, const struct chunk *chunk);
-/* Counts the lost items of one kind before a chunk as dropped, and in the state as lost by the
- * store, too, if there is one. account_is_ahead(). ERR_NOMEM, ERR_AGAIN. */
-MUST_CHECK enum err account_lost(struct account *account, const struct chunk *chunk, unsigned kind,
-                                 struct relay_state *state);
+/* Counts the lost items of one kind before a chunk as dropped. account_is_ahead(). ERR_NOMEM,
+ * ERR_AGAIN. */
+MUST_CHECK enum err account_lost(struct account *account, const struct chunk *chunk, unsigned kind);
 /* True if all items before `pos` of the log were read or counted, or cannot be. */
 bool account_knows(const struct account *account, uint64_t pos);
 /* Counts items of the log after the reading position, once the relay has lagged for a while or is

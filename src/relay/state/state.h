@@ -79,7 +79,8 @@ struct relay_state {
     uint64_t counted_pos;                      /* position of the log up to which `counted` goes */
     uint64_t selection;          /* destination_selection_hash() for which it was counted */
     struct log_count log_totals; /* items that the log had accepted in all when this was saved */
-    bool log_lost; /* some expected items were in a log that is lost: the store may have them */
+    bool log_lost; /* some expected items were in a log that is lost or damaged: the store may have
+                      them */
 };
 
 /* The part of the state that concerns dead letters. */

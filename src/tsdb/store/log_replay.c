@@ -545,16 +545,16 @@ replay_record(void *context, const struct wal_record *record, struct why *why)
     return e;
 }
 
-/* Damage may begin before the manifest's position: samples accepted up to there are in parts. The
- * manifest has their number, if it belongs to this log. */
+/* Damage may begin before the manifest's position: samples accepted up to there are in parts, or
+ * were counted as damaged. The manifest has their number, if it belongs to this log. */
 void
 log_damage_note(struct env *env, const char *dir, const struct manifest *m,
                 struct wal_damage *damage)
 {
     bool known =
         m->log_totals_known && memcmp(m->log_id, damage->log_id, sizeof damage->log_id) == 0;
-    for (unsigned k = 0; k < LEDGER_KIND_COUNT && known && damage->across; k++) {
-        uint64_t before = damage->across_totals[k];
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT && known && damage->counts_from; k++) {
+        uint64_t before = damage->from_totals[k];
         uint64_t stored = m->log_totals[k] > before ? m->log_totals[k] - before : 0;
         damage->samples[k] -= stored < damage->samples[k] ? stored : damage->samples[k];
     }
@@ -656,6 +656,7 @@ replayed(struct log_replay *r, struct wal_damage *damage, struct why *why)
     memcpy(db->stored_totals, r->manifest->log_totals, sizeof db->stored_totals);
     db->replayed_pos = r->manifest->store_pos;
     db->opened_pos = wal_end(db->wal);
+    db->gaps = damage->gaps;
     r->opening->replayed_series += db->head.active->series_count;
     /* The head's references so far may be those of other series in the replayed log: later records
      * use new ones. */

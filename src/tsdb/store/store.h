@@ -71,6 +71,7 @@ struct tsdb {
     _Atomic uint64_t next_part;
     uint64_t replayed_pos; /* position at which replay began; immutable after tsdb_open() */
     uint64_t opened_pos;   /* end of the log after the replay; immutable after tsdb_open() */
+    struct wal_gaps gaps;  /* parts of the log that the replay could not read; likewise immutable */
     _Atomic uint64_t store_pos;
     /* head.lock guards these: the log's totals at store_pos. */
     bool stored_known;

@@ -23,16 +23,19 @@ tsdb_store_totals(struct tsdb *db, uint64_t pos, uint64_t ret_totals[LEDGER_KIND
     return known;
 }
 
-uint64_t
-tsdb_replayed_pos(const struct tsdb *db)
+bool
+tsdb_lacks(const struct tsdb *db, uint64_t from_pos, uint64_t to_pos)
 {
-    return db->replayed_pos;
+    for (uint32_t i = 0; i < db->gaps.count && from_pos >= db->replayed_pos; i++) {
+        if (from_pos >= db->gaps.of[i].from_pos && to_pos <= db->gaps.of[i].to_pos) return true;
+    }
+    return false;
 }
 
-uint64_t
-tsdb_opened_pos(const struct tsdb *db)
+bool
+tsdb_lacks_end(const struct tsdb *db, uint64_t pos)
 {
-    return db->opened_pos;
+    return pos >= db->replayed_pos && pos <= db->opened_pos;
 }
 
 void
