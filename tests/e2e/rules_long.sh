@@ -212,6 +212,8 @@ reload_edits() { # EVENT SECONDS WHAT...
     done
 }
 
+removed_at=-9
+
 rules_are_edited() {
     edits=$((edits + 1))
     threshold=$((40 + RANDOM % 30))
@@ -240,6 +242,16 @@ group_comes_and_goes() {
     rm "$work/rules/$name.yml"
     reload && happens "group $name is removed"
     except fresh "$(calc "$reload_from - $late - 0.1")" "$(calc "$reload_to + 9")"
+    removed_at=$SECONDS
+}
+
+# Ends Firekeep. Series of a group that was removed less than two intervals before get no markers, so
+# that queries find them for five minutes.
+end_firekeep() { # KILL|TERM
+    if ((SECONDS - removed_at < 9)); then
+        except fresh "$(calc "$(now) - $late - 9")" "$(calc "$(now) + 310")"
+    fi
+    if [[ $1 == KILL ]]; then crash firekeep; else stop firekeep; fi
 }
 
 group_goes_and_comes() {
@@ -254,7 +266,7 @@ group_goes_and_comes() {
 
 goes_down() { # TERM|KILL
     down_at=$(now)
-    if [[ $1 == KILL ]]; then crash firekeep; else stop firekeep; fi
+    end_firekeep "$1"
 }
 
 # Alerts are not evaluated during an outage, and held until the gap is filled, which delays those that are pending.
@@ -275,14 +287,14 @@ outage() { # TERM|KILL SECONDS
 outage_in_outage() { # TERM|KILL SECONDS AFTER
     happens "$1, away for $2 s, $1 again after $3 s"
     goes_down "$1" && doze "$2" && begin_firekeep && doze "$3" || return 1
-    if [[ $1 == KILL ]]; then crash firekeep; else stop firekeep; fi
+    end_firekeep "$1"
     doze 3 && begin_firekeep && outage_ends
 }
 
 outage_in_fill() { # TERM|KILL SECONDS
     happens "$1, away for $2 s, $1 again while it fills the gap"
     goes_down "$1" && doze "$2" && begin_firekeep && within 120 fills_or_has_filled || return 1
-    if [[ $1 == KILL ]]; then crash firekeep; else stop firekeep; fi
+    end_firekeep "$1"
     begin_firekeep && outage_ends
 }
 
