@@ -80,10 +80,10 @@ need_ready reader "http://$reader/-/ready"
 start_ms=$(now_ms)
 
 cat <<END
-node exporter             http://$node/metrics
-Firekeep                  http://$firekeep
-A: scrapes and writes     http://$writer
-B: empty, reads Firekeep  http://$reader/graph?g0.expr=node_load1&g0.tab=0&g0.range_input=5m
+node exporter              http://$node/metrics
+Firekeep, with a web page  http://$firekeep/graph?g0.expr=node_load1&g0.tab=0&g0.range_input=5m
+A: scrapes and writes      http://$writer
+B: empty, reads Firekeep   http://$reader/graph?g0.expr=node_load1&g0.tab=0&g0.range_input=5m
 collecting for $seconds s ...
 END
 pause "$seconds"
@@ -110,7 +110,7 @@ echo "Firekeep's directory: $(du -sh "$work/firekeep" | cut -f 1)"
 if [[ ${DEMO_EXIT-} == 1 ]]; then
     exit "$status"
 fi
-echo "still running: Ctrl-C stops everything"
+echo "still running, see http://$firekeep: Ctrl-C stops everything"
 while :; do
     pause 3600
 done

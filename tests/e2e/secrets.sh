@@ -37,6 +37,9 @@ make_keys() {
     printf '%s\n' "hush-file$hard" >"$kept/file"
     printf '%s\n' "hush-access-secret$hard" >"$kept/access"
     printf '%s\n' "hush-user$hard" >"$kept/user"
+    printf '%s\n' "hush-signing${hard/é/}" >"$kept/eve" # in ASCII
+    # The key of the example in RFC 8037.
+    echo '{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}' >"$work/jwks.json"
 }
 
 hash_of() { # SECRET
@@ -89,6 +92,8 @@ print("users:")
 print(f"- {{name: ann, password: '{os.environ['HASH']}', permissions: [read, write, rules, admin, metrics]}}")
 print(f"- {{name: bob, tokens: [{os.environ['DIGEST']}], permissions: [read, metrics]}}")
 print("- {name: cam, client_certificate: CN=client, permissions: [metrics]}")
+print(f"- {{name: eve, access_keys: [{{id: AKIDEVE, secret_file: '{work}/kept/eve'}}], permissions: [read]}}")
+print(f"- {{name: jay, jwt: {{jwks_file: '{work}/jwks.json', audience: [a]}}, permissions: [read]}}")
 print("listeners:")
 print(f"- address: '127.0.0.1:{tls_port}'\n  tls_server_config:\n    cert: |\n{pem(work + '/inline.pem', 6)}    key: |\n{pem(work + '/kept/inline.key', 6)}")
 print("destinations:")
@@ -227,6 +232,30 @@ claim "it starts" begin || {
     exit 1
 }
 claim "a user signs in" answers 200 1 "$url/metrics"
+
+# Signs a request as for AWS.
+signs() { # STATUS SECRET
+    local got
+    printf 'user = "AKIDEVE:%s"\n' "$(sed 's/[\\"]/\\&/g' <<<"$2")" >"$kept/eve.curl"
+    got=$(curl -s --noproxy '*' --max-time 20 -K "$kept/eve.curl" --aws-sigv4 aws:amz:eu-west-1:aps -o "$work/said/bad-signature.txt" \
+        -w '%{http_code}' "$url/api/v1/query?query=1")
+    echo "$got"
+    [[ $got == "$1" ]]
+}
+claim "a signed request is let in" signs 200 "hush-signing${hard/é/}"
+claim "one of another secret is not" signs 401 "hush-wrong${hard/é/}"
+
+# The signature of a token is what a thief needs, and here its text.
+bears() {
+    local head body got
+    head=$(printf '{"alg": "EdDSA", "kid": "k"}' | base64 -w 0 | tr -d =)
+    body=$(printf '{"aud": "a", "exp": 4000000000, "sub": "hush-subject"}' | base64 -w 0 | tr -d =)
+    echo "header = \"Authorization: Bearer $head.$body.hush-signature\"" >"$kept/jay.curl"
+    got=$(curl -s --noproxy '*' -K "$kept/jay.curl" -o "$work/said/bad-token.txt" -w '%{http_code}' "$url/api/v1/query?query=1")
+    echo "$got"
+    [[ $got == 401 ]]
+}
+claim "a token of a wrong signature is refused" bears
 
 ask_pages() { # TURN
     local page
