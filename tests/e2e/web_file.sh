@@ -178,7 +178,7 @@ cd "$work/files" || exit 1
 claim "good files are accepted" judges ours 0 'good|loose'
 claim "wrong files are refused" judges ours 1 'wrong|strict'
 claim "an error has its place in the file" prints wrong-hash 1 \
-    'wrong-hash.yml:1:27: basic_auth_users: expected a hash that begins with'
+    'wrong-hash.yml:1:27: basic_auth_users: unknown kind of password hash: expected bcrypt'
 claim "users are counted" prints good-all-keys 0 'good-all-keys.conf: ok, 2 users'
 claim "suites without forward secrecy are warned of" prints loose-no-forward-secrecy 0 \
     'warning: tls_server_config: TLS_RSA_WITH_AES_128_GCM_SHA256 has no forward secrecy'
