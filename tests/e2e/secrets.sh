@@ -97,7 +97,7 @@ print(f"- {{name: jay, jwt: {{jwks_file: '{work}/jwks.json', audience: [a]}}, pe
 print("listeners:")
 print(f"- address: '127.0.0.1:{tls_port}'\n  tls_server_config:\n    cert: |\n{pem(work + '/inline.pem', 6)}    key: |\n{pem(work + '/kept/inline.key', 6)}")
 print("destinations:")
-common = "batch: {max_age: 100ms}, timeout: 3s, retry: {min_backoff: 100ms, max_backoff: 1s}"
+common = "batch: {max_age: 100ms}, timeout: 3s, retry: {min_backoff: 500ms, max_backoff: 5s}"
 for kind, port in servers.items():
     at = f"http://127.0.0.1:{port}"
     header = f"headers: {{X-Extra: {secret('header')}}}"
