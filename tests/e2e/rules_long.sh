@@ -212,7 +212,7 @@ reload_edits() { # EVENT SECONDS WHAT...
     done
 }
 
-removed_at=-9
+removed_at=-9 edited_at=-9
 
 rules_are_edited() {
     edits=$((edits + 1))
@@ -221,6 +221,7 @@ rules_are_edited() {
     write_rules
     # Series of a rule that was removed or renamed are marked stale two intervals later.
     reload_edits "rules are edited: $threshold, edit $edits, $pages" 6 edit alerts
+    edited_at=$SECONDS
 }
 
 interval_changes() {
@@ -245,12 +246,15 @@ group_comes_and_goes() {
     removed_at=$SECONDS
 }
 
-# Ends Firekeep. Series of a group that was removed less than two intervals before get no markers, so
-# that queries find them for five minutes.
+# Before an outage. Series of a rule that was removed less than two intervals before get their markers
+# after the gap if Firekeep is suspended, and none if it ends: queries find them for five minutes.
+expect_late_markers() {
+    ((SECONDS - removed_at >= 9)) || except fresh "$(calc "$(now) - $late - 9")" "$(calc "$(now) + 310")"
+    ((SECONDS - edited_at >= 9)) || except edit "$(calc "$(now) - $late - 9")" "$(calc "$(now) + 310")"
+}
+
 end_firekeep() { # KILL|TERM
-    if ((SECONDS - removed_at < 9)); then
-        except fresh "$(calc "$(now) - $late - 9")" "$(calc "$(now) + 310")"
-    fi
+    expect_late_markers
     if [[ $1 == KILL ]]; then crash firekeep; else stop firekeep; fi
 }
 
@@ -311,6 +315,7 @@ edit_in_outage() { # TERM|KILL SECONDS
 }
 
 suspend() { # SECONDS
+    expect_late_markers
     happens "suspended for $1 s"
     down_at=$(now)
     kill -STOP "$(pid_of firekeep)"
