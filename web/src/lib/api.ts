@@ -32,17 +32,9 @@ export function formOf(values: Values): URLSearchParams {
   return form
 }
 
-let tenant = ''
-/** Names the tenant of all later requests; '' leaves it to the server. */
-export function setTenant(name: string): void {
-  tenant = name
-}
-
 async function send(path: string, init: RequestInit): Promise<Response> {
-  const headers = new Headers(init.headers)
-  if (tenant !== '') headers.set('X-Scope-OrgID', tenant)
   try {
-    return await fetch(new URL(path, root), { ...init, headers, credentials: 'same-origin' })
+    return await fetch(new URL(path, root), { ...init, credentials: 'same-origin' })
   } catch (e) {
     if ((e as Error).name === 'AbortError') throw e
     throw new ApiError(0, 'unreachable', 'The server does not answer.')

@@ -48,7 +48,6 @@ export function QueryPage() {
           isAlone={panels.length === 1}
           onChange={c => change(panels.map(q => (q.id === p.id ? { ...q, ...c } : q)))}
           onRemove={() => change(panels.filter(q => q.id !== p.id))}
-          onRan={() => undefined}
         />
       ))}
       <button type="button" onClick={() => change([...panels, newPanel()])}>

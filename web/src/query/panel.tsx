@@ -148,7 +148,6 @@ export function PanelView(props: {
   isAlone: boolean
   onChange: (change: Partial<Panel>) => void
   onRemove: () => void
-  onRan: (expr: string) => void
 }) {
   const { panel, onChange } = props
   /** What the page puts into the editor; what is typed there is in `draft`. */
@@ -171,7 +170,6 @@ export function PanelView(props: {
   useRepeat(run, panel.end === null ? props.refresh : 0, [panel])
   const submit = (expr = draft.current) => {
     setTrouble(null)
-    props.onRan(expr)
     // An unchanged expression is evaluated again all the same.
     onChange({ expr })
   }

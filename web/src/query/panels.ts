@@ -3,8 +3,8 @@
 
 import { formatDuration, formatTime, parseDuration, parseTime } from '../lib/time'
 
-export type Tab = 'graph' | 'table' | 'raw' | 'explain'
-export type Mode = 'lines' | 'stacked' | 'heatmap'
+export type Tab = 'graph' | 'table' | 'explain'
+export type Mode = 'lines' | 'stacked'
 
 export interface Panel {
   id: number
@@ -18,7 +18,6 @@ export interface Panel {
   step: number | null
   mode: Mode
   log: boolean
-  exemplars: boolean
   /** Seconds of the look-back; null: the server's. */
   lookback: number | null
   thresholds: number[]
@@ -36,7 +35,6 @@ export function newPanel(expr = ''): Panel {
     step: null,
     mode: 'lines',
     log: false,
-    exemplars: false,
     lookback: null,
     thresholds: [],
   }
@@ -45,7 +43,6 @@ export function newPanel(expr = ''): Panel {
 function tabOf(value: string | null): Tab {
   if (value === '0' || value === 'graph') return 'graph'
   if (value === 'explain' || value === 'tree') return 'explain'
-  if (value === 'raw') return 'raw'
   return 'table'
 }
 
@@ -72,9 +69,8 @@ function panelOf(values: URLSearchParams, prefix: string): Panel {
     range: durationOf(of('range_input')) ?? 3600,
     end: timeOf(tab === 'graph' ? of('end_input') : (of('moment_input') ?? of('end_input'))),
     step: durationOf(of('step_input')) ?? (stepType === 'custom' || stepType === 'fixed' ? durationOf(of('res_step')) : null),
-    mode: mode === 'stacked' || mode === 'heatmap' ? mode : of('stacked') === '1' ? 'stacked' : 'lines',
+    mode: mode === 'stacked' || of('stacked') === '1' ? 'stacked' : 'lines',
     log: of('log') === '1',
-    exemplars: of('show_exemplars') === '1',
     lookback: durationOf(of('lookback')),
     thresholds: (of('thresholds') ?? '').split(',').filter(t => t !== '').map(Number).filter(Number.isFinite),
   }
@@ -106,7 +102,6 @@ export function valuesOf(panels: Panel[]): URLSearchParams {
     }
     if (p.mode !== 'lines') set('display_mode', p.mode)
     if (p.log) set('log', '1')
-    if (p.exemplars) set('show_exemplars', '1')
     if (p.lookback !== null) set('lookback', formatDuration(p.lookback))
     if (p.thresholds.length > 0) set('thresholds', p.thresholds.join(','))
   })
