@@ -174,7 +174,7 @@ have_files_changed(struct admission *a)
     bool has_changed = hash != a->files_facts, was_unsettled = a->is_unsettled;
     a->files_facts = hash;
     a->is_unsettled = has_changed;
-    /* What failed for another reason than the files, such as memory, is tried again. */
+    /* A reread that failed for another reason than the files, such as memory, is repeated. */
     return has_changed || was_unsettled ||
            atomic_load_explicit(&a->reread_failed, memory_order_relaxed);
 }
@@ -286,7 +286,7 @@ run(void *context)
 
 static int passed_socket(const char *name);
 
-/* Who can connect to a listener. */
+/* The clients that can connect to a listener. */
 enum reach {
     REACH_FILE /* who may open the file of a Unix socket */,
     REACH_MACHINE,

@@ -402,7 +402,7 @@ judge_with(struct gate *g, struct http_request *request, struct users *users,
     return refuse(g, request, GATE_UNKNOWN, "Authorization has another scheme", ret_denial);
 }
 
-/* Takes a token of the bucket; false: there is none. */
+/* Counts the request; false: there were too many. */
 static bool
 is_within_rate(struct gate *g)
 {

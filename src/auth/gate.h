@@ -4,8 +4,8 @@
  * In this order: does the place where he connected serve such requests; is he known, by the
  * Authorization header or else by the certificate of his connection; is he permitted. Without users
  * every request is let in, without a user, unless a page of another site sends it. Passwords are
- * hashed on another thread; whoever waits for it keeps no worker. A signature (signed.h) that covers
- * the body is judged before the body arrives as far as possible, and then once more.
+ * hashed on another thread; whoever waits for it keeps no worker. A signature (signed.h) that
+ * covers the body is judged before the body arrives as far as possible, and then once more.
  *
  * Threads: the functions that set something may be called while requests are judged.
  */
@@ -75,9 +75,9 @@ gate_user(const struct http_request *request)
     return http_sender(request);
 }
 
-/* Why requests were not let in: nobody is known (401); he is not permitted, or not at this address
- * (403); passwords or tokens could not be checked, or the client's address failed too often (503);
- * there were too many requests (429). */
+/* Reasons for which requests were not let in: the sender is unknown (401), or not permitted, or not
+ * at this address (403); passwords or tokens could not be checked, or the client's address failed
+ * too often (503); there were too many requests (429). */
 enum gate_refusal { GATE_UNKNOWN, GATE_FORBIDDEN, GATE_BUSY, GATE_RATE, GATE_REFUSALS };
 struct gate_stats {
     uint64_t refused[GATE_REFUSALS];

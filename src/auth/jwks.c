@@ -109,7 +109,7 @@ struct jwks {
     struct jwks_key items[JWKS_KEYS_MAX];
     uint32_t count;
     uint32_t left_out_count;
-    struct why left_out; /* the first; empty if there is none */
+    struct why left_out; /* about the first one; empty without one */
 };
 
 void

@@ -59,7 +59,7 @@ struct jwks_counts {
     uint32_t left_out;
 };
 struct jwks_counts jwks_counts(const struct jwks *keys);
-/* Returns a sentence about the first key that was left out, for the log; "" if there is none. It
+/* Returns a sentence about the first key that was left out, for the log; "" without one. It
  * lives as long as the set. */
 const char *jwks_left_out(const struct jwks *keys);
 

@@ -1,6 +1,6 @@
 /*
  * jwks_fuzz.c - reads any bytes as a key set, and verifies signatures with it. All memory is given
- * back, and no key accepts a signature that nobody made.
+ * back, and no key accepts a signature that it did not make.
  */
 #include <assert.h>
 

@@ -38,8 +38,8 @@ MUST_CHECK enum jwt_verdict jwt_read(struct budget *budget, struct bytes token,
                                      struct jwt **ret_jwt, struct why *why);
 void jwt_free(struct jwt *jwt);
 
-/* Returns the claim `iss` of a token that may be forged, to choose a key set; `at` is NULL if there
- * is none. It lives as long as the token. */
+/* Returns the claim `iss` of a token that may be forged, to choose a key set; `at` is NULL
+ * without one. It lives as long as the token. */
 struct bytes jwt_unverified_issuer(const struct jwt *jwt);
 
 /* Verifies the signature, that the token has not expired (`exp` is required), and that `nbf` and
@@ -51,7 +51,7 @@ MUST_CHECK enum jwt_verdict jwt_verify(struct jwt *jwt, const struct jwks *keys,
 int64_t jwt_expiry_s(const struct jwt *jwt);
 
 /* Returns the claim `sub` of a verified token, the name that the issuer has for its holder; `at` is
- * NULL if there is none. It lives as long as the token, and has no NUL. */
+ * NULL without one. It lives as long as the token, and has no NUL. */
 struct bytes jwt_subject(const struct jwt *jwt);
 
 /*

@@ -13,7 +13,7 @@ _Static_assert(NETWORK_TEXT_BYTES >= INET6_ADDRSTRLEN, "an address fits");
 
 static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/* Reads an address, without a port. Returns its number of bits, 0 if it is none. */
+/* Reads an address, without a port. Returns its number of bits, 0 if it is invalid. */
 static unsigned
 read_address(const char *text, uint8_t *to)
 {

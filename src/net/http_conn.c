@@ -444,12 +444,8 @@ log_failed_handshake(struct http_conn *conn, const struct why *why)
 static void
 refuse_clear_text(struct http_conn *conn)
 {
-    static const char answer[] = "HTTP/1.1 400 Bad Request\r\n"
-                                 "Connection: close\r\n"
-                                 "Content-Type: " HTTP_TYPE_TEXT "\r\n\r\n"
-                                 "the request is HTTP, and this address speaks HTTPS\n";
     enter_step(conn, HTTP_STEP_HEAD);
-    (void)!send(conn->fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    http_send_raw(conn->fd, HTTP_RAW_NOT_TLS);
     http_count(&conn->server->handshakes_failed);
     conn->keeps = false;
     conn->linger = true;

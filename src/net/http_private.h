@@ -456,8 +456,9 @@ void http_hand_in(struct http_request *request, struct http_response *response,
                   enum http_request_state to);
 /* Makes a whole answer that needs no memory. Late clients are asked to come again (503): a sender
  * that takes 408 for final would drop its samples when the machine stood still.
- * HTTP_RAW_FULL: beyond the limit of connections, or no memory for a connection. */
-enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY, HTTP_RAW_FULL };
+ * HTTP_RAW_FULL: beyond the limit of connections, or no memory for a connection.
+ * HTTP_RAW_NOT_TLS (400): the client speaks HTTP where TLS is expected. */
+enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY, HTTP_RAW_FULL, HTTP_RAW_NOT_TLS };
 enum { HTTP_RAW_BYTES = 512 };
 struct bytes http_raw_answer(enum http_raw what, char to[static HTTP_RAW_BYTES]);
 /* Sends it on a socket in clear text, unless that takes no bytes. */

@@ -462,14 +462,18 @@ http_raw_answer(enum http_raw what, char to[static HTTP_RAW_BYTES])
         [HTTP_RAW_LATE] = "the request took too long to arrive, retry later",
         [HTTP_RAW_NO_MEMORY] = "not enough memory for this request, retry later",
         [HTTP_RAW_FULL] = "too many connections, retry later",
+        [HTTP_RAW_NOT_TLS] = "the request is HTTP, and this address speaks HTTPS",
     };
+    bool is_final = what == HTTP_RAW_NOT_TLS;
     int size = snprintf(to, HTTP_RAW_BYTES,
-                        "HTTP/1.1 503 Service Unavailable\r\n"
+                        "HTTP/1.1 %s\r\n"
                         "Connection: close\r\n"
                         "Content-Type: %s\r\n"
                         "Content-Length: %zu\r\n"
-                        "Retry-After: " HTTP_RETRY_AFTER "\r\n\r\n%s\n",
-                        HTTP_TYPE_TEXT, strlen(texts[what]) + 1, texts[what]);
+                        "%s\r\n%s\n",
+                        is_final ? "400 Bad Request" : "503 Service Unavailable", HTTP_TYPE_TEXT,
+                        strlen(texts[what]) + 1,
+                        is_final ? "" : "Retry-After: " HTTP_RETRY_AFTER "\r\n", texts[what]);
     return bytes_of(to, (size_t)size);
 }
 

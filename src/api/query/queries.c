@@ -96,8 +96,8 @@ shown_part(struct bytes text)
 
 /* --- accounts --------------------------------------------------------------------------------- */
 
-/* How much a restricted query reads depends on how much of its result is cached, and samples that
- * its user may not see make cached results invalid. */
+/* Says whether what the query read is not shown: it depends on how much of the result was cached,
+ * and samples that its user may not see make cached results invalid. */
 static bool
 hides_reads(const struct active_query *query)
 {
