@@ -608,8 +608,9 @@ class Grammar(compare_results.Grammar):
 
 
 def generated(grammar, rng, end_ms):
-    """A request."""
+    """A request. Its times end a minute after end_ms at the latest."""
     now = times(end_ms)
+    until = lambda ms: min(ms, end_ms + MINUTE_MS)  # noqa: E731
     at = lambda: f"{end_ms / 1000 - rng.randrange(-60, 4600):.3f}"  # noqa: E731
     kind = rng.random()
     extras = [extra for extra in (("stats", "all"), ("limit", rng.choice("1259")), ("replicaLabels[]", "replica"), ("dedup", "false"),
@@ -620,7 +621,7 @@ def generated(grammar, rng, end_ms):
     if kind < 0.65:
         start = end_ms / 1000 - rng.randrange(0, 4500)
         step = rng.choice((5, 15, 60, 17.3, 600))
-        over = [("start", f"{start:.3f}"), ("end", f"{start + step * rng.randrange(40):.3f}"), ("step", str(step))]
+        over = [("start", f"{start:.3f}"), ("end", f"{until((start + step * rng.randrange(40)) * 1000) / 1000:.3f}"), ("step", str(step))]
         return Request(rng.choice(("GET", "POST")), "/api/v1/query_range", [("query", grammar.query())] + over + extras, FORM)
     if kind < 0.75:
         analyze = [("analyze", "true")] if rng.random() < 0.5 else []
@@ -629,7 +630,7 @@ def generated(grammar, rng, end_ms):
     if kind < 0.8:
         matchers = [(rng.randrange(4), name, rng.choice(VALUES[name])) for name in rng.sample(list(VALUES), rng.randrange(1, 3))]
         first = end_ms - rng.randrange(5000000)
-        body = read_message(matchers, first, first + rng.choice((0, 60000, 5000000)), rng.random() < 0.5)
+        body = read_message(matchers, first, until(first + rng.choice((0, MINUTE_MS, 5000000))), rng.random() < 0.5)
         return Request("POST", "/api/v1/read", (), PROTOBUF, body)
     match = [("match[]", grammar.selectors()) for _ in range(rng.randrange(1, 3))]
     start = end_ms / 1000 - rng.randrange(-60, 5000)
