@@ -24,6 +24,7 @@ static const struct command *const commands[] = {
     &command_sources,
     &command_export,
     &command_hash,
+    &command_health,
     &command_import,
     &command_inspect,
     &command_query,

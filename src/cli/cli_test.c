@@ -71,9 +71,8 @@ UNIT_TEST(test_help_of_a_command_comes_by_either_way_and_does_not_run_it)
     assert_string_equal(cli_out, first);
     assert_int_equal(fake_argc, 0);
     assert_int_equal(RUN("version", "--help"), EXIT_DONE);
-    assert_string_equal(
-        cli_out,
-        "usage: firekeep version\n\nprint the versions of Firekeep and of its libraries\n");
+    assert_non_null(strstr(cli_out, "usage: firekeep version [flags]\n\nprint the versions"));
+    assert_non_null(strstr(cli_out, "--check-storage=DIRECTORY\n"));
 }
 
 UNIT_TEST(test_command_gets_its_words_and_gives_the_exit_code)

@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "cli/commands.h"
+#include "cli/inspect/check_storage.h"
 
 #if defined(__clang__)
 #define COMPILER "clang " __clang_version__
@@ -25,18 +26,55 @@
 #define ARCHITECTURE "unknown architecture"
 #endif
 
+struct versioning {
+    const char *storage; /* NULL: not given */
+};
+
+static const struct flag flags[] = {
+    {"check-storage", 0, FLAG_TEXT, offsetof(struct versioning, storage), "DIRECTORY",
+     "instead: say whether this version can open the storage directory of a stopped server"},
+    {0},
+};
+
+static const char notes[] =
+    "\nWith --check-storage, nothing is changed, and damage is no reason to refuse: verify finds\n"
+    "it. A directory that a newer version wrote may be unreadable for this one.\n"
+    "\nExit status: 0 done, or this version can open it, 1 it cannot, 2 wrong usage.\n";
+
 /* The version of a library found at run time is printed: it may not be the one compiled against. */
-static int
-run_version(int argc, char **argv)
+static void
+print_versions(void)
 {
-    if (argc > 1) return cli_usage_error("version", "unexpected argument '%.64s'", argv[1]);
     printf("firekeep %s (%s, %s, gnutls %s, zstd %s, zlib %s, libyaml %s, "
            "jansson %s, libcurl %s)\n",
            FIREKEEP_VERSION, COMPILER, ARCHITECTURE, gnutls_check_version(NULL),
            ZSTD_versionString(), zlibVersion(), yaml_get_version_string(), jansson_version_str(),
            curl_version_info(CURLVERSION_NOW)->version);
+}
+
+static int
+run_version(int argc, char **argv)
+{
+    struct versioning v = {NULL};
+    struct why why = {""};
+    int count = 0;
+    enum err e = flags_parse(flags, &v, argc - 1, argv + 1, &count, &why);
+    if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
+    if (e) return cli_usage_error("version", "%s", why.text);
+    if (v.storage == NULL) {
+        print_versions();
+        return EXIT_DONE;
+    }
+    e = check_storage(v.storage, &why);
+    if (e) return cli_failed("version", e, &why);
+    printf("%s: firekeep %s can open it\n", v.storage, FIREKEEP_VERSION);
     return EXIT_DONE;
 }
 
 const struct command command_version = {
-    "version", NULL, "print the versions of Firekeep and of its libraries", run_version};
+    "version",
+    "[flags]",
+    "print the versions of Firekeep and of its libraries, or check a storage directory",
+    run_version,
+    flags,
+    notes};

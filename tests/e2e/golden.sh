@@ -57,6 +57,7 @@ check_directory() { # ARCHIVE NAME
     claim "$name: verify finds nothing wrong" "$firekeep" verify "$work/$name"
     claim "$name: holds what it held when it was written" is_as_written "$name" "${1%.tar.gz}.txt.gz"
     claim "$name: all of it is explained" is_explained "$name"
+    claim "$name: this version says that it can open it" "$firekeep" version --check-storage "$work/$name"
     claim "$name: a server takes it over" start_firekeep "$name" "$work/$name" "$port" --tenancy.enabled \
         --web.enable-admin-api --retention.time=100y --wal.segment-bytes=1MiB || return
     claim "$name: the log becomes a part" admin flush
@@ -72,7 +73,8 @@ tree() { # DIRECTORY
     (cd "$1" && find . -type f ! -name LOCK -print0 | sort -z | xargs -0 sha256sum)
 }
 
-# A server refuses it, names both versions, and changes nothing; so do programs that only read.
+# A server refuses it, names both versions, and changes nothing; so do programs that only read, and
+# the one that was asked whether it can.
 is_refused() { # DIRECTORY
     local status
     tree "$1" >"$work/tree"
@@ -81,6 +83,7 @@ is_refused() { # DIRECTORY
     cat "$work/said"
     ((status != 0 && status != 124)) && grep -q 'version 99 .*is newer than version [0-9]' "$work/said" &&
         ! "$TOOLS/storedump" "$1" >"$work/said" 2>&1 && grep -q 'is newer than' "$work/said" &&
+        ! "$firekeep" version --check-storage "$1" >"$work/said" 2>&1 && grep -q 'version 99 .*is newer than' "$work/said" &&
         tree "$1" | diff "$work/tree" -
 }
 

@@ -103,8 +103,16 @@ two_of_them() {
         build/firekeep serve --storage.path="$work/other" --web.listen-address="127.0.0.1:$port"
     claim "two: verify of a directory in use is refused" ends_with 1 'in use\|running\|stop' \
         build/firekeep verify "$work/shared"
+    claim "two: a check of the version needs the directory for itself" ends_with 1 'stop it' \
+        build/firekeep version --check-storage "$work/shared"
     claim "two: the first goes on" acknowledged first
+    claim "health: 0 while it runs" ends_with 0 healthy build/firekeep health --url="http://127.0.0.1:$port"
+    claim "health: 0 while it is ready" ends_with 0 ready build/firekeep health --ready --url="http://127.0.0.1:$port"
+    claim "health: 1 for another status" ends_with 1 'status 404' build/firekeep health --url="http://127.0.0.1:$port/other"
     claim "two: SIGTERM ends it with status 0" stop first
+    claim "health: 1 after its end" ends_with 1 "127.0.0.1:$port" build/firekeep health --url="http://127.0.0.1:$port"
+    claim "a check of the version opens it now" ends_with 0 'can open it' \
+        build/firekeep version --check-storage "$work/shared"
 }
 
 # --- reload ---
