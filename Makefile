@@ -81,6 +81,8 @@ LTO := -flto=2
 LIB_CFLAGS := $(LTO) -ffat-lto-objects
 endif
 
+# Where a tree stands does not change what is compiled in it, so it is not one of FLAGS.
+HERE := -ffile-prefix-map=$(CURDIR)=.
 CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(SANITIZE)
 CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
 # gold, a part of binutils, links tests in a quarter of the time, if it leaves out what debuggers want:
@@ -164,11 +166,11 @@ FORCE:
 
 $(BUILD)/%.o: %.c $(FLAGS)
 	@mkdir -p $(@D)
-	@echo '  CC      $<'; $(call compile,$(CC) $(CPPFLAGS) $(CFLAGS))
+	@echo '  CC      $<'; $(call compile,$(CC) $(CPPFLAGS) $(CFLAGS) $(HERE))
 
 $(BUILD)/%.o: %.cc $(FLAGS)
 	@mkdir -p $(@D)
-	@echo '  CXX     $<'; $(call compile,$(CXX) $(CPPFLAGS) $(CXXFLAGS))
+	@echo '  CXX     $<'; $(call compile,$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(HERE))
 
 $(WEB)/assets.S: web/embed.sh $(shell find web/dist -type f 2>/dev/null)
 	@echo '  EMBED   web/dist'; web/embed.sh web/dist $(WEB)

@@ -14,6 +14,8 @@ BUILD_PACKAGES=(
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
     libcurl4-gnutls-dev libexpat1-dev libc-ares-dev libcrypt-dev libseccomp-dev
 )
+# What packaging/make_deb needs besides.
+DEB_PACKAGES=(dpkg-dev debhelper po-debconf lowdown python3)
 # The tools under tests/tools.
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)
 PEER_PACKAGES=(prometheus prometheus-node-exporter prometheus-alertmanager influxdb curl)
@@ -36,6 +38,8 @@ TEST_PACKAGES=(
     nodejs npm
     # What web_page.sh opens the web page with.
     chromium
+    # What package.sh looks at the package with.
+    "${DEB_PACKAGES[@]}" lintian man-db bash-completion
 )
 
 die() {

@@ -24,6 +24,12 @@ is_valid() {
     "$stage/usr/bin/firekeep" check "$stage/usr/share/firekeep/firekeep.yml"
 }
 
+# What is commented out, too.
+examples_are_valid() {
+    sed '/^#[a-z]/,/^$/s/^#//; /config_file:/d' "$stage/usr/share/firekeep/firekeep.yml" >"$stage/usr/share/firekeep/examples.yml"
+    grep -c '^[a-z]' "$stage/usr/share/firekeep/examples.yml" && "$stage/usr/bin/firekeep" check "$stage/usr/share/firekeep/examples.yml"
+}
+
 # Its paths are those below PREFIX: here, of the stage.
 systemd_accepts() {
     mkdir -p "$work/unit" && sed "s|/usr/|$stage/usr/|g" "$stage/usr/lib/systemd/system/firekeep.service" >"$work/unit/firekeep.service" &&
@@ -44,6 +50,7 @@ is_confined() {
 claim "everything is installed" installs
 claim "everybody can read it, whatever the umask" everybody_can_read
 claim "its configuration is valid" is_valid
+claim "so are the examples in it" examples_are_valid
 if command -v systemd-analyze >/dev/null; then
     claim "systemd accepts its unit" systemd_accepts
     claim "systemd rates the exposure of its unit as at most 1.2" is_confined

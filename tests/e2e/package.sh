@@ -1,0 +1,119 @@
+#!/bin/bash
+# package.sh - the Debian package: builds from what is compiled already, is clean for lintian, and
+# what it installs is valid where it will be.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+out=$work/package stage=$work/stage
+
+lintian_is_content() {
+    lintian --allow-root --pedantic "$out"/*.changes >"$work/lintian.txt" 2>&1
+    cat "$work/lintian.txt"
+    [[ ! -s $work/lintian.txt ]] && (($(grep -c '^firekeep: ' packaging/debian/firekeep.lintian-overrides) <= 3))
+}
+
+has_version_of_program() {
+    local version
+    version=$(dpkg-deb -f "$out"/firekeep_*.deb Version)
+    [[ ${version%-*} == $("$stage/usr/bin/firekeep" version | cut -d ' ' -f 2) ]]
+}
+
+# Its paths are those of the installed system: here, of the stage.
+configuration_is_valid() {
+    sed "s|/usr/|$stage/usr/|" "$stage/etc/firekeep/firekeep.yml" >"$work/firekeep.yml"
+    "$stage/usr/bin/firekeep" check "$work/firekeep.yml" && grep -q '^/etc/firekeep/firekeep.yml$' "$work/control/conffiles"
+}
+
+unit_is_valid() {
+    mkdir -p "$work/unit"
+    for unit in firekeep.service firekeep.socket; do
+        sed "s|/usr/bin/firekeep|$stage&|" "$stage/lib/systemd/system/$unit" >"$work/unit/$unit"
+    done
+    systemd-analyze verify "$work"/unit/firekeep.{service,socket} >"$work/verify.txt" 2>&1
+    local status=$?
+    cat "$work/verify.txt"
+    ((status == 0)) && ! grep firekeep "$work/verify.txt"
+}
+
+unit_is_confined() {
+    systemd-analyze security --offline=true --no-pager --threshold=12 "$stage/lib/systemd/system/firekeep.service" >"$work/security.txt" 2>&1
+    local status=$?
+    grep Overall "$work/security.txt"
+    ((status == 0)) && grep -q '^User=firekeep$' "$stage/lib/systemd/system/firekeep.service" && ! grep -q DynamicUser "$stage/lib/systemd/system/firekeep.service"
+}
+
+scripts_are_valid() {
+    local script
+    for script in config preinst postinst prerm postrm; do
+        sh -n "$work/control/$script" || return 1
+    done
+    ! grep -n '#[A-Z]*#' "$work"/control/{config,preinst,postinst,prerm,postrm}
+}
+
+# groff finds nothing to say, and each command and setting has its place.
+pages_are_complete() {
+    local page command flag
+    for page in man1/firekeep.1 man5/firekeep.yml.5; do
+        MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$stage/usr/share/man/$page.gz" 2>&1 >/dev/null | grep -v 'cannot adjust line'
+        MANWIDTH=200 man -l -E UTF-8 -Tutf8 "$stage/usr/share/man/$page.gz" 2>/dev/null | sed 's/.\x08//g' >"$work/${page##*/}.txt"
+    done >"$work/groff.txt"
+    cat "$work/groff.txt"
+    [[ ! -s $work/groff.txt ]] || return 1
+    for command in $(firekeep_commands); do
+        grep -q "^   $command$" "$work/firekeep.1.txt" || return 1
+    done
+    for flag in $("$stage/usr/bin/firekeep" help serve | sed -n 's/^  --\(\[no-\]\)\{0,1\}\([a-z.-]*\).*/\2/p'); do
+        grep -q -- "--$flag" "$work/firekeep.yml.5.txt" || {
+            echo "$flag"
+            return 1
+        }
+    done
+}
+
+firekeep_commands() {
+    "$stage/usr/bin/firekeep" help | sed -n 's/^  \([a-z-]*\)  .*/\1/p' | grep -v '^help$'
+}
+
+# What bash offers after the words.
+completed() { # WORD...
+    bash --norc -c '
+        . /usr/share/bash-completion/bash_completion
+        . "$1"
+        shift
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*"
+        COMP_LINE=${COMP_LINE// = /=}
+        COMP_POINT=${#COMP_LINE} COMP_WORDBREAKS=$'"' \\t\\n\"\\'><=;|&(:'"'
+        _firekeep firekeep
+        printf "%s\n" "${COMPREPLY[@]}"' bash "$stage/usr/share/bash-completion/completions/firekeep" "$@" 2>/dev/null
+}
+
+bash_completes() {
+    completed firekeep ser | grep -qx serve &&
+        completed firekeep serve --storage.m | grep -qx -- '--storage.mode=' &&
+        completed firekeep serve --storage.mode = n | grep -qx none &&
+        completed firekeep query --format = c | grep -qx csv &&
+        completed firekeep dead-letters r | grep -qx replay
+}
+
+claim "the package builds" packaging/make_deb "$out"
+mkdir -p "$work/control" && dpkg-deb -x "$out"/firekeep_*.deb "$stage" && dpkg-deb -e "$out"/firekeep_*.deb "$work/control"
+if command -v lintian >/dev/null; then
+    claim "lintian finds nothing, with at most three overrides" lintian_is_content
+else
+    skip "lintian finds nothing, with at most three overrides" "no lintian"
+fi
+claim "it has the version of its program" has_version_of_program
+claim "its configuration is a valid conffile" configuration_is_valid
+claim "its scripts are valid" scripts_are_valid
+if command -v systemd-analyze >/dev/null; then
+    claim "systemd accepts its units" unit_is_valid
+    claim "its unit has a fixed user, and an exposure of at most 1.2" unit_is_confined
+else
+    skip "systemd accepts its units" "no systemd-analyze"
+    skip "its unit has a fixed user, and an exposure of at most 1.2" "no systemd-analyze"
+fi
+claim "man pages have each command and setting, and no warnings" pages_are_complete
+claim "bash completes commands, flags and values" bash_completes
+done_testing
