@@ -15,7 +15,7 @@ BUILD_PACKAGES=(
     libcurl4-gnutls-dev libexpat1-dev libc-ares-dev libcrypt-dev libseccomp-dev
 )
 # What packaging/make_deb needs besides.
-DEB_PACKAGES=(dpkg-dev debhelper po-debconf lowdown python3)
+DEB_PACKAGES=(build-essential dpkg-dev debhelper po-debconf lowdown python3)
 # The tools under tests/tools.
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)
 PEER_PACKAGES=(prometheus prometheus-node-exporter prometheus-alertmanager influxdb curl)
@@ -40,6 +40,8 @@ TEST_PACKAGES=(
     chromium
     # What package.sh looks at the package with.
     "${DEB_PACKAGES[@]}" lintian man-db bash-completion
+    # What container.sh makes an image with, looks at it with, and runs it with.
+    umoci skopeo crun
 )
 
 die() {

@@ -91,7 +91,7 @@ begin(struct key_fetcher *f, struct issuer *issuer)
     fetch->issuer = issuer;
     fetch->step = issuer->kind == ISSUER_DISCOVERED ? FETCH_DOCUMENT : FETCH_KEYS;
     fetch->target = (struct http_calls_target){
-        .ca_file = issuer->ca_file,
+        .ca_file = http_calls_ca_file(issuer->ca_file),
         .connect_timeout_ms = KEY_FETCH_CONNECT_NS / NS_PER_MS,
         .timeout_ms = KEY_FETCH_NS / NS_PER_MS,
     };

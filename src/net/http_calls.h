@@ -38,6 +38,11 @@ struct http_calls_target {
     int64_t timeout_ms; /* limits the whole call; 0: unlimited */
 };
 
+/* Returns the file with the CA certificates to trust: the configured one, else that of the
+ * environment variable SSL_CERT_FILE, which programs with OpenSSL and those in Go obey too; NULL:
+ * those of the system. */
+const char *http_calls_ca_file(const char *configured);
+
 struct http_call_answer;
 
 /* Takes the body of a 2xx piece by piece as it arrives; the body of another answer is in the

@@ -2,6 +2,7 @@
 #include "net/http_target.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -31,6 +32,14 @@ file_or_error(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode) ? "/dev/null/not-a-file" : path;
+}
+
+/* libcurl with GnuTLS does not read the variable. */
+const char *
+http_calls_ca_file(const char *configured)
+{
+    const char *path = configured != NULL ? configured : getenv("SSL_CERT_FILE");
+    return path == NULL || path[0] == '\0' ? NULL : path;
 }
 
 void

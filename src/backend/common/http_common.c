@@ -94,7 +94,7 @@ http_target_init(struct http_calls_target *target, const struct http_settings *h
         .proxy_url = http->proxy_url,
         .no_proxy = http->no_proxy,
         .unix_path = http->unix_path,
-        .ca_file = http->tls.ca_file,
+        .ca_file = http_calls_ca_file(http->tls.ca_file),
         .cert_file = http->tls.cert_file,
         .key_file = http->tls.key_file,
         .server_name = http->tls.server_name,

@@ -239,15 +239,6 @@ take_headers(struct client_access *a)
     a->settings.http.headers = (struct named_secrets){a->all, count};
 }
 
-/* Takes the CA certificates of SSL_CERT_FILE, as programs with OpenSSL, and those in Go, do.
- * libcurl with GnuTLS does not. */
-static void
-trust_environment(struct tls_settings *tls)
-{
-    const char *path = getenv("SSL_CERT_FILE");
-    if (tls->ca_file == NULL && path != NULL && path[0] != '\0') tls->ca_file = path;
-}
-
 enum err
 client_access_new(const struct client_access_options *options, struct client_access **ret_access,
                   struct why *why)
@@ -269,8 +260,6 @@ client_access_new(const struct client_access_options *options, struct client_acc
         return e;
     }
     if (parts.scheme_size == 0) a->settings.http.unix_path = a->name + sizeof unix_prefix - 1;
-    trust_environment(&a->settings.http.tls);
-    trust_environment(&a->settings.oauth2.http.tls);
     take_headers(a);
     http_target_init(&a->target, &a->settings.http, 0);
     *ret_access = a;

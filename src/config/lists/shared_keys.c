@@ -7,7 +7,8 @@ _Static_assert(offsetof(struct sigv4_settings, given) == 0, "the schema says giv
 
 static const struct schema_key tls_keys[] = {
     {"ca_file", SCHEMA_TEXT, AT(tls_settings, ca_file), .what = "a path",
-     .help = "PEM file with the CA certificates to trust; default: those of the system"},
+     .help = "PEM file with the CA certificates to trust; default: that of the variable "
+             "SSL_CERT_FILE, else those of the system"},
     {"cert_file", SCHEMA_TEXT, AT(tls_settings, cert_file), .what = "a path", .needs = "key_file",
      .help = "PEM file with the client certificate"},
     {"key_file", SCHEMA_TEXT, AT(tls_settings, key_file), .what = "a path", .needs = "cert_file",
