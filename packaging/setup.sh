@@ -42,6 +42,8 @@ TEST_PACKAGES=(
     "${DEB_PACKAGES[@]}" lintian man-db bash-completion
     # What container.sh makes an image with, looks at it with, and runs it with.
     umoci skopeo crun
+    # What deploy.sh reads docker-compose.yml with.
+    docker-compose
 )
 
 die() {
