@@ -27,6 +27,7 @@ static const struct command *const commands[] = {
     &command_health,
     &command_import,
     &command_inspect,
+    &command_migrate,
     &command_query,
     &command_rules,
     &command_serve,

@@ -1,0 +1,615 @@
+/*
+ * migrated.c - see migrated.h.
+ *
+ * The new configuration is a tree, which begins as a copy of the parts that have a place in
+ * Firekeep. It is written as a text, which the reader of configurations checks; whatever that
+ * refuses is cut from the tree, and the check begins anew. So there is no second list of what
+ * Firekeep knows, and the result is always accepted.
+ */
+#include "cli/migrate/migrated.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "config/lists/lists.h"
+#include "wire/yaml/yaml_values.h"
+
+enum { PIECES_MAX = 100000, DEPTH_MAX = 20, NAME_BYTES = 40, PATH_BYTES = 4096 };
+
+enum piece_kind { PIECE_TEXT, PIECE_MAPPING, PIECE_LIST };
+
+/* A value, and its key in the mapping that has it. */
+struct yaml_piece {
+    enum piece_kind kind;
+    bool is_plain;    /* a text without quotes */
+    const char *key;  /* NULL in a list */
+    const char *text; /* of PIECE_TEXT */
+    struct yaml_piece *first, *last, *next;
+    size_t line, column;  /* of the key, or of the item of a list, as written */
+    size_t from_line;     /* in Prometheus' file; 0: not from there */
+    const char *from_key; /* its key there */
+};
+
+struct migration {
+    const struct migrate_options *options;
+    struct arena arena;
+    yaml_document_t *document;
+    uint32_t count; /* nodes */
+    size_t line;    /* that is being written */
+    struct buf *left_out;
+    char dir[PATH_BYTES]; /* that relative paths begin at */
+    enum err error;
+    struct why *why;
+};
+
+/* --- why something is left out ---------------------------------------------------------------- */
+
+static const struct {
+    const char *key, *reason;
+} reasons[] = {
+    {"scrape_configs", "Prometheus goes on scraping"},
+    {"scrape_config_files", "Prometheus goes on scraping"},
+    {"scrape_interval", "Prometheus goes on scraping"},
+    {"scrape_timeout", "Prometheus goes on scraping"},
+    {"storage", "samples of any age are accepted, and exemplars are stored"},
+    {"queue_config", "sizes, retries and concurrency are chosen by Firekeep; see batch and retry"},
+    {"metadata_config", "metadata are always sent"},
+    {"send_exemplars", "exemplars are always sent"},
+    {"send_native_histograms", "native histograms are always sent"},
+    {"follow_redirects", "redirects are never followed"},
+    {"enable_http2", "requests use HTTP/1.1"},
+    {"read_recent", "Firekeep asks for the times that it does not have; see `time`"},
+    {"tracing", "Firekeep sends no traces"},
+    {"otlp", "Firekeep receives remote write"},
+    {"runtime", "Firekeep has no garbage collector"},
+};
+
+static const char *
+reason_of(const char *key)
+{
+    for (size_t i = 0; key != NULL && i < sizeof reasons / sizeof *reasons; i++) {
+        if (strcmp(reasons[i].key, key) == 0) return reasons[i].reason;
+    }
+    return NULL;
+}
+
+/* Appends a line about a part that is not carried over. */
+static void
+leave_out(struct migration *m, size_t line, const char *key, const char *reason)
+{
+    const char *known = reason_of(key);
+    if (line > 0) buf_printf(m->left_out, "line %zu, ", line);
+    buf_printf(m->left_out, "%s: %s\n", key == NULL ? "a key" : key,
+               known != NULL ? known : reason);
+}
+
+/* --- the tree --------------------------------------------------------------------------------- */
+
+static void
+fail(struct migration *m, enum err e, const char *sentence)
+{
+    if (m->error == OK) m->error = why_set(m->why, e, "%s: %s", m->options->file_name, sentence);
+}
+
+static struct yaml_piece *
+new_piece(struct migration *m, enum piece_kind kind)
+{
+    struct yaml_piece *n = m->count++ < PIECES_MAX ? arena_new(&m->arena, sizeof *n) : NULL;
+    if (n == NULL) {
+        fail(m, m->count > PIECES_MAX ? ERR_LIMIT : ERR_NOMEM,
+             m->count > PIECES_MAX ? "it has too many values" : "not enough memory");
+        return NULL;
+    }
+    n->kind = kind;
+    return n;
+}
+
+static const char *
+copy_text(struct migration *m, const char *text)
+{
+    struct bytes copy = arena_copy(&m->arena, bytes_of(text, strlen(text) + 1));
+    if (copy.at == NULL) fail(m, ERR_NOMEM, "not enough memory");
+    return copy.at == NULL ? "" : (const char *)copy.at;
+}
+
+/* Appends a value to a mapping or list. */
+static struct yaml_piece *
+add(struct yaml_piece *to, const char *key, struct yaml_piece *n)
+{
+    if (to == NULL || n == NULL) return n;
+    n->key = key;
+    if (to->last == NULL)
+        to->first = n;
+    else
+        to->last->next = n;
+    to->last = n;
+    return n;
+}
+
+static struct yaml_piece *
+add_text(struct migration *m, struct yaml_piece *to, const char *key, const char *text)
+{
+    struct yaml_piece *n = new_piece(m, PIECE_TEXT);
+    if (n != NULL) n->text = copy_text(m, text);
+    return add(to, key, n);
+}
+
+static void
+cut(struct yaml_piece *from, struct yaml_piece *child)
+{
+    struct yaml_piece *before = NULL;
+    for (struct yaml_piece *n = from->first; n != child; n = n->next)
+        before = n;
+    if (before == NULL)
+        from->first = child->next;
+    else
+        before->next = child->next;
+    if (from->last == child) from->last = before;
+}
+
+/* --- copying ---------------------------------------------------------------------------------- */
+
+static yaml_node_t *
+yaml_at(struct migration *m, int number)
+{
+    return yaml_document_get_node(m->document, number);
+}
+
+static const char *
+scalar(const yaml_node_t *y)
+{
+    return y->type == YAML_SCALAR_NODE ? (const char *)y->data.scalar.value : NULL;
+}
+
+/* Returns the value of a key; NULL: the mapping does not have it. */
+static yaml_node_t *
+yaml_find(struct migration *m, yaml_node_t *mapping, const char *key)
+{
+    if (mapping == NULL || mapping->type != YAML_MAPPING_NODE) return NULL;
+    for (yaml_node_pair_t *p = mapping->data.mapping.pairs.start;
+         p < mapping->data.mapping.pairs.top; p++) {
+        const char *name = scalar(yaml_at(m, p->key));
+        if (name != NULL && strcmp(name, key) == 0) return yaml_at(m, p->value);
+    }
+    return NULL;
+}
+
+/* Returns true for keys whose texts are paths: those of files, and lists of them. */
+static bool
+is_path(const char *key)
+{
+    if (key == NULL) return false;
+    size_t size = strlen(key);
+    return strcmp(key, "rule_files") == 0 || strcmp(key, "files") == 0 ||
+           (size > 5 && strcmp(key + size - 5, "_file") == 0);
+}
+
+/* Relative paths of Prometheus begin at its configuration's directory. */
+static const char *
+absolute(struct migration *m, const char *path)
+{
+    struct buf text;
+    if (path[0] == '/' || path[0] == '\0') return copy_text(m, path);
+    buf_init(&text, m->options->memory, 2 * PATH_BYTES);
+    buf_printf(&text, "%s/%s", m->dir, path);
+    buf_put_u8(&text, 0);
+    const char *whole = buf_error(&text) ? path : (const char *)text.at;
+    whole = copy_text(m, whole);
+    buf_fini(&text);
+    return whole;
+}
+
+static struct yaml_piece *copy_piece(struct migration *m, int number, const char *key,
+                                     unsigned depth);
+
+static struct yaml_piece *
+copy_children(struct migration *m, const yaml_node_t *y, struct yaml_piece *n, const char *key,
+              unsigned depth)
+{
+    if (y->type == YAML_SEQUENCE_NODE) {
+        for (yaml_node_item_t *i = y->data.sequence.items.start; i < y->data.sequence.items.top;
+             i++) {
+            add(n, NULL, copy_piece(m, *i, key, depth));
+        }
+        return n;
+    }
+    for (yaml_node_pair_t *p = y->data.mapping.pairs.start; p < y->data.mapping.pairs.top; p++) {
+        const yaml_node_t *name = yaml_at(m, p->key);
+        const char *text = scalar(name);
+        if (text == NULL) {
+            fail(m, ERR_INPUT, "a key is not a text");
+            return n;
+        }
+        struct yaml_piece *child = add(n, copy_text(m, text), copy_piece(m, p->value, text, depth));
+        if (child == NULL) return n;
+        child->from_line = name->start_mark.line + 1;
+        child->from_key = child->key;
+    }
+    return n;
+}
+
+/* Copies a value; `key` is that of the mapping that has it, or its list. */
+static struct yaml_piece *
+copy_piece(struct migration *m, int number, const char *key, unsigned depth)
+{
+    const yaml_node_t *y = yaml_at(m, number);
+    if (depth == 0) {
+        fail(m, ERR_LIMIT, "values are nested too deeply");
+        return NULL;
+    }
+    enum piece_kind kind = y->type == YAML_SCALAR_NODE    ? PIECE_TEXT
+                           : y->type == YAML_MAPPING_NODE ? PIECE_MAPPING
+                                                          : PIECE_LIST;
+    struct yaml_piece *n = new_piece(m, kind);
+    if (n == NULL) return NULL;
+    n->from_line = y->start_mark.line + 1;
+    if (kind != PIECE_TEXT) return copy_children(m, y, n, key, depth - 1);
+    const char *text = scalar(y);
+    n->is_plain = y->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && text[0] != '\0' &&
+                  strpbrk(text, "\n:#") == NULL;
+    n->text = is_path(key) ? absolute(m, text) : copy_text(m, text);
+    return n;
+}
+
+static int
+number_of(struct migration *m, const yaml_node_t *y)
+{
+    return (int)(y - m->document->nodes.start) + 1;
+}
+
+/* Copies the value of a key, if the mapping has it. */
+static struct yaml_piece *
+carry_over(struct migration *m, yaml_node_t *from, const char *key, struct yaml_piece *to,
+           const char *new_key)
+{
+    yaml_node_t *y = yaml_find(m, from, key);
+    if (y == NULL) return NULL;
+    struct yaml_piece *n = add(to, new_key, copy_piece(m, number_of(m, y), key, DEPTH_MAX));
+    if (n != NULL) n->from_key = key;
+    return n;
+}
+
+/* --- sections --------------------------------------------------------------------------------- */
+
+/* A list of Prometheus whose items become items of a list of Firekeep with a name and a type. */
+struct section {
+    const char *from, *to, *type;
+    struct {
+        const char *from, *to;
+    } renamed[4];
+};
+
+static const struct section sections[] = {
+    {"remote_write",
+     "destinations",
+     "remote_write",
+     {{"write_relabel_configs", "relabel"}, {"remote_timeout", "timeout"}}},
+    {"remote_read", "sources", "remote_read", {{"remote_timeout", "timeout"}}},
+};
+
+/* Makes a name that Firekeep accepts: the item's own, or that of the section with its number. */
+static void
+put_name(struct migration *m, const struct section *s, struct yaml_piece *item, const char *own,
+         unsigned number)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s-%u", s->from, number);
+    if (own != NULL && own[0] != '\0') snprintf(name, sizeof name, "%s", own);
+    for (char *p = name; *p != '\0'; p++) {
+        bool fits = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                    (*p >= '0' && *p <= '9') || *p == '_' || (*p == '.' && p > name);
+        if (!fits) *p = '-';
+    }
+    add_text(m, item, "name", name);
+    add_text(m, item, "type", s->type);
+}
+
+static void
+rename_keys(const struct section *s, struct yaml_piece *item)
+{
+    for (struct yaml_piece *n = item->first; n != NULL; n = n->next) {
+        for (size_t i = 0; i < sizeof s->renamed / sizeof *s->renamed; i++) {
+            if (s->renamed[i].from != NULL && strcmp(n->key, s->renamed[i].from) == 0)
+                n->key = s->renamed[i].to;
+        }
+    }
+}
+
+static void
+migrate_section(struct migration *m, const struct section *s, yaml_node_t *root,
+                struct yaml_piece *to)
+{
+    yaml_node_t *list = yaml_find(m, root, s->from);
+    unsigned number = 1;
+    if (list == NULL || list->type != YAML_SEQUENCE_NODE) return;
+    struct yaml_piece *items = add(to, s->to, new_piece(m, PIECE_LIST));
+    if (items != NULL) items->from_key = s->from;
+    for (yaml_node_item_t *i = list->data.sequence.items.start;
+         items != NULL && i < list->data.sequence.items.top; i++) {
+        yaml_node_t *y = yaml_at(m, *i);
+        struct yaml_piece *item = add(items, NULL, new_piece(m, PIECE_MAPPING));
+        if (item == NULL || y->type != YAML_MAPPING_NODE) continue;
+        yaml_node_t *own = yaml_find(m, y, "name");
+        item->from_line = y->start_mark.line + 1;
+        put_name(m, s, item, own == NULL ? NULL : scalar(own), number++);
+        struct yaml_piece *copy = copy_piece(m, *i, NULL, DEPTH_MAX);
+        if (copy == NULL) return;
+        rename_keys(s, copy);
+        for (struct yaml_piece *n = copy->first, *next; n != NULL; n = next) {
+            next = n->next;
+            n->next = NULL;
+            if (strcmp(n->key, "name") != 0) add(item, n->key, n);
+        }
+    }
+}
+
+/* Prometheus' MB are powers of 1024, which Firekeep writes as MiB. */
+static void
+migrate_size(struct migration *m, struct yaml_piece *to, const char *size)
+{
+    char text[NAME_BYTES];
+    size_t digits = strspn(size, "0123456789");
+    bool has_unit = size[digits] != '\0' && size[digits] != 'B' && size[digits + 1] == 'B';
+    snprintf(text, sizeof text, has_unit ? "%.*s%ciB" : "%.*s", (int)digits, size, size[digits]);
+    add_text(m, to, "size", text);
+}
+
+static void
+migrate_retention(struct migration *m, struct yaml_piece *to)
+{
+    const struct migrate_options *o = m->options;
+    if (o->retention_time == NULL && o->retention_size == NULL) return;
+    struct yaml_piece *retention = add(to, "retention", new_piece(m, PIECE_MAPPING));
+    if (o->retention_time != NULL) add_text(m, retention, "time", o->retention_time);
+    if (o->retention_size != NULL) migrate_size(m, retention, o->retention_size);
+}
+
+static struct yaml_piece *
+migrate_root(struct migration *m, yaml_node_t *root)
+{
+    static const char *const same[] = {"global", "rule_files", "alerting"};
+    struct yaml_piece *to = new_piece(m, PIECE_MAPPING);
+    migrate_retention(m, to);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        carry_over(m, root, same[i], to, same[i]);
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+        migrate_section(m, &sections[i], root, to);
+    for (yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top;
+         p++) {
+        const yaml_node_t *name = yaml_at(m, p->key);
+        const char *key = scalar(name);
+        bool known = false;
+        for (size_t i = 0; key != NULL && i < sizeof same / sizeof *same; i++)
+            known |= strcmp(key, same[i]) == 0;
+        for (size_t i = 0; key != NULL && i < sizeof sections / sizeof *sections; i++)
+            known |= strcmp(key, sections[i].from) == 0;
+        if (!known) leave_out(m, name->start_mark.line + 1, key, "Firekeep has no such setting");
+    }
+    return to;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static void
+put_indent(struct buf *to, size_t count)
+{
+    while (count-- > 0)
+        buf_put_u8(to, ' ');
+}
+
+static void put_children(struct migration *m, struct yaml_piece *of, size_t indent, struct buf *to);
+
+/* Writes the value after its key or hyphen. */
+static void
+put_value(struct migration *m, struct yaml_piece *n, size_t indent, struct buf *to)
+{
+    if (n->kind == PIECE_TEXT) {
+        if (n->is_plain)
+            buf_put_text(to, n->text);
+        else
+            yaml_put_quoted(to, n->text);
+        buf_put_u8(to, '\n');
+        m->line++;
+    } else if (n->first == NULL) {
+        buf_put_text(to, n->kind == PIECE_LIST ? "[]\n" : "{}\n");
+        m->line++;
+    } else {
+        put_children(m, n, indent, to);
+    }
+}
+
+/* Writes a pair: its value on the same line if it is a text, else below. */
+static void
+put_pair(struct migration *m, struct yaml_piece *n, size_t indent, struct buf *to)
+{
+    n->line = m->line;
+    n->column = indent + 1;
+    if (strpbrk(n->key, ":#{}[],&*!|>'\"%@` ") == NULL && n->key[0] != '-' && n->key[0] != '\0')
+        buf_put_text(to, n->key);
+    else
+        yaml_put_quoted(to, n->key);
+    bool below = n->kind != PIECE_TEXT && n->first != NULL;
+    buf_put_text(to, below ? ":\n" : ": ");
+    if (below) m->line++;
+    put_value(m, n, n->kind == PIECE_LIST ? indent : indent + 2, to);
+}
+
+static void
+put_children(struct migration *m, struct yaml_piece *of, size_t indent, struct buf *to)
+{
+    for (struct yaml_piece *n = of->first; n != NULL; n = n->next) {
+        bool follows_hyphen = n == of->first && to->size > 0 && to->at[to->size - 1] == ' ';
+        if (!follows_hyphen) put_indent(to, indent);
+        if (of->kind == PIECE_MAPPING) {
+            put_pair(m, n, indent, to);
+        } else {
+            n->line = m->line;
+            n->column = indent + 3;
+            buf_put_text(to, "- ");
+            put_value(m, n, indent + 2, to);
+        }
+    }
+}
+
+static void
+write_tree(struct migration *m, struct yaml_piece *root, struct buf *to)
+{
+    buf_clear(to);
+    m->line = 1;
+    put_children(m, root, 0, to);
+    if (buf_error(to)) fail(m, buf_error(to), "the configuration is too large");
+}
+
+/* --- checking --------------------------------------------------------------------------------- */
+
+static bool
+is_rules(const struct yaml_piece *n)
+{
+    return n->key != NULL && strstr(n->key, "relabel") != NULL;
+}
+
+/* Returns true for keys of Prometheus without which the rest would do something else. */
+static bool
+is_needed(const char *key)
+{
+    return strcmp(key, "azuread") == 0 || strcmp(key, "google_iam") == 0 ||
+           strcmp(key, "required_matchers") == 0;
+}
+
+/* Returns the child that has the line. */
+static struct yaml_piece *
+child_at(const struct yaml_piece *of, size_t line)
+{
+    struct yaml_piece *found = NULL;
+    for (struct yaml_piece *n = of->first; n != NULL && n->line <= line; n = n->next)
+        found = n;
+    return found;
+}
+
+/*
+ * Cuts what the error is about. A key that is unknown goes alone. A value that is refused takes the
+ * item of the outermost list with it, a destination for example, as do some keys: without them it
+ * would mean something else. Relabelling rules are all kept or all left out, for the same reason.
+ * Returns false if there is nothing at the place.
+ */
+static bool
+cut_at(struct migration *m, struct yaml_piece *root, const struct yaml_error *error)
+{
+    bool is_unknown = strstr(error->why.text, "unknown key") != NULL;
+    struct yaml_piece *of = root, *n, *parent = NULL, *found = NULL;
+    for (bool in_list = false; (n = child_at(of, error->line)) != NULL; of = n) {
+        bool is_key = of->kind == PIECE_MAPPING && n->line == error->line;
+        if (is_rules(of)) break;
+        if (!in_list ||
+            (is_unknown && is_key && n->column == error->column && !is_needed(n->key))) {
+            parent = of;
+            found = n;
+        }
+        in_list |= of->kind == PIECE_LIST;
+    }
+    if (found == NULL) return false;
+    const char *sentence = strstr(error->why.text, ": ");
+    const struct yaml_piece *named = found->key == NULL ? parent : found;
+    leave_out(m, found->from_line, named->from_key != NULL ? named->from_key : named->key,
+              sentence == NULL ? error->why.text : sentence + 2);
+    cut(parent, found);
+    return true;
+}
+
+/* Reads the text as Firekeep does. */
+static enum err
+check_text(struct bytes text, struct yaml_errors *errors, struct why *why)
+{
+    struct settings settings;
+    struct config_lists lists = {.destinations = {NULL}};
+    settings_default(&settings);
+    memset(errors, 0, sizeof *errors);
+    reader_collect(errors);
+    enum err e = settings_yaml(&settings, "new", text, why);
+    if (reader_goes_on(e)) {
+        enum err more = config_lists_yaml("new", text, &settings, &lists, why);
+        e = err_first(e, more);
+    }
+    if (e == OK)
+        e = settings_validate(&settings, lists.destinations.count, lists.sources.count, why);
+    if (e == OK) e = config_lists_check(&lists, &settings, why);
+    reader_collect(NULL);
+    config_lists_free(&lists);
+    return e;
+}
+
+/* Writes the tree, and cuts what is refused until nothing is. */
+static enum err
+settle(struct migration *m, struct yaml_piece *root, struct buf *to)
+{
+    static struct yaml_errors errors; /* too large for the stack */
+    for (;;) {
+        write_tree(m, root, to);
+        if (m->error) return m->error;
+        enum err e = check_text(buf_bytes(to), &errors, m->why);
+        if (e == OK || e != ERR_INPUT) return e;
+        bool any = false;
+        uint32_t count = errors.count < YAML_ERRORS_MAX ? errors.count : YAML_ERRORS_MAX;
+        for (uint32_t i = 0; i < count && !any; i++)
+            any = cut_at(m, root, &errors.items[i]);
+        if (!any) return e;
+    }
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static void
+find_dir(struct migration *m)
+{
+    char whole[PATH_MAX];
+    const char *path = realpath(m->options->file_name, whole);
+    snprintf(m->dir, sizeof m->dir, "%s", path == NULL ? m->options->file_name : path);
+    char *slash = strrchr(m->dir, '/');
+    if (slash == NULL)
+        snprintf(m->dir, sizeof m->dir, ".");
+    else
+        *slash = '\0';
+}
+
+static enum err
+load(const struct migrate_options *o, yaml_document_t *ret, struct why *why)
+{
+    yaml_parser_t parser;
+    if (!yaml_parser_initialize(&parser)) return why_set(why, ERR_NOMEM, "not enough memory");
+    yaml_parser_set_input_string(&parser, o->text.at, o->text.size);
+    enum err e = OK;
+    if (!yaml_parser_load(&parser, ret)) {
+        e = why_set(why, ERR_INPUT, "%s:%zu:%zu: %s", o->file_name, parser.problem_mark.line + 1,
+                    parser.problem_mark.column + 1,
+                    parser.problem == NULL ? "not YAML" : parser.problem);
+    }
+    yaml_parser_delete(&parser);
+    return e;
+}
+
+enum err
+migrate_config(const struct migrate_options *options, struct buf *ret_text,
+               struct buf *ret_left_out, struct why *why)
+{
+    yaml_document_t document;
+    enum err e = load(options, &document, why);
+    if (e) return e;
+    struct migration m = {
+        .options = options, .document = &document, .left_out = ret_left_out, .why = why};
+    arena_init_secret(&m.arena, options->memory, 0, 0);
+    find_dir(&m);
+    yaml_node_t *root = yaml_document_get_root_node(&document);
+    if (root == NULL || root->type != YAML_MAPPING_NODE) {
+        e = why_set(why, ERR_INPUT, "%s: not a configuration of Prometheus", options->file_name);
+    } else {
+        struct yaml_piece *to = migrate_root(&m, root);
+        e = m.error ? m.error : settle(&m, to, ret_text);
+    }
+    arena_fini(&m.arena);
+    yaml_document_delete(&document);
+    if (e == OK && buf_error(ret_left_out)) e = buf_error(ret_left_out);
+    return e;
+}

@@ -1,0 +1,204 @@
+/* migrated_test.c - configurations of Prometheus, and what becomes of them. */
+#include "cli/migrate/migrated.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/test.h"
+
+static char text[20000], left_out[20000];
+
+static enum err
+migrate(const char *prometheus, const char *retention_size)
+{
+    struct why why = {""};
+    struct buf to, rest;
+    buf_init(&to, NULL, sizeof text);
+    buf_init(&rest, NULL, sizeof left_out);
+    struct migrate_options options = {.file_name = "/etc/prometheus/prometheus.yml",
+                                      .text = bytes_of_text(prometheus),
+                                      .retention_size = retention_size};
+    enum err e = migrate_config(&options, &to, &rest, &why);
+    snprintf(text, sizeof text, "%.*s", (int)to.size, (const char *)to.at);
+    snprintf(left_out, sizeof left_out, "%.*s", (int)rest.size, (const char *)rest.at);
+    if (e) snprintf(text, sizeof text, "%s", why_text(&why, e));
+    buf_fini(&to);
+    buf_fini(&rest);
+    return e;
+}
+
+static void
+expect(const char *prometheus, const char *expected, const char *expected_rest)
+{
+    assert_int_equal(migrate(prometheus, NULL), OK);
+    assert_string_equal(text, expected);
+    assert_string_equal(left_out, expected_rest);
+}
+
+UNIT_TEST(test_sections_of_both_are_copied_with_absolute_paths)
+{
+    expect("global: {evaluation_interval: 30s, external_labels: {a: 'b: c'}}\n"
+           "rule_files: [rules/*.yml, /x.yml]\n"
+           "alerting: {alertmanagers: [{static_configs: [{targets: ['am:9093']}]}]}\n"
+           "remote_write:\n"
+           "- url: https://a/push\n"
+           "  remote_timeout: 10s\n"
+           "  write_relabel_configs: [{action: labeldrop, regex: x}]\n"
+           "  basic_auth: {username: u, password_file: pw}\n"
+           "remote_read:\n"
+           "- {name: 'old one', url: http://b/api/v1/read}\n",
+           "global:\n"
+           "  evaluation_interval: 30s\n"
+           "  external_labels:\n"
+           "    a: \"b: c\"\n"
+           "rule_files:\n"
+           "- /etc/prometheus/rules/*.yml\n"
+           "- /x.yml\n"
+           "alerting:\n"
+           "  alertmanagers:\n"
+           "  - static_configs:\n"
+           "    - targets:\n"
+           "      - \"am:9093\"\n"
+           "destinations:\n"
+           "- name: \"remote_write-1\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"https://a/push\"\n"
+           "  timeout: 10s\n"
+           "  relabel:\n"
+           "  - action: labeldrop\n"
+           "    regex: x\n"
+           "  basic_auth:\n"
+           "    username: u\n"
+           "    password_file: /etc/prometheus/pw\n"
+           "sources:\n"
+           "- name: \"old-one\"\n"
+           "  type: \"remote_read\"\n"
+           "  url: \"http://b/api/v1/read\"\n",
+           "");
+}
+
+UNIT_TEST(test_a_key_that_is_left_out_is_named_with_its_line)
+{
+    expect("scrape_configs: []\n"
+           "global:\n"
+           "  scrape_interval: 15s\n"
+           "  evaluation_interval: 1m\n"
+           "remote_write:\n"
+           "- url: http://a/\n"
+           "  queue_config: {capacity: 5}\n"
+           "  new_key: 1\n",
+           "global:\n"
+           "  evaluation_interval: 1m\n"
+           "destinations:\n"
+           "- name: \"remote_write-1\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://a/\"\n",
+           "line 1, scrape_configs: Prometheus goes on scraping\n"
+           "line 3, scrape_interval: Prometheus goes on scraping\n"
+           "line 7, queue_config: sizes, retries and concurrency are chosen by Firekeep; see batch "
+           "and retry\n"
+           "line 8, new_key: unknown key 'new_key' in 'destinations'\n");
+}
+
+/* Without its rule, the destination would get what the rule keeps from it. */
+UNIT_TEST(test_an_item_with_a_refused_part_is_left_out_as_a_whole)
+{
+    expect("remote_write:\n"
+           "- url: http://a/\n"
+           "  write_relabel_configs: [{action: drop, source_labels: [x], regex: '('}]\n"
+           "- url: http://b/\n"
+           "  azuread: {cloud: AzurePublic}\n"
+           "- url: http://c/\n",
+           "destinations:\n"
+           "- name: \"remote_write-3\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://c/\"\n",
+           "line 2, remote_write: relabel.regex: invalid regex: missing ): (\n"
+           "line 4, remote_write: unknown key 'azuread' in 'destinations'\n");
+}
+
+UNIT_TEST(test_a_list_of_alert_rules_is_kept_or_left_out_as_a_whole)
+{
+    assert_int_equal(migrate("alerting:\n"
+                             "  alert_relabel_configs:\n"
+                             "  - {action: labeldrop, regex: x}\n"
+                             "  - {action: keep, source_labels: [a], regex: '('}\n",
+                             NULL),
+                     OK);
+    assert_null(strstr(text, "labeldrop"));
+    assert_non_null(strstr(left_out, "line 2, alert_relabel_configs: "));
+}
+
+UNIT_TEST(test_anchors_are_repeated)
+{
+    expect("remote_write:\n"
+           "- url: http://a/\n"
+           "  basic_auth: &who {username: u, password: p}\n"
+           "- url: http://b/\n"
+           "  basic_auth: *who\n",
+           "destinations:\n"
+           "- name: \"remote_write-1\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://a/\"\n"
+           "  basic_auth:\n"
+           "    username: u\n"
+           "    password: p\n"
+           "- name: \"remote_write-2\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://b/\"\n"
+           "  basic_auth:\n"
+           "    username: u\n"
+           "    password: p\n",
+           "");
+}
+
+UNIT_TEST(test_megabytes_of_prometheus_are_powers_of_1024)
+{
+    static const char *const cases[][2] = {
+        {"50GB", "50GiB"}, {"512MB", "512MiB"}, {"100B", "100"}, {"100", "100"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[60];
+        snprintf(expected, sizeof expected, "retention:\n  size: \"%s\"\n", cases[i][1]);
+        assert_int_equal(migrate("{}", cases[i][0]), OK);
+        assert_string_equal(text, expected);
+    }
+}
+
+UNIT_TEST(test_other_texts_are_refused)
+{
+    assert_int_equal(migrate("a: [", NULL), ERR_INPUT);
+    assert_non_null(strstr(text, "prometheus.yml:"));
+    assert_int_equal(migrate("- a\n", NULL), ERR_INPUT);
+    assert_int_equal(migrate("", NULL), ERR_INPUT);
+    assert_int_equal(migrate("alerting: {{a: b}: c}\n", NULL), ERR_INPUT);
+}
+
+/* Each level repeats the one below ten times. */
+UNIT_TEST(test_anchors_that_multiply_end_at_a_limit)
+{
+    char bomb[2000] = "x: &a0 [1]\n";
+    for (int i = 1; i < 10; i++) {
+        size_t used = strlen(bomb);
+        snprintf(bomb + used, sizeof bomb - used,
+                 "y%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i,
+                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+    }
+    strcat(bomb, "rule_files: *a9\n");
+    assert_int_equal(migrate(bomb, NULL), ERR_LIMIT);
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sections_of_both_are_copied_with_absolute_paths),
+        cmocka_unit_test(test_a_key_that_is_left_out_is_named_with_its_line),
+        cmocka_unit_test(test_an_item_with_a_refused_part_is_left_out_as_a_whole),
+        cmocka_unit_test(test_a_list_of_alert_rules_is_kept_or_left_out_as_a_whole),
+        cmocka_unit_test(test_anchors_are_repeated),
+        cmocka_unit_test(test_megabytes_of_prometheus_are_powers_of_1024),
+        cmocka_unit_test(test_other_texts_are_refused),
+        cmocka_unit_test(test_anchors_that_multiply_end_at_a_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
