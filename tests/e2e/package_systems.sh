@@ -2,7 +2,8 @@
 # package_systems.sh - the package on fresh systems, booted with their own systemd: installed,
 # upgraded under load, refused, removed, purged. Needs root, systemd-nspawn, debootstrap and minutes
 # for each system in SUITES (bookworm and trixie), so it runs with LONG=1 only. The package is built
-# on each system, and so is that of the program of commit EARLIER, from which it upgrades.
+# on each system, and so is that of the program of commit EARLIER, from which it upgrades; unless
+# PACKAGES names a directory that has both.
 
 set -u
 work=${SCRATCH:?}
@@ -40,6 +41,10 @@ make_system() { # SUITE
 
 # A tree, built with ./run package where it has that; else its program, in the package of this tree.
 build_packages() {
+    [[ -z ${PACKAGES-} ]] || {
+        cp "$PACKAGES"/firekeep_*.deb "$root/srv/"
+        return
+    }
     mkdir -p "$root/srv/now" "$root/srv/earlier"
     git ls-files -z | tar -c --null -T - | tar -x -C "$root/srv/now" && git archive "$earlier" | tar -x -C "$root/srv/earlier" || return 1
     inside bash -c 'cd /srv/now && ./run package && mv build/package/*.deb /srv/' || return 1
@@ -138,7 +143,8 @@ removes_data_when_asked() {
 
 # The unit from source, which has a dynamic user.
 runs_from_source() {
-    inside bash -c 'cd /srv/now && make -s install PREFIX=/usr/local' || return 1
+    inside bash -c 'cd /srv && dpkg-deb -x "$0" program && install -m 755 program/usr/bin/firekeep /usr/local/bin/' "$now" &&
+        install -D -m 644 packaging/firekeep.service "$root/etc/systemd/system/firekeep.service" || return 1
     mkdir -p "$root/etc/default"
     echo "FIREKEEP_ARGS=--web.listen-address=127.0.0.1:$port" >"$root/etc/default/firekeep"
     inside systemctl daemon-reload && inside systemctl start firekeep && within 30 build/firekeep health --url="$url" || return 1
@@ -149,7 +155,7 @@ runs_from_source() {
 
 takes_over() {
     inside systemctl stop firekeep
-    inside rm /usr/local/lib/systemd/system/firekeep.service && installs "$now" && runs_as_its_user && [[ ! -L $root/var/lib/firekeep ]] &&
+    inside rm /etc/systemd/system/firekeep.service && inside systemctl daemon-reload && installs "$now" && runs_as_its_user && [[ ! -L $root/var/lib/firekeep ]] &&
         [[ $(build/firekeep query --url="$url" --format=csv --time=1700000000 before | tail -n 1) == *,7 ]]
 }
 
