@@ -25,6 +25,7 @@ import re
 import sys
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
+ASSERTS = re.compile(r"\bassert\(")
 TAG = re.compile(r"^(?:static |const |extern )*(?:struct|union|enum) (\w+)\s*\{", re.MULTILINE)
 PRIVATE = re.compile(r"_private\.h$")
 FOR_TESTS = re.compile(r"(_test|_fuzz)\.c$")
@@ -138,6 +139,9 @@ def main():
             lines[os.path.dirname(path)] += text.count("\n")
             for match in TAG.finditer(text):
                 tags.setdefault(match.group(1), set()).add(f"src/{path}")
+        # Other headers may include it, or not, on another system.
+        if ASSERTS.search(text) and "#include <assert.h>" not in text:
+            problems.append(f"src/{path}: asserts without <assert.h>")
         includes[path] = []
         for match in INCLUDE.finditer(text):
             header = match.group(1)

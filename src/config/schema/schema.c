@@ -5,6 +5,7 @@
  * The places of a mapping's keys are kept until it ends: errors about duplicates name the first
  * line, and checks of several keys name the key in conflict.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/text/suggest.h"

@@ -1,4 +1,5 @@
 /* schema_print.c - compares structs that were read by a schema, and prints them as YAML. */
+#include <assert.h>
 #include <stdio.h>
 
 #include "config/schema/schema_private.h"

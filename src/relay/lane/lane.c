@@ -27,6 +27,7 @@
  * 4. lanes.queued_bytes is the sum of `bytes` of all queued calls.
  * 5. A sealed call has items, and so has a queued one.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/array.h"

@@ -15,6 +15,7 @@
  *    the piece is sent again.
  * 2. An item leaves its piece exactly when it is settled; on an error it is still open.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/hash/hash.h"

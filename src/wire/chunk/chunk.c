@@ -6,6 +6,8 @@
  */
 #include "wire/chunk/chunk.h"
 
+#include <assert.h>
+
 #include "wire/chunk/chunk_bits.h"
 
 enum {

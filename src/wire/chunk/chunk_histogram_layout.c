@@ -3,6 +3,8 @@
  */
 #include "wire/chunk/chunk_histogram_private.h"
 
+#include <assert.h>
+
 enum {
     STEPS_MANY = 64 * 1024, /* steps of all rows: 512 KiB */
     MASK_BITS = 64,

@@ -6,6 +6,7 @@
  */
 #include "config/lists/access/access_checks.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/hash/hash.h"
