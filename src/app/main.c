@@ -35,6 +35,9 @@ static const struct command *const commands[] = {
     &command_token,
     &command_verify,
     &command_version,
+    &command_kinesis_adapter,
+    &command_remote_storage_adapter,
+    &command_timestream_connector,
     NULL,
 };
 
