@@ -134,7 +134,7 @@ is_told_as_it_is() {
 }
 
 all_are_told_of_many() {
-    say 'many 300 240000 alertname=Many' && is_idle 20 && all_know 301 one two three
+    say 'many 300 86400000 alertname=Many' && is_idle 20 && all_know 301 one two three
 }
 
 all_are_told_of_their_end() {
@@ -143,7 +143,7 @@ all_are_told_of_their_end() {
 
 goes_on_without_the_dead_one() {
     crash one || return 1
-    say 'many 200 240000 alertname=Dead' && within 10 all_know 201 two three && within 10 has_number queue_length one 200
+    say 'many 200 86400000 alertname=Dead' && within 10 all_know 201 two three && within 10 has_number queue_length one 200
 }
 
 is_told_when_it_is_back() {
@@ -153,7 +153,7 @@ is_told_when_it_is_back() {
 # Its port accepts connections and requests, and does not answer.
 goes_on_without_the_stopped_one() {
     pause two || return 1
-    say 'many 200 240000 alertname=Stopped' && within 10 knows three 401 && knows one 400 && [[ $(number sent_total two) -lt $(number sent_total three) ]]
+    say 'many 200 86400000 alertname=Stopped' && within 10 knows three 401 && knows one 400 && [[ $(number sent_total two) -lt $(number sent_total three) ]]
 }
 
 is_told_when_it_goes_on() {
@@ -162,14 +162,14 @@ is_told_when_it_goes_on() {
 
 # An older Alertmanager knows no such label names: it refuses the request, and takes the others in it.
 refused_alone() {
-    say 'many 100 240000 alertname=Good' && say 'alert alertname=Bad,a-b=c 0 240000' && say 'many 100 240000 alertname=Fine' || return 1
+    say 'many 100 86400000 alertname=Good' && say 'alert alertname=Bad,a-b=c 0 86400000' && say 'many 100 86400000 alertname=Fine' || return 1
     is_idle 30 && all_know 601 two three && knows one 600 && has_number dropped_total three 1 || return 1
     grep -q 'alert refused by Alertmanager, dropped.*a-b' "$work/notifier.log"
 }
 
 overflows() {
     crash one || return 1
-    say 'many 1200 240000 alertname=Flood' && within 10 has_number dropped_total one 201 && has_number queue_length one 1000 &&
+    say 'many 1200 86400000 alertname=Flood' && within 10 has_number dropped_total one 201 && has_number queue_length one 1000 &&
         starts one && is_idle 60 && knows one 1000
 }
 
@@ -181,7 +181,7 @@ log_has() { # COUNT TEXT
 }
 
 claim "three Alertmanagers start" starts one two three || exit 1
-claim "a notifier starts" notifies "${three[@]}" --external=region=eu --external-url=http://firekeep:9201/ --timeout=1500 --queue=1000
+claim "a notifier starts" notifies "${three[@]}" --external=region=eu --external-url=http://firekeep:9201/ --timeout=10000 --queue=1000
 claim "it lists its members" lists_members one two three
 claim "an alert is told with all that it has" is_told_as_it_is
 claim "all are told of many alerts" all_are_told_of_many
@@ -212,17 +212,15 @@ calls_of_proxy() {
 obeys_retry_after() {
     local before after
     fault proxied status '"status": 503, "retry_after": 4, "times": 1' || return 1
-    say 'alert alertname=Later 0 240000'
-    within 10 has_number errors_total proxied 1 || return 1
     before=$(now_ms)
-    is_idle 30 || return 1
+    say 'alert alertname=Later 0 86400000' && is_idle 30 || return 1
     after=$(now_ms)
     echo "after $((after - before)) ms"
-    ((after - before > 3000)) && knows three 1
+    ((after - before > 4000)) && has_number errors_total proxied 1 && knows three 1
 }
 
 tries_again() { # KIND MEMBERS COUNT
-    fault proxied "$1" "$2" && say "alert alertname=Again,kind=$1 0 240000" && is_idle 30 && knows three "$3"
+    fault proxied "$1" "$2" && say "alert alertname=Again,kind=$1 0 86400000" && is_idle 30 && knows three "$3"
 }
 
 # One that refuses the whole request because of one alert.
@@ -232,8 +230,8 @@ finds_the_refused_one() {
     fault proxied containing '"text": "Culprit", "status": 400, "bytes": 20' || return 1
     # Alerts that wait while the server answers with errors are sent at once.
     fault proxied status '"status": 500, "times": 1' || return 1
-    say 'alert alertname=First 0 240000' && within 10 has_number errors_total proxied "$1" || return 1
-    say 'many 150 240000 alertname=Left' && say 'alert alertname=Culprit 0 240000' && say 'many 100 240000 alertname=Right' || return 1
+    say 'alert alertname=First 0 86400000' && within 10 has_number errors_total proxied "$1" || return 1
+    say 'many 150 86400000 alertname=Left' && say 'alert alertname=Culprit 0 86400000' && say 'many 100 86400000 alertname=Right' || return 1
     is_idle 30 && knows three "$2" && has_number dropped_total proxied 1 || return 1
     calls=$(($(calls_of_proxy) - calls))
     echo "$calls requests"
@@ -242,7 +240,7 @@ finds_the_refused_one() {
 
 # An answer that is too long is not a success, and the alert is sent later.
 survives_long_answers() {
-    fault proxied status '"status": 200, "times": 1, "bytes": 40000000' && say 'alert alertname=Long 0 240000' && is_idle 30 && knows three "$1"
+    fault proxied status '"status": 200, "times": 1, "bytes": 40000000' && say 'alert alertname=Long 0 86400000' && is_idle 30 && knows three "$1"
 }
 
 claim "a proxy starts before one of them" start_proxy proxied=alertmanager:three -- --record proxied="$work/ours.record"
@@ -292,7 +290,7 @@ same_as_prometheus() {
     body_of "$work/ours.record" >"$work/theirs.txt" || return 1
     : >"$work/ours.record"
     notifies "${proxied[@]}" --external=region=eu --external-url=http://firekeep:9201/x/
-    say "alert alertname=Odd,job=x_\"y\"_\\_z 0 240000 $expression" && is_idle 10 || return 1
+    say "alert alertname=Odd,job=x_\"y\"_\\_z 0 86400000 $expression" && is_idle 10 || return 1
     body_of "$work/ours.record" | sed 's/x_/x /; s/_\(\\\\\)_/ \1 /' >"$work/ours.txt"
     diff "$work/theirs.txt" "$work/ours.txt"
 }
@@ -320,13 +318,13 @@ secure_curl() { # PATH
 }
 
 is_told_securely() {
-    say 'alert alertname=Secret 0 240000' && is_idle 10 || return 1
+    say 'alert alertname=Secret 0 86400000' && is_idle 10 || return 1
     [[ $(secure_curl /api/v2/alerts | jq -r '.[].labels.alertname') == Secret ]]
 }
 
 # The same with a wrong password: nothing is dropped, and the problem is reported.
 is_refused() {
-    say 'alert alertname=Lost 0 240000' && [[ $(say 'idle 2') == no ]] || return 1
+    say 'alert alertname=Lost 0 86400000' && [[ $(say 'idle 2') == no ]] || return 1
     grep 'cannot send alerts' "$work/notifier.log" | tail -n 1 | tee "$work/refused.txt"
     grep -q 'http_401' "$work/refused.txt"
 }
@@ -358,8 +356,8 @@ starts_list() {
 }
 
 moves_to_the_other_member() {
-    say 'alert alertname=Found 0 240000' && is_idle 10 && alerts_of two | grep -q Found || return 1
-    lists_in_file three && within 10 lists_members three && say 'alert alertname=Moved 0 240000' && is_idle 10 && alerts_of three | grep -q Moved
+    say 'alert alertname=Found 0 86400000' && is_idle 10 && alerts_of two | grep -q Found || return 1
+    lists_in_file three && within 10 lists_members three && say 'alert alertname=Moved 0 86400000' && is_idle 10 && alerts_of three | grep -q Moved
 }
 
 follows_the_list() {
