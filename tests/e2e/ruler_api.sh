@@ -182,11 +182,11 @@ edit_all_the_time() {
         name=g$((i % 7))
         echo "$name $i" >"$work/asked.txt"
         if ((i % 5 == 0)); then
-            status=$(curl -s -m 5 -o "$work/answer.txt" -w '%{http_code}' -X DELETE "$url/api/prom/rules/k/$name")
+            status=$(curl -s -m 60 -o "$work/answer.txt" -w '%{http_code}' -X DELETE "$url/api/prom/rules/k/$name")
             [[ $status == 202 || $status == 404 ]] || return
             echo "$name -" >>"$work/acknowledged.txt"
         else
-            status=$(curl -s -m 5 -o "$work/answer.txt" -w '%{http_code}' -X POST \
+            status=$(curl -s -m 60 -o "$work/answer.txt" -w '%{http_code}' -X POST \
                 -H Content-Type:application/yaml --data-binary "$(group "$name" "vector($i)")" "$url/api/prom/rules/k")
             [[ $status == 202 ]] || return
             echo "$name $i" >>"$work/acknowledged.txt"
@@ -209,13 +209,20 @@ is_as_acknowledged() {
     done
 }
 
+has_acknowledged() { # EDITS
+    (($(wc -l <"$work/acknowledged.txt") >= $1))
+}
+
+# Each time after some edits, and at any moment of one.
 killed_while_edited() {
-    local round editor last
+    local round editor last edits
     : >"$work/acknowledged.txt"
     for ((round = 0; round < ${ROUNDS:-10}; round++)); do
+        edits=$(wc -l <"$work/acknowledged.txt")
         edit_all_the_time &
         editor=$!
-        doze "0.$((RANDOM % 8 + 1))"
+        within 60 has_acknowledged $((edits + 3 + RANDOM % 20)) || return 1
+        doze "0.0$((RANDOM % 10))"
         crash server
         wait "$editor"
         serve || return 1
