@@ -144,9 +144,17 @@ writes_go_on() {
     local quiet=$took
     stall_reads 16 400 load
     within 10 metric_is firekeep_reads_running 16 >/dev/null || return 1
-    write_again || return 1
-    echo "240 requests took $quiet ms without readers, $took ms with 16 that are stalled"
-    metric_is firekeep_reads_running 16 && ((took < 3 * quiet + 1000))
+    is_as_quick() {
+        write_again || return 1
+        echo "240 requests took $quiet ms without readers, $took ms with 16 that are stalled"
+        metric_is firekeep_reads_running 16 && ((took < 3 * quiet + 1000))
+    }
+    once_of_three is_as_quick
+}
+
+# Other scripts may hold up one attempt; readers in the way hold up each.
+once_of_three() { # COMMAND...
+    "$@" || "$@" || "$@"
 }
 
 answers_within_a_second() { # PATH
@@ -250,7 +258,7 @@ claim "so does a join of many labels" a_join_of_many_labels_ends
 claim "a regex that takes long to compile is refused" a_costly_regex_is_refused
 claim "16 stalled readers do not slow writers" writes_go_on
 for path in /metrics /-/ready /-/healthy /api/v1/status/runtimeinfo; do
-    claim "nor $path" answers_within_a_second "$path"
+    claim "nor $path" once_of_three answers_within_a_second "$path"
 done
 claim "another read has its turn within two seconds, and a Retry-After before" another_read
 claim "when they have gone, reads go on" reads_come_back
