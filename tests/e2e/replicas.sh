@@ -27,7 +27,7 @@ begin_target() { # FIRST
 
 begin_replica() { # a|b PORT
     cat >"$work/$1.yml" <<END
-global: {scrape_interval: 250ms, scrape_timeout: 250ms, external_labels: {replica: $1}}
+global: {scrape_interval: 500ms, scrape_timeout: 500ms, external_labels: {replica: $1}}
 scrape_configs:
   - job_name: t
     static_configs: [{targets: ['127.0.0.1:$target_port']}]
@@ -67,13 +67,19 @@ now_s() {
 
 # While it waits, it checks each answer: the merged series must have a rate.
 has_samples_since() { # a|b SECONDS
-    number 'min(rate(requests_total{code="200",path=""}[3s]))' >>"$work/live.txt"
+    number 'min(rate(requests_total{code="200",path=""}[6s]))' >>"$work/live.txt"
     [[ $(number "min(timestamp(requests_total{replica=\"$1\"})) > bool $2" -d dedup=false) == 1 ]]
 }
 
-# It scrapes for three more seconds.
+has_answers() { # COUNT a|b
+    has_samples_since "$2" 0 && (($(wc -l <"$work/live.txt") >= $1))
+}
+
+# It scrapes for five more seconds, and five more answers are checked.
 goes_on() { # a|b
-    within 60 has_samples_since "$1" "$(jq -n "$(now_s) + 3")"
+    local answers
+    answers=$(($(wc -l <"$work/live.txt") + 5))
+    within 60 has_samples_since "$1" "$(jq -n "$(now_s) + 5")" && within 60 has_answers "$answers" "$1"
 }
 
 # Seconds since an earlier moment, as a range.
@@ -93,7 +99,7 @@ is_steady() { # URL EXPRESSION LEAST MOST
 each_has_a_gap() {
     local replica gaps
     for replica in a b; do
-        gaps=$(ask "$url" query_range --data-urlencode "query=absent_over_time(requests_total{replica=\"$replica\"}[1s])" \
+        gaps=$(ask "$url" query_range --data-urlencode "query=absent_over_time(requests_total{replica=\"$replica\"}[2s])" \
             -d dedup=false -d "start=$from" -d "end=$to" -d step=0.1 | jq '.data.result[0].values | length')
         echo "$replica: $gaps steps without a sample"
         ((gaps > 10)) || return 1
@@ -147,20 +153,20 @@ claim "the other one comes back" begin_replica b "$b_port"
 claim "and writes again, too" goes_on b
 from=$begun to=$(jq -n "$(now_s) - 2")
 claim "each replica has a gap" each_has_a_gap
-claim "rates have neither gaps nor spikes" is_steady "$url" 'rate(requests_total[2s])' 70 130
-claim "nor have those of short ranges" is_steady "$url" 'rate(requests_total[1s])' 50 150
+claim "rates have neither gaps nor spikes" is_steady "$url" 'rate(requests_total[4s])' 70 130
+claim "nor have those of short ranges" is_steady "$url" 'rate(requests_total[2s])' 50 150
 claim "there was a rate at any moment" was_never_without_a_rate
 claim "counters are not reset" counts 0 "max(resets(requests_total[$(since "$begun")]))"
-claim "without deduplication there are two of each" counts 6 'count(requests_total)' -d dedup=false
-claim "with it there is one" counts 3 'count(requests_total)'
-claim "the target counts once" counts 1 'count(up{job="t"})'
-claim "labels in a request do the same" counts 3 'count(requests_total)' -d 'replicaLabels[]=replica'
-claim "other labels do other things" counts 6 'count(requests_total)' -d 'replicaLabels[]=other'
-claim "one replica can be chosen" counts 3 'count(requests_total{replica="a"})'
+claim "without deduplication there are two of each" within 10 counts 6 'count(requests_total)' -d dedup=false
+claim "with it there is one" within 10 counts 3 'count(requests_total)'
+claim "the target counts once" within 10 counts 1 'count(up{job="t"})'
+claim "labels in a request do the same" within 10 counts 3 'count(requests_total)' -d 'replicaLabels[]=replica'
+claim "other labels do other things" within 10 counts 6 'count(requests_total)' -d 'replicaLabels[]=other'
+claim "one replica can be chosen" within 10 counts 3 'count(requests_total{replica="a"})'
 claim "look-ups have each series once" is_found_once
 
 claim "a Prometheus that reads starts" begin_reader
-claim "it reads rates without gaps and spikes" is_steady "http://127.0.0.1:$c_port" 'rate(requests_total[2s])' 70 130
+claim "it reads rates without gaps and spikes" is_steady "http://127.0.0.1:$c_port" 'rate(requests_total[4s])' 70 130
 
 # --- the target is restarted ---------------------------------------------------------------------
 
