@@ -349,16 +349,18 @@ claim "they count for its address like wrong passwords" [ "$(curl -s --noproxy '
 # --- secrets that change under load ----------------------------------------------------------------
 
 cat >"$work/load.py" <<'END'
-"""Writes and reads until the file STOP exists, each time with the first secret of the client's file; prints failures."""
+"""Writes and reads until the file STOP exists, each time with the first secret of the client's file; prints failures.
+Each round of requests becomes a line of the file "rounds": the thread and the secret."""
 import collections, os, sys, threading
 stop, mine, urls = sys.argv[2], sys.argv[3], sys.argv[4:]
 sys.path.insert(0, sys.argv[1])
 import signed
 
 failures, used = [], collections.Counter()
+rounds = open(os.path.join(sys.argv[1], "rounds"), "w", buffering=1)
 
 
-def run(url):
+def run(number, url):
     while not os.path.exists(stop):
         with open(mine) as file:
             secret = file.readline().strip()
@@ -371,9 +373,10 @@ def run(url):
             except OSError as error:
                 failures.append(repr(error))
             used[secret] += 1
+        rounds.write(f"{number} {secret}\n")
 
 
-threads = [threading.Thread(target=run, args=(url,)) for url in urls * 2]
+threads = [threading.Thread(target=run, args=each) for each in enumerate(urls * 2)]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -382,13 +385,17 @@ print(f"{dict(used)} requests, failures {failures[:5]}")
 sys.exit(1 if failures or len(used) < 2 or min(used.values()) < 20 else 0)
 END
 new=second/of+shop/9876543210987654321098
+# Each of the four threads then has no request of an earlier secret under way.
+all_have_used() { # SECRET
+    [[ $(grep -F " $1" "$work/rounds" | sort | uniq -c | awk '$1 >= 5' | wc -l) == 4 ]]
+}
 swap() {
     local old
     old=$(head -n 1 "$work/secrets/shop")
-    doze 2 # of load with the old secret
+    within 60 all_have_used "$old" || return 1
     put_secret shop "$old" "$new" && within 60 signed 200 -s "$new" "$url/api/v1/labels" || return 1
     printf '%s\n' "$new" >"$work/mine.new" && mv "$work/mine.new" "$work/mine"
-    doze 4 # of load with the new one
+    within 60 all_have_used "$new" || return 1
     put_secret shop "$new" && within 60 signed 401 -s "$old" "$url/api/v1/labels" && signed 200 -s "$new" "$url/api/v1/labels"
 }
 rotates() {
