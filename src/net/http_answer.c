@@ -227,7 +227,7 @@ http_mask_echo(uint8_t *text, size_t size, const char *header)
 {
     bool is_basic;
     struct bytes value = value_of(header, &is_basic);
-    if (!may_be_secret(name_of(header)) || size == 0) return;
+    if (size == 0 || !may_be_secret(name_of(header))) return;
     if (is_basic) mask_basic(text, size, value);
     mask(text, size, value);
 }
