@@ -20,17 +20,13 @@
 
 #include "base/log.h"
 #include "lib/net/certificates.h"
+#include "lib/texts.h"
 #include "net/tls.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_BYTES_MAX = 64 * 1024, ANSWER_BYTES_MAX = 1 << 20, WAIT_MS = 60000 };
 
-#define TEXTS(...)                                                       \
-    {                                                                    \
-        (const char *[]){__VA_ARGS__},                                   \
-            sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *) \
-    }
 /* SHA-256 of "abc"; bcrypt of "secret", cost 4. */
 #define ABC    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define SECRET "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"

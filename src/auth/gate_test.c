@@ -10,32 +10,19 @@
 #include "auth/issuers.h"
 #include "base/mem.h"
 #include "base/text/base64.h"
+#include "lib/auth/gate_rig.h"
 #include "lib/auth/token_signer.h"
-#include "lib/net/http_rig.h"
 #include "lib/test.h"
-
-#define TEXTS(...)                                                       \
-    {                                                                    \
-        (const char *[]){__VA_ARGS__},                                   \
-            sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *) \
-    }
-/* SHA-256 of "abc". */
-#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-/* bcrypt of "secret", cost 4 */
-#define SECRET "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
+#include "lib/texts.h"
 
 static struct user_settings settings[] = {
-    {.name = "reader", .password = SECRET, .permissions = PERMISSION_READ},
-    {.name = "writer", .tokens = TEXTS(ABC), .permissions = PERMISSION_WRITE},
-    {.name = "both", .password = SECRET, .permissions = PERMISSION_READ | PERMISSION_WRITE},
+    {.name = "reader", .password = SECRET_BCRYPT, .permissions = PERMISSION_READ},
+    {.name = "writer", .tokens = TEXTS(ABC_SHA256), .permissions = PERMISSION_WRITE},
+    {.name = "both", .password = SECRET_BCRYPT, .permissions = PERMISSION_READ | PERMISSION_WRITE},
     {.name = "none", .client_certificate = "n.test", .permissions = PERMISSION_METRICS},
 };
 
-static struct gate *gate;
-static struct budget memory;
-static struct env clocked; /* the real one, with a clock that tests move on */
-static struct env_ops clocked_ops;
-static _Atomic int64_t later_ns;
+static _Atomic int64_t later_ns; /* by how much tests have moved the clock on */
 
 static int64_t
 monotonic_ns(struct env *env)
@@ -47,33 +34,16 @@ monotonic_ns(struct env *env)
 static void
 set_users(uint32_t count)
 {
-    struct users *users = NULL;
-    struct user_list list = {settings, count};
-    assert_int_equal(users_new(&list, NULL, &memory, &users, NULL), OK);
-    gate_set_users(gate, users);
-    users_release(users);
+    gate_rig_set_users(&(struct user_list){settings, count}, NULL);
 }
 
 static struct http_rig *
 begin(void)
 {
-    struct http_options options = http_rig_options();
-    clocked_ops = *env_real()->ops;
-    clocked_ops.monotonic_ns = monotonic_ns;
-    clocked.ops = &clocked_ops;
-    budget_init(&memory, "gate", 0, NULL);
-    assert_int_equal(gate_new(&clocked, &memory, &gate, NULL), OK);
+    struct http_rig *rig = gate_rig_begin();
+    gate_rig.ops.monotonic_ns = monotonic_ns;
     set_users(4);
-    options.gate = gate_of_server(gate);
-    return http_rig_new(options);
-}
-
-static void
-end(struct http_rig *rig)
-{
-    http_rig_free(rig);
-    gate_free(gate);
-    assert_int_equal(budget_used(&memory), 0);
+    return rig;
 }
 
 /* Returns the status of a request with this line Authorization; NULL: without one. */
@@ -137,10 +107,10 @@ UNIT_TEST(test_passwords_are_asked_for_and_permissions_hold)
         }
     }
     struct gate_stats stats;
-    gate_stats(gate, &stats);
+    gate_stats(gate_rig.gate, &stats);
     assert_true(stats.passwords_known > 5);
     assert_true(stats.refused[GATE_UNKNOWN] == 18 && stats.refused[GATE_FORBIDDEN] == 2);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 UNIT_TEST(test_tokens_let_in_and_malformed_headers_do_not)
@@ -173,14 +143,14 @@ UNIT_TEST(test_tokens_let_in_and_malformed_headers_do_not)
         if (status != cases[i].status)
             fail_msg("%s, %s: %d", cases[i].request, cases[i].header, status);
     }
-    end(rig);
+    gate_rig_end(rig);
 }
 
 UNIT_TEST(test_a_place_serves_what_it_is_allowed_to)
 {
     struct http_rig *rig = begin();
     unsigned only_write = PERMISSION_WRITE;
-    gate_set_places(gate, &only_write, 1);
+    gate_set_places(gate_rig.gate, &only_write, 1);
     assert_int_equal(ask_as(rig, "POST /echo", "both:secret"), 200);
     assert_int_equal(ask_as(rig, "GET /text", "both:secret"), 403);
     assert_int_equal(ask(rig, "GET /text", NULL), 403);
@@ -188,14 +158,14 @@ UNIT_TEST(test_a_place_serves_what_it_is_allowed_to)
     set_users(0);
     assert_int_equal(ask(rig, "GET /text", NULL), 403);
     assert_int_equal(ask(rig, "POST /echo", NULL), 200);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 UNIT_TEST(test_without_users_a_guarded_place_knows_its_hosts)
 {
     struct http_rig *rig = begin(); /* requests have "Host: x" */
     struct gate_guard guard = {.is_guarded = {true}, .allowed_hosts = "", .external_url = ""};
-    gate_set_guard(gate, &guard);
+    gate_set_guard(gate_rig.gate, &guard);
     assert_int_equal(ask_as(rig, "GET /text", "reader:secret"), 200);
     set_users(0);
     assert_int_equal(ask(rig, "GET /text", NULL), 403);
@@ -203,15 +173,15 @@ UNIT_TEST(test_without_users_a_guarded_place_knows_its_hosts)
     assert_int_equal(ask(rig, "GET /none", NULL), 403);
     assert_int_equal(ask(rig, "GET /blob", NULL), 200);
     snprintf(guard.allowed_hosts, sizeof guard.allowed_hosts, "y,x");
-    gate_set_guard(gate, &guard);
+    gate_set_guard(gate_rig.gate, &guard);
     assert_int_equal(ask(rig, "GET /text", NULL), 200);
     guard = (struct gate_guard){.is_guarded = {true}, .external_url = "https://x/keep"};
-    gate_set_guard(gate, &guard);
+    gate_set_guard(gate_rig.gate, &guard);
     assert_int_equal(ask(rig, "GET /text", NULL), 200);
     guard = (struct gate_guard){.is_guarded = {false, true}};
-    gate_set_guard(gate, &guard);
+    gate_set_guard(gate_rig.gate, &guard);
     assert_int_equal(ask(rig, "GET /text", NULL), 200);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 UNIT_TEST(test_users_that_change_count_at_once_on_open_connections)
@@ -226,7 +196,7 @@ UNIT_TEST(test_users_that_change_count_at_once_on_open_connections)
     set_users(4);
     client_send(&client, request);
     client_expect(&client, 401, "unauthorized\n");
-    settings[0].password = SECRET;
+    settings[0].password = SECRET_BCRYPT;
     set_users(4);
     client_send(&client, request);
     client_expect(&client, 200, "hello");
@@ -234,7 +204,7 @@ UNIT_TEST(test_users_that_change_count_at_once_on_open_connections)
     client_send(&client, "GET /text" HTTP_11 "\r\n");
     client_expect(&client, 200, "hello");
     client_close(&client);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 /* Users change while passwords are hashed; each request gets one answer. */
@@ -255,7 +225,7 @@ UNIT_TEST(test_users_may_change_while_passwords_are_checked)
         client_expect(&clients[i], i % 8 != 0 ? 200 : 401, NULL);
         client_close(&clients[i]);
     }
-    end(rig);
+    gate_rig_end(rig);
 }
 
 UNIT_TEST(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not)
@@ -276,10 +246,10 @@ UNIT_TEST(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not)
     /* Behind a proxy, each client has failures of its own. */
     struct networks proxies = {.count = 1};
     assert_true(network_parse("127.0.0.1", &proxies.items[0]));
-    gate_set_proxies(gate, &proxies);
+    gate_set_proxies(gate_rig.gate, &proxies);
     assert_int_equal(
         ask(rig, "GET /text", "Basic cmVhZGVyOnNlY3JldB==\r\nX-Forwarded-For: 1.2.3.4"), 401);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 /* --- tokens of issuers ------------------------------------------------------------------------ */
@@ -301,23 +271,19 @@ set_jwt_users(void)
     struct user_settings one = {
         .name = "jo",
         .permissions = PERMISSION_READ,
-        .tokens = TEXTS(ABC),
+        .tokens = TEXTS(ABC_SHA256),
         .jwt = {true, "https://i", .audience = TEXTS("fire")},
     };
-    struct users *users = NULL;
-    struct user_list list = {&one, 1};
-    assert_int_equal(users_new(&list, issuers, &memory, &users, NULL), OK);
-    gate_set_users(gate, users);
-    users_release(users);
+    gate_rig_set_users(&(struct user_list){&one, 1}, issuers);
 }
 
 static struct http_rig *
 begin_with_issuer(void)
 {
     struct http_rig *rig = begin();
-    clocked_ops.realtime_ms = realtime_ms;
+    gate_rig.ops.realtime_ms = realtime_ms;
     later_ns = 0;
-    assert_int_equal(issuers_new(&clocked, &memory, &issuers, NULL), OK);
+    assert_int_equal(issuers_new(&gate_rig.env, &gate_rig.memory, &issuers, NULL), OK);
     signer = token_signer_new(TOKEN_KEY_ED25519);
     set_jwt_users();
     return rig;
@@ -327,10 +293,10 @@ static void
 end_with_issuer(struct http_rig *rig)
 {
     http_rig_free(rig);
-    gate_free(gate);
+    gate_free(gate_rig.gate);
     issuers_free(issuers);
     token_signer_free(signer);
-    assert_int_equal(budget_used(&memory), 0);
+    assert_int_equal(budget_used(&gate_rig.memory), 0);
 }
 
 static void
@@ -432,16 +398,16 @@ UNIT_TEST(test_requests_beyond_the_rate_get_429)
 {
     struct http_rig *rig = begin();
     set_users(0);
-    gate_set_rate(gate, 10 * NS_PER_S, 3);
+    gate_set_rate(gate_rig.gate, 10 * NS_PER_S, 3);
     for (int i = 0; i < 5; i++) {
         assert_int_equal(ask(rig, "GET /text", NULL), i < 3 ? 200 : 429);
     }
     later_ns += 10 * NS_PER_S;
     assert_int_equal(ask(rig, "GET /text", NULL), 200);
     assert_int_equal(ask(rig, "GET /text", NULL), 429);
-    gate_set_rate(gate, 0, 0);
+    gate_set_rate(gate_rig.gate, 0, 0);
     assert_int_equal(ask(rig, "GET /text", NULL), 200);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 /* Returns what was logged since the last call. */
@@ -462,7 +428,7 @@ UNIT_TEST(test_requests_that_change_something_are_logged)
     int fds[2];
     char proxied[200];
     assert_true(network_parse("127.0.0.0/8", &proxies.items[0]));
-    gate_set_proxies(gate, &proxies);
+    gate_set_proxies(gate_rig.gate, &proxies);
     snprintf(proxied, sizeof proxied, "%s\r\nX-Forwarded-For: 192.0.2.7\r\nX-Scope-OrgID: t",
              basic);
     assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
@@ -489,7 +455,7 @@ UNIT_TEST(test_requests_that_change_something_are_logged)
     log_to_fd(-1);
     close(fds[0]);
     close(fds[1]);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 UNIT_TEST(test_a_failure_to_sign_in_names_the_client_and_the_proxy)
@@ -498,7 +464,7 @@ UNIT_TEST(test_a_failure_to_sign_in_names_the_client_and_the_proxy)
     struct networks proxies = {.count = 1};
     int fds[2];
     assert_true(network_parse("127.0.0.1", &proxies.items[0]));
-    gate_set_proxies(gate, &proxies);
+    gate_set_proxies(gate_rig.gate, &proxies);
     later_ns += 24 * 3600 * NS_PER_S; /* lines are due again, wherever other tests left the clock */
     assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
     log_to_fd(fds[1]);
@@ -508,7 +474,7 @@ UNIT_TEST(test_a_failure_to_sign_in_names_the_client_and_the_proxy)
     log_to_fd(-1);
     close(fds[0]);
     close(fds[1]);
-    end(rig);
+    gate_rig_end(rig);
 }
 
 UNIT_TEST(test_each_allocation_may_fail)
@@ -525,7 +491,7 @@ UNIT_TEST(test_each_allocation_may_fail)
         assert_int_equal(ask_as(rig, "GET /text", "reader:secret"), 200);
         assert_true(nth < 200);
     }
-    end(rig);
+    gate_rig_end(rig);
 }
 
 int

@@ -9,12 +9,8 @@
 #include "lib/auth/token_signer.h"
 #include "lib/failing_memory.h"
 #include "lib/test.h"
+#include "lib/texts.h"
 
-#define TEXTS(...)                                                       \
-    {                                                                    \
-        (const char *[]){__VA_ARGS__},                                   \
-            sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *) \
-    }
 #define CLAIM(name, value)                          \
     {                                               \
         (struct named_text[]){{(name), (value)}}, 1 \

@@ -6,21 +6,14 @@
 
 #include <stdatomic.h>
 
-#include "auth/gate.h"
 #include "base/text/base64.h"
-#include "lib/net/http_rig.h"
+#include "lib/auth/gate_rig.h"
 #include "lib/test.h"
 #include "lib/test_dir.h"
+#include "lib/texts.h"
 
-#define TEXTS(...)                                                       \
-    {                                                                    \
-        (const char *[]){__VA_ARGS__},                                   \
-            sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *) \
-    }
-/* bcrypt of "secret", cost 4 */
-#define PASSWORD "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
-#define FIRST    "wJalrXUtnFEMI/K7MDENG"
-#define SECOND   "je7MtGbClwBF/2Zp9Utk"
+#define FIRST  "wJalrXUtnFEMI/K7MDENG"
+#define SECOND "je7MtGbClwBF/2Zp9Utk"
 
 enum { TEXT_BYTES = 8192, NOW_S = 1440938160 /* 20150830T123600Z */, LONG_BODY = 90000 };
 #define DAY "20150830"
@@ -45,16 +38,12 @@ static struct user_settings settings[] = {
     {.name = "token",
      .access_keys = token_keys,
      .access_key_count = 1,
-     .password = PASSWORD,
+     .password = SECRET_BCRYPT,
      .permissions = PERMISSION_READ | PERMISSION_WRITE},
 };
 
 /* --- the rig ---------------------------------------------------------------------------------- */
 
-static struct gate *gate;
-static struct budget memory;
-static struct env clocked; /* the real one, with clocks of the test */
-static struct env_ops clocked_ops;
 static _Atomic int64_t later_s;
 static struct signing_settings signing;
 
@@ -66,55 +55,36 @@ realtime_ms(struct env *env)
 }
 
 static void
-write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void
 set_users(uint32_t count)
 {
-    struct users *users = NULL;
     struct user_list list = {.items = settings, .count = count, .signing = signing};
-    assert_int_equal(users_new(&list, NULL, &memory, &users, NULL), OK);
-    gate_set_users(gate, users);
-    users_release(users);
+    gate_rig_set_users(&list, NULL);
 }
 
 static struct http_rig *
 begin(void)
 {
-    struct http_options options = http_rig_options();
+    struct http_rig *rig = gate_rig_begin();
+    gate_rig.ops.realtime_ms = realtime_ms;
     snprintf(path_both, sizeof path_both, "%s/both", test_dir);
     snprintf(path_first, sizeof path_first, "%s/first", test_dir);
     snprintf(path_token, sizeof path_token, "%s/token", test_dir);
-    write_file(path_both, SECOND "\n" FIRST "\n");
-    write_file(path_first, FIRST "\n");
-    write_file(path_token, "token/with+chars==\n");
+    write_text_file(path_both, SECOND "\n" FIRST "\n");
+    write_text_file(path_first, FIRST "\n");
+    write_text_file(path_token, "token/with+chars==\n");
     signing = (struct signing_settings){.region = NULL};
     later_s = 0;
-    clocked_ops = *env_real()->ops;
-    clocked_ops.realtime_ms = realtime_ms;
-    clocked.ops = &clocked_ops;
-    budget_init(&memory, "gate", 0, NULL);
-    assert_int_equal(gate_new(&clocked, &memory, &gate, NULL), OK);
     set_users(3);
-    options.gate = gate_of_server(gate);
-    return http_rig_new(options);
+    return rig;
 }
 
 static void
 end(struct http_rig *rig)
 {
-    http_rig_free(rig);
-    gate_free(gate);
+    gate_rig_end(rig);
     unlink(path_both);
     unlink(path_first);
     unlink(path_token);
-    assert_int_equal(budget_used(&memory), 0);
 }
 
 /* --- a signer --------------------------------------------------------------------------------- */
@@ -321,7 +291,7 @@ UNIT_TEST(test_whatever_is_changed_after_signing_is_refused)
     }
     assert_int_equal(ASK(.target = "/echo"), 200); /* failures lock out no good signature */
     struct gate_stats stats;
-    gate_stats(gate, &stats);
+    gate_stats(gate_rig.gate, &stats);
     assert_int_equal(stats.refused[GATE_UNKNOWN], sizeof cases / sizeof *cases);
     end(rig);
 }
@@ -485,7 +455,7 @@ UNIT_TEST(test_either_secret_of_a_file_signs_and_a_new_file_replaces_both)
     assert_int_equal(ASK(.secret = SECOND), 200);
     assert_int_equal(ASK(.secret = FIRST, .hash_header = true), 200);
     assert_int_equal(ASK(.secret = SECOND, .hash_header = true), 200);
-    write_file(path_both, SECOND "\n");
+    write_text_file(path_both, SECOND "\n");
     set_users(3);
     assert_int_equal(ASK(.secret = FIRST), 401);
     assert_int_equal(ASK(.secret = SECOND), 200);
@@ -556,7 +526,7 @@ UNIT_TEST(test_users_that_change_before_the_body_is_whole_count)
     struct http_rig *rig = begin();
     for (size_t i = 0; i < 5; i++) {
         bool has_token = strcmp(keys[i], "TOKEN") == 0;
-        write_file(path_both, FIRST "\n");
+        write_text_file(path_both, FIRST "\n");
         set_users(3);
         struct client client =
             begin_long(rig, &(struct sent){.key = keys[i],
@@ -564,7 +534,7 @@ UNIT_TEST(test_users_that_change_before_the_body_is_whole_count)
                                            .hash_header = i % 2 == 0});
         /* Meanwhile the server is likely to see the head; all statuses hold if it is later. */
         assert_int_equal(ASK(.target = "/echo"), 200);
-        if (i == 1) write_file(path_both, SECOND "\n");
+        if (i == 1) write_text_file(path_both, SECOND "\n");
         if (i == 3) settings[0].access_key_count = 0;
         if (i != 4) set_users(i == 2 ? 2 : 3);
         if (i == 4) set_users(0); /* everybody may do everything */

@@ -6,12 +6,7 @@
 #include "lib/failing_memory.h"
 #include "lib/test.h"
 #include "lib/test_dir.h"
-
-#define TEXTS(...)                                                       \
-    {                                                                    \
-        (const char *[]){__VA_ARGS__},                                   \
-            sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *) \
-    }
+#include "lib/texts.h"
 
 /* SHA-256 of "abc" and of "def". */
 #define ABC          "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -137,9 +132,7 @@ UNIT_TEST(test_users_are_found_by_their_access_keys)
     struct user_settings two[] = {{.name = "ann"},
                                   {.name = "bob", .access_keys = keys, .access_key_count = 2}};
     const struct signing_key *key;
-    FILE *file = fopen(test_path, "w");
-    assert_non_null(file);
-    assert_true(fputs("secret\n", file) >= 0 && fclose(file) == 0);
+    write_text_file(test_path, "secret\n");
     struct user_list with_keys = {
         .items = two,
         .count = 2,

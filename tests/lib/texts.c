@@ -38,3 +38,12 @@ read_source_file(const char *path)
     fclose(f);
     return text;
 }
+
+void
+write_text_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
