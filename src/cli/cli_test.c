@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "config/config.h"
 #include "lib/cli_run.h"
+#include "lib/texts.h"
 #include <fcntl.h>
 
 /* Arguments of the fake command in the last run. */
@@ -126,61 +127,53 @@ UNIT_TEST(test_output_that_cannot_be_written_is_a_failure)
                         "firekeep: cannot write to standard output: No space left on device\n");
 }
 
-static void
-write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
 UNIT_TEST(test_check_accepts_valid_files_and_refuses_invalid_ones)
 {
     char dir[] = "/tmp/firekeep-check-XXXXXX", path[64], expected[200];
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/f.yml", dir);
-    write_text(path, "log:\n  level: debug\n");
+    write_text_file(path, "log:\n  level: debug\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok\n", path);
     assert_string_equal(cli_out, expected);
     assert_string_equal(cli_err, "");
 
-    write_text(path, "log:\n  levle: debug\n");
+    write_text_file(path, "log:\n  levle: debug\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
              "%s:2:3: unknown key 'levle' in 'log'; did you mean 'level'?\n", path);
     assert_string_equal(cli_err, expected);
     assert_string_equal(cli_out, "");
 
-    write_text(path, "wal: {segment_bytes: 1GiB, budget: 1GiB}\n");
+    write_text_file(path, "wal: {segment_bytes: 1GiB, budget: 1GiB}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
              "%s: wal.budget (1GiB) must be at least twice wal.segment-bytes (1GiB)\n", path);
     assert_string_equal(cli_err, expected);
 
-    write_text(path, "destinations:\n- {name: a, type: file, path: /a}\n");
+    write_text_file(path, "destinations:\n- {name: a, type: file, path: /a}\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok, 1 destination\n", path);
     assert_string_equal(cli_out, expected);
 
-    write_text(path, "destinations:\n"
-                     "- {name: a, type: file, path: /a}\n"
-                     "- {name: b, type: file, path: /b}\n"
-                     "storage: {mode: none}\n");
+    write_text_file(path, "destinations:\n"
+                          "- {name: a, type: file, path: /a}\n"
+                          "- {name: b, type: file, path: /b}\n"
+                          "storage: {mode: none}\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok, 2 destinations\n", path);
     assert_string_equal(cli_out, expected);
 
-    write_text(path, "sources:\n"
-                     "- {name: a, type: remote_read, url: 'http://h/api/v1/read'}\n"
-                     "storage: {mode: none}\n");
+    write_text_file(path, "sources:\n"
+                          "- {name: a, type: remote_read, url: 'http://h/api/v1/read'}\n"
+                          "storage: {mode: none}\n");
     assert_int_equal(RUN("check", path), EXIT_DONE);
     snprintf(expected, sizeof expected, "%s: ok, 1 source\n", path);
     assert_string_equal(cli_out, expected);
 
-    write_text(path, "sources:\n"
-                     "- {name: a, type: remote_read, url: 'http://localhost:9201/api/v1/read'}\n");
+    write_text_file(path,
+                    "sources:\n"
+                    "- {name: a, type: remote_read, url: 'http://localhost:9201/api/v1/read'}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
              "%s: source a (line 2): url is an address of this server (web.listen-address); a "
@@ -189,7 +182,7 @@ UNIT_TEST(test_check_accepts_valid_files_and_refuses_invalid_ones)
              path);
     assert_string_equal(cli_err, expected);
 
-    write_text(path, "destinations:\n- {name: a, type: file}\n");
+    write_text_file(path, "destinations:\n- {name: a, type: file}\n");
     assert_int_equal(RUN("check", path), EXIT_FAILED);
     snprintf(expected, sizeof expected,
              "%s:2:3: type file requires 'path', directory of the files; `${tenant}` stands for "

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"
+#include "lib/texts.h"
 #include "sys/env.h"
 
 static char dir[TEST_DIR_BYTES], store[96], file[96];
@@ -50,10 +51,7 @@ expect_status(int got, int expected, const char *words)
 static void
 write_text(const char *text)
 {
-    FILE *f = fopen(file, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    write_text_file(file, text);
 }
 
 static void

@@ -1,5 +1,6 @@
 /* rule_set_test.c - sets of rule files. */
 #include "lib/test.h"
+#include "lib/texts.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -52,10 +53,7 @@ in_dir(const char *name)
 static void
 put_file(const char *name, const char *text)
 {
-    FILE *file = fopen(in_dir(name), "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    write_text_file(in_dir(name), text);
 }
 
 /* Writes a file with a group for each letter, of one rule each. */

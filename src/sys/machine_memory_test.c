@@ -1,5 +1,6 @@
 /* machine_memory_test.c - memory limits of control groups, in trees made for the test. */
 #include "lib/test.h"
+#include "lib/texts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,10 +40,7 @@ put(const char *name, const char *text)
         mkdir(path, 0777);
         *slash = '/';
     }
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
+    write_text_file(path, text);
 }
 
 static uint64_t

@@ -3,6 +3,7 @@
  * coexist with reloads, and change nothing if the disk refuses them.
  */
 #include "lib/test.h"
+#include "lib/texts.h"
 #include "sim/server_rig.h"
 
 static struct site *site;
@@ -174,15 +175,6 @@ edit_often(void *failed)
     *(unsigned *)failed += edit("n:last=vector(0)") != 202;
 }
 
-static void
-write_file(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
 UNIT_TEST(test_edits_and_reloads_go_side_by_side)
 {
     struct site *s = site;
@@ -198,8 +190,8 @@ UNIT_TEST(test_edits_and_reloads_go_side_by_side)
              "storage: {path: %s, min_free: 1MiB}\nmemory: {limit: 512MiB}\n"
              "read: {max_concurrent: 2}\nrule_files: [%s]\n",
              s->store, rules);
-    write_file(path, text);
-    write_file(rules, "groups: []\n");
+    write_text_file(path, text);
+    write_text_file(rules, "groups: []\n");
     s->flag_count = 4;
     s->flag_words = words;
     struct config_lists lists = {.destinations = {NULL}};
@@ -212,7 +204,7 @@ UNIT_TEST(test_edits_and_reloads_go_side_by_side)
     for (unsigned round = 0; round < 40; round++) {
         snprintf(text, sizeof text, "groups: [{name: f, rules: [{record: a, expr: vector(%u)}]}]\n",
                  round);
-        write_file(rules, text);
+        write_text_file(rules, text);
         enum err e = server_reload(s->server, &why);
         if (e) print_error("%s\n", why.text);
         must(e);
@@ -222,7 +214,7 @@ UNIT_TEST(test_edits_and_reloads_go_side_by_side)
     snprintf(text, sizeof text, "%s:f=vector(39) n:last=vector(0)", rules);
     check("", text);
     /* A rule file that cannot be read prevents a reload, but not an edit. */
-    write_file(rules, "groups: [");
+    write_text_file(rules, "groups: [");
     assert_int_equal(server_reload(s->server, &why), ERR_INPUT);
     snprintf(text, sizeof text, "%s:f=vector(39)", rules);
     check("n 202", text);

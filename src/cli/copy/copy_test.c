@@ -13,18 +13,10 @@
 #include "lib/cli_run.h"
 #include "lib/net/http_player.h"
 #include "lib/test_dir.h"
+#include "lib/texts.h"
 #include "sys/env.h"
 
 static char dir[TEST_DIR_BYTES], from[96], store[96], config[96], work[96], progress[112];
-
-static void
-write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
 
 /* Two slices of one day each, with samples at the first and at the last millisecond of each. */
 #define LINE(time, value) \
@@ -60,10 +52,10 @@ give(const char *lines, const char *more)
 {
     char path[128], text[1000];
     snprintf(path, sizeof path, "%s/object", from);
-    write_text(path, lines);
+    write_text_file(path, lines);
     snprintf(text, sizeof text, "sources: [{name: old, type: archive, path: %s, layout: flat}]\n%s",
              from, more);
-    write_text(config, text);
+    write_text_file(config, text);
 }
 
 static const struct command *const commands[] = {&command_copy, &command_export, NULL};
@@ -208,7 +200,7 @@ UNIT_TEST(test_a_server_is_copied_to_itself_only_as_another_tenant)
     static const char *const answers[] = {
         "HTTP/1.1 403 No\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad"};
     struct player player;
-    write_text(config, "{}");
+    write_text_file(config, "{}");
     player_start(&player, 1, answers);
     expect_status(COPY("--no-verify", player.url, player.url), EXIT_USAGE);
     expect_output("FROM and TO are the same");
@@ -229,7 +221,7 @@ UNIT_TEST(test_a_copy_from_a_server_that_refuses_is_not_tried_again)
     player_start(&player, 1, answers);
     snprintf(text, sizeof text, "sources: [{name: old, type: remote_read, url: '%s'}]\n",
              player.url);
-    write_text(config, text);
+    write_text_file(config, text);
     expect_status(COPY_TO_STORE("--retry=2s"), EXIT_FAILED);
     expect_output("status 403: bad");
     expect_output("run the same command again to continue\n");

@@ -14,6 +14,7 @@
 #include "cli/lib/target/target.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"
+#include "lib/texts.h"
 #include "model/select.h"
 #include "sys/env.h"
 
@@ -36,15 +37,6 @@ remove_dir(void **state)
 {
     (void)state;
     return env_remove_tree(env_real(), dir, NULL) == OK ? 0 : -1;
-}
-
-static void
-write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
 }
 
 static void
@@ -89,7 +81,7 @@ expect_stored(const char *csv)
 
 UNIT_TEST(test_an_import_of_all_samples_ends_with_0)
 {
-    write_text(file, GOOD);
+    write_text_file(file, GOOD);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
     expect_output("imported 1 sample, 0 histograms");
     expect_stored(HEAD "up,\"{a=\"\"b\"\"}\",1700000000000,1\n");
@@ -97,7 +89,7 @@ UNIT_TEST(test_an_import_of_all_samples_ends_with_0)
 
 UNIT_TEST(test_an_import_that_leaves_out_a_line_ends_with_1)
 {
-    write_text(file, "up{a=\"b\" 1\n" GOOD);
+    write_text_file(file, "up{a=\"b\" 1\n" GOOD);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_FAILED);
     expect_output("imported 1 sample, 0 histograms");
     expect_output("; 1 bad line");
@@ -105,7 +97,7 @@ UNIT_TEST(test_an_import_that_leaves_out_a_line_ends_with_1)
 
 UNIT_TEST(test_an_import_of_refused_samples_ends_with_1)
 {
-    write_text(file, "up{a=\"b\"} 1 4102444800000\n" GOOD);
+    write_text_file(file, "up{a=\"b\"} 1 4102444800000\n" GOOD);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_FAILED);
     expect_output("imported 1 sample, 0 histograms");
     expect_output("; 1 refused");
@@ -113,7 +105,7 @@ UNIT_TEST(test_an_import_of_refused_samples_ends_with_1)
 
 UNIT_TEST(test_an_import_of_a_file_cut_short_ends_with_1)
 {
-    write_text(file, "# TYPE up gauge\nup{a=\"b\"} 1 1700000000\n");
+    write_text_file(file, "# TYPE up gauge\nup{a=\"b\"} 1 1700000000\n");
     for (unsigned again = 0; again < 2; again++) {
         expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file),
                       EXIT_FAILED);
@@ -127,7 +119,7 @@ UNIT_TEST(test_imported_samples_are_written_into_a_part)
 {
     char pattern[128];
     glob_t found;
-    write_text(file, GOOD);
+    write_text_file(file, GOOD);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
     snprintf(pattern, sizeof pattern, "%s/parts/*/part", store);
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
@@ -139,11 +131,11 @@ UNIT_TEST(test_imported_samples_are_written_into_a_part)
 
 UNIT_TEST(test_an_import_that_is_done_has_nothing_left_to_do)
 {
-    write_text(file, GOOD);
+    write_text_file(file, GOOD);
     expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
     expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
     expect_output("imported 0 samples");
-    write_text(file, GOOD "up{a=\"b\"} 2 1700000001000\n");
+    write_text_file(file, GOOD "up{a=\"b\"} 2 1700000001000\n");
     expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
     expect_output("imported 1 sample,");
     expect_output(": continuing after line 1");
@@ -191,11 +183,11 @@ UNIT_TEST(test_an_import_continues_with_the_metadata_of_lines_read_before)
     }
     for (unsigned i = 0; i < 4; i++) {
         strcat(cut, lines[i]);
-        write_text(file, cut);
+        write_text_file(file, cut);
         expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file),
                       EXIT_FAILED);
         expect_output("missing # EOF");
-        write_text(file, whole);
+        write_text_file(file, whole);
         expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file), EXIT_DONE);
         expect_output(": continuing after line ");
         char expected[100];
@@ -214,18 +206,18 @@ leave_import_killed(const char *const *lines, unsigned stored, unsigned saved)
     for (unsigned i = 0; i < stored; i++) {
         strcat(text, lines[i]);
     }
-    write_text(file, text);
+    write_text_file(file, text);
     if (stored > 0) {
         expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
     }
     for (unsigned i = stored; i < 3; i++) {
         strcat(text, lines[i]);
     }
-    write_text(file, text);
+    write_text_file(file, text);
     snprintf(text, sizeof text,
              "firekeep import 2\nto %s\ntenant \nfile %u 0 part 0 0000000000000000 %s\n", store,
              saved, file);
-    write_text(progress, text);
+    write_text_file(progress, text);
 }
 
 UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
@@ -262,7 +254,7 @@ UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
 static void
 import_samples(void)
 {
-    write_text(file, SAMPLES);
+    write_text_file(file, SAMPLES);
     expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
 }
 
@@ -296,9 +288,9 @@ leave_killed(const char *last_progress, unsigned next, size_t bytes)
     assert_non_null(counts);
     snprintf(text, sizeof text, "%.*s\nnext %lld bytes %zu%s", (int)(at - last_progress),
              last_progress, 1699999200000 + next * 3600000LL, bytes, counts);
-    write_text(progress, text);
+    write_text_file(progress, text);
     snprintf(text, sizeof text, "%.*sup,\"{}\",170000", (int)bytes, six);
-    write_text(other, text);
+    write_text_file(other, text);
 }
 
 UNIT_TEST(test_an_export_killed_after_any_slice_continues_to_the_same_file)

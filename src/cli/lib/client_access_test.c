@@ -3,6 +3,7 @@
 
 #include "lib/terminal.h"
 #include "lib/test_dir.h"
+#include "lib/texts.h"
 
 #include <sys/wait.h>
 
@@ -23,10 +24,7 @@ open_url(const char *url, const char *config_file)
 static const char *
 write_file(const char *text)
 {
-    FILE *f = fopen(test_path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    write_text_file(test_path, text);
     return test_path;
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/lib/import_resume.h"
 #include "lib/test_dir.h"
+#include "lib/texts.h"
 
 static struct resume
 resume_of(struct resume_file *files, uint32_t count)
@@ -62,10 +63,7 @@ refuse(const char *text)
     struct why why = {""};
     struct resume_file files[] = {{.path = "a"}};
     struct resume r = resume_of(files, 1);
-    FILE *f = fopen(test_path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    write_text_file(test_path, text);
     assert_int_equal(resume_load(&r, &why), ERR_INPUT);
     assert_true(why.text[0] != '\0');
 }
@@ -81,21 +79,12 @@ UNIT_TEST(test_files_of_something_else_are_refused)
     refuse("firekeep import 1\nto http://x\ntenant \n");
 }
 
-static void
-write_data(const char *name, const char *text)
-{
-    FILE *f = fopen(name, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
 UNIT_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused)
 {
     struct why why = {""};
     char data[160];
     snprintf(data, sizeof data, "%s/data", test_dir);
-    write_data(data, "one\ntwo\n");
+    write_text_file(data, "one\ntwo\n");
     struct resume_file files[] = {{.path = data}};
     struct resume r = resume_of(files, 1);
     assert_int_equal(resume_load(&r, &why), OK);
@@ -105,15 +94,15 @@ UNIT_TEST(test_a_file_that_grew_goes_on_and_another_one_is_refused)
     assert_int_equal(resume_load(&r, &why), OK);
     assert_true(files[0].done);
 
-    write_data(data, "one\ntwo\nthree\n");
+    write_text_file(data, "one\ntwo\nthree\n");
     assert_int_equal(resume_load(&r, &why), OK);
     assert_int_equal(files[0].lines, 2);
     assert_false(files[0].done);
 
-    write_data(data, "one\nTWO\nthree\n");
+    write_text_file(data, "one\nTWO\nthree\n");
     assert_int_equal(resume_load(&r, &why), ERR_INPUT);
     assert_non_null(strstr(why.text, "is no longer the file"));
-    write_data(data, "one\n");
+    write_text_file(data, "one\n");
     assert_int_equal(resume_load(&r, &why), ERR_INPUT);
     unlink(data);
 }
@@ -126,7 +115,7 @@ UNIT_TEST(test_a_long_file_cut_short_is_refused)
     char data[160];
     snprintf(data, sizeof data, "%s/data", test_dir);
     memset(text, '\n', sizeof text - 1);
-    write_data(data, text);
+    write_text_file(data, text);
     struct resume_file files[] = {{.path = data}};
     struct resume r = resume_of(files, 1);
     assert_int_equal(resume_load(&r, &why), OK);

@@ -10,18 +10,10 @@
 #include "cli/commands.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"
+#include "lib/texts.h"
 #include "sys/env.h"
 
 static char dir[TEST_DIR_BYTES], store[96], file[96], rules[96], config[96], progress[96];
-
-static void
-write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
 
 static const struct command *const commands[] = {&command_import, &command_export, &command_rules,
                                                  NULL};
@@ -61,10 +53,10 @@ begin(void **state)
     for (long long t = 1699999200 - 300; t < 1699999200 + 1200; t += 60) {
         size += (size_t)snprintf(text + size, sizeof text - size, "up 1 %lld000\n", t);
     }
-    write_text(file, text);
-    write_text(rules, GROUP("up + 1"));
+    write_text_file(file, text);
+    write_text_file(rules, GROUP("up + 1"));
     snprintf(text, sizeof text, "rule_files: ['%s']\n", rules);
-    write_text(config, text);
+    write_text_file(config, text);
     expect_status(RUN("import", "--storage.path", store, "--format=prometheus", file), EXIT_DONE);
     return 0;
 }
@@ -101,7 +93,7 @@ UNIT_TEST(test_each_evaluation_of_the_range_is_made_once)
 UNIT_TEST(test_a_result_that_differs_from_what_is_stored_ends_with_1)
 {
     expect_status(REPLAY(), EXIT_DONE);
-    write_text(rules, GROUP("up + 2"));
+    write_text_file(rules, GROUP("up + 2"));
     expect_status(REPLAY(), EXIT_FAILED);
     expect_recorded(20);
     expect_status(REPLAY("--overwrite"), EXIT_DONE);
@@ -111,12 +103,12 @@ UNIT_TEST(test_a_result_that_differs_from_what_is_stored_ends_with_1)
 
 UNIT_TEST(test_a_rule_that_fails_ends_with_1)
 {
-    write_text(
+    write_text_file(
         rules,
         GROUP("up * on () group_left () (up or label_replace(up, \"x\", \"y\", \"\", \"\"))"));
     expect_status(REPLAY(), EXIT_FAILED);
     expect_output("found duplicate series");
-    write_text(rules, GROUP("up +"));
+    write_text_file(rules, GROUP("up +"));
     expect_status(REPLAY(), EXIT_FAILED);
     expect_status(RUN("rules", "replay", "--storage.path", store, "--config.file", config),
                   EXIT_USAGE);
@@ -168,7 +160,7 @@ UNIT_TEST(test_a_replay_killed_after_it_deleted_does_not_delete_again)
     expect_status(REPLAY("--resume", progress, "--overwrite"), EXIT_DONE);
     expect_recorded(20);
     leave_killed("cd", "--overwrite");
-    write_text(file, "r 7 1699999500000\n");
+    write_text_file(file, "r 7 1699999500000\n");
     expect_status(RUN("import", "--storage.path", store, "--format=prometheus", file), EXIT_DONE);
     expect_status(REPLAY("--resume", progress, "--overwrite"), EXIT_DONE);
     expect_recorded(21);
@@ -181,7 +173,7 @@ UNIT_TEST(test_a_replay_does_not_continue_another_one)
     expect_output("belongs to a run with other arguments");
     expect_status(REPLAY("--resume", progress, "--overwrite"), EXIT_FAILED);
     expect_output("belongs to a run with other arguments");
-    write_text(rules, GROUP("up + 3"));
+    write_text_file(rules, GROUP("up + 3"));
     expect_status(REPLAY("--resume", progress), EXIT_FAILED);
     expect_output("belongs to a run with other arguments");
 }

@@ -1,5 +1,6 @@
 /* rule_tests_test.c - files of unit tests of rules. */
 #include "lib/test.h"
+#include "lib/texts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -445,9 +446,7 @@ make_file(const char *dir, const char *name)
 {
     char path[300];
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_int_equal(fclose(file), 0);
+    write_text_file(path, "");
 }
 
 static void
