@@ -6,25 +6,10 @@
 #include <unistd.h>
 
 #include "config/lists/lists.h"
-#include "config/schema/text.h"
+#include "lib/config/settings_rig.h"
+#include "lib/texts.h"
 
 /* --- small helpers ---------------------------------------------------------------------------- */
-
-static struct settings
-defaults(void)
-{
-    struct settings s;
-    settings_default(&s);
-    return s;
-}
-
-static const struct setting *
-find(const char *name)
-{
-    const struct setting *s = settings_find(bytes_of_text(name));
-    assert_non_null(s);
-    return s;
-}
 
 /* Applies the words after `first` up to NULL. */
 static enum err
@@ -50,46 +35,10 @@ flags(struct settings *settings, struct why *why, const char *first, ...)
 static void
 check_flag_error(const char *word, const char *expected)
 {
-    struct settings before = defaults(), s = before;
+    struct settings before = settings_defaults(), s = before;
     struct why why = {""};
     assert_int_equal(flags(&s, &why, "--log.level=debug", word, NULL), ERR_INPUT);
     assert_string_equal(why.text, expected);
-    assert_memory_equal(&s, &before, sizeof s);
-}
-
-/* Returns the value of a setting, in memory of the test. */
-static const char *
-value(const struct settings *settings, const struct setting *setting)
-{
-    static char text[SETTING_TEXT_BYTES];
-    struct buf buf;
-    buf_init(&buf, NULL, sizeof text);
-    settings_value(settings, setting, &buf);
-    assert_int_equal(buf_error(&buf), OK);
-    if (buf.size > 0) memcpy(text, buf.at, buf.size);
-    text[buf.size] = 0;
-    buf_fini(&buf);
-    return text;
-}
-
-static void
-check_number(const char *name, const char *text, uint64_t expected)
-{
-    struct settings s = defaults();
-    struct why why = {""};
-    enum err e = setting_parse(find(name), bytes_of_text(text), &s, &why);
-    assert_string_equal(why.text, "");
-    assert_int_equal(e, OK);
-    assert_true(setting_number(find(name), &s) == expected);
-}
-
-static void
-check_refused(const char *name, const char *text)
-{
-    struct settings before = defaults(), s = before;
-    struct why why = {""};
-    assert_int_equal(setting_parse(find(name), bytes_of_text(text), &s, &why), ERR_INPUT);
-    assert_string_not_equal(why.text, "");
     assert_memory_equal(&s, &before, sizeof s);
 }
 
@@ -113,7 +62,7 @@ text_that_passes(const struct setting *setting)
 
 UNIT_TEST(test_defaults_are_those_the_header_names)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     assert_string_equal(s.config_file, "");
     assert_string_equal(s.storage_path, "./data");
     assert_int_equal(s.storage_mode, STORAGE_LOCAL);
@@ -183,7 +132,7 @@ UNIT_TEST(test_table_rows_are_well_formed_and_their_fields_do_not_overlap)
             assert_int_equal(used[s->offset + i]++, 0);
         }
     }
-    assert_ptr_equal(settings_find(bytes_of_text("log.level")), find("log.level"));
+    assert_ptr_equal(settings_find(bytes_of_text("log.level")), setting_named("log.level"));
     assert_null(settings_find(bytes_of_text("log")));
 }
 
@@ -204,7 +153,7 @@ UNIT_TEST(test_out_of_range_message_names_the_range)
     memset(word + 15, 'x', 201);
     check_flag_error(word, "--storage.path: must be at most 200 bytes, got 201");
     word[15 + 200] = 0;
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     assert_int_equal(flags(&s, NULL, word, NULL), OK);
     assert_int_equal(strlen(s.storage_path), 200);
 }
@@ -213,20 +162,20 @@ UNIT_TEST(test_out_of_range_message_names_the_range)
 
 UNIT_TEST(test_choices_and_yes_or_no_are_exact_words)
 {
-    check_number("storage.mode", "none", STORAGE_NONE);
-    check_number("wal.ack", "memory", ACK_MEMORY);
-    check_number("wal.ack", "written", ACK_WRITTEN);
-    check_number("log.level", "error", LOG_ERROR);
-    check_number("log.format", "json", LOG_JSON);
-    check_number("tenancy.enabled", "true", 1);
-    check_number("tenancy.enabled", "false", 0);
-    check_refused("log.level", "");
-    check_refused("log.level", "Info");
-    check_refused("log.level", "debug|info");
-    check_refused("log.level", "inf");
-    check_refused("tenancy.enabled", "yes");
-    check_refused("tenancy.enabled", "1");
-    check_refused("tenancy.enabled", "True");
+    check_setting_number("storage.mode", "none", STORAGE_NONE);
+    check_setting_number("wal.ack", "memory", ACK_MEMORY);
+    check_setting_number("wal.ack", "written", ACK_WRITTEN);
+    check_setting_number("log.level", "error", LOG_ERROR);
+    check_setting_number("log.format", "json", LOG_JSON);
+    check_setting_number("tenancy.enabled", "true", 1);
+    check_setting_number("tenancy.enabled", "false", 0);
+    check_setting_refused("log.level", "");
+    check_setting_refused("log.level", "Info");
+    check_setting_refused("log.level", "debug|info");
+    check_setting_refused("log.level", "inf");
+    check_setting_refused("tenancy.enabled", "yes");
+    check_setting_refused("tenancy.enabled", "1");
+    check_setting_refused("tenancy.enabled", "True");
     check_flag_error(
         "--log.level=wran",
         "--log.level: expected one of debug, info, warn, error, got 'wran'; did you mean 'warn'?");
@@ -244,8 +193,9 @@ check_address(const char *text, const char *host, unsigned port)
     assert_int_equal(e, OK);
     assert_string_equal(got_host, host);
     assert_int_equal(got_port, port);
-    struct settings s = defaults();
-    assert_int_equal(setting_parse(find("web.listen-address"), bytes_of_text(text), &s, NULL), OK);
+    struct settings s = settings_defaults();
+    assert_int_equal(
+        setting_parse(setting_named("web.listen-address"), bytes_of_text(text), &s, NULL), OK);
     assert_string_equal(s.web_listen_address, text);
 }
 
@@ -265,7 +215,7 @@ UNIT_TEST(test_listen_address_is_host_and_port)
         "ho st:1",    "http://h:1",    "a:b:1",     "host:1/",    "99999999999999999999:1",
         "[::1]x:1",   "x[::1]:1",      "[:80",      ":",          "]:1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        check_refused("web.listen-address", bad[i]);
+        check_setting_refused("web.listen-address", bad[i]);
         char host[SETTING_TEXT_BYTES] = "as before";
         uint16_t port = 7;
         assert_int_equal(settings_listen_address(bad[i], host, &port, NULL), ERR_INPUT);
@@ -282,7 +232,7 @@ UNIT_TEST(test_listen_address_is_host_and_port)
 
 UNIT_TEST(test_settings_that_disagree_are_refused)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     struct why why = {""};
     assert_int_equal(flags(&s, &why, "--wal.segment-bytes=1GiB", "--wal.budget=2GiB", NULL), OK);
     assert_int_equal(settings_validate(&s, 0, 0, &why), OK);
@@ -290,7 +240,7 @@ UNIT_TEST(test_settings_that_disagree_are_refused)
     assert_int_equal(settings_validate(&s, 0, 0, &why), ERR_INPUT);
     assert_string_equal(why.text,
                         "wal.budget (2147483647) must be at least twice wal.segment-bytes (1GiB)");
-    s = defaults();
+    s = settings_defaults();
     assert_int_equal(flags(&s, &why, "--storage.mode=none", NULL), OK);
     assert_int_equal(settings_validate(&s, 0, 0, &why), ERR_INPUT);
     assert_string_equal(why.text, "storage.mode=none requires at least one destination or source");
@@ -311,25 +261,27 @@ UNIT_TEST(test_listeners_are_also_sockets_and_several_of_them)
                 {"fd://web", "web", LISTENER_FD},
                 {"fd://web@1.x\\2d", "web@1.x\\2d", LISTENER_FD}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        struct settings s = defaults();
+        struct settings s = settings_defaults();
         enum listener_kind kind;
         const char *place;
         assert_int_equal(settings_listener(good[i].text, &kind, &place, NULL), OK);
         assert_int_equal(kind, good[i].kind);
         assert_string_equal(place, good[i].place);
-        assert_int_equal(
-            setting_parse(find("web.listen-address"), bytes_of_text(good[i].text), &s, NULL), OK);
+        assert_int_equal(setting_parse(setting_named("web.listen-address"),
+                                       bytes_of_text(good[i].text), &s, NULL),
+                         OK);
     }
     char long_path[120] = "unix:";
     memset(long_path + 5, 'x', 108);
-    check_refused("web.listen-address", long_path);
+    check_setting_refused("web.listen-address", long_path);
     static const char *const bad[] = {"unix:", "fd://",  "fd://a:b", "fd:a", ":1,",
                                       ",:1",   ":1,,:2", ":1,:1",    ":1,x", "unix:a,unix:a"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        check_refused("web.listen-address", bad[i]);
+        check_setting_refused("web.listen-address", bad[i]);
     }
-    struct settings s = defaults();
-    assert_int_equal(setting_parse(find("web.listen-address"), bytes_of_text(""), &s, NULL), OK);
+    struct settings s = settings_defaults();
+    assert_int_equal(
+        setting_parse(setting_named("web.listen-address"), bytes_of_text(""), &s, NULL), OK);
     check_flag_error("--web.listen-address=unix:",
                      "--web.listen-address: expected unix:PATH with a path of 1 to 107 bytes "
                      "without commas, got 'unix:'");
@@ -343,7 +295,7 @@ UNIT_TEST(test_listeners_are_also_sockets_and_several_of_them)
 
 UNIT_TEST(test_each_flag_for_an_address_adds_to_those_before_it)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     snprintf(s.web_listen_address, sizeof s.web_listen_address, "%s", "of.the.file:1");
     assert_int_equal(flags(&s, NULL, "--web.listen-address=:1", "--web.listen-address",
                            "unix:/a,fd://b", "--web.listen-address=[::1]:2", NULL),
@@ -382,12 +334,12 @@ UNIT_TEST(test_hosts_networks_and_services_have_their_form)
          {"a b", "http://a", "a:b", "a,b", "a:1:1", "a/"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct settings s = defaults();
-        const struct setting *setting = find(cases[i].name);
+        struct settings s = settings_defaults();
+        const struct setting *setting = setting_named(cases[i].name);
         assert_int_equal(setting_parse(setting, bytes_of_text(cases[i].good), &s, NULL), OK);
         assert_int_equal(setting_parse(setting, bytes_of_text(""), &s, NULL), OK);
         for (size_t k = 0; k < 6; k++) {
-            check_refused(cases[i].name, cases[i].bad[k]);
+            check_setting_refused(cases[i].name, cases[i].bad[k]);
         }
     }
     check_flag_error("--web.trusted-proxies=proxy",
@@ -400,7 +352,7 @@ UNIT_TEST(test_hosts_networks_and_services_have_their_form)
 
 UNIT_TEST(test_flags_take_their_value_in_either_form)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     assert_int_equal(flags(&s, NULL, "--storage.path=/a=b", "--log.level", "warn",
                            "--web.enable-lifecycle", "--tenancy.enabled=true", NULL),
                      OK);
@@ -446,7 +398,7 @@ UNIT_TEST(test_wrong_flags_are_refused_with_a_suggestion)
 
 UNIT_TEST(test_flag_that_misses_its_value_does_not_swallow_the_next)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     struct why why;
     assert_int_equal(flags(&s, &why, "--storage.path", "--log.level=debug", NULL), ERR_INPUT);
     assert_string_equal(why.text, "--storage.path requires a value: DIRECTORY");
@@ -499,7 +451,7 @@ UNIT_TEST(test_printed_yaml_reads_back_as_the_same_settings)
 {
     uint64_t random = 20240607;
     for (int round = 0; round < 300; round++) {
-        struct settings s = defaults(), again = s;
+        struct settings s = settings_defaults(), again = s;
         if (round > 0) randomize(&s, &random);
         struct buf text;
         buf_init(&text, NULL, 65536);
@@ -512,8 +464,8 @@ UNIT_TEST(test_printed_yaml_reads_back_as_the_same_settings)
         memcpy(again.config_file, s.config_file, sizeof s.config_file);
         for (const struct setting *t = settings_table(); t->name != NULL; t++) {
             char want[SETTING_TEXT_BYTES];
-            snprintf(want, sizeof want, "%s", value(&s, t));
-            assert_string_equal(value(&again, t), want);
+            snprintf(want, sizeof want, "%s", setting_shown(&s, t));
+            assert_string_equal(setting_shown(&again, t), want);
         }
         buf_fini(&text);
     }
@@ -550,9 +502,11 @@ static void
 check_prefix(const char *url, const char *prefix, const char *expected)
 {
     char got[SETTING_PREFIX_BYTES];
-    struct settings s = defaults();
-    assert_int_equal(setting_parse(find("web.external-url"), bytes_of_text(url), &s, NULL), OK);
-    assert_int_equal(setting_parse(find("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
+    struct settings s = settings_defaults();
+    assert_int_equal(setting_parse(setting_named("web.external-url"), bytes_of_text(url), &s, NULL),
+                     OK);
+    assert_int_equal(
+        setting_parse(setting_named("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
     settings_route_prefix(&s, got);
     assert_string_equal(got, expected);
 }
@@ -564,10 +518,11 @@ check_external_url(const char *listen, const char *external, const char *prefix,
     char got[SETTING_URL_BYTES], address[8][SETTING_TEXT_BYTES];
     struct listener_settings items[8];
     uint32_t count = 0;
-    struct settings s = defaults();
-    assert_int_equal(setting_parse(find("web.external-url"), bytes_of_text(external), &s, NULL),
-                     OK);
-    assert_int_equal(setting_parse(find("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
+    struct settings s = settings_defaults();
+    assert_int_equal(
+        setting_parse(setting_named("web.external-url"), bytes_of_text(external), &s, NULL), OK);
+    assert_int_equal(
+        setting_parse(setting_named("web.route-prefix"), bytes_of_text(prefix), &s, NULL), OK);
     for (const char *rest = listen; (rest = settings_list_next(rest, address[count])) != NULL;) {
         items[count] =
             (struct listener_settings){.place = address[count],
@@ -626,11 +581,11 @@ UNIT_TEST(test_route_prefix_is_its_own_or_the_path_of_the_external_url)
         "http:///keep",        "http://example.com/?a", "http://example.com/a%20b",
         "'http://example.com'"};
     for (size_t i = 0; i < sizeof bad_urls / sizeof *bad_urls; i++) {
-        check_refused("web.external-url", bad_urls[i]);
+        check_setting_refused("web.external-url", bad_urls[i]);
     }
-    check_refused("web.route-prefix", "a b");
-    check_refused("web.route-prefix", "/a*");
-    check_refused("web.route-prefix", "http://example.com");
+    check_setting_refused("web.route-prefix", "a b");
+    check_setting_refused("web.route-prefix", "/a*");
+    check_setting_refused("web.route-prefix", "http://example.com");
     check_flag_error(
         "--web.external-url=keep",
         "--web.external-url: expected a URL such as https://example.com/firekeep, or a "
@@ -639,9 +594,10 @@ UNIT_TEST(test_route_prefix_is_its_own_or_the_path_of_the_external_url)
 
 UNIT_TEST(test_origins_are_a_regular_expression)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     const char *fine = "https?://(a|b)\\.example\\.com";
-    assert_int_equal(setting_parse(find("web.cors-origin"), bytes_of_text(fine), &s, NULL), OK);
+    assert_int_equal(setting_parse(setting_named("web.cors-origin"), bytes_of_text(fine), &s, NULL),
+                     OK);
     check_flag_error("--web.cors-origin=(",
                      "--web.cors-origin: expected a regular expression, got '('");
 }
@@ -651,7 +607,7 @@ static const char *
 other_value(const struct setting *t)
 {
     static char text[SETTING_NUMBER_BYTES];
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     if (t->check != NULL) return text_that_passes(t);
     if (t->type == SETTING_TEXT) return "other";
     bool word = t->type == SETTING_BOOL || t->choices != NULL;
@@ -668,7 +624,7 @@ UNIT_TEST(test_each_setting_alone_decides_whether_a_reload_is_allowed)
 {
     unsigned reloadable_count = 0;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
-        struct settings now = defaults(), next = now;
+        struct settings now = settings_defaults(), next = now;
         struct why why = {""};
         assert_int_equal(setting_parse(t, bytes_of_text(other_value(t)), &next, NULL), OK);
         enum err e = settings_check_reload(&now, &next, &why);
@@ -688,7 +644,7 @@ UNIT_TEST(test_each_setting_alone_decides_whether_a_reload_is_allowed)
 
 UNIT_TEST(test_a_setting_that_needs_a_restart_is_named_as_in_the_file)
 {
-    struct settings now = defaults(), next;
+    struct settings now = settings_defaults(), next;
     struct why why = {""};
     snprintf(now.config_file, sizeof now.config_file, "%s", "firekeep.yml");
     next = now;
@@ -712,10 +668,7 @@ make_file(const char *text)
     assert_non_null(mkdtemp(f.dir));
     snprintf(f.path, sizeof f.path, "%s/firekeep.yml", f.dir);
     snprintf(f.flag, sizeof f.flag, "--config.file=%s", f.path);
-    FILE *file = fopen(f.path, "w");
-    assert_non_null(file);
-    assert_int_equal(fputs(text, file) >= 0, 1);
-    assert_int_equal(fclose(file), 0);
+    write_text_file(f.path, text);
     return f;
 }
 
@@ -756,7 +709,7 @@ UNIT_TEST(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults)
 UNIT_TEST(test_load_judges_file_and_flags_together)
 {
     struct temp_file f = make_file("wal:\n  budget: 100MiB\n");
-    struct settings s, before = defaults();
+    struct settings s, before = settings_defaults();
     s = before;
     struct why why = {""};
     assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_INPUT);
@@ -796,7 +749,7 @@ UNIT_TEST(test_load_reads_both_lists_with_the_flags_in_mind)
 
 UNIT_TEST(test_load_without_file_flag_reads_none)
 {
-    struct settings s, expected = defaults();
+    struct settings s, expected = settings_defaults();
     struct config_lists lists;
     assert_int_equal(settings_load(&s, &lists, 0, NULL, NULL), OK);
     assert_int_equal(lists.destinations.count, 0);
@@ -809,7 +762,7 @@ UNIT_TEST(test_load_without_file_flag_reads_none)
 UNIT_TEST(test_load_errors_name_the_file)
 {
     struct temp_file f = make_file("log:\n  level: loud\n");
-    struct settings s = defaults(), before = s;
+    struct settings s = settings_defaults(), before = s;
     struct why why = {""};
     assert_int_equal(load(&s, &f, "--log.level=error", &why), ERR_INPUT);
     char expected[300];
@@ -843,7 +796,7 @@ UNIT_TEST(test_load_reports_each_refused_allocation)
                                    "sources: [{name: a, type: remote_read, url: 'http://h'}]\n");
     unsigned nth = 1;
     for (;; nth++) {
-        struct settings s = defaults(), before = s;
+        struct settings s = settings_defaults(), before = s;
         struct why why = {""};
         mem_fail_nth(nth, false);
         enum err e = load(&s, &f, "--log.format=json", &why);
@@ -861,20 +814,6 @@ UNIT_TEST(test_load_reports_each_refused_allocation)
 }
 
 /* --- the manual ------------------------------------------------------------------------------- */
-
-/* Reads a file of the source tree, NUL-terminated; tests run in its root. The caller frees it. */
-static char *
-read_source_file(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) fail_msg("%s is missing: run the tests in the root of the source tree", path);
-    char *text = calloc(1, CONFIG_BYTES_MAX);
-    assert_non_null(text);
-    size_t got = fread(text, 1, CONFIG_BYTES_MAX - 1, f);
-    assert_in_range(got, 1, CONFIG_BYTES_MAX - 2);
-    fclose(f);
-    return text;
-}
 
 /* Writes the column "Value" of the manual. */
 static void
@@ -930,7 +869,7 @@ UNIT_TEST(test_manual_has_a_true_row_for_every_setting)
 UNIT_TEST(test_example_file_names_every_setting_with_its_default)
 {
     char *text = read_source_file("docs/firekeep.example.yml");
-    struct settings s, expected = defaults();
+    struct settings s, expected = settings_defaults();
     /* Settings start with other values: only those in the file get their defaults back. */
     s = expected;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
@@ -942,7 +881,7 @@ UNIT_TEST(test_example_file_names_every_setting_with_its_default)
     assert_string_equal(why.text, "");
     assert_int_equal(e, OK);
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
-        assert_string_equal(value(&s, t), t->fallback);
+        assert_string_equal(setting_shown(&s, t), t->fallback);
     }
     free(text);
 }

@@ -5,15 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "config/schema/text.h"
-
-static struct settings
-defaults(void)
-{
-    struct settings s;
-    settings_default(&s);
-    return s;
-}
+#include "lib/config/settings_rig.h"
 
 static enum err
 yaml(struct settings *settings, const char *text, struct why *why)
@@ -24,7 +16,7 @@ yaml(struct settings *settings, const char *text, struct why *why)
 static void
 check_yaml_ok(const char *text)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     struct why why = {""};
     enum err e = yaml(&s, text, &why);
     assert_string_equal(why.text, "");
@@ -34,7 +26,7 @@ check_yaml_ok(const char *text)
 static void
 check_yaml_bytes_error(struct bytes text, const char *expected)
 {
-    struct settings before = defaults(), s = before;
+    struct settings before = settings_defaults(), s = before;
     struct why why = {""};
     enum err e = settings_yaml(&s, "f.yml", text, &why);
     assert_string_equal(why.text, expected);
@@ -48,25 +40,10 @@ check_yaml_error(const char *text, const char *expected)
     check_yaml_bytes_error(bytes_of_text(text), expected);
 }
 
-/* Returns the value of a setting, in memory of the test. */
-static const char *
-value(const struct settings *settings, const struct setting *setting)
-{
-    static char text[SETTING_TEXT_BYTES];
-    struct buf buf;
-    buf_init(&buf, NULL, sizeof text);
-    settings_value(settings, setting, &buf);
-    assert_int_equal(buf_error(&buf), OK);
-    if (buf.size > 0) memcpy(text, buf.at, buf.size);
-    text[buf.size] = 0;
-    buf_fini(&buf);
-    return text;
-}
-
 static void
 check_replica_labels(const char *given, const char *expected)
 {
-    struct settings s = defaults(), again = defaults();
+    struct settings s = settings_defaults(), again = settings_defaults();
     char text[400];
     struct buf printed;
     snprintf(text, sizeof text, "query: {replica_labels: %s}", given);
@@ -100,7 +77,7 @@ UNIT_TEST(test_names_of_replica_labels_are_a_list_or_a_text_with_commas)
          "'1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct settings before = defaults(), s = before;
+        struct settings before = settings_defaults(), s = before;
         char text[200];
         struct why why = {""};
         snprintf(text, sizeof text, "query: {replica_labels: %s}", bad[i][0]);
@@ -121,7 +98,7 @@ UNIT_TEST(test_names_of_replica_labels_are_a_list_or_a_text_with_commas)
 
 UNIT_TEST(test_yaml_sets_what_it_names_and_nothing_else)
 {
-    struct settings s = defaults(), expected = s;
+    struct settings s = settings_defaults(), expected = s;
     struct why why = {""};
     enum err e = yaml(&s,
                       "# comment\n"
@@ -148,8 +125,8 @@ UNIT_TEST(test_yaml_sets_what_it_names_and_nothing_else)
     expected.self_scrape_interval_ms = 15000;
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
         char want[SETTING_TEXT_BYTES];
-        snprintf(want, sizeof want, "%s", value(&expected, t));
-        assert_string_equal(value(&s, t), want);
+        snprintf(want, sizeof want, "%s", setting_shown(&expected, t));
+        assert_string_equal(setting_shown(&s, t), want);
     }
 }
 
@@ -165,12 +142,12 @@ UNIT_TEST(test_yaml_without_settings_changes_nothing)
                                         "%YAML 1.1\n---\n{}\n",
                                         "\xef\xbb\xbf# a byte order mark\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct settings before = defaults(), s = before;
+        struct settings before = settings_defaults(), s = before;
         check_yaml_ok(texts[i]);
         assert_int_equal(yaml(&s, texts[i], NULL), OK);
         assert_memory_equal(&s, &before, sizeof s);
     }
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(NULL, 0), NULL), OK);
 }
 
@@ -282,7 +259,7 @@ UNIT_TEST(test_yaml_null_is_an_empty_section_and_text_only_if_quoted)
     for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
         char text[64];
         snprintf(text, sizeof text, "log:\n  level:%s\n", nulls[i]);
-        struct settings s = defaults();
+        struct settings s = settings_defaults();
         struct why why = {""};
         assert_int_equal(yaml(&s, text, &why), ERR_INPUT);
         assert_non_null(
@@ -336,7 +313,7 @@ UNIT_TEST(test_yaml_syntax_errors_carry_libyamls_words_and_the_place)
 
 UNIT_TEST(test_yaml_steps_over_lists)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     assert_int_equal(yaml(&s,
                           "log: {level: debug}\n"
                           "destinations:\n"
@@ -401,7 +378,7 @@ UNIT_TEST(test_yaml_names_what_others_have_and_we_have_not)
 
 UNIT_TEST(test_yaml_does_not_expand_environment_variables)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     assert_int_equal(yaml(&s, "storage:\n  path: ${HOME}/$HOME\n", NULL), OK);
     assert_string_equal(s.storage_path, "${HOME}/$HOME");
 }
@@ -411,7 +388,7 @@ UNIT_TEST(test_yaml_one_byte_over_the_limit_is_refused)
     char *text = malloc(CONFIG_BYTES_MAX + 1);
     assert_non_null(text);
     memset(text, '\n', CONFIG_BYTES_MAX + 1);
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     struct why why = {""};
     assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX), &why), OK);
     assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX + 1), &why),
@@ -432,7 +409,7 @@ UNIT_TEST(test_yaml_hostile_texts_are_refused_where_they_begin)
         for (size_t i = 0; i < CONFIG_BYTES_MAX; i++) {
             text[i] = fills[f][i % size];
         }
-        struct settings s = defaults();
+        struct settings s = settings_defaults();
         struct why why = {""};
         assert_int_equal(settings_yaml(&s, "f.yml", bytes_of(text, CONFIG_BYTES_MAX), &why),
                          ERR_INPUT);
@@ -449,7 +426,7 @@ UNIT_TEST(test_yaml_long_file_names_and_keys_keep_the_message_bounded)
     memset(text, 'k', sizeof text - 1);
     name[sizeof name - 1] = text[sizeof text - 1] = 0;
     memcpy(text + 1900, ": 1", 4);
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     struct why why = {""};
     assert_int_equal(settings_yaml(&s, name, bytes_of_text(text), &why), ERR_INPUT);
     assert_int_equal(strlen(why.text), sizeof why.text - 1);

@@ -1,61 +1,7 @@
 /* text_test.c - values of settings as text. */
-#include "lib/test.h"
+#include "lib/config/settings_rig.h"
 
 #include <stdio.h>
-
-#include "config/schema/text.h"
-
-static struct settings
-defaults(void)
-{
-    struct settings s;
-    settings_default(&s);
-    return s;
-}
-
-static const struct setting *
-find(const char *name)
-{
-    const struct setting *s = settings_find(bytes_of_text(name));
-    assert_non_null(s);
-    return s;
-}
-
-/* Returns the value of a setting, in memory of the test. */
-static const char *
-value(const struct settings *settings, const struct setting *setting)
-{
-    static char text[SETTING_TEXT_BYTES];
-    struct buf buf;
-    buf_init(&buf, NULL, sizeof text);
-    settings_value(settings, setting, &buf);
-    assert_int_equal(buf_error(&buf), OK);
-    if (buf.size > 0) memcpy(text, buf.at, buf.size);
-    text[buf.size] = 0;
-    buf_fini(&buf);
-    return text;
-}
-
-static void
-check_number(const char *name, const char *text, uint64_t expected)
-{
-    struct settings s = defaults();
-    struct why why = {""};
-    enum err e = setting_parse(find(name), bytes_of_text(text), &s, &why);
-    assert_string_equal(why.text, "");
-    assert_int_equal(e, OK);
-    assert_true(setting_number(find(name), &s) == expected);
-}
-
-static void
-check_refused(const char *name, const char *text)
-{
-    struct settings before = defaults(), s = before;
-    struct why why = {""};
-    assert_int_equal(setting_parse(find(name), bytes_of_text(text), &s, &why), ERR_INPUT);
-    assert_string_not_equal(why.text, "");
-    assert_memory_equal(&s, &before, sizeof s);
-}
 
 /* Checks that each of the words between bars is refused. */
 static void
@@ -65,7 +11,7 @@ check_each_refused(const char *name, const char *words)
         char word[64];
         size_t size = strcspn(p, "|");
         snprintf(word, sizeof word, "%.*s", (int)size, p);
-        check_refused(name, word);
+        check_setting_refused(name, word);
         p += size;
         if (*p == 0) break;
     }
@@ -74,13 +20,13 @@ check_each_refused(const char *name, const char *words)
 UNIT_TEST(test_durations_are_read_as_prometheus_reads_them)
 {
     const char *name = "write.max-future";
-    check_number(name, "0", 0);
-    check_number(name, "0s", 0);
-    check_number(name, "1ms", 1);
-    check_number(name, "90s", 90000);
-    check_number(name, "1h30m", 5400000);
-    check_number(name, "1y2w3d4h5m6s7ms",
-                 ((((365ull + 14 + 3) * 24 + 4) * 60 + 5) * 60 + 6) * 1000 + 7);
+    check_setting_number(name, "0", 0);
+    check_setting_number(name, "0s", 0);
+    check_setting_number(name, "1ms", 1);
+    check_setting_number(name, "90s", 90000);
+    check_setting_number(name, "1h30m", 5400000);
+    check_setting_number(name, "1y2w3d4h5m6s7ms",
+                         ((((365ull + 14 + 3) * 24 + 4) * 60 + 5) * 60 + 6) * 1000 + 7);
     check_each_refused(name, "| |5|s|-5s|+5s|1.5h|5 s|5S|30m1h|1m1m|5sec|5s | 5s|1h30|inf|0x5s|5us|"
                              "1M|18446744073709551616ms|18446744073709551615y|9223372036854775807s|"
                              "18446744073709551615ms1ms|00000000000000000000000000000001z");
@@ -89,9 +35,9 @@ UNIT_TEST(test_durations_are_read_as_prometheus_reads_them)
 UNIT_TEST(test_sets_have_a_bit_for_each_word)
 {
     const char *name = "query.features";
-    check_number(name, "", 0);
-    check_number(name, "use-start-timestamps", 2);
-    check_number(name, "type-and-unit-labels,delayed-name-removal", 4 | 1);
+    check_setting_number(name, "", 0);
+    check_setting_number(name, "use-start-timestamps", 2);
+    check_setting_number(name, "type-and-unit-labels,delayed-name-removal", 4 | 1);
     check_each_refused(name, ",|use-start-timestamps,|,use-start-timestamps|use|"
                              "use-start-timestamps,use-start-timestamps|"
                              "use-start-timestamps, delayed-name-removal");
@@ -100,39 +46,39 @@ UNIT_TEST(test_sets_have_a_bit_for_each_word)
 UNIT_TEST(test_sizes_know_powers_of_1000_and_of_1024)
 {
     const char *name = "storage.min-free";
-    check_number(name, "0", 0);
-    check_number(name, "12345", 12345);
-    check_number(name, "7B", 7);
-    check_number(name, "1KB", 1000);
-    check_number(name, "1KiB", 1024);
-    check_number(name, "3MB", 3000000);
-    check_number(name, "3MiB", 3 << 20);
-    check_number(name, "500GB", 500000000000);
-    check_number(name, "2TiB", 2ull << 40);
-    check_number(name, "1TB", 1000000000000);
-    check_number(name, "1PB", 1000000000000000);
-    check_number(name, "1PiB", 1ull << 50);
+    check_setting_number(name, "0", 0);
+    check_setting_number(name, "12345", 12345);
+    check_setting_number(name, "7B", 7);
+    check_setting_number(name, "1KB", 1000);
+    check_setting_number(name, "1KiB", 1024);
+    check_setting_number(name, "3MB", 3000000);
+    check_setting_number(name, "3MiB", 3 << 20);
+    check_setting_number(name, "500GB", 500000000000);
+    check_setting_number(name, "2TiB", 2ull << 40);
+    check_setting_number(name, "1TB", 1000000000000);
+    check_setting_number(name, "1PB", 1000000000000000);
+    check_setting_number(name, "1PiB", 1ull << 50);
     check_each_refused(name, "|KiB|-1|1.5GiB|1 GiB|1kb|1K|1G|1Gi|1GiBs|1EiB|0x10|1e6|1_000|"
                              "18446744073709551616|18446744073709551615KiB|1GiB1MiB");
-    check_refused("write.max-name-bytes", "4GiB"); /* must not overflow 32 bits */
-    check_refused("write.max-name-bytes", "4294968320");
-    check_number("write.max-name-bytes", "2KiB", 2048);
+    check_setting_refused("write.max-name-bytes", "4GiB"); /* must not overflow 32 bits */
+    check_setting_refused("write.max-name-bytes", "4294968320");
+    check_setting_number("write.max-name-bytes", "2KiB", 2048);
 }
 
 UNIT_TEST(test_counts_are_whole_numbers)
 {
-    check_number("head.max-samples", "5000", 5000);
-    check_number("head.max-samples", "20k", 20000);
-    check_number("head.max-samples", "20M", 20000000);
-    check_number("head.max-samples", "2G", 2000000000);
-    check_number("web.max-connections", "007", 7);
+    check_setting_number("head.max-samples", "5000", 5000);
+    check_setting_number("head.max-samples", "20k", 20000);
+    check_setting_number("head.max-samples", "20M", 20000000);
+    check_setting_number("head.max-samples", "2G", 2000000000);
+    check_setting_number("web.max-connections", "007", 7);
     static const char *const bad[] = {"", "-1", "1.0", "1e3", "1,000", "ten", "20K", "1 000", "2m"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        check_refused("head.max-samples", bad[i]);
-        check_refused("web.max-connections", bad[i]);
+        check_setting_refused("head.max-samples", bad[i]);
+        check_setting_refused("web.max-connections", bad[i]);
     }
-    check_refused("web.max-connections", "1k");
-    check_refused("web.max-connections", "4294967297"); /* 1 if it overflowed */
+    check_setting_refused("web.max-connections", "1k");
+    check_setting_refused("web.max-connections", "4294967297"); /* 1 if it overflowed */
 }
 
 UNIT_TEST(test_numbers_are_printed_in_their_shortest_exact_form)
@@ -159,7 +105,7 @@ UNIT_TEST(test_numbers_are_printed_in_their_shortest_exact_form)
                  {"web.max-connections", 1000, "1000"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[48];
-        setting_number_text(find(cases[i].name), cases[i].number, text, sizeof text);
+        setting_number_text(setting_named(cases[i].name), cases[i].number, text, sizeof text);
         assert_string_equal(text, cases[i].text);
     }
 }
@@ -179,20 +125,20 @@ UNIT_TEST(test_every_range_is_enforced_at_both_ends)
             snprintf(text, sizeof text, "%llu%s", (unsigned long long)tries[i], unit);
             bool zero = tries[i] == 0 && t->zero != NULL;
             if (i < 2 || zero) {
-                check_number(t->name, text, tries[i]);
+                check_setting_number(t->name, text, tries[i]);
             } else {
-                check_refused(t->name, text);
+                check_setting_refused(t->name, text);
             }
         }
-        if (t->zero != NULL) check_number(t->name, "0", 0);
+        if (t->zero != NULL) check_setting_number(t->name, "0", 0);
     }
 }
 
 UNIT_TEST(test_every_default_is_written_in_its_shortest_form)
 {
-    struct settings s = defaults();
+    struct settings s = settings_defaults();
     for (const struct setting *t = settings_table(); t->name != NULL; t++) {
-        assert_string_equal(value(&s, t), t->fallback);
+        assert_string_equal(setting_shown(&s, t), t->fallback);
     }
 }
 
