@@ -238,14 +238,6 @@ issuer_release(struct issuer *issuer)
     if (is_last) entry_free(e);
 }
 
-static bool
-copy_text(struct arena *arena, const char **text)
-{
-    if (*text == NULL) return true;
-    *text = (const char *)arena_copy(arena, bytes_of(*text, strlen(*text) + 1)).at;
-    return *text != NULL;
-}
-
 static struct issuer_entry *
 entry_new(struct issuers *all, const struct issuer *issuer)
 {
@@ -254,7 +246,8 @@ entry_new(struct issuers *all, const struct issuer *issuer)
     struct issuer_entry *e = arena_new(&arena, sizeof *e);
     if (e == NULL) return NULL;
     e->issuer = *issuer;
-    if (!copy_text(&arena, &e->issuer.place) || !copy_text(&arena, &e->issuer.ca_file)) {
+    if (!text_copy(&arena, issuer->place, &e->issuer.place) ||
+        !text_copy(&arena, issuer->ca_file, &e->issuer.ca_file)) {
         arena_fini(&arena);
         return NULL;
     }

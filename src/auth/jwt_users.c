@@ -39,38 +39,16 @@ struct jwt_user {
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-static const char *
-copy_text(struct arena *arena, const char *text, bool *ok)
-{
-    if (text == NULL) return NULL;
-    struct bytes copy = arena_copy(arena, bytes_of(text, strlen(text) + 1));
-    if (copy.at == NULL) *ok = false;
-    return (const char *)copy.at;
-}
-
+/* Copies what is read of the settings after the issuer was found. */
 static bool
 copy_settings(struct arena *arena, const struct jwt_settings *from, struct jwt_settings *to)
 {
-    bool ok = true;
-    *to = (struct jwt_settings){
-        .given = true,
-        .issuer = copy_text(arena, from->issuer, &ok),
-        .audience = {arena_new(arena, (from->audience.count + 1) * sizeof *to->audience.items),
-                     from->audience.count},
-        .claims = {arena_new(arena, (from->claims.count + 1) * sizeof *to->claims.items),
-                   from->claims.count},
-        .tenant_claim = copy_text(arena, from->tenant_claim, &ok),
-        .permissions_claim = copy_text(arena, from->permissions_claim, &ok),
-    };
-    if (!ok || to->audience.items == NULL || to->claims.items == NULL) return false;
-    for (uint32_t i = 0; i < to->audience.count; i++) {
-        to->audience.items[i] = copy_text(arena, from->audience.items[i], &ok);
-    }
-    for (uint32_t i = 0; i < to->claims.count; i++) {
-        to->claims.items[i].name = copy_text(arena, from->claims.items[i].name, &ok);
-        to->claims.items[i].value = copy_text(arena, from->claims.items[i].value, &ok);
-    }
-    return ok;
+    *to = (struct jwt_settings){.given = true};
+    return text_copy(arena, from->issuer, &to->issuer) &&
+           text_list_copy(arena, &from->audience, &to->audience) &&
+           named_texts_copy(arena, &from->claims, &to->claims) &&
+           text_copy(arena, from->tenant_claim, &to->tenant_claim) &&
+           text_copy(arena, from->permissions_claim, &to->permissions_claim);
 }
 
 /* Holds the issuer of the settings, unless a user before has it. */

@@ -94,10 +94,9 @@ static enum err
 add_key(struct signing_keys *keys, const struct access_key_settings *settings, uint32_t user,
         struct why *why)
 {
-    struct bytes id = arena_copy(&keys->arena, bytes_of(settings->id, strlen(settings->id) + 1));
-    struct signing_key key = {.id = (const char *)id.at, .user = user};
+    struct signing_key key = {.user = user};
     uint32_t tokens;
-    if (id.at == NULL) return ERR_NOMEM;
+    if (!text_copy(&keys->arena, settings->id, &key.id)) return ERR_NOMEM;
     enum err e = read_lines(settings->secret_file, &keys->arena, SIGNING_SECRET_BYTES_MAX,
                             key.secrets, SIGNING_SECRETS_MAX, &key.secret_count, why);
     if (e && e != ERR_NOMEM) return why_prefix(why, e, "access key %s: secret_file", key.id);

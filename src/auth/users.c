@@ -1,8 +1,8 @@
 /*
  * users.c - see users.h.
  *
- * Tokens are found by the hash that the settings have, so no time that a look-up takes depends on a
- * token: who does not know it cannot choose bytes of its SHA-256.
+ * Tokens are found by their SHA-256, which the settings have. The time of a look-up therefore says
+ * nothing about a token: a client that does not know it cannot choose bytes of its hash.
  */
 #include "auth/users.h"
 
@@ -45,28 +45,6 @@ struct users {
 };
 
 /* --- making ----------------------------------------------------------------------------------- */
-
-static const char *
-copy_text(struct arena *arena, const char *text, bool *ok)
-{
-    if (text == NULL) return NULL;
-    struct bytes copy = arena_copy(arena, bytes_of(text, strlen(text) + 1));
-    if (copy.at == NULL) *ok = false;
-    return (const char *)copy.at;
-}
-
-static struct text_list
-copy_texts(struct arena *arena, const struct text_list *list, bool *ok)
-{
-    struct text_list copy = {NULL, 0};
-    if (list->count == 0) return copy;
-    copy.items = arena_new(arena, list->count * sizeof *copy.items);
-    if (copy.items == NULL) *ok = false;
-    for (; copy.items != NULL && copy.count < list->count; copy.count++) {
-        copy.items[copy.count] = copy_text(arena, list->items[copy.count], ok);
-    }
-    return copy;
-}
 
 static bool
 read_digest(const char *text, uint8_t *to)
@@ -163,19 +141,15 @@ add_write_labels(struct users *u, const struct named_texts *list, struct user *u
 static bool
 add_user(struct users *u, const struct user_settings *s)
 {
-    bool ok = true;
     uint32_t index = u->count;
     struct user *user = &u->items[index];
-    *user = (struct user){
-        .set = u,
-        .name = copy_text(&u->arena, s->name, &ok),
-        .password = copy_text(&u->arena, s->password, &ok),
-        .permissions = s->permissions,
-        .tenants = copy_texts(&u->arena, &s->tenants, &ok),
-        .tenant_header = s->tenant_header,
-    };
-    u->certificates[index] = copy_text(&u->arena, s->client_certificate, &ok);
-    if (!ok || !table_reserve(&u->by_name, u->arena.budget, 1) ||
+    *user =
+        (struct user){.set = u, .permissions = s->permissions, .tenant_header = s->tenant_header};
+    if (!text_copy(&u->arena, s->name, &user->name) ||
+        !text_copy(&u->arena, s->password, &user->password) ||
+        !text_list_copy(&u->arena, &s->tenants, &user->tenants) ||
+        !text_copy(&u->arena, s->client_certificate, &u->certificates[index]) ||
+        !table_reserve(&u->by_name, u->arena.budget, 1) ||
         !table_reserve(&u->by_certificate, u->arena.budget, 1) || !add_tokens(u, &s->tokens, index))
         return false;
     table_add(&u->by_name, hash_bytes(bytes_of_text(user->name), 0), index);
@@ -205,14 +179,12 @@ add_all(struct users *u, const struct user_list *list, struct why *why)
 static enum err
 add_signing_keys(struct users *u, const struct user_list *list, struct why *why)
 {
-    bool ok = true;
-    u->signing = (struct signing_settings){
-        .services = copy_texts(&u->arena, &list->signing.services, &ok),
-        .region = copy_text(&u->arena, list->signing.region, &ok),
-        .host = copy_text(&u->arena, list->signing.host, &ok),
-        .unsigned_payload = list->signing.unsigned_payload,
-    };
-    return ok ? signing_keys_read(list, u->arena.budget, &u->signing_keys, why) : ERR_NOMEM;
+    u->signing = list->signing;
+    if (!text_list_copy(&u->arena, &list->signing.services, &u->signing.services) ||
+        !text_copy(&u->arena, list->signing.region, &u->signing.region) ||
+        !text_copy(&u->arena, list->signing.host, &u->signing.host))
+        return ERR_NOMEM;
+    return signing_keys_read(list, u->arena.budget, &u->signing_keys, why);
 }
 
 enum err

@@ -187,12 +187,10 @@ add_path(void *context, const char *path)
 {
     struct set_reading *r = context;
     if (r->path_count == RULE_SET_FILES_MAX) return too_many(r, RULE_SET_FILES_MAX, "rule files");
-    struct bytes copy = arena_copy(r->set.arena, bytes_of(path, strlen(path) + 1));
-    if (copy.at == NULL ||
-        !array_reserve(r->options->budget, &r->paths, &r->path_capacity, r->path_count + 1)) {
+    if (!array_reserve(r->options->budget, &r->paths, &r->path_capacity, r->path_count + 1) ||
+        !text_copy(r->set.arena, path, &r->paths[r->path_count]))
         return rule_set_no_memory(r);
-    }
-    r->paths[r->path_count++] = (const char *)copy.at;
+    r->path_count++;
     return OK;
 }
 
@@ -244,11 +242,11 @@ note_unmatched(struct set_reading *r, const char *tenant, const char *pattern)
     struct rule_set *set = &r->set;
     struct unmatched_pattern *items =
         arena_push(set->arena, set->unmatched, set->unmatched_count, sizeof *items);
-    struct bytes copy = arena_copy(set->arena, bytes_of(pattern, strlen(pattern) + 1));
-    if (items == NULL || copy.at == NULL) return rule_set_no_memory(r);
+    const char *copy;
+    if (items == NULL || !text_copy(set->arena, pattern, &copy)) return rule_set_no_memory(r);
     set->unmatched = items;
     items[set->unmatched_count++] =
-        (struct unmatched_pattern){tenant, (const char *)copy.at, file_pattern_is_wild(pattern)};
+        (struct unmatched_pattern){tenant, copy, file_pattern_is_wild(pattern)};
     return OK;
 }
 
@@ -283,9 +281,7 @@ read_tenants(struct set_reading *r, const struct rule_settings *settings)
     for (uint32_t i = 0; i < settings->tenant_count; i++) {
         const struct tenant_rules *from = &settings->tenants[i];
         struct rule_set_tenant *to = &r->set.tenants[i];
-        struct bytes name = arena_copy(arena, bytes_of(from->tenant, strlen(from->tenant) + 1));
-        if (name.at == NULL) return rule_set_no_memory(r);
-        to->tenant = (const char *)name.at;
+        if (!text_copy(arena, from->tenant, &to->tenant)) return rule_set_no_memory(r);
         r->set.tenant_count = i + 1;
         for (uint32_t k = 0; k < from->files.count; k++) {
             enum err e = read_pattern(r, to, from->files.items[k]);

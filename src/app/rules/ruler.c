@@ -494,33 +494,28 @@ open_view(void *context, struct query_control *control, struct view **ret_view, 
     return view_stack_open(&stack, control, ret_view, why);
 }
 
-/* NULL: no memory. */
-static const char *
-keep(struct arena *arena, const char *text)
-{
-    return (const char *)arena_copy(arena, bytes_of(text, strlen(text) + 1)).at;
-}
-
 static bool
 fill_labels(struct terms_in_force *t, const struct named_texts *from)
 {
+    struct named_texts kept;
     struct label *labels = arena_alloc(&t->arena, (from->count + 1) * sizeof *labels);
-    for (uint32_t i = 0; labels != NULL && i < from->count; i++) {
-        const char *name = keep(&t->arena, from->items[i].name);
-        const char *value = keep(&t->arena, from->items[i].value);
-        if (name == NULL || value == NULL) return false;
-        labels[i] = (struct label){bytes_of_text(name), bytes_of_text(value)};
+    if (labels == NULL || !named_texts_copy(&t->arena, from, &kept)) return false;
+    for (uint32_t i = 0; i < kept.count; i++) {
+        labels[i] =
+            (struct label){bytes_of_text(kept.items[i].name), bytes_of_text(kept.items[i].value)};
     }
     t->terms.external_labels = labels;
-    t->terms.external_count = from->count;
-    return labels != NULL;
+    t->terms.external_count = kept.count;
+    return true;
 }
 
 static bool
 fill_terms(struct terms_in_force *t, const struct settings *s, const struct rule_settings *rules)
 {
-    const char *replicas = keep(&t->arena, s->query_replica_labels);
-    if (replicas == NULL || !fill_labels(t, &rules->external_labels)) return false;
+    const char *replicas;
+    if (!text_copy(&t->arena, s->query_replica_labels, &replicas) ||
+        !fill_labels(t, &rules->external_labels))
+        return false;
     t->replica_count = replica_labels_of(replicas, t->replicas);
     t->helpers_max = s->rules_max_concurrent_evals;
     struct rules_terms *terms = &t->terms;

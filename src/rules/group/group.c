@@ -24,48 +24,24 @@ enum { LINE_BYTES_MAX = 16 << 20, TEXT_ARENA_BYTES_MAX = 256 << 20 };
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
-/* Copies a text. NULL without memory. */
-static const char *
-keep_text(struct arena *arena, const char *text)
-{
-    struct bytes copy = arena_copy(arena, bytes_of(text, strlen(text) + 1));
-    return (const char *)copy.at;
-}
-
-static bool
-keep_texts(struct arena *arena, const struct named_texts *from, struct named_texts *to)
-{
-    *to = (struct named_texts){.count = from->count};
-    if (from->count == 0) return true;
-    to->items = arena_alloc(arena, from->count * sizeof *to->items);
-    for (uint32_t i = 0; to->items != NULL && i < from->count; i++) {
-        to->items[i].name = keep_text(arena, from->items[i].name);
-        to->items[i].value = keep_text(arena, from->items[i].value);
-        if (to->items[i].name == NULL || to->items[i].value == NULL) return false;
-    }
-    return to->items != NULL;
-}
-
 static bool
 keep_rule(struct arena *arena, const struct rule *from, struct rule *to)
 {
     *to = *from;
-    to->name = keep_text(arena, from->name);
-    to->expression = keep_text(arena, from->expression);
-    return to->name != NULL && to->expression != NULL &&
-           keep_texts(arena, &from->labels, &to->labels) &&
-           keep_texts(arena, &from->annotations, &to->annotations);
+    return text_copy(arena, from->name, &to->name) &&
+           text_copy(arena, from->expression, &to->expression) &&
+           named_texts_copy(arena, &from->labels, &to->labels) &&
+           named_texts_copy(arena, &from->annotations, &to->annotations);
 }
 
 static bool
 keep_group(struct arena *arena, const struct rule_group *from, struct rule_group *to)
 {
     *to = *from;
-    to->file = keep_text(arena, from->file);
-    to->name = keep_text(arena, from->name);
     to->rules = arena_new(arena, (from->rule_count + 1) * sizeof *to->rules);
-    bool kept = to->file != NULL && to->name != NULL && to->rules != NULL &&
-                keep_texts(arena, &from->labels, &to->labels);
+    bool kept = to->rules != NULL && text_copy(arena, from->file, &to->file) &&
+                text_copy(arena, from->name, &to->name) &&
+                named_texts_copy(arena, &from->labels, &to->labels);
     for (uint32_t i = 0; kept && i < from->rule_count; i++) {
         kept = keep_rule(arena, &from->rules[i], &to->rules[i]);
     }

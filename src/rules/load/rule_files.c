@@ -349,9 +349,10 @@ parse_rules(const char *file, struct bytes text, const struct rule_file_options 
                           .why = &first,
                           .is_group = is_group,
                           .groups.arena = arena};
-    struct bytes name = arena_copy(arena, bytes_of(file, strlen(file) + 1));
-    if (name.at == NULL) return why_set(why, ERR_NOMEM, "%s: not enough memory", file);
-    enum err e = reader_init(&f.in, (const char *)name.at, text, RULE_FILE_BYTES_MAX, why);
+    const char *name;
+    if (!text_copy(arena, file, &name))
+        return why_set(why, ERR_NOMEM, "%s: not enough memory", file);
+    enum err e = reader_init(&f.in, name, text, RULE_FILE_BYTES_MAX, why);
     if (e) return e;
     f.in.why = &reading;
     arena_init(&f.scratch, arena->budget, RULE_DRAFT_BYTES_MAX, 0);

@@ -72,12 +72,6 @@ find_user(const struct user_list *list, uint32_t count, const char *name)
     return NULL;
 }
 
-static const char *
-copy_text(struct arena *arena, const char *text)
-{
-    return (const char *)arena_copy(arena, bytes_of(text, strlen(text) + 1)).at;
-}
-
 /* Takes the settings auth.sigv4-... */
 static enum err
 take_signing(const struct settings *settings, struct arena *arena, struct signing_settings *to)
@@ -86,14 +80,13 @@ take_signing(const struct settings *settings, struct arena *arena, struct signin
     const char *region = settings->auth_sigv4_region, *host = settings->auth_sigv4_host;
     const char *rest = settings->auth_sigv4_services;
     *to = (struct signing_settings){.unsigned_payload = settings->auth_sigv4_unsigned_payload};
-    if (region[0] != '\0' && (to->region = copy_text(arena, region)) == NULL) return ERR_NOMEM;
-    if (host[0] != '\0' && (to->host = copy_text(arena, host)) == NULL) return ERR_NOMEM;
+    if (region[0] != '\0' && !text_copy(arena, region, &to->region)) return ERR_NOMEM;
+    if (host[0] != '\0' && !text_copy(arena, host, &to->host)) return ERR_NOMEM;
     while ((rest = settings_list_next(rest, service)) != NULL) {
         struct text_list *list = &to->services;
         list->items = arena_push(arena, list->items, list->count, sizeof *list->items);
         if (list->items == NULL) return ERR_NOMEM;
-        list->items[list->count] = copy_text(arena, service);
-        if (list->items[list->count++] == NULL) return ERR_NOMEM;
+        if (!text_copy(arena, service, &list->items[list->count++])) return ERR_NOMEM;
     }
     return OK;
 }
@@ -144,11 +137,9 @@ add_address(const char *address, const struct tls_server_settings *tls, struct a
             struct listener_list *to)
 {
     enum { MODE = 0660 };
-    struct bytes copy = arena_copy(arena, bytes_of(address, strlen(address) + 1));
-    if (copy.at == NULL) return ERR_NOMEM;
     struct listener_settings *listener = &to->items[to->count++];
-    *listener = (struct listener_settings){
-        .address = (const char *)copy.at, .tls = *tls, .allow = PERMISSIONS_ALL};
+    *listener = (struct listener_settings){.tls = *tls, .allow = PERMISSIONS_ALL};
+    if (!text_copy(arena, address, &listener->address)) return ERR_NOMEM;
     enum err e = settings_listener(listener->address, &listener->kind, &listener->place, NULL);
     assert(e == OK); /* the rule of the setting */
     if (listener->kind == LISTENER_UNIX) listener->mode = MODE;
