@@ -235,10 +235,7 @@ check_access(struct bytes text, const struct settings *settings)
     assert(e == OK || (e == ERR_INPUT && why.text[0] != 0));
     enum err e_again = access_settings_merge(&again, settings, NULL, bytes_of("", 0), &why);
     assert(e == e_again);
-    assert(access_tls_equal(&access.tls, &again.tls));
-    assert(access_http_equal(&access.http, &again.http));
-    assert(access_listeners_equal(&access.listeners, &again.listeners));
-    assert(access_users_equal(&access.users, &again.users));
+    assert(access_settings_equal(&access, &again));
     assert(access_settings_check_reload(&access, &again, NULL) == OK);
     buf_init(&warnings, NULL, 1 << 20);
     access_settings_warn(&access, &warnings);

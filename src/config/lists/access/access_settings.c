@@ -308,7 +308,7 @@ warn_of_tls(const struct tls_server_settings *tls, const char *about, struct buf
     if (!tls->given) {
         struct tls_server_settings none = {.is_set = true};
         schema_default(&tls_server_schema, 0, &none);
-        if (tls->is_set && !access_tls_equal(tls, &none))
+        if (tls->is_set && !schema_equal(&tls_server_schema, 0, tls, &none))
             buf_printf(to, "%s: there is no certificate, and so no TLS\n", about);
         return;
     }
@@ -396,28 +396,6 @@ access_settings_print_yaml(const struct access_settings *access, struct buf *to)
     schema_print(to, &access_root_schema, 0, &access->given, 0, false);
 }
 
-bool
-access_tls_equal(const struct tls_server_settings *a, const struct tls_server_settings *b)
-{
-    return schema_equal(&tls_server_schema, 0, a, b);
-}
-
-bool
-access_http_equal(const struct http_server_settings *a, const struct http_server_settings *b)
-{
-    return schema_equal(&http_server_schema, 0, a, b) && schema_equal(&rate_limit_schema, 0, a, b);
-}
-
-bool
-access_listeners_equal(const struct listener_list *a, const struct listener_list *b)
-{
-    if (a->count != b->count) return false;
-    for (uint32_t i = 0; i < a->count; i++) {
-        if (!schema_equal(&listener_schema, 0, &a->items[i], &b->items[i])) return false;
-    }
-    return true;
-}
-
 static bool
 texts_equal(const char *a, const char *b)
 {
@@ -443,6 +421,19 @@ access_users_equal(const struct user_list *a, const struct user_list *b)
         if (!schema_equal(&user_schema, 0, &a->items[i], &b->items[i])) return false;
     }
     return true;
+}
+
+bool
+access_settings_equal(const struct access_settings *a, const struct access_settings *b)
+{
+    bool same = schema_equal(&tls_server_schema, 0, &a->tls, &b->tls) &&
+                schema_equal(&http_server_schema, 0, &a->http, &b->http) &&
+                schema_equal(&rate_limit_schema, 0, &a->http, &b->http) &&
+                a->listeners.count == b->listeners.count;
+    for (uint32_t i = 0; i < a->listeners.count && same; i++) {
+        same = schema_equal(&listener_schema, 0, &a->listeners.items[i], &b->listeners.items[i]);
+    }
+    return same && access_users_equal(&a->users, &b->users);
 }
 
 enum err

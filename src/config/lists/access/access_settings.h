@@ -80,11 +80,8 @@ void access_settings_warn(const struct access_settings *access, struct buf *to);
 /* Appends the keys of the configuration file as YAML; secrets are printed as <secret>. */
 void access_settings_print_yaml(const struct access_settings *access, struct buf *to);
 
-/* Return true if both have the same values, including secrets and the TLS of each listener. Lines
- * do not count. */
-bool access_tls_equal(const struct tls_server_settings *a, const struct tls_server_settings *b);
-bool access_http_equal(const struct http_server_settings *a, const struct http_server_settings *b);
-bool access_listeners_equal(const struct listener_list *a, const struct listener_list *b);
+/* Return true if both have the same values in force, including secrets. Lines do not count. */
+bool access_settings_equal(const struct access_settings *a, const struct access_settings *b);
 bool access_users_equal(const struct user_list *a, const struct user_list *b);
 
 /* ERR_INPUT if `next` has other addresses or modes of listeners than `now`, or TLS on others: only

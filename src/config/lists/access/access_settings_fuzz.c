@@ -64,10 +64,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_force(&access);
     e = read_both(&settings, bytes_of(data, size), &again, &why);
     assert(e == OK);
-    assert(access_tls_equal(&access.tls, &again.tls));
-    assert(access_http_equal(&access.http, &again.http));
-    assert(access_listeners_equal(&access.listeners, &again.listeners));
-    assert(access_users_equal(&access.users, &again.users));
+    assert(access_settings_equal(&access, &again));
     assert(access_settings_check_reload(&access, &again, NULL) == OK);
     buf_init(&warnings, NULL, 1 << 20);
     access_settings_warn(&access, &warnings);

@@ -636,10 +636,7 @@ UNIT_TEST(test_printed_keys_read_back_equal)
     assert_int_equal(e, OK);
     assert_int_equal(access_settings_merge(&again, &s, NULL, bytes_of("", 0), &why), OK);
     assert_string_equal(why.text, "");
-    assert_true(access_tls_equal(&access.tls, &again.tls));
-    assert_true(access_http_equal(&access.http, &again.http));
-    assert_true(access_listeners_equal(&access.listeners, &again.listeners));
-    assert_true(access_users_equal(&access.users, &again.users));
+    assert_true(access_settings_equal(&access, &again));
     buf_fini(&printed);
     access_settings_free(&access);
     access_settings_free(&again);
@@ -682,12 +679,8 @@ UNIT_TEST(test_settings_differ_if_any_key_differs)
     for (size_t i = 0; i < COUNT; i++) {
         struct access_settings again = read_access(texts[i], NULL, NULL);
         for (size_t k = 0; k < COUNT; k++) {
-            const struct access_settings *a = &again, *b = &all[k];
-            bool equal = access_tls_equal(&a->tls, &b->tls) &&
-                         access_http_equal(&a->http, &b->http) &&
-                         access_listeners_equal(&a->listeners, &b->listeners) &&
-                         access_users_equal(&a->users, &b->users);
-            if (equal != (i == k)) fail_msg("%s and %s", texts[i], texts[k]);
+            if (access_settings_equal(&again, &all[k]) != (i == k))
+                fail_msg("%s and %s", texts[i], texts[k]);
         }
         access_settings_free(&again);
     }
