@@ -30,7 +30,6 @@ struct jwt {
     struct jose_json header;
     struct jose_json claims;
     const struct jwks *verified_with; /* NULL before jwt_verify() accepts the token */
-    int64_t expiry_s;
 };
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -154,7 +153,7 @@ read_time(const json_t *claim, int64_t *ret_s)
 }
 
 static enum jwt_verdict
-judge_times(struct jwt *jwt, int64_t now_s, struct why *why)
+judge_times(const struct jwt *jwt, int64_t now_s, struct why *why)
 {
     static const char *const begins[] = {"nbf", "iat"};
     int64_t at_s;
@@ -162,8 +161,7 @@ judge_times(struct jwt *jwt, int64_t now_s, struct why *why)
         why_set(why, ERR_INPUT, "token has no exp that is a time");
         return JWT_REFUSED;
     }
-    jwt->expiry_s = at_s + JWT_LEEWAY_S;
-    if (now_s >= jwt->expiry_s) {
+    if (now_s >= at_s + JWT_LEEWAY_S) {
         why_set(why, ERR_INPUT, "token expired %" PRId64 " s ago", now_s - at_s);
         return JWT_REFUSED;
     }
@@ -199,13 +197,6 @@ jwt_verify(struct jwt *jwt, const struct jwks *keys, int64_t now_s, struct why *
     if (verdict == JWT_ACCEPTED) verdict = judge_times(jwt, now_s, why);
     if (verdict == JWT_ACCEPTED) jwt->verified_with = keys;
     return verdict;
-}
-
-int64_t
-jwt_expiry_s(const struct jwt *jwt)
-{
-    assert(jwt->verified_with != NULL); /* invariant 1 */
-    return jwt->expiry_s;
 }
 
 /* --- claims ----------------------------------------------------------------------------------- */

@@ -47,9 +47,6 @@ struct bytes jwt_unverified_issuer(const struct jwt *jwt);
 MUST_CHECK enum jwt_verdict jwt_verify(struct jwt *jwt, const struct jwks *keys, int64_t now_s,
                                        struct why *why);
 
-/* Returns the Unix time at which a verified token expires, leeway included. */
-int64_t jwt_expiry_s(const struct jwt *jwt);
-
 /* Returns the claim `sub` of a verified token, the name that the issuer has for its holder; `at` is
  * NULL without one. It lives as long as the token, and has no NUL. */
 struct bytes jwt_subject(const struct jwt *jwt);
