@@ -12,21 +12,17 @@
 
 struct api;
 
-/*
- * Reads and queries may take all of their threads. Pages have a thread of their own, so that
- * monitoring does not queue after them. So have writes too large for a worker, writes that are
- * compared with parts, operations that an operator waits for, merges, which may take hours, and
- * reloads and changes of rules, which read or write files.
- */
+/* Reads and queries have several threads each. The other queues have one each, so that none waits
+ * for another kind of work. */
 enum queue_name {
     QUEUE_READS, /* remote reads and look-ups */
     QUEUE_QUERIES,
-    QUEUE_PAGES,
-    QUEUE_WRITES,
-    QUEUE_REPEATS,
-    QUEUE_ADMIN,
-    QUEUE_MERGES,
-    QUEUE_CHANGES,
+    QUEUE_PAGES,   /* metrics and status pages */
+    QUEUE_WRITES,  /* writes too large for a worker */
+    QUEUE_REPEATS, /* writes that are compared with parts */
+    QUEUE_ADMIN,   /* operations that an operator waits for */
+    QUEUE_MERGES,  /* merges, which may take hours */
+    QUEUE_CHANGES, /* reloads and changes of rules, which read or write files */
     QUEUE_COUNT,
     QUEUE_NONE, /* runs on the HTTP worker, since it never waits */
 };

@@ -38,7 +38,7 @@
 
 enum {
     HEADER_LINES_BYTES_MAX = 64 * 1024,
-    BODIES_PART = 8, /* of the memory, for bodies of requests that are not verified */
+    BODIES_PART = 8, /* bodies of requests that are not verified take 1/8 of the memory */
 };
 #define LOOK_NS (5 * NS_PER_S)
 #define LOG_NS  (60 * NS_PER_S)
@@ -77,7 +77,7 @@ struct admission {
 
     /* The thread's. */
     uint64_t files_facts; /* hash of the facts at the last look */
-    bool is_unsettled;    /* they had changed */
+    bool is_unsettled;    /* the files had changed at the last look */
 };
 
 /* --- TLS of all listeners --------------------------------------------------------------------- */
@@ -288,9 +288,9 @@ static int passed_socket(const char *name);
 
 /* The clients that can connect to a listener. */
 enum reach {
-    REACH_FILE /* who may open the file of a Unix socket */,
+    REACH_FILE, /* processes that may open the file of a Unix socket */
     REACH_MACHINE,
-    REACH_NETWORK
+    REACH_NETWORK,
 };
 
 static enum reach
@@ -325,7 +325,7 @@ reach_of(const struct listener_settings *l)
     return is_loopback ? REACH_MACHINE : REACH_NETWORK;
 }
 
-/* Warns of listeners where everybody may do everything. */
+/* Warns of listeners on the network that ask for no credentials. */
 static void
 warn_of_open_listeners(const struct access_settings *lists)
 {
@@ -392,8 +392,8 @@ set_places(struct admission *a, const struct listener_list *listeners)
     gate_set_places(a->gate, allowed, listeners->count);
 }
 
-/* Names of this machine are not known here, so that only listeners that nothing but this machine
- * reaches are guarded, unless the setting has names. Browsers do not open Unix sockets. */
+/* Guards listeners that only this machine reaches, and with web.allowed_hosts those on the network,
+ * too: without it, the names of this machine are not known. Browsers do not open Unix sockets. */
 static void
 set_guard(struct admission *a, const struct settings *settings,
           const struct listener_list *listeners)

@@ -1,7 +1,6 @@
 /*
- * admission.h - who may reach the server: the listeners with their TLS, the users, the gate. A
- * reload changes all of it or nothing. A thread rereads the files that the settings name when they
- * change.
+ * admission.h - access to the server: the listeners with their TLS, the users, the gate. A reload
+ * changes all of it or nothing. A thread rereads the files that the settings name when they change.
  */
 #ifndef APP_ADMISSION_H
 #define APP_ADMISSION_H
@@ -13,8 +12,8 @@
 struct admission;
 
 /*
- * Makes the gate and the TLS of all listeners from settings that are complete, which it takes over;
- * the caller's are empty then. `external_url` is settings_external_url(), and outlives it.
+ * Makes the gate and the TLS of all listeners from complete settings. `lists` is taken: it is empty
+ * after that. `external_url` is settings_external_url(), and outlives it.
  * `on_change` is called on the thread when the file for web.config.file has changed; it asks for a
  * reload. ERR_INPUT, ERR_MISSING, ERR_IO, ERR_LIMIT: `why` names the file, or the setting;
  * ERR_NOMEM.
@@ -29,8 +28,7 @@ struct http_gate admission_gate(struct admission *admission);
 MUST_CHECK enum err admission_places(struct admission *admission,
                                      const struct http_place **ret_places, size_t *ret_count,
                                      struct why *why);
-/* Gives the server what is in force besides the places, and starts the thread. ERR_NOMEM,
- * ERR_AGAIN. */
+/* Gives the server the headers of all answers, and starts the threads. ERR_NOMEM, ERR_AGAIN. */
 MUST_CHECK enum err admission_begin(struct admission *admission, struct http_server *server,
                                     struct why *why);
 /* Ends the thread, before the server is freed; frees the rest after it. NULL is fine. */

@@ -1,6 +1,6 @@
 /*
  * audit.h - the audit log: a line `audit` of the log, level info, for each request that changes
- * something besides samples. docs/security.md explains it to operators.
+ * something other than samples. docs/security.md explains it to operators.
  */
 #ifndef AUTH_AUDIT_H
 #define AUTH_AUDIT_H
@@ -8,9 +8,9 @@
 #include "net/http_server.h"
 
 /*
- * Logs a request with its answer's status. `user` is the name of who sent it, or "". Of the request
- * it logs the method, the path, the tenant that it names, and the arguments of its URL that say
- * what is changed; never a body, or other headers.
+ * Logs a request with its answer's status: the user's name or "", the client's address, the method,
+ * the path, the tenant that it names, and the arguments of its URL that say what is changed; never
+ * a body, or other headers.
  */
 void audit_log(const struct http_request *request, const char *user, const char *client,
                unsigned status);

@@ -2,8 +2,8 @@
  * gate.c - see gate.h.
  *
  * Invariants:
- *  1. A request of a known user has the user as sender, whose set is held until its end. Others
- *     are let in without users, to open routes, and with OPTIONS.
+ *  1. A request of a known user has the user as sender, whose set is held until its end. Other
+ *     requests are let in if there are no users, if the route is open, or with OPTIONS.
  *  2. Each request that judge() left for LATER is decided once, by the verifier's thread.
  */
 #include "auth/gate.h"
@@ -70,7 +70,7 @@ release_sender(void *sender)
     users_release(user->set);
 }
 
-/* Does the same for a user who was made for the request. */
+/* Releases a user who was made for the request, and the set. */
 static void
 release_jwt_sender(void *sender)
 {
@@ -170,7 +170,7 @@ is_permitted(const struct http_request *request, const struct user *user)
     return (http_access(request, ACCESS_KNOWN) & (user->permissions | ACCESS_KNOWN)) != 0;
 }
 
-/* The user is known. */
+/* Makes a known user the sender of the request, and checks the permission. */
 static enum http_entry
 let_in(struct gate *g, struct http_request *request, const struct user *user,
        struct http_denial *ret_denial)
@@ -225,7 +225,8 @@ on_checked(void *context, enum verifier_result result)
     http_entry_decide(request, entry == HTTP_ENTRY_OPEN ? NULL : &denial); /* invariant 2 */
 }
 
-/* The name may be unknown, which must not be seen by the time that it takes. */
+/* Checks a password. An unknown name takes as long as a known one, so that the time does not say
+ * which names exist. */
 static enum http_entry
 check_password(struct gate *g, struct http_request *request, struct users *users, struct bytes name,
                struct bytes password, struct http_denial *ret_denial)
@@ -366,8 +367,8 @@ judge_signature(struct gate *g, struct http_request *request, struct users *user
     return true;
 }
 
-/* Lets in everybody, but not a page whose name an attacker has given our address: its browser sends
- * that name as Host. */
+/* Judges a request while there are no users. A page under a name that an attacker resolves to our
+ * address is refused: its browser sends that name as Host. */
 static enum http_entry
 judge_host(struct gate *g, const struct http_request *request, struct http_denial *ret_denial)
 {
@@ -415,7 +416,7 @@ is_within_rate(struct gate *g)
     return is_within;
 }
 
-/* Finds out who sends the request, and whether he may. */
+/* Finds the user who sends the request, and checks the permission. */
 static enum http_entry
 judge_sender(struct gate *g, struct http_request *request, enum signed_stage stage,
              struct http_denial *ret_denial)
@@ -455,8 +456,8 @@ judge_body(void *context, struct http_request *request, struct http_denial *ret_
 
 /* --- the audit log ---------------------------------------------------------------------------- */
 
-/* Logs requests that change something, or would have, but for writes, of which there are too many.
- * Requests that were not let in are logged if their user is known: others could fill the log. */
+/* Logs requests that change something, except writes, which are too many. Refused requests are
+ * logged if their user is known: others could fill the log. */
 static void
 answered(void *context, const struct http_request *request, unsigned status)
 {

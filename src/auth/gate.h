@@ -1,11 +1,12 @@
 /*
- * gate.h - the gate of the HTTP server (struct http_gate): who sends a request, and whether he may.
+ * gate.h - the gate of the HTTP server (struct http_gate): finds the user who sends a request, and
+ * refuses what the user may not do.
  *
- * In this order: does the place where he connected serve such requests; is he known, by the
- * Authorization header or else by the certificate of his connection; is he permitted. Without users
- * every request is let in, without a user, unless a page of another site sends it. Passwords are
- * hashed on another thread; whoever waits for it keeps no worker. A signature (signed.h) that
- * covers the body is judged before the body arrives as far as possible, and then once more.
+ * It checks in this order that the listener serves the route, that the user is known by the
+ * Authorization header or, without one, by the client's certificate, and that the user has the
+ * permission. Without users it lets in all requests except those that gate_set_guard() refuses.
+ * Passwords are hashed on another thread, and no worker waits for it. A signature (signed.h) that
+ * covers the body is judged as far as possible before the body arrives, and as a whole after it.
  *
  * Threads: the functions that set something may be called while requests are judged.
  */
@@ -47,14 +48,14 @@ void gate_free(struct gate *gate);
 /* For the options of the server; the caller may set `bodies`. */
 struct http_gate gate_of_server(struct gate *gate);
 
-/* Replaces the users; the gate takes a reference of its own. Requests that are judged go on with
- * the old ones, but passwords that were checked count for nothing. */
+/* Replaces the users; the gate takes a reference of its own. Requests that are being judged keep
+ * the old ones, but passwords that are being checked are checked again. */
 void gate_set_users(struct gate *gate, struct users *users);
 /* Sets the permissions that each place serves, by the index of the place. */
 void gate_set_places(struct gate *gate, const unsigned *allowed, size_t count);
 
-/* Requests without a user get 403 at places with `is_guarded` unless they name a Host that is
- * known, see origin_host_is_own(). */
+/* Guards places against DNS rebinding: while there are no users, a request gets 403 at a place with
+ * `is_guarded` if origin_host_is_own() does not know its Host. */
 enum { GATE_HOSTS_BYTES = 256, GATE_URL_BYTES = 544 };
 struct gate_guard {
     bool is_guarded[HTTP_LISTENERS_MAX];
@@ -68,7 +69,8 @@ void gate_set_proxies(struct gate *gate, const struct networks *proxies);
 /* Lets in one request per interval, and `burst` at once; others get 429. Interval 0: no limit. */
 void gate_set_rate(struct gate *gate, int64_t interval_ns, uint32_t burst);
 
-/* Returns the user who sends the request, valid until its end; NULL: everybody may everything. */
+/* Returns the user who sends the request, valid until its end; NULL if it was let in without one.
+ */
 static inline const struct user *
 gate_user(const struct http_request *request)
 {

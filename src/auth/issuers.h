@@ -25,7 +25,7 @@ enum { ISSUERS_MAX = 64 };
 
 struct issuers;
 
-/* Where the keys come from; immutable. Texts live as long as the issuer. */
+/* A source of keys; immutable. Texts live as long as the issuer. */
 struct issuer {
     const char *place; /* the issuer, the URL or the path */
     enum issuer_kind { ISSUER_DISCOVERED, ISSUER_URL, ISSUER_FILE } kind;
@@ -61,9 +61,9 @@ struct issuer_keys *issuer_keys_hold(struct issuer *issuer);
 void issuer_keys_release(struct issuer_keys *keys);
 
 /*
- * Reports a token that names a key which `keys` lack, or a token that came when there were none
- * (NULL). Has other keys fetched, if it is time. True: whether the token is good is not known now,
- * because they are being fetched, or could not be fetched the last time.
+ * Reports a token whose key is not in `keys`; NULL: there are no keys yet. Makes the issuer due,
+ * but not before ISSUER_MISS_NS after the last fetch began. True: the token cannot be judged now,
+ * because keys are being fetched, or the last fetch failed.
  */
 bool issuer_miss(struct issuer *issuer, const struct issuer_keys *keys);
 
@@ -82,7 +82,7 @@ struct issuer *issuers_due(struct issuers *issuers, int64_t *ret_wait_ns);
 void issuer_fetched(struct issuer *issuer, struct bytes document);
 /* Logs a failure, at most once a minute for an issuer. */
 void issuer_failed(struct issuer *issuer, const struct why *why);
-/* The fetch was broken off, because the thread ends. */
+/* Ends a fetch that was broken off, because the thread ends. */
 void issuer_given_up(struct issuer *issuer);
 
 #endif

@@ -53,7 +53,7 @@ MUST_CHECK enum err jwks_read(struct budget *budget, struct bytes document, stru
                               struct why *why);
 void jwks_free(struct jwks *keys);
 
-/* The number of keys that verify signatures, and of keys that were left out. */
+/* Counts the keys that verify signatures, and the keys that were left out. */
 struct jwks_counts {
     uint32_t used;
     uint32_t left_out;

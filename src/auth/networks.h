@@ -1,6 +1,6 @@
 /*
- * networks.h - addresses and networks: who is behind trusted proxies. Pure. An address has 16
- * bytes; IPv4 addresses are mapped (::ffff:192.0.2.1).
+ * networks.h - IP addresses and networks; finds the client behind trusted proxies. Pure. An address
+ * has 16 bytes; IPv4 addresses are mapped (::ffff:192.0.2.1).
  */
 #ifndef AUTH_NETWORKS_H
 #define AUTH_NETWORKS_H
@@ -27,6 +27,7 @@ struct networks {
 bool network_parse(const char *text, struct ip_network *ret_network);
 /* Writes an address; IPv4 as such. */
 void network_print_address(const uint8_t *address, char ret_text[static NETWORK_TEXT_BYTES]);
+/* Says whether one of the networks has the address. */
 bool networks_have(const struct networks *networks, const uint8_t *address);
 
 /*

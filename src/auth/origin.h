@@ -1,6 +1,6 @@
 /*
- * origin.h - tells requests that a page of another site makes a browser send from others, by the
- * headers that the page cannot choose. Pure.
+ * origin.h - recognizes requests that a page of another site made a browser send, by headers that
+ * the page cannot choose. Pure.
  *
  * Texts are values of headers as they were sent; NULL: the request does not have the header.
  * `external_url` is the URL of this server, as configured; "" or a path: it is not known.
@@ -19,8 +19,8 @@ bool origin_is_foreign(const char *origin, const char *host, const char *externa
 
 /*
  * Returns true if a header Host is an address, localhost, one of `allowed` ("a,b"), or the host of
- * `external_url`, on any port. A page whose name an attacker has given our address has another
- * one. So does not a request of HTTP/1.0 without Host, which no browser sends.
+ * `external_url`, on any port. A page under a name that an attacker resolves to our address sends
+ * another one. Also returns true without Host: browsers send no such request (HTTP/1.0).
  */
 bool origin_host_is_own(const char *host, const char *allowed, const char *external_url);
 

@@ -37,8 +37,8 @@ struct password_hash {
     size_t digest_at;      /* offset of the part that depends on the password */
 };
 
-/* Reads a configured hash. ERR_INPUT: it is not a hash of an accepted kind; ERR_LIMIT: a check is
- * too dear. `why` never contains a part of the hash. */
+/* Reads a configured hash. ERR_INPUT: it is not a hash of an accepted kind; ERR_LIMIT: a check
+ * takes too long, or too much memory. `why` never contains a part of the hash. */
 MUST_CHECK enum err password_hash_parse(const char *hash, struct password_hash *ret_hash,
                                         struct why *why);
 

@@ -37,7 +37,7 @@ struct access_key_settings {
     const char *session_token_file;
 };
 
-/* Whoever has a token of the issuer with these claims is the user. */
+/* A token of this issuer with these claims signs in the user. */
 struct jwt_settings {
     bool given;
     const char *issuer; /* discovered by OpenID Connect, without the next two */
@@ -69,7 +69,7 @@ struct user_settings {
 
 /* Settings that say which of the requests that are signed for AWS are accepted. */
 struct signing_settings {
-    struct text_list services; /* besides aps and execute-api */
+    struct text_list services; /* in addition to aps and execute-api */
     const char *region;        /* NULL: any */
     const char *host;          /* NULL: any */
     bool unsigned_payload;     /* over TLS, the signature may leave out the body */

@@ -47,7 +47,7 @@ struct sigv4_terms {
     struct bytes secret_key;
     struct bytes session_token; /* empty: the key has none, and a request with one is refused */
 
-    struct text_list services; /* besides aps and execute-api */
+    struct text_list services; /* in addition to aps and execute-api */
     const char *region;        /* NULL: any */
     struct text_list hosts;    /* one of them is the Host header, in any case; empty: any */
     bool unsigned_payload;     /* UNSIGNED-PAYLOAD is accepted over TLS */

@@ -27,7 +27,7 @@ struct user {
     unsigned permissions; /* set of enum permission */
     struct text_list tenants;
     enum tenant_header tenant_header;
-    const struct matcher_set *read_sets; /* series are visible that match one of them; see next */
+    const struct matcher_set *read_sets; /* a series is visible if it matches one of them */
     uint32_t read_set_count;             /* 0: all series are visible */
     struct bytes write_labels;           /* canonical; empty: series stay as they were sent */
 };
@@ -55,7 +55,7 @@ bool users_have_passwords(const struct users *users);
 const struct user *users_by_name(const struct users *users, struct bytes name);
 /* Finds the user who has the token: its SHA-256 is compared. */
 const struct user *users_by_token(const struct users *users, struct bytes token);
-/* Returns the users with tokens of issuers; NULL: there are none. */
+/* Returns the users with tokens of issuers; NULL if no user has one. */
 const struct jwt_users *users_jwt(const struct users *users);
 /* Finds the user of a verified certificate, by its subject or one of its names. */
 const struct user *users_by_certificate(const struct users *users, const char *subject,
@@ -64,13 +64,14 @@ const struct user *users_by_certificate(const struct users *users, const char *s
 /* Finds the user who has the access key. *ret_key is valid as long as the set. */
 const struct user *users_by_access_key(const struct users *users, struct bytes id,
                                        const struct signing_key **ret_key);
-/* Returns the access keys of all users, and which signatures count, a copy. */
+/* Return the access keys of all users, and the rules for signatures; both live as long as the set.
+ */
 const struct signing_keys *users_signing_keys(const struct users *users);
 const struct signing_settings *users_signing(const struct users *users);
 
 /* Says whether the user may use a tenant. */
 bool user_may_use(const struct user *user, struct bytes tenant);
-/* Returns the user's tenant if there is exactly one, which is no pattern; else NULL. */
+/* Returns the user's tenant if there is exactly one and it is not a pattern; else NULL. */
 const char *user_only_tenant(const struct user *user);
 
 #endif

@@ -2,8 +2,8 @@
  * http_listen.c - the places where the server listens: TCP ports, Unix sockets, and sockets that
  * the service manager opened.
  *
- * A Unix socket has a file, which stays when a process is killed. It is replaced if nobody answers
- * there, and removed at the stop if it is still the server's own.
+ * A Unix socket has a file, which stays when a process is killed. It is replaced if no process
+ * answers there, and removed at the stop if it is still the server's own.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -29,7 +29,7 @@ failed_at(const char *path, const char *step, struct why *why)
                    "cannot listen on unix:%s: %s: %s", path, step, errno_text(reason).text);
 }
 
-/* Removes the file of a socket on which nobody listens. */
+/* Removes the file of a socket on which no process listens. */
 static enum err
 remove_stale(const struct sockaddr_un *address, struct why *why)
 {

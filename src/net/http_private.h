@@ -257,7 +257,7 @@ struct http_request {
     char peer[HTTP_PEER_BYTES];
     struct http_refusal refusal;
     bool awaits_body; /* the gate judges it again when the body is whole; see invariant 7 */
-    void *sender;     /* NULL: nobody is known */
+    void *sender;     /* NULL: no user is known */
     void (*release_sender)(void *sender);
     struct lock *lock; /* own_lock, for functions that have the request as const */
 
@@ -391,7 +391,7 @@ MUST_CHECK enum err http_listeners_open(struct http_server *server,
                                         const struct http_options *options, struct why *why);
 /* Closes the sockets, and removes the files of Unix sockets. */
 void http_listeners_close(struct http_server *server);
-/* Releases what http_listeners_open() took besides. */
+/* Releases the TLS of the listeners. */
 void http_listeners_free(struct http_server *server);
 /* Writes "address:port" of a peer, or "unix". */
 void http_peer_print(const struct sockaddr_storage *address, char *to, size_t to_size);
@@ -454,8 +454,8 @@ bool http_response_begin(struct http_response *response, const struct http_reque
 /* Gives the answer to the worker; the response is taken. `to`: STREAMING or ANSWERED. */
 void http_hand_in(struct http_request *request, struct http_response *response,
                   enum http_request_state to);
-/* Makes a whole answer that needs no memory. Late clients are asked to come again (503): a sender
- * that takes 408 for final would drop its samples when the machine stood still.
+/* Makes a whole answer that needs no memory. Late clients get 503, so that they retry: a sender
+ * that takes 408 for final would drop its samples after the process was suspended.
  * HTTP_RAW_FULL: beyond the limit of connections, or no memory for a connection.
  * HTTP_RAW_NOT_TLS (400): the client speaks HTTP where TLS is expected. */
 enum http_raw { HTTP_RAW_LATE, HTTP_RAW_NO_MEMORY, HTTP_RAW_FULL, HTTP_RAW_NOT_TLS };

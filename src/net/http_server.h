@@ -234,9 +234,9 @@ bool http_header_at(const struct http_request *request, uint32_t index, const ch
 bool http_has_tls(const struct http_request *request);
 /* The client's verified certificate, or NULL. Within judge() and judge_body() only. */
 const struct tls_peer *http_tls_peer(const struct http_request *request);
-/* Keeps who sends the request with it. `release` is called once, with the request's end. */
+/* Keeps the sender with the request. `release` is called once, at the end of the request. */
 void http_set_sender(struct http_request *request, void *sender, void (*release)(void *sender));
-/* NULL: nobody was set. */
+/* Returns the sender; NULL if none was set. */
 void *http_sender(const struct http_request *request);
 
 /* --- the answer, from any thread -------------------------------------------------------------- */

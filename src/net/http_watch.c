@@ -110,8 +110,8 @@ conn_cut(struct http_conn *conn, uint64_t word, _Atomic uint64_t *counter, bool 
     env_shutdown(conn->server->options.env, conn->fd);
 }
 
-/* A client whose bytes have arrived and are not read is not at fault: the machine stood still, or
- * is overloaded. It has twice the time. */
+/* Says whether the client exceeded the timeout. A client whose bytes have arrived and are not read
+ * has twice the time: the process was suspended, or the machine is overloaded. */
 static bool
 is_late(const struct http_conn *conn, int64_t age_ns, int64_t timeout_ns)
 {

@@ -56,7 +56,7 @@ struct tls_session *tls_session_new(struct tls *tls, int fd);
 /* NULL is fine. */
 void tls_session_free(struct tls_session *session);
 
-/* Goes on with the handshake. TLS_ENDED: it failed, `why` says how; the client was told. */
+/* Goes on with the handshake. TLS_ENDED: it failed, `why` says how; the client got an alert. */
 enum tls_progress tls_handshake(struct tls_session *session, struct why *why);
 /* Receives at most `size` bytes, of one record. TLS_DONE: *ret_size > 0. */
 enum tls_progress tls_receive(struct tls_session *session, uint8_t *to, size_t size,
@@ -68,7 +68,7 @@ enum tls_progress tls_receive(struct tls_session *session, uint8_t *to, size_t s
  */
 enum tls_progress tls_send(struct tls_session *session, const struct iovec *parts, size_t count,
                            uint8_t *scratch, size_t *ret_size);
-/* Tells the client that nothing more is sent, unless the socket takes no bytes. */
+/* Sends the client the end of the session (close_notify), unless the socket takes no bytes. */
 void tls_end(struct tls_session *session);
 
 /* Returns true if bytes of a record that was received are not read. */

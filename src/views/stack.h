@@ -27,9 +27,9 @@
  *    those of the store and those of sources. Series of several tenants differ in the label of the
  *    tenant, so they are never replicas of each other.
  *  - tenants is above merged: sources filter by tenant, and know no lists.
- *  - permitted is below merged and replicas, so that hidden samples never win over visible ones,
- * and above source and answer_cache, to which it adds matchers that they treat like those of the
- *    question: the external labels of a source count, and answers are cached for these matchers.
+ *  - permitted is below merged and replicas, so that hidden samples never win over visible ones. It
+ *    is above source and answer_cache, and adds matchers that they treat like those of the
+ * question: the external labels of a source count, and answers are cached for these matchers.
  *  - source is above answer_cache: it splits a question by sets of matchers, and the cache has an
  *    entry for each set.
  *
