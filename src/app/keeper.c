@@ -280,8 +280,9 @@ commit_loop(void *keeper)
 
 /* --- a disk that hangs ------------------------------------------------------------------------ */
 
-int64_t
-keeper_commit_age_ns(struct keeper *k)
+/* Returns the age of the running commit, 0 if none runs. */
+static int64_t
+commit_age_ns(struct keeper *k)
 {
     int64_t began_ns = atomic_load_explicit(&k->commit_began_ns, memory_order_relaxed);
     return began_ns == 0 ? 0 : env_monotonic_ns(k->env) - began_ns;
@@ -290,7 +291,7 @@ keeper_commit_age_ns(struct keeper *k)
 const char *
 keeper_hangs(struct keeper *k)
 {
-    if (keeper_commit_age_ns(k) < HANG_NS) return NULL;
+    if (commit_age_ns(k) < HANG_NS) return NULL;
     return "the disk hangs: a commit to the write-ahead log has not ended for 10 s";
 }
 
@@ -320,7 +321,7 @@ collect(struct metric_sink *sink, void *keeper)
         "firekeep_wal_commit_age_seconds",
         "Time since the pending commit to the write-ahead log began; 0 if none is pending.",
         METRIC_KIND_GAUGE};
-    metric_put_double(sink, &age, NULL, 0, (double)keeper_commit_age_ns(keeper) / 1e9);
+    metric_put_double(sink, &age, NULL, 0, (double)commit_age_ns(keeper) / 1e9);
 }
 
 /* --- watching --------------------------------------------------------------------------------- */

@@ -82,8 +82,6 @@ void keeper_commit_now(void *keeper);
  * ERR_CANCELED  the disk hangs, or commits end; the samples may be synced, then or later
  */
 MUST_CHECK enum err keeper_sync(struct keeper *keeper, struct why *why);
-/* Returns the age of the running commit, 0 if none runs. */
-int64_t keeper_commit_age_ns(struct keeper *keeper);
 /* Returns a static text that says why writes are refused while a commit hangs, NULL if none hangs.
  * Any thread. */
 const char *keeper_hangs(struct keeper *keeper);

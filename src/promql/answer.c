@@ -44,8 +44,9 @@ answer_put_number(struct json *j, double value)
     json_put_bytes(j, bytes_of(digits, number_print(double_bits(value), digits)));
 }
 
-int
-promql_bounds_code(const struct fhist_bucket *b)
+/* Returns the API's number for the bounds that belong to a bucket. */
+static int
+bounds_code(const struct fhist_bucket *b)
 {
     if (b->has_lower) return b->has_upper ? 3 : 1;
     return b->has_upper ? 0 : 2;
@@ -66,7 +67,7 @@ answer_put_histogram(struct json *j, const struct fhist *h)
         if (!any) json_member_array(j, "buckets");
         any = true;
         json_array_open(j);
-        json_put_int(j, promql_bounds_code(&b));
+        json_put_int(j, bounds_code(&b));
         answer_put_number(j, b.lower);
         answer_put_number(j, b.upper);
         answer_put_number(j, b.count);

@@ -29,9 +29,6 @@ size_t promql_print_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
  * steps. */
 size_t promql_print_short_time(int64_t t_ms, char to[PROMQL_TIME_BYTES]);
 
-/* The API's number for the bounds that belong to a bucket. */
-int promql_bounds_code(const struct fhist_bucket *b);
-
 /*
  * Calls `each` with the sentences of an answer: the first ten of the kind, and one with the number
  * of the others. With `limited` a sentence about that comes before the warnings.

@@ -33,14 +33,14 @@ quoted_put(struct buf *to, char quote, struct bytes text)
     buf_put_u8(to, (uint8_t)quote);
 }
 
-void
-statement_identifier_put(struct buf *to, struct bytes name)
+static void
+identifier_put(struct buf *to, struct bytes name)
 {
     quoted_put(to, '"', name);
 }
 
-void
-statement_text_put(struct buf *to, struct bytes text)
+static void
+text_put(struct buf *to, struct bytes text)
 {
     quoted_put(to, '\'', text);
 }
@@ -48,9 +48,9 @@ statement_text_put(struct buf *to, struct bytes text)
 static void
 table_put(struct buf *to, const struct timestream_read_settings *settings)
 {
-    statement_identifier_put(to, bytes_of_text(settings->database));
+    identifier_put(to, bytes_of_text(settings->database));
     buf_put_u8(to, '.');
-    statement_identifier_put(to, bytes_of_text(settings->table));
+    identifier_put(to, bytes_of_text(settings->table));
 }
 
 void
@@ -165,7 +165,7 @@ names_put(struct buf *to, const struct timestream_columns *columns, struct bytes
     if (count == 0) forms[count++] = bytes_of("", 0);
     for (uint32_t k = 0; k < count; k++) {
         if (k > 0) buf_put_text(to, ", ");
-        statement_text_put(to, forms[k]);
+        text_put(to, forms[k]);
     }
     buf_fini(&stored[0]);
     buf_fini(&stored[1]);
@@ -183,7 +183,7 @@ regex_put(struct buf *to, const char *column, struct bytes pattern)
     buf_put_text(&whole, ")$");
     if (buf_error(&whole)) to->failed = buf_error(&whole);
     buf_printf(to, "REGEXP_LIKE(%s, ", column);
-    statement_text_put(to, buf_bytes(&whole));
+    text_put(to, buf_bytes(&whole));
     buf_put_u8(to, ')');
     buf_fini(&whole);
 }
@@ -218,7 +218,7 @@ static void
 column_put(struct buf *to, const struct dimension *d, bool with_empty)
 {
     if (with_empty) buf_put_text(to, "COALESCE(");
-    statement_identifier_put(to, d->column);
+    identifier_put(to, d->column);
     if (with_empty) buf_put_text(to, ", '')");
 }
 
@@ -231,13 +231,13 @@ literals_put(struct buf *to, const struct dimension *d, const struct matcher *m,
     column_put(to, d, with_empty);
     if (count == 1) {
         buf_put_text(to, positive ? " = " : " <> ");
-        statement_text_put(to, values[0]);
+        text_put(to, values[0]);
         return;
     }
     buf_put_text(to, positive ? " IN (" : " NOT IN (");
     for (uint32_t i = 0; i < count; i++) {
         if (i > 0) buf_put_text(to, ", ");
-        statement_text_put(to, values[i]);
+        text_put(to, values[i]);
     }
     buf_put_u8(to, ')');
 }
@@ -313,7 +313,7 @@ columns_list_put(struct buf *to, const struct timestream_question *q,
     for (uint32_t i = 0; i < q->columns.count; i++) {
         if (!wanted->dimensions[i]) continue;
         buf_put_text(to, before);
-        statement_identifier_put(to, q->columns.dimensions[i].column);
+        identifier_put(to, q->columns.dimensions[i].column);
         before = ", ";
     }
 }
@@ -371,7 +371,7 @@ statement_filled(struct buf *to, const struct timestream_question *q)
     buf_put_text(to, "SELECT MIN(measure_name), MAX(measure_name)");
     for (uint32_t i = 0; i < q->columns.count; i++) {
         buf_put_text(to, ", MAX(");
-        statement_identifier_put(to, q->columns.dimensions[i].column);
+        identifier_put(to, q->columns.dimensions[i].column);
         buf_put_u8(to, ')');
     }
     from_put(to, q, q->base.min_ms, q->base.max_ms);
@@ -380,13 +380,13 @@ statement_filled(struct buf *to, const struct timestream_question *q)
 static void
 value_is_put(struct buf *to, struct bytes column, struct bytes value)
 {
-    statement_identifier_put(to, column);
+    identifier_put(to, column);
     if (value.at == NULL) {
         buf_put_text(to, " IS NULL");
         return;
     }
     buf_put_text(to, " = ");
-    statement_text_put(to, value);
+    text_put(to, value);
 }
 
 static bool
@@ -409,12 +409,12 @@ statement_samples(struct buf *to, const struct timestream_question *q,
     if (varying->measure) buf_put_text(to, ", measure_name");
     for (uint32_t i = 0; i < varying->count; i++) {
         buf_put_text(to, ", ");
-        statement_identifier_put(to, q->columns.dimensions[varying->dimensions[i]].column);
+        identifier_put(to, q->columns.dimensions[varying->dimensions[i]].column);
     }
     from_put(to, q, min_ms, max_ms);
     if (!varying->measure) {
         buf_put_text(to, " AND measure_name = ");
-        statement_text_put(to, one->measure);
+        text_put(to, one->measure);
     }
     for (uint32_t i = 0; i < q->columns.count; i++) {
         if (varies(varying, i)) continue;
@@ -434,7 +434,7 @@ statement_selected_put(struct buf *to, const struct timestream_question *q,
     buf_put_text(to, to->size == 0 ? "(" : " OR (");
     if (varying->measure) {
         buf_put_text(to, "measure_name = ");
-        statement_text_put(to, key->measure);
+        text_put(to, key->measure);
     }
     for (uint32_t i = 0; i < varying->count; i++) {
         uint32_t d = varying->dimensions[i];

@@ -146,10 +146,6 @@ struct timestream_question {
     struct why warning;
 };
 
-/* Put a name, or a text, of any bytes. */
-void statement_identifier_put(struct buf *to, struct bytes name);
-void statement_text_put(struct buf *to, struct bytes text);
-
 /* The statement that lists the columns of the table. */
 void statement_describe(struct buf *to, const struct timestream_read_settings *settings);
 /* False if no series can be selected. */

@@ -47,8 +47,6 @@ void *parse_fail(struct promql_parser *p, uint32_t at, const char *format, ...) 
 void *parse_fail_quoted(struct promql_parser *p, uint32_t at, const char *before, struct bytes text,
                         const char *after);
 void *parse_no_memory(struct promql_parser *p);
-void *parse_unexpected_in(struct promql_parser *p, const struct promql_token *t,
-                          struct parse_context context);
 /* False, with an error, if the query has to end. */
 bool parse_may_go_on(struct promql_parser *p);
 /* Reports the next token in the context of the parser. */

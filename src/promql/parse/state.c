@@ -72,9 +72,8 @@ parse_no_memory(struct promql_parser *p)
     return NULL;
 }
 
-void *
-parse_unexpected_in(struct promql_parser *p, const struct promql_token *t,
-                    struct parse_context context)
+static void *
+unexpected_in(struct promql_parser *p, const struct promql_token *t, struct parse_context context)
 {
     if (p->failed) return NULL;
     parse_fail(p, t->at, "unexpected ");
@@ -144,7 +143,7 @@ parse_take(struct promql_parser *p)
 void *
 parse_unexpected(struct promql_parser *p)
 {
-    return parse_unexpected_in(p, parse_peek(p), p->context);
+    return unexpected_in(p, parse_peek(p), p->context);
 }
 
 bool

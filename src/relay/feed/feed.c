@@ -122,8 +122,10 @@ feed_end(struct feed *f)
 
 /* --- items read again ------------------------------------------------------------------------- */
 
-void
-feed_moved(struct feed *f)
+/* Notes that the store has changed since it was read. Nothing is lost: items that are not settled
+ * are read once more. */
+static void
+store_moved(struct feed *f)
 {
     assert(f->fill != NULL); /* invariant 1 */
     f->state = FEED_STORE_MOVED;
@@ -148,7 +150,7 @@ feed_load(struct feed *f, uint64_t pos, uint32_t index, struct item *ret_item, s
         e = fill_load(f->fill, pos, &chunk, why);
         if (e == OK) chunk_item(chunk, index, ret_item);
         if (e != ERR_CORRUPT) return e;
-        feed_moved(f);
+        store_moved(f);
         return ERR_AGAIN;
     }
     if (f->read_again_pos != pos) {
@@ -175,7 +177,7 @@ enum err
 feed_place(struct feed *f, uint64_t pos, struct buf *to, struct why *why)
 {
     enum err e = fill_place(f->fill, pos, to, why);
-    if (e == ERR_CORRUPT) feed_moved(f);
+    if (e == ERR_CORRUPT) store_moved(f);
     return e;
 }
 
@@ -304,8 +306,9 @@ feed_wait_at_damage(struct feed *f, const struct why *why)
 
 /* --- items ------------------------------------------------------------------------------------ */
 
-bool
-feed_takes(const struct feed *f, const struct chunk *c, uint32_t i, struct log_items *log)
+/* Says whether the destination wants item `i` of a chunk that `log` has read. */
+static bool
+takes(const struct feed *f, const struct chunk *c, uint32_t i, struct log_items *log)
 {
     if (c->filled) return true;
     if (c->kind == ITEM_METADATA) return f->takes_metadata && log_items_takes(log, c, i);
@@ -322,7 +325,7 @@ feed_count_wanted(const struct feed *f, const struct chunk *c, uint32_t from, st
     uint32_t wanted = 0;
     if (log == NULL) log = f->log;
     for (uint32_t i = from; i < c->count; i++) {
-        wanted += feed_takes(f, c, i, log);
+        wanted += takes(f, c, i, log);
     }
     return wanted;
 }
@@ -343,7 +346,7 @@ feed_count_alike(struct feed *f, bool wanted)
 {
     uint32_t i = f->next;
     if (f->untaken == 0) return wanted ? f->count - i : 0;
-    while (i < f->count && feed_takes(f, f->chunk, i, f->log) == wanted) {
+    while (i < f->count && takes(f, f->chunk, i, f->log) == wanted) {
         i++;
     }
     return i - f->next;

@@ -127,9 +127,6 @@ void feed_hole_counted(struct feed *feed, unsigned kind);
 /* The labels of the next item are lost in the log, as `why` says. True if there is a store, which
  * has them: reading waits. False if the item is lost. */
 bool feed_wait_at_damage(struct feed *feed, const struct why *why);
-/* The store has changed since it was read. Nothing is lost: items that are not settled are read
- * once more. */
-void feed_moved(struct feed *feed);
 /*
  * The item of the log at `pos` cannot be read again, as it is gone or damaged (ERR_MISSING,
  * ERR_CORRUPT). True if it stays open: the store has it once it is in parts, and without a store
@@ -151,9 +148,6 @@ void feed_rest(struct feed *feed);
 
 /* The number of items at the begin of a chunk that were settled before a restart. */
 uint32_t feed_settled_before(const struct feed *feed, const struct chunk *chunk);
-/* True if the destination wants item `i` of a chunk that `log` has read. */
-bool feed_takes(const struct feed *feed, const struct chunk *chunk, uint32_t i,
-                struct log_items *log);
 /* The number of wanted items of a chunk from `from` on; `log` is NULL for the feed's own. */
 uint32_t feed_count_wanted(const struct feed *feed, const struct chunk *chunk, uint32_t from,
                            struct log_items *log);

@@ -254,7 +254,7 @@ time_of(const struct chunk *c, uint32_t i)
     return c->kind == ITEM_HISTOGRAM ? c->histograms[i].t_ms : c->exemplars[i].t_ms;
 }
 
-/* As feed_takes() and feed_settled_before() decide. */
+/* Counts what the feed would deliver: see feed_count_wanted() and feed_settled_before(). */
 static void
 count_chunk(const struct chunk *c, const struct relay_state *s, struct relay_cursor from,
             struct log_items *items, uint64_t count[ITEM_KIND_COUNT])

@@ -64,8 +64,10 @@ alerts_find(const struct alerts *a, struct bytes labels)
     return NULL;
 }
 
-bool
-alert_ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns)
+/* Says whether a firing alert would end before it is sent again: the interval of its group or the
+ * delay of resending was shorter when it was sent. */
+static bool
+ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int64_t resend_ns)
 {
     return alert->state == ALERT_FIRING && alert->valid_until_ns < at_ns + interval_ns + resend_ns;
 }
@@ -75,7 +77,7 @@ alert_is_due(const struct alert *alert, int64_t at_ns, int64_t interval_ns, int6
 {
     if (alert->state == ALERT_PENDING) return false;
     if (alert->resolved_at_ns > alert->sent_at_ns) return true;
-    if (alert_ends_early(alert, at_ns, interval_ns, resend_ns)) return true;
+    if (ends_early(alert, at_ns, interval_ns, resend_ns)) return true;
     return alert->sent_at_ns == 0 || alert->sent_at_ns + resend_ns < at_ns;
 }
 

@@ -128,11 +128,6 @@ alert_is_consistent(const struct alert *alert)
     return alert->state == ALERT_FIRING || (alert->fired_at_ns == 0 && alert->sent_at_ns == 0);
 }
 
-/* Says whether a firing alert would end before it is sent again: the interval of its group or the
- * delay of resending was shorter when it was sent. */
-bool alert_ends_early(const struct alert *alert, int64_t at_ns, int64_t interval_ns,
-                      int64_t resend_ns);
-
 /*
  * Says whether an alert has to be sent at `at_ns`: it fires or was resolved, and that is new, was
  * sent `resend_ns` ago or earlier, or ends early.

@@ -154,9 +154,11 @@ record(struct rule_work *w, struct promql_result *result)
 
 /* --- alerts ----------------------------------------------------------------------------------- */
 
-void
-alert_series_labels(struct rule_work *w, struct bytes labels, const struct label *more,
-                    uint32_t more_count, struct buf *to)
+/* Appends the labels of an alert's series, with some `more`. As in Prometheus, a label whose text
+ * expanded to "", so that the alert lacks it, is included with that text. Errors show in `to`. */
+static void
+put_alert_labels(struct rule_work *w, struct bytes labels, const struct label *more,
+                 uint32_t more_count, struct buf *to)
 {
     const struct rule_at_work *rule = w->rule;
     struct label *over =
@@ -185,7 +187,7 @@ add_alert_series(struct rule_work *w, const struct alert *alert, const char *sta
         more[1] = (struct label){bytes_of_text("alertstate"), bytes_of_text(state)};
     }
     buf_clear(&w->labels);
-    alert_series_labels(w, alert->labels, more, state == NULL ? 1 : 2, &w->labels);
+    put_alert_labels(w, alert->labels, more, state == NULL ? 1 : 2, &w->labels);
     if (buf_error(&w->labels)) return work_no_memory(w);
     return kept_series_add(to, buf_bytes(&w->labels), ret_new) ? work_no_memory(w) : OK;
 }
@@ -306,7 +308,8 @@ evaluate_rule(void *of, uint32_t i)
     metric_record(&rule_latency, (uint64_t)w->took_ns);
 }
 
-void
+/* Begins without a result. Failures are in `error`. */
+static void
 work_begin(struct evaluating *ev, struct rule_work *w, struct rule_at_work *rule)
 {
     enum group_part part = ev->how->part;
@@ -324,7 +327,8 @@ work_begin(struct evaluating *ev, struct rule_work *w, struct rule_at_work *rule
     }
 }
 
-void
+/* Frees the memory; stage, counts and times stay. */
+static void
 work_end(struct rule_work *w)
 {
     arena_fini(&w->arena);

@@ -51,11 +51,6 @@ struct rule_work {
     int64_t took_ns;
 };
 
-/* Begins without a result. Failures are in `error`. */
-void work_begin(struct evaluating *ev, struct rule_work *work, struct rule_at_work *rule);
-/* Frees the memory; stage, counts and times stay. */
-void work_end(struct rule_work *work);
-
 /* Keeps `e` with a sentence, and returns it. */
 enum err work_fail(struct rule_work *work, enum err e, const char *sentence);
 enum err work_no_memory(struct rule_work *work);
@@ -116,10 +111,5 @@ MUST_CHECK enum err write_durably(const struct rules_host *host, struct bytes te
 /* Makes alerts of a result, in the arena of `work`. */
 MUST_CHECK enum err find_alerts(struct rule_work *work, struct promql_result *result,
                                 struct alert_found **ret, uint32_t *ret_count);
-
-/* Appends the labels of an alert's series, with some `more`. As in Prometheus, a label whose text
- * expanded to "", so that the alert lacks it, is included with that text. Errors show in `to`. */
-void alert_series_labels(struct rule_work *work, struct bytes labels, const struct label *more,
-                         uint32_t more_count, struct buf *to);
 
 #endif
