@@ -12,16 +12,6 @@ source_type_word(enum source_type type)
     return (unsigned)type < SOURCE_TYPE_COUNT ? words[type] : "unknown";
 }
 
-enum source_type
-source_type_of(struct bytes word)
-{
-    enum source_type type = 0;
-    while (type < SOURCE_TYPE_COUNT && !bytes_equal_text(word, source_type_word(type))) {
-        type++;
-    }
-    return type;
-}
-
 int64_t
 source_bound_ms(const struct source_bound *bound, int64_t now_ms, int64_t open_ms)
 {

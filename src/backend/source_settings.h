@@ -21,8 +21,6 @@ enum source_type {
 };
 /* Returns "remote_read", ... */
 const char *source_type_word(enum source_type type);
-/* SOURCE_TYPE_COUNT: unknown. */
-enum source_type source_type_of(struct bytes word);
 
 enum { SOURCES_MAX = 64 };
 

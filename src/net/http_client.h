@@ -20,7 +20,7 @@
 #include "net/http_calls.h"
 #include "sys/env.h"
 
-enum { HTTP_CLIENT_HEADERS_MAX = 16, HTTP_CLIENT_TEXT_BYTES = 400 };
+enum { HTTP_CLIENT_TEXT_BYTES = 400 };
 
 struct http_client_options {
     struct env *env;

@@ -13,13 +13,12 @@ static const uint8_t magic[8] = {'F', 'K', 'A', 'N', 'S', 'W', 'E', 'R'};
 
 enum {
     VERSION = 1,
-    HEADER_BYTES = 16,           /* header of a block: sizes as stored and unpacked, hash */
-    BLOCK_BYTES = 64 * 1024,     /* a block ends with the record that reaches this size */
-    BLOCK_BYTES_MAX = 16 << 20,  /* including that record */
-    BATCH_MAX = 1024,            /* floats in a record */
-    LEVEL = 1,                   /* level of zstd */
-    END_BYTES = 16,              /* last block: numbers of series and samples */
-    ABOUT_BYTES = 8 + 4 + 4 + 24 /* head of the first block, before the question */
+    HEADER_BYTES = 16,          /* header of a block: sizes as stored and unpacked, hash */
+    BLOCK_BYTES = 64 * 1024,    /* a block ends with the record that reaches this size */
+    BLOCK_BYTES_MAX = 16 << 20, /* including that record */
+    BATCH_MAX = 1024,           /* floats in a record */
+    LEVEL = 1,                  /* level of zstd */
+    END_BYTES = 16,             /* last block: numbers of series and samples */
 };
 
 enum record { RECORD_SERIES = 1, RECORD_FLOATS = 2, RECORD_HISTOGRAM = 3 };

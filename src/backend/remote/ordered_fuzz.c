@@ -2,8 +2,11 @@
  * are corrected: a byte that says how to read it, then for each frame two bytes of length and its
  * content. */
 #include "backend/remote/ordered.h"
-#include "backend/remote/series_fuzzing.h"
+
+#include <stdlib.h>
+
 #include "base/hash/crc32c.h"
+#include "lib/backend/fuzzed_series.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,10 @@
 /* sampled_fuzz.c - reads any bytes as an answer in samples, as they are and as its
  * uncompressed content. */
 #include "backend/remote/sampled.h"
-#include "backend/remote/series_fuzzing.h"
+
+#include <stdlib.h>
+
+#include "lib/backend/fuzzed_series.h"
 #include "wire/snappy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -23,7 +23,6 @@ enum {
     SEED_OF_OTHER_HALF = 2,
     DIFFERING_BYTES_MAX = 64 << 20,
     LINE_BYTES_MAX = 64 << 20,
-    LABELS_OF_ONE_MAX = 4096,
 };
 
 /* Samples of a series in the slice, in one place. */

@@ -29,13 +29,6 @@ alerting_print_yaml(const struct alerting *alerting, struct buf *to)
 }
 
 bool
-alertmanager_settings_equal(const struct alertmanager_settings *a,
-                            const struct alertmanager_settings *b)
-{
-    return schema_equal(&alertmanager_schema, 0, a, b);
-}
-
-bool
 alerting_equal(const struct alerting *a, const struct alerting *b)
 {
     return schema_equal(&alerting_schema, 0, a, b);

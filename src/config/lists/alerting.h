@@ -23,11 +23,7 @@ MUST_CHECK enum err alerting_yaml(const char *file_name, struct bytes text,
  * <secret>. */
 void alerting_print_yaml(const struct alerting *alerting, struct buf *to);
 
-/* Returns true if both have the same values, including secrets. If not, a reload has to replace
- * the Alertmanager. The line does not count. */
-bool alertmanager_settings_equal(const struct alertmanager_settings *a,
-                                 const struct alertmanager_settings *b);
-/* Does the same for all Alertmanagers and the relabeling of alerts. */
+/* Returns true if both have the same values, including secrets. Lines do not count. */
 bool alerting_equal(const struct alerting *a, const struct alerting *b);
 
 #endif

@@ -1,16 +1,9 @@
-/* series_fuzzing.h - properties of all series of a source, however hostile the response. For fuzz
- * targets. */
-#ifndef BACKEND_REMOTE_SERIES_FUZZING_H
-#define BACKEND_REMOTE_SERIES_FUZZING_H
+/* fuzzed_series.c - see fuzzed_series.h. */
+#include "lib/backend/fuzzed_series.h"
 
 #include <stdlib.h>
 
-#include "model/select.h"
-
-enum { FUZZED_MIN_MS = 1000, FUZZED_MAX_MS = 1000000 };
-
-/* Labels must be canonical, have the external label dc="one", and come after `before`. */
-static inline void
+void
 check_fuzzed_labels(struct bytes labels, struct buf *before, bool *any)
 {
     if (!labels_valid(labels)) abort();
@@ -21,8 +14,7 @@ check_fuzzed_labels(struct bytes labels, struct buf *before, bool *any)
     buf_put_bytes(before, labels);
 }
 
-/* Times must ascend, within the bounds, after *last_ms. */
-static inline void
+void
 check_fuzzed_batch(const struct sample_batch *b, int64_t *last_ms)
 {
     for (uint32_t i = 0; i < b->count; i++) {
@@ -33,13 +25,10 @@ check_fuzzed_batch(const struct sample_batch *b, int64_t *last_ms)
     }
 }
 
-static inline void
+void
 check_fuzzed_end(enum err e, const struct why *why)
 {
     if (e != OK && why->text[0] == '\0') abort();
-    if (e != OK && e != ERR_CORRUPT && e != ERR_LIMIT && e != ERR_UNSUPPORTED && e != ERR_NOMEM) {
+    if (e != OK && e != ERR_CORRUPT && e != ERR_LIMIT && e != ERR_UNSUPPORTED && e != ERR_NOMEM)
         abort();
-    }
 }
-
-#endif
