@@ -186,6 +186,8 @@ UNIT_TEST(test_each_route_answers)
         {"merge", HTTP_PUT, "/api/v1/admin/tsdb/merge", NULL, NULL, 0, 200, JSON, "\"after\":{"},
         {"snapshot", HTTP_POST, "/api/v1/admin/tsdb/snapshot", NULL, NULL, 0, 200, JSON,
          "\"data\":{\"name\":\"2026"},
+        {"snapshots", HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, NULL, 0, 200, JSON,
+         "\"time\":\"2026-01-01T00:00:"},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=down", NULL, NULL, 0, 200,
          JSON, "{\"status\":\"success\",\"data\":{\"series\":0,\"samples\":0}}"},
         {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 200, JSON,
@@ -242,6 +244,8 @@ UNIT_TEST(test_no_route_takes_another_method)
         {"/api/v1/status/flags", HTTP_GET | HTTP_OPTIONS},
         {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
         {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
+        {"/api/v1/admin/tsdb/snapshots", HTTP_GET | HTTP_OPTIONS},
+        {"/api/v1/admin/tsdb/snapshots/x", HTTP_DELETE | HTTP_OPTIONS},
         {"/api/v1/admin/destinations/s3/pause", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
         {"/metrics", HTTP_GET},
         {"/-/healthy", HTTP_GET},
@@ -539,6 +543,7 @@ UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
         {HTTP_GET, "/api/v1/status/storage", NULL, 0, 200},
         {HTTP_GET, "/metrics", NULL, 0, 200},
         {HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=down", NULL, 0, 200},
+        {HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, 0, 200},
     };
     struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -255,6 +255,24 @@ MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb,
                                   enum err (*flush)(void *context, struct why *why), void *context,
                                   char *ret_name, struct why *why);
 
+struct tsdb_snapshot_facts {
+    char name[SNAPSHOT_NAME_BYTES]; /* begins with its time, "20260101T000000Z" */
+    uint64_t parts;
+    uint64_t bytes;      /* size of its parts */
+    uint64_t held_bytes; /* size of those that are not live any more: they take space because of
+                            this snapshot, or of others that have them, too */
+};
+/* Calls `each` for every finished snapshot, in no order, until it returns an error. Any thread.
+ * ERR_IO; errors of `each`. */
+MUST_CHECK enum err tsdb_snapshots(struct tsdb *tsdb,
+                                   enum err (*each)(void *context,
+                                                    const struct tsdb_snapshot_facts *facts),
+                                   void *context, struct why *why);
+/* Removes a snapshot: after an error it may be gone, and the rest is removed at the next start. Any
+ * thread. ERR_MISSING: there is none of this name; ERR_AGAIN: another process reads or serves it;
+ * ERR_IO; ERR_CORRUPT: see tsdb_dir_trouble(). */
+MUST_CHECK enum err tsdb_snapshot_delete(struct tsdb *tsdb, const char *name, struct why *why);
+
 /* --- merging and retention: one thread, beside that which flushes ----------------------------- */
 
 enum tsdb_merge_mode {

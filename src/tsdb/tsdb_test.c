@@ -227,6 +227,122 @@ UNIT_TEST(test_a_snapshot_is_whole_or_not_there)
     machine_verified_restart(&machine);
 }
 
+/* The snapshot that was listed last. */
+struct listed {
+    struct tsdb_snapshot_facts last;
+    uint32_t count;
+};
+
+static enum err
+note_listed(void *context, const struct tsdb_snapshot_facts *facts)
+{
+    struct listed *l = context;
+    l->last = *facts;
+    l->count++;
+    return OK;
+}
+
+static struct listed
+list_snapshots(void)
+{
+    struct listed l = {.count = 0};
+    must(tsdb_snapshots(machine.db, note_listed, &l, &machine.why));
+    return l;
+}
+
+UNIT_TEST(test_snapshots_are_listed_with_what_they_alone_hold)
+{
+    char name[SNAPSHOT_NAME_BYTES];
+    struct tsdb_stats stats;
+    struct tsdb_merge_result merged;
+    const struct tsdb_merge_options full = {.mode = TSDB_MERGE_FULL};
+    assert_int_equal(list_snapshots().count, 0);
+    for (int part = 0; part < 2; part++) {
+        must(send_float("anonymous", "__name__=up", T0 + part, 1));
+        machine_commit(&machine);
+        machine_flush(&machine);
+    }
+    must(tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why));
+    must(env_mkdir(machine.env, STORE_DIR "/snapshots/mine", &machine.why));
+    tsdb_stats(machine.db, &stats);
+    struct listed l = list_snapshots();
+    assert_int_equal(l.count, 1);
+    assert_string_equal(l.last.name, name);
+    assert_int_equal(l.last.parts, 2);
+    assert_int_equal(l.last.bytes, stats.part_bytes);
+    assert_int_equal(l.last.held_bytes, 0);
+    must(tsdb_merge(machine.db, &full, &merged, &machine.why));
+    assert_int_equal(merged.output_count, 1);
+    assert_int_equal(list_snapshots().last.held_bytes, l.last.bytes);
+}
+
+UNIT_TEST(test_only_a_snapshot_without_readers_is_deleted)
+{
+    static const char *const names[] = {
+        "",
+        "x",
+        "..",
+        "../parts",
+        "20260101T000000Z-",
+        "20260101T000000Z-0000000000000000/..",
+        "20260101T000000Z-0000000000000000.tmp",
+        "20260101T000000Z-0000000000000000",
+    };
+    char name[SNAPSHOT_NAME_BYTES], dir[200];
+    struct tsdb_reading_lock lock;
+    must(send_float("anonymous", "__name__=up", T0, 1));
+    machine_commit(&machine);
+    machine_flush(&machine);
+    must(tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(tsdb_snapshot_delete(machine.db, names[i], &machine.why), ERR_MISSING);
+        assert_string_equal(machine.why.text, "no snapshot has this name");
+    }
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s", name);
+    must(tsdb_reading_lock_take(machine.env, dir, &lock, &machine.why));
+    assert_int_equal(tsdb_snapshot_delete(machine.db, name, &machine.why), ERR_AGAIN);
+    assert_string_equal(machine.why.text, "another process is using the snapshot");
+    tsdb_reading_lock_drop(&lock);
+    assert_int_equal(list_snapshots().count, 1);
+    snprintf(dir, sizeof dir, STORE_DIR "/snapshots/%s/FORMAT", name);
+    must(env_unlink(machine.env, dir, &machine.why));
+    must(tsdb_snapshot_delete(machine.db, name, &machine.why));
+    assert_int_equal(list_snapshots().count, 0);
+    assert_int_equal(tsdb_snapshot_delete(machine.db, name, &machine.why), ERR_MISSING);
+    machine_verified_restart(&machine);
+}
+
+UNIT_TEST(test_a_deleted_snapshot_is_whole_or_gone)
+{
+    bool fired = true;
+    for (int part = 0; part < 2; part++) {
+        must(send_float("anonymous", "__name__=up", T0 + part, 1));
+        machine_commit(&machine);
+        machine_flush(&machine);
+    }
+    for (uint64_t nth = 1; fired; nth++) {
+        char name[SNAPSHOT_NAME_BYTES];
+        struct file_facts facts;
+        must(tsdb_snapshot(machine.db, NULL, NULL, name, &machine.why));
+        fault_env_arm(machine.fe, (struct fault){FAULT_EIO, nth, nth % 2 == 0});
+        enum err e = tsdb_snapshot_delete(machine.db, name, &machine.why);
+        fired = fault_env_fired(machine.fe);
+        fault_env_disarm(machine.fe);
+        if (nth % 3 == 0) sim_env_power_loss(machine.sim);
+        machine_restart(&machine);
+        struct listed l = list_snapshots();
+        assert_in_range(l.count, 0, e == OK ? 0 : 1);
+        if (l.count == 1) {
+            assert_int_equal(l.last.parts, 2);
+            must(tsdb_snapshot_delete(machine.db, name, &machine.why));
+        }
+        char unfinished[200];
+        snprintf(unfinished, sizeof unfinished, STORE_DIR "/snapshots/%s.tmp", name);
+        assert_int_equal(env_facts(machine.env, unfinished, &facts, NULL), ERR_MISSING);
+    }
+    machine_verified_restart(&machine);
+}
+
 static enum err
 flush_and_replace_state(void *context, struct why *why)
 {
@@ -613,6 +729,9 @@ main(void)
         claim(test_a_snapshot_is_whole_or_not_there),
         claim(test_a_snapshot_has_the_state_of_rules_from_before_its_flush),
         claim(test_no_snapshot_is_made_when_its_flush_fails),
+        claim(test_snapshots_are_listed_with_what_they_alone_hold),
+        claim(test_only_a_snapshot_without_readers_is_deleted),
+        claim(test_a_deleted_snapshot_is_whole_or_gone),
         claim(test_snapshots_omit_a_directory_in_place_of_the_state_of_rules),
         claim(test_files_of_rules_are_not_replaced_while_a_snapshot_lists_them),
         claim(test_failed_commit_takes_everything_back),

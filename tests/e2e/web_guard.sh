@@ -86,6 +86,7 @@ claim "requests that change something work without a body" all_are <<END
 202 -H Content-Type:application/yaml --data-binary "\$group" $url/config/v1/rules/n
 202 -H Content-Type: --data-binary "\$group" $url/prometheus/config/v1/rules/n
 404 -X DELETE $url/api/v1/status/active_queries/77
+404 -X DELETE $url/api/v1/admin/tsdb/snapshots/x
 END
 changes() { # ARGUMENT...: of requests that are refused with the same status
     printf '%s\n' "-X POST $url/-/reload" "-X PUT $url/-/reload" "-X POST $url/api/v1/admin/tsdb/flush" "-X POST $url/api/v1/admin/tsdb/merge" \

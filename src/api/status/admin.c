@@ -6,15 +6,22 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "api/answer.h"
 #include "api/request/form.h"
+#include "api/status/pages.h"
 #include "base/log.h"
 #include "base/text/time_text.h"
 #include "model/selector.h"
 
-enum { ALONE_NAMED_MAX = 8, ALONE_TEXT_BYTES = 300 };
+enum {
+    ALONE_NAMED_MAX = 8,
+    ALONE_TEXT_BYTES = 300,
+    PREVIEW_SELECTORS_MAX = 256,
+    SNAPSHOTS_BYTES_MAX = 1024 * 1024, /* of more than ten thousand snapshots */
+};
 
 struct alone {
     struct json *json;
@@ -113,6 +120,93 @@ snapshot_run(struct api *api, struct http_request *request)
         tsdb_snapshot(api->options.tsdb, api->options.flush_now, api->options.context, name, &why);
     if (e == OK) log_info("snapshot created", KV("name", name));
     reply_done(api, request, e, &why, &before, name);
+}
+
+struct snapshot_list {
+    struct query_control *control;
+    struct buf found; /* struct tsdb_snapshot_facts */
+    struct why *why;
+};
+
+static enum err
+note_snapshot(void *context, const struct tsdb_snapshot_facts *facts)
+{
+    struct snapshot_list *l = context;
+    buf_put(&l->found, facts, sizeof *facts);
+    enum err e = buf_error(&l->found);
+    return e ? why_set(l->why, e, "not enough memory to list snapshots")
+             : query_control_check(l->control, l->why);
+}
+
+static int
+by_newest(const void *a, const void *b)
+{
+    return -strcmp(((const struct tsdb_snapshot_facts *)a)->name,
+                   ((const struct tsdb_snapshot_facts *)b)->name);
+}
+
+static void
+put_snapshot(struct json *j, const struct tsdb_snapshot_facts *s)
+{
+    char time[PAGE_TIME_BYTES];
+    const char *n = s->name;
+    snprintf(time, sizeof time, "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", n, n + 4, n + 6, n + 9, n + 11,
+             n + 13);
+    json_object_open(j);
+    json_member_text(j, "name", s->name);
+    json_member_text(j, "time", time);
+    json_member_uint(j, "parts", s->parts);
+    json_member_uint(j, "bytes", s->bytes);
+    json_member_uint(j, "heldBytes", s->held_bytes);
+    json_object_close(j);
+}
+
+/* Lists snapshots, the newest first; looks at the size of each part of each. */
+void
+snapshots_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    struct query_control control = {.env = NULL};
+    struct json j;
+    struct buf text;
+    query_control_begin(api, request, &api->page_budget, &control);
+    struct snapshot_list l = {.control = &control, .why = &why};
+    buf_init(&l.found, &api->page_budget, SNAPSHOTS_BYTES_MAX);
+    buf_init(&text, &api->page_budget, 4 * SNAPSHOTS_BYTES_MAX);
+    enum err e = tsdb_snapshots(api->options.tsdb, note_snapshot, &l, &why);
+    if (e == OK) {
+        size_t count = l.found.size / sizeof(struct tsdb_snapshot_facts);
+        struct tsdb_snapshot_facts *found = (void *)l.found.at;
+        if (count > 0) qsort(found, count, sizeof *found, by_newest);
+        success_begin(&j, &text);
+        json_array_open(&j);
+        for (size_t i = 0; i < count; i++) {
+            put_snapshot(&j, &found[i]);
+        }
+        json_array_close(&j);
+        json_object_close(&j);
+        e = why_set(&why, buf_error(&text), "not enough memory to list snapshots");
+    }
+    if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+    buf_fini(&l.found);
+}
+
+void
+snapshot_delete_run(struct api *api, struct http_request *request)
+{
+    struct why why = {""};
+    const char *name = api_path(api, request) + strlen("/api/v1/admin/tsdb/snapshots/");
+    enum err e = tsdb_snapshot_delete(api->options.tsdb, name, &why);
+    if (e) {
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+        return;
+    }
+    log_info("snapshot deleted", KV("name", name));
+    http_reply(request, &(struct http_answer){.status = 204});
 }
 
 void

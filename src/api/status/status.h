@@ -22,6 +22,8 @@ void root_run(struct api *api, struct http_request *request);
 void flush_run(struct api *api, struct http_request *request);
 void merge_run(struct api *api, struct http_request *request);
 void snapshot_run(struct api *api, struct http_request *request);
+void snapshots_run(struct api *api, struct http_request *request);
+void snapshot_delete_run(struct api *api, struct http_request *request);
 void clean_run(struct api *api, struct http_request *request);
 void delete_run(struct api *api, struct http_request *request);
 void destination_run(struct api *api, struct http_request *request);

@@ -10,12 +10,17 @@
  * A snapshot is built as NAME.tmp and renamed when all of it is durable. Parts never change, and
  * files of rules are replaced, never written to, so the links stay valid; their disk space is freed
  * with the last of their names.
+ *
+ * A snapshot is deleted by renaming it to NAME.tmp, so that it is whole or gone for those who look
+ * for it, and of several deletions at once one succeeds. The lock of its FORMAT keeps away programs
+ * that read it (dir_lock.h).
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/text/hex.h"
 #include "tsdb/store/store.h"
 
 struct snapshot {
@@ -207,4 +212,123 @@ snapshots_sweep(struct tsdb *db)
     enum err e = path_join(all, sizeof all, db->dir, "snapshots");
     if (e == OK) e = env_listdir(db->env, all, sweep_one, db, NULL);
     err_ignore(e, "most stores have none");
+}
+
+/* --- listing ---------------------------------------------------------------------------------- */
+
+/* "20260101T000000Z-" and 16 digits, as make_name() makes them: no other name is a snapshot. */
+static bool
+is_name(const char *name)
+{
+    static const char form[] = "00000000T000000Z-";
+    uint64_t random;
+    size_t size = sizeof form - 1;
+    for (size_t i = 0; i < size; i++) {
+        if (form[i] == '0' ? name[i] < '0' || name[i] > '9' : name[i] != form[i]) return false;
+    }
+    const char *rest = hex_name_number(name + size, HEX_WORD_BYTES, &random);
+    return rest != NULL && rest[0] == '\0';
+}
+
+struct snapshots_listed {
+    struct tsdb *db;
+    struct version *live;
+    char all[256];
+    char parts[300]; /* those of the current snapshot */
+    struct tsdb_snapshot_facts facts;
+    enum err (*each)(void *context, const struct tsdb_snapshot_facts *facts);
+    void *context;
+    struct why *why;
+};
+
+static enum err
+count_part(void *context, const char *name, bool is_dir)
+{
+    struct snapshots_listed *l = context;
+    uint64_t number;
+    char dir[400], path[420];
+    struct file_facts facts;
+    const char *rest = hex_name_number(name, HEX_WORD_BYTES, &number);
+    if (!is_dir || rest == NULL || rest[0] != '\0') return OK;
+    enum err e = path_join(dir, sizeof dir, l->parts, name);
+    if (e == OK) e = path_join(path, sizeof path, dir, "part");
+    if (e == OK) e = env_facts(l->db->env, path, &facts, l->why);
+    if (e) return e == ERR_MISSING ? OK : e;
+    l->facts.parts++;
+    l->facts.bytes += facts.size_bytes;
+    for (uint32_t i = 0; i < l->live->part_count; i++) {
+        if (part_info(l->live->parts[i])->number == number) return OK;
+    }
+    l->facts.held_bytes += facts.size_bytes;
+    return OK;
+}
+
+static enum err
+list_one(void *context, const char *name, bool is_dir)
+{
+    struct snapshots_listed *l = context;
+    char dir[300];
+    if (!is_dir || !is_name(name)) return OK;
+    l->facts = (struct tsdb_snapshot_facts){.parts = 0};
+    snprintf(l->facts.name, sizeof l->facts.name, "%s", name);
+    enum err e = path_join(dir, sizeof dir, l->all, name);
+    if (e == OK) e = path_join(l->parts, sizeof l->parts, dir, "parts");
+    if (e == OK) e = env_listdir(l->db->env, l->parts, count_part, l, l->why);
+    if (e == ERR_MISSING) e = OK; /* it is being deleted */
+    return e ? e : l->each(l->context, &l->facts);
+}
+
+enum err
+tsdb_snapshots(struct tsdb *db,
+               enum err (*each)(void *context, const struct tsdb_snapshot_facts *facts),
+               void *context, struct why *why)
+{
+    struct snapshots_listed l = {.db = db, .each = each, .context = context, .why = why};
+    enum err e = path_join(l.all, sizeof l.all, db->dir, "snapshots");
+    if (e) return e;
+    l.live = live_pin(&db->live);
+    e = env_listdir(db->env, l.all, list_one, &l, why);
+    version_unref(l.live);
+    return e == ERR_MISSING ? OK : e;
+}
+
+/* --- deleting --------------------------------------------------------------------------------- */
+
+/* Locks the snapshot's FORMAT. ERR_AGAIN: a program reads the snapshot, or serves it. */
+static enum err
+take_for_deletion(struct tsdb *db, const char *dir, struct file *ret_format, struct why *why)
+{
+    char path[320];
+    enum err e = path_join(path, sizeof path, dir, "FORMAT");
+    if (e == OK) e = file_open(db->env, path, FILE_UPDATE, ret_format, why);
+    if (e == ERR_MISSING) return OK; /* files of it were removed, or all of it */
+    if (e) return e;
+    e = file_lock(ret_format, NULL);
+    if (e == ERR_AGAIN) {
+        err_ignore(file_close(ret_format), "nothing was written");
+        return why_set(why, e, "another process is using the snapshot");
+    }
+    err_ignore(e, "a file system without locks");
+    return OK;
+}
+
+enum err
+tsdb_snapshot_delete(struct tsdb *db, const char *name, struct why *why)
+{
+    char all[256], dir[300], removing[310];
+    struct file format = FILE_CLOSED;
+    if (!is_name(name)) return why_set(why, ERR_MISSING, "no snapshot has this name");
+    enum err e = tsdb_look_before_write(db, why);
+    if (e == OK) e = path_join(all, sizeof all, db->dir, "snapshots");
+    if (e == OK) e = path_join(dir, sizeof dir, all, name);
+    if (e) return why_prefix(why, e, "snapshot");
+    snprintf(removing, sizeof removing, "%s.tmp", dir);
+    e = take_for_deletion(db, dir, &format, why);
+    if (e == OK) e = env_rename(db->env, dir, removing, why);
+    if (e == ERR_MISSING) why_set(why, e, "no snapshot has this name");
+    /* Synced first: after a power loss a part of the snapshot must not have its name. */
+    if (e == OK) e = env_syncdir(db->env, all, why);
+    if (e == OK) e = env_remove_tree(db->env, removing, why);
+    err_ignore(file_close(&format), "nothing was written");
+    return e;
 }
