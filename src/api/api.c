@@ -126,6 +126,8 @@ static const struct route {
      STORED | ADMIN},
     {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_ADMIN,
      delete_run, STORED | ADMIN},
+    {"/api/v1/admin/tsdb/delete_series/preview", HTTP_GET, ACCESS_ADMIN, QUEUE_READS,
+     delete_preview_run, STORED | ADMIN},
     {"/api/v1/admin/tsdb/clean_tombstones", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_MERGES,
      clean_run, STORED | ADMIN},
     {"/api/v1/admin/destinations/*", HTTP_POST | HTTP_PUT, ACCESS_ADMIN, QUEUE_PAGES,

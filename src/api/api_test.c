@@ -190,6 +190,8 @@ UNIT_TEST(test_each_route_answers)
          "\"time\":\"2026-01-01T00:00:"},
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=down", NULL, NULL, 0, 200,
          JSON, "{\"status\":\"success\",\"data\":{\"series\":0,\"samples\":0}}"},
+        {"preview of a deletion", HTTP_GET, "/api/v1/admin/tsdb/delete_series/preview?match[]=up",
+         NULL, NULL, 0, 200, JSON, "\"data\":{\"series\":1,\"samples\":2,\"partBytes\":"},
         {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 200, JSON,
          "\"before\":{"},
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
@@ -244,6 +246,7 @@ UNIT_TEST(test_no_route_takes_another_method)
         {"/api/v1/status/flags", HTTP_GET | HTTP_OPTIONS},
         {"/api/v1/admin/tsdb/flush", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
         {"/api/v1/admin/tsdb/delete_series", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
+        {"/api/v1/admin/tsdb/delete_series/preview", HTTP_GET | HTTP_OPTIONS},
         {"/api/v1/admin/tsdb/snapshots", HTTP_GET | HTTP_OPTIONS},
         {"/api/v1/admin/tsdb/snapshots/x", HTTP_DELETE | HTTP_OPTIONS},
         {"/api/v1/admin/destinations/s3/pause", HTTP_POST | HTTP_PUT | HTTP_OPTIONS},
@@ -544,6 +547,7 @@ UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
         {HTTP_GET, "/metrics", NULL, 0, 200},
         {HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=down", NULL, 0, 200},
         {HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, 0, 200},
+        {HTTP_GET, "/api/v1/admin/tsdb/delete_series/preview?match[]=up", NULL, 0, 200},
     };
     struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -243,6 +243,19 @@ MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct s
                                 int64_t min_ms, int64_t max_ms, struct tsdb_deletion *ret_deletion,
                                 struct why *why);
 
+/* What a deletion would hide. */
+struct tsdb_preview {
+    uint64_t series;
+    uint64_t samples;    /* estimated at the borders of the time range, in whole blocks elsewhere */
+    uint64_t part_bytes; /* compressed samples, without the index */
+    uint64_t head_bytes;
+    bool exact; /* false: some series were counted for all */
+};
+/* Counts by the index what a request selects in parts and in the head; its control may end it. No
+ * sample is read. Errors of view_survey(). */
+MUST_CHECK enum err tsdb_delete_preview(struct tsdb *tsdb, const struct query_request *request,
+                                        struct tsdb_preview *ret_preview, struct why *why);
+
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 enum { SNAPSHOT_NAME_BYTES = 40 };

@@ -564,6 +564,51 @@ delete_of(const char *text, int64_t min_ms, int64_t max_ms)
     must(tsdb_delete(machine.db, bytes_of_text("a"), &s, min_ms, max_ms, &deletion, &machine.why));
 }
 
+static struct tsdb_preview
+preview_of(const char *text, int64_t min_ms, int64_t max_ms)
+{
+    struct selector s;
+    struct tsdb_preview found;
+    must(selector_parse(bytes_of_text(text), &s, &machine.why));
+    struct matcher_set set = {s.matchers, s.count};
+    const struct query_request request = {.tenant = bytes_of_text("a"),
+                                          .sets = &set,
+                                          .set_count = 1,
+                                          .min_ms = min_ms,
+                                          .max_ms = max_ms};
+    must(tsdb_delete_preview(machine.db, &request, &found, &machine.why));
+    selector_fini(&s);
+    return found;
+}
+
+UNIT_TEST(test_a_preview_shows_what_a_deletion_hides_and_hides_nothing)
+{
+    for (int i = 0; i < 4; i++) {
+        must_send_float("a", "__name__=m,i=1", T0 + i, 1);
+        must_send_float("a", "__name__=n,i=2", T0 + i, 1);
+    }
+    machine_commit(&machine);
+    struct tsdb_preview p = preview_of("n", T0, T0 + 9);
+    assert_int_equal(p.series, 1);
+    assert_int_equal(p.samples, 4);
+    assert_int_equal(p.part_bytes, 0);
+    assert_true(p.head_bytes > 0);
+    machine_flush(&machine);
+    must_send_float("a", "__name__=n,i=3", T0 + 4, 1);
+    machine_commit(&machine);
+    p = preview_of("n", T0, T0 + 9);
+    assert_true(p.exact);
+    assert_int_equal(p.series, 2);
+    assert_int_equal(p.samples, 5);
+    assert_true(p.part_bytes > 0);
+    assert_true(p.head_bytes > 0);
+    assert_int_equal(preview_of("n", T0 + 10, INT64_MAX).series, 0);
+    assert_int_equal(preview_of("none", INT64_MIN, INT64_MAX).samples, 0);
+    expect_labels("a", "i", NULL, INT64_MIN, INT64_MAX, "1 2 3 ");
+    delete_of("n", T0, T0 + 9);
+    assert_int_equal(preview_of("n", T0, T0 + 9).series, 0);
+}
+
 UNIT_TEST(test_labels_of_what_is_deleted_are_gone_at_once)
 {
     for (int i = 0; i < 4; i++) {
@@ -656,6 +701,7 @@ main(void)
         claim(test_both_bounds_are_inclusive),
         claim(test_set_stays_whole_while_its_generation_becomes_a_part),
         claim(test_labels_are_looked_up_at_every_stage),
+        claim(test_a_preview_shows_what_a_deletion_hides_and_hides_nothing),
         claim(test_labels_of_what_is_deleted_are_gone_at_once),
         claim(test_limits_of_a_query_end_it),
         claim(test_the_largest_metrics_and_labels_of_a_tenant_are_found),

@@ -292,6 +292,7 @@ REQUESTS = {
     "/api/v1/status/tsdb": [("", []), ("", [("limit", "1")])],
     "/api/v1/status/self_metrics": [("", []), ("", [("metric_name_pattern", "firekeep_head.*")])],
     "/api/v1/admin/tsdb/delete_series": [("", [("match[]", "up")])],
+    "/api/v1/admin/tsdb/delete_series/preview": [("", [("match[]", "up")])],
     "/api/v1/admin/tsdb/snapshots": [("", [])],
     "/api/v1/admin/tsdb/snapshots/*": [("20260101T000000Z-0000000000000000", []), ("", [])],
     "/api/v1/admin/destinations/*": [("x/pause", []), ("", [])],

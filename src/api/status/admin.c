@@ -221,20 +221,68 @@ clean_run(struct api *api, struct http_request *request)
 
 /* --- deleting --------------------------------------------------------------------------------- */
 
-/* Deletes for each match[] in turn; samples that the first deletes are not counted by the second.
- */
+/* The arguments of a deletion, or of its preview. */
+struct deletion {
+    struct form form;
+    struct bytes tenant;
+    int64_t min_ms, max_ms;
+    uint32_t selector_count;
+    struct buf error;
+    struct why why;
+};
+
+/* Reads and checks all arguments. The caller has the tenant; deletion_end() follows in any case. */
 static enum err
-delete_all(struct api *api, const struct form *form, struct bytes tenant, int64_t min_ms,
-           int64_t max_ms, struct tsdb_deletion *sum, struct why *why)
+deletion_read(struct api *api, struct http_request *request, struct deletion *d)
 {
     const char *match;
     struct form_walk walk = {0};
-    while ((match = form_next(form, "match[]", &walk)) != NULL) {
+    buf_init(&d->error, NULL, SENTENCE_BYTES_MAX);
+    d->min_ms = INT64_MIN;
+    d->max_ms = INT64_MAX;
+    enum err e = form_read(request, &api->page_budget, &d->form, &d->why);
+    if (e == OK) e = form_check_query(&d->form, &d->why);
+    if (e == OK && form_nth(&d->form, "match[]", 0) == NULL) {
+        e = why_set(&d->why, ERR_INPUT, "no match[] parameter provided");
+    }
+    while (e == OK && (match = form_next(&d->form, "match[]", &walk)) != NULL) {
+        struct selector selector;
+        e = selector_parse(bytes_of_text(match), &selector, &d->why);
+        if (e) break;
+        selector_fini(&selector);
+        d->selector_count++;
+    }
+    if (e == OK) e = form_time(&d->form, "start", &d->min_ms, &d->error);
+    if (e == OK) e = form_time(&d->form, "end", &d->max_ms, &d->error);
+    return e;
+}
+
+/* Answers with the error, if there is one. */
+static void
+deletion_end(struct http_request *request, enum err e, struct deletion *d)
+{
+    form_fini(&d->form);
+    if (d->error.size > 0)
+        reply_sentence(request, 400, "bad_data", buf_bytes(&d->error));
+    else if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &d->why);
+    buf_fini(&d->error);
+}
+
+/* Deletes for each match[] in turn; samples that the first deletes are not counted by the second.
+ */
+static enum err
+delete_all(struct api *api, struct deletion *d, struct tsdb_deletion *sum)
+{
+    const char *match;
+    struct form_walk walk = {0};
+    while ((match = form_next(&d->form, "match[]", &walk)) != NULL) {
         struct selector selector;
         struct tsdb_deletion deletion;
-        enum err e = selector_parse(bytes_of_text(match), &selector, why);
+        enum err e = selector_parse(bytes_of_text(match), &selector, &d->why);
         if (e == OK) {
-            e = tsdb_delete(api->options.tsdb, tenant, &selector, min_ms, max_ms, &deletion, why);
+            e = tsdb_delete(api->options.tsdb, d->tenant, &selector, d->min_ms, d->max_ms,
+                            &deletion, &d->why);
         }
         if (e) return e;
         sum->series += deletion.series;
@@ -246,42 +294,18 @@ delete_all(struct api *api, const struct form *form, struct bytes tenant, int64_
 void
 delete_run(struct api *api, struct http_request *request)
 {
-    struct why why = {""};
-    struct bytes tenant;
-    int64_t min_ms = INT64_MIN, max_ms = INT64_MAX;
-    struct buf error;
+    struct deletion d = {.why = {""}};
     struct tsdb_deletion sum = {0, 0};
-    struct form form;
-    if (!one_tenant_of(api, request, &tenant)) return;
-    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
-    enum err e = form_read(request, &api->page_budget, &form, &why);
-    if (e == OK) e = form_check_query(&form, &why);
-    if (e == OK && form_nth(&form, "match[]", 0) == NULL) {
-        e = why_set(&why, ERR_INPUT, "no match[] parameter provided");
-    }
-    /* Checks all parameters before it deletes anything. */
-    const char *match;
-    struct form_walk walk = {0};
-    while (e == OK && (match = form_next(&form, "match[]", &walk)) != NULL) {
-        struct selector selector;
-        e = selector_parse(bytes_of_text(match), &selector, &why);
-        if (e == OK) selector_fini(&selector);
-    }
-    if (e == OK) e = form_time(&form, "start", &min_ms, &error);
-    if (e == OK) e = form_time(&form, "end", &max_ms, &error);
-    if (e == OK) e = api->options.flush_now(api->options.context, &why);
-    if (e == OK) e = delete_all(api, &form, tenant, min_ms, max_ms, &sum, &why);
-    form_fini(&form);
+    if (!one_tenant_of(api, request, &d.tenant)) return;
+    enum err e = deletion_read(api, request, &d);
+    if (e == OK) e = api->options.flush_now(api->options.context, &d.why);
+    if (e == OK) e = delete_all(api, &d, &sum);
     /* If a match[] fails, the deletions of those before it stay. */
     if (e == OK || sum.series > 0) {
-        log_info("samples deleted on request", KV("tenant", tenant), KV("series", sum.series),
+        log_info("samples deleted on request", KV("tenant", d.tenant), KV("series", sum.series),
                  KV("samples", sum.samples));
     }
-    if (error.size > 0)
-        reply_sentence(request, 400, "bad_data", buf_bytes(&error));
-    else if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &why);
-    buf_fini(&error);
+    deletion_end(request, e, &d);
     if (e) return;
     struct json j;
     uint8_t room[200];
@@ -290,6 +314,70 @@ delete_run(struct api *api, struct http_request *request)
     json_object_open(&j);
     json_member_uint(&j, "series", sum.series);
     json_member_uint(&j, "samples", sum.samples);
+    json_object_close(&j);
+    json_object_close(&j);
+    reply_json(request, 200, &text);
+}
+
+/* Parses the selectors, and asks the index for all of them at once: a series that several select
+ * counts once. */
+static enum err
+preview_all(struct api *api, struct http_request *request, struct deletion *d,
+            struct tsdb_preview *ret)
+{
+    struct query_control control = {.env = NULL};
+    struct matcher_set sets[PREVIEW_SELECTORS_MAX];
+    struct form_walk walk = {0};
+    uint32_t count = 0;
+    if (d->selector_count > PREVIEW_SELECTORS_MAX) {
+        return why_set(&d->why, ERR_LIMIT, "a preview has at most %d match[]",
+                       PREVIEW_SELECTORS_MAX);
+    }
+    struct selector *selectors = arena_alloc(&d->form.arena, d->selector_count * sizeof *selectors);
+    enum err e =
+        selectors == NULL ? why_set(&d->why, ERR_NOMEM, "not enough memory for a preview") : OK;
+    while (e == OK && count < d->selector_count) {
+        struct selector *s = &selectors[count];
+        e = selector_parse(bytes_of_text(form_next(&d->form, "match[]", &walk)), s, &d->why);
+        if (e == OK) sets[count++] = (struct matcher_set){s->matchers, s->count};
+    }
+    query_control_begin(api, request, &api->read_budget, &control);
+    const struct query_request asked = {
+        .tenant = d->tenant,
+        .sets = sets,
+        .set_count = count,
+        .min_ms = d->min_ms,
+        .max_ms = d->max_ms,
+        .control = &control,
+    };
+    if (e == OK) e = tsdb_delete_preview(api->options.tsdb, &asked, ret, &d->why);
+    while (count > 0) {
+        selector_fini(&selectors[--count]);
+    }
+    return e;
+}
+
+/* Answers what delete_run() would hide, by the index alone: no sample is read, nothing flushed. */
+void
+delete_preview_run(struct api *api, struct http_request *request)
+{
+    struct deletion d = {.why = {""}};
+    struct tsdb_preview p;
+    if (!one_tenant_of(api, request, &d.tenant)) return;
+    enum err e = deletion_read(api, request, &d);
+    if (e == OK) e = preview_all(api, request, &d, &p);
+    deletion_end(request, e, &d);
+    if (e) return;
+    struct json j;
+    uint8_t room[400];
+    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
+    success_begin(&j, &text);
+    json_object_open(&j);
+    json_member_uint(&j, "series", p.series);
+    json_member_uint(&j, "samples", p.samples);
+    json_member_uint(&j, "partBytes", p.part_bytes);
+    json_member_uint(&j, "headBytes", p.head_bytes);
+    json_member_bool(&j, "exact", p.exact);
     json_object_close(&j);
     json_object_close(&j);
     reply_json(request, 200, &text);

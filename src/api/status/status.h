@@ -26,6 +26,7 @@ void snapshots_run(struct api *api, struct http_request *request);
 void snapshot_delete_run(struct api *api, struct http_request *request);
 void clean_run(struct api *api, struct http_request *request);
 void delete_run(struct api *api, struct http_request *request);
+void delete_preview_run(struct api *api, struct http_request *request);
 void destination_run(struct api *api, struct http_request *request);
 
 /* targets.c */

@@ -159,3 +159,38 @@ out:
     selector_fini(selector);
     return e == ERR_NOMEM ? why_set(why, e, "not enough memory to delete series") : e;
 }
+
+/* Surveys the parts alone, or with the head. */
+static enum err
+survey(struct tsdb *db, enum view_scope scope, const struct query_request *request,
+       struct series_survey *ret, struct why *why)
+{
+    struct store_view *view;
+    bool known;
+    struct budget *budget = request->control == NULL ? NULL : request->control->budget;
+    enum err e = store_view_open(&db->head, scope, budget, &view, why);
+    if (e) return e;
+    e = view_survey(&view->view, request, ret, &known, why);
+    assert(known);
+    store_view_unref(view);
+    return e;
+}
+
+enum err
+tsdb_delete_preview(struct tsdb *db, const struct query_request *request, struct tsdb_preview *ret,
+                    struct why *why)
+{
+    struct series_survey all, parts;
+    enum err e = survey(db, VIEW_PARTS, request, &parts, why);
+    if (e == OK) e = survey(db, VIEW_ALL, request, &all, why);
+    if (e) return e;
+    uint64_t both = all.cost.bytes, stored = parts.cost.bytes;
+    *ret = (struct tsdb_preview){
+        .series = all.cost.series,
+        .samples = all.cost.samples,
+        .part_bytes = stored,
+        .head_bytes = both > stored ? both - stored : 0, /* a flush may come between the two */
+        .exact = all.exact,
+    };
+    return OK;
+}
