@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "base/log_kept.h"
 #include "base/log_writer.h"
 
 #include "base/text/utf8.h"
@@ -175,6 +176,7 @@ log_format_line(enum log_level level, const char *message, const struct log_kv *
     line->full = false;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    line->t_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     struct tm utc;
     gmtime_r(&now.tv_sec, &utc);
     char stamp[64];
@@ -207,6 +209,7 @@ log_line(enum log_level level, const char *message, const struct log_kv *fields)
     atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
     if (log_fd() < 0) return;
     log_format_line(level, message, fields, &line);
+    log_kept_put(level, line.t_ms, line.text, line.used);
     log_writer_put(line.text, line.used);
 }
 

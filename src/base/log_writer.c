@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log_kept.h"
 #include "base/metric.h"
 
 enum { RETRY_MS = 5 };
@@ -180,6 +181,7 @@ run(void *unused)
             const char *reason = error == 0 ? "it was not read in time" : strerrordesc_np(error);
             log_format_line(LOG_WARN, "log lines lost: standard error did not accept them",
                             LOG_FIELDS(KV("lines", lost), KV("error", reason)), &report);
+            log_kept_put(LOG_WARN, report.t_ms, report.text, report.used);
             if (write_line(report.text, report.used, &is_torn)) {
                 lost = 0;
                 error = 0;

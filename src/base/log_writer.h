@@ -6,7 +6,8 @@
 
 struct log_text {
     size_t used;
-    bool full; /* something did not fit and was left out */
+    bool full;    /* something did not fit and was left out */
+    int64_t t_ms; /* Unix time of the line */
     char text[LOG_LINE_BYTES_MAX];
 };
 

@@ -306,7 +306,7 @@ REQUESTS = {
     "/-/ready": [("", [])],
     "/": [("", []), ("nothing", []), ("graph", [])],
 }
-for name in ("runtimeinfo", "flags", "config", "tsdb/blocks", "walreplay", "storage", "destinations", "sources", "remembered"):
+for name in ("runtimeinfo", "flags", "config", "tsdb/blocks", "walreplay", "storage", "destinations", "sources", "remembered", "log"):
     REQUESTS[f"/api/v1/status/{name}"] = [("", [])]
 for name in ("flush", "merge", "snapshot", "clean_tombstones"):
     REQUESTS[f"/api/v1/admin/tsdb/{name}"] = [("", [])]

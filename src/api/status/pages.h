@@ -25,6 +25,9 @@ MUST_CHECK enum err page_number(struct status_page *page, const char *name, int6
 void features_put(const struct api_options *options, const struct promql_features *chosen,
                   struct json *j);
 
+/* status_log.c */
+enum err log_page(struct status_page *page);
+
 /* status_store.c */
 enum err tsdb_page(struct status_page *page);
 enum err tsdb_blocks_page(struct status_page *page);

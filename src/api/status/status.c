@@ -527,6 +527,7 @@ static const struct {
     {"/api/v1/status/destinations", destinations_page},
     {"/api/v1/status/sources", sources_page},
     {"/api/v1/status/remembered", closed_destinations_page},
+    {"/api/v1/status/log", log_page},
 };
 
 /* Answers with the members of /api/v1/status/buildinfo, without "status" and "data" around them. */
