@@ -112,6 +112,10 @@ struct api_options {
     void (*flags)(void *context, void (*each)(void *to, const char *name, const char *value),
                   void *to);
     void (*config)(void *context, struct buf *to);
+    /* Writes an object about a configuration that a client sent: its errors, or what it would
+     * change. On the thread of changes. ERR_LIMIT: the text is too long; ERR_NOMEM. */
+    enum err (*check_config)(void *context, struct bytes text, struct budget *memory,
+                             struct json *to, struct why *why);
     bool (*can_read)(void *context); /* without a store: says whether there are sources */
     /* Write an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);

@@ -175,6 +175,8 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          "\"error\":\"limit must be a positive number\"}"},
         {"no limit", HTTP_GET, "/api/v1/status/tsdb?limit=10001", NULL, NULL, 0, 400, JSON,
          "\"error\":\"limit must not exceed 10000\"}"},
+        {"a configuration that is packed", HTTP_POST, "/api/v1/status/config/check",
+         "Content-Encoding: gzip", "x", 0, 415, JSON, "content encoding not supported"},
         {"deletion of all", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 400, JSON,
          "no match[] parameter provided"},
         {"deletion by no selector", HTTP_POST,
@@ -514,6 +516,7 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         "/api/v1/admin/tsdb/clean_tombstones",
         "/api/v1/admin/tsdb/delete_series?match[]=up",
         "/api/v1/admin/destinations/s3/pause",
+        "/api/v1/status/config/check",
     };
     struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -173,6 +173,8 @@ UNIT_TEST(test_each_route_answers)
         {"the head", HTTP_GET, "/api/v1/status/tsdb", NULL, NULL, 0, 200, JSON,
          "\"headStats\":{\"numSeries\":1,\"numLabelPairs\":2,\"chunkCount\":1,"
          "\"minTime\":1767225600000,\"maxTime\":1767225600001,"},
+        {"the configuration", HTTP_POST, "/api/v1/status/config/check", NULL, "log: {}", 0, 200,
+         JSON, "\"data\":{\"text\":\"log: {}\"}}"},
         {"no blocks yet", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200, JSON,
          "\"data\":{\"blocks\":[]}}"},
         {"storage", HTTP_GET, "/api/v1/status/storage", NULL, NULL, 0, 200, JSON,

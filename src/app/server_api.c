@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "app/closed_destinations.h"
+#include "config/config_check.h"
 #include "app/rules/rule_edit.h"
 #include "app/server_private.h"
 #include "base/version.h"
+
+enum { SHOWN_BYTES_MAX = 8 * CONFIG_BYTES_MAX };
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
@@ -89,6 +92,29 @@ show_config(void *context, struct buf *to)
     admission_print_yaml(s->admission, to);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
+}
+
+static enum err
+check_config(void *context, struct bytes text, struct budget *budget, struct json *to,
+             struct why *why)
+{
+    struct server *s = context;
+    struct buf yaml;
+    buf_init(&yaml, budget, SHOWN_BYTES_MAX);
+    lock_take(&s->reload_lock); /* no reload comes between */
+    show_config(s, &yaml);
+    struct config_check check = {
+        .now = &s->settings,
+        .now_yaml = buf_bytes(&yaml),
+        .flag_count = s->flag_count,
+        .flag_words = s->flag_words,
+        .budget = budget,
+    };
+    enum err e = why_set(why, buf_error(&yaml), "not enough memory for the configuration");
+    if (e == OK) e = config_check_print(&check, text, to, why);
+    lock_drop(&s->reload_lock);
+    buf_fini(&yaml);
+    return e;
 }
 
 static void
@@ -290,6 +316,7 @@ server_start_api(struct server *s, struct why *why)
         .reload_state = reload_state,
         .flags = show_flags,
         .config = show_config,
+        .check_config = check_config,
         .destinations = show_destinations,
         .sources = show_sources,
         .rules = show_rules,

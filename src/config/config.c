@@ -540,8 +540,20 @@ settings_file(struct settings *settings, const char *path, struct why *why)
     return e;
 }
 
-/* Applies defaults, the file that `settings` name, and the flags, in this order; then reads the
- * lists, which depend on them. */
+/* Applies defaults, the text and the flags, in this order; then reads the lists, which depend on
+ * them. The lists are given in any case. */
+static enum err
+load_text(struct settings *settings, struct config_lists *lists, const char *name,
+          struct bytes text, int count, char *const *words, struct why *why)
+{
+    settings_default(settings);
+    enum err e = settings_yaml(settings, name, text, why);
+    if (!reader_goes_on(e)) return e;
+    enum err fine = settings_flags(settings, count, words, NULL);
+    assert(fine == OK); /* they were valid before, and do not depend on the file */
+    return err_first(e, config_lists_yaml(name, text, settings, lists, why));
+}
+
 static enum err
 load_file(struct settings *settings, struct config_lists *lists, int count, char *const *words,
           struct why *why)
@@ -549,14 +561,8 @@ load_file(struct settings *settings, struct config_lists *lists, int count, char
     char path[SETTING_TEXT_BYTES];
     struct buf text;
     memcpy(path, settings->config_file, sizeof path);
-    settings_default(settings);
     enum err e = config_read(path, CONFIG_BYTES_MAX, &text, why);
-    if (e == OK) e = settings_yaml(settings, path, buf_bytes(&text), why);
-    if (e == OK) {
-        enum err fine = settings_flags(settings, count, words, why);
-        assert(fine == OK); /* they were valid before, and do not depend on the file */
-        e = config_lists_yaml(path, buf_bytes(&text), settings, lists, why);
-    }
+    if (e == OK) e = load_text(settings, lists, path, buf_bytes(&text), count, words, why);
     buf_fini(&text);
     /* Errors in the text already begin with FILE:LINE:COLUMN, which editors understand. */
     return e && e != ERR_INPUT ? why_prefix(why, e, "--config.file") : e;
@@ -570,7 +576,27 @@ settings_load(struct settings *settings, struct config_lists *lists, int count, 
     struct config_lists read = {.destinations = {NULL}};
     settings_default(&next);
     enum err e = settings_flags(&next, count, words, why);
-    if (e == OK && next.config_file[0] != 0) e = load_file(&next, &read, count, words, why);
+    if (e == OK && next.config_file[0] != 0)
+        e = load_file(&next, &read, count, words, why);
+    else if (e == OK) /* so that lists have their defaults, too */
+        e = load_text(&next, &read, "", bytes_of("", 0), count, words, why);
+    if (e == OK) e = settings_validate(&next, read.destinations.count, read.sources.count, why);
+    if (e) {
+        config_lists_free(&read);
+        return e;
+    }
+    *settings = next;
+    *lists = read;
+    return OK;
+}
+
+enum err
+settings_load_text(struct settings *settings, struct config_lists *lists, const char *name,
+                   struct bytes text, int count, char *const *words, struct why *why)
+{
+    struct settings next;
+    struct config_lists read = {.destinations = {NULL}};
+    enum err e = load_text(&next, &read, name, text, count, words, why);
     if (e == OK) e = settings_validate(&next, read.destinations.count, read.sources.count, why);
     if (e) {
         config_lists_free(&read);

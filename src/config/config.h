@@ -216,6 +216,12 @@ const char *settings_rules_lack(const struct settings *settings, uint32_t destin
 MUST_CHECK enum err settings_load(struct settings *settings, struct config_lists *lists, int count,
                                   char *const *words, struct why *why);
 
+/* Does the same with a text in place of the file, whose name is for messages and relative paths.
+ * The words are valid. With reader_collect(), all errors of the text are collected. */
+MUST_CHECK enum err settings_load_text(struct settings *settings, struct config_lists *lists,
+                                       const char *name, struct bytes text, int count,
+                                       char *const *words, struct why *why);
+
 /* ERR_INPUT if `next` differs from `now` in a setting that only a restart can change; the
  * message names the first. */
 MUST_CHECK enum err settings_check_reload(const struct settings *now, const struct settings *next,

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 
+#include "config/config_check.h"
 #include "config/lists/lists.h"
 #include "config/schema/text.h"
 #include "wire/yaml/yaml_reader.h"
@@ -278,6 +279,27 @@ check_errors(struct bytes text)
     assert(found);
 }
 
+/* Checks that a text is answered with errors, or with its changes from the defaults. */
+static void
+check_changes(struct bytes text)
+{
+    struct settings now;
+    struct why why = {""};
+    struct buf yaml, answer;
+    struct json j;
+    settings_default(&now);
+    buf_init(&yaml, NULL, 1 << 20);
+    buf_init(&answer, NULL, 64 << 20);
+    settings_print_yaml(&now, NULL, NULL, &yaml);
+    json_init(&j, &answer);
+    const struct config_check c = {.now = &now, .now_yaml = buf_bytes(&yaml)};
+    enum err e = config_check_print(&c, text, &j, &why);
+    assert(e == OK || e == ERR_LIMIT);
+    assert(j.done == (e == OK));
+    buf_fini(&answer);
+    buf_fini(&yaml);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -298,5 +320,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_alerting(bytes_of(data, size), &settings);
     check_access(bytes_of(data, size), &settings);
     check_errors(bytes_of(data, size));
+    check_changes(bytes_of(data, size));
     return 0;
 }

@@ -367,6 +367,31 @@ config_page(struct status_page *p)
     return e;
 }
 
+/* Checks the configuration in the body; nothing changes. */
+void
+config_check_run(struct api *api, struct http_request *request)
+{
+    struct json j;
+    struct buf text;
+    struct why why = {""};
+    const char *encoding = http_header(request, "Content-Encoding");
+    if (encoding != NULL && encoding[0] != '\0' && strcmp(encoding, "identity") != 0) {
+        reply_problem(request, 415, "bad_data", "content encoding not supported");
+        return;
+    }
+    buf_init(&text, &api->page_budget, PAGE_BYTES_MAX);
+    success_begin(&j, &text);
+    enum err e = api->options.check_config(api->options.context, http_body(request),
+                                           &api->page_budget, &j, &why);
+    if (e == OK) json_object_close(&j);
+    if (e == OK) e = why_set(&why, buf_error(&text), "not enough memory for the answer");
+    if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+}
+
 static enum err
 destinations_page(struct status_page *p)
 {

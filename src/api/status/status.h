@@ -15,6 +15,7 @@ void health_run(struct api *api, struct http_request *request);
 void version_run(struct api *api, struct http_request *request);
 void ready_run(struct api *api, struct http_request *request);
 void reload_run(struct api *api, struct http_request *request);
+void config_check_run(struct api *api, struct http_request *request);
 void redirect_run(struct api *api, struct http_request *request);
 void root_run(struct api *api, struct http_request *request);
 

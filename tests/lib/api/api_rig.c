@@ -248,6 +248,19 @@ owner_config(void *context, struct buf *to)
     buf_put_text(to, "tenancy:\n  enabled: true\n");
 }
 
+static enum err
+owner_check_config(void *context, struct bytes text, struct budget *memory, struct json *to,
+                   struct why *why)
+{
+    struct api_rig *rig = context;
+    (void)memory;
+    if (rig->owner_error) return owner_result(rig, why);
+    json_object_open(to);
+    json_member_bytes(to, "text", text);
+    json_object_close(to);
+    return OK;
+}
+
 static void
 owner_destinations(void *context, struct json *to)
 {
@@ -381,6 +394,7 @@ api_rig_new(void)
         .reload_state = owner_reload_state,
         .flags = owner_flags,
         .config = owner_config,
+        .check_config = owner_check_config,
         .destinations = owner_destinations,
         .closed_destinations = owner_closed_destinations,
         .holds_writes = owner_holds,
