@@ -108,6 +108,7 @@ static const struct route {
     {"/api/v1/status/config/check", HTTP_POST, ACCESS_ADMIN, QUEUE_CHANGES, config_check_run},
     {"/api/v1/status/tsdb", HTTP_GET, ACCESS_PROCESS, QUEUE_READS, page_run},
     {"/api/v1/status/tsdb/blocks", HTTP_GET, ACCESS_PROCESS, QUEUE_PAGES, page_run},
+    {"/api/v1/status/tsdb/bytes", HTTP_GET, ACCESS_PROCESS, QUEUE_READS, page_run, STORED},
     {"/api/v1/status/walreplay", HTTP_GET, ACCESS_PROCESS, QUEUE_PAGES, page_run},
     {"/api/v1/status/self_metrics", HTTP_GET, ACCESS_METRICS, QUEUE_PAGES, page_run},
     {"/api/v1/status/storage", HTTP_GET, ACCESS_PROCESS, QUEUE_PAGES, page_run},

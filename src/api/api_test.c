@@ -175,6 +175,9 @@ UNIT_TEST(test_each_route_answers)
          "\"minTime\":1767225600000,\"maxTime\":1767225600001,"},
         {"the configuration", HTTP_POST, "/api/v1/status/config/check", NULL, "log: {}", 0, 200,
          JSON, "\"data\":{\"text\":\"log: {}\"}}"},
+        {"no bytes yet", HTTP_GET, "/api/v1/status/tsdb/bytes", NULL, NULL, 0, 200, JSON,
+         "\"data\":{\"exact\":true,\"shareRead\":1,\"bytes\":0,\"samples\":0,\"metrics\":[],"
+         "\"labelNames\":[],\"labelPairs\":[]}}"},
         {"no blocks yet", HTTP_GET, "/api/v1/status/tsdb/blocks", NULL, NULL, 0, 200, JSON,
          "\"data\":{\"blocks\":[]}}"},
         {"storage", HTTP_GET, "/api/v1/status/storage", NULL, NULL, 0, 200, JSON,
@@ -546,6 +549,7 @@ UNIT_TEST(test_each_request_is_answered_once_whichever_allocation_fails)
         {HTTP_GET, "/federate?match[]=up", NULL, 0, 200},
         {HTTP_GET, "/api/v1/metadata", NULL, 0, 200},
         {HTTP_GET, "/api/v1/status/storage", NULL, 0, 200},
+        {HTTP_GET, "/api/v1/status/tsdb/bytes?match[]=up", NULL, 0, 200},
         {HTTP_GET, "/metrics", NULL, 0, 200},
         {HTTP_POST, "/api/v1/admin/tsdb/delete_series?match[]=down", NULL, 0, 200},
         {HTTP_GET, "/api/v1/admin/tsdb/snapshots", NULL, 0, 200},

@@ -484,6 +484,35 @@ struct tsdb_top {
 MUST_CHECK enum err tsdb_top(struct tsdb *tsdb, struct bytes tenant, struct arena *arena,
                              uint32_t max, struct tsdb_top *ret_top);
 
+/* The stored bytes of samples in parts, by metric, label name, and label value (without those of
+ * __name__). A series counts for each of its labels. */
+enum tsdb_size_kind { TSDB_SIZE_METRIC, TSDB_SIZE_NAME, TSDB_SIZE_PAIR, TSDB_SIZE_KINDS };
+struct tsdb_size {
+    struct bytes name;
+    struct bytes value; /* empty for TSDB_SIZE_NAME */
+    uint64_t bytes;     /* without the index; times that series share count for each */
+    uint64_t samples;   /* also deleted ones, which take space until a merge */
+};
+struct tsdb_sizes {
+    struct tsdb_size *items[TSDB_SIZE_KINDS]; /* in the arena, the largest first */
+    uint32_t counts[TSDB_SIZE_KINDS];
+    uint64_t bytes; /* of all series */
+    uint64_t samples;
+    uint64_t rows; /* a series of two parts counts twice */
+    uint64_t rows_read;
+    bool exact; /* false: some rows count for several, or some texts were left out */
+};
+struct tsdb_sizes_options {
+    uint32_t rows_max; /* rows to read, of all parts together; a few of each part are always read */
+    uint32_t items_max; /* of each kind */
+};
+enum { TSDB_SIZES_ROWS_MAX = 128 * 1024 }; /* for requests: a few seconds at most */
+/* Reads the index of all parts that meet the times of the request, which has at most one set of
+ * matchers, a control and a budget. ERR_CORRUPT, ERR_IO, ERR_NOMEM; errors of the control. */
+MUST_CHECK enum err tsdb_sizes(struct tsdb *tsdb, const struct query_request *request,
+                               const struct tsdb_sizes_options *options, struct arena *arena,
+                               struct tsdb_sizes *ret_sizes, struct why *why);
+
 /* --- checking a directory at rest ------------------------------------------------------------- */
 
 /* Prevents servers from using a directory that is only read, until it is dropped; other readers may

@@ -290,6 +290,7 @@ REQUESTS = {
     "/api/v1/features": [("", [])],
     "/api/v1/status/buildinfo": [("", [])],
     "/api/v1/status/tsdb": [("", []), ("", [("limit", "1")])],
+    "/api/v1/status/tsdb/bytes": [("", []), ("", [("match[]", "up")])],
     "/api/v1/status/config/check": [("", [])],
     "/api/v1/status/self_metrics": [("", []), ("", [("metric_name_pattern", "firekeep_head.*")])],
     "/api/v1/admin/tsdb/delete_series": [("", [("match[]", "up")])],

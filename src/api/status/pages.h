@@ -31,6 +31,7 @@ enum err log_page(struct status_page *page);
 /* status_store.c */
 enum err tsdb_page(struct status_page *page);
 enum err tsdb_blocks_page(struct status_page *page);
+enum err tsdb_bytes_page(struct status_page *page);
 enum err storage_page(struct status_page *page);
 
 #endif

@@ -5,7 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "api/answer.h"
+#include "api/request/form.h"
 #include "api/status/pages.h"
+#include "model/selector.h"
 
 enum { TOP_COUNT = 10, TOP_COUNT_MAX = 10000, ULID_BYTES = 26 };
 
@@ -184,4 +187,99 @@ storage_page(struct status_page *p)
     json_array_close(j);
     json_object_close(j);
     return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
+}
+
+/* --- sizes ------------------------------------------------------------------------------------ */
+
+enum { SIZES_DEFAULT = 10, SIZES_MAX = 10000, SIZES_BYTES_MAX = 256 * 1024 * 1024 };
+
+static void
+put_sizes(struct json *j, const char *key, const struct tsdb_sizes *s, enum tsdb_size_kind kind)
+{
+    json_member_array(j, key);
+    for (uint32_t i = 0; i < s->counts[kind]; i++) {
+        const struct tsdb_size *x = &s->items[kind][i];
+        json_object_open(j);
+        if (kind != TSDB_SIZE_METRIC) json_member_bytes(j, "name", x->name);
+        if (kind != TSDB_SIZE_NAME) json_member_bytes(j, "value", x->value);
+        json_member_uint(j, "bytes", x->bytes);
+        json_member_uint(j, "samples", x->samples);
+        json_object_close(j);
+    }
+    json_array_close(j);
+}
+
+static enum err
+put_all_sizes(struct status_page *p, const struct tsdb_sizes *s)
+{
+    struct json *j = p->j;
+    char share[32];
+    double read = s->rows == 0 ? 1 : (double)s->rows_read / (double)s->rows;
+    snprintf(share, sizeof share, "%.6g", read);
+    json_object_open(j);
+    json_member_bool(j, "exact", s->exact);
+    json_key(j, "shareRead");
+    json_put_raw(j, bytes_of_text(share));
+    json_member_uint(j, "bytes", s->bytes);
+    json_member_uint(j, "samples", s->samples);
+    put_sizes(j, "metrics", s, TSDB_SIZE_METRIC);
+    put_sizes(j, "labelNames", s, TSDB_SIZE_NAME);
+    put_sizes(j, "labelPairs", s, TSDB_SIZE_PAIR);
+    json_object_close(j);
+    return OK;
+}
+
+/* Reads the times and the selector, of which there is at most one. */
+static enum err
+read_sizes_arguments(struct status_page *p, struct form *form, struct query_request *asked,
+                     struct selector *selector)
+{
+    struct buf error;
+    buf_init(&error, NULL, SENTENCE_BYTES_MAX);
+    enum err e = form_read(p->request, &p->api->page_budget, form, &p->why);
+    if (e == OK) e = form_check_query(form, &p->why);
+    const char *match = e ? NULL : form_nth(form, "match[]", 0);
+    if (match != NULL && form_nth(form, "match[]", 1) != NULL)
+        e = why_set(&p->why, ERR_INPUT, "only one match[] is possible here");
+    if (e == OK) e = form_time(form, "start", &asked->min_ms, &error);
+    if (e == OK) e = form_time(form, "end", &asked->max_ms, &error);
+    if (error.size > 0) why_set(&p->why, e, "%.*s", (int)error.size, (const char *)error.at);
+    buf_fini(&error);
+    if (e == OK && match != NULL) e = selector_parse(bytes_of_text(match), selector, &p->why);
+    return e;
+}
+
+enum err
+tsdb_bytes_page(struct status_page *p)
+{
+    struct query_control control = {.env = NULL};
+    struct query_request asked = {.tenant = p->tenant,
+                                  .min_ms = INT64_MIN,
+                                  .max_ms = INT64_MAX,
+                                  .control = &control,
+                                  .budget = &p->api->read_budget};
+    struct selector selector = {.count = 0};
+    struct tsdb_sizes sizes;
+    struct arena arena;
+    struct form form;
+    int64_t limit = SIZES_DEFAULT;
+    enum err e = page_number(p, "limit", &limit);
+    if (e) return e;
+    if (limit < 1 || limit > SIZES_MAX)
+        return why_set(&p->why, ERR_INPUT, "limit must be between 1 and %d", SIZES_MAX);
+    e = read_sizes_arguments(p, &form, &asked, &selector);
+    struct matcher_set set = {selector.matchers, selector.count};
+    asked.sets = &set;
+    asked.set_count = e == OK && selector.count > 0;
+    query_control_begin(p->api, p->request, &p->api->read_budget, &control);
+    arena_init(&arena, &p->api->read_budget, SIZES_BYTES_MAX, 0);
+    if (e == OK) {
+        const struct tsdb_sizes_options options = {TSDB_SIZES_ROWS_MAX, (uint32_t)limit};
+        e = tsdb_sizes(p->api->options.tsdb, &asked, &options, &arena, &sizes, &p->why);
+    }
+    if (e == OK) e = put_all_sizes(p, &sizes);
+    arena_fini(&arena);
+    selector_fini(&selector);
+    form_fini(&form);
+    return e;
 }

@@ -44,6 +44,19 @@ write_twice(struct tsdb_stats *ret_stats)
     return rig;
 }
 
+UNIT_TEST(test_bytes_are_shown_by_metric_and_label)
+{
+    struct tsdb_stats s;
+    struct api_rig *rig = write_twice(&s);
+    ask_page(rig, "/api/v1/status/tsdb/bytes",
+             "\"data\":{\"exact\":true,\"shareRead\":1,\"bytes\":");
+    ask_page(rig, "/api/v1/status/tsdb/bytes", "\"samples\":2,\"metrics\":[{\"value\":\"up\",");
+    ask_page(rig, "/api/v1/status/tsdb/bytes", "\"labelNames\":[{\"name\":\"__name__\",\"bytes\":");
+    ask_page(rig, "/api/v1/status/tsdb/bytes?match[]=down",
+             "\"bytes\":0,\"samples\":0,\"metrics\":[],");
+    api_rig_free(rig);
+}
+
 UNIT_TEST(test_figures_of_the_store_are_shown)
 {
     char text[1000];
@@ -167,6 +180,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_are_shown_as_blocks),
+        cmocka_unit_test(test_bytes_are_shown_by_metric_and_label),
         cmocka_unit_test(test_figures_of_the_store_are_shown),
         cmocka_unit_test(test_metrics_of_the_store_are_its_figures),
     };

@@ -73,6 +73,16 @@ struct block_ref {
     struct codec_stats stats;
 };
 
+/* Returns the size of the stored samples; times that several series share count for each. */
+static inline uint64_t
+block_bytes_stored(const struct block_ref *block)
+{
+    uint64_t bytes = block->times.size;
+    if (!block->is_constant) bytes += block->values.size;
+    if (block->has_starts) bytes += block->starts.size;
+    return bytes;
+}
+
 /* Writes the path of a part's directory: `parts_dir` and 16 hex digits. ERR_LIMIT: it does not
  * fit. */
 enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number);

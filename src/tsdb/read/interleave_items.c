@@ -115,15 +115,6 @@ interleave_add_series(struct interleave *m, const struct gen *gen, const struct 
 
 /* --- costs ------------------------------------------------------------------------------------ */
 
-static uint64_t
-block_bytes_stored(const struct block_ref *b)
-{
-    uint64_t bytes = b->times.size;
-    if (!b->is_constant) bytes += b->values.size;
-    if (b->has_starts) bytes += b->starts.size;
-    return bytes;
-}
-
 /* Bytes that are read to decode the item. Times that several series share are counted for each. */
 static uint64_t
 item_bytes(const struct interleave_item *item)

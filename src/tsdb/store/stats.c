@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/heap.h"
+#include "tsdb/read/sizes.h"
 #include "tsdb/store/store.h"
 
 enum { LEDGERS_AT_ONCE = 16 };
@@ -273,4 +274,15 @@ tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_
     }
     *ret = top;
     return OK;
+}
+
+enum err
+tsdb_sizes(struct tsdb *db, const struct query_request *request,
+           const struct tsdb_sizes_options *options, struct arena *arena, struct tsdb_sizes *ret,
+           struct why *why)
+{
+    struct version *version = live_pin(&db->live);
+    enum err e = parts_sizes(version, request, options, arena, ret, why);
+    version_unref(version);
+    return e;
 }
