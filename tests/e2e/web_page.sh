@@ -75,7 +75,7 @@ write_samples >"$work/samples.txt"
 write_rules >"$work/rules.yml"
 printf 'rule_files: [rules.yml]\n' >"$work/firekeep.yml"
 imports_samples() {
-    start_firekeep server "$work/data" "$port" --config.file="$work/firekeep.yml" &&
+    start_firekeep server "$work/data" "$port" --config.file="$work/firekeep.yml" --web.enable-admin-api &&
         build/firekeep import --url="$url" --format=prometheus "$work/samples.txt"
 }
 claim "a server has samples and rules" imports_samples || exit 1

@@ -153,6 +153,56 @@ await claim('the plan of a query shows what it read', async () => {
   await shows(await open('/query?g0.expr=sum(requests_total)&g0.tab=explain'), 'aggregation', 'selector')
 })
 
+/** Clicks on a button of the page by its text. */
+async function press(page, text) {
+  await page.waitForFunction(t => [...document.querySelectorAll('button')].some(b => b.textContent === t), { timeout: 10_000 }, text)
+  await page.evaluate(t => [...document.querySelectorAll('button')].find(b => b.textContent === t).click(), text)
+}
+
+await claim('a snapshot is made, listed and deleted', async () => {
+  const page = await open('/keep')
+  await shows(page, 'There are no snapshots.')
+  await press(page, 'Make a snapshot')
+  await shows(page, 'Only in snapshots')
+  await axeFinds(page)
+  await press(page, 'Delete')
+  await shows(page, 'Delete snapshot 20')
+  await press(page, 'Delete')
+  await shows(page, 'There are no snapshots.')
+})
+
+await claim('bytes in parts are shown by metric and label', async () => {
+  const page = await open('/explore')
+  await page.click('.check input')
+  await shows(page, 'Bytes in parts', 'Per sample')
+  await axeFinds(page)
+  await shows(await open('/tsdb-status'), 'Bytes in parts by label and value', 'job=web')
+})
+
+await claim('lines of the log are shown by level', async () => {
+  const page = await open('/status')
+  await shows(page, 'snapshot created')
+  await page.select('section[aria-label="Log"] select', 'error')
+  await page.waitForFunction(() => !document.body.innerText.includes('snapshot created'))
+})
+
+await claim('a pasted configuration is checked', async () => {
+  const page = await open('/config')
+  await page.waitForSelector('textarea')
+  await page.type('textarea', 'web: {enable_admin_api: true}\nretention: {tim: 1y}')
+  await press(page, 'Check')
+  await shows(page, 'Line 2, column 13', "unknown key 'tim'")
+  await axeFinds(page)
+  await page.keyboard.press('Backspace')
+  await page.$eval('textarea', t => {
+    t.value = 'retention: {time: 1y}\nwal: {segment_bytes: 8MiB}'
+    t.dispatchEvent(new Event('input', { bubbles: true }))
+  })
+  await press(page, 'Check')
+  await shows(page, 'retention.time', '10y', 'wal.segment_bytes', 'restart', 'Some need a restart')
+  await axeFinds(page)
+})
+
 await claim('200 refreshes leave no errors', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
   await page.waitForSelector('.chart canvas')
@@ -162,6 +212,22 @@ await claim('200 refreshes leave no errors', async () => {
     await answered
   }
   await page.waitForSelector('.chart canvas')
+})
+
+await claim('series are deleted after a preview', async () => {
+  const page = await open('/keep')
+  const field = 'section[aria-label="Delete series"] input'
+  await page.waitForSelector(field)
+  await page.type(field, 'requests_total{path="/a"}')
+  await page.keyboard.press('Tab')
+  await press(page, 'Preview')
+  await shows(page, '1 series, 241 samples')
+  await press(page, 'Delete')
+  await shows(page, 'This cannot be undone')
+  await axeFinds(page)
+  await press(page, 'Delete')
+  await shows(page, 'The samples are hidden')
+  await shows(await open('/query?g0.expr=count(count_over_time(requests_total[2h]))&g0.tab=table'), '1 series', '2')
 })
 
 await browser.close()

@@ -2,13 +2,13 @@
 
 import { useEffect, useState } from 'preact/hooks'
 import { ask, get, lines } from '../lib/api'
-import { count, quote, seriesText } from '../lib/format'
+import { bytes, count, quote, seriesText } from '../lib/format'
 import { formatTime } from '../lib/time'
 import type { Result } from '../query/result'
 import { isOfSeries, numberOf } from '../query/result'
 import { useLoad } from '../ui/load'
 import { Facts, Search, Title } from '../ui/page'
-import { Failure, Pick } from '../ui/parts'
+import { Check, Failure, Notice, Pick } from '../ui/parts'
 import { Link, go, usePlace } from '../ui/router'
 import { useSettings } from '../ui/settings'
 
@@ -126,12 +126,31 @@ function MetricDetail(props: { metric: string; span: number }) {
   )
 }
 
+interface Sizes {
+  exact: boolean
+  shareRead: number
+  metrics: { value: string; bytes: number; samples: number }[]
+}
+
+/** The stored bytes of each metric. The server reads its index for them, so one asks for them. */
+function useSizes() {
+  const [isWanted, setWanted] = useState(false)
+  const [load, send] = useLoad<Sizes>()
+  useEffect(() => {
+    if (isWanted && load.value === null) send(async signal => (await get<Sizes>('api/v1/status/tsdb/bytes', { limit: '10000' }, signal)).data)
+  }, [isWanted])
+  const sizes = isWanted ? load.value : null
+  const of = new Map(sizes?.metrics.map(m => [m.value, m]))
+  return { isWanted, setWanted, sizes, of, error: load.error }
+}
+
 export function ExplorePage() {
   const place = usePlace()
   const metric = place.values.get('metric')
   const [text, setText] = useState('')
   const [span, setSpan] = useState('3600')
   const [load, send] = useLoad<Found[]>()
+  const { isWanted, setWanted, sizes, of, error } = useSizes()
   useEffect(() => {
     const end = Date.now() / 1000
     send(async signal => {
@@ -155,7 +174,10 @@ export function ExplorePage() {
       <Title text="Explore">
         <Search label="Metric" value={text} onChange={setText} />
         <Pick label="Samples of the" choices={spans} value={span} onChange={setSpan} />
+        <Check label="Bytes in parts" value={isWanted} onChange={setWanted} />
       </Title>
+      {error !== null && <Failure error={error} />}
+      {sizes?.exact === false && <Notice kind="info">Bytes are estimated from {(sizes.shareRead * 100).toPrecision(3)} % of the series in parts.</Notice>}
       {metric !== null && <MetricDetail metric={metric} span={Number(span)} />}
       {load.error !== null && <Failure error={load.error} />}
       {load.value?.length === 0 && <p class="empty">No metric matches.</p>}
@@ -164,6 +186,16 @@ export function ExplorePage() {
           <thead>
             <tr>
               <th scope="col">Metric</th>
+              {sizes !== null && (
+                <>
+                  <th scope="col" class="number">
+                    Bytes in parts
+                  </th>
+                  <th scope="col" class="number">
+                    Per sample
+                  </th>
+                </>
+              )}
               <th scope="col">Type</th>
               <th scope="col">Description</th>
             </tr>
@@ -176,6 +208,12 @@ export function ExplorePage() {
                     <code>{f.name}</code>
                   </button>
                 </td>
+                {sizes !== null && (
+                  <>
+                    <td class="number">{bytes(of.get(f.name)?.bytes ?? 0)}</td>
+                    <td class="number">{of.has(f.name) && (of.get(f.name)!.bytes / of.get(f.name)!.samples).toFixed(2)}</td>
+                  </>
+                )}
                 <td>{f.type}</td>
                 <td>{f.help}</td>
               </tr>

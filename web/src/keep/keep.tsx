@@ -5,6 +5,8 @@ import { bytes, count } from '../lib/format'
 import { useLoad, useRepeat } from '../ui/load'
 import { Facts, Shown, Title } from '../ui/page'
 import { Failure } from '../ui/parts'
+import { Deletion } from './deletion'
+import { Snapshots } from './snapshots'
 
 interface Partition {
   from: string
@@ -132,6 +134,8 @@ export function KeepPage() {
       </Shown>
       <h2>Account of every sample</h2>
       <Ledger />
+      <Snapshots />
+      <Deletion />
     </>
   )
 }

@@ -89,6 +89,11 @@ get.text = async function (path: string, signal?: AbortSignal): Promise<string> 
   return text
 }
 
+/** Sends a text, which is not a form, to a route that answers in the envelope. */
+export async function sendText<T>(path: string, text: string, type: string, signal?: AbortSignal): Promise<Answer<T>> {
+  return readEnvelope<T>(await send(path, { method: 'POST', body: text, headers: { 'Content-Type': type }, signal }))
+}
+
 /** Changes something on the server; an answer without a body is fine. */
 export async function post(path: string, values: Values = {}, method = 'POST'): Promise<void> {
   const query = formOf(values).toString()

@@ -7,6 +7,8 @@ import { Confirm, Facts, Search, Shown, Title } from '../ui/page'
 import { Failure, Tabs } from '../ui/parts'
 import { go, usePlace } from '../ui/router'
 import { matches } from '../rules/types'
+import { ConfigCheck } from './config_check'
+import { Log } from './log'
 
 const tabs = [
   { id: 'status', label: 'Runtime' },
@@ -29,6 +31,7 @@ function Runtime() {
       <Shown<Values> path="api/v1/status/buildinfo">{d => <Facts rows={factsOf(d)} />}</Shown>
       <h2>Runtime</h2>
       <Shown<Values> path="api/v1/status/runtimeinfo">{d => <Facts rows={factsOf(d)} />}</Shown>
+      <Log />
     </>
   )
 }
@@ -65,7 +68,48 @@ function Ranking(props: { title: string; rows: Ranked[]; write?: (n: number) => 
   )
 }
 
+interface Size {
+  name?: string
+  value?: string
+  bytes: number
+}
+
+interface Sizes {
+  exact: boolean
+  shareRead: number
+  metrics: Size[]
+  labelNames: Size[]
+  labelPairs: Size[]
+}
+
+function BytesInParts() {
+  const rows = (list: Size[]) => list.map(s => ({ name: [s.name, s.value].filter(t => t !== undefined).join('='), value: s.bytes }))
+  return (
+    <Shown<Sizes> path="api/v1/status/tsdb/bytes" values={{ limit: '20' }} refresh={0}>
+      {d => (
+        <>
+          {!d.exact && <p class="empty">Estimated from {(d.shareRead * 100).toPrecision(3)} % of the series in parts.</p>}
+          <div class="columns">
+            <Ranking title="Bytes in parts by metric" rows={rows(d.metrics)} write={bytes} />
+            <Ranking title="Bytes in parts by label" rows={rows(d.labelNames)} write={bytes} />
+            <Ranking title="Bytes in parts by label and value" rows={rows(d.labelPairs)} write={bytes} />
+          </div>
+        </>
+      )}
+    </Shown>
+  )
+}
+
 function Store() {
+  return (
+    <>
+      <InMemory />
+      <BytesInParts />
+    </>
+  )
+}
+
+function InMemory() {
   return (
     <Shown<Tsdb> path="api/v1/status/tsdb" values={{ limit: '20' }}>
       {d => (
@@ -182,7 +226,12 @@ function Queries() {
 }
 
 function Configuration() {
-  return <Shown<{ yaml: string }> path="api/v1/status/config">{d => <pre>{d.yaml}</pre>}</Shown>
+  return (
+    <>
+      <Shown<{ yaml: string }> path="api/v1/status/config">{d => <pre tabIndex={0}>{d.yaml}</pre>}</Shown>
+      <ConfigCheck />
+    </>
+  )
 }
 
 function Flags() {
