@@ -118,10 +118,8 @@ print_client(struct gate *g, const struct http_request *request,
 
 /* Says whether the client failed too often to have an unknown credential checked now. */
 static bool
-is_slowed(struct gate *g, const struct http_request *request)
+is_slowed(struct gate *g, struct penalty_key key)
 {
-    struct penalty_key key;
-    if (!find_client(g, request, &key)) return false;
     lock_take(&g->lock);
     uint32_t wait_s = penalties_retry_after_s(&g->penalties, key, env_monotonic_ns(g->env));
     lock_drop(&g->lock);
@@ -233,7 +231,12 @@ check_password(struct gate *g, struct http_request *request, struct users *users
 {
     const struct user *user = users_by_name(users, name);
     struct password_check *check = mem_new(g->memory, sizeof *check);
-    struct verifier_caller caller = {on_checked, check, is_slowed(g, request)};
+    struct verifier_caller caller = {on_checked, check};
+    struct penalty_key key;
+    if (find_client(g, request, &key)) {
+        caller.client = bytes_of(key.bytes, sizeof key.bytes);
+        caller.only_own = is_slowed(g, key);
+    }
     enum verifier_answer answer = VERIFIER_FULL;
     if (check != NULL) *check = (struct password_check){g, request, users_hold(users), user};
     if (check != NULL && user != NULL && user->password != NULL)

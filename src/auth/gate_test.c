@@ -228,6 +228,14 @@ UNIT_TEST(test_users_may_change_while_passwords_are_checked)
     gate_rig_end(rig);
 }
 
+static void
+trust_local_proxy(void)
+{
+    struct networks proxies = {.count = 1};
+    assert_true(network_parse("127.0.0.1", &proxies.items[0]));
+    gate_set_proxies(gate_rig.gate, &proxies);
+}
+
 UNIT_TEST(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not)
 {
     struct http_rig *rig = begin();
@@ -244,11 +252,27 @@ UNIT_TEST(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not)
     assert_int_equal(ask_as(rig, "GET /text", "reader:wrong"), 401);
     assert_int_equal(ask_as(rig, "GET /text", "reader:wrong"), 503);
     /* Behind a proxy, each client has failures of its own. */
-    struct networks proxies = {.count = 1};
-    assert_true(network_parse("127.0.0.1", &proxies.items[0]));
-    gate_set_proxies(gate_rig.gate, &proxies);
+    trust_local_proxy();
     assert_int_equal(
         ask(rig, "GET /text", "Basic cmVhZGVyOnNlY3JldB==\r\nX-Forwarded-For: 1.2.3.4"), 401);
+    gate_rig_end(rig);
+}
+
+/* "reader:secret" and "reader:wrong". */
+#define GOOD_FROM "Basic cmVhZGVyOnNlY3JldA==\r\nX-Forwarded-For: "
+#define BAD_FROM  "Basic cmVhZGVyOndyb25n\r\nX-Forwarded-For: "
+
+UNIT_TEST(test_a_client_that_fails_often_cannot_guess_remembered_passwords)
+{
+    struct http_rig *rig = begin();
+    trust_local_proxy();
+    assert_int_equal(ask(rig, "GET /text", GOOD_FROM "192.0.2.1"), 200);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.2"), 401);
+    }
+    assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.2"), 503);
+    assert_int_equal(ask(rig, "GET /text", GOOD_FROM "192.0.2.2"), 503);
+    assert_int_equal(ask(rig, "GET /text", GOOD_FROM "192.0.2.1"), 200);
     gate_rig_end(rig);
 }
 
@@ -506,6 +530,7 @@ main(void)
         cmocka_unit_test(test_users_that_change_count_at_once_on_open_connections),
         cmocka_unit_test(test_users_may_change_while_passwords_are_checked),
         cmocka_unit_test(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not),
+        cmocka_unit_test(test_a_client_that_fails_often_cannot_guess_remembered_passwords),
         cmocka_unit_test(test_tokens_of_issuers_let_in_and_wait_for_keys),
         cmocka_unit_test(test_a_token_that_expires_ends_on_an_open_connection),
         cmocka_unit_test(test_a_token_survives_each_failing_allocation),

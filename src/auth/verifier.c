@@ -5,7 +5,10 @@
  * name, the hash and the password. The cache is a set of tags; without the key a client cannot make
  * two checks collide, nor learn where a tag is in the table. A tag can be tried out much faster
  * than the hash of a password, so a tag that is not used does not stay: each call looks at one
- * further entry and removes it if it has expired.
+ * further entry and removes it if it has expired. For the same reason the cache also has a tag of
+ * each check with the client that sent it, and a client that failed too often is only compared with
+ * its own tags: otherwise it could guess the passwords of all active users as fast as it can send.
+ * So are all clients while the queue is full, because their failures are not counted.
  *
  * Entries expire when they have not been used for a time, not when they reach an age: a change of
  * the users empties the cache, so age does not make an entry wrong, and with 1,000 users an age of
@@ -40,7 +43,7 @@ struct verifier_job {
     uint64_t generation;
     bool is_unknown;
     uint32_t password_bytes;
-    uint8_t tag[TAG_BYTES];
+    uint8_t tag[TAG_BYTES], own_tag[TAG_BYTES]; /* without and with the client */
     char hash[PASSWORD_HASH_BYTES];
     uint8_t password[PASSWORD_BYTES_MAX + 1]; /* as much as password_check() reads */
 };
@@ -86,16 +89,18 @@ assert_counts(const struct verifier *v)
 /* --- the cache -------------------------------------------------------------------------------- */
 
 static bool
-make_tag(const struct verifier *v, bool is_unknown, struct bytes user, struct bytes hash,
-         struct bytes password, uint8_t *ret_tag)
+make_tag(const struct verifier *v, bool is_unknown, struct bytes client, struct bytes user,
+         struct bytes hash, struct bytes password, uint8_t *ret_tag)
 {
     gnutls_hmac_hd_t hmac;
-    uint8_t head[17];
+    uint8_t head[25];
     if (gnutls_hmac_init(&hmac, GNUTLS_MAC_SHA256, v->key, sizeof v->key) < 0) return false;
     head[0] = is_unknown;
     store_le64(head + 1, user.size);
     store_le64(head + 9, hash.size);
+    store_le64(head + 17, client.size);
     bool failed = gnutls_hmac(hmac, head, sizeof head) < 0 ||
+                  (client.size > 0 && gnutls_hmac(hmac, client.at, client.size) < 0) ||
                   (user.size > 0 && gnutls_hmac(hmac, user.at, user.size) < 0) ||
                   gnutls_hmac(hmac, hash.at, hash.size) < 0 ||
                   (password.size > 0 && gnutls_hmac(hmac, password.at, password.size) < 0);
@@ -161,12 +166,11 @@ use_entry(struct verifier *v, const uint8_t *tag, int64_t now_ns)
     return true;
 }
 
+/* Remembers a tag, unless it is remembered already. */
 static void
-add_entry(struct verifier *v, const struct verifier_job *job, int64_t now_ns)
+remember(struct verifier *v, const uint8_t *tag, int64_t now_ns)
 {
-    assert(job->generation == v->generation); /* invariant 4 */
-    /* A check that found the tag was not queued, and equal ones were answered with it. */
-    assert(find_entry(v, job->tag) == NULL); /* invariant 3 */
+    if (find_entry(v, tag) != NULL) return; /* invariant 3 */
     if (v->entry_count == v->options.cache_max) {
         struct verified_entry *entry = next_entry(v);
         while (entry->is_used) {
@@ -178,9 +182,20 @@ add_entry(struct verifier *v, const struct verifier_job *job, int64_t now_ns)
     struct verified_entry *entry = &v->entries[v->entry_count];
     entry->expires_ns = now_ns + v->options.cache_ns;
     entry->is_used = false;
-    memcpy(entry->tag, job->tag, TAG_BYTES);
+    memcpy(entry->tag, tag, TAG_BYTES);
     table_add(&v->table, load_le64(entry->tag), v->entry_count++);
     assert_counts(v);
+}
+
+/* Says whether a check is known to be good, and then remembers that this client made it. */
+static bool
+is_known(struct verifier *v, const uint8_t *tag, const uint8_t *own_tag, bool only_own,
+         int64_t now_ns)
+{
+    if (use_entry(v, own_tag, now_ns)) return true;
+    if (only_own || !use_entry(v, tag, now_ns)) return false;
+    remember(v, own_tag, now_ns);
+    return true;
 }
 
 void
@@ -201,20 +216,22 @@ static enum verifier_answer
 submit(struct verifier *v, bool is_unknown, struct bytes user, const char *hash,
        struct bytes password, struct verifier_caller caller)
 {
-    uint8_t tag[TAG_BYTES];
-    const size_t hash_size = strlen(hash);
-    assert(hash_size < PASSWORD_HASH_BYTES);
+    uint8_t tag[TAG_BYTES], own_tag[TAG_BYTES];
+    const struct bytes any_client = bytes_of(NULL, 0), hashed = bytes_of_text(hash);
+    assert(hashed.size < PASSWORD_HASH_BYTES);
     assert(caller.callback != NULL); /* invariant 2 */
-    bool has_tag = make_tag(v, is_unknown, user, bytes_of(hash, hash_size), password, tag);
+    bool has_tags = make_tag(v, is_unknown, any_client, user, hashed, password, tag) &&
+                    make_tag(v, is_unknown, caller.client, user, hashed, password, own_tag);
     const int64_t now_ns = env_monotonic_ns(v->env);
     enum verifier_answer answer = VERIFIER_FULL;
     lock_take(&v->lock);
-    if (has_tag && !is_unknown && use_entry(v, tag, now_ns)) {
+    const bool only_own = caller.only_own || v->free == NULL;
+    if (has_tags && !is_unknown && is_known(v, tag, own_tag, only_own, now_ns)) {
         v->counts.known++;
         answer = VERIFIER_KNOWN_GOOD;
-    } else if (caller.only_known) {
+    } else if (caller.only_own) {
         answer = VERIFIER_NOT_KNOWN;
-    } else if (!has_tag || v->stops || v->free == NULL) {
+    } else if (!has_tags || v->stops || v->free == NULL) {
         v->counts.full++;
     } else {
         struct verifier_job *job = v->free;
@@ -223,10 +240,12 @@ submit(struct verifier *v, bool is_unknown, struct bytes user, const char *hash,
         assert(job->caller.callback == NULL && job->password[0] == '\0'); /* invariant 2 */
         job->next = NULL;
         job->caller = caller;
+        job->caller.client = any_client; /* the caller's memory */
         job->generation = v->generation;
         job->is_unknown = is_unknown;
         memcpy(job->tag, tag, TAG_BYTES);
-        memcpy(job->hash, hash, hash_size + 1);
+        memcpy(job->own_tag, own_tag, TAG_BYTES);
+        memcpy(job->hash, hash, hashed.size + 1);
         job->password_bytes =
             (uint32_t)(password.size < sizeof job->password ? password.size : sizeof job->password);
         if (job->password_bytes > 0) memcpy(job->password, password.at, job->password_bytes);
@@ -306,6 +325,16 @@ hash_password(struct verifier *v, const struct verifier_job *job)
     return good && !job->is_unknown ? VERIFIER_GOOD : VERIFIER_BAD;
 }
 
+static void
+remember_jobs(struct verifier *v, const struct verifier_job *jobs, int64_t now_ns)
+{
+    assert(jobs->generation == v->generation); /* invariant 4 */
+    remember(v, jobs->tag, now_ns);
+    for (const struct verifier_job *job = jobs; job != NULL; job = job->next) {
+        remember(v, job->own_tag, now_ns);
+    }
+}
+
 /* Hashes for one job; the result is that of all that are equal to it. */
 static enum verifier_result
 run_job_locked(struct verifier *v, struct verifier_job *job)
@@ -319,7 +348,7 @@ run_job_locked(struct verifier *v, struct verifier_job *job)
     }
     take_equal_jobs(v, job);
     if (job->generation != v->generation) return VERIFIER_OUTDATED;
-    if (result == VERIFIER_GOOD) add_entry(v, job, env_monotonic_ns(v->env));
+    if (result == VERIFIER_GOOD) remember_jobs(v, job, env_monotonic_ns(v->env));
     return result;
 }
 

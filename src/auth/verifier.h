@@ -2,11 +2,12 @@
  * verifier.h - checks passwords for threads that must not wait: a thread hashes them one after the
  * other, and those that were good are remembered.
  *
- *     at most queue_max checks wait; one more is refused without hashing, while callers whose
+ *     at most queue_max checks wait; one more is refused without hashing, while clients whose
  *     passwords are remembered are answered at once;
  *     checks of the same user, hash and password that wait together are hashed once;
- *     only good passwords are remembered, cache_max of them, each until it has not been used for
- *     cache_ns; a user who is active is thus hashed once until the users change.
+ *     only good passwords are remembered, with the clients that sent them, cache_max of both
+ *     together, each until it has not been used for cache_ns; a user who is active is thus hashed
+ *     once until the users change.
  *
  * Threads: all functions but start and stop may be called from any thread, also from callbacks.
  */
@@ -21,20 +22,20 @@ struct budget;
 struct verifier;
 
 struct verifier_options {
-    uint32_t queue_max; /* 700 bytes each */
+    uint32_t queue_max; /* 750 bytes each */
     uint32_t cache_max; /* 60 bytes each */
     int64_t cache_ns;
 };
 
 /* Values for the server. A check takes 20 to 50 ms, so the last of a full queue waits for up to
  * 13 s, which is less than senders wait. */
-enum { VERIFIER_QUEUE_MAX = 256, VERIFIER_CACHE_MAX = 10000 };
+enum { VERIFIER_QUEUE_MAX = 256, VERIFIER_CACHE_MAX = 20000 };
 #define VERIFIER_CACHE_NS (5 * 60 * NS_PER_S)
 
 enum verifier_answer {
     VERIFIER_KNOWN_GOOD, /* remembered: the password is good; there is no callback */
     VERIFIER_QUEUED,     /* the callback comes */
-    VERIFIER_NOT_KNOWN,  /* not remembered, and the caller does not want it to be checked */
+    VERIFIER_NOT_KNOWN,  /* not remembered, and the caller has `only_own` */
     VERIFIER_FULL,       /* not checked, because of the queue or of memory: answer 503 */
 };
 enum verifier_result {
@@ -49,7 +50,8 @@ enum verifier_result {
 struct verifier_caller {
     void (*callback)(void *context, enum verifier_result result);
     void *context;
-    bool only_known; /* nothing is checked */
+    struct bytes client; /* bytes that identify it; may be empty */
+    bool only_own;       /* nothing is checked, and only what this client sent before is known */
 };
 
 /* Memory for hashing is also charged to `budget`. The environment and the budget outlive the

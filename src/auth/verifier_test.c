@@ -137,6 +137,16 @@ submit(struct rig *r, struct waiter *w, const char *user, const char *hash, cons
                           (struct verifier_caller){on_result, w});
 }
 
+/* Submits a check of "ann" with this password, from a client. */
+static enum verifier_answer
+submit_from(struct rig *r, struct waiter *w, const char *client, bool only_own,
+            const char *password)
+{
+    *w = (struct waiter){.rig = r, .result = NO_RESULT};
+    return verifier_check(r->verifier, bytes_of_text("ann"), secret_hash, bytes_of_text(password),
+                          (struct verifier_caller){on_result, w, bytes_of_text(client), only_own});
+}
+
 /* Checks and waits; returns the result, or NO_RESULT if the password is remembered. */
 static int
 check(struct rig *r, const char *user, const char *password)
@@ -202,6 +212,47 @@ UNIT_TEST(test_a_password_is_known_for_its_user_and_hash_only)
     assert_int_equal(check(r, "ann", "Secret"), VERIFIER_BAD);
     assert_int_equal(check(r, "ann", ""), VERIFIER_BAD);
     assert_int_equal(verifier_counts(r->verifier).hashed, 6);
+    rig_fini(r);
+}
+
+UNIT_TEST(test_a_slowed_client_learns_no_password_that_others_sent)
+{
+    struct rig rig, *r = small_rig(&rig);
+    struct waiter w;
+    assert_int_equal(submit_from(r, &w, "a", false, "secret"), VERIFIER_QUEUED);
+    assert_int_equal(result_of(&w), VERIFIER_GOOD);
+    assert_int_equal(submit_from(r, &w, "a", true, "secret"), VERIFIER_KNOWN_GOOD);
+    assert_int_equal(submit_from(r, &w, "a", true, "wrong"), VERIFIER_NOT_KNOWN);
+    assert_int_equal(submit_from(r, &w, "b", true, "secret"), VERIFIER_NOT_KNOWN);
+    assert_int_equal(submit_from(r, &w, "", true, "secret"), VERIFIER_KNOWN_GOOD);
+    /* Another client need not wait for a hash, and is known from then on. */
+    assert_int_equal(submit_from(r, &w, "b", false, "secret"), VERIFIER_KNOWN_GOOD);
+    assert_int_equal(submit_from(r, &w, "b", true, "secret"), VERIFIER_KNOWN_GOOD);
+    assert_int_equal(verifier_counts(r->verifier).hashed, 1);
+    assert_int_equal(verifier_counts(r->verifier).remembered, 3);
+    verifier_forget_all(r->verifier);
+    assert_int_equal(submit_from(r, &w, "b", true, "secret"), VERIFIER_NOT_KNOWN);
+    rig_fini(r);
+}
+
+UNIT_TEST(test_a_full_queue_does_not_compare_passwords_of_others)
+{
+    struct rig rig, *r = small_rig(&rig);
+    struct waiter holder, waiters[4] = {0}, w;
+    assert_int_equal(submit_from(r, &w, "a", false, "secret"), VERIFIER_QUEUED);
+    assert_int_equal(result_of(&w), VERIFIER_GOOD);
+    hold_thread(r, &holder);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(submit_from(r, &waiters[i], "b", false, (char[]){(char)('a' + i), 0}),
+                         VERIFIER_QUEUED);
+    }
+    assert_int_equal(submit_from(r, &w, "b", false, "wrong"), VERIFIER_FULL);
+    assert_int_equal(submit_from(r, &w, "b", false, "secret"), VERIFIER_FULL);
+    assert_int_equal(submit_from(r, &w, "a", false, "secret"), VERIFIER_KNOWN_GOOD);
+    set_holds(r, false);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(result_of(&waiters[i]), VERIFIER_BAD);
+    }
     rig_fini(r);
 }
 
@@ -596,6 +647,8 @@ main(void)
         cmocka_unit_test(test_a_good_password_is_hashed_once_and_then_known),
         cmocka_unit_test(test_a_bad_password_is_hashed_each_time),
         cmocka_unit_test(test_a_password_is_known_for_its_user_and_hash_only),
+        cmocka_unit_test(test_a_slowed_client_learns_no_password_that_others_sent),
+        cmocka_unit_test(test_a_full_queue_does_not_compare_passwords_of_others),
         cmocka_unit_test(test_a_password_is_known_by_all_of_its_bytes),
         cmocka_unit_test(test_a_hash_at_the_end_of_a_name_is_not_the_hash),
         cmocka_unit_test(test_an_unknown_user_costs_a_hash_and_is_bad),
