@@ -159,9 +159,15 @@ join_listeners(const struct access_settings *access, const struct settings *sett
     const char *rest = settings->web_listen_address;
     while ((rest = settings_list_next(rest, address)) != NULL)
         count++;
-    if (count == 0) {
-        enum err e = why_set(why, ERR_INPUT,
-                             "the server needs an address: set web.listen_address or 'listeners'");
+    if (count == 0 || count > LISTENERS_MAX) {
+        enum err e = count == 0
+                         ? why_set(why, ERR_INPUT,
+                                   "the server needs an address: set web.listen_address or "
+                                   "'listeners'")
+                         : why_set(why, ERR_INPUT,
+                                   "at most %d listeners are allowed, those of web.listen_address "
+                                   "included",
+                                   LISTENERS_MAX);
         return access->file_name[0] == '\0' ? e : why_prefix(why, e, "%s", access->file_name);
     }
     list.items = arena_new(arena, count * sizeof *list.items);

@@ -408,6 +408,19 @@ UNIT_TEST(test_a_key_in_both_files_is_refused_with_both_names)
     }
 }
 
+/* web.listen_address has one address by default. */
+static void
+check_too_many_listeners(void)
+{
+    char text[64 * 32] = "listeners:\n";
+    for (int i = 0; i < 64; i++) {
+        size_t size = strlen(text);
+        snprintf(text + size, sizeof text - size, "- {address: ':%d'}\n", i + 1);
+    }
+    check_access_error(text, "f.yml: at most 64 listeners are allowed, those of web.listen_address "
+                             "included");
+}
+
 UNIT_TEST(test_mistakes_in_listeners_name_their_place)
 {
     check_access_error("listeners: [{allow: [read]}]\n",
@@ -441,6 +454,7 @@ UNIT_TEST(test_mistakes_in_listeners_name_their_place)
                        "'cert_file:', got nothing");
     check_access_error("web: {listen_address: []}\n",
                        "f.yml: the server needs an address: set web.listen_address or 'listeners'");
+    check_too_many_listeners();
     struct access_settings access = read_access(
         "web: {listen_address: []}\nlisteners: [{address: '127.0.0.1:9201'}]\n", NULL, NULL);
     assert_int_equal(access.listeners.count, 1);
