@@ -447,6 +447,12 @@ access_settings_check_reload(const struct access_settings *now, const struct acc
                              struct why *why)
 {
     bool same = now->listeners.count == next->listeners.count;
+    /* A file that is being written may lack them. */
+    if (now->users.count > 0 && next->users.count == 0) {
+        return why_set(why, ERR_INPUT,
+                       "there are no users any more, so that everyone could do everything: this "
+                       "requires a restart");
+    }
     for (uint32_t i = 0; i < now->listeners.count && same; i++) {
         const struct listener_settings *a = &now->listeners.items[i];
         const struct listener_settings *b = &next->listeners.items[i];

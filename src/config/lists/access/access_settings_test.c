@@ -728,6 +728,24 @@ UNIT_TEST(test_a_reload_keeps_addresses_and_where_there_is_tls)
     access_settings_free(&now);
 }
 
+UNIT_TEST(test_a_reload_does_not_remove_the_last_user)
+{
+    struct access_settings some = read_access("", "w.yml", "basic_auth_users: {a: '" BCRYPT "'}"),
+                           others = read_access("users: [{name: b, permissions: [read], "
+                                                "client_certificate: CN=b}]\n",
+                                                NULL, NULL),
+                           none = read_access("", "w.yml", "");
+    struct why why = {""};
+    assert_int_equal(access_settings_check_reload(&some, &none, &why), ERR_INPUT);
+    assert_string_equal(why.text, "there are no users any more, so that everyone could do "
+                                  "everything: this requires a restart");
+    assert_int_equal(access_settings_check_reload(&some, &others, NULL), OK);
+    assert_int_equal(access_settings_check_reload(&none, &some, NULL), OK);
+    access_settings_free(&some);
+    access_settings_free(&others);
+    access_settings_free(&none);
+}
+
 static enum err
 read_once(void)
 {
@@ -798,6 +816,7 @@ main(void)
         cmocka_unit_test(test_printed_keys_read_back_equal),
         cmocka_unit_test(test_settings_differ_if_any_key_differs),
         cmocka_unit_test(test_a_reload_keeps_addresses_and_where_there_is_tls),
+        cmocka_unit_test(test_a_reload_does_not_remove_the_last_user),
         cmocka_unit_test(test_each_refused_allocation_is_reported),
         cmocka_unit_test(test_tables_are_well_formed_and_the_manual_has_all_keys),
         cmocka_unit_test(test_the_examples_of_listeners_and_tls_can_be_used),
