@@ -253,7 +253,9 @@ check_access_root(struct schema_place *place, void *base)
     for (unsigned i = 0; i < WEB_KEY_COUNT; i++) {
         keys->web.lines[i] = schema_value_line(place, web_key_names[i]);
     }
-    return OK;
+    if (keys->users.count > 0 || !schema_given(place, "users")) return OK;
+    return schema_complain(place, "users",
+                           "must not be empty; remove the key if everyone may do everything");
 }
 
 enum err

@@ -49,6 +49,7 @@ enum err check_password_hash(const char *text, struct why *why);
 enum err check_token_hash(const char *text, struct why *why);
 enum err check_access_key_id(const char *text, struct why *why);
 enum err check_tenant_pattern(const char *text, struct why *why);
+enum err check_read_matcher(const char *text, struct why *why);
 enum err check_written_label(const char *text, struct why *why);
 
 /* Rules of mappings: `base` is the struct of their schema; the context is a struct root_context.

@@ -301,7 +301,7 @@ static const struct schema_key user_keys[] = {
      .help = "check: X-Scope-OrgID must name one of `tenants`; ignore: the user's tenant is always "
              "the one in `tenants`"},
     {"read_matchers", SCHEMA_TEXTS, USER_ITEMS(read_matchers), .max = 64, .unique = true,
-     .may_be_nothing = true, .check = check_selector, .what = "a selector",
+     .may_be_nothing = true, .check = check_read_matcher, .what = "a selector",
      .help = "series that the user may read: those that one of the selectors matches; default: "
              "all"},
     {"write_labels", SCHEMA_NAMED_TEXTS, USER_ITEMS(write_labels), .max = 64,

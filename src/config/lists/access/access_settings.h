@@ -84,8 +84,8 @@ void access_settings_print_yaml(const struct access_settings *access, struct buf
 bool access_settings_equal(const struct access_settings *a, const struct access_settings *b);
 bool access_users_equal(const struct user_list *a, const struct user_list *b);
 
-/* ERR_INPUT if `next` has other addresses or modes of listeners than `now`, or TLS on others: only
- * a restart can change these. */
+/* ERR_INPUT if `next` has other addresses or modes of listeners than `now`, TLS on others, or no
+ * users any more: only a restart can change these. */
 MUST_CHECK enum err access_settings_check_reload(const struct access_settings *now,
                                                  const struct access_settings *next,
                                                  struct why *why);

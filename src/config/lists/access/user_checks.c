@@ -11,6 +11,7 @@
 #include "config/lists/access/access_checks.h"
 #include "config/lists/root_keys.h"
 #include "config/lists/shared_keys.h"
+#include "model/selector.h"
 #include "model/tenant_name.h"
 
 /* --- texts ------------------------------------------------------------------------------------ */
@@ -65,6 +66,19 @@ check_tenant_pattern(const char *text, struct why *why)
     return refuse_text(why, "a tenant name, in which * stands for any text", text);
 }
 
+/* Selectors may match series without the label: {team!="b"} hides a team. */
+enum err
+check_read_matcher(const char *text, struct why *why)
+{
+    struct selector selector;
+    enum err e = selector_parse_any(bytes_of_text(text), &selector, why);
+    if (e) return e;
+    bool is_empty = selector.count == 0;
+    selector_fini(&selector);
+    if (!is_empty) return OK;
+    return why_set(why, ERR_INPUT, "selector matches every series; to permit all, remove the key");
+}
+
 enum err
 check_written_label(const char *text, struct why *why)
 {
@@ -103,6 +117,11 @@ check_jwt(struct schema_place *place, void *base)
     }
     if (jwt->audience.count == 0) {
         return schema_complain(place, "audience", "must name at least one audience");
+    }
+    if (jwt->claims.count == 0 && schema_given(place, "claims")) {
+        return schema_complain(place, "claims",
+                               "must not be empty; without the key, all tokens for the audience "
+                               "are accepted");
     }
     if (jwt->jwks_file != NULL && jwt->ca_file != NULL) {
         return schema_complain(place, "ca_file", "has no effect with 'jwks_file'; remove it");
@@ -216,6 +235,27 @@ check_user_tenants(struct schema_place *place, const struct user_settings *user)
                            "ignore requires one entry in 'tenants', which is not a pattern");
 }
 
+/* Refuses lists that are given without items, which would not restrict the user at all. */
+static enum err
+check_restrictions(struct schema_place *place, const struct user_settings *user)
+{
+    const struct {
+        const char *key;
+        uint32_t count;
+        const char *without;
+    } lists[] = {
+        {"tenants", user->tenants.count, "the user may name all tenants"},
+        {"read_matchers", user->read_matchers.count, "the user may read all series"},
+        {"write_labels", user->write_labels.count, "labels are written as they are sent"},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        if (lists[i].count > 0 || !schema_given(place, lists[i].key)) continue;
+        return schema_complain(place, lists[i].key, "must not be empty; without the key, %s",
+                               lists[i].without);
+    }
+    return OK;
+}
+
 enum err
 check_user(struct schema_place *place, void *base)
 {
@@ -224,5 +264,6 @@ check_user(struct schema_place *place, void *base)
     user->column = schema_column(place);
     enum err e = check_identity(place, user);
     if (e == OK) e = check_permissions(place, user);
+    if (e == OK) e = check_restrictions(place, user);
     return e ? e : check_user_tenants(place, user);
 }

@@ -139,7 +139,8 @@ UNIT_TEST(test_mistakes_in_users_name_their_place)
     check_user_error("read_matchers: ['{a=']",
                      "4:20: users.read_matchers: invalid selector: expected a quoted string at "
                      "character 4");
-    check_user_error("read_matchers: ['{a=\"\"}']", NULL);
+    check_user_error("read_matchers: ['{}']", "4:20: users.read_matchers: selector matches every "
+                                              "series; to permit all, remove the key");
     check_user_error("write_labels: {__name__: a}",
                      "4:19: users.write_labels: __name__ is reserved for the metric name");
     check_user_error("write_labels: {a: ''}", "4:22: users.write_labels: must not be empty");
@@ -148,6 +149,35 @@ UNIT_TEST(test_mistakes_in_users_name_their_place)
                      "4:14: users.tenants: expected a tenant name, in which * stands for any text, "
                      "got 'a/*'");
     check_user_error("tenants: [a, a]", "4:17: users.tenants: duplicate entry 'a'");
+}
+
+UNIT_TEST(test_restrictions_without_items_are_refused)
+{
+    check_user_error("tenants: []", "4:13: users.tenants: must not be empty; without the key, the "
+                                    "user may name all tenants");
+    check_user_error("read_matchers: []", "4:19: users.read_matchers: must not be empty; without "
+                                          "the key, the user may read all series");
+    check_user_error("read_matchers: null", "4:19: users.read_matchers: must not be empty; "
+                                            "without the key, the user may read all series");
+    check_user_error("write_labels: {}", "4:18: users.write_labels: must not be empty; without "
+                                         "the key, labels are written as they are sent");
+    check_user_error("jwt: {jwks_file: a, audience: [a], claims: {}}",
+                     "4:47: users.jwt.claims: must not be empty; without the key, all tokens for "
+                     "the audience are accepted");
+    check_access_error("users: []\n", "f.yml:1:8: users: must not be empty; remove the key if "
+                                      "everyone may do everything");
+    check_access_error("users:\n", "f.yml:1:7: users: must not be empty; remove the key if "
+                                   "everyone may do everything");
+}
+
+UNIT_TEST(test_read_matchers_may_match_series_without_the_label)
+{
+    struct access_settings access =
+        read_access("users: [{name: a, tokens: [" TOKEN "], permissions: [read], read_matchers: "
+                    "['{team!=\"b\"}', '{team=\"\"}']}]\n",
+                    NULL, NULL);
+    assert_int_equal(access.users.items[0].read_matchers.count, 2);
+    access_settings_free(&access);
 }
 
 UNIT_TEST(test_mistakes_in_jwt_name_their_place)
@@ -506,6 +536,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_of_a_user_is_read),
         cmocka_unit_test(test_mistakes_in_users_name_their_place),
+        cmocka_unit_test(test_restrictions_without_items_are_refused),
+        cmocka_unit_test(test_read_matchers_may_match_series_without_the_label),
         cmocka_unit_test(test_mistakes_in_jwt_name_their_place),
         cmocka_unit_test(test_permissions_that_cannot_be_combined_are_refused),
         cmocka_unit_test(test_a_fixed_tenant_is_exactly_one),
