@@ -82,16 +82,24 @@ release_jwt_sender(void *sender)
 
 /* --- verdicts --------------------------------------------------------------------------------- */
 
-/* Finds the address of the client, behind trusted proxies. False: it has none. */
+/* Finds the address of the client, behind trusted proxies. False: it has none. A proxy may append
+ * to the line X-Forwarded-For of the client, or add one after it: lines are read as one list. */
 static bool
 find_address(struct gate *g, const struct http_request *request, uint8_t *address)
 {
-    const char *forwarded = http_header(request, "X-Forwarded-For");
+    const char *name, *value;
+    uint32_t count = 0;
     if (!http_peer_address(request, address)) return false;
+    if (http_header(request, "X-Forwarded-For") == NULL) return true;
+    while (http_header_at(request, count, &name, &value)) {
+        count++;
+    }
     lock_take(&g->lock);
-    /* Several lines may come from several proxies, or the client: none of them is trusted. */
-    if (forwarded != NULL && http_header_count(request, "X-Forwarded-For") == 1)
-        networks_find_client(&g->proxies, forwarded, address);
+    for (bool goes_on = true; goes_on && count > 0; count--) {
+        if (http_header_at(request, count - 1, &name, &value) &&
+            strcasecmp(name, "X-Forwarded-For") == 0)
+            goes_on = networks_find_client(&g->proxies, value, address);
+    }
     lock_drop(&g->lock);
     return true;
 }

@@ -276,6 +276,24 @@ UNIT_TEST(test_a_client_that_fails_often_cannot_guess_remembered_passwords)
     gate_rig_end(rig);
 }
 
+/* Some proxies append to the client's line, others add one. */
+UNIT_TEST(test_the_last_line_of_a_trusted_proxy_names_the_client)
+{
+    struct http_rig *rig = begin();
+    trust_local_proxy();
+    for (int i = 0; i < 11; i++) {
+        int status = ask(rig, "GET /text", BAD_FROM "192.0.2.1\r\nX-Forwarded-For: 192.0.2.2");
+        assert_int_equal(status, i < 10 ? 401 : 503);
+    }
+    assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.2"), 503);
+    assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.2\r\nX-Forwarded-For: 127.0.0.1"),
+                     503);
+    /* Neither the proxy nor the address that the client claims has failed. */
+    assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.1"), 401);
+    assert_int_equal(ask(rig, "GET /text", BAD_FROM "192.0.2.2\r\nX-Forwarded-For: unknown"), 401);
+    end(rig);
+}
+
 /* --- tokens of issuers ------------------------------------------------------------------------ */
 
 static int64_t
@@ -531,6 +549,7 @@ main(void)
         cmocka_unit_test(test_users_may_change_while_passwords_are_checked),
         cmocka_unit_test(test_a_client_that_fails_often_is_slowed_down_and_known_ones_are_not),
         cmocka_unit_test(test_a_client_that_fails_often_cannot_guess_remembered_passwords),
+        cmocka_unit_test(test_the_last_line_of_a_trusted_proxy_names_the_client),
         cmocka_unit_test(test_tokens_of_issuers_let_in_and_wait_for_keys),
         cmocka_unit_test(test_a_token_that_expires_ends_on_an_open_connection),
         cmocka_unit_test(test_a_token_survives_each_failing_allocation),

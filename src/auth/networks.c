@@ -95,7 +95,7 @@ read_item(const char *from, const char *end, uint8_t *to)
     return read_address(text, to) != 0;
 }
 
-void
+bool
 networks_find_client(const struct networks *proxies, const char *header, uint8_t *address)
 {
     const char *end = header + strlen(header);
@@ -105,8 +105,9 @@ networks_find_client(const struct networks *proxies, const char *header, uint8_t
         while (from > header && from[-1] != ',') {
             from--;
         }
-        if (!read_item(from, end, before)) return;
+        if (!read_item(from, end, before)) return false;
         memcpy(address, before, sizeof before);
         end = from > header ? from - 1 : header;
     }
+    return true;
 }

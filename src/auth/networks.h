@@ -33,8 +33,10 @@ bool networks_have(const struct networks *networks, const uint8_t *address);
 /*
  * Finds the client that proxies speak for: `header` is X-Forwarded-For, "client, proxy, proxy".
  * Steps from `address`, the peer, back through the header as long as it is the address of a trusted
- * proxy, and leaves in `address` the first one that is not. What is not an address ends the steps.
+ * proxy, and leaves in `address` the first one that is not. What is not an address ends the steps,
+ * and the function returns false. If a proxy adds a line of its own to those that the client sent,
+ * the caller goes on from the last line to the first while the result is true.
  */
-void networks_find_client(const struct networks *proxies, const char *header, uint8_t *address);
+bool networks_find_client(const struct networks *proxies, const char *header, uint8_t *address);
 
 #endif
