@@ -527,21 +527,76 @@ admission_first_host(struct admission *a, char *ret_host)
 
 /* --- places ----------------------------------------------------------------------------------- */
 
-/* Finds the socket that the service manager passes under a name: sd_listen_fds_with_names(3). */
+/* The sockets that the service manager passes: sd_listen_fds_with_names(3). */
+enum { FIRST_SOCKET = 3 };
+
+/* Reads the next name. False: there are no more sockets. */
+static bool
+next_socket_name(int *index, const char **rest, struct bytes *ret_name)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    long sockets = count == NULL ? 0 : strtol(count, NULL, 10);
+    if (*index < 0) *rest = getenv("LISTEN_FDNAMES");
+    if (pid == NULL || strtol(pid, NULL, 10) != getpid() || *rest == NULL) return false;
+    if (++*index >= sockets) return false;
+    size_t size = strcspn(*rest, ":");
+    *ret_name = bytes_of((const uint8_t *)*rest, size);
+    *rest += (*rest)[size] == ':' ? size + 1 : size;
+    return true;
+}
+
+/* Returns how many sockets have a name, and one of them. */
+static unsigned
+count_passed_sockets(const char *name, int *ret_socket)
+{
+    unsigned found = 0;
+    struct bytes other;
+    const char *rest;
+    for (int i = -1; next_socket_name(&i, &rest, &other);) {
+        if (!bytes_equal_text(other, name)) continue;
+        *ret_socket = FIRST_SOCKET + i;
+        found++;
+    }
+    return found;
+}
+
 static int
 passed_socket(const char *name)
 {
-    enum { FIRST_SOCKET = 3 };
-    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    const char *names = getenv("LISTEN_FDNAMES");
-    long sockets = count == NULL ? 0 : strtol(count, NULL, 10);
-    if (pid == NULL || strtol(pid, NULL, 10) != getpid() || names == NULL) return -1;
-    for (int i = 0; i < sockets; i++) {
-        size_t size = strcspn(names, ":");
-        if (strlen(name) == size && memcmp(name, names, size) == 0) return FIRST_SOCKET + i;
-        names += names[size] == ':' ? size + 1 : size;
+    int socket = -1;
+    (void)count_passed_sockets(name, &socket);
+    return socket;
+}
+
+/* Clients that connect to such a socket wait in vain: the service manager listens. */
+static void
+warn_of_unused_sockets(const struct listener_list *listeners)
+{
+    struct bytes name;
+    const char *rest;
+    for (int i = -1; next_socket_name(&i, &rest, &name);) {
+        bool is_used = false;
+        for (uint32_t l = 0; l < listeners->count; l++) {
+            is_used |= listeners->items[l].kind == LISTENER_FD &&
+                       bytes_equal_text(name, listeners->items[l].place);
+        }
+        if (!is_used)
+            log_warn("no listener uses a socket of the service manager: its clients get no answer",
+                     KV("name", name));
     }
-    return -1;
+}
+
+static enum err
+find_passed_socket(const char *name, int *ret_socket, struct why *why)
+{
+    unsigned found = count_passed_sockets(name, ret_socket);
+    if (found == 1) return OK;
+    if (found == 0)
+        return why_set(why, ERR_INPUT, "the service manager passes no socket of this name");
+    return why_set(why, ERR_INPUT,
+                   "the service manager passes %u sockets of this name; use a socket unit with a "
+                   "FileDescriptorName= of its own for each",
+                   found);
 }
 
 static enum err
@@ -562,11 +617,8 @@ make_place(struct admission *a, size_t i, struct why *why)
         place->unix_mode = l->mode;
         break;
     case LISTENER_FD:
-        place->socket = passed_socket(l->place);
-        if (place->socket < 0)
-            e = why_set(why, ERR_INPUT,
-                        "listener %s: the service manager passes no socket of this name",
-                        l->address);
+        e = find_passed_socket(l->place, &place->socket, why);
+        if (e) why_prefix(why, e, "listener %s", l->address);
         break;
     }
     return e;
@@ -579,6 +631,7 @@ admission_places(struct admission *a, const struct http_place **ret_places, size
     enum err e = OK;
     *ret_places = a->places;
     *ret_count = a->lists.listeners.count;
+    warn_of_unused_sockets(&a->lists.listeners);
     for (size_t i = 0; i < *ret_count && e == OK; i++) {
         e = make_place(a, i, why);
     }

@@ -286,23 +286,31 @@ claim "it stops" stop here
 claim "its socket's file is gone" [ ! -e "$work/s" ]
 
 cat >"$work/activate.py" <<'END'
-"""Starts a program with a listening socket as its descriptor 3, as systemd does."""
-import os, socket, sys
-sock = socket.socket()
-sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-sock.bind(("127.0.0.1", int(sys.argv[1])))
-sock.listen()
-if sock.fileno() != 3:
-    os.dup2(sock.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="web", LISTEN_PID=str(os.getpid()))
-os.execv(sys.argv[2], sys.argv[2:])
+"""Starts a program with listening sockets as its descriptors from 3 on, as systemd does. The first
+one has the port, the others any; the names are separated by colons."""
+import fcntl, os, socket, sys
+sockets = [socket.socket() for _ in sys.argv[2].split(":")]
+for i, sock in enumerate(sockets):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", int(sys.argv[1]) if i == 0 else 0))
+    sock.listen()
+above = [fcntl.fcntl(sock, fcntl.F_DUPFD, 100) for sock in sockets]
+for i, descriptor in enumerate(above):
+    os.dup2(descriptor, 3 + i)
+os.environ.update(LISTEN_FDS=str(len(above)), LISTEN_FDNAMES=sys.argv[2], LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[3], sys.argv[3:])
 END
 is_activated() {
-    start passed python3 "$work/activate.py" "$port" build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web
+    start passed python3 "$work/activate.py" "$port" web:spare build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web
     within 30 is 200 "http://localhost:$port/-/ready" && stop passed
 }
 claim "a socket that the service manager passes is served" is_activated
+claim "one that no listener uses is warned of" eval '[[ $(grep -c "no listener uses a socket .*name=spare" "$work/passed.log") == 1 ]]'
+both_are_passed() {
+    timeout 30 python3 "$work/activate.py" "$port" web:web build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web >"$work/both.txt" 2>&1
+    [[ $? == 1 ]] && grep -q 'fd://web: the service manager passes 2 sockets of this name' "$work/both.txt"
+}
+claim "two sockets of one name stop the start" both_are_passed
 not_passed() {
     timeout 30 build/firekeep serve "--storage.path=$work/data3" --web.listen-address=fd://web >"$work/not.txt" 2>&1
     [[ $? == 1 ]] && grep -q 'fd://web: the service manager passes no socket of this name' "$work/not.txt"
