@@ -92,24 +92,13 @@ enum err
 check_http_members(struct schema_place *place, void *base)
 {
     struct http_members *http = base;
-    struct root_paths paths = {.reader = schema_reader_of(place)};
-    enum err e = take_http_headers(place, &http->http_headers, &http->http.headers);
-    if (e) return e;
-    take_http_paths(&paths, &http->http, &http->basic_auth, &http->authorization, &http->oauth2);
-    return root_paths_end(&paths);
+    return take_http_headers(place, &http->http_headers, &http->http.headers);
 }
 
 enum err
 check_alertmanager(struct schema_place *place, void *base)
 {
     struct alertmanager_settings *a = base;
-    struct root_paths paths = {.reader = schema_reader_of(place)};
     a->line = schema_line(place);
-    enum err e = take_http_headers(place, &a->http_headers, &a->http.headers);
-    if (e) return e;
-    take_http_paths(&paths, &a->http, &a->basic_auth, &a->authorization, &a->oauth2);
-    root_path(&paths, &a->sigv4.aws.access_key.file);
-    root_path(&paths, &a->sigv4.aws.secret_key.file);
-    root_path(&paths, &a->sigv4.aws.session_token.file);
-    return root_paths_end(&paths);
+    return take_http_headers(place, &a->http_headers, &a->http.headers);
 }

@@ -9,11 +9,7 @@ static enum err
 check_client(struct schema_place *place, void *base)
 {
     struct client_settings *s = base;
-    struct root_paths paths = {.reader = schema_reader_of(place)};
-    enum err e = take_http_headers(place, &s->http_headers, &s->http.headers);
-    if (e) return e;
-    take_http_paths(&paths, &s->http, &s->basic_auth, &s->authorization, &s->oauth2);
-    return root_paths_end(&paths);
+    return take_http_headers(place, &s->http_headers, &s->http.headers);
 }
 
 static const struct schema_key client_keys[] = {

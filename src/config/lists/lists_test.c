@@ -44,6 +44,32 @@ check_errors(const char *text, const char *expected)
     assert_string_equal(found, expected);
 }
 
+UNIT_TEST(test_relative_paths_begin_at_the_directory_of_the_file)
+{
+    static const char text[] =
+        "destinations:\n"
+        "- {name: a, type: remote_write, url: 'https://h', tls_config: {ca_file: ca.pem}}\n"
+        "- {name: b, type: remote_write, url: 'https://h', basic_auth: {username: u, "
+        "password_file: /s/b}}\n"
+        "sources: [{name: c, type: remote_read, url: 'https://h', authorization: "
+        "{credentials_file: ../c}}]\n";
+    struct settings settings;
+    struct config_lists lists;
+    struct buf yaml;
+    settings_default(&settings);
+    assert_int_equal(
+        config_lists_yaml("/etc/f/f.yml", bytes_of_text(text), &settings, &lists, NULL), OK);
+    buf_init(&yaml, NULL, 1 << 16);
+    destinations_print_yaml(&lists.destinations, &yaml);
+    sources_print_yaml(&lists.sources, &yaml);
+    buf_put_u8(&yaml, '\0');
+    assert_non_null(strstr((const char *)yaml.at, "ca_file: \"/etc/f/ca.pem\""));
+    assert_non_null(strstr((const char *)yaml.at, "password_file: \"/s/b\""));
+    assert_non_null(strstr((const char *)yaml.at, "credentials_file: \"/etc/c\""));
+    buf_fini(&yaml);
+    config_lists_free(&lists);
+}
+
 static const char broken[] = "sources:\n"
                              "  - use: nothing\n"
                              "  - {name: s, type: remote_read, url: 'http://x', frob: {a: [1]}}\n"
@@ -173,6 +199,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_relative_paths_begin_at_the_directory_of_the_file),
         cmocka_unit_test(test_all_errors_are_found_in_the_order_of_their_places),
         cmocka_unit_test(test_a_consequence_of_a_wrong_value_is_not_reported),
         cmocka_unit_test(test_invalid_yaml_ends_the_errors),

@@ -1,30 +1,8 @@
 /* root_keys.c - see root_keys.h. */
 #include "config/lists/root_keys.h"
 
-#include "base/text/path_from.h"
-
 /* For all texts and outgrown arrays; a text of CONFIG_BYTES_MAX needs less. */
 enum { ARENA_BYTES_MAX = 64 * 1024 * 1024 };
-
-void
-root_path(struct root_paths *paths, const char **path)
-{
-    const struct root_context *root = paths->reader->context;
-    if (*path == NULL || **path == '\0') return;
-    const char *from = path_from(paths->reader->arena, root->file_name, *path);
-    if (from == NULL)
-        paths->failed = true;
-    else
-        *path = from;
-}
-
-enum err
-root_paths_end(const struct root_paths *paths)
-{
-    const struct config_reader *in = paths->reader->in;
-    if (!paths->failed) return OK;
-    return why_set(in->why, ERR_NOMEM, "%s: not enough memory", in->file_name);
-}
 
 struct root_walk {
     struct schema_reader reader;

@@ -14,17 +14,6 @@ struct root_context {
     void *state; /* for the rules of the schema */
 };
 
-/* Makes relative paths begin at the directory of the file, as Prometheus does. A failure is kept
- * until root_paths_end(). */
-struct root_paths {
-    const struct schema_reader *reader;
-    bool failed;
-};
-/* Accepts NULL and "" in `path`, which stay. */
-void root_path(struct root_paths *paths, const char **path);
-/* ERR_NOMEM: one of the paths did not fit the arena. */
-MUST_CHECK enum err root_paths_end(const struct root_paths *paths);
-
 /*
  * Reads the keys of the schema from a YAML text. If the schema is partial, settings_yaml() checks
  * the rest of the text. `base` is zeroed, or has its defaults. The arena, which has all texts, is

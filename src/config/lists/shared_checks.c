@@ -303,29 +303,6 @@ take_http_headers(struct schema_place *place, const struct http_header_list *lis
     return OK;
 }
 
-static void
-take_tls_paths(struct root_paths *p, struct tls_settings *tls)
-{
-    root_path(p, &tls->ca_file);
-    root_path(p, &tls->cert_file);
-    root_path(p, &tls->key_file);
-}
-
-void
-take_http_paths(struct root_paths *p, struct http_settings *http, struct basic_auth_settings *basic,
-                struct authorization_settings *authorization, struct oauth2_settings *oauth2)
-{
-    take_tls_paths(p, &http->tls);
-    for (uint32_t i = 0; i < http->headers.count; i++) {
-        root_path(p, &http->headers.items[i].value.file);
-    }
-    root_path(p, &basic->username_file);
-    root_path(p, &basic->password.file);
-    root_path(p, &authorization->credentials.file);
-    root_path(p, &oauth2->client_secret.file);
-    take_tls_paths(p, &oauth2->http.tls);
-}
-
 /* --- entries ---------------------------------------------------------------------------------- */
 
 enum err

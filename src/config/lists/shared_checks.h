@@ -35,16 +35,11 @@ enum err check_tls(struct schema_place *place, void *base);
 enum err check_relabel(struct schema_place *place, void *base);
 
 /*
- * Helpers for the check of a mapping whose context is a struct root_context. The first checks
- * `http_headers`, and makes a header of each value, in the arena. The second makes paths begin at
- * the directory of the file.
+ * Helper for the check of a mapping whose context is a struct root_context: checks `http_headers`,
+ * and makes a header of each value, in the arena.
  */
 enum err take_http_headers(struct schema_place *place, const struct http_header_list *list,
                            struct named_secrets *ret);
-struct root_paths;
-void take_http_paths(struct root_paths *paths, struct http_settings *http,
-                     struct basic_auth_settings *basic,
-                     struct authorization_settings *authorization, struct oauth2_settings *oauth2);
 
 /*
  * Helpers for the check of an entry, whose context is a struct typed_context.

@@ -6,13 +6,13 @@
 _Static_assert(offsetof(struct sigv4_settings, given) == 0, "the schema says given_first");
 
 static const struct schema_key tls_keys[] = {
-    {"ca_file", SCHEMA_TEXT, AT(tls_settings, ca_file), .what = "a path",
+    {"ca_file", SCHEMA_TEXT, AT(tls_settings, ca_file), .is_path = true, .what = "a path",
      .help = "PEM file with the CA certificates to trust; default: that of the variable "
              "SSL_CERT_FILE, else those of the system"},
-    {"cert_file", SCHEMA_TEXT, AT(tls_settings, cert_file), .what = "a path", .needs = "key_file",
-     .help = "PEM file with the client certificate"},
-    {"key_file", SCHEMA_TEXT, AT(tls_settings, key_file), .what = "a path", .needs = "cert_file",
-     .help = "PEM file with the key of the client certificate"},
+    {"cert_file", SCHEMA_TEXT, AT(tls_settings, cert_file), .is_path = true, .what = "a path",
+     .needs = "key_file", .help = "PEM file with the client certificate"},
+    {"key_file", SCHEMA_TEXT, AT(tls_settings, key_file), .is_path = true, .what = "a path",
+     .needs = "cert_file", .help = "PEM file with the key of the client certificate"},
     {"server_name", SCHEMA_TEXT, AT(tls_settings, server_name),
      .help = "name expected in the server's certificate; default: the host of the URL"},
     {"min_version", SCHEMA_TEXT, AT(tls_settings, min_version), .check = check_tls_version,
@@ -37,8 +37,9 @@ const struct schema tls_schema = {tls_keys, sizeof(struct tls_settings), .refuse
 static const struct schema_key basic_auth_keys[] = {
     {"username", SCHEMA_TEXT, AT(basic_auth_settings, username), .group = GROUP_USERNAME,
      .required = true, .help = "user name"},
-    {"username_file", SCHEMA_TEXT, AT(basic_auth_settings, username_file), .group = GROUP_USERNAME,
-     .what = "a path", .help = "file that contains the value; read each time it is needed"},
+    {"username_file", SCHEMA_TEXT, AT(basic_auth_settings, username_file), .is_path = true,
+     .group = GROUP_USERNAME, .what = "a path",
+     .help = "file that contains the value; read each time it is needed"},
     SECRET("password", basic_auth_settings, password, GROUP_SECRET, 0, NULL, false, "password"),
     {NULL},
 };
@@ -63,7 +64,8 @@ static const struct schema_key http_header_keys[] = {
     {"secrets", SCHEMA_SECRETS, ITEMS(http_header_values, secrets.items, secrets.count), .max = 16,
      .help = "values that are secrets"},
     {"files", SCHEMA_TEXTS, ITEMS(http_header_values, files.items, files.count), .max = 16,
-     .what = "a path", .help = "files that contain a value; read each time it is needed"},
+     .is_path = true, .what = "a path",
+     .help = "files that contain a value; read each time it is needed"},
     {NULL},
 };
 const struct schema http_header_schema = {http_header_keys, sizeof(struct http_header_values)};

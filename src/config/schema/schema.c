@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/text/path_from.h"
 #include "base/text/suggest.h"
 #include "config/schema/schema_private.h"
 
@@ -289,7 +290,9 @@ schema_read_text(struct schema_reader *x, const struct schema_key *key, const ch
     e = check == NULL ? OK : check(copy, x->in->why);
     if (e) return reader_wrong(x->in, path, e);
     *ret = copy;
-    return OK;
+    if ((!key->is_path && key->kind != SCHEMA_SECRET_FILE) || text.size == 0) return OK;
+    *ret = path_from(x->arena, x->in->file_name, copy); /* as Prometheus does */
+    return *ret == NULL ? schema_no_memory(x) : OK;
 }
 
 /* --- lists and maps --------------------------------------------------------------------------- */

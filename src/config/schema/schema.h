@@ -26,7 +26,7 @@ enum schema_kind {
     SCHEMA_TEXT,           /* const char *; NULL: not given */
     SCHEMA_BYTES,          /* struct bytes; `at` NULL: not given */
     SCHEMA_SECRET,         /* the text of a struct secret */
-    SCHEMA_SECRET_FILE,    /* path of the file of a struct secret */
+    SCHEMA_SECRET_FILE,    /* path of the file of a struct secret, as with `is_path` */
     SCHEMA_TEXTS,          /* list: const char **, and a count */
     SCHEMA_BYTES_LIST,     /* list: struct bytes *, and a count */
     SCHEMA_SECRETS,        /* list: the texts of struct secret *, and a count */
@@ -63,6 +63,7 @@ struct schema_key {
     const char *needs; /* a key that must be given, too */
     bool may_be_empty; /* a text */
     bool may_be_nothing; /* a list, map or mapping may be given as null, for an empty one */
+    bool is_path;        /* a text, or texts: relative ones begin at the directory of the file */
     bool any_control;    /* a text may contain control characters except NUL */
     bool unique;         /* a list of texts without duplicates */
     const char *word;    /* a word that may replace the list, or be its only item */

@@ -117,7 +117,6 @@ enum err
 check_tls_server(struct schema_place *place, void *base)
 {
     struct tls_server_settings *tls = base;
-    struct root_paths paths = {.reader = schema_reader_of(place)};
     const char *client = schema_given_of(place, GROUP_CLIENT_CA);
     if (client == NULL && tls->client_auth != TLS_CLIENT_NONE) client = "client_auth_type";
     tls->given = tls->cert_file != NULL || tls->cert != NULL;
@@ -128,12 +127,7 @@ check_tls_server(struct schema_place *place, void *base)
         return schema_complain(place, "client_allowed_sans", "must not be empty");
     }
     enum err e = check_versions(place, tls);
-    if (e == OK) e = check_clients(place, tls);
-    if (e) return e;
-    root_path(&paths, &tls->cert_file);
-    root_path(&paths, &tls->key_file);
-    root_path(&paths, &tls->client_ca_file);
-    return root_paths_end(&paths);
+    return e ? e : check_clients(place, tls);
 }
 
 /* --- HTTP ------------------------------------------------------------------------------------- */

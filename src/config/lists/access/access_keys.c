@@ -55,13 +55,14 @@ print_client_auth(const void *base, char *to, size_t size)
 #define TLS_VERSIONS "TLS10|TLS11|TLS12|TLS13"
 
 static const struct schema_key tls_server_keys[] = {
-    {"cert_file", SCHEMA_TEXT, TLS(cert_file), .group = GROUP_CERTIFICATE, .needs = "key_file",
-     .what = "a path", .help = "PEM file with the server's certificate and those of its issuers"},
+    {"cert_file", SCHEMA_TEXT, TLS(cert_file), .is_path = true, .group = GROUP_CERTIFICATE,
+     .needs = "key_file", .what = "a path",
+     .help = "PEM file with the server's certificate and those of its issuers"},
     {"cert", SCHEMA_TEXT, TLS(cert), .group = GROUP_CERTIFICATE, .needs = "key_file",
      .max = PEM_BYTES_MAX, .any_control = true, .what = "PEM",
      .help = "the certificates themselves"},
-    {"key_file", SCHEMA_TEXT, TLS(key_file), .group = GROUP_KEY, .needs = "cert_file",
-     .what = "a path", .help = "PEM file with the key of the certificate"},
+    {"key_file", SCHEMA_TEXT, TLS(key_file), .is_path = true, .group = GROUP_KEY,
+     .needs = "cert_file", .what = "a path", .help = "PEM file with the key of the certificate"},
     {"key", SCHEMA_TEXT, TLS(key), .group = GROUP_KEY, .needs = "cert_file", .max = PEM_BYTES_MAX,
      .any_control = true, .is_secret = true, .what = "PEM", .help = "the key itself"},
     {"client_auth_type", SCHEMA_OWN, TLS(client_auth), .fallback = "NoClientCert",
@@ -69,8 +70,8 @@ static const struct schema_key tls_server_keys[] = {
      .what = "one of NoClientCert, RequestClientCert, RequireAnyClientCert, "
              "VerifyClientCertIfGiven, RequireAndVerifyClientCert",
      .help = "whether clients are asked for a certificate, and whether it is verified"},
-    {"client_ca_file", SCHEMA_TEXT, TLS(client_ca_file), .group = GROUP_CLIENT_CA, .what = "a path",
-     .help = "PEM file with the CA certificates of clients"},
+    {"client_ca_file", SCHEMA_TEXT, TLS(client_ca_file), .is_path = true, .group = GROUP_CLIENT_CA,
+     .what = "a path", .help = "PEM file with the CA certificates of clients"},
     {"client_ca", SCHEMA_TEXT, TLS(client_ca), .group = GROUP_CLIENT_CA, .max = PEM_BYTES_MAX,
      .any_control = true, .what = "PEM", .help = "the CA certificates themselves"},
     {"client_allowed_sans", SCHEMA_TEXTS,
@@ -238,10 +239,11 @@ const struct schema listener_schema = {listener_keys, sizeof(struct listener_set
 static const struct schema_key access_key_keys[] = {
     {"id", SCHEMA_TEXT, AT(access_key_settings, id), .required = true, .max = 128,
      .check = check_access_key_id, .help = "access key ID"},
-    {"secret_file", SCHEMA_TEXT, AT(access_key_settings, secret_file), .required = true,
-     .what = "a path", .help = "file that contains the secret access key"},
+    {"secret_file", SCHEMA_TEXT, AT(access_key_settings, secret_file), .is_path = true,
+     .required = true, .what = "a path", .help = "file that contains the secret access key"},
     {"session_token_file", SCHEMA_TEXT, AT(access_key_settings, session_token_file),
-     .what = "a path", .help = "file that contains the session token that requests must have"},
+     .is_path = true, .what = "a path",
+     .help = "file that contains the session token that requests must have"},
     {NULL},
 };
 static const struct schema access_key_schema = {access_key_keys, sizeof(struct access_key_settings),
@@ -252,13 +254,13 @@ static const struct schema access_key_schema = {access_key_keys, sizeof(struct a
 static const struct schema_key jwt_keys[] = {
     {"issuer", SCHEMA_TEXT, JWT(issuer), .max = 1024, .what = "a URL",
      .help = "issuer that tokens must name; its keys are discovered by OpenID Connect"},
-    {"jwks_file", SCHEMA_TEXT, JWT(jwks_file), .group = GROUP_JWKS, .what = "a path",
-     .help = "file with the keys, instead of discovery"},
+    {"jwks_file", SCHEMA_TEXT, JWT(jwks_file), .is_path = true, .group = GROUP_JWKS,
+     .what = "a path", .help = "file with the keys, instead of discovery"},
     {"jwks_url", SCHEMA_TEXT, JWT(jwks_url), .group = GROUP_JWKS, .check = check_url,
      .what = "a URL", .help = "URL of the keys, instead of discovery"},
-    {"ca_file", SCHEMA_TEXT, JWT(ca_file), .what = "a path",
-     .help = "PEM file with the CA certificates of the issuer's servers; default: that of the "
-             "variable SSL_CERT_FILE, else those of the system"},
+    {"ca_file", SCHEMA_TEXT, JWT(ca_file), .is_path = true, .what = "a path",
+     .help = "PEM file with the CA certificates of the issuer's servers; default: those of the "
+             "system"},
     {"audience", SCHEMA_TEXTS, ITEMS(jwt_settings, audience.items, audience.count), .max = 64,
      .required = true, .unique = true, .help = "audiences of which a token must name one"},
     {"claims", SCHEMA_NAMED_TEXTS, ITEMS(jwt_settings, claims.items, claims.count), .max = 64,
