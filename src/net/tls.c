@@ -174,7 +174,8 @@ load_trust(struct tls *tls, const struct pem *pem, struct why *why)
 {
     gnutls_datum_t ca = datum_of(&pem->ca);
     int failed = gnutls_x509_trust_list_init(&tls->trust, 0);
-    if (failed) return wrong(why, pem->ca_name, failed);
+    if (failed) return wrong(why, "client_ca", failed);
+    if (pem->ca_name == NULL) return OK; /* no client has a certificate that is trusted */
     failed = gnutls_x509_trust_list_add_trust_mem(tls->trust, &ca, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
     if (failed == 0)
         return why_set(why, ERR_INPUT, "%s: there is no certificate in it", pem->ca_name);
