@@ -132,6 +132,19 @@ tls_set_commit(struct admission *a, struct tls_set *set)
     return changed;
 }
 
+/* Clients refuse such certificates, but those that do not verify them do not notice. */
+static void
+warn_of_expired_certificates(struct admission *a)
+{
+    int64_t now_s = env_realtime_ms(a->env) / 1000;
+    assert(lock_is_mine(&a->files_lock)); /* invariant 3: nobody else changes `tls` */
+    for (uint32_t i = 0; i < a->lists.listeners.count; i++) {
+        if (a->tls[i] != NULL && tls_expires_s(a->tls[i]) <= now_s)
+            log_warn("the TLS certificate of a listener has expired",
+                     KV("address", a->lists.listeners.items[i].address));
+    }
+}
+
 /* --- files that change ------------------------------------------------------------------------ */
 
 /* Returns a hash of a file's bytes, 0 if it cannot be read. */
@@ -191,6 +204,7 @@ reread_certificates(struct admission *a)
     lock_take(&a->files_lock);
     enum err e = tls_set_read(a, &a->lists.listeners, &set, &why);
     if (e == OK) changed = tls_set_commit(a, &set);
+    if (changed > 0) warn_of_expired_certificates(a);
     lock_drop(&a->files_lock);
     atomic_store_explicit(&a->reread_failed, e != OK, memory_order_relaxed);
     if (changed > 0) log_info("TLS certificates reloaded", KV("listeners", changed));
@@ -472,6 +486,7 @@ admission_commit(struct admission_change *change)
     struct access_settings old = a->lists;
     a->lists = *change->lists;
     *change->lists = old; /* is freed with the rest of the caller's lists */
+    warn_of_expired_certificates(a);
     snprintf(a->web_config_file, sizeof a->web_config_file, "%s",
              change->settings->web_config_file);
     a->web_config_hash = hash_of_file(a->web_config_file);

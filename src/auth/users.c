@@ -210,6 +210,18 @@ users_new(const struct user_list *list, struct issuers *issuers, struct budget *
     return OK;
 }
 
+enum err
+users_check_files(const struct user_list *list, struct env *env, struct why *why)
+{
+    struct issuers *issuers = NULL;
+    struct users *users = NULL;
+    enum err e = issuers_new(env, NULL, &issuers, why);
+    if (e == OK) e = users_new(list, issuers, NULL, &users, why);
+    users_release(users);
+    issuers_free(issuers);
+    return e;
+}
+
 struct users *
 users_hold(struct users *u)
 {

@@ -41,6 +41,9 @@ struct user {
  */
 MUST_CHECK enum err users_new(const struct user_list *list, struct issuers *issuers,
                               struct budget *memory, struct users **ret_users, struct why *why);
+/* Reads the files that the settings name, as users_new() does with issuers. The same errors. */
+MUST_CHECK enum err users_check_files(const struct user_list *list, struct env *env,
+                                      struct why *why);
 struct users *users_hold(struct users *users);
 /* NULL is fine. */
 void users_release(struct users *users);

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/users.h"
 #include "cli/commands.h"
 #include "cli/lib/target/target.h"
 #include "cli/rules/check_rules.h"
 #include "config/lists/access/access_settings.h"
 #include "config/rule_set.h"
+#include "net/tls.h"
 #include "wire/yaml/yaml_reader.h"
 
 enum err
@@ -77,6 +79,40 @@ check_and_print(const char *path, struct settings *settings, struct config_lists
                 plural(errors.count - shown));
     }
     return false;
+}
+
+/* --- files of TLS and users ------------------------------------------------------------------- */
+
+/* Reads a listener's certificate, key and CAs. Returns false if they have errors, which were
+ * printed. */
+static bool
+check_tls(const struct listener_settings *listener, int64_t now_s)
+{
+    struct tls *tls = NULL;
+    struct why why = {""};
+    if (!listener->tls.given) return true;
+    enum err e = tls_new(&listener->tls, NULL, &tls, &why);
+    if (e)
+        fprintf(stderr, "listener %s: %s\n", listener->address, why_text(&why, e));
+    else if (tls_expires_s(tls) <= now_s)
+        fprintf(stderr, "warning: listener %s: the certificate has expired\n", listener->address);
+    tls_release(tls);
+    return e == OK;
+}
+
+/* Reads the files that a server reads when it starts. Errors name no line: they are in the files.
+ */
+static bool
+check_access_files(const struct access_settings *access)
+{
+    struct why why = {""};
+    bool fine = true;
+    for (uint32_t i = 0; i < access->listeners.count; i++) {
+        fine &= check_tls(&access->listeners.items[i], env_realtime_ms(env_real()) / 1000);
+    }
+    enum err e = users_check_files(&access->users, env_real(), &why);
+    if (e) fprintf(stderr, "%s\n", why_text(&why, e));
+    return fine && e == OK;
 }
 
 /* --- rule files ------------------------------------------------------------------------------- */
@@ -223,19 +259,22 @@ warn_access(const struct access_settings *access)
 
 struct check_flags {
     const char *against, *http_config_file;
+    bool syntax_only;
 };
 
 static const struct flag flags[] = {
     {"against", 0, FLAG_TEXT, offsetof(struct check_flags, against), "DIR|URL",
      "storage directory or URL of a server, to compare the file with what it has"},
     HTTP_CONFIG_FLAG(struct check_flags, http_config_file),
+    {"syntax-only", 0, FLAG_SWITCH, offsetof(struct check_flags, syntax_only), NULL,
+     "do not read rule files, nor certificates, keys and secrets of listeners and users"},
     {0},
 };
 
 static const char notes[] =
-    "\nChecks the whole file, and the rule files and the file for web.config.file that it names; "
-    "one\n"
-    "that is missing is an error.\n"
+    "\nChecks the whole file, and the files that it names and a server reads when it starts: the\n"
+    "file for web.config.file, rule files, certificates, keys and secrets of listeners and users.\n"
+    "One that is missing is an error.\n"
     "Prints all errors of the file, up to 20 with their places; rule files are checked if it has\n"
     "none.\n"
     "With --against, also compares the destinations of the file with those of a server and\n"
@@ -300,9 +339,13 @@ run_check(int argc, char **argv)
     if (count > 1) return cli_usage_error("check", "unexpected argument '%.64s'", argv[2]);
     if (!check_and_print(argv[1], &settings, &lists)) return EXIT_FAILED;
     uint32_t file_count = 0, rule_count = 0;
-    if (!check_rule_set(&lists.rules, &file_count, &rule_count)) {
-        config_lists_free(&lists);
-        return EXIT_FAILED;
+    if (!asked.syntax_only) {
+        bool fine = check_access_files(&lists.access);
+        fine &= check_rule_set(&lists.rules, &file_count, &rule_count);
+        if (!fine) {
+            config_lists_free(&lists);
+            return EXIT_FAILED;
+        }
     }
     print_ok(argv[1], &lists, file_count, rule_count);
     warn_rules_lack(&settings, &lists, rule_count);

@@ -317,6 +317,32 @@ not_passed() {
 }
 claim "a socket that is not passed stops the start" not_passed
 
+# --- files that are checked before a start ----------------------------------------------------------
+
+cat >"$work/lacks.yml" <<END
+web: {listen_address: []}
+listeners:
+- {address: ':1', tls_server_config: {cert_file: server.pem, key_file: next.key}}
+- {address: ':2', tls_server_config: {cert_file: missing.pem, key_file: next.key}}
+users:
+- {name: aws, access_keys: [{id: X, secret_file: missing.secret}], permissions: [write]}
+END
+check_reads_files() {
+    build/firekeep check "$work/lacks.yml" >"$work/check.txt" 2>&1
+    [[ $? == 1 ]] && grep -q '^listener :1: .*server.pem' "$work/check.txt" && grep -q '^listener :2: .*missing.pem' "$work/check.txt" &&
+        grep -q 'missing.secret' "$work/check.txt" && build/firekeep check --syntax-only "$work/lacks.yml"
+}
+claim "check reads certificates, keys and secrets" check_reads_files
+
+expired_is_warned_of() {
+    openssl x509 -req -in "$work/server.csr" -CA "$work/ca.pem" -CAkey "$work/ca.key" -CAcreateserial -days 0 -out "$work/expired.pem" &&
+        echo 'tls_server_config: {cert_file: expired.pem, key_file: server.key}' >"$work/expired.yml" &&
+        build/firekeep check "$work/expired.yml" 2>&1 | grep 'the certificate has expired' || return 1
+    start expired build/firekeep serve "--storage.path=$work/data4" "--web.listen-address=127.0.0.1:$port" "--config.file=$work/expired.yml"
+    within 30 grep -q 'the TLS certificate of a listener has expired' "$work/expired.log" && stop expired
+}
+claim "a certificate that has expired is warned of" expired_is_warned_of
+
 # --- a real Prometheus ------------------------------------------------------------------------------
 
 prometheus=$PEERS/prometheus/usr/bin/prometheus
