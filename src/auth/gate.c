@@ -24,8 +24,8 @@
 #include "base/text/base64.h"
 #include "net/tls.h"
 
-enum { CREDENTIALS_BYTES_MAX = 8192 };
-#define LOG_NS (6 * NS_PER_S)
+enum { CREDENTIALS_BYTES_MAX = 8192, LINES_MAX = 10 /* per minute */ };
+#define MINUTE_NS (60 * NS_PER_S)
 
 struct gate {
     struct env *env;
@@ -38,6 +38,9 @@ struct gate {
     struct gate_guard guard;
     struct networks proxies;
     struct penalties penalties;
+    int64_t lines_from_ns; /* monotonic: a minute begins, in which line_count failures are logged */
+    uint32_t line_count;
+    uint64_t lines_held_back;
     int64_t rate_interval_ns, rate_burst_ns; /* interval 0: no limit */
     int64_t rate_ns; /* monotonic: when the bucket would be full again, and all its burst is free */
 
@@ -134,19 +137,38 @@ is_slowed(struct gate *g, struct penalty_key key)
     return wait_s > 0;
 }
 
-/* Counts a failure to sign in, and logs one line a minute for an address, and 10 for all. */
+/* Limits lines about all addresses together. Ten addresses may fail at the same moment. */
+static bool
+take_line(struct gate *g, int64_t now_ns, uint64_t *ret_held_back)
+{
+    assert(lock_is_mine(&g->lock));
+    if (now_ns - g->lines_from_ns >= MINUTE_NS) {
+        g->lines_from_ns = now_ns;
+        g->line_count = 0;
+    }
+    if (g->line_count == LINES_MAX) {
+        g->lines_held_back++;
+        return false;
+    }
+    g->line_count++;
+    *ret_held_back = g->lines_held_back;
+    g->lines_held_back = 0;
+    return true;
+}
+
+/* Counts a failure to sign in, and logs one line a minute for an address, and LINES_MAX for all. */
 static void
 note_failure(struct gate *g, const struct http_request *request, const char *reason)
 {
-    static struct log_gate others;
     struct penalty_key key;
     uint64_t failures = 1, held_back = 0;
     int64_t now_ns = env_monotonic_ns(g->env);
     bool has_address = find_client(g, request, &key);
     lock_take(&g->lock);
     bool is_due = !has_address || penalties_add(&g->penalties, key, now_ns, &failures);
+    is_due = is_due && take_line(g, now_ns, &held_back);
     lock_drop(&g->lock);
-    if (!is_due || !log_often(&others, now_ns, LOG_NS, &held_back)) return;
+    if (!is_due) return;
     char client[NETWORK_TEXT_BYTES];
     print_client(g, request, client);
     log_warn("a client could not sign in", KV("client", client), KV("peer", http_peer(request)),

@@ -259,8 +259,8 @@ static const struct schema_key jwt_keys[] = {
     {"jwks_url", SCHEMA_TEXT, JWT(jwks_url), .group = GROUP_JWKS, .check = check_url,
      .what = "a URL", .help = "URL of the keys, instead of discovery"},
     {"ca_file", SCHEMA_TEXT, JWT(ca_file), .is_path = true, .what = "a path",
-     .help = "PEM file with the CA certificates of the issuer's servers; default: those of the "
-             "system"},
+     .help = "PEM file with the CA certificates of the issuer's servers; default: that of the "
+             "variable SSL_CERT_FILE, else those of the system"},
     {"audience", SCHEMA_TEXTS, ITEMS(jwt_settings, audience.items, audience.count), .max = 64,
      .required = true, .unique = true, .help = "audiences of which a token must name one"},
     {"claims", SCHEMA_NAMED_TEXTS, ITEMS(jwt_settings, claims.items, claims.count), .max = 64,
