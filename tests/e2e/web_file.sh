@@ -74,6 +74,16 @@ tls_server_config: {cert_file: server.crt, key_file: server.key, client_auth_typ
 tls_server_config: {cert_file: server.crt, key_file: server.key, client_auth_type: RequireClientCert}
 === good-optional-client
 tls_server_config: {cert_file: server.crt, key_file: server.key, client_auth_type: VerifyClientCertIfGiven}
+=== good-blank-keys
+tls_server_config:
+  cert_file: server.crt
+  key_file: server.key
+  cert: ""
+  client_ca_file: ''
+  client_auth_type: ""
+  min_version:
+  prefer_server_cipher_suites: no
+http_server_config: {http2: True}
 === good-versions-alone
 tls_server_config: {min_version: TLS13}
 === good-users
@@ -121,6 +131,8 @@ http_server_config: {headers: {X-Content-Type-Options: sniff}}
 tls_server_config: {cert_file: server.crt, key_file: server.key, key: "x"}
 === strict-no-ca
 tls_server_config: {cert_file: server.crt, key_file: server.key, client_auth_type: RequireAndVerifyClientCert}
+=== strict-blank-certificate
+tls_server_config: {cert_file: "", key_file: ""}
 === strict-versions
 tls_server_config: {cert_file: server.crt, key_file: server.key, min_version: TLS13, max_version: TLS12}
 === loose-no-forward-secrecy

@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/text/path_from.h"
 #include "base/text/suggest.h"
@@ -40,10 +41,25 @@ schema_number(const struct schema_key *key)
                             .max = key->max};
 }
 
+/* Returns "true" or "false" for a boolean of YAML 1.1, and other texts as they are. */
+static struct bytes
+boolean_of(struct bytes text)
+{
+    static const char *const words[][2] = {
+        {"true", "false"}, {"yes", "no"}, {"on", "off"}, {"y", "n"}};
+    for (size_t i = 0; i < 2 * sizeof words / sizeof *words; i++) {
+        const char *word = words[i / 2][i % 2];
+        if (text.size == strlen(word) && strncasecmp((const char *)text.at, word, text.size) == 0)
+            return bytes_of_text(words[0][i % 2]);
+    }
+    return text;
+}
+
 static enum err
 schema_parse_number(const struct schema_key *key, struct bytes text, void *base, struct why *why)
 {
     struct setting shape = schema_number(key);
+    if (key->as_prometheus && key->kind == SCHEMA_BOOL) text = boolean_of(text);
     uint64_t number = 0;
     bool zero = key->zero_word != NULL && bytes_equal_text(text, key->zero_word);
     enum err e = zero ? OK : setting_parse_number(&shape, text, &number, why);
@@ -539,21 +555,23 @@ schema_given_for(const struct schema_place *place, const struct schema_key *key)
 
 /* Refuses the current key if it, or a key that excludes it, was given before. */
 static enum err
-note_key(struct schema_place *place, const struct schema_key *key)
+note_key(struct schema_place *place, const struct schema_key *key, yaml_mark_t mark)
 {
     struct config_reader *in = place->x->in;
     size_t index = (size_t)(key - place->schema->keys);
     const struct schema_key *other = schema_given_for(place, key);
     size_t line = other == NULL ? 0 : place->keys[other - place->schema->keys].line + 1;
     if (other == key) {
-        return reader_complain(in, "duplicate key '%s', first given on line %zu", key->name, line);
+        return reader_complain_at(in, mark, "duplicate key '%s', first given on line %zu",
+                                  key->name, line);
     }
     if (other != NULL) {
-        return reader_complain(in, "'%s' and '%s' cannot be used together; '%s' is on line %zu",
-                               key->name, other->name, other->name, line);
+        return reader_complain_at(in, mark,
+                                  "'%s' and '%s' cannot be used together; '%s' is on line %zu",
+                                  key->name, other->name, other->name, line);
     }
     place->given[index] = true;
-    place->keys[index] = in->event.start_mark;
+    place->keys[index] = mark;
     return OK;
 }
 
@@ -580,15 +598,26 @@ check_missing(struct schema_place *place)
     return OK;
 }
 
+static bool
+is_blank(const struct config_reader *in)
+{
+    return in->event.type == YAML_SCALAR_EVENT &&
+           (reader_is_null(in) || reader_scalar(in).size == 0);
+}
+
 static enum err
 schema_read_key(struct config_reader *in, void *context)
 {
     struct schema_place *place = context;
     struct schema_reader *x = place->x;
     const struct schema_key *key = schema_find(place->schema, reader_scalar(in), x->type);
+    const yaml_mark_t mark = in->event.start_mark;
+    const bool may_be_blank = key != NULL && key->as_prometheus;
     if (key == NULL && !place->schema->partial) return unknown_key(place);
-    enum err e = key == NULL ? OK : note_key(place, key);
-    if (e == OK) e = reader_next(in);
+    enum err e = may_be_blank ? reader_next(in) : OK;
+    if (e == OK && may_be_blank && is_blank(in)) return OK;
+    if (e == OK && key != NULL) e = note_key(place, key, mark);
+    if (e == OK && !may_be_blank) e = reader_next(in);
     if (e || key == NULL) return e ? e : reader_skip(in);
     place->values[key - place->schema->keys] = in->event.start_mark;
     char path[SCHEMA_PATH_BYTES];

@@ -63,12 +63,15 @@ struct schema_key {
     const char *needs; /* a key that must be given, too */
     bool may_be_empty; /* a text */
     bool may_be_nothing; /* a list, map or mapping may be given as null, for an empty one */
-    bool is_path;        /* a text, or texts: relative ones begin at the directory of the file */
-    bool any_control;    /* a text may contain control characters except NUL */
-    bool unique;         /* a list of texts without duplicates */
-    const char *word;    /* a word that may replace the list, or be its only item */
-    const char *what;    /* the form of a value, for messages; NULL: the kind says it */
-    const char *help;    /* one phrase, lower case, no full stop */
+    /* Read as Prometheus reads its files: without a value, or with an empty text, the key is as if
+     * it were missing; true may also be True, yes or on. */
+    bool as_prometheus;
+    bool is_path;     /* a text, or texts: relative ones begin at the directory of the file */
+    bool any_control; /* a text may contain control characters except NUL */
+    bool unique;      /* a list of texts without duplicates */
+    const char *word; /* a word that may replace the list, or be its only item */
+    const char *what; /* the form of a value, for messages; NULL: the kind says it */
+    const char *help; /* one phrase, lower case, no full stop */
     const struct schema *inner;
     /* Checks a text, or each text of a list or map. Errors are a sentence without the key's
      * name. */

@@ -129,6 +129,30 @@ UNIT_TEST(test_certificates_may_be_in_the_file_itself)
     access_settings_free(&access);
 }
 
+UNIT_TEST(test_blank_keys_and_words_are_read_as_prometheus_does)
+{
+    struct access_settings access = read_access(
+        "", "w.yml",
+        "tls_server_config: {cert_file: c, key_file: k, cert: '', key: , client_ca_file: \"\", "
+        "client_ca: , client_auth_type: '', min_version: , max_version: , "
+        "prefer_server_cipher_suites: no}\n"
+        "http_server_config: {http2: False}\n");
+    assert_string_equal(access.tls.cert_file, "c");
+    assert_null(access.tls.cert);
+    assert_null(access.tls.client_ca_file);
+    assert_int_equal(access.tls.client_auth, TLS_CLIENT_NONE);
+    assert_int_equal(access.tls.min_version, TLS_VERSION_12);
+    assert_false(access.tls.prefer_server_cipher_suites);
+    assert_false(access.http.http2);
+    access_settings_free(&access);
+    check_web_error("tls_server_config: {cert_file: '', key_file: ''}\n",
+                    "w.yml:1:32: tls_server_config.cert_file: must not be empty");
+    check_web_error("tls_server_config: {cert_file: c, key_file: k, "
+                    "prefer_server_cipher_suites: maybe}\n",
+                    "w.yml:1:77: tls_server_config.prefer_server_cipher_suites: expected true or "
+                    "false, got 'maybe'");
+}
+
 UNIT_TEST(test_a_file_without_keys_means_clear_text_for_everybody)
 {
     static const char *const texts[] = {
@@ -799,6 +823,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_key_of_a_web_file_is_read),
         cmocka_unit_test(test_certificates_may_be_in_the_file_itself),
+        cmocka_unit_test(test_blank_keys_and_words_are_read_as_prometheus_does),
         cmocka_unit_test(test_a_file_without_keys_means_clear_text_for_everybody),
         cmocka_unit_test(test_listeners_have_the_tls_of_all_unless_they_have_their_own),
         cmocka_unit_test(test_each_file_gives_the_keys_that_it_has),
