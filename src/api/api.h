@@ -9,6 +9,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "auth/gate.h"
 #include "base/metric.h"
 #include "base/text/json.h"
 #include "net/http_server.h"
@@ -92,6 +93,7 @@ struct api_options {
     const char *external_url; /* origin of this server's pages; outlives the api */
     const char *cors_origin;  /* a regular expression: origins whose pages may read. "auto": all
                                  without users, none with users */
+    struct gate_sessions sessions;
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;
     uint32_t query_concurrency;

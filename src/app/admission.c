@@ -751,6 +751,12 @@ admission_gate(struct admission *a)
     return gate;
 }
 
+struct gate_sessions
+admission_sessions(struct admission *a)
+{
+    return gate_sessions_of(a->gate);
+}
+
 enum err
 admission_begin(struct admission *a, struct http_server *server, struct why *why)
 {

@@ -23,6 +23,7 @@ MUST_CHECK enum err admission_new(struct env *env, struct budget *memory,
                                   const char *external_url, void (*on_change)(void *context),
                                   void *context, struct admission **ret_admission, struct why *why);
 struct http_gate admission_gate(struct admission *admission);
+struct gate_sessions admission_sessions(struct admission *admission);
 /* Returns the places where the HTTP server listens, views that live as long as it starts.
  * ERR_INPUT: the service manager passes no socket of that name. */
 MUST_CHECK enum err admission_places(struct admission *admission,

@@ -330,6 +330,7 @@ server_start_api(struct server *s, struct why *why)
         .takes_writes = server_takes_writes,
         .stored = s->is_stored,
         .can_read = can_read,
+        .sessions = admission_sessions(s->admission),
     };
     struct api_limits limits = server_api_limits(c, admission_has_users(s->admission));
     settings_route_prefix(c, s->route_prefix);

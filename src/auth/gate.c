@@ -16,6 +16,7 @@
 #include "auth/jwt_users.h"
 #include "auth/origin.h"
 #include "auth/penalties.h"
+#include "auth/session.h"
 #include "auth/signed.h"
 #include "auth/verifier.h"
 #include "base/buf.h"
@@ -25,17 +26,20 @@
 #include "net/tls.h"
 
 enum { CREDENTIALS_BYTES_MAX = 8192, LINES_MAX = 10 /* per minute */ };
+enum cookie { COOKIE_PLAIN, COOKIE_SECURE, COOKIES };
 #define MINUTE_NS (60 * NS_PER_S)
 
 struct gate {
     struct env *env;
     struct budget *memory;
     struct verifier *verifier;
+    struct sessions *sessions;
 
     struct lock lock; /* LOCK_RANK_LEAF; guards to the next blank line */
     struct users *users;
     unsigned allowed[HTTP_LISTENERS_MAX];
     struct gate_guard guard;
+    char cookies[COOKIES][SESSION_COOKIE_NAME_BYTES]; /* names */
     struct networks proxies;
     struct penalties penalties;
     int64_t lines_from_ns; /* monotonic: a minute begins, in which line_count failures are logged */
@@ -185,10 +189,14 @@ refuse(struct gate *g, const struct http_request *request, enum gate_refusal ref
         [GATE_BUSY] = {503, "credentials cannot be checked now, retry later", NULL},
         [GATE_RATE] = {429, "too many requests, see rate_limit", NULL},
     };
+    /* Browsers do not know the scheme, and leave it to the page to ask. */
+    static const char page_challenge[] = "Session realm=\"Firekeep\"";
     atomic_fetch_add_explicit(&g->refused[refusal], 1, memory_order_relaxed);
     if (refusal == GATE_UNKNOWN && http_header(request, "Authorization") != NULL)
         note_failure(g, request, reason); /* without credentials nothing was guessed */
     *ret_denial = denials[refusal];
+    if (refusal == GATE_UNKNOWN && http_header(request, GATE_PAGE_HEADER) != NULL)
+        ret_denial->challenge = page_challenge;
     return HTTP_ENTRY_DENIED;
 }
 
@@ -321,17 +329,35 @@ after_scheme(const char *header, const char *scheme)
     return header + size + strspn(header + size, " ");
 }
 
-/* Judges a token of an issuer. This takes a worker at most as long as a TLS handshake. A client
- * that failed often is not refused before: a signature cannot be guessed, and many senders may
- * share an address. */
+/* Finds the user of a token of an issuer. This takes a worker at most as long as a TLS handshake. A
+ * client that failed often is not refused before: a signature cannot be guessed, and many senders
+ * may share an address. */
+static enum jwt_user_verdict
+find_jwt_user(struct gate *g, const struct users *users, struct bytes token, struct user **ret_user,
+              struct why *why)
+{
+    int64_t now_s = env_realtime_ms(g->env) / 1000;
+    return jwt_users_judge(users_jwt(users), token, now_s, g->memory, ret_user, why);
+}
+
+/* The user was made for the request. */
+static enum http_entry
+let_in_jwt_user(struct gate *g, struct http_request *request, struct user *user,
+                struct http_denial *ret_denial)
+{
+    users_hold(user->set);
+    http_set_sender(request, user, release_jwt_sender); /* invariant 1 */
+    if (is_permitted(request, user)) return HTTP_ENTRY_OPEN;
+    return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+}
+
 static enum http_entry
 judge_jwt(struct gate *g, struct http_request *request, const struct users *users,
           struct bytes token, struct http_denial *ret_denial)
 {
     struct user *user = NULL;
     struct why why;
-    int64_t now_s = env_realtime_ms(g->env) / 1000;
-    switch (jwt_users_judge(users_jwt(users), token, now_s, g->memory, &user, &why)) {
+    switch (find_jwt_user(g, users, token, &user, &why)) {
     case JWT_USER_UNKNOWN:
         return refuse(g, request, GATE_UNKNOWN, why.text, ret_denial);
     case JWT_USER_LATER:
@@ -339,10 +365,7 @@ judge_jwt(struct gate *g, struct http_request *request, const struct users *user
     case JWT_USER_KNOWN:
         break;
     }
-    users_hold(user->set);
-    http_set_sender(request, user, release_jwt_sender); /* invariant 1 */
-    if (is_permitted(request, user)) return HTTP_ENTRY_OPEN;
-    return refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    return let_in_jwt_user(g, request, user, ret_denial);
 }
 
 static enum http_entry
@@ -400,6 +423,215 @@ judge_signature(struct gate *g, struct http_request *request, struct users *user
     return true;
 }
 
+/* --- sessions --------------------------------------------------------------------------------- */
+
+static const char unknown_host[] =
+    "unknown Host: expected an address, localhost, the host of web.external_url or one of "
+    "web.allowed_hosts";
+
+/* Says whether a session is good. *ret_user is NULL if it has a token of an issuer, which is not
+ * judged. */
+static bool
+is_good_session(struct gate *g, const struct users *users, const struct session *session,
+                const struct user **ret_user)
+{
+    struct bytes secret = bytes_of(NULL, 0);
+    *ret_user = NULL;
+    if (session->kind == SESSION_OF_TOKEN)
+        return users_jwt(users) != NULL && session_is_good(g->sessions, session, secret);
+    const struct user *user = users_by_name(users, session->subject);
+    if (user != NULL) secret = bytes_of(user->secret, sizeof user->secret);
+    *ret_user = user;
+    return user != NULL && session_is_good(g->sessions, session, secret);
+}
+
+/* Finds a session that is good, and *ret_user as above; `room` gets its texts. The header
+ * Authorization decides if there is one. */
+static bool
+find_session(struct gate *g, const struct http_request *request, const struct users *users,
+             struct buf *room, struct session *ret_session, const struct user **ret_user)
+{
+    const char *cookies = http_header(request, "Cookie");
+    char names[COOKIES][SESSION_COOKIE_NAME_BYTES];
+    bool found = false;
+    if (cookies == NULL || http_header(request, "Authorization") != NULL) return false;
+    lock_take(&g->lock);
+    memcpy(names, g->cookies, sizeof names);
+    lock_drop(&g->lock);
+    /* In clear text the secure one is of a proxy that has taken TLS off. */
+    for (unsigned i = http_has_tls(request) ? COOKIE_SECURE : COOKIE_PLAIN; i < COOKIES; i++) {
+        found = found || (session_find(cookies, names[i], room, ret_session) &&
+                          is_good_session(g, users, ret_session, ret_user));
+    }
+    return found;
+}
+
+/* Returns the reason why a page of another site may have made the browser send the request, or
+ * NULL. */
+static const char *
+foreign_reason(struct gate *g, const struct http_request *request)
+{
+    const char *host = http_header(request, "Host"), *origin = http_header(request, "Origin");
+    lock_take(&g->lock);
+    bool is_own = origin_host_is_own(host, g->guard.allowed_hosts, g->guard.external_url);
+    bool is_foreign = origin_is_foreign(origin, host, g->guard.external_url);
+    lock_drop(&g->lock);
+    if (!is_own) return unknown_host;
+    if (is_foreign || http_header_count(request, "Origin") > 1)
+        return "pages of other origins are not permitted to use a session; web.external_url is the "
+               "origin of pages behind a proxy";
+    return NULL;
+}
+
+static const char *
+session_refusal(struct gate *g, const struct http_request *request)
+{
+    const char *reason = foreign_reason(g, request);
+    bool changes = access_changes(http_access(request, ACCESS_KNOWN), http_method(request));
+    if (reason == NULL && changes && http_header(request, GATE_PAGE_HEADER) == NULL)
+        reason =
+            "a request with a session that changes something needs the header " GATE_PAGE_HEADER;
+    return reason;
+}
+
+/* The session is good; `user` is NULL if its token has to be judged. False: it is refused, and
+ * other ways decide. */
+static bool
+enter_session(struct gate *g, struct http_request *request, struct users *users,
+              const struct session *session, const struct user *user, enum http_entry *ret_entry,
+              struct http_denial *ret_denial)
+{
+    struct user *jwt_user = NULL;
+    struct why why;
+    enum jwt_user_verdict verdict = JWT_USER_KNOWN;
+    if (user == NULL) verdict = find_jwt_user(g, users, session->subject, &jwt_user, &why);
+    if (verdict == JWT_USER_UNKNOWN) return false;
+    if (verdict == JWT_USER_LATER)
+        *ret_entry = refuse(g, request, GATE_BUSY, NULL, ret_denial);
+    else if (user == NULL)
+        *ret_entry = let_in_jwt_user(g, request, jwt_user, ret_denial);
+    else
+        *ret_entry = let_in(g, request, user, ret_denial);
+    const char *reason = session_refusal(g, request);
+    if (*ret_entry != HTTP_ENTRY_OPEN || reason == NULL) return true;
+    *ret_entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
+    ret_denial->text = reason;
+    return true;
+}
+
+/* Judges a request by the cookie of a session. False: it has none that is good, and other ways
+ * decide. That is no failure: after the end of a session a page goes on asking. */
+static bool
+judge_session(struct gate *g, struct http_request *request, struct users *users,
+              enum http_entry *ret_entry, struct http_denial *ret_denial)
+{
+    struct session session;
+    const struct user *user;
+    uint8_t at[SESSION_VALUE_BYTES_MAX];
+    struct buf room = {.at = at, .capacity = sizeof at, .limit = sizeof at};
+    bool is_good = find_session(g, request, users, &room, &session, &user) &&
+                   enter_session(g, request, users, &session, user, ret_entry, ret_denial);
+    explicit_bzero(at, room.size);
+    return is_good;
+}
+
+static bool
+has_scheme_of_session(const char *header)
+{
+    return header != NULL &&
+           (after_scheme(header, "Basic") != NULL || after_scheme(header, "Bearer") != NULL);
+}
+
+/* Says whether a browser will send a cookie over TLS: to this server, or to a proxy in front of it,
+ * as the origin of its page shows. */
+static bool
+is_sent_over_tls(const struct http_request *request)
+{
+    const char *origin = http_header(request, "Origin");
+    return http_has_tls(request) || (origin != NULL && strncasecmp(origin, "https://", 8) == 0);
+}
+
+/* Begins Set-Cookie. */
+static void
+put_cookie_name(struct gate *g, bool is_secure, struct buf *to)
+{
+    lock_take(&g->lock);
+    buf_put_text(to, g->cookies[is_secure ? COOKIE_SECURE : COOKIE_PLAIN]);
+    lock_drop(&g->lock);
+    buf_put_u8(to, '=');
+}
+
+static void
+put_cookie_attributes(bool is_secure, int64_t age_s, struct buf *to)
+{
+    buf_printf(to, "; Path=/; Max-Age=%lld; HttpOnly; SameSite=Strict%s", (long long)age_s,
+               is_secure ? "; Secure" : "");
+}
+
+static unsigned
+begin_session(struct gate *g, const struct http_request *request, struct buf *to, struct why *why)
+{
+    const struct user *user = gate_user(request);
+    const char *header = http_header(request, "Authorization");
+    const char *reason = foreign_reason(g, request);
+    if (reason != NULL) {
+        why_set(why, ERR_INPUT, "%s", reason);
+        return 403;
+    }
+    if (user == NULL || !has_scheme_of_session(header)) {
+        why_set(why, ERR_INPUT, "a session begins with a password or a token in Authorization");
+        return 400;
+    }
+    const char *token = after_scheme(header, "Bearer");
+    bool is_jwt = token != NULL && users_by_token(user->set, bytes_of_text(token)) == NULL;
+    bool is_secure = is_sent_over_tls(request);
+    put_cookie_name(g, is_secure, to);
+    enum err e = session_begin(g->sessions, is_jwt ? SESSION_OF_TOKEN : SESSION_OF_USER,
+                               bytes_of_text(is_jwt ? token : user->name),
+                               bytes_of(user->secret, is_jwt ? 0 : sizeof user->secret), to);
+    put_cookie_attributes(is_secure, SESSION_NS / NS_PER_S, to);
+    if (e == ERR_LIMIT) {
+        why_set(why, e, "the token is too long for the cookie of a session");
+        return 400;
+    }
+    if (e || buf_error(to)) why_set(why, ERR_NOMEM, "not enough memory for a session");
+    return e || buf_error(to) ? 503 : 0;
+}
+
+static void
+end_session(struct gate *g, const struct http_request *request, struct buf *to)
+{
+    const struct user *sender = gate_user(request), *user;
+    struct session session;
+    uint8_t at[SESSION_VALUE_BYTES_MAX];
+    struct buf room = {.at = at, .capacity = sizeof at, .limit = sizeof at};
+    bool is_secure = is_sent_over_tls(request);
+    if (sender != NULL && find_session(g, request, sender->set, &room, &session, &user))
+        session_end(g->sessions, &session);
+    explicit_bzero(at, room.size);
+    put_cookie_name(g, is_secure, to);
+    put_cookie_attributes(is_secure, 0, to);
+}
+
+static struct gate_rights
+find_rights(struct gate *g, const struct http_request *request)
+{
+    const struct user *sender = gate_user(request), *user;
+    struct session session;
+    uint8_t at[SESSION_VALUE_BYTES_MAX];
+    struct buf room = {.at = at, .capacity = sizeof at, .limit = sizeof at};
+    lock_take(&g->lock);
+    struct gate_rights rights = {.permissions = g->allowed[http_place_index(request)]};
+    lock_drop(&g->lock);
+    if (sender == NULL) return rights;
+    rights.permissions &= sender->permissions;
+    rights.has_session = find_session(g, request, sender->set, &room, &session, &user);
+    explicit_bzero(at, room.size);
+    return rights;
+}
+
+/* --- judging a request ------------------------------------------------------------------------ */
+
 /* Judges a request while there are no users. A page under a name that an attacker resolves to our
  * address is refused: its browser sends that name as Host. */
 static enum http_entry
@@ -412,8 +644,7 @@ judge_host(struct gate *g, const struct http_request *request, struct http_denia
     lock_drop(&g->lock);
     if (is_own) return HTTP_ENTRY_OPEN;
     enum http_entry entry = refuse(g, request, GATE_FORBIDDEN, NULL, ret_denial);
-    ret_denial->text = "unknown Host: expected an address, localhost, the host of web.external_url "
-                       "or one of web.allowed_hosts";
+    ret_denial->text = unknown_host;
     return entry;
 }
 
@@ -425,6 +656,7 @@ judge_with(struct gate *g, struct http_request *request, struct users *users,
     enum http_entry entry;
     if (users_count(users) == 0) return judge_host(g, request, ret_denial);
     if (judge_signature(g, request, users, stage, &entry, ret_denial)) return entry;
+    if (header == NULL && judge_session(g, request, users, &entry, ret_denial)) return entry;
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);
     if (http_header_count(request, "Authorization") > 1)
         return refuse(g, request, GATE_UNKNOWN, "Authorization was sent more than once",
@@ -526,8 +758,10 @@ gate_new(struct env *env, struct budget *memory, struct gate **ret_gate, struct 
         .interval_ns = PENALTIES_INTERVAL_NS,
         .log_interval_ns = PENALTIES_LOG_INTERVAL_NS,
     };
+    gate_set_guard(g, &(struct gate_guard){.external_url = ""});
     enum err e = env_random(env, &penalties.seed, sizeof penalties.seed);
     if (e == OK) e = penalties_init(&g->penalties, memory, &penalties);
+    if (e == OK) e = sessions_new(env, memory, &g->sessions);
     why_set(why, e, "not enough memory to start");
     if (e == OK) e = users_new(&no_users, NULL, memory, &g->users, why);
     if (e == OK) e = verifier_start(env, memory, &options, &g->verifier, why);
@@ -543,6 +777,7 @@ gate_free(struct gate *g)
 {
     if (g == NULL) return;
     verifier_stop(g->verifier);
+    sessions_free(g->sessions);
     users_release(g->users);
     penalties_fini(&g->penalties);
     lock_fini(&g->lock);
@@ -554,6 +789,12 @@ gate_of_server(struct gate *gate)
 {
     return (struct http_gate){
         .context = gate, .judge = judge, .judge_body = judge_body, .answered = answered};
+}
+
+struct gate_sessions
+gate_sessions_of(struct gate *gate)
+{
+    return (struct gate_sessions){gate, begin_session, end_session, find_rights};
 }
 
 void
@@ -581,6 +822,8 @@ gate_set_guard(struct gate *g, const struct gate_guard *guard)
 {
     lock_take(&g->lock);
     g->guard = *guard;
+    session_print_name(guard->external_url, false, g->cookies[COOKIE_PLAIN]);
+    session_print_name(guard->external_url, true, g->cookies[COOKIE_SECURE]);
     lock_drop(&g->lock);
 }
 

@@ -3,10 +3,11 @@
  * refuses what the user may not do.
  *
  * It checks in this order that the listener serves the route, that the user is known by the
- * Authorization header or, without one, by the client's certificate, and that the user has the
- * permission. Without users it lets in all requests except those that gate_set_guard() refuses.
- * Passwords are hashed on another thread, and no worker waits for it. A signature (signed.h) that
- * covers the body is judged as far as possible before the body arrives, and as a whole after it.
+ * Authorization header, or without one by the cookie of a session (session.h), or by the client's
+ * certificate, and that the user has the permission. Without users it lets in all requests except
+ * those that gate_set_guard() refuses. Passwords are hashed on another thread, and no worker waits
+ * for it. A signature (signed.h) that covers the body is judged as far as possible before the body
+ * arrives, and as a whole after it.
  *
  * Threads: the functions that set something may be called while requests are judged.
  */
@@ -76,6 +77,33 @@ gate_user(const struct http_request *request)
 {
     return http_sender(request);
 }
+
+/* --- sessions of browsers --------------------------------------------------------------------- */
+
+/*
+ * A browser adds its cookie to whatever a page makes it send. So a request with a session is
+ * refused if its Origin is foreign, its Host is unknown, or it changes something without this
+ * header, which pages of other sites cannot send. A request with it does not make browsers ask for
+ * a password.
+ */
+#define GATE_PAGE_HEADER "X-Firekeep-Page"
+
+struct gate_rights {
+    unsigned permissions; /* of the sender where he connected: a set of enum permission */
+    bool has_session;     /* he is known by a session */
+};
+/* For the API. */
+struct gate_sessions {
+    struct gate *gate;
+    /* Begins a session of the user who sends the request with a password or a token, and appends
+     * the value of Set-Cookie. The result is 0, or the status to answer with, and why. */
+    unsigned (*begin)(struct gate *gate, const struct http_request *request, struct buf *to,
+                      struct why *why);
+    /* Ends the session of the request if it has one, and appends the value of Set-Cookie. */
+    void (*end)(struct gate *gate, const struct http_request *request, struct buf *to);
+    struct gate_rights (*rights)(struct gate *gate, const struct http_request *request);
+};
+struct gate_sessions gate_sessions_of(struct gate *gate);
 
 /* Reasons for which requests were not let in: the sender is unknown (401), or not permitted, or not
  * at this address (403); passwords or tokens could not be checked, or the client's address failed

@@ -176,13 +176,16 @@ exchange(int fd, struct bytes request, char *answers)
 static void
 check_answer(const char *answers, size_t size)
 {
-    static const char begin[] = "HTTP/1.1 ", challenge[] = "\r\nWWW-Authenticate: Basic ";
+    static const char begin[] = "HTTP/1.1 ", challenge[] = "\r\nWWW-Authenticate: Basic ",
+                      page_challenge[] = "\r\nWWW-Authenticate: Session ";
     if (size == 0) return;
     assert(size > sizeof begin + 3 && memcmp(answers, begin, sizeof begin - 1) == 0);
     const char *end = memmem(answers, size, "\r\n\r\n", 4);
     assert(end != NULL);
+    size_t head_size = (size_t)(end - answers);
     bool has_challenge =
-        memmem(answers, (size_t)(end - answers), challenge, sizeof challenge - 1) != NULL;
+        memmem(answers, head_size, challenge, sizeof challenge - 1) != NULL ||
+        memmem(answers, head_size, page_challenge, sizeof page_challenge - 1) != NULL;
     bool is_401 = memcmp(answers + sizeof begin - 1, "401", 3) == 0;
     assert(is_401 == has_challenge);
 }

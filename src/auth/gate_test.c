@@ -539,6 +539,309 @@ UNIT_TEST(test_each_allocation_may_fail)
     gate_rig_end(rig);
 }
 
+/* --- sessions --------------------------------------------------------------------------------- */
+
+#define PAGE      "X-Firekeep-Page: 1\r\n"
+#define AS_READER "Authorization: Basic cmVhZGVyOnNlY3JldA==\r\n"
+#define AS_BOTH   "Authorization: Basic Ym90aDpzZWNyZXQ=\r\n"
+#define AS_WRITER "Authorization: Bearer abc\r\n"
+
+enum { LINE_BYTES = 4200 };
+
+/* Returns the status of a request with these lines. */
+static int
+ask_with(struct http_rig *rig, const char *request, const char *line, const char *more)
+{
+    struct client client = client_connect(rig);
+    client_send(&client, request);
+    client_send(&client, HTTP_11);
+    client_send(&client, line);
+    client_send(&client, more);
+    client_send(&client, "Content-Length: 0\r\n\r\n");
+    struct response response = client_response(&client, false);
+    int status = response.status;
+    const char *challenge = response_header(&response, "WWW-Authenticate");
+    bool is_page = strstr(more, PAGE) != NULL;
+    assert_true((challenge != NULL) == (status == 401));
+    if (status == 401)
+        assert_int_equal(strncmp(challenge, is_page ? "Session " : "Basic ", is_page ? 8 : 6), 0);
+    response_free(&response);
+    client_close(&client);
+    return status;
+}
+
+/* Sends a request with these lines, and calls begin() or end() of its session while it is handled.
+ * Returns the result; the value of Set-Cookie ends in NUL. */
+static unsigned
+change_session(struct http_rig *rig, bool begins, const char *lines,
+               char ret_cookie[static LINE_BYTES])
+{
+    struct gate_sessions sessions = gate_sessions_of(gate_rig.gate);
+    struct client client = client_connect(rig);
+    struct buf cookie;
+    struct why why = {""};
+    unsigned status = 0;
+    client_send(&client, "GET /later" HTTP_11);
+    client_send(&client, lines);
+    client_send(&client, "\r\n");
+    struct http_request *request = http_rig_take_held(rig);
+    buf_init(&cookie, NULL, LINE_BYTES);
+    if (begins)
+        status = sessions.begin(sessions.gate, request, &cookie, &why);
+    else
+        sessions.end(sessions.gate, request, &cookie);
+    if (status != 0) assert_string_not_equal(why.text, "");
+    snprintf(ret_cookie, LINE_BYTES, "%.*s", (int)cookie.size, (const char *)cookie.at);
+    buf_fini(&cookie);
+    http_reply_text(request, 200, "x");
+    client_expect(&client, 200, "x");
+    client_close(&client);
+    return status;
+}
+
+/* Signs in with these lines, and writes a line Cookie. */
+static void
+sign_in(struct http_rig *rig, const char *lines, char ret_line[static LINE_BYTES])
+{
+    char cookie[LINE_BYTES];
+    assert_int_equal(change_session(rig, true, lines, cookie), 0);
+    snprintf(ret_line, LINE_BYTES, "Cookie: a=b; %.*s\r\n", (int)strcspn(cookie, ";"), cookie);
+}
+
+static struct gate_rights
+rights_with(struct http_rig *rig, const char *line)
+{
+    struct gate_sessions sessions = gate_sessions_of(gate_rig.gate);
+    struct client client = client_connect(rig);
+    client_send(&client, "GET /later" HTTP_11);
+    client_send(&client, line);
+    client_send(&client, "\r\n");
+    struct http_request *request = http_rig_take_held(rig);
+    struct gate_rights rights = sessions.rights(sessions.gate, request);
+    http_reply_text(request, 200, "x");
+    client_expect(&client, 200, "x");
+    client_close(&client);
+    return rights;
+}
+
+/* The rig's requests have "Host: x". */
+static struct http_rig *
+begin_at_own_host(void)
+{
+    struct http_rig *rig = begin();
+    gate_set_guard(gate_rig.gate,
+                   &(struct gate_guard){.allowed_hosts = "x", .external_url = "https://o"});
+    return rig;
+}
+
+UNIT_TEST(test_a_session_has_the_rights_of_its_user)
+{
+    struct http_rig *rig = begin_at_own_host();
+    char reader[LINE_BYTES], both[LINE_BYTES], writer[LINE_BYTES];
+    sign_in(rig, AS_READER, reader);
+    sign_in(rig, AS_BOTH, both);
+    assert_int_equal(ask_with(rig, "GET /text", reader, ""), 200);
+    assert_int_equal(ask_with(rig, "GET /none", reader, ""), 404);
+    assert_int_equal(ask_with(rig, "POST /echo", reader, PAGE), 403);
+    assert_int_equal(ask_with(rig, "GET /text", both, ""), 200);
+    assert_int_equal(ask_with(rig, "POST /echo", both, PAGE), 200);
+    struct gate_rights rights = rights_with(rig, both);
+    assert_true(rights.has_session);
+    assert_int_equal(rights.permissions, PERMISSION_READ | PERMISSION_WRITE);
+    unsigned only_read = PERMISSION_READ;
+    gate_set_places(gate_rig.gate, &only_read, 1);
+    assert_int_equal(rights_with(rig, both).permissions, PERMISSION_READ);
+    assert_int_equal(ask_with(rig, "POST /echo", both, PAGE), 403);
+    unsigned all = PERMISSIONS_ALL;
+    gate_set_places(gate_rig.gate, &all, 1);
+    settings[1].permissions = PERMISSION_READ | PERMISSION_WRITE;
+    set_users(4);
+    sign_in(rig, AS_WRITER, writer);
+    assert_int_equal(ask_with(rig, "GET /text", writer, ""), 200);
+    settings[1].permissions = PERMISSION_WRITE;
+    set_users(4);
+    assert_int_equal(ask_with(rig, "GET /text", writer, ""), 403); /* looked up again */
+    assert_int_equal(ask_with(rig, "POST /echo", writer, PAGE), 200);
+    gate_rig_end(rig);
+}
+
+UNIT_TEST(test_a_session_ends_with_secret_user_time_and_sign_out)
+{
+    struct http_rig *rig = begin_at_own_host();
+    char line[LINE_BYTES], other[LINE_BYTES], cookie[LINE_BYTES];
+    sign_in(rig, AS_READER, line);
+    sign_in(rig, AS_READER, other);
+    settings[0].password = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrX";
+    set_users(4);
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
+    settings[0].password = SECRET_BCRYPT;
+    settings[0].tokens = (struct text_list)TEXTS(ABC_SHA256);
+    settings[1].tokens.count = 0;
+    set_users(4);
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
+    settings[0].tokens.count = 0;
+    settings[1].tokens.count = 1;
+    settings[0].name = "renamed";
+    set_users(4);
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
+    settings[0].name = "reader";
+    set_users(4);
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 200);
+    assert_int_equal(change_session(rig, false, line, cookie), 0);
+    assert_non_null(strstr(cookie, "=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"));
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
+    assert_int_equal(ask_with(rig, "GET /text", other, PAGE), 200);
+    later_ns += 12 * 3600 * NS_PER_S;
+    assert_int_equal(ask_with(rig, "GET /text", other, PAGE), 401);
+    gate_rig_end(rig);
+}
+
+UNIT_TEST(test_a_session_is_of_no_use_to_pages_of_other_origins)
+{
+    static const struct {
+        const char *request, *lines;
+        int status;
+    } cases[] = {
+        {"GET /text", "", 200},
+        {"GET /text", "Origin: http://x\r\n", 200},
+        {"GET /text", "Origin: https://x\r\n", 200},
+        {"GET /text", "Origin: https://o\r\n", 200},
+        {"GET /text", "Origin: http://y\r\n", 403},
+        {"GET /text", "Origin: http://x:81\r\n", 403},
+        {"GET /text", "Origin: null\r\n", 403},
+        {"GET /text", "Origin: http://x\r\nOrigin: http://y\r\n", 403},
+        {"GET /text", "Origin: http://y\r\n" PAGE, 403},
+        {"PUT /text", "", 403},
+        {"PUT /text", "Origin: http://x\r\n", 403},
+        {"PUT /text", PAGE, 200},
+        {"PUT /text", "Origin: http://y\r\n" PAGE, 403},
+        {"POST /echo", "", 403},
+        {"POST /echo", PAGE, 200},
+        {"POST /later?", "Origin: http://y\r\n" PAGE, 403},
+        {"DELETE /none", "", 403},
+        {"GET /blob", "Origin: http://y\r\n", 200},
+    };
+    struct http_rig *rig = begin_at_own_host();
+    char line[LINE_BYTES];
+    sign_in(rig, AS_BOTH, line);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = ask_with(rig, cases[i].request, line, cases[i].lines);
+        if (status != cases[i].status)
+            fail_msg("%s, %s: %d", cases[i].request, cases[i].lines, status);
+    }
+    gate_set_guard(gate_rig.gate, &(struct gate_guard){.external_url = "https://o"});
+    assert_int_equal(ask_with(rig, "GET /text", line, ""), 403); /* Host: x */
+    gate_rig_end(rig);
+}
+
+UNIT_TEST(test_authorization_counts_before_a_session)
+{
+    struct http_rig *rig = begin_at_own_host();
+    char line[LINE_BYTES];
+    sign_in(rig, AS_BOTH, line);
+    assert_int_equal(ask_with(rig, "POST /echo", line, PAGE), 200);
+    assert_int_equal(ask_with(rig, "POST /echo", line, AS_READER PAGE), 403);
+    assert_int_equal(ask_with(rig, "GET /text", line, AS_READER), 200);
+    assert_int_equal(ask_with(rig, "GET /text", line, "Authorization: Bearer abd\r\n"), 401);
+    assert_int_equal(ask_with(rig, "GET /text", line, "Authorization: \r\n"), 401);
+    assert_false(rights_with(rig, AS_READER).has_session);
+    gate_rig_end(rig);
+}
+
+UNIT_TEST(test_a_session_begins_with_a_password_or_a_token_at_an_own_host)
+{
+    struct http_rig *rig = begin_at_own_host();
+    char line[LINE_BYTES], cookie[LINE_BYTES];
+    sign_in(rig, AS_READER, line);
+    assert_int_equal(change_session(rig, true, line, cookie), 400); /* it would never end */
+    assert_int_equal(change_session(rig, true, AS_READER "Origin: http://y\r\n", cookie), 403);
+    gate_set_guard(gate_rig.gate, &(struct gate_guard){.external_url = "https://o"});
+    assert_int_equal(change_session(rig, true, AS_READER, cookie), 403);
+    gate_set_guard(gate_rig.gate,
+                   &(struct gate_guard){.allowed_hosts = "x", .external_url = "https://o"});
+    set_users(0);
+    assert_int_equal(change_session(rig, true, AS_READER, cookie), 400);
+    assert_int_equal(rights_with(rig, "").permissions, PERMISSIONS_ALL);
+    gate_rig_end(rig);
+}
+
+UNIT_TEST(test_the_cookie_of_a_page_with_tls_is_secure)
+{
+    struct http_rig *rig = begin_at_own_host();
+    char cookie[LINE_BYTES], line[LINE_BYTES];
+    assert_int_equal(change_session(rig, true, AS_READER, cookie), 0);
+    assert_int_equal(strncmp(cookie, "firekeep-", 9), 0);
+    assert_non_null(strstr(cookie, "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"));
+    assert_null(strstr(cookie, "Secure"));
+    assert_int_equal(change_session(rig, true, AS_READER "Origin: https://o\r\n", cookie), 0);
+    assert_int_equal(strncmp(cookie, "__Host-firekeep-", 16), 0);
+    assert_non_null(strstr(cookie, "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"));
+    snprintf(line, sizeof line, "Cookie: %.*s\r\n", (int)strcspn(cookie, ";"), cookie);
+    assert_int_equal(ask_with(rig, "GET /text", line, ""), 200); /* a proxy has taken TLS off */
+    int size = (int)strcspn(cookie, "=");
+    snprintf(line, sizeof line, "Cookie: %.*s=old; ", size, cookie);
+    assert_int_equal(change_session(rig, true, AS_READER, cookie), 0);
+    snprintf(line + strlen(line), 400, "%.*s\r\n", (int)strcspn(cookie, ";"), cookie);
+    assert_int_equal(ask_with(rig, "GET /text", line, ""), 200); /* one of both is good */
+    gate_rig_end(rig);
+}
+
+/* A page goes on asking after its session has ended. */
+UNIT_TEST(test_cookies_that_are_not_good_do_not_slow_the_address_down)
+{
+    struct http_rig *rig = begin_at_own_host();
+    char line[LINE_BYTES];
+    sign_in(rig, AS_READER, line);
+    char *end_of_line = strstr(line, "\r\n");
+    end_of_line[-1] = end_of_line[-1] == 'A' ? 'B' : 'A';
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
+    }
+    assert_int_equal(ask_with(rig, "GET /text", "Cookie: firekeep-=; x\r\n", PAGE), 401);
+    assert_int_equal(ask_with(rig, "GET /text", AS_BOTH, ""), 200);
+    gate_rig_end(rig);
+}
+
+UNIT_TEST(test_a_session_of_an_issuers_token_ends_with_it)
+{
+    static char lines[2200];
+    struct http_rig *rig = begin_with_issuer();
+    char line[LINE_BYTES];
+    gate_set_guard(gate_rig.gate, &(struct gate_guard){.allowed_hosts = "x", .external_url = ""});
+    give_keys();
+    snprintf(lines, sizeof lines, "Authorization: %s\r\n", bearer("k", ",\"exp\":1700000100"));
+    sign_in(rig, lines, line);
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 200);
+    assert_int_equal(ask_with(rig, "POST /echo", line, PAGE), 403);
+    assert_true(rights_with(rig, line).has_session);
+    later_ns = 159 * NS_PER_S;
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 200);
+    later_ns = 161 * NS_PER_S;
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
+    later_ns = 0;
+    set_users(4); /* none with tokens of issuers */
+    assert_int_equal(ask_with(rig, "GET /text", line, PAGE), 401);
+    end_with_issuer(rig);
+}
+
+UNIT_TEST(test_a_session_survives_each_failing_allocation)
+{
+    bool fired = true;
+    struct http_rig *rig = begin_at_own_host();
+    char line[LINE_BYTES];
+    sign_in(rig, AS_READER, line);
+    for (uint64_t nth = 1; fired; nth++) {
+        mem_fail_nth(nth, true);
+        int status = ask_with(rig, "GET /text", line, "");
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (status != 200 && status != 503 && status != 0) fail_msg("%d", status);
+        assert_int_equal(ask_with(rig, "GET /text", line, ""), 200);
+        assert_true(nth < 200);
+    }
+    gate_rig_end(rig);
+}
+
 int
 main(void)
 {
@@ -560,6 +863,15 @@ main(void)
         cmocka_unit_test(test_requests_that_change_something_are_logged),
         cmocka_unit_test(test_a_failure_to_sign_in_names_the_client_and_the_proxy),
         cmocka_unit_test(test_each_allocation_may_fail),
+        cmocka_unit_test(test_a_session_has_the_rights_of_its_user),
+        cmocka_unit_test(test_a_session_ends_with_secret_user_time_and_sign_out),
+        cmocka_unit_test(test_a_session_is_of_no_use_to_pages_of_other_origins),
+        cmocka_unit_test(test_authorization_counts_before_a_session),
+        cmocka_unit_test(test_a_session_begins_with_a_password_or_a_token_at_an_own_host),
+        cmocka_unit_test(test_the_cookie_of_a_page_with_tls_is_secure),
+        cmocka_unit_test(test_cookies_that_are_not_good_do_not_slow_the_address_down),
+        cmocka_unit_test(test_a_session_of_an_issuers_token_ends_with_it),
+        cmocka_unit_test(test_a_session_survives_each_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,22 @@ add_write_labels(struct users *u, const struct named_texts *list, struct user *u
     return why_set(why, ERR_INPUT, "user %s: write_labels: %s", user->name, reject_word(reject));
 }
 
+/* Writes a hash that changes with the password and with each token. */
+static bool
+hash_secrets(const struct user_settings *s, uint8_t *ret_hash)
+{
+    gnutls_hash_hd_t hash;
+    if (gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0) return false;
+    const char *password = s->password == NULL ? "" : s->password;
+    bool failed = gnutls_hash(hash, password, strlen(password) + 1) < 0;
+    for (uint32_t i = 0; i < s->tokens.count; i++) {
+        const char *token = s->tokens.items[i];
+        failed |= gnutls_hash(hash, token, strlen(token) + 1) < 0;
+    }
+    gnutls_hash_deinit(hash, ret_hash);
+    return !failed;
+}
+
 static bool
 add_user(struct users *u, const struct user_settings *s)
 {
@@ -149,7 +165,7 @@ add_user(struct users *u, const struct user_settings *s)
         !text_copy(&u->arena, s->password, &user->password) ||
         !text_list_copy(&u->arena, &s->tenants, &user->tenants) ||
         !text_copy(&u->arena, s->client_certificate, &u->certificates[index]) ||
-        !table_reserve(&u->by_name, u->arena.budget, 1) ||
+        !hash_secrets(s, user->secret) || !table_reserve(&u->by_name, u->arena.budget, 1) ||
         !table_reserve(&u->by_certificate, u->arena.budget, 1) || !add_tokens(u, &s->tokens, index))
         return false;
     table_add(&u->by_name, hash_bytes(bytes_of_text(user->name), 0), index);

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "model/select.h"
 
-enum { USER_TOKEN_BYTES_MAX = 4096 };
+enum { USER_TOKEN_BYTES_MAX = 4096, USER_SECRET_BYTES = 32 };
 
 struct issuers;
 struct jwt_users;
@@ -30,6 +30,7 @@ struct user {
     const struct matcher_set *read_sets; /* a series is visible if it matches one of them */
     uint32_t read_set_count;             /* 0: all series are visible */
     struct bytes write_labels;           /* canonical; empty: series stay as they were sent */
+    uint8_t secret[USER_SECRET_BYTES];   /* a hash of `password` and all tokens */
 };
 
 /*

@@ -72,9 +72,9 @@ static const struct setting table[] = {
              "in a browser (CORS); auto: all origins without users, none with users"},
     {"web.allowed-hosts", SETTING_TEXT, FIELD(web_allowed_hosts), .fallback = "", .max = 255,
      .reloadable = true, .is_list = true, .what = "HOST,...", .check = web_check_hosts,
-     .help = "host names besides localhost and addresses under which a server without users is "
-             "reached; at loopback addresses, and at all if this is set, requests with another "
-             "Host get 403"},
+     .help = "host names besides localhost and addresses under which the server is reached; "
+             "requests of sessions with another Host get 403, and without users also those at "
+             "loopback addresses, or all if this is set"},
     {"web.trusted-proxies", SETTING_TEXT, FIELD(web_trusted_proxies), .fallback = "", .max = 255,
      .reloadable = true, .is_list = true, .what = "NETWORK,...", .check = web_check_networks,
      .help = "addresses and networks of proxies whose X-Forwarded-For names the client"},

@@ -252,6 +252,18 @@ knows_people_apart() {
         is 200 -H "Authorization: Bearer $token" "$url/api/v1/query?query=vector(4711)" && sees jo && ! sees lee && ! sees team:jo
 }
 claim "people of one user do not see each other's queries" knows_people_apart
+begins_session() {
+    local cookie
+    sign '{"claims": {"org": {"tenants": "shop"}, "scope": "read", "sub": "jo", "long": "'"${long:3400}"'"}}' &&
+        is 204 -D "$work/head.txt" -X POST -H "Authorization: Bearer $token" "$url/api/v1/session" || return 1
+    cookie=$(sed -n 's/^set-cookie: \([^;]*\).*/\1/Ip' "$work/head.txt")
+    is 200 -b "$cookie" "$labels" && is 403 -b "$cookie" -H X-Scope-OrgID:team-a "$labels" && is 403 -b "$cookie" "$url/metrics" &&
+        is 200 -b "$cookie" "$url/api/v1/session" && grep -F '"user":"team:jo","session":true,"permissions":["read"],"tenancy":true,"tenants":["shop"]' "$work/body.txt"
+}
+claim "a token begins a session with its rights" begins_session
+claim "unless it is too long for a cookie" tokens_get <<END
+400 {"claims": {"org": {"tenants": "shop"}, "scope": "read", "long": "${long:2400}"}} | -X POST $url/api/v1/session
+END
 
 # --- other places of keys --------------------------------------------------------------------------
 

@@ -257,6 +257,19 @@ claim "alertmanagers were asked" within 40 were_sent alerts-{basic,header,bearer
 claim "sources are added" add_sources
 claim "a user signs in" answers 200 1 "$url/metrics"
 
+# The cookie is a secret as well.
+has_session() {
+    local page
+    as_ann 1 -o "$kept/answer" -D "$kept/session" -X POST "$url/api/v1/session" || return 1
+    sed -n 's/^set-cookie: \([^;]*\).*/header = "Cookie: \1"/Ip' "$kept/session" >"$kept/cookie.curl"
+    key_lines+=$'\n'$(sed 's/.*=\(.\{40\}\).*"$/\1/' "$kept/cookie.curl")
+    for page in metrics api/v1/session api/v1/status/config api/v1/none; do
+        curl -s --noproxy '*' --max-time 20 -i -K "$kept/cookie.curl" "$url/$page" >>"$work/said/session.txt" || return 1
+    done
+    grep -q '"user":"ann","session":true' "$work/said/session.txt"
+}
+claim "a session is in use" has_session
+
 # Signs a request as for AWS.
 signs() { # STATUS SECRET
     local got

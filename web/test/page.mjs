@@ -9,6 +9,7 @@ const url = process.env.URL
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM,
+  timeout: 120_000,
   args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-background-networking'],
 })
 let failures = 0

@@ -328,6 +328,35 @@ owner_wants_commit(void *context)
     (void)context; /* rig_run() commits in any case */
 }
 
+/* --- the gate, whose type is unknown here: the rig takes its place -----------------------------
+ */
+
+static unsigned
+gate_begins(struct gate *gate, const struct http_request *request, struct buf *to, struct why *why)
+{
+    struct api_rig *rig = (struct api_rig *)gate;
+    (void)request;
+    buf_put_text(to, "s=1");
+    if (rig->session_refused != 0) why_set(why, ERR_INPUT, "the double refuses the session");
+    return rig->session_refused;
+}
+
+static void
+gate_ends(struct gate *gate, const struct http_request *request, struct buf *to)
+{
+    (void)gate, (void)request;
+    buf_put_text(to, "s=; Max-Age=0");
+}
+
+static struct gate_rights
+gate_grants(struct gate *gate, const struct http_request *request)
+{
+    (void)request;
+    return ((struct api_rig *)gate)->rights;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
 static int
 no_thread_start(struct env *env, const char *name, void (*run)(void *argument), void *argument,
                 struct env_thread **ret_thread)
@@ -402,7 +431,9 @@ api_rig_new(void)
         .can_read = owner_reads,
         .sources = owner_shows_sources,
         .control_destination = owner_control,
+        .sessions = {(struct gate *)rig, gate_begins, gate_ends, gate_grants},
     };
+    rig->rights.permissions = PERMISSIONS_ALL;
     return rig;
 }
 

@@ -41,6 +41,9 @@ struct api_rig {
     char controlled[64];
     enum tsdb_merge_mode merged;
     unsigned flushes_wanted;
+    /* The gate. */
+    struct gate_rights rights;
+    unsigned session_refused; /* the result of begin() */
 };
 
 /* Returns the rig whose answerer this is. */

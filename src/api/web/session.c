@@ -1,0 +1,112 @@
+/*
+ * session.c - see session.h. The gate (auth/gate.h) has judged the credentials of each request,
+ * also of one that begins a session: it has a password or a token in the header Authorization.
+ */
+#include "api/web/session.h"
+
+#include "api/answer.h"
+
+/* A list of tenants is the larger part; the configuration limits it. */
+enum { SESSION_TEXT_BYTES_MAX = 16 << 20, COOKIE_BYTES_MAX = 8192 };
+
+static void
+put_permissions(struct json *j, unsigned permissions)
+{
+    static const struct {
+        unsigned permission;
+        const char *word;
+    } words[] = {{PERMISSION_WRITE, "write"},
+                 {PERMISSION_READ, "read"},
+                 {PERMISSION_RULES, "rules"},
+                 {PERMISSION_ADMIN, "admin"},
+                 {PERMISSION_METRICS, "metrics"}};
+    json_member_array(j, "permissions");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (permissions & words[i].permission) json_put_text(j, words[i].word);
+    }
+    json_array_close(j);
+}
+
+/* Writes the tenants that the sender may name, with patterns; null: all. */
+static void
+put_tenants(struct json *j, const struct user *user)
+{
+    json_key(j, "tenants");
+    if (user == NULL || user->tenants.count == 0) {
+        json_put_null(j);
+        return;
+    }
+    json_array_open(j);
+    for (uint32_t i = 0; i < user->tenants.count; i++) {
+        json_put_text(j, user->tenants.items[i]);
+    }
+    json_array_close(j);
+}
+
+static void
+reply_sender(struct api *api, struct http_request *request)
+{
+    const struct gate_sessions *sessions = &api->options.sessions;
+    const struct user *user = gate_user(request);
+    struct gate_rights rights = sessions->rights(sessions->gate, request);
+    struct buf text;
+    struct json j;
+    buf_init(&text, &api->page_budget, SESSION_TEXT_BYTES_MAX);
+    success_begin(&j, &text);
+    json_object_open(&j);
+    json_key(&j, "user");
+    if (user == NULL)
+        json_put_null(&j);
+    else
+        json_put_text(&j, user->name);
+    json_member_bool(&j, "session", rights.has_session);
+    put_permissions(&j, rights.permissions);
+    json_member_bool(&j, "tenancy", api->options.tenancy);
+    put_tenants(&j, user);
+    json_object_close(&j);
+    json_object_close(&j);
+    if (buf_error(&text)) {
+        reply_problem(request, 503, "unavailable", "not enough memory for the answer");
+    } else {
+        http_answer_also(request, "Cache-Control", "no-store");
+        reply_json(request, 200, &text);
+    }
+    buf_fini(&text);
+}
+
+static void
+reply_cookie(struct api *api, struct http_request *request)
+{
+    const struct gate_sessions *sessions = &api->options.sessions;
+    unsigned refused = 0;
+    struct buf cookie;
+    struct why why;
+    buf_init_secret(&cookie, &api->page_budget, COOKIE_BYTES_MAX);
+    if (http_method(request) == HTTP_POST)
+        refused = sessions->begin(sessions->gate, request, &cookie, &why);
+    else
+        sessions->end(sessions->gate, request, &cookie);
+    buf_put_u8(&cookie, '\0');
+    if (refused == 0 && buf_error(&cookie)) {
+        why_set(&why, ERR_NOMEM, "not enough memory for a session");
+        refused = 503;
+    }
+    if (refused != 0)
+        reply_problem(request, refused, refused == 503 ? "unavailable" : "bad_data", why.text);
+    else
+        http_reply(request, &(struct http_answer){
+                                .status = 204,
+                                .headers = {{"Set-Cookie", (const char *)cookie.at},
+                                            {"Cache-Control", "no-store"}},
+                            });
+    buf_fini(&cookie);
+}
+
+void
+session_run(struct api *api, struct http_request *request)
+{
+    if (http_method(request) == HTTP_GET)
+        reply_sender(api, request);
+    else
+        reply_cookie(api, request);
+}
