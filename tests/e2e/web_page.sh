@@ -1,5 +1,5 @@
 #!/bin/bash
-# web_page.sh - the web page in a real browser: web/test/*.mjs with Chromium; and that web/dist is what
+# web_page.sh - the web page in a real browser: web/test/*.mjs with Chromium, and two servers, one of them with users; and that web/dist is what
 # web/ makes.
 
 set -u
@@ -9,8 +9,9 @@ work=${SCRATCH:?}
 for tool in node npm chromium; do
     command -v "$tool" >/dev/null || skip_all "the web page" "no $tool"
 done
-read -r port < <(free_ports 1)
+read -r port users_port < <(free_ports 2 | tr '\n' ' ')
 url=http://127.0.0.1:$port
+users_url=http://127.0.0.1:$users_port
 
 # --- what is committed is what is built --------------------------------------------------------------
 
@@ -79,6 +80,34 @@ imports_samples() {
         build/firekeep import --url="$url" --format=prometheus "$work/samples.txt"
 }
 claim "a server has samples and rules" imports_samples || exit 1
+
+# The users that web/test/session.mjs names; the token is "abc".
+write_users() { # HASH of ann
+    cat <<END
+tenancy: {enabled: true}
+users:
+- {name: ann, password: '$1', permissions: [read], tenants: [shop, lab]}
+- {name: bob, password: '$hidden', permissions: [read], tenants: [shop]}
+- {name: ops, password: '$hidden', permissions: [write, read, rules, admin, metrics],
+   tokens: [ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad]}
+END
+}
+hash_of() { # PASSWORD
+    printf '%s\n' "$1" | build/firekeep hash --kind=bcrypt
+}
+hidden=$(hash_of hidden)
+write_users "$hidden" >"$work/users.yml"
+write_users "$(hash_of changed)" >"$work/changed.yml"
+takes_samples_of_tenants() {
+    local tenant
+    start_firekeep users "$work/users" "$users_port" --config.file="$work/users.yml" --web.enable-lifecycle || return 1
+    for tenant in shop lab; do
+        echo "${tenant}_metric 1 $(now_ms)" | "$TOOLS/rwmake" >"$work/$tenant.rw" &&
+            "$TOOLS/rwreplay" "$work/$tenant.rw" "$users_url/api/v1/write" --check --header "X-Scope-OrgID: $tenant" --header 'Authorization: Bearer abc' || return 1
+    done
+}
+claim "a server with users has samples of two tenants" takes_samples_of_tenants || exit 1
 # Prints a claim for each test.
-(cd "$work/web" && CHROMIUM=$(command -v chromium) URL=$url OUT=$work timeout 170 node test/page.mjs) || failures=1
+(cd "$work/web" && CHROMIUM=$(command -v chromium) URL=$url USERS_URL=$users_url USERS_FILE=$work/users.yml OTHER_FILE=$work/changed.yml \
+    USERS_PID=${pids[$(_index_of users)]} OUT=$work timeout 170 node test/page.mjs) || failures=1
 done_testing

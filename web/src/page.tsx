@@ -11,23 +11,30 @@ import { RulesPage } from './rules/rules'
 import { StatusPage } from './status/page'
 import { Link, PlaceProvider, usePlace } from './ui/router'
 import { Pick } from './ui/parts'
+import { SessionProvider, Who, useSession } from './ui/session'
+import type { Permission } from './ui/session'
 import { SettingsProvider, useSettings } from './ui/settings'
+import { OfTenant, TenantPicker } from './ui/tenant'
 import './style.css'
 
 interface Entry {
   names: string[] // the first is its own; the others are those of Prometheus' pages
   title: string
   show: () => preact.JSX.Element
+  needs: Permission[] // one of them
+  ofTenant: boolean // shows data of a tenant
 }
 
+const ofProcess: Permission[] = ['admin', 'metrics']
+
 const entries: Entry[] = [
-  { names: ['query', 'graph', ''], title: 'Query', show: QueryPage },
-  { names: ['explore'], title: 'Explore', show: ExplorePage },
-  { names: ['alerts'], title: 'Alerts', show: AlertsPage },
-  { names: ['rules'], title: 'Rules', show: RulesPage },
-  { names: ['keep'], title: 'Keep', show: KeepPage },
-  { names: ['destinations', 'sources', 'targets'], title: 'Destinations', show: DestinationsPage },
-  { names: ['status', 'tsdb-status', 'queries', 'config', 'flags'], title: 'Status', show: StatusPage },
+  { names: ['query', 'graph', ''], title: 'Query', show: QueryPage, needs: ['read'], ofTenant: true },
+  { names: ['explore'], title: 'Explore', show: ExplorePage, needs: ['read'], ofTenant: true },
+  { names: ['alerts'], title: 'Alerts', show: AlertsPage, needs: ['read'], ofTenant: true },
+  { names: ['rules'], title: 'Rules', show: RulesPage, needs: ['read'], ofTenant: true },
+  { names: ['keep'], title: 'Keep', show: KeepPage, needs: ofProcess, ofTenant: false },
+  { names: ['destinations', 'sources', 'targets'], title: 'Destinations', show: DestinationsPage, needs: ofProcess, ofTenant: false },
+  { names: ['status', 'tsdb-status', 'queries', 'config', 'flags'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
 ]
 
 const themes = [
@@ -43,6 +50,8 @@ const zones = [
 function Frame() {
   const place = usePlace()
   const [settings, change] = useSettings()
+  const { sender } = useSession()
+  const offered = entries.filter(e => e.needs.some(p => sender.permissions.includes(p)))
   const entry = entries.find(e => e.names.includes(place.page)) ?? entries[0]!
   useEffect(() => {
     document.title = `${entry.title} · Firekeep`
@@ -52,17 +61,27 @@ function Frame() {
     <>
       <nav class="pages" aria-label="Pages">
         <b class="brand">Firekeep</b>
-        {entries.map(e => (
+        {offered.map(e => (
           <Link to={e.names[0]!} current={e === entry}>
             {e.title}
           </Link>
         ))}
         <span class="grow" />
+        <TenantPicker />
         <Pick label="Theme" choices={themes} value={settings.theme} onChange={t => change({ theme: t as typeof settings.theme })} />
         <Pick label="Times" choices={zones} value={settings.zone} onChange={z => change({ zone: z as typeof settings.zone })} />
+        <Who />
       </nav>
       <main>
-        <Page />
+        {!offered.includes(entry) ? (
+          <p class="empty">The user {sender.user} is not permitted to see this page.</p>
+        ) : entry.ofTenant ? (
+          <OfTenant>
+            <Page />
+          </OfTenant>
+        ) : (
+          <Page />
+        )}
       </main>
     </>
   )
@@ -71,7 +90,9 @@ function Frame() {
 render(
   <SettingsProvider>
     <PlaceProvider>
-      <Frame />
+      <SessionProvider>
+        <Frame />
+      </SessionProvider>
     </PlaceProvider>
   </SettingsProvider>,
   document.getElementById('page')!,

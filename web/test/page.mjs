@@ -1,9 +1,10 @@
-// page.mjs - each page in Chromium, with the server at $URL: prints "ok CLAIM" or "not ok CLAIM - why"
-// for each claim. The content security policy, foreign requests and errors are watched all the time.
+// page.mjs - each page in Chromium, with the server at $URL, and sessions (session.mjs) with another
+// server: prints "ok CLAIM" or "not ok CLAIM - why" for each claim. The content security policy, foreign requests and errors are watched all the time.
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import puppeteer from 'puppeteer-core'
+import { sessionClaims } from './session.mjs'
 
 const url = process.env.URL
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -16,8 +17,8 @@ let failures = 0
 /** What went wrong in the browser since the last claim. */
 let trouble = []
 
-async function open(path, size = { width: 1280, height: 900 }) {
-  const page = await browser.newPage()
+async function open(path, size = { width: 1280, height: 900 }, base = url, context = browser.defaultBrowserContext()) {
+  const page = await context.newPage()
   await page.setViewport(size)
   page.on('console', m => m.type() === 'error' && trouble.push(`console: ${m.text()}`))
   page.on('pageerror', e => trouble.push(`error: ${e.message}`))
@@ -26,9 +27,9 @@ async function open(path, size = { width: 1280, height: 900 }) {
     d.dismiss()
   })
   page.on('request', r => {
-    if (!r.url().startsWith(url) && !/^(data|blob):/.test(r.url())) trouble.push(`foreign request: ${r.url()}`)
+    if (!r.url().startsWith(base) && !/^(data|blob):/.test(r.url())) trouble.push(`foreign request: ${r.url()}`)
   })
-  await page.goto(url + path, { waitUntil: 'networkidle0' })
+  await page.goto(base + path, { waitUntil: 'networkidle0' })
   return page
 }
 
@@ -230,6 +231,10 @@ await claim('series are deleted after a preview', async () => {
   await shows(page, 'The samples are hidden')
   await shows(await open('/query?g0.expr=count(count_over_time(requests_total[2h]))&g0.tab=table'), '1 series', '2')
 })
+
+/** Some errors in the browser are part of a claim. */
+const forgive = words => (trouble = trouble.filter(t => !t.includes(words)))
+await sessionClaims({ browser, claim, open, shows, expect, axeFinds, forgive })
 
 await browser.close()
 process.exit(failures > 0 ? 1 : 0)

@@ -48,12 +48,13 @@ async function search(route: string, values: Record<string, string | string[]>):
 }
 
 export function completionClient() {
-  const metadata = get<Record<string, { type: string; help: string }[]>>('api/v1/metadata', { limit: namesMax })
+  const asked = get<Record<string, { type: string; help: string }[]>>('api/v1/metadata', { limit: namesMax })
+  const metadata = orNone(asked.then(a => a.data), {})
   return {
     labelNames: (metric?: string) => orNone(search('label_names', { 'match[]': selector(metric) }), []),
     labelValues: (name: string, metric?: string, matchers?: Matcher[]) =>
       orNone(search('label_values', { label: name, 'match[]': selector(metric, matchers) }), []),
-    metricMetadata: () => orNone(metadata.then(a => a.data), {}),
+    metricMetadata: () => metadata,
     series: async (metric: string, matchers?: Matcher[]) => {
       const asked = get<Record<string, string>[]>('api/v1/series', { 'match[]': selector(metric, matchers), ...recent(), limit: namesMax })
       const found = await orNone(asked.then(a => a.data), [])

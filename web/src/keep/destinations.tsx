@@ -6,6 +6,7 @@ import { bytes, count, duration } from '../lib/format'
 import { Ago, State } from '../rules/parts'
 import { Confirm, Facts, Shown, Title } from '../ui/page'
 import { Failure } from '../ui/parts'
+import { useMay } from '../ui/session'
 
 interface Fates {
   taken: number
@@ -82,6 +83,7 @@ function FatesTable(props: { rows: [string, Fates | undefined][] }) {
 
 function DestinationCard(props: { destination: Destination; reload: () => void }) {
   const d = props.destination
+  const mayAct = useMay('admin')
   const [error, setError] = useState<Error | null>(null)
   const act = (verb: string) =>
     post(`api/v1/admin/destinations/${encodeURIComponent(d.name)}/${verb}`).then(() => {
@@ -94,7 +96,7 @@ function DestinationCard(props: { destination: Destination; reload: () => void }
         <span>
           <b>{d.name}</b> <small>{d.type}</small> <State state={d.state} colour={colours[d.state]} />
         </span>
-        <span class="row">
+        <span class="row" hidden={!mayAct}>
           {d.state === 'paused' ? (
             <button type="button" onClick={() => act('resume')}>
               Resume

@@ -1,5 +1,7 @@
 // api.ts - requests to the server's HTTP API, whose paths begin at the directory of the page.
 
+import { fetchSignedIn } from './session'
+
 /** The directory of the page: the external URL with its prefix. */
 export const root = new URL('.', document.baseURI)
 
@@ -34,7 +36,7 @@ export function formOf(values: Values): URLSearchParams {
 
 async function send(path: string, init: RequestInit): Promise<Response> {
   try {
-    return await fetch(new URL(path, root), { ...init, credentials: 'same-origin' })
+    return await fetchSignedIn(new URL(path, root), init)
   } catch (e) {
     if ((e as Error).name === 'AbortError') throw e
     throw new ApiError(0, 'unreachable', 'The server does not answer.')
@@ -42,7 +44,7 @@ async function send(path: string, init: RequestInit): Promise<Response> {
 }
 
 /** Reads an answer in Prometheus' envelope; throws ApiError, or AbortError. */
-async function readEnvelope<T>(response: Response): Promise<Answer<T>> {
+export async function answerOf<T>(response: Response): Promise<Answer<T>> {
   const text = await response.text()
   let body
   try {
@@ -65,18 +67,18 @@ async function readEnvelope<T>(response: Response): Promise<Answer<T>> {
 /** Asks a route that reads by GET. */
 export async function get<T>(path: string, values: Values = {}, signal?: AbortSignal): Promise<Answer<T>> {
   const query = formOf(values).toString()
-  return readEnvelope<T>(await send(query === '' ? path : `${path}?${query}`, { signal }))
+  return answerOf<T>(await send(query === '' ? path : `${path}?${query}`, { signal }))
 }
 
 /** Asks a route that reads by a form, whose length has no limit of a URL. */
 export async function ask<T>(path: string, values: Values, signal?: AbortSignal): Promise<Answer<T>> {
-  return readEnvelope<T>(await send(path, { method: 'POST', body: formOf(values), signal }))
+  return answerOf<T>(await send(path, { method: 'POST', body: formOf(values), signal }))
 }
 
 /** Asks a route that answers with lines of JSON. */
 export async function lines<T>(path: string, values: Values, signal?: AbortSignal): Promise<T[]> {
   const response = await send(`${path}?${formOf(values)}`, { signal })
-  if (!response.ok) await readEnvelope(response)
+  if (!response.ok) await answerOf(response)
   const text = await response.text()
   return text.split('\n').filter(line => line !== '').map(line => JSON.parse(line) as T)
 }
@@ -99,5 +101,5 @@ export async function post(path: string, values: Values = {}, method = 'POST'): 
   const query = formOf(values).toString()
   const response = await send(query === '' ? path : `${path}?${query}`, { method })
   if (response.ok) return
-  await readEnvelope(response)
+  await answerOf(response)
 }

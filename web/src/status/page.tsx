@@ -6,6 +6,7 @@ import { bytes, count, duration } from '../lib/format'
 import { Confirm, Facts, Search, Shown, Title } from '../ui/page'
 import { Failure, Tabs } from '../ui/parts'
 import { go, usePlace } from '../ui/router'
+import { useMay } from '../ui/session'
 import { matches } from '../rules/types'
 import { ConfigCheck } from './config_check'
 import { Log } from './log'
@@ -13,7 +14,7 @@ import { Log } from './log'
 const tabs = [
   { id: 'status', label: 'Runtime' },
   { id: 'tsdb-status', label: 'Store' },
-  { id: 'queries', label: 'Queries' },
+  { id: 'queries', label: 'Queries', isOfReaders: true },
   { id: 'config', label: 'Configuration' },
   { id: 'flags', label: 'Flags' },
 ]
@@ -248,11 +249,14 @@ function Flags() {
 
 export function StatusPage() {
   const place = usePlace()
-  const tab = tabs.some(t => t.id === place.page) ? place.page : 'status'
+  const mayRead = useMay('read')
+  const maySeeProcess = useMay('admin', 'metrics')
+  const offered = tabs.filter(t => (t.isOfReaders ? mayRead : maySeeProcess))
+  const tab = offered.some(t => t.id === place.page) ? place.page : (offered[0]?.id ?? '')
   return (
     <>
       <Title text="Status">
-        <Tabs label="Page" choices={tabs} value={tab} onChange={id => go(id)} />
+        <Tabs label="Page" choices={offered} value={tab} onChange={id => go(id)} />
       </Title>
       {tab === 'status' && <Runtime />}
       {tab === 'tsdb-status' && <Store />}

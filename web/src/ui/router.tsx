@@ -16,8 +16,12 @@ function placeNow(): Place {
   return { page: path.replace(/\/+$/, ''), values: new URLSearchParams(location.search) }
 }
 
+/** The tenant stays in the address of all pages. */
 export function hrefOf(page: string, values?: URLSearchParams): string {
-  const text = values?.toString() ?? ''
+  const all = new URLSearchParams(values)
+  const tenant = new URLSearchParams(location.search).get('tenant')
+  if (tenant !== null && !all.has('tenant')) all.set('tenant', tenant)
+  const text = all.toString()
   return new URL(page, root).pathname + (text === '' ? '' : '?' + text)
 }
 
