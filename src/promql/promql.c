@@ -312,6 +312,12 @@ promql_peak_samples(const struct promql_result *r)
     return held->now > held->most ? held->now : held->most;
 }
 
+uint32_t
+promql_cached_steps(const struct promql_result *r)
+{
+    return r->run.cached_steps;
+}
+
 const uint64_t *
 promql_step_samples(const struct promql_result *r, uint32_t *ret_steps)
 {

@@ -206,6 +206,8 @@ bool promql_note(const struct promql_result *result, enum promql_note kind, uint
 uint64_t promql_samples(const struct promql_result *result);
 /* The greatest number of samples in memory at one time. */
 uint64_t promql_peak_samples(const struct promql_result *result);
+/* Returns how many steps came from the cache. */
+uint32_t promql_cached_steps(const struct promql_result *result);
 /* Returns a view of the result, with *ret_steps numbers. */
 const uint64_t *promql_step_samples(const struct promql_result *result, uint32_t *ret_steps);
 

@@ -61,7 +61,7 @@ enum query_purpose {
     PURPOSE_ANALYSIS, /* the same with analyze=true: runs the plan and reports its costs */
 };
 
-enum query_stats { STATS_NONE, STATS_TOTAL, STATS_EACH_STEP };
+enum query_stats { STATS_NONE, STATS_COST, STATS_TOTAL, STATS_EACH_STEP };
 
 struct api_query {
     struct api *api;
@@ -195,14 +195,16 @@ read_options(struct api_query *q)
         o->lookback_ms = q->limits.lookback_ms;
     }
     const char *stats = form_given(&q->form, "stats");
-    q->stats = stats == NULL               ? STATS_NONE
-               : strcmp(stats, "all") == 0 ? STATS_EACH_STEP
-                                           : STATS_TOTAL;
-    /* Statistics count all that the query reads, so they do without the cache. */
+    q->stats = stats == NULL                ? STATS_NONE
+               : strcmp(stats, "cost") == 0 ? STATS_COST
+               : strcmp(stats, "all") == 0  ? STATS_EACH_STEP
+                                            : STATS_TOTAL;
+    /* Statistics other than the cost count all that the query would read, so they do without the
+     * cache. */
     bool nocache = false;
     if (e == OK) e = form_bool(&q->form, "nocache", &nocache, &q->error);
-    o->cache = nocache || q->stats != STATS_NONE ? NULL : q->api->results;
-    o->counts = q->stats != STATS_NONE;
+    o->counts = q->stats > STATS_COST;
+    o->cache = nocache || o->counts ? NULL : q->api->results;
     if (e == OK) e = form_bool(&q->form, "partial_response", &q->is_partial, &q->error);
     if (e == OK) {
         e = replica_choice_read(q->api, &q->form, &q->form.arena, &q->replicas, &q->error, &q->why);
@@ -353,6 +355,35 @@ put_seconds(struct json *j, const char *name, int64_t ns)
     json_put_raw(j, bytes_of(digits, number_print_json(double_bits((double)ns / 1e9), digits)));
 }
 
+/* Memory also depends on what is not visible: hidden series, and tenants of others. A request
+ * without a user may come from a proxy, which chooses the tenant. */
+static enum plan_memory
+memory_shown(const struct api_query *q)
+{
+    const struct user *user = gate_user(q->request);
+    bool of_all = user == NULL ? !q->api->options.tenancy : user->tenants.count == 0;
+    return of_all && q->fence.permitted.count == 0 ? PLAN_MEMORY_SHOWN : PLAN_MEMORY_HIDDEN;
+}
+
+/* Writes what the query took, for those who may know. */
+static void
+put_cost(struct api_query *q, uint32_t steps)
+{
+    struct json *j = &q->json;
+    json_member_object(j, "cost");
+    json_member_uint(j, "seriesRead", q->control.series_seen);
+    json_member_uint(j, "samplesRead", q->control.samples_seen);
+    json_member_uint(j, "bytesRead", q->control.bytes_seen);
+    json_member_uint(j, "peakSamples", promql_peak_samples(q->result));
+    if (memory_shown(q) == PLAN_MEMORY_SHOWN) {
+        json_member_uint(j, "peakBytes",
+                         atomic_load_explicit(&q->budget.peak_bytes, memory_order_relaxed));
+    }
+    json_member_uint(j, "steps", steps);
+    json_member_uint(j, "cachedSteps", promql_cached_steps(q->result));
+    json_object_close(j);
+}
+
 static void
 put_stats(struct api_query *q)
 {
@@ -368,6 +399,11 @@ put_stats(struct api_query *q)
     put_seconds(j, "execQueueTime", 0);
     put_seconds(j, "execTotalTime", q->run_ns - q->begun_ns);
     json_object_close(j);
+    if (q->stats == STATS_COST) {
+        put_cost(q, steps);
+        json_object_close(j);
+        return;
+    }
     json_member_object(j, "samples");
     if (q->stats == STATS_EACH_STEP) {
         json_member_array(j, "totalQueryableSamplesPerStep");
@@ -439,16 +475,6 @@ put_answer(struct api_query *q)
     if (e) return e;
     json_object_close(&q->json);
     return q->phase == QUERY_STREAMING ? send_piece(q) : buf_error(&q->text);
-}
-
-/* Memory also depends on what is not visible: hidden series, and tenants of others. A request
- * without a user may come from a proxy, which chooses the tenant. */
-static enum plan_memory
-memory_shown(const struct api_query *q)
-{
-    const struct user *user = gate_user(q->request);
-    bool of_all = user == NULL ? !q->api->options.tenancy : user->tenants.count == 0;
-    return of_all && q->fence.permitted.count == 0 ? PLAN_MEMORY_SHOWN : PLAN_MEMORY_HIDDEN;
 }
 
 static enum err

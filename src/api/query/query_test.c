@@ -212,6 +212,16 @@ UNIT_TEST(test_statistics_are_of_queries_without_the_cache)
     api_rig_free(rig);
 }
 
+UNIT_TEST(test_the_cost_of_a_query_says_which_steps_were_cached)
+{
+    struct api_rig *rig = query_rig_new();
+    expect_answer(rig, RANGE "&stats=cost", 200, "\"cachedSteps\":0}}");
+    expect_answer(rig, RANGE "&stats=cost", 200, "\"samplesRead\":0,\"bytesRead\":0,");
+    expect_answer(rig, RANGE "&stats=cost&nocache=1", 200, "\"cachedSteps\":0}}");
+    expect_cached(rig, 2, 1, 1);
+    api_rig_free(rig);
+}
+
 UNIT_TEST(test_a_partial_answer_is_not_that_of_later_queries)
 {
     struct api_rig *rig = query_rig_new();
@@ -406,6 +416,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nocache_neither_reads_nor_writes_the_cache),
         cmocka_unit_test(test_statistics_are_of_queries_without_the_cache),
+        cmocka_unit_test(test_the_cost_of_a_query_says_which_steps_were_cached),
         cmocka_unit_test(test_a_partial_answer_is_not_that_of_later_queries),
         cmocka_unit_test(test_an_answer_without_a_source_is_not_that_of_later_queries),
         cmocka_unit_test(test_limits_do_not_shape_what_is_kept),

@@ -249,6 +249,7 @@ run_with_cache(struct query_run *run, struct promql_cache *cache, const struct v
     struct cached_result *x = cache_find(cache, buf_bytes(&run->key));
     if (x != NULL) kept = steps_kept(ev, x, fixed_ms, &from);
     cache_count(cache, kept, grid.count);
+    run->cached_steps = kept;
     ev->grid.first_ms = grid_time(&grid, kept);
     ev->grid.count -= kept;
     if (ev->grid.count > 0) e = run_steps(run);

@@ -18,7 +18,8 @@ struct query_run {
     struct matrix matrix;   /* VALUE_MATRIX: the result at one time */
     struct table table;
     struct buf labels;
-    struct buf key; /* key of the cache */
+    struct buf key;        /* key of the cache */
+    uint32_t cached_steps; /* steps that came from the cache */
 };
 
 /* Evaluates the expression; `run` is zeroed. Figures of the run are stored in the plan `measured`,
