@@ -61,6 +61,19 @@ write_samples() {
     done
 }
 
+# Prints native histograms, exemplars, and a series that ends with a staleness marker.
+write_more_samples() {
+    local now at i=0 spans='"schema":0,"zero_threshold":0,"zero_count_int":0,"positive_spans":[{"offset":-3,"length":6}]'
+    now=$(date +%s)
+    for ((at = now - 3600; at <= now; at += 15)); do
+        i=$((i + 1))
+        echo "{\"name\":\"latency_seconds\",\"time\":${at}000,\"value\":null,\"histogram\":{\"count_int\":$((11 * i)),\"sum\":$((4 * i)),$spans,\"positive_deltas\":[$i,$i,$i,-$i,0,-$i],\"reset_hint\":2},\"labels\":{\"__name__\":\"latency_seconds\",\"job\":\"web\"}}"
+        echo "{\"name\":\"temperature\",\"time\":${at}500,\"value\":$((20 + i % 7)),\"exemplars\":[{\"labels\":{\"trace_id\":\"trace$i\"},\"value\":$((20 + i % 5)),\"time\":${at}500}],\"labels\":{\"__name__\":\"temperature\",\"room\":\"a\"}}"
+    done
+    echo "{\"name\":\"temperature\",\"time\":${now}900,\"value\":null,\"bits\":\"7ff0000000000002\",\"labels\":{\"__name__\":\"temperature\",\"room\":\"a\"}}"
+    echo "{\"name\":\"limit_total\",\"time\":${now}000,\"value\":9,\"labels\":{\"__name__\":\"limit_total\",\"path\":\"/a\",\"job\":\"web\"}}"
+}
+
 write_rules() {
     cat <<'END'
 groups:
@@ -73,11 +86,13 @@ END
 }
 
 write_samples >"$work/samples.txt"
+write_more_samples >"$work/more.ndjson"
 write_rules >"$work/rules.yml"
 printf 'rule_files: [rules.yml]\n' >"$work/firekeep.yml"
 imports_samples() {
     start_firekeep server "$work/data" "$port" --config.file="$work/firekeep.yml" --web.enable-admin-api &&
-        build/firekeep import --url="$url" --format=prometheus "$work/samples.txt"
+        build/firekeep import --url="$url" --format=prometheus "$work/samples.txt" &&
+        build/firekeep import --url="$url" "$work/more.ndjson"
 }
 claim "a server has samples and rules" imports_samples || exit 1
 

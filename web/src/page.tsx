@@ -45,6 +45,7 @@ const themes = [
 const zones = [
   { id: 'local', label: 'Local' },
   { id: 'UTC', label: 'UTC' },
+  ...Intl.supportedValuesOf('timeZone').filter(z => z !== 'UTC').map(z => ({ id: z, label: z })),
 ]
 
 function Frame() {

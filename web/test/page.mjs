@@ -19,6 +19,7 @@ let trouble = []
 
 async function open(path, size = { width: 1280, height: 900 }, base = url, context = browser.defaultBrowserContext()) {
   const page = await context.newPage()
+  page.setDefaultTimeout(15_000)
   await page.setViewport(size)
   page.on('console', m => m.type() === 'error' && trouble.push(`console: ${m.text()}`))
   page.on('pageerror', e => trouble.push(`error: ${e.message}`))
@@ -204,6 +205,175 @@ await claim('a pasted configuration is checked', async () => {
   await shows(page, 'retention.time', '10y', 'wal.segment_bytes', 'restart', 'Some need a restart')
   await axeFinds(page)
 })
+
+/** The number of pixels of the first canvas that are not empty. */
+function inked(page, selector) {
+  return page.evaluate(s => {
+    const canvas = document.querySelector(s)
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+    return data.filter((v, i) => i % 4 === 3 && v > 0).length
+  }, selector)
+}
+
+await claim('native histograms are shown as a heatmap, and keys move between buckets', async () => {
+  const page = await open('/query?g0.expr=latency_seconds&g0.tab=graph')
+  await press(page, 'Show a heatmap')
+  await page.waitForSelector('.heatmap canvas')
+  await page.waitForFunction(() => document.querySelector('.heatmap canvas').width > 600)
+  expect((await inked(page, '.heatmap canvas')) > 50_000, 'the canvas is empty')
+  expect(page.url().includes('display_mode=heatmap'), page.url())
+  await page.focus('.heatmap')
+  await page.keyboard.press('ArrowLeft')
+  await shows(page, 'observations')
+  await page.waitForFunction(() => /0\.0?6\d* to 0\.125 · .* observations/.test(document.querySelector('.point').textContent))
+  await axeFinds(page)
+})
+
+await claim('exemplars are dots, and link to traces by a template', async () => {
+  const page = await open('/query?g0.expr=temperature&g0.tab=graph&g0.show_exemplars=1')
+  await page.waitForSelector('.exemplars summary')
+  const set = async url => {
+    await page.evaluate(() => (document.querySelector('.exemplars').open = true))
+    await page.click('.exemplars input', { count: 3 })
+    await page.type('.exemplars input', url)
+    await page.keyboard.press('Enter')
+  }
+  await set('javascript:alert(1)//{trace_id}')
+  expect((await page.$$('.exemplars a')).length === 0, 'a script is a link')
+  await set('https://traces.example.com/{trace_id}?from=page')
+  await page.waitForFunction(() => /^https:\/\/traces\.example\.com\/trace\d+\?from=page$/.test(document.querySelector('.exemplars a')?.href))
+  await axeFinds(page)
+})
+
+await claim('raw samples are shown as stored, with staleness markers', async () => {
+  const page = await open('/query?g0.expr=max(temperature)&g0.tab=raw&g0.range_input=2h')
+  await shows(page, '242 samples of 1 series', '1 of them staleness markers', 'stale', '.500')
+  await page.waitForFunction(() => document.querySelector('.strip canvas').width > 600)
+  expect((await inked(page, '.strip canvas')) > 500, 'the canvas is empty')
+  await axeFinds(page)
+  await shows(await open('/query?g0.expr=latency_seconds&g0.tab=raw&g0.range_input=2h'), '241 samples of 1 series', 'count 2651, sum 964')
+})
+
+await claim('the parts of an expression have their series, and label sets without a partner', async () => {
+  const expr = encodeURIComponent('sum by (path) (rate(requests_total[10m])) / on (path) limit_total')
+  const page = await open(`/query?g0.expr=${expr}&g0.tab=tree`)
+  await shows(page, 'rate(requests_total[10m])', '3 series', '1 series', '2 label sets of the left side without a partner')
+  await page.click('.lonely summary')
+  await shows(page, '{path="/b"}')
+  await axeFinds(page)
+  await shows(await open(`/query?g0.expr=${encodeURIComponent('requests_total + on (job) requests_total')}&g0.tab=tree`), 'many-to-many matching not allowed')
+  trouble = trouble.filter(t => !t.includes('422'))
+})
+
+await claim('expressions that were run are in the history, and nothing of them is stored', async () => {
+  const page = await open('/query?g0.expr=limit_total&g0.tab=table')
+  await shows(page, '1 series')
+  await page.evaluate(() => [...document.querySelectorAll('nav a')].find(a => a.textContent === 'Rules').click())
+  await shows(page, 'job:requests:rate5m')
+  await page.evaluate(() => [...document.querySelectorAll('nav a')].find(a => a.textContent === 'Query').click())
+  await press(page, 'History ▾')
+  await axeFinds(page)
+  await page.click('.choices button')
+  await shows(page, 'limit_total{')
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]))
+  expect(!kept.includes('limit_total'), kept)
+})
+
+await claim('an expression is formatted by the server', async () => {
+  const page = await open('/query?g0.expr=sum(temperature)by(room)&g0.tab=table')
+  await page.waitForFunction(() => document.querySelector('.expression > div')?.shadowRoot?.querySelector('.cm-content'))
+  await press(page, 'Format')
+  await page.waitForFunction(() => document.querySelector('.expression > div').shadowRoot.querySelector('.cm-content').innerText.trim() === 'sum by (room) (temperature)')
+})
+
+await claim('a range is chosen by presets, times and keys', async () => {
+  const page = await open('/query?g0.expr=temperature&g0.tab=graph')
+  await press(page, 'Last 1h ▾')
+  await axeFinds(page)
+  await press(page, '30m')
+  await page.waitForFunction(() => location.search.includes('range_input=30m'))
+  await press(page, 'Last 30m ▾')
+  await page.click('.absolute input', { count: 3 })
+  await page.keyboard.type('now-2h')
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(() => location.search.includes('range_input=2h'))
+  await page.waitForSelector('.chart canvas')
+  await page.focus('.chart')
+  await page.keyboard.press('+')
+  await page.waitForFunction(() => location.search.includes('range_input=1h'))
+  await page.waitForSelector('.chart canvas')
+  await page.focus('.chart')
+  await page.keyboard.press('ArrowLeft')
+  await page.keyboard.down('Shift')
+  for (let i = 0; i < 60; i++) await page.keyboard.press('ArrowLeft')
+  await page.keyboard.up('Shift')
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(() => location.search.includes('end_input'))
+})
+
+await claim('a drag in a graph shows what it covers', async () => {
+  const page = await open('/query?g0.expr=temperature&g0.tab=graph')
+  const box = await (await page.waitForSelector('.chart .u-over')).boundingBox()
+  await page.mouse.move(box.x + 100, box.y + 50)
+  await page.mouse.down()
+  await page.mouse.move(box.x + 300, box.y + 60, { steps: 5 })
+  await page.mouse.up()
+  await page.waitForFunction(() => location.search.includes('end_input'))
+})
+
+await claim('times are those of the chosen zone', async () => {
+  const page = await open('/query?g0.expr=temperature&g0.tab=graph&g0.end_input=2026-01-15%2012:00:00')
+  await page.evaluate(() => {
+    const select = [...document.querySelectorAll('nav select')].at(-1)
+    select.value = 'Asia/Tokyo'
+    select.dispatchEvent(new Event('change', { bubbles: true }))
+  })
+  await shows(page, '2026-01-15 21:00:00')
+  await page.evaluate(() => localStorage.clear())
+})
+
+await claim('stacked lines, a logarithmic axis and thresholds are drawn', async () => {
+  const page = await open('/query?g0.expr=requests_total&g0.tab=graph&g0.display_mode=stacked&g0.thresholds=1000&g0.axis=0:50000')
+  await page.waitForSelector('.chart canvas')
+  const stacked = await inked(page, '.chart canvas')
+  const lines = await open('/query?g0.expr=requests_total&g0.tab=graph&g0.log=1')
+  await lines.waitForSelector('.chart canvas')
+  expect(stacked > 2 * (await inked(lines, '.chart canvas')), 'areas are not filled')
+})
+
+await claim('the cost of a query stands beside its result', async () => {
+  const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
+  await shows(page, 'samples read of', 'memory', 'steps from the cache', 'step ')
+})
+
+await claim('results are saved as CSV, JSON and PNG', async () => {
+  const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
+  await page.waitForSelector('.chart canvas')
+  await page.evaluate(() => {
+    window.saved = []
+    URL.createObjectURL = blob => (window.saved.push(blob), 'blob:none')
+    HTMLAnchorElement.prototype.click = function () {}
+  })
+  for (const kind of ['CSV', 'JSON', 'PNG']) await press(page, kind)
+  await page.waitForFunction(() => window.saved.length === 3)
+  const [csv, json, png] = await page.evaluate(async () => [await window.saved[0].text(), await window.saved[1].text(), window.saved[2].type])
+  expect(csv.startsWith('__name__,job,path,time,value\nrequests_total,web,'), csv.slice(0, 80))
+  expect(JSON.parse(json).resultType === 'matrix', json.slice(0, 80))
+  expect(png === 'image/png', png)
+})
+
+for (const view of ['graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap', 'raw', 'tree', 'explain']) {
+  await claim(`view ${view.replace(/&.*[._]/, ' ')} fits on a phone, and axe finds nothing in light and dark`, async () => {
+    const page = await open(`/query?g0.expr=${view.includes('heatmap') ? 'latency_seconds' : 'temperature'}&g0.tab=${view}`, { width: 360, height: 740 })
+    await page.waitForFunction(() => document.querySelector('.panel[aria-busy=false] :is(canvas, table)'))
+    for (const theme of ['light', 'dark']) {
+      await page.evaluate(t => (document.documentElement.dataset.theme = t), theme)
+      await axeFinds(page)
+    }
+    const width = await page.evaluate(() => document.documentElement.scrollWidth)
+    expect(width <= 360, `${width} pixels wide`)
+  })
+}
 
 await claim('200 refreshes leave no errors', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')

@@ -106,3 +106,6 @@ export function createEditor(host: HTMLElement, options: EditorOptions): Editor 
     },
   }
 }
+
+export { partsOf } from './syntax'
+export type { Part } from './syntax'

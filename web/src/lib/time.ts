@@ -38,7 +38,44 @@ export function formatDuration(seconds: number): string {
   return out
 }
 
-export type Zone = 'local' | 'UTC'
+/** `local`, `UTC`, or a name of the time zone database. */
+export type Zone = string
+
+/** Year, month, day, hour, minute and second. */
+type Wall = [number, number, number, number, number, number]
+
+const writers = new Map<Zone, Intl.DateTimeFormat>()
+
+/** Reads the clock and the calendar of a zone. */
+function wallAt(ms: number, zone: Zone): Wall {
+  const d = new Date(ms)
+  if (zone === 'local') return [d.getFullYear(), d.getMonth() + 1, d.getDate(), d.getHours(), d.getMinutes(), d.getSeconds()]
+  if (zone === 'UTC') {
+    return [d.getUTCFullYear(), d.getUTCMonth() + 1, d.getUTCDate(), d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds()]
+  }
+  let writer = writers.get(zone)
+  if (writer === undefined) {
+    const two = '2-digit'
+    writer = new Intl.DateTimeFormat('en-US', { timeZone: zone, hourCycle: 'h23', year: 'numeric', month: two, day: two, hour: two, minute: two, second: two })
+    writers.set(zone, writer)
+  }
+  const parts = new Map(writer.formatToParts(d).map(p => [p.type, Number(p.value)]))
+  return [parts.get('year')!, parts.get('month')!, parts.get('day')!, parts.get('hour')!, parts.get('minute')!, parts.get('second')!]
+}
+
+/** Returns the time at which the clock of a zone shows these. */
+function timeOfWall(wall: Wall, zone: Zone): number {
+  const [y, month, ...rest] = wall
+  if (zone === 'local') return new Date(y, month - 1, ...rest).getTime()
+  const shown = Date.UTC(y, month - 1, ...rest)
+  if (zone === 'UTC') return shown
+  const ahead = (ms: number) => {
+    const [wy, wm, ...wrest] = wallAt(ms, zone)
+    return Date.UTC(wy, wm - 1, ...wrest) - Math.floor(ms / 1000) * 1000
+  }
+  // The second step is for times near a change of the clock.
+  return shown - ahead(shown - ahead(shown))
+}
 
 function two(n: number): string {
   return String(n).padStart(2, '0')
@@ -46,17 +83,11 @@ function two(n: number): string {
 
 /** Writes a time as YYYY-MM-DD HH:MM:SS, with milliseconds where it has some. */
 export function formatTime(t: number, zone: Zone): string {
-  const d = new Date(Math.round(t * 1000))
-  const u = zone === 'UTC'
-  const day = u
-    ? [d.getUTCFullYear(), d.getUTCMonth() + 1, d.getUTCDate()]
-    : [d.getFullYear(), d.getMonth() + 1, d.getDate()]
-  const clock = u
-    ? [d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds()]
-    : [d.getHours(), d.getMinutes(), d.getSeconds()]
-  const ms = d.getUTCMilliseconds()
-  const fraction = ms === 0 ? '' : '.' + String(ms).padStart(3, '0')
-  return `${day[0]}-${two(day[1]!)}-${two(day[2]!)} ${clock.map(two).join(':')}${fraction}`
+  const ms = Math.round(t * 1000)
+  const [year, month, day, ...clock] = wallAt(ms, zone)
+  const rest = ((ms % 1000) + 1000) % 1000
+  const fraction = rest === 0 ? '' : '.' + String(rest).padStart(3, '0')
+  return `${year}-${two(month)}-${two(day)} ${clock.map(two).join(':')}${fraction}`
 }
 
 /**
@@ -72,13 +103,12 @@ export function parseTime(text: string, zone: Zone, now = Date.now() / 1000): nu
   if (!m) return NaN
   const n = (i: number) => Number(m[i] ?? 0)
   const second = n(6)
-  const part = [n(1), n(2) - 1, n(3), n(4), n(5), Math.floor(second)] as const
+  const part: Wall = [n(1), n(2), n(3), n(4), n(5), Math.floor(second)]
   const offset = m[7]
   if (offset !== undefined && offset !== 'Z') {
     const sign = offset[0] === '-' ? -1 : 1
     const minutes = Number(offset.slice(1, 3)) * 60 + Number(offset.slice(-2))
-    return Date.UTC(...part) / 1000 - sign * minutes * 60 + (second % 1)
+    return timeOfWall(part, 'UTC') / 1000 - sign * minutes * 60 + (second % 1)
   }
-  const ms = zone === 'UTC' || offset === 'Z' ? Date.UTC(...part) : new Date(...part).getTime()
-  return ms / 1000 + (second % 1)
+  return timeOfWall(part, offset === 'Z' ? 'UTC' : zone) / 1000 + (second % 1)
 }

@@ -6,29 +6,30 @@ import 'uplot/dist/uPlot.min.css'
 import { formatTime } from '../lib/time'
 import type { Zone } from '../lib/time'
 import { short } from '../lib/format'
+import { useSettings } from '../ui/settings'
+import { colour, colourOf } from './colour'
+import type { Exemplar } from './exemplars'
 import { stack, thin } from './result'
 import type { Columns } from './result'
 
-const hues = [212, 24, 142, 0, 271, 190, 48, 320, 95, 235, 12, 165]
-
-/** The colour of the series with an index; neighbours differ in hue, repetitions in lightness. */
-export function colourOf(index: number): string {
-  const round = Math.floor(index / hues.length) % 3
-  return `hsl(${hues[index % hues.length]} ${70 - round * 15}% ${[50, 38, 62][round]}%)`
-}
-
 export interface ChartProps {
   columns: Columns
-  names: string[]
+  /** Number of series. */
+  count: number
   zone: Zone
   isStacked: boolean
   isLog: boolean
   thresholds: number[]
+  axis: [number | null, number | null]
+  exemplars: Exemplar[]
   /** Indexes of the series that are drawn; null: all. */
   shown: Set<number> | null
   onZoom: (start: number, end: number) => void
+  /** Makes the range longer or shorter by a factor. */
+  onScale: (factor: number) => void
   /** Says where the pointer is: an index into the times, or null. */
   onPoint: (at: number | null, times: number[], values: (number | null)[][]) => void
+  onExemplar: (exemplar: Exemplar | null) => void
 }
 
 /** Labels of the time axis by its least step in seconds: the text of each, and what is added where the
@@ -41,9 +42,9 @@ const timeLabels = [
   [0.001, ':{ss}.{fff}', '\n{YYYY}-{MM}-{DD} {HH}:{mm}', null, '\n{MM}-{DD} {HH}:{mm}', null, '\n{HH}:{mm}', null, 1],
 ]
 
-function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim()
-}
+const height = 340
+/** Pixels between the pointer and a dot that it shows. */
+const reach = 8
 
 /** Draws a line across at each threshold. */
 function thresholdLines(values: number[]): uPlot.Plugin {
@@ -68,8 +69,101 @@ function thresholdLines(values: number[]): uPlot.Plugin {
   }
 }
 
+/** The place of an exemplar in pixels of the canvas; one beyond the axis is at its end. */
+function placeOf(u: uPlot, e: Exemplar): [number, number] {
+  const y = u.valToPos(e.value, 'y', true)
+  const bottom = u.bbox.top + u.bbox.height
+  return [u.valToPos(e.time, 'x', true), Number.isNaN(y) ? bottom : Math.min(Math.max(y, u.bbox.top), bottom)]
+}
+
+/** Draws a dot for each exemplar, and reports the one below the pointer. */
+function exemplarDots(exemplars: Exemplar[], report: (e: Exemplar | null) => void): uPlot.Plugin {
+  let last: Exemplar | null = null
+  return {
+    hooks: {
+      draw: (u: uPlot) => {
+        const c = u.ctx
+        const size = 3.5 * devicePixelRatio
+        c.save()
+        c.fillStyle = colour('--accent')
+        c.strokeStyle = colour('--ground')
+        c.lineWidth = devicePixelRatio
+        for (const e of exemplars) {
+          const [x, y] = placeOf(u, e)
+          c.beginPath()
+          c.arc(x, y, size, 0, 2 * Math.PI)
+          c.fill()
+          c.stroke()
+        }
+        c.restore()
+      },
+      setCursor: (u: uPlot) => {
+        const x = u.bbox.left + u.cursor.left! * devicePixelRatio
+        const y = u.bbox.top + u.cursor.top! * devicePixelRatio
+        const most = reach * devicePixelRatio
+        const near = (e: Exemplar) => {
+          const [ex, ey] = placeOf(u, e)
+          return Math.hypot(ex - x, ey - y)
+        }
+        let best: Exemplar | null = null
+        for (const e of exemplars) if (near(e) <= (best === null ? most : near(best))) best = e
+        // Nothing near: the last one stays, so that the pointer can reach its link.
+        if (best !== null && best !== last) report((last = best))
+      },
+    },
+  }
+}
+
+/** Moves the pointer of a chart by keys, and selects with Shift; false: the key means nothing. */
+function moveByKey(u: uPlot, event: KeyboardEvent, props: ChartProps): boolean {
+  const times = u.data[0]
+  const at = u.cursor.idx ?? times.length - 1
+  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: times.length - 1, PageUp: at - 10, PageDown: at + 10 }[event.key]
+  if (to !== undefined) {
+    const next = Math.min(Math.max(to, 0), times.length - 1)
+    const left = u.valToPos(times[next]!, 'x')
+    const begin = u.select.width > 0 ? u.select.left : u.valToPos(times[at]!, 'x')
+    const end = u.select.width > 0 ? u.select.left + u.select.width : begin
+    u.setCursor({ left, top: u.over.clientHeight / 2 })
+    if (event.shiftKey) {
+      // The end of the selection that the pointer is at moves with it.
+      const fixed = Math.abs(u.valToPos(times[at]!, 'x') - begin) < 0.5 ? end : begin
+      u.setSelect({ left: Math.min(fixed, left), width: Math.abs(left - fixed), top: 0, height: u.over.clientHeight }, false)
+    }
+  } else if (event.key === 'Enter' && u.select.width > 0) {
+    props.onZoom(u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x'))
+  } else if (event.key === 'Escape') {
+    u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false)
+    u.setCursor({ left: -10, top: -10 })
+  } else if (event.key === '+' || event.key === '-') {
+    props.onScale(event.key === '+' ? 0.5 : 2)
+  } else {
+    return false
+  }
+  return true
+}
+
+/** Each area ends at the next one that is shown below it. Series of the chart begin with 1. */
+function bandsOf(areShown: boolean[]): uPlot.Band[] {
+  const shown = areShown.flatMap((isShown, i) => (isShown ? [i + 1] : []))
+  return shown.slice(0, -1).map((upper, i) => ({ series: [upper, shown[i + 1]!] }))
+}
+
+/** The ends of the value axis: those that are given, those of areas with 0, or the chart's own. */
+function rangeOf(props: ChartProps): uPlot.Scale.Range | undefined {
+  const [low, high] = props.axis
+  const isArea = props.isStacked && !props.isLog
+  if (low === null && high === null) return isArea ? (_, min, max) => [Math.min(0, min), max] : undefined
+  return (_, min, max) => {
+    const [from, to] = props.isLog ? uPlot.rangeLog(min, max, 10, true) : uPlot.rangeNum(isArea ? Math.min(0, min) : min, max, 0.1, true)
+    return [low ?? from, high ?? to]
+  }
+}
+
 export function Chart(props: ChartProps) {
   const host = useRef<HTMLDivElement>(null)
+  const [settings] = useSettings()
+  const chart = useRef<uPlot | null>(null)
   const latest = useRef(props)
   latest.current = props
 
@@ -81,19 +175,23 @@ export function Chart(props: ChartProps) {
     const drawn = props.isStacked ? stack({ times: thinned.times, values: thinned.values.map((v, i) => (isShown(i) ? v : v.map(() => null))) }) : thinned
     const order = props.isStacked ? drawn.values.map((_, i) => drawn.values.length - 1 - i) : drawn.values.map((_, i) => i)
     const axis = { stroke: colour('--faint'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1 } }
+    const zone = props.zone === 'UTC' ? 'Etc/UTC' : props.zone
+    const plugins = [
+      ...(props.thresholds.length > 0 ? [thresholdLines(props.thresholds)] : []),
+      ...(props.exemplars.length > 0 ? [exemplarDots(props.exemplars, e => latest.current.onExemplar(e))] : []),
+    ]
     const plot = new uPlot(
       {
         width,
-        height: 340,
-        tzDate: t => (props.zone === 'UTC' ? uPlot.tzDate(new Date(t * 1000), 'Etc/UTC') : new Date(t * 1000)),
+        height,
+        tzDate: t => (zone === 'local' ? new Date(t * 1000) : uPlot.tzDate(new Date(t * 1000), zone)),
         legend: { show: false },
         cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
-        scales: { x: { time: true }, y: { distr: props.isLog ? 3 : 1, range: props.isStacked && !props.isLog ? (_, min, max) => [Math.min(0, min), max] : undefined } },
+        scales: { x: { time: true }, y: { distr: props.isLog ? 3 : 1, range: rangeOf(props) } },
         axes: [{ ...axis, values: timeLabels as uPlot.Axis.Values }, { ...axis, size: 64, values: (_, ticks) => ticks.map(t => (t === null ? '' : short(t))) }],
         series: [
           {},
           ...order.map(i => ({
-            label: props.names[i],
             show: isShown(i),
             stroke: colourOf(i),
             fill: props.isStacked ? colourOf(i).replace(')', ' / 0.35)') : undefined,
@@ -102,7 +200,8 @@ export function Chart(props: ChartProps) {
             spanGaps: false,
           })),
         ],
-        plugins: props.thresholds.length > 0 ? [thresholdLines(props.thresholds)] : [],
+        bands: props.isStacked ? bandsOf(order.map(isShown)) : [],
+        plugins,
         hooks: {
           setSelect: [
             (u: uPlot) => {
@@ -118,16 +217,30 @@ export function Chart(props: ChartProps) {
       [drawn.times, ...order.map(i => drawn.values[i]!)] as uPlot.AlignedData,
       element,
     )
-    const resize = new ResizeObserver(() => plot.setSize({ width: Math.max(200, element.clientWidth), height: 340 }))
+    chart.current = plot
+    const resize = new ResizeObserver(() => plot.setSize({ width: Math.max(200, element.clientWidth), height }))
     resize.observe(element)
     return () => {
       resize.disconnect()
       plot.destroy()
+      chart.current = null
     }
-  }, [props.columns, props.shown, props.isStacked, props.isLog, props.zone, props.thresholds.join()])
+  }, [props.columns, props.shown, props.isStacked, props.isLog, props.zone, props.thresholds.join(), props.axis.join(), props.exemplars, settings.theme])
 
   const first = props.columns.times[0]
   const last = props.columns.times[props.columns.times.length - 1]
   const span = first === undefined ? '' : ` from ${formatTime(first, props.zone)} to ${formatTime(last!, props.zone)}`
-  return <div class="chart" ref={host} role="img" aria-label={`Graph of ${props.names.length} series${span}`} />
+  return (
+    <div
+      class="chart"
+      ref={host}
+      role="application"
+      tabIndex={0}
+      aria-label={`Graph of ${props.count} series${span}. Arrow keys move the pointer, with Shift they select, Enter shows the selection, + and - change the range.`}
+      onKeyDown={e => {
+        if (e.ctrlKey || e.metaKey || e.altKey || chart.current === null) return
+        if (moveByKey(chart.current, e, latest.current)) e.preventDefault()
+      }}
+    />
+  )
 }

@@ -32,6 +32,20 @@ export function save(name: string, type: string, content: BlobPart): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
 }
 
-export function savePicture(canvas: HTMLCanvasElement): void {
-  canvas.toBlob(blob => blob !== null && save('firekeep.png', 'image/png', blob), 'image/png')
+/** Saves a graph with its expression above it, on the ground of the page. */
+export function savePicture(canvas: HTMLCanvasElement, title: string): void {
+  const style = getComputedStyle(document.body)
+  const head = 28 * devicePixelRatio
+  const picture = document.createElement('canvas')
+  picture.width = canvas.width
+  picture.height = canvas.height + head
+  const c = picture.getContext('2d')!
+  c.fillStyle = style.backgroundColor
+  c.fillRect(0, 0, picture.width, picture.height)
+  c.fillStyle = style.color
+  c.font = `${14 * devicePixelRatio}px monospace`
+  c.textBaseline = 'middle'
+  c.fillText(title.replace(/\s+/g, ' '), head / 3, head / 2)
+  c.drawImage(canvas, 0, head)
+  picture.toBlob(blob => blob !== null && save('firekeep.png', 'image/png', blob), 'image/png')
 }

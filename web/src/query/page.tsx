@@ -47,6 +47,7 @@ export function QueryPage() {
           refresh={Number(refresh)}
           isAlone={panels.length === 1}
           onChange={c => change(panels.map(q => (q.id === p.id ? { ...q, ...c } : q)))}
+          onCopy={() => change(panels.flatMap(q => (q.id === p.id ? [q, { ...q, id: newPanel().id }] : [q])))}
           onRemove={() => change(panels.filter(q => q.id !== p.id))}
         />
       ))}

@@ -1,20 +1,28 @@
-// panel.tsx - one expression with its graph, table, raw samples or plan.
+// panel.tsx - one expression with its graph, table, raw samples, parts or plan.
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { ask } from '../lib/api'
 import type { Answer } from '../lib/api'
-import { bytes, count, duration, seriesText } from '../lib/format'
-import { formatDuration, formatTime, parseDuration, parseTime } from '../lib/time'
+import { bytes, count, duration, seriesText, short } from '../lib/format'
+import { formatDuration, formatTime, parseDuration } from '../lib/time'
 import type { Zone } from '../lib/time'
 import { useLoad, useRepeat } from '../ui/load'
 import { Check, Failure, Field, Notice, Pick, Tabs } from '../ui/parts'
-import { Chart, colourOf } from './chart'
+import { isClassic } from './buckets'
+import { Chart } from './chart'
+import { colourOf } from './colour'
 import { ExpressionField } from './editor'
+import { ExemplarList, TraceLink, drawn, fetchExemplars } from './exemplars'
+import type { Exemplar } from './exemplars'
+import { History, remember } from './history'
+import { useModule } from './module'
+import { axisOf, axisText, panelsOf, valuesOf } from './panels'
 import type { Mode, Panel, Tab } from './panels'
 import { Plan } from './plan'
 import type { Operator } from './plan'
-import { columnsOf, isOfSeries } from './result'
-import type { Result } from './result'
+import { MomentPicker, RangePicker, zoomed } from './range'
+import { columnsOf, isOfSeries, roundStep } from './result'
+import type { Result, Series } from './result'
 import { Legend, ResultTable } from './table'
 import { addMatcher } from './edit'
 import { csvOf, save, savePicture } from './export'
@@ -22,60 +30,64 @@ import { csvOf, save, savePicture } from './export'
 const tabs = [
   { id: 'table', label: 'Table' },
   { id: 'graph', label: 'Graph' },
+  { id: 'raw', label: 'Raw' },
+  { id: 'tree', label: 'Parts' },
   { id: 'explain', label: 'Why' },
 ]
 const modes = [
   { id: 'lines', label: 'Lines' },
   { id: 'stacked', label: 'Stacked' },
+  { id: 'heatmap', label: 'Heatmap' },
 ]
 
 /** An answer with the question that it belongs to. */
 interface Outcome {
   tab: Tab
   answer: Answer<unknown>
+  exemplars: Exemplar[]
   start: number
   end: number
   step: number
 }
 
-const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400]
-
-/** The least step of a round length that gives at most one point for each pixel. */
-function stepFor(range: number, width: number): number {
-  const least = range / Math.max(width, 100)
-  return steps.find(s => s >= least) ?? Math.ceil(least / 86400) * 86400
-}
+const noAnswer: Answer<null> = { data: null, warnings: [], infos: [], bytes: 0 }
 
 async function fetchOutcome(p: Panel, width: number, signal: AbortSignal): Promise<Outcome> {
   const end = p.end ?? Date.now() / 1000
-  const step = p.step ?? stepFor(p.range, width)
+  const step = p.step ?? roundStep(p.range / Math.max(width, 100))
   const lookback = p.lookback === null ? undefined : formatDuration(p.lookback)
-  const common = { query: p.expr, lookback_delta: lookback, stats: 'all' }
-  if (p.tab === 'graph') {
-    // Whole steps, so that a graph that is refreshed keeps its points.
-    const last = Math.floor(end / step) * step
-    const first = Math.ceil((end - p.range) / step) * step
-    const answer = await ask<Result>('api/v1/query_range', { ...common, start: String(first), end: String(last), step: String(step) }, signal)
-    return { tab: p.tab, answer, start: first, end: last, step }
+  const common = { query: p.expr, lookback_delta: lookback, stats: 'cost' }
+  const outcome = { tab: p.tab, answer: noAnswer, exemplars: [], start: end - p.range, end, step }
+  switch (p.tab) {
+    case 'graph': {
+      // Whole steps, so that a graph that is refreshed keeps its points.
+      const last = Math.floor(end / step) * step
+      const first = Math.ceil((end - p.range) / step) * step
+      const [answer, exemplars] = await Promise.all([
+        ask<Result>('api/v1/query_range', { ...common, start: String(first), end: String(last), step: String(step) }, signal),
+        p.exemplars ? fetchExemplars(p.expr, end - p.range, end, signal) : [],
+      ])
+      return { ...outcome, answer, exemplars, start: first, end: last }
+    }
+    case 'explain': {
+      const values = { query: p.expr, lookback_delta: lookback, analyze: 'true', start: String(end - p.range), end: String(end), step: String(step) }
+      return { ...outcome, answer: await ask<Operator>('api/v1/explain', values, signal) }
+    }
+    case 'table': {
+      const time = p.end === null ? undefined : String(end)
+      return { ...outcome, answer: await ask<Result>('api/v1/query', { ...common, time }, signal) }
+    }
+    case 'raw':
+    case 'tree':
+      return outcome // They ask for themselves.
   }
-  if (p.tab === 'explain') {
-    const answer = await ask<Operator>(
-      'api/v1/explain',
-      { query: p.expr, lookback_delta: lookback, analyze: 'true', start: String(end - p.range), end: String(end), step: String(step) },
-      signal,
-    )
-    return { tab: p.tab, answer, start: end - p.range, end, step }
-  }
-  const time = p.end === null ? undefined : String(end)
-  const answer = await ask<Result>('api/v1/query', { ...common, time }, signal)
-  return { tab: p.tab, answer, start: end, end, step }
 }
 
-function Exports(props: { outcome: Outcome; box: HTMLElement | null }) {
+function Exports(props: { panel: Panel; outcome: Outcome; box: HTMLElement | null }) {
   const data = props.outcome.answer.data as Result
   const picture = () => {
     const canvas = props.box?.querySelector('canvas')
-    if (canvas) savePicture(canvas)
+    if (canvas) savePicture(canvas, props.panel.expr)
   }
   return (
     <span class="row">
@@ -94,50 +106,149 @@ function Exports(props: { outcome: Outcome; box: HTMLElement | null }) {
   )
 }
 
-/** The numbers beside a result: time, samples, series, size. */
+/** The numbers beside a result: time, samples, series, memory, cache, size. */
 function Costs(props: { outcome: Outcome; seconds: number }) {
   const data = props.outcome.answer.data as Result
-  const s = data.stats
+  const cost = data.stats?.cost
   const parts = [`${duration(props.seconds)} in all`]
-  const evaluated = s?.timings['execTotalTime'] ?? s?.timings['evalTotalTime']
+  const evaluated = data.stats?.timings['execTotalTime']
   if (evaluated !== undefined) parts.push(`${duration(evaluated)} evaluated`)
-  if (s?.samples !== undefined) {
-    parts.push(`${count(s.samples.totalQueryableSamples)} samples read`, `${count(s.samples.peakSamples)} held at most`)
-  }
   if (isOfSeries(data)) parts.push(`${count(data.result.length)} series`)
-  parts.push(bytes(props.outcome.answer.bytes))
+  if (cost !== undefined) {
+    parts.push(`${short(cost.samplesRead)} samples read of ${short(cost.seriesRead)} series`)
+    if (cost.peakBytes !== undefined) parts.push(`${bytes(cost.peakBytes)} memory`)
+    if (props.outcome.tab === 'graph') parts.push(`${count(cost.cachedSteps)} of ${count(cost.steps)} steps from the cache`)
+  }
+  parts.push(`${bytes(props.outcome.answer.bytes)} answer`)
   if (props.outcome.tab === 'graph') parts.push(`step ${formatDuration(props.outcome.step)}`)
   return <p class="costs">{parts.join(' · ')}</p>
 }
 
-function Graph(props: { panel: Panel; outcome: Outcome; zone: Zone; onZoom: (start: number, end: number) => void; onFilter: (n: string, v: string) => void }) {
-  const { outcome, panel } = props
-  const data = outcome.answer.data as Result
-  const series = isOfSeries(data) ? data.result : []
+interface GraphProps {
+  panel: Panel
+  outcome: Outcome
+  zone: Zone
+  onChange: (change: Partial<Panel>) => void
+  onFilter: (name: string, value: string) => void
+}
+
+function LazyHeatmap(props: GraphProps & { series: Series[] }) {
+  const { outcome } = props
+  const module = useModule(() => import('./heatmap'))
+  if (module === null) return <p class="empty">Loading…</p>
+  const zoom = (start: number, end: number) => props.onChange({ range: end - start, end })
+  return <module.Heatmap series={props.series} start={outcome.start} end={outcome.end} step={outcome.step} zone={props.zone} onZoom={zoom} />
+}
+
+function Lines(props: GraphProps & { series: Series[] }) {
+  const { outcome, panel, series } = props
   const columns = useMemo(() => columnsOf(series, outcome.start, outcome.end, outcome.step), [outcome])
-  const names = useMemo(() => series.map(s => seriesText(s.metric)), [outcome])
   const colours = useMemo(() => series.map((_, i) => colourOf(i)), [outcome])
   const last = useMemo(() => columns.values.map(c => c.reduce((l, v) => v ?? l, null)), [columns])
+  const dots = useMemo(() => drawn(outcome.exemplars), [outcome])
+  const identity = useMemo(() => series.map(s => seriesText(s.metric)).join('\n'), [outcome])
   const [shown, setShown] = useState<Set<number> | null>(null)
   const [point, setPoint] = useState<{ time: number; values: (number | null)[] } | null>(null)
-  useEffect(() => setShown(null), [names.join('\n')])
-  if (series.length === 0) return <p class="empty">The expression has no result in this range.</p>
+  const [exemplar, setExemplar] = useState<Exemplar | null>(null)
+  useEffect(() => setShown(null), [identity])
+  useEffect(() => setExemplar(null), [outcome])
   return (
     <>
       <Chart
         columns={columns}
-        names={names}
+        count={series.length}
         zone={props.zone}
         isStacked={panel.mode === 'stacked'}
         isLog={panel.log}
         thresholds={panel.thresholds}
+        axis={panel.axis}
+        exemplars={dots}
         shown={shown}
-        onZoom={props.onZoom}
+        onZoom={(start, end) => props.onChange({ range: end - start, end })}
+        onScale={factor => props.onChange(zoomed(panel, factor))}
         onPoint={(at, times, values) => setPoint(at === null ? null : { time: times[at]!, values: values.map(v => v[at] ?? null) })}
+        onExemplar={setExemplar}
       />
-      <p class="point">{point === null ? ' ' : formatTime(point.time, props.zone)}</p>
+      <p class="point" aria-live="polite">
+        {point === null ? ' ' : formatTime(point.time, props.zone)}
+        {exemplar !== null && (
+          <>
+            {' '}
+            · exemplar {exemplar.value} at {formatTime(exemplar.time, props.zone)} <code>{seriesText(exemplar.labels)}</code>{' '}
+            <TraceLink labels={exemplar.labels} />
+          </>
+        )}
+      </p>
+      {panel.exemplars && <ExemplarList exemplars={outcome.exemplars} zone={props.zone} />}
       <Legend series={series} colours={colours} values={point?.values ?? last} shown={shown} onShow={setShown} onFilter={props.onFilter} />
     </>
+  )
+}
+
+function Graph(props: GraphProps) {
+  const data = props.outcome.answer.data as Result
+  const series = isOfSeries(data) ? data.result : []
+  if (series.length === 0) return <p class="empty">The expression has no result in this range.</p>
+  const isHistogram = series.some(s => s.histograms !== undefined) || isClassic(series)
+  const isHeatmap = props.panel.mode === 'heatmap'
+  if (isHeatmap && isHistogram) return <LazyHeatmap {...props} series={series} />
+  return (
+    <>
+      {isHeatmap && <Notice kind="info">The result has no histograms, and is shown as lines.</Notice>}
+      {!isHeatmap && isHistogram && (
+        <Notice kind="info">
+          {isClassic(series) ? 'The series are buckets of a histogram.' : 'Lines show the sums of histograms.'}{' '}
+          <button type="button" onClick={() => props.onChange({ mode: 'heatmap' })}>
+            Show a heatmap
+          </button>
+        </Notice>
+      )}
+      <Lines {...props} series={series} />
+    </>
+  )
+}
+
+interface LazyProps {
+  panel: Panel
+  outcome: Outcome
+  zone: Zone
+  onFilter: (name: string, value: string) => void
+}
+
+function LazyRaw(props: LazyProps) {
+  const { outcome, panel } = props
+  const module = useModule(() => import('./raw'))
+  if (module === null) return <p class="empty">Loading…</p>
+  return <module.Raw expr={panel.expr} start={outcome.start} end={outcome.end} zone={props.zone} asked={outcome} onFilter={props.onFilter} />
+}
+
+function LazyTree(props: LazyProps) {
+  const { outcome, panel } = props
+  const module = useModule(() => import('./tree'))
+  if (module === null) return <p class="empty">Loading…</p>
+  const lookback = panel.lookback === null ? undefined : formatDuration(panel.lookback)
+  return <module.Tree expr={panel.expr} moment={{ time: String(outcome.end), lookback_delta: lookback }} asked={outcome} />
+}
+
+/** Copies the address of the page, for others to open. What is shown up to now keeps its times. */
+function CopyLink() {
+  const [text, setText] = useState('Copy link')
+  const copy = async () => {
+    const address = new URL(location.href)
+    const now = Math.floor(Date.now() / 1000)
+    address.search = valuesOf(panelsOf(address.searchParams).map(p => ({ ...p, end: p.end ?? now }))).toString()
+    try {
+      await navigator.clipboard.writeText(address.href)
+      setText('Copied')
+    } catch {
+      setText('Copy the address of the page')
+    }
+    setTimeout(() => setText('Copy link'), 2000)
+  }
+  return (
+    <button type="button" onClick={copy}>
+      {text}
+    </button>
   )
 }
 
@@ -148,6 +259,8 @@ export function PanelView(props: {
   isAlone: boolean
   onChange: (change: Partial<Panel>) => void
   onRemove: () => void
+  /** Adds a panel that is the same. */
+  onCopy: () => void
 }) {
   const { panel, onChange } = props
   /** What the page puts into the editor; what is typed there is in `draft`. */
@@ -165,6 +278,7 @@ export function PanelView(props: {
   const run = () => {
     if (panel.expr.trim() === '') return
     const width = box.current?.clientWidth ?? 1000
+    remember(panel.expr)
     send(signal => fetchOutcome(panel, width, signal))
   }
   useRepeat(run, panel.end === null ? props.refresh : 0, [panel])
@@ -183,7 +297,6 @@ export function PanelView(props: {
     }
   }
   const filter = (name: string, value: string) => submit(addMatcher(panel.expr, name, value))
-  const move = (by: number) => onChange({ end: (panel.end ?? Date.now() / 1000) + by })
 
   const error = trouble ?? load.error
   const outcome = load.value !== null && load.value.tab === panel.tab ? load.value : null
@@ -203,6 +316,10 @@ export function PanelView(props: {
         <button type="button" onClick={format}>
           Format
         </button>
+        <History onPick={submit} />
+        <button type="button" onClick={props.onCopy} title="Add the same expression">
+          Duplicate
+        </button>
         {!props.isAlone && (
           <button type="button" onClick={props.onRemove} aria-label="Remove this expression">
             ×
@@ -211,35 +328,12 @@ export function PanelView(props: {
       </div>
       <div class="controls">
         <Tabs label="View" choices={tabs} value={panel.tab} onChange={tab => onChange({ tab: tab as Tab })} />
-        {panel.tab !== 'table' && (
-          <Field
-            label="Range"
-            size={5}
-            value={formatDuration(panel.range)}
-            wrong={t => !(parseDuration(t) > 0)}
-            onChange={t => onChange({ range: parseDuration(t) })}
-          />
+        {panel.tab === 'table' || panel.tab === 'tree' ? (
+          <MomentPicker panel={panel} zone={props.zone} onChange={onChange} />
+        ) : (
+          <RangePicker panel={panel} zone={props.zone} onChange={onChange} />
         )}
-        <button type="button" aria-label="Earlier" onClick={() => move(-panel.range / 2)}>
-          ◀
-        </button>
-        <Field
-          label={panel.tab === 'graph' ? 'End' : 'Time'}
-          size={17}
-          placeholder="now"
-          value={panel.end === null ? '' : formatTime(panel.end, props.zone)}
-          wrong={t => t !== '' && Number.isNaN(parseTime(t, props.zone))}
-          onChange={t => onChange({ end: t === '' || t.trim() === 'now' ? null : parseTime(t, props.zone) })}
-        />
-        <button type="button" aria-label="Later" onClick={() => move(panel.range / 2)}>
-          ▶
-        </button>
-        {panel.end !== null && (
-          <button type="button" onClick={() => onChange({ end: null })}>
-            Now
-          </button>
-        )}
-        {panel.tab !== 'table' && (
+        {(panel.tab === 'graph' || panel.tab === 'explain') && (
           <Field
             label="Step"
             size={5}
@@ -249,17 +343,23 @@ export function PanelView(props: {
             onChange={t => onChange({ step: t === '' ? null : parseDuration(t) })}
           />
         )}
-        <Field
-          label="Look-back"
-          size={5}
-          placeholder="default"
-          value={panel.lookback === null ? '' : formatDuration(panel.lookback)}
-          wrong={t => t !== '' && !(parseDuration(t) > 0)}
-          onChange={t => onChange({ lookback: t === '' ? null : parseDuration(t) })}
-        />
+        {panel.tab !== 'raw' && (
+          <Field
+            label="Look-back"
+            size={5}
+            placeholder="default"
+            value={panel.lookback === null ? '' : formatDuration(panel.lookback)}
+            wrong={t => t !== '' && !(parseDuration(t) > 0)}
+            onChange={t => onChange({ lookback: t === '' ? null : parseDuration(t) })}
+          />
+        )}
         {panel.tab === 'graph' && (
           <>
             <Pick label="Mode" choices={modes} value={panel.mode} onChange={m => onChange({ mode: m as Mode })} />
+          </>
+        )}
+        {panel.tab === 'graph' && panel.mode !== 'heatmap' && (
+          <>
             <Field
               label="Thresholds"
               size={8}
@@ -267,7 +367,16 @@ export function PanelView(props: {
               wrong={t => t.trim() !== '' && t.split(',').some(n => n.trim() === '' || !Number.isFinite(Number(n)))}
               onChange={t => onChange({ thresholds: t.trim() === '' ? [] : t.split(',').map(Number) })}
             />
+            <Field
+              label="Axis"
+              size={8}
+              placeholder="min:max"
+              value={axisText(panel.axis)}
+              wrong={t => axisOf(t) === null}
+              onChange={t => onChange({ axis: axisOf(t)! })}
+            />
             <Check label="Log axis" value={panel.log} onChange={log => onChange({ log })} />
+            <Check label="Exemplars" value={panel.exemplars} onChange={exemplars => onChange({ exemplars })} />
           </>
         )}
       </div>
@@ -277,15 +386,17 @@ export function PanelView(props: {
           {outcome.answer.warnings.map(w => <Notice kind="warning">{w}</Notice>)}
           {outcome.answer.infos.map(i => <Notice kind="info">{i}</Notice>)}
           {panel.tab === 'table' && <ResultTable data={outcome.answer.data as Result} zone={props.zone} onFilter={filter} />}
-          {panel.tab === 'graph' && (
-            <Graph panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} onZoom={(start, end) => onChange({ range: end - start, end })} />
-          )}
-          {panel.tab === 'explain' ? (
-            <Plan plan={outcome.answer.data as Operator} />
-          ) : (
+          {panel.tab === 'graph' && <Graph panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} onChange={onChange} />}
+          {panel.tab === 'raw' && <LazyRaw panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} />}
+          {panel.tab === 'tree' && <LazyTree panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} />}
+          {panel.tab === 'explain' && <Plan plan={outcome.answer.data as Operator} />}
+          {(panel.tab === 'table' || panel.tab === 'graph') && (
             <footer class="title">
               <Costs outcome={outcome} seconds={load.seconds} />
-              <Exports outcome={outcome} box={box.current} />
+              <span class="row">
+                <Exports panel={panel} outcome={outcome} box={box.current} />
+                <CopyLink />
+              </span>
             </footer>
           )}
         </>

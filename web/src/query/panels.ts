@@ -3,8 +3,8 @@
 
 import { formatDuration, formatTime, parseDuration, parseTime } from '../lib/time'
 
-export type Tab = 'graph' | 'table' | 'explain'
-export type Mode = 'lines' | 'stacked'
+export type Tab = 'graph' | 'table' | 'raw' | 'tree' | 'explain'
+export type Mode = 'lines' | 'stacked' | 'heatmap'
 
 export interface Panel {
   id: number
@@ -21,6 +21,9 @@ export interface Panel {
   /** Seconds of the look-back; null: the server's. */
   lookback: number | null
   thresholds: number[]
+  /** Least and greatest value of the axis; null: those of the result. */
+  axis: [number | null, number | null]
+  exemplars: boolean
 }
 
 let nextId = 1
@@ -37,13 +40,19 @@ export function newPanel(expr = ''): Panel {
     log: false,
     lookback: null,
     thresholds: [],
+    axis: [null, null],
+    exemplars: false,
   }
 }
 
 function tabOf(value: string | null): Tab {
   if (value === '0' || value === 'graph') return 'graph'
-  if (value === 'explain' || value === 'tree') return 'explain'
-  return 'table'
+  return value === 'explain' || value === 'tree' || value === 'raw' ? value : 'table'
+}
+
+/** Says whether the tab shows samples of a range. */
+export function isOfRange(tab: Tab): boolean {
+  return tab === 'graph' || tab === 'raw'
 }
 
 function timeOf(value: string | null): number | null {
@@ -58,6 +67,19 @@ function durationOf(value: string | null): number | null {
   return d > 0 ? d : null
 }
 
+/** Reads `0:100`, `0:` or `:100`; null: it is none of these. */
+export function axisOf(text: string): [number | null, number | null] | null {
+  const m = /^\s*(-?[\d.]+(?:e[+-]?\d+)?)?\s*:\s*(-?[\d.]+(?:e[+-]?\d+)?)?\s*$/i.exec(text)
+  if (m === null) return text.trim() === '' ? [null, null] : null
+  const [low, high] = [m[1], m[2]].map(n => (n === undefined ? null : Number(n))) as [number | null, number | null]
+  if (Number.isNaN(low) || Number.isNaN(high) || (low !== null && high !== null && low >= high)) return null
+  return [low, high]
+}
+
+export function axisText([low, high]: [number | null, number | null]): string {
+  return low === null && high === null ? '' : `${low ?? ''}:${high ?? ''}`
+}
+
 function panelOf(values: URLSearchParams, prefix: string): Panel {
   const of = (name: string) => values.get(prefix + name)
   const tab = tabOf(of('tab'))
@@ -67,12 +89,14 @@ function panelOf(values: URLSearchParams, prefix: string): Panel {
     ...newPanel(of('expr') ?? ''),
     tab,
     range: durationOf(of('range_input')) ?? 3600,
-    end: timeOf(tab === 'graph' ? of('end_input') : (of('moment_input') ?? of('end_input'))),
+    end: timeOf(isOfRange(tab) ? of('end_input') : (of('moment_input') ?? of('end_input'))),
     step: durationOf(of('step_input')) ?? (stepType === 'custom' || stepType === 'fixed' ? durationOf(of('res_step')) : null),
-    mode: mode === 'stacked' || of('stacked') === '1' ? 'stacked' : 'lines',
+    mode: mode === 'heatmap' ? mode : mode === 'stacked' || of('stacked') === '1' ? 'stacked' : 'lines',
     log: of('log') === '1',
     lookback: durationOf(of('lookback')),
     thresholds: (of('thresholds') ?? '').split(',').filter(t => t !== '').map(Number).filter(Number.isFinite),
+    axis: axisOf(of('axis') ?? (of('y_axis_min') === null ? '' : `${of('y_axis_min')}:`)) ?? [null, null],
+    exemplars: of('show_exemplars') === '1',
   }
 }
 
@@ -94,15 +118,17 @@ export function valuesOf(panels: Panel[]): URLSearchParams {
     const set = (name: string, value: string) => values.set(`g${i}.${name}`, value)
     set('expr', p.expr)
     set('tab', p.tab)
-    if (p.tab === 'graph') set('range_input', formatDuration(p.range))
-    if (p.end !== null) set(p.tab === 'graph' ? 'end_input' : 'moment_input', formatTime(p.end, 'UTC'))
+    if (p.tab !== 'table') set('range_input', formatDuration(p.range))
+    if (p.end !== null) set(isOfRange(p.tab) ? 'end_input' : 'moment_input', formatTime(p.end, 'UTC'))
     if (p.step !== null) {
       set('res_type', 'custom')
       set('res_step', formatDuration(p.step))
     }
     if (p.mode !== 'lines') set('display_mode', p.mode)
+    if (p.exemplars) set('show_exemplars', '1')
     if (p.log) set('log', '1')
     if (p.lookback !== null) set('lookback', formatDuration(p.lookback))
+    if (axisText(p.axis) !== '') set('axis', axisText(p.axis))
     if (p.thresholds.length > 0) set('thresholds', p.thresholds.join(','))
   })
   return values

@@ -29,7 +29,7 @@ export function Plan(props: { plan: Operator }) {
   const slowest = Math.max(...rows.map(([o]) => o.ms ?? 0))
   const hasRun = props.plan.ms !== undefined
   return (
-    <div class="scroll">
+    <div class="scroll" role="region" tabIndex={0} aria-label="Plan">
       <table class="plan">
         <thead>
           <tr>

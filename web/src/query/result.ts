@@ -36,7 +36,7 @@ export function isOfSeries(result: Result): result is OfSeries {
 
 export interface Stats {
   timings: Record<string, number>
-  samples?: { totalQueryableSamples: number; peakSamples: number }
+  cost?: { seriesRead: number; samplesRead: number; bytesRead: number; peakSamples: number; peakBytes?: number; steps: number; cachedSteps: number }
 }
 
 /** Reads a sample value of the API. */
@@ -74,6 +74,13 @@ export function columnsOf(series: Series[], start: number, end: number, step: nu
     return column
   })
   return { times, values }
+}
+
+const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400]
+
+/** The least step of a round length in seconds that is at least so long. */
+export function roundStep(least: number): number {
+  return steps.find(s => s >= least) ?? Math.ceil(least / 86400) * 86400
 }
 
 /** Thins columns to the least and the greatest value of each of `pixels` intervals, in their order. */

@@ -8,14 +8,19 @@ import type { Zone } from '../lib/time'
 export interface Settings {
   theme: 'system' | 'light' | 'dark'
   zone: Zone
+  /** Link to the trace of an exemplar, with the names of labels in braces. */
+  traceUrl: string
 }
 
 const key = 'firekeep.settings'
-const defaults: Settings = { theme: 'system', zone: 'local' }
+const defaults: Settings = { theme: 'system', zone: 'local', traceUrl: '' }
 
 function read(): Settings {
   try {
-    return { ...defaults, ...JSON.parse(localStorage.getItem(key) ?? '{}') }
+    const settings: Settings = { ...defaults, ...JSON.parse(localStorage.getItem(key) ?? '{}') }
+    // Throws for a zone that the browser does not know.
+    if (settings.zone !== 'local') new Intl.DateTimeFormat('en', { timeZone: settings.zone })
+    return settings
   } catch {
     return defaults
   }
