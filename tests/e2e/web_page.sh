@@ -59,6 +59,9 @@ write_samples() {
             echo "requests_total{path=\"$path\",job=\"web\"} $(((at - now + 3600) * ${#path})) ${at}000"
         done
     done
+    for ((at = 1; at <= 2000; at++)); do
+        echo "many{n=\"$at\"} $at ${now}000"
+    done
 }
 
 # Prints native histograms, exemplars, and a series that ends with a staleness marker.

@@ -341,6 +341,20 @@ await claim('stacked lines, a logarithmic axis and thresholds are drawn', async 
   expect(stacked > 2 * (await inked(lines, '.chart canvas')), 'areas are not filled')
 })
 
+await claim('of thousands of series the 50 greatest are listed', async () => {
+  const page = await open('/query?g0.expr=many&g0.tab=graph')
+  await shows(page, '50 of 2000 series, greatest first', 'many{n=2000}')
+  expect((await page.$$('.legend tr')).length === 50, 'the list has other rows')
+})
+
+await claim('a graph has the numbers of the server in all their forms', async () => {
+  const forms = { '-0.1': '-0.1', '-1.5e-7': '-1.50e-7', '123456789012345678': '123.5P', '1e300': '1.00e+300', '0.1234567890123456789': '0.123' }
+  for (const [number, shown] of Object.entries(forms)) {
+    const page = await open(`/query?g0.expr=vector(${number})&g0.tab=graph`)
+    await page.waitForFunction(s => document.querySelector('.legend .number')?.textContent === s, {}, shown)
+  }
+})
+
 await claim('the cost of a query stands beside its result', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
   await shows(page, 'samples read of', 'memory', 'steps from the cache', 'step ')
@@ -354,8 +368,10 @@ await claim('results are saved as CSV, JSON and PNG', async () => {
     URL.createObjectURL = blob => (window.saved.push(blob), 'blob:none')
     HTMLAnchorElement.prototype.click = function () {}
   })
-  for (const kind of ['CSV', 'JSON', 'PNG']) await press(page, kind)
-  await page.waitForFunction(() => window.saved.length === 3)
+  for (const [i, kind] of ['CSV', 'JSON', 'PNG'].entries()) {
+    await press(page, kind)
+    await page.waitForFunction(n => window.saved.length === n, {}, i + 1)
+  }
   const [csv, json, png] = await page.evaluate(async () => [await window.saved[0].text(), await window.saved[1].text(), window.saved[2].type])
   expect(csv.startsWith('__name__,job,path,time,value\nrequests_total,web,'), csv.slice(0, 80))
   expect(JSON.parse(json).resultType === 'matrix', json.slice(0, 80))

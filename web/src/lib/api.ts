@@ -75,6 +75,13 @@ export async function ask<T>(path: string, values: Values, signal?: AbortSignal)
   return answerOf<T>(await send(path, { method: 'POST', body: formOf(values), signal }))
 }
 
+/** Asks as ask() does, and returns the answer before its body is read. */
+export async function open(path: string, values: Values, signal?: AbortSignal): Promise<Response> {
+  const response = await send(path, { method: 'POST', body: formOf(values), signal })
+  if (!response.ok) await readEnvelope(response)
+  return response
+}
+
 /** Asks a route that answers with lines of JSON. */
 export async function lines<T>(path: string, values: Values, signal?: AbortSignal): Promise<T[]> {
   const response = await send(`${path}?${formOf(values)}`, { signal })

@@ -1,7 +1,7 @@
 // buckets.ts - the buckets of native and classic histograms, added up over series.
 
 import { numberOf } from './result'
-import type { Series } from './result'
+import type { Columns, Series } from './result'
 
 export interface Bucket {
   low: number
@@ -16,7 +16,7 @@ export interface Column {
 }
 
 export function isClassic(series: Series[]): boolean {
-  return series.length > 1 && series.every(s => s.metric['le'] !== undefined && s.values !== undefined)
+  return series.length > 1 && series.every(s => s.metric['le'] !== undefined && s.histograms === undefined)
 }
 
 function sorted(columns: Map<number, Map<string, Bucket>>): Column[] {
@@ -44,16 +44,18 @@ function native(series: Series[]): Column[] {
 }
 
 /** The buckets of `le` count all below their bound; what is shown is the difference to the one below. */
-function classic(series: Series[]): Column[] {
+function classic(series: Series[], { times, values }: Columns): Column[] {
   const bounds = new Map<number, Map<number, number>>()
-  for (const s of series) {
+  series.forEach((s, i) => {
     const le = numberOf(s.metric['le']!)
-    for (const [time, v] of s.values ?? []) {
-      let at = bounds.get(time)
-      if (at === undefined) bounds.set(time, (at = new Map()))
-      at.set(le, (at.get(le) ?? 0) + numberOf(v))
-    }
-  }
+    values[i]!.forEach((v, at) => {
+      if (Number.isNaN(v)) return
+      const time = times[at]!
+      let sums = bounds.get(time)
+      if (sums === undefined) bounds.set(time, (sums = new Map()))
+      sums.set(le, (sums.get(le) ?? 0) + v)
+    })
+  })
   const columns = new Map<number, Map<string, Bucket>>()
   for (const [time, at] of bounds) {
     const column = new Map<string, Bucket>()
@@ -70,6 +72,6 @@ function classic(series: Series[]): Column[] {
 }
 
 /** The buckets of all series at each time. */
-export function bucketsOf(series: Series[]): Column[] {
-  return isClassic(series) ? classic(series) : native(series)
+export function bucketsOf(series: Series[], columns: Columns): Column[] {
+  return isClassic(series) ? classic(series, columns) : native(series)
 }

@@ -28,7 +28,7 @@ export interface ChartProps {
   /** Makes the range longer or shorter by a factor. */
   onScale: (factor: number) => void
   /** Says where the pointer is: an index into the times, or null. */
-  onPoint: (at: number | null, times: number[], values: (number | null)[][]) => void
+  onPoint: (at: number | null, columns: Columns) => void
   onExemplar: (exemplar: Exemplar | null) => void
 }
 
@@ -143,6 +143,11 @@ function moveByKey(u: uPlot, event: KeyboardEvent, props: ChartProps): boolean {
   return true
 }
 
+/** Gaps are null for the chart; a column without them needs no copy. */
+function withGaps(column: Float64Array): Float64Array | (number | null)[] {
+  return column.some(Number.isNaN) ? Array.from(column, v => (Number.isNaN(v) ? null : v)) : column
+}
+
 /** Each area ends at the next one that is shown below it. Series of the chart begin with 1. */
 function bandsOf(areShown: boolean[]): uPlot.Band[] {
   const shown = areShown.flatMap((isShown, i) => (isShown ? [i + 1] : []))
@@ -172,7 +177,7 @@ export function Chart(props: ChartProps) {
     const width = Math.max(200, element.clientWidth)
     const isShown = (i: number) => props.shown === null || props.shown.has(i)
     const thinned = thin(props.columns, width)
-    const drawn = props.isStacked ? stack({ times: thinned.times, values: thinned.values.map((v, i) => (isShown(i) ? v : v.map(() => null))) }) : thinned
+    const drawn = props.isStacked ? stack(thinned, isShown) : thinned
     const order = props.isStacked ? drawn.values.map((_, i) => drawn.values.length - 1 - i) : drawn.values.map((_, i) => i)
     const axis = { stroke: colour('--faint'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1 } }
     const zone = props.zone === 'UTC' ? 'Etc/UTC' : props.zone
@@ -210,11 +215,11 @@ export function Chart(props: ChartProps) {
             },
           ],
           setCursor: [
-            (u: uPlot) => latest.current.onPoint(u.cursor.left! < 0 ? null : (u.cursor.idx ?? null), thinned.times, thinned.values),
+            (u: uPlot) => latest.current.onPoint(u.cursor.left! < 0 ? null : (u.cursor.idx ?? null), thinned),
           ],
         },
       },
-      [drawn.times, ...order.map(i => drawn.values[i]!)] as uPlot.AlignedData,
+      [drawn.times, ...order.map(i => withGaps(drawn.values[i]!))] as uPlot.AlignedData,
       element,
     )
     chart.current = plot

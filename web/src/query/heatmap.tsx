@@ -10,7 +10,8 @@ import { bucketsOf } from './buckets'
 import type { Bucket, Column } from './buckets'
 import { colour } from './colour'
 import { roundStep } from './result'
-import type { Series } from './result'
+import type { Columns, Series } from './result'
+import type { Grid } from './matrix'
 
 const height = 340
 const axisWidth = 64
@@ -50,14 +51,21 @@ interface Cell {
   bucket: Bucket
 }
 
-export function Heatmap(props: { series: Series[]; start: number; end: number; step: number; zone: Zone; onZoom: (start: number, end: number) => void }) {
-  const { start, end, step, zone } = props
+export function Heatmap(props: {
+  series: Series[]
+  values: Columns
+  grid: Grid
+  zone: Zone
+  onZoom: (start: number, end: number) => void
+}) {
+  const { zone } = props
+  const { start, end, step } = props.grid
   const canvas = useRef<HTMLCanvasElement>(null)
   const [settings] = useSettings()
   const [width, setWidth] = useState(0)
   const [cell, setCell] = useState<Cell | null>(null)
   const [drag, setDrag] = useState<[number, number] | null>(null)
-  const columns = useMemo(() => bucketsOf(props.series), [props.series])
+  const columns = useMemo(() => bucketsOf(props.series, props.values), [props.series])
   const most = useMemo(() => Math.max(0, ...columns.map(c => c.buckets.reduce((m, b) => Math.max(m, b.count), 0))), [columns])
   const scale = useMemo(() => scaleOf(columns), [columns])
   const first = start - step / 2

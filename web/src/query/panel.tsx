@@ -15,14 +15,16 @@ import { ExpressionField } from './editor'
 import { ExemplarList, TraceLink, drawn, fetchExemplars } from './exemplars'
 import type { Exemplar } from './exemplars'
 import { History, remember } from './history'
+import { askMatrix } from './matrix'
+import type { Grid } from './matrix'
 import { useModule } from './module'
 import { axisOf, axisText, panelsOf, valuesOf } from './panels'
 import type { Mode, Panel, Tab } from './panels'
 import { Plan } from './plan'
 import type { Operator } from './plan'
 import { MomentPicker, RangePicker, zoomed } from './range'
-import { columnsOf, isOfSeries, roundStep } from './result'
-import type { Result, Series } from './result'
+import { isOfSeries, lastOf, roundStep } from './result'
+import type { Columns, Result, Series } from './result'
 import { Legend, ResultTable } from './table'
 import { addMatcher } from './edit'
 import { csvOf, save, savePicture } from './export'
@@ -45,29 +47,45 @@ interface Outcome {
   tab: Tab
   answer: Answer<unknown>
   exemplars: Exemplar[]
+  /** Values of the series of a graph. */
+  columns: Columns
   start: number
   end: number
   step: number
 }
 
 const noAnswer: Answer<null> = { data: null, warnings: [], infos: [], bytes: 0 }
+const noColumns: Columns = { times: new Float64Array(), values: [] }
+
+/** The parameters of a range query. Whole steps, so that a graph that is refreshed keeps its points. */
+function rangeOf(p: Panel, end: number, step: number): Grid {
+  return { start: Math.ceil((end - p.range) / step) * step, end: Math.floor(end / step) * step, step }
+}
+
+function rangeValues(p: Panel, grid: Grid): Record<string, string | undefined> {
+  return {
+    query: p.expr,
+    lookback_delta: p.lookback === null ? undefined : formatDuration(p.lookback),
+    stats: 'cost',
+    start: String(grid.start),
+    end: String(grid.end),
+    step: String(grid.step),
+  }
+}
 
 async function fetchOutcome(p: Panel, width: number, signal: AbortSignal): Promise<Outcome> {
   const end = p.end ?? Date.now() / 1000
   const step = p.step ?? roundStep(p.range / Math.max(width, 100))
   const lookback = p.lookback === null ? undefined : formatDuration(p.lookback)
-  const common = { query: p.expr, lookback_delta: lookback, stats: 'cost' }
-  const outcome = { tab: p.tab, answer: noAnswer, exemplars: [], start: end - p.range, end, step }
+  const outcome = { tab: p.tab, answer: noAnswer, exemplars: [], columns: noColumns, start: end - p.range, end, step }
   switch (p.tab) {
     case 'graph': {
-      // Whole steps, so that a graph that is refreshed keeps its points.
-      const last = Math.floor(end / step) * step
-      const first = Math.ceil((end - p.range) / step) * step
-      const [answer, exemplars] = await Promise.all([
-        ask<Result>('api/v1/query_range', { ...common, start: String(first), end: String(last), step: String(step) }, signal),
+      const grid = rangeOf(p, end, step)
+      const [matrix, exemplars] = await Promise.all([
+        askMatrix(rangeValues(p, grid), grid, signal),
         p.exemplars ? fetchExemplars(p.expr, end - p.range, end, signal) : [],
       ])
-      return { ...outcome, answer, exemplars, start: first, end: last }
+      return { ...outcome, ...grid, ...matrix, exemplars }
     }
     case 'explain': {
       const values = { query: p.expr, lookback_delta: lookback, analyze: 'true', start: String(end - p.range), end: String(end), step: String(step) }
@@ -75,7 +93,7 @@ async function fetchOutcome(p: Panel, width: number, signal: AbortSignal): Promi
     }
     case 'table': {
       const time = p.end === null ? undefined : String(end)
-      return { ...outcome, answer: await ask<Result>('api/v1/query', { ...common, time }, signal) }
+      return { ...outcome, answer: await ask<Result>('api/v1/query', { query: p.expr, lookback_delta: lookback, stats: 'cost', time }, signal) }
     }
     case 'raw':
     case 'tree':
@@ -83,21 +101,31 @@ async function fetchOutcome(p: Panel, width: number, signal: AbortSignal): Promi
   }
 }
 
-function Exports(props: { panel: Panel; outcome: Outcome; box: HTMLElement | null }) {
-  const data = props.outcome.answer.data as Result
+function Exports(props: { panel: Panel; outcome: Outcome; box: HTMLElement | null; onError: (error: Error) => void }) {
+  const { outcome } = props
   const picture = () => {
     const canvas = props.box?.querySelector('canvas')
     if (canvas) savePicture(canvas, props.panel.expr)
   }
+  /** The samples of a graph are asked for again: the page keeps only what it draws. */
+  const saveAs = async (name: string, type: string, write: (data: Result) => string) => {
+    try {
+      const data =
+        outcome.tab === 'graph' ? (await ask<Result>('api/v1/query_range', rangeValues(props.panel, outcome))).data : (outcome.answer.data as Result)
+      save(name, type, write(data))
+    } catch (e) {
+      props.onError(e as Error)
+    }
+  }
   return (
     <span class="row">
-      <button type="button" onClick={() => save('firekeep.csv', 'text/csv', csvOf(data))}>
+      <button type="button" onClick={() => saveAs('firekeep.csv', 'text/csv', csvOf)}>
         CSV
       </button>
-      <button type="button" onClick={() => save('firekeep.json', 'application/json', JSON.stringify(data))}>
+      <button type="button" onClick={() => saveAs('firekeep.json', 'application/json', JSON.stringify)}>
         JSON
       </button>
-      {props.outcome.tab === 'graph' && (
+      {outcome.tab === 'graph' && (
         <button type="button" onClick={picture}>
           PNG
         </button>
@@ -137,18 +165,18 @@ function LazyHeatmap(props: GraphProps & { series: Series[] }) {
   const module = useModule(() => import('./heatmap'))
   if (module === null) return <p class="empty">Loading…</p>
   const zoom = (start: number, end: number) => props.onChange({ range: end - start, end })
-  return <module.Heatmap series={props.series} start={outcome.start} end={outcome.end} step={outcome.step} zone={props.zone} onZoom={zoom} />
+  return <module.Heatmap series={props.series} values={outcome.columns} grid={outcome} zone={props.zone} onZoom={zoom} />
 }
 
 function Lines(props: GraphProps & { series: Series[] }) {
   const { outcome, panel, series } = props
-  const columns = useMemo(() => columnsOf(series, outcome.start, outcome.end, outcome.step), [outcome])
+  const { columns } = outcome
   const colours = useMemo(() => series.map((_, i) => colourOf(i)), [outcome])
-  const last = useMemo(() => columns.values.map(c => c.reduce((l, v) => v ?? l, null)), [columns])
+  const last = useMemo(() => Float64Array.from(columns.values, lastOf), [columns])
   const dots = useMemo(() => drawn(outcome.exemplars), [outcome])
   const identity = useMemo(() => series.map(s => seriesText(s.metric)).join('\n'), [outcome])
   const [shown, setShown] = useState<Set<number> | null>(null)
-  const [point, setPoint] = useState<{ time: number; values: (number | null)[] } | null>(null)
+  const [point, setPoint] = useState<{ time: number; values: Float64Array } | null>(null)
   const [exemplar, setExemplar] = useState<Exemplar | null>(null)
   useEffect(() => setShown(null), [identity])
   useEffect(() => setExemplar(null), [outcome])
@@ -166,7 +194,7 @@ function Lines(props: GraphProps & { series: Series[] }) {
         shown={shown}
         onZoom={(start, end) => props.onChange({ range: end - start, end })}
         onScale={factor => props.onChange(zoomed(panel, factor))}
-        onPoint={(at, times, values) => setPoint(at === null ? null : { time: times[at]!, values: values.map(v => v[at] ?? null) })}
+        onPoint={(at, drawn) => setPoint(at === null ? null : { time: drawn.times[at]!, values: Float64Array.from(drawn.values, v => v[at]!) })}
         onExemplar={setExemplar}
       />
       <p class="point" aria-live="polite">
@@ -394,7 +422,7 @@ export function PanelView(props: {
             <footer class="title">
               <Costs outcome={outcome} seconds={load.seconds} />
               <span class="row">
-                <Exports panel={panel} outcome={outcome} box={box.current} />
+                <Exports panel={panel} outcome={outcome} box={box.current} onError={setTrouble} />
                 <CopyLink />
               </span>
             </footer>

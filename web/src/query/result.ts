@@ -46,34 +46,10 @@ export function numberOf(text: string): number {
   return Number(text)
 }
 
-/** The times of all series together, and for each series its values there; null: none. */
+/** The steps of a graph, and for each series its values there; NaN: none. */
 export interface Columns {
-  times: number[]
-  values: (number | null)[][]
-}
-
-/**
- * Puts the series of a matrix on common times, which are steps from `start` to `end`: a step without
- * a sample is a gap in the line.
- */
-export function columnsOf(series: Series[], start: number, end: number, step: number): Columns {
-  const size = Math.floor((end - start) / step + 1e-6) + 1
-  const times = Array.from({ length: size }, (_, i) => start + i * step)
-  const values = series.map(s => {
-    const column: (number | null)[] = new Array(size).fill(null)
-    for (const [t, text] of s.values ?? []) {
-      const at = Math.round((t - start) / step)
-      const v = numberOf(text)
-      if (at >= 0 && at < size && Number.isFinite(v)) column[at] = v
-    }
-    for (const [t, h] of s.histograms ?? []) {
-      const at = Math.round((t - start) / step)
-      const v = numberOf(h.sum)
-      if (at >= 0 && at < size && Number.isFinite(v)) column[at] = v
-    }
-    return column
-  })
-  return { times, values }
+  times: Float64Array
+  values: Float64Array[]
 }
 
 const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400]
@@ -88,32 +64,45 @@ export function thin(columns: Columns, pixels: number): Columns {
   const size = columns.times.length
   const width = Math.ceil(size / pixels)
   if (width <= 2) return columns
-  const times: number[] = []
-  const values: (number | null)[][] = columns.values.map(() => [])
-  for (let begin = 0; begin < size; begin += width) {
-    const end = Math.min(begin + width, size)
-    times.push(columns.times[begin]!, columns.times[end - 1]!)
-    columns.values.forEach((column, s) => {
+  const pairs = Math.ceil(size / width)
+  const times = new Float64Array(2 * pairs)
+  for (let p = 0; p < pairs; p++) {
+    times[2 * p] = columns.times[p * width]!
+    times[2 * p + 1] = columns.times[Math.min((p + 1) * width, size) - 1]!
+  }
+  const values = columns.values.map(column => {
+    const thinned = new Float64Array(2 * pairs).fill(NaN)
+    for (let p = 0; p < pairs; p++) {
       let least = -1
       let greatest = -1
-      for (let i = begin; i < end; i++) {
-        const v = column[i]
-        if (v === null || v === undefined) continue
+      for (let i = p * width; i < Math.min((p + 1) * width, size); i++) {
+        const v = column[i]!
+        if (Number.isNaN(v)) continue
         if (least < 0 || v < column[least]!) least = i
         if (greatest < 0 || v > column[greatest]!) greatest = i
       }
-      const [first, second] = least <= greatest ? [least, greatest] : [greatest, least]
-      values[s]!.push(first < 0 ? null : column[first]!, second < 0 ? null : column[second]!)
-    })
-  }
+      if (least < 0) continue
+      thinned[2 * p] = column[Math.min(least, greatest)]!
+      thinned[2 * p + 1] = column[Math.max(least, greatest)]!
+    }
+    return thinned
+  })
   return { times, values }
 }
 
-/** Adds each series to those before it; a gap counts as 0. */
-export function stack(columns: Columns): Columns {
-  const sum = new Array(columns.times.length).fill(0)
-  return {
-    times: columns.times,
-    values: columns.values.map(column => column.map((v, i) => (sum[i] += v ?? 0))),
-  }
+/** Adds each series that is shown to those before it; a gap counts as 0. */
+export function stack(columns: Columns, isShown: (i: number) => boolean): Columns {
+  const sum = new Float64Array(columns.times.length)
+  const values = columns.values.map((column, i) => {
+    if (isShown(i)) column.forEach((v, at) => (sum[at]! += Number.isNaN(v) ? 0 : v))
+    return sum.slice()
+  })
+  return { times: columns.times, values }
+}
+
+/** The last value of a column; NaN: it has none. */
+export function lastOf(column: Float64Array): number {
+  let at = column.length - 1
+  while (at > 0 && Number.isNaN(column[at]!)) at--
+  return column[at] ?? NaN
 }

@@ -132,18 +132,22 @@ export function ResultTable(props: { data: Result; zone: Zone; onFilter?: (name:
   )
 }
 
+function rank(value: number): number {
+  return Number.isNaN(value) ? -Infinity : value
+}
+
 /** The legend below a graph: values at the pointer, or the last ones. */
 export function Legend(props: {
   series: Series[]
   colours: string[]
-  values: (number | null)[]
+  values: Float64Array
   shown: Set<number> | null
   onShow: (shown: Set<number> | null) => void
   onFilter?: (name: string, value: string) => void
 }) {
   const most = 50
   const order = props.series.map((_, i) => i)
-  if (props.series.length > most) order.sort((a, b) => (props.values[b] ?? -Infinity) - (props.values[a] ?? -Infinity))
+  if (props.series.length > most) order.sort((a, b) => rank(props.values[b]!) - rank(props.values[a]!))
   const toggle = (i: number, only: boolean) => {
     if (only) {
       const isOnly = props.shown?.size === 1 && props.shown.has(i)
@@ -174,7 +178,7 @@ export function Legend(props: {
             <td>
               <SeriesName metric={props.series[i]!.metric} onFilter={props.onFilter} />
             </td>
-            <td class="number">{props.values[i] == null ? '' : short(props.values[i]!)}</td>
+            <td class="number">{Number.isNaN(props.values[i]!) ? '' : short(props.values[i]!)}</td>
           </tr>
         ))}
       </tbody>
