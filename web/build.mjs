@@ -35,7 +35,17 @@ const iconName = `icon-${createHash('sha256').update(icon).digest('hex').slice(0
 writeFileSync(join('dist/assets', iconName), icon)
 
 const entry = Object.entries(result.metafile.outputs).find(([, o]) => o.entryPoint === 'src/page.tsx')
+/** Scripts that the page's script imports, and those that these import. */
+function importsOf(path, found = new Set()) {
+  for (const i of result.metafile.outputs[path].imports) {
+    if (i.kind !== 'import-statement' || found.has(i.path)) continue
+    found.add(i.path)
+    importsOf(i.path, found)
+  }
+  return found
+}
 const names = {
+  preloads: [...importsOf(entry[0])].map(path => `<link rel="modulepreload" href="assets/${path.split('/').pop()}">`).join('\n'),
   icon: `assets/${iconName}`,
   script: `assets/${entry[0].split('/').pop()}`,
   style: `assets/${entry[1].cssBundle.split('/').pop()}`,

@@ -208,7 +208,18 @@ function Lines(props: GraphProps & { series: Series[] }) {
         )}
       </p>
       {panel.exemplars && <ExemplarList exemplars={outcome.exemplars} zone={props.zone} />}
-      <Legend series={series} colours={colours} values={point?.values ?? last} shown={shown} onShow={setShown} onFilter={props.onFilter} />
+      <div class="scroll">
+        <Legend
+          series={series}
+          colours={colours}
+          columns={columns}
+          values={point?.values ?? last}
+          valuesAre={point === null ? 'Last' : 'Value'}
+          shown={shown}
+          onShow={setShown}
+          onFilter={props.onFilter}
+        />
+      </div>
     </>
   )
 }

@@ -106,3 +106,16 @@ export function lastOf(column: Float64Array): number {
   while (at > 0 && Number.isNaN(column[at]!)) at--
   return column[at] ?? NaN
 }
+
+/** The least, mean and greatest value of a column; null: it has none. */
+export function summaryOf(column: Float64Array): { least: number; mean: number; greatest: number } | null {
+  let [least, greatest, sum, n] = [Infinity, -Infinity, 0, 0]
+  for (const v of column) {
+    if (Number.isNaN(v)) continue
+    least = Math.min(least, v)
+    greatest = Math.max(greatest, v)
+    sum += v
+    n++
+  }
+  return n === 0 ? null : { least, mean: sum / n, greatest }
+}

@@ -1,13 +1,13 @@
 // table.tsx - the answer of an instant query, or raw samples, as a table.
 
 import type { ComponentChildren } from 'preact'
-import { useState } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import { seriesText, short } from '../lib/format'
 import type { Labels } from '../lib/format'
 import { formatTime } from '../lib/time'
 import type { Zone } from '../lib/time'
-import { isOfSeries } from './result'
-import type { Histogram, Result, Series } from './result'
+import { isOfSeries, summaryOf } from './result'
+import type { Columns, Histogram, Result, Series } from './result'
 
 const rowsShown = 1000
 
@@ -136,11 +136,25 @@ function rank(value: number): number {
   return Number.isNaN(value) ? -Infinity : value
 }
 
+function Summary(props: { column: Float64Array }) {
+  const s = useMemo(() => summaryOf(props.column), [props.column])
+  return (
+    <>
+      {(s === null ? ['', '', ''] : [short(s.least), short(s.mean), short(s.greatest)]).map(text => (
+        <td class="number summary">{text}</td>
+      ))}
+    </>
+  )
+}
+
 /** The legend below a graph: values at the pointer, or the last ones. */
 export function Legend(props: {
   series: Series[]
   colours: string[]
+  /** The values of each series, and those at the pointer or the last ones. */
+  columns: Columns
   values: Float64Array
+  valuesAre: string
   shown: Set<number> | null
   onShow: (shown: Set<number> | null) => void
   onFilter?: (name: string, value: string) => void
@@ -161,6 +175,17 @@ export function Legend(props: {
   return (
     <table class="legend">
       <caption>{props.series.length > most ? `${most} of ${props.series.length} series, greatest first` : `${props.series.length} series`}</caption>
+      <thead>
+        <tr>
+          <td />
+          <th scope="col">Series</th>
+          {['Least', 'Mean', 'Greatest', props.valuesAre].map(name => (
+            <th scope="col" class="number">
+              {name}
+            </th>
+          ))}
+        </tr>
+      </thead>
       <tbody>
         {order.slice(0, most).map(i => (
           <tr class={props.shown === null || props.shown.has(i) ? '' : 'hidden'}>
@@ -178,6 +203,7 @@ export function Legend(props: {
             <td>
               <SeriesName metric={props.series[i]!.metric} onFilter={props.onFilter} />
             </td>
+            <Summary column={props.columns.values[i]!} />
             <td class="number">{Number.isNaN(props.values[i]!) ? '' : short(props.values[i]!)}</td>
           </tr>
         ))}
