@@ -257,7 +257,7 @@ await claim('raw samples are shown as stored, with staleness markers', async () 
 await claim('the parts of an expression have their series, and label sets without a partner', async () => {
   const expr = encodeURIComponent('sum by (path) (rate(requests_total[10m])) / on (path) limit_total')
   const page = await open(`/query?g0.expr=${expr}&g0.tab=tree`)
-  await shows(page, 'rate(requests_total[10m])', '3 series', '1 series', '2 label sets of the left side without a partner')
+  await shows(page, 'rate(requests_total[10m])', '3 series', '1 series', 'path 3', '2 label sets of the left side without a partner')
   await page.click('.lonely summary')
   await shows(page, '{path="/b"}')
   await axeFinds(page)
@@ -358,6 +358,10 @@ await claim('a graph has the numbers of the server in all their forms', async ()
 await claim('the cost of a query stands beside its result', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
   await shows(page, 'samples read of', 'memory', 'steps from the cache', 'step ')
+  const answered = page.waitForResponse(r => r.url().includes('query_range') && r.request().postData().includes('nocache=1'))
+  await page.evaluate(() => [...document.querySelectorAll('label.check')].find(l => l.textContent === 'Cache').click())
+  await answered
+  await shows(page, ' 0 of ')
 })
 
 await claim('results are saved as CSV, JSON and PNG', async () => {

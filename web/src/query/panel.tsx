@@ -67,6 +67,7 @@ function rangeValues(p: Panel, grid: Grid): Record<string, string | undefined> {
     query: p.expr,
     lookback_delta: p.lookback === null ? undefined : formatDuration(p.lookback),
     stats: 'cost',
+    nocache: p.cache ? undefined : '1',
     start: String(grid.start),
     end: String(grid.end),
     step: String(grid.step),
@@ -394,6 +395,7 @@ export function PanelView(props: {
         )}
         {panel.tab === 'graph' && (
           <>
+            <Check label="Cache" value={panel.cache} onChange={cache => onChange({ cache })} />
             <Pick label="Mode" choices={modes} value={panel.mode} onChange={m => onChange({ mode: m as Mode })} />
           </>
         )}

@@ -24,6 +24,8 @@ export interface Panel {
   /** Least and greatest value of the axis; null: those of the result. */
   axis: [number | null, number | null]
   exemplars: boolean
+  /** Says whether a graph may use cached results. */
+  cache: boolean
 }
 
 let nextId = 1
@@ -42,6 +44,7 @@ export function newPanel(expr = ''): Panel {
     thresholds: [],
     axis: [null, null],
     exemplars: false,
+    cache: true,
   }
 }
 
@@ -97,6 +100,7 @@ function panelOf(values: URLSearchParams, prefix: string): Panel {
     thresholds: (of('thresholds') ?? '').split(',').filter(t => t !== '').map(Number).filter(Number.isFinite),
     axis: axisOf(of('axis') ?? (of('y_axis_min') === null ? '' : `${of('y_axis_min')}:`)) ?? [null, null],
     exemplars: of('show_exemplars') === '1',
+    cache: of('nocache') !== '1',
   }
 }
 
@@ -126,6 +130,7 @@ export function valuesOf(panels: Panel[]): URLSearchParams {
     }
     if (p.mode !== 'lines') set('display_mode', p.mode)
     if (p.exemplars) set('show_exemplars', '1')
+    if (!p.cache) set('nocache', '1')
     if (p.log) set('log', '1')
     if (p.lookback !== null) set('lookback', formatDuration(p.lookback))
     if (axisText(p.axis) !== '') set('axis', axisText(p.axis))

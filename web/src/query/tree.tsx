@@ -14,6 +14,9 @@ import { isOfSeries, numberOf } from './result'
 import type { Result } from './result'
 
 const lonelyShown = 20
+/** Most series whose labels are read. */
+const labelledMax = 2000
+const labelsShown = 8
 const atOnce = 4
 const constants = new Set(['scalar', 'time', 'pi', 'start', 'end', 'range', 'step'])
 
@@ -52,6 +55,8 @@ interface Lonely {
 
 interface Found {
   value: string
+  /** Names of labels, each with its number of values; empty where there are too many series. */
+  labels: [string, number][]
   seconds: number
   lonely: Lonely[]
 }
@@ -60,16 +65,31 @@ function seriesOf(answer: Answer<Result>) {
   return isOfSeries(answer.data) ? answer.data.result : []
 }
 
+/** Counts the values of each label, most first. */
+function labelsOf(series: Labels[]): [string, number][] {
+  const values = new Map<string, Set<string>>()
+  for (const labels of series) {
+    for (const [name, value] of Object.entries(labels)) {
+      const known = values.get(name)
+      if (known !== undefined) known.add(value)
+      else values.set(name, new Set([value]))
+    }
+  }
+  return [...values].filter(([name]) => name !== '__name__').map(([name, of]): [string, number] => [name, of.size]).sort((a, b) => b[1] - a[1])
+}
+
 async function find(p: Part, moment: Moment, signal: AbortSignal): Promise<Found> {
   const began = performance.now()
   const run = (query: string, limit?: number) => ask<Result>('api/v1/query', { ...moment, query, limit: limit === undefined ? undefined : String(limit) }, signal)
   if (isScalar(p)) {
     const { data } = await run(p.text)
-    return { value: isOfSeries(data) ? '' : data.result[1], seconds: (performance.now() - began) / 1000, lonely: [] }
+    return { value: isOfSeries(data) ? '' : data.result[1], labels: [], seconds: (performance.now() - began) / 1000, lonely: [] }
   }
-  const counted = await run(`count(${isOfRanges(p) ? `last_over_time(${p.text})` : p.text})`)
+  const vector = isOfRanges(p) ? `last_over_time(${p.text})` : p.text
+  const counted = await run(`count(${vector})`)
   const seconds = (performance.now() - began) / 1000
   const n = numberOf(seriesOf(counted)[0]?.value?.[1] ?? '0')
+  const labels = n > 0 && n <= labelledMax ? labelsOf(seriesOf(await run(vector)).map(s => s.metric)) : []
   const lonely = await Promise.all(
     lonelyOf(p).map(async (query, i) => {
       const found = seriesOf(await run(query, lonelyShown + 1))
@@ -80,7 +100,7 @@ async function find(p: Part, moment: Moment, signal: AbortSignal): Promise<Found
       }
     }),
   )
-  return { value: `${count(n)} series`, seconds, lonely: lonely.filter(l => l.sets.length > 0) }
+  return { value: `${count(n)} series`, labels, seconds, lonely: lonely.filter(l => l.sets.length > 0) }
 }
 
 /** Runs some of the tasks at a time. */
@@ -125,7 +145,23 @@ function Row(props: { part: Part; depth: number; found: Found | Error | undefine
           <code>{part.text}</code>
         </Link>
         {found instanceof Error && <Notice kind="error">{found.message}</Notice>}
-        {found !== undefined && !(found instanceof Error) && found.lonely.map(l => <LonelySets lonely={l} />)}
+        {found !== undefined && !(found instanceof Error) && (
+          <>
+            {found.labels.length > 0 && (
+              <div class="cardinality">
+                {found.labels.slice(0, labelsShown).map(([name, n]) => (
+                  <small>
+                    {name} {count(n)}
+                  </small>
+                ))}
+                {found.labels.length > labelsShown && <small>…</small>}
+              </div>
+            )}
+            {found.lonely.map(l => (
+              <LonelySets lonely={l} />
+            ))}
+          </>
+        )}
       </td>
       <td>{part.kind === 'BinaryExpr' || part.kind === 'FunctionCall' || part.kind === 'AggregateExpr' ? <code>{part.name}</code> : ''}</td>
       <td class="number">{found === undefined ? '…' : found instanceof Error ? '–' : found.value}</td>
@@ -176,7 +212,7 @@ export function Tree(props: { expr: string; moment: Moment; asked: object }) {
         </thead>
         <tbody>
           {(rows ?? []).map(([p, depth]) => (
-            <Row part={p} depth={depth} found={p.kind === 'StringLiteral' || p.kind === 'NumberDurationLiteral' ? { value: '', seconds: 0, lonely: [] } : found.get(p)} />
+            <Row part={p} depth={depth} found={p.kind === 'StringLiteral' || p.kind === 'NumberDurationLiteral' ? { value: '', labels: [], seconds: 0, lonely: [] } : found.get(p)} />
           ))}
         </tbody>
       </table>
