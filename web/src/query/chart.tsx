@@ -14,7 +14,6 @@ import type { Columns } from './result'
 
 export interface ChartProps {
   columns: Columns
-  /** Number of series. */
   count: number
   zone: Zone
   isStacked: boolean

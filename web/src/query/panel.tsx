@@ -6,6 +6,7 @@ import type { Answer } from '../lib/api'
 import { bytes, count, duration, seriesText, short } from '../lib/format'
 import { formatDuration, formatTime, parseDuration } from '../lib/time'
 import type { Zone } from '../lib/time'
+import { Lazy } from '../ui/lazy'
 import { useLoad, useRepeat } from '../ui/load'
 import { Check, Failure, Field, Notice, Pick, Tabs } from '../ui/parts'
 import { isClassic } from './buckets'
@@ -17,7 +18,6 @@ import type { Exemplar } from './exemplars'
 import { History, remember } from './history'
 import { askMatrix } from './matrix'
 import type { Grid } from './matrix'
-import { useModule } from './module'
 import { axisOf, axisText, panelsOf, valuesOf } from './panels'
 import type { Mode, Panel, Tab } from './panels'
 import { Plan } from './plan'
@@ -163,10 +163,12 @@ interface GraphProps {
 
 function LazyHeatmap(props: GraphProps & { series: Series[] }) {
   const { outcome } = props
-  const module = useModule(() => import('./heatmap'))
-  if (module === null) return <p class="empty">Loading…</p>
   const zoom = (start: number, end: number) => props.onChange({ range: end - start, end })
-  return <module.Heatmap series={props.series} values={outcome.columns} grid={outcome} zone={props.zone} onZoom={zoom} />
+  return (
+    <Lazy load={() => import('./heatmap')}>
+      {m => <m.Heatmap series={props.series} values={outcome.columns} grid={outcome} zone={props.zone} onZoom={zoom} />}
+    </Lazy>
+  )
 }
 
 function Lines(props: GraphProps & { series: Series[] }) {
@@ -248,26 +250,22 @@ function Graph(props: GraphProps) {
   )
 }
 
-interface LazyProps {
-  panel: Panel
-  outcome: Outcome
-  zone: Zone
-  onFilter: (name: string, value: string) => void
-}
-
-function LazyRaw(props: LazyProps) {
+/** The views that ask for themselves. */
+function LazyView(props: { panel: Panel; outcome: Outcome; zone: Zone }) {
   const { outcome, panel } = props
-  const module = useModule(() => import('./raw'))
-  if (module === null) return <p class="empty">Loading…</p>
-  return <module.Raw expr={panel.expr} start={outcome.start} end={outcome.end} zone={props.zone} asked={outcome} onFilter={props.onFilter} />
-}
-
-function LazyTree(props: LazyProps) {
-  const { outcome, panel } = props
-  const module = useModule(() => import('./tree'))
-  if (module === null) return <p class="empty">Loading…</p>
+  if (panel.tab === 'raw') {
+    return (
+      <Lazy key="raw" load={() => import('./raw')}>
+        {m => <m.Raw expr={panel.expr} start={outcome.start} end={outcome.end} zone={props.zone} asked={outcome} />}
+      </Lazy>
+    )
+  }
   const lookback = panel.lookback === null ? undefined : formatDuration(panel.lookback)
-  return <module.Tree expr={panel.expr} moment={{ time: String(outcome.end), lookback_delta: lookback }} asked={outcome} />
+  return (
+    <Lazy key="tree" load={() => import('./tree')}>
+      {m => <m.Tree expr={panel.expr} moment={{ time: String(outcome.end), lookback_delta: lookback }} asked={outcome} />}
+    </Lazy>
+  )
 }
 
 /** Copies the address of the page, for others to open. What is shown up to now keeps its times. */
@@ -428,8 +426,7 @@ export function PanelView(props: {
           {outcome.answer.infos.map(i => <Notice kind="info">{i}</Notice>)}
           {panel.tab === 'table' && <ResultTable data={outcome.answer.data as Result} zone={props.zone} onFilter={filter} />}
           {panel.tab === 'graph' && <Graph panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} onChange={onChange} />}
-          {panel.tab === 'raw' && <LazyRaw panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} />}
-          {panel.tab === 'tree' && <LazyTree panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} />}
+          {(panel.tab === 'raw' || panel.tab === 'tree') && <LazyView panel={panel} outcome={outcome} zone={props.zone} />}
           {panel.tab === 'explain' && <Plan plan={outcome.answer.data as Operator} />}
           {(panel.tab === 'table' || panel.tab === 'graph') && (
             <footer class="title">

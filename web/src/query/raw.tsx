@@ -146,14 +146,7 @@ function csvOf(series: RawSeries[]): string {
   return ['series,time_ms,value', ...rows].join('\n') + '\n'
 }
 
-export function Raw(props: {
-  expr: string
-  start: number
-  end: number
-  zone: Zone
-  asked: object
-  onFilter: (name: string, value: string) => void
-}) {
+export function Raw(props: { expr: string; start: number; end: number; zone: Zone; asked: object }) {
   const [load, send] = useLoad<RawSeries[]>()
   useEffect(() => {
     send(async signal => {

@@ -33,6 +33,9 @@ export interface RawSeries {
 
 const types = ['=', '!=', '=~', '!~']
 const answerMax = 32 << 20
+/** Most bytes of an answer when it is unpacked. */
+const unpackedMax = 256 << 20
+const tooMany = `The samples take more than ${answerMax >> 20} MiB: select fewer series or a shorter range.`
 const staleBits = 0x7ff0000000000002n
 
 // --- the request -------------------------------------------------------------------------------
@@ -109,6 +112,7 @@ class Bytes {
 function unpack(block: Uint8Array): Uint8Array {
   const from = new Bytes(block)
   const size = from.number()
+  if (size > unpackedMax) throw new Error(tooMany)
   const to = new Uint8Array(size)
   let end = 0
   while (!from.isAtEnd) {
@@ -221,7 +225,7 @@ async function bodyOf(response: Response): Promise<Uint8Array> {
     size += r.value.length
     if (size <= answerMax) continue
     await reader.cancel()
-    throw new Error(`The samples take more than ${answerMax >> 20} MiB: select fewer series or a shorter range.`)
+    throw new Error(tooMany)
   }
   const all = new Uint8Array(size)
   let at = 0
