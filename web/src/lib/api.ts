@@ -75,10 +75,10 @@ export async function ask<T>(path: string, values: Values, signal?: AbortSignal)
   return answerOf<T>(await send(path, { method: 'POST', body: formOf(values), signal }))
 }
 
-/** Asks as ask() does, and returns the answer before its body is read. */
-export async function open(path: string, values: Values, signal?: AbortSignal): Promise<Response> {
-  const response = await send(path, { method: 'POST', body: formOf(values), signal })
-  if (!response.ok) await readEnvelope(response)
+/** Posts a body, and returns the answer before its own is read; errors are those of ask(). */
+export async function open(path: string, init: RequestInit): Promise<Response> {
+  const response = await send(path, { ...init, method: 'POST' })
+  if (!response.ok) await answerOf(response)
   return response
 }
 
@@ -100,7 +100,7 @@ get.text = async function (path: string, signal?: AbortSignal): Promise<string> 
 
 /** Sends a text, which is not a form, to a route that answers in the envelope. */
 export async function sendText<T>(path: string, text: string, type: string, signal?: AbortSignal): Promise<Answer<T>> {
-  return readEnvelope<T>(await send(path, { method: 'POST', body: text, headers: { 'Content-Type': type }, signal }))
+  return answerOf<T>(await send(path, { method: 'POST', body: text, headers: { 'Content-Type': type }, signal }))
 }
 
 /** Changes something on the server; an answer without a body is fine. */

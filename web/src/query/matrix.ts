@@ -1,7 +1,7 @@
 // matrix.ts - reads the answer of a range query series by series while it arrives. Of thousands of
 // series only the columns of numbers are kept: all samples as objects take ten times the memory.
 
-import { open } from '../lib/api'
+import { formOf, open } from '../lib/api'
 import type { Answer } from '../lib/api'
 import { numberOf } from './result'
 import type { Columns, OfSeries, Series } from './result'
@@ -122,7 +122,7 @@ export async function askMatrix(values: Record<string, string | undefined>, grid
   const times = Float64Array.from({ length: size }, (_, i) => grid.start + i * grid.step)
   const series: Series[] = []
   const columns: Float64Array[] = []
-  const response = await open('api/v1/query_range', values, signal)
+  const response = await open('api/v1/query_range', { body: formOf(values), signal })
   const { text, bytes } = await readSeries(response, part => {
     const [s, column] = readColumn(part, grid, size)
     series.push(s)
