@@ -4,9 +4,10 @@
  *
  *     knock URL --clients 1000 --requests 1 --users 1000
  *
- * A refusal with 429 or 503, and a connection that fails, is tried again after 50 to 150 ms, as
- * senders do. Prints key=value lines.
+ * A refusal with 429 or 503, and a connection that fails, is tried again as Prometheus does: after
+ * 30 ms, then after twice as long each time, at most 5 s. Prints key=value lines.
  */
+#include <crypt.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth/password.h"
 #include "base/text/base64.h"
 #include "lib/channel.h"
 
@@ -23,20 +23,24 @@ static const char USAGE[] =
     "usage: knock URL [options]\n"
     "  --clients N        clients, each a thread (1)\n"
     "  --requests N       requests of each (1)\n"
-    "  --users N          client I is user uI, with the password \"password I\"\n"
+    "  --users N          client I is user uI, with the password \"secret\"\n"
     "  --authorization T  the header's value for all clients\n"
     "  --new              a new connection for each request\n"
     "  --resume           the same, with the TLS session of the client's first connection\n"
     "  --hold             keeps the connections, prints, and waits for the end of the input\n"
-    "knock --list N       prints these users for a configuration, with bcrypt of cost 10\n";
+    "  --list             prints the users for a configuration, and ends\n"
+    "  --cost N           of their hash, which is one of bcrypt (10)\n";
 
-enum { STATUSES = 600, STACK_BYTES = 256 * 1024, TRIES_MAX = 6000 };
+/* Clients are not refused for as long as this, even on a busy machine. */
+static const double REFUSED_MAX_S = 600;
+enum { STATUSES = 600, STACK_BYTES = 256 * 1024, PAUSE_MIN_MS = 30, PAUSE_MAX_MS = 5000 };
+static const char PASSWORD[] = "secret";
 
 struct options {
     struct address address;
-    uint64_t clients, requests, users;
+    uint64_t clients, requests, users, cost;
     const char *authorization;
-    bool is_new, resumes, holds;
+    bool is_new, resumes, holds, lists;
 };
 
 struct client {
@@ -49,7 +53,6 @@ struct client {
     size_t request_size;
     uint64_t statuses[STATUSES]; /* 0: no answer */
     uint64_t resumed;
-    uint64_t random;
     double took_max_s;
 };
 
@@ -62,8 +65,7 @@ make_request(struct client *c)
     buf_init(&coded, NULL, sizeof line);
     if (o->users > 0) {
         int size =
-            snprintf(pair, sizeof pair, "u%lu:password %lu", (unsigned long)(c->index % o->users),
-                     (unsigned long)(c->index % o->users));
+            snprintf(pair, sizeof pair, "u%lu:%s", (unsigned long)(c->index % o->users), PASSWORD);
         base64_put(&coded, bytes_of(pair, (size_t)size));
         snprintf(line, sizeof line, "Authorization: Basic %.*s\r\n", (int)coded.size,
                  (const char *)coded.at);
@@ -122,14 +124,14 @@ run(void *context)
     struct client *c = context;
     for (uint64_t i = 0; i < c->options->requests; i++) {
         double began_s = now_s(CLOCK_MONOTONIC);
-        unsigned tries = 0;
-        for (;;) {
+        for (long pause_ms = PAUSE_MIN_MS;;) {
             unsigned status = ask(c);
             c->statuses[status]++;
             if (status != 0 && status != 429 && status != 503) break;
-            if (++tries == TRIES_MAX) die("the server lets nobody in (status %u)", status);
-            long wait_ms = 50 + (long)(random_next(&c->random) % 100);
-            nanosleep(&(struct timespec){.tv_nsec = wait_ms * 1000000}, NULL);
+            if (now_s(CLOCK_MONOTONIC) - began_s > REFUSED_MAX_S)
+                die("the server lets nobody in (status %u)", status);
+            nanosleep(&(struct timespec){pause_ms / 1000, pause_ms % 1000 * 1000000}, NULL);
+            pause_ms = pause_ms < PAUSE_MAX_MS / 2 ? pause_ms * 2 : PAUSE_MAX_MS;
         }
         double took_s = now_s(CLOCK_MONOTONIC) - began_s;
         if (took_s > c->took_max_s) c->took_max_s = took_s;
@@ -137,19 +139,19 @@ run(void *context)
     return NULL;
 }
 
+/* All users have the same hash: the server remembers passwords by user, and hashes each. */
 static void
-list_users(uint64_t count)
+list_users(uint64_t count, unsigned long cost)
 {
+    static const char salt[16] = "0123456789abcde";
+    char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+    struct crypt_data data = {0};
+    if (crypt_gensalt_rn("$2b$", cost, salt, sizeof salt, setting, sizeof setting) == NULL ||
+        crypt_rn(PASSWORD, setting, &data, sizeof data) == NULL)
+        die("cannot make a hash");
     for (uint64_t i = 0; i < count; i++) {
-        char password[32], hash[PASSWORD_HASH_BYTES];
-        uint8_t salt[PASSWORD_SALT_BYTES] = {0};
-        memcpy(salt, &i, sizeof i);
-        int size = snprintf(password, sizeof password, "password %lu", (unsigned long)i);
-        if (password_hash_make(NULL, PASSWORD_BCRYPT, bytes_of(password, (size_t)size), salt, hash,
-                               NULL))
-            die("cannot make a hash");
         printf("- {name: u%lu, password: '%s', permissions: [read, write, metrics]}\n",
-               (unsigned long)i, hash);
+               (unsigned long)i, data.output);
     }
 }
 
@@ -177,11 +179,17 @@ static void
 parse_arguments(struct options *o, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"clients", required_argument, NULL, 'c'}, {"requests", required_argument, NULL, 'r'},
-        {"users", required_argument, NULL, 'u'},   {"authorization", required_argument, NULL, 'a'},
-        {"list", required_argument, NULL, 'l'},    {"new", no_argument, NULL, 'n'},
-        {"resume", no_argument, NULL, 's'},        {"hold", no_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"clients", required_argument, NULL, 'c'},
+        {"requests", required_argument, NULL, 'r'},
+        {"users", required_argument, NULL, 'u'},
+        {"authorization", required_argument, NULL, 'a'},
+        {"cost", required_argument, NULL, 't'},
+        {"list", no_argument, NULL, 'l'},
+        {"new", no_argument, NULL, 'n'},
+        {"resume", no_argument, NULL, 's'},
+        {"hold", no_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     for (int got; (got = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (got == 'c') o->clients = (uint64_t)parse_number("clients", optarg);
@@ -191,28 +199,31 @@ parse_arguments(struct options *o, int argc, char **argv)
         if (got == 'n') o->is_new = true;
         if (got == 's') o->is_new = o->resumes = true;
         if (got == 'o') o->holds = true;
+        if (got == 't') o->cost = (uint64_t)parse_number("cost", optarg);
+        if (got == 'l') o->lists = true;
         if (got == 'h' || got == '?') tell_usage(USAGE, got == 'h');
-        if (got != 'l') continue;
-        list_users((uint64_t)parse_number("list", optarg));
-        exit(0);
     }
-    if (argc - optind != 1 || o->clients == 0) tell_usage(USAGE, 0);
-    address_parse(&o->address, argv[optind], "/-/ready");
+    if (argc - optind != !o->lists || o->clients == 0) tell_usage(USAGE, 0);
+    if (!o->lists) address_parse(&o->address, argv[optind], "/-/ready");
 }
 
 int
 main(int argc, char **argv)
 {
-    struct options o = {.clients = 1, .requests = 1};
+    struct options o = {.clients = 1, .requests = 1, .cost = 10};
     pthread_attr_t attributes;
     signal(SIGPIPE, SIG_IGN);
     parse_arguments(&o, argc, argv);
+    if (o.lists) {
+        list_users(o.users, o.cost);
+        return 0;
+    }
     struct client *all = must(calloc(o.clients, sizeof *all));
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     double began_s = now_s(CLOCK_MONOTONIC);
     for (uint64_t i = 0; i < o.clients; i++) {
-        all[i] = (struct client){.options = &o, .index = i, .channel.fd = -1, .random = i};
+        all[i] = (struct client){.options = &o, .index = i, .channel.fd = -1};
         make_request(&all[i]);
         if (pthread_create(&all[i].thread, &attributes, run, &all[i])) die("too many clients");
     }

@@ -5,9 +5,12 @@
 #   samples-N     over N connections: CPU per million samples, in clear text and over TLS 1.3
 #   handshakes    full ones and resumed ones (P-256), with a request each: each per CPU second
 #   idle          resident memory per connection that waits for a request
-#   passwords     USERS users with bcrypt passwords of cost 10, each a client: the first request of
-#                 each, then REQUESTS further ones
-#   tokens        the same with one token
+#   passwords     USERS users with bcrypt passwords, each a client: the first request of each, whose
+#                 password is hashed, then REQUESTS further ones. Each step of COST doubles the time of
+#                 a hash; 10 is that of Prometheus' documents, and takes most of a minute for 1,000
+#                 users, because one thread hashes
+#   tokens        the further ones with one token
+#   signatures    what is verified per CPU second: SigV4, and JSON Web Tokens (sigv4_bench, jwt_bench)
 
 trust_about() {
     echo "TLS and signing in; cases: what is measured"
@@ -18,9 +21,10 @@ trust_load() {
     sizes series 100000 20000
     sizes scrapes 48 16
     sizes users 1000 100
+    sizes cost 6 6
     sizes requests 20 5
     sizes handshakes 3000 300
-    cases=(samples-1 samples-16 handshakes idle passwords tokens)
+    cases=(samples-1 samples-16 handshakes idle passwords tokens signatures)
     [[ -z ${CASES-} ]] || read -ra cases <<<"$CASES"
 }
 
@@ -33,10 +37,9 @@ trust_configure() {
         -addext subjectAltName=DNS:localhost -keyout "$key" -out "$work/trust.pem" 2>/dev/null || give_up "no certificate"
     tls_port=$(free_ports 1)
     {
-        printf 'listeners: [{address: "127.0.0.1:%s", tls_server_config: {cert_file: "%s", key_file: "%s"}}]\n' \
-            "$tls_port" "$work/trust.pem" "$key"
+        printf 'listeners: [{address: "127.0.0.1:%s", tls_server_config: {cert_file: trust.pem, key_file: trust.key}}]\n' "$tls_port"
         case $case in
-        passwords) echo users: && "$BUILD/bench/knock" --list "$users" ;;
+        passwords) echo users: && "$BUILD/bench/knock" --list --users "$users" --cost "$cost" ;;
         tokens) printf 'users: [{name: a, tokens: [%s], permissions: [read, write, metrics]}]\n' "$trust_token" ;;
         esac
     } >"$work/trust.yml"
@@ -95,7 +98,27 @@ trust_idle() { # KEY URL COUNT
     rm "$work/hold"
 }
 
+# Runs a measuring program and notes the last word of the lines that begin with these words.
+trust_verify() { # PROGRAM [KEY WORDS]...
+    local program=$1
+    shift
+    "$BUILD/bench/$program" >"$work/verified" || give_up "$program fails"
+    while (($# > 0)); do
+        note "$1" "$(sed -n "s|^$2 .* \([0-9]*\)/s$|\1|p" "$work/verified")"
+        shift 2
+    done
+}
+
+trust_signatures() {
+    trust_verify sigv4_bench sigv4_query_per_cpu_s 'GET  /api/v1/query' sigv4_write_per_cpu_s '.* 20480 bytes'
+    trust_verify jwt_bench rs256_per_cpu_s RS256 es256_per_cpu_s ES256 eddsa_per_cpu_s Ed25519
+}
+
 trust_turn() {
+    [[ $case != signatures ]] || {
+        trust_signatures
+        return
+    }
     local tls_port open=http://127.0.0.1:$port hold
     trust_configure
     start_server "$name"
@@ -115,7 +138,9 @@ trust_turn() {
         ;;
     passwords)
         trust_knock first "$open/api/v1/status/buildinfo" --clients "$users" --users "$users"
+        note first_ms "$(calc "$(cpu_between begin end) / $users * 1000" %.2f)"
         trust_knock later "$open/api/v1/status/buildinfo" --clients "$users" --users "$users" --requests "$requests"
+        note later_us "$(calc "$(cpu_between begin end) / ($users * $requests) * 1e6" %.1f)"
         ;;
     tokens) trust_knock token "$open/api/v1/status/buildinfo" --clients 16 --requests $((users * requests / 16)) --authorization 'Bearer abc' ;;
     esac
@@ -133,13 +158,20 @@ resumed_per_cpu_s|  with a resumed one|%d
 resumed_share|  share that was resumed|%.2f
 clear_kib|KiB per idle connection, clear text|%.1f
 tls_kib|  TLS|%.1f
-first_cpu_s|CPU s of the first requests|%.1f
+first_cpu_s|CPU s of the first requests, with hashing|%.1f
+first_ms|  CPU ms of each|%.2f
 first_seconds|  seconds until all are answered|%.1f
 first_503|  refused with 503 and repeated|%d
-later_per_cpu_s|later requests/CPU s|%d
+later_per_cpu_s|requests with a known password/CPU s|%d
+later_us|  CPU us of each|%.1f
 later_max_s|  slowest, s|%.3f
 later_503|  refused with 503|%d
 token_per_cpu_s|requests with a token/CPU s|%d
+sigv4_query_per_cpu_s|signatures (SigV4)/CPU s, of a query|%d
+sigv4_write_per_cpu_s|  of a write of 20 KiB|%d
+rs256_per_cpu_s|tokens (JWT)/CPU s, RS256|%d
+es256_per_cpu_s|  ES256|%d
+eddsa_per_cpu_s|  EdDSA (Ed25519)|%d
 peak_rss_mib|peak RSS, MiB|%.0f
 END
 }
