@@ -66,7 +66,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct settings settings;
-    struct access_settings access;
+    struct access_settings access = {.arenas = {NULL}}; /* an error leaves it as it is */
     struct why why = {""};
     settings_default(&settings);
     settings.tenancy_enabled = true;
