@@ -113,12 +113,14 @@ put_query(struct buf *to, struct bytes query, bool as_sent, struct buf *scratch)
         if (e) return e;
         count++;
     }
+    /* The buffer has no address while it is empty, for example because of too little memory. */
+    const uint8_t *text = scratch->at == NULL ? (const uint8_t *)"" : scratch->at;
     for (uint32_t i = 0; i < count; i++) {
         size_t begin = i == 0 ? 0 : ends[2 * i - 1];
         assert(begin <= ends[2 * i]);
         assert(ends[2 * i] <= ends[2 * i + 1]);
-        all[i].name = bytes_of(scratch->at + begin, ends[2 * i] - begin);
-        all[i].value = bytes_of(scratch->at + ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
+        all[i].name = bytes_of(text + begin, ends[2 * i] - begin);
+        all[i].value = bytes_of(text + ends[2 * i], ends[2 * i + 1] - ends[2 * i]);
     }
     qsort(all, count, sizeof *all, by_name_and_value);
     for (uint32_t i = 0; i < count; i++) {
