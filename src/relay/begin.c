@@ -249,6 +249,19 @@ fill_instead(struct relay *r, const struct wal_stats *log, bool other)
     return true;
 }
 
+/* True if nothing was ever written to this log, nor to the one that the state knows. A log gets a new
+ * id at each start until something is written to it. */
+static bool
+both_are_empty(const struct relay_state *s, const struct wal_stats *log)
+{
+    uint64_t items = 0;
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
+        items += log->totals[kind] + s->log_totals.of[kind];
+    }
+    return s->log_totals.known && items == 0 && !s->fill.active && s->expected.until_pos == 0 &&
+           s->cursor.pos <= log->end_pos;
+}
+
 /* A log that was removed, or restored from a copy, may lack items that are queued for this
  * destination, and have others at the same positions. True if that is so, and the state says it. */
 static bool
@@ -262,6 +275,7 @@ fit_to_log(struct relay *r)
     bool other = memcmp(s->log_id, none, sizeof none) != 0 &&
                  memcmp(s->log_id, wal_log_id(o->wal), sizeof s->log_id) != 0;
     memcpy(s->log_id, wal_log_id(o->wal), sizeof s->log_id);
+    if (other && both_are_empty(s, &log)) return true;
     bool less = !is_fill_pos(s->cursor.pos) && s->cursor.pos > log.end_pos;
     /* The log ends before the parts do. Reading it shows that items are missing only if the number
      * before the position is known. */

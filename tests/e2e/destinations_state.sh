@@ -75,7 +75,12 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def log_message(self, *words): pass
 http.server.ThreadingHTTPServer(('127.0.0.1', ${ports[2]}), Answer).serve_forever()"
 config 100ms
+# A log without a sample has another id at each start.
+starts_again_in_silence() {
+    within 20 all_open && stop reload && begin_none reload && within 20 all_open && ! grep 'does not match' "$work/reload.log"
+}
 claim "reload: starts without a store" begin_none reload
+claim "reload: a restart before the first sample warns of nothing" starts_again_in_silence
 claim "reload: both destinations are open" within 20 all_open
 claim "reload: everything is acknowledged" is_acknowledged "$work/first.rw" --retry 60
 claim "reload: one has everything" within 20 sums_are slow samples_queued = 0 samples_delivered_total = 30000
