@@ -202,6 +202,20 @@ UNIT_TEST(test_nocache_neither_reads_nor_writes_the_cache)
     api_rig_free(rig);
 }
 
+/* What the view leaves out is a part of the question. */
+UNIT_TEST(test_other_replica_labels_do_not_get_what_is_cached)
+{
+    struct api_rig *rig = query_rig_new();
+    expect_answer(rig, RANGE, 200, ALL);
+    expect_answer(rig, RANGE "&replicaLabels[]=replica", 200, ALL);
+    expect_cached(rig, 2, 0, 2);
+    expect_answer(rig, RANGE "&replicaLabels[]=replica", 200, ALL);
+    expect_answer(rig, RANGE "&replicaLabels[]=other", 200, ALL);
+    expect_answer(rig, RANGE "&replicaLabels[]=replica&replicaLabels[]=other", 200, ALL);
+    expect_cached(rig, 5, 1, 4);
+    api_rig_free(rig);
+}
+
 UNIT_TEST(test_statistics_are_of_queries_without_the_cache)
 {
     struct api_rig *rig = query_rig_new();
@@ -415,6 +429,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nocache_neither_reads_nor_writes_the_cache),
+        cmocka_unit_test(test_other_replica_labels_do_not_get_what_is_cached),
         cmocka_unit_test(test_statistics_are_of_queries_without_the_cache),
         cmocka_unit_test(test_the_cost_of_a_query_says_which_steps_were_cached),
         cmocka_unit_test(test_a_partial_answer_is_not_that_of_later_queries),
