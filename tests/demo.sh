@@ -3,6 +3,8 @@
 #
 #   node exporter <-- Prometheus A --remote write--> Firekeep <--remote read-- Prometheus B
 #
+# A scrapes Firekeep, too. The dashboards of Firekeep's web page show both.
+#
 # A keeps its own copy, B has none: after a while both are asked for the same range and must return
 # the same series, times and bits. Everything is below build/demo and ends with this script.
 
@@ -57,6 +59,9 @@ scrape_configs:
   - job_name: node
     static_configs:
       - targets: ['$node']
+  - job_name: firekeep
+    static_configs:
+      - targets: ['$firekeep']
 remote_write:
   - url: http://$firekeep/api/v1/write
 END
@@ -78,10 +83,11 @@ start reader prometheus "--config.file=$work/reader.yml" "--storage.tsdb.path=$w
 need_ready writer "http://$writer/-/ready"
 need_ready reader "http://$reader/-/ready"
 start_ms=$(now_ms)
+page="http://$firekeep/dashboards?dashboard=node&range_input=5m&refresh=5s"
 
 cat <<END
 node exporter              http://$node/metrics
-Firekeep, with a web page  http://$firekeep/graph?g0.expr=node_load1&g0.tab=0&g0.range_input=5m
+Firekeep, with a web page  $page
 A: scrapes and writes      http://$writer
 B: empty, reads Firekeep   http://$reader/graph?g0.expr=node_load1&g0.tab=0&g0.range_input=5m
 collecting for $seconds s ...
@@ -110,7 +116,8 @@ echo "Firekeep's directory: $(du -sh "$work/firekeep" | cut -f 1)"
 if [[ ${DEMO_EXIT-} == 1 ]]; then
     exit "$status"
 fi
-echo "still running, see http://$firekeep: Ctrl-C stops everything"
+echo "still running, Ctrl-C stops everything; dashboards that are renewed every 5 s:"
+echo "$page"
 while :; do
     pause 3600
 done

@@ -169,6 +169,8 @@ static const struct route {
     {"/sources", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/targets", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/explore", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/dashboards", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/tools", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/assets/*", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, asset_run},
     {"/", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, root_run},
 };

@@ -16,7 +16,8 @@ users_url=http://127.0.0.1:$users_port
 # --- what is committed is what is built --------------------------------------------------------------
 
 copy_sources() {
-    mkdir -p "$work/web" && cp -r web/src web/test web/*.json web/*.mjs "$work/web" &&
+    mkdir -p "$work/web" "$work/docs" && cp docs/*.dashboard.json "$work/docs" &&
+        cp -r web/src web/test web/*.json web/*.mjs "$work/web" &&
         npm ci --prefix "$work/web" --ignore-scripts --no-audit --no-fund >"$work/npm.log" 2>&1
 }
 
@@ -59,6 +60,12 @@ write_samples() {
             echo "requests_total{path=\"$path\",job=\"web\"} $(((at - now + 3600) * ${#path})) ${at}000"
         done
     done
+    # They go on while the test runs, so that rates are those of whole windows.
+    for ((at = now - 600; at <= now + 480; at += 20)); do
+        echo "node_uname_info{job=\"node\",instance=\"one\"} 1 ${at}000"
+        echo "node_cpu_seconds_total{job=\"node\",instance=\"one\",mode=\"idle\"} $(((at - now + 600) / 4)) ${at}000"
+        echo "node_cpu_seconds_total{job=\"node\",instance=\"one\",mode=\"user\"} $(((at - now + 600) * 3 / 4)) ${at}000"
+    done
     for ((at = 1; at <= 2000; at++)); do
         echo "many{n=\"$at\"} $at ${now}000"
     done
@@ -93,7 +100,8 @@ write_more_samples >"$work/more.ndjson"
 write_rules >"$work/rules.yml"
 printf 'rule_files: [rules.yml]\n' >"$work/firekeep.yml"
 imports_samples() {
-    start_firekeep server "$work/data" "$port" --config.file="$work/firekeep.yml" --web.enable-admin-api &&
+    start_firekeep server "$work/data" "$port" --config.file="$work/firekeep.yml" --web.enable-admin-api \
+        --self-scrape.interval=1s &&
         build/firekeep import --url="$url" --format=prometheus "$work/samples.txt" &&
         build/firekeep import --url="$url" "$work/more.ndjson"
 }
@@ -118,7 +126,8 @@ write_users "$hidden" >"$work/users.yml"
 write_users "$(hash_of changed)" >"$work/changed.yml"
 takes_samples_of_tenants() {
     local tenant
-    start_firekeep users "$work/users" "$users_port" --config.file="$work/users.yml" --web.enable-lifecycle || return 1
+    start_firekeep users "$work/users" "$users_port" --config.file="$work/users.yml" --web.enable-admin-api \
+        --web.enable-lifecycle || return 1
     for tenant in shop lab; do
         echo "${tenant}_metric 1 $(now_ms)" | "$TOOLS/rwmake" >"$work/$tenant.rw" &&
             "$TOOLS/rwreplay" "$work/$tenant.rw" "$users_url/api/v1/write" --check --header "X-Scope-OrgID: $tenant" --header 'Authorization: Bearer abc' || return 1

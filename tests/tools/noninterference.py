@@ -317,7 +317,7 @@ for name in ("/config/v1/rules", "/prometheus/config/v1/rules", "/api/prom/rules
     REQUESTS[name] = [("", [])]
     REQUESTS[name + "/*"] = [("space", []), ("space/group", []), ("", [])]
 for name in ("query", "graph", "alerts", "rules", "status", "tsdb-status", "queries", "config", "flags", "keep", "destinations",
-             "sources", "targets", "explore"):
+             "sources", "targets", "explore", "dashboards", "tools"):
     REQUESTS[f"/{name}"] = [("", [])]
 REQUESTS["/assets/*"] = [("licences.txt", []), ("none", []), ("", [])]
 REQUESTS["/-/reload"] = [("", [])]

@@ -2,6 +2,7 @@
 
 import { render } from 'preact'
 import { useEffect } from 'preact/hooks'
+import { DashboardsPage } from './dashboards/dashboards'
 import { ExplorePage } from './explore/page'
 import { DestinationsPage } from './keep/destinations'
 import { KeepPage } from './keep/keep'
@@ -16,6 +17,7 @@ import type { Permission } from './ui/session'
 import { SettingsProvider, useSettings } from './ui/settings'
 import { OfTenant, TenantPicker } from './ui/tenant'
 import './style.css'
+import './dashboards/dashboards.css'
 
 interface Entry {
   names: string[] // the first is its own; the others are those of Prometheus' pages
@@ -29,6 +31,7 @@ const ofProcess: Permission[] = ['admin', 'metrics']
 
 const entries: Entry[] = [
   { names: ['query', 'graph', ''], title: 'Query', show: QueryPage, needs: ['read'], ofTenant: true },
+  { names: ['dashboards'], title: 'Dashboards', show: DashboardsPage, needs: ['read'], ofTenant: true },
   { names: ['explore'], title: 'Explore', show: ExplorePage, needs: ['read'], ofTenant: true },
   { names: ['alerts'], title: 'Alerts', show: AlertsPage, needs: ['read'], ofTenant: true },
   { names: ['rules'], title: 'Rules', show: RulesPage, needs: ['read'], ofTenant: true },

@@ -1,7 +1,7 @@
 // page.mjs - each page in Chromium, with the server at $URL, and sessions (session.mjs) with another
 // server: prints "ok CLAIM" or "not ok CLAIM - why" for each claim. The content security policy, foreign requests and errors are watched all the time.
 
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import puppeteer from 'puppeteer-core'
 import { sessionClaims } from './session.mjs'
@@ -69,12 +69,14 @@ async function shows(page, ...words) {
 const pages = {
   query: ['Query', 'Run'],
   explore: ['Explore', 'requests_total'],
+  dashboards: ['Dashboards', 'What comes in'],
+  'dashboards?dashboard=node': ['Processors in use', '75 %'],
   alerts: ['Alerts', 'Always', 'firing'],
   rules: ['Rules', 'job:requests:rate5m'],
   keep: ['Keep', 'samples'],
   destinations: ['Destinations', 'No destinations are configured'],
   status: ['Status', 'firekeepVersion'],
-  'tsdb-status': ['requests_total'],
+  'tsdb-status': ['Values by label', 'rule_group'],
   queries: ['Running', 'Most expensive'],
   config: ['web:'],
   flags: ['storage.path'],
@@ -323,6 +325,7 @@ await claim('a drag in a graph shows what it covers', async () => {
 
 await claim('times are those of the chosen zone', async () => {
   const page = await open('/query?g0.expr=temperature&g0.tab=graph&g0.end_input=2026-01-15%2012:00:00')
+  await page.waitForSelector('nav select')
   await page.evaluate(() => {
     const select = [...document.querySelectorAll('nav select')].at(-1)
     select.value = 'Asia/Tokyo'
@@ -394,6 +397,55 @@ for (const view of ['graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap'
     expect(width <= 360, `${width} pixels wide`)
   })
 }
+
+const hostile = '<img src=x onerror=alert(1)>'
+const ownDashboard = {
+  title: hostile,
+  templating: { list: [{ name: 'path', type: 'query', query: 'label_values(requests_total, path)', multi: true, includeAll: true }, { name: hostile, type: 'textbox' }] },
+  panels: [
+    { type: 'row', title: hostile },
+    { type: 'timeseries', title: 'Rates', description: hostile, gridPos: { x: 0, y: 0, w: 12, h: 8 }, targets: [{ expr: 'rate(requests_total{path=~"$path"}[$__rate_interval])', legendFormat: '{{path}}' }] },
+    { type: 'timeseries', title: 'Odd', transformations: [{ id: 'merge' }], fieldConfig: { defaults: { unit: 'parsecs' } }, targets: [{ expr: 'vector(1)' }] },
+    { type: 'nodeGraph', title: hostile },
+    { type: 'timeseries', title: 'Wrong', targets: [{ expr: 'sum(' }] },
+  ],
+}
+
+async function openOwn(dashboard) {
+  const page = await open('/dashboards')
+  writeFileSync(`${process.env.OUT}/own.json`, typeof dashboard === 'string' ? dashboard : JSON.stringify(dashboard))
+  await (await page.waitForSelector('input[type=file]')).uploadFile(`${process.env.OUT}/own.json`)
+  return page
+}
+
+await claim('a dashboard of a file is drawn, and what is not understood is named on its panel', async () => {
+  const page = await openOwn(ownDashboard)
+  await shows(page, 'Rates', '/a', 'onerror=alert(1)', 'Not shown: transformations, the unit parsecs', 'Panels of the type "nodeGraph" are not shown here', 'Not shown: variable <img', 'parse error')
+  trouble = trouble.filter(t => !t.includes('400'))
+  expect((await page.$$('img')).length === 0, 'text of the dashboard became markup')
+})
+
+await claim('a variable of a dashboard narrows its panels, and is in the address', async () => {
+  const page = await openOwn({ ...ownDashboard, panels: ownDashboard.panels.slice(0, 2) })
+  await shows(page, '/a', '/b')
+  await page.click('.several > summary')
+  await page.evaluate(() => [...document.querySelectorAll('.several label')].find(l => l.textContent.trim() === '/b').querySelector('input').click())
+  await page.waitForFunction(() => [...document.querySelectorAll('.name')].map(n => n.textContent.trim().split(' ')[0]).join() === '/b')
+  expect(page.url().includes('var-path=%2Fb'), page.url())
+})
+
+await claim('a file that is not a dashboard is refused', async () => {
+  await shows(await openOwn('{}'), 'This is not a dashboard of Grafana')
+})
+
+await claim('a dashboard asks again by itself, and its panels link to their queries', async () => {
+  const page = await open('/dashboards?dashboard=keeper&range_input=5m&refresh=1s')
+  await page.waitForSelector('.cell canvas')
+  for (let i = 0; i < 3; i++) await page.waitForResponse(r => r.url().includes('query_range'))
+  await page.evaluate(() => [...document.querySelectorAll('.cell h3 a')].find(a => a.textContent === 'Samples received').click())
+  await page.waitForSelector('.panel .chart canvas')
+  expect(page.url().includes('firekeep_samples_received_total') && page.url().includes('range_input=5m'), page.url())
+})
 
 await claim('200 refreshes leave no errors', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')

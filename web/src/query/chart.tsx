@@ -29,6 +29,13 @@ export interface ChartProps {
   /** Says where the pointer is: an index into the times, or null. */
   onPoint: (at: number | null, columns: Columns) => void
   onExemplar: (exemplar: Exemplar | null) => void
+  /** Writes the values of the axis, and names its round steps. */
+  unit?: { write: (value: number) => string; increments?: number[] }
+  /** How much of its colour the area below a line has, 0 to 1. */
+  fill?: number
+  height?: number
+  /** Charts with the same key show their pointers together. */
+  group?: string
 }
 
 /** Labels of the time axis by its least step in seconds: the text of each, and what is added where the
@@ -41,7 +48,6 @@ const timeLabels = [
   [0.001, ':{ss}.{fff}', '\n{YYYY}-{MM}-{DD} {HH}:{mm}', null, '\n{MM}-{DD} {HH}:{mm}', null, '\n{HH}:{mm}', null, 1],
 ]
 
-const height = 340
 /** Pixels between the pointer and a dot that it shows. */
 const reach = 8
 
@@ -174,6 +180,9 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     const element = host.current!
     const width = Math.max(200, element.clientWidth)
+    const height = props.height ?? 340
+    const write = props.unit?.write ?? short
+    const fill = props.isStacked ? Math.max(0.35, props.fill ?? 0) : (props.fill ?? 0)
     const isShown = (i: number) => props.shown === null || props.shown.has(i)
     const thinned = thin(props.columns, width)
     const drawn = props.isStacked ? stack(thinned, isShown) : thinned
@@ -190,15 +199,27 @@ export function Chart(props: ChartProps) {
         height,
         tzDate: t => (zone === 'local' ? new Date(t * 1000) : uPlot.tzDate(new Date(t * 1000), zone)),
         legend: { show: false },
-        cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
+        cursor: {
+          drag: { x: true, y: false, setScale: false },
+          points: { show: false },
+          sync: props.group === undefined ? undefined : { key: props.group, setSeries: false },
+        },
         scales: { x: { time: true }, y: { distr: props.isLog ? 3 : 1, range: rangeOf(props) } },
-        axes: [{ ...axis, values: timeLabels as uPlot.Axis.Values }, { ...axis, size: 64, values: (_, ticks) => ticks.map(t => (t === null ? '' : short(t))) }],
+        axes: [
+          { ...axis, values: timeLabels as uPlot.Axis.Values },
+          {
+            ...axis,
+            size: (_, texts) => Math.max(48, ...(texts ?? []).map(t => t.length * 7 + 16)),
+            values: (_, ticks) => ticks.map(t => (t === null ? '' : write(t))),
+            incrs: props.unit?.increments,
+          },
+        ],
         series: [
           {},
           ...order.map(i => ({
             show: isShown(i),
             stroke: colourOf(i),
-            fill: props.isStacked ? colourOf(i).replace(')', ' / 0.35)') : undefined,
+            fill: fill > 0 ? colourOf(i).replace(')', ` / ${fill})`) : undefined,
             width: 1.25,
             points: { show: false },
             spanGaps: false,
@@ -229,7 +250,7 @@ export function Chart(props: ChartProps) {
       plot.destroy()
       chart.current = null
     }
-  }, [props.columns, props.shown, props.isStacked, props.isLog, props.zone, props.thresholds.join(), props.axis.join(), props.exemplars, settings.theme])
+  }, [props.columns, props.shown, props.isStacked, props.isLog, props.zone, props.thresholds.join(), props.axis.join(), props.exemplars, props.height, settings.theme])
 
   const first = props.columns.times[0]
   const last = props.columns.times[props.columns.times.length - 1]
