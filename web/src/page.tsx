@@ -17,6 +17,7 @@ import type { Permission } from './ui/session'
 import { SettingsProvider, useSettings } from './ui/settings'
 import { OfTenant, TenantPicker } from './ui/tenant'
 import './style.css'
+import './keep/keep.css'
 import './dashboards/dashboards.css'
 
 interface Entry {

@@ -447,6 +447,37 @@ await claim('a dashboard asks again by itself, and its panels link to their quer
   expect(page.url().includes('firekeep_samples_received_total') && page.url().includes('range_input=5m'), page.url())
 })
 
+/** Answers requests of a path with a changed text of the server. */
+async function changes(page, path, change) {
+  await page.setRequestInterception(true)
+  page.on('request', async r => {
+    if (!new URL(r.url()).pathname.endsWith(path)) return r.continue()
+    const answer = await fetch(r.url())
+    r.respond({ status: answer.status, contentType: answer.headers.get('content-type'), body: change(await answer.text()) })
+  })
+}
+
+await claim('the account shows what became of samples, with rates', async () => {
+  const page = await open('/keep')
+  await shows(page, 'Every item received is accounted for', 'Received', 'in memory and log', 'expired', 'takes writes', 'no merge runs')
+  await page.waitForFunction(() => /^[1-9][\d.k]*\/s$/.test(document.querySelector('.flow .source small').textContent), { timeout: 15_000 })
+})
+
+await claim('an imbalance, refused samples and a full disk are shown in red', async () => {
+  const page = await open('/status')
+  await shows(page, 'firekeepVersion')
+  await changes(page, '/metrics', text =>
+    text
+      .replace(/^(firekeep_ledger_difference\{tenant="anonymous",kind="float"\}) .*$/m, '$1 7')
+      .replace(/^(firekeep_samples_rejected_total\{tenant="anonymous",kind="float",reason="too_old"\}) .*$/m, '$1 5')
+      .replace(/^(firekeep_disk_low) .*$/m, '$1 1') + 'firekeep_destination_open{destination="<img src=x onerror=alert(1)>"} 1\n')
+  await page.evaluate(() => [...document.querySelectorAll('nav a')].find(a => a.textContent === 'Keep').click())
+  await shows(page, '7 items are not accounted for', 'not accounted for', 'refused: too old', '→ <img src=x')
+  const red = await page.$$eval('.flow li.bad', all => all.map(e => e.textContent))
+  expect(red.some(t => t.startsWith('not accounted for7')), red.join())
+  await page.waitForFunction(() => document.querySelector('.facts .bad') !== null)
+})
+
 await claim('200 refreshes leave no errors', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
   await page.waitForSelector('.chart canvas')
