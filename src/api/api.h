@@ -62,6 +62,26 @@ struct destination_control {
     int64_t from_ms; /* for DESTINATION_REPLAY: older samples are not sent again */
 };
 
+/* An operator's question about one destination, whose answer may take minutes. */
+enum destination_ask {
+    DESTINATION_LETTERS, /* lists dead letters by reason */
+    DESTINATION_LETTERS_REPLAY,
+    DESTINATION_LETTERS_DROP,
+    DESTINATION_TEST, /* makes the checks of its type; with `write`, sends a sample, too */
+    DESTINATION_PLAN, /* counts what it would receive, and what that costs */
+};
+struct destination_question {
+    enum destination_ask ask;
+    struct bytes name;
+    const char *reason; /* dead letters with this reason only; NULL: all */
+    bool write;
+    int64_t from_ms;   /* for DESTINATION_PLAN: older samples are not counted */
+    struct bytes yaml; /* the same: a configuration with the destination; empty: the one in force */
+    int64_t deadline_ns; /* monotonic time at which a plan ends with an error */
+    struct budget *memory;
+    const _Atomic bool *stop; /* ends the work when set */
+};
+
 /* Groups that the ruler API requests: all of a tenant, those of a namespace, or one. */
 struct rules_wanted {
     struct bytes tenant;
@@ -152,6 +172,10 @@ struct api_options {
      * again; ERR_AGAIN: not now. */
     enum err (*control_destination)(void *context, struct bytes name,
                                     const struct destination_control *control, struct why *why);
+    /* Writes one value, the answer; on a thread of its own. ERR_MISSING: no destination has this
+     * name; ERR_INPUT: invalid configuration; ERR_LIMIT, ERR_CANCELED: the deadline, or `stop`. */
+    enum err (*ask_destination)(void *context, const struct destination_question *question,
+                                struct json *to, struct why *why);
 };
 
 /* ERR_INPUT: cors_origin is not a regular expression. ERR_NOMEM. */

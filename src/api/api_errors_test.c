@@ -218,6 +218,12 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          "\"errorType\":\"not_found\""},
         {"a replay of all", HTTP_POST, "/api/v1/admin/destinations/s3/replay", NULL, NULL, 0, 400,
          JSON, "missing parameter 'from': "},
+        {"an unknown action", HTTP_POST, "/api/v1/admin/dead_letters/s3?action=keep", NULL, NULL, 0,
+         400, JSON, "action must be replay or drop"},
+        {"no action", HTTP_POST, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 400, JSON,
+         "action must be replay or drop"},
+        {"a plan from no time", HTTP_POST, "/api/v1/admin/destination_plan/s3?from=x", NULL, NULL,
+         0, 400, JSON, "from"},
         {"a replay from no time", HTTP_POST, "/api/v1/admin/destinations/s3/replay?from=x", NULL,
          NULL, 0, 400, JSON, "from"},
     };
@@ -244,6 +250,8 @@ UNIT_TEST(test_a_request_that_the_operator_did_not_allow_is_refused)
         {"cleaning", HTTP_POST, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 503, JSON,
          "unavailable"},
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 503, JSON,
+         "unavailable"},
+        {"dead letters", HTTP_GET, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 503, JSON,
          "unavailable"},
         {"reload", HTTP_POST, "/-/reload", NULL, NULL, 0, 403, TEXT,
          "start with --web.enable-lifecycle"},
@@ -302,6 +310,7 @@ UNIT_TEST(test_without_a_store_what_asks_it_is_not_implemented)
         {"deletion", HTTP_POST, "/api/v1/admin/tsdb/delete_series", NULL, NULL, 0, 501, JSON, "n"},
         {"clean", HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", NULL, NULL, 0, 501, JSON, "n"},
         {"pause", HTTP_POST, "/api/v1/admin/destinations/s3/pause", NULL, NULL, 0, 204, NULL, NULL},
+        {"plan", HTTP_POST, "/api/v1/admin/destination_plan/s3", NULL, NULL, 0, 501, JSON, "n"},
         {"health", HTTP_GET, "/-/healthy", NULL, NULL, 0, 200, TEXT, "healthy"},
     };
     struct api_rig *rig = api_rig_new();
@@ -526,6 +535,7 @@ UNIT_TEST(test_errors_of_the_owner_become_statuses)
         "/api/v1/admin/tsdb/delete_series?match[]=up",
         "/api/v1/admin/destinations/s3/pause",
         "/api/v1/status/config/check",
+        "/api/v1/admin/destination_test/s3",
     };
     struct api_rig *rig = api_rig_start(api_rig_new());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -251,6 +251,7 @@ static const char *const thread_names[QUEUE_COUNT] = {
     [QUEUE_READS] = "read",    [QUEUE_QUERIES] = "query",   [QUEUE_PAGES] = "pages",
     [QUEUE_WRITES] = "writes", [QUEUE_REPEATS] = "repeats", [QUEUE_ADMIN] = "admin",
     [QUEUE_MERGES] = "merges", [QUEUE_CHANGES] = "changes",
+    [QUEUE_DESTINATIONS] = "destinations",
 };
 
 enum err

@@ -17,12 +17,13 @@ struct api;
 enum queue_name {
     QUEUE_READS, /* remote reads and look-ups */
     QUEUE_QUERIES,
-    QUEUE_PAGES,   /* metrics and status pages */
-    QUEUE_WRITES,  /* writes too large for a worker */
-    QUEUE_REPEATS, /* writes that are compared with parts */
-    QUEUE_ADMIN,   /* operations that an operator waits for */
-    QUEUE_MERGES,  /* merges, which may take hours */
-    QUEUE_CHANGES, /* reloads and changes of rules, which read or write files */
+    QUEUE_PAGES,        /* metrics and status pages */
+    QUEUE_WRITES,       /* writes too large for a worker */
+    QUEUE_REPEATS,      /* writes that are compared with parts */
+    QUEUE_ADMIN,        /* operations that an operator waits for */
+    QUEUE_MERGES,       /* merges, which may take hours */
+    QUEUE_CHANGES,      /* reloads and changes of rules, which read or write files */
+    QUEUE_DESTINATIONS, /* questions about destinations, which wait for other systems */
     QUEUE_COUNT,
     QUEUE_NONE, /* runs on the HTTP worker, since it never waits */
 };

@@ -11,7 +11,7 @@
  * Invariants:
  *  1. Runners have the names of the list in force, each once, in its order.
  *  2. At most one runner of a name is open: the next one is woken after the one before has ended.
- *  3. `users` of a list counts its runners, and one for being in force or prepared.
+ *  3. `users` of a list counts its runners, borrowers, and one for being in force or prepared.
  *  4. `full` counts the runners whose `full` is set.
  */
 #include "app/relays.h"
@@ -32,7 +32,7 @@ enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
 
 struct destination_list {
     struct destinations destinations;
-    uint32_t users;
+    _Atomic uint32_t users;
 };
 
 struct runner {
@@ -202,7 +202,7 @@ static void
 list_drop(struct destination_list *list)
 {
     assert(list == NULL || list->users > 0); /* invariant 3 */
-    if (list == NULL || --list->users > 0) return;
+    if (list == NULL || atomic_fetch_sub(&list->users, 1) > 1) return;
     destinations_free(&list->destinations);
     mem_free(NULL, list, sizeof *list);
 }
@@ -656,6 +656,29 @@ enum err
 relays_replay(struct relays *all, struct bytes name, int64_t from_ms, struct why *why)
 {
     return with_relay(all, name, relay_replay, from_ms, why);
+}
+
+enum err
+relays_borrow(struct relays *all, struct bytes name,
+              enum err (*use)(void *context, const struct destination_settings *settings,
+                              struct why *why),
+              void *context, struct why *why)
+{
+    struct destination_list *list = NULL;
+    const struct destination_settings *settings = NULL;
+    lock_take(&all->lock);
+    for (uint32_t i = 0; i < all->count && settings == NULL; i++) {
+        struct runner *r = all->runners[i];
+        if (!bytes_equal_text(name, r->settings->name)) continue;
+        settings = r->settings;
+        list = r->list;
+        atomic_fetch_add(&list->users, 1); /* the runner has one, so the list exists */
+    }
+    lock_drop(&all->lock);
+    if (settings == NULL) return why_set(why, ERR_MISSING, "destination not found");
+    enum err e = use == NULL ? OK : use(context, settings, why);
+    list_drop(list);
+    return e;
 }
 
 bool

@@ -67,6 +67,13 @@ MUST_CHECK enum err relays_pause(struct relays *relays, struct bytes name, bool 
  * relay_replay(). */
 MUST_CHECK enum err relays_replay(struct relays *relays, struct bytes name, int64_t from_ms,
                                   struct why *why);
+/* Calls `use` with the settings of a destination, which stay until it returns, also if a reload
+ * replaces them; NULL: only looks for the name. ERR_MISSING: unknown name; errors of `use`. */
+MUST_CHECK enum err relays_borrow(struct relays *relays, struct bytes name,
+                                  enum err (*use)(void *context,
+                                                  const struct destination_settings *settings,
+                                                  struct why *why),
+                                  void *context, struct why *why);
 /* Prints the list in the format of the configuration file. */
 void relays_print_yaml(struct relays *relays, struct buf *to);
 

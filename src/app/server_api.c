@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "app/closed_destinations.h"
-#include "config/config_check.h"
+#include "app/destination_answers.h"
 #include "app/rules/rule_edit.h"
 #include "app/server_private.h"
 #include "base/version.h"
+#include "config/config_check.h"
 
 enum { SHOWN_BYTES_MAX = 8 * CONFIG_BYTES_MAX };
 
@@ -213,6 +214,25 @@ control_destination(void *context, struct bytes name, const struct destination_c
     return relays_pause(s->relays, name, control->verb == DESTINATION_PAUSE, why);
 }
 
+static enum err
+ask_destination(void *context, const struct destination_question *question, struct json *to,
+                struct why *why)
+{
+    struct server *s = context;
+    lock_take(&s->settings_lock);
+    struct settings now = s->settings;
+    lock_drop(&s->settings_lock);
+    const struct destination_answers_options options = {
+        .env = s->env,
+        .storage_path = now.storage_path,
+        .tsdb = s->tsdb,
+        .answerer = tsdb_answerer(s->tsdb),
+        .relays = s->relays,
+        .settings = &now,
+    };
+    return destination_answer(&options, question, to, why);
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
@@ -326,6 +346,7 @@ server_start_api(struct server *s, struct why *why)
         .edit_rules = c->rules_api ? edit_rules : NULL,
         .closed_destinations = show_closed_destinations,
         .control_destination = control_destination,
+        .ask_destination = ask_destination,
         .holds_writes = server_holds_writes,
         .takes_writes = server_takes_writes,
         .stored = s->is_stored,

@@ -9,9 +9,10 @@ work=${SCRATCH:?}
 for tool in node npm chromium; do
     command -v "$tool" >/dev/null || skip_all "the web page" "no $tool"
 done
-read -r port users_port < <(free_ports 2 | tr '\n' ' ')
+read -r port users_port full_port small_port dead_port < <(free_ports 5 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 users_url=http://127.0.0.1:$users_port
+full=http://127.0.0.1:$full_port
 
 # --- what is committed is what is built --------------------------------------------------------------
 
@@ -134,7 +135,46 @@ takes_samples_of_tenants() {
     done
 }
 claim "a server with users has samples of two tenants" takes_samples_of_tenants || exit 1
+
+# A server with destinations: one that works, one that refuses most series, one that is away; and a rule
+# that fails.
+write_full() {
+    cat <<END
+self_scrape: {interval: 1s}
+web: {enable_admin_api: true}
+rule_files: [full_rules.yml]
+alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:$dead_port']}]}]}
+destinations:
+- name: files
+  type: file
+  path: $work/out/
+  select: ['firekeep_head_series']
+  relabel: [{action: labeldrop, regex: job}, {source_labels: [instance], target_label: where}]
+- {name: limited, type: remote_write, url: 'http://127.0.0.1:$small_port/api/v1/write', external_labels: {site: one}}
+- {name: away, type: remote_write, url: 'http://127.0.0.1:$dead_port/api/v1/write'}
+END
+}
+
+write_full_rules() {
+    cat <<'END'
+groups:
+- {name: works, interval: 1s, rules: [{record: "sum:series", expr: sum(firekeep_head_series)}, {alert: Always, expr: vector(1)}]}
+- {name: fails, interval: 1s, rules: [{record: "twice", expr: 'firekeep_memory_bytes * on (job) group_left firekeep_memory_bytes'}]}
+END
+}
+
+mkdir "$work/out"
+write_full >"$work/full.yml"
+write_full_rules >"$work/full_rules.yml"
+has_dead_letters() {
+    curl -fs --noproxy '*' --max-time 10 "$full/api/v1/admin/dead_letters/limited" | grep -q http_400
+}
+serves_destinations() {
+    start_firekeep small "$work/small" "$small_port" --write.max-series-per-metric=1 &&
+        start_firekeep full "$work/full" "$full_port" --config.file="$work/full.yml" && within 60 has_dead_letters
+}
+claim "a server has destinations" serves_destinations || exit 1
 # Prints a claim for each test.
-(cd "$work/web" && CHROMIUM=$(command -v chromium) URL=$url USERS_URL=$users_url USERS_FILE=$work/users.yml OTHER_FILE=$work/changed.yml \
-    USERS_PID=${pids[$(_index_of users)]} OUT=$work timeout 170 node test/page.mjs) || failures=1
+(cd "$work/web" && CHROMIUM=$(command -v chromium) URL=$url FULL=$full USERS_URL=$users_url USERS_FILE=$work/users.yml \
+    OTHER_FILE=$work/changed.yml USERS_PID=${pids[$(_index_of users)]} OUT=$work timeout 300 node test/page.mjs) || failures=1
 done_testing

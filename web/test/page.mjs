@@ -7,6 +7,8 @@ import puppeteer from 'puppeteer-core'
 import { sessionClaims } from './session.mjs'
 
 const url = process.env.URL
+/** A server with destinations. */
+const full = process.env.FULL
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM,
@@ -88,21 +90,94 @@ async function axeFinds(page) {
   expect(found.length === 0, found.join('; '))
 }
 
+async function looksRight(page) {
+  for (const theme of ['light', 'dark']) {
+    await page.evaluate(t => (document.documentElement.dataset.theme = t), theme)
+    await axeFinds(page)
+  }
+  await page.setViewport({ width: 360, height: 740 })
+  const fits = page.waitForFunction(() => document.documentElement.scrollWidth <= 360, { timeout: 3000 })
+  await fits.catch(async () => {
+    throw new Error(`${await page.evaluate(() => document.documentElement.scrollWidth)} pixels wide`)
+  })
+}
+
 for (const [path, words] of Object.entries(pages)) {
   await claim(`page ${path} shows its data, fits on a phone, and axe finds nothing in light and dark`, async () => {
     const page = await open(`/${path}${path === 'query' ? '?g0.expr=requests_total&g0.tab=graph' : ''}`, undefined, undefined, undefined, 'networkidle0')
     await shows(page, ...words)
-    for (const theme of ['light', 'dark']) {
-      await page.evaluate(t => (document.documentElement.dataset.theme = t), theme)
-      await axeFinds(page)
-    }
-    await page.setViewport({ width: 360, height: 740 })
-    const fits = page.waitForFunction(() => document.documentElement.scrollWidth <= 360, { timeout: 3000 })
-    await fits.catch(async () => {
-      throw new Error(`${await page.evaluate(() => document.documentElement.scrollWidth)} pixels wide`)
-    })
+    await looksRight(page)
   })
 }
+
+const openFull = path => open(path, undefined, full)
+
+/** Clicks on the button with this text in the card with this name, once it is there. */
+async function click(page, card, text) {
+  const find = (c, t) => [...(document.querySelector(`[aria-label="${c}"]`)?.querySelectorAll('button') ?? [])].find(b => b.textContent === t && !b.disabled)
+  await (await page.waitForFunction(find, { timeout: 10_000 }, card, text)).evaluate(b => b.click())
+}
+
+await claim('destinations show state, lag, rate and errors in words', async () => {
+  const page = await openFull('/destinations')
+  await shows(page, 'files', 'limited', 'away', 'retrying', "Couldn't connect to server", 'samples/s', 'of the log')
+  await looksRight(page)
+})
+
+await claim('dead letters are shown by reason with samples, and dropped', async () => {
+  const page = await openFull('/destinations')
+  await changes(page, '/dead_letters/limited', text => text.replace('"series":"', '"series":"<img src=x onerror=alert(1)> '))
+  await click(page, 'limited', 'Dead letters')
+  await shows(page, 'http_400', 'kept', 'max-series-per-metric', '<img src=x onerror=alert(1)> ')
+  await looksRight(page)
+  await click(page, 'http_400', 'Drop')
+  await click(page, 'http_400', 'Drop')
+  await shows(page, 'dropped within seconds')
+})
+
+await claim('a destination without dead letters says so', async () => {
+  const page = await openFull('/destinations')
+  await click(page, 'files', 'Dead letters')
+  await shows(page, 'There are no dead letters.')
+})
+
+await claim('the test of a destination shows its findings and an advice', async () => {
+  const page = await openFull('/destinations')
+  await click(page, 'limited', 'Test')
+  await click(page, 'limited', 'Run the test')
+  await shows(page, 'an empty write', 'Everything works.')
+  await click(page, 'away', 'Test')
+  await click(page, 'away', 'Run the test')
+  await shows(page, 'failed', 'check the address and port')
+  await looksRight(page)
+})
+
+await claim('a destination is planned before it is configured', async () => {
+  const page = await openFull('/destinations')
+  await click(page, 'files', 'Plan')
+  await click(page, 'Plan of files', 'Plan')
+  await shows(page, 'Would receive', 'Would be dead letters')
+  const write = text =>
+    page.$eval('textarea.code', (area, t) => {
+      area.value = t
+      area.dispatchEvent(new Event('input', { bubbles: true }))
+    }, text)
+  await write('destinations: [{name: bucket, type: s3, region: eu-west-1, bucket: ours, select: [up]}]')
+  await click(page, 'Plan of a new destination', 'Plan')
+  await shows(page, 'put requests')
+  await write('destinations: [{name: bucket, type: s4}]')
+  await click(page, 'Plan of a new destination', 'Plan')
+  await shows(page, "did you mean 's3'?")
+  trouble = trouble.filter(t => !t.includes('400'))
+})
+
+await claim('a destination is paused and resumed', async () => {
+  const page = await openFull('/destinations')
+  await click(page, 'files', 'Pause')
+  await click(page, 'files', 'Pause')
+  await click(page, 'files', 'Resume')
+  await page.waitForFunction(() => !document.querySelector('[aria-label=files]').textContent.includes('paused'))
+})
 
 await claim('a link of Prometheus 2 opens its graph', async () => {
   const page = await open('/graph?g0.expr=rate(requests_total%5B5m%5D)&g0.tab=0&g0.range_input=30m')
@@ -451,7 +526,7 @@ await claim('a dashboard asks again by itself, and its panels link to their quer
 async function changes(page, path, change) {
   await page.setRequestInterception(true)
   page.on('request', async r => {
-    if (!new URL(r.url()).pathname.endsWith(path)) return r.continue()
+    if (r.method() !== 'GET' || !new URL(r.url()).pathname.endsWith(path)) return r.continue()
     const answer = await fetch(r.url())
     r.respond({ status: answer.status, contentType: answer.headers.get('content-type'), body: change(await answer.text()) })
   })

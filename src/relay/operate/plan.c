@@ -278,6 +278,7 @@ plan_run(const struct plan_options *options, struct plan *ret_plan, struct why *
         .from_ms = options->from_ms,
         .to_ms = options->to_ms,
         .stop = options->stop,
+        .deadline_ns = options->deadline_ns,
         .each = take,
         .context = p,
     };

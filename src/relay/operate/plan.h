@@ -35,6 +35,7 @@ struct plan_options {
     int64_t from_ms; /* Unix time; both inclusive */
     int64_t to_ms;
     const atomic_bool *stop; /* ends the plan when set; may be NULL */
+    int64_t deadline_ns;     /* monotonic time at which the plan ends with an error; 0: none */
 };
 
 /* A series, as PromQL writes it, and a time; for metadata the family's name without a time. */

@@ -174,6 +174,7 @@ gather_samples(struct plan_gather *g, struct view *view, struct why *why)
         }
         bool stopped = stop != NULL && atomic_load_explicit(stop, memory_order_relaxed);
         if (e == OK && stopped) e = why_set(why, ERR_CANCELED, "stopped");
+        if (e == OK) e = query_control_check(&g->control, why);
     }
     const char *sentence;
     for (uint32_t i = 0; e == OK && !is_too_much(g); i++) {
@@ -360,7 +361,8 @@ plan_gather_new(const struct plan_gather_options *options, struct plan_gather **
     if (g == NULL) return why_set(why, ERR_NOMEM, "not enough memory for a plan");
     struct budget *memory = options->memory;
     g->options = *options;
-    g->control = (struct query_control){.env = options->env, .budget = memory};
+    g->control = (struct query_control){
+        .env = options->env, .budget = memory, .deadline_ns = options->deadline_ns};
     buf_init(&g->tenants, memory, TENANTS_MAX * (size_t)TENANT_NAME_BYTES_MAX);
     buf_init(&g->series, memory, MOMENT_BYTES_MAX);
     buf_init(&g->points, memory, MOMENT_BYTES_MAX);

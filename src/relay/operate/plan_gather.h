@@ -24,6 +24,7 @@ struct plan_gather_options {
     int64_t from_ms; /* Unix time; both inclusive */
     int64_t to_ms;
     const atomic_bool *stop; /* ends the gathering when set; may be NULL */
+    int64_t deadline_ns;     /* monotonic time at which the gathering ends with an error; 0: none */
     /* Called with every item, a view that ends with the call. An error ends the gathering. */
     enum err (*each)(void *context, const struct item *item, struct why *why);
     void *context;

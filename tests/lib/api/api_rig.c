@@ -290,6 +290,22 @@ owner_control(void *context, struct bytes name, const struct destination_control
     return owner_result(rig, why);
 }
 
+static enum err
+owner_answers(void *context, const struct destination_question *question, struct json *to,
+              struct why *why)
+{
+    struct api_rig *rig = context;
+    rig->question = *question;
+    snprintf(rig->controlled, sizeof rig->controlled, "%.*s", (int)question->name.size,
+             (const char *)question->name.at);
+    snprintf(rig->question_reason, sizeof rig->question_reason, "%s",
+             question->reason == NULL ? "all" : question->reason);
+    snprintf(rig->question_yaml, sizeof rig->question_yaml, "%.*s", (int)question->yaml.size,
+             (const char *)question->yaml.at);
+    if (rig->owner_error == OK) json_put_text(to, "answered");
+    return owner_result(rig, why);
+}
+
 static const char *
 owner_holds(void *context)
 {
@@ -432,6 +448,7 @@ api_rig_new(void)
         .sources = owner_shows_sources,
         .control_destination = owner_control,
         .sessions = {(struct gate *)rig, gate_begins, gate_ends, gate_grants},
+        .ask_destination = owner_answers,
     };
     rig->rights.permissions = PERMISSIONS_ALL;
     return rig;

@@ -38,6 +38,8 @@ struct api_rig {
     bool has_sources;
     const char *held; /* why writes wait */
     struct destination_control control;
+    struct destination_question question; /* its texts end with the request */
+    char question_reason[32], question_yaml[64];
     char controlled[64];
     enum tsdb_merge_mode merged;
     unsigned flushes_wanted;

@@ -1,12 +1,14 @@
 // destinations.tsx - where samples are handed on to, and which other stores are read.
 
-import { useState } from 'preact/hooks'
+import { useRef, useState } from 'preact/hooks'
 import { post } from '../lib/api'
-import { bytes, count, duration } from '../lib/format'
+import { bytes, count, duration, short } from '../lib/format'
 import { Ago, State } from '../rules/parts'
 import { Confirm, Facts, Shown, Title } from '../ui/page'
-import { Failure } from '../ui/parts'
+import { Failure, Tabs } from '../ui/parts'
 import { useMay } from '../ui/session'
+import { DeadLetters } from './letters'
+import { Plan, PlanOfText, Test } from './plan'
 
 interface Fates {
   taken: number
@@ -81,10 +83,43 @@ function FatesTable(props: { rows: [string, Fates | undefined][] }) {
   )
 }
 
+const views = [
+  { id: '', label: 'State' },
+  { id: 'letters', label: 'Dead letters' },
+  { id: 'test', label: 'Test' },
+  { id: 'plan', label: 'Plan' },
+]
+
+/** How much a number has grown per second since it was first seen, at most a minute ago. */
+function useRate() {
+  const seen = useRef<{ at: number; values: Record<string, number> }[]>([])
+  return (values: Record<string, number>) => {
+    const at = performance.now() / 1000
+    const list = seen.current
+    if (list.length === 0 || at - list[list.length - 1]!.at > 1) list.push({ at, values })
+    if (list.length > 12) list.shift()
+    const first = list[0]!
+    return (name: string): number | null => (at - first.at < 2 ? null : Math.max(0, (values[name]! - first.values[name]!) / (at - first.at)))
+  }
+}
+
+/** Rates of a destination in words. */
+function ratesText(d: Destination, rate: (name: string) => number | null): string {
+  const delivered = rate('delivered')
+  if (delivered === null) return 'measured…'
+  const units = rate('units')!
+  return (
+    `${short(Number(delivered.toPrecision(3)))} samples/s, ${bytes(rate('bytes')!)}/s` +
+    ((d.billedUnits ?? 0) > 0 ? `; ${short(Number((units * 86400).toPrecision(3)))} billed units per day` : '')
+  )
+}
+
 function DestinationCard(props: { destination: Destination; reload: () => void }) {
   const d = props.destination
   const mayAct = useMay('admin')
   const [error, setError] = useState<Error | null>(null)
+  const [view, setView] = useState('')
+  const rate = useRate()({ delivered: d.samples?.delivered ?? 0, bytes: d.sentBytes ?? 0, units: d.billedUnits ?? 0 })
   const act = (verb: string) =>
     post(`api/v1/admin/destinations/${encodeURIComponent(d.name)}/${verb}`).then(() => {
       setError(null)
@@ -117,7 +152,11 @@ function DestinationCard(props: { destination: Destination; reload: () => void }
           {d.lastError} {d.lastErrorAt !== null && <Ago time={d.lastErrorAt} />}
         </p>
       )}
-      {d.samples !== undefined && (
+      {mayAct && <Tabs label={`Views of ${d.name}`} choices={views} value={view} onChange={setView} />}
+      {view === 'letters' && <DeadLetters name={d.name} />}
+      {view === 'test' && <Test name={d.name} />}
+      {view === 'plan' && <Plan name={d.name} />}
+      {view === '' && d.samples !== undefined && (
         <>
           <div class="scroll">
             <FatesTable
@@ -131,6 +170,7 @@ function DestinationCard(props: { destination: Destination; reload: () => void }
           <Facts
             rows={[
               ['Lag', `${duration(d.lagSeconds ?? 0)}, ${bytes(d.lagBytes ?? 0)} of the log`],
+              ['Rate', ratesText(d, rate)],
               ['Last delivered', d.lastDelivered ? <Ago time={d.lastDelivered} /> : 'never'],
               ['Requests', `${count(d.calls ?? 0)}, ${count(d.callFailures ?? 0)} failed; ${d.lanesBusy} of ${d.lanes} lanes busy`],
               ['Sent', `${bytes(d.sentBytes ?? 0)}, ${count(d.resentSamples ?? 0)} samples again, ${count(d.billedUnits ?? 0)} billed units`],
@@ -148,6 +188,9 @@ interface Source {
   type: string
   onError: string
   lastError: string
+  lastErrorAt?: string | null
+  warnings: number
+  errors: Record<string, number>
   requests: number
   retries: number
   receivedBytes: number
@@ -158,6 +201,7 @@ interface Source {
 }
 
 export function DestinationsPage() {
+  const mayPlan = useMay('admin')
   return (
     <>
       <Title text="Destinations and sources" />
@@ -171,6 +215,12 @@ export function DestinationsPage() {
           )
         }
       </Shown>
+      {mayPlan && (
+        <>
+          <h2>Plan a destination</h2>
+          <PlanOfText />
+        </>
+      )}
       <h2>Sources</h2>
       <Shown<Source[]> path="api/v1/status/sources" refresh={5}>
         {list =>
@@ -180,12 +230,23 @@ export function DestinationsPage() {
             list.map(s => (
               <section class="card" aria-label={s.name}>
                 <b>{s.name}</b> <small>{s.type}</small>
-                {s.lastError !== '' && <p class="notice error">{s.lastError}</p>}
+                {s.lastError !== '' && (
+                  <p class="notice error">
+                    {s.lastError} {s.lastErrorAt && <Ago time={s.lastErrorAt} />}
+                  </p>
+                )}
                 <Facts
                   rows={[
                     ['Queries', `${count(s.queries)}, ${count(s.failedQueries)} failed (on_error: ${s.onError})`],
                     ['Requests', `${count(s.requests)}, ${count(s.retries)} repeated, ${bytes(s.receivedBytes)} received`],
-                    ['Read', `${count(s.series)} series, ${count(s.samples)} samples`],
+                    ['Read', `${count(s.series)} series, ${count(s.samples)} samples, ${count(s.warnings)} warnings`],
+                    [
+                      'Errors',
+                      Object.entries(s.errors)
+                        .filter(([, n]) => n > 0)
+                        .map(([kind, n]) => `${kind} ${count(n)}`)
+                        .join(', ') || 'none',
+                    ],
                   ]}
                 />
               </section>

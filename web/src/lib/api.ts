@@ -103,6 +103,13 @@ export async function sendText<T>(path: string, text: string, type: string, sign
   return answerOf<T>(await send(path, { method: 'POST', body: text, headers: { 'Content-Type': type }, signal }))
 }
 
+/** Sends a command that has an answer; `yaml` is its body, if it has one. */
+export async function command<T>(path: string, values: Values = {}, yaml?: string): Promise<T> {
+  const query = formOf(values).toString()
+  const init = { method: 'POST', body: yaml, headers: yaml === undefined ? undefined : { 'Content-Type': 'application/yaml' } }
+  return (await answerOf<T>(await send(query === '' ? path : `${path}?${query}`, init))).data
+}
+
 /** Changes something on the server; an answer without a body is fine. */
 export async function post(path: string, values: Values = {}, method = 'POST'): Promise<void> {
   const query = formOf(values).toString()

@@ -36,6 +36,7 @@ export function count(value: number): string {
 
 /** Writes seconds as 12 ms, 3.4 s. */
 export function duration(seconds: number): string {
+  if (seconds === 0) return '0 s'
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`
   if (seconds < 1) return `${Number((seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0))} ms`
   if (seconds < 120) return `${Number(seconds.toFixed(1))} s`

@@ -1,0 +1,97 @@
+/*
+ * destination_questions.c - questions of operators about one destination, with
+ * --web.enable-admin-api: its dead letters, a test of it, a plan. They run on a thread of their
+ * own, one after the other, because they read files or wait for other systems.
+ *
+ *     GET  /api/v1/admin/dead_letters/NAME
+ *     POST /api/v1/admin/dead_letters/NAME?action=replay|drop
+ *     POST /api/v1/admin/destination_test/NAME
+ *     POST /api/v1/admin/destination_plan/NAME
+ */
+#include "api/status/status.h"
+
+#include <string.h>
+
+#include "api/answer.h"
+#include "base/text/time_text.h"
+
+enum { ANSWER_BYTES_MAX = 4 * 1024 * 1024, PLAN_DEFAULT_MS = 60 * 60 * 1000 };
+static const int64_t PLAN_NS_MAX = 60 * NS_PER_S;
+
+static void
+answer(struct api *api, struct http_request *request, const char *route,
+       struct destination_question *q)
+{
+    struct json j;
+    struct buf text;
+    struct why why = {""};
+    q->name = bytes_of_text(api_path(api, request) + strlen(route));
+    q->memory = &api->page_budget;
+    q->stop = &api->stopping;
+    buf_init(&text, &api->page_budget, ANSWER_BYTES_MAX);
+    success_begin(&j, &text);
+    enum err e = api->options.ask_destination(api->options.context, q, &j, &why);
+    if (e == OK) {
+        json_object_close(&j);
+        e = buf_error(&text);
+        if (e) why_set(&why, e, "not enough memory for the answer");
+    }
+    if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+}
+
+void
+dead_letters_run(struct api *api, struct http_request *request)
+{
+    const char *action = http_argument(request, "action");
+    const char *reason = http_argument(request, "reason");
+    struct destination_question q = {
+        .ask = DESTINATION_LETTERS,
+        .reason = reason == NULL || reason[0] == '\0' ? NULL : reason,
+    };
+    if (http_method(request) == HTTP_POST) {
+        bool replays = action != NULL && strcmp(action, "replay") == 0;
+        bool drops = action != NULL && strcmp(action, "drop") == 0;
+        if (!replays && !drops) {
+            reply_problem(request, 400, "bad_data", "action must be replay or drop");
+            return;
+        }
+        q.ask = replays ? DESTINATION_LETTERS_REPLAY : DESTINATION_LETTERS_DROP;
+    }
+    answer(api, request, "/api/v1/admin/dead_letters/", &q);
+}
+
+void
+destination_test_run(struct api *api, struct http_request *request)
+{
+    const char *write = http_argument(request, "write");
+    struct destination_question q = {
+        .ask = DESTINATION_TEST,
+        .write = write != NULL && strcmp(write, "true") == 0,
+    };
+    answer(api, request, "/api/v1/admin/destination_test/", &q);
+}
+
+void
+destination_plan_run(struct api *api, struct http_request *request)
+{
+    struct env *env = api->options.env;
+    const char *from = http_argument(request, "from");
+    int64_t now_ms = env_realtime_ms(env);
+    struct destination_question q = {
+        .ask = DESTINATION_PLAN,
+        .from_ms = now_ms - PLAN_DEFAULT_MS,
+        .yaml = http_body(request),
+        .deadline_ns = env_monotonic_ns(env) + PLAN_NS_MAX,
+    };
+    struct why why = {""};
+    enum err e = from == NULL ? OK : time_parse(bytes_of_text(from), now_ms, &q.from_ms, &why);
+    if (e) {
+        reply_problem_of(request, FOR_ANYTHING, why_prefix(&why, e, "from"), &why);
+        return;
+    }
+    answer(api, request, "/api/v1/admin/destination_plan/", &q);
+}

@@ -1,0 +1,421 @@
+/*
+ * destination_answers.c - see destination_answers.h. The work is done by relay/operate; this file
+ * finds the destination's settings and writes results as JSON.
+ */
+#include "app/destination_answers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/text/hex.h"
+#include "base/text/time_text.h"
+#include "base/version.h"
+#include "config/lists/destinations.h"
+#include "model/labels.h"
+#include "relay/operate/dead_letters_command.h"
+#include "relay/operate/plan.h"
+#include "relay/operate/trial.h"
+#include "relay/state/state.h"
+#include "wire/number.h"
+
+enum {
+    REASONS_MAX = 64,
+    REASON_BYTES = 64,
+    SAMPLES_PER_REASON = 3,
+    SAMPLE_BYTES_MAX = 1 << 20,
+    SERIES_BYTES_MAX = 4096,
+    ANSWER_BYTES = 512,
+    DIR_BYTES = 256,
+};
+
+static void
+member_time(struct json *to, const char *key, int64_t t_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    json_member_text(to, key, time_print(t_ms, text));
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+struct letter_reason {
+    char reason[REASON_BYTES]; /* cut to its beginning */
+    uint64_t kept, replaying;
+    int64_t first_ms, last_ms;
+    char answer[ANSWER_BYTES]; /* the answer to the last one */
+    uint32_t sample_count;
+    char *samples[SAMPLES_PER_REASON]; /* JSON */
+};
+
+struct letter_list {
+    struct budget *memory;
+    const char *only; /* this reason only; NULL: all */
+    struct letter_reason *reasons;
+    uint32_t count;
+    uint64_t others; /* letters whose reason had no room */
+};
+
+static struct letter_reason *
+find_reason(struct letter_list *list, struct bytes word)
+{
+    char text[REASON_BYTES];
+    snprintf(text, sizeof text, "%.*s", (int)word.size, (const char *)word.at);
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (strcmp(list->reasons[i].reason, text) == 0) return &list->reasons[i];
+    }
+    if (list->count == REASONS_MAX) return NULL;
+    struct letter_reason *r = &list->reasons[list->count++];
+    memcpy(r->reason, text, sizeof text);
+    r->first_ms = INT64_MAX;
+    r->last_ms = INT64_MIN;
+    return r;
+}
+
+static void
+print_value(struct json *to, const struct item *item)
+{
+    char text[NUMBER_TEXT_BYTES];
+    if (item->kind == ITEM_HISTOGRAM || item->kind == ITEM_METADATA) return;
+    json_key(to, "value");
+    json_put_bytes(to, bytes_of(text, number_print_exact(item->bits, text)));
+}
+
+static void
+print_sample(struct json *to, const struct dead_letter *letter, struct buf *scratch)
+{
+    const struct item *item = &letter->item;
+    json_object_open(to);
+    json_member_bytes(to, "tenant", item->tenant);
+    json_member_text(to, "kind", item_kind_word(item->kind));
+    buf_clear(scratch);
+    if (item->kind == ITEM_METADATA)
+        buf_put_bytes(scratch, item->family);
+    else
+        labels_print_selector(scratch, item->labels);
+    struct bytes series = buf_bytes(scratch);
+    if (series.size > SERIES_BYTES_MAX) series.size = SERIES_BYTES_MAX;
+    json_member_bytes(to, "series", series);
+    if (item->kind != ITEM_METADATA) member_time(to, "time", item->t_ms);
+    print_value(to, item);
+    json_member_bytes(to, "answer", letter->answer);
+    json_object_close(to);
+}
+
+static enum err
+keep_sample(struct letter_list *list, struct letter_reason *r, const struct dead_letter *letter)
+{
+    struct buf scratch, text;
+    struct json j;
+    buf_init(&scratch, list->memory, SAMPLE_BYTES_MAX);
+    buf_init(&text, list->memory, SAMPLE_BYTES_MAX);
+    json_init(&j, &text);
+    print_sample(&j, letter, &scratch);
+    buf_put_u8(&text, '\0');
+    enum err e = err_first(buf_error(&scratch), buf_error(&text));
+    if (e == OK) r->samples[r->sample_count] = strdup((const char *)text.at);
+    if (e == OK && r->samples[r->sample_count] != NULL) r->sample_count++;
+    buf_fini(&text);
+    buf_fini(&scratch);
+    return e == ERR_LIMIT ? OK : e;
+}
+
+static enum err
+note_letter(void *context, const struct dead_letter *letter, enum dead_letter_state state)
+{
+    struct letter_list *list = context;
+    if (list->only != NULL && !bytes_equal_text(letter->reason, list->only)) return OK;
+    struct letter_reason *r = find_reason(list, letter->reason);
+    if (r == NULL) {
+        list->others++;
+        return OK;
+    }
+    if (state == DEAD_LETTER_KEPT)
+        r->kept++;
+    else
+        r->replaying++;
+    if (letter->failed_ms < r->first_ms) r->first_ms = letter->failed_ms;
+    if (letter->failed_ms > r->last_ms) r->last_ms = letter->failed_ms;
+    snprintf(r->answer, sizeof r->answer, "%.*s", (int)letter->answer.size,
+             (const char *)letter->answer.at);
+    return r->sample_count < SAMPLES_PER_REASON ? keep_sample(list, r, letter) : OK;
+}
+
+static void
+print_reason(struct json *to, const struct letter_reason *r)
+{
+    json_object_open(to);
+    json_member_text(to, "reason", r->reason);
+    json_member_uint(to, "kept", r->kept);
+    json_member_uint(to, "replaying", r->replaying);
+    member_time(to, "first", r->first_ms);
+    member_time(to, "last", r->last_ms);
+    json_member_text(to, "answer", r->answer);
+    json_member_array(to, "samples");
+    for (uint32_t i = 0; i < r->sample_count; i++) {
+        json_put_raw(to, bytes_of_text(r->samples[i]));
+    }
+    json_array_close(to);
+    json_object_close(to);
+}
+
+static void
+print_letters(struct json *to, const struct letter_list *list,
+              const struct dead_letters_report *report)
+{
+    json_object_open(to);
+    json_member_array(to, "reasons");
+    for (uint32_t i = 0; i < list->count; i++) {
+        print_reason(to, &list->reasons[i]);
+    }
+    json_array_close(to);
+    json_member_uint(to, "others", list->others);
+    json_member_uint(to, "damaged", report->damaged);
+    json_member_uint(to, "lost", report->lost);
+    json_member_array(to, "damage");
+    for (uint32_t i = 0; i < report->text_count; i++) {
+        json_put_text(to, report->texts[i]);
+    }
+    json_array_close(to);
+    json_object_close(to);
+}
+
+static enum err
+list_letters(const struct destination_answers_options *o, const char *dir,
+             const struct destination_question *q, struct json *to, struct why *why)
+{
+    struct letter_list list = {.memory = q->memory, .only = q->reason};
+    struct dead_letters_report *report = mem_new(q->memory, sizeof *report);
+    size_t size = REASONS_MAX * sizeof *list.reasons;
+    list.reasons = mem_new(q->memory, size);
+    enum err e = OK;
+    if (report == NULL || list.reasons == NULL) {
+        e = why_set(why, ERR_NOMEM, "not enough memory for the dead letters");
+    }
+    if (e == OK) e = dead_letters_each(o->env, dir, q->memory, note_letter, &list, report, why);
+    if (e == ERR_MISSING) e = OK; /* it never had any */
+    if (e == OK) print_letters(to, &list, report);
+    for (uint32_t i = 0; i < list.count; i++) {
+        for (uint32_t k = 0; k < list.reasons[i].sample_count; k++) {
+            free(list.reasons[i].samples[k]);
+        }
+    }
+    mem_free(q->memory, list.reasons, size);
+    mem_free(q->memory, report, sizeof *report);
+    return e;
+}
+
+static enum err
+command_letters(const struct destination_answers_options *o, const char *dir,
+                const struct destination_question *q, struct json *to, struct why *why)
+{
+    uint64_t count = 0;
+    enum dead_letters_wish wish =
+        q->ask == DESTINATION_LETTERS_REPLAY ? DEAD_LETTERS_REPLAY : DEAD_LETTERS_DROP;
+    enum err e = dead_letters_request(o->env, dir, q->memory, wish, q->reason, &count, NULL, why);
+    if (e && e != ERR_MISSING) return e; /* missing: it never had any */
+    json_object_open(to);
+    json_member_uint(to, "letters", count);
+    json_object_close(to);
+    return OK;
+}
+
+/* --- a test ----------------------------------------------------------------------------------- */
+
+/* A question and where its answer goes, while the settings of the destination are borrowed. */
+struct asking {
+    const struct destination_answers_options *options;
+    const struct destination_question *question;
+    struct json *to;
+};
+
+static void
+print_finding(void *context, const struct trial_finding *f)
+{
+    struct json *to = context;
+    json_object_open(to);
+    json_member_text(to, "what", f->what);
+    json_member_bool(to, "ok", f->ok);
+    json_member_text(to, "reason", f->reason);
+    json_member_text(to, "said", f->said);
+    json_member_text(to, "advice", f->advice);
+    json_object_close(to);
+}
+
+static enum err
+test_it(void *context, const struct destination_settings *given, struct why *why)
+{
+    const struct asking *a = context;
+    struct env *env = a->options->env;
+    struct destination_settings settings = *given;
+    char dir[DIR_BYTES], instance[33] = ""; /* random, so that objects collide with no others */
+    uint8_t random[16];
+    uint32_t failed = 0;
+    settings.dry_run = false;
+    enum err e = env_random(env, random, sizeof random);
+    if (e) return why_set(why, e, "cannot get random numbers");
+    hex_print(bytes_of(random, sizeof random), instance);
+    snprintf(dir, sizeof dir, "%s/relay/.test-%s", a->options->storage_path, instance);
+    e = env_mkdir(env, dir, why);
+    if (e) return e;
+    const struct trial_options options = {
+        .env = env,
+        .memory = a->question->memory,
+        .settings = &settings,
+        .writer = writer_class_of(settings.type),
+        .dir = dir,
+        .instance = instance,
+        .user_agent = "Firekeep/" FIREKEEP_VERSION,
+        .write = a->question->write,
+        .stop = a->question->stop,
+        .each = print_finding,
+        .context = a->to,
+    };
+    json_object_open(a->to);
+    json_member_array(a->to, "findings");
+    e = trial_run(&options, &failed, why);
+    json_array_close(a->to);
+    json_member_bool(a->to, "ok", e == OK && failed == 0);
+    json_object_close(a->to);
+    err_ignore(env_remove_tree(env, dir, NULL), "it is a temporary one");
+    return e;
+}
+
+/* --- a plan ----------------------------------------------------------------------------------- */
+
+static void
+print_example(struct json *to, const struct plan_example *example)
+{
+    json_member_text(to, "example", example->text);
+    if (example->has_time) member_time(to, "time", example->t_ms);
+    json_object_close(to);
+}
+
+static void
+print_unfit(struct json *to, const struct plan *p)
+{
+    json_member_array(to, "unrepresentable");
+    for (uint32_t i = 0; i < p->dead_count; i++) {
+        uint64_t items = 0;
+        for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+            items += p->dead[i].count[kind];
+        }
+        json_object_open(to);
+        json_member_uint(to, "items", items);
+        json_member_text(to, "why", p->dead[i].why);
+        print_example(to, &p->dead[i].example);
+    }
+    json_array_close(to);
+    json_member_uint(to, "others", p->dead_others);
+    json_member_array(to, "mapped");
+    for (uint32_t kind = 0; kind < PLAN_MAPPED_COUNT; kind++) {
+        if (p->mapped[kind].samples == 0) continue;
+        json_object_open(to);
+        json_member_text(to, "what", plan_mapped_word(kind));
+        json_member_uint(to, "samples", p->mapped[kind].samples);
+        print_example(to, &p->mapped[kind].example);
+    }
+    json_array_close(to);
+}
+
+static void
+print_plan(struct json *to, const struct plan *p, const struct destination_settings *settings,
+           int64_t from_ms, int64_t to_ms)
+{
+    json_object_open(to);
+    json_member_text(to, "name", settings->name);
+    json_member_text(to, "type", destination_type_word(settings->type));
+    member_time(to, "from", from_ms);
+    member_time(to, "to", to_ms);
+    json_member_uint(to, "stored", p->seen);
+    json_member_uint(to, "samples", p->taken[ITEM_FLOAT] + p->taken[ITEM_HISTOGRAM]);
+    json_member_uint(to, "exemplars", p->taken[ITEM_EXEMPLAR]);
+    json_member_uint(to, "metadata", p->taken[ITEM_METADATA]);
+    json_member_uint(to, "series", p->series);
+    json_member_uint(to, "calls", p->calls);
+    json_member_uint(to, "bytes", p->bytes);
+    json_member_bool(to, "bytesAreExact", p->bytes_are_exact);
+    if (p->unit != NULL) {
+        json_member_text(to, "unit", p->unit);
+        json_member_uint(to, "units", p->units);
+    }
+    json_member_bool(to, "drops", settings->unrepresentable == UNREPRESENTABLE_DROP);
+    print_unfit(to, p);
+    json_member_uint(to, "damaged", p->damaged);
+    json_member_text(to, "damage", p->damage);
+    json_object_close(to);
+}
+
+static enum err
+plan_it(void *context, const struct destination_settings *settings, struct why *why)
+{
+    const struct asking *a = context;
+    const struct destination_question *q = a->question;
+    struct env *env = a->options->env;
+    struct plan *plan = mem_new(q->memory, sizeof *plan);
+    if (plan == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the plan");
+    const struct plan_options options = {
+        .env = env,
+        .tsdb = a->options->tsdb,
+        .answerer = a->options->answerer,
+        .memory = q->memory,
+        .settings = settings,
+        .writer = writer_class_of(settings->type),
+        .shards = 1,
+        .from_ms = q->from_ms,
+        .to_ms = env_realtime_ms(env),
+        .stop = q->stop,
+        .deadline_ns = q->deadline_ns,
+    };
+    enum err e = plan_run(&options, plan, why);
+    if (e == ERR_CANCELED && env_monotonic_ns(env) >= q->deadline_ns) {
+        e = why_set(why, ERR_LIMIT,
+                    "the plan took too long; choose a later from, or run firekeep destinations "
+                    "plan on a snapshot");
+    }
+    if (e == OK) print_plan(a->to, plan, settings, options.from_ms, options.to_ms);
+    mem_free(q->memory, plan, sizeof *plan);
+    return e;
+}
+
+/* Plans a destination of a text, which may differ from the one in force. */
+static enum err
+plan_text(struct asking *a, const char *name, struct why *why)
+{
+    struct destinations list = {NULL};
+    const struct settings *settings = a->options->settings;
+    enum err e = destinations_yaml("body", a->question->yaml, settings, &list, why);
+    if (e) return e;
+    const struct destination_settings *found = destinations_find(&list, name);
+    if (found == NULL)
+        e = why_set(why, ERR_INPUT, "the configuration has no destination '%s'", name);
+    else
+        e = plan_it(a, found, why);
+    destinations_free(&list);
+    return e;
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+
+enum err
+destination_answer(const struct destination_answers_options *o,
+                   const struct destination_question *q, struct json *to, struct why *why)
+{
+    struct asking a = {o, q, to};
+    char name[DESTINATION_NAME_BYTES_MAX + 1], dir[RELAY_DIR_BYTES];
+    if (q->name.size == 0 || q->name.size >= sizeof name ||
+        memchr(q->name.at, '/', q->name.size) != NULL || q->name.at[0] == '.') {
+        return why_set(why, ERR_MISSING, "destination not found");
+    }
+    snprintf(name, sizeof name, "%.*s", (int)q->name.size, (const char *)q->name.at);
+    int size = snprintf(dir, sizeof dir, "%s/relay/%s", o->storage_path, name);
+    if (size < 0 || size >= (int)sizeof dir) {
+        return why_set(why, ERR_LIMIT, "--storage.path: path is too long");
+    }
+    if (q->ask == DESTINATION_PLAN && q->yaml.size > 0) return plan_text(&a, name, why);
+    if (q->ask == DESTINATION_PLAN) return relays_borrow(o->relays, q->name, plan_it, &a, why);
+    if (q->ask == DESTINATION_TEST) return relays_borrow(o->relays, q->name, test_it, &a, why);
+    enum err e = relays_borrow(o->relays, q->name, NULL, NULL, why);
+    if (e) return e;
+    if (q->ask == DESTINATION_LETTERS) return list_letters(o, dir, q, to, why);
+    return command_letters(o, dir, q, to, why);
+}

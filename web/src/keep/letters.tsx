@@ -1,0 +1,91 @@
+// letters.tsx - what a destination refused: by reason, with samples; to be sent again or dropped.
+
+import { useState } from 'preact/hooks'
+import { command, get } from '../lib/api'
+import { count } from '../lib/format'
+import { Ago } from '../rules/parts'
+import { useLoad, useRepeat } from '../ui/load'
+import { Confirm, numbered } from '../ui/page'
+import { Failure, Notice } from '../ui/parts'
+
+interface Letters {
+  reasons: {
+    reason: string
+    kept: number
+    replaying: number
+    first: string
+    last: string
+    answer: string
+    samples: { tenant: string; kind: string; series: string; time?: string; value?: string; answer: string }[]
+  }[]
+  others: number
+  damaged: number
+  lost: number
+  damage: string[]
+}
+
+type Reason = Letters['reasons'][number]
+
+function ReasonView(props: { reason: Reason; onAct: (action: 'replay' | 'drop') => void }) {
+  const { reason: r, onAct } = props
+  return (
+    <section class="card" aria-label={r.reason}>
+      <header class="title">
+        <span>
+          <b>{r.reason}</b>{' '}
+          <small>
+            {count(r.kept)} kept{r.replaying > 0 ? `, ${count(r.replaying)} being sent again` : ''} · first <Ago time={r.first} />, last <Ago time={r.last} />
+          </small>
+        </span>
+        {r.kept > 0 && (
+          <span class="row">
+            <Confirm label="Send again" question={`Send ${count(r.kept)} items again?`} onConfirm={() => onAct('replay')} />
+            <Confirm label="Drop" question={`Drop ${count(r.kept)} items for good?`} onConfirm={() => onAct('drop')} />
+          </span>
+        )}
+      </header>
+      {r.answer !== '' && <p class="notice">{r.answer}</p>}
+      <ul class="samples">
+        {r.samples.map(s => (
+          <li>
+            <code>{s.series}</code> {s.value} <small>{s.time ?? s.kind}</small>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+export function DeadLetters(props: { name: string }) {
+  const path = `api/v1/admin/dead_letters/${encodeURIComponent(props.name)}`
+  const [load, send] = useLoad<Letters>()
+  const [done, setDone] = useState('')
+  const [error, setError] = useState<Error | null>(null)
+  const reload = () => send(async signal => (await get<Letters>(path, {}, signal)).data)
+  useRepeat(reload, 15, [path])
+  const act = (action: 'replay' | 'drop', reason: string) =>
+    command<{ letters: number }>(path, { action, reason }).then(({ letters }) => {
+      setError(null)
+      setDone(`${numbered(letters, 'dead letter')} ${letters === 1 ? 'is' : 'are'} ${action === 'drop' ? 'dropped' : 'sent again'} within seconds.`)
+      reload()
+    }, setError)
+  const failed = error ?? load.error
+  if (load.value === null && failed === null) return <p class="empty">Reading the dead letters…</p>
+  return (
+    <>
+      {failed !== null && <Failure error={failed} />}
+      {done !== '' && <Notice kind="info">{done}</Notice>}
+      {load.value !== null && (
+        <>
+          {load.value.damaged > 0 && <Notice kind="error">{load.value.damage.join('\n') || `${count(load.value.damaged)} places are damaged.`}</Notice>}
+          {load.value.lost > 0 && <Notice kind="error">{count(load.value.lost)} dead letters are lost.</Notice>}
+          {load.value.reasons.length === 0 && <p class="empty">There are no dead letters.</p>}
+          {load.value.reasons.map(r => (
+            <ReasonView key={r.reason} reason={r} onAct={action => act(action, r.reason)} />
+          ))}
+          {load.value.others > 0 && <p class="empty">{count(load.value.others)} more have other reasons.</p>}
+        </>
+      )}
+    </>
+  )
+}
