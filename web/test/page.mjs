@@ -553,6 +553,32 @@ await claim('an imbalance, refused samples and a full disk are shown in red', as
   await page.waitForFunction(() => document.querySelector('.facts .bad') !== null)
 })
 
+await claim('rules show gaps, catch-up and failing groups, and are filtered', async () => {
+  const page = await openFull('/rules')
+  await changes(page, '/metrics', text =>
+    text
+      .replace(/^(firekeep_rule_catch_up\{tenant="anonymous",state="live"\}) 1$/m, '$1 0')
+      .replace(/^(firekeep_rule_catch_up\{tenant="anonymous",state="fills"\}) 0$/m, '$1 1')
+      .replace(/^(firekeep_rule_group_iterations_missed_total\{rule_group=".*;works"\}) .*$/m, '$1 12'))
+  await page.reload()
+  await shows(page, 'sum:series', 'evaluates what was missed', '12 evaluations missed', '3 rules', '1 failing')
+  await looksRight(page)
+  await page.select('header select', 'failing')
+  await shows(page, '1 group, 1 rule')
+  await page.select('header select', 'slow')
+  await shows(page, '12 evaluations missed')
+})
+
+await claim('alerts show their Alertmanagers with queues, and are filtered by state', async () => {
+  const page = await openFull('/alerts')
+  await shows(page, 'Always', 'Failed requests', '/api/v2/alerts', '10,000')
+  await looksRight(page)
+  await page.select('header select', 'pending')
+  await shows(page, 'No rule matches')
+  await page.select('header select', 'firing')
+  await shows(page, '1 active alert')
+})
+
 await claim('200 refreshes leave no errors', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
   await page.waitForSelector('.chart canvas')

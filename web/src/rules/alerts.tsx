@@ -4,7 +4,8 @@ import { useState } from 'preact/hooks'
 import { formatDuration } from '../lib/time'
 import { short } from '../lib/format'
 import { Search, Shown, Title, numbered } from '../ui/page'
-import { Check } from '../ui/parts'
+import { Pick } from '../ui/parts'
+import { Alertmanagers } from './alertmanagers'
 import { Ago, Expression, LabelList, State } from './parts'
 import { matches } from './types'
 import type { Alert, Group, Rule } from './types'
@@ -75,20 +76,29 @@ function AlertingRule(props: { rule: Rule; group: Group }) {
   )
 }
 
+const states = [
+  { id: 'all', label: 'all' },
+  { id: 'active', label: 'active' },
+  { id: 'firing', label: 'firing' },
+  { id: 'pending', label: 'pending' },
+  { id: 'err', label: 'failing' },
+]
+
 export function AlertsPage() {
   const [text, setText] = useState('')
-  const [hidesInactive, setHidesInactive] = useState(false)
+  const [state, setState] = useState('all')
   return (
     <>
       <Title text="Alerts">
         <Search label="Filter" value={text} onChange={setText} />
-        <Check label="Only active" value={hidesInactive} onChange={setHidesInactive} />
+        <Pick label="State" choices={states} value={state} onChange={setState} />
       </Title>
+      <Alertmanagers />
       <Shown<{ groups: Group[] }> path="api/v1/rules" values={{ type: 'alert' }}>
         {data => {
           const rows = data.groups
             .flatMap(group => group.rules.map(rule => ({ rule, group })))
-            .filter(r => !hidesInactive || r.rule.state !== 'inactive')
+            .filter(r => state === 'all' || (state === 'err' ? r.rule.health === 'err' : r.rule.alerts?.some(a => state === 'active' || a.state === state)))
             .filter(r => matches(text, r.rule.name, r.group.name, r.rule.query, JSON.stringify(r.rule.alerts ?? [])))
             .sort((a, b) => order[a.rule.state ?? 'unknown'] - order[b.rule.state ?? 'unknown'])
           const active = rows.reduce((n, r) => n + (r.rule.alerts?.length ?? 0), 0)
@@ -97,7 +107,7 @@ export function AlertsPage() {
               <p class="costs">
                 {numbered(rows.length, 'rule')}, {numbered(active, 'active alert')}
               </p>
-              {rows.length === 0 && <p class="empty">{text === '' ? 'No alerting rules are loaded.' : 'No rule matches.'}</p>}
+              {rows.length === 0 && <p class="empty">{text === '' && state === 'all' ? 'No alerting rules are loaded.' : 'No rule matches.'}</p>}
               {rows.map(r => (
                 <AlertingRule key={`${r.group.file} ${r.group.name} ${r.rule.name} ${r.rule.query}`} {...r} />
               ))}

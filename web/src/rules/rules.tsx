@@ -1,15 +1,21 @@
 // rules.tsx - groups of rules, with their evaluations.
 
 import { useState } from 'preact/hooks'
-import { duration } from '../lib/format'
+import { count, duration } from '../lib/format'
 import { formatDuration } from '../lib/time'
-import { Search, Shown, Title } from '../ui/page'
+import type { Families } from '../lib/metrics'
+import { useMetrics } from '../ui/metrics'
+import { Search, Shown, Title, numbered } from '../ui/page'
+import { Pick } from '../ui/parts'
+import { useMay } from '../ui/session'
+import { CatchUp, missedOf } from './catchup'
 import { Ago, Expression, LabelList, State } from './parts'
 import { matches } from './types'
 import type { Group } from './types'
 
-function GroupCard(props: { group: Group }) {
+function GroupCard(props: { group: Group; metrics: Families | null }) {
   const g = props.group
+  const missed = missedOf(props.metrics, g.file, g.name)
   const isSlow = g.evaluationTime > g.interval
   const failing = g.rules.filter(r => r.health === 'err').length
   return (
@@ -19,6 +25,8 @@ function GroupCard(props: { group: Group }) {
         <small>
           {g.file} · every {formatDuration(g.interval)} · last <Ago time={g.lastEvaluation} /> in{' '}
           <span class={isSlow ? 'bad' : ''}>{duration(g.evaluationTime)}</span>
+          {isSlow && <b class="bad"> (longer than the interval)</b>}
+          {missed > 0 && <span class="bad"> · {numbered(missed, 'evaluation')} missed</span>}
           {g.limit > 0 ? ` · limit ${g.limit}` : ''}
         </small>
       </summary>
@@ -62,23 +70,39 @@ function GroupCard(props: { group: Group }) {
 
 const groupsShown = 100
 
+const choices = [
+  { id: 'all', label: 'all' },
+  { id: 'failing', label: 'with rules that fail' },
+  { id: 'slow', label: 'that are late' },
+]
+
 export function RulesPage() {
   const [text, setText] = useState('')
+  const [which, setWhich] = useState('all')
+  const metrics = useMetrics(15, useMay('metrics')).value?.now ?? null
+  const isWanted = (g: Group) =>
+    which === 'all' || (which === 'failing' ? g.rules.some(r => r.health === 'err') : g.evaluationTime > g.interval || missedOf(metrics, g.file, g.name) > 0)
   return (
     <>
       <Title text="Rules">
+        <Pick label="Groups" choices={choices} value={which} onChange={setWhich} />
         <Search label="Filter" value={text} onChange={setText} />
       </Title>
+      {metrics !== null && <CatchUp metrics={metrics} />}
       <Shown<{ groups: Group[] }> path="api/v1/rules" values={{ exclude_alerts: 'true' }}>
         {data => {
           const groups = data.groups
             .map(g => (matches(text, g.name, g.file) ? g : { ...g, rules: g.rules.filter(r => matches(text, g.name, r.name, r.query)) }))
-            .filter(g => g.rules.length > 0)
+            .filter(g => g.rules.length > 0 && isWanted(g))
           return (
             <>
-              {groups.length === 0 && <p class="empty">{text === '' ? 'No rules are loaded.' : 'No rule matches.'}</p>}
+              <p class="costs">
+                {numbered(groups.length, 'group')}, {numbered(groups.reduce((n, g) => n + g.rules.length, 0), 'rule')},{' '}
+                {count(groups.reduce((n, g) => n + g.rules.filter(r => r.health === 'err').length, 0))} failing
+              </p>
+              {groups.length === 0 && <p class="empty">{text === '' && which === 'all' ? 'No rules are loaded.' : 'No rule matches.'}</p>}
               {groups.slice(0, groupsShown).map(g => (
-                <GroupCard key={`${g.file} ${g.name}`} group={g} />
+                <GroupCard key={`${g.file} ${g.name}`} group={g} metrics={metrics} />
               ))}
               {groups.length > groupsShown && (
                 <p class="empty">

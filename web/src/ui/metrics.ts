@@ -15,11 +15,13 @@ export interface Readings {
 
 const readingsMax = 12
 
-export function useMetrics(seconds = 5): Load<Readings> {
+/** Reads nothing unless `isPermitted`. */
+export function useMetrics(seconds = 5, isPermitted = true): Load<Readings> {
   const [load, send] = useLoad<Readings>()
   const kept = useRef<{ at: number; families: Families }[]>([])
   useRepeat(
     () =>
+      isPermitted &&
       send(async signal => {
         const now = parseMetrics(await get.text('metrics', signal))
         const list = kept.current
