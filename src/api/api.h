@@ -82,6 +82,14 @@ struct destination_question {
     const _Atomic bool *stop; /* ends the work when set */
 };
 
+/* A question what would become of a series that is written. */
+struct series_question {
+    struct bytes tenant;
+    struct bytes series; /* up{job="node"} */
+    struct bytes rules;  /* relabelling rules as YAML, to be tried; may be empty */
+    struct budget *memory;
+};
+
 /* Groups that the ruler API requests: all of a tenant, those of a namespace, or one. */
 struct rules_wanted {
     struct bytes tenant;
@@ -172,6 +180,9 @@ struct api_options {
      * again; ERR_AGAIN: not now. */
     enum err (*control_destination)(void *context, struct bytes name,
                                     const struct destination_control *control, struct why *why);
+    /* Writes an object. ERR_INPUT: not a series, or invalid rules; ERR_LIMIT, ERR_NOMEM. */
+    enum err (*trace_series)(void *context, const struct series_question *question,
+                             struct json *to, struct why *why);
     /* Writes one value, the answer; on a thread of its own. ERR_MISSING: no destination has this
      * name; ERR_INPUT: invalid configuration; ERR_LIMIT, ERR_CANCELED: the deadline, or `stop`. */
     enum err (*ask_destination)(void *context, const struct destination_question *question,

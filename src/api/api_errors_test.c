@@ -218,6 +218,8 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          "\"errorType\":\"not_found\""},
         {"a replay of all", HTTP_POST, "/api/v1/admin/destinations/s3/replay", NULL, NULL, 0, 400,
          JSON, "missing parameter 'from': "},
+        {"what becomes of no series", HTTP_GET, "/api/v1/explain_write", NULL, NULL, 0, 400, JSON,
+         "missing parameter \\\"series\\\""},
         {"an unknown action", HTTP_POST, "/api/v1/admin/dead_letters/s3?action=keep", NULL, NULL, 0,
          400, JSON, "action must be replay or drop"},
         {"no action", HTTP_POST, "/api/v1/admin/dead_letters/s3", NULL, NULL, 0, 400, JSON,

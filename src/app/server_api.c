@@ -7,6 +7,7 @@
 #include "app/closed_destinations.h"
 #include "app/destination_answers.h"
 #include "app/rules/rule_edit.h"
+#include "app/series_trace.h"
 #include "app/server_private.h"
 #include "base/version.h"
 #include "config/config_check.h"
@@ -233,6 +234,18 @@ ask_destination(void *context, const struct destination_question *question, stru
     return destination_answer(&options, question, to, why);
 }
 
+static enum err
+trace_series(void *context, const struct series_question *question, struct json *to,
+             struct why *why)
+{
+    struct server *s = context;
+    lock_take(&s->settings_lock);
+    struct settings now = s->settings;
+    lock_drop(&s->settings_lock);
+    const struct series_trace_options options = {s->tsdb, s->relays, &now};
+    return series_trace(&options, question, to, why);
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
@@ -347,6 +360,7 @@ server_start_api(struct server *s, struct why *why)
         .closed_destinations = show_closed_destinations,
         .control_destination = control_destination,
         .ask_destination = ask_destination,
+        .trace_series = trace_series,
         .holds_writes = server_holds_writes,
         .takes_writes = server_takes_writes,
         .stored = s->is_stored,

@@ -7,6 +7,7 @@
 
 #include "config/config_check.h"
 #include "config/lists/lists.h"
+#include "config/lists/relabel_text.h"
 #include "config/schema/text.h"
 #include "wire/yaml/yaml_reader.h"
 
@@ -245,6 +246,16 @@ check_access(struct bytes text, const struct settings *settings)
     access_settings_free(&access);
 }
 
+static void
+check_relabel_text(struct bytes text)
+{
+    struct relabel_text rules;
+    struct why why = {""};
+    enum err e = relabel_text_yaml(text, &rules, &why);
+    assert(e == OK || why.text[0] != 0);
+    if (e == OK) relabel_text_free(&rules);
+}
+
 static enum err
 read_whole(struct bytes text, struct why *why)
 {
@@ -321,5 +332,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_access(bytes_of(data, size), &settings);
     check_errors(bytes_of(data, size));
     check_changes(bytes_of(data, size));
+    check_relabel_text(bytes_of(data, size));
     return 0;
 }

@@ -299,6 +299,7 @@ REQUESTS = {
     "/api/v1/admin/tsdb/snapshots": [("", [])],
     "/api/v1/admin/tsdb/snapshots/*": [("20260101T000000Z-0000000000000000", []), ("", [])],
     "/api/v1/admin/destinations/*": [("x/pause", []), ("", [])],
+    "/api/v1/explain_write": [("", [("series", "up")]), ("", [])],
     "/api/v1/admin/dead_letters/*": [("x", []), ("x", [("action", "drop")]), ("", [])],
     "/api/v1/admin/destination_test/*": [("x", []), ("", [])],
     "/api/v1/admin/destination_plan/*": [("x", []), ("", [])],

@@ -10,6 +10,7 @@ import { QueryPage } from './query/page'
 import { AlertsPage } from './rules/alerts'
 import { RulesPage } from './rules/rules'
 import { StatusPage } from './status/page'
+import { ToolsPage } from './tools/tools'
 import { Link, PlaceProvider, usePlace } from './ui/router'
 import { Pick } from './ui/parts'
 import { SessionProvider, Who, useSession } from './ui/session'
@@ -38,6 +39,7 @@ const entries: Entry[] = [
   { names: ['rules'], title: 'Rules', show: RulesPage, needs: ['read'], ofTenant: true },
   { names: ['keep'], title: 'Keep', show: KeepPage, needs: ofProcess, ofTenant: false },
   { names: ['destinations', 'sources', 'targets'], title: 'Destinations', show: DestinationsPage, needs: ofProcess, ofTenant: false },
+  { names: ['tools'], title: 'Tools', show: ToolsPage, needs: ofProcess, ofTenant: true },
   { names: ['status', 'tsdb-status', 'queries', 'config', 'flags'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
 ]
 

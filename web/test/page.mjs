@@ -77,6 +77,7 @@ const pages = {
   rules: ['Rules', 'job:requests:rate5m'],
   keep: ['Keep', 'samples'],
   destinations: ['Destinations', 'No destinations are configured'],
+  tools: ['Tools', 'Show each step'],
   status: ['Status', 'firekeepVersion'],
   'tsdb-status': ['Values by label', 'rule_group'],
   queries: ['Running', 'Most expensive'],
@@ -577,6 +578,34 @@ await claim('alerts show their Alertmanagers with queues, and are filtered by st
   await shows(page, 'No rule matches')
   await page.select('header select', 'firing')
   await shows(page, '1 active alert')
+})
+
+await claim('a series is followed through limits, rules and destinations', async () => {
+  const page = await openFull('/tools')
+  await shows(page, 'What becomes of a series')
+  const write = (index, text) =>
+    page.evaluate(
+      (i, t) => {
+        const area = document.querySelectorAll('textarea.code')[i]
+        area.value = t
+        area.dispatchEvent(new Event('input', { bubbles: true }))
+      },
+      index,
+      text,
+    )
+  await write(0, 'firekeep_head_series{job="<img src=x onerror=alert(1)>", instance="one:9100"}')
+  await write(1, '- {source_labels: [instance], regex: "(.*):.*", target_label: host}\n- {action: keep, source_labels: [host], regex: two}')
+  await page.click('form.tool .primary')
+  await shows(page, 'No limit of writes catches this series', 'host="one"', 'the series ends here', 'Result: nothing', 'labeldrop', 'where="one:9100"', 'site="one"', 'onerror=alert(1)')
+  await looksRight(page)
+  expect(page.url().includes('series=firekeep_head_series'), page.url())
+  await write(1, 'relabel: [{action: fly}]')
+  await page.click('form.tool .primary')
+  await shows(page, 'rules:1:', 'action')
+  await write(0, 'up{job=~"x"}')
+  await page.click('form.tool .primary')
+  await shows(page, 'expected a series such as')
+  trouble = trouble.filter(t => !t.includes('400'))
 })
 
 await claim('200 refreshes leave no errors', async () => {

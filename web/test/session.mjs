@@ -123,7 +123,7 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     const ops = await visit('/keep')
     await signIn(ops, 'ops', 'hidden')
     await shows(ops, 'samples')
-    expect((await links(ops)) === 'Query Dashboards Explore Alerts Rules Keep Destinations Status', await links(ops))
+    expect((await links(ops)) === 'Query Dashboards Explore Alerts Rules Keep Destinations Tools Status', await links(ops))
     forgive('401')
   })
 

@@ -413,6 +413,23 @@ closed_destinations_page(struct status_page *p)
     return api->options.closed_destinations(api->options.context, &api->page_budget, p->j, &p->why);
 }
 
+/* Says which limits and rules decide about a series. */
+static enum err
+explain_write_page(struct status_page *p)
+{
+    struct api *api = p->api;
+    const char *series = http_argument(p->request, "series");
+    const char *rules = http_argument(p->request, "rules");
+    if (series == NULL) return why_set(&p->why, ERR_INPUT, "missing parameter \"series\"");
+    const struct series_question question = {
+        .tenant = p->tenant,
+        .series = bytes_of_text(series),
+        .rules = bytes_of_text(rules == NULL ? "" : rules),
+        .memory = &api->page_budget,
+    };
+    return api->options.trace_series(api->options.context, &question, p->j, &p->why);
+}
+
 /* --- metadata --------------------------------------------------------------------------------- */
 
 struct metadata_page {
@@ -553,6 +570,7 @@ static const struct {
     {"/api/v1/status/destinations", destinations_page},
     {"/api/v1/status/sources", sources_page},
     {"/api/v1/status/remembered", closed_destinations_page},
+    {"/api/v1/explain_write", explain_write_page, one_tenant_of},
     {"/api/v1/status/log", log_page},
 };
 

@@ -306,6 +306,16 @@ owner_answers(void *context, const struct destination_question *question, struct
     return owner_result(rig, why);
 }
 
+static enum err
+owner_traces(void *context, const struct series_question *question, struct json *to,
+             struct why *why)
+{
+    struct api_rig *rig = context;
+    rig->series_question = *question;
+    if (rig->owner_error == OK) json_put_bytes(to, question->series);
+    return owner_result(rig, why);
+}
+
 static const char *
 owner_holds(void *context)
 {
@@ -449,6 +459,7 @@ api_rig_new(void)
         .control_destination = owner_control,
         .sessions = {(struct gate *)rig, gate_begins, gate_ends, gate_grants},
         .ask_destination = owner_answers,
+        .trace_series = owner_traces,
     };
     rig->rights.permissions = PERMISSIONS_ALL;
     return rig;

@@ -39,6 +39,7 @@ struct api_rig {
     const char *held; /* why writes wait */
     struct destination_control control;
     struct destination_question question; /* its texts end with the request */
+    struct series_question series_question; /* its texts end with the request */
     char question_reason[32], question_yaml[64];
     char controlled[64];
     enum tsdb_merge_mode merged;

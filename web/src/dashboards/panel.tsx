@@ -140,8 +140,8 @@ function Timeline(props: { drawn: Drawn; zone: Zone }) {
       })}
       <span />
       <span class="row ends">
-        <small>{formatTime(drawn.start, props.zone)}</small>
-        <small>{formatTime(drawn.end, props.zone)}</small>
+        <small>{formatTime(drawn.start, props.zone).slice(5, 16)}</small>
+        <small>{formatTime(drawn.end, props.zone).slice(5, 16)}</small>
       </span>
     </div>
   )

@@ -10,6 +10,9 @@ export interface Unit {
 
 const binary = Array.from({ length: 60 }, (_, i) => 2 ** i)
 
+const small = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1].flatMap(u => [u, 2 * u, 5 * u])
+const times = [...small, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200, ...[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].map(d => d * 86400)]
+
 function per(unit: string): Unit {
   return { write: v => short(v) + unit }
 }
@@ -31,7 +34,7 @@ const units: Record<string, Unit> = {
   iops: per('/s'),
   reqps: per(' req/s'),
   pps: per(' p/s'),
-  s: { write: seconds },
+  s: { write: seconds, increments: times },
   bytes: { write: bytes, increments: binary },
   Bps: { write: v => bytes(v) + '/s', increments: binary },
   percent: { write: percent },
