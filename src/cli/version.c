@@ -37,8 +37,8 @@ static const struct flag flags[] = {
 };
 
 static const char notes[] =
-    "\nWith --check-storage, nothing is changed, and damage is no reason to refuse: verify finds\n"
-    "it. A directory that a newer version wrote may be unreadable for this one.\n"
+    "\n--check-storage changes nothing. It does not look for damage: use `firekeep verify`. A\n"
+    "directory that a newer version wrote may be unreadable for this one.\n"
     "\nExit status: 0 done, or this version can open it, 1 it cannot, 2 wrong usage.\n";
 
 /* The version of a library found at run time is printed: it may not be the one compiled against. */

@@ -243,7 +243,7 @@ MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct s
                                 int64_t min_ms, int64_t max_ms, struct tsdb_deletion *ret_deletion,
                                 struct why *why);
 
-/* What a deletion would hide. */
+/* The series, samples and bytes that a deletion would hide. */
 struct tsdb_preview {
     uint64_t series;
     uint64_t samples;    /* estimated at the borders of the time range, in whole blocks elsewhere */

@@ -202,7 +202,7 @@ UNIT_TEST(test_nocache_neither_reads_nor_writes_the_cache)
     api_rig_free(rig);
 }
 
-/* What the view leaves out is a part of the question. */
+/* Replica labels change the answer, so they are a part of the key of the cache. */
 UNIT_TEST(test_other_replica_labels_do_not_get_what_is_cached)
 {
     struct api_rig *rig = query_rig_new();

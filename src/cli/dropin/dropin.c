@@ -104,15 +104,15 @@ dropin_serve(const char *command, const struct dropin_flags *f, struct buf *conf
              const char *note)
 {
     char path[PATH_BYTES], flag[PATH_BYTES + 20];
+    struct why why = {""};
     if (f->telemetry_path != NULL && strcmp(f->telemetry_path, "/metrics") != 0) {
         return cli_usage_error(command, "--web.telemetry-path: metrics are at /metrics, not at %s",
                                f->telemetry_path);
     }
     put_settings(f, config);
-    if (buf_error(config)) return cli_failed(command, buf_error(config), NULL);
+    if (buf_error(config)) return cli_failed(command, buf_error(config), &why);
     print(command, buf_bytes(config), note);
     if (!keep(buf_bytes(config), path)) {
-        struct why why = {""};
         return cli_failed(command, why_set(&why, ERR_IO, "cannot keep the configuration"), &why);
     }
     buf_fini(config);

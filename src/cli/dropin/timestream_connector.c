@@ -39,9 +39,9 @@ static const struct flag flags[] = {
     TEXT("max-write-retries", ignored, "N",
          "has no effect: writes are repeated until they succeed"),
     {"fail-on-long-label", 0, FLAG_SWITCH, offsetof(struct connector, is_ignored), NULL,
-     "has no effect: such samples are dead letters"},
+     "has no effect: names beyond limits of Timestream are written in a coding"},
     {"fail-on-invalid-sample-value", 0, FLAG_SWITCH, offsetof(struct connector, is_ignored), NULL,
-     "has no effect: such samples are dead letters"},
+     "has no effect: NaN and Inf are stored, as text"},
     TEXT("enable-logging", ignored, "BOOL", "has no effect: see --log.level"),
     TEXT("enable-sigv4-auth", ignored, "BOOL",
          "has no effect: credentials are those of the environment, files, container or machine"),
@@ -105,9 +105,10 @@ run_connector(int argc, char **argv)
     if (e) return cli_usage_error("timestream-connector", "%s", why.text);
     buf_init(&config, NULL, CONFIG_BYTES);
     put_config(&c, &config);
-    return dropin_serve("timestream-connector", &c.f, &config,
-                        "values keep all their digits, NaN and Inf become dead letters instead of "
-                        "nothing, and throttled writes are repeated");
+    return dropin_serve(
+        "timestream-connector", &c.f, &config,
+        "values keep all their digits, NaN and Inf are stored as text, and throttled "
+        "writes are sent again");
 }
 
 const struct command command_timestream_connector = {
