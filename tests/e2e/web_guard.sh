@@ -6,34 +6,14 @@ set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
+# shellcheck source=tests/requests_lib.sh
+. tests/requests_lib.sh
 for tool in openssl curl python3 jq; do
     command -v "$tool" >/dev/null || skip_all "web_guard" "no $tool"
 done
 read -r port user_port tls_port list_port < <(free_ports 4 | tr '\n' ' ')
 firekeep=build/firekeep
 export no_proxy='*'
-
-is() { # STATUS ARGUMENT...
-    local got
-    got=$(curl -sg --max-time 20 -o "$work/body.txt" -D "$work/head.txt" -w '%{http_code}' "${@:2}")
-    [[ $got == "$1" ]] || {
-        echo "$got: $(head -c 300 "$work/body.txt")"
-        return 1
-    }
-}
-
-# Each line: a status, and the arguments of a request.
-all_are() {
-    local line words
-    while read -r line; do
-        [[ -n $line ]] || continue
-        eval "words=($line)" || return 1
-        is "${words[@]}" || {
-            echo "$line"
-            return 1
-        }
-    done
-}
 
 says() { # TEXT STATUS COMMAND...
     local output status

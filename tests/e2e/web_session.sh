@@ -6,6 +6,8 @@ set -u
 work=${SCRATCH:?}
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
+# shellcheck source=tests/requests_lib.sh
+. tests/requests_lib.sh
 for tool in openssl curl jq; do
     command -v "$tool" >/dev/null || skip_all "web_session" "no $tool"
 done
@@ -13,28 +15,6 @@ read -r port tls_port < <(free_ports 2 | tr '\n' ' ')
 export no_proxy='*'
 url=http://127.0.0.1:$port
 page=X-Firekeep-Page:1
-
-is() { # STATUS ARGUMENT...
-    local got
-    got=$(curl -sg --max-time 20 -o "$work/body.txt" -D "$work/head.txt" -w '%{http_code}' "${@:2}")
-    [[ $got == "$1" ]] || {
-        echo "$got: $(head -c 300 "$work/body.txt")"
-        return 1
-    }
-}
-
-# Each line: a status, and the arguments of a request.
-all_are() {
-    local line words
-    while read -r line; do
-        [[ -n $line ]] || continue
-        eval "words=($line)" || return 1
-        is "${words[@]}" || {
-            echo "$line"
-            return 1
-        }
-    done
-}
 
 head_has() { # PATTERN: a line of the last answer's head
     tr -d '\r' <"$work/head.txt" | grep -i -- "$1"
