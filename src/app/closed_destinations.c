@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/storage_layout.h"
+
 enum { PATH_BYTES = 256 };
 #define LETTER_BYTES_MAX ((uint64_t)256 << 20)
 
@@ -79,8 +81,8 @@ closed_destinations_print(const struct closed_destinations_options *options, str
         .each = print_one,
         .context = &x,
     };
-    enum err e = path_in(dir, sizeof dir, options->storage_path, "relay", why);
-    if (e == OK) e = path_in(log_dir, sizeof log_dir, options->storage_path, "wal", why);
+    enum err e = path_in(dir, sizeof dir, options->storage_path, STORAGE_RELAY, why);
+    if (e == OK) e = path_in(log_dir, sizeof log_dir, options->storage_path, STORAGE_LOG, why);
     if (e) return e;
     relays_each(options->relays, note_configured, &x);
     json_array_open(to);

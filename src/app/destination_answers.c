@@ -13,6 +13,7 @@
 #include "base/version.h"
 #include "config/lists/destinations.h"
 #include "model/labels.h"
+#include "model/storage_layout.h"
 #include "relay/operate/dead_letters_command.h"
 #include "relay/operate/plan.h"
 #include "relay/operate/trial.h"
@@ -254,7 +255,7 @@ test_it(void *context, const struct destination_settings *given, struct why *why
     enum err e = env_random(env, random, sizeof random);
     if (e) return why_set(why, e, "cannot get random numbers");
     hex_print(bytes_of(random, sizeof random), instance);
-    snprintf(dir, sizeof dir, "%s/relay/.test-%s", a->options->storage_path, instance);
+    snprintf(dir, sizeof dir, "%s/" STORAGE_RELAY "/.test-%s", a->options->storage_path, instance);
     e = env_mkdir(env, dir, why);
     if (e) return e;
     const struct trial_options options = {
@@ -407,8 +408,7 @@ destination_answer(const struct destination_answers_options *o,
         return why_set(why, ERR_MISSING, "destination not found");
     }
     snprintf(name, sizeof name, "%.*s", (int)q->name.size, (const char *)q->name.at);
-    int size = snprintf(dir, sizeof dir, "%s/relay/%s", o->storage_path, name);
-    if (size < 0 || size >= (int)sizeof dir) {
+    if (storage_relay_path(dir, sizeof dir, o->storage_path, name) != OK) {
         return why_set(why, ERR_LIMIT, "--storage.path: path is too long");
     }
     if (q->ask == DESTINATION_PLAN && q->yaml.size > 0) return plan_text(&a, name, why);

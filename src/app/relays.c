@@ -24,6 +24,7 @@
 #include "base/metric.h"
 #include "base/version.h"
 #include "config/lists/destinations.h"
+#include "model/storage_layout.h"
 #include "relay/operate/backlog.h"
 #include "relay/state/directory.h"
 #include "tsdb/tsdb.h"
@@ -286,7 +287,7 @@ relays_new(const struct relays_options *options, struct relays **ret_relays, str
     lock_init(&all->lock, LOCK_RANK_RELAYS);
     budget_init(&all->memory, "relays", options->memory_bytes, options->memory);
     snprintf(all->user_agent, sizeof all->user_agent, "Firekeep/%s", FIREKEEP_VERSION);
-    enum err e = path_join(all->dir, sizeof all->dir, options->storage_path, "relay");
+    enum err e = path_join(all->dir, sizeof all->dir, options->storage_path, STORAGE_RELAY);
     if (e) {
         relays_free(all);
         return why_set(why, e, "--storage.path: path is too long");
@@ -531,7 +532,7 @@ note_all_left_over(struct relays *all)
         .each = note_left_over,
         .context = all,
     };
-    enum err e = path_join(log_dir, sizeof log_dir, all->options.storage_path, "wal");
+    enum err e = path_join(log_dir, sizeof log_dir, all->options.storage_path, STORAGE_LOG);
     if (e == OK) e = relay_backlogs(&options, &why);
     if (e) {
         log_warn("relay: cannot list the destinations in the storage directory", KV("error", &why));

@@ -21,6 +21,7 @@
 #include "cli/lib/client_access.h"
 #include "cli/rules/check_rules.h"
 #include "config/lists/destinations.h"
+#include "model/storage_layout.h"
 #include "net/http_client.h"
 #include "relay/operate/backlog.h"
 
@@ -153,9 +154,9 @@ read_directory(struct checking *x, const struct settings *settings, struct why *
         .context = &reading,
     };
     x->stored = settings->storage_mode == STORAGE_LOCAL;
-    enum err e = path_join(dir, sizeof dir, x->against, "relay");
-    if (e == OK) e = path_join(log_dir, sizeof log_dir, x->against, "wal");
-    if (e == OK) e = path_join(parts_dir, sizeof parts_dir, x->against, "parts");
+    enum err e = path_join(dir, sizeof dir, x->against, STORAGE_RELAY);
+    if (e == OK) e = path_join(log_dir, sizeof log_dir, x->against, STORAGE_LOG);
+    if (e == OK) e = path_join(parts_dir, sizeof parts_dir, x->against, STORAGE_PARTS);
     if (e || strlen(x->against) >= sizeof x->storage) {
         return why_set(why, ERR_LIMIT, "%.200s: path is too long", x->against);
     }

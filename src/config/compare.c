@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text/ends.h"
 #include "wire/yaml/yaml_reader.h"
 
 enum { PATH_BYTES_MAX = 64 * 1024, COMPARED_BYTES_MAX = 8 * CONFIG_BYTES_MAX };
@@ -147,21 +148,14 @@ is_setting(const char *key, const char *name)
     return *key == *name;
 }
 
-static bool
-ends_with(const char *text, const char *end)
-{
-    size_t size = strlen(text), end_size = strlen(end);
-    return size >= end_size && strcmp(text + size - end_size, end) == 0;
-}
-
 /* As access_settings_check_reload(): addresses, modes, and whether a listener has TLS. */
 static bool
 is_of_listening(const struct config_difference *d)
 {
     bool comes_or_goes = d->old_value == NULL || d->new_value == NULL;
-    if (ends_with(d->key, "tls_server_config.cert_file")) return comes_or_goes;
+    if (text_ends_with(d->key, "tls_server_config.cert_file")) return comes_or_goes;
     return strncmp(d->key, "listeners[", 10) == 0 &&
-           (ends_with(d->key, ".address") || ends_with(d->key, ".mode"));
+           (text_ends_with(d->key, ".address") || text_ends_with(d->key, ".mode"));
 }
 
 static bool

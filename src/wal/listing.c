@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/text/ends.h"
 
 static const char ASIDE[] = ".damaged";
 
@@ -173,8 +174,7 @@ remove_temporary(void *context, const char *name, bool is_dir)
 {
     struct log_sweep *s = context;
     char path[256];
-    size_t size = strlen(name);
-    if (is_dir || size < 4 || strcmp(name + size - 4, ".tmp") != 0) return OK;
+    if (is_dir || !text_ends_with(name, ".tmp")) return OK;
     enum err e = path_join(path, sizeof path, s->dir, name);
     return e ? e : env_unlink(s->env, path, NULL);
 }

@@ -18,6 +18,7 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "base/search.h"
+#include "model/storage_layout.h"
 #include "rules/load/rule_files.h"
 #include "rules/load/rule_print.h"
 #include "rules/stored/stored_file.h"
@@ -312,7 +313,7 @@ stored_rules_open(const struct stored_rules_options *options, struct stored_rule
     s->tenancy = options->tenancy;
     struct stored_reading reading = {.stored = s};
     snprintf(s->parent, sizeof s->parent, "%s", options->storage_path);
-    enum err e = path_in(s->dir, sizeof s->dir, options->storage_path, "rules", why);
+    enum err e = path_in(s->dir, sizeof s->dir, options->storage_path, STORAGE_RULES, why);
     if (e == OK) {
         struct why listing = {""};
         e = stored_each(s->env, s->dir, read_tenant, &reading, &listing);

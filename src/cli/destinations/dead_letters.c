@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/destinations/letter_print.h"
 #include "cli/lib/report.h"
+#include "model/storage_layout.h"
 #include "relay/state/directory.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)512 << 20)
@@ -93,9 +94,8 @@ static enum err
 destination_path(const struct letters_request *a, const char *name, char to[PATH_BYTES],
                  struct why *why)
 {
-    int size = snprintf(to, PATH_BYTES, "%s/relay/%s", a->storage, name);
-    if (size > 0 && size < PATH_BYTES) return OK;
-    return why_set(why, ERR_LIMIT, "%s: path is too long", a->storage);
+    enum err e = storage_relay_path(to, PATH_BYTES, a->storage, name);
+    return e == OK ? OK : why_set(why, e, "%s: path is too long", a->storage);
 }
 
 static enum err

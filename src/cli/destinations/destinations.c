@@ -23,6 +23,7 @@
 #include "cli/lib/report.h"
 #include "cli/lib/target/target.h"
 #include "config/lists/lists.h"
+#include "model/storage_layout.h"
 #include "relay/operate/command_lock.h"
 #include "relay/operate/plan.h"
 #include "relay/operate/reset.h"
@@ -390,8 +391,8 @@ reset_destination(const struct destinations_command *a, const char *name, struct
     struct reset reset;
     enum err e = parse_reset_from(a->from_word, &reset, why);
     if (e) return e;
-    int size = snprintf(dir, sizeof dir, "%s/relay/%s", a->storage, name);
-    if (size >= (int)sizeof dir || strchr(name, '/') != NULL) {
+    e = storage_relay_path(dir, sizeof dir, a->storage, name);
+    if (e || strchr(name, '/') != NULL) {
         return why_set(why, ERR_INPUT, "%s/relay/%.64s: not a valid path of a destination",
                        a->storage, name);
     }

@@ -2,6 +2,7 @@
 #include "cli/inspect/check_storage.h"
 
 #include "cli/lib/target/target.h"
+#include "model/storage_layout.h"
 #include "relay/state/directory.h"
 #include "relay/state/state.h"
 #include "rules/schedule/checkpoint.h"
@@ -46,7 +47,7 @@ check_destinations(struct storage_check *c)
     struct relay_names names = {0};
     struct relay_state state;
     struct buf file;
-    enum err e = path_in(relay_dir, sizeof relay_dir, c->dir, "relay", c->why);
+    enum err e = path_in(relay_dir, sizeof relay_dir, c->dir, STORAGE_RELAY, c->why);
     if (e) return e;
     e = relay_names_read(&names, c->env, relay_dir, &c->memory, c->why);
     buf_init(&file, &c->memory, STATE_BYTES_MAX);
@@ -88,7 +89,7 @@ check_rules(struct storage_check *c)
     enum err e = checkpoint_read(c->env, c->dir, &c->memory, &state, c->why);
     if (e == OK) checkpoint_fini(&state);
     e = without_damage(e);
-    if (e == OK) e = path_in(c->rules_dir, sizeof c->rules_dir, c->dir, "rules", c->why);
+    if (e == OK) e = path_in(c->rules_dir, sizeof c->rules_dir, c->dir, STORAGE_RULES, c->why);
     if (e == OK) e = stored_each(c->env, c->rules_dir, check_stored_rules, c, c->why);
     return e == ERR_MISSING ? OK : e;
 }

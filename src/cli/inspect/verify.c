@@ -9,6 +9,7 @@
 #include "cli/check.h"
 #include "cli/commands.h"
 #include "cli/rules/verify_rules.h"
+#include "model/storage_layout.h"
 #include "relay/operate/examine.h"
 #include "tsdb/tsdb.h"
 
@@ -76,8 +77,8 @@ verify_samples(struct verifying *v, struct why *why)
     bool is_local = v->config_file != NULL && v->settings.storage_mode == STORAGE_LOCAL;
     bool is_none = v->config_file != NULL && v->settings.storage_mode == STORAGE_NONE;
     options.stored = is_local || (!is_none && (v->store.parts > 0 || v->store.damaged_places > 0));
-    enum err relay = path_join(relay_dir, sizeof relay_dir, v->dir, "relay");
-    if (relay == OK) relay = path_join(log_dir, sizeof log_dir, v->dir, "wal");
+    enum err relay = path_join(relay_dir, sizeof relay_dir, v->dir, STORAGE_RELAY);
+    if (relay == OK) relay = path_join(log_dir, sizeof log_dir, v->dir, STORAGE_LOG);
     if (relay == OK) relay = relay_examine(&options, &v->relay, &relay_why);
     if (store) return store;
     if (relay) return why_set(why, relay, "%s", why_text(&relay_why, relay));

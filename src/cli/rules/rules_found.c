@@ -10,6 +10,7 @@
 #include "cli/rules/rules_private.h"
 #include "model/select.h"
 #include "model/selector.h"
+#include "model/storage_layout.h"
 #include "rules/group/group.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/checkpoint.h"
@@ -117,7 +118,7 @@ add_stored_in_directory(const struct rules_command *a, struct target *target, st
     struct stored_texts texts = {NULL, 0};
     struct buf file;
     snprintf(tenant, sizeof tenant, "%.*s", (int)name.size, (const char *)name.at);
-    int size = snprintf(dir, sizeof dir, "%s/rules", a->target.storage);
+    int size = snprintf(dir, sizeof dir, "%s/" STORAGE_RULES, a->target.storage);
     if (size >= (int)sizeof dir) return why_set(why, ERR_INPUT, "--storage.path: path is too long");
     buf_init(&file, f->memory, STORED_FILE_BYTES_MAX);
     enum err e = stored_read(env_real(), dir, tenant, &file, why);

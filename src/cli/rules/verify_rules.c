@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/text/shown.h"
+#include "model/storage_layout.h"
 #include "rules/load/rule_files.h"
 #include "rules/schedule/checkpoint.h"
 #include "rules/stored/stored_file.h"
@@ -99,7 +100,7 @@ verify_rules(const struct verify_rules_options *options, struct verify_rules_rep
 {
     struct verifying_rules v = {.options = options};
     struct why listing = {""};
-    enum err e = path_in(v.dir, sizeof v.dir, options->dir, "rules", why);
+    enum err e = path_in(v.dir, sizeof v.dir, options->dir, STORAGE_RULES, why);
     if (e) return e;
     e = stored_each(options->env, v.dir, check_tenant, &v, &listing);
     if (e != OK && e != ERR_MISSING) return why_set(why, e, "%s", why_text(&listing, e));

@@ -7,11 +7,12 @@
 #include "base/hash/crc32c.h"
 #include "relay/letters/letter_request.h"
 #include "relay/operate/dead_letters_command.h"
+#include "relay/state/directory.h"
 #include "sys/sim.h"
 
 enum { REPLAYS_MAX = 500, MEMORY_BYTES = 64 << 20 };
 
-static const char DIR[] = "/east/" LETTER_FILES_DIR;
+static const char DIR[] = "/east/" RELAY_LETTERS_NAME;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

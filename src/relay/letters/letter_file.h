@@ -26,8 +26,6 @@ enum {
     LETTER_BAD_MAX = 16,                       /* bad places of a file that are listed */
 };
 
-#define LETTER_FILES_DIR "dead-letters" /* in the destination's directory */
-
 /* The place of a letter. Files are numbered from 1, and numbers are not used again. */
 struct letter_place {
     uint32_t file; /* 0 if there is no letter */

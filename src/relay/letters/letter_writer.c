@@ -18,6 +18,8 @@
 
 #include <assert.h>
 
+#include "relay/state/directory.h"
+
 enum {
     BATCH_BYTES = 256 * 1024, /* a batch of this size is written */
     PENDING_BYTES_MAX = 64 * 1024 * 1024,
@@ -34,7 +36,7 @@ letter_writer_init(struct letter_writer *w, struct env *env, const char *dir, st
     buf_init(&w->pending, memory, PENDING_BYTES_MAX);
     buf_init(&w->scratch, memory, LETTER_ENTRY_BYTES_MAX);
     buf_init(&w->runs, memory, LETTER_ENTRY_BYTES_MAX);
-    return path_in(w->path, sizeof w->path, dir, LETTER_FILES_DIR, why);
+    return path_in(w->path, sizeof w->path, dir, RELAY_LETTERS_NAME, why);
 }
 
 void

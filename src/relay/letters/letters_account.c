@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "relay/letters/letters.h"
 #include "relay/letters/letters_found.h"
+#include "relay/state/directory.h"
 
 void
 letters_init(struct letters *l, const struct relay_context *context, struct account *account,
@@ -28,7 +29,7 @@ log_account(const struct letters *l, const struct letters_found *found,
     uint64_t lost = kinds_sum(a->lost), back = kinds_sum(a->back);
     /* Each place is logged by itself: as an error if letters are lost with it, or back. */
     char dir[sizeof l->context->dir + 16], text[DEAD_LETTERS_TEXT_BYTES];
-    err_ignore(path_join(dir, sizeof dir, l->context->dir, LETTER_FILES_DIR), "it fits");
+    err_ignore(path_join(dir, sizeof dir, l->context->dir, RELAY_LETTERS_NAME), "it fits");
     for (uint32_t i = 0; i < found->first_count; i++) {
         letter_damage_print(&found->first[i], dir, text);
         if (a->differs) {

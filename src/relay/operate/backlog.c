@@ -184,7 +184,7 @@ relay_backlog_count_letters(const struct backlog_options *o, const char *name, u
     struct backlog_weighing weighing = {.env = o->env, .dir = letters_dir};
     struct why *problem = &b->letters_problem;
     if (path_in(dir, sizeof dir, o->dir, name, problem) != OK) return;
-    if (path_in(letters_dir, sizeof letters_dir, dir, LETTER_FILES_DIR, problem) != OK) return;
+    if (path_in(letters_dir, sizeof letters_dir, dir, RELAY_LETTERS_NAME, problem) != OK) return;
     err_ignore(env_listdir(o->env, letters_dir, weigh_file, &weighing, NULL), "read next");
     if (weighing.bytes > *bytes_left) {
         why_set(problem, ERR_LIMIT, "%" PRIu64 " bytes of dead letters are too many to read: %s",

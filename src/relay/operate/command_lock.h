@@ -9,10 +9,8 @@
 
 #include "sys/env.h"
 
-#define COMMAND_LOCK_NAME "asking.lock" /* an empty file, not removed */
-
 /*
- * Locks a destination by the file COMMAND_LOCK_NAME in its directory `dir`, until file_close().
+ * Locks a destination by the file RELAY_LOCK_NAME in its directory `dir`, until file_close().
  * ERR_AGAIN: another command has the lock. ERR_MISSING: the directory does not exist. ERR_IO.
  */
 MUST_CHECK enum err command_lock(struct env *env, const char *dir, struct file *ret_lock,

@@ -11,6 +11,7 @@
 #include "relay/letters/letter_index.h"
 #include "relay/letters/letter_request.h"
 #include "relay/operate/command_lock.h"
+#include "relay/state/directory.h"
 #include "relay/state/state.h"
 
 enum { TRIES_MAX = 8, PATH_BYTES = sizeof(((struct file *)0)->path) };
@@ -92,7 +93,7 @@ letters_view_open(struct letters_view *view, struct env *env, const char *dir,
                   struct budget *memory, struct why *why)
 {
     *view = (struct letters_view){.env = env, .memory = memory, .dir = dir};
-    enum err e = path_in(view->path, sizeof view->path, dir, LETTER_FILES_DIR, why);
+    enum err e = path_in(view->path, sizeof view->path, dir, RELAY_LETTERS_NAME, why);
     if (e) return e;
     unsigned tries = 0;
     do {

@@ -299,7 +299,7 @@ examine_letters(struct examining *x, struct why *why)
     char dir[PATH_BYTES];
     struct why reason = {""};
     struct letter_index index;
-    enum err e = path_in(dir, sizeof dir, x->dir, LETTER_FILES_DIR, why);
+    enum err e = path_in(dir, sizeof dir, x->dir, RELAY_LETTERS_NAME, why);
     if (e) return e;
     letter_index_init(&index, x->o->memory);
     struct letters_known known = relay_state_letters(&x->state);
@@ -456,39 +456,40 @@ examine_own_file(struct examining *x, const struct relay_name *name, struct why 
 }
 
 static enum err
+examine_reset(struct examining *x, struct why *why)
+{
+    struct reset decided;
+    struct why reason = {""};
+    enum err e = reset_read(x->o->env, x->dir, &decided, &reason);
+    if (e == OK) {
+        report_line(x, "%s/reset: the destination resumes from %s when it is next opened", x->dir,
+                    reset_word(decided.from));
+    }
+    return report_error(x, e, &reason, "the destination is kept closed until then", why);
+}
+
+static enum err
 examine_names(struct examining *x, struct why *why)
 {
-    static const char *const others[] = {"state", "state.previous", LETTER_FILES_DIR};
     struct relay_names names;
     const struct relay_name *name;
     enum err e = relay_names_read(&names, x->o->env, x->dir, x->o->memory, why);
     if (e) return e;
     for (size_t i = 0; (name = relay_name_at(&names, i)) != NULL && e == OK; i++) {
-        if (strcmp(name->text, COMMAND_LOCK_NAME) == 0) continue; /* nothing is in it */
-        bool known = false;
-        for (unsigned k = 0; k < sizeof others / sizeof *others; k++) {
-            known |= strcmp(name->text, others[k]) == 0;
+        enum relay_entry entry = relay_entry_of(name->text);
+        if (entry == RELAY_ENTRY_LOCK) continue; /* nothing is in it */
+        if (entry == RELAY_ENTRY_OTHER) {
+            e = examine_own_file(x, name, why);
+            continue;
         }
-        bool reset = strcmp(name->text, "reset") == 0;
-        bool aside = strcmp(name->text, "state.damaged") == 0;
-        bool tmp = ends_in(name->text, ".tmp");
-        if (known || reset || aside || tmp) x->report->files += !name->is_dir;
-        if (reset) {
-            struct reset decided;
-            struct why reason = {""};
-            e = reset_read(x->o->env, x->dir, &decided, &reason);
-            if (e == OK) {
-                report_line(x, "%s/reset: the destination resumes from %s when it is next opened",
-                            x->dir, reset_word(decided.from));
-            }
-            e = report_error(x, e, &reason, "the destination is kept closed until then", why);
-        } else if (aside) {
+        x->report->files += !name->is_dir;
+        if (entry == RELAY_ENTRY_RESET) {
+            e = examine_reset(x, why);
+        } else if (entry == RELAY_ENTRY_DAMAGED) {
             report_line(x, "%s/%s: set aside when an operator reset the destination", x->dir,
                         name->text);
-        } else if (tmp) {
+        } else if (entry == RELAY_ENTRY_UNFINISHED) {
             report_stray(x, x->dir, name);
-        } else if (!known) {
-            e = examine_own_file(x, name, why);
         }
     }
     buf_fini(&names.all);

@@ -7,8 +7,9 @@
 
 #include "base/buf.h"
 #include "base/hash/crc32c.h"
+#include "relay/state/directory.h"
 
-static const char NAME[] = "reset";
+static const char NAME[] = RELAY_RESET_NAME;
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'S', 'E', 'T', 0};
 
 enum { VERSION = 1, FROM_AT = 16, FROM_MS_AT = 24, CRC_AT = 32, FILE_BYTES = 36 };

@@ -5,7 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text/ends.h"
+
 enum { PATH_BYTES = FILE_PATH_BYTES, NAMES_BYTES_MAX = 64 * 1024 * 1024 };
+
+enum relay_entry
+relay_entry_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum relay_entry entry;
+    } entries[] = {
+        {RELAY_STATE_NAME, RELAY_ENTRY_STATE},     {RELAY_PREVIOUS_NAME, RELAY_ENTRY_STATE},
+        {RELAY_LETTERS_NAME, RELAY_ENTRY_LETTERS}, {RELAY_RESET_NAME, RELAY_ENTRY_RESET},
+        {RELAY_LOCK_NAME, RELAY_ENTRY_LOCK},       {RELAY_DAMAGED_NAME, RELAY_ENTRY_DAMAGED},
+    };
+    for (unsigned i = 0; i < sizeof entries / sizeof *entries; i++) {
+        if (strcmp(name, entries[i].name) == 0) return entries[i].entry;
+    }
+    return text_ends_with(name, ".tmp") ? RELAY_ENTRY_UNFINISHED : RELAY_ENTRY_OTHER;
+}
 
 struct search {
     const char *name;

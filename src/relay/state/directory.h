@@ -11,6 +11,27 @@
 #include "base/buf.h"
 #include "sys/env.h"
 
+/* Names in relay/NAME; docs/format/relay.md describes the files. */
+#define RELAY_STATE_NAME    "state"
+#define RELAY_PREVIOUS_NAME "state.previous"
+#define RELAY_DAMAGED_NAME  "state.damaged"
+#define RELAY_RESET_NAME    "reset"
+#define RELAY_LETTERS_NAME  "dead-letters"
+#define RELAY_LOCK_NAME     "asking.lock" /* an empty file, not removed */
+
+enum relay_entry {
+    RELAY_ENTRY_STATE, /* the state or the one before */
+    RELAY_ENTRY_LETTERS,
+    RELAY_ENTRY_RESET, /* an operator's decision */
+    RELAY_ENTRY_LOCK,
+    RELAY_ENTRY_DAMAGED,    /* a state that was set aside */
+    RELAY_ENTRY_UNFINISHED, /* of an interrupted write */
+    RELAY_ENTRY_OTHER, /* belongs to the destination's type (own_files.h), or to another program */
+};
+
+/* Classifies a name in relay/NAME. */
+enum relay_entry relay_entry_of(const char *name);
+
 /*
  * OK           `path` is a directory, or a link to one
  * ERR_MISSING  `path` does not exist

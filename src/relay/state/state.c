@@ -18,7 +18,8 @@
 #include "base/framed.h"
 #include "relay/state/directory.h"
 
-static const char NAME[] = "state", PREVIOUS[] = "state.previous", DAMAGED[] = "state.damaged";
+static const char NAME[] = RELAY_STATE_NAME, PREVIOUS[] = RELAY_PREVIOUS_NAME,
+                  DAMAGED[] = RELAY_DAMAGED_NAME;
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'E', 'L', 'A', 'Y', 0};
 
 enum { VERSION = 1 };

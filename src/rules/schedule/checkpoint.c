@@ -20,11 +20,12 @@
 #include "base/fields.h"
 #include "base/framed.h"
 #include "model/labels.h"
+#include "model/storage_layout.h"
 #include "model/tenant_name.h"
 #include "rules/rules.h"
 
 static const uint8_t MAGIC[8] = {'F', 'K', 'R', 'S', 'T', 'A', 'T', 'E'};
-static const char PATH[] = "rules/state", ASIDE[] = "rules/state.unreadable";
+static const char PATH[] = STORAGE_RULES "/state", ASIDE[] = STORAGE_RULES "/state.unreadable";
 
 enum { VERSION = 2 };
 _Static_assert(CHECKPOINT_ALERT == 4, "docs/format/rules_state.md: kinds are 1 to 4");
@@ -255,7 +256,7 @@ checkpoint_replace(struct env *env, const char *storage_path, struct bytes encod
     char dir[FILE_PATH_BYTES], path[FILE_PATH_BYTES];
     struct file_facts facts;
     enum err e = path_in(path, sizeof path, storage_path, PATH, why);
-    if (e == OK) e = path_in(dir, sizeof dir, storage_path, "rules", why);
+    if (e == OK) e = path_in(dir, sizeof dir, storage_path, STORAGE_RULES, why);
     if (e) return e;
     /* A directory that has the file is durable. One without it may be the result of an attempt
      * whose sync failed: later syncs prove nothing about it unless it is created again. */

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text/ends.h"
 #include "model/labels.h"
+#include "model/storage_layout.h"
 #include "tsdb/inspect/inspect_private.h"
 #include "tsdb/merge/choose_parts.h"
 
@@ -57,7 +59,7 @@ part_look(struct dir_pass *x, const struct manifest_part *named)
                                               .to_pos = named->to_pos,
                                               .time = {INT64_MAX, INT64_MIN}},
                                     .applied = named->applied};
-    enum err e = part_path(dir, sizeof dir, x->parts_dir, named->number);
+    enum err e = storage_part_path(dir, sizeof dir, x->parts_dir, named->number, STORAGE_PART);
     if (e) return why_set(x->why, e, "%.200s: path is too long", x->parts_dir);
     err_ignore(inspect_file_bytes(x->options->env, dir, "meta.json", &p->meta_bytes),
                "nothing reads it");
@@ -231,7 +233,7 @@ log_look(struct dir_pass *x)
 {
     char dir[256];
     struct why reason;
-    enum err e = path_in(dir, sizeof dir, x->dir, "wal", x->why);
+    enum err e = path_in(dir, sizeof dir, x->dir, STORAGE_LOG, x->why);
     if (e) return e;
     e = wal_segments(x->options->env, dir, x->options->memory, segment_note, x, &reason);
     if (e == ERR_MISSING && !x->result->has_log && x->result->segment_count == 0) return OK;
@@ -312,21 +314,14 @@ note_other(struct listing_pass *l, const char *name, bool is_dir)
 static enum err
 root_each(void *context, const char *name, bool is_dir)
 {
-    static const char *const files[] = {"FORMAT",   "LOCK",      "MANIFEST",
-                                        "IDENTITY", "WITNESS.0", "WITNESS.1"};
-    static const char *const dirs[] = {"wal", "parts", "rules", "snapshots"};
     struct listing_pass *l = context;
-    for (unsigned i = 0; i < sizeof dirs / sizeof *dirs && is_dir; i++) {
-        if (strcmp(name, dirs[i]) == 0) return OK;
-    }
-    for (unsigned i = 0; i < sizeof files / sizeof *files && !is_dir; i++) {
-        if (strcmp(name, files[i]) != 0) continue;
-        uint64_t bytes = 0;
-        err_ignore(inspect_file_bytes(l->x->options->env, l->dir, name, &bytes), "it went away");
-        l->x->result->small_bytes += bytes;
-        return OK;
-    }
-    return note_other(l, name, is_dir);
+    enum storage_entry entry = storage_entry_of(name, is_dir);
+    uint64_t bytes = 0;
+    if (entry == STORAGE_DIRECTORY) return OK; /* listed separately */
+    if (entry != STORAGE_FILE) return note_other(l, name, is_dir);
+    err_ignore(inspect_file_bytes(l->x->options->env, l->dir, name, &bytes), "it went away");
+    l->x->result->small_bytes += bytes;
+    return OK;
 }
 
 static enum err
@@ -335,8 +330,7 @@ parts_each(void *context, const char *name, bool is_dir)
     struct listing_pass *l = context;
     const struct manifest *m = &l->x->manifest;
     uint64_t number;
-    bool aside;
-    if (is_dir && inspect_part_name(name, &number, &aside) && !aside) {
+    if (is_dir && storage_part_of(name, &number) == STORAGE_PART) {
         for (uint32_t i = 0; i < m->part_count; i++) {
             if (m->parts[i].number == number) return OK;
         }
@@ -344,20 +338,13 @@ parts_each(void *context, const char *name, bool is_dir)
     return note_other(l, name, is_dir);
 }
 
-static bool
-ends_with(const char *name, const char *end)
-{
-    size_t size = strlen(name), tail = strlen(end);
-    return size >= tail && strcmp(name + size - tail, end) == 0;
-}
-
 static enum err
 wal_each(void *context, const char *name, bool is_dir)
 {
     struct listing_pass *l = context;
     uint64_t number, bytes = 0;
-    bool ours = wal_segment_name(name, &number) || ends_with(name, ".wal.damaged") ||
-                ends_with(name, ".tmp");
+    bool ours = wal_segment_name(name, &number) || text_ends_with(name, ".wal.damaged") ||
+                text_ends_with(name, ".tmp");
     if (is_dir || !ours) return note_other(l, name, is_dir);
     err_ignore(inspect_file_bytes(l->x->options->env, l->dir, name, &bytes), "it went away");
     l->x->result->log_bytes += bytes;
@@ -386,7 +373,7 @@ snapshots_each(void *context, const char *name, bool is_dir)
     struct inspect_dir *r = l->x->result;
     char below[256];
     if (!is_dir) return note_other(l, name, is_dir);
-    int n = snprintf(below, sizeof below, "snapshots/%.200s/parts", name);
+    int n = snprintf(below, sizeof below, STORAGE_SNAPSHOTS "/%.200s/" STORAGE_PARTS, name);
     if (n < 0 || (size_t)n >= sizeof below) return OK;
     enum err e = list(l->x, below, snapshot_part_each, &inner);
     if (e) return e;
@@ -394,7 +381,7 @@ snapshots_each(void *context, const char *name, bool is_dir)
     const char *copy = arena_text(&r->arena, name);
     if (r->snapshots == NULL || copy == NULL) return ERR_NOMEM;
     r->snapshots[r->snapshot_count++] =
-        (struct inspect_snapshot){copy, !ends_with(name, ".tmp"), inner.dirs, inner.bytes};
+        (struct inspect_snapshot){copy, !text_ends_with(name, ".tmp"), inner.dirs, inner.bytes};
     return OK;
 }
 
@@ -428,10 +415,10 @@ dir_look(struct dir_pass *x)
     if (e == OK) e = partitions_sum(x);
     if (e == OK) e = log_look(x);
     if (e == OK) e = list(x, "", root_each, NULL);
-    if (e == OK) e = list(x, "parts", parts_each, NULL);
-    if (e == OK) e = list(x, "wal", wal_each, NULL);
-    if (e == OK) e = list(x, "rules", sum_each, &rules);
-    if (e == OK) e = list(x, "snapshots", snapshots_each, NULL);
+    if (e == OK) e = list(x, STORAGE_PARTS, parts_each, NULL);
+    if (e == OK) e = list(x, STORAGE_LOG, wal_each, NULL);
+    if (e == OK) e = list(x, STORAGE_RULES, sum_each, &rules);
+    if (e == OK) e = list(x, STORAGE_SNAPSHOTS, snapshots_each, NULL);
     r->rules_bytes = rules.bytes;
     /* The order of a listing is not defined. */
     if (r->other_count > 0) qsort(r->others, r->other_count, sizeof *r->others, by_path);
@@ -446,7 +433,7 @@ dir_try(const struct inspect_options *options, const char *dir, struct page_cach
         struct inspect_dir *r, bool *ret_again, struct why *why)
 {
     struct dir_pass x = {.options = options, .result = r, .dir = dir, .cache = cache, .why = why};
-    enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, "parts", why);
+    enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, STORAGE_PARTS, why);
     if (e) return e;
     arena_init(&r->arena, options->memory, 0, 0);
     e = dir_look(&x);

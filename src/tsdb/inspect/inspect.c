@@ -17,7 +17,7 @@
 
 #include "base/hash/hash.h"
 #include "base/heap.h"
-#include "base/text/hex.h"
+#include "model/storage_layout.h"
 #include "tsdb/inspect/inspect_private.h"
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -92,15 +92,6 @@ inspect_end_word(enum wal_segment_end end)
 
 /* --- paths ------------------------------------------------------------------------------------ */
 
-bool
-inspect_part_name(const char *name, uint64_t *ret_number, bool *ret_aside)
-{
-    const char *rest = hex_name_number(name, HEX_WORD_BYTES, ret_number);
-    if (rest == NULL) return false;
-    *ret_aside = strcmp(rest, ".damaged") == 0;
-    return rest[0] == '\0' || *ret_aside;
-}
-
 enum err
 inspect_file_bytes(struct env *env, const char *dir, const char *name, uint64_t *ret_bytes)
 {
@@ -135,7 +126,7 @@ file_is_there(struct env *env, const char *dir, const char *name)
 static bool
 is_storage(struct env *env, const char *dir)
 {
-    return file_is_there(env, dir, "FORMAT") || file_is_there(env, dir, "MANIFEST");
+    return file_is_there(env, dir, STORAGE_FORMAT) || file_is_there(env, dir, STORAGE_MANIFEST);
 }
 
 enum err
@@ -144,7 +135,6 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
     struct inspect_target t = {.kind = INSPECT_DIRECTORY};
     char plain[256], name[256];
     size_t size = strlen(path);
-    bool aside;
     while (size > 1 && path[size - 1] == '/') {
         size--;
     }
@@ -158,7 +148,8 @@ inspect_path(struct env *env, const char *path, struct inspect_target *ret, stru
     }
     if (wal_segment_name(name, &t.number)) {
         t.kind = INSPECT_SEGMENT;
-    } else if (inspect_part_name(name, &t.number, &aside) && !is_storage(env, plain)) {
+    } else if (storage_part_of(name, &t.number) <= STORAGE_PART_DAMAGED &&
+               !is_storage(env, plain)) {
         t.kind = INSPECT_PART;
         snprintf(t.name, sizeof t.name, "%.60s", name);
         if (!file_is_there(env, plain, "part")) {

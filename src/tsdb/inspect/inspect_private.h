@@ -66,8 +66,6 @@ MUST_CHECK enum err inspect_block(struct part *part, const struct block_ref *blo
 /* Gets the size of a file. ERR_MISSING. */
 MUST_CHECK enum err inspect_file_bytes(struct env *env, const char *dir, const char *name,
                                        uint64_t *ret_bytes);
-/* Parses "NNNN" or "NNNN.damaged"; false for other names. */
-bool inspect_part_name(const char *name, uint64_t *ret_number, bool *ret_aside);
 
 /* --- rows.c: the rows of a part, and the blocks they name ------------------------------------- */
 

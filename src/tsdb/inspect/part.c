@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "model/storage_layout.h"
 #include "tsdb/inspect/inspect_private.h"
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -138,7 +139,6 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     struct part *part;
     struct why reason;
     uint64_t number;
-    bool aside = false;
     enum err e = path_in(dir, sizeof dir, target->dir, target->name, why);
     if (e == OK) e = path_in(path, sizeof path, dir, "part", why);
     if (e) return e;
@@ -159,7 +159,7 @@ part_inspect(const struct inspect_options *options, const struct inspect_target 
     page_cache_forget(cache, x.source.cache_id);
     file_close(&x.source.file);
     if (e) return e;
-    if (inspect_part_name(target->name, &number, &aside) && aside) {
+    if (storage_part_of(target->name, &number) == STORAGE_PART_DAMAGED) {
         return remark(&r->remarks, &r->arena, REMARK_DAMAGE,
                       "set aside because its root could not be read");
     }

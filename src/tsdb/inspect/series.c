@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "model/labels.h"
+#include "model/storage_layout.h"
 #include "tsdb/inspect/inspect_private.h"
 
 /* Labels are read from all parts in turns, so the cache holds pages of all. */
@@ -180,7 +181,7 @@ log_list_read(const struct inspect_options *options, const char *dir,
                                 .refs.budget = budget};
     arena_init(&x.scratch, budget, 0, 0);
     arena_init(&x.arena, budget, 0, 0);
-    enum err e = path_join(path, sizeof path, dir, "wal");
+    enum err e = path_join(path, sizeof path, dir, STORAGE_LOG);
     if (e == OK) e = wal_segments(options->env, path, budget, note_segment, &x, &reason);
     if (e == ERR_MISSING && !manifest_has_log(manifest)) {
         e = OK;
@@ -497,7 +498,7 @@ series_try(const struct inspect_options *options, const char *dir,
                             .dir = dir,
                             .cache = cache,
                             .why = why};
-    enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, "parts", why);
+    enum err e = path_in(x.parts_dir, sizeof x.parts_dir, dir, STORAGE_PARTS, why);
     if (e) return e;
     arena_init(&r->arena, options->memory, 0, 0);
     arena_init(&x.arena, options->memory, 0, 0);

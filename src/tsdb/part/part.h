@@ -83,10 +83,6 @@ block_bytes_stored(const struct block_ref *block)
     return bytes;
 }
 
-/* Writes the path of a part's directory: `parts_dir` and 16 hex digits. ERR_LIMIT: it does not
- * fit. */
-enum err part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number);
-
 /* --- writing ---------------------------------------------------------------------------------- */
 
 /*

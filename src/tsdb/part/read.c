@@ -23,6 +23,7 @@
 
 #include "base/search.h"
 #include "model/labels.h"
+#include "model/storage_layout.h"
 #include "tsdb/part/walk.h"
 
 enum err
@@ -300,7 +301,7 @@ part_open_file(struct part *p, struct env *env, const char *parts_dir, struct wh
     char dir[256], path[256];
     uint8_t end[PART_END_BYTES];
     struct page_source *s = &p->source;
-    enum err e = part_path(dir, sizeof dir, parts_dir, p->info.number);
+    enum err e = storage_part_path(dir, sizeof dir, parts_dir, p->info.number, STORAGE_PART);
     if (e == OK) e = path_join(path, sizeof path, dir, "part");
     if (e == OK) e = file_open(env, path, FILE_READ, &s->file, why);
     if (e == OK) e = file_size(&s->file, &s->file_bytes, why);
@@ -482,7 +483,7 @@ part_unref(struct part *p)
     file_close(&p->source.file);
     if (atomic_load_explicit(&p->dropped, memory_order_relaxed)) {
         char dir[256];
-        enum err e = part_path(dir, sizeof dir, p->parts_dir, p->info.number);
+        enum err e = storage_part_path(dir, sizeof dir, p->parts_dir, p->info.number, STORAGE_PART);
         if (e == OK) e = env_remove_tree(p->env, dir, NULL);
         err_ignore(e, "the next start sweeps the directory");
     }

@@ -41,12 +41,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/storage_layout.h"
 #include "tsdb/store/identity.h"
 
 enum { AT_LOCK, AT_FORMAT };
 enum { WATCH_MS = IDENTITY_RENEW_MS + 1000, WATCH_STEP_MS = 250, PATH_BYTES = 256 };
 
-static const char *const NAMES[DIR_LOCK_FILES] = {[AT_LOCK] = "LOCK", [AT_FORMAT] = "FORMAT"};
+static const char *const NAMES[DIR_LOCK_FILES] = {
+    [AT_LOCK] = STORAGE_LOCK, [AT_FORMAT] = STORAGE_FORMAT};
 
 void
 dir_lock_init(struct dir_lock *lock, struct env *env, const char *dir)

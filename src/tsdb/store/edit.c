@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
 /* --- the next version ------------------------------------------------------------------------- */
@@ -200,7 +201,9 @@ list_removed(struct tsdb *db, const struct store_edit *edit, struct arena *arena
     if (m->removed == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < old; i++) {
         char path[256];
-        if (part_path(path, sizeof path, db->parts_dir, db->removed[i]) != OK) continue;
+        enum err e =
+            storage_part_path(path, sizeof path, db->parts_dir, db->removed[i], STORAGE_PART);
+        if (e) continue;
         if (tsdb_is_there(db, path)) m->removed[count++] = db->removed[i];
     }
     /* A part whose directory was removed must not return after a power loss. */
@@ -265,7 +268,7 @@ void
 edit_note_manifest(struct tsdb *db)
 {
     char path[256];
-    enum err e = path_join(path, sizeof path, db->dir, "MANIFEST");
+    enum err e = path_join(path, sizeof path, db->dir, STORAGE_MANIFEST);
     if (e == OK) e = env_facts(db->env, path, &db->manifest, NULL);
     if (e) db->manifest.number = 0;
 }
@@ -470,7 +473,7 @@ check_manifest(struct tsdb *db, struct why *why)
     struct file_facts is;
     const char *what = NULL;
     if (db->manifest.number == 0) return OK;
-    enum err e = path_in(path, sizeof path, db->dir, "MANIFEST", why);
+    enum err e = path_in(path, sizeof path, db->dir, STORAGE_MANIFEST, why);
     if (e) return e;
     e = env_facts(db->env, path, &is, NULL);
     if (e == ERR_MISSING) {
@@ -525,10 +528,12 @@ enum err
 edit_keep_aside(struct tsdb *db, const struct manifest_part *part)
 {
     char path[256], aside[sizeof path + 16];
+    const char *dir = db->parts_dir;
     struct live *live = &db->live;
-    enum err e = part_path(path, sizeof path, db->parts_dir, part->number);
+    enum err e = storage_part_path(path, sizeof path, dir, part->number, STORAGE_PART);
+    if (e == OK)
+        e = storage_part_path(aside, sizeof aside, dir, part->number, STORAGE_PART_DAMAGED);
     if (e) return e;
-    snprintf(aside, sizeof aside, "%s.damaged", path);
     /* In a store that is only read, nothing is renamed. */
     bool is_kept = tsdb_is_there(db, aside) || (db->options.read_only && tsdb_is_there(db, path));
     if (!is_kept) return OK; /* the part's files no longer exist, so it is lost */

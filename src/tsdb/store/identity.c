@@ -32,9 +32,10 @@
 #include <string.h>
 
 #include "base/hash/crc32c.h"
+#include "model/storage_layout.h"
 
-static const char NAME[] = "IDENTITY";
-static const char *const WITNESSES[] = {"WITNESS.0", "WITNESS.1"};
+static const char NAME[] = STORAGE_IDENTITY;
+static const char *const WITNESSES[] = {STORAGE_WITNESS_0, STORAGE_WITNESS_1};
 static const uint8_t MAGIC[8] = {'F', 'K', 'I', 'D', 'E', 'N', 'T', 0};
 
 enum {
@@ -157,7 +158,7 @@ write_file(struct identity *x, struct bytes content, struct why *why)
     char path[PATH_BYTES], beside[PATH_BYTES];
     struct file file;
     enum err e = path_join(path, sizeof path, x->dir, NAME);
-    if (e == OK) e = path_join(beside, sizeof beside, x->dir, "IDENTITY.tmp");
+    if (e == OK) e = path_join(beside, sizeof beside, x->dir, STORAGE_IDENTITY ".tmp");
     if (e == OK) e = file_open(x->env, beside, FILE_REPLACE, &file, why);
     if (e) return e;
     e = file_write_at(&file, content, 0, why);

@@ -12,6 +12,7 @@
 
 #include "base/fields.h"
 #include "base/hash/hash.h"
+#include "model/storage_layout.h"
 #include "model/tenant_name.h"
 
 enum {
@@ -198,7 +199,7 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
 {
     struct bytes all, frame;
     struct manifest m = {0};
-    enum err e = read_whole(env, dir, "MANIFEST", arena, &all, why);
+    enum err e = read_whole(env, dir, STORAGE_MANIFEST, arena, &all, why);
     if (e) return e;
     struct bytes first, second;
     bool first_whole = frame_at(all, 0, &first);
@@ -285,7 +286,7 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     if (e) {
         why_set(why, e, "not enough memory to write MANIFEST");
     } else {
-        e = env_write_whole(env, dir, "MANIFEST", buf_bytes(&all), why);
+        e = env_write_whole(env, dir, STORAGE_MANIFEST, buf_bytes(&all), why);
     }
     buf_fini(&all);
     return e;
@@ -298,7 +299,7 @@ format_read(struct env *env, const char *dir, unsigned *ret_version, unsigned *r
     struct arena arena;
     struct bytes text;
     arena_init(&arena, NULL, 0, 0);
-    enum err e = read_whole(env, dir, "FORMAT", &arena, &text, why);
+    enum err e = read_whole(env, dir, STORAGE_FORMAT, &arena, &text, why);
     if (e == OK && sscanf((const char *)text.at, "firekeep storage version %u min_reader %u",
                           ret_version, ret_min_reader) != 2) {
         e = why_set(why, ERR_CORRUPT,
@@ -334,5 +335,5 @@ format_write(struct env *env, const char *dir, struct why *why)
     char text[80];
     int n = snprintf(text, sizeof text, "firekeep storage\nversion %d\nmin_reader %d\n",
                      STORAGE_VERSION, STORAGE_VERSION);
-    return env_write_whole(env, dir, "FORMAT", bytes_of(text, (size_t)n), why);
+    return env_write_whole(env, dir, STORAGE_FORMAT, bytes_of(text, (size_t)n), why);
 }

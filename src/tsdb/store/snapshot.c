@@ -20,7 +20,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/text/ends.h"
 #include "base/text/hex.h"
+#include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
 struct snapshot {
@@ -29,13 +31,6 @@ struct snapshot {
     char parts[320];
     struct why *why;
 };
-
-static bool
-is_unfinished(const char *name)
-{
-    size_t size = strlen(name);
-    return size >= 4 && strcmp(name + size - 4, ".tmp") == 0;
-}
 
 static enum err
 link_file(struct snapshot *x, const char *from_dir, const char *to_dir, const char *name)
@@ -60,8 +55,8 @@ static enum err
 rules_paths(struct snapshot *x, struct rules_linked *ret)
 {
     *ret = (struct rules_linked){.x = x};
-    enum err e = path_join(ret->from, sizeof ret->from, x->db->dir, "rules");
-    return e ? e : path_join(ret->to, sizeof ret->to, x->dir, "rules");
+    enum err e = path_join(ret->from, sizeof ret->from, x->db->dir, STORAGE_RULES);
+    return e ? e : path_join(ret->to, sizeof ret->to, x->dir, STORAGE_RULES);
 }
 
 static enum err
@@ -88,7 +83,7 @@ static enum err
 link_rules_file(void *context, const char *name, bool is_dir)
 {
     struct rules_linked *l = context;
-    if (is_dir || is_unfinished(name) || strcmp(name, STATE) == 0) return OK;
+    if (is_dir || text_ends_with(name, ".tmp") || strcmp(name, STATE) == 0) return OK;
     enum err e = link_file(l->x, l->from, l->to, name);
     return e == ERR_MISSING ? OK : e;
 }
@@ -117,15 +112,15 @@ link_parts(struct snapshot *x)
 {
     struct tsdb *db = x->db;
     struct env *env = db->env;
-    enum err e = path_join(x->parts, sizeof x->parts, x->dir, "parts");
+    enum err e = path_join(x->parts, sizeof x->parts, x->dir, STORAGE_PARTS);
     if (e == OK) e = env_mkdir(env, x->parts, x->why);
     if (e) return e;
     lock_take(&db->edit_lock);
     for (uint32_t i = 0; i < db->live.version->part_count && e == OK; i++) {
         uint64_t number = part_info(db->live.version->parts[i])->number;
         char from[256], to[360];
-        e = part_path(from, sizeof from, db->parts_dir, number);
-        if (e == OK) e = part_path(to, sizeof to, x->parts, number);
+        e = storage_part_path(from, sizeof from, db->parts_dir, number, STORAGE_PART);
+        if (e == OK) e = storage_part_path(to, sizeof to, x->parts, number, STORAGE_PART);
         if (e == OK) e = env_mkdir(env, to, x->why);
         if (e == OK) e = link_file(x, from, to, "part");
         if (e == OK) e = link_file(x, from, to, "meta.json");
@@ -177,7 +172,7 @@ tsdb_snapshot(struct tsdb *db, enum err (*flush)(void *context, struct why *why)
     e = make_name(db, name);
     if (e) return why_set(why, e, "cannot get random bytes for a snapshot name");
     snprintf(building, sizeof building, "%s.tmp", name);
-    e = path_join(all, sizeof all, db->dir, "snapshots");
+    e = path_join(all, sizeof all, db->dir, STORAGE_SNAPSHOTS);
     if (e == OK) e = path_join(whole, sizeof whole, all, name);
     if (e == OK) e = path_join(x.dir, sizeof x.dir, all, building);
     if (e == OK) e = env_mkdir(db->env, all, why);
@@ -198,8 +193,8 @@ sweep_one(void *context, const char *name, bool is_dir)
 {
     struct tsdb *db = context;
     char path[400];
-    if (!is_dir || !is_unfinished(name)) return OK;
-    int n = snprintf(path, sizeof path, "%s/snapshots/%.200s", db->dir, name);
+    if (!is_dir || !text_ends_with(name, ".tmp")) return OK;
+    int n = snprintf(path, sizeof path, "%s/" STORAGE_SNAPSHOTS "/%.200s", db->dir, name);
     if (n < 0 || (size_t)n >= sizeof path) return OK;
     err_ignore(env_remove_tree(db->env, path, NULL), "it only costs links");
     return OK;
@@ -209,7 +204,7 @@ void
 snapshots_sweep(struct tsdb *db)
 {
     char all[256];
-    enum err e = path_join(all, sizeof all, db->dir, "snapshots");
+    enum err e = path_join(all, sizeof all, db->dir, STORAGE_SNAPSHOTS);
     if (e == OK) e = env_listdir(db->env, all, sweep_one, db, NULL);
     err_ignore(e, "most stores have none");
 }
@@ -248,8 +243,7 @@ count_part(void *context, const char *name, bool is_dir)
     uint64_t number;
     char dir[400], path[420];
     struct file_facts facts;
-    const char *rest = hex_name_number(name, HEX_WORD_BYTES, &number);
-    if (!is_dir || rest == NULL || rest[0] != '\0') return OK;
+    if (!is_dir || storage_part_of(name, &number) != STORAGE_PART) return OK;
     enum err e = path_join(dir, sizeof dir, l->parts, name);
     if (e == OK) e = path_join(path, sizeof path, dir, "part");
     if (e == OK) e = env_facts(l->db->env, path, &facts, l->why);
@@ -272,7 +266,7 @@ list_one(void *context, const char *name, bool is_dir)
     l->facts = (struct tsdb_snapshot_facts){.parts = 0};
     snprintf(l->facts.name, sizeof l->facts.name, "%s", name);
     enum err e = path_join(dir, sizeof dir, l->all, name);
-    if (e == OK) e = path_join(l->parts, sizeof l->parts, dir, "parts");
+    if (e == OK) e = path_join(l->parts, sizeof l->parts, dir, STORAGE_PARTS);
     if (e == OK) e = env_listdir(l->db->env, l->parts, count_part, l, l->why);
     if (e == ERR_MISSING) e = OK; /* it is being deleted */
     return e ? e : l->each(l->context, &l->facts);
@@ -284,7 +278,7 @@ tsdb_snapshots(struct tsdb *db,
                void *context, struct why *why)
 {
     struct snapshots_listed l = {.db = db, .each = each, .context = context, .why = why};
-    enum err e = path_join(l.all, sizeof l.all, db->dir, "snapshots");
+    enum err e = path_join(l.all, sizeof l.all, db->dir, STORAGE_SNAPSHOTS);
     if (e) return e;
     l.live = live_pin(&db->live);
     e = env_listdir(db->env, l.all, list_one, &l, why);
@@ -299,7 +293,7 @@ static enum err
 take_for_deletion(struct tsdb *db, const char *dir, struct file *ret_format, struct why *why)
 {
     char path[320];
-    enum err e = path_join(path, sizeof path, dir, "FORMAT");
+    enum err e = path_join(path, sizeof path, dir, STORAGE_FORMAT);
     if (e == OK) e = file_open(db->env, path, FILE_UPDATE, ret_format, why);
     if (e == ERR_MISSING) return OK; /* files of it were removed, or all of it */
     if (e) return e;
@@ -319,7 +313,7 @@ tsdb_snapshot_delete(struct tsdb *db, const char *name, struct why *why)
     struct file format = FILE_CLOSED;
     if (!is_name(name)) return why_set(why, ERR_MISSING, "no snapshot has this name");
     enum err e = tsdb_look_before_write(db, why);
-    if (e == OK) e = path_join(all, sizeof all, db->dir, "snapshots");
+    if (e == OK) e = path_join(all, sizeof all, db->dir, STORAGE_SNAPSHOTS);
     if (e == OK) e = path_join(dir, sizeof dir, all, name);
     if (e) return why_prefix(why, e, "snapshot");
     snprintf(removing, sizeof removing, "%s.tmp", dir);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/text/hex.h"
+#include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
 #define LOOK_NS NS_PER_S
@@ -48,7 +49,8 @@ open_dir(struct tsdb *db, struct tsdb_opening *opening, struct why *why)
 static enum err
 refuse_if_used(void *context, const char *name, bool is_dir)
 {
-    static const char *const ours[] = {"LOCK", "FORMAT.tmp", "MANIFEST", "MANIFEST.tmp"};
+    static const char *const ours[] = {STORAGE_LOCK, STORAGE_FORMAT ".tmp", STORAGE_MANIFEST,
+                                       STORAGE_MANIFEST ".tmp"};
     (void)context;
     if (is_dir && strcmp(name, "lost+found") == 0)
         return OK; /* directory of a separate file system */
@@ -68,7 +70,7 @@ open_format(struct tsdb *db, struct why *why)
     enum err e = format_check(db->env, db->dir, why);
     if (e != ERR_MISSING || db->options.read_only) return e;
     e = env_listdir(db->env, db->dir, refuse_if_used, NULL, why);
-    if (e == ERR_INPUT && path_join(path, sizeof path, db->dir, "MANIFEST") == OK &&
+    if (e == ERR_INPUT && path_join(path, sizeof path, db->dir, STORAGE_MANIFEST) == OK &&
         tsdb_is_there(db, path)) {
         return why_set(why, ERR_CORRUPT, "%s/FORMAT is missing; %s", db->dir, FORMAT_TO_DO);
     }
@@ -108,10 +110,10 @@ set_aside(struct tsdb *db, uint64_t number, const struct why *reason, struct tsd
           struct why *why)
 {
     char from[256], to[300], lost[300];
-    enum err e = part_path(from, sizeof from, db->parts_dir, number);
+    enum err e = storage_part_path(from, sizeof from, db->parts_dir, number, STORAGE_PART);
+    if (e == OK) e = storage_part_path(to, sizeof to, db->parts_dir, number, STORAGE_PART_DAMAGED);
+    if (e == OK) e = storage_part_path(lost, sizeof lost, db->parts_dir, number, STORAGE_PART_LOST);
     if (e) return e;
-    snprintf(to, sizeof to, "%s.damaged", from);
-    snprintf(lost, sizeof lost, "%s.lost", from);
     if (!tsdb_is_there(db, from) && !tsdb_is_there(db, to) && !tsdb_is_there(db, lost)) {
         /* The part may return: its disk is not mounted, or a backup is half restored. Continuing
          * without it would remove it from MANIFEST. */
@@ -246,7 +248,7 @@ open_log(struct tsdb *db, const struct manifest *m, struct why *why)
 {
     char dir[256];
     const struct tsdb_options *o = &db->options;
-    enum err e = path_join(dir, sizeof dir, db->dir, "wal");
+    enum err e = path_join(dir, sizeof dir, db->dir, STORAGE_LOG);
     if (e) return e;
     struct wal_options options = {
         .env = db->env,
@@ -289,7 +291,7 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     opening->watched = db->lock.watch;
     if (e == OK) e = open_manifest(db, arena, &m, why);
     if (e == OK) opening->manifest_mended = m.copies_damaged > 0;
-    if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, "parts");
+    if (e == OK) e = path_join(db->parts_dir, sizeof db->parts_dir, db->dir, STORAGE_PARTS);
     if (e == OK && writes) e = env_mkdir(db->env, db->parts_dir, why);
     if (e == OK) e = env_random(db->env, &db->head.hash_seed, sizeof db->head.hash_seed);
     if (e == OK) e = env_random(db->env, &db->head.print_keys, sizeof db->head.print_keys);
@@ -365,7 +367,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     struct budget *background = o->background != NULL ? o->background : o->memory;
     budget_init(&db->head.budget, "head", o->head_bytes_max, o->memory);
     budget_init(&db->cache_budget, "cache", 0, background);
-    budget_init(&db->wal_budget, "wal", 0, o->memory);
+    budget_init(&db->wal_budget, STORAGE_LOG, 0, o->memory);
     budget_init(&db->flush_budget, "flush", 0, background);
     budget_init(&db->head.views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
     budget_init(&db->merge_budget, "merge", o->merge_bytes, background);

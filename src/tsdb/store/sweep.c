@@ -6,9 +6,8 @@
  * was given up; it is removed when the manifest no longer mentions the part.
  */
 #include <stdio.h>
-#include <string.h>
 
-#include "base/text/hex.h"
+#include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
 struct parts_sweep {
@@ -51,11 +50,11 @@ is_removed(const struct manifest *m, uint64_t number)
 }
 
 static enum err
-leave(struct parts_sweep *s, const char *path)
+leave(struct parts_sweep *s, const char *path, uint64_t number)
 {
     char to[300];
-    snprintf(to, sizeof to, "%s.unnamed", path);
-    enum err e = env_rename(s->db->env, path, to, NULL);
+    enum err e = storage_part_path(to, sizeof to, s->db->parts_dir, number, STORAGE_PART_UNNAMED);
+    if (e == OK) e = env_rename(s->db->env, path, to, NULL);
     struct tsdb_opening *o = s->opening;
     if (e == OK && o->parts_unnamed++ == 0) {
         snprintf(o->first_unnamed, sizeof o->first_unnamed, "%.255s", to);
@@ -70,10 +69,9 @@ sweep_one(void *context, const char *name, bool is_dir)
     struct tsdb *db = s->db;
     char path[256];
     uint64_t number;
-    const char *rest = hex_name_number(name, HEX_WORD_BYTES, &number);
-    if (!is_dir || rest == NULL) return OK;
-    bool lost = strcmp(rest, ".lost") == 0;
-    if (rest[0] != '\0' && !lost) return OK;
+    enum storage_part kind = storage_part_of(name, &number);
+    bool lost = kind == STORAGE_PART_LOST;
+    if (!is_dir || (kind != STORAGE_PART && !lost)) return OK;
     for (uint32_t i = 0; i < s->manifest->part_count; i++) {
         if (s->manifest->parts[i].number == number) return OK;
     }
@@ -86,7 +84,7 @@ sweep_one(void *context, const char *name, bool is_dir)
         return OK; /* the part is left for a later sweep */
     bool foreign = e == OK && !is_elsewhere(s, part_info(part));
     if (e == OK) part_unref(part);
-    return foreign ? leave(s, path) : env_remove_tree(db->env, path, NULL);
+    return foreign ? leave(s, path, number) : env_remove_tree(db->env, path, NULL);
 }
 
 void

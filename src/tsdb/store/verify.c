@@ -17,6 +17,8 @@
 #include "base/array.h"
 #include "base/hash/hash.h"
 #include "base/table.h"
+#include "base/text/ends.h"
+#include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
 enum { CACHE_BYTES = 16 * 1024 * 1024 };
@@ -250,10 +252,8 @@ verify_part(struct verify *v, const struct manifest_part *named)
 static enum err
 report_aside(void *context, const char *name, bool is_dir)
 {
-    static const char aside[] = ".damaged";
     struct verify *v = context;
-    size_t size = strlen(name), end = sizeof aside - 1;
-    if (!is_dir || size <= end || strcmp(name + size - end, aside) != 0) return OK;
+    if (!is_dir || !text_ends_with(name, ".damaged")) return OK;
     v->report->damaged_places++;
     report_line(v, "damaged: %s/%s: set aside because it could not be opened", v->parts_dir, name);
     return OK;
@@ -318,7 +318,7 @@ verify_log(struct verify *v)
 {
     char dir[256];
     struct wal_damage damage;
-    enum err e = path_join(dir, sizeof dir, v->dir, "wal");
+    enum err e = path_join(dir, sizeof dir, v->dir, STORAGE_LOG);
     if (e == OK)
         e = wal_verify(v->env, dir, v->manifest.store_pos, !manifest_has_log(&v->manifest),
                        count_record, v, &damage, v->why);
@@ -370,7 +370,7 @@ static enum err
 verify_all(struct verify *v)
 {
     enum err e = report_if_damage(v, format_check(v->env, v->dir, v->why));
-    if (e == OK) e = path_join(v->parts_dir, sizeof v->parts_dir, v->dir, "parts");
+    if (e == OK) e = path_join(v->parts_dir, sizeof v->parts_dir, v->dir, STORAGE_PARTS);
     if (e == OK) e = page_cache_new(NULL, CACHE_BYTES, &v->cache);
     if (e) return e;
     e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);

@@ -13,6 +13,7 @@
 #include "cli/lib/target/target_private.h"
 #include "config/config.h"
 #include "config/store_options.h"
+#include "model/storage_layout.h"
 #include "sys/machine_memory.h"
 #include "tsdb/tsdb.h"
 #include "views/stack.h"
@@ -215,7 +216,7 @@ read_settings(struct target_directory *d, struct why *why)
     if (o->writing && !o->existing) return OK;
     /* Reading, and commands that need samples, do not make a missing directory. */
     char path[SETTING_TEXT_BYTES + 16];
-    snprintf(path, sizeof path, "%s/FORMAT", o->storage);
+    snprintf(path, sizeof path, "%s/" STORAGE_FORMAT, o->storage);
     if (access(path, F_OK) == 0) return OK;
     return why_set(why, ERR_INPUT, "%s is not a Firekeep storage directory", o->storage);
 }

@@ -23,14 +23,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "model/storage_layout.h"
 #include "tsdb/part/write/writer.h"
-
-enum err
-part_path(char *to, size_t to_size, const char *parts_dir, uint64_t number)
-{
-    int n = snprintf(to, to_size, "%s/%016" PRIx64, parts_dir, number);
-    return n > 0 && (size_t)n < to_size ? OK : ERR_LIMIT;
-}
 
 enum err
 part_write_error(const struct part_writer *w, enum err e, struct why *why)
@@ -264,7 +258,7 @@ part_writer_new(struct env *env, struct budget *budget, const char *parts_dir, u
     filling_init(w, &w->exemplars, PAGE_EXEMPLARS);
     filling_init(w, &w->stale, PAGE_DIRECTORY); /* a kind that version 1 knows */
     arena_init(&w->histogram_arena, budget, 0, 0);
-    enum err e = part_path(w->dir, sizeof w->dir, parts_dir, number);
+    enum err e = storage_part_path(w->dir, sizeof w->dir, parts_dir, number, STORAGE_PART);
     if (e == OK && (size_t)snprintf(w->parts_dir, sizeof w->parts_dir, "%s", parts_dir) >=
                        sizeof w->parts_dir) {
         e = ERR_LIMIT;
