@@ -16,8 +16,7 @@
  *  1. Commits are numbered as they begin: commits_synced <= commits_ended <= commits_begun, and
  *     commits_ended is commits_begun or one less.
  *  2. commit_wanted counts the requests since the last commit began.
- *  3. One thread flushes the head; a cut generation becomes a part before the next cut.
- *  4. While the log is down, no commit is noted as begun for keeper_hangs().
+ *  3. While the log is down, no commit is noted as begun for keeper_hangs().
  */
 #include "app/keeper.h"
 
@@ -183,7 +182,7 @@ bring_back(struct keeper *k, const char *reason)
     struct log_gate gate = {0}; /* one gate per outage, which may last for days */
     int64_t began = env_monotonic_ns(k->env);
     uint64_t attempts = 0, held_back;
-    assert(atomic_load_explicit(&k->commit_began_ns, memory_order_relaxed) == 0); /* invariant 4 */
+    assert(atomic_load_explicit(&k->commit_began_ns, memory_order_relaxed) == 0); /* invariant 3 */
     log_error("the write-ahead log failed, answering writes with 503 until it recovers",
               KV("error", reason));
     note_down(k, true);

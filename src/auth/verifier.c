@@ -81,7 +81,8 @@ static void
 assert_counts(const struct verifier *v)
 {
     assert(lock_is_mine(&v->lock));
-    assert(v->free_count + v->waiting_count + v->taken_count == v->options.queue_max); /* inv. 1 */
+    uint32_t all = v->free_count + v->waiting_count + v->taken_count;
+    assert(all == v->options.queue_max);      /* invariant 1 */
     assert(v->entry_count == v->table.count); /* invariant 3 */
     assert(v->entry_count <= v->options.cache_max);
 }

@@ -2,11 +2,10 @@
  * tls.c - see tls.h.
  *
  * Invariants:
- *  1. A `struct tls` does not change once tls_new() has returned it, but for its references.
- *  2. A session holds the `struct tls` whose credentials GnuTLS uses, until it is freed.
- *  3. `has_peer` is set only if the CAs of `judged_by` vouched for the client's certificate, and
+ *  1. A session holds the `struct tls` whose credentials GnuTLS uses, until it is freed.
+ *  2. `has_peer` is set only if the CAs of `judged_by` vouched for the client's certificate, and
  *     then `is_fit` is set.
- *  4. A record that GnuTLS keeps after TLS_AGAIN is sent before another one (`is_pending`).
+ *  3. A record that GnuTLS keeps after TLS_AGAIN is sent before another one (`is_pending`).
  */
 #include "net/tls.h"
 
@@ -29,6 +28,7 @@
 
 enum { DIGEST_BYTES = 32, CHAIN_MAX = 16, ALERT_RECORD_BYTES = 7 };
 
+/* Does not change once tls_new() has returned it, but for its references. */
 struct tls {
     _Atomic unsigned references; /* acq_rel: the last one to release sees all uses */
     struct arena arena;          /* of this struct and what it points to */
@@ -44,14 +44,14 @@ struct tls {
 
 struct tls_session {
     struct budget *memory;
-    struct tls *tls; /* invariant 2 */
+    struct tls *tls; /* invariant 1 */
     gnutls_session_t gnutls;
     int fd;
     bool is_shaken;                            /* the handshake is over */
     uint8_t last_received[ALERT_RECORD_BYTES]; /* of the handshake */
-    bool is_pending;                           /* invariant 4 */
+    bool is_pending;                           /* invariant 3 */
     bool is_over;                              /* nothing more can be sent */
-    bool has_peer;                             /* invariant 3 */
+    bool has_peer;                             /* invariant 2 */
     bool is_fit;                               /* it may go on with `judged_by` */
     struct tls *judged_by;                     /* held; NULL: before the end of the handshake */
     int64_t peer_expires_s;
@@ -473,7 +473,8 @@ judge(struct tls_session *s, struct tls *tls)
     s->has_peer = false;
     bool is_given = tls->trust != NULL && chain_of(s->gnutls, &chain);
     s->is_fit = is_given ? vouches(tls, &chain) : tls->client_auth != TLS_CLIENT_REQUIRE;
-    if (is_given && s->is_fit) note_peer(s, &chain); /* invariant 3 */
+    if (is_given && s->is_fit) note_peer(s, &chain);
+    assert(!s->has_peer || s->is_fit); /* invariant 2 */
     chain_fini(&chain);
     return s->is_fit;
 }
@@ -669,8 +670,8 @@ tls_send(struct tls_session *s, const struct iovec *parts, size_t count, uint8_t
     struct bytes record = bytes_of("", 0);
     if (s->is_over) return TLS_ENDED;
     if (!s->is_pending) record = gather(parts, count, scratch);
-    assert(s->is_pending || record.size > 0);
-    /* Without bytes it sends the rest of the pending record: invariant 4. */
+    assert(s->is_pending || record.size > 0); /* invariant 3 */
+    /* Without bytes it sends the rest of the pending record. */
     ssize_t sent = gnutls_record_send(s->gnutls, record.size > 0 ? record.at : NULL, record.size);
     s->is_pending = is_later((int)sent);
     if (s->is_pending) return TLS_AGAIN;

@@ -277,6 +277,7 @@ queue_put_back(struct queue *q)
             continue;
         }
         link_before(q, &q->waiting, slot, q->waiting.first);
+        assert(q->table.count < q->table.capacity); /* invariant 3 */
         table_add(&q->table, alert->hash, slot);
         if (alert->expires_ms < q->expiry_ms) q->expiry_ms = alert->expires_ms;
     }

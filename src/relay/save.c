@@ -2,11 +2,12 @@
  * save.c - makes settled items durable: builds the next state from what the parts know, writes it,
  * and replaces r->state by it. At most once per second, but at once if a lane waits for it.
  *
+ * r->state is durable, except for what was changed since and the next state will say (see
+ * relay_private.h). In a dry run it is never written.
+ *
  * Invariants:
- * 1. r->state is durable, except for what was changed since and the next state will say (see
- *    relay_private.h). In a dry run it is never written.
- * 2. During a run the cursor does not move back.
- * 3. The fates of items after the cursor are those of the window without those before the cursor.
+ * 1. During a run the cursor does not move back.
+ * 2. The fates of items after the cursor are those of the window without those before the cursor.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -39,7 +40,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
     account_found(&r->account, &r->state);
     *s = r->state;
     s->cursor = window_saved_cursor(r->window, &before);
-    assert(s->cursor.pos >= r->state.cursor.pos); /* invariant 2 */
+    assert(s->cursor.pos >= r->state.cursor.pos); /* invariant 1 */
     s->fates = r->account.base;
     fates_add(&s->fates, &before);
     const struct fates *all = window_fates(r->window);
@@ -48,7 +49,7 @@ next_state(struct relay *r, struct relay_state *ret_state, struct why *why)
         s->fates.count[kind][FATE_REPLAYING] = 0;
         s->taken[kind] = account_taken_before(&r->account, kind);
         for (unsigned fate = 0; fate < FATE_COUNT; fate++) {
-            assert(before.count[kind][fate] <= all->count[kind][fate]); /* invariant 3 */
+            assert(before.count[kind][fate] <= all->count[kind][fate]); /* invariant 2 */
             if (!fate_is_term(fate)) continue;
             s->ahead.count[kind][fate] = all->count[kind][fate] - before.count[kind][fate];
         }

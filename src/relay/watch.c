@@ -1,12 +1,8 @@
 /*
  * watch.c - the status that other threads see, and the requests that they leave. One lock guards
- * both: the status is copied there after each step, requests are taken before each step.
- *
- * Invariants:
- * 1. watch.status is a copy of watch.now, as of the end of a step; only the stepping thread writes
- *    either.
- * 2. A wish is taken once: after watch_take_wish() none is left, unless another thread has left a
- *    new one.
+ * both: the status is copied there after each step, requests are taken before each step. Only the
+ * stepping thread writes watch.now, and watch.status, its copy as of the end of a step. A wish is
+ * taken once: after watch_take_wish() none is left, unless another thread has left a new one.
  */
 #include "base/log.h"
 #include "relay/relay_private.h"

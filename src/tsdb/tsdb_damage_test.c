@@ -8,6 +8,7 @@
 #include "lib/tsdb/tsdb_streamed.h"
 #include "model/histogram.h"
 #include "model/selector.h"
+#include "tsdb/store/store.h"
 
 #define T0      (SIM_BEGIN - 60 * MINUTE_MS)
 #define PART    "0000000000000001"
@@ -528,6 +529,33 @@ UNIT_TEST(test_deletions_apply_to_parts_that_were_set_aside_meanwhile)
     machine_fini(&m);
 }
 
+UNIT_TEST(test_a_deletion_from_after_the_end_of_the_parts_is_damage)
+{
+    struct machine m;
+    struct selector all;
+    struct tsdb_deletion d;
+    struct manifest manifest;
+    struct arena arena;
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    send(&m, 0);
+    machine_flush(&m);
+    must(selector_parse(text("{__name__!=\"\"}"), &all, &m.why));
+    must(tsdb_delete(m.db, text(tenants[0]), &all, INT64_MIN, INT64_MAX, &d, &m.why));
+    machine_close(&m);
+    arena_init(&arena, NULL, 0, 0);
+    must(manifest_read(m.env, STORE_DIR, &arena, &manifest, &m.why));
+    assert_int_equal(manifest.tombstone_count, 1);
+    manifest.tombstones[0].pos = manifest.store_pos + 1;
+    must(manifest_write(m.env, STORE_DIR, &manifest, NULL, &m.why));
+    assert_int_equal(machine_open(&m), ERR_CORRUPT);
+    manifest.tombstones[0].pos = manifest.store_pos;
+    must(manifest_write(m.env, STORE_DIR, &manifest, NULL, &m.why));
+    machine_must_open(&m);
+    arena_fini(&arena);
+    machine_fini(&m);
+}
+
 /* --- loss by a page --------------------------------------------------------------------------- */
 
 enum { MANY = 6000, EACH = 4 };
@@ -721,6 +749,8 @@ main(void)
         cmocka_unit_test_teardown(test_a_part_that_was_put_aside_comes_back_under_its_name,
                                   tell_seed),
         cmocka_unit_test_teardown(test_deletions_apply_to_parts_that_were_set_aside_meanwhile,
+                                  tell_seed),
+        cmocka_unit_test_teardown(test_a_deletion_from_after_the_end_of_the_parts_is_damage,
                                   tell_seed),
         cmocka_unit_test_teardown(test_a_damaged_page_costs_what_is_in_it_and_no_more, tell_seed),
     };

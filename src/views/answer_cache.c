@@ -277,7 +277,8 @@ static enum err
 take_batch(struct keeping_set *s, struct why *why)
 {
     struct sample_batch b;
-    assert(s->pending.count == 0 || s->writer != NULL); /* keeping_drain() drops pending samples */
+    /* Invariant 3: keeping_drain() drops pending samples. */
+    assert(s->pending.count == 0 || s->writer != NULL);
     enum err e = series_set_batch(s->below, &b, why);
     s->pending.count = 0;
     s->in_series = e == OK && b.count > 0;

@@ -591,6 +591,7 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
     enum err e = find_next(m, why);
     if (e || m->now.is_over) return e;
     struct replica *r = m->now.current;
+    assert(r != NULL); /* find_next() has chosen it */
     uint32_t from, count = 1;
     const struct sample_batch *b = next_sample(r, &from);
     assert(from < b->count); /* invariant 1 */
@@ -605,5 +606,7 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
     *ret = sample_batch_part(b, from, count);
     if (new_hint) forget_hint(m, ret);
     note_given(m, b, from + count - 1, count);
+    assert((m->now.current == NULL) == m->now.is_ended); /* invariant 3 */
+    assert(!m->now.is_changed);                          /* invariant 4 */
     return OK;
 }

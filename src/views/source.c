@@ -8,7 +8,6 @@
  *
  * 1. A view is freed with its last user: the view itself, and each of its sets.
  * 2. A question has at most one request for each pair of a set and a selector.
- * 3. A set whose `below` is NULL has no more series.
  */
 #include "views/source.h"
 
@@ -255,7 +254,7 @@ struct source_set {
     struct series_set set; /* first: callers get it */
     struct source_view *view;
     struct query_control *control;
-    struct series_set *below; /* NULL if it has no series, or failed and is excused */
+    struct series_set *below; /* NULL if it has no more series, or failed and is excused */
     /* Copies of the question's sets, which may end before the answer does. */
     struct arena arena;
     struct sets requested;

@@ -248,6 +248,23 @@ end_again(struct tenants_set *m, struct why *why)
 
 /* --- the set ---------------------------------------------------------------------------------- */
 
+#ifdef LOCK_CHECK
+/* Invariants 1 and 2. */
+static void
+tenants_set_validate(const struct tenants_set *m)
+{
+    for (uint32_t i = 0; i < m->item_count; i++) {
+        const struct tenants_item *a = &m->items[i];
+        bool waits = a->below.at != NULL;
+        const uint8_t *own = waits ? a->below.at - a->labels.size : a->source->labels.at;
+        assert(a->labels.at == own);
+        for (uint32_t k = 0; k < i && !waits; k++) {
+            assert(m->items[k].below.at != NULL || m->items[k].source != a->source);
+        }
+    }
+}
+#endif
+
 static enum err
 heap_push(struct tenants_set *m, struct tenants_item item, struct why *why)
 {
@@ -257,6 +274,9 @@ heap_push(struct tenants_set *m, struct tenants_item item, struct why *why)
     }
     heap_up(m->items, m->item_count, item, item_compare(a, b) < 0);
     m->item_count++;
+#ifdef LOCK_CHECK
+    tenants_set_validate(m);
+#endif
     return OK;
 }
 

@@ -142,8 +142,8 @@ kept_tenant_add(struct stored_rules *s, struct kept_tenant *t, struct kept_group
                                         t->evaluated_count + 1))) {
         return false;
     }
-    assert(t->count == 0 ||
-           compare_names(t->groups[t->count - 1], g->namespace, g->name) < 0); /* 2 */
+    const struct kept_group *last = t->count == 0 ? NULL : t->groups[t->count - 1];
+    assert(last == NULL || compare_names(last, g->namespace, g->name) < 0); /* invariant 2 */
     t->groups[t->count++] = g;
     if (is_evaluated) t->evaluated[t->evaluated_count++] = g->rules;
     assert(t->evaluated_count <= t->count); /* invariant 3 */

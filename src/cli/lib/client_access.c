@@ -251,6 +251,7 @@ client_access_new(const struct client_access_options *options, struct client_acc
     a->config_file = options->config_file;
     enum err e = client_url_plain(options->flag, options->url, a->name, why);
     if (e == OK) e = split_url(options->flag, options->url, &parts, why);
+    assert(e || parts.user.at == NULL || strlen(a->name) < strlen(options->url)); /* invariant 1 */
     if (e == OK && options->config_file != NULL) {
         e = client_settings_read(options->config_file, &a->settings, why);
     }

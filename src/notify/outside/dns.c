@@ -511,7 +511,7 @@ dns_done(struct dns *dns, struct dns_answer *ret)
         *ret = q->answer;
         ret->context = q->context;
         ret->records = q->records;
-        ret->count = q->answer.e ? 0 : q->count;
+        ret->count = q->answer.e ? 0 : q->count; /* invariant 3 */
         dns->shown = q;
         return true;
     }

@@ -468,6 +468,7 @@ vector_build(struct evaluation *ev, const struct plan_node *x, struct vector **r
         e = build_leaf(ev, x, &of);
     else if (x->of != NULL)
         e = vector_new(ev, x->of, &of);
+    assert(e || of != NULL || (x->of == NULL && !plan_is_leaf(x->kind))); /* invariant 1 */
     return e ? e : build_operator(ev, x, of, ret_vector);
 }
 

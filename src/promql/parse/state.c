@@ -4,7 +4,8 @@
  * Invariants of the parser:
  *
  *  1. Once `failed` is set it stays, and `error` has its sentence; each rule then returns.
- *  2. A token is read when it is looked at, so that errors come in the order of the text.
+ *  2. At most one token is read ahead, when it is looked at, so that errors come in the order of
+ *     the text.
  *  3. `nesting` is the number of expressions that are being read; 0 before and after the whole.
  *  4. The depth of a node is greater than those of the nodes below it.
  *  5. The span of a node begins within the text.
@@ -119,6 +120,7 @@ struct promql_token
 parse_take(struct promql_parser *p)
 {
     struct promql_token t = *parse_peek(p);
+    assert(p->has_token); /* invariant 2 */
     p->has_token = false;
     switch (t.type) {
     case TOKEN_START:

@@ -377,9 +377,9 @@ put_sample(struct fill_walk *w, struct chunk *c, struct fill_columns *columns)
     const struct sample_batch *b = &w->batch;
     uint32_t i = w->batch_at;
     int64_t t_ms = b->times_ms[i], start_ms = b->starts_ms == NULL ? 0 : b->starts_ms[i];
+    assert(c->count < FILL_CHUNK_ITEMS); /* invariant 3; also the size of a column */
     enum err e = add_series(c, &w->series);
     if (e == OK && b->kind == SAMPLE_FLOAT) {
-        assert(c->count < FILL_CHUNK_ITEMS); /* the size of a column */
         columns->refs[c->count] = c->series_count - 1;
         columns->times[c->count] = (uint64_t)t_ms;
         columns->starts[c->count] = (uint64_t)start_ms;

@@ -10,7 +10,7 @@
  * Invariants:
  * 1. There is at most one map for a segment, in the order of segments.
  * 2. A page whose segment is 0 belongs to no record: it is being filled, or filling it failed.
- * 3. A pending record was given by the reader, and is given out once.
+ * 3. A pending record was given by the reader at `pending_from`, and is given out once.
  */
 #include "relay/feed/log_items.h"
 
@@ -275,8 +275,8 @@ read_series(struct log_items *s, const struct wal_record *record)
     enum err e = OK;
     if (map == NULL) {
         if (s->segment_count == SEGMENTS_MAX) return ERR_AGAIN;
-        assert(s->segment_count == 0 ||
-               log_series_segment(s->segments[s->segment_count - 1]) < record->segment);
+        assert(s->segment_count == 0 || log_series_segment(s->segments[s->segment_count - 1]) <
+                                            record->segment); /* invariant 1 */
         e = log_series_new(s->options.memory, record->segment, &map);
         if (e == OK) s->segments[s->segment_count++] = map;
     }
@@ -360,6 +360,7 @@ next_record(struct log_items *s, struct wal_record *ret_record, struct why *why)
         s->bad_pos = e == OK ? s->pending.pos : wal_reader_bad_pos(s->reader);
     } else {
         struct wal_record again;
+        assert(s->pending_from <= s->pending.pos); /* invariant 3 */
         e = wal_reader_again(s->reader, s->pending.pos, &again, why);
         if (e == OK) s->pending.payload = again.payload;
         if (e == ERR_CORRUPT) s->has_pending = false; /* damaged since; it is skipped */

@@ -166,7 +166,8 @@ drop_repeated(struct log_series *s)
             run.count -= (uint32_t)over;
         }
         if (run.count == 0) continue;
-        assert(kept == 0 || run.first_ref >= kept_end); /* invariant 1 */
+        assert(kept == 0 || run.first_ref >= kept_end);                     /* invariant 1 */
+        assert(run.count <= s->records[s->record_count].count - run.index); /* invariant 2 */
         s->added[kept++] = run;
         kept_end = end;
     }

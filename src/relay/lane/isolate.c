@@ -157,7 +157,7 @@ void
 isolate_gone(struct isolate *is, struct call_piece *piece, bool delivered)
 {
     uint32_t i = (uint32_t)(piece - is->pieces);
-    assert(i < is->count);
+    assert(i < is->count); /* invariant 2: it was not removed before */
     inform_next(is, piece, delivered);
     is->count--;
     memmove(piece, piece + 1, (is->count - i) * sizeof *piece);

@@ -51,7 +51,10 @@ throttle_allows(const struct throttle *t)
 bool
 throttle_admits(const struct throttle *t, uint32_t pending, int64_t now_ns)
 {
-    return pending < throttle_allows(t) && now_ns >= t->pause.next_ns;
+    bool admits = pending < throttle_allows(t) && now_ns >= t->pause.next_ns;
+    assert(!admits || t->works || pending == 0);   /* invariant 1 */
+    assert(!admits || now_ns >= t->pause.next_ns); /* invariant 2 */
+    return admits;
 }
 
 void

@@ -14,10 +14,11 @@
  * file adds, revokes, gives out for a replay and settles letters; dead_letters_tend.c carries out
  * what operator, budget and age decide.
  *
+ * The index says of a place what the files say, together with entries that wait to be written.
  * Letters that cannot be read are lost: they are reported once, and marks say that they are gone.
  *
  * Invariants:
- * 1. The index says of a place what the files say, together with entries that wait to be written.
+ * 1. The position that a state keeps is the end of durable entries.
  * 2. A mark is in the file of its letter or in a younger one. So a file without live letters may be
  *    removed only after its marks about older files were written again.
  * 3. File numbers are never used again: the newest file is removed only after the next one is made.
@@ -160,7 +161,7 @@ void
 dead_letters_mark(struct dead_letters *dl, struct letters_mark *ret_mark)
 {
     const struct letter_volume *newest = letter_index_newest(dl->index);
-    assert(letter_writer_is_synced(&dl->writer)); /* the mark says what is durable */
+    assert(letter_writer_is_synced(&dl->writer)); /* invariant 1 */
     dl->noted = letter_writer_end_pos(&dl->writer);
     struct letters_mark m = {
         .known = true,

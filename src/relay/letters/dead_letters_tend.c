@@ -198,8 +198,9 @@ remove_dead(struct dead_letters *dl, struct dead_letters_moved *moved, struct wh
             i++;
             continue;
         }
-        assert(!is_newest(dl, v));          /* invariant 3 */
-        assert(letter_volume_live(v) == 0); /* invariant 2 */
+        assert(!is_newest(dl, v));            /* invariant 3 */
+        assert(letter_volume_live(v) == 0);   /* invariant 2 */
+        assert(release->file <= known->file); /* invariant 5 */
         /* From now on, until its name is durably removed, nothing of it is read. */
         char path[LETTER_FILE_PATH_BYTES];
         e = letter_writer_path(&dl->writer, v->number, path, why);
@@ -311,6 +312,7 @@ call_off_volume(struct dead_letters *dl, uint32_t number, uint64_t *called_off, 
         struct letter_place place = {number, entry->number};
         e = letter_writer_letter(&dl->writer, &entry->letter, place, &slot, why);
         if (e) break;
+        assert(slot.place.file != number || slot.place.number > entry->number); /* invariant 4 */
         dead_letters_note_moved(dl, &slot);
         ++*called_off;
     }

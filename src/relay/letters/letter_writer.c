@@ -156,7 +156,8 @@ letter_writer_sync(struct letter_writer *w, struct why *why)
 {
     if (letter_writer_is_synced(w)) return OK;
     struct letter_volume *v = letter_index_newest(&w->index);
-    assert(v != NULL); /* invariant 2 */
+    assert(v != NULL);   /* invariant 2 */
+    assert(!v->leaving); /* invariant 1 */
     enum err e = w->file.handle >= 0 ? OK : open_newest(w, v, why);
     if (e == OK) e = file_write_at(&w->file, buf_bytes(&w->pending), v->bytes, why);
     if (e == OK && w->tail == TAIL_CUT)

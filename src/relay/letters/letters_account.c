@@ -226,7 +226,10 @@ count_lost(struct letters *l, struct dead_letters_moved *moved)
     }
     window_change_all(l->window, FATE_SEEN, FATE_DEAD_LETTERED, none);
     window_change_all(l->window, FATE_SEEN_REPLAYING, FATE_REPLAYING, none);
+    const struct fates *fates = window_fates(l->window);
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        assert(fates->count[kind][FATE_SEEN] == 0);           /* invariant 1 */
+        assert(fates->count[kind][FATE_SEEN_REPLAYING] == 0); /* invariant 1 */
         moved->counted[kind] += kept[kind];
         moved->counted_lost[kind] += kept[kind] + again[kind];
     }

@@ -4,11 +4,11 @@
  * is no order to keep.
  *
  * In calls they have the record number REPLAY_RECORD, and as index their number in a list of
- * identities, which is cleared whenever the lane is empty.
+ * identities, which is cleared whenever the lane is empty. A letter is in `arrived` from its
+ * delivery until a state is durable that was saved after it.
  *
  * Invariants:
  * 1. Every index of a replayed letter in a call is below replays.count.
- * 2. A letter is in `arrived` from its delivery until a state is durable that was saved after it.
  */
 #include <assert.h>
 

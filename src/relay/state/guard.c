@@ -8,11 +8,12 @@
  * position of the state before it, else from where the guard of the previous settings held, else
  * from the oldest record.
  *
+ * held_pos is not after what the destination's durable state needs: it moves only to the position
+ * of such a state, or where the destination gives up the log.
+ *
  * Invariants:
  * 1. From the end of relay_guard_new() on, the log is held.
- * 2. held_pos is not after what the destination's durable state needs: it moves only to the
- *    position of such a state, or where the destination gives up the log.
- * 3. Borders exist as a pair, or not at all.
+ * 2. Borders exist as a pair, or not at all.
  */
 #include "relay/state/guard.h"
 
@@ -60,6 +61,7 @@ guard_set_borders(struct relay_guard *g, uint64_t from_pos, uint64_t to_pos)
 {
     struct borders *b = &g->borders;
     const uint64_t pos[BORDER_COUNT] = {from_pos, to_pos};
+    assert(b->tsdb == NULL || b->at[BORDER_FROM] != b->at[BORDER_TO]); /* invariant 2 */
     for (unsigned i = 0; i < BORDER_COUNT && b->tsdb != NULL; i++) {
         if (b->pos[i] == pos[i]) continue;
         tsdb_border_set(b->tsdb, b->at[i], pos[i]);

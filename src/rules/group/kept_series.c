@@ -81,6 +81,7 @@ kept_series_add(struct kept_series *k, struct bytes labels, bool *ret_new)
     assert(k->text.size == place.at + place.size); /* invariant 1 */
     k->places[k->count] = place;
     table_add(&k->table, hash, k->count++);
+    assert(k->table.count == k->count); /* invariant 2 */
     return OK;
 }
 

@@ -15,7 +15,8 @@
  *  1. Parts of a rule follow each other from the first evaluation of the stretch to the last one,
  *     without gaps. One that failed for its size is tried again in smaller parts.
  *  2. Each result is at the time of an evaluation of the part.
- *  3. The counts and kept series of a part are taken over once, when its message is durable.
+ *  3. The counts and kept series of a part are taken over once, when its message is durable. A dry
+ *     run writes no message, and counts no samples.
  *  4. `next` of a group rises only by evaluations that are durable.
  */
 #include "rules/replay/replay.h"
@@ -365,7 +366,7 @@ settle_part(struct replay_part *t)
 {
     const struct replay *r = t->of->replay;
     struct replay_counts *all = t->of->counts;
-    assert(!t->of->is_dry || t->counts.samples == 0);
+    assert(!t->of->is_dry || t->counts.samples == 0); /* invariant 3 */
     assert(t->difference_count <= DIFFERENCES_MAX);
     all->samples += t->counts.samples;
     all->stored_before += t->counts.stored_before;

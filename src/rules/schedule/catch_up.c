@@ -17,9 +17,9 @@
  * After each start there is a pass that fills nothing, and only finds the series of the last
  * evaluations.
  *
- * Invariants:
- *  1. No recording group of a tenant is evaluated live while the tenant is not LIVE.
- *  2. One job of a tenant runs at a time: a look or a pass.
+ * No recording group of a tenant is evaluated live while the tenant is not LIVE (scheduler_take.c).
+ *
+ * Invariant 1: one job of a tenant runs at a time, a look or a pass.
  */
 #include <assert.h>
 
@@ -46,7 +46,7 @@ catch_up_holds(const struct scheduled *e, int64_t monotonic_ns)
 static void
 begin_fill(struct scheduler *s, struct scheduled_tenant *t)
 {
-    assert(t->runs == TENANT_RESTS); /* invariant 2 */
+    assert(t->runs == TENANT_RESTS); /* invariant 1 */
     t->state = CATCH_UP_FILLS;
     s->catch_up_ns = 0;
     t->look_ns = 0;
@@ -101,7 +101,7 @@ catch_up_begin(struct scheduler *s, struct scheduled_tenant *t, int64_t from_ns,
 static void
 catch_up_finish(struct scheduler *s, struct scheduled_tenant *t)
 {
-    assert(t->runs == TENANT_RESTS); /* invariant 2 */
+    assert(t->runs == TENANT_RESTS); /* invariant 1 */
     bool is_late = false;
     assert(t->state == CATCH_UP_FILLS && s->catching_up > 0);
     t->state = CATCH_UP_LIVE;
@@ -124,7 +124,7 @@ take_look(struct scheduler *s, struct scheduled_tenant *t, struct scheduler_job 
     int64_t from_ms = t->gap_from_ns / NS_PER_MS, to_ms = t->gap_to_ns / NS_PER_MS;
     if (from_ms < s->late.min_ms) s->late.min_ms = from_ms;
     if (to_ms > s->late.max_ms) s->late.max_ms = to_ms;
-    assert(t->state == CATCH_UP_WAITS && t->runs == TENANT_RESTS); /* invariant 2 */
+    assert(t->state == CATCH_UP_WAITS && t->runs == TENANT_RESTS); /* invariant 1 */
     t->runs = TENANT_LOOKS;
     job->work = WORK_LOOK;
     job->tenant = t;
@@ -270,7 +270,7 @@ static bool
 take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
           struct scheduler_job *job)
 {
-    assert(t->state == CATCH_UP_FILLS && t->runs == TENANT_RESTS); /* invariant 2 */
+    assert(t->state == CATCH_UP_FILLS && t->runs == TENANT_RESTS); /* invariant 1 */
     int64_t from_ns;
     bool waits, any = plan_pass(s, t, job, &from_ns, &waits);
     t->look_ns = monotonic_ns + LOOK_NS;
@@ -287,7 +287,7 @@ take_pass(struct scheduler *s, struct scheduled_tenant *t, int64_t monotonic_ns,
     job->fill.covered_ns = job->fill.until_ns - from_ns;
     note_begin(t, job, from_ns, monotonic_ns);
     t->look_ns = 0;
-    t->runs = TENANT_FILLS; /* invariant 2 */
+    t->runs = TENANT_FILLS; /* invariant 1 */
     atomic_store(&t->cancel, NULL);
     s->filling++;
     return true;
@@ -386,7 +386,7 @@ void
 catch_up_filled(struct scheduler *s, struct scheduler_job *job, int64_t monotonic_ns)
 {
     struct scheduled_tenant *t = job->tenant;
-    assert(t->runs == TENANT_FILLS && s->filling > 0); /* invariant 2 */
+    assert(t->runs == TENANT_FILLS && s->filling > 0); /* invariant 1 */
     t->runs = TENANT_RESTS;
     s->filling--;
     s->catch_up_ns = 0;

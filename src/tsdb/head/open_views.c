@@ -193,6 +193,7 @@ view_notes_trim(struct view_notes *notes, struct views *views)
     *link = NULL;
     while (p != NULL) {
         struct view_notes_page *older = p->older;
+        assert(!any || !is_before(oldest, p->to)); /* invariant 4 */
         page_free(p, views);
         p = older;
     }

@@ -35,7 +35,7 @@ heap_push(struct source_heap *h, source_order order, struct merge_source *s)
     heap_up(h->at, h->count++, s, comes_before(order, *a, *b));
 }
 
-/* Moves the sources equal to the top of the heap into the group, by arrival (invariant 3). */
+/* Moves the sources equal to the top of the heap into the group, by arrival. */
 static void
 heap_pop_group(struct part_merge *m, source_order order)
 {
@@ -43,6 +43,8 @@ heap_pop_group(struct part_merge *m, source_order order)
     do {
         assert(m->heap.count > 0);
         assert(m->group_count < m->source_count); /* invariant 2 */
+        assert(m->group_count == 0 ||
+               m->group[m->group_count - 1]->number < m->heap.at[0]->number); /* invariant 3 */
         m->group[m->group_count++] = m->heap.at[0];
         struct source_heap *h = &m->heap;
         h->count--;

@@ -14,13 +14,13 @@
  *     parts.c     tenants, metadata, counts
  *
  * There may be thousands of tenants, so nothing of the size of a part is made for each of them.
+ * Counts of a tenant add up to its samples of the inputs in the window, unless the inputs are
+ * damaged: the caller compares them (store/merging.c).
  *
  * Invariants:
  * 1. Tenants are written in ascending order of their names, series of a tenant in label order.
  * 2. A source is in the heap at most once, and the heap is empty between tenants.
  * 3. The group is the sources that have the current pair or series, by arrival.
- * 4. Counts of a tenant add up to its samples of the inputs in the window. Damage can break this,
- *    so the caller checks it (store/merging.c).
  */
 #include "tsdb/merge/parts.h"
 

@@ -12,7 +12,7 @@
  *
  * Invariants:
  * 1. Each piece is in exactly one run, and a run that is copied is one clean piece.
- * 2. Samples are written in the order of their times.
+ * 2. Samples are written in the order of their times: runs share no time.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -192,6 +192,8 @@ merge_samples(struct part_merge *m)
     assert(m->next_piece > at); /* invariant 1 */
     assert(m->next_piece <= count);
     assert(!copied || (p[at].is_clean && m->next_piece == at + 1)); /* invariant 1 */
+    assert(m->next_piece == count ||
+           p[m->next_piece - 1].max_ms < p[m->next_piece].min_ms); /* invariant 2 */
     return copied ? copy_block(m, &p[at]) : begin_merging(m, p + at, m->next_piece - at);
 }
 

@@ -417,6 +417,8 @@ group_seek(struct row_reader *r, uint32_t row)
     uint32_t first = row - row % STRETCH_ROWS;
     if (e == OK && first > r->stretch_row) e = stretch_enter(r, first);
     if (e == OK) e = pairs_walk(r, row + 1);
+    assert(e || r->pairs_rows == row + 1);            /* invariant 1 */
+    assert(e || row - r->stretch_row < STRETCH_ROWS); /* invariant 1 */
     r->known = KNOWN_PAIRS;
     if (e == OK && !pairs_make_sense(r)) e = ERR_CORRUPT;
     return e;

@@ -82,6 +82,7 @@ times_cache_read(struct times_cache *c, struct part *part, const struct block_re
         *x = (struct cached_times){part, b->times, b->count, c->end};
         memcpy(c->ring + c->end % c->ring_samples, ret_times, b->count * sizeof *ret_times);
         c->end += b->count;
+        assert(c->end - x->at <= c->ring_samples); /* invariant 2 */
     }
     return e;
 }

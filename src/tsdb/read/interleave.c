@@ -138,12 +138,14 @@ take_item(struct interleave *m, struct why *why)
     }
     m->next_item++;
     if (s == NULL) return OK;
+    assert(s->at < s->count);               /* invariant 2 */
     assert(s->times[s->at] >= m->shown_ms); /* invariant 4 */
     struct interleave_slot **link = &m->active;
     while (*link != NULL && (*link)->order <= s->order)
         link = &(*link)->next;
     s->next = *link;
     *link = s;
+    assert(s->next == NULL || s->order < s->next->order); /* invariant 2 */
     return OK;
 }
 

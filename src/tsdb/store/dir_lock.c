@@ -169,6 +169,8 @@ dir_lock_complete(struct dir_lock *l, struct why *why)
     write_line(l);
     if (l->watch) e = dir_lock_watch(l, why);
     l->taken = e == OK;
+    assert(e || l->files[AT_LOCK].handle >= 0);   /* invariant 2 */
+    assert(e || l->files[AT_FORMAT].handle >= 0); /* invariant 2 */
     return e;
 }
 

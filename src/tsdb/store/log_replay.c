@@ -172,6 +172,7 @@ ref_pages_leave_series(struct log_replay *r)
         bool kept = page->segment == r->segment;
         ref_page_free(r, page, !kept);
         if (!kept) continue;
+        assert(page->series == no_series); /* invariant 2 */
         table_add(&r->page_table, hash_mix(page->number_plus_1 - 1, 0), count);
         r->pages[count++] = *page;
     }

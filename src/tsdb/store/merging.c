@@ -10,11 +10,12 @@
  *
  * Anything that stops a merge before the edit leaves the inputs live and the outputs unnamed.
  *
+ * Counts of all outputs add up to those of the inputs, or nothing is changed: damage can break
+ * this, so check_counts() returns an error.
+ *
  * Invariants:
- * 1. Counts of all outputs add up to those of the inputs, or nothing is changed. Damage can break
- *    this, so check_counts() returns an error.
- * 2. A merge has at most one output for each window of its plan.
- * 3. Retention drops a part at most once, and never the one that has the metadata.
+ * 1. A merge has at most one output for each window of its plan.
+ * 2. Retention drops a part at most once, and never the one that has the metadata.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -323,7 +324,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         }
     }
     if (e == OK && info.number != 0) {
-        assert(g->output_count < g->plan.window_count); /* invariant 2 */
+        assert(g->output_count < g->plan.window_count); /* invariant 1 */
         struct part **output = &g->outputs[g->output_count];
         e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
                       g->why);
@@ -439,7 +440,7 @@ struct expiry {
 static void
 drop(struct expiry *x, struct part *part)
 {
-    assert(part != x->metadata); /* invariant 3 */
+    assert(part != x->metadata); /* invariant 2 */
     assert(x->drop_count < x->version->part_count);
     assert(part_info(part)->file_bytes <= x->bytes);
     x->drop[x->drop_count++] = part;

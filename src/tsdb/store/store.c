@@ -501,7 +501,7 @@ look_now_and_then(struct tsdb *db, struct why *why)
 static enum err
 commit_unlocked(struct tsdb *db, struct why *why)
 {
-    assert(lock_is_mine(&db->head.lock));
+    assert(lock_is_mine(&db->head.lock)); /* invariant 2 */
     bool taken = wal_take(db->wal);
     lock_drop(&db->head.lock);
     enum err e = taken ? wal_commit(db->wal, why) : OK;
@@ -535,6 +535,7 @@ tsdb_commit(struct tsdb *db, struct why *why)
     if (e) {
         undo(db);
     } else if (cut && !wal_is_down(db->wal)) {
+        assert(!wal_has_records(db->wal)); /* invariant 3 */
         e = cut_locked(db);
         db->head.cut_wanted = false;
         assert(e != OK || db->head.frozen->begin_pos == atomic_load(&db->store_pos));

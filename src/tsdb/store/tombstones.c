@@ -19,12 +19,13 @@
 /* --- in MANIFEST ------------------------------------------------------------------------------ */
 
 static enum err
-read_one(struct budget *budget, const struct manifest_tombstone *from,
+read_one(struct budget *budget, const struct manifest_tombstone *from, uint64_t store_pos,
          struct tombstone **ret_tombstone, struct why *why)
 {
     struct matcher *matchers[SELECTOR_MATCHERS_MAX];
     uint32_t count = 0;
-    enum err e = from->matcher_count > SELECTOR_MATCHERS_MAX ? ERR_CORRUPT : OK;
+    bool fits = from->matcher_count <= SELECTOR_MATCHERS_MAX;
+    enum err e = fits && from->pos <= store_pos ? OK : ERR_CORRUPT; /* invariant 2 */
     for (; e == OK && count < from->matcher_count; count++) {
         const struct manifest_matcher *m = &from->matchers[count];
         e = matcher_new((enum matcher_type)m->type, m->name, m->pattern, NULL, &matchers[count],
@@ -46,8 +47,10 @@ read_one(struct budget *budget, const struct manifest_tombstone *from,
 }
 
 static enum err
-write_one(const struct tombstone *t, struct arena *arena, struct manifest_tombstone *to)
+write_one(const struct tombstone *t, struct arena *arena, uint64_t store_pos,
+          struct manifest_tombstone *to)
 {
+    assert(t->pos <= store_pos); /* invariant 2 */
     *to = (struct manifest_tombstone){.id = t->id,
                                       .pos = t->pos,
                                       .made_ms = t->made_ms,
@@ -74,7 +77,7 @@ tombstones_read(struct budget *budget, const struct manifest *m, struct tombston
     enum err e = OK;
     uint32_t count = 0;
     while (count < m->tombstone_count && e == OK) {
-        e = read_one(budget, &m->tombstones[count], &items[count], why);
+        e = read_one(budget, &m->tombstones[count], m->store_pos, &items[count], why);
         if (e == OK) count++;
     }
     if (e == OK) e = tombstones_of(budget, m->last_tombstone, items, count, ret_set);
@@ -94,7 +97,7 @@ tombstones_write(const struct tombstones *set, struct arena *arena, struct manif
     m->tombstones = arena_alloc(arena, (set->count + 1u) * sizeof *m->tombstones);
     if (m->tombstones == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < set->count; i++) {
-        enum err e = write_one(set->items[i], arena, &m->tombstones[i]);
+        enum err e = write_one(set->items[i], arena, m->store_pos, &m->tombstones[i]);
         if (e) return e;
     }
     return OK;
@@ -149,8 +152,8 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
                           selector->count, range, env_realtime_ms(db->env), &tombstone);
     }
     if (e) goto out;
-    assert(tombstone->matcher_count == selector->count);
-    selector->count = 0; /* the tombstone owns them now (invariant 3) */
+    assert(tombstone->matcher_count == selector->count); /* invariant 3 */
+    selector->count = 0;                                 /* the tombstone owns them now */
     struct store_edit edit = {.tombstone = tombstone};
     e = store_edit(db, &edit, why);
     if (e == OK) *ret_deletion = counted;

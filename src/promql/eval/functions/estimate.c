@@ -333,6 +333,7 @@ estimate_groups(struct estimate_vector *x)
     struct evaluation *ev = x->vector.ev;
     uint32_t count = x->buckets.count;
     if (count == 0) return OK;
+    assert(x->members[count - 1].column == count - 1); /* invariant 1 */
     qsort(x->members, count, sizeof *x->members, compare_members);
     x->at_step = arena_alloc(&ev->arena, count * sizeof *x->at_step);
     if (x->at_step == NULL) return eval_no_memory(ev);

@@ -87,6 +87,7 @@ share_join(struct evaluation *ev, struct plan_node *first, struct plan_node *x)
     }
     x->share = first->share;
     x->share->places++;
+    assert(grid_equal(&share_read_by(x)->grid, &x->grid)); /* invariant 4 of plan.c */
     return OK;
 }
 

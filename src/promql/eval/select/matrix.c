@@ -292,9 +292,11 @@ matrix_fill(struct evaluation *ev, const struct plan_node *x, struct matrix *m)
     }
     if (sorting.failed) return sorting.failed;
     for (uint32_t i = 1; i < m->count; i++) {
-        if (compare_series(&m->items[i - 1], &m->items[i]) == 0) {
+        int order = compare_series(&m->items[i - 1], &m->items[i]);
+        if (order == 0) {
             return eval_fail(ev, "vector cannot contain metrics with the same labelset");
         }
+        assert(order < 0); /* invariant 3 */
     }
     return OK;
 }

@@ -19,7 +19,7 @@
 enum { TIMES_MAX = 8192, BYTES_MAX = 1 << 20 };
 
 _Static_assert(2 * (sizeof(struct window_cut) + TIMES_MAX * sizeof(int64_t)) <= BYTES_MAX,
-               "two cuts of the greatest size fit");
+               "invariant 3: two cuts of the greatest size fit");
 
 void
 cuts_init(struct cuts *cuts, struct budget *budget)

@@ -116,6 +116,7 @@ record_series(struct scratch *s, const struct registry *registry, const struct s
     static const struct series_pairs NONE;
     const struct series_pairs *now = series->pairs, *last = &NONE;
     uint64_t last_ref = 0, mask = 0;
+    assert(series->id < registry->series.count); /* invariant 4 */
     if (s->series_last != NULL) {
         last = s->series_last->pairs;
         last_ref = series_ref(registry, s->series_last);
