@@ -2,9 +2,10 @@
  * copy_check.c - see copy_check.h.
  *
  * The other place is read first, into a table of counts and checksums by a 128-bit hash of the
- * labels; then the first, and each of its series is compared with the table. Series that differ are
- * read again, one by one, from both places: the other may have more samples, which is not a fault.
- * So memory is 56 bytes for each series of a slice, however many samples they have.
+ * labels; then the first, and each of its series is compared with the table. All samples of a
+ * series that is not in it are missing. Series that differ are read again, one by one, from both
+ * places: the other may have more samples, which is not a fault. So memory is 56 bytes for each
+ * series of a slice, however many samples they have.
  */
 #include "cli/copy/copy_check.h"
 
@@ -186,18 +187,29 @@ report(struct check *c, struct bytes labels, const struct copy_found *f, struct 
 
 /* --- series of the source --------------------------------------------------------------------- */
 
+/* Counts and reports a series that lacks samples in the other place. */
+static enum err
+report_differing(struct check *c, struct bytes given, const struct copy_found *f, struct why *why)
+{
+    c->counts.series_differing++;
+    c->counts.missing += f->missing;
+    c->counts.different += f->different;
+    c->o->differs(c->o->context, given, c->min_ms, f->missing, f->different);
+    return report(c, given, f, why);
+}
+
+/* Keeps the labels of a series for recheck_series(). */
 static void
-note_differing(struct check *c, struct bytes labels, struct bytes given)
+keep_differing(struct check *c, struct bytes labels, struct bytes given)
 {
     struct bytes *to = &c->differing[2 * c->differing_count];
     c->counts.series_differing++;
-    c->counts.not_looked_at++; /* undone below */
+    c->counts.not_looked_at++; /* both are undone when it is looked at */
     if (c->differing_count == CHECK_DIFFERING_MAX) return;
     to[0] = arena_copy(&c->labels, labels);
     to[1] = arena_copy(&c->labels, given);
     if (to[0].at == NULL || to[1].at == NULL) return;
     c->differing_count++;
-    c->counts.not_looked_at--;
 }
 
 /* Compares a series of the first place, which the other should have under the labels `given`. */
@@ -209,12 +221,14 @@ compare_with_known(struct check *c, struct bytes labels, struct bytes given, str
     struct copy_found f = {.from = held};
     c->counts.series++;
     c->counts.samples += held.samples;
-    if (k != NULL) {
-        k->in_first = true;
-        f.to = k->held;
+    if (k == NULL) {
+        f.missing = held.samples;
+        return report_differing(c, given, &f, why);
     }
+    k->in_first = true;
+    f.to = k->held;
     if (f.to.samples == held.samples && f.to.sum == held.sum) return report(c, given, &f, why);
-    note_differing(c, labels, given);
+    keep_differing(c, labels, given);
     return OK;
 }
 
@@ -365,14 +379,10 @@ recheck_series(struct check *c, struct bytes labels, struct bytes given, struct 
     single_fini(&from);
     single_fini(&to);
     if (e) return e;
-    c->counts.missing += f.missing;
-    c->counts.different += f.different;
-    bool all = f.missing == 0 && f.different == 0;
-    if (all)
-        c->counts.series_differing--;
-    else
-        c->o->differs(c->o->context, given, c->min_ms, f.missing, f.different);
-    return report(c, given, &f, why);
+    c->counts.series_differing--;
+    c->counts.not_looked_at--;
+    if (f.missing == 0 && f.different == 0) return report(c, given, &f, why);
+    return report_differing(c, given, &f, why);
 }
 
 /* --- the slice -------------------------------------------------------------------------------- */
