@@ -21,6 +21,9 @@
 #                             the script ended early; false if a claim failed
 #   free_ports N              prints N ports of 127.0.0.1 without a listener
 #   now_ms                    Unix milliseconds
+#
+# With TIMES=1 each claim is followed by `# S s, S s of CPU`: since the claim before, with the CPU of the
+# processes that ended since and of those that `start` began.
 
 set -u
 # Debian's programs come first, and numbers and messages have one form, whatever the caller uses.
@@ -162,12 +165,27 @@ now_ms() {
     echo $((${EPOCHREALTIME/./} / 1000))
 }
 
+# Prints the time and CPU since its last call, in hundredths of seconds as the kernel has them.
+_print_times() {
+    local pid stat cpu=0 now=${EPOCHREALTIME/./}
+    for pid in "$BASHPID" "${pids[@]}"; do
+        { read -r stat <"/proc/$pid/stat"; } 2>/dev/null || continue
+        read -ra stat <<<"${stat##*) }" # after the name: 11 to 14 are the CPU of it and of its children
+        cpu=$((cpu + stat[11] + stat[12] + stat[13] + stat[14]))
+    done
+    printf '# %d.%02d s, %d.%02d s of CPU\n' $(((now - times_now) / 1000000)) $(((now - times_now) / 10000 % 100)) \
+        $(((cpu - times_cpu) / 100)) $(((cpu - times_cpu) % 100))
+    times_now=$now times_cpu=$cpu
+}
+times_now=${EPOCHREALTIME/./} times_cpu=0
+
 # Not in a subshell, so that the command may start and stop processes.
 claim() {
     local name=$1 output=$work/claim.txt
     shift
     if "$@" >"$output" 2>&1; then
         echo "ok $name"
+        [[ ${TIMES-} != 1 ]] || _print_times
         return 0
     else
         failures=$((failures + 1))
