@@ -1,11 +1,12 @@
 #!/bin/bash
 # run.sh [STAGE...] - runs what is built and sums it up; called by ./check and make check.
 #
-# Stages: source build-gcc build-clang unit corpora crash e2e. The last line is "N passed, N failed"
+# Stages: source build-gcc unit corpora build-clang crash e2e. The last line is "N passed, N failed"
 # and, if there are any, ", N skipped"; the status is 0 if nothing failed. Failures are printed in
 # full, each stage and script when it begins; everything else goes to build/check/*.log. Afterwards
-# the source tree must have the same files as before: tests write only below build/. CHECK_JOBS (as
-# many as there are processors, 4 at most) run at a time, of scripts five more, 7 at most;
+# the source tree must have the same files as before: tests write only below build/. CHECK_JOBS (one
+# more than there are processors, 5 at most) run at a time, of scripts four more, 7 at most. From
+# unit on, a stage does not wait for the end of the one before it, and what takes long begins first.
 # build/check/times.txt has the times of each: seconds, seconds of CPU in programs, seconds of CPU
 # in the kernel, name of its log.
 #
@@ -42,8 +43,8 @@ script_seconds=$([[ $long == 1 ]] && echo 7200 || echo 600)
 passed=0
 failed=0
 skipped=0
-jobs=${CHECK_JOBS:-$(nproc)} # number of simultaneous jobs
-((jobs <= 4)) || jobs=4
+jobs=${CHECK_JOBS:-$(($(nproc) + 1))} # number of simultaneous jobs: unit tests wait for disks half of their time
+((jobs <= 5)) || jobs=5
 
 pass() {
     passed=$((passed + 1))
@@ -150,17 +151,30 @@ print_log() {
     echo "    (log: $1)"
 }
 
-build() { # NAME ARGUMENT...
-    local name=$1 log=$logs/$1.log
-    shift
-    if make --no-print-directory -j "$(nproc)" "$@" >"$log" 2>&1; then
+count_build() { # NAME LOG STATUS
+    local name=$1 log=$2 status=$3
+    if ((status == 0)); then
         pass
         return 0
     fi
-    fail "$name"
+    fail "$name" "$(ended_how "$status")"
     grep -E 'error:|Error |[*][*][*]' "$log" | head -n 20 | sed 's/^/    /'
     echo "    (log: $log)"
     return 1
+}
+
+# Without a program there is nothing to test.
+stage_build_gcc() {
+    local log=$logs/build-gcc.log
+    make --no-print-directory -j "$(nproc)" WERROR=1 CC=gcc CXX=g++ program tests test-tools >"$log" 2>&1
+    count_build build-gcc "$log" $?
+}
+
+# Nothing waits for it: it has the time that tests leave.
+stage_build_clang() {
+    local log=$logs/build-clang.log
+    pool_run 1800 "$log" "count_build build-clang $log" nice -n 19 make --no-print-directory -j "$(nproc)" WERROR=1 \
+        CC="clang-${CLANG:-14}" CXX="clang++-${CLANG:-14}" BUILD=build/clang SYNTAX=1 objects
 }
 
 # cmocka's TAP: "ok N - NAME", "not ok N - NAME", and "not ok N # SKIP NAME", from 1.1.7 on "ok N # SKIP NAME".
@@ -217,6 +231,16 @@ stage_source() {
         tests/messages.py --check tests/golden/messages.txt
 }
 
+# Prints the input's lines, sorted, after those of them that are PREFIX, one of NAME... and SUFFIX, in the order of NAME.
+slow_first() { # PREFIX SUFFIX NAME...
+    sort | awk 'NR == FNR { rank[$0] = NR; next } { print ($0 in rank ? rank[$0] : 1000 + FNR), $0 }' \
+        <(printf "$1%s$2\n" "${@:3}") - | sort -n | cut -d ' ' -f 2-
+}
+
+# More than ten seconds each.
+slow_tests=(tsdb/tsdb_fault tsdb/tsdb_memory tsdb/tsdb_crash sim/server sim/server_life tsdb/tsdb_damage tsdb/tsdb_replay
+    net/http_limits relay/relay_fill relay/relay_lost)
+
 stage_unit() {
     local binary name log
     local -x CMOCKA_MESSAGE_OUTPUT=TAP MALLOC_PERTURB_=165 # reads of freed memory return this
@@ -224,9 +248,8 @@ stage_unit() {
         name=${binary#"$BUILD"/test/}
         log=$logs/unit-${name//\//-}.log
         pool_run "$unit_seconds" "$log" "count_tap $name $log" "$binary"
-    done < <(find "$BUILD/test" -type f -name '*_test' | sort)
+    done < <(find "$BUILD/test" -type f -name '*_test' | slow_first "$BUILD/test/" _test "${slow_tests[@]}")
     stage_promql
-    pool_end
 }
 
 # Counts the result of promqlrun: a line for each script, and the sum.
@@ -310,7 +333,6 @@ stage_corpora() {
         fi
         pool_run "$unit_seconds" "$log" "count_corpus $name $log" "$binary" "$corpus"
     done < <(find "$BUILD/replay" -type f -name '*_fuzz' | sort)
-    pool_end
 }
 
 count_script() { # NAME LOG SCRATCH STATUS
@@ -337,24 +359,16 @@ count_script() { # NAME LOG SCRATCH STATUS
     fi
 }
 
-# Scripts that take more than a minute and a half are started first, so that none of them is left alone at the end.
-long_scripts=(rules_long rules_disks rules destinations_restored destinations_hour source_archive copy rules_replay)
+# More than a minute and a half each.
+slow_scripts=(rules_long noninterference rules_disks source_archive destinations_hour rules aws package rules_test replay
+    import_export copy source_clickhouse source_influxdb rules_operators source_remote_read destinations_restored
+    destinations_dead_day clickhouse rules_replay)
 
-scripts_of() { # KIND
-    local name
-    for name in "${long_scripts[@]}"; do
-        compgen -G "tests/$1/$name.sh"
-    done
-    for name in tests/"$1"/*.sh; do
-        [[ ! -f $name || " ${long_scripts[*]} " == *" $(basename "$name" .sh) "* ]] || echo "$name"
-    done
-}
-
-# A script mostly waits, for a deadline, a retry, a disk: five more than there are processors, as far as there are ports
-# below those that the system gives away. The last ones end in pool_end.
+# A script mostly waits, for a deadline, a retry, a disk: four more than of other jobs, as far as there are ports below
+# those that the system gives away.
 stage_scripts() { # KIND
-    local kind=$1 script name log scratch jobs=$((jobs < 2 ? jobs + 5 : 7))
-    for script in $(scripts_of "$kind"); do
+    local kind=$1 script name log scratch jobs=$((jobs < 3 ? jobs + 4 : 7))
+    for script in $(printf '%s\n' tests/"$kind"/*.sh | slow_first "tests/$kind/" .sh "${slow_scripts[@]}"); do
         name=$kind/$(basename "$script" .sh)
         log=$logs/${name//\//-}.log
         scratch=$PWD/$logs/scratch-${name//\//-}
@@ -398,12 +412,8 @@ for stage; do
     *) announce "$stage" ;;
     esac
     case $stage in
-    # Without a program there is nothing to test.
-    build-gcc) build build-gcc WERROR=1 CC=gcc CXX=g++ program tests test-tools || break ;;
-    build-clang)
-        build build-clang WERROR=1 CC="clang-${CLANG:-14}" CXX="clang++-${CLANG:-14}" BUILD=build/clang \
-            SYNTAX=1 objects
-        ;;
+    build-gcc) stage_build_gcc || break ;;
+    build-clang) stage_build_clang ;;
     source) stage_source ;;
     unit) stage_unit ;;
     corpora) stage_corpora ;;
