@@ -31,14 +31,14 @@ url_of() { # COUNTERPART
 has() { # COUNTERPART
     case $1 in
     kinesis | s3) [[ -d $npm/node_modules ]] && command -v node >/dev/null ;;
-    moto) PYTHONPATH=$moto /usr/bin/python3 -c 'import moto.server' 2>/dev/null ;;
+    moto) [[ -d $moto/moto ]] ;;
     clickhouse) command -v clickhouse-server >/dev/null ;;
     influxd) command -v influxd >/dev/null ;;
     esac
 }
 
 can_read_aws() {
-    /usr/bin/python3 -c 'import boto3' 2>/dev/null && command -v zstd >/dev/null
+    /usr/bin/python3 -c 'import botocore' 2>/dev/null && command -v zstd >/dev/null
 }
 
 kind_of() { # DESTINATION
@@ -240,14 +240,16 @@ entry() { # DESTINATION CALLED [LINE...]
 }
 
 make_streams() { # CALLED DESTINATION...
-    local called=$1 name
+    local called=$1 name streams=() deliveries=()
     shift
     for name; do
         case $(kind_of "$name") in
-        kinesis) client "$(url_of kinesis)" make-stream "$called-$name" 3 || return 1 ;;
-        firehose) client "$(url_of moto)" make-delivery "$called-$name" delivered || return 1 ;;
+        kinesis) streams+=("$called-$name") ;;
+        firehose) deliveries+=("$called-$name") ;;
         esac
     done
+    { [[ -z ${streams-} ]] || client "$(url_of kinesis)" make-streams 3 "${streams[@]}"; } &&
+        { [[ -z ${deliveries-} ]] || client "$(url_of moto)" make-deliveries delivered "${deliveries[@]}"; }
 }
 
 # --- arrived data -----------------------------------------------------------------------------------

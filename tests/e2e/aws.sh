@@ -5,7 +5,7 @@
 #
 # Kinesis is kinesalite, S3 is s3rver, which checks signatures; Firehose, STS and IAM, which checks
 # signatures and policies, are moto; Timestream is doubles/timestream.py, which checks signatures.
-# doubles/fault_proxy.py is between them and Firekeep. Other clients (boto3, aws-kinesis-agg) read
+# doubles/fault_proxy.py is between them and Firekeep. Other clients (botocore, aws-kinesis-agg) read
 # the content, which tools without Firekeep's decoders compare with the sent samples.
 
 set -u
@@ -53,7 +53,7 @@ entries() { # CALLED: all of them
 }
 
 if ! can_read_aws; then
-    skip_all "aws" "no boto3 or no zstd"
+    skip_all "aws" "no botocore or no zstd"
 fi
 claim "the proxy is there" start_proxy_of_all || exit 1
 claim "timestream: the double is there" start_timestream --table metrics.storm --magnetic-writes --access-key TSKEY --secret-key TSSECRET || exit 1
@@ -188,7 +188,7 @@ if [[ " ${all[*]} " == *" kpl "* ]]; then
     done
     cat "$work/half0.rw" "$work/half1.rw" >"$work/halves.rw"
     for name in ndjson packed kpl; do
-        claim "split: $name: the stream is made" client "$(url_of kinesis)" make-stream "split-$name" 2
+        claim "split: $name: the stream is made" client "$(url_of kinesis)" make-streams 2 "split-$name"
     done
     {
         echo 'destinations:'

@@ -44,7 +44,7 @@ end_ms=$(now_ms)
 recorded=(influxdb opentsdb twin)
 
 if ! can_read_aws || ! has kinesis || ! has s3 || ! has moto || ! has influxd; then
-    skip_all "an hour" "kinesalite, s3rver, moto, boto3, zstd or influxd is not there"
+    skip_all "an hour" "kinesalite, s3rver, moto, botocore, zstd or influxd is not there"
 fi
 if [[ -z $SAMPLES || ! -f $SAMPLES/node15s.rw ]]; then
     skip_all "an hour" "no captures beside the project"

@@ -274,7 +274,7 @@ stop twin
 # --- S3 with wrong keys -------------------------------------------------------------------------------
 
 if ! has s3 || ! can_read_aws; then
-    skip "keys" "s3rver or boto3 is not there"
+    skip "keys" "s3rver or botocore is not there"
 elif claim "keys: s3rver is there" start_s3 && claim "keys: the bucket is made" client "$(url_of s3)" make-bucket metrics; then
     echo NOBODY >"$work/key"
     write_config <<END
