@@ -101,10 +101,15 @@ world_arrive(struct world *w, uint32_t number)
     struct sent *s = &w->sent[number];
     assert_true(number < w->count);
     assert_false(s->poison);
-    for (uint32_t i = s->before; i != UINT32_MAX && i >= w->from; i = w->sent[i].before) {
-        const struct sent *b = &w->sent[i];
-        if (w->drops || b->delivered || b->written || b->poison || b->dead || i % 1000 == 999)
+    for (uint32_t *at = &s->before; *at != UINT32_MAX && *at >= w->from;) {
+        uint32_t i = *at;
+        struct sent *b = &w->sent[i];
+        if (b->delivered) {
+            *at = b->before; /* a delivered sample stays so, and is not looked at again */
             continue;
+        }
+        at = &b->before;
+        if (w->drops || b->written || b->poison || b->dead || i % 1000 == 999) continue;
         if (i < w->takes_from || b->refused) continue;
         fail_msg("sample %u of series %u came before %u", number, s->series, i);
     }

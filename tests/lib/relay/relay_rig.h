@@ -17,8 +17,10 @@ enum { SERIES = 40, SAMPLES_MAX = 60000, CALL_MAX = 4096 };
 /* A sample that was logged. */
 struct sent {
     uint32_t series;
-    uint32_t before; /* number of the sample of the same series before it; UINT32_MAX if none */
-    bool poison;     /* the destination refuses it permanently */
+    /* Number of a sample of the same series before it; UINT32_MAX if none. All between them were
+     * delivered. */
+    uint32_t before;
+    bool poison; /* the destination refuses it permanently */
     bool delivered;
     bool written; /* to a file that is cut after a crash, until the state is saved */
     bool dead;
