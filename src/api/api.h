@@ -75,14 +75,14 @@ struct destination_question {
     struct bytes name;
     const char *reason; /* dead letters with this reason only; NULL: all */
     bool write;
-    int64_t from_ms;   /* for DESTINATION_PLAN: older samples are not counted */
-    struct bytes yaml; /* the same: a configuration with the destination; empty: the one in force */
+    int64_t from_ms;     /* for DESTINATION_PLAN: older samples are not counted */
+    struct bytes yaml;   /* for DESTINATION_PLAN: a configuration; empty: the server's own */
     int64_t deadline_ns; /* monotonic time at which a plan ends with an error */
     struct budget *memory;
     const _Atomic bool *stop; /* ends the work when set */
 };
 
-/* A question what would become of a series that is written. */
+/* Asks which rules and destinations a series would meet if it were written. */
 struct series_question {
     struct bytes tenant;
     struct bytes series; /* up{job="node"} */
@@ -129,7 +129,7 @@ struct api_options {
     uint64_t read_frame_bytes;
     int64_t started_ms;
     const char *version;
-    /* Called from any thread; must not wait. */
+    /* Both are called on any thread and do not wait. */
     void (*commit_wanted)(void *context);
     void (*flush_wanted)(void *context); /* after a write without enough memory */
     void *context;
@@ -181,8 +181,8 @@ struct api_options {
     enum err (*control_destination)(void *context, struct bytes name,
                                     const struct destination_control *control, struct why *why);
     /* Writes an object. ERR_INPUT: not a series, or invalid rules; ERR_LIMIT, ERR_NOMEM. */
-    enum err (*trace_series)(void *context, const struct series_question *question,
-                             struct json *to, struct why *why);
+    enum err (*trace_series)(void *context, const struct series_question *question, struct json *to,
+                             struct why *why);
     /* Writes one value, the answer; on a thread of its own. ERR_MISSING: no destination has this
      * name; ERR_INPUT: invalid configuration; ERR_LIMIT, ERR_CANCELED: the deadline, or `stop`. */
     enum err (*ask_destination)(void *context, const struct destination_question *question,
@@ -201,9 +201,9 @@ const struct http_route *api_routes(const struct api *api, size_t *ret_count);
 void api_set_server(struct api *api, struct http_server *server);
 
 /*
- * Answers every write whose epoch is committed, and with 503 those whose commit failed. To be
- * called after each commit, and also when a commit was wanted but nothing was due: the commit may
- * have ended before the request was on the list.
+ * Answers every write whose epoch is committed, and with 503 those whose commit failed. It
+ * is called after each commit, and also when a commit was wanted but nothing was due: the commit
+ * may have ended before the request was on the list.
  */
 void api_committed(struct api *api);
 /* Returns the reason why the store refuses writes now, a constant, or NULL. Any thread. */
@@ -211,7 +211,7 @@ const char *api_refuses_writes(struct api *api);
 /* Returns true if the system clock seems wrong; `why` then says why, and what to do. Writes go on:
  * only samples that are too far ahead of the clock are refused. Any thread. */
 bool api_doubts_clock(struct api *api, struct why *why);
-/* To be called about once per second: refuses requests that have waited too long in a queue. */
+/* Refuses requests that have waited too long in a queue. It is called about once per second. */
 void api_tick(struct api *api);
 /* From now on writes and reads get 503. */
 void api_stop(struct api *api);

@@ -60,7 +60,8 @@ struct metric_histogram {
     struct metric_link link;
 };
 
-/* To initialize a metric_histogram: recorded in nanoseconds, shown in seconds, 100 us to 60 s. */
+/* METRIC_LATENCY initializes a metric_histogram: recorded in nanoseconds, shown in seconds, 100 us
+ * to 60 s. */
 enum { METRIC_LATENCY_BOUNDS = 18 };
 extern const uint64_t metric_latency_bounds_ns[METRIC_LATENCY_BOUNDS];
 #define METRIC_LATENCY \

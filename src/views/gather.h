@@ -31,7 +31,7 @@ void text_gathering_begin(struct text_gathering *gathering, bool of_labels, uint
                           struct budget *budget);
 /* Copies the text. ERR_NOMEM, without a sentence. */
 MUST_CHECK enum err text_gathering_add(struct text_gathering *gathering, struct bytes text);
-/* To be called after each answerer. */
+/* Sorts the texts and removes repeated ones. It is called after each answerer. */
 void text_gathering_sort(struct text_gathering *gathering);
 /* Passes the texts on if `e` is OK. Returns `e`, or an error of the sink. */
 MUST_CHECK enum err text_gathering_end(struct text_gathering *gathering, enum err e,

@@ -35,7 +35,7 @@ struct search_filter {
 
 void search_filter_init(struct search_filter *filter, struct budget *budget);
 void search_filter_fini(struct search_filter *filter);
-/* To be called when the fields up to `any_case` are set. ERR_NOMEM. */
+/* Adds a term, in lower case if `any_case` is set. ERR_NOMEM. */
 MUST_CHECK enum err search_filter_add(struct search_filter *filter, struct bytes text);
 
 /* Returns a score from 1, the best, to 0 for names that are not accepted. ERR_NOMEM; ERR_CANCELED.

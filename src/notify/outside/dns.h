@@ -46,7 +46,8 @@ void dns_give_up(struct dns *dns, const void *context);
 
 /* Returns descriptors to poll, DNS_FDS_MAX at most, and shortens *wait_ms to the next deadline. */
 uint32_t dns_fds(struct dns *dns, struct pollfd *ret_fds, int *wait_ms);
-/* To be called after poll(), even if no descriptor is ready. */
+/* Reads answers and lets questions time out. It is called after each poll(), even if no descriptor
+ * is ready. */
 void dns_go_on(struct dns *dns, const struct pollfd *fds, uint32_t count);
 /* Returns the answer of a completed question. False: there is none. */
 bool dns_done(struct dns *dns, struct dns_answer *ret_answer);

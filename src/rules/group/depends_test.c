@@ -35,8 +35,8 @@ UNIT_TEST(test_rules_run_together_until_one_uses_the_output_of_another)
     struct rule rules[] = {
         RECORD("a", "up"),
         RECORD("b", "up"),
-        RECORD("c", "a"), /* it was written */
-        RECORD("d", "e"), /* it will be written */
+        RECORD("c", "a"), /* "a" is the output of a rule above */
+        RECORD("d", "e"), /* "e" is that of one below */
         RECORD("e", "up"),
         RECORD("e", "down"),             /* like d */
         RECORD("f", "sum({job=\"x\"})"), /* any name, so e as well */
