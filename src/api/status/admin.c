@@ -257,16 +257,33 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
     return e;
 }
 
-/* Answers with the error, if there is one. */
+/* Answers with the error, if there is one, or with the counts and, for a preview, all of it. */
 static void
-deletion_end(struct http_request *request, enum err e, struct deletion *d)
+deletion_end(struct http_request *request, enum err e, struct deletion *d,
+             struct tsdb_deletion counts, const struct tsdb_preview *preview)
 {
+    struct json j;
+    uint8_t room[400];
+    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
     form_fini(&d->form);
     if (d->error.size > 0)
         reply_sentence(request, 400, "bad_data", buf_bytes(&d->error));
     else if (e)
         reply_problem_of(request, FOR_ANYTHING, e, &d->why);
     buf_fini(&d->error);
+    if (e) return;
+    success_begin(&j, &text);
+    json_object_open(&j);
+    json_member_uint(&j, "series", counts.series);
+    json_member_uint(&j, "samples", counts.samples);
+    if (preview != NULL) {
+        json_member_uint(&j, "partBytes", preview->part_bytes);
+        json_member_uint(&j, "headBytes", preview->head_bytes);
+        json_member_bool(&j, "exact", preview->exact);
+    }
+    json_object_close(&j);
+    json_object_close(&j);
+    reply_json(request, 200, &text);
 }
 
 /* Deletes for each match[] in turn; samples that the first deletes are not counted by the second.
@@ -305,18 +322,7 @@ delete_run(struct api *api, struct http_request *request)
         log_info("samples deleted on request", KV("tenant", d.tenant), KV("series", sum.series),
                  KV("samples", sum.samples));
     }
-    deletion_end(request, e, &d);
-    if (e) return;
-    struct json j;
-    uint8_t room[200];
-    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    success_begin(&j, &text);
-    json_object_open(&j);
-    json_member_uint(&j, "series", sum.series);
-    json_member_uint(&j, "samples", sum.samples);
-    json_object_close(&j);
-    json_object_close(&j);
-    reply_json(request, 200, &text);
+    deletion_end(request, e, &d, sum, NULL);
 }
 
 /* Parses the selectors, and asks the index for all of them at once: a series that several select
@@ -362,25 +368,11 @@ void
 delete_preview_run(struct api *api, struct http_request *request)
 {
     struct deletion d = {.why = {""}};
-    struct tsdb_preview p;
+    struct tsdb_preview p = {0};
     if (!one_tenant_of(api, request, &d.tenant)) return;
     enum err e = deletion_read(api, request, &d);
     if (e == OK) e = preview_all(api, request, &d, &p);
-    deletion_end(request, e, &d);
-    if (e) return;
-    struct json j;
-    uint8_t room[400];
-    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    success_begin(&j, &text);
-    json_object_open(&j);
-    json_member_uint(&j, "series", p.series);
-    json_member_uint(&j, "samples", p.samples);
-    json_member_uint(&j, "partBytes", p.part_bytes);
-    json_member_uint(&j, "headBytes", p.head_bytes);
-    json_member_bool(&j, "exact", p.exact);
-    json_object_close(&j);
-    json_object_close(&j);
-    reply_json(request, 200, &text);
+    deletion_end(request, e, &d, (struct tsdb_deletion){p.series, p.samples}, &p);
 }
 
 /* --- destinations ----------------------------------------------------------------------------- */
