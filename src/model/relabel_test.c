@@ -4,25 +4,9 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "lib/label_text.h"
 #include "model/labels.h"
 #include "model/relabel.h"
-
-/* Returns labels from "a=1 b=2", in this order. */
-static struct bytes
-labels_of(const char *text, struct arena *arena)
-{
-    struct buf to;
-    buf_init(&to, NULL, 1 << 20);
-    while (*text != '\0') {
-        size_t name = strcspn(text, "="), value = strcspn(text + name + 1, " ");
-        labels_put(&to, (struct label){bytes_of(text, name), bytes_of(text + name + 1, value)});
-        text += name + 1 + value;
-        text += strspn(text, " ");
-    }
-    struct bytes labels = arena_copy(arena, buf_bytes(&to));
-    buf_fini(&to);
-    return labels;
-}
 
 static void
 print(struct bytes labels, char *to, size_t size)
@@ -85,7 +69,7 @@ expect(const char *from, const struct rule_text *rules, uint32_t count, const ch
     char text[1000];
     arena_init(&arena, NULL, 0, 0);
     if (compile(rules, count, &relabel, &why) != OK) fail_msg("%s", why.text);
-    struct bytes labels = labels_of(from, &arena);
+    struct bytes labels = labels_of_text(from, &arena);
     assert_int_equal(relabel_apply(relabel, labels, &arena, &got), OK);
     assert_true(got.size == 0 || labels_valid(got));
     print(got, text, sizeof text);
@@ -264,7 +248,7 @@ UNIT_TEST(test_refused_memory_is_an_error_and_leaks_nothing)
     };
     struct arena given;
     arena_init(&given, NULL, 0, 0);
-    struct bytes labels = labels_of("a=1 b=2", &given);
+    struct bytes labels = labels_of_text("a=1 b=2", &given);
     bool done = false;
     for (uint32_t n = 1; !done; n++) {
         struct relabel *relabel;

@@ -2,48 +2,12 @@
  * tsdb_read_only_test.c - a store opened only for reading leaves its directory as it was, in any
  * state, and answers like one that is opened for writing.
  */
-#include "base/hash/hash.h"
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_machine.h"
 
 #define T0 (SIM_BEGIN - 60 * MINUTE_MS)
 
 /* --- the directory ---------------------------------------------------------------------------- */
-
-struct tree {
-    struct env *env;
-    char path[200];
-    uint64_t hash;
-};
-
-static enum err
-tree_add(void *context, const char *name, bool is_dir)
-{
-    struct tree *t = context, inner = {.env = t->env};
-    snprintf(inner.path, sizeof inner.path, "%.120s/%.60s", t->path, name);
-    inner.hash = hash_bytes(bytes_of_text(inner.path), 3);
-    if (is_dir) {
-        must(env_listdir(t->env, inner.path, tree_add, &inner, NULL));
-    } else {
-        struct file file;
-        static uint8_t at[1 << 20];
-        size_t size;
-        must(file_open(t->env, inner.path, FILE_READ, &file, NULL));
-        must(file_read_some(&file, at, sizeof at, 0, &size, NULL));
-        must(file_close(&file));
-        inner.hash = hash_mix(inner.hash, hash_bytes(bytes_of(at, size), 4));
-    }
-    t->hash += inner.hash; /* in any order */
-    return OK;
-}
-
-static uint64_t
-tree_hash(struct machine *m)
-{
-    struct tree t = {.env = m->env, .path = STORE_DIR};
-    must(env_listdir(t.env, t.path, tree_add, &t, NULL));
-    return t.hash;
-}
 
 static void
 put_file(struct machine *m, const char *path, const char *content)
@@ -130,7 +94,7 @@ samples(struct machine *m)
 static void
 check_reading(struct machine *m, uint64_t wanted)
 {
-    uint64_t before = tree_hash(m);
+    uint64_t before = tree_sum_of(m->env, STORE_DIR).hash;
     m->options.read_only = true;
     machine_must_open(m);
     assert_int_equal(samples(m), wanted);
@@ -138,7 +102,7 @@ check_reading(struct machine *m, uint64_t wanted)
     assert_false(tsdb_commit_due(m->db));
     machine_close(m);
     m->options.read_only = false;
-    assert_true(tree_hash(m) == before);
+    assert_true(tree_sum_of(m->env, STORE_DIR).hash == before);
 }
 
 /* --- the tests -------------------------------------------------------------------------------- */
@@ -155,11 +119,11 @@ UNIT_TEST(test_a_store_that_is_only_read_stays_as_it_is)
     put_file(&m, STORE_DIR "/wal/next.tmp", "");
     put_file(&m, STORE_DIR "/wal/00000000000000f0.wal", "");
     check_reading(&m, 240);
-    uint64_t before = tree_hash(&m);
+    uint64_t before = tree_sum_of(m.env, STORE_DIR).hash;
     machine_must_open(&m);
     assert_int_equal(samples(&m), 240);
     machine_close(&m);
-    assert_true(tree_hash(&m) != before);
+    assert_true(tree_sum_of(m.env, STORE_DIR).hash != before);
     machine_fini(&m);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/label_text.h"
 #include "lib/views/asked_matchers.h"
 #include "model/labels.h"
 #include "views/tenants_private.h"
@@ -276,32 +277,14 @@ rig_free(struct rig *rig)
     mem_free(NULL, rig, sizeof *rig);
 }
 
-/* Returns labels from "a=1 b=2", in this order. */
-static struct bytes
-labels_of(struct arena *arena, const char *text)
-{
-    struct buf to;
-    buf_init(&to, NULL, 4096);
-    while (*text != '\0') {
-        const char *is = strchr(text, '='), *end = strchr(text, ' ');
-        if (end == NULL) end = text + strlen(text);
-        labels_put(&to, (struct label){bytes_of(text, (size_t)(is - text)),
-                                       bytes_of(is + 1, (size_t)(end - is - 1))});
-        text = *end == '\0' ? end : end + 1;
-    }
-    struct bytes labels = arena_copy(arena, buf_bytes(&to));
-    buf_fini(&to);
-    assert_true(labels_valid(labels));
-    return labels;
-}
-
 static void
 keep(struct rig *rig, const char *tenant, const char *labels, int64_t t_ms)
 {
     struct kept *k = &rig->kept;
     assert_true(k->count < SERIES_MAX);
     k->series[k->count++] =
-        (struct kept_series){bytes_of_text(tenant), labels_of(&k->arena, labels), t_ms};
+        (struct kept_series){bytes_of_text(tenant), labels_of_text(labels, &k->arena), t_ms};
+    assert_true(labels_valid(k->series[k->count - 1].labels));
 }
 
 static enum err
@@ -555,7 +538,7 @@ UNIT_TEST(test_series_before_given_labels_are_left_out)
     keep(rig, "b", "__name__=b", 3);
     keep(rig, "a", "__name__=c", 4);
     struct query_request r = request_of("a|b");
-    r.hints.from_labels = labels_of(&rig->kept.arena, "__name__=b __tenant_id__=b");
+    r.hints.from_labels = labels_of_text("__name__=b __tenant_id__=b", &rig->kept.arena);
     expect_series(rig, &r,
                   "{__name__=\"b\", __tenant_id__=\"b\"} 3\n"
                   "{__name__=\"c\", __tenant_id__=\"a\"} 4\n");
@@ -696,7 +679,7 @@ keep_random(struct rig *rig, uint64_t *seed, const char *tenant, int64_t t_ms)
                  random_below(seed, 2));
     }
     if (text[0] == '\0') return;
-    struct bytes labels = labels_of(&rig->kept.arena, text);
+    struct bytes labels = labels_of_text(text, &rig->kept.arena);
     for (unsigned i = 0; i < rig->kept.count; i++) {
         const struct kept_series *s = &rig->kept.series[i];
         if (bytes_equal_text(s->tenant, tenant) && bytes_equal(s->labels, labels)) return;

@@ -1,35 +1,12 @@
 /* selection_test.c - the series that a destination selects, and their labels there. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "lib/test.h"
 
 #include "base/buf.h"
-#include "lib/test.h"
+#include "lib/label_text.h"
 #include "model/labels.h"
 #include "relay/feed/selection.h"
 
 #define must(call) assert_int_equal((call), OK)
-
-/* Returns labels from "a=1 b=2", in this order. */
-static struct bytes
-labels_of(const char *text, struct arena *arena)
-{
-    struct buf to;
-    buf_init(&to, NULL, 1 << 20);
-    while (*text != '\0') {
-        size_t name = strcspn(text, "="), value = strcspn(text + name + 1, " ");
-        labels_put(&to, (struct label){bytes_of(text, name), bytes_of(text + name + 1, value)});
-        text += name + 1 + value;
-        text += strspn(text, " ");
-    }
-    struct bytes labels = arena_copy(arena, buf_bytes(&to));
-    buf_fini(&to);
-    return labels;
-}
 
 /* Checks the labels after the selection; "" if the series is not selected. */
 static void
@@ -43,8 +20,8 @@ check(const struct destination_settings *settings, const char *tenant, const cha
     arena_init(&arena, NULL, 0, 0);
     enum err e = selection_new(settings, &s, &why);
     if (e) fail_msg("%s", why.text);
-    must(selection_apply(s, bytes_of_text(tenant), labels_of(labels, &arena), &arena, &got));
-    struct bytes wanted = labels_of(expected, &arena);
+    must(selection_apply(s, bytes_of_text(tenant), labels_of_text(labels, &arena), &arena, &got));
+    struct bytes wanted = labels_of_text(expected, &arena);
     if (!bytes_equal(got, wanted)) {
         struct buf text;
         buf_init(&text, NULL, 1 << 20);

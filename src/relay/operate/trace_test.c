@@ -1,34 +1,12 @@
 /* trace_test.c - the steps of a trace, whose end is what the relay makes of the series. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
 #include "lib/test.h"
+
+#include "lib/label_text.h"
 #include "model/labels.h"
 #include "relay/feed/selection.h"
 #include "relay/operate/trace.h"
 
 #define must(call) assert_int_equal((call), OK)
-
-static struct bytes
-labels_of(const char *text, struct arena *arena)
-{
-    struct buf to;
-    buf_init(&to, NULL, 1 << 20);
-    while (*text != '\0') {
-        size_t name = strcspn(text, "="), value = strcspn(text + name + 1, " ");
-        labels_put(&to, (struct label){bytes_of(text, name), bytes_of(text + name + 1, value)});
-        text += name + 1 + value;
-        text += strspn(text, " ");
-    }
-    struct bytes labels = arena_copy(arena, buf_bytes(&to));
-    buf_fini(&to);
-    return labels;
-}
 
 /* Notes steps as a text: "select 2; relabel 1; relabel 2 ends; ". */
 static void
@@ -53,7 +31,7 @@ check(const struct destination_settings *settings, const char *tenant, const cha
     const struct trace_sink sink = {note_step, &steps};
     arena_init(&arena, NULL, 0, 0);
     buf_init(&steps, NULL, 1 << 16);
-    struct bytes labels = labels_of(series, &arena);
+    struct bytes labels = labels_of_text(series, &arena);
     must(trace_destination(settings, bytes_of_text(tenant), labels, &arena, &sink, &traced, &why));
     must(selection_new(settings, &selection, &why));
     must(selection_apply(selection, bytes_of_text(tenant), labels, &arena, &selected));

@@ -3,7 +3,6 @@
  * with the store's own and with select(); nothing is changed; a running server is not reported as
  * damage.
  */
-#include "base/hash/hash.h"
 #include "lib/test.h"
 #include "lib/tsdb/tsdb_machine.h"
 #include "tsdb/inspect/inspect_private.h"
@@ -35,47 +34,6 @@ look_dir(struct look *l, struct inspect_dir *d)
     enum err e = inspect_dir(&l->options, STORE_DIR, d, &l->m->why);
     if (e) print_error("inspect: %s\n", l->m->why.text);
     must(e);
-}
-
-/* --- files ------------------------------------------------------------------------------------ */
-
-struct tree_sum {
-    struct env *env;
-    char path[200];
-    uint64_t bytes;
-    uint64_t hash;
-};
-
-static enum err
-tree_add(void *context, const char *name, bool is_dir)
-{
-    struct tree_sum *t = context, inner = {.env = t->env};
-    snprintf(inner.path, sizeof inner.path, "%.120s/%.60s", t->path, name);
-    inner.hash = hash_bytes(bytes_of_text(inner.path), 3);
-    if (is_dir) {
-        must(env_listdir(t->env, inner.path, tree_add, &inner, NULL));
-    } else {
-        struct file file;
-        static uint8_t at[1 << 20];
-        size_t size;
-        must(file_open(t->env, inner.path, FILE_READ, &file, NULL));
-        must(file_read_some(&file, at, sizeof at, 0, &size, NULL));
-        must(file_close(&file));
-        inner.bytes = size;
-        inner.hash = hash_mix(inner.hash, hash_bytes(bytes_of(at, size), 4));
-    }
-    t->bytes += inner.bytes;
-    t->hash += inner.hash; /* in any order */
-    return OK;
-}
-
-static struct tree_sum
-tree(struct machine *m, const char *path)
-{
-    struct tree_sum t = {.env = sim_env_env(m->sim)};
-    snprintf(t.path, sizeof t.path, "%s", path);
-    must(env_listdir(t.env, path, tree_add, &t, NULL));
-    return t;
 }
 
 /* --- content ---------------------------------------------------------------------------------- */
@@ -170,7 +128,7 @@ UNIT_TEST(test_a_directory_is_accounted_for_to_the_byte_and_nothing_is_changed)
     machine_must_open(&m);
     fill(&m);
     tsdb_stats(m.db, &stats);
-    struct tree_sum before = tree(&m, STORE_DIR);
+    struct tree_sum before = tree_sum_of(sim_env_env(m.sim), STORE_DIR);
     struct look l = look_of(&m);
     look_dir(&l, &d); /* while the store is open */
     assert_int_equal(d.remarks.count, 0);
@@ -187,7 +145,7 @@ UNIT_TEST(test_a_directory_is_accounted_for_to_the_byte_and_nothing_is_changed)
     assert_int_equal(d.log_end_pos, stats.wal.end_pos);
     assert_int_equal(d.segment_count, stats.wal.segment_count);
     assert_true(d.log_end_pos > d.store_pos);
-    assert_true(before.hash == tree(&m, STORE_DIR).hash);
+    assert_true(before.hash == tree_sum_of(sim_env_env(m.sim), STORE_DIR).hash);
     inspect_dir_fini(&d);
     assert_int_equal(budget_used(&l.budget), 0);
     machine_fini(&m);
@@ -234,8 +192,8 @@ UNIT_TEST(test_unnamed_entries_are_listed)
     assert_string_equal(d.others[1].path, "parts/00000000000000aa");
     assert_int_equal(d.others[1].bytes, 5);
     assert_string_equal(d.others[2].path, "wal/junk");
-    assert_int_equal(all_bytes(&d) + tree(&m, STORE_DIR "/snapshots").bytes,
-                     tree(&m, STORE_DIR).bytes);
+    assert_int_equal(all_bytes(&d) + tree_sum_of(sim_env_env(m.sim), STORE_DIR "/snapshots").bytes,
+                     tree_sum_of(sim_env_env(m.sim), STORE_DIR).bytes);
     assert_int_equal(d.snapshot_count, 1);
     assert_string_equal(d.snapshots[0].name, name);
     assert_int_equal(d.snapshots[0].parts, 3);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/text/utf8.h"
+#include "lib/wire/put_text.h"
 #include "lib/wire/random_labels.h"
 #include "lib/wire/timestream_labels.h"
 #include "wire/json/histogram_json.h"
@@ -20,16 +21,7 @@ check_record(const struct timestream_record *record, const char *expected)
     uint32_t counted;
     buf_put_u8(&to, '>');
     enum err e = timestream_record_put(&to, record, &counted, &why);
-    if (expected == NULL) {
-        assert_int_equal(e, ERR_INPUT);
-        assert_true(why.text[0] != '\0');
-        assert_int_equal(to.size, 1);
-    } else {
-        assert_int_equal(e, OK);
-        buf_put_u8(&to, 0);
-        assert_string_equal((char *)to.at + 1, expected);
-    }
-    buf_fini(&to);
+    expect_put(&to, e, &why, expected);
 }
 
 UNIT_TEST(test_a_record_has_the_documented_form)

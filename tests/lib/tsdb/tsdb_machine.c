@@ -7,6 +7,8 @@
  */
 #include "lib/tsdb/tsdb_machine.h"
 
+#include "base/hash/hash.h"
+
 int64_t machine_seed = -1; /* seed of the machine that is still in use */
 
 int
@@ -590,4 +592,38 @@ void
 expect_all(struct machine *m, const char *tenant, const char *expected)
 {
     expect_lines(m, tenant, every_series, 1, INT64_MIN / 2, INT64_MAX / 2, expected);
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static enum err
+tree_add(void *context, const char *name, bool is_dir)
+{
+    struct tree_sum *t = context, inner = {.env = t->env};
+    snprintf(inner.path, sizeof inner.path, "%.120s/%.60s", t->path, name);
+    inner.hash = hash_bytes(bytes_of_text(inner.path), 3);
+    if (is_dir) {
+        must(env_listdir(t->env, inner.path, tree_add, &inner, NULL));
+    } else {
+        struct file file;
+        static uint8_t at[1 << 20];
+        size_t size;
+        must(file_open(t->env, inner.path, FILE_READ, &file, NULL));
+        must(file_read_some(&file, at, sizeof at, 0, &size, NULL));
+        must(file_close(&file));
+        inner.bytes = size;
+        inner.hash = hash_mix(inner.hash, hash_bytes(bytes_of(at, size), 4));
+    }
+    t->bytes += inner.bytes;
+    t->hash += inner.hash; /* in any order */
+    return OK;
+}
+
+struct tree_sum
+tree_sum_of(struct env *env, const char *path)
+{
+    struct tree_sum t = {.env = env};
+    snprintf(t.path, sizeof t.path, "%s", path);
+    must(env_listdir(env, path, tree_add, &t, NULL));
+    return t;
 }

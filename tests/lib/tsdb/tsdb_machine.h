@@ -206,4 +206,14 @@ void expect_lines(struct machine *m, const char *tenant, const struct matcher_te
                   uint32_t count, int64_t min_ms, int64_t max_ms, const char *expected);
 void expect_all(struct machine *m, const char *tenant, const char *expected);
 
+/* All files below a directory: the sum of their sizes, and a hash of names and contents. */
+struct tree_sum {
+    struct env *env;
+    char path[200];
+    uint64_t bytes;
+    uint64_t hash;
+};
+
+struct tree_sum tree_sum_of(struct env *env, const char *path);
+
 #endif
