@@ -84,7 +84,7 @@ random_series(struct rng *r, uint32_t count, int64_t *times_ms, uint64_t *bits)
     return count;
 }
 
-void
+static void
 random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bool custom)
 {
     uint32_t count = (uint32_t)rng_below(r, 4);
@@ -100,7 +100,7 @@ random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bool cu
     }
 }
 
-uint64_t
+static uint64_t
 random_counts(struct rng *r, struct arena *arena, enum sample_kind kind, struct hist_buckets *b)
 {
     int64_t *deltas = arena_new(arena, (b->bucket_count + 1) * sizeof *deltas);
@@ -192,7 +192,8 @@ random_grown(struct rng *r, struct arena *arena, const struct histogram *from)
     return h;
 }
 
-struct histogram
+/* Returns the same histogram with one more bucket, or with another one instead of its last. */
+static struct histogram
 random_regrown(struct rng *r, struct arena *arena, const struct histogram *from)
 {
     struct histogram h = *from;
@@ -255,7 +256,7 @@ random_next_histogram(struct rng *r, struct arena *arena, const struct histogram
     return h;
 }
 
-struct hist_buckets
+static struct hist_buckets
 copied_buckets(struct arena *arena, const struct hist_buckets *b)
 {
     struct hist_buckets to = *b;
@@ -280,13 +281,13 @@ copied_histogram(struct arena *arena, const struct histogram *h)
     return to;
 }
 
-bool
+static bool
 same_words(const void *a, const void *b, uint32_t count)
 {
     return count == 0 || memcmp(a, b, (size_t)count * 8) == 0;
 }
 
-bool
+static bool
 same_counts(enum sample_kind kind, const struct hist_buckets *a, const struct hist_buckets *b)
 {
     return kind == SAMPLE_HISTOGRAM_INT ? same_words(a->deltas, b->deltas, a->bucket_count)
@@ -328,7 +329,7 @@ bucket_steps_next(struct bucket_steps *w)
     return true;
 }
 
-bool
+static bool
 same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets *of_a,
                             const struct histogram *b, const struct hist_buckets *of_b)
 {
@@ -354,7 +355,8 @@ same_histogram_widened(const struct histogram *a, const struct histogram *b)
            same_buckets_and_empty_ones(a, &a->negative, b, &b->negative);
 }
 
-struct hist_column
+/* Returns a column with the numbers, one for each row. */
+static struct hist_column
 column_of(struct arena *arena, const uint64_t *numbers, uint32_t count, bool xored)
 {
     uint16_t *rows = arena_new(arena, count * sizeof *rows);
@@ -369,7 +371,7 @@ column_of(struct arena *arena, const uint64_t *numbers, uint32_t count, bool xor
     return column;
 }
 
-void
+static void
 columns_of_side(struct arena *arena, const struct histogram *h, uint32_t count, bool negative,
                 uint64_t *totals, struct hist_column *to)
 {

@@ -43,19 +43,11 @@ uint32_t random_series(struct rng *r, uint32_t count, int64_t *times_ms, uint64_
 
 /* --- histograms ------------------------------------------------------------------------------- */
 
-void random_spans(struct rng *r, struct arena *arena, struct hist_buckets *b, bool custom);
-
-uint64_t random_counts(struct rng *r, struct arena *arena, enum sample_kind kind,
-                       struct hist_buckets *b);
-
 /* Returns a histogram as senders make them; arrays are in `arena`. */
 struct histogram random_histogram(struct rng *r, struct arena *arena, enum sample_kind kind);
 
 /* Returns a histogram with the same layout, whose counts have grown (or not). */
 struct histogram random_grown(struct rng *r, struct arena *arena, const struct histogram *from);
-
-/* Returns the same histogram with one more bucket, or with another one instead of its last. */
-struct histogram random_regrown(struct rng *r, struct arena *arena, const struct histogram *from);
 
 struct histogram stale_histogram(enum sample_kind kind);
 
@@ -66,13 +58,7 @@ struct histogram random_next_histogram(struct rng *r, struct arena *arena,
 
 /* --- comparing and copying -------------------------------------------------------------------- */
 
-struct hist_buckets copied_buckets(struct arena *arena, const struct hist_buckets *b);
-
 struct histogram copied_histogram(struct arena *arena, const struct histogram *h);
-
-bool same_words(const void *a, const void *b, uint32_t count);
-
-bool same_counts(enum sample_kind kind, const struct hist_buckets *a, const struct hist_buckets *b);
 
 /* Compares all but the hint, bit for bit. */
 bool same_histogram_all(const struct histogram *a, const struct histogram *b);
@@ -91,20 +77,10 @@ struct bucket_steps {
 
 bool bucket_steps_next(struct bucket_steps *w);
 
-bool same_buckets_and_empty_ones(const struct histogram *a, const struct hist_buckets *of_a,
-                                 const struct histogram *b, const struct hist_buckets *of_b);
-
 /* Compares as same_histogram_bits(), but `b` may have further buckets, which are empty. */
 bool same_histogram_widened(const struct histogram *a, const struct histogram *b);
 
 /* --- histograms as columns -------------------------------------------------------------------- */
-
-/* Returns a column with the numbers, one for each row. */
-struct hist_column column_of(struct arena *arena, const uint64_t *numbers, uint32_t count,
-                             bool xored);
-
-void columns_of_side(struct arena *arena, const struct histogram *h, uint32_t count, bool negative,
-                     uint64_t *totals, struct hist_column *to);
 
 /* Returns the columns of h[0..count), which have one layout. Arrays, except the layout's, are in
  * `arena`. */

@@ -60,16 +60,4 @@ MUST_CHECK enum err resume_text_write(const char *path, struct bytes text, struc
  * OK without a path. ERR_AGAIN: another run has locked it; ERR_INPUT, ERR_IO. */
 MUST_CHECK enum err resume_lock(const char *path, struct why *why);
 
-/*
- * Allows one run at a time: locks `path`.lock, which is made, until the release, which removes it;
- * a leftover file does no harm. Without a path nothing is locked. A zeroed `hold` may be released.
- * ERR_INPUT: another run has locked it; ERR_IO.
- */
-struct resume_hold {
-    struct file lock;
-    bool held;
-};
-MUST_CHECK enum err resume_take(const char *path, struct resume_hold *ret, struct why *why);
-void resume_release(struct resume_hold *hold);
-
 #endif

@@ -239,16 +239,6 @@ s3_rig_seal_and_save(struct s3_rig *rig)
     s3_rig_begin(rig);
 }
 
-void
-s3_rig_deliver(struct s3_rig *rig)
-{
-    s3_rig_seal_and_save(rig);
-    s3_rig_answer(rig, 200, "");
-    s3_rig_answer(rig, 200, "");
-    s3_rig_expect_done(rig, VERDICT_DELIVERED, "");
-    s3_writer.call_clear(rig->writer, rig->call);
-}
-
 struct counted_files {
     unsigned count;
 };

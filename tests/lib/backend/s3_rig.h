@@ -83,7 +83,6 @@ void s3_rig_expect_done(struct s3_rig *rig, enum writer_verdict verdict, const c
 void s3_rig_prepare(struct s3_rig *rig);
 /* Seals and saves; the upload is next. */
 void s3_rig_seal_and_save(struct s3_rig *rig);
-void s3_rig_deliver(struct s3_rig *rig);
 
 unsigned s3_rig_files_in(struct s3_rig *rig, const char *dir);
 void s3_rig_expect_body(const struct s3_rig *rig, const char *want);

@@ -119,7 +119,8 @@ soak_value(const struct soak_series *s, int64_t t_ms, uint8_t code, struct soak_
     if (variant == CODE_STALE) v->bits = STALE_NAN_BITS;
 }
 
-bool
+/* Says whether a sample is the one that follows from series, time and code. */
+static bool
 soak_reads_as(const struct soak_series *s, int64_t t_ms, uint8_t code, const struct sample_batch *b,
               uint32_t i)
 {
@@ -174,7 +175,8 @@ soak_fini(struct soak *x)
     machine_fini(&x->m);
 }
 
-uint32_t *
+/* Returns the slot in x->table of the series with these labels, or the free slot for it. */
+static uint32_t *
 soak_slot(struct soak *x, uint32_t tenant, struct bytes labels)
 {
     uint64_t hash = hash_bytes(labels, tenant);
@@ -260,7 +262,8 @@ mark_make(struct soak *x, const struct soak_item *item)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-uint64_t
+/* Returns the value of an exemplar. */
+static uint64_t
 spark_value(int64_t t_ms)
 {
     return double_bits((double)(t_ms % 997) / 8);

@@ -127,17 +127,10 @@ void soak_must(struct soak *x, enum err e, const char *what);
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-/* Says whether a sample is the one that follows from series, time and code. */
-bool soak_reads_as(const struct soak_series *s, int64_t t_ms, uint8_t code,
-                   const struct sample_batch *b, uint32_t i);
-
 /* --- series and marks ------------------------------------------------------------------------- */
 
 void soak_init(struct soak *x, uint64_t seed);
 void soak_fini(struct soak *x);
-
-/* Returns the slot in x->table of the series with these labels, or the free slot for it. */
-uint32_t *soak_slot(struct soak *x, uint32_t tenant, struct bytes labels);
 
 /* Returns the number of the series with the labels "name=value,...", which is made if it is new. */
 uint32_t soak_series_of(struct soak *x, uint32_t tenant, const char *given,
@@ -147,9 +140,6 @@ uint32_t soak_series_of(struct soak *x, uint32_t tenant, const char *given,
 uint32_t marks_from(const struct marks *m, int64_t t_ms);
 
 /* --- sending ---------------------------------------------------------------------------------- */
-
-/* Returns the value of an exemplar. */
-uint64_t spark_value(int64_t t_ms);
 
 /* Adds an item to a request; sends the request, and checks the verdict. */
 void soak_add(struct soak_request *r, uint32_t series, enum what what, int64_t t_ms, uint8_t code);

@@ -44,7 +44,7 @@ test_put_texts(struct buf *to, const char *name, const char *value)
     test_put_label(to, bytes_of_text(name), bytes_of_text(value));
 }
 
-int
+static int
 test_label_order(const void *a, const void *b)
 {
     const struct label *x = a, *y = b;

@@ -32,8 +32,6 @@ void test_put_label(struct buf *to, struct bytes name, struct bytes value);
 
 void test_put_texts(struct buf *to, const char *name, const char *value);
 
-int test_label_order(const void *a, const void *b);
-
 /* Writes the canonical bytes of labels that are given in any order, each name once. */
 void test_put_labels(struct buf *to, struct label *labels, uint32_t count);
 
