@@ -1,6 +1,8 @@
 /* api_asked.c - see api_asked.h. */
 #include "lib/api/api_asked.h"
 
+#include <jansson.h>
+
 struct bytes
 asked_message(enum message message)
 {
@@ -50,6 +52,15 @@ asked_message(enum message message)
     return done;
 }
 
+static bool
+is_one_value(struct bytes text)
+{
+    json_t *value =
+        json_loadb((const char *)text.at, text.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    json_decref(value);
+    return value != NULL;
+}
+
 void
 api_ask(struct api_rig *rig, const struct asked *c)
 {
@@ -65,8 +76,9 @@ api_ask(struct api_rig *rig, const struct asked *c)
                    ? r.text.size == 0
                    : memmem(got, r.text.size, c->fragment, strlen(c->fragment)) != NULL;
     as_said &= c->header == NULL || strstr(r.answer_headers, c->header) != NULL;
-    /* An answer that asks for a retry has Retry-After. */
     bool json = strcmp(r.content_type, JSON) == 0;
+    as_said &= !json || c->fragment == NULL || is_one_value(bytes_of(got, r.text.size));
+    /* An answer that asks for a retry has Retry-After. */
     as_said &= r.status != 503 || json || strstr(r.answer_headers, "Retry-After: 2\n") != NULL;
     if (!as_said) {
         fail_msg("%s: %s: %u, type '%s', headers '%s', body '%s'", c->name, c->target, r.status,
