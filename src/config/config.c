@@ -56,7 +56,7 @@ static const struct setting table[] = {
              "systemd passes); :9201 means all addresses, port 0 any free port; each further flag "
              "adds addresses"},
     {"web.config.file", SETTING_TEXT, FIELD(web_config_file), .fallback = "", .max = 255,
-     .reloadable = true, .what = "FILE",
+     .reloadable = true, .is_path = true, .what = "FILE",
      .help = "YAML file with TLS, users, headers and the limit of the rate, as of Prometheus"},
     {"web.external-url", SETTING_TEXT, FIELD(web_external_url), .fallback = "", .max = 255,
      .what = "URL", .check = web_check_url,

@@ -150,6 +150,7 @@ struct setting {
     bool flag_only;   /* not allowed in the file */
     bool is_list;     /* a text that is a list: "a,b", in a file also [a, b] */
     bool repeatable;  /* a list to which each of several flags adds */
+    bool is_path;     /* a text: in a file, relative paths begin at the directory of the file */
     const char *what; /* the form of a value, "HOST:PORT"; NULL: the type says it */
     /* Checks a text. ERR_INPUT: *ret_expected describes a valid value; ERR_NOMEM. */
     enum err (*check)(const char *text, const char **ret_expected);

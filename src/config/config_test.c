@@ -706,6 +706,39 @@ UNIT_TEST(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults)
     drop_file(&f);
 }
 
+UNIT_TEST(test_a_path_begins_at_its_file_and_that_of_a_flag_does_not)
+{
+    static const struct {
+        const char *text, *path;
+    } cases[] = {
+        {"web: {config_file: web.yml}\n", "/etc/f/web.yml"},
+        {"web: {config_file: ../w/web.yml}\n", "/etc/w/web.yml"},
+        {"web: {config_file: /etc/web.yml}\n", "/etc/web.yml"},
+        {"web: {config_file: ''}\n", ""},
+    };
+    struct settings s;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        settings_default(&s);
+        assert_int_equal(settings_yaml(&s, "/etc/f/f.yml", bytes_of_text(cases[i].text), NULL), OK);
+        assert_string_equal(s.web_config_file, cases[i].path);
+    }
+    char word[] = "--web.config.file=web.yml", *words[] = {word};
+    assert_int_equal(settings_flags(&s, 1, words, NULL), OK);
+    assert_string_equal(s.web_config_file, "web.yml");
+}
+
+UNIT_TEST(test_a_path_that_its_file_makes_too_long_is_refused)
+{
+    char name[SETTING_TEXT_BYTES];
+    struct settings s = settings_defaults();
+    struct why why = {""};
+    memset(name, 'd', sizeof name);
+    snprintf(name + sizeof name - 7, 7, "/f.yml");
+    assert_int_equal(settings_yaml(&s, name, bytes_of_text("web: {config_file: web.yml}\n"), &why),
+                     ERR_INPUT);
+    assert_non_null(strstr(why.text, "web.config_file: must be at most 255 bytes, got 257"));
+}
+
 UNIT_TEST(test_load_judges_file_and_flags_together)
 {
     struct temp_file f = make_file("wal:\n  budget: 100MiB\n");
@@ -910,6 +943,8 @@ main(void)
         cmocka_unit_test(test_each_setting_alone_decides_whether_a_reload_is_allowed),
         cmocka_unit_test(test_a_setting_that_needs_a_restart_is_named_as_in_the_file),
         cmocka_unit_test(test_load_lets_flags_win_over_the_file_and_the_file_over_defaults),
+        cmocka_unit_test(test_a_path_begins_at_its_file_and_that_of_a_flag_does_not),
+        cmocka_unit_test(test_a_path_that_its_file_makes_too_long_is_refused),
         cmocka_unit_test(test_load_judges_file_and_flags_together),
         cmocka_unit_test(test_load_reads_both_lists_with_the_flags_in_mind),
         cmocka_unit_test(test_load_without_file_flag_reads_none),

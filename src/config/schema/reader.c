@@ -1,6 +1,8 @@
 /* reader.c - see reader.h. */
 #include "config/schema/reader.h"
 
+#include "base/text/path_from.h"
+
 static enum err
 expect_value(struct config_reader *r, const struct setting *shape, const char *name)
 {
@@ -71,6 +73,23 @@ reader_list(struct config_reader *r, const struct setting *setting, const char *
     return e;
 }
 
+/* Makes the path that a setting has one from the directory of the file, as Prometheus does. */
+static enum err
+resolve_path(struct config_reader *r, const struct setting *setting, struct settings *to)
+{
+    struct arena arena;
+    enum err e = OK;
+    if (setting_text(setting, to)[0] == '\0') return OK;
+    arena_init(&arena, NULL, 0, 0);
+    const char *path = path_from(&arena, r->file_name, setting_text(setting, to));
+    if (path == NULL)
+        e = why_set(r->why, ERR_NOMEM, "not enough memory");
+    else
+        e = setting_parse(setting, bytes_of_text(path), to, r->why);
+    arena_fini(&arena);
+    return e;
+}
+
 enum err
 reader_setting(struct config_reader *r, const struct setting *setting, const char *name,
                struct settings *to)
@@ -85,5 +104,8 @@ reader_setting(struct config_reader *r, const struct setting *setting, const cha
         return reader_list(r, setting, name, to);
     }
     enum err e = expect_value(r, setting, name);
-    return e ? e : reader_wrong(r, name, setting_parse(setting, reader_scalar(r), to, r->why));
+    if (e) return e;
+    e = setting_parse(setting, reader_scalar(r), to, r->why);
+    if (e == OK && setting->is_path) e = resolve_path(r, setting, to);
+    return reader_wrong(r, name, e);
 }
