@@ -147,12 +147,22 @@ UNIT_TEST(test_token_prints_256_random_bits_and_a_digest_that_hash_repeats)
 
 UNIT_TEST(test_token_computes_the_sha256_of_an_existing_token)
 {
-    assert_int_equal(run("abc", "token", "--hash"), EXIT_DONE);
-    /* FIPS 180-2, appendix B.1 */
+    static const char token[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    assert_int_equal(run(token, "token", "--hash"), EXIT_DONE);
+    /* FIPS 180-2, appendix B.2 */
     assert_string_equal(cli_out,
-                        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n");
+                        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1\n");
+}
+
+UNIT_TEST(test_token_refuses_a_token_that_is_short_enough_to_guess)
+{
     assert_int_equal(run("\n", "token", "--hash"), EXIT_FAILED);
-    assert_string_equal(cli_err, "firekeep token: the token is empty\n");
+    assert_non_null(strstr(cli_err, "the token has 0 bytes, expected at least 16"));
+    assert_int_equal(run("123456789012345\n", "token", "--hash"), EXIT_FAILED);
+    assert_non_null(strstr(cli_err, "the token has 15 bytes, expected at least 16"));
+    assert_null(strstr(cli_err, "123456789012345"));
+    assert_string_equal(cli_out, "");
+    assert_int_equal(run("1234567890123456\n", "token", "--hash"), EXIT_DONE);
 }
 
 UNIT_TEST(test_help_names_flags_and_the_place_of_the_result)
@@ -174,6 +184,7 @@ main(void)
         cmocka_unit_test(test_a_secret_as_an_argument_is_not_repeated),
         cmocka_unit_test(test_token_prints_256_random_bits_and_a_digest_that_hash_repeats),
         cmocka_unit_test(test_token_computes_the_sha256_of_an_existing_token),
+        cmocka_unit_test(test_token_refuses_a_token_that_is_short_enough_to_guess),
         cmocka_unit_test(test_help_names_flags_and_the_place_of_the_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

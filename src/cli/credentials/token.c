@@ -12,7 +12,7 @@
 #include "cli/lib/ask_secret.h"
 #include "sys/env.h"
 
-enum { TOKEN_BYTES = 32, DIGEST_BYTES = 32 };
+enum { TOKEN_BYTES = 32, TOKEN_BYTES_MIN = 16, DIGEST_BYTES = 32 };
 
 struct token_flags {
     bool hash;
@@ -20,7 +20,8 @@ struct token_flags {
 
 static const struct flag flags[] = {
     {"hash", 0, FLAG_SWITCH, offsetof(struct token_flags, hash), NULL,
-     "read an existing token from standard input, or the terminal, and print only its SHA-256"},
+     "read an existing token of at least 16 bytes from standard input, or the terminal, and print "
+     "only its SHA-256"},
     {0},
 };
 
@@ -59,7 +60,13 @@ static enum err
 token_read(struct buf *to, struct why *why)
 {
     enum err e = isatty(STDIN_FILENO) ? ask_secret("Token: ", to, why) : secret_from_stdin(to, why);
-    if (e == OK && to->size == 0) e = why_set(why, ERR_INPUT, "the token is empty");
+    if (e == OK && to->size < TOKEN_BYTES_MIN) {
+        e = why_set(
+            why, ERR_INPUT,
+            "the token has %zu bytes, expected at least %d: servers do not slow down clients "
+            "that try tokens; 'firekeep token' makes one that cannot be guessed",
+            to->size, TOKEN_BYTES_MIN);
+    }
     return e;
 }
 
