@@ -36,6 +36,13 @@ promql_parse_selector(struct bytes text, struct budget *budget, struct query_con
     return tree_parse_selector(text, budget, control, ret_tree, error);
 }
 
+enum err
+promql_parse_alternatives(struct bytes text, struct budget *budget, struct query_control *control,
+                          struct promql_tree **ret_tree, struct buf *error)
+{
+    return tree_parse_alternatives(text, budget, control, ret_tree, error);
+}
+
 void
 promql_free(struct promql_tree *tree)
 {

@@ -26,7 +26,7 @@ MUST_CHECK enum err promql_rewrite(struct bytes text, enum promql_form form, str
                                    struct query_control *control, struct buf *to,
                                    struct buf *error);
 
-/* A parsed expression. Immutable; given by the next two functions, with errors as above. */
+/* A parsed expression. Immutable; given by the next three functions, with errors as above. */
 struct promql_tree;
 /* Parses an expression. promql_free() accepts NULL. */
 MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
@@ -36,8 +36,12 @@ MUST_CHECK enum err promql_parse(struct bytes text, struct budget *budget,
 MUST_CHECK enum err promql_parse_selector(struct bytes text, struct budget *budget,
                                           struct query_control *control,
                                           struct promql_tree **ret_tree, struct buf *error);
+/* Parses a selector whose matchers may be alternatives, separated by `or`. */
+MUST_CHECK enum err promql_parse_alternatives(struct bytes text, struct budget *budget,
+                                              struct query_control *control,
+                                              struct promql_tree **ret_tree, struct buf *error);
 void promql_free(struct promql_tree *tree);
-/* The matchers of its selectors; a view of the tree. */
+/* The matchers of its selectors, or alternatives; a view of the tree. */
 const struct matcher_set *promql_selectors(const struct promql_tree *tree, uint32_t *ret_count);
 
 /* True if the value at a time of a range may differ from that of a query for that time alone: the

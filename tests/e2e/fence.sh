@@ -107,7 +107,8 @@ same_answers() { # STAGE
             'extra_filters[]={team="a",job="x"}' 'extra_filters[]={team="a",job!="x"}'
     done
     for question in "${questions[@]:0:8}"; do
-        claim "$1, as a form: $question" same_answer POST "$question" 'extra_filters={team="a"}'
+        claim "$1, as a form: $question" same_answer POST "$question" \
+            'extra_filters={team="a",job="x" or team="a",job!="x"}'
     done
 }
 
@@ -130,6 +131,8 @@ claim "they take samples" takes_samples || exit 1
 same_answers head
 claim "without a restriction there is more" gives '"4"' '/api/v1/query?query=count(up)'
 claim "a label restricts" gives '"2"' '/api/v1/query?query=count(up)&extra_label=team=a'
+claim "alternatives in a filter restrict" gives '"3"' /api/v1/query -d 'query=count(up)' \
+    --data-urlencode 'extra_filters[]={team="a" or job="z"}'
 claim "a form does not widen the URL" gives '"2"' '/api/v1/query?extra_label=team=a' \
     -d 'query=count(up)' --data-urlencode 'extra_filters[]={team=~".*"}'
 claim "a malformed restriction is refused" gives \

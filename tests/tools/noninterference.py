@@ -48,6 +48,7 @@ USERS = [
     ("ruler", "permissions: [rules, write], tenants: [quiet], tenant_header: ignore"),
 ]
 FILTERS = [("extra_filters[]", matcher) for matcher in MATCHERS]
+ONE_FILTER = [("extra_filters[]", "{" + " or ".join(matcher[1:-1] for matcher in MATCHERS) + "}")]
 LABEL = [("extra_label", "team=a"), ("extra_filters", '{replica!="hidden"}')]
 
 
@@ -67,7 +68,7 @@ VIEWERS = {
     "fenced too": Viewer("fenced", "shop", [("extra_label", "team=a"), ("extra_filters[]", '{team!="b"}')]),
     "several": Viewer("wide", "quiet|shop"),
     "filtered": Viewer("reader", "shop", FILTERS),
-    "by a form": Viewer("reader", "shop", FILTERS, in_form=True),
+    "by a form": Viewer("reader", "shop", ONE_FILTER, in_form=True),
     "labelled": Viewer("reader", "shop", LABEL),
     "of one tenant": Viewer("quiet", ""),
     "another tenant's": Viewer("quiet", "secret"),

@@ -51,7 +51,7 @@ read_filter(struct fence_reading *r, struct match *to, const char *name, const c
 {
     uint32_t before = to->set_count;
     buf_printf(r->error, "invalid parameter \"%s\": ", name);
-    enum err e = match_add(to, text, promql_parse_selector, r->form, r->budget, r->control,
+    enum err e = match_add(to, text, promql_parse_alternatives, r->form, r->budget, r->control,
                            r->error, r->why);
     if (e) return e;
     for (uint32_t i = before; i < to->set_count; i++) {

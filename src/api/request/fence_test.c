@@ -164,6 +164,7 @@ static const char *const fences[] = {
     FENCE,
     "extra_filters[]={team=\"a\"}",
     "extra_filters={team=\"a\",job=\"x\"}&extra_filters[]={team=\"a\",job!=\"x\"}",
+    "extra_filters[]={team=\"a\",job=\"x\" or team=\"a\",job!=\"x\"}",
     "extra_filters[]={team=~\"a|b\"}&" FENCE,
     "extra_filters[]={job=\"x\"}&" FENCE,
 };
@@ -289,6 +290,9 @@ UNIT_TEST(test_each_route_that_reads_is_restricted)
          "/api/v1/query?query=count(up)&extra_filters[]={team=\"a\",job=\"x\"}&"
          "extra_filters[]={team=\"b\"}",
          NULL, NULL, 0, 200, JSON, "\"2\""},
+        {"alternatives in a selector", HTTP_GET,
+         "/api/v1/query?query=count(up)&extra_filters[]={team=\"a\",job=\"x\" or team=\"b\"}", NULL,
+         NULL, 0, 200, JSON, "\"2\""},
         {"with a label", HTTP_GET,
          "/api/v1/query?query=count(up)&extra_filters[]={job=\"x\"}&extra_filters[]={job=\"y\"}&"
          "extra_label=team=b",
@@ -349,6 +353,8 @@ UNIT_TEST(test_malformed_restrictions_are_refused)
          "invalid parameter \\\"extra_filters\\\": "},
         {"all series", HTTP_GET, "/api/v1/series?match[]=up&extra_filters[]={}", NULL, NULL, 0, 400,
          JSON, "invalid parameter \\\"extra_filters[]\\\": it must contain at least one matcher"},
+        {"an alternative that is empty", HTTP_GET, "/api/v1/labels?extra_filters={a=\"b\" or}",
+         NULL, NULL, 0, 400, JSON, "invalid parameter \\\"extra_filters\\\": 1:10: parse error"},
         {"an expression", HTTP_GET, "/api/v1/search/label_names?extra_filters[]=up%2B1", NULL, NULL,
          0, 400, JSON, "invalid parameter \\\"extra_filters[]\\\": "},
         {"no name", HTTP_GET, "/federate?match[]=up&extra_label==a", NULL, NULL, 0, 400, TEXT,

@@ -20,6 +20,7 @@ struct promql_parser {
     bool has_token;
     uint32_t last_end; /* end of the last token that may end an expression */
     uint32_t nesting;
+    bool has_alternatives; /* matchers of a selector may be separated by `or` */
     struct parse_context context;
     struct buf scratch;
     struct buf *error;
@@ -84,7 +85,8 @@ struct node *parse_suffixes(struct promql_parser *p, struct node *n);
 
 /* --- selectors.c ------------------------------------------------------------------------------ */
 
-/* Parses a selector after its name, which has been taken, or NULL. */
+/* Parses a selector after its name, which has been taken, or NULL. With alternatives the node is
+ * that of the last one, and each is a set of the tree. */
 struct node *parse_selector(struct promql_parser *p, const struct promql_token *name);
 /* Parses (a, b). */
 bool parse_labels(struct promql_parser *p, struct labels_named *ret);

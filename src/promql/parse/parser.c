@@ -370,6 +370,13 @@ parse_series(struct promql_parser *p)
     if (!p->failed && parse_peek(p)->type != TOKEN_END) parse_unexpected(p);
 }
 
+static void
+parse_alternatives(struct promql_parser *p)
+{
+    p->has_alternatives = true;
+    parse_series(p);
+}
+
 static enum err
 parse(struct bytes text, void (*rule)(struct promql_parser *p), struct budget *budget,
       struct query_control *control, struct promql_tree **ret_tree, struct buf *error)
@@ -421,6 +428,13 @@ tree_parse_selector(struct bytes text, struct budget *budget, struct query_contr
                     struct promql_tree **ret_tree, struct buf *error)
 {
     return parse(text, parse_series, budget, control, ret_tree, error);
+}
+
+enum err
+tree_parse_alternatives(struct bytes text, struct budget *budget, struct query_control *control,
+                        struct promql_tree **ret_tree, struct buf *error)
+{
+    return parse(text, parse_alternatives, budget, control, ret_tree, error);
 }
 
 void

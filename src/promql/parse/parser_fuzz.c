@@ -1,5 +1,6 @@
 /* parser_fuzz.c - parses arbitrary text. A valid expression is printed, on one line and in several;
- * the printed text is valid, too, and printed the same. */
+ * the printed text is valid, too, and printed the same. A valid selector is one alternative, and
+ * alternatives of a selector with matchers have matchers. */
 #include <assert.h>
 
 #include "promql/parse/tree.h"
@@ -33,6 +34,26 @@ check_comes_back(const struct promql_tree *tree)
     buf_fini(&error);
 }
 
+static void
+check_alternatives(struct bytes text)
+{
+    struct promql_tree *one, *all;
+    struct buf error;
+    buf_init(&error, NULL, TEXT_BYTES_MAX);
+    enum err selects = tree_parse_selector(text, NULL, NULL, &one, &error);
+    buf_clear(&error);
+    enum err e = tree_parse_alternatives(text, NULL, NULL, &all, &error);
+    assert(e == OK || e == ERR_INPUT || e == ERR_LIMIT);
+    assert((e == OK) == (error.size == 0));
+    assert(selects != OK || (e == OK && all->set_count == 1));
+    if (selects == OK) tree_free(one);
+    for (uint32_t i = 0; e == OK && i < all->set_count; i++) {
+        assert(all->set_count == 1 || all->sets[i].count > 0);
+    }
+    if (e == OK) tree_free(all);
+    buf_fini(&error);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -47,5 +68,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         tree_free(tree);
     }
     buf_fini(&error);
+    check_alternatives(bytes_of(data, size));
     return 0;
 }

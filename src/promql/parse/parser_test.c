@@ -597,6 +597,76 @@ UNIT_TEST(test_regexes_of_selectors_are_charged_to_the_budget)
     buf_fini(&text);
 }
 
+/* --- alternatives ----------------------------------------------------------------------------- */
+
+/* Prints the sets of matchers, or the error. */
+static void
+print_alternatives(const char *text, struct buf *to)
+{
+    struct promql_tree *tree;
+    if (tree_parse_alternatives(bytes_of_text(text), NULL, NULL, &tree, to) == OK) {
+        for (uint32_t i = 0; i < tree->set_count; i++) {
+            buf_put_text(to, i == 0 ? "{" : " or {");
+            for (uint32_t k = 0; k < tree->sets[i].count; k++) {
+                const struct matcher *m = tree->sets[i].matchers[k];
+                if (k > 0) buf_put_u8(to, ',');
+                buf_put_bytes(to, matcher_name(m));
+                buf_put_u8(to, '=');
+                buf_put_bytes(to, matcher_pattern(m));
+            }
+            buf_put_text(to, "}");
+        }
+        tree_free(tree);
+    }
+    buf_put_u8(to, '\0');
+}
+
+UNIT_TEST(test_alternatives_are_sets_to_which_the_name_belongs)
+{
+    static const struct written cases[] = {
+        {"{a=\"1\" or b=\"2\"}", "{a=1} or {b=2}"},
+        {"up{a=\"1\",c=\"3\" OR b=\"2\" or a=\"4\",}",
+         "{a=1,c=3,__name__=up} or {b=2,__name__=up} or "
+         "{a=4,__name__=up}"},
+        {"up", "{__name__=up}"},
+        {"{a=\"1\"}", "{a=1}"},
+        {"{}", "{}"},
+        {"{or=\"1\" or or=\"2\",or=\"3\"}", "{or=1} or {or=2,or=3}"},
+        {"{\"up\" or \"down\"}", "{__name__=up} or {__name__=down}"},
+        {"{a=\"1\" or}",
+         "1:10: parse error: unexpected \"}\" in label matching, expected identifier"},
+        {"{or a=\"1\"}",
+         "1:5: parse error: unexpected identifier \"a\" in label matching, expected "
+         "label matching operator"},
+        {"{a=\"1\", or b=\"2\"}",
+         "1:12: parse error: unexpected identifier \"b\" in label matching, "
+         "expected label matching operator"},
+        {"{a=\"1\" and b=\"2\"}",
+         "1:8: parse error: unexpected identifier \"and\" in label matching, "
+         "expected \",\" or \"}\""},
+        {"{a=\"1\"} or {b=\"2\"}", "1:9: parse error: unexpected <op:or>"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf text;
+        buf_init(&text, NULL, 1 << 16);
+        print_alternatives(cases[i].query, &text);
+        assert_string_equal((const char *)text.at, cases[i].text);
+        buf_fini(&text);
+    }
+}
+
+UNIT_TEST(test_other_selectors_and_expressions_have_no_alternatives)
+{
+    static const char text[] = "{a=\"1\" or b=\"2\"}";
+    struct promql_tree *tree;
+    struct buf error;
+    buf_init(&error, NULL, 1 << 16);
+    assert_int_equal(tree_parse(bytes_of_text(text), NULL, NULL, &tree, &error), ERR_INPUT);
+    assert_int_equal(tree_parse_selector(bytes_of_text(text), NULL, NULL, &tree, &error),
+                     ERR_INPUT);
+    buf_fini(&error);
+}
+
 int
 main(void)
 {
@@ -610,6 +680,8 @@ main(void)
         cmocka_unit_test(test_reading_ends_when_the_query_has_to),
         cmocka_unit_test(test_a_list_has_no_more_items_than_it_may_have),
         cmocka_unit_test(test_regexes_of_selectors_are_charged_to_the_budget),
+        cmocka_unit_test(test_alternatives_are_sets_to_which_the_name_belongs),
+        cmocka_unit_test(test_other_selectors_and_expressions_have_no_alternatives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* selectors.c - selectors of series, and lists of label names. */
 #include <assert.h>
+#include <strings.h>
 
 #include "base/array.h"
 #include "base/text/utf8.h"
@@ -100,26 +101,6 @@ label_matcher(struct promql_parser *p, struct node *n)
     return !p->failed && add_matcher(p, n, m, parse_span(&name));
 }
 
-static bool
-label_matchers(struct promql_parser *p, struct node *n)
-{
-    struct parse_context before = parse_in_context(p, "label matching", "identifier or \"}\"");
-    parse_take(p);
-    while (!parse_accept(p, TOKEN_RIGHT_BRACE)) {
-        if (!label_matcher(p, n)) return false;
-        if (parse_accept(p, TOKEN_COMMA)) {
-            parse_in_context(p, "label matching", "identifier or \"}\"");
-            continue;
-        }
-        if (parse_peek(p)->type == TOKEN_RIGHT_BRACE) continue;
-        parse_in_context(p, "label matching", "\",\" or \"}\"");
-        return parse_unexpected(p) != NULL;
-    }
-    p->context = before;
-    n->at.end = p->last_end;
-    return true;
-}
-
 /* Adds the set of matchers with which the query reads the view. */
 static struct node *
 add_set(struct promql_parser *p, struct node *n)
@@ -138,18 +119,69 @@ add_set(struct promql_parser *p, struct node *n)
     return n;
 }
 
+/* Adds the matcher of the name, which may be NULL, and the set of all matchers. */
+static struct node *
+end_matchers(struct promql_parser *p, struct node *n, const struct promql_token *name)
+{
+    if (name == NULL) return add_set(p, n);
+    n->selector.name = name->text;
+    struct node_matcher m = {MATCH_EQUAL, bytes_of_text("__name__"), name->text, NULL};
+    return add_matcher(p, n, m, parse_span(name)) ? add_set(p, n) : NULL;
+}
+
+/* Takes `or` after a matcher. Within braces it is an identifier like others. */
+static bool
+accept_or(struct promql_parser *p)
+{
+    const struct promql_token *t = parse_peek(p);
+    bool is_or = p->has_alternatives && t->type == TOKEN_IDENTIFIER && t->text.size == 2 &&
+                 strncasecmp((const char *)t->text.at, "or", 2) == 0;
+    if (is_or) parse_take(p);
+    return is_or;
+}
+
+/* Ends an alternative, and begins the next one, which must not be empty. */
+static bool
+next_alternative(struct promql_parser *p, struct node *n, const struct promql_token *name)
+{
+    if (end_matchers(p, n, name) == NULL) return false;
+    n->selector.matchers = NULL;
+    n->selector.matcher_count = 0;
+    parse_in_context(p, "label matching", "identifier");
+    return label_matcher(p, n);
+}
+
+static bool
+label_matchers(struct promql_parser *p, struct node *n, const struct promql_token *name)
+{
+    struct parse_context before = parse_in_context(p, "label matching", "identifier or \"}\"");
+    parse_take(p);
+    while (!parse_accept(p, TOKEN_RIGHT_BRACE)) {
+        if (!label_matcher(p, n)) return false;
+        while (accept_or(p)) {
+            if (!next_alternative(p, n, name)) return false;
+        }
+        if (parse_accept(p, TOKEN_COMMA)) {
+            parse_in_context(p, "label matching", "identifier or \"}\"");
+            continue;
+        }
+        if (parse_peek(p)->type == TOKEN_RIGHT_BRACE) continue;
+        parse_in_context(p, "label matching", "\",\" or \"}\"");
+        return parse_unexpected(p) != NULL;
+    }
+    p->context = before;
+    n->at.end = p->last_end;
+    return true;
+}
+
 struct node *
 parse_selector(struct promql_parser *p, const struct promql_token *name)
 {
     const struct promql_token *first = name == NULL ? parse_peek(p) : name;
     struct node *n = parse_node(p, NODE_SELECTOR, VALUE_VECTOR, parse_span(first));
     if (n == NULL) return NULL;
-    if (parse_peek(p)->type == TOKEN_LEFT_BRACE && !label_matchers(p, n)) return NULL;
-    if (p->failed) return NULL;
-    if (name == NULL) return add_set(p, n);
-    n->selector.name = name->text;
-    struct node_matcher m = {MATCH_EQUAL, bytes_of_text("__name__"), name->text, NULL};
-    return add_matcher(p, n, m, n->at) ? add_set(p, n) : NULL;
+    if (parse_peek(p)->type == TOKEN_LEFT_BRACE && !label_matchers(p, n, name)) return NULL;
+    return p->failed ? NULL : end_matchers(p, n, name);
 }
 
 /* --- lists of labels -------------------------------------------------------------------------- */

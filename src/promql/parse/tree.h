@@ -174,6 +174,11 @@ MUST_CHECK enum err tree_parse(struct bytes text, struct budget *budget,
 MUST_CHECK enum err tree_parse_selector(struct bytes text, struct budget *budget,
                                         struct query_control *control,
                                         struct promql_tree **ret_tree, struct buf *error);
+/* Parses a selector whose matchers may be alternatives, as in MetricsQL: {a="b",c="d" or e="f"}. A
+ * name belongs to each. The tree has a set for each, and cannot be printed. */
+MUST_CHECK enum err tree_parse_alternatives(struct bytes text, struct budget *budget,
+                                            struct query_control *control,
+                                            struct promql_tree **ret_tree, struct buf *error);
 void tree_free(struct promql_tree *tree);
 /* Asserts the invariants of check.c for an expression, in O(nodes): for tests and debug builds. */
 void tree_validate(const struct promql_tree *tree);
