@@ -472,8 +472,6 @@ shake_hands(struct http_conn *conn)
         tls_release(tls);
     }
     enum tls_progress p = conn->tls == NULL ? TLS_ENDED : tls_handshake(conn->tls, &why);
-    if (p == TLS_AGAIN && conn->hung_up)
-        p = tls_handshake(conn->tls, &why); /* as in receive_tls() */
     if (p == TLS_AGAIN) return false;
     http_count(p == TLS_DONE ? &conn->server->handshakes : &conn->server->handshakes_failed);
     if (p == TLS_ENDED) log_failed_handshake(conn, &why);
@@ -770,10 +768,6 @@ receive_tls(struct http_conn *conn, size_t *ret_size)
     uint64_t word = atomic_load_explicit(&conn->clock, memory_order_acquire);
     if (http_clock_phase(word) == HTTP_PHASE_CUT) return RECEIVED_END;
     enum tls_progress p = tls_receive(conn->tls, conn->worker->scratch, HTTP_READ_BYTES, ret_size);
-    /* GnuTLS reads an end within a record like a socket without bytes, and no event follows it: it
-     * says so when it is asked once more. */
-    if (p == TLS_AGAIN && conn->hung_up)
-        p = tls_receive(conn->tls, conn->worker->scratch, HTTP_READ_BYTES, ret_size);
     switch (p) {
     case TLS_DONE:
         return RECEIVED_SOME;

@@ -51,6 +51,8 @@ struct tls_session {
     uint8_t last_received[ALERT_RECORD_BYTES]; /* of the handshake */
     bool is_pending;                           /* invariant 3 */
     bool is_over;                              /* nothing more can be sent */
+    bool has_more;                             /* the last read got bytes, others may follow */
+    bool has_ended;                            /* the last read got the end */
     bool has_peer;                             /* invariant 2 */
     bool is_fit;                               /* it may go on with `judged_by` */
     struct tls *judged_by;                     /* held; NULL: before the end of the handshake */
@@ -512,6 +514,8 @@ pull(gnutls_transport_ptr_t session, void *to, size_t size)
 {
     struct tls_session *s = session;
     ssize_t got = recv(s->fd, to, size, 0);
+    s->has_more = got > 0;
+    s->has_ended = got == 0;
     if (s->is_shaken || got <= 0) return got;
     size_t kept = (size_t)got < ALERT_RECORD_BYTES ? ALERT_RECORD_BYTES - (size_t)got : 0;
     memmove(s->last_received, s->last_received + ALERT_RECORD_BYTES - kept, kept);
@@ -615,14 +619,32 @@ is_later(int result)
     return result == GNUTLS_E_AGAIN || result == GNUTLS_E_INTERRUPTED;
 }
 
+/* Says whether GnuTLS has to be called again before an event: it stops after a part of a message,
+ * and after a message that is not for the caller, although the socket may have more bytes. */
+static bool
+may_go_on(const struct tls_session *s, int result)
+{
+    return result == GNUTLS_E_INTERRUPTED || (result == GNUTLS_E_AGAIN && s->has_more);
+}
+
+/* Says whether the rest may come with an event. GnuTLS reads an end within a record or message like
+ * a socket without bytes, and no event follows an end. */
+static bool
+may_follow(const struct tls_session *s, int result)
+{
+    return is_later(result) && !s->has_ended;
+}
+
 enum tls_progress
 tls_handshake(struct tls_session *s, struct why *why)
 {
     int result;
     do {
+        s->has_more = false;
         result = gnutls_handshake(s->gnutls);
-    } while (result == GNUTLS_E_INTERRUPTED || result == GNUTLS_E_WARNING_ALERT_RECEIVED);
-    if (result == GNUTLS_E_AGAIN) return TLS_AGAIN;
+    } while (may_go_on(s, result) || result == GNUTLS_E_WARNING_ALERT_RECEIVED);
+    if (may_follow(s, result)) return TLS_AGAIN;
+    if (result == GNUTLS_E_AGAIN) result = GNUTLS_E_PREMATURE_TERMINATION;
     /* Without a certificate in the handshake, as in that of a resumed session, it is not judged. */
     if (result == 0 && !judge(s, s->tls)) result = GNUTLS_E_CERTIFICATE_ERROR;
     s->is_shaken = result == 0;
@@ -636,8 +658,12 @@ tls_handshake(struct tls_session *s, struct why *why)
 enum tls_progress
 tls_receive(struct tls_session *s, uint8_t *to, size_t size, size_t *ret_size)
 {
-    ssize_t got = gnutls_record_recv(s->gnutls, to, size);
-    if (is_later((int)got)) return TLS_AGAIN;
+    ssize_t got;
+    do {
+        s->has_more = false;
+        got = gnutls_record_recv(s->gnutls, to, size);
+    } while (may_go_on(s, (int)got));
+    if (may_follow(s, (int)got)) return TLS_AGAIN;
     if (got > 0) {
         *ret_size = (size_t)got;
         return TLS_DONE;

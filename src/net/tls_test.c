@@ -404,6 +404,82 @@ UNIT_TEST(test_bytes_that_are_not_tls_end_the_session)
     tls_release(tls);
 }
 
+UNIT_TEST(test_an_end_within_a_record_or_message_ends_the_session_at_once)
+{
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } cases[] = {
+        {"\x16\x03\x01", 3},                                                  /* a header */
+        {"\x16\x03\x01\x00\x20\x01\x00", 7},                                  /* a record */
+        {"\x16\x03\x01\x00\x08\x01\x00\x17\x00\x03\x03\x00\x00", 13},         /* a message */
+        {"\x16\x03\x01\x00\x06\x01\x00\x17\x00\x03\x03\x16\x03\x03\x00", 15}, /* its next record */
+    };
+    struct tls *tls = tls_of(good_settings());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pair p = begin_pair(tls, (struct manner){NULL});
+        assert_int_equal(write(p.fds[1], cases[i].bytes, cases[i].size), cases[i].size);
+        shutdown(p.fds[1], SHUT_WR);
+        assert_int_equal(tls_handshake(p.server, &p.why), TLS_ENDED);
+        assert_true(p.why.text[0] != '\0');
+        close_pair(&p);
+    }
+    struct pair p = connect_pair(tls, (struct manner){NULL});
+    uint8_t to[100];
+    size_t size;
+    assert_true(works(&p));
+    assert_int_equal(write(p.fds[1], "\x17\x03\x03\x00\x20half", 9), 9);
+    shutdown(p.fds[1], SHUT_WR);
+    assert_int_equal(tls_receive(p.server, to, sizeof to, &size), TLS_ENDED);
+    close_pair(&p);
+    tls_release(tls);
+}
+
+/* Sends what GnuTLS has written, a record with one message, as records of at most 100 bytes. */
+static ssize_t
+push_in_pieces(gnutls_transport_ptr_t to, const void *record, size_t size)
+{
+    enum { HEAD = 5, PIECE = 100 };
+    const uint8_t *at = record;
+    for (size_t i = HEAD; i < size; i += PIECE) {
+        uint8_t piece[HEAD + PIECE] = {at[0], at[1], at[2]};
+        size_t count = size - i < PIECE ? size - i : PIECE;
+        piece[HEAD - 1] = (uint8_t)count;
+        memcpy(piece + HEAD, at + i, count);
+        ssize_t sent = write((int)(intptr_t)to, piece, HEAD + count);
+        assert_int_equal(sent, HEAD + count);
+    }
+    return (ssize_t)size;
+}
+
+UNIT_TEST(test_a_message_in_several_records_needs_no_further_event)
+{
+    struct tls *tls = tls_of(good_settings());
+    struct pair p = begin_pair(tls, (struct manner){NULL});
+    gnutls_transport_set_push_function(p.client, push_in_pieces);
+    assert_int_equal(gnutls_handshake(p.client), GNUTLS_E_AGAIN); /* it says hello */
+    assert_int_equal(tls_handshake(p.server, &p.why), TLS_AGAIN);
+    uint8_t byte;
+    assert_int_equal(recv(p.fds[1], &byte, 1, MSG_PEEK), 1); /* the server has answered */
+    close_pair(&p);
+    tls_release(tls);
+}
+
+UNIT_TEST(test_a_record_after_a_new_key_needs_no_further_event)
+{
+    struct tls *tls = tls_of(good_settings());
+    struct pair p = connect_pair(tls, (struct manner){.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.3"});
+    uint8_t to[100];
+    size_t size = 0;
+    assert_true(works(&p));
+    assert_int_equal(gnutls_session_key_update(p.client, 0), 0);
+    assert_int_equal(gnutls_record_send(p.client, "after", 5), 5);
+    assert_int_equal(tls_receive(p.server, to, sizeof to, &size), TLS_DONE);
+    assert_int_equal(size, 5);
+    close_pair(&p);
+    tls_release(tls);
+}
+
 /* Clients of OpenSSL send such an alert in clear text, in TLS 1.3 too. */
 UNIT_TEST(test_the_alert_of_a_client_that_ends_the_handshake_is_named)
 {
@@ -497,6 +573,9 @@ main(void)
         cmocka_unit_test(test_tickets_resume_sessions_until_the_tls_is_replaced),
         cmocka_unit_test(test_a_full_socket_loses_no_byte_and_repeats_none),
         cmocka_unit_test(test_bytes_that_are_not_tls_end_the_session),
+        cmocka_unit_test(test_an_end_within_a_record_or_message_ends_the_session_at_once),
+        cmocka_unit_test(test_a_message_in_several_records_needs_no_further_event),
+        cmocka_unit_test(test_a_record_after_a_new_key_needs_no_further_event),
         cmocka_unit_test(test_the_alert_of_a_client_that_ends_the_handshake_is_named),
         cmocka_unit_test(test_files_that_do_not_fit_are_refused_by_name),
         cmocka_unit_test(test_each_allocation_of_ours_may_fail),
