@@ -127,6 +127,7 @@ static const struct written lines[] = {
     {"day_of_week()", "day_of_week()"},
     {"info(foo)", "info(foo)"},
     {"info(foo, {a=\"b\"})", "info(foo, {a=\"b\"})"},
+    {"info(foo, {})", "info(foo, {})"}, /* Prometheus prints "info(foo, )", which it cannot read */
     {"absent(foo)", "absent(foo)"},
     {"vector(1)", "vector(1)"},
     {"scalar(foo)", "scalar(foo)"},

@@ -225,6 +225,7 @@ print_put_series(struct buf *to, const struct node *n)
         buf_put(to, texts.at + list[i].begin, list[i].end - list[i].begin);
     }
     if (count > 0) buf_put_u8(to, '}');
+    if (count == 0 && n->selector.name.size == 0) buf_put_text(to, "{}"); /* of info(x, {}) */
     if (buf_error(&texts)) to->failed = buf_error(&texts);
     mem_free(to->budget, list, (n->selector.matcher_count + 1) * sizeof *list);
     buf_fini(&texts);
