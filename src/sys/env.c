@@ -408,7 +408,7 @@ env_read_whole(struct env *env, const char *path, struct buf *to, struct why *wh
     if (e == OK && !buf_reserve(to, (size_t)size)) {
         e = why_set(why, buf_error(to), "cannot read %s: %s", path, err_word(buf_error(to)));
     }
-    if (e == OK) e = file_read_at(&file, to->at + to->size, (size_t)size, 0, why);
+    if (e == OK && size > 0) e = file_read_at(&file, to->at + to->size, (size_t)size, 0, why);
     if (e == OK) to->size += (size_t)size;
     err_ignore(file_close(&file), "only read");
     return e;

@@ -33,6 +33,7 @@ struct bytes
 kept_series_at(const struct kept_series *k, uint32_t index)
 {
     assert(index < k->count);
+    if (k->text.size == 0) return bytes_of("", 0); /* the only series has no labels */
     return bytes_of(k->text.at + k->places[index].at, k->places[index].size);
 }
 

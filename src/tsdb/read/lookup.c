@@ -202,7 +202,7 @@ answer_texts(struct view *view, const struct query_request *request, const struc
     if (e == ERR_NOMEM) why_set(why, e, "not enough memory for the labels");
     /* Merges the texts that came in order with the others, sorted. */
     uint32_t a = 0, b = x.ordered_count, middle = b;
-    if (e == OK) e = sort_texts(x.items + middle, x.count - middle, budget);
+    if (e == OK && x.count > middle) e = sort_texts(x.items + middle, x.count - middle, budget);
     uint32_t left = x.wanted == 0 || x.wanted > x.count ? x.count : x.wanted;
     for (; e == OK && left > 0; left--) {
         bool first = b == x.count || (a < middle && bytes_compare(x.items[a], x.items[b]) < 0);

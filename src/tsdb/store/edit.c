@@ -163,8 +163,8 @@ manifest_lists(struct tsdb *db, const struct version *v, uint32_t aside_count,
     for (uint32_t i = 0, a = 0; i < v->part_count || a < aside_count;) {
         const struct part_info *info = i < v->part_count ? part_info(v->parts[i]) : NULL;
         struct manifest_part *to = &m->parts[m->part_count++];
-        const struct part_aside *p = &db->live.aside[a];
-        if (a < aside_count && (info == NULL || p->from_pos < info->from_pos)) {
+        const struct part_aside *p = a < aside_count ? &db->live.aside[a] : NULL;
+        if (p != NULL && (info == NULL || p->from_pos < info->from_pos)) {
             *to = (struct manifest_part){p->number, p->from_pos, p->to_pos, p->applied, p->time};
             a++;
             continue;

@@ -80,7 +80,7 @@ text_put_escaped(struct buf *to, struct bytes text)
     for (size_t i = 0, from = 0; i <= text.size; i++) {
         uint8_t c = i < text.size ? text.at[i] : 0;
         if (i < text.size && c != '\\' && c != '"' && c != '\n') continue;
-        buf_put(to, text.at + from, i - from);
+        if (i > from) buf_put(to, text.at + from, i - from);
         if (i == text.size) break;
         buf_put_u8(to, '\\');
         buf_put_u8(to, c == '\n' ? 'n' : c);
