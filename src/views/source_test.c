@@ -168,13 +168,17 @@ reader_select(struct view *view, const struct query_request *r, struct series_se
     s->of = reader;
     s->request = *r;
     /* The request ends with the call, but its matchers live on. */
-    static struct matcher *kept[SERIES_MAX][MATCHERS_MAX * 2];
+    enum {
+        KEPT_MAX = 3 * MATCHERS_MAX
+    }; /* of the question, of `select` and of what is permitted */
+    static struct matcher *kept[SERIES_MAX][KEPT_MAX];
     static struct matcher_set sets[SERIES_MAX];
     static unsigned turn;
     struct matcher_set *mine = &sets[turn % SERIES_MAX];
     if (r->set_count > 0) {
         mine->matchers = kept[turn % SERIES_MAX];
         mine->count = r->sets[0].count;
+        assert_true(mine->count <= KEPT_MAX);
         for (uint32_t i = 0; i < mine->count; i++) {
             kept[turn % SERIES_MAX][i] = r->sets[0].matchers[i];
         }
