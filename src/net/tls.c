@@ -143,6 +143,14 @@ wrong(struct why *why, const char *name, int failed)
     return why_set(why, ERR_INPUT, "%s: %s", name, gnutls_strerror(failed));
 }
 
+static enum err
+wrong_pem(struct why *why, const char *name, const char *expected, int failed)
+{
+    if (failed == GNUTLS_E_MEMORY_ERROR) return wrong(why, name, failed);
+    return why_set(why, ERR_INPUT, "%s: expected %s in PEM: %s", name, expected,
+                   gnutls_strerror(failed));
+}
+
 /* Finds when the server's own certificate expires. */
 static enum err
 note_expiry(struct tls *tls, const struct pem *pem, struct why *why)
@@ -150,11 +158,11 @@ note_expiry(struct tls *tls, const struct pem *pem, struct why *why)
     gnutls_x509_crt_t crt;
     gnutls_datum_t text = datum_of(&pem->cert);
     int failed = gnutls_x509_crt_init(&crt);
-    if (failed) return wrong(why, pem->cert_name, failed);
+    if (failed) return wrong_pem(why, pem->cert_name, "a certificate", failed);
     failed = gnutls_x509_crt_import(crt, &text, GNUTLS_X509_FMT_PEM);
     if (failed == 0) tls->expires_s = gnutls_x509_crt_get_expiration_time(crt);
     gnutls_x509_crt_deinit(crt);
-    return failed == 0 ? OK : wrong(why, pem->cert_name, failed);
+    return failed == 0 ? OK : wrong_pem(why, pem->cert_name, "a certificate", failed);
 }
 
 static enum err
@@ -168,7 +176,8 @@ load_certificate(struct tls *tls, const struct pem *pem, struct why *why)
     if (failed == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
         return why_set(why, ERR_INPUT, "the key of %s does not belong to the certificate of %s",
                        pem->key_name, pem->cert_name);
-    return failed < 0 ? wrong(why, pem->key_name, failed) : OK;
+    return failed < 0 ? wrong_pem(why, pem->key_name, "a private key without a password", failed)
+                      : OK;
 }
 
 static enum err
@@ -176,15 +185,15 @@ load_trust(struct tls *tls, const struct pem *pem, struct why *why)
 {
     gnutls_datum_t ca = datum_of(&pem->ca);
     int failed = gnutls_x509_trust_list_init(&tls->trust, 0);
-    if (failed) return wrong(why, "client_ca", failed);
+    if (failed) return wrong_pem(why, "client_ca", "certificates", failed);
     if (pem->ca_name == NULL) return OK; /* no client has a certificate that is trusted */
     failed = gnutls_x509_trust_list_add_trust_mem(tls->trust, &ca, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
     if (failed == 0)
         return why_set(why, ERR_INPUT, "%s: there is no certificate in it", pem->ca_name);
-    if (failed < 0) return wrong(why, pem->ca_name, failed);
+    if (failed < 0) return wrong_pem(why, pem->ca_name, "certificates", failed);
     /* The names of these CAs are sent to clients, which choose their certificate by them. */
     failed = gnutls_certificate_set_x509_trust_mem(tls->credentials, &ca, GNUTLS_X509_FMT_PEM);
-    return failed < 0 ? wrong(why, pem->ca_name, failed) : OK;
+    return failed < 0 ? wrong_pem(why, pem->ca_name, "certificates", failed) : OK;
 }
 
 static enum err

@@ -527,10 +527,10 @@ UNIT_TEST(test_files_that_do_not_fit_are_refused_by_name)
     expect_refused(s, ERR_LIMIT, "/dev/zero is larger than 1 MiB");
     s = good_settings();
     s.cert = "not PEM";
-    expect_refused(s, ERR_INPUT, "cert: ");
+    expect_refused(s, ERR_INPUT, "cert: expected a certificate in PEM: ");
     s = good_settings();
     s.key = "not PEM";
-    expect_refused(s, ERR_INPUT, "key: ");
+    expect_refused(s, ERR_INPUT, "key: expected a private key without a password in PEM: ");
     s.key = other.key;
     expect_refused(s, ERR_INPUT, "the key of key does not belong to the certificate of cert");
     s = good_settings();
