@@ -82,7 +82,7 @@ LIB_CFLAGS := $(LTO) -ffat-lto-objects
 endif
 
 # Where a tree stands does not change what is compiled in it, so it is not one of FLAGS.
-HERE := -ffile-prefix-map=$(CURDIR)=.
+HERE := '-ffile-prefix-map=$(CURDIR)=.'
 CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) $(SANITIZE)
 CXXFLAGS := -std=c++17 $(OPTIMIZE) $(CXXWARNINGS) $(HARDEN) $(SANITIZE)
 # gold, a part of binutils, links tests in a quarter of the time, if it leaves out what debuggers want:
@@ -144,7 +144,7 @@ program: $(PROGRAM)
 
 $(PROGRAM): $(BUILD)/src/app/main.o $(LIB)
 	@mkdir -p $(@D)
-	@echo '  LD      $@'; $(CC) $(filter-out $(LDQUICK),$(LDFLAGS)) $(LTO) -o $@ $^ $(LDLIBS) $(APPLIBS)
+	@echo '  LD      $@'; $(CC) $(filter-out $(LDQUICK),$(LDFLAGS)) $(LTO) $(HERE) -o $@ $^ $(LDLIBS) $(APPLIBS)
 
 $(LIB_OBJECTS): CFLAGS += $(LIB_CFLAGS)
 $(LIB): $(LIB_OBJECTS)
