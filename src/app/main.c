@@ -31,6 +31,7 @@ static const struct command *const commands[] = {
     &command_query,
     &command_rules,
     &command_serve,
+    &command_size,
     &command_test,
     &command_token,
     &command_verify,

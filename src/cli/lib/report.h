@@ -68,6 +68,12 @@ value_ratio(uint64_t part, uint64_t all)
 }
 
 static inline struct report_value
+value_number(double number)
+{
+    return (struct report_value){.kind = VALUE_NUMBER, .number = number};
+}
+
+static inline struct report_value
 value_float(double number)
 {
     return (struct report_value){.kind = VALUE_FLOAT, .number = number};
