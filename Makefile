@@ -150,7 +150,7 @@ $(LIB_OBJECTS): CFLAGS += $(LIB_CFLAGS)
 $(LIB): $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	@ar rcs $@ $^
+	@$(AR) rcs $@ $^
 
 # A compiler that is newer than those of ./check may warn of more, which must not stop a build: what does
 # not compile without warnings is compiled again, and shows them. WERROR=1, of ./check, ends there, also for
@@ -204,7 +204,7 @@ $(TEST_SOURCES:%.c=$(BUILD)/%.o) $(TEST_LIB_OBJECTS): $(PROTO_OBJECTS)
 $(TEST_LIB): $(filter-out $(HTTP_DOUBLE),$(TEST_LIB_OBJECTS)) $(PROTO_OBJECTS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	@ar rcs $@ $^
+	@$(AR) rcs $@ $^
 
 TEST_LDLIBS := $(TEST_LIB) $(LIB) $(LDLIBS) -lcmocka -lprotobuf-c
 
@@ -225,7 +225,7 @@ $(TOOL_ALL_OBJECTS): $(BUILD)/proto/cmp.pb-c.o
 TOOL_LIB := $(BUILD)/tests/tools/libtools.a
 $(TOOL_LIB): $(TOOL_OBJECTS)
 	@rm -f $@
-	@ar rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(BUILD)/tools/%: $(BUILD)/tests/tools/%.o $(TOOL_LIB) $(BUILD)/proto/cmp.pb-c.o $(LIB)
 	@mkdir -p $(@D)

@@ -8,16 +8,23 @@
 # what these packages bring. Messages and numbers have one form.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH} LC_ALL=C.UTF-8
 
-BUILD_PACKAGES=(
-    gcc g++ libc6-dev make pkg-config
+BUILD_LIBRARIES=(
     libgnutls28-dev libre2-dev libsnappy-dev libzstd-dev zlib1g-dev libisal-dev
     libxxhash-dev libroaring-dev libjansson-dev libyaml-dev libjemalloc-dev
     libcurl4-gnutls-dev libexpat1-dev libc-ares-dev libcrypt-dev libseccomp-dev
 )
+BUILD_PACKAGES=(gcc g++ libc6-dev make pkg-config "${BUILD_LIBRARIES[@]}")
 # What packaging/make_deb needs besides.
 DEB_PACKAGES=(build-essential dpkg-dev debhelper po-debconf lowdown python3)
 # The tools under tests/tools.
 TOOL_PACKAGES=(protobuf-c-compiler libprotobuf-c-dev)
+# What packaging/arm64 builds with on this machine, and what its root has besides.
+ARM64_PACKAGES=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static)
+ARM64_ROOT_PACKAGES=(
+    "${BUILD_LIBRARIES[@]}" libc6-dev libprotobuf-c-dev libcmocka-dev
+    libc-bin bash coreutils diffutils findutils grep gzip mawk procps sed tar util-linux base-passwd
+    ca-certificates curl
+)
 PEER_PACKAGES=(prometheus prometheus-node-exporter prometheus-alertmanager influxdb curl)
 # Debian 13 has another clang and no ClickHouse; tests that need it are skipped.
 export CLANG=14

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""pages.py PROGRAM DIRECTORY - writes the man pages and the completions of a package.
+"""pages.py DIRECTORY PROGRAM... - writes the man pages and the completions of a package.
 
     firekeep.1, firekeep.yml.5     from `help` of the program, and docs/configuration.md
     firekeep.bash, firekeep.zsh, firekeep.fish
 
-The date of the man pages is that of SOURCE_DATE_EPOCH; lowdown turns Markdown into roff.
+PROGRAM... are the words that run the program. The date of the man pages is that of SOURCE_DATE_EPOCH; lowdown turns Markdown into roff.
 """
 
 import datetime
@@ -40,7 +40,7 @@ class Command:
     """What `help NAME` prints: usage, sentence, flags, and notes in paragraphs that keep their lines."""
 
     def __init__(self, program, name):
-        lines = run(program, "help", name).splitlines()
+        lines = run(*program, "help", name).splitlines()
         self.name, self.usage = name, lines[0].removeprefix("usage: ")
         self.sentence, self.flags, self.notes = lines[2], [], []
         i = 4
@@ -69,7 +69,7 @@ def run(*words):
 
 
 def commands_of(program):
-    names = re.findall(r"^  ([a-z-]+)  ", run(program, "help"), re.MULTILINE)
+    names = re.findall(r"^  ([a-z-]+)  ", run(*program, "help"), re.MULTILINE)
     return [Command(program, name) for name in names if name != "help"]
 
 
@@ -249,7 +249,7 @@ def put(path, text):
 
 
 def main():
-    program, folder = os.path.abspath(sys.argv[1]), sys.argv[2]
+    folder, program = sys.argv[1], sys.argv[2:]
     os.makedirs(folder, exist_ok=True)
     commands = commands_of(program)
     write_program_page(commands, os.path.join(folder, "firekeep.1"))

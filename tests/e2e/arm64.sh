@@ -1,0 +1,64 @@
+#!/bin/bash
+# arm64.sh - the program and its tests, cross-compiled for arm64 without warnings, run in a root of
+# arm64 under qemu: unit tests, a round of SIGKILL, and golden directories that amd64 wrote. Compiles
+# everything once, and qemu takes ten times as long as a machine, so it runs with LONG=1 only.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+everything="the program on arm64"
+[[ ${LONG-} == 1 ]] || skip_all "$everything" "only with LONG=1"
+for program in aarch64-linux-gnu-gcc aarch64-linux-gnu-g++ qemu-aarch64-static; do
+    command -v "$program" >/dev/null || skip_all "$everything" "no $program"
+done
+packages=$work/packages
+# What the scripts find inside.
+export BUILD=build/release TOOLS=build/release/tools PEERS=build/peers SAMPLES=
+
+inside() { # COMMAND...
+    SCRATCH=$(mktemp -d "$work/XXXXXX") packaging/arm64/enter "$@"
+}
+
+makes_root() {
+    [[ -d build/arm64/root/project ]] || packaging/arm64/make_root
+}
+
+builds() {
+    packaging/arm64/make -j "$(nproc)" --silent WERROR=1 program tests test-tools
+}
+
+passes() { # SCRIPT
+    inside "$1" >"$work/output.txt" 2>&1
+    local status=$?
+    grep -v '^ok ' "$work/output.txt" | tail -n 60
+    ((status == 0)) && grep -q '^ok ' "$work/output.txt" && ! grep -q '^not ok ' "$work/output.txt"
+}
+
+# qemu has no filters of system calls, and 0 in place of the memory in /proc/self/stat.
+beyond_qemu='^not ok app/(confine|process_metrics)_test: '
+
+passes_unit_tests() {
+    inside tests/run.sh unit corpora >"$work/unit.txt" 2>&1
+    tail -n 100 "$work/unit.txt"
+    grep -q '^[1-9][0-9]* passed, ' "$work/unit.txt" && ! grep '^not ok ' "$work/unit.txt" | grep -vE "$beyond_qemu"
+}
+
+has_package() {
+    ARCHITECTURE=arm64 packaging/make_deb "$packages" && [[ $(dpkg-deb -f "$packages"/firekeep_*_arm64.deb Architecture) == arm64 ]] &&
+        dpkg-deb -f "$packages"/firekeep_*_arm64.deb Depends | grep -q 'libzstd1 .*zlib1g'
+}
+
+claim "a root of arm64 is made" makes_root || exit 1
+claim "the program and its tests compile for arm64 without warnings" builds || exit 1
+inside true
+(($? != 125)) || skip_all "the program under qemu" "neither binfmt_misc in a user namespace nor proot works here"
+claim "it says that it is for arm64" eval "inside build/firekeep version | grep ' arm64, '"
+ROUNDS=1 claim "SIGKILL loses nothing that was acknowledged" passes tests/crash/kill.sh
+claim "directories that amd64 wrote are read exactly, and continue to be used" passes tests/e2e/golden.sh
+claim "unit tests and corpora pass" passes_unit_tests
+grep -E "$beyond_qemu" "$work/unit.txt" | while read -r _ _ name; do
+    skip "$name" "qemu lacks what it tests"
+done
+claim "a package for arm64 is made" has_package
+done_testing
