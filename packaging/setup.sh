@@ -46,7 +46,7 @@ TEST_PACKAGES=(
     # What web_page.sh opens the web page with.
     chromium
     # What package.sh looks at the package with.
-    "${DEB_PACKAGES[@]}" lintian man-db bash-completion
+    "${DEB_PACKAGES[@]}" lintian man-db bash-completion zsh fish
     # What package_reproducible.sh builds in another time and place with.
     faketime locales
     # What container.sh makes an image with, looks at it with, and runs it with.

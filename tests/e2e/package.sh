@@ -97,6 +97,50 @@ bash_completes() {
         completed firekeep dead-letters r | grep -qx replay
 }
 
+# What zsh offers for the last word of a line: its own function for that is replaced by one that prints.
+zsh_completed() { # LINE
+    # shellcheck disable=SC2016 # expanded by zsh
+    timeout 60 zsh -f -c '
+        zmodload zsh/zpty
+        zpty shell zsh -f -i
+        zpty -w shell "PS1= PS2=; fpath=($1 \$fpath); autoload -U compinit; compinit -u -D
+            compadd() {
+                local -a offered
+                builtin compadd -O offered \"\$@\"
+                print -rl -- \"offered \"\$^offered
+                builtin compadd \"\$@\"
+            }
+            last() { print -r -- all of it }
+            comppostfuncs=(last)
+            bindkey \"^I\" complete-word
+            stty -echo; print -r -- read\"\"y"
+        zpty -r shell said "*ready*"
+        zpty -w -n shell "$2"$'"'\\t'"'
+        zpty -r shell said "*all of it*" && print -r -- "$said"
+        zpty -d shell' zsh "$stage/usr/share/zsh/vendor-completions" "$1" | tr -d '\r' | sed -n 's/.*offered //p'
+}
+
+zsh_completes() {
+    zsh_completed 'firekeep ser' | grep -qx serve &&
+        zsh_completed 'firekeep serve --storage.m' | grep -qx -- --storage.mode &&
+        zsh_completed 'firekeep serve --storage.mode=' | grep -qx none &&
+        zsh_completed 'firekeep query --format=c' | grep -qx csv &&
+        zsh_completed 'firekeep dead-letters r' | grep -qx replay
+}
+
+fish_completed() { # LINE
+    HOME=$work timeout 60 fish --no-config -c 'source $argv[1]; complete -C $argv[2]' \
+        "$stage/usr/share/fish/vendor_completions.d/firekeep.fish" "$1" | cut -f 1
+}
+
+fish_completes() {
+    fish_completed 'firekeep ser' | grep -qx serve &&
+        fish_completed 'firekeep serve --storage.m' | grep -qx -- --storage.mode &&
+        fish_completed 'firekeep serve --storage.mode=' | grep -qx -- --storage.mode=none &&
+        fish_completed 'firekeep query --format=c' | grep -qx -- --format=csv &&
+        fish_completed 'firekeep dead-letters r' | grep -qx replay
+}
+
 claim "the package builds" packaging/make_deb "$out"
 mkdir -p "$work/control" && dpkg-deb -x "$out"/firekeep_*.deb "$stage" && dpkg-deb -e "$out"/firekeep_*.deb "$work/control"
 if command -v lintian >/dev/null; then
@@ -116,4 +160,11 @@ else
 fi
 claim "man pages have each command and setting, and no warnings" pages_are_complete
 claim "bash completes commands, flags and values" bash_completes
+for shell in zsh fish; do
+    if command -v "$shell" >/dev/null; then
+        claim "$shell completes commands, flags and values" "${shell}_completes"
+    else
+        skip "$shell completes commands, flags and values" "no $shell"
+    fi
+done
 done_testing
