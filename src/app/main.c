@@ -17,6 +17,7 @@ const char *malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:500,m
 #endif
 
 static const struct command *const commands[] = {
+    &command_backup,
     &command_check,
     &command_copy,
     &command_dead_letters,
@@ -29,6 +30,7 @@ static const struct command *const commands[] = {
     &command_inspect,
     &command_migrate,
     &command_query,
+    &command_restore,
     &command_rules,
     &command_serve,
     &command_size,

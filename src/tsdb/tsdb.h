@@ -259,12 +259,15 @@ MUST_CHECK enum err tsdb_delete_preview(struct tsdb *tsdb, const struct query_re
 /* --- snapshots -------------------------------------------------------------------------------- */
 
 enum { SNAPSHOT_NAME_BYTES = 40 };
+/* Returns true for what may end the name of a snapshot: 16 hexadecimal digits in lower case. */
+bool tsdb_is_snapshot_suffix(const char *text);
 /* Makes DIR/snapshots/NAME, a storage directory of hard links to the parts and to the files of
  * DIR/rules. Any thread; writing, flushing and merging go on. `flush` waits until all acknowledged
  * samples are in parts (NULL: they are); DIR/rules/state is linked before that, so that the parts
- * contain everything that the state counts as recorded. `ret_name` has SNAPSHOT_NAME_BYTES. Errors
- * of `flush`, too. */
-MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb,
+ * contain everything that the state counts as recorded. `suffix` ends the name, by which a program
+ * finds its own snapshots; NULL: it is random. `ret_name` has SNAPSHOT_NAME_BYTES. ERR_AGAIN: there
+ * is one of this name, which was made in the same second; errors of `flush`, too. */
+MUST_CHECK enum err tsdb_snapshot(struct tsdb *tsdb, const char *suffix,
                                   enum err (*flush)(void *context, struct why *why), void *context,
                                   char *ret_name, struct why *why);
 

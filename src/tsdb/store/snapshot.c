@@ -146,9 +146,16 @@ build(struct snapshot *x, enum err (*flush)(void *context, struct why *why), voi
     return e ? e : env_syncdir(env, x->dir, x->why);
 }
 
-/* The name has the time, for people, and 64 random bits, for snapshots of the same second. */
+bool
+tsdb_is_snapshot_suffix(const char *text)
+{
+    return strspn(text, "0123456789abcdef") == HEX_WORD_BYTES && text[HEX_WORD_BYTES] == '\0';
+}
+
+/* The name has the time, for people, and the suffix, or 64 random bits, for snapshots of the same
+ * second. */
 static enum err
-make_name(struct tsdb *db, char *to)
+make_name(struct tsdb *db, const char *suffix, char *to)
 {
     uint64_t random;
     struct tm utc;
@@ -157,24 +164,32 @@ make_name(struct tsdb *db, char *to)
     if (e) return e;
     gmtime_r(&now, &utc);
     size_t size = strftime(to, SNAPSHOT_NAME_BYTES, "%Y%m%dT%H%M%SZ-", &utc);
-    snprintf(to + size, SNAPSHOT_NAME_BYTES - size, "%016" PRIx64, random);
+    if (suffix != NULL)
+        snprintf(to + size, SNAPSHOT_NAME_BYTES - size, "%s", suffix);
+    else
+        snprintf(to + size, SNAPSHOT_NAME_BYTES - size, "%016" PRIx64, random);
     return OK;
 }
 
 enum err
-tsdb_snapshot(struct tsdb *db, enum err (*flush)(void *context, struct why *why), void *context,
-              char *ret_name, struct why *why)
+tsdb_snapshot(struct tsdb *db, const char *suffix,
+              enum err (*flush)(void *context, struct why *why), void *context, char *ret_name,
+              struct why *why)
 {
     struct snapshot x = {.db = db, .why = why};
+    struct file_facts facts;
     char all[256], whole[300], name[SNAPSHOT_NAME_BYTES], building[SNAPSHOT_NAME_BYTES + 4];
     enum err e = tsdb_look_before_write(db, why);
     if (e) return why_prefix(why, e, "snapshot");
-    e = make_name(db, name);
+    e = make_name(db, suffix, name);
     if (e) return why_set(why, e, "cannot get random bytes for a snapshot name");
     snprintf(building, sizeof building, "%s.tmp", name);
     e = path_join(all, sizeof all, db->dir, STORAGE_SNAPSHOTS);
     if (e == OK) e = path_join(whole, sizeof whole, all, name);
     if (e == OK) e = path_join(x.dir, sizeof x.dir, all, building);
+    if (e == OK && suffix != NULL && env_facts(db->env, whole, &facts, NULL) == OK) {
+        return why_set(why, ERR_AGAIN, "snapshot: %s was made in the same second", name);
+    }
     if (e == OK) e = env_mkdir(db->env, all, why);
     if (e == OK) e = env_syncdir(db->env, db->dir, why);
     if (e == OK) e = build(&x, flush, context);

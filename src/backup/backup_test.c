@@ -1,0 +1,514 @@
+/* backup_test.c - backups of storage directories on a machine that fails and loses its power. */
+#include "lib/test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backup/backup.h"
+#include "sys/fault.h"
+#include "sys/sim.h"
+
+#define must(call) assert_int_equal((call), OK)
+
+static const char FIRST[] = "20260101T000000.000Z", SECOND[] = "20260102T000000.000Z";
+enum { LARGE_BYTES = (2 << 20) + 17 };
+
+struct rig {
+    struct sim_env *sim;
+    struct fault_env *fe;
+    struct env *env;
+    struct budget memory;
+    struct backup_repository repository;
+    struct backup_report report;
+    struct why why;
+};
+
+static struct rig rig;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    must(sim_env_new(1, &rig.sim));
+    must(fault_env_new(sim_env_env(rig.sim), &rig.fe));
+    rig.env = fault_env_env(rig.fe);
+    budget_init(&rig.memory, "test", 64 << 20, NULL);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    assert_int_equal(budget_used(&rig.memory), 0);
+    fault_env_free(rig.fe);
+    sim_env_free(rig.sim);
+    return 0;
+}
+
+/* --- a storage directory ---------------------------------------------------------------------- */
+
+static void
+put_file(const char *path, const void *content, size_t size)
+{
+    struct file file;
+    must(file_open(rig.env, path, FILE_REPLACE, &file, NULL));
+    must(file_write_at(&file, bytes_of(content, size), 0, NULL));
+    must(file_sync(&file, NULL));
+    must(file_close(&file));
+}
+
+static void
+put_text(const char *path, const char *text)
+{
+    put_file(path, text, strlen(text));
+}
+
+static void
+make_store(void)
+{
+    static const char *const dirs[] = {"/db",       "/db/parts",           "/db/parts/1",
+                                       "/db/rules", "/db/snapshots",       "/db/snapshots/s",
+                                       "/db/relay", "/db/relay/elsewhere", "/"};
+    static uint8_t large[LARGE_BYTES];
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs - 1; i++)
+        must(env_mkdir(rig.env, dirs[i], NULL));
+    for (size_t i = 0; i < sizeof large; i++)
+        large[i] = i >> 20 == 1 ? 0 : (uint8_t)(i * i >> 7); /* a megabyte of zeros */
+    put_text("/db/FORMAT", "format");
+    put_text("/db/LOCK", "lock");
+    put_text("/db/MANIFEST", "manifest");
+    put_text("/db/rules/state", "");
+    put_text("/db/rules/state.tmp", "unfinished");
+    put_text("/db/snapshots/s/FORMAT", "format");
+    put_text("/db/relay/elsewhere/state", "cursor");
+    put_file("/db/parts/1/part", large, sizeof large);
+    put_text("/db/parts/1/meta.json", "{}");
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        must(env_syncdir(rig.env, dirs[i], NULL));
+}
+
+static void
+add_part(void)
+{
+    must(env_mkdir(rig.env, "/db/parts/2", NULL));
+    put_text("/db/parts/2/part", "another part");
+    put_text("/db/parts/2/meta.json", "{}");
+    put_text("/db/MANIFEST", "another manifest");
+    must(env_syncdir(rig.env, "/db/parts/2", NULL));
+    must(env_syncdir(rig.env, "/db/parts", NULL));
+}
+
+/* --- the repository --------------------------------------------------------------------------- */
+
+static enum err
+open_for(enum backup_use use)
+{
+    rig.repository = (struct backup_repository){.env = rig.env, .memory = &rig.memory};
+    return backup_open(&rig.repository, "/b", use, &rig.why);
+}
+
+static enum err
+back_up(const char *id)
+{
+    enum err e = open_for(BACKUP_MAKE);
+    if (e == OK) e = backup_store(&rig.repository, "/db", id, 1, &rig.report, &rig.why);
+    backup_close(&rig.repository);
+    return e;
+}
+
+static void
+found_nothing(void *context, const char *sentence)
+{
+    (void)context;
+    (void)sentence;
+}
+
+static enum err
+verify(const char *id, uint64_t *ret_wrong)
+{
+    *ret_wrong = 0;
+    enum err e = open_for(BACKUP_READ);
+    if (e == OK) {
+        e = backup_verify(&rig.repository, id, 1, found_nothing, NULL, &rig.report, ret_wrong,
+                          &rig.why);
+    }
+    backup_close(&rig.repository);
+    return e;
+}
+
+static enum err
+restore(const char *id, const char *to)
+{
+    enum err e = open_for(BACKUP_READ);
+    if (e == OK) e = backup_restore(&rig.repository, id, to, 1, &rig.report, &rig.why);
+    backup_close(&rig.repository);
+    return e;
+}
+
+static void
+prune_objects(struct backup_pruned *ret_pruned)
+{
+    must(open_for(BACKUP_CHANGE));
+    must(backup_prune_objects(&rig.repository, ret_pruned, &rig.why));
+    backup_close(&rig.repository);
+}
+
+static void
+expect_same(const char *a, const char *b)
+{
+    struct buf x, y;
+    buf_init(&x, NULL, 8 << 20);
+    buf_init(&y, NULL, 8 << 20);
+    must(env_read_whole(rig.env, a, &x, NULL));
+    must(env_read_whole(rig.env, b, &y, NULL));
+    assert_true(bytes_equal(buf_bytes(&x), buf_bytes(&y)));
+    buf_fini(&x);
+    buf_fini(&y);
+}
+
+static bool
+exists(const char *path)
+{
+    struct file_facts facts;
+    return env_facts(rig.env, path, &facts, NULL) == OK;
+}
+
+/* Writes the path of the object that holds the part of the first backup. */
+static void
+part_object(char to[160])
+{
+    struct backup_record record;
+    char digits[2 * BACKUP_DIGEST_BYTES + 1];
+    backup_record_init(&record, &rig.memory);
+    must(open_for(BACKUP_READ));
+    must(backup_record_read(&rig.repository, FIRST, &record, &rig.why));
+    backup_digest_print(backup_record_find(&record, "parts/1/part")->digest, digits);
+    snprintf(to, 160, "/b/objects/%.2s/%s", digits, digits);
+    backup_close(&rig.repository);
+    backup_record_fini(&record);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+UNIT_TEST(test_a_restored_directory_has_the_same_bytes)
+{
+    make_store();
+    must(back_up(FIRST));
+    must(restore(FIRST, "/new"));
+    static const char *const files[] = {"FORMAT",       "MANIFEST",
+                                        "rules/state",  "relay/elsewhere/state",
+                                        "parts/1/part", "parts/1/meta.json"};
+    assert_int_equal(rig.report.files, sizeof files / sizeof *files);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char a[80], b[80];
+        snprintf(a, sizeof a, "/db/%s", files[i]);
+        snprintf(b, sizeof b, "/new/%s", files[i]);
+        expect_same(a, b);
+    }
+    assert_false(exists("/new/LOCK"));
+    assert_false(exists("/new/snapshots"));
+    assert_false(exists("/new/rules/state.tmp"));
+    assert_false(exists("/new/RESTORING"));
+}
+
+UNIT_TEST(test_a_second_backup_adds_only_what_is_new)
+{
+    make_store();
+    must(back_up(FIRST));
+    assert_int_equal(rig.report.unchanged, 0);
+    add_part();
+    must(back_up(SECOND));
+    assert_int_equal(rig.report.files, 8);
+    assert_int_equal(rig.report.unchanged, 2);
+    assert_int_equal(rig.report.new_objects, 2); /* meta.json is equal in both parts */
+    must(restore(FIRST, "/old"));
+    assert_false(exists("/old/parts/2"));
+    must(restore(SECOND, "/new"));
+    expect_same("/new/MANIFEST", "/db/MANIFEST");
+}
+
+UNIT_TEST(test_a_part_of_the_same_name_and_another_time_is_read_again)
+{
+    make_store();
+    must(back_up(FIRST));
+    sim_env_advance_ns(rig.sim, NS_PER_S);
+    struct file file;
+    must(file_open(rig.env, "/db/parts/1/part", FILE_UPDATE, &file, NULL));
+    must(file_write_at(&file, bytes_of_text("other"), 0, NULL));
+    must(file_sync(&file, NULL));
+    must(file_close(&file));
+    must(back_up(SECOND));
+    must(restore(SECOND, "/new"));
+    expect_same("/new/parts/1/part", "/db/parts/1/part");
+}
+
+UNIT_TEST(test_damage_of_an_object_is_found_and_never_restored)
+{
+    char object[160];
+    uint64_t wrong;
+    make_store();
+    must(back_up(FIRST));
+    part_object(object);
+    must(sim_env_damage(rig.sim, object, LARGE_BYTES / 2));
+    must(verify(FIRST, &wrong));
+    assert_int_equal(wrong, 1);
+    assert_int_equal(restore(FIRST, "/new"), ERR_CORRUPT);
+    assert_false(exists("/new/FORMAT"));
+    assert_non_null(strstr(rig.why.text, "parts/1/part"));
+}
+
+UNIT_TEST(test_a_missing_object_is_found_and_stored_again)
+{
+    char object[160];
+    uint64_t wrong;
+    make_store();
+    must(back_up(FIRST));
+    part_object(object);
+    must(env_unlink(rig.env, object, NULL));
+    must(verify(FIRST, &wrong));
+    assert_int_equal(wrong, 1);
+    assert_int_equal(restore(FIRST, "/new"), ERR_MISSING);
+    must(back_up(SECOND));
+    assert_int_equal(rig.report.new_objects, 1);
+    must(verify(FIRST, &wrong));
+    assert_int_equal(wrong, 0);
+}
+
+UNIT_TEST(test_pruning_keeps_what_other_backups_have)
+{
+    struct backup_pruned pruned;
+    uint64_t wrong;
+    make_store();
+    must(back_up(FIRST));
+    add_part();
+    must(back_up(SECOND));
+    must(open_for(BACKUP_CHANGE));
+    must(backup_record_remove(&rig.repository, FIRST, &rig.why));
+    backup_close(&rig.repository);
+    prune_objects(&pruned);
+    assert_int_equal(pruned.objects, 1);
+    assert_int_equal(pruned.bytes, strlen("manifest"));
+    must(verify(SECOND, &wrong));
+    assert_int_equal(wrong, 0);
+    assert_int_equal(verify(FIRST, &wrong), ERR_MISSING);
+}
+
+UNIT_TEST(test_pruning_beside_a_damaged_record_removes_no_content)
+{
+    struct backup_pruned pruned;
+    char path[80], object[160];
+    make_store();
+    must(back_up(FIRST));
+    part_object(object);
+    snprintf(path, sizeof path, "/b/backups/%s", FIRST);
+    must(sim_env_damage(rig.sim, path, 40));
+    must(open_for(BACKUP_CHANGE));
+    assert_int_equal(backup_prune_objects(&rig.repository, &pruned, &rig.why), ERR_CORRUPT);
+    backup_close(&rig.repository);
+    assert_true(exists(object));
+}
+
+UNIT_TEST(test_a_directory_with_other_files_is_not_touched)
+{
+    make_store();
+    must(env_mkdir(rig.env, "/b", NULL));
+    put_text("/b/photo", "x");
+    assert_int_equal(back_up(FIRST), ERR_MISSING);
+    assert_false(exists("/b/objects"));
+    must(env_unlink(rig.env, "/b/photo", NULL));
+    assert_int_equal(open_for(BACKUP_CHANGE), ERR_MISSING); /* a disk that is not mounted */
+    backup_close(&rig.repository);
+    must(back_up(FIRST));
+    assert_int_equal(restore(FIRST, "/db"), ERR_INPUT);
+}
+
+UNIT_TEST(test_a_repository_of_a_newer_version_is_refused)
+{
+    make_store();
+    must(back_up(FIRST));
+    put_text("/b/BACKUP", "firekeep-backup 9 9 0123456789abcdef\n");
+    assert_int_equal(open_for(BACKUP_READ), ERR_UNSUPPORTED);
+    backup_close(&rig.repository);
+}
+
+UNIT_TEST(test_one_process_at_a_time_changes_a_repository)
+{
+    make_store();
+    must(back_up(FIRST));
+    struct backup_repository other = {.env = rig.env, .memory = &rig.memory};
+    must(open_for(BACKUP_READ));
+    must(backup_open(&other, "/b", BACKUP_READ, &rig.why));
+    backup_close(&other);
+    other = (struct backup_repository){.env = rig.env, .memory = &rig.memory};
+    assert_int_equal(backup_open(&other, "/b", BACKUP_CHANGE, &rig.why), ERR_AGAIN);
+    backup_close(&other);
+    backup_close(&rig.repository);
+}
+
+/* Fails each call of a backup in turn, then cuts the power: the first backup stays whole, and the
+ * second one is repeated. */
+UNIT_TEST(test_a_crash_at_any_call_leaves_earlier_backups_whole)
+{
+    for (int kind = 0; kind < FAULT_KIND_COUNT; kind++) {
+        bool fired = true;
+        for (uint64_t nth = 1; fired; nth++) {
+            uint64_t wrong;
+            teardown(NULL);
+            setup(NULL);
+            make_store();
+            must(back_up(FIRST));
+            add_part();
+            fault_env_arm(rig.fe, (struct fault){(enum fault_kind)kind, nth, true});
+            enum err e = back_up(SECOND);
+            fired = fault_env_fired(rig.fe);
+            fault_env_disarm(rig.fe);
+            sim_env_power_loss(rig.sim);
+            must(verify(FIRST, &wrong));
+            assert_int_equal(wrong, 0);
+            if (e != OK) must(back_up(SECOND));
+            must(verify(SECOND, &wrong));
+            assert_int_equal(wrong, 0);
+        }
+    }
+}
+
+/* Fails each call of a restore in turn, then cuts the power: the directory has FORMAT only when all
+ * of it is restored, and the same restore continues. */
+UNIT_TEST(test_a_restore_that_crashed_at_any_call_continues)
+{
+    bool fired = true;
+    for (uint64_t nth = 1; fired; nth++) {
+        teardown(NULL);
+        setup(NULL);
+        make_store();
+        must(back_up(FIRST));
+        fault_env_arm(rig.fe, (struct fault){FAULT_EIO, nth, true});
+        enum err e = restore(FIRST, "/new");
+        fired = fault_env_fired(rig.fe);
+        fault_env_disarm(rig.fe);
+        sim_env_power_loss(rig.sim);
+        if (exists("/new/FORMAT")) {
+            expect_same("/new/parts/1/part", "/db/parts/1/part");
+            expect_same("/new/MANIFEST", "/db/MANIFEST");
+        }
+        bool complete = exists("/new/FORMAT") && !exists("/new/RESTORING");
+        if (e != OK && !complete) must(restore(FIRST, "/new"));
+        expect_same("/new/parts/1/part", "/db/parts/1/part");
+        assert_false(exists("/new/RESTORING"));
+    }
+}
+
+UNIT_TEST(test_a_refused_allocation_fails_the_backup_and_no_earlier_one)
+{
+    bool fired = true;
+    make_store();
+    must(back_up(FIRST));
+    add_part();
+    for (uint64_t nth = 1; fired; nth++) {
+        uint64_t wrong;
+        mem_fail_nth(nth, false);
+        enum err e = back_up(SECOND);
+        fired = mem_fail_fired();
+        mem_fail_nth(0, false);
+        if (fired && e == OK) continue; /* the machine's own memory, or the newest earlier record */
+        must(verify(FIRST, &wrong));
+        assert_int_equal(wrong, 0);
+    }
+    must(restore(SECOND, "/new"));
+}
+
+UNIT_TEST(test_ids_are_in_order_also_if_the_clock_goes_back)
+{
+    char id[BACKUP_ID_BYTES];
+    make_store();
+    must(back_up(SECOND));
+    must(open_for(BACKUP_CHANGE));
+    must(backup_id_make(&rig.repository, id, &rig.why)); /* the clock is at 2026-01-01 */
+    assert_string_equal(id, "20260102T000000.001Z");
+    sim_env_set_realtime_ms(rig.sim, 1798761599999);
+    must(backup_id_make(&rig.repository, id, &rig.why));
+    assert_string_equal(id, "20261231T235959.999Z");
+    backup_close(&rig.repository);
+}
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+static void
+print_record(struct buf *to, const char *path)
+{
+    struct backup_record record;
+    backup_record_init(&record, &rig.memory);
+    record.time_ms = 1;
+    must(backup_record_add(&record, path, 5, -7, NULL));
+    must(backup_record_print(&record, to));
+    backup_record_fini(&record);
+}
+
+static enum err
+parse(struct bytes text)
+{
+    struct backup_record record;
+    backup_record_init(&record, &rig.memory);
+    enum err e = backup_record_parse(&record, text, &rig.why);
+    if (e == OK) {
+        assert_int_equal(record.count, 1);
+        assert_int_equal(record.files[0].size_bytes, 5);
+        assert_int_equal(record.files[0].modified_ns, -7);
+    }
+    backup_record_fini(&record);
+    return e;
+}
+
+UNIT_TEST(test_a_record_cut_or_changed_at_any_byte_is_damaged)
+{
+    struct buf text;
+    buf_init(&text, NULL, 4096);
+    print_record(&text, "parts/1/part");
+    must(parse(buf_bytes(&text)));
+    for (size_t i = 0; i < text.size; i++) {
+        assert_int_not_equal(parse(bytes_of(text.at, i)), OK);
+        text.at[i] ^= 1;
+        enum err e = parse(buf_bytes(&text));
+        assert_true(e == ERR_CORRUPT || e == ERR_UNSUPPORTED);
+        text.at[i] ^= 1;
+    }
+    buf_fini(&text);
+}
+
+UNIT_TEST(test_a_path_that_leaves_the_directory_is_refused)
+{
+    static const char *const paths[] = {"/etc/passwd", "../x",  "a/../../x", "a/..", "",
+                                        "a//b",        "a/./b", "a/",        "a\nb"};
+    struct backup_record record;
+    backup_record_init(&record, &rig.memory);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        assert_int_equal(backup_record_add(&record, paths[i], 0, 0, &rig.why), ERR_INPUT);
+    must(backup_record_add(&record, "a/..b", 0, 0, &rig.why));
+    backup_record_fini(&record);
+}
+
+int
+main(void)
+{
+#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        WITH_RIG(test_a_restored_directory_has_the_same_bytes),
+        WITH_RIG(test_a_second_backup_adds_only_what_is_new),
+        WITH_RIG(test_a_part_of_the_same_name_and_another_time_is_read_again),
+        WITH_RIG(test_damage_of_an_object_is_found_and_never_restored),
+        WITH_RIG(test_a_missing_object_is_found_and_stored_again),
+        WITH_RIG(test_pruning_keeps_what_other_backups_have),
+        WITH_RIG(test_pruning_beside_a_damaged_record_removes_no_content),
+        WITH_RIG(test_a_directory_with_other_files_is_not_touched),
+        WITH_RIG(test_a_repository_of_a_newer_version_is_refused),
+        WITH_RIG(test_one_process_at_a_time_changes_a_repository),
+        WITH_RIG(test_a_crash_at_any_call_leaves_earlier_backups_whole),
+        WITH_RIG(test_a_restore_that_crashed_at_any_call_continues),
+        WITH_RIG(test_a_refused_allocation_fails_the_backup_and_no_earlier_one),
+        WITH_RIG(test_ids_are_in_order_also_if_the_clock_goes_back),
+        WITH_RIG(test_a_record_cut_or_changed_at_any_byte_is_damaged),
+        WITH_RIG(test_a_path_that_leaves_the_directory_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,111 @@
+/*
+ * repository.h - a directory with backups of storage directories. Content is stored once, by its
+ * SHA-256, so a backup adds only what no earlier one has. Format: docs/format/backup.md.
+ *
+ * Invariants:
+ *   1. An object with its final name is whole and durable.
+ *   2. A record is written only when all of its objects are durable.
+ *   3. An object is removed only under the exclusive lock, and only if no record names it.
+ *
+ * So a process that is killed at any moment leaves all earlier backups whole, and at most objects
+ * and unfinished files that the next backup uses or removes.
+ *
+ * Threads: any for backup_put(), backup_get() and backup_check(); one for the others.
+ */
+#ifndef BACKUP_REPOSITORY_H
+#define BACKUP_REPOSITORY_H
+
+#include <stdatomic.h>
+
+#include "backup/record.h"
+#include "base/lock.h"
+#include "sys/env.h"
+
+enum { BACKUP_ID_BYTES = 24, BACKUP_DIR_BYTES = 200, BACKUP_REPOSITORY_ID_BYTES = 17 };
+
+enum backup_use {
+    BACKUP_READ,   /* several processes at once */
+    BACKUP_CHANGE, /* one process */
+    BACKUP_MAKE,   /* as BACKUP_CHANGE; an empty or missing directory becomes a repository */
+};
+
+/* In the owner's memory. */
+struct backup_repository {
+    struct env *env;
+    struct budget *memory;
+    const atomic_bool *stop;     /* once true: gives up soon with ERR_CANCELED; may be NULL */
+    void (*step)(void *context); /* called while content is read, on any thread; may be NULL */
+    void *context;
+    uint64_t rate_bytes; /* limits the bytes read per second; 0: unlimited */
+    char dir[BACKUP_DIR_BYTES];
+    char id[BACKUP_REPOSITORY_ID_BYTES]; /* 16 hexadecimal digits, random */
+    struct file lock_file;
+    struct lock lock;       /* LOCK_RANK_LEAF; of the fields below */
+    int64_t free_ns;        /* monotonic time at which the rate allows the next bytes */
+    uint64_t unfinished;    /* number of the next unfinished object */
+    _Atomic uint64_t bytes; /* read so far, for progress; relaxed */
+};
+
+/*
+ * `env`, `memory`, `stop`, `step` and `rate_bytes` are set; the rest is zero.
+ *
+ * ERR_MISSING: the directory is not a repository, and is not empty or is not to be made; ERR_AGAIN:
+ * another process uses it; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_LIMIT.
+ */
+MUST_CHECK enum err backup_open(struct backup_repository *repository, const char *dir,
+                                enum backup_use use, struct why *why);
+/* Accepts a repository that could not be opened. */
+void backup_close(struct backup_repository *repository);
+
+/* Stores the content of a file, sets size and digest, and says whether it was new. Errors of
+ * reading and writing; ERR_FULL; ERR_CANCELED. */
+MUST_CHECK enum err backup_put(struct backup_repository *repository, const char *path,
+                               struct backup_file *file, bool *ret_new, struct why *why);
+/* Returns true if an object of this digest and size exists; its content is not read. */
+bool backup_has(struct backup_repository *repository, const struct backup_file *file);
+/* Writes the content of a file to a new file `to`, which is durable, but for its name. A file that
+ * exists is left alone if it has the content, and replaced otherwise. ERR_CORRUPT: the object is
+ * damaged; ERR_MISSING: it is missing. */
+MUST_CHECK enum err backup_get(struct backup_repository *repository, const struct backup_file *file,
+                               const char *to, struct why *why);
+/* Reads the object of a file. ERR_CORRUPT, ERR_MISSING as backup_get(). */
+MUST_CHECK enum err backup_check(struct backup_repository *repository,
+                                 const struct backup_file *file, struct why *why);
+
+/* Makes a directory durable, with its name, if it is missing. Its parent exists. */
+MUST_CHECK enum err backup_make_dir(struct env *env, const char *dir, struct why *why);
+
+/* Returns true for the form of ids, the time in UTC: "20260101T000000.000Z". */
+bool backup_id_is(const char *id);
+/* Makes the id of a backup of now. If the clock is behind the newest id, the id is one millisecond
+ * after that: ids are in the order in which backups were made. Errors as backup_ids(). */
+MUST_CHECK enum err backup_id_make(struct backup_repository *repository,
+                                   char ret_id[BACKUP_ID_BYTES], struct why *why);
+
+struct backup_id {
+    char text[BACKUP_ID_BYTES];
+};
+/* Appends the ids of all backups to `to` as struct backup_id, the oldest first. */
+MUST_CHECK enum err backup_ids(struct backup_repository *repository, struct buf *to,
+                               struct why *why);
+/* Reads a record into one that is initialized. ERR_MISSING: no such backup; errors of
+ * backup_record_parse(). */
+MUST_CHECK enum err backup_record_read(struct backup_repository *repository, const char *id,
+                                       struct backup_record *record, struct why *why);
+/* The backup exists from then on; its record is sorted. */
+MUST_CHECK enum err backup_record_write(struct backup_repository *repository, const char *id,
+                                        const struct backup_record *record, struct why *why);
+
+struct backup_pruned {
+    uint64_t objects;
+    uint64_t bytes;
+};
+/* Removes the record of a backup; its objects remain until backup_prune_objects(). */
+MUST_CHECK enum err backup_record_remove(struct backup_repository *repository, const char *id,
+                                         struct why *why);
+/* Removes objects that no record names. ERR_CORRUPT: a record is damaged, and nothing was
+ * removed. */
+MUST_CHECK enum err backup_prune_objects(struct backup_repository *repository,
+                                         struct backup_pruned *ret_pruned, struct why *why);
+
+#endif

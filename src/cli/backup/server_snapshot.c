@@ -1,0 +1,191 @@
+/* server_snapshot.c - takes a snapshot of a running server whose storage directory is on this
+ * machine, and removes it. */
+#include "cli/backup/server_snapshot.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/version.h"
+#include "cli/lib/client_access.h"
+#include "model/storage_layout.h"
+#include "net/http_client.h"
+
+#define ANSWER_BYTES_MAX ((size_t)1 << 20)
+#define CONNECT_NS       (10 * NS_PER_S)
+#define SNAPSHOT_NS      (600 * NS_PER_S) /* the server flushes its head first */
+
+struct snapshot_request {
+    const struct server_snapshot_options *options;
+    struct client_access *access;
+    struct http_client *client;
+    struct server_snapshot *snapshot;
+};
+
+/* Fetches a page, or posts to it, and returns the answer, for json_decref(). */
+static enum err
+fetch(struct snapshot_request *a, const char *page, bool post, json_t **ret_answer, struct why *why)
+{
+    char url[CLIENT_URL_BYTES + 64];
+    struct buf text;
+    struct http_client_answer answer = {0};
+    struct http_client_request request = {.url = url};
+    snprintf(url, sizeof url, "%s%s", client_access_url(a->access), page);
+    if (post) request.body = bytes_of("", 0);
+    enum err e = client_access_headers(a->access, &request.headers, why);
+    if (e) return e;
+    buf_init(&text, a->options->memory, ANSWER_BYTES_MAX);
+    e = http_client_fetch(a->client, &request, &text, &answer, why);
+    if (e == OK && answer.status / 100 != 2) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s%s: status %u: %s", client_access_name(a->access),
+                    page, answer.status, answer.text);
+    }
+    *ret_answer = e ? NULL : json_loadb((const char *)text.at, text.size, 0, NULL);
+    if (e == OK && *ret_answer == NULL) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s%s: the response is not from Firekeep",
+                    client_access_name(a->access), page);
+    }
+    buf_fini(&text);
+    return e;
+}
+
+static const char *
+text_of(const json_t *answer, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(answer, "data"), key));
+    return text == NULL ? "" : text;
+}
+
+/* Finds the directory of the server's snapshots. */
+static enum err
+find_directory(struct snapshot_request *a, struct why *why)
+{
+    char *all = a->snapshot->all;
+    json_t *flags = NULL, *process = NULL;
+    enum err e = OK;
+    if (a->options->storage != NULL) {
+        return path_in(all, SNAPSHOT_DIR_BYTES, a->options->storage, STORAGE_SNAPSHOTS, why);
+    }
+    e = fetch(a, "/api/v1/status/flags", false, &flags, why);
+    if (e == OK) e = fetch(a, "/api/v1/status/runtimeinfo", false, &process, why);
+    const char *path = text_of(flags, "storage.path"), *cwd = text_of(process, "CWD");
+    if (e == OK && path[0] == '\0') {
+        e = why_set(why, ERR_UNSUPPORTED, "%s has no storage directory",
+                    client_access_name(a->access));
+    }
+    if (e == OK) {
+        int n = snprintf(all, SNAPSHOT_DIR_BYTES, "%s%s%s/snapshots", path[0] == '/' ? "" : cwd,
+                         path[0] == '/' ? "" : "/", path);
+        if (n >= SNAPSHOT_DIR_BYTES) e = why_set(why, ERR_LIMIT, "%s is too long", path);
+    }
+    json_decref(flags);
+    json_decref(process);
+    return e;
+}
+
+/* A name, not a path. */
+static bool
+is_name(const char *text)
+{
+    size_t size = strspn(text, "0123456789abcdefTZ-");
+    return size > 0 && size < SNAPSHOT_BYTES && text[size] == '\0';
+}
+
+/* Removes a snapshot as the server does: it has its name only while it is whole. */
+static enum err
+remove_snapshot(const char *all, const char *dir, struct why *why)
+{
+    char removing[SNAPSHOT_DIR_BYTES + 8];
+    struct env *env = env_real();
+    snprintf(removing, sizeof removing, "%s.tmp", dir);
+    enum err e = env_rename(env, dir, removing, why);
+    if (e == OK) e = env_syncdir(env, all, why);
+    if (e == ERR_MISSING) e = OK;
+    return e ? e : env_remove_tree(env, removing, why);
+}
+
+struct leftovers {
+    struct snapshot_request *asking;
+    struct why *why;
+};
+
+static enum err
+remove_left(void *context, const char *name, bool is_dir)
+{
+    struct leftovers *l = context;
+    const struct server_snapshot *s = l->asking->snapshot;
+    const char *suffix = l->asking->options->suffix, *rest = strchr(name, '-');
+    char dir[SNAPSHOT_DIR_BYTES];
+    if (!is_dir || rest == NULL || strncmp(rest + 1, suffix, strlen(suffix)) != 0) return OK;
+    enum err e = path_in(dir, sizeof dir, s->all, name, l->why);
+    if (e == OK) dir[strlen(s->all) + 1 + strcspn(name, ".")] = '\0'; /* if it is NAME.tmp */
+    return e ? e : remove_snapshot(s->all, dir, l->why);
+}
+
+/* Removes snapshots that a killed process left. */
+static enum err
+remove_all_left(struct snapshot_request *a, struct why *why)
+{
+    struct leftovers l = {a, why};
+    enum err e = env_listdir(env_real(), a->snapshot->all, remove_left, &l, why);
+    return e == ERR_MISSING ? OK : e;
+}
+
+static enum err
+take(struct snapshot_request *a, struct why *why)
+{
+    struct server_snapshot *s = a->snapshot;
+    struct file_facts facts;
+    json_t *answer = NULL;
+    char page[80];
+    snprintf(page, sizeof page, "/api/v1/admin/tsdb/snapshot?suffix=%.16s", a->options->suffix);
+    enum err e = remove_all_left(a, why);
+    if (e == OK) e = fetch(a, page, true, &answer, why);
+    if (e) return e;
+    const char *name = text_of(answer, "name");
+    if (!is_name(name)) {
+        e = why_set(why, ERR_UNSUPPORTED, "%s: the response is not from Firekeep",
+                    client_access_name(a->access));
+    }
+    if (e == OK) e = path_in(s->dir, sizeof s->dir, s->all, name, why);
+    if (e == OK && env_facts(env_real(), s->dir, &facts, NULL) != OK) {
+        e = why_set(why, ERR_UNSUPPORTED,
+                    "the snapshot of %s is not at %s on this machine; run this where the server "
+                    "runs, or say with --storage.path where its storage directory is",
+                    client_access_name(a->access), s->dir);
+    }
+    if (e == OK) snprintf(s->name, sizeof s->name, "%s", name);
+    json_decref(answer);
+    return e;
+}
+
+enum err
+server_snapshot_take(const struct server_snapshot_options *options,
+                     struct server_snapshot *ret_snapshot, struct why *why)
+{
+    struct snapshot_request a = {.options = options, .snapshot = ret_snapshot};
+    struct client_access_options reach = {
+        .flag = "--url", .url = options->url, .config_file = options->http_config_file};
+    struct http_client_options http = {
+        .env = env_real(),
+        .user_agent = "firekeep/" FIREKEEP_VERSION,
+        .connect_timeout_ns = CONNECT_NS,
+        .request_timeout_ns = SNAPSHOT_NS,
+    };
+    *ret_snapshot = (struct server_snapshot){""};
+    enum err e = client_access_new(&reach, &a.access, why);
+    if (e) return e;
+    client_access_http(a.access, &http);
+    e = http_client_new(&http, &a.client, why);
+    if (e == OK) e = find_directory(&a, why);
+    if (e == OK) e = take(&a, why);
+    http_client_free(a.client);
+    client_access_free(a.access);
+    return e;
+}
+
+enum err
+server_snapshot_remove(struct server_snapshot *snapshot, struct why *why)
+{
+    return snapshot->name[0] == '\0' ? OK : remove_snapshot(snapshot->all, snapshot->dir, why);
+}

@@ -1,0 +1,156 @@
+#!/bin/bash
+# backup.sh - backups of a running server: incremental, killed at any moment, on a full disk; what
+# is restored serves the same samples.
+
+set -u
+work=${SCRATCH:?}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
+mapfile -t ports < <(free_ports 2)
+url=http://127.0.0.1:${ports[0]}
+restored=http://127.0.0.1:${ports[1]}
+firekeep=build/firekeep
+store=$work/backups
+login=$work/login.yml
+
+says() { # TEXT STATUS COMMAND...
+    local text=$1 wanted=$2 output status
+    shift 2
+    output=$("$@" 2>&1)
+    status=$?
+    echo "$output"
+    [[ $output == *"$text"* ]] && ((status == wanted))
+}
+
+backup() { # [ARGUMENT...]
+    "$firekeep" backup --url="$url" --http.config.file="$login" "$@" "$store"
+}
+
+# Writes samples whose values do not compress.
+numbers() { # NAME SERIES SAMPLES
+    awk -v name="$1" -v series="$2" -v samples="$3" 'BEGIN {
+        srand(4711)
+        for (i = 0; i < series; i++)
+            for (k = 0; k < samples; k++)
+                printf "%s{i=\"%d\"} %.17g 17%08d000\n", name, i, rand(), k * 15
+    }' >"$work/$1.txt"
+    "$firekeep" import --url="$url" --http.config.file="$login" --format=prometheus "$work/$1.txt"
+}
+
+# While another process has the lock, which belongs to the open file.
+with_lock() { # COMMAND...
+    local status held
+    exec {held}<>"$store/LOCK"
+    python3 -c 'import fcntl, struct, sys
+fcntl.fcntl(int(sys.argv[1]), fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))' "$held"
+    "$@" {held}<&-
+    status=$?
+    exec {held}<&-
+    return "$status"
+}
+
+has_snapshots() { # COUNT
+    local -a found
+    mapfile -t found < <(compgen -G "$work/data/snapshots/*")
+    echo "${#found[@]} snapshots"
+    ((${#found[@]} == $1))
+}
+
+same_samples() {
+    "$TOOLS/rrcompare" "$url" "$restored" --start 0 --end 4102444800000
+}
+
+restores() { # [ARGUMENT...]
+    rm -rf "$work/new"
+    "$firekeep" restore "$@" "$store" "$work/new" && "$firekeep" verify "$work/new"
+}
+
+# --- a running server -----------------------------------------------------------------------------
+
+token=$("$firekeep" token 2>/dev/null)
+secret=$(head -n 1 <<<"$token")
+hash=$("$firekeep" token --hash <<<"$secret" 2>/dev/null | tail -n 1)
+cat >"$work/firekeep.yml" <<END
+users: [{name: keeper, tokens: [$hash], permissions: [write, read, admin, metrics]}]
+END
+printf 'authorization: {credentials: "%s"}\n' "$secret" >"$login"
+
+claim "running: a server with users starts" start_firekeep a "$work/data" "${ports[0]}" \
+    --config.file="$work/firekeep.yml" --web.enable-admin-api
+claim "running: samples are written" numbers first 100 300
+claim "running: a directory that was not made for backups is refused" says "--create makes one" 1 backup
+claim "running: a server that does not know us is not backed up" says "status 401" 1 \
+    "$firekeep" backup --url="$url" --create "$store"
+claim "running: a backup is made" backup --create
+claim "running: its snapshot is gone" has_snapshots 0
+claim "running: more samples are written" numbers second 100 300
+claim "running: the next backup reads only new parts" says '"unchanged":2' 0 backup --format=json
+claim "running: a suffix that is no number is refused" says "expected 16 hexadecimal digits" 0 \
+    curl -sS -XPOST -H "Authorization: Bearer $secret" "$url/api/v1/admin/tsdb/snapshot?suffix=../x"
+claim "running: both are intact" says ": ok (" 0 "$firekeep" backup verify "$store"
+
+# --- kills ----------------------------------------------------------------------------------------
+
+claim "kills: more samples are written" numbers third 200 1000
+killed=0 broken=0
+for i in {1..12}; do
+    start backup "$firekeep" backup --url="$url" --http.config.file="$login" --rate=1 "$store"
+    doze "0.$((RANDOM % 9))$((RANDOM % 10))"
+    is_running backup && killed=$((killed + 1))
+    crash backup
+    "$firekeep" backup verify "$store" >"$work/verify.txt" 2>&1 || broken=$((broken + 1))
+done
+claim "kills: backups were killed" test "$killed" -gt 0
+claim "kills: no backup was damaged" test "$broken" -eq 0
+claim "kills: another backup has to wait" with_lock says "another process is using" 1 backup
+claim "kills: the next backup is made" backup
+claim "kills: the snapshots of killed backups are gone" has_snapshots 0
+claim "kills: pruning keeps the newest" says "1 kept" 0 "$firekeep" backup prune --keep=1 "$store"
+claim "kills: it is intact" says ": ok (" 0 "$firekeep" backup verify "$store"
+
+# --- restore --------------------------------------------------------------------------------------
+
+start restore "$firekeep" restore --rate=1 "$store" "$work/half"
+within 20 test -e "$work/half/RESTORING"
+crash restore
+if [[ ! -e $work/half/FORMAT ]]; then
+    claim "restore: no server starts on half of a restore" says "FORMAT" 1 \
+        timeout 20 "$firekeep" serve --storage.path="$work/half" --web.listen-address=127.0.0.1:"${ports[1]}"
+fi
+claim "restore: it continues" "$firekeep" restore "$store" "$work/half"
+claim "restore: what is restored is intact" says "ok (" 0 "$firekeep" verify "$work/half"
+claim "restore: a server starts on it" start_firekeep b "$work/half" "${ports[1]}"
+printf '%s\n' "$secret" >"$work/secret"
+claim "restore: it has the same samples" "$firekeep" export --url="$restored" -o "$work/b.jsonl" --start=0 --end=now
+claim "restore: as the server that was backed up" "$firekeep" export --url="$url" \
+    --http.config.file="$login" -o "$work/a.jsonl" --start=0 --end=now
+claim "restore: bit for bit" cmp "$work/a.jsonl" "$work/b.jsonl"
+stop b
+stop a
+
+# --- a stopped server, a full disk ----------------------------------------------------------------
+
+claim "stopped: the directory of a stopped server is backed up" \
+    "$firekeep" backup --storage.path="$work/data" "$store"
+claim "stopped: it is restored with its log" restores
+claim "stopped: a server without users starts on it" start_firekeep c "$work/new" "${ports[1]}"
+claim "stopped: the directory of a running server is refused" says "in use by another process" 1 \
+    "$firekeep" backup --storage.path="$work/new" "$store"
+stop c
+
+small=$work/small
+mkdir -p "$small"
+if mount -t tmpfs -o size=512k tmpfs "$small" 2>/dev/null; then
+    trap 'stop_all; umount -l "$small"' EXIT
+    claim "full disk: a backup fails and says so" says "o space" 1 \
+        "$firekeep" backup --storage.path="$work/data" --create "$small"
+    claim "full disk: nothing is taken for a backup" says "has no backups" 1 \
+        "$firekeep" backup verify "$small"
+    mount -o remount,size=64m "$small"
+    claim "full disk: with room, it continues" \
+        "$firekeep" backup --storage.path="$work/data" "$small"
+    claim "full disk: and is intact" says ": ok (" 0 "$firekeep" backup verify "$small"
+else
+    skip "full disk" "no file system can be mounted here"
+fi
+done_testing
