@@ -21,6 +21,8 @@
 #include "app/server_private.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "model/storage_layout.h"
+#include "relay/operate/copy_states.h"
 #include "sys/machine_memory.h"
 
 /* --- reload ----------------------------------------------------------------------------------- */
@@ -230,6 +232,16 @@ log_identity(const struct server *s, const struct tsdb_opening *o)
 }
 
 static enum err
+copy_states(void *context, const char *from, const char *to, struct why *why)
+{
+    struct server *s = context;
+    char from_dir[300], to_dir[400];
+    enum err e = path_in(from_dir, sizeof from_dir, from, STORAGE_RELAY, why);
+    if (e == OK) e = path_in(to_dir, sizeof to_dir, to, STORAGE_RELAY, why);
+    return e ? e : relay_copy_states(s->env, from_dir, to_dir, &s->memory.foreground, why);
+}
+
+static enum err
 open_store(struct server *s, struct why *why)
 {
     const struct settings *c = &s->settings;
@@ -240,6 +252,8 @@ open_store(struct server *s, struct why *why)
     options.commit_now = keeper_commit_now;
     options.commit_context = &s->keeper;
     options.rules_lock = &s->reload_lock;
+    options.snapshot_more = copy_states;
+    options.snapshot_context = s;
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);

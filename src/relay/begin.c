@@ -231,6 +231,7 @@ fill_instead(struct relay *r, const struct wal_stats *log, bool other)
     uint64_t to_pos = catch_up_end(&r->context, from_pos, &s->log_count);
     s->fill = (struct relay_fill){.active = true,
                                   .from_pos = from_pos,
+                                  .again = s->cursor,
                                   .to_pos = to_pos,
                                   .since_ms = env_realtime_ms(o->env)};
     s->cursor = (struct relay_cursor){.pos = fill_first_pos(++s->fill_count)};
@@ -249,12 +250,15 @@ fill_instead(struct relay *r, const struct wal_stats *log, bool other)
     return true;
 }
 
-/* True if nothing was ever written to this log, nor to the one that the state knows. A log gets a new
- * id at each start until something is written to it. */
+/* True if nothing was ever written to this log, nor to the one that the state knows, and the store
+ * has nothing after the cursor, as a restored one may. A log gets a new id at each start until
+ * something is written to it. */
 static bool
-both_are_empty(const struct relay_state *s, const struct wal_stats *log)
+both_are_empty(const struct relay_options *o, const struct relay_state *s,
+               const struct wal_stats *log)
 {
     uint64_t items = 0;
+    if (o->tsdb != NULL && tsdb_store_pos(o->tsdb) > s->cursor.pos) return false;
     for (unsigned kind = 0; kind < LEDGER_KIND_COUNT; kind++) {
         items += log->totals[kind] + s->log_totals.of[kind];
     }
@@ -275,7 +279,7 @@ fit_to_log(struct relay *r)
     bool other = memcmp(s->log_id, none, sizeof none) != 0 &&
                  memcmp(s->log_id, wal_log_id(o->wal), sizeof s->log_id) != 0;
     memcpy(s->log_id, wal_log_id(o->wal), sizeof s->log_id);
-    if (other && both_are_empty(s, &log)) return true;
+    if (other && both_are_empty(o, s, &log)) return true;
     bool less = !is_fill_pos(s->cursor.pos) && s->cursor.pos > log.end_pos;
     /* The log ends before the parts do. Reading it shows that items are missing only if the number
      * before the position is known. */

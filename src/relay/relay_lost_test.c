@@ -8,6 +8,7 @@
 #include "lib/test.h"
 
 #include "lib/relay/relay_rig.h"
+#include "relay/operate/copy_states.h"
 
 enum { FILES_MAX = 16, NAME_BYTES = 40, REQUESTS_MAX = 90, TURNS_MAX = 30000, ZEROS = 4096 };
 
@@ -172,6 +173,89 @@ live_with_a_harmed_log(uint64_t seed)
     go_on_until_settled(w);
     check_what_arrived(w, count);
     world_fini(w);
+}
+
+static enum err
+copy_states(void *context, const char *from, const char *to, struct why *why)
+{
+    struct world *w = context;
+    (void)from; /* the states of this world are elsewhere, and those of its snapshots, too */
+    (void)to;
+    return relay_copy_states(w->m.env, "relay", "copy", NULL, why);
+}
+
+/* Some requests arrive, and are sent, between the copy of the states and the flush. */
+static enum err
+flush_later(void *context, struct why *why)
+{
+    struct world *w = context;
+    uint64_t more = rng_below(&w->rng, 4);
+    (void)why;
+    for (uint64_t i = 0; i < more; i++) {
+        world_log(w, 100, 3);
+        world_turn(w, (uint32_t)rng_below(&w->rng, 20));
+    }
+    machine_flush(&w->m);
+    return OK;
+}
+
+/* A snapshot is taken while the destination works. Some time later the server is killed, and the
+ * snapshot takes the place of its directory. */
+static void
+live_until_restored(struct world *w)
+{
+    char name[SNAPSHOT_NAME_BYTES], snapshot[100];
+    machine_close(&w->m);
+    w->m.options.snapshot_more = copy_states;
+    w->m.options.snapshot_context = w;
+    machine_must_open(&w->m);
+    world_open(w);
+    world_turn(w, 5);
+    sim_env_advance_ns(w->m.sim, 2 * NS_PER_S); /* a state is saved before anything is logged */
+    world_turn(w, 5);
+    unsigned requests = (unsigned)(rng_below(&w->rng, 3) * rng_below(&w->rng, REQUESTS_MAX / 2));
+    for (unsigned i = 0; i < requests; i++) {
+        world_log(w, 100 + (uint32_t)rng_below(&w->rng, 400), 3);
+        world_turn(w, (uint32_t)rng_below(&w->rng, 4));
+        if (rng_below(&w->rng, 4) == 0) sim_env_advance_ns(w->m.sim, NS_PER_S);
+        if (rng_below(&w->rng, 20) == 0) machine_flush(&w->m);
+        if (rng_below(&w->rng, 8) == 0) w->fails_each = (uint32_t)rng_below(&w->rng, 2);
+    }
+    must(tsdb_snapshot(w->m.db, NULL, flush_later, w, name, &w->m.why));
+    world_turn(w, (uint32_t)rng_below(&w->rng, 2) * 40);
+    world_remove(w);
+    machine_close(&w->m);
+    sim_env_kill(w->m.sim);
+    snprintf(snapshot, sizeof snapshot, STORE_DIR "/snapshots/%s", name);
+    must(env_rename(w->m.env, snapshot, "snapshot", NULL));
+    must(env_remove_tree(w->m.env, STORE_DIR, NULL));
+    must(env_rename(w->m.env, "snapshot", STORE_DIR, NULL));
+    must(env_remove_tree(w->m.env, "relay", NULL));
+    must(env_rename(w->m.env, "copy", "relay", NULL));
+}
+
+static void
+live_with_a_restored_snapshot(uint64_t seed)
+{
+    struct world *w = &the_world;
+    life = seed;
+    world_init(w, seed);
+    w->may_repeat = w->drops = w->forgets_shown = true;
+    live_until_restored(w);
+    machine_must_open(&w->m);
+    look_at_store(w);
+    uint32_t count = w->count;
+    go_on_until_settled(w);
+    check_what_arrived(w, count);
+    world_fini(w);
+}
+
+UNIT_TEST(test_a_restored_snapshot_delivers_all_that_is_stored)
+{
+    const char *given = getenv("SEEDS");
+    uint64_t seeds = given == NULL ? 60 : strtoull(given, NULL, 10);
+    for (uint64_t seed = 1; seed <= seeds; seed++)
+        live_with_a_restored_snapshot(200000 + seed);
 }
 
 UNIT_TEST(test_stored_samples_arrive_when_files_of_the_log_are_lost)
@@ -885,6 +969,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_restored_snapshot_delivers_all_that_is_stored),
         cmocka_unit_test(test_stored_samples_arrive_when_files_of_the_log_are_lost),
         cmocka_unit_test(test_parts_written_during_a_fill_are_read_if_the_log_is_lost),
         cmocka_unit_test(test_the_position_stays_before_damage_until_its_size_is_known),

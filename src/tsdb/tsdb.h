@@ -44,6 +44,10 @@ struct tsdb_options {
     void *commit_context;
     struct lock *rules_lock; /* held while files in DIR/rules except `state` are replaced; ranks
                                 below all locks here; NULL: they do not change during a snapshot */
+    /* Adds to a snapshot, the directory `to`, what others keep in DIR, `from`. Called before the
+     * flush, as what they keep may say that samples are recorded or delivered. NULL: nothing. */
+    enum err (*snapshot_more)(void *context, const char *from, const char *to, struct why *why);
+    void *snapshot_context;
     uint32_t tenants_max;
     uint64_t min_free_bytes;
     bool log_only;  /* parts get no samples: the head only serves readers of the log */
@@ -538,6 +542,7 @@ struct tsdb_report {
     uint64_t pages;
     uint64_t parts;
     uint64_t log_records;
+    uint64_t store_pos; /* parts cover the log up to here; 0: unknown */
     bool ledger_balances;
 };
 /* Verifies every checksum of log and parts and recounts the ledger. Calls `say` with a line for

@@ -128,6 +128,54 @@ claim "restore: bit for bit" cmp "$work/a.jsonl" "$work/b.jsonl"
 stop b
 stop a
 
+# --- destinations ---------------------------------------------------------------------------------
+
+# `here` is paused with all samples queued; `nowhere` has what its target cannot hold as dead letters.
+destinations() { # URL-PORT DIRECTORY
+    cat <<END
+destinations:
+  - {name: here, type: file, path: $work/here, batch: {max_age: 50ms}}
+  - {name: nowhere, type: opentsdb, url: "http://127.0.0.1:9", batch: {max_age: 50ms}}
+END
+}
+
+accounts() { # NAME EXPRESSION
+    curl -fsS --noproxy '*' "$restored/api/v1/status/destinations" |
+        jq -e ".data[] | select(.name == \"$1\") | $2" >/dev/null
+}
+
+destinations >"$work/destinations.yml"
+cat >"$work/kinds.txt" <<'END'
+up{job="a"} 1 1700000000000
+up{job="b"} 2 1700000000000
+nan{job="c"} 0x7ff8000000000001 1700000000000
+END
+"$TOOLS/rwmake" <"$work/kinds.txt" >"$work/kinds.rw"
+serve() { # NAME DIRECTORY
+    start_firekeep "$1" "$2" "${ports[1]}" --config.file="$work/destinations.yml" --web.enable-admin-api
+}
+claim "destinations: a server starts" serve d "$work/d"
+claim "destinations: one is paused" within 20 curl -fsS --noproxy '*' -XPOST "$restored/api/v1/admin/destinations/here/pause"
+claim "destinations: samples are written" "$TOOLS/rwreplay" "$work/kinds.rw" "$restored" --check
+claim "destinations: they are queued" within 20 accounts here '.samples.queued == 3'
+claim "destinations: what cannot be sent is a dead letter" within 20 accounts nowhere '.samples.deadLettered == 1 and .samples.queued == 2'
+are_saved() {
+    "$firekeep" check "$work/none.yml" --against "$work/d" | tee "$work/saved.txt" |
+        grep -q '^destination here: .* 3 samples queued' && grep -q '^destination nowhere: .* 1 dead letter' "$work/saved.txt"
+}
+echo 'destinations: []' >"$work/none.yml"
+claim "destinations: their states are saved" within 20 are_saved
+claim "destinations: the server is backed up" "$firekeep" backup --url="$restored" "$store"
+crash d
+claim "destinations: it is restored" restores
+claim "destinations: a server starts on it" serve e "$work/new"
+claim "destinations: one is still paused" within 20 accounts here '.state == "paused" and .samples.queued == 3'
+claim "destinations: the dead letter is there" within 20 accounts nowhere '.samples.deadLettered == 1 and .samples.queued == 2'
+claim "destinations: it goes on" curl -fsS --noproxy '*' -XPOST "$restored/api/v1/admin/destinations/here/resume"
+claim "destinations: what was queued is delivered" within 20 accounts here '.samples.delivered == 3 and .samples.queued == 0'
+stop e
+claim "destinations: all accounts balance" "$firekeep" verify "$work/new"
+
 # --- a stopped server, a full disk ----------------------------------------------------------------
 
 claim "stopped: the directory of a stopped server is backed up" \

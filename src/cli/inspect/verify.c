@@ -77,6 +77,7 @@ verify_samples(struct verifying *v, struct why *why)
     bool is_local = v->config_file != NULL && v->settings.storage_mode == STORAGE_LOCAL;
     bool is_none = v->config_file != NULL && v->settings.storage_mode == STORAGE_NONE;
     options.stored = is_local || (!is_none && (v->store.parts > 0 || v->store.damaged_places > 0));
+    options.store_pos = v->store.store_pos;
     enum err relay = path_join(relay_dir, sizeof relay_dir, v->dir, STORAGE_RELAY);
     if (relay == OK) relay = path_join(log_dir, sizeof log_dir, v->dir, STORAGE_LOG);
     if (relay == OK) relay = relay_examine(&options, &v->relay, &relay_why);

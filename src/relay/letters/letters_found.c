@@ -54,6 +54,14 @@ is_before_cursor(const struct letters_known *k, const struct dead_letter *l)
     return l->pos < k->cursor_pos || (l->pos == k->cursor_pos && l->index < k->cursor_index);
 }
 
+/* True for a letter of the log that the present fill makes void. */
+static bool
+is_void(const struct letters_known *k, const struct dead_letter *l)
+{
+    if (k->again_pos == 0 || l->pos >= k->fill_to_pos) return false;
+    return l->pos > k->again_pos || (l->pos == k->again_pos && l->index >= k->again_index);
+}
+
 /* Says whether the account counts a letter. Not counted are items that are read again: those after
  * the cursor, and those that the present fill or replay covers. */
 bool
@@ -61,6 +69,7 @@ letters_count_has(const struct letters_known *k, const struct dead_letter *l)
 {
     bool filling = is_fill_pos(k->cursor_pos);
     if (is_fill_pos(l->pos)) return !filling || is_before_cursor(k, l);
+    if (filling && is_void(k, l)) return false;
     bool of_replay = l->pos < k->begin_pos;
     if (filling) return !of_replay || l->pos < k->fill_to_pos || l->item.t_ms < k->begin_ms;
     return is_before_cursor(k, l) || (of_replay && l->item.t_ms < k->begin_ms);

@@ -227,6 +227,7 @@ examine_place(struct examining *x, struct why *why)
     if (examined_log_end(x->log) == 0) {
         uint64_t taken = kinds_sum(x->state.taken);
         if (taken == 0) return OK; /* a new destination has a position before anything is logged */
+        if (x->o->stored && pos <= x->o->store_pos) return OK; /* restored from a snapshot */
         report_wrong(x,
                      "%s/state: %" PRIu64
                      " items were taken from a log that is missing; restore the "

@@ -39,7 +39,8 @@ struct examine_options {
     struct budget *memory;
     /* Configured destinations, whose queued items are counted; NULL if unknown. */
     const struct destinations *destinations;
-    bool stored; /* there is a store, which has items that the log no longer has */
+    bool stored;        /* there is a store, which has items that the log no longer has */
+    uint64_t store_pos; /* the store covers the log up to here; 0: unknown */
     /* Called with one line for each finding and each destination. */
     void (*say)(void *context, const char *line);
     void *context;

@@ -43,6 +43,8 @@ struct letters_known {
     uint64_t begin_pos;
     int64_t begin_ms;
     uint64_t fill_to_pos;
+    uint64_t again_pos;
+    uint32_t again_index;
 };
 
 /* Writes or reads a mark with its size, so that a newer version may append fields. When reading,

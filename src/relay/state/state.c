@@ -37,6 +37,8 @@ relay_state_letters(const struct relay_state *s)
         .cursor_index = s->cursor.index,
         .begin_pos = s->begin_pos,
         .begin_ms = s->begin_ms,
+        .again_pos = s->fill.again.pos,
+        .again_index = s->fill.again.index,
         .fill_to_pos = s->fill.to_pos,
     };
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -109,6 +111,9 @@ added_fields(const struct fields *f, struct relay_state *s)
     field_bool(f, &s->log_lost);
     if (!fields_follow(f)) return;
     log_count_fields(f, &s->expected.log_count);
+    if (!fields_follow(f)) return;
+    field_varint(f, &s->fill.again.pos);
+    field_u32(f, &s->fill.again.index);
 }
 
 static void

@@ -27,6 +27,9 @@ struct relay_fill {
     bool active;
     uint64_t from_pos; /* position of the log */
     uint64_t to_pos;
+    /* Letters of the log's items from here on, up to to_pos, are void: the items are read again
+     * under other positions. Position 0: they were revoked when the fill began. */
+    struct relay_cursor again;
     int64_t since_ms;   /* Unix time of the oldest queued item */
     struct bytes place; /* fill_place() of the cursor */
 };

@@ -1,11 +1,11 @@
 /*
  * snapshot.c - makes a snapshot, a storage directory of hard links: the live parts, a manifest that
- * lists them, the files of rules, and no log. Nothing is copied, and writers wait only while links
- * are made.
+ * lists them, the files of rules, and no log; and copies of what options.snapshot_more() adds.
+ * Writers wait only while links are made.
  *
- * The state of rules says which evaluations are recorded, so it is linked first, then the head is
- * flushed: then the parts have all results that the state covers. The state may be replaced
- * meanwhile.
+ * The state of rules says which evaluations are recorded, and that of a destination what it has
+ * delivered, so they are taken first, then the head is flushed: then the parts have everything that
+ * a state covers, or counts as queued. States may be replaced meanwhile.
  *
  * A snapshot is built as NAME.tmp and renamed when all of it is durable. Parts never change, and
  * files of rules are replaced, never written to, so the links stay valid; their disk space is freed
@@ -137,8 +137,12 @@ static enum err
 build(struct snapshot *x, enum err (*flush)(void *context, struct why *why), void *context)
 {
     struct env *env = x->db->env;
+    const struct tsdb_options *options = &x->db->options;
     enum err e = env_mkdir(env, x->dir, x->why);
     if (e == OK) e = link_state(x);
+    if (e == OK && options->snapshot_more != NULL) {
+        e = options->snapshot_more(options->snapshot_context, x->db->dir, x->dir, x->why);
+    }
     if (e == OK && flush != NULL) e = flush(context, x->why);
     if (e == OK) e = link_parts(x);
     if (e == OK) e = link_rules(x);

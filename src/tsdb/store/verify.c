@@ -376,6 +376,7 @@ verify_all(struct verify *v)
     e = manifest_read(v->env, v->dir, &v->arena, &v->manifest, v->why);
     e = report_if_damage(v, e);
     if (e) return e;
+    v->report->store_pos = v->manifest.store_pos;
     if (v->manifest.copies_damaged == 1) report_damage(v, "one of the two copies in MANIFEST");
     e = identity_check(v->env, v->dir, v->why);
     if (e == ERR_CORRUPT) e = report_if_damage(v, e);
