@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "auth/jose.h"
 #include "base/text/shown.h"
+#include "wire/json/json_tree.h"
 
 enum { VALUES_MAX = 4096 };
 
@@ -68,17 +68,17 @@ enum err
 issuer_document_read(struct budget *budget, struct bytes document, const char *issuer,
                      char *ret_url, struct why *why)
 {
-    struct jose_json json = {.root = NULL};
+    struct json_tree json = {.root = NULL};
     if (document.size > ISSUER_DOCUMENT_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "it is longer than %d bytes", ISSUER_DOCUMENT_BYTES_MAX);
-    enum err e = jose_json_read(budget, document, VALUES_MAX, &json, why);
+    enum err e = json_tree_read(budget, document, VALUES_MAX, &json, why);
     if (e) return e;
-    struct bytes named = jose_text(json_object_get(json.root, "issuer"));
+    struct bytes named = json_tree_text(json_object_get(json.root, "issuer"));
     if (named.at == NULL || !bytes_equal_text(named, issuer))
         e = why_set(why, ERR_INPUT, "its issuer is %s, expected %s", shown_of(named).text,
                     shown_of(bytes_of_text(issuer)).text);
     else
-        e = take_url(jose_text(json_object_get(json.root, "jwks_uri")), issuer, ret_url, why);
-    jose_json_fini(&json);
+        e = take_url(json_tree_text(json_object_get(json.root, "jwks_uri")), issuer, ret_url, why);
+    json_tree_fini(&json);
     return e;
 }

@@ -22,6 +22,7 @@
 
 #include "auth/jose.h"
 #include "base/text/shown.h"
+#include "wire/json/json_tree.h"
 
 /* --- algorithms ------------------------------------------------------------------------------- */
 
@@ -150,7 +151,7 @@ static bool
 has_verify(const json_t *operations)
 {
     for (size_t i = 0; i < json_array_size(operations); i++) {
-        if (bytes_equal_text(jose_text(json_array_get(operations, i)), "verify")) return true;
+        if (bytes_equal_text(json_tree_text(json_array_get(operations, i)), "verify")) return true;
     }
     return false;
 }
@@ -167,10 +168,10 @@ judge_key(const json_t *jwk, algorithm_set *ret_algorithms, struct why *why)
         if (is_text_or_missing(jwk, texts[i])) continue;
         return why_set(why, ERR_INPUT, "%s is not a string", texts[i]);
     }
-    struct bytes type = jose_text(json_object_get(jwk, "kty"));
-    struct bytes curve = jose_text(json_object_get(jwk, "crv"));
-    struct bytes use = jose_text(json_object_get(jwk, "use"));
-    struct bytes name = jose_text(json_object_get(jwk, "alg"));
+    struct bytes type = json_tree_text(json_object_get(jwk, "kty"));
+    struct bytes curve = json_tree_text(json_object_get(jwk, "crv"));
+    struct bytes use = json_tree_text(json_object_get(jwk, "use"));
+    struct bytes name = json_tree_text(json_object_get(jwk, "alg"));
     const json_t *operations = json_object_get(jwk, "key_ops");
     if (use.at != NULL && !bytes_equal_text(use, "sig")) {
         return why_set(why, ERR_INPUT, "its use is %s, not sig", shown_of(use).text);
@@ -200,7 +201,7 @@ judge_key(const json_t *jwk, algorithm_set *ret_algorithms, struct why *why)
 static enum err
 read_number(const json_t *jwk, const char *name, struct buf *to, struct why *why)
 {
-    struct bytes text = jose_text(json_object_get(jwk, name));
+    struct bytes text = json_tree_text(json_object_get(jwk, name));
     if (text.size == 0) return why_set(why, ERR_INPUT, "%s is missing", name);
     enum err e = base64url_get(text, to);
     return e == ERR_INPUT ? why_set(why, e, "%s is not base64url", name) : e;
@@ -282,7 +283,7 @@ read_key(struct jwks *keys, const json_t *jwk, struct jwks_key *key, struct why 
     struct buf numbers;
     enum err e = judge_key(jwk, &key->algorithms, why);
     if (e) return e;
-    struct bytes id = jose_text(json_object_get(jwk, "kid"));
+    struct bytes id = json_tree_text(json_object_get(jwk, "kid"));
     if (id.at != NULL) {
         key->id = arena_copy(&keys->arena, id);
         if (key->id.at == NULL) return ERR_NOMEM;
@@ -314,7 +315,7 @@ add_key(struct jwks *keys, const json_t *jwk, size_t index)
     budget_give(keys->budget, PUBLIC_KEY_BYTES);
     if (e != ERR_INPUT) return e;
     if (keys->left_out_count++ == 0) {
-        struct bytes id = jose_text(json_object_get(jwk, "kid"));
+        struct bytes id = json_tree_text(json_object_get(jwk, "kid"));
         why_set(&keys->left_out, e, "key %zu (kid %s) is not used: %s", index + 1,
                 shown_of(id).text, why.text);
     }
@@ -324,13 +325,13 @@ add_key(struct jwks *keys, const json_t *jwk, size_t index)
 enum err
 jwks_read(struct budget *budget, struct bytes document, struct jwks **ret_keys, struct why *why)
 {
-    struct jose_json json = {.root = NULL};
+    struct json_tree json = {.root = NULL};
     struct jwks *keys = NULL;
     enum err e = OK;
     if (document.size > JWKS_BYTES_MAX) {
         return why_set(why, ERR_LIMIT, "the key set is longer than %d bytes", JWKS_BYTES_MAX);
     }
-    e = jose_json_read(budget, document, VALUES_MAX, &json, why);
+    e = json_tree_read(budget, document, VALUES_MAX, &json, why);
     if (e) goto out;
     const json_t *list = json_object_get(json.root, "keys");
     if (!json_is_array(list)) {
@@ -355,7 +356,7 @@ jwks_read(struct budget *budget, struct bytes document, struct jwks **ret_keys, 
     keys = NULL;
 out:
     jwks_free(keys);
-    jose_json_fini(&json);
+    json_tree_fini(&json);
     return e;
 }
 

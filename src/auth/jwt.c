@@ -17,6 +17,7 @@
 
 #include "auth/jose.h"
 #include "base/text/shown.h"
+#include "wire/json/json_tree.h"
 
 enum { VALUES_MAX = 2048 };
 
@@ -27,8 +28,8 @@ struct jwt {
     struct budget *budget;
     struct bytes input;   /* the signed part of the token; the caller's */
     struct buf signature; /* secret: it is what makes the token a credential */
-    struct jose_json header;
-    struct jose_json claims;
+    struct json_tree header;
+    struct json_tree claims;
     const struct jwks *verified_with; /* NULL before jwt_verify() accepts the token */
 };
 
@@ -38,22 +39,22 @@ void
 jwt_free(struct jwt *jwt)
 {
     if (jwt == NULL) return;
-    jose_json_fini(&jwt->header);
-    jose_json_fini(&jwt->claims);
+    json_tree_fini(&jwt->header);
+    json_tree_fini(&jwt->claims);
     buf_fini(&jwt->signature);
     mem_free(jwt->budget, jwt, sizeof *jwt);
 }
 
 /* Reads a part of the token, which is a JSON object in base64url. */
 static enum err
-read_part(struct jwt *jwt, const char *name, struct bytes text, struct jose_json *ret,
+read_part(struct jwt *jwt, const char *name, struct bytes text, struct json_tree *ret,
           struct why *why)
 {
     struct buf decoded;
     buf_init_secret(&decoded, jwt->budget, JWT_BYTES_MAX);
     enum err e = base64url_get(text, &decoded);
     if (e == ERR_INPUT) why_set(why, e, "it is not base64url");
-    if (e == OK) e = jose_json_read(jwt->budget, buf_bytes(&decoded), VALUES_MAX, ret, why);
+    if (e == OK) e = json_tree_read(jwt->budget, buf_bytes(&decoded), VALUES_MAX, ret, why);
     buf_fini(&decoded);
     return e ? why_prefix(why, e, "token's %s", name) : OK;
 }
@@ -110,7 +111,7 @@ jwt_read(struct budget *budget, struct bytes token, struct jwt **ret_jwt, struct
 struct bytes
 jwt_unverified_issuer(const struct jwt *jwt)
 {
-    return jose_text(json_object_get(jwt->claims.root, "iss"));
+    return json_tree_text(json_object_get(jwt->claims.root, "iss"));
 }
 
 /* --- verifying -------------------------------------------------------------------------------- */
@@ -134,9 +135,9 @@ judge_header(const json_t *header, struct why *why)
         why_set(why, ERR_INPUT, "token has crit, and no extension is supported");
         return JWT_REFUSED;
     }
-    if (type != NULL && (!json_is_string(type) || !is_accepted_type(jose_text(type)))) {
+    if (type != NULL && (!json_is_string(type) || !is_accepted_type(json_tree_text(type)))) {
         why_set(why, ERR_INPUT, "token's typ is %s, expected JWT, JOSE or at+jwt",
-                shown_of(jose_text(type)).text);
+                shown_of(json_tree_text(type)).text);
         return JWT_REFUSED;
     }
     return JWT_ACCEPTED;
@@ -186,8 +187,8 @@ jwt_verify(struct jwt *jwt, const struct jwks *keys, int64_t now_s, struct why *
 {
     const json_t *header = jwt->header.root;
     const struct jwks_signature signature = {
-        .algorithm = jose_text(json_object_get(header, "alg")),
-        .key_id = jose_text(json_object_get(header, "kid")),
+        .algorithm = json_tree_text(json_object_get(header, "alg")),
+        .key_id = json_tree_text(json_object_get(header, "kid")),
         .input = jwt->input,
         .signature = buf_bytes(&jwt->signature),
     };
@@ -250,7 +251,7 @@ struct scalar {
 static void
 scalar_read(struct scalar *s, const json_t *value)
 {
-    s->text = jose_text(value);
+    s->text = json_tree_text(value);
     if (json_is_boolean(value)) s->text = bytes_of_text(json_is_true(value) ? "true" : "false");
     if (json_is_integer(value)) {
         int size = snprintf(s->digits, sizeof s->digits, "%" JSON_INTEGER_FORMAT,
@@ -279,7 +280,7 @@ claim_has(const json_t *claim, const char *expected, bool words)
     for (size_t i = 0; i < json_array_size(claim); i++) {
         if (scalar_equals(json_array_get(claim, i), expected)) return true;
     }
-    struct bytes rest = words ? jose_text(claim) : bytes_of(NULL, 0), word;
+    struct bytes rest = words ? json_tree_text(claim) : bytes_of(NULL, 0), word;
     while ((word = next_word(&rest)).size > 0) {
         if (bytes_equal_text(word, expected)) return true;
     }
@@ -306,7 +307,7 @@ struct claim_texts {
 static struct claim_texts
 claim_texts_of(const json_t *claim)
 {
-    return (struct claim_texts){.claim = claim, .words = jose_text(claim)};
+    return (struct claim_texts){.claim = claim, .words = json_tree_text(claim)};
 }
 
 /* Returns the next text that is not empty; empty at the end. */
@@ -335,7 +336,7 @@ struct bytes
 jwt_subject(const struct jwt *jwt)
 {
     assert(jwt->verified_with != NULL); /* invariant 1 */
-    return jose_text(json_object_get(jwt->claims.root, "sub"));
+    return json_tree_text(json_object_get(jwt->claims.root, "sub"));
 }
 
 enum jwt_verdict
