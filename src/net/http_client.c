@@ -49,12 +49,13 @@ struct http_client {
     bool reading; /* the body is read; otherwise it becomes the answer's text */
 
     /* The present attempt. */
-    bool moving;      /* `multi` has the transfer */
-    CURLcode code;    /* its result, once it is not moving */
-    struct buf piece; /* the piece of the body to be read */
-    bool given;       /* the piece was read */
-    bool begun;       /* the first piece has come */
-    size_t text_size; /* bytes in answer->text */
+    bool moving;          /* `multi` has the transfer */
+    CURLcode code;        /* its result, once it is not moving */
+    struct buf piece;     /* the piece of the body to be read */
+    struct bytes sending; /* rest of the piece of the request's body that is being sent */
+    bool given;           /* the piece was read */
+    bool begun;           /* the first piece has come */
+    size_t text_size;     /* bytes in answer->text */
     int64_t retry_after_ns;
     int64_t moved_ns; /* time of the last byte in either direction */
     curl_off_t moved_bytes;
@@ -110,6 +111,32 @@ on_header(char *line, size_t item, size_t count, void *context)
     return size;
 }
 
+static size_t
+on_send(char *to, size_t item, size_t count, void *context)
+{
+    struct http_client *c = context;
+    const struct http_client_pieces *pieces = c->request->pieces;
+    size_t room = item * count;
+    if (c->sending.size == 0 && pieces->next(pieces->context, &c->sending) != OK)
+        return CURL_READFUNC_ABORT;
+    size_t size = c->sending.size < room ? c->sending.size : room;
+    if (size > 0) memcpy(to, c->sending.at, size);
+    c->sending = bytes_of(c->sending.at + size, c->sending.size - size);
+    return size;
+}
+
+static int
+on_trailers(struct curl_slist **list, void *context)
+{
+    struct http_client *c = context;
+    const struct http_client_pieces *pieces = c->request->pieces;
+    bool fine = true;
+    for (const char *const *t = pieces->trailers(pieces->context); fine && *t != NULL; t++) {
+        fine = http_target_append(list, *t);
+    }
+    return fine ? CURL_TRAILERFUNC_OK : CURL_TRAILERFUNC_ABORT;
+}
+
 static bool
 is_stopped(const struct http_client *c)
 {
@@ -162,6 +189,10 @@ set_up(struct http_client *c)
     curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
+    curl_easy_setopt(c->curl, CURLOPT_READFUNCTION, on_send);
+    curl_easy_setopt(c->curl, CURLOPT_READDATA, c);
+    curl_easy_setopt(c->curl, CURLOPT_TRAILERFUNCTION, on_trailers);
+    curl_easy_setopt(c->curl, CURLOPT_TRAILERDATA, c);
     curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
 }
 
@@ -353,6 +384,8 @@ static enum err
 make_headers(const struct http_client_request *request, struct curl_slist **ret_list)
 {
     bool fine = http_target_append(ret_list, "Expect:"); /* no "100-continue" */
+    if (fine && request->pieces != NULL)
+        fine = http_target_append(ret_list, "Transfer-Encoding: chunked");
     for (const char *const *h = request->headers; fine && h != NULL && *h != NULL; h++) {
         fine = http_target_append(ret_list, *h);
     }
@@ -391,7 +424,13 @@ client_begin(struct http_client *c, const struct http_client_request *request, b
     if (target->proxy_url == NULL) {
         curl_easy_setopt(c->curl, CURLOPT_PROXY, is_loopback(request->url) ? "" : NULL);
     }
-    if (request->body.at != NULL) {
+    if (request->pieces != NULL) {
+        assert(c->options.retry_ns == 0); /* pieces cannot be sent again */
+        c->sending = bytes_of(NULL, 0);
+        curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, NULL);
+    } else if (request->body.at != NULL) {
         curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.size);
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, request->body.at);

@@ -44,13 +44,26 @@ struct http_client_header {
     char value[128]; /* cut to fit; empty if the answer does not have it */
 };
 
+/* A body that is sent piece by piece, in chunks, with trailers after it. Its functions are called
+ * by http_client_send() and http_client_open(), and may wait. */
+struct http_client_pieces {
+    /* Returns the next piece, a view until the next call; empty after the last. An error breaks the
+     * request off. */
+    enum err (*next)(void *context, struct bytes *ret_piece);
+    /* Returns the trailers, "Name: value", NULL after the last; called after the last piece. */
+    const char *const *(*trailers)(void *context);
+    void *context;
+};
+
 struct http_client_request {
     const char *url;
     const char *const *headers; /* "Name: value"; NULL after the last */
     /* Name of a wanted header: a request is not repeated after an answer that has it, whatever its
      * status. May be NULL. */
     const char *final_header;
-    struct bytes body; /* posted; `at` NULL: a GET */
+    struct bytes body; /* posted; `at` NULL: a GET, unless there are pieces */
+    /* Posted instead of `body`, by a client whose retry_ns is 0; NULL: not used. */
+    const struct http_client_pieces *pieces;
     /* Gets the body of an answer other than 2xx, cut at the limit of the buffer. May be NULL. */
     struct buf *refusal;
 };

@@ -392,6 +392,68 @@ UNIT_TEST(test_a_body_that_is_not_wanted_is_given_up)
     http_client_free(client);
 }
 
+/* The pieces of a body, and its trailer. */
+struct body_pieces {
+    const char *const *items;
+    enum err end;
+};
+
+static enum err
+next_of(void *context, struct bytes *ret_piece)
+{
+    struct body_pieces *b = context;
+    *ret_piece = *b->items == NULL ? bytes_of(NULL, 0) : bytes_of_text(*b->items++);
+    return ret_piece->size == 0 ? b->end : OK;
+}
+
+static const char *const *
+trailer_of(void *context)
+{
+    static const char *const trailers[] = {"X-End: 1", NULL};
+    (void)context;
+    return trailers;
+}
+
+UNIT_TEST(test_pieces_are_sent_in_chunks_with_trailers)
+{
+    static const char *const answers[] = {"HTTP/1.1 202 Fine\r\nContent-Length: 0\r\n\r\n"};
+    static const char *const items[] = {"first", "second", NULL};
+    struct body_pieces body = {items, OK};
+    struct http_client_pieces pieces = {next_of, trailer_of, &body};
+    struct http_client_request request = {.pieces = &pieces};
+    struct http_client_answer answer = {.wanted = NULL};
+    struct why why = {""};
+    struct player p;
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(0, NULL, NULL);
+    request.url = p.url;
+    assert_int_equal(http_client_send(client, &request, &answer, &why), OK);
+    assert_int_equal(answer.status, 202);
+    assert_non_null(strstr(p.seen, "Transfer-Encoding: chunked\r\n"));
+    assert_non_null(strstr(p.seen, "\r\n\r\n5\r\nfirst\r\n6\r\nsecond\r\n0\r\nX-End: 1\r\n\r\n"));
+    http_client_free(client);
+    player_stop(&p);
+}
+
+UNIT_TEST(test_request_whose_pieces_fail_is_broken_off)
+{
+    static const char *const answers[] = {NULL};
+    static const char *const items[] = {NULL};
+    struct body_pieces body = {items, ERR_NOMEM};
+    struct http_client_pieces pieces = {next_of, trailer_of, &body};
+    struct http_client_request request = {.pieces = &pieces};
+    struct http_client_answer answer = {.wanted = NULL};
+    struct why why = {""};
+    struct player p;
+    player_start(&p, 1, answers);
+    struct http_client *client = client_of(0, NULL, NULL);
+    request.url = p.url;
+    assert_int_equal(http_client_send(client, &request, &answer, &why), ERR_AGAIN);
+    assert_int_equal(answer.status, 0);
+    http_client_free(client);
+    player_stop(&p);
+}
+
 int
 main(void)
 {
@@ -410,6 +472,8 @@ main(void)
         cmocka_unit_test(test_stopping_ends_the_repeating),
         cmocka_unit_test(test_a_body_is_read_once),
         cmocka_unit_test(test_a_body_that_is_not_wanted_is_given_up),
+        cmocka_unit_test(test_pieces_are_sent_in_chunks_with_trailers),
+        cmocka_unit_test(test_request_whose_pieces_fail_is_broken_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ wait_readable(const struct player *p, int fd)
     return false;
 }
 
-/* Reads the headers and a body of the length that they announce. */
+/* Reads the headers and a body of the length that they announce, or in chunks. */
 static void
 read_request(struct player *p, int fd)
 {
@@ -25,6 +25,11 @@ read_request(struct player *p, int fd)
         const char *end = strstr(p->seen, "\r\n\r\n");
         const char *length = strstr(p->seen, "Content-Length: ");
         size_t body = length == NULL ? 0 : strtoul(length + 16, NULL, 10);
+        if (strstr(p->seen, "Transfer-Encoding: chunked") != NULL) {
+            const char *last = memmem(p->seen, size, "\r\n0\r\n", 5);
+            size_t left = last == NULL ? 0 : (size_t)(p->seen + size - last) - 3;
+            if (last == NULL || memmem(last + 3, left, "\r\n\r\n", 4) == NULL) continue;
+        }
         if (end != NULL && size >= (size_t)(end + 4 - p->seen) + body) return;
     }
 }
