@@ -1,6 +1,9 @@
 /*
  * launch.c - bin/firekeep of the relocatable tree: starts the program in lib/ with the loader and
  * the libraries beside it, wherever the tree is. Linked statically: it needs nothing of the system.
+ *
+ * With COMMAND it is what runs in a function of AWS Lambda: `bootstrap` in the root of the tree,
+ * which passes that command.
  */
 #include <errno.h>
 #include <limits.h>
@@ -9,6 +12,16 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+
+#ifdef COMMAND
+enum { LEVELS = 1 }; /* bootstrap */
+static char *const command[] = {COMMAND};
+enum { COMMANDS = 1 };
+#else
+enum { LEVELS = 2 }; /* bin/firekeep */
+static char *const command[1];
+enum { COMMANDS = 0 };
+#endif
 
 static int
 fail(const char *what)
@@ -47,7 +60,7 @@ main(int argc, char **argv)
         if (size >= (ssize_t)sizeof dir) return fail("path of the program");
     }
     dir[size] = '\0';
-    for (int up = 0; up < 2; up++) { /* bin/firekeep */
+    for (int up = 0; up < LEVELS; up++) {
         char *slash = strrchr(dir, '/');
         if (slash != NULL) *slash = '\0';
     }
@@ -56,13 +69,14 @@ main(int argc, char **argv)
     trust_system(dir);
     snprintf(loader, sizeof loader, "%s/ld.so", dir);
     snprintf(program, sizeof program, "%s/firekeep", dir);
-    char **words = calloc((size_t)argc + 8, sizeof *words);
+    char **words = calloc((size_t)argc + 9, sizeof *words);
     if (words == NULL) return fail("memory");
     char *first[] = {loader, "--inhibit-cache", "--library-path",
                      dir,    "--argv0",         argc > 0 ? argv[0] : "firekeep",
                      program};
     memcpy(words, first, sizeof first);
-    if (argc > 1) memcpy(words + 7, argv + 1, ((size_t)argc - 1) * sizeof *words);
+    memcpy(words + 7, command, COMMANDS * sizeof *words);
+    if (argc > 1) memcpy(words + 7 + COMMANDS, argv + 1, ((size_t)argc - 1) * sizeof *words);
     execv(loader, words);
     return fail(loader);
 }

@@ -39,6 +39,7 @@ static const struct command *const commands[] = {
     &command_verify,
     &command_version,
     &command_kinesis_adapter,
+    &command_lambda,
     &command_remote_storage_adapter,
     &command_timestream_connector,
     NULL,

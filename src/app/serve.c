@@ -1,11 +1,13 @@
 /*
- * serve.c - `firekeep serve`: a server and the signals it obeys.
+ * serve.c - `firekeep serve`: a server and the signals it obeys; see serve.h.
  *
  *      SIGHUP    reload, all or nothing
  *      SIGTERM   no request is accepted -> pending ones end -> long reads are canceled
  *                -> the head is written out -> exit 0
  *      a second SIGTERM, or 28 s: the rest is left to the next start, whose log has everything
  */
+#include "app/serve.h"
+
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -112,16 +114,34 @@ confine(const struct settings *settings)
         log_warn("cannot limit system calls", KV("error", &why));
 }
 
-static int
-serve(int argc, char **argv)
+/* The lists are taken on success. */
+static enum err
+start(const struct settings *settings, struct config_lists *lists, int flag_count,
+      char **flag_words, const struct serve_companion *companion, struct server **ret_server,
+      struct why *why)
+{
+    struct server *server;
+    enum err e = log_start();
+    if (e) return why_set(why, e, "cannot start the log thread: %s", err_word(e));
+    e = server_start(env_real(), settings, lists, flag_count, flag_words, &server, why);
+    if (e == OK && companion != NULL) {
+        e = companion->begin(companion->context, why);
+        if (e) server_free(server);
+    }
+    if (e == OK) *ret_server = server;
+    return e;
+}
+
+int
+serve_with(const char *command, int argc, char **argv, const struct serve_companion *companion,
+           struct why *why)
 {
     struct settings settings;
     struct config_lists lists;
-    struct server *server;
-    struct why why = {""};
+    struct server *server = NULL;
     sigset_t signals; /* SIGHUP is blocked since process_begin(); the others end what waits here */
-    enum err e = settings_load(&settings, &lists, argc - 1, argv + 1, &why);
-    if (e) return cli_usage_error("serve", "%s", why.text);
+    enum err e = settings_load(&settings, &lists, argc - 1, argv + 1, why);
+    if (e) return cli_usage_error(command, "%s", why->text);
     log_configure(settings.log_level, settings.log_format);
     sigemptyset(&signals);
     sigaddset(&signals, SIGHUP);
@@ -132,21 +152,25 @@ serve(int argc, char **argv)
     raise_file_limit();
     confine(&settings);
     process_metrics_register();
-    e = log_start();
-    if (e) why_set(&why, e, "cannot start the log thread: %s", err_word(e));
-    if (e == OK) {
-        e = server_start(env_real(), &settings, &lists, argc - 1, argv + 1, &server, &why);
-    }
+    e = start(&settings, &lists, argc - 1, argv + 1, companion, &server, why);
     if (e) {
         config_lists_free(&lists);
-        log_error("cannot start", KV("error", &why));
+        log_error("cannot start", KV("error", why));
     } else {
         run(server, &signals);
+        if (companion != NULL) companion->end(companion->context);
         stop(server, &signals);
         server_free(server);
     }
     log_stop();
     return e ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int
+serve(int argc, char **argv)
+{
+    struct why why = {""};
+    return serve_with("serve", argc, argv, NULL, &why);
 }
 
 const struct command command_serve = {

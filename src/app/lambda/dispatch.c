@@ -1,0 +1,275 @@
+/*
+ * dispatch.c - see dispatch.h.
+ *
+ * A request has until a second before the end of its invocation, and of gateways other than
+ * function URLs at most DISPATCH_SECONDS_MAX. What takes longer gets 503, so that senders retry;
+ * the gateway's own 504 would say less, and Lambda would end the process.
+ */
+#include "app/lambda/dispatch.h"
+
+#include <stdio.h>
+
+#include "app/lambda/answer.h"
+#include "app/lambda/event.h"
+#include "base/log.h"
+
+enum {
+    ARENA_BYTES_MAX = 1024 * 1024,
+    URL_BYTES_MAX = 128 * 1024, /* of a target of 64 KiB */
+    PRELUDE_BYTES_MAX = 64 * 1024,
+    MARGIN_MS = 1000,
+};
+
+/* --- one request ------------------------------------------------------------------------------ */
+
+struct exchange_limit {
+    struct env *env;
+    int64_t deadline_ns;
+};
+
+static enum err
+check_deadline(void *context, struct why *why)
+{
+    const struct exchange_limit *limit = context;
+    if (env_monotonic_ns(limit->env) < limit->deadline_ns) return OK;
+    return why_set(why, ERR_AGAIN, "the request takes too long: retry later, or ask for less");
+}
+
+static struct exchange_limit
+limit_of(const struct dispatcher *d, const struct invocation *invocation, bool is_url)
+{
+    int64_t left_ms = invocation->deadline_ms - MARGIN_MS - env_realtime_ms(d->env);
+    if (!is_url && left_ms > DISPATCH_SECONDS_MAX * 1000) left_ms = DISPATCH_SECONDS_MAX * 1000;
+    return (struct exchange_limit){d->env, env_monotonic_ns(d->env) + left_ms * NS_PER_MS};
+}
+
+/* The headers of the server's answers that mean something to clients of a gateway. */
+static const char *const wanted[] = {
+    "Content-Type",
+    "Content-Encoding",
+    "Retry-After",
+    "WWW-Authenticate",
+    "Location",
+    "X-Prometheus-Remote-Write-Samples-Written",
+    "X-Prometheus-Remote-Write-Histograms-Written",
+    "X-Prometheus-Remote-Write-Exemplars-Written",
+    NULL,
+};
+enum { WANTED = sizeof wanted / sizeof *wanted };
+_Static_assert(WANTED - 1 <= HTTP_CALLS_WANTED_MAX, "a call has room for all");
+
+static struct gateway_answer
+begin_answer(const struct http_call_answer *from, struct answer_header headers[static WANTED])
+{
+    for (size_t i = 0; i < WANTED; i++) {
+        headers[i] = (struct answer_header){wanted[i], wanted[i] == NULL ? NULL : from->wanted[i]};
+    }
+    return (struct gateway_answer){from->status, headers, from->body};
+}
+
+/* --- whole answers ---------------------------------------------------------------------------- */
+
+/* Answers that there is no answer, with a sentence. */
+static enum err
+send_refusal(struct runtime *runtime, const struct invocation *invocation, unsigned status,
+             const char *sentence, struct why *why)
+{
+    char text[sizeof why->text + 2];
+    struct buf json;
+    snprintf(text, sizeof text, "%s\n", sentence);
+    struct gateway_answer answer = answer_of_text(status, text);
+    buf_init(&json, NULL, 8 * sizeof text);
+    enum err e = answer_put(&answer, &json);
+    if (e == OK) e = runtime_answer(runtime, invocation, buf_bytes(&json), why);
+    buf_fini(&json);
+    return e;
+}
+
+static enum err
+send_lack(struct runtime *runtime, const struct invocation *invocation, enum err lack,
+          const struct why *reason, struct why *why)
+{
+    if (lack == ERR_LIMIT)
+        return send_refusal(runtime, invocation, 422,
+                            "the answer has more than 6 MB, which Lambda does not pass on: ask for "
+                            "a shorter time, or use a function URL with RESPONSE_STREAM",
+                            why);
+    return send_refusal(runtime, invocation, 503, why_text(reason, lack), why);
+}
+
+/* Reads the body of a 2xx. ERR_LIMIT: it does not fit. */
+static enum err
+gather(struct http_pull *pull, const struct http_patience *patience, struct buf *to,
+       struct why *why)
+{
+    struct bytes piece = {NULL, 0};
+    enum err e;
+    do {
+        e = http_pull_read(pull, patience, &piece, why);
+        if (e == OK) buf_put_bytes(to, piece);
+        if (e == OK) e = buf_error(to);
+    } while (e == OK && piece.size > 0);
+    return e;
+}
+
+static enum err
+send_whole(struct dispatcher *d, struct runtime *runtime, const struct invocation *invocation,
+           struct http_pull *pull, const struct http_patience *patience,
+           struct gateway_answer *answer, struct why *why)
+{
+    struct why reason = {""};
+    struct buf body, json;
+    enum err e = OK;
+    buf_init(&body, d->budget, ANSWER_BYTES_MAX);
+    buf_init(&json, d->budget, ANSWER_BYTES_MAX);
+    if (answer->status >= 200 && answer->status <= 299) {
+        e = gather(pull, patience, &body, &reason);
+        answer->body = buf_bytes(&body);
+    }
+    if (e == OK) e = answer_put(answer, &json);
+    if (e == OK)
+        e = runtime_answer(runtime, invocation, buf_bytes(&json), why);
+    else
+        e = send_lack(runtime, invocation, e, &reason, why);
+    buf_fini(&body);
+    buf_fini(&json);
+    return e;
+}
+
+/* --- streams ---------------------------------------------------------------------------------- */
+
+struct stream {
+    struct http_pull *pull;
+    const struct http_patience *patience;
+    const struct gateway_answer *answer;
+    struct buf prelude;
+    bool is_begun, is_broken;
+};
+
+/* Returns the prelude, and then the body as it arrives. A body that breaks off ends here, and the
+ * trailers say so. */
+static enum err
+next_piece(void *context, struct bytes *ret_piece)
+{
+    struct stream *s = context;
+    struct why why = {""};
+    bool has_more = s->is_begun && s->answer->status >= 200 && s->answer->status <= 299;
+    if (!s->is_begun) {
+        s->is_begun = true;
+        answer_put_prelude(s->answer, &s->prelude);
+        if (s->answer->status < 200 || s->answer->status > 299)
+            buf_put_bytes(&s->prelude, s->answer->body);
+        *ret_piece = buf_bytes(&s->prelude);
+        return buf_error(&s->prelude);
+    }
+    *ret_piece = bytes_of(NULL, 0);
+    enum err e = has_more ? http_pull_read(s->pull, s->patience, ret_piece, &why) : OK;
+    if (e == OK) return OK;
+    s->is_broken = true;
+    log_warn("an answer broke off", KV("error", &why));
+    *ret_piece = bytes_of(NULL, 0);
+    return OK;
+}
+
+static const char *const *
+stream_trailers(void *context)
+{
+    static const char *const none[] = {NULL};
+    /* The body is base64 of {"errorMessage":"the answer broke off"}. */
+    static const char *const broken[] = {
+        "Lambda-Runtime-Function-Error-Type: Firekeep.AnswerBrokeOff",
+        "Lambda-Runtime-Function-Error-Body: "
+        "eyJlcnJvck1lc3NhZ2UiOiJ0aGUgYW5zd2VyIGJyb2tlIG9mZiJ9",
+        NULL};
+    const struct stream *s = context;
+    return s->is_broken ? broken : none;
+}
+
+static enum err
+send_stream(struct runtime *runtime, const struct invocation *invocation, struct http_pull *pull,
+            const struct http_patience *patience, const struct gateway_answer *answer,
+            struct why *why)
+{
+    struct stream stream = {.pull = pull, .patience = patience, .answer = answer};
+    struct http_client_pieces pieces = {next_piece, stream_trailers, &stream};
+    buf_init(&stream.prelude, NULL, PRELUDE_BYTES_MAX + HTTP_PULL_REFUSAL_BYTES);
+    enum err e = runtime_stream(runtime, invocation, &pieces, why);
+    buf_fini(&stream.prelude);
+    return e;
+}
+
+/* --- the exchange ----------------------------------------------------------------------------- */
+
+/* Waits for the server's answer. ERR_AGAIN: too late, or there is none. */
+static enum err
+await(struct http_pull *pull, const struct http_patience *patience,
+      const struct http_call_answer **ret_answer, struct why *why)
+{
+    enum err e = http_pull_await(pull, patience, ret_answer, why);
+    if (e || (*ret_answer)->failure == HTTP_CALL_ANSWERED) return e;
+    return why_set(why, ERR_AGAIN, "the server does not answer: %s", (*ret_answer)->error);
+}
+
+static enum err
+exchange(struct dispatcher *d, struct runtime *runtime, const struct invocation *invocation,
+         const struct event *event, struct why *why)
+{
+    char *url = mem_alloc(d->budget, URL_BYTES_MAX);
+    if (url == NULL) return send_lack(runtime, invocation, ERR_NOMEM, NULL, why);
+    snprintf(url, URL_BYTES_MAX, "http://localhost%s", event->target);
+    struct exchange_limit limit = limit_of(d, invocation, event->is_url);
+    struct http_patience patience = {.check = check_deadline, .context = &limit};
+    struct http_call call = {
+        .target = &d->server,
+        .method = event->method,
+        .url = url,
+        .headers = event->headers,
+        .body = event->body,
+        .wanted = wanted,
+    };
+    struct http_pull *pull = NULL;
+    const struct http_call_answer *from;
+    struct answer_header headers[WANTED];
+    struct why reason = {""};
+    enum err e = http_pull_open(d->puller, &call, d->budget, &pull, &reason);
+    if (e == OK) e = await(pull, &patience, &from, &reason);
+    if (e) {
+        e = send_lack(runtime, invocation, e, &reason, why);
+    } else {
+        struct gateway_answer answer = begin_answer(from, headers);
+        e = d->streams && event->is_url
+                ? send_stream(runtime, invocation, pull, &patience, &answer, why)
+                : send_whole(d, runtime, invocation, pull, &patience, &answer, why);
+    }
+    http_pull_close(pull);
+    mem_free(d->budget, url, URL_BYTES_MAX);
+    return e;
+}
+
+enum err
+dispatch(struct dispatcher *d, struct runtime *runtime, const struct invocation *invocation,
+         enum err read, struct bytes text, struct why *why)
+{
+    struct event event;
+    struct arena arena;
+    struct buf body;
+    struct why reason = {""};
+    arena_init(&arena, d->budget, ARENA_BYTES_MAX, 0);
+    buf_init(&body, d->budget, EVENT_BODY_BYTES_MAX);
+    enum err e = read;
+    if (e == ERR_LIMIT)
+        why_set(&reason, e, "the event has more than 6 MB, which Lambda does not send");
+    if (e == OK) e = event_read(text, d->budget, &arena, &body, &event, &reason);
+    if (e == OK)
+        e = exchange(d, runtime, invocation, &event, why);
+    else
+        e = send_refusal(runtime, invocation,
+                         e == ERR_INPUT   ? 400
+                         : e == ERR_LIMIT ? 422
+                                          : 503,
+                         why_text(&reason, e), why);
+    if (e == ERR_INPUT) log_error("an answer was refused", KV("error", why));
+    buf_fini(&body);
+    arena_fini(&arena);
+    return e;
+}

@@ -1,0 +1,184 @@
+/* dispatch_test.c - events that become requests of a server, and what the runtime API gets. */
+#include "lib/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app/lambda/dispatch.h"
+#include "auth/caller.h"
+#include "base/log.h"
+#include "lib/net/http_player.h"
+#include "net/http_server.h"
+
+struct bench_of_dispatch {
+    char directory[40], path[60], host[64];
+    struct http_server *server;
+    struct http_request *_Atomic held; /* by /slow */
+    struct budget budget;
+    struct dispatcher dispatcher;
+    struct player api;
+    struct runtime *runtime;
+    struct why why;
+};
+
+static void
+reply_text(void *context, struct http_request *request)
+{
+    (void)context;
+    http_reply_text(request, 200, "path %s, body %zu", http_path(request), http_body(request).size);
+}
+
+static void
+hold(void *context, struct http_request *request)
+{
+    struct bench_of_dispatch *b = context;
+    b->held = request;
+}
+
+static void
+start_server(struct bench_of_dispatch *b)
+{
+    struct http_place place = {.name = b->path, .unix_path = b->path, .unix_mode = 0600};
+    struct http_route routes[] = {
+        {.path = "/text", .methods = HTTP_GET | HTTP_POST, .handler = reply_text, .context = b},
+        {.path = "/slow", .methods = HTTP_GET, .handler = hold, .context = b}};
+    struct http_options options = {.env = env_real(),
+                                   .places = &place,
+                                   .place_count = 1,
+                                   .workers = 2,
+                                   .connections_max = 10,
+                                   .header_bytes_max = 65536,
+                                   .body_bytes_max = 1 << 20,
+                                   .header_timeout_ns = 60 * NS_PER_S,
+                                   .body_timeout_ns = 60 * NS_PER_S,
+                                   .idle_timeout_ns = 60 * NS_PER_S,
+                                   .send_timeout_ns = 60 * NS_PER_S,
+                                   .stream_buffer_bytes = 65536,
+                                   .budget = &b->budget,
+                                   .routes = routes,
+                                   .route_count = 2};
+    assert_int_equal(http_server_start(&options, &b->server, &b->why), OK);
+}
+
+static void
+begin(struct bench_of_dispatch *b)
+{
+    static const char *const accepted[] = {"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"};
+    *b = (struct bench_of_dispatch){.directory = "/tmp/dispatch_test.XXXXXX"};
+    assert_non_null(mkdtemp(b->directory));
+    snprintf(b->path, sizeof b->path, "%s/s", b->directory);
+    budget_init(&b->budget, "test", 0, NULL);
+    start_server(b);
+    player_start(&b->api, 1, accepted);
+    snprintf(b->host, sizeof b->host, "%s", b->api.url + strlen("http://"));
+    b->host[strcspn(b->host, "/")] = '\0';
+    b->dispatcher = (struct dispatcher){
+        .env = env_real(),
+        .server = {.proxy_url = "", .unix_path = b->path, .connect_timeout_ms = 5000},
+        .budget = &b->budget};
+    assert_int_equal(http_puller_new(env_real(), "test", &b->dispatcher.puller, &b->why), OK);
+    assert_int_equal(runtime_new(env_real(), b->host, NULL, &b->runtime, &b->why), OK);
+}
+
+static void
+end(struct bench_of_dispatch *b)
+{
+    if (b->held != NULL) http_reply_text(b->held, 200, "late");
+    http_puller_free(b->dispatcher.puller);
+    runtime_free(b->runtime);
+    player_stop(&b->api);
+    http_server_free(b->server);
+    assert_int_equal(budget_used(&b->budget), 0);
+    rmdir(b->directory);
+}
+
+/* Dispatches an event that has `left_ms` until its end, and checks what the runtime API gets. */
+static void
+check_answer(struct bench_of_dispatch *b, enum err read, const char *event, int64_t left_ms,
+             const char *expected)
+{
+    struct invocation invocation = {.id = "a-1",
+                                    .deadline_ms = env_realtime_ms(env_real()) + left_ms};
+    assert_int_equal(
+        dispatch(&b->dispatcher, b->runtime, &invocation, read, bytes_of_text(event), &b->why), OK);
+    assert_non_null(strstr(b->api.seen, "POST /2018-06-01/runtime/invocation/a-1/response"));
+    if (strstr(b->api.seen, expected) == NULL) fail_msg("%s", b->api.seen);
+}
+
+#define EVENT(method, path, rest) \
+    "{\"httpMethod\":\"" method "\",\"path\":\"" path "\",\"headers\":{}" rest "}"
+#define URL_EVENT                                                                    \
+    "{\"version\":\"2.0\",\"rawPath\":\"/text\",\"requestContext\":{\"domainName\":" \
+    "\"a.lambda-url.eu-west-1.on.aws\",\"stage\":\"$default\",\"http\":{\"method\":\"GET\"}}}"
+
+UNIT_TEST(test_each_event_is_answered_with_a_status)
+{
+    static const struct {
+        enum err read;
+        const char *event, *expected;
+    } cases[] = {
+        {OK, EVENT("POST", "/text", ",\"body\":\"abc\""), "\"body\":\"path /text, body 3\"}"},
+        {OK, EVENT("GET", "/none", ""), "{\"statusCode\":404,"},
+        {OK, EVENT("DELETE", "/text", ""), "{\"statusCode\":405,"},
+        {OK, "{\"Records\":[]}", "{\"statusCode\":400,"},
+        {OK, "", "{\"statusCode\":400,"},
+        {ERR_LIMIT, "", "{\"statusCode\":422,"},
+        {ERR_NOMEM, "", "{\"statusCode\":503,"},
+        {OK, URL_EVENT, "\"body\":\"path /text, body 0\"}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bench_of_dispatch b;
+        begin(&b);
+        check_answer(&b, cases[i].read, cases[i].event, 60000, cases[i].expected);
+        end(&b);
+    }
+}
+
+UNIT_TEST(test_slow_request_is_answered_before_the_invocation_ends)
+{
+    struct bench_of_dispatch b;
+    begin(&b);
+    check_answer(&b, OK, EVENT("GET", "/slow", ""), 1500, "{\"statusCode\":503,");
+    assert_non_null(strstr(b.api.seen, "\"Retry-After\":\"5\""));
+    assert_non_null(strstr(b.api.seen, "takes too long"));
+    end(&b);
+}
+
+UNIT_TEST(test_answer_of_a_function_url_is_streamed_where_that_is_set)
+{
+    struct bench_of_dispatch b;
+    begin(&b);
+    b.dispatcher.streams = true;
+    check_answer(&b, OK, URL_EVENT, 60000, "Lambda-Runtime-Function-Response-Mode: streaming");
+    assert_non_null(strstr(b.api.seen, "{\"statusCode\":200,\"headers\":{"));
+    end(&b);
+    begin(&b);
+    b.dispatcher.streams = true;
+    check_answer(&b, OK, EVENT("GET", "/text", ""), 60000, "\"body\":\"path /text, body 0\"}");
+    end(&b);
+}
+
+UNIT_TEST(test_server_that_is_gone_is_a_reason_to_come_back)
+{
+    struct bench_of_dispatch b;
+    begin(&b);
+    http_server_free(b.server);
+    b.server = NULL;
+    check_answer(&b, OK, EVENT("GET", "/text", ""), 60000, "{\"statusCode\":503,");
+    end(&b);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_event_is_answered_with_a_status),
+        cmocka_unit_test(test_slow_request_is_answered_before_the_invocation_ends),
+        cmocka_unit_test(test_answer_of_a_function_url_is_streamed_where_that_is_set),
+        cmocka_unit_test(test_server_that_is_gone_is_a_reason_to_come_back),
+    };
+    log_to_fd(-1);
+    if (caller_begin(env_real()) != OK) return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,219 @@
+/*
+ * lambda.c - `firekeep lambda`: a server in a function of AWS Lambda. Loops take invocations from
+ * the runtime API, and answer each with what the server in the same process answers.
+ *
+ * The process is frozen between invocations, and ends without a signal. So the server keeps nothing
+ * but the log of what a destination has not taken, and listens on a socket that only this process
+ * knows.
+ *
+ * A loop whose runtime API does not work ends the process: Lambda starts another one.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "app/lambda/dispatch.h"
+#include "app/lambda/event.h"
+#include "app/lambda/function_settings.h"
+#include "app/serve.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "cli/commands.h"
+
+enum {
+    CONFIG_BYTES_MAX = 64 * 1024,
+    PATH_BYTES = 512,
+    FLAG_BYTES = PATH_BYTES + 32,
+    FLAGS = 5,
+    LOOPS_MAX = 64,
+    LOOP_BYTES = 48 * 1024 * 1024, /* an event, its tree, its body, an answer */
+};
+
+struct lambda;
+
+struct lambda_loop {
+    struct lambda *of;
+    struct runtime *runtime;
+    struct env_thread *thread;
+};
+
+struct lambda {
+    /* Immutable while loops run. */
+    const char *api;
+    char socket[FUNCTION_PATH_BYTES];
+    struct dispatcher dispatcher;
+    struct budget memory;
+    struct lambda_loop loops[LOOPS_MAX];
+    uint32_t loop_count;
+
+    atomic_bool stop; /* relaxed: it orders nothing */
+};
+
+/* --- loops ------------------------------------------------------------------------------------ */
+
+/* Answers one invocation. Errors: the runtime API does not work. */
+static enum err
+run_once(struct lambda_loop *loop, struct why *why)
+{
+    struct lambda *f = loop->of;
+    struct invocation invocation;
+    struct buf event;
+    buf_init(&event, &f->memory, EVENT_BYTES_MAX);
+    enum err e = runtime_next(loop->runtime, &event, &invocation, why);
+    if (e == OK || e == ERR_LIMIT) {
+        e = dispatch(&f->dispatcher, loop->runtime, &invocation, e, buf_bytes(&event), why);
+        if (e == ERR_INPUT) e = OK; /* is logged */
+    }
+    buf_fini(&event);
+    return e;
+}
+
+static void
+run_loop(void *context)
+{
+    struct lambda_loop *loop = context;
+    struct why why = {""};
+    enum err e = OK;
+    while (e == OK && !atomic_load_explicit(&loop->of->stop, memory_order_relaxed)) {
+        e = run_once(loop, &why);
+    }
+    if (e == OK || e == ERR_CANCELED) return;
+    log_error("the runtime API does not work, stopping", KV("error", why_text(&why, e)));
+    kill(getpid(), SIGTERM);
+}
+
+static void
+end_loops(void *context)
+{
+    struct lambda *f = context;
+    atomic_store_explicit(&f->stop, true, memory_order_relaxed);
+    for (uint32_t i = 0; i < f->loop_count; i++) {
+        if (f->loops[i].thread != NULL) env_thread_join(env_real(), f->loops[i].thread);
+        runtime_free(f->loops[i].runtime);
+    }
+    http_puller_free(f->dispatcher.puller);
+    f->dispatcher.puller = NULL;
+    f->loop_count = 0;
+}
+
+static enum err
+begin_loops(void *context, struct why *why)
+{
+    struct lambda *f = context;
+    struct env *env = env_real();
+    uint32_t count = function_concurrency(getenv);
+    assert(count <= LOOPS_MAX);
+    budget_init(&f->memory, "lambda", (uint64_t)count * LOOP_BYTES, NULL);
+    f->dispatcher = (struct dispatcher){
+        .env = env,
+        .server = {.proxy_url = "", .unix_path = f->socket, .connect_timeout_ms = 5000},
+        .budget = &f->memory,
+        .streams = function_streams(getenv),
+    };
+    enum err e = http_puller_new(env, "firekeep/" FIREKEEP_VERSION, &f->dispatcher.puller, why);
+    for (; e == OK && f->loop_count < count; f->loop_count++) {
+        struct lambda_loop *loop = &f->loops[f->loop_count];
+        *loop = (struct lambda_loop){.of = f};
+        e = runtime_new(env, f->api, &f->stop, &loop->runtime, why);
+        if (e == OK) e = env_thread_start(env, "lambda", run_loop, loop, &loop->thread);
+    }
+    if (e) end_loops(f);
+    return e;
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+/* Puts the configuration into a file without a name. */
+static enum err
+keep_config(char ret_path[static PATH_BYTES], struct why *why)
+{
+    struct buf config;
+    buf_init(&config, NULL, CONFIG_BYTES_MAX);
+    enum err e = function_settings_put(getenv, &config, why);
+    int file = e ? -1 : memfd_create("firekeep.yml", 0);
+    if (e == OK && (file < 0 || write(file, config.at, config.size) != (ssize_t)config.size))
+        e = why_set(why, ERR_IO, "cannot keep the configuration");
+    if (e == OK) snprintf(ret_path, PATH_BYTES, "/proc/self/fd/%d", file);
+    buf_fini(&config);
+    return e;
+}
+
+/* Finds the configuration: a file in the function's package, or what the environment says. */
+static enum err
+find_config(char ret_path[static PATH_BYTES], bool *ret_is_own, struct why *why)
+{
+    const char *root = getenv("LAMBDA_TASK_ROOT");
+    int size = snprintf(ret_path, PATH_BYTES, "%s/firekeep.yml", root == NULL ? "" : root);
+    *ret_is_own = root != NULL && size < PATH_BYTES && access(ret_path, F_OK) == 0;
+    return *ret_is_own ? OK : keep_config(ret_path, why);
+}
+
+static int
+run_server(struct lambda *f, struct why *why)
+{
+    char path[PATH_BYTES], directory[FUNCTION_PATH_BYTES], name[] = "lambda",
+                                                           mode[] = "--storage.mode=none";
+    char file[FLAG_BYTES], memory[FLAG_BYTES], storage[FLAG_BYTES], listen[FLAG_BYTES];
+    bool is_own = false;
+    enum err e = find_config(path, &is_own, why);
+    if (e == OK) e = function_path(getenv, FUNCTION_SOCKET, f->socket, why);
+    if (e == OK) e = function_path(getenv, FUNCTION_STORAGE, directory, why);
+    if (e) return cli_failed("lambda", e, why);
+    snprintf(file, sizeof file, "--config.file=%s", path);
+    snprintf(storage, sizeof storage, "--storage.path=%s", directory);
+    snprintf(listen, sizeof listen, "--web.listen-address=unix:%s", f->socket);
+    snprintf(memory, sizeof memory, "--memory.limit=%" PRIu64, function_memory_bytes(getenv));
+    char *words[] = {name, file, mode, storage, memory, is_own ? listen : NULL, NULL};
+    struct serve_companion companion = {f, begin_loops, end_loops};
+    return serve_with("lambda", is_own ? FLAGS + 1 : FLAGS, words, &companion, why);
+}
+
+static int
+run_lambda(int argc, char **argv)
+{
+    struct lambda *f = mem_new(NULL, sizeof *f);
+    struct why why = {""}, unsent = {""};
+    struct runtime *runtime = NULL;
+    if (argc > 1) return cli_usage_error("lambda", "unexpected argument '%.64s'", argv[1]);
+    if (f == NULL) return cli_failed("lambda", ERR_NOMEM, &why);
+    f->api = getenv("AWS_LAMBDA_RUNTIME_API");
+    if (f->api == NULL || strlen(f->api) > 255)
+        return cli_usage_error("lambda", "AWS_LAMBDA_RUNTIME_API is missing: Lambda runs this");
+    int code = run_server(f, &why);
+    if (code != EXIT_DONE) {
+        enum err e = runtime_new(env_real(), f->api, NULL, &runtime, &unsent);
+        if (e == OK) e = runtime_fail_start(runtime, why_text(&why, ERR_INPUT), &unsent);
+        err_ignore(e, "Lambda sees that the process has ended");
+        runtime_free(runtime);
+    }
+    mem_free(NULL, f, sizeof *f);
+    return code;
+}
+
+static const char notes[] =
+    "\nRuns a server in a function of AWS Lambda, behind an HTTP API, a REST API or a function "
+    "URL.\n"
+    "The runtime starts it; see docs/aws.md. The configuration is firekeep.yml in the function's\n"
+    "package, or made from environment variables:\n"
+    "\n"
+    "  default_database, default_table    database and table of Timestream\n"
+    "  destination                        timestream (default), firehose or kinesis\n"
+    "  stream                             stream of Firehose or Kinesis\n"
+    "  bucket, prefix                     bucket that Firehose writes to, for reads\n"
+    "  region                             region of the destination (default $AWS_REGION)\n"
+    "  write_base_endpoint                endpoint of writes\n"
+    "  query_base_endpoint                endpoint of reads\n"
+    "  enable_sigv4_auth                  false: the gateway does not check callers, the next two "
+    "do\n"
+    "  basic_auth_user                    user of HTTP basic authentication\n"
+    "  basic_auth_password_hash           hash of the password, see firekeep hash\n"
+    "  response_stream                    true: answers of function URLs are streamed\n"
+    "  log_level, log_format              as of firekeep serve\n"
+    "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
+
+const struct command command_lambda = {
+    "lambda", NULL, "run the server in a function of AWS Lambda", run_lambda, NULL, notes};
