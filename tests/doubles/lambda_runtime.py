@@ -3,7 +3,8 @@
 and the process of the function.
 
     lambda_runtime.py --listen PORT [--environment NAME=VALUE]... [--concurrency N]
-                      [--timeout SECONDS] [--freeze] -- BOOTSTRAP [WORD...]
+                      [--timeout SECONDS] [--freeze] [--iam KEY:SECRET] [--root KIND]
+                      -- BOOTSTRAP [WORD...]
 
 It starts the program as Lambda does, with nothing in its environment but what Lambda and
 --environment put there. 127.0.0.1:PORT has three kinds of paths:
@@ -17,8 +18,9 @@ It starts the program as Lambda does, with nothing in its environment but what L
   /stats                     JSON: what happened, see below
   /restart                   POST: the process is killed, as Lambda does, and started again
 
-A request with the header X-Caller is one that a gateway has verified: its value is the ARN of the
-event. X-Amz-Date and Authorization are passed on, as gateways do.
+With --iam, gateways let in only requests that are signed with this key (Signature Version 4): for the
+service execute-api, function URLs for lambda. The event then has the ARN of the caller. Others get 403.
+Without it no gateway verifies anything. With --root, all other paths are of that kind.
 
 What it enforces, as Lambda does (AWS Lambda Developer Guide, "Using the Lambda runtime API",
 "Building a custom runtime", "Response streaming", "Lambda quotas"; API Gateway Developer Guide,
@@ -42,6 +44,8 @@ failures (with reasons), streams, answer_bytes_max. Python's standard library is
 
 import argparse
 import base64
+import hashlib
+import hmac
 import json
 import os
 import queue
@@ -186,19 +190,39 @@ class Function:
         return invocation
 
 
+def is_signed(handler, body, service, key, secret):
+    """Verifies a signature as of "Signature Version 4 signing process", of headers and body."""
+    given = handler.headers.get("Authorization", "")
+    match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/,]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, ?"
+                         r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})", given)
+    if match is None or match[1] != key or match[4] != service:
+        return False
+    day, region, names, signature = match[2], match[3], match[5], match[6]
+    path, _, query = handler.path.partition("?")
+    lines = [handler.command, urllib.parse.quote(path, safe="/-_.~"), "&".join(sorted(query.split("&")))]
+    lines += [f"{name}:{' '.join(handler.headers.get(name, '').split())}" for name in names.split(";")]
+    digest = handler.headers.get("X-Amz-Content-Sha256") or hashlib.sha256(body).hexdigest()
+    canonical = "\n".join([*lines, "", names, digest])
+    text = "\n".join(["AWS4-HMAC-SHA256", handler.headers.get("X-Amz-Date", ""), f"{day}/{region}/{service}/aws4_request",
+                      hashlib.sha256(canonical.encode()).hexdigest()])
+    derived = f"AWS4{secret}".encode()
+    for part in (day, region, service, "aws4_request", text):
+        derived = hmac.new(derived, part.encode(), "sha256").digest()
+    return hmac.compare_digest(derived.hex(), signature)
+
+
 class Gateway:
     """Packs requests into events, and unpacks answers."""
 
     TEXT = ("text/", "application/json", "application/xml", "application/javascript")
 
-    def __init__(self, kind, handler, body):
+    def __init__(self, kind, handler, target, body, caller):
         self.kind = kind
         self.handler = handler
         self.body = body
-        target = handler.path[len(kind) + 1:] or "/"
         self.path, _, self.query = target.partition("?")
-        self.caller = handler.headers.get("X-Caller")
-        self.headers = [(n, v) for n, v in handler.headers.items() if n.lower() not in ("x-caller", "connection")]
+        self.caller = caller
+        self.headers = [(n, v) for n, v in handler.headers.items() if n.lower() != "connection"]
 
     def encoded_body(self, as_base64):
         if not self.body:
@@ -383,8 +407,14 @@ class Handler(BaseHTTPRequestHandler):
         self.function.stats["failures"].append(reason)
         self.answer(502, json.dumps({"message": "Internal Server Error", "reason": reason}).encode())
 
-    def gateway(self, kind):
-        gateway = Gateway(kind, self, self.body())
+    def gateway(self, kind, target):
+        body, caller = self.body(), None
+        if self.function.options.iam:
+            key, secret = self.function.options.iam.split(":")
+            if not is_signed(self, body, "lambda" if kind in ("url", "stream") else "execute-api", key, secret):
+                return self.answer(403, b'{"message":"Forbidden"}')
+            caller = f"arn:aws:iam::{ACCOUNT}:user/{key}"
+        gateway = Gateway(kind, self, target, body, caller)
         invocation = self.function.begin(json.dumps(gateway.event()).encode())
         if invocation is None:
             return self.answer(413, b'{"message":"Request Entity Too Large"}')
@@ -439,7 +469,7 @@ class Handler(BaseHTTPRequestHandler):
         if first == "2018-06-01":
             return self.runtime(rest.removeprefix("runtime/"))
         if first in ("http", "default", "http1", "rest", "url", "stream"):
-            return self.gateway(first)
+            return self.gateway(first, f"/{rest}")
         if self.path == "/invoke":
             return self.invoke()
         if self.path == "/restart":
@@ -450,6 +480,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(204 if is_ready else 504)
         if self.path == "/stats":
             return self.answer(200, json.dumps(self.function.stats).encode(), [("Content-Type", "application/json")])
+        if self.function.options.root:
+            return self.gateway(self.function.options.root, self.path)
         return self.answer(404)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = dispatch
@@ -462,6 +494,8 @@ def main():
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=30)
     parser.add_argument("--freeze", action="store_true")
+    parser.add_argument("--iam")
+    parser.add_argument("--root")
     parser.add_argument("bootstrap", nargs="+")
     options = parser.parse_args()
     Handler.function = Function(options)

@@ -171,7 +171,61 @@ claim "with a user the function starts" begin_function --environment enable_sigv
 claim "requests without the password get 401" eval 'status_of 401 "$lambda/http/read" -X POST && status_of 401 -u prom:wrong "$lambda/rest/api/v1/labels"'
 claim "requests with it are answered" status_of 200 -u prom:hunter "$lambda/rest/api/v1/labels"
 claim "the keys of AWS are not the password" status_of 401 -u ASIAEXAMPLE:secret "$lambda/http/api/v1/labels"
+
+# --- three ways from Prometheus through IAM, and its own signature -----------------------------------
+
+peer=$PEERS/prometheus/usr/bin/prometheus
+read -r prometheus_port < <(free_ports 1)
+writes_itself() { # WAY PATH SIGV4: a Prometheus with that remote write sends its own samples
+    stop prometheus
+    rm -rf "$work/prometheus"
+    cat >"$work/prometheus.yml" <<END
+global: {scrape_interval: 1s, external_labels: {way: "$1"}}
+scrape_configs: [{job_name: self, static_configs: [{targets: ["127.0.0.1:$prometheus_port"]}], metric_relabel_configs: [{source_labels: [__name__], regex: up, action: keep}]}]
+remote_write: [{url: "$lambda/$2", $3}]
+END
+    start prometheus "$peer" --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" --web.listen-address="127.0.0.1:$prometheus_port"
+    within 30 came "$1"
+}
+came() { # WAY
+    quiet "$timestream/dump" | grep -F '"way"' | grep -qF "\"$1\""
+}
+keys='region: us-east-1, access_key: AKIACALLER, secret_key: callersecret'
+
+claim "gateways with IAM start" begin_function --iam AKIACALLER:callersecret
+claim "they refuse what is not signed" eval 'status_of 403 "$lambda/http/write" -X POST && status_of 403 "$lambda/url/write" -X POST'
+if [[ -x $peer ]]; then
+    claim "a Prometheus that signs for execute-api writes" writes_itself prometheus http/write "sigv4: {$keys, service_name: execute-api}"
+    claim "a Prometheus that signs for lambda writes to a function URL" writes_itself url url/write "sigv4: {$keys, service_name: lambda}"
+else
+    skip "a Prometheus that signs for execute-api writes" "no Prometheus 3"
+fi
+relays() {
+    echo "destinations: [{name: gateway, type: remote_write, url: '$lambda/http/write', batch: {max_age: 100ms}, sigv4: {$keys, service_name: execute-api}}]" >"$work/relay.yml"
+    start relay build/firekeep serve --storage.mode=none --storage.path="$work/relay" --web.listen-address="127.0.0.1:$prometheus_port" --config.file="$work/relay.yml"
+    wait_ready relay "http://127.0.0.1:$prometheus_port/-/ready" || return 1
+    echo "relayed{way=\"relay\"} 1 ${now_s}000" | "$TOOLS/rwmake" >"$work/relayed.rw"
+    "$TOOLS/rwreplay" "$work/relayed.rw" "http://127.0.0.1:$prometheus_port" --check && within 30 came relay
+}
+stop prometheus
+claim "a Firekeep beside Prometheus signs for it" relays
+stop relay
 stop function
+
+# Signatures for aps, which no gateway takes: the function verifies them, with keys of its own.
+echo ownsecret0123456789 >"$work/task/own.secret"
+cat >"$work/task/firekeep.yml" <<END
+destinations: [{name: timestream, type: timestream, database: metrics, table: samples, region: us-east-1, write_endpoint: "$timestream"}]
+users: [{name: prom, access_keys: [{id: OWNKEY, secret_file: own.secret}], permissions: [write]}]
+END
+if [[ -x $peer ]]; then
+    claim "a function with a configuration of its own starts" begin_function --root url
+    claim "it verifies what Prometheus signs for aps" writes_itself aps api/v1/write 'sigv4: {region: us-east-1, access_key: OWNKEY, secret_key: ownsecret0123456789}'
+    claim "it refuses other keys" status_of 401 "$lambda/api/v1/write" -X POST -H 'Authorization: AWS4-HMAC-SHA256 x'
+    stop prometheus
+    stop function
+fi
+rm "$work/task/firekeep.yml"
 claim "a missing variable is reported as an error of the start" eval 'begin_function --environment default_table=
     within 20 stat_is "any(.init_errors[]; .errorMessage | contains(\"default_table is missing\"))"'
 stop function
