@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "auth/audit.h"
+#include "auth/caller.h"
 #include "auth/signed.h"
 #include "auth/verifier.h"
 #include "base/buf.h"
@@ -359,6 +360,16 @@ judge_certificate(struct gate *g, struct http_request *request, struct users *us
                        ret_denial);
 }
 
+/* Judges a request whose caller a gateway has verified. */
+static enum http_entry
+judge_caller(struct gate *g, struct http_request *request, struct users *users, const char *caller,
+             struct http_denial *ret_denial)
+{
+    const struct user *user = users_by_caller(users, bytes_of_text(caller));
+    if (user != NULL) return gate_let_in(g, request, user, ret_denial);
+    return gate_refuse(g, request, GATE_UNKNOWN, "no user has this caller", ret_denial);
+}
+
 /* Judges a request that is signed as for AWS. False: it is not, and other ways decide. */
 static bool
 judge_signature(struct gate *g, struct http_request *request, struct users *users,
@@ -398,6 +409,8 @@ judge_with(struct gate *g, struct http_request *request, struct users *users,
     const char *header = http_header(request, "Authorization"), *rest;
     enum http_entry entry;
     if (users_count(users) == 0) return gate_judge_host(g, request, ret_denial);
+    const char *caller = caller_of(http_header(request, CALLER_HEADER));
+    if (caller != NULL) return judge_caller(g, request, users, caller, ret_denial);
     if (judge_signature(g, request, users, stage, &entry, ret_denial)) return entry;
     if (header == NULL && gate_judge_session(g, request, users, &entry, ret_denial)) return entry;
     if (header == NULL) return judge_certificate(g, request, users, ret_denial);

@@ -7,6 +7,7 @@
 #include <gnutls/gnutls.h>
 #include <unistd.h>
 
+#include "auth/caller.h"
 #include "auth/issuers.h"
 #include "base/mem.h"
 #include "base/text/base64.h"
@@ -20,6 +21,7 @@ static struct user_settings settings[] = {
     {.name = "writer", .tokens = TEXTS(ABC_SHA256), .permissions = PERMISSION_WRITE},
     {.name = "both", .password = SECRET_BCRYPT, .permissions = PERMISSION_READ | PERMISSION_WRITE},
     {.name = "none", .client_certificate = "n.test", .permissions = PERMISSION_METRICS},
+    {.name = "called", .iam_callers = TEXTS("arn:called/*"), .permissions = PERMISSION_READ},
 };
 
 static _Atomic int64_t later_ns; /* by how much tests have moved the clock on */
@@ -42,7 +44,7 @@ begin(void)
 {
     struct http_rig *rig = gate_rig_begin();
     gate_rig.ops.monotonic_ns = monotonic_ns;
-    set_users(4);
+    set_users(5);
     return rig;
 }
 
@@ -110,6 +112,35 @@ UNIT_TEST(test_passwords_are_asked_for_and_permissions_hold)
     gate_stats(gate_rig.gate, &stats);
     assert_true(stats.passwords_known > 5);
     assert_true(stats.refused[GATE_UNKNOWN] == 18 && stats.refused[GATE_FORBIDDEN] == 2);
+    gate_rig_end(rig);
+}
+
+/* Returns the status of a request with a token, and a caller before it. */
+static int
+ask_from(struct http_rig *rig, const char *request, const char *caller, bool is_genuine)
+{
+    struct buf text;
+    buf_init(&text, NULL, 300);
+    buf_put_text(&text, "Bearer abc\r\n" CALLER_HEADER ": ");
+    if (is_genuine)
+        caller_put(&text, caller);
+    else
+        buf_put_text(&text, caller);
+    buf_put_u8(&text, '\0');
+    int status = ask(rig, request, (const char *)text.at);
+    buf_fini(&text);
+    return status;
+}
+
+UNIT_TEST(test_verified_caller_decides_and_a_claimed_one_does_not)
+{
+    struct http_rig *rig = begin();
+    assert_int_equal(caller_begin(env_real()), OK);
+    assert_int_equal(ask_from(rig, "GET /text", "arn:called/1", true), 200);
+    assert_int_equal(ask_from(rig, "POST /echo", "arn:called/1", true), 403);
+    assert_int_equal(ask_from(rig, "GET /text", "arn:other", true), 401);
+    assert_int_equal(ask_from(rig, "GET /text", "arn:called/1", false), 403);
+    assert_int_equal(ask_from(rig, "POST /echo", "arn:called/1", false), 200);
     gate_rig_end(rig);
 }
 
@@ -848,6 +879,7 @@ main(void)
     log_to_fd(-1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_passwords_are_asked_for_and_permissions_hold),
+        cmocka_unit_test(test_verified_caller_decides_and_a_claimed_one_does_not),
         cmocka_unit_test(test_tokens_let_in_and_malformed_headers_do_not),
         cmocka_unit_test(test_a_place_serves_what_it_is_allowed_to),
         cmocka_unit_test(test_without_users_a_guarded_place_knows_its_hosts),

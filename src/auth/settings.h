@@ -56,6 +56,7 @@ struct user_settings {
     const char *password;           /* a hash that password_hash_parse() accepts */
     struct text_list tokens;        /* SHA-256 of each, 64 hexadecimal digits in lower case */
     const char *client_certificate; /* the subject or a SAN of it */
+    struct text_list iam_callers;   /* ARNs, and patterns with "*" */
     struct access_key_settings *access_keys;
     uint32_t access_key_count;
     struct jwt_settings jwt;

@@ -35,6 +35,7 @@ struct users {
     struct token *tokens;
     uint32_t token_count;
     const char **certificates; /* of each user; may be NULL */
+    struct text_list *callers; /* of each user */
     struct matcher **matchers; /* of read_sets of all users, which are freed with them */
     uint32_t matcher_count;
     const char *dearest;
@@ -165,6 +166,7 @@ add_user(struct users *u, const struct user_settings *s)
         !text_copy(&u->arena, s->password, &user->password) ||
         !text_list_copy(&u->arena, &s->tenants, &user->tenants) ||
         !text_copy(&u->arena, s->client_certificate, &u->certificates[index]) ||
+        !text_list_copy(&u->arena, &s->iam_callers, &u->callers[index]) ||
         !hash_secrets(s, user->secret) || !table_reserve(&u->by_name, u->arena.budget, 1) ||
         !table_reserve(&u->by_certificate, u->arena.budget, 1) || !add_tokens(u, &s->tokens, index))
         return false;
@@ -181,7 +183,8 @@ add_all(struct users *u, const struct user_list *list, struct why *why)
 {
     u->items = arena_new(&u->arena, (list->count + 1) * sizeof *u->items);
     u->certificates = arena_new(&u->arena, (list->count + 1) * sizeof *u->certificates);
-    if (u->items == NULL || u->certificates == NULL) return ERR_NOMEM;
+    u->callers = arena_new(&u->arena, (list->count + 1) * sizeof *u->callers);
+    if (u->items == NULL || u->certificates == NULL || u->callers == NULL) return ERR_NOMEM;
     while (u->count < list->count) {
         uint32_t i = u->count;
         if (!add_user(u, &list->items[i])) return ERR_NOMEM;
@@ -353,7 +356,7 @@ users_signing(const struct users *u)
     return &u->signing;
 }
 
-/* --- tenants ---------------------------------------------------------------------------------- */
+/* --- patterns: tenants, callers --------------------------------------------------------------- */
 
 /* Compares with a name in which each "*" stands for any bytes. */
 static bool
@@ -379,6 +382,17 @@ matches(const char *pattern, struct bytes name)
         pattern++;
     }
     return *pattern == '\0';
+}
+
+const struct user *
+users_by_caller(const struct users *u, struct bytes caller)
+{
+    for (uint32_t i = 0; i < u->count; i++) {
+        for (uint32_t k = 0; k < u->callers[i].count; k++) {
+            if (matches(u->callers[i].items[k], caller)) return &u->items[i];
+        }
+    }
+    return NULL;
 }
 
 bool

@@ -65,6 +65,9 @@ const struct jwt_users *users_jwt(const struct users *users);
 const struct user *users_by_certificate(const struct users *users, const char *subject,
                                         const char *const *names, uint32_t name_count);
 
+/* Finds the first user one of whose iam_callers is the caller. */
+const struct user *users_by_caller(const struct users *users, struct bytes caller);
+
 /* Finds the user who has the access key. *ret_key is valid as long as the set. */
 const struct user *users_by_access_key(const struct users *users, struct bytes id,
                                        const struct signing_key **ret_key);

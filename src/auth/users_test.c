@@ -25,7 +25,10 @@ static struct user_settings settings[] = {
      .client_certificate = "CN=cam,O=x",
      .tenants = TEXTS("t"),
      .read_matchers = TEXTS("{team=\"a\",env=~\"x|y\"}", "{team!=\"b\"}")},
-    {.name = "dot", .client_certificate = "d.test", .tenants = TEXTS("team-*", "x")},
+    {.name = "dot",
+     .client_certificate = "d.test",
+     .iam_callers = TEXTS("arn:aws:iam::1:user/dot", "arn:aws:sts::1:assumed-role/dot/*"),
+     .tenants = TEXTS("team-*", "x")},
     {.name = "eve", .password = BCRYPT("12"), .tenants = TEXTS("*-b*-c"), .write_labels = added},
 };
 static const struct user_list list = {settings, sizeof settings / sizeof *settings};
@@ -65,6 +68,10 @@ UNIT_TEST(test_users_are_found_by_each_way_to_sign_in)
     expect_user(users_by_certificate(u, "CN=cam,O=x", NULL, 0), "cam");
     expect_user(users_by_certificate(u, "CN=other", names, 2), "dot");
     expect_user(users_by_certificate(u, "CN=other", names, 1), NULL);
+    expect_user(users_by_caller(u, bytes_of_text("arn:aws:iam::1:user/dot")), "dot");
+    expect_user(users_by_caller(u, bytes_of_text("arn:aws:sts::1:assumed-role/dot/s-1")), "dot");
+    expect_user(users_by_caller(u, bytes_of_text("arn:aws:iam::1:user/dots")), NULL);
+    expect_user(users_by_caller(u, bytes_of_text("")), NULL);
     assert_true(users_have_passwords(u));
     users_release(u);
 }

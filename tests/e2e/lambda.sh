@@ -212,6 +212,19 @@ claim "a Firekeep beside Prometheus signs for it" relays
 stop relay
 stop function
 
+# A user is the caller whom the gateway has verified.
+cat >"$work/task/firekeep.yml" <<END
+destinations: [{name: timestream, type: timestream, database: metrics, table: samples, region: us-east-1, write_endpoint: "$timestream"}]
+users: [{name: prom, iam_callers: ['arn:aws:iam::123456789012:user/AKIACALL*'], permissions: [read]}]
+END
+signed() { # CURL-ARGUMENT...
+    status_of "$1" --aws-sigv4 aws:amz:us-east-1:execute-api -u AKIACALLER:callersecret "${@:2}"
+}
+claim "a function with users and IAM starts" begin_function --iam AKIACALLER:callersecret
+claim "the caller has the permissions of a user" eval 'signed 200 "$lambda/http/api/v1/format_query?query=up" && signed 200 "$lambda/rest/api/v1/format_query?query=up" &&
+    signed 403 "$lambda/http/write" -X POST -d "" && signed 403 "$lambda/http/metrics"'
+stop function
+
 # Signatures for aps, which no gateway takes: the function verifies them, with keys of its own.
 echo ownsecret0123456789 >"$work/task/own.secret"
 cat >"$work/task/firekeep.yml" <<END

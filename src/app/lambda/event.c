@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "auth/caller.h"
 #include "base/text/base64.h"
 #include "base/text/shown.h"
 #include "wire/json/json_tree.h"
@@ -248,13 +249,34 @@ has_controls(const char *text)
 }
 
 static enum err
+add_line(struct decoding *d, struct why *why)
+{
+    if (d->header_count == EVENT_HEADERS_MAX)
+        return why_set(why, ERR_LIMIT, "the request has more than %d headers", EVENT_HEADERS_MAX);
+    if (buf_error(&d->line) == ERR_LIMIT || d->line.size > HEADER_BYTES_MAX)
+        return why_set(why, ERR_LIMIT, "a header has more than %d bytes", HEADER_BYTES_MAX);
+    const char *line = keep_line(d);
+    if (line == NULL) return ERR_NOMEM;
+    d->headers[d->header_count++] = line;
+    return OK;
+}
+
+static enum err
 add_header(struct decoding *d, const char *name, const char *value, struct why *why)
 {
-    /* Of the connection between the client and the gateway. */
-    static const char *const hops[] = {
-        "Connection", "Keep-Alive",       "Transfer-Encoding", "TE", "Trailer", "Upgrade",
-        "Expect",     "Proxy-Connection", "Content-Length",    NULL};
-    /* The credentials that the gateway has judged. */
+    /* Those of the connection between the client and the gateway, and what only we write. */
+    static const char *const hops[] = {"Connection",
+                                       "Keep-Alive",
+                                       "Transfer-Encoding",
+                                       "TE",
+                                       "Trailer",
+                                       "Upgrade",
+                                       "Expect",
+                                       CALLER_HEADER,
+                                       "Proxy-Connection",
+                                       "Content-Length",
+                                       NULL};
+    /* Credentials that the gateway has judged. */
     static const char *const signatures[] = {"Authorization", "X-Amz-Security-Token", "X-Amz-Date",
                                              "X-Amz-Content-Sha256", NULL};
     if (!is_token(name) || has_controls(value))
@@ -264,17 +286,10 @@ add_header(struct decoding *d, const char *name, const char *value, struct why *
     if (strcasecmp(name, "X-Prometheus-Remote-Write-Version") == 0) d->writes = true;
     if (strcasecmp(name, "X-Prometheus-Remote-Read-Version") == 0) d->reads = true;
     if (is_one_of(name, hops) || (d->is_verified && is_one_of(name, signatures))) return OK;
-    if (d->header_count == EVENT_HEADERS_MAX)
-        return why_set(why, ERR_LIMIT, "the request has more than %d headers", EVENT_HEADERS_MAX);
     buf_clear(&d->line);
     /* libcurl sends a header without a value only with a semicolon. */
     buf_printf(&d->line, value[0] == '\0' ? "%s;" : "%s: %s", name, value);
-    if (buf_error(&d->line) == ERR_LIMIT || d->line.size > HEADER_BYTES_MAX)
-        return why_set(why, ERR_LIMIT, "a header has more than %d bytes", HEADER_BYTES_MAX);
-    const char *line = keep_line(d);
-    if (line == NULL) return ERR_NOMEM;
-    d->headers[d->header_count++] = line;
-    return OK;
+    return add_line(d, why);
 }
 
 /* Adds the values of a header, which are a text or a list of them. */
@@ -324,6 +339,12 @@ read_headers(struct decoding *d, struct why *why)
         if (e == OK) e = add_values(d, name, value, why);
     }
     if (e == OK && !d->is_old) e = add_cookies(d, why);
+    if (e == OK && d->event->caller != NULL) {
+        buf_clear(&d->line);
+        buf_put_text(&d->line, CALLER_HEADER ": ");
+        caller_put(&d->line, d->event->caller);
+        e = add_line(d, why);
+    }
     /* Keeps libcurl from adding a type. */
     if (!d->has_type && d->header_count < EVENT_HEADERS_MAX)
         d->headers[d->header_count++] = "Content-Type:";

@@ -7,8 +7,11 @@
 #include <string.h>
 
 #include "app/lambda/event.h"
+#include "auth/caller.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool is_begun;
 
 static void
 check(const struct event *event)
@@ -38,6 +41,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf body;
     struct event event;
     struct why why = {""};
+    if (!is_begun) is_begun = caller_begin(env_real()) == OK;
     budget_init(&budget, "fuzz", 64 << 20, NULL);
     arena_init(&arena, &budget, 1 << 20, 0);
     buf_init(&body, &budget, EVENT_BODY_BYTES_MAX);

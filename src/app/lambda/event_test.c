@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/lambda/event.h"
+#include "auth/caller.h"
 
 struct reading {
     struct budget budget;
@@ -136,12 +137,14 @@ UNIT_TEST(test_caller_is_the_one_that_the_gateway_has_verified)
         read_text(
             &r,
             "{\"version\":\"2.0\",\"rawPath\":\"/read\",\"headers\":{\"authorization\":\"AWS4\","
-            "\"X-AMZ-Date\":\"1\"},\"requestContext\":{\"http\":{\"method\":\"POST\"},"
+            "\"X-AMZ-Date\":\"1\",\"x-firekeep-CALLER\":\"arn:aws:iam::1:user/"
+            "b\"},\"requestContext\":{\"http\":{\"method\":\"POST\"},"
             "\"authorizer\":{\"iam\":{\"userArn\":\"arn:aws:iam::1:user/a\"}}}}"),
         OK);
     assert_string_equal(r.event.caller, "arn:aws:iam::1:user/a");
     assert_null(header_of(&r.event, "Authorization"));
     assert_null(header_of(&r.event, "X-Amz-Date"));
+    assert_string_equal(caller_of(header_of(&r.event, CALLER_HEADER)), "arn:aws:iam::1:user/a");
     end_reading(&r);
     assert_int_equal(
         read_text(&r, "{\"path\":\"/read\",\"httpMethod\":\"POST\",\"headers\":{\"Authorization\":"
@@ -255,6 +258,7 @@ UNIT_TEST(test_number_of_headers_is_limited)
 int
 main(void)
 {
+    if (caller_begin(env_real()) != OK) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_event_of_an_http_api_becomes_its_request),
         cmocka_unit_test(test_event_of_a_rest_api_has_repeated_headers_and_arguments),

@@ -20,6 +20,7 @@
 #include "app/lambda/event.h"
 #include "app/lambda/function_settings.h"
 #include "app/serve.h"
+#include "auth/caller.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/commands.h"
@@ -159,7 +160,8 @@ run_server(struct lambda *f, struct why *why)
                                                            mode[] = "--storage.mode=none";
     char file[FLAG_BYTES], memory[FLAG_BYTES], storage[FLAG_BYTES], listen[FLAG_BYTES];
     bool is_own = false;
-    enum err e = find_config(path, &is_own, why);
+    enum err e = caller_begin(env_real());
+    if (e == OK) e = find_config(path, &is_own, why);
     if (e == OK) e = function_path(getenv, FUNCTION_SOCKET, f->socket, why);
     if (e == OK) e = function_path(getenv, FUNCTION_STORAGE, directory, why);
     if (e) return cli_failed("lambda", e, why);

@@ -120,11 +120,11 @@ join_users(struct access_settings *access, const struct named_texts *basic, stru
         const struct user_settings *user = &users.items[i];
         bool can_sign_in = user->password != NULL || user->tokens.count > 0 ||
                            user->client_certificate != NULL || user->access_key_count > 0 ||
-                           user->jwt.given;
+                           user->iam_callers.count > 0 || user->jwt.given;
         if (can_sign_in) continue;
         return complain_about(access, user, why,
                               "cannot sign in: it requires 'password', 'tokens', "
-                              "'client_certificate', 'access_keys' or 'jwt'");
+                              "'client_certificate', 'iam_callers', 'access_keys' or 'jwt'");
     }
     *ret_users = users;
     return OK;

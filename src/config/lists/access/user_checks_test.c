@@ -20,6 +20,7 @@ static const char whole[] =
             "  password: " BCRYPT "\n"
             "  tokens: [" TOKEN ", " TOKEN_2 "]\n"
             "  client_certificate: CN=all,O=example\n"
+            "  iam_callers: ['arn:aws:iam::1:user/a', 'arn:b/*']\n"
             "  access_keys:\n"
             "  - {id: AKIA1, secret_file: secret, session_token_file: /etc/token}\n"
             "  - {id: AKIA2, secret_file: ../two}\n"
@@ -56,6 +57,8 @@ UNIT_TEST(test_every_key_of_a_user_is_read)
     assert_string_equal(u->tokens.items[0],
                         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
     assert_string_equal(u->client_certificate, "CN=all,O=example");
+    assert_int_equal(u->iam_callers.count, 2);
+    assert_string_equal(u->iam_callers.items[1], "arn:b/*");
     assert_int_equal(u->access_key_count, 2);
     assert_string_equal(u->access_keys[0].id, "AKIA1");
     assert_string_equal(u->access_keys[0].secret_file, "/etc/fk/secret");
@@ -117,10 +120,10 @@ UNIT_TEST(test_mistakes_in_users_name_their_place)
                        "metrics, got 'all'");
     check_access_error("users: [{name: a, permissions: [read]}]\n",
                        "f.yml:1:9: users: user 'a' cannot sign in: it requires 'password', "
-                       "'tokens', 'client_certificate', 'access_keys' or 'jwt'");
+                       "'tokens', 'client_certificate', 'iam_callers', 'access_keys' or 'jwt'");
     check_access_error("users: [{name: a, permissions: [read], tokens: []}]\n",
                        "f.yml:1:9: users: user 'a' cannot sign in: it requires 'password', "
-                       "'tokens', 'client_certificate', 'access_keys' or 'jwt'");
+                       "'tokens', 'client_certificate', 'iam_callers', 'access_keys' or 'jwt'");
     check_access_error("users: [a]\n",
                        "f.yml:1:9: 'users' expects keys below it such as 'name:', got a value");
     check_user_error("tokens: hush", "4:12: users.tokens: expected a list, got a value");
@@ -392,6 +395,9 @@ UNIT_TEST(test_users_are_printed_without_secrets)
                            "          - <secret>\n"
                            "          - <secret>\n"
                            "      client_certificate: \"CN=all,O=example\"\n"
+                           "      iam_callers:\n"
+                           "          - \"arn:aws:iam::1:user/a\"\n"
+                           "          - \"arn:b/*\"\n"
                            "      access_keys:\n"
                            "          - id: \"AKIA1\"\n"
                            "            secret_file: \"/etc/secret\"\n"
@@ -447,6 +453,7 @@ UNIT_TEST(test_users_differ_if_any_key_differs)
         "permissions: [read], password: '" BCRYPT "'",
         "permissions: [read], password: '" YESCRYPT "'",
         "permissions: [read], client_certificate: a",
+        "permissions: [read], iam_callers: [a]",
         "permissions: [read], tokens: [" TOKEN_2 "]",
         "permissions: [read], access_keys: [{id: a, secret_file: f}]",
         "permissions: [read], access_keys: [{id: b, secret_file: f}]",
