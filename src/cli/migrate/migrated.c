@@ -164,17 +164,55 @@ scalar(const yaml_node_t *y)
     return y->type == YAML_SCALAR_NODE ? (const char *)y->data.scalar.value : NULL;
 }
 
+/* Says whether it is the key of YAML's merge type, whose value is a mapping, or a list of them,
+ * with keys that the mapping itself may lack. */
+static bool
+is_merge(const yaml_node_t *key)
+{
+    const char *name = scalar(key);
+    return name != NULL && key->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           strcmp(name, "<<") == 0;
+}
+
+/* Returns the n-th mapping that a merge key names; NULL after the last, and after too many: merged
+ * mappings that merge others multiply. */
+static yaml_node_t *
+merged_at(struct migration *m, int number, size_t n)
+{
+    if (m->count++ >= PIECES_MAX) {
+        fail(m, ERR_LIMIT, "it has too many values");
+        return NULL;
+    }
+    yaml_node_t *y = yaml_at(m, number);
+    if (y->type != YAML_SEQUENCE_NODE) return n == 0 ? y : NULL;
+    yaml_node_item_t *items = y->data.sequence.items.start;
+    return items + n < y->data.sequence.items.top ? yaml_at(m, items[n]) : NULL;
+}
+
+static yaml_node_t *
+yaml_find_in(struct migration *m, yaml_node_t *mapping, const char *key, unsigned depth)
+{
+    if (mapping == NULL || mapping->type != YAML_MAPPING_NODE || depth == 0) return NULL;
+    yaml_node_pair_t *first = mapping->data.mapping.pairs.start,
+                     *end = mapping->data.mapping.pairs.top;
+    for (yaml_node_pair_t *p = first; p < end; p++) {
+        const char *name = scalar(yaml_at(m, p->key));
+        if (name != NULL && strcmp(name, key) == 0) return yaml_at(m, p->value);
+    }
+    yaml_node_t *found = NULL, *merged;
+    for (yaml_node_pair_t *p = first; p < end && found == NULL; p++) {
+        if (!is_merge(yaml_at(m, p->key))) continue;
+        for (size_t i = 0; found == NULL && (merged = merged_at(m, p->value, i)) != NULL; i++)
+            found = yaml_find_in(m, merged, key, depth - 1);
+    }
+    return found;
+}
+
 /* Returns the value of a key; NULL: the mapping does not have it. */
 static yaml_node_t *
 yaml_find(struct migration *m, yaml_node_t *mapping, const char *key)
 {
-    if (mapping == NULL || mapping->type != YAML_MAPPING_NODE) return NULL;
-    for (yaml_node_pair_t *p = mapping->data.mapping.pairs.start;
-         p < mapping->data.mapping.pairs.top; p++) {
-        const char *name = scalar(yaml_at(m, p->key));
-        if (name != NULL && strcmp(name, key) == 0) return yaml_at(m, p->value);
-    }
-    return NULL;
+    return yaml_find_in(m, mapping, key, DEPTH_MAX);
 }
 
 /* Returns true for keys whose texts are paths: those of files, and lists of them. */
@@ -205,6 +243,43 @@ absolute(struct migration *m, const char *path)
 static struct yaml_piece *copy_piece(struct migration *m, int number, const char *key,
                                      unsigned depth);
 
+static bool
+has_key(const struct yaml_piece *mapping, const char *key)
+{
+    for (const struct yaml_piece *n = mapping->first; n != NULL; n = n->next) {
+        if (strcmp(n->key, key) == 0) return true;
+    }
+    return false;
+}
+
+/* Copies the pairs of a mapping, and then those of mappings that it merges: of two values the first
+ * stays. */
+static void
+copy_pairs(struct migration *m, const yaml_node_t *y, struct yaml_piece *to, bool is_merged,
+           unsigned depth)
+{
+    yaml_node_pair_t *first = y->data.mapping.pairs.start, *end = y->data.mapping.pairs.top;
+    const yaml_node_t *merged;
+    if (y->type != YAML_MAPPING_NODE || depth == 0)
+        return fail(m, ERR_INPUT, "a merge key (<<) has a value that is not a mapping");
+    for (yaml_node_pair_t *p = first; p < end && m->error == OK; p++) {
+        const yaml_node_t *name = yaml_at(m, p->key);
+        const char *text = scalar(name);
+        if (text == NULL) return fail(m, ERR_INPUT, "a key is not a text");
+        if (is_merge(name) || (is_merged && has_key(to, text))) continue;
+        struct yaml_piece *child =
+            add(to, copy_text(m, text), copy_piece(m, p->value, text, depth));
+        if (child == NULL) return;
+        child->from_line = name->start_mark.line + 1;
+        child->from_key = child->key;
+    }
+    for (yaml_node_pair_t *p = first; p < end && m->error == OK; p++) {
+        if (!is_merge(yaml_at(m, p->key))) continue;
+        for (size_t i = 0; (merged = merged_at(m, p->value, i)) != NULL && m->error == OK; i++)
+            copy_pairs(m, merged, to, true, depth - 1);
+    }
+}
+
 static struct yaml_piece *
 copy_children(struct migration *m, const yaml_node_t *y, struct yaml_piece *n, const char *key,
               unsigned depth)
@@ -216,18 +291,7 @@ copy_children(struct migration *m, const yaml_node_t *y, struct yaml_piece *n, c
         }
         return n;
     }
-    for (yaml_node_pair_t *p = y->data.mapping.pairs.start; p < y->data.mapping.pairs.top; p++) {
-        const yaml_node_t *name = yaml_at(m, p->key);
-        const char *text = scalar(name);
-        if (text == NULL) {
-            fail(m, ERR_INPUT, "a key is not a text");
-            return n;
-        }
-        struct yaml_piece *child = add(n, copy_text(m, text), copy_piece(m, p->value, text, depth));
-        if (child == NULL) return n;
-        child->from_line = name->start_mark.line + 1;
-        child->from_key = child->key;
-    }
+    copy_pairs(m, y, n, false, depth);
     return n;
 }
 
@@ -381,7 +445,7 @@ migrate_root(struct migration *m, yaml_node_t *root)
          p++) {
         const yaml_node_t *name = yaml_at(m, p->key);
         const char *key = scalar(name);
-        bool known = false;
+        bool known = is_merge(name);
         for (size_t i = 0; key != NULL && i < sizeof same / sizeof *same; i++)
             known |= strcmp(key, same[i]) == 0;
         for (size_t i = 0; key != NULL && i < sizeof sections / sizeof *sections; i++)

@@ -152,6 +152,40 @@ UNIT_TEST(test_anchors_are_repeated)
            "");
 }
 
+UNIT_TEST(test_merge_keys_add_what_a_mapping_lacks)
+{
+    expect("remote_write:\n"
+           "- &a {url: http://a, name: one, remote_timeout: 10s}\n"
+           "- &b {<<: [{headers: {x: y}}, *a], name: two}\n"
+           "- {url: http://c, <<: *b, name: three}\n"
+           "global:\n"
+           "  <<: {external_labels: {team: a}}\n",
+           "global:\n"
+           "  external_labels:\n"
+           "    team: a\n"
+           "destinations:\n"
+           "- name: \"one\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://a\"\n"
+           "  timeout: 10s\n"
+           "- name: \"two\"\n"
+           "  type: \"remote_write\"\n"
+           "  headers:\n"
+           "    x: y\n"
+           "  url: \"http://a\"\n"
+           "  timeout: 10s\n"
+           "- name: \"three\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://c\"\n"
+           "  headers:\n"
+           "    x: y\n"
+           "  timeout: 10s\n",
+           "");
+    assert_int_equal(migrate("global: {<<: [{external_labels: {}}, text]}\n", NULL), ERR_INPUT);
+    assert_non_null(strstr(text, "merge key"));
+    assert_int_equal(migrate("global: &a {<<: *a}\n", NULL), ERR_INPUT);
+}
+
 UNIT_TEST(test_megabytes_of_prometheus_are_powers_of_1024)
 {
     static const char *const cases[][2] = {
@@ -171,6 +205,20 @@ UNIT_TEST(test_other_texts_are_refused)
     assert_int_equal(migrate("- a\n", NULL), ERR_INPUT);
     assert_int_equal(migrate("", NULL), ERR_INPUT);
     assert_int_equal(migrate("alerting: {{a: b}: c}\n", NULL), ERR_INPUT);
+}
+
+/* Each mapping merges the one before it ten times. */
+UNIT_TEST(test_merge_keys_that_multiply_end_at_a_limit)
+{
+    char bomb[2000] = "x: &a0 {a: 1}\n";
+    for (int i = 1; i < 15; i++) {
+        size_t used = strlen(bomb);
+        snprintf(bomb + used, sizeof bomb - used,
+                 "%s: &a%d {<<: [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]}\n",
+                 i == 14 ? "global" : "y", i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1,
+                 i - 1);
+    }
+    assert_int_equal(migrate(bomb, NULL), ERR_LIMIT);
 }
 
 /* Each level repeats the one below ten times. */
@@ -196,8 +244,10 @@ main(void)
         cmocka_unit_test(test_an_item_with_a_refused_part_is_left_out_as_a_whole),
         cmocka_unit_test(test_a_list_of_alert_rules_is_kept_or_left_out_as_a_whole),
         cmocka_unit_test(test_anchors_are_repeated),
+        cmocka_unit_test(test_merge_keys_add_what_a_mapping_lacks),
         cmocka_unit_test(test_megabytes_of_prometheus_are_powers_of_1024),
         cmocka_unit_test(test_other_texts_are_refused),
+        cmocka_unit_test(test_merge_keys_that_multiply_end_at_a_limit),
         cmocka_unit_test(test_anchors_that_multiply_end_at_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
