@@ -194,7 +194,7 @@ struct route_of_api {
 
 enum {
     TABLE_COUNT = sizeof route_table / sizeof route_table[0],
-    ROUTE_COUNT = 2 * TABLE_COUNT + 2, /* at most */
+    ROUTE_COUNT = 2 * TABLE_COUNT + 3, /* at most */
 };
 
 bool
@@ -376,6 +376,23 @@ route_add(struct api *api, const struct route *route, const char *prefix, const 
     return OK;
 }
 
+/* Adds a second path of /metrics. ERR_INPUT: the path is that of another route. */
+static enum err
+telemetry_add(struct api *api, struct why *why)
+{
+    const char *prefix = api->options.route_prefix, *path = api->options.telemetry_path;
+    if (path == NULL || path[0] == '\0' || strcmp(path, "/metrics") == 0) return OK;
+    struct route *route = arena_new(&api->route_memory, sizeof *route);
+    if (route == NULL) return why_set(why, ERR_NOMEM, "not enough memory to start");
+    for (unsigned i = 0; i < TABLE_COUNT; i++) {
+        if (strcmp(route_table[i].path, path) == 0)
+            return why_set(why, ERR_INPUT, "--web.telemetry-path: %s is another page", path);
+        if (strcmp(route_table[i].path, "/metrics") == 0) *route = route_table[i];
+    }
+    route->path = path;
+    return why_set(why, route_add(api, route, prefix, ""), "not enough memory to start");
+}
+
 static enum err
 routes_make(struct api *api)
 {
@@ -434,6 +451,7 @@ api_new(const struct api_options *options, const struct api_limits *limits, stru
                         NULL, &api->origins, why);
     }
     if (e == OK) e = why_set(why, routes_make(api), "not enough memory to start");
+    if (e == OK) e = telemetry_add(api, why);
     if (e == OK) e = why_set(why, queues_start(api), "cannot start the query threads");
     if (e) {
         api_free(api);

@@ -117,10 +117,11 @@ struct api_options {
     bool stored; /* there is a store, not only the log */
     bool lifecycle;
     bool admin;
-    const char *route_prefix; /* prefix of all paths: "", or "/some/path"; outlives the api */
-    const char *external_url; /* origin of this server's pages; outlives the api */
-    const char *cors_origin;  /* a regular expression: origins whose pages may read. "auto": all
-                                 without users, none with users */
+    const char *route_prefix;   /* prefix of all paths: "", or "/some/path"; outlives the api */
+    const char *telemetry_path; /* of /metrics, besides it; "" or NULL: none; outlives the api */
+    const char *external_url;   /* origin of this server's pages; outlives the api */
+    const char *cors_origin;    /* a regular expression: origins whose pages may read. "auto": all
+                                   without users, none with users */
     struct gate_sessions sessions;
     uint32_t read_concurrency;
     int64_t read_queue_timeout_ns;

@@ -35,6 +35,20 @@ UNIT_TEST(test_paths_are_below_the_prefix_that_is_set)
     api_rig_free(rig);
 }
 
+UNIT_TEST(test_metrics_have_a_second_path_if_one_is_set)
+{
+    static const struct asked cases[] = {
+        {"the second", HTTP_GET, "/keep/old/telemetry", NULL, NULL, 0, 200, TEXT, "firekeep_"},
+        {"the first", HTTP_GET, "/keep/metrics", NULL, NULL, 0, 200, TEXT, "firekeep_"},
+    };
+    struct api_rig *rig = api_rig_new();
+    rig->options.route_prefix = "/keep";
+    rig->options.telemetry_path = "/old/telemetry";
+    api_rig_start(rig);
+    api_ask_all(rig, cases);
+    api_rig_free(rig);
+}
+
 /* --- pages of other origins ------------------------------------------------------------------- */
 
 #define ORIGIN  "Origin: https://a.example"
@@ -190,6 +204,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_are_below_the_prefix_that_is_set),
+        cmocka_unit_test(test_metrics_have_a_second_path_if_one_is_set),
         cmocka_unit_test(test_pages_of_the_origins_that_are_set_may_read),
         cmocka_unit_test(test_with_users_no_origin_is_allowed_unless_one_is_set),
         cmocka_unit_test(test_an_invalid_expression_for_origins_is_refused),

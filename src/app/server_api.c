@@ -331,6 +331,7 @@ server_start_api(struct server *s, struct why *why)
         .lifecycle = c->web_enable_lifecycle,
         .admin = c->web_enable_admin_api,
         .route_prefix = s->route_prefix,
+        .telemetry_path = c->web_telemetry_path,
         .external_url = s->external_url,
         .cors_origin = c->web_cors_origin,
         .read_concurrency = c->read_max_concurrent,

@@ -66,6 +66,9 @@ static const struct setting table[] = {
     {"web.route-prefix", SETTING_TEXT, FIELD(web_route_prefix), .fallback = "", .max = 255,
      .what = "PATH", .check = web_check_prefix,
      .help = "prefix of the paths of all HTTP endpoints; empty means the path of web.external-url"},
+    {"web.telemetry-path", SETTING_TEXT, FIELD(web_telemetry_path), .fallback = "", .max = 255,
+     .what = "PATH", .check = web_check_path,
+     .help = "path at which the server's own metrics are, besides /metrics"},
     {"web.cors-origin", SETTING_TEXT, FIELD(web_cors_origin), .fallback = "auto", .max = 255,
      .what = "REGEX", .check = web_check_origin,
      .help = "regular expression, anchored, for the origins whose pages may read from the HTTP API "

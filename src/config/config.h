@@ -48,6 +48,7 @@ struct settings {
     char web_allowed_hosts[SETTING_TEXT_BYTES];   /* "a,b"; reloadable */
     char web_external_url[SETTING_TEXT_BYTES];    /* "": not known */
     char web_route_prefix[SETTING_TEXT_BYTES];    /* "": that of the external URL */
+    char web_telemetry_path[SETTING_TEXT_BYTES];  /* "": /metrics only */
     char web_cors_origin[SETTING_TEXT_BYTES];     /* "auto", or a regular expression */
     bool web_enable_lifecycle;                    /* false: /-/reload */
     bool web_enable_admin_api;                    /* false: /api/v1/admin/tsdb/... */

@@ -586,6 +586,9 @@ UNIT_TEST(test_route_prefix_is_its_own_or_the_path_of_the_external_url)
     check_setting_refused("web.route-prefix", "a b");
     check_setting_refused("web.route-prefix", "/a*");
     check_setting_refused("web.route-prefix", "http://example.com");
+    check_setting_refused("web.telemetry-path", "metrics");
+    check_setting_refused("web.telemetry-path", "/a*");
+    check_setting_refused("web.telemetry-path", "//a");
     check_flag_error(
         "--web.external-url=keep",
         "--web.external-url: expected a URL such as https://example.com/firekeep, or a "

@@ -197,6 +197,14 @@ web_check_prefix(const char *text, const char **ret_expected)
     return fine ? OK : ERR_INPUT;
 }
 
+enum err
+web_check_path(const char *text, const char **ret_expected)
+{
+    *ret_expected = "a path such as /telemetry";
+    bool fine = text[strcspn(text, no_path)] == '\0' && strstr(text, "//") == NULL;
+    return fine && (text[0] == '/' || text[0] == '\0') ? OK : ERR_INPUT;
+}
+
 void
 settings_route_prefix(const struct settings *settings, char *ret_prefix)
 {

@@ -8,6 +8,7 @@
 enum err web_check_addresses(const char *text, const char **ret_expected);
 enum err web_check_url(const char *text, const char **ret_expected);
 enum err web_check_prefix(const char *text, const char **ret_expected);
+enum err web_check_path(const char *text, const char **ret_expected);
 enum err web_check_origin(const char *text, const char **ret_expected);
 enum err web_check_networks(const char *text, const char **ret_expected);
 enum err web_check_hosts(const char *text, const char **ret_expected);

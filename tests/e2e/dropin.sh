@@ -76,7 +76,8 @@ if has influxd; then
     export INFLUXDB_PW=hunter-of-secrets
     claim "remote-storage-adapter: starts with the old flags" begin_adapter remote-storage-adapter "--influxdb-url=$(url_of influxd)" \
         --influxdb.database prom --influxdb.retention-policy=autogen --send-timeout=20s --web.listen-address="127.0.0.1:${port[firekeep]}" \
-        --web.telemetry-path=/metrics --log.level=info
+        --web.telemetry-path=/telemetry --log.level=info
+    claim "remote-storage-adapter: metrics are at the old path, too" eval 'curl -fs --noproxy "*" "$adapter/telemetry" | grep -q ^firekeep_ && curl -fs --noproxy "*" "$adapter/metrics" | grep -q ^firekeep_'
     claim "remote-storage-adapter: prints its configuration" printed 'type: influxdb' 'use: influxdb' 'mode: none'
     claim "remote-storage-adapter: Prometheus writes to /write" begin_prometheus /write /read
     claim "remote-storage-adapter: InfluxDB has the samples" within 60 influxdb_has_samples

@@ -93,6 +93,8 @@ put_settings(const struct dropin_flags *f, struct buf *config)
     dropin_put(config, "  ", "path", storage);
     buf_put_text(config, "web:\n");
     dropin_put(config, "  ", "listen_address", f->listen);
+    if (f->telemetry_path != NULL && strcmp(f->telemetry_path, "/metrics") != 0)
+        dropin_put(config, "  ", "telemetry_path", f->telemetry_path);
     if (f->log_level == NULL && f->log_format == NULL) return;
     buf_put_text(config, "log:\n");
     dropin_put(config, "  ", "level", f->log_level);
@@ -105,10 +107,6 @@ dropin_serve(const char *command, const struct dropin_flags *f, struct buf *conf
 {
     char path[PATH_BYTES], flag[PATH_BYTES + 20];
     struct why why = {""};
-    if (f->telemetry_path != NULL && strcmp(f->telemetry_path, "/metrics") != 0) {
-        return cli_usage_error(command, "--web.telemetry-path: metrics are at /metrics, not at %s",
-                               f->telemetry_path);
-    }
     put_settings(f, config);
     if (buf_error(config)) return cli_failed(command, buf_error(config), &why);
     print(command, buf_bytes(config), note);

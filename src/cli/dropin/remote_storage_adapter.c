@@ -32,7 +32,7 @@ static const struct flag flags[] = {
          "maximum time for a request to OpenTSDB (default that of --send-timeout)"),
     TEXT("send-timeout", send_timeout, "TIME", "maximum time for a request (default 30s)"),
     TEXT("web.listen-address", f.listen, "ADDRESS", "address to listen on (default :9201)"),
-    TEXT("web.telemetry-path", f.telemetry_path, "PATH", "must be /metrics"),
+    TEXT("web.telemetry-path", f.telemetry_path, "PATH", "path of metrics, besides /metrics"),
     TEXT("log.level", f.log_level, "LEVEL", "debug, info, warn or error (default info)"),
     TEXT("log.format", f.log_format, "FORM", "logfmt or json (default logfmt)"),
     TEXT("graphite-address", graphite_address, "ADDRESS", "is refused: Graphite is not supported"),

@@ -32,7 +32,7 @@ static const struct flag flags[] = {
     TEXT("tls-certificate", certificate, "FILE", "certificate of the server"),
     TEXT("tls-key", key, "FILE", "key of the certificate"),
     TEXT("web.listen-address", f.listen, "ADDRESS", "address to listen on (default :9201)"),
-    TEXT("web.telemetry-path", f.telemetry_path, "PATH", "must be /metrics"),
+    TEXT("web.telemetry-path", f.telemetry_path, "PATH", "path of metrics, besides /metrics"),
     TEXT("log.level", f.log_level, "LEVEL", "debug, info, warn or error (default info)"),
     TEXT("log.format", f.log_format, "FORM", "logfmt or json (default logfmt)"),
     TEXT("max-read-retries", ignored, "N", "has no effect: reads are repeated as AWS advises"),
