@@ -123,7 +123,8 @@ start(const struct settings *settings, struct config_lists *lists, int flag_coun
     struct server *server;
     enum err e = log_start();
     if (e) return why_set(why, e, "cannot start the log thread: %s", err_word(e));
-    e = server_start(env_real(), settings, lists, flag_count, flag_words, &server, why);
+    struct env *env = companion != NULL ? companion->env : env_real();
+    e = server_start(env, settings, lists, flag_count, flag_words, &server, why);
     if (e == OK && companion != NULL) {
         e = companion->begin(companion->context, why);
         if (e) server_free(server);

@@ -2,10 +2,11 @@
 #ifndef APP_SERVE_H
 #define APP_SERVE_H
 
-#include "base/err.h"
+#include "sys/env.h"
 
 struct serve_companion {
     void *context;
+    struct env *env; /* the server's */
     /* Begins, when the server accepts requests. An error ends the process. */
     enum err (*begin)(void *context, struct why *why);
     /* Ends, before the server does. */
