@@ -146,9 +146,15 @@ static const struct setting table[] = {
      .help = "refuse series without __name__; auto refuses them only in remote write 2.0"},
 
     {"wal.ack", SETTING_CHOICE, FIELD(wal_ack), .fallback = "fsync",
-     .choices = "fsync|written|memory",
+     .choices = "fsync|written|memory|destination",
      .help = "when to acknowledge a write: after fsync, once written to the log file, or once in "
-             "memory; only fsync survives power loss"},
+             "memory; only fsync survives power loss; destination: without a log, once all "
+             "destinations have taken it (storage.mode=none)"},
+    {"wal.ack-timeout", SETTING_DURATION, FIELD(wal_ack_timeout_ms), .fallback = "30s",
+     .min = 3 * SECOND, .max = HOUR,
+     .help =
+         "with wal.ack=destination, the time after which senders give up a write; it is "
+         "answered with 503 2s earlier, and what is not delivered by then is not sent any more"},
     {"wal.segment-bytes", SETTING_BYTES, FIELD(wal_segment_bytes), .fallback = "64MiB", .min = MIB,
      .max = GIB, .help = "size of one segment of the write-ahead log"},
     {"wal.budget", SETTING_BYTES, FIELD(wal_budget_bytes), .fallback = "4GiB", .min = 2 * MIB,
@@ -374,6 +380,11 @@ settings_validate(const struct settings *settings, uint32_t destination_count,
     if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0 && source_count == 0) {
         return why_set(why, ERR_INPUT,
                        "storage.mode=none requires at least one destination or source");
+    }
+    if (settings->wal_ack == ACK_DESTINATION && settings->storage_mode != STORAGE_NONE) {
+        return why_set(why, ERR_INPUT,
+                       "wal.ack=destination requires storage.mode=none: a server that stores "
+                       "samples acknowledges them when they are in its log");
     }
     if (settings->wal_budget_bytes / 2 < settings->wal_segment_bytes) {
         static const struct setting shape = {.type = SETTING_BYTES};

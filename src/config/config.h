@@ -25,7 +25,7 @@ struct rule_settings; /* rules/settings.h */
 struct alerting;      /* notify/settings.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
-enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY };
+enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY, ACK_DESTINATION };
 
 enum {
     SETTING_TEXT_BYTES = 256,
@@ -71,7 +71,8 @@ struct settings {
     uint32_t write_max_series;                    /* 0: no limit; reloadable */
     uint32_t write_max_series_per_metric;         /* 0: no limit; reloadable */
     enum name_rule write_require_name;            /* auto | always | never; reloadable */
-    enum wal_ack_level wal_ack;                   /* fsync | written | memory */
+    enum wal_ack_level wal_ack;                   /* fsync | written | memory | destination */
+    int64_t wal_ack_timeout_ms;                   /* 30s */
     uint64_t wal_segment_bytes;                   /* 64 MiB */
     uint64_t wal_budget_bytes;                    /* 4 GiB; reloadable */
     uint64_t memory_limit_bytes;                  /* 0: 60 % of the machine or its cgroup */

@@ -88,6 +88,7 @@ UNIT_TEST(test_defaults_are_those_the_header_names)
     assert_int_equal(s.write_max_series, 0);
     assert_int_equal(s.write_max_series_per_metric, 0);
     assert_int_equal(s.wal_ack, ACK_FSYNC);
+    assert_int_equal(s.wal_ack_timeout_ms, 30000);
     assert_int_equal(s.wal_segment_bytes, 64 << 20);
     assert_true(s.wal_budget_bytes == 4ull << 30);
     assert_int_equal(s.memory_limit_bytes, 0);
@@ -165,6 +166,7 @@ UNIT_TEST(test_choices_and_yes_or_no_are_exact_words)
     check_setting_number("storage.mode", "none", STORAGE_NONE);
     check_setting_number("wal.ack", "memory", ACK_MEMORY);
     check_setting_number("wal.ack", "written", ACK_WRITTEN);
+    check_setting_number("wal.ack", "destination", ACK_DESTINATION);
     check_setting_number("log.level", "error", LOG_ERROR);
     check_setting_number("log.format", "json", LOG_JSON);
     check_setting_number("tenancy.enabled", "true", 1);
@@ -246,6 +248,13 @@ UNIT_TEST(test_settings_that_disagree_are_refused)
     assert_string_equal(why.text, "storage.mode=none requires at least one destination or source");
     assert_int_equal(settings_validate(&s, 1, 0, &why), OK);
     assert_int_equal(settings_validate(&s, 0, 1, &why), OK);
+    assert_int_equal(flags(&s, &why, "--wal.ack=destination", NULL), OK);
+    assert_int_equal(settings_validate(&s, 1, 0, &why), OK);
+    assert_int_equal(flags(&s, &why, "--storage.mode=local", NULL), OK);
+    assert_int_equal(settings_validate(&s, 1, 0, &why), ERR_INPUT);
+    assert_string_equal(why.text,
+                        "wal.ack=destination requires storage.mode=none: a server that stores "
+                        "samples acknowledges them when they are in its log");
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */

@@ -51,10 +51,51 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
     return e;
 }
 
+/*
+ * Without a log, samples that no sender waits for would be lost: those of rules, and those that a
+ * destination is to get later. A writer of objects or files collects samples for minutes.
+ */
+static enum err
+check_unlogged(const struct config_lists *lists, const struct settings *settings, struct why *why)
+{
+    static const char with[] = "wal.ack=destination";
+    if (lists->rules.tenant_count > 0 || settings->rules_api) {
+        return why_set(why, ERR_INPUT,
+                       "rules cannot be evaluated with %s: their results need a log", with);
+    }
+    if (settings->self_scrape_interval_ms > 0) {
+        return why_set(why, ERR_INPUT,
+                       "self-scrape.interval cannot be set with %s: its samples need a log", with);
+    }
+    for (uint32_t i = 0; i < lists->destinations.count; i++) {
+        const struct destination_settings *d = &lists->destinations.items[i];
+        if (d->type == DESTINATION_S3 || d->type == DESTINATION_FILE) {
+            return why_set(why, ERR_INPUT,
+                           "destination %s: type %s cannot be used with %s: it collects samples "
+                           "for a while before it writes them",
+                           d->name, destination_type_word(d->type), with);
+        }
+        if (d->dry_run) {
+            return why_set(why, ERR_INPUT,
+                           "destination %s: dry_run cannot be used with %s: no sample would reach "
+                           "it",
+                           d->name, with);
+        }
+        if (d->retry.give_up_after_ms > 0) {
+            return why_set(why, ERR_INPUT,
+                           "destination %s: retry.give_up_after cannot be used with %s: "
+                           "wal.ack-timeout decides",
+                           d->name, with);
+        }
+    }
+    return OK;
+}
+
 enum err
 config_lists_check(const struct config_lists *lists, const struct settings *settings,
                    struct why *why)
 {
     enum err e = destinations_check(&lists->destinations, settings->storage_path, why);
+    if (e == OK && settings->wal_ack == ACK_DESTINATION) e = check_unlogged(lists, settings, why);
     return e ? e : sources_check(&lists->sources, settings, &lists->access.given.listeners, why);
 }

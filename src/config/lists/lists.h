@@ -32,7 +32,8 @@ MUST_CHECK enum err config_lists_yaml(const char *file_name, struct bytes text,
                                       const struct settings *settings,
                                       struct config_lists *ret_lists, struct why *why);
 
-/* Applies destinations_check() and sources_check(). */
+/* Applies destinations_check() and sources_check(), and checks what wal.ack=destination excludes.
+ */
 MUST_CHECK enum err config_lists_check(const struct config_lists *lists,
                                        const struct settings *settings, struct why *why);
 

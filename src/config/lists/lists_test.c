@@ -195,6 +195,41 @@ UNIT_TEST(test_the_error_that_a_server_reports_is_always_among_them)
     }
 }
 
+/* Checks what a file with these keys is refused for, with wal.ack=destination. */
+static void
+check_unlogged(const char *text, const char *expected)
+{
+    struct settings settings;
+    struct config_lists lists;
+    struct why why = {""};
+    settings_default(&settings);
+    assert_int_equal(settings_yaml(&settings, "f", bytes_of_text(text), &why), OK);
+    assert_int_equal(config_lists_yaml("f", bytes_of_text(text), &settings, &lists, &why), OK);
+    settings.wal_ack = ACK_DESTINATION;
+    enum err e = config_lists_check(&lists, &settings, &why);
+    assert_int_equal(e, expected == NULL ? OK : ERR_INPUT);
+    if (expected != NULL) assert_non_null(strstr(why.text, expected));
+    config_lists_free(&lists);
+}
+
+UNIT_TEST(test_without_a_log_nothing_may_wait_for_later)
+{
+    check_unlogged("destinations: [{name: a, type: remote_write, url: 'http://h'}]\n", NULL);
+    check_unlogged("rule_files: [a.yml]\n", "rules cannot be evaluated with wal.ack=destination");
+    check_unlogged("rules: {api: true}\n", "rules cannot be evaluated");
+    check_unlogged("self_scrape: {interval: 1m}\n", "self-scrape.interval cannot be set");
+    check_unlogged("destinations: [{name: a, type: file, path: /x}]\n",
+                   "destination a: type file cannot be used with wal.ack=destination");
+    check_unlogged("destinations: [{name: a, type: s3, bucket: bucket, region: r}]\n",
+                   "type s3 cannot");
+    check_unlogged(
+        "destinations: [{name: a, type: remote_write, url: 'http://h', dry_run: true}]\n",
+        "dry_run cannot");
+    check_unlogged("destinations: [{name: a, type: remote_write, url: 'http://h', retry: "
+                   "{give_up_after: 1h}}]\n",
+                   "retry.give_up_after cannot");
+}
+
 int
 main(void)
 {
@@ -205,6 +240,7 @@ main(void)
         cmocka_unit_test(test_invalid_yaml_ends_the_errors),
         cmocka_unit_test(test_the_first_twenty_errors_are_kept_and_all_are_counted),
         cmocka_unit_test(test_the_error_that_a_server_reports_is_always_among_them),
+        cmocka_unit_test(test_without_a_log_nothing_may_wait_for_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
