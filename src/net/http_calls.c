@@ -5,8 +5,8 @@
  * connections belong to the multi handle, which reuses them for any transfer.
  *
  *   IDLE --http_calls_start()--> PENDING --http_calls_poll()--> DONE --http_calls_done()--> SHOWN
- *    ^                              |                                                         |
- *    +---- http_calls_give_up() ----+----------------- next http_calls_done() ----------------+
+ *    ^                              |                            |                            |
+ *    +---- http_calls_give_up() ----+----------------------------+-- next http_calls_done() --+
  *
  * Invariants:
  *
@@ -16,6 +16,7 @@
  * 4. An IDLE transfer has neither headers nor a body: they may hold secrets.
  * 5. The body of an answer is a view of its transfer while that is SHOWN.
  * 6. `body` is at most as long as its call allows.
+ * 7. After http_calls_reset_given_up(), `sockets` has the descriptors that libcurl has open.
  *
  * A stream that has no room pauses its transfer: libcurl reads nothing more from its connection, so
  * that the sender has to wait.
@@ -38,8 +39,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/array.h"
 #include "net/http_answer.h"
 #include "net/http_target.h"
 
@@ -82,6 +86,10 @@ struct http_calls {
     struct transfer *idle;
     uint32_t idle_count;
     struct transfer *shown; /* NULL, or the transfer whose answer the caller has */
+    bool resets;            /* http_calls_reset_given_up(); the rest is for that */
+    bool gives_up;          /* connections that are closed now are reset */
+    int *sockets;           /* descriptors of all connections */
+    uint32_t socket_count, socket_capacity;
 };
 
 static void
@@ -188,6 +196,7 @@ http_calls_free(struct http_calls *calls)
     list_free(calls->idle);
     transfer_free(calls->shown);
     if (calls->multi != NULL) curl_multi_cleanup(calls->multi);
+    array_free(NULL, calls->sockets, calls->socket_capacity);
     mem_free(NULL, calls, sizeof *calls);
 }
 
@@ -254,6 +263,63 @@ on_header(char *line, size_t item, size_t count, void *context)
         begin_stream(t);
     }
     return size;
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+static curl_socket_t
+on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_calls *calls = context;
+    (void)purpose;
+    if (!array_reserve(NULL, &calls->sockets, &calls->socket_capacity, calls->socket_count + 1))
+        return CURL_SOCKET_BAD;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd < 0) return CURL_SOCKET_BAD;
+    calls->sockets[calls->socket_count++] = fd;
+    return fd;
+}
+
+/* Closes a connection. A reset discards what the kernel has not sent. */
+static int
+on_close(void *context, curl_socket_t fd)
+{
+    struct http_calls *calls = context;
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    uint32_t i = 0;
+    while (calls->sockets[i] != fd) {
+        assert(i < calls->socket_count); /* invariant 7 */
+        i++;
+    }
+    calls->sockets[i] = calls->sockets[--calls->socket_count];
+    if (calls->gives_up) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return close(fd);
+}
+
+static void
+set_connection(struct http_calls *calls, CURL *curl)
+{
+    if (!calls->resets) return;
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, calls);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, calls);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+}
+
+void
+http_calls_reset_given_up(struct http_calls *calls)
+{
+    assert(calls->count == 0);
+    calls->resets = true;
+}
+
+void
+http_calls_renew(struct http_calls *calls)
+{
+    for (uint32_t i = 0; i < calls->socket_count; i++) {
+        (void)shutdown(calls->sockets[i], SHUT_RDWR); /* libcurl sees it before it uses one again */
+    }
 }
 
 /* --- a call begins ---------------------------------------------------------------------------- */
@@ -331,6 +397,7 @@ set_all(struct transfer *t)
         curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
         curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)STREAM_PIECE_BYTES);
     }
+    set_connection(t->calls, curl);
     http_target_apply(curl, t->call.target);
     set_method(t);
     return http_target_set_url(curl, t->call.target, t->call.url, &t->connect_to, &t->headers) &&
@@ -434,10 +501,22 @@ calls_wait(struct http_calls *calls, struct pollfd *also, uint32_t count, int wa
 void
 http_calls_poll_also(struct http_calls *calls, struct pollfd *also, uint32_t count, int wait_ms)
 {
-    int running, left;
-    CURLMsg *message;
     bool has_done = calls->done != NULL;
     if (!has_done || count > 0) calls_wait(calls, also, count, has_done ? 0 : wait_ms);
+    http_calls_go_on(calls);
+}
+
+void
+http_calls_wait(struct http_calls *calls, int wait_ms)
+{
+    if (calls->done == NULL) calls_wait(calls, NULL, 0, wait_ms);
+}
+
+void
+http_calls_go_on(struct http_calls *calls)
+{
+    int running, left;
+    CURLMsg *message;
     curl_multi_perform(calls->multi, &running);
     while ((message = curl_multi_info_read(calls->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE) continue;
@@ -465,7 +544,7 @@ http_calls_poll_also(struct http_calls *calls, struct pollfd *also, uint32_t cou
 static void
 give_back(struct http_calls *calls, struct transfer *t)
 {
-    assert(t->state == TRANSFER_PENDING || t->state == TRANSFER_SHOWN);
+    assert(t->state != TRANSFER_IDLE);
     assert(calls->idle_count <= IDLE_MAX); /* invariant 3 */
     lines_free(t->headers);
     curl_slist_free_all(t->connect_to);
@@ -647,7 +726,17 @@ http_calls_give_up(struct http_calls *calls, const void *context)
         *at = t->next;
         assert(calls->count > 0); /* invariant 3 */
         calls->count--;
+        calls->gives_up = calls->resets;
         curl_multi_remove_handle(calls->multi, t->curl);
+        calls->gives_up = false;
+        give_back(calls, t);
+    }
+    for (at = &calls->done; (t = *at) != NULL;) { /* its answer is not wanted any more */
+        if (t->call.context != context) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
         give_back(calls, t);
     }
 }

@@ -108,12 +108,25 @@ MUST_CHECK enum err http_calls_start(struct http_calls *calls, const struct http
                                      struct why *why);
 /* Goes on with the call of that context, whose stream had no room. */
 void http_calls_resume(struct http_calls *calls, const void *context);
-/* Gives up the pending call of that context, and its connection. */
+/* Gives up the call of that context: if it is pending, with its connection; else its answer is not
+ * given. */
 void http_calls_give_up(struct http_calls *calls, const void *context);
+/*
+ * From now on each pending call has a connection of its own, and giving it up resets that: bytes
+ * that the kernel has not sent are discarded, so that a request whose end is among them never
+ * arrives. Before the first call.
+ */
+void http_calls_reset_given_up(struct http_calls *calls);
+/* Ends all connections, so that further calls make new ones: the process was suspended, and their
+ * other ends may be gone. After http_calls_reset_given_up(), while no call is pending. */
+void http_calls_renew(struct http_calls *calls);
 /* Counts pending calls. */
 uint32_t http_calls_count(const struct http_calls *calls);
 /* Waits until something happens, at most `wait_ms`, and goes on with all calls. */
 void http_calls_poll(struct http_calls *calls, int wait_ms);
+/* The two halves of http_calls_poll(): waits, and goes on with all calls. */
+void http_calls_wait(struct http_calls *calls, int wait_ms);
+void http_calls_go_on(struct http_calls *calls);
 /* Like http_calls_poll(), but also returns when one of the descriptors, at most
  * HTTP_CALLS_ALSO_MAX, is ready, and sets their `revents`. */
 void http_calls_poll_also(struct http_calls *calls, struct pollfd *also, uint32_t count,

@@ -395,6 +395,69 @@ wake_soon(void *context)
     return NULL;
 }
 
+/* The player answers one request on a connection, and then holds it open. */
+UNIT_TEST(test_ended_connections_are_not_used_again)
+{
+    static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+                                          "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb"};
+    struct player p;
+    player_start(&p, 2, answers);
+    atomic_store(&p.holds, true);
+    struct http_calls *calls = calls_new();
+    http_calls_reset_given_up(calls);
+    struct http_call call = post_to(p.url, &p);
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_true(bytes_equal_text(wait_for_one(calls).body, "a"));
+    http_calls_renew(calls);
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    assert_true(bytes_equal_text(wait_for_one(calls).body, "b"));
+    http_calls_free(calls);
+    player_stop(&p);
+}
+
+/* The body does not fit into the buffers of the sockets. */
+UNIT_TEST(test_a_request_that_is_given_up_ends_with_a_reset)
+{
+    enum { BODY_BYTES = 32 << 20 };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    char url[64], piece[65536];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", ntohs(address.sin_port));
+    struct http_calls *calls = calls_new();
+    http_calls_reset_given_up(calls);
+    struct http_call call = post_to(url, calls);
+    uint8_t *body = calloc(1, BODY_BYTES);
+    call.body = bytes_of(body, BODY_BYTES);
+    assert_int_equal(http_calls_start(calls, &call, NULL), OK);
+    struct pollfd arrived = {.fd = listener, .events = POLLIN};
+    while (poll(&arrived, 1, 0) == 0) {
+        http_calls_poll(calls, 10);
+    }
+    int fd = accept(listener, NULL, NULL);
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    while (poll(&readable, 1, 0) == 0) {
+        http_calls_poll(calls, 10);
+    }
+    http_calls_give_up(calls, calls);
+    assert_int_equal(http_calls_count(calls), 0);
+    ssize_t got;
+    size_t sum = 0;
+    while ((got = recv(fd, piece, sizeof piece, 0)) > 0) {
+        sum += (size_t)got;
+    }
+    assert_int_equal(got, -1);
+    assert_int_equal(errno, ECONNRESET);
+    assert_in_range(sum, 0, BODY_BYTES - 1);
+    close(fd);
+    close(listener);
+    free(body);
+    http_calls_free(calls);
+}
+
 UNIT_TEST(test_waiting_ends_when_woken)
 {
     struct http_calls *calls = calls_new();
@@ -675,6 +738,8 @@ main(void)
         cmocka_unit_test(test_causes_of_a_missing_answer_are_distinguished),
         cmocka_unit_test(test_a_long_answer_is_cut),
         cmocka_unit_test(test_an_answer_that_exceeds_the_limit_is_a_failure),
+        cmocka_unit_test(test_ended_connections_are_not_used_again),
+        cmocka_unit_test(test_a_request_that_is_given_up_ends_with_a_reset),
         cmocka_unit_test(test_waiting_ends_when_woken),
         cmocka_unit_test(test_waiting_ends_when_a_descriptor_of_others_is_ready),
         cmocka_unit_test(test_methods_without_a_body_have_none),
