@@ -6,6 +6,8 @@
 #include "tsdb/tsdb.h"
 #include "wal/wal.h"
 
+struct write_queue;
+
 struct relay_options {
     struct env *env;
     struct wal *wal;
@@ -17,6 +19,8 @@ struct relay_options {
     const char *instance; /* tsdb_name_id(): prefix of names that only this directory writes */
     const char *user_agent;
     struct relay_guard *guard; /* the destination's guard; outlives the relay */
+    /* Its items come from this queue, not from the log: direct.c. Outlives the relay; or NULL. */
+    struct write_queue *queue;
     /* Unix time and the monotonic clock at one moment, as early as possible in the process: ages
      * are measured from there, whatever the clock does later. 0 for the time of relay_open(). */
     int64_t epoch_ms;

@@ -73,6 +73,7 @@ open_feed(struct relay *r, struct why *why)
 static void
 relay_end_run(struct relay *r)
 {
+    if (relay_is_direct(r)) direct_end(r);
     lanes_end(&r->lanes);
     prepare_end(&r->preparation);
     if (r->writer != NULL) writer_free(r->context.class, r->writer);
@@ -87,6 +88,17 @@ relay_end_run(struct relay *r)
     r->phase = RUN_NONE;
 }
 
+/* A run without a log has no window and no letters. It begins once, and ends with the relay. */
+static enum err
+begin_direct(struct relay *r, struct why *why)
+{
+    r->phase = RUN_ON;
+    enum err e = open_writer(r, why);
+    if (e == OK) e = direct_begin(r, why);
+    if (e) relay_end_run(r);
+    return e;
+}
+
 static enum err
 relay_begin_run(struct relay *r, struct why *why)
 {
@@ -94,6 +106,7 @@ relay_begin_run(struct relay *r, struct why *why)
     assert(r->writer == NULL); /* invariant 1 */
     assert(r->window == NULL);
     assert(r->letters.files == NULL);
+    if (relay_is_direct(r)) return begin_direct(r, why);
     guard_follow(r->context.options.guard, &r->state);
     r->phase = RUN_ON;
     enum err e = window_new(r->context.options.memory, r->state.cursor, &r->window);
@@ -167,6 +180,11 @@ join_parts(struct relay *r)
         .breaker = &r->breaker,
         .sent = &r->sent,
     };
+    if (relay_is_direct(r)) {
+        queue_reader_init(&r->direct.reader, c);
+        r->settling.queue = &r->direct.reader;
+        r->breaker.senders_wait = true;
+    }
     prepare_init(&r->preparation, c, &r->breaker, &r->lanes.throttle);
     lanes_init(&r->lanes, &r->settling, &r->preparation, &r->rates);
 }
@@ -187,9 +205,9 @@ relay_open(const struct relay_options *options, struct relay **ret_relay, struct
     c->class = options->writer;
     join_parts(r);
     enum err e = path_in(c->dir, sizeof c->dir, options->dir, settings->name, why);
-    bool is_new = e == OK && !settings->dry_run &&
+    bool is_new = e == OK && !settings->dry_run && !relay_is_direct(r) &&
                   relay_directory_look(options->env, c->dir, NULL) == ERR_MISSING;
-    if (e == OK) e = relay_load_state(r, why);
+    if (e == OK && !relay_is_direct(r)) e = relay_load_state(r, why);
     if (e == OK && is_new) note_new(r);
     if (e == OK) e = selection_new(settings, &c->selection, why);
     if (e == OK)
@@ -208,6 +226,7 @@ void
 relay_free(struct relay *r)
 {
     if (r == NULL) return;
+    if (relay_is_direct(r) && r->phase != RUN_NONE) relay_end_run(r); /* while it can be woken */
     http_calls_free(r->context.http);
     if (r->phase != RUN_NONE) relay_end_run(r);
     selection_free(r->context.selection);
@@ -244,9 +263,8 @@ read_on(struct relay *r)
     return (!r->stopping && account_read_ahead(&r->account, &r->state, paused)) || more;
 }
 
-/* The time until something is due, in milliseconds; new samples may come earlier. */
-static int
-idle_ms(struct relay *r)
+int
+relay_idle_ms(const struct relay *r)
 {
     int64_t now_ns = relay_now_ns(&r->context), next_ns = now_ns + POLL_MS * NS_PER_MS;
     int64_t lanes_ns = lanes_next_ns(&r->lanes);
@@ -257,6 +275,7 @@ idle_ms(struct relay *r)
 int
 relay_step(struct relay *r)
 {
+    if (relay_is_direct(r)) return direct_step(r);
     watch_take_wish(r);
     if (r->phase == RUN_NONE && !run(r)) return RUN_AGAIN_MS;
     struct http_call_answer answer;
@@ -273,7 +292,7 @@ relay_step(struct relay *r)
     lanes_send(&r->lanes);
     save_if_due(r);
     watch_publish(r);
-    int wait_ms = more || r->lanes.has_room ? 0 : idle_ms(r);
+    int wait_ms = more || r->lanes.has_room ? 0 : relay_idle_ms(r);
     if (!r->stopping) catch_up(r);
     return r->phase == RUN_NONE ? 0 : wait_ms;
 }
@@ -281,7 +300,10 @@ relay_step(struct relay *r)
 void
 relay_wait(struct relay *r, int wait_ms)
 {
-    http_calls_poll(r->context.http, wait_ms);
+    if (relay_is_direct(r))
+        direct_wait(r, wait_ms);
+    else
+        http_calls_poll(r->context.http, wait_ms);
 }
 
 void
@@ -312,6 +334,10 @@ enum err
 relay_close(struct relay *r, struct why *why)
 {
     enum err e = OK, saved = OK;
+    if (relay_is_direct(r)) {
+        relay_free(r);
+        return OK;
+    }
     if (r->context.settings->dry_run) {
         const struct sent *sent = &r->sent;
         log_info("relay: dry run ended, it would have sent",

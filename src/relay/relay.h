@@ -13,6 +13,9 @@
  *
  * It starts no thread: relay_step() does what can be done at once and says when to call it again.
  *
+ * With options.queue there is no log: items come from writes whose senders wait, nothing is
+ * durable, and what is refused goes to the sender (direct.c).
+ *
  * Threads: one steps; relay_status(), relay_wish() and relay_wake() may be called from any.
  */
 #ifndef RELAY_RELAY_H

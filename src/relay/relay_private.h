@@ -14,6 +14,7 @@
 #include "relay/feed/feed.h"
 #include "relay/lane/lane.h"
 #include "relay/letters/letters.h"
+#include "relay/queue/queue_reader.h"
 #include "relay/relay.h"
 #include "relay/state/account.h"
 #include "relay/state/saving.h"
@@ -23,6 +24,13 @@ enum run_phase {
     RUN_NONE,
     RUN_ON,
     RUN_LEAVING, /* nothing new is sent: the run ends as soon as no request is pending */
+};
+
+/* What a destination has whose items come from a queue. */
+struct direct {
+    struct queue_reader reader;
+    int64_t looked_ns; /* monotonic time at which the clocks were read last; 0: never */
+    int64_t ahead_ms;  /* Unix time then, without the monotonic time */
 };
 
 struct relay {
@@ -50,6 +58,7 @@ struct relay {
     struct settling settling;
     struct preparation preparation;
     struct lanes lanes;
+    struct direct direct; /* instead of window, feed, account and letters, with options.queue */
 };
 
 /* --- relay.c ---------------------------------------------------------------------------------- */
@@ -60,6 +69,8 @@ bool relay_is_paused(const struct relay *r);
 void relay_leave_run(struct relay *r, bool leaves);
 /* Ends the run; the next step begins another one from the state. No request may be pending. */
 void relay_run_again(struct relay *r);
+/* The time until something is due, in milliseconds; new samples may come earlier. */
+int relay_idle_ms(const struct relay *r);
 
 /* --- begin.c ---------------------------------------------------------------------------------- */
 
@@ -73,6 +84,22 @@ MUST_CHECK enum err relay_load_state(struct relay *r, struct why *why);
 bool pump_items(struct relay *r);
 /* Does the same for dead letters that are sent again. */
 void pump_letters(struct relay *r);
+
+/* --- direct.c --------------------------------------------------------------------------------- */
+
+/* True if its items come from a queue: then its run is direct, and nothing of it is durable. */
+static inline bool
+relay_is_direct(const struct relay *r)
+{
+    return r->context.options.queue != NULL;
+}
+/* Begins to take writes from the queue. ERR_NOMEM. */
+MUST_CHECK enum err direct_begin(struct relay *r, struct why *why);
+/* Gives up pending requests, and lets go of all writes. */
+void direct_end(struct relay *r);
+/* As relay_step() and relay_wait(). */
+int direct_step(struct relay *r);
+void direct_wait(struct relay *r, int wait_ms);
 
 /* --- save.c ----------------------------------------------------------------------------------- */
 

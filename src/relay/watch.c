@@ -87,15 +87,11 @@ publish_account(const struct relay *r, struct relay_status *s)
     s->repeats_total = r->watch.left_repeats;
 }
 
-void
-watch_publish(struct relay *r)
+/* The account and the lag of a destination that reads the log. */
+static void
+publish_log(struct relay *r, struct relay_status *s)
 {
     const struct relay_context *c = &r->context;
-    struct relay_status *s = &r->watch.now;
-    s->state = state_word(r);
-    memcpy(s->error, r->breaker.error, sizeof s->error);
-    s->error_ms = r->breaker.error_ms;
-    s->delivered_ms = r->breaker.delivered_ms;
     publish_account(r, s);
     /* A difference is an alarm; it is part of the saved state, and stays until it is explained. */
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
@@ -121,6 +117,37 @@ watch_publish(struct relay *r)
     s->behind_ms = oldest_ms == 0 ? 0 : now_ms - oldest_ms;
     s->full =
         c->options.tsdb == NULL && c->settings->on_full == ON_FULL_BLOCK && catch_up_is_due(r);
+}
+
+/* The account and the lag of a destination that takes writes from a queue. */
+static void
+publish_queue(const struct relay *r, struct relay_status *s)
+{
+    const struct queue_reader *reader = &r->direct.reader;
+    int64_t oldest_ms = queue_reader_oldest_ms(reader);
+    s->fates = reader->fates;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        uint64_t counted = fates_settled(&s->fates, kind) + s->fates.count[kind][FATE_OPEN];
+        s->taken[kind] = s->shown.taken[kind] = reader->taken[kind];
+        s->difference[kind] = (int64_t)(reader->taken[kind] - counted);
+    }
+    s->shown.fates = s->fates;
+    s->behind_ms = oldest_ms == 0 ? 0 : env_realtime_ms(r->context.options.env) - oldest_ms;
+}
+
+void
+watch_publish(struct relay *r)
+{
+    const struct relay_context *c = &r->context;
+    struct relay_status *s = &r->watch.now;
+    s->state = state_word(r);
+    memcpy(s->error, r->breaker.error, sizeof s->error);
+    s->error_ms = r->breaker.error_ms;
+    s->delivered_ms = r->breaker.delivered_ms;
+    if (relay_is_direct(r))
+        publish_queue(r, s);
+    else
+        publish_log(r, s);
     int64_t since_ms = s->dry.since_ms;
     s->calls_total = r->sent.calls;
     s->calls_failed_total = r->breaker.failed_total;
@@ -163,6 +190,7 @@ relay_status(struct relay *r, struct relay_status *ret_status)
     lock_take(&r->watch.lock);
     *ret_status = r->watch.status;
     lock_drop(&r->watch.lock);
+    if (relay_is_direct(r)) return;
     /* Includes what was written since the last step: a lag of 0 means that nothing is queued. */
     ret_status->behind_bytes = wal_bytes_from(r->context.options.wal, ret_status->cursor_pos);
 }

@@ -165,7 +165,7 @@ breaker_judged(struct breaker *b, uint32_t judged, uint32_t refused, const char 
     for (unsigned i = 0; i < REFUSALS_SLOTS; i++) {
         sum += b->refusals[i];
     }
-    if (sum <= REFUSALS_MAX || b->state != BREAKER_CLOSED) return;
+    if (sum <= REFUSALS_MAX || b->state != BREAKER_CLOSED || b->senders_wait) return;
     trip(b, BREAKER_REFUSING, reason, answer);
     log_error("relay: destination refuses most samples, sending only one every 10 s until it "
               "accepts them",
@@ -178,7 +178,7 @@ breaker_call_refused(struct breaker *b, uint32_t samples, const char *reason, co
     b->calls_refused++;
     b->samples_refused += samples;
     if (b->calls_refused < CALLS_REFUSED_MAX || b->samples_refused < REFUSALS_WINDOW) return;
-    if (b->state != BREAKER_CLOSED) return;
+    if (b->state != BREAKER_CLOSED || b->senders_wait) return;
     trip(b, BREAKER_REFUSING, reason, answer);
     log_error("relay: every request is refused permanently, keeping unsent samples until the "
               "destination accepts one",

@@ -29,8 +29,9 @@ struct breaker {
     struct env *env;
     const char *name; /* name of the destination */
     enum breaker_state state;
-    bool failing;     /* the last attempt failed */
-    int64_t probe_ns; /* monotonic time of the next probe; not used while closed */
+    bool failing;      /* the last attempt failed */
+    bool senders_wait; /* refusals are answers to senders, and may be most: never REFUSING */
+    int64_t probe_ns;  /* monotonic time of the next probe; not used while closed */
 
     uint32_t good_probes;
     uint32_t refusals[REFUSALS_SLOTS];

@@ -90,6 +90,13 @@ isolate_begin(struct isolate *is, uint32_t count)
     is->delivered_count = is->refused_count = 0;
 }
 
+void
+isolate_abandon(struct isolate *is)
+{
+    is->count = 0;
+    forget_keys(is);
+}
+
 bool
 isolate_is_done(const struct isolate *is)
 {

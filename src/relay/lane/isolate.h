@@ -77,6 +77,8 @@ void isolate_fini(struct isolate *isolate);
 
 /* Begins a call of `count` items, at least 1, as one piece. The call before it is done. */
 void isolate_begin(struct isolate *isolate, uint32_t count);
+/* Ends a call with pieces that are not settled: it is done. */
+void isolate_abandon(struct isolate *isolate);
 /* True if no piece is left. */
 bool isolate_is_done(const struct isolate *isolate);
 /*

@@ -65,6 +65,7 @@ call_clear(struct lanes *l, struct call *call)
     call->samples = 0;
     call->suspects = 0;
     call->sealed = false;
+    call->stale = false;
     series_seen_clear(&call->seen);
 }
 
@@ -212,7 +213,7 @@ lane_rotate(struct lanes *l, struct lane *lane)
     struct attempt *a = &lane->attempts[0];
     assert(a->phase == ATTEMPT_FREE); /* invariant 2 */
     a->phase = ATTEMPT_READY;
-    a->built = true;
+    a->built = !call->stale;
     a->ambiguous = false;
     a->agains = 0;
     isolate_next(&lane->pieces)->taken = a->number;
@@ -584,6 +585,158 @@ lanes_end(struct lanes *l)
     }
     suspects_fini(&l->suspects, l->context->options.memory);
     memset(&l->class, 0, sizeof *l - offsetof(struct lanes, class));
+}
+
+/* --- items that are dropped ------------------------------------------------------------------- */
+
+/* Removes dropped items from a list. Returns the number of those that stay. */
+static uint32_t
+remove_dropped(const struct lanes *l, struct call_item *items, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!queue_reader_is_dropped(l->settling->queue, items[i].record)) items[kept++] = items[i];
+    }
+    return kept;
+}
+
+/* Counts the items of a call again, some of which were removed. */
+static void
+recount(struct call *call, uint32_t count)
+{
+    call->count = count;
+    call->samples = call->suspects = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        call->samples += call->items[i].count;
+        call->suspects += call->items[i].suspect;
+    }
+    call->stale = true;
+}
+
+/* Removes dropped items from a call that is not being sent. */
+static void
+forget_unsent(struct lanes *l, struct call *call)
+{
+    uint32_t kept = remove_dropped(l, call->items, call->count);
+    if (kept == call->count) return;
+    if (kept > 0)
+        recount(call, kept);
+    else
+        call_clear(l, call);
+}
+
+/* Removes queued calls that have no item left. */
+static void
+close_ranks(struct lanes *l, struct lane *lane)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < lane->queued; i++) {
+        if (lane->queue[i].count > 0) {
+            if (kept < i) swap(&lane->queue[kept], &lane->queue[i]);
+            kept++;
+            continue;
+        }
+        assert(lane->queue[i].bytes <= l->queued_bytes); /* invariant 4 */
+        l->queued_bytes -= lane->queue[i].bytes;
+        lane->queue[i].bytes = 0;
+    }
+    lane->queued = kept;
+}
+
+/* Moves the unsettled items of the call being sent to its begin. Returns their number. */
+static uint32_t
+gather_unsettled(struct lane *lane)
+{
+    struct call *call = &lane->sending;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < lane->pieces.count; i++) {
+        const struct call_piece *p = &lane->pieces.pieces[i];
+        for (uint32_t k = p->from; k < p->to; k++) {
+            if (call->items[k].count > 0) call->items[kept++] = call->items[k];
+        }
+    }
+    return kept;
+}
+
+/* True if an unsettled item of the call being sent is dropped. */
+static bool
+sends_dropped(const struct lanes *l, const struct lane *lane)
+{
+    for (uint32_t i = 0; i < lane->pieces.count; i++) {
+        const struct call_piece *p = &lane->pieces.pieces[i];
+        for (uint32_t k = p->from; k < p->to; k++) {
+            uint64_t record = lane->sending.items[k].record;
+            if (queue_reader_is_dropped(l->settling->queue, record)) return true;
+        }
+    }
+    return false;
+}
+
+/* Gives up a request without an answer. */
+static void
+give_up(struct lanes *l, struct attempt *a)
+{
+    assert(l->pending > 0); /* invariant 3 */
+    http_calls_give_up(l->context->http, a);
+    l->pending--;
+    a->phase = ATTEMPT_READY;
+    a->ambiguous = true;
+}
+
+/* Begins the call being sent again, with the unsettled items that are not dropped. */
+static void
+forget_sending(struct lanes *l, struct lane *lane)
+{
+    struct call *call = &lane->sending;
+    bool ambiguous = false;
+    if (!sends_dropped(l, lane)) return;
+    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
+        struct attempt *a = &lane->attempts[i];
+        if (a->phase == ATTEMPT_PENDING) give_up(l, a);
+        ambiguous |= a->phase != ATTEMPT_FREE && a->ambiguous;
+        lane_end_attempt(l, a);
+    }
+    uint32_t kept = remove_dropped(l, call->items, gather_unsettled(lane));
+    isolate_abandon(&lane->pieces);
+    if (kept == 0) {
+        call_clear(l, call);
+        return;
+    }
+    recount(call, kept);
+    isolate_begin(&lane->pieces, kept);
+    struct attempt *a = &lane->attempts[0];
+    a->phase = ATTEMPT_READY;
+    a->built = false;
+    a->ambiguous = ambiguous;
+    a->agains = 0;
+    isolate_next(&lane->pieces)->taken = a->number;
+}
+
+void
+lanes_forget_dropped(struct lanes *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct lane *lane = &l->all[i];
+        forget_unsent(l, &lane->filling);
+        for (uint32_t k = 0; k < lane->queued; k++) {
+            forget_unsent(l, &lane->queue[k]);
+        }
+        close_ranks(l, lane);
+        forget_sending(l, lane);
+    }
+}
+
+void
+lanes_again(struct lanes *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        struct lane *lane = &l->all[i];
+        lane->pause = (struct backoff){0};
+        for (uint32_t k = 0; k < ATTEMPTS_MAX; k++) {
+            if (lane->attempts[k].phase == ATTEMPT_PENDING) give_up(l, &lane->attempts[k]);
+        }
+    }
+    l->throttle.pause = (struct backoff){0};
 }
 
 #ifdef LOCK_CHECK

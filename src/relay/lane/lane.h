@@ -40,6 +40,7 @@ struct call {
     struct series_seen seen; /* its series; only where it may have one sample of each */
     int64_t first_ns;        /* monotonic time at which the first item was added */
     bool sealed;             /* nothing more is added */
+    bool stale;              /* the body has items that the call lacks: it must be rebuilt */
 };
 
 enum attempt_phase {
@@ -124,6 +125,12 @@ void lanes_send(struct lanes *lanes);
 /* Takes the response to an attempt's request. */
 void lanes_answered(struct lanes *lanes, struct attempt *attempt,
                     const struct http_call_answer *answer);
+/* Dropped items (queue_reader_is_dropped()) leave all calls. A pending request with one is given
+ * up, and the others of its call are sent again: their outcome is unknown. */
+void lanes_forget_dropped(struct lanes *lanes);
+/* The process was suspended: the outcome of pending requests is unknown, which are sent again at
+ * once, and pauses are over. */
+void lanes_again(struct lanes *lanes);
 /* The state was saved: attempts that waited for it may be sent. */
 void lanes_saved(struct lanes *lanes);
 /* True if no lane of the log has an item. */

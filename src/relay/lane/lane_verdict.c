@@ -273,7 +273,8 @@ bury(struct lanes *l, struct attempt *a, const char *reason, const char *answer)
 static bool
 keeps(const struct lanes *l, const struct attempt *a)
 {
-    return l->breaker->state == BREAKER_REFUSING && lane_piece_samples(a->lane, piece_of(a)) > 1;
+    return l->breaker->state == BREAKER_REFUSING && !settle_answers(l->settling) &&
+           lane_piece_samples(a->lane, piece_of(a)) > 1;
 }
 
 /* All of the piece is refused permanently. */

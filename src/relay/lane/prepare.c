@@ -160,6 +160,14 @@ prepare_end(struct preparation *p)
 }
 
 void
+prepare_again(struct preparation *p)
+{
+    http_calls_give_up(p->context->http, p);
+    p->pending = PREPARE_NONE;
+    p->pause = (struct backoff){0};
+}
+
+void
 prepare_hold(struct preparation *p, bool is_held)
 {
     p->is_held = is_held;

@@ -47,6 +47,8 @@ void prepare_init(struct preparation *preparation, const struct relay_context *c
 void prepare_begin(struct preparation *preparation, struct writer *writer,
                    const struct writer_limits *limits);
 void prepare_end(struct preparation *preparation);
+/* The process was suspended: a pending request is given up, and pauses are over. */
+void prepare_again(struct preparation *preparation);
 /* From now on nothing may be sent, or something may. */
 void prepare_hold(struct preparation *preparation, bool is_held);
 /* True if calls may be sent: nothing holds them, and nothing must be prepared first. Begins a

@@ -19,6 +19,7 @@ enum err
 settle_load(struct settling *s, uint64_t record, uint32_t index, struct item *ret_item,
             struct why *why)
 {
+    if (s->queue != NULL) return queue_reader_load(s->queue, record, index, ret_item);
     if (record == REPLAY_RECORD) return letters_replay_load(s->letters, index, ret_item, why);
     return feed_load(s->feed, window_place(s->window, record).pos, index, ret_item, why);
 }
@@ -26,7 +27,7 @@ settle_load(struct settling *s, uint64_t record, uint32_t index, struct item *re
 bool
 settle_is_lost(struct settling *s, const struct call_item *at, enum err e)
 {
-    if (e != ERR_MISSING && e != ERR_CORRUPT) return false;
+    if (s->queue != NULL || (e != ERR_MISSING && e != ERR_CORRUPT)) return false;
     if (at->record == REPLAY_RECORD || feed_reads_store(s->feed)) return false;
     return !feed_gets_again(s->feed, window_place(s->window, at->record).pos, e);
 }
@@ -43,9 +44,26 @@ identity(const struct settling *s, uint64_t record, uint32_t index, uint64_t *re
     *ret_index = 0;
 }
 
+/* Settles items of the queue, whose senders are told what was refused. */
+static void
+settle_queued(struct settling *s, const struct call_item *at, uint8_t fate)
+{
+    bool too_old = fate == FATE_DROPPED + DROP_OUTSIDE_TABLE_RETENTION;
+    for (uint32_t i = 0; i < at->count && too_old; i++) {
+        queue_reader_refuse(s->queue, at->record, at->index + i,
+                            drop_word(DROP_OUTSIDE_TABLE_RETENTION),
+                            "the sample is too old for the table");
+    }
+    if (!too_old) queue_reader_settle(s->queue, at->record, at->index, at->count, fate);
+}
+
 enum err
 settle_item(struct settling *s, const struct call_item *at, uint8_t fate)
 {
+    if (s->queue != NULL) {
+        settle_queued(s, at, fate);
+        return OK;
+    }
     if (at->record == REPLAY_RECORD) {
         return letters_replay_settle(s->letters, at->index, at->count, fate == FATE_DELIVERED,
                                      "damaged", "");
@@ -77,6 +95,10 @@ settle_bury(struct settling *s, const struct call_item *at, const struct item *i
     bool drop =
         why_buried == BURY_UNREPRESENTABLE && settings->unrepresentable == UNREPRESENTABLE_DROP;
     if (drop) return settle_item(s, at, FATE_DROPPED + DROP_UNREPRESENTABLE);
+    if (s->queue != NULL) {
+        queue_reader_refuse(s->queue, at->record, at->index, reason, answer);
+        return OK;
+    }
     if (settings->dry_run) {
         s->sent->dry.unrepresentable++;
         return settle_item(s, at, FATE_NOT_TAKEN);

@@ -1,6 +1,7 @@
 /*
- * settle.h - reads and settles the items of calls, wherever they come from: the log, the store, or
- * dead letters that are sent again. Lanes reach feed, window and letters only through it.
+ * settle.h - reads and settles the items of calls, wherever they come from: the log, the store,
+ * dead letters that are sent again, or the queue of writes whose senders wait. Lanes reach feed,
+ * window, letters and queue only through it.
  *
  * Owner: the relay. Only settle.c writes the fields.
  *
@@ -14,6 +15,7 @@
 #include "relay/lane/isolate.h"
 #include "relay/lane/sent.h"
 #include "relay/letters/letters.h"
+#include "relay/queue/queue_reader.h"
 #include "relay/state/window.h"
 
 /* call_item.record of replayed letters; their index is that of letters_replay_next(). */
@@ -26,7 +28,8 @@ struct settling {
     struct saving *saving;
     struct breaker *breaker;
     struct sent *sent;
-    struct window *window; /* window of the run */
+    struct queue_reader *queue; /* all items are from it, and the next is not used; or NULL */
+    struct window *window;      /* window of the run */
 };
 
 /* Begin and end a run. */
@@ -38,6 +41,14 @@ static inline bool
 settle_reads_store(const struct settling *settling)
 {
     return feed_reads_store(settling->feed);
+}
+
+/* True if senders wait for what becomes of their items: refusals go to them, and until an item is
+ * over there is nobody else to give it up. */
+static inline bool
+settle_answers(const struct settling *settling)
+{
+    return settling->queue != NULL;
 }
 
 /* Reads again item `index` of a record. ERR_MISSING: the log no longer has it, or the letter is

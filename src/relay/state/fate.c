@@ -29,6 +29,8 @@ drop_word(enum drop reason)
         [DROP_SUPERSEDED] = "superseded",
         [DROP_OUTSIDE_TABLE_RETENTION] = "outside_table_retention",
         [DROP_BY_OPERATOR] = "operator",
+        [DROP_REFUSED] = "refused",
+        [DROP_WITHDRAWN] = "withdrawn",
     };
     assert(reason < DROP_COUNT);
     return words[reason];

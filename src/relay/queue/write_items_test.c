@@ -1,0 +1,143 @@
+/* write_items_test.c - the items of a write request, and what is refused of it. */
+#include "lib/test.h"
+
+#include "lib/tsdb/tsdb_machine.h"
+#include "relay/queue/write_items.h"
+
+static struct write_items items;
+static struct ingest_result result;
+static struct budget memory;
+
+static const struct write_rules rules = {
+    .labels = {.count_max = 4, .name_bytes_max = 16, .value_bytes_max = 16},
+    .require_name = NAME_AUTO,
+    .max_future_ms = 1000,
+};
+
+/* Makes the items of a request at time 5000. The request is closed. */
+static enum err
+make(struct rq *rq, uint64_t bytes_max)
+{
+    struct buf message;
+    struct rw_request request;
+    rq_close(rq);
+    buf_init(&message, NULL, 1 << 20);
+    if (rq->version == RW_V2) buf_put_bytes(&message, buf_bytes(&rq->symbols));
+    buf_put_bytes(&message, buf_bytes(&rq->out));
+    budget_init(&memory, "items", 0, NULL);
+    must(rw_request_init(&request, NULL));
+    must(rw_decode(&request, rq->version, buf_bytes(&message), 0, NULL));
+    enum err e = write_items_init(&items, &memory, bytes_max, &rules, 5000, bytes_of_text("t"),
+                                  &request, &result);
+    rw_request_fini(&request); /* the items are copies */
+    buf_fini(&message);
+    rq_fini(rq);
+    return e;
+}
+
+static void
+end(void)
+{
+    write_items_fini(&items);
+    assert_int_equal(budget_used(&memory), 0);
+}
+
+UNIT_TEST(test_every_kind_of_item_is_copied)
+{
+    struct rq rq;
+    struct item item;
+    struct histogram h = {.kind = SAMPLE_HISTOGRAM_FLOAT, .sum_bits = double_bits(3)};
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "z=1,__name__=m");
+    rq_float(&rq, 1000, double_bits(7), 0);
+    rq_histogram(&rq, 2000, &h, 0);
+    rq_exemplar(&rq, 3000, double_bits(8), "trace=x");
+    rq_metadata(&rq, METRIC_COUNTER, "m", "help", "s");
+    must(make(&rq, 1 << 20));
+    assert_int_equal(items.count, 4);
+    write_items_item(&items, 0, &item);
+    assert_int_equal(item.kind, ITEM_FLOAT);
+    assert_int_equal(item.t_ms, 1000);
+    assert_int_equal(item.arrival_ms, 5000);
+    assert_true(bytes_equal_text(item.tenant, "t"));
+    assert_true(labels_valid(item.labels)); /* sorted */
+    assert_true(bytes_equal_text(labels_get(item.labels, bytes_of_text("z")), "1"));
+    uint64_t hash = item.series_hash;
+    write_items_item(&items, 1, &item);
+    assert_int_equal(item.kind, ITEM_HISTOGRAM);
+    assert_true(item.histogram->sum_bits == double_bits(3));
+    assert_true(item.series_hash == hash);
+    write_items_item(&items, 2, &item);
+    assert_int_equal(item.kind, ITEM_EXEMPLAR);
+    assert_true(bytes_equal_text(labels_get(item.exemplar_labels, bytes_of_text("trace")), "x"));
+    write_items_item(&items, 3, &item);
+    assert_int_equal(item.kind, ITEM_METADATA);
+    assert_true(bytes_equal_text(item.help, "help"));
+    assert_int_equal(result.written[LEDGER_FLOAT], 1);
+    assert_true(ingest_result_is_success(&result));
+    end();
+}
+
+UNIT_TEST(test_items_beyond_the_limits_are_counted_and_named)
+{
+    struct rq rq;
+    struct ledger ledger = {0};
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m");
+    rq_float(&rq, 1000, double_bits(1), 0);
+    rq_float(&rq, 6001, double_bits(2), 0);
+    rq_series(&rq, "__name__=m,a=1,b=2,c=3,d=4");
+    rq_float(&rq, 1000, double_bits(3), 0);
+    rq_series(&rq, "__name__=m,a=12345678901234567");
+    rq_float(&rq, 1000, double_bits(4), 0);
+    must(make(&rq, 1 << 20));
+    assert_int_equal(items.count, 1);
+    assert_int_equal(result.written[LEDGER_FLOAT], 1);
+    assert_int_equal(result.rejected[LEDGER_FLOAT], 3);
+    assert_int_equal(result.rejected_for[REJECT_TOO_FAR_IN_FUTURE], 1);
+    assert_int_equal(result.rejected_for[REJECT_LABEL_LIMIT], 1);
+    assert_int_equal(result.rejected_for[REJECT_VALUE_TOO_LONG], 1);
+    assert_ptr_equal(strstr(result.text, "refused: 1 "), result.text);
+    assert_non_null(strstr(result.text, "; too_far_in_future at 6001: {__name__=\"m\"}"));
+    write_items_count(&items, &ledger);
+    assert_int_equal(ledger.count[LEDGER_FLOAT][LEDGER_RECEIVED], 4);
+    assert_int_equal(ledger.count[LEDGER_FLOAT][LEDGER_PASSED_ON], 1);
+    assert_true(ledger_balances(&ledger));
+    end();
+}
+
+UNIT_TEST(test_remote_write_2_needs_a_name)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V2);
+    rq_series(&rq, "a=1");
+    rq_float(&rq, 1000, double_bits(1), 0);
+    must(make(&rq, 1 << 20));
+    assert_int_equal(items.count, 0);
+    assert_int_equal(result.rejected_for[REJECT_MISSING_NAME], 1);
+    end();
+}
+
+UNIT_TEST(test_a_request_beyond_the_limit_of_memory_gets_none)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    for (unsigned i = 0; i < 200; i++) {
+        rq_series(&rq, "__name__=m,a=1");
+        rq_float(&rq, 1000, double_bits(i), 0);
+    }
+    assert_int_equal(make(&rq, 4096), ERR_NOMEM);
+    end();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_kind_of_item_is_copied),
+        cmocka_unit_test(test_items_beyond_the_limits_are_counted_and_named),
+        cmocka_unit_test(test_remote_write_2_needs_a_name),
+        cmocka_unit_test(test_a_request_beyond_the_limit_of_memory_gets_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,418 @@
+/*
+ * write_queue.c - see write_queue.h.
+ *
+ * Invariants:
+ * 1. A write is in the list from write_queue_put() until its last part ends; then `done` is called,
+ *    once, and the write is freed.
+ * 2. `open_parts` of a write is the number of slots that have not ended their part: of those that
+ *    existed when it was put. It is above 0 in the list.
+ * 3. A write is done with OK only if no part was let go.
+ * 4. `to_take` of a slot is the first write after those that it took, all of which came after it
+ *    joined; NULL if there is none. A write in the list that a slot has not ended is one that it
+ * took, or is `to_take` or after it.
+ * 5. waiting.writes, .samples and .bytes are the sums over the list.
+ */
+#include "relay/queue/write_queue.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backend/settings.h"
+
+enum {
+    ANSWER_MS = 2000, /* a write is over so long before its sender gives up */
+    WRITE_BYTES_MIN = 512,
+};
+
+/* A write, as the queue knows it. */
+struct waiting_write {
+    struct queued_write shown;
+    _Atomic bool over; /* set once, when the first destination lets go */
+
+    /* Under the queue's lock. */
+    struct waiting_write *next, *before;
+    void *waiter;
+    struct ingest_result result;
+    uint32_t open_parts;
+    bool left;                                    /* a part was let go */
+    char left_by[DESTINATION_NAME_BYTES_MAX + 1]; /* the first destination that did */
+    uint64_t refused[ITEM_KIND_COUNT];            /* the most of one destination */
+    uint64_t samples;                             /* floats and histograms */
+    uint64_t bytes;
+};
+
+struct write_slot {
+    struct write_queue *queue;
+    struct write_slot *next;
+    const char *name;
+    void (*wake)(void *context);
+    void *context;
+    struct waiting_write *to_take;
+};
+
+enum queue_outcome { CONFIRMED, REFUSED, EXPIRED, OUTCOMES };
+
+struct write_queue {
+    struct write_queue_options options;
+    struct budget memory;
+
+    struct lock lock; /* LOCK_RANK_QUEUE; guards the rest */
+    struct write_rules rules;
+    uint32_t expected;
+    struct write_slot *slots;
+    uint32_t slot_count;
+    struct cond joined; /* a destination has got a slot */
+    struct waiting_write *first, *last;
+    struct {
+        uint64_t writes, samples, bytes;
+    } waiting;
+    uint64_t writes_total[OUTCOMES]; /* refused: in part or as a whole */
+    uint64_t samples_total[OUTCOMES];
+};
+
+enum err
+write_queue_new(const struct write_queue_options *options, struct write_queue **ret_queue)
+{
+    struct write_queue *q = mem_new(NULL, sizeof *q);
+    if (q == NULL) return ERR_NOMEM;
+    q->options = *options;
+    budget_init(&q->memory, "waiting_writes", options->bytes_max, options->memory);
+    lock_init(&q->lock, LOCK_RANK_QUEUE);
+    cond_init(&q->joined);
+    *ret_queue = q;
+    return OK;
+}
+
+void
+write_queue_free(struct write_queue *q)
+{
+    if (q == NULL) return;
+    assert(q->first == NULL);
+    assert(q->slots == NULL);
+    cond_fini(&q->joined);
+    lock_fini(&q->lock);
+    mem_free(NULL, q, sizeof *q);
+}
+
+void
+write_queue_set_rules(struct write_queue *q, const struct write_rules *rules)
+{
+    lock_take(&q->lock);
+    q->rules = *rules;
+    lock_drop(&q->lock);
+}
+
+void
+write_queue_expect(struct write_queue *q, uint32_t destinations)
+{
+    lock_take(&q->lock);
+    q->expected = destinations;
+    lock_drop(&q->lock);
+}
+
+void
+write_queue_await(struct write_queue *q, int64_t until_ns)
+{
+    lock_take(&q->lock);
+    while (q->slot_count < q->expected && env_monotonic_ns(q->options.env) < until_ns) {
+        cond_wait_until(&q->joined, &q->lock, until_ns);
+    }
+    lock_drop(&q->lock);
+}
+
+/* --- putting ---------------------------------------------------------------------------------- */
+
+static void
+write_free(struct write_queue *q, struct waiting_write *w)
+{
+    write_items_fini(&w->shown.items);
+    mem_free(&q->memory, w, sizeof *w);
+}
+
+/* Answers a write that is in no list, and frees it. */
+static void
+finish(struct write_queue *q, struct waiting_write *w)
+{
+    const struct write_queue_options *o = &q->options;
+    struct why why = {""};
+    enum err e = OK;
+    if (w->left)
+        e = why_set(&why, ERR_AGAIN,
+                    "destination %s has not confirmed all samples in time; nothing more of the "
+                    "request is sent",
+                    w->left_by);
+    assert((e == OK) == !w->left); /* invariant 3 */
+    o->done(o->context, w->waiter, e, &w->shown.items, &w->result, &why);
+    write_free(q, w);
+}
+
+/* Appends to the list. False if a destination has no slot. */
+static bool
+enlist(struct write_queue *q, struct waiting_write *w)
+{
+    lock_take(&q->lock);
+    bool complete = q->slot_count == q->expected && q->slot_count > 0;
+    if (complete) {
+        w->open_parts = q->slot_count;
+        w->before = q->last;
+        *(q->last == NULL ? &q->first : &q->last->next) = w;
+        q->last = w;
+        q->waiting.writes++;
+        q->waiting.samples += w->samples;
+        q->waiting.bytes += w->bytes;
+    }
+    for (struct write_slot *s = complete ? q->slots : NULL; s != NULL; s = s->next) {
+        if (s->to_take == NULL) s->to_take = w; /* invariant 4 */
+        s->wake(s->context);
+    }
+    lock_drop(&q->lock);
+    return complete;
+}
+
+/* Sets the deadline. False if it has passed. */
+static bool
+set_deadline(const struct write_queue *q, const struct offered_write *offered,
+             struct queued_write *write)
+{
+    struct env *env = q->options.env;
+    int64_t now_ns = env_monotonic_ns(env), timeout_ms = q->options.timeout_ms;
+    if (offered->timeout_ms > 0 && offered->timeout_ms < timeout_ms)
+        timeout_ms = offered->timeout_ms;
+    write->until_ns = offered->began_ns + (timeout_ms - ANSWER_MS) * NS_PER_MS;
+    write->until_ms = env_realtime_ms(env) + (write->until_ns - now_ns) / NS_PER_MS;
+    return write->until_ns > now_ns;
+}
+
+static enum err
+lacks_memory(struct write_queue *q, struct why *why)
+{
+    lock_take(&q->lock);
+    bool alone = q->waiting.writes == 0;
+    lock_drop(&q->lock);
+    if (alone && budget_used(&q->memory) < q->options.bytes_max / 8)
+        return why_set(why, ERR_LIMIT,
+                       "the request needs more than the %" PRIu64
+                       " bytes for writes that wait for destinations; send smaller requests",
+                       q->options.bytes_max);
+    return why_set(why, ERR_NOMEM, "too many writes are waiting for destinations");
+}
+
+enum err
+write_queue_put(struct write_queue *q, const struct offered_write *offered, struct why *why)
+{
+    struct waiting_write *w = mem_new(&q->memory, sizeof *w);
+    if (w == NULL) return lacks_memory(q, why);
+    struct write_items *items = &w->shown.items;
+    lock_take(&q->lock);
+    struct write_rules rules = q->rules;
+    lock_drop(&q->lock);
+    if (!set_deadline(q, offered, &w->shown)) {
+        write_free(q, w);
+        return why_set(why, ERR_AGAIN, "the request took longer to arrive than its sender waits");
+    }
+    enum err e = write_items_init(items, &q->memory, q->options.bytes_max, &rules,
+                                  env_realtime_ms(q->options.env), offered->tenant,
+                                  offered->request, &w->result);
+    if (e) {
+        write_free(q, w);
+        return lacks_memory(q, why);
+    }
+    w->waiter = offered->waiter;
+    w->samples = items->count_of[ITEM_FLOAT] + items->count_of[ITEM_HISTOGRAM];
+    w->bytes = sizeof *w + items->arena.used_bytes;
+    if (items->count == 0) {
+        finish(q, w);
+        return OK;
+    }
+    if (enlist(q, w)) return OK;
+    write_free(q, w);
+    return why_set(why, ERR_AGAIN, "a destination is not open; see /api/v1/status/destinations");
+}
+
+/* --- ending ----------------------------------------------------------------------------------- */
+
+static struct waiting_write *
+waiting_of(struct queued_write *write)
+{
+    return (struct waiting_write *)write; /* its first member */
+}
+_Static_assert(offsetof(struct waiting_write, shown) == 0, "waiting_of() needs it");
+
+/* Adds a destination's refusals to the answer. */
+static void
+note_refused(struct waiting_write *w, const struct write_slot *slot, const struct write_part *part)
+{
+    uint64_t sum = 0;
+    for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
+        sum += part->refused[kind];
+        if (part->refused[kind] > w->refused[kind]) w->refused[kind] = part->refused[kind];
+    }
+    if (sum == 0) return;
+    char *text = w->result.text;
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof w->result.text - used,
+             "%sdestination %s refused %" PRIu64 " of %" PRIu32 ": %s", used > 0 ? "; " : "",
+             slot->name, sum, w->shown.items.count, part->text);
+}
+
+/* Takes a write off the list. */
+static void
+delist(struct write_queue *q, struct waiting_write *w)
+{
+    assert(w->open_parts == 0); /* invariant 1 */
+    *(w->before == NULL ? &q->first : &w->before->next) = w->next;
+    *(w->next == NULL ? &q->last : &w->next->before) = w->before;
+    assert(q->waiting.writes > 0);            /* invariant 5 */
+    assert(q->waiting.samples >= w->samples); /* invariant 5 */
+    q->waiting.writes--;
+    q->waiting.samples -= w->samples;
+    q->waiting.bytes -= w->bytes;
+}
+
+/* Counts the outcome, and makes the result say it. */
+static void
+conclude(struct write_queue *q, struct waiting_write *w)
+{
+    uint64_t refused = w->refused[ITEM_FLOAT] + w->refused[ITEM_HISTOGRAM];
+    assert(refused <= w->samples);
+    for (unsigned kind = 0; kind < LEDGER_KIND_COUNT && !w->left; kind++) {
+        assert(w->refused[kind] <= w->result.written[kind]);
+        w->result.written[kind] -= w->refused[kind];
+        w->result.rejected[kind] += w->refused[kind];
+        w->result.rejected_total += w->refused[kind];
+    }
+    if (w->left) w->result = (struct ingest_result){0};
+    q->writes_total[w->left ? EXPIRED : refused > 0 ? REFUSED : CONFIRMED]++;
+    q->samples_total[w->left ? EXPIRED : CONFIRMED] += w->samples - (w->left ? 0 : refused);
+    if (!w->left) q->samples_total[REFUSED] += refused;
+}
+
+void
+write_slot_end(struct write_slot *slot, struct queued_write *write, const struct write_part *part)
+{
+    struct write_queue *q = slot->queue;
+    struct waiting_write *w = waiting_of(write);
+    lock_take(&q->lock);
+    assert(w->open_parts > 0); /* invariant 2 */
+    w->open_parts--;
+    note_refused(w, slot, part);
+    if (part->left && !w->left) {
+        w->left = true;
+        snprintf(w->left_by, sizeof w->left_by, "%s", slot->name);
+        atomic_store_explicit(&w->over, true, memory_order_relaxed);
+        for (struct write_slot *s = q->slots; s != NULL; s = s->next) {
+            if (s != slot) s->wake(s->context);
+        }
+    }
+    bool ended = w->open_parts == 0;
+    if (ended) {
+        delist(q, w);
+        conclude(q, w);
+    }
+    lock_drop(&q->lock);
+    if (ended) finish(q, w);
+}
+
+/* --- slots ------------------------------------------------------------------------------------ */
+
+enum err
+write_slot_join(struct write_queue *q, const char *name, void (*wake)(void *context), void *context,
+                struct write_slot **ret_slot)
+{
+    struct write_slot *slot = mem_new(NULL, sizeof *slot);
+    if (slot == NULL) return ERR_NOMEM;
+    *slot = (struct write_slot){.queue = q, .name = name, .wake = wake, .context = context};
+    lock_take(&q->lock);
+    slot->next = q->slots;
+    q->slots = slot;
+    q->slot_count++;
+    cond_wake_all(&q->joined);
+    lock_drop(&q->lock);
+    *ret_slot = slot;
+    return OK;
+}
+
+void
+write_slot_leave(struct write_slot *slot)
+{
+    static const struct write_part left = {.left = true};
+    if (slot == NULL) return;
+    struct write_queue *q = slot->queue;
+    lock_take(&q->lock);
+    struct write_slot **link = &q->slots;
+    while (*link != slot) {
+        assert(*link != NULL);
+        link = &(*link)->next;
+    }
+    *link = slot->next;
+    assert(q->slot_count > 0);
+    q->slot_count--;
+    struct waiting_write *last = q->last; /* later ones are not this slot's; it stays until then */
+    lock_drop(&q->lock);
+    while (slot->to_take != NULL) {
+        struct queued_write *w = write_slot_take(slot);
+        if (waiting_of(w) == last) slot->to_take = NULL;
+        write_slot_end(slot, w, &left);
+    }
+    mem_free(NULL, slot, sizeof *slot);
+}
+
+struct queued_write *
+write_slot_take(struct write_slot *slot)
+{
+    struct write_queue *q = slot->queue;
+    lock_take(&q->lock);
+    struct waiting_write *w = slot->to_take;
+    assert(w == NULL || w->open_parts > 0); /* invariant 4 */
+    if (w != NULL) slot->to_take = w->next;
+    lock_drop(&q->lock);
+    return w == NULL ? NULL : &w->shown;
+}
+
+bool
+write_is_over(const struct queued_write *write, int64_t now_ns, int64_t now_ms)
+{
+    const struct waiting_write *w = (const struct waiting_write *)write;
+    return now_ns >= write->until_ns || now_ms >= write->until_ms ||
+           atomic_load_explicit(&w->over, memory_order_relaxed);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+void
+write_queue_collect(struct metric_sink *sink, void *queue)
+{
+    static const struct metric_family waiting[] = {
+        {"firekeep_waiting_writes", "Writes that wait for destinations.", METRIC_KIND_GAUGE},
+        {"firekeep_waiting_samples", "Samples in writes that wait for destinations.",
+         METRIC_KIND_GAUGE},
+        {"firekeep_waiting_bytes", "Memory of writes that wait for destinations, in bytes.",
+         METRIC_KIND_GAUGE},
+    };
+    static const struct metric_family totals[] = {
+        {"firekeep_waited_writes_total",
+         "Writes that waited for destinations, by outcome: confirmed by all, refused in part or as "
+         "a whole, or expired and answered with 503.",
+         METRIC_KIND_COUNTER},
+        {"firekeep_waited_samples_total",
+         "Samples in writes that waited for destinations, by outcome.", METRIC_KIND_COUNTER},
+    };
+    static const char *const outcomes[OUTCOMES] = {"confirmed", "refused", "expired"};
+    struct write_queue *q = queue;
+    lock_take(&q->lock);
+    uint64_t now[] = {q->waiting.writes, q->waiting.samples, q->waiting.bytes};
+    uint64_t ended[2][OUTCOMES];
+    memcpy(ended[0], q->writes_total, sizeof ended[0]);
+    memcpy(ended[1], q->samples_total, sizeof ended[1]);
+    lock_drop(&q->lock);
+    for (unsigned i = 0; i < 3; i++) {
+        metric_put_u64(sink, &waiting[i], NULL, 0, now[i]);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned k = 0; k < OUTCOMES; k++) {
+            struct metric_pair pair = {"outcome", bytes_of_text(outcomes[k])};
+            metric_put_u64(sink, &totals[i], &pair, 1, ended[i][k]);
+        }
+    }
+}
