@@ -107,6 +107,15 @@ struct rules_edit {
     struct bytes text; /* for RULES_SET: a group as YAML */
 };
 
+/* A write for destinations only, whose sender waits until they have it. */
+struct write_for_destinations {
+    struct bytes tenant;
+    const struct rw_request *request; /* decoded with all checks */
+    int64_t began_ns;                 /* monotonic time of its first byte */
+    int64_t timeout_ms;               /* the sender gives up so long after; 0: not known */
+    void *waiter;                     /* for api_delivered() */
+};
+
 struct api_options {
     struct env *env;
     struct tsdb *tsdb;         /* for writes and administration */
@@ -175,6 +184,13 @@ struct api_options {
                                     struct why *why);
     /* Returns the reason why writes have to wait, a constant, or NULL. Called for each write. */
     const char *(*holds_writes)(void *context);
+    /*
+     * With wal.ack=destination, takes the writes; else NULL. After OK api_delivered() follows,
+     * once, on any thread, maybe before the return. ERR_INPUT: too many tenants; ERR_AGAIN,
+     * ERR_NOMEM, ERR_LIMIT. Must not wait.
+     */
+    enum err (*hand_over)(void *context, const struct write_for_destinations *write,
+                          struct why *why);
     /* Returns true if samples have a store or a destination. Called for each write. */
     bool (*takes_writes)(void *context);
     /* ERR_MISSING: no destination has this name; ERR_UNSUPPORTED: there is no store to send from
@@ -207,6 +223,10 @@ void api_set_server(struct api *api, struct http_server *server);
  * may have ended before the request was on the list.
  */
 void api_committed(struct api *api);
+/* Answers a write that was handed over: all destinations have what `result` does not count as
+ * rejected, or ERR_AGAIN: it must be repeated. */
+void api_delivered(struct api *api, void *waiter, enum err e, const struct ingest_result *result,
+                   const struct why *why);
 /* Returns the reason why the store refuses writes now, a constant, or NULL. Any thread. */
 const char *api_refuses_writes(struct api *api);
 /* Returns true if the system clock seems wrong; `why` then says why, and what to do. Writes go on:

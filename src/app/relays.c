@@ -26,6 +26,7 @@
 #include "config/lists/destinations.h"
 #include "model/storage_layout.h"
 #include "relay/operate/backlog.h"
+#include "relay/queue/write_queue.h"
 #include "relay/state/directory.h"
 #include "tsdb/tsdb.h"
 
@@ -90,6 +91,7 @@ options_of(struct runner *r)
         .instance = tsdb_name_id(all->options.tsdb),
         .user_agent = all->user_agent,
         .guard = r->guard,
+        .queue = all->options.queue,
         .epoch_ms = all->epoch_ms,
         .epoch_ns = all->epoch_ns,
     };
@@ -546,6 +548,7 @@ relays_commit(struct relays_change *c)
     struct runner *gone[DESTINATIONS_MAX];
     bool first = all->list == NULL;
     uint32_t gone_count = switch_runners(c, gone);
+    if (all->options.queue != NULL) write_queue_expect(all->options.queue, all->count);
     for (uint32_t i = 0; i < gone_count; i++) {
         runner_stop(gone[i]);
     }

@@ -16,7 +16,8 @@ struct relays;
 struct relays_options {
     struct env *env;
     struct tsdb *tsdb;
-    bool stored; /* samples are stored, too */
+    bool stored;               /* samples are stored, too */
+    struct write_queue *queue; /* destinations read it instead of the log; or NULL */
     const char *storage_path;
     struct budget *memory;
     uint64_t memory_bytes; /* limit of all destinations together */

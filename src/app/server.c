@@ -25,6 +25,8 @@
 #include "relay/operate/copy_states.h"
 #include "sys/machine_memory.h"
 
+#define OPEN_NS_MAX (2 * NS_PER_S) /* a start waits so long for destinations to be open */
+
 /* --- reload ----------------------------------------------------------------------------------- */
 
 /* A server that stores nothing accepts writes only if it has destinations. */
@@ -134,6 +136,7 @@ server_reload(struct server *s, struct why *why)
         struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = server_api_limits(&next, has_users);
         tsdb_set_limits(s->tsdb, &tsdb_limits);
+        server_set_write_rules(s, &next);
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
         lock_take(&s->settings_lock);
@@ -296,6 +299,50 @@ open_store(struct server *s, struct why *why)
     return OK;
 }
 
+void
+server_set_write_rules(struct server *s, const struct settings *settings)
+{
+    struct tsdb_limits limits = store_limits_of(settings);
+    struct write_rules rules = {
+        .labels = limits.labels,
+        .require_name = limits.require_name,
+        .max_future_ms = limits.max_future_ms,
+    };
+    if (s->queue != NULL) write_queue_set_rules(s->queue, &rules);
+}
+
+/* Makes the queue of writes that wait for destinations. A log is not read then, so the directory
+ * must not have one: its samples were acknowledged. */
+static enum err
+begin_queue(struct server *s, struct why *why)
+{
+    struct wal_stats log;
+    wal_stats(tsdb_wal(s->tsdb), &log);
+    if (log.segment_count > 0) {
+        return why_set(why, ERR_INPUT,
+                       "%s contains a write-ahead log, whose samples would not be delivered with "
+                       "wal.ack=destination; use another directory, or start with wal.ack=fsync "
+                       "until they are delivered",
+                       s->settings.storage_path);
+    }
+    struct write_queue_options options = {
+        .env = s->env,
+        .memory = &s->memory.foreground,
+        .bytes_max =
+            atomic_load_explicit(&s->memory.foreground.limit_bytes, memory_order_relaxed) / 3,
+        .timeout_ms = s->settings.wal_ack_timeout_ms,
+        .done = server_delivered,
+        .context = s,
+    };
+    enum err e = write_queue_new(&options, &s->queue);
+    if (e) return why_set(why, e, "not enough memory to start");
+    server_set_write_rules(s, &s->settings);
+    s->queue_collector =
+        (struct metric_collector){.collect = write_queue_collect, .context = s->queue};
+    metric_register_collector(&s->queue_collector);
+    return OK;
+}
+
 /* Largest compressed size that snappy makes of a message of the largest size. */
 static uint64_t
 body_bytes_max(const struct server *s)
@@ -408,6 +455,8 @@ server_free(struct server *s)
     stored_rules_free(s->stored_rules);
     merger_free(s->merger); /* requests may have used these two until now */
     relays_free(s->relays);
+    metric_unregister(&s->queue_collector.link);
+    write_queue_free(s->queue);
     readers_free(s->readers);
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
@@ -541,6 +590,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) e = config_lists_check(lists, settings, why);
     if (e == OK) find_external_url(s, &lists->access.listeners);
     if (e == OK) e = open_store(s, why);
+    if (e == OK && settings->wal_ack == ACK_DESTINATION) e = begin_queue(s, why);
     if (e == OK)
         e = admission_new(env, &s->memory.foreground, settings, &lists->access, s->external_url,
                           want_reload, s, &s->admission, why);
@@ -550,6 +600,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         .env = env,
         .tsdb = s->tsdb,
         .stored = s->is_stored,
+        .queue = s->queue,
         .storage_path = s->settings.storage_path,
         .memory = &s->memory.foreground,
         .memory_bytes = foreground / 4,
@@ -583,6 +634,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) {
         s->rules = lists->rules;
         lists->rules = (struct rule_settings){NULL};
+        /* The first write would otherwise come before destinations are open. */
+        if (s->queue != NULL) write_queue_await(s->queue, env_monotonic_ns(env) + OPEN_NS_MAX);
         e = start_http(s, why);
     }
     if (e == OK) e = begin_self_scrape(s, why);

@@ -305,6 +305,36 @@ server_takes_writes(void *context)
     return atomic_load_explicit(&s->takes_writes, memory_order_relaxed);
 }
 
+static enum err
+hand_over(void *context, const struct write_for_destinations *write, struct why *why)
+{
+    static const struct ledger nothing;
+    struct server *s = context;
+    const struct offered_write offered = {
+        .tenant = write->tenant,
+        .request = write->request,
+        .began_ns = write->began_ns,
+        .timeout_ms = write->timeout_ms,
+        .waiter = write->waiter,
+    };
+    /* The tenant exists from here on. */
+    enum err e = tsdb_count_passed(s->tsdb, write->tenant, &nothing, why);
+    return e ? e : write_queue_put(s->queue, &offered, why);
+}
+
+/* Counts in the ledger what is acknowledged, and what is refused for its form. */
+void
+server_delivered(void *context, void *waiter, enum err e, const struct write_items *items,
+                 const struct ingest_result *result, const struct why *why)
+{
+    struct server *s = context;
+    struct ledger change = {0};
+    write_items_count(items, &change);
+    if (e == OK)
+        err_ignore(tsdb_count_passed(s->tsdb, items->tenant, &change, NULL), "the tenant exists");
+    api_delivered(s->api, waiter, e, result, why);
+}
+
 /* --- starting --------------------------------------------------------------------------------- */
 
 uint64_t
@@ -364,6 +394,7 @@ server_start_api(struct server *s, struct why *why)
         .trace_series = trace_series,
         .holds_writes = server_holds_writes,
         .takes_writes = server_takes_writes,
+        .hand_over = s->queue == NULL ? NULL : hand_over,
         .stored = s->is_stored,
         .can_read = can_read,
         .sessions = admission_sessions(s->admission),

@@ -18,6 +18,7 @@
 #include "app/server.h"
 #include "app/worker.h"
 #include "config/store_options.h"
+#include "relay/queue/write_queue.h"
 
 struct server {
     struct env *env;
@@ -29,6 +30,8 @@ struct server {
     struct keeper keeper;
     struct merger *merger;
     struct relays *relays;
+    struct write_queue *queue; /* with wal.ack=destination; else NULL */
+    struct metric_collector queue_collector;
     struct readers *readers;
     struct own_writes *writes;
     struct stored_rules *stored_rules;
@@ -70,6 +73,9 @@ struct server {
 /* Any thread. */
 struct reload_state server_reload_state(const struct server *server);
 
+/* Sets what a reload may change of the writes that wait for destinations. */
+void server_set_write_rules(struct server *server, const struct settings *settings);
+
 /* --- server_api.c ----------------------------------------------------------------------------- */
 
 struct api_limits server_api_limits(const struct settings *settings, bool has_users);
@@ -83,6 +89,9 @@ MUST_CHECK enum err server_start_api(struct server *server, struct why *why);
 /* Callbacks, for writes of rules and of requests; the context is the server. Any thread.
  * server_holds_writes() returns why writes have to wait; NULL if they need not. */
 const char *server_holds_writes(void *server);
+/* For write_queue_options.done. */
+void server_delivered(void *server, void *waiter, enum err e, const struct write_items *items,
+                      const struct ingest_result *result, const struct why *why);
 /* False if nothing would store or send a sample. */
 bool server_takes_writes(void *server);
 

@@ -53,6 +53,7 @@ store_options_of(const struct settings *s, struct env *env, struct memory *memor
         .tenants_max = s->tenancy_max_tenants,
         .min_free_bytes = s->storage_min_free_bytes,
         .log_only = s->storage_mode == STORAGE_NONE,
+        .unlogged = s->wal_ack == ACK_DESTINATION,
     };
 }
 

@@ -51,6 +51,7 @@ struct tsdb_options {
     uint32_t tenants_max;
     uint64_t min_free_bytes;
     bool log_only;  /* parts get no samples: the head only serves readers of the log */
+    bool unlogged;  /* nothing is ingested: no segment of the log is prepared */
     bool read_only; /* see tsdb_open() */
 };
 
@@ -179,6 +180,11 @@ void tsdb_undecided_free(struct tsdb_undecided *undecided);
  * valid as long as the store. */
 uint64_t tsdb_hash_seed(const struct tsdb *tsdb);
 const struct fingerprint_keys *tsdb_fingerprint_keys(const struct tsdb *tsdb);
+
+/* Counts in the ledger of a tenant what passed by the store: it is neither stored nor logged, and
+ * forgotten at the end of the process. ERR_INPUT: too many tenants; ERR_NOMEM. Any thread. */
+MUST_CHECK enum err tsdb_count_passed(struct tsdb *tsdb, struct bytes tenant,
+                                      const struct ledger *change, struct why *why);
 
 /* True if a commit has work to do. */
 bool tsdb_commit_due(struct tsdb *tsdb);

@@ -8,7 +8,11 @@
  *
  *   SPARE --write_judge()--> JUDGED --write_look_later()--> UNDECIDED --undecided_take()--> JUDGED
  *                            JUDGED --write_judged()--> COMMITTING --api_committed()--> JUDGED
+ *                            JUDGED --hand_over()--> HANDED_OVER --api_delivered()--> JUDGED
  *                            JUDGED --answered, pending_spare()--> SPARE
+ *
+ * With wal.ack=destination nothing is judged by the store: the message is handed over to the
+ * destinations, and the write waits for them as others do for their commit.
  *
  * Invariants:
  *
@@ -18,12 +22,15 @@
  * 3. An UNDECIDED write has undecided samples and keeps its memory; a COMMITTING write has neither.
  * 4. `undecided_count`, at most UNDECIDED_MAX, is the number of UNDECIDED writes, each with a job.
  * 5. A write is answered once, when the fate of its epoch is known.
+ * 6. `handed_count` is the number of HANDED_OVER writes. Each keeps nothing of its request's
+ * memory, and may be answered from the moment when hand_over() is called.
  */
 #include "api/write/write.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "api/answer.h"
@@ -44,10 +51,11 @@ enum {
 
 /* The stage of a pending write; the diagram above shows the changes. */
 enum write_stage {
-    WRITE_SPARE,      /* in writes->spare, or new */
-    WRITE_JUDGED,     /* a thread judges or answers it */
-    WRITE_UNDECIDED,  /* in writes->undecided */
-    WRITE_COMMITTING, /* in the list of writes that wait for their commit */
+    WRITE_SPARE,       /* in writes->spare, or new */
+    WRITE_JUDGED,      /* a thread judges or answers it */
+    WRITE_UNDECIDED,   /* in writes->undecided */
+    WRITE_COMMITTING,  /* in the list of writes that wait for their commit */
+    WRITE_HANDED_OVER, /* destinations have it */
 };
 
 /* A write that is judged, waits for its commit, or, before that, for undecided samples to be
@@ -83,6 +91,7 @@ struct writes {
     uint64_t committing_count;
     struct pending_write *undecided; /* each has a job in QUEUE_REPEATS */
     uint32_t undecided_count;
+    uint64_t handed_count;
     struct pending_write *spare;
     struct write_memory *memories;
 };
@@ -333,6 +342,7 @@ writes_free(struct api *api)
     assert(all->committing_count == 0);
     assert(all->undecided == NULL);
     assert(all->undecided_count == 0);
+    assert(all->handed_count == 0);
     for (struct write_memory *w = all->memories, *next; w != NULL; w = next) {
         next = w->next;
         rw_request_fini(&w->request);
@@ -411,7 +421,7 @@ write_decode(struct api *api, struct http_request *request, enum rw_version vers
     if (e == ERR_NOMEM) return write_unfit(api, w, why);
     if (e) return e;
     http_body_release(request);
-    e = decode_message(api, request, version, false, w, why);
+    e = decode_message(api, request, version, api->options.hand_over != NULL, w, why);
     return e == ERR_NOMEM ? write_unfit(api, w, why) : e;
 }
 
@@ -480,6 +490,77 @@ write_judged(struct api *api, struct bytes tenant, struct pending_write *wait)
     pending_answer(api, wait);
     wait->next = NULL;
     pending_spare(api, wait, wait);
+}
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+void
+api_delivered(struct api *api, void *waiter, enum err e, const struct ingest_result *result,
+              const struct why *why)
+{
+    struct pending_write *wait = waiter;
+    struct bytes tenant;
+    struct why unnamed;
+    assert(wait->stage == WRITE_HANDED_OVER); /* invariant 1 */
+    lock_take(&api->lock);
+    assert(api->writes->handed_count > 0); /* invariant 6 */
+    api->writes->handed_count--;
+    lock_drop(&api->lock);
+    wait->stage = WRITE_JUDGED;
+    wait->error = e;
+    wait->why = *why;
+    wait->result = *result;
+    if (one_tenant_named(api, wait->request, &tenant, &unnamed) != 0)
+        tenant = (struct bytes){NULL, 0};
+    if (wait->result.rejected_total > 0)
+        refusals_log(env_monotonic_ns(api->options.env), tenant, &wait->result);
+    pending_answer(api, wait);
+    wait->next = NULL;
+    pending_spare(api, wait, wait);
+}
+
+/* Reads the time after which the sender gives up. False if the header is invalid. */
+static bool
+read_timeout(const struct http_request *request, int64_t *ret_ms, struct why *why)
+{
+    const char *text = http_header(request, "X-Firekeep-Timeout-Ms");
+    char *end;
+    *ret_ms = 0;
+    if (text == NULL) return true;
+    long long ms = strtoll(text, &end, 10);
+    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && ms > 0 && ms <= INT32_MAX) {
+        *ret_ms = ms;
+        return true;
+    }
+    why_set(why, ERR_INPUT, "X-Firekeep-Timeout-Ms: expected milliseconds, got '%s'",
+            shown_of(bytes_of_text(text)).text);
+    return false;
+}
+
+/* Hands a write over, or answers it. */
+static void
+write_hand_over(struct api *api, struct bytes tenant, struct write_memory *w,
+                struct pending_write *wait)
+{
+    struct write_for_destinations write = {
+        .tenant = tenant,
+        .request = &w->request,
+        .began_ns = http_began_ns(wait->request),
+        .waiter = wait,
+    };
+    struct why why = {""};
+    wait->state = TSDB_EPOCH_DURABLE; /* it waits for none */
+    wait->stage = WRITE_HANDED_OVER;
+    lock_take(&api->lock);
+    api->writes->handed_count++;
+    lock_drop(&api->lock);
+    enum err e = ERR_INPUT;
+    if (read_timeout(wait->request, &write.timeout_ms, &why))
+        e = api->options.hand_over(api->options.context, &write, &why);
+    write_memory_put(api, w);
+    if (e == OK) return; /* it may be answered and spare by now */
+    static const struct ingest_result none;
+    api_delivered(api, wait, e, &none, &why);
 }
 
 /* --- undecided samples ------------------------------------------------------------------------ */
@@ -637,6 +718,10 @@ write_judge(struct api *api, struct http_request *request)
     }
     *wait = (struct pending_write){
         .stage = WRITE_JUDGED, .request = request, .version = version, .memory = w};
+    if (api->options.hand_over != NULL) {
+        write_hand_over(api, tenant, w, wait);
+        return;
+    }
     wait->error = write_ingest(api, version, tenant, w, wait, &wait->why);
     wait->overwritten = w->overwritten > 0;
     if (wait->undecided != NULL) {

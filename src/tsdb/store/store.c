@@ -467,6 +467,20 @@ tsdb_ingest_own(struct tsdb *db, struct bytes tenant, const struct rw_request *r
     return head_ingest(&db->head, TSDB_FROM_SERVER, tenant, request, ret_result, why);
 }
 
+enum err
+tsdb_count_passed(struct tsdb *db, struct bytes tenant, const struct ledger *change,
+                  struct why *why)
+{
+    struct tenant *t = NULL;
+    lock_take(&db->head.lock);
+    enum err e = tenant_find_or_add(&db->head, tenant, &t);
+    if (e == OK) ledger_add(&t->total, change);
+    lock_drop(&db->head.lock);
+    if (e == ERR_LIMIT)
+        return why_set(why, ERR_INPUT, "too many tenants: tenancy.max-tenants is reached");
+    return e ? why_set(why, e, "not enough memory for a tenant") : OK;
+}
+
 /* --- committing ------------------------------------------------------------------------------- */
 
 bool
@@ -793,7 +807,8 @@ tsdb_maintain(struct tsdb *db, struct why *why)
     if (!dir_lock_may_write(&db->lock)) return looked; /* it would change another server's files */
     if (looked) why = NULL;
     enum err e = wal_trim(db->wal, atomic_load(&db->store_pos), why), prepared = OK;
-    if (wal_next_is_near(db->wal)) prepared = wal_prepare(db->wal, e ? NULL : why);
+    bool prepares = !db->options.unlogged && wal_next_is_near(db->wal);
+    if (prepares) prepared = wal_prepare(db->wal, e ? NULL : why);
     e = err_first(e, prepared);
     e = err_first(e, identity_renew(&db->identity, log_of(db), e ? NULL : why));
     return err_first(looked, e);
