@@ -643,6 +643,8 @@ ask_everything(struct http_rig *rig)
         "GET /stream?size=20000&piece=5000" HTTP_11 "Accept-Encoding: gzip\r\n"
         "Connection: close\r\n\r\n",
         "GET /sent/a%2Fb" HTTP_11 "Connection: close\r\n\r\n",
+        "GET /stream?size=20000&piece=5000" HTTP_11 "Accept-Encoding: zstd\r\n"
+        "Connection: close\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct client client = client_connect(rig);

@@ -8,7 +8,7 @@
  *   http_head.c      parses the head of a request, and bodies in chunks
  *   http_serve.c     routing, refusals, the hand-over to handlers
  *   http_request.c   states and views of a request, and answers made whole
- *   http_gzip.c      compresses whole answers and streams
+ *   http_coding.c    compresses whole answers and streams
  *   http_stream.c    answers made piece by piece
  */
 #ifndef NET_HTTP_PRIVATE_H
@@ -189,10 +189,10 @@ struct http_stream {
     size_t capacity;
     size_t start;
     size_t used;
-    uint64_t left;          /* bytes of the announced length to come; UINT64_MAX: unknown */
-    struct http_gzip *gzip; /* the producer's; NULL if the body is not compressed */
-    bool nowhere;           /* the answer has no body (HEAD, 204, 304) */
-    bool aborted;           /* the producer ended it before all was written */
+    uint64_t left;              /* bytes of the announced length to come; UINT64_MAX: unknown */
+    struct http_packer *packer; /* the producer's; NULL if the body is not compressed */
+    bool nowhere;               /* the answer has no body (HEAD, 204, 304) */
+    bool aborted;               /* the producer ended it before all was written */
     const _Atomic uint32_t *others_waiting; /* NULL: no limits */
     int64_t deadline_ns;                    /* monotonic */
     uint64_t waited_ns;                     /* time the producer waited for room */
@@ -445,7 +445,7 @@ struct http_response *http_response_new(const struct http_request *request,
 void http_response_free(struct http_response *response);
 /* The encoding of an answer, and whether it depends on the client's Accept-Encoding (all but NONE).
  */
-enum http_coding { HTTP_CODING_NONE, HTTP_CODING_POSSIBLE, HTTP_CODING_GZIP };
+enum http_coding { HTTP_CODING_NONE, HTTP_CODING_POSSIBLE, HTTP_CODING_GZIP, HTTP_CODING_ZSTD };
 /* Makes the head of an answer with a body of that many bytes; UINT64_MAX: the length is unknown.
  * Returns false if there is not enough memory. */
 bool http_response_begin(struct http_response *response, const struct http_request *request,
@@ -475,23 +475,24 @@ enum http_stream_state {
 enum http_stream_state http_stream_look(struct http_request *request, struct bytes ret_parts[2]);
 void http_stream_consume(struct http_request *request, size_t size);
 
-/* http_gzip.c */
+/* http_coding.c */
 /* Returns true if a body of this type is worth compressing. NULL: false. */
 bool http_is_text(const char *content_type);
-bool http_accepts_gzip(const struct http_request *request);
+/* `coding`: HTTP_CODING_GZIP or _ZSTD. */
+bool http_accepts(const struct http_request *request, enum http_coding coding);
 /* Returns false if there is not enough memory, or the result is not smaller. */
 bool http_gzip(struct budget *budget, struct bytes from, struct buf *to);
 /* Returns false if there is not enough memory. `from` is a valid gzip file of less than 4 GiB. */
 bool http_gunzip(struct budget *budget, struct bytes from, struct buf *to);
-/* For a stream. NULL if there is not enough memory. */
-struct http_gzip *http_gzip_new(struct budget *budget);
-void http_gzip_free(struct http_gzip *gzip);
-/* Compresses a piece, and the end if it is the last, and passes the result on. Errors of `write`.
- */
-MUST_CHECK enum err http_gzip_put(struct http_gzip *gzip, struct bytes piece, bool last,
-                                  enum err (*write)(struct http_request *request, struct bytes out,
-                                                    struct why *why),
-                                  struct http_request *request, struct why *why);
+/* For a stream; `coding`: HTTP_CODING_GZIP or _ZSTD. NULL if there is not enough memory. */
+struct http_packer *http_packer_new(enum http_coding coding, struct budget *budget);
+void http_packer_free(struct http_packer *packer);
+typedef enum err (*http_packed_fn)(struct http_request *request, struct bytes out, struct why *why);
+/* Compresses a piece, and the end if it is the last, and passes the result on. ERR_NOMEM, and
+ * errors of `write`. */
+MUST_CHECK enum err http_packer_put(struct http_packer *packer, struct bytes piece, bool last,
+                                    http_packed_fn write, struct http_request *request,
+                                    struct why *why);
 
 /* http_watch.c */
 void http_watch_run(void *server);

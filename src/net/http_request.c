@@ -35,7 +35,7 @@ http_request_free(struct http_request *request)
     http_response_free(request->response);
     if (request->stream.ring != NULL) {
         mem_free(budget, request->stream.ring, request->stream.capacity);
-        http_gzip_free(request->stream.gzip);
+        http_packer_free(request->stream.packer);
         cond_fini(&request->stream.room);
     }
     http_head_fini(&request->head);
@@ -345,6 +345,7 @@ http_response_begin(struct http_response *response, const struct http_request *r
     put_headers(response, request->also, HTTP_ALSO_MAX);
     if (coding != HTTP_CODING_NONE) put_header(head, "Vary", "Accept-Encoding");
     if (coding == HTTP_CODING_GZIP) put_header(head, "Content-Encoding", "gzip");
+    if (coding == HTTP_CODING_ZSTD) put_header(head, "Content-Encoding", "zstd");
     if (response->chunked) put_header(head, "Transfer-Encoding", "chunked");
     if (!unknown && !bodiless) buf_printf(head, "Content-Length: %" PRIu64 "\r\n", body_bytes);
     if (response->closes || !keeps)
@@ -385,7 +386,7 @@ http_response_new(const struct http_request *request, const struct http_answer *
     response->budget = budget;
     bool text = answer->is_gzip ||
                 (answer->body.size >= GZIP_BYTES_MIN && http_is_text(answer->content_type));
-    bool compressed = text && http_accepts_gzip(request);
+    bool compressed = text && http_accepts(request, HTTP_CODING_GZIP);
     if (answer->is_gzip && !compressed) {
         if (!http_gunzip(budget, answer->body, &response->body)) goto refused;
     } else if (compressed && !answer->is_gzip) {

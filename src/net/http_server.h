@@ -271,8 +271,8 @@ void http_reply_text(struct http_request *request, unsigned status, const char *
 
 /*
  * A streamed answer: begin, write pieces, end. `content_length` may be UINT64_MAX when unknown
- * (chunked, and text in gzip if the client takes it); otherwise it is never exceeded. The answer's
- * own body is not used.
+ * (chunked, and text in zstd or gzip if the client takes it); otherwise it is never exceeded. The
+ * answer's own body is not used.
  *
  * http_stream_begin() fails with ERR_NOMEM; the request is then still unanswered. After success
  * views of the request are gone. http_stream_write() waits while the buffer is full, and so may

@@ -617,6 +617,18 @@ check_unzipped(const struct response *response, size_t size)
     free(plain);
 }
 
+/* Each piece of a stream ends a block, but the frame is one. */
+static void
+check_unpacked(const struct response *response, size_t size)
+{
+    char *plain = malloc(size + 1);
+    assert_int_equal(ZSTD_decompress(plain, size + 1, response->body, response->body_size), size);
+    for (size_t i = 0; i < size; i++) {
+        assert_int_equal(plain[i], '0' + i % 10);
+    }
+    free(plain);
+}
+
 UNIT_TEST(test_text_is_compressed_for_those_who_take_it)
 {
     struct http_rig *rig = http_rig_new(http_rig_options());
@@ -733,18 +745,30 @@ UNIT_TEST(test_stream_is_compressed_for_those_who_take_it)
     struct http_rig *rig = http_rig_new(options);
     struct client client = client_connect(rig);
     static const unsigned sizes[] = {0, 1, 5000, 1000000};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    static const struct {
+        const char *accept;
+        bool zstd;
+    } clients[] = {
+        {"gzip", false},           {"*", false},   {"gzip, deflate, br, zstd", true},
+        {"gzip, zstd;q=0", false}, {"zstd", true},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes * (sizeof clients / sizeof *clients); i++) {
+        unsigned size = sizes[i % (sizeof sizes / sizeof *sizes)];
+        const bool zstd = clients[i / (sizeof sizes / sizeof *sizes)].zstd;
         char text[200];
         snprintf(text, sizeof text,
-                 "GET /stream?size=%u&piece=%d" HTTP_11 "Accept-Encoding: gzip\r\n\r\n", sizes[i],
-                 sizes[i] < 10000 ? 97 : 4999);
+                 "GET /stream?size=%u&piece=%d" HTTP_11 "Accept-Encoding: %s\r\n\r\n", size,
+                 size < 10000 ? 97 : 4999, clients[i / (sizeof sizes / sizeof *sizes)].accept);
         client_send(&client, text);
         struct response response = client_response(&client, false);
         assert_int_equal(response.status, 200);
-        assert_string_equal(response_header(&response, "Content-Encoding"), "gzip");
+        assert_string_equal(response_header(&response, "Content-Encoding"), zstd ? "zstd" : "gzip");
         assert_string_equal(response_header(&response, "Vary"), "Accept-Encoding");
         assert_true(response.whole);
-        check_unzipped(&response, sizes[i]);
+        if (zstd)
+            check_unpacked(&response, size);
+        else
+            check_unzipped(&response, size);
         response_free(&response);
         assert_int_equal(http_rig_wait_stream(rig), OK);
     }

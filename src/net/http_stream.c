@@ -95,14 +95,18 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
     bool nowhere = request->is_head || bodiless;
     struct http_response *response = mem_new(budget, sizeof *response);
     enum http_coding coding = HTTP_CODING_NONE;
-    struct http_gzip *gzip = NULL;
+    struct http_packer *packer = NULL;
     if (response != NULL) *response = (struct http_response){.budget = budget, .streams = !nowhere};
     if (ring == NULL || response == NULL) goto refused;
     if (content_length == UINT64_MAX && !bodiless && http_is_text(answer->content_type)) {
-        bool wanted = http_accepts_gzip(request);
-        if (wanted && !nowhere) gzip = http_gzip_new(budget);
+        coding = http_accepts(request, HTTP_CODING_ZSTD)   ? HTTP_CODING_ZSTD
+                 : http_accepts(request, HTTP_CODING_GZIP) ? HTTP_CODING_GZIP
+                                                           : HTTP_CODING_POSSIBLE;
         /* The head in answer to HEAD is that of the answer to GET. */
-        coding = wanted && (nowhere || gzip != NULL) ? HTTP_CODING_GZIP : HTTP_CODING_POSSIBLE;
+        if (coding != HTTP_CODING_POSSIBLE && !nowhere) {
+            packer = http_packer_new(coding, budget);
+            if (packer == NULL) coding = HTTP_CODING_POSSIBLE;
+        }
     }
     if (!http_response_begin(response, request, answer, coding, content_length)) goto refused;
 
@@ -112,7 +116,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
         .ring = ring,
         .capacity = capacity,
         .left = content_length,
-        .gzip = gzip,
+        .packer = packer,
         .nowhere = nowhere,
     };
     cond_init(&stream->room);
@@ -124,7 +128,7 @@ http_stream_begin(struct http_request *request, const struct http_answer *answer
 
 refused:
     http_response_free(response);
-    http_gzip_free(gzip);
+    http_packer_free(packer);
     mem_free(budget, ring, capacity);
     return why_set(why, ERR_NOMEM, "not enough memory for the response");
 }
@@ -195,9 +199,9 @@ put_in_ring(struct http_request *request, struct bytes piece, struct why *why)
 enum err
 http_stream_write(struct http_request *request, struct bytes piece, struct why *why)
 {
-    struct http_gzip *gzip = request->stream.gzip;
-    if (gzip == NULL) return put_in_ring(request, piece, why);
-    return http_gzip_put(gzip, piece, false, put_in_ring, request, why);
+    struct http_packer *packer = request->stream.packer;
+    if (packer == NULL) return put_in_ring(request, piece, why);
+    return http_packer_put(packer, piece, false, put_in_ring, request, why);
 }
 
 void
@@ -205,9 +209,9 @@ http_stream_end(struct http_request *request, bool complete)
 {
     struct http_server *server = request->server;
     struct http_stream *stream = &request->stream;
-    if (complete && stream->gzip != NULL) {
-        complete =
-            http_gzip_put(stream->gzip, bytes_of("", 0), true, put_in_ring, request, NULL) == OK;
+    if (complete && stream->packer != NULL) {
+        complete = http_packer_put(stream->packer, bytes_of("", 0), true, put_in_ring, request,
+                                   NULL) == OK;
     }
     lock_take(request->lock);
     assert(request->state == HTTP_REQUEST_STREAMING); /* invariant 2 */

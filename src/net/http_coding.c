@@ -1,6 +1,6 @@
 /*
- * http_gzip.c - compresses answers for clients that accept gzip: whole ones, and streams piece by
- * piece.
+ * http_coding.c - compresses answers for clients that accept it: whole ones with gzip, and streams
+ * piece by piece with zstd, which takes a fifth of the time, or gzip.
  *
  * Each piece of a stream is flushed, so that all that was written is sent.
  */
@@ -10,10 +10,17 @@
 
 #define ZLIB_CONST
 #include <zlib.h>
+#include <zstd.h>
 
 #include "net/http_private.h"
 
-enum { GZIP_LEVEL = 4, GZIP_OUT_BYTES = 16 * 1024 };
+enum {
+    GZIP_LEVEL = 4,
+    ZSTD_LEVEL = 1,
+    ZSTD_WINDOW_LOG = 17, /* 128 KiB; the level's own 512 KiB save 5 % of a range query */
+    ZSTD_BUDGET_BYTES = 1024 * 1024, /* at least ZSTD_sizeof_CCtx() of such a context */
+    OUT_BYTES = 16 * 1024,
+};
 
 bool
 http_is_text(const char *content_type)
@@ -24,17 +31,17 @@ http_is_text(const char *content_type)
            strncasecmp(content_type, "application/x-ndjson", 20) == 0;
 }
 
-/* "gzip;q=0" and "*;q=0" refuse, "gzip", "x, gzip ;q=0.5" and "*" accept. */
+/* "gzip;q=0" and "*;q=0" refuse, "gzip", "x, gzip ;q=0.5" and "*" accept gzip. */
 static bool
-coding_accepted(const char *item, size_t size)
+item_accepts(const char *item, size_t size, enum http_coding coding)
 {
     size_t name = 0;
     while (name < size && item[name] != ';' && item[name] != ' ' && item[name] != '\t') {
         name++;
     }
-    bool gzip = name == 4 && strncasecmp(item, "gzip", 4) == 0;
-    bool any = name == 1 && item[0] == '*';
-    if (!gzip && !any) return false;
+    const char *wanted = coding == HTTP_CODING_ZSTD ? "zstd" : "gzip";
+    bool any = coding == HTTP_CODING_GZIP && name == 1 && item[0] == '*';
+    if (!any && (name != 4 || strncasecmp(item, wanted, 4) != 0)) return false;
     const char *quality = memchr(item, '=', size);
     if (quality == NULL) return true;
     for (const char *at = quality + 1; at < item + size; at++) {
@@ -44,13 +51,13 @@ coding_accepted(const char *item, size_t size)
 }
 
 bool
-http_accepts_gzip(const struct http_request *request)
+http_accepts(const struct http_request *request, enum http_coding coding)
 {
     const char *at = http_header(request, "Accept-Encoding");
     while (at != NULL && *at != '\0') {
         at += strspn(at, " \t,");
         size_t size = strcspn(at, ",");
-        if (coding_accepted(at, size)) return true;
+        if (item_accepts(at, size, coding)) return true;
         at += size;
     }
     return false;
@@ -134,50 +141,97 @@ http_gunzip(struct budget *budget, struct bytes from, struct buf *to)
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
-struct http_gzip {
+struct http_packer {
     struct budget *budget;
+    ZSTD_CCtx *zstd; /* NULL: gzip */
     z_stream z;
-    uint8_t out[GZIP_OUT_BYTES];
+    uint8_t out[OUT_BYTES];
 };
 
-struct http_gzip *
-http_gzip_new(struct budget *budget)
+/* Returns false if there is not enough memory. */
+static bool
+zstd_begin(struct http_packer *p)
 {
-    struct http_gzip *g = mem_new(budget, sizeof *g);
-    if (g == NULL) return NULL;
-    g->budget = budget;
-    if (deflate_begin(&g->z, budget)) return g;
-    mem_free(budget, g, sizeof *g);
+    if (budget_take(p->budget, ZSTD_BUDGET_BYTES) != OK) return false;
+    p->zstd = ZSTD_createCCtx();
+    if (p->zstd == NULL) {
+        budget_give(p->budget, ZSTD_BUDGET_BYTES);
+        return false;
+    }
+    (void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL);
+    (void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_windowLog, ZSTD_WINDOW_LOG);
+    return true;
+}
+
+struct http_packer *
+http_packer_new(enum http_coding coding, struct budget *budget)
+{
+    struct http_packer *p = mem_new(budget, sizeof *p);
+    if (p == NULL) return NULL;
+    p->budget = budget;
+    if (coding == HTTP_CODING_ZSTD ? zstd_begin(p) : deflate_begin(&p->z, budget)) return p;
+    mem_free(budget, p, sizeof *p);
     return NULL;
 }
 
 void
-http_gzip_free(struct http_gzip *g)
+http_packer_free(struct http_packer *p)
 {
-    if (g == NULL) return;
-    (void)deflateEnd(&g->z); /* its only error would be that we left early */
-    mem_free(g->budget, g, sizeof *g);
+    if (p == NULL) return;
+    if (p->zstd != NULL) {
+        ZSTD_freeCCtx(p->zstd);
+        budget_give(p->budget, ZSTD_BUDGET_BYTES);
+    } else {
+        (void)deflateEnd(&p->z); /* its only error would be that we left early */
+    }
+    mem_free(p->budget, p, sizeof *p);
 }
 
-enum err
-http_gzip_put(struct http_gzip *g, struct bytes piece, bool last,
-              enum err (*write)(struct http_request *request, struct bytes out, struct why *why),
-              struct http_request *request, struct why *why)
+static enum err
+zstd_put(struct http_packer *p, struct bytes piece, bool last, http_packed_fn write,
+         struct http_request *request, struct why *why)
+{
+    ZSTD_inBuffer in = {piece.at, piece.size, 0};
+    size_t left;
+    do {
+        ZSTD_outBuffer out = {p->out, sizeof p->out, 0};
+        left = ZSTD_compressStream2(p->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_flush);
+        if (ZSTD_isError(left)) {
+            return why_set(why, ERR_NOMEM, "not enough memory to compress the response");
+        }
+        enum err e = write(request, bytes_of(p->out, out.pos), why);
+        if (e) return e;
+    } while (left > 0);
+    assert(ZSTD_sizeof_CCtx(p->zstd) <= ZSTD_BUDGET_BYTES);
+    return OK;
+}
+
+static enum err
+gzip_put(struct http_packer *p, struct bytes piece, bool last, http_packed_fn write,
+         struct http_request *request, struct why *why)
 {
     enum err e = OK;
     do {
         size_t size = piece.size < INT32_MAX ? piece.size : INT32_MAX;
-        g->z.next_in = piece.at;
-        g->z.avail_in = (unsigned)size;
+        p->z.next_in = piece.at;
+        p->z.avail_in = (unsigned)size;
         piece.at += size;
         piece.size -= size;
         do { /* all output has come when there is room left */
-            g->z.next_out = g->out;
-            g->z.avail_out = sizeof g->out;
-            int result = deflate(&g->z, last && piece.size == 0 ? Z_FINISH : Z_SYNC_FLUSH);
+            p->z.next_out = p->out;
+            p->z.avail_out = sizeof p->out;
+            int result = deflate(&p->z, last && piece.size == 0 ? Z_FINISH : Z_SYNC_FLUSH);
             assert(result != Z_STREAM_ERROR); /* nothing was written after the last piece */
-            e = write(request, bytes_of(g->out, sizeof g->out - g->z.avail_out), why);
-        } while (e == OK && g->z.avail_out == 0);
+            e = write(request, bytes_of(p->out, sizeof p->out - p->z.avail_out), why);
+        } while (e == OK && p->z.avail_out == 0);
     } while (e == OK && piece.size > 0);
     return e;
+}
+
+enum err
+http_packer_put(struct http_packer *p, struct bytes piece, bool last, http_packed_fn write,
+                struct http_request *request, struct why *why)
+{
+    return p->zstd != NULL ? zstd_put(p, piece, last, write, request, why)
+                           : gzip_put(p, piece, last, write, request, why);
 }
