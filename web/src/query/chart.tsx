@@ -7,9 +7,10 @@ import { formatTime } from '../lib/time'
 import type { Zone } from '../lib/time'
 import { short } from '../lib/format'
 import { useSettings } from '../ui/settings'
-import { colour, colourOf } from './colour'
+import { colour } from './colour'
 import type { Exemplar } from './exemplars'
-import { stack, thin } from './result'
+import { linesOf } from './lines'
+import { thin } from './result'
 import type { Columns } from './result'
 
 export interface ChartProps {
@@ -148,17 +149,6 @@ function moveByKey(u: uPlot, event: KeyboardEvent, props: ChartProps): boolean {
   return true
 }
 
-/** Gaps are null for the chart; a column without them needs no copy. */
-function withGaps(column: Float64Array): Float64Array | (number | null)[] {
-  return column.some(Number.isNaN) ? Array.from(column, v => (Number.isNaN(v) ? null : v)) : column
-}
-
-/** Each area ends at the next one that is shown below it. Series of the chart begin with 1. */
-function bandsOf(areShown: boolean[]): uPlot.Band[] {
-  const shown = areShown.flatMap((isShown, i) => (isShown ? [i + 1] : []))
-  return shown.slice(0, -1).map((upper, i) => ({ series: [upper, shown[i + 1]!] }))
-}
-
 /** The ends of the value axis: those that are given, those of areas with 0, or the chart's own. */
 function rangeOf(props: ChartProps): uPlot.Scale.Range | undefined {
   const [low, high] = props.axis
@@ -185,11 +175,11 @@ export function Chart(props: ChartProps) {
     const fill = props.isStacked ? Math.max(0.35, props.fill ?? 0) : (props.fill ?? 0)
     const isShown = (i: number) => props.shown === null || props.shown.has(i)
     const thinned = thin(props.columns, width)
-    const drawn = props.isStacked ? stack(thinned, isShown) : thinned
-    const order = props.isStacked ? drawn.values.map((_, i) => drawn.values.length - 1 - i) : drawn.values.map((_, i) => i)
+    const lines = linesOf(thinned, { isShown, isStacked: props.isStacked, isLog: props.isLog, fill })
     const axis = { stroke: colour('--faint'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1 } }
     const zone = props.zone === 'UTC' ? 'Etc/UTC' : props.zone
     const plugins = [
+      lines.plugin,
       ...(props.thresholds.length > 0 ? [thresholdLines(props.thresholds)] : []),
       ...(props.exemplars.length > 0 ? [exemplarDots(props.exemplars, e => latest.current.onExemplar(e))] : []),
     ]
@@ -214,18 +204,7 @@ export function Chart(props: ChartProps) {
             incrs: props.unit?.increments,
           },
         ],
-        series: [
-          {},
-          ...order.map(i => ({
-            show: isShown(i),
-            stroke: colourOf(i),
-            fill: fill > 0 ? colourOf(i).replace(')', ` / ${fill})`) : undefined,
-            width: 1.25,
-            points: { show: false },
-            spanGaps: false,
-          })),
-        ],
-        bands: props.isStacked ? bandsOf(order.map(isShown)) : [],
+        series: lines.series,
         plugins,
         hooks: {
           setSelect: [
@@ -239,7 +218,7 @@ export function Chart(props: ChartProps) {
           ],
         },
       },
-      [drawn.times, ...order.map(i => withGaps(drawn.values[i]!))] as uPlot.AlignedData,
+      lines.data,
       element,
     )
     chart.current = plot

@@ -18,11 +18,13 @@ export interface Matrix {
   columns: Columns
 }
 
+const ascii = (text: string) => new TextEncoder().encode(text)
+
 /** Each series begins with this; a text in JSON cannot have it, because its quotes are escaped. */
-const seriesMark = '{"metric":{'
-const valuesMark = '"values":[['
+const seriesMark = ascii('{"metric":{')
+const valuesMark = ascii('"values":[[')
 /** What comes after the last series. */
-const statsMark = '],"stats":{'
+const statsMark = ascii('],"stats":{')
 
 interface Envelope {
   data: OfSeries
@@ -33,39 +35,65 @@ interface Envelope {
 const powers = Array.from({ length: 16 }, (_, i) => 10 ** i)
 const digitsMax = 15
 
+const utf8 = new TextDecoder()
+
+/** Finds a mark in bytes, from a position; -1: it is not there. The native search for its first byte
+ * passes over the numbers. */
+function find(bytes: Uint8Array, mark: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(mark[0]!, from); at >= 0; at = bytes.indexOf(mark[0]!, at + 1)) {
+    let n = 1
+    while (n < mark.length && bytes[at + n] === mark[n]) n++
+    if (n === mark.length) return at
+  }
+  return -1
+}
+
+const quote = 34
+const comma = 44
+const minus = 45
+const dot = 46
+const zero = 48
+const nine = 57
+
+/** Says whether a number ends before this byte. */
+function isEnd(c: number | undefined): boolean {
+  return c === quote || c === comma || c === undefined
+}
+
 /** Reads numbers of a text in their order, without a text of its own for each. */
 class Numbers {
   constructor(
-    private readonly text: string,
+    private readonly bytes: Uint8Array,
     public position: number,
   ) {}
 
-  private get isAtEnd(): boolean {
-    const c = this.text.charCodeAt(this.position)
-    return c === 34 || c === 44 || Number.isNaN(c) // A quote, a comma, or the end of the text.
-  }
-
-  /** Skips characters before the number, and returns it. */
+  /** Skips bytes before the number, and returns it. */
   next(skipped: number): number {
-    const begin = (this.position += skipped)
-    const isNegative = this.text.charCodeAt(begin) === 45
-    if (isNegative) this.position++
+    const bytes = this.bytes
+    const begin = this.position + skipped
+    const isNegative = bytes[begin] === minus
+    let at = isNegative ? begin + 1 : begin
     let whole = 0
     let digits = 0
-    let scale = -1
-    for (; ; this.position++) {
-      const c = this.text.charCodeAt(this.position)
-      if (c === 46) scale = 0
-      else if (c >= 48 && c <= 57) {
-        whole = whole * 10 + (c - 48)
+    let point = -1
+    for (; ; at++) {
+      const c = bytes[at]!
+      if (c >= zero && c <= nine) {
+        whole = whole * 10 + (c - zero)
         digits++
-        if (scale >= 0) scale++
+      } else if (c === dot && point < 0) {
+        point = digits
       } else break
     }
-    // A quotient of two numbers that are exact is rounded as the decimal number is.
-    if (digits > 0 && digits <= digitsMax && this.isAtEnd) return ((isNegative ? -1 : 1) * whole) / powers[Math.max(scale, 0)]!
-    while (!this.isAtEnd) this.position++
-    return numberOf(this.text.slice(begin, this.position))
+    if (digits > 0 && digits <= digitsMax && isEnd(bytes[at])) {
+      this.position = at
+      // A quotient of two numbers that are exact is rounded as the decimal number is.
+      const value = point < 0 ? whole : whole / powers[digits - point]!
+      return isNegative ? -value : value
+    }
+    while (!isEnd(bytes[at])) at++
+    this.position = at
+    return numberOf(utf8.decode(bytes.subarray(begin, at)))
   }
 }
 
@@ -76,45 +104,62 @@ function stepAt(t: number, grid: Grid, size: number): number {
 }
 
 /** Moves the samples of a series, in JSON, into a column; a step without a number has NaN. */
-function readColumn(text: string, grid: Grid, size: number): [Series, Float64Array] {
-  const column = new Float64Array(size).fill(NaN)
+function readColumn(bytes: Uint8Array, grid: Grid, times: Float64Array): [Series, Float64Array] {
+  const column = new Float64Array(times.length).fill(NaN)
+  /** The step of the next sample, if none is missing. */
+  let next = 0
   const put = (t: number, v: number) => {
-    const at = stepAt(t, grid, size)
+    const at = t === times[next] ? next : stepAt(t, grid, times.length)
+    next = at + 1
     if (at >= 0 && Number.isFinite(v)) column[at] = v
   }
-  const begin = text.indexOf(valuesMark)
-  const end = begin < 0 ? begin : text.indexOf(']]', begin)
+  const begin = find(bytes, valuesMark, 0)
+  let text = utf8.decode(begin < 0 ? bytes : bytes.subarray(0, begin))
   if (begin >= 0) {
-    const numbers = new Numbers(text, begin + valuesMark.length)
+    const numbers = new Numbers(bytes, begin + valuesMark.length)
     // [[t,"v"],[t,"v"]]: what is skipped is `,"` before a value, and `"],[` before a time.
-    for (let skipped = 0; numbers.position + 1 < end; skipped = 4) put(numbers.next(skipped), numbers.next(2))
+    put(numbers.next(0), numbers.next(2))
+    while (bytes[numbers.position + 2] === comma) put(numbers.next(4), numbers.next(2))
+    text += '"values":[' + utf8.decode(bytes.subarray(numbers.position + 2))
   }
-  const s = JSON.parse(begin < 0 ? text : `${text.slice(0, begin)}"values":[${text.slice(end + 1)}`) as Series
+  const s = JSON.parse(text) as Series
   for (const [t, h] of s.histograms ?? []) put(t, numberOf(h.sum))
   return [{ metric: s.metric, histograms: s.histograms }, column]
 }
 
 /** Calls `each` with the text of every series, and returns the text without them. */
-async function readSeries(response: Response, each: (series: string) => void): Promise<{ text: string; bytes: number }> {
+async function readSeries(response: Response, each: (series: Uint8Array) => void): Promise<{ text: string; bytes: number }> {
   const reader = response.body!.getReader()
-  const decoder = new TextDecoder()
   let head: string | null = null
-  let rest = ''
+  /** What has arrived of the series that is not complete. */
+  let rest = new Uint8Array(1 << 20)
+  let size = 0
   let bytes = 0
-  for (let r = await reader.read(); ; r = await reader.read()) {
-    bytes += r.value?.length ?? 0
-    rest += decoder.decode(r.value, { stream: !r.done })
-    for (let at = rest.indexOf(seriesMark, head === null ? 0 : 1); at >= 0; at = rest.indexOf(seriesMark, 1)) {
-      if (head === null) head = rest.slice(0, at)
-      else each(rest.slice(0, at - 1))
-      rest = rest.slice(at)
+  for (let r = await reader.read(); !r.done; r = await reader.read()) {
+    bytes += r.value.length
+    if (size + r.value.length > rest.length) {
+      const larger = new Uint8Array(2 * (size + r.value.length))
+      larger.set(rest.subarray(0, size))
+      rest = larger
     }
-    if (r.done) break
+    rest.set(r.value, size)
+    const filled = rest.subarray(0, size + r.value.length)
+    // The end of what was there before may be the first half of a mark.
+    const from = Math.max(head === null ? 0 : 1, size - seriesMark.length)
+    let begin = 0
+    for (let at = find(filled, seriesMark, from); at >= 0; at = find(filled, seriesMark, at + 1)) {
+      if (head === null) head = utf8.decode(filled.subarray(0, at))
+      else each(filled.subarray(begin, at - 1))
+      begin = at
+    }
+    rest.copyWithin(0, begin, filled.length)
+    size = filled.length - begin
   }
-  if (head === null) return { text: rest, bytes }
-  const end = rest.indexOf(statsMark)
-  each(rest.slice(0, end))
-  return { text: head + rest.slice(end), bytes }
+  const last = rest.subarray(0, size)
+  if (head === null) return { text: utf8.decode(last), bytes }
+  const end = find(last, statsMark, 0)
+  each(last.subarray(0, end))
+  return { text: head + utf8.decode(last.subarray(end)), bytes }
 }
 
 export async function askMatrix(values: Record<string, string | undefined>, grid: Grid, signal: AbortSignal): Promise<Matrix> {
@@ -124,7 +169,7 @@ export async function askMatrix(values: Record<string, string | undefined>, grid
   const columns: Float64Array[] = []
   const response = await open('api/v1/query_range', { body: formOf(values), signal })
   const { text, bytes } = await readSeries(response, part => {
-    const [s, column] = readColumn(part, grid, size)
+    const [s, column] = readColumn(part, grid, times)
     series.push(s)
     columns.push(column)
   })
