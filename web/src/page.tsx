@@ -2,7 +2,6 @@
 
 import { render } from 'preact'
 import { useEffect } from 'preact/hooks'
-import { DashboardsPage } from './dashboards/dashboards'
 import { ExplorePage } from './explore/page'
 import { DestinationsPage } from './keep/destinations'
 import { KeepPage } from './keep/keep'
@@ -11,6 +10,7 @@ import { AlertsPage } from './rules/alerts'
 import { RulesPage } from './rules/rules'
 import { StatusPage } from './status/page'
 import { ToolsPage } from './tools/tools'
+import { Lazy } from './ui/lazy'
 import { Link, PlaceProvider, usePlace } from './ui/router'
 import { Pick } from './ui/parts'
 import { SessionProvider, Who, useSession } from './ui/session'
@@ -28,6 +28,8 @@ interface Entry {
   needs: Permission[] // one of them
   ofTenant: boolean // shows data of a tenant
 }
+
+const DashboardsPage = () => <Lazy load={() => import('./dashboards/dashboards')}>{m => <m.DashboardsPage />}</Lazy>
 
 const ofProcess: Permission[] = ['admin', 'metrics']
 
