@@ -1,5 +1,6 @@
 // page.mjs - each page in Chromium, with the server at $URL, and sessions (session.mjs) with another
-// server: prints "ok CLAIM" or "not ok CLAIM - why" for each claim. The content security policy, foreign requests and errors are watched all the time.
+// server: prints "ok CLAIM" or "not ok CLAIM - why" for each claim, or for those that match the regular
+// expression $CLAIMS. The content security policy, foreign requests and errors are watched all the time.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -36,7 +37,10 @@ async function open(path, size = { width: 1280, height: 900 }, base = url, conte
   return page
 }
 
+const wanted = new RegExp(process.env.CLAIMS ?? '')
+
 async function claim(name, test) {
+  if (!wanted.test(name)) return
   trouble = []
   let why
   try {
@@ -332,14 +336,28 @@ await claim('raw samples are shown as stored, with staleness markers', async () 
   await shows(await open('/query?g0.expr=latency_seconds&g0.tab=raw&g0.range_input=2h'), '241 samples of 1 series', 'count 2651, sum 964')
 })
 
-await claim('the parts of an expression have their series, and label sets without a partner', async () => {
-  const expr = encodeURIComponent('sum by (path) (rate(requests_total[10m])) / on (path) limit_total')
+await claim('the parts of an expression are a tree with series and words', async () => {
+  const expr = encodeURIComponent('sum by (path) (rate(requests_total[10m])) / on (path) limit_total{job=~"w.*"}')
   const page = await open(`/query?g0.expr=${expr}&g0.tab=tree`)
-  await shows(page, 'rate(requests_total[10m])', '3 series', '1 series', 'path 3', '2 label sets of the left side without a partner')
+  await shows(page, 'rate(requests_total[10m])', '3 series', '1 series', 'path 3', '2 label sets of the left side without a partner', '1 label set with a partner')
+  await shows(page, 'Series match if they have the same path; a series has at most one partner. It divides the left value by the right one.')
+  await shows(page, 'For the series that have the same path: adds the values.', 'Calculate per-second increase')
+  await shows(page, 'Series of the metric requests_total: all samples of the range.', 'Series of the metric limit_total whose job matches "w.*": the last sample of each.')
+  const depths = await page.$$eval('.node', all => all.map(n => [n.querySelector('code').textContent.slice(0, 4), n.parentElement.parentElement.parentElement.closest('.tree li') ? 1 : 0]))
+  expect(depths.map(d => d.join()).join(' ') === 'sum ,0 sum ,1 rate,1 requ,1 limi,1', JSON.stringify(depths))
   await page.click('.lonely summary')
   await shows(page, '{path="/b"}')
+  await page.click('.pairs summary')
+  await shows(page, 'Left series', '{path="/a"}')
   await axeFinds(page)
-  await shows(await open(`/query?g0.expr=${encodeURIComponent('requests_total + on (job) requests_total')}&g0.tab=tree`), 'many-to-many matching not allowed')
+})
+
+await claim('an operator that fails shows the label sets with several series', async () => {
+  const page = await open(`/query?g0.expr=${encodeURIComponent('requests_total + on (job) requests_total')}&g0.tab=tree`)
+  await shows(page, 'many-to-many matching not allowed', '1 label set with a partner')
+  await page.click('.pairs summary')
+  expect((await page.$$eval('.pairs .bad', all => all.map(c => c.textContent))).join() === '3,3', 'the label set is not marked')
+  await shows(await open(`/query?g0.expr=${encodeURIComponent('topk(2, many) > 1999')}&g0.tab=tree`), 'For each series of the left side: a series stays where its value is greater than the number.', '2,000 series')
   trouble = trouble.filter(t => !t.includes('422'))
 })
 
@@ -464,7 +482,7 @@ await claim('results are saved as CSV, JSON and PNG', async () => {
 for (const view of ['graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap', 'raw', 'tree', 'explain']) {
   await claim(`view ${view.replace(/&.*[._]/, ' ')} fits on a phone, and axe finds nothing in light and dark`, async () => {
     const page = await open(`/query?g0.expr=${view.includes('heatmap') ? 'latency_seconds' : 'temperature'}&g0.tab=${view}`, { width: 360, height: 740 })
-    await page.waitForFunction(() => document.querySelector('.panel[aria-busy=false] :is(canvas, table)'))
+    await page.waitForFunction(() => document.querySelector('.panel[aria-busy=false] :is(canvas, table, .node)'))
     for (const theme of ['light', 'dark']) {
       await page.evaluate(t => (document.documentElement.dataset.theme = t), theme)
       await axeFinds(page)
