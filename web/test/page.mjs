@@ -407,6 +407,29 @@ await claim('a range is chosen by presets, times and keys', async () => {
   await page.waitForFunction(() => location.search.includes('end_input'))
 })
 
+/** Chooses a time in a calendar of the browser. */
+function choose(page, label, time) {
+  return page.$eval(`input[aria-label="${label}, calendar"]`, (input, t) => {
+    input.value = t
+    input.dispatchEvent(new Event('change', { bubbles: true }))
+  }, time)
+}
+
+await claim('times are chosen in a calendar, and dashboards have the same picker', async () => {
+  const page = await open('/query?g0.expr=temperature&g0.tab=table')
+  await page.waitForSelector('input.calendar')
+  await choose(page, 'Time', '2026-01-15T12:00:00')
+  await page.waitForFunction(() => location.search.includes('moment_input=2026-01-15+12'))
+  const boards = await open('/dashboards?range_input=1h')
+  await press(boards, 'Last 1h ▾')
+  await boards.waitForSelector('.absolute')
+  await choose(boards, 'From', '2026-01-15T12:00:00')
+  await choose(boards, 'To', '2026-01-15T12:20:00')
+  await axeFinds(boards)
+  await press(boards, 'Show')
+  await boards.waitForFunction(() => location.search.includes('range_input=20m') && location.search.includes('end_input=2026-01-15+12'))
+})
+
 await claim('a drag in a graph shows what it covers', async () => {
   const page = await open('/query?g0.expr=temperature&g0.tab=graph')
   const box = await (await page.waitForSelector('.chart .u-over')).boundingBox()

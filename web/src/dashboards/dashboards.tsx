@@ -8,7 +8,7 @@ import node from '../../../docs/node_exporter.dashboard.json'
 import { parseDuration } from '../lib/time'
 import { useLoad, useRepeat } from '../ui/load'
 import { Failure, Notice, Pick } from '../ui/parts'
-import { RangeControls, rangeOf, writeRange } from '../ui/range'
+import { RangePicker, RefreshPick, rangeOf, writeRange } from '../ui/range'
 import type { Range } from '../ui/range'
 import { go, usePlace } from '../ui/router'
 import { useSettings } from '../ui/settings'
@@ -145,7 +145,8 @@ export function DashboardsPage() {
       <header class="title">
         <h1>Dashboards</h1>
         <span class="row">
-          <RangeControls range={range} onChange={c => change(v => writeRange(v, { ...range, ...c }))} />
+          <RangePicker span={range} onChange={c => change(v => writeRange(v, { ...range, ...c }))} />
+          <RefreshPick value={range.refresh} onChange={refresh => change(v => writeRange(v, { ...range, refresh }))} />
         </span>
       </header>
       {error !== null && <Failure error={error} />}

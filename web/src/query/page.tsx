@@ -3,24 +3,16 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useSettings } from '../ui/settings'
 import { go, usePlace } from '../ui/router'
-import { Pick } from '../ui/parts'
+import { RefreshPick } from '../ui/range'
 import { newPanel, panelsOf, valuesOf } from './panels'
 import type { Panel } from './panels'
 import { PanelView } from './panel'
-
-const refreshes = [
-  { id: '0', label: 'off' },
-  { id: '5', label: '5 s' },
-  { id: '15', label: '15 s' },
-  { id: '60', label: '1 min' },
-  { id: '300', label: '5 min' },
-]
 
 export function QueryPage() {
   const place = usePlace()
   const [settings] = useSettings()
   const [panels, setPanels] = useState<Panel[]>(() => panelsOf(place.values))
-  const [refresh, setRefresh] = useState('0')
+  const [refresh, setRefresh] = useState(0)
   const written = useRef(place.values.toString())
 
   // The address changes by the buttons of the browser, too.
@@ -37,14 +29,14 @@ export function QueryPage() {
     <>
       <header class="title">
         <h1>Query</h1>
-        <Pick label="Refresh" choices={refreshes} value={refresh} onChange={setRefresh} />
+        <RefreshPick value={refresh} onChange={setRefresh} />
       </header>
       {panels.map(p => (
         <PanelView
           key={p.id}
           panel={p}
           zone={settings.zone}
-          refresh={Number(refresh)}
+          refresh={refresh}
           isAlone={panels.length === 1}
           onChange={c => change(panels.map(q => (q.id === p.id ? { ...q, ...c } : q)))}
           onCopy={() => change(panels.flatMap(q => (q.id === p.id ? [q, { ...q, id: newPanel().id }] : [q])))}

@@ -9,6 +9,7 @@ import type { Zone } from '../lib/time'
 import { Lazy } from '../ui/lazy'
 import { useLoad, useRepeat } from '../ui/load'
 import { Check, Failure, Field, Notice, Pick, Tabs } from '../ui/parts'
+import { MomentPicker, RangePicker, zoomed } from '../ui/range'
 import { isClassic } from './buckets'
 import { Chart } from './chart'
 import { colourOf } from './colour'
@@ -22,7 +23,6 @@ import { axisOf, axisText, panelsOf, valuesOf } from './panels'
 import type { Mode, Panel, Tab } from './panels'
 import { Plan } from './plan'
 import type { Operator } from './plan'
-import { MomentPicker, RangePicker, zoomed } from './range'
 import { isOfSeries, lastOf, roundStep } from './result'
 import type { Columns, Result, Series } from './result'
 import { Legend, ResultTable } from './table'
@@ -59,7 +59,7 @@ const noColumns: Columns = { times: new Float64Array(), values: [] }
 
 /** The parameters of a range query. Whole steps, so that a graph that is refreshed keeps its points. */
 function rangeOf(p: Panel, end: number, step: number): Grid {
-  return { start: Math.ceil((end - p.range) / step) * step, end: Math.floor(end / step) * step, step }
+  return { start: Math.ceil((end - p.seconds) / step) * step, end: Math.floor(end / step) * step, step }
 }
 
 function rangeValues(p: Panel, grid: Grid): Record<string, string | undefined> {
@@ -76,20 +76,20 @@ function rangeValues(p: Panel, grid: Grid): Record<string, string | undefined> {
 
 async function fetchOutcome(p: Panel, width: number, signal: AbortSignal): Promise<Outcome> {
   const end = p.end ?? Date.now() / 1000
-  const step = p.step ?? roundStep(p.range / Math.max(width, 100))
+  const step = p.step ?? roundStep(p.seconds / Math.max(width, 100))
   const lookback = p.lookback === null ? undefined : formatDuration(p.lookback)
-  const outcome = { tab: p.tab, answer: noAnswer, exemplars: [], columns: noColumns, start: end - p.range, end, step }
+  const outcome = { tab: p.tab, answer: noAnswer, exemplars: [], columns: noColumns, start: end - p.seconds, end, step }
   switch (p.tab) {
     case 'graph': {
       const grid = rangeOf(p, end, step)
       const [matrix, exemplars] = await Promise.all([
         askMatrix(rangeValues(p, grid), grid, signal),
-        p.exemplars ? fetchExemplars(p.expr, end - p.range, end, signal) : [],
+        p.exemplars ? fetchExemplars(p.expr, end - p.seconds, end, signal) : [],
       ])
       return { ...outcome, ...grid, ...matrix, exemplars }
     }
     case 'explain': {
-      const values = { query: p.expr, lookback_delta: lookback, analyze: 'true', start: String(end - p.range), end: String(end), step: String(step) }
+      const values = { query: p.expr, lookback_delta: lookback, analyze: 'true', start: String(end - p.seconds), end: String(end), step: String(step) }
       return { ...outcome, answer: await ask<Operator>('api/v1/explain', values, signal) }
     }
     case 'table': {
@@ -163,7 +163,7 @@ interface GraphProps {
 
 function LazyHeatmap(props: GraphProps & { series: Series[] }) {
   const { outcome } = props
-  const zoom = (start: number, end: number) => props.onChange({ range: end - start, end })
+  const zoom = (start: number, end: number) => props.onChange({ seconds: end - start, end })
   return (
     <Lazy load={() => import('./heatmap')}>
       {m => <m.Heatmap series={props.series} values={outcome.columns} grid={outcome} zone={props.zone} onZoom={zoom} />}
@@ -195,7 +195,7 @@ function Lines(props: GraphProps & { series: Series[] }) {
         axis={panel.axis}
         exemplars={dots}
         shown={shown}
-        onZoom={(start, end) => props.onChange({ range: end - start, end })}
+        onZoom={(start, end) => props.onChange({ seconds: end - start, end })}
         onScale={factor => props.onChange(zoomed(panel, factor))}
         onPoint={(at, drawn) => setPoint(at === null ? null : { time: drawn.times[at]!, values: Float64Array.from(drawn.values, v => v[at]!) })}
         onExemplar={setExemplar}
@@ -367,9 +367,9 @@ export function PanelView(props: {
       <div class="controls">
         <Tabs label="View" choices={tabs} value={panel.tab} onChange={tab => onChange({ tab: tab as Tab })} />
         {panel.tab === 'table' || panel.tab === 'tree' ? (
-          <MomentPicker panel={panel} zone={props.zone} onChange={onChange} />
+          <MomentPicker span={panel} onChange={onChange} />
         ) : (
-          <RangePicker panel={panel} zone={props.zone} onChange={onChange} />
+          <RangePicker span={panel} onChange={onChange} />
         )}
         {(panel.tab === 'graph' || panel.tab === 'explain') && (
           <Field

@@ -11,7 +11,7 @@ export interface Panel {
   expr: string
   tab: Tab
   /** Seconds that the graph shows. */
-  range: number
+  seconds: number
   /** End of the graph, or time of the table; null: now. */
   end: number | null
   /** Seconds between two steps; null: one step for each pixel. */
@@ -35,7 +35,7 @@ export function newPanel(expr = ''): Panel {
     id: nextId++,
     expr,
     tab: 'table',
-    range: 3600,
+    seconds: 3600,
     end: null,
     step: null,
     mode: 'lines',
@@ -91,7 +91,7 @@ function panelOf(values: URLSearchParams, prefix: string): Panel {
   return {
     ...newPanel(of('expr') ?? ''),
     tab,
-    range: durationOf(of('range_input')) ?? 3600,
+    seconds: durationOf(of('range_input')) ?? 3600,
     end: timeOf(isOfRange(tab) ? of('end_input') : (of('moment_input') ?? of('end_input'))),
     step: durationOf(of('step_input')) ?? (stepType === 'custom' || stepType === 'fixed' ? durationOf(of('res_step')) : null),
     mode: mode === 'heatmap' ? mode : mode === 'stacked' || of('stacked') === '1' ? 'stacked' : 'lines',
@@ -122,7 +122,7 @@ export function valuesOf(panels: Panel[]): URLSearchParams {
     const set = (name: string, value: string) => values.set(`g${i}.${name}`, value)
     set('expr', p.expr)
     set('tab', p.tab)
-    if (p.tab !== 'table') set('range_input', formatDuration(p.range))
+    if (p.tab !== 'table') set('range_input', formatDuration(p.seconds))
     if (p.end !== null) set(isOfRange(p.tab) ? 'end_input' : 'moment_input', formatTime(p.end, 'UTC'))
     if (p.step !== null) {
       set('res_type', 'custom')
