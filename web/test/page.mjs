@@ -361,6 +361,32 @@ await claim('an operator that fails shows the label sets with several series', a
   trouble = trouble.filter(t => !t.includes('422'))
 })
 
+await claim('expressions of a panel are drawn together, and fail alone', async () => {
+  const page = await open('/query?g0.expr=requests_total&g0.with=limit_total&g0.tab=graph')
+  const groups = names => page.waitForFunction(n => [...document.querySelectorAll('.legend th[scope=rowgroup]')].map(g => g.textContent).join('|') === n, {}, names)
+  await shows(page, '4 series')
+  await groups('requests_total|limit_total')
+  await press(page, 'limit_total')
+  await page.waitForFunction(() => document.querySelectorAll('.legend tr.hidden').length === 3)
+  await page.evaluate(() => {
+    const select = [...document.querySelectorAll('label')].find(l => l.textContent.startsWith('Group by')).querySelector('select')
+    select.value = 'label:path'
+    select.dispatchEvent(new Event('change', { bubbles: true }))
+  })
+  await groups('{path="/<img src=x onerror=alert(1)>"}|{path="/a"}|{path="/b"}')
+  expect(page.url().includes('g0.group=label'), page.url())
+  await axeFinds(page)
+  await press(page, '+ Expression')
+  await page.waitForFunction(() => document.querySelectorAll('.ask').length === 3)
+  await page.click('[aria-label="Remove expression 3"]')
+  await page.waitForFunction(() => document.querySelectorAll('.ask').length === 2)
+  const wrong = await open('/query?g0.expr=sum(requests_total)&g0.with=sum(&g0.tab=table')
+  await shows(wrong, '{}', 'parse error')
+  await wrong.waitForFunction(() => document.querySelectorAll('.expression > div')[1]?.shadowRoot?.querySelector('.cm-lintRange-error'))
+  await axeFinds(wrong)
+  trouble = trouble.filter(t => !t.includes('400'))
+})
+
 await claim('expressions that were run are in the history, and nothing of them is stored', async () => {
   const page = await open('/query?g0.expr=limit_total&g0.tab=table')
   await shows(page, '1 series')
@@ -467,6 +493,18 @@ await claim('of thousands of series the 50 greatest are listed', async () => {
   expect((await page.$$('.legend tr')).length === 51, 'the list has other rows')
 })
 
+await claim('a graph of half a million values is drawn over its whole range', async () => {
+  const page = await open('/query?g0.expr=many%20@%20end()&g0.tab=graph&g0.res_type=custom&g0.res_step=12s')
+  await page.waitForSelector('.chart canvas')
+  const ends = await page.evaluate(() => {
+    const canvas = document.querySelector('.chart canvas')
+    const { width, height } = canvas
+    const colours = x => new Set(new Uint32Array(canvas.getContext('2d').getImageData(x, 0, 1, height).data.buffer)).size
+    return [colours(Math.round(width * 0.1)), colours(Math.round(width * 0.9))]
+  })
+  expect(ends.every(n => n > 20), `columns at the ends have ${ends} colours`)
+})
+
 await claim('a graph has the numbers of the server in all their forms', async () => {
   const forms = { '-0.1': '-0.1', '-1.5e-7': '-1.50e-7', '123456789012345678': '123.5P', '1e300': '1.00e+300', '0.1234567890123456789': '0.123' }
   for (const [number, shown] of Object.entries(forms)) {
@@ -500,6 +538,16 @@ await claim('results are saved as CSV, JSON and PNG', async () => {
   expect(csv.startsWith('__name__,job,path,time,value\nrequests_total,web,'), csv.slice(0, 80))
   expect(JSON.parse(json).resultType === 'matrix', json.slice(0, 80))
   expect(png === 'image/png', png)
+  const two = await open('/query?g0.expr=limit_total&g0.with=vector(1)&g0.tab=table')
+  await shows(two, '2 series')
+  await two.evaluate(() => {
+    URL.createObjectURL = blob => (window.saved = blob, 'blob:none')
+    HTMLAnchorElement.prototype.click = function () {}
+  })
+  await press(two, 'CSV')
+  await two.waitForFunction(() => window.saved !== undefined)
+  const both = await two.evaluate(() => window.saved.text())
+  expect(both.startsWith('expression,__name__,job,path,time,value\nlimit_total,limit_total,web,/a,') && both.includes('\nvector(1),,,,'), both)
 })
 
 for (const view of ['graph&g0.show_exemplars=1', 'graph&g0.display_mode=heatmap', 'raw', 'tree', 'explain']) {

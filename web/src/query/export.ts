@@ -1,26 +1,37 @@
 // export.ts - the answer of a query as a file.
 
 import { isOfSeries } from './result'
-import type { Result } from './result'
+import type { Result, Series } from './result'
 
 function cell(text: string): string {
   return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text
 }
 
-/** One row for each sample: labels, time in seconds, value. Histograms have their count and sum. */
-export function csvOf(data: Result): string {
-  if (!isOfSeries(data)) return `time,value\n${data.result[0]},${cell(data.result[1])}\n`
-  const names = [...new Set(data.result.flatMap(s => Object.keys(s.metric)))].sort()
-  const rows = [[...names, 'time', 'value'].map(cell).join(',')]
-  for (const s of data.result) {
-    const labels = names.map(n => cell(s.metric[n] ?? ''))
-    const samples: [number, string][] = [...(s.values ?? []), ...(s.value ? [s.value] : [])]
-    for (const [t, h] of [...(s.histograms ?? []), ...(s.histogram ? [s.histogram] : [])]) {
-      samples.push([t, `count=${h.count} sum=${h.sum}`])
+type Results = { query: string; data: Result }[]
+
+/** One row for each sample: labels, time in seconds, value. Histograms have their count and sum. Results
+ * of several expressions begin with the expression. */
+export function csvOf(results: Results): string {
+  const names = [...new Set(results.flatMap(({ data }) => (isOfSeries(data) ? data.result.flatMap(s => Object.keys(s.metric)) : [])))].sort()
+  const isMany = results.length > 1
+  const rows = [[...(isMany ? ['expression'] : []), ...names, 'time', 'value'].map(cell).join(',')]
+  for (const { query, data } of results) {
+    const begin = isMany ? [cell(query)] : []
+    for (const s of isOfSeries(data) ? data.result : [{ metric: {}, value: data.result } as Series]) {
+      const labels = names.map(n => cell(s.metric[n] ?? ''))
+      const samples: [number, string][] = [...(s.values ?? []), ...(s.value ? [s.value] : [])]
+      for (const [t, h] of [...(s.histograms ?? []), ...(s.histogram ? [s.histogram] : [])]) {
+        samples.push([t, `count=${h.count} sum=${h.sum}`])
+      }
+      for (const [t, v] of samples) rows.push([...begin, ...labels, String(t), cell(v)].join(','))
     }
-    for (const [t, v] of samples) rows.push([...labels, String(t), cell(v)].join(','))
   }
   return rows.join('\n') + '\n'
+}
+
+/** The result as the API has it, or a list of several with their expressions. */
+export function jsonOf(results: Results): string {
+  return JSON.stringify(results.length === 1 ? results[0]!.data : results.map(({ query, data }) => ({ query, ...data })))
 }
 
 /** Offers a file for download. */

@@ -44,7 +44,7 @@ export function QueryPage() {
         />
       ))}
       <button type="button" onClick={() => change([...panels, newPanel()])}>
-        Add an expression
+        Add a panel
       </button>
     </>
   )

@@ -1,33 +1,29 @@
-// panel.tsx - one expression with its graph, table, raw samples, parts or plan.
+// panel.tsx - expressions with their graph, table, raw samples, parts or plan.
 
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { ask } from '../lib/api'
-import type { Answer } from '../lib/api'
-import { bytes, count, duration, seriesText, short } from '../lib/format'
-import { formatDuration, formatTime, parseDuration } from '../lib/time'
+import { bytes, count, duration, short } from '../lib/format'
+import { formatDuration, parseDuration } from '../lib/time'
 import type { Zone } from '../lib/time'
 import { Lazy } from '../ui/lazy'
 import { useLoad, useRepeat } from '../ui/load'
 import { Check, Failure, Field, Notice, Pick, Tabs } from '../ui/parts'
-import { MomentPicker, RangePicker, zoomed } from '../ui/range'
-import { isClassic } from './buckets'
-import { Chart } from './chart'
-import { colourOf } from './colour'
+import { MomentPicker, RangePicker } from '../ui/range'
+import { addMatcher } from './edit'
 import { ExpressionField } from './editor'
-import { ExemplarList, TraceLink, drawn, fetchExemplars } from './exemplars'
-import type { Exemplar } from './exemplars'
+import { csvOf, jsonOf, save, savePicture } from './export'
+import { Graph } from './graph'
 import { History, remember } from './history'
-import { askMatrix } from './matrix'
-import type { Grid } from './matrix'
+import { expressionsOf, fetchOutcome, resultsOf } from './outcome'
+import type { Outcome, Part } from './outcome'
 import { axisOf, axisText, panelsOf, valuesOf } from './panels'
 import type { Mode, Panel, Tab } from './panels'
 import { Plan } from './plan'
 import type { Operator } from './plan'
-import { isOfSeries, lastOf, roundStep } from './result'
-import type { Columns, Result, Series } from './result'
-import { Legend, ResultTable } from './table'
-import { addMatcher } from './edit'
-import { csvOf, save, savePicture } from './export'
+import { isOfSeries } from './result'
+import type { Result } from './result'
+import { ResultTable } from './table'
 
 const tabs = [
   { id: 'table', label: 'Table' },
@@ -42,78 +38,15 @@ const modes = [
   { id: 'heatmap', label: 'Heatmap' },
 ]
 
-/** An answer with the question that it belongs to. */
-interface Outcome {
-  tab: Tab
-  answer: Answer<unknown>
-  exemplars: Exemplar[]
-  /** Values of the series of a graph. */
-  columns: Columns
-  start: number
-  end: number
-  step: number
-}
-
-const noAnswer: Answer<null> = { data: null, warnings: [], infos: [], bytes: 0 }
-const noColumns: Columns = { times: new Float64Array(), values: [] }
-
-/** The parameters of a range query. Whole steps, so that a graph that is refreshed keeps its points. */
-function rangeOf(p: Panel, end: number, step: number): Grid {
-  return { start: Math.ceil((end - p.seconds) / step) * step, end: Math.floor(end / step) * step, step }
-}
-
-function rangeValues(p: Panel, grid: Grid): Record<string, string | undefined> {
-  return {
-    query: p.expr,
-    lookback_delta: p.lookback === null ? undefined : formatDuration(p.lookback),
-    stats: 'cost',
-    nocache: p.cache ? undefined : '1',
-    start: String(grid.start),
-    end: String(grid.end),
-    step: String(grid.step),
-  }
-}
-
-async function fetchOutcome(p: Panel, width: number, signal: AbortSignal): Promise<Outcome> {
-  const end = p.end ?? Date.now() / 1000
-  const step = p.step ?? roundStep(p.seconds / Math.max(width, 100))
-  const lookback = p.lookback === null ? undefined : formatDuration(p.lookback)
-  const outcome = { tab: p.tab, answer: noAnswer, exemplars: [], columns: noColumns, start: end - p.seconds, end, step }
-  switch (p.tab) {
-    case 'graph': {
-      const grid = rangeOf(p, end, step)
-      const [matrix, exemplars] = await Promise.all([
-        askMatrix(rangeValues(p, grid), grid, signal),
-        p.exemplars ? fetchExemplars(p.expr, end - p.seconds, end, signal) : [],
-      ])
-      return { ...outcome, ...grid, ...matrix, exemplars }
-    }
-    case 'explain': {
-      const values = { query: p.expr, lookback_delta: lookback, analyze: 'true', start: String(end - p.seconds), end: String(end), step: String(step) }
-      return { ...outcome, answer: await ask<Operator>('api/v1/explain', values, signal) }
-    }
-    case 'table': {
-      const time = p.end === null ? undefined : String(end)
-      return { ...outcome, answer: await ask<Result>('api/v1/query', { query: p.expr, lookback_delta: lookback, stats: 'cost', time }, signal) }
-    }
-    case 'raw':
-    case 'tree':
-      return outcome // They ask for themselves.
-  }
-}
-
 function Exports(props: { panel: Panel; outcome: Outcome; box: HTMLElement | null; onError: (error: Error) => void }) {
   const { outcome } = props
   const picture = () => {
     const canvas = props.box?.querySelector('canvas')
-    if (canvas) savePicture(canvas, props.panel.expr)
+    if (canvas) savePicture(canvas, outcome.parts.map(p => p.expr).join(', '))
   }
-  /** The samples of a graph are asked for again: the page keeps only what it draws. */
-  const saveAs = async (name: string, type: string, write: (data: Result) => string) => {
+  const saveAs = async (name: string, type: string, write: typeof csvOf) => {
     try {
-      const data =
-        outcome.tab === 'graph' ? (await ask<Result>('api/v1/query_range', rangeValues(props.panel, outcome))).data : (outcome.answer.data as Result)
-      save(name, type, write(data))
+      save(name, type, write(await resultsOf(props.panel, outcome)))
     } catch (e) {
       props.onError(e as Error)
     }
@@ -123,7 +56,7 @@ function Exports(props: { panel: Panel; outcome: Outcome; box: HTMLElement | nul
       <button type="button" onClick={() => saveAs('firekeep.csv', 'text/csv', csvOf)}>
         CSV
       </button>
-      <button type="button" onClick={() => saveAs('firekeep.json', 'application/json', JSON.stringify)}>
+      <button type="button" onClick={() => saveAs('firekeep.json', 'application/json', jsonOf)}>
         JSON
       </button>
       {outcome.tab === 'graph' && (
@@ -135,136 +68,82 @@ function Exports(props: { panel: Panel; outcome: Outcome; box: HTMLElement | nul
   )
 }
 
-/** The numbers beside a result: time, samples, series, memory, cache, size. */
+/** The numbers beside a result: time, samples, series, memory, cache, size. Those of several expressions
+ * are added up; their memory is taken at the same time. */
 function Costs(props: { outcome: Outcome; seconds: number }) {
-  const data = props.outcome.answer.data as Result
-  const cost = data.stats?.cost
+  const { outcome } = props
+  const all = outcome.parts.filter(p => p.error === null)
+  const results = all.map(p => p.answer.data as Result)
+  const costs = results.flatMap(r => (r.stats?.cost === undefined ? [] : [r.stats.cost]))
+  const evaluated = results.flatMap(r => r.stats?.timings['execTotalTime'] ?? [])
+  const series = results.flatMap(r => (isOfSeries(r) ? [r.result.length] : []))
+  const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0)
   const parts = [`${duration(props.seconds)} in all`]
-  const evaluated = data.stats?.timings['execTotalTime']
-  if (evaluated !== undefined) parts.push(`${duration(evaluated)} evaluated`)
-  if (isOfSeries(data)) parts.push(`${count(data.result.length)} series`)
-  if (cost !== undefined) {
-    parts.push(`${short(cost.samplesRead)} samples read of ${short(cost.seriesRead)} series`)
-    if (cost.peakBytes !== undefined) parts.push(`${bytes(cost.peakBytes)} memory`)
-    if (props.outcome.tab === 'graph') parts.push(`${count(cost.cachedSteps)} of ${count(cost.steps)} steps from the cache`)
+  if (evaluated.length > 0) parts.push(`${duration(sum(evaluated))} evaluated`)
+  if (series.length > 0) parts.push(`${count(sum(series))} series`)
+  if (costs.length > 0) {
+    parts.push(`${short(sum(costs.map(c => c.samplesRead)))} samples read of ${short(sum(costs.map(c => c.seriesRead)))} series`)
+    if (costs[0]!.peakBytes !== undefined) parts.push(`${bytes(sum(costs.map(c => c.peakBytes!)))} memory`)
+    if (outcome.tab === 'graph') parts.push(`${count(sum(costs.map(c => c.cachedSteps)))} of ${count(sum(costs.map(c => c.steps)))} steps from the cache`)
   }
-  parts.push(`${bytes(props.outcome.answer.bytes)} answer`)
-  if (props.outcome.tab === 'graph') parts.push(`step ${formatDuration(props.outcome.step)}`)
+  parts.push(`${bytes(sum(all.map(p => p.answer.bytes)))} answer`)
+  if (outcome.tab === 'graph') parts.push(`step ${formatDuration(outcome.step)}`)
   return <p class="costs">{parts.join(' · ')}</p>
 }
 
-interface GraphProps {
+interface ViewProps {
   panel: Panel
   outcome: Outcome
   zone: Zone
-  onChange: (change: Partial<Panel>) => void
-  onFilter: (name: string, value: string) => void
+  onFilter: (at: number, name: string, value: string) => void
 }
 
-function LazyHeatmap(props: GraphProps & { series: Series[] }) {
-  const { outcome } = props
-  const zoom = (start: number, end: number) => props.onChange({ seconds: end - start, end })
-  return (
-    <Lazy load={() => import('./heatmap')}>
-      {m => <m.Heatmap series={props.series} values={outcome.columns} grid={outcome} zone={props.zone} onZoom={zoom} />}
-    </Lazy>
-  )
-}
-
-function Lines(props: GraphProps & { series: Series[] }) {
-  const { outcome, panel, series } = props
-  const { columns } = outcome
-  const colours = useMemo(() => series.map((_, i) => colourOf(i)), [outcome])
-  const last = useMemo(() => Float64Array.from(columns.values, lastOf), [columns])
-  const dots = useMemo(() => drawn(outcome.exemplars), [outcome])
-  const identity = useMemo(() => series.map(s => seriesText(s.metric)).join('\n'), [outcome])
-  const [shown, setShown] = useState<Set<number> | null>(null)
-  const [point, setPoint] = useState<{ time: number; values: Float64Array } | null>(null)
-  const [exemplar, setExemplar] = useState<Exemplar | null>(null)
-  useEffect(() => setShown(null), [identity])
-  useEffect(() => setExemplar(null), [outcome])
-  return (
-    <>
-      <Chart
-        columns={columns}
-        count={series.length}
-        zone={props.zone}
-        isStacked={panel.mode === 'stacked'}
-        isLog={panel.log}
-        thresholds={panel.thresholds}
-        axis={panel.axis}
-        exemplars={dots}
-        shown={shown}
-        onZoom={(start, end) => props.onChange({ seconds: end - start, end })}
-        onScale={factor => props.onChange(zoomed(panel, factor))}
-        onPoint={(at, drawn) => setPoint(at === null ? null : { time: drawn.times[at]!, values: Float64Array.from(drawn.values, v => v[at]!) })}
-        onExemplar={setExemplar}
-      />
-      <p class="point" aria-live="polite">
-        {point === null ? ' ' : formatTime(point.time, props.zone)}
-        {exemplar !== null && (
-          <>
-            {' '}
-            · exemplar {exemplar.value} at {formatTime(exemplar.time, props.zone)} <code>{seriesText(exemplar.labels)}</code>{' '}
-            <TraceLink labels={exemplar.labels} />
-          </>
-        )}
-      </p>
-      {panel.exemplars && <ExemplarList exemplars={outcome.exemplars} zone={props.zone} />}
-      <div class="scroll">
-        <Legend
-          series={series}
-          colours={colours}
-          columns={columns}
-          values={point?.values ?? last}
-          valuesAre={point === null ? 'Last' : 'Value'}
-          shown={shown}
-          onShow={setShown}
-          onFilter={props.onFilter}
-        />
-      </div>
-    </>
-  )
-}
-
-function Graph(props: GraphProps) {
-  const data = props.outcome.answer.data as Result
-  const series = isOfSeries(data) ? data.result : []
-  if (series.length === 0) return <p class="empty">The expression has no result in this range.</p>
-  const isHistogram = series.some(s => s.histograms !== undefined) || isClassic(series)
-  const isHeatmap = props.panel.mode === 'heatmap'
-  if (isHeatmap && isHistogram) return <LazyHeatmap {...props} series={series} />
-  return (
-    <>
-      {isHeatmap && <Notice kind="info">The result has no histograms, and is shown as lines.</Notice>}
-      {!isHeatmap && isHistogram && (
-        <Notice kind="info">
-          {isClassic(series) ? 'The series are buckets of a histogram.' : 'Lines show the sums of histograms.'}{' '}
-          <button type="button" onClick={() => props.onChange({ mode: 'heatmap' })}>
-            Show a heatmap
-          </button>
-        </Notice>
-      )}
-      <Lines {...props} series={series} />
-    </>
-  )
-}
-
-/** The views that ask for themselves. */
-function LazyView(props: { panel: Panel; outcome: Outcome; zone: Zone }) {
-  const { outcome, panel } = props
-  if (panel.tab === 'raw') {
-    return (
-      <Lazy key="raw" load={() => import('./raw')}>
-        {m => <m.Raw expr={panel.expr} start={outcome.start} end={outcome.end} zone={props.zone} asked={outcome} />}
-      </Lazy>
-    )
+/** The view of one expression. Raw samples and parts ask for themselves. */
+function PartView(props: ViewProps & { part: Part }) {
+  const { outcome, panel, part } = props
+  switch (outcome.tab) {
+    case 'raw':
+      return (
+        <Lazy key="raw" load={() => import('./raw')}>
+          {m => <m.Raw expr={part.expr} start={outcome.start} end={outcome.end} zone={props.zone} asked={outcome} />}
+        </Lazy>
+      )
+    case 'tree': {
+      const moment = { time: String(outcome.end), lookback_delta: panel.lookback === null ? undefined : formatDuration(panel.lookback) }
+      return (
+        <Lazy key="tree" load={() => import('./tree')}>
+          {m => <m.Tree expr={part.expr} moment={moment} asked={outcome} />}
+        </Lazy>
+      )
+    }
+    case 'explain':
+      return <Plan plan={part.answer.data as Operator} />
+    default:
+      return <ResultTable data={part.answer.data as Result} zone={props.zone} onFilter={(name, value) => props.onFilter(part.at, name, value)} />
   }
-  const lookback = panel.lookback === null ? undefined : formatDuration(panel.lookback)
+}
+
+function Views(props: ViewProps & { onChange: (change: Partial<Panel>) => void }) {
+  const { outcome } = props
+  const isMany = outcome.parts.length > 1
+  const isGraph = outcome.tab === 'graph'
   return (
-    <Lazy key="tree" load={() => import('./tree')}>
-      {m => <m.Tree expr={panel.expr} moment={{ time: String(outcome.end), lookback_delta: lookback }} asked={outcome} />}
-    </Lazy>
+    <>
+      {outcome.parts.map(part => (
+        <>
+          {isMany && (!isGraph || part.error !== null) && (
+            <h2>
+              <code>{part.expr}</code>
+            </h2>
+          )}
+          {part.error !== null && <Failure error={part.error} />}
+          {part.answer.warnings.map(w => <Notice kind="warning">{w}</Notice>)}
+          {part.answer.infos.map(i => <Notice kind="info">{i}</Notice>)}
+          {!isGraph && part.error === null && <PartView {...props} part={part} />}
+        </>
+      ))}
+      {isGraph && outcome.parts.some(p => p.error === null) && <Graph {...props} />}
+    </>
   )
 }
 
@@ -290,6 +169,53 @@ function CopyLink() {
   )
 }
 
+/** The field of an expression, and what belongs to it. */
+function Expression(props: {
+  expr: string
+  label: string
+  error: Error | null
+  onDraft: (text: string) => void
+  onRun: () => void
+  onPick: (expr: string) => void
+  onTrouble: (error: Error | null) => void
+  first: ComponentChildren
+  last: ComponentChildren
+}) {
+  const { expr } = props
+  /** What the page puts into the editor; what is typed there is in `draft`. */
+  const [given, setGiven] = useState({ text: expr })
+  const draft = useRef(expr)
+  const type = (text: string) => {
+    draft.current = text
+    props.onDraft(text)
+  }
+  const give = (text: string) => {
+    type(text)
+    setGiven({ text })
+  }
+  useEffect(() => give(expr), [expr])
+  const format = async () => {
+    try {
+      const { data } = await ask<string>('api/v1/format_query', { query: draft.current })
+      props.onTrouble(null)
+      give(data)
+    } catch (e) {
+      props.onTrouble(e as Error)
+    }
+  }
+  return (
+    <div class="ask">
+      <ExpressionField given={given} label={props.label} error={props.error?.message ?? null} onChange={type} onRun={props.onRun} />
+      {props.first}
+      <button type="button" onClick={format}>
+        Format
+      </button>
+      <History onPick={props.onPick} />
+      {props.last}
+    </div>
+  )
+}
+
 export function PanelView(props: {
   panel: Panel
   zone: Zone
@@ -301,69 +227,91 @@ export function PanelView(props: {
   onCopy: () => void
 }) {
   const { panel, onChange } = props
-  /** What the page puts into the editor; what is typed there is in `draft`. */
-  const [given, setGiven] = useState({ text: panel.expr })
-  const draft = useRef(panel.expr)
+  const expressions = [panel.expr, ...panel.more]
+  const drafts = useRef(expressions)
   const [load, send] = useLoad<Outcome>()
-  const [trouble, setTrouble] = useState<Error | null>(null)
+  /** An error of the expression with an index, or of the panel (-1). */
+  const [trouble, setTrouble] = useState<{ at: number; error: Error } | null>(null)
   const box = useRef<HTMLElement>(null)
-  const give = (text: string) => {
-    draft.current = text
-    setGiven({ text })
-  }
-  useEffect(() => give(panel.expr), [panel.expr])
 
   const run = () => {
-    if (panel.expr.trim() === '') return
+    const asked = expressionsOf(panel)
+    if (asked.length === 0) return
     const width = box.current?.clientWidth ?? 1000
-    remember(panel.expr)
+    for (const [, expr] of asked) remember(expr)
     send(signal => fetchOutcome(panel, width, signal))
   }
   useRepeat(run, panel.end === null ? props.refresh : 0, [panel])
-  const submit = (expr = draft.current) => {
+  const submit = () => {
     setTrouble(null)
-    // An unchanged expression is evaluated again all the same.
-    onChange({ expr })
+    // Unchanged expressions are evaluated again all the same.
+    onChange({ expr: drafts.current[0] ?? '', more: drafts.current.slice(1) })
   }
-  const format = async () => {
-    try {
-      const { data } = await ask<string>('api/v1/format_query', { query: draft.current })
-      setTrouble(null)
-      give(data)
-    } catch (e) {
-      setTrouble(e as Error)
-    }
+  const pick = (at: number, expr: string) => {
+    drafts.current[at] = expr
+    submit()
   }
-  const filter = (name: string, value: string) => submit(addMatcher(panel.expr, name, value))
+  const filter = (at: number, name: string, value: string) => pick(at, addMatcher(expressions[at]!, name, value))
 
-  const error = trouble ?? load.error
+  const error = trouble?.error ?? load.error
   const outcome = load.value !== null && load.value.tab === panel.tab ? load.value : null
+  const errorOf = (at: number) => (trouble?.at === at ? trouble.error : (outcome?.parts.find(p => p.at === at)?.error ?? null))
   return (
-    <section class="panel" ref={box} aria-busy={load.isLoading} aria-label={`Expression ${panel.expr}`}>
-      <div class="ask">
-        <ExpressionField
-          given={given}
-          label="Expression"
-          error={error?.message ?? null}
-          onChange={text => (draft.current = text)}
+    <section class="panel" ref={box} aria-busy={load.isLoading} aria-label={`Expression ${expressions.join(', ')}`}>
+      {expressions.map((expr, at) => (
+        <Expression
+          key={at}
+          expr={expr}
+          label={at === 0 ? 'Expression' : `Expression ${at + 1}`}
+          error={errorOf(at)}
+          onDraft={text => (drafts.current[at] = text)}
           onRun={submit}
+          onPick={e => pick(at, e)}
+          onTrouble={e => setTrouble(e === null ? null : { at, error: e })}
+          first={
+            at === 0 && (
+              <button type="button" class="primary" onClick={submit}>
+                Run
+              </button>
+            )
+          }
+          last={
+            at > 0 ? (
+              <button
+                type="button"
+                aria-label={`Remove expression ${at + 1}`}
+                onClick={() => {
+                  drafts.current.splice(at, 1)
+                  submit()
+                }}
+              >
+                ×
+              </button>
+            ) : (
+              <>
+                <button
+                  type="button"
+                  title="Show another expression in this panel"
+                  onClick={() => {
+                    drafts.current.push('')
+                    submit()
+                  }}
+                >
+                  + Expression
+                </button>
+                <button type="button" onClick={props.onCopy} title="Add the same panel">
+                  Duplicate
+                </button>
+                {!props.isAlone && (
+                  <button type="button" onClick={props.onRemove} aria-label="Remove this panel">
+                    ×
+                  </button>
+                )}
+              </>
+            )
+          }
         />
-        <button type="button" class="primary" onClick={() => submit()}>
-          Run
-        </button>
-        <button type="button" onClick={format}>
-          Format
-        </button>
-        <History onPick={submit} />
-        <button type="button" onClick={props.onCopy} title="Add the same expression">
-          Duplicate
-        </button>
-        {!props.isAlone && (
-          <button type="button" onClick={props.onRemove} aria-label="Remove this expression">
-            ×
-          </button>
-        )}
-      </div>
+      ))}
       <div class="controls">
         <Tabs label="View" choices={tabs} value={panel.tab} onChange={tab => onChange({ tab: tab as Tab })} />
         {panel.tab === 'table' || panel.tab === 'tree' ? (
@@ -422,17 +370,12 @@ export function PanelView(props: {
       {error !== null && <Failure error={error} />}
       {error === null && outcome !== null && (
         <>
-          {outcome.answer.warnings.map(w => <Notice kind="warning">{w}</Notice>)}
-          {outcome.answer.infos.map(i => <Notice kind="info">{i}</Notice>)}
-          {panel.tab === 'table' && <ResultTable data={outcome.answer.data as Result} zone={props.zone} onFilter={filter} />}
-          {panel.tab === 'graph' && <Graph panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} onChange={onChange} />}
-          {(panel.tab === 'raw' || panel.tab === 'tree') && <LazyView panel={panel} outcome={outcome} zone={props.zone} />}
-          {panel.tab === 'explain' && <Plan plan={outcome.answer.data as Operator} />}
-          {(panel.tab === 'table' || panel.tab === 'graph') && (
+          <Views panel={panel} outcome={outcome} zone={props.zone} onFilter={filter} onChange={onChange} />
+          {(panel.tab === 'table' || panel.tab === 'graph') && outcome.parts.some(p => p.error === null) && (
             <footer class="title">
               <Costs outcome={outcome} seconds={load.seconds} />
               <span class="row">
-                <Exports panel={panel} outcome={outcome} box={box.current} onError={setTrouble} />
+                <Exports panel={panel} outcome={outcome} box={box.current} onError={e => setTrouble({ at: -1, error: e })} />
                 <CopyLink />
               </span>
             </footer>

@@ -9,6 +9,8 @@ export type Mode = 'lines' | 'stacked' | 'heatmap'
 export interface Panel {
   id: number
   expr: string
+  /** Expressions that are shown together with the first one. */
+  more: string[]
   tab: Tab
   /** Seconds that the graph shows. */
   seconds: number
@@ -26,7 +28,12 @@ export interface Panel {
   exemplars: boolean
   /** Says whether a graph may use cached results. */
   cache: boolean
+  /** What forms groups in the list of series: a label, or the expression; null: nothing is chosen. */
+  group: Group | null
 }
+
+/** `label:` and its name, `expression` or `none`. */
+export type Group = string
 
 let nextId = 1
 
@@ -34,6 +41,7 @@ export function newPanel(expr = ''): Panel {
   return {
     id: nextId++,
     expr,
+    more: [],
     tab: 'table',
     seconds: 3600,
     end: null,
@@ -45,6 +53,7 @@ export function newPanel(expr = ''): Panel {
     axis: [null, null],
     exemplars: false,
     cache: true,
+    group: null,
   }
 }
 
@@ -90,6 +99,7 @@ function panelOf(values: URLSearchParams, prefix: string): Panel {
   const stepType = of('res_type')
   return {
     ...newPanel(of('expr') ?? ''),
+    more: values.getAll(prefix + 'with'),
     tab,
     seconds: durationOf(of('range_input')) ?? 3600,
     end: timeOf(isOfRange(tab) ? of('end_input') : (of('moment_input') ?? of('end_input'))),
@@ -101,6 +111,7 @@ function panelOf(values: URLSearchParams, prefix: string): Panel {
     axis: axisOf(of('axis') ?? (of('y_axis_min') === null ? '' : `${of('y_axis_min')}:`)) ?? [null, null],
     exemplars: of('show_exemplars') === '1',
     cache: of('nocache') !== '1',
+    group: of('group'),
   }
 }
 
@@ -121,6 +132,7 @@ export function valuesOf(panels: Panel[]): URLSearchParams {
   panels.forEach((p, i) => {
     const set = (name: string, value: string) => values.set(`g${i}.${name}`, value)
     set('expr', p.expr)
+    for (const expr of p.more) values.append(`g${i}.with`, expr)
     set('tab', p.tab)
     if (p.tab !== 'table') set('range_input', formatDuration(p.seconds))
     if (p.end !== null) set(isOfRange(p.tab) ? 'end_input' : 'moment_input', formatTime(p.end, 'UTC'))
@@ -131,6 +143,7 @@ export function valuesOf(panels: Panel[]): URLSearchParams {
     if (p.mode !== 'lines') set('display_mode', p.mode)
     if (p.exemplars) set('show_exemplars', '1')
     if (!p.cache) set('nocache', '1')
+    if (p.group !== null) set('group', p.group)
     if (p.log) set('log', '1')
     if (p.lookback !== null) set('lookback', formatDuration(p.lookback))
     if (axisText(p.axis) !== '') set('axis', axisText(p.axis))

@@ -1,13 +1,13 @@
 // table.tsx - the answer of an instant query, or raw samples, as a table.
 
 import type { ComponentChildren } from 'preact'
-import { useMemo, useState } from 'preact/hooks'
-import { seriesText, short } from '../lib/format'
+import { useState } from 'preact/hooks'
+import { seriesText } from '../lib/format'
 import type { Labels } from '../lib/format'
 import { formatTime } from '../lib/time'
 import type { Zone } from '../lib/time'
-import { isOfSeries, summaryOf } from './result'
-import type { Columns, Histogram, Result, Series } from './result'
+import { isOfSeries } from './result'
+import type { Histogram, Result, Series } from './result'
 
 const rowsShown = 1000
 
@@ -129,85 +129,5 @@ export function ResultTable(props: { data: Result; zone: Zone; onFilter?: (name:
         </button>
       )}
     </>
-  )
-}
-
-function rank(value: number): number {
-  return Number.isNaN(value) ? -Infinity : value
-}
-
-function Summary(props: { column: Float64Array }) {
-  const s = useMemo(() => summaryOf(props.column), [props.column])
-  return (
-    <>
-      {(s === null ? ['', '', ''] : [short(s.least), short(s.mean), short(s.greatest)]).map(text => (
-        <td class="number summary">{text}</td>
-      ))}
-    </>
-  )
-}
-
-/** The legend below a graph: values at the pointer, or the last ones. */
-export function Legend(props: {
-  series: Series[]
-  colours: string[]
-  /** The values of each series, and those at the pointer or the last ones. */
-  columns: Columns
-  values: Float64Array
-  valuesAre: string
-  shown: Set<number> | null
-  onShow: (shown: Set<number> | null) => void
-  onFilter?: (name: string, value: string) => void
-}) {
-  const most = 50
-  const order = props.series.map((_, i) => i)
-  if (props.series.length > most) order.sort((a, b) => rank(props.values[b]!) - rank(props.values[a]!))
-  const toggle = (i: number, only: boolean) => {
-    if (only) {
-      const isOnly = props.shown?.size === 1 && props.shown.has(i)
-      props.onShow(isOnly ? null : new Set([i]))
-      return
-    }
-    const next = new Set(props.shown ?? order)
-    if (!next.delete(i)) next.add(i)
-    props.onShow(next.size === props.series.length ? null : next)
-  }
-  return (
-    <table class="legend">
-      <caption>{props.series.length > most ? `${most} of ${props.series.length} series, greatest first` : `${props.series.length} series`}</caption>
-      <thead>
-        <tr>
-          <td />
-          <th scope="col">Series</th>
-          {['Least', 'Mean', 'Greatest', props.valuesAre].map(name => (
-            <th scope="col" class="number">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {order.slice(0, most).map(i => (
-          <tr class={props.shown === null || props.shown.has(i) ? '' : 'hidden'}>
-            <td>
-              <button
-                type="button"
-                class="swatch"
-                aria-pressed={props.shown === null || props.shown.has(i)}
-                aria-label={`Show ${seriesText(props.series[i]!.metric)}`}
-                title="Click: only this series; Ctrl+click: switch it on or off"
-                onClick={e => toggle(i, !(e.ctrlKey || e.metaKey))}
-                style={{ backgroundColor: props.colours[i] }}
-              />
-            </td>
-            <td>
-              <SeriesName metric={props.series[i]!.metric} onFilter={props.onFilter} />
-            </td>
-            <Summary column={props.columns.values[i]!} />
-            <td class="number">{Number.isNaN(props.values[i]!) ? '' : short(props.values[i]!)}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
   )
 }
