@@ -387,6 +387,25 @@ await claim('expressions of a panel are drawn together, and fail alone', async (
   trouble = trouble.filter(t => !t.includes('400'))
 })
 
+await claim('favourites stay after a reload, and nothing else is stored', async () => {
+  const expr = 'requests_total{path=~".*<img.*"}'
+  let page = await open(`/query?g0.expr=${encodeURIComponent(expr)}&g0.tab=table`)
+  await press(page, 'Favourites ▾')
+  await shows(page, 'No expression has been saved in this browser.')
+  await press(page, 'Save this expression')
+  await axeFinds(page)
+  page = await open('/query?g0.expr=limit_total&g0.tab=table')
+  await shows(page, '1 series')
+  await press(page, 'Favourites ▾')
+  await page.click('.choices button')
+  await page.waitForFunction(e => new URLSearchParams(location.search).get('g0.expr') === e, {}, expr)
+  const kept = await page.evaluate(() => JSON.stringify(Object.entries({ ...localStorage }).filter(([name]) => name.startsWith('firekeep.favourites'))))
+  expect(JSON.parse(JSON.parse(kept)[0][1]).join() === expr, kept)
+  await press(page, 'Favourites ▾')
+  await page.click('.choices [aria-label^=Remove]')
+  await shows(page, 'No expression has been saved in this browser.')
+})
+
 await claim('expressions that were run are in the history, and nothing of them is stored', async () => {
   const page = await open('/query?g0.expr=limit_total&g0.tab=table')
   await shows(page, '1 series')

@@ -13,6 +13,7 @@ import { MomentPicker, RangePicker } from '../ui/range'
 import { addMatcher } from './edit'
 import { ExpressionField } from './editor'
 import { csvOf, jsonOf, save, savePicture } from './export'
+import { Favourites } from './favourites'
 import { Graph } from './graph'
 import { History, remember } from './history'
 import { expressionsOf, fetchOutcome, resultsOf } from './outcome'
@@ -211,6 +212,7 @@ function Expression(props: {
         Format
       </button>
       <History onPick={props.onPick} />
+      <Favourites current={() => draft.current} onPick={props.onPick} />
       {props.last}
     </div>
   )
