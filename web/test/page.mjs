@@ -190,8 +190,12 @@ await claim('a link of Prometheus 2 opens its graph', async () => {
   await shows(page, '3 series', 'path=')
 })
 
-await claim('a link of Prometheus 3 opens its table', async () => {
-  await shows(await open('/query?g0.expr=sum(requests_total)&g0.show_tree=0&g0.tab=table'), '{}')
+await claim('a link of Prometheus 3 opens its table, which has its JSON', async () => {
+  const page = await open('/query?g0.expr=sum(requests_total)&g0.show_tree=0&g0.tab=table')
+  await shows(page, '{}')
+  await page.click('details > summary')
+  await shows(page, '"resultType": "vector"')
+  await axeFinds(page)
 })
 
 await claim('an expression is typed, run, and in the address', async () => {

@@ -82,19 +82,37 @@ function Values(props: { series: Series; zone: Zone }) {
   )
 }
 
+/** The answer as the API has it; it is written when it is opened. */
+function Json(props: { data: Result }) {
+  const [isOpen, setOpen] = useState(false)
+  return (
+    <details onToggle={e => setOpen(e.currentTarget.open)}>
+      <summary>JSON</summary>
+      {isOpen && (
+        <pre tabIndex={0} role="region" aria-label="JSON">
+          {JSON.stringify(props.data, null, 1)}
+        </pre>
+      )}
+    </details>
+  )
+}
+
 export function ResultTable(props: { data: Result; zone: Zone; onFilter?: (name: string, value: string) => void }) {
   const [all, setAll] = useState(false)
   const d = props.data
   if (!isOfSeries(d)) {
     return (
-      <table class="result">
-        <tbody>
-          <tr>
-            <td>{d.resultType}</td>
-            <td class="number">{d.result[1]}</td>
-          </tr>
-        </tbody>
-      </table>
+      <>
+        <table class="result">
+          <tbody>
+            <tr>
+              <td>{d.resultType}</td>
+              <td class="number">{d.result[1]}</td>
+            </tr>
+          </tbody>
+        </table>
+        <Json data={d} />
+      </>
     )
   }
   if (d.result.length === 0) return <p class="empty">The expression has no result at this time.</p>
@@ -128,6 +146,7 @@ export function ResultTable(props: { data: Result; zone: Zone; onFilter?: (name:
           Show all {d.result.length} series
         </button>
       )}
+      <Json data={d} />
     </>
   )
 }
