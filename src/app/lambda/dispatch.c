@@ -7,6 +7,7 @@
  */
 #include "app/lambda/dispatch.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "app/lambda/answer.h"
@@ -18,6 +19,7 @@ enum {
     URL_BYTES_MAX = 128 * 1024, /* of a target of 64 KiB */
     PRELUDE_BYTES_MAX = 64 * 1024,
     MARGIN_MS = 1000,
+    TIMEOUT_LINE_BYTES = 48,
 };
 
 /* --- one request ------------------------------------------------------------------------------ */
@@ -41,6 +43,24 @@ limit_of(const struct dispatcher *d, const struct invocation *invocation, bool i
     int64_t left_ms = invocation->deadline_ms - MARGIN_MS - env_realtime_ms(d->env);
     if (!is_url && left_ms > DISPATCH_SECONDS_MAX * 1000) left_ms = DISPATCH_SECONDS_MAX * 1000;
     return (struct exchange_limit){d->env, env_monotonic_ns(d->env) + left_ms * NS_PER_MS};
+}
+
+/* Copies the headers, and adds when the sender of a write gives up: a second after the limit, so
+ * that the server, which answers 2 s before, is the first. `line` is in use as long as the headers.
+ */
+static void
+put_headers(const struct event *event, const struct exchange_limit *limit,
+            char line[static TIMEOUT_LINE_BYTES],
+            const char *ret_headers[static EVENT_HEADERS_MAX + 2])
+{
+    size_t count = 0;
+    int64_t left_ms = (limit->deadline_ns - env_monotonic_ns(limit->env)) / NS_PER_MS + 1000;
+    for (; event->headers[count] != NULL; count++)
+        ret_headers[count] = event->headers[count];
+    snprintf(line, TIMEOUT_LINE_BYTES, "X-Firekeep-Timeout-Ms: %" PRId64,
+             left_ms < 1 ? 1 : left_ms);
+    ret_headers[count] = line;
+    ret_headers[count + 1] = NULL;
 }
 
 /* The headers of the server's answers that mean something to clients of a gateway. */
@@ -219,24 +239,27 @@ exchange(struct dispatcher *d, struct runtime *runtime, const struct invocation 
     snprintf(url, URL_BYTES_MAX, "http://localhost%s", event->target);
     struct exchange_limit limit = limit_of(d, invocation, event->is_url);
     struct http_patience patience = {.check = check_deadline, .context = &limit};
+    char line[TIMEOUT_LINE_BYTES];
+    const char *headers[EVENT_HEADERS_MAX + 2];
+    put_headers(event, &limit, line, headers);
     struct http_call call = {
         .target = &d->server,
         .method = event->method,
         .url = url,
-        .headers = event->headers,
+        .headers = headers,
         .body = event->body,
         .wanted = wanted,
     };
     struct http_pull *pull = NULL;
     const struct http_call_answer *from;
-    struct answer_header headers[WANTED];
+    struct answer_header answered[WANTED];
     struct why reason = {""};
     enum err e = http_pull_open(d->puller, &call, d->budget, &pull, &reason);
     if (e == OK) e = await(pull, &patience, &from, &reason);
     if (e) {
         e = send_lack(runtime, invocation, e, &reason, why);
     } else {
-        struct gateway_answer answer = begin_answer(from, headers);
+        struct gateway_answer answer = begin_answer(from, answered);
         e = d->streams && event->is_url
                 ? send_stream(runtime, invocation, pull, &patience, &answer, why)
                 : send_whole(d, runtime, invocation, pull, &patience, &answer, why);

@@ -14,7 +14,12 @@
 #include "app/lambda/runtime.h"
 #include "net/http_pull.h"
 
-enum { DISPATCH_SECONDS_MAX = 25 }; /* gateways wait for 29 to 30 s */
+enum {
+    DISPATCH_SECONDS_MAX = 25, /* gateways wait for 29 to 30 s */
+    /* The time of a write, for wal.ack-timeout: the server answers 2 s before its end, which is a
+     * second before the dispatcher gives up. */
+    DISPATCH_ACK_SECONDS = DISPATCH_SECONDS_MAX + 1,
+};
 
 struct dispatcher {
     struct env *env;

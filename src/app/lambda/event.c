@@ -273,6 +273,7 @@ add_header(struct decoding *d, const char *name, const char *value, struct why *
                                        "Upgrade",
                                        "Expect",
                                        CALLER_HEADER,
+                                       "X-Firekeep-Timeout-Ms",
                                        "Proxy-Connection",
                                        "Content-Length",
                                        NULL};

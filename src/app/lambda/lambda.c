@@ -2,9 +2,9 @@
  * lambda.c - `firekeep lambda`: a server in a function of AWS Lambda. Loops take invocations from
  * the runtime API, and answer each with what the server in the same process answers.
  *
- * The process is frozen between invocations, and ends without a signal. So the server keeps nothing
- * but the log of what a destination has not taken, and listens on a socket that only this process
- * knows.
+ * The process is frozen between invocations, and ends without a signal. So the server keeps
+ * nothing: a write is answered when the destination has it (wal.ack=destination), within the time
+ * of its invocation, and nothing is sent after the answer.
  *
  * A loop whose runtime API does not work ends the process: Lambda starts another one.
  */
@@ -29,7 +29,7 @@ enum {
     CONFIG_BYTES_MAX = 64 * 1024,
     PATH_BYTES = 512,
     FLAG_BYTES = PATH_BYTES + 32,
-    FLAGS = 5,
+    FLAGS = 7,
     LOOPS_MAX = 64,
     LOOP_BYTES = 48 * 1024 * 1024, /* an event, its tree, its body, an answer */
 };
@@ -187,9 +187,10 @@ find_config(char ret_path[static PATH_BYTES], bool *ret_is_own, struct why *why)
 static int
 run_server(struct lambda *f, struct why *why)
 {
-    char path[PATH_BYTES], directory[FUNCTION_PATH_BYTES], name[] = "lambda",
-                                                           mode[] = "--storage.mode=none";
-    char file[FLAG_BYTES], memory[FLAG_BYTES], storage[FLAG_BYTES], listen[FLAG_BYTES];
+    char path[PATH_BYTES], directory[FUNCTION_PATH_BYTES],
+        name[] = "lambda", mode[] = "--storage.mode=none", ack[] = "--wal.ack=destination";
+    char file[FLAG_BYTES], timeout[FLAG_BYTES], memory[FLAG_BYTES], storage[FLAG_BYTES],
+        listen[FLAG_BYTES];
     bool is_own = false;
     enum err e = caller_begin(env_real());
     if (e == OK) e = find_config(path, &is_own, why);
@@ -200,7 +201,8 @@ run_server(struct lambda *f, struct why *why)
     snprintf(storage, sizeof storage, "--storage.path=%s", directory);
     snprintf(listen, sizeof listen, "--web.listen-address=unix:%s", f->socket);
     snprintf(memory, sizeof memory, "--memory.limit=%" PRIu64, function_memory_bytes(getenv));
-    char *words[] = {name, file, mode, storage, memory, is_own ? listen : NULL, NULL};
+    snprintf(timeout, sizeof timeout, "--wal.ack-timeout=%ds", DISPATCH_ACK_SECONDS);
+    char *words[] = {name, file, mode, ack, timeout, storage, memory, is_own ? listen : NULL, NULL};
     struct serve_companion companion = {f, sandbox_env(), begin_loops, end_loops};
     return serve_with("lambda", is_own ? FLAGS + 1 : FLAGS, words, &companion, why);
 }
