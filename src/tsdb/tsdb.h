@@ -373,6 +373,18 @@ enum tsdb_clock {
     TSDB_CLOCK_BEFORE_RELEASE, /* before this program was written */
 };
 
+/* The merge that runs; all zero if none does. */
+struct tsdb_merge_now {
+    uint32_t parts;
+    uint32_t outputs; /* at most; one for each partition of time */
+    uint32_t outputs_done;
+    uint8_t level;          /* of compression, see docs/format/part.md */
+    uint64_t bytes;         /* of the parts */
+    uint64_t samples;       /* of the parts: floats and histograms */
+    struct time_range time; /* of the samples; min > max without samples */
+    int64_t since_ms;
+};
+
 struct tsdb_stats {
     struct wal_stats wal;
     uint64_t head_series;  /* series with samples in the active generation */
@@ -400,6 +412,7 @@ struct tsdb_stats {
     uint64_t merges_total;
     uint64_t merge_failures_total;
     uint64_t merge_bytes_total; /* bytes written */
+    struct tsdb_merge_now merge_now;
     uint64_t tombstones;
     uint64_t free_bytes;
     uint64_t cache_hits;

@@ -157,6 +157,31 @@ put_partition(void *context, const struct tsdb_partition *p)
     json_object_close(j);
 }
 
+/* Writes the merge that runs; the store runs one at a time. */
+static void
+put_merges(struct json *j, const struct tsdb_merge_now *m)
+{
+    char from[PAGE_TIME_BYTES], to[PAGE_TIME_BYTES], since[PAGE_TIME_BYTES];
+    json_member_array(j, "merges");
+    if (m->parts > 0) {
+        page_time(m->time.min_ms, from);
+        page_time(m->time.max_ms, to);
+        page_time(m->since_ms, since);
+        json_object_open(j);
+        json_member_text(j, "since", since);
+        json_member_uint(j, "parts", m->parts);
+        json_member_uint(j, "samples", m->samples);
+        json_member_uint(j, "bytes", m->bytes);
+        json_member_uint(j, "level", m->level);
+        json_member_text(j, "from", from);
+        json_member_text(j, "to", to);
+        json_member_uint(j, "outputs", m->outputs);
+        json_member_uint(j, "outputsDone", m->outputs_done);
+        json_object_close(j);
+    }
+    json_array_close(j);
+}
+
 enum err
 storage_page(struct status_page *p)
 {
@@ -185,6 +210,7 @@ storage_page(struct status_page *p)
     json_member_array(j, "partitions");
     enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
     json_array_close(j);
+    put_merges(j, &s.merge_now);
     json_object_close(j);
     return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
 }

@@ -75,7 +75,7 @@ UNIT_TEST(test_figures_of_the_store_are_shown)
     ask_page(rig, "/api/v1/status/storage", text);
     snprintf(text, sizeof text,
              "\"parts\":1,\"samples\":2,\"exemplars\":1,\"bytes\":%lu,\"dataBytes\":%lu,"
-             "\"indexBytes\":%lu}]}",
+             "\"indexBytes\":%lu}],\"merges\":[]}",
              LU(s.part_bytes), LU(s.part_data_bytes), LU(s.part_bytes - s.part_data_bytes));
     ask_page(rig, "/api/v1/status/storage", text);
     snprintf(text, sizeof text,
@@ -92,6 +92,47 @@ UNIT_TEST(test_figures_of_the_store_are_shown)
              "\"walSegments\":%lu,\"walBytes\":%lu}",
              LU(s.part_bytes), LU(s.wal.segment_count), LU(s.wal.segment_bytes));
     ask_page(rig, "/api/v1/status/runtimeinfo", text);
+    api_rig_free(rig);
+}
+
+enum { MERGED_SAMPLES = 70000 }; /* a merge asks at least once before it has written them */
+
+static bool
+see_merge(void *context)
+{
+    struct api_rig *rig = context;
+    char text[256];
+    struct tsdb_stats s;
+    tsdb_stats(rig->m.db, &s);
+    snprintf(text, sizeof text,
+             "\"merges\":[{\"since\":\"2026-01-01T00:00:00Z\",\"parts\":2,\"samples\":%d,"
+             "\"bytes\":%lu,\"level\":3,\"from\":\"2026-01-01T00:00:00Z\",\"to\":\"2026-01-01T",
+             MERGED_SAMPLES, LU(s.part_bytes));
+    ask_page(rig, "/api/v1/status/storage", text);
+    ask_page(rig, "/api/v1/status/storage", "\"outputs\":1,\"outputsDone\":0}]}");
+    return false;
+}
+
+UNIT_TEST(test_a_merge_is_shown_while_it_runs)
+{
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    struct tsdb_merge_result result;
+    struct why why;
+    for (unsigned part = 0; part < 2; part++) {
+        struct rq rq;
+        rq_init(&rq, RW_V1);
+        rq_series(&rq, "__name__=up");
+        for (int i = 0; i < MERGED_SAMPLES / 2; i++) {
+            rq_float(&rq, SIM_BEGIN + part * MINUTE_MS + i, (uint64_t)i, 0);
+        }
+        must(machine_send(&rig->m, "anonymous", &rq));
+        machine_commit(&rig->m);
+        machine_flush(&rig->m);
+    }
+    const struct tsdb_merge_options options = {
+        .mode = TSDB_MERGE_FULL, .go_on = see_merge, .context = rig};
+    assert_int_equal(tsdb_merge(rig->m.db, &options, &result, &why), ERR_CANCELED);
+    ask_page(rig, "/api/v1/status/storage", "\"merges\":[]}");
     api_rig_free(rig);
 }
 
@@ -182,6 +223,7 @@ main(void)
         cmocka_unit_test(test_parts_are_shown_as_blocks),
         cmocka_unit_test(test_bytes_are_shown_by_metric_and_label),
         cmocka_unit_test(test_figures_of_the_store_are_shown),
+        cmocka_unit_test(test_a_merge_is_shown_while_it_runs),
         cmocka_unit_test(test_metrics_of_the_store_are_its_figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,6 +60,7 @@ struct merging {
     struct ledger *change; /* by tenant id */
     uint32_t change_count;
     uint64_t counted[LEDGER_KIND_COUNT]; /* counts of the inputs, in any output or dropped */
+    struct tsdb_merge_now now;
     struct arena arena;
     struct why *why;
 };
@@ -94,6 +95,14 @@ move(struct ledger *change, enum ledger_kind k, enum ledger_field to, uint64_t c
     change->count[k][to] += count;
     /* A duplicate had been counted as accepted. */
     if (to == LEDGER_DUPLICATE) change->count[k][LEDGER_ACCEPTED] -= count;
+}
+
+/* Adds floats and histograms to `samples`, and exemplars to `exemplars`. */
+static void
+count_kinds(const uint64_t count[LEDGER_KIND_COUNT], uint64_t *samples, uint64_t *exemplars)
+{
+    *samples += count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM];
+    *exemplars += count[LEDGER_EXEMPLAR];
 }
 
 static enum err
@@ -265,6 +274,12 @@ take_inputs(struct merging *g)
     return e ? e : ledger_change(g->db, &g->arena, &g->change, &g->change_count);
 }
 
+static int
+level_of(const struct merge_plan *plan)
+{
+    return plan->last ? LEVEL_LAST : LEVEL_SOON;
+}
+
 static enum err
 merging_run(struct merging *g, struct part_merge *merge)
 {
@@ -305,7 +320,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         .number = atomic_fetch_add(&db->next_part, 1),
         .from_pos = part_info(g->live[0])->from_pos,
         .to_pos = g->to_pos,
-        .level = g->plan.last ? LEVEL_LAST : LEVEL_SOON,
+        .level = level_of(&g->plan),
         .writer_bytes = g->shares.writer_bytes,
     };
     enum err e = part_merge_new(&options, &merge, g->why);
@@ -335,13 +350,44 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
     return e;
 }
 
+/* Publishes the merge for tsdb_stats(), and how many of its outputs are done. */
+static void
+show_merge(struct merging *g, uint32_t outputs_done)
+{
+    struct tsdb_merge_now now = g->now;
+    now.outputs_done = outputs_done;
+    lock_take(&g->db->live.lock);
+    g->db->merge_now = now;
+    lock_drop(&g->db->live.lock);
+}
+
+static void
+note_inputs(struct merging *g)
+{
+    uint64_t exemplars = 0;
+    g->now = (struct tsdb_merge_now){.parts = g->plan.input_count,
+                                     .outputs = g->plan.window_count,
+                                     .level = (uint8_t)level_of(&g->plan),
+                                     .time = {INT64_MAX, INT64_MIN},
+                                     .since_ms = env_realtime_ms(g->db->env)};
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        const struct part_info *info = part_info(g->live[i]);
+        g->now.bytes += info->file_bytes;
+        count_kinds(info->sample_count, &g->now.samples, &exemplars);
+        if (info->min_ms < g->now.time.min_ms) g->now.time.min_ms = info->min_ms;
+        if (info->max_ms > g->now.time.max_ms) g->now.time.max_ms = info->max_ms;
+    }
+}
+
 static enum err
 merge_all(struct merging *g)
 {
     int64_t expired = expired_before_ms(g->db);
     enum err e = take_inputs(g);
     if (e) return e;
+    note_inputs(g);
     for (uint32_t w = 0; w < g->plan.window_count && e == OK; w++) {
+        show_merge(g, w);
         e = merge_window(g, w, expired);
     }
     if (e == OK) e = check_counts(g);
@@ -361,14 +407,6 @@ merge_all(struct merging *g)
     }
     g->output_count = 0;
     return e;
-}
-
-/* Adds floats and histograms to `samples`, and exemplars to `exemplars`. */
-static void
-count_kinds(const uint64_t count[LEDGER_KIND_COUNT], uint64_t *samples, uint64_t *exemplars)
-{
-    *samples += count[LEDGER_FLOAT] + count[LEDGER_HISTOGRAM];
-    *exemplars += count[LEDGER_EXEMPLAR];
 }
 
 void
@@ -413,6 +451,8 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     }
     for (uint32_t i = 0; g.inputs != NULL && i < g.plan.input_count; i++)
         part_unref(g.inputs[i].part);
+    g.now = (struct tsdb_merge_now){0};
+    show_merge(&g, 0);
     page_cache_free(g.cache);
     version_unref(g.version);
     arena_fini(&g.arena);

@@ -65,6 +65,7 @@ struct tsdb {
 
     struct live live; /* changed while both the edit lock and live.lock are held */
     struct border borders[BORDERS_MAX]; /* guarded by live.lock */
+    struct tsdb_merge_now merge_now;    /* guarded by live.lock */
 
     struct head head;
 
