@@ -27,8 +27,11 @@ enum {
     SAMPLE_BYTES_MAX = 1 << 20,
     SERIES_BYTES_MAX = 4096,
     ANSWER_BYTES = 512,
-    DIR_BYTES = 256,
 };
+
+/* A test keeps its files in a directory of this name and a random text, beside those of
+ * destinations, whose names do not begin with a dot. */
+static const char test_prefix[] = ".test-";
 
 static void
 member_time(struct json *to, const char *key, int64_t t_ms)
@@ -248,14 +251,19 @@ test_it(void *context, const struct destination_settings *given, struct why *why
     const struct asking *a = context;
     struct env *env = a->options->env;
     struct destination_settings settings = *given;
-    char dir[DIR_BYTES], instance[33] = ""; /* random, so that objects collide with no others */
+    char dir[RELAY_DIR_BYTES],
+        instance[33] = ""; /* random, so that objects collide with no others */
     uint8_t random[16];
     uint32_t failed = 0;
     settings.dry_run = false;
     enum err e = env_random(env, random, sizeof random);
     if (e) return why_set(why, e, "cannot get random numbers");
     hex_print(bytes_of(random, sizeof random), instance);
-    snprintf(dir, sizeof dir, "%s/" STORAGE_RELAY "/.test-%s", a->options->storage_path, instance);
+    int size = snprintf(dir, sizeof dir, "%s/" STORAGE_RELAY "/%s%s", a->options->storage_path,
+                        test_prefix, instance);
+    if (size < 0 || size >= (int)sizeof dir) {
+        return why_set(why, ERR_LIMIT, "--storage.path: path is too long");
+    }
     e = env_mkdir(env, dir, why);
     if (e) return e;
     const struct trial_options options = {
@@ -279,6 +287,32 @@ test_it(void *context, const struct destination_settings *given, struct why *why
     json_object_close(a->to);
     err_ignore(env_remove_tree(env, dir, NULL), "it is a temporary one");
     return e;
+}
+
+/* The context of sweep_one(). */
+struct test_sweep {
+    struct env *env;
+    const char *dir;
+};
+
+static enum err
+sweep_one(void *context, const char *name, bool is_dir)
+{
+    const struct test_sweep *sweep = context;
+    char path[RELAY_DIR_BYTES];
+    if (!is_dir || strncmp(name, test_prefix, sizeof test_prefix - 1) != 0) return OK;
+    enum err e = path_join(path, sizeof path, sweep->dir, name);
+    return e ? e : env_remove_tree(sweep->env, path, NULL);
+}
+
+enum err
+destination_tests_sweep(struct env *env, const char *storage_path, struct why *why)
+{
+    char dir[RELAY_DIR_BYTES];
+    struct test_sweep sweep = {env, dir};
+    enum err e = path_join(dir, sizeof dir, storage_path, STORAGE_RELAY);
+    if (e == OK) e = env_listdir(env, dir, sweep_one, &sweep, why);
+    return e == ERR_MISSING ? OK : e;
 }
 
 /* --- a plan ----------------------------------------------------------------------------------- */

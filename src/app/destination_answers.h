@@ -35,4 +35,9 @@ MUST_CHECK enum err destination_answer(const struct destination_answers_options 
                                        const struct destination_question *question, struct json *to,
                                        struct why *why);
 
+/* Removes what tests of an earlier process left, if it was killed meanwhile. Before the first
+ * test. ERR_LIMIT: the path is too long; ERR_IO, ERR_NOMEM. */
+MUST_CHECK enum err destination_tests_sweep(struct env *env, const char *storage_path,
+                                            struct why *why);
+
 #endif

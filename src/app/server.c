@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "app/destination_answers.h"
 #include "app/server_private.h"
 #include "base/log.h"
 #include "base/version.h"
@@ -565,6 +566,16 @@ find_external_url(struct server *s, const struct listener_list *listeners)
     settings_external_url(&s->settings, listeners, hostname, s->external_url);
 }
 
+static void
+sweep_tests(struct server *s)
+{
+    struct why why = {""};
+    enum err e = destination_tests_sweep(s->env, s->settings.storage_path, &why);
+    if (e)
+        log_warn("relay: cannot remove files of an earlier test of a destination",
+                 KV("error", why_text(&why, e)));
+}
+
 /* --- the server ------------------------------------------------------------------------------- */
 
 enum err
@@ -606,6 +617,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         .memory_bytes = foreground / 4,
     };
     if (e == OK) e = relays_new(&relays, &s->relays, why);
+    if (e == OK) sweep_tests(s);
     struct readers_options readers = {
         .env = env,
         .local = s->is_stored ? tsdb_answerer(s->tsdb) : NULL,

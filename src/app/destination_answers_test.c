@@ -1,0 +1,324 @@
+/*
+ * destination_answers_test.c - answers about a destination: its dead letters, a test, a plan.
+ *
+ * It defines relays_borrow(), so that there is a destination without a thread of its own.
+ */
+#include "app/destination_answers.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/text/json.h"
+#include "config/lists/destinations.h"
+#include "lib/config/settings_rig.h"
+#include "lib/relay/letters_rig.h"
+#include "lib/test_dir.h"
+#include "lib/tsdb/tsdb_machine.h"
+
+static struct destinations configured;
+static struct settings settings;
+static struct why why;
+static char answer[1 << 16];
+
+enum err
+relays_borrow(struct relays *relays, struct bytes name,
+              enum err (*use)(void *context, const struct destination_settings *settings,
+                              struct why *why),
+              void *context, struct why *to)
+{
+    char text[64];
+    (void)relays;
+    snprintf(text, sizeof text, "%.*s", (int)name.size, (const char *)name.at);
+    const struct destination_settings *found = destinations_find(&configured, text);
+    if (found == NULL) return why_set(to, ERR_MISSING, "destination not found");
+    return use == NULL ? OK : use(context, found, to);
+}
+
+static void
+configure(const char *yaml)
+{
+    settings = settings_defaults();
+    must(destinations_yaml("file", bytes_of_text(yaml), &settings, &configured, &why));
+}
+
+/* Asks, and keeps the answer as text. */
+static enum err
+ask(const struct destination_answers_options *options, struct destination_question question)
+{
+    struct buf text;
+    struct json json;
+    buf_init(&text, NULL, sizeof answer);
+    json_init(&json, &text);
+    why.text[0] = '\0';
+    answer[0] = '\0';
+    enum err e = destination_answer(options, &question, &json, &why);
+    must(buf_error(&text));
+    if (e == OK) snprintf(answer, sizeof answer, "%.*s", (int)text.size, (const char *)text.at);
+    buf_fini(&text);
+    return e;
+}
+
+static void
+expect_part(const char *part)
+{
+    if (strstr(answer, part) == NULL) fail_msg("%s is not in %s", part, answer);
+}
+
+static unsigned
+parts_of(const char *part)
+{
+    unsigned count = 0;
+    for (const char *at = strstr(answer, part); at != NULL; at = strstr(at + 1, part))
+        count++;
+    return count;
+}
+
+/* --- dead letters ----------------------------------------------------------------------------- */
+
+#define EAST \
+    "destinations: [{name: east, type: file, path: /out}, {name: west, type: file, path: /b}]"
+
+static struct letters_rig rig;
+
+static struct destination_answers_options
+options_of_letters(void)
+{
+    letters_rig_init(&rig, 1);
+    must(letters_rig_open(&rig));
+    configure(EAST);
+    return (struct destination_answers_options){
+        .env = rig.env, .storage_path = "", .settings = &settings};
+}
+
+static void
+end_letters(void)
+{
+    destinations_free(&configured);
+    letters_rig_close(&rig);
+    letters_rig_fini(&rig);
+}
+
+static struct destination_question
+about(const char *name, enum destination_ask ask, const char *reason)
+{
+    return (struct destination_question){.ask = ask,
+                                         .name = bytes_of_text(name),
+                                         .reason = reason,
+                                         .memory = &rig.memory,
+                                         .deadline_ns = INT64_MAX};
+}
+
+UNIT_TEST(test_dead_letters_are_listed_by_reason_with_three_samples)
+{
+    const struct destination_answers_options options = options_of_letters();
+    char text[128];
+    letters_rig_add_many(&rig, 0, 30);
+    letters_rig_show_state(&rig);
+    must(ask(&options, about("east", DESTINATION_LETTERS, NULL)));
+    assert_int_equal(parts_of("{\"reason\":\""), REASONS);
+    assert_int_equal(parts_of("\"kept\":10,\"replaying\":0,"), REASONS);
+    assert_int_equal(parts_of("{\"tenant\":"), 3 * REASONS);
+    expect_part("\"others\":0,\"damaged\":0,\"lost\":0,\"damage\":[]}");
+    must(ask(&options, about("east", DESTINATION_LETTERS, letter_reasons[1])));
+    assert_int_equal(parts_of("{\"reason\":\""), 1);
+    snprintf(text, sizeof text, "{\"reasons\":[{\"reason\":\"%s\",\"kept\":10,", letter_reasons[1]);
+    expect_part(text);
+    end_letters();
+}
+
+UNIT_TEST(test_a_destination_without_dead_letters_has_an_empty_list)
+{
+    const struct destination_answers_options options = options_of_letters();
+    must(ask(&options, about("west", DESTINATION_LETTERS, NULL)));
+    expect_part("{\"reasons\":[],\"others\":0,");
+    must(ask(&options, about("west", DESTINATION_LETTERS_DROP, NULL)));
+    assert_string_equal(answer, "{\"letters\":0}");
+    end_letters();
+}
+
+UNIT_TEST(test_a_command_says_how_many_letters_it_concerns)
+{
+    const struct destination_answers_options options = options_of_letters();
+    letters_rig_add_many(&rig, 0, 30);
+    letters_rig_show_state(&rig);
+    must(ask(&options, about("east", DESTINATION_LETTERS_REPLAY, letter_reasons[0])));
+    assert_string_equal(answer, "{\"letters\":10}");
+    must(letters_rig_tend(&rig));
+    letters_rig_show_state(&rig);
+    must(ask(&options, about("east", DESTINATION_LETTERS, letter_reasons[0])));
+    expect_part("\"kept\":0,\"replaying\":10,");
+    must(ask(&options, about("east", DESTINATION_LETTERS_DROP, letter_reasons[2])));
+    assert_string_equal(answer, "{\"letters\":10}");
+    end_letters();
+}
+
+UNIT_TEST(test_names_without_a_destination_reach_no_file)
+{
+    static const char long_name[] =
+        "a-name-that-is-longer-than-the-names-of-destinations-may-be-and-so-is-the-name-of-none-of-"
+        "them-at-all-whatever";
+    static const char *const names[] = {"",       "south",  ".test-x", "../relay/east",
+                                        "east/.", long_name};
+    const struct destination_answers_options options = options_of_letters();
+    for (unsigned ask_for = 0; ask_for <= DESTINATION_PLAN; ask_for++) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            assert_int_equal(ask(&options, about(names[i], ask_for, NULL)), ERR_MISSING);
+        }
+    }
+    end_letters();
+}
+
+/* --- a test ----------------------------------------------------------------------------------- */
+
+static bool
+exists(const char *dir, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+static void
+make_dir(const char *dir, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    must(env_mkdir(env_real(), path, &why));
+}
+
+static enum err
+refuse_entry(void *context, const char *name, bool is_dir)
+{
+    (void)context, (void)is_dir;
+    fail_msg("%s is left", name);
+    return OK;
+}
+
+UNIT_TEST(test_a_test_has_findings_and_leaves_nothing)
+{
+    char dir[TEST_DIR_BYTES], yaml[512], relay[512];
+    assert_true(make_test_dir(dir));
+    make_dir(dir, "relay");
+    make_dir(dir, "out");
+    snprintf(yaml, sizeof yaml,
+             "destinations: [{name: a, type: file, path: %s/out}, {name: b, type: file, path: "
+             "/dev/null/out}]",
+             dir);
+    configure(yaml);
+    const struct destination_answers_options options = {
+        .env = env_real(), .storage_path = dir, .settings = &settings};
+    must(ask(&options, about("a", DESTINATION_TEST, NULL)));
+    expect_part("{\"findings\":[{\"what\":\"");
+    expect_part("\"ok\":true,\"reason\":\"\",");
+    expect_part("],\"ok\":true}");
+    must(ask(&options, about("b", DESTINATION_TEST, NULL)));
+    expect_part("\"ok\":false,\"reason\":\"");
+    expect_part("],\"ok\":false}");
+    snprintf(relay, sizeof relay, "%s/relay", dir);
+    must(env_listdir(env_real(), relay, refuse_entry, NULL, &why));
+    destinations_free(&configured);
+    must(env_remove_tree(env_real(), dir, NULL));
+}
+
+UNIT_TEST(test_files_of_a_test_that_was_killed_are_removed_later)
+{
+    char dir[TEST_DIR_BYTES];
+    assert_true(make_test_dir(dir));
+    must(destination_tests_sweep(env_real(), dir, &why));
+    make_dir(dir, "relay");
+    make_dir(dir, "relay/east");
+    make_dir(dir, "relay/.test-0123456789abcdef");
+    make_dir(dir, "relay/.test-0123456789abcdef/queue");
+    make_dir(dir, "relay/.tests");
+    must(destination_tests_sweep(env_real(), dir, &why));
+    assert_false(exists(dir, "relay/.test-0123456789abcdef"));
+    assert_true(exists(dir, "relay/east") && exists(dir, "relay/.tests"));
+    must(env_remove_tree(env_real(), dir, NULL));
+}
+
+/* --- a plan ----------------------------------------------------------------------------------- */
+
+#define TWO_KINDS                                                                           \
+    "destinations: [{name: all, type: file, path: /x}, {name: some, type: file, path: /y, " \
+    "select: "                                                                              \
+    "['up{job=\"a\"}']}]"
+
+static struct machine m;
+
+static void
+store_samples(void)
+{
+    struct rq rq;
+    machine_init(&m, 1);
+    machine_must_open(&m);
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=up,job=a");
+    rq_float(&rq, SIM_BEGIN - MINUTE_MS, 1, 0);
+    rq_series(&rq, "__name__=up,job=b");
+    rq_float(&rq, SIM_BEGIN - MINUTE_MS, 1, 0);
+    rq_float(&rq, SIM_BEGIN - 2 * MINUTE_MS, 1, 0);
+    must(machine_send(&m, "anonymous", &rq));
+    machine_commit(&m);
+    machine_flush(&m);
+}
+
+static struct destination_question
+plan_of(const char *name, int64_t from_ms, const char *yaml)
+{
+    struct destination_question q = about(name, DESTINATION_PLAN, NULL);
+    q.memory = &m.memory;
+    q.from_ms = from_ms;
+    q.yaml = bytes_of_text(yaml);
+    return q;
+}
+
+UNIT_TEST(test_a_plan_counts_what_a_destination_would_receive)
+{
+    store_samples();
+    configure(TWO_KINDS);
+    const struct destination_answers_options options = {.env = m.env,
+                                                        .storage_path = "",
+                                                        .tsdb = m.db,
+                                                        .answerer = tsdb_answerer(m.db),
+                                                        .settings = &settings};
+    must(ask(&options, plan_of("all", SIM_BEGIN - 5 * MINUTE_MS, "")));
+    expect_part("{\"name\":\"all\",\"type\":\"file\",\"from\":\"2025-12-31T23:55:00");
+    expect_part("\"stored\":3,\"samples\":3,\"exemplars\":0,\"metadata\":0,\"series\":2,");
+    must(ask(&options, plan_of("some", SIM_BEGIN - 5 * MINUTE_MS, "")));
+    expect_part("\"samples\":1,\"exemplars\":0,\"metadata\":0,\"series\":1,");
+    must(ask(&options, plan_of("all", SIM_BEGIN - 90000, "")));
+    expect_part("\"samples\":2,");
+    /* A text replaces the configuration, also for a name that is in it. */
+    static const char text[] =
+        "destinations: [{name: new, type: file, path: /z, select: ['up{job=\"b\"}']}]";
+    must(ask(&options, plan_of("new", SIM_BEGIN - 5 * MINUTE_MS, text)));
+    expect_part("\"samples\":2,\"exemplars\":0,\"metadata\":0,\"series\":1,");
+    assert_int_equal(ask(&options, plan_of("all", 0, text)), ERR_INPUT);
+    assert_string_equal(why.text, "the configuration has no destination 'all'");
+    assert_int_equal(ask(&options, plan_of("all", 0, "destinations: [{name: all, type: s4}]")),
+                     ERR_INPUT);
+    static const _Atomic bool stopped = true;
+    struct destination_question late = plan_of("all", 0, "");
+    late.stop = &stopped;
+    assert_int_equal(ask(&options, late), ERR_CANCELED);
+    late.deadline_ns = 0;
+    assert_int_equal(ask(&options, late), ERR_LIMIT);
+    assert_non_null(strstr(why.text, "the plan took too long; choose a later from"));
+    destinations_free(&configured);
+    machine_fini(&m);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dead_letters_are_listed_by_reason_with_three_samples),
+        cmocka_unit_test(test_a_destination_without_dead_letters_has_an_empty_list),
+        cmocka_unit_test(test_a_command_says_how_many_letters_it_concerns),
+        cmocka_unit_test(test_names_without_a_destination_reach_no_file),
+        cmocka_unit_test(test_a_test_has_findings_and_leaves_nothing),
+        cmocka_unit_test(test_files_of_a_test_that_was_killed_are_removed_later),
+        cmocka_unit_test(test_a_plan_counts_what_a_destination_would_receive),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
