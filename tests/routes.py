@@ -34,6 +34,9 @@ class Route:
         self.needs = set(re.findall(r"[A-Z]+", match["needs"] or ""))
         if self.access not in PERMISSIONS or not self.methods:
             raise SystemExit(f"{SOURCE}: cannot read the route {self.path}")
+        # The help of --web.enable-admin-api says so.
+        if ("ADMIN" in self.needs) != self.path.startswith("/api/v1/admin/"):
+            raise SystemExit(f"{SOURCE}: {self.path} is not below /api/v1/admin/, or does not need ADMIN")
 
     def changing(self):
         """The methods that change something: all but those that ask, of which POST has a form."""

@@ -84,9 +84,9 @@ static const struct setting table[] = {
     {"web.enable-lifecycle", SETTING_BOOL, FIELD(web_enable_lifecycle), .fallback = "false",
      .help = "enable POST /-/reload"},
     {"web.enable-admin-api", SETTING_BOOL, FIELD(web_enable_admin_api), .fallback = "false",
-     .help = "enable the admin API: /api/v1/admin/tsdb/flush, /merge, /snapshot, /snapshots, "
-             "/delete_series, "
-             "/clean_tombstones and /api/v1/admin/destinations/NAME/pause, /resume, /replay"},
+     .help = "enable the admin API, which is all paths below /api/v1/admin/: flush, merge, "
+             "snapshots, deletion of series; pause, replay, dead letters, test and plan of "
+             "destinations"},
     {"web.max-connections", SETTING_COUNT, FIELD(web_max_connections), .fallback = "1024", .min = 1,
      .max = 65536, .help = "maximum number of open connections; more get 503 or a reset"},
     {"web.workers", SETTING_COUNT, FIELD(web_workers), .fallback = "0", .min = 2, .max = 256,

@@ -51,7 +51,7 @@ struct settings {
     char web_telemetry_path[SETTING_TEXT_BYTES];  /* "": /metrics only */
     char web_cors_origin[SETTING_TEXT_BYTES];     /* "auto", or a regular expression */
     bool web_enable_lifecycle;                    /* false: /-/reload */
-    bool web_enable_admin_api;                    /* false: /api/v1/admin/tsdb/... */
+    bool web_enable_admin_api;                    /* false: no /api/v1/admin/... */
     uint32_t web_max_connections;                 /* 1024 */
     uint32_t web_workers;                         /* 0: the number of processors, at least 2 */
     uint64_t web_max_header_bytes;                /* 1 MiB */
