@@ -46,6 +46,7 @@ http_double_init(struct http_request *r, enum http_method method, const char *ta
     memset(r, 0, sizeof *r);
     r->method = method;
     r->body = body;
+    r->target = target;
     snprintf(r->path, sizeof r->path, "%s", target);
     snprintf(r->header_text, sizeof r->header_text, "%s", headers == NULL ? "" : headers);
     r->header_count = pairs_cut(r->header_text, ": ", '\n', r->headers);
@@ -100,6 +101,12 @@ const char *
 http_path(const struct http_request *request)
 {
     return request->path;
+}
+
+const char *
+http_target_sent(const struct http_request *request)
+{
+    return request->target;
 }
 
 const char *

@@ -17,6 +17,7 @@ struct text_pair {
 
 struct http_request {
     enum http_method method;
+    const char *target; /* borrowed */
     char path[PAIR_TEXT_BYTES], sent_path[PAIR_TEXT_BYTES], header_text[PAIR_TEXT_BYTES];
     struct text_pair headers[PAIRS_MAX], arguments[PAIRS_MAX];
     unsigned header_count, argument_count;
@@ -34,7 +35,7 @@ struct http_request {
 /*
  * Makes a request. Path and arguments of `target` are decoded, unless slashes of the path are
  * escaped; an argument with "%zz" is one with an invalid escape. `headers` (may be NULL) is
- * "Name: value\nName: value". The body is borrowed; buf_fini() frees r->text.
+ * "Name: value\nName: value". The target and the body are borrowed; buf_fini() frees r->text.
  */
 void http_double_init(struct http_request *r, enum http_method method, const char *target,
                       const char *headers, struct bytes body);
