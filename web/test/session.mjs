@@ -83,7 +83,7 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     const response = await refused
     expect(response.status() === 401, String(response.status()))
     expect(response.headers()['www-authenticate'].startsWith('Session '), response.headers()['www-authenticate'])
-    await shows(page, 'does not accept')
+    await shows(page, 'The user or the password is wrong.')
     expect((await page.$eval('input[type=password]', i => i.value)) === '', 'the wrong password is left')
     await signIn(page, 'ann', 'hidden')
     await shows(page, 'Sign out')

@@ -32,7 +32,7 @@ UNIT_TEST(test_without_users_everything_is_permitted_and_no_user_is_named)
     api_rig_start(rig);
     expect_data(rig, NULL,
                 "{\"user\":null,\"session\":false,\"permissions\":[\"write\",\"read\",\"rules\","
-                "\"admin\",\"metrics\"],\"tenancy\":false,\"tenants\":null}");
+                "\"admin\",\"metrics\"],\"tenancy\":false,\"tenants\":null,\"restricted\":false}");
     api_rig_free(rig);
 }
 
@@ -46,11 +46,12 @@ UNIT_TEST(test_a_user_learns_its_permissions_and_tenants)
     api_rig_start(rig);
     expect_data(rig, &user,
                 "{\"user\":\"ann\",\"session\":true,\"permissions\":[\"read\"],"
-                "\"tenancy\":true,\"tenants\":null}");
+                "\"tenancy\":true,\"tenants\":null,\"restricted\":false}");
     user.tenants = (struct text_list){tenants, 2};
+    user.read_set_count = 1;
     expect_data(rig, &user,
                 "{\"user\":\"ann\",\"session\":true,\"permissions\":[\"read\"],"
-                "\"tenancy\":true,\"tenants\":[\"shop\",\"team-*\"]}");
+                "\"tenancy\":true,\"tenants\":[\"shop\",\"team-*\"],\"restricted\":true}");
     api_rig_free(rig);
 }
 

@@ -17,6 +17,7 @@ export interface Sender {
   permissions: Permission[]
   tenancy: boolean
   tenants: string[] | null // names and patterns; null: all
+  restricted: boolean // some series are hidden from the user
 }
 
 interface Session {
@@ -46,10 +47,10 @@ async function findSender(): Promise<Sender | null> {
 }
 
 /** Throws if the credentials are refused. */
-async function signIn(authorization: string): Promise<void> {
+async function signIn(authorization: string, refusal: string): Promise<void> {
   const init = { method: 'POST', headers: { Authorization: authorization } }
   const response = await fetchOnce(url, init).catch(() => Promise.reject(unreachable))
-  if (response.status === 401) throw new Error('The server does not accept this.')
+  if (response.status === 401) throw new Error(refusal)
   if (!response.ok) await answerOf(response)
 }
 
@@ -88,12 +89,13 @@ function SignIn(props: { isNew: boolean; onDone: () => void }) {
       setError(e)
       setBusy(false)
     }
-    signIn(way === 'token' ? `Bearer ${secret}` : basic(user, secret)).then(props.onDone, refuse)
+    const attempt = way === 'token' ? signIn(`Bearer ${secret}`, 'The token is not valid.') : signIn(basic(user, secret), 'The user or the password is wrong.')
+    attempt.then(props.onDone, refuse)
   }
   return (
     <main class="sign-in">
       <h1>Sign in to Firekeep</h1>
-      {!props.isNew && <p>The session has ended. The page goes on where it was.</p>}
+      {!props.isNew && <p>The session has ended. Sign in again to go on: nothing on the page is lost.</p>}
       <Tabs label="Sign in with" choices={ways} value={way} onChange={setWay} />
       <form ref={form} onSubmit={submit}>
         {way === 'password' && (
@@ -160,6 +162,7 @@ export function Who() {
   return (
     <div class="who">
       <span title="Signed in">{sender.user}</span>
+      {sender.restricted && <small>sees some series only</small>}
       {sender.session && (
         <button type="button" onClick={signOut}>
           Sign out

@@ -36,7 +36,7 @@ export function OfTenant(props: { children: ComponentChildren }) {
   useEffect(() => {
     if (chosen !== '' && place.values.get('tenant') !== chosen) choose(chosen, true)
   }, [chosen, place])
-  if (names === null && chosen === '') return <p class="empty">Choose a tenant: data belong to one.</p>
+  if (names === null && chosen === '') return <p class="empty">Choose a tenant: type its name beside “Tenant”, or several as a|b.</p>
   return <Fragment key={chosen}>{props.children}</Fragment>
 }
 
