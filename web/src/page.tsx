@@ -2,6 +2,7 @@
 
 import { render } from 'preact'
 import { useEffect } from 'preact/hooks'
+import { ConsolesPage, TargetsPage } from './earlier/earlier'
 import { ExplorePage } from './explore/page'
 import { DestinationsPage } from './keep/destinations'
 import { KeepPage } from './keep/keep'
@@ -27,6 +28,7 @@ interface Entry {
   show: () => preact.JSX.Element
   needs: Permission[] // one of them
   ofTenant: boolean // shows data of a tenant
+  isUnlisted?: boolean // only its address leads to it
 }
 
 const DashboardsPage = () => <Lazy load={() => import('./dashboards/dashboards')}>{m => <m.DashboardsPage />}</Lazy>
@@ -37,16 +39,18 @@ const entries: Entry[] = [
   { names: ['query', 'graph', ''], title: 'Query', show: QueryPage, needs: ['read'], ofTenant: true },
   { names: ['dashboards'], title: 'Dashboards', show: DashboardsPage, needs: ['read'], ofTenant: true },
   { names: ['explore'], title: 'Explore', show: ExplorePage, needs: ['read'], ofTenant: true },
-  { names: ['alerts'], title: 'Alerts', show: AlertsPage, needs: ['read'], ofTenant: true },
+  { names: ['alerts', 'alertmanager-discovery'], title: 'Alerts', show: AlertsPage, needs: ['read'], ofTenant: true },
   { names: ['rules'], title: 'Rules', show: RulesPage, needs: ['read'], ofTenant: true },
   { names: ['keep'], title: 'Keep', show: KeepPage, needs: ofProcess, ofTenant: false },
-  { names: ['destinations', 'sources', 'targets'], title: 'Destinations', show: DestinationsPage, needs: ofProcess, ofTenant: false },
+  { names: ['destinations', 'sources'], title: 'Destinations', show: DestinationsPage, needs: ofProcess, ofTenant: false },
   { names: ['tools'], title: 'Tools', show: ToolsPage, needs: ofProcess, ofTenant: true },
-  { names: ['status', 'tsdb-status', 'queries', 'config', 'flags'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
+  { names: ['status', 'tsdb-status', 'queries', 'config', 'flags', 'starting'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
+  { names: ['targets', 'service-discovery', 'agent'], title: 'Targets', show: TargetsPage, needs: ['read'], ofTenant: true, isUnlisted: true },
+  { names: ['consoles'], title: 'Consoles', show: ConsolesPage, needs: ['read'], ofTenant: false, isUnlisted: true },
 ]
 
 const themes = [
-  { id: 'system', label: 'As the system' },
+  { id: 'system', label: 'System' },
   { id: 'light', label: 'Light' },
   { id: 'dark', label: 'Dark' },
 ]
@@ -70,7 +74,7 @@ function Frame() {
     <>
       <nav class="pages" aria-label="Pages">
         <b class="brand">Firekeep</b>
-        {offered.map(e => (
+        {offered.filter(e => !e.isUnlisted).map(e => (
           <Link to={e.names[0]!} current={e === entry}>
             {e.title}
           </Link>

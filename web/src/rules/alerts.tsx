@@ -1,10 +1,10 @@
 // alerts.tsx - alerting rules with their pending and firing alerts.
 
-import { useState } from 'preact/hooks'
 import { formatDuration } from '../lib/time'
 import { short } from '../lib/format'
 import { Search, Shown, Title, numbered } from '../ui/page'
 import { Pick } from '../ui/parts'
+import { useArgument, usePlace } from '../ui/router'
 import { Alertmanagers } from './alertmanagers'
 import { Ago, Expression, LabelList, State } from './parts'
 import { matches } from './types'
@@ -81,24 +81,33 @@ const states = [
   { id: 'active', label: 'active' },
   { id: 'firing', label: 'firing' },
   { id: 'pending', label: 'pending' },
+  { id: 'inactive', label: 'inactive' },
   { id: 'err', label: 'failing' },
 ]
 
+/** Prometheus' page names each state that is shown. */
+function stateOf(values: URLSearchParams): string {
+  const wanted = values.getAll('state').filter(s => states.some(t => t.id === s))
+  if (wanted.length === 2 && !wanted.includes('inactive')) return 'active'
+  return wanted.length === 1 ? wanted[0]! : 'all'
+}
+
 export function AlertsPage() {
-  const [text, setText] = useState('')
-  const [state, setState] = useState('all')
+  const [text, setText] = useArgument('search')
+  const [, setState] = useArgument('state')
+  const state = stateOf(usePlace().values)
   return (
     <>
       <Title text="Alerts">
         <Search label="Filter" value={text} onChange={setText} />
-        <Pick label="State" choices={states} value={state} onChange={setState} />
+        <Pick label="State" choices={states} value={state} onChange={s => setState(s === 'all' ? '' : s)} />
       </Title>
       <Alertmanagers />
       <Shown<{ groups: Group[] }> path="api/v1/rules" values={{ type: 'alert' }}>
         {data => {
           const rows = data.groups
             .flatMap(group => group.rules.map(rule => ({ rule, group })))
-            .filter(r => state === 'all' || (state === 'err' ? r.rule.health === 'err' : r.rule.alerts?.some(a => state === 'active' || a.state === state)))
+            .filter(r => state === 'all' || (state === 'err' ? r.rule.health === 'err' : state === 'inactive' ? r.rule.state === 'inactive' : r.rule.alerts?.some(a => state === 'active' || a.state === state)))
             .filter(r => matches(text, r.rule.name, r.group.name, r.rule.query, JSON.stringify(r.rule.alerts ?? [])))
             .sort((a, b) => order[a.rule.state ?? 'unknown'] - order[b.rule.state ?? 'unknown'])
           const active = rows.reduce((n, r) => n + (r.rule.alerts?.length ?? 0), 0)

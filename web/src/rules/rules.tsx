@@ -1,12 +1,12 @@
 // rules.tsx - groups of rules, with their evaluations.
 
-import { useState } from 'preact/hooks'
 import { count, duration } from '../lib/format'
 import { formatDuration } from '../lib/time'
 import type { Families } from '../lib/metrics'
 import { useMetrics } from '../ui/metrics'
 import { Search, Shown, Title, numbered } from '../ui/page'
 import { Pick } from '../ui/parts'
+import { useArgument, usePlace } from '../ui/router'
 import { useMay } from '../ui/session'
 import { CatchUp, missedOf } from './catchup'
 import { Ago, Expression, LabelList, State } from './parts'
@@ -77,8 +77,11 @@ const choices = [
 ]
 
 export function RulesPage() {
-  const [text, setText] = useState('')
-  const [which, setWhich] = useState('all')
+  const [text, setText] = useArgument('search')
+  const [given, setWhich] = useArgument('show')
+  // Prometheus' page has health=err.
+  const isErr = usePlace().values.getAll('health').join() === 'err'
+  const which = given !== '' ? given : isErr ? 'failing' : 'all'
   const metrics = useMetrics(15, useMay('metrics')).value?.now ?? null
   const isWanted = (g: Group) =>
     which === 'all' || (which === 'failing' ? g.rules.some(r => r.health === 'err') : g.evaluationTime > g.interval || missedOf(metrics, g.file, g.name) > 0)

@@ -55,6 +55,18 @@ export function PlaceProvider(props: { children: ComponentChildren }) {
   return <PlaceContext.Provider value={place}>{props.children}</PlaceContext.Provider>
 }
 
+/** A text in the address of the page, which changes with it; "" if it is not there. */
+export function useArgument(name: string): [string, (text: string) => void] {
+  const place = usePlace()
+  const set = (text: string) => {
+    const values = new URLSearchParams(location.search)
+    if (text === '') values.delete(name)
+    else values.set(name, text)
+    go(place.page, values, true)
+  }
+  return [place.values.get(name) ?? '', set]
+}
+
 export function Link(props: {
   to: string
   values?: URLSearchParams
