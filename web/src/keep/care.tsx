@@ -7,10 +7,10 @@ import { formatTime, parseDuration } from '../lib/time'
 import { useLoad, useRepeat } from '../ui/load'
 import { useMetrics } from '../ui/metrics'
 import type { Readings } from '../ui/metrics'
-import { Facts } from '../ui/page'
+import { Facts, numbered } from '../ui/page'
 import { Failure } from '../ui/parts'
 import { useSettings } from '../ui/settings'
-import type { Storage } from './keep'
+import type { Merge, Storage } from './keep'
 
 const day = 86400
 
@@ -87,17 +87,23 @@ function Disk(props: { storage: Storage; flags: Record<string, string>; readings
   )
 }
 
-function Merges(props: { readings: Readings }) {
+function mergeText(m: Merge, zone: string): string {
+  const ends = m.outputs > 1 ? `, ${count(m.outputsDone)} of ${count(m.outputs)} results are done` : ''
+  return `${numbered(m.parts, 'part')} of ${bytes(m.bytes)} with ${numbered(m.samples, 'sample')}, level ${m.level}, since ${formatTime(Date.parse(m.since) / 1000, zone)}${ends}`
+}
+
+function Merges(props: { storage: Storage; readings: Readings }) {
+  const [{ zone }] = useSettings()
   const { now, rate } = props.readings
   const merges = sum(now, 'firekeep_merges_total')
   const failures = sum(now, 'firekeep_merge_failures_total')
   const alone = sum(now, 'firekeep_parts_left_alone')
   const written = rate(f => sum(f, 'firekeep_merge_written_bytes_total')) ?? 0
-  const isRunning = written > 0 || sum(now, 'firekeep_memory_bytes', { budget: 'merge' }) > 0
   return (
     <Facts
       rows={[
-        ['Now', isRunning ? `a merge runs, ${bytes(written)}/s are written` : 'no merge runs'],
+        ['Now', props.storage.merges.map(m => mergeText(m, zone)).join('; ') || 'no merge runs'],
+        ['Written in the last minute', `${bytes(written)}/s`],
         [
           'Since the start',
           `${count(merges)} merges, ${bytes(sum(now, 'firekeep_merge_written_bytes_total'))} written` +
@@ -215,7 +221,7 @@ export function Care() {
         </section>
         <section>
           <h2>Merges</h2>
-          <Merges readings={readings} />
+          <Merges storage={kept.value.storage} readings={readings} />
         </section>
         <section>
           <h2>Log</h2>

@@ -6,6 +6,7 @@ import { bytes, count } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Confirm, numbered } from '../ui/page'
 import { Failure, Field, Notice } from '../ui/parts'
+import { usePlace } from '../ui/router'
 
 interface Preview {
   series: number
@@ -18,7 +19,7 @@ interface Preview {
 const path = 'api/v1/admin/tsdb/delete_series'
 
 export function Deletion() {
-  const [selector, setSelector] = useState('')
+  const [selector, setSelector] = useState(usePlace().values.get('delete') ?? '')
   const [start, setStart] = useState('')
   const [end, setEnd] = useState('')
   const [done, setDone] = useState<Error | 'deleted' | null>(null)

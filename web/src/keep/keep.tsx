@@ -7,6 +7,19 @@ import { Deletion } from './deletion'
 import { Flow } from './flow'
 import { Snapshots } from './snapshots'
 
+/** A merge that runs. */
+export interface Merge {
+  since: string
+  parts: number
+  samples: number
+  bytes: number
+  level: number
+  from: string
+  to: string
+  outputs: number
+  outputsDone: number
+}
+
 interface Partition {
   from: string
   to: string
@@ -21,10 +34,11 @@ export interface Storage {
   head: { bytes: number; samples: number; exemplars: number; series: number }
   parts: { parts: number; samples: number; exemplars: number; bytes: number; dataBytes: number; indexBytes: number }
   partitions: Partition[]
+  merges: Merge[]
 }
 
-/** Parts on an axis of time: the height is the number of bytes. */
-function Timeline(props: { partitions: Partition[] }) {
+/** Parts on an axis of time: the height is the number of bytes. Merges are lines below it. */
+function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
   const list = props.partitions
   if (list.length === 0) return <p class="empty">The store has no parts yet.</p>
   const begin = Math.min(...list.map(p => Date.parse(p.from)))
@@ -42,6 +56,11 @@ function Timeline(props: { partitions: Partition[] }) {
           </rect>
         )
       })}
+      {props.merges.map(m => (
+        <rect class="merge" x={x(Date.parse(m.from))} y={154} width={Math.max(6, x(Date.parse(m.to)) - x(Date.parse(m.from)))} height={6}>
+          <title>{`a merge of ${m.parts} parts runs`}</title>
+        </rect>
+      ))}
     </svg>
   )
 }
@@ -65,7 +84,7 @@ export function KeepPage() {
               ]}
             />
             <h2>Parts over time</h2>
-            <Timeline partitions={s.partitions} />
+            <Timeline partitions={s.partitions} merges={s.merges} />
           </>
         )}
       </Shown>
