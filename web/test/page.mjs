@@ -81,6 +81,7 @@ const pages = {
   rules: ['Rules', 'job:requests:rate5m'],
   keep: ['Keep', 'samples'],
   destinations: ['Destinations', 'No destinations are configured'],
+  'service-discovery': ['Targets', 'Firekeep scrapes only itself'],
   tools: ['Tools', 'Show each step'],
   status: ['Status', 'firekeepVersion'],
   'tsdb-status': ['Values by label', 'rule_group'],
@@ -121,6 +122,12 @@ const openFull = path => open(path, undefined, full)
 async function click(page, card, text) {
   const find = (c, t) => [...(document.querySelector(`[aria-label="${c}"]`)?.querySelectorAll('button') ?? [])].find(b => b.textContent === t && !b.disabled)
   await (await page.waitForFunction(find, { timeout: 10_000 }, card, text)).evaluate(b => b.click())
+}
+
+/** Clicks on a button of the page by its text. */
+async function press(page, text) {
+  await page.waitForFunction(t => [...document.querySelectorAll('button')].some(b => b.textContent === t), { timeout: 10_000 }, text)
+  await page.evaluate(t => [...document.querySelectorAll('button')].find(b => b.textContent === t).click(), text)
 }
 
 await claim('destinations show state, lag, rate and errors in words', async () => {
@@ -198,6 +205,40 @@ await claim('a link of Prometheus 3 opens its table, which has its JSON', async 
   await axeFinds(page)
 })
 
+await claim('addresses of earlier pages of Prometheus open their page', async () => {
+  const graph = await open('/classic/graph?g0.expr=sum(requests_total)&g0.tab=1')
+  await shows(graph, '{}')
+  expect(new URL(graph.url()).pathname === '/graph', graph.url())
+  await shows(await open('/new/rules?search=job:'), 'job:requests:rate5m')
+  await shows(await open('/alerts?search=nothing'), 'No rule matches.')
+  await shows(await open('/alerts?state=pending&state=firing'), '1 active alert')
+  await shows(await open('/alertmanager-discovery'), 'Alerts')
+  await shows(await open('/starting'), 'firekeepVersion')
+  const console = await open('/consoles/node.html?instance=one')
+  await shows(console, 'no console templates', 'the node exporter of one')
+  await looksRight(console)
+})
+
+await claim('pages of targets say that others scrape, and show what they reached', async () => {
+  const page = await open('/targets?pool=firekeep')
+  await shows(page, 'Firekeep scrapes only itself', '1 targets, 0 down')
+  await looksRight(page)
+  await shows(await open('/service-discovery?search=firekeep'), '1 targets, 0 down')
+  await shows(await open('/targets?scrapePool=none'), 'No samples of this metric')
+})
+
+await claim('a metric has its labels, its growth, and what dropping it saves', async () => {
+  const page = await open('/explore?metric=requests_total')
+  await shows(page, 'First sample', 'path 3 values', '3 of 3 series', "regex: 'requests_total'", 'action: drop')
+  await page.evaluate(() => [...document.querySelectorAll('details')].find(d => d.textContent.startsWith('path')).querySelector('summary').click())
+  await shows(page, 'Values with the most series', '"/a"')
+  await press(page, 'Count the series of 7 days')
+  await shows(page, '24 hours until', 'New', 'Gone')
+  await page.select('section[aria-label=Savings] select', 'path')
+  await shows(page, '2 of 3 series', 'target_label: "path"')
+  await looksRight(page)
+})
+
 await claim('an expression is typed, run, and in the address', async () => {
   const page = await open('/query')
   await page.waitForFunction(() => document.querySelector('.expression > div')?.shadowRoot?.querySelector('.cm-content'))
@@ -242,12 +283,6 @@ await claim('the plan of a query shows what it read', async () => {
   await shows(await open('/query?g0.expr=sum(requests_total)&g0.tab=explain'), 'aggregation', 'selector')
 })
 
-/** Clicks on a button of the page by its text. */
-async function press(page, text) {
-  await page.waitForFunction(t => [...document.querySelectorAll('button')].some(b => b.textContent === t), { timeout: 10_000 }, text)
-  await page.evaluate(t => [...document.querySelectorAll('button')].find(b => b.textContent === t).click(), text)
-}
-
 await claim('a snapshot is made, listed and deleted', async () => {
   const page = await open('/keep')
   await shows(page, 'There are no snapshots.')
@@ -263,7 +298,7 @@ await claim('a snapshot is made, listed and deleted', async () => {
 await claim('bytes in parts are shown by metric and label', async () => {
   const page = await open('/explore')
   await page.click('.check input')
-  await shows(page, 'Bytes in parts', 'Per sample')
+  await shows(page, 'Series in memory', 'Bytes in parts', 'Per sample')
   await axeFinds(page)
   await shows(await open('/tsdb-status'), 'Bytes in parts by label and value', 'job=web')
 })
