@@ -168,6 +168,7 @@ static const struct route {
     {"/rules", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/status", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/tsdb-status", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
+    {"/tenants", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/queries", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/config", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},
     {"/flags", HTTP_GET, ACCESS_OPEN, QUEUE_NONE, document_run},

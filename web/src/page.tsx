@@ -44,7 +44,7 @@ const entries: Entry[] = [
   { names: ['keep'], title: 'Keep', show: KeepPage, needs: ofProcess, ofTenant: false },
   { names: ['destinations', 'sources'], title: 'Destinations', show: DestinationsPage, needs: ofProcess, ofTenant: false },
   { names: ['tools'], title: 'Tools', show: ToolsPage, needs: ofProcess, ofTenant: true },
-  { names: ['status', 'tsdb-status', 'queries', 'config', 'flags', 'starting'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
+  { names: ['status', 'tsdb-status', 'tenants', 'queries', 'config', 'flags', 'starting'], title: 'Status', show: StatusPage, needs: ['read', ...ofProcess], ofTenant: false },
   { names: ['targets', 'service-discovery', 'agent'], title: 'Targets', show: TargetsPage, needs: ['read'], ofTenant: true, isUnlisted: true },
   { names: ['consoles'], title: 'Consoles', show: ConsolesPage, needs: ['read'], ofTenant: false, isUnlisted: true },
 ]

@@ -214,6 +214,14 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     await shows(page, '2 series', 'shop_metric', 'lab_metric')
     forgive('401')
   })
+  await claim('tenants are listed with their samples', async () => {
+    const page = await visit('/tenants?tenant=shop')
+    await signIn(page, 'ops', 'hidden')
+    await shows(page, '2 tenants', 'shop', 'lab', 'Refused')
+    await axeFinds(page)
+    forgive('401')
+  })
+
   await claim('after a restart of the server the page asks again, and goes on', async () => {
     const page = await visit('/query?g0.expr=shop_metric&g0.tab=table')
     await signIn(page, 'bob', 'hidden')

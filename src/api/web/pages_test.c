@@ -39,6 +39,7 @@ UNIT_TEST(test_each_page_has_the_document_and_its_policy)
                                         "/sources",
                                         "/targets",
                                         "/queries",
+                                        "/tenants",
                                         "/config",
                                         "/flags",
                                         "/dashboards",

@@ -6,14 +6,16 @@ import { bytes, count, duration } from '../lib/format'
 import { Confirm, Facts, Search, Shown, Title } from '../ui/page'
 import { Failure, Tabs } from '../ui/parts'
 import { go, usePlace } from '../ui/router'
-import { useMay } from '../ui/session'
+import { useMay, useSession } from '../ui/session'
 import { matches } from '../rules/types'
 import { ConfigCheck } from './config_check'
 import { Log } from './log'
+import { Tenants } from './tenants'
 
 const tabs = [
   { id: 'status', label: 'Runtime' },
   { id: 'tsdb-status', label: 'Store' },
+  { id: 'tenants', label: 'Tenants', isOfTenancy: true },
   { id: 'queries', label: 'Queries', isOfReaders: true },
   { id: 'config', label: 'Configuration' },
   { id: 'flags', label: 'Flags' },
@@ -251,7 +253,9 @@ export function StatusPage() {
   const place = usePlace()
   const mayRead = useMay('read')
   const maySeeProcess = useMay('admin', 'metrics')
-  const offered = tabs.filter(t => (t.isOfReaders ? mayRead : maySeeProcess))
+  const { tenancy } = useSession().sender
+  const maySeeTenants = useMay('metrics') && tenancy
+  const offered = tabs.filter(t => (t.isOfReaders ? mayRead : t.isOfTenancy ? maySeeTenants : maySeeProcess))
   const tab = offered.some(t => t.id === place.page) ? place.page : (offered[0]?.id ?? '')
   return (
     <>
@@ -260,6 +264,7 @@ export function StatusPage() {
       </Title>
       {tab === 'status' && <Runtime />}
       {tab === 'tsdb-status' && <Store />}
+      {tab === 'tenants' && <Tenants />}
       {tab === 'queries' && <Queries />}
       {tab === 'config' && <Configuration />}
       {tab === 'flags' && <Flags />}
