@@ -1,7 +1,7 @@
 // keep.tsx - what the store holds, and the account of every sample received.
 
 import { bytes, count } from '../lib/format'
-import { Facts, Shown, Title } from '../ui/page'
+import { Facts, Shown, Title, numbered } from '../ui/page'
 import { Care } from './care'
 import { Deletion } from './deletion'
 import { Flow } from './flow'
@@ -37,31 +37,77 @@ export interface Storage {
   merges: Merge[]
 }
 
-/** Parts on an axis of time: the height is the number of bytes. Merges are lines below it. */
+const day = 86400_000
+const daysLeast = 14
+
+function perSample(p: { bytes: number; samples: number }): string {
+  return p.samples > 0 ? (p.bytes / p.samples).toFixed(2) : '–'
+}
+
+/** Parts on an axis of time, of two weeks at least: the height is the number of bytes. Merges are lines below it. */
 function Timeline(props: { partitions: Partition[]; merges: Merge[] }) {
   const list = props.partitions
   if (list.length === 0) return <p class="empty">The store has no parts yet.</p>
-  const begin = Math.min(...list.map(p => Date.parse(p.from)))
   const end = Math.max(...list.map(p => Date.parse(p.to)))
+  const begin = Math.min(end - daysLeast * day, ...list.map(p => Date.parse(p.from)))
   const most = Math.max(...list.map(p => p.bytes))
-  const x = (t: number) => (end > begin ? ((t - begin) / (end - begin)) * 1000 : 0)
+  const x = (t: number) => ((t - begin) / (end - begin)) * 1000
+  const date = (t: number) => new Date(t).toISOString().slice(0, 10)
   return (
-    <svg class="timeline" viewBox="0 0 1000 160" preserveAspectRatio="none" role="img" aria-label={`${list.length} partitions by time and size`}>
-      {list.map(p => {
-        const left = x(Date.parse(p.from))
-        const height = Math.max(3, (p.bytes / most) * 150)
-        return (
-          <rect x={left} y={160 - height} width={Math.max(2, x(Date.parse(p.to)) - left - 1)} height={height}>
-            <title>{`${p.from} to ${p.to}: ${count(p.samples)} samples, ${bytes(p.bytes)}${p.samples > 0 ? `, ${(p.bytes / p.samples).toFixed(2)} bytes per sample` : ''}`}</title>
+    <figure class="parts">
+      <svg class="timeline" viewBox="0 0 1000 160" preserveAspectRatio="none" role="img" aria-label={`${numbered(list.length, 'partition')} by time and size; the table below has the numbers`}>
+        {list.map(p => {
+          const left = x(Date.parse(p.from))
+          const height = Math.max(3, (p.bytes / most) * 148)
+          return (
+            <rect x={left} y={152 - height} width={Math.max(2, x(Date.parse(p.to)) - left - 1)} height={height}>
+              <title>{`${p.from} to ${p.to}: ${count(p.samples)} samples, ${bytes(p.bytes)}, ${perSample(p)} bytes per sample`}</title>
+            </rect>
+          )
+        })}
+        {props.merges.map(m => (
+          <rect class="merge" x={x(Date.parse(m.from))} y={154} width={Math.max(6, x(Date.parse(m.to)) - x(Date.parse(m.from)))} height={6}>
+            <title>{`a merge of ${numbered(m.parts, 'part')} runs`}</title>
           </rect>
-        )
-      })}
-      {props.merges.map(m => (
-        <rect class="merge" x={x(Date.parse(m.from))} y={154} width={Math.max(6, x(Date.parse(m.to)) - x(Date.parse(m.from)))} height={6}>
-          <title>{`a merge of ${m.parts} parts runs`}</title>
-        </rect>
-      ))}
-    </svg>
+        ))}
+      </svg>
+      <figcaption>
+        <span>{date(begin)}</span>
+        <span>at most {bytes(most)}</span>
+        <span>{date(end - 1)} UTC</span>
+      </figcaption>
+      <details>
+        <summary>As a table</summary>
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">From</th>
+                <th scope="col">To</th>
+                {['Parts', 'Samples', 'Exemplars', 'Bytes', 'Per sample'].map(t => (
+                  <th scope="col" class="number">
+                    {t}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {list.map(p => (
+                <tr>
+                  <td>{p.from}</td>
+                  <td>{p.to}</td>
+                  <td class="number">{count(p.parts)}</td>
+                  <td class="number">{count(p.samples)}</td>
+                  <td class="number">{count(p.exemplars)}</td>
+                  <td class="number">{bytes(p.bytes)}</td>
+                  <td class="number">{perSample(p)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </details>
+    </figure>
   )
 }
 
@@ -74,11 +120,11 @@ export function KeepPage() {
           <>
             <Facts
               rows={[
-                ['Log', `${bytes(s.log.bytes)} in ${s.log.segments} segments`],
+                ['Log', `${bytes(s.log.bytes)} in ${numbered(s.log.segments, 'segment')}`],
                 ['In memory', `${count(s.head.samples)} samples of ${count(s.head.series)} series, ${bytes(s.head.bytes)}`],
                 [
                   'Parts',
-                  `${count(s.parts.samples)} samples in ${s.parts.parts} parts, ${bytes(s.parts.bytes)}` +
+                  `${count(s.parts.samples)} samples in ${numbered(s.parts.parts, 'part')}, ${bytes(s.parts.bytes)}` +
                     (s.parts.samples > 0 ? `: ${(s.parts.bytes / s.parts.samples).toFixed(3)} bytes per sample` : ''),
                 ],
               ]}
