@@ -303,6 +303,11 @@ messages:
 routes:
 	@tests/routes.py --write docs/security.md
 
+# The pictures of docs/images, which somebody looks at afterwards.
+.PHONY: images
+images: program test-tools
+	@tests/images.sh
+
 # Changes one statement after the other: some unit test has to notice. Takes hours; ONLY="PATTERN"
 # chooses files, SAMPLE=N and SEED=S draw N statements from all rooms.
 .PHONY: mutation

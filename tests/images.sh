@@ -54,11 +54,11 @@ groups:
     expr: 'shop_stock < 20'
     labels: {severity: ticket, team: shop}
     annotations: {summary: 'Only {{ $value }} of {{ $labels.item }} are left', runbook_url: 'https://runbooks.example.com/stock'}
-  - alert: MemoryNearlyFull
-    expr: 'node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes < 0.99'
+  - alert: MemoryInUse
+    expr: '1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes > 0.02'
     for: 10m
     labels: {severity: page, team: hosts}
-    annotations: {summary: '{{ $labels.instance }} has {{ $value | humanizePercentage }} of its memory left'}
+    annotations: {summary: '{{ $labels.instance }} uses {{ $value | humanizePercentage }} of its memory'}
   - alert: RequestsSlow
     expr: 'page:shop_request_seconds:p99 > 5'
     for: 5m
@@ -107,7 +107,7 @@ start_firekeep second "$work/second" "$second_port" --write.max-future=1h &&
     die "a server does not start"
 build/firekeep import --url="$url" --format=ndjson "$work/hours.ndjson" >"$work/import.log" 2>&1 || die "$(tail -n 3 "$work/import.log")"
 curl -fs --noproxy '*' -X POST "$url/api/v1/admin/tsdb/flush" >/dev/null || die "the samples are not flushed"
-curl -fs --noproxy '*' -X POST "$url/api/v1/admin/tsdb/merge" >/dev/null || die "the parts are not merged"
+curl -fs --noproxy '*' -X POST "$url/api/v1/admin/tsdb/merge?full=true" >/dev/null || die "the parts are not merged"
 mkdir -p "$OUT"
 URL=$url CHROMIUM=$CHROMIUM OUT=$OUT ONLY=${ONLY-} node web/test/images.mjs || exit 1
 size=$(cat "$OUT"/*.png | wc -c)
