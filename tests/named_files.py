@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-NAME = re.compile(r"(?<![\w/.$*{}<>-])[a-z_0-9][a-z_0-9/]*\.(?:c|h|md|sh|py)\b(?![\w*(])")
+NAME = re.compile(r"(?<![\w/.$*{}<>-])[a-z_0-9][a-z_0-9/-]*\.(?:c|h|md|sh|py|png)\b(?![\w*(])")
 COMMENT = re.compile(r'/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.DOTALL)
 JOINED = re.compile(r"[a-z][.:;)] \* [A-Z]")
 # These are files of other projects and of the system.
