@@ -47,8 +47,8 @@ TEST_PACKAGES=(
     chromium
     # What package.sh looks at the package with.
     "${DEB_PACKAGES[@]}" lintian man-db bash-completion zsh fish
-    # What package_reproducible.sh builds in another time and place with.
-    faketime locales
+    # What package_reproducible.sh makes another locale with.
+    locales
     # What container.sh makes an image with, looks at it with, and runs it with.
     umoci skopeo crun
     # What deploy.sh reads docker-compose.yml with.
