@@ -269,7 +269,7 @@ size = sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(sys.argv[
 print(min(times) // 1000, max(times) // 1000 + 1, size)' "$work/old.ndjson" "$work/old")
 read_old ""
 claim "old: look-ups and queries are answered as by a store that imported it" all_paths "$first" "$last"
-claim "old: a warning tells of rows that are not samples" grep -q 'lines are not samples' <(quiet_curl "$reader/api/v1/query?query=up&time=$last")
+claim "old: a warning tells of rows that are not samples" grep -q 'lines are not samples' <(quiet_curl "$reader/api/v1/query_range?query=up&start=$first&end=$last&step=600")
 claim "old: they are counted" [ "$(source_metric firekeep_source_junk_lines_total)" -gt 0 ]
 middle=$(((first + last) / 2))
 claim "old: an hour's query reads only some hours" reads_less "$(bytes_for up $((middle - 600)) "$middle")" $((total / 4))
