@@ -53,6 +53,8 @@ TEST_PACKAGES=(
     umoci skopeo crun
     # What deploy.sh reads docker-compose.yml with.
     docker-compose
+    # What guides.sh puts in front.
+    nginx
 )
 
 die() {
@@ -96,7 +98,7 @@ disable_services() {
     local package
     for package in "$@"; do
         case $package in
-        prometheus | prometheus-node-exporter | prometheus-alertmanager | clickhouse-server)
+        prometheus | prometheus-node-exporter | prometheus-alertmanager | nginx | clickhouse-server)
             deb-systemd-helper disable "$package.service"
             update-rc.d "$package" disable
             [[ ! -d /run/systemd/system ]] || systemctl stop "$package.service"

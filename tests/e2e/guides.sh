@@ -1,5 +1,6 @@
 #!/bin/bash
-# guides.sh - the commands of docs/first-hour.md, run with other directories, ports and intervals.
+# guides.sh - the commands of docs/first-hour.md and docs/recipes.md, run in the order of the pages
+# with other directories, ports and intervals.
 #
 # A block is lines of code that are indented by four blanks. A comment on the line before it says how
 # it is run:
@@ -201,10 +202,12 @@ links_lead_somewhere() { # FILE
     return "$bad"
 }
 
-for page in first-hour; do
+for page in first-hour recipes; do
     claim "links of docs/$page.md lead somewhere" links_lead_somewhere "docs/$page.md"
 done
 prepare_machine
 run_page docs/first-hour.md
+rm -f "$work/etc/default/firekeep"
+run_page docs/recipes.md
 stop prometheus # before Firekeep: it tries for a minute to send the rest
 done_testing
