@@ -1,6 +1,6 @@
 #!/bin/bash
 # guides.sh - the commands of docs/first-hour.md and docs/recipes.md, run in the order of the pages
-# with other directories, ports and intervals.
+# with other directories, ports and intervals; the links of docs/questions.md.
 #
 # A block is lines of code that are indented by four blanks. A comment on the line before it says how
 # it is run:
@@ -202,9 +202,19 @@ links_lead_somewhere() { # FILE
     return "$bad"
 }
 
-for page in first-hour recipes; do
+# Each question, but no other heading of its level, has an answer that ends with a link.
+answers_end_with_links() {
+    awk '
+        function check() { if (question != "" && last !~ /\)\.?$/) { print question; bad = 1 } }
+        /^##/ { check(); question = /^### / ? $0 : ""; count += question != "" }
+        NF { last = $0 }
+        END { check(); print count " questions"; exit bad || count != 25 }' docs/questions.md
+}
+
+for page in first-hour recipes questions; do
     claim "links of docs/$page.md lead somewhere" links_lead_somewhere "docs/$page.md"
 done
+claim "each question has an answer that ends with a link" answers_end_with_links
 prepare_machine
 run_page docs/first-hour.md
 rm -f "$work/etc/default/firekeep"
