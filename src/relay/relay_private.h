@@ -26,7 +26,7 @@ enum run_phase {
     RUN_LEAVING, /* nothing new is sent: the run ends as soon as no request is pending */
 };
 
-/* What a destination has whose items come from a queue. */
+/* The state of a destination whose items come from a queue. */
 struct direct {
     struct queue_reader reader;
     int64_t looked_ns; /* monotonic time at which the clocks were read last; 0: never */

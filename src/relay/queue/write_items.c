@@ -9,7 +9,7 @@
 
 enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 768, METADATA_TEXT_MAX = 64 * 1024 };
 
-/* What write_items_init() works on. */
+/* The state of write_items_init(). */
 struct write_copy {
     struct write_items *to;
     const struct write_rules *rules;

@@ -75,7 +75,7 @@ struct queued_write {
     int64_t until_ms; /* and Unix time */
 };
 
-/* What became of a write at one destination. */
+/* The result of a write at one destination. */
 struct write_part {
     bool left;                         /* let go: not all items are settled */
     uint64_t refused[ITEM_KIND_COUNT]; /* items refused for good */
