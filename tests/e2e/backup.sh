@@ -156,6 +156,8 @@ serve() { # NAME DIRECTORY
 }
 claim "destinations: a server starts" serve d "$work/d"
 claim "destinations: one is paused" within 20 curl -fsS --noproxy '*' -XPOST "$restored/api/v1/admin/destinations/here/pause"
+stop d # a pause is saved within a second, and before the end
+claim "destinations: it starts again" serve d "$work/d"
 claim "destinations: samples are written" "$TOOLS/rwreplay" "$work/kinds.rw" "$restored" --check
 claim "destinations: they are queued" within 20 accounts here '.samples.queued == 3'
 claim "destinations: what cannot be sent is a dead letter" within 20 accounts nowhere '.samples.deadLettered == 1 and .samples.queued == 2'

@@ -199,11 +199,11 @@ all_as_expected() { # VERSION write|read KIND
         }
     done < <(ways)
 }
-# Prometheus logs some of the refusals.
+# Prometheus logs some of the refusals; 3.5 only the first of all.
 learns_nothing() { # VERSION
     sed -n 's/.*remote_name=\([a-z0-9_]*\) .*err="server returned HTTP status \(4.*\)/\1 \2/p' "$work/prometheus-$1.log" | tr -d '"' |
         sed 's/\\n$//' | sort -u >"$work/refusals.txt"
-    grep -q ' 401 Unauthorized: unauthorized$' "$work/refusals.txt" &&
+    [[ -s $work/refusals.txt ]] &&
         ! grep -v '^basic_reader 403 Forbidden: the user is not permitted to do this$' "$work/refusals.txt" | grep -v ' 401 Unauthorized: unauthorized$'
 }
 
