@@ -318,6 +318,13 @@ times_of(const struct readers *all, const struct source_settings *x, int64_t *re
     }
 }
 
+/* Says whether views of this control read the source of this name; "" is the store. */
+static bool
+is_read(const struct query_control *control, const char *name)
+{
+    return control == NULL || control->source == NULL || strcmp(control->source, name) == 0;
+}
+
 static enum err
 open_all(struct answerer *answerer, struct query_control *control, struct view **ret_view,
          struct why *why)
@@ -325,18 +332,23 @@ open_all(struct answerer *answerer, struct query_control *control, struct view *
     struct readers *all = (struct readers *)answerer;
     struct view_stack_source sources[SOURCES_MAX];
     struct view *store = NULL;
+    bool reads_store = all->options.local != NULL && is_read(control, "");
     /* Before times_of(): sources are then asked for parts that expire in between, too. */
-    enum err e =
-        all->options.local == NULL ? OK : view_open(all->options.local, control, &store, why);
+    enum err e = reads_store ? view_open(all->options.local, control, &store, why) : OK;
     if (e) return e;
     struct generation *g = generation_now(all);
-    uint32_t count = g == NULL ? 0 : g->count;
-    for (uint32_t i = 0; i < count; i++) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
         const struct source_reader *r = g->readers[i];
-        sources[i].options = &r->source.options;
-        times_of(all, r->settings, &sources[i].min_ms, &sources[i].max_ms);
+        if (!is_read(control, r->settings->name)) continue;
+        sources[count].options = &r->source.options;
+        times_of(all, r->settings, &sources[count].min_ms, &sources[count].max_ms);
+        count++;
     }
-    e = view_stack_merge(store, sources, count, control, ret_view, why);
+    if (store == NULL && count == 0 && control != NULL && control->source != NULL)
+        e = why_set(why, ERR_INPUT, "there is no source \"%.64s\"", control->source);
+    else
+        e = view_stack_merge(store, sources, count, control, ret_view, why);
     generation_drop(g);
     return e;
 }

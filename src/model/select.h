@@ -64,6 +64,9 @@ struct query_control {
     /* The series that views opened with this control may answer with, if the answerer `restricts`;
      * outlives the views and their sets. NULL: all. */
     const struct permitted *permitted;
+    /* Views that are opened with this control read only the source of this name, or with "" only
+     * the local store. NULL: all of them. */
+    const char *source;
 };
 
 /* `control` may be NULL: nothing limits the query. */

@@ -246,6 +246,8 @@ round_merged() {
         claim "merged, $time: both are one" is_same store merged --streamed
         claim "merged, $time: PromQL says the same" same_questions store merged "${own[@]}" "${own_histograms[@]}"
         claim "merged, $time: look-ups say the same" same_lookups store merged
+        claim "merged, $time: the source alone has the earlier half" has merged '"prefix"' label/__name__/values -d source=peer -d "end=$((start_s + 600))"
+        claim "merged, $time: the store alone does not" has merged '"data":\[\]' label/__name__/values -d source= -d "end=$((start_s + 600))"
         stop merged
         rm -rf "${work:?}/merged"
     done
@@ -258,6 +260,9 @@ round_gone() {
         "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 3s}" || return
     claim "gone: the query fails and names the source" has between '"errorType":"unavailable","error":"source far: ' query -d query=up
     claim "gone: so does a look-up" has between '"error":"source far: ' labels
+    claim "gone: and one of this source alone" has between '"error":"source far: ' labels -d source=far
+    claim "gone: the store alone answers" has between '"status":"success","data":\[' labels -d source=
+    claim "gone: no other source is there" has between '"errorType":"bad_data","error":"there is no source \\"near\\""' labels -d source=near
     claim "gone: metrics count it" within 5 eval 'curl -s --noproxy "*" "${at[between]}/metrics" | grep -q "firekeep_source_errors_total{source=\"far\",kind=\"connect\"} [1-9]"'
     claim "gone: with on_error: warn it is reloaded" reload between local \
         "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 3s, on_error: warn}"

@@ -55,7 +55,8 @@ read_times(struct label_lookup *l)
     return e ? e : form_time(&l->form, "end", &l->query.max_ms, &l->error);
 }
 
-/* Reads limit, times, and whether damaged data may be left out, which is the default. */
+/* Reads limit, times, the source, and whether damaged data may be left out, which is the default.
+ */
 static enum err
 read_common(struct label_lookup *l)
 {
@@ -64,6 +65,7 @@ read_common(struct label_lookup *l)
     if (e == OK) e = read_times(l);
     if (e == OK) e = form_bool(&l->form, "partial_response", &l->query.partial, &l->error);
     l->query.shows_warnings = l->query.partial;
+    l->control.source = form_nth(&l->form, "source", 0);
     return e;
 }
 
