@@ -152,6 +152,9 @@ destinations:
   relabel: [{action: labeldrop, regex: job}, {source_labels: [instance], target_label: where}]
 - {name: limited, type: remote_write, url: 'http://127.0.0.1:$small_port/api/v1/write', external_labels: {site: one}}
 - {name: away, type: remote_write, url: 'http://127.0.0.1:$dead_port/api/v1/write'}
+sources:
+- {name: peer, type: remote_read, url: '$url/api/v1/read', select: [temperature]}
+- {name: gone, type: remote_read, url: 'http://127.0.0.1:$dead_port/api/v1/read', select: [nowhere]}
 END
 }
 

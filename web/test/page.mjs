@@ -239,6 +239,16 @@ await claim('a metric has its labels, its growth, and what dropping it saves', a
   await looksRight(page)
 })
 
+await claim('a metric has the sources that have it, and why one does not say', async () => {
+  const page = await openFull('/explore?metric=temperature')
+  await shows(page, 'This server\tdoes not have it', 'peer\thas it', 'gone\tdoes not have it')
+  await looksRight(page)
+  const away = await openFull('/explore?metric=nowhere')
+  await away.waitForFunction(() => /peer\s+does not have it\s+gone\s+source gone: /.test(document.querySelector('section[aria-label=Sources]')?.innerText))
+  expect((await (await open('/explore?metric=temperature')).$('section[aria-label=Sources]')) === null, 'without sources there is a list')
+  trouble = trouble.filter(t => !t.includes('503'))
+})
+
 await claim('an expression is typed, run, and in the address', async () => {
   const page = await open('/query')
   await page.waitForFunction(() => document.querySelector('.expression > div')?.shadowRoot?.querySelector('.cm-content'))

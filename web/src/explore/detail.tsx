@@ -13,6 +13,7 @@ import { Failure } from '../ui/parts'
 import { Link } from '../ui/router'
 import { useSettings } from '../ui/settings'
 import { Growth } from './growth'
+import { Places } from './places'
 import { Savings } from './savings'
 
 /** Asks for one number; null: the expression has no result. */
@@ -114,6 +115,7 @@ export function MetricDetail(props: { metric: string; span: number }) {
   const [load, send] = useLoad<Detail>()
   useEffect(() => send(signal => detailOf(metric, span, signal)), [metric, span])
   const d = load.value
+  const places = <Places metric={metric} span={span} />
   const time = (t: number | null) => (t === null ? 'unknown' : formatTime(t, settings.zone))
   return (
     <section class="card" aria-busy={load.isLoading} aria-label={metric}>
@@ -123,7 +125,12 @@ export function MetricDetail(props: { metric: string; span: number }) {
           Graph
         </Link>
       </h2>
-      {load.error !== null && <Failure error={load.error} />}
+      {load.error !== null && (
+        <>
+          <Failure error={load.error} />
+          {places}
+        </>
+      )}
       {d === null && load.error === null && <p class="empty">Loading…</p>}
       {d !== null && (
         <div class="columns">
@@ -135,6 +142,7 @@ export function MetricDetail(props: { metric: string; span: number }) {
                 ['Last sample', time(d.last)],
               ]}
             />
+            {places}
             <h3>Labels</h3>
             {d.labels.length === 0 && <p class="empty">There are none.</p>}
             {d.labels.map(l => (
