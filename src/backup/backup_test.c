@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backup/backup.h"
+#include "backup/place.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 
@@ -102,10 +103,18 @@ add_part(void)
 /* --- the repository --------------------------------------------------------------------------- */
 
 static enum err
+open_place(struct backup_repository *repository, enum backup_use use)
+{
+    struct backup_place *place;
+    *repository = (struct backup_repository){.env = rig.env, .memory = &rig.memory};
+    enum err e = backup_place_dir(rig.env, &rig.memory, "/b", &place, &rig.why);
+    return e ? e : backup_open(repository, place, use, &rig.why);
+}
+
+static enum err
 open_for(enum backup_use use)
 {
-    rig.repository = (struct backup_repository){.env = rig.env, .memory = &rig.memory};
-    return backup_open(&rig.repository, "/b", use, &rig.why);
+    return open_place(&rig.repository, use);
 }
 
 static enum err
@@ -336,12 +345,11 @@ UNIT_TEST(test_one_process_at_a_time_changes_a_repository)
 {
     make_store();
     must(back_up(FIRST));
-    struct backup_repository other = {.env = rig.env, .memory = &rig.memory};
+    struct backup_repository other;
     must(open_for(BACKUP_READ));
-    must(backup_open(&other, "/b", BACKUP_READ, &rig.why));
+    must(open_place(&other, BACKUP_READ));
     backup_close(&other);
-    other = (struct backup_repository){.env = rig.env, .memory = &rig.memory};
-    assert_int_equal(backup_open(&other, "/b", BACKUP_CHANGE, &rig.why), ERR_AGAIN);
+    assert_int_equal(open_place(&other, BACKUP_CHANGE), ERR_AGAIN);
     backup_close(&other);
     backup_close(&rig.repository);
 }

@@ -1,6 +1,7 @@
 /*
- * repository.h - a directory with backups of storage directories. Content is stored once, by its
- * SHA-256, so a backup adds only what no earlier one has. Format: docs/format/backup.md.
+ * repository.h - a directory or a bucket with backups of storage directories. Content is stored
+ * once, by its SHA-256, so a backup adds only what no earlier one has. Format:
+ * docs/format/backup.md.
  *
  * Invariants:
  *   1. An object with its final name is whole and durable.
@@ -29,6 +30,9 @@ enum backup_use {
     BACKUP_MAKE,   /* as BACKUP_CHANGE; an empty or missing directory becomes a repository */
 };
 
+struct backup_place;
+struct backup_content;
+
 /* In the owner's memory. */
 struct backup_repository {
     struct env *env;
@@ -36,23 +40,22 @@ struct backup_repository {
     const atomic_bool *stop;     /* once true: gives up soon with ERR_CANCELED; may be NULL */
     void (*step)(void *context); /* called while content is read, on any thread; may be NULL */
     void *context;
-    uint64_t rate_bytes; /* limits the bytes read per second; 0: unlimited */
-    char dir[BACKUP_DIR_BYTES];
+    uint64_t rate_bytes;                 /* limits the bytes read per second; 0: unlimited */
+    struct backup_place *place;          /* place.h */
     char id[BACKUP_REPOSITORY_ID_BYTES]; /* 16 hexadecimal digits, random */
-    struct file lock_file;
-    struct lock lock;       /* LOCK_RANK_LEAF; of the fields below */
+    struct lock lock;                    /* LOCK_RANK_LEAF; of the next field */
     int64_t free_ns;        /* monotonic time at which the rate allows the next bytes */
-    uint64_t unfinished;    /* number of the next unfinished object */
     _Atomic uint64_t bytes; /* read so far, for progress; relaxed */
 };
 
 /*
- * `env`, `memory`, `stop`, `step` and `rate_bytes` are set; the rest is zero.
+ * `env`, `memory`, `stop`, `step` and `rate_bytes` are set; the rest is zero. Takes the place, also
+ * on an error.
  *
  * ERR_MISSING: the directory is not a repository, and is not empty or is not to be made; ERR_AGAIN:
  * another process uses it; ERR_UNSUPPORTED: a newer version wrote it; ERR_IO, ERR_LIMIT.
  */
-MUST_CHECK enum err backup_open(struct backup_repository *repository, const char *dir,
+MUST_CHECK enum err backup_open(struct backup_repository *repository, struct backup_place *place,
                                 enum backup_use use, struct why *why);
 /* Accepts a repository that could not be opened. */
 void backup_close(struct backup_repository *repository);

@@ -33,8 +33,7 @@ struct bucket {
     struct source_counts *counts;
     const struct archive_settings *settings;
     const char *prefix;
-    char root[AWS_BUCKET_ENDPOINT_BYTES +
-              AWS_BUCKET_NAME_BYTES_MAX]; /* begin of all URLs, without a slash at the end */
+    char root[ARCHIVE_ROOT_BYTES];
 };
 
 /* An object of the current page; positions in `texts`. */
@@ -316,10 +315,11 @@ free_bucket(struct archive_store *store)
     mem_free(b->memory, b, sizeof *b);
 }
 
-static enum err
-find_root(struct bucket *b, const struct reader_options *options, struct why *why)
+enum err
+archive_bucket_root(const struct reader_options *options, char ret_root[ARCHIVE_ROOT_BYTES],
+                    struct why *why)
 {
-    const struct archive_settings *x = b->settings;
+    const struct archive_settings *x = &options->settings->u.archive;
     const struct aws_bucket bucket = {x->bucket, x->endpoint, x->path_style};
     struct aws_setup setup = {options->env, options->memory, &x->aws, &aws_variables_real};
     char region[AWS_REGION_BYTES], endpoint[AWS_BUCKET_ENDPOINT_BYTES];
@@ -327,7 +327,7 @@ find_root(struct bucket *b, const struct reader_options *options, struct why *wh
     enum err e = aws_region(&setup, region, why);
     if (e == OK) e = aws_bucket_endpoint(&setup, &bucket, region, endpoint, &in_path, why);
     if (e) return e;
-    snprintf(b->root, sizeof b->root, "%s%s%s", endpoint, in_path ? "/" : "",
+    snprintf(ret_root, ARCHIVE_ROOT_BYTES, "%s%s%s", endpoint, in_path ? "/" : "",
              in_path ? x->bucket : "");
     return OK;
 }
@@ -353,7 +353,7 @@ archive_bucket_new(const struct reader_options *options, struct archive_store **
     b->counts = options->counts;
     b->settings = x;
     b->prefix = x->prefix;
-    enum err e = find_root(b, options, why);
+    enum err e = archive_bucket_root(options, b->root, why);
     if (e)
         free_bucket(&b->store);
     else

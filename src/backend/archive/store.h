@@ -8,6 +8,7 @@
 #define BACKEND_ARCHIVE_STORE_H
 
 #include "backend/archive/hours.h"
+#include "backend/aws/credentials.h"
 #include "backend/fetch/fetch.h"
 
 enum {
@@ -70,6 +71,12 @@ MUST_CHECK enum err archive_folder_new(const struct reader_options *options,
                                        struct archive_store **ret_store, struct why *why);
 MUST_CHECK enum err archive_bucket_new(const struct reader_options *options,
                                        struct archive_store **ret_store, struct why *why);
+
+enum { ARCHIVE_ROOT_BYTES = AWS_BUCKET_ENDPOINT_BYTES + AWS_BUCKET_NAME_BYTES_MAX };
+/* Writes the begin of all URLs of the settings' bucket, without a slash at the end. Errors as
+ * archive_bucket_new(). */
+MUST_CHECK enum err archive_bucket_root(const struct reader_options *options,
+                                        char ret_root[ARCHIVE_ROOT_BYTES], struct why *why);
 
 /* True if an object of that name has samples: the part after the last '/' does not begin with '_'
  * or '.', and does not end in ".tmp". */

@@ -9,6 +9,7 @@
 #include "backup/backup.h"
 #include "base/log.h"
 #include "cli/backup/kept.h"
+#include "cli/backup/repository_place.h"
 #include "cli/backup/server_snapshot.h"
 #include "cli/commands.h"
 #include "cli/lib/progress.h"
@@ -32,6 +33,7 @@ struct backup_command {
     const char *dir, *to;
 
     struct budget memory;
+    struct place_needs needs;
     struct backup_repository repository;
     struct progress progress;
     struct report *report;
@@ -73,6 +75,9 @@ static const char notes[] =
     "firekeep backup verify DIR  read all that is stored in DIR, and compare it with its "
     "checksums\n"
     "firekeep backup prune DIR   remove the backups that no --keep flag keeps\n"
+    "\nDIR is a directory, or a bucket: s3://BUCKET/PREFIX, with keys such as ?region=, endpoint= "
+    "and\n"
+    "path_style=true after it; credentials are found as by a destination of type s3.\n"
     "\nA backup has the parts, rules and their state; of a stopped server also the log and the "
     "data\n"
     "of destinations. DIR stores equal files once: a backup adds only what no earlier one has, "
@@ -116,6 +121,9 @@ show_progress(void *context)
 static enum err
 open_repository(struct backup_command *a, enum backup_use use, struct why *why)
 {
+    struct backup_place *place;
+    enum err e = repository_place(a->dir, &a->memory, &a->needs, &place, why);
+    if (e) return e;
     progress_begin(&a->progress, "bytes");
     a->repository.env = env_real();
     a->repository.memory = &a->memory;
@@ -123,7 +131,7 @@ open_repository(struct backup_command *a, enum backup_use use, struct why *why)
     a->repository.rate_bytes = a->rate_mib * MIB;
     a->repository.step = show_progress;
     a->repository.context = a;
-    return backup_open(&a->repository, a->dir, use, why);
+    return backup_open(&a->repository, place, use, why);
 }
 
 static enum err
@@ -455,6 +463,7 @@ static int
 finish(struct backup_command *a, const char *command, enum err e, const struct why *why)
 {
     backup_close(&a->repository);
+    place_needs_fini(&a->needs);
     progress_clear(&a->progress);
     if (e) return cli_failed(command, e, why);
     return a->wrong > 0 ? EXIT_FAILED : EXIT_DONE;

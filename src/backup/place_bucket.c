@@ -1,0 +1,286 @@
+/*
+ * place_bucket.c - a repository in a bucket. The content of a file is stored in pieces of
+ * PIECE_BYTES, of which the first has the name of the object and is written last: so an object with
+ * its name is whole. There is no lock; see objects() for what protects a backup from pruning.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/archive/object_bucket.h"
+#include "backup/place.h"
+#include "base/text/time_text.h"
+
+enum { PIECE_BYTES = 16 << 20, KEY_BYTES = BACKUP_OBJECT_NAME_BYTES + 12, YOUNG_MS = 86400 * 1000 };
+
+static const char OBJECTS[] = "objects/", RECORDS[] = "backups/";
+
+struct bucket_place {
+    struct backup_place place; /* first: it is handed out */
+    struct backup_bucket_options options;
+    struct source_counts counts;
+    struct object_bucket *bucket;
+};
+
+static struct bucket_place *
+bucket_of(struct backup_place *place)
+{
+    return (struct bucket_place *)place;
+}
+
+/* --- a new repository ------------------------------------------------------------------------- */
+
+static enum err
+refuse_object(void *context, const struct found_object *object)
+{
+    bool *found = context;
+    (void)object;
+    *found = true;
+    return ERR_CANCELED;
+}
+
+static enum err
+prepare(struct backup_place *place, struct why *why)
+{
+    bool found = false;
+    enum err e = object_bucket_list(bucket_of(place)->bucket, "", refuse_object, &found, why);
+    if (!found) return e;
+    return why_set(why, ERR_MISSING, "%s is not a directory of backups, and is not empty",
+                   place->shown);
+}
+
+static enum err
+begin(struct backup_place *place, enum backup_use use, struct why *why)
+{
+    (void)place;
+    (void)use;
+    (void)why;
+    return OK;
+}
+
+/* --- small files ------------------------------------------------------------------------------ */
+
+static enum err
+append(void *context, struct bytes piece)
+{
+    struct buf *to = context;
+    buf_put_bytes(to, piece);
+    return buf_error(to);
+}
+
+static enum err
+read_small(struct backup_place *place, const char *name, struct buf *to, struct why *why)
+{
+    return object_bucket_get(bucket_of(place)->bucket, name, append, to, why);
+}
+
+static enum err
+write_small(struct backup_place *place, const char *name, struct bytes content, struct why *why)
+{
+    return object_bucket_put(bucket_of(place)->bucket, name, content, why);
+}
+
+static enum err
+remove_object(struct backup_place *place, const char *name, struct why *why)
+{
+    return object_bucket_remove(bucket_of(place)->bucket, name, why);
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+struct record_keys {
+    enum err (*each)(void *context, const char *name);
+    void *context;
+};
+
+static enum err
+pass_record(void *context, const struct found_object *object)
+{
+    const struct record_keys *l = context;
+    return l->each(l->context, object->key + sizeof RECORDS - 1);
+}
+
+static enum err
+records(struct backup_place *place, enum err (*each)(void *context, const char *name),
+        void *context, struct why *why)
+{
+    struct record_keys list = {each, context};
+    return object_bucket_list(bucket_of(place)->bucket, RECORDS, pass_record, &list, why);
+}
+
+struct key_walk {
+    enum err (*each)(void *context, const char *name, uint64_t size_bytes);
+    void *context;
+    int64_t until_ms; /* objects that were written later are young */
+};
+
+static enum err
+pass_object(void *context, const struct found_object *object)
+{
+    const struct key_walk *l = context;
+    int64_t written_ms;
+    if (!time_parse_rfc3339(bytes_of_text(object->modified), &written_ms)) return OK;
+    return written_ms > l->until_ms ? OK : l->each(l->context, object->key, object->size);
+}
+
+/* Leaves out young objects: a backup that runs at the same time may have just written them, and
+ * names them in its record at its end. */
+static enum err
+objects(struct backup_place *place,
+        enum err (*each)(void *context, const char *name, uint64_t size_bytes), void *context,
+        struct why *why)
+{
+    struct bucket_place *b = bucket_of(place);
+    struct key_walk list = {each, context, env_realtime_ms(b->options.env) - YOUNG_MS};
+    return object_bucket_list(b->bucket, OBJECTS, pass_object, &list, why);
+}
+
+/* --- objects ---------------------------------------------------------------------------------- */
+
+static void
+print_key(const struct backup_file *file, uint64_t piece, char to[KEY_BYTES])
+{
+    backup_object_name(file->digest, to);
+    size_t size = strlen(to);
+    if (piece > 0) snprintf(to + size, KEY_BYTES - size, ".%llu", (unsigned long long)piece);
+}
+
+static uint64_t
+piece_count(const struct backup_file *file)
+{
+    return file->size_bytes <= PIECE_BYTES ? 1 : (file->size_bytes - 1) / PIECE_BYTES + 1;
+}
+
+static bool
+has(struct backup_place *place, const struct backup_file *file)
+{
+    char key[KEY_BYTES];
+    struct why unknown = {""};
+    uint64_t size;
+    print_key(file, 0, key);
+    return object_bucket_size(bucket_of(place)->bucket, key, &size, &unknown) == OK &&
+           size == (file->size_bytes < PIECE_BYTES ? file->size_bytes : PIECE_BYTES);
+}
+
+/* A file that is stored: its first piece stays in memory until all others are. */
+struct stored_file {
+    struct bucket_place *place;
+    struct backup_repository *repository;
+    struct backup_file *file;
+    struct file from;
+    uint8_t *first, *other; /* PIECE_BYTES each */
+    size_t first_size;
+};
+
+/* Reads the first piece, and finds out the digest of all. */
+static enum err
+read_digest(struct stored_file *s, struct why *why)
+{
+    struct backup_content got;
+    enum err e = content_begin(&got, s->repository, NULL, why);
+    if (e) return e;
+    e = file_read_some(&s->from, s->first, PIECE_BYTES, 0, &s->first_size, why);
+    if (e == OK) e = content_take(&got, bytes_of(s->first, s->first_size));
+    if (e == OK && s->first_size == PIECE_BYTES) e = content_take_file(&got, &s->from, why);
+    e = content_end(&got, e);
+    s->file->size_bytes = got.size_bytes;
+    memcpy(s->file->digest, got.digest, sizeof s->file->digest);
+    return e;
+}
+
+static enum err
+put_piece(struct stored_file *s, uint64_t number, struct bytes content, struct why *why)
+{
+    char key[KEY_BYTES];
+    print_key(s->file, number, key);
+    return object_bucket_put(s->place->bucket, key, content, why);
+}
+
+static enum err
+put_others(struct stored_file *s, struct why *why)
+{
+    struct backup_content got;
+    size_t size;
+    enum err e = content_begin(&got, s->repository, NULL, why);
+    if (e) return e;
+    e = content_take(&got, bytes_of(s->first, s->first_size));
+    for (uint64_t i = 1; i < piece_count(s->file) && e == OK; i++) {
+        e = file_read_some(&s->from, s->other, PIECE_BYTES, i * PIECE_BYTES, &size, why);
+        if (e == OK) e = content_take(&got, bytes_of(s->other, size));
+        if (e == OK) e = put_piece(s, i, bytes_of(s->other, size), why);
+    }
+    e = content_end(&got, e);
+    if (e || memcmp(got.digest, s->file->digest, sizeof got.digest) == 0) return e;
+    return why_set(why, ERR_AGAIN, "%s changed while it was read", s->from.path);
+}
+
+static enum err
+put_file(struct stored_file *s, bool *ret_new, struct why *why)
+{
+    enum err e = read_digest(s, why);
+    if (e || has(&s->place->place, s->file)) return e;
+    if (piece_count(s->file) > 1) e = put_others(s, why);
+    if (e == OK) e = put_piece(s, 0, bytes_of(s->first, s->first_size), why); /* invariant 1 */
+    *ret_new = e == OK;
+    return e;
+}
+
+static enum err
+put(struct backup_place *place, struct backup_repository *r, const char *path,
+    struct backup_file *file, bool *ret_new, struct why *why)
+{
+    struct stored_file s = {
+        .place = bucket_of(place), .repository = r, .file = file, .from = FILE_CLOSED};
+    s.first = mem_alloc(r->memory, 2 * (size_t)PIECE_BYTES);
+    if (s.first == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read %s", path);
+    s.other = s.first + PIECE_BYTES;
+    enum err e = file_open(r->env, path, FILE_READ, &s.from, why);
+    if (e == OK) e = put_file(&s, ret_new, why);
+    err_ignore(file_close(&s.from), "it was only read");
+    mem_free(r->memory, s.first, 2 * (size_t)PIECE_BYTES);
+    return e;
+}
+
+static enum err
+get(struct backup_place *place, const struct backup_file *file, struct backup_content *to,
+    struct why *why)
+{
+    char key[KEY_BYTES];
+    enum err e = OK;
+    for (uint64_t i = 0; i < piece_count(file) && e == OK; i++) {
+        print_key(file, i, key);
+        e = object_bucket_get(bucket_of(place)->bucket, key, content_take, to, why);
+    }
+    return e;
+}
+
+static void
+free_place(struct backup_place *place)
+{
+    struct bucket_place *b = bucket_of(place);
+    object_bucket_free(b->bucket);
+    mem_free(b->options.memory, b, sizeof *b);
+}
+
+enum err
+backup_place_bucket(const struct backup_bucket_options *options, struct backup_place **ret_place,
+                    struct why *why)
+{
+    static const struct backup_place_ops ops = {prepare,       begin,   read_small, write_small,
+                                                remove_object, records, objects,    has,
+                                                put,           get,     free_place};
+    struct bucket_place *b = mem_new(options->memory, sizeof *b);
+    if (b == NULL) return why_set(why, ERR_NOMEM, "not enough memory");
+    b->place = (struct backup_place){&ops, options->shown};
+    b->options = *options;
+    const struct reader_options reading = {.env = options->env,
+                                           .memory = options->memory,
+                                           .settings = options->settings,
+                                           .puller = options->puller,
+                                           .counts = &b->counts};
+    enum err e = object_bucket_new(&reading, &b->bucket, why);
+    if (e)
+        free_place(&b->place);
+    else
+        *ret_place = &b->place;
+    return e;
+}

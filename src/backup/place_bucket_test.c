@@ -1,0 +1,282 @@
+/* place_bucket_test.c - objects of a bucket and the repository in it, against a server that plays
+ * scripted answers. */
+#include "lib/test.h"
+
+#include <stdio.h>
+
+#include "backend/archive/object_bucket.h"
+#include "backup/place.h"
+#include "lib/backend/fetch_rig.h"
+
+#define ANSWER(status, headers) "HTTP/1.1 " status "\r\nConnection: close\r\n" headers "\r\n"
+#define OBJECT(key, size, time)                                                    \
+    "<Contents><Key>" key "</Key><LastModified>" time "</LastModified><Size>" size \
+    "</Size></Contents>"
+#define PAGE(objects, token)                                                                    \
+    ANSWER("200 OK", "")                                                                        \
+    "<ListBucketResult><IsTruncated>true</IsTruncated>" objects "<NextContinuationToken>" token \
+    "</NextContinuationToken></ListBucketResult>"
+#define LAST_PAGE(objects) ANSWER("200 OK", "") "<ListBucketResult>" objects "</ListBucketResult>"
+#define DIGITS             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd"
+
+static struct fetch_rig rig;
+static struct object_bucket *bucket;
+static struct backup_place *place;
+static char endpoint[64];
+
+static void
+begin(unsigned count, const char *const *answers)
+{
+    fetch_rig_init(&rig, count, answers);
+    snprintf(endpoint, sizeof endpoint, "%.*s",
+             (int)(strrchr(rig.player.url, '/') - rig.player.url), rig.player.url);
+    rig.settings.u.archive = (struct archive_settings){.bucket = "stock",
+                                                       .prefix = "pre/",
+                                                       .endpoint = endpoint,
+                                                       .aws = {.region = "eu-west-1",
+                                                               .access_key = {.text = "KEY"},
+                                                               .secret_key = {.text = "SECRET"}}};
+    fetch_rig_start(&rig);
+    const struct reader_options options = {env_real(), &rig.memory, &rig.settings, rig.puller,
+                                           &rig.counts};
+    assert_int_equal(object_bucket_new(&options, &bucket, &rig.why), OK);
+    const struct backup_bucket_options repository = {env_real(), &rig.memory, rig.puller,
+                                                     &rig.settings, "s3://stock/pre"};
+    assert_int_equal(backup_place_bucket(&repository, &place, &rig.why), OK);
+}
+
+static void
+end(void)
+{
+    place->ops->free(place);
+    object_bucket_free(bucket);
+    fetch_rig_stop(&rig);
+}
+
+static void
+expect_seen(const char *words)
+{
+    if (strstr(rig.player.seen, words) == NULL)
+        fail_msg("'%s' is not in: %s", words, rig.player.seen);
+}
+
+static void
+expect_error(enum err e, enum err expected, const char *words)
+{
+    if (e != expected) fail_msg("%s: %s", err_word(e), rig.why.text);
+    if (strstr(rig.why.text, words) == NULL) fail_msg("'%s' is not in: %s", words, rig.why.text);
+}
+
+static enum err
+append(void *context, struct bytes piece)
+{
+    struct buf *to = context;
+    buf_put_bytes(to, piece);
+    return buf_error(to);
+}
+
+/* --- objects ---------------------------------------------------------------------------------- */
+
+UNIT_TEST(test_an_object_is_written_with_its_content)
+{
+    static const char *const answers[] = {ANSWER("200 OK", "Content-Length: 0\r\n")};
+    begin(1, answers);
+    assert_int_equal(object_bucket_put(bucket, "a b", bytes_of_text("text"), &rig.why), OK);
+    expect_seen("PUT /stock/pre/a%20b ");
+    expect_seen("Content-Length: 4\r\n");
+    expect_seen("Content-Type: application/octet-stream\r\n");
+    end();
+}
+
+UNIT_TEST(test_a_busy_store_is_asked_again)
+{
+    static const char *const answers[] = {
+        ANSWER("503 Slow Down", "") "<Error><Code>SlowDown</Code></Error>",
+        ANSWER("200 OK", "Content-Length: 0\r\n")};
+    begin(2, answers);
+    assert_int_equal(object_bucket_put(bucket, "a", bytes_of_text("text"), &rig.why), OK);
+    end();
+}
+
+UNIT_TEST(test_a_refused_object_says_why)
+{
+    static const char *const answers[] = {
+        ANSWER("403 Forbidden", "") "<Error><Code>AccessDenied</Code></Error>"};
+    begin(1, answers);
+    expect_error(object_bucket_put(bucket, "a", bytes_of_text("text"), &rig.why), ERR_IO,
+                 "AccessDenied");
+    end();
+}
+
+UNIT_TEST(test_an_object_is_read_whole)
+{
+    static const char *const answers[] = {ANSWER("200 OK", "Content-Length: 5\r\n") "hello"};
+    struct buf got;
+    begin(1, answers);
+    buf_init(&got, &rig.memory, 100);
+    assert_int_equal(object_bucket_get(bucket, "a", append, &got, &rig.why), OK);
+    assert_memory_equal(got.at, "hello", 5);
+    buf_fini(&got);
+    end();
+}
+
+UNIT_TEST(test_an_object_that_breaks_off_is_continued)
+{
+    enum { SIZE = 4 * HTTP_PULL_WINDOW_BYTES };
+    static const char rest[] = ANSWER("206 Partial Content", "Content-Length: 4\r\n") "rest";
+    static char large[SIZE + 200];
+    struct buf got;
+    int head = snprintf(large, sizeof large, ANSWER("200 OK", "Content-Length: %d\r\n"), SIZE + 4);
+    memset(large + head, 'x', SIZE);
+    large[head + SIZE] = '\0';
+    const char *const answers[] = {large, rest};
+    begin(2, answers);
+    buf_init(&got, &rig.memory, 2 * SIZE);
+    assert_int_equal(object_bucket_get(bucket, "a", append, &got, &rig.why), OK);
+    expect_seen("Range: bytes=");
+    assert_int_equal(got.size, SIZE + 4);
+    assert_memory_equal(got.at + SIZE, "rest", 4);
+    buf_fini(&got);
+    end();
+}
+
+UNIT_TEST(test_an_object_that_breaks_off_is_not_whole)
+{
+    static const char broken[] =
+        ANSWER("200 OK", "Transfer-Encoding: chunked\r\n") "5\r\nhello\r\nno size\r\n";
+    static const char *const answers[] = {broken, broken, broken}; /* it is asked three times */
+    struct buf got;
+    begin(3, answers);
+    buf_init(&got, &rig.memory, 100);
+    expect_error(object_bucket_get(bucket, "a", append, &got, &rig.why), ERR_AGAIN, endpoint);
+    buf_fini(&got);
+    end();
+}
+
+UNIT_TEST(test_a_missing_object_is_missing_and_counts_as_removed)
+{
+    static const char *const answers[] = {ANSWER("404 Not Found", ""),
+                                          ANSWER("404 Not Found", "Content-Length: 0\r\n"),
+                                          ANSWER("404 Not Found", "")};
+    struct buf got;
+    uint64_t size;
+    begin(3, answers);
+    buf_init(&got, &rig.memory, 100);
+    assert_int_equal(object_bucket_get(bucket, "a", append, &got, &rig.why), ERR_MISSING);
+    assert_int_equal(object_bucket_size(bucket, "a", &size, &rig.why), ERR_MISSING);
+    assert_int_equal(object_bucket_remove(bucket, "a", &rig.why), OK);
+    buf_fini(&got);
+    end();
+}
+
+UNIT_TEST(test_the_size_of_an_object_is_asked_without_its_content)
+{
+    static const char *const answers[] = {ANSWER("200 OK", "Content-Length: 12345678901\r\n")};
+    uint64_t size;
+    begin(1, answers);
+    assert_int_equal(object_bucket_size(bucket, "a", &size, &rig.why), OK);
+    expect_seen("HEAD /stock/pre/a ");
+    assert_int_equal(size, 12345678901);
+    end();
+}
+
+static enum err
+note_key(void *context, const struct found_object *object)
+{
+    struct buf *to = context;
+    buf_printf(to, "%s %llu;", object->key, (unsigned long long)object->size);
+    return buf_error(to);
+}
+
+UNIT_TEST(test_all_pages_of_a_list_are_read)
+{
+    static const char *const answers[] = {
+        PAGE(OBJECT("pre/x/1", "1", "T") OBJECT("other/x", "2", "T"), "to ken"),
+        LAST_PAGE(OBJECT("pre/x/2", "3", "T"))};
+    struct buf keys;
+    begin(2, answers);
+    buf_init(&keys, &rig.memory, 1000);
+    assert_int_equal(object_bucket_list(bucket, "x/", note_key, &keys, &rig.why), OK);
+    buf_put_u8(&keys, '\0');
+    assert_string_equal((const char *)keys.at, "x/1 1;x/2 3;");
+    expect_seen("GET /stock/?list-type=2&continuation-token=to%20ken&prefix=pre%2Fx%2F ");
+    buf_fini(&keys);
+    end();
+}
+
+UNIT_TEST(test_an_answer_without_a_list_is_refused)
+{
+    static const char *const answers[] = {ANSWER("200 OK", "") "hello"};
+    begin(1, answers);
+    expect_error(object_bucket_list(bucket, "x/", note_key, NULL, &rig.why), ERR_CORRUPT,
+                 "not a listing");
+    end();
+}
+
+/* --- the repository --------------------------------------------------------------------------- */
+
+UNIT_TEST(test_a_bucket_with_other_objects_becomes_no_repository)
+{
+    static const char *const answers[] = {LAST_PAGE(OBJECT("pre/x", "1", "T"))};
+    begin(1, answers);
+    expect_error(place->ops->prepare(place, &rig.why), ERR_MISSING, "is not empty");
+    end();
+}
+
+static enum err
+note_object(void *context, const char *name, uint64_t size_bytes)
+{
+    struct buf *to = context;
+    buf_printf(to, "%.14s %llu;", name, (unsigned long long)size_bytes);
+    return buf_error(to);
+}
+
+UNIT_TEST(test_objects_of_the_last_day_may_not_be_removed)
+{
+    static const char *const answers[] = {
+        LAST_PAGE(OBJECT("pre/objects/ab/ab" DIGITS, "1", "2001-01-01T00:00:00.000Z")
+                      OBJECT("pre/objects/cd/cd" DIGITS, "2", "2999-01-01T00:00:00.000Z")
+                          OBJECT("pre/objects/ef/ef" DIGITS, "3", "no time"))};
+    struct buf names;
+    begin(1, answers);
+    buf_init(&names, &rig.memory, 1000);
+    assert_int_equal(place->ops->objects(place, note_object, &names, &rig.why), OK);
+    buf_put_u8(&names, '\0');
+    assert_string_equal((const char *)names.at, "objects/ab/ab0 1;");
+    buf_fini(&names);
+    end();
+}
+
+UNIT_TEST(test_an_object_of_another_size_is_not_there)
+{
+    static const char *const answers[] = {ANSWER("200 OK", "Content-Length: 5\r\n"),
+                                          ANSWER("200 OK", "Content-Length: 6\r\n"),
+                                          ANSWER("200 OK", "Content-Length: 16777216\r\n")};
+    struct backup_file file = {.size_bytes = 6}, large = {.size_bytes = 40 << 20};
+    begin(3, answers);
+    assert_false(place->ops->has(place, &file));
+    assert_true(place->ops->has(place, &file));
+    assert_true(place->ops->has(place, &large)); /* by its first piece */
+    end();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_object_is_written_with_its_content),
+        cmocka_unit_test(test_a_busy_store_is_asked_again),
+        cmocka_unit_test(test_a_refused_object_says_why),
+        cmocka_unit_test(test_an_object_is_read_whole),
+        cmocka_unit_test(test_an_object_that_breaks_off_is_continued),
+        cmocka_unit_test(test_an_object_that_breaks_off_is_not_whole),
+        cmocka_unit_test(test_a_missing_object_is_missing_and_counts_as_removed),
+        cmocka_unit_test(test_the_size_of_an_object_is_asked_without_its_content),
+        cmocka_unit_test(test_all_pages_of_a_list_are_read),
+        cmocka_unit_test(test_an_answer_without_a_list_is_refused),
+        cmocka_unit_test(test_a_bucket_with_other_objects_becomes_no_repository),
+        cmocka_unit_test(test_objects_of_the_last_day_may_not_be_removed),
+        cmocka_unit_test(test_an_object_of_another_size_is_not_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

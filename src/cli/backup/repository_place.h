@@ -1,0 +1,26 @@
+/* repository_place.h - finds the place of backups that a command line names: a directory, or
+ * s3://BUCKET/PREFIX?KEY=VALUE&... */
+#ifndef CLI_BACKUP_REPOSITORY_PLACE_H
+#define CLI_BACKUP_REPOSITORY_PLACE_H
+
+#include "backup/place.h"
+#include "config/lists/sources.h"
+
+/* What the place of a bucket needs as long as it is used; zeroed memory before. */
+struct place_needs {
+    struct sources sources;
+    struct http_puller *puller;
+};
+
+/*
+ * `text` is borrowed. Keys of a bucket are those of a source of type archive, such as region,
+ * endpoint and path_style. ERR_INPUT: not the address of a bucket; errors of backup_place_dir() and
+ * backup_place_bucket().
+ */
+MUST_CHECK enum err repository_place(const char *text, struct budget *memory,
+                                     struct place_needs *needs, struct backup_place **ret_place,
+                                     struct why *why);
+/* After the place was freed. */
+void place_needs_fini(struct place_needs *needs);
+
+#endif
