@@ -293,9 +293,8 @@ backup_ids(struct backup_repository *r, struct buf *to, struct why *why)
     return e;
 }
 
-/* Returns the time of an id, Unix ms. */
-static int64_t
-id_time(const char *id)
+int64_t
+backup_id_ms(const char *id)
 {
     struct tm utc = {0};
     int ms = 0;
@@ -318,7 +317,7 @@ backup_id_make(struct backup_repository *r, char ret_id[BACKUP_ID_BYTES], struct
     enum err e = backup_ids(r, &ids, why);
     size_t count = ids.size / sizeof(struct backup_id);
     if (e == OK && count > 0) {
-        int64_t newest = id_time(((const struct backup_id *)ids.at)[count - 1].text);
+        int64_t newest = backup_id_ms(((const struct backup_id *)ids.at)[count - 1].text);
         if (ms <= newest) ms = newest + 1;
     }
     buf_fini(&ids);

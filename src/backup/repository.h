@@ -80,6 +80,8 @@ MUST_CHECK enum err backup_make_dir(struct env *env, const char *dir, struct why
 
 /* Returns true for the form of ids, the time in UTC: "20260101T000000.000Z". */
 bool backup_id_is(const char *id);
+/* Returns the time of an id, Unix ms. */
+int64_t backup_id_ms(const char *id);
 /* Makes the id of a backup of now. If the clock is behind the newest id, the id is one millisecond
  * after that: ids are in the order in which backups were made. Errors as backup_ids(). */
 MUST_CHECK enum err backup_id_make(struct backup_repository *repository,

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "backup/backup.h"
+#include "backup/kept.h"
 #include "base/log.h"
-#include "cli/backup/kept.h"
 #include "cli/backup/repository_place.h"
 #include "cli/backup/server_snapshot.h"
 #include "cli/commands.h"
@@ -331,43 +331,35 @@ run_verify(struct backup_command *a, struct why *why)
 
 /* --- prune ------------------------------------------------------------------------------------ */
 
-static enum err
-prune(struct backup_command *a, const struct buf *ids, const bool *keep, struct why *why)
+struct prune_printer {
+    bool dry_run;
+    uint64_t count;
+};
+
+static void
+print_removed(void *context, const char *id)
 {
-    struct backup_pruned pruned = {0};
-    uint64_t removed = 0;
-    enum err e = OK;
-    for (size_t i = 0; i < id_count(ids) && e == OK; i++) {
-        if (keep[i]) continue;
-        printf("%s %s\n", a->dry_run ? "would remove" : "removed", id_at(ids, i));
-        removed++;
-        if (!a->dry_run) e = backup_record_remove(&a->repository, id_at(ids, i), why);
-    }
-    if (e == OK && !a->dry_run) e = backup_prune_objects(&a->repository, &pruned, why);
-    if (e) return e;
-    printf("%" PRIu64 " backup%s %s, %zu kept; %" PRIu64 " file%s, %" PRIu64 " bytes freed\n",
-           removed, plural(removed), a->dry_run ? "would be removed" : "removed",
-           id_count(ids) - (size_t)removed, pruned.objects, plural(pruned.objects), pruned.bytes);
-    return OK;
+    struct prune_printer *p = context;
+    printf("%s %s\n", p->dry_run ? "would remove" : "removed", id);
+    p->count++;
 }
 
 static enum err
 run_prune(struct backup_command *a, struct why *why)
 {
-    struct buf ids;
+    struct prune_printer printer = {.dry_run = a->dry_run};
+    struct backup_pruned pruned;
+    size_t kept;
     enum err e = open_repository(a, a->dry_run ? BACKUP_READ : BACKUP_CHANGE, why);
-    if (e) return e;
-    e = read_ids(a, &ids, why);
-    size_t count = id_count(&ids), bytes = (count + 1) * sizeof(bool);
-    bool *keep = e ? NULL : mem_new(&a->memory, bytes);
-    if (e == OK && keep == NULL) e = why_set(why, ERR_NOMEM, "not enough memory");
     if (e == OK) {
-        kept_choose(&a->keep, (const struct backup_id *)ids.at, count, keep);
-        e = prune(a, &ids, keep, why);
+        e = kept_prune(&a->repository, &a->keep, a->dry_run, print_removed, &printer, &kept,
+                       &pruned, why);
     }
-    mem_free(&a->memory, keep, bytes);
-    buf_fini(&ids);
-    return e;
+    if (e) return e;
+    printf("%" PRIu64 " backup%s %s, %zu kept; %" PRIu64 " file%s, %" PRIu64 " bytes freed\n",
+           printer.count, plural(printer.count), a->dry_run ? "would be removed" : "removed", kept,
+           pruned.objects, plural(pruned.objects), pruned.bytes);
+    return OK;
 }
 
 /* --- restore ---------------------------------------------------------------------------------- */

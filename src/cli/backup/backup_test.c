@@ -3,7 +3,7 @@
 
 #include <glob.h>
 
-#include "cli/backup/kept.h"
+#include "backup/kept.h"
 #include "cli/commands.h"
 #include "lib/cli_run.h"
 #include "lib/test_dir.h"

@@ -1,5 +1,5 @@
-/* kept.c - which backups a policy keeps. */
-#include "cli/backup/kept.h"
+/* kept.c - see kept.h. */
+#include "backup/kept.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,4 +46,45 @@ kept_choose(const struct kept_policy *policy, const struct backup_id *ids, size_
     keep(ids, count, PERIOD_DAY, policy->daily, ret_keep);
     keep(ids, count, PERIOD_WEEK, policy->weekly, ret_keep);
     keep(ids, count, PERIOD_MONTH, policy->monthly, ret_keep);
+}
+
+static enum err
+prune(struct backup_repository *r, const struct backup_id *ids, size_t count, const bool *keep,
+      bool dry_run, void (*removed)(void *context, const char *id), void *context, size_t *ret_kept,
+      struct why *why)
+{
+    enum err e = OK;
+    for (size_t i = 0; i < count && e == OK; i++) {
+        if (keep[i]) {
+            (*ret_kept)++;
+            continue;
+        }
+        if (!dry_run) e = backup_record_remove(r, ids[i].text, why);
+        if (e == OK) removed(context, ids[i].text);
+    }
+    return e;
+}
+
+enum err
+kept_prune(struct backup_repository *r, const struct kept_policy *policy, bool dry_run,
+           void (*removed)(void *context, const char *id), void *context, size_t *ret_kept,
+           struct backup_pruned *ret_pruned, struct why *why)
+{
+    struct buf ids;
+    buf_init(&ids, r->memory, BACKUP_RECORD_BYTES_MAX);
+    *ret_kept = 0;
+    *ret_pruned = (struct backup_pruned){0};
+    enum err e = backup_ids(r, &ids, why);
+    const struct backup_id *all = (const struct backup_id *)ids.at;
+    size_t count = ids.size / sizeof *all, bytes = (count + 1) * sizeof(bool);
+    bool *keep = e ? NULL : mem_new(r->memory, bytes);
+    if (e == OK && keep == NULL) e = why_set(why, ERR_NOMEM, "not enough memory");
+    if (e == OK) {
+        kept_choose(policy, all, count, keep);
+        e = prune(r, all, count, keep, dry_run, removed, context, ret_kept, why);
+    }
+    if (e == OK && !dry_run) e = backup_prune_objects(r, ret_pruned, why);
+    mem_free(r->memory, keep, bytes);
+    buf_fini(&ids);
+    return e;
 }
