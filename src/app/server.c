@@ -153,6 +153,7 @@ server_reload(struct server *s, struct why *why)
         readers_commit(reading);
         ruler_commit(ruling);
         self_scrape_set(s->self_scrape, next.self_scrape_interval_ms);
+        backups_set(s->backups, &next);
         if (destination_count == 0) note_destinations(s, 0); /* before the last of them ends */
         relays_commit(change);
         note_destinations(s, destination_count);
@@ -404,6 +405,7 @@ server_quiesce(struct server *s)
     worker_stop(&s->reloader);
     api_stop(s->api);
     self_scrape_set(s->self_scrape, 0);
+    backups_stop(s->backups);
     ruler_stop(s->ruler);
     relays_stop(s->relays);
 }
@@ -440,6 +442,8 @@ server_free(struct server *s)
     worker_join(&s->reloader);
     keeper_stop_flushing(&s->keeper);
     merger_stop(s->merger);
+    backups_free(s->backups);
+    s->backups = NULL;
     self_scrape_free(s->self_scrape);
     s->self_scrape = NULL;
     ruler_join(s->ruler);
@@ -558,6 +562,29 @@ begin_self_scrape(struct server *s, struct why *why)
     return e;
 }
 
+static enum err
+flush_for_backup(void *context, struct why *why)
+{
+    struct server *s = context;
+    return keeper_flush_now(&s->keeper, why);
+}
+
+static enum err
+begin_backups(struct server *s, struct why *why)
+{
+    struct backups_options options = {
+        .env = s->env,
+        .memory = &s->memory.foreground,
+        .tsdb = s->tsdb,
+        .storage_path = s->settings.storage_path,
+        .flush = flush_for_backup,
+        .context = s,
+    };
+    enum err e = backups_start(&options, &s->backups, why);
+    if (e == OK) backups_set(s->backups, &s->settings);
+    return e;
+}
+
 static void
 find_external_url(struct server *s, const struct listener_list *listeners)
 {
@@ -651,6 +678,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
         e = start_http(s, why);
     }
     if (e == OK) e = begin_self_scrape(s, why);
+    if (e == OK && s->is_stored) e = begin_backups(s, why);
     if (e == OK) e = notifier_thread_start(&s->notifier_thread, s->env, s->notifier, why);
     if (e == OK && worker_start(&s->reloader, "reload", reload_loop, s)) {
         e = why_set(why, ERR_AGAIN, "cannot start the reload thread");

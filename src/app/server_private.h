@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "app/admission.h"
+#include "app/backups.h"
 #include "app/keeper.h"
 #include "app/merger.h"
 #include "app/notifier_thread.h"
@@ -39,6 +40,7 @@ struct server {
     struct notifier *notifier;
     struct notifier_thread notifier_thread;
     struct metric_collector notifier_collector;
+    struct backups *backups; /* NULL: nothing is stored */
     struct self_scrape *self_scrape;
     bool is_stored;            /* samples are stored, not only logged */
     _Atomic bool takes_writes; /* relaxed: a write during a change counts as before it */

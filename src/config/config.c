@@ -297,6 +297,25 @@ static const struct setting table[] = {
      .min = 100, .max = DAY, .zero = "off", .reloadable = true,
      .help = "how often the server stores its own metrics; 0s means never"},
 
+    {"backup.to", SETTING_TEXT, FIELD(backup_to), .fallback = "", .max = 255, .reloadable = true,
+     .what = "PLACE",
+     .help = "directory or bucket (s3://BUCKET/PREFIX) that the server backs itself up to, see "
+             "docs/backup.md; empty means never"},
+    {"backup.every", SETTING_DURATION, FIELD(backup_every_ms), .fallback = "1d", .min = 1000,
+     .max = YEAR, .reloadable = true, .help = "time from one backup to the next"},
+    {"backup.keep", SETTING_COUNT, FIELD(backup_keep), .fallback = "7", .min = 1, .max = 1000000,
+     .reloadable = true, .help = "number of backups to keep; older ones are removed"},
+    {"backup.keep-daily", SETTING_COUNT, FIELD(backup_keep_daily), .fallback = "0", .max = 1000000,
+     .reloadable = true,
+     .help = "keep the newest backup of each of so many days, in addition; days are those of UTC"},
+    {"backup.keep-weekly", SETTING_COUNT, FIELD(backup_keep_weekly), .fallback = "0",
+     .max = 1000000, .reloadable = true, .help = "the same for weeks, which begin on Monday"},
+    {"backup.keep-monthly", SETTING_COUNT, FIELD(backup_keep_monthly), .fallback = "0",
+     .max = 1000000, .reloadable = true, .help = "the same for months"},
+    {"backup.rate", SETTING_BYTES, FIELD(backup_rate_bytes), .fallback = "0", .max = PIB,
+     .reloadable = true,
+     .help = "maximum number of bytes that backups read per second; 0 means no limit"},
+
     {"auth.sigv4-services", SETTING_TEXT, FIELD(auth_sigv4_services), .fallback = "aps,execute-api",
      .max = 255, .reloadable = true, .is_list = true, .what = "SERVICE,...",
      .check = web_check_words,
@@ -376,6 +395,9 @@ enum err
 settings_validate(const struct settings *settings, uint32_t destination_count,
                   uint32_t source_count, struct why *why)
 {
+    if (settings->backup_to[0] != '\0' && settings->storage_mode != STORAGE_LOCAL) {
+        return why_set(why, ERR_INPUT, "backup.to requires storage.mode=local");
+    }
     /* A server without a store of its own only forwards samples. */
     if (settings->storage_mode != STORAGE_LOCAL && destination_count == 0 && source_count == 0) {
         return why_set(why, ERR_INPUT,

@@ -116,6 +116,13 @@ struct settings {
     uint32_t alerting_queue_capacity;      /* 10000, per member; reloadable */
     uint32_t alerting_batch_size;          /* 256; reloadable */
     int64_t self_scrape_interval_ms;       /* 0: off; reloadable */
+    char backup_to[SETTING_TEXT_BYTES];    /* "": no backups; reloadable, as the next six */
+    int64_t backup_every_ms;               /* 1d */
+    uint32_t backup_keep;                  /* 7 */
+    uint32_t backup_keep_daily;            /* 0 */
+    uint32_t backup_keep_weekly;           /* 0 */
+    uint32_t backup_keep_monthly;          /* 0 */
+    uint64_t backup_rate_bytes;            /* per second; 0: no limit */
     char auth_sigv4_services[SETTING_TEXT_BYTES]; /* "aps,execute-api"; reloadable */
     char auth_sigv4_region[SETTING_TEXT_BYTES];   /* "": any; reloadable */
     char auth_sigv4_host[SETTING_TEXT_BYTES];     /* "": the header Host as sent; reloadable */

@@ -178,6 +178,40 @@ claim "destinations: what was queued is delivered" within 20 accounts here '.sam
 stop e
 claim "destinations: all accounts balance" "$firekeep" verify "$work/new"
 
+# --- by the server itself -------------------------------------------------------------------------
+
+scheduled=$work/scheduled
+metric() { # NAME CONDITION
+    curl -fsS --noproxy '*' "$restored/metrics" | awk -v name="$1" "\$1 == name && \$2 $2 { found = 1 } END { exit !found }"
+}
+holds() { # BACKUPS
+    (($("$firekeep" backup list --format=json "$scheduled" | jq '.backups | length') == $1))
+}
+serve_itself() { # TO [FLAG...]
+    start_firekeep s "$work/itself" "${ports[1]}" --backup.to="$1" --backup.every=1s --web.enable-lifecycle "${@:2}"
+}
+claim "itself: a server starts" serve_itself "$scheduled"
+claim "itself: it does not make the directory of backups" within 20 metric 'firekeep_backups_total{outcome="failed"}' '> 0'
+claim "itself: nor does it leave anything there" test ! -e "$scheduled"
+claim "itself: samples are written" "$firekeep" import --url="$restored" --format=prometheus "$work/first.txt"
+stop s
+claim "itself: the directory is made by hand" "$firekeep" backup --create --storage.path="$work/itself" "$scheduled"
+claim "itself: the server starts again" serve_itself "$scheduled" --backup.keep=2
+claim "itself: it makes backups" within 30 metric 'firekeep_backups_total{outcome="done"}' '> 2'
+claim "itself: it keeps two" within 20 holds 2
+claim "itself: its metrics have the time of the last one" metric firekeep_backup_last_success_timestamp_seconds '> 1700000000'
+snapshots_are_gone() {
+    [[ -z $(ls -A "$work/itself/snapshots" 2>/dev/null) ]]
+}
+crash s
+claim "itself: after SIGKILL, it starts again" serve_itself "$scheduled" --backup.keep=2
+claim "itself: and makes backups" within 30 metric 'firekeep_backups_total{outcome="done"}' '> 0'
+stop s
+claim "itself: no snapshot is left" snapshots_are_gone
+claim "itself: the backups are intact" says ": ok (" 0 "$firekeep" backup verify "$scheduled"
+claim "itself: a server that stores nothing is refused" says "backup.to requires storage.mode=local" 2 \
+    "$firekeep" serve --storage.path="$work/nothing" --storage.mode=none --backup.to="$scheduled"
+
 # --- a stopped server, a full disk ----------------------------------------------------------------
 
 claim "stopped: the directory of a stopped server is backed up" \
