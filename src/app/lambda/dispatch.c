@@ -234,8 +234,9 @@ static enum err
 exchange(struct dispatcher *d, struct runtime *runtime, const struct invocation *invocation,
          const struct event *event, struct why *why)
 {
+    struct why reason = {""};
     char *url = mem_alloc(d->budget, URL_BYTES_MAX);
-    if (url == NULL) return send_lack(runtime, invocation, ERR_NOMEM, NULL, why);
+    if (url == NULL) return send_lack(runtime, invocation, ERR_NOMEM, &reason, why);
     snprintf(url, URL_BYTES_MAX, "http://localhost%s", event->target);
     struct exchange_limit limit = limit_of(d, invocation, event->is_url);
     struct http_patience patience = {.check = check_deadline, .context = &limit};
@@ -253,7 +254,6 @@ exchange(struct dispatcher *d, struct runtime *runtime, const struct invocation 
     struct http_pull *pull = NULL;
     const struct http_call_answer *from;
     struct answer_header answered[WANTED];
-    struct why reason = {""};
     enum err e = http_pull_open(d->puller, &call, d->budget, &pull, &reason);
     if (e == OK) e = await(pull, &patience, &from, &reason);
     if (e) {

@@ -169,6 +169,18 @@ UNIT_TEST(test_server_that_is_gone_is_a_reason_to_come_back)
     end(&b);
 }
 
+UNIT_TEST(test_without_memory_for_a_request_the_sender_comes_back)
+{
+    struct bench_of_dispatch b;
+    struct budget small; /* the event fits, its URL does not */
+    begin(&b);
+    budget_init(&small, "small", 64 * 1024, NULL);
+    b.dispatcher.budget = &small;
+    check_answer(&b, OK, EVENT("GET", "/text", ""), 60000, "{\"statusCode\":503,");
+    assert_int_equal(budget_used(&small), 0);
+    end(&b);
+}
+
 int
 main(void)
 {
@@ -177,6 +189,7 @@ main(void)
         cmocka_unit_test(test_slow_request_is_answered_before_the_invocation_ends),
         cmocka_unit_test(test_answer_of_a_function_url_is_streamed_where_that_is_set),
         cmocka_unit_test(test_server_that_is_gone_is_a_reason_to_come_back),
+        cmocka_unit_test(test_without_memory_for_a_request_the_sender_comes_back),
     };
     log_to_fd(-1);
     if (caller_begin(env_real()) != OK) return 1;
