@@ -78,6 +78,12 @@ static const char *const wanted[] = {
 enum { WANTED = sizeof wanted / sizeof *wanted };
 _Static_assert(WANTED - 1 <= HTTP_CALLS_WANTED_MAX, "a call has room for all");
 
+static bool
+is_success(const struct gateway_answer *answer)
+{
+    return answer->status >= 200 && answer->status <= 299;
+}
+
 static struct gateway_answer
 begin_answer(const struct http_call_answer *from, struct answer_header headers[static WANTED])
 {
@@ -142,7 +148,7 @@ send_whole(struct dispatcher *d, struct runtime *runtime, const struct invocatio
     enum err e = OK;
     buf_init(&body, d->budget, ANSWER_BYTES_MAX);
     buf_init(&json, d->budget, ANSWER_BYTES_MAX);
-    if (answer->status >= 200 && answer->status <= 299) {
+    if (is_success(answer)) {
         e = gather(pull, patience, &body, &reason);
         answer->body = buf_bytes(&body);
     }
@@ -173,17 +179,15 @@ next_piece(void *context, struct bytes *ret_piece)
 {
     struct stream *s = context;
     struct why why = {""};
-    bool has_more = s->is_begun && s->answer->status >= 200 && s->answer->status <= 299;
     if (!s->is_begun) {
         s->is_begun = true;
         answer_put_prelude(s->answer, &s->prelude);
-        if (s->answer->status < 200 || s->answer->status > 299)
-            buf_put_bytes(&s->prelude, s->answer->body);
+        if (!is_success(s->answer)) buf_put_bytes(&s->prelude, s->answer->body);
         *ret_piece = buf_bytes(&s->prelude);
         return buf_error(&s->prelude);
     }
     *ret_piece = bytes_of(NULL, 0);
-    enum err e = has_more ? http_pull_read(s->pull, s->patience, ret_piece, &why) : OK;
+    enum err e = is_success(s->answer) ? http_pull_read(s->pull, s->patience, ret_piece, &why) : OK;
     if (e == OK) return OK;
     s->is_broken = true;
     log_warn("an answer broke off", KV("error", &why));
@@ -220,7 +224,7 @@ send_stream(struct runtime *runtime, const struct invocation *invocation, struct
 
 /* --- the exchange ----------------------------------------------------------------------------- */
 
-/* Waits for the server's answer. ERR_AGAIN: too late, or there is none. */
+/* Waits for the server's answer. ERR_AGAIN: it came too late, or the server sent none. */
 static enum err
 await(struct http_pull *pull, const struct http_patience *patience,
       const struct http_call_answer **ret_answer, struct why *why)

@@ -16,6 +16,7 @@
 
 #include "auth/caller.h"
 #include "base/text/base64.h"
+#include "base/text/hex.h"
 #include "base/text/shown.h"
 #include "wire/json/json_tree.h"
 
@@ -52,24 +53,6 @@ keep_line(struct decoding *d)
     return (const char *)arena_copy(d->arena, buf_bytes(&d->line)).at;
 }
 
-static bool
-is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
-static bool
-is_letter_or_digit(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static void
-put_escaped(struct buf *to, char c)
-{
-    buf_printf(to, "%%%02X", (unsigned)(uint8_t)c);
-}
-
 /* --- the target ------------------------------------------------------------------------------- */
 
 /* Appends a path. Gateways decode some escapes: what may not be in a path is escaped again. */
@@ -77,23 +60,9 @@ static void
 put_path(struct buf *to, const char *path)
 {
     for (const char *p = path; *p != '\0'; p++) {
-        bool is_escape = p[0] == '%' && is_hex(p[1]) && is_hex(p[2]);
-        if (is_letter_or_digit(*p) || is_escape || strchr("-._~!$&'()*+,;=:@/", *p) != NULL)
-            buf_put_u8(to, (uint8_t)*p);
-        else
-            put_escaped(to, *p);
-    }
-}
-
-/* Appends the name or the value of a query, which is decoded. */
-static void
-put_argument(struct buf *to, const char *text)
-{
-    for (const char *p = text; *p != '\0'; p++) {
-        if (is_letter_or_digit(*p) || strchr("-._~", *p) != NULL)
-            buf_put_u8(to, (uint8_t)*p);
-        else
-            put_escaped(to, *p);
+        bool is_escape =
+            p[0] == '%' && hex_digit((uint8_t)p[1]) >= 0 && hex_digit((uint8_t)p[2]) >= 0;
+        buf_put_percent(to, bytes_of(p, 1), is_escape ? "%" : "!$&'()*+,;=:@/");
     }
 }
 
@@ -101,9 +70,9 @@ static void
 put_argument_pair(struct buf *to, char separator, const char *name, const json_t *value)
 {
     buf_put_u8(to, (uint8_t)separator);
-    put_argument(to, name);
+    buf_put_percent(to, bytes_of_text(name), "");
     buf_put_u8(to, '=');
-    put_argument(to, json_is_string(value) ? json_string_value(value) : "");
+    if (json_is_string(value)) buf_put_percent(to, json_tree_text(value), "");
 }
 
 /* Appends the query of payload 1.0. */
@@ -139,7 +108,7 @@ put_raw_query(struct decoding *d)
     buf_put_u8(&d->line, '?');
     for (const char *p = query; *p != '\0'; p++) {
         if ((uint8_t)*p <= ' ' || (uint8_t)*p >= 0x7f || *p == '#')
-            put_escaped(&d->line, *p);
+            buf_put_percent(&d->line, bytes_of(p, 1), "");
         else
             buf_put_u8(&d->line, (uint8_t)*p);
     }
@@ -232,9 +201,12 @@ is_one_of(const char *name, const char *const *names)
 static bool
 is_token(const char *name)
 {
+    static const char others[] = "!#$%&'*+-.^_`|~";
     if (name[0] == '\0') return false;
     for (; *name != '\0'; name++) {
-        if (!is_letter_or_digit(*name) && strchr("!#$%&'*+-.^_`|~", *name) == NULL) return false;
+        bool is_letter_or_digit = (*name >= '0' && *name <= '9') ||
+                                  (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z');
+        if (!is_letter_or_digit && strchr(others, *name) == NULL) return false;
     }
     return true;
 }
