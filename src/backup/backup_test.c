@@ -407,6 +407,34 @@ UNIT_TEST(test_a_restore_that_crashed_at_any_call_continues)
     }
 }
 
+/* A killed process leaves files whose content is whole, but in the page cache only. */
+UNIT_TEST(test_a_file_that_a_killed_restore_wrote_is_made_durable)
+{
+    enum { LOSSES = 16 };
+    static const uint8_t content[] = "cursor";
+    for (uint64_t i = 0; i < LOSSES; i++) {
+        struct file file;
+        uint64_t random;
+        teardown(NULL);
+        setup(NULL);
+        for (uint64_t k = 0; k < i; k++)
+            must(env_random(rig.env, &random, sizeof random)); /* each loses other pages */
+        make_store();
+        must(back_up(FIRST));
+        must(env_mkdir(rig.env, "/new", NULL));
+        must(env_mkdir(rig.env, "/new/relay", NULL));
+        must(env_mkdir(rig.env, "/new/relay/elsewhere", NULL));
+        put_text("/new/RESTORING", FIRST);
+        must(file_open(rig.env, "/new/relay/elsewhere/state", FILE_REPLACE, &file, NULL));
+        must(file_write_at(&file, bytes_of(content, sizeof content - 1), 0, NULL));
+        must(file_close(&file));
+        must(env_syncdir(rig.env, "/", NULL));
+        must(restore(FIRST, "/new"));
+        sim_env_power_loss(rig.sim);
+        expect_same("/new/relay/elsewhere/state", "/db/relay/elsewhere/state");
+    }
+}
+
 UNIT_TEST(test_a_refused_allocation_fails_the_backup_and_no_earlier_one)
 {
     bool fired = true;
@@ -513,6 +541,7 @@ main(void)
         WITH_RIG(test_one_process_at_a_time_changes_a_repository),
         WITH_RIG(test_a_crash_at_any_call_leaves_earlier_backups_whole),
         WITH_RIG(test_a_restore_that_crashed_at_any_call_continues),
+        WITH_RIG(test_a_file_that_a_killed_restore_wrote_is_made_durable),
         WITH_RIG(test_a_refused_allocation_fails_the_backup_and_no_earlier_one),
         WITH_RIG(test_ids_are_in_order_also_if_the_clock_goes_back),
         WITH_RIG(test_a_record_cut_or_changed_at_any_byte_is_damaged),

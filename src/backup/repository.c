@@ -222,7 +222,8 @@ backup_check(struct backup_repository *r, const struct backup_file *file, struct
     return read_object(r, file, NULL, why);
 }
 
-/* Returns true if a file exists and has the content. */
+/* Returns true if a file exists and has the content, and makes it durable: the process that wrote
+ * it may have been killed before it did. */
 static bool
 is_restored(struct backup_repository *r, const struct backup_file *file, const char *path)
 {
@@ -233,8 +234,9 @@ is_restored(struct backup_repository *r, const struct backup_file *file, const c
     enum err e = file_open(r->env, path, FILE_READ, &found, NULL);
     if (e == OK) e = content_begin(&got, r, NULL, NULL);
     if (e == OK) e = content_end(&got, content_take_file(&got, &found, NULL));
+    bool restored = e == OK && is_content(&got, file) && file_sync(&found, NULL) == OK;
     err_ignore(file_close(&found), "it was only read");
-    return e == OK && is_content(&got, file);
+    return restored;
 }
 
 enum err
