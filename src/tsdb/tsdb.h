@@ -132,9 +132,25 @@ struct ingest_result {
     uint64_t rejected[LEDGER_KIND_COUNT];
     uint64_t rejected_total;             /* all kinds, and metadata */
     uint64_t rejected_for[REJECT_COUNT]; /* all kinds, and metadata */
+    uint32_t named;                      /* refused series that `text` names */
     char text[INGEST_TEXT_BYTES]; /* one line: counts by reason, the first offenders; "" if nothing
                                      was rejected */
 };
+
+/* Samples of a series that are refused. */
+struct ingest_refusal {
+    const struct rw_request *request;
+    const struct rw_series *series;
+    enum ledger_kind kind;
+    enum reject reason;
+    uint64_t count;
+    int64_t t_ms;       /* time of one of them */
+    const char *detail; /* may be "" */
+};
+/* Counts refused samples; the text names the first ones. */
+void ingest_result_reject(struct ingest_result *result, const struct ingest_refusal *refusal);
+/* Completes the text: puts the counts before the series that it names. */
+void ingest_result_put_counts(struct ingest_result *result);
 
 /* True if all samples were stored. Rejected exemplars do not make a request fail: a sender would
  * count the whole batch as lost. */

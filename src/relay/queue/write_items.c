@@ -7,7 +7,7 @@
 
 #include "base/hash/hash.h"
 
-enum { OFFENDERS_NAMED = 3, OFFENDER_BYTES = 768, METADATA_TEXT_MAX = 64 * 1024 };
+enum { METADATA_TEXT_MAX = 64 * 1024 };
 
 /* The state of write_items_init(). */
 struct write_copy {
@@ -20,7 +20,6 @@ struct write_copy {
     struct buf canonical;
     int64_t max_ms;     /* later samples are refused */
     uint32_t item_room; /* elements of to->items */
-    uint32_t named;     /* refused items that the text names */
     bool require_name;
 };
 
@@ -30,27 +29,9 @@ static void
 reject(struct write_copy *c, const struct rw_series *series, enum ledger_kind kind,
        enum reject reason, uint64_t count, int64_t t_ms, const char *detail)
 {
-    struct ingest_result *r = c->result;
-    if (count == 0) return;
-    r->rejected[kind] += count;
-    r->rejected_for[reason] += count;
-    r->rejected_total += count;
     c->to->rejected[kind][reason] += count;
-    if (c->named++ >= OFFENDERS_NAMED) return;
-    char room[OFFENDER_BYTES];
-    struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
-    buf_printf(&words, "; %s at %" PRId64 ": {", reject_word(reason), t_ms);
-    struct rw_label_walk walk = rw_labels(c->request, series);
-    struct label label;
-    for (size_t begin = words.size; rw_label_next(&walk, &label) && words.size < begin + 200;) {
-        if (words.size > begin) buf_put_text(&words, ", ");
-        if (label.name.size > 64) label.name.size = 64;
-        if (label.value.size > 64) label.value.size = 64;
-        label_print(&words, &label, "=");
-    }
-    buf_printf(&words, "}%s%s", detail[0] == '\0' ? "" : ": ", detail);
-    size_t used = strlen(r->text), left = sizeof r->text - used;
-    snprintf(r->text + used, left, "%.*s", (int)words.size, room);
+    ingest_result_reject(
+        c->result, &(struct ingest_refusal){c->request, series, kind, reason, count, t_ms, detail});
 }
 
 static void
@@ -63,28 +44,6 @@ reject_series(struct write_copy *c, const struct rw_series *s, enum reject reaso
     reject(c, s, LEDGER_FLOAT, reason, s->floats.count, t_ms, "");
     reject(c, s, LEDGER_HISTOGRAM, reason, s->histograms.count, t_ms, "");
     reject(c, s, LEDGER_EXEMPLAR, reason, s->exemplars.count, t_ms, "");
-}
-
-/* Puts the counts before the series that the text names. */
-static void
-put_counts(struct ingest_result *r)
-{
-    char counts[sizeof r->text / 2];
-    struct buf to = {.at = (uint8_t *)counts, .capacity = sizeof counts, .limit = sizeof counts};
-    if (r->rejected_total == 0) return;
-    buf_put_text(&to, "refused: ");
-    const char *separator = "";
-    for (unsigned reason = 1; reason < REJECT_COUNT; reason++) {
-        if (r->rejected_for[reason] == 0) continue;
-        buf_printf(&to, "%s%" PRIu64 " %s", separator, r->rejected_for[reason],
-                   reject_word((enum reject)reason));
-        separator = ", ";
-    }
-    size_t named = strlen(r->text), room = sizeof r->text - 1 - to.size;
-    if (named > room) named = room;
-    memmove(r->text + to.size, r->text, named);
-    memcpy(r->text, counts, to.size);
-    r->text[to.size + named] = '\0';
 }
 
 /* --- copying ---------------------------------------------------------------------------------- */
@@ -323,7 +282,7 @@ write_items_init(struct write_items *items, struct budget *memory, uint64_t byte
     items->tenant = arena_copy(&items->arena, tenant);
     enum err e = items->tenant.at == NULL && tenant.size > 0 ? ERR_NOMEM : copy_all(&c);
     buf_fini(&c.canonical);
-    put_counts(ret_result);
+    ingest_result_put_counts(ret_result);
     return e;
 }
 

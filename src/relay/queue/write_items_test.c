@@ -106,6 +106,22 @@ UNIT_TEST(test_items_beyond_the_limits_are_counted_and_named)
     end();
 }
 
+UNIT_TEST(test_refused_exemplars_do_not_displace_samples_in_the_text)
+{
+    struct rq rq;
+    rq_init(&rq, RW_V1);
+    rq_series(&rq, "__name__=m");
+    for (int64_t t_ms = 7000; t_ms < 7005; t_ms++)
+        rq_exemplar(&rq, t_ms, double_bits(8), "trace=x");
+    rq_series(&rq, "__name__=n");
+    rq_float(&rq, 8000, double_bits(1), 0);
+    must(make(&rq, 1 << 20));
+    assert_int_equal(result.rejected[LEDGER_EXEMPLAR], 5);
+    assert_non_null(strstr(result.text, " at 7000: {__name__=\"m\"}: exemplar; "));
+    assert_non_null(strstr(result.text, " at 8000: {__name__=\"n\"}"));
+    end();
+}
+
 UNIT_TEST(test_remote_write_2_needs_a_name)
 {
     struct rq rq;
@@ -136,6 +152,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind_of_item_is_copied),
         cmocka_unit_test(test_items_beyond_the_limits_are_counted_and_named),
+        cmocka_unit_test(test_refused_exemplars_do_not_displace_samples_in_the_text),
         cmocka_unit_test(test_remote_write_2_needs_a_name),
         cmocka_unit_test(test_a_request_beyond_the_limit_of_memory_gets_none),
     };

@@ -42,42 +42,39 @@ cut_to(struct bytes *text, size_t size)
 }
 
 static void
-note_refused(struct ingest *in, enum reject reason, uint64_t count)
+note_refused(struct ingest_result *result, enum reject reason, uint64_t count)
 {
-    in->result->rejected_for[reason] += count;
-    in->result->rejected_total += count;
+    result->rejected_for[reason] += count;
+    result->rejected_total += count;
 }
 
 static bool
-name_next(struct ingest *in)
+name_next(struct ingest_result *result)
 {
-    return in->named++ < OFFENDERS_NAMED;
+    return result->named++ < OFFENDERS_NAMED;
 }
 
 static void
-put_offender(struct ingest *in, const struct buf *words)
+put_offender(struct ingest_result *result, const struct buf *words)
 {
-    size_t left = sizeof in->result->text - in->text_used;
-    int n = snprintf(in->result->text + in->text_used, left, "; %.*s", (int)words->size, words->at);
-    if (n > 0) in->text_used += (size_t)n < left ? (size_t)n : left - 1;
+    size_t used = strlen(result->text);
+    snprintf(result->text + used, sizeof result->text - used, "; %.*s", (int)words->size,
+             words->at);
 }
 
 void
-ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
-              enum reject reason, uint64_t count, int64_t t_ms, const char *detail)
+ingest_result_reject(struct ingest_result *result, const struct ingest_refusal *r)
 {
-    if (count == 0) return;
-    in->change.count[kind][LEDGER_RECEIVED] += count;
-    in->change.count[kind][LEDGER_REJECTED + reason] += count;
-    in->result->rejected[kind] += count;
-    note_refused(in, reason, count);
+    if (r->count == 0) return;
+    result->rejected[r->kind] += r->count;
+    note_refused(result, r->reason, r->count);
     /* Only one exemplar is named, so that exemplars do not displace samples. */
-    bool is_first = in->result->rejected[kind] == count;
-    if (kind == LEDGER_EXEMPLAR ? !is_first : !name_next(in)) return;
+    bool is_first = result->rejected[r->kind] == r->count;
+    if (r->kind == LEDGER_EXEMPLAR ? !is_first : !name_next(result)) return;
     char room[OFFENDER_BYTES];
     struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
-    buf_printf(&words, "%s at %" PRId64 ": {", reject_word(reason), t_ms);
-    struct rw_label_walk walk = rw_labels(in->request, series);
+    buf_printf(&words, "%s at %" PRId64 ": {", reject_word(r->reason), r->t_ms);
+    struct rw_label_walk walk = rw_labels(r->request, r->series);
     struct label label;
     size_t begin = words.size;
     while (rw_label_next(&walk, &label) && words.size < begin + 200) {
@@ -87,8 +84,18 @@ ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kin
         label_print(&words, &label, "=");
     }
     buf_put_u8(&words, '}');
-    if (detail[0] != '\0') buf_printf(&words, ": %s", detail);
-    put_offender(in, &words);
+    if (r->detail[0] != '\0') buf_printf(&words, ": %s", r->detail);
+    put_offender(result, &words);
+}
+
+void
+ingest_reject(struct ingest *in, const struct rw_series *series, enum ledger_kind kind,
+              enum reject reason, uint64_t count, int64_t t_ms, const char *detail)
+{
+    in->change.count[kind][LEDGER_RECEIVED] += count;
+    in->change.count[kind][LEDGER_REJECTED + reason] += count;
+    ingest_result_reject(in->result, &(struct ingest_refusal){in->request, series, kind, reason,
+                                                              count, t_ms, detail});
 }
 
 void
@@ -96,15 +103,15 @@ ingest_reject_metadata(struct ingest *in, const struct metadata *m, enum reject 
 {
     in->head->metadata_rejected[reason]++;
     if (reason != REJECT_BAD_UTF8 && reason != REJECT_BAD_REFERENCE) return;
-    note_refused(in, reason, 1);
-    if (!name_next(in)) return;
+    note_refused(in->result, reason, 1);
+    if (!name_next(in->result)) return;
     char room[OFFENDER_BYTES];
     struct buf words = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
     struct label family = {bytes_of_text("family"), m->family};
     cut_to(&family.value, 128);
     buf_printf(&words, "%s: metadata of ", reject_word(reason));
     label_print(&words, &family, "=");
-    put_offender(in, &words);
+    put_offender(in->result, &words);
 }
 
 /* --- memory and room for a slice -------------------------------------------------------------- */
@@ -429,25 +436,25 @@ metadata_slice(struct ingest *in)
  * All in one line, and the counts first: senders log only the beginning of the first line.
  */
 void
-ingest_put_counts(struct ingest *in)
+ingest_result_put_counts(struct ingest_result *result)
 {
-    if (in->result->rejected_total == 0) return;
+    if (result->rejected_total == 0) return;
     char room[INGEST_TEXT_BYTES];
     struct buf counts = {.at = (uint8_t *)room, .capacity = sizeof room, .limit = sizeof room};
     buf_put_text(&counts, "refused: ");
     const char *separator = "";
     for (unsigned r = 1; r < REJECT_COUNT; r++) {
-        if (in->result->rejected_for[r] == 0) continue;
-        buf_printf(&counts, "%s%" PRIu64 " %s", separator, in->result->rejected_for[r],
+        if (result->rejected_for[r] == 0) continue;
+        buf_printf(&counts, "%s%" PRIu64 " %s", separator, result->rejected_for[r],
                    reject_word((enum reject)r));
         separator = ", ";
     }
-    char *text = in->result->text;
-    size_t left = sizeof in->result->text - 1 - counts.size;
-    if (in->text_used > left) in->text_used = left;
-    memmove(text + counts.size, text, in->text_used);
+    char *text = result->text;
+    size_t named = strlen(text), left = sizeof result->text - 1 - counts.size;
+    if (named > left) named = left;
+    memmove(text + counts.size, text, named);
     memcpy(text, room, counts.size);
-    text[counts.size + in->text_used] = '\0';
+    text[counts.size + named] = '\0';
 }
 
 static uint64_t
@@ -565,10 +572,9 @@ head_ingest_begin(struct head *head, enum tsdb_origin origin, struct bytes tenan
     lock_drop(&head->lock);
     if (e || in.undecided == NULL) {
         tsdb_undecided_free(in.undecided);
-        ingest_put_counts(&in);
+        ingest_result_put_counts(ret_result);
         return e;
     }
-    ingest_put_off(&in);
     if (!ingest_undecided_in_parts(in.undecided))
         return tsdb_ingest_end(in.undecided, 0, ret_result, why);
     *ret_undecided = in.undecided;

@@ -93,8 +93,6 @@ struct ingest {
     bool by_key;       /* guesses go by keys of the labels, not by the order of the series */
     bool checked;      /* rw_series_check() passed all series; nothing is stored before */
     uint32_t gathered; /* floats of this slice */
-    uint32_t named;    /* refused series that the result's text names */
-    size_t text_used;
     struct why *why;
 };
 
@@ -120,9 +118,6 @@ void ingest_reject(struct ingest *in, const struct rw_series *series, enum ledge
  */
 void ingest_reject_metadata(struct ingest *in, const struct metadata *metadata, enum reject reason);
 
-/* Completes the result's text: puts the counts before the series that it names. */
-void ingest_put_counts(struct ingest *in);
-
 /* --- slices (ingest.c) ------------------------------------------------------------------------ */
 
 /* Begins a slice, under the lock of the head: reads the clock, the limits of times, and the
@@ -138,9 +133,6 @@ bool ingest_leave_undecided(struct ingest *in, const struct ingest_piece *piece,
 /* True if a part may hold one of them, by its tenants and times. Reads nothing from disk; under no
  * lock. */
 bool ingest_undecided_in_parts(const struct tsdb_undecided *undecided);
-/* Saves the text of the result for tsdb_ingest_end(): all samples but the undecided ones are
- * judged. */
-void ingest_put_off(struct ingest *in);
 
 /* --- 1. resolve (ingest_resolve.c) ------------------------------------------------------------ */
 

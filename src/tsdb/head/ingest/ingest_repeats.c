@@ -57,8 +57,6 @@ struct tsdb_undecided {
     struct undecided_series *newest;
     int64_t min_ms; /* bounds of all undecided samples */
     int64_t max_ms;
-    uint32_t named; /* as in struct ingest, with text_used */
-    size_t text_used;
 };
 
 /* --- noting, under the head lock -------------------------------------------------------------- */
@@ -314,8 +312,6 @@ count_undecided(struct tsdb_undecided *d, struct ingest_result *result, struct w
                         .tenant = d->tenant,
                         .result = result,
                         .s = head->scratch,
-                        .named = d->named,
-                        .text_used = d->text_used,
                         .why = why};
     for (const struct undecided_series *s = d->first; s != NULL; s = s->next) {
         for (const struct undecided_sample *x = s->first; x != NULL; x = x->next) {
@@ -341,15 +337,8 @@ count_undecided(struct tsdb_undecided *d, struct ingest_result *result, struct w
     enum err e = ingest_reserve(&in, &need);
     if (e == OK) ingest_log(&in);
     lock_drop(&head->lock);
-    ingest_put_counts(&in);
+    ingest_result_put_counts(result);
     return e;
-}
-
-void
-ingest_put_off(struct ingest *in)
-{
-    in->undecided->named = in->named;
-    in->undecided->text_used = in->text_used;
 }
 
 enum err
