@@ -20,7 +20,7 @@ struct backup_report {
 };
 
 /*
- * Stores the files of a directory that nobody changes: a snapshot, or the directory of a stopped
+ * Stores the files of a directory that does not change: a snapshot, or the directory of a stopped
  * server. Left out are LOCK, snapshots, and unfinished files. A part that the newest earlier backup
  * has, with the same name, size and time, is not read again.
  *

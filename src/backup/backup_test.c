@@ -6,6 +6,7 @@
 
 #include "backup/backup.h"
 #include "backup/place.h"
+#include "base/text/hex.h"
 #include "sys/fault.h"
 #include "sys/sim.h"
 
@@ -192,7 +193,8 @@ part_object(char to[160])
     backup_record_init(&record, &rig.memory);
     must(open_for(BACKUP_READ));
     must(backup_record_read(&rig.repository, FIRST, &record, &rig.why));
-    backup_digest_print(backup_record_find(&record, "parts/1/part")->digest, digits);
+    const struct backup_file *part = backup_record_find(&record, "parts/1/part");
+    hex_print(bytes_of(part->digest, sizeof part->digest), digits);
     snprintf(to, 160, "/b/objects/%.2s/%s", digits, digits);
     backup_close(&rig.repository);
     backup_record_fini(&record);

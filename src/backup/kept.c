@@ -3,21 +3,17 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-enum { DAY_S = 86400, EPOCH_WEEKDAY = 3 /* 1970 began on a Thursday, 3 days after a Monday */ };
+enum { DAY_MS = 86400000, EPOCH_WEEKDAY = 3 /* 1970 began on a Thursday, 3 days after a Monday */ };
 
 enum period { PERIOD_NONE, PERIOD_DAY, PERIOD_WEEK, PERIOD_MONTH };
 
 static int64_t
 period_of(const char *id, enum period period)
 {
-    struct tm utc = {0};
-    if (sscanf(id, "%4d%2d%2d", &utc.tm_year, &utc.tm_mon, &utc.tm_mday) != 3) return 0;
-    if (period == PERIOD_MONTH) return (int64_t)utc.tm_year * 12 + utc.tm_mon;
-    utc.tm_year -= 1900;
-    utc.tm_mon -= 1;
-    int64_t day = timegm(&utc) / DAY_S;
+    int month = 0;
+    if (period == PERIOD_MONTH) return sscanf(id, "%6d", &month) == 1 ? month : 0;
+    int64_t day = backup_id_ms(id) / DAY_MS;
     return period == PERIOD_DAY ? day : (day + EPOCH_WEEKDAY) / 7;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backup/place.h"
+#include "base/text/ends.h"
 
 enum { PATH_BYTES = BACKUP_DIR_BYTES + 110, FOLDERS = 256 };
 
@@ -114,8 +115,7 @@ sweep_object(void *context, const char *name, bool is_dir)
 {
     struct dir_place *d = context;
     char path[PATH_BYTES];
-    size_t size = strlen(name);
-    if (is_dir || size < 4 || strcmp(name + size - 4, ".tmp") != 0) return OK;
+    if (is_dir || !text_ends_with(name, ".tmp")) return OK;
     int n = snprintf(path, sizeof path, "%s/%s/%s", d->dir, OBJECTS, name);
     if (n < 0 || (size_t)n >= sizeof path) return OK;
     return env_unlink(d->env, path, NULL);

@@ -33,30 +33,6 @@ backup_record_fini(struct backup_record *record)
     record->count = record->capacity = 0;
 }
 
-/* --- digests ---------------------------------------------------------------------------------- */
-
-void
-backup_digest_print(const uint8_t digest[BACKUP_DIGEST_BYTES], char to[DIGEST_DIGITS + 1])
-{
-    for (size_t i = 0; i < BACKUP_DIGEST_BYTES; i++) {
-        to[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        to[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-    }
-    to[DIGEST_DIGITS] = '\0';
-}
-
-bool
-backup_digest_parse(const char *text, uint8_t ret_digest[BACKUP_DIGEST_BYTES])
-{
-    for (size_t i = 0; i < BACKUP_DIGEST_BYTES; i++) {
-        int high = hex_digit((uint8_t)text[2 * i]);
-        int low = high < 0 ? -1 : hex_digit((uint8_t)text[2 * i + 1]);
-        if (low < 0) return false;
-        ret_digest[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
 /* --- files ------------------------------------------------------------------------------------ */
 
 /* Returns true for a path of names that are not "." or "..", without bytes that end a line: a
@@ -141,12 +117,6 @@ backup_record_bytes(const struct backup_record *record)
 
 /* --- text ------------------------------------------------------------------------------------- */
 
-static void
-put_text(struct buf *to, const char *text)
-{
-    buf_put_bytes(to, bytes_of_text(text));
-}
-
 static bool
 digest_of(struct bytes text, uint8_t ret_digest[BACKUP_DIGEST_BYTES])
 {
@@ -156,30 +126,26 @@ digest_of(struct bytes text, uint8_t ret_digest[BACKUP_DIGEST_BYTES])
 enum err
 backup_record_print(const struct backup_record *record, struct buf *to)
 {
-    char digits[DIGEST_DIGITS + 1];
     uint8_t digest[BACKUP_DIGEST_BYTES];
     size_t begin = to->size;
-    put_text(to, HEAD);
-    put_text(to, "1 1\ntime ");
+    buf_printf(to, "%s%d %d\ntime ", HEAD, VERSION, VERSION);
     buf_put_int(to, record->time_ms);
     for (size_t i = 0; i < record->count; i++) {
         const struct backup_file *file = &record->files[i];
-        backup_digest_print(file->digest, digits);
-        put_text(to, "\nfile ");
+        buf_put_text(to, "\nfile ");
         buf_put_uint(to, file->size_bytes);
         buf_put_u8(to, ' ');
         buf_put_int(to, file->modified_ns);
         buf_put_u8(to, ' ');
-        put_text(to, digits);
+        buf_put_hex(to, bytes_of(file->digest, sizeof file->digest));
         buf_put_u8(to, ' ');
-        put_text(to, file->path);
+        buf_put_text(to, file->path);
     }
     buf_put_u8(to, '\n');
     if (buf_error(to)) return buf_error(to);
     if (!digest_of(bytes_of(to->at + begin, to->size - begin), digest)) return ERR_NOMEM;
-    backup_digest_print(digest, digits);
-    put_text(to, END);
-    put_text(to, digits);
+    buf_put_text(to, END);
+    buf_put_hex(to, bytes_of(digest, sizeof digest));
     buf_put_u8(to, '\n');
     return buf_error(to);
 }
@@ -238,7 +204,7 @@ parse_file(struct backup_record *record, struct bytes *rest, struct why *why)
     if (e) return e == ERR_INPUT ? damaged(why) : e;
     file->size_bytes = (uint64_t)size;
     file->modified_ns = modified;
-    return backup_digest_parse(digits, file->digest) ? OK : damaged(why);
+    return hex_parse(bytes_of_text(digits), file->digest) ? OK : damaged(why);
 }
 
 /* Checks the first line, and the digest in the last one; leaves the lines between in `text`. */
@@ -262,7 +228,7 @@ check_frame(struct bytes *text, struct why *why)
     if (rest.size < END_BYTES) return damaged(why);
     struct bytes end = bytes_of(rest.at + rest.size - END_BYTES, END_BYTES);
     struct bytes before = bytes_of(text->at, text->size - END_BYTES);
-    if (!take_text(&end, END) || !backup_digest_parse((const char *)end.at, wanted) ||
+    if (!take_text(&end, END) || !hex_parse(bytes_of(end.at, DIGEST_DIGITS), wanted) ||
         end.at[DIGEST_DIGITS] != '\n' || !digest_of(before, digest) ||
         memcmp(digest, wanted, sizeof digest) != 0) {
         return damaged(why);

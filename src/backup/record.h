@@ -54,10 +54,4 @@ MUST_CHECK enum err backup_record_print(const struct backup_record *record, stru
 MUST_CHECK enum err backup_record_parse(struct backup_record *record, struct bytes text,
                                         struct why *why);
 
-/* Prints a digest as 64 hexadecimal digits and a NUL. */
-void backup_digest_print(const uint8_t digest[BACKUP_DIGEST_BYTES],
-                         char to[2 * BACKUP_DIGEST_BYTES + 1]);
-/* Reads 64 digits; returns false if they are none. */
-bool backup_digest_parse(const char *text, uint8_t ret_digest[BACKUP_DIGEST_BYTES]);
-
 #endif

@@ -5,6 +5,7 @@
 #include <gnutls/gnutls.h>
 
 #include "backup/record.h"
+#include "base/text/hex.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,11 +14,9 @@ static void
 put_end(struct buf *to)
 {
     uint8_t digest[BACKUP_DIGEST_BYTES];
-    char digits[2 * BACKUP_DIGEST_BYTES + 1];
     assert(gnutls_hash_fast(GNUTLS_DIG_SHA256, to->at, to->size, digest) == 0);
-    backup_digest_print(digest, digits);
-    buf_put_bytes(to, bytes_of_text("sha256 "));
-    buf_put_bytes(to, bytes_of_text(digits));
+    buf_put_text(to, "sha256 ");
+    buf_put_hex(to, bytes_of(digest, sizeof digest));
     buf_put_u8(to, '\n');
 }
 

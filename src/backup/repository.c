@@ -12,6 +12,7 @@
 
 #include "backup/place.h"
 #include "base/array.h"
+#include "base/text/hex.h"
 
 enum { CHUNK_BYTES = 1 << 20, FORMAT_BYTES = 80, VERSION = 1, NAME_BYTES = 40 };
 
@@ -106,7 +107,8 @@ take_bytes(struct backup_repository *r, size_t size)
         if (begin > now) env_sleep(r->env, begin - now);
     }
     if (r->step != NULL) r->step(r->context);
-    return r->stop != NULL && *r->stop ? ERR_CANCELED : OK;
+    bool stops = r->stop != NULL && atomic_load_explicit(r->stop, memory_order_relaxed);
+    return stops ? ERR_CANCELED : OK;
 }
 
 enum err
@@ -178,7 +180,7 @@ void
 backup_object_name(const uint8_t digest[BACKUP_DIGEST_BYTES], char to[BACKUP_OBJECT_NAME_BYTES])
 {
     char digits[2 * BACKUP_DIGEST_BYTES + 1];
-    backup_digest_print(digest, digits);
+    hex_print(bytes_of(digest, BACKUP_DIGEST_BYTES), digits);
     snprintf(to, BACKUP_OBJECT_NAME_BYTES, "%s%.2s/%s", OBJECTS, digits, digits);
 }
 
@@ -442,7 +444,8 @@ prune_object(void *context, const char *name, uint64_t size_bytes)
     struct digest digest;
     const char *slash = strrchr(name, '/');
     snprintf(digits, sizeof digits, "%s", slash == NULL ? "" : slash + 1);
-    if (!backup_digest_parse(digits, digest.at)) return OK;
+    if (strlen(digits) != sizeof digits - 1) return OK;
+    if (!hex_parse(bytes_of(digits, sizeof digits - 1), digest.at)) return OK;
     if (p->count > 0 && bsearch(&digest, p->named, p->count, sizeof digest, by_digest) != NULL) {
         return OK; /* invariant 3 */
     }

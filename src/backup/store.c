@@ -4,6 +4,7 @@
 
 #include "backup/backup.h"
 #include "backup/each.h"
+#include "base/text/ends.h"
 #include "model/storage_layout.h"
 
 enum { SOURCE_BYTES = 200, PATH_BYTES = SOURCE_BYTES + BACKUP_PATH_BYTES + 2, DEPTH_MAX = 8 };
@@ -12,7 +13,7 @@ struct storing {
     struct backup_repository *repository;
     const char *dir;
     struct backup_record record;
-    struct backup_record earlier; /* the newest earlier backup; empty: there is none */
+    struct backup_record earlier; /* the newest earlier backup; empty if this is the first */
     struct lock lock;             /* LOCK_RANK_LEAF; of the report */
     struct backup_report *report;
 };
@@ -29,10 +30,8 @@ struct file_list {
 static bool
 is_left_out(const struct file_list *l, const char *name)
 {
-    size_t size = strlen(name);
-    if (size >= 4 && strcmp(name + size - 4, ".tmp") == 0) return true;
-    return l->depth == 0 &&
-           (strcmp(name, STORAGE_LOCK) == 0 || strcmp(name, STORAGE_SNAPSHOTS) == 0);
+    bool is_other = strcmp(name, STORAGE_LOCK) == 0 || strcmp(name, STORAGE_SNAPSHOTS) == 0;
+    return text_ends_with(name, ".tmp") || (l->depth == 0 && is_other);
 }
 
 static enum err list_dir(const struct file_list *l);

@@ -74,8 +74,8 @@ find_directory(struct snapshot_request *a, struct why *why)
                     client_access_name(a->access));
     }
     if (e == OK) {
-        int n = snprintf(all, SNAPSHOT_DIR_BYTES, "%s%s%s/snapshots", path[0] == '/' ? "" : cwd,
-                         path[0] == '/' ? "" : "/", path);
+        int n = snprintf(all, SNAPSHOT_DIR_BYTES, "%s%s%s/" STORAGE_SNAPSHOTS,
+                         path[0] == '/' ? "" : cwd, path[0] == '/' ? "" : "/", path);
         if (n >= SNAPSHOT_DIR_BYTES) e = why_set(why, ERR_LIMIT, "%s is too long", path);
     }
     json_decref(flags);
