@@ -287,10 +287,10 @@ on_close(void *context, curl_socket_t fd)
     struct http_calls *calls = context;
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     uint32_t i = 0;
-    while (calls->sockets[i] != fd) {
-        assert(i < calls->socket_count); /* invariant 7 */
+    while (i < calls->socket_count && calls->sockets[i] != fd) {
         i++;
     }
+    assert(i < calls->socket_count); /* invariant 7 */
     calls->sockets[i] = calls->sockets[--calls->socket_count];
     if (calls->gives_up) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     return close(fd);

@@ -120,7 +120,8 @@ on_send(char *to, size_t item, size_t count, void *context)
     if (c->sending.size == 0 && pieces->next(pieces->context, &c->sending) != OK)
         return CURL_READFUNC_ABORT;
     size_t size = c->sending.size < room ? c->sending.size : room;
-    if (size > 0) memcpy(to, c->sending.at, size);
+    if (size == 0) return 0;
+    memcpy(to, c->sending.at, size);
     c->sending = bytes_of(c->sending.at + size, c->sending.size - size);
     return size;
 }
