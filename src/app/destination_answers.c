@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/text/hex.h"
 #include "base/text/time_text.h"
@@ -27,6 +26,7 @@ enum {
     SAMPLE_BYTES_MAX = 1 << 20,
     SERIES_BYTES_MAX = 4096,
     ANSWER_BYTES = 512,
+    LIST_BYTES_MAX = 4 * 1024 * 1024, /* as much as an answer of the API may have */
 };
 
 /* A test keeps its files in a directory of this name and a random text, beside those of
@@ -48,12 +48,13 @@ struct letter_reason {
     int64_t first_ms, last_ms;
     char answer[ANSWER_BYTES]; /* the answer to the last one */
     uint32_t sample_count;
-    char *samples[SAMPLES_PER_REASON]; /* JSON */
+    struct bytes samples[SAMPLES_PER_REASON]; /* JSON */
 };
 
 struct letter_list {
     struct budget *memory;
-    const char *only; /* this reason only; NULL: all */
+    struct arena arena; /* has the reasons and samples */
+    const char *only;   /* this reason only; NULL: all */
     struct letter_reason *reasons;
     uint32_t count;
     uint64_t others; /* letters whose reason had no room */
@@ -114,10 +115,13 @@ keep_sample(struct letter_list *list, struct letter_reason *r, const struct dead
     buf_init(&text, list->memory, SAMPLE_BYTES_MAX);
     json_init(&j, &text);
     print_sample(&j, letter, &scratch);
-    buf_put_u8(&text, '\0');
     enum err e = err_first(buf_error(&scratch), buf_error(&text));
-    if (e == OK) r->samples[r->sample_count] = strdup((const char *)text.at);
-    if (e == OK && r->samples[r->sample_count] != NULL) r->sample_count++;
+    if (e == OK) {
+        struct bytes *sample = &r->samples[r->sample_count];
+        *sample = arena_copy(&list->arena, buf_bytes(&text));
+        if (sample->at == NULL) e = ERR_NOMEM;
+        r->sample_count += sample->at != NULL;
+    }
     buf_fini(&text);
     buf_fini(&scratch);
     return e == ERR_LIMIT ? OK : e;
@@ -156,7 +160,7 @@ print_reason(struct json *to, const struct letter_reason *r)
     json_member_text(to, "answer", r->answer);
     json_member_array(to, "samples");
     for (uint32_t i = 0; i < r->sample_count; i++) {
-        json_put_raw(to, bytes_of_text(r->samples[i]));
+        json_put_raw(to, r->samples[i]);
     }
     json_array_close(to);
     json_object_close(to);
@@ -189,8 +193,8 @@ list_letters(const struct destination_answers_options *o, const char *dir,
 {
     struct letter_list list = {.memory = q->memory, .only = q->reason};
     struct dead_letters_report *report = mem_new(q->memory, sizeof *report);
-    size_t size = REASONS_MAX * sizeof *list.reasons;
-    list.reasons = mem_new(q->memory, size);
+    arena_init(&list.arena, q->memory, LIST_BYTES_MAX, 0);
+    list.reasons = arena_new(&list.arena, REASONS_MAX * sizeof *list.reasons);
     enum err e = OK;
     if (report == NULL || list.reasons == NULL) {
         e = why_set(why, ERR_NOMEM, "not enough memory for the dead letters");
@@ -198,12 +202,7 @@ list_letters(const struct destination_answers_options *o, const char *dir,
     if (e == OK) e = dead_letters_each(o->env, dir, q->memory, note_letter, &list, report, why);
     if (e == ERR_MISSING) e = OK; /* it never had any */
     if (e == OK) print_letters(to, &list, report);
-    for (uint32_t i = 0; i < list.count; i++) {
-        for (uint32_t k = 0; k < list.reasons[i].sample_count; k++) {
-            free(list.reasons[i].samples[k]);
-        }
-    }
-    mem_free(q->memory, list.reasons, size);
+    arena_fini(&list.arena);
     mem_free(q->memory, report, sizeof *report);
     return e;
 }
