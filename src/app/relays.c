@@ -34,7 +34,7 @@ enum { REOPEN_MS = 10 * 1000, STOP_MS = 5 * 1000, LOG_AGAIN_MS = 60 * 1000 };
 
 struct destination_list {
     struct destinations destinations;
-    _Atomic uint32_t users;
+    _Atomic uint32_t users; /* acq_rel: the last one to drop the list sees all uses */
 };
 
 struct runner {
@@ -204,8 +204,10 @@ run(void *context)
 static void
 list_drop(struct destination_list *list)
 {
-    assert(list == NULL || list->users > 0); /* invariant 3 */
-    if (list == NULL || atomic_fetch_sub(&list->users, 1) > 1) return;
+    if (list == NULL) return;
+    uint32_t users = atomic_fetch_sub_explicit(&list->users, 1, memory_order_acq_rel);
+    assert(users > 0); /* invariant 3 */
+    if (users > 1) return;
     destinations_free(&list->destinations);
     mem_free(NULL, list, sizeof *list);
 }
@@ -676,7 +678,8 @@ relays_borrow(struct relays *all, struct bytes name,
         if (!bytes_equal_text(name, r->settings->name)) continue;
         settings = r->settings;
         list = r->list;
-        atomic_fetch_add(&list->users, 1); /* the runner has one, so the list exists */
+        /* The runner has one, so the list exists. */
+        atomic_fetch_add_explicit(&list->users, 1, memory_order_relaxed);
     }
     lock_drop(&all->lock);
     if (settings == NULL) return why_set(why, ERR_MISSING, "destination not found");
