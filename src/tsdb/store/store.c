@@ -367,7 +367,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     struct budget *background = o->background != NULL ? o->background : o->memory;
     budget_init(&db->head.budget, "head", o->head_bytes_max, o->memory);
     budget_init(&db->cache_budget, "cache", 0, background);
-    budget_init(&db->wal_budget, STORAGE_LOG, 0, o->memory);
+    budget_init(&db->wal_budget, "wal", 0, o->memory);
     budget_init(&db->flush_budget, "flush", 0, background);
     budget_init(&db->head.views.budget, "views", o->head_bytes_max / VIEWS_SHARE, background);
     budget_init(&db->merge_budget, "merge", o->merge_bytes, background);
