@@ -3,7 +3,7 @@
  *
  * Invariants:
  * 1. `writes` has the writes that were taken and not ended, by rising number. Those before `giving`
- *    have given all items.
+ *    have given all items, or are dropped.
  * 2. `open` of a write is the number of its items that were given, passed and not settled;
  *    fates.count[kind][FATE_OPEN] is the sum by kind.
  * 3. taken[kind] is the sum of all terms of fates.count[kind].
@@ -84,7 +84,7 @@ find(const struct queue_reader *r, uint64_t number)
     return at < r->count && r->writes[at].number == number ? &r->writes[at] : NULL;
 }
 
-/* Takes writes until one has items to be given. ERR_AGAIN: there is none. */
+/* Takes writes until one has items to be given. ERR_AGAIN: none of them has. */
 static enum err
 take_write(struct queue_reader *r)
 {
@@ -102,7 +102,7 @@ take_write(struct queue_reader *r)
     return OK;
 }
 
-/* Gives item `i` as this destination gets it. False if it does not want it. */
+/* Gives item `i` as this destination gets it, and says whether it wants it. ERR_NOMEM. */
 static enum err
 select_item(struct queue_reader *r, const struct taken_write *t, uint32_t i, struct item *ret_item,
             bool *ret_wanted)
@@ -233,7 +233,8 @@ queue_reader_release(struct queue_reader *r)
     for (uint32_t i = 0; i < r->count; i++) {
         struct taken_write *t = &r->writes[i];
         if (!is_settled(t) && !t->is_dropped) {
-            r->writes[kept++] = *t;
+            if (kept < i) r->writes[kept] = *t;
+            kept++;
             continue;
         }
         if (i < r->giving) giving--;

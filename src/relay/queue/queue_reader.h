@@ -19,7 +19,7 @@ struct taken_write {
     struct queued_write *write;
     uint32_t next;                  /* index of the next item that is given */
     uint32_t open[ITEM_KIND_COUNT]; /* items passed and not settled */
-    bool is_dropped;                /* it was over: its items are gone */
+    bool is_dropped;                /* it was over: its items leave all calls */
     struct write_part part;
 };
 
@@ -46,7 +46,7 @@ MUST_CHECK enum err queue_reader_begin(struct queue_reader *reader, struct write
 void queue_reader_end(struct queue_reader *reader);
 
 /* Gives the next wanted item, and its place: a view until the next call of a function that gives
- * one. ERR_AGAIN: there is none; ERR_NOMEM. */
+ * one. ERR_AGAIN: no write has an item to be given; ERR_NOMEM. */
 MUST_CHECK enum err queue_reader_next(struct queue_reader *reader, struct item *ret_item,
                                       uint64_t *ret_record, uint32_t *ret_index);
 /* The item given last is in a call, or settled. */

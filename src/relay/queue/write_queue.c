@@ -20,10 +20,7 @@
 
 #include "backend/settings.h"
 
-enum {
-    ANSWER_MS = 2000, /* a write is over so long before its sender gives up */
-    WRITE_BYTES_MIN = 512,
-};
+enum { ANSWER_MS = 2000 /* a write is over so long before its sender gives up */ };
 
 /* A write, as the queue knows it. */
 struct waiting_write {

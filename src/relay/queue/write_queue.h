@@ -89,7 +89,7 @@ MUST_CHECK enum err write_slot_join(struct write_queue *queue, const char *name,
                                     struct write_slot **ret_slot);
 /* Lets go of writes that were not taken. All taken ones have ended. */
 void write_slot_leave(struct write_slot *slot);
-/* Returns the next write for this destination; NULL: there is none. */
+/* Returns the next write for this destination; NULL if it has taken all. */
 struct queued_write *write_slot_take(struct write_slot *slot);
 /* True if the deadline has passed, or another destination has let go. */
 bool write_is_over(const struct queued_write *write, int64_t now_ns, int64_t now_ms);
