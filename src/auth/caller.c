@@ -8,7 +8,7 @@
 
 enum { WORDS = 2, SECRET_BYTES = WORDS * HEX_WORD_BYTES };
 
-static char secret[SECRET_BYTES + 1]; /* "": there is none */
+static char secret[SECRET_BYTES + 1]; /* "" before caller_begin() */
 
 enum err
 caller_begin(struct env *env)

@@ -62,7 +62,7 @@ MUST_CHECK enum err session_begin(struct sessions *sessions, enum session_kind k
                                   struct bytes subject, struct bytes secret, struct buf *to);
 
 /* Finds the first cookie of that name in a header Cookie, and reads its value. `room` gets the
- * decoded texts. False: there is none, or its value does not have the form of a session. */
+ * decoded texts. False: the header has no such cookie, or its value is not that of a session. */
 bool session_find(const char *cookies, const char *name, struct buf *room, struct session *ret);
 /* Says whether session_begin() has made it with this secret, and it has not ended. */
 bool session_is_good(struct sessions *sessions, const struct session *session, struct bytes secret);

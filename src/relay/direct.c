@@ -1,13 +1,13 @@
 /*
  * direct.c - a destination without a log: it takes writes whose senders wait (queue/), hands their
  * items to the lanes, and ends its part of a write when all items are settled, or when the write is
- * over. Then the items leave the lanes, before the sender can be told.
+ * over. Then the items leave the lanes, before the sender is answered.
  *
  * A process may be suspended at any moment, as a function between two invocations is, and go on
- * hours later: the monotonic clock has stood, Unix time jumps, other ends of connections are gone.
- * So both clocks are read after each wait, before libcurl goes on with pending requests, and again
- * before requests are begun. What remains is the moment between reading the clocks and the system
- * calls that follow.
+ * hours later: the monotonic clock stood still, Unix time jumps, other ends of connections are
+ * gone. So both clocks are read after each wait, before libcurl goes on with pending requests, and
+ * again before requests are begun. What remains is the moment between reading the clocks and the
+ * system calls that follow.
  *
  * Invariants:
  * 1. After the part of a write ended as let go, no item of it is in a call, and no request with one
@@ -45,7 +45,7 @@ direct_begin(struct relay *r, struct why *why)
 void
 direct_end(struct relay *r)
 {
-    lanes_again(&r->lanes); /* gives up what is pending, before a sender is told */
+    lanes_again(&r->lanes); /* gives up what is pending, before senders are answered */
     prepare_again(&r->preparation);
     queue_reader_end(&r->direct.reader);
 }

@@ -49,7 +49,7 @@ struct client_access {
 /* The parts of a URL. */
 struct url_parts {
     size_t scheme_size; /* with "://"; 0: unix:PATH */
-    struct bytes user;  /* as given; `at` NULL: there is none */
+    struct bytes user;  /* as given; `at` is NULL without a user */
     struct bytes password;
     const char *rest; /* from the host on */
 };

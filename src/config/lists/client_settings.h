@@ -16,7 +16,7 @@ struct client_settings {
     struct oauth2_settings oauth2;
     bool follow_redirects; /* for compatibility; redirects are never followed, */
     bool enable_http2;     /* and requests use HTTP/1.1 */
-    struct arena *arena;   /* owns all texts; NULL: there are none */
+    struct arena *arena;   /* owns all texts; NULL without texts */
 };
 
 /*

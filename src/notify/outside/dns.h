@@ -49,7 +49,7 @@ uint32_t dns_fds(struct dns *dns, struct pollfd *ret_fds, int *wait_ms);
 /* Reads answers and lets questions time out. It is called after each poll(), even if no descriptor
  * is ready. */
 void dns_go_on(struct dns *dns, const struct pollfd *fds, uint32_t count);
-/* Returns the answer of a completed question. False: there is none. */
+/* Returns the answer of a completed question. False if no question is completed. */
 bool dns_done(struct dns *dns, struct dns_answer *ret_answer);
 
 #endif

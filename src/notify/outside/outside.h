@@ -41,7 +41,7 @@ struct outside_ops {
     void (*give_up_question)(struct outside *outside, const void *context);
     /* Waits until something ends, at most `wait_ms`, or until it is woken. */
     void (*poll)(struct outside *outside, int wait_ms);
-    /* Returns the answer of a call that has ended. False: there is none. */
+    /* Returns the answer of a call that has ended. False if no call has ended. */
     bool (*done)(struct outside *outside, struct http_call_answer *ret_answer);
     bool (*question_done)(struct outside *outside, struct dns_answer *ret_answer);
     void (*wake)(struct outside *outside);

@@ -44,7 +44,7 @@ identity(const struct settling *s, uint64_t record, uint32_t index, uint64_t *re
     *ret_index = 0;
 }
 
-/* Settles items of the queue, whose senders are told what was refused. */
+/* Settles items of the queue; refusals go to their senders. */
 static void
 settle_queued(struct settling *s, const struct call_item *at, uint8_t fate)
 {

@@ -43,8 +43,8 @@ settle_reads_store(const struct settling *settling)
     return feed_reads_store(settling->feed);
 }
 
-/* True if senders wait for what becomes of their items: refusals go to them, and until an item is
- * over there is nobody else to give it up. */
+/* True if senders wait for what becomes of their items: refusals go to them, and an item is given
+ * up only when its write is over. */
 static inline bool
 settle_answers(const struct settling *settling)
 {

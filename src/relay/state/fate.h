@@ -33,7 +33,7 @@ enum drop {
     DROP_SUPERSEDED,
     DROP_OUTSIDE_TABLE_RETENTION,
     DROP_BY_OPERATOR,
-    DROP_REFUSED,   /* refused for good, and its sender was told; never stored, as the next */
+    DROP_REFUSED,   /* refused for good, which its sender learns; never stored, as the next */
     DROP_WITHDRAWN, /* not delivered before its sender gave up */
     DROP_COUNT,
 };

@@ -68,7 +68,7 @@ MUST_CHECK enum err access_settings_yaml(const char *file_name, struct bytes tex
  */
 MUST_CHECK enum err access_settings_complete(struct access_settings *access,
                                              const struct settings *settings, struct why *why);
-/* Does the same with the text of the file; `web_file` NULL: there is none. */
+/* Does the same with the text of the file; `web_file` is NULL without such a file. */
 MUST_CHECK enum err access_settings_merge(struct access_settings *access,
                                           const struct settings *settings, const char *web_file,
                                           struct bytes text, struct why *why);
