@@ -78,17 +78,17 @@ put_series_checks(struct tracing *t, struct why *why)
     const struct settings *s = t->options->settings;
     struct bytes metric = labels_get(t->labels, bytes_of_text("__name__"));
     struct tsdb_top top;
-    uint64_t all = 0, of_metric = 0;
+    uint64_t of_metric = 0;
     if (s->write_max_series == 0 && s->write_max_series_per_metric == 0) return OK;
     enum err e = tsdb_top(t->options->tsdb, t->question->tenant, &t->arena, TOP_MAX, &top);
     if (e) return why_set(why, e, "not enough memory for the number of series");
     for (uint32_t i = 0; i < top.counts[TSDB_METRICS_BY_SERIES]; i++) {
         const struct tsdb_cardinality *c = &top.items[TSDB_METRICS_BY_SERIES][i];
-        all += c->count;
         if (bytes_equal(c->name, metric)) of_metric = c->count;
     }
     if (s->write_max_series > 0)
-        put_check(t->to, "write.max_series", s->write_max_series, all, all < s->write_max_series);
+        put_check(t->to, "write.max_series", s->write_max_series, top.series,
+                  top.series < s->write_max_series);
     if (s->write_max_series_per_metric > 0)
         put_check(t->to, "write.max_series_per_metric", s->write_max_series_per_metric, of_metric,
                   of_metric < s->write_max_series_per_metric);

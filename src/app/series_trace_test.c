@@ -123,11 +123,13 @@ UNIT_TEST(test_limits_of_series_have_the_present_numbers)
     rq_float(&rq, SIM_BEGIN, 1, 0);
     rq_series(&rq, "__name__=down,job=b");
     rq_float(&rq, SIM_BEGIN, 1, 0);
+    rq_series(&rq, "job=without_name");
+    rq_float(&rq, SIM_BEGIN, 1, 0);
     must(machine_send(&m, "anonymous", &rq));
     machine_commit(&m);
-    settings.write_max_series = 4;
+    settings.write_max_series = 5;
     settings.write_max_series_per_metric = 2;
-    expect("up{job=\"c\"}", "", "\"write.max_series\",\"limit\":4,\"value\":3,\"ok\":true}",
+    expect("up{job=\"c\"}", "", "\"write.max_series\",\"limit\":5,\"value\":4,\"ok\":true}",
            "\"write.max_series_per_metric\",\"limit\":2,\"value\":2,\"ok\":false}");
     expect("down{job=\"c\"}", "",
            "\"write.max_series_per_metric\",\"limit\":2,\"value\":1,\"ok\":true}");

@@ -520,7 +520,8 @@ struct tsdb_cardinality {
 struct tsdb_top {
     struct tsdb_cardinality *items[TSDB_RANKING_COUNT]; /* in the arena, in descending order */
     uint32_t counts[TSDB_RANKING_COUNT];
-    uint64_t pairs; /* number of all pairs */
+    uint64_t pairs;  /* number of all pairs */
+    uint64_t series; /* number of all series */
 };
 /* Returns the `max` greatest items of each ranking. ERR_NOMEM. */
 MUST_CHECK enum err tsdb_top(struct tsdb *tsdb, struct bytes tenant, struct arena *arena,

@@ -258,6 +258,7 @@ tsdb_top(struct tsdb *db, struct bytes tenant_name, struct arena *arena, uint32_
     const struct tenant *tenant = tenant_find(&db->head, tenant_name);
     const struct registry_tenant *t = tenant == NULL ? NULL : registry_tenant(r, tenant->id);
     if (t != NULL) rank_names(r, t, rankings, &top.pairs);
+    if (t != NULL) top.series = t->series.count;
     for (unsigned i = 0; i < TSDB_RANKING_COUNT; i++) {
         for (uint32_t k = 0; k < rankings[i].count && e == OK; k++) {
             const struct ranked *item = &rankings[i].items[k];
