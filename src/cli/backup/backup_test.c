@@ -103,6 +103,17 @@ UNIT_TEST(test_a_directory_that_was_not_made_for_backups_is_refused)
                   "there is no backup");
 }
 
+/* Cut to its beginning, it would be the prefix of other backups. */
+UNIT_TEST(test_a_prefix_of_a_bucket_that_is_too_long_is_refused)
+{
+    char address[900] = "s3://bucket/";
+    size_t size = strlen(address);
+    memset(address + size, 'p', 800);
+    address[size + 800] = '\0';
+    expect_status(RUN("backup", "list", address), EXIT_FAILED,
+                  "the prefix has more than 766 bytes");
+}
+
 UNIT_TEST(test_wrong_words_end_with_2)
 {
     expect_status(RUN("backup"), EXIT_USAGE, "expected one DIR");
@@ -166,6 +177,7 @@ main(void)
         IN_DIR(test_a_restored_directory_answers_as_before),
         IN_DIR(test_damage_ends_with_1_and_names_the_file),
         IN_DIR(test_a_directory_that_was_not_made_for_backups_is_refused),
+        IN_DIR(test_a_prefix_of_a_bucket_that_is_too_long_is_refused),
         IN_DIR(test_wrong_words_end_with_2),
         IN_DIR(test_pruning_removes_what_no_flag_keeps),
         cmocka_unit_test(test_the_newest_of_each_period_in_utc_is_kept),

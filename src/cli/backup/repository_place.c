@@ -8,7 +8,7 @@
 #include "base/text/json.h"
 #include "base/version.h"
 
-enum { SOURCE_BYTES_MAX = 16 * 1024 };
+enum { SOURCE_BYTES_MAX = 16 * 1024, PREFIX_BYTES = 768 };
 
 static const char SCHEME[] = "s3://";
 
@@ -56,8 +56,10 @@ put_source(struct buf *to, const char *address, struct why *why)
         prefix_size--;
     buf_put_text(to, "sources: [{name: backup, type: archive, timeout: 5m, max_concurrent: 1000");
     put_key(to, bytes_of_text("bucket"), bytes_of(bucket, name));
+    if (prefix_size > PREFIX_BYTES - 2)
+        return why_set(why, ERR_INPUT, "the prefix has more than %d bytes", PREFIX_BYTES - 2);
     if (prefix_size > 0) {
-        char text[768];
+        char text[PREFIX_BYTES];
         snprintf(text, sizeof text, "%.*s/", (int)prefix_size, prefix);
         put_key(to, bytes_of_text("prefix"), bytes_of_text(text));
     }
