@@ -55,20 +55,17 @@ backup_make_dir(struct env *env, const char *dir, struct why *why)
     return e ? e : env_syncdir(env, size == 0 ? "." : parent, why);
 }
 
-struct looking {
-    bool found; /* something besides what a new file system or an unfinished repository has */
-};
-
+/* Sets `context` to true for what neither a new file system nor an unfinished repository has. */
 static enum err
 look_at_name(void *context, const char *name, bool is_dir)
 {
-    struct looking *l = context;
+    bool *found = context;
     if (is_dir && (strcmp(name, "lost+found") == 0 || strcmp(name, OBJECTS) == 0 ||
                    strcmp(name, RECORDS) == 0)) {
         return OK;
     }
     if (!is_dir && (strcmp(name, LOCK_NAME) == 0 || strcmp(name, "BACKUP.tmp") == 0)) return OK;
-    l->found = true;
+    *found = true;
     return OK;
 }
 
@@ -77,10 +74,10 @@ prepare(struct backup_place *place, struct why *why)
 {
     struct dir_place *d = dir_of(place);
     char path[PATH_BYTES];
-    struct looking look = {false};
+    bool found = false;
     enum err e = backup_make_dir(d->env, d->dir, why);
-    if (e == OK) e = env_listdir(d->env, d->dir, look_at_name, &look, why);
-    if (e == OK && look.found) {
+    if (e == OK) e = env_listdir(d->env, d->dir, look_at_name, &found, why);
+    if (e == OK && found) {
         e = why_set(why, ERR_MISSING, "%s is not a directory of backups, and is not empty", d->dir);
     }
     if (e == OK) e = path_of(d, path, OBJECTS, why);
