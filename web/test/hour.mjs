@@ -1,12 +1,16 @@
 // hour.mjs - measures for bench/web whether a page that refreshes itself grows, with the server at
 // $URL: the JavaScript heap, the nodes and the listeners after a collection, every five minutes until
-// $MINUTES. Prints JSON; exits with 1 if there is more of one of them at the end than at minute 20: until
-// then the graph, of 15 minutes, gets more points.
+// $MINUTES. Prints JSON; exits with 1 if there is more of one of them at the end than at the begin.
+//
+// The minutes begin after $WARM refreshes in quick succession: until then V8 compiles the functions that
+// a refresh calls, and machine code is part of its heap. `codeKiB` of a reading is its size.
 
 import { readFileSync } from 'node:fs'
 import puppeteer from 'puppeteer-core'
 
-const { URL: url, CHROMIUM, MINUTES, PAGE } = process.env
+const { URL: url, CHROMIUM, MINUTES, PAGE, WARM } = process.env
+/** Refreshes are so many times as frequent before the page is warm. */
+const speed = 20
 const browser = await puppeteer.launch({
   executablePath: CHROMIUM,
   networkEnabled: false, // else the browser keeps the answers in the memory of the tab
@@ -16,14 +20,20 @@ const browser = await puppeteer.launch({
 const page = await browser.newPage()
 page.setDefaultTimeout(0)
 await page.setViewport({ width: 1400, height: 900 })
-await page.evaluateOnNewDocument(() => {
+await page.evaluateOnNewDocument(speed => {
+  const realInterval = setInterval
+  window.isWarm = false
+  window.setInterval = (run, ms) => {
+    let ticks = 0
+    return realInterval(() => (ticks++ % (window.isWarm ? speed : 1) === 0 ? run() : undefined), ms / speed)
+  }
   const real = fetch
   window.asked = 0
   window.fetch = (resource, init) => {
     window.asked += String(resource instanceof Request ? resource.url : resource).includes('query_range') ? 1 : 0
     return real(resource, init)
   }
-})
+}, speed)
 await page.goto(url + PAGE, { waitUntil: 'load' })
 await page.waitForSelector('.chart canvas')
 const needsRefresh = !PAGE.includes('refresh=')
@@ -33,6 +43,23 @@ const session = await page.createCDPSession()
 const system = await browser.target().createCDPSession()
 await session.send('Performance.enable')
 
+/** Adds up the nodes of a snapshot of the heap that V8 made of functions: bytecode, machine code, feedback. */
+async function codeSize() {
+  const pieces = []
+  const keep = event => pieces.push(event.chunk)
+  session.on('HeapProfiler.addHeapSnapshotChunk', keep)
+  await session.send('HeapProfiler.takeHeapSnapshot')
+  session.off('HeapProfiler.addHeapSnapshotChunk', keep)
+  const { nodes, snapshot } = JSON.parse(pieces.join(''))
+  const { node_fields: fields, node_types: types } = snapshot.meta
+  const code = types[fields.indexOf('type')].indexOf('code')
+  let size = 0
+  for (let at = 0; at < nodes.length; at += fields.length) {
+    if (nodes[at + fields.indexOf('type')] === code) size += nodes[at + fields.indexOf('self_size')]
+  }
+  return Math.round(size / 1024)
+}
+
 async function reading() {
   await session.send('HeapProfiler.collectGarbage')
   const { metrics } = await session.send('Performance.getMetrics')
@@ -41,20 +68,29 @@ async function reading() {
   const pss = processInfo
     .filter(p => p.type === 'renderer')
     .map(p => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${p.id}/smaps_rollup`, 'utf8'))?.[1] ?? 0))
-  return { heapKiB: Math.round(of('JSHeapUsedSize') / 1024), nodes: of('Nodes'), listeners: of('JSEventListeners'), tabMiB: Math.round(Math.max(...pss) / 1024), asked: await page.evaluate(() => window.asked) }
+  return {
+    heapKiB: Math.round(of('JSHeapUsedSize') / 1024),
+    codeKiB: await codeSize(),
+    nodes: of('Nodes'),
+    listeners: of('JSEventListeners'),
+    tabMiB: Math.round(Math.max(...pss) / 1024),
+    asked: await page.evaluate(() => window.asked),
+  }
 }
 
+await page.waitForFunction(n => window.asked >= n && (window.isWarm = true), {}, Number(WARM))
 const began = performance.now()
 const readings = {}
-for (let minute = 5; minute <= Number(MINUTES); minute += 5) {
+for (let minute = 0; minute <= Number(MINUTES); minute += 5) {
   await new Promise(resolve => setTimeout(resolve, began + minute * 60_000 - performance.now()))
   readings[minute] = await reading()
   console.error(`minute ${minute}: ${JSON.stringify(readings[minute])}`)
 }
 await browser.close()
 const list = Object.values(readings)
-const [first, last] = [readings[20] ?? list[0], list.at(-1)]
+const [first, last] = [list[0], list.at(-1)]
 /** What the collector leaves varies by some per cent. */
-const grown = Object.entries({ heapKiB: 1.1, nodes: 1.05, listeners: 1.05 }).filter(([name, most]) => last[name] > first[name] * most).map(([name]) => name)
+const most = 1.05
+const grown = ['heapKiB', 'nodes', 'listeners'].filter(name => last[name] > first[name] * most)
 console.log(JSON.stringify({ page: PAGE, minutes: Number(MINUTES), readings, grown }, null, 1))
 process.exit(grown.length > 0 || last.asked <= first.asked ? 1 : 0)
