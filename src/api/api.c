@@ -101,6 +101,7 @@ static const struct route {
     {"/api/v1/notifications/live", HTTP_GET, ACCESS_READ, QUEUE_NONE, notifications_live_run,
      FENCED},
     {"/api/v1/metadata", HTTP_GET, ACCESS_READ, QUEUE_READS, page_run, FENCED},
+    {"/api/v1/sources", HTTP_GET, ACCESS_READ, QUEUE_PAGES, page_run, FENCED},
     {"/api/v1/session", HTTP_GET | HTTP_POST | HTTP_DELETE, ACCESS_KNOWN, QUEUE_NONE, session_run},
     {"/api/v1/features", HTTP_GET, ACCESS_KNOWN, QUEUE_PAGES, page_run},
     {"/api/v1/status/buildinfo", HTTP_GET, ACCESS_KNOWN, QUEUE_PAGES, page_run},

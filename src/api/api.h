@@ -160,6 +160,9 @@ struct api_options {
     /* Write an array of all destinations, or of all sources. */
     void (*destinations)(void *context, struct json *to);
     void (*sources)(void *context, struct json *to);
+    /* Writes an array of the names of the store and of the sources for one of the tenants, `a|b`.
+     */
+    void (*source_names)(void *context, struct bytes tenants, struct json *to);
     /* Write Prometheus' members about rules and Alertmanagers into the open object, and alerts into
      * the open array. All NULL: there are no rules. ERR_MISSING: no group has the token of the
      * requested page. */

@@ -543,6 +543,46 @@ readers_print(struct readers *all, struct json *j)
     generation_drop(g);
 }
 
+/* Says whether a source has series of one of the tenants, `a|b`. */
+static bool
+serves(const struct source_limits *x, struct bytes tenants)
+{
+    for (const uint8_t *at = tenants.at, *end = at + tenants.size;;) {
+        const uint8_t *bar = at == end ? NULL : memchr(at, '|', (size_t)(end - at));
+        struct bytes tenant = bytes_of(at, (size_t)((bar == NULL ? end : bar) - at));
+        bool is_listed = x->tenant_count == 0;
+        for (uint32_t i = 0; i < x->tenant_count && !is_listed; i++) {
+            is_listed = bytes_equal(x->tenants[i], tenant);
+        }
+        if (is_listed || bar == NULL) return is_listed;
+        at = bar + 1;
+    }
+}
+
+static void
+print_name(struct json *j, const char *name, const char *type)
+{
+    json_object_open(j);
+    json_member_text(j, "name", name);
+    json_member_text(j, "type", type);
+    json_object_close(j);
+}
+
+void
+readers_print_names(struct readers *all, struct bytes tenants, struct json *j)
+{
+    struct generation *g = generation_now(all);
+    json_array_open(j);
+    if (all->options.local != NULL) print_name(j, "", "store");
+    for (uint32_t i = 0; g != NULL && i < g->count; i++) {
+        const struct source_settings *x = g->readers[i]->settings;
+        if (!serves(&g->readers[i]->source.options.limits, tenants)) continue;
+        print_name(j, x->name, source_type_word(x->type));
+    }
+    json_array_close(j);
+    generation_drop(g);
+}
+
 void
 readers_print_yaml(struct readers *all, struct buf *to)
 {

@@ -47,6 +47,9 @@ struct answerer *readers_answerer(struct readers *readers);
 uint32_t readers_count(struct readers *readers);
 /* Prints all sources as an array, for the API. */
 void readers_print(struct readers *readers, struct json *to);
+/* Prints an array of names and types: the store, without a name, and the sources for one of the
+ * tenants, `a|b`. */
+void readers_print_names(struct readers *readers, struct bytes tenants, struct json *to);
 /* Prints the list in the format of the configuration file. */
 void readers_print_yaml(struct readers *readers, struct buf *to);
 

@@ -133,6 +133,13 @@ show_sources(void *context, struct json *to)
     readers_print(s->readers, to);
 }
 
+static void
+show_source_names(void *context, struct bytes tenants, struct json *to)
+{
+    struct server *s = context;
+    readers_print_names(s->readers, tenants, to);
+}
+
 static enum err
 show_rules(void *context, const struct rules_question *question, struct json *to)
 {
@@ -383,6 +390,7 @@ server_start_api(struct server *s, struct why *why)
         .check_config = check_config,
         .destinations = show_destinations,
         .sources = show_sources,
+        .source_names = show_source_names,
         .rules = show_rules,
         .alerts = show_alerts,
         .alertmanagers = show_alertmanagers,

@@ -263,6 +263,9 @@ round_gone() {
     claim "gone: and one of this source alone" has between '"error":"source far: ' labels -d source=far
     claim "gone: the store alone answers" has between '"status":"success","data":\[' labels -d source=
     claim "gone: no other source is there" has between '"errorType":"bad_data","error":"there is no source \\"near\\""' labels -d source=near
+    claim "gone: store and sources are listed" has between '"data":\[{"name":"","type":"store"},{"name":"far","type":"remote_read"}\]' sources
+    claim "gone: a search of this source alone fails" has between '"error":"source far: ' search/metric_names -d source=far
+    claim "gone: a search of the store alone does not" has between '"has_more":false' search/metric_names -d source=
     claim "gone: metrics count it" within 5 eval 'curl -s --noproxy "*" "${at[between]}/metrics" | grep -q "firekeep_source_errors_total{source=\"far\",kind=\"connect\"} [1-9]"'
     claim "gone: with on_error: warn it is reloaded" reload between local \
         "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 3s, on_error: warn}"

@@ -249,6 +249,7 @@ read_common(struct name_search *s, const char *what)
     s->batch_size = LIMIT;
     s->query.partial = true;
     s->key = "name";
+    s->control.source = form_nth(&s->form, "source", 0);
     enum err e = read_times(s);
     if (e == OK) e = match_read(&s->match, &s->form, &s->budget, &s->control, &s->error, &s->why);
     if (e == OK) e = count_terms(s);

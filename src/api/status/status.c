@@ -407,6 +407,13 @@ sources_page(struct status_page *p)
 }
 
 static enum err
+source_names_page(struct status_page *p)
+{
+    p->api->options.source_names(p->api->options.context, p->tenant, p->j);
+    return OK;
+}
+
+static enum err
 closed_destinations_page(struct status_page *p)
 {
     struct api *api = p->api;
@@ -556,6 +563,7 @@ static const struct {
                         struct bytes *ret_tenant);
 } pages[] = {
     {"/api/v1/metadata", metadata_page, tenant_of},
+    {"/api/v1/sources", source_names_page, tenant_of},
     {"/api/v1/features", features_page},
     {"/api/v1/status/buildinfo", build_info},
     {"/api/v1/status/runtimeinfo", runtime_info},

@@ -343,6 +343,15 @@ owner_shows_sources(void *context, struct json *to)
 }
 
 static void
+owner_names_sources(void *context, struct bytes tenants, struct json *to)
+{
+    (void)context;
+    (void)tenants;
+    json_array_open(to);
+    json_array_close(to);
+}
+
+static void
 owner_wants_flush(void *context)
 {
     ((struct api_rig *)context)->flushes_wanted++;
@@ -456,6 +465,7 @@ api_rig_new(void)
         .takes_writes = owner_takes,
         .can_read = owner_reads,
         .sources = owner_shows_sources,
+        .source_names = owner_names_sources,
         .control_destination = owner_control,
         .sessions = {(struct gate *)rig, gate_begins, gate_ends, gate_grants},
         .ask_destination = owner_answers,
