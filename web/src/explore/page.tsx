@@ -1,7 +1,7 @@
 // page.tsx - the metrics of the store: names and descriptions, series and bytes; one of them in detail.
 
 import { useEffect, useState } from 'preact/hooks'
-import { get, lines } from '../lib/api'
+import { get } from '../lib/api'
 import { bytes, count } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Search, Title } from '../ui/page'
@@ -9,6 +9,8 @@ import { Check, Failure, Notice, Pick } from '../ui/parts'
 import { Link, usePlace } from '../ui/router'
 import { useMay } from '../ui/session'
 import { MetricDetail } from './detail'
+import { useMetrics } from './metrics'
+import { Origins } from './origins'
 
 const spans = [
   { id: '3600', label: 'last hour' },
@@ -17,13 +19,6 @@ const spans = [
   { id: '2592000', label: 'last 30 days' },
 ]
 const namesShown = 200
-
-interface Found {
-  name: string
-  type?: string
-  unit?: string
-  help?: string
-}
 
 interface Sizes {
   exact: boolean
@@ -57,27 +52,17 @@ export function ExplorePage() {
   const metric = place.values.get('metric')
   const [text, setText] = useState('')
   const [span, setSpan] = useState('3600')
-  const [load, send] = useLoad<Found[]>()
   const maySeeSizes = useMay('admin', 'metrics')
   const { isWanted, setWanted, sizes, of, seriesOf, error } = useSizes()
-  useEffect(() => {
-    const end = Date.now() / 1000
-    send(async signal => {
-      const found = await lines<{ results?: Found[] }>(
-        'api/v1/search/metric_names',
-        {
-          'search[]': text === '' ? undefined : text,
-          case_sensitive: 'false',
-          include_metadata: 'true',
-          start: String(end - Number(span)),
-          end: String(end),
-          limit: String(namesShown),
-        },
-        signal,
-      )
-      return found.flatMap(l => l.results ?? [])
-    })
-  }, [text, span])
+  // Seconds of one minute make the same question, so that it is not asked again.
+  const end = Math.ceil(Date.now() / 60_000) * 60
+  const { metrics, error: failure } = useMetrics({
+    'search[]': text === '' ? undefined : text,
+    case_sensitive: 'false',
+    start: String(end - Number(span)),
+    end: String(end),
+    limit: String(namesShown),
+  })
   return (
     <>
       <Title text="Explore">
@@ -88,11 +73,12 @@ export function ExplorePage() {
       {error !== null && <Failure error={error} />}
       {sizes?.exact === false && <Notice kind="info">Bytes are estimated from {(sizes.shareRead * 100).toPrecision(3)} % of the series in parts.</Notice>}
       {metric !== null && <MetricDetail key={metric} metric={metric} span={Number(span)} />}
-      {load.error !== null && <Failure error={load.error} />}
-      {load.value?.length === 0 && <p class="empty">No metric matches.</p>}
-      {load.value !== null && load.value.length > 0 && (
+      {failure !== null && <Failure error={failure} />}
+      {metrics !== null && <Origins of={metrics} />}
+      {metrics?.metrics.length === 0 && metrics.waiting.length === 0 && <p class="empty">No metric matches.</p>}
+      {metrics !== null && metrics.metrics.length > 0 && (
         <div class="scroll">
-          <table aria-busy={load.isLoading}>
+          <table aria-busy={metrics.isLoading}>
             <thead>
               <tr>
                 <th scope="col">Metric</th>
@@ -110,11 +96,12 @@ export function ExplorePage() {
                   </>
                 )}
                 <th scope="col">Type</th>
+                {metrics.isMany && <th scope="col">Sources</th>}
                 <th scope="col">Description</th>
               </tr>
             </thead>
             <tbody>
-              {load.value.map(f => (
+              {metrics.metrics.map(f => (
                 <tr>
                   <td>
                     <Link to="explore" values={new URLSearchParams({ metric: f.name })}>
@@ -129,6 +116,7 @@ export function ExplorePage() {
                     </>
                   )}
                   <td>{[f.type, f.unit].filter(t => t !== undefined && t !== '').join(', ')}</td>
+                  {metrics.isMany && <td>{f.origins.join(', ')}</td>}
                   <td>{f.help}</td>
                 </tr>
               ))}
@@ -136,7 +124,7 @@ export function ExplorePage() {
           </table>
         </div>
       )}
-      {(load.value?.length ?? 0) >= namesShown && <p class="empty">The first {namesShown} metrics are shown; narrow the list with the filter.</p>}
+      {(metrics?.metrics.length ?? 0) >= namesShown && <p class="empty">The first {namesShown} metrics are shown; narrow the list with the filter.</p>}
     </>
   )
 }

@@ -6,10 +6,10 @@ import { get } from '../lib/api'
 import { seriesText } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Failure } from '../ui/parts'
-import { useMay } from '../ui/session'
 
+/** Returns the names of the sources, and '' for the store. */
 async function namesOf(signal: AbortSignal): Promise<string[]> {
-  const { data } = await get<{ name: string }[]>('api/v1/status/sources', {}, signal)
+  const { data } = await get<{ name: string }[]>('api/v1/sources', {}, signal)
   return data.map(s => s.name)
 }
 
@@ -39,18 +39,15 @@ function Place(props: { name: string; metric: string; span: number }) {
 }
 
 export function Places(props: { metric: string; span: number }) {
-  const mayAsk = useMay('admin', 'metrics')
   const [load, send] = useLoad<string[]>()
-  useEffect(() => {
-    if (mayAsk) send(namesOf)
-  }, [mayAsk])
-  if (load.value === null || load.value.length === 0) return null
+  useEffect(() => send(namesOf), [])
+  if (load.value === null || load.value.length < 2) return null
   return (
     <section aria-label="Sources">
       <h3>Sources</h3>
       <table>
         <tbody>
-          {['', ...load.value].map(name => (
+          {load.value.map(name => (
             <Place key={name} name={name} metric={props.metric} span={props.span} />
           ))}
         </tbody>
