@@ -15,7 +15,8 @@ import { completionClient } from './client'
 export interface EditorOptions {
   value: string
   label: string
-  onChange: (text: string) => void
+  /** `isInWord`: the cursor is behind a letter or a digit, where more may follow. */
+  onChange: (text: string, isInWord: boolean) => void
   onRun: () => void
 }
 
@@ -54,6 +55,11 @@ const theme = EditorView.theme({
   '.cm-lintRange-error': { textDecoration: 'underline wavy var(--bad)', backgroundImage: 'none' },
 })
 
+function isInWord(state: EditorState): boolean {
+  const at = state.selection.main.head
+  return /[\w:.]/.test(state.sliceDoc(Math.max(0, at - 1), at))
+}
+
 export function createEditor(host: HTMLElement, options: EditorOptions): Editor {
   const shadow = host.shadowRoot ?? host.attachShadow({ mode: 'open' })
   const promql = new PromQLExtension().activateLinter(false).setComplete({ remote: completionClient() })
@@ -82,7 +88,7 @@ export function createEditor(host: HTMLElement, options: EditorOptions): Editor 
         Prec.high(keymap.of([{ key: 'Shift-Enter', run: insertNewlineAndIndent }])),
         keymap.of([...closeBracketsKeymap, ...completionKeymap, { key: 'Enter', run }, ...historyKeymap, ...defaultKeymap]),
         promql.asExtension(),
-        EditorView.updateListener.of(u => u.docChanged && options.onChange(u.state.doc.toString())),
+        EditorView.updateListener.of(u => u.docChanged && options.onChange(u.state.doc.toString(), isInWord(u.state))),
       ],
     }),
   })

@@ -2,6 +2,8 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Editor } from '../editor/editor'
+import { createChecker } from './check'
+import type { Checker } from './check'
 
 /** Finds the place that an error of the server names, `1:5: parse error: ...`, as an offset. */
 export function placeOfError(message: string, text: string): { from: number; to: number } | null {
@@ -11,8 +13,11 @@ export function placeOfError(message: string, text: string): { from: number; to:
   const row = Number(m[1]) - 1
   if (row >= rows.length) return null
   const from = rows.slice(0, row).reduce((sum, r) => sum + r.length + 1, 0) + Number(m[2]) - 1
+  // A bracket that is too much is before the place that the error names.
+  const bracket = /unexpected right \w+ '(.)'$/.exec(message)?.[1]
+  const isBefore = bracket !== undefined && text[from] !== bracket && text[from - 1] === bracket
   // At the end of the text its last character is marked.
-  const begin = Math.max(0, Math.min(from, text.length - 1))
+  const begin = Math.max(0, Math.min(isBefore ? from - 1 : from, text.length - 1))
   const word = /^[\w:.]+|^\S/.exec(text.slice(begin))
   return { from: begin, to: Math.min(begin + (word?.[0].length ?? 1), text.length) }
 }
@@ -31,11 +36,32 @@ export function ExpressionField(props: {
   const latest = useRef(props)
   latest.current = props
   const [isLoaded, setLoaded] = useState(false)
+  /** The server's error of what is being typed. */
+  const [found, setFound] = useState<string | null>(null)
+  const checker = useRef<Checker | null>(null)
 
-  const typed = (now: string) => {
+  const mark = (error: string | null) => {
+    const place = error === null ? null : placeOfError(error, text.current)
+    editor.current?.setError(place === null ? null : { ...place, message: error! })
+  }
+  const typed = (now: string, isInWord: boolean) => {
     text.current = now
     latest.current.onChange(now)
+    setFound(null)
+    checker.current?.later(now, isInWord)
   }
+  const run = () => {
+    checker.current?.stop()
+    setFound(null)
+    latest.current.onRun()
+  }
+  useEffect(() => {
+    checker.current = createChecker(error => {
+      setFound(error)
+      mark(error)
+    })
+    return () => checker.current?.stop()
+  }, [])
   useEffect(() => {
     let isGone = false
     import('../editor/editor').then(module => {
@@ -44,7 +70,7 @@ export function ExpressionField(props: {
         value: text.current,
         label: props.label,
         onChange: typed,
-        onRun: () => latest.current.onRun(),
+        onRun: run,
       })
       setLoaded(true)
     }, () => undefined) // The text area stays.
@@ -57,26 +83,28 @@ export function ExpressionField(props: {
   useEffect(() => {
     text.current = props.given.text
     editor.current?.setValue(text.current)
+    checker.current?.stop()
+    setFound(null)
   }, [props.given])
-  useEffect(() => {
-    const place = props.error === null ? null : placeOfError(props.error, text.current)
-    editor.current?.setError(place === null ? null : { ...place, message: props.error! })
-  }, [props.error, isLoaded])
+  useEffect(() => mark(props.error), [props.error, isLoaded])
 
   return (
     <div class="expression">
       <div ref={host} hidden={!isLoaded} />
+      <p class="found" role="status">
+        {found?.replace('invalid parameter "query": ', '')}
+      </p>
       {!isLoaded && (
         <textarea
           aria-label={props.label}
           rows={1}
           spellcheck={false}
           value={props.given.text}
-          onInput={e => typed(e.currentTarget.value)}
+          onInput={e => typed(e.currentTarget.value, true)}
           onKeyDown={e => {
             if (e.key !== 'Enter' || e.shiftKey) return
             e.preventDefault()
-            props.onRun()
+            run()
           }}
         />
       )}
