@@ -11,6 +11,7 @@ import { AlertsPage } from './rules/alerts'
 import { RulesPage } from './rules/rules'
 import { StatusPage } from './status/page'
 import { ToolsPage } from './tools/tools'
+import { keepFocus } from './ui/focus'
 import { Lazy } from './ui/lazy'
 import { Link, PlaceProvider, usePlace } from './ui/router'
 import { Pick } from './ui/parts'
@@ -100,6 +101,7 @@ function Frame() {
   )
 }
 
+keepFocus()
 render(
   <SettingsProvider>
     <PlaceProvider>

@@ -1,7 +1,7 @@
 // page.tsx - what all pages that show answers of the API have in common: loading, failure, refresh.
 
 import type { ComponentChildren } from 'preact'
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { get } from '../lib/api'
 import type { Answer } from '../lib/api'
 import { count } from '../lib/format'
@@ -68,18 +68,26 @@ export function Facts(props: { rows: [string, ComponentChildren][] }) {
   )
 }
 
-/** A button that asks once more before it acts. */
+/** A button that asks once more before it acts. The focus goes to the question, and back. */
 export function Confirm(props: { label: string; question: string; onConfirm: () => void }) {
   const [isOpen, setOpen] = useState(false)
+  const button = useRef<HTMLButtonElement>(null)
+  const cancel = useRef<HTMLButtonElement>(null)
+  const wasOpen = useRef(false)
+  useEffect(() => {
+    if (isOpen) cancel.current?.focus()
+    else if (wasOpen.current) button.current?.focus()
+    wasOpen.current = isOpen
+  }, [isOpen])
   if (!isOpen) {
     return (
-      <button type="button" onClick={() => setOpen(true)}>
+      <button type="button" ref={button} onClick={() => setOpen(true)}>
         {props.label}
       </button>
     )
   }
   return (
-    <span class="confirm" role="alertdialog" aria-label={props.question}>
+    <span class="confirm" role="alertdialog" aria-label={props.question} onKeyDown={e => e.key === 'Escape' && setOpen(false)}>
       {props.question}{' '}
       <button
         type="button"
@@ -91,7 +99,7 @@ export function Confirm(props: { label: string; question: string; onConfirm: () 
       >
         {props.label}
       </button>{' '}
-      <button type="button" onClick={() => setOpen(false)}>
+      <button type="button" ref={cancel} onClick={() => setOpen(false)}>
         Cancel
       </button>
     </span>

@@ -28,11 +28,12 @@ export interface Choice {
 export function Tabs(props: { label: string; choices: Choice[]; value: string; onChange: (id: string) => void }) {
   const list = useRef<HTMLDivElement>(null)
   const onKey = (event: KeyboardEvent) => {
-    const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0
-    if (step === 0) return
-    event.preventDefault()
+    const count = props.choices.length
     const at = props.choices.findIndex(c => c.id === props.value)
-    const next = (at + step + props.choices.length) % props.choices.length
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: count - 1 }[event.key]
+    if (to === undefined) return
+    event.preventDefault()
+    const next = (to + count) % count
     props.onChange(props.choices[next]!.id)
     ;(list.current?.children[next] as HTMLElement | undefined)?.focus()
   }
