@@ -115,6 +115,7 @@ tenancy: {enabled: true}
 users:
 - {name: ann, password: '$1', permissions: [read], tenants: [shop, lab]}
 - {name: bob, password: '$hidden', permissions: [read], tenants: [shop]}
+- {name: eve, password: '$hidden', permissions: [read], tenants: [shop], read_matchers: ['{team="open"}']}
 - {name: ops, password: '$hidden', permissions: [write, read, rules, admin, metrics],
    tokens: [ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad]}
 END
@@ -130,7 +131,8 @@ takes_samples_of_tenants() {
     start_firekeep users "$work/users" "$users_port" --config.file="$work/users.yml" --web.enable-admin-api \
         --web.enable-lifecycle || return 1
     for tenant in shop lab; do
-        echo "${tenant}_metric 1 $(now_ms)" | "$TOOLS/rwmake" >"$work/$tenant.rw" &&
+        printf '%s 1 %s\n' "${tenant}_metric" "$(now_ms)" 'open_total{team="open"}' "$(now_ms)" \
+            'hidden_total{team="hidden",place="secret"}' "$(now_ms)" | "$TOOLS/rwmake" >"$work/$tenant.rw" &&
             "$TOOLS/rwreplay" "$work/$tenant.rw" "$users_url/api/v1/write" --check --header "X-Scope-OrgID: $tenant" --header 'Authorization: Bearer abc' || return 1
     done
 }

@@ -33,7 +33,8 @@ async function open(path, size = { width: 1280, height: 900 }, base = url, conte
   page.on('request', r => {
     if (!r.url().startsWith(base) && !/^(data|blob):/.test(r.url())) trouble.push(`foreign request: ${r.url()}`)
   })
-  await page.goto(base + path, { waitUntil: until })
+  await page.goto(base + path, { waitUntil: 'load' })
+  if (until === 'idle') await page.waitForNetworkIdle({ idleTime: 100 })
   return page
 }
 
@@ -42,6 +43,7 @@ const wanted = new RegExp(process.env.CLAIMS ?? '')
 async function claim(name, test) {
   if (!wanted.test(name)) return
   trouble = []
+  const began = performance.now()
   let why
   try {
     await test()
@@ -55,6 +57,7 @@ async function claim(name, test) {
     failures++
     console.log(`not ok ${name} - ${why}`)
   }
+  if (process.env.TIMES === '1') console.log(`# ${((performance.now() - began) / 1000).toFixed(2)} s`)
   for (const page of (await browser.pages()).slice(1)) await page.close()
 }
 
@@ -108,10 +111,67 @@ async function looksRight(page) {
   })
 }
 
+/** Says what has the focus: its name; null: nothing. Remembers it, and says whether one sees that it has it. */
+function focused(page) {
+  return page.evaluate(() => {
+    const e = document.activeElement
+    if (e === null || e === document.body) return null
+    ;(window.reached ??= new Set()).add(e)
+    const frame = e.shadowRoot ? e.closest('.expression') : (e.closest('label.button') ?? e)
+    const { outlineStyle, outlineWidth, borderColor } = getComputedStyle(frame)
+    const accent = Object.assign(document.createElement('i'), { style: 'color: var(--accent)' })
+    document.body.append(accent)
+    accent.style.color = 'var(--accent)'
+    const isMarked = (outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1) || borderColor === getComputedStyle(accent).color
+    accent.remove()
+    const { x, y, width, height } = frame.getBoundingClientRect()
+    const isThere = x + width > 0 && y + height > 0 && x < innerWidth && y < innerHeight
+    const name = e.getAttribute('aria-label') ?? (e.matches('input, select, textarea') ? e.closest('label')?.querySelector('span')?.textContent : e.textContent) ?? ''
+    return { name: name.trim() || e.outerHTML.slice(0, 80), isSeen: isMarked && isThere }
+  })
+}
+
+/** Presses Tab until an element with this name has the focus. */
+async function reach(page, name) {
+  for (let i = 0; i < 400; i++) {
+    await page.keyboard.press('Tab')
+    const f = await focused(page)
+    if (f?.name === name) return
+  }
+  throw new Error(`Tab does not reach ${name}`)
+}
+
+async function hasFocus(page, name) {
+  const is = n => {
+    const e = document.activeElement
+    return (e.getAttribute('aria-label') ?? e.textContent).trim() === n
+  }
+  await page.waitForFunction(is, { timeout: 5000 }, name).catch(async () => {
+    throw new Error(`${JSON.stringify((await focused(page))?.name)} has the focus, not ${name}`)
+  })
+}
+
+/** Goes round the page by Tab: it reaches everything, and one sees where it is. */
+async function keysReachAll(page) {
+  for (let i = 0, isRound = false; i < 600 && !isRound; i++) {
+    await page.keyboard.press('Tab')
+    const f = await focused(page)
+    isRound = f === null
+    expect(f === null || f.isSeen, `the focus of ${f?.name} is not seen`)
+  }
+  const missing = await page.evaluate(() =>
+    [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
+      .filter(e => !e.matches(':disabled, [tabindex="-1"]') && e.checkVisibility() && !window.reached.has(e))
+      .map(e => e.outerHTML.slice(0, 100)),
+  )
+  expect(missing.length === 0, `Tab does not reach ${missing.slice(0, 3).join('; ')}`)
+}
+
 for (const [path, words] of Object.entries(pages)) {
-  await claim(`page ${path} shows its data, fits on a phone, and axe finds nothing in light and dark`, async () => {
-    const page = await open(`/${path}${path === 'query' ? '?g0.expr=requests_total&g0.tab=graph' : ''}`, undefined, undefined, undefined, 'networkidle0')
+  await claim(`page ${path} shows its data, to keys, phones and axe in both themes`, async () => {
+    const page = await open(`/${path}${path === 'query' ? '?g0.expr=requests_total&g0.tab=graph' : ''}`, undefined, undefined, undefined, 'idle')
     await shows(page, ...words)
+    await keysReachAll(page)
     await looksRight(page)
   })
 }
@@ -247,6 +307,47 @@ await claim('a metric has the sources that have it, and why one does not say', a
   await away.waitForFunction(() => /peer\s+does not have it\s+gone\s+source gone: /.test(document.querySelector('section[aria-label=Sources]')?.innerText))
   expect((await (await open('/explore?metric=temperature')).$('section[aria-label=Sources]')) === null, 'without sources there is a list')
   trouble = trouble.filter(t => !t.includes('503'))
+})
+
+await claim('metrics have their sources, and one that is away hides nothing', async () => {
+  const page = await openFull('/explore')
+  await page.type('input[type=search]', 'temperature')
+  await shows(page, 'temperature', 'Without the source gone: http')
+  const row = name =>
+    page.evaluate(n => {
+      const [head, ...rows] = document.querySelectorAll('.metrics tr')
+      const column = [...head.cells].findIndex(c => c.textContent === 'Sources')
+      return rows.find(r => r.cells[0].textContent === n).cells[column].textContent
+    }, name)
+  expect((await row('temperature')) === 'peer', await row('temperature'))
+  await page.click('input[type=search]', { count: 3 })
+  await page.keyboard.type('head_series')
+  await shows(page, 'firekeep_head_series')
+  expect((await row('firekeep_head_series')) === 'store', await row('firekeep_head_series'))
+  await looksRight(page)
+  trouble = trouble.filter(t => !t.includes('503'))
+})
+
+await claim('an error is marked while one types, and the server is asked in pauses', async () => {
+  const page = await open('/query')
+  const asked = []
+  page.on('request', r => r.url().endsWith('format_query') && asked.push(new URLSearchParams(r.postData()).get('query')))
+  await page.waitForFunction(() => document.querySelector('.expression > div')?.shadowRoot?.querySelector('.cm-content'))
+  await page.evaluate(() => document.querySelector('.expression > div').shadowRoot.querySelector('.cm-content').focus())
+  const isMarked = expected => page.waitForFunction(e => (document.querySelector('.expression > div').shadowRoot.querySelector('.cm-lintRange-error') !== null) === e, {}, expected)
+  await page.keyboard.type('sum(1, 2)')
+  await isMarked(true)
+  await shows(page, 'parse error')
+  await page.keyboard.press('Escape')
+  await axeFinds(page)
+  await page.keyboard.press('Home')
+  await page.keyboard.type('vector(1) + ')
+  await isMarked(true)
+  for (let i = 0; i < 'sum(1, 2)'.length; i++) await page.keyboard.press('Delete')
+  await page.keyboard.type('2 ')
+  await isMarked(false)
+  expect(asked.length <= 6, asked.join(' | '))
+  trouble = trouble.filter(t => !t.includes('400'))
 })
 
 await claim('an expression is typed, run, and in the address', async () => {
@@ -765,14 +866,111 @@ await claim('a series is followed through limits, rules and destinations', async
   trouble = trouble.filter(t => !t.includes('400'))
 })
 
+// --- keyboard only ----------------------------------------------------------------------------------
+
+await claim('a query is typed, run, drawn, zoomed and narrowed by keys', async () => {
+  const page = await open('/query', undefined, undefined, undefined, 'idle')
+  await page.waitForFunction(() => document.querySelector('.expression > div')?.shadowRoot?.querySelector('.cm-content'))
+  for (let at = null; at !== 'DIV'; at = await page.evaluate(() => document.activeElement.tagName)) await page.keyboard.press('Tab')
+  await page.keyboard.type('requests_total')
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('Enter')
+  await shows(page, '3 series')
+  await reach(page, 'Table')
+  await page.keyboard.press('ArrowRight')
+  await hasFocus(page, 'Graph')
+  await page.waitForSelector('.chart canvas')
+  for (let at = false; !at; at = await page.evaluate(() => document.activeElement.className === 'chart')) await page.keyboard.press('Tab')
+  for (const key of ['ArrowLeft', 'ArrowLeft']) await page.keyboard.press(key)
+  await page.keyboard.down('Shift')
+  for (let i = 0; i < 4; i++) await page.keyboard.press('PageUp')
+  await page.keyboard.up('Shift')
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(() => location.search.includes('g0.end_input'))
+  for (let at = false; !at; at = await page.evaluate(() => document.activeElement.className === 'swatch')) await page.keyboard.press('Tab')
+  await page.keyboard.press('Space')
+  await page.waitForFunction(() => document.querySelectorAll('.legend tr.hidden').length === 2)
+  await reach(page, 'path=/b')
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(() => new URLSearchParams(location.search).get('g0.expr').includes('path="/b"'))
+})
+
+await claim('menus open, close with Escape, and give the focus back', async () => {
+  const page = await open('/query?g0.expr=requests_total&g0.tab=graph', undefined, undefined, undefined, 'idle')
+  for (const name of ['History ▾', 'Favourites ▾', 'Time range: Last 1h']) {
+    await reach(page, name)
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('.sheet')
+    await page.keyboard.press('Tab')
+    expect(await page.evaluate(() => document.activeElement.closest('.sheet') !== null), `Tab leaves ${name}`)
+    await page.keyboard.press('Escape')
+    await page.waitForFunction(() => document.querySelector('.sheet') === null)
+    await hasFocus(page, name)
+  }
+  await reach(page, 'Favourites ▾')
+  await page.keyboard.press('Space')
+  await reach(page, 'Save this expression')
+  await page.keyboard.press('Enter')
+  await reach(page, 'Remove requests_total')
+  await page.keyboard.press('Enter')
+  await shows(page, 'No expression has been saved')
+  await page.waitForFunction(() => document.activeElement.closest('.menu') !== null)
+  await page.keyboard.press('Escape')
+  await page.waitForFunction(() => document.querySelector('.sheet') === null)
+})
+
+await claim('questions take the focus, and give it back', async () => {
+  const page = await open('/destinations', undefined, full, undefined, 'load')
+  await shows(page, 'files')
+  await reach(page, 'Pause')
+  await page.keyboard.press('Enter')
+  await hasFocus(page, 'Cancel')
+  await page.keyboard.press('Escape')
+  await hasFocus(page, 'Pause')
+  await page.keyboard.press('Enter')
+  await hasFocus(page, 'Cancel')
+  await page.keyboard.down('Shift')
+  await page.keyboard.press('Tab')
+  await page.keyboard.up('Shift')
+  await page.keyboard.press('Enter')
+  await hasFocus(page, 'Resume')
+  await page.keyboard.press('Enter')
+  await hasFocus(page, 'Pause')
+})
+
+await claim('a snapshot is made and deleted by keys, and the focus stays near', async () => {
+  const page = await open('/keep', undefined, undefined, undefined, 'idle')
+  await reach(page, 'Make a snapshot')
+  await page.keyboard.press('Enter')
+  await shows(page, 'Only in snapshots')
+  await reach(page, 'Delete')
+  await page.keyboard.press('Enter')
+  await hasFocus(page, 'Cancel')
+  await page.keyboard.down('Shift')
+  await page.keyboard.press('Tab')
+  await page.keyboard.up('Shift')
+  await page.keyboard.press('Space')
+  await shows(page, 'There are no snapshots.')
+  await hasFocus(page, 'Make a snapshot')
+})
+
 await claim('200 refreshes leave no errors', async () => {
   const page = await open('/query?g0.expr=requests_total&g0.tab=graph')
   await page.waitForSelector('.chart canvas')
-  for (let i = 0; i < 200; i++) {
-    const answered = page.waitForResponse(r => r.url().includes('query_range'))
-    await page.click('.ask .primary')
-    await answered
-  }
+  await page.evaluate(async () => {
+    const panel = document.querySelector('.panel')
+    const isBusy = () => panel.getAttribute('aria-busy') === 'true'
+    const until = (isDone, act) =>
+      new Promise(done => {
+        const observer = new MutationObserver(() => isDone() && done(observer.disconnect()))
+        observer.observe(panel, { attributeFilter: ['aria-busy'] })
+        act()
+      })
+    for (let i = 0; i < 200; i++) {
+      let was = false
+      await until(() => ((was ||= isBusy()), was && !isBusy()), () => document.querySelector('.ask .primary').click())
+    }
+  })
   await page.waitForSelector('.chart canvas')
 })
 
@@ -794,7 +992,7 @@ await claim('series are deleted after a preview', async () => {
 
 /** Some errors in the browser are part of a claim. */
 const forgive = words => (trouble = trouble.filter(t => !t.includes(words)))
-const openWhole = (path, size, base, context) => open(path, size, base, context, 'networkidle0')
+const openWhole = (path, size, base, context) => open(path, size, base, context, 'idle')
 await sessionClaims({ browser, claim, open: openWhole, shows, expect, axeFinds, forgive })
 
 await browser.close()

@@ -1,5 +1,6 @@
 // session.mjs - signing in and out, and tenants, with the server at $USERS_URL, which has users: ann
-// reads the tenants shop and lab, bob the tenant shop, ops may do everything. Their passwords are
+// reads the tenants shop and lab, bob the tenant shop, eve only its series {team="open"}, ops may do
+// everything. Their passwords are
 // "hidden". $USERS_FILE is its configuration; in $OTHER_FILE ann has the password "changed". $USERS_PID
 // is its process, which the last claim replaces.
 
@@ -127,6 +128,35 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     forgive('401')
   })
 
+  await claim('a user of some series sees and is offered nothing of the others', async () => {
+    const page = await visit('/query?g0.expr=%7B__name__%3D~%22.%2B%22%7D&g0.tab=table')
+    const told = []
+    page.on('response', async r => {
+      const text = r.url().includes('/api/') ? await r.text().catch(() => '') : ''
+      if (/secret|shop_metric/.test(text)) told.push(`${r.url()}: ${text.slice(0, 200)}`)
+      if (r.status() >= 400 && r.status() !== 401) told.push(`${r.status()} ${r.url()}`)
+    })
+    await signIn(page, 'eve', 'hidden')
+    await shows(page, 'eve', 'sees some series only', 'open_total', '1 series')
+    for (const tab of ['Graph', 'Raw', 'Parts', 'Why', 'Table']) {
+      await click(page, '[role=tab]', tab)
+      await page.waitForNetworkIdle({ idleTime: 100 })
+    }
+    const offered = await page.$$eval('nav a', all => all.map(a => a.textContent))
+    expect(offered.join(' ') === 'Query Dashboards Explore Alerts Rules Status', offered.join(' '))
+    for (const name of offered) {
+      await click(page, 'nav a', name)
+      await page.waitForNetworkIdle({ idleTime: 100 })
+    }
+    for (const path of ['explore?metric=open_total', 'explore?metric=hidden_total', 'targets', 'queries', 'tsdb-status', 'config', 'keep']) {
+      await page.goto(`${url}/${path}`, { waitUntil: 'load' })
+      await page.waitForNetworkIdle({ idleTime: 100 })
+      expect(!/place|shop_metric/.test(await page.evaluate(() => document.body.innerText)), `${path} shows hidden series`)
+    }
+    expect(told.length === 0, told.join('; '))
+    forgive('401')
+  })
+
   await claim('when a session ends, the form comes, and the page goes on where it was', async () => {
     const page = await visit('/query')
     await signIn(page, 'ann', 'hidden')
@@ -182,7 +212,7 @@ export async function sessionClaims({ browser, claim, open, shows, expect, axeFi
     await shows(bob, 'bob', 'shop_metric')
     await click(ann, '.who button', 'Sign out')
     await shows(ann, 'Sign in to Firekeep')
-    await bob.reload({ waitUntil: 'networkidle0' })
+    await bob.reload({ waitUntil: 'load' })
     await shows(bob, 'bob', 'shop_metric')
     forgive('401')
   })
