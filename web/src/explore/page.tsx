@@ -63,6 +63,8 @@ export function ExplorePage() {
     end: String(end),
     limit: String(namesShown),
   })
+  const isTyped = metrics?.metrics.some(m => m.type !== undefined || m.unit !== undefined)
+  const isDescribed = metrics?.metrics.some(m => m.help !== undefined)
   return (
     <>
       <Title text="Explore">
@@ -78,7 +80,7 @@ export function ExplorePage() {
       {metrics?.metrics.length === 0 && metrics.waiting.length === 0 && <p class="empty">No metric matches.</p>}
       {metrics !== null && metrics.metrics.length > 0 && (
         <div class="scroll">
-          <table aria-busy={metrics.isLoading}>
+          <table class="metrics" aria-busy={metrics.isLoading}>
             <thead>
               <tr>
                 <th scope="col">Metric</th>
@@ -95,9 +97,9 @@ export function ExplorePage() {
                     </th>
                   </>
                 )}
-                <th scope="col">Type</th>
+                {isTyped && <th scope="col">Type</th>}
                 {metrics.isMany && <th scope="col">Sources</th>}
-                <th scope="col">Description</th>
+                {isDescribed && <th scope="col">Description</th>}
               </tr>
             </thead>
             <tbody>
@@ -115,9 +117,9 @@ export function ExplorePage() {
                       <td class="number">{of.has(f.name) && (of.get(f.name)!.bytes / of.get(f.name)!.samples).toFixed(2)}</td>
                     </>
                   )}
-                  <td>{[f.type, f.unit].filter(t => t !== undefined && t !== '').join(', ')}</td>
+                  {isTyped && <td>{[f.type, f.unit].filter(t => t !== undefined && t !== '').join(', ')}</td>}
                   {metrics.isMany && <td>{f.origins.join(', ')}</td>}
-                  <td>{f.help}</td>
+                  {isDescribed && <td>{f.help}</td>}
                 </tr>
               ))}
             </tbody>
