@@ -2,7 +2,7 @@
 // user, which stays in the browser.
 
 import type { ComponentChildren } from 'preact'
-import { useMemo, useState } from 'preact/hooks'
+import { useMemo, useRef, useState } from 'preact/hooks'
 import keeper from '../../../docs/firekeep.dashboard.json'
 import node from '../../../docs/node_exporter.dashboard.json'
 import { parseDuration } from '../lib/time'
@@ -60,7 +60,10 @@ function DashboardView(props: { id: string; dashboard: Dashboard; missing: strin
     [dashboard, JSON.stringify(wanted), range.seconds, range.end],
   )
   // The same values are the same object, so that panels are asked again only when they change.
-  const text = load.value === null ? null : JSON.stringify(load.value.chosen)
+  // While the variables cannot be read, the values of before are in force.
+  const before = useRef<string | null>(null)
+  if (load.value !== null) before.current = JSON.stringify(load.value.chosen)
+  const text = before.current
   const chosen = useMemo(() => (text === null ? null : (JSON.parse(text) as Chosen)), [text])
   const isMissing = chosen !== null && dashboard.variables.length > 0 && chosen[dashboard.variables[0]!.name]!.length === 0
   return (
@@ -84,15 +87,16 @@ function DashboardView(props: { id: string; dashboard: Dashboard; missing: strin
       {load.error !== null && <Failure error={load.error} />}
       {dashboard.unknown.length > 0 && <Notice kind="info">Not shown: {dashboard.unknown.join(', ')}</Notice>}
       {isMissing && props.missing !== '' && <Notice kind="info">{props.missing}</Notice>}
-      {dashboard.rows.map((row, i) => (
-        <RowView
-          key={`${props.id} ${i}`}
-          row={row}
-          chosen={chosen}
-          range={range}
-          onZoom={(start, end) => props.onChange(v => writeRange(v, { ...range, seconds: Math.max(1, Math.round(end - start)), end }))}
-        />
-      ))}
+      {(chosen !== null || load.error === null) &&
+        dashboard.rows.map((row, i) => (
+          <RowView
+            key={`${props.id} ${i}`}
+            row={row}
+            chosen={chosen}
+            range={range}
+            onZoom={(start, end) => props.onChange(v => writeRange(v, { ...range, seconds: Math.max(1, Math.round(end - start)), end }))}
+          />
+        ))}
     </>
   )
 }
