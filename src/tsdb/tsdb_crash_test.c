@@ -45,7 +45,7 @@ static bool
 crash_at_call(enum crash crash, enum fault_kind kind, uint64_t nth)
 {
     struct machine m;
-    machine_init(&m, nth * 2 + crash);
+    machine_init(&m, crash == CRASH_KILL ? 1 : nth * 2); /* chance is in a power loss only */
     model_init(&model, &m);
     if (crash == CRASH_KILL) {
         /* The directory exists: its parent, whose sync failed, does not change again. */

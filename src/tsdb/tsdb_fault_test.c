@@ -22,7 +22,7 @@ static bool
 run_with_fault(struct fault fault)
 {
     struct machine m;
-    machine_init(&m, fault.nth);
+    machine_init(&m, 1);
     model_init(&model, &m);
     fault_env_arm(m.fe, fault);
     scenario_run(&model);

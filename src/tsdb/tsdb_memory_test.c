@@ -13,7 +13,7 @@ static bool
 run_without_memory(uint64_t nth, bool forever)
 {
     struct machine m;
-    machine_init(&m, nth);
+    machine_init(&m, 1);
     model_init(&model, &m);
     memory_arm(&m, nth, forever);
     scenario_run(&model);

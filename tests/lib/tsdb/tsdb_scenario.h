@@ -31,7 +31,11 @@ void scenario_delete(struct model *x);
 /* Opens the store and runs all steps until it cannot be opened again. */
 void scenario_run(struct model *x);
 
-/* Recovers the store without the fault, writes on, and compares it with the model. */
+/*
+ * Recovers the store without the fault, writes on, and compares it with the model. After the restart
+ * only files, model and clocks decide what happens: a state that was examined before in the program,
+ * as after most faults, is not examined again. All machines of a program have the same options here.
+ */
 void scenario_end(struct model *x);
 
 #endif
