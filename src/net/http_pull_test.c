@@ -341,6 +341,27 @@ UNIT_TEST(test_without_memory_for_a_piece_the_body_is_lost)
     free(text);
 }
 
+/* Returns the lowest number that the next file gets. */
+static int
+next_descriptor(void)
+{
+    int fd = dup(STDERR_FILENO);
+    assert_true(fd >= 0);
+    close(fd);
+    return fd;
+}
+
+UNIT_TEST(test_a_freed_puller_leaves_no_descriptor_open)
+{
+    struct http_puller *puller = puller_new(); /* what libraries open once is open now */
+    http_puller_free(puller);
+    int before = next_descriptor();
+    puller = puller_new();
+    assert_true(next_descriptor() != before);
+    http_puller_free(puller);
+    assert_int_equal(next_descriptor(), before);
+}
+
 int
 main(void)
 {
@@ -356,6 +377,7 @@ main(void)
         cmocka_unit_test(test_a_pull_may_end_while_it_is_given_up),
         cmocka_unit_test(test_who_waits_is_asked_whether_to_go_on),
         cmocka_unit_test(test_without_memory_for_a_piece_the_body_is_lost),
+        cmocka_unit_test(test_a_freed_puller_leaves_no_descriptor_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
