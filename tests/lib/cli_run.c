@@ -63,11 +63,11 @@ read_printed(int from, char *text, size_t size)
     close(from);
 }
 
-int
-cli_run_child(const struct command *const *commands, const char *const *words)
+static int
+run_child(const struct command *const *commands, const char *const *words, int out_fd, int err_fd)
 {
     char *argv[RUN_WORDS_MAX + 2] = {strdup("firekeep")}, *owned[RUN_WORDS_MAX + 2];
-    int argc = 1, status, out_fd = cli_memory_file(), err_fd = cli_memory_file();
+    int argc = 1, status;
     for (; *words != NULL; words++) {
         assert_in_range(argc, 1, RUN_WORDS_MAX);
         argv[argc++] = strdup(*words);
@@ -92,4 +92,17 @@ cli_run_child(const struct command *const *commands, const char *const *words)
         free(owned[i]);
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int
+cli_run_child(const struct command *const *commands, const char *const *words)
+{
+    return run_child(commands, words, cli_memory_file(), cli_memory_file());
+}
+
+int
+cli_run_joined(const struct command *const *commands, const char *const *words)
+{
+    int out_fd = cli_memory_file();
+    return run_child(commands, words, out_fd, dup(out_fd));
 }

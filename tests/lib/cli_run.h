@@ -28,4 +28,7 @@ int cli_run_into(int out_fd, const struct command *const *commands, const char *
 /* Does the same in a process of its own, for commands that hold a lock until their process ends. */
 int cli_run_child(const struct command *const *commands, const char *const *words);
 
+/* The same, with stdout and stderr in one file, as after 2>&1: cli_out is what both printed. */
+int cli_run_joined(const struct command *const *commands, const char *const *words);
+
 #endif
