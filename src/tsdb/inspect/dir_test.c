@@ -216,6 +216,14 @@ UNIT_TEST(test_unnamed_entries_are_listed)
     assert_int_equal(d.remarks.count, 2);
     assert_int_equal(d.remarks.damage_count, 1);
     assert_string_equal(d.remarks.items[1].text, "damage");
+    for (unsigned i = 2; i < INSPECT_REMARKS_MAX + 3; i++) {
+        must(inspect_dir_remark(&d, false, "a note"));
+    }
+    must(inspect_dir_remark(&d, true, "damage")); /* once more: counted, kept and left out once */
+    must(inspect_dir_remark(&d, true, "other damage"));
+    assert_int_equal(d.remarks.count, INSPECT_REMARKS_MAX);
+    assert_int_equal(d.remarks.left_out, 4);
+    assert_int_equal(d.remarks.damage_count, 2);
     inspect_dir_fini(&d);
     machine_fini(&m);
 }
