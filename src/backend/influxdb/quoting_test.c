@@ -241,6 +241,19 @@ UNIT_TEST(test_text_that_the_destination_does_not_write_decodes_to_itself)
     }
 }
 
+/* Without memory to encode a name again nobody knows whether it was coded here. */
+UNIT_TEST(test_a_name_is_not_decoded_without_memory)
+{
+    struct bytes text = bytes_of_text("~%two%0Alines");
+    struct budget budget;
+    struct buf back;
+    budget_init(&budget, "test", 1 << 10, NULL);
+    buf_init(&back, &budget, 1 << 10);
+    assert_true(buf_reserve(&back, 1 << 10)); /* the whole budget, so that only `back` has room */
+    assert_int_equal(stored_name_decode(text, LINE_TAG_VALUE, &back), ERR_NOMEM);
+    buf_fini(&back);
+}
+
 int
 main(void)
 {
@@ -254,6 +267,7 @@ main(void)
         cmocka_unit_test(test_a_name_that_the_destination_encoded_decodes_to_itself),
         cmocka_unit_test(test_every_stored_form_of_a_name_is_queried),
         cmocka_unit_test(test_text_that_the_destination_does_not_write_decodes_to_itself),
+        cmocka_unit_test(test_a_name_is_not_decoded_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
