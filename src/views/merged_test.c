@@ -509,6 +509,24 @@ UNIT_TEST(test_an_error_of_one_is_that_of_the_answer_and_warnings_add_up)
     rig_free(&g);
 }
 
+UNIT_TEST(test_sets_are_freed_if_there_is_no_memory_to_merge_them)
+{
+    static struct rig g;
+    struct budget budget;
+    struct query_control control = {.budget = &budget};
+    struct query_request request = {.max_ms = 1, .control = &control};
+    struct series_set *set;
+    struct why why;
+    rig_new(&g, 3, 1);
+    budget_init(&budget, "test", 1, NULL);
+    assert_int_equal(view_select(g.merged, &request, &set, &why), ERR_NOMEM);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(g.given[i].questions, 1);
+        assert_int_equal(g.given[i].sets, 0);
+    }
+    rig_free(&g);
+}
+
 int
 main(void)
 {
@@ -518,6 +536,7 @@ main(void)
         cmocka_unit_test(test_exemplars_and_metadata_that_are_the_same_come_once),
         cmocka_unit_test(test_one_that_is_concerned_alone_gets_all_hints),
         cmocka_unit_test(test_an_error_of_one_is_that_of_the_answer_and_warnings_add_up),
+        cmocka_unit_test(test_sets_are_freed_if_there_is_no_memory_to_merge_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
