@@ -287,6 +287,10 @@ UNIT_TEST(test_a_missing_state_is_damage_a_missing_directory_is_new)
     struct relay_state got;
     assert_int_equal(relay_state_read(rig.env, "d", &rig.memory, &got, &rig.why), ERR_CORRUPT);
     assert_int_equal(relay_state_read(rig.env, "e", &rig.memory, &got, &rig.why), ERR_MISSING);
+    /* A file in the place of the directory is no damage: nothing of it is set aside. */
+    must(env_write_whole(rig.env, ".", "e", bytes_of_text("x"), &rig.why));
+    assert_int_equal(relay_state_read(rig.env, "e", &rig.memory, &got, &rig.why), ERR_IO);
+    assert_non_null(strstr(rig.why.text, "e is a file, expected a directory"));
     rig_fini(&rig);
 }
 
