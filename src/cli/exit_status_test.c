@@ -131,6 +131,16 @@ UNIT_TEST(test_wrong_words_end_with_2)
     expect_status(RUN("sources", "test", "x"), EXIT_USAGE, "--config.file is required");
 }
 
+UNIT_TEST(test_a_range_of_more_steps_than_allowed_ends_with_2)
+{
+#define RANGE(end) \
+    "query", "--storage.path", store, "--start=1700000000", "--end=" end, "--step=1s", "up"
+    make_store();
+    expect_status(RUN(RANGE("1700011000")), EXIT_DONE, "");
+    expect_status(RUN(RANGE("1700011001")), EXIT_USAGE,
+                  "the range has more than 11000 steps (query.max_points); use a longer --step");
+}
+
 UNIT_TEST(test_an_expression_without_a_result_ends_with_1)
 {
     make_store();
@@ -165,6 +175,7 @@ main(void)
         IN_DIR(test_commands_that_leave_out_a_part_end_with_1),
         IN_DIR(test_commands_that_find_no_directory_end_with_1),
         IN_DIR(test_wrong_words_end_with_2),
+        IN_DIR(test_a_range_of_more_steps_than_allowed_ends_with_2),
         IN_DIR(test_an_expression_without_a_result_ends_with_1),
         IN_DIR(test_a_source_that_cannot_be_read_ends_with_1),
     };
