@@ -309,10 +309,10 @@ images: program test-tools
 	@tests/images.sh
 
 # Changes one statement after the other: some unit test has to notice. Takes hours; ONLY="PATTERN"
-# chooses files, SAMPLE=N and SEED=S draw N statements from all rooms.
+# chooses files, SAMPLE=N and SEED=S draw N statements from all rooms, JOBS=N are tried at a time.
 .PHONY: mutation
 mutation:
-	@nice tests/tools/mutate.py $(ONLY:%=--only %) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)
+	@nice tests/tools/mutate.py $(ONLY:%=--only %) $(SAMPLE:%=--sample %) $(SEED:%=--seed %) $(JOBS:%=--jobs %)
 
 # FUZZ_SECONDS for each fuzzer, 600 if not said otherwise.
 .PHONY: fuzz

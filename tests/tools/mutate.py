@@ -12,7 +12,9 @@ Three lists of changes:
   * Statements of tests/tools/invariants.txt are replaced, and an assertion of the program must stop a test. --invariants
     tries only these.
   * With --sample, N statements drawn from ROOMS are removed. The seed decides which. For those of src/promql the
-    scripts in Prometheus' language are run after the unit tests: see SCRIPTED.
+    scripts in Prometheus' language are run after the unit tests: see SCRIPTED. All N are built at once; MUTANT in
+    the environment has the number of the statement to leave out, so only tests are run for each. --jobs of them are
+    tried at a time. The last lines are a table of the rooms.
 
 The copy is build/mutation, so the tree is never touched, and the run may be ended at any time. The
 next run continues: a change that a test noticed is not tried again while its file is the same;
@@ -22,17 +24,21 @@ a test fails without any change.
 """
 
 import argparse
+import collections
+import concurrent.futures
 import fnmatch
 import functools
 import glob
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import re
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,9 +51,22 @@ KNOWN_SECONDS = 10  # of processor time, or four times what it took, for a test 
 IDLE_FACTOR = 20  # a test that waits, or gets little of the machine, has so many times its time
 COPIED = (
     "Makefile", "src", "docs", "tests/sys", "tests/lib", "tests/sim", "tests/proto", "tests/corpus", "tests/golden",
-    "tests/promql/scripts", "tests/tools/promqlrun.c",
+    "tests/promql/scripts", "tests/tools/promqlrun.c", "web/embed.sh", "web/dist",
 )
 MAKE = ["make", "-s", "VARIANT=mutation", "OPTIMIZE=-O1 -ffp-contract=off", "WARNINGS=-w", "CXXWARNINGS=-w"]
+
+# The file of the copy that reads MUTANT, and what a file with statements to leave out declares.
+SWITCH = "src/base/mutant.c"
+SWITCH_TEXT = """#include <stdlib.h>
+int mutant;
+__attribute__((constructor)) static void mutant_read(void)
+{
+    const char *number = getenv("MUTANT");
+    mutant = number == NULL ? 0 : atoi(number);
+}
+"""
+SWITCH_DECLARED = "extern int mutant; "
+CANDIDATES = 1.3  # of the statements drawn, so many are looked at: not all can be left out
 
 # Files, and the folders whose tests are run until one fails.
 COUNTING = (
@@ -155,10 +174,16 @@ class Mutant:
         self.begin, self.end = begin, end
         self.line = text.count("\n", 0, begin) + 1
         self.what = " ".join(text[begin:end].split())
+        self.text = text[begin:end]
         self.key = hashlib.sha256(f"{path} {begin} {replacement if test else ''}{text}".encode()).hexdigest()[:24]
 
     def changed(self, text):
         return text[: self.begin] + self.replacement + text[self.end :]
+
+    def switched(self, number):
+        """The statement, left out if MUTANT is its number; an `else` before it stays."""
+        before, rest = re.fullmatch(r"(else\b|)(.*)", self.text, flags=re.S).groups()
+        return f"{before} {{ if (mutant != {number}) {{ {rest} }} }}"
 
     def reason(self):
         for path, what, reason in NOT_TERMS:
@@ -226,22 +251,35 @@ def find_sample(options):
     return found
 
 
-def sync():
-    """Makes the copy like the tree; files that are the same keep their times, so make builds what changed."""
-    kept = set()
-    everything = hashlib.sha256()
+def sources():
+    """Path and content of each file to copy."""
     for top in COPIED:
         full = os.path.join(ROOT, top)
         walked = os.walk(full) if os.path.isdir(full) else [(os.path.dirname(full), [], [os.path.basename(full)])]
         for folder, dirs, names in walked:
             dirs.sort()
             for name in sorted(names):
-                path = os.path.relpath(os.path.join(folder, name), ROOT)
-                with open(os.path.join(ROOT, path), "rb") as file:
-                    content = file.read()
-                everything.update(path.encode() + b"\0" + content)
-                kept.add(path)
-                write(path, content)
+                with open(os.path.join(folder, name), "rb") as file:
+                    yield os.path.relpath(os.path.join(folder, name), ROOT), file.read()
+
+
+def sum_of_sources():
+    everything = hashlib.sha256()
+    for path, content in sources():
+        everything.update(path.encode() + b"\0" + content)
+    return everything.hexdigest()
+
+
+def sync(changed=None):
+    """Makes the copy like the tree, but for changed files; what is the same keeps its time, so make builds the rest."""
+    left = dict(changed or {})
+    kept = set(left)
+    for path, content in sources():
+        kept.add(path)
+        write(path, left.pop(path, content))
+        shutil.copymode(os.path.join(ROOT, path), os.path.join(TREE, path))
+    for path, content in left.items():
+        write(path, content)
     for folder, dirs, names in os.walk(TREE):
         if folder == TREE and "build" in dirs:
             dirs.remove("build")
@@ -249,7 +287,6 @@ def sync():
             path = os.path.relpath(os.path.join(folder, name), TREE)
             if path not in kept:
                 os.unlink(os.path.join(TREE, path))
-    return everything.hexdigest()
 
 
 def write(path, content):
@@ -329,16 +366,16 @@ class Results:
     def __init__(self, everything):
         self.path = os.path.join(WORK, "results.json")
         self.everything = everything
-        self.known, self.seconds, self.passed = {}, {}, {}
+        self.known, self.seconds, self.passed, self.compiles = {}, {}, {}, {}
         try:
             with open(self.path, encoding="utf-8") as file:
-                self.known, self.seconds, self.passed = json.load(file)
+                self.known, self.seconds, self.passed, self.compiles = json.load(file)
         except (OSError, ValueError):
             pass
 
     def save(self):
         with open(self.path + ".tmp", "w", encoding="utf-8") as file:
-            json.dump([self.known, self.seconds, self.passed], file, indent=0)
+            json.dump([self.known, self.seconds, self.passed, self.compiles], file, indent=0)
         os.replace(self.path + ".tmp", self.path)
 
     def of(self, mutant, again):
@@ -384,17 +421,125 @@ def in_order(tests, mutant, results, killers):
     )
 
 
-def compiles(mutant):
-    target = "build/mutation/" + mutant.path[: -len(".c")] + ".o"
-    write(mutant.path, mutant.changed(read(mutant.path)).encode())
-    status, _ = run(MAKE + [target])
-    return status == 0
+def with_switches(path, numbered):
+    """The text of a file in which each of the numbered statements can be left out."""
+    text = read(path)
+    for number, mutant in sorted(numbered, key=lambda n: -n[1].begin):
+        text = text[: mutant.begin] + mutant.switched(number) + text[mutant.end :]
+    return SWITCH_DECLARED + text
+
+
+def drawn(options, found, results):
+    """The first that can be left out: what remains compiles."""
+    found = found[: int(options.sample * CANDIDATES) + 1]
+    new = [mutant for mutant, _ in found if mutant.key not in results.compiles]
+    if new:
+        sync({f"src/mutants/{m.key}.c": with_switches(m.path, [(0, m)]).encode() for m in new})
+        objects = {m.key: f"build/syntax/src/mutants/{m.key}.o" for m in new}
+        run(MAKE + [f"-j{options.jobs}", "-k", "SYNTAX=1", "BUILD=build/syntax"] + list(objects.values()))
+        for key, path in objects.items():
+            results.compiles[key] = os.path.exists(os.path.join(TREE, path))
+        results.save()
+    return [(mutant, folders) for mutant, folders in found if results.compiles[mutant.key]][: options.sample]
+
+
+def build_switched(options, mutants):
+    """Builds all tests of the rooms over a library that has all mutants."""
+    files = collections.defaultdict(list)
+    tests = set()
+    for number, (mutant, folders) in enumerate(mutants, 1):
+        files[mutant.path].append((number, mutant))
+        tests.update(test for folder in folders for test in tests_of(folder))
+    changed = {path: with_switches(path, numbered).encode() for path, numbered in files.items()}
+    sync(changed | {SWITCH: SWITCH_TEXT.encode()})
+    status, output = build(options, sorted({command(test)[0] for test in tests}))
+    if status != 0:
+        raise RuntimeError(output)
+
+
+def try_switched(number, tests, seconds):
+    """The first test that fails, how, and seconds of processor time of those that passed."""
+    passed = {}
+    os.environ["MUTANT"] = str(number)
+    for test in tests:
+        begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        status, output = run(command(test), max(KNOWN_SECONDS, int(4 * seconds.get(test, 0))))
+        if status != 0:
+            return test, how_failed(test, status, output), passed
+        passed[test] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begun
+    return None, None, passed
+
+
+def try_sample(options, mutants, results):
+    """Tries all that have no result yet, --jobs at a time."""
+    new = [number for number, (mutant, _) in enumerate(mutants, 1) if not results.of(mutant, options.again)[0]]
+    if not new:
+        return
+    build_switched(options, mutants)
+    with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
+        try:
+            try_all(options, mutants, new, results, pool)
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # which ends the test that it runs
+            raise
+
+
+def try_all(options, mutants, new, results, pool):
+    killers, trying = {}, {}
+    while new or trying:
+        while new and len(trying) < options.jobs:
+            mutant, folders = mutants[new[0] - 1]
+            order = [t for folder in folders for t in in_order(tests_of(folder), mutant, results, killers)]
+            order = [t for t in order if results.seconds.get(t, 0) <= options.longest]
+            trying[pool.submit(try_switched, new.pop(0), order, results.seconds)] = mutant
+        for done in concurrent.futures.wait(trying, return_when=concurrent.futures.FIRST_COMPLETED).done:
+            mutant = trying.pop(done)
+            test, how, passed = done.result()
+            results.seconds.update(passed)
+            if test:
+                killers.setdefault(mutant.path, []).append(test)
+                check_passes_switched(results, test)
+            results.known[mutant.key] = (how, results.everything)
+            results.save()
+            print_result(mutant, how)
+
+
+def check_passes_switched(results, test):
+    """The same as check_passes(), without a build."""
+    if results.passed.get(test) == results.everything:
+        return
+    failed, how, _ = try_switched(0, [test], results.seconds)
+    if failed:
+        print(f"fails without any change: {how}")
+        sys.exit(2)
+    results.passed[test] = results.everything
 
 
 def asserted(output):
     """The assertion of the program that failed: file and line."""
     failed = re.search(r"(src/[\w/]+\.c):(\d+): .*Assertion", output)
     return f"{failed[1]}:{failed[2]}" if failed and is_source(failed[1]) else None
+
+
+def how_failed(test, status, output):
+    where = asserted(output)
+    how = "hangs" if status is None else failed_name(test, output)
+    return f"{test}: {how}" + (f" by the assertion in {where}" if where else "")
+
+
+def print_result(mutant, killer):
+    print(f"{mutant.path}:{mutant.line}: {mutant.what}  -- {'killed by ' + killer if killer else 'SURVIVED'}", flush=True)
+
+
+def print_rooms(mutants, results):
+    """A row of the table in tests/README.md for each room."""
+    print("| room | mutants | stopped by a test | of these by an assertion | survived |\n|---|---|---|---|---|")
+    for room, _ in ROOMS:
+        killers = [results.known[mutant.key][0] for mutant, _ in mutants if mutant.path.startswith(room + "/")]
+        by_assertion = sum(" by the assertion in " in (killer or "") for killer in killers)
+        survived = killers.count(None)
+        print(f"| {room[len('src/'):]} | {len(killers)} | {len(killers) - survived} | {by_assertion} | {survived} |")
 
 
 def try_mutant(options, mutant, folders, results, killers):
@@ -412,8 +557,7 @@ def try_mutant(options, mutant, folders, results, killers):
             write(mutant.path, text.encode())
             check_passes(options, results, test)
             killers.setdefault(mutant.path, []).append(test)
-            how = "hangs" if status is None else failed_name(test, output)
-            return f"{test}: {how}" + (f" by the assertion in {where}" if where else "")
+            return how_failed(test, status, output)
     finally:
         write(mutant.path, text.encode())
     return None
@@ -442,7 +586,8 @@ def main():
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="remove N statements, drawn from all rooms")
     parser.add_argument("--seed", default="1", help="decides which are drawn (default 1)")
     parser.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="of processor time for a test that has not passed before (default 120)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="for make (default 1)")
+    parser.add_argument("--longest", type=float, default=1e9, metavar="SECONDS", help="of processor time: with --sample, leave out tests that take longer")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="for make, and of --sample at a time (default 1)")
     options = parser.parse_args()
 
     os.nice(5)
@@ -455,23 +600,25 @@ def main():
         return 0
 
     os.makedirs(WORK, exist_ok=True)
-    results = Results(sync())
-    killers, tried, survivors = {}, 0, 0
+    results = Results(sum_of_sources())
+    if not options.sample:
+        sync()
+    killers, survivors = {}, 0
+    if options.sample:
+        mutants = drawn(options, mutants, results)
+        try_sample(options, mutants, results)
     for mutant, folders in mutants:
-        if options.sample and tried == options.sample:
-            break
-        known, killer = results.of(mutant, options.again)
+        known, killer = results.of(mutant, options.again and not options.sample)  # try_sample() tried them
         if not known:
-            if options.sample and not compiles(mutant):
-                write(mutant.path, read(mutant.path).encode())
-                continue
             killer = try_mutant(options, mutant, folders, results, killers)
             results.known[mutant.key] = (killer, results.everything)
             results.save()
-        tried += 1
         survivors += killer is None
-        print(f"{mutant.path}:{mutant.line}: {mutant.what}  -- {'killed by ' + killer if killer else 'SURVIVED'}", flush=True)
-    print(f"{tried} statements, {tried - survivors} killed, {survivors} survived, {len(left_out)} left out")
+        if killer is None or not options.sample:
+            print_result(mutant, killer)
+    if options.sample:
+        print_rooms(mutants, results)
+    print(f"{len(mutants)} statements, {len(mutants) - survivors} killed, {survivors} survived, {len(left_out)} left out")
     return 1 if survivors else 0
 
 
