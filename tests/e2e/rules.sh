@@ -6,7 +6,8 @@
 #   world <--scrape-- Prometheus --remote write--> Firekeep
 #         <---------------alerts--------------------/
 #
-# Both evaluate three seconds late (query_offset; LATE), when the scraped samples have reached both.
+# Both evaluate three seconds late (query_offset; LATE), when the scraped samples have reached both,
+# and rules of recorded series three seconds later.
 
 set -u
 work=${SCRATCH:?}
@@ -61,6 +62,10 @@ $more
     annotations: {summary: 'load of {{ \$labels.n | toUpper }} is above {{ $threshold }} in {{ \$externalLabels.where }}'}
   - {alert: Kept, expr: "load > 65", keep_firing_for: 8s, annotations: {note: "", about: '{{ with query "count(up)" }}{{ . | first | value }}{{ end }} up'}}
   - {alert: Down, expr: "up == 0", for: 4s}
+- name: alerts of recorded
+  interval: 2s
+  query_offset: $((2 * late))s
+  rules:
   - {alert: Summed, expr: "load:sum > 100", labels: {sum: yes}, annotations: {at: '{{ \$externalURL }}{{ pathPrefix }}/x {{ externalURL }}'}}
 END
 }
@@ -190,8 +195,8 @@ claim "all that was missed has been made up" ended
 claim "what was recorded is the same, through all of it" same_series '{__name__=~"load:.+|work:.+"}'
 # An alert that fired before the outage, and has ended since, is held until the backlog has arrived,
 # and then kept firing.
-claim "ALERTS are the same, but for the outage" same_series 'ALERTS' "$((crashed - 2 - late))" "$((restarted + 40 + late))"
+claim "ALERTS are the same, but for the outage" same_series 'ALERTS' "$((crashed - 2 - 2 * late))" "$((restarted + 40 + late))"
 # Since when an alert is pending, that began in the outage, Firekeep cannot know.
-claim "ALERTS_FOR_STATE are the same before the outage" same_series 'ALERTS_FOR_STATE' "$((crashed - 2 - late))" "$finished"
+claim "ALERTS_FOR_STATE are the same before the outage" same_series 'ALERTS_FOR_STATE' "$((crashed - 2 - 2 * late))" "$finished"
 claim "alerts are told alike, but around the outage" same_told
 done_testing

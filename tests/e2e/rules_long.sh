@@ -23,7 +23,7 @@ read -r port world_port prometheus_port < <(free_ports 3 | tr '\n' ' ')
 url=http://127.0.0.1:$port
 prometheus=http://127.0.0.1:$prometheus_port
 world=http://127.0.0.1:$world_port
-late=${LATE:-6} # seconds (query_offset): samples have reached both servers by then
+late=${LATE:-6} # seconds (query_offset): samples have reached both servers by then; rules of recorded series are that much later
 seed=${SEED:-1}
 settle=22 # seconds: the longest `for`, `keep_firing_for` and two intervals
 RANDOM=$seed
@@ -105,7 +105,7 @@ $( ((edits % 2)) && echo '  - {record: "edit:added", expr: "load * 2"}')
   - {alert: Labelled, expr: "load > 30", labels: {pages: $pages}}
 - name: alerts of recorded
   interval: 5s
-  query_offset: $((2 * late))s
+  query_offset: $((3 * late))s
   rules:
   - {alert: Many, expr: "second:count > 3", for: 5s, annotations: {at: '{{ \$externalURL }}{{ pathPrefix }}/x {{ externalURL }}'}}
   - {alert: Absent, expr: "absent(plain:high)"}
@@ -280,8 +280,8 @@ outage_ends() {
     local live_at
     live_at=$(now)
     happens "live again after $(calc "$live_at - $down_at") s"
-    except alerts "$(calc "$down_at - 2 * $late - 5")" "$(calc "$live_at + $settle")"
-    except since "$(calc "$down_at - 2 * $late - 20")" "$(calc "$live_at + $settle")"
+    except alerts "$(calc "$down_at - 3 * $late - 5")" "$(calc "$live_at + $settle")"
+    except since "$(calc "$down_at - 3 * $late - 20")" "$(calc "$live_at + $settle")"
 }
 
 outage() { # TERM|KILL SECONDS
@@ -389,8 +389,8 @@ all_of_them() {
         [[ $trouble == *outage* || $trouble == suspend* ]] && rests || doze $((3 + RANDOM % 10))
     done
     happens "ends"
-    doze $((settle + 2 * late))
-    finished=$(($(date +%s) - 2 * late - 6))
+    doze $((settle + 3 * late))
+    finished=$(($(date +%s) - 3 * late - 6))
 }
 
 # --- comparisons ---------------------------------------------------------------------------------
