@@ -5,29 +5,10 @@
 #include <glob.h>
 
 #include "cli/commands.h"
+#include "lib/cli_dir.h"
 #include "lib/cli_run.h"
-#include "lib/test_dir.h"
 #include "lib/texts.h"
 #include "sys/env.h"
-
-static char dir[TEST_DIR_BYTES], store[96], file[96];
-
-static int
-make_dir(void **state)
-{
-    (void)state;
-    if (!make_test_dir(dir)) return -1;
-    snprintf(store, sizeof store, "%s/store", dir);
-    snprintf(file, sizeof file, "%s/file", dir);
-    return 0;
-}
-
-static int
-remove_dir(void **state)
-{
-    (void)state;
-    return env_remove_tree(env_real(), dir, NULL) == OK ? 0 : -1;
-}
 
 static const struct command *const commands[] = {&command_import,
                                                  &command_query,
@@ -40,26 +21,11 @@ static const struct command *const commands[] = {&command_import,
 #define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
 static void
-expect_status(int got, int expected, const char *words)
-{
-    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, cli_err);
-    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
-        fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
-    }
-}
-
-static void
-write_text(const char *text)
-{
-    write_text_file(file, text);
-}
-
-static void
 make_store(void)
 {
-    write_text("up{a=\"b\"} 7 1700000000000\n");
-    expect_status(RUN("import", "--storage.path", store, "--format=prometheus", file), EXIT_DONE,
-                  "imported 1 sample");
+    write_text_file(cli_file, "up{a=\"b\"} 7 1700000000000\n");
+    cli_expect(RUN("import", "--storage.path", cli_store, "--format=prometheus", cli_file),
+               EXIT_DONE, "imported 1 sample");
 }
 
 enum { IN_HEADER = 16, IN_FIRST_PAGE = 64 + 16 };
@@ -70,7 +36,7 @@ damage_part(long offset)
 {
     char pattern[128];
     glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/parts/*/part", store);
+    snprintf(pattern, sizeof pattern, "%s/parts/*/part", cli_store);
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
     assert_int_equal(found.gl_pathc, 1);
     FILE *f = fopen(found.gl_pathv[0], "r+");
@@ -84,91 +50,91 @@ damage_part(long offset)
     globfree(&found);
 }
 
-#define QUERY "query", "--storage.path", store, "--time=1700000000"
+#define QUERY "query", "--storage.path", cli_store, "--time=1700000000"
 
 UNIT_TEST(test_commands_that_read_a_whole_directory_end_with_0)
 {
     make_store();
-    expect_status(RUN(QUERY, "up"), EXIT_DONE, "7");
-    expect_status(RUN(QUERY, "down"), EXIT_DONE, "the result is empty");
-    expect_status(RUN("verify", store), EXIT_DONE, ": ok (1 part,");
-    expect_status(RUN("inspect", store), EXIT_DONE, "");
+    cli_expect(RUN(QUERY, "up"), EXIT_DONE, "7");
+    cli_expect(RUN(QUERY, "down"), EXIT_DONE, "the result is empty");
+    cli_expect(RUN("verify", cli_store), EXIT_DONE, ": ok (1 part,");
+    cli_expect(RUN("inspect", cli_store), EXIT_DONE, "");
 }
 
 UNIT_TEST(test_commands_that_read_damage_end_with_1)
 {
     make_store();
     damage_part(IN_FIRST_PAGE);
-    expect_status(RUN(QUERY, "up"), EXIT_FAILED, "damaged");
-    expect_status(RUN("verify", store), EXIT_FAILED, "damaged");
+    cli_expect(RUN(QUERY, "up"), EXIT_FAILED, "damaged");
+    cli_expect(RUN("verify", cli_store), EXIT_FAILED, "damaged");
 }
 
 UNIT_TEST(test_commands_that_leave_out_a_part_end_with_1)
 {
     make_store();
     damage_part(IN_HEADER);
-    expect_status(RUN(QUERY, "up"), EXIT_FAILED, "the result may be incomplete");
-    expect_status(RUN("export", "--storage.path", store), EXIT_FAILED, "the output is incomplete");
-    expect_status(RUN("export", "--storage.path", store, "--partial"), EXIT_FAILED,
-                  "the output is incomplete");
-    expect_status(RUN("verify", store), EXIT_FAILED, "damaged");
+    cli_expect(RUN(QUERY, "up"), EXIT_FAILED, "the result may be incomplete");
+    cli_expect(RUN("export", "--storage.path", cli_store), EXIT_FAILED, "the output is incomplete");
+    cli_expect(RUN("export", "--storage.path", cli_store, "--partial"), EXIT_FAILED,
+               "the output is incomplete");
+    cli_expect(RUN("verify", cli_store), EXIT_FAILED, "damaged");
 }
 
 UNIT_TEST(test_commands_that_find_no_directory_end_with_1)
 {
-    expect_status(RUN("verify", store), EXIT_FAILED, store);
-    expect_status(RUN("inspect", store), EXIT_FAILED, store);
-    assert_int_not_equal(access(store, F_OK), 0);
+    cli_expect(RUN("verify", cli_store), EXIT_FAILED, cli_store);
+    cli_expect(RUN("inspect", cli_store), EXIT_FAILED, cli_store);
+    assert_int_not_equal(access(cli_store, F_OK), 0);
 }
 
 UNIT_TEST(test_wrong_words_end_with_2)
 {
     make_store();
-    expect_status(RUN(QUERY, "up{"), EXIT_USAGE, "parse error");
-    expect_status(RUN(QUERY), EXIT_USAGE, "expected one EXPR");
-    expect_status(RUN("verify"), EXIT_USAGE, "expected one DIR");
-    expect_status(RUN("inspect"), EXIT_USAGE, "");
-    expect_status(RUN("sources", "test", "x"), EXIT_USAGE, "--config.file is required");
+    cli_expect(RUN(QUERY, "up{"), EXIT_USAGE, "parse error");
+    cli_expect(RUN(QUERY), EXIT_USAGE, "expected one EXPR");
+    cli_expect(RUN("verify"), EXIT_USAGE, "expected one DIR");
+    cli_expect(RUN("inspect"), EXIT_USAGE, "");
+    cli_expect(RUN("sources", "test", "x"), EXIT_USAGE, "--config.file is required");
 }
 
 UNIT_TEST(test_a_range_of_more_steps_than_allowed_ends_with_2)
 {
 #define RANGE(end) \
-    "query", "--storage.path", store, "--start=1700000000", "--end=" end, "--step=1s", "up"
+    "query", "--storage.path", cli_store, "--start=1700000000", "--end=" end, "--step=1s", "up"
     make_store();
-    expect_status(RUN(RANGE("1700011000")), EXIT_DONE, "");
-    expect_status(RUN(RANGE("1700011001")), EXIT_USAGE,
-                  "the range has more than 11000 steps (query.max_points); use a longer --step");
+    cli_expect(RUN(RANGE("1700011000")), EXIT_DONE, "");
+    cli_expect(RUN(RANGE("1700011001")), EXIT_USAGE,
+               "the range has more than 11000 steps (query.max_points); use a longer --step");
 }
 
 UNIT_TEST(test_an_expression_without_a_result_ends_with_1)
 {
     make_store();
-    expect_status(RUN(QUERY, "up + on () group_left vector(1) + on () (up or vector(1))"),
-                  EXIT_FAILED, "found duplicate series");
+    cli_expect(RUN(QUERY, "up + on () group_left vector(1) + on () (up or vector(1))"), EXIT_FAILED,
+               "found duplicate series");
 }
 
 UNIT_TEST(test_a_source_that_cannot_be_read_ends_with_1)
 {
     char config[104], text[300];
-    snprintf(config, sizeof config, "%s.yml", file);
+    snprintf(config, sizeof config, "%s.yml", cli_file);
     snprintf(text, sizeof text, "sources: [{name: old, type: archive, path: %s, layout: flat}]\n",
-             store);
-    write_text(text);
-    assert_int_equal(rename(file, config), 0);
-    expect_status(RUN("sources", "test", "old", "--config.file", config), EXIT_FAILED, store);
-    expect_status(RUN("sources", "test", "new", "--config.file", config), EXIT_FAILED,
-                  "source 'new' not found");
+             cli_store);
+    write_text_file(cli_file, text);
+    assert_int_equal(rename(cli_file, config), 0);
+    cli_expect(RUN("sources", "test", "old", "--config.file", config), EXIT_FAILED, cli_store);
+    cli_expect(RUN("sources", "test", "new", "--config.file", config), EXIT_FAILED,
+               "source 'new' not found");
     make_store();
-    assert_int_equal(env_remove_tree(env_real(), store, NULL), OK);
-    assert_int_equal(env_mkdir(env_real(), store, NULL), OK);
-    expect_status(RUN("sources", "test", "old", "--config.file", config), EXIT_DONE, "old: ok");
+    assert_int_equal(env_remove_tree(env_real(), cli_store, NULL), OK);
+    assert_int_equal(env_mkdir(env_real(), cli_store, NULL), OK);
+    cli_expect(RUN("sources", "test", "old", "--config.file", config), EXIT_DONE, "old: ok");
 }
 
 int
 main(void)
 {
-#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
+#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, cli_dir_make, cli_dir_remove)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_commands_that_read_a_whole_directory_end_with_0),
         IN_DIR(test_commands_that_read_damage_end_with_1),

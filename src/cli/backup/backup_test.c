@@ -5,30 +5,20 @@
 
 #include "backup/kept.h"
 #include "cli/commands.h"
+#include "lib/cli_dir.h"
 #include "lib/cli_run.h"
-#include "lib/test_dir.h"
 #include "lib/texts.h"
 #include "sys/env.h"
 
-static char dir[TEST_DIR_BYTES], store[96], file[96], backups[96], restored[96];
+static char backups[96], restored[96];
 
 static int
 make_dir(void **state)
 {
-    (void)state;
-    if (!make_test_dir(dir)) return -1;
-    snprintf(store, sizeof store, "%s/store", dir);
-    snprintf(file, sizeof file, "%s/file", dir);
-    snprintf(backups, sizeof backups, "%s/backups", dir);
-    snprintf(restored, sizeof restored, "%s/restored", dir);
+    if (cli_dir_make(state) != 0) return -1;
+    snprintf(backups, sizeof backups, "%s/backups", cli_dir);
+    snprintf(restored, sizeof restored, "%s/restored", cli_dir);
     return 0;
-}
-
-static int
-remove_dir(void **state)
-{
-    (void)state;
-    return env_remove_tree(env_real(), dir, NULL) == OK ? 0 : -1;
 }
 
 static const struct command *const commands[] = {&command_backup,  &command_import, &command_query,
@@ -37,26 +27,17 @@ static const struct command *const commands[] = {&command_backup,  &command_impo
 #define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
 static void
-expect_status(int got, int expected, const char *words)
-{
-    if (got != expected) fail_msg("status %d, expected %d: %s", got, expected, cli_err);
-    if (strstr(cli_err, words) == NULL && strstr(cli_out, words) == NULL) {
-        fail_msg("'%s' is not in: %s%s", words, cli_out, cli_err);
-    }
-}
-
-static void
 import(const char *text)
 {
-    write_text_file(file, text);
-    expect_status(RUN("import", "--storage.path", store, "--format=prometheus", file), EXIT_DONE,
-                  "imported 1 sample");
+    write_text_file(cli_file, text);
+    cli_expect(RUN("import", "--storage.path", cli_store, "--format=prometheus", cli_file),
+               EXIT_DONE, "imported 1 sample");
 }
 
 static void
 back_up(const char *words)
 {
-    expect_status(RUN("backup", "--storage.path", store, "--create", backups), EXIT_DONE, words);
+    cli_expect(RUN("backup", "--storage.path", cli_store, "--create", backups), EXIT_DONE, words);
 }
 
 #define QUERY "query", "--storage.path", restored, "--time=1700000000"
@@ -67,10 +48,10 @@ UNIT_TEST(test_a_restored_directory_answers_as_before)
     back_up("new files");
     import("up{a=\"b\"} 8 1700000000001\n");
     back_up("parts not read again       2");
-    expect_status(RUN("restore", backups, restored), EXIT_DONE, "files");
-    expect_status(RUN("verify", restored), EXIT_DONE, ": ok (2 parts,");
-    expect_status(RUN(QUERY, "up"), EXIT_DONE, "7");
-    expect_status(RUN("restore", backups, restored), EXIT_FAILED, "is not empty");
+    cli_expect(RUN("restore", backups, restored), EXIT_DONE, "files");
+    cli_expect(RUN("verify", restored), EXIT_DONE, ": ok (2 parts,");
+    cli_expect(RUN(QUERY, "up"), EXIT_DONE, "7");
+    cli_expect(RUN("restore", backups, restored), EXIT_FAILED, "is not empty");
 }
 
 UNIT_TEST(test_damage_ends_with_1_and_names_the_file)
@@ -79,28 +60,28 @@ UNIT_TEST(test_damage_ends_with_1_and_names_the_file)
     char pattern[128];
     import("up{a=\"b\"} 7 1700000000000\n");
     back_up("files");
-    expect_status(RUN("backup", "verify", backups), EXIT_DONE, ": ok (");
+    cli_expect(RUN("backup", "verify", backups), EXIT_DONE, ": ok (");
     snprintf(pattern, sizeof pattern, "%s/objects/*/*", backups);
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
     assert_int_equal(truncate(found.gl_pathv[0], 1), 0);
     globfree(&found);
-    expect_status(RUN("backup", "verify", backups), EXIT_FAILED, "is damaged");
-    expect_status(RUN("restore", backups, restored), EXIT_FAILED, "is damaged");
+    cli_expect(RUN("backup", "verify", backups), EXIT_FAILED, "is damaged");
+    cli_expect(RUN("restore", backups, restored), EXIT_FAILED, "is damaged");
 }
 
 UNIT_TEST(test_a_directory_that_was_not_made_for_backups_is_refused)
 {
     import("up{a=\"b\"} 7 1700000000000\n");
-    expect_status(RUN("backup", "--storage.path", store, backups), EXIT_FAILED,
-                  "--create makes one");
-    expect_status(RUN("backup", "--storage.path", store, "--create", dir), EXIT_FAILED,
-                  "is not empty");
-    expect_status(RUN("backup", "list", store), EXIT_FAILED, "is not a directory of backups");
-    expect_status(RUN("backup", "--storage.path", dir, "--create", backups), EXIT_FAILED, "not a");
-    expect_status(RUN("restore", "--id=20260101T000000.000Z", backups, restored), EXIT_FAILED,
-                  "there is no backup");
-    expect_status(RUN("restore", "--id=../../x", backups, restored), EXIT_FAILED,
-                  "there is no backup");
+    cli_expect(RUN("backup", "--storage.path", cli_store, backups), EXIT_FAILED,
+               "--create makes one");
+    cli_expect(RUN("backup", "--storage.path", cli_store, "--create", cli_dir), EXIT_FAILED,
+               "is not empty");
+    cli_expect(RUN("backup", "list", cli_store), EXIT_FAILED, "is not a directory of backups");
+    cli_expect(RUN("backup", "--storage.path", cli_dir, "--create", backups), EXIT_FAILED, "not a");
+    cli_expect(RUN("restore", "--id=20260101T000000.000Z", backups, restored), EXIT_FAILED,
+               "there is no backup");
+    cli_expect(RUN("restore", "--id=../../x", backups, restored), EXIT_FAILED,
+               "there is no backup");
 }
 
 /* Cut to its beginning, it would be the prefix of other backups. */
@@ -110,20 +91,19 @@ UNIT_TEST(test_a_prefix_of_a_bucket_that_is_too_long_is_refused)
     size_t size = strlen(address);
     memset(address + size, 'p', 800);
     address[size + 800] = '\0';
-    expect_status(RUN("backup", "list", address), EXIT_FAILED,
-                  "the prefix has more than 766 bytes");
+    cli_expect(RUN("backup", "list", address), EXIT_FAILED, "the prefix has more than 766 bytes");
 }
 
 UNIT_TEST(test_wrong_words_end_with_2)
 {
-    expect_status(RUN("backup"), EXIT_USAGE, "expected one DIR");
-    expect_status(RUN("backup", "list"), EXIT_USAGE, "expected one DIR");
-    expect_status(RUN("backup", "prune", backups), EXIT_USAGE, "prune requires --keep");
-    expect_status(RUN("backup", "list", "--keep=1", backups), EXIT_USAGE, "only valid with prune");
-    expect_status(RUN("backup", "verify", "--url=http://x", backups), EXIT_USAGE, "not valid with");
-    expect_status(RUN("backup", "--id=x", backups), EXIT_USAGE, "only valid with verify");
-    expect_status(RUN("backup", "--concurrency=65", backups), EXIT_USAGE, "at most 64");
-    expect_status(RUN("restore", backups), EXIT_USAGE, "expected DIR and TO");
+    cli_expect(RUN("backup"), EXIT_USAGE, "expected one DIR");
+    cli_expect(RUN("backup", "list"), EXIT_USAGE, "expected one DIR");
+    cli_expect(RUN("backup", "prune", backups), EXIT_USAGE, "prune requires --keep");
+    cli_expect(RUN("backup", "list", "--keep=1", backups), EXIT_USAGE, "only valid with prune");
+    cli_expect(RUN("backup", "verify", "--url=http://x", backups), EXIT_USAGE, "not valid with");
+    cli_expect(RUN("backup", "--id=x", backups), EXIT_USAGE, "only valid with verify");
+    cli_expect(RUN("backup", "--concurrency=65", backups), EXIT_USAGE, "at most 64");
+    cli_expect(RUN("restore", backups), EXIT_USAGE, "expected DIR and TO");
 }
 
 UNIT_TEST(test_pruning_removes_what_no_flag_keeps)
@@ -132,12 +112,11 @@ UNIT_TEST(test_pruning_removes_what_no_flag_keeps)
     back_up("files");
     back_up("files");
     back_up("files");
-    expect_status(RUN("backup", "prune", "--keep=2", "--dry-run", backups), EXIT_DONE,
-                  "1 backup would be removed, 2 kept");
-    expect_status(RUN("backup", "prune", "--keep=1", backups), EXIT_DONE,
-                  "2 backups removed, 1 kept");
-    expect_status(RUN("backup", "verify", backups), EXIT_DONE, ": ok (");
-    expect_status(RUN("restore", backups, restored), EXIT_DONE, "files");
+    cli_expect(RUN("backup", "prune", "--keep=2", "--dry-run", backups), EXIT_DONE,
+               "1 backup would be removed, 2 kept");
+    cli_expect(RUN("backup", "prune", "--keep=1", backups), EXIT_DONE, "2 backups removed, 1 kept");
+    cli_expect(RUN("backup", "verify", backups), EXIT_DONE, ": ok (");
+    cli_expect(RUN("restore", backups, restored), EXIT_DONE, "files");
 }
 
 /* --- policies --------------------------------------------------------------------------------- */
@@ -172,7 +151,7 @@ UNIT_TEST(test_the_newest_of_each_period_in_utc_is_kept)
 int
 main(void)
 {
-#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
+#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, cli_dir_remove)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_a_restored_directory_answers_as_before),
         IN_DIR(test_damage_ends_with_1_and_names_the_file),

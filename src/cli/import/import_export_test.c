@@ -12,31 +12,21 @@
 #include "base/buf.h"
 #include "cli/commands.h"
 #include "cli/lib/target/target.h"
+#include "lib/cli_dir.h"
 #include "lib/cli_run.h"
-#include "lib/test_dir.h"
 #include "lib/texts.h"
 #include "model/select.h"
 #include "sys/env.h"
 
-static char dir[TEST_DIR_BYTES], store[96], file[96], other[96], progress[96];
+static char other[96], progress[96];
 
 static int
 make_dir(void **state)
 {
-    (void)state;
-    if (!make_test_dir(dir)) return -1;
-    snprintf(store, sizeof store, "%s/store", dir);
-    snprintf(file, sizeof file, "%s/file", dir);
-    snprintf(other, sizeof other, "%s/other", dir);
-    snprintf(progress, sizeof progress, "%s/progress", dir);
+    if (cli_dir_make(state) != 0) return -1;
+    snprintf(other, sizeof other, "%s/other", cli_dir);
+    snprintf(progress, sizeof progress, "%s/progress", cli_dir);
     return 0;
-}
-
-static int
-remove_dir(void **state)
-{
-    (void)state;
-    return env_remove_tree(env_real(), dir, NULL) == OK ? 0 : -1;
 }
 
 static void
@@ -51,7 +41,7 @@ read_text(const char *path, char *text, size_t size)
 static const struct command *const commands[] = {&command_import, &command_export, NULL};
 
 #define RUN(...) \
-    cli_run_child(commands, (const char *const[]){__VA_ARGS__, "--storage.path", store, NULL})
+    cli_run_child(commands, (const char *const[]){__VA_ARGS__, "--storage.path", cli_store, NULL})
 
 static void
 expect_status(int got, int expected)
@@ -81,47 +71,47 @@ expect_stored(const char *csv)
 
 UNIT_TEST(test_an_import_of_all_samples_ends_with_0)
 {
-    write_text_file(file, GOOD);
-    expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
+    write_text_file(cli_file, GOOD);
+    expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_DONE);
     expect_output("imported 1 sample, 0 histograms");
     expect_stored(HEAD "up,\"{a=\"\"b\"\"}\",1700000000000,1\n");
 }
 
 UNIT_TEST(test_an_import_that_leaves_out_a_line_ends_with_1)
 {
-    write_text_file(file, "up{a=\"b\" 1\n" GOOD);
-    expect_status(RUN("import", "--format=prometheus", file), EXIT_FAILED);
+    write_text_file(cli_file, "up{a=\"b\" 1\n" GOOD);
+    expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_FAILED);
     expect_output("imported 1 sample, 0 histograms");
     expect_output("; 1 bad line");
 }
 
 UNIT_TEST(test_an_import_of_refused_samples_ends_with_1)
 {
-    write_text_file(file, "up{a=\"b\"} 1 4102444800000\n" GOOD);
-    expect_status(RUN("import", "--format=prometheus", file), EXIT_FAILED);
+    write_text_file(cli_file, "up{a=\"b\"} 1 4102444800000\n" GOOD);
+    expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_FAILED);
     expect_output("imported 1 sample, 0 histograms");
     expect_output("; 1 refused");
 }
 
 UNIT_TEST(test_an_import_of_a_file_cut_short_ends_with_1)
 {
-    write_text_file(file, "# TYPE up gauge\nup{a=\"b\"} 1 1700000000\n");
+    write_text_file(cli_file, "# TYPE up gauge\nup{a=\"b\"} 1 1700000000\n");
     for (unsigned again = 0; again < 2; again++) {
-        expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file),
+        expect_status(RUN("import", "--format=openmetrics", "--resume", progress, cli_file),
                       EXIT_FAILED);
         expect_output("missing # EOF");
     }
     expect_status(RUN("import", "--format=prometheus", other), EXIT_FAILED);
-    expect_status(RUN("import", "--format=x", file), EXIT_USAGE);
+    expect_status(RUN("import", "--format=x", cli_file), EXIT_USAGE);
 }
 
 UNIT_TEST(test_imported_samples_are_written_into_a_part)
 {
     char pattern[128];
     glob_t found;
-    write_text_file(file, GOOD);
-    expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
-    snprintf(pattern, sizeof pattern, "%s/parts/*/part", store);
+    write_text_file(cli_file, GOOD);
+    expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_DONE);
+    snprintf(pattern, sizeof pattern, "%s/parts/*/part", cli_store);
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
     assert_int_equal(found.gl_pathc, 1);
     globfree(&found);
@@ -131,12 +121,12 @@ UNIT_TEST(test_imported_samples_are_written_into_a_part)
 
 UNIT_TEST(test_an_import_that_is_done_has_nothing_left_to_do)
 {
-    write_text_file(file, GOOD);
-    expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
-    expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
+    write_text_file(cli_file, GOOD);
+    expect_status(RUN("import", "--format=prometheus", "--resume", progress, cli_file), EXIT_DONE);
+    expect_status(RUN("import", "--format=prometheus", "--resume", progress, cli_file), EXIT_DONE);
     expect_output("imported 0 samples");
-    write_text_file(file, GOOD "up{a=\"b\"} 2 1700000001000\n");
-    expect_status(RUN("import", "--format=prometheus", "--resume", progress, file), EXIT_DONE);
+    write_text_file(cli_file, GOOD "up{a=\"b\"} 2 1700000001000\n");
+    expect_status(RUN("import", "--format=prometheus", "--resume", progress, cli_file), EXIT_DONE);
     expect_output("imported 1 sample,");
     expect_output(": continuing after line 1");
 }
@@ -153,7 +143,7 @@ keep_metadata(void *context, const struct metadata *m)
 static void
 expect_metadata(const char *expected)
 {
-    struct target_options options = {.storage = store};
+    struct target_options options = {.storage = cli_store};
     struct target *target;
     struct view *view;
     struct buf text;
@@ -183,17 +173,18 @@ UNIT_TEST(test_an_import_continues_with_the_metadata_of_lines_read_before)
     }
     for (unsigned i = 0; i < 4; i++) {
         strcat(cut, lines[i]);
-        write_text_file(file, cut);
-        expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file),
+        write_text_file(cli_file, cut);
+        expect_status(RUN("import", "--format=openmetrics", "--resume", progress, cli_file),
                       EXIT_FAILED);
         expect_output("missing # EOF");
-        write_text_file(file, whole);
-        expect_status(RUN("import", "--format=openmetrics", "--resume", progress, file), EXIT_DONE);
+        write_text_file(cli_file, whole);
+        expect_status(RUN("import", "--format=openmetrics", "--resume", progress, cli_file),
+                      EXIT_DONE);
         expect_output(": continuing after line ");
         char expected[100];
         snprintf(expected, sizeof expected, "a_bytes: %d: Some help.: bytes\n", METRIC_GAUGE);
         expect_metadata(expected);
-        assert_int_equal(env_remove_tree(env_real(), store, NULL), OK);
+        assert_int_equal(env_remove_tree(env_real(), cli_store, NULL), OK);
         assert_int_equal(unlink(progress), 0);
     }
 }
@@ -206,17 +197,17 @@ leave_import_killed(const char *const *lines, unsigned stored, unsigned saved)
     for (unsigned i = 0; i < stored; i++) {
         strcat(text, lines[i]);
     }
-    write_text_file(file, text);
+    write_text_file(cli_file, text);
     if (stored > 0) {
-        expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
+        expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_DONE);
     }
     for (unsigned i = stored; i < 3; i++) {
         strcat(text, lines[i]);
     }
-    write_text_file(file, text);
+    write_text_file(cli_file, text);
     snprintf(text, sizeof text,
-             "firekeep import 2\nto %s\ntenant \nfile %u 0 part 0 0000000000000000 %s\n", store,
-             saved, file);
+             "firekeep import 2\nto %s\ntenant \nfile %u 0 part 0 0000000000000000 %s\n", cli_store,
+             saved, cli_file);
     write_text_file(progress, text);
 }
 
@@ -229,14 +220,14 @@ UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
         for (unsigned saved = 0; saved <= stored; saved++) {
             char imported[64];
             leave_import_killed(lines, stored, saved);
-            expect_status(RUN("import", "--format=prometheus", "--resume", progress, file),
+            expect_status(RUN("import", "--format=prometheus", "--resume", progress, cli_file),
                           EXIT_DONE);
             snprintf(imported, sizeof imported, "imported %u sample", 3 - saved);
             expect_output(imported);
             expect_stored(HEAD "up,\"{a=\"\"b\"\"}\",1700000000000,1\n"
                                "up,\"{a=\"\"b\"\"}\",1700000001000,2\n"
                                "up,\"{a=\"\"b\"\"}\",1700000002000,3\n");
-            assert_int_equal(env_remove_tree(env_real(), store, NULL), OK);
+            assert_int_equal(env_remove_tree(env_real(), cli_store, NULL), OK);
         }
     }
 }
@@ -254,8 +245,8 @@ UNIT_TEST(test_an_import_killed_after_any_line_stores_each_sample_once)
 static void
 import_samples(void)
 {
-    write_text_file(file, SAMPLES);
-    expect_status(RUN("import", "--format=prometheus", file), EXIT_DONE);
+    write_text_file(cli_file, SAMPLES);
+    expect_status(RUN("import", "--format=prometheus", cli_file), EXIT_DONE);
 }
 
 static const char six[] =
@@ -338,7 +329,7 @@ damage_part(long offset)
 {
     char pattern[128];
     glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/parts/*/part", store);
+    snprintf(pattern, sizeof pattern, "%s/parts/*/part", cli_store);
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
     assert_int_equal(found.gl_pathc, 1);
     FILE *f = fopen(found.gl_pathv[0], "r+");
@@ -371,7 +362,7 @@ UNIT_TEST(test_an_export_that_leaves_out_damage_ends_with_1)
 int
 main(void)
 {
-#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
+#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, cli_dir_remove)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_an_import_of_all_samples_ends_with_0),
         IN_DIR(test_an_import_that_leaves_out_a_line_ends_with_1),
