@@ -354,6 +354,12 @@ UNIT_TEST(test_one_process_at_a_time_changes_a_repository)
     assert_int_equal(open_place(&other, BACKUP_CHANGE), ERR_AGAIN);
     backup_close(&other);
     backup_close(&rig.repository);
+    must(open_for(BACKUP_CHANGE));
+    for (enum backup_use use = BACKUP_READ; use <= BACKUP_MAKE; use++) {
+        assert_int_equal(open_place(&other, use), ERR_AGAIN);
+        backup_close(&other);
+    }
+    backup_close(&rig.repository);
 }
 
 /* Fails each call of a backup in turn, then cuts the power: the first backup stays whole, and the
