@@ -193,7 +193,7 @@ UNIT_TEST(test_letters_that_are_removed_all_the_time_end_it)
     assert_non_null(strstr(why.text, "destination east"));
 }
 
-UNIT_TEST(test_each_failure_is_reported)
+UNIT_TEST(test_a_failure_ends_it_or_the_copy_is_whole)
 {
     bool fired = true;
     for (uint64_t nth = 1; fired; nth++) {
@@ -204,8 +204,10 @@ UNIT_TEST(test_each_failure_is_reported)
         enum err e = relay_copy_states(env, "/relay", "/copy", &memory, &why);
         fired = fault_env_fired(fe);
         fault_env_disarm(fe);
-        if (e == OK) assert_string_equal(copied("east/dead-letters/0000000a.letters"), "ten");
-        if (e == OK) assert_string_equal(copied("east/state"), "cursor");
+        if (e) continue; /* reported; closing a file that was read may fail */
+        assert_string_equal(copied("east/dead-letters/00000002.letters"), "two");
+        assert_string_equal(copied("east/dead-letters/0000000a.letters"), "ten");
+        assert_string_equal(copied("east/state"), "cursor");
     }
 }
 
@@ -220,7 +222,7 @@ main(void)
         IN_WORLD(test_letters_removed_while_the_state_is_read_begin_it_again),
         IN_WORLD(test_a_file_begun_meanwhile_is_left_out),
         IN_WORLD(test_letters_that_are_removed_all_the_time_end_it),
-        IN_WORLD(test_each_failure_is_reported),
+        IN_WORLD(test_a_failure_ends_it_or_the_copy_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
