@@ -14,6 +14,8 @@
 #   doze S                    a sleep without a process
 #   claim NAME COMMAND...     prints "ok NAME", or "not ok NAME - output" and is false
 #   skip NAME REASON
+#   says TEXT STATUS COMMAND...      true if the output has the text, and the status is this one
+#   says_not TEXT STATUS COMMAND...  the same without the text
 #   together N FUNCTION ARGUMENT...  calls FUNCTION for each ARGUMENT, N at a time, each in a subshell with
 #                             processes and a directory, $work/ARGUMENT, of its own; prints what they print
 #   skip_all NAME REASON      skips the rest of the script, which ends here
@@ -197,6 +199,24 @@ claim() {
 
 skip() {
     echo "skip $1 - $2"
+}
+
+says() {
+    local text=$1 wanted=$2 output status
+    shift 2
+    output=$("$@" 2>&1)
+    status=$?
+    echo "$output"
+    [[ $output == *"$text"* ]] && ((status == wanted))
+}
+
+says_not() {
+    local text=$1 output
+    output=$("${@:3}" 2>&1)
+    [[ $? == "$2" && $output != *"$text"* ]] || {
+        echo "$output"
+        return 1
+    }
 }
 
 together() {

@@ -13,15 +13,6 @@ firekeep=build/firekeep
 store=$work/backups
 login=$work/login.yml
 
-says() { # TEXT STATUS COMMAND...
-    local text=$1 wanted=$2 output status
-    shift 2
-    output=$("$@" 2>&1)
-    status=$?
-    echo "$output"
-    [[ $output == *"$text"* ]] && ((status == wanted))
-}
-
 backup() { # [ARGUMENT...]
     "$firekeep" backup --url="$url" --http.config.file="$login" "$@" "$store"
 }

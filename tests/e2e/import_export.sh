@@ -21,24 +21,6 @@ status_is() { # STATUS COMMAND...
     ((status == wanted))
 }
 
-says() { # TEXT STATUS COMMAND...
-    local text=$1 wanted=$2 output status
-    shift 2
-    output=$("$@" 2>&1)
-    status=$?
-    echo "$output"
-    [[ $output == *"$text"* ]] && ((status == wanted))
-}
-
-says_not() { # TEXT STATUS COMMAND...
-    local text=$1 output
-    output=$("${@:3}" 2>&1)
-    [[ $? == "$2" && $output != *"$text"* ]] || {
-        echo "$output"
-        return 1
-    }
-}
-
 exported() { # TARGET-FLAG FILE [FLAG...]
     "$firekeep" export "$1" -o "$2" "${@:3}"
 }

@@ -13,24 +13,6 @@ peer_url=http://127.0.0.1:$peer_port
 program=$PEERS/prometheus/usr/bin/prometheus
 hour=(--start=2023-11-14T22:00:00Z --end=2023-11-14T23:00:00Z)
 
-says() { # TEXT STATUS COMMAND...
-    local text=$1 wanted=$2 output status
-    shift 2
-    output=$("$@" 2>&1)
-    status=$?
-    echo "$output"
-    [[ $output == *"$text"* ]] && ((status == wanted))
-}
-
-says_not() { # TEXT STATUS COMMAND...
-    local text=$1 output
-    output=$("${@:3}" 2>&1)
-    [[ $? == "$2" && $output != *"$text"* ]] || {
-        echo "$output"
-        return 1
-    }
-}
-
 # Floats with gaps, NaN and infinities, names in quotes, labels that want escapes, native histograms.
 make_samples() {
     local t
