@@ -158,7 +158,7 @@ ends_well() {
         [[ $("$TOOLS/metrics" "$url" 0 sum firekeep_waiting_writes) == 0 ]] &&
         [[ $("$TOOLS/metrics" "$url" 0 sum firekeep_ledger_difference) == 0 ]] && balances ts && balances other
 }
-claim "the accounts are right" ends_well
+claim "the accounts are right" within 20 ends_well
 small() {
     du -sk "$work/direct"
     [[ $(du -sk "$work/direct" | cut -f 1) -lt 256 ]]
