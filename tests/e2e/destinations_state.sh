@@ -142,6 +142,12 @@ refuses_to_reset() { # DIR
     ! reset_to "$1" now 2>"$work/refused.txt" && grep -q 'is readable' "$work/refused.txt"
 }
 
+# The state is saved each second.
+has_saved() { # NAME
+    "$firekeep" check "$work/none.yml" --against "$work/$1" | grep '^destination twin: not in the file: nothing is queued'
+}
+echo 'destinations: []' >"$work/none.yml"
+
 # The twin has the first half; then COMMAND spoils its state, and the second half arrives.
 spoil() { # NAME COMMAND...
     local name=$1
@@ -152,7 +158,7 @@ spoil() { # NAME COMMAND...
     claim "$name: the destination is open" within 20 all_open
     claim "$name: half of it is acknowledged" is_acknowledged "$work/first.rw" --retry 60
     claim "$name: half of it arrives" within 60 has_delivered twin 30000
-    sleep 1.5 # the state is saved each second; nothing shows which one is saved
+    claim "$name: and is saved as delivered" within 20 has_saved "$name"
     claim "$name: a readable state is not reset" refuses_to_reset "$work/$name"
     stop twin
     claim "$name: SIGTERM ends it with status 0" stop "$name"
