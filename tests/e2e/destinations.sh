@@ -187,7 +187,7 @@ pause() {
     quiet_curl -X POST "$url/api/v1/admin/destinations/$1/$2"
 }
 claim "refusal: it pauses when told" pause nobody pause
-claim "refusal: it is paused" within 5 is_in_state nobody paused
+claim "refusal: it is paused" within 20 is_in_state nobody paused
 claim "refusal: who is not there cannot be paused" bash -c "! curl -fsg --noproxy '*' -X POST '$url/api/v1/admin/destinations/who/pause' 2>&1"
 claim "refusal: it goes on when told" pause nobody resume
 sed -i "s|:${ports[3]}/|:${ports[1]}/|; s|/status/flags|/write|" "$work/firekeep.yml"

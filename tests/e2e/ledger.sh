@@ -104,7 +104,7 @@ claim "they are not called damaged, or anything else" \
     metric_is 'firekeep_samples_damaged_total{tenant="anonymous",kind="float"}' 0
 claim "what is stored is what is there" \
     metric_is 'firekeep_samples_stored{tenant="anonymous",kind="float"}' 3
-claim "the log says so" within 5 says_so
+claim "the log says so" within 20 says_so
 stop changed
 claim "verify finds it, too" verify_finds_it
 done_testing

@@ -122,7 +122,7 @@ hangup() { # NAME PATTERN-IN-LOG: a SIGHUP, and its effect
     lines=$(wc -l <"$work/$1.log")
     pid=${pids[$(_index_of "$1")]}
     kill -HUP "$pid"
-    within 5 eval "tail -n +$((lines + 1)) '$work/$1.log' | grep -q -- '$2'" || {
+    within 20 eval "tail -n +$((lines + 1)) '$work/$1.log' | grep -q -- '$2'" || {
         tail -n +$((lines + 1)) "$work/$1.log"
         return 1
     }
@@ -193,7 +193,7 @@ nearly_full() {
     claim "full: reads go on" "$TOOLS/rrcompare" "$url" "$work/one.rw" --start 0 --end 4102444800000 \
         --match '{__name__="before"}'
     claim "full: nothing of it was taken" full_took_nothing
-    claim "full: the log says so" within 5 grep -q 'refusing writes.*nearly full' "$work/full.log"
+    claim "full: the log says so" within 20 grep -q 'refusing writes.*nearly full' "$work/full.log"
     claim "full: SIGTERM ends it with status 0" stop full
 }
 
@@ -231,7 +231,7 @@ stop_under_load() {
     pid=${pids[$(_index_of "$name")]}
     if ((reader)); then
         stall_reads 1 1000 load
-        within 5 metric_exceeds firekeep_reads_running 0 || return 1
+        within 20 metric_exceeds firekeep_reads_running 0 || return 1
     fi
     setpriv --pdeathsig TERM "$TOOLS/rwreplay" "$work/load.rw" "$url" --check --retry 60 --concurrency 4 \
         --skip 2000 >"$work/replay.txt" 2>&1 &
@@ -239,7 +239,7 @@ stop_under_load() {
     within 20 metric_exceeds firekeep_samples_received_total 20100 || return 1
     if ((reader)); then
         kill -TERM "$pid"
-        within 5 grep -q 'finishing open requests' "$work/$name.log" || return 1
+        within 20 grep -q 'finishing open requests' "$work/$name.log" || return 1
     fi
     stop "$name" || {
         echo "status $? after SIGTERM"

@@ -80,9 +80,9 @@ lock_removed() {
     claim "LOCK removed: writes are acknowledged" write_some
     rm "$work/locked/LOCK"
     claim "LOCK removed: a second server is refused" refuses_to_start locked
-    claim "LOCK removed: the first is not ready, and says what to do" within 5 not_ready 'restart this one'
+    claim "LOCK removed: the first is not ready, and says what to do" within 20 not_ready 'restart this one'
     claim "LOCK removed: the first acknowledges nothing more" refuses_writes
-    claim "LOCK removed: an ERROR names the file" within 5 logged first error 'locked/LOCK was removed'
+    claim "LOCK removed: an ERROR names the file" within 20 logged first error 'locked/LOCK was removed'
     claim "LOCK removed: what is stored can be read" all_is_there
     claim "LOCK removed: SIGTERM ends it with status 0" stop first
     claim "LOCK removed: the directory is sound" is_sound locked
@@ -132,7 +132,7 @@ both_replaced() {
         cp "$work/replaced/$file" "$work/$file"
         mv "$work/$file" "$work/replaced/$file"
     done
-    claim "both replaced: the first is not ready" within 5 not_ready 'LOCK or FORMAT'
+    claim "both replaced: the first is not ready" within 20 not_ready 'LOCK or FORMAT'
     claim "both replaced: a second server starts" start_firekeep second "$work/replaced" "${ports[1]}"
     claim "both replaced: it has all" all_is_there "$other"
     claim "both replaced: it acknowledges" write_some "$other"
@@ -255,7 +255,7 @@ log_down() {
     claim "log down: writes are acknowledged" write_some
     rm -r "$work/down/wal"
     : >"$work/down/wal"
-    claim "log down: writes are refused" within 5 not_ready 'write-ahead log'
+    claim "log down: writes are refused" within 20 not_ready 'write-ahead log'
     claim "log down: SIGTERM ends it with status 0" stop down
     claim "log down: what was in memory is a part" logged down info 'head flushed'
     rm "$work/down/wal"

@@ -78,7 +78,7 @@ hangup() { # PATTERN-IN-LOG
     local lines
     lines=$(wc -l <"$work/server.log")
     kill -HUP "${pids[$(_index_of server)]}"
-    within 5 eval "tail -n +$((lines + 1)) '$work/server.log' | grep -q -- '$1'" || {
+    within 20 eval "tail -n +$((lines + 1)) '$work/server.log' | grep -q -- '$1'" || {
         tail -n +$((lines + 1)) "$work/server.log"
         return 1
     }

@@ -266,7 +266,7 @@ round_gone() {
     claim "gone: store and sources are listed" has between '"data":\[{"name":"","type":"store"},{"name":"far","type":"remote_read"}\]' sources
     claim "gone: a search of this source alone fails" has between '"error":"source far: ' search/metric_names -d source=far
     claim "gone: a search of the store alone does not" has between '"has_more":false' search/metric_names -d source=
-    claim "gone: metrics count it" within 5 eval 'curl -s --noproxy "*" "${at[between]}/metrics" | grep -q "firekeep_source_errors_total{source=\"far\",kind=\"connect\"} [1-9]"'
+    claim "gone: metrics count it" within 20 eval 'curl -s --noproxy "*" "${at[between]}/metrics" | grep -q "firekeep_source_errors_total{source=\"far\",kind=\"connect\"} [1-9]"'
     claim "gone: with on_error: warn it is reloaded" reload between local \
         "{name: far, type: remote_read, url: 'http://127.0.0.1:$nobody/api/v1/read', timeout: 3s, on_error: warn}"
     claim "gone: the query answers with a warning" has between '"result":\[\].*"warnings":\["source far: ' query -d query=up
