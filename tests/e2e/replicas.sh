@@ -65,9 +65,11 @@ now_s() {
     date +%s.%3N
 }
 
-# While it waits, it checks each answer: the merged series must have a rate.
+# While it waits, it checks each answer: the merged series must have a rate at the newest sample.
 has_samples_since() { # a|b SECONDS
-    number 'min(rate(requests_total{code="200",path=""}[6s]))' >>"$work/live.txt"
+    local newest
+    newest=$(number 'max(timestamp(requests_total))' -d dedup=false)
+    [[ -z $newest ]] || number 'min(rate(requests_total{code="200",path=""}[6s]))' -d "time=$newest" >>"$work/live.txt"
     [[ $(number "min(timestamp(requests_total{replica=\"$1\"})) > bool $2" -d dedup=false) == 1 ]]
 }
 
