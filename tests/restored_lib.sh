@@ -34,7 +34,7 @@ keys() { # keys of objects, without the indexes
 }
 
 objects() { # KEY...: prints their content
-    (($# == 0)) || "$TOOLS/get" "${@/#/$s3/metrics/}"
+    (($# == 0)) || "$TOOLS/get" "${@/#/$s3/metrics/}" 60
 }
 
 bucket_content() {

@@ -155,8 +155,8 @@ rename_both() {
         sed -i 's/name: bucket/name: cold/; s/name: files/name: lines/' "$work/firekeep.yml"
 }
 
-waits_as_object() { # until then a crash would come before the object exists
-    compgen -G "$dir/relay/bucket/objects/*"
+waits_as_files() { # until then a crash would come before the object and the file exist
+    compgen -G "$dir/relay/bucket/objects/*" && [[ -s $(compgen -G "$work/files/*.ndjson.tmp") ]]
 }
 
 finished() { # files without those that a crash left open
@@ -167,7 +167,7 @@ claim "renamed: begins" begin
 claim "renamed: 500 samples are delivered" delivers 1
 claim "renamed: the bucket fails" fault PutObject error 100000
 claim "renamed: 500 more are acknowledged" is_acknowledged "$work/2.rw"
-claim "renamed: they wait as an object" within 20 waits_as_object
+claim "renamed: they wait as an object and in a file" within 20 waits_as_files
 crash server
 claim "renamed: it is told that an object waits" \
     eval '! "$firekeep" check --against "$dir" <(echo "destinations: [{name: none, type: opentsdb, url: \"$s3\"}]") >"$work/told.txt"; grep -q "destination bucket: .* objects\? ([1-9][0-9]* bytes) waiting for upload" "$work/told.txt"'
