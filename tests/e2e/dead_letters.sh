@@ -115,10 +115,10 @@ meets_damage() { # CASE DIRECTORY NAMED [LOST]
     claim "$case: $lost letters are lost, and counted" within 10 account_is "$all" 0 $((all - lost)) "$lost" 0
     claim "$case: as damaged" within 10 is_damaged "$lost"
     if ((lost > 0)); then
-        claim "$case: an error names the file" complains error "$named"
-        claim "$case: an error says how many" complains error "letters=$lost\b"
+        claim "$case: an error names the file" within 20 complains error "$named"
+        claim "$case: an error says how many" within 20 complains error "letters=$lost\b"
     else
-        claim "$case: a warning names the file" complains warn "$named"
+        claim "$case: a warning names the file" within 20 complains warn "$named"
     fi
     crash server
     claim "$case: it starts again after SIGKILL" start_server "$dir" || return

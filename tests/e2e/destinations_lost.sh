@@ -124,7 +124,7 @@ claim "$it: more is acknowledged" takes 3
 claim "$it: what the log has is delivered, what it gave up is dropped" within 20 eval \
     'shows west taken_total=20000 queued=0 && (($(samples delivered_total west) + $(samples dropped_total west) == 20000))'
 claim "$it: for the reason that the log gave it up" dropped west log_budget $((20000 - $(samples delivered_total west)))
-claim "$it: it is said" logged dropped_as=log_budget
+claim "$it: it is said" within 20 logged dropped_as=log_budget
 claim "$it: there is no difference" no_difference
 claim "$it: the directory is sound" is_sound
 
@@ -154,7 +154,7 @@ for mode in none local; do
     [[ $mode == none ]] || arrived=10000
     claim "$it: log and store deliver what they have, the rest is dropped" within 40 shows west taken_total=15000 delivered_total="$arrived" queued=0
     claim "$it: as damaged" dropped west damaged $((15000 - arrived))
-    claim "$it: it is said" logged 'the log does not match the position of this destination'
+    claim "$it: it is said" within 20 logged 'the log does not match the position of this destination'
     claim "$it: there is no difference" no_difference
     claim "$it: more is acknowledged" takes 3
     claim "$it: it arrives" within 20 shows west taken_total=20000 delivered_total=$((arrived + 5000)) queued=0

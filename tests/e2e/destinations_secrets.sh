@@ -103,9 +103,9 @@ claim "https goes through the proxy, by CONNECT" seen_by_proxy "CONNECT 127.0.0.
 claim "the proxy sees nothing of what goes to an https host" unseen_by_proxy '^saw '
 claim "a token is asked for through the proxy of oauth2" seen_by_proxy "POST $there/api/v1/token passed"
 claim "http: a wrong password is told" within 20 says stranger 'proxy: .*password'
-claim "http: and blocks, until it is mended" is_in_state stranger blocked
+claim "http: and blocks, until it is mended" within 20 is_in_state stranger blocked
 claim "https: a wrong password is told" within 20 says strangers-table 'proxy: .*407'
-claim "https: and blocks, until it is mended" is_in_state strangers-table blocked
+claim "https: and blocks, until it is mended" within 20 is_in_state strangers-table blocked
 claim "test: through the proxy" tried 0 "through the proxy: connection from the proxy to the server" table
 claim "test: a proxy that refuses is told" tried 1 'FAILED .*through the proxy: connection from the proxy to the server: proxy' strangers-table
 claim "test: and what to do" grep -q 'check the user and password of proxy_url' "$work/tried-strangers-table.txt"

@@ -203,7 +203,7 @@ refused_by_bytes() {
             { bad=1; echo "$text"; }
     done
     ((bad == 0)) || return 1
-    has_value 'sum(sum_over_time(past{series="007"}[2h] @ 1700021600))' $((7 * 239)) && nobody_asks
+    has_value 'sum(sum_over_time(past{series="007"}[2h] @ 1700021600))' $((7 * 239)) && within 10 nobody_asks
 }
 
 ends_with_queries() {

@@ -86,7 +86,7 @@ hangup() { # PATTERN-IN-LOG
     local lines
     lines=$(wc -l <"$work/server.log")
     kill -HUP "${pids[$(_index_of server)]}"
-    within 5 eval "tail -n +$((lines + 1)) '$work/server.log' | grep -q -- '$1'" || {
+    within 20 eval "tail -n +$((lines + 1)) '$work/server.log' | grep -q -- '$1'" || {
         tail -n +$((lines + 1)) "$work/server.log"
         return 1
     }
@@ -256,7 +256,7 @@ claim "another one in a namespace of its name can" post 202 success "$escaped" "
 printf 'groups:\n- {name: f, rules: [{record: f, expr: vector(6)}]}\n- {name: g, rules: [{record: g, expr: vector(8)}]}\n' \
     >"$work/file1.yml"
 claim "a file may get a group of the names of a stored one" hangup 'configuration reloaded'
-claim "which is told" in_log 'stored groups of rules are not evaluated, rule files have groups of their names'
+claim "which is told" within 20 in_log 'stored groups of rules are not evaluated, rule files have groups of their names'
 claim "that of the file is evaluated" within 10 says 0 "$work/file1.yml | g | g | ok" evaluated
 claim "the stored one is kept" answers 200 'vector(7)' "$url/config/v1/rules/$escaped/g"
 claim "and can be deleted" answers 202 success -X DELETE "$url/config/v1/rules/$escaped"

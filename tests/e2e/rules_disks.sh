@@ -86,7 +86,7 @@ since=
 claim "the server goes on, and another alert fires" lives_on
 claim "restored: what fired before the copy and after it fires" restored
 claim "restored: nobody was told that anything is resolved" never_told_as_resolved High Late
-claim "restored: the evaluations since the copy are made up" eval 'within 30 nothing_is_missing && within 5 metric_is_above firekeep_rule_evaluations_filled_total 2'
+claim "restored: the evaluations since the copy are made up" eval 'within 30 nothing_is_missing && within 20 metric_is_above firekeep_rule_evaluations_filled_total 2'
 claim "restored: each evaluation is there once" are_complete 1000
 claim "restored: the store took nothing twice" wrote_nothing_twice
 claim "restored: what is over is told so" eval 'set_world c= && within 20 is_told Late resolved'
@@ -218,7 +218,7 @@ is_as_before() {
 }
 
 hour_is_made_up() {
-    within 60 nothing_is_missing && within 5 metric_is_above firekeep_rule_evaluations_filled_total 700
+    within 60 nothing_is_missing && within 20 metric_is_above firekeep_rule_evaluations_filled_total 700
 }
 
 claim "a clock: an alert fires" serve_with_clock
@@ -326,7 +326,7 @@ starts_on_hanging() {
 hangs() {
     touch "$work/hangs"
     within 30 rule_says High 'err the disk hangs' && within 20 metric_is_above firekeep_wal_commit_age_seconds 10 &&
-        within 5 grep 'level=error msg="the disk hangs' "$work/firekeep.log" && curl -sf "$url/-/healthy" || return 1
+        within 20 grep 'level=error msg="the disk hangs' "$work/firekeep.log" && curl -sf "$url/-/healthy" || return 1
     curl -s "$url/-/ready" | tee "$work/answer.txt"
     grep -q 'not ready: the disk hangs' "$work/answer.txt"
 }
@@ -360,8 +360,8 @@ goes_on() {
     rm "$work/hangs"
     within 20 grep success "$work/edit.log" || return 1
     within 20 rule_says High ok && within 20 rule_says load:sum ok && within 30 nothing_is_missing &&
-        metric_is_above firekeep_rule_evaluations_filled_total 5 && metric_is firekeep_wal_commit_age_seconds 0 &&
-        within 5 grep 'the commit to the write-ahead log that hung has ended' "$work/firekeep.log"
+        metric_is_above firekeep_rule_evaluations_filled_total 5 && within 20 metric_is firekeep_wal_commit_age_seconds 0 &&
+        within 20 grep 'the commit to the write-ahead log that hung has ended' "$work/firekeep.log"
 }
 
 # A change of stored rules hangs, and a reload waits for it.

@@ -139,7 +139,7 @@ is_away_for_one_reload() {
 is_emptied() {
     : >"$rules/b.yml"
     reloads && has_groups single.yml:single && has_no_alert High Waits && fires Single || return 1
-    within 10 value_is 'ALERTS{alertname="High"}' "" && value_is load:sum "" && never_told_as_resolved High Waits
+    within 20 value_is 'ALERTS{alertname="High"}' "" && within 20 value_is load:sum "" && never_told_as_resolved High Waits
 }
 
 comes_back_after_its_end() {

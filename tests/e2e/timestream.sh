@@ -169,9 +169,9 @@ claim "unasked: the account is right" balances unasked
 warned_once() {
     grep 'allow the action timestream:DescribeTable' "$work/old.log" | grep -c destination=unasked | grep -qx 1
 }
-claim "unasked: a warning says why, once" warned_once
+claim "unasked: a warning says why, once" within 20 warned_once
 claim "absent: a table that is missing blocks" within 20 is_in_state absent blocked
-claim "absent: and is named" says absent 'table absent_x of database metrics'
+claim "absent: and is named" within 20 says absent 'table absent_x of database metrics'
 claim "absent: nothing is given up" [ "$(samples dead_lettered_total absent):$(samples dropped_total absent)" == 0:0 ]
 tells_of_permission() {
     build/firekeep destinations test plain --config.file="$work/firekeep.yml" >"$work/said.txt" 2>&1
