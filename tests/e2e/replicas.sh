@@ -84,9 +84,11 @@ goes_on() { # a|b
     within 60 has_samples_since "$1" "$(jq -n "$(now_s) + 5")" && within 60 has_answers "$answers" "$1"
 }
 
-# Seconds since an earlier moment, as a range.
-since() { # SECONDS
-    jq -rn "(($(now_s) - $1) * 1000 | floor | tostring) + \"ms\""
+# Compares an expression at a moment over the range since an earlier one.
+resets_since() { # EXPECTED FUNCTION SECONDS
+    local moment
+    moment=$(now_s)
+    counts "$1" "$2(resets(requests_total[$(jq -rn "($moment - $3) * 1000 | ceil")ms]))" -d "time=$moment"
 }
 
 # Each step has a value, and all are between two numbers.
@@ -158,7 +160,7 @@ claim "each replica has a gap" each_has_a_gap
 claim "rates have neither gaps nor spikes" is_steady "$url" 'rate(requests_total[4s])' 70 130
 claim "nor have those of short ranges" is_steady "$url" 'rate(requests_total[2s])' 50 150
 claim "there was a rate at any moment" was_never_without_a_rate
-claim "counters are not reset" counts 0 "max(resets(requests_total[$(since "$begun")]))"
+claim "counters are not reset" resets_since 0 max "$begun"
 claim "without deduplication there are two of each" within 10 counts 6 'count(requests_total)' -d dedup=false
 claim "with it there is one" within 10 counts 3 'count(requests_total)'
 claim "the target counts once" within 10 counts 1 'count(up{job="t"})'
@@ -172,13 +174,13 @@ claim "it reads rates without gaps and spikes" is_steady "http://127.0.0.1:$c_po
 
 # --- the target is restarted ---------------------------------------------------------------------
 
-again=$(jq -n "$(now_s) - 1")
+again=$(jq -n "$(number 'min(timestamp(requests_total))' -d dedup=false) - 1") # has the last samples of both
 crash target
 claim "the target begins anew" begin_target 0
 claim "one replica goes on" goes_on a
 claim "so does the other one" goes_on b
-claim "counters are reset once" counts 1 "max(resets(requests_total[$(since "$again")]))"
-claim "each is" counts 1 "min(resets(requests_total[$(since "$again")]))"
+claim "counters are reset once" resets_since 1 max "$again"
+claim "each is" resets_since 1 min "$again"
 
 for each in a b c; do
     crash "$each"
