@@ -62,8 +62,7 @@ take_known(struct clickhouse_question *q)
     bool known = of->is_described && now_ns - of->described_ns < FORM_AGE_NS;
     if (known) q->form = of->form;
     lock_drop(&of->base.lock);
-    q->exchange.cancels =
-        known && q->form.table.knows[CLICKHOUSE_CANCEL] && !q->form.table.is_readonly;
+    q->exchange.table = known && !q->form.table.is_readonly ? &q->form.table : NULL;
     return known;
 }
 

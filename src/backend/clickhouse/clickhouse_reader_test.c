@@ -120,6 +120,39 @@ UNIT_TEST(test_a_server_that_can_stops_when_its_response_is_not_read)
     }
 }
 
+/* Settings of a profile under which a response may lack rows without an error. */
+#define PARTIAL(readonly)                                                                         \
+    ANSWER TESTING_ANSWER(                                                                        \
+        "18.16.1",                                                                                \
+        ",[\"setting\",\"readonly\",\"" readonly "\",\"\"]"                                       \
+        ",[\"setting\",\"skip_unavailable_shards\",\"1\",\"\"]"                                   \
+        ",[\"setting\",\"read_overflow_mode\",\"throw\",\"\"]"                                    \
+        ",[\"setting\",\"timeout_overflow_mode\",\"break\",\"\"]" TESTING_ENGINE TESTING_COLUMNS( \
+            "String"),                                                                            \
+        12)
+
+UNIT_TEST(test_settings_that_omit_rows_are_set_for_each_query)
+{
+    struct played_source rig;
+    begin(&rig, PARTIAL("2"));
+    answer_series(&rig);
+    answer_samples(&rig);
+    played_start(&rig);
+    played_expect_read(&rig, "up", "up{job=\"x\"} 1000:3ff8000000000000 2000:0\n");
+    played_expect_asked(&rig, "POST /?skip_unavailable_shards=0&timeout_overflow_mode=throw HTTP");
+    played_stop(&rig);
+}
+
+UNIT_TEST(test_a_user_whose_settings_omit_rows_is_refused_if_they_stay)
+{
+    struct played_source rig;
+    begin(&rig, PARTIAL("1"));
+    played_start(&rig);
+    played_expect_failure(&rig, "up", ERR_IO,
+                          "set skip_unavailable_shards to 0 in the profile of the user");
+    played_stop(&rig);
+}
+
 UNIT_TEST(test_series_that_are_not_selected_are_left_out)
 {
     struct played_source rig;
@@ -444,6 +477,8 @@ main(void)
         cmocka_unit_test(test_series_are_asked_for_then_their_samples),
         cmocka_unit_test(test_bits_starts_and_histograms_are_read),
         cmocka_unit_test(test_a_server_that_can_stops_when_its_response_is_not_read),
+        cmocka_unit_test(test_settings_that_omit_rows_are_set_for_each_query),
+        cmocka_unit_test(test_a_user_whose_settings_omit_rows_is_refused_if_they_stay),
         cmocka_unit_test(test_series_that_are_not_selected_are_left_out),
         cmocka_unit_test(test_a_foreign_table_needs_only_four_columns),
         cmocka_unit_test(test_too_much_for_the_server_is_asked_for_in_parts),

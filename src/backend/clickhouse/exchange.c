@@ -2,7 +2,6 @@
 #include "backend/clickhouse/exchange.h"
 
 #include "backend/clickhouse/answer.h"
-#include "backend/clickhouse/table.h"
 #include "backend/common/http_common.h"
 
 enum { QUERY_BYTES_MAX = 16 << 20 };
@@ -21,13 +20,22 @@ clickhouse_exchange_fini(struct clickhouse_exchange *x)
     rows_fini(&x->rows);
 }
 
+static void
+put_setting(struct clickhouse_exchange *x, enum clickhouse_setting setting, const char *value)
+{
+    http_url_param(&x->base.url, clickhouse_setting_word(setting), bytes_of_text(value));
+}
+
 void
 clickhouse_exchange_begin(struct clickhouse_exchange *x)
 {
-    const char *cancel = clickhouse_setting_word(CLICKHOUSE_CANCEL);
     const struct source_settings *settings = x->base.q->of->options.settings;
     fetch_exchange_begin(&x->base, settings->u.clickhouse.server.url, "/");
-    if (x->cancels) http_url_param(&x->base.url, cancel, bytes_of_text("1"));
+    if (x->table == NULL) return;
+    if (x->table->knows[CLICKHOUSE_CANCEL]) put_setting(x, CLICKHOUSE_CANCEL, "1");
+    for (enum clickhouse_setting i = 0; i < CLICKHOUSE_SETTINGS; i++) {
+        if (x->table->omits[i]) put_setting(x, i, clickhouse_setting_whole(i));
+    }
 }
 
 /* --- the request ------------------------------------------------------------------------------ */

@@ -11,14 +11,15 @@
 #define BACKEND_CLICKHOUSE_EXCHANGE_H
 
 #include "backend/clickhouse/rows.h"
+#include "backend/clickhouse/table.h"
 #include "backend/fetch/exchange.h"
 #include "backend/fetch/fetch_reader.h"
 
 enum { CLICKHOUSE_ILLEGAL_FINAL = 181 }; /* a code of ClickHouse */
 
 struct clickhouse_exchange {
-    struct fetch_exchange base; /* first; its body is the statement */
-    bool cancels;               /* ClickHouse stops when the connection is closed */
+    struct fetch_exchange base;           /* first; its body is the statement */
+    const struct clickhouse_table *table; /* settings are sent for it; NULL if they must not be */
     struct rows rows;
     uint32_t code;     /* code of the last error; 0 if the response has no code */
     bool form_changed; /* ClickHouse does not know the table or a column */
@@ -27,7 +28,8 @@ struct clickhouse_exchange {
 void clickhouse_exchange_init(struct clickhouse_exchange *x, struct fetch_question *q);
 void clickhouse_exchange_fini(struct clickhouse_exchange *x);
 
-/* Ends the statement before. */
+/* Ends the statement before. If settings are sent, ClickHouse stops when the connection is closed,
+ * and omits no rows without an error. */
 void clickhouse_exchange_begin(struct clickhouse_exchange *x);
 /* Sends the statement and waits until its response begins; its rows are of these kinds (rows.h). */
 MUST_CHECK enum err clickhouse_exchange_rows(struct clickhouse_exchange *x, const char *kinds,

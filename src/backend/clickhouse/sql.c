@@ -118,6 +118,13 @@ clickhouse_form_check(const struct clickhouse_form *f, const struct clickhouse_s
         return why_set(why, ERR_INPUT, "column %s of table %s has type %s, expected %s",
                        f->names[i], name, type, wanted[i].expected);
     }
+    for (enum clickhouse_setting i = 0; f->table.is_readonly && i < CLICKHOUSE_SETTINGS; i++) {
+        if (!f->table.omits[i]) continue;
+        return why_set(why, ERR_INPUT,
+                       "responses may lack rows without an error: set %s to %s in the profile of "
+                       "the user, or let it send settings with readonly 2",
+                       clickhouse_setting_word(i), clickhouse_setting_whole(i));
+    }
     return OK;
 }
 

@@ -39,19 +39,35 @@ static const struct {
     {"Int64", "Int64 CODEC(ZSTD(1))"},
 };
 
+static const struct {
+    const char *word;
+    const char *whole;
+} setting_names[CLICKHOUSE_SETTINGS] = {
+    [CLICKHOUSE_DISTRIBUTED_SYNC] = {"insert_distributed_sync", NULL},
+    [CLICKHOUSE_DEDUPLICATE] = {"insert_deduplicate", NULL},
+    [CLICKHOUSE_TOKEN] = {"insert_deduplication_token", NULL},
+    [CLICKHOUSE_ASYNC] = {"async_insert", NULL},
+    [CLICKHOUSE_TYPED_HEADER] = {"input_format_with_types_use_header", NULL},
+    [CLICKHOUSE_CANCEL] = {"cancel_http_readonly_queries_on_client_close", NULL},
+    [CLICKHOUSE_READONLY] = {"readonly", NULL},
+    [CLICKHOUSE_SKIPS_SHARDS] = {"skip_unavailable_shards", "0"},
+    [CLICKHOUSE_READS_PART] = {"read_overflow_mode", "throw"},
+    [CLICKHOUSE_GROUPS_PART] = {"group_by_overflow_mode", "throw"},
+    [CLICKHOUSE_SORTS_PART] = {"sort_overflow_mode", "throw"},
+    [CLICKHOUSE_SETS_PART] = {"set_overflow_mode", "throw"},
+    [CLICKHOUSE_TIMES_OUT] = {"timeout_overflow_mode", "throw"},
+};
+
 const char *
 clickhouse_setting_word(enum clickhouse_setting setting)
 {
-    static const char *const words[CLICKHOUSE_SETTINGS] = {
-        [CLICKHOUSE_DISTRIBUTED_SYNC] = "insert_distributed_sync",
-        [CLICKHOUSE_DEDUPLICATE] = "insert_deduplicate",
-        [CLICKHOUSE_TOKEN] = "insert_deduplication_token",
-        [CLICKHOUSE_ASYNC] = "async_insert",
-        [CLICKHOUSE_TYPED_HEADER] = "input_format_with_types_use_header",
-        [CLICKHOUSE_CANCEL] = "cancel_http_readonly_queries_on_client_close",
-        [CLICKHOUSE_READONLY] = "readonly",
-    };
-    return words[setting];
+    return setting_names[setting].word;
+}
+
+const char *
+clickhouse_setting_whole(enum clickhouse_setting setting)
+{
+    return setting_names[setting].whole;
 }
 
 /* --- texts in statements ---------------------------------------------------------------------- */
@@ -150,19 +166,25 @@ take_column(struct clickhouse_table *t, const char *const *names, const json_t *
 }
 
 static void
+take_setting(struct clickhouse_table *t, const char *name, const char *value)
+{
+    for (int i = 0; i < CLICKHOUSE_SETTINGS; i++) {
+        const char *whole = setting_names[i].whole;
+        if (strcmp(setting_names[i].word, name) != 0) continue;
+        t->knows[i] = true;
+        t->omits[i] = whole != NULL && strcmp(value, whole) != 0;
+        if (i == CLICKHOUSE_READONLY) t->is_readonly = strcmp(value, "1") == 0;
+    }
+}
+
+static void
 take_row(struct clickhouse_table *t, const char *const *names, const json_t *row)
 {
     const char *what = text_at(row, 0);
     if (strcmp(what, "version") == 0) {
         take_version(t, text_at(row, 1));
     } else if (strcmp(what, "setting") == 0) {
-        for (int i = 0; i < CLICKHOUSE_SETTINGS; i++) {
-            const char *word = clickhouse_setting_word((enum clickhouse_setting)i);
-            t->knows[i] |= strcmp(word, text_at(row, 1)) == 0;
-        }
-        const char *readonly = clickhouse_setting_word(CLICKHOUSE_READONLY);
-        bool is_it = strcmp(text_at(row, 1), readonly) == 0;
-        t->is_readonly |= is_it && strcmp(text_at(row, 2), "1") == 0;
+        take_setting(t, text_at(row, 1), text_at(row, 2));
     } else if (strcmp(what, "table") == 0) {
         t->found = true;
         snprintf(t->engine, sizeof t->engine, "%s", text_at(row, 1));

@@ -11,7 +11,8 @@
 
 enum { CLICKHOUSE_COLUMNS = 7, CLICKHOUSE_NAME_BYTES = 128, CLICKHOUSE_KEY_BYTES = 512 };
 
-/* Settings that are sent if the server knows them. */
+/* Settings that are sent if the server knows them; those from CLICKHOUSE_SKIPS_SHARDS on only if
+ * the user's value lets a response lack rows without an error. */
 enum clickhouse_setting {
     CLICKHOUSE_DISTRIBUTED_SYNC, /* insert_distributed_sync: the response follows when the shards
                                     have the rows */
@@ -22,17 +23,26 @@ enum clickhouse_setting {
                                 checks the format RowBinaryWithNamesAndTypes */
     CLICKHOUSE_CANCEL,       /* cancel_http_readonly_queries_on_client_close */
     CLICKHOUSE_READONLY,     /* readonly: not sent; with 1 settings must not be sent */
+    CLICKHOUSE_SKIPS_SHARDS, /* skip_unavailable_shards */
+    CLICKHOUSE_READS_PART,   /* read_overflow_mode */
+    CLICKHOUSE_GROUPS_PART,  /* group_by_overflow_mode */
+    CLICKHOUSE_SORTS_PART,   /* sort_overflow_mode */
+    CLICKHOUSE_SETS_PART,    /* set_overflow_mode */
+    CLICKHOUSE_TIMES_OUT,    /* timeout_overflow_mode */
     CLICKHOUSE_SETTINGS,
 };
 /* Returns its name in a URL. */
 const char *clickhouse_setting_word(enum clickhouse_setting setting);
+/* Returns the value with which no rows are missing; NULL for settings that never omit rows. */
+const char *clickhouse_setting_whole(enum clickhouse_setting setting);
 
 /* Properties of a server and a table. Texts are cut to fit. */
 struct clickhouse_table {
     char version[CLICKHOUSE_NAME_BYTES];
     bool is_modern; /* 21.3 or newer */
     bool knows[CLICKHOUSE_SETTINGS];
-    bool is_readonly; /* the user may read, but must not send settings */
+    bool omits[CLICKHOUSE_SETTINGS]; /* the user's value is not clickhouse_setting_whole() */
+    bool is_readonly;                /* the user may read, but must not send settings */
     bool found;
     char engine[CLICKHOUSE_NAME_BYTES];
     char key[CLICKHOUSE_KEY_BYTES]; /* "metric, labels, time"; empty for engines without a key */

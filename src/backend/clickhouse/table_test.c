@@ -60,7 +60,9 @@ UNIT_TEST(test_one_query_asks_for_all_and_quotes_names)
                 " UNION ALL SELECT 'setting', name, value, '' FROM system.settings WHERE name IN "
                 "('insert_distributed_sync', 'insert_deduplicate', 'insert_deduplication_token', "
                 "'async_insert', 'input_format_with_types_use_header', "
-                "'cancel_http_readonly_queries_on_client_close', 'readonly')"
+                "'cancel_http_readonly_queries_on_client_close', 'readonly', "
+                "'skip_unavailable_shards', 'read_overflow_mode', 'group_by_overflow_mode', "
+                "'sort_overflow_mode', 'set_overflow_mode', 'timeout_overflow_mode')"
                 " UNION ALL SELECT 'table', engine, sorting_key, '' FROM system.tables"
                 " WHERE database = 'a\\'b\\\\c' AND name = 't'"
                 " UNION ALL SELECT 'column', name, type, default_kind FROM system.columns"
@@ -83,7 +85,7 @@ UNIT_TEST(test_old_and_new_servers_are_distinguished)
     assert_string_equal(table.version, "26.7.2.1");
     assert_true(table.is_modern);
     for (int i = 0; i < CLICKHOUSE_SETTINGS; i++) {
-        assert_true(table.knows[i]);
+        assert_true(table.knows[i] && !table.omits[i]);
     }
     assert_int_equal(clickhouse_table_check(&table, &settings, &why), OK);
     read(TESTING_NO_TABLE);

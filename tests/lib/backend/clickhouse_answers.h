@@ -23,7 +23,13 @@
     ",[\"setting\",\"async_insert\",\"\",\"\"]"                                  \
     ",[\"setting\",\"insert_deduplication_token\",\"\",\"\"]"                    \
     ",[\"setting\",\"cancel_http_readonly_queries_on_client_close\",\"0\",\"\"]" \
-    ",[\"setting\",\"input_format_with_types_use_header\",\"\",\"\"]"
+    ",[\"setting\",\"input_format_with_types_use_header\",\"\",\"\"]"            \
+    ",[\"setting\",\"skip_unavailable_shards\",\"0\",\"\"]"                      \
+    ",[\"setting\",\"read_overflow_mode\",\"throw\",\"\"]"                       \
+    ",[\"setting\",\"group_by_overflow_mode\",\"throw\",\"\"]"                   \
+    ",[\"setting\",\"sort_overflow_mode\",\"throw\",\"\"]"                       \
+    ",[\"setting\",\"set_overflow_mode\",\"throw\",\"\"]"                        \
+    ",[\"setting\",\"timeout_overflow_mode\",\"throw\",\"\"]"
 #define TESTING_ANSWER(version, rest, rows)                                                 \
     "{\"meta\":[{\"name\":\"what\",\"type\":\"String\"}],\"data\":[[\"version\",\"" version \
     "\",\"\",\"\"]" rest "],\"rows\":" #rows ",\"statistics\":{\"elapsed\":0.002}}"
@@ -40,7 +46,7 @@
     TESTING_ANSWER("26.7.2.1",                                                                   \
                    TESTING_NEW_SETTINGS TESTING_ENGINE TESTING_COLUMNS("LowCardinality(String)") \
                        TESTING_START,                                                            \
-                   16)
+                   22)
 #define TESTING_NEW_HEAD                                                               \
     "\x07\x06metric\x06labels\x04time\x05value\x04"                                    \
     "bits\x09histogram\x0astart_time\x16LowCardinality(String)\x06String\x05Int64\x07" \
