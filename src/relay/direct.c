@@ -17,6 +17,7 @@
  * 3. Items are settled as delivered only by a verdict of the writer on an answer, as with a log.
  */
 #include <assert.h>
+#include <string.h>
 
 #include "relay/relay_private.h"
 
@@ -25,6 +26,8 @@ enum {
     SUSPENDED_MS = 1000,       /* Unix time gains as much on the monotonic clock, */
     STOPPED_MS = 5000,         /* or so much time passes between two looks at the clocks */
 };
+
+static const char overdue[] = "deadline";
 
 static void
 wake(void *relay)
@@ -64,6 +67,13 @@ look_at_clocks(struct direct *d, int64_t now_ns, int64_t now_ms)
     return suspended;
 }
 
+/* Returns the error of the last request; empty if requests only took too long. */
+static const char *
+error_of(const struct breaker *b)
+{
+    return strncmp(b->error, overdue, sizeof overdue - 1) == 0 ? "" : b->error;
+}
+
 /* Gives up what must not go on: requests from before a suspension, and writes that are over. */
 static void
 look(struct relay *r)
@@ -76,10 +86,12 @@ look(struct relay *r)
         prepare_again(&r->preparation);
         http_calls_renew(r->context.http);
     }
-    if (!queue_reader_drop_over(&d->reader, now_ns, now_ms)) return;
+    const char *error = error_of(&r->breaker);
+    if (!queue_reader_drop_over(&d->reader, now_ns, now_ms, error)) return;
     lanes_forget_dropped(&r->lanes); /* invariant 1 */
     queue_reader_release(&d->reader);
-    breaker_failed(&r->breaker, "deliver before senders give up", "deadline",
+    if (error[0] != 0) return; /* it says more, and is logged */
+    breaker_failed(&r->breaker, "deliver before senders give up", overdue,
                    "writes were answered with 503 and are not sent any more");
 }
 

@@ -32,7 +32,7 @@ is_settled(const struct taken_write *t)
 
 /* Counts the open items of a write as withdrawn. */
 static void
-drop(struct queue_reader *r, struct taken_write *t)
+drop(struct queue_reader *r, struct taken_write *t, const char *error)
 {
     for (unsigned kind = 0; kind < ITEM_KIND_COUNT; kind++) {
         uint64_t *fates = r->fates.count[kind];
@@ -43,6 +43,7 @@ drop(struct queue_reader *r, struct taken_write *t)
     }
     t->is_dropped = true;
     t->part.left = true;
+    snprintf(t->part.text, sizeof t->part.text, "%s", error);
 }
 
 void
@@ -66,7 +67,7 @@ queue_reader_end(struct queue_reader *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {
         struct taken_write *t = &r->writes[i];
-        if (!is_settled(t)) drop(r, t);
+        if (!is_settled(t)) drop(r, t, "");
         write_slot_end(r->slot, t->write, &t->part);
     }
     write_slot_leave(r->slot);
@@ -205,14 +206,14 @@ queue_reader_refuse(struct queue_reader *r, uint64_t record, uint32_t index, con
 /* --- ending ----------------------------------------------------------------------------------- */
 
 bool
-queue_reader_drop_over(struct queue_reader *r, int64_t now_ns, int64_t now_ms)
+queue_reader_drop_over(struct queue_reader *r, int64_t now_ns, int64_t now_ms, const char *error)
 {
     bool any = false;
     for (uint32_t i = 0; i < r->count; i++) {
         struct taken_write *t = &r->writes[i];
         if (t->is_dropped || is_settled(t)) continue;
         if (!write_is_over(t->write, now_ns, now_ms)) continue;
-        drop(r, t);
+        drop(r, t, error);
         any = true;
     }
     return any;

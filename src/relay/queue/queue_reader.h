@@ -62,9 +62,11 @@ void queue_reader_settle(struct queue_reader *reader, uint64_t record, uint32_t 
 void queue_reader_refuse(struct queue_reader *reader, uint64_t record, uint32_t index,
                          const char *reason, const char *answer);
 
-/* Drops the writes that are over, whose open items count as withdrawn. True if there is one: no
- * item of it may stay in a call, and queue_reader_release() has to follow. */
-bool queue_reader_drop_over(struct queue_reader *reader, int64_t now_ns, int64_t now_ms);
+/* Drops the writes that are over, whose open items count as withdrawn; `error` is why they were not
+ * delivered, or empty. True if there is one: no item of it may stay in a call, and
+ * queue_reader_release() has to follow. */
+bool queue_reader_drop_over(struct queue_reader *reader, int64_t now_ns, int64_t now_ms,
+                            const char *error);
 /* True if the record was dropped. */
 bool queue_reader_is_dropped(const struct queue_reader *reader, uint64_t record);
 /* Ends the parts of dropped writes, and of those whose items are all settled. */

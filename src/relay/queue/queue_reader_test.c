@@ -201,9 +201,10 @@ UNIT_TEST(test_a_write_that_is_over_is_let_go_and_the_next_one_is_given)
     sim_env_advance_ns(q.sim, 5 * NS_PER_S);
     PUT("__name__=d");
     assert_false(
-        queue_reader_drop_over(&q.reader, env_monotonic_ns(q.env), env_realtime_ms(q.env)));
+        queue_reader_drop_over(&q.reader, env_monotonic_ns(q.env), env_realtime_ms(q.env), ""));
     sim_env_advance_ns(q.sim, 4 * NS_PER_S);
-    assert_true(queue_reader_drop_over(&q.reader, env_monotonic_ns(q.env), env_realtime_ms(q.env)));
+    assert_true(
+        queue_reader_drop_over(&q.reader, env_monotonic_ns(q.env), env_realtime_ms(q.env), ""));
     assert_true(queue_reader_is_dropped(&q.reader, 0));
     assert_int_equal(q.done, 0);
     queue_reader_release(&q.reader);

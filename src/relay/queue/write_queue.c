@@ -33,7 +33,8 @@ struct waiting_write {
     struct ingest_result result;
     uint32_t open_parts;
     bool left;                                    /* a part was let go */
-    char left_by[DESTINATION_NAME_BYTES_MAX + 1]; /* the first destination that did */
+    char left_by[DESTINATION_NAME_BYTES_MAX + 1]; /* the first destination that did, */
+    char left_text[256];                          /* and its last error */
     uint64_t refused[ITEM_KIND_COUNT];            /* the most of one destination */
     uint64_t samples;                             /* floats and histograms */
     uint64_t bytes;
@@ -137,8 +138,8 @@ finish(struct write_queue *q, struct waiting_write *w)
     if (w->left)
         e = why_set(&why, ERR_AGAIN,
                     "destination %s has not confirmed all samples in time; nothing more of the "
-                    "request is sent",
-                    w->left_by);
+                    "request is sent%s%s",
+                    w->left_by, w->left_text[0] != 0 ? "; its last error: " : "", w->left_text);
     assert((e == OK) == !w->left); /* invariant 3 */
     o->done(o->context, w->waiter, e, &w->shown.items, &w->result, &why);
     write_free(q, w);
@@ -297,6 +298,7 @@ write_slot_end(struct write_slot *slot, struct queued_write *write, const struct
     if (part->left && !w->left) {
         w->left = true;
         snprintf(w->left_by, sizeof w->left_by, "%s", slot->name);
+        snprintf(w->left_text, sizeof w->left_text, "%s", part->text);
         atomic_store_explicit(&w->over, true, memory_order_relaxed);
         for (struct write_slot *s = q->slots; s != NULL; s = s->next) {
             if (s != slot) s->wake(s->context);

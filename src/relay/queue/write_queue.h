@@ -79,7 +79,7 @@ struct queued_write {
 struct write_part {
     bool left;                         /* let go: not all items are settled */
     uint64_t refused[ITEM_KIND_COUNT]; /* items refused for good */
-    char text[256];                    /* the reason of the first of them */
+    char text[256]; /* the reason of the first of them; if let go, the last error, or empty */
 };
 
 /* Gives a destination a slot: it gets all writes that are put from now on. `wake` is called when

@@ -129,7 +129,8 @@ UNIT_TEST(test_a_write_is_done_when_the_last_part_ends)
 
 UNIT_TEST(test_when_one_lets_go_the_write_is_over_for_all)
 {
-    static const struct write_part left = {.left = true}, settled = {.left = false};
+    static const struct write_part left = {.left = true, .text = "network_error: refused"},
+                                   settled = {.left = false};
     begin(2);
     struct write_slot *a = join("a"), *b = join("b");
     must(put("__name__=m", 0));
@@ -145,6 +146,7 @@ UNIT_TEST(test_when_one_lets_go_the_write_is_over_for_all)
     write_slot_end(b, w, &settled);
     assert_int_equal(q.e, ERR_AGAIN);
     assert_non_null(strstr(q.why.text, "destination a has not confirmed"));
+    assert_non_null(strstr(q.why.text, "is sent; its last error: network_error: refused"));
     assert_int_equal(q.result.written[LEDGER_FLOAT], 0);
     write_slot_leave(b);
     write_slot_leave(a);
