@@ -1,6 +1,7 @@
 #!/bin/bash
 # documents.sh - commands in documents are valid, and leave nothing in the directory where they run;
-# and no such files are in the source tree.
+# and no such files are in the source tree. Commands of clouds and containers are not run:
+# tools/cloud_commands.py compares them with the models of AWS and with --help.
 
 set -u
 work=${SCRATCH:?}
@@ -115,10 +116,36 @@ all_say_why() {
     ! grep -nE '^ *skip(_all)? +("[^"]*"|[^" ]+) *$' tests/e2e/*.sh tests/crash/*.sh
 }
 
+cloud_commands_are_valid() { # FILE...
+    /usr/bin/python3 tests/tools/cloud_commands.py "$@"
+}
+notices_wrong_cloud_commands() {
+    local line
+    while IFS= read -r line; do
+        printf 'Text\n\n<!-- parsed -->\n    %s\n' "$line" >"$work/cloud.md"
+        ! cloud_commands_are_valid "$work/cloud.md" || return 1
+    done <<'END'
+aws kinesis create-streams --stream-name metrics
+aws kinesis create-stream --stream-names metrics
+aws kinesis list-shards && aws kinesis get-records --limit 3
+aws iam create-role --role-name a --assume-role-policy-document '{}' --tags '[{"Name": "a"}]'
+aws s3 cp --recursively a b
+docker-compose --file packaging/compose/docker-compose.yml begin
+END
+    printf 'Text\n\n    aws s3 ls\n' >"$work/cloud.md"
+    ! cloud_commands_are_valid "$work/cloud.md"
+}
+
 commands >"$work/commands.txt"
 claim "documents have commands" [ "$(wc -l <"$work/commands.txt")" -gt 30 ]
 claim "the program understands what documents tell to type" are_understood
 claim "where documents name a storage directory it is a path" name_directories
+if /usr/bin/python3 -c 'import botocore' 2>/dev/null; then
+    claim "commands of clouds are marked, and have valid parameters" cloud_commands_are_valid "${documents[@]}"
+    claim "wrong commands of clouds are noticed" notices_wrong_cloud_commands
+else
+    skip "commands of clouds" "no python3-botocore"
+fi
 claim "no storage directory lies in the source tree" holds_no_store
 claim "broken tables are noticed" notices_broken_tables
 claim "tables of documents are whole" all_tables_are_whole

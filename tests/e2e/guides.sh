@@ -6,6 +6,7 @@
 # it is run:
 #
 #   <!-- read: REASON -->      not at all: its syntax is checked
+#   <!-- parsed -->            as well, and documents.sh checks its commands of clouds
 #   <!-- needs: PROGRAM -->    only if there is this program; else its syntax is checked
 #   <!-- until: TEXT -->       again and again, until its output has this text
 #
@@ -174,6 +175,7 @@ run_page() { # FILE
             ;;
         '#'*) heading=${line##*# } ;;
         '<!-- read: '*) reason=${line:11:-4} ;;
+        '<!-- parsed -->') reason=parsed ;;
         '<!-- needs: '*) program=${line:12:-4} ;;
         '<!-- until: '*) text=${line:12:-4} ;;
         esac
