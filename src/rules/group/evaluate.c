@@ -340,14 +340,19 @@ work_end(struct rule_work *w)
 
 /* --- effects on the group --------------------------------------------------------------------- */
 
+/* Says whether the evaluation ended because all end: the next start repeats it. */
+static bool
+is_broken_off(const struct rule_work *w)
+{
+    const _Atomic(const char *) *all_canceled = w->of->host->all_canceled;
+    return w->error == ERR_CANCELED && all_canceled != NULL && atomic_load(all_canceled) != NULL;
+}
+
 static void
 log_failure(struct rule_work *w)
 {
     const struct group *g = w->of->g;
-    if (w->error == ERR_CANCELED && w->of->host->all_canceled != NULL &&
-        atomic_load(w->of->host->all_canceled) != NULL) {
-        return; /* all evaluations end */
-    }
+    if (is_broken_off(w)) return;
     static struct log_gate gate;
     uint64_t held_back;
     struct bytes sentence = buf_bytes(&w->sentence); /* empty if it lacked memory, too */
@@ -557,7 +562,8 @@ evaluate_batch(struct evaluating *ev, uint32_t first, uint32_t count)
     for (uint32_t i = 0; e == OK && i < count; i++) {
         bool records = ev->g->rules[first + i].text->kind == RULE_RECORDING;
         if (works[i].ticket > ev->ticket) ev->ticket = works[i].ticket;
-        if (records && works[i].stage == RULE_EVALUATED) ev->stored = false;
+        bool is_open = works[i].stage == RULE_EVALUATED || is_broken_off(&works[i]);
+        if (records && is_open) ev->stored = false;
     }
     if (e == OK && ev->ticket > 0) {
         e = host->settle(host->context, ev->ticket, &why);

@@ -18,7 +18,7 @@ struct fake_host {
     enum err settle_errors[8]; /* results of each call */
     enum err write_error;      /* result of the write with the ticket `write_fails` */
     uint64_t write_fails;
-    enum err open_error;
+    enum err open_error, select_error;
     uint64_t rejected;
     uint32_t calls, notices, most; /* of send() */
     char sent[512];                /* its last notice as text; times in seconds since AT_NS */
@@ -111,9 +111,9 @@ empty_select(struct view *view, const struct query_request *request, struct seri
     static const struct series_set_ops ops = {
         .next = empty_next, .warning = empty_warning, .free = empty_free};
     static struct series_set set = {&ops};
-    (void)view, (void)request, (void)why;
+    (void)view, (void)request;
     *ret_set = &set;
-    return OK;
+    return fake.select_error ? why_set(why, fake.select_error, "the source ended") : OK;
 }
 
 static void
@@ -258,6 +258,24 @@ UNIT_TEST(test_rules_fail_without_a_view)
     group_free(g);
 }
 
+/* A failed evaluation is over; one that the server's end broke off has to be repeated. */
+UNIT_TEST(test_an_evaluation_that_the_end_broke_off_is_not_counted_as_stored)
+{
+    static _Atomic(const char *) canceled;
+    for (int ends = 0; ends < 2; ends++) {
+        struct group *g = two_batches();
+        atomic_store(&canceled, NULL);
+        host.all_canceled = &canceled;
+        fake.select_error = ends ? ERR_CANCELED : ERR_IO;
+        if (ends) atomic_store(&canceled, "the server is stopping");
+        struct group_outcome outcome = evaluate(g, AT_NS);
+        assert_int_equal(outcome.stored, !ends);
+        expect_error(g, 2, "the source ended");
+        group_free(g);
+    }
+    host.all_canceled = NULL;
+}
+
 /* --- alerts ----------------------------------------------------------------------------------- */
 
 /* Returns a group with `count` alerts of one rule. */
@@ -334,6 +352,7 @@ main(void)
         cmocka_unit_test(test_a_rule_whose_results_cannot_be_written_fails_alone),
         cmocka_unit_test(test_a_rule_whose_results_are_refused_fails),
         cmocka_unit_test(test_rules_fail_without_a_view),
+        cmocka_unit_test(test_an_evaluation_that_the_end_broke_off_is_not_counted_as_stored),
         cmocka_unit_test(test_all_alerts_are_sent_some_at_a_time),
         cmocka_unit_test(test_an_alert_is_sent_with_its_labels_annotations_and_times),
         cmocka_unit_test(test_alerts_that_did_not_change_are_sent_again_when_it_is_time),
