@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "model/storage_layout.h"
 #include "sys/sim.h"
 #include "tsdb/merge/parts.h"
 
@@ -196,7 +197,8 @@ drop(struct bench *b, struct part **parts, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         char path[256];
-        must(part_path(path, sizeof path, b->dir, part_info(parts[i])->number));
+        must(storage_part_path(path, sizeof path, b->dir, part_info(parts[i])->number,
+                               STORAGE_PART));
         part_unref(parts[i]);
         must(env_remove_tree(b->env, path, NULL));
         parts[i] = NULL;
