@@ -213,7 +213,7 @@ answers_end_with_links() {
         END { check(); print count " questions"; exit bad || count != 25 }' docs/questions.md
 }
 
-for page in first-hour recipes questions; do
+for page in first-hour recipes questions scaling; do
     claim "links of docs/$page.md lead somewhere" links_lead_somewhere "docs/$page.md"
 done
 claim "each question has an answer that ends with a link" answers_end_with_links
