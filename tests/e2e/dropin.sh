@@ -107,6 +107,8 @@ url=$adapter
 claim "timestream-connector: starts with the old flags" begin_adapter timestream-connector --default-database=metrics --default-table=samples \
     --region=us-east-1 --write-base-endpoint="$(url_of timestream)" --query-base-endpoint="$(url_of timestream)" --max-write-retries=3 \
     --fail-on-long-label --enable-sigv4-auth=true --enable-logging=true --web.listen-address="127.0.0.1:${port[firekeep]}"
+claim "timestream-connector: names flags without effect" eval 'printed "--max-write-retries has no effect" "--fail-on-long-label has no effect" "--enable-logging has no effect" &&
+    ! printed "--max-read-retries"'
 claim "timestream-connector: Prometheus writes to /write" begin_prometheus /write /read
 claim "timestream-connector: Timestream has the samples" within 60 timestream_has_samples
 claim "timestream-connector: Prometheus reads /read" after_a_new_start
@@ -119,10 +121,15 @@ claim "timestream-connector: a certificate needs its key" refuses 'tls-key' time
 takes_receive() {
     begin_prometheus /receive && within 60 eval '[[ $(curl -fs --noproxy "*" "$adapter/metrics" | sed -n "s/^firekeep_samples_received_total{.*kind=\"float\".*} //p" | head -n 1) -gt 0 ]]'
 }
+export STREAM_NAME=other AWS_REGION=eu-central-1 # flags come first
 claim "kinesis-adapter: starts with the old flags" begin_adapter kinesis-adapter -stream-name metrics -region eu-west-1 -write-interval 2s \
     -firehose=false -listen-addr "127.0.0.1:${port[firekeep]}"
-claim "kinesis-adapter: prints its configuration" printed 'stream: "metrics"' 'max_age: "2s"' 'format: "ndjson"'
+claim "kinesis-adapter: prints its configuration" printed 'stream: "metrics"' 'region: "eu-west-1"' 'max_age: "2s"' 'format: "ndjson"'
 claim "kinesis-adapter: Prometheus writes to /receive" takes_receive
 claim "kinesis-adapter: it ends" eval 'stop prometheus && stop adapter'
+claim "kinesis-adapter: stream and region may come from the environment" begin_adapter kinesis-adapter --listen-addr "127.0.0.1:${port[firekeep]}"
+claim "kinesis-adapter: they are in its configuration" printed 'stream: "other"' 'region: "eu-central-1"'
+claim "kinesis-adapter: it ends again" stop adapter
+unset STREAM_NAME AWS_REGION
 claim "kinesis-adapter: it needs a stream" refuses 'stream-name' kinesis-adapter -firehose
 done_testing

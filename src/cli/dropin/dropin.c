@@ -1,6 +1,7 @@
 /* dropin.c - see dropin.h. */
 #include "cli/dropin/dropin.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 
 enum { PATH_BYTES = 40, SETTING_BYTES = 1200 };
 
+static const char no_effect[] = "has no effect: ";
+
 void
 dropin_put(struct buf *config, const char *indent, const char *key, const char *text)
 {
@@ -19,6 +22,13 @@ dropin_put(struct buf *config, const char *indent, const char *key, const char *
     buf_printf(config, "%s%s: ", indent, key);
     yaml_put_quoted(config, text);
     buf_put_u8(config, '\n');
+}
+
+const char *
+dropin_environment(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value == NULL || value[0] == '\0' ? otherwise : value;
 }
 
 /* Says whether a word is a flag of that name; *ret_is_on, whether it turns it on. */
@@ -55,6 +65,28 @@ dropin_words(int argc, char **argv, const char *const *switches)
     return kept;
 }
 
+static bool
+has_flag(int argc, char **argv, const char *name)
+{
+    size_t size = strlen(name);
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (strncmp(word, "--", 2) != 0 || strncmp(word + 2, name, size) != 0) continue;
+        if (word[2 + size] == '\0' || word[2 + size] == '=') return true;
+    }
+    return false;
+}
+
+void
+dropin_print_ignored(const char *command, const struct flag *flags, int argc, char **argv)
+{
+    for (const struct flag *f = flags; f->name != NULL; f++) {
+        if (strncmp(f->help, no_effect, sizeof no_effect - 1) != 0) continue;
+        if (has_flag(argc, argv, f->name))
+            fprintf(stderr, "# firekeep %s: --%s %s\n", command, f->name, f->help);
+    }
+}
+
 /* Prints the configuration without the values of secrets. */
 static void
 print(const char *command, struct bytes config, const char *note)
@@ -85,10 +117,19 @@ keep(struct bytes config, char ret_path[static PATH_BYTES])
 }
 
 static void
-put_settings(const struct dropin_flags *f, struct buf *config)
+put_settings(const char *command, const struct dropin_flags *f, struct buf *config)
 {
-    const char *state = getenv("STATE_DIRECTORY");
-    const char *storage = f->storage != NULL ? f->storage : state != NULL ? state : "./firekeep";
+    char dir[PATH_MAX], here[PATH_MAX + sizeof "/firekeep"];
+    const char *storage =
+        f->storage != NULL ? f->storage : dropin_environment("STATE_DIRECTORY", NULL);
+    if (storage == NULL) {
+        snprintf(here, sizeof here, "%s/firekeep", getcwd(dir, sizeof dir) == NULL ? "." : dir);
+        storage = here;
+        fprintf(stderr,
+                "# firekeep %s: samples wait in %s; --storage.path or StateDirectory= of a unit "
+                "names another directory\n",
+                command, storage);
+    }
     buf_put_text(config, "storage:\n  mode: none\n");
     dropin_put(config, "  ", "path", storage);
     buf_put_text(config, "web:\n");
@@ -107,7 +148,7 @@ dropin_serve(const char *command, const struct dropin_flags *f, struct buf *conf
 {
     char path[PATH_BYTES], flag[PATH_BYTES + 20];
     struct why why = {""};
-    put_settings(f, config);
+    put_settings(command, f, config);
     if (buf_error(config)) return cli_failed(command, buf_error(config), &why);
     print(command, buf_bytes(config), note);
     if (!keep(buf_bytes(config), path)) {

@@ -28,12 +28,18 @@ struct dropin_flags {
 /* Writes a key and a quoted text on a line; nothing for NULL and for "". */
 void dropin_put(struct buf *config, const char *indent, const char *key, const char *text);
 
+/* The value of an environment variable, or `otherwise` if it is not set or empty. */
+const char *dropin_environment(const char *name, const char *otherwise);
+
 /*
  * Rewrites flags as flags_parse() reads them: long ones with one hyphen get two; for the names in
  * `switches`, which ends at a NULL, --NAME=true becomes --NAME, and --NAME=false and --no-NAME go.
  * Returns the number of words that are left.
  */
 int dropin_words(int argc, char **argv, const char *const *switches);
+
+/* Prints a line for each flag among the words whose help says that it has no effect. */
+void dropin_print_ignored(const char *command, const struct flag *flags, int argc, char **argv);
 
 /*
  * Starts the server, and returns its exit code. `config` has the destinations and sources; `note`

@@ -2,6 +2,7 @@
 #include "cli/dropin/dropin.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/test.h"
@@ -51,6 +52,16 @@ UNIT_TEST(test_texts_of_a_configuration_are_quoted)
     buf_fini(&config);
 }
 
+UNIT_TEST(test_an_empty_variable_counts_as_not_set)
+{
+    unsetenv("DROPIN_TEST");
+    assert_string_equal(dropin_environment("DROPIN_TEST", "other"), "other");
+    setenv("DROPIN_TEST", "", 1);
+    assert_string_equal(dropin_environment("DROPIN_TEST", "other"), "other");
+    setenv("DROPIN_TEST", "own", 1);
+    assert_string_equal(dropin_environment("DROPIN_TEST", "other"), "own");
+}
+
 int
 main(void)
 {
@@ -58,6 +69,7 @@ main(void)
         cmocka_unit_test(test_one_hyphen_is_as_good_as_two),
         cmocka_unit_test(test_a_switch_may_have_a_value),
         cmocka_unit_test(test_texts_of_a_configuration_are_quoted),
+        cmocka_unit_test(test_an_empty_variable_counts_as_not_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

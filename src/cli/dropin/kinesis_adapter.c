@@ -18,8 +18,8 @@ struct adapter_flags {
 static const struct flag flags[] = {
     {"firehose", 0, FLAG_SWITCH, offsetof(struct adapter_flags, firehose), NULL,
      "write to a delivery stream of Firehose instead of a data stream"},
-    TEXT("stream-name", stream, "NAME", "name of the stream"),
-    TEXT("region", region, "REGION", "AWS region (default ap-northeast-1, as the old program)"),
+    TEXT("stream-name", stream, "NAME", "name of the stream (default $STREAM_NAME)"),
+    TEXT("region", region, "REGION", "AWS region (default $AWS_REGION, or ap-northeast-1)"),
     TEXT("write-interval", interval, "TIME", "how long records may wait for more (default 10s)"),
     TEXT("listen-addr", f.listen, "ADDRESS", "address to listen on (default :9501)"),
     DROPIN_STORAGE_FLAG(struct adapter_flags, f),
@@ -39,8 +39,10 @@ static const char notes[] =
 static int
 run_adapter(int argc, char **argv)
 {
-    struct adapter_flags a = {
-        .f = {.listen = ":9501"}, .region = "ap-northeast-1", .interval = "10s"};
+    struct adapter_flags a = {.f = {.listen = ":9501"},
+                              .stream = dropin_environment("STREAM_NAME", NULL),
+                              .region = dropin_environment("AWS_REGION", "ap-northeast-1"),
+                              .interval = "10s"};
     struct why why = {""};
     struct buf config;
     int count = 0;
@@ -48,7 +50,8 @@ run_adapter(int argc, char **argv)
     argc = dropin_words(argc, argv, switches);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
-    if (e == OK && a.stream == NULL) e = why_set(&why, ERR_INPUT, "expected --stream-name");
+    if (e == OK && a.stream == NULL)
+        e = why_set(&why, ERR_INPUT, "expected --stream-name or STREAM_NAME");
     if (e) return cli_usage_error("kinesis-adapter", "%s", why.text);
     buf_init(&config, NULL, CONFIG_BYTES);
     buf_put_text(&config, "destinations:\n");

@@ -35,6 +35,7 @@ static const struct flag flags[] = {
     TEXT("web.telemetry-path", f.telemetry_path, "PATH", "path of metrics, besides /metrics"),
     TEXT("log.level", f.log_level, "LEVEL", "debug, info, warn or error (default info)"),
     TEXT("log.format", f.log_format, "FORM", "logfmt or json (default logfmt)"),
+    TEXT("max-retries", ignored, "N", "has no effect: a flag of older releases"),
     TEXT("max-read-retries", ignored, "N", "has no effect: reads are repeated as AWS advises"),
     TEXT("max-write-retries", ignored, "N",
          "has no effect: writes are repeated until they succeed"),
@@ -103,12 +104,13 @@ run_connector(int argc, char **argv)
     if (e == OK && (c.certificate == NULL) != (c.key == NULL))
         e = why_set(&why, ERR_INPUT, "expected both --tls-certificate and --tls-key");
     if (e) return cli_usage_error("timestream-connector", "%s", why.text);
+    dropin_print_ignored("timestream-connector", flags, argc, argv);
     buf_init(&config, NULL, CONFIG_BYTES);
     put_config(&c, &config);
     return dropin_serve(
         "timestream-connector", &c.f, &config,
         "values keep all their digits, NaN and Inf are stored as text, and throttled "
-        "writes are sent again");
+        "writes are sent again; keys of AWS that Prometheus sends as basic_auth are not used");
 }
 
 const struct command command_timestream_connector = {
