@@ -3,7 +3,8 @@
 and the process of the function.
 
     lambda_runtime.py --listen PORT [--environment NAME=VALUE]... [--concurrency N]
-                      [--timeout SECONDS] [--freeze] [--iam KEY:SECRET] [--root KIND]
+                      [--timeout SECONDS] [--init-timeout SECONDS] [--freeze] [--iam KEY:SECRET]
+                      [--root KIND]
                       -- BOOTSTRAP [WORD...]
 
 It starts the program as Lambda does, with nothing in its environment but what Lambda and
@@ -119,8 +120,8 @@ class Function:
         threading.Thread(target=self.watch, args=(self.process,), daemon=True).start()
 
     def watch(self, process):
-        if not self.ready.wait(10) and process.poll() is None:
-            self.stats["failures"].append("Sandbox.Timedout: no `next` within 10 s")
+        if not self.ready.wait(self.options.init_timeout) and process.poll() is None:
+            self.stats["failures"].append(f"Sandbox.Timedout: no `next` within {self.options.init_timeout} s")
             process.kill()
 
     def stop(self):
@@ -493,6 +494,7 @@ def main():
     parser.add_argument("--environment", action="append", default=[])
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=30)
+    parser.add_argument("--init-timeout", type=float, default=10)
     parser.add_argument("--freeze", action="store_true")
     parser.add_argument("--iam")
     parser.add_argument("--root")

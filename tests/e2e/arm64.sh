@@ -1,7 +1,8 @@
 #!/bin/bash
 # arm64.sh - the program and its tests, cross-compiled for arm64 without warnings, run in a root of
-# arm64 under qemu: unit tests, a round of SIGKILL, and golden directories that amd64 wrote. Compiles
-# everything once, and qemu takes ten times as long as a machine, so it runs with LONG=1 only.
+# arm64 under qemu: unit tests, a round of SIGKILL, golden directories that amd64 wrote, and the
+# package for AWS Lambda. Compiles everything once, and qemu takes ten times as long as a machine, so
+# it runs with LONG=1 only.
 
 set -u
 work=${SCRATCH:?}
@@ -61,4 +62,16 @@ grep -E "$beyond_qemu" "$work/unit.txt" | while read -r _ _ name; do
     skip "$name" "qemu lacks what it tests"
 done
 claim "a package for arm64 is made" has_package
+runs_in_lambda() {
+    mkdir -p "$work/lambda"
+    BUILD=build/release ARCHITECTURE=arm64 SCRATCH=$work/lambda packaging/arm64/enter --here tests/e2e/lambda.sh >"$work/lambda.txt" 2>&1
+    local status=$?
+    grep -v '^ok ' "$work/lambda.txt" | tail -n 60
+    ((status == 0)) && ! grep -q '^not ok ' "$work/lambda.txt" && grep -q '^all tests ran' "$work/lambda.txt"
+}
+if packaging/arm64/enter --here true; then
+    claim "the package for AWS Lambda is made, and runs there" runs_in_lambda
+else
+    skip "the package for AWS Lambda is made, and runs there" "binfmt_misc does not work in a user namespace"
+fi
 done_testing
