@@ -120,37 +120,58 @@ UNIT_TEST(test_an_object_is_read_whole)
     end();
 }
 
+/* Answers with the begin of an object, more than a pull holds, and breaks off 4 bytes before its
+ * end. */
+enum { BEGIN_BYTES = 4 * HTTP_PULL_WINDOW_BYTES };
+
+static const char *
+broken_answer(void)
+{
+    static char text[BEGIN_BYTES + 200];
+    int head =
+        snprintf(text, sizeof text, ANSWER("200 OK", "Content-Length: %d\r\n"), BEGIN_BYTES + 4);
+    memset(text + head, 'x', BEGIN_BYTES);
+    text[head + BEGIN_BYTES] = '\0';
+    return text;
+}
+
 UNIT_TEST(test_an_object_that_breaks_off_is_continued)
 {
-    enum { SIZE = 4 * HTTP_PULL_WINDOW_BYTES };
-    static const char rest[] = ANSWER("206 Partial Content", "Content-Length: 4\r\n") "rest";
-    static char large[SIZE + 200];
+    const char *const answers[] = {broken_answer(),
+                                   ANSWER("206 Partial Content", "Content-Length: 4\r\n") "rest"};
     struct buf got;
-    int head = snprintf(large, sizeof large, ANSWER("200 OK", "Content-Length: %d\r\n"), SIZE + 4);
-    memset(large + head, 'x', SIZE);
-    large[head + SIZE] = '\0';
-    const char *const answers[] = {large, rest};
     begin(2, answers);
-    buf_init(&got, &rig.memory, 2 * SIZE);
+    buf_init(&got, &rig.memory, 2 * BEGIN_BYTES);
     assert_int_equal(object_bucket_get(bucket, "a", append, &got, &rig.why), OK);
-    expect_seen("Range: bytes=");
-    assert_int_equal(got.size, SIZE + 4);
-    assert_memory_equal(got.at + SIZE, "rest", 4);
+    expect_seen("Range: bytes=1048576-");
+    assert_int_equal(got.size, BEGIN_BYTES + 4);
+    assert_memory_equal(got.at + BEGIN_BYTES, "rest", 4);
     buf_fini(&got);
     end();
 }
 
-UNIT_TEST(test_an_object_that_breaks_off_is_not_whole)
+UNIT_TEST(test_an_object_whose_rest_does_not_come_is_not_whole)
 {
-    static const char broken[] =
-        ANSWER("200 OK", "Transfer-Encoding: chunked\r\n") "5\r\nhello\r\nno size\r\n";
-    static const char *const answers[] = {broken, broken, broken}; /* it is asked three times */
-    struct buf got;
-    begin(3, answers);
-    buf_init(&got, &rig.memory, 100);
-    expect_error(object_bucket_get(bucket, "a", append, &got, &rig.why), ERR_AGAIN, endpoint);
-    buf_fini(&got);
-    end();
+    static const char busy[] = ANSWER("503 Slow Down", "Content-Length: 0\r\n");
+    static const struct {
+        const char *rest[3];
+        enum err error;
+        const char *words;
+    } cases[] = {
+        {{busy, busy, busy}, ERR_AGAIN, "status 503"},
+        {{ANSWER("200 OK", "Content-Length: 4\r\n") "rest"}, ERR_UNSUPPORTED, "serve ranges"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const *rest = cases[i].rest;
+        const char *const answers[] = {broken_answer(), rest[0], rest[1], rest[2]};
+        struct buf got;
+        begin(rest[1] == NULL ? 2 : 4, answers);
+        buf_init(&got, &rig.memory, 2 * BEGIN_BYTES);
+        expect_error(object_bucket_get(bucket, "a", append, &got, &rig.why), cases[i].error,
+                     cases[i].words);
+        buf_fini(&got);
+        end();
+    }
 }
 
 UNIT_TEST(test_a_missing_object_is_missing_and_counts_as_removed)
@@ -269,7 +290,7 @@ main(void)
         cmocka_unit_test(test_a_refused_object_says_why),
         cmocka_unit_test(test_an_object_is_read_whole),
         cmocka_unit_test(test_an_object_that_breaks_off_is_continued),
-        cmocka_unit_test(test_an_object_that_breaks_off_is_not_whole),
+        cmocka_unit_test(test_an_object_whose_rest_does_not_come_is_not_whole),
         cmocka_unit_test(test_a_missing_object_is_missing_and_counts_as_removed),
         cmocka_unit_test(test_the_size_of_an_object_is_asked_without_its_content),
         cmocka_unit_test(test_all_pages_of_a_list_are_read),
