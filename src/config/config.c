@@ -121,6 +121,11 @@ static const struct setting table[] = {
      .help = "maximum size of all parts together; above it, the oldest parts are removed; 0 means "
              "no limit"},
 
+    {"delete.hold", SETTING_DURATION, FIELD(delete_hold_ms), .fallback = "1d", .max = 90 * DAY,
+     .reloadable = true,
+     .help = "how long a deletion can be undone; until then its samples stay on disk; 0 means that "
+             "it cannot"},
+
     {"write.max-future", SETTING_DURATION, FIELD(write_max_future_ms), .fallback = "10m",
      .max = 100 * YEAR, .reloadable = true,
      .help =

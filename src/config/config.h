@@ -64,6 +64,7 @@ struct settings {
     uint64_t web_search_max_limit;                /* 10000; 0: no limit; reloadable */
     int64_t retention_time_ms;                    /* 10y; reloadable */
     uint64_t retention_size_bytes;                /* 0: no limit; reloadable */
+    int64_t delete_hold_ms;                       /* 1d; 0: no hold; reloadable */
     int64_t write_max_future_ms;                  /* --write.max-future 10m; reloadable */
     uint32_t write_max_labels;                    /* 128; reloadable */
     uint32_t write_max_name_bytes;                /* 1 KiB; reloadable */

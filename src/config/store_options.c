@@ -63,6 +63,7 @@ store_limits_of(const struct settings *s)
     return (struct tsdb_limits){
         .labels = {s->write_max_labels, s->write_max_name_bytes, s->write_max_value_bytes},
         .retention_ms = s->retention_time_ms,
+        .deletion_hold_ms = s->delete_hold_ms,
         .retention_bytes = s->retention_size_bytes,
         .max_future_ms = s->write_max_future_ms,
         .wal_budget_bytes = s->wal_budget_bytes,

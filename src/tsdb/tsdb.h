@@ -62,6 +62,7 @@ enum name_rule { NAME_AUTO, NAME_ALWAYS, NAME_NEVER };
 struct tsdb_limits {
     struct labels_limits labels;
     int64_t retention_ms;
+    int64_t deletion_hold_ms; /* time for which a deletion can be undone; 0: not at all */
     uint64_t retention_bytes; /* limit of all parts; the newest always stays; 0: no limit */
     int64_t max_future_ms;
     uint64_t wal_budget_bytes;
@@ -259,15 +260,57 @@ MUST_CHECK enum err tsdb_maintain(struct tsdb *tsdb, struct why *why);
 
 struct selector;
 struct tsdb_deletion {
+    uint64_t id;     /* 0: no part had samples of the tenant in that time, nothing was done */
     uint64_t series; /* series that lost samples */
     uint64_t samples;
 };
+enum { DELETIONS_KEPT_MAX = 256 };
 /* Hides the samples in parts that the selector selects in [min_ms, max_ms] from every reader: flush
- * first. Merges remove them from disk. The selector's matchers are taken, also on an error. One
- * thread at a time. */
+ * first. Merges remove them from disk once the deletion can no longer be undone. The
+ * selector's matchers are taken, also on an error. ERR_LIMIT: DELETIONS_KEPT_MAX deletions can
+ * still be undone. One thread at a time. */
 MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct selector *selector,
                                 int64_t min_ms, int64_t max_ms, struct tsdb_deletion *ret_deletion,
                                 struct why *why);
+
+/* The receipt of a deletion. Texts are in the caller's arena. */
+enum deletion_state {
+    DELETION_HELD,  /* it can be undone */
+    DELETION_FINAL, /* merges remove what it hides */
+    DELETION_DONE,  /* no part has samples that it hides */
+    DELETION_UNDONE,
+};
+struct tsdb_receipt {
+    uint64_t id;
+    enum deletion_state state;
+    int64_t made_ms;
+    int64_t held_until_ms; /* for DELETION_HELD */
+    int64_t undone_ms;     /* for DELETION_UNDONE */
+    struct time_range range;
+    struct bytes tenant;
+    struct bytes selector; /* may be cut */
+    uint64_t series;       /* series that it hid when it was made */
+    uint64_t samples;
+    uint64_t selected;   /* samples, including those that other deletions had hidden */
+    uint64_t parts;      /* live parts that can have some of them */
+    uint64_t part_bytes; /* size of these parts */
+    uint64_t snapshots;  /* snapshots with such parts */
+};
+/* Lists the receipts of the tenant, in the order of their numbers: the last DELETIONS_KEPT_MAX of
+ * all tenants, and any that can be undone. ERR_NOMEM, ERR_IO. Any thread. */
+MUST_CHECK enum err tsdb_deletions(struct tsdb *tsdb, struct bytes tenant, struct arena *arena,
+                                   struct tsdb_receipt **ret_receipts, uint32_t *ret_count,
+                                   struct why *why);
+/* Counts the samples that the tombstone selects in the parts to which it still applies, by reading
+ * them. 0 if it no longer exists. Errors of a query. Any thread. */
+MUST_CHECK enum err tsdb_deletion_hidden(struct tsdb *tsdb, uint64_t id,
+                                         struct query_control *control, uint64_t *ret_samples,
+                                         struct why *why);
+/* Undoes a deletion: its samples are visible again, as if it had not been made. ERR_MISSING: the
+ * tenant has no such receipt; ERR_INPUT: it was undone, or can no longer be; ERR_IO, ERR_NOMEM. Any
+ * thread. */
+MUST_CHECK enum err tsdb_undelete(struct tsdb *tsdb, struct bytes tenant, uint64_t id,
+                                  struct why *why);
 
 /* The series, samples and bytes that a deletion would hide. */
 struct tsdb_preview {

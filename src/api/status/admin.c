@@ -233,6 +233,8 @@ struct deletion {
     struct bytes tenant;
     int64_t min_ms, max_ms;
     uint32_t selector_count;
+    uint64_t *ids; /* of the deletions that were made, in the form's arena */
+    uint32_t id_count;
     struct buf error;
     struct why why;
 };
@@ -263,21 +265,35 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
     return e;
 }
 
+static void
+put_ids(struct json *j, const struct deletion *d)
+{
+    json_member_array(j, "ids");
+    for (uint32_t i = 0; i < d->id_count; i++) {
+        char id[24];
+        snprintf(id, sizeof id, "%" PRIu64, d->ids[i]);
+        json_put_text(j, id);
+    }
+    json_array_close(j);
+}
+
 /* Answers with the error, if there is one, or with the counts and, for a preview, all of it. */
 static void
 deletion_end(struct http_request *request, enum err e, struct deletion *d,
              struct tsdb_deletion counts, const struct tsdb_preview *preview)
 {
     struct json j;
-    uint8_t room[400];
-    struct buf text = {.at = room, .capacity = sizeof room, .limit = sizeof room};
-    form_fini(&d->form);
+    struct buf text;
     if (d->error.size > 0)
         reply_sentence(request, 400, "bad_data", buf_bytes(&d->error));
     else if (e)
         reply_problem_of(request, FOR_ANYTHING, e, &d->why);
     buf_fini(&d->error);
-    if (e) return;
+    if (e) {
+        form_fini(&d->form);
+        return;
+    }
+    buf_init(&text, NULL, 16 * 1024);
     success_begin(&j, &text);
     json_object_open(&j);
     json_member_uint(&j, "series", counts.series);
@@ -286,10 +302,14 @@ deletion_end(struct http_request *request, enum err e, struct deletion *d,
         json_member_uint(&j, "partBytes", preview->part_bytes);
         json_member_uint(&j, "headBytes", preview->head_bytes);
         json_member_bool(&j, "exact", preview->exact);
+    } else {
+        put_ids(&j, d);
     }
     json_object_close(&j);
     json_object_close(&j);
     reply_json(request, 200, &text);
+    buf_fini(&text);
+    form_fini(&d->form);
 }
 
 /* Deletes for each match[] in turn; samples that the first deletes are not counted by the second.
@@ -299,6 +319,8 @@ delete_all(struct api *api, struct deletion *d, struct tsdb_deletion *sum)
 {
     const char *match;
     struct form_walk walk = {0};
+    d->ids = arena_alloc(&d->form.arena, d->selector_count * sizeof *d->ids);
+    if (d->ids == NULL) return why_set(&d->why, ERR_NOMEM, "not enough memory to delete series");
     while ((match = form_next(&d->form, "match[]", &walk)) != NULL) {
         struct selector selector;
         struct tsdb_deletion deletion;
@@ -308,6 +330,7 @@ delete_all(struct api *api, struct deletion *d, struct tsdb_deletion *sum)
                             &deletion, &d->why);
         }
         if (e) return e;
+        if (deletion.id != 0) d->ids[d->id_count++] = deletion.id;
         sum->series += deletion.series;
         sum->samples += deletion.samples;
     }
@@ -318,7 +341,7 @@ void
 delete_run(struct api *api, struct http_request *request)
 {
     struct deletion d = {.why = {""}};
-    struct tsdb_deletion sum = {0, 0};
+    struct tsdb_deletion sum = {0};
     if (!one_tenant_of(api, request, &d.tenant)) return;
     enum err e = deletion_read(api, request, &d);
     if (e == OK) e = api->options.flush_now(api->options.context, &d.why);
@@ -326,7 +349,7 @@ delete_run(struct api *api, struct http_request *request)
     /* If a match[] fails, the deletions of those before it stay. */
     if (e == OK || sum.series > 0) {
         log_info("samples deleted on request", KV("tenant", d.tenant), KV("series", sum.series),
-                 KV("samples", sum.samples));
+                 KV("samples", sum.samples), KV("deletions", d.id_count));
     }
     deletion_end(request, e, &d, sum, NULL);
 }
@@ -378,7 +401,8 @@ delete_preview_run(struct api *api, struct http_request *request)
     if (!one_tenant_of(api, request, &d.tenant)) return;
     enum err e = deletion_read(api, request, &d);
     if (e == OK) e = preview_all(api, request, &d, &p);
-    deletion_end(request, e, &d, (struct tsdb_deletion){p.series, p.samples}, &p);
+    deletion_end(request, e, &d, (struct tsdb_deletion){.series = p.series, .samples = p.samples},
+                 &p);
 }
 
 /* --- destinations ----------------------------------------------------------------------------- */

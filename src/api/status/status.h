@@ -30,6 +30,11 @@ void delete_run(struct api *api, struct http_request *request);
 void delete_preview_run(struct api *api, struct http_request *request);
 void destination_run(struct api *api, struct http_request *request);
 
+/* deletions.c */
+void deletions_run(struct api *api, struct http_request *request);
+/* GET: one; POST .../undo: undoes it. */
+void deletion_run(struct api *api, struct http_request *request);
+
 /* destination_questions.c */
 void dead_letters_run(struct api *api, struct http_request *request);
 void destination_test_run(struct api *api, struct http_request *request);

@@ -122,6 +122,15 @@ tombstones_of(struct budget *budget, uint64_t last_id, struct tombstone *const *
     return OK;
 }
 
+struct tombstone *
+tombstones_find(const struct tombstones *set, uint64_t id)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (set->items[i]->id == id) return set->items[i];
+    }
+    return NULL;
+}
+
 /* --- in a part -------------------------------------------------------------------------------- */
 
 /* Selects the series of the part; the result is kept in the part for the next time. */

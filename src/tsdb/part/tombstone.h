@@ -58,6 +58,9 @@ MUST_CHECK enum err tombstones_of(struct budget *budget, uint64_t last_id,
                                   struct tombstones **ret_set);
 void tombstones_unref(struct tombstones *set);
 
+/* The tombstone of that number; NULL if the set has none. */
+struct tombstone *tombstones_find(const struct tombstones *set, uint64_t id);
+
 /* True if the part may hold samples that the tombstone hides, by the root of the part. */
 bool tombstone_concerns(const struct tombstone *tombstone, const struct part *part);
 /*

@@ -712,14 +712,19 @@ store_samples(struct view *view, const struct query_request *request, struct ser
 }
 
 enum err
-parts_count(struct head *head, const struct query_request *request, uint64_t *ret_series,
-            uint64_t *ret_samples, struct why *why)
+parts_count(struct head *head, struct version *version, const struct query_request *request,
+            uint64_t *ret_series, uint64_t *ret_samples, struct why *why)
 {
     struct store_view *view;
     struct store_query *q;
     struct bytes labels;
     enum err e = store_view_open(head, VIEW_PARTS, NULL, &view, why);
     if (e) return e;
+    if (version != NULL) {
+        version_unref(view->version);
+        version_ref(version);
+        view->version = version;
+    }
     e = query_open(view, request, QUERY_SAMPLES, &q, why);
     store_view_unref(view);
     if (e) return e;

@@ -34,9 +34,11 @@ MUST_CHECK enum err store_view_check(const struct store_view *view, struct why *
 /* True if the part holds samples of positions within the stretch of the log. */
 bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 
-/* Counts the series and samples of parts that the request selects. */
-MUST_CHECK enum err parts_count(struct head *head, const struct query_request *request,
-                                uint64_t *ret_series, uint64_t *ret_samples, struct why *why);
+/* Counts the series and samples that the request selects in the parts of `version`; NULL: in those
+ * that are live. */
+MUST_CHECK enum err parts_count(struct head *head, struct version *version,
+                                const struct query_request *request, uint64_t *ret_series,
+                                uint64_t *ret_samples, struct why *why);
 
 /* Gives the time of a sample after `after_ms`, of any tenant, that readers would get: the first one
  * found. INT64_MIN without such a sample. Damaged samples do not count. */

@@ -8,8 +8,8 @@
  * durable.
  *
  * Invariants:
- * 1. Only edit_locked() changes the live version, db->saved and db->edit, under edit_lock, and only
- *    after a manifest with the same content is durable.
+ * 1. Only store_edit_locked() changes the live version, db->saved and db->edit, under edit_lock,
+ * and only after a manifest with the same content is durable.
  * 2. The parts of a version are in the order by_position(), each once.
  * 3. An edit removes live parts and adds parts that are not live.
  * 4. Numbers of parts are below db->next_part, and never used again.
@@ -44,24 +44,24 @@ by_position(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-/* A tombstone is removed when no part has samples that it could hide. */
+struct kept {
+    const struct version *version;
+    uint64_t undone; /* number of the tombstone that is removed; 0: none */
+    bool aside; /* a part that was set aside may return, with samples that were deleted meanwhile */
+};
+
+/* A tombstone is removed when no part has samples that it could hide, or when it is undone. */
 static bool
 is_needed(void *context, const struct tombstone *tombstone)
 {
-    const struct version *v = context;
+    const struct kept *kept = context;
+    const struct version *v = kept->version;
+    if (tombstone->id == kept->undone) return false;
+    if (kept->aside) return true;
     for (uint32_t i = 0; i < v->part_count; i++) {
         if (tombstone_concerns(tombstone, v->parts[i])) return true;
     }
     return false;
-}
-
-/* A part that was set aside may return, with samples that were deleted in the meantime. */
-static bool
-is_needed_by_those_aside(void *context, const struct tombstone *tombstone)
-{
-    (void)context;
-    (void)tombstone;
-    return true;
 }
 
 #ifdef LOCK_CHECK
@@ -101,9 +101,9 @@ next_version(struct tsdb *db, const struct store_edit *edit, struct version **re
         part_ref(v->parts[i]);
     }
     qsort(v->parts, v->part_count, sizeof *v->parts, by_position);
-    e = tombstones_new(&db->cache_budget, old->tombstones,
-                       db->live.aside_count > 0 ? is_needed_by_those_aside : is_needed, v,
-                       edit->tombstone, &v->tombstones);
+    struct kept kept = {v, edit->undo, db->live.aside_count > 0};
+    e = tombstones_new(&db->cache_budget, old->tombstones, is_needed, &kept, edit->tombstone,
+                       &v->tombstones);
     if (e) {
         version_unref(v);
         return e;
@@ -257,6 +257,7 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
     memcpy(m.log_totals, next->log_totals, sizeof m.log_totals);
     uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* snapshots have none */
     enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
+    if (e == OK) e = receipts_write(db, edit, &arena, &m);
     if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
     if (e == OK && edit != NULL) keep_removed(db, &m);
@@ -346,19 +347,19 @@ loses_samples(const struct ledger *change)
     return false;
 }
 
+/* `tombstone` is added or undone by the edit; NULL: none. */
 static void
-note_changes_locked(struct head *head, const struct store_edit *edit)
+note_changes_locked(struct head *head, const struct store_edit *edit,
+                    const struct tombstone *tombstone)
 {
     head->edits++;
     for (uint32_t i = 0; i < edit->change_count; i++) {
         if (!loses_samples(&edit->change[i])) continue;
         changes_add(&head->tenants[i]->edited, head->edits, INT64_MIN);
     }
-    if (edit->tombstone == NULL) return;
-    struct tenant *tenant = tenant_find(head, edit->tombstone->tenant);
-    if (tenant != NULL) {
-        changes_add(&tenant->edited, head->edits, edit->tombstone->range.min_ms);
-    }
+    if (tombstone == NULL) return;
+    struct tenant *tenant = tenant_find(head, tombstone->tenant);
+    if (tenant != NULL) changes_add(&tenant->edited, head->edits, tombstone->range.min_ms);
 }
 
 /* Readers see the new parts instead of their inputs, in one step. */
@@ -369,6 +370,8 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     struct cut cut = {0};
     lock_take(&db->live.lock);
     struct version *old = db->live.version;
+    const struct tombstone *tombstone =
+        edit->undo == 0 ? edit->tombstone : tombstones_find(old->tombstones, edit->undo);
     db->live.version = next;
     lock_take(&db->head.lock);
     for (uint32_t i = 0; i < edit->change_count; i++) {
@@ -381,7 +384,7 @@ publish(struct tsdb *db, const struct store_edit *edit, struct version *next)
     for (uint32_t i = 0; i < edit->remove_count; i++) {
         count_part_locked(db, edit->remove[i], false);
     }
-    note_changes_locked(&db->head, edit);
+    note_changes_locked(&db->head, edit, tombstone);
     if (edit->flush) frozen = leave_frozen_locked(db, edit, &cut);
     atomic_store(&db->store_pos, db->saved.store_pos);
     if (edit->flush) {
@@ -405,8 +408,8 @@ saved_free(struct tsdb *db, struct saved *saved)
     *saved = (struct saved){0};
 }
 
-static enum err
-edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
+enum err
+store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
 {
     struct version *version = NULL;
     struct saved next = db->saved;
@@ -430,6 +433,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     if (edit->tombstone != NULL) {
         assert(edit->tombstone->id == db->live.version->tombstones->last_id + 1);
         edit->tombstone->pos = next.store_pos;
+        edit->receipt->facts.pos = next.store_pos;
     }
     enum err e = tsdb_look_before_write(db, why);
     if (e == OK) e = next_version(db, edit, &version);
@@ -445,6 +449,7 @@ edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *why)
     edit_note_manifest(db);
     saved_free(db, &db->saved);
     db->saved = next;
+    receipts_change(db, edit);
     publish(db, edit, version);
     for (uint32_t i = 0; i < db->uncertain_count; i++) {
         part_drop(db->uncertain[i]);
@@ -460,7 +465,7 @@ enum err
 store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why)
 {
     lock_take(&db->edit_lock);
-    enum err e = edit_locked(db, edit, why);
+    enum err e = store_edit_locked(db, edit, why);
     lock_drop(&db->edit_lock);
     return e;
 }
@@ -495,7 +500,8 @@ tsdb_look_at_manifest(struct tsdb *db, struct why *why)
     lock_take(&db->edit_lock);
     enum err e = check_manifest(db, &reason);
     if (e == ERR_IO) {
-        enum err failed = edit_locked(db, &(const struct store_edit){.flush = false}, &failure);
+        enum err failed =
+            store_edit_locked(db, &(const struct store_edit){.flush = false}, &failure);
         why_set(why, e, failed ? "%s, and cannot be written again: %s" : "%s", reason.text,
                 failure.text);
     }
@@ -559,5 +565,6 @@ edits_end(struct tsdb *db)
     }
     mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
     mem_free(&db->flush_budget, db->removed, db->removed_count * sizeof *db->removed);
+    receipts_free(db);
     saved_free(db, &db->saved);
 }

@@ -16,7 +16,8 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 5, /* with times of parts and totals of the log, which older versions skip */
+    MANIFEST_VERSION = 6, /* with receipts of deletions, which can be undone */
+    MANIFEST_TIMES = 5,   /* with times of parts and totals of the log, which older versions skip */
     MANIFEST_REASONS = 4, /* with reasons that only version 2 of the ledger knows */
     MANIFEST_PASSED_ON = 3,   /* with samples that were passed on */
     MANIFEST_VERSION_MIN = 2, /* with neither */
@@ -28,6 +29,7 @@ enum {
     TENANT_BYTES_MIN = 3, /* name of one byte and no totals */
     TOMBSTONE_BYTES_MIN = 15,
     MATCHER_BYTES_MIN = 4,
+    RECEIPT_BYTES_MIN = 18,
 };
 
 static const char MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
@@ -125,6 +127,44 @@ tombstone_fields(const struct fields *f, struct arena *arena, struct manifest_to
     return e;
 }
 
+static enum err
+receipt_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+{
+    field_varint(f, &m->final_tombstone);
+    enum err e = list_fields(f, arena, &m->receipt_count, &m->receipts, sizeof *m->receipts,
+                             RECEIPT_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->receipt_count; i++) {
+        struct manifest_receipt *r = &m->receipts[i];
+        field_varint(f, &r->id);
+        field_le64(f, &r->pos);
+        field_zigzag(f, &r->made_ms);
+        field_zigzag(f, &r->undone_ms);
+        field_zigzag(f, &r->range.min_ms);
+        field_zigzag(f, &r->range.max_ms);
+        field_counted(f, &r->tenant);
+        field_counted(f, &r->selector);
+        field_varint(f, &r->series);
+        field_varint(f, &r->samples);
+        field_varint(f, &r->selected);
+        fields_check(f, r->tenant.size > 0);
+    }
+    return e;
+}
+
+/* The totals are the last fields of version 5, if they are known. Later versions say so. */
+static void
+log_totals_fields(const struct fields *f, struct manifest *m)
+{
+    uint8_t known = m->log_totals_known;
+    if (m->has_receipts)
+        field_u8(f, &known);
+    else if (f->to == NULL)
+        known = !m->no_times && fields_follow(f);
+    fields_check(f, known <= 1);
+    m->log_totals_known = known == 1;
+    if (m->log_totals_known) field_varints(f, m->log_totals, LEDGER_KIND_COUNT);
+}
+
 static void
 part_times(const struct fields *f, struct manifest *m)
 {
@@ -167,8 +207,10 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     }
     if (e == OK) field_varints(f, m->removed, m->removed_count);
     if (e == OK) part_times(f, m);
-    if (e == OK && f->to == NULL && !m->no_times) m->log_totals_known = fields_follow(f);
-    if (e == OK && m->log_totals_known) field_varints(f, m->log_totals, LEDGER_KIND_COUNT);
+    if (e == OK) log_totals_fields(f, m);
+    if (e == OK && m->has_receipts) e = receipt_fields(f, arena, m);
+    /* A program that cannot undo a deletion has made it, or has applied it. */
+    if (f->to == NULL && !m->has_receipts) m->final_tombstone = m->last_tombstone;
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
 }
 
@@ -221,7 +263,8 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
                        dir, version, MANIFEST_VERSION);
     }
     struct cursor c = cursor_of(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8));
-    m.no_times = version < MANIFEST_VERSION;
+    m.no_times = version < MANIFEST_TIMES;
+    m.has_receipts = version >= MANIFEST_VERSION;
     e = manifest_fields(&(struct fields){.from = &c}, arena, &m);
     /* Fields that a newer version has appended are ignored. */
     if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
@@ -244,6 +287,7 @@ static uint16_t
 min_reader_of(const struct manifest *m)
 {
     uint16_t version = MANIFEST_VERSION_MIN;
+    if (m->receipt_count > 0) return MANIFEST_VERSION;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         const struct ledger *totals = &m->tenants[i].totals;
         if (ledger_version(totals) > LEDGER_VERSION_MIN) return MANIFEST_REASONS;
@@ -263,10 +307,13 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     buf_init(&all, budget, SIZE_MAX_BYTES);
     memcpy(head, MAGIC, sizeof MAGIC);
     uint16_t min_reader = min_reader_of(m);
-    store_le16(head + 8, m->no_times ? min_reader : MANIFEST_VERSION);
+    uint16_t version = m->receipt_count > 0 ? MANIFEST_VERSION : MANIFEST_TIMES;
+    store_le16(head + 8, m->no_times ? min_reader : version);
     store_le16(head + 10, min_reader);
     buf_put(&all, head, sizeof head);
     struct manifest fields = *m;
+    fields.has_receipts = m->receipt_count > 0;
+    assert(!fields.has_receipts || !m->no_times);
     enum err e = manifest_fields(&(struct fields){.to = &all}, NULL, &fields);
     if (e == OK) e = buf_error(&all);
     if (e == OK) {

@@ -31,6 +31,20 @@ struct manifest_tombstone {
     uint32_t matcher_count;
 };
 
+/* The receipt of a deletion; it stays after the tombstone. */
+struct manifest_receipt {
+    uint64_t id; /* of the tombstone */
+    uint64_t pos;
+    int64_t made_ms;
+    int64_t undone_ms; /* INT64_MIN: it was not undone */
+    struct time_range range;
+    struct bytes tenant;
+    struct bytes selector; /* for people; may be cut */
+    uint64_t series;       /* series that it hid when it was made */
+    uint64_t samples;      /* samples that it hid */
+    uint64_t selected;     /* samples, including those that other deletions had hidden */
+};
+
 struct manifest_tenant {
     struct bytes name;
     struct ledger totals;
@@ -53,9 +67,13 @@ struct manifest {
     uint64_t last_tombstone; /* highest number ever given to a tombstone */
     struct manifest_tombstone *tombstones;
     uint32_t tombstone_count;
+    uint64_t final_tombstone; /* it and earlier ones can no longer be undone */
+    struct manifest_receipt *receipts;
+    uint32_t receipt_count;
     uint64_t *removed; /* numbers of parts whose directories may still exist */
     uint32_t removed_count;
     bool no_times; /* written by a version before 5; it is rewritten like that, without totals */
+    bool has_receipts;     /* in the version that is read */
     bool log_totals_known; /* false if an older program wrote it, or there was no log */
     uint64_t log_totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted at store_pos */
     uint8_t copies_damaged;                 /* damaged copies, of two; set when read */

@@ -60,6 +60,29 @@ make_tombstones(struct manifest *m, struct arena *arena, struct rng *r)
     }
 }
 
+/* Without receipts all tombstones are final. */
+static void
+make_receipts(struct manifest *m, struct arena *arena, struct rng *r, bool some)
+{
+    m->has_receipts = some;
+    m->final_tombstone = some ? m->last_tombstone / 2 : m->last_tombstone;
+    m->receipt_count = some ? 1 + (uint32_t)rng_below(r, 3) : 0;
+    m->receipts = arena_new(arena, 4 * sizeof *m->receipts);
+    for (uint32_t i = 0; i < m->receipt_count; i++) {
+        m->receipts[i] = (struct manifest_receipt){
+            .id = rng_next(r),
+            .pos = rng_next(r),
+            .made_ms = (int64_t)rng_next(r),
+            .undone_ms = rng_below(r, 2) == 0 ? INT64_MIN : (int64_t)rng_next(r),
+            .range = {(int64_t)rng_next(r), (int64_t)rng_next(r)},
+            .tenant = bytes_of_text("tenant"),
+            .selector = bytes_of_text("{job=\"a\"}"),
+            .series = rng_next(r),
+            .samples = rng_next(r),
+            .selected = rng_next(r)};
+    }
+}
+
 static void
 make(struct manifest *m, struct arena *arena, uint64_t edit)
 {
@@ -88,6 +111,7 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
                                              {(int64_t)rng_next(&r), (int64_t)rng_next(&r)}};
     }
     make_tombstones(m, arena, &r);
+    make_receipts(m, arena, &r, edit % 4 == 2);
     m->removed_count = (uint32_t)rng_below(&r, 5);
     m->removed = arena_new(arena, 5 * sizeof *m->removed);
     for (uint32_t i = 0; i < m->removed_count; i++) {
@@ -127,6 +151,21 @@ same_tombstone(const struct manifest_tombstone *a, const struct manifest_tombsto
 }
 
 static bool
+same_receipts(const struct manifest *a, const struct manifest *b)
+{
+    bool equal = a->final_tombstone == b->final_tombstone && a->receipt_count == b->receipt_count;
+    for (uint32_t i = 0; equal && i < a->receipt_count; i++) {
+        const struct manifest_receipt *x = &a->receipts[i], *y = &b->receipts[i];
+        equal = x->id == y->id && x->pos == y->pos && x->made_ms == y->made_ms &&
+                x->undone_ms == y->undone_ms && x->range.min_ms == y->range.min_ms &&
+                x->range.max_ms == y->range.max_ms && bytes_equal(x->tenant, y->tenant) &&
+                bytes_equal(x->selector, y->selector) && x->series == y->series &&
+                x->samples == y->samples && x->selected == y->selected;
+    }
+    return equal;
+}
+
+static bool
 same(const struct manifest *a, const struct manifest *b)
 {
     bool equal = a->edit == b->edit && a->store_pos == b->store_pos &&
@@ -137,7 +176,7 @@ same(const struct manifest *a, const struct manifest *b)
                  a->last_tombstone == b->last_tombstone &&
                  a->tombstone_count == b->tombstone_count && a->removed_count == b->removed_count &&
                  memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0 &&
-                 a->log_totals_known == b->log_totals_known &&
+                 a->log_totals_known == b->log_totals_known && same_receipts(a, b) &&
                  memcmp(a->log_totals, b->log_totals, sizeof a->log_totals) == 0;
     for (uint32_t i = 0; equal && i < a->part_count; i++) {
         equal = memcmp(&a->parts[i], &b->parts[i], sizeof a->parts[i]) == 0;
@@ -343,17 +382,16 @@ UNIT_TEST(test_a_newer_manifest_is_refused_not_damaged)
     arena_init(&arena, NULL, 0, 0);
     struct manifest m, got;
     struct why why;
-    make(&m, &arena, 3);
-    m.tenants[0].totals.count[LEDGER_FLOAT][LEDGER_REJECTED + REJECT_MISSING_NAME] = 1;
+    make(&m, &arena, 2);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    change(&g, "/db/MANIFEST", 8, 0x2, true); /* 5 becomes 7 */
+    change(&g, "/db/MANIFEST", 8, 0x1, true); /* 6 becomes 7 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
-    change(&g, "/db/MANIFEST", 10, 0x2, true); /* 4 becomes 6 */
+    change(&g, "/db/MANIFEST", 10, 0x1, true); /* 6 becomes 7 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 7"));
-    assert_non_null(strstr(why.text, "minimum reader 6"));
-    assert_non_null(strstr(why.text, "version 5"));
-    change(&g, "/db/MANIFEST", 10, 0x2, true);
+    assert_non_null(strstr(why.text, "minimum reader 7"));
+    assert_non_null(strstr(why.text, "version 6"));
+    change(&g, "/db/MANIFEST", 10, 0x1, true);
     change(&g, "/db/MANIFEST", 8, 0x6, true); /* 7 becomes 1 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 1 was never released"));
@@ -395,6 +433,9 @@ UNIT_TEST(test_only_what_is_new_needs_a_reader_that_knows_of_it)
     m.tenants[1].totals.count[LEDGER_HISTOGRAM][LEDGER_REJECTED + REJECT_MISSING_NAME] = 1;
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     assert_int_equal(version_needed(&g), 4);
+    make(&m, &arena, 2);
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    assert_int_equal(version_needed(&g), 6);
     arena_fini(&arena);
     rig_close(&g);
 }
@@ -421,17 +462,17 @@ change_length(struct rig *g, uint16_t version, int by)
 
 UNIT_TEST(test_bytes_that_a_newer_version_appends_are_ignored)
 {
-    for (uint16_t version = 5; version < 7; version++) {
+    for (uint16_t version = 6; version < 8; version++) {
         struct rig g;
         struct arena arena;
         struct manifest m, got;
         rig_open(&g, 1);
         arena_init(&arena, NULL, 0, 0);
-        make(&m, &arena, 3);
+        make(&m, &arena, 2);
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
         change_length(&g, version, 4);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
-        assert_int_equal(e, version == 5 ? ERR_CORRUPT : OK);
+        assert_int_equal(e, version == 6 ? ERR_CORRUPT : OK);
         assert_true(e != OK || same(&m, &got));
         arena_fini(&arena);
         rig_close(&g);

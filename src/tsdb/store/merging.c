@@ -49,6 +49,8 @@ struct merging {
     const struct tsdb_merge_options *options;
     struct shares shares;
     struct version *version;
+    struct tombstones
+        *due; /* those that can no longer be undone; its last_id is that of the last */
     struct merge_plan plan;
     struct part **live; /* the inputs as objects of the version */
     /* The same files, read through a cache of their own: pages of queries stay cached. */
@@ -198,23 +200,47 @@ plan_cleaning(struct merging *g, const struct plan_part *parts,
         struct part_deletion *deletions;
         uint32_t count;
         bool concerned = false;
-        for (uint32_t t = 0; t < v->tombstones->count && !concerned; t++) {
-            const struct tombstone *tombstone = v->tombstones->items[t];
+        for (uint32_t t = 0; t < g->due->count && !concerned; t++) {
+            const struct tombstone *tombstone = g->due->items[t];
             /* A tombstone of a future time was made before the clock was set back. */
             bool due = tombstone->made_ms <= before || tombstone->made_ms > options->now_ms;
             concerned = due && tombstone_concerns(tombstone, v->parts[i]);
         }
         if (!concerned || part_is_left_alone(v->parts[i])) continue;
-        enum err e = tombstones_of_part(v->tombstones, v->parts[i], (struct bytes){NULL, 0},
-                                        &g->arena, &deletions, &count, g->why);
+        enum err e = tombstones_of_part(g->due, v->parts[i], (struct bytes){NULL, 0}, &g->arena,
+                                        &deletions, &count, g->why);
         if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
         if (e) return e;
         if (count > 0) return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
-        part_set_applied(v->parts[i], v->tombstones->last_id);
+        part_set_applied(v->parts[i], g->due->last_id);
         marked = true;
     }
     struct store_edit nothing_else = {0};
     return marked ? store_edit(g->db, &nothing_else, g->why) : OK;
+}
+
+static bool
+is_due(void *context, const struct tombstone *tombstone)
+{
+    const uint64_t *last = context;
+    return tombstone->id <= *last;
+}
+
+/* Parts from before and after a deletion that can be undone stay apart: its tombstone hides samples
+ * by the position of their part. */
+static uint32_t
+add_held_borders(const struct merging *g, uint64_t *borders, uint32_t count)
+{
+    const struct tombstones *set = g->version->tombstones;
+    uint32_t first = count;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct tombstone *t = set->items[i];
+        if (t->id <= g->due->last_id) continue;
+        if (count > first && borders[count - 1] == t->pos) continue;
+        assert(count < BORDERS_MAX + DELETIONS_KEPT_MAX);
+        borders[count++] = t->pos;
+    }
+    return count;
 }
 
 static enum err
@@ -222,7 +248,7 @@ plan(struct merging *g)
 {
     struct tsdb *db = g->db;
     struct plan_part *parts;
-    uint64_t borders[BORDERS_MAX];
+    uint64_t borders[BORDERS_MAX + DELETIONS_KEPT_MAX];
     uint64_t free_bytes = atomic_load(&db->free_bytes), reserve = atomic_load(&db->reserve_bytes);
     struct merge_plan_options options = {
         .now_ms = env_realtime_ms(db->env),
@@ -230,7 +256,7 @@ plan(struct merging *g)
         .memory_max = g->shares.inputs_bytes >> atomic_load(&db->merge_halvings),
         .full = g->options->mode == TSDB_MERGE_FULL,
         .borders = borders,
-        .border_count = borders_list(db, borders),
+        .border_count = add_held_borders(g, borders, borders_list(db, borders)),
     };
     enum err e = list_parts(g, &parts);
     if (e == OK && g->options->mode != TSDB_MERGE_CLEAN) {
@@ -262,8 +288,8 @@ take_inputs(struct merging *g)
             struct part_deletion *deletions;
             struct part_merge_input *input = &g->inputs[i];
             part_set_applied(input->part, part_applied(live));
-            e = tombstones_of_part(g->version->tombstones, input->part, (struct bytes){NULL, 0},
-                                   &g->arena, &deletions, &input->deletion_count, g->why);
+            e = tombstones_of_part(g->due, input->part, (struct bytes){NULL, 0}, &g->arena,
+                                   &deletions, &input->deletion_count, g->why);
             input->deletions = deletions;
         }
         /* The file of a live part was removed: it can be read while it is open, but the next start
@@ -343,7 +369,7 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         struct part **output = &g->outputs[g->output_count];
         e = part_open(db->env, &db->cache_budget, db->cache, db->parts_dir, info.number, output,
                       g->why);
-        if (e == OK) part_set_applied(*output, g->version->tombstones->last_id);
+        if (e == OK) part_set_applied(*output, g->due->last_id);
         if (e == OK) g->output_count++;
     }
     part_merge_free(merge);
@@ -429,8 +455,12 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
         .db = db, .options = options, .shares = shares_of(db->options.merge_bytes), .why = why};
     *ret_result = (struct tsdb_merge_result){0};
     arena_init(&g.arena, &db->merge_budget, 0, 0);
+    uint64_t final_id = deletions_settle(db, options->mode == TSDB_MERGE_CLEAN);
     g.version = pin_version(db);
-    enum err e = plan(&g);
+    enum err e =
+        tombstones_new(&db->cache_budget, g.version->tombstones, is_due, &final_id, NULL, &g.due);
+    if (e == OK) g.due->last_id = final_id;
+    if (e == OK) e = plan(&g);
     if (e == OK && g.plan.input_count > 0) e = merge_all(&g);
     if (e == OK) {
         ret_result->input_count = g.plan.input_count;
@@ -454,6 +484,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     g.now = (struct tsdb_merge_now){0};
     show_merge(&g, 0);
     page_cache_free(g.cache);
+    tombstones_unref(g.due);
     version_unref(g.version);
     arena_fini(&g.arena);
     if (e == OK || e == ERR_CANCELED) return e;

@@ -139,6 +139,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
     if (e) return e;
     v->part_count = 0;
     e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
+    if (e == OK) e = receipts_read(db, m, why);
     for (uint32_t i = 0; i < m->part_count && e == OK; i++) {
         struct why reason;
         struct part *part;

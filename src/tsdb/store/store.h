@@ -24,6 +24,12 @@ struct saved {
     uint32_t tenant_count;
 };
 
+/* The receipt of a deletion, with its texts. */
+struct receipt {
+    struct manifest_receipt facts;
+    size_t bytes;
+};
+
 /* See tsdb_border_new(). */
 struct border {
     bool used;
@@ -60,6 +66,11 @@ struct tsdb {
     struct file_facts manifest; /* facts of the file as last written; number 0 if unknown */
     struct part **uncertain;    /* parts that are not live and that a failed manifest may name */
     uint32_t uncertain_count;
+    struct receipts {
+        struct receipt *items[DELETIONS_KEPT_MAX]; /* by number */
+        uint32_t count;
+        uint64_t final_id; /* deletions up to this one can no longer be undone; never decreases */
+    } receipts;
     uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
@@ -98,6 +109,8 @@ struct store_edit {
     const struct ledger *change; /* changes of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
     struct tombstone *tombstone; /* a new tombstone, whose position the edit sets; or NULL */
+    struct receipt *receipt;     /* of `tombstone`; taken if the edit succeeds */
+    uint64_t undo;               /* number of the tombstone that is removed; 0: none */
     bool flush; /* the added parts hold the frozen generation, and earlier generations that replay
                    has written */
 };
@@ -106,6 +119,9 @@ struct store_edit {
  * disk, since it may name them; the edit may be repeated or dropped.
  */
 MUST_CHECK enum err store_edit(struct tsdb *db, const struct store_edit *edit, struct why *why);
+/* The same, under the edit lock. */
+MUST_CHECK enum err store_edit_locked(struct tsdb *db, const struct store_edit *edit,
+                                      struct why *why);
 /* Remembers the file MANIFEST after it was written, for tsdb_look_at_manifest(). */
 void edit_note_manifest(struct tsdb *db);
 /* Prepares for edits in tsdb_open(), after parts and tenants were read and before the replay. */
@@ -145,6 +161,34 @@ MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest
 /* Fills in the tombstones of a manifest; texts are views of the set. ERR_NOMEM. */
 MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena *arena,
                                      struct manifest *manifest);
+
+/* Reads the receipts of a manifest. ERR_NOMEM, ERR_CORRUPT. */
+MUST_CHECK enum err receipts_read(struct tsdb *db, const struct manifest *manifest,
+                                  struct why *why);
+/* Fills in the receipts of a manifest, after the edit (may be NULL). Under the edit lock.
+ * ERR_NOMEM. */
+MUST_CHECK enum err receipts_write(struct tsdb *db, const struct store_edit *edit,
+                                   struct arena *arena, struct manifest *manifest);
+/* Changes the receipts as the edit says. Under the edit lock. */
+void receipts_change(struct tsdb *db, const struct store_edit *edit);
+void receipts_free(struct tsdb *db);
+/* ERR_LIMIT: as many deletions as there may be can still be undone. */
+MUST_CHECK enum err receipts_have_room(struct tsdb *db, struct why *why);
+/* Makes the receipt of a tombstone, for store_edit. ERR_NOMEM. */
+MUST_CHECK enum err receipt_new(struct tsdb *db, const struct tombstone *tombstone,
+                                const struct tsdb_deletion *counted, uint64_t selected,
+                                struct receipt **ret_receipt, struct why *why);
+/* Frees a receipt that no edit has taken. NULL is fine. */
+void receipt_drop(struct tsdb *db, struct receipt *receipt);
+/* Counts what a tombstone selects in the parts of the version to which it applies, by reading it.
+ * Errors of a query. */
+MUST_CHECK enum err deletion_selects(struct tsdb *db, const struct version *version,
+                                     const struct tombstone *tombstone,
+                                     struct query_control *control, uint64_t *ret_samples,
+                                     struct why *why);
+/* Ends the hold of deletions that merges may apply from now on, with `all` of every one. Returns
+ * the number of the last of these. */
+uint64_t deletions_settle(struct tsdb *db, bool all);
 
 /* --- flushing (flush.c) ----------------------------------------------------------------------- */
 

@@ -11,6 +11,8 @@
  * 2. A tombstone hides no samples that arrived at or after its position, which is not after the
  *    store's.
  * 3. Matchers belong either to the selector or to the tombstone.
+ *
+ * receipts.c has the receipts of deletions, and undoes them.
  */
 #include <assert.h>
 
@@ -133,12 +135,27 @@ next_id(struct tsdb *db)
     return id;
 }
 
+/* Counts what the tombstone selects, though other tombstones hide some of it. */
+static enum err
+count_selected(struct tsdb *db, struct tombstone *t, uint64_t samples, uint64_t *ret,
+               struct why *why)
+{
+    struct version *v = live_pin(&db->live);
+    *ret = samples;
+    t->pos = UINT64_MAX; /* all parts; the edit sets it */
+    enum err e = v->tombstones->count == 0 ? OK : deletion_selects(db, v, t, NULL, ret, why);
+    version_unref(v);
+    return e;
+}
+
 enum err
 tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int64_t min_ms,
             int64_t max_ms, struct tsdb_deletion *ret_deletion, struct why *why)
 {
     struct tombstone *tombstone = NULL;
-    struct tsdb_deletion counted = {0, 0};
+    struct receipt *receipt = NULL;
+    struct tsdb_deletion counted = {0};
+    uint64_t selected;
     struct time_range range = {min_ms, max_ms};
     struct matcher_set set = {selector->matchers, selector->count};
     struct query_request request = {
@@ -146,7 +163,8 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
     *ret_deletion = counted;
     enum err e = OK;
     if (min_ms > max_ms || is_pointless(db, tenant, range)) goto out;
-    e = parts_count(&db->head, &request, &counted.series, &counted.samples, why);
+    e = receipts_have_room(db, why);
+    if (e == OK) e = parts_count(&db->head, NULL, &request, &counted.series, &counted.samples, why);
     if (e == OK) {
         e = tombstone_new(&db->cache_budget, next_id(db), tenant, selector->matchers,
                           selector->count, range, env_realtime_ms(db->env), &tombstone);
@@ -154,9 +172,13 @@ tsdb_delete(struct tsdb *db, struct bytes tenant, struct selector *selector, int
     if (e) goto out;
     assert(tombstone->matcher_count == selector->count); /* invariant 3 */
     selector->count = 0;                                 /* the tombstone owns them now */
-    struct store_edit edit = {.tombstone = tombstone};
-    e = store_edit(db, &edit, why);
+    counted.id = tombstone->id;
+    e = count_selected(db, tombstone, counted.samples, &selected, why);
+    if (e == OK) e = receipt_new(db, tombstone, &counted, selected, &receipt, why);
+    struct store_edit edit = {.tombstone = tombstone, .receipt = receipt};
+    if (e == OK) e = store_edit(db, &edit, why);
     if (e == OK) *ret_deletion = counted;
+    if (e) receipt_drop(db, receipt);
 out:
     tombstone_unref(tombstone);
     selector_fini(selector);

@@ -1,0 +1,173 @@
+/* deletions.c - receipts of deletions, and undoing them, with --web.enable-admin-api. */
+#include "api/status/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/answer.h"
+#include "api/status/pages.h"
+#include "base/log.h"
+
+enum { RECEIPTS_BYTES_MAX = 4 * 1024 * 1024 };
+
+static const char PATH[] = "/api/v1/admin/tsdb/deletions/";
+
+static const char *const states[] = {
+    [DELETION_HELD] = "held",
+    [DELETION_FINAL] = "final",
+    [DELETION_DONE] = "done",
+    [DELETION_UNDONE] = "undone",
+};
+
+static void
+put_time(struct json *j, const char *key, int64_t ms)
+{
+    char text[PAGE_TIME_BYTES];
+    page_time(ms, text);
+    json_member_text(j, key, text);
+}
+
+/* The members of a receipt; the object stays open. */
+static void
+put_receipt(struct json *j, const struct tsdb_receipt *r)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%" PRIu64, r->id);
+    json_object_open(j);
+    json_member_text(j, "id", id);
+    json_member_text(j, "state", states[r->state]);
+    put_time(j, "time", r->made_ms);
+    if (r->state == DELETION_HELD) put_time(j, "heldUntil", r->held_until_ms);
+    if (r->state == DELETION_UNDONE) put_time(j, "undone", r->undone_ms);
+    json_member_bytes(j, "selector", r->selector);
+    if (r->range.min_ms != INT64_MIN) put_time(j, "start", r->range.min_ms);
+    if (r->range.max_ms != INT64_MAX) put_time(j, "end", r->range.max_ms);
+    json_member_uint(j, "series", r->series);
+    json_member_uint(j, "samples", r->samples);
+    json_member_uint(j, "parts", r->parts);
+    json_member_uint(j, "partBytes", r->part_bytes);
+    json_member_uint(j, "snapshots", r->snapshots);
+}
+
+/* Reads the samples that one deletion hides, and puts how many are hidden, and how many are gone.
+ */
+static enum err
+put_counts(struct api *api, struct http_request *request, struct json *j,
+           const struct tsdb_receipt *r, struct why *why)
+{
+    struct query_control control = {.env = NULL};
+    uint64_t hidden = 0;
+    if (r->state == DELETION_UNDONE) return OK;
+    query_control_begin(api, request, &api->read_budget, &control);
+    enum err e = tsdb_deletion_hidden(api->options.tsdb, r->id, &control, &hidden, why);
+    if (e) return e;
+    json_member_uint(j, "hidden", hidden);
+    json_member_uint(j, "gone", r->selected > hidden ? r->selected - hidden : 0);
+    return OK;
+}
+
+static enum err
+put_one(struct api *api, struct http_request *request, struct json *j,
+        const struct tsdb_receipt *list, uint32_t count, uint64_t id, struct why *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].id != id) continue;
+        put_receipt(j, &list[i]);
+        enum err e = put_counts(api, request, j, &list[i], why);
+        json_object_close(j);
+        return e;
+    }
+    json_put_null(j);
+    return why_set(why, ERR_MISSING, "no deletion has the number %" PRIu64, id);
+}
+
+/* `id` 0: all, the newest first. */
+static enum err
+put_receipts(struct api *api, struct http_request *request, struct bytes tenant, uint64_t id,
+             struct buf *to, struct why *why)
+{
+    struct arena arena;
+    struct tsdb_receipt *list;
+    struct json j;
+    uint32_t count;
+    arena_init(&arena, &api->page_budget, 0, 0);
+    enum err e = tsdb_deletions(api->options.tsdb, tenant, &arena, &list, &count, why);
+    if (e) {
+        arena_fini(&arena);
+        return e;
+    }
+    success_begin(&j, to);
+    if (id != 0) {
+        e = put_one(api, request, &j, list, count, id, why);
+    } else {
+        json_array_open(&j);
+        while (count-- > 0) {
+            put_receipt(&j, &list[count]);
+            json_object_close(&j);
+        }
+        json_array_close(&j);
+    }
+    json_object_close(&j);
+    arena_fini(&arena);
+    return e ? e : why_set(why, buf_error(to), "not enough memory to list deletions");
+}
+
+static void
+answer(struct api *api, struct http_request *request, struct bytes tenant, uint64_t id)
+{
+    struct why why = {""};
+    struct buf text;
+    buf_init(&text, &api->page_budget, RECEIPTS_BYTES_MAX);
+    enum err e = put_receipts(api, request, tenant, id, &text, &why);
+    if (e)
+        reply_problem_of(request, FOR_ANYTHING, e, &why);
+    else
+        reply_json(request, 200, &text);
+    buf_fini(&text);
+}
+
+void
+deletions_run(struct api *api, struct http_request *request)
+{
+    struct bytes tenant;
+    if (one_tenant_of(api, request, &tenant)) answer(api, request, tenant, 0);
+}
+
+/* Reads ID or ID/undo after the prefix. */
+static bool
+parse_path(const char *path, uint64_t *ret_id, bool *ret_undo)
+{
+    char *end;
+    if (path[0] < '1' || path[0] > '9') return false;
+    *ret_id = strtoull(path, &end, 10);
+    *ret_undo = strcmp(end, "/undo") == 0;
+    return *ret_undo || *end == '\0';
+}
+
+void
+deletion_run(struct api *api, struct http_request *request)
+{
+    struct bytes tenant;
+    struct why why = {""};
+    uint64_t id;
+    bool undo;
+    if (!one_tenant_of(api, request, &tenant)) return;
+    bool fits = parse_path(api_path(api, request) + strlen(PATH), &id, &undo);
+    if (!fits || undo != (http_method(request) == HTTP_POST)) {
+        reply_problem(request, 404, "not_found",
+                      "unknown action: expected GET /api/v1/admin/tsdb/deletions/ID or POST "
+                      ".../ID/undo");
+        return;
+    }
+    if (undo) {
+        enum err e = tsdb_undelete(api->options.tsdb, tenant, id, &why);
+        if (e) {
+            reply_problem_of(request, FOR_ANYTHING, e, &why);
+            return;
+        }
+        log_info("deletion undone on request", KV("tenant", tenant), KV("id", id));
+    }
+    answer(api, request, tenant, id);
+}

@@ -1,0 +1,446 @@
+/*
+ * receipts.c - the receipts of deletions, and undoing them.
+ *
+ *      tsdb_delete() --> held --- deletions_settle() --> final --- merges --> done
+ *                          |
+ *                          +--- tsdb_undelete() --> undone
+ *
+ * While a deletion is held, merges write what it hides to their outputs, and join no parts across
+ * its position, so that its tombstone hides the same samples of the outputs. Undoing it removes the
+ * tombstone by one edit of the manifest. A merge first settles which deletions it applies: from
+ * then on they cannot be undone, even if its outputs never become live.
+ *
+ * Deletions become final in the order of their numbers, as a part says only which is the last one
+ * that was applied to it.
+ *
+ * Invariants:
+ * 1. Receipts ascend in number. Each tombstone that is not final has one.
+ * 2. final_id never decreases, and only changes under the edit lock.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/text/time_text.h"
+#include "model/storage_layout.h"
+#include "tsdb/store/store.h"
+
+enum { SELECTOR_TEXT_BYTES = 2048 };
+
+/* --- in memory and in MANIFEST ---------------------------------------------------------------- */
+
+static void
+receipt_free(struct tsdb *db, struct receipt *r)
+{
+    mem_free(&db->cache_budget, r, r->bytes);
+}
+
+static struct receipt *
+receipt_copy(struct tsdb *db, const struct manifest_receipt *facts)
+{
+    size_t bytes = sizeof(struct receipt) + facts->tenant.size + facts->selector.size;
+    struct receipt *r = mem_new(&db->cache_budget, bytes);
+    if (r == NULL) return NULL;
+    uint8_t *tenant = (uint8_t *)(r + 1), *selector = tenant + facts->tenant.size;
+    r->facts = *facts;
+    r->bytes = bytes;
+    memcpy(tenant, facts->tenant.at, facts->tenant.size);
+    if (facts->selector.size > 0) memcpy(selector, facts->selector.at, facts->selector.size);
+    r->facts.tenant = bytes_of(tenant, facts->tenant.size);
+    r->facts.selector = bytes_of(selector, facts->selector.size);
+    return r;
+}
+
+enum err
+receipts_read(struct tsdb *db, const struct manifest *m, struct why *why)
+{
+    struct receipts *all = &db->receipts;
+    all->final_id = m->final_tombstone;
+    for (uint32_t i = 0; i < m->receipt_count; i++) {
+        bool fits = all->count < DELETIONS_KEPT_MAX && m->receipts[i].id <= m->last_tombstone;
+        if (i > 0) fits &= m->receipts[i - 1].id < m->receipts[i].id; /* invariant 1 */
+        if (!fits) return why_set(why, ERR_CORRUPT, "a receipt in MANIFEST is damaged");
+        struct receipt *r = receipt_copy(db, &m->receipts[i]);
+        if (r == NULL) return ERR_NOMEM;
+        all->items[all->count++] = r;
+    }
+    return OK;
+}
+
+static bool
+is_held(const struct tsdb *db, const struct manifest_receipt *r)
+{
+    return r->id > db->receipts.final_id && r->undone_ms == INT64_MIN;
+}
+
+/* The index of the receipt that makes room for another; the number of receipts if there is room,
+ * or if all deletions can be undone. */
+static uint32_t
+least_needed(const struct tsdb *db)
+{
+    const struct receipts *all = &db->receipts;
+    uint32_t i = all->count < DELETIONS_KEPT_MAX ? all->count : 0;
+    while (i < all->count && is_held(db, &all->items[i]->facts))
+        i++;
+    return i;
+}
+
+enum err
+receipts_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
+               struct manifest *m)
+{
+    const struct receipts *all = &db->receipts;
+    const struct receipt *added = edit == NULL ? NULL : edit->receipt;
+    uint32_t left_out = added == NULL ? all->count : least_needed(db);
+    m->final_tombstone = all->final_id;
+    m->receipts = arena_alloc(arena, (all->count + 1u) * sizeof *m->receipts);
+    if (m->receipts == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (i == left_out) continue;
+        struct manifest_receipt *r = &m->receipts[m->receipt_count++];
+        *r = all->items[i]->facts;
+        if (edit != NULL && edit->undo == r->id) r->undone_ms = env_realtime_ms(db->env);
+    }
+    if (added != NULL) m->receipts[m->receipt_count++] = added->facts;
+    return OK;
+}
+
+void
+receipts_change(struct tsdb *db, const struct store_edit *edit)
+{
+    struct receipts *all = &db->receipts;
+    assert(lock_is_mine(&db->edit_lock));
+    for (uint32_t i = 0; edit->undo != 0 && i < all->count; i++) {
+        struct manifest_receipt *r = &all->items[i]->facts;
+        if (r->id == edit->undo) r->undone_ms = env_realtime_ms(db->env);
+    }
+    if (edit->receipt == NULL) return;
+    uint32_t left_out = least_needed(db);
+    if (left_out < all->count) {
+        receipt_free(db, all->items[left_out]);
+        all->count--;
+        memmove(&all->items[left_out], &all->items[left_out + 1],
+                (all->count - left_out) * sizeof *all->items);
+    }
+    assert(all->count < DELETIONS_KEPT_MAX);
+    all->items[all->count++] = edit->receipt;
+}
+
+void
+receipts_free(struct tsdb *db)
+{
+    while (db->receipts.count > 0) {
+        receipt_free(db, db->receipts.items[--db->receipts.count]);
+    }
+}
+
+/* --- making one ------------------------------------------------------------------------------- */
+
+enum err
+receipt_new(struct tsdb *db, const struct tombstone *t, const struct tsdb_deletion *counted,
+            uint64_t selected, struct receipt **ret, struct why *why)
+{
+    static const char *const operators[] = {
+        [MATCH_EQUAL] = "=",
+        [MATCH_NOT_EQUAL] = "!=",
+        [MATCH_REGEX] = "=~",
+        [MATCH_NOT_REGEX] = "!~",
+    };
+    struct buf text;
+    buf_init(&text, &db->cache_budget, SIZE_MAX);
+    buf_put_u8(&text, '{');
+    for (uint32_t i = 0; i < t->matcher_count && text.size < SELECTOR_TEXT_BYTES; i++) {
+        const struct matcher *m = t->matchers[i];
+        if (i > 0) buf_put_text(&text, ", ");
+        label_print(&text, &(struct label){matcher_name(m), matcher_pattern(m)},
+                    operators[matcher_type(m)]);
+    }
+    buf_put_u8(&text, '}');
+    enum err e = buf_error(&text);
+    struct manifest_receipt facts = {
+        .id = t->id,
+        .made_ms = t->made_ms,
+        .undone_ms = INT64_MIN,
+        .range = t->range,
+        .tenant = t->tenant,
+        .selector =
+            bytes_of(text.at, text.size < SELECTOR_TEXT_BYTES ? text.size : SELECTOR_TEXT_BYTES),
+        .series = counted->series,
+        .samples = counted->samples,
+        .selected = selected,
+    };
+    *ret = e ? NULL : receipt_copy(db, &facts);
+    buf_fini(&text);
+    return *ret == NULL ? why_set(why, ERR_NOMEM, "not enough memory to delete series") : OK;
+}
+
+void
+receipt_drop(struct tsdb *db, struct receipt *receipt)
+{
+    if (receipt != NULL) receipt_free(db, receipt);
+}
+
+enum err
+receipts_have_room(struct tsdb *db, struct why *why)
+{
+    deletions_settle(db, false);
+    lock_take(&db->edit_lock);
+    bool full = db->receipts.count == DELETIONS_KEPT_MAX && least_needed(db) == db->receipts.count;
+    lock_drop(&db->edit_lock);
+    if (!full) return OK;
+    return why_set(why, ERR_LIMIT,
+                   "%d deletions can still be undone, which is the maximum: select more series "
+                   "with one match[], shorten delete.hold, or POST "
+                   "/api/v1/admin/tsdb/clean_tombstones, after which none can be undone",
+                   DELETIONS_KEPT_MAX);
+}
+
+/* --- the hold --------------------------------------------------------------------------------- */
+
+/* The last time at which the deletion can be undone. */
+static int64_t
+held_until(int64_t made_ms, int64_t hold_ms)
+{
+    return made_ms > INT64_MAX - hold_ms ? INT64_MAX : made_ms + hold_ms;
+}
+
+static int64_t
+hold_of(struct tsdb *db, bool *ret_clock_is_good)
+{
+    lock_take(&db->head.lock);
+    look_at_clock(&db->head);
+    *ret_clock_is_good = db->head.clock == TSDB_CLOCK_GOOD;
+    int64_t hold = db->head.limits.deletion_hold_ms;
+    lock_drop(&db->head.lock);
+    return hold;
+}
+
+/* A deletion whose time is further in the future than the hold was made before the clock was set
+ * back: it is not held until then. */
+static uint64_t
+settle_locked(struct tsdb *db, bool all)
+{
+    bool clock_is_good;
+    int64_t now = env_realtime_ms(db->env), hold = hold_of(db, &clock_is_good);
+    const struct tombstones *set = db->live.version->tombstones;
+    uint64_t last = set->last_id;
+    assert(lock_is_mine(&db->edit_lock)); /* invariant 2 */
+    for (uint32_t i = 0; i < set->count && !all && hold > 0; i++) {
+        const struct tombstone *t = set->items[i];
+        bool ahead = t->made_ms > held_until(now, hold);
+        if (clock_is_good && (ahead || now > held_until(t->made_ms, hold))) continue;
+        last = t->id - 1;
+        break;
+    }
+    if (last > db->receipts.final_id) db->receipts.final_id = last;
+    return db->receipts.final_id;
+}
+
+uint64_t
+deletions_settle(struct tsdb *db, bool all)
+{
+    lock_take(&db->edit_lock);
+    uint64_t last = settle_locked(db, all);
+    lock_drop(&db->edit_lock);
+    return last;
+}
+
+static struct manifest_receipt *
+receipt_of(struct tsdb *db, struct bytes tenant, uint64_t id)
+{
+    for (uint32_t i = 0; i < db->receipts.count; i++) {
+        struct manifest_receipt *r = &db->receipts.items[i]->facts;
+        if (r->id == id && bytes_equal(r->tenant, tenant)) return r;
+    }
+    return NULL;
+}
+
+static enum err
+undelete_locked(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *why)
+{
+    const struct manifest_receipt *r = receipt_of(db, tenant, id);
+    if (r == NULL) return why_set(why, ERR_MISSING, "no deletion has the number %" PRIu64, id);
+    if (r->undone_ms != INT64_MIN) {
+        return why_set(why, ERR_INPUT, "deletion %" PRIu64 " was undone before", id);
+    }
+    if (r->id <= settle_locked(db, false)) {
+        return why_set(why, ERR_INPUT,
+                       "deletion %" PRIu64 " can no longer be undone: its hold (delete.hold) has "
+                       "ended, or tombstones were cleaned",
+                       id);
+    }
+    if (tombstones_find(db->live.version->tombstones, id) == NULL) {
+        return why_set(why, ERR_INPUT,
+                       "deletion %" PRIu64 " hides nothing: retention has removed its samples", id);
+    }
+    return store_edit_locked(db, &(const struct store_edit){.undo = id}, why);
+}
+
+enum err
+tsdb_undelete(struct tsdb *db, struct bytes tenant, uint64_t id, struct why *why)
+{
+    lock_take(&db->edit_lock);
+    enum err e = undelete_locked(db, tenant, id, why);
+    lock_drop(&db->edit_lock);
+    return e;
+}
+
+/* --- listing ---------------------------------------------------------------------------------- */
+
+static void
+look_at_parts(const struct version *v, const struct tombstone *t, struct tsdb_receipt *to)
+{
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        if (!tombstone_concerns(t, v->parts[i])) continue;
+        to->parts++;
+        to->part_bytes += part_info(v->parts[i])->file_bytes;
+    }
+}
+
+static enum err
+list_locked(struct tsdb *db, struct bytes tenant, struct arena *arena, struct tsdb_receipt *list,
+            uint64_t *positions, uint32_t *ret_count)
+{
+    const struct version *v = db->live.version;
+    bool clock_is_good;
+    int64_t hold = hold_of(db, &clock_is_good);
+    uint64_t final_id = settle_locked(db, false);
+    for (uint32_t i = 0; i < db->receipts.count; i++) {
+        const struct manifest_receipt *r = &db->receipts.items[i]->facts;
+        const struct tombstone *t = tombstones_find(v->tombstones, r->id);
+        if (!bytes_equal(r->tenant, tenant)) continue;
+        struct tsdb_receipt *to = &list[*ret_count];
+        *to = (struct tsdb_receipt){.id = r->id,
+                                    .state = r->id > final_id ? DELETION_HELD : DELETION_FINAL,
+                                    .made_ms = r->made_ms,
+                                    .held_until_ms = held_until(r->made_ms, hold),
+                                    .undone_ms = r->undone_ms,
+                                    .range = r->range,
+                                    .tenant = arena_copy(arena, r->tenant),
+                                    .selector = arena_copy(arena, r->selector),
+                                    .series = r->series,
+                                    .samples = r->samples,
+                                    .selected = r->selected};
+        if (to->tenant.at == NULL || to->selector.at == NULL) return ERR_NOMEM;
+        if (t == NULL) to->state = DELETION_DONE;
+        if (r->undone_ms != INT64_MIN) to->state = DELETION_UNDONE;
+        if (t != NULL) look_at_parts(v, t, to);
+        positions[(*ret_count)++] = r->pos;
+    }
+    return OK;
+}
+
+struct snapshot_search {
+    struct tsdb *db;
+    struct arena arena;
+    struct tsdb_receipt *list;
+    const uint64_t *positions;
+    uint32_t count;
+    char all[256];
+    struct why *why;
+};
+
+static enum err
+look_at_snapshot(void *context, const struct tsdb_snapshot_facts *snapshot)
+{
+    struct snapshot_search *x = context;
+    char dir[320];
+    struct manifest m;
+    arena_reset(&x->arena);
+    enum err e = path_join(dir, sizeof dir, x->all, snapshot->name);
+    if (e == OK) e = manifest_read(x->db->env, dir, &x->arena, &m, x->why);
+    if (e == ERR_MISSING) return OK; /* it is being deleted */
+    for (uint32_t i = 0; e == OK && i < x->count; i++) {
+        struct tsdb_receipt *r = &x->list[i];
+        bool has = false;
+        for (uint32_t p = 0; p < m.part_count; p++) {
+            const struct manifest_part *part = &m.parts[p];
+            has |= part->from_pos < x->positions[i] && part->applied < r->id &&
+                   ranges_meet(part->time, r->range);
+        }
+        r->snapshots += has;
+    }
+    return e;
+}
+
+enum err
+tsdb_deletions(struct tsdb *db, struct bytes tenant, struct arena *arena,
+               struct tsdb_receipt **ret_receipts, uint32_t *ret_count, struct why *why)
+{
+    struct tsdb_receipt *list = arena_alloc(arena, DELETIONS_KEPT_MAX * sizeof *list);
+    uint64_t *positions = arena_alloc(arena, DELETIONS_KEPT_MAX * sizeof *positions);
+    uint32_t count = 0;
+    enum err e = list == NULL || positions == NULL ? ERR_NOMEM : OK;
+    if (e == OK) {
+        lock_take(&db->edit_lock);
+        e = list_locked(db, tenant, arena, list, positions, &count);
+        lock_drop(&db->edit_lock);
+    }
+    if (e) return why_set(why, e, "not enough memory to list deletions");
+    struct snapshot_search x = {
+        .db = db, .list = list, .positions = positions, .count = count, .why = why};
+    arena_init(&x.arena, &db->cache_budget, 0, 0);
+    e = path_join(x.all, sizeof x.all, db->dir, STORAGE_SNAPSHOTS);
+    if (e == OK && count > 0) e = tsdb_snapshots(db, look_at_snapshot, &x, why);
+    arena_fini(&x.arena);
+    *ret_receipts = list;
+    *ret_count = count;
+    return e;
+}
+
+/* --- counting --------------------------------------------------------------------------------- */
+
+/* A version of the parts to which the tombstone applies, without any tombstone. */
+static enum err
+version_below(struct tsdb *db, const struct version *v, const struct tombstone *t,
+              struct version **ret)
+{
+    struct version *below;
+    enum err e = version_new(&db->cache_budget, v->part_count, &below);
+    if (e) return e;
+    below->part_count = 0;
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        if (!tombstone_concerns(t, v->parts[i])) continue;
+        part_ref(v->parts[i]);
+        below->parts[below->part_count++] = v->parts[i];
+    }
+    e = tombstones_of(&db->cache_budget, 0, NULL, 0, &below->tombstones);
+    if (e == OK)
+        *ret = below;
+    else
+        version_unref(below);
+    return e;
+}
+
+enum err
+deletion_selects(struct tsdb *db, const struct version *v, const struct tombstone *t,
+                 struct query_control *control, uint64_t *ret_samples, struct why *why)
+{
+    struct version *below;
+    struct matcher_set set = {t->matchers, t->matcher_count};
+    struct query_request request = {.tenant = t->tenant,
+                                    .sets = &set,
+                                    .set_count = 1,
+                                    .min_ms = t->range.min_ms,
+                                    .max_ms = t->range.max_ms,
+                                    .control = control};
+    uint64_t series = 0;
+    *ret_samples = 0;
+    enum err e = version_below(db, v, t, &below);
+    if (e) return why_set(why, e, "not enough memory to count deleted samples");
+    e = parts_count(&db->head, below, &request, &series, ret_samples, why);
+    version_unref(below);
+    return e;
+}
+
+enum err
+tsdb_deletion_hidden(struct tsdb *db, uint64_t id, struct query_control *control,
+                     uint64_t *ret_samples, struct why *why)
+{
+    struct version *v = live_pin(&db->live);
+    const struct tombstone *t = tombstones_find(v->tombstones, id);
+    *ret_samples = 0;
+    enum err e = t == NULL ? OK : deletion_selects(db, v, t, control, ret_samples, why);
+    version_unref(v);
+    return e;
+}
