@@ -987,7 +987,7 @@ await claim('series are deleted after a preview', async () => {
   await press(page, 'Preview')
   await shows(page, '1 series, 241 samples')
   await press(page, 'Delete')
-  await shows(page, 'This cannot be undone')
+  await shows(page, 'This can be undone')
   await axeFinds(page)
   await press(page, 'Delete')
   await shows(page, 'The samples are hidden')

@@ -1,7 +1,7 @@
 // deletion.tsx - deletes series, after a preview of what the deletion hides.
 
 import { useState } from 'preact/hooks'
-import { get, post } from '../lib/api'
+import { command, get, post } from '../lib/api'
 import { bytes, count } from '../lib/format'
 import { useLoad } from '../ui/load'
 import { Confirm, numbered } from '../ui/page'
@@ -16,13 +16,17 @@ interface Preview {
   exact: boolean
 }
 
+interface Deleted {
+  ids: string[]
+}
+
 const path = 'api/v1/admin/tsdb/delete_series'
 
 export function Deletion() {
   const [selector, setSelector] = useState(usePlace().values.get('delete') ?? '')
   const [start, setStart] = useState('')
   const [end, setEnd] = useState('')
-  const [done, setDone] = useState<Error | 'deleted' | null>(null)
+  const [done, setDone] = useState<Error | string[] | 'undone' | null>(null)
   const [load, send] = useLoad<Preview | null>()
   const values = { 'match[]': selector, start: start || undefined, end: end || undefined }
   /** A preview is about the values that it was made for. */
@@ -36,10 +40,12 @@ export function Deletion() {
     send(async signal => (await get<Preview>(`${path}/preview`, values, signal)).data)
   }
   const remove = () =>
-    post(path, values).then(() => {
+    command<Deleted>(path, values).then(({ ids }) => {
       send(async () => null)
-      setDone('deleted')
+      setDone(ids)
     }, setDone)
+  const undo = (ids: string[]) =>
+    Promise.all(ids.map(id => post(`api/v1/admin/tsdb/deletions/${id}/undo`, {}))).then(() => setDone('undone'), setDone)
   const p = load.value
   return (
     <section aria-label="Delete series" aria-busy={load.isLoading}>
@@ -54,13 +60,24 @@ export function Deletion() {
       </div>
       {load.error !== null && <Failure error={load.error} />}
       {done instanceof Error && <Failure error={done} />}
-      {done === 'deleted' && <Notice kind="info">The samples are hidden, and leave the disk with the next merges of their parts.</Notice>}
+      {done === 'undone' && <Notice kind="info">The samples are visible again.</Notice>}
+      {Array.isArray(done) && (
+        <Notice kind="info">
+          The samples are hidden{done.length > 0 && ` by deletion ${done.join(', ')}`}. Merges remove them from disk when the
+          deletion can no longer be undone.{' '}
+          {done.length > 0 && (
+            <button type="button" onClick={() => undo(done)}>
+              Undo
+            </button>
+          )}
+        </Notice>
+      )}
       {p !== null && (
         <Notice kind={p.series > 0 ? 'warning' : 'info'}>
           {p.exact ? '' : 'About '}
           {count(p.series)} series, {numbered(p.samples, 'sample')}, {bytes(p.partBytes)} in parts, {bytes(p.headBytes)} in memory.{' '}
           {p.series > 0 && (
-            <Confirm label="Delete" question="Delete these samples? This cannot be undone." onConfirm={remove} />
+            <Confirm label="Delete" question="Delete these samples? This can be undone within delete.hold." onConfirm={remove} />
           )}
         </Notice>
       )}
