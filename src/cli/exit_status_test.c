@@ -10,13 +10,10 @@
 #include "lib/texts.h"
 #include "sys/env.h"
 
-static const struct command *const commands[] = {&command_import,
-                                                 &command_query,
-                                                 &command_verify,
-                                                 &command_inspect,
-                                                 &command_export,
-                                                 &command_sources,
-                                                 NULL};
+static const struct command *const commands[] = {
+    &command_import,    &command_query,    &command_verify,
+    &command_inspect,   &command_export,   &command_sources,
+    &command_deletions, &command_undelete, NULL};
 
 #define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -95,6 +92,10 @@ UNIT_TEST(test_wrong_words_end_with_2)
     cli_expect(RUN("verify"), EXIT_USAGE, "expected one DIR");
     cli_expect(RUN("inspect"), EXIT_USAGE, "");
     cli_expect(RUN("sources", "test", "x"), EXIT_USAGE, "--config.file is required");
+    cli_expect(RUN("deletions", "1", "2"), EXIT_USAGE, "expected at most one ID");
+    cli_expect(RUN("deletions", "007"), EXIT_USAGE, "'007' is not the number of a deletion");
+    cli_expect(RUN("undelete"), EXIT_USAGE, "expected one ID");
+    cli_expect(RUN("undelete", "--tenant=a|b", "1"), EXIT_USAGE, "--tenant");
 }
 
 UNIT_TEST(test_a_range_of_more_steps_than_allowed_ends_with_2)

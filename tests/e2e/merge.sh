@@ -127,8 +127,11 @@ deletion() {
     claim "deletion: a merge keeps it until the hold ends" admin 'merge?full=true'
     crash deletion
     start_firekeep deletion "$dir" "$port" --web.enable-admin-api
-    claim "deletion: after SIGKILL it can be undone" admin "deletions/$id/undo"
+    claim "deletion: after SIGKILL it is listed" says " held " 0 build/firekeep deletions --url="$url"
+    claim "deletion: both samples are hidden, none is gone" says '"hidden":2,"gone":0' 0 build/firekeep deletions --url="$url" --format=json "$id"
+    claim "deletion: it can be undone" says undone 0 build/firekeep undelete --url="$url" "$id"
     claim "deletion: then all of it is back" expect_only "$lines"
+    claim "deletion: no command undoes it twice" says "status 400" 1 build/firekeep undelete --url="$url" "$id"
     claim "deletion: it cannot be undone twice" admin "deletions/$id/undo" 400
     claim "deletion: the samples are deleted again" deleted 'match[]=d%7Bn%3D%221%22%7D' 1 2
     claim "deletion: they are gone again" expect_only "$left"
@@ -138,6 +141,7 @@ deletion() {
     claim "deletion: it is still gone after a restart" expect_only "$left"
     claim "deletion: clean_tombstones" admin clean_tombstones
     claim "deletion: then it is gone from disk" metric_is firekeep_part_samples 2
+    claim "deletion: the receipt says so" says '"hidden":0,"gone":2' 0 build/firekeep deletions --url="$url" --format=json 3
     claim "deletion: and nothing else" expect_only "$left"
     crash deletion
     start_firekeep deletion "$dir" "$port"
