@@ -240,7 +240,7 @@ TERMS = [[("search[]", "hidden")], [("search[]", "u"), ("sort_by", "score"), ("i
          [("search[]", "hiden"), ("fuzz_threshold", "50")], [("match[]", "hidden_metric")], [("include_metadata", "true")]]
 LOOKUPS = [[]] + MATCHES + [m + [("limit", n)] for m in MATCHES[:2] for n in "123"] + \
     [[("start", "B"), ("end", "T"), ("match[]", "many")], [("start", "E"), ("end", "B")], [("match[]", "{")], [("dedup", "false")],
-     [("match[]", '{__name__=~".+"}'), ("replicaLabels[]", "replica")]]
+     [("match[]", '{__name__=~".+"}'), ("replicaLabels[]", "replica")], [("source", "")], [("source", "none")]]
 AT, OVER = [("time", "T")], [("start", "B"), ("end", "T"), ("step", "31")]
 ALL_QUERIES = [[("query", q)] for q in QUERIES]
 LABELS = ("team", "hidden_label", "__name__", "job", "le", "replica", "%23name", "U__hidden__label", "none", "__tenant_id__")
@@ -289,6 +289,7 @@ REQUESTS = {
     "/api/v1/metadata": [("", p) for p in ([], [("limit", "1")], [("limit", "4")], [("limit", "5")], [("metric", "up")],
                                            [("metric", "hidden_metric")], [("limit_per_metric", "1")])],
     "/api/v1/session": [("", [])],
+    "/api/v1/sources": [("", [])],
     "/api/v1/features": [("", [])],
     "/api/v1/status/buildinfo": [("", [])],
     "/api/v1/status/tsdb": [("", []), ("", [("limit", "1")])],
@@ -297,6 +298,8 @@ REQUESTS = {
     "/api/v1/status/self_metrics": [("", []), ("", [("metric_name_pattern", "firekeep_head.*")])],
     "/api/v1/admin/tsdb/delete_series": [("", [("match[]", "up")])],
     "/api/v1/admin/tsdb/delete_series/preview": [("", [("match[]", "up")])],
+    "/api/v1/admin/tsdb/deletions": [("", [])],
+    "/api/v1/admin/tsdb/deletions/*": [("1", []), ("1/undo", []), ("", [])],
     "/api/v1/admin/tsdb/snapshots": [("", [])],
     "/api/v1/admin/tsdb/snapshots/*": [("20260101T000000Z-0000000000000000", []), ("", [])],
     "/api/v1/admin/destinations/*": [("x/pause", []), ("", [])],
@@ -563,7 +566,7 @@ class Comparison:
 CACHED = {"/api/v1/query_range", "/api/v1/query", "/api/v1/series", "/api/v1/labels"}
 # Routes that read, and answer everyone alike.
 CONSTANT = {"/api/v1/format_query", "/api/v1/parse_query", "/api/v1/alertmanagers", "/api/v1/targets", "/api/v1/targets/metadata",
-            "/api/v1/targets/relabel_steps", "/api/v1/scrape_pools", "/api/v1/notifications", "/api/v1/notifications/live"}
+            "/api/v1/targets/relabel_steps", "/api/v1/scrape_pools", "/api/v1/notifications", "/api/v1/notifications/live", "/api/v1/sources"}
 
 
 def check_power(alone, both, end_ms):
