@@ -105,7 +105,7 @@ start restore "$firekeep" restore --rate=1 "$store" "$work/half"
 within 20 test -e "$work/half/RESTORING"
 crash restore
 if [[ ! -e $work/half/FORMAT ]]; then
-    claim "restore: no server starts on half of a restore" says "FORMAT" 1 \
+    claim "restore: no server starts on half of a restore" says "cannot start" 1 \
         timeout 20 "$firekeep" serve --storage.path="$work/half" --web.listen-address=127.0.0.1:"${ports[1]}"
 fi
 claim "restore: it continues" "$firekeep" restore "$store" "$work/half"

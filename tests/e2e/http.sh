@@ -453,7 +453,7 @@ echo 'groups: [{name: yearly, interval: 1y, rules: [{record: one, expr: vector(1
 echo "rule_files: ['$work/rules.yml']" >>"$work/firekeep.yml"
 # no alert is sent
 echo "alerting: {alertmanagers: [{static_configs: [{targets: ['127.0.0.1:1']}]}]}" >>"$work/firekeep.yml"
-claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB --web.max-header-bytes=16KiB \
+claim "starts" start_firekeep firekeep "$work/data" "$port" --web.max-body-bytes=64KiB --web.max-header-bytes=16KiB --backup.to="$work/none" \
     --web.max-decoded-bytes=1MiB --config.file="$work/firekeep.yml" || exit 1
 all_paths
 all_bodies
