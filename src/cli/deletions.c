@@ -100,9 +100,9 @@ report_one(struct report *r, const json_t *x)
     report_field(r, "samples", "samples", count_of(x, "samples"));
     report_field(r, "hidden", "still hidden", count_of(x, "hidden"));
     report_field(r, "gone", "gone from the disk", count_of(x, "gone"));
-    report_field(r, "parts", "parts that may have some", count_of(x, "parts"));
+    report_field(r, "parts", "parts with some", count_of(x, "parts"));
     report_field(r, "partBytes", "size of these parts", size_of(x, "partBytes"));
-    report_field(r, "snapshots", "snapshots that may have some", count_of(x, "snapshots"));
+    report_field(r, "snapshots", "snapshots with some", count_of(x, "snapshots"));
 }
 
 static void
@@ -123,7 +123,7 @@ report_all(struct report *r, const json_t *list)
     report_table_end(r, 0);
 }
 
-/* Prints the answer of the API. ERR_UNSUPPORTED: it is none. */
+/* Prints the answer of the API. ERR_UNSUPPORTED: the text is not such an answer. */
 static enum err
 print(struct deletions_command *a, struct bytes text, struct why *why)
 {

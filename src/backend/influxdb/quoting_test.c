@@ -241,7 +241,7 @@ UNIT_TEST(test_text_that_the_destination_does_not_write_decodes_to_itself)
     }
 }
 
-/* Without memory to encode a name again nobody knows whether it was coded here. */
+/* Without memory to encode a name again, it is not known whether the name was coded here. */
 UNIT_TEST(test_a_name_is_not_decoded_without_memory)
 {
     struct bytes text = bytes_of_text("~%two%0Alines");

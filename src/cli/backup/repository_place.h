@@ -6,7 +6,8 @@
 #include "backup/place.h"
 #include "config/lists/sources.h"
 
-/* What the place of a bucket needs as long as it is used; zeroed memory before. */
+/* Holds the settings and the connections of a bucket as long as its place is used; zeroed memory
+ * before. */
 struct place_needs {
     struct sources sources;
     struct http_puller *puller;
