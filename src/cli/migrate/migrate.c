@@ -9,9 +9,12 @@
 
 #define MEMORY_BYTES_MAX ((uint64_t)256 << 20)
 
+enum { FILE_BYTES_MAX = 16 * 1024 * 1024 };
+
 struct migrate_flags {
     const char *retention_time;
     const char *retention_size;
+    const char *old_retention;
 };
 
 static const struct flag flags[] = {
@@ -19,13 +22,15 @@ static const struct flag flags[] = {
      "TIME", "the flag that Prometheus is started with"},
     {"storage.tsdb.retention.size", 0, FLAG_TEXT, offsetof(struct migrate_flags, retention_size),
      "SIZE", "the flag that Prometheus is started with"},
+    {"storage.tsdb.retention", 0, FLAG_TEXT, offsetof(struct migrate_flags, old_retention), "TIME",
+     "the same as --storage.tsdb.retention.time, in old versions of Prometheus"},
     {0},
 };
 
 static const char notes[] =
     "\nFILE is the configuration of a Prometheus. Prints a configuration with which Firekeep does\n"
-    "what the remote_write, remote_read, rule_files, alerting and external_labels of this\n"
-    "Prometheus do, and in comments what is not in it, with the reason: scraping stays with\n"
+    "what the remote_write, remote_read, rule_files, alerting, external_labels and retention of\n"
+    "this Prometheus do, and in comments what is not in it, with the reason: scraping stays with\n"
     "Prometheus, which then writes to Firekeep. Relative paths become absolute. Secrets in FILE\n"
     "are printed.\n"
     "\nExit status: 0 printed, 1 FILE cannot be read or is not a configuration, 2 wrong usage.\n";
@@ -60,21 +65,20 @@ print(const char *path, struct bytes text, struct bytes left_out)
 }
 
 static enum err
-migrate(const struct migrate_flags *f, const char *path, struct why *why)
+migrate(struct migrate_options *options, struct why *why)
 {
     struct budget memory;
     struct buf file, text, left_out;
     budget_init(&memory, "migrate", MEMORY_BYTES_MAX, NULL);
     buf_init_secret(&text, &memory, 4 * CONFIG_BYTES_MAX);
     buf_init(&left_out, &memory, 4 * CONFIG_BYTES_MAX);
-    enum err e = config_read(path, CONFIG_BYTES_MAX, &file, why);
-    struct migrate_options options = {.file_name = path,
-                                      .text = buf_bytes(&file),
-                                      .retention_time = f->retention_time,
-                                      .retention_size = f->retention_size,
-                                      .memory = &memory};
-    if (e == OK) e = migrate_config(&options, &text, &left_out, why);
-    if (e == OK) print(path, buf_bytes(&text), buf_bytes(&left_out));
+    enum err e = config_read(options->file_name, FILE_BYTES_MAX, &file, why);
+    if (e == OK && file.size > FILE_BYTES_MAX)
+        e = why_set(why, ERR_LIMIT, "%s has more than 16 MiB", options->file_name);
+    options->text = buf_bytes(&file);
+    options->memory = &memory;
+    if (e == OK) e = migrate_config(options, &text, &left_out, why);
+    if (e == OK) print(options->file_name, buf_bytes(&text), buf_bytes(&left_out));
     buf_fini(&file);
     buf_fini(&text);
     buf_fini(&left_out);
@@ -89,8 +93,13 @@ run_migrate(int argc, char **argv)
     int count = 0;
     enum err e = flags_parse(flags, &f, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one FILE");
+    struct migrate_options options = {.file_name = argv[1],
+                                      .retention_time = f.retention_time != NULL ? f.retention_time
+                                                                                 : f.old_retention,
+                                      .retention_size = f.retention_size};
+    if (e == OK) e = migrate_check_flags(&options, &why);
     if (e) return cli_usage_error("migrate", "%s", why.text);
-    e = migrate(&f, argv[1], &why);
+    e = migrate(&options, &why);
     return e ? cli_failed("migrate", e, &why) : EXIT_DONE;
 }
 

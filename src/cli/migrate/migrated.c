@@ -3,8 +3,9 @@
  *
  * The new configuration is a tree, which begins as a copy of the parts that have a place in
  * Firekeep. It is written as a text, which the reader of configurations checks; whatever that
- * refuses is cut from the tree, and the check begins anew. So there is no second list of what
- * Firekeep knows, and the result is always accepted.
+ * refuses is cut from the tree, and the check begins again. So there is no second list of what
+ * Firekeep knows, and the result is always accepted. A check may cut many unknown keys, but only
+ * one part that is refused for another reason, which the next check may see no more.
  */
 #include "cli/migrate/migrated.h"
 
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text/time_text.h"
 #include "config/lists/lists.h"
 #include "wire/yaml/yaml_values.h"
 
@@ -25,6 +27,7 @@ enum piece_kind { PIECE_TEXT, PIECE_MAPPING, PIECE_LIST };
 struct yaml_piece {
     enum piece_kind kind;
     bool is_plain;    /* a text without quotes */
+    bool is_cut;      /* refused; the next prune() takes it out */
     const char *key;  /* NULL in a list */
     const char *text; /* of PIECE_TEXT */
     struct yaml_piece *first, *last, *next;
@@ -54,7 +57,7 @@ static const struct {
     {"scrape_config_files", "Prometheus goes on scraping"},
     {"scrape_interval", "Prometheus goes on scraping"},
     {"scrape_timeout", "Prometheus goes on scraping"},
-    {"storage", "samples of any age are accepted, and exemplars are stored"},
+    {"storage", "except for retention, it has no use: samples of any age and exemplars are stored"},
     {"queue_config", "sizes, retries and concurrency are chosen by Firekeep; see batch and retry"},
     {"metadata_config", "metadata are always sent"},
     {"send_exemplars", "exemplars are always sent"},
@@ -137,17 +140,21 @@ add_text(struct migration *m, struct yaml_piece *to, const char *key, const char
     return add(to, key, n);
 }
 
+/* Takes out what is cut, and sections that are empty after that. */
 static void
-cut(struct yaml_piece *from, struct yaml_piece *child)
+prune(struct yaml_piece *of, bool is_root)
 {
-    struct yaml_piece *before = NULL;
-    for (struct yaml_piece *n = from->first; n != child; n = n->next)
-        before = n;
-    if (before == NULL)
-        from->first = child->next;
-    else
-        before->next = child->next;
-    if (from->last == child) from->last = before;
+    struct yaml_piece *n = of->first, *next;
+    of->first = of->last = NULL;
+    for (; n != NULL; n = next) {
+        next = n->next;
+        n->next = NULL;
+        bool had_any = n->first != NULL;
+        if (n->is_cut) continue;
+        prune(n, false);
+        if (!is_root || n->kind != PIECE_MAPPING || n->first != NULL || !had_any)
+            add(of, n->key, n);
+    }
 }
 
 /* --- copying ---------------------------------------------------------------------------------- */
@@ -172,6 +179,18 @@ is_merge(const yaml_node_t *key)
     const char *name = scalar(key);
     return name != NULL && key->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
            strcmp(name, "<<") == 0;
+}
+
+/* Says whether it is nothing, as after a key without a value: the same as no key. */
+static bool
+is_null(const yaml_node_t *y)
+{
+    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+    if (scalar(y) == NULL || y->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(scalar(y), words[i]) == 0) return true;
+    }
+    return false;
 }
 
 /* Returns the n-th mapping that a merge key names; NULL after the last, and after too many: merged
@@ -267,6 +286,7 @@ copy_pairs(struct migration *m, const yaml_node_t *y, struct yaml_piece *to, boo
         const char *text = scalar(name);
         if (text == NULL) return fail(m, ERR_INPUT, "a key is not a text");
         if (is_merge(name) || (is_merged && has_key(to, text))) continue;
+        if (is_null(yaml_at(m, p->value))) continue;
         struct yaml_piece *child =
             add(to, copy_text(m, text), copy_piece(m, p->value, text, depth));
         if (child == NULL) return;
@@ -330,7 +350,7 @@ carry_over(struct migration *m, yaml_node_t *from, const char *key, struct yaml_
            const char *new_key)
 {
     yaml_node_t *y = yaml_find(m, from, key);
-    if (y == NULL) return NULL;
+    if (y == NULL || is_null(y)) return NULL;
     struct yaml_piece *n = add(to, new_key, copy_piece(m, number_of(m, y), key, DEPTH_MAX));
     if (n != NULL) n->from_key = key;
     return n;
@@ -388,7 +408,9 @@ migrate_section(struct migration *m, const struct section *s, yaml_node_t *root,
 {
     yaml_node_t *list = yaml_find(m, root, s->from);
     unsigned number = 1;
-    if (list == NULL || list->type != YAML_SEQUENCE_NODE) return;
+    if (list == NULL || is_null(list)) return;
+    if (list->type != YAML_SEQUENCE_NODE)
+        return leave_out(m, list->start_mark.line + 1, s->from, "expected a list");
     struct yaml_piece *items = add(to, s->to, new_piece(m, PIECE_LIST));
     if (items != NULL) items->from_key = s->from;
     for (yaml_node_item_t *i = list->data.sequence.items.start;
@@ -410,48 +432,172 @@ migrate_section(struct migration *m, const struct section *s, yaml_node_t *root,
     }
 }
 
-/* Prometheus' MB are powers of 1024, which Firekeep writes as MiB. */
-static void
-migrate_size(struct migration *m, struct yaml_piece *to, const char *size)
+/* --- retention -------------------------------------------------------------------------------- */
+
+/* Reads a size as Prometheus does: numbers with units of 1024, such as 512MB, 1.5GiB or 1GB512MB.
+ * False: it is none, or has more than 2^63 bytes. */
+static bool
+read_size(const char *text, uint64_t *ret_bytes)
 {
-    char text[NAME_BYTES];
-    size_t digits = strspn(size, "0123456789");
-    bool has_unit = size[digits] != '\0' && size[digits] != 'B' && size[digits + 1] == 'B';
-    snprintf(text, sizeof text, has_unit ? "%.*s%ciB" : "%.*s", (int)digits, size, size[digits]);
-    add_text(m, to, "size", text);
+    static const char units[] = "BKMGTPE";
+    double sum = 0;
+    if (text[0] == '\0') return false;
+    while (*text != '\0') {
+        char *end;
+        if (strspn(text, "0123456789.") == 0) return false;
+        double number = strtod(text, &end);
+        const char *unit = *end == '\0' ? units : strchr(units, *end);
+        if (unit == NULL || end != text + strspn(text, "0123456789.")) return false;
+        text = *end == '\0' ? end : end + 1;
+        if (unit != units) {
+            if (*text == 'i') text++;
+            if (*text++ != 'B') return false;
+        }
+        sum += number * (double)(UINT64_C(1) << 10 * (unit - units));
+    }
+    if (!(sum < 0x1p63)) return false;
+    *ret_bytes = (uint64_t)sum;
+    return true;
 }
 
 static void
-migrate_retention(struct migration *m, struct yaml_piece *to)
+put_size(struct migration *m, struct yaml_piece *to, uint64_t bytes)
+{
+    static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    char text[NAME_BYTES];
+    size_t unit = 0;
+    for (; bytes > 0 && bytes % 1024 == 0 && unit + 1 < sizeof units / sizeof *units; unit++)
+        bytes /= 1024;
+    snprintf(text, sizeof text, "%llu%s", (unsigned long long)bytes, units[unit]);
+    add_text(m, to, "size", text);
+}
+
+enum err
+migrate_check_flags(const struct migrate_options *options, struct why *why)
+{
+    int64_t ms;
+    uint64_t bytes;
+    const char *time = options->retention_time, *size = options->retention_size;
+    if (time != NULL && strcmp(time, "0") != 0 && !time_parse_duration(bytes_of_text(time), &ms))
+        return why_set(
+            why, ERR_INPUT,
+            "--storage.tsdb.retention.time: expected a duration such as 15d, got '%.64s'", time);
+    if (size != NULL && !read_size(size, &bytes))
+        return why_set(why, ERR_INPUT,
+                       "--storage.tsdb.retention.size: expected a size such as 512MB, got '%.64s'",
+                       size);
+    return OK;
+}
+
+/* Returns the text of a retention in the file, which overrides the flag, else that of the flag. */
+static const char *
+retention_of(struct migration *m, yaml_node_t *root, const char *key, const char *flag,
+             size_t *ret_line)
+{
+    yaml_node_t *storage = yaml_find(m, root, "storage");
+    yaml_node_t *retention = yaml_find(m, yaml_find(m, storage, "tsdb"), "retention");
+    yaml_node_t *y = yaml_find(m, retention, key);
+    bool is_set = y != NULL && !is_null(y) && scalar(y) != NULL;
+    *ret_line = is_set ? y->start_mark.line + 1 : 0;
+    return is_set ? scalar(y) : flag;
+}
+
+static void
+migrate_retention(struct migration *m, yaml_node_t *root, struct yaml_piece *to)
 {
     const struct migrate_options *o = m->options;
-    if (o->retention_time == NULL && o->retention_size == NULL) return;
-    struct yaml_piece *retention = add(to, "retention", new_piece(m, PIECE_MAPPING));
-    if (o->retention_time != NULL) add_text(m, retention, "time", o->retention_time);
-    if (o->retention_size != NULL) migrate_size(m, retention, o->retention_size);
+    size_t line;
+    uint64_t bytes;
+    struct yaml_piece *retention = new_piece(m, PIECE_MAPPING);
+    const char *time = retention_of(m, root, "time", o->retention_time, &line);
+    struct yaml_piece *n = NULL;
+    if (time != NULL && strcmp(time, "0") == 0)
+        leave_out(m, line, "retention.time", "0 sets no limit");
+    else if (time != NULL)
+        n = add_text(m, retention, "time", time);
+    if (n != NULL) n->from_line = line;
+    const char *size = retention_of(m, root, "size", o->retention_size, &line);
+    if (size != NULL && !read_size(size, &bytes))
+        leave_out(m, line, "retention.size", "expected a size such as 512MB");
+    else if (size != NULL && bytes > 0)
+        put_size(m, retention, bytes);
+    const char *percentage = retention_of(m, root, "percentage", NULL, &line);
+    if (percentage != NULL)
+        leave_out(m, line, "retention.percentage", "Firekeep has no such setting; see `size`");
+    if (retention != NULL && retention->first != NULL) add(to, "retention", retention);
+}
+
+/* --- the root --------------------------------------------------------------------------------- */
+
+/* Older configurations have tokens in keys of their own; items of lists are what has them. */
+static void
+convert_tokens(struct migration *m, struct yaml_piece *of)
+{
+    bool is_item = of->kind == PIECE_MAPPING && of->key == NULL;
+    for (struct yaml_piece *n = of->first; n != NULL && m->error == OK; n = n->next) {
+        bool is_file = is_item && strcmp(n->key, "bearer_token_file") == 0;
+        if (n->kind != PIECE_TEXT ||
+            (!is_file && !(is_item && strcmp(n->key, "bearer_token") == 0))) {
+            convert_tokens(m, n);
+            continue;
+        }
+        struct yaml_piece *token = add_text(m, NULL, NULL, n->text);
+        if (token == NULL) return;
+        token->is_plain = n->is_plain;
+        n->kind = PIECE_MAPPING;
+        n->key = "authorization";
+        add(n, is_file ? "credentials_file" : "credentials", token);
+    }
+}
+
+/* Sections that are called the same. */
+static const char *const same[] = {"global", "rule_files", "alerting"};
+
+/* Says whether it is a section that has a place in Firekeep. */
+static bool
+is_section(const char *key)
+{
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        if (strcmp(key, same[i]) == 0) return true;
+    }
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        if (strcmp(key, sections[i].from) == 0) return true;
+    }
+    return false;
+}
+
+/* Names the sections that have no place. Nothing of Prometheus in a file is an error: it is the
+ * configuration of something else. */
+static void
+leave_out_sections(struct migration *m, const yaml_node_t *root)
+{
+    yaml_node_pair_t *first = root->data.mapping.pairs.start, *end = root->data.mapping.pairs.top;
+    bool any = first == end;
+    for (yaml_node_pair_t *p = first; p < end; p++) {
+        const yaml_node_t *name = yaml_at(m, p->key);
+        const char *key = scalar(name);
+        any |= is_merge(name) || (key != NULL && (is_section(key) || reason_of(key) != NULL));
+        if (!is_merge(name) && (key == NULL || !is_section(key)))
+            leave_out(m, name->start_mark.line + 1, key, "Firekeep has no such setting");
+    }
+    if (!any)
+        fail(m, ERR_INPUT,
+             "not a configuration of Prometheus: it has none of its sections. Of one of Grafana "
+             "Agent, write metrics.global or an entry of metrics.configs into a file of its own");
 }
 
 static struct yaml_piece *
 migrate_root(struct migration *m, yaml_node_t *root)
 {
-    static const char *const same[] = {"global", "rule_files", "alerting"};
     struct yaml_piece *to = new_piece(m, PIECE_MAPPING);
-    migrate_retention(m, to);
+    if (to == NULL) return NULL;
+    migrate_retention(m, root, to);
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         carry_over(m, root, same[i], to, same[i]);
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         migrate_section(m, &sections[i], root, to);
-    for (yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top;
-         p++) {
-        const yaml_node_t *name = yaml_at(m, p->key);
-        const char *key = scalar(name);
-        bool known = is_merge(name);
-        for (size_t i = 0; key != NULL && i < sizeof same / sizeof *same; i++)
-            known |= strcmp(key, same[i]) == 0;
-        for (size_t i = 0; key != NULL && i < sizeof sections / sizeof *sections; i++)
-            known |= strcmp(key, sections[i].from) == 0;
-        if (!known) leave_out(m, name->start_mark.line + 1, key, "Firekeep has no such setting");
-    }
+    convert_tokens(m, to);
+    leave_out_sections(m, root);
     return to;
 }
 
@@ -540,7 +686,7 @@ static bool
 is_needed(const char *key)
 {
     return strcmp(key, "azuread") == 0 || strcmp(key, "google_iam") == 0 ||
-           strcmp(key, "required_matchers") == 0;
+           strcmp(key, "required_matchers") == 0 || strcmp(key, "http_headers") == 0;
 }
 
 /* Returns the child that has the line. */
@@ -553,6 +699,12 @@ child_at(const struct yaml_piece *of, size_t line)
     return found;
 }
 
+static bool
+is_unknown_key(const struct yaml_error *error)
+{
+    return strstr(error->why.text, "unknown key") != NULL;
+}
+
 /*
  * Cuts what the error is about. A key that is unknown goes alone. A value that is refused takes the
  * item of the outermost list with it, a destination for example, as do some keys: without them it
@@ -562,10 +714,11 @@ child_at(const struct yaml_piece *of, size_t line)
 static bool
 cut_at(struct migration *m, struct yaml_piece *root, const struct yaml_error *error)
 {
-    bool is_unknown = strstr(error->why.text, "unknown key") != NULL;
+    bool is_unknown = is_unknown_key(error);
     struct yaml_piece *of = root, *n, *parent = NULL, *found = NULL;
     for (bool in_list = false; (n = child_at(of, error->line)) != NULL; of = n) {
         bool is_key = of->kind == PIECE_MAPPING && n->line == error->line;
+        if (n->is_cut) return true; /* with all that is in it */
         if (is_rules(of)) break;
         if (!in_list ||
             (is_unknown && is_key && n->column == error->column && !is_needed(n->key))) {
@@ -579,7 +732,7 @@ cut_at(struct migration *m, struct yaml_piece *root, const struct yaml_error *er
     const struct yaml_piece *named = found->key == NULL ? parent : found;
     leave_out(m, found->from_line, named->from_key != NULL ? named->from_key : named->key,
               sentence == NULL ? error->why.text : sentence + 2);
-    cut(parent, found);
+    found->is_cut = true;
     return true;
 }
 
@@ -617,9 +770,10 @@ settle(struct migration *m, struct yaml_piece *root, struct buf *to)
         if (e == OK || e != ERR_INPUT) return e;
         bool any = false;
         uint32_t count = errors.count < YAML_ERRORS_MAX ? errors.count : YAML_ERRORS_MAX;
-        for (uint32_t i = 0; i < count && !any; i++)
-            any = cut_at(m, root, &errors.items[i]);
+        for (uint32_t i = 0; i < count; i++)
+            any |= (!any || is_unknown_key(&errors.items[i])) && cut_at(m, root, &errors.items[i]);
         if (!any) return e;
+        prune(root, true);
     }
 }
 

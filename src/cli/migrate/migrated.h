@@ -18,11 +18,14 @@ struct migrate_options {
     struct budget *memory;
 };
 
+/* ERR_INPUT: a value of the flags is not what Prometheus takes. */
+MUST_CHECK enum err migrate_check_flags(const struct migrate_options *options, struct why *why);
+
 /*
  * Appends a configuration that Firekeep accepts to `ret_text`, and to `ret_left_out` a line for
  * each part of the file that is not in it, with the reason.
  *
- * ERR_INPUT: the text is not YAML, or not a mapping; ERR_LIMIT: too large or nested too deeply;
+ * ERR_INPUT: the text is not YAML, or not of Prometheus; ERR_LIMIT: too large or nested too deeply;
  * ERR_NOMEM.
  */
 MUST_CHECK enum err migrate_config(const struct migrate_options *options, struct buf *ret_text,

@@ -198,6 +198,123 @@ UNIT_TEST(test_megabytes_of_prometheus_are_powers_of_1024)
     }
 }
 
+UNIT_TEST(test_sizes_of_retention_are_read_as_prometheus_does)
+{
+    static const char *const cases[][2] = {{"1.5GB", "1536MiB"},
+                                           {"10GiB", "10GiB"},
+                                           {"1GB512MB", "1536MiB"},
+                                           {"0.5KB", "512"},
+                                           {"1PB", "1PiB"}};
+    static const char *const refused[] = {"",   "abc",  "10gb",   "-1GB", "1GX",
+                                          "GB", "1 GB", "1..5GB", "16EB", "1G"};
+    struct why why = {""};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[60];
+        snprintf(expected, sizeof expected, "retention:\n  size: \"%s\"\n", cases[i][1]);
+        assert_int_equal(migrate("{}", cases[i][0]), OK);
+        assert_string_equal(text, expected);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct migrate_options options = {.retention_size = refused[i]};
+        assert_int_equal(migrate_check_flags(&options, &why), ERR_INPUT);
+        options = (struct migrate_options){.retention_time = refused[i]};
+        assert_int_equal(migrate_check_flags(&options, &why), ERR_INPUT);
+    }
+    struct migrate_options options = {.retention_time = "15d12h", .retention_size = "512MB"};
+    assert_int_equal(migrate_check_flags(&options, &why), OK);
+    options.retention_time = options.retention_size = "0";
+    assert_int_equal(migrate_check_flags(&options, &why), OK);
+}
+
+UNIT_TEST(test_the_retention_of_the_file_comes_before_that_of_flags)
+{
+    assert_int_equal(migrate("storage: {tsdb: {retention: {time: 30d, size: 2GB}}}\n", "1GB"), OK);
+    assert_string_equal(text, "retention:\n  time: \"30d\"\n  size: \"2GiB\"\n");
+    expect("storage: {tsdb: {retention: {time: 0, size: much, percentage: 80}}}\n", "",
+           "line 1, retention.time: 0 sets no limit\n"
+           "line 1, retention.size: expected a size such as 512MB\n"
+           "line 1, retention.percentage: Firekeep has no such setting; see `size`\n"
+           "line 1, storage: except for retention, it has no use: samples of any age and exemplars "
+           "are stored\n");
+    expect("{storage: {tsdb: {retention: {time: 1m}}}, tracing: {}}\n", "",
+           "line 1, storage: except for retention, it has no use: samples of any age and exemplars "
+           "are stored\n"
+           "line 1, tracing: Firekeep sends no traces\n"
+           "line 1, time: retention.time: must be between 1h and 100y, got 1m\n");
+}
+
+/* As in the file that Prometheus comes with, whose entries are comments. */
+UNIT_TEST(test_a_key_without_a_value_is_as_good_as_none)
+{
+    expect("global: {evaluation_interval: 15s, external_labels: }\n"
+           "rule_files:\n"
+           "  # - first.yml\n"
+           "remote_read: ~\n"
+           "remote_write:\n"
+           "- {url: http://a/, write_relabel_configs: null, basic_auth: , name: ''}\n",
+           "global:\n"
+           "  evaluation_interval: 15s\n"
+           "destinations:\n"
+           "- name: \"remote_write-1\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://a/\"\n",
+           "");
+    expect("remote_read: {url: http://a/}\n", "", "line 1, remote_read: expected a list\n");
+}
+
+UNIT_TEST(test_tokens_become_credentials)
+{
+    expect(
+        "remote_write:\n"
+        "- {url: http://a/, bearer_token: t}\n"
+        "- {url: http://b/, bearer_token_file: f}\n"
+        "alerting: {alertmanagers: [{bearer_token_file: /g, static_configs: [{targets: [a]}]}]}\n"
+        "global: {external_labels: {bearer_token: x}}\n",
+        "global:\n"
+        "  external_labels:\n"
+        "    bearer_token: x\n"
+        "alerting:\n"
+        "  alertmanagers:\n"
+        "  - authorization:\n"
+        "      credentials_file: /g\n"
+        "    static_configs:\n"
+        "    - targets:\n"
+        "      - a\n"
+        "destinations:\n"
+        "- name: \"remote_write-1\"\n"
+        "  type: \"remote_write\"\n"
+        "  url: \"http://a/\"\n"
+        "  authorization:\n"
+        "    credentials: t\n"
+        "- name: \"remote_write-2\"\n"
+        "  type: \"remote_write\"\n"
+        "  url: \"http://b/\"\n"
+        "  authorization:\n"
+        "    credentials_file: /etc/prometheus/f\n",
+        "");
+}
+
+/* The headers may say whose samples these are. */
+UNIT_TEST(test_an_item_with_headers_of_another_form_is_left_out)
+{
+    assert_int_equal(
+        migrate("remote_write:\n"
+                "- {url: http://a/, bogus: 1, http_headers: {X-Scope-OrgID: {values: [a]}}}\n"
+                "- {url: http://b/, bogus: 1}\n",
+                NULL),
+        OK);
+    assert_null(strstr(text, "http://a/"));
+    assert_non_null(strstr(text, "http://b/"));
+    assert_non_null(strstr(left_out, "http_headers"));
+}
+
+UNIT_TEST(test_configurations_of_other_programs_are_refused)
+{
+    assert_int_equal(migrate("server: {}\nmetrics: {configs: []}\n", NULL), ERR_INPUT);
+    assert_non_null(strstr(text, "metrics.configs"));
+    assert_int_equal(migrate("scrape_configs: []\n", NULL), OK);
+}
+
 UNIT_TEST(test_other_texts_are_refused)
 {
     assert_int_equal(migrate("a: [", NULL), ERR_INPUT);
@@ -246,6 +363,12 @@ main(void)
         cmocka_unit_test(test_anchors_are_repeated),
         cmocka_unit_test(test_merge_keys_add_what_a_mapping_lacks),
         cmocka_unit_test(test_megabytes_of_prometheus_are_powers_of_1024),
+        cmocka_unit_test(test_sizes_of_retention_are_read_as_prometheus_does),
+        cmocka_unit_test(test_the_retention_of_the_file_comes_before_that_of_flags),
+        cmocka_unit_test(test_a_key_without_a_value_is_as_good_as_none),
+        cmocka_unit_test(test_tokens_become_credentials),
+        cmocka_unit_test(test_an_item_with_headers_of_another_form_is_left_out),
+        cmocka_unit_test(test_configurations_of_other_programs_are_refused),
         cmocka_unit_test(test_other_texts_are_refused),
         cmocka_unit_test(test_merge_keys_that_multiply_end_at_a_limit),
         cmocka_unit_test(test_anchors_that_multiply_end_at_a_limit),
