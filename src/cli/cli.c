@@ -12,7 +12,7 @@ enum { HELP_BYTES_MAX = 256 * 1024 };
 static bool
 is_help_flag(const char *word)
 {
-    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+    return strcmp(word, "--help") == 0 || strcmp(word, "-help") == 0 || strcmp(word, "-h") == 0;
 }
 
 static void

@@ -86,12 +86,19 @@ if has influxd; then
         within 10 printed "configuration reloaded"'
     claim "remote-storage-adapter: it ends" eval 'stop prometheus && stop adapter'
     "$firekeep" remote-storage-adapter --storage.path="$work/none" --influxdb-url=http://127.0.0.1:1 --influxdb.username=u --web.listen-address=192.0.2.1:9 >"$work/secret.log" 2>&1
+    "$firekeep" remote-storage-adapter --storage.path="$work/none" --influxdb-url=http://u:hunter-of-secrets@127.0.0.1:1 --opentsdb-url=http://u:hunter-of-secrets@127.0.0.1:1 \
+        --web.listen-address=192.0.2.1:9 >>"$work/secret.log" 2>&1
+    INFLUXDB_AUTH_TOKEN=hunter-of-secrets "$firekeep" remote-storage-adapter --storage.path="$work/none" --influxdb-url=http://127.0.0.1:1 --influxdb.bucket=b \
+        --influxdb.organization=o --web.listen-address=192.0.2.1:9 >>"$work/secret.log" 2>&1
     claim "remote-storage-adapter: a password is not printed" eval '! grep -r hunter-of-secrets "$work/secret.log" "$work/adapter.log"'
+    claim "remote-storage-adapter: passwords of URLs and tokens are taken" eval '[[ $(grep -c "password: <secret>" "$work/secret.log") == 3 && $(grep -c "token: <secret>" "$work/secret.log") == 1 &&
+        $(grep -c "cannot listen" "$work/secret.log") == 3 ]]'
     unset INFLUXDB_PW
 else
     skip "remote-storage-adapter" "influxd is not there"
 fi
 claim "remote-storage-adapter: Graphite is refused by name" refuses 'Graphite' remote-storage-adapter --graphite-address=a:1
+claim "remote-storage-adapter: an empty address is no Graphite, nor a store" refuses 'influxdb-url' remote-storage-adapter -graphite-address= --influxdb-url=
 claim "remote-storage-adapter: without a store it does not start" refuses 'influxdb-url' remote-storage-adapter
 
 # --- timestream-connector ----------------------------------------------------------------------------
@@ -113,6 +120,19 @@ claim "timestream-connector: Prometheus writes to /write" begin_prometheus /writ
 claim "timestream-connector: Timestream has the samples" within 60 timestream_has_samples
 claim "timestream-connector: Prometheus reads /read" after_a_new_start
 claim "timestream-connector: it ends" eval 'stop prometheus && stop adapter'
+
+# As in a unit with User= and nothing else, or a container with a read-only root.
+writes_without_a_directory() {
+    echo "written_without_a_directory 1 $(date +%s)000" | "$TOOLS/rwmake" >"$work/one.rw"
+    within 20 "$TOOLS/rwreplay" "$work/one.rw" "$adapter/write" --check &&
+        curl -fs --noproxy '*' "$(url_of timestream)/dump" | grep -q written_without_a_directory
+}
+start adapter env -C /proc/self TMPDIR="$work" "$PWD/$firekeep" timestream-connector --default-database=metrics --default-table=samples \
+    --write-base-endpoint="$(url_of timestream)" --query-base-endpoint="$(url_of timestream)" --web.listen-address="127.0.0.1:${port[firekeep]}"
+claim "timestream-connector: needs no directory that it can write" wait_ready adapter "$adapter/-/ready"
+claim "timestream-connector: then Timestream has what is answered" writes_without_a_directory
+claim "timestream-connector: then it says that nothing waits on disk" printed 'samples do not wait on disk' 'ack: destination'
+stop adapter
 stop timestream
 claim "timestream-connector: a certificate needs its key" refuses 'tls-key' timestream-connector --default-database=a --default-table=b --tls-certificate=c
 
@@ -122,14 +142,15 @@ takes_receive() {
     begin_prometheus /receive && within 60 eval '[[ $(curl -fs --noproxy "*" "$adapter/metrics" | sed -n "s/^firekeep_samples_received_total{.*kind=\"float\".*} //p" | head -n 1) -gt 0 ]]'
 }
 export STREAM_NAME=other AWS_REGION=eu-central-1 # flags come first
-claim "kinesis-adapter: starts with the old flags" begin_adapter kinesis-adapter -stream-name metrics -region eu-west-1 -write-interval 2s \
-    -firehose=false -listen-addr "127.0.0.1:${port[firekeep]}"
-claim "kinesis-adapter: prints its configuration" printed 'stream: "metrics"' 'region: "eu-west-1"' 'max_age: "2s"' 'format: "ndjson"'
+claim "kinesis-adapter: starts with the old flags" begin_adapter kinesis-adapter -stream-name metrics -region eu-west-1 -write-interval 2.5s \
+    -firehose=0 -listen-addr "127.0.0.1:${port[firekeep]}"
+claim "kinesis-adapter: prints its configuration" printed 'stream: "metrics"' 'region: "eu-west-1"' 'max_age: "2500ms"' 'format: "ndjson"'
 claim "kinesis-adapter: Prometheus writes to /receive" takes_receive
 claim "kinesis-adapter: it ends" eval 'stop prometheus && stop adapter'
 claim "kinesis-adapter: stream and region may come from the environment" begin_adapter kinesis-adapter --listen-addr "127.0.0.1:${port[firekeep]}"
 claim "kinesis-adapter: they are in its configuration" printed 'stream: "other"' 'region: "eu-central-1"'
 claim "kinesis-adapter: it ends again" stop adapter
 unset STREAM_NAME AWS_REGION
+claim "kinesis-adapter: names the flag with an invalid duration" refuses '--write-interval: expected a duration' kinesis-adapter -stream-name=a -write-interval=10
 claim "kinesis-adapter: it needs a stream" refuses 'stream-name' kinesis-adapter -firehose
 done_testing

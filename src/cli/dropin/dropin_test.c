@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/test.h"
 
@@ -39,6 +41,9 @@ UNIT_TEST(test_a_switch_may_have_a_value)
     expect_words("-firehose=true --fail=true x", "--firehose --fail x");
     expect_words("--firehose=false a --no-fail b", "a b");
     expect_words("--firehoses=true --failure", "--firehoses=true --failure");
+    expect_words("-firehose=1 --fail=T", "--firehose --fail");
+    expect_words("-firehose=FALSE --fail=0 c", "c");
+    expect_words("-firehose=yes", "--firehose=yes");
 }
 
 UNIT_TEST(test_texts_of_a_configuration_are_quoted)
@@ -50,6 +55,78 @@ UNIT_TEST(test_texts_of_a_configuration_are_quoted)
     dropin_put(&config, "  ", "empty", "");
     assert_true(bytes_equal_text(buf_bytes(&config), "  a: \"b: \\\"c\\\"\\u000a\"\n"));
     buf_fini(&config);
+}
+
+static void
+expect_server(const char *url, const char *user, const char *expected)
+{
+    struct buf config;
+    buf_init(&config, NULL, 1000);
+    dropin_put_server(&config, url, user, "p");
+    buf_put_u8(&config, '\0');
+    assert_string_equal((const char *)config.at, expected);
+    buf_fini(&config);
+}
+
+UNIT_TEST(test_a_user_in_a_url_becomes_basic_auth)
+{
+    expect_server("http://h:1/x@y", NULL, "  url: \"http://h:1/x@y\"\n");
+    expect_server("http://u:a%40%3a%@h", "",
+                  "  url: \"http://h\"\n  basic_auth:\n    username: \"u\"\n"
+                  "    password: \"a@:%\"\n");
+    expect_server("https://u@h/?q", NULL,
+                  "  url: \"https://h/?q\"\n  basic_auth:\n    username: \"u\"\n");
+    expect_server("http://u:v@h", "flag",
+                  "  url: \"http://h\"\n  basic_auth:\n    username: \"flag\"\n"
+                  "    password: \"p\"\n");
+}
+
+UNIT_TEST(test_durations_of_go_become_milliseconds)
+{
+    static const char *const cases[][2] = {{"10s", "10s"},        {"1.5s", "1500ms"},
+                                           {"1m0.5s", "60500ms"}, {"2m1ms500us", "120002ms"},
+                                           {"10ns", "1ms"},       {"1.5h", "5400000ms"}};
+    static const char *const refused[] = {"", "10", "s", "1x", "1.2.3s", "-1s", "1s ", "9e9h"};
+    struct why why = {""};
+    const char *value = NULL;
+    assert_int_equal(dropin_duration("t", &value, &why), OK);
+    assert_null(value);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        value = cases[i][0];
+        assert_int_equal(dropin_duration("t", &value, &why), OK);
+        assert_string_equal(value, cases[i][1]);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        value = refused[i];
+        assert_int_equal(dropin_duration("t", &value, &why), ERR_INPUT);
+    }
+    assert_non_null(strstr(why.text, "--t: expected a duration"));
+}
+
+UNIT_TEST(test_without_a_directory_to_write_no_log_is_kept)
+{
+    char dir[DROPIN_DIR_BYTES], expected[100], other[] = "/tmp/dropin-test-XXXXXX";
+    assert_true(dropin_find_storage("c", "/given:1", dir));
+    assert_string_equal(dir, "/given:1");
+    setenv("STATE_DIRECTORY", "/a:/b", 1);
+    assert_true(dropin_find_storage("c", NULL, dir));
+    assert_string_equal(dir, "/a");
+    unsetenv("STATE_DIRECTORY");
+
+    assert_non_null(mkdtemp(other));
+    setenv("TMPDIR", other, 1);
+    assert_int_equal(chdir("/proc/self"), 0);
+    assert_false(dropin_find_storage("c", NULL, dir));
+    snprintf(expected, sizeof expected, "%s/firekeep-c-%u", other, (unsigned)geteuid());
+    assert_string_equal(dir, expected);
+    assert_false(dropin_find_storage("c", NULL, dir)); /* it is there */
+    assert_int_equal(chmod(expected, 0755), 0);
+    assert_true(dropin_find_storage("c", NULL, dir)); /* others may have made it */
+    assert_int_equal(chdir(other), 0);
+    assert_true(dropin_find_storage("c", NULL, dir));
+    assert_int_equal(rmdir(expected), 0);
+    assert_int_equal(rmdir(other), 0);
+    unsetenv("TMPDIR");
 }
 
 UNIT_TEST(test_an_empty_variable_counts_as_not_set)
@@ -69,6 +146,9 @@ main(void)
         cmocka_unit_test(test_one_hyphen_is_as_good_as_two),
         cmocka_unit_test(test_a_switch_may_have_a_value),
         cmocka_unit_test(test_texts_of_a_configuration_are_quoted),
+        cmocka_unit_test(test_a_user_in_a_url_becomes_basic_auth),
+        cmocka_unit_test(test_durations_of_go_become_milliseconds),
+        cmocka_unit_test(test_without_a_directory_to_write_no_log_is_kept),
         cmocka_unit_test(test_an_empty_variable_counts_as_not_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

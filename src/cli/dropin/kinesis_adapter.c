@@ -50,8 +50,9 @@ run_adapter(int argc, char **argv)
     argc = dropin_words(argc, argv, switches);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
-    if (e == OK && a.stream == NULL)
+    if (e == OK && (a.stream == NULL || a.stream[0] == '\0'))
         e = why_set(&why, ERR_INPUT, "expected --stream-name or STREAM_NAME");
+    if (e == OK) e = dropin_duration("write-interval", &a.interval, &why);
     if (e) return cli_usage_error("kinesis-adapter", "%s", why.text);
     buf_init(&config, NULL, CONFIG_BYTES);
     buf_put_text(&config, "destinations:\n");

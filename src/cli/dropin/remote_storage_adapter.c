@@ -10,6 +10,7 @@ enum { CONFIG_BYTES = 64 * 1024 };
 struct storage_adapter {
     struct dropin_flags f;
     const char *influxdb_url, *retention_policy, *username, *database;
+    const char *bucket, *organization; /* of version 2 */
     const char *opentsdb_url, *opentsdb_timeout;
     const char *send_timeout;
     const char *graphite_address, *graphite_transport, *graphite_prefix;
@@ -21,12 +22,15 @@ struct storage_adapter {
     }
 
 static const struct flag flags[] = {
-    TEXT("influxdb-url", influxdb_url, "URL", "InfluxDB 1.x to write to and read from"),
+    TEXT("influxdb-url", influxdb_url, "URL", "InfluxDB to write to and read from"),
     TEXT("influxdb.retention-policy", retention_policy, "NAME",
          "retention policy to write to (default autogen)"),
     TEXT("influxdb.username", username, "NAME",
          "user; the password is in the environment variable INFLUXDB_PW"),
     TEXT("influxdb.database", database, "NAME", "database (default prometheus)"),
+    TEXT("influxdb.bucket", bucket, "NAME",
+         "bucket of InfluxDB 2; the token is in the environment variable INFLUXDB_AUTH_TOKEN"),
+    TEXT("influxdb.organization", organization, "NAME", "organization of InfluxDB 2"),
     TEXT("opentsdb-url", opentsdb_url, "URL", "OpenTSDB to write to and read from"),
     TEXT("opentsdb-timeout", opentsdb_timeout, "TIME",
          "maximum time for a request to OpenTSDB (default that of --send-timeout)"),
@@ -49,19 +53,31 @@ static const char notes[] =
     "there as long as the store is away.\n"
     "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
 
+/* The old program's flags are for no store if they are empty. */
+static bool
+is_set(const char *flag)
+{
+    return flag != NULL && flag[0] != '\0';
+}
+
 static void
 put_influxdb(const struct storage_adapter *a, struct buf *to)
 {
     dropin_put(to, "- ", "name", "influxdb");
-    buf_put_text(to, "  type: influxdb\n  version: 1\n");
-    dropin_put(to, "  ", "url", a->influxdb_url);
+    buf_put_text(to, "  type: influxdb\n");
+    dropin_put(to, "  ", "timeout", a->send_timeout);
+    if (is_set(a->bucket)) {
+        buf_put_text(to, "  version: 2\n");
+        dropin_put(to, "  ", "bucket", a->bucket);
+        dropin_put(to, "  ", "org", a->organization);
+        dropin_put(to, "  ", "token", getenv("INFLUXDB_AUTH_TOKEN"));
+        dropin_put_server(to, a->influxdb_url, NULL, NULL);
+        return;
+    }
+    buf_put_text(to, "  version: 1\n");
     dropin_put(to, "  ", "database", a->database);
     dropin_put(to, "  ", "retention_policy", a->retention_policy);
-    dropin_put(to, "  ", "timeout", a->send_timeout);
-    if (a->username == NULL || a->username[0] == '\0') return;
-    buf_put_text(to, "  basic_auth:\n");
-    dropin_put(to, "    ", "username", a->username);
-    dropin_put(to, "    ", "password", getenv("INFLUXDB_PW"));
+    dropin_put_server(to, a->influxdb_url, a->username, getenv("INFLUXDB_PW"));
 }
 
 static void
@@ -69,20 +85,20 @@ put_opentsdb(const struct storage_adapter *a, struct buf *to)
 {
     dropin_put(to, "- ", "name", "opentsdb");
     buf_put_text(to, "  type: opentsdb\n");
-    dropin_put(to, "  ", "url", a->opentsdb_url);
     dropin_put(to, "  ", "timeout",
                a->opentsdb_timeout != NULL ? a->opentsdb_timeout : a->send_timeout);
+    dropin_put_server(to, a->opentsdb_url, NULL, NULL);
 }
 
 static void
 put_lists(const struct storage_adapter *a, struct buf *to)
 {
     buf_put_text(to, "destinations:\n");
-    if (a->influxdb_url != NULL) put_influxdb(a, to);
-    if (a->opentsdb_url != NULL) put_opentsdb(a, to);
+    if (is_set(a->influxdb_url)) put_influxdb(a, to);
+    if (is_set(a->opentsdb_url)) put_opentsdb(a, to);
     buf_put_text(to, "sources:\n");
-    if (a->influxdb_url != NULL) buf_put_text(to, "- use: influxdb\n");
-    if (a->opentsdb_url != NULL) buf_put_text(to, "- use: opentsdb\n");
+    if (is_set(a->influxdb_url)) buf_put_text(to, "- use: influxdb\n");
+    if (is_set(a->opentsdb_url)) buf_put_text(to, "- use: opentsdb\n");
 }
 
 static int
@@ -95,14 +111,18 @@ run_adapter(int argc, char **argv)
     struct why why = {""};
     struct buf config;
     int count = 0;
+    static const char *const switches[] = {NULL};
+    argc = dropin_words(argc, argv, switches);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) e = why_set(&why, ERR_INPUT, "unexpected argument '%.64s'", argv[1]);
     if (e == OK &&
-        (a.graphite_address != NULL || a.graphite_transport != NULL || a.graphite_prefix != NULL)) {
+        (is_set(a.graphite_address) || is_set(a.graphite_transport) || is_set(a.graphite_prefix))) {
         e = why_set(&why, ERR_INPUT, "--graphite-...: Firekeep does not write to Graphite");
     }
-    if (e == OK && a.influxdb_url == NULL && a.opentsdb_url == NULL)
+    if (e == OK && !is_set(a.influxdb_url) && !is_set(a.opentsdb_url))
         e = why_set(&why, ERR_INPUT, "expected --influxdb-url or --opentsdb-url");
+    if (e == OK) e = dropin_duration("send-timeout", &a.send_timeout, &why);
+    if (e == OK) e = dropin_duration("opentsdb-timeout", &a.opentsdb_timeout, &why);
     if (e) return cli_usage_error("remote-storage-adapter", "%s", why.text);
     buf_init_secret(&config, NULL, CONFIG_BYTES);
     put_lists(&a, &config);
