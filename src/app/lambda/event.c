@@ -22,6 +22,10 @@
 
 enum { VALUES_MAX = 4096, TARGET_BYTES_MAX = 64 * 1024, HEADER_BYTES_MAX = 64 * 1024 };
 
+/* A REST API that is not told which types are binary replaces the bytes that are not UTF-8. */
+#define TEXT_BODY \
+    "the body arrived as text, which damages protobuf: list */* in binaryMediaTypes of the API"
+
 struct decoding {
     json_t *root, *context;
     struct arena *arena;
@@ -32,7 +36,7 @@ struct decoding {
     bool is_old;        /* payload 1.0 */
     bool is_verified;   /* the gateway verified the caller */
     bool writes, reads; /* it has the header of the protocol */
-    bool has_type;
+    bool has_type, is_protobuf;
 };
 
 /* --- helpers ---------------------------------------------------------------------------------- */
@@ -255,7 +259,10 @@ add_header(struct decoding *d, const char *name, const char *value, struct why *
     if (!is_token(name) || has_controls(value))
         return why_set(why, ERR_INPUT, "the header %s is not valid",
                        shown_of(bytes_of_text(name)).text);
-    if (strcasecmp(name, "Content-Type") == 0) d->has_type = true;
+    if (strcasecmp(name, "Content-Type") == 0) {
+        d->has_type = true;
+        d->is_protobuf = strncasecmp(value, "application/x-protobuf", 22) == 0;
+    }
     if (strcasecmp(name, "X-Prometheus-Remote-Write-Version") == 0) d->writes = true;
     if (strcasecmp(name, "X-Prometheus-Remote-Read-Version") == 0) d->reads = true;
     if (is_one_of(name, hops) || (d->is_verified && is_one_of(name, signatures))) return OK;
@@ -306,7 +313,7 @@ read_headers(struct decoding *d, struct why *why)
     enum err e = OK;
     d->headers = arena_new(d->arena, (EVENT_HEADERS_MAX + 1) * sizeof *d->headers);
     if (d->headers == NULL) return ERR_NOMEM;
-    if (!json_is_object(headers)) headers = json_object_get(d->root, "headers");
+    if (json_object_size(headers) == 0) headers = json_object_get(d->root, "headers");
     json_object_foreach(headers, name, value)
     {
         if (e == OK) e = add_values(d, name, value, why);
@@ -337,6 +344,7 @@ read_body(struct decoding *d, struct buf *body, struct why *why)
         return why_set(why, ERR_LIMIT,
                        "the body has more than 4.5 MiB, which Lambda does not take: lower "
                        "max_samples_per_send of the sender");
+    if (!is_base64 && d->is_protobuf && size > 0) return why_set(why, ERR_INPUT, TEXT_BODY);
     enum err e = OK;
     if (is_base64)
         e = base64_get(text, body);
@@ -391,6 +399,8 @@ event_read(struct bytes text, struct budget *budget, struct arena *arena, struct
     if (text.size > EVENT_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "the event has more than 6 MB, which Lambda does not send");
     enum err e = json_tree_read(budget, text, VALUES_MAX, &json, why);
+    if (e == ERR_INPUT && memmem(text.at, text.size, "\\u0000", 6) != NULL)
+        why_set(why, e, TEXT_BODY);
     if (e) return e;
     struct decoding d = {.root = json.root, .arena = arena, .event = ret};
     d.context = json_object_get(d.root, "requestContext");

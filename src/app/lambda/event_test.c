@@ -213,6 +213,25 @@ UNIT_TEST(test_event_without_a_request_is_refused)
                   "is not base64");
 }
 
+UNIT_TEST(test_protobuf_that_arrives_as_text_is_refused_with_the_reason)
+{
+    check_refused(NEW("POST", "/write",
+                      "\"headers\":{\"content-type\":\"application/x-protobuf\"},\"body\":\"a\","),
+                  ERR_INPUT, "binaryMediaTypes");
+    check_refused(NEW("POST", "/write", "\"body\":\"a\\u0000\","), ERR_INPUT, "binaryMediaTypes");
+}
+
+UNIT_TEST(test_single_headers_count_where_the_list_is_empty)
+{
+    struct reading r;
+    assert_int_equal(read_text(&r,
+                               "{\"httpMethod\":\"GET\",\"path\":\"/\",\"multiValueHeaders\":{},"
+                               "\"headers\":{\"A\":\"b\"}}"),
+                     OK);
+    assert_string_equal(r.event.headers[0], "A: b");
+    end_reading(&r);
+}
+
 UNIT_TEST(test_body_above_the_limit_is_refused)
 {
     struct buf text;
@@ -269,6 +288,8 @@ main(void)
         cmocka_unit_test(test_path_and_query_are_escaped_again),
         cmocka_unit_test(test_path_that_a_client_would_resolve_is_refused),
         cmocka_unit_test(test_event_without_a_request_is_refused),
+        cmocka_unit_test(test_protobuf_that_arrives_as_text_is_refused_with_the_reason),
+        cmocka_unit_test(test_single_headers_count_where_the_list_is_empty),
         cmocka_unit_test(test_body_above_the_limit_is_refused),
         cmocka_unit_test(test_number_of_headers_is_limited),
     };
