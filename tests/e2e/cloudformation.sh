@@ -80,7 +80,7 @@ claim "it has the parameters and outputs of the old template" has_all_of_the_old
 variables_are_known() {
     local name names
     names=$(sed -n '/Variables:/,/^$/s/^          \([a-z0-9_]*\): .*/\1/p' "$function")
-    [[ $(wc -w <<<"$names") == 11 ]] || return 1
+    [[ $(wc -w <<<"$names") == 12 ]] || return 1
     for name in $names; do
         grep -q "\"$name\"" src/app/lambda/function_settings.c || {
             echo "$name"
@@ -95,11 +95,11 @@ claim "the function reads each variable that it sets" variables_are_known
 moto_creates() {
     tool create "$function" -- "$function" Destination=firehose KmsKeyArn=arn:aws:kms:us-east-1:123456789012:key/k -- \
         "$function" Destination=kinesis EnableFunctionUrl=true EnableSigV4Auth=false BasicAuthUser=a BasicAuthPasswordHash=b -- \
-        "$machine" AlarmEmail=ops@example.org >"$work/stacks" 2>"$work/errors" || {
+        "$machine" AlarmEmail=ops@example.org -- "$function" 'APIGatewayStageName=$default' >"$work/stacks" 2>"$work/errors" || {
         tail -n 5 "$work/errors"
         return 1
     }
-    [[ $(grep -c ^stack "$work/stacks") == 4 ]]
+    [[ $(grep -c ^stack "$work/stacks") == 5 ]]
 }
 of_stack() { # NUMBER
     awk -v wanted="$1" '/^stack/ { n++ } n == wanted' "$work/stacks"
@@ -122,6 +122,7 @@ if /usr/bin/python3 -c 'import moto' 2>/dev/null; then
     claim "moto creates the stacks" moto_creates
     claim "with Timestream: the API with two routes, and both URLs" eval 'counts 1 2 "AWS::ApiGatewayV2::Route" &&
         counts 1 1 "output InvokeWriteURL https://.*/dev/write$" && counts 1 1 "output InvokeReadURL https://.*/dev/read$"'
+    claim "the stage \$default is not in URLs" eval 'counts 5 1 "^output InvokeWriteURL https://[^/]*/write$" && counts 5 1 "^output InvokeReadURL https://[^/]*/read$"'
     claim "with Firehose: a stream, a bucket and reads" eval 'counts 2 1 "AWS::KinesisFirehose::DeliveryStream" && counts 2 1 "AWS::S3::Bucket" && counts 2 1 "output InvokeReadURL"'
     claim "with Kinesis: a stream, and no reads" eval 'counts 3 1 "AWS::Kinesis::Stream" && counts 3 0 "output InvokeReadURL" && counts 3 0 "^ReadRoute"'
     claim "an open function URL has both permissions" eval 'counts 3 1 "^OpenUrlPermission" && counts 3 1 "^OpenFunctionPermission" && counts 1 0 "^FunctionUrl"'

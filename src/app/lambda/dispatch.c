@@ -2,8 +2,9 @@
  * dispatch.c - see dispatch.h.
  *
  * A request has until a second before the end of its invocation, and of gateways other than
- * function URLs at most DISPATCH_SECONDS_MAX. What takes longer gets 503, so that senders retry;
- * the gateway's own 504 would say less, and Lambda would end the process.
+ * function URLs until a second before these answer, at most DISPATCH_SECONDS_MAX. What takes longer
+ * gets 503, so that senders retry; the gateway's own 504 would say less, and Lambda would end the
+ * process.
  */
 #include "app/lambda/dispatch.h"
 
@@ -37,11 +38,22 @@ check_deadline(void *context, struct why *why)
     return why_set(why, ERR_AGAIN, "the request takes too long: retry later, or ask for less");
 }
 
+/* Returns the time in which a gateway has to have the answer. */
+static int64_t
+gateway_limit_ms(const struct dispatcher *d)
+{
+    int64_t gateway_ms = (int64_t)d->gateway_ms;
+    int64_t limit_ms = gateway_ms > 2 * MARGIN_MS ? gateway_ms - MARGIN_MS : gateway_ms / 2;
+    bool is_default = gateway_ms == 0 || limit_ms > DISPATCH_SECONDS_MAX * 1000;
+    return is_default ? DISPATCH_SECONDS_MAX * 1000 : limit_ms;
+}
+
 static struct exchange_limit
 limit_of(const struct dispatcher *d, const struct invocation *invocation, bool is_url)
 {
     int64_t left_ms = invocation->deadline_ms - MARGIN_MS - env_realtime_ms(d->env);
-    if (!is_url && left_ms > DISPATCH_SECONDS_MAX * 1000) left_ms = DISPATCH_SECONDS_MAX * 1000;
+    int64_t gateway_ms = gateway_limit_ms(d);
+    if (!is_url && left_ms > gateway_ms) left_ms = gateway_ms;
     return (struct exchange_limit){d->env, env_monotonic_ns(d->env) + left_ms * NS_PER_MS};
 }
 

@@ -26,7 +26,8 @@ struct dispatcher {
     struct http_puller *puller;
     struct http_calls_target server; /* a Unix socket */
     struct budget *budget;
-    bool streams; /* answers of function URLs are streamed */
+    bool streams;        /* answers of function URLs are streamed */
+    uint64_t gateway_ms; /* after which a gateway answers for the function; 0: those of AWS */
 };
 
 /* Answers the invocation. `read` is the result of reading its event. ERR_INPUT: the answer was

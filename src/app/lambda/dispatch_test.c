@@ -145,6 +145,16 @@ UNIT_TEST(test_slow_request_is_answered_before_the_invocation_ends)
     end(&b);
 }
 
+UNIT_TEST(test_slow_request_is_answered_before_the_gateway_does)
+{
+    struct bench_of_dispatch b;
+    begin(&b);
+    b.dispatcher.gateway_ms = 400;
+    check_answer(&b, OK, EVENT("GET", "/slow", ""), 600000, "{\"statusCode\":503,");
+    assert_non_null(strstr(b.api.seen, "takes too long"));
+    end(&b);
+}
+
 UNIT_TEST(test_answer_of_a_function_url_is_streamed_where_that_is_set)
 {
     struct bench_of_dispatch b;
@@ -187,6 +197,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_event_is_answered_with_a_status),
         cmocka_unit_test(test_slow_request_is_answered_before_the_invocation_ends),
+        cmocka_unit_test(test_slow_request_is_answered_before_the_gateway_does),
         cmocka_unit_test(test_answer_of_a_function_url_is_streamed_where_that_is_set),
         cmocka_unit_test(test_server_that_is_gone_is_a_reason_to_come_back),
         cmocka_unit_test(test_without_memory_for_a_request_the_sender_comes_back),

@@ -201,6 +201,12 @@ function_concurrency(function_variable *variable)
     return count == 0 ? 1 : count > CONCURRENCY_MAX ? CONCURRENCY_MAX : (uint32_t)count;
 }
 
+uint64_t
+function_gateway_ms(function_variable *variable)
+{
+    return number_of(variable, "api_gateway_timeout_in_millis", 0);
+}
+
 bool
 function_streams(function_variable *variable)
 {

@@ -32,6 +32,9 @@ uint64_t function_memory_bytes(function_variable *variable);
 /* Returns how many invocations run at a time, 1 to 64. */
 uint32_t function_concurrency(function_variable *variable);
 
+/* Returns the time in ms after which the gateway answers for the function; 0: it is not set. */
+uint64_t function_gateway_ms(function_variable *variable);
+
 /* Says whether answers of function URLs are streamed. */
 bool function_streams(function_variable *variable);
 

@@ -139,18 +139,20 @@ UNIT_TEST(test_files_are_where_a_function_may_write)
 UNIT_TEST(test_memory_and_concurrency_are_lambdas)
 {
     char large[] = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024 AWS_LAMBDA_MAX_CONCURRENCY=8 "
-                   "response_stream=true",
+                   "response_stream=true api_gateway_timeout_in_millis=10000",
          odd[] = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=x AWS_LAMBDA_MAX_CONCURRENCY=1000", none[] = "";
     set(large);
     assert_int_equal(function_memory_bytes(variable), 512 << 20);
     assert_int_equal(function_concurrency(variable), 8);
     assert_true(function_streams(variable));
+    assert_int_equal(function_gateway_ms(variable), 10000);
     set(odd);
     assert_int_equal(function_memory_bytes(variable), 64 << 20);
     assert_int_equal(function_concurrency(variable), 64);
     set(none);
     assert_int_equal(function_concurrency(variable), 1);
     assert_false(function_streams(variable));
+    assert_int_equal(function_gateway_ms(variable), 0);
 }
 
 int

@@ -145,6 +145,7 @@ begin_loops(void *context, struct why *why)
         .server = {.proxy_url = "", .unix_path = f->socket, .connect_timeout_ms = 5000},
         .budget = &f->memory,
         .streams = function_streams(getenv),
+        .gateway_ms = function_gateway_ms(getenv),
     };
     enum err e = http_puller_new(env, "firekeep/" FIREKEEP_VERSION, &f->dispatcher.puller, why);
     for (; e == OK && f->loop_count < count; f->loop_count++) {
@@ -246,6 +247,7 @@ static const char notes[] =
     "do\n"
     "  basic_auth_user                    user of HTTP basic authentication\n"
     "  basic_auth_password_hash           hash of the password, see firekeep hash\n"
+    "  api_gateway_timeout_in_millis      time after which the gateway answers (default 30000)\n"
     "  response_stream                    true: answers of function URLs are streamed\n"
     "  log_level, log_format              as of firekeep serve\n"
     "\nExit status: 0 stopped by a signal, 1 it cannot start, 2 wrong usage.\n";
