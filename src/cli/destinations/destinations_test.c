@@ -105,6 +105,14 @@ UNIT_TEST(test_a_missing_destination_or_file_is_a_failure)
     assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--storage.path=/none", NULL}),
                      EXIT_FAILED);
     assert_non_null(strstr(said, "/none is not a Firekeep storage directory"));
+    char loop[] = "/tmp/destinations-test-XXXXXX", flag[80];
+    assert_non_null(mkdtemp(loop));
+    assert_int_equal(rmdir(loop), 0);
+    assert_int_equal(symlink(loop, loop), 0);
+    snprintf(flag, sizeof flag, "--storage.path=%s", loop);
+    assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", flag, NULL}), EXIT_FAILED);
+    assert_non_null(strstr(said, "/FORMAT: Too many levels of symbolic links"));
+    unlink(loop);
     assert_int_equal(run((const char *[]){"plan", "lines", "CONFIG", "--shards=2", NULL}),
                      EXIT_FAILED);
     assert_non_null(strstr(

@@ -4,6 +4,7 @@
  * target_write() returns OK, the samples are in the log, on disk. Reading leaves no trace in the
  * directory.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -218,6 +219,10 @@ read_settings(struct target_directory *d, struct why *why)
     char path[SETTING_TEXT_BYTES + 16];
     snprintf(path, sizeof path, "%s/" STORAGE_FORMAT, o->storage);
     if (access(path, F_OK) == 0) return OK;
+    if (errno != ENOENT && errno != ENOTDIR) {
+        e = err_from_errno(errno);
+        return why_set(why, e, "cannot open %s: %s", path, errno_text(errno).text);
+    }
     return why_set(why, ERR_INPUT, "%s is not a Firekeep storage directory", o->storage);
 }
 
