@@ -141,6 +141,54 @@ fish_completes() {
         fish_completed 'firekeep dead-letters r' | grep -qx replay
 }
 
+# Runs a script of packaging/debian in a namespace of mounts, for the directories of `$work/lib`; what
+# would change the machine does nothing. `before` is evaluated first.
+runs_script() { # SCRIPT ARGUMENT
+    cat >"$work/confmodule" <<'END'
+for name in adduser deluser chown install db_fset db_input db_go db_stop; do
+    eval "$name() { :; }"
+done
+db_get() { RET=true; }
+END
+    sed "s|/var/lib/|$work/lib/|g; s|/usr/share/debconf/confmodule|$work/confmodule|; s|/run/systemd/system|$work/none|" "packaging/debian/firekeep.$1" >"$work/script"
+    unshare --user --map-root-user --mount sh -c "cd '$work/lib'; $before; sh ../script $2" 2>"$work/said"
+}
+
+empties() { # COMMAND-THAT-MAKES-firekeep
+    local before=$1
+    rm -rf "$work/lib"
+    mkdir -p "$work/lib/other/parts"
+    touch "$work/lib/other/"{FORMAT,.hidden,parts/1}
+    runs_script postrm "purge && ls -A other firekeep; true" >"$work/left" 2>&1
+    [[ ! -e $work/lib/other/parts && ! -e $work/lib/other/FORMAT && ! -e $work/lib/other/.hidden ]] && ! grep -q FORMAT "$work/left"
+}
+
+purging_empties_other_disks() {
+    empties 'ln -s other firekeep' && [[ ! -L $work/lib/firekeep ]] || return 1
+    empties 'mkdir firekeep; mount --bind other firekeep' && grep -q 'is empty, and stays' "$work/said"
+}
+
+# The unit from source has its data in private/firekeep; a link of an administrator is left alone.
+takes_over() {
+    local before=: link
+    for link in private other; do
+        rm -rf "$work/lib"
+        mkdir -p "$work/lib/private/firekeep" "$work/lib/other/firekeep"
+        touch "$work/lib/private/firekeep/FORMAT"
+        ln -s "$link/firekeep" "$work/lib/firekeep"
+        runs_script postinst configure || return 1
+        if [[ $link == other ]]; then
+            [[ $(readlink "$work/lib/firekeep") == other/firekeep && -e $work/lib/private/firekeep/FORMAT ]] || return 1
+        else
+            [[ ! -L $work/lib/firekeep && -e $work/lib/firekeep/FORMAT ]] || return 1
+        fi
+    done
+    before='rm firekeep; ln -s private/firekeep firekeep; mount --bind private/firekeep private/firekeep'
+    ! runs_script postinst configure && grep -q 'could not be moved' "$work/said" && [[ -e $work/lib/firekeep/FORMAT ]]
+}
+
+claim "purging empties a directory that is a link or a mount point" purging_empties_other_disks
+claim "only data of the unit from source are taken over" takes_over
 claim "the package builds" packaging/make_deb "$out"
 mkdir -p "$work/control" && dpkg-deb -x "$out"/firekeep_*.deb "$stage" && dpkg-deb -e "$out"/firekeep_*.deb "$work/control"
 if command -v lintian >/dev/null; then
