@@ -26,7 +26,12 @@ makes_the_package_twice() {
         cmp "$work"/one/*.zip "$work"/two/*.zip && rm -rf "$work/two" "$work/tree" &&
         (umask 022 && python3 -m zipfile -e "$work"/one/*.zip "$work/task" && chmod 755 "$work/task/bootstrap" "$work/task/lib/ld.so")
 }
+leaves_no_half_package() {
+    mkdir -p "$work/broken/lib"
+    ! TREE=$work/broken packaging/aws/make_zip "$work/half" && ! compgen -G "$work/half/*.zip"
+}
 claim "the package is made, twice the same" makes_the_package_twice || exit 1
+claim "a package that cannot be completed has no name" leaves_no_half_package
 
 # --- the function ------------------------------------------------------------------------------------
 

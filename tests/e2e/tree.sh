@@ -53,7 +53,22 @@ names_of_services_are_empty() {
     done
 }
 
+two_take_turns() {
+    ARCHIVE=no packaging/make_tree "$work/two" &
+    local first=$!
+    ARCHIVE=no packaging/make_tree "$work/two" && wait $first && "$work"/two/*/bin/firekeep version && rm -rf "$work/two"
+}
+
+no_libraries_are_an_error() {
+    mkdir "$work/bin"
+    printf '#!/bin/sh\nexit 1\n' >"$work/bin/ldd"
+    chmod 755 "$work/bin/ldd"
+    ! PATH=$work/bin:$PATH ARCHIVE=no packaging/make_tree "$work/none"
+}
+
 claim "the tree is made" makes_it || exit 1
+claim "two that are made at a time take turns" two_take_turns
+claim "a tree whose libraries are not found is not made" no_libraries_are_an_error
 claim "it runs in a root that has nothing else" runs_alone
 claim "it serves, from a path with a space" serves
 claim "it loads no library but its own" uses_only_its_own
