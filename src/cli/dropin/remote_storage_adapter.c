@@ -70,14 +70,16 @@ put_influxdb(const struct storage_adapter *a, struct buf *to)
         buf_put_text(to, "  version: 2\n");
         dropin_put(to, "  ", "bucket", a->bucket);
         dropin_put(to, "  ", "org", a->organization);
-        dropin_put(to, "  ", "token", getenv("INFLUXDB_AUTH_TOKEN"));
+        dropin_put(to, "  ", "token",
+                   is_set(getenv("INFLUXDB_AUTH_TOKEN")) ? "${INFLUXDB_AUTH_TOKEN}" : NULL);
         dropin_put_server(to, a->influxdb_url, NULL, NULL);
         return;
     }
     buf_put_text(to, "  version: 1\n");
     dropin_put(to, "  ", "database", a->database);
     dropin_put(to, "  ", "retention_policy", a->retention_policy);
-    dropin_put_server(to, a->influxdb_url, a->username, getenv("INFLUXDB_PW"));
+    dropin_put_server(to, a->influxdb_url, a->username,
+                      is_set(getenv("INFLUXDB_PW")) ? "${INFLUXDB_PW}" : NULL);
 }
 
 static void

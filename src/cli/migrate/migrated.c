@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "base/text/time_text.h"
+#include "cli/migrate/retention_size.h"
 #include "config/lists/lists.h"
 #include "wire/yaml/yaml_values.h"
 
@@ -65,6 +66,7 @@ static const struct {
     {"follow_redirects", "redirects are never followed"},
     {"enable_http2", "requests use HTTP/1.1"},
     {"read_recent", "Firekeep asks for the times that it does not have; see `time`"},
+    {"proxy_from_environment", "without proxy_url, environment variables name the proxy"},
     {"tracing", "Firekeep sends no traces"},
     {"otlp", "Firekeep receives remote write"},
     {"runtime", "Firekeep has no garbage collector"},
@@ -434,41 +436,11 @@ migrate_section(struct migration *m, const struct section *s, yaml_node_t *root,
 
 /* --- retention -------------------------------------------------------------------------------- */
 
-/* Reads a size as Prometheus does: numbers with units of 1024, such as 512MB, 1.5GiB or 1GB512MB.
- * False: it is none, or has more than 2^63 bytes. */
-static bool
-read_size(const char *text, uint64_t *ret_bytes)
-{
-    static const char units[] = "BKMGTPE";
-    double sum = 0;
-    if (text[0] == '\0') return false;
-    while (*text != '\0') {
-        char *end;
-        if (strspn(text, "0123456789.") == 0) return false;
-        double number = strtod(text, &end);
-        const char *unit = *end == '\0' ? units : strchr(units, *end);
-        if (unit == NULL || end != text + strspn(text, "0123456789.")) return false;
-        text = *end == '\0' ? end : end + 1;
-        if (unit != units) {
-            if (*text == 'i') text++;
-            if (*text++ != 'B') return false;
-        }
-        sum += number * (double)(UINT64_C(1) << 10 * (unit - units));
-    }
-    if (!(sum < 0x1p63)) return false;
-    *ret_bytes = (uint64_t)sum;
-    return true;
-}
-
 static void
 put_size(struct migration *m, struct yaml_piece *to, uint64_t bytes)
 {
-    static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    char text[NAME_BYTES];
-    size_t unit = 0;
-    for (; bytes > 0 && bytes % 1024 == 0 && unit + 1 < sizeof units / sizeof *units; unit++)
-        bytes /= 1024;
-    snprintf(text, sizeof text, "%llu%s", (unsigned long long)bytes, units[unit]);
+    char text[RETENTION_SIZE_BYTES];
+    retention_size_print(bytes, text);
     add_text(m, to, "size", text);
 }
 
@@ -482,7 +454,7 @@ migrate_check_flags(const struct migrate_options *options, struct why *why)
         return why_set(
             why, ERR_INPUT,
             "--storage.tsdb.retention.time: expected a duration such as 15d, got '%.64s'", time);
-    if (size != NULL && !read_size(size, &bytes))
+    if (size != NULL && !retention_size_read(size, &bytes))
         return why_set(why, ERR_INPUT,
                        "--storage.tsdb.retention.size: expected a size such as 512MB, got '%.64s'",
                        size);
@@ -517,7 +489,7 @@ migrate_retention(struct migration *m, yaml_node_t *root, struct yaml_piece *to)
         n = add_text(m, retention, "time", time);
     if (n != NULL) n->from_line = line;
     const char *size = retention_of(m, root, "size", o->retention_size, &line);
-    if (size != NULL && !read_size(size, &bytes))
+    if (size != NULL && !retention_size_read(size, &bytes))
         leave_out(m, line, "retention.size", "expected a size such as 512MB");
     else if (size != NULL && bytes > 0)
         put_size(m, retention, bytes);
@@ -544,9 +516,44 @@ convert_tokens(struct migration *m, struct yaml_piece *of)
         struct yaml_piece *token = add_text(m, NULL, NULL, n->text);
         if (token == NULL) return;
         token->is_plain = n->is_plain;
+        token->from_line = n->from_line;
         n->kind = PIECE_MAPPING;
         n->key = "authorization";
         add(n, is_file ? "credentials_file" : "credentials", token);
+    }
+}
+
+/* Returns the piece of a secret in which Firekeep would replace a variable; NULL: none. */
+static const struct yaml_piece *
+find_variable(const struct yaml_piece *of)
+{
+    static const char *const secrets[] = {"password", "credentials", "client_secret", "access_key",
+                                          "secret_key"};
+    const struct yaml_piece *found = NULL;
+    for (const struct yaml_piece *n = of->first; n != NULL && found == NULL; n = n->next) {
+        bool is_secret = false;
+        for (size_t i = 0; n->key != NULL && i < sizeof secrets / sizeof *secrets; i++)
+            is_secret |= strcmp(n->key, secrets[i]) == 0;
+        found = is_secret && n->kind == PIECE_TEXT && strstr(n->text, "${") != NULL
+                    ? n
+                    : find_variable(n);
+    }
+    return found;
+}
+
+/* Cuts the items of lists whose secrets would be others in Firekeep. */
+static void
+cut_variables(struct migration *m, struct yaml_piece *of)
+{
+    for (struct yaml_piece *n = of->first; n != NULL; n = n->next) {
+        const struct yaml_piece *secret = of->kind == PIECE_LIST ? find_variable(n) : NULL;
+        n->is_cut = secret != NULL;
+        if (secret == NULL)
+            cut_variables(m, n);
+        else
+            leave_out(m, secret->from_line, secret->key,
+                      "Firekeep replaces ${...} by an environment variable: write the secret to a "
+                      "file, and name that");
     }
 }
 
@@ -597,6 +604,8 @@ migrate_root(struct migration *m, yaml_node_t *root)
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         migrate_section(m, &sections[i], root, to);
     convert_tokens(m, to);
+    cut_variables(m, to);
+    prune(to, true);
     leave_out_sections(m, root);
     return to;
 }

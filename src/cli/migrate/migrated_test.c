@@ -294,6 +294,30 @@ UNIT_TEST(test_tokens_become_credentials)
         "");
 }
 
+/* Prometheus takes them literally. */
+UNIT_TEST(test_an_item_whose_secret_has_a_variable_is_left_out)
+{
+    expect("remote_write:\n"
+           "- {url: http://a/, basic_auth: {username: '${u}', password: 'a$$b$c'}}\n"
+           "- url: http://b/\n"
+           "  bearer_token: 'x${HOME}'\n"
+           "- {url: http://c/, proxy_from_environment: true}\n",
+           "destinations:\n"
+           "- name: \"remote_write-1\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://a/\"\n"
+           "  basic_auth:\n"
+           "    username: \"${u}\"\n"
+           "    password: \"a$$b$c\"\n"
+           "- name: \"remote_write-3\"\n"
+           "  type: \"remote_write\"\n"
+           "  url: \"http://c/\"\n",
+           "line 4, credentials: Firekeep replaces ${...} by an environment variable: write the "
+           "secret to a file, and name that\n"
+           "line 5, proxy_from_environment: without proxy_url, environment variables name the "
+           "proxy\n");
+}
+
 /* The headers may say whose samples these are. */
 UNIT_TEST(test_an_item_with_headers_of_another_form_is_left_out)
 {
@@ -367,6 +391,7 @@ main(void)
         cmocka_unit_test(test_the_retention_of_the_file_comes_before_that_of_flags),
         cmocka_unit_test(test_a_key_without_a_value_is_as_good_as_none),
         cmocka_unit_test(test_tokens_become_credentials),
+        cmocka_unit_test(test_an_item_whose_secret_has_a_variable_is_left_out),
         cmocka_unit_test(test_an_item_with_headers_of_another_form_is_left_out),
         cmocka_unit_test(test_configurations_of_other_programs_are_refused),
         cmocka_unit_test(test_other_texts_are_refused),
