@@ -102,6 +102,21 @@ is_switch(const char *word, const char *name, bool *ret_is_on)
     return is_no || *ret_is_on || (is_it && is_one_of(value, no));
 }
 
+/* Returns room for a text that lives as long as the process; NULL: not enough memory. */
+static char *
+new_text(size_t size)
+{
+    static struct text {
+        struct text *next;
+        char at[];
+    } * all;
+    struct text *text = malloc(sizeof *text + size);
+    if (text == NULL) return NULL;
+    text->next = all;
+    all = text;
+    return text->at;
+}
+
 int
 dropin_words(int argc, char **argv, const char *const *switches)
 {
@@ -110,7 +125,7 @@ dropin_words(int argc, char **argv, const char *const *switches)
         char *word = argv[i];
         size_t size = strlen(word) + 2;
         bool is_on = true, is_short = word[0] == '-' && word[1] != '-' && size > 4;
-        char *longer = is_short ? malloc(size) : NULL; /* lives as long as the process */
+        char *longer = is_short ? new_text(size) : NULL;
         if (longer != NULL) snprintf(longer, size, "-%s", word);
         argv[kept] = longer != NULL ? longer : word;
         for (const char *const *s = switches; *s != NULL; s++) {
@@ -149,7 +164,7 @@ dropin_duration(const char *flag, const char **value, struct why *why)
         sum += number * units[unit].ms;
         p += digits + size;
     }
-    char *text = malloc(DURATION_BYTES); /* lives as long as the process */
+    char *text = new_text(DURATION_BYTES);
     if (text == NULL) return ERR_NOMEM;
     snprintf(text, DURATION_BYTES, "%.0fms", sum < 1 ? 1 : sum);
     *value = text;
