@@ -149,12 +149,19 @@ reports_metrics() {
     start firekeep build/firekeep serve --web.listen-address="127.0.0.1:$port" --storage.path="$work/data" --config.file="$work/firekeep.yml"
     wait_ready firekeep "http://127.0.0.1:$port/-/ready" || return 1
     PATH=$work/bin:$PATH no_proxy='*' bash "$work/metrics" >"$work/reported" || return 1
-    local name
+    local name expected
     for name in LagSeconds DeadLetters DiskUsedPercent; do
         grep -qE "^MetricName=$name,Dimensions=\[\{Name=Stack,Value=s\}\],Value=[0-9.]+$" "$work/reported" || {
             cat "$work/reported"
             return 1
         }
+    done
+    # Dead letters count once, and the next ones again.
+    [[ $(cat "$work/dead-letters.reported") == 0 ]] && grep -q 'MetricName=DeadLetters.*Value=0$' "$work/reported" || return 1
+    sed 's|^metrics=.*|metrics=$(cat "$0.families")|' "$work/metrics" >"$work/given"
+    printf 'firekeep_destination_samples_dead_lettered_total{destination="%s"} %s\n' a 1e+06 b 7 >"$work/given.families"
+    for expected in 1000007 0; do
+        PATH=$work/bin:$PATH bash "$work/given" | grep -q "MetricName=DeadLetters.*Value=$expected$" || return 1
     done
     curl -fs --noproxy '*' "http://127.0.0.1:$port/metrics" >"$work/families"
     for name in $(grep -o 'firekeep_destination_[a-z_]*' "$work/metrics"); do
