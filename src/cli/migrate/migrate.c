@@ -32,7 +32,7 @@ static const char notes[] =
     "what the remote_write, remote_read, rule_files, alerting, external_labels and retention of\n"
     "this Prometheus do, and in comments what is not in it, with the reason: scraping stays with\n"
     "Prometheus, which then writes to Firekeep. Relative paths become absolute. Secrets in FILE\n"
-    "are printed.\n"
+    "are printed. The FILE - is standard input.\n"
     "\nExit status: 0 printed, 1 FILE cannot be read or is not a configuration, 2 wrong usage.\n";
 
 static const char advice[] =
@@ -93,10 +93,10 @@ run_migrate(int argc, char **argv)
     int count = 0;
     enum err e = flags_parse(flags, &f, argc - 1, argv + 1, &count, &why);
     if (e == OK && count != 1) e = why_set(&why, ERR_INPUT, "expected one FILE");
-    struct migrate_options options = {.file_name = argv[1],
-                                      .retention_time = f.retention_time != NULL ? f.retention_time
-                                                                                 : f.old_retention,
-                                      .retention_size = f.retention_size};
+    struct migrate_options options = {
+        .file_name = count == 1 && strcmp(argv[1], "-") == 0 ? "/dev/stdin" : argv[1],
+        .retention_time = f.retention_time != NULL ? f.retention_time : f.old_retention,
+        .retention_size = f.retention_size};
     if (e == OK) e = migrate_check_flags(&options, &why);
     if (e) return cli_usage_error("migrate", "%s", why.text);
     e = migrate(&options, &why);

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/text/time_text.h"
@@ -792,6 +794,10 @@ static void
 find_dir(struct migration *m)
 {
     char whole[PATH_MAX];
+    struct stat s;
+    if (stat(m->options->file_name, &s) == 0 && !S_ISREG(s.st_mode) &&
+        getcwd(m->dir, sizeof m->dir))
+        return; /* a pipe */
     const char *path = realpath(m->options->file_name, whole);
     snprintf(m->dir, sizeof m->dir, "%s", path == NULL ? m->options->file_name : path);
     char *slash = strrchr(m->dir, '/');

@@ -11,8 +11,9 @@
 #include "base/err.h"
 
 struct migrate_options {
-    const char *file_name;      /* for messages, and the directory that relative paths begin at */
-    struct bytes text;          /* the configuration of Prometheus */
+    const char *file_name; /* for messages, and the directory that relative paths begin at, which
+                            * is the working directory if it is not a regular file */
+    struct bytes text;     /* the configuration of Prometheus */
     const char *retention_time; /* of Prometheus' flags; NULL: not given */
     const char *retention_size;
     struct budget *memory;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/test.h"
 
@@ -243,6 +244,23 @@ UNIT_TEST(test_the_retention_of_the_file_comes_before_that_of_flags)
            "line 1, time: retention.time: must be between 1h and 100y, got 1m\n");
 }
 
+UNIT_TEST(test_paths_of_a_pipe_begin_at_the_working_directory)
+{
+    char here[1000], expected[1100];
+    struct why why = {""};
+    struct buf to, rest;
+    buf_init(&to, NULL, sizeof text);
+    buf_init(&rest, NULL, sizeof left_out);
+    struct migrate_options options = {.file_name = "/dev/null",
+                                      .text = bytes_of_text("rule_files: [a.yml]\n")};
+    assert_int_equal(migrate_config(&options, &to, &rest, &why), OK);
+    assert_non_null(getcwd(here, sizeof here));
+    snprintf(expected, sizeof expected, "rule_files:\n- %s/a.yml\n", here);
+    assert_true(bytes_equal_text(buf_bytes(&to), expected));
+    buf_fini(&to);
+    buf_fini(&rest);
+}
+
 /* As in the file that Prometheus comes with, whose entries are comments. */
 UNIT_TEST(test_a_key_without_a_value_is_as_good_as_none)
 {
@@ -389,6 +407,7 @@ main(void)
         cmocka_unit_test(test_megabytes_of_prometheus_are_powers_of_1024),
         cmocka_unit_test(test_sizes_of_retention_are_read_as_prometheus_does),
         cmocka_unit_test(test_the_retention_of_the_file_comes_before_that_of_flags),
+        cmocka_unit_test(test_paths_of_a_pipe_begin_at_the_working_directory),
         cmocka_unit_test(test_a_key_without_a_value_is_as_good_as_none),
         cmocka_unit_test(test_tokens_become_credentials),
         cmocka_unit_test(test_an_item_whose_secret_has_a_variable_is_left_out),
