@@ -43,6 +43,16 @@ UNIT_TEST(test_templates_regions_and_tenants_are_checked)
     check_fine(S3_6 "  prefix: ''\n", false);
     check_error("destinations:\n- {name: a, type: s3, bucket: bbb, region: a/b}\n",
                 "f.yml:2:44: region: expected a region such as eu-west-1, got 'a/b'");
+    check_error(
+        "destinations:\n- {name: a, type: kinesis, format: ndjson, region: a, stream: 'b '}\n",
+        "f.yml:2:63: stream: expected 1 to 128 letters, digits, '_', '.' and '-', or an "
+        "ARN, got 'b '");
+    check_fine("destinations:\n- {name: a, type: kinesis, format: ndjson, region: a,\n"
+               "   stream: 'arn:aws:kinesis:eu-west-1:1:stream/b_c'}\n",
+               false);
+    check_error("destinations:\n- {name: a, type: firehose, region: a, delivery_stream: '\"b\"'}\n",
+                "f.yml:2:57: delivery_stream: expected 1 to 64 letters, digits, '_', '.' and '-', "
+                "got '\"b\"'");
     check_error_with(FILE_5 "  tenants: [a/b]\n", true,
                      "f.yml:5:13: tenants: expected a tenant name of at most 150 letters, digits "
                      "and ! - _ . * ' ( ), got 'a/b'");

@@ -169,7 +169,7 @@ static const struct schema_key destination_keys[] = {
     AWS_KEYS(destination_settings, aws, AWS_TYPES),
 
     {"stream", SCHEMA_TEXT, OF(u.kinesis.stream), .types = FOR(KINESIS), .required = true,
-     .help = "name or ARN of the data stream"},
+     .check = check_stream, .help = "name or ARN of the data stream"},
     {"endpoint", SCHEMA_TEXT, OF(u.kinesis.endpoint), .types = FOR(KINESIS),
      .check = check_endpoint, .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"format", SCHEMA_CHOICE, OF(u.kinesis.format), .types = FOR(KINESIS), .fallback = "packed",
@@ -178,7 +178,7 @@ static const struct schema_key destination_keys[] = {
              "aggregation"},
 
     {"delivery_stream", SCHEMA_TEXT, OF(u.firehose.delivery_stream), .types = FOR(FIREHOSE),
-     .required = true, .help = "name of the delivery stream"},
+     .required = true, .check = check_delivery_stream, .help = "name of the delivery stream"},
     {"endpoint", SCHEMA_TEXT, OF(u.firehose.endpoint), .types = FOR(FIREHOSE),
      .check = check_endpoint, .what = "a URL", .help = "URL of the service; default: that of AWS"},
     {"compression", SCHEMA_CHOICE, OF(u.firehose.compression), .types = FOR(FIREHOSE),

@@ -66,6 +66,22 @@ check_bucket(const char *text, struct why *why)
 }
 
 enum err
+check_stream(const char *text, struct why *why)
+{
+    bool is_arn = strncmp(text, "arn:", 4) == 0;
+    bool is_name = consists_of(text, is_arn ? LETTERS DIGITS "_.-:/" : LETTERS DIGITS "_.-");
+    if (is_name && strlen(text) <= (is_arn ? 384 : 128)) return OK;
+    return refuse_text(why, "1 to 128 letters, digits, '_', '.' and '-', or an ARN", text);
+}
+
+enum err
+check_delivery_stream(const char *text, struct why *why)
+{
+    if (consists_of(text, LETTERS DIGITS "_.-") && strlen(text) <= 64) return OK;
+    return refuse_text(why, "1 to 64 letters, digits, '_', '.' and '-'", text);
+}
+
+enum err
 check_tls_version(const char *text, struct why *why)
 {
     static const char *const versions[] = {"TLS10", "TLS11", "TLS12", "TLS13"};
