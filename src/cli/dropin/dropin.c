@@ -195,10 +195,10 @@ dropin_print_ignored(const char *command, const struct flag *flags, int argc, ch
 
 /* Prints the configuration without the values of secrets. */
 static void
-print(const char *command, struct bytes config, const char *note)
+print(const char *command, struct bytes config, const char *path, const char *note)
 {
-    fprintf(stderr, "# firekeep %s: %s\n# It runs as `firekeep serve --config.file` with:\n",
-            command, note);
+    fprintf(stderr, "# firekeep %s: %s\n# It runs as `firekeep serve --config.file=%s` with:\n",
+            command, note, path);
     for (const uint8_t *p = config.at, *end = p + config.size; p < end;) {
         const uint8_t *line_end = memchr(p, '\n', (size_t)(end - p));
         const char *line = (const char *)p;
@@ -217,9 +217,8 @@ static bool
 keep(struct bytes config, char ret_path[static PATH_BYTES])
 {
     int file = memfd_create("firekeep.yml", 0);
-    if (file < 0) return false;
     snprintf(ret_path, PATH_BYTES, "/proc/self/fd/%d", file);
-    if (access(ret_path, R_OK) != 0) return false;
+    if (file < 0 || access(ret_path, R_OK) != 0) return false;
     return write(file, config.at, config.size) == (ssize_t)config.size;
 }
 
@@ -299,8 +298,9 @@ dropin_serve(const char *command, const struct dropin_flags *f, struct buf *conf
     struct why why = {""};
     put_settings(command, f, config);
     if (buf_error(config)) return cli_failed(command, buf_error(config), &why);
-    print(command, buf_bytes(config), note);
-    if (!keep(buf_bytes(config), path)) {
+    bool is_kept = keep(buf_bytes(config), path);
+    print(command, buf_bytes(config), path, note);
+    if (!is_kept) {
         return cli_failed(command,
                           why_set(&why, ERR_IO,
                                   "cannot keep this configuration, for which /proc is needed; "
