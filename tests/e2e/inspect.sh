@@ -238,6 +238,7 @@ claim "people can read all of it" people_can_read_it
 claim "it works while parts come and go" works_while_parts_come_and_go
 claim "deletes" admin 'delete_series?match[]=temperature%7Broom%3D%221%22%7D'
 claim "what was deleted is listed" json '.tombstones[0].selector == "{__name__=\"temperature\", room=\"1\"}"' "$dir"
+claim "its receipt is listed" json '.receipts[0].state == "not final" and .receipts[0].series == 1' "$dir"
 claim "takes a snapshot" admin snapshot
 claim "which is a directory to inspect" json '.kind == "directory" and .bytes.log == 0 and .remarks == []' "$dir"/snapshots/*
 claim "and is listed" json '.snapshots[0].finished and .snapshots[0].parts == .storage.parts' "$dir"

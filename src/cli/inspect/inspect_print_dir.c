@@ -10,6 +10,12 @@ sum_samples(const uint64_t *samples)
     return samples[LEDGER_FLOAT] + samples[LEDGER_HISTOGRAM];
 }
 
+static struct report_value
+time_or_none(int64_t ms, int64_t none_ms)
+{
+    return ms == none_ms ? value_none() : value_time(ms);
+}
+
 /* --- a directory ------------------------------------------------------------------------------ */
 
 static void
@@ -26,10 +32,9 @@ print_overview(struct report *r, const struct inspect_dir *d)
         report_field(r, "logBytesNotInParts", "log not yet in parts",
                      value_size(d->log_end_pos > d->store_pos ? d->log_end_pos - d->store_pos : 0));
         report_field(r, "newest", "newest sample of a sender",
-                     d->newest_ms == INT64_MIN ? value_none() : value_time(d->newest_ms));
+                     time_or_none(d->newest_ms, INT64_MIN));
         report_field(r, "retentionNow", "time for retention",
-                     d->retention_now_ms == INT64_MIN ? value_none()
-                                                      : value_time(d->retention_now_ms));
+                     time_or_none(d->retention_now_ms, INT64_MIN));
     }
     report_field(r, "parts", "parts", value_count(d->part_count));
     report_field(r, "series", "series, part by part", value_count(d->series));
@@ -146,11 +151,26 @@ print_tombstones(struct report *r, const struct inspect_dir *d)
                  "number|made|from|to|position=hides positions before|tenant|selector=series");
     for (uint32_t i = 0; i < d->tombstone_count; i++) {
         const struct inspect_tombstone *t = &d->tombstones[i];
-        struct report_value from = value_time(t->range.min_ms), to = value_time(t->range.max_ms);
-        if (t->range.min_ms == INT64_MIN) from = value_none();
-        if (t->range.max_ms == INT64_MAX) to = value_none();
-        report_row(r, value_count(t->id), value_time(t->made_ms), from, to, value_count(t->pos),
+        report_row(r, value_count(t->id), value_time(t->made_ms),
+                   time_or_none(t->range.min_ms, INT64_MIN),
+                   time_or_none(t->range.max_ms, INT64_MAX), value_count(t->pos),
                    value_view(t->tenant), value_view(t->selector));
+    }
+    report_table_end(r, 0);
+}
+
+static void
+print_receipts(struct report *r, const struct inspect_dir *d)
+{
+    report_table(r, "receipts", "Receipts of deletions",
+                 "number|state|made|undone|from|to|series|samples|tenant|selector=deleted");
+    for (uint32_t i = 0; i < d->receipt_count; i++) {
+        const struct inspect_receipt *x = &d->receipts[i];
+        report_row(r, value_count(x->id), value_text(inspect_receipt_word(x->state)),
+                   value_time(x->made_ms), time_or_none(x->undone_ms, INT64_MIN),
+                   time_or_none(x->range.min_ms, INT64_MIN),
+                   time_or_none(x->range.max_ms, INT64_MAX), value_count(x->series),
+                   value_count(x->samples), value_view(x->tenant), value_view(x->selector));
     }
     report_table_end(r, 0);
 }
@@ -207,6 +227,7 @@ inspect_print_dir(struct report *r, const struct inspect_dir *d, struct checkpoi
     print_ledgers(r, d);
     print_rejected(r, d);
     print_tombstones(r, d);
+    print_receipts(r, d);
     print_segments(r, d);
     if (rules != NULL) inspect_print_rules(r, rules);
     print_snapshots(r, d);

@@ -169,6 +169,51 @@ tombstone_copy(struct dir_pass *x, const struct manifest_tombstone *from,
     return e || to->selector.at == NULL ? ERR_NOMEM : OK;
 }
 
+const char *
+inspect_receipt_word(enum inspect_receipt_state state)
+{
+    static const char *const words[] = {[INSPECT_NOT_FINAL] = "not final",
+                                        [INSPECT_FINAL] = "final",
+                                        [INSPECT_DONE] = "done",
+                                        [INSPECT_UNDONE] = "undone"};
+    return words[state];
+}
+
+static enum inspect_receipt_state
+receipt_state(const struct manifest *m, const struct manifest_receipt *r)
+{
+    bool is_done = true;
+    for (uint32_t i = 0; i < m->tombstone_count; i++) {
+        is_done &= m->tombstones[i].id != r->id;
+    }
+    if (r->undone_ms != INT64_MIN) return INSPECT_UNDONE;
+    if (is_done) return INSPECT_DONE;
+    return r->id > m->final_tombstone ? INSPECT_NOT_FINAL : INSPECT_FINAL;
+}
+
+static enum err
+receipts_look(struct dir_pass *x)
+{
+    struct inspect_dir *r = x->result;
+    const struct manifest *m = &x->manifest;
+    r->receipts = arena_new(&r->arena, (m->receipt_count + 1) * sizeof *r->receipts);
+    if (r->receipts == NULL) return ERR_NOMEM;
+    for (uint32_t i = 0; i < m->receipt_count; i++) {
+        const struct manifest_receipt *from = &m->receipts[i];
+        r->receipts[i] = (struct inspect_receipt){.id = from->id,
+                                                  .state = receipt_state(m, from),
+                                                  .made_ms = from->made_ms,
+                                                  .undone_ms = from->undone_ms,
+                                                  .range = from->range,
+                                                  .tenant = from->tenant,
+                                                  .selector = from->selector,
+                                                  .series = from->series,
+                                                  .samples = from->samples};
+    }
+    r->receipt_count = m->receipt_count;
+    return OK;
+}
+
 static enum err
 manifest_look(struct dir_pass *x)
 {
@@ -204,6 +249,8 @@ manifest_look(struct dir_pass *x)
         if (e) return e;
     }
     r->tombstone_count = m->tombstone_count;
+    e = receipts_look(x);
+    if (e) return e;
     return m->copies_damaged == 1 ? damage(x, "one of the two copies in MANIFEST is damaged") : OK;
 }
 

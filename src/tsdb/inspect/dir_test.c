@@ -201,6 +201,10 @@ UNIT_TEST(test_unnamed_entries_are_listed)
     assert_int_equal(d.tombstone_count, 1);
     assert_true(bytes_equal_text(d.tombstones[0].selector,
                                  "{__name__=\"m1\", job!=\"b\", instance=~\"i.*\"}"));
+    assert_int_equal(d.receipt_count, 1);
+    assert_int_equal(d.receipts[0].id, d.tombstones[0].id);
+    assert_int_equal(d.receipts[0].state, INSPECT_NOT_FINAL);
+    assert_true(bytes_equal(d.receipts[0].selector, d.tombstones[0].selector));
     inspect_dir_fini(&d);
     /* The snapshot is a directory like any other, without a log. */
     char path[120];

@@ -257,6 +257,25 @@ struct inspect_tombstone {
     struct bytes selector; /* as in PromQL */
 };
 
+enum inspect_receipt_state {
+    INSPECT_NOT_FINAL, /* it is held, unless its hold ended after MANIFEST was written */
+    INSPECT_FINAL,     /* it cannot be undone, and parts may have its samples */
+    INSPECT_DONE,      /* no part has its samples */
+    INSPECT_UNDONE,
+};
+/* Returns "not final", ... */
+const char *inspect_receipt_word(enum inspect_receipt_state state);
+
+/* The receipt of a deletion. */
+struct inspect_receipt {
+    uint64_t id;
+    enum inspect_receipt_state state;
+    int64_t made_ms, undone_ms; /* INT64_MIN: it was not undone */
+    struct time_range range;
+    struct bytes tenant, selector;
+    uint64_t series, samples; /* that it hid when it was made */
+};
+
 struct inspect_snapshot {
     const char *name;
     bool finished;
@@ -289,6 +308,8 @@ struct inspect_dir {
     uint32_t tenant_count;
     struct inspect_tombstone *tombstones;
     uint32_t tombstone_count;
+    struct inspect_receipt *receipts;
+    uint32_t receipt_count;
     struct wal_segment_info *segments; /* segments of the log, then others */
     uint32_t segment_count;
     uint64_t log_end_pos; /* position after the last commit */
