@@ -264,11 +264,12 @@ struct tsdb_deletion {
     uint64_t series; /* series that lost samples */
     uint64_t samples;
 };
-enum { DELETIONS_KEPT_MAX = 256 };
+enum { DELETIONS_KEPT_MAX = 256, DELETIONS_WAITING_MAX = 4096 };
 /* Hides the samples in parts that the selector selects in [min_ms, max_ms] from every reader: flush
  * first. Merges remove them from disk once the deletion can no longer be undone. The
  * selector's matchers are taken, also on an error. ERR_LIMIT: DELETIONS_KEPT_MAX deletions can
- * still be undone. One thread at a time. */
+ * still be undone. ERR_AGAIN: DELETIONS_WAITING_MAX deletions, or 64 MiB of selectors, wait for
+ * merges. One thread at a time. */
 MUST_CHECK enum err tsdb_delete(struct tsdb *tsdb, struct bytes tenant, struct selector *selector,
                                 int64_t min_ms, int64_t max_ms, struct tsdb_deletion *ret_deletion,
                                 struct why *why);

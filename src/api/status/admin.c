@@ -4,6 +4,7 @@
  */
 #include "api/status/status.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 enum {
     ALONE_NAMED_MAX = 8,
     ALONE_TEXT_BYTES = 300,
-    PREVIEW_SELECTORS_MAX = 256,
+    DELETION_SELECTORS_MAX = 256,
     SNAPSHOTS_BYTES_MAX = 1024 * 1024, /* of more than ten thousand snapshots */
 };
 
@@ -260,6 +261,9 @@ deletion_read(struct api *api, struct http_request *request, struct deletion *d)
         selector_fini(&selector);
         d->selector_count++;
     }
+    if (e == OK && d->selector_count > DELETION_SELECTORS_MAX) {
+        e = why_set(&d->why, ERR_LIMIT, "a request has at most %d match[]", DELETION_SELECTORS_MAX);
+    }
     if (e == OK) e = form_time(&d->form, "start", &d->min_ms, &d->error);
     if (e == OK) e = form_time(&d->form, "end", &d->max_ms, &d->error);
     return e;
@@ -287,7 +291,7 @@ deletion_end(struct http_request *request, enum err e, struct deletion *d,
     if (d->error.size > 0)
         reply_sentence(request, 400, "bad_data", buf_bytes(&d->error));
     else if (e)
-        reply_problem_of(request, FOR_ANYTHING, e, &d->why);
+        reply_problem_of(request, e == ERR_LIMIT ? FOR_QUERY : FOR_ANYTHING, e, &d->why);
     buf_fini(&d->error);
     if (e) {
         form_fini(&d->form);
@@ -361,13 +365,10 @@ preview_all(struct api *api, struct http_request *request, struct deletion *d,
             struct tsdb_preview *ret)
 {
     struct query_control control = {.env = NULL};
-    struct matcher_set sets[PREVIEW_SELECTORS_MAX];
+    struct matcher_set sets[DELETION_SELECTORS_MAX];
     struct form_walk walk = {0};
     uint32_t count = 0;
-    if (d->selector_count > PREVIEW_SELECTORS_MAX) {
-        return why_set(&d->why, ERR_LIMIT, "a preview has at most %d match[]",
-                       PREVIEW_SELECTORS_MAX);
-    }
+    assert(d->selector_count <= DELETION_SELECTORS_MAX);
     struct selector *selectors = arena_alloc(&d->form.arena, d->selector_count * sizeof *selectors);
     enum err e =
         selectors == NULL ? why_set(&d->why, ERR_NOMEM, "not enough memory for a preview") : OK;

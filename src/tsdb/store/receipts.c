@@ -25,7 +25,7 @@
 #include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
-enum { SELECTOR_TEXT_BYTES = 2048 };
+enum { SELECTOR_TEXT_BYTES = 2048, SELECTORS_WAITING_BYTES_MAX = 64 << 20 };
 
 /* --- in memory and in MANIFEST ---------------------------------------------------------------- */
 
@@ -180,13 +180,38 @@ receipt_drop(struct tsdb *db, struct receipt *receipt)
     if (receipt != NULL) receipt_free(db, receipt);
 }
 
+/* The bytes of the selectors of all tombstones: MANIFEST has them twice. */
+static size_t
+selector_bytes(const struct tombstones *set)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        for (uint32_t m = 0; m < set->items[i]->matcher_count; m++) {
+            const struct matcher *matcher = set->items[i]->matchers[m];
+            bytes += matcher_name(matcher).size + matcher_pattern(matcher).size;
+        }
+    }
+    return bytes;
+}
+
 enum err
 receipts_have_room(struct tsdb *db, struct why *why)
 {
     deletions_settle(db, false);
     lock_take(&db->edit_lock);
+    const struct tombstones *set = db->live.version->tombstones;
     bool full = db->receipts.count == DELETIONS_KEPT_MAX && least_needed(db) == db->receipts.count;
+    bool waiting =
+        set->count >= DELETIONS_WAITING_MAX || selector_bytes(set) > SELECTORS_WAITING_BYTES_MAX;
+    uint32_t count = set->count;
     lock_drop(&db->edit_lock);
+    if (!full && waiting) {
+        return why_set(why, ERR_AGAIN,
+                       "%" PRIu32 " deletions wait until merges have removed their samples, which "
+                       "is the maximum: select more series with one match[], and repeat the "
+                       "request later, or POST /api/v1/admin/tsdb/clean_tombstones first",
+                       count);
+    }
     if (!full) return OK;
     return why_set(why, ERR_LIMIT,
                    "%d deletions can still be undone, which is the maximum: select more series "
