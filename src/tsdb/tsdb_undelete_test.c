@@ -1,5 +1,5 @@
 /* tsdb_undelete_test.c - deletions that are held can be undone, whatever happens meanwhile; their
- * receipts are true. */
+ * receipts are true. LONG=1 runs more. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,6 +12,12 @@
 #include "tsdb/store/store.h"
 
 #define HOUR_MS INT64_C(3600000)
+
+static bool
+is_long(void)
+{
+    return getenv("LONG") != NULL;
+}
 
 static void
 hold_deletions(int64_t hold_ms)
@@ -222,15 +228,37 @@ UNIT_TEST(test_deletions_that_can_be_undone_are_limited)
     assert_int_equal(receipt(last).state, DELETION_HELD);
 }
 
+UNIT_TEST(test_deletions_that_wait_for_merges_are_limited)
+{
+    struct selector selector;
+    struct tsdb_deletion d;
+    if (!is_long()) skip();
+    hold_deletions(0);
+    send_part("__name__=m", T0, 1);
+    for (int i = 0; i < DELETIONS_WAITING_MAX; i++)
+        d = delete_series("m", INT64_MIN, INT64_MAX);
+    must(selector_parse(text("m"), &selector, &machine.why));
+    assert_int_equal(
+        tsdb_delete(machine.db, text("a"), &selector, INT64_MIN, INT64_MAX, &d, &machine.why),
+        ERR_AGAIN);
+    machine_verified_restart(&machine);
+    merge_all(TSDB_MERGE_CLEAN);
+    send_part("__name__=m", T0, 1);
+    assert_true(delete_series("m", INT64_MIN, INT64_MAX).id > DELETIONS_WAITING_MAX);
+}
+
 /* --- against a model -------------------------------------------------------------------------- */
 
-enum { SERIES = 3, SLOTS = 8, LIFE_STEPS = 60, LIVES = 30, MADE_MAX = LIFE_STEPS };
+enum { SERIES = 3, SLOTS = 8, LIFE_STEPS = 60, LIVES = 30, LONG_LIVES = 20000 };
+enum { MADE_MAX = LIFE_STEPS, HOLD_HOURS = 24 };
 
 struct made {
     uint64_t id;
     uint32_t series; /* bits */
     int from, to;    /* slots */
+    int64_t made_ms;
     bool undone;
+    bool can_be_final; /* its hold has ended by some clock, or tombstones were cleaned */
 };
 
 /* Each series and slot gets at most one sample, so the model needs no rule about duplicates. */
@@ -239,7 +267,8 @@ struct life {
     int64_t sent[SERIES][SLOTS]; /* number of deletions made before it came; -1: none */
     struct made made[MADE_MAX];
     int made_count;
-    int final_count; /* deletions up to this index were cleaned */
+    int cleaned;   /* deletions before this one were, and are final */
+    bool set_back; /* the clock was */
 };
 
 static uint32_t
@@ -268,11 +297,79 @@ expect_model(const struct life *l)
     for (int s = 0; s < SERIES; s++) {
         for (int i = 0; i < SLOTS; i++) {
             if (!is_visible(l, s, i)) continue;
-            size += (size_t)snprintf(said + size, sizeof said - size,
-                                     "{__name__=\"m\", x=\"%d\"} %lld %d\n", s, (long long)(T0 + i), i);
+            size +=
+                (size_t)snprintf(said + size, sizeof said - size,
+                                 "{__name__=\"m\", x=\"%d\"} %lld %d\n", s, (long long)(T0 + i), i);
         }
     }
     expect_all(&machine, "a", said);
+}
+
+static uint64_t
+selected_by(const struct life *l, int which)
+{
+    const struct made *m = &l->made[which];
+    uint64_t count = 0;
+    for (int s = 0; s < SERIES; s++) {
+        for (int i = m->from; i <= m->to && i < SLOTS; i++) {
+            count += (m->series >> s & 1) != 0 && l->sent[s][i] >= 0 && l->sent[s][i] <= which;
+        }
+    }
+    return count;
+}
+
+/* As long as no deletion is final, all samples that one selects are on disk. */
+static void
+expect_receipts(const struct life *l)
+{
+    bool none_final = true;
+    for (int i = 0; i < l->made_count; i++)
+        none_final &= !l->made[i].can_be_final;
+    for (int i = 0; i < l->made_count; i++) {
+        const struct made *m = &l->made[i];
+        struct tsdb_receipt r = receipt(m->id);
+        assert_true((r.state == DELETION_UNDONE) == m->undone);
+        assert_true(r.samples <= r.selected);
+        if (!none_final) continue;
+        assert_int_equal(r.selected, selected_by(l, i));
+        if (m->undone) continue;
+        assert_int_equal(r.state, DELETION_HELD);
+        assert_int_equal(hidden(m->id), r.selected);
+    }
+}
+
+static bool
+has_ended(int64_t made_ms, int64_t now_ms)
+{
+    return now_ms > made_ms + HOLD_HOURS * HOUR_MS || made_ms > now_ms + HOLD_HOURS * HOUR_MS;
+}
+
+/* Lets time pass, or sets the clock, at times before the samples. */
+static void
+step_clock(struct life *l)
+{
+    int64_t now = env_realtime_ms(machine.env), hours = below(l, 3) > 0 ? 3 : 60;
+    int64_t by_ms = 1 + below(l, (uint32_t)(hours * HOUR_MS));
+    if (below(l, 3) > 0) {
+        sim_env_advance_ns(machine.sim, by_ms * NS_PER_MS);
+    } else {
+        sim_env_set_realtime_ms(machine.sim, now - by_ms);
+        l->set_back = true;
+    }
+    now = env_realtime_ms(machine.env);
+    for (int i = 0; i < l->made_count; i++) {
+        l->made[i].can_be_final |= has_ended(l->made[i].made_ms, now);
+    }
+}
+
+/* A snapshot, which keeps parts that merges replace. */
+static void
+step_snapshot(struct life *l)
+{
+    char name[SNAPSHOT_NAME_BYTES];
+    machine_flush(&machine);
+    must(tsdb_snapshot(machine.db, NULL, NULL, NULL, name, &machine.why));
+    if (below(l, 2) == 0) must(tsdb_snapshot_delete(machine.db, name, &machine.why));
 }
 
 static void
@@ -280,7 +377,8 @@ step_send(struct life *l)
 {
     char series[40];
     uint32_t s = below(l, SERIES), slot = below(l, SLOTS);
-    if (l->sent[s][slot] >= 0) return;
+    bool too_early = env_realtime_ms(machine.env) < T0; /* then the samples are refused */
+    if (l->sent[s][slot] >= 0 || too_early) return;
     snprintf(series, sizeof series, "__name__=m,x=%u", s);
     must_send_float("a", series, T0 + slot, slot);
     machine_commit(&machine);
@@ -296,6 +394,7 @@ step_delete(struct life *l)
     struct made m = {.series = bits[which], .from = (int)below(l, SLOTS)};
     m.to = m.from + (int)below(l, SLOTS);
     machine_flush(&machine);
+    m.made_ms = env_realtime_ms(machine.env);
     m.id = delete_series(selectors[which], T0 + m.from, T0 + m.to).id;
     if (m.id != 0) l->made[l->made_count++] = m;
 }
@@ -308,11 +407,12 @@ step_undelete(struct life *l)
     struct made *m = &l->made[i];
     enum err e = tsdb_undelete(machine.db, text("a"), m->id, &machine.why);
     if (e) {
-        assert_true(m->undone || (int)i < l->final_count || receipt(m->id).state == DELETION_DONE);
+        bool may = m->undone || m->can_be_final || receipt(m->id).state == DELETION_DONE;
+        assert_true(may);
         return;
     }
     assert_false(m->undone);
-    assert_true((int)i >= l->final_count);
+    assert_false((int)i < l->cleaned || (m->can_be_final && !l->set_back));
     m->undone = true;
 }
 
@@ -326,6 +426,7 @@ step_die(struct life *l)
         sim_env_kill(machine.sim);
     machine_close(&machine);
     machine_must_open(&machine);
+    if (below(l, 4) == 0) machine_verified_restart(&machine);
 }
 
 static void
@@ -356,6 +457,7 @@ step_die_deleting(struct life *l)
     struct selector selector;
     struct tsdb_deletion d;
     struct made m = {.series = 7, .from = (int)below(l, SLOTS), .to = SLOTS};
+    m.made_ms = env_realtime_ms(machine.env);
     machine_flush(&machine);
     uint64_t before = last_receipt();
     must(selector_parse(text("m"), &selector, &machine.why));
@@ -395,7 +497,7 @@ static void
 live_on(struct life *l)
 {
     for (int i = 0; i < LIFE_STEPS; i++) {
-        switch (below(l, 14)) {
+        switch (below(l, 16)) {
         case 0:
             step_delete(l);
             break;
@@ -412,7 +514,9 @@ live_on(struct life *l)
         case 4:
             if (below(l, 4) > 0) break;
             merge_all(TSDB_MERGE_CLEAN);
-            l->final_count = l->made_count;
+            for (int m = 0; m < l->made_count; m++)
+                l->made[m].can_be_final = true;
+            l->cleaned = l->made_count;
             break;
         case 5:
             step_die_deleting(l);
@@ -423,19 +527,27 @@ live_on(struct life *l)
         case 7:
             step_die_merging(l);
             break;
+        case 8:
+            step_clock(l);
+            break;
+        case 9:
+            step_snapshot(l);
+            break;
         default:
             step_send(l);
         }
         expect_model(l);
+        if (below(l, 4) == 0) expect_receipts(l);
     }
 }
 
 UNIT_TEST(test_deletions_and_their_undoing_follow_a_model_through_kills)
 {
-    for (uint64_t seed = 1; seed <= LIVES; seed++) {
+    uint64_t lives = is_long() ? LONG_LIVES : LIVES;
+    for (uint64_t seed = 1; seed <= lives; seed++) {
         struct life l = {.rng = {seed}};
         machine_init(&machine, seed);
-        machine.limits.deletion_hold_ms = 24 * HOUR_MS;
+        machine.limits.deletion_hold_ms = HOLD_HOURS * HOUR_MS;
         machine_must_open(&machine);
         memset(l.sent, -1, sizeof l.sent);
         live_on(&l);
@@ -458,6 +570,7 @@ main(void)
         claim(test_a_snapshot_keeps_what_a_deletion_hides),
         claim(test_another_tenant_neither_sees_nor_undoes_a_deletion),
         claim(test_deletions_that_can_be_undone_are_limited),
+        claim(test_deletions_that_wait_for_merges_are_limited),
         cmocka_unit_test(test_deletions_and_their_undoing_follow_a_model_through_kills),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
