@@ -20,6 +20,8 @@
 
 #define LOOK_MS      (60 * 1000) /* between looks at the clock, which may be set */
 #define PAUSE_NS_MAX (3600 * NS_PER_S)
+#define CORRECTED_MS (3600 * 1000) /* a clock that is wrong at the start is set within this time \
+                                    */
 
 enum { PATH_BYTES = 700, THREADS = 1 };
 
@@ -42,6 +44,8 @@ struct backups {
     struct backup_schedule now;
     int64_t last_ms;  /* Unix time of the newest backup in the repository; 0: none, -1: not known */
     int64_t pause_ns; /* after failures */
+    int64_t began_ns; /* monotonic */
+    int64_t made_ns;  /* monotonic time of the last backup; 0: none since the start */
 
     /* For metrics; relaxed. */
     _Atomic int64_t good_ms, every_ms;
@@ -137,8 +141,35 @@ find_last(struct backups *b, struct backup_repository *r, struct why *why)
         b->last_ms =
             count == 0 ? 0 : backup_id_ms(((const struct backup_id *)ids.at)[count - 1].text);
     buf_fini(&ids);
-    if (e == OK) atomic_store_explicit(&b->good_ms, b->last_ms, memory_order_relaxed);
     return e;
+}
+
+/* If the clock was set back since the newest backup, only the monotonic clock tells how old that
+ * is. */
+static int64_t
+left_ms(const struct backups *b)
+{
+    struct env *env = b->options.env;
+    int64_t now_ms = env_realtime_ms(env), rest_ms = b->now.every_ms, since_ns = b->made_ns;
+    if (b->last_ms <= now_ms) return b->last_ms + rest_ms - now_ms;
+    if (since_ns == 0) {
+        since_ns = b->began_ns;
+        if (rest_ms > CORRECTED_MS) rest_ms = CORRECTED_MS;
+    }
+    return rest_ms - (env_monotonic_ns(env) - since_ns) / NS_PER_MS;
+}
+
+/* Sets the time of the newest backup for metrics; 0 if it is ahead of the clock, and not known. */
+static void
+note_good(struct backups *b)
+{
+    struct env *env = b->options.env;
+    int64_t now_ms = env_realtime_ms(env), good_ms = b->last_ms > 0 ? b->last_ms : 0;
+    if (good_ms > now_ms) {
+        int64_t age_ms = (env_monotonic_ns(env) - b->made_ns) / NS_PER_MS;
+        good_ms = b->made_ns == 0 ? 0 : now_ms - age_ms;
+    }
+    atomic_store_explicit(&b->good_ms, good_ms, memory_order_relaxed);
 }
 
 /* Looks for the newest backup, and makes another one if that is due. */
@@ -156,9 +187,9 @@ look(struct backups *b, struct why *why)
     enum err e = repository_place(b->now.to, b->options.memory, &needs, &place, why);
     if (e == OK) e = backup_open(&r, place, BACKUP_CHANGE, why);
     if (e == OK) e = find_last(b, &r, why);
-    bool is_due = b->last_ms + b->now.every_ms <= env_realtime_ms(b->options.env);
-    if (e == OK && is_due) {
+    if (e == OK && left_ms(b) <= 0) {
         e = store(b, &r, &report, why);
+        if (e == OK) b->made_ns = env_monotonic_ns(b->options.env);
         if (e == OK) e = find_last(b, &r, why);
         if (e == OK) atomic_fetch_add_explicit(&b->done, 1, memory_order_relaxed);
         atomic_store_explicit(&b->took_ns, (uint64_t)(env_monotonic_ns(b->options.env) - began_ns),
@@ -207,15 +238,13 @@ run(void *context)
     struct backups *b = context;
     struct env *env = b->options.env;
     int64_t until_ns = 0;
+    b->began_ns = env_monotonic_ns(env);
     while (worker_rest(&b->worker, until_ns, REST_UNTIL_WOKEN)) {
         until_ns = INT64_MAX;
         if (!take_schedule(b)) continue;
-        int64_t left_ms = b->last_ms + b->now.every_ms - env_realtime_ms(env);
-        if (b->last_ms < 0 || left_ms <= 0 || b->pause_ns > 0) {
-            look_and_log(b);
-            left_ms = b->last_ms + b->now.every_ms - env_realtime_ms(env);
-        }
-        int64_t rest_ns = (left_ms < LOOK_MS ? left_ms : LOOK_MS) * NS_PER_MS;
+        if (b->last_ms < 0 || left_ms(b) <= 0 || b->pause_ns > 0) look_and_log(b);
+        note_good(b);
+        int64_t left = left_ms(b), rest_ns = (left < LOOK_MS ? left : LOOK_MS) * NS_PER_MS;
         if (b->pause_ns > 0) rest_ns = b->pause_ns;
         until_ns = env_monotonic_ns(env) + rest_ns;
     }

@@ -199,6 +199,14 @@ claim "itself: after SIGKILL, it starts again" serve_itself "$scheduled" --backu
 claim "itself: and makes backups" within 30 metric 'firekeep_backups_total{outcome="done"}' '> 0'
 stop s
 claim "itself: no snapshot is left" snapshots_are_gone
+# The clock was ahead, and was set back.
+mv "$scheduled/backups/$("$firekeep" backup list --format=json "$scheduled" | jq -r '.backups[-1].id')" \
+    "$scheduled/backups/20990101T000000.000Z"
+claim "itself: with a backup of the future, it starts again" serve_itself "$scheduled" --backup.keep=2
+claim "itself: and makes backups" within 30 metric 'firekeep_backups_total{outcome="done"}' '> 1'
+claim "itself: whose time is that of the clock" metric firekeep_backup_last_success_timestamp_seconds "<= $(($(date +%s) + 1))"
+claim "itself: and is known" metric firekeep_backup_last_success_timestamp_seconds '> 1700000000'
+stop s
 claim "itself: the backups are intact" says ": ok (" 0 "$firekeep" backup verify "$scheduled"
 claim "itself: a server that stores nothing is refused" says "backup.to requires storage.mode=local" 2 \
     "$firekeep" serve --storage.path="$work/nothing" --storage.mode=none --backup.to="$scheduled"
