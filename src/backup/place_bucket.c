@@ -110,16 +110,32 @@ records(struct backup_place *place, enum err (*each)(void *context, const char *
 struct key_walk {
     enum err (*each)(void *context, const char *name, uint64_t size_bytes);
     void *context;
-    int64_t until_ms; /* objects that were written later are young */
+    int64_t until_ms;                     /* objects that were written later are young */
+    char young[BACKUP_OBJECT_NAME_BYTES]; /* the last young first piece */
 };
+
+enum { FIRST_NAME_BYTES = BACKUP_OBJECT_NAME_BYTES - 1 };
+
+/* Returns true for the other pieces of a file whose first one is young: they follow it in the list,
+ * and may be older. */
+static bool
+is_of_young(const struct key_walk *l, const char *key)
+{
+    return l->young[0] != '\0' && strncmp(key, l->young, FIRST_NAME_BYTES) == 0;
+}
 
 static enum err
 pass_object(void *context, const struct found_object *object)
 {
-    const struct key_walk *l = context;
+    struct key_walk *l = context;
     int64_t written_ms;
-    if (!time_parse_rfc3339(bytes_of_text(object->modified), &written_ms)) return OK;
-    return written_ms > l->until_ms ? OK : l->each(l->context, object->key, object->size);
+    bool is_known = time_parse_rfc3339(bytes_of_text(object->modified), &written_ms);
+    if (is_of_young(l, object->key)) return OK;
+    if (is_known && written_ms <= l->until_ms)
+        return l->each(l->context, object->key, object->size);
+    if (strlen(object->key) == FIRST_NAME_BYTES)
+        snprintf(l->young, sizeof l->young, "%s", object->key);
+    return OK;
 }
 
 /* Leaves out young objects: a backup that runs at the same time may have just written them, and
@@ -130,7 +146,7 @@ objects(struct backup_place *place,
         struct why *why)
 {
     struct bucket_place *b = bucket_of(place);
-    struct key_walk list = {each, context, env_realtime_ms(b->options.env) - YOUNG_MS};
+    struct key_walk list = {each, context, env_realtime_ms(b->options.env) - YOUNG_MS, ""};
     return object_bucket_list(b->bucket, OBJECTS, pass_object, &list, why);
 }
 

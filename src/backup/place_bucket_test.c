@@ -254,16 +254,18 @@ note_object(void *context, const char *name, uint64_t size_bytes)
 
 UNIT_TEST(test_objects_of_the_last_day_may_not_be_removed)
 {
-    static const char *const answers[] = {
-        LAST_PAGE(OBJECT("pre/objects/ab/ab" DIGITS, "1", "2001-01-01T00:00:00.000Z")
-                      OBJECT("pre/objects/cd/cd" DIGITS, "2", "2999-01-01T00:00:00.000Z")
-                          OBJECT("pre/objects/ef/ef" DIGITS, "3", "no time"))};
+    static const char *const answers[] = {LAST_PAGE(
+        OBJECT("pre/objects/ab/ab" DIGITS, "1", "2001-01-01T00:00:00.000Z")
+            OBJECT("pre/objects/cd/cd" DIGITS, "2", "2999-01-01T00:00:00.000Z")
+                OBJECT("pre/objects/cd/cd" DIGITS ".1", "4", "2001-01-01T00:00:00.000Z")
+                    OBJECT("pre/objects/ef/ef" DIGITS, "3", "no time")
+                        OBJECT("pre/objects/ff/ff" DIGITS ".1", "5", "2001-01-01T00:00:00.000Z"))};
     struct buf names;
     begin(1, answers);
     buf_init(&names, &rig.memory, 1000);
     assert_int_equal(place->ops->objects(place, note_object, &names, &rig.why), OK);
     buf_put_u8(&names, '\0');
-    assert_string_equal((const char *)names.at, "objects/ab/ab0 1;");
+    assert_string_equal((const char *)names.at, "objects/ab/ab0 1;objects/ff/ff0 5;");
     buf_fini(&names);
     end();
 }
