@@ -72,8 +72,9 @@ put_source(struct buf *to, const char *address, struct why *why)
                          : OK;
 }
 
-static enum err
-read_settings(const char *address, struct budget *memory, struct sources *ret, struct why *why)
+enum err
+repository_place_read(const char *address, struct budget *memory, struct sources *ret,
+                      struct why *why)
 {
     struct settings settings;
     struct buf yaml;
@@ -93,7 +94,7 @@ repository_place(const char *text, struct budget *memory, struct place_needs *ne
     struct env *env = env_real();
     if (strncmp(text, SCHEME, sizeof SCHEME - 1) != 0)
         return backup_place_dir(env, memory, text, ret_place, why);
-    enum err e = read_settings(text, memory, &needs->sources, why);
+    enum err e = repository_place_read(text, memory, &needs->sources, why);
     if (e == OK) e = http_puller_new(env, "Firekeep/" FIREKEEP_VERSION, &needs->puller, why);
     if (e) return e;
     struct backup_bucket_options options = {.env = env,

@@ -21,6 +21,10 @@ struct place_needs {
 MUST_CHECK enum err repository_place(const char *text, struct budget *memory,
                                      struct place_needs *needs, struct backup_place **ret_place,
                                      struct why *why);
+/* Reads the settings of the address of a bucket, as the only source of a list, for sources_free().
+ * Errors as repository_place(). */
+MUST_CHECK enum err repository_place_read(const char *address, struct budget *memory,
+                                          struct sources *ret_sources, struct why *why);
 /* After the place was freed. */
 void place_needs_fini(struct place_needs *needs);
 

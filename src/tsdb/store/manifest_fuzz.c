@@ -11,6 +11,40 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
+check_receipts(const struct manifest *m, const struct manifest *again)
+{
+    /* Without a receipt, no deletion can be undone. */
+    assert(again->final_tombstone ==
+           (m->receipt_count > 0 ? m->final_tombstone : m->last_tombstone));
+    assert(again->receipt_count == m->receipt_count);
+    for (uint32_t i = 0; i < m->receipt_count; i++) {
+        const struct manifest_receipt *a = &again->receipts[i], *b = &m->receipts[i];
+        assert(a->id == b->id && a->pos == b->pos && a->made_ms == b->made_ms);
+        assert(a->undone_ms == b->undone_ms);
+        assert(a->range.min_ms == b->range.min_ms && a->range.max_ms == b->range.max_ms);
+        assert(bytes_equal(a->tenant, b->tenant) && bytes_equal(a->selector, b->selector));
+        assert(a->series == b->series && a->samples == b->samples && a->selected == b->selected);
+    }
+}
+
+static void
+check_tombstones(const struct manifest *m, const struct manifest *again)
+{
+    assert(again->last_tombstone == m->last_tombstone);
+    assert(again->tombstone_count == m->tombstone_count);
+    for (uint32_t i = 0; i < m->tombstone_count; i++) {
+        const struct manifest_tombstone *a = &again->tombstones[i], *b = &m->tombstones[i];
+        assert(a->id == b->id && a->pos == b->pos && a->made_ms == b->made_ms);
+        assert(a->matcher_count == b->matcher_count);
+        for (uint32_t k = 0; k < b->matcher_count; k++) {
+            assert(a->matchers[k].type == b->matchers[k].type);
+            assert(bytes_equal(a->matchers[k].name, b->matchers[k].name));
+            assert(bytes_equal(a->matchers[k].pattern, b->matchers[k].pattern));
+        }
+    }
+}
+
+static void
 check_comes_back(struct env *env, const struct manifest *m, struct arena *arena)
 {
     struct manifest again;
@@ -30,6 +64,8 @@ check_comes_back(struct env *env, const struct manifest *m, struct arena *arena)
         assert(memcmp(&again.tenants[i].totals, &m->tenants[i].totals,
                       sizeof m->tenants[i].totals) == 0);
     }
+    check_tombstones(m, &again);
+    check_receipts(m, &again);
 }
 
 static void
