@@ -24,7 +24,8 @@ struct backup_report {
  * server. Left out are LOCK, snapshots, and unfinished files. A part that the newest earlier backup
  * has, with the same name, size and time, is not read again.
  *
- * ERR_MISSING: not a storage directory; ERR_INPUT: a file has a name that a record cannot hold;
+ * ERR_MISSING: not a storage directory; ERR_INPUT: a file has a name that a record cannot hold, or a
+ * repository is in the directory;
  * errors of backup_put(). After an error there is no backup of this id.
  */
 MUST_CHECK enum err backup_store(struct backup_repository *repository, const char *dir,

@@ -16,7 +16,7 @@
 
 enum { CHUNK_BYTES = 1 << 20, FORMAT_BYTES = 80, VERSION = 1, NAME_BYTES = 40 };
 
-static const char FORMAT_NAME[] = "BACKUP", RECORDS[] = "backups/", OBJECTS[] = "objects/";
+static const char FORMAT_NAME[] = BACKUP_FORMAT, RECORDS[] = "backups/", OBJECTS[] = "objects/";
 
 /* --- the format ------------------------------------------------------------------------------- */
 

@@ -24,6 +24,8 @@
 
 enum { BACKUP_ID_BYTES = 24, BACKUP_DIR_BYTES = 200, BACKUP_REPOSITORY_ID_BYTES = 17 };
 
+#define BACKUP_FORMAT "BACKUP" /* name of the file that makes a directory a repository */
+
 enum backup_use {
     BACKUP_READ,   /* several processes at once */
     BACKUP_CHANGE, /* one process */

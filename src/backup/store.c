@@ -55,6 +55,11 @@ list_name(void *context, const char *name, bool is_dir)
     below = (struct file_list){l->storing, relative, l->depth + 1, l->why};
     if (facts.kind == FILE_KIND_DIR) return list_dir(&below);
     if (facts.kind != FILE_KIND_PLAIN) return OK;
+    if (strcmp(name, BACKUP_FORMAT) == 0) {
+        return why_set(l->why, ERR_INPUT,
+                       "%s/%s is a directory of backups: move it out of the storage directory",
+                       l->storing->dir, l->below);
+    }
     return backup_record_add(&l->storing->record, relative, facts.size_bytes, facts.modified_ns,
                              l->why);
 }

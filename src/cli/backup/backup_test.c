@@ -84,6 +84,15 @@ UNIT_TEST(test_a_directory_that_was_not_made_for_backups_is_refused)
                "there is no backup");
 }
 
+UNIT_TEST(test_backups_inside_the_storage_directory_are_refused)
+{
+    char inside[128];
+    import("up{a=\"b\"} 7 1700000000000\n");
+    snprintf(inside, sizeof inside, "%s/backups", cli_store);
+    cli_expect(RUN("backup", "--storage.path", cli_store, "--create", inside), EXIT_FAILED,
+               "move it out of the storage directory");
+}
+
 /* Cut to its beginning, it would be the prefix of other backups. */
 UNIT_TEST(test_a_prefix_of_a_bucket_that_is_too_long_is_refused)
 {
@@ -156,6 +165,7 @@ main(void)
         IN_DIR(test_a_restored_directory_answers_as_before),
         IN_DIR(test_damage_ends_with_1_and_names_the_file),
         IN_DIR(test_a_directory_that_was_not_made_for_backups_is_refused),
+        IN_DIR(test_backups_inside_the_storage_directory_are_refused),
         IN_DIR(test_a_prefix_of_a_bucket_that_is_too_long_is_refused),
         IN_DIR(test_wrong_words_end_with_2),
         IN_DIR(test_pruning_removes_what_no_flag_keeps),
