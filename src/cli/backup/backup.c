@@ -474,9 +474,8 @@ run_backup(int argc, char **argv)
     budget_init(&a.memory, "backup", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(flags, &a, argc - 1, argv + 1, &count, &why);
     if (e == OK && count > 0) verb = verb_of(argv[1]);
-    if (e == OK && count != (verb == VERB_STORE ? 1 : 2)) {
-        e = why_set(&why, ERR_INPUT, "expected one DIR");
-    }
+    bool has_dir = count == (verb == VERB_STORE ? 1 : 2) && argv[count][0] != '\0';
+    if (e == OK && !has_dir) e = why_set(&why, ERR_INPUT, "expected one DIR");
     if (e == OK) e = check_numbers(&a, &why);
     if (e == OK) e = check_verb(&a, verb, &why);
     if (e) return cli_usage_error("backup", "%s", why.text);
@@ -494,7 +493,8 @@ run_restore(int argc, char **argv)
     log_configure(LOG_ERROR, LOG_LOGFMT);
     budget_init(&a.memory, "restore", MEMORY_BYTES_MAX, NULL);
     enum err e = flags_parse(restore_flags, &a, argc - 1, argv + 1, &count, &why);
-    if (e == OK && count != 2) e = why_set(&why, ERR_INPUT, "expected DIR and TO");
+    bool has_both = count == 2 && argv[1][0] != '\0' && argv[2][0] != '\0';
+    if (e == OK && !has_both) e = why_set(&why, ERR_INPUT, "expected DIR and TO");
     if (e == OK) e = check_numbers(&a, &why);
     if (e) return cli_usage_error("restore", "%s", why.text);
     a.dir = argv[1];

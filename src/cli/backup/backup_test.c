@@ -106,7 +106,10 @@ UNIT_TEST(test_a_prefix_of_a_bucket_that_is_too_long_is_refused)
 UNIT_TEST(test_wrong_words_end_with_2)
 {
     cli_expect(RUN("backup"), EXIT_USAGE, "expected one DIR");
+    cli_expect(RUN("backup", "--create", ""), EXIT_USAGE, "expected one DIR");
     cli_expect(RUN("backup", "list"), EXIT_USAGE, "expected one DIR");
+    cli_expect(RUN("backup", "list", ""), EXIT_USAGE, "expected one DIR");
+    cli_expect(RUN("restore", backups, ""), EXIT_USAGE, "expected DIR and TO");
     cli_expect(RUN("backup", "prune", backups), EXIT_USAGE, "prune requires --keep");
     cli_expect(RUN("backup", "list", "--keep=1", backups), EXIT_USAGE, "only valid with prune");
     cli_expect(RUN("backup", "verify", "--url=http://x", backups), EXIT_USAGE, "not valid with");
