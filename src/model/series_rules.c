@@ -1,0 +1,188 @@
+/* series_rules.c - see series_rules.h. */
+#include "model/series_rules.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "model/select.h"
+#include "model/selector.h"
+
+struct known_rule {
+    struct series_rule rule;
+    struct matcher_set set;
+};
+
+struct series_rules {
+    _Atomic uint32_t references; /* acquire-release: the last one frees */
+    struct budget *budget;
+    uint64_t serial;
+    struct arena arena; /* for all texts and lists */
+    uint32_t count;
+    struct known_rule *items;
+};
+
+static const char *
+copy_text(struct arena *arena, const char *text)
+{
+    return (const char *)arena_copy(arena, bytes_of(text, strlen(text) + 1)).at;
+}
+
+static enum err
+rule_init(struct series_rules *to, const struct series_rule *from, struct known_rule *ret,
+          struct why *why)
+{
+    struct selector selector;
+    enum err e = selector_parse_any(bytes_of_text(from->match), &selector, why);
+    if (e) return e;
+    size_t size = sizeof(struct matcher *);
+    struct matcher **matchers = arena_alloc(&to->arena, (selector.count + 1u) * size);
+    const char **tenants = arena_alloc(&to->arena, (from->tenant_count + 1u) * sizeof *tenants);
+    const char *match = copy_text(&to->arena, from->match);
+    if (matchers == NULL || tenants == NULL || match == NULL) {
+        selector_fini(&selector);
+        return ERR_NOMEM;
+    }
+    if (selector.count > 0) memcpy(matchers, selector.matchers, selector.count * size);
+    ret->set = (struct matcher_set){matchers, selector.count};
+    ret->rule = (struct series_rule){match, tenants, from->tenant_count, from->age_ms};
+    to->count++; /* its matchers are freed with the rules from here on */
+    for (uint32_t i = 0; i < from->tenant_count; i++) {
+        tenants[i] = copy_text(&to->arena, from->tenants[i]);
+        if (tenants[i] == NULL) return ERR_NOMEM;
+    }
+    return OK;
+}
+
+enum err
+series_rules_new(const struct series_rule *from, uint32_t count, struct budget *budget,
+                 struct series_rules **ret_rules, struct why *why)
+{
+    static _Atomic uint64_t last_serial;
+    assert(count <= SERIES_RULES_MAX);
+    struct series_rules *rules = mem_new(budget, sizeof *rules);
+    if (rules == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    atomic_init(&rules->references, 1);
+    rules->budget = budget;
+    rules->serial = atomic_fetch_add(&last_serial, 1) + 1;
+    arena_init(&rules->arena, budget, 0, 0);
+    rules->items = arena_new(&rules->arena, (count + 1u) * sizeof *rules->items);
+    enum err e = rules->items == NULL ? ERR_NOMEM : OK;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = rule_init(rules, &from[i], &rules->items[i], why);
+    }
+    if (e) {
+        series_rules_unref(rules);
+        return e == ERR_NOMEM ? why_set(why, e, "not enough memory for rules") : e;
+    }
+    *ret_rules = rules;
+    return OK;
+}
+
+struct series_rules *
+series_rules_ref(struct series_rules *rules)
+{
+    if (rules != NULL) atomic_fetch_add_explicit(&rules->references, 1, memory_order_relaxed);
+    return rules;
+}
+
+void
+series_rules_unref(struct series_rules *rules)
+{
+    if (rules == NULL) return;
+    uint32_t before = atomic_fetch_sub_explicit(&rules->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) return;
+    for (uint32_t i = 0; i < rules->count; i++) {
+        for (uint32_t m = 0; m < rules->items[i].set.count; m++) {
+            matcher_free(rules->items[i].set.matchers[m]);
+        }
+    }
+    arena_fini(&rules->arena);
+    mem_free(rules->budget, rules, sizeof *rules);
+}
+
+uint32_t
+series_rules_count(const struct series_rules *rules)
+{
+    return rules == NULL ? 0 : rules->count;
+}
+
+const struct series_rule *
+series_rules_at(const struct series_rules *rules, uint32_t index)
+{
+    assert(index < rules->count);
+    return &rules->items[index].rule;
+}
+
+uint32_t
+series_rules_index(const struct series_rules *rules, const struct series_rule *rule)
+{
+    uint32_t at = 0;
+    while (at < rules->count && &rules->items[at].rule != rule) {
+        at++;
+    }
+    assert(at < rules->count);
+    return at;
+}
+
+uint64_t
+series_rules_serial(const struct series_rules *rules)
+{
+    return rules == NULL ? 0 : rules->serial;
+}
+
+static bool
+rule_equal(const struct series_rule *a, const struct series_rule *b)
+{
+    bool same = a->age_ms == b->age_ms && a->tenant_count == b->tenant_count &&
+                strcmp(a->match, b->match) == 0;
+    for (uint32_t i = 0; i < a->tenant_count && same; i++) {
+        same = strcmp(a->tenants[i], b->tenants[i]) == 0;
+    }
+    return same;
+}
+
+bool
+series_rules_equal(const struct series_rules *a, const struct series_rules *b)
+{
+    bool same = series_rules_count(a) == series_rules_count(b);
+    for (uint32_t i = 0; i < series_rules_count(a) && same; i++) {
+        same = rule_equal(&a->items[i].rule, &b->items[i].rule);
+    }
+    return same;
+}
+
+static bool
+is_for_tenant(const struct series_rule *rule, struct bytes tenant)
+{
+    bool found = rule->tenant_count == 0 || tenant.at == NULL;
+    for (uint32_t i = 0; i < rule->tenant_count && !found; i++) {
+        found = bytes_equal_text(tenant, rule->tenants[i]);
+    }
+    return found;
+}
+
+const struct series_rule *
+series_rules_find(const struct series_rules *rules, struct bytes tenant, struct bytes labels)
+{
+    assert(tenant.at != NULL);
+    for (uint32_t i = 0; i < series_rules_count(rules); i++) {
+        const struct known_rule *item = &rules->items[i];
+        if (is_for_tenant(&item->rule, tenant) && matcher_set_matches(&item->set, labels)) {
+            return &item->rule;
+        }
+    }
+    return NULL;
+}
+
+int64_t
+series_rules_least_age_ms(const struct series_rules *rules, struct bytes tenant)
+{
+    int64_t least_ms = INT64_MAX;
+    for (uint32_t i = 0; i < series_rules_count(rules); i++) {
+        const struct series_rule *rule = &rules->items[i].rule;
+        if (rule->age_ms < least_ms && is_for_tenant(rule, tenant)) least_ms = rule->age_ms;
+    }
+    return least_ms;
+}
