@@ -341,6 +341,8 @@ struct text_sink {
 struct view_mark {
     uint64_t epoch;
     uint64_t edits;
+    uint64_t rules; /* of retention, and the time from which they count */
+    int64_t rules_now_ms;
 };
 
 /* The content of an answerer at one moment. */

@@ -9,7 +9,7 @@
 #include "model/selector.h"
 
 struct known_rule {
-    struct series_rule rule;
+    struct series_rule rule; /* first member */
     struct matcher_set set;
 };
 
@@ -19,7 +19,10 @@ struct series_rules {
     uint64_t serial;
     struct arena arena; /* for all texts and lists */
     uint32_t count;
-    struct known_rule *items;
+    struct known_rule *items; /* those of `base` if it is set */
+    struct series_rules *base;
+    struct series_rules *former[SERIES_RULES_FORMER_MAX];
+    uint32_t former_count;
 };
 
 static const char *
@@ -54,18 +57,26 @@ rule_init(struct series_rules *to, const struct series_rule *from, struct known_
     return OK;
 }
 
-enum err
-series_rules_new(const struct series_rule *from, uint32_t count, struct budget *budget,
-                 struct series_rules **ret_rules, struct why *why)
+static struct series_rules *
+rules_new(struct budget *budget)
 {
     static _Atomic uint64_t last_serial;
-    assert(count <= SERIES_RULES_MAX);
     struct series_rules *rules = mem_new(budget, sizeof *rules);
-    if (rules == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
+    if (rules == NULL) return NULL;
     atomic_init(&rules->references, 1);
     rules->budget = budget;
     rules->serial = atomic_fetch_add(&last_serial, 1) + 1;
     arena_init(&rules->arena, budget, 0, 0);
+    return rules;
+}
+
+enum err
+series_rules_new(const struct series_rule *from, uint32_t count, struct budget *budget,
+                 struct series_rules **ret_rules, struct why *why)
+{
+    assert(count <= SERIES_RULES_MAX);
+    struct series_rules *rules = rules_new(budget);
+    if (rules == NULL) return why_set(why, ERR_NOMEM, "not enough memory for rules");
     rules->items = arena_new(&rules->arena, (count + 1u) * sizeof *rules->items);
     enum err e = rules->items == NULL ? ERR_NOMEM : OK;
     for (uint32_t i = 0; i < count && e == OK; i++) {
@@ -74,6 +85,24 @@ series_rules_new(const struct series_rule *from, uint32_t count, struct budget *
     if (e) {
         series_rules_unref(rules);
         return e == ERR_NOMEM ? why_set(why, e, "not enough memory for rules") : e;
+    }
+    *ret_rules = rules;
+    return OK;
+}
+
+enum err
+series_rules_with(struct series_rules *base, struct series_rules *const *former, uint32_t count,
+                  struct budget *budget, struct series_rules **ret_rules)
+{
+    assert(count <= SERIES_RULES_FORMER_MAX);
+    assert(base->base == NULL);
+    struct series_rules *rules = rules_new(budget);
+    if (rules == NULL) return ERR_NOMEM;
+    rules->base = series_rules_ref(base);
+    rules->items = base->items;
+    rules->count = base->count;
+    for (uint32_t i = 0; i < count; i++) {
+        rules->former[rules->former_count++] = series_rules_ref(former[i]);
     }
     *ret_rules = rules;
     return OK;
@@ -93,11 +122,15 @@ series_rules_unref(struct series_rules *rules)
     uint32_t before = atomic_fetch_sub_explicit(&rules->references, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1) return;
-    for (uint32_t i = 0; i < rules->count; i++) {
+    for (uint32_t i = 0; i < rules->former_count; i++) {
+        series_rules_unref(rules->former[i]);
+    }
+    for (uint32_t i = 0; rules->base == NULL && i < rules->count; i++) {
         for (uint32_t m = 0; m < rules->items[i].set.count; m++) {
             matcher_free(rules->items[i].set.matchers[m]);
         }
     }
+    series_rules_unref(rules->base);
     arena_fini(&rules->arena);
     mem_free(rules->budget, rules, sizeof *rules);
 }
@@ -118,12 +151,9 @@ series_rules_at(const struct series_rules *rules, uint32_t index)
 uint32_t
 series_rules_index(const struct series_rules *rules, const struct series_rule *rule)
 {
-    uint32_t at = 0;
-    while (at < rules->count && &rules->items[at].rule != rule) {
-        at++;
-    }
+    size_t at = (size_t)((const struct known_rule *)(const void *)rule - rules->items);
     assert(at < rules->count);
-    return at;
+    return (uint32_t)at;
 }
 
 uint64_t
@@ -163,10 +193,9 @@ is_for_tenant(const struct series_rule *rule, struct bytes tenant)
     return found;
 }
 
-const struct series_rule *
-series_rules_find(const struct series_rules *rules, struct bytes tenant, struct bytes labels)
+static const struct series_rule *
+first_that_fits(const struct series_rules *rules, struct bytes tenant, struct bytes labels)
 {
-    assert(tenant.at != NULL);
     for (uint32_t i = 0; i < series_rules_count(rules); i++) {
         const struct known_rule *item = &rules->items[i];
         if (is_for_tenant(&item->rule, tenant) && matcher_set_matches(&item->set, labels)) {
@@ -176,6 +205,23 @@ series_rules_find(const struct series_rules *rules, struct bytes tenant, struct 
     return NULL;
 }
 
+const struct series_rule *
+series_rules_find(const struct series_rules *rules, struct bytes tenant, struct bytes labels,
+                  int64_t *ret_age_ms)
+{
+    assert(tenant.at != NULL);
+    const struct series_rule *rule = first_that_fits(rules, tenant, labels);
+    if (rule == NULL) return NULL;
+    int64_t age_ms = rule->age_ms;
+    for (uint32_t i = 0; i < rules->former_count; i++) {
+        const struct series_rule *before = first_that_fits(rules->former[i], tenant, labels);
+        if (before == NULL) return NULL;
+        if (before->age_ms > age_ms) age_ms = before->age_ms;
+    }
+    *ret_age_ms = age_ms;
+    return rule;
+}
+
 int64_t
 series_rules_least_age_ms(const struct series_rules *rules, struct bytes tenant)
 {
@@ -183,6 +229,10 @@ series_rules_least_age_ms(const struct series_rules *rules, struct bytes tenant)
     for (uint32_t i = 0; i < series_rules_count(rules); i++) {
         const struct series_rule *rule = &rules->items[i].rule;
         if (rule->age_ms < least_ms && is_for_tenant(rule, tenant)) least_ms = rule->age_ms;
+    }
+    for (uint32_t i = 0; rules != NULL && i < rules->former_count; i++) {
+        int64_t former_ms = series_rules_least_age_ms(rules->former[i], tenant);
+        if (former_ms > least_ms) least_ms = former_ms;
     }
     return least_ms;
 }

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-enum { SERIES_RULES_MAX = 1000 };
+enum { SERIES_RULES_MAX = 1000, SERIES_RULES_FORMER_MAX = 16 };
 
 struct series_rule {
     const char *match;          /* a selector; its matchers may all match the empty string */
@@ -28,6 +28,14 @@ struct series_rules;
 MUST_CHECK enum err series_rules_new(const struct series_rule *rules, uint32_t count,
                                      struct budget *budget, struct series_rules **ret_rules,
                                      struct why *why);
+/*
+ * Makes rules that hide only what `rules` and all of `former` hide: a series is kept for the
+ * longest time that one of them says, for ever if one has no rule that fits it. Indexes and rules
+ * are those of `rules`. Takes references. ERR_NOMEM.
+ */
+MUST_CHECK enum err series_rules_with(struct series_rules *rules,
+                                      struct series_rules *const *former, uint32_t count,
+                                      struct budget *budget, struct series_rules **ret_rules);
 /* NULL is fine for both. */
 struct series_rules *series_rules_ref(struct series_rules *rules);
 void series_rules_unref(struct series_rules *rules);
@@ -43,11 +51,13 @@ uint64_t series_rules_serial(const struct series_rules *rules);
 /* True if both have the same rules in the same order. */
 bool series_rules_equal(const struct series_rules *a, const struct series_rules *b);
 
-/* Returns the rule that decides for a series with these canonical labels; NULL if none fits. */
+/* Returns the rule that decides for a series with these canonical labels, and the age from which on
+ * its samples are past it: with former rules this may be above the age of the rule. NULL if samples
+ * of the series are past no rule. */
 const struct series_rule *series_rules_find(const struct series_rules *rules, struct bytes tenant,
-                                            struct bytes labels);
-/* Returns the lowest age of the rules that may decide for series of the tenant, or of any tenant if
- * tenant.at is NULL; INT64_MAX without such a rule. */
+                                            struct bytes labels, int64_t *ret_age_ms);
+/* Returns an age that samples past their rule have at least, for series of the tenant, or of any
+ * tenant if tenant.at is NULL; INT64_MAX if no rule may decide for them. */
 int64_t series_rules_least_age_ms(const struct series_rules *rules, struct bytes tenant);
 
 #endif

@@ -26,9 +26,8 @@ age_of(const struct series_rules *rules, const char *tenant, const char *name, c
     struct buf labels;
     buf_init(&labels, NULL, 4096);
     assert_int_equal(labels_build(&label, 1, &limits, &labels), REJECT_NONE);
-    const struct series_rule *rule =
-        series_rules_find(rules, bytes_of_text(tenant), buf_bytes(&labels));
-    int64_t age_ms = rule == NULL ? 0 : rule->age_ms;
+    int64_t age_ms = 0;
+    (void)series_rules_find(rules, bytes_of_text(tenant), buf_bytes(&labels), &age_ms);
     buf_fini(&labels);
     return age_ms;
 }
@@ -127,6 +126,27 @@ UNIT_TEST(test_each_refused_allocation_is_an_error)
     assert_int_equal(e, OK);
 }
 
+UNIT_TEST(test_rules_with_former_ones_keep_a_series_for_the_longest_time)
+{
+    static const struct series_rule list[] = {
+        {"{job=\"ci\"}", NULL, 0, 2}, {"{job=\"web\"}", NULL, 0, 9}, {"{job=\"db\"}", NULL, 0, 3}};
+    static const struct series_rule before[] = {{"{job=~\"ci|web\"}", NULL, 0, 5}};
+    struct series_rules *rules, *former, *both;
+    assert_int_equal(series_rules_new(list, 3, NULL, &rules, NULL), OK);
+    assert_int_equal(series_rules_new(before, 1, NULL, &former, NULL), OK);
+    assert_int_equal(series_rules_with(rules, &former, 1, NULL, &both), OK);
+    assert_int_equal(age_of(both, "a", "job", "ci"), 5);
+    assert_int_equal(age_of(both, "a", "job", "web"), 9);
+    assert_int_equal(age_of(both, "a", "job", "db"), 0);
+    assert_int_equal(series_rules_least_age_ms(both, bytes_of_text("a")), 5);
+    assert_int_equal(series_rules_index(both, series_rules_at(rules, 1)), 1);
+    assert_true(series_rules_serial(both) != series_rules_serial(rules));
+    series_rules_unref(rules);
+    series_rules_unref(former);
+    assert_int_equal(age_of(both, "a", "job", "ci"), 5);
+    series_rules_unref(both);
+}
+
 int
 main(void)
 {
@@ -138,6 +158,7 @@ main(void)
         cmocka_unit_test(test_an_invalid_selector_is_refused_with_its_reason),
         cmocka_unit_test(test_each_refused_allocation_is_an_error),
         cmocka_unit_test(test_rules_are_equal_only_if_all_their_parts_are),
+        cmocka_unit_test(test_rules_with_former_ones_keep_a_series_for_the_longest_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

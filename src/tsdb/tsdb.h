@@ -53,10 +53,16 @@ struct tsdb_options {
     bool log_only;  /* parts get no samples: the head only serves readers of the log */
     bool unlogged;  /* nothing is ingested: no segment of the log is prepared */
     bool read_only; /* see tsdb_open() */
+    /* The rules of retention, and retention_ms with them, are those that the directory was last
+     * used with, not those of limits. */
+    bool rules_as_stored;
 };
 
 /* The series that require a __name__. NAME_AUTO: those sent by remote write 2.0. */
 enum name_rule { NAME_AUTO, NAME_ALWAYS, NAME_NEVER };
+
+struct series_rule; /* model/series_rules.h */
+struct series_rules;
 
 /* Options that a reload may change. */
 struct tsdb_limits {
@@ -64,6 +70,11 @@ struct tsdb_limits {
     int64_t retention_ms;
     int64_t deletion_hold_ms; /* time for which a deletion can be undone; 0: not at all */
     uint64_t retention_bytes; /* limit of all parts; the newest always stays; 0: no limit */
+    /* Rules with a shorter retention for some series, see model/series_rules.h. The store takes a
+     * reference; NULL: there are none. */
+    struct series_rules *retention_rules;
+    int64_t retention_grace_ms; /* how long rules protect samples after others have replaced them */
+    uint32_t retention_rewrite_percent; /* share of a part past its rules that is worth a rewrite */
     int64_t max_future_ms;
     uint64_t wal_budget_bytes;
     uint32_t tenant_series_max; /* limit per tenant in the head; 0: none. New series are refused */
@@ -392,6 +403,50 @@ void tsdb_left_alone(struct tsdb *tsdb,
 /* Drops parts that lie wholly beyond retention, by age and by size; never the newest by size. */
 MUST_CHECK enum err tsdb_expire(struct tsdb *tsdb, struct tsdb_merge_result *ret_result,
                                 struct why *why);
+
+/* What a rule of retention applies to, of the samples that are stored. */
+struct tsdb_rule_survey {
+    uint64_t series;        /* with samples past the rule */
+    uint64_t samples;       /* estimated in blocks that also have other samples */
+    uint64_t shown_samples; /* of these, samples that queries still return */
+    uint64_t bytes;         /* size of the blocks, estimated likewise */
+    int64_t oldest_ms;      /* INT64_MAX without a sample */
+};
+/*
+ * Surveys what `rules` would remove if they were in force, from the index alone: exemplars do not
+ * count. `ret_survey` has an element for each rule. All are zero while the clock is not trusted.
+ * Errors of a query.
+ */
+MUST_CHECK enum err tsdb_retention_survey(struct tsdb *tsdb, const struct series_rules *rules,
+                                          struct query_control *control,
+                                          struct tsdb_rule_survey *ret_survey, struct why *why);
+/*
+ * Surveys the configured rules and keeps the result, if that is due: after each change of the rules
+ * in force, and about once per hour. ret_changed: the configured rules have changed since the last
+ * survey. Errors of a query. One thread at a time.
+ */
+MUST_CHECK enum err tsdb_retention_look(struct tsdb *tsdb, struct query_control *control,
+                                        bool *ret_changed, struct why *why);
+
+/* What a rule has removed since it was first configured, before restarts, too, and has still to
+ * remove. */
+struct tsdb_rule {
+    const struct series_rule *rule; /* NULL: all rules that are no longer configured, together */
+    uint64_t removed_samples;
+    uint64_t removed_exemplars;
+    uint64_t removed_series; /* of which nothing was left in a part, counted for each part */
+    uint64_t removed_bytes;  /* size of the blocks; estimated for blocks of which some was left */
+    struct tsdb_rule_survey expired; /* found by the last survey; zero before it */
+};
+struct tsdb_retention {
+    int64_t grace_left_ms; /* how long former rules still protect samples; 0: there are none */
+    int64_t surveyed_ms;   /* clock at the last survey of these rules; INT64_MIN: none */
+};
+/* Calls `each` for every configured rule, in order, and for those that are no longer configured;
+ * under no lock. */
+struct tsdb_retention
+tsdb_retention_rules(struct tsdb *tsdb, void (*each)(void *context, const struct tsdb_rule *rule),
+                     void *context);
 
 /* --- reading ---------------------------------------------------------------------------------- */
 

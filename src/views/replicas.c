@@ -213,7 +213,7 @@ select_series(struct view *view, const struct query_request *request, struct ser
 static struct view_mark
 mark(const struct view *view)
 {
-    struct view_mark mark = {0, 0};
+    struct view_mark mark = {0};
     (void)view_has_mark(((const struct replicas_view *)view)->inner, &mark);
     return mark;
 }

@@ -312,7 +312,7 @@ survey(struct view *view, const struct query_request *request, struct series_sur
 static struct view_mark
 mark(const struct view *view)
 {
-    struct view_mark mark = {0, 0};
+    struct view_mark mark = {0};
     (void)view_has_mark(((const struct tenants_view *)view)->below, &mark);
     return mark;
 }

@@ -85,7 +85,7 @@ holey_look_up(struct view *view, enum lookup_kind kind, const struct query_reque
 static struct view_mark
 holey_mark(const struct view *view)
 {
-    struct view_mark mark = {0, 0};
+    struct view_mark mark = {0};
     (void)view_has_mark(((const struct holey_view *)view)->below, &mark);
     return mark;
 }

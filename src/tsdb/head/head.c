@@ -45,6 +45,7 @@ head_begin(struct head *head)
 void
 head_fini(struct head *head)
 {
+    rules_in_force_fini(&head->rules);
     gen_unref(head->frozen);
     gen_unref(head->active);
     cut_free(head, &head->cut);
@@ -68,6 +69,91 @@ retention_now_ms(struct head *head)
     int64_t lived = (env_monotonic_ns(head->env) - head->retention_base_ns) / NS_PER_MS;
     int64_t most = head->retention_base_ms + lived;
     return now < most ? now : most;
+}
+
+bool
+head_set_limits(struct head *head, const struct tsdb_limits *limits)
+{
+    assert(lock_is_mine(&head->lock));
+    struct rules_configured next = {limits->retention_rules, limits->retention_ms};
+    if (head->options->rules_as_stored) next = head->rules.now;
+    bool changed = rules_in_force_change(&head->rules, &next, env_realtime_ms(head->env),
+                                         env_monotonic_ns(head->env));
+    head->limits = *limits;
+    head->limits.retention_rules = NULL;
+    retention_settle(head);
+    head->limits.retention_ms = head->rules.kept_ms;
+    return changed;
+}
+
+/*
+ * The rest of the grace of former rules. The clock counts, so that it passes while no server runs,
+ * but not faster than this process lives, and not ahead of the newest sample: a clock that jumps
+ * ahead ends no grace. A clock that was ahead when the rules changed does not prolong it: no grace
+ * takes longer than its time in one process.
+ */
+static int64_t
+grace_left_ms(const struct head *head, const struct rules_former *former)
+{
+    int64_t grace_ms = head->limits.retention_grace_ms;
+    int64_t now_ns = env_monotonic_ns(head->env), now_ms = env_realtime_ms(head->env);
+    int64_t left_ms = grace_ms - (now_ns - former->seen_ns) / NS_PER_MS;
+    int64_t newest_ms = head->newest_ms == INT64_MIN ? head->own_newest_ms : head->newest_ms;
+    int64_t most_ms = head->begun_ms + (now_ns - head->retention_base_ns) / NS_PER_MS;
+    if (now_ms > most_ms) now_ms = most_ms;
+    if (now_ms > newest_ms) now_ms = newest_ms;
+    if (head->clock == TSDB_CLOCK_GOOD && now_ms > former->left_ms) {
+        int64_t by_clock_ms = grace_ms - (now_ms - former->left_ms);
+        if (by_clock_ms < left_ms) left_ms = by_clock_ms;
+    }
+    return left_ms < 0 ? 0 : left_ms;
+}
+
+bool
+retention_settle(struct head *head)
+{
+    assert(lock_is_mine(&head->lock));
+    uint32_t count = head->rules.former_count, left = count;
+    while (left > 0 && grace_left_ms(head, &head->rules.former[left - 1]) == 0) {
+        left--;
+    }
+    if (left == count) return false;
+    rules_in_force_forget(&head->rules, left);
+    rules_in_force_combine(&head->rules);
+    head->limits.retention_ms = head->rules.kept_ms;
+    return true;
+}
+
+int64_t
+retention_grace_left_ms(const struct head *head)
+{
+    assert(lock_is_mine(&head->lock));
+    int64_t most_ms = 0;
+    for (uint32_t i = 0; i < head->rules.former_count; i++) {
+        int64_t left_ms = grace_left_ms(head, &head->rules.former[i]);
+        if (left_ms > most_ms) most_ms = left_ms;
+    }
+    return most_ms;
+}
+
+int64_t
+retention_rules_now_ms(struct head *head)
+{
+    if (head->clock != TSDB_CLOCK_GOOD) return INT64_MIN;
+    int64_t now_ms = retention_now_ms(head);
+    if (now_ms < 0) return INT64_MIN; /* no sample is older than the Unix epoch and a rule */
+    return now_ms - now_ms % RETENTION_STEP_MS;
+}
+
+struct series_rules *
+retention_rules(struct head *head, int64_t *ret_now_ms)
+{
+    assert(lock_is_mine(&head->lock));
+    *ret_now_ms = INT64_MIN;
+    if (head->rules.former_count > 0) retention_settle(head);
+    if (head->rules.all == NULL) return NULL;
+    *ret_now_ms = retention_rules_now_ms(head);
+    return *ret_now_ms == INT64_MIN ? NULL : series_rules_ref(head->rules.all);
 }
 
 void

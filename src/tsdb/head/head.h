@@ -13,6 +13,7 @@
 #include "tsdb/codec/record.h"
 #include "tsdb/head/changes.h"
 #include "tsdb/head/gen.h"
+#include "tsdb/head/rules_in_force.h"
 #include "tsdb/part/live.h"
 #include "tsdb/tsdb.h"
 
@@ -100,12 +101,14 @@ struct head {
     uint64_t next_ref;
     uint64_t next_gen;
     bool cut_wanted;
-    bool parts_wanted;         /* a caller waits until the samples of the head are in parts */
-    struct cut cut;            /* made for the frozen generation; zero without one */
-    int64_t newest_ms;         /* newest sample of a sender; INT64_MIN if none is known */
-    int64_t own_newest_ms;     /* newest sample of the server itself, and of the parts it found */
-    int64_t retention_base_ms; /* saved time of retention; INT64_MIN without one */
-    int64_t retention_base_ns; /* when this process read it, monotonic */
+    bool parts_wanted;           /* a caller waits until the samples of the head are in parts */
+    struct cut cut;              /* made for the frozen generation; zero without one */
+    int64_t newest_ms;           /* newest sample of a sender; INT64_MIN if none is known */
+    int64_t own_newest_ms;       /* newest sample of the server itself, and of the parts it found */
+    int64_t retention_base_ms;   /* saved time of retention; INT64_MIN without one */
+    int64_t retention_base_ns;   /* when this process read it, monotonic */
+    int64_t begun_ms;            /* the clock at that time */
+    struct rules_in_force rules; /* `limits` has no rules, and the longest retention of these */
     bool disk_low;
     enum tsdb_dir dir;
     bool series_refused; /* a limit refused a new series since the last cut */
@@ -146,6 +149,20 @@ void head_validate(const struct head *head);
  * ahead deletes nothing. Without a saved value, samples that the server wrote itself count only if
  * there are no others. */
 int64_t retention_now_ms(struct head *head);
+/* Replaces the limits. Rules of retention that they replace protect samples for the grace. True if
+ * the rules changed. */
+bool head_set_limits(struct head *head, const struct tsdb_limits *limits);
+/* Returns a reference to the rules of retention, and the time from which their ages count back:
+ * it advances in steps of RETENTION_STEP_MS, so that answers can be reused between two of them.
+ * NULL if there are no rules, or the clock is not trusted. */
+enum { RETENTION_STEP_MS = 10 * 60 * 1000 };
+struct series_rules *retention_rules(struct head *head, int64_t *ret_now_ms);
+/* The time alone; INT64_MIN while the clock is not trusted. */
+int64_t retention_rules_now_ms(struct head *head);
+/* Forgets former rules whose grace is over; true if there were any. */
+bool retention_settle(struct head *head);
+/* Returns the rest of the grace of former rules, at most; 0 without former rules. */
+int64_t retention_grace_left_ms(const struct head *head);
 /*
  * Sets head->clock. Samples of senders are evidence against a clock that is far before them.
  * Samples that the server wrote itself, results of rules and its own metrics, are not: they are as

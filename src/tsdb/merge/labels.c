@@ -169,6 +169,7 @@ source_pairs_begin(struct part_merge *m, struct merge_source *s, bool alone)
     s->next_name = 0;
     s->row = 0;
     buf_clear(&s->pairs);
+    if (m->has_rules) return OK; /* the walk has loaded the index */
     return merge_source_error(
         m, s, part_index_load(s->part, s->tenant, &m->tenant_arena, &s->index, &m->why));
 }

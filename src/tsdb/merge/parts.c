@@ -64,7 +64,8 @@ source_init(struct part_merge *m, struct merge_source *s, uint32_t number)
     const struct part_info *info = part_info(s->part);
     s->in_window = info->max_ms >= window->min_ms && info->min_ms <= window->max_ms;
     s->untouched = info->min_ms >= window->min_ms && info->max_ms <= window->max_ms &&
-                   info->min_ms >= m->options.expired_before_ms && s->deleted == NULL;
+                   info->min_ms >= m->options.expired_before_ms &&
+                   !part_merge_may_expire(&m->options, info) && s->deleted == NULL;
     return OK;
 }
 
@@ -162,6 +163,7 @@ tenant_begin(struct part_merge *m)
     if (first == NULL) return OK;
     assert(m->tenant.at == NULL || bytes_compare(m->tenant, first->name) < 0); /* invariant 1 */
     m->tenant = first->name;
+    m->has_rules = series_rules_least_age_ms(m->options.rules, m->tenant) != INT64_MAX;
     m->count = (struct part_merge_counts){.tenant = first->name};
     m->walk_source = m->walk_row = 0;
     m->work += ROW_WORK;
@@ -215,7 +217,6 @@ tenant_end(struct part_merge *m)
     move_counts(m->interleave.duplicate_count, m->count.duplicate);
     move_counts(m->interleave.superseded_count, m->count.superseded);
     move_counts(m->interleave.deleted_count, m->count.deleted);
-    move_counts(m->interleave.expired_count, m->count.expired);
     const struct part_merge_counts *c = &m->count;
     uint64_t any = 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++)

@@ -16,6 +16,7 @@
 #ifndef TSDB_MERGE_PARTS_H
 #define TSDB_MERGE_PARTS_H
 
+#include "model/series_rules.h"
 #include "tsdb/part/tombstone.h"
 #include "tsdb/read/interleave.h"
 
@@ -23,6 +24,13 @@ struct part_merge_input {
     struct part *part; /* borrowed until the merge is freed */
     const struct part_deletion *deletions;
     uint32_t deletion_count;
+};
+
+/* What a rule of retention removes. */
+struct rule_removal {
+    uint64_t count[LEDGER_KIND_COUNT];
+    uint64_t series; /* of which nothing is left in a part, counted for each part */
+    uint64_t bytes;  /* size of their blocks; of a block that it removes in part, that share */
 };
 
 /* Pointers are borrowed until the merge is freed. */
@@ -34,8 +42,11 @@ struct part_merge_options {
     uint32_t input_count;
     struct time_range window;  /* samples and exemplars outside are not written */
     int64_t expired_before_ms; /* samples before it are counted as expired; INT64_MIN for none */
-    bool with_metadata;        /* writes a tenant's metadata, from the newest input that has them */
-    uint64_t number;           /* number of the output */
+    const struct series_rules *rules; /* so are those of a series past its rule; NULL for none */
+    int64_t rules_now_ms;             /* the time from which the ages of the rules count back */
+    struct rule_removal *removed;     /* adds what each rule removes */
+    bool with_metadata; /* writes a tenant's metadata, from the newest input that has them */
+    uint64_t number;    /* number of the output */
     uint64_t from_pos;
     uint64_t to_pos;
     int level;           /* zstd level; 0 to store pages uncompressed */
@@ -63,6 +74,14 @@ struct part_merge_counts {
 enum { PART_MERGE_BLOCKS_MAX = 2048 };
 uint64_t part_merge_memory_base(size_t writer_bytes);
 uint64_t part_merge_memory(const struct part *input);
+
+/* True if the part has samples that are old enough for a rule. Exemplars do not count. */
+static inline bool
+part_merge_may_expire(const struct part_merge_options *options, const struct part_info *part)
+{
+    int64_t age_ms = series_rules_least_age_ms(options->rules, (struct bytes){NULL, 0});
+    return age_ms != INT64_MAX && part->min_ms < options->rules_now_ms - age_ms;
+}
 
 struct part_merge;
 /* Prepares a merge; nothing is written before the first step. The options are copied, their inputs

@@ -46,9 +46,11 @@ struct merge_source {
     uint32_t row; /* row within the tenant */
     const struct block_ref *blocks;
     uint32_t block_count;
-    struct buf hidden;       /* struct time_range: deleted times */
-    struct buf pairs;        /* u32: its pairs in the output */
-    struct buf pairs_before; /* pairs of the series before it */
+    struct buf hidden;              /* struct time_range: deleted times */
+    int64_t expired_before_ms;      /* of the series, by its rule or for all */
+    const struct series_rule *rule; /* the rule that says so; NULL: it is the time for all */
+    struct buf pairs;               /* u32: its pairs in the output */
+    struct buf pairs_before;        /* pairs of the series before it */
 };
 
 /* A heap of sources by their current value or series: the least on top, of equal ones the earlier
@@ -94,6 +96,7 @@ struct part_merge {
     struct arena tenant_arena;
     struct buf counts; /* struct part_merge_counts of the tenants before it */
     struct part_merge_counts count;
+    bool has_rules; /* some rule may decide for series of the tenant */
     uint32_t walk_source;
     uint32_t walk_row;
     uint32_t pair_count;
@@ -130,9 +133,12 @@ enum merge_fate merge_fate(const struct part_merge *merge, const struct merge_so
 /* The fate of a whole block. FATE_STAYS with `ret_mixed`: part of it may stay, as its times say. */
 enum merge_fate merge_block_fate(const struct part_merge *merge, const struct merge_source *source,
                                  const struct block_ref *block, bool *ret_mixed);
-void merge_count_fate(struct part_merge *merge, enum merge_fate fate, enum ledger_kind kind,
-                      uint64_t count);
-/* Collects the deleted times of a series in source->hidden. */
+void merge_count_fate(struct part_merge *merge, const struct merge_source *source,
+                      enum merge_fate fate, enum ledger_kind kind, uint64_t count);
+/* Returns what the rule of the current series of the source removes; it has one. */
+struct rule_removal *merge_removal(struct part_merge *merge, const struct merge_source *source);
+/* Collects the deleted times of a series in source->hidden, and finds the time before which its
+ * samples are expired. */
 MUST_CHECK enum err merge_hidden(struct part_merge *merge, struct merge_source *source,
                                  uint32_t row);
 

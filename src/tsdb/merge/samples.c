@@ -46,6 +46,21 @@ by_time_then_arrival(const void *a, const void *b)
     return (x->source->number > y->source->number) - (x->source->number < y->source->number);
 }
 
+/* Samples of a block that a rule removes in part are taken as evenly spread. */
+static void
+count_expired_bytes(struct part_merge *m, const struct merge_source *s, const struct block_ref *b,
+                    enum merge_fate fate)
+{
+    if (s->rule == NULL || b->min_ms >= s->expired_before_ms) return;
+    if (fate != FATE_STAYS && fate != FATE_EXPIRED) return;
+    double share = 1;
+    if (b->max_ms >= s->expired_before_ms) {
+        share = ((double)s->expired_before_ms - (double)b->min_ms) /
+                ((double)b->max_ms - (double)b->min_ms + 1);
+    }
+    merge_removal(m, s)->bytes += (uint64_t)(share * (double)block_bytes_stored(b));
+}
+
 enum err
 merge_samples_begin(struct part_merge *m)
 {
@@ -56,8 +71,9 @@ merge_samples_begin(struct part_merge *m)
             const struct block_ref *b = &s->blocks[i];
             bool mixed;
             enum merge_fate fate = merge_block_fate(m, s, b, &mixed);
+            count_expired_bytes(m, s, b, fate);
             if (fate != FATE_STAYS) {
-                merge_count_fate(m, fate, ledger_kind_of(block_kind(b)), b->count);
+                merge_count_fate(m, s, fate, ledger_kind_of(block_kind(b)), b->count);
                 continue;
             }
             struct merge_piece piece = {b->min_ms, b->max_ms, s, b, !mixed};
@@ -143,7 +159,7 @@ static enum err
 begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
 {
     interleave_reset(&m->interleave, m->options.window.min_ms, m->options.window.max_ms, false);
-    m->interleave.expired_before_ms = m->options.expired_before_ms;
+    m->interleave.expired_before_ms = m->group[0]->expired_before_ms;
     for (uint32_t i = 0; i < count; i++) {
         const struct merge_source *s = p[i].source;
         struct interleave_item *item = interleave_add(&m->interleave);
@@ -165,6 +181,16 @@ begin_merging(struct part_merge *m, const struct merge_piece *p, uint32_t count)
     return OK;
 }
 
+/* Counts the samples that were left out of a run because they are expired. */
+static void
+count_expired(struct part_merge *m)
+{
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        merge_count_fate(m, m->group[0], FATE_EXPIRED, k, m->interleave.expired_count[k]);
+        m->interleave.expired_count[k] = 0;
+    }
+}
+
 enum err
 merge_samples(struct part_merge *m)
 {
@@ -177,6 +203,7 @@ merge_samples(struct part_merge *m)
         }
         if (e) return e;
         m->merging = batch.count > 0;
+        if (!m->merging) count_expired(m);
         m->work += batch.count;
         m->count.written[ledger_kind_of(batch.kind)] += batch.count;
         return m->merging ? part_write_samples(m->writer, &batch, &m->why) : OK;
@@ -223,7 +250,7 @@ exemplar_next(struct part_merge *m, struct merge_source *s)
         if (s->exemplars.series == series) {
             enum merge_fate fate = merge_fate(m, s, s->exemplars.exemplar.t_ms);
             if (fate == FATE_STAYS) return OK;
-            merge_count_fate(m, fate, LEDGER_EXEMPLAR, 1);
+            merge_count_fate(m, s, fate, LEDGER_EXEMPLAR, 1);
         }
         m->work++;
         enum err e = exemplar_walk_step(&s->exemplars, &m->why);

@@ -25,7 +25,7 @@ merge_fate(const struct part_merge *m, const struct merge_source *s, int64_t t_m
     uint32_t count;
     const struct time_range *hidden = hidden_ranges(s, &count);
     if (ranges_hold(hidden, count, t_ms)) return FATE_DELETED;
-    return t_ms < m->options.expired_before_ms ? FATE_EXPIRED : FATE_STAYS;
+    return t_ms < s->expired_before_ms ? FATE_EXPIRED : FATE_STAYS;
 }
 
 enum merge_fate
@@ -45,16 +45,44 @@ merge_block_fate(const struct part_merge *m, const struct merge_source *s,
             return FATE_DELETED;
         }
     }
-    if (inside && !touched && b->max_ms < m->options.expired_before_ms) return FATE_EXPIRED;
-    *ret_mixed = !inside || touched || b->min_ms < m->options.expired_before_ms;
+    if (inside && !touched && b->max_ms < s->expired_before_ms) return FATE_EXPIRED;
+    *ret_mixed = !inside || touched || b->min_ms < s->expired_before_ms;
     return FATE_STAYS;
 }
 
 void
-merge_count_fate(struct part_merge *m, enum merge_fate fate, enum ledger_kind kind, uint64_t count)
+merge_count_fate(struct part_merge *m, const struct merge_source *s, enum merge_fate fate,
+                 enum ledger_kind kind, uint64_t count)
 {
     if (fate == FATE_DELETED) m->count.deleted[kind] += count;
-    if (fate == FATE_EXPIRED) m->count.expired[kind] += count;
+    if (fate != FATE_EXPIRED) return;
+    m->count.expired[kind] += count;
+    if (s->rule != NULL) merge_removal(m, s)->count[kind] += count;
+}
+
+struct rule_removal *
+merge_removal(struct part_merge *m, const struct merge_source *s)
+{
+    return &m->options.removed[series_rules_index(m->options.rules, s->rule)];
+}
+
+/* Finds the time before which samples of the series are expired. */
+static enum err
+find_rule(struct part_merge *m, struct merge_source *s, uint32_t series)
+{
+    struct bytes labels;
+    s->rule = NULL;
+    s->expired_before_ms = m->options.expired_before_ms;
+    if (!m->has_rules) return OK;
+    enum err e = row_read(s->rows, series, &labels, &s->blocks, &s->block_count, &m->why);
+    if (e) return e;
+    int64_t age_ms;
+    const struct series_rule *rule =
+        series_rules_find(m->options.rules, m->tenant, labels, &age_ms);
+    if (rule == NULL || m->options.rules_now_ms - age_ms <= s->expired_before_ms) return OK;
+    s->rule = rule;
+    s->expired_before_ms = m->options.rules_now_ms - age_ms;
+    return OK;
 }
 
 enum err
@@ -63,6 +91,8 @@ merge_hidden(struct part_merge *m, struct merge_source *s, uint32_t row)
     const struct time_range *window = &m->options.window;
     uint32_t series = s->tenant->first_series + row;
     buf_clear(&s->hidden);
+    enum err e = find_rule(m, s, series);
+    if (e) return e;
     if (s->deleted == NULL || !roaring_bitmap_contains(s->deleted, series)) return OK;
     for (uint32_t i = 0; i < s->input->deletion_count; i++) {
         const struct part_deletion *d = &s->input->deletions[i];
@@ -90,11 +120,15 @@ merge_walk_begin(struct part_merge *m, struct merge_source *s)
     /* Exemplars lie beyond what a part says of its times. */
     bool keeps_all = m->options.window.min_ms == INT64_MIN &&
                      m->options.window.max_ms == INT64_MAX &&
-                     m->options.expired_before_ms == INT64_MIN;
+                     m->options.expired_before_ms == INT64_MIN && !m->has_rules;
     s->whole = s->untouched && (!s->has_exemplars || keeps_all);
     if (!s->active) return OK;
     s->index = (struct part_index){.part = s->part, .tenant = t};
     enum err e = OK;
+    if (m->has_rules) { /* which are found by labels */
+        e = part_index_load(s->part, t, &m->tenant_arena, &s->index, &m->why);
+        if (e) return merge_source_error(m, s, e);
+    }
     if (s->rows == NULL)
         e = row_reader_new(&s->index, m->budget, &s->rows);
     else
@@ -113,6 +147,7 @@ merge_walk_begin(struct part_merge *m, struct merge_source *s)
 /* Counts of what is removed, as long as nothing is found that stays. */
 struct row_judgement {
     bool stays;
+    uint64_t expired_bytes;
     uint64_t gone[FATE_EXPIRED + 1][LEDGER_KIND_COUNT];
 };
 
@@ -140,12 +175,15 @@ judge_times(struct part_merge *m, struct merge_source *s, const struct block_ref
         if (m->times == NULL) return ERR_NOMEM;
     }
     enum err e = block_read_times(s->part, b, m->times, &m->why);
+    uint64_t expired = 0;
     m->work += b->count;
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         enum merge_fate fate = merge_fate(m, s, m->times[i]);
         j->stays |= fate == FATE_STAYS;
         j->gone[fate][ledger_kind_of(block_kind(b))]++;
+        expired += fate == FATE_EXPIRED;
     }
+    j->expired_bytes += block_bytes_stored(b) * expired / b->count;
     return e;
 }
 
@@ -167,6 +205,7 @@ judge_blocks(struct part_merge *m, struct merge_source *s, struct row_judgement 
             e = judge_times(m, s, b, j);
         else
             j->gone[fate][ledger_kind_of(block_kind(b))] += b->count;
+        if (!mixed && fate == FATE_EXPIRED) j->expired_bytes += block_bytes_stored(b);
         if (e) return e;
     }
     return OK;
@@ -192,10 +231,15 @@ walk_row(struct part_merge *m, struct merge_source *s, uint32_t row)
             bit_set(s->used, pairs[i] - s->tenant->first_pair);
         return OK;
     }
+    uint64_t expired = 0;
     for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-        merge_count_fate(m, FATE_DELETED, k, j.gone[FATE_DELETED][k]);
-        merge_count_fate(m, FATE_EXPIRED, k, j.gone[FATE_EXPIRED][k]);
+        merge_count_fate(m, s, FATE_DELETED, k, j.gone[FATE_DELETED][k]);
+        merge_count_fate(m, s, FATE_EXPIRED, k, j.gone[FATE_EXPIRED][k]);
+        expired |= j.gone[FATE_EXPIRED][k];
     }
+    if (s->rule == NULL || expired == 0) return OK;
+    merge_removal(m, s)->series++;
+    merge_removal(m, s)->bytes += j.expired_bytes;
     return OK;
 }
 

@@ -48,7 +48,8 @@ pair_counts(struct head_lookup *x, uint32_t pair, bool *ret_counts, struct why *
     q->found = false;
     while (!q->found && id_walk_next(&walk, &id)) {
         if (matched == NULL || roaring_bitmap_contains(matched, id)) {
-            query_find_samples(q, x->s, id);
+            enum err e = query_find_samples(q, x->s, id);
+            if (e) return e;
         }
         if (++x->checked < CHECKED_AT_ONCE) continue;
         x->checked = 0;
@@ -166,7 +167,7 @@ strike_pairs(struct head_lookup *x, const uint32_t *ids, uint32_t count, struct 
         }
         if (!news) continue;
         q->found = false;
-        query_find_samples(q, x->s, ids[i]);
+        e = query_find_samples(q, x->s, ids[i]);
         for (uint32_t p = 0; p < row->count && q->found; p++) {
             if (!is_wanted(x, row->ids[p])) continue;
             x->wanted[row->ids[p] / 64] &= ~(UINT64_C(1) << row->ids[p] % 64);

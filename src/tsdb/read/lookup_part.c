@@ -70,10 +70,13 @@ row_counts(struct part_lookup *x, uint32_t number, bool *ret_counts, struct why 
     struct store_query *q = x->q;
     struct query_source *s = x->s;
     enum err e = row_meets(x->rows, q->min_ms, q->max_ms, ret_counts, why);
-    if (e || !*ret_counts || s->deletion_count == 0) return e;
-    e = row_blocks(x->rows, &s->blocks, &s->block_count, why);
+    if (e || !*ret_counts || (s->deletion_count == 0 && q->rules == NULL)) return e;
+    struct bytes labels;
+    e = row_read(x->rows, number, q->rules == NULL ? NULL : &labels, &s->blocks, &s->block_count,
+                 why);
     if (e) return e;
-    interleave_reset(&q->interleave, q->min_ms, q->max_ms, q->partial);
+    q->from_ms = q->rules == NULL ? q->min_ms : query_from_ms(q, labels);
+    interleave_reset(&q->interleave, q->from_ms, q->max_ms, q->partial);
     s->number = number;
     q->found = false;
     e = query_find_block(q, s);
@@ -228,8 +231,8 @@ static bool
 is_whole(const struct store_query *q, const struct query_source *s)
 {
     const struct part_info *info = part_info(s->part);
-    return q->request->set_count == 0 && s->deletion_count == 0 && info->min_ms >= q->min_ms &&
-           info->max_ms <= q->max_ms;
+    return q->request->set_count == 0 && s->deletion_count == 0 && q->rules == NULL &&
+           info->min_ms >= q->min_ms && info->max_ms <= q->max_ms;
 }
 
 /* Values come in order, so the first one that is not wanted ends the walk. */

@@ -16,6 +16,8 @@
  *   all of them, so that a heap would be rebuilt for each series.
  * - Deletions hide whole blocks here and samples in the interleave, before samples at one time are
  *   compared: a deleted sample does not win over a later one.
+ * - Rules of retention hide samples of a series before a time: the range of its interleave begins
+ *   there. The rule is found once for each series of the answer, by its labels.
  * - With `partial`, damaged blocks and rows are left out with a warning; without, damage is an
  *   error.
  *
@@ -34,6 +36,43 @@
 #include "base/text/time_text.h"
 #include "tsdb/head/series_order.h"
 #include "tsdb/read/select_private.h"
+
+/* --- retention by rule ------------------------------------------------------------------------ */
+
+int64_t
+query_from_ms(const struct store_query *q, struct bytes labels)
+{
+    if (q->rules == NULL) return q->min_ms;
+    int64_t age_ms;
+    if (series_rules_find(q->rules, q->tenant_name, labels, &age_ms) == NULL) return q->min_ms;
+    int64_t cut_ms = q->view->rules_now_ms - age_ms;
+    return cut_ms > q->min_ms ? cut_ms : q->min_ms;
+}
+
+enum err
+query_head_from_ms(struct store_query *q, const struct query_source *s, uint32_t id,
+                   int64_t *ret_ms)
+{
+    *ret_ms = q->min_ms;
+    if (q->rules == NULL) return OK;
+    buf_clear(&q->rule_labels);
+    series_labels(s->registry, registry_series(s->registry, id), &q->rule_labels);
+    if (buf_error(&q->rule_labels)) return buf_error(&q->rule_labels);
+    *ret_ms = query_from_ms(q, buf_bytes(&q->rule_labels));
+    return OK;
+}
+
+/* Keeps the rules for the query only if one of them hides a part of its time range: most questions
+ * are about times that no rule reaches, and cost nothing more. */
+static enum err
+query_use_rules(struct store_query *q, struct bytes tenant)
+{
+    int64_t age_ms = series_rules_least_age_ms(q->view->rules, tenant);
+    if (age_ms == INT64_MAX || q->min_ms >= q->view->rules_now_ms - age_ms) return OK;
+    q->rules = q->view->rules;
+    q->tenant_name = arena_copy(&q->arena, tenant);
+    return q->tenant_name.at == NULL ? ERR_NOMEM : OK;
+}
 
 /* --- sources ---------------------------------------------------------------------------------- */
 
@@ -73,6 +112,7 @@ rows_wanted(const struct store_query *q)
     uint64_t limit = q->request->hints.limit;
     bool limited = q->kind == QUERY_LABELS && limit > 0 && limit < UINT32_MAX;
     limited &= q->request->hints.shard_count < 2; /* most are not of it */
+    limited &= q->rules == NULL;                  /* some may have no visible sample */
     return limited ? (uint32_t)limit + 1 : 0;
 }
 
@@ -182,12 +222,13 @@ part_source_open(struct store_query *q, struct query_source *s, struct part *par
     }
     if (e || q->kind == QUERY_TEXTS) return e;
     if (q->kind == QUERY_EXEMPLARS) return row_reader_new(&s->index, q->budget, &s->rows);
-    struct row_range range = {.min_ms = q->min_ms,
-                              .max_ms = q->max_ms,
-                              .rows_max = s->deletion_count == 0 ? rows_wanted(q) : 0,
-                              .with_blocks = q->kind != QUERY_LABELS || s->deletion_count > 0,
-                              .with_stale = q->interleave.summaries == SUMMARY_COUNT,
-                              .with_bundles = q->chunks && s->deletion_count == 0};
+    struct row_range range = {
+        .min_ms = q->min_ms,
+        .max_ms = q->max_ms,
+        .rows_max = s->deletion_count == 0 ? rows_wanted(q) : 0,
+        .with_blocks = q->kind != QUERY_LABELS || s->deletion_count > 0 || q->rules != NULL,
+        .with_stale = q->interleave.summaries == SUMMARY_COUNT,
+        .with_bundles = q->chunks && s->deletion_count == 0 && q->rules == NULL};
     return row_batch_new(&s->index, s->matched, &range, q->budget, &s->batch);
 }
 
@@ -290,14 +331,16 @@ query_find_block(struct store_query *q, const struct query_source *s)
 {
     const struct time_range *hidden;
     uint32_t hidden_count;
-    if (s->deletion_count == 0) { /* the batch gives only rows with a block in the time range */
+    if (q->from_ms > q->max_ms) return OK;
+    /* The batch gives only rows with a block in the time range. */
+    if (s->deletion_count == 0 && q->from_ms == q->min_ms) {
         q->found = true;
         return OK;
     }
     enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
     for (uint32_t i = 0; i < s->block_count && e == OK && !q->found; i++) {
         const struct block_ref *b = &s->blocks[i];
-        if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
+        if (b->max_ms < q->from_ms || b->min_ms > q->max_ms) continue;
         e = block_is_visible(q, s, b, hidden, hidden_count, &q->found);
     }
     return e;
@@ -309,11 +352,12 @@ query_add_blocks(struct store_query *q, const struct query_source *s)
     const struct time_range *hidden;
     uint32_t hidden_count;
     struct samples_left_out *left_out = q->control == NULL ? NULL : q->control->left_out;
+    if (q->from_ms > q->max_ms) return OK;
     enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
     if (e) return e;
     for (uint32_t i = 0; i < s->block_count; i++) {
         const struct block_ref *b = &s->blocks[i];
-        if (b->max_ms < q->min_ms || b->min_ms > q->max_ms) continue;
+        if (b->max_ms < q->from_ms || b->min_ms > q->max_ms) continue;
         if (is_all_hidden(b, hidden, hidden_count)) {
             if (left_out != NULL) left_out->deleted += b->count;
             continue;
@@ -341,24 +385,29 @@ query_add_blocks(struct store_query *q, const struct query_source *s)
     return OK;
 }
 
-void
+enum err
 query_find_samples(struct store_query *q, const struct query_source *s, uint32_t id)
 {
+    int64_t from_ms;
+    enum err e = query_head_from_ms(q, s, id, &from_ms);
+    if (e || from_ms > q->max_ms) return e;
     for (unsigned i = 0; i < 2 && !q->found; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
         if (samples != NULL)
             q->found =
-                gen_series_meets(s->gens[i], samples, q->min_ms, q->max_ms, q->view->seen.epoch);
+                gen_series_meets(s->gens[i], samples, from_ms, q->max_ms, q->view->seen.epoch);
     }
+    return OK;
 }
 
 /* The frozen generation's samples came first. */
 enum err
 query_add_head(struct store_query *q, const struct query_source *s, uint32_t id, struct why *why)
 {
+    if (q->from_ms > q->max_ms) return OK;
     lock_take(&q->head->lock);
     enum err e = store_view_check(q->view, why);
-    if (e == OK && q->kind == QUERY_LABELS) query_find_samples(q, s, id);
+    if (e == OK && q->kind == QUERY_LABELS) e = query_find_samples(q, s, id);
     for (unsigned i = 0; i < 2 && e == OK && q->kind != QUERY_LABELS; i++) {
         const struct gen_series *samples = s->gens[i] == NULL ? NULL : gen_series(s->gens[i], id);
         if (samples == NULL) continue;
@@ -387,7 +436,8 @@ gather_series(struct store_query *q, const struct query_source *first, struct wh
     buf_clear(&q->labels);
     buf_put_bytes(&q->labels, first->labels);
     if (buf_error(&q->labels)) return buf_error(&q->labels);
-    interleave_reset(&q->interleave, q->min_ms, q->max_ms, q->partial);
+    q->from_ms = query_from_ms(q, buf_bytes(&q->labels));
+    interleave_reset(&q->interleave, q->from_ms, q->max_ms, q->partial);
     q->found = false;
     for (uint32_t i = 0; i < q->source_count; i++) {
         struct query_source *s = &q->sources[i];
@@ -489,6 +539,7 @@ query_free(struct series_set *set)
         if (source_is_head(s)) buf_fini(&s->label_bytes);
     }
     buf_fini(&q->labels);
+    buf_fini(&q->rule_labels);
     arena_fini(&q->arena);
     store_view_unref(q->view);
     mem_free(q->budget, q, sizeof *q);
@@ -673,12 +724,14 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
     q->min_ms = request->min_ms;
     q->max_ms = request->max_ms;
+    q->from_ms = q->min_ms;
     q->request = request;
     q->partial = request->partial;
     q->chunks = request->chunks;
     q->kind = kind;
     arena_init(&q->arena, budget, 0, 4096);
     buf_init(&q->labels, budget, 64 * 1024 * 1024);
+    buf_init(&q->rule_labels, budget, 64 * 1024 * 1024);
     interleave_init(&q->interleave, budget, q->control);
     q->interleave.chunks = q->chunks;
     q->interleave.summaries = request->hints.summaries;
@@ -689,6 +742,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->tenant = t == NULL ? UINT32_MAX : t->id;
     lock_drop(&view->head->lock);
     enum err e = query_hints_keep_shard(&request->hints, &q->arena, &q->shard);
+    if (e == OK) e = query_use_rules(q, request->tenant);
     if (e == OK) e = warn_of_aside(q, why);
     if (e == OK) e = open_sources(q, request->tenant, why);
     if (e) {
@@ -720,7 +774,9 @@ parts_count(struct head *head, struct version *version, const struct query_reque
     struct bytes labels;
     enum err e = store_view_open(head, VIEW_PARTS, NULL, &view, why);
     if (e) return e;
-    if (version != NULL) {
+    if (version != NULL) { /* what rules hide is on disk, too */
+        series_rules_unref(view->rules);
+        view->rules = NULL;
         version_unref(view->version);
         version_ref(version);
         view->version = version;

@@ -148,7 +148,7 @@ add_of_part(struct exemplar_list *l, struct query_source *s, struct why *why)
     enum err e = OK;
     while (e == OK && !w->at_end && w->series == s->number) {
         const struct exemplar *x = &w->exemplar;
-        bool in_time = x->t_ms >= q->min_ms && x->t_ms <= q->max_ms;
+        bool in_time = x->t_ms >= q->from_ms && x->t_ms <= q->max_ms;
         bool deleted =
             in_time && deletions_hide(s->deletions, s->deletion_count, w->series, x->t_ms);
         if (deleted && l->left_out != NULL) l->left_out->exemplars_deleted++;
@@ -168,6 +168,7 @@ add_of_head(struct exemplar_list *l, const struct query_source *s)
     enum err e = OK;
     for (uint32_t i = low; i < count && spots[i].series == id && e == OK; i++) {
         const struct gen_exemplar *x = spots[i].exemplar;
+        if (x->t_ms < l->query->from_ms) continue;
         e = push(l, bytes_of(x->labels, x->labels_size), x->bits, x->t_ms);
     }
     return e;
@@ -218,6 +219,7 @@ walk(struct exemplar_list *l, const struct exemplar_sink *to, struct why *why)
         buf_clear(&q->labels);
         buf_put_bytes(&q->labels, first->labels);
         e = buf_error(&q->labels);
+        if (e == OK) q->from_ms = query_from_ms(q, buf_bytes(&q->labels));
         buf_clear(&l->items);
         arena_reset_to(&l->arena, ARENA_KEPT_BYTES);
         for (uint32_t i = 0; i < q->source_count && e == OK; i++) {

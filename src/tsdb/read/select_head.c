@@ -316,7 +316,7 @@ head_first(struct store_query *q, struct query_source *s, const roaring_bitmap_t
         uint32_t kept = 0; /* series with samples in the time range */
         for (uint32_t i = 0; i < count && e == OK; i++) {
             q->found = false;
-            query_find_samples(q, s, ids[i]);
+            e = query_find_samples(q, s, ids[i]);
             if (q->found) ids[kept++] = ids[i];
         }
         lock_drop(&q->head->lock);

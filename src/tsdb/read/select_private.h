@@ -4,6 +4,7 @@
 #ifndef TSDB_READ_SELECT_PRIVATE_H
 #define TSDB_READ_SELECT_PRIVATE_H
 
+#include "model/series_rules.h"
 #include "tsdb/read/interleave.h"
 #include "tsdb/read/view.h"
 
@@ -67,6 +68,11 @@ struct store_query {
     struct buf labels; /* labels of the current series */
     int64_t min_ms;
     int64_t max_ms;
+    /* Rules of retention, if they may hide samples in the time range; otherwise NULL. */
+    const struct series_rules *rules;
+    struct bytes tenant_name; /* for the rules */
+    struct buf rule_labels;   /* labels of a series of the head, for the rules */
+    int64_t from_ms;          /* samples of the current series before it are not visible */
     const struct query_request *request; /* borrowed until query_open() returns; then NULL */
     struct query_hints shard;            /* the hints about shards, copied */
     bool partial;
@@ -82,6 +88,13 @@ source_is_head(const struct query_source *s)
 }
 
 /* --- select.c --------------------------------------------------------------------------------- */
+
+/* Returns the first time of the range at which samples of the series are visible: it is not before
+ * the time up to which a rule of retention hides them. */
+int64_t query_from_ms(const struct store_query *q, struct bytes labels);
+/* Does the same for series `id` of a source of the head. ERR_NOMEM. */
+MUST_CHECK enum err query_head_from_ms(struct store_query *q, const struct query_source *s,
+                                       uint32_t id, int64_t *ret_ms);
 
 /*
  * Opens the sources of a request and selects their series. The query takes a reference to the view;
@@ -107,12 +120,13 @@ MUST_CHECK enum err store_survey(struct view *view, const struct query_request *
                                  struct series_survey *ret, struct why *why);
 MUST_CHECK enum err store_samples(struct view *view, const struct query_request *request,
                                   struct series_set **ret_set, struct why *why);
-/* For labels: sets q->found if a block of the source's current row has a sample in the time range
- * that is not deleted. */
+/* For labels: sets q->found if a block of the source's current row has a sample at or after
+ * q->from_ms in the time range that is not deleted. */
 MUST_CHECK enum err query_find_block(struct store_query *q, const struct query_source *s);
-/* For labels: sets q->found if series `id` of the head has a sample in the time range. The head
- * lock is held. */
-void query_find_samples(struct store_query *q, const struct query_source *s, uint32_t id);
+/* For labels: sets q->found if series `id` of the head has a visible sample in the time range. The
+ * head lock is held. ERR_NOMEM. */
+MUST_CHECK enum err query_find_samples(struct store_query *q, const struct query_source *s,
+                                       uint32_t id);
 
 /* Adds the blocks of the source's current row that meet the time range to the interleave.
  * ERR_NOMEM. */

@@ -54,13 +54,22 @@ look_at(struct store_query *q, struct query_source *s, uint32_t number, struct s
         struct why *why)
 {
     enum err e;
-    interleave_reset(&q->interleave, q->min_ms, q->max_ms, false);
     if (source_is_head(s)) {
+        lock_take(&q->head->lock);
+        e = query_head_from_ms(q, s, number, &q->from_ms);
+        lock_drop(&q->head->lock);
+        if (e) return e;
+        interleave_reset(&q->interleave, q->from_ms, q->max_ms, false);
         e = query_add_head(q, s, number, why);
     } else {
+        struct bytes labels;
+        bool ruled = q->rules != NULL;
         s->number = number;
-        e = row_read(s->rows, number, NULL, &s->blocks, &s->block_count, why);
-        if (e == OK) e = query_add_blocks(q, s);
+        e = row_read(s->rows, number, ruled ? &labels : NULL, &s->blocks, &s->block_count, why);
+        if (e) return e;
+        q->from_ms = ruled ? query_from_ms(q, labels) : q->min_ms;
+        interleave_reset(&q->interleave, q->from_ms, q->max_ms, false);
+        e = query_add_blocks(q, s);
     }
     if (e == OK) add_items(q, to);
     return e;

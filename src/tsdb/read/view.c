@@ -24,7 +24,7 @@ static struct view_mark
 mark(const struct view *view)
 {
     const struct store_view *v = (const struct store_view *)view;
-    return (struct view_mark){v->epoch, v->edits};
+    return (struct view_mark){v->epoch, v->edits, series_rules_serial(v->rules), v->rules_now_ms};
 }
 
 static int64_t
@@ -32,6 +32,10 @@ same_before(const struct view *view, struct bytes tenant_name, const struct view
 {
     const struct store_view *v = (const struct store_view *)view;
     if (before->epoch > v->epoch || before->edits > v->edits) return INT64_MIN;
+    /* Rules may have hidden samples of any time since. */
+    if (before->rules != series_rules_serial(v->rules) || before->rules_now_ms != v->rules_now_ms) {
+        return INT64_MIN;
+    }
     int64_t written = INT64_MAX, edited = INT64_MAX;
     lock_take(&v->head->lock);
     const struct tenant *t = tenant_find(v->head, tenant_name);
@@ -77,6 +81,7 @@ store_view_open(struct head *head, enum view_scope scope, struct budget *budget,
     }
     v->epoch = head_visible_epoch(head);
     v->edits = head->edits;
+    v->rules = retention_rules(head, &v->rules_now_ms);
     /* Invariant 2 begins, until views_close() in the last unref. */
     views_open(&head->views, &v->seen, (uint32_t)v->epoch, env_monotonic_ns(head->env));
     if (scope == VIEW_PARTS) v->seen.lost = VIEW_LOST_MEMORY; /* it needs no notes */
@@ -103,6 +108,7 @@ store_view_unref(struct store_view *v)
     version_unref(v->version);
     gen_unref(v->gens[0]);
     gen_unref(v->gens[1]);
+    series_rules_unref(v->rules);
     mem_free(v->budget, v, sizeof *v);
 }
 

@@ -18,6 +18,8 @@ struct store_view {
     struct head_view seen;       /* guarded by the head lock */
     uint64_t epoch;              /* epoch of `seen`, with its high bits */
     uint64_t edits;              /* head->edits when it was opened */
+    struct series_rules *rules;  /* of retention; NULL: they hide nothing */
+    int64_t rules_now_ms;        /* the time from which their ages count back */
     struct tsdb_stretch stretch; /* only parts that meet it are read; to_pos 0: all */
 };
 
@@ -39,6 +41,11 @@ bool stretch_has(const struct tsdb_stretch *stretch, const struct part *part);
 MUST_CHECK enum err parts_count(struct head *head, struct version *version,
                                 const struct query_request *request, uint64_t *ret_series,
                                 uint64_t *ret_samples, struct why *why);
+
+/* See tsdb_retention_survey(). */
+MUST_CHECK enum err rules_survey(struct head *head, const struct series_rules *rules,
+                                 struct query_control *control, struct tsdb_rule_survey *ret_survey,
+                                 struct why *why);
 
 /* Gives the time of a sample after `after_ms`, of any tenant, that readers would get: the first one
  * found. INT64_MIN without such a sample. Damaged samples do not count. */

@@ -258,6 +258,7 @@ write_manifest(struct tsdb *db, const char *dir, const uint8_t *log_id, const st
     uint32_t aside_count = dir == db->dir ? db->live.aside_count : 0; /* snapshots have none */
     enum err e = manifest_lists(db, v, aside_count, next, &arena, &m);
     if (e == OK) e = receipts_write(db, edit, &arena, &m);
+    if (e == OK) e = rules_write(db, edit, &arena, &m);
     if (e == OK && edit != NULL) e = list_removed(db, edit, &arena, &m);
     if (e == OK) e = manifest_write(db->env, dir, &m, &db->flush_budget, why);
     if (e == OK && edit != NULL) keep_removed(db, &m);
@@ -450,6 +451,7 @@ store_edit_locked(struct tsdb *db, const struct store_edit *edit, struct why *wh
     saved_free(db, &db->saved);
     db->saved = next;
     receipts_change(db, edit);
+    rules_counted(db);
     publish(db, edit, version);
     for (uint32_t i = 0; i < db->uncertain_count; i++) {
         part_drop(db->uncertain[i]);
@@ -566,5 +568,6 @@ edits_end(struct tsdb *db)
     mem_free(&db->flush_budget, db->uncertain, db->uncertain_count * sizeof *db->uncertain);
     mem_free(&db->flush_budget, db->removed, db->removed_count * sizeof *db->removed);
     receipts_free(db);
+    rules_free(db);
     saved_free(db, &db->saved);
 }

@@ -16,7 +16,8 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 6, /* with receipts of deletions, which can be undone */
+    MANIFEST_VERSION = 7,  /* with rules of retention */
+    MANIFEST_RECEIPTS = 6, /* with receipts of deletions, which can be undone */
     MANIFEST_TIMES = 5,   /* with times of parts and totals of the log, which older versions skip */
     MANIFEST_REASONS = 4, /* with reasons that only version 2 of the ledger knows */
     MANIFEST_PASSED_ON = 3,   /* with samples that were passed on */
@@ -30,6 +31,10 @@ enum {
     TOMBSTONE_BYTES_MIN = 15,
     MATCHER_BYTES_MIN = 4,
     RECEIPT_BYTES_MIN = 18,
+    RULES_BYTES_MIN = 3,
+    RULE_BYTES_MIN = 4,
+    NAME_BYTES_MIN = 2,
+    REMOVAL_BYTES_MIN = 3 + LEDGER_KIND_COUNT,
 };
 
 static const char MAGIC[8] = {'F', 'K', 'M', 'A', 'N', 'I', 'F', 'S'};
@@ -151,6 +156,52 @@ receipt_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     return e;
 }
 
+static enum err
+rule_fields(const struct fields *f, struct arena *arena, struct manifest_rules *to)
+{
+    field_zigzag(f, &to->left_ms);
+    field_zigzag(f, &to->kept_ms);
+    fields_check(f, to->left_ms >= 0);
+    fields_check(f, to->kept_ms >= 0);
+    enum err e = list_fields(f, arena, &to->count, &to->items, sizeof *to->items, RULE_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < to->count; i++) {
+        struct manifest_rule *r = &to->items[i];
+        field_counted(f, &r->match);
+        field_zigzag(f, &r->age_ms);
+        fields_check(f, r->match.size > 0);
+        fields_check(f, r->age_ms > 0);
+        e = list_fields(f, arena, &r->tenant_count, &r->tenants, sizeof *r->tenants,
+                        NAME_BYTES_MIN);
+        for (uint32_t t = 0; e == OK && t < r->tenant_count; t++) {
+            field_counted(f, &r->tenants[t]);
+            fields_check(f, r->tenants[t].size > 0);
+        }
+    }
+    return e;
+}
+
+static enum err
+retention_fields(const struct fields *f, struct arena *arena, struct manifest *m)
+{
+    enum err e =
+        list_fields(f, arena, &m->rules_count, &m->rules, sizeof *m->rules, RULES_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->rules_count; i++) {
+        e = rule_fields(f, arena, &m->rules[i]);
+    }
+    if (e) return e;
+    e = list_fields(f, arena, &m->removal_count, &m->removals, sizeof *m->removals,
+                    REMOVAL_BYTES_MIN);
+    for (uint32_t i = 0; e == OK && i < m->removal_count; i++) {
+        struct manifest_removal *r = &m->removals[i];
+        field_counted(f, &r->match);
+        field_counted(f, &r->tenants);
+        field_varints(f, r->count, LEDGER_KIND_COUNT);
+        field_varint(f, &r->series);
+        field_varint(f, &r->bytes);
+    }
+    return e;
+}
+
 /* The totals are the last fields of version 5, if they are known. Later versions say so. */
 static void
 log_totals_fields(const struct fields *f, struct manifest *m)
@@ -209,6 +260,7 @@ manifest_fields(const struct fields *f, struct arena *arena, struct manifest *m)
     if (e == OK) part_times(f, m);
     if (e == OK) log_totals_fields(f, m);
     if (e == OK && m->has_receipts) e = receipt_fields(f, arena, m);
+    if (e == OK && m->has_rules) e = retention_fields(f, arena, m);
     /* A program that cannot undo a deletion has made it, or has applied it. */
     if (f->to == NULL && !m->has_receipts) m->final_tombstone = m->last_tombstone;
     return e == OK && !fields_are_good(f) ? ERR_CORRUPT : e;
@@ -264,7 +316,8 @@ manifest_read(struct env *env, const char *dir, struct arena *arena, struct mani
     }
     struct cursor c = cursor_of(bytes_of(frame.at + HEAD_BYTES, frame.size - HEAD_BYTES - 8));
     m.no_times = version < MANIFEST_TIMES;
-    m.has_receipts = version >= MANIFEST_VERSION;
+    m.has_receipts = version >= MANIFEST_RECEIPTS;
+    m.has_rules = version >= MANIFEST_VERSION;
     e = manifest_fields(&(struct fields){.from = &c}, arena, &m);
     /* Fields that a newer version has appended are ignored. */
     if (e == OK && version <= MANIFEST_VERSION && c.at != c.end) e = ERR_CORRUPT;
@@ -281,13 +334,20 @@ manifest_has_log(const struct manifest *m)
     return memcmp(m->log_id, none, sizeof none) != 0;
 }
 
+static bool
+has_retention(const struct manifest *m)
+{
+    return m->rules_count > 0 || m->removal_count > 0;
+}
+
 /* Returns the lowest version of programs that may read this manifest: older ones may if it contains
  * nothing that they must know. */
 static uint16_t
 min_reader_of(const struct manifest *m)
 {
     uint16_t version = MANIFEST_VERSION_MIN;
-    if (m->receipt_count > 0) return MANIFEST_VERSION;
+    if (has_retention(m)) return MANIFEST_VERSION;
+    if (m->receipt_count > 0) return MANIFEST_RECEIPTS;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         const struct ledger *totals = &m->tenants[i].totals;
         if (ledger_version(totals) > LEDGER_VERSION_MIN) return MANIFEST_REASONS;
@@ -307,12 +367,13 @@ manifest_write(struct env *env, const char *dir, const struct manifest *m, struc
     buf_init(&all, budget, SIZE_MAX_BYTES);
     memcpy(head, MAGIC, sizeof MAGIC);
     uint16_t min_reader = min_reader_of(m);
-    uint16_t version = m->receipt_count > 0 ? MANIFEST_VERSION : MANIFEST_TIMES;
+    uint16_t version = min_reader > MANIFEST_TIMES ? min_reader : MANIFEST_TIMES;
     store_le16(head + 8, m->no_times ? min_reader : version);
     store_le16(head + 10, min_reader);
     buf_put(&all, head, sizeof head);
     struct manifest fields = *m;
-    fields.has_receipts = m->receipt_count > 0;
+    fields.has_receipts = version >= MANIFEST_RECEIPTS;
+    fields.has_rules = version >= MANIFEST_VERSION;
     assert(!fields.has_receipts || !m->no_times);
     enum err e = manifest_fields(&(struct fields){.to = &all}, NULL, &fields);
     if (e == OK) e = buf_error(&all);

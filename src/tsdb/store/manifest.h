@@ -45,6 +45,31 @@ struct manifest_receipt {
     uint64_t selected;     /* samples, including those that other deletions had hidden */
 };
 
+/* A rule of retention. */
+struct manifest_rule {
+    struct bytes match;
+    struct bytes *tenants; /* none: all tenants */
+    uint32_t tenant_count;
+    int64_t age_ms;
+};
+
+/* A configuration of retention. */
+struct manifest_rules {
+    int64_t left_ms; /* when the next one replaced it; 0: it is in force */
+    int64_t kept_ms; /* retention of all samples; 0: no limit */
+    struct manifest_rule *items;
+    uint32_t count;
+};
+
+/* What a rule has removed, over all tenants. */
+struct manifest_removal {
+    struct bytes match;
+    struct bytes tenants; /* their names with commas */
+    uint64_t count[LEDGER_KIND_COUNT];
+    uint64_t series;
+    uint64_t bytes;
+};
+
 struct manifest_tenant {
     struct bytes name;
     struct ledger totals;
@@ -70,10 +95,15 @@ struct manifest {
     uint64_t final_tombstone; /* it and earlier ones can no longer be undone */
     struct manifest_receipt *receipts;
     uint32_t receipt_count;
+    struct manifest_rules *rules; /* newest first; none before there were rules of retention */
+    uint32_t rules_count;
+    struct manifest_removal *removals;
+    uint32_t removal_count;
     uint64_t *removed; /* numbers of parts whose directories may still exist */
     uint32_t removed_count;
     bool no_times; /* written by a version before 5; it is rewritten like that, without totals */
     bool has_receipts;     /* in the version that is read */
+    bool has_rules;        /* likewise */
     bool log_totals_known; /* false if an older program wrote it, or there was no log */
     uint64_t log_totals[LEDGER_KIND_COUNT]; /* samples that the log had accepted at store_pos */
     uint8_t copies_damaged;                 /* damaged copies, of two; set when read */

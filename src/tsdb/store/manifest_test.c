@@ -84,6 +84,30 @@ make_receipts(struct manifest *m, struct arena *arena, struct rng *r, bool some)
 }
 
 static void
+make_rules(struct manifest *m, struct arena *arena, struct rng *r)
+{
+    static struct bytes tenants[2];
+    static struct manifest_rule rules[2];
+    tenants[0] = bytes_of_text("a");
+    tenants[1] = bytes_of_text("b");
+    for (uint32_t i = 0; i < 2; i++) {
+        rules[i] = (struct manifest_rule){bytes_of_text("{job=\"a\"}"), tenants, 2 * i,
+                                          1 + (int64_t)(rng_next(r) >> 1)};
+    }
+    m->rules_count = (uint32_t)rng_below(r, 4);
+    m->rules = arena_new(arena, 3 * sizeof *m->rules);
+    for (uint32_t i = 0; i < m->rules_count; i++) {
+        m->rules[i] =
+            (struct manifest_rules){(int64_t)(rng_next(r) >> 1), (int64_t)(rng_next(r) >> 1), rules,
+                                    (uint32_t)rng_below(r, 3)};
+    }
+    m->removal_count = 1;
+    m->removals = arena_new(arena, sizeof *m->removals);
+    m->removals[0] = (struct manifest_removal){
+        bytes_of_text("{}"), bytes_of_text("a,b"), {rng_next(r), 2, 3}, rng_next(r), rng_next(r)};
+}
+
+static void
 make(struct manifest *m, struct arena *arena, uint64_t edit)
 {
     struct rng r = {edit};
@@ -112,6 +136,7 @@ make(struct manifest *m, struct arena *arena, uint64_t edit)
     }
     make_tombstones(m, arena, &r);
     make_receipts(m, arena, &r, edit % 4 == 2);
+    if (edit % 8 == 6) make_rules(m, arena, &r);
     m->removed_count = (uint32_t)rng_below(&r, 5);
     m->removed = arena_new(arena, 5 * sizeof *m->removed);
     for (uint32_t i = 0; i < m->removed_count; i++) {
@@ -166,18 +191,49 @@ same_receipts(const struct manifest *a, const struct manifest *b)
 }
 
 static bool
+same_rule(const struct manifest_rule *a, const struct manifest_rule *b)
+{
+    bool equal = bytes_equal(a->match, b->match) && a->age_ms == b->age_ms &&
+                 a->tenant_count == b->tenant_count;
+    for (uint32_t i = 0; equal && i < a->tenant_count; i++) {
+        equal = bytes_equal(a->tenants[i], b->tenants[i]);
+    }
+    return equal;
+}
+
+static bool
+same_rules(const struct manifest *a, const struct manifest *b)
+{
+    bool equal = a->rules_count == b->rules_count && a->removal_count == b->removal_count;
+    for (uint32_t i = 0; equal && i < a->rules_count; i++) {
+        const struct manifest_rules *x = &a->rules[i], *y = &b->rules[i];
+        equal = x->left_ms == y->left_ms && x->kept_ms == y->kept_ms && x->count == y->count;
+        for (uint32_t k = 0; equal && k < x->count; k++) {
+            equal = same_rule(&x->items[k], &y->items[k]);
+        }
+    }
+    for (uint32_t i = 0; equal && i < a->removal_count; i++) {
+        const struct manifest_removal *x = &a->removals[i], *y = &b->removals[i];
+        equal = bytes_equal(x->match, y->match) && bytes_equal(x->tenants, y->tenants) &&
+                memcmp(x->count, y->count, sizeof x->count) == 0 && x->series == y->series &&
+                x->bytes == y->bytes;
+    }
+    return equal;
+}
+
+static bool
 same(const struct manifest *a, const struct manifest *b)
 {
-    bool equal = a->edit == b->edit && a->store_pos == b->store_pos &&
-                 a->next_part == b->next_part && a->next_ref == b->next_ref &&
-                 a->ref_floor == b->ref_floor && a->segment_floor == b->segment_floor &&
-                 a->newest_ms == b->newest_ms && a->retention_now_ms == b->retention_now_ms &&
-                 a->part_count == b->part_count && a->tenant_count == b->tenant_count &&
-                 a->last_tombstone == b->last_tombstone &&
-                 a->tombstone_count == b->tombstone_count && a->removed_count == b->removed_count &&
-                 memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0 &&
-                 a->log_totals_known == b->log_totals_known && same_receipts(a, b) &&
-                 memcmp(a->log_totals, b->log_totals, sizeof a->log_totals) == 0;
+    bool equal =
+        a->edit == b->edit && a->store_pos == b->store_pos && a->next_part == b->next_part &&
+        a->next_ref == b->next_ref && a->ref_floor == b->ref_floor &&
+        a->segment_floor == b->segment_floor && a->newest_ms == b->newest_ms &&
+        a->retention_now_ms == b->retention_now_ms && a->part_count == b->part_count &&
+        a->tenant_count == b->tenant_count && a->last_tombstone == b->last_tombstone &&
+        a->tombstone_count == b->tombstone_count && a->removed_count == b->removed_count &&
+        memcmp(a->log_id, b->log_id, sizeof a->log_id) == 0 &&
+        a->log_totals_known == b->log_totals_known && same_receipts(a, b) && same_rules(a, b) &&
+        memcmp(a->log_totals, b->log_totals, sizeof a->log_totals) == 0;
     for (uint32_t i = 0; equal && i < a->part_count; i++) {
         equal = memcmp(&a->parts[i], &b->parts[i], sizeof a->parts[i]) == 0;
     }
@@ -382,17 +438,17 @@ UNIT_TEST(test_a_newer_manifest_is_refused_not_damaged)
     arena_init(&arena, NULL, 0, 0);
     struct manifest m, got;
     struct why why;
-    make(&m, &arena, 2);
+    make(&m, &arena, 6);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
-    change(&g, "/db/MANIFEST", 8, 0x1, true); /* 6 becomes 7 */
+    change(&g, "/db/MANIFEST", 8, 0xf, true); /* 7 becomes 8 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, NULL), OK);
-    change(&g, "/db/MANIFEST", 10, 0x1, true); /* 6 becomes 7 */
+    change(&g, "/db/MANIFEST", 10, 0xf, true); /* 7 becomes 8 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "version 8"));
+    assert_non_null(strstr(why.text, "minimum reader 8"));
     assert_non_null(strstr(why.text, "version 7"));
-    assert_non_null(strstr(why.text, "minimum reader 7"));
-    assert_non_null(strstr(why.text, "version 6"));
-    change(&g, "/db/MANIFEST", 10, 0x1, true);
-    change(&g, "/db/MANIFEST", 8, 0x6, true); /* 7 becomes 1 */
+    change(&g, "/db/MANIFEST", 10, 0xf, true);
+    change(&g, "/db/MANIFEST", 8, 0x9, true); /* 8 becomes 1 */
     assert_int_equal(manifest_read(g.env, "/db", &arena, &got, &why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why.text, "version 1 was never released"));
     arena_fini(&arena);
@@ -436,6 +492,9 @@ UNIT_TEST(test_only_what_is_new_needs_a_reader_that_knows_of_it)
     make(&m, &arena, 2);
     assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
     assert_int_equal(version_needed(&g), 6);
+    make(&m, &arena, 6);
+    assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
+    assert_int_equal(version_needed(&g), 7);
     arena_fini(&arena);
     rig_close(&g);
 }
@@ -462,17 +521,17 @@ change_length(struct rig *g, uint16_t version, int by)
 
 UNIT_TEST(test_bytes_that_a_newer_version_appends_are_ignored)
 {
-    for (uint16_t version = 6; version < 8; version++) {
+    for (uint16_t version = 7; version < 9; version++) {
         struct rig g;
         struct arena arena;
         struct manifest m, got;
         rig_open(&g, 1);
         arena_init(&arena, NULL, 0, 0);
-        make(&m, &arena, 2);
+        make(&m, &arena, 6);
         assert_int_equal(manifest_write(g.env, "/db", &m, NULL, NULL), OK);
         change_length(&g, version, 4);
         enum err e = manifest_read(g.env, "/db", &arena, &got, NULL);
-        assert_int_equal(e, version == 6 ? ERR_CORRUPT : OK);
+        assert_int_equal(e, version == 7 ? ERR_CORRUPT : OK);
         assert_true(e != OK || same(&m, &got));
         arena_fini(&arena);
         rig_close(&g);

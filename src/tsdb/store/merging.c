@@ -13,6 +13,10 @@
  * Counts of all outputs add up to those of the inputs, or nothing is changed: damage can break
  * this, so check_counts() returns an error.
  *
+ * Rules of retention: merges leave out samples past their rule. A part that nothing else merges is
+ * rewritten when the share of its samples past their rules is worth it, or by a full merge; the
+ * share is estimated by the index of some of its series, at most once per hour.
+ *
  * Invariants:
  * 1. A merge has at most one output for each window of its plan.
  * 2. Retention drops a part at most once, and never the one that has the metadata.
@@ -21,8 +25,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "model/series_rules.h"
 #include "tsdb/merge/choose_parts.h"
 #include "tsdb/merge/parts.h"
+#include "tsdb/part/walk.h"
 #include "tsdb/store/store.h"
 
 enum {
@@ -35,7 +41,11 @@ enum {
     LISTS_BYTES = 512 * 1024, /* memory of lists: parts, tombstones, ledgers */
     HALVINGS_MAX = 6,
     CLEAN_AFTER_MS = 2 * 3600 * 1000, /* deletions come in groups: one rewrite for many */
+    ROWS_ESTIMATED = 1024,            /* series of a part that are looked at, evenly spread */
+    RULES_BYTES = 256 * 1024,         /* memory of an input for labels, by which rules are found */
 };
+
+#define LOOK_AGAIN_NS (3600 * NS_PER_S)
 
 /* Shares of the memory of a merge. */
 struct shares {
@@ -62,6 +72,9 @@ struct merging {
     struct ledger *change; /* by tenant id */
     uint32_t change_count;
     uint64_t counted[LEDGER_KIND_COUNT]; /* counts of the inputs, in any output or dropped */
+    struct series_rules *rules;          /* of retention; NULL: nothing is removed by rules */
+    int64_t rules_now_ms;
+    struct rule_removal *removed; /* by rule */
     struct tsdb_merge_now now;
     struct arena arena;
     struct why *why;
@@ -82,10 +95,21 @@ static int64_t
 expired_before_ms(struct tsdb *db)
 {
     lock_take(&db->head.lock);
+    retention_settle(&db->head);
     int64_t now = retention_now_ms(&db->head), kept = db->head.limits.retention_ms;
     bool none = db->head.clock != TSDB_CLOCK_GOOD || kept == 0 || now < INT64_MIN + kept;
     lock_drop(&db->head.lock);
     return none ? INT64_MIN : now - kept;
+}
+
+/* Returns a reference to the rules by which merges may remove samples; NULL if there are none. */
+static struct series_rules *
+rules_to_apply(struct tsdb *db, int64_t *ret_now_ms)
+{
+    lock_take(&db->head.lock);
+    struct series_rules *rules = retention_rules(&db->head, ret_now_ms);
+    lock_drop(&db->head.lock);
+    return rules;
 }
 
 /* --- counting --------------------------------------------------------------------------------- */
@@ -174,14 +198,14 @@ list_parts(struct merging *g, struct plan_part **ret_parts)
     if (parts == NULL) return ERR_NOMEM;
     for (uint32_t i = 0; i < v->part_count; i++) {
         const struct part_info *info = part_info(v->parts[i]);
-        parts[i] =
-            (struct plan_part){.from_pos = info->from_pos,
-                               .to_pos = info->to_pos,
-                               .time = {info->min_ms, info->max_ms},
-                               .bytes = info->file_bytes,
-                               .memory = part_merge_memory(v->parts[i]),
-                               .fixed = part_is_left_alone(v->parts[i]) || info->to_pos > up_to,
-                               .loose = info->level < LEVEL_LAST};
+        parts[i] = (struct plan_part){
+            .from_pos = info->from_pos,
+            .to_pos = info->to_pos,
+            .time = {info->min_ms, info->max_ms},
+            .bytes = info->file_bytes,
+            .memory = part_merge_memory(v->parts[i]) + (g->rules == NULL ? 0 : RULES_BYTES),
+            .fixed = part_is_left_alone(v->parts[i]) || info->to_pos > up_to,
+            .loose = info->level < LEVEL_LAST};
     }
     *ret_parts = parts;
     return OK;
@@ -243,6 +267,87 @@ add_held_borders(const struct merging *g, uint64_t *borders, uint32_t count)
     return count;
 }
 
+/* Estimates the samples of a block before the time, as if they were evenly spread. */
+static uint64_t
+count_below(const struct block_ref *b, int64_t cut_ms)
+{
+    if (b->min_ms >= cut_ms) return 0;
+    if (b->max_ms < cut_ms) return b->count;
+    double share =
+        ((double)cut_ms - (double)b->min_ms) / ((double)b->max_ms - (double)b->min_ms + 1);
+    return 1 + (uint64_t)(share * (double)(b->count - 1));
+}
+
+/* Estimates the percentage of a part's samples that are past their rules. */
+static enum err
+estimate_removable(struct merging *g, struct part *part, unsigned *ret_percent)
+{
+    uint64_t removable = 0, all = 0;
+    uint32_t series_count = part_info(part)->series_count;
+    uint32_t step = series_count / ROWS_ESTIMATED + 1;
+    enum err e = OK;
+    for (uint32_t t = 0; t < part_tenant_count(part) && e == OK; t++) {
+        const struct part_tenant *tenant = part_tenant_at(part, t);
+        struct part_index index;
+        struct row_reader *rows;
+        uint32_t end = tenant->first_series + tenant->series_count;
+        e = part_index_load(part, tenant, &g->arena, &index, g->why);
+        if (e == OK) e = row_reader_new(&index, &g->db->merge_budget, &rows);
+        if (e) return e;
+        /* The first multiple of the step in the tenant's range, and those after it. */
+        uint32_t first = (tenant->first_series + step - 1) / step * step;
+        for (uint32_t number = first; number < end && e == OK; number += step) {
+            struct bytes labels;
+            const struct block_ref *blocks;
+            uint32_t count;
+            e = row_read(rows, number, &labels, &blocks, &count, g->why);
+            if (e) break;
+            int64_t age_ms, cut_ms = INT64_MIN;
+            if (series_rules_find(g->rules, tenant->name, labels, &age_ms) != NULL) {
+                cut_ms = g->rules_now_ms - age_ms;
+            }
+            for (uint32_t i = 0; i < count; i++) {
+                all += blocks[i].count;
+                removable += count_below(&blocks[i], cut_ms);
+            }
+        }
+        row_reader_free(rows);
+    }
+    *ret_percent = all == 0 ? 0 : (unsigned)((removable * 100 + all - 1) / all);
+    return e;
+}
+
+/* Plans to rewrite the first part of which enough is past its rules. */
+static enum err
+plan_rules(struct merging *g, const struct plan_part *parts,
+           const struct merge_plan_options *options)
+{
+    struct tsdb *db = g->db;
+    const struct version *v = g->version;
+    const struct part_merge_options rules = {.rules = g->rules, .rules_now_ms = g->rules_now_ms};
+    int64_t now_ns = env_monotonic_ns(db->env);
+    uint64_t serial = series_rules_serial(g->rules);
+    bool all = g->options->mode == TSDB_MERGE_FULL, looked = db->rules_looked == serial;
+    if (g->rules == NULL || (!all && looked && now_ns < db->rules_look_ns)) return OK;
+    lock_take(&db->head.lock);
+    uint32_t enough = all ? 1 : db->head.limits.retention_rewrite_percent;
+    lock_drop(&db->head.lock);
+    for (uint32_t i = 0; i < v->part_count; i++) {
+        unsigned percent = 0;
+        if (parts[i].fixed || !part_merge_may_expire(&rules, part_info(v->parts[i]))) continue;
+        if (parts[i].bytes > options->bytes_max) continue; /* until there is room for its copy */
+        enum err e = estimate_removable(g, v->parts[i], &percent);
+        if (e == ERR_CORRUPT) part_leave_alone(v->parts[i], g->why);
+        if (e) return e;
+        if (percent > 0 && percent >= enough) {
+            return merge_plan_alone(parts, i, options, &g->arena, &g->plan);
+        }
+    }
+    db->rules_looked = serial;
+    db->rules_look_ns = now_ns + LOOK_AGAIN_NS;
+    return OK;
+}
+
 static enum err
 plan(struct merging *g)
 {
@@ -263,7 +368,9 @@ plan(struct merging *g)
         e = merge_plan(parts, g->version->part_count, &options, &g->arena, &g->plan);
     }
     if (e || g->plan.input_count > 0) return e;
-    return plan_cleaning(g, parts, &options);
+    e = plan_cleaning(g, parts, &options);
+    if (e || g->plan.input_count > 0 || g->options->mode == TSDB_MERGE_CLEAN) return e;
+    return plan_rules(g, parts, &options);
 }
 
 static enum err
@@ -340,6 +447,9 @@ merge_window(struct merging *g, uint32_t window, int64_t expired)
         .input_count = g->plan.input_count,
         .window = g->plan.windows[window],
         .expired_before_ms = expired,
+        .rules = g->rules,
+        .rules_now_ms = g->rules_now_ms,
+        .removed = g->removed,
         .with_metadata =
             window + 1 == g->plan.window_count &&
             parts_have(version_metadata_part(g->version), g->live, g->plan.input_count),
@@ -405,12 +515,47 @@ note_inputs(struct merging *g)
     }
 }
 
+static bool
+rules_concern_inputs(const struct merging *g)
+{
+    const struct part_merge_options rules = {.rules = g->rules, .rules_now_ms = g->rules_now_ms};
+    bool any = false;
+    for (uint32_t i = 0; i < g->plan.input_count; i++) {
+        any |= part_merge_may_expire(&rules, part_info(g->live[i]));
+    }
+    return any;
+}
+
+/* Once other rules of retention are acknowledged, nothing is removed by those before them. */
+static enum err
+publish_outputs(struct merging *g, const struct store_edit *edit)
+{
+    struct tsdb *db = g->db;
+    enum err e = OK;
+    lock_take(&db->edit_lock);
+    lock_take(&db->head.lock);
+    bool changed = series_rules_serial(db->head.rules.all) != series_rules_serial(g->rules);
+    lock_drop(&db->head.lock);
+    if (g->rules != NULL && changed) {
+        e = why_set(g->why, ERR_CANCELED, "the rules of retention changed during the merge");
+    }
+    if (e == OK) e = store_edit_locked(db, edit, g->why);
+    lock_drop(&db->edit_lock);
+    return e;
+}
+
 static enum err
 merge_all(struct merging *g)
 {
     int64_t expired = expired_before_ms(g->db);
     enum err e = take_inputs(g);
     if (e) return e;
+    if (!rules_concern_inputs(g)) { /* and no labels are read for them */
+        series_rules_unref(g->rules);
+        g->rules = NULL;
+    }
+    g->removed = arena_new(&g->arena, (series_rules_count(g->rules) + 1u) * sizeof *g->removed);
+    if (g->removed == NULL) return ERR_NOMEM;
     note_inputs(g);
     for (uint32_t w = 0; w < g->plan.window_count && e == OK; w++) {
         show_merge(g, w);
@@ -425,8 +570,10 @@ merge_all(struct merging *g)
         .remove_count = g->plan.input_count,
         .change = g->change,
         .change_count = g->change_count,
+        .rules = g->rules,
+        .removed = g->removed,
     };
-    e = store_edit(g->db, &edit, g->why);
+    e = publish_outputs(g, &edit);
     if (e == OK) return OK;
     for (uint32_t i = 0; i < g->output_count; i++) {
         part_unref(g->outputs[i]); /* the parts stay on disk, see edit.c */
@@ -457,6 +604,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     arena_init(&g.arena, &db->merge_budget, 0, 0);
     uint64_t final_id = deletions_settle(db, options->mode == TSDB_MERGE_CLEAN);
     g.version = pin_version(db);
+    g.rules = rules_to_apply(db, &g.rules_now_ms);
     enum err e =
         tombstones_new(&db->cache_budget, g.version->tombstones, is_due, &final_id, NULL, &g.due);
     if (e == OK) g.due->last_id = final_id;
@@ -486,6 +634,7 @@ tsdb_merge(struct tsdb *db, const struct tsdb_merge_options *options,
     page_cache_free(g.cache);
     tombstones_unref(g.due);
     version_unref(g.version);
+    series_rules_unref(g.rules);
     arena_fini(&g.arena);
     if (e == OK || e == ERR_CANCELED) return e;
     atomic_fetch_add(&db->merge_failures_total, 1);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/text/hex.h"
+#include "model/series_rules.h"
 #include "model/storage_layout.h"
 #include "tsdb/store/store.h"
 
@@ -140,6 +141,7 @@ open_parts(struct tsdb *db, const struct manifest *m, struct tsdb_opening *openi
     v->part_count = 0;
     e = tombstones_read(&db->cache_budget, m, &v->tombstones, why);
     if (e == OK) e = receipts_read(db, m, why);
+    if (e == OK) e = rules_read(db, m, why);
     for (uint32_t i = 0; i < m->part_count && e == OK; i++) {
         struct why reason;
         struct part *part;
@@ -240,6 +242,7 @@ open_manifest(struct tsdb *db, struct arena *arena, struct manifest *m, struct w
     db->head.own_newest_ms = INT64_MIN;
     db->head.retention_base_ms = m->retention_now_ms;
     db->head.retention_base_ns = env_monotonic_ns(db->env);
+    db->head.begun_ms = env_realtime_ms(db->env);
     atomic_store(&db->store_pos, m->store_pos);
     return OK;
 }
@@ -281,8 +284,26 @@ log_of(struct tsdb *db)
     return log;
 }
 
+/* In an empty directory rules are in force at once: nothing was kept longer. */
+static void
+begin_retention(struct tsdb *db, const struct tsdb_limits *limits, bool empty)
+{
+    const struct store_edit nothing_else = {0};
+    const struct rules_configured first = {limits->retention_rules, limits->retention_ms};
+    if (!empty || db->options.rules_as_stored) {
+        tsdb_set_limits(db, limits);
+        return;
+    }
+    lock_take(&db->head.lock);
+    rules_in_force_begin(&db->head.rules, &first);
+    lock_drop(&db->head.lock);
+    if (limits->retention_rules == NULL || db->options.read_only) return;
+    err_ignore(store_edit(db, &nothing_else, NULL), "the next edit writes the rules");
+}
+
 static enum err
-open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, struct why *why)
+open_all(struct tsdb *db, const struct tsdb_limits *limits, struct arena *arena,
+         struct tsdb_opening *opening, struct why *why)
 {
     struct manifest m;
     bool writes = !db->options.read_only;
@@ -324,7 +345,9 @@ open_all(struct tsdb *db, struct arena *arena, struct tsdb_opening *opening, str
     assert(db->head.frozen == NULL);
     assert(db->head.active->begin_pos == atomic_load(&db->store_pos)); /* invariant 4 */
     look_at_clock(&db->head);
+    bool has_content = m.part_count > 0 || m.rules_count > 0 || db->head.tenant_count > 0;
     lock_drop(&db->head.lock);
+    begin_retention(db, limits, !has_content);
     if (!writes) return OK;
     static const enum tsdb_identity findings[] = {
         [IDENTITY_SAME] = TSDB_IDENTITY_SAME,
@@ -358,6 +381,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     db->head.live = &db->live;
     db->head.cut_budget = &db->flush_budget;
     db->head.limits = *limits;
+    db->head.limits.retention_rules = NULL;
     dir_lock_init(&db->lock, db->env, db->dir);
     db->reading_lock = TSDB_READING_LOCK_NONE;
     atomic_init(&db->free_bytes, UINT64_MAX);
@@ -377,7 +401,7 @@ tsdb_open(const struct tsdb_options *options, const struct tsdb_limits *limits,
     if (e) why_set(why, e, "%.200s: path is too long", options->dir);
     if (e == OK) {
         memcpy(db->dir, options->dir, strlen(options->dir) + 1);
-        e = open_all(db, &arena, ret_opening, why);
+        e = open_all(db, limits, &arena, ret_opening, why);
     }
     arena_fini(&arena);
     if (e) {
@@ -407,10 +431,14 @@ tsdb_free(struct tsdb *db)
 void
 tsdb_set_limits(struct tsdb *db, const struct tsdb_limits *limits)
 {
+    const struct store_edit nothing_else = {0};
     lock_take(&db->head.lock);
-    db->head.limits = *limits;
+    bool changed = head_set_limits(&db->head, limits);
     wal_set_budget(db->wal, limits->wal_budget_bytes);
     lock_drop(&db->head.lock);
+    /* The grace begins now for the next process, too. */
+    if (!changed || db->options.read_only) return;
+    err_ignore(store_edit(db, &nothing_else, NULL), "the next edit writes the rules");
 }
 
 uint64_t

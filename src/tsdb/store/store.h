@@ -3,7 +3,9 @@
 #ifndef TSDB_STORE_STORE_H
 #define TSDB_STORE_STORE_H
 
+#include "model/series_rules.h"
 #include "tsdb/head/head.h"
+#include "tsdb/merge/parts.h"
 #include "tsdb/read/view.h"
 #include "tsdb/store/dir_lock.h"
 #include "tsdb/store/identity.h"
@@ -28,6 +30,15 @@ struct saved {
 struct receipt {
     struct manifest_receipt facts;
     size_t bytes;
+};
+
+/* What a rule of retention has removed, see rules.c. */
+struct rule_count {
+    struct bytes match;
+    struct bytes tenants; /* their names with commas */
+    size_t bytes;
+    struct rule_removal removed;
+    struct rule_removal next; /* the same after the edit that is written */
 };
 
 /* See tsdb_border_new(). */
@@ -71,12 +82,27 @@ struct tsdb {
         uint32_t count;
         uint64_t final_id; /* deletions up to this one can no longer be undone; never decreases */
     } receipts;
+    struct rule_counts {
+        struct rule_count **items;
+        uint32_t count;
+        uint32_t capacity;
+    } rule_counts;
     uint64_t *removed; /* numbers of parts that the manifest lists as removed */
     uint32_t removed_count;
 
     struct live live; /* changed while both the edit lock and live.lock are held */
     struct border borders[BORDERS_MAX]; /* guarded by live.lock */
     struct tsdb_merge_now merge_now;    /* guarded by live.lock */
+    struct rules_seen { /* guarded by live.lock; tsdb_retention_look() alone changes it */
+        uint64_t configured, in_force; /* serials of the rules */
+        struct tsdb_rule_survey *list; /* by rule; NULL: there was no survey, or there are none */
+        uint32_t count;
+        int64_t at_ms;
+        int64_t again_ns;
+    } rules_seen;
+    /* Merging thread only: the rules for which all parts were looked at, and when to look again. */
+    uint64_t rules_looked;
+    int64_t rules_look_ns;
 
     struct head head;
 
@@ -108,9 +134,11 @@ struct store_edit {
     uint32_t remove_count;
     const struct ledger *change; /* changes of the totals, by tenant id; modulo 2^64 */
     uint32_t change_count;
-    struct tombstone *tombstone; /* a new tombstone, whose position the edit sets; or NULL */
-    struct receipt *receipt;     /* of `tombstone`; taken if the edit succeeds */
-    uint64_t undo;               /* number of the tombstone that is removed; 0: none */
+    struct tombstone *tombstone;        /* a new tombstone, whose position the edit sets; or NULL */
+    struct receipt *receipt;            /* of `tombstone`; taken if the edit succeeds */
+    uint64_t undo;                      /* number of the tombstone that is removed; 0: none */
+    const struct series_rules *rules;   /* by which samples were removed; NULL: none */
+    const struct rule_removal *removed; /* by each of them */
     bool flush; /* the added parts hold the frozen generation, and earlier generations that replay
                    has written */
 };
@@ -161,6 +189,19 @@ MUST_CHECK enum err tombstones_read(struct budget *budget, const struct manifest
 /* Fills in the tombstones of a manifest; texts are views of the set. ERR_NOMEM. */
 MUST_CHECK enum err tombstones_write(const struct tombstones *set, struct arena *arena,
                                      struct manifest *manifest);
+
+/* --- rules.c ---------------------------------------------------------------------------------- */
+
+/* Reads the rules of retention that were in force, and what each rule has removed. ERR_NOMEM,
+ * ERR_CORRUPT. */
+MUST_CHECK enum err rules_read(struct tsdb *db, const struct manifest *manifest, struct why *why);
+/* Fills in the rules of a manifest, after the edit (may be NULL). Under the edit lock. ERR_NOMEM.
+ */
+MUST_CHECK enum err rules_write(struct tsdb *db, const struct store_edit *edit, struct arena *arena,
+                                struct manifest *manifest);
+/* Takes over the counts of the edit that was written. Under the edit lock. */
+void rules_counted(struct tsdb *db);
+void rules_free(struct tsdb *db);
 
 /* Reads the receipts of a manifest. ERR_NOMEM, ERR_CORRUPT. */
 MUST_CHECK enum err receipts_read(struct tsdb *db, const struct manifest *manifest,

@@ -366,6 +366,26 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
                 t->totals.count[k][LEDGER_DAMAGED], t->totals.count[k][LEDGER_PASSED_ON], verdict);
 }
 
+/* Rules of retention removed at most what has expired. */
+static void
+compare_rules(struct verify *v)
+{
+    for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
+        uint64_t expired = 0, by_rules = 0;
+        for (uint32_t i = 0; i < v->manifest.tenant_count; i++) {
+            expired += v->manifest.tenants[i].totals.count[k][LEDGER_EXPIRED];
+        }
+        for (uint32_t i = 0; i < v->manifest.removal_count; i++) {
+            by_rules += v->manifest.removals[i].count[k];
+        }
+        if (by_rules == 0) continue;
+        if (by_rules > expired) v->report->ledger_balances = false;
+        report_line(v, "ledger: expired by rules of retention, %s: %" PRIu64 " of %" PRIu64 ": %s",
+                    ledger_kind_word((enum ledger_kind)k), by_rules, expired,
+                    by_rules > expired ? "DOES NOT BALANCE" : "balanced");
+    }
+}
+
 static enum err
 verify_all(struct verify *v)
 {
@@ -399,6 +419,7 @@ verify_all(struct verify *v)
             compare(v, &v->tenants[i], (enum ledger_kind)k);
         }
     }
+    compare_rules(v);
     if (v->orphans > 0) {
         report_line(v, "log: %" PRIu64 " samples of series whose labels are missing", v->orphans);
         v->report->damaged_places++;

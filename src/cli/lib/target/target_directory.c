@@ -243,6 +243,7 @@ directory_open_store(struct target_directory *d, struct why *why)
     /* NAME_AUTO depends on the sender; samples here have no sender. */
     if (limits.require_name == NAME_AUTO) limits.require_name = NAME_NEVER;
     options.read_only = !d->target.options.writing;
+    options.rules_as_stored = true; /* regardless of the configuration, if there is one */
     struct tsdb_opening opening;
     enum err e = tsdb_open(&options, &limits, &d->tsdb, &opening, why);
     if (e == ERR_AGAIN && d->target.options.destination != NULL) {
