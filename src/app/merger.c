@@ -14,10 +14,13 @@
 #include "app/merger.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "app/worker.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/text/time_text.h"
+#include "model/series_rules.h"
 
 #define LOOK_NS      (60 * NS_PER_S)
 #define REST_NS_MAX  (200 * NS_PER_MS)
@@ -40,8 +43,9 @@ struct merger {
     bool hurry; /* a request waits, so the merge does not rest */
     enum tsdb_merge_mode mode;
     int64_t worked_since_ns;
-    int64_t pause_ns;    /* after failures */
-    uint64_t left_alone; /* parts that were left alone before this merge */
+    int64_t pause_ns;      /* after failures */
+    int64_t grace_left_ms; /* of former rules of retention */
+    uint64_t left_alone;   /* parts that were left alone before this merge */
 };
 
 /* Rests between slices of a merge. False: the merge is given up, because the server stops or a
@@ -136,6 +140,58 @@ run_for_waiter(struct merger *m, enum tsdb_merge_mode mode)
     worker_answer(&m->worker, e, &why);
 }
 
+static bool
+is_stopping(void *context)
+{
+    struct merger *m = context;
+    return !worker_rest(&m->worker, env_monotonic_ns(m->env), REST_UNTIL_REQUEST) ||
+           worker_has_request(&m->worker);
+}
+
+static void
+log_rule(void *context, const struct tsdb_rule *r)
+{
+    const struct merger *m = context;
+    char kept[TIME_TEXT_BYTES], grace[TIME_TEXT_BYTES], oldest[TIME_TEXT_BYTES],
+        tenants[256] = "all";
+    if (r->rule == NULL || r->expired.shown_samples == 0) return;
+    size_t size = 0;
+    for (uint32_t i = 0; i < r->rule->tenant_count && size < sizeof tenants; i++) {
+        size += (size_t)snprintf(tenants + size, sizeof tenants - size, "%s%s", i == 0 ? "" : ",",
+                                 r->rule->tenants[i]);
+    }
+    log_info("retention rule will remove samples", KV("match", r->rule->match),
+             KV("tenants", tenants), KV("time", time_print_duration(r->rule->age_ms, kept)),
+             KV("series", r->expired.series), KV("samples", r->expired.shown_samples),
+             KV("bytes", r->expired.bytes), KV("oldest", time_print(r->expired.oldest_ms, oldest)),
+             KV("grace_left", time_print_duration(m->grace_left_ms, grace)));
+}
+
+static void
+ignore_rule(void *context, const struct tsdb_rule *r)
+{
+    (void)context;
+    (void)r;
+}
+
+/* Surveys the rules of retention, and logs what new ones will remove when their grace is over. */
+static void
+look_at_rules(struct merger *m)
+{
+    struct why why = {""};
+    struct query_control control = {.env = m->env, .is_gone = is_stopping, .gone_context = m};
+    bool changed;
+    enum err e = tsdb_retention_look(m->tsdb, &control, &changed, &why);
+    if (e == ERR_CANCELED) return; /* later */
+    if (e) {
+        log_error("cannot survey the rules of retention", KV("error", why_text(&why, e)));
+        return;
+    }
+    if (!changed) return;
+    m->grace_left_ms = tsdb_retention_rules(m->tsdb, ignore_rule, NULL).grace_left_ms;
+    tsdb_retention_rules(m->tsdb, log_rule, m);
+}
+
 static void
 merge_loop(void *context)
 {
@@ -152,6 +208,7 @@ merge_loop(void *context)
         struct why why = {""};
         assert(!m->hurry && m->mode == TSDB_MERGE_DUE); /* invariant 1 */
         enum err e = work(m, &why);
+        if (e == OK) look_at_rules(m);
         if (e == OK || e == ERR_CANCELED) {
             m->pause_ns = 0;
             continue;

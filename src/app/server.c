@@ -126,6 +126,11 @@ server_reload(struct server *s, struct why *why)
     if (e == OK) e = ruler_prepare(s->ruler, &next, &lists.rules, &stored, &ruling, why);
     if (e == OK) e = prepare_notifier(s, &next, &lists, &notifying, why);
     if (e == OK) e = admission_prepare(s->admission, &next, &lists.access, &admitting, why);
+    struct tsdb_limits tsdb_limits = store_limits_of(&next);
+    if (e == OK) {
+        e = retention_rules_make(&lists.retention, &next, &tsdb_limits.retention_rules,
+                                 &tsdb_limits.retention_ms, why);
+    }
     if (e == OK) e = relays_prepare(s->relays, &lists.destinations, &change, why);
     assert(e || (reading != NULL && ruling != NULL && notifying != NULL)); /* invariant 1 */
     assert(e || admitting != NULL);                                        /* invariant 1 */
@@ -134,9 +139,9 @@ server_reload(struct server *s, struct why *why)
     if (e) notifier_abandon(notifying);
     if (e) admission_abandon(admitting);
     if (e == OK) {
-        struct tsdb_limits tsdb_limits = store_limits_of(&next);
         struct api_limits api_limits = server_api_limits(&next, has_users);
         tsdb_set_limits(s->tsdb, &tsdb_limits);
+        merger_wake(s->merger); /* which logs what the rules will remove */
         server_set_write_rules(s, &next);
         api_set_limits(s->api, &api_limits);
         log_configure(next.log_level, next.log_format);
@@ -145,6 +150,9 @@ server_reload(struct server *s, struct why *why)
         struct rule_settings rules = s->rules; /* the old ones are freed with the lists */
         s->rules = lists.rules;
         lists.rules = rules;
+        struct retention_rules retention = s->retention;
+        s->retention = lists.retention;
+        lists.retention = retention;
         notifier_commit(notifying);
         lock_drop(&s->settings_lock);
         log_unset_variable(&s->rules);
@@ -161,6 +169,7 @@ server_reload(struct server *s, struct why *why)
     atomic_store_explicit(&s->reload_failed, e != OK, memory_order_relaxed);
     lock_drop(&s->reload_lock);
     config_lists_free(&lists);
+    series_rules_unref(tsdb_limits.retention_rules);
     if (e)
         log_error("configuration reload failed, keeping the old configuration", KV("error", why));
     else
@@ -247,7 +256,7 @@ copy_states(void *context, const char *from, const char *to, struct why *why)
 }
 
 static enum err
-open_store(struct server *s, struct why *why)
+open_store(struct server *s, const struct retention_rules *retention, struct why *why)
 {
     const struct settings *c = &s->settings;
     uint64_t memory = c->memory_limit_bytes;
@@ -262,7 +271,10 @@ open_store(struct server *s, struct why *why)
     struct tsdb_limits limits = store_limits_of(c);
     struct tsdb_opening o;
     int64_t began = env_monotonic_ns(s->env);
-    enum err e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
+    enum err e =
+        retention_rules_make(retention, c, &limits.retention_rules, &limits.retention_ms, why);
+    if (e == OK) e = tsdb_open(&options, &limits, &s->tsdb, &o, why);
+    series_rules_unref(limits.retention_rules);
     if (e && why->text[0] == '\0') {
         why_set(why, e, "cannot open storage directory %s: %s", c->storage_path, err_word(e));
     }
@@ -466,6 +478,7 @@ server_free(struct server *s)
     tsdb_free(s->tsdb);
     keeper_fini(&s->keeper);
     rule_settings_free(&s->rules);
+    retention_rules_free(&s->retention);
     worker_fini(&s->reloader);
     lock_fini(&s->reload_lock);
     lock_fini(&s->settings_lock);
@@ -627,7 +640,7 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     enum err e = access_settings_complete(&lists->access, settings, why);
     if (e == OK) e = config_lists_check(lists, settings, why);
     if (e == OK) find_external_url(s, &lists->access.listeners);
-    if (e == OK) e = open_store(s, why);
+    if (e == OK) e = open_store(s, &lists->retention, why);
     if (e == OK && settings->wal_ack == ACK_DESTINATION) e = begin_queue(s, why);
     if (e == OK)
         e = admission_new(env, &s->memory.foreground, settings, &lists->access, s->external_url,
@@ -673,6 +686,8 @@ server_start(struct env *env, const struct settings *settings, struct config_lis
     if (e == OK) {
         s->rules = lists->rules;
         lists->rules = (struct rule_settings){NULL};
+        s->retention = lists->retention;
+        lists->retention = (struct retention_rules){NULL};
         /* The first write would otherwise come before destinations are open. */
         if (s->queue != NULL) write_queue_await(s->queue, env_monotonic_ns(env) + OPEN_NS_MAX);
         e = start_http(s, why);

@@ -80,7 +80,7 @@ static void
 print_settings(void *context, const struct alerting *alerting)
 {
     struct config_shown *c = context;
-    settings_print_yaml(&c->of->settings, &c->of->rules, alerting, c->to);
+    settings_print_yaml(&c->of->settings, &c->of->rules, alerting, &c->of->retention, c->to);
 }
 
 static void
@@ -94,6 +94,15 @@ show_config(void *context, struct buf *to)
     admission_print_yaml(s->admission, to);
     relays_print_yaml(s->relays, to);
     readers_print_yaml(s->readers, to);
+}
+
+static enum err
+read_retention_rules(void *context, struct bytes text, struct series_rules **ret_rules,
+                     struct why *why)
+{
+    const struct server *s = context;
+    return config_retention_rules("firekeep.yml", text, s->flag_count, s->flag_words, ret_rules,
+                                  why);
 }
 
 static enum err
@@ -388,6 +397,7 @@ server_start_api(struct server *s, struct why *why)
         .flags = show_flags,
         .config = show_config,
         .check_config = check_config,
+        .retention_rules = read_retention_rules,
         .destinations = show_destinations,
         .sources = show_sources,
         .source_names = show_source_names,

@@ -54,10 +54,11 @@ struct server {
      * which may hang. */
     struct lock reload_lock;
 
-    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next two once threads run. A holder
-                                  of reload_lock reads them without it */
+    struct lock settings_lock; /* LOCK_RANK_SETTINGS; guards the next three once threads run. A
+                                  holder of reload_lock reads them without it */
     struct settings settings;
     struct rule_settings rules;
+    struct retention_rules retention;
 
     /* State of reloads. Relaxed: the two are independent. */
     _Atomic bool reload_failed;  /* the last reload failed */

@@ -19,6 +19,7 @@
 #include "base/text/suggest.h"
 #include "config/lists/alerting.h"
 #include "config/lists/lists.h"
+#include "config/lists/retention.h"
 #include "config/lists/rule_settings.h"
 #include "config/replica_labels.h"
 #include "config/schema/text.h"
@@ -120,6 +121,14 @@ static const struct setting table[] = {
      .max = 1024 * PIB, .reloadable = true,
      .help = "maximum size of all parts together; above it, the oldest parts are removed; 0 means "
              "no limit"},
+    {"retention.grace", SETTING_DURATION, FIELD(retention_grace_ms), .fallback = "1d",
+     .max = 90 * DAY, .reloadable = true,
+     .help = "how long retention.rules that were replaced still protect the samples that they "
+             "keep; 0 means not at all"},
+    {"retention.share", SETTING_COUNT, FIELD(retention_share_percent), .fallback = "25", .min = 1,
+     .max = 100, .reloadable = true,
+     .help = "share of a part's samples past their retention.rules, in percent, from which on it "
+             "is rewritten without them"},
 
     {"delete.hold", SETTING_DURATION, FIELD(delete_hold_ms), .fallback = "1d", .max = 90 * DAY,
      .reloadable = true,
@@ -698,7 +707,8 @@ put_list(const char *text, struct buf *to)
 /* Prints the keys of a section that are not settings. */
 static void
 print_others(struct bytes section, const struct rule_settings *rules,
-             const struct alerting *alerting, struct buf *to)
+             const struct alerting *alerting, const struct retention_rules *retention,
+             struct buf *to)
 {
     if (rules != NULL && bytes_equal_text(section, "global")) {
         rule_settings_print_global(rules, to);
@@ -706,11 +716,15 @@ print_others(struct bytes section, const struct rule_settings *rules,
     if (alerting != NULL && bytes_equal_text(section, "alerting")) {
         alerting_print_yaml(alerting, to);
     }
+    if (retention != NULL && bytes_equal_text(section, "retention")) {
+        retention_rules_print_yaml(retention, to);
+    }
 }
 
 void
 settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
-                    const struct alerting *alerting, struct buf *to)
+                    const struct alerting *alerting, const struct retention_rules *retention,
+                    struct buf *to)
 {
     const char *section = "";
     size_t section_size = 0;
@@ -735,7 +749,7 @@ settings_print_yaml(const struct settings *settings, const struct rule_settings 
             settings_value(settings, s, to);
         buf_put_u8(to, '\n');
         bool last = s[1].name == NULL || strncmp(s[1].name, s->name, size + 1) != 0;
-        if (last) print_others(bytes_of(s->name, size), rules, alerting, to);
+        if (last) print_others(bytes_of(s->name, size), rules, alerting, retention, to);
     }
     if (rules != NULL) rule_settings_print_yaml(rules, to);
 }

@@ -20,9 +20,10 @@
 #include "net/tls_settings.h"
 #include "tsdb/tsdb.h"
 
-struct config_lists;  /* lists.h */
-struct rule_settings; /* rules/settings.h */
-struct alerting;      /* notify/settings.h */
+struct config_lists;    /* lists.h */
+struct rule_settings;   /* rules/settings.h */
+struct alerting;        /* notify/settings.h */
+struct retention_rules; /* config/lists/retention.h */
 
 enum storage_mode { STORAGE_LOCAL, STORAGE_NONE };
 enum wal_ack_level { ACK_FSYNC, ACK_WRITTEN, ACK_MEMORY, ACK_DESTINATION };
@@ -64,6 +65,8 @@ struct settings {
     uint64_t web_search_max_limit;                /* 10000; 0: no limit; reloadable */
     int64_t retention_time_ms;                    /* 10y; reloadable */
     uint64_t retention_size_bytes;                /* 0: no limit; reloadable */
+    int64_t retention_grace_ms;                   /* 1d; reloadable */
+    uint32_t retention_share_percent;             /* 25; reloadable */
     int64_t delete_hold_ms;                       /* 1d; 0: no hold; reloadable */
     int64_t write_max_future_ms;                  /* --write.max-future 10m; reloadable */
     uint32_t write_max_labels;                    /* 128; reloadable */
@@ -270,9 +273,10 @@ void settings_external_url(const struct settings *settings, const struct listene
 void settings_help(struct buf *to);
 /* Appends the value of one setting as written in a file. */
 void settings_value(const struct settings *settings, const struct setting *setting, struct buf *to);
-/* Appends a whole YAML file of the current values, with the other keys of `rules` and `alerting`
- * (either may be NULL). Reading it back gives the same values except for secrets. */
+/* Appends a whole YAML file of the current values, with the other keys of `rules`, `alerting`
+ * and `retention` (each may be NULL). Reading it back gives the same values except for secrets. */
 void settings_print_yaml(const struct settings *settings, const struct rule_settings *rules,
-                         const struct alerting *alerting, struct buf *to);
+                         const struct alerting *alerting, const struct retention_rules *retention,
+                         struct buf *to);
 
 #endif

@@ -92,7 +92,7 @@ put_changes(const struct config_check *c, const struct settings *next,
     struct buf yaml;
     struct change_list changes = {.json = j};
     buf_init(&yaml, c->budget, PRINTED_BYTES_MAX);
-    settings_print_yaml(next, &lists->rules, &lists->alerting, &yaml);
+    settings_print_yaml(next, &lists->rules, &lists->alerting, &lists->retention, &yaml);
     access_settings_print_yaml(&lists->access, &yaml);
     destinations_print_yaml(&lists->destinations, &yaml);
     sources_print_yaml(&lists->sources, &yaml);
@@ -129,5 +129,18 @@ config_check_print(const struct config_check *c, struct bytes text, struct json 
     }
     config_lists_free(&lists);
     mem_free(c->budget, errors, sizeof *errors);
+    return e;
+}
+
+enum err
+config_retention_rules(const char *file_name, struct bytes text, int flag_count,
+                       char *const *flag_words, struct series_rules **ret_rules, struct why *why)
+{
+    struct settings next;
+    struct config_lists lists = {.destinations = {NULL}};
+    int64_t kept_ms;
+    enum err e = settings_load_text(&next, &lists, file_name, text, flag_count, flag_words, why);
+    if (e == OK) e = retention_rules_make(&lists.retention, &next, ret_rules, &kept_ms, why);
+    config_lists_free(&lists);
     return e;
 }

@@ -33,7 +33,7 @@ check_settings(const struct settings *settings)
     struct buf text;
     settings_default(&again);
     buf_init(&text, NULL, 1 << 16);
-    settings_print_yaml(settings, NULL, NULL, &text);
+    settings_print_yaml(settings, NULL, NULL, NULL, &text);
     assert(buf_error(&text) == OK);
     enum err e = settings_yaml(&again, "printed.yml", buf_bytes(&text), &why);
     assert(e == OK);
@@ -141,7 +141,7 @@ check_rules(struct bytes text, const struct settings *settings)
         return;
     }
     buf_init(&printed, NULL, 64 << 20);
-    settings_print_yaml(settings, &rules, NULL, &printed);
+    settings_print_yaml(settings, &rules, NULL, NULL, &printed);
     assert(buf_error(&printed) == OK);
     if (printed.size <= CONFIG_BYTES_MAX) {
         e = rule_settings_yaml("printed.yml", buf_bytes(&printed), settings, &again, &why);
@@ -161,12 +161,12 @@ check_printed_alerting(const struct alerting *alerting, const struct settings *s
     struct buf text, text_again;
     buf_init(&text, NULL, 64 << 20);
     buf_init(&text_again, NULL, 64 << 20);
-    settings_print_yaml(settings, NULL, alerting, &text);
+    settings_print_yaml(settings, NULL, alerting, NULL, &text);
     assert(buf_error(&text) == OK);
     if (text.size <= CONFIG_BYTES_MAX) {
         enum err e = alerting_yaml("printed.yml", buf_bytes(&text), settings, &again, &why);
         assert(e == OK);
-        settings_print_yaml(settings, NULL, &again, &text_again);
+        settings_print_yaml(settings, NULL, &again, NULL, &text_again);
         assert(bytes_equal(buf_bytes(&text), buf_bytes(&text_again)));
         alerting_free(&again);
     }
@@ -193,6 +193,33 @@ check_alerting(struct bytes text, const struct settings *settings)
     alerting_free(&again);
     check_printed_alerting(&alerting, settings);
     alerting_free(&alerting);
+}
+
+static void
+check_retention(struct bytes text, const struct settings *settings)
+{
+    struct retention_rules rules, again;
+    struct why why = {""};
+    struct buf printed, printed_again;
+    enum err e = retention_rules_yaml("fuzz.yml", text, settings, &rules, &why);
+    if (e) {
+        assert(why.text[0] != 0);
+        return;
+    }
+    buf_init(&printed, NULL, 64 << 20);
+    buf_init(&printed_again, NULL, 64 << 20);
+    settings_print_yaml(settings, NULL, NULL, &rules, &printed);
+    assert(buf_error(&printed) == OK);
+    if (printed.size <= CONFIG_BYTES_MAX) {
+        e = retention_rules_yaml("printed.yml", buf_bytes(&printed), settings, &again, &why);
+        assert(e == OK);
+        settings_print_yaml(settings, NULL, NULL, &again, &printed_again);
+        assert(bytes_equal(buf_bytes(&printed), buf_bytes(&printed_again)));
+        retention_rules_free(&again);
+    }
+    buf_fini(&printed);
+    buf_fini(&printed_again);
+    retention_rules_free(&rules);
 }
 
 /* Checks that the printed form is read to the same. Secrets are not printed, and <secret> is not a
@@ -301,7 +328,7 @@ check_changes(struct bytes text)
     settings_default(&now);
     buf_init(&yaml, NULL, 1 << 20);
     buf_init(&answer, NULL, 64 << 20);
-    settings_print_yaml(&now, NULL, NULL, &yaml);
+    settings_print_yaml(&now, NULL, NULL, NULL, &yaml);
     json_init(&j, &answer);
     const struct config_check c = {.now = &now, .now_yaml = buf_bytes(&yaml)};
     enum err e = config_check_print(&c, text, &j, &why);
@@ -329,6 +356,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_sources(bytes_of(data, size), &settings);
     check_rules(bytes_of(data, size), &settings);
     check_alerting(bytes_of(data, size), &settings);
+    check_retention(bytes_of(data, size), &settings);
     check_access(bytes_of(data, size), &settings);
     check_errors(bytes_of(data, size));
     check_changes(bytes_of(data, size));

@@ -65,6 +65,8 @@ store_limits_of(const struct settings *s)
         .retention_ms = s->retention_time_ms,
         .deletion_hold_ms = s->delete_hold_ms,
         .retention_bytes = s->retention_size_bytes,
+        .retention_grace_ms = s->retention_grace_ms,
+        .retention_rewrite_percent = s->retention_share_percent,
         .max_future_ms = s->write_max_future_ms,
         .wal_budget_bytes = s->wal_budget_bytes,
         .tenant_series_max = s->write_max_series,

@@ -38,6 +38,7 @@ static const struct {
     {"alerting", "alertmanagers"},
     {"alerting", "alert_relabel_configs"},
     {"alerting", "tenant_label"},
+    {"retention", "rules"},
 };
 enum { OTHER_COUNT = sizeof others / sizeof *others };
 

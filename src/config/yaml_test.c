@@ -50,7 +50,7 @@ check_replica_labels(const char *given, const char *expected)
     assert_int_equal(yaml(&s, text, NULL), OK);
     assert_string_equal(s.query_replica_labels, expected);
     buf_init(&printed, NULL, CONFIG_BYTES_MAX);
-    settings_print_yaml(&s, NULL, NULL, &printed);
+    settings_print_yaml(&s, NULL, NULL, NULL, &printed);
     assert_int_equal(settings_yaml(&again, "f.yml", buf_bytes(&printed), NULL), OK);
     assert_memory_equal(&s, &again, sizeof s);
     buf_fini(&printed);

@@ -30,6 +30,12 @@ void delete_run(struct api *api, struct http_request *request);
 void delete_preview_run(struct api *api, struct http_request *request);
 void destination_run(struct api *api, struct http_request *request);
 
+/* retention.c */
+void retention_plan_run(struct api *api, struct http_request *request);
+/* Puts the member `retention` of status/storage. */
+void put_retention(struct api *api, struct json *j);
+void put_retention_metrics(struct metric_sink *sink, struct tsdb *tsdb);
+
 /* deletions.c */
 void deletions_run(struct api *api, struct http_request *request);
 /* GET: one; POST .../undo: undoes it. */

@@ -8,6 +8,7 @@
 #include "api/answer.h"
 #include "api/request/form.h"
 #include "api/status/pages.h"
+#include "api/status/status.h"
 #include "model/selector.h"
 
 enum { TOP_COUNT = 10, TOP_COUNT_MAX = 10000, ULID_BYTES = 26 };
@@ -211,6 +212,7 @@ storage_page(struct status_page *p)
     enum err e = tsdb_partitions(p->api->options.tsdb, put_partition, j);
     json_array_close(j);
     put_merges(j, &s.merge_now);
+    put_retention(p->api, j);
     json_object_close(j);
     return e ? why_set(&p->why, e, "not enough memory for the page") : OK;
 }

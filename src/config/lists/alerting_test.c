@@ -465,7 +465,7 @@ print_whole(const struct alerting *alerting, struct buf *to)
 {
     struct settings settings = settings_with_tenancy(false);
     buf_init(to, NULL, 1 << 20);
-    settings_print_yaml(&settings, NULL, alerting, to);
+    settings_print_yaml(&settings, NULL, alerting, NULL, to);
     buf_put_u8(to, '\0');
     assert_int_equal(buf_error(to), OK);
 }

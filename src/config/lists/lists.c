@@ -10,6 +10,7 @@ config_lists_free(struct config_lists *lists)
     sources_free(&lists->sources);
     rule_settings_free(&lists->rules);
     alerting_free(&lists->alerting);
+    retention_rules_free(&lists->retention);
     access_settings_free(&lists->access);
 }
 
@@ -37,6 +38,10 @@ config_lists_yaml(const char *file_name, struct bytes text, const struct setting
     }
     if (reader_goes_on(e)) {
         enum err one = alerting_yaml(file_name, text, settings, &lists.alerting, why);
+        e = after_pass(e, one, file_name, why);
+    }
+    if (reader_goes_on(e)) {
+        enum err one = retention_rules_yaml(file_name, text, settings, &lists.retention, why);
         e = after_pass(e, one, file_name, why);
     }
     if (reader_goes_on(e)) {

@@ -240,7 +240,7 @@ UNIT_TEST(test_printed_settings_read_back_equal)
         struct settings settings = settings_with_tenancy(texts[i].tenancy);
         struct buf printed;
         buf_init(&printed, NULL, 1 << 16);
-        settings_print_yaml(&settings, &rules, NULL, &printed);
+        settings_print_yaml(&settings, &rules, NULL, NULL, &printed);
         buf_put_u8(&printed, '\0');
         assert_int_equal(buf_error(&printed), OK);
         struct rule_settings again = read_rules((const char *)printed.at, texts[i].tenancy);

@@ -275,7 +275,7 @@ UNIT_TEST(test_no_secret_of_an_alertmanager_is_left_or_shown)
     check_quiet("reading");
     assert_true(secret_given(&alerting.items[0].basic_auth.password));
     buf_init(&text, NULL, TEXT_BYTES_MAX);
-    settings_print_yaml(&settings, NULL, &alerting, &text);
+    settings_print_yaml(&settings, NULL, &alerting, NULL, &text);
     assert_int_equal(buf_error(&text), OK);
     if (has_mark(text.at, text.size)) fail_msg("shown: %s", found_at);
     buf_fini(&text);

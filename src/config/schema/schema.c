@@ -632,6 +632,10 @@ read_mapping(struct schema_reader *x, const struct schema *schema, const char *p
     struct schema_place place = {
         .x = x, .schema = schema, .base = base, .path = path, .begin = in->event.start_mark};
     if (in->event.type != YAML_MAPPING_START_EVENT) {
+        /* A section with settings: they report it. */
+        if (schema->partial && path[0] != 0 && in->event.type == YAML_SCALAR_EVENT) {
+            return reader_skip(in);
+        }
         /* The value may be a secret written one level too high. */
         bool shown = in->event.type != YAML_SCALAR_EVENT || reader_is_null(in) || path[0] == 0;
         return reader_complain(in, "'%s' expects keys below it such as '%s:', got %s",

@@ -1,0 +1,155 @@
+/* retention.c - reads, prints and checks the rules of retention by one schema. */
+#include "config/lists/retention.h"
+
+#include <string.h>
+
+#include "config/lists/root_keys.h"
+#include "config/lists/shared_keys.h"
+#include "model/selector.h"
+
+/* --- checks ----------------------------------------------------------------------------------- */
+
+static enum err
+check_match(const char *text, struct why *why)
+{
+    struct selector selector;
+    enum err e = selector_parse_any(bytes_of_text(text), &selector, why);
+    if (e == OK) selector_fini(&selector);
+    return e;
+}
+
+static enum err
+check_rule(struct schema_place *place, void *base)
+{
+    const struct root_context *context = schema_reader_of(place)->context;
+    const struct series_rule *rule = base;
+    if (context->settings->tenancy_enabled || rule->tenant_count == 0) return OK;
+    if (rule->tenant_count == 1 && strcmp(rule->tenants[0], "anonymous") == 0) return OK;
+    return schema_complain(place, "tenants",
+                           "tenancy.enabled is false, so all series have the tenant anonymous: "
+                           "remove the key, or enable tenancy");
+}
+
+static bool
+have_equal_series(const struct series_rule *a, const struct series_rule *b)
+{
+    bool equal = strcmp(a->match, b->match) == 0 && a->tenant_count == b->tenant_count;
+    for (uint32_t i = 0; equal && i < a->tenant_count; i++) {
+        equal = strcmp(a->tenants[i], b->tenants[i]) == 0;
+    }
+    return equal;
+}
+
+static enum err
+check_rules(struct schema_place *place, void *base)
+{
+    const struct retention_rules *rules = base;
+    for (uint32_t i = 0; i < rules->count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            if (!have_equal_series(&rules->items[i], &rules->items[k])) continue;
+            return schema_complain(place, "rules",
+                                   "rule %u never applies: rule %u, before it, has the same match "
+                                   "and tenants, and the first rule that matches decides",
+                                   i + 1, k + 1);
+        }
+    }
+    return OK;
+}
+
+/* --- the tables ------------------------------------------------------------------------------- */
+
+static const struct schema_key rule_keys[] = {
+    {"match", SCHEMA_TEXT, AT(series_rule, match), .required = true, .check = check_match,
+     .what = "a selector such as '{job=\"ci\"}'",
+     .help = "series that the rule is for; {} means all"},
+    {"tenants", SCHEMA_TEXTS, ITEMS(series_rule, tenants, tenant_count), .max = 1000,
+     .unique = true, .check = check_tenant, .what = "a tenant",
+     .help = "tenants that the rule is for; without the key, all"},
+    {"time", SCHEMA_DURATION, AT(series_rule, age_ms), .required = true, .min = HOUR,
+     .max = 100 * YEAR, .help = "how long to keep samples of these series"},
+    {NULL},
+};
+const struct schema retention_rule_schema = {rule_keys, sizeof(struct series_rule),
+                                             .check = check_rule};
+
+static const struct schema_key section_keys[] = {
+    {"rules", SCHEMA_MAPPINGS, ITEMS(retention_rules, items, count), .max = SERIES_RULES_MAX - 1,
+     .may_be_nothing = true, .inner = &retention_rule_schema, .what = "list, see below",
+     .help = "how long to keep some series; the first rule that matches decides"},
+    {NULL},
+};
+static const struct schema section_schema = {section_keys, sizeof(struct retention_rules),
+                                             .partial = true, .check = check_rules};
+
+/* The mapping is embedded in the struct itself. */
+static const struct schema_key root_keys[] = {
+    {"retention", SCHEMA_MAPPING, .offset = 0, .size = sizeof(struct retention_rules),
+     .may_be_nothing = true, .inner = &section_schema, .help = "how long to keep samples"},
+    {NULL},
+};
+static const struct schema root_schema = {root_keys, sizeof(struct retention_rules),
+                                          .partial = true};
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+enum err
+retention_rules_yaml(const char *file_name, struct bytes text, const struct settings *settings,
+                     struct retention_rules *ret_rules, struct why *why)
+{
+    struct retention_rules read = {NULL};
+    const struct root_context root = {settings, file_name, NULL};
+    struct arena *arena = NULL;
+    enum err e = root_keys_yaml(&root_schema, &root, text, &read, &arena, why);
+    if (e) return e;
+    read.arena = arena;
+    *ret_rules = read;
+    return OK;
+}
+
+void
+retention_rules_print_yaml(const struct retention_rules *rules, struct buf *to)
+{
+    enum { KEYS_INDENT = 4 };
+    schema_print(to, &section_schema, 0, rules, KEYS_INDENT, false);
+}
+
+void
+retention_rules_free(struct retention_rules *rules)
+{
+    if (rules->arena != NULL) {
+        arena_fini(rules->arena);
+        mem_free(NULL, rules->arena, sizeof *rules->arena);
+    }
+    *rules = (struct retention_rules){NULL};
+}
+
+enum err
+retention_rules_make(const struct retention_rules *rules, const struct settings *settings,
+                     struct series_rules **ret_rules, int64_t *ret_kept_ms, struct why *why)
+{
+    int64_t time_ms = settings->retention_time_ms, kept_ms = time_ms;
+    struct arena arena;
+    *ret_rules = NULL;
+    *ret_kept_ms = time_ms;
+    if (rules->count == 0) return OK;
+    arena_init(&arena, NULL, 0, 0);
+    uint32_t count = rules->count;
+    struct series_rule *list = arena_alloc(&arena, (count + 1u) * sizeof *list);
+    enum err e = OK;
+    if (list == NULL) {
+        e = why_set(why, ERR_NOMEM, "not enough memory for rules of retention");
+    } else {
+        memcpy(list, rules->items, count * sizeof *list);
+        const struct series_rule rest = {"{}", NULL, 0, time_ms};
+        bool has_rest = false;
+        for (uint32_t i = 0; i < count; i++) {
+            has_rest |= have_equal_series(&list[i], &rest);
+            if (list[i].age_ms > kept_ms) kept_ms = list[i].age_ms;
+        }
+        if (kept_ms > time_ms && !has_rest) list[count++] = rest;
+        e = series_rules_new(list, count, NULL, ret_rules, why);
+    }
+    arena_fini(&arena);
+    if (e == OK) *ret_kept_ms = kept_ms;
+    return e;
+}
