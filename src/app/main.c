@@ -32,6 +32,7 @@ static const struct command *const commands[] = {
     &command_migrate,
     &command_query,
     &command_restore,
+    &command_retention,
     &command_rules,
     &command_serve,
     &command_size,

@@ -11,9 +11,8 @@
 #include "sys/env.h"
 
 static const struct command *const commands[] = {
-    &command_import,    &command_query,    &command_verify,
-    &command_inspect,   &command_export,   &command_sources,
-    &command_deletions, &command_undelete, NULL};
+    &command_import,  &command_query,     &command_verify,    &command_inspect,  &command_export,
+    &command_sources, &command_deletions, &command_retention, &command_undelete, NULL};
 
 #define RUN(...) cli_run_child(commands, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -94,6 +93,11 @@ UNIT_TEST(test_wrong_words_end_with_2)
     cli_expect(RUN("sources", "test", "x"), EXIT_USAGE, "--config.file is required");
     cli_expect(RUN("deletions", "1", "2"), EXIT_USAGE, "expected at most one ID");
     cli_expect(RUN("deletions", "007"), EXIT_USAGE, "'007' is not the number of a deletion");
+    cli_expect(RUN("retention"), EXIT_USAGE, "expected 'plan' and one FILE");
+    cli_expect(RUN("retention", "plan"), EXIT_USAGE, "expected 'plan' and one FILE");
+    cli_expect(RUN("retention", "plan", "--url=http://h", "--storage.path=d", "f"), EXIT_USAGE,
+               "exclude each other");
+    cli_expect(RUN("retention", "plan", "/nowhere/f.yml"), EXIT_FAILED, "cannot open");
     cli_expect(RUN("undelete"), EXIT_USAGE, "expected one ID");
     cli_expect(RUN("undelete", "--tenant=a|b", "1"), EXIT_USAGE, "--tenant");
 }

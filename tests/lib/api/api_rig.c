@@ -351,6 +351,15 @@ owner_names_sources(void *context, struct bytes tenants, struct json *to)
     json_array_close(to);
 }
 
+static enum err
+owner_has_no_retention_rules(void *context, struct bytes text, struct series_rules **ret_rules,
+                             struct why *why)
+{
+    (void)context, (void)text, (void)why;
+    *ret_rules = NULL;
+    return OK;
+}
+
 static void
 owner_wants_flush(void *context)
 {
@@ -459,6 +468,7 @@ api_rig_new(void)
         .flags = owner_flags,
         .config = owner_config,
         .check_config = owner_check_config,
+        .retention_rules = owner_has_no_retention_rules,
         .destinations = owner_destinations,
         .closed_destinations = owner_closed_destinations,
         .holds_writes = owner_holds,
