@@ -10,7 +10,7 @@ import type { Readings } from '../ui/metrics'
 import { Facts, numbered } from '../ui/page'
 import { Failure } from '../ui/parts'
 import { useSettings } from '../ui/settings'
-import type { Merge, Storage } from './keep'
+import type { Merge, RetentionRule, Storage } from './keep'
 
 const day = 86400
 
@@ -81,10 +81,26 @@ function Disk(props: { storage: Storage; flags: Record<string, string>; readings
         ['Growth', <span class={isSoon ? 'bad' : ''}>{outlook.text}</span>],
         ['Retention', `${flags['retention.time'] ?? ''}${parseSize(flags['retention.size'] ?? '') > 0 ? `, or ${flags['retention.size']} of parts` : ''}`],
         ['Retention edge', retention > 0 ? `samples before ${formatTime(Math.floor(now - retention), zone)} are removed` : 'none'],
+        ...ruleRows(storage),
         ['Oldest part', oldest === null ? 'none' : formatTime(oldest, zone)],
       ]}
     />
   )
+}
+
+function ruleText(r: RetentionRule): string {
+  const removed = `${numbered(r.removed.samples, 'sample')} removed`
+  if (r.match === '') return removed
+  const whose = r.tenants.length === 0 ? '' : ` of ${r.tenants.join(', ')}`
+  return `${r.match}${whose} for ${duration(r.timeSeconds)}: ${removed}, ${count(r.expired.samples)} (${bytes(r.expired.bytes)}) to remove`
+}
+
+/** The rules of retention, one to a row; no row without rules. */
+function ruleRows(storage: Storage): [string, string][] {
+  const { rules, graceLeftSeconds } = storage.retention
+  const rows = rules.map((r, i): [string, string] => [r.match === '' ? 'Earlier rules' : `Rule ${i + 1}`, ruleText(r)])
+  if (graceLeftSeconds > 0) rows.push(['Grace', `earlier rules still protect samples for ${duration(graceLeftSeconds)}`])
+  return rows
 }
 
 function mergeText(m: Merge, zone: string): string {

@@ -29,12 +29,22 @@ interface Partition {
   bytes: number
 }
 
+/** A rule of retention; an empty match stands for all rules that are no longer configured. */
+export interface RetentionRule {
+  match: string
+  tenants: string[]
+  timeSeconds: number
+  removed: { samples: number; bytes: number }
+  expired: { samples: number; shownSamples: number; bytes: number }
+}
+
 export interface Storage {
   log: { bytes: number; segments: number }
   head: { bytes: number; samples: number; exemplars: number; series: number }
   parts: { parts: number; samples: number; exemplars: number; bytes: number; dataBytes: number; indexBytes: number }
   partitions: Partition[]
   merges: Merge[]
+  retention: { rules: RetentionRule[]; graceLeftSeconds: number }
 }
 
 const day = 86400_000
