@@ -18,6 +18,7 @@
 #include "model/histogram.h"
 #include "model/labels.h"
 #include "model/matcher.h"
+#include "model/rollup.h"
 
 /* Counts stored samples that an answer leaves out, without those of parts that are not opened. */
 struct samples_left_out {
@@ -60,6 +61,9 @@ struct query_control {
     _Atomic uint64_t series_seen;
     _Atomic uint64_t samples_seen; /* floats and histograms */
     _Atomic uint64_t bytes_seen;
+    /* The coarsest resolution of which a query that did not ask for rollups was given the last
+     * sample of each window; 0: all samples are as received. Set by answerers. */
+    _Atomic int64_t thinned_to_ms;
     struct samples_left_out *left_out; /* NULL if not counted; else used by one thread */
     /* The series that views opened with this control may answer with, if the answerer `restricts`;
      * outlives the views and their sets. NULL: all. */
@@ -132,6 +136,9 @@ struct query_hints {
      * histograms with a staleness marker are returned as samples. */
     unsigned summaries;
     struct query_windows windows;
+    /* The caller takes rollups for what is stored as such; without it, the last sample of each
+     * window and the staleness marker after it replace the window. */
+    bool rollups;
     /* The caller uses only the times of floats, and which are staleness markers: other values may
      * be any number. */
     bool times_only;
@@ -195,6 +202,11 @@ struct sample_batch {
     struct bytes chunks;      /* for rr_stream_chunks(), without times; only if requested */
     const int64_t *starts_ms; /* NULL if all are unknown; else 0 where unknown */
     const struct sample_summary *summary; /* only if requested: replaces times and all the rest */
+    /* Only if requested: windows of resolution_ms in ascending order replace times and all the
+     * rest. Windows are whole: the first and the last may reach beyond the times that the query
+     * asks for, and a window is there if it overlaps them. */
+    const struct rollup *rollups;
+    int64_t resolution_ms;
 };
 
 /* Returns some samples of a batch that has times. */

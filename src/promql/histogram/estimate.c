@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "promql/histogram/fhist_private.h"
-#include "promql/histogram/precise.h"
+#include "base/precise.h"
 
 /* If all buckets have one sign, the zero bucket is assumed to have observations of that
  * sign alone. */

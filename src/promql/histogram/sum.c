@@ -13,7 +13,7 @@
 #include <math.h>
 
 #include "promql/histogram/fhist_private.h"
-#include "promql/histogram/precise.h"
+#include "base/precise.h"
 
 /* --- buckets read at a lower resolution ------------------------------------------------------- */
 

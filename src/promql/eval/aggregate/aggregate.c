@@ -19,7 +19,7 @@
 #include "base/text/quote.h"
 #include "promql/eval/aggregate/grouping.h"
 #include "promql/eval/select/window.h"
-#include "promql/histogram/precise.h"
+#include "base/precise.h"
 
 /* Bits that describe the values that a group has folded at a step. */
 enum {

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #include "base/search.h"
-#include "promql/histogram/precise.h"
+#include "base/precise.h"
 
 /* --- rates ------------------------------------------------------------------------------------ */
 

@@ -9,7 +9,7 @@
 #include <assert.h>
 
 #include "promql/eval/select/window.h"
-#include "promql/histogram/precise.h"
+#include "base/precise.h"
 
 /* --- rate, increase, delta -------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* precise.h - sums that carry along what rounding loses (Neumaier), as Prometheus makes them. */
-#ifndef PROMQL_HISTOGRAM_PRECISE_H
-#define PROMQL_HISTOGRAM_PRECISE_H
+#ifndef BASE_PRECISE_H
+#define BASE_PRECISE_H
 
 #include <math.h>
 
