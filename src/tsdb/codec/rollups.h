@@ -1,0 +1,38 @@
+/*
+ * rollups.h - the encoding of a block of rollups (model/rollup.h). Private to tsdb/. Format:
+ * docs/format/codec.md.
+ *
+ * Such a block is an ordinary block of floats, whose values are the last sample of each window and,
+ * where the series went stale in it, the staleness marker after it, each at its own time. What else
+ * a rollup has is one more item, encoded here with the help of the times and values.
+ */
+#ifndef TSDB_CODEC_ROLLUPS_H
+#define TSDB_CODEC_ROLLUPS_H
+
+#include "model/rollup.h"
+#include "tsdb/codec/codec.h"
+
+/* Returns the number of rows of a block: one for each last sample, one for each marker. Arrays of
+ * 2 * count. */
+uint32_t rollup_rows(const struct rollup *rollups, uint32_t count, int64_t *ret_times_ms,
+                     uint64_t *ret_bits);
+
+/*
+ * Appends what the rows do not say of windows of `resolution_ms`, ascending, at most one for each
+ * window and at most CODEC_SAMPLES_MAX rows. Sums lose their rest (struct precise); corrections are
+ * kept unless they cost more than they are worth (then all of the block are NaN, but for windows
+ * without a reset). Without memory, buf_error(out) is set.
+ */
+void codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups,
+                          uint32_t count, int64_t resolution_ms, struct buf *out);
+
+/*
+ * Decodes the rollups of a block with these rows. `ret_rollups` has room for row_count.
+ * ERR_CORRUPT: not an encoding of them.
+ */
+MUST_CHECK enum err codec_rollups_decode(struct bytes encoded, int64_t resolution_ms,
+                                         const int64_t *times_ms, const uint64_t *bits,
+                                         uint32_t row_count, struct rollup *ret_rollups,
+                                         uint32_t *ret_count);
+
+#endif
