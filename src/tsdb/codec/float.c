@@ -36,7 +36,6 @@ enum {
 };
 
 #define STALE_BITS 0x7ff0000000000002u /* equals STALE_NAN_BITS in wire/shape.h */
-#define SIGN_BIT   (UINT64_C(1) << 63)
 
 /* Adding it rounds a smaller number to an integer, in the low bits of the result. */
 #define ROUNDER     0x1.8p52
@@ -203,25 +202,6 @@ carry_specials(const uint64_t *bits, uint32_t count, unsigned e, int64_t *k, int
     }
 }
 
-/* --- bits in the order of doubles ------------------------------------------------------------- */
-
-/* Converts sign and magnitude to two's complement, which keeps the zeros at the end; -0 takes the
- * unused number. */
-static inline int64_t
-ordered(uint64_t bits)
-{
-    uint64_t sign = (uint64_t)((int64_t)bits >> 63);
-    uint64_t v = ((bits & ~SIGN_BIT) ^ sign) - sign;
-    return (int64_t)(bits == SIGN_BIT ? SIGN_BIT : v);
-}
-
-static inline uint64_t
-unordered(uint64_t v)
-{
-    uint64_t sign = (uint64_t)((int64_t)v >> 63);
-    return ((v ^ sign) - sign) | (sign & SIGN_BIT);
-}
-
 /* --- choosing for real numbers ---------------------------------------------------------------- */
 
 enum { PAIRS = 12, PAIR_GAIN_BITS = 3 };
@@ -259,7 +239,7 @@ choose_for_reals(const uint64_t *bits, uint32_t count, unsigned zeros)
     uint32_t bits_cost = 0;
     for (uint32_t i = 0; i < pair_count; i++) {
         pairs[i] = bits + (size_t)(count - 1) * i / pair_count;
-        int64_t a = ordered(pairs[i][0]) >> zeros, b = ordered(pairs[i][1]) >> zeros;
+        int64_t a = codec_ordered(pairs[i][0]) >> zeros, b = codec_ordered(pairs[i][1]) >> zeros;
         bits_cost += zigzag_length((int64_t)((uint64_t)b - (uint64_t)a));
     }
     unsigned best = E_NONE;
@@ -343,7 +323,7 @@ write_moving(struct codec_scratch *scratch, uint8_t *out, uint8_t stale, const u
         e = choose_for_reals(bits, count, zeros);
         if (e == E_NONE) {
             for (uint32_t i = 0; i < count; i++) {
-                scratch->k[i] = ordered(bits[i]) >> zeros;
+                scratch->k[i] = codec_ordered(bits[i]) >> zeros;
             }
             *out++ = (uint8_t)(TYPE_BITS | stale);
             *out++ = (uint8_t)zeros;
@@ -488,7 +468,7 @@ read_main(struct cursor *cursor, unsigned type, unsigned e, int64_t origin, uint
         if (from >= end) continue;
         if (type != TYPE_BITS) decimals_to_bits(ret_bits + from, end - from, e, origin);
         for (uint32_t i = from; i < end && type == TYPE_BITS; i++) {
-            ret_bits[i] = unordered(ret_bits[i] << zeros);
+            ret_bits[i] = codec_unordered(ret_bits[i] << zeros);
         }
     }
     return err;

@@ -89,6 +89,25 @@ MUST_CHECK enum err codec_float_read(struct cursor *cursor, int64_t origin, uint
 /* 10^e for e = 0..15: exact doubles. */
 extern const double codec_powers[16];
 
+#define CODEC_SIGN_BIT (UINT64_C(1) << 63)
+
+/* Returns the place of a value in the order of doubles: converts sign and magnitude to two's
+ * complement, which keeps the zeros at the end; -0 takes the unused number. */
+static inline int64_t
+codec_ordered(uint64_t bits)
+{
+    uint64_t sign = (uint64_t)((int64_t)bits >> 63);
+    uint64_t v = ((bits & ~CODEC_SIGN_BIT) ^ sign) - sign;
+    return (int64_t)(bits == CODEC_SIGN_BIT ? CODEC_SIGN_BIT : v);
+}
+
+static inline uint64_t
+codec_unordered(uint64_t v)
+{
+    uint64_t sign = (uint64_t)((int64_t)v >> 63);
+    return ((v ^ sign) - sign) | (sign & CODEC_SIGN_BIT);
+}
+
 /* Bits needed to write u: 0 for 0. */
 static inline unsigned
 codec_bit_length(uint64_t u)

@@ -1,0 +1,696 @@
+/*
+ * rollups.c - what a block of rollups has besides its rows, see rollups.h. The bytes are
+ * docs/format/codec.md.
+ *
+ * A rollup is a dozen numbers, most of which say little that is new: the first sample follows the
+ * last one of the window before, a counter's least value is its first, a regular series has the
+ * same count everywhere. So each column is guessed from what the reader knows already (the rows,
+ * the columns before it), and only the difference is written, as integers; a column whose guesses
+ * are all right is not written.
+ *
+ * Differences of values are taken between integers, in one of two domains that the whole block has:
+ * decimals (k of k / 10^e, as float.c has them), or places in the order of doubles. A value that is
+ * no decimal has a second number, the distance of its bits to those of k / 10^e. Sums and
+ * corrections are themselves rounded: they take the nearest decimal without a second number.
+ *
+ * Guesses are computed alike by writer and reader, to the last bit: each double operation is
+ * rounded once (no contraction), and what is not finite is replaced.
+ */
+#include "tsdb/codec/rollups.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "tsdb/codec/int.h"
+
+enum {
+    E_ORDERED = 16, /* places in the order of doubles */
+    E_MASK = 31,
+    SUM_GUESS_SHIFT = 5,
+    SUM_GUESSES = 3,
+    CHANGES_GUESS_SHIFT = 7,
+};
+
+/* In the order in which they are written: a guess uses only columns before. */
+enum rollup_column {
+    COLUMN_FIRST_MS,
+    COLUMN_COUNT,
+    COLUMN_NAN_COUNT,
+    COLUMN_FIRST,
+    COLUMN_LEAST,
+    COLUMN_GREATEST,
+    COLUMN_RESETS,
+    COLUMN_CHANGES,
+    COLUMN_SUM,
+    COLUMN_CORRECTION,
+    COLUMNS,
+};
+
+/* Flags: bits for the columns that are written, and for those that have second numbers. */
+#define CORRECTIONS_LOST (1u << 15)
+
+static unsigned
+flag_of_numbers(enum rollup_column column)
+{
+    return 1u << column;
+}
+
+static unsigned
+flag_of_rests(enum rollup_column column)
+{
+    static const uint16_t flags[COLUMNS] = {
+        [COLUMN_FIRST] = 1u << 10, [COLUMN_LEAST] = 1u << 11,      [COLUMN_GREATEST] = 1u << 12,
+        [COLUMN_SUM] = 1u << 13,   [COLUMN_CORRECTION] = 1u << 14,
+    };
+    return flags[column];
+}
+
+/* The properties that all rollups of a block share. */
+struct rollups_form {
+    int64_t resolution_ms;
+    uint64_t interval_ms; /* usual distance of samples */
+    unsigned e;           /* exponent, or E_ORDERED */
+    unsigned sum_guess;
+    unsigned changes_guess;
+    unsigned flags;
+};
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+uint32_t
+rollup_rows(const struct rollup *rollups, uint32_t count, int64_t *ret_times_ms, uint64_t *ret_bits)
+{
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (rollups[i].count > 0) {
+            ret_times_ms[rows] = rollups[i].last_ms;
+            ret_bits[rows++] = rollups[i].last_bits;
+        }
+        if (rollups[i].is_stale) {
+            ret_times_ms[rows] = rollups[i].stale_ms;
+            ret_bits[rows++] = STALE_NAN_BITS;
+        }
+    }
+    return rows;
+}
+
+/* Makes the rollups of the rows, with a count of 1 where there are samples. */
+static enum err
+read_rows(int64_t resolution_ms, const int64_t *times_ms, const uint64_t *bits, uint32_t row_count,
+          struct rollup *rollups, uint32_t *ret_count, uint32_t *ret_sampled_count)
+{
+    uint32_t count = 0, sampled_count = 0;
+    int64_t end = 0;
+    for (uint32_t i = 0; i < row_count; i++) {
+        if (i > 0 && times_ms[i] <= times_ms[i - 1]) return ERR_CORRUPT;
+        int64_t own_end = rollup_window_end(times_ms[i], resolution_ms);
+        bool is_new = count == 0 || own_end != end;
+        end = own_end;
+        if (is_new) {
+            rollups[count++] = rollup_of_sample(times_ms[i], bits[i]);
+            sampled_count += bits[i] != STALE_NAN_BITS;
+            continue;
+        }
+        struct rollup *r = &rollups[count - 1];
+        if (bits[i] != STALE_NAN_BITS || r->is_stale) return ERR_CORRUPT;
+        r->is_stale = true;
+        r->stale_ms = times_ms[i];
+    }
+    *ret_count = count;
+    *ret_sampled_count = sampled_count;
+    return OK;
+}
+
+/* --- values as integers ----------------------------------------------------------------------- */
+
+/* Finds the integer near v * 10^e. False if it is not below 2^62. */
+static bool
+scaled(double v, unsigned e, int64_t *ret_k)
+{
+    if (codec_scale(v, e, ret_k)) return true;
+    double product = v * codec_powers[e];
+    if (!(product < 0x1p62 && product > -0x1p62)) return false;
+    *ret_k = (int64_t)product;
+    return true;
+}
+
+/* Returns a value's integer; 0 for decimals out of range. */
+static int64_t
+place_of(unsigned e, uint64_t bits)
+{
+    if (e == E_ORDERED) return codec_ordered(bits);
+    int64_t k;
+    return scaled(bits_double(bits), e, &k) ? k : 0;
+}
+
+/* Returns the value at a distance from a guess; the guess itself if it is 0. */
+static uint64_t
+value_at(unsigned e, uint64_t guess, int64_t distance)
+{
+    if (distance == 0) return guess;
+    uint64_t place = (uint64_t)place_of(e, guess) + (uint64_t)distance;
+    return e == E_ORDERED ? codec_unordered(place) : codec_decimal_bits(e, (int64_t)place);
+}
+
+/* Returns the distance of a value to its guess; 0 for one that is not near a decimal. */
+static int64_t
+distance_of(unsigned e, uint64_t guess, uint64_t bits)
+{
+    if (bits == guess) return 0;
+    uint64_t from = (uint64_t)place_of(e, guess);
+    if (e == E_ORDERED) return (int64_t)((uint64_t)codec_ordered(bits) - from);
+    int64_t k;
+    return scaled(bits_double(bits), e, &k) ? (int64_t)((uint64_t)k - from) : 0;
+}
+
+/* --- guesses ---------------------------------------------------------------------------------- */
+
+/* Returns the time after the last sample before, or the earliest in the window from which regular
+ * samples lead to the last one. All mod 2^64: times may be anywhere. */
+static uint64_t
+guess_first_ms(const struct rollups_form *form, const struct rollup *r, const struct rollup *before)
+{
+    uint64_t last = (uint64_t)r->last_ms;
+    uint64_t end = (uint64_t)rollup_window_end(r->last_ms, form->resolution_ms);
+    uint64_t room = last - (end - (uint64_t)form->resolution_ms);
+    if (before != NULL) {
+        uint64_t next = (uint64_t)before->last_ms + form->interval_ms;
+        if (last - next < room) return next;
+    }
+    return last - (room - 1) / form->interval_ms * form->interval_ms;
+}
+
+/* Returns the value of an integer column. */
+static uint64_t
+guess_integer(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
+              const struct rollup *before)
+{
+    switch (column) {
+    case COLUMN_FIRST_MS:
+        return guess_first_ms(form, r, before);
+    case COLUMN_COUNT: {
+        uint64_t duration = (uint64_t)r->last_ms - (uint64_t)r->first_ms;
+        return (duration + form->interval_ms / 2) / form->interval_ms + 1;
+    }
+    case COLUMN_RESETS:
+        return r->least < bits_double(r->first_bits) || r->greatest > bits_double(r->last_bits);
+    case COLUMN_CHANGES:
+        if (r->least == r->greatest && r->nan_count == 0) return 0;
+        return form->changes_guess == 0 ? r->count - 1 : 1;
+    default:
+        return 0;
+    }
+}
+
+static double
+guess_sum(const struct rollups_form *form, const struct rollup *r)
+{
+    double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
+    double ends = first + last, extremes = r->least + r->greatest, sum;
+    if (form->sum_guess == 0) {
+        sum = extremes * 0.5;
+    } else if (form->sum_guess == 1) {
+        sum = ends * 0.5;
+    } else {
+        sum = (ends + extremes) * 0.25;
+    }
+    sum *= (double)(r->count - r->nan_count);
+    return isfinite(sum) ? sum : 0;
+}
+
+/* Returns the bits of a value, where one NaN is as good as another. */
+static uint64_t
+guess_value(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
+            const struct rollup *before)
+{
+    double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
+    switch (column) {
+    case COLUMN_FIRST:
+        return before != NULL ? before->last_bits : r->last_bits;
+    case COLUMN_LEAST:
+        return last < first || isnan(first) ? r->last_bits : r->first_bits;
+    case COLUMN_GREATEST:
+        return last > first || isnan(first) ? r->last_bits : r->first_bits;
+    case COLUMN_SUM:
+        return double_bits(guess_sum(form, r));
+    default: {
+        double correction = r->resets * r->greatest;
+        return double_bits(isfinite(correction) ? correction : 0);
+    }
+    }
+}
+
+/* --- columns ---------------------------------------------------------------------------------- */
+
+static bool
+is_integer(enum rollup_column column)
+{
+    return column < COLUMN_FIRST || column == COLUMN_RESETS || column == COLUMN_CHANGES;
+}
+
+/* True if the value follows from columns before: then it is not written. */
+static bool
+is_implied(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
+           uint64_t *ret_bits)
+{
+    bool no_numbers = r->nan_count == r->count;
+    switch (column) {
+    case COLUMN_FIRST:
+        *ret_bits = r->last_bits;
+        return r->count == 1;
+    case COLUMN_LEAST:
+    case COLUMN_GREATEST:
+        *ret_bits = double_bits(NAN);
+        return no_numbers;
+    case COLUMN_SUM:
+        *ret_bits = 0;
+        return no_numbers;
+    case COLUMN_CORRECTION:
+        *ret_bits = r->resets == 0 ? 0 : double_bits(NAN);
+        return r->resets == 0 || (form->flags & CORRECTIONS_LOST) != 0;
+    default:
+        return false;
+    }
+}
+
+static uint64_t
+integer_of(enum rollup_column column, const struct rollup *r)
+{
+    switch (column) {
+    case COLUMN_FIRST_MS:
+        return (uint64_t)r->first_ms;
+    case COLUMN_COUNT:
+        return r->count;
+    case COLUMN_NAN_COUNT:
+        return r->nan_count;
+    case COLUMN_RESETS:
+        return r->resets;
+    default:
+        return r->changes;
+    }
+}
+
+static uint64_t
+value_of(enum rollup_column column, const struct rollup *r)
+{
+    switch (column) {
+    case COLUMN_FIRST:
+        return r->first_bits;
+    case COLUMN_LEAST:
+        return double_bits(r->least);
+    case COLUMN_GREATEST:
+        return double_bits(r->greatest);
+    case COLUMN_SUM:
+        return double_bits(precise_value(&r->sum));
+    default:
+        return double_bits(r->correction);
+    }
+}
+
+static enum err
+set_integer(enum rollup_column column, uint64_t v, struct rollup *r)
+{
+    if (column == COLUMN_FIRST_MS) {
+        r->first_ms = (int64_t)v;
+        return OK;
+    }
+    if (v > UINT32_MAX) return ERR_CORRUPT;
+    if (column == COLUMN_COUNT) r->count = (uint32_t)v;
+    if (column == COLUMN_NAN_COUNT) r->nan_count = (uint32_t)v;
+    if (column == COLUMN_RESETS) r->resets = (uint32_t)v;
+    if (column == COLUMN_CHANGES) r->changes = (uint32_t)v;
+    return column == COLUMN_COUNT && v == 0 ? ERR_CORRUPT : OK;
+}
+
+static void
+set_value(enum rollup_column column, uint64_t bits, struct rollup *r)
+{
+    if (column == COLUMN_FIRST) r->first_bits = bits;
+    if (column == COLUMN_LEAST) r->least = bits_double(bits);
+    if (column == COLUMN_GREATEST) r->greatest = bits_double(bits);
+    if (column == COLUMN_SUM) r->sum = (struct precise){.sum = bits_double(bits)};
+    if (column == COLUMN_CORRECTION) r->correction = bits_double(bits);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* Returns the interval that most windows have, if most have the same (Boyer and Moore). */
+static uint64_t
+usual_interval_ms(const struct rollup *rollups, uint32_t count)
+{
+    uint64_t usual = 1;
+    uint32_t votes = 0;
+    const struct rollup *before = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rollup *r = &rollups[i];
+        if (r->count == 0) continue;
+        uint64_t own = 0;
+        if (r->count > 1) {
+            uint64_t duration = (uint64_t)r->last_ms - (uint64_t)r->first_ms;
+            own = (duration + (r->count - 1) / 2) / (r->count - 1);
+        } else if (before != NULL) {
+            own = (uint64_t)r->first_ms - (uint64_t)before->last_ms;
+        }
+        before = r;
+        if (own == 0) continue;
+        if (votes == 0) usual = own;
+        votes = own == usual ? votes + 1 : votes - 1;
+    }
+    return usual;
+}
+
+/* Raises e for a value that needs more digits. False if it is not a decimal. */
+static bool
+raise_exponent(uint64_t bits, unsigned *e)
+{
+    enum { HINT_MAX = 11 };
+    unsigned raised;
+    int64_t k;
+    if (scaled(bits_double(bits), *e, &k) && codec_decimal_bits(*e, k) == bits) return true;
+    if (*e > HINT_MAX || !codec_decimal(bits, *e, &raised, &k)) return false;
+    if (raised > *e) *e = raised;
+    return true;
+}
+
+/* Returns the exponent of the last samples, raised for others; E_ORDERED if most of those that
+ * differ from the last ones are no decimals. */
+static unsigned
+choose_exponent(struct codec_scratch *scratch, const struct rollup *rollups, uint32_t count,
+                struct buf *out)
+{
+    uint32_t sampled = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (rollups[i].count > 0) scratch->column[sampled++] = (int64_t)rollups[i].last_bits;
+    }
+    size_t size_before = out->size;
+    codec_float_encode(scratch, (const uint64_t *)scratch->column, sampled, out);
+    if (buf_error(out)) return 0;
+    struct codec_facts facts;
+    struct bytes last = bytes_of(out->at + size_before, out->size - size_before);
+    enum err err = codec_float_describe(last, sampled, &facts);
+    out->size = size_before;
+    assert(err == OK);
+    unsigned e = facts.exponent;
+    if (e == CODEC_EXPONENT_NONE) return E_ORDERED;
+    uint32_t moved = 0, failed = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rollup *r = &rollups[i];
+        const uint64_t values[] = {r->first_bits, double_bits(r->least), double_bits(r->greatest)};
+        for (unsigned v = 0; v < 3 && r->count > 0; v++) {
+            if (values[v] == r->last_bits) continue;
+            moved++;
+            failed += !raise_exponent(values[v], &e);
+        }
+    }
+    bool is_corrected = facts.form == CODEC_FORM_CORRECTED;
+    return !is_corrected && failed > moved / 2 ? E_ORDERED : e;
+}
+
+static bool
+corrections_cost_too_much(const struct rollup *rollups, uint32_t count)
+{
+    uint32_t reset_count = 0, kept_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (rollups[i].count == 0 || rollups[i].resets == 0) continue;
+        reset_count++;
+        kept_count += !isnan(rollups[i].correction);
+    }
+    return reset_count > count / 4 || (reset_count > 0 && kept_count == 0);
+}
+
+/* A sum of n samples may be off by n roundings of its parts, which a decimal may be as well. */
+static double
+tolerance_of(enum rollup_column column, const struct rollup *r)
+{
+    if (column != COLUMN_SUM && column != COLUMN_CORRECTION) return 0;
+    double n = column == COLUMN_SUM ? r->count - r->nan_count : r->resets;
+    double tolerance = 0x1p-52 * n * fmax(fabs(r->least), fabs(r->greatest));
+    return isfinite(tolerance) ? tolerance : 0;
+}
+
+/* Fills scratch->column and scratch->r; returns the number of rows. */
+static uint32_t
+fill_column(struct codec_scratch *scratch, const struct rollups_form *form,
+            enum rollup_column column, const struct rollup *rollups, uint32_t count)
+{
+    uint32_t n = 0;
+    const struct rollup *before = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rollup *r = &rollups[i];
+        if (r->count == 0) continue;
+        int64_t number = 0, rest = 0;
+        uint64_t implied;
+        if (is_integer(column)) {
+            number = (int64_t)(integer_of(column, r) - guess_integer(form, column, r, before));
+        } else if (!is_implied(form, column, r, &implied)) {
+            uint64_t bits = value_of(column, r), guess = guess_value(form, column, r, before);
+            number = distance_of(form->e, guess, bits);
+            uint64_t found = value_at(form->e, guess, number);
+            double error = fabs(bits_double(found) - bits_double(bits));
+            double tolerance = tolerance_of(column, r);
+            bool is_close = tolerance > 0 && error <= tolerance;
+            if (!is_close) rest = (int64_t)(bits - found);
+        }
+        scratch->column[n] = number;
+        scratch->r[n++] = rest;
+        before = r;
+    }
+    return n;
+}
+
+static bool
+any_set(const int64_t *numbers, uint32_t count)
+{
+    int64_t all = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        all |= numbers[i];
+    }
+    return all != 0;
+}
+
+static void
+put_column(struct codec_scratch *scratch, struct rollups_form *form, enum rollup_column column,
+           const struct rollup *rollups, uint32_t count, struct buf *out)
+{
+    uint32_t n = fill_column(scratch, form, column, rollups, count);
+    if (any_set(scratch->column, n)) {
+        form->flags |= flag_of_numbers(column);
+        codec_int_encode(scratch, scratch->column, n, out);
+    }
+    if (any_set(scratch->r, n)) {
+        form->flags |= flag_of_rests(column);
+        codec_int_encode(scratch, scratch->r, n, out);
+    }
+}
+
+/* Estimates the bits of a column. */
+static uint64_t
+column_cost(struct codec_scratch *scratch, const struct rollups_form *form,
+            enum rollup_column column, const struct rollup *rollups, uint32_t count)
+{
+    uint32_t n = fill_column(scratch, form, column, rollups, count);
+    uint64_t cost = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        cost += codec_bit_length(zigzag(scratch->column[i]));
+    }
+    return cost;
+}
+
+static void
+choose_guesses(struct codec_scratch *scratch, struct rollups_form *form,
+               const struct rollup *rollups, uint32_t count)
+{
+    uint64_t best = UINT64_MAX;
+    unsigned sum_guess = 0;
+    for (form->sum_guess = 0; form->sum_guess < SUM_GUESSES && best > 0; form->sum_guess++) {
+        uint64_t cost = column_cost(scratch, form, COLUMN_SUM, rollups, count);
+        if (cost >= best) continue;
+        best = cost;
+        sum_guess = form->sum_guess;
+    }
+    form->sum_guess = sum_guess;
+    uint64_t all_change = column_cost(scratch, form, COLUMN_CHANGES, rollups, count);
+    form->changes_guess = 1;
+    if (column_cost(scratch, form, COLUMN_CHANGES, rollups, count) >= all_change) {
+        form->changes_guess = 0;
+    }
+}
+
+void
+codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups, uint32_t count,
+                     int64_t resolution_ms, struct buf *out)
+{
+    uint32_t sampled = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        assert(rollup_is_valid(&rollups[i]));
+        sampled += rollups[i].count > 0;
+    }
+    if (sampled == 0) return;
+    size_t size_before = out->size;
+    struct rollups_form form = {
+        .resolution_ms = resolution_ms,
+        .interval_ms = usual_interval_ms(rollups, count),
+        .e = choose_exponent(scratch, rollups, count, out),
+    };
+    if (corrections_cost_too_much(rollups, count)) form.flags = CORRECTIONS_LOST;
+    choose_guesses(scratch, &form, rollups, count);
+    buf_put_u8(out, (uint8_t)(form.e | form.sum_guess << SUM_GUESS_SHIFT |
+                              form.changes_guess << CHANGES_GUESS_SHIFT));
+    size_t flags_at = out->size;
+    buf_put(out, (const uint8_t[]){0, 0}, 2);
+    buf_put_varint(out, form.interval_ms);
+    for (unsigned column = 0; column < COLUMNS; column++) {
+        put_column(scratch, &form, (enum rollup_column)column, rollups, count, out);
+    }
+    if (buf_error(out)) {
+        out->size = size_before;
+        return;
+    }
+    store_le16(out->at + flags_at, (uint16_t)form.flags);
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* The numbers of a column, read frame by frame; zeros if it was not written. */
+struct column_reader {
+    bool is_written;
+    struct codec_int_reader reader;
+    uint32_t at;
+    uint32_t got;
+    uint64_t frame[CODEC_FRAME];
+};
+
+static enum err
+column_begin(struct column_reader *column, struct cursor *cursor, bool is_written, uint32_t count)
+{
+    column->is_written = is_written;
+    column->at = 0;
+    if (!is_written) return OK;
+    return codec_int_head(&column->reader, cursor, count, column->frame, &column->got);
+}
+
+static enum err
+column_next(struct column_reader *column, uint64_t *ret_number)
+{
+    *ret_number = 0;
+    if (!column->is_written) return OK;
+    if (column->at == column->got) {
+        enum err e = codec_int_frame(&column->reader, column->frame, &column->got);
+        if (e) return e;
+        column->at = 0;
+    }
+    *ret_number = column->frame[column->at++];
+    return OK;
+}
+
+static enum err
+set_number(const struct rollups_form *form, enum rollup_column column, uint64_t number,
+           struct rollup *r, const struct rollup *before)
+{
+    uint64_t implied;
+    if (is_integer(column)) {
+        return set_integer(column, guess_integer(form, column, r, before) + number, r);
+    }
+    if (is_implied(form, column, r, &implied)) {
+        set_value(column, implied, r);
+        return number == 0 ? OK : ERR_CORRUPT;
+    }
+    uint64_t guess = guess_value(form, column, r, before);
+    set_value(column, value_at(form->e, guess, (int64_t)number), r);
+    return OK;
+}
+
+static enum err
+read_numbers(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
+             struct rollup *rollups, uint32_t count, uint32_t sampled_count)
+{
+    struct column_reader reader;
+    bool is_written = (form->flags & flag_of_numbers(column)) != 0;
+    enum err e = column_begin(&reader, cursor, is_written, sampled_count);
+    const struct rollup *before = NULL;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        uint64_t number;
+        if (rollups[i].count == 0) continue;
+        e = column_next(&reader, &number);
+        if (e == OK) e = set_number(form, column, number, &rollups[i], before);
+        before = &rollups[i];
+    }
+    return e;
+}
+
+static enum err
+read_rests(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
+           struct rollup *rollups, uint32_t count, uint32_t sampled_count)
+{
+    struct column_reader reader;
+    enum err e = column_begin(&reader, cursor, true, sampled_count);
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        uint64_t rest, implied;
+        struct rollup *r = &rollups[i];
+        if (r->count == 0) continue;
+        e = column_next(&reader, &rest);
+        if (e || rest == 0) continue;
+        if (is_implied(form, column, r, &implied)) return ERR_CORRUPT;
+        set_value(column, value_of(column, r) + rest, r);
+    }
+    return e;
+}
+
+static enum err
+read_form(struct cursor *cursor, int64_t resolution_ms, struct rollups_form *ret_form)
+{
+    unsigned first = cursor_u8(cursor);
+    unsigned low = cursor_u8(cursor), high = cursor_u8(cursor);
+    *ret_form = (struct rollups_form){
+        .resolution_ms = resolution_ms,
+        .interval_ms = cursor_varint(cursor),
+        .e = first & E_MASK,
+        .sum_guess = first >> SUM_GUESS_SHIFT & 3,
+        .changes_guess = first >> CHANGES_GUESS_SHIFT,
+        .flags = low | high << 8,
+    };
+    if (cursor->bad || ret_form->interval_ms == 0) return ERR_CORRUPT;
+    return ret_form->e > E_ORDERED || ret_form->sum_guess >= SUM_GUESSES ? ERR_CORRUPT : OK;
+}
+
+/* Checks what callers rely on: invariants, the window, and an order of the extremes. */
+static enum err
+check_rollup(const struct rollup *r, int64_t resolution_ms)
+{
+    if (!rollup_is_valid(r)) return ERR_CORRUPT;
+    if (r->count == 0) return OK;
+    int64_t end = rollup_window_end(r->last_ms, resolution_ms);
+    if (rollup_window_end(r->first_ms, resolution_ms) != end) return ERR_CORRUPT;
+    if (r->first_bits == STALE_NAN_BITS) return ERR_CORRUPT;
+    bool has_numbers = r->nan_count < r->count;
+    return has_numbers && !(r->least <= r->greatest) ? ERR_CORRUPT : OK;
+}
+
+enum err
+codec_rollups_decode(struct bytes encoded, int64_t resolution_ms, const int64_t *times_ms,
+                     const uint64_t *bits, uint32_t row_count, struct rollup *ret_rollups,
+                     uint32_t *ret_count)
+{
+    if (row_count == 0 || row_count > CODEC_SAMPLES_MAX) return ERR_CORRUPT;
+    uint32_t count, sampled_count;
+    struct rollup *rollups = ret_rollups;
+    enum err e =
+        read_rows(resolution_ms, times_ms, bits, row_count, rollups, &count, &sampled_count);
+    if (e) return e;
+    struct cursor cursor = cursor_of(encoded);
+    struct rollups_form form = {0};
+    if (sampled_count > 0) e = read_form(&cursor, resolution_ms, &form);
+    for (unsigned i = 0; i < COLUMNS && sampled_count > 0 && e == OK; i++) {
+        enum rollup_column column = (enum rollup_column)i;
+        e = read_numbers(&cursor, &form, column, rollups, count, sampled_count);
+        if (e == OK && (form.flags & flag_of_rests(column)) != 0) {
+            e = read_rests(&cursor, &form, column, rollups, count, sampled_count);
+        }
+    }
+    if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
+    for (uint32_t i = 0; i < count && e == OK; i++) {
+        e = check_rollup(&rollups[i], resolution_ms);
+    }
+    if (e == OK) *ret_count = count;
+    return e;
+}
