@@ -25,10 +25,13 @@
 
 enum {
     E_ORDERED = 16, /* places in the order of doubles */
-    E_MASK = 31,
-    SUM_GUESS_SHIFT = 5,
+
+    /* Bits of the byte of guesses. */
+    SUM_GUESS_MASK = 3,
     SUM_GUESSES = 3,
-    CHANGES_GUESS_SHIFT = 7,
+    CHANGES_GUESS_SHIFT = 2,
+    FIRST_GUESS_SHIFT = 3,
+    GUESSES_END = 16,
 };
 
 /* In the order in which they are written: a guess uses only columns before. */
@@ -37,14 +40,18 @@ enum rollup_column {
     COLUMN_COUNT,
     COLUMN_NAN_COUNT,
     COLUMN_FIRST,
+    COLUMN_CHANGES,
+    COLUMN_RESETS,
     COLUMN_LEAST,
     COLUMN_GREATEST,
-    COLUMN_RESETS,
-    COLUMN_CHANGES,
     COLUMN_SUM,
     COLUMN_CORRECTION,
     COLUMNS,
 };
+
+/* What works on one column is compiled for each, since the switches over columns would take most of
+ * the time. */
+#define INLINE static inline __attribute__((always_inline))
 
 /* Flags: bits for the columns that are written, and for those that have second numbers. */
 #define CORRECTIONS_LOST (1u << 15)
@@ -72,6 +79,7 @@ struct rollups_form {
     unsigned e;           /* exponent, or E_ORDERED */
     unsigned sum_guess;
     unsigned changes_guess;
+    unsigned first_guess;
     unsigned flags;
 };
 
@@ -180,91 +188,140 @@ guess_first_ms(const struct rollups_form *form, const struct rollup *r, const st
     return last - (room - 1) / form->interval_ms * form->interval_ms;
 }
 
-/* Returns the value of an integer column. */
 static uint64_t
-guess_integer(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
-              const struct rollup *before)
+guess_count(const struct rollups_form *form, const struct rollup *r)
 {
+    uint64_t duration = (uint64_t)r->last_ms - (uint64_t)r->first_ms;
+    return (duration + form->interval_ms / 2) / form->interval_ms + 1;
+}
+
+/* A series whose corrections are kept falls seldom, another one half of the time. */
+static uint64_t
+guess_resets(const struct rollups_form *form, const struct rollup *r)
+{
+    if (form->flags & CORRECTIONS_LOST) return r->changes / 2;
+    return bits_double(r->last_bits) < bits_double(r->first_bits);
+}
+
+static uint64_t
+guess_changes(const struct rollups_form *form, const struct rollup *r)
+{
+    if (r->first_bits == r->last_bits) return 0;
+    return form->changes_guess == 0 ? r->count - 1 : 1;
+}
+
+/* Returns the bits of the decimal next to a guess. */
+static uint64_t
+decimal_near(const struct rollups_form *form, double guess)
+{
+    uint64_t bits = isfinite(guess) ? double_bits(guess) : 0;
+    if (form->e == E_ORDERED) return bits;
+    return codec_decimal_bits(form->e, place_of(form->e, bits));
+}
+
+/* Returns the last value before, or the point of the line from there to the last value. */
+static uint64_t
+guess_first(const struct rollups_form *form, const struct rollup *r, const struct rollup *before)
+{
+    if (before == NULL) return r->last_bits;
+    if (form->first_guess == 0 || before->last_bits == r->last_bits) return before->last_bits;
+    double from = bits_double(before->last_bits), to = bits_double(r->last_bits);
+    double whole = (double)((uint64_t)r->last_ms - (uint64_t)before->last_ms);
+    double part = (double)((uint64_t)r->first_ms - (uint64_t)before->last_ms);
+    return decimal_near(form, from + (to - from) * (part / whole));
+}
+
+static uint64_t
+guess_sum(const struct rollups_form *form, const struct rollup *r)
+{
+    double ends = bits_double(r->first_bits) + bits_double(r->last_bits);
+    double extremes = r->least + r->greatest, twice;
+    if (form->sum_guess == 0) {
+        twice = extremes;
+    } else if (form->sum_guess == 1) {
+        twice = ends;
+    } else {
+        twice = (ends + extremes) * 0.5;
+    }
+    return decimal_near(form, twice * 0.5 * (double)(r->count - r->nan_count));
+}
+
+/* Returns an integer, or the bits of a value. */
+INLINE uint64_t
+guess_of(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
+         const struct rollup *before)
+{
+    double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
     switch (column) {
     case COLUMN_FIRST_MS:
         return guess_first_ms(form, r, before);
-    case COLUMN_COUNT: {
-        uint64_t duration = (uint64_t)r->last_ms - (uint64_t)r->first_ms;
-        return (duration + form->interval_ms / 2) / form->interval_ms + 1;
-    }
-    case COLUMN_RESETS:
-        return r->least < bits_double(r->first_bits) || r->greatest > bits_double(r->last_bits);
-    case COLUMN_CHANGES:
-        if (r->least == r->greatest && r->nan_count == 0) return 0;
-        return form->changes_guess == 0 ? r->count - 1 : 1;
-    default:
-        return 0;
-    }
-}
-
-static double
-guess_sum(const struct rollups_form *form, const struct rollup *r)
-{
-    double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
-    double ends = first + last, extremes = r->least + r->greatest, sum;
-    if (form->sum_guess == 0) {
-        sum = extremes * 0.5;
-    } else if (form->sum_guess == 1) {
-        sum = ends * 0.5;
-    } else {
-        sum = (ends + extremes) * 0.25;
-    }
-    sum *= (double)(r->count - r->nan_count);
-    return isfinite(sum) ? sum : 0;
-}
-
-/* Returns the bits of a value, where one NaN is as good as another. */
-static uint64_t
-guess_value(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
-            const struct rollup *before)
-{
-    double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
-    switch (column) {
+    case COLUMN_COUNT:
+        return guess_count(form, r);
     case COLUMN_FIRST:
-        return before != NULL ? before->last_bits : r->last_bits;
+        return guess_first(form, r, before);
+    case COLUMN_CHANGES:
+        return guess_changes(form, r);
+    case COLUMN_RESETS:
+        return guess_resets(form, r);
     case COLUMN_LEAST:
         return last < first || isnan(first) ? r->last_bits : r->first_bits;
     case COLUMN_GREATEST:
         return last > first || isnan(first) ? r->last_bits : r->first_bits;
     case COLUMN_SUM:
-        return double_bits(guess_sum(form, r));
-    default: {
-        double correction = r->resets * r->greatest;
-        return double_bits(isfinite(correction) ? correction : 0);
-    }
+        return guess_sum(form, r);
+    case COLUMN_CORRECTION:
+        return decimal_near(form, r->resets * r->greatest);
+    default:
+        return 0;
     }
 }
 
 /* --- columns ---------------------------------------------------------------------------------- */
 
-static bool
+INLINE bool
 is_integer(enum rollup_column column)
 {
-    return column < COLUMN_FIRST || column == COLUMN_RESETS || column == COLUMN_CHANGES;
+    return column < COLUMN_FIRST || column == COLUMN_CHANGES || column == COLUMN_RESETS;
 }
 
-/* True if the value follows from columns before: then it is not written. */
-static bool
+/* True if the extreme follows from the order of samples. Of equal zeros the first one counts, which
+ * need not be the last sample. */
+INLINE bool
+is_extreme_implied(enum rollup_column column, const struct rollup *r, uint64_t *ret_bits)
+{
+    if (r->nan_count == r->count) {
+        *ret_bits = double_bits(NAN);
+        return true;
+    }
+    bool only_rises = r->resets == 0, only_falls = r->resets == r->changes;
+    bool is_first = column == COLUMN_LEAST ? only_rises : only_falls;
+    bool is_last = column == COLUMN_LEAST ? only_falls : only_rises;
+    *ret_bits = is_first ? r->first_bits : r->last_bits;
+    return r->nan_count == 0 && (is_first || (is_last && bits_double(r->last_bits) != 0));
+}
+
+/* True if the number follows from columns before: then it is not written. */
+INLINE bool
 is_implied(const struct rollups_form *form, enum rollup_column column, const struct rollup *r,
            uint64_t *ret_bits)
 {
-    bool no_numbers = r->nan_count == r->count;
+    uint32_t numbers = r->count - r->nan_count;
     switch (column) {
     case COLUMN_FIRST:
         *ret_bits = r->last_bits;
         return r->count == 1;
+    case COLUMN_CHANGES:
+        *ret_bits = 0;
+        return r->count == 1;
+    case COLUMN_RESETS:
+        *ret_bits = 0;
+        return r->changes == 0;
     case COLUMN_LEAST:
     case COLUMN_GREATEST:
-        *ret_bits = double_bits(NAN);
-        return no_numbers;
+        return is_extreme_implied(column, r, ret_bits);
     case COLUMN_SUM:
-        *ret_bits = 0;
-        return no_numbers;
+        *ret_bits = double_bits(numbers > 0 ? r->least * numbers : 0);
+        return numbers == 0 || (r->least == r->greatest && isfinite(r->least * numbers));
     case COLUMN_CORRECTION:
         *ret_bits = r->resets == 0 ? 0 : double_bits(NAN);
         return r->resets == 0 || (form->flags & CORRECTIONS_LOST) != 0;
@@ -273,8 +330,8 @@ is_implied(const struct rollups_form *form, enum rollup_column column, const str
     }
 }
 
-static uint64_t
-integer_of(enum rollup_column column, const struct rollup *r)
+INLINE uint64_t
+number_of(enum rollup_column column, const struct rollup *r)
 {
     switch (column) {
     case COLUMN_FIRST_MS:
@@ -283,19 +340,12 @@ integer_of(enum rollup_column column, const struct rollup *r)
         return r->count;
     case COLUMN_NAN_COUNT:
         return r->nan_count;
-    case COLUMN_RESETS:
-        return r->resets;
-    default:
-        return r->changes;
-    }
-}
-
-static uint64_t
-value_of(enum rollup_column column, const struct rollup *r)
-{
-    switch (column) {
     case COLUMN_FIRST:
         return r->first_bits;
+    case COLUMN_CHANGES:
+        return r->changes;
+    case COLUMN_RESETS:
+        return r->resets;
     case COLUMN_LEAST:
         return double_bits(r->least);
     case COLUMN_GREATEST:
@@ -307,29 +357,44 @@ value_of(enum rollup_column column, const struct rollup *r)
     }
 }
 
-static enum err
-set_integer(enum rollup_column column, uint64_t v, struct rollup *r)
+INLINE enum err
+set_number(enum rollup_column column, uint64_t v, struct rollup *r)
 {
-    if (column == COLUMN_FIRST_MS) {
+    bool is_count = is_integer(column) && column != COLUMN_FIRST_MS;
+    if (is_count && (v > UINT32_MAX || (column == COLUMN_COUNT && v == 0))) return ERR_CORRUPT;
+    switch (column) {
+    case COLUMN_FIRST_MS:
         r->first_ms = (int64_t)v;
-        return OK;
+        break;
+    case COLUMN_COUNT:
+        r->count = (uint32_t)v;
+        break;
+    case COLUMN_NAN_COUNT:
+        r->nan_count = (uint32_t)v;
+        break;
+    case COLUMN_FIRST:
+        r->first_bits = v;
+        break;
+    case COLUMN_CHANGES:
+        r->changes = (uint32_t)v;
+        break;
+    case COLUMN_RESETS:
+        r->resets = (uint32_t)v;
+        break;
+    case COLUMN_LEAST:
+        r->least = bits_double(v);
+        break;
+    case COLUMN_GREATEST:
+        r->greatest = bits_double(v);
+        break;
+    case COLUMN_SUM:
+        r->sum = (struct precise){.sum = bits_double(v)};
+        break;
+    default:
+        r->correction = bits_double(v);
+        break;
     }
-    if (v > UINT32_MAX) return ERR_CORRUPT;
-    if (column == COLUMN_COUNT) r->count = (uint32_t)v;
-    if (column == COLUMN_NAN_COUNT) r->nan_count = (uint32_t)v;
-    if (column == COLUMN_RESETS) r->resets = (uint32_t)v;
-    if (column == COLUMN_CHANGES) r->changes = (uint32_t)v;
-    return column == COLUMN_COUNT && v == 0 ? ERR_CORRUPT : OK;
-}
-
-static void
-set_value(enum rollup_column column, uint64_t bits, struct rollup *r)
-{
-    if (column == COLUMN_FIRST) r->first_bits = bits;
-    if (column == COLUMN_LEAST) r->least = bits_double(bits);
-    if (column == COLUMN_GREATEST) r->greatest = bits_double(bits);
-    if (column == COLUMN_SUM) r->sum = (struct precise){.sum = bits_double(bits)};
-    if (column == COLUMN_CORRECTION) r->correction = bits_double(bits);
+    return OK;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -428,7 +493,7 @@ tolerance_of(enum rollup_column column, const struct rollup *r)
     return isfinite(tolerance) ? tolerance : 0;
 }
 
-/* Fills scratch->column and scratch->r; returns the number of rows. */
+/* Fills scratch->column and scratch->r; returns the number of items that are not implied. */
 static uint32_t
 fill_column(struct codec_scratch *scratch, const struct rollups_form *form,
             enum rollup_column column, const struct rollup *rollups, uint32_t count)
@@ -436,24 +501,25 @@ fill_column(struct codec_scratch *scratch, const struct rollups_form *form,
     uint32_t n = 0;
     const struct rollup *before = NULL;
     for (uint32_t i = 0; i < count; i++) {
-        const struct rollup *r = &rollups[i];
-        if (r->count == 0) continue;
-        int64_t number = 0, rest = 0;
+        const struct rollup *r = &rollups[i], *previous = before;
         uint64_t implied;
+        if (r->count == 0) continue;
+        before = r;
+        if (is_implied(form, column, r, &implied)) continue;
+        uint64_t number = number_of(column, r), guess = guess_of(form, column, r, previous);
+        int64_t distance, rest = 0;
         if (is_integer(column)) {
-            number = (int64_t)(integer_of(column, r) - guess_integer(form, column, r, before));
-        } else if (!is_implied(form, column, r, &implied)) {
-            uint64_t bits = value_of(column, r), guess = guess_value(form, column, r, before);
-            number = distance_of(form->e, guess, bits);
-            uint64_t found = value_at(form->e, guess, number);
-            double error = fabs(bits_double(found) - bits_double(bits));
+            distance = (int64_t)(number - guess);
+        } else {
+            distance = distance_of(form->e, guess, number);
+            uint64_t found = value_at(form->e, guess, distance);
+            double error = fabs(bits_double(found) - bits_double(number));
             double tolerance = tolerance_of(column, r);
             bool is_close = tolerance > 0 && error <= tolerance;
-            if (!is_close) rest = (int64_t)(bits - found);
+            if (!is_close) rest = (int64_t)(number - found);
         }
-        scratch->column[n] = number;
+        scratch->column[n] = distance;
         scratch->r[n++] = rest;
-        before = r;
     }
     return n;
 }
@@ -483,37 +549,31 @@ put_column(struct codec_scratch *scratch, struct rollups_form *form, enum rollup
     }
 }
 
-/* Estimates the bits of a column. */
-static uint64_t
+/* Returns the bytes of a column's distances. */
+static size_t
 column_cost(struct codec_scratch *scratch, const struct rollups_form *form,
             enum rollup_column column, const struct rollup *rollups, uint32_t count)
 {
     uint32_t n = fill_column(scratch, form, column, rollups, count);
-    uint64_t cost = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        cost += codec_bit_length(zigzag(scratch->column[i]));
-    }
-    return cost;
+    if (!any_set(scratch->column, n)) return 0;
+    return codec_int_write(scratch, scratch->column, n, false, scratch->out);
 }
 
+/* Keeps the guess with which the column costs least. `guess` is in the form. */
 static void
-choose_guesses(struct codec_scratch *scratch, struct rollups_form *form,
-               const struct rollup *rollups, uint32_t count)
+choose_guess(struct codec_scratch *scratch, struct rollups_form *form, unsigned *guess,
+             unsigned guesses, enum rollup_column column, const struct rollup *rollups,
+             uint32_t count)
 {
-    uint64_t best = UINT64_MAX;
-    unsigned sum_guess = 0;
-    for (form->sum_guess = 0; form->sum_guess < SUM_GUESSES && best > 0; form->sum_guess++) {
-        uint64_t cost = column_cost(scratch, form, COLUMN_SUM, rollups, count);
-        if (cost >= best) continue;
-        best = cost;
-        sum_guess = form->sum_guess;
+    size_t least = SIZE_MAX;
+    unsigned best = 0;
+    for (*guess = 0; *guess < guesses && least > 0; ++*guess) {
+        size_t cost = column_cost(scratch, form, column, rollups, count);
+        if (cost >= least) continue;
+        least = cost;
+        best = *guess;
     }
-    form->sum_guess = sum_guess;
-    uint64_t all_change = column_cost(scratch, form, COLUMN_CHANGES, rollups, count);
-    form->changes_guess = 1;
-    if (column_cost(scratch, form, COLUMN_CHANGES, rollups, count) >= all_change) {
-        form->changes_guess = 0;
-    }
+    *guess = best;
 }
 
 void
@@ -533,9 +593,12 @@ codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups
         .e = choose_exponent(scratch, rollups, count, out),
     };
     if (corrections_cost_too_much(rollups, count)) form.flags = CORRECTIONS_LOST;
-    choose_guesses(scratch, &form, rollups, count);
-    buf_put_u8(out, (uint8_t)(form.e | form.sum_guess << SUM_GUESS_SHIFT |
-                              form.changes_guess << CHANGES_GUESS_SHIFT));
+    choose_guess(scratch, &form, &form.first_guess, 2, COLUMN_FIRST, rollups, count);
+    choose_guess(scratch, &form, &form.changes_guess, 2, COLUMN_CHANGES, rollups, count);
+    choose_guess(scratch, &form, &form.sum_guess, SUM_GUESSES, COLUMN_SUM, rollups, count);
+    buf_put_u8(out, (uint8_t)form.e);
+    buf_put_u8(out, (uint8_t)(form.sum_guess | form.changes_guess << CHANGES_GUESS_SHIFT |
+                              form.first_guess << FIRST_GUESS_SHIFT));
     size_t flags_at = out->size;
     buf_put(out, (const uint8_t[]){0, 0}, 2);
     buf_put_varint(out, form.interval_ms);
@@ -583,74 +646,115 @@ column_next(struct column_reader *column, uint64_t *ret_number)
     return OK;
 }
 
-static enum err
-set_number(const struct rollups_form *form, enum rollup_column column, uint64_t number,
-           struct rollup *r, const struct rollup *before)
+/* Returns the number of items that are not implied; sets those that are. */
+INLINE uint32_t
+set_implied(const struct rollups_form *form, enum rollup_column column, struct rollup *rollups,
+            uint32_t count)
 {
-    uint64_t implied;
-    if (is_integer(column)) {
-        return set_integer(column, guess_integer(form, column, r, before) + number, r);
+    uint32_t written = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t implied;
+        if (rollups[i].count == 0) continue;
+        if (is_implied(form, column, &rollups[i], &implied)) {
+            err_ignore(set_number(column, implied, &rollups[i]), "0, or a value");
+        } else {
+            written++;
+        }
     }
-    if (is_implied(form, column, r, &implied)) {
-        set_value(column, implied, r);
-        return number == 0 ? OK : ERR_CORRUPT;
-    }
-    uint64_t guess = guess_value(form, column, r, before);
-    set_value(column, value_at(form->e, guess, (int64_t)number), r);
-    return OK;
+    return written;
 }
 
-static enum err
-read_numbers(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
-             struct rollup *rollups, uint32_t count, uint32_t sampled_count)
+/* Reads the distances of a column from its guesses. */
+INLINE enum err
+read_distances(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
+               struct rollup *rollups, uint32_t count, uint32_t written)
 {
     struct column_reader reader;
     bool is_written = (form->flags & flag_of_numbers(column)) != 0;
-    enum err e = column_begin(&reader, cursor, is_written, sampled_count);
+    enum err e = column_begin(&reader, cursor, is_written, written);
     const struct rollup *before = NULL;
     for (uint32_t i = 0; i < count && e == OK; i++) {
-        uint64_t number;
-        if (rollups[i].count == 0) continue;
-        e = column_next(&reader, &number);
-        if (e == OK) e = set_number(form, column, number, &rollups[i], before);
-        before = &rollups[i];
+        struct rollup *r = &rollups[i];
+        const struct rollup *previous = before;
+        uint64_t distance, implied;
+        if (r->count == 0) continue;
+        before = r;
+        if (is_implied(form, column, r, &implied)) continue;
+        e = column_next(&reader, &distance);
+        if (e) break;
+        uint64_t guess = guess_of(form, column, r, previous);
+        e = set_number(
+            column,
+            is_integer(column) ? guess + distance : value_at(form->e, guess, (int64_t)distance), r);
     }
     return e;
 }
 
-static enum err
+INLINE enum err
 read_rests(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
-           struct rollup *rollups, uint32_t count, uint32_t sampled_count)
+           struct rollup *rollups, uint32_t count, uint32_t written)
 {
     struct column_reader reader;
-    enum err e = column_begin(&reader, cursor, true, sampled_count);
+    enum err e = column_begin(&reader, cursor, true, written);
     for (uint32_t i = 0; i < count && e == OK; i++) {
         uint64_t rest, implied;
         struct rollup *r = &rollups[i];
-        if (r->count == 0) continue;
+        if (r->count == 0 || is_implied(form, column, r, &implied)) continue;
         e = column_next(&reader, &rest);
-        if (e || rest == 0) continue;
-        if (is_implied(form, column, r, &implied)) return ERR_CORRUPT;
-        set_value(column, value_of(column, r) + rest, r);
+        if (e == OK) e = set_number(column, number_of(column, r) + rest, r);
     }
+    return e;
+}
+
+INLINE enum err
+read_column(struct cursor *cursor, const struct rollups_form *form, enum rollup_column column,
+            struct rollup *rollups, uint32_t count)
+{
+    uint32_t written = set_implied(form, column, rollups, count);
+    unsigned numbers = flag_of_numbers(column), rests = flag_of_rests(column);
+    if (written == 0) return (form->flags & (numbers | rests)) != 0 ? ERR_CORRUPT : OK;
+    enum err e = read_distances(cursor, form, column, rollups, count, written);
+    if (e || (form->flags & rests) == 0) return e;
+    return read_rests(cursor, form, column, rollups, count, written);
+}
+
+static enum err
+read_columns(struct cursor *cursor, const struct rollups_form *form, struct rollup *rollups,
+             uint32_t count)
+{
+    enum err e = OK;
+#define READ(column) \
+    if (e == OK) e = read_column(cursor, form, column, rollups, count)
+    READ(COLUMN_FIRST_MS);
+    READ(COLUMN_COUNT);
+    READ(COLUMN_NAN_COUNT);
+    READ(COLUMN_FIRST);
+    READ(COLUMN_CHANGES);
+    READ(COLUMN_RESETS);
+    READ(COLUMN_LEAST);
+    READ(COLUMN_GREATEST);
+    READ(COLUMN_SUM);
+    READ(COLUMN_CORRECTION);
+#undef READ
     return e;
 }
 
 static enum err
 read_form(struct cursor *cursor, int64_t resolution_ms, struct rollups_form *ret_form)
 {
-    unsigned first = cursor_u8(cursor);
+    unsigned e = cursor_u8(cursor), guesses = cursor_u8(cursor);
     unsigned low = cursor_u8(cursor), high = cursor_u8(cursor);
     *ret_form = (struct rollups_form){
         .resolution_ms = resolution_ms,
         .interval_ms = cursor_varint(cursor),
-        .e = first & E_MASK,
-        .sum_guess = first >> SUM_GUESS_SHIFT & 3,
-        .changes_guess = first >> CHANGES_GUESS_SHIFT,
+        .e = e,
+        .sum_guess = guesses & SUM_GUESS_MASK,
+        .changes_guess = guesses >> CHANGES_GUESS_SHIFT & 1,
+        .first_guess = guesses >> FIRST_GUESS_SHIFT & 1,
         .flags = low | high << 8,
     };
-    if (cursor->bad || ret_form->interval_ms == 0) return ERR_CORRUPT;
-    return ret_form->e > E_ORDERED || ret_form->sum_guess >= SUM_GUESSES ? ERR_CORRUPT : OK;
+    if (cursor->bad || ret_form->interval_ms == 0 || e > E_ORDERED) return ERR_CORRUPT;
+    return guesses >= GUESSES_END || ret_form->sum_guess >= SUM_GUESSES ? ERR_CORRUPT : OK;
 }
 
 /* Checks what callers rely on: invariants, the window, and an order of the extremes. */
@@ -680,13 +784,7 @@ codec_rollups_decode(struct bytes encoded, int64_t resolution_ms, const int64_t 
     struct cursor cursor = cursor_of(encoded);
     struct rollups_form form = {0};
     if (sampled_count > 0) e = read_form(&cursor, resolution_ms, &form);
-    for (unsigned i = 0; i < COLUMNS && sampled_count > 0 && e == OK; i++) {
-        enum rollup_column column = (enum rollup_column)i;
-        e = read_numbers(&cursor, &form, column, rollups, count, sampled_count);
-        if (e == OK && (form.flags & flag_of_rests(column)) != 0) {
-            e = read_rests(&cursor, &form, column, rollups, count, sampled_count);
-        }
-    }
+    if (sampled_count > 0 && e == OK) e = read_columns(&cursor, &form, rollups, count);
     if (e == OK && cursor_left(&cursor) > 0) e = ERR_CORRUPT;
     for (uint32_t i = 0; i < count && e == OK; i++) {
         e = check_rollup(&rollups[i], resolution_ms);
