@@ -8,8 +8,8 @@
 #define PROMQL_PROMQL_H
 
 #include "base/buf.h"
+#include "model/fhist/fhist.h"
 #include "model/select.h"
-#include "promql/histogram/fhist.h"
 
 enum promql_form {
     PROMQL_LINE,  /* the expression on one line, as Prometheus prints expressions */

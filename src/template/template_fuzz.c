@@ -2,7 +2,7 @@
  * floats and of histograms. It ends within its limits, and each error has a sentence. */
 #include <assert.h>
 
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 #include "template/template.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

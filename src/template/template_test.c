@@ -5,7 +5,7 @@
 
 #include "lib/failing_memory.h"
 #include "lib/test.h"
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 #include "template/template.h"
 
 /* Results of Prometheus 3.5, found by tests/rules/compare_templates.py. */

@@ -6,7 +6,7 @@
 #define TEMPLATE_VALUE_H
 
 #include "base/buf.h"
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 
 enum tmpl_type {
     TMPL_TYPE_NIL,

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/table.h"
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 
 /* The times at which an expression has values. */
 struct grid {

@@ -13,7 +13,7 @@
 #ifndef PROMQL_TESTSERIES_NOTATION_H
 #define PROMQL_TESTSERIES_NOTATION_H
 
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 
 enum { NOTATION_BYTES_MAX = 16 << 20 };
 

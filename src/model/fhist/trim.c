@@ -6,7 +6,7 @@
  */
 #include <math.h>
 
-#include "promql/histogram/fhist_private.h"
+#include "model/fhist/fhist_private.h"
 
 /* The rest of a bucket: the count, and the value that is taken for each observation. */
 struct rest {

@@ -6,8 +6,8 @@
  */
 #include <math.h>
 
-#include "promql/histogram/fhist_private.h"
 #include "base/precise.h"
+#include "model/fhist/fhist_private.h"
 
 /* If all buckets have one sign, the zero bucket is assumed to have observations of that
  * sign alone. */

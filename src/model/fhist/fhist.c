@@ -11,14 +11,14 @@
  *  2. A side has room for its buckets: count <= capacity.
  *  3. Both sides keep what rounding loses, or neither does.
  */
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 
 #include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
 
-#include "promql/histogram/fhist_private.h"
+#include "model/fhist/fhist_private.h"
 #include "wire/number.h"
 
 /* --- bounds ----------------------------------------------------------------------------------- */

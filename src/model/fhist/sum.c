@@ -12,8 +12,8 @@
 #include <assert.h>
 #include <math.h>
 
-#include "promql/histogram/fhist_private.h"
 #include "base/precise.h"
+#include "model/fhist/fhist_private.h"
 
 /* --- buckets read at a lower resolution ------------------------------------------------------- */
 

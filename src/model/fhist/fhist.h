@@ -6,8 +6,8 @@
  * the bound of that index. Buckets without observations stay, as those of Prometheus do, until
  * fhist_compact().   Threads: the owner's.
  */
-#ifndef PROMQL_HISTOGRAM_FHIST_H
-#define PROMQL_HISTOGRAM_FHIST_H
+#ifndef MODEL_FHIST_FHIST_H
+#define MODEL_FHIST_FHIST_H
 
 #include "base/buf.h"
 #include "base/mem.h"

@@ -1,8 +1,8 @@
 /* fhist_private.h - shared by the files of promql/histogram/. */
-#ifndef PROMQL_HISTOGRAM_FHIST_PRIVATE_H
-#define PROMQL_HISTOGRAM_FHIST_PRIVATE_H
+#ifndef MODEL_FHIST_FHIST_PRIVATE_H
+#define MODEL_FHIST_FHIST_PRIVATE_H
 
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 
 /* The upper bound of a bucket. */
 double exponential_bound(int32_t schema, int64_t index);

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/buf.h"
-#include "promql/histogram/fhist.h"
+#include "model/fhist/fhist.h"
 
 /* Makes a histogram of `schema` with buckets from `first` on, and its memory. */
 static struct fhist *
