@@ -1,0 +1,174 @@
+/* histogram_rollup.c - joins rollups of native histograms. */
+#include "model/histogram_rollup.h"
+
+#include <assert.h>
+
+/* Returns the histogram for computations. NULL without memory. */
+static struct fhist *
+computable(struct arena *arena, const struct histogram *h)
+{
+    void *memory = arena_alloc(arena, fhist_bytes_of(h));
+    return memory == NULL ? NULL : fhist_of(memory, h);
+}
+
+/* Returns a copy to which others can be added. NULL without memory. */
+static struct fhist *
+changeable_copy(struct arena *arena, const struct fhist *h)
+{
+    struct fhist *copy = arena_alloc(arena, sizeof *copy);
+    return copy != NULL && fhist_begin(arena, h, true, copy) == OK ? copy : NULL;
+}
+
+static bool
+is_custom(const struct histogram *h)
+{
+    return h->schema == HISTOGRAM_SCHEMA_CUSTOM;
+}
+
+static bool
+is_gauge(const struct histogram *h)
+{
+    return h->reset_hint == RESET_GAUGE;
+}
+
+enum err
+histogram_rollup_of_sample(struct arena *arena, int64_t t_ms, const struct histogram *h,
+                           struct histogram_rollup *ret)
+{
+    struct histogram_rollup r = {.first_ms = t_ms, .last_ms = t_ms};
+    if (h->sum_bits == STALE_NAN_BITS) {
+        r.is_stale = true;
+        r.stale_ms = t_ms;
+        *ret = r;
+        return OK;
+    }
+    r.count = 1;
+    r.gauge_count = is_gauge(h);
+    r.custom_count = is_custom(h);
+    if (histogram_copy(h, arena, &r.first)) return ERR_NOMEM;
+    r.last = r.first;
+    struct fhist *counts = computable(arena, h);
+    r.sum = counts == NULL ? NULL : changeable_copy(arena, counts);
+    if (r.sum == NULL) return ERR_NOMEM;
+    *ret = r;
+    return OK;
+}
+
+/* Adds to a sum that may be missing; `h` loses what rounding lost. False without memory. */
+static bool
+add_to_sum(struct arena *arena, struct fhist **sum, struct fhist *h, bool *ret_incompatible)
+{
+    *ret_incompatible = false;
+    if (*sum == NULL) {
+        *sum = changeable_copy(arena, h);
+        return *sum != NULL;
+    }
+    struct fhist_outcome outcome;
+    fhist_settle(h);
+    if (fhist_add(arena, *sum, h, 1, &outcome)) return false;
+    *ret_incompatible = outcome.incompatible;
+    return true;
+}
+
+static bool
+add_correction(struct arena *arena, struct histogram_rollup *to, struct fhist *h)
+{
+    bool incompatible;
+    if (to->correction_lost) return true;
+    if (!add_to_sum(arena, &to->correction, h, &incompatible)) return false;
+    if (incompatible) to->correction_lost = true;
+    return true;
+}
+
+static bool
+layout_differs(const struct histogram *a, const struct histogram *b)
+{
+    return a->kind != b->kind || a->schema != b->schema || is_gauge(a) != is_gauge(b) ||
+           a->zero_threshold_bits != b->zero_threshold_bits || !histogram_same_custom(a, b);
+}
+
+/* Compares the last sample of one rollup with the first of the next. False without memory. */
+static bool
+join_at_border(struct arena *arena, struct histogram_rollup *to,
+               const struct histogram_rollup *later)
+{
+    struct fhist *before = computable(arena, &to->last), *after = computable(arena, &later->first);
+    if (before == NULL || after == NULL) return false;
+    to->layout_changes += layout_differs(&to->last, &later->first);
+    to->changes += !fhist_equal(before, after);
+    if (!fhist_was_reset(after, before)) return true;
+    to->resets++;
+    if (to->count > 1) return add_correction(arena, to, before);
+    to->second_is_reset = true;
+    return true;
+}
+
+/* Adds what the later samples lost in resets; their first one is no longer the first. */
+static bool
+join_corrections(struct arena *arena, struct histogram_rollup *to, struct histogram_rollup *later)
+{
+    if (later->second_is_reset) {
+        struct fhist *first = computable(arena, &later->first);
+        if (first == NULL || !add_correction(arena, to, first)) return false;
+    }
+    if (later->correction != NULL && !add_correction(arena, to, later->correction)) return false;
+    to->correction_lost |= later->correction_lost;
+    if (to->correction_lost) to->correction = NULL;
+    return true;
+}
+
+static bool
+join_sums(struct arena *arena, struct histogram_rollup *to, struct histogram_rollup *later)
+{
+    bool incompatible = later->sum == NULL;
+    if (to->sum == NULL) return true;
+    if (!incompatible && !add_to_sum(arena, &to->sum, later->sum, &incompatible)) return false;
+    if (incompatible) to->sum = NULL;
+    return true;
+}
+
+enum err
+histogram_rollup_join(struct arena *arena, struct histogram_rollup *to,
+                      struct histogram_rollup *later)
+{
+    assert(histogram_rollup_is_valid(later)); /* invariants 1 to 5 */
+    if (to->count == 0) {
+        if (later->count > 0 || !to->is_stale) *to = *later;
+        return OK;
+    }
+    assert(to->last_ms < later->first_ms || later->count == 0);
+    if (later->count > 0) {
+        if (!join_at_border(arena, to, later) || !join_corrections(arena, to, later) ||
+            !join_sums(arena, to, later)) {
+            return ERR_NOMEM;
+        }
+        to->last_ms = later->last_ms;
+        to->last = later->last;
+        to->is_stale = false;
+        to->count += later->count;
+        to->changes += later->changes;
+        to->resets += later->resets;
+        to->layout_changes += later->layout_changes;
+        to->gauge_count += later->gauge_count;
+        to->custom_count += later->custom_count;
+    }
+    if (later->is_stale && !to->is_stale) {
+        to->is_stale = true;
+        to->stale_ms = later->stale_ms;
+    }
+    assert(histogram_rollup_is_valid(to)); /* invariants 1 to 5 */
+    return OK;
+}
+
+bool
+histogram_rollup_is_valid(const struct histogram_rollup *r)
+{
+    if (r->count == 0) return r->is_stale;
+    bool has_sum = r->custom_count == 0 || r->custom_count == r->count;
+    uint32_t corrected = r->resets - (r->second_is_reset ? 1 : 0);
+    return r->first_ms <= r->last_ms && (!r->is_stale || r->last_ms < r->stale_ms) &&
+           r->resets <= r->changes && r->changes < r->count && r->layout_changes < r->count &&
+           r->gauge_count <= r->count && r->custom_count <= r->count &&
+           (r->sum != NULL) == has_sum && corrected <= r->resets &&
+           (r->correction != NULL) == (corrected > 0 && !r->correction_lost);
+}
