@@ -22,6 +22,7 @@
 #include <math.h>
 
 #include "tsdb/codec/int.h"
+#include "tsdb/codec/rollups_private.h"
 
 enum {
     E_ORDERED = 16, /* places in the order of doubles */
@@ -173,26 +174,26 @@ distance_of(unsigned e, uint64_t guess, uint64_t bits)
 
 /* --- guesses ---------------------------------------------------------------------------------- */
 
-/* Returns the time after the last sample before, or the earliest in the window from which regular
- * samples lead to the last one. All mod 2^64: times may be anywhere. */
-static uint64_t
-guess_first_ms(const struct rollups_form *form, const struct rollup *r, const struct rollup *before)
+/* All mod 2^64: times may be anywhere. */
+uint64_t
+rollups_guess_first_ms(int64_t resolution_ms, uint64_t interval_ms, const struct rollup *r,
+                       const struct rollup *before)
 {
     uint64_t last = (uint64_t)r->last_ms;
-    uint64_t end = (uint64_t)rollup_window_end(r->last_ms, form->resolution_ms);
-    uint64_t room = last - (end - (uint64_t)form->resolution_ms);
+    uint64_t end = (uint64_t)rollup_window_end(r->last_ms, resolution_ms);
+    uint64_t room = last - (end - (uint64_t)resolution_ms);
     if (before != NULL) {
-        uint64_t next = (uint64_t)before->last_ms + form->interval_ms;
+        uint64_t next = (uint64_t)before->last_ms + interval_ms;
         if (last - next < room) return next;
     }
-    return last - (room - 1) / form->interval_ms * form->interval_ms;
+    return last - (room - 1) / interval_ms * interval_ms;
 }
 
-static uint64_t
-guess_count(const struct rollups_form *form, const struct rollup *r)
+uint64_t
+rollups_guess_count(uint64_t interval_ms, const struct rollup *r)
 {
     uint64_t duration = (uint64_t)r->last_ms - (uint64_t)r->first_ms;
-    return (duration + form->interval_ms / 2) / form->interval_ms + 1;
+    return (duration + interval_ms / 2) / interval_ms + 1;
 }
 
 /* A series whose corrections are kept falls seldom, another one half of the time. */
@@ -254,9 +255,9 @@ guess_of(const struct rollups_form *form, enum rollup_column column, const struc
     double first = bits_double(r->first_bits), last = bits_double(r->last_bits);
     switch (column) {
     case COLUMN_FIRST_MS:
-        return guess_first_ms(form, r, before);
+        return rollups_guess_first_ms(form->resolution_ms, form->interval_ms, r, before);
     case COLUMN_COUNT:
-        return guess_count(form, r);
+        return rollups_guess_count(form->interval_ms, r);
     case COLUMN_FIRST:
         return guess_first(form, r, before);
     case COLUMN_CHANGES:
@@ -399,9 +400,9 @@ set_number(enum rollup_column column, uint64_t v, struct rollup *r)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Returns the interval that most windows have, if most have the same (Boyer and Moore). */
-static uint64_t
-usual_interval_ms(const struct rollup *rollups, uint32_t count)
+/* The vote of Boyer and Moore. */
+uint64_t
+rollups_usual_interval_ms(const struct rollup *rollups, uint32_t count)
 {
     uint64_t usual = 1;
     uint32_t votes = 0;
@@ -589,7 +590,7 @@ codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups
     size_t size_before = out->size;
     struct rollups_form form = {
         .resolution_ms = resolution_ms,
-        .interval_ms = usual_interval_ms(rollups, count),
+        .interval_ms = rollups_usual_interval_ms(rollups, count),
         .e = choose_exponent(scratch, rollups, count, out),
     };
     if (corrections_cost_too_much(rollups, count)) form.flags = CORRECTIONS_LOST;
@@ -757,14 +758,23 @@ read_form(struct cursor *cursor, int64_t resolution_ms, struct rollups_form *ret
     return guesses >= GUESSES_END || ret_form->sum_guess >= SUM_GUESSES ? ERR_CORRUPT : OK;
 }
 
-/* Checks what callers rely on: invariants, the window, and an order of the extremes. */
+enum err
+rollups_check_times(int64_t resolution_ms, const struct rollup *r)
+{
+    if (r->first_ms > r->last_ms) return ERR_CORRUPT;
+    int64_t end = rollup_window_end(r->last_ms, resolution_ms);
+    if (rollup_window_end(r->first_ms, resolution_ms) != end) return ERR_CORRUPT;
+    bool has_room = r->count - 1 <= (uint64_t)r->last_ms - (uint64_t)r->first_ms;
+    return r->count == 0 || !has_room ? ERR_CORRUPT : OK;
+}
+
+/* Checks what callers rely on: invariants, times, and an order of the extremes. */
 static enum err
 check_rollup(const struct rollup *r, int64_t resolution_ms)
 {
     if (!rollup_is_valid(r)) return ERR_CORRUPT;
     if (r->count == 0) return OK;
-    int64_t end = rollup_window_end(r->last_ms, resolution_ms);
-    if (rollup_window_end(r->first_ms, resolution_ms) != end) return ERR_CORRUPT;
+    if (rollups_check_times(resolution_ms, r)) return ERR_CORRUPT;
     if (r->first_bits == STALE_NAN_BITS) return ERR_CORRUPT;
     bool has_numbers = r->nan_count < r->count;
     return has_numbers && !(r->least <= r->greatest) ? ERR_CORRUPT : OK;

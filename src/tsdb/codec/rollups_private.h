@@ -1,0 +1,20 @@
+/* rollups_private.h - times of rollups, shared by those of floats and of histograms. */
+#ifndef TSDB_CODEC_ROLLUPS_PRIVATE_H
+#define TSDB_CODEC_ROLLUPS_PRIVATE_H
+
+#include "tsdb/codec/rollups.h"
+
+/* Returns the interval of samples that most windows have, if most have the same. */
+uint64_t rollups_usual_interval_ms(const struct rollup *rollups, uint32_t count);
+
+/* Returns the time after the last sample before (which may be NULL), or the earliest in the window
+ * from which regular samples lead to the last one. */
+uint64_t rollups_guess_first_ms(int64_t resolution_ms, uint64_t interval_ms, const struct rollup *r,
+                                const struct rollup *before);
+/* Returns the number of regular samples between the first and the last one. */
+uint64_t rollups_guess_count(uint64_t interval_ms, const struct rollup *r);
+
+/* Checks times and count of a window with samples. */
+MUST_CHECK enum err rollups_check_times(int64_t resolution_ms, const struct rollup *r);
+
+#endif
