@@ -401,7 +401,9 @@ choose_forms(struct histogram_block *b)
         if (has_first(r)) form->first_is_single = !histogram_same_layout(&r->first, layout);
         if (!has_sum(r)) continue;
         fhist_settle(r->sum);
-        form->sum_is_single = !fit_sum(b->arena, r->sum, layout, &form->sum);
+        /* Buckets within the zero bucket are not added: then the count is more than theirs. */
+        form->sum_is_single = !fit_sum(b->arena, r->sum, layout, &form->sum) ||
+                              histogram_check(&form->sum, NULL) != OK;
     }
     for (uint32_t i = 0; i < b->count && reset_count > b->count / 4; i++) {
         struct histogram_rollup *r = b->rollups[i];
@@ -604,7 +606,9 @@ read_sums(struct cursor *cursor, struct histogram_block *b)
             e = make_sum(b->arena, &r->last, &r->sum);
         } else if (has_sum(r) && !b->forms[i].sum_is_single) {
             struct histogram sum = b->nested[at++];
-            e = shift_sum(b, i, SHIFT_UP, &sum) ? make_sum(b->arena, &sum, &r->sum) : ERR_LIMIT;
+            if (!shift_sum(b, i, SHIFT_UP, &sum)) return ERR_LIMIT;
+            /* One that is no histogram could not be written again. */
+            e = histogram_check(&sum, NULL) ? ERR_CORRUPT : make_sum(b->arena, &sum, &r->sum);
         }
     }
     for (uint32_t i = 0; i < b->count && e == OK; i++) {

@@ -217,6 +217,7 @@ static void
 add_counter(struct rng *rng, uint32_t samples)
 {
     struct histogram h = valid_histogram(rng, SAMPLE_HISTOGRAM_INT);
+    h.zero_threshold_bits = 0; /* no bucket is within the zero bucket */
     for (uint32_t i = 1; i <= samples; i++) {
         h.sum_bits = double_bits((double)i);
         assert_true(add_sample((int64_t)i * STEP_MS, &h));

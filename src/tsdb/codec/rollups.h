@@ -19,9 +19,10 @@ uint32_t rollup_rows(const struct rollup *rollups, uint32_t count, int64_t *ret_
 
 /*
  * Appends what the rows do not say of windows of `resolution_ms`, ascending, at most one for each
- * window and at most CODEC_SAMPLES_MAX rows. Sums lose their rest (struct precise); corrections are
- * kept unless they cost more than they are worth (then all of the block are NaN, but for windows
- * without a reset). Without memory, buf_error(out) is set.
+ * window and at most CODEC_SAMPLES_MAX rows; a window has at most one sample for each millisecond.
+ * Sums lose their rest (struct precise) and, where they are sums of decimals, their rounding.
+ * Corrections are kept unless more than a quarter of the windows have resets: then those of windows
+ * with resets are NaN. Without memory, buf_error(out) is set.
  */
 void codec_rollups_encode(struct codec_scratch *scratch, const struct rollup *rollups,
                           uint32_t count, int64_t resolution_ms, struct buf *out);
