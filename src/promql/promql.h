@@ -116,6 +116,8 @@ struct promql_options {
     int64_t step_ms; /* 0: once, at first_ms */
     int64_t lookback_ms;
     int64_t subquery_step_ms; /* default of subqueries */
+    bool limits_resolution;    /* coarser windows of downsampled samples than this are an error: */
+    int64_t resolution_max_ms; /* 0: all windows are */
     struct promql_features features;
     const struct promql_helpers *helpers; /* NULL if no thread can help */
     uint32_t shards;            /* for tests: shards that series are read in; 0: chosen by cost */

@@ -136,6 +136,7 @@ cache_key(const struct evaluation *ev, struct buf *to)
     buf_put_varint(to, (uint64_t)step);
     buf_put_varint(to, (uint64_t)(phase < 0 ? phase + step : phase));
     buf_put_varint(to, (uint64_t)ev->lookback_ms);
+    buf_put_varint(to, (uint64_t)ev->resolution_max_ms);
     buf_put_varint(to, (uint64_t)ev->subquery_step_ms);
     tree_print(ev->tree->root, to);
 }

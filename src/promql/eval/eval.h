@@ -32,6 +32,7 @@ struct evaluation {
     struct grid grid; /* steps of the whole expression */
     int64_t end_ms;
     int64_t lookback_ms;
+    int64_t resolution_max_ms;  /* coarsest windows of downsampled samples that are taken */
     int64_t subquery_step_ms; /* default of subqueries */
     /* Samples that were read, counted as Prometheus does: those of subqueries are not included. */
     uint64_t samples;
@@ -255,7 +256,9 @@ MUST_CHECK enum err vector_measured_new(struct evaluation *ev, struct plan_figur
                                         struct vector *of, struct vector **ret_vector);
 /* Adds what was read of a set to the figures of an operator. */
 void measure_account(struct plan_figures *figures, const struct series_set *set);
-/* The same for the operator that is measured, before the set (may be NULL) is freed. */
+/* Notes that an operator was given windows of a resolution; shards may do so at once. */
+void measure_resolution(struct plan_figures *figures, int64_t resolution_ms);
+/* measure_account() for the operator that is measured, before the set (may be NULL) is freed. */
 static inline void
 eval_account(const struct evaluation *ev, const struct series_set *set)
 {

@@ -6,6 +6,7 @@
  * - when no selector gets the matchers of others;
  * - when the expression is printed and read again, except positions;
  * - over a range, at any step, as at that time alone.
+ * All of this also holds where the samples are downsampled.
  *
  * SHOW=1 prints the expressions.
  */
@@ -15,6 +16,7 @@
 #include <strings.h>
 
 #include "lib/promql/random_store.h"
+#include "lib/views/rolled_view.h"
 #include "promql/answer.h"
 #include "promql/parse/tree.h"
 #include "sys/env.h"
@@ -33,6 +35,8 @@ enum {
 
 struct asked {
     struct random_store store;
+    struct view *view; /* of the store, or with its samples downsampled */
+    struct rolled_levels levels;
     struct promql_options options;
     struct buf text;
     uint32_t step; /* a step of the range */
@@ -108,9 +112,25 @@ choose_times(struct choices *c, struct promql_options *o)
 }
 
 static void
+keep_store(struct view *view)
+{
+    (void)view;
+}
+
+static void
+choose_levels(struct choices *c, struct rolled_levels *levels)
+{
+    levels->seed = choose(c, 256);
+    levels->coarse_until_ms = STORE_BASE_MS + (int64_t)choose(c, 256) * 10000;
+    levels->fine_until_ms = levels->coarse_until_ms + (int64_t)choose(c, 256) * 10000;
+    levels->whole = choose(c, 2) == 1;
+    levels->keeps_correction = choose(c, 2) == 0;
+}
+
+static void
 asked_init(struct asked *a, const uint8_t *data, size_t size)
 {
-    static const struct view_ops ops = {.select = random_store_select};
+    static const struct view_ops ops = {.select = random_store_select, .free = keep_store};
     struct choices c = {data, data + size};
     memset(a, 0, sizeof *a);
     buf_init(&a->text, NULL, 1 << 20);
@@ -133,6 +153,8 @@ asked_init(struct asked *a, const uint8_t *data, size_t size)
         c = stored;
     }
     random_store_init(&a->store, &c, &ops);
+    choose_levels(&c, &a->levels);
+    a->view = &a->store.view;
     if (getenv("SHOW") != NULL) printf("%.*s\n", (int)a->text.size, (const char *)a->text.at);
 }
 
@@ -224,7 +246,7 @@ ask(struct asked *a, const struct promql_tree *tree, const struct promql_options
     options.control = &ret->control;
     options.budget = &ret->budget;
     options.held_max = HELD_MAX;
-    ret->e = promql_run(tree, &a->store.view, &options, &ret->result, &error, &why);
+    ret->e = promql_run(tree, a->view, &options, &ret->result, &error, &why);
     if (error.size > 0) {
         buf_put_bytes(&ret->notes, buf_bytes(&error));
     } else if (ret->e) {
@@ -324,7 +346,8 @@ check_counted(struct asked *a, const struct promql_tree *tree, const struct prom
     struct promql_options counting = *options;
     counting.counts = true;
     ask_for_text(a, tree, &counting, &other);
-    check_same(a, "counted", plain, &other, true);
+    /* A series that need not be read has an info if it is downsampled. */
+    check_same(a, "counted", plain, &other, a->view == &a->store.view);
     answered_fini(&other);
 }
 
@@ -545,6 +568,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     asked_init(&asked, data, size);
     if (tree_parse(buf_bytes(&asked.text), NULL, NULL, &tree, &error) == OK) {
         check(&asked, tree);
+        asked.view = rolled_view_new(asked.view, &asked.levels);
+        check(&asked, tree);
+        view_free(asked.view);
         promql_free(tree);
     } else if (getenv("SHOW") != NULL) {
         printf("%.*s\n", (int)error.size, (const char *)error.at);

@@ -119,6 +119,7 @@ eval_begin_part(struct evaluation *part, const struct evaluation *of, uint32_t s
         .grid = of->grid,
         .end_ms = of->end_ms,
         .lookback_ms = of->lookback_ms,
+        .resolution_max_ms = of->resolution_max_ms,
         .subquery_step_ms = of->subquery_step_ms,
         .shards_wanted = 1,
         .shard = shard,
@@ -297,6 +298,7 @@ query_run_begin(struct query_run *run, const struct promql_tree *tree, struct vi
     ev->shards_wanted = options->shards;
     ev->counts = options->counts;
     ev->lookback_ms = options->lookback_ms;
+    ev->resolution_max_ms = options->limits_resolution ? options->resolution_max_ms : INT64_MAX;
     ev->subquery_step_ms = options->subquery_step_ms;
     ev->grid = (struct grid){options->first_ms, options->step_ms, 1, true};
     if (options->step_ms > 0) {

@@ -22,6 +22,7 @@ struct plan_figures {
     bool exact; /* `cost` is counted, see struct series_survey */
     bool turns; /* the series that it gives are not those that it reads */
     struct series_cost cost;
+    _Atomic int64_t resolution_ms; /* of the coarsest windows that a run was given; 0 for none */
 
     /* Upper bound of the series that it gives, before a run. */
     bool series_known;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "base/text/json.h"
+#include "base/text/time_text.h"
 #include "base/text/utf8.h"
 #include "promql/eval/plan/explain.h"
 
@@ -88,6 +89,11 @@ put_detail(const struct plan_figures *x, struct buf *to)
     if (x->way != NULL) buf_printf(to, "; %s", x->way);
     if (x->steps > 1) buf_printf(to, "; %" PRIu32 " steps", x->steps);
     if (x->shards > 1) buf_printf(to, "; %" PRIu32 " shards", x->shards);
+    int64_t resolution_ms = atomic_load_explicit(&x->resolution_ms, memory_order_relaxed);
+    char text[TIME_TEXT_BYTES];
+    if (resolution_ms > 0) {
+        buf_printf(to, "; downsampled to %s", time_print_duration(resolution_ms, text));
+    }
     buf_put_u8(to, '"');
 }
 

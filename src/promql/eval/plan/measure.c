@@ -54,6 +54,16 @@ measure_account(struct plan_figures *figures, const struct series_set *set)
     if (figures->known) series_cost_add(&figures->cost, &c);
 }
 
+void
+measure_resolution(struct plan_figures *figures, int64_t resolution_ms)
+{
+    int64_t most_ms = atomic_load_explicit(&figures->resolution_ms, memory_order_relaxed);
+    while (resolution_ms > most_ms &&
+           !atomic_compare_exchange_weak_explicit(&figures->resolution_ms, &most_ms, resolution_ms,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
 static enum err
 measured_next(struct vector *v, struct column **ret_column)
 {

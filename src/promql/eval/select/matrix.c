@@ -16,8 +16,9 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/text/time_text.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/select/window.h"
+#include "promql/eval/select/rolled.h"
 
 static enum err
 matrix_add_series(struct evaluation *ev, struct matrix *m, struct bytes labels, bool drops_name)
@@ -130,6 +131,31 @@ extend(struct evaluation *ev, struct matrix *m, struct sample_window *range)
     return OK;
 }
 
+/* Adds the last sample of each window of a level. With an extended range the first one matters,
+ * too, and those before and after the range. */
+static enum err
+add_rollups(struct evaluation *ev, struct matrix *m, struct series_set *set,
+            const struct sample_batch *b, const struct sample_window *range)
+{
+    char text[TIME_TEXT_BYTES];
+    bool is_plain = range->extent == EXTENT_PLAIN;
+    enum err e = rolled_check(ev, set, b);
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        const struct rollup *r = &b->rollups[i];
+        bool is_in = r->last_ms > range->start_ms && r->last_ms <= range->end_ms;
+        if (r->count == 0 || (is_plain && !is_in)) continue;
+        if (!is_plain && r->count > 1) {
+            e = add_sample(ev, m, r->first_ms, bits_double(r->first_bits), NULL);
+        }
+        if (e == OK) e = add_sample(ev, m, r->last_ms, bits_double(r->last_bits), NULL);
+    }
+    if (e) return e;
+    notes_add(&ev->notes, NOTE_INFO, range->at,
+              "samples are downsampled to %s; a range has the last one of each window",
+              time_print_duration(b->resolution_ms, text));
+    return OK;
+}
+
 static enum err
 matrix_read_series(struct evaluation *ev, struct matrix *m, struct series_set *set,
                    struct sample_window *range)
@@ -143,7 +169,12 @@ matrix_read_series(struct evaluation *ev, struct matrix *m, struct series_set *s
         e = matrix_add_series(ev, m, labels, false);
         do {
             if (e == OK) e = series_set_batch(set, &b, &ev->why);
-            if (e == OK) e = add_batch(ev, m, &b, range, &before);
+            if (e == OK && b.rollups != NULL && b.count > 0) {
+                before = NULL;
+                e = add_rollups(ev, m, set, &b, range);
+            } else if (e == OK) {
+                e = add_batch(ev, m, &b, range, &before);
+            }
             if (e) return e;
         } while (b.count > 0);
         if (range->extent != EXTENT_PLAIN) e = extend(ev, m, range);
@@ -164,7 +195,11 @@ range_of(struct evaluation *ev, const struct node *node, struct sample_window *r
     int64_t at_ms = shift->at == AT_NONE ? ev->grid.first_ms : shift_at_ms(ev, shift);
     int64_t end_ms = time_before(at_ms, offset_ms);
     *ret = (struct sample_window){
-        .start_ms = end_ms - range_ms, .end_ms = end_ms, .extent = selector->selector.extent};
+        .start_ms = end_ms - range_ms,
+        .end_ms = end_ms,
+        .extent = selector->selector.extent,
+        .at = node->at,
+    };
     return OK;
 }
 
@@ -186,6 +221,7 @@ matrix_request(struct evaluation *ev, const struct node *node, struct matcher_se
         .set_count = 1,
         .min_ms = range.start_ms - before_ms + 1,
         .max_ms = range.end_ms + after_ms,
+        .hints = {.rollups = true},
         .control = ev->control,
     };
     return OK;

@@ -15,6 +15,8 @@
  *  4. Nothing is read once at_end is set.
  *  5. Summaries are not asked for where start times matter: a summary has none.
  *  6. Windows of a cut end before the last step, and their samples are in the buffer.
+ *  7. While the buffer has windows of downsampled samples, each of them is one item with the time
+ *     and the value of its last sample, and `rolled` has an item for each time.
  *
  * The order of times in the buffer is that of the store or of a source, and is not asserted.
  */
@@ -23,7 +25,7 @@
 
 #include "base/array.h"
 #include "promql/eval/label_edit.h"
-#include "promql/eval/select/window.h"
+#include "promql/eval/select/rolled.h"
 #include "promql/eval/select/window_floats.h"
 
 enum { ARGUMENTS_MAX = 2 };
@@ -38,7 +40,10 @@ struct range_samples {
     uint32_t start_capacity;
     uint32_t weight_capacity;
     uint32_t count;
-    uint32_t begin, end; /* the window */
+    uint32_t begin, end;   /* the window */
+    struct rolled *rolled; /* parallel to times, as long as one of them is a window of a level */
+    uint32_t rolled_capacity;
+    uint32_t rolled_end; /* place after the last such window; 0 without any */
 
     struct histogram_point *histograms;
     uint32_t histogram_capacity;
@@ -62,6 +67,7 @@ struct range_vector {
     struct range_samples samples;
     double *scratch; /* memory for functions that sort */
     uint32_t scratch_capacity;
+    struct rolled_work rolled_work;
     struct column result;
     struct arena arena; /* memory of histograms in `result` */
     struct buf labels;
@@ -103,6 +109,30 @@ range_reserve(struct range_vector *r, uint32_t more)
             array_reserve(budget, &s->starts_ms, &s->start_capacity, s->count + more)) &&
            (!r->takes_summaries ||
             array_reserve(budget, &s->weights, &s->weight_capacity, s->count + more));
+}
+
+/* Makes room for items of `rolled`. False: no memory. */
+static bool
+reserve_rolled(struct range_vector *r, uint32_t more)
+{
+    struct range_samples *s = &r->samples;
+    return array_reserve(r->vector.ev->budget, &s->rolled, &s->rolled_capacity, s->count + more);
+}
+
+/* Sets an item of `rolled`, a window or the sample that the other arrays have, after the one before
+ * it. */
+static void
+set_rolled(struct range_samples *s, uint32_t i, int64_t resolution_ms, const struct rollup *window)
+{
+    struct rolled *x = &s->rolled[i];
+    double first = window == NULL ? s->values[i] : bits_double(window->first_bits);
+    x->resolution_ms = resolution_ms;
+    if (window != NULL) x->rollup = *window;
+    x->samples = window != NULL ? window->count : s->weights != NULL ? s->weights[i] : 1;
+    x->resets = window == NULL ? 0 : window->resets;
+    if (i == 0) return;
+    x->samples += x[-1].samples;
+    x->resets += x[-1].resets + (first < s->values[i - 1]);
 }
 
 /* Checks the limit of samples in memory for a window; samples that were read ahead do not count.
@@ -169,7 +199,9 @@ add_summary_sample(struct range_samples *s, int64_t t_ms, double value, uint32_t
 {
     s->times_ms[s->count] = t_ms;
     s->weights[s->count] = weight;
-    s->values[s->count++] = value;
+    s->values[s->count] = value;
+    if (s->rolled_end > 0) set_rolled(s, s->count, 0, NULL);
+    s->count++;
 }
 
 /* Adds a summary of many floats, all of which are in a window or none, as two: the least and the
@@ -180,9 +212,37 @@ read_summary(struct range_vector *r, const struct sample_batch *b)
     const struct sample_summary *x = b->summary;
     r->follows_histogram = false;
     assert(r->takes_summaries); /* invariant 5: a set gives what was asked for */
-    if (!range_reserve(r, 2)) return eval_no_memory(r->vector.ev);
+    if (!range_reserve(r, 2) || (r->samples.rolled_end > 0 && !reserve_rolled(r, 2))) {
+        return eval_no_memory(r->vector.ev);
+    }
     if (b->count > 1) add_summary_sample(&r->samples, x->max_ms, x->least, b->count - 1);
     add_summary_sample(&r->samples, x->max_ms, x->greatest, 1);
+    return OK;
+}
+
+static enum err
+read_rollups(struct range_vector *r, const struct sample_batch *b)
+{
+    struct range_samples *s = &r->samples;
+    r->follows_histogram = false;
+    enum err e = rolled_check(r->vector.ev, r->set, b);
+    if (e) return e;
+    if (!range_reserve(r, b->count) || !reserve_rolled(r, b->count)) {
+        return eval_no_memory(r->vector.ev);
+    }
+    for (uint32_t i = 0; s->rolled_end == 0 && i < s->count; i++) {
+        set_rolled(s, i, 0, NULL);
+    }
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct rollup *x = &b->rollups[i];
+        if (x->count == 0) continue;
+        s->times_ms[s->count] = x->last_ms;
+        if (r->looks_at_starts) s->starts_ms[s->count] = 0;
+        if (r->takes_summaries) s->weights[s->count] = 1;
+        s->values[s->count] = bits_double(x->last_bits);
+        set_rolled(s, s->count++, b->resolution_ms, x);
+        s->rolled_end = s->count;
+    }
     return OK;
 }
 
@@ -210,6 +270,23 @@ add_floats(struct range_vector *r, const struct sample_batch *b)
     }
 }
 
+/* Reads floats after windows of a level. */
+static enum err
+read_after_rollups(struct range_vector *r, const struct sample_batch *b)
+{
+    struct range_samples *s = &r->samples;
+    uint32_t before = s->count;
+    assert(s->rolled_end > 0);
+    if (!range_reserve(r, b->count) || !reserve_rolled(r, b->count)) {
+        return eval_no_memory(r->vector.ev);
+    }
+    add_floats(r, b);
+    for (uint32_t i = before; i < s->count; i++) {
+        set_rolled(s, i, 0, NULL);
+    }
+    return OK;
+}
+
 static enum err
 read_batch(struct range_vector *r)
 {
@@ -221,8 +298,10 @@ read_batch(struct range_vector *r)
     r->at_end = b.count == 0;
     if (r->at_end) return OK;
     if (b.summary != NULL) return read_summary(r, &b);
+    if (b.rollups != NULL) return read_rollups(r, &b);
     if (b.kind != SAMPLE_FLOAT) return read_histograms(r, &b);
     r->follows_histogram = false;
+    if (r->samples.rolled_end > 0) return read_after_rollups(r, &b);
     if (!range_reserve(r, b.count)) return eval_no_memory(ev);
     if (r->looks_at_starts || r->takes_summaries || has_markers(&b)) {
         add_floats(r, &b);
@@ -294,6 +373,10 @@ drop_floats(struct range_vector *r, uint32_t count)
     if (r->takes_summaries) {
         memmove(s->weights, s->weights + count, s->count * sizeof *s->weights);
     }
+    if (s->rolled_end > 0) {
+        memmove(s->rolled, s->rolled + count, s->count * sizeof *s->rolled);
+        s->rolled_end -= s->rolled_end < count ? s->rolled_end : count;
+    }
     s->begin -= count;
     s->end -= count;
 }
@@ -303,6 +386,22 @@ has_past(const struct range_samples *s, int64_t t_ms)
 {
     return (s->count > 0 && s->times_ms[s->count - 1] > t_ms) ||
            (s->histogram_count > 0 && s->histograms[s->histogram_count - 1].t_ms > t_ms);
+}
+
+/* The first time of an item of the buffer. */
+static int64_t
+first_time(const struct range_samples *s, uint32_t i)
+{
+    return i < s->rolled_end ? rolled_first_ms(&s->rolled[i], s->times_ms[i]) : s->times_ms[i];
+}
+
+/* Moves the end of the window after the items that begin until then. */
+static void
+slide_end(struct range_samples *s, int64_t until_ms)
+{
+    while (s->end < s->count && first_time(s, s->end) <= until_ms) {
+        s->end++;
+    }
 }
 
 /* Moves the window to the samples in (from_ms, until_ms], and reads as many as needed. */
@@ -329,6 +428,7 @@ slide(struct range_vector *r, int64_t from_ms, int64_t until_ms)
         enum err e = r->set != NULL ? read_batch(r) : read_column(r);
         if (e) return e;
     }
+    if (s->rolled_end > 0) slide_end(s, until_ms);
     while (s->end < s->count && s->times_ms[s->end] <= until_ms) {
         s->end++;
     }
@@ -384,6 +484,7 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     w->values = floats ? s->values + s->begin : NULL;
     w->starts_ms = floats && r->looks_at_starts ? s->starts_ms + s->begin : NULL;
     w->weights = floats && r->takes_summaries ? s->weights + s->begin : NULL;
+    w->rolled = s->begin < s->rolled_end ? s->rolled + s->begin : NULL;
     w->count = s->end - s->begin;
     w->histograms = s->histogram_count > 0 ? s->histograms + s->histogram_begin : NULL;
     w->histogram_count = s->histogram_end - s->histogram_begin;
@@ -400,7 +501,10 @@ fill_step(struct range_vector *r, uint32_t step, struct sample_window *w)
     }
     w->scratch = r->scratch;
     if (!has_samples(r, w)) return OK;
-    if (!r->kind->function(w, &result)) {
+    bool given = w->rolled != NULL && w->count > 0
+                     ? rolled_evaluate(w, r->id, &r->rolled_work, &result)
+                     : r->kind->function(w, &result);
+    if (!given) {
         return w->failed == ERR_NOMEM ? eval_no_memory(ev) : w->failed;
     }
     if (result.histogram == NULL) {
@@ -523,7 +627,7 @@ read_ahead(struct range_vector *r)
     const struct range_samples *s = &r->samples;
     int64_t last_ms = window_end(r, r->vector.grid.count - 1);
     while (!r->at_end && s->count < AHEAD_SAMPLES && s->histogram_count == 0 &&
-           !has_past(s, last_ms)) {
+           s->rolled_end == 0 && !has_past(s, last_ms)) {
         enum err e = r->set != NULL ? read_batch(r) : read_column(r);
         if (e) return e;
     }
@@ -538,7 +642,7 @@ fill_from_floats(struct range_vector *r, uint32_t *step)
         int64_t end_ms = window_end(r, *step);
         enum err e = read_ahead(r);
         if (e == OK) e = slide(r, end_ms - r->range_ms, end_ms);
-        if (e || r->samples.histogram_count > 0) return e;
+        if (e || r->samples.histogram_count > 0 || r->samples.rolled_end > 0) return e;
         e = find_windows(r, *step);
         if (e) return e;
         if (r->windows.cut->count == 0) {
@@ -562,12 +666,17 @@ fill_column(struct range_vector *r, struct bytes labels)
     struct range_samples *s = &r->samples;
     uint32_t steps = r->vector.grid.count;
     drop_histograms(r, s->histogram_count);
-    s->count = s->begin = s->end = s->histogram_begin = s->histogram_end = 0;
+    s->count = s->begin = s->end = s->histogram_begin = s->histogram_end = s->rolled_end = 0;
     r->at_end = r->follows_histogram = false;
     column_clear(&r->result, steps);
     arena_reset(&r->arena);
     if (takes_many(r)) e = fill_from_floats(r, &first);
     for (uint32_t i = first; i < steps && e == OK; i++) {
+        if (s->rolled_end > 0 && s->begin >= s->rolled_end) {
+            drop_floats(r, s->begin);
+            if (takes_many(r)) e = fill_from_floats(r, &i);
+            if (e || i == steps) break;
+        }
         struct sample_window w = {
             .end_ms = window_end(r, i),
             .range_ms = r->range_ms,
@@ -682,6 +791,8 @@ range_free(struct vector *v)
     }
     array_free(budget, r->samples.histograms, r->samples.histogram_capacity);
     arena_fini(&r->arena);
+    array_free(budget, r->samples.rolled, r->samples.rolled_capacity);
+    rolled_work_fini(&r->rolled_work, budget);
     array_free(budget, r->scratch, r->scratch_capacity);
     cuts_fini(&r->cuts);
     column_fini(&r->result, budget, v->grid.count);
@@ -708,6 +819,7 @@ hints_of(const struct range_vector *r)
     return (struct query_hints){
         .shard = r->vector.ev->shard,
         .shard_count = r->vector.ev->shard_count,
+        .rollups = true,
         .times_only = r->kind->times_only && r->extent == EXTENT_PLAIN,
         /* With both, histograms are not summarized. */
         .summaries = is_worth_summaries(r) ? SUMMARY_COUNT | SUMMARY_EXTREMES : 0,

@@ -16,7 +16,8 @@
 #include <assert.h>
 
 #include "base/search.h"
-#include "promql/eval/select/window.h"
+#include "base/text/time_text.h"
+#include "promql/eval/select/rolled.h"
 
 /* A sample that later steps may look back to. A histogram is a view of its batch until it
  * is kept. */
@@ -43,6 +44,7 @@ struct selector_vector {
     uint64_t *mixed; /* bits: with `smoothed`, a float is on one side of the step and a histogram on
                         the other */
     uint32_t mixed_until; /* `mixed` is decided for steps before this one */
+    struct noted_levels noted;
 };
 
 /* The time that step `i` looks back from. */
@@ -163,6 +165,14 @@ selector_fill(struct selector_vector *s, uint32_t *step, int64_t until_ms, struc
 
 /* --- smoothed --------------------------------------------------------------------------------- */
 
+/* True for functions of the value; others use the last sample. */
+static bool
+is_smoothed(const struct selector_vector *s)
+{
+    return s->node->selector.extent == EXTENT_SMOOTHED &&
+           (s->part == PART_VALUE || s->part == PART_PRESENCE);
+}
+
 static enum err
 put_between(struct selector_vector *s, uint32_t step, const struct last_sample *a,
             const struct last_sample *b, int64_t t_ms)
@@ -247,6 +257,78 @@ smooth(struct selector_vector *s, uint32_t *step, const struct last_sample *a,
     return OK;
 }
 
+/* --- downsampled samples ---------------------------------------------------------------------- */
+
+static void
+note_older(struct selector_vector *s, int64_t resolution_ms)
+{
+    char text[TIME_TEXT_BYTES];
+    if (!noted_levels_add(&s->noted, resolution_ms)) return;
+    time_print_duration(resolution_ms, text);
+    notes_add(&s->vector.ev->notes, NOTE_INFO, s->node->at,
+              "samples are downsampled to %s; values are up to %s older", text, text);
+}
+
+/* Fills the steps up to the first of two samples of a window, and those before the second one: they
+ * have the first one, unless they are interpolated. */
+static enum err
+fill_in_window(struct selector_vector *s, uint32_t *step, struct last_sample *first,
+               const struct last_sample *second, int64_t resolution_ms)
+{
+    enum err e = OK;
+    for (; *step < s->vector.grid.count && e == OK; (*step)++) {
+        int64_t t = reference(s, *step);
+        if (t >= second->t_ms) break;
+        if (t > first->t_ms) note_older(s, resolution_ms);
+        e = is_smoothed(s) ? put_between(s, *step, first, second, t)
+                           : selector_put(s, *step, first);
+    }
+    return e;
+}
+
+/* Fills the steps before a sample, or a staleness marker, that comes next. */
+static enum err
+fill_before(struct selector_vector *s, uint32_t *step, struct last_sample *last,
+            struct last_sample now)
+{
+    enum err e;
+    if (is_smoothed(s)) {
+        if (!now.is_there) return OK;
+        if (last->is_there && is_histogram(last)) mark_mixed(s, last, &now);
+        e = smooth(s, step, last, &now);
+    } else {
+        e = selector_fill(s, step, now.t_ms, last);
+    }
+    s->before = *last;
+    *last = now;
+    return e;
+}
+
+/* Of the samples of a window the first and the last one are known, and that it has no marker
+ * between them. */
+static enum err
+fill_from_rollups(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
+                  struct last_sample *last)
+{
+    enum err e = rolled_check(s->vector.ev, s->set, b);
+    for (uint32_t i = 0; i < b->count && e == OK; i++) {
+        const struct rollup *r = &b->rollups[i];
+        struct last_sample first = {
+            .t_ms = r->first_ms, .value = bits_double(r->first_bits), .is_there = true};
+        struct last_sample second = {
+            .t_ms = r->last_ms, .value = bits_double(r->last_bits), .is_there = true};
+        struct last_sample marker = {.t_ms = r->stale_ms};
+        if (r->count > 0) e = fill_before(s, step, last, first);
+        if (e == OK && r->count > 1) {
+            e = fill_in_window(s, step, last, &second, b->resolution_ms);
+            s->before = *last;
+            *last = second;
+        }
+        if (e == OK && r->is_stale) e = fill_before(s, step, last, marker);
+    }
+    return e;
+}
+
 /* --- columns ---------------------------------------------------------------------------------- */
 
 /* The index of the first time after `t_ms`, from `i` on; it is mostly near. */
@@ -290,14 +372,6 @@ fill_from_floats(struct selector_vector *s, const struct sample_batch *b, uint32
     return e;
 }
 
-/* True for functions of the value; others use the last sample. */
-static bool
-is_smoothed(const struct selector_vector *s)
-{
-    return s->node->selector.extent == EXTENT_SMOOTHED &&
-           (s->part == PART_VALUE || s->part == PART_PRESENCE);
-}
-
 static enum err
 fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *step,
            struct last_sample *last)
@@ -305,6 +379,7 @@ fill_batch(struct selector_vector *s, const struct sample_batch *b, uint32_t *st
     bool smoothed = is_smoothed(s);
     enum err e = OK;
     assert(b->count > 0);
+    if (b->rollups != NULL) return fill_from_rollups(s, b, step, last);
     if (b->kind == SAMPLE_FLOAT && !smoothed) return fill_from_floats(s, b, step, last);
     for (uint32_t i = 0; i < b->count && e == OK; i++) {
         struct last_sample now = sample_of(b, i);
@@ -410,7 +485,7 @@ selector_request(struct evaluation *ev, const struct plan_node *x, struct matche
         /* The sample just too old may decide the hint of a histogram. */
         .min_ms = time_before(grid->first_ms, offset_ms) - ev->lookback_ms,
         .max_ms = time_before(grid_time(grid, grid->count - 1), offset_ms) + after_ms,
-        .hints = {.shard = ev->shard, .shard_count = ev->shard_count},
+        .hints = {.shard = ev->shard, .shard_count = ev->shard_count, .rollups = true},
         .control = ev->control,
         .budget = ev->budget,
     };

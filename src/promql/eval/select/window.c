@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/search.h"
 #include "base/precise.h"
+#include "base/search.h"
 
 /* --- rates ------------------------------------------------------------------------------------ */
 
@@ -602,14 +602,19 @@ quantile_of(double q, double *values, uint32_t count)
     return values[low] * (1 - weight) + values[high] * weight;
 }
 
+void
+window_check_quantile(const struct sample_window *w, double q)
+{
+    if (q >= 0 && q <= 1) return;
+    notes_add_number(&w->ev->notes, NOTE_WARNING, w->at,
+                     "quantile value should be between 0 and 1, got ", q);
+}
+
 static bool
 quantile_over_time(struct sample_window *w, struct operand *ret)
 {
     double *copy = w->scratch, q = w->scalars[0];
-    if (!(q >= 0 && q <= 1)) {
-        notes_add_number(&w->ev->notes, NOTE_WARNING, w->at,
-                         "quantile value should be between 0 and 1, got ", q);
-    }
+    window_check_quantile(w, q);
     memcpy(copy, w->values, w->count * sizeof *copy);
     ret->value = quantile_of(q, copy, w->count);
     return true;

@@ -20,6 +20,7 @@ struct sample_window {
     const double *values;
     const int64_t *starts_ms; /* start times of floats, 0 if unknown; NULL if not used */
     const uint32_t *weights;  /* number of samples that each float represents; NULL: one each */
+    const struct rolled *rolled; /* parallel to the floats; NULL if all are samples (rolled.h) */
     uint32_t count;
     const struct histogram_point *histograms;
     uint32_t histogram_count;
@@ -153,6 +154,9 @@ uint64_t window_weight(const struct sample_window *w);
 /* The mean: the sum divided by the count, or, where the sum is infinite, a running mean. `count` >
  * 0. */
 double mean_of(const double *values, uint32_t count);
+
+/* Warns of a quantile that is not between 0 and 1. */
+void window_check_quantile(const struct sample_window *w, double q);
 
 /* Returns the quantile of values, which are sorted in place; NaN come first. -Inf or +Inf for a `q`
  * outside of 0 to 1. */

@@ -8,8 +8,8 @@
 
 #include <assert.h>
 
-#include "promql/eval/select/window.h"
 #include "base/precise.h"
+#include "promql/eval/select/window.h"
 
 /* --- rate, increase, delta -------------------------------------------------------------------- */
 

@@ -1,0 +1,654 @@
+/*
+ * rolled.c - see rolled.h.
+ *
+ * Most functions join what windows keep, and are exact. Functions of the distribution of values
+ * take the least and the greatest of a window, and the mean of the others. Functions of lines and
+ * of neighbours take the first and the last sample of each window.
+ *
+ * Invariants:
+ *
+ *  1. Windows and samples do not overlap and ascend in time, so at most the first and the last one
+ *     are cut by the ends of a range.
+ *  2. A window has at least one sample.
+ */
+#include "promql/eval/select/rolled.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/precise.h"
+#include "base/text/time_text.h"
+
+enum { SPREAD_MAX = 4, POINTS_MAX = 2 }; /* values that stand for a window */
+
+static inline const struct rollup *
+window_of(const struct sample_window *w, uint32_t i)
+{
+    return w->rolled[i].resolution_ms > 0 ? &w->rolled[i].rollup : NULL;
+}
+
+static inline double
+first_value(const struct sample_window *w, uint32_t i)
+{
+    const struct rollup *r = window_of(w, i);
+    return r == NULL ? w->values[i] : bits_double(r->first_bits);
+}
+
+static inline uint64_t
+weight_at(const struct sample_window *w, uint32_t i)
+{
+    const struct rollup *r = window_of(w, i);
+    if (r != NULL) return r->count;
+    return w->weights == NULL ? 1 : w->weights[i];
+}
+
+static inline uint64_t
+weight_of(const struct sample_window *w)
+{
+    return w->rolled[w->count - 1].samples - w->rolled[0].samples + weight_at(w, 0);
+}
+
+static inline uint64_t
+resets_of(const struct sample_window *w)
+{
+    const struct rollup *r = window_of(w, 0);
+    return w->rolled[w->count - 1].resets - w->rolled[0].resets + (r == NULL ? 0 : r->resets);
+}
+
+/* The ends of the range after it was widened. */
+struct widened {
+    int64_t start_ms;
+    int64_t end_ms;
+    int64_t coarsest_ms; /* resolution of windows that are cut; 0 if none is */
+    bool cuts_last;
+};
+
+static struct widened
+widen(const struct sample_window *w)
+{
+    struct widened x = {.start_ms = w->start_ms, .end_ms = w->end_ms};
+    uint32_t last = w->count - 1;
+    const struct rollup *r = window_of(w, 0);
+    if (r != NULL && r->first_ms <= w->start_ms) {
+        x.coarsest_ms = w->rolled[0].resolution_ms;
+        x.start_ms = time_before(rollup_window_end(r->first_ms, x.coarsest_ms), x.coarsest_ms);
+    }
+    r = window_of(w, last);
+    if (r != NULL && r->last_ms > w->end_ms) {
+        int64_t resolution_ms = w->rolled[last].resolution_ms;
+        if (resolution_ms > x.coarsest_ms) x.coarsest_ms = resolution_ms;
+        x.end_ms = rollup_window_end(r->last_ms, resolution_ms);
+        x.cuts_last = true;
+    }
+    return x;
+}
+
+/* --- joined ----------------------------------------------------------------------------------- */
+
+struct joined {
+    const struct widened *range;
+    bool is_approximate; /* set by functions */
+};
+typedef bool (*joining)(struct sample_window *w, struct joined *j, struct operand *ret);
+
+static bool
+joined_sum(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    struct precise p = {0, 0};
+    bool any_nan = false;
+    (void)j;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct rollup *r = window_of(w, i);
+        precise_add(&p, r == NULL ? w->values[i] : r->sum.sum);
+        if (r == NULL) continue;
+        p.lost += r->sum.lost;
+        any_nan |= r->nan_count > 0;
+    }
+    ret->value = any_nan ? NAN : precise_value(&p);
+    return true;
+}
+
+static bool
+joined_count(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    (void)j;
+    ret->value = (double)weight_of(w);
+    return true;
+}
+
+static bool
+joined_average(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    struct operand count;
+    joined_sum(w, j, ret);
+    joined_count(w, j, &count);
+    ret->value /= count.value;
+    return true;
+}
+
+static double
+best_of(const struct sample_window *w, bool greatest, uint32_t *ret_place)
+{
+    double best = NAN;
+    *ret_place = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct rollup *r = window_of(w, i);
+        double x = r == NULL ? w->values[i] : greatest ? r->greatest : r->least;
+        if (isnan(best) || (greatest ? x > best : x < best)) best = x;
+        if (x == best) *ret_place = i;
+        if (isnan(best)) *ret_place = i;
+    }
+    return best;
+}
+
+static bool
+joined_least(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    uint32_t place;
+    (void)j;
+    ret->value = best_of(w, false, &place);
+    return true;
+}
+
+static bool
+joined_greatest(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    uint32_t place;
+    (void)j;
+    ret->value = best_of(w, true, &place);
+    return true;
+}
+
+/* The time of the last of the best values, if it is the last sample of its window; else that
+ * sample's time stands for it. */
+static bool
+time_of_best(struct sample_window *w, struct joined *j, bool greatest, struct operand *ret)
+{
+    uint32_t place;
+    double best = best_of(w, greatest, &place);
+    j->is_approximate = window_of(w, place) != NULL && w->values[place] != best && !isnan(best);
+    ret->value = (double)w->times_ms[place] / 1000;
+    return true;
+}
+
+static bool
+joined_time_of_least(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    return time_of_best(w, j, false, ret);
+}
+
+static bool
+joined_time_of_greatest(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    return time_of_best(w, j, true, ret);
+}
+
+static bool
+joined_first(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    (void)j;
+    ret->value = first_value(w, 0);
+    return true;
+}
+
+/* A window that ends after the range has its first sample in it or before it, its last one not. */
+static bool
+joined_last(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    uint32_t last = w->count - 1;
+    ret->value = j->range->cuts_last ? first_value(w, last) : w->values[last];
+    return true;
+}
+
+static bool
+joined_time_of_first(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    (void)j;
+    ret->value = (double)rolled_first_ms(&w->rolled[0], w->times_ms[0]) / 1000;
+    return true;
+}
+
+static bool
+joined_time_of_last(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    uint32_t last = w->count - 1;
+    int64_t t_ms = j->range->cuts_last ? w->rolled[last].rollup.first_ms : w->times_ms[last];
+    ret->value = t_ms < 0 ? 0 : (double)t_ms / 1000;
+    return true;
+}
+
+static bool
+joined_presence(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    (void)w;
+    (void)j;
+    ret->value = 1;
+    return true;
+}
+
+static bool
+joined_changes(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    uint64_t count = 0;
+    (void)j;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct rollup *r = window_of(w, i);
+        if (r != NULL) count += r->changes;
+        if (i == 0) continue;
+        double before = w->values[i - 1], now = first_value(w, i);
+        count += now != before && !(isnan(now) && isnan(before));
+    }
+    ret->value = (double)count;
+    return true;
+}
+
+static bool
+joined_resets(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    (void)j;
+    ret->value = (double)resets_of(w);
+    return true;
+}
+
+/* The sum of the values before resets. If a window does not keep it, each of them is taken to be
+ * midway between its least and its greatest value. */
+static double
+correction(const struct sample_window *w, struct joined *j)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct rollup *r = window_of(w, i);
+        if (i > 0 && first_value(w, i) < w->values[i - 1]) sum += w->values[i - 1];
+        if (r == NULL || r->resets == 0) continue;
+        if (!isnan(r->correction)) {
+            sum += r->correction;
+            continue;
+        }
+        j->is_approximate = true;
+        sum += r->resets * (r->least / 2 + r->greatest / 2);
+    }
+    return sum;
+}
+
+/* The difference of the widened range, extrapolated to its ends as in float_rate(), divided by its
+ * length; a difference is that part of it which the range itself has. */
+static bool
+joined_difference(struct sample_window *w, struct joined *j, enum rate_kind kind,
+                  struct operand *ret)
+{
+    uint32_t last = w->count - 1;
+    int64_t first_ms = rolled_first_ms(&w->rolled[0], w->times_ms[0]);
+    bool is_counter = kind != RATE_DELTA;
+    uint64_t count = weight_of(w);
+    if (count < 2) return false;
+    double first = first_value(w, 0), more = w->values[last] - first;
+    if (is_counter && resets_of(w) > 0) more += correction(w, j);
+    struct stretch_times t = {
+        .to_start = (double)(first_ms - j->range->start_ms) / 1000,
+        .to_end = (double)(j->range->end_ms - w->times_ms[last]) / 1000,
+        .sampled = (double)(w->times_ms[last] - first_ms) / 1000,
+        .count = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count,
+    };
+    double factor = stretch_factor(&t, first, more, is_counter);
+    double seconds = ((double)j->range->end_ms - (double)j->range->start_ms) / 1000;
+    if (kind == RATE_RATE) {
+        factor /= seconds;
+    } else if (j->range->coarsest_ms > 0) {
+        factor *= (double)w->range_ms / 1000 / seconds;
+    }
+    ret->value = more * factor;
+    return true;
+}
+
+static bool
+joined_rate(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    return joined_difference(w, j, RATE_RATE, ret);
+}
+
+static bool
+joined_increase(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    return joined_difference(w, j, RATE_INCREASE, ret);
+}
+
+static bool
+joined_delta(struct sample_window *w, struct joined *j, struct operand *ret)
+{
+    return joined_difference(w, j, RATE_DELTA, ret);
+}
+
+/* --- distributions ---------------------------------------------------------------------------- */
+
+struct spread {
+    struct weighted *items;
+    uint32_t count;
+    uint64_t weight;
+    bool any_nan;
+};
+
+static void
+spread_add(struct spread *s, double value, uint64_t weight)
+{
+    if (weight == 0) return;
+    s->any_nan |= isnan(value);
+    s->items[s->count++] = (struct weighted){value, weight};
+    s->weight += weight;
+}
+
+/* The mean of the numbers of a window besides its least and greatest one. */
+static double
+mean_between(const struct rollup *r, uint32_t count)
+{
+    double mean = (precise_value(&r->sum) - r->least - r->greatest) / count;
+    if (!(mean >= r->least)) return r->least; /* also if it is NaN, because of an infinity */
+    return mean > r->greatest ? r->greatest : mean;
+}
+
+/* False: no memory. */
+static bool
+spread_of(const struct sample_window *w, struct rolled_work *work, struct spread *ret)
+{
+    *ret = (struct spread){.items = NULL};
+    if (!array_reserve(w->ev->budget, &work->spread, &work->spread_capacity,
+                       w->count * SPREAD_MAX)) {
+        return false;
+    }
+    ret->items = work->spread;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct rollup *r = window_of(w, i);
+        if (r == NULL) {
+            spread_add(ret, w->values[i], 1);
+            continue;
+        }
+        uint32_t numbers = r->count - r->nan_count;
+        spread_add(ret, NAN, r->nan_count);
+        spread_add(ret, r->least, numbers > 0);
+        spread_add(ret, r->greatest, numbers > 1);
+        if (numbers > 2) spread_add(ret, mean_between(r, numbers - 2), numbers - 2);
+    }
+    return true;
+}
+
+static int
+compare_weighted(const void *a, const void *b)
+{
+    double x = ((const struct weighted *)a)->value, y = ((const struct weighted *)b)->value;
+    if (isnan(x)) return isnan(y) ? 0 : -1;
+    if (isnan(y)) return 1;
+    return x < y ? -1 : x > y;
+}
+
+/* The value at a place in the order of values. */
+static double
+spread_at(const struct spread *s, uint64_t place)
+{
+    uint32_t i = 0;
+    assert(place < s->weight);
+    while (place >= s->items[i].weight) {
+        place -= s->items[i++].weight;
+    }
+    return s->items[i].value;
+}
+
+/* As quantile_of(). */
+static double
+spread_quantile(struct spread *s, double q)
+{
+    if (isnan(q)) return NAN;
+    if (q < 0) return -INFINITY;
+    if (q > 1) return INFINITY;
+    qsort(s->items, s->count, sizeof *s->items, compare_weighted);
+    double rank = q * (double)(s->weight - 1), part = rank - floor(rank);
+    uint64_t low = (uint64_t)floor(rank), high = low + 1 < s->weight ? low + 1 : s->weight - 1;
+    return spread_at(s, low) * (1 - part) + spread_at(s, high) * part;
+}
+
+static double
+spread_median_deviation(struct spread *s)
+{
+    double median = spread_quantile(s, 0.5);
+    for (uint32_t i = 0; i < s->count; i++) {
+        s->items[i].value = fabs(s->items[i].value - median);
+    }
+    return s->any_nan ? NAN : spread_quantile(s, 0.5);
+}
+
+static double
+spread_variance(const struct spread *s)
+{
+    struct precise mean = {0, 0}, squares = {0, 0};
+    double seen = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        double weight = (double)s->items[i].weight;
+        double before = s->items[i].value - (mean.sum + mean.lost);
+        seen += weight;
+        precise_add(&mean, before * weight / seen);
+        precise_add(&squares, before * weight * (s->items[i].value - (mean.sum + mean.lost)));
+    }
+    return (squares.sum + squares.lost) / seen;
+}
+
+/* False: no memory, or the function is not one of distributions (*ret_is_one). */
+static bool
+evaluate_spread(struct sample_window *w, enum function_id id, struct rolled_work *work, double *ret)
+{
+    struct spread s;
+    if (!spread_of(w, work, &s)) {
+        w->failed = ERR_NOMEM;
+        return false;
+    }
+    switch (id) {
+    case FUNCTION_QUANTILE_OVER_TIME:
+        window_check_quantile(w, w->scalars[0]);
+        *ret = spread_quantile(&s, w->scalars[0]);
+        return true;
+    case FUNCTION_MAD_OVER_TIME:
+        *ret = spread_median_deviation(&s);
+        return true;
+    case FUNCTION_STDDEV_OVER_TIME:
+        *ret = sqrt(spread_variance(&s));
+        return true;
+    default:
+        *ret = spread_variance(&s);
+        return true;
+    }
+}
+
+/* --- lines and neighbours --------------------------------------------------------------------- */
+
+/* Evaluates the function of the samples that are known: the first and the last of each window. */
+static bool
+evaluate_points(struct sample_window *w, enum function_id id, struct rolled_work *work,
+                struct operand *ret)
+{
+    struct budget *budget = w->ev->budget;
+    uint32_t most = w->count * POINTS_MAX, n = 0;
+    /* The third part of the values is scratch memory of the function. */
+    if (!array_reserve(budget, &work->times_ms, &work->time_capacity, most) ||
+        !array_reserve(budget, &work->values, &work->value_capacity, 2 * most)) {
+        w->failed = ERR_NOMEM;
+        return false;
+    }
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct rollup *r = window_of(w, i);
+        if (r != NULL && r->count > 1) {
+            work->times_ms[n] = r->first_ms;
+            work->values[n++] = bits_double(r->first_bits);
+        }
+        work->times_ms[n] = w->times_ms[i];
+        work->values[n++] = w->values[i];
+    }
+    struct sample_window points = *w;
+    points.times_ms = work->times_ms;
+    points.values = work->values;
+    points.starts_ms = NULL;
+    points.weights = NULL;
+    points.rolled = NULL;
+    points.count = n;
+    points.scratch = work->values + most;
+    bool given = window_kind_of(id)->function(&points, ret);
+    w->result = points.result;
+    w->failed = points.failed;
+    return given;
+}
+
+/* --- evaluation ------------------------------------------------------------------------------- */
+
+static const joining joinings[FUNCTION_COUNT] = {
+    [FUNCTION_RATE] = joined_rate,
+    [FUNCTION_INCREASE] = joined_increase,
+    [FUNCTION_DELTA] = joined_delta,
+    [FUNCTION_CHANGES] = joined_changes,
+    [FUNCTION_RESETS] = joined_resets,
+    [FUNCTION_SUM_OVER_TIME] = joined_sum,
+    [FUNCTION_AVG_OVER_TIME] = joined_average,
+    [FUNCTION_COUNT_OVER_TIME] = joined_count,
+    [FUNCTION_FIRST_OVER_TIME] = joined_first,
+    [FUNCTION_LAST_OVER_TIME] = joined_last,
+    [FUNCTION_TS_OF_FIRST_OVER_TIME] = joined_time_of_first,
+    [FUNCTION_TS_OF_LAST_OVER_TIME] = joined_time_of_last,
+    [FUNCTION_PRESENT_OVER_TIME] = joined_presence,
+    [FUNCTION_ABSENT_OVER_TIME] = joined_presence,
+    [FUNCTION_MAX_OVER_TIME] = joined_greatest,
+    [FUNCTION_MIN_OVER_TIME] = joined_least,
+    [FUNCTION_TS_OF_MAX_OVER_TIME] = joined_time_of_greatest,
+    [FUNCTION_TS_OF_MIN_OVER_TIME] = joined_time_of_least,
+};
+
+static bool
+is_of_distribution(enum function_id id)
+{
+    return id == FUNCTION_QUANTILE_OVER_TIME || id == FUNCTION_MAD_OVER_TIME ||
+           id == FUNCTION_STDDEV_OVER_TIME || id == FUNCTION_STDVAR_OVER_TIME;
+}
+
+bool
+noted_levels_add(struct noted_levels *levels, int64_t resolution_ms)
+{
+    for (uint32_t i = 0; i < levels->count; i++) {
+        if (levels->resolutions_ms[i] == resolution_ms) return false;
+    }
+    if (levels->count < NOTED_MAX) levels->resolutions_ms[levels->count++] = resolution_ms;
+    return true;
+}
+
+static void
+note_widened(struct sample_window *w, int64_t resolution_ms, struct rolled_work *work)
+{
+    char text[TIME_TEXT_BYTES];
+    if (!noted_levels_add(&work->widened, resolution_ms)) return;
+    notes_add(&w->ev->notes, NOTE_INFO, w->at,
+              "samples are downsampled to %s; the range was widened to whole windows",
+              time_print_duration(resolution_ms, text));
+}
+
+static void
+note_approximate(struct sample_window *w, enum function_id id, struct rolled_work *work)
+{
+    char text[TIME_TEXT_BYTES];
+    int64_t coarsest_ms = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        int64_t resolution_ms = w->rolled[i].resolution_ms;
+        if (resolution_ms > coarsest_ms) coarsest_ms = resolution_ms;
+    }
+    if (!noted_levels_add(&work->approximate, coarsest_ms)) return;
+    notes_add(&w->ev->notes, NOTE_INFO, w->at, "samples are downsampled to %s; %s() is approximate",
+              time_print_duration(coarsest_ms, text), functions[id].name);
+}
+
+static bool
+has_window(const struct sample_window *w)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        if (window_of(w, i) != NULL) return true;
+    }
+    return false;
+}
+
+/* True if a sample is certain to be in the range: of windows only the ends are known. */
+static bool
+has_known_sample(const struct sample_window *w)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        int64_t first_ms = rolled_first_ms(&w->rolled[i], w->times_ms[i]);
+        if (w->times_ms[i] <= w->end_ms || first_ms > w->start_ms) return true;
+    }
+    return false;
+}
+
+bool
+rolled_evaluate(struct sample_window *w, enum function_id id, struct rolled_work *work,
+                struct operand *ret)
+{
+    if (!has_window(w)) return window_kind_of(id)->function(w, ret);
+    joining join = w->extent == EXTENT_PLAIN ? joinings[id] : NULL;
+    if (w->histogram_count > 0 && !window_kind_of(id)->floats_only) join = NULL;
+    struct widened range = widen(w);
+    struct joined j = {.range = &range, .is_approximate = join == NULL};
+    if (range.coarsest_ms > 0 && w->extent == EXTENT_PLAIN &&
+        (join != joined_presence || !has_known_sample(w))) {
+        note_widened(w, range.coarsest_ms, work);
+    }
+    bool given;
+    if (join != NULL)
+        given = join(w, &j, ret);
+    else if (is_of_distribution(id))
+        given = evaluate_spread(w, id, work, &ret->value);
+    else
+        given = evaluate_points(w, id, work, ret);
+    if (given && j.is_approximate) note_approximate(w, id, work);
+    return given;
+}
+
+void
+rolled_work_fini(struct rolled_work *work, struct budget *budget)
+{
+    array_free(budget, work->spread, work->spread_capacity);
+    array_free(budget, work->times_ms, work->time_capacity);
+    array_free(budget, work->values, work->value_capacity);
+}
+
+/* --- the coarsest resolution that a query takes ------------------------------------------------
+ */
+
+static void
+end_of_coarse(const struct evaluation *ev, const struct sample_batch *b, int64_t *to_ms)
+{
+    if (b->rollups == NULL || b->count == 0 || b->resolution_ms <= ev->resolution_max_ms) return;
+    const struct rollup *r = &b->rollups[b->count - 1];
+    int64_t end_ms = rollup_window_end(r->count > 0 ? r->last_ms : r->stale_ms, b->resolution_ms);
+    if (end_ms > *to_ms) *to_ms = end_ms;
+}
+
+enum err
+rolled_check(struct evaluation *ev, struct series_set *set, const struct sample_batch *batch)
+{
+    if (ev->at != NULL) measure_resolution(ev->at, batch->resolution_ms);
+    if (batch->resolution_ms <= ev->resolution_max_ms) return OK;
+    char has[TIME_TEXT_BYTES], max[TIME_TEXT_BYTES], from[TIME_TEXT_BYTES];
+    int64_t resolution_ms = batch->resolution_ms, end_ms = INT64_MIN;
+    struct sample_batch b = *batch;
+    struct bytes labels;
+    enum err e = OK;
+    do {
+        end_of_coarse(ev, &b, &end_ms);
+        e = series_set_batch(set, &b, &ev->why);
+        if (e == OK && b.count == 0) {
+            e = series_set_next(set, &labels, &ev->why);
+            if (e == OK && labels.at == NULL) break;
+            b.rollups = NULL;
+        }
+    } while (e == OK);
+    if (e) return e;
+    time_print_duration(resolution_ms, has);
+    time_print(end_ms, from);
+    if (ev->resolution_max_ms == 0) {
+        return eval_fail(ev, "samples are downsampled to %s; raw samples exist from %s on", has,
+                         from);
+    }
+    return eval_fail(ev, "samples are downsampled to %s; windows of at most %s exist from %s on",
+                     has, time_print_duration(ev->resolution_max_ms, max), from);
+}

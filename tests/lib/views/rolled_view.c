@@ -1,0 +1,312 @@
+/* rolled_view.c - see rolled_view.h. A series is read whole, and rolled up at once. */
+#include "lib/views/rolled_view.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/hash/hash.h"
+#include "lib/random.h"
+
+enum { BATCH_MAX = 7 };
+
+/* A float, a histogram (a view of the arena), or a window. */
+struct rolled_item {
+    int64_t resolution_ms; /* 0: a sample */
+    int64_t t_ms;
+    uint64_t bits;
+    const struct histogram *histogram;
+    struct rollup rollup;
+};
+
+struct rolled_set {
+    struct series_set set; /* first */
+    struct series_set *below;
+    struct rolled_levels levels;
+    struct query_request request;
+    struct arena arena;
+    struct rolled_item *items;
+    uint32_t count, capacity, next;
+    struct rng rng;
+    int64_t times_ms[BATCH_MAX];
+    uint64_t bits[BATCH_MAX];
+    struct histogram histograms[BATCH_MAX];
+    struct rollup rollups[BATCH_MAX];
+};
+
+struct rolled_view {
+    struct view view; /* first */
+    struct view *below;
+    struct rolled_levels levels;
+};
+
+/* --- levels ----------------------------------------------------------------------------------- */
+
+/* A number that depends on the series, the seed and a time. */
+static uint64_t
+dice(const struct rolled_set *s, uint64_t series, int64_t t_ms)
+{
+    struct rng rng = {series ^ (s->levels.seed * 31) ^ (uint64_t)t_ms};
+    return rng_next(&rng);
+}
+
+static int64_t
+resolution_at(const struct rolled_set *s, uint64_t series, int64_t t_ms)
+{
+    int64_t hour_ms = rollup_window_end(t_ms, ROLLED_COARSE_MS);
+    int64_t hours_late = s->levels.whole ? 0 : (int64_t)(dice(s, series, 1) % 4);
+    int64_t late_ms = hours_late * ROLLED_COARSE_MS;
+    bool leaves_raw = !s->levels.whole && dice(s, series, hour_ms) % 8 == 0;
+    if (hour_ms <= s->levels.coarse_until_ms + late_ms) {
+        return leaves_raw ? (int64_t)(dice(s, series, hour_ms) / 8 % 2) * ROLLED_FINE_MS
+                          : ROLLED_COARSE_MS;
+    }
+    int64_t end_ms = rollup_window_end(t_ms, ROLLED_FINE_MS);
+    if (end_ms > s->levels.fine_until_ms + late_ms) return 0;
+    bool is_raw = !s->levels.whole && dice(s, series, end_ms) % 6 == 0;
+    return is_raw ? 0 : ROLLED_FINE_MS;
+}
+
+static struct rolled_item *
+new_item(struct rolled_set *s)
+{
+    bool fits = array_reserve(NULL, &s->items, &s->capacity, s->count + 1);
+    assert(fits);
+    return &s->items[s->count++];
+}
+
+/* Adds a window, or a sample as one, to the last item if it is in the same window. */
+static void
+put_rollup(struct rolled_set *s, int64_t resolution_ms, const struct rollup *r)
+{
+    int64_t t_ms = r->count > 0 ? r->last_ms : r->stale_ms;
+    struct rolled_item *last = s->count > 0 ? &s->items[s->count - 1] : NULL;
+    int64_t end_ms = rollup_window_end(t_ms, resolution_ms);
+    if (last != NULL && last->resolution_ms == resolution_ms &&
+        rollup_window_end(last->t_ms, resolution_ms) == end_ms) {
+        rollup_join(&last->rollup, r);
+        return;
+    }
+    *new_item(s) = (struct rolled_item){.resolution_ms = resolution_ms, .t_ms = t_ms, .rollup = *r};
+}
+
+static void
+forget_corrections(struct rolled_set *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct rolled_item *x = &s->items[i];
+        if (x->resolution_ms > 0 && x->rollup.resets > 0) x->rollup.correction = NAN;
+    }
+}
+
+/* Replaces samples by windows: those of 1 h are made of windows of 5 m. */
+static void
+roll_up(struct rolled_set *s, uint64_t series)
+{
+    struct rolled_item *raw = s->items;
+    uint32_t count = s->count, capacity = s->capacity;
+    s->items = NULL;
+    s->count = s->capacity = 0;
+    for (uint32_t i = 0; i < count;) {
+        int64_t t_ms = raw[i].t_ms, resolution_ms = resolution_at(s, series, t_ms);
+        if (raw[i].histogram != NULL) resolution_ms = 0;
+        if (resolution_ms == 0) {
+            *new_item(s) = raw[i++];
+            continue;
+        }
+        struct rollup fine = rollup_of_sample(t_ms, raw[i++].bits);
+        int64_t end_ms = rollup_window_end(t_ms, ROLLED_FINE_MS);
+        for (; i < count && raw[i].t_ms <= end_ms && raw[i].histogram == NULL; i++) {
+            struct rollup one = rollup_of_sample(raw[i].t_ms, raw[i].bits);
+            rollup_join(&fine, &one);
+        }
+        put_rollup(s, resolution_ms, &fine);
+    }
+    array_free(NULL, raw, capacity);
+    if (!s->levels.keeps_correction && dice(s, series, 2) % 2 == 0) forget_corrections(s);
+}
+
+/* --- a set ------------------------------------------------------------------------------------ */
+
+static enum err
+read_below(struct rolled_set *s, struct why *why)
+{
+    struct sample_batch b;
+    enum err e;
+    while ((e = series_set_batch(s->below, &b, why)) == OK && b.count > 0) {
+        for (uint32_t i = 0; i < b.count; i++) {
+            struct rolled_item *x = new_item(s);
+            *x = (struct rolled_item){.t_ms = b.times_ms[i]};
+            if (b.kind == SAMPLE_FLOAT) {
+                x->bits = b.value_bits[i];
+                continue;
+            }
+            struct histogram *copy = arena_alloc(&s->arena, sizeof *copy);
+            *copy = copied_histogram(&s->arena, &b.histograms[i]);
+            x->histogram = copy;
+        }
+    }
+    return e;
+}
+
+/* True if an item overlaps the times of the request. */
+static bool
+is_asked(const struct rolled_set *s, const struct rolled_item *x)
+{
+    int64_t min_ms = s->request.min_ms, max_ms = s->request.max_ms;
+    if (x->resolution_ms == 0) return x->t_ms >= min_ms && x->t_ms <= max_ms;
+    int64_t end_ms = rollup_window_end(x->t_ms, x->resolution_ms);
+    bool is_first = end_ms < INT64_MIN + x->resolution_ms;
+    return end_ms >= min_ms && (is_first || end_ms - x->resolution_ms < max_ms);
+}
+
+static bool
+has_any(const struct rolled_set *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (is_asked(s, &s->items[i])) return true;
+    }
+    return false;
+}
+
+static enum err
+rolled_next(struct series_set *set, struct bytes *ret_labels, struct why *why)
+{
+    struct rolled_set *s = (struct rolled_set *)set;
+    enum err e;
+    do {
+        e = series_set_next(s->below, ret_labels, why);
+        if (e || ret_labels->at == NULL) return e;
+        s->count = s->next = 0;
+        e = read_below(s, why);
+        if (e) return e;
+        roll_up(s, hash_bytes(*ret_labels, 0));
+    } while (!has_any(s));
+    return OK;
+}
+
+static void
+add_item(struct rolled_set *s, const struct rolled_item *x, struct sample_batch *to)
+{
+    s->times_ms[to->count] = x->t_ms;
+    s->bits[to->count] = x->bits;
+    if (x->histogram != NULL) s->histograms[to->count] = *x->histogram;
+    if (to->rollups != NULL) s->rollups[to->count] = x->rollup;
+    to->count++;
+}
+
+/* Adds the last sample of a window and the marker after it, as far as they were asked for. */
+static void
+add_thinned(struct rolled_set *s, const struct rolled_item *x, struct sample_batch *to)
+{
+    struct rolled_item sample = {.t_ms = x->rollup.last_ms, .bits = x->rollup.last_bits};
+    struct rolled_item marker = {.t_ms = x->rollup.stale_ms, .bits = STALE_NAN_BITS};
+    if (x->rollup.count > 0 && is_asked(s, &sample)) add_item(s, &sample, to);
+    if (x->rollup.is_stale && is_asked(s, &marker)) add_item(s, &marker, to);
+    struct query_control *control = s->request.control;
+    if (control != NULL && atomic_load(&control->thinned_to_ms) < x->resolution_ms) {
+        atomic_store(&control->thinned_to_ms, x->resolution_ms);
+    }
+}
+
+static enum sample_kind
+kind_of(const struct rolled_item *x)
+{
+    return x->histogram == NULL ? SAMPLE_FLOAT : x->histogram->kind;
+}
+
+static enum err
+rolled_batch(struct series_set *set, struct sample_batch *ret_batch, struct why *why)
+{
+    struct rolled_set *s = (struct rolled_set *)set;
+    uint32_t most = 1 + (uint32_t)rng_below(&s->rng, BATCH_MAX - 1);
+    bool rolls = s->request.hints.rollups;
+    *ret_batch = (struct sample_batch){.kind = SAMPLE_FLOAT};
+    for (; s->next < s->count && ret_batch->count < most; s->next++) {
+        const struct rolled_item *x = &s->items[s->next];
+        if (!is_asked(s, x)) continue;
+        int64_t resolution_ms = rolls ? x->resolution_ms : 0;
+        if (ret_batch->count == 0) {
+            ret_batch->kind = kind_of(x);
+            ret_batch->resolution_ms = resolution_ms;
+            if (resolution_ms > 0) ret_batch->rollups = s->rollups;
+        } else if (ret_batch->resolution_ms != resolution_ms || ret_batch->kind != kind_of(x)) {
+            break;
+        }
+        if (x->resolution_ms > 0 && !rolls)
+            add_thinned(s, x, ret_batch);
+        else
+            add_item(s, x, ret_batch);
+    }
+    if (ret_batch->rollups == NULL) {
+        ret_batch->times_ms = s->times_ms;
+        ret_batch->value_bits = s->bits;
+        ret_batch->histograms = s->histograms;
+    }
+    return query_control_add_samples(s->request.control, ret_batch->count, why);
+}
+
+static const char *
+rolled_warning(struct series_set *set, uint32_t index)
+{
+    return series_set_warning(((struct rolled_set *)set)->below, index);
+}
+
+static void
+rolled_free(struct series_set *set)
+{
+    struct rolled_set *s = (struct rolled_set *)set;
+    series_set_free(s->below);
+    arena_fini(&s->arena);
+    array_free(NULL, s->items, s->capacity);
+    free(s);
+}
+
+/* --- the view --------------------------------------------------------------------------------- */
+
+static enum err
+rolled_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
+              struct why *why)
+{
+    static const struct series_set_ops ops = {rolled_next, rolled_batch, rolled_warning,
+                                              NULL,        NULL,         rolled_free};
+    struct rolled_view *v = (struct rolled_view *)view;
+    struct rolled_set *s = calloc(1, sizeof *s);
+    assert(s != NULL);
+    s->set.ops = &ops;
+    s->levels = v->levels;
+    s->request = *request;
+    s->rng.state = v->levels.seed;
+    arena_init(&s->arena, NULL, 0, 0);
+    struct query_request all = *request;
+    all.min_ms = INT64_MIN;
+    all.max_ms = INT64_MAX;
+    all.hints.summaries = 0;
+    all.control = NULL;
+    enum err e = view_select(v->below, &all, &s->below, why);
+    if (e) {
+        free(s);
+        return e;
+    }
+    *ret_set = &s->set;
+    return OK;
+}
+
+static void
+rolled_end(struct view *view)
+{
+    struct rolled_view *v = (struct rolled_view *)view;
+    view_free(v->below);
+    free(v);
+}
+
+struct view *
+rolled_view_new(struct view *below, const struct rolled_levels *levels)
+{
+    static const struct view_ops ops = {.select = rolled_select, .free = rolled_end};
+    struct rolled_view *v = calloc(1, sizeof *v);
+    assert(v != NULL);
+    *v = (struct rolled_view){.view = {&ops}, .below = below, .levels = *levels};
+    return &v->view;
+}

@@ -1,0 +1,588 @@
+/* downsampled_test.c - answers over downsampled samples against those over the samples themselves.
+ */
+#include "lib/test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/label_text.h"
+#include "lib/random.h"
+#include "lib/seeds.h"
+#include "lib/views/rolled_view.h"
+#include "promql/promql.h"
+#include "views/memory_store.h"
+
+enum { SERIES = 4, HOUR_MS = ROLLED_COARSE_MS, MINUTE_MS = 60000, HOURS = 12, ROUNDS = 60 };
+#define BASE_MS (400000 * (int64_t)HOUR_MS)
+
+struct world {
+    struct memory_store *store;
+    struct rolled_levels levels;
+    struct rng rng;
+    struct arena arena;
+    int64_t last_ms[SERIES]; /* time of the last sample that is no marker */
+    bool is_tame;            /* values are numbers whose sums do not overflow */
+    uint64_t compared;       /* number of values over raw samples */
+};
+
+/* --- series ----------------------------------------------------------------------------------- */
+
+static double
+next_value(struct rng *rng, unsigned class, double before)
+{
+    static const double strange[] = {0, -0.0, INFINITY, -INFINITY, NAN, 1e6, -1e6, 5e-324};
+    switch (class) {
+    case 0: /* a counter with resets */
+        return rng_below(rng, 40) == 0 ? (double)rng_below(rng, 3)
+                                       : before + (double)rng_below(rng, 50);
+    case 1: /* a gauge */
+        return (double)rng_below(rng, 2000) / 8 - 100;
+    case 2: /* mostly constant */
+        return rng_below(rng, 30) == 0 ? (double)rng_below(rng, 4) : before;
+    case 3:
+        return rng_below(rng, 5) == 0 ? strange[rng_below(rng, 8)] : before + 1;
+    default:
+        return strange[rng_below(rng, 8)];
+    }
+}
+
+static void
+add(struct world *w, struct bytes labels, int64_t t_ms, uint64_t bits)
+{
+    enum memory_verdict verdict;
+    struct memory_sample x = {t_ms, bits, NULL};
+    assert_int_equal(memory_store_add(w->store, labels, &x, &verdict, NULL), OK);
+}
+
+/* Adds a series with gaps, staleness markers in any minute, resets, and irregular times. */
+static void
+add_series(struct world *w, unsigned i)
+{
+    struct rng *rng = &w->rng;
+    char text[64];
+    snprintf(text, sizeof text, "__name__=m_total i=%u", i);
+    struct bytes labels = labels_of_text(text, &w->arena);
+    unsigned class = (unsigned)rng_below(rng, w->is_tame ? 3 : 5);
+    int64_t every_ms = 15000 << rng_below(rng, 4), jitter_ms = rng_below(rng, 2) == 0 ? 1 : 9000;
+    int64_t t_ms = BASE_MS + (int64_t)rng_below(rng, 2) * (int64_t)rng_below(rng, 4 * HOUR_MS);
+    int64_t end_ms = BASE_MS + HOURS * (int64_t)HOUR_MS;
+    if (rng_below(rng, 2) == 0) end_ms -= (int64_t)rng_below(rng, 6 * HOUR_MS);
+    double value = 0;
+    w->last_ms[i] = INT64_MIN;
+    while (t_ms <= end_ms) {
+        value = next_value(rng, class, isfinite(value) ? value : 0);
+        bool is_stale = rng_below(rng, 60) == 0;
+        add(w, labels, t_ms, is_stale ? STALE_NAN_BITS : double_bits(value));
+        if (!is_stale) w->last_ms[i] = t_ms;
+        t_ms += every_ms + (int64_t)rng_below(rng, (uint64_t)jitter_ms);
+        if (rng_below(rng, 80) == 0) t_ms += (int64_t)rng_below(rng, 2 * HOUR_MS);
+        if (rng_below(rng, 20) == 0) t_ms = rollup_window_end(t_ms, ROLLED_FINE_MS);
+    }
+    if (rng_below(rng, 3) == 0) add(w, labels, t_ms, STALE_NAN_BITS);
+}
+
+static struct world
+world_new(uint64_t seed, bool is_tame)
+{
+    struct world w = {.rng = {seed}, .is_tame = is_tame};
+    arena_init(&w.arena, NULL, 0, 0);
+    assert_int_equal(memory_store_new(NULL, &w.store), OK);
+    for (unsigned i = 0; i < SERIES; i++) {
+        add_series(&w, i);
+    }
+    w.levels = (struct rolled_levels){
+        .seed = seed,
+        .coarse_until_ms = BASE_MS + (int64_t)rng_below(&w.rng, HOURS * (uint64_t)HOUR_MS),
+        .keeps_correction = true,
+    };
+    w.levels.fine_until_ms =
+        w.levels.coarse_until_ms + (int64_t)rng_below(&w.rng, 4 * (uint64_t)HOUR_MS);
+    return w;
+}
+
+static void
+world_free(struct world *w)
+{
+    memory_store_free(w->store);
+    arena_fini(&w->arena);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+struct answer {
+    struct promql_tree *tree;
+    struct promql_result *result;
+    struct buf error;
+    enum err e;
+};
+
+static struct answer
+ask(struct world *w, bool rolled, const char *text, const struct promql_options *options)
+{
+    struct answer a = {.e = OK};
+    struct view *view;
+    struct why why;
+    buf_init(&a.error, NULL, 1 << 20);
+    assert_int_equal(memory_store_open(w->store, NULL, &view, &why), OK);
+    if (rolled) view = rolled_view_new(view, &w->levels);
+    assert_int_equal(promql_parse(bytes_of_text(text), NULL, NULL, &a.tree, &a.error), OK);
+    a.e = promql_run(a.tree, view, options, &a.result, &a.error, &why);
+    view_free(view);
+    return a;
+}
+
+static void
+answer_free(struct answer *a)
+{
+    promql_result_free(a->result);
+    promql_free(a->tree);
+    buf_fini(&a->error);
+}
+
+/* Values of the series with label i at each step; NaN bits of a marker where it has none. */
+enum { STEPS_MAX = 1000 };
+struct values {
+    uint64_t bits[SERIES][STEPS_MAX];
+};
+
+static struct values *
+values_of(struct answer *a, const struct promql_options *o)
+{
+    struct values *v = malloc(sizeof *v);
+    struct bytes labels;
+    struct promql_point p;
+    assert_non_null(v);
+    assert_int_equal(a->e, OK);
+    for (unsigned i = 0; i < SERIES * STEPS_MAX; i++) {
+        v->bits[i / STEPS_MAX][i % STEPS_MAX] = STALE_NAN_BITS;
+    }
+    while (promql_next_series(a->result, &labels)) {
+        struct bytes i = labels_get(labels, bytes_of("i", 1));
+        unsigned at = i.size == 1 ? i.at[0] - '0' : 0;
+        while (promql_next_point(a->result, false, &p)) {
+            v->bits[at][o->step_ms == 0 ? 0 : (p.t_ms - o->first_ms) / o->step_ms] =
+                double_bits(p.value);
+        }
+    }
+    return v;
+}
+
+static struct promql_options
+options_over(int64_t first_ms, int64_t step_ms)
+{
+    int64_t last_ms = BASE_MS + (HOURS + 2) * (int64_t)HOUR_MS;
+    return (struct promql_options){
+        .tenant = bytes_of_text("a"),
+        .first_ms = first_ms,
+        .last_ms = last_ms,
+        .step_ms = step_ms,
+        .lookback_ms = 5 * MINUTE_MS,
+        .subquery_step_ms = MINUTE_MS,
+    };
+}
+
+static bool
+is_near(double a, double b, double scale)
+{
+    if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
+    if (isinf(a) || isinf(b)) return a == b;
+    return fabs(a - b) <= 1e-9 * (fabs(a) + fabs(b) + scale);
+}
+
+static bool
+is_there(uint64_t bits)
+{
+    return bits != STALE_NAN_BITS;
+}
+
+/* Expects the same values over raw and downsampled samples, and no notes of the latter. */
+static void
+expect_same(struct world *w, const char *text, const struct promql_options *o)
+{
+    struct answer raw = ask(w, false, text, o), rolled = ask(w, true, text, o);
+    struct values *a = values_of(&raw, o), *b = values_of(&rolled, o);
+    uint32_t infos = promql_note_count(rolled.result, PROMQL_INFO);
+    assert_int_equal(infos, promql_note_count(raw.result, PROMQL_INFO));
+    for (unsigned i = 0; i < SERIES; i++) {
+        for (unsigned step = 0; step < STEPS_MAX; step++) {
+            uint64_t x = a->bits[i][step], y = b->bits[i][step];
+            w->compared += is_there(x);
+            if (x == y) continue;
+            if (is_there(x) && is_there(y) && is_near(bits_double(x), bits_double(y), 1)) continue;
+            fail_msg("%s, seed %llu, series %u, step %u: %g, rolled %g", text,
+                     (unsigned long long)w->levels.seed, i, step, bits_double(x), bits_double(y));
+        }
+    }
+    free(a);
+    free(b);
+    answer_free(&raw);
+    answer_free(&rolled);
+}
+
+/* --- exact ------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *before, *after; /* of the range */
+    bool adds;                  /* sums of any values are not compared */
+} exact[] = {
+    {"count_over_time(m_total[", "])"},
+    {"sum_over_time(m_total[", "])", true},
+    {"avg_over_time(m_total[", "])", true},
+    {"min_over_time(m_total[", "])"},
+    {"max_over_time(m_total[", "])"},
+    {"first_over_time(m_total[", "])"},
+    {"last_over_time(m_total[", "])"},
+    {"present_over_time(m_total[", "])"},
+    {"absent_over_time(m_total[", "])"},
+    {"ts_of_first_over_time(m_total[", "])"},
+    {"ts_of_last_over_time(m_total[", "])"},
+    {"changes(m_total[", "])"},
+    {"resets(m_total[", "])"},
+    {"rate(m_total[", "])"},
+    {"increase(m_total[", "])"},
+    {"delta(m_total[", "])"},
+    {"rate(m_total[", "] offset 1h)"},
+    {"sum(increase(m_total[", "]))"},
+    {"rate(m_total[", "] @ end())"},
+    {"max_over_time(rate(m_total[", "])[2h:1h])"},
+};
+
+UNIT_TEST(test_functions_of_whole_windows_are_exact_across_levels)
+{
+    static const char *const ranges[] = {"1h", "2h", "5h"};
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w = world_new(shifted_seed(100 + round), round % 2 == 0);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        for (unsigned i = 0; i < sizeof exact / sizeof *exact; i++) {
+            char text[128];
+            if (exact[i].adds && !w.is_tame) continue;
+            snprintf(text, sizeof text, "%s%s%s", exact[i].before, ranges[rng_below(&w.rng, 3)],
+                     exact[i].after);
+            expect_same(&w, text, &o);
+        }
+        assert_true(w.compared > 0);
+        world_free(&w);
+    }
+}
+
+UNIT_TEST(test_instant_vectors_at_the_ends_of_windows_are_exact)
+{
+    static const char *const texts[] = {
+        "m_total",         "timestamp(m_total)",  "count(m_total)",   "m_total offset 2h",
+        "absent(m_total)", "sum(m_total) by (i)", "m_total @ start()"};
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w = world_new(shifted_seed(200 + round), false);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+            expect_same(&w, texts[i], &o);
+        }
+        world_free(&w);
+    }
+}
+
+/* --- between the ends of windows -------------------------------------------------------------- */
+
+/* In each minute: values are there wherever raw ones are, none is newer, and after the last sample
+ * of a series it is shown no longer than `alive` has a raw value: a rate needs two samples, but it
+ * is not known where those within a window are. */
+static void
+expect_alive(struct world *w, const char *text, const char *alive, bool is_time)
+{
+    struct promql_options o = options_over(BASE_MS + 17000, MINUTE_MS);
+    struct answer answers[] = {ask(w, false, text, &o), ask(w, true, text, &o),
+                               ask(w, false, alive, &o)};
+    struct values *raw = values_of(&answers[0], &o), *rolled = values_of(&answers[1], &o);
+    struct values *lives = values_of(&answers[2], &o);
+    for (unsigned i = 0; i < SERIES; i++) {
+        for (unsigned step = 0; step < STEPS_MAX; step++) {
+            int64_t t_ms = o.first_ms + step * o.step_ms;
+            uint64_t x = raw->bits[i][step], y = rolled->bits[i][step];
+            bool is_gap = is_there(x) && !is_there(y);
+            bool is_late = t_ms >= w->last_ms[i] && is_there(y) && !is_there(lives->bits[i][step]);
+            bool is_newer = is_time && is_there(x) && bits_double(y) > bits_double(x);
+            w->compared += is_there(x);
+            if (is_gap || is_late || is_newer) {
+                fail_msg("%s, seed %llu, series %u, step %u: %g, rolled %g", text,
+                         (unsigned long long)w->levels.seed, i, step, bits_double(x),
+                         bits_double(y));
+            }
+        }
+    }
+    free(raw);
+    free(rolled);
+    free(lives);
+    for (unsigned i = 0; i < 3; i++) {
+        answer_free(&answers[i]);
+    }
+}
+
+UNIT_TEST(test_a_death_is_shown_in_time_and_there_are_no_gaps)
+{
+    static const struct {
+        const char *text, *alive;
+        bool is_time;
+    } cases[] = {
+        {"m_total", "m_total"},
+        {"timestamp(m_total)", "m_total", true},
+        {"ts_of_last_over_time(m_total[20m])", "present_over_time(m_total[20m])", true},
+        {"last_over_time(m_total[3m])", "present_over_time(m_total[3m])"},
+        {"present_over_time(m_total[1m])", "present_over_time(m_total[1m])"},
+        {"count_over_time(m_total[7m])", "present_over_time(m_total[7m])"},
+        {"quantile_over_time(0.5, m_total[10m])", "present_over_time(m_total[10m])"},
+        {"rate(m_total[5m])", "present_over_time(m_total[5m])"},
+        {"increase(m_total[90m])", "present_over_time(m_total[90m])"},
+        {"irate(m_total[5m])", "present_over_time(m_total[5m])"},
+        {"deriv(m_total[5m])", "present_over_time(m_total[5m])"},
+        {"m_total smoothed", "m_total smoothed"},
+    };
+    for (unsigned round = 0; round < ROUNDS / 2; round++) {
+        struct world w = world_new(shifted_seed(300 + round), false);
+        for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+            expect_alive(&w, cases[i].text, cases[i].alive, cases[i].is_time);
+        }
+        assert_true(w.compared > 0);
+        world_free(&w);
+    }
+}
+
+/* --- approximate ------------------------------------------------------------------------------ */
+
+/* Returns the least and the greatest value of all windows that a range of an hour has, as bounds.
+ */
+static void
+expect_within(struct world *w, const char *text)
+{
+    struct promql_options o = options_over(BASE_MS, HOUR_MS);
+    struct answer rolled = ask(w, true, text, &o);
+    struct answer least = ask(w, false, "min_over_time(m_total[2h])", &o);
+    struct answer most = ask(w, false, "max_over_time(m_total[2h])", &o);
+    struct values *v = values_of(&rolled, &o), *lo = values_of(&least, &o);
+    struct values *hi = values_of(&most, &o);
+    for (unsigned i = 0; i < SERIES; i++) {
+        for (unsigned step = 0; step < STEPS_MAX; step++) {
+            double x = bits_double(v->bits[i][step]);
+            assert_int_equal(is_there(v->bits[i][step]), is_there(lo->bits[i][step]));
+            if (!is_there(v->bits[i][step])) continue;
+            assert_true(x >= bits_double(lo->bits[i][step]) - 1e-9);
+            assert_true(x <= bits_double(hi->bits[i][step]) + 1e-9);
+        }
+    }
+    free(v);
+    free(lo);
+    free(hi);
+    answer_free(&rolled);
+    answer_free(&least);
+    answer_free(&most);
+}
+
+UNIT_TEST(test_quantiles_lie_between_the_least_and_the_greatest_value)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w = world_new(shifted_seed(400 + round), true);
+        expect_within(&w, "quantile_over_time(0.1, m_total[2h])");
+        expect_within(&w, "quantile_over_time(0.5, m_total[2h])");
+        expect_within(&w, "quantile_over_time(1, m_total[2h])");
+        world_free(&w);
+    }
+}
+
+/* --- lines and neighbours: functions of the first and the last sample of each window ---------- */
+
+/* Keeps of each window of an hour the first and the last sample. */
+static struct memory_store *
+thinned(struct world *w)
+{
+    struct memory_store *to;
+    struct view *view;
+    struct series_set *set;
+    struct why why;
+    struct bytes labels;
+    struct sample_batch b;
+    struct query_request request = {.min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    assert_int_equal(memory_store_new(NULL, &to), OK);
+    assert_int_equal(memory_store_open(w->store, NULL, &view, &why), OK);
+    request.hints.rollups = true;
+    view = rolled_view_new(view, &w->levels);
+    assert_int_equal(view_select(view, &request, &set, &why), OK);
+    struct memory_store *raw = w->store;
+    w->store = to;
+    while (series_set_next(set, &labels, &why) == OK && labels.at != NULL) {
+        while (series_set_batch(set, &b, &why) == OK && b.count > 0) {
+            for (uint32_t i = 0; i < b.count; i++) {
+                const struct rollup *r = b.rollups == NULL ? NULL : &b.rollups[i];
+                if (r == NULL) add(w, labels, b.times_ms[i], b.value_bits[i]);
+                if (r != NULL && r->count > 1) add(w, labels, r->first_ms, r->first_bits);
+                if (r != NULL && r->count > 0) add(w, labels, r->last_ms, r->last_bits);
+                if (r != NULL && r->is_stale) add(w, labels, r->stale_ms, STALE_NAN_BITS);
+            }
+        }
+    }
+    w->store = raw;
+    series_set_free(set);
+    view_free(view);
+    return to;
+}
+
+UNIT_TEST(test_lines_and_neighbours_use_the_ends_of_windows)
+{
+    static const char *const texts[] = {"irate(m_total[2h])", "idelta(m_total[1h])",
+                                        "deriv(m_total[3h])", "predict_linear(m_total[2h], 60)",
+                                        "double_exponential_smoothing(m_total[2h], 0.3, 0.2)"};
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w = world_new(shifted_seed(500 + round), round % 2 == 0);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        struct memory_store *kept = thinned(&w), *raw = w.store;
+        for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+            struct answer rolled = ask(&w, true, texts[i], &o);
+            w.store = kept;
+            struct answer ends = ask(&w, false, texts[i], &o);
+            w.store = raw;
+            struct values *a = values_of(&rolled, &o), *b = values_of(&ends, &o);
+            assert_memory_equal(a, b, sizeof *a);
+            free(a);
+            free(b);
+            answer_free(&rolled);
+            answer_free(&ends);
+        }
+        memory_store_free(kept);
+        world_free(&w);
+    }
+}
+
+UNIT_TEST(test_rates_without_corrections_err_within_the_bounds_of_windows)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w = world_new(shifted_seed(600 + round), true);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        w.levels.keeps_correction = false;
+        struct answer raw = ask(&w, false, "increase(m_total[1h])", &o);
+        struct answer rolled = ask(&w, true, "increase(m_total[1h])", &o);
+        struct answer bound = ask(
+            &w, false,
+            "resets(m_total[1h]) * (max_over_time(m_total[1h]) - min_over_time(m_total[1h]))", &o);
+        struct values *a = values_of(&raw, &o), *b = values_of(&rolled, &o);
+        struct values *most = values_of(&bound, &o);
+        for (unsigned i = 0; i < SERIES * STEPS_MAX; i++) {
+            uint64_t x = (&a->bits[0][0])[i], y = (&b->bits[0][0])[i];
+            assert_int_equal(is_there(x), is_there(y));
+            if (!is_there(x)) continue;
+            double error = fabs(bits_double(x) - bits_double(y));
+            assert_true(error <= 2 * bits_double((&most->bits[0][0])[i]) + 1e-6);
+        }
+        free(a);
+        free(b);
+        free(most);
+        answer_free(&raw);
+        answer_free(&rolled);
+        answer_free(&bound);
+        world_free(&w);
+    }
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+/* A counter of a sample each minute: an hour of windows of 1 h, an hour of 5 m, then raw. */
+static struct world
+plain_world(void)
+{
+    struct world w = {.is_tame = true};
+    arena_init(&w.arena, NULL, 0, 0);
+    assert_int_equal(memory_store_new(NULL, &w.store), OK);
+    struct bytes labels = labels_of_text("__name__=m_total i=0", &w.arena);
+    for (int64_t i = 1; i <= 180; i++) {
+        add(&w, labels, BASE_MS + i * MINUTE_MS, double_bits((double)i));
+    }
+    w.levels = (struct rolled_levels){
+        .coarse_until_ms = BASE_MS + HOUR_MS,
+        .fine_until_ms = BASE_MS + 2 * HOUR_MS,
+        .whole = true,
+        .keeps_correction = true,
+    };
+    return w;
+}
+
+/* Expects the first value, or the error, and the only info, of an instant query. */
+static void
+expect_words(const char *text, int64_t minute, int64_t resolution_max_ms, const char *expected)
+{
+    struct world w = plain_world();
+    struct promql_options o = options_over(BASE_MS + minute * MINUTE_MS, 0);
+    struct buf words;
+    struct bytes labels;
+    struct promql_point p;
+    o.limits_resolution = resolution_max_ms >= 0;
+    o.resolution_max_ms = resolution_max_ms;
+    struct answer a = ask(&w, true, text, &o);
+    buf_init(&words, NULL, 1 << 16);
+    if (a.e) {
+        buf_put_bytes(&words, buf_bytes(&a.error));
+    } else {
+        while (promql_next_series(a.result, &labels)) {
+            while (promql_next_point(a.result, false, &p)) {
+                buf_printf(&words, "%g ", p.value);
+            }
+        }
+        for (uint32_t i = 0; promql_note(a.result, PROMQL_INFO, i, &words); i++) {
+        }
+    }
+    buf_put_u8(&words, 0);
+    assert_string_equal((const char *)words.at, expected);
+    buf_fini(&words);
+    answer_free(&a);
+    world_free(&w);
+}
+
+UNIT_TEST(test_infos_say_where_answers_are_approximate)
+{
+    expect_words("m_total", 60, -1, "60 ");
+    expect_words("m_total", 90, -1, "90 ");
+    expect_words("m_total", 30, -1,
+                 "1 PromQL info: samples are downsampled to 1h; values are up to 1h older (1:1)");
+    expect_words("increase(m_total[1h])", 60, -1, "60 ");
+    expect_words("increase(m_total[1h])", 150, -1, "60 ");
+    expect_words("increase(m_total[5m])", 60, -1,
+                 "5 PromQL info: samples are downsampled to 1h; the range was widened to whole "
+                 "windows (1:10)");
+    expect_words("increase(m_total[6m])", 100, -1,
+                 "6 PromQL info: samples are downsampled to 5m; the range was widened to whole "
+                 "windows (1:10)");
+    expect_words("deriv(m_total[1h])", 60, -1,
+                 "0.0166667 PromQL info: samples are downsampled to 1h; deriv() is approximate "
+                 "(1:7)");
+    expect_words("m_total[10m]", 60, -1,
+                 "60 PromQL info: samples are downsampled to 1h; a range has the last one of each "
+                 "window (1:1)");
+}
+
+UNIT_TEST(test_a_finer_resolution_than_there_is_is_an_error_with_its_first_time)
+{
+    expect_words("m_total", 60, HOUR_MS, "60 ");
+    expect_words("m_total", 180, 0, "180 ");
+    expect_words(
+        "m_total", 60, 0,
+        "samples are downsampled to 1h; raw samples exist from 2015-08-19T17:00:00.000Z on");
+    expect_words(
+        "rate(m_total[1h])", 120, 0,
+        "samples are downsampled to 5m; raw samples exist from 2015-08-19T18:00:00.000Z on");
+    expect_words("m_total[1h]", 60, ROLLED_FINE_MS,
+                 "samples are downsampled to 1h; windows of at most 5m exist from "
+                 "2015-08-19T17:00:00.000Z on");
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_functions_of_whole_windows_are_exact_across_levels),
+        cmocka_unit_test(test_instant_vectors_at_the_ends_of_windows_are_exact),
+        cmocka_unit_test(test_a_death_is_shown_in_time_and_there_are_no_gaps),
+        cmocka_unit_test(test_quantiles_lie_between_the_least_and_the_greatest_value),
+        cmocka_unit_test(test_lines_and_neighbours_use_the_ends_of_windows),
+        cmocka_unit_test(test_rates_without_corrections_err_within_the_bounds_of_windows),
+        cmocka_unit_test(test_infos_say_where_answers_are_approximate),
+        cmocka_unit_test(test_a_finer_resolution_than_there_is_is_an_error_with_its_first_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
