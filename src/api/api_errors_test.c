@@ -111,6 +111,14 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
         {"no look-back", HTTP_GET, "/api/v1/query?query=1&lookback_delta=x", NULL, NULL, 0, 400,
          JSON,
          "\"error parsing lookback delta duration: cannot parse \\\"x\\\" to a valid duration\"}"},
+        {"no resolution", HTTP_GET, "/api/v1/query?query=1&max_source_resolution=x", NULL, NULL, 0,
+         400, JSON,
+         "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid parameter "
+         "\\\"max_source_resolution\\\": cannot parse \\\"x\\\" to a valid duration\"}"},
+        {"a resolution of all", HTTP_GET, "/api/v1/query?query=1&max_source_resolution=auto", NULL,
+         NULL, 0, 200, JSON, "\"1\""},
+        {"a negative resolution", HTTP_GET, "/api/v1/query?query=1&max_source_resolution=-5", NULL,
+         NULL, 0, 400, JSON, "a resolution must not be negative"},
         {"a look-back of all time", HTTP_GET, "/api/v1/query?query=up&lookback_delta=292277024y",
          NULL, NULL, 0, 400, JSON,
          "\"error parsing lookback delta duration: cannot parse \\\"292277024y\\\" to a valid "

@@ -199,6 +199,15 @@ read_options(struct api_query *q)
                : strcmp(stats, "cost") == 0 ? STATS_COST
                : strcmp(stats, "all") == 0  ? STATS_EACH_STEP
                                             : STATS_TOTAL;
+    const char *resolution = form_given(&q->form, "max_source_resolution");
+    o->limits_resolution = resolution != NULL && strcmp(resolution, "auto") != 0;
+    if (e == OK && o->limits_resolution) {
+        e = read_duration(q, "max_source_resolution", "invalid parameter \"max_source_resolution\"",
+                          &o->resolution_max_ms);
+    }
+    if (e == OK && o->resolution_max_ms < 0) {
+        e = form_invalid(&q->error, "max_source_resolution", "a resolution must not be negative");
+    }
     /* Statistics other than the cost count all that the query would read, so they do without the
      * cache. */
     bool nocache = false;
