@@ -46,6 +46,8 @@ UNIT_TEST(test_a_request_that_cannot_succeed_is_refused_permanently)
          READ_STREAMED, 400, TEXT, "expected errors or partial"},
         {"partial samples", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: partial", NULL,
          READ_SAMPLES, 400, TEXT, "STREAMED_XOR_CHUNKS"},
+        {"a level of windows", HTTP_POST, "/api/v1/read?level=5m", NULL, NULL, READ_STREAMED, 400,
+         TEXT, "invalid parameter \"level\": expected raw\n"},
         {"some sources", HTTP_POST, "/api/v1/read", "X-Firekeep-Sources: all", NULL, READ_STREAMED,
          400, TEXT, "invalid X-Firekeep-Sources: expected none"},
         {"no selector", HTTP_GET, "/api/v1/labels?match[]={", NULL, NULL, 0, 400, JSON,
@@ -464,6 +466,27 @@ UNIT_TEST(test_queries_say_what_is_missing_if_that_is_wanted)
     api_rig_free(rig);
 }
 
+UNIT_TEST(test_a_read_of_raw_samples_refuses_downsampled_ones)
+{
+    static const struct asked asked[] = {
+        {"streamed", HTTP_POST, "/api/v1/read?level=raw", NULL, NULL, READ_STREAMED, 400, TEXT,
+         "level=raw: samples are downsampled to 1h; each is the last one of its window\n"},
+        {"as samples", HTTP_POST, "/api/v1/read?level=raw", NULL, NULL, READ_SAMPLES, 400, TEXT,
+         "level=raw: samples are downsampled to 1h; each is the last one of its window\n"},
+        {"with notices", HTTP_POST, "/api/v1/read", "X-Firekeep-Notices: partial", NULL,
+         READ_STREAMED, 200, "application/x-streamed-protobuf", "samples are downsampled to 1h"},
+        {"of any level", HTTP_POST, "/api/v1/read", NULL, NULL, READ_STREAMED, 200,
+         "application/x-streamed-protobuf", ""},
+    };
+    struct api_rig *rig = api_rig_start(api_rig_new());
+    rig->thinned_to_ms = 3600000;
+    api_ask_all(rig, asked);
+    rig->thinned_to_ms = 0;
+    api_ask(rig, &(struct asked){"raw", HTTP_POST, "/api/v1/read?level=raw", NULL, NULL,
+                                 READ_STREAMED, 200, "application/x-streamed-protobuf", ""});
+    api_rig_free(rig);
+}
+
 /* --- errors of others ------------------------------------------------------------------------- */
 
 UNIT_TEST(test_errors_of_a_query_become_statuses)
@@ -697,6 +720,7 @@ main(void)
         API_TEST(test_tenants_are_named_once_and_well_where_data_are_meant),
         API_TEST(test_several_tenants_are_read_but_not_written),
         API_TEST(test_queries_say_what_is_missing_if_that_is_wanted),
+        API_TEST(test_a_read_of_raw_samples_refuses_downsampled_ones),
         API_TEST(test_errors_of_a_query_become_statuses),
         API_TEST(test_errors_of_the_owner_become_statuses),
         API_TEST(test_a_read_holds_on_to_nothing_of_the_request),

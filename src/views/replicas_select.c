@@ -23,6 +23,7 @@
 
 #include "base/array.h"
 #include "model/labels.h"
+#include "model/thinned.h"
 #include "views/replica_merge.h"
 #include "views/replicas_private.h"
 
@@ -66,6 +67,7 @@ account(struct replicas_set *s, enum err e, struct why *why)
 {
     struct query_control *below = &s->control.below, *above = s->control.above;
     if (above == NULL) return e;
+    thinned_pass(below, above);
     uint64_t bytes = atomic_exchange_explicit(&below->bytes_seen, 0, memory_order_relaxed);
     uint64_t samples = atomic_exchange_explicit(&below->samples_seen, 0, memory_order_relaxed);
     if (e) return replicas_control_result(&s->control, e, why);

@@ -19,6 +19,7 @@
 #include "api/request/form.h"
 #include "api/request/replica_choice.h"
 #include "base/log.h"
+#include "model/thinned.h"
 #include "wire/remote/remote_read.h"
 #include "wire/snappy.h"
 
@@ -77,6 +78,7 @@ struct read {
     bool too_large; /* 413 */
     enum notices notices;
     bool stored;     /* sources are not read */
+    bool only_raw;   /* downsampled samples are an error */
     bool error_sent; /* the last frame has the error that ended the answer */
     struct rr_stream *stream;
 };
@@ -151,8 +153,40 @@ struct read_form {
     enum err (*histograms)(void *to, const struct sample_batch *b, struct why *why);
 };
 
+/* Refuses downsampled samples if the client wants none. */
 static enum err
-read_drain(const struct read_form *form, struct series_set *set, bool only_labels, struct why *why)
+check_level(const struct read *r, struct why *why)
+{
+    struct why sentence;
+    int64_t resolution_ms = r->only_raw ? thinned_to(&r->control) : 0;
+    if (resolution_ms == 0) return OK;
+    thinned_say(resolution_ms, &sentence);
+    return why_set(why, ERR_INPUT, "level=raw: %s", sentence.text);
+}
+
+/* Tells of downsampled samples: the client, if it shows warnings, else the log. */
+static enum err
+report_level(struct read *r, struct why *why)
+{
+    static struct log_gate gate;
+    uint64_t held_back;
+    struct why sentence;
+    int64_t resolution_ms = thinned_to(&r->control);
+    if (resolution_ms == 0) return OK;
+    thinned_say(resolution_ms, &sentence);
+    if (r->notices == NOTICES_PARTIAL) {
+        return rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(sentence.text), why);
+    }
+    if (log_often(&gate, env_monotonic_ns(r->api->options.env), NS_PER_S, &held_back)) {
+        log_warn("read: answered with downsampled samples", KV("peer", http_peer(r->request)),
+                 KV("warning", sentence.text), KV("more_held_back", held_back));
+    }
+    return OK;
+}
+
+static enum err
+read_drain(const struct read *r, const struct read_form *form, struct series_set *set,
+           bool only_labels, struct why *why)
 {
     for (;;) {
         struct bytes labels;
@@ -161,6 +195,7 @@ read_drain(const struct read_form *form, struct series_set *set, bool only_label
         for (bool named = false; !named || !only_labels; named = true) {
             struct sample_batch b;
             e = series_set_batch(set, &b, why);
+            if (e == OK) e = check_level(r, why);
             if (e == OK && b.count == 0) break;
             if (only_labels) b.count = 1;
             if (e == OK && !named) e = form->series(form->to, labels, why);
@@ -190,13 +225,14 @@ run_query(struct read *r, const struct rr_query *query, const struct read_form *
     bool shows_warnings = r->message.answer == RR_STREAMED_XOR_CHUNKS && r->notices != NOTICES_NONE;
     if (e == OK) e = query_open(r, query, matchers, &set, why);
     if (e == OK && !shows_warnings) e = series_set_is_whole(set, why);
-    if (e == OK) e = read_drain(form, set, wants_labels(query), why);
+    if (e == OK) e = read_drain(r, form, set, wants_labels(query), why);
     if (e == OK && !shows_warnings) e = series_set_is_whole(set, why);
     for (uint32_t i = 0; e == OK && shows_warnings; i++) {
         left_out = series_set_warning(set, i);
         if (left_out == NULL) break;
         e = rr_stream_notice(r->stream, RR_NOTICE_LEFT_OUT, bytes_of_text(left_out), why);
     }
+    if (e == OK && !wants_labels(query)) e = report_level(r, why);
     series_set_free(set);
     for (uint32_t i = 0; i < query->matcher_count; i++) {
         matcher_free(matchers[i]);
@@ -356,7 +392,7 @@ read_sources(struct read *r, struct why *why)
     return r->stored ? OK : why_set(why, ERR_INPUT, "invalid X-Firekeep-Sources: expected none");
 }
 
-/* Reads the choice of replicas and the fence from the query string. Clients that ask for
+/* Reads the choice of replicas, the fence and the level from the query string. Clients that ask for
  * notices copy stored series, so for them the default is not to merge replicas. */
 static enum err
 read_parameters(struct read *r, struct why *why)
@@ -373,6 +409,11 @@ read_parameters(struct read *r, struct why *why)
         e = why_set(why, e, "%.*s", (int)error.size, (const char *)error.at);
     }
     if (r->notices != NOTICES_NONE && !given) r->replicas.count = 0;
+    const char *level = form_given(&r->form, "level");
+    r->only_raw = level != NULL && strcmp(level, "raw") == 0;
+    if (e == OK && level != NULL && !r->only_raw) {
+        e = why_set(why, ERR_INPUT, "invalid parameter \"level\": expected raw");
+    }
     buf_fini(&error);
     return e;
 }

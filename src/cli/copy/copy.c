@@ -27,6 +27,7 @@
 #include "cli/lib/progress.h"
 #include "cli/lib/slice_state.h"
 #include "cli/lib/target/target.h"
+#include "model/thinned.h"
 #include "relay/feed/selection.h"
 #include "relay/relay.h"
 #include "sys/env.h"
@@ -84,6 +85,7 @@ struct copying {
     struct check_counts counts;
     uint64_t refused_shown, shown;
     uint64_t left_out, left_out_shown; /* warnings about parts of FROM that could not be read */
+    int64_t thinned_to_ms; /* coarsest resolution of downsampled samples that was reported */
     char left_out_last[sizeof(struct why)];
     const char *unverified; /* reason; NULL: the copy is verified */
 };
@@ -517,6 +519,17 @@ say_left_out(void *context, const char *sentence)
     }
 }
 
+static void
+say_thinned(struct copying *c)
+{
+    struct why sentence;
+    int64_t resolution_ms = reading_thinned_to(c->reading);
+    if (resolution_ms <= c->thinned_to_ms) return;
+    c->thinned_to_ms = resolution_ms;
+    thinned_say(resolution_ms, &sentence);
+    progress_say(&c->progress, "%s: %s", c->from.word, sentence.text);
+}
+
 struct slice_counts {
     uint64_t of[SLICE_COUNTS];
     uint64_t left_out;
@@ -570,6 +583,7 @@ try_slice(struct copying *c, int64_t min_ms, int64_t max_ms, struct slice_counts
         say_left_out(c, sentence);
         counts->left_out++;
     }
+    say_thinned(c);
     series_set_free(set);
     return e ? e : batch_send(c->batch, why);
 }

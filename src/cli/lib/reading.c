@@ -8,6 +8,7 @@
 #include "base/text/json.h"
 #include "base/version.h"
 #include "config/lists/sources.h"
+#include "model/thinned.h"
 #include "sys/env.h"
 
 #define MEMORY_BYTES_MAX ((uint64_t)1 << 30)
@@ -170,6 +171,12 @@ reading_free(struct reading *r)
     http_puller_free(r->puller);
     sources_free(&r->made);
     mem_free(NULL, r, sizeof *r);
+}
+
+int64_t
+reading_thinned_to(const struct reading *r)
+{
+    return thinned_to(&r->control);
 }
 
 /* --- selecting -------------------------------------------------------------------------------- */

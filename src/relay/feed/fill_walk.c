@@ -24,6 +24,7 @@
 #include "base/hash/hash.h"
 #include "base/log.h"
 #include "model/labels.h"
+#include "model/thinned.h"
 
 enum {
     SCRATCH_KEEP_BYTES = 64 * 1024,
@@ -139,6 +140,14 @@ fill_walk_rest(struct fill_walk *w)
         w->found_damage = true;
         log_error("relay: part of the store is damaged, skipping it",
                   KV("destination", w->options->name), KV("error", warning));
+    }
+    int64_t thinned_to_ms = thinned_to(&w->control);
+    if (thinned_to_ms > w->thinned_to_ms) {
+        struct why sentence;
+        w->thinned_to_ms = thinned_to_ms;
+        thinned_say(thinned_to_ms, &sentence);
+        log_warn("relay: filled with downsampled samples", KV("destination", w->options->name),
+                 KV("warning", sentence.text));
     }
     series_set_free(w->set);
     w->set = NULL;

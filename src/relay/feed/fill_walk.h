@@ -37,6 +37,7 @@ struct fill_walk {
     /* Private to fill_walk.c. */
     struct fill_at place;
     struct series_set *set; /* NULL if it must be opened first */
+    int64_t thinned_to_ms;  /* coarsest resolution of downsampled samples that was logged */
     uint32_t warnings;      /* warnings of the set that were logged */
     bool in_series;
     struct sample_batch batch;

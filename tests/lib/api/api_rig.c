@@ -157,6 +157,9 @@ double_batch(struct series_set *set, struct sample_batch *ret, struct why *why)
     static const uint64_t bits[] = {0, 0x3ff0000000000000};
     struct api_rig *rig = api_rig_of_set(set);
     *ret = (struct sample_batch){.kind = SAMPLE_FLOAT, .times_ms = times, .value_bits = bits};
+    if (rig->thinned_to_ms > 0) {
+        atomic_store(&rig->asked.control->thinned_to_ms, rig->thinned_to_ms);
+    }
     if (rig->given++ == 0)
         ret->count = 2;
     else

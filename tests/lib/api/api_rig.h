@@ -26,6 +26,7 @@ struct api_rig {
     struct series_set set;
     enum err open_error, ask_error, sample_error;
     const char *warning;        /* a warning with samples and look-ups */
+    int64_t thinned_to_ms;      /* resolution of downsampled samples; 0: there are none */
     unsigned names;             /* "name000".. */
     const char *metric;         /* the only one, instead of those */
     unsigned series, given;     /* numbers of series: in all, and returned by the current set */

@@ -25,6 +25,7 @@ struct target {
     struct answerer *answerer;
     struct tsdb *store; /* NULL: a server */
     struct budget *read_memory;
+    int64_t thinned_to_ms; /* coarsest resolution of downsampled samples that was warned of */
     char damage[700]; /* found when the target was opened; "": nothing is missing */
 };
 
