@@ -5,6 +5,7 @@
  *  1. After fill() an input has a current sample, at `at`, or is drained.
  *  2. Current samples are later than all samples that were returned.
  *  3. A run has at least one sample, and ends before the next sample of any other input.
+ *     Windows of a level are samples that last from the start to the end of their window.
  *  4. A run is gathered only while SHORT_RUN samples have room, and if it is shorter than that.
  */
 #include "model/sample_merge.h"
@@ -63,11 +64,73 @@ struct merge_run {
     uint32_t count;
 };
 
+/* The time of a sample of a batch, or that of the end of its window. */
+static int64_t
+batch_end(const struct sample_batch *b, uint32_t i)
+{
+    if (b->rollups == NULL) return b->times_ms[i];
+    const struct rollup *r = &b->rollups[i];
+    return rollup_window_end(r->count > 0 ? r->first_ms : r->stale_ms, b->resolution_ms);
+}
+
+/* The same with the first time that the window may have. */
+static int64_t
+batch_start(const struct sample_batch *b, uint32_t i)
+{
+    if (b->rollups == NULL) return b->times_ms[i];
+    int64_t end_ms = batch_end(b, i);
+    return end_ms < INT64_MIN + b->resolution_ms ? INT64_MIN : end_ms - b->resolution_ms + 1;
+}
+
+static int64_t
+start_of(const struct sample_merge_input *p)
+{
+    return batch_start(&p->batch, p->at);
+}
+
+/* Says whether the current sample of an input is returned before, or in place of, that of another
+ * input that was added earlier. */
+static bool
+precedes(const struct sample_merge_input *p, const struct sample_merge_input *other)
+{
+    int64_t start_ms = start_of(p), other_ms = start_of(other);
+    const struct sample_batch *a = &p->batch, *b = &other->batch;
+    if (start_ms != other_ms) return start_ms < other_ms;
+    if (a->rollups == NULL) return false;
+    if (b->rollups == NULL) return true;
+    if (a->resolution_ms != b->resolution_ms) return a->resolution_ms > b->resolution_ms;
+    return a->rollups[p->at].count > b->rollups[other->at].count;
+}
+
+/* Drops the samples of an input that do not begin after a time. */
+static enum err
+drop_until(struct sample_merge *m, struct sample_merge_input *p, int64_t end_ms, struct why *why)
+{
+    enum err e = OK;
+    while (e == OK && !p->drained && start_of(p) <= end_ms) {
+        p->at++; /* invariant 2 */
+        e = fill(m, p, why);
+    }
+    return e;
+}
+
+/* The count of the samples of a batch from one on, up to the first that reaches a time. */
+static uint32_t
+count_before(const struct sample_batch *b, uint32_t from, int64_t until_ms)
+{
+    uint32_t i = from + 1;
+    if (b->rollups == NULL) return search_first(k, i, b->count, b->times_ms[k] >= until_ms) - from;
+    while (i < b->count && batch_end(b, i) < until_ms) {
+        i++;
+    }
+    return i - from;
+}
+
 /* Finds the run of the earliest sample; other inputs drop their samples of the same time. */
 static enum err
 find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
 {
-    int64_t until_ms = INT64_MAX, first_ms = INT64_MAX;
+    int64_t until_ms = INT64_MAX;
     bool others = false;
     *ret = (struct merge_run){.of = NULL};
     for (uint32_t i = 0; i < m->count; i++) {
@@ -75,24 +138,22 @@ find_run(struct sample_merge *m, struct merge_run *ret, struct why *why)
         enum err e = fill(m, p, why);
         if (e) return e;
         if (p->drained) continue;
-        if (ret->of == NULL || p->batch.times_ms[p->at] < first_ms) ret->of = p;
-        first_ms = ret->of->batch.times_ms[ret->of->at];
+        if (ret->of == NULL || precedes(p, ret->of)) ret->of = p;
     }
     if (ret->of == NULL) return OK;
+    const struct sample_batch *b = &ret->of->batch;
+    uint32_t from = ret->of->at;
+    int64_t end_ms = batch_end(b, from);
     for (uint32_t i = 0; i < m->count; i++) {
         struct sample_merge_input *p = &m->inputs[i];
         if (p == ret->of || p->drained) continue;
-        if (p->batch.times_ms[p->at] == first_ms) p->at++; /* invariant 2 */
-        enum err e = fill(m, p, why);
+        enum err e = drop_until(m, p, end_ms, why);
         if (e) return e;
         if (p->drained) continue;
         others = true;
-        if (p->batch.times_ms[p->at] < until_ms) until_ms = p->batch.times_ms[p->at];
+        if (start_of(p) < until_ms) until_ms = start_of(p);
     }
-    const struct sample_batch *b = &ret->of->batch;
-    uint32_t from = ret->of->at;
-    ret->count = others ? search_first(i, from + 1, b->count, b->times_ms[i] >= until_ms) - from
-                        : b->count - from;
+    ret->count = others ? count_before(b, from, until_ms) : b->count - from;
     assert(ret->count > 0); /* invariant 3 */
     return OK;
 }
@@ -119,7 +180,10 @@ sample_merge_batch(struct sample_merge *m, struct sample_batch *ret, struct why 
     do {
         enum err e = find_run(m, &run, why);
         if (e) return e;
-        if (run.of == NULL || run.of->batch.kind != SAMPLE_FLOAT || run.count >= SHORT_RUN) break;
+        if (run.of == NULL || run.of->batch.kind != SAMPLE_FLOAT || run.of->batch.rollups != NULL ||
+            run.count >= SHORT_RUN) {
+            break;
+        }
         gather(m, &run, &gathered);
     } while (gathered + SHORT_RUN <= SAMPLE_MERGE_GATHERED); /* invariant 4 */
     if (gathered > 0) {

@@ -2,6 +2,9 @@
  * sample_merge.h - merges the samples of one series from several inputs: in time order, and for
  * each time the sample of the input that was added first.
  *
+ * A window of a level wins over the samples and finer windows in its time; of two equal windows the
+ * one with more samples wins.
+ *
  * A run is the samples of one input before the next sample of any other. A long run is returned
  * without a copy. Short runs of floats are gathered, because two servers that scrape the same
  * target in turns have runs of one.

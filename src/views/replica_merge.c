@@ -77,19 +77,34 @@ is_marker(const struct sample_batch *b, uint32_t i)
                                    : b->histograms[i].sum_bits == STALE_NAN_BITS;
 }
 
-/* Notes the gap before a sample that was returned or skipped. */
-static void
-note_gap(struct replica *r, int64_t t_ms, bool marker)
+/* The first time of a sample, or of a window with its samples. */
+static int64_t
+begin_of(const struct sample_batch *b, uint32_t i)
 {
-    if (r->has_before && !marker) {
-        uint64_t gap_ms = time_since(r->before_ms, t_ms);
-        r->gaps_ms[r->gap_at] = gap_ms;
-        r->gap_at = (r->gap_at + 1) % REPLICA_GAPS;
-        if (r->gap_count == 0 || gap_ms < r->gap_ms_low) r->gap_ms_low = gap_ms;
-        r->gap_count += r->gap_count < REPLICA_GAPS;
-    }
+    bool is_window = b->rollups != NULL && b->rollups[i].count > 0;
+    return is_window ? b->rollups[i].first_ms : b->times_ms[i];
+}
+
+static void
+add_gap(struct replica *r, uint64_t gap_ms)
+{
+    r->gaps_ms[r->gap_at] = gap_ms;
+    r->gap_at = (r->gap_at + 1) % REPLICA_GAPS;
+    if (r->gap_count == 0 || gap_ms < r->gap_ms_low) r->gap_ms_low = gap_ms;
+    r->gap_count += r->gap_count < REPLICA_GAPS;
+}
+
+/* Notes the gap before a sample or a window that was returned or skipped, and the mean gap within a
+ * window. */
+static void
+note_gap(struct replica *r, const struct sample_batch *b, uint32_t i)
+{
+    bool marker = is_marker(b, i);
+    const struct rollup *w = b->rollups == NULL ? NULL : &b->rollups[i];
+    if (r->has_before && !marker) add_gap(r, time_since(r->before_ms, begin_of(b, i)));
+    if (w != NULL && w->count > 1) add_gap(r, time_since(w->first_ms, w->last_ms) / (w->count - 1));
     r->has_before = !marker;
-    r->before_ms = t_ms;
+    r->before_ms = b->times_ms[i];
 }
 
 /* Returns the interval of a replica of which at least one gap is known. Also sets gap_ms_low, which
@@ -126,6 +141,25 @@ is_silence(struct replica *r, uint64_t gap_ms)
 
 /* --- the next sample of a replica ------------------------------------------------------------- */
 
+/* Gives windows of a batch the times and values of their last samples, or of lone markers. */
+static enum err
+take_windows(struct replica_merge *m, struct sample_batch *b, struct why *why)
+{
+    int64_t *times_ms = arena_alloc(&m->kept, b->count * sizeof *times_ms);
+    uint64_t *bits = arena_alloc(&m->kept, b->count * sizeof *bits);
+    if (times_ms == NULL || bits == NULL) {
+        return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    }
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct rollup *x = &b->rollups[i];
+        times_ms[i] = x->count > 0 ? x->last_ms : x->stale_ms;
+        bits[i] = x->count > 0 ? x->last_bits : STALE_NAN_BITS;
+    }
+    b->times_ms = times_ms;
+    b->value_bits = bits;
+    return OK;
+}
+
 /* Reads a batch unless there is a sample left. Afterwards there is one, or the replica is drained.
  */
 static enum err
@@ -135,8 +169,9 @@ fill_batch(struct replica_merge *m, struct replica *r, struct why *why)
     if (r->drained || r->at < r->batch.count) return OK;
     r->at = 0;
     enum err e = m->batch(r->from, &r->batch, why);
-    if (e == OK) r->drained = r->batch.count == 0;
-    return e;
+    if (e) return e;
+    r->drained = r->batch.count == 0;
+    return r->drained || r->batch.rollups == NULL ? OK : take_windows(m, &r->batch, why);
 }
 
 /* Afterwards the replica has a next sample, or is_over(). */
@@ -168,6 +203,14 @@ next_time(const struct replica *r)
     return b->times_ms[at];
 }
 
+static int64_t
+next_begin(const struct replica *r)
+{
+    uint32_t at;
+    const struct sample_batch *b = next_sample(r, &at);
+    return begin_of(b, at);
+}
+
 static bool
 has_marker_next(const struct replica *r)
 {
@@ -179,7 +222,9 @@ has_marker_next(const struct replica *r)
 static void
 step_over(struct replica *r)
 {
-    note_gap(r, next_time(r), has_marker_next(r));
+    uint32_t at;
+    const struct sample_batch *b = next_sample(r, &at);
+    note_gap(r, b, at);
     if (r->has_kept)
         r->has_kept = false;
     else
@@ -203,6 +248,10 @@ keep_next(struct replica_merge *m, struct replica *r, struct why *why)
     if (k->batch.kind == SAMPLE_FLOAT) {
         k->bits = *k->batch.value_bits;
         k->batch.value_bits = &k->bits;
+        if (k->batch.rollups != NULL) {
+            k->rollup = *k->batch.rollups;
+            k->batch.rollups = &k->rollup;
+        }
     } else {
         if (histogram_copy(k->batch.histograms, &m->kept, &k->histogram)) {
             return why_set(why, ERR_NOMEM, "not enough memory for the query");
@@ -225,8 +274,32 @@ find_second(struct replica_merge *m, struct replica *r, bool *ret_any, int64_t *
     if (e) return e;
     uint32_t at = r->has_kept ? r->at : r->at + 1;
     *ret_any = at < r->batch.count;
-    if (*ret_any) *ret_ms = r->batch.times_ms[at];
+    if (*ret_any) *ret_ms = begin_of(&r->batch, at);
     return OK;
+}
+
+/* The mean gap between the samples of a replica's next window; 0 if its next sample is not a window
+ * of several. */
+static uint64_t
+gap_within_next(const struct replica *r)
+{
+    uint32_t at;
+    const struct sample_batch *b = next_sample(r, &at);
+    const struct rollup *w = b->rollups == NULL ? NULL : &b->rollups[at];
+    return w == NULL || w->count < 2 ? 0 : time_since(w->first_ms, w->last_ms) / (w->count - 1);
+}
+
+/* Finds the gap after the next sample, or within the next window. *ret_any false: there is none. */
+static enum err
+find_next_gap(struct replica_merge *m, struct replica *r, bool *ret_any, uint64_t *ret_ms,
+              struct why *why)
+{
+    int64_t second_ms;
+    *ret_ms = gap_within_next(r);
+    *ret_any = *ret_ms > 0;
+    enum err e = *ret_any ? OK : find_second(m, r, ret_any, &second_ms, why);
+    if (e == OK && *ret_any && *ret_ms == 0) *ret_ms = time_since(next_time(r), second_ms);
+    return e;
 }
 
 /* Skips samples up to the last returned one. */
@@ -236,7 +309,7 @@ pass_until_last(struct replica_merge *m, struct replica *r, struct why *why)
     for (;;) {
         enum err e = fill_next(m, r, why);
         if (e || is_over(r)) return e;
-        if (m->now.last == NULL || next_time(r) > m->now.last_ms) return OK;
+        if (m->now.last == NULL || next_begin(r) > m->now.last_ms) return OK;
         step_over(r);
     }
 }
@@ -253,7 +326,7 @@ struct choice {
 static void
 choose_earliest(struct choice *choice, struct replica *r)
 {
-    int64_t t_ms = next_time(r);
+    int64_t t_ms = next_begin(r);
     if (choice->replica == NULL || t_ms < choice->t_ms) *choice = (struct choice){r, t_ms};
 }
 
@@ -265,11 +338,10 @@ find_wary(struct replica_merge *m, struct replica *before, struct replica *r, ui
     uint64_t interval_ms = before->gap_count > 0 ? find_interval(before) : 0;
     uint64_t own_ms = r->gap_count > 0 ? find_interval(r) : 0;
     if (interval_ms == 0 && own_ms == 0) {
-        int64_t second_ms;
         bool any;
-        enum err e = find_second(m, r, &any, &second_ms, why);
+        enum err e = find_next_gap(m, r, &any, &own_ms, why);
         if (e) return e;
-        own_ms = any ? time_since(next_time(r), second_ms) : UINT64_MAX;
+        if (!any) own_ms = UINT64_MAX;
     }
     *ret_ms = own_ms > interval_ms ? own_ms : interval_ms;
     return OK;
@@ -294,14 +366,13 @@ static enum err
 is_there_from(struct replica_merge *m, struct replica *r, int64_t earliest_ms, bool *ret,
               struct why *why)
 {
-    int64_t first_ms = next_time(r), second_ms = first_ms;
+    int64_t first_ms = next_begin(r);
+    uint64_t gap_ms;
     bool any;
     *ret = first_ms == earliest_ms;
     if (*ret) return OK;
-    enum err e = find_second(m, r, &any, &second_ms, why);
-    if (e == OK && any) {
-        *ret = time_since(earliest_ms, first_ms) <= time_since(first_ms, second_ms);
-    }
+    enum err e = find_next_gap(m, r, &any, &gap_ms, why);
+    if (e == OK && any) *ret = time_since(earliest_ms, first_ms) <= gap_ms;
     return e;
 }
 
@@ -378,14 +449,14 @@ look_at_gap(struct replica_merge *m, struct replica *r, const struct gap *gap, b
             struct why *why)
 {
     enum err e = pass_until_last(m, r, why);
-    while (e == OK && !is_over(r) && next_time(r) <= gap->from_ms) {
+    while (e == OK && !is_over(r) && next_begin(r) <= gap->from_ms) {
         step_over(r);
         e = fill_next(m, r, why);
     }
-    *ret_fills = e == OK && !is_over(r) && is_in_gap(gap, next_time(r));
+    *ret_fills = e == OK && !is_over(r) && is_in_gap(gap, next_begin(r));
     if (!*ret_fills || gap->is_known || gap->at_end) return e;
-    int64_t second_ms;
-    e = find_second(m, r, ret_fills, &second_ms, why);
+    int64_t second_ms = next_time(r);
+    if (gap_within_next(r) == 0) e = find_second(m, r, ret_fills, &second_ms, why);
     *ret_fills = *ret_fills && is_in_gap(gap, second_ms);
     return e;
 }
@@ -416,13 +487,10 @@ choose_in_gap(struct replica_merge *m, const struct gap *gap, struct replica **r
 static enum err
 set_interval(struct replica_merge *m, struct replica *r, struct gap *gap, struct why *why)
 {
-    int64_t second_ms;
     gap->is_known = r->gap_count > 0;
     if (gap->is_known) gap->interval_ms = find_interval(r);
     if (gap->is_known || gap->at_end) return OK;
-    enum err e = find_second(m, r, &gap->is_known, &second_ms, why);
-    if (e == OK && gap->is_known) gap->interval_ms = time_since(gap->until_ms, second_ms);
-    return e;
+    return find_next_gap(m, r, &gap->is_known, &gap->interval_ms, why);
 }
 
 /* Finds a replica that fills the gap before the next sample of the current one, if that is silent;
@@ -432,7 +500,7 @@ find_filling(struct replica_merge *m, struct replica **ret, struct why *why)
 {
     struct replica *r = m->now.current;
     struct gap gap = {.from_ms = m->now.last_ms, .at_end = is_over(r)};
-    gap.until_ms = gap.at_end ? m->max_ms : next_time(r);
+    gap.until_ms = gap.at_end ? m->max_ms : next_begin(r);
     *ret = NULL;
     if (gap.until_ms <= gap.from_ms) return OK;
     uint64_t silent_ms = time_since(gap.from_ms, gap.until_ms) + gap.at_end;
@@ -489,7 +557,7 @@ is_left_out(const struct replica_merge *m)
     const struct replica_course *c = &m->now;
     uint32_t i;
     const struct sample_batch *b = next_sample(c->current, &i);
-    if (!c->is_changed || !c->has_value || b->kind != c->kind) return false;
+    if (!c->is_changed || !c->has_value || b->kind != c->kind || b->rollups != NULL) return false;
     if (b->kind == SAMPLE_FLOAT && m->times_only) return false;
     if (c->is_gauge || is_gauge(b, i)) return false;
     return time_since(c->value_ms, b->times_ms[i]) < c->wary_ms &&
@@ -533,9 +601,9 @@ find_run(struct replica *r, const struct sample_batch *b, uint32_t from)
 {
     uint32_t i = from + 1;
     for (; i < b->count && !is_marker(b, i); i++) {
-        uint64_t gap_ms = time_since(b->times_ms[i - 1], b->times_ms[i]);
+        uint64_t gap_ms = time_since(b->times_ms[i - 1], begin_of(b, i));
         if (r->gap_count == 0 || is_silence(r, gap_ms)) break;
-        note_gap(r, b->times_ms[i], false);
+        note_gap(r, b, i);
     }
     return i - from;
 }
@@ -582,6 +650,66 @@ forget_hint(struct replica_merge *m, struct sample_batch *one)
     one->histograms = &m->histogram;
 }
 
+/* Finds the same window of another replica. */
+static enum err
+find_window(struct replica_merge *m, struct replica *r, const struct sample_batch *of,
+            const struct rollup *window, const struct rollup **ret, struct why *why)
+{
+    int64_t end_ms = rollup_window_end(window->last_ms, of->resolution_ms);
+    int64_t start_ms = end_ms - of->resolution_ms;
+    *ret = NULL;
+    enum err e = fill_next(m, r, why);
+    while (e == OK && !is_over(r) && next_time(r) <= start_ms) {
+        step_over(r);
+        e = fill_next(m, r, why);
+    }
+    if (e || is_over(r) || next_time(r) > end_ms) return e;
+    uint32_t at;
+    const struct sample_batch *b = next_sample(r, &at);
+    bool is_same = b->rollups != NULL && b->resolution_ms == of->resolution_ms;
+    if (is_same && b->rollups[at].count > 0) *ret = &b->rollups[at];
+    return OK;
+}
+
+/* Replaces windows by those of replicas with more samples. */
+static enum err
+choose_windows(struct replica_merge *m, const struct replica *current, struct sample_batch *b,
+               struct why *why)
+{
+    struct rollup *chosen = arena_alloc(&m->kept, b->count * sizeof *chosen);
+    if (chosen == NULL) return why_set(why, ERR_NOMEM, "not enough memory for the query");
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct rollup *own = &b->rollups[i];
+        bool is_stale = own->is_stale;
+        uint64_t most = own->count + (own->count < 32 ? 1 : own->count / 16);
+        chosen[i] = *own;
+        for (uint32_t k = 0; k < m->count && own->count > 0; k++) {
+            const struct rollup *other = NULL;
+            if (&m->replicas[k] == current) continue;
+            enum err e = find_window(m, &m->replicas[k], b, own, &other, why);
+            if (e) return e;
+            if (other == NULL) continue;
+            is_stale &= other->is_stale;
+            if (other->count <= most) continue;
+            chosen[i] = *other;
+            most = other->count;
+        }
+        chosen[i].is_stale &= is_stale;
+    }
+    b->rollups = chosen;
+    return OK;
+}
+
+/* Notes the last sample of windows that may be those of other replicas. */
+static void
+note_windows(struct replica_merge *m, const struct sample_batch *b)
+{
+    const struct rollup *last = &b->rollups[b->count - 1];
+    if (last->count == 0) return;
+    m->now.last_ms = m->now.value_ms = last->last_ms;
+    m->now.value = bits_double(last->last_bits);
+}
+
 enum err
 replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct why *why)
 {
@@ -606,6 +734,11 @@ replica_merge_batch(struct replica_merge *m, struct sample_batch *ret, struct wh
     *ret = sample_batch_part(b, from, count);
     if (new_hint) forget_hint(m, ret);
     note_given(m, b, from + count - 1, count);
+    if (ret->rollups != NULL) {
+        e = choose_windows(m, r, ret, why);
+        if (e) return e;
+        note_windows(m, ret);
+    }
     assert((m->now.current == NULL) == m->now.is_ended); /* invariant 3 */
     assert(!m->now.is_changed);                          /* invariant 4 */
     return OK;

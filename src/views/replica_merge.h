@@ -31,6 +31,13 @@
  * seen at most an interval later, with all that was counted since. The reset hint of the next
  * histogram is unknown.
  *
+ * Windows of downsampled samples are read like their first sample before, and like their last one
+ * after them; none is left out after a change. Of the replicas that have a window, the current one
+ * gives it, unless another has more samples in it by a sixteenth and at least two: then the one with
+ * most. A staleness marker in it counts if all have one. Where replicas have different windows of
+ * the same time, those of the current one are returned, and others that begin before the last
+ * returned sample are skipped.
+ *
  * Threads: one.
  */
 #ifndef VIEWS_REPLICA_MERGE_H
@@ -51,6 +58,7 @@ struct kept_sample {
     uint64_t bits;
     int64_t start_ms;
     struct histogram histogram;
+    struct rollup rollup;
 };
 
 struct replica {
@@ -94,7 +102,7 @@ struct replica_merge {
     enum err (*batch)(void *from, struct sample_batch *ret_batch, struct why *why);
     int64_t min_ms, max_ms; /* the requested time, which has all samples */
     bool times_only;        /* float values have no meaning */
-    struct arena kept;      /* histograms of kept samples */
+    struct arena kept;      /* histograms of kept samples, and windows; for a series */
     struct replica *replicas;
     uint32_t count, capacity;
     struct replica_course now;

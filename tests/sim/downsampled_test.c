@@ -13,6 +13,8 @@
 #include "lib/views/rolled_view.h"
 #include "promql/promql.h"
 #include "views/memory_store.h"
+#include "views/merged_set.h"
+#include "views/replica_merge.h"
 
 enum { SERIES = 4, HOUR_MS = ROLLED_COARSE_MS, MINUTE_MS = 60000, HOURS = 12, ROUNDS = 60 };
 #define BASE_MS (400000 * (int64_t)HOUR_MS)
@@ -25,6 +27,7 @@ struct world {
     int64_t last_ms[SERIES]; /* time of the last sample that is no marker */
     bool is_tame;            /* values are numbers whose sums do not overflow */
     uint64_t compared;       /* number of values over raw samples */
+    bool is_twofold;         /* downsampled samples come from two sources */
 };
 
 /* --- series ----------------------------------------------------------------------------------- */
@@ -118,6 +121,8 @@ struct answer {
     enum err e;
 };
 
+static struct view *twofold_new(struct world *w, struct view *first);
+
 static struct answer
 ask(struct world *w, bool rolled, const char *text, const struct promql_options *options)
 {
@@ -127,6 +132,7 @@ ask(struct world *w, bool rolled, const char *text, const struct promql_options 
     buf_init(&a.error, NULL, 1 << 20);
     assert_int_equal(memory_store_open(w->store, NULL, &view, &why), OK);
     if (rolled) view = rolled_view_new(view, &w->levels);
+    if (rolled && w->is_twofold) view = twofold_new(w, view);
     assert_int_equal(promql_parse(bytes_of_text(text), NULL, NULL, &a.tree, &a.error), OK);
     a.e = promql_run(a.tree, view, options, &a.result, &a.error, &why);
     view_free(view);
@@ -279,6 +285,155 @@ UNIT_TEST(test_instant_vectors_at_the_ends_of_windows_are_exact)
             expect_same(&w, texts[i], &o);
         }
         world_free(&w);
+    }
+}
+
+/* --- merged ----------------------------------------------------------------------------------- */
+
+/* Two views of the same samples, at different levels, merged. */
+struct twofold {
+    struct view view; /* first */
+    struct view *of[2];
+};
+
+static enum err
+twofold_select(struct view *view, const struct query_request *request, struct series_set **ret_set,
+               struct why *why)
+{
+    struct twofold *t = (struct twofold *)view;
+    struct series_set *sets[2];
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(view_select(t->of[i], request, &sets[i], why), OK);
+    }
+    return merged_set_new(sets, 2, NULL, ret_set, why);
+}
+
+static void
+twofold_free(struct view *view)
+{
+    struct twofold *t = (struct twofold *)view;
+    view_free(t->of[0]);
+    view_free(t->of[1]);
+    free(t);
+}
+
+/* Adds a view of the samples as they are, or at levels of another seed. */
+static struct view *
+twofold_new(struct world *w, struct view *first)
+{
+    static const struct view_ops ops = {.select = twofold_select, .free = twofold_free};
+    struct twofold *t = malloc(sizeof *t);
+    struct view *second;
+    struct why why;
+    struct rolled_levels levels = w->levels;
+    assert_non_null(t);
+    levels.seed++;
+    assert_int_equal(memory_store_open(w->store, NULL, &second, &why), OK);
+    if (levels.seed % 2 == 0) second = rolled_view_new(second, &levels);
+    *t = (struct twofold){{&ops}, {first, second}};
+    return &t->view;
+}
+
+UNIT_TEST(test_levels_of_two_sources_are_merged_exactly)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct world w = world_new(shifted_seed(700 + round), true);
+        struct promql_options o = options_over(BASE_MS, HOUR_MS);
+        w.is_twofold = true;
+        expect_same(&w, "m_total", &o);
+        expect_same(&w, "count_over_time(m_total[1h])", &o);
+        expect_same(&w, "rate(m_total[2h])", &o);
+        expect_same(&w, "sum_over_time(m_total[3h])", &o);
+        expect_same(&w, "changes(m_total[5h])", &o);
+        assert_true(w.compared > 0);
+        world_free(&w);
+    }
+}
+
+/* --- replicas --------------------------------------------------------------------------------- */
+
+static enum err
+replica_batch(void *from, struct sample_batch *ret_batch, struct why *why)
+{
+    return series_set_batch(from, ret_batch, why);
+}
+
+/* Returns the counts of the windows of an hour of two replicas and of both as one; the replicas
+ * have the same samples, each without hours of its own. */
+static void
+count_windows(uint64_t seed, uint32_t ret_counts[3][HOURS + 2])
+{
+    struct world w[2] = {world_new(seed, true), world_new(seed, true)};
+    struct rng rng = {seed};
+    struct series_set *sets[2];
+    struct view *views[2];
+    struct replica_merge merge;
+    struct bytes labels[2], name = labels_of_text("__name__=m_total", &w[0].arena);
+    struct query_request request = {.min_ms = BASE_MS, .max_ms = BASE_MS + HOURS * HOUR_MS};
+    struct sample_batch b;
+    struct why why;
+    request.hints.rollups = true;
+    for (unsigned i = 0; i < 2; i++) {
+        memory_store_free(w[i].store);
+        assert_int_equal(memory_store_new(NULL, &w[i].store), OK);
+    }
+    for (int64_t t_ms = BASE_MS + 7000; t_ms < request.max_ms; t_ms += 15000) {
+        uint64_t hour = (uint64_t)(t_ms / HOUR_MS);
+        for (unsigned i = 0; i < 2; i++) {
+            struct rng own = {hour * 2 + i + seed * 1000};
+            unsigned one_in = 1 + (unsigned)rng_below(&own, 4);
+            bool is_edge = t_ms == BASE_MS + 7000;
+            if (!is_edge && (rng_below(&own, 5) == 0 || rng_below(&rng, one_in) > 0)) continue;
+            add(&w[i], name, t_ms + i * 1000, double_bits((double)t_ms));
+        }
+    }
+    memset(ret_counts, 0, 3 * sizeof *ret_counts);
+    replica_merge_init(&merge, replica_batch, &request, NULL);
+    for (unsigned of = 0; of < 3; of++) {
+        replica_merge_clear(&merge);
+        for (unsigned i = 0; i < 2; i++) {
+            w[i].levels.whole = true;
+            w[i].levels.coarse_until_ms = INT64_MAX / 2;
+            assert_int_equal(memory_store_open(w[i].store, NULL, &views[i], &why), OK);
+            views[i] = rolled_view_new(views[i], &w[i].levels);
+            assert_int_equal(view_select(views[i], &request, &sets[i], &why), OK);
+            assert_int_equal(series_set_next(sets[i], &labels[i], &why), OK);
+            assert_non_null(labels[i].at);
+            if (of == 2 || of == i) assert_int_equal(replica_merge_add(&merge, sets[i]), OK);
+        }
+        int64_t last_ms = INT64_MIN;
+        while (replica_merge_batch(&merge, &b, &why) == OK && b.count > 0) {
+            assert_non_null(b.rollups);
+            for (uint32_t i = 0; i < b.count; i++) {
+                const struct rollup *r = &b.rollups[i];
+                int64_t end_ms = rollup_window_end(r->last_ms, HOUR_MS);
+                assert_true(r->first_ms > last_ms);
+                last_ms = r->last_ms;
+                ret_counts[of][(end_ms - BASE_MS) / HOUR_MS] = r->count;
+            }
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            series_set_free(sets[i]);
+            view_free(views[i]);
+        }
+    }
+    replica_merge_fini(&merge);
+    world_free(&w[0]);
+    world_free(&w[1]);
+}
+
+UNIT_TEST(test_the_replica_with_more_samples_gives_a_window)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint32_t counts[3][HOURS + 2];
+        count_windows(shifted_seed(800 + round), counts);
+        for (unsigned i = 0; i < HOURS + 2; i++) {
+            uint32_t most = counts[0][i] > counts[1][i] ? counts[0][i] : counts[1][i];
+            bool is_filled = counts[2][i] + 1 + counts[2][i] / 16 >= most;
+            assert_true(counts[2][i] <= most);
+            if (!is_filled)
+                fail_msg("hour %u: %u, %u, as one %u", i, counts[0][i], counts[1][i], counts[2][i]);
+        }
     }
 }
 
@@ -571,17 +726,51 @@ UNIT_TEST(test_a_finer_resolution_than_there_is_is_an_error_with_its_first_time)
                  "2015-08-19T17:00:00.000Z on");
 }
 
+UNIT_TEST(test_an_analysis_says_which_resolution_an_operator_was_given)
+{
+    struct world w = plain_world();
+    struct promql_options o = options_over(BASE_MS + HOUR_MS, 0);
+    struct promql_tree *tree;
+    struct promql_result *result;
+    struct view *view;
+    struct buf text;
+    struct why why;
+    buf_init(&text, NULL, 1 << 16);
+    assert_int_equal(memory_store_open(w.store, NULL, &view, &why), OK);
+    view = rolled_view_new(view, &w.levels);
+    struct bytes query = bytes_of_text("rate(m_total[1h])");
+    assert_int_equal(promql_parse(query, NULL, NULL, &tree, &text), OK);
+    assert_int_equal(promql_explain(tree, view, &o, &o.plan, &text, &why), OK);
+    assert_int_equal(promql_plan_put(o.plan, PLAN_MEMORY_HIDDEN, &text), OK);
+    buf_put_u8(&text, 0);
+    assert_null(strstr((const char *)text.at, "downsampled"));
+    buf_clear(&text);
+    assert_int_equal(promql_run(tree, view, &o, &result, &text, &why), OK);
+    assert_int_equal(promql_plan_put(o.plan, PLAN_MEMORY_HIDDEN, &text), OK);
+    buf_put_u8(&text, 0);
+    assert_non_null(strstr((const char *)text.at, "; downsampled to 1h\""));
+    promql_result_free(result);
+    promql_plan_free(o.plan);
+    promql_free(tree);
+    view_free(view);
+    buf_fini(&text);
+    world_free(&w);
+}
+
 int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_functions_of_whole_windows_are_exact_across_levels),
         cmocka_unit_test(test_instant_vectors_at_the_ends_of_windows_are_exact),
+        cmocka_unit_test(test_levels_of_two_sources_are_merged_exactly),
+        cmocka_unit_test(test_the_replica_with_more_samples_gives_a_window),
         cmocka_unit_test(test_a_death_is_shown_in_time_and_there_are_no_gaps),
         cmocka_unit_test(test_quantiles_lie_between_the_least_and_the_greatest_value),
         cmocka_unit_test(test_lines_and_neighbours_use_the_ends_of_windows),
         cmocka_unit_test(test_rates_without_corrections_err_within_the_bounds_of_windows),
         cmocka_unit_test(test_infos_say_where_answers_are_approximate),
+        cmocka_unit_test(test_an_analysis_says_which_resolution_an_operator_was_given),
         cmocka_unit_test(test_a_finer_resolution_than_there_is_is_an_error_with_its_first_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
