@@ -160,6 +160,9 @@ print_times(struct report *r, const struct inspect_part *p)
     }
     report_field(r, "startColumns", "columns of start times", value_count(p->starts.blocks));
     report_field(r, "startBytes", "encoded", value_size(p->starts.bytes));
+    report_field(r, "rollupBlocks", "blocks of rollups", value_count(p->rollups.blocks));
+    report_field(r, "rollupRows", "last samples in them", value_count(p->rollups.samples));
+    report_field(r, "rollupBytes", "encoded beside them", value_size(p->rollups.bytes));
     report_field(r, "blocksWithStatistics", "blocks with statistics", value_count(p->stats_blocks));
     report_field(r, "blocksEndingStale", "blocks ending stale", value_count(p->stale_blocks));
     report_field(r, "blocksWithoutStream", "constant blocks", value_count(p->no_stream_blocks));

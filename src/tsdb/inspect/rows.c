@@ -127,7 +127,7 @@ count_block(struct row_pass *x, const struct block_ref *b, uint64_t *bytes)
     r->blocks_by_kind++;
     r->stats_blocks += b->has_stats;
     r->times.references++;
-    x->counted[ledger_kind_of(block_kind(b))] += b->count;
+    x->counted[ledger_kind_of(block_kind(b))] += block_samples(b);
     *bytes += b->values.size;
     if (is_new) {
         r->times.columns++;
@@ -140,6 +140,12 @@ count_block(struct row_pass *x, const struct block_ref *b, uint64_t *bytes)
         r->starts.samples += b->count;
         r->starts.bytes += b->starts.size;
         *bytes += b->starts.size;
+    }
+    if (b->resolution_ms > 0) {
+        r->rollups.blocks++;
+        r->rollups.samples += b->count;
+        r->rollups.bytes += b->rollups.size;
+        *bytes += b->rollups.size;
     }
     e = inspect_block(x->part, b, &form, &values, &times, &reason);
     if (e == OK && is_new) r->times.modes[times.mode % INSPECT_MODES]++;

@@ -362,7 +362,7 @@ block_add(struct series_pass *x, struct part *part, const struct block_ref *b,
     if (e || count == 0) return e;
     to->blocks++;
     to->samples[ledger_kind_of(block_kind(b))] += count;
-    to->bytes += b->values.size + (b->has_starts ? b->starts.size : 0);
+    to->bytes += b->values.size + (block_has_third(b) ? b->starts.size : 0);
     to->time_bytes += b->times.size;
     if (x->result->count == x->options->top) return OK; /* the series is only added to the sums */
     e = inspect_block(part, b, &form, &values, &times, &reason);

@@ -150,7 +150,7 @@ assert_same_block(struct part *p, const struct block_ref *a, struct part *q,
     assert_int_equal(block_hold(q, b, &y, NULL), OK);
     assert_true(bytes_equal(x.times, y.times));
     assert_true(bytes_equal(x.values, y.values));
-    assert_true(bytes_equal(x.starts, y.starts));
+    assert_true(bytes_equal(x.third, y.third));
     block_release(p, &x);
     block_release(q, &y);
 }

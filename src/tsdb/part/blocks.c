@@ -1,9 +1,11 @@
 /*
  * blocks.c - the blocks that rows of a part name: times, values, start times.
  */
+#include <assert.h>
 #include <inttypes.h>
 
 #include "tsdb/codec/histogram.h"
+#include "tsdb/codec/rollups.h"
 #include "tsdb/part/walk.h"
 
 enum sample_kind
@@ -154,6 +156,24 @@ block_read_values(struct part *part, const struct block_ref *b, uint64_t *ret_bi
 }
 
 enum err
+block_read_rollups(struct part *part, const struct block_ref *b, int64_t *ret_times,
+                   uint64_t *ret_bits, struct rollup *ret_rollups, uint32_t *ret_count,
+                   struct why *why)
+{
+    const struct page *page;
+    struct bytes bytes;
+    assert(b->resolution_ms > 0);
+    enum err e = block_read_times(part, b, ret_times, why);
+    if (e == OK) e = read_floats(part, b, 0, b->count, ret_bits, why);
+    if (e == OK) e = place_get(part, &b->rollups, PAGE_VALUES, &page, &bytes, why);
+    if (e) return e;
+    e = codec_rollups_decode(bytes, b->resolution_ms, ret_times, ret_bits, b->count, ret_rollups,
+                             ret_count);
+    page_release(&part->source, page);
+    return e == ERR_CORRUPT ? bad_place(part, &b->rollups, why) : e;
+}
+
+enum err
 block_hold(struct part *part, const struct block_ref *b, struct block_bytes *ret_bytes,
            struct why *why)
 {
@@ -162,8 +182,8 @@ block_hold(struct part *part, const struct block_ref *b, struct block_bytes *ret
     if (e == OK && !b->is_constant) {
         e = place_get(part, &b->values, PAGE_VALUES, &x.pages[1], &x.values, why);
     }
-    if (e == OK && b->has_starts) {
-        e = place_get(part, &b->starts, PAGE_VALUES, &x.pages[2], &x.starts, why);
+    if (e == OK && block_has_third(b)) {
+        e = place_get(part, &b->starts, PAGE_VALUES, &x.pages[2], &x.third, why);
     }
     if (e) {
         block_release(part, &x);

@@ -7,7 +7,8 @@
 #include "tsdb/part/part.h"
 
 enum {
-    PART_VERSION = 2, /* 2 adds the list of blocks with staleness markers */
+    PART_VERSION = 3, /* 3 adds blocks of rollups; parts without them are of the next version */
+    PART_VERSION_SAMPLES = 2, /* adds the list of blocks with staleness markers */
     PART_MIN_READER = 1,
     PART_END_BYTES = 64, /* header and footer */
     LABEL_RESTART = 16,
@@ -30,12 +31,12 @@ part_codec_of(enum sample_kind kind)
 }
 
 static inline void
-part_end_pack(uint8_t *to, const char *magic, uint64_t number, uint64_t root, uint64_t file_bytes,
-              uint64_t data_bytes)
+part_end_pack(uint8_t *to, const char *magic, bool has_rollups, uint64_t number, uint64_t root,
+              uint64_t file_bytes, uint64_t data_bytes)
 {
     memcpy(to, magic, 8);
-    store_le16(to + 8, PART_VERSION);
-    store_le16(to + 10, PART_MIN_READER);
+    store_le16(to + 8, has_rollups ? PART_VERSION : PART_VERSION_SAMPLES);
+    store_le16(to + 10, has_rollups ? PART_VERSION : PART_MIN_READER);
     store_le64(to + 16, number);
     store_le64(to + 24, root);
     store_le64(to + 32, file_bytes);
@@ -95,9 +96,9 @@ enum shape {
     SHAPE_FLOAT_HISTOGRAMS = 2,
     SHAPE_CODEC_MASK = 3,
     SHAPE_STARTS = 4,
-    SHAPE_ENDS = 8,      /* floats that do not just climb from the least to the greatest */
-    SHAPE_ENDS_RAW = 16, /* and whose first or last value is not a decimal */
-    SHAPE_MASK = 31,
+    SHAPE_ENDS = 8,             /* floats that do not just climb from the least to the greatest */
+    SHAPE_ENDS_RAW = 16,        /* and whose first or last value is not a decimal */
+    SHAPE_RESOLUTION_SHIFT = 5, /* 0, or 1 + the index of the resolution of rollups in the root */
 };
 
 enum scale {

@@ -13,7 +13,12 @@
 #include "tsdb/codec/codec.h"
 #include "tsdb/part/pages.h"
 
-enum { BLOCK_BYTES_MAX = 48 * 1024, SCALE_NONE = 255 };
+enum {
+    BLOCK_BYTES_MAX = 48 * 1024,
+    SCALE_NONE = 255,
+    PART_RESOLUTIONS_MAX = 7, /* resolutions of rollups in one part */
+    BLOCK_ROLLUPS_MAX = 2048, /* rollups in one block */
+};
 
 struct part_info {
     uint64_t number;
@@ -24,7 +29,9 @@ struct part_info {
     uint64_t series_count;
     uint64_t pair_count;
     uint64_t block_count;
-    uint64_t sample_count[LEDGER_KIND_COUNT];
+    uint64_t sample_count[LEDGER_KIND_COUNT]; /* without rollups */
+    uint64_t rollup_rows;                     /* samples that stand for rollups */
+    int64_t resolution_max_ms; /* coarsest resolution of its rollups; 0 without rollups */
     uint64_t file_bytes;
     uint64_t data_bytes; /* size of pages of samples and exemplars within file_bytes */
     uint8_t level;       /* level of zstd */
@@ -37,6 +44,7 @@ struct part_tenant {
     uint32_t first_pair;
     uint32_t pair_count;
     uint64_t sample_count[LEDGER_KIND_COUNT];
+    uint64_t rollup_rows;
     uint64_t names_page;
     uint32_t names_at;
     uint64_t metadata_page; /* 0 without metadata */
@@ -54,6 +62,9 @@ struct page_place {
  * A block of samples. Decimal floats are numbers in units of 1 / 10^scale. In a constant all are k,
  * except that a staleness marker may be the last: nothing is stored at `values`. In other blocks
  * values are stored as differences to k.
+ *
+ * A block of rollups (model/rollup.h) reads as the last sample of each window, and the staleness
+ * marker after it, at their own times: times and values are those of these rows.
  */
 struct block_ref {
     uint8_t codec;
@@ -63,15 +74,45 @@ struct block_ref {
     bool has_starts;
     bool has_stats; /* histograms only have stats.number_count, samples without staleness markers */
     bool is_constant;
-    uint32_t count;
+    uint32_t count;        /* samples or rows */
+    int64_t resolution_ms; /* of rollups; 0 for samples */
     int64_t k;
     int64_t min_ms;
     int64_t max_ms;
     struct page_place times;
     struct page_place values;
-    struct page_place starts;
+    union {
+        struct page_place starts;  /* with has_starts */
+        struct page_place rollups; /* with resolution_ms: what the rows do not say */
+    };
     struct codec_stats stats;
 };
+
+/* True if the block has a third item, after times and values. */
+static inline bool
+block_has_third(const struct block_ref *block)
+{
+    return block->has_starts || block->resolution_ms > 0;
+}
+
+/* Returns the number of samples of the block that the ledger counts: rollups are none. */
+static inline uint32_t
+block_samples(const struct block_ref *block)
+{
+    return block->resolution_ms > 0 ? 0 : block->count;
+}
+
+/* Returns the times that the block is about: from its first to its last sample, or all of its
+ * windows. */
+static inline struct time_range
+block_span(const struct block_ref *block)
+{
+    int64_t r = block->resolution_ms;
+    if (r == 0) return (struct time_range){block->min_ms, block->max_ms};
+    int64_t end = rollup_window_end(block->min_ms, r);
+    return (struct time_range){end < INT64_MIN + r ? INT64_MIN : end - r + 1,
+                               rollup_window_end(block->max_ms, r)};
+}
 
 /* Returns the size of the stored samples; times that several series share count for each. */
 static inline uint64_t
@@ -79,7 +120,7 @@ block_bytes_stored(const struct block_ref *block)
 {
     uint64_t bytes = block->times.size;
     if (!block->is_constant) bytes += block->values.size;
-    if (block->has_starts) bytes += block->starts.size;
+    if (block_has_third(block)) bytes += block->starts.size;
     return bytes;
 }
 
@@ -127,6 +168,10 @@ MUST_CHECK enum err part_write_series(struct part_writer *writer, const uint32_t
 /* Writes more samples of the current series. */
 MUST_CHECK enum err part_write_samples(struct part_writer *writer, const struct sample_batch *batch,
                                        struct why *why);
+/* Writes rollups as a block of the current series: at most BLOCK_ROLLUPS_MAX windows of this
+ * resolution, ascending, after its last sample. They do not count as samples. */
+MUST_CHECK enum err part_write_rollups(struct part_writer *writer, const struct rollup *rollups,
+                                       uint32_t count, int64_t resolution_ms, struct why *why);
 /*
  * Writes a block that is encoded already, of the current series, after its last sample. The places
  * in `block` are ignored.
@@ -318,6 +363,12 @@ MUST_CHECK enum err block_read_values(struct part *part, const struct block_ref 
 MUST_CHECK enum err block_read_columns(struct part *part, const struct block_ref *block,
                                        struct hist_columns *ret_columns, struct arena *arena,
                                        struct why *why);
+/* Decodes a block of rollups. The arrays have room for block->count; times and bits are left with
+ * its rows. */
+MUST_CHECK enum err block_read_rollups(struct part *part, const struct block_ref *block,
+                                       int64_t *ret_times, uint64_t *ret_bits,
+                                       struct rollup *ret_rollups, uint32_t *ret_count,
+                                       struct why *why);
 /* Decodes the times, which ascend from block->min_ms to block->max_ms: else ERR_CORRUPT. */
 MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *block,
                                      int64_t *ret_times, struct why *why);
@@ -326,7 +377,7 @@ MUST_CHECK enum err block_read_times(struct part *part, const struct block_ref *
 struct block_bytes {
     struct bytes times;
     struct bytes values;
-    struct bytes starts; /* valid if block->has_starts */
+    struct bytes third; /* start times, or the rest of rollups; valid if block_has_third() */
     const struct page *pages[3];
 };
 /* Reads the pages of a block that are not in memory, and holds them. ERR_CORRUPT: a page is

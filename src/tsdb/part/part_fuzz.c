@@ -23,6 +23,7 @@ static struct {
     int64_t starts[CODEC_SAMPLES_MAX];
     uint64_t bits[CODEC_SAMPLES_MAX];
     struct histogram histograms[CODEC_SAMPLES_MAX];
+    struct rollup rollups[CODEC_SAMPLES_MAX];
 } columns;
 
 /* --- checksums: docs/format/part.md ----------------------------------------------------------- */
@@ -82,6 +83,12 @@ read_block(struct part *part, const struct block_ref *b)
 {
     struct arena arena;
     struct why why = {""};
+    if (b->resolution_ms > 0) {
+        uint32_t windows;
+        expect(block_read_rollups(part, b, columns.times, columns.bits, columns.rollups, &windows,
+                                  &why),
+               &why);
+    }
     arena_init(&arena, &budget, 16 << 20, 0);
     enum err e = block_read(part, b, columns.times, columns.bits, columns.starts,
                             columns.histograms, &arena, &why);

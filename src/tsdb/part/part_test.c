@@ -681,7 +681,7 @@ UNIT_TEST(test_a_newer_part_is_not_damage)
     assert_int_equal(file_write_at(&file, bytes_of(end, sizeof end), 0, NULL), OK);
     assert_int_equal(read_all(&g, NULL, &x), ERR_UNSUPPORTED);
     assert_non_null(strstr(x.why.text, "version 9"));
-    assert_non_null(strstr(x.why.text, "version 2"));
+    assert_non_null(strstr(x.why.text, "version 3"));
     file_close(&file);
     assert_int_equal(part_open(g.env, &g.budget, g.cache, "/parts", 99, &x.part, NULL),
                      ERR_MISSING);

@@ -259,6 +259,28 @@ read_directory(struct part *p, struct cursor *c, struct directory *d)
     return d->bytes.at == NULL ? ERR_NOMEM : OK;
 }
 
+enum { ROLLUP_RESOLUTION_BITS = 40 };
+
+/* Reads the members that only parts with rollups have. */
+static enum err
+read_levels(struct part *p, struct cursor *c)
+{
+    uint64_t count = cursor_varint(c);
+    if (c->bad || count > PART_RESOLUTIONS_MAX) return ERR_CORRUPT;
+    for (; p->resolution_count < count; p->resolution_count++) {
+        uint64_t resolution = cursor_varint(c);
+        if (resolution == 0 || resolution >> ROLLUP_RESOLUTION_BITS != 0) return ERR_CORRUPT;
+        int64_t resolution_ms = (int64_t)resolution;
+        p->resolutions_ms[p->resolution_count] = resolution_ms;
+        if (resolution_ms > p->info.resolution_max_ms) p->info.resolution_max_ms = resolution_ms;
+    }
+    for (uint32_t i = 0; i < p->tenant_count; i++) {
+        p->tenants[i].rollup_rows = cursor_varint(c);
+        p->info.rollup_rows += p->tenants[i].rollup_rows;
+    }
+    return OK;
+}
+
 static enum err
 read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
 {
@@ -288,6 +310,7 @@ read_root(struct part *p, uint64_t offset, unsigned version, struct why *why)
     if (e == OK) e = c.bad ? ERR_CORRUPT : read_tenants(p, &c);
     if (e == OK && version >= 2) e = read_directory(p, &c, &p->stale);
     p->knows_stale = version >= 2;
+    if (e == OK && version >= 3) e = read_levels(p, &c);
     /* A newer version may have appended members: they are ignored. */
     if (e == OK && (c.bad || (version <= PART_VERSION && c.at != c.end))) e = ERR_CORRUPT;
     page_release(&p->source, page);

@@ -112,7 +112,8 @@ put_blocks(struct row_batch *b, const struct block_ref *blocks, uint32_t count, 
            bool bundled)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (blocks[i].max_ms < b->range.min_ms || blocks[i].min_ms > b->range.max_ms) continue;
+        struct time_range span = block_span(&blocks[i]);
+        if (span.max_ms < b->range.min_ms || span.min_ms > b->range.max_ms) continue;
         struct block_ref block = blocks[i];
         block.number = number + i;
         block.bundled = bundled && i == 0 ? (uint16_t)count : 0;

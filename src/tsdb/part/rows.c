@@ -527,16 +527,21 @@ get_block(struct row_reader *r, struct block_ref *b)
         [SHAPE_FLOAT_HISTOGRAMS] = CODEC_HISTOGRAM_FLOAT_V1,
     };
     unsigned shape = cursor_u8(&r->c[ROW_SHAPES]), codec = shape & SHAPE_CODEC_MASK;
-    if (codec >= sizeof codecs || (shape & ~SHAPE_MASK) != 0) return ERR_CORRUPT;
+    const struct part *part = r->index->part;
+    unsigned level = shape >> SHAPE_RESOLUTION_SHIFT;
+    if (codec >= sizeof codecs || level > part->resolution_count) return ERR_CORRUPT;
     b->codec = codecs[codec];
     b->has_starts = shape & SHAPE_STARTS;
+    if (level > 0) b->resolution_ms = part->resolutions_ms[level - 1];
+    if (level > 0 && (codec != SHAPE_FLOATS || b->has_starts)) return ERR_CORRUPT;
     if (codec == SHAPE_FLOATS) {
         if (!row_stats_get(r->c, shape, b)) return ERR_CORRUPT;
     } else if ((shape & (SHAPE_ENDS | SHAPE_ENDS_RAW)) != 0) {
         return ERR_CORRUPT;
     }
     if (!b->is_constant && !get_item(r, &b->values)) return ERR_CORRUPT;
-    if (b->has_starts && !get_item(r, &b->starts)) return ERR_CORRUPT;
+    if (block_has_third(b) && !get_item(r, &b->starts)) return ERR_CORRUPT;
+    if (level > 0) b->has_stats = false; /* they are of the last samples */
     r->blocks_read++;
     return OK;
 }
@@ -548,7 +553,8 @@ skip_block(struct row_reader *r)
     unsigned shape = cursor_u8(&r->c[ROW_SHAPES]);
     bool constant = row_stats_skip(r->c, shape);
     if (!constant && !get_item(r, &place)) return ERR_CORRUPT;
-    if ((shape & SHAPE_STARTS) && !get_item(r, &place)) return ERR_CORRUPT;
+    bool third = (shape & SHAPE_STARTS) || shape >> SHAPE_RESOLUTION_SHIFT > 0;
+    if (third && !get_item(r, &place)) return ERR_CORRUPT;
     r->blocks_read++;
     return OK;
 }
@@ -682,6 +688,9 @@ row_meets(struct row_reader *r, int64_t min_ms, int64_t max_ms, bool *ret_meets,
     assert(r->page != NULL); /* invariant 2 */
     enum err e = r->known < KNOWN_COUNT ? count_blocks(r) : OK;
     bool all = min_ms <= info->min_ms && info->max_ms <= max_ms;
+    int64_t around = info->resolution_max_ms; /* a window reaches beyond the times of its row */
+    if (min_ms >= INT64_MIN + around) min_ms -= around;
+    if (max_ms <= INT64_MAX - around) max_ms += around;
     *ret_meets = all && r->block_count > 0;
     if (e == OK && !all && r->known < KNOWN_TIMES) e = rows_read_times(r);
     if (e) return row_error(r, e, why);

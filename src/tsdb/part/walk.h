@@ -55,7 +55,9 @@ struct part {
     struct directory postings;
     struct directory exemplars;
     struct directory stale;
-    bool knows_stale;         /* written by a version that has that directory */
+    bool knows_stale;                             /* written by a version that has that directory */
+    int64_t resolutions_ms[PART_RESOLUTIONS_MAX]; /* of its rollups */
+    uint32_t resolution_count;
     _Atomic uint64_t applied; /* relaxed: set before other threads see the part, or by an edit */
 
     struct lock hidden_lock; /* LOCK_RANK_LEAF; guards the rest */

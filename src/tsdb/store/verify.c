@@ -110,18 +110,22 @@ struct arrays {
     uint64_t bits[CODEC_SAMPLES_MAX];
     int64_t starts[CODEC_SAMPLES_MAX];
     struct histogram histograms[CODEC_SAMPLES_MAX];
+    struct rollup rollups[CODEC_SAMPLES_MAX];
 };
 
 static enum err
 count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks, uint32_t count,
-             struct arrays *a, uint64_t *stored)
+             struct arrays *a, uint64_t *stored, uint64_t *rollup_rows)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct block_ref *b = &blocks[i];
         struct why why;
         arena_reset(&v->scratch);
-        enum err e =
-            block_read(part, b, a->times, a->bits, a->starts, a->histograms, &v->scratch, &why);
+        uint32_t windows;
+        enum err e = b->resolution_ms > 0 ? block_read_rollups(part, b, a->times, a->bits,
+                                                               a->rollups, &windows, &why)
+                                          : block_read(part, b, a->times, a->bits, a->starts,
+                                                       a->histograms, &v->scratch, &why);
         if (e == ERR_CORRUPT) {
             report_damage(v, why.text);
             continue;
@@ -130,7 +134,8 @@ count_blocks(struct verify *v, struct part *part, const struct block_ref *blocks
             *v->why = why;
             return e;
         }
-        stored[ledger_kind_of(block_kind(b))] += b->count;
+        stored[ledger_kind_of(block_kind(b))] += block_samples(b);
+        *rollup_rows += b->count - block_samples(b);
     }
     return OK;
 }
@@ -148,7 +153,8 @@ pairs_ascend(const struct buf *last, const uint32_t *pairs, uint32_t count)
 }
 
 static enum err
-count_series(struct verify *v, struct part *part, const struct part_index *index, uint64_t *stored)
+count_series(struct verify *v, struct part *part, const struct part_index *index, uint64_t *stored,
+             uint64_t *rollup_rows)
 {
     struct row_reader *rows = NULL;
     struct arrays *a = mem_alloc(NULL, sizeof *a);
@@ -179,7 +185,7 @@ count_series(struct verify *v, struct part *part, const struct part_index *index
         buf_put(&last, pairs, pair_count * sizeof *pairs);
         e = buf_error(&last);
         if (e) break;
-        e = count_blocks(v, part, blocks, count, a, stored);
+        e = count_blocks(v, part, blocks, count, a, stored, rollup_rows);
     }
     buf_fini(&last);
     row_reader_free(rows);
@@ -206,11 +212,11 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
 {
     struct part_index index;
     uint32_t tenant;
-    uint64_t stored[LEDGER_KIND_COUNT] = {0};
+    uint64_t stored[LEDGER_KIND_COUNT] = {0}, rollup_rows = 0;
     struct exemplar_count exemplars = {t, 0};
     enum err e = tenant_get(v, t->name, &tenant);
     if (e == OK) e = part_index_load(part, t, &v->arena, &index, v->why);
-    if (e == OK) e = count_series(v, part, &index, stored);
+    if (e == OK) e = count_series(v, part, &index, stored, &rollup_rows);
     if (e == OK) e = part_exemplars(part, t->first_series, count_exemplar, &exemplars, v->why);
     e = report_if_damage(v, e);
     stored[LEDGER_EXEMPLAR] = exemplars.count;
@@ -222,6 +228,14 @@ verify_part_tenant(struct verify *v, struct part *part, const struct part_tenant
                     " %s samples, but its root counts %" PRIu64,
                     part_info(part)->number, (int)t->name.size, (const char *)t->name.at, stored[k],
                     ledger_kind_word((enum ledger_kind)k), t->sample_count[k]);
+        v->report->damaged_places++;
+    }
+    if (e == OK && rollup_rows != t->rollup_rows) {
+        report_line(v,
+                    "part %016" PRIx64 ", tenant %.*s: holds %" PRIu64
+                    " rows of rollups, but its root counts %" PRIu64,
+                    part_info(part)->number, (int)t->name.size, (const char *)t->name.at,
+                    rollup_rows, t->rollup_rows);
         v->report->damaged_places++;
     }
     return e;

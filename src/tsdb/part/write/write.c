@@ -104,6 +104,8 @@ put_tenant(struct part_writer *w)
     buf_put_varint(to, t->names_at);
     buf_put_varint(to, t->metadata_page);
     buf_put_varint(to, t->metadata_at);
+    buf_put_varint(&w->rollup_row_counts, t->rollup_rows);
+    w->info.rollup_rows += t->rollup_rows;
     w->tenant_count++;
 }
 
@@ -132,7 +134,7 @@ tenant_end(struct part_writer *w, struct why *why)
     w->info.pair_count += t->pair_count;
     mem_free(w->budget, (void *)(uintptr_t)t->name.at, t->name.size);
     t->name = (struct bytes){NULL, 0};
-    return buf_error(&w->tenants);
+    return err_first(buf_error(&w->tenants), buf_error(&w->rollup_row_counts));
 }
 
 enum err
@@ -156,7 +158,7 @@ part_write_tenant(struct part_writer *w, struct bytes name, struct why *why)
 
 /* --- the file --------------------------------------------------------------------------------- */
 
-enum { OWN_BUFFERS = 23 };
+enum { OWN_BUFFERS = 24 };
 
 /* Lists the buffers that are not the payload of a page. */
 static void
@@ -164,6 +166,7 @@ own_buffers(struct part_writer *w, struct buf *ret_all[OWN_BUFFERS])
 {
     struct buf *all[OWN_BUFFERS] = {
         &w->tenants,
+        &w->rollup_row_counts,
         &w->names,
         &w->last_name,
         &w->last_value,
@@ -217,7 +220,8 @@ writer_begin_file(struct part_writer *w, struct why *why)
         e = page_writer_open(&w->pages, w->env, w->budget, path, w->info.number, why);
     }
     if (e) return e;
-    part_end_pack(header, PART_HEADER_MAGIC, w->info.number, 0, 0, 0);
+    /* Rollups are not known yet: the footer has the version that counts. */
+    part_end_pack(header, PART_HEADER_MAGIC, false, w->info.number, 0, 0, 0);
     return page_write_raw(&w->pages, bytes_of(header, sizeof header), why);
 }
 
@@ -386,6 +390,13 @@ root_out(struct part_writer *w, uint64_t *ret_offset, struct why *why)
     buf_put_varint(to, w->tenant_count);
     buf_put_bytes(to, buf_bytes(&w->tenants));
     put_directory(to, &w->stale_dir, stale); /* from here on what version 1 passes over */
+    if (w->info.rollup_rows > 0) {
+        buf_put_varint(to, w->resolution_count);
+        for (uint32_t i = 0; i < w->resolution_count; i++) {
+            buf_put_varint(to, (uint64_t)w->resolutions_ms[i]);
+        }
+        buf_put_bytes(to, buf_bytes(&w->rollup_row_counts));
+    }
     if (buf_error(to)) return buf_error(to);
     return page_write(&w->pages, PAGE_ROOT, buf_bytes(to), ret_offset, why);
 }
@@ -404,24 +415,25 @@ part_writer_finish(struct part_writer *w, struct part_info *ret_info, struct why
     w->info.file_bytes = page_writer_offset(&w->pages) + PART_END_BYTES;
     w->info.data_bytes = w->pages.payload_bytes[PAGE_TIMES] + w->pages.payload_bytes[PAGE_VALUES] +
                          w->pages.payload_bytes[PAGE_EXEMPLARS];
-    part_end_pack(footer, PART_FOOTER_MAGIC, w->info.number, root, w->info.file_bytes,
+    bool has_rollups = w->info.rollup_rows > 0;
+    part_end_pack(footer, PART_FOOTER_MAGIC, has_rollups, w->info.number, root, w->info.file_bytes,
                   w->info.data_bytes);
     e = page_write_raw(&w->pages, bytes_of(footer, sizeof footer), why);
     if (e == OK) e = page_writer_close(&w->pages, why);
     if (e == OK) {
         char text[1024];
         const struct part_info *i = &w->info;
-        int n = snprintf(text, sizeof text,
-                         "{\n  \"format\": \"firekeep part\",\n  \"version\": %d,\n"
-                         "  \"number\": %" PRIu64 ",\n  \"log_from\": %" PRIu64
-                         ",\n  \"log_to\": %" PRIu64 ",\n  \"min_time_ms\": %" PRId64
-                         ",\n  \"max_time_ms\": %" PRId64 ",\n  \"tenants\": %" PRIu32
-                         ",\n  \"series\": %" PRIu64 ",\n  \"blocks\": %" PRIu64
-                         ",\n  \"floats\": %" PRIu64 ",\n  \"histograms\": %" PRIu64
-                         ",\n  \"exemplars\": %" PRIu64 ",\n  \"bytes\": %" PRIu64 "\n}\n",
-                         PART_VERSION, i->number, i->from_pos, i->to_pos, i->min_ms, i->max_ms,
-                         w->tenant_count, i->series_count, i->block_count, i->sample_count[0],
-                         i->sample_count[1], i->sample_count[2], i->file_bytes);
+        int n = snprintf(
+            text, sizeof text,
+            "{\n  \"format\": \"firekeep part\",\n  \"version\": %d,\n"
+            "  \"number\": %" PRIu64 ",\n  \"log_from\": %" PRIu64 ",\n  \"log_to\": %" PRIu64
+            ",\n  \"min_time_ms\": %" PRId64 ",\n  \"max_time_ms\": %" PRId64
+            ",\n  \"tenants\": %" PRIu32 ",\n  \"series\": %" PRIu64 ",\n  \"blocks\": %" PRIu64
+            ",\n  \"floats\": %" PRIu64 ",\n  \"histograms\": %" PRIu64
+            ",\n  \"exemplars\": %" PRIu64 ",\n  \"bytes\": %" PRIu64 "\n}\n",
+            has_rollups ? PART_VERSION : PART_VERSION_SAMPLES, i->number, i->from_pos, i->to_pos,
+            i->min_ms, i->max_ms, w->tenant_count, i->series_count, i->block_count,
+            i->sample_count[0], i->sample_count[1], i->sample_count[2], i->file_bytes);
         assert(n > 0 && (size_t)n < sizeof text);
         e = env_write_whole(w->env, w->dir, "meta.json", bytes_of(text, (size_t)n), why);
     }

@@ -10,6 +10,7 @@
 #include <assert.h>
 
 #include "tsdb/codec/histogram.h"
+#include "tsdb/codec/rollups.h"
 #include "tsdb/part/write/writer.h"
 
 enum { HISTOGRAM_WORDS_MAX = 64 * 1024 };
@@ -209,10 +210,11 @@ drop_front(struct part_writer *w, uint32_t count)
 static enum err
 block_add(struct part_writer *w, const struct block_ref *ref)
 {
+    struct time_range span = block_span(ref);
     buf_put(&w->blocks, ref, sizeof *ref);
     w->info.block_count++;
-    if (ref->min_ms < w->info.min_ms) w->info.min_ms = ref->min_ms;
-    if (ref->max_ms > w->info.max_ms) w->info.max_ms = ref->max_ms;
+    if (span.min_ms < w->info.min_ms) w->info.min_ms = span.min_ms;
+    if (span.max_ms > w->info.max_ms) w->info.max_ms = span.max_ms;
     return buf_error(&w->blocks);
 }
 
@@ -228,12 +230,26 @@ take_shape(const struct part_writer *w, struct block_ref *ref)
     ref->k = shape.is_constant ? shape.k : w->origin;
 }
 
-/* Writes one block of the first samples that wait; others may be left. */
+/* Encodes and places what the rows of a block do not say of their rollups. */
 static enum err
-block_out(struct part_writer *w, struct why *why)
+place_rollups(struct part_writer *w, const struct rollup *rollups, uint32_t count,
+              struct block_ref *ref, struct why *why)
+{
+    buf_clear(&w->encoded);
+    codec_rollups_encode(w->scratch, rollups, count, ref->resolution_ms, &w->encoded);
+    if (buf_error(&w->encoded)) return buf_error(&w->encoded);
+    return blocks_place(w, &w->values, &w->values_offsets, buf_bytes(&w->encoded), &ref->rollups,
+                        why);
+}
+
+/* Writes one block of the first samples that wait; others may be left. With rollups, all samples
+ * are their rows. */
+static enum err
+block_out(struct part_writer *w, const struct rollup *rollups, uint32_t rollup_count,
+          int64_t resolution_ms, struct why *why)
 {
     uint32_t count = 0, all = w->sample_count;
-    struct block_ref ref = {0};
+    struct block_ref ref = {.resolution_ms = resolution_ms};
     enum err e = cut_block(w, &count);
     ref.codec = w->kind == SAMPLE_FLOAT ? CODEC_FLOAT_V1 : part_codec_of(w->kind);
     if (e == OK) take_shape(w, &ref);
@@ -247,6 +263,7 @@ block_out(struct part_writer *w, struct why *why)
     w->sample_count = count;
     e = place_times(w, &ref.times, why);
     if (e == OK && w->has_starts) e = place_starts(w, &ref.starts, why);
+    if (e == OK && resolution_ms > 0) e = place_rollups(w, rollups, rollup_count, &ref, why);
     w->sample_count = all;
     if (e) return e;
     ref.has_starts = w->has_starts;
@@ -269,7 +286,7 @@ enum err
 part_blocks_out(struct part_writer *w, struct why *why)
 {
     while (w->sample_count > 0) {
-        enum err e = block_out(w, why);
+        enum err e = block_out(w, NULL, 0, 0, why);
         if (e) return e;
     }
     return OK;
@@ -362,6 +379,42 @@ part_write_samples(struct part_writer *w, const struct sample_batch *batch, stru
     return OK;
 }
 
+/* Adds a resolution to those of the part. */
+static enum err
+note_resolution(struct part_writer *w, int64_t resolution_ms)
+{
+    for (uint32_t i = 0; i < w->resolution_count; i++) {
+        if (w->resolutions_ms[i] == resolution_ms) return OK;
+    }
+    if (w->resolution_count == PART_RESOLUTIONS_MAX) return ERR_LIMIT;
+    w->resolutions_ms[w->resolution_count++] = resolution_ms;
+    if (resolution_ms > w->info.resolution_max_ms) w->info.resolution_max_ms = resolution_ms;
+    return OK;
+}
+
+enum err
+part_write_rollups(struct part_writer *w, const struct rollup *rollups, uint32_t count,
+                   int64_t resolution_ms, struct why *why)
+{
+    _Static_assert(2 * BLOCK_ROLLUPS_MAX <= CODEC_SAMPLES_MAX, "rows fit a block");
+    _Static_assert(2 * BLOCK_ROLLUPS_MAX * 9 <= BLOCK_BYTES_MAX, "and are never cut");
+    assert(w->in_series);
+    assert(!w->finished); /* invariant 6 */
+    assert(count > 0 && count <= BLOCK_ROLLUPS_MAX);
+    enum err e = part_blocks_out(w, why);
+    if (e == OK) e = note_resolution(w, resolution_ms);
+    if (e) return part_write_error(w, e, why);
+    w->kind = SAMPLE_FLOAT;
+    w->sample_count = rollup_rows(rollups, count, w->sample_times, w->sample_bits);
+    assert(!w->has_last || w->sample_times[0] > w->last_ms); /* invariant 1 */
+    w->has_last = true;
+    w->last_ms = w->sample_times[w->sample_count - 1];
+    w->tenant.rollup_rows += w->sample_count;
+    e = block_out(w, rollups, count, resolution_ms, why);
+    assert(e || w->sample_count == 0);
+    return part_write_error(w, e, why);
+}
+
 enum err
 part_write_block(struct part_writer *w, const struct block_ref *block,
                  const struct block_bytes *bytes, struct why *why)
@@ -376,13 +429,15 @@ part_write_block(struct part_writer *w, const struct block_ref *block,
         e = blocks_place(w, &w->values, &w->values_offsets, bytes->values, &ref.values, why);
     }
     if (e == OK) e = place_column(w, bytes->times, ref.count, &ref.times, why);
-    if (e == OK && ref.has_starts) {
-        e = blocks_place(w, &w->values, &w->values_offsets, bytes->starts, &ref.starts, why);
+    if (e == OK && block_has_third(&ref)) {
+        e = blocks_place(w, &w->values, &w->values_offsets, bytes->third, &ref.starts, why);
     }
+    if (e == OK && ref.resolution_ms > 0) e = note_resolution(w, ref.resolution_ms);
     if (e == OK) e = block_add(w, &ref);
     if (e) return part_write_error(w, e, why);
     w->has_last = true;
     w->last_ms = ref.max_ms;
-    w->tenant.sample_count[ledger_kind_of(block_kind(&ref))] += ref.count;
+    w->tenant.sample_count[ledger_kind_of(block_kind(&ref))] += block_samples(&ref);
+    if (ref.resolution_ms > 0) w->tenant.rollup_rows += ref.count;
     return OK;
 }

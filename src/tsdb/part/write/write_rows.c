@@ -275,6 +275,19 @@ put_advance(struct buf *to, uint64_t now, uint64_t *before, uint64_t *advance)
     *before = now;
 }
 
+/* The bits of a shape that name a resolution; it is one of the writer's. */
+static unsigned
+resolution_shape(const struct part_writer *w, int64_t resolution_ms)
+{
+    uint32_t i = 0;
+    if (resolution_ms == 0) return 0;
+    while (w->resolutions_ms[i] != resolution_ms) {
+        i++;
+        assert(i < w->resolution_count);
+    }
+    return (i + 1) << SHAPE_RESOLUTION_SHIFT;
+}
+
 static enum err
 put_block(struct part_writer *w, const struct block_ref *b)
 {
@@ -285,9 +298,11 @@ put_block(struct part_writer *w, const struct block_ref *b)
     enum err e = put_times(w, b);
     if (e) return e;
     if (!b->is_constant) put_item(r, &b->values);
-    if (b->has_starts) put_item(r, &b->starts);
+    if (block_has_third(b)) put_item(r, &b->starts);
     if (shape == SHAPE_FLOATS) shape |= put_stats(r->columns, b);
-    buf_put_u8(&r->columns[ROW_SHAPES], (uint8_t)(shape | (b->has_starts ? SHAPE_STARTS : 0)));
+    if (b->has_starts) shape |= SHAPE_STARTS;
+    shape |= resolution_shape(w, b->resolution_ms);
+    buf_put_u8(&r->columns[ROW_SHAPES], (uint8_t)shape);
     return OK;
 }
 
@@ -418,7 +433,7 @@ row_out(struct part_writer *w, const uint32_t *pairs, const struct waiting_row *
         struct block_ref *b = &blocks[i];
         resolve(&b->times, &w->times_offsets);
         if (!b->is_constant) resolve(&b->values, &w->values_offsets);
-        if (b->has_starts) resolve(&b->starts, &w->values_offsets);
+        if (block_has_third(b)) resolve(&b->starts, &w->values_offsets);
         e = put_block(w, b);
         if (e == OK && b->codec != CODEC_FLOAT_V1)
             e = part_stale_put(w, w->rows_written, i, b, why);
@@ -434,7 +449,7 @@ is_placed(const struct part_writer *w, const struct block_ref *blocks, uint32_t 
     uint64_t pages = w->values_offsets.size / 8;
     for (uint32_t i = count; i > 0; i--) {
         const struct block_ref *b = &blocks[i - 1];
-        if (b->has_starts) return b->starts.page < pages;
+        if (block_has_third(b)) return b->starts.page < pages;
         if (!b->is_constant) return b->values.page < pages;
     }
     return true;
