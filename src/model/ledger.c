@@ -23,7 +23,7 @@ ledger_should_pend(const struct ledger *ledger, enum ledger_kind kind)
 {
     const uint64_t *c = ledger->count[kind];
     return c[LEDGER_ACCEPTED] - ledger->stored[kind] - c[LEDGER_SUPERSEDED] - c[LEDGER_EXPIRED] -
-           c[LEDGER_DELETED] - c[LEDGER_DAMAGED] - c[LEDGER_PASSED_ON];
+           c[LEDGER_DELETED] - c[LEDGER_DAMAGED] - c[LEDGER_PASSED_ON] - c[LEDGER_DOWNSAMPLED];
 }
 
 int64_t
@@ -32,7 +32,8 @@ ledger_difference(const struct ledger *ledger, enum ledger_kind kind)
     const uint64_t *c = ledger->count[kind];
     uint64_t fates = ledger->stored[kind] + ledger->pending[kind] + c[LEDGER_DUPLICATE] +
                      c[LEDGER_SUPERSEDED] + ledger_rejected(ledger, kind) + c[LEDGER_EXPIRED] +
-                     c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON];
+                     c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON] +
+                     c[LEDGER_DOWNSAMPLED];
     return (int64_t)(c[LEDGER_RECEIVED] - fates);
 }
 
@@ -45,7 +46,8 @@ ledger_balances(const struct ledger *ledger)
             c[LEDGER_ACCEPTED] + c[LEDGER_DUPLICATE] + ledger_rejected(ledger, (enum ledger_kind)k);
         if (c[LEDGER_RECEIVED] != left) return false;
         uint64_t gone = ledger->stored[k] + c[LEDGER_SUPERSEDED] + c[LEDGER_EXPIRED] +
-                        c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON];
+                        c[LEDGER_DELETED] + c[LEDGER_DAMAGED] + c[LEDGER_PASSED_ON] +
+                        c[LEDGER_DOWNSAMPLED];
         if (gone > c[LEDGER_ACCEPTED]) return false;
     }
     return true;

@@ -75,6 +75,9 @@ static const struct {
     {{"firekeep_samples_passed_on_total",
       "Samples and exemplars passed on to destinations without being stored, by kind.", COUNTER},
      LEDGER_PASSED_ON},
+    {{"firekeep_samples_downsampled_total", "Samples that merges replaced by rollups, by kind.",
+      COUNTER},
+     LEDGER_DOWNSAMPLED},
 };
 
 static const struct metric_family rejected_family = {

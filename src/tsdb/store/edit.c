@@ -341,7 +341,8 @@ static bool
 loses_samples(const struct ledger *change)
 {
     for (unsigned k = LEDGER_FLOAT; k <= LEDGER_HISTOGRAM; k++) {
-        if (change->count[k][LEDGER_EXPIRED] != 0 || change->count[k][LEDGER_PASSED_ON] != 0) {
+        if (change->count[k][LEDGER_EXPIRED] != 0 || change->count[k][LEDGER_PASSED_ON] != 0 ||
+            change->count[k][LEDGER_DOWNSAMPLED] != 0) {
             return true;
         }
     }

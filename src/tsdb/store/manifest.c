@@ -16,7 +16,7 @@
 #include "model/tenant_name.h"
 
 enum {
-    MANIFEST_VERSION = 7,  /* with rules of retention */
+    MANIFEST_VERSION = 7,  /* with rules of retention, or downsampled samples in a ledger */
     MANIFEST_RECEIPTS = 6, /* with receipts of deletions, which can be undone */
     MANIFEST_TIMES = 5,   /* with times of parts and totals of the log, which older versions skip */
     MANIFEST_REASONS = 4, /* with reasons that only version 2 of the ledger knows */
@@ -345,15 +345,17 @@ has_retention(const struct manifest *m)
 static uint16_t
 min_reader_of(const struct manifest *m)
 {
-    uint16_t version = MANIFEST_VERSION_MIN;
+    uint16_t version = m->receipt_count > 0 ? MANIFEST_RECEIPTS : MANIFEST_VERSION_MIN;
     if (has_retention(m)) return MANIFEST_VERSION;
-    if (m->receipt_count > 0) return MANIFEST_RECEIPTS;
     for (uint32_t i = 0; i < m->tenant_count; i++) {
         const struct ledger *totals = &m->tenants[i].totals;
-        if (ledger_version(totals) > LEDGER_VERSION_MIN) return MANIFEST_REASONS;
+        uint16_t needs = ledger_version(totals) > LEDGER_VERSION_MIN ? MANIFEST_REASONS : 0;
         for (unsigned k = 0; k < LEDGER_KIND_COUNT; k++) {
-            if (totals->count[k][LEDGER_PASSED_ON] > 0) version = MANIFEST_PASSED_ON;
+            const uint64_t *count = totals->count[k];
+            if (count[LEDGER_PASSED_ON] > 0 && needs == 0) needs = MANIFEST_PASSED_ON;
+            if (count[LEDGER_DOWNSAMPLED] > 0) needs = MANIFEST_VERSION;
         }
+        if (needs > version) version = needs;
     }
     return version;
 }

@@ -366,18 +366,18 @@ compare(struct verify *v, const struct recount *t, enum ledger_kind k)
         verdict = "DOES NOT BALANCE";
     }
     if (t->totals.count[k][LEDGER_RECEIVED] == 0 && t->stored[k] == 0 && t->pending[k] == 0) return;
-    report_line(v,
-                "ledger: tenant %.*s, %s: received %" PRIu64 " = stored %" PRIu64
-                " (counted %" PRIu64 ") + pending %" PRIu64 " (counted %" PRIu64
-                ") + duplicate %" PRIu64 " + superseded %" PRIu64 " + rejected %" PRIu64
-                " + expired %" PRIu64 " + deleted %" PRIu64 " + damaged %" PRIu64
-                " + passed on %" PRIu64 ": %s",
-                (int)t->name.size, (const char *)t->name.at, word,
-                t->totals.count[k][LEDGER_RECEIVED], t->totals.stored[k], t->stored[k], pending,
-                t->pending[k], t->totals.count[k][LEDGER_DUPLICATE],
-                t->totals.count[k][LEDGER_SUPERSEDED], ledger_rejected(&t->totals, k),
-                t->totals.count[k][LEDGER_EXPIRED], t->totals.count[k][LEDGER_DELETED],
-                t->totals.count[k][LEDGER_DAMAGED], t->totals.count[k][LEDGER_PASSED_ON], verdict);
+    report_line(
+        v,
+        "ledger: tenant %.*s, %s: received %" PRIu64 " = stored %" PRIu64 " (counted %" PRIu64
+        ") + pending %" PRIu64 " (counted %" PRIu64 ") + duplicate %" PRIu64
+        " + superseded %" PRIu64 " + rejected %" PRIu64 " + expired %" PRIu64 " + deleted %" PRIu64
+        " + damaged %" PRIu64 " + passed on %" PRIu64 " + downsampled %" PRIu64 ": %s",
+        (int)t->name.size, (const char *)t->name.at, word, t->totals.count[k][LEDGER_RECEIVED],
+        t->totals.stored[k], t->stored[k], pending, t->pending[k],
+        t->totals.count[k][LEDGER_DUPLICATE], t->totals.count[k][LEDGER_SUPERSEDED],
+        ledger_rejected(&t->totals, k), t->totals.count[k][LEDGER_EXPIRED],
+        t->totals.count[k][LEDGER_DELETED], t->totals.count[k][LEDGER_DAMAGED],
+        t->totals.count[k][LEDGER_PASSED_ON], t->totals.count[k][LEDGER_DOWNSAMPLED], verdict);
 }
 
 /* Rules of retention removed at most what has expired. */
