@@ -45,6 +45,18 @@ struct rollup {
 /* Returns the end of the window in which a time is, saturated at the ends of int64. */
 int64_t rollup_window_end(int64_t t_ms, int64_t resolution_ms);
 
+/* Return the first and the last time of its samples and its marker. */
+static inline int64_t
+rollup_begin_ms(const struct rollup *rollup)
+{
+    return rollup->count > 0 ? rollup->first_ms : rollup->stale_ms;
+}
+static inline int64_t
+rollup_end_ms(const struct rollup *rollup)
+{
+    return rollup->is_stale ? rollup->stale_ms : rollup->last_ms;
+}
+
 /* Returns the rollup of one sample, or of a staleness marker. */
 struct rollup rollup_of_sample(int64_t t_ms, uint64_t bits);
 

@@ -74,6 +74,7 @@ interleave_fini(struct interleave *m)
         mem_free(m->budget, m->out->histograms, OUT_HISTOGRAM_BYTES);
         mem_free(m->budget, m->out, sizeof *m->out);
     }
+    interleave_levels_free(m);
     times_cache_free(m->times);
     bundles_free(m->bundles);
     arena_fini(&m->items_arena);
@@ -85,6 +86,7 @@ interleave_reset(struct interleave *m, int64_t min_ms, int64_t max_ms, bool part
 {
     slots_move(&m->active, &m->idle);
     slots_move(&m->spent, &m->idle);
+    interleave_levels_reset(m);
     arena_reset(&m->items_arena);
     m->item_count = 0;
     m->next_item = 0;
@@ -99,6 +101,8 @@ static int
 by_time_then_order(const void *a, const void *b)
 {
     const struct interleave_item *x = a, *y = b;
+    bool x_level = x->type == PIECE_ROLLUPS, y_level = y->type == PIECE_ROLLUPS;
+    if (x_level != y_level) return x_level ? -1 : 1;
     if (x->min_ms != y->min_ms) return x->min_ms < y->min_ms ? -1 : 1;
     return (x->order > y->order) - (x->order < y->order); /* one order has each time once */
 }
@@ -119,6 +123,9 @@ interleave_begin(struct interleave *m)
     assert(m->active == NULL); /* invariant 1 */
     assert(m->next_item == 0); /* invariant 3 */
     interleave_sort(m->items, m->item_count);
+    while (m->level_count < m->item_count && m->items[m->level_count].type == PIECE_ROLLUPS)
+        m->level_count++;
+    m->next_item = m->level_count;
 }
 
 /* Decodes the next item. With `partial` a damaged block is left out with a warning. */
@@ -128,6 +135,7 @@ take_item(struct interleave *m, struct why *why)
     struct interleave_slot *s = NULL;
     struct why reason;
     enum err e = interleave_decode(m, m->next_item, &s, &reason);
+    m->failed_item = m->next_item;
     if (e == ERR_CORRUPT && m->partial) {
         e = warnings_add(&m->warnings, &reason);
         if (e) why_set(&reason, e, "not enough memory for warnings about damage");
@@ -288,8 +296,9 @@ next_batch(struct interleave *m, struct sample_batch *ret_batch, struct why *why
     slots_move(&m->spent, &m->idle);
     enum err e = m->control == NULL ? OK : check_control(m, why);
     if (e) return e;
-    if (m->summaries != 0 && interleave_show_summary(m, ret_batch)) return OK;
-    if (interleave_show_bundle(m, ret_batch)) {
+    bool unread = m->level_count == 0; /* samples may have to be joined with windows */
+    if (unread && m->summaries != 0 && interleave_show_summary(m, ret_batch)) return OK;
+    if (unread && interleave_show_bundle(m, ret_batch)) {
         return interleave_count_read(m, &m->items[m->next_item - 1], why);
     }
     e = fill(m, why);
@@ -328,6 +337,13 @@ next_batch(struct interleave *m, struct sample_batch *ret_batch, struct why *why
 
 enum err
 interleave_next(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
+{
+    return m->level_count == 0 ? interleave_next_raw(m, ret_batch, why)
+                               : interleave_next_level(m, ret_batch, why);
+}
+
+enum err
+interleave_next_raw(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
 {
     enum err e = next_batch(m, ret_batch, why);
     if (e || ret_batch->count == 0) return e;

@@ -1,7 +1,7 @@
 /*
  * interleave.h - private to tsdb/: merges the chunks, late buffers and blocks of one series into
  * batches of samples in time order. If two have a sample at the same time, that of the lower order
- * (the earlier arrival) wins.
+ * (the earlier arrival) wins. Blocks of rollups win over samples in their windows.
  *
  * Memory is that of the items and of as many decoded ones as overlap at one time. A block that
  * overlaps no other item, and of which no sample is left out, may be answered by its statistics
@@ -16,14 +16,15 @@
 
 struct part;
 struct block_ref;
+struct rollup;
 struct times_cache;
 
-enum piece_type { PIECE_CHUNK, PIECE_LATE, PIECE_BLOCK, PIECE_BUNDLE };
+enum piece_type { PIECE_CHUNK, PIECE_LATE, PIECE_BLOCK, PIECE_BUNDLE, PIECE_ROLLUPS };
 
 /* A chunk, late buffer, block or bundle of blocks. The memory it points to is valid until the next
  * interleave_reset(). */
 struct interleave_item {
-    int64_t min_ms;
+    int64_t min_ms; /* PIECE_ROLLUPS: of whole windows, see block_span() */
     int64_t max_ms;
     uint32_t order; /* earlier arrivals are lower */
     uint8_t type;   /* enum piece_type */
@@ -62,6 +63,7 @@ struct interleave {
     bool partial;
     bool chunks;        /* histograms of blocks may be shown as chunks or columns; set after init */
     bool times_only;    /* values of floats may be any number; set after init */
+    bool rollups;       /* rollups may be shown, else their last samples are; set after init */
     unsigned summaries; /* statistics of blocks that may replace samples, within `windows`; */
     struct query_windows windows;   /* both set after init */
     struct sample_summary summary;  /* shown in the last batch */
@@ -70,10 +72,14 @@ struct interleave {
     struct interleave_slot *idle;   /* list: free for the next item */
     struct bundles *bundles;        /* made for the first bundle */
     struct sample_batch_memory *out;
+    uint32_t level_count;             /* the first items: rollups */
+    struct interleave_levels *levels; /* made for the first of them */
+    uint32_t failed_item;             /* the last item that was decoded, or could not be */
     uint64_t duplicate_count[LEDGER_KIND_COUNT];  /* dropped: an equal sample was there first */
     uint64_t superseded_count[LEDGER_KIND_COUNT]; /* dropped: another value was there first */
     uint64_t deleted_count[LEDGER_KIND_COUNT];    /* left out: hidden, and within min..max */
     uint64_t expired_count[LEDGER_KIND_COUNT]; /* left out: expired, not hidden, within min..max */
+    uint64_t joined_count;                     /* samples that were joined with windows */
     struct series_cost read;  /* blocks, chunks, and their bytes; the owner counts the rest */
     struct warnings warnings; /* damaged blocks left out, `partial` only */
 };
@@ -92,9 +98,13 @@ struct series_cost interleave_item_cost(const struct interleave_item *item, int6
 struct interleave_item *interleave_add(struct interleave *interleave);
 /* All items are added: sorts them. */
 void interleave_begin(struct interleave *interleave);
-/* The next samples within min..max; count 0 at the end. Views end with the next call. */
+/* The next samples within min..max, and rollups of windows that overlap it; count 0 at the end.
+ * Views end with the next call. */
 MUST_CHECK enum err interleave_next(struct interleave *interleave, struct sample_batch *ret_batch,
                                     struct why *why);
+
+/* True if samples of the window may be in one of the deleted ranges: then it is hidden whole. */
+bool rollup_is_hidden(const struct rollup *rollup, const struct time_range *hidden, uint32_t count);
 
 /*
  * Adds the samples of a series of the head that are within min..max and of `epoch` or before. The

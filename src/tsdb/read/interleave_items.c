@@ -127,6 +127,7 @@ item_bytes(const struct interleave_item *item)
     case PIECE_LATE:
         return item->count * sizeof *item->late;
     case PIECE_BLOCK:
+    case PIECE_ROLLUPS:
         return block_bytes_stored(b);
     case PIECE_BUNDLE:
         break;
@@ -210,8 +211,9 @@ slot_histogram_room(struct interleave *m, struct interleave_slot *s, uint32_t co
 static bool
 shows_columns(const struct interleave *m, const struct interleave_item *item)
 {
-    return m->chunks && item->type == PIECE_BLOCK && item->kind != SAMPLE_FLOAT &&
-           item->hidden_count == 0 && item->min_ms >= m->expired_before_ms;
+    return m->chunks && m->level_count == 0 && item->type == PIECE_BLOCK &&
+           item->kind != SAMPLE_FLOAT && item->hidden_count == 0 &&
+           item->min_ms >= m->expired_before_ms;
 }
 
 static enum err
@@ -320,7 +322,7 @@ decode(struct interleave *m, uint32_t index, struct interleave_slot *s, struct w
     if (item->kind == SAMPLE_FLOAT) {
         slot_limit(m, s);
         if (s->at == s->count) return OK;
-        if (m->times_only && block_has_numbers(b)) {
+        if (m->times_only && m->level_count == 0 && block_has_numbers(b)) {
             memset(s->bits + s->at, 0, (s->count - s->at) * sizeof *s->bits);
             s->has_starts = false;
             return OK;

@@ -5,6 +5,7 @@
 #define TSDB_READ_INTERLEAVE_PRIVATE_H
 
 #include "base/search.h"
+#include "tsdb/codec/rollups.h"
 #include "tsdb/part/part.h"
 #include "tsdb/read/interleave.h"
 
@@ -69,8 +70,22 @@ void interleave_slots_free(struct interleave *interleave, struct interleave_slot
 
 /* --- interleave.c ----------------------------------------------------------------------------- */
 
-/* Sorts items by first time, then order. */
+/* Sorts items: rollups first, then by first time, then order. */
 void interleave_sort(struct interleave_item *items, uint32_t count);
+
+/* Returns the next samples of items that are not rollups: interleave_next() for a series without.
+ */
+MUST_CHECK enum err interleave_next_raw(struct interleave *interleave,
+                                        struct sample_batch *ret_batch, struct why *why);
+
+/* --- interleave_levels.c ---------------------------------------------------------------------- */
+
+/* interleave_next() for a series that has rollups. */
+MUST_CHECK enum err interleave_next_level(struct interleave *interleave,
+                                          struct sample_batch *ret_batch, struct why *why);
+/* Forgets the rollups of a series; frees the memory for them, too. */
+void interleave_levels_reset(struct interleave *interleave);
+void interleave_levels_free(struct interleave *interleave);
 
 /* --- interleave_unread.c ---------------------------------------------------------------------- */
 

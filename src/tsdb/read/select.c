@@ -304,9 +304,28 @@ static bool
 is_all_hidden(const struct block_ref *b, const struct time_range *hidden, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (range_holds(hidden[i], (struct time_range){b->min_ms, b->max_ms})) return true;
+        if (range_holds(hidden[i], block_span(b))) return true;
     }
     return false;
+}
+
+/* Finds out whether the block has a window that is not hidden. */
+static enum err
+rollups_are_visible(struct store_query *q, const struct query_source *s, const struct block_ref *b,
+                    const struct time_range *hidden, uint32_t count, bool *ret_visible)
+{
+    struct arena *arena = &q->interleave.items_arena;
+    int64_t *times = arena_alloc(arena, b->count * sizeof *times);
+    uint64_t *bits = arena_alloc(arena, b->count * sizeof *bits);
+    struct rollup *rollups = arena_alloc(arena, b->count * sizeof *rollups);
+    uint32_t n;
+    if (times == NULL || bits == NULL || rollups == NULL) return ERR_NOMEM;
+    enum err e = block_read_rollups(s->part, b, times, bits, rollups, &n, NULL);
+    *ret_visible = false;
+    for (uint32_t i = 0; e == OK && i < n && !*ret_visible; i++) {
+        *ret_visible = !rollup_is_hidden(&rollups[i], hidden, count);
+    }
+    return e;
 }
 
 /* Finds out whether the block has a sample that is not deleted. Its times are read only if it is
@@ -315,6 +334,7 @@ static enum err
 block_is_visible(struct store_query *q, const struct query_source *s, const struct block_ref *b,
                  const struct time_range *hidden, uint32_t count, bool *ret_visible)
 {
+    if (b->resolution_ms > 0) return rollups_are_visible(q, s, b, hidden, count, ret_visible);
     *ret_visible = !ranges_hold(hidden, count, b->min_ms) || !ranges_hold(hidden, count, b->max_ms);
     if (*ret_visible || is_all_hidden(b, hidden, count)) return OK;
     int64_t *times = arena_alloc(&q->interleave.items_arena, b->count * sizeof *times);
@@ -340,7 +360,7 @@ query_find_block(struct store_query *q, const struct query_source *s)
     enum err e = hidden_ranges(q, s, &hidden, &hidden_count);
     for (uint32_t i = 0; i < s->block_count && e == OK && !q->found; i++) {
         const struct block_ref *b = &s->blocks[i];
-        if (b->max_ms < q->from_ms || b->min_ms > q->max_ms) continue;
+        if (!ranges_meet(block_span(b), (struct time_range){q->from_ms, q->max_ms})) continue;
         e = block_is_visible(q, s, b, hidden, hidden_count, &q->found);
     }
     return e;
@@ -357,17 +377,18 @@ query_add_blocks(struct store_query *q, const struct query_source *s)
     if (e) return e;
     for (uint32_t i = 0; i < s->block_count; i++) {
         const struct block_ref *b = &s->blocks[i];
-        if (b->max_ms < q->from_ms || b->min_ms > q->max_ms) continue;
+        struct time_range span = block_span(b);
+        if (!ranges_meet(span, (struct time_range){q->from_ms, q->max_ms})) continue;
         if (is_all_hidden(b, hidden, hidden_count)) {
-            if (left_out != NULL) left_out->deleted += b->count;
+            if (left_out != NULL) left_out->deleted += block_samples(b);
             continue;
         }
         struct interleave_item *item = interleave_add(&q->interleave);
         if (item == NULL) return ERR_NOMEM;
-        item->type = PIECE_BLOCK;
+        item->type = b->resolution_ms > 0 ? PIECE_ROLLUPS : PIECE_BLOCK;
         item->kind = (uint8_t)block_kind(b);
-        item->min_ms = b->min_ms;
-        item->max_ms = b->max_ms;
+        item->min_ms = span.min_ms;
+        item->max_ms = span.max_ms;
         item->order = s->order;
         item->count = b->count;
         item->hidden = hidden;
@@ -590,10 +611,10 @@ query_guess(const struct store_query *q)
         } else if (s->matched != NULL) {
             const struct part_tenant *t = s->index.tenant;
             const struct part_info *info = part_info(s->part);
-            cost.samples +=
-                samples_about(q, series, t->series_count,
-                              t->sample_count[LEDGER_FLOAT] + t->sample_count[LEDGER_HISTOGRAM],
-                              info->min_ms, info->max_ms);
+            cost.samples += samples_about(q, series, t->series_count,
+                                          t->sample_count[LEDGER_FLOAT] +
+                                              t->sample_count[LEDGER_HISTOGRAM] + t->rollup_rows,
+                                          info->min_ms, info->max_ms);
         }
         if (series > cost.series) cost.series = series; /* most series are in all sources */
     }
@@ -737,6 +758,7 @@ query_open(struct store_view *view, const struct query_request *request, enum qu
     q->interleave.summaries = request->hints.summaries;
     q->interleave.windows = request->hints.windows;
     q->interleave.times_only = request->hints.times_only;
+    q->interleave.rollups = request->hints.rollups;
     lock_take(&view->head->lock);
     const struct tenant *t = tenant_find(view->head, request->tenant);
     q->tenant = t == NULL ? UINT32_MAX : t->id;

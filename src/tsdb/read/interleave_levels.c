@@ -1,0 +1,380 @@
+/*
+ * interleave_levels.c - series of which some windows of time are stored as rollups; see
+ * interleave.h.
+ *
+ * Where a window is, it is the truth of its interval: of windows that overlap, the coarsest one
+ * stays, of equal ones the earliest arrival. Other samples and windows of the interval are joined
+ * with it if they are wholly before or after its samples, so that what a flush or a partition cut
+ * in the middle of a window is whole again. Those between its samples are left out: whether it
+ * includes them already cannot be known.
+ * Resolutions of a series are multiples of one another, so that a window is within a coarser one or
+ * apart from it; others are left out where they overlap.
+ *
+ *      window of one hour        [   first ......... last    ]
+ *      samples that came late     s                 s      s
+ *                              joined            left out  joined
+ *
+ * Samples outside all windows come from the merge of interleave.c, unchanged. Windows that are not
+ * joined with anything are those of the blocks.
+ *
+ * Invariants:
+ * 1. Active slots have windows left (at < count).
+ * 2. The rollups among the items are sorted by the begin of their first window; those from next on
+ *    are not decoded.
+ */
+#include "tsdb/read/interleave_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { OUT_ROLLUPS = 256 };
+
+/* A decoded block. */
+struct level_slot {
+    struct level_slot *next;
+    uint32_t order;
+    uint32_t at;
+    uint32_t count;
+    uint32_t capacity;
+    int64_t resolution_ms;
+    struct rollup rollups[];
+};
+
+struct interleave_levels {
+    uint32_t next; /* index of the next item of rollups */
+    struct level_slot *active;
+    struct sample_batch raw; /* samples that are not in blocks of rollups, */
+    uint32_t raw_at;         /* from here on not returned */
+    bool raw_ended;
+    struct rollup out[OUT_ROLLUPS];
+    int64_t out_times[2 * OUT_ROLLUPS];
+    uint64_t out_bits[2 * OUT_ROLLUPS];
+    int64_t times[CODEC_SAMPLES_MAX]; /* rows of a block, while it is decoded */
+    uint64_t bits[CODEC_SAMPLES_MAX];
+};
+
+static size_t
+slot_bytes(uint32_t capacity)
+{
+    return sizeof(struct level_slot) + capacity * sizeof(struct rollup);
+}
+
+static void
+slot_free(struct interleave *m, struct level_slot *s)
+{
+    mem_free(m->budget, s, slot_bytes(s->capacity));
+}
+
+void
+interleave_levels_reset(struct interleave *m)
+{
+    struct interleave_levels *l = m->levels;
+    m->level_count = 0;
+    if (l == NULL) return;
+    while (l->active != NULL) {
+        struct level_slot *s = l->active;
+        l->active = s->next;
+        slot_free(m, s);
+    }
+    l->next = l->raw_at = 0;
+    l->raw = (struct sample_batch){.count = 0};
+    l->raw_ended = false;
+}
+
+void
+interleave_levels_free(struct interleave *m)
+{
+    interleave_levels_reset(m);
+    mem_free(m->budget, m->levels, sizeof *m->levels);
+}
+
+/* --- windows ---------------------------------------------------------------------------------- */
+
+static const struct rollup *
+head_of(const struct level_slot *s)
+{
+    return &s->rollups[s->at];
+}
+
+/* The interval of the slot's next window: all times in it. */
+static struct time_range
+interval_of(const struct level_slot *s)
+{
+    int64_t end = rollup_window_end(rollup_end_ms(head_of(s)), s->resolution_ms);
+    bool has_begin = end >= INT64_MIN + s->resolution_ms;
+    return (struct time_range){has_begin ? end - s->resolution_ms + 1 : INT64_MIN, end};
+}
+
+/* True if some of the window's samples may be deleted, or all are expired. A window of which a part
+ * is deleted is hidden whole, because the rest of it is not known. */
+bool
+rollup_is_hidden(const struct rollup *r, const struct time_range *hidden, uint32_t count)
+{
+    struct time_range hull = {rollup_begin_ms(r), rollup_end_ms(r)};
+    for (uint32_t i = 0; i < count; i++) {
+        if (ranges_meet(hull, hidden[i])) return true;
+    }
+    return false;
+}
+
+/* Removes windows that are hidden, or outside of the range. */
+static void
+slot_select(const struct interleave *m, const struct interleave_item *item, struct level_slot *s)
+{
+    struct time_range range = {m->min_ms, m->max_ms};
+    uint32_t kept = 0;
+    for (s->at = 0; s->at < s->count; s->at++) {
+        const struct rollup *r = head_of(s);
+        if (!ranges_meet(interval_of(s), range)) continue;
+        if (rollup_end_ms(r) < m->expired_before_ms) continue;
+        if (rollup_is_hidden(r, item->hidden, item->hidden_count)) continue;
+        s->rollups[kept++] = *r;
+    }
+    s->at = 0;
+    s->count = kept;
+}
+
+static enum err
+decode(struct interleave *m, const struct interleave_item *item, struct level_slot *s,
+       struct why *why)
+{
+    struct interleave_levels *l = m->levels;
+    const struct block_ref *b = item->block.ref;
+    enum err e = interleave_count_read(m, item, why);
+    if (e == OK) {
+        e = block_read_rollups(item->block.part, b, l->times, l->bits, s->rollups, &s->count, why);
+    }
+    if (e == OK) slot_select(m, item, s);
+    return e;
+}
+
+/* Decodes the next item of rollups. */
+static enum err
+take_item(struct interleave *m, struct why *why)
+{
+    struct interleave_levels *l = m->levels;
+    const struct interleave_item *item = &m->items[l->next];
+    struct level_slot *s = mem_alloc(m->budget, slot_bytes(item->count));
+    if (s == NULL) return why_set(why, ERR_NOMEM, "not enough memory to read samples");
+    *s = (struct level_slot){.order = item->order,
+                             .capacity = item->count,
+                             .resolution_ms = item->block.ref->resolution_ms};
+    struct why reason = {""};
+    enum err e = decode(m, item, s, &reason);
+    m->failed_item = l->next;
+    if (e == ERR_CORRUPT && m->partial) {
+        e = warnings_add(&m->warnings, &reason);
+        if (e) why_set(&reason, e, "not enough memory for warnings about damage");
+        s->count = 0;
+    }
+    if (e && why != NULL) *why = reason;
+    if (e || s->count == 0) {
+        slot_free(m, s);
+    } else {
+        s->next = l->active;
+        l->active = s;
+    }
+    if (e == OK) l->next++;
+    return e;
+}
+
+/* True if the window of `a` decides where it overlaps that of `b`. */
+static bool
+wins(const struct level_slot *a, const struct level_slot *b)
+{
+    if (a->resolution_ms != b->resolution_ms) return a->resolution_ms > b->resolution_ms;
+    return a->order < b->order;
+}
+
+/* Finds the slot with the earliest window, or one that wins over it. NULL if no window is left. */
+static enum err
+find_base(struct interleave *m, struct level_slot **ret_base, struct why *why)
+{
+    struct interleave_levels *l = m->levels;
+    for (;;) {
+        struct level_slot *first = l->active, *base;
+        for (struct level_slot *s = first; s != NULL; s = s->next) {
+            if (interval_of(s).min_ms < interval_of(first).min_ms) first = s;
+        }
+        base = first;
+        for (struct level_slot *s = l->active; s != NULL; s = s->next) {
+            if (range_holds(interval_of(s), interval_of(base)) && wins(s, base)) base = s;
+        }
+        bool all = l->next == m->level_count ||
+                   (base != NULL && m->items[l->next].min_ms > interval_of(base).max_ms);
+        *ret_base = base;
+        if (all) return OK;
+        enum err e = take_item(m, why);
+        if (e) return e;
+    }
+}
+
+static void
+slot_step(struct interleave *m, struct level_slot *s)
+{
+    if (++s->at < s->count) return;
+    struct level_slot **link = &m->levels->active;
+    while (*link != s)
+        link = &(*link)->next;
+    *link = s->next;
+    slot_free(m, s);
+}
+
+/* --- samples outside of blocks of rollups ----------------------------------------------------- */
+
+/* Makes sure that l->raw has a sample at raw_at, unless all were returned. */
+static enum err
+raw_fill(struct interleave *m, struct why *why)
+{
+    struct interleave_levels *l = m->levels;
+    if (l->raw_ended || l->raw_at < l->raw.count) return OK;
+    enum err e = interleave_next_raw(m, &l->raw, why);
+    l->raw_at = 0;
+    l->raw_ended = e == OK && l->raw.count == 0;
+    if (e) l->raw.count = 0;
+    return e;
+}
+
+/* The next piece for an interval: a sample, or a window of another slot. */
+struct piece {
+    struct rollup rollup;
+    struct level_slot *slot; /* NULL for a sample */
+    bool found;
+    bool is_float;
+};
+
+static struct piece
+next_piece(const struct interleave_levels *l, struct time_range interval)
+{
+    struct piece p = {.found = false};
+    for (struct level_slot *s = l->active; s != NULL; s = s->next) {
+        if (!ranges_meet(interval_of(s), interval)) continue;
+        if (p.found && rollup_begin_ms(&p.rollup) <= rollup_begin_ms(head_of(s))) continue;
+        p = (struct piece){*head_of(s), s, true, true};
+    }
+    if (l->raw_ended || l->raw.times_ms[l->raw_at] > interval.max_ms) return p;
+    int64_t t_ms = l->raw.times_ms[l->raw_at];
+    if (p.found && rollup_begin_ms(&p.rollup) < t_ms) return p;
+    p = (struct piece){.found = true, .is_float = l->raw.kind == SAMPLE_FLOAT};
+    p.rollup = rollup_of_sample(t_ms, p.is_float ? l->raw.value_bits[l->raw_at] : 0);
+    return p;
+}
+
+/* Joins the base's window with what is before and after it in its interval. */
+static enum err
+compose(struct interleave *m, struct level_slot *base, struct rollup *ret, struct why *why)
+{
+    struct interleave_levels *l = m->levels;
+    const struct rollup kept = *head_of(base);
+    struct time_range interval = interval_of(base);
+    bool joined = false;
+    *ret = (struct rollup){.count = 0};
+    slot_step(m, base);
+    for (;;) {
+        enum err e = raw_fill(m, why);
+        if (e) return e;
+        struct piece p = next_piece(l, interval);
+        if (!joined && (!p.found || rollup_begin_ms(&p.rollup) >= rollup_begin_ms(&kept))) {
+            rollup_join(ret, &kept);
+            joined = true;
+            continue;
+        }
+        if (!p.found) return OK;
+        bool empty = ret->count == 0 && !ret->is_stale;
+        bool fits = p.is_float && (empty || rollup_begin_ms(&p.rollup) > rollup_end_ms(ret)) &&
+                    rollup_end_ms(&p.rollup) <= interval.max_ms &&
+                    (joined || rollup_end_ms(&p.rollup) < rollup_begin_ms(&kept));
+        if (fits) rollup_join(ret, &p.rollup);
+        if (p.slot != NULL) {
+            slot_step(m, p.slot);
+            continue;
+        }
+        enum ledger_kind kind = ledger_kind_of(l->raw.kind);
+        if (fits)
+            m->joined_count++;
+        else
+            m->superseded_count[kind]++;
+        l->raw_at++;
+    }
+}
+
+/* Shows windows as they are, or their last samples within the range. */
+static bool
+show(struct interleave *m, uint32_t count, int64_t resolution_ms, struct sample_batch *ret)
+{
+    struct interleave_levels *l = m->levels;
+    *ret = (struct sample_batch){.kind = SAMPLE_FLOAT, .count = count};
+    if (m->rollups) {
+        ret->rollups = l->out;
+        ret->resolution_ms = resolution_ms;
+        return true;
+    }
+    uint32_t rows = rollup_rows(l->out, count, l->out_times, l->out_bits), from = 0;
+    while (from < rows && l->out_times[from] < m->min_ms)
+        from++;
+    while (rows > from && l->out_times[rows - 1] > m->max_ms)
+        rows--;
+    ret->count = rows - from;
+    ret->times_ms = l->out_times + from;
+    ret->value_bits = l->out_bits + from;
+    if (ret->count > 0 && m->control != NULL) {
+        _Atomic int64_t *thinned = &m->control->thinned_to_ms;
+        /* Relaxed: the number carries nothing but itself. */
+        int64_t known = atomic_load_explicit(thinned, memory_order_relaxed);
+        while (known < resolution_ms &&
+               !atomic_compare_exchange_weak_explicit(thinned, &known, resolution_ms,
+                                                      memory_order_relaxed, memory_order_relaxed)) {
+        }
+    }
+    return ret->count > 0;
+}
+
+/* Gathers windows of one resolution, until samples come between them. */
+static enum err
+gather(struct interleave *m, struct sample_batch *ret, struct why *why)
+{
+    struct interleave_levels *l = m->levels;
+    uint32_t n = 0;
+    int64_t resolution_ms = 0;
+    do {
+        while (n < OUT_ROLLUPS) {
+            struct level_slot *base;
+            enum err e = find_base(m, &base, why);
+            if (e == OK) e = raw_fill(m, why);
+            if (e && n == 0) return e;
+            if (e) break; /* the next call returns it */
+            int64_t begin_ms = base == NULL ? INT64_MAX : interval_of(base).min_ms;
+            if (!l->raw_ended && l->raw.times_ms[l->raw_at] < begin_ms) {
+                if (n > 0) break;
+                uint32_t from = l->raw_at, end = l->raw.count;
+                if (base != NULL) {
+                    end = search_first(i, from, end, l->raw.times_ms[i] >= begin_ms);
+                }
+                l->raw_at = end;
+                *ret = sample_batch_part(&l->raw, from, end - from);
+                return OK;
+            }
+            if (base == NULL || (n > 0 && base->resolution_ms != resolution_ms)) break;
+            resolution_ms = base->resolution_ms;
+            e = compose(m, base, &l->out[n++], why);
+            if (e) return e;
+        }
+        if (n == 0) break;
+        if (show(m, n, resolution_ms, ret)) return OK;
+        n = 0; /* all of their last samples are outside of the range */
+    } while (true);
+    *ret = (struct sample_batch){.count = 0};
+    return OK;
+}
+
+enum err
+interleave_next_level(struct interleave *m, struct sample_batch *ret_batch, struct why *why)
+{
+    if (m->levels == NULL) {
+        m->levels = mem_new(m->budget, sizeof *m->levels);
+        if (m->levels == NULL) {
+            return why_set(why, ERR_NOMEM, "not enough memory to read samples");
+        }
+    }
+    return gather(m, ret_batch, why);
+}
